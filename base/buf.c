@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+
+void
+buf_init(struct buf *b, size_t cap)
+{
+	*b = (struct buf){ .cap = cap };
+}
+
+void
+buf_fini(struct buf *b)
+{
+	free(b->p);
+	*b = (struct buf){ .cap = b->cap };
+}
+
+void
+buf_clear(struct buf *b)
+{
+	b->n = 0;
+	b->failed = false;
+}
+
+void
+buf_drop(struct buf *b, size_t n)
+{
+	BUG_ON(n > b->n);
+	if (n == b->n) {
+		buf_fini(b);
+		return;
+	}
+	b->n -= n;
+	memmove(b->p, b->p + n, b->n);
+}
+
+char *
+buf_reserve(struct buf *b, size_t n)
+{
+	size_t cap = b->cap != 0 ? b->cap : BUF_CAP_DEFAULT;
+	size_t size = b->size;
+	char *p;
+
+	if (b->failed || n > cap || b->n > cap - n) {
+		b->failed = true;
+		return NULL;
+	}
+	if (b->n + n <= size)
+		return b->p + b->n;
+	while (size < b->n + n)
+		size = size < 64 ? 64 : size * 2;
+	if (size > cap)
+		size = cap;
+	p = realloc(b->p, size);
+	if (p == NULL) {
+		b->failed = true;
+		return NULL;
+	}
+	b->p = p;
+	b->size = size;
+	return b->p + b->n;
+}
+
+void
+buf_put(struct buf *b, const void *p, size_t n)
+{
+	char *to;
+
+	if (n == 0)
+		return;
+	to = buf_reserve(b, n);
+	if (to == NULL)
+		return;
+	memcpy(to, p, n);
+	b->n += n;
+}
+
+void
+buf_slice(struct buf *b, struct slice s)
+{
+	buf_put(b, s.p, s.n);
+}
+
+void
+buf_u8(struct buf *b, uint8_t v)
+{
+	buf_put(b, &v, 1);
+}
+
+void
+buf_u16(struct buf *b, uint16_t v)
+{
+	uint8_t bytes[2] = { (uint8_t)(v >> 8), (uint8_t)v };
+
+	buf_put(b, bytes, sizeof(bytes));
+}
+
+void
+buf_u32(struct buf *b, uint32_t v)
+{
+	uint8_t bytes[4];
+
+	put_u32(bytes, v);
+	buf_put(b, bytes, sizeof(bytes));
+}
+
+void
+buf_u64(struct buf *b, uint64_t v)
+{
+	buf_u32(b, (uint32_t)(v >> 32));
+	buf_u32(b, (uint32_t)v);
+}
+
+void
+buf_cstr(struct buf *b, const char *s)
+{
+	buf_put(b, s, strlen(s) + 1);
+}
+
+void
+buf_str(struct buf *b, const char *s)
+{
+	buf_put(b, s, strlen(s));
+}
+
+void
+buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(b, fmt, ap);
+	va_end(ap);
+}
+
+void
+buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+{
+	va_list again;
+	char *to;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	if (n < 0 || (to = buf_reserve(b, (size_t)n + 1)) == NULL) {
+		b->failed = true;
+		return;
+	}
+	vsnprintf(to, (size_t)n + 1, fmt, ap);
+	b->n += (size_t)n;
+}
+
+const char *
+buf_text(struct buf *b)
+{
+	char *to = buf_reserve(b, 1);
+
+	if (to == NULL)
+		return "";
+	*to = '\0';
+	return b->p;
+}
+
+size_t
+buf_message(struct buf *b, char type)
+{
+	size_t at;
+
+	if (type != 0)
+		buf_u8(b, (uint8_t)type);
+	at = b->n;
+	buf_u32(b, 0);
+	return at;
+}
+
+void
+buf_message_end(struct buf *b, size_t at)
+{
+	if (b->failed)
+		return;
+	BUG_ON(at + 4 > b->n);
+	put_u32(b->p + at, (uint32_t)(b->n - at));
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "base/ev/loop.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+
+struct loop {
+	struct event_base *base;
+	struct loop_deferred *first, **last;
+	bool stop;
+};
+
+struct loop *
+loop_new(void)
+{
+	struct loop *l = xcalloc(1, sizeof(*l));
+	struct event_config *cfg = event_config_new();
+
+	BUG_ON(cfg == NULL);
+	/* one thread per base: no locks; milliseconds from the vdso are precise enough */
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	l->base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	BUG_ON(l->base == NULL);
+	l->last = &l->first;
+	return l;
+}
+
+static void
+run_deferred(struct loop *l)
+{
+	struct loop_deferred *d;
+
+	while ((d = l->first) != NULL) {
+		l->first = d->next;
+		if (l->first == NULL)
+			l->last = &l->first;
+		d->next = NULL;
+		d->fn(d->arg);
+	}
+}
+
+void
+loop_free(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	run_deferred(l);
+	event_base_free(l->base);
+	free(l);
+}
+
+struct event_base *
+loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+void
+loop_run(struct loop *l)
+{
+	l->stop = false;
+	while (!l->stop) {
+		run_deferred(l);
+		if (event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+			break;
+	}
+	run_deferred(l);
+}
+
+void
+loop_stop(struct loop *l)
+{
+	l->stop = true;
+	event_base_loopbreak(l->base);
+}
+
+void
+loop_defer(struct loop *l, struct loop_deferred *d, loop_fn fn, void *arg)
+{
+	BUG_ON(d->next != NULL || l->last == &d->next);
+	d->fn = fn;
+	d->arg = arg;
+	d->next = NULL;
+	*l->last = d;
+	l->last = &d->next;
+}

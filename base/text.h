@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Small text work: numbers with bounds, times and sizes with units, quoting, escaping for logs.
+ */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+/* Whole decimal number, optional sign, nothing around it; false where it is none or out of
+ * [min, max]. */
+bool text_to_int(struct slice s, int64_t min, int64_t max, int64_t *out);
+/* Finite decimal number ("48.85", "-2.35", "1e3"); locale-independent. */
+bool text_to_double(struct slice s, double *out);
+/* A duration: a number and a unit of us, ms, s, sec, min, h, d; a bare number is in seconds, as in
+ * PgBouncer; fractions are allowed ("0.5", "1.5s"). Result in microseconds. */
+bool text_to_usec(struct slice s, int64_t *out);
+/* A number of bytes: a number and a unit of B, kB, MB, GB (1024 each); bare: bytes. */
+bool text_to_bytes(struct slice s, int64_t *out);
+/* on/off, yes/no, true/false, 1/0. */
+bool text_to_bool(struct slice s, bool *out);
+
+/* Append a duration in the largest unit that divides it ("500ms", "10min", "0"). */
+void text_put_usec(struct buf *b, int64_t usec);
+/* Append as an SQL literal: '…' with quotes doubled. */
+void text_put_literal(struct buf *b, struct slice s);
+/* Append as an SQL identifier, quoted only where it must be. */
+void text_put_ident(struct buf *b, struct slice s);
+/* Append for a log line: quoted where it holds blanks, quotes, '=' or control bytes (\xNN); at most
+ * `max` input bytes, then "…". */
+void text_put_safe(struct buf *b, struct slice s, size_t max);
+/* Copy into a fixed array, always terminated; false where it was cut. */
+bool text_copy(char *to, size_t size, struct slice s);
+
+#endif
