@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Names of places: the built-in table of cloud regions (generated from routing/regions.csv), a
+ * first table of large cities (routing/cities.csv; the whole gazetteer follows), and the folding of
+ * names.
+ */
+#ifndef ROUTING_PLACES_H
+#define ROUTING_PLACES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/slice.h"
+
+#define PLACE_NAME_MAX 128
+
+/* Fold a name so that spellings meet: marks stripped, lower case, ß→ss ø→o …, . ' ’ deleted, any
+ * other run of what is not a letter or digit becomes one space, trimmed ("Washington, D.C." →
+ * "washington dc", "São Paulo" → "sao paulo"). Input is UTF-8, read as Latin-1 where it is not.
+ * Writes at most PLACE_NAME_MAX - 1 bytes and a NUL; returns the length. */
+size_t places_fold(struct slice name, char to[PLACE_NAME_MAX]);
+
+/* Drop a provider prefix: gcp-, aws-, azure-, az-, fly-, scalingo-. */
+struct slice places_strip_provider(struct slice region);
+
+/* Coordinates of a cloud region ("us-east1", "gcp-us-east1", "eu-west-3", "cdg"). A provider prefix
+ * narrows the search to that provider. Where several providers use the name, gcp, aws, azure, fly,
+ * scalingo is the order. */
+bool places_region(struct slice region, double *lat, double *lon);
+
+struct place {
+	const char *name;    /* as written, UTF-8 */
+	const char *country; /* ISO 3166 alpha-2 */
+	double lat, lon;
+	unsigned population;
+};
+
+/* The places that a folded name may mean, largest first; returns how many (*first points into a
+ * constant table). "city, country" is the caller's business: filter by country. */
+size_t places_city(const char *folded, const struct place *const **first);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The decision: route_decide() orders every region for a caller, with score, verdict and reason,
+ * and says in which order nodes are to be tried. Pure and deterministic: the same input gives the
+ * same answer. Formula: great-circle distance on unit vectors, times the region's bias (Route 53's
+ * geoproximity rule), plus load; or round-trip time; or both (DESIGN section 2).
+ */
+#ifndef ROUTING_ROUTE_H
+#define ROUTING_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "routing/locality.h"
+#include "routing/topology.h"
+
+enum nearest { NEAREST_CALLER, NEAREST_PROXY, NEAREST_BLEND };
+
+/* libpq's target_session_attrs words. */
+enum access {
+	ACCESS_ANY,
+	ACCESS_READ_WRITE,
+	ACCESS_READ_ONLY,
+	ACCESS_PRIMARY,
+	ACCESS_STANDBY,
+	ACCESS_PREFER_STANDBY,
+};
+
+const char *access_name(enum access a);
+int access_parse(struct slice word); /* -1: no such word */
+const char *nearest_name(enum nearest n);
+int nearest_parse(struct slice word);
+
+/* Why a region stands where it stands. The text shown is made from the code (route_reason_text). */
+enum route_reason {
+	REASON_NAMED,      /* the caller or the operator named it */
+	REASON_NEAREST,    /* best score */
+	REASON_FARTHER,    /* usable, but another is nearer */
+	REASON_STICKY,     /* hysteresis kept it */
+	REASON_DRAINED,    /* DRAIN REGION, or all its nodes drained */
+	REASON_DOWN,       /* all its nodes are down */
+	REASON_NO_ROLE,    /* no node with the wanted access */
+	REASON_LAGGING,    /* its standbys are over max_lag */
+	REASON_FAILBACK,   /* up again, but failback_delay has not passed */
+	REASON_FULL,       /* every node at its connection limit */
+	REASON_NOT_SERVED, /* not in the database's list of regions */
+	REASON_RESIDENCY,  /* residency = strict forbids it */
+	REASON_SUSPECT,    /* only suspect nodes: last resort */
+	REASON_NO_NODES,
+};
+
+enum route_verdict { VERDICT_CHOSEN, VERDICT_STANDBY, VERDICT_REJECTED };
+
+const char *route_verdict_name(enum route_verdict v); /* "chosen", "standby", "rejected" */
+
+struct route_row {
+	uint16_t region;
+	int node; /* the node that would be used there (index), -1 none */
+	enum route_verdict verdict;
+	enum route_reason reason;
+	double distance_km; /* -1 unknown */
+	int64_t rtt_us;     /* -1 unknown */
+	int64_t lag_us;     /* -1 unknown */
+	double load;  /* sessions on the region's usable nodes / their limit, 0 where unknown */
+	double score; /* km-equivalents; lower is better; -1 for a rejected region */
+};
+
+#define ROUTE_REGIONS_MAX 256
+#define ROUTE_NODES_MAX   64
+
+struct route_input {
+	const struct topology *topology;
+	const struct locality *locality;
+	enum nearest nearest;
+	double blend; /* weight of distance in [0,1] for NEAREST_BLEND */
+	enum access access;
+	bool residency_strict;
+	const uint16_t *served; /* regions of the database, or NULL: all */
+	size_t nserved;
+	int sticky_region; /* region this caller had last (hysteresis), or -1 */
+	uint64_t seed;     /* breaks ties between equal nodes; same caller, same seed */
+	int64_t now_us;
+};
+
+struct route {
+	struct route_row
+	    rows[ROUTE_REGIONS_MAX]; /* in route order: chosen, standby …, rejected … */
+	uint16_t nrows;
+	uint16_t nodes[ROUTE_NODES_MAX]; /* node indices in the order to try */
+	uint16_t nnodes;                 /* 0: nothing can take this session */
+};
+
+void route_decide(const struct route_input *in, struct route *out);
+
+/* "nearest to the caller", "all nodes down: connection refused" …; at most `size` bytes with the
+ * NUL. */
+void route_reason_text(const struct topology *t, const struct route_row *row, int64_t now_us,
+		       char *to, size_t size);
+/* Great-circle distance of two unit vectors, kilometres (mean Earth radius 6371 km). */
+double route_distance_km(const double a[3], const double b[3]);
+/* Whether a node with this role (and read_only) satisfies the wish; unknown roles do, after known
+ * ones. */
+bool route_role_fits(const struct node *n, enum access want);
+
+#endif
