@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The configuration: an immutable, refcounted snapshot of everything the operator wrote. One option
+ * table (proxy/config/options.c) describes each option once; the reader, SHOW CONFIG, --help, the
+ * sample file, the manual page and the reload diff are derived from it.
+ *
+ * Times are microseconds, sizes bytes. A struct conf_* is never changed after config_load() returned.
+ */
+#ifndef PROXY_CONFIG_CONFIG_H
+#define PROXY_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/snapshot.h"
+#include "routing/locality.h"
+#include "routing/route.h"
+
+struct authfile;
+
+enum tri_mode { MODE_OFF, MODE_ALLOW, MODE_REQUIRE }; /* off | allow | require */
+
+/* libpq's sslmode words. */
+enum sslmode {
+	SSLMODE_DISABLE,
+	SSLMODE_ALLOW,
+	SSLMODE_PREFER,
+	SSLMODE_REQUIRE,
+	SSLMODE_VERIFY_CA,
+	SSLMODE_VERIFY_FULL,
+};
+
+enum auth_method { AUTH_PASSTHROUGH };
+enum pool_mode { POOL_OFF };
+enum reads_mode { READS_HOME };
+enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
+
+/* [listener NAME]; [meridian] itself describes the listener "main". */
+struct conf_listener {
+	char *name;
+	struct strlist listen; /* "127.0.0.1:6433", "[::]:6433", "*:6433", "/run/meridian" (a directory,
+				  in which the socket .s.PGSQL.<listen_port> is made) */
+	enum tri_mode proxy_protocol;
+	enum tri_mode tls; /* default: allow where a certificate is set, else off */
+	char *tls_cert_file, *tls_key_file, *tls_ca_file;
+	char *sni_suffix; /* "db.example": the label(s) before it are a place */
+};
+
+/* [region NAME] */
+struct conf_region {
+	char *name;
+	struct strlist nodes; /* "host:port"; a bare host means port 5432; "/dir:5432" a unix socket */
+	bool has_location;
+	double lat, lon;       /* option location, else the built-in table (places_region) */
+	struct strlist cities; /* folded */
+	struct strlist countries;
+	struct cidrlist networks;
+	int bias;
+	bool strict; /* strict_region */
+	bool export_locality;
+	enum sslmode sslmode;
+	char *sslrootcert, *sslcert, *sslkey;
+};
+
+/* [database NAME]; "*" is the rest */
+struct conf_database {
+	char *name;
+	char *dbname;		/* name on the server; NULL: the same */
+	struct strlist regions; /* where it is served; empty: everywhere */
+	enum access access;
+	enum pool_mode pool;
+	enum reads_mode reads;
+	enum residency_mode residency;
+};
+
+/* [meridian] */
+struct conf_main {
+	char *region; /* where this proxy stands; NULL unknown */
+	enum nearest nearest;
+	double blend; /* weight of distance for nearest = blend */
+	enum locality_source locality[SOURCE_COUNT];
+	size_t nlocality;
+	struct strlist geoip;
+	struct cidrlist trusted_proxies;
+	int workers;	 /* 0: auto (one per CPU) */
+	int listen_port; /* names the unix sockets: .s.PGSQL.<listen_port> */
+	int listen_backlog;
+	int unix_socket_mode; /* permissions */
+	enum auth_method auth;
+	char *auth_file;
+	struct strlist admin_users, stats_users;
+	char *probe_conninfo; /* NULL: bare handshakes only */
+	int64_t probe_interval, probe_timeout, probe_max_backoff;
+	int probe_rise, probe_fall;
+	int64_t failback_delay, max_lag, stale_after, dns_max_ttl;
+	int panic_pct;
+	int max_client_conn;
+	int64_t client_login_timeout, server_connect_timeout, server_login_retry;
+	int64_t hedge_delay; /* the 50 ms of "2 × its usual round trip + 50 ms" */
+	int64_t client_idle_timeout, idle_transaction_timeout, query_timeout, shutdown_timeout;
+	bool tcp_keepalive;
+	int tcp_keepcnt, tcp_keepidle, tcp_keepintvl; /* seconds; 0: the system's */
+	int64_t tcp_user_timeout;
+	int log_level; /* enum log_level */
+	bool log_connections, log_disconnections;
+};
+
+struct config {
+	struct refcount refs;
+	uint64_t version; /* 1, 2, … with each load of this process */
+	char *path;	  /* NULL: no file */
+	struct conf_main main;
+	struct conf_listener *listeners; /* [0] is "main" */
+	size_t nlisteners;
+	struct conf_region *regions;
+	size_t nregions;
+	struct conf_database *databases;
+	size_t ndatabases;
+	struct authfile *auth; /* parsed auth_file, or NULL */
+};
+
+/* What stands on the command line and wins over the file, in the same text forms as in the file. */
+struct config_args {
+	const char *path;	/* NULL: the default file, whose absence is no error */
+	struct strlist listen;	/* --listen */
+	struct strlist regions; /* --region NAME=HOST:PORT[,…] */
+	struct strlist set;	/* --set OPTION=VALUE */
+	struct strlist geoip;	/* --geoip FILE */
+	char *socket_dir;	/* --socket-dir */
+};
+
+/* Read the file and the arguments, check everything, load auth_file. NULL and *e on the first error:
+ * "meridian.conf:12: unknown option "lisen" in section [meridian] (did you mean "listen"?)". */
+struct config *config_load(const struct config_args *args, struct err *e);
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c); /* accepts NULL */
+
+/* The section that serves a database: its own, else "*", else built-in defaults. Never NULL. */
+const struct conf_database *config_database(const struct config *c, struct slice name);
+
+/* SHOW CONFIG: one row per option of [meridian]. */
+struct config_row {
+	const char *key;
+	char value[512];
+	char fallback[128];	/* the default */
+	const char *changeable; /* "at once", "new sessions", "restart" */
+	const char *text;
+};
+
+size_t config_nrows(void);
+void config_row(const struct config *c, size_t i, struct config_row *out);
+
+/* SET option = value: a copy of `c` with one option of [meridian] changed; NULL and *e. */
+struct config *config_set(const struct config *c, const char *option, const char *value,
+    struct err *e);
+
+/* Append one line per difference: "max_client_conn: 100 -> 200 (new sessions)". Returns how many. */
+size_t config_diff(const struct config *from, const struct config *to, struct buf *text);
+
+/* Derived documents. */
+void config_help(struct buf *out);   /* for --help-config */
+void config_sample(struct buf *out); /* conf/meridian.conf */
+void config_man(struct buf *out);    /* the option part of meridian.conf(5), roff man */
+
+const char *sslmode_name(enum sslmode m);
+const char *tri_mode_name(enum tri_mode m);
+
+#endif
