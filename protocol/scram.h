@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * SCRAM-SHA-256 (RFC 5802, RFC 7677) as PostgreSQL speaks it ("SASL Authentication" in its protocol
+ * chapter): both roles, each a machine that takes the peer's message and appends its own answer to
+ * a buffer. What travels here is the SASL data alone; the messages around it (AuthenticationSASL,
+ * SASLInitialResponse, …) belong to the caller.
+ *
+ * Knows no clock, no socket and no random source: nonces and salts come from the caller, so every
+ * exchange can be replayed in a test. Channel binding (-PLUS) is not offered.
+ *
+ * Errors: 08P01 for what breaks the protocol, 28P01 for a proof that is wrong; the message of the
+ * latter is the same for every cause, and never holds anything secret. A machine that has failed
+ * stays failed. Secrets are compared in constant time and wiped by _fini.
+ *
+ * Passwords: ASCII goes through as it is. Bytes outside ASCII are used raw, as PostgreSQL does
+ * where SASLprep fails; SASLprep itself is not applied, so a password that it would change
+ * (full-width letters, non-breaking blanks, unassigned characters) must be given as a verifier.
+ * Whoever proves knowledge to the server role is not touched by this: the client prepares its own
+ * password.
+ *
+ * Time: scram_verifier_make() and scram_client_final() run PBKDF2, about a millisecond per 4096
+ * iterations: never on an event loop with unlimited iterations. The server role hashes a handful of
+ * blocks.
+ */
+#ifndef PROTOCOL_SCRAM_H
+#define PROTOCOL_SCRAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+#define SCRAM_MECHANISM          "SCRAM-SHA-256"
+#define SCRAM_KEY_BYTES          32
+#define SCRAM_SALT_BYTES         16 /* what we make; others may differ */
+#define SCRAM_SALT_MAX           64
+#define SCRAM_NONCE_BYTES        18
+#define SCRAM_NONCE_TEXT         24  /* base64 of the above */
+#define SCRAM_NONCE_MAX          128 /* one side's part */
+#define SCRAM_ITERATIONS_DEFAULT 4096
+#define SCRAM_ITERATIONS_MAX     10000000
+#define SCRAM_MESSAGE_MAX        1024
+
+/* What a server keeps instead of the password. */
+struct scram_verifier {
+	bool is_mock; /* stands in for a user that does not exist: no proof is ever right */
+	uint8_t salt_len;
+	uint8_t salt[SCRAM_SALT_MAX];
+	int iterations;
+	uint8_t stored_key[SCRAM_KEY_BYTES];
+	uint8_t server_key[SCRAM_KEY_BYTES];
+};
+
+/* PostgreSQL's text: SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, base64. The error
+ * never quotes it. */
+int scram_verifier_parse(struct slice text, struct scram_verifier *out, struct err *e) MUST_CHECK;
+void scram_verifier_put(struct buf *b, const struct scram_verifier *v);
+/* Runs PBKDF2: setup only. */
+int scram_verifier_make(struct slice password, struct slice salt, int iterations,
+			struct scram_verifier *out, struct err *e) MUST_CHECK;
+/* For a user that does not exist: the same name always gets the same salt, so that asking twice
+ * tells nothing. `secret` is random, made once per process (or kept longer, which hides more).
+ * Costs what a lookup costs plus a few hashes; the exchange then does exactly the work of a real
+ * one. */
+void scram_verifier_mock(struct slice user, const uint8_t secret[SCRAM_KEY_BYTES],
+			 struct scram_verifier *out);
+void scram_verifier_wipe(struct scram_verifier *v);
+
+/* Printable nonce out of random bytes. */
+void scram_nonce(const uint8_t random[SCRAM_NONCE_BYTES], char to[SCRAM_NONCE_TEXT + 1]);
+
+enum scram_step { SCRAM_START, SCRAM_SENT_FIRST, SCRAM_SENT_FINAL, SCRAM_OK, SCRAM_FAILED };
+
+/* The server: init, first, final, fini. */
+struct scram_server {
+	enum scram_step step;
+	char gs2_flag; /* 'n' or 'y', as the client said */
+	struct scram_verifier verifier;
+	char nonce[SCRAM_NONCE_MAX + 1];
+	struct buf auth; /* AuthMessage so far */
+	size_t nonce_at; /* where in `auth` the whole nonce stands */
+	size_t nonce_len;
+};
+
+/* `nonce`: 1..SCRAM_NONCE_MAX printable bytes without a comma, never used before. Copies the
+ * verifier. */
+void scram_server_init(struct scram_server *s, const struct scram_verifier *v, const char *nonce);
+/* client-first-message in, server-first-message appended to `out`. */
+int scram_server_first(struct scram_server *s, struct slice client_first, struct buf *out,
+		       struct err *e) MUST_CHECK;
+/* client-final-message in; 0: the client has proven itself, server-final-message was appended. */
+int scram_server_final(struct scram_server *s, struct slice client_final, struct buf *out,
+		       struct err *e) MUST_CHECK;
+void scram_server_fini(struct scram_server *s);
+
+/* The client: init, first, final, verify, fini. Only after verify has the server proven itself. */
+struct scram_client {
+	enum scram_step step;
+	char nonce[SCRAM_NONCE_MAX + 1];
+	struct buf auth;
+	uint8_t server_signature[SCRAM_KEY_BYTES];
+};
+
+void scram_client_init(struct scram_client *c, const char *nonce);
+/* `user` may be empty, as libpq has it: PostgreSQL takes the name from the startup packet. */
+int scram_client_first(struct scram_client *c, struct slice user, struct buf *out,
+		       struct err *e) MUST_CHECK;
+/* server-first-message in, client-final-message out. Runs PBKDF2; more than max_iterations are
+ * refused, so that a server cannot keep us busy. */
+int scram_client_final(struct scram_client *c, struct slice server_first, struct slice password,
+		       int max_iterations, struct buf *out, struct err *e) MUST_CHECK;
+int scram_client_verify(struct scram_client *c, struct slice server_final,
+			struct err *e) MUST_CHECK;
+void scram_client_fini(struct scram_client *c);
+
+#endif
