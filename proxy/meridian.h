@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The process: one control thread, N workers. Lives as long as the program; the pointers in it do
+ * not change after start-up, so any thread may read them.
+ */
+#ifndef PROXY_MERIDIAN_H
+#define PROXY_MERIDIAN_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct control;
+struct worker;
+
+struct meridian {
+	struct control *control;
+	struct worker **workers;
+	int nworkers;
+	int64_t started_at_us; /* wall clock */
+	atomic_uint clients;   /* connections held, all workers: max_client_conn counts these */
+	_Atomic uint64_t last_session_id; /* ids are 1, 2, 3 … */
+};
+
+#endif

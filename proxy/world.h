@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The world: configuration, topology, GeoIP databases and TLS contexts that belong together, as one
+ * immutable, refcounted snapshot. Region indices of the topology are those of config->regions. The
+ * control thread publishes a new one by leaving it in each worker's slot; a session keeps the world
+ * with which it began an attachment until it is attached.
+ */
+#ifndef PROXY_WORLD_H
+#define PROXY_WORLD_H
+
+#include "base/snapshot.h"
+#include "proxy/config/config.h"
+#include "routing/geo.h"
+#include "routing/topology.h"
+
+struct tlsset;
+
+struct world {
+	struct refcount refs;
+	struct config *config;
+	struct topology *topology;
+	struct geo *geo;    /* NULL: no database */
+	struct tlsset *tls; /* contexts of the listeners and regions (proxy/net/tlsctx.h) */
+};
+
+/* Takes one reference of each part (of `geo` only where it is one). */
+struct world *world_new(struct config *take_config, struct topology *take_topology,
+			struct geo *take_geo, struct tlsset *take_tls);
+struct world *world_ref(struct world *w);
+void world_unref(struct world *w); /* accepts NULL */
+
+#endif
