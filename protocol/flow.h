@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Follows both directions of a live session while its bytes stream by: pipeline depth, transaction
+ * status, COPY, and with them the one question that matters, "may this session be moved now?".
+ * Sees message headers only (and the status byte of ReadyForQuery, and severity and SQLSTATE of
+ * ErrorResponse); never buffers a message, never allocates, never calls back. It does not judge the
+ * protocol: what it does not know it skips by its length, so that the server has the last word.
+ *
+ * The state after k bytes of one direction and j of the other depends on those bytes and on how the
+ * two directions were interleaved, never on how they were cut into calls.
+ *
+ * Feed each direction's bytes in the order in which they are sent on. Start it when the login is
+ * over, that is with the byte behind the first ReadyForQuery; to start earlier, say
+ * flow_expect_ready() first.
+ *
+ * The reasoning about COPY, Sync and error skipping stands in flow.c. Format: PostgreSQL
+ * documentation, "Message Flow" and "Message Formats".
+ */
+#ifndef PROTOCOL_FLOW_H
+#define PROTOCOL_FLOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/startup.h"
+
+/* What happened in one call; a set. */
+enum flow_event {
+	FLOW_READY = 1 << 0,     /* a ReadyForQuery has passed */
+	FLOW_QUERY = 1 << 1,     /* the client sent a Query, FunctionCall or Execute */
+	FLOW_ERROR = 1 << 2,     /* an ErrorResponse has begun */
+	FLOW_FATAL = 1 << 3,     /* an ErrorResponse of severity FATAL or PANIC has passed */
+	FLOW_TERMINATE = 1 << 4, /* the client said Terminate */
+	FLOW_COPY = 1 << 5,      /* COPY in, out or both has begun */
+	FLOW_BAD = 1 << 6, /* not the protocol; sticks: this direction is not followed any more */
+};
+
+enum flow_activity {
+	FLOW_IDLE,
+	FLOW_ACTIVE,
+	FLOW_IN_TRANSACTION,
+	FLOW_IN_FAILED_TRANSACTION,
+	FLOW_COPYING,
+	FLOW_REPLICATING,
+};
+
+enum flow_copy {
+	FLOW_COPY_NONE,
+	FLOW_COPY_IN,       /* the server reads CopyData */
+	FLOW_COPY_IN_ENDED, /* … and the client has sent CopyDone or CopyFail */
+	FLOW_COPY_OUT,
+	FLOW_COPY_BOTH,
+};
+
+struct flow_side {
+	uint32_t left;   /* bytes of the current body still to come */
+	uint8_t have;    /* bytes of a header that was cut by the end of a read */
+	uint8_t head[5]; /* … and those bytes */
+	uint8_t type;    /* of the current body, where its bytes are looked at; else 0 */
+	bool bad;
+};
+
+/* One cache line. Read it through the functions below; only the counters are public. */
+struct flow {
+	struct flow_side client;
+	struct flow_side server;
+	uint64_t simple;   /* counter: Query and FunctionCall messages */
+	uint64_t extended; /* counter: Execute messages */
+	uint64_t queue;    /* what the client awaits, oldest first, 2 bits each (flow.c) */
+	uint32_t pending;  /* ReadyForQuery messages still owed by the server */
+	uint8_t queued;    /* entries in queue */
+	uint8_t copy;      /* enum flow_copy */
+	char tx;           /* last status byte: I, T, E */
+	uint8_t flags;     /* flow.c */
+	uint8_t error_at;  /* where in a field of an ErrorResponse we are */
+	uint8_t error_field;
+	char sqlstate[5]; /* of the last ErrorResponse; zeros before the first */
+	uint8_t replication;
+};
+
+void flow_init(struct flow *f, enum replication kind);
+/* The server owes one more ReadyForQuery, for something that did not pass through flow_client():
+ * the end of the login, or a query of our own. */
+void flow_expect_ready(struct flow *f);
+
+/* Follow n bytes of one direction. Returns a set of enum flow_event. */
+unsigned flow_client(struct flow *f, const char *p, size_t n);
+unsigned flow_server(struct flow *f, const char *p, size_t n);
+
+/* No header and no body is half way through. */
+static inline bool
+flow_at_client_boundary(const struct flow *f)
+{
+	return f->client.left == 0 && f->client.have == 0;
+}
+
+static inline bool
+flow_at_server_boundary(const struct flow *f)
+{
+	return f->server.left == 0 && f->server.have == 0;
+}
+
+/* ReadyForQuery messages the server still owes. */
+static inline uint32_t
+flow_pending(const struct flow *f)
+{
+	return f->pending;
+}
+
+/* 'I', 'T' or 'E', as of the last ReadyForQuery. */
+static inline char
+flow_tx_status(const struct flow *f)
+{
+	return f->tx;
+}
+
+/* The server owes nothing, the client is in the middle of nothing, no transaction is open. */
+bool flow_is_idle(const struct flow *f);
+/* The server connection may be exchanged now: idle beyond doubt, not a replication session, and
+ * the client has not said Terminate. (What the session has set up on the server is not known here.)
+ */
+bool flow_safe_point(const struct flow *f);
+enum flow_activity flow_activity(const struct flow *f);
+/* "idle", "active", "idle in transaction", "idle in transaction (aborted)", "copy", "replication"
+ */
+const char *flow_activity_name(enum flow_activity a);
+
+#endif
