@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/net/sock.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "proxy/config/config.h"
+
+static void
+set_int(int fd, int level, int option, int value)
+{
+	(void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void
+sock_tune(int fd, const struct conf_main *conf)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (conf->tcp_user_timeout > 0)
+		set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+			(int)(conf->tcp_user_timeout / USEC_PER_MSEC));
+	if (!conf->tcp_keepalive)
+		return;
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	if (conf->tcp_keepcnt > 0)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, conf->tcp_keepcnt);
+	if (conf->tcp_keepidle > 0)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, conf->tcp_keepidle);
+	if (conf->tcp_keepintvl > 0)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, conf->tcp_keepintvl);
+}
+
+static int
+open_socket(int family)
+{
+	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static int
+close_keep_errno(int fd)
+{
+	int saved = errno;
+
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+static int
+begin_connect(int fd, const struct sockaddr *sa, socklen_t len, bool *done)
+{
+	*done = connect(fd, sa, len) == 0;
+	if (!*done && errno != EINPROGRESS)
+		return close_keep_errno(fd);
+	return fd;
+}
+
+int
+sock_connect(const struct addr *to, bool *done)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(to, &sa);
+	int fd = open_socket(sa.ss_family);
+
+	if (fd < 0)
+		return -1;
+	return begin_connect(fd, (struct sockaddr *)&sa, len, done);
+}
+
+static int
+unix_address(const char *path, struct sockaddr_un *sun)
+{
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if ((size_t)snprintf(sun->sun_path, sizeof(sun->sun_path), "%s", path) >=
+	    sizeof(sun->sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return 0;
+}
+
+int
+sock_connect_unix(const char *path, bool *done)
+{
+	struct sockaddr_un sun;
+	int fd;
+
+	if (unix_address(path, &sun) != 0)
+		return -1;
+	fd = open_socket(AF_UNIX);
+	if (fd < 0)
+		return -1;
+	return begin_connect(fd, (struct sockaddr *)&sun, sizeof(sun), done);
+}
+
+int
+sock_connect_result(int fd)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0)
+		return errno;
+	return error;
+}
+
+int
+sock_listen(const struct addr *at, bool reuseport, int backlog, struct err *e)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(at, &sa);
+	char text[ADDR_TEXT_MAX];
+	int fd = open_socket(sa.ss_family);
+
+	if (fd < 0)
+		return err_set(e, "58000", "could not create a socket: %m");
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (reuseport)
+		set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (at->family == ADDR_IPV6)
+		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, backlog) != 0) {
+		err_set(e, "58000", "could not listen on %s: %m", addr_print(at, text));
+		return close_keep_errno(fd);
+	}
+	return fd;
+}
+
+/* Whether somebody accepts connections on this path. */
+static bool
+is_alive(const char *path)
+{
+	bool done;
+	int fd = sock_connect_unix(path, &done);
+
+	if (fd < 0)
+		return errno == EAGAIN;
+	close(fd);
+	return true;
+}
+
+int
+sock_listen_unix(const char *path, int mode, int backlog, struct err *e)
+{
+	struct sockaddr_un sun;
+	int fd;
+
+	if (unix_address(path, &sun) != 0)
+		return err_set(e, "58000", "could not listen on %s: %m", path);
+	if (is_alive(path))
+		return err_set(e, "58000", "could not listen on %s: another process does", path);
+	(void)unlink(path);
+	fd = open_socket(AF_UNIX);
+	if (fd < 0)
+		return err_set(e, "58000", "could not create a socket: %m");
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0 || chmod(path, (mode_t)mode) != 0 ||
+	    listen(fd, backlog) != 0) {
+		err_set(e, "58000", "could not listen on %s: %m", path);
+		return close_keep_errno(fd);
+	}
+	return fd;
+}
+
+bool
+sock_peer_uid(int fd, unsigned *uid)
+{
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) != 0 || n != sizeof(cred))
+		return false;
+	*uid = cred.uid;
+	return true;
+}

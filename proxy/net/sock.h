@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Sockets: making, tuning and connecting them. All are non-blocking and close-on-exec.
+ */
+#ifndef PROXY_NET_SOCK_H
+#define PROXY_NET_SOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+
+struct conf_main;
+
+/* TCP_NODELAY, keepalive and TCP_USER_TIMEOUT as configured; nothing on a unix socket. */
+void sock_tune(int fd, const struct conf_main *conf);
+
+/* Begin to connect: the descriptor, with *done where it is connected already; -1 and errno. */
+int sock_connect(const struct addr *to, bool *done);
+int sock_connect_unix(const char *path, bool *done);
+/* How a connect ended: 0 or an errno. */
+int sock_connect_result(int fd);
+
+/* A listening TCP socket. reuseport: one of several on the same address. -1 and *e. */
+int sock_listen(const struct addr *at, bool reuseport, int backlog, struct err *e);
+/* A listening unix socket; a stale file of a process that is gone is replaced, a live one is not.
+ */
+int sock_listen_unix(const char *path, int mode, int backlog, struct err *e);
+
+/* Who is at the other end of a unix socket (SO_PEERCRED): false where the kernel does not say. */
+bool sock_peer_uid(int fd, unsigned *uid);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/net/stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "base/bug.h"
+
+void
+stream_init(struct stream *st, struct event_base *base, int take_fd, event_callback_fn fn,
+	    void *arg)
+{
+	*st = (struct stream){ .fd = take_fd };
+	event_assign(&st->ev, base, take_fd, EV_PERSIST, fn, arg);
+}
+
+void
+stream_fini(struct stream *st)
+{
+	if (st->fd < 0)
+		return;
+	if (st->interest != 0)
+		event_del(&st->ev);
+	if (st->ssl != NULL) {
+		ERR_clear_error();
+		if (SSL_is_init_finished(st->ssl) && st->out.n == 0)
+			(void)SSL_shutdown(st->ssl);
+		SSL_free(st->ssl);
+		ERR_clear_error();
+	}
+	buf_fini(&st->out);
+	close(st->fd);
+	st->ssl = NULL;
+	st->interest = 0;
+	st->fd = -1;
+}
+
+bool
+stream_is_open(const struct stream *st)
+{
+	return st->fd >= 0;
+}
+
+void
+stream_want(struct stream *st, short interest)
+{
+	struct event *ev = &st->ev;
+
+	if (st->interest == interest || st->fd < 0)
+		return;
+	/* an event's kind is fixed while it is added: take it out, change it, put it back */
+	if (st->interest != 0)
+		event_del(ev);
+	st->interest = interest;
+	if (interest == 0)
+		return;
+	event_assign(ev, event_get_base(ev), st->fd, (short)(interest | EV_PERSIST),
+		     event_get_callback(ev), event_get_callback_arg(ev));
+	event_add(ev, NULL);
+}
+
+/* What an SSL call that returned `r` means; sets the interest where OpenSSL wants to write. */
+static int
+tls_result(struct stream *st, int r)
+{
+	switch (SSL_get_error(st->ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+		return STREAM_AGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		stream_want(st, EV_READ | EV_WRITE);
+		return STREAM_AGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	default:
+		return STREAM_FAILED;
+	}
+}
+
+static ssize_t
+tls_recv(struct stream *st, char *to, size_t size)
+{
+	size_t total = 0;
+
+	do {
+		size_t want = size - total;
+		int n;
+
+		ERR_clear_error();
+		n = SSL_read(st->ssl, to + total, want > INT32_MAX ? INT32_MAX : (int)want);
+		if (n <= 0)
+			return total > 0 ? (ssize_t)total : tls_result(st, n);
+		total += (size_t)n;
+	} while (total < size && SSL_has_pending(st->ssl));
+	return (ssize_t)total;
+}
+
+ssize_t
+stream_recv(struct stream *st, char *to, size_t size)
+{
+	ssize_t n;
+
+	if (st->ssl != NULL)
+		return tls_recv(st, to, size);
+	n = recv(st->fd, to, size, 0);
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_FAILED;
+}
+
+bool
+stream_pending(const struct stream *st)
+{
+	return st->ssl != NULL && SSL_has_pending(st->ssl);
+}
+
+/* Hand bytes to the socket: how many it took (0: none now), or STREAM_FAILED. */
+static ssize_t
+push(struct stream *st, const char *p, size_t n)
+{
+	size_t total = 0;
+	ssize_t r;
+
+	if (st->ssl == NULL) {
+		r = send(st->fd, p, n, MSG_NOSIGNAL);
+		if (r >= 0)
+			return r;
+		return errno == EAGAIN || errno == EINTR || errno == ENOTCONN ? 0 : STREAM_FAILED;
+	}
+	while (total < n) {
+		size_t want = n - total;
+		int w;
+
+		ERR_clear_error();
+		w = SSL_write(st->ssl, p + total, want > INT32_MAX ? INT32_MAX : (int)want);
+		if (w > 0) {
+			total += (size_t)w;
+			continue;
+		}
+		w = SSL_get_error(st->ssl, w);
+		if (w != SSL_ERROR_WANT_WRITE && w != SSL_ERROR_WANT_READ)
+			return STREAM_FAILED;
+		break;
+	}
+	return (ssize_t)total;
+}
+
+int
+stream_flush(struct stream *st)
+{
+	while (st->out.n > 0) {
+		ssize_t n = push(st, st->out.p, st->out.n);
+
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		buf_drop(&st->out, (size_t)n);
+	}
+	if (st->out.n == 0)
+		stream_want(st, st->interest & ~EV_WRITE);
+	else
+		stream_want(st, st->interest | EV_WRITE);
+	return 0;
+}
+
+int
+stream_send(struct stream *st, const char *p, size_t n)
+{
+	ssize_t done = 0;
+
+	if (st->fd < 0)
+		return -1;
+	if (st->out.n == 0) {
+		done = push(st, p, n);
+		if (done < 0)
+			return -1;
+		if ((size_t)done == n)
+			return 0;
+	}
+	buf_put(&st->out, p + done, n - (size_t)done);
+	if (st->out.failed)
+		return -1;
+	stream_want(st, st->interest | EV_WRITE);
+	return 0;
+}
+
+int
+stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, bool server)
+{
+	BUG_ON(st->ssl != NULL);
+	st->ssl = SSL_new(ctx);
+	if (st->ssl == NULL || SSL_set_fd(st->ssl, st->fd) != 1)
+		return -1;
+	if (server)
+		SSL_set_accept_state(st->ssl);
+	else
+		SSL_set_connect_state(st->ssl);
+	return 0;
+}
+
+int
+stream_handshake(struct stream *st)
+{
+	int r;
+
+	ERR_clear_error();
+	r = SSL_do_handshake(st->ssl);
+	if (r == 1) {
+		stream_want(st, EV_READ);
+		return 1;
+	}
+	switch (SSL_get_error(st->ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+		stream_want(st, EV_READ);
+		return STREAM_AGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		stream_want(st, EV_WRITE);
+		return STREAM_AGAIN;
+	default:
+		return STREAM_FAILED;
+	}
+}
+
+const char *
+stream_tls_version(const struct stream *st)
+{
+	return st->ssl != NULL ? SSL_get_version(st->ssl) : "";
+}
+
+int64_t
+stream_rtt_us(const struct stream *st)
+{
+	struct tcp_info info;
+	socklen_t n = sizeof(info);
+
+	if (st->fd < 0 || getsockopt(st->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
+		return -1;
+	return info.tcpi_rtt;
+}

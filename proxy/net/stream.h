@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A stream: one connected socket, plaintext or TLS, on one event loop. It owns the descriptor, the
+ * TLS object and one persistent libevent event; it owns no buffer while idle. Bytes that the peer
+ * would not take are kept in `out` and go first next time. Reading is into the caller's memory.
+ *
+ * The event's callback is the owner's own function: what is read is dispatched by the owner's
+ * state, not by the stream.
+ */
+#ifndef PROXY_NET_STREAM_H
+#define PROXY_NET_STREAM_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/buf.h"
+
+struct ssl_st;
+struct ssl_ctx_st;
+
+struct stream {
+	struct event ev;
+	struct ssl_st *ssl; /* NULL: plaintext */
+	struct buf out;     /* what the peer has not taken yet */
+	int fd;             /* -1: closed */
+	short interest;     /* EV_READ, EV_WRITE, or 0 */
+};
+
+/* Results of stream_recv() and stream_handshake() below zero. */
+enum { STREAM_AGAIN = -1, STREAM_FAILED = -2 };
+
+/* Takes the descriptor; waits for nothing yet. */
+void stream_init(struct stream *st, struct event_base *base, int take_fd, event_callback_fn fn,
+		 void *arg);
+/* Close everything (TLS says close_notify where it can without waiting). Idempotent. */
+void stream_fini(struct stream *st);
+bool stream_is_open(const struct stream *st);
+
+/* Wait for exactly this: EV_READ, EV_WRITE, both, or 0. One epoll_ctl where it differs, else none.
+ */
+void stream_want(struct stream *st, short interest);
+
+/* At most `size` bytes: how many, 0 at the end of file, STREAM_AGAIN, STREAM_FAILED. With TLS,
+ * records are gathered until `size` is full or the socket is dry. */
+ssize_t stream_recv(struct stream *st, char *to, size_t size);
+/* Whether TLS holds bytes that no descriptor will announce: call stream_recv() again. */
+bool stream_pending(const struct stream *st);
+/* Send as much as the peer takes of out + p; what remains is kept in `out` (cap: out.cap). Returns
+ * -1 where the connection failed or the cap was passed. EV_WRITE is waited for while out.n > 0. */
+int stream_send(struct stream *st, const char *p, size_t n);
+/* Send what is kept; to be called on EV_WRITE. -1 where the connection failed. */
+int stream_flush(struct stream *st);
+/* True where bytes are kept that the peer has not taken. */
+static inline bool
+stream_is_blocked(const struct stream *st)
+{
+	return st->out.n > 0;
+}
+
+/* Make the TLS object over the descriptor; -1 on memory. */
+int stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, bool server);
+/* Go on with the handshake: 1 done, STREAM_AGAIN (interest is set), STREAM_FAILED. */
+int stream_handshake(struct stream *st);
+/* "TLSv1.3" or "". */
+const char *stream_tls_version(const struct stream *st);
+/* Smoothed round trip as the kernel knows it (TCP_INFO), microseconds; -1 unknown. */
+int64_t stream_rtt_us(const struct stream *st);
+
+#endif

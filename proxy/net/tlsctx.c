@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/net/tlsctx.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "base/addr.h"
+#include "base/mem.h"
+#include "base/snapshot.h"
+#include "proxy/config/config.h"
+
+struct tlsset {
+	struct refcount refs;
+	SSL_CTX **listeners, **regions;
+	size_t nlisteners, nregions;
+};
+
+struct tls_tickets {
+	SSL_SESSION **v; /* by node id */
+	uint32_t n;
+};
+
+static const unsigned char alpn_postgresql[] = "\012postgresql";
+#define ALPN_LENGTH (sizeof(alpn_postgresql) - 1)
+
+void
+tls_last_error(const struct ssl_st *ssl, char *to, size_t size)
+{
+	unsigned long code = ERR_peek_last_error();
+	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+	long verify = ssl != NULL ? SSL_get_verify_result(ssl) : X509_V_OK;
+
+	if (verify != X509_V_OK)
+		snprintf(to, size, "%s", X509_verify_cert_error_string(verify));
+	else if (reason != NULL)
+		snprintf(to, size, "%s", reason);
+	else
+		snprintf(to, size, "connection closed");
+	ERR_clear_error();
+}
+
+/* err_set() with OpenSSL's reason behind the text. */
+static int
+tls_err(struct err *e, const char *what, const char *file)
+{
+	char reason[200];
+
+	tls_last_error(NULL, reason, sizeof(reason));
+	return err_set(e, "F0000", "%s \"%s\": %s", what, file, reason);
+}
+
+static SSL_CTX *
+new_context(const SSL_METHOD *method)
+{
+	SSL_CTX *ctx = SSL_CTX_new(method);
+
+	if (ctx == NULL)
+		return NULL;
+	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+				     SSL_OP_CIPHER_SERVER_PREFERENCE);
+	/* memory goes back when idle; a short write is no error; one read(2) per burst */
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+				  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(ctx, 1);
+	return ctx;
+}
+
+static int
+use_certificate(SSL_CTX *ctx, const char *cert, const char *key, struct err *e)
+{
+	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
+		return tls_err(e, "could not load certificate file", cert);
+	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
+		return tls_err(e, "could not load private key file", key);
+	if (SSL_CTX_check_private_key(ctx) != 1)
+		return tls_err(e, "the private key does not fit the certificate:", key);
+	return 0;
+}
+
+static int
+choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
+	    unsigned inlen, void *arg)
+{
+	unsigned char *chosen;
+
+	(void)ssl;
+	(void)arg;
+	if (SSL_select_next_proto(&chosen, outlen, alpn_postgresql, ALPN_LENGTH, in, inlen) !=
+	    OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *
+listener_context(const struct conf_listener *l, struct err *e)
+{
+	static const unsigned char context_id[] = "meridian";
+	SSL_CTX *ctx = new_context(TLS_server_method());
+
+	if (ctx == NULL) {
+		err_set(e, "53200", "out of memory");
+		return NULL;
+	}
+	if (use_certificate(ctx, l->tls_cert_file, l->tls_key_file, e) != 0)
+		goto failed;
+	if (l->tls_ca_file != NULL) {
+		if (SSL_CTX_load_verify_locations(ctx, l->tls_ca_file, NULL) != 1) {
+			tls_err(e, "could not load CA file", l->tls_ca_file);
+			goto failed;
+		}
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	}
+	/* stateless tickets only: nothing to share, nothing to lock */
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_id_context(ctx, context_id, sizeof(context_id) - 1);
+	SSL_CTX_set_num_tickets(ctx, 1);
+	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
+	return ctx;
+failed:
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+/* The node's ticket, kept by the worker that owns the connection. */
+struct ticket_home {
+	struct tls_tickets *tickets;
+	uint32_t node_id;
+};
+
+static void
+free_home(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
+{
+	(void)parent;
+	(void)ad;
+	(void)idx;
+	(void)argl;
+	(void)argp;
+	free(ptr);
+}
+
+static int
+home_index(void)
+{
+	static _Atomic int index = -1;
+
+	/* called first while there is one thread (tlsset_build) */
+	if (index < 0)
+		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_home);
+	return index;
+}
+
+static int
+keep_ticket(SSL *ssl, SSL_SESSION *session)
+{
+	struct ticket_home *home = SSL_get_ex_data(ssl, home_index());
+	struct tls_tickets *t;
+
+	if (home == NULL)
+		return 0;
+	t = home->tickets;
+	if (home->node_id >= t->n) {
+		uint32_t n = home->node_id + 8;
+
+		t->v = xreallocarray(t->v, n, sizeof(*t->v));
+		memset(t->v + t->n, 0, (n - t->n) * sizeof(*t->v));
+		t->n = n;
+	}
+	SSL_SESSION_free(t->v[home->node_id]);
+	t->v[home->node_id] = session;
+	return 1; /* the reference is ours now */
+}
+
+static SSL_CTX *
+region_context(const struct conf_region *r, struct err *e)
+{
+	SSL_CTX *ctx = new_context(TLS_client_method());
+	bool verify = r->sslmode >= SSLMODE_VERIFY_CA;
+
+	if (ctx == NULL) {
+		err_set(e, "53200", "out of memory");
+		return NULL;
+	}
+	(void)home_index();
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(ctx, keep_ticket);
+	if (verify || r->sslrootcert != NULL)
+		SSL_CTX_set_verify(ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+	if (r->sslrootcert != NULL &&
+	    SSL_CTX_load_verify_locations(ctx, r->sslrootcert, NULL) != 1) {
+		tls_err(e, "could not load root certificate file", r->sslrootcert);
+		goto failed;
+	}
+	if (verify && r->sslrootcert == NULL)
+		SSL_CTX_set_default_verify_paths(ctx);
+	if (r->sslcert != NULL &&
+	    use_certificate(ctx, r->sslcert, r->sslkey != NULL ? r->sslkey : r->sslcert, e) != 0)
+		goto failed;
+	return ctx;
+failed:
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+struct tlsset *
+tlsset_build(const struct config *config, struct err *e)
+{
+	struct tlsset *t = xcalloc(1, sizeof(*t));
+
+	refcount_init(&t->refs);
+	t->nlisteners = config->nlisteners;
+	t->nregions = config->nregions;
+	t->listeners = xcalloc(t->nlisteners, sizeof(SSL_CTX *));
+	t->regions = xcalloc(t->nregions, sizeof(SSL_CTX *));
+	for (size_t i = 0; i < t->nlisteners; i++) {
+		const struct conf_listener *l = &config->listeners[i];
+
+		if (l->tls == MODE_OFF || l->tls_cert_file == NULL)
+			continue;
+		if ((t->listeners[i] = listener_context(l, e)) == NULL) {
+			err_prefix(e, "listener \"%s\"", l->name);
+			goto failed;
+		}
+	}
+	for (size_t i = 0; i < t->nregions; i++) {
+		const struct conf_region *r = &config->regions[i];
+
+		if (r->sslmode == SSLMODE_DISABLE)
+			continue;
+		if ((t->regions[i] = region_context(r, e)) == NULL) {
+			err_prefix(e, "region \"%s\"", r->name);
+			goto failed;
+		}
+	}
+	return t;
+failed:
+	tlsset_unref(t);
+	return NULL;
+}
+
+struct tlsset *
+tlsset_ref(struct tlsset *t)
+{
+	refcount_get(&t->refs);
+	return t;
+}
+
+void
+tlsset_unref(struct tlsset *t)
+{
+	if (t == NULL || !refcount_put(&t->refs))
+		return;
+	for (size_t i = 0; i < t->nlisteners; i++)
+		SSL_CTX_free(t->listeners[i]);
+	for (size_t i = 0; i < t->nregions; i++)
+		SSL_CTX_free(t->regions[i]);
+	free(t->listeners);
+	free(t->regions);
+	free(t);
+}
+
+struct ssl_ctx_st *
+tlsset_listener(const struct tlsset *t, size_t listener)
+{
+	return listener < t->nlisteners ? t->listeners[listener] : NULL;
+}
+
+struct ssl_ctx_st *
+tlsset_region(const struct tlsset *t, size_t region)
+{
+	return region < t->nregions ? t->regions[region] : NULL;
+}
+
+struct tls_tickets *
+tls_tickets_new(void)
+{
+	return xcalloc(1, sizeof(struct tls_tickets));
+}
+
+void
+tls_tickets_free(struct tls_tickets *t)
+{
+	if (t == NULL)
+		return;
+	for (uint32_t i = 0; i < t->n; i++)
+		SSL_SESSION_free(t->v[i]);
+	free(t->v);
+	free(t);
+}
+
+int
+tls_prepare_client(struct ssl_st *ssl, struct tls_tickets *tickets, uint32_t node_id,
+		   const char *host, bool verify_host, struct err *e)
+{
+	struct ticket_home *home = xcalloc(1, sizeof(*home));
+	struct addr literal;
+	bool is_ip = addr_parse(slice_str(host), &literal);
+
+	*home = (struct ticket_home){ tickets, node_id };
+	SSL_set_ex_data(ssl, home_index(), home);
+	SSL_set_alpn_protos(ssl, alpn_postgresql, ALPN_LENGTH);
+	if (!is_ip)
+		SSL_set_tlsext_host_name(ssl, host);
+	if (verify_host) {
+		X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+		int ok = is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
+			       : X509_VERIFY_PARAM_set1_host(param, host, 0);
+
+		if (ok != 1)
+			return err_set(e, "08006", "cannot verify the host name \"%s\"", host);
+	}
+	if (node_id < tickets->n && tickets->v[node_id] != NULL)
+		SSL_set_session(ssl, tickets->v[node_id]);
+	return 0;
+}
+
+const char *
+tls_server_name(const struct ssl_st *ssl)
+{
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	return name != NULL ? name : "";
+}
+
+bool
+tls_alpn_is_postgresql(const struct ssl_st *ssl)
+{
+	const unsigned char *p;
+	unsigned n;
+
+	SSL_get0_alpn_selected(ssl, &p, &n);
+	return n == ALPN_LENGTH - 1 && memcmp(p, alpn_postgresql + 1, n) == 0;
+}
+
+bool
+tls_was_resumed(const struct ssl_st *ssl)
+{
+	return SSL_session_reused(ssl) == 1;
+}
+
+bool
+tls_same_certificate(const struct ssl_st *client, const struct ssl_st *server)
+{
+	X509 *ours = client != NULL ? SSL_get_certificate(client) : NULL;
+	X509 *theirs = server != NULL ? SSL_get0_peer_certificate(server) : NULL;
+
+	return ours != NULL && theirs != NULL && X509_cmp(ours, theirs) == 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * TLS contexts as a snapshot: one per listener that has a certificate, one per region whose sslmode
+ * is not `disable`. Built anew at each reload (certificates are read then), shared by all workers.
+ * TLS 1.2 or later, no renegotiation, no compression; ALPN "postgresql" (PostgreSQL 17's direct
+ * TLS).
+ */
+#ifndef PROXY_NET_TLSCTX_H
+#define PROXY_NET_TLSCTX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct config;
+struct ssl_ctx_st;
+struct ssl_st;
+struct tlsset;
+
+/* Read every certificate and key of the configuration; NULL and *e. */
+struct tlsset *tlsset_build(const struct config *config, struct err *e);
+struct tlsset *tlsset_ref(struct tlsset *t);
+void tlsset_unref(struct tlsset *t); /* accepts NULL */
+
+/* NULL where the listener has no certificate / the region's sslmode is disable. */
+struct ssl_ctx_st *tlsset_listener(const struct tlsset *t, size_t listener);
+struct ssl_ctx_st *tlsset_region(const struct tlsset *t, size_t region);
+
+/* Tickets of nodes, for resumption: one cache per worker, indexed by node_live id. */
+struct tls_tickets;
+struct tls_tickets *tls_tickets_new(void);
+void tls_tickets_free(struct tls_tickets *t);
+
+/* Prepare a connection to a node: server name, the name or address to verify (verify-full), and the
+ * ticket to resume from; what the node issues goes to the cache. -1 and *e. */
+int tls_prepare_client(struct ssl_st *ssl, struct tls_tickets *tickets, uint32_t node_id,
+		       const char *host, bool verify_host, struct err *e);
+
+/* The name in the ClientHello, "" where there was none. */
+const char *tls_server_name(const struct ssl_st *ssl);
+/* Whether ALPN chose "postgresql": direct TLS must have it. */
+bool tls_alpn_is_postgresql(const struct ssl_st *ssl);
+bool tls_was_resumed(const struct ssl_st *ssl);
+/* Both ends of the proxy show the same certificate: channel binding by tls-server-end-point (RFC
+ * 5929, a hash of it) can then pass through. `client` is our side as server, `server` as client. */
+bool tls_same_certificate(const struct ssl_st *client, const struct ssl_st *server);
+/* The reason of the last failure of this thread, for a log line or an error; clears the queue. */
+void tls_last_error(const struct ssl_st *ssl, char *to, size_t size);
+
+#endif
