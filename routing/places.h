@@ -20,6 +20,9 @@
  * Writes at most PLACE_NAME_MAX - 1 bytes and a NUL; returns the length. */
 size_t places_fold(struct slice name, char to[PLACE_NAME_MAX]);
 
+/* Whether all of it is well-formed UTF-8 (RFC 3629). */
+bool places_utf8(struct slice s);
+
 /* Drop a provider prefix: gcp-, aws-, azure-, az-, fly-, scalingo-. */
 struct slice places_strip_provider(struct slice region);
 
@@ -31,6 +34,7 @@ bool places_region(struct slice region, double *lat, double *lon);
 struct place {
 	const char *name;    /* as written, UTF-8 */
 	const char *country; /* ISO 3166 alpha-2 */
+	const char *state;   /* "CA" within the United States, "" elsewhere */
 	double lat, lon;
 	unsigned population;
 };
@@ -38,5 +42,11 @@ struct place {
 /* The places that a folded name may mean, largest first; returns how many (*first points into a
  * constant table). "city, country" is the caller's business: filter by country. */
 size_t places_city(const char *folded, const struct place *const **first);
+/* The same by rank, over all: the i-th largest place there is, or NULL past the end. */
+const struct place *places_largest(size_t i);
+
+/* A country by its alpha-2 code or its name ("FR", "fr", "France"): the code in capitals, or NULL
+ * where there is no such country. */
+const char *places_country(struct slice text);
 
 #endif
