@@ -134,7 +134,7 @@ struct message_key {
 };
 
 struct message_negotiate {
-	uint16_t major; /* what the server will speak; PostgreSQL before 18 leaves 0 here */
+	uint16_t major; /* what the server will speak; some servers leave 0 here */
 	uint16_t minor;
 	uint32_t options_n;
 	struct slice
