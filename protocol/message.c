@@ -67,12 +67,6 @@ take_array(struct slice *s, size_t size, uint16_t *n, struct slice *out)
 	return take_u16(s, n) && take_bytes(s, *n * size, out);
 }
 
-static enum parse
-done_if(bool ok)
-{
-	return ok ? PARSE_DONE : PARSE_BAD;
-}
-
 /* Text from the wire where a NUL ends it: what stands before the first NUL. */
 static void
 put_cstr(struct buf *b, struct slice s)
