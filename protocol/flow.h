@@ -50,9 +50,10 @@ enum flow_copy {
 	FLOW_COPY_IN,       /* the server reads CopyData */
 	FLOW_COPY_IN_ENDED, /* … and the client has sent CopyDone or CopyFail */
 	FLOW_COPY_OUT,
-	FLOW_COPY_BOTH,
+	FLOW_COPY_BOTH, /* streaming replication */
 };
 
+/* One direction. */
 struct flow_side {
 	uint32_t left;   /* bytes of the current body still to come */
 	uint8_t have;    /* bytes of a header that was cut by the end of a read */
@@ -61,22 +62,29 @@ struct flow_side {
 	bool bad;
 };
 
-/* One cache line. Read it through the functions below; only the counters are public. */
+/* One cache line. Only the two counters are for reading; the rest has functions. */
 struct flow {
 	struct flow_side client;
 	struct flow_side server;
-	uint64_t simple;   /* counter: Query and FunctionCall messages */
-	uint64_t extended; /* counter: Execute messages */
-	uint64_t queue;    /* what the client awaits, oldest first, 2 bits each (flow.c) */
-	uint32_t pending;  /* ReadyForQuery messages still owed by the server */
-	uint8_t queued;    /* entries in queue */
-	uint8_t copy;      /* enum flow_copy */
-	char tx;           /* last status byte: I, T, E */
-	uint8_t flags;     /* flow.c */
-	uint8_t error_at;  /* where in a field of an ErrorResponse we are */
-	uint8_t error_field;
-	char sqlstate[5]; /* of the last ErrorResponse; zeros before the first */
-	uint8_t replication;
+	uint64_t simple;     /* counter: Query and FunctionCall messages */
+	uint64_t extended;   /* counter: Execute messages */
+	uint64_t queue;      /* what the client awaits, oldest first, 2 bits each (flow.c) */
+	uint32_t pending;    /* ReadyForQuery messages still owed by the server */
+	uint8_t queued;      /* entries in queue */
+	uint8_t copy;        /* enum flow_copy */
+	char tx;             /* last status byte: I, T, E */
+	uint8_t error_field; /* where in an ErrorResponse we are: field type, 0 between fields, … */
+	uint8_t error_at;    /* … and how far into its value */
+	char sqlstate[5];    /* of the last ErrorResponse; zeros before the first */
+	uint16_t beyond : 1;     /* more is awaited than queue can hold */
+	uint16_t open : 1;       /* extended-protocol messages were sent, and no Sync since */
+	uint16_t skip : 1;       /* the server discards messages until Sync */
+	uint16_t swallowed : 1;  /* a Sync went into this COPY's data and gets no answer */
+	uint16_t unsure : 2;     /* rounds to wait until pending can be trusted again */
+	uint16_t fatal : 1;      /* severity of the ErrorResponse that is passing … */
+	uint16_t fatal_sure : 1; /* … known from its unlocalised field */
+	uint16_t terminated : 1;
+	uint16_t replication : 2; /* enum replication */
 };
 
 void flow_init(struct flow *f, enum replication kind);

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * How the count of owed ReadyForQuery messages is kept right.
+ *
+ * Each Query, FunctionCall and Sync is answered by one ReadyForQuery ("Message Flow": Simple Query,
+ * Extended Query, Function Call), with these exceptions:
+ *
+ * 1. Error skipping ("Extended Query"): after an error in an extended-query message the server
+ *    discards everything up to the next Sync, a Query or FunctionCall too. If we see the error when
+ *    nothing is owed, the client's next Query is not counted (`skip`). If a Query was already under
+ *    way, the error may be its own or that of a message before it; nothing tells. It is then taken
+ *    for the Query's own, which errs to "owed": such a session (extended messages without Sync, a
+ *    Query behind them, and an error) looks busy for the rest of its life.
+ *
+ * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
+ *    Sync. libpq does that: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
+ *    this was a COPY, sends the data, CopyDone and a second Sync, and gets one ReadyForQuery. So
+ *    when CopyInResponse passes, every Sync that was sent behind the command and before its
+ *    CopyDone is taken back, and so is every one that follows while copy-in lasts. To know
+ *    which these are, `queue` holds what is owed in order: SYNC, QUERY, QUERY_ENDED (a Query and,
+ *    behind it, a CopyDone sent before CopyInResponse was seen) and MARK (such a CopyDone within an
+ *    extended-query sequence; owes nothing). Anything else in copy-in mode is an error that ends
+ *    the connection, so a client that sends it must have finished its data.
+ *
+ * 3. A COPY that fails ("COPY Operations"): the server leaves copy-in mode by an ErrorResponse,
+ *    drops the CopyData, CopyDone and CopyFail that still come, and, if the command was an
+ *    extended-query one, skips to the next Sync. A Sync that had gone into the data may have been
+ *    read before the failure (and ignored) or after it (and answered): nobody but the server knows.
+ *    It is taken as ignored, and `unsure` withholds flow_safe_point() until a surplus ReadyForQuery
+ *    has come or a whole further round has gone by.
+ *
+ * 4. Copy-both mode ("Streaming Replication Protocol"): only Query starts it, so one ReadyForQuery
+ *    is owed all the time; CommandComplete ends it. Sync is not allowed in it.
+ *
+ * Extended-query messages without a Sync owe nothing and still have a transaction open in the
+ * server: `open` says so.
+ */
+#include "config.h"
+
+#include "protocol/flow.h"
+
+#include <assert.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "protocol/frame.h"
+
+#define QUEUE_MAX  32
+#define LENGTH_MAX ((uint32_t)INT32_MAX)
+
+enum unit { UNIT_SYNC, UNIT_QUERY, UNIT_QUERY_ENDED, UNIT_MARK };
+
+/* What a message does to the state when its header has passed; NULL: nothing. */
+typedef unsigned (*flow_handler)(struct flow *f);
+
+static_assert(sizeof(struct flow) == 64, "struct flow is meant to be one cache line");
+
+void
+flow_init(struct flow *f, enum replication kind)
+{
+	*f = (struct flow){ .tx = 'I', .replication = kind };
+}
+
+/* ---- what the server owes ---- */
+
+static enum unit
+unit_at(const struct flow *f, unsigned i)
+{
+	return (enum unit)(f->queue >> (2 * i) & 3);
+}
+
+static void
+unit_set(struct flow *f, unsigned i, enum unit u)
+{
+	f->queue &= ~((uint64_t)3 << (2 * i));
+	f->queue |= (uint64_t)u << (2 * i);
+}
+
+static void
+unit_remove(struct flow *f, unsigned i)
+{
+	uint64_t before = ((uint64_t)1 << (2 * i)) - 1;
+
+	f->queue = (f->queue & before) | (f->queue >> 2 & ~before);
+	f->queued--;
+}
+
+static void
+unit_add(struct flow *f, enum unit u)
+{
+	if (f->beyond || f->queued == QUEUE_MAX) {
+		f->beyond |= u != UNIT_MARK;
+		return;
+	}
+	unit_set(f, f->queued++, u);
+}
+
+static void
+forget_units(struct flow *f)
+{
+	f->queue = 0;
+	f->queued = 0;
+	f->beyond = 0;
+}
+
+static void
+owe(struct flow *f, enum unit u)
+{
+	if (f->pending == UINT32_MAX)
+		return;
+	f->pending++;
+	unit_add(f, u);
+}
+
+void
+flow_expect_ready(struct flow *f)
+{
+	owe(f, UNIT_QUERY);
+}
+
+/* One ReadyForQuery has come: the oldest unit is done, and the marks before it with it. */
+static void
+settle(struct flow *f)
+{
+	enum unit u = UNIT_MARK;
+
+	if (f->pending == 0) { /* exception 3: an ignored Sync was not ignored */
+		if (f->skip)
+			f->open = 0;
+		f->skip = 0;
+		f->unsure = 0;
+		return;
+	}
+	while (u == UNIT_MARK && f->queued > 0) {
+		u = unit_at(f, 0);
+		unit_remove(f, 0);
+	}
+	if (--f->pending > 0)
+		return;
+	f->beyond = 0;
+	if (!f->open)
+		forget_units(f);
+	if (f->unsure > 0)
+		f->unsure = (f->unsure - 1) & 3;
+}
+
+/* ---- messages of the client ---- */
+
+static unsigned
+on_query(struct flow *f)
+{
+	if (f->skip)
+		return 0;
+	if (f->copy == FLOW_COPY_IN)
+		f->copy = FLOW_COPY_IN_ENDED;
+	f->open = 0;
+	f->simple++;
+	owe(f, UNIT_QUERY);
+	return FLOW_QUERY;
+}
+
+static unsigned
+on_extended(struct flow *f)
+{
+	if (f->copy == FLOW_COPY_IN)
+		f->copy = FLOW_COPY_IN_ENDED;
+	f->open = 1;
+	return 0;
+}
+
+static unsigned
+on_execute(struct flow *f)
+{
+	on_extended(f);
+	f->extended++;
+	return FLOW_QUERY;
+}
+
+static unsigned
+on_sync(struct flow *f)
+{
+	if (f->copy == FLOW_COPY_IN) {
+		f->swallowed = 1;
+		return 0;
+	}
+	if (f->copy == FLOW_COPY_BOTH)
+		return 0;
+	f->skip = 0;
+	f->open = 0;
+	owe(f, UNIT_SYNC);
+	return 0;
+}
+
+/* CopyDone, CopyFail. Where no copy-in is known of, one may be about to begin: the message is
+ * remembered with the command that it belongs to. With no such command it is a leftover of a COPY
+ * that failed, and the server drops it. */
+static unsigned
+on_copy_end(struct flow *f)
+{
+	unsigned last = f->queued;
+
+	if (f->copy == FLOW_COPY_IN)
+		f->copy = FLOW_COPY_IN_ENDED;
+	else if (f->skip || f->beyond || f->copy == FLOW_COPY_BOTH)
+		return 0;
+	else if (f->open || (last > 0 && unit_at(f, last - 1) == UNIT_SYNC))
+		unit_add(f, UNIT_MARK);
+	else if (last > 0 && unit_at(f, last - 1) == UNIT_QUERY)
+		unit_set(f, last - 1, UNIT_QUERY_ENDED);
+	return 0;
+}
+
+static unsigned
+on_terminate(struct flow *f)
+{
+	f->terminated = 1;
+	return FLOW_TERMINATE;
+}
+
+static const flow_handler client_handlers[256] = {
+	['Q'] = on_query,    ['F'] = on_query,    ['P'] = on_extended,  ['B'] = on_extended,
+	['C'] = on_extended, ['D'] = on_extended, ['E'] = on_execute,   ['S'] = on_sync,
+	['c'] = on_copy_end, ['f'] = on_copy_end, ['X'] = on_terminate,
+};
+
+/* ---- messages of the server ---- */
+
+/* CopyInResponse: exception 2. The command is in the oldest unit, or in front of it. */
+static unsigned
+on_copy_in(struct flow *f)
+{
+	bool simple = f->queued > 0 && unit_at(f, 0) != UNIT_SYNC && unit_at(f, 0) != UNIT_MARK;
+	unsigned at = simple ? 1 : 0;
+
+	f->copy = FLOW_COPY_IN;
+	f->swallowed = 0;
+	if (simple && unit_at(f, 0) == UNIT_QUERY_ENDED) {
+		unit_set(f, 0, UNIT_QUERY);
+		f->copy = FLOW_COPY_IN_ENDED;
+		return FLOW_COPY;
+	}
+	while (f->queued > at && unit_at(f, at) == UNIT_SYNC) {
+		unit_remove(f, at);
+		f->pending--;
+		f->swallowed = 1;
+		f->open |= !simple; /* that sequence has not ended, then */
+	}
+	if (f->queued > at && unit_at(f, at) == UNIT_MARK) {
+		unit_remove(f, at);
+		f->copy = FLOW_COPY_IN_ENDED;
+	}
+	return FLOW_COPY;
+}
+
+static unsigned
+on_copy_out(struct flow *f)
+{
+	f->copy = FLOW_COPY_OUT;
+	return FLOW_COPY;
+}
+
+static unsigned
+on_copy_both(struct flow *f)
+{
+	f->copy = FLOW_COPY_BOTH;
+	return FLOW_COPY;
+}
+
+static unsigned
+on_copy_out_end(struct flow *f)
+{
+	if (f->copy == FLOW_COPY_OUT)
+		f->copy = FLOW_COPY_NONE;
+	return 0;
+}
+
+static unsigned
+on_complete(struct flow *f)
+{
+	f->copy = FLOW_COPY_NONE;
+	f->swallowed = 0;
+	return 0;
+}
+
+static unsigned
+on_error(struct flow *f)
+{
+	if (f->swallowed)
+		f->unsure = 2;
+	on_complete(f);
+	if (f->pending == 0 && f->open) {
+		f->skip = 1;
+		forget_units(f);
+	}
+	f->server.type = 'E';
+	f->error_field = f->error_at = 0;
+	f->fatal = f->fatal_sure = 0;
+	memset(f->sqlstate, 0, sizeof(f->sqlstate));
+	return FLOW_ERROR;
+}
+
+static unsigned
+on_ready(struct flow *f)
+{
+	if (f->server.left != 1) {
+		f->server.bad = true;
+		return FLOW_BAD;
+	}
+	f->server.type = 'Z';
+	return 0;
+}
+
+static const flow_handler server_handlers[256] = {
+	['C'] = on_complete,  ['E'] = on_error,        ['G'] = on_copy_in, ['H'] = on_copy_out,
+	['W'] = on_copy_both, ['c'] = on_copy_out_end, ['Z'] = on_ready,
+};
+
+/* ---- the two bodies that are looked at ---- */
+
+/* The second letter of FATAL and PANIC is an A, of ERROR it is not. 'V' is never translated
+ * (PostgreSQL 9.6 on); 'S' may be, and decides only where there is no 'V'. */
+static void
+note_error_byte(struct flow *f, char c)
+{
+	if (f->error_field == 'C' && f->error_at < sizeof(f->sqlstate))
+		f->sqlstate[f->error_at] = c;
+	if (f->error_at != 1)
+		return;
+	if (f->error_field == 'V') {
+		f->fatal = c == 'A';
+		f->fatal_sure = 1;
+	} else if (f->error_field == 'S' && !f->fatal_sure) {
+		f->fatal = c == 'A';
+	}
+}
+
+static void
+scan_error(struct flow *f, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (f->error_field == 0) {
+			f->error_field = (uint8_t)p[i];
+			f->error_at = 0;
+		} else if (p[i] == '\0') {
+			f->error_field = 0;
+		} else {
+			note_error_byte(f, p[i]);
+			if (f->error_at < UINT8_MAX)
+				f->error_at++;
+		}
+	}
+}
+
+static unsigned
+read_status(struct flow *f, char status)
+{
+	if (status != 'I' && status != 'T' && status != 'E') {
+		f->server.bad = true;
+		return FLOW_BAD;
+	}
+	f->tx = status;
+	f->copy = FLOW_COPY_NONE;
+	settle(f);
+	return FLOW_READY;
+}
+
+/* n > 0 bytes of a body whose type handler asked for them; `last` where it ends with them. */
+static unsigned
+look_at_body(struct flow *f, const char *p, size_t n, bool last)
+{
+	if (f->server.type == 'Z')
+		return read_status(f, p[0]);
+	scan_error(f, p, n);
+	return last && f->fatal ? FLOW_FATAL : 0;
+}
+
+/* ---- the stream ---- */
+
+static unsigned
+begin_message(struct flow *f, struct flow_side *side, const flow_handler *on, const uint8_t *head)
+{
+	uint32_t len = get_u32(head + 1);
+
+	if (len < 4 || len > LENGTH_MAX) {
+		side->bad = true;
+		return FLOW_BAD;
+	}
+	side->left = len - 4;
+	side->type = 0;
+	return on[head[0]] != NULL ? on[head[0]](f) : 0;
+}
+
+/* Pass over what there is of the current body. */
+static const char *
+pass_body(struct flow *f, struct flow_side *side, const char *p, const char *end, unsigned *events)
+{
+	size_t n = (size_t)(end - p);
+	bool last = n >= side->left;
+
+	if (last)
+		n = side->left;
+	if (side->type != 0 && n > 0)
+		*events |= look_at_body(f, p, n, last);
+	if (last)
+		side->type = 0;
+	side->left -= (uint32_t)n;
+	return p + n;
+}
+
+/* Go on with what the last call left half way. */
+static const char *
+resume(struct flow *f, struct flow_side *side, const flow_handler *on, struct slice in,
+       unsigned *events)
+{
+	const char *p = in.p, *end = in.p + in.n;
+
+	if (side->have == 0)
+		return pass_body(f, side, p, end, events);
+	while (side->have < FRAME_HEAD_BYTES && p < end)
+		side->head[side->have++] = (uint8_t)*p++;
+	if (side->have < FRAME_HEAD_BYTES)
+		return p;
+	*events |= begin_message(f, side, on, side->head);
+	memset(side->head, 0, sizeof(side->head));
+	side->have = 0;
+	return side->bad ? end : pass_body(f, side, p, end, events);
+}
+
+/* The loop of the relay. `bulk` and CopyData carry the mass of the bytes and change no state: one
+ * look at the type, one at the length. Inlined twice, so that `bulk` and `on` are constants. */
+static inline __attribute__((always_inline)) unsigned
+follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk, struct slice in)
+{
+	const char *p = in.p, *end = in.p + in.n;
+	unsigned events = 0;
+
+	if (side->left > 0 || side->have > 0)
+		p = resume(f, side, on, in, &events);
+	while (!side->bad && end - p >= FRAME_HEAD_BYTES) {
+		if (p[0] == bulk || p[0] == 'd') {
+			uint32_t len = get_u32(p + 1);
+
+			if (len >= 4 && len < (size_t)(end - p)) {
+				p += 1 + (size_t)len;
+				continue;
+			}
+		}
+		events |= begin_message(f, side, on, (const uint8_t *)p);
+		if (side->bad)
+			break;
+		p = pass_body(f, side, p + FRAME_HEAD_BYTES, end, &events);
+	}
+	if (side->bad)
+		return events | FLOW_BAD;
+	while (p < end)
+		side->head[side->have++] = (uint8_t)*p++;
+	return events;
+}
+
+unsigned
+flow_client(struct flow *f, const char *p, size_t n)
+{
+	if (f->client.bad)
+		return FLOW_BAD;
+	return follow(f, &f->client, client_handlers, 'd', slice_of(p, n));
+}
+
+unsigned
+flow_server(struct flow *f, const char *p, size_t n)
+{
+	if (f->server.bad)
+		return FLOW_BAD;
+	return follow(f, &f->server, server_handlers, 'D', slice_of(p, n));
+}
+
+/* ---- answers ---- */
+
+bool
+flow_is_idle(const struct flow *f)
+{
+	return f->pending == 0 && !f->open && f->copy == FLOW_COPY_NONE && f->tx == 'I' &&
+	       flow_at_client_boundary(f) && flow_at_server_boundary(f) && !f->client.bad &&
+	       !f->server.bad;
+}
+
+bool
+flow_safe_point(const struct flow *f)
+{
+	return flow_is_idle(f) && f->unsure == 0 && !f->terminated &&
+	       f->replication == REPLICATION_NONE;
+}
+
+enum flow_activity
+flow_activity(const struct flow *f)
+{
+	if (f->copy == FLOW_COPY_BOTH)
+		return FLOW_REPLICATING;
+	if (f->copy != FLOW_COPY_NONE)
+		return FLOW_COPYING;
+	if (f->pending > 0 || f->open)
+		return FLOW_ACTIVE;
+	if (f->tx == 'T')
+		return FLOW_IN_TRANSACTION;
+	return f->tx == 'E' ? FLOW_IN_FAILED_TRANSACTION : FLOW_IDLE;
+}
+
+const char *
+flow_activity_name(enum flow_activity a)
+{
+	static const char *const names[] = {
+		[FLOW_IDLE] = "idle",
+		[FLOW_ACTIVE] = "active",
+		[FLOW_IN_TRANSACTION] = "idle in transaction",
+		[FLOW_IN_FAILED_TRANSACTION] = "idle in transaction (aborted)",
+		[FLOW_COPYING] = "copy",
+		[FLOW_REPLICATING] = "replication",
+	};
+
+	return names[a];
+}
