@@ -35,7 +35,7 @@ int nearest_parse(struct slice word);
 /* Why a region stands where it stands. The text shown is made from the code (route_reason_text). */
 enum route_reason {
 	REASON_NAMED,      /* the caller or the operator named it */
-	REASON_NEAREST,    /* best score */
+	REASON_NEAREST,    /* best score; on a standby row: nearer than what hysteresis kept */
 	REASON_FARTHER,    /* usable, but another is nearer */
 	REASON_STICKY,     /* hysteresis kept it */
 	REASON_DRAINED,    /* DRAIN REGION, or all its nodes drained */
@@ -48,6 +48,7 @@ enum route_reason {
 	REASON_RESIDENCY,  /* residency = strict forbids it */
 	REASON_SUSPECT,    /* only suspect nodes: last resort */
 	REASON_NO_NODES,
+	REASON_STRICT, /* the nearest region is strict: nothing spills over */
 };
 
 enum route_verdict { VERDICT_CHOSEN, VERDICT_STANDBY, VERDICT_REJECTED };
@@ -63,7 +64,8 @@ struct route_row {
 	int64_t rtt_us;     /* -1 unknown */
 	int64_t lag_us;     /* -1 unknown */
 	double load;  /* sessions on the region's usable nodes / their limit, 0 where unknown */
-	double score; /* km-equivalents; lower is better; -1 for a rejected region */
+	double score; /* km-equivalents; lower is better; -1 for a rejected region, or where
+			 no distance and no round trip is known */
 };
 
 #define ROUTE_REGIONS_MAX 256

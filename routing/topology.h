@@ -73,7 +73,7 @@ struct node {
 	int64_t lag_bytes;     /* replay lag in bytes when sampled; -1 unknown */
 	int64_t sampled_at_us; /* monotonic time of the last good sample; 0 never */
 	int64_t up_since_us; /* when it last came up after having been down; 0: it never was down */
-	int max_connections; /* 0 unknown */
+	int max_connections; /* less what is reserved for superusers; 0 unknown */
 	int used_connections;   /* at the last probe */
 	char reason[128];       /* why it is down or suspect; "" otherwise */
 	struct node_live *live; /* one reference */
@@ -154,6 +154,10 @@ enum node_state node_state_at(const struct topology *t, const struct node *n, in
 bool node_usable(const struct topology *t, const struct node *n, int64_t now_us);
 /* Region: not drained and at least one node usable. */
 bool region_usable(const struct topology *t, uint16_t region, int64_t now_us);
+
+/* Another writable primary has the same system identifier and a higher timeline: this one was left
+ * behind by a fail-over and must not take writes, whatever it believes. */
+bool node_fenced(const struct topology *t, const struct node *n);
 
 const char *node_state_name(enum node_state s); /* "unknown", "up", "suspect", "down" */
 const char *node_role_name(enum node_role r);   /* "unknown", "primary", "standby", "multi" */

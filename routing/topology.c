@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "routing/topology.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "routing/places.h"
+
+struct node_live *
+node_live_new(uint32_t id)
+{
+	struct node_live *l = xcalloc(1, sizeof(*l));
+
+	refcount_init(&l->refs);
+	l->id = id;
+	return l;
+}
+
+struct node_live *
+node_live_ref(struct node_live *l)
+{
+	refcount_get(&l->refs);
+	return l;
+}
+
+void
+node_live_unref(struct node_live *l)
+{
+	if (l != NULL && refcount_put(&l->refs))
+		free(l);
+}
+
+struct topology *
+topology_new(void)
+{
+	struct topology *t = xcalloc(1, sizeof(*t));
+
+	refcount_init(&t->refs);
+	t->self_region = -1;
+	return t;
+}
+
+struct topology *
+topology_ref(struct topology *t)
+{
+	refcount_get(&t->refs);
+	return t;
+}
+
+static void
+region_fini(struct region *r)
+{
+	free(r->name);
+	strlist_fini(&r->cities);
+	strlist_fini(&r->countries);
+	cidrlist_fini(&r->networks);
+}
+
+void
+topology_unref(struct topology *t)
+{
+	if (t == NULL || !refcount_put(&t->refs))
+		return;
+	for (unsigned i = 0; i < t->nregions; i++)
+		region_fini(&t->regions[i]);
+	for (unsigned i = 0; i < t->nnodes; i++) {
+		free(t->nodes[i].name);
+		free(t->nodes[i].host);
+		node_live_unref(t->nodes[i].live);
+	}
+	for (unsigned i = 0; i < t->noverrides; i++)
+		free(t->overrides[i].value);
+	free(t->regions);
+	free(t->nodes);
+	free(t->overrides);
+	free(t);
+}
+
+uint16_t
+topology_add_region(struct topology *t, const char *name)
+{
+	struct region *r;
+
+	BUG_ON(t->nregions == UINT16_MAX);
+	t->regions = xreallocarray(t->regions, t->nregions + 1U, sizeof(*t->regions));
+	r = &t->regions[t->nregions];
+	*r = (struct region){ .name = xstrdup(name), .first_node = t->nnodes };
+	return t->nregions++;
+}
+
+void
+region_set_location(struct region *r, double lat, double lon)
+{
+	double phi = lat * M_PI / 180, lambda = lon * M_PI / 180;
+
+	r->has_location = true;
+	r->lat = lat;
+	r->lon = lon;
+	r->unit[0] = cos(phi) * cos(lambda);
+	r->unit[1] = cos(phi) * sin(lambda);
+	r->unit[2] = sin(phi);
+}
+
+/* "[::1]" is stored without its brackets and named with them. */
+static void
+name_node(struct node *n, const char *host, uint16_t port)
+{
+	size_t len = strlen(host);
+
+	if (len >= 2 && host[0] == '[' && host[len - 1] == ']')
+		n->host = xstrndup(host + 1, len - 2);
+	else
+		n->host = xstrdup(host);
+	if (n->host[0] != '/' && strchr(n->host, ':') != NULL)
+		n->name = xasprintf("[%s]:%u", n->host, (unsigned)port);
+	else
+		n->name = xasprintf("%s:%u", n->host, (unsigned)port);
+	n->port = port;
+}
+
+struct node *
+topology_add_node(struct topology *t, const char *host, uint16_t port, struct node_live *live)
+{
+	struct node *n;
+
+	BUG_ON(t->nregions == 0 || t->nnodes == UINT16_MAX);
+	t->nodes = xreallocarray(t->nodes, t->nnodes + 1U, sizeof(*t->nodes));
+	n = &t->nodes[t->nnodes];
+	*n = (struct node){ .region = (uint16_t)(t->nregions - 1), .lag_us = -1, .lag_bytes = -1 };
+	name_node(n, host, port);
+	n->live = live != NULL ? node_live_ref(live) : node_live_new(t->nnodes + 1U);
+	t->nnodes++;
+	t->regions[n->region].nnodes++;
+	return n;
+}
+
+void
+topology_add_override(struct topology *t, enum override_kind kind, const char *value,
+		      uint16_t region, int64_t until_us)
+{
+	struct override *o;
+
+	t->overrides = xreallocarray(t->overrides, t->noverrides + 1U, sizeof(*t->overrides));
+	o = &t->overrides[t->noverrides++];
+	*o = (struct override){
+		.kind = kind, .value = xstrdup(value), .region = region, .until_us = until_us
+	};
+	if (kind == OVERRIDE_NETWORK)
+		(void)!cidr_parse(slice_str(value), &o->net);
+}
+
+static bool
+same_nocase(struct slice a, struct slice b)
+{
+	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+}
+
+int
+topology_region_by_name(const struct topology *t, struct slice name)
+{
+	struct slice bare = places_strip_provider(name);
+	int loose = -1;
+
+	for (int i = 0; i < t->nregions; i++) {
+		struct slice own = slice_str(t->regions[i].name);
+
+		if (same_nocase(own, name))
+			return i;
+		if (loose < 0 && same_nocase(places_strip_provider(own), bare))
+			loose = i;
+	}
+	return loose;
+}
+
+const struct node *
+topology_node_by_name(const struct topology *t, struct slice name)
+{
+	for (unsigned i = 0; i < t->nnodes; i++)
+		if (same_nocase(slice_str(t->nodes[i].name), name))
+			return &t->nodes[i];
+	return NULL;
+}
+
+const struct node *
+topology_node_by_live(const struct topology *t, const struct node_live *live)
+{
+	for (unsigned i = 0; i < t->nnodes; i++)
+		if (t->nodes[i].live->id == live->id)
+			return &t->nodes[i];
+	return NULL;
+}
+
+static void
+dup_region(struct region *to, const struct region *from)
+{
+	*to = *from;
+	to->name = xstrdup(from->name);
+	to->cities = to->countries = (struct strlist){ 0 };
+	to->networks = (struct cidrlist){ 0 };
+	strlist_copy(&to->cities, &from->cities);
+	strlist_copy(&to->countries, &from->countries);
+	cidrlist_copy(&to->networks, &from->networks);
+}
+
+static void
+dup_node(struct node *to, const struct node *from)
+{
+	*to = *from;
+	to->name = xstrdup(from->name);
+	to->host = xstrdup(from->host);
+	to->live = node_live_ref(from->live);
+}
+
+struct topology *
+topology_dup(const struct topology *t)
+{
+	struct topology *d = xcalloc(1, sizeof(*d));
+
+	*d = *t;
+	refcount_init(&d->refs);
+	d->regions = xreallocarray(NULL, t->nregions + 1U, sizeof(*d->regions));
+	d->nodes = xreallocarray(NULL, t->nnodes + 1U, sizeof(*d->nodes));
+	d->overrides = xreallocarray(NULL, t->noverrides + 1U, sizeof(*d->overrides));
+	for (unsigned i = 0; i < t->nregions; i++)
+		dup_region(&d->regions[i], &t->regions[i]);
+	for (unsigned i = 0; i < t->nnodes; i++)
+		dup_node(&d->nodes[i], &t->nodes[i]);
+	for (unsigned i = 0; i < t->noverrides; i++) {
+		d->overrides[i] = t->overrides[i];
+		d->overrides[i].value = xstrdup(t->overrides[i].value);
+	}
+	return d;
+}
+
+int64_t
+node_lag_us(const struct node *n, int64_t now_us)
+{
+	int64_t age = now_us - n->sampled_at_us;
+
+	if (n->role != ROLE_STANDBY)
+		return n->role == ROLE_UNKNOWN ? -1 : 0;
+	if (n->lag_us < 0 || n->sampled_at_us == 0)
+		return -1;
+	return n->lag_us + (age > 0 ? age : 0);
+}
+
+enum node_state
+node_state_at(const struct topology *t, const struct node *n, int64_t now_us)
+{
+	bool stale = t->stale_after_us > 0 && n->sampled_at_us != 0 &&
+		     now_us - n->sampled_at_us > t->stale_after_us;
+
+	return n->state == NODE_UP && stale ? NODE_SUSPECT : n->state;
+}
+
+bool
+node_usable(const struct topology *t, const struct node *n, int64_t now_us)
+{
+	return !n->drained && !t->regions[n->region].drained &&
+	       node_state_at(t, n, now_us) != NODE_DOWN;
+}
+
+bool
+region_usable(const struct topology *t, uint16_t region, int64_t now_us)
+{
+	const struct region *r = &t->regions[region];
+
+	for (unsigned i = 0; i < r->nnodes; i++)
+		if (node_usable(t, &t->nodes[r->first_node + i], now_us))
+			return true;
+	return false;
+}
+
+bool
+node_fenced(const struct topology *t, const struct node *n)
+{
+	if (n->role != ROLE_PRIMARY || n->system_id == 0 || n->timeline == 0)
+		return false;
+	for (unsigned i = 0; i < t->nnodes; i++) {
+		const struct node *other = &t->nodes[i];
+
+		if (other->role == ROLE_PRIMARY && other->system_id == n->system_id &&
+		    other->timeline > n->timeline)
+			return true;
+	}
+	return false;
+}
+
+const char *
+node_state_name(enum node_state s)
+{
+	static const char *const names[] = { "unknown", "up", "suspect", "down" };
+
+	return names[s];
+}
+
+const char *
+node_role_name(enum node_role r)
+{
+	static const char *const names[] = { "unknown", "primary", "standby", "multi" };
+
+	return names[r];
+}
+
+const char *
+node_kind_name(enum node_kind k)
+{
+	static const char *const names[] = { "unknown", "postgres", "citus", "cockroachdb" };
+
+	return names[k];
+}
