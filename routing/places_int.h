@@ -40,7 +40,7 @@ extern const struct place *const places_cities; /* largest first */
 extern const size_t places_ncities;
 extern const struct places_city_row places_city_keys[]; /* by key */
 extern const size_t places_ncity_keys;
-extern const struct place *const places_city_refs[]; /* what city_keys point into */
+extern const struct place *const places_city_refs[];       /* what city_keys point into */
 extern const struct places_country_row places_countries[]; /* by key */
 extern const size_t places_ncountries;
 
