@@ -1,0 +1,116 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Who may include what. Each layer includes itself and the layers before it in @layers; @rules says
+# which files may use which library; `pure` code has no clock, no socket and no thread.
+use strict;
+use warnings;
+use Meridian::Test::Lint;
+use Test::More;
+
+my @layers = qw(base protocol routing migration proxy);
+my %rank   = map { $layers[$_] => $_ } 0 .. $#layers;
+
+# header, the files that may include it
+my @rules = (
+	[ qr{^event2/},             qr{^(?:base/ev|routing/watch|proxy)/} ],
+	[ qr{^libpq|^postgres},     qr{^(?:routing/watch|migration|proxy)/} ],
+	[ qr{^maxminddb},           qr{^routing/geo\.c$} ],
+	[ qr{^pg_query},            qr{^routing/classify\.c$} ],
+	[ qr{^ini\.h$},             qr{^proxy/config/} ],
+	[ qr{^openssl/(?:ssl|bio)}, qr{^proxy/net/} ],
+	[ qr{^openssl/},            qr{^(?:protocol/scram\.c$|proxy/auth/|proxy/net/)} ],
+);
+
+# Code that decides: everything it knows comes in as a parameter.
+my $pure        = qr{^(?:protocol|routing)/[^/]+$};
+my $impure_head = qr{^(?:sys/socket|sys/epoll|netinet/|arpa/|netdb|poll|time|sys/time|pthread|signal)};
+my $impure_call = qr{\b(?:clock_gettime|gettimeofday|time|socket|connect|send|recv)\s*\(};
+my %may_address = ('routing/geo.c' => 1);    # hands a sockaddr to its library
+
+# Inside a layer: what waits stands in its own folder, which what decides does not see.
+my @folders = (
+	[ qr{^base/[^/]+$},               qr{^base/ev/} ],
+	[ qr{^(?:protocol|routing)/[^/]+$}, qr{^(?:base/ev|routing/watch)/} ],
+);
+
+my (@direction, @library, @impure, @first);
+for my $file (source_files(qr{^(?:base|protocol|routing|migration|proxy)/.*\.[ch]$})) {
+	my ($layer) = $file =~ m{^([^/]+)};
+	my ($n, $in_comment, @includes) = (0, 0);
+	for my $line (lines_of($file)) {
+		$n++;
+		my $at = "$file:$n";
+		if ($line =~ /^\s*#\s*include\s+([<"])([^>"]+)/) {
+			my ($how, $head) = ($1, $2);
+			push @includes, $head;
+			$how eq '<' ? system_header($at, $file, $head) : own_header($at, $file, $layer, $head);
+			next;
+		}
+		$in_comment = 1 if $line =~ m{^\s*/\*};
+		(my $code = $line) =~ s{"(?:[^"\\]|\\.)*"|/\*.*?(?:\*/|$)|//.*}{}g;
+		push @impure, "$at: $line" if !$in_comment && $file =~ $pure && $code =~ $impure_call;
+		$in_comment = 0 if $line =~ m{\*/};
+	}
+	push @first, "$file includes " . ($includes[0] // 'nothing') . ' first'
+	  if $file =~ /\.c$/ && ($includes[0] // '') ne 'config.h';
+}
+
+sub own_header
+{
+	my ($at, $file, $layer, $head) = @_;
+	return if $head eq 'config.h';
+	my ($of) = $head =~ m{^([^/]+)/};
+	if (!defined $of || !exists $rank{$of}) {
+		push @direction, "$at: \"$head\" is no header of a layer (write its path from the root)"
+		  if !-e builddir() . "/$head" || defined $of && !exists $rank{$of};
+		return;
+	}
+	push @direction, "$at: $layer/ may not include \"$head\"" if $rank{$of} > $rank{$layer};
+	for my $rule (@folders) {
+		push @direction, "$at: may not include \"$head\"" if $file =~ $rule->[0] && $head =~ $rule->[1];
+	}
+	return;
+}
+
+sub system_header
+{
+	my ($at, $file, $head) = @_;
+	push @impure, "$at: <$head>" if $file =~ $pure && $head =~ $impure_head && !$may_address{$file};
+	for my $rule (@rules) {
+		next unless $head =~ $rule->[0];
+		push @library, "$at: <$head> does not belong here" if $file !~ $rule->[1];
+		last;
+	}
+	return;
+}
+
+findings('each layer includes only itself and what is below it', @direction);
+findings('each library is used only where it belongs',           @library);
+findings('protocol/ and routing/ have no clock, no sockets, no threads', @impure);
+findings('config.h is included first',                           @first);
+
+# Headers.
+my (@spdx, @guard, @alone);
+for my $file (source_files(qr{\.[ch]$})) {
+	my @lines = lines_of($file);
+	push @spdx, $file unless ($lines[0] // '') =~ m{^/\* SPDX-License-Identifier: PostgreSQL};
+	next unless $file =~ /\.h$/;
+	(my $name = uc $file) =~ s/[^A-Z0-9]/_/g;
+	my ($ifndef) = map { /^#ifndef\s+(\w+)/ ? $1 : () } @lines;
+	push @guard, "$file: " . ($ifndef // 'none') . ", not $name" if ($ifndef // '') ne $name;
+}
+findings('every C file begins with its licence',              @spdx);
+findings('every header has an include guard named after it', @guard);
+
+my $cc = $ENV{CC} || 'cc';
+chomp(my $flags = `pkg-config --cflags libpq libevent_core libssl libmaxminddb inih cmocka 2>/dev/null` // '');
+my @I = ('-I' . srcdir(), '-I' . builddir());
+for my $file (source_files(qr{\.h$})) {
+	next if $file =~ m{^tests/unit/unit\.h$} && !-e '/usr/include/cmocka.h';
+	my $path = srcdir() . "/$file";
+	my $said = `$cc -std=gnu11 -D_GNU_SOURCE -fsyntax-only -x c @I $flags -include config.h '$path' 2>&1`;
+	push @alone, "$file: $said" if $?;
+}
+findings('every header compiles alone', @alone);
+done_testing();

@@ -1,0 +1,34 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Words and blanks: no reminder without an issue number, no trailing blanks, no CRLF, a newline at
+# the end of each file, no path of somebody's machine.
+use strict;
+use warnings;
+use Meridian::Test::Lint;
+use Test::More;
+
+my $text = qr{\.(?:[chtly]|pm|pl|py|sh|sql|md|inc|am|ac|conf|txt|in|[1-8]|service|socket|dict|js)$
+  |(?:^|/)(?:GNUmakefile|run|demo|bench|packages|bootstrap)$}x;
+my $reminder = join '|', map { "$_\\b" } 'TO' . 'DO', 'FIX' . 'ME', 'X' . 'XX';
+my $own_path = qr{(?<![\w.\$\}/-])/(?:home|root|work|Users)/\w};
+
+my (@reminders, @blanks, @crlf, @ends, @paths);
+for my $file (source_files($text)) {
+	open my $in, '<', srcdir() . "/$file" or die "$file: $!";
+	my $last = "\n";
+	while (my $line = <$in>) {
+		push @reminders, "$file:$.: $line" if $line =~ /\b(?:$reminder)/ && $line !~ /#\d+/;
+		push @blanks,    "$file:$."        if $line =~ /[ \t]\r?\n?\z/ && $file !~ /\.md$/;
+		push @crlf,      "$file:$."        if $line =~ /\r$/;
+		push @paths,     "$file:$.: $line" if $line =~ $own_path;
+		$last = $line;
+	}
+	push @ends, $file if $last !~ /\n\z/ && -s $in;
+}
+findings('no reminder without the number of an issue', @reminders);
+findings('no line ends in blanks',                     @blanks);
+findings('no file has CRLF line ends',                 @crlf);
+findings('every file ends with a newline',             @ends);
+findings("no path of somebody's machine",              @paths);
+done_testing();

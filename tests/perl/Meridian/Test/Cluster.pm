@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Meridian::Test::Cluster - PostgreSQL clusters that stand for regions.
+#
+#   use Meridian::Test::Cluster qw(regional_clusters certificate);
+#
+#   my ($east, $west) = regional_clusters('us-east1', 'us-west1');          # started, trust
+#   my ($one) = regional_clusters('one', { conf => "max_connections = 20\n", streaming => 1 });
+#   my ($tls) = regional_clusters('tls', { tls => 1,                        # ssl = on, own certificate
+#       users => { alice => 'secret' }, auth => 'scram-sha-256' });         # who has to log in how
+#   my $cert = certificate('proxy', alt => 'DNS:localhost,IP:127.0.0.1');   # {cert}, {key}, {ca}
+#
+# Each is a PostgreSQL::Test::Cluster (psql, safe_psql, stop, start, promote … work) that listens on
+# its unix socket and on 127.0.0.1, has fsync off, and shows its name as cluster_name:
+# SELECT current_setting('cluster_name') says where a session has landed. initdb runs once per test
+# run; each cluster begins as a copy.
+package Meridian::Test::Cluster;
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use Fcntl qw(:flock);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils ();
+
+our @EXPORT_OK = qw(regional_clusters certificate);
+
+# Names, each followed by a hash of options if it has any: conf, tls, users, auth, streaming,
+# no_start.
+sub regional_clusters
+{
+	my (@words) = @_;
+	my @made;
+	while (defined(my $name = shift @words)) {
+		my $opt = ref $words[0] ? shift @words : {};
+		my $node = PostgreSQL::Test::Cluster->new($name);
+		cluster_init($node, $opt);
+		push @made, $node;
+		next if $opt->{no_start};
+		$node->start;
+		cluster_users($node, $opt) if $opt->{users};
+	}
+	return wantarray ? @made : $made[0];
+}
+
+# One initdb for all tests of a run, by whoever comes first.
+sub template
+{
+	my $dir = ($ENV{TESTDIR} || $PostgreSQL::Test::Utils::tmp_check) . '/template';
+	open my $lock, '>', "$dir.lock" or die "$dir.lock: $!";
+	flock $lock, LOCK_EX or die "flock: $!";
+	return $dir if -e "$dir/made";
+	system('rm', '-rf', $dir);
+	PostgreSQL::Test::Utils::system_or_bail('initdb', '-D', "$dir/data", '-A', 'trust', '-N', '-E', 'UTF8',
+		'--locale=C.UTF-8');
+	PostgreSQL::Test::Utils::append_to_file("$dir/made", '');
+	return $dir;
+}
+
+sub cluster_init
+{
+	my ($node, $opt) = @_;
+	mkdir $node->backup_dir;
+	mkdir $node->archive_dir;
+	PostgreSQL::Test::Utils::system_or_bail('cp', '-a', template() . '/data', $node->data_dir);
+	my $port    = $node->port;
+	my $sockets = $node->host;
+	$node->append_conf('postgresql.conf', <<"CONF");
+port = $port
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '$sockets'
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+restart_after_crash = off
+shared_buffers = 16MB
+max_connections = 100
+wal_level = logical
+max_wal_senders = 10
+max_replication_slots = 10
+hot_standby = on
+log_line_prefix = '%m [%p] %q%a '
+log_statement = all
+log_connections = on
+CONF
+	tls_conf($node) if $opt->{tls};
+	hba_conf($node, $opt);
+	$node->append_conf('postgresql.conf', $opt->{conf}) if $opt->{conf};
+	return;
+}
+
+sub tls_conf
+{
+	my ($node) = @_;
+	my $made = certificate($node->name, alt => 'DNS:localhost,IP:127.0.0.1');
+	$node->append_conf('postgresql.conf',
+		"ssl = on\nssl_cert_file = '$made->{cert}'\nssl_key_file = '$made->{key}'\nssl_ca_file = '$made->{ca}'\n");
+	return;
+}
+
+# The users named have to log in; everybody else is trusted.
+sub hba_conf
+{
+	my ($node, $opt) = @_;
+	my $auth  = $opt->{auth} || 'scram-sha-256';
+	my @rules = map { "host all $_ 127.0.0.1/32 $auth" } sort keys %{ $opt->{users} || {} };
+	push @rules, 'local all all trust', 'local replication all trust', 'host all all 127.0.0.1/32 trust',
+	  'host replication all 127.0.0.1/32 trust';
+	PostgreSQL::Test::Utils::system_or_bail('rm', '-f', $node->data_dir . '/pg_hba.conf');
+	PostgreSQL::Test::Utils::append_to_file($node->data_dir . '/pg_hba.conf', join("\n", @rules) . "\n");
+	return;
+}
+
+sub cluster_users
+{
+	my ($node, $opt) = @_;
+	my $kind = ($opt->{auth} || '') eq 'md5' ? 'md5' : 'scram-sha-256';
+	for my $name (sort keys %{ $opt->{users} }) {
+		(my $password = $opt->{users}{$name}) =~ s/'/''/g;
+		$node->safe_psql('postgres',
+			"SET password_encryption = '$kind'; CREATE ROLE \"$name\" LOGIN SUPERUSER PASSWORD '$password'");
+	}
+	return;
+}
+
+# A certificate for a name, signed by the CA of this test run: files cert, key, ca. The key is
+# readable by its owner only, as PostgreSQL wants it.
+sub certificate
+{
+	my ($name, %opt) = @_;
+	my $dir = $PostgreSQL::Test::Utils::tmp_check . '/certs';
+	mkdir $dir;
+	my $ca  = certificate_authority($dir);
+	my $alt = $opt{alt} || "DNS:$name";
+	my $cn  = $opt{cn} || $name;
+	my %file = (cert => "$dir/$name.crt", key => "$dir/$name.key", ca => "$ca.crt");
+	my $ext = "$dir/$name.ext";
+	unlink $ext;
+	PostgreSQL::Test::Utils::append_to_file($ext, "subjectAltName=$alt\n");
+	openssl('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj',
+		"/CN=$cn", '-keyout', $file{key}, '-out', "$dir/$name.csr");
+	openssl('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$ca.crt", '-CAkey', "$ca.key", '-set_serial',
+		int(rand(2**31)), '-days', $opt{days} || 30, '-extfile', $ext, '-out', $file{cert});
+	chmod 0600, $file{key};
+	return \%file;
+}
+
+sub certificate_authority
+{
+	my ($dir) = @_;
+	my $ca = "$dir/ca-$$";
+	return $ca if -e "$ca.crt";
+	openssl('req', '-x509', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', 30,
+		'-subj', '/CN=Meridian test CA', '-keyout', "$ca.key", '-out', "$ca.crt");
+	return $ca;
+}
+
+sub openssl
+{
+	PostgreSQL::Test::Utils::system_or_bail('openssl', @_);
+	return;
+}
+
+1;

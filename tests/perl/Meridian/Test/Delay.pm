@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Meridian::Test::Delay - distance, and ways to fail, in front of a server (tests/tools/delay).
+#
+#   use Meridian::Test::Delay;
+#
+#   my $far = Meridian::Test::Delay->new($cluster, ms => 40);   # one way; a cluster or a port
+#   ... nodes => $far ...                                       # in Meridian::Test::Proxy->new
+#   $far->ms(10);       # another distance from now on
+#   $far->hang;         # accepts, and never answers
+#   $far->refuse;       # connection refused
+#   $far->cut;          # resets every connection it carries
+#   $far->pass;         # relays again
+#   is($far->count, 0, 'no connection is left open');
+#
+# It ends with the test: its standard input is a pipe of ours.
+package Meridian::Test::Delay;
+use strict;
+use warnings;
+
+use Carp;
+use IPC::Open2;
+
+sub new
+{
+	my ($class, $to, %opt) = @_;
+	my $port = ref $to ? $to->port : $to;
+	my $tool = ($ENV{MERIDIAN_BUILDDIR} || '.') . '/tests/tools/delay';
+	my @listen = $opt{port} ? ('--listen', $opt{port}) : ();
+	my $pid = open2(my $out, my $in, $tool, @listen, '--ms', $opt{ms} // 0, "127.0.0.1:$port");
+	my $self = bless { in => $in, out => $out, pid => $pid }, $class;
+	my $said = <$out> // '';
+	$said =~ /^port (\d+)/ or croak "$tool did not start";
+	$self->{port} = $1;
+	return $self;
+}
+
+sub port { return $_[0]{port} }
+
+sub tell_it
+{
+	my ($self, $command) = @_;
+	my ($in, $out) = @$self{qw(in out)};
+	print {$in} "$command\n";
+	$in->flush;
+	my $said = <$out> // '';
+	$said =~ /^ok ?(\d*)/ or croak "delay: $command: $said";
+	return $1;
+}
+
+sub ms     { my ($self, $n) = @_; return $self->tell_it("ms $n") }
+sub hang   { return $_[0]->tell_it('hang') }
+sub pass   { return $_[0]->tell_it('pass') }
+sub refuse { return $_[0]->tell_it('refuse') }
+sub cut    { return $_[0]->tell_it('cut') }
+sub count  { return $_[0]->tell_it('count') }
+
+sub stop
+{
+	my ($self) = @_;
+	return unless $self->{pid};
+	close $self->{in};
+	waitpid $self->{pid}, 0;
+	delete $self->{pid};
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $!, $@);
+	$self->stop;
+	return;
+}
+
+1;
