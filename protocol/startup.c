@@ -455,7 +455,7 @@ put_params(struct buf *out, const struct startup *in, const struct startup_edit 
 	put_param(out, slice_str("user"), edit->user.n > 0 ? edit->user : in->user);
 	if (edit->database.n > 0)
 		put_param(out, slice_str("database"), edit->database);
-	else if (startup_param(in, "database", &name) || edit->user.n > 0)
+	else if ((startup_param(in, "database", &name) && name.n > 0) || edit->user.n > 0)
 		put_param(out, slice_str("database"), in->database);
 	if (in->options.n > 0 && !is_replaced(edit, slice_str("options")))
 		put_options(out, in->options);

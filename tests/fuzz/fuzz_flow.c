@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A conversation: chunks of one control byte (top bit: from the server; the rest: length) and that
+ * many bytes. The state at its end does not depend on how the chunks are cut, nor do the events,
+ * and the queue's bookkeeping stays consistent.
+ */
+#include "config.h"
+
+#include "protocol/flow.h"
+
+#include <string.h>
+
+#include "base/slice.h"
+#include "tests/fuzz/fuzz.h"
+
+typedef unsigned (*flow_fn)(struct flow *f, const char *p, size_t n);
+
+/* Feed `in` in pieces of `step` bytes (0: in one). */
+static unsigned
+feed(struct flow *f, flow_fn fn, struct slice in, size_t step)
+{
+	unsigned events = 0;
+
+	while (in.n > 0) {
+		size_t n = step == 0 || step > in.n ? in.n : step;
+
+		events |= fn(f, in.p, n);
+		in = slice_skip(in, n);
+	}
+	return events;
+}
+
+static unsigned
+run(struct flow *f, struct slice in, size_t step)
+{
+	unsigned events = 0;
+
+	flow_init(f, REPLICATION_NONE);
+	while (in.n > 0) {
+		unsigned char control = (unsigned char)in.p[0];
+		struct slice chunk = slice_skip(in, 1);
+
+		if (chunk.n > (control & 0x7fu))
+			chunk.n = control & 0x7fu;
+		events |= feed(f, control & 0x80 ? flow_server : flow_client, chunk, step);
+		in = slice_skip(in, 1 + chunk.n);
+	}
+	return events;
+}
+
+static void
+check_queue(const struct flow *f)
+{
+	unsigned units = 0;
+
+	FUZZ_ASSERT(f->queued <= 32);
+	for (unsigned i = 0; i < f->queued; i++)
+		units += (f->queue >> (2 * i) & 3) != 3;
+	FUZZ_ASSERT(f->queued == 32 || f->queue >> (2 * f->queued) == 0);
+	FUZZ_ASSERT(f->beyond ? units <= f->pending : units == f->pending);
+	FUZZ_ASSERT(!f->skip || f->open);
+	FUZZ_ASSERT(f->tx == 'I' || f->tx == 'T' || f->tx == 'E');
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const size_t steps[] = { 1, 2, 3, 7 };
+	struct slice in = slice_of((const char *)data, size);
+	struct flow whole, cut;
+	unsigned events = run(&whole, in, 0);
+
+	check_queue(&whole);
+	FUZZ_ASSERT(!flow_safe_point(&whole) || flow_is_idle(&whole));
+	FUZZ_ASSERT(flow_activity_name(flow_activity(&whole)) != NULL);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		FUZZ_ASSERT(run(&cut, in, steps[i]) == events);
+		FUZZ_ASSERT(memcmp(&cut, &whole, sizeof(cut)) == 0);
+	}
+	return 0;
+}
