@@ -17,8 +17,8 @@
  * IPv4 addresses and ports, CRLF). In version 2 every length is checked: an address block that is
  * too short, a TLV past the end, a TLV that is longer than its specification, a second or a wrong
  * checksum make the header bad. Unknown TLVs are kept. As the specification demands, what follows
- * LOCAL is skipped unread. After UNSPEC the TLVs are read if they can be (HAProxy sends them there
- * for clients on a unix socket), and skipped if not.
+ * LOCAL is skipped unread (HAProxy sends LOCAL for its health checks, and for clients that have no
+ * IP address). After UNSPEC the TLVs are read if they can be, and skipped if not.
  */
 #ifndef PROTOCOL_PROXYHDR_H
 #define PROTOCOL_PROXYHDR_H
@@ -86,9 +86,9 @@ struct proxyhdr_tlv {
 
 /* Read a header at the start of `in`. DONE: *out and *consumed are set and the connection's own
  * bytes begin at in.p[*consumed]. MORE: so far it may become one. BAD: it cannot, *e says why;
- * found as early as the bytes allow (an address of version 1 once it is complete). `in` may be
- * empty. Where a type other than CRC32C comes twice, the first counts for the fields of struct
- * proxyhdr. */
+ * found at the first wrong byte, but for an address of version 1 (at its end) and for TLVs (once
+ * the header is whole). `in` may be empty. Where a type other than CRC32C comes twice, the first
+ * counts for the fields of struct proxyhdr. */
 enum parse proxyhdr_parse(struct slice in, struct proxyhdr *out, size_t *consumed,
 			  struct err *e) MUST_CHECK;
 
