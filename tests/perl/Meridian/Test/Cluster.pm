@@ -46,7 +46,7 @@ sub regional_clusters
 # One initdb for all tests of a run, by whoever comes first.
 sub template
 {
-	my $dir = ($ENV{TESTDIR} || $PostgreSQL::Test::Utils::tmp_check) . '/template';
+	my $dir = ($ENV{MERIDIAN_TMP} || $PostgreSQL::Test::Utils::tmp_check) . '/template';
 	open my $lock, '>', "$dir.lock" or die "$dir.lock: $!";
 	flock $lock, LOCK_EX or die "flock: $!";
 	return $dir if -e "$dir/made";
