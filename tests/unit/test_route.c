@@ -1,0 +1,1096 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The decision on MovR's three regions, told from tables. Nodes are called after their regions:
+ * east1, east2 (0, 1), west1 (2), europe1, europe2 (3, 4).
+ */
+#include "config.h"
+
+#include "routing/route.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/unit.h"
+
+#define SEC INT64_C(1000000)
+#define NOW (1000 * SEC)
+
+enum { EAST, WEST, EUROPE };
+
+static struct topology *
+movr(void)
+{
+	static const struct {
+		const char *name;
+		double lat, lon;
+		int nodes;
+	} regions[] = {
+		{ "gcp-us-east1", 33.1963, -80.0143, 2 },
+		{ "gcp-us-west1", 45.5946, -121.1787, 1 },
+		{ "gcp-europe-west1", 50.4482, 3.8189, 2 },
+	};
+	struct topology *t = topology_new();
+
+	for (size_t i = 0; i < 3; i++) {
+		uint16_t r = topology_add_region(t, regions[i].name);
+
+		region_set_location(&t->regions[r], regions[i].lat, regions[i].lon);
+		for (int k = 0; k < regions[i].nodes; k++) {
+			struct node *n =
+			    topology_add_node(t, regions[i].name, (uint16_t)(5432 + k), NULL);
+
+			n->state = NODE_UP;
+			n->role = ROLE_MULTI;
+			n->sampled_at_us = NOW;
+		}
+	}
+	t->self_region = EAST;
+	return t;
+}
+
+static struct locality paris = {
+	.region = -1, .has_location = true, .lat = 48.8566, .lon = 2.3522
+};
+static struct locality new_york = {
+	.region = -1, .has_location = true, .lat = 40.7128, .lon = -74.006
+};
+static struct locality nowhere = { .region = -1, .source = SOURCE_SELF };
+
+static struct route_input
+input(const struct topology *t, const struct locality *l)
+{
+	return (struct route_input){ .topology = t,
+				     .locality = l,
+				     .sticky_region = -1,
+				     .seed = 1,
+				     .now_us = NOW,
+				     .access = ACCESS_READ_WRITE };
+}
+
+static struct route
+decide(const struct route_input *in)
+{
+	struct route r;
+
+	memset(&r, 0xa5, sizeof(r));
+	route_decide(in, &r);
+	return r;
+}
+
+static struct route
+decide_for(const struct topology *t, const struct locality *l)
+{
+	struct route_input in = input(t, l);
+
+	return decide(&in);
+}
+
+static const struct route_row *
+row_of(const struct route *r, uint16_t region)
+{
+	for (unsigned i = 0; i < r->nrows; i++)
+		if (r->rows[i].region == region)
+			return &r->rows[i];
+	fail();
+	return NULL;
+}
+
+/* The route as text: "0+nearest 2=farther 1-down | nodes 1 0 3". */
+static const char *
+told(const struct route *r)
+{
+	static const char *const reasons[] = { "named",    "nearest",  "farther",    "sticky",
+					       "drained",  "down",     "no_role",    "lagging",
+					       "failback", "full",     "not_served", "residency",
+					       "suspect",  "no_nodes", "strict" };
+	static char text[512];
+	int n = 0;
+
+	for (unsigned i = 0; i < r->nrows; i++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%d%c%s", i > 0 ? " " : "",
+			      r->rows[i].region, "+=-"[r->rows[i].verdict],
+			      reasons[r->rows[i].reason]);
+	return text;
+}
+
+static bool
+tries(const struct route *r, unsigned node)
+{
+	for (unsigned i = 0; i < r->nnodes; i++)
+		if (r->nodes[i] == node)
+			return true;
+	return false;
+}
+
+static void
+cities_land_in_their_regions(void **state)
+{
+	static const struct {
+		const char *city;
+		double lat, lon;
+		int region, km; /* 0: not asked */
+	} table[] = {
+		{ "new york", 40.7128, -74.0060, EAST, 0 },
+		{ "boston", 42.3601, -71.0589, EAST, 0 },
+		{ "washington dc", 38.9072, -77.0369, EAST, 0 },
+		{ "san francisco", 37.7749, -122.4194, WEST, 0 },
+		{ "seattle", 47.6062, -122.3321, WEST, 0 },
+		{ "los angeles", 34.0522, -118.2437, WEST, 0 },
+		{ "amsterdam", 52.3676, 4.9041, EUROPE, 0 },
+		{ "paris", 48.8566, 2.3522, EUROPE, 0 },
+		{ "rome", 41.9028, 12.4964, EUROPE, 0 },
+		{ "chicago", 41.85003, -87.65005, EAST, 1173 },
+		{ "detroit", 42.33143, -83.04575, EAST, 1050 },
+		{ "minneapolis", 44.97997, -93.26384, EAST, 1734 },
+		{ "denver", 39.73915, -104.9847, WEST, 0 },
+		{ "dallas", 32.78306, -96.80667, EAST, 0 },
+		{ "sao paulo", -23.5475, -46.63611, EAST, 0 },
+		{ "tokyo", 35.6895, 139.69171, WEST, 0 },
+		{ "sydney", -33.86785, 151.20732, WEST, 0 },
+		{ "mumbai", 19.07283, 72.88261, EUROPE, 0 },
+		{ "singapore", 1.28967, 103.85007, EUROPE, 0 },
+		{ "london", 51.5142, -0.0931, EUROPE, 0 },
+	};
+	struct topology *t = movr();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct locality l = {
+			.region = -1, .has_location = true, .lat = table[i].lat, .lon = table[i].lon
+		};
+		struct route r = decide_for(t, &l);
+
+		if (r.rows[0].region != table[i].region)
+			fail_msg("%s went to %s", table[i].city, t->regions[r.rows[0].region].name);
+		assert_int_equal(r.rows[0].verdict, VERDICT_CHOSEN);
+		assert_int_equal(r.rows[0].reason, REASON_NEAREST);
+		if (table[i].km > 0 && fabs(r.rows[0].distance_km - table[i].km) > 2)
+			fail_msg("%s is %f km away", table[i].city, r.rows[0].distance_km);
+		assert_int_equal(r.nnodes, 5);
+	}
+	topology_unref(t);
+}
+
+static void
+distances_are_great_circles(void **state)
+{
+	struct topology *t = movr();
+	const struct region *r = t->regions;
+
+	(void)state;
+	assert_true(fabs(route_distance_km(r[EAST].unit, r[WEST].unit) - 3747) < 5);
+	assert_true(fabs(route_distance_km(r[WEST].unit, r[EUROPE].unit) - 8098) < 5);
+	assert_true(fabs(route_distance_km(r[EAST].unit, r[EUROPE].unit) - 6822) < 5);
+	assert_true(route_distance_km(r[EAST].unit, r[EAST].unit) < 0.1);
+	topology_unref(t);
+}
+
+static void
+bias_attracts_and_repels(void **state)
+{
+	struct topology *t = movr();
+	double plain = decide_for(t, &paris).rows[0].score;
+	struct route r;
+
+	(void)state;
+	t->regions[EUROPE].bias = 50;
+	r = decide_for(t, &paris);
+	assert_true(fabs(row_of(&r, EUROPE)->score - plain * 0.5) < 1e-6);
+	t->regions[EUROPE].bias = -50;
+	r = decide_for(t, &paris);
+	assert_true(fabs(row_of(&r, EUROPE)->score - plain / 0.5) < 1e-6);
+	t->regions[EUROPE].bias = -99;
+	assert_int_equal(decide_for(t, &paris).rows[0].region, EAST);
+	t->regions[EUROPE].bias = 0;
+	t->regions[WEST].bias = 99;
+	assert_int_equal(decide_for(t, &paris).rows[0].region, WEST);
+	topology_unref(t);
+}
+
+/* One thing changed about the world, and the route that Paris gets. */
+struct change {
+	const char *what;
+	void (*apply)(struct topology *t, struct route_input *in);
+	const char *expect;
+};
+
+static void
+nothing(struct topology *t, struct route_input *in)
+{
+	(void)t, (void)in;
+}
+
+static void
+drain_region(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->regions[EUROPE].drained = true;
+}
+
+static void
+drain_nodes(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->nodes[3].drained = t->nodes[4].drained = true;
+}
+
+static void
+down(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->nodes[3].state = t->nodes[4].state = NODE_DOWN;
+}
+
+static void
+half_down(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->nodes[3].state = NODE_DOWN;
+}
+
+static void
+suspect(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->nodes[3].state = t->nodes[4].state = NODE_SUSPECT;
+}
+
+static void
+stale(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->stale_after_us = 15 * SEC;
+	t->nodes[3].sampled_at_us = t->nodes[4].sampled_at_us = NOW - 16 * SEC;
+}
+
+static void
+not_probed(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->nodes[3].state = t->nodes[4].state = NODE_UNKNOWN;
+}
+
+static void
+everything_down(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	for (unsigned i = 0; i < t->nnodes; i++)
+		t->nodes[i].state = NODE_DOWN;
+}
+
+static void
+only_suspects(struct topology *t, struct route_input *in)
+{
+	everything_down(t, in);
+	t->nodes[2].state = NODE_SUSPECT;
+}
+
+static void
+panic(struct topology *t, struct route_input *in)
+{
+	everything_down(t, in);
+	t->nodes[0].state = NODE_UP;
+	t->panic_pct = 50;
+}
+
+static void
+no_panic_yet(struct topology *t, struct route_input *in)
+{
+	everything_down(t, in);
+	t->nodes[0].state = NODE_UP;
+	t->panic_pct = 20;
+}
+
+static void
+just_healed(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->failback_delay_us = 60 * SEC;
+	t->nodes[3].up_since_us = t->nodes[4].up_since_us = NOW - 59 * SEC;
+}
+
+static void
+healed_long_ago(struct topology *t, struct route_input *in)
+{
+	just_healed(t, in);
+	t->nodes[3].up_since_us = t->nodes[4].up_since_us = NOW - 73 * SEC;
+}
+
+static void
+one_node_healed(struct topology *t, struct route_input *in)
+{
+	just_healed(t, in);
+	t->nodes[4].up_since_us = 0;
+}
+
+static void
+full(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->nodes[3].max_connections = t->nodes[4].max_connections = 97;
+	t->nodes[3].used_connections = 97;
+	atomic_store(&t->nodes[4].live->sessions, 98);
+}
+
+static void
+one_full(struct topology *t, struct route_input *in)
+{
+	full(t, in);
+	atomic_store(&t->nodes[4].live->sessions, 5);
+}
+
+static void
+everything_full(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	for (unsigned i = 0; i < t->nnodes; i++)
+		t->nodes[i].max_connections = t->nodes[i].used_connections = 10;
+}
+
+static const uint16_t america[] = { EAST, WEST };
+
+static void
+served_in_america(struct topology *t, struct route_input *in)
+{
+	(void)t;
+	in->served = america;
+	in->nserved = 2;
+}
+
+static void
+served_nowhere(struct topology *t, struct route_input *in)
+{
+	served_in_america(t, in);
+	in->nserved = 0;
+}
+
+static void
+strict_region(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->regions[EUROPE].strict = true;
+}
+
+static void
+strict_region_down(struct topology *t, struct route_input *in)
+{
+	strict_region(t, in);
+	down(t, in);
+}
+
+static void
+another_strict_region(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->regions[WEST].strict = true;
+}
+
+static void
+strict_residency(struct topology *t, struct route_input *in)
+{
+	(void)t;
+	in->residency_strict = true;
+}
+
+static void
+strict_residency_down(struct topology *t, struct route_input *in)
+{
+	strict_residency(t, in);
+	down(t, in);
+}
+
+static void
+strict_residency_elsewhere(struct topology *t, struct route_input *in)
+{
+	strict_residency(t, in);
+	served_in_america(t, in);
+}
+
+static void
+strict_residency_by_country(struct topology *t, struct route_input *in)
+{
+	static struct locality french;
+
+	french = paris;
+	strcpy(french.country, "FR");
+	in->locality = &french;
+	in->residency_strict = true;
+	strlist_add(&t->regions[WEST].countries, "FR");
+	strlist_add(&t->regions[EUROPE].countries, "BE");
+	strlist_add(&t->regions[EUROPE].countries, "FR");
+	down(t, in);
+}
+
+static void
+bias_on_west(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->regions[WEST].bias = 90;
+}
+
+static void
+no_nodes_in_west(struct topology *t, struct route_input *in)
+{
+	(void)in;
+	t->regions[WEST].nnodes = 0;
+}
+
+static void
+verdicts_come_with_reasons(void **state)
+{
+	static const struct change table[] = {
+		{ "nothing", nothing, "2+nearest 0=farther 1=farther" },
+		{ "region drained", drain_region, "0+nearest 1=farther 2-drained" },
+		{ "nodes drained", drain_nodes, "0+nearest 1=farther 2-drained" },
+		{ "down", down, "0+nearest 1=farther 2-down" },
+		{ "half down", half_down, "2+nearest 0=farther 1=farther" },
+		{ "suspect", suspect, "0+nearest 1=farther 2=suspect" },
+		{ "stale", stale, "0+nearest 1=farther 2=suspect" },
+		{ "not probed yet", not_probed, "2+nearest 0=farther 1=farther" },
+		{ "all down", everything_down, "2-down 0-down 1-down" },
+		{ "only suspects", only_suspects, "1+suspect 2-down 0-down" },
+		{ "panic", panic, "2+nearest 0=farther 1=farther" },
+		{ "no panic yet", no_panic_yet, "0+nearest 2-down 1-down" },
+		{ "just healed", just_healed, "0+nearest 1=farther 2=failback" },
+		{ "healed long ago", healed_long_ago, "2+nearest 0=farther 1=farther" },
+		{ "one node healed", one_node_healed, "2+nearest 0=farther 1=farther" },
+		{ "full", full, "0+nearest 1=farther 2=full" },
+		{ "one full", one_full, "2+nearest 0=farther 1=farther" },
+		{ "all full", everything_full, "2+full 0=full 1=full" },
+		{ "served elsewhere", served_in_america, "0+nearest 1=farther 2-not_served" },
+		{ "served nowhere", served_nowhere, "2-not_served 0-not_served 1-not_served" },
+		{ "strict", strict_region, "2+nearest 0-strict 1-strict" },
+		{ "strict and down", strict_region_down, "2-down 0-strict 1-strict" },
+		{ "strict elsewhere", another_strict_region, "2+nearest 0=farther 1=farther" },
+		{ "residency", strict_residency, "2+nearest 0-residency 1-residency" },
+		{ "residency, down", strict_residency_down, "2-down 0-residency 1-residency" },
+		{ "residency, served elsewhere", strict_residency_elsewhere,
+		  "0+nearest 2-not_served 1-residency" },
+		{ "residency by country", strict_residency_by_country,
+		  "1+nearest 2-down 0-residency" },
+		{ "bias", bias_on_west, "2+nearest 1=farther 0=farther" },
+		{ "no nodes", no_nodes_in_west, "2+nearest 0=farther 1-no_nodes" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct topology *t = movr();
+		struct route_input in = input(t, &paris);
+		struct route r;
+
+		table[i].apply(t, &in);
+		r = decide(&in);
+		if (strcmp(told(&r), table[i].expect) != 0)
+			fail_msg("%s: got %s", table[i].what, told(&r));
+		topology_unref(t);
+	}
+}
+
+static void
+suspects_and_full_nodes_are_tried_last(void **state)
+{
+	struct topology *t = movr();
+	struct route r;
+
+	(void)state;
+	t->nodes[3].state = NODE_SUSPECT;
+	t->nodes[4].max_connections = t->nodes[4].used_connections = 1;
+	t->nodes[1].state = NODE_DOWN;
+	r = decide_for(t, &paris);
+	assert_string_equal(told(&r), "0+nearest 1=farther 2=full");
+	assert_int_equal(r.nnodes, 4);
+	assert_int_equal(r.nodes[0], 0);
+	assert_int_equal(r.nodes[1], 2);
+	assert_int_equal(r.nodes[2], 4);
+	assert_int_equal(r.nodes[3], 3);
+	topology_unref(t);
+}
+
+static void
+a_node_that_comes_back_follows_its_neighbours(void **state)
+{
+	struct topology *t = movr();
+	struct route r;
+
+	(void)state;
+	t->failback_delay_us = 60 * SEC;
+	t->nodes[3].up_since_us = NOW - SEC;
+	r = decide_for(t, &paris);
+	assert_int_equal(r.nodes[0], 4);
+	assert_int_equal(r.nodes[1], 3);
+	assert_int_equal(r.rows[0].node, 4);
+	topology_unref(t);
+}
+
+static void
+a_region_named_comes_first_and_the_rest_by_its_place(void **state)
+{
+	struct topology *t = movr();
+	struct locality l = { .region = WEST };
+	struct route r = decide_for(t, &l);
+
+	(void)state;
+	assert_string_equal(told(&r), "1+named 0=farther 2=farther");
+	t->nodes[2].state = NODE_DOWN;
+	r = decide_for(t, &l);
+	assert_string_equal(told(&r), "0+nearest 2=farther 1-down");
+	/* where the caller's own place is known, the rest goes by that */
+	l = paris;
+	l.region = WEST;
+	r = decide_for(t, &l);
+	assert_string_equal(told(&r), "2+nearest 0=farther 1-down");
+	topology_unref(t);
+}
+
+static void
+hysteresis_keeps_a_region_that_is_not_much_worse(void **state)
+{
+	static const struct {
+		double lon;
+		int had;
+		const char *expect;
+	} table[] = {
+		/* on the equator: region 0 at longitude 0, region 1 at 40 (4448 km) */
+		{ 19.0, 1, "1+sticky 0=nearest" },  /* 2113 against 2335: 10 % */
+		{ 18.0, 1, "1+sticky 0=nearest" },  /* 2001 against 2446: 18 % */
+		{ 17.0, 1, "0+nearest 1=farther" }, /* 1890 against 2557: 26 %, 667 km */
+		{ 19.0, 0, "0+nearest 1=farther" },  { 21.0, 0, "0+sticky 1=nearest" },
+		{ 19.0, -1, "0+nearest 1=farther" }, { 19.0, 7, "0+nearest 1=farther" },
+	};
+	struct topology *t = topology_new();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		uint16_t r = topology_add_region(t, i == 0 ? "a" : "b");
+
+		region_set_location(&t->regions[r], 0, 40 * i);
+		topology_add_node(t, "db", (uint16_t)(1 + i), NULL)->state = NODE_UP;
+	}
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct locality l = { .region = -1, .has_location = true, .lon = table[i].lon };
+		struct route_input in = input(t, &l);
+		struct route r;
+
+		in.sticky_region = table[i].had;
+		r = decide(&in);
+		if (strcmp(told(&r), table[i].expect) != 0)
+			fail_msg("row %zu: got %s", i, told(&r));
+		if (table[i].had == 1) {
+			t->nodes[1].state = NODE_SUSPECT;
+			r = decide(&in);
+			assert_string_equal(told(&r), "0+nearest 1=suspect");
+			t->nodes[1].state = NODE_UP;
+		}
+	}
+	topology_unref(t);
+}
+
+static void
+small_gains_are_no_reason_to_leave(void **state)
+{
+	struct topology *t = topology_new();
+	struct locality l = { .region = -1, .has_location = true, .lon = 0.1 };
+	struct route_input in;
+
+	(void)state;
+	/* 11 km against 122 km: far more than 20 %, but less than 150 km */
+	for (int i = 0; i < 2; i++) {
+		uint16_t r = topology_add_region(t, i == 0 ? "a" : "b");
+
+		region_set_location(&t->regions[r], 0, 1.2 * i);
+		topology_add_node(t, "db", (uint16_t)(1 + i), NULL)->state = NODE_UP;
+	}
+	in = input(t, &l);
+	in.sticky_region = 1;
+	assert_int_equal(decide(&in).rows[0].reason, REASON_STICKY);
+	l.region = 0; /* what is named is not a matter of distance */
+	assert_int_equal(decide(&in).rows[0].reason, REASON_NAMED);
+	topology_unref(t);
+}
+
+static void
+nearness_may_be_the_proxys(void **state)
+{
+	struct topology *t = movr();
+	struct route_input in = input(t, &paris);
+	struct route r;
+
+	(void)state;
+	t->nodes[0].rtt_us = 90000;
+	t->nodes[1].rtt_us = 80000;
+	t->nodes[2].rtt_us = 10000;
+	t->nodes[3].rtt_us = t->nodes[4].rtt_us = 150000;
+	in.nearest = NEAREST_PROXY;
+	r = decide(&in);
+	assert_string_equal(told(&r), "1+nearest 0=farther 2=farther");
+	assert_true(fabs(r.rows[0].score - 600) < 1e-6);
+	assert_int_equal(r.rows[1].rtt_us, 80000);
+	assert_true(r.rows[2].distance_km > 0);
+	in.nearest = NEAREST_BLEND;
+	in.blend = 1;
+	assert_int_equal(decide(&in).rows[0].region, EUROPE);
+	in.blend = 0;
+	assert_int_equal(decide(&in).rows[0].region, WEST);
+	in.blend = 0.5;
+	r = decide(&in);
+	assert_true(fabs(row_of(&r, EUROPE)->score -
+			 (row_of(&r, EUROPE)->distance_km + 150 * 60) / 2) < 1e-6);
+	topology_unref(t);
+}
+
+static void
+without_a_place_it_goes_by_round_trip_then_by_configuration(void **state)
+{
+	struct topology *t = movr();
+	struct route r;
+
+	(void)state;
+	t->nodes[2].rtt_us = 900;
+	t->nodes[0].rtt_us = 90000;
+	t->nodes[3].rtt_us = 40000;
+	r = decide_for(t, &nowhere);
+	assert_string_equal(told(&r), "1+nearest 2=farther 0=farther");
+	assert_true(r.rows[0].distance_km < 0);
+	for (unsigned i = 0; i < t->nnodes; i++)
+		t->nodes[i].rtt_us = 0;
+	for (unsigned i = 0; i < t->nregions; i++)
+		t->regions[i].has_location = false;
+	t->self_region = WEST;
+	r = decide_for(t, &nowhere);
+	assert_string_equal(told(&r), "1+nearest 2=farther 0=farther");
+	assert_true(r.rows[0].score < 0);
+	t->self_region = -1;
+	r = decide_for(t, &nowhere);
+	assert_string_equal(told(&r), "0+nearest 1=farther 2=farther");
+	topology_unref(t);
+}
+
+static void
+a_region_without_coordinates_ranks_after_those_with(void **state)
+{
+	struct topology *t = movr();
+	struct route r;
+
+	(void)state;
+	t->regions[EUROPE].has_location = false;
+	t->nodes[3].rtt_us = 1;
+	r = decide_for(t, &paris);
+	assert_string_equal(told(&r), "0+nearest 1=farther 2=farther");
+	topology_unref(t);
+}
+
+static void
+roles_fit_wishes_as_in_libpq(void **state)
+{
+	/* any, read-write, read-only, primary, standby, prefer-standby */
+	static const struct {
+		enum node_role role;
+		bool read_only;
+		const char *fits;
+	} table[] = {
+		{ ROLE_UNKNOWN, false, "yyyyyy" }, { ROLE_PRIMARY, false, "yynyny" },
+		{ ROLE_PRIMARY, true, "ynyyny" },  { ROLE_STANDBY, false, "ynynyy" },
+		{ ROLE_STANDBY, true, "ynynyy" },  { ROLE_MULTI, false, "yynyny" },
+		{ ROLE_MULTI, true, "ynyyny" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		for (int a = ACCESS_ANY; a <= ACCESS_PREFER_STANDBY; a++) {
+			struct node n = { .role = table[i].role, .read_only = table[i].read_only };
+
+			assert_int_equal(route_role_fits(&n, (enum access)a),
+					 table[i].fits[a] == 'y');
+		}
+	assert_int_equal(access_parse(slice_str("Prefer-Standby")), ACCESS_PREFER_STANDBY);
+	assert_int_equal(access_parse(slice_str("readwrite")), -1);
+	assert_string_equal(access_name(ACCESS_READ_ONLY), "read-only");
+	assert_int_equal(nearest_parse(slice_str("blend")), NEAREST_BLEND);
+	assert_string_equal(nearest_name(NEAREST_PROXY), "proxy");
+}
+
+/* One physical cluster: primary in the east, standbys elsewhere. */
+static struct topology *
+cluster(void)
+{
+	struct topology *t = movr();
+
+	for (unsigned i = 0; i < t->nnodes; i++) {
+		t->nodes[i].role = i == 0 ? ROLE_PRIMARY : ROLE_STANDBY;
+		t->nodes[i].system_id = 7;
+		t->nodes[i].timeline = 1;
+		t->nodes[i].lag_us = 0;
+		t->nodes[i].probed = true;
+	}
+	return t;
+}
+
+static void
+wishes_choose_among_roles(void **state)
+{
+	static const struct {
+		enum access access;
+		const char *expect;
+		unsigned nnodes;
+	} table[] = {
+		{ ACCESS_ANY, "2+nearest 0=farther 1=farther", 5 },
+		{ ACCESS_READ_WRITE, "0+nearest 2-no_role 1-no_role", 1 },
+		{ ACCESS_PRIMARY, "0+nearest 2-no_role 1-no_role", 1 },
+		{ ACCESS_READ_ONLY, "2+nearest 0=farther 1=farther", 4 },
+		{ ACCESS_STANDBY, "2+nearest 0=farther 1=farther", 4 },
+		{ ACCESS_PREFER_STANDBY, "2+nearest 0=farther 1=farther", 5 },
+	};
+	struct topology *t = cluster();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct route_input in = input(t, &paris);
+		struct route r;
+
+		in.access = table[i].access;
+		r = decide(&in);
+		assert_string_equal(told(&r), table[i].expect);
+		assert_int_equal(r.nnodes, table[i].nnodes);
+	}
+	struct route_input in = input(t, &new_york);
+
+	in.access = ACCESS_PREFER_STANDBY;
+	assert_int_equal(decide(&in).nodes[0], 1);
+	assert_int_equal(decide(&in).nodes[1], 0);
+	topology_unref(t);
+}
+
+static void
+known_roles_come_before_unknown_ones(void **state)
+{
+	struct topology *t = movr();
+
+	(void)state;
+	t->nodes[3].role = ROLE_UNKNOWN;
+	t->nodes[4].role = ROLE_PRIMARY;
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		struct route_input in = input(t, &paris);
+
+		in.seed = seed;
+		assert_int_equal(decide(&in).nodes[0], 4);
+		assert_int_equal(decide(&in).nodes[1], 3);
+	}
+	t->nodes[4].state = NODE_UNKNOWN;
+	t->nodes[3].role = ROLE_PRIMARY;
+	assert_int_equal(decide_for(t, &paris).nodes[0], 3);
+	topology_unref(t);
+}
+
+static void
+the_primary_that_was_left_behind_takes_no_writes(void **state)
+{
+	struct topology *t = cluster();
+	struct route_input in = input(t, &new_york);
+	struct route r;
+
+	(void)state;
+	t->nodes[3].role = ROLE_PRIMARY;
+	t->nodes[3].timeline = 2;
+	r = decide(&in);
+	assert_string_equal(told(&r), "2+nearest 0-no_role 1-no_role");
+	assert_int_equal(r.nnodes, 1);
+	assert_int_equal(r.nodes[0], 3);
+	in.access = ACCESS_ANY;
+	r = decide(&in);
+	assert_int_equal(r.rows[0].region, EAST);
+	assert_int_equal(r.nodes[0], 1);
+	topology_unref(t);
+}
+
+static void
+standbys_over_max_lag_are_skipped(void **state)
+{
+	struct topology *t = cluster();
+	struct route_input in = input(t, &paris);
+	struct route r;
+
+	(void)state;
+	in.access = ACCESS_ANY;
+	t->max_lag_us = 10 * SEC;
+	t->nodes[3].lag_us = 11 * SEC;
+	t->nodes[4].lag_us = 2 * SEC;
+	t->nodes[4].sampled_at_us = NOW - 9 * SEC; /* its age counts */
+	r = decide(&in);
+	assert_string_equal(told(&r), "0+nearest 1=farther 2-lagging");
+	t->nodes[4].sampled_at_us = NOW - 7 * SEC;
+	r = decide(&in);
+	assert_int_equal(r.rows[0].node, 4);
+	assert_int_equal(r.rows[0].lag_us, 9 * SEC);
+	assert_false(tries(&r, 3));
+	t->max_lag_us = 0;
+	assert_true(decide(&in).nnodes == 5);
+	topology_unref(t);
+}
+
+static void
+load_counts_and_is_shown(void **state)
+{
+	struct topology *t = movr();
+	struct route r;
+	double plain = decide_for(t, &paris).rows[0].score;
+
+	(void)state;
+	t->nodes[3].max_connections = t->nodes[4].max_connections = 100;
+	t->nodes[3].used_connections = 60;
+	atomic_store(&t->nodes[4].live->sessions, 40);
+	r = decide_for(t, &paris);
+	assert_true(fabs(r.rows[0].load - 0.5) < 1e-9);
+	assert_true(fabs(r.rows[0].score - plain - 50) < 1e-6);
+	topology_unref(t);
+}
+
+static void
+two_choices_favour_the_idle_node(void **state)
+{
+	struct topology *t = movr();
+	int first[2] = { 0, 0 };
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 100; seed++) {
+		struct route_input in = input(t, &paris);
+
+		in.seed = seed;
+		first[decide(&in).nodes[0] - 3]++;
+	}
+	assert_true(first[0] > 25 && first[1] > 25);
+	atomic_store(&t->nodes[3].live->sessions, 10);
+	for (uint64_t seed = 0; seed < 100; seed++) {
+		struct route_input in = input(t, &paris);
+
+		in.seed = seed;
+		assert_int_equal(decide(&in).nodes[0], 4);
+	}
+	/* ten sessions weigh less than being twelve times as far */
+	t->nodes[3].rtt_us = 1000;
+	t->nodes[4].rtt_us = 12000;
+	assert_int_equal(decide_for(t, &paris).nodes[0], 3);
+	topology_unref(t);
+}
+
+static void
+a_large_region_offers_each_node_its_share(void **state)
+{
+	struct topology *t = topology_new();
+	bool seen[200] = { false };
+	int count = 0;
+
+	(void)state;
+	topology_add_region(t, "large");
+	for (int i = 0; i < 200; i++)
+		topology_add_node(t, "db", (uint16_t)(1 + i), NULL)->state = NODE_UP;
+	for (uint64_t seed = 0; seed < 400; seed++) {
+		struct route_input in = input(t, &nowhere);
+		struct route r;
+
+		in.seed = seed;
+		r = decide(&in);
+		assert_int_equal(r.nnodes, ROUTE_NODES_MAX);
+		for (unsigned i = 0; i < r.nnodes; i++)
+			seen[r.nodes[i]] = true;
+	}
+	for (int i = 0; i < 200; i++)
+		count += seen[i];
+	assert_int_equal(count, 200);
+	topology_unref(t);
+}
+
+/* xorshift: the property tests' own dice. */
+static uint64_t
+dice(uint64_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+/* A world of `n` regions in the order of `order`; region i has the same properties wherever it
+ * stands. */
+static struct topology *
+random_world(unsigned n, const unsigned *order, uint64_t seed)
+{
+	struct topology *t = topology_new();
+
+	for (unsigned k = 0; k < n; k++) {
+		uint64_t x = (seed + 1) * 7919 + order[k] * 104729 + 1;
+		char name[16];
+		uint16_t r;
+
+		snprintf(name, sizeof(name), "r%u", order[k]);
+		r = topology_add_region(t, name);
+		for (int i = 0; i < 20; i++)
+			dice(&x);
+		region_set_location(&t->regions[r], (double)(dice(&x) % 180) - 90,
+				    (double)(dice(&x) % 360) - 180);
+		t->regions[r].bias = (int)(dice(&x) % 5) * 20 - 40;
+		t->regions[r].drained = dice(&x) % 4 == 0;
+		for (unsigned i = 0, nodes = (unsigned)(dice(&x) % 4); i < nodes; i++) {
+			struct node *node = topology_add_node(t, name, (uint16_t)(i + 1), NULL);
+
+			node->state = (enum node_state)(dice(&x) % 4);
+			node->role = (enum node_role)(dice(&x) % 4);
+			node->drained = dice(&x) % 5 == 0;
+			node->rtt_us = (int64_t)(dice(&x) % 100000);
+			node->lag_us = (int64_t)(dice(&x) % 100);
+			node->sampled_at_us = NOW;
+		}
+	}
+	t->max_lag_us = 50;
+	return t;
+}
+
+static void
+check_invariants(const struct topology *t, const struct route *r)
+{
+	bool seen[ROUTE_REGIONS_MAX] = { false }, node_seen[256] = { false };
+	enum route_verdict last = VERDICT_CHOSEN;
+
+	assert_int_equal(r->nrows, t->nregions);
+	for (unsigned i = 0; i < r->nrows; i++) {
+		const struct route_row *row = &r->rows[i];
+
+		assert_false(seen[row->region]);
+		seen[row->region] = true;
+		assert_true(row->verdict >= last);
+		assert_true(row->verdict != VERDICT_CHOSEN || i == 0);
+		last = row->verdict;
+		if (t->regions[row->region].drained)
+			assert_int_equal(row->verdict, VERDICT_REJECTED);
+		assert_int_equal(row->verdict == VERDICT_REJECTED, row->node < 0);
+	}
+	assert_int_equal(r->nnodes > 0, r->rows[0].verdict == VERDICT_CHOSEN);
+	for (unsigned i = 0; i < r->nnodes; i++) {
+		const struct node *n = &t->nodes[r->nodes[i]];
+
+		assert_false(node_seen[r->nodes[i]]);
+		node_seen[r->nodes[i]] = true;
+		assert_true(node_usable(t, n, NOW));
+	}
+	if (r->nnodes > 0)
+		assert_int_equal(r->nodes[0], r->rows[0].node);
+}
+
+static void
+the_order_of_the_configuration_changes_nothing(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 300; seed++) {
+		unsigned order[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+		struct locality l = { .region = -1,
+				      .has_location = true,
+				      .lat = (double)(seed * 37 % 180) - 90,
+				      .lon = (double)(seed * 91 % 360) - 180 };
+		char expect[8][16];
+		uint64_t x = seed;
+
+		for (int round = 0; round < 4; round++) {
+			struct topology *t = random_world(8, order, seed);
+			struct route_input in = input(t, &l);
+			struct route r;
+
+			in.access = (enum access)(seed % 6);
+			in.nearest = (enum nearest)(seed % 3);
+			in.blend = 0.5;
+			r = decide(&in);
+			check_invariants(t, &r);
+			for (unsigned i = 0; i < 8; i++) {
+				const char *name = t->regions[r.rows[i].region].name;
+
+				if (round == 0)
+					snprintf(expect[i], sizeof(expect[i]), "%s", name);
+				else if (r.rows[i].verdict != VERDICT_REJECTED)
+					assert_string_equal(name, expect[i]);
+			}
+			topology_unref(t);
+			for (unsigned i = 7; i > 0; i--) {
+				unsigned j = (unsigned)(dice(&x) % (i + 1)), keep = order[i];
+
+				order[i] = order[j];
+				order[j] = keep;
+			}
+		}
+	}
+}
+
+static void
+reasons_are_told_in_words(void **state)
+{
+	struct topology *t = movr();
+	struct route r;
+	char text[200];
+
+	(void)state;
+	down(t, NULL);
+	strcpy(t->nodes[3].reason, "connection refused");
+	t->nodes[2].state = NODE_DOWN;
+	r = decide_for(t, &paris);
+	route_reason_text(t, row_of(&r, EUROPE), NOW, text, sizeof(text));
+	assert_string_equal(text, "all nodes down: connection refused");
+	route_reason_text(t, row_of(&r, WEST), NOW, text, sizeof(text));
+	assert_string_equal(text, "all nodes down");
+	route_reason_text(t, row_of(&r, EAST), NOW, text, sizeof(text));
+	assert_string_equal(text, "nearest");
+	route_reason_text(t, row_of(&r, EUROPE), NOW, text, 9);
+	assert_string_equal(text, "all node");
+	t->nodes[4].state = NODE_UP;
+	t->nodes[4].role = ROLE_STANDBY;
+	r = decide_for(t, &paris);
+	route_reason_text(t, row_of(&r, EUROPE), NOW, text, sizeof(text));
+	assert_string_equal(text, "node gcp-europe-west1:5432 is down: connection refused");
+	for (int i = REASON_NAMED; i <= REASON_STRICT; i++) {
+		struct route_row row = { .region = WEST, .reason = (enum route_reason)i };
+
+		route_reason_text(t, &row, NOW, text, sizeof(text));
+		assert_true(strlen(text) > 5);
+	}
+	topology_unref(t);
+}
+
+static void
+no_region_at_all_is_no_route(void **state)
+{
+	struct topology *t = topology_new();
+	struct route r = decide_for(t, &nowhere);
+
+	(void)state;
+	assert_int_equal(r.nrows, 0);
+	assert_int_equal(r.nnodes, 0);
+	topology_unref(t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cities_land_in_their_regions),
+		cmocka_unit_test(distances_are_great_circles),
+		cmocka_unit_test(bias_attracts_and_repels),
+		cmocka_unit_test(verdicts_come_with_reasons),
+		cmocka_unit_test(suspects_and_full_nodes_are_tried_last),
+		cmocka_unit_test(a_node_that_comes_back_follows_its_neighbours),
+		cmocka_unit_test(a_region_named_comes_first_and_the_rest_by_its_place),
+		cmocka_unit_test(hysteresis_keeps_a_region_that_is_not_much_worse),
+		cmocka_unit_test(small_gains_are_no_reason_to_leave),
+		cmocka_unit_test(nearness_may_be_the_proxys),
+		cmocka_unit_test(without_a_place_it_goes_by_round_trip_then_by_configuration),
+		cmocka_unit_test(a_region_without_coordinates_ranks_after_those_with),
+		cmocka_unit_test(roles_fit_wishes_as_in_libpq),
+		cmocka_unit_test(wishes_choose_among_roles),
+		cmocka_unit_test(known_roles_come_before_unknown_ones),
+		cmocka_unit_test(the_primary_that_was_left_behind_takes_no_writes),
+		cmocka_unit_test(standbys_over_max_lag_are_skipped),
+		cmocka_unit_test(load_counts_and_is_shown),
+		cmocka_unit_test(two_choices_favour_the_idle_node),
+		cmocka_unit_test(a_large_region_offers_each_node_its_share),
+		cmocka_unit_test(the_order_of_the_configuration_changes_nothing),
+		cmocka_unit_test(reasons_are_told_in_words),
+		cmocka_unit_test(no_region_at_all_is_no_route),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
