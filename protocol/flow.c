@@ -243,8 +243,9 @@ on_copy_in(struct flow *f)
 		unit_remove(f, at);
 		f->pending--;
 		f->swallowed = 1;
-		f->open |= !simple; /* that sequence has not ended, then */
 	}
+	if (f->swallowed && f->pending == 0)
+		f->open = 1; /* that sequence has not ended, then */
 	if (f->queued > at && unit_at(f, at) == UNIT_MARK) {
 		unit_remove(f, at);
 		f->copy = FLOW_COPY_IN_ENDED;
