@@ -24,6 +24,7 @@
 struct authfile;
 
 enum tri_mode { MODE_OFF, MODE_ALLOW, MODE_REQUIRE }; /* off | allow | require */
+enum tls_choice { TLS_AUTO, TLS_OFF, TLS_ALLOW, TLS_REQUIRE };
 
 /* libpq's sslmode words. */
 enum sslmode {
@@ -46,7 +47,8 @@ struct conf_listener {
 	struct strlist listen; /* "127.0.0.1:6433", "[::]:6433", "*:6433", "/run/meridian" (a directory,
 				  in which the socket .s.PGSQL.<listen_port> is made) */
 	enum tri_mode proxy_protocol;
-	enum tri_mode tls; /* default: allow where a certificate is set, else off */
+	enum tls_choice tls_choice; /* as written; `tls` is what follows from it */
+	enum tri_mode tls; /* auto: allow where a certificate is set, else off */
 	char *tls_cert_file, *tls_key_file, *tls_ca_file;
 	char *sni_suffix; /* "db.example": the label(s) before it are a place */
 };
@@ -97,7 +99,9 @@ struct conf_main {
 	char *probe_conninfo; /* NULL: bare handshakes only */
 	int64_t probe_interval, probe_timeout, probe_max_backoff;
 	int probe_rise, probe_fall;
-	int64_t failback_delay, max_lag, stale_after, dns_max_ttl;
+	int64_t failback_delay, max_lag, dns_max_ttl;
+	int64_t stale_after_set; /* as written, 0: auto; stale_after is what follows from it */
+	int64_t stale_after;
 	int panic_pct;
 	int max_client_conn;
 	int64_t client_login_timeout, server_connect_timeout, server_login_retry;
@@ -112,7 +116,8 @@ struct conf_main {
 
 struct config {
 	struct refcount refs;
-	uint64_t version; /* 1, 2, … with each load of this process */
+	uint64_t version; /* config_load() gives 1; config_set() one more than its original; a reload
+			     is numbered by whoever publishes it, before that */
 	char *path;	  /* NULL: no file */
 	struct conf_main main;
 	struct conf_listener *listeners; /* [0] is "main" */
@@ -121,7 +126,8 @@ struct config {
 	size_t nregions;
 	struct conf_database *databases;
 	size_t ndatabases;
-	struct authfile *auth; /* parsed auth_file, or NULL */
+	struct authfile *auth;	    /* parsed auth_file, or NULL */
+	struct refcount *auth_refs; /* copies made by config_set() share it */
 };
 
 /* What stands on the command line and wins over the file, in the same text forms as in the file. */
@@ -143,7 +149,11 @@ void config_unref(struct config *c); /* accepts NULL */
 /* The section that serves a database: its own, else "*", else built-in defaults. Never NULL. */
 const struct conf_database *config_database(const struct config *c, struct slice name);
 
-/* SHOW CONFIG: one row per option of [meridian]. */
+/* Index of a region by name; provider prefixes (gcp-, aws-, …) are ignored on both sides where no
+ * name fits exactly. -1 where there is none. */
+int config_region(const struct config *c, struct slice name);
+
+/* SHOW CONFIG: one row per option of [meridian], those of the listener "main" included. */
 struct config_row {
 	const char *key;
 	char value[512];
@@ -155,11 +165,13 @@ struct config_row {
 size_t config_nrows(void);
 void config_row(const struct config *c, size_t i, struct config_row *out);
 
-/* SET option = value: a copy of `c` with one option of [meridian] changed; NULL and *e. */
+/* SET option = value: a copy of `c` with one option of [meridian] changed; NULL and *e (42704 no such
+ * option, 22023 a bad value, 55P02 takes a restart). */
 struct config *config_set(const struct config *c, const char *option, const char *value,
     struct err *e);
 
-/* Append one line per difference: "max_client_conn: 100 -> 200 (new sessions)". Returns how many. */
+/* Append one line per difference, each with its newline: "max_client_conn: 100 -> 200 (at once)",
+ * "[region us-east1] added (new sessions)". Returns how many. */
 size_t config_diff(const struct config *from, const struct config *to, struct buf *text);
 
 /* Derived documents. */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The command line: `meridian [options] [FILE]`. Text in, struct args out; prints nothing itself.
+ * The options are one table, from which parsing and --help are derived.
+ */
+#ifndef PROXY_ARGS_H
+#define PROXY_ARGS_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "proxy/config/config.h"
+
+enum action {
+	ACTION_RUN,
+	ACTION_CHECK,       /* -c: load the configuration, say what is wrong, exit */
+	ACTION_DUMP_STATES, /* graphviz of the state machines */
+	ACTION_VERSION,     /* from here on: args_answer() has the whole answer */
+	ACTION_HELP,
+	ACTION_HELP_CONFIG,
+	ACTION_DUMP_SAMPLE, /* conf/meridian.conf */
+	ACTION_DUMP_MAN,    /* the option part of meridian.conf(5) */
+};
+
+struct args {
+	enum action action;
+	struct config_args config;
+};
+
+/* Read the command line; strings are borrowed from argv or owned by *out (args_fini). On error *e
+ * says what was wrong, and the exit status is 2, as getopt programs have it. */
+int args_parse(int argc, char **argv, struct args *out, struct err *e) MUST_CHECK;
+void args_fini(struct args *a);
+
+/* The text that answers an action that only prints; false where the action is another. */
+bool args_answer(enum action action, struct buf *out);
+
+#endif

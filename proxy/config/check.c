@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include <config.h> /* the build's: "config.h" would be the one beside this file */
+
+#include "proxy/config/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "proxy/config/suggest.h"
+#include "routing/places.h"
+
+struct check {
+	struct config *c;
+	const struct origins *origins;
+	bool files;
+	struct err *err;
+};
+
+/* Where a complaint is about: a section, and an option of it or NULL. */
+struct spot {
+	enum section_kind kind;
+	size_t index;
+	const char *option;
+};
+
+static const struct option *
+spot_option(struct spot at)
+{
+	enum section_kind kind = at.kind;
+
+	return at.option != NULL ? option_find(&kind, slice_str(at.option)) : NULL;
+}
+
+/* "meridian.conf:12: ", or where it is not in the file, "[region us-east1]: ". */
+static void
+put_spot(const struct check *k, struct spot at, struct buf *b)
+{
+	const struct section *s = section_of(at.kind);
+	const char *name = config_section_name(k->c, at.kind, at.index);
+	int line = 0;
+
+	if (k->origins != NULL && k->origins->file != NULL) {
+		line = origins_line(k->origins, at.kind, at.index, spot_option(at));
+		if (line == 0)
+			line = origins_line(k->origins, at.kind, at.index, NULL);
+		buf_printf(b, "%s:", k->origins->file);
+		if (line > 0)
+			buf_printf(b, "%d:", line);
+		buf_u8(b, ' ');
+	}
+	if (at.kind == SECTION_LISTENER && at.index == 0)
+		buf_str(b, "[meridian]: ");
+	else
+		buf_printf(b, "[%s%s%s]: ", s->word, name[0] != '\0' ? " " : "", name);
+}
+
+static int refuse(const struct check *k, struct spot at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void warn(const struct check *k, struct spot at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int
+refuse(const struct check *k, struct spot at, const char *fmt, ...)
+{
+	struct buf b = { .cap = 0 };
+	va_list ap;
+
+	put_spot(k, at, &b);
+	va_start(ap, fmt);
+	buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	err_set(k->err, "F0000", "%s", buf_text(&b));
+	buf_fini(&b);
+	return -1;
+}
+
+static void
+warn(const struct check *k, struct spot at, const char *fmt, ...)
+{
+	struct buf b = { .cap = 0 };
+	va_list ap;
+
+	put_spot(k, at, &b);
+	va_start(ap, fmt);
+	buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	log_msg(LOG_LEVEL_WARNING, "%s", buf_text(&b));
+	buf_fini(&b);
+}
+
+/* what follows */
+
+/* An address of `listen` that has no port yet. */
+static bool
+lacks_port(const char *listen)
+{
+	const char *colon = strrchr(listen, ':');
+	const char *bracket = strrchr(listen, ']');
+
+	return listen[0] != '/' && (colon == NULL || (bracket != NULL && colon < bracket));
+}
+
+static void
+resolve_listener(struct conf_listener *l, int port)
+{
+	static const enum tri_mode modes[] = { MODE_OFF, MODE_OFF, MODE_ALLOW, MODE_REQUIRE };
+
+	for (size_t i = 0; i < l->listen.n; i++) {
+		char *bare = l->listen.v[i];
+
+		if (!lacks_port(bare))
+			continue;
+		l->listen.v[i] = xasprintf("%s:%d", bare, port);
+		free(bare);
+	}
+	l->tls = modes[l->tls_choice];
+	if (l->tls_choice == TLS_AUTO && l->tls_cert_file != NULL)
+		l->tls = MODE_ALLOW;
+}
+
+int
+config_region(const struct config *c, struct slice name)
+{
+	struct slice bare = places_strip_provider(name);
+	int found = config_find_section(c, SECTION_REGION, name);
+
+	for (size_t i = 0; found < 0 && i < c->nregions; i++) {
+		struct slice other = places_strip_provider(slice_str(c->regions[i].name));
+
+		if (other.n == bare.n && strncasecmp(other.p, bare.p, bare.n) == 0)
+			found = (int)i;
+	}
+	return found;
+}
+
+/* Names of regions become the names of the sections ("us-east1" → "gcp-us-east1"). */
+static void
+resolve_database(const struct config *c, struct conf_database *d)
+{
+	for (size_t i = 0; i < d->regions.n; i++) {
+		int region = config_region(c, slice_str(d->regions.v[i]));
+
+		if (region < 0)
+			continue;
+		free(d->regions.v[i]);
+		d->regions.v[i] = xstrdup(c->regions[region].name);
+	}
+}
+
+void
+config_resolve(struct config *c)
+{
+	struct conf_main *m = &c->main;
+
+	m->stale_after = m->stale_after_set > 0 ? m->stale_after_set : 3 * m->probe_interval;
+	for (size_t i = 0; i < c->nlisteners; i++)
+		resolve_listener(&c->listeners[i], m->listen_port);
+	for (size_t i = 0; i < c->nregions; i++) {
+		struct conf_region *r = &c->regions[i];
+
+		if (!r->has_location)
+			r->has_location = places_region(slice_str(r->name), &r->lat, &r->lon);
+	}
+	for (size_t i = 0; i < c->ndatabases; i++)
+		resolve_database(c, &c->databases[i]);
+}
+
+/* what contradicts */
+
+static int
+check_file(const struct check *k, struct spot at, const char *path)
+{
+	int fd;
+
+	if (path == NULL || !k->files)
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return refuse(k, at, "option \"%s\": could not open \"%s\": %s", at.option, path,
+			      strerror(errno));
+	close(fd);
+	return 0;
+}
+
+/* Two options that only make sense together. */
+static int
+check_pair(const struct check *k, struct spot at, const char *value, const char *partner,
+	   const char *partner_value)
+{
+	if (value != NULL && partner_value == NULL)
+		return refuse(k, at, "option \"%s\" needs option \"%s\" beside it", at.option,
+			      partner);
+	return 0;
+}
+
+static bool
+is_wildcard(const char *listen)
+{
+	return listen[0] == '*' || strncmp(listen, "0.0.0.0:", 8) == 0 ||
+	       strncmp(listen, "[::]:", 5) == 0;
+}
+
+/* Two addresses that cannot both be listened on: the same, or two names of all addresses. */
+static bool
+listens_clash(const char *a, const char *b)
+{
+	if (strcmp(a, b) == 0)
+		return true;
+	return (a[0] == '*' || b[0] == '*') && is_wildcard(a) && is_wildcard(b) &&
+	       strcmp(strrchr(a, ':'), strrchr(b, ':')) == 0;
+}
+
+static int
+check_listen(const struct check *k, size_t index, const char *listen)
+{
+	struct spot at = { SECTION_LISTENER, index, "listen" };
+
+	for (size_t i = 0; i <= index; i++) {
+		const struct conf_listener *other = &k->c->listeners[i];
+
+		for (size_t j = 0; j < other->listen.n; j++) {
+			const char *o = other->listen.v[j];
+
+			if (o == listen)
+				return 0;
+			if (listens_clash(o, listen))
+				return refuse(
+				    k, at,
+				    "\"%s\" is listened on already, by listener \"%s\" as "
+				    "\"%s\"",
+				    listen, other->name, o);
+		}
+	}
+	return 0;
+}
+
+static int
+check_listener(const struct check *k, size_t index)
+{
+	const struct conf_listener *l = &k->c->listeners[index];
+	struct spot here = { SECTION_LISTENER, index, NULL };
+	struct spot cert = { SECTION_LISTENER, index, "tls_cert_file" };
+	struct spot key = { SECTION_LISTENER, index, "tls_key_file" };
+	struct spot ca = { SECTION_LISTENER, index, "tls_ca_file" };
+	struct spot tls = { SECTION_LISTENER, index, "tls" };
+
+	if (l->listen.n == 0 && (index > 0 || k->c->nlisteners == 1))
+		return refuse(k, here, "option \"listen\" is missing: nothing to listen on");
+	for (size_t i = 0; i < l->listen.n; i++) {
+		if (check_listen(k, index, l->listen.v[i]) < 0)
+			return -1;
+	}
+	if ((l->tls_choice == TLS_ALLOW || l->tls_choice == TLS_REQUIRE) &&
+	    l->tls_cert_file == NULL)
+		return refuse(k, tls, "tls = %s needs option \"tls_cert_file\"",
+			      tri_mode_name(l->tls));
+	if (check_pair(k, cert, l->tls_cert_file, "tls_key_file", l->tls_key_file) < 0 ||
+	    check_pair(k, key, l->tls_key_file, "tls_cert_file", l->tls_cert_file) < 0 ||
+	    check_pair(k, ca, l->tls_ca_file, "tls_cert_file", l->tls_cert_file) < 0)
+		return -1;
+	if (check_file(k, cert, l->tls_cert_file) < 0 || check_file(k, key, l->tls_key_file) < 0 ||
+	    check_file(k, ca, l->tls_ca_file) < 0)
+		return -1;
+	if (l->proxy_protocol != MODE_OFF && k->c->main.trusted_proxies.n == 0)
+		warn(k, (struct spot){ SECTION_LISTENER, index, "proxy_protocol" },
+		     "trusted_proxies is empty, so what PROXY headers say will not count");
+	return 0;
+}
+
+/* A node that stands in two regions would be probed and counted twice: legal, for tests. */
+static int
+check_node(const struct check *k, size_t index, const char *node)
+{
+	struct spot at = { SECTION_REGION, index, "nodes" };
+
+	for (size_t i = 0; i < index; i++) {
+		const struct conf_region *other = &k->c->regions[i];
+
+		for (size_t j = 0; j < other->nodes.n; j++) {
+			if (strcmp(other->nodes.v[j], node) == 0)
+				warn(k, at, "node \"%s\" also stands in region \"%s\"", node,
+				     other->name);
+		}
+	}
+	return 0;
+}
+
+static int
+check_region_tls(const struct check *k, size_t index)
+{
+	const struct conf_region *r = &k->c->regions[index];
+	struct spot root = { SECTION_REGION, index, "sslrootcert" };
+	struct spot cert = { SECTION_REGION, index, "sslcert" };
+	struct spot key = { SECTION_REGION, index, "sslkey" };
+
+	if (r->sslmode >= SSLMODE_VERIFY_CA && r->sslrootcert == NULL)
+		return refuse(k, (struct spot){ SECTION_REGION, index, "sslmode" },
+			      "sslmode = %s needs option \"sslrootcert\"",
+			      sslmode_name(r->sslmode));
+	if (check_pair(k, cert, r->sslcert, "sslkey", r->sslkey) < 0 ||
+	    check_pair(k, key, r->sslkey, "sslcert", r->sslcert) < 0)
+		return -1;
+	if (check_file(k, root, r->sslrootcert) < 0 || check_file(k, cert, r->sslcert) < 0)
+		return -1;
+	return check_file(k, key, r->sslkey);
+}
+
+static int
+check_region(const struct check *k, size_t index)
+{
+	const struct conf_region *r = &k->c->regions[index];
+	struct spot here = { SECTION_REGION, index, NULL };
+
+	if (r->nodes.n == 0)
+		return refuse(k, here,
+			      "option \"nodes\" is missing: a region needs at least one node");
+	for (size_t i = 0; i < r->nodes.n; i++) {
+		if (check_node(k, index, r->nodes.v[i]) < 0)
+			return -1;
+	}
+	if (!r->has_location)
+		warn(k, here,
+		     "no location, and the name is not that of a known cloud region: only callers "
+		     "from its cities, countries and networks will find it near");
+	return check_region_tls(k, index);
+}
+
+static int
+unknown_region(const struct check *k, struct spot at, const char *name)
+{
+	struct suggestion near = { .word = slice_str(name) };
+
+	for (size_t i = 0; i < k->c->nregions; i++)
+		suggest_offer(&near, k->c->regions[i].name);
+	if (near.best != NULL)
+		return refuse(k, at, "option \"%s\": unknown region \"%s\" (did you mean \"%s\"?)",
+			      at.option, name, near.best);
+	return refuse(k, at, "option \"%s\": unknown region \"%s\"", at.option, name);
+}
+
+static int
+check_database(const struct check *k, size_t index)
+{
+	const struct conf_database *d = &k->c->databases[index];
+	struct spot at = { SECTION_DATABASE, index, "regions" };
+
+	for (size_t i = 0; i < d->regions.n; i++) {
+		if (config_region(k->c, slice_str(d->regions.v[i])) < 0)
+			return unknown_region(k, at, d->regions.v[i]);
+	}
+	return 0;
+}
+
+static int
+check_main(const struct check *k)
+{
+	const struct conf_main *m = &k->c->main;
+	struct spot region = { SECTION_MERIDIAN, 0, "region" };
+	struct spot geoip = { SECTION_MERIDIAN, 0, "geoip" };
+	struct spot users = { SECTION_MERIDIAN, 0, "auth_file" };
+	double lat, lon;
+
+	if (m->region != NULL && config_region(k->c, slice_str(m->region)) < 0 &&
+	    !places_region(slice_str(m->region), &lat, &lon))
+		return unknown_region(k, region, m->region);
+	for (size_t i = 0; i < m->geoip.n; i++) {
+		if (check_file(k, geoip, m->geoip.v[i]) < 0)
+			return -1;
+	}
+	if ((m->admin_users.n > 0 || m->stats_users.n > 0) && m->auth_file == NULL)
+		warn(k, users,
+		     "admin_users and stats_users have no secrets without auth_file: they cannot "
+		     "open the console over TCP");
+	return 0;
+}
+
+int
+config_check(struct config *c, const struct origins *origins, bool files, struct err *e)
+{
+	struct check k = { c, origins, files, e };
+
+	if (c->nregions == 0) {
+		err_set(e, "F0000", "%s%sno region is configured: at least one is required",
+			origins != NULL && origins->file != NULL ? origins->file : "",
+			origins != NULL && origins->file != NULL ? ": " : "");
+		err_hint(e, "Write a section [region NAME] with nodes = HOST:PORT, or give "
+			    "--region NAME=HOST:PORT.");
+		return -1;
+	}
+	if (c->nregions > ROUTE_REGIONS_MAX)
+		return err_set(e, "F0000",
+			       "%zu regions are configured, but at most %d are possible",
+			       c->nregions, ROUTE_REGIONS_MAX);
+	if (check_main(&k) < 0)
+		return -1;
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		if (check_listener(&k, i) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < c->nregions; i++) {
+		if (check_region(&k, i) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < c->ndatabases; i++) {
+		if (check_database(&k, i) < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What no single option can say: values that follow from others, and values that contradict each
+ * other. Reads no file's content; looks whether files can be opened only where it is asked to.
+ */
+#ifndef PROXY_CONFIG_CHECK_H
+#define PROXY_CONFIG_CHECK_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "proxy/config/config.h"
+#include "proxy/config/parse.h"
+
+/* Fill in what follows from other options (ports, coordinates, tls, stale_after). May be done again
+ * after a change. */
+void config_resolve(struct config *c);
+/* Refuse contradictions: -1 and *e, which names file and line where `origins` knows them. Warns in
+ * the log of what is legal but hardly meant. files: try to open the files that are named. */
+int config_check(struct config *c, const struct origins *origins, bool files,
+		 struct err *e) MUST_CHECK;
+
+#endif

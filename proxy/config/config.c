@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include <config.h> /* the build's: "config.h" would be the one beside this file */
+
+#include "proxy/config/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bug.h"
+#include "base/text.h"
+#include "proxy/auth/authfile.h"
+#include "proxy/config/check.h"
+#include "proxy/config/parse.h"
+#include "proxy/config/suggest.h"
+#include "proxy/config/values.h"
+
+#define DEFAULT_PATH SYSCONFDIR "/meridian/meridian.conf"
+
+/* sections */
+
+struct array {
+	void *v;
+	size_t n;
+};
+
+static struct array
+section_array(const struct config *c, enum section_kind kind)
+{
+	switch (kind) {
+	case SECTION_LISTENER:
+		return (struct array){ c->listeners, c->nlisteners };
+	case SECTION_REGION:
+		return (struct array){ c->regions, c->nregions };
+	case SECTION_DATABASE:
+		return (struct array){ c->databases, c->ndatabases };
+	case SECTION_MERIDIAN:
+	case SECTION_KIND_COUNT:
+		break;
+	}
+	return (struct array){ NULL, 0 };
+}
+
+static void
+set_section_array(struct config *c, enum section_kind kind, struct array a)
+{
+	if (kind == SECTION_LISTENER) {
+		c->listeners = a.v;
+		c->nlisteners = a.n;
+	} else if (kind == SECTION_REGION) {
+		c->regions = a.v;
+		c->nregions = a.n;
+	} else if (kind == SECTION_DATABASE) {
+		c->databases = a.v;
+		c->ndatabases = a.n;
+	}
+}
+
+void *
+config_section(struct config *c, enum section_kind kind, size_t index)
+{
+	if (kind == SECTION_MERIDIAN)
+		return &c->main;
+	return (char *)section_array(c, kind).v + index * section_of(kind)->size;
+}
+
+static const void *
+const_section(const struct config *c, enum section_kind kind, size_t index)
+{
+	if (kind == SECTION_MERIDIAN)
+		return &c->main;
+	return (const char *)section_array(c, kind).v + index * section_of(kind)->size;
+}
+
+size_t
+config_count(const struct config *c, enum section_kind kind)
+{
+	return kind == SECTION_MERIDIAN ? 1 : section_array(c, kind).n;
+}
+
+/* The name is the first field of every section that has one. */
+_Static_assert(offsetof(struct conf_listener, name) == 0, "name comes first");
+_Static_assert(offsetof(struct conf_region, name) == 0, "name comes first");
+_Static_assert(offsetof(struct conf_database, name) == 0, "name comes first");
+
+const char *
+config_section_name(const struct config *c, enum section_kind kind, size_t index)
+{
+	if (kind == SECTION_MERIDIAN)
+		return "";
+	return *(char *const *)const_section(c, kind, index);
+}
+
+int
+config_find_section(const struct config *c, enum section_kind kind, struct slice name)
+{
+	for (size_t i = 0; i < config_count(c, kind); i++) {
+		if (slice_is(name, config_section_name(c, kind, i)))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void
+set_defaults(enum section_kind kind, void *conf)
+{
+	const struct section *s = section_of(kind);
+	struct err e;
+
+	for (size_t i = 0; i < s->nrows; i++) {
+		int rc = value_set(&s->rows[i], conf, slice_str(s->rows[i].fallback), &e);
+
+		BUG_ON(rc < 0);
+	}
+}
+
+size_t
+config_add_section(struct config *c, enum section_kind kind, char *take_name)
+{
+	struct array a = section_array(c, kind);
+	size_t size = section_of(kind)->size;
+	char *conf;
+
+	a.v = xreallocarray(a.v, a.n + 1, size);
+	conf = (char *)a.v + a.n * size;
+	memset(conf, 0, size);
+	*(char **)(void *)conf = take_name;
+	a.n++;
+	set_section_array(c, kind, a);
+	set_defaults(kind, conf);
+	/* the default address is the main listener's */
+	if (kind == SECTION_LISTENER && a.n > 1)
+		strlist_fini(&c->listeners[a.n - 1].listen);
+	return a.n - 1;
+}
+
+/* life */
+
+struct config *
+config_new(void)
+{
+	struct config *c = xcalloc(1, sizeof(*c));
+
+	refcount_init(&c->refs);
+	c->version = 1;
+	set_defaults(SECTION_MERIDIAN, &c->main);
+	config_add_section(c, SECTION_LISTENER, xstrdup("main"));
+	return c;
+}
+
+static void
+for_each_value(struct config *c, void (*visit)(const struct option *o, void *conf))
+{
+	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
+		enum section_kind kind = (enum section_kind)k;
+		const struct section *s = section_of(kind);
+
+		for (size_t i = 0; i < config_count(c, kind); i++) {
+			for (size_t j = 0; j < s->nrows; j++)
+				visit(&s->rows[j], config_section(c, kind, i));
+		}
+	}
+}
+
+struct config *
+config_ref(struct config *c)
+{
+	refcount_get(&c->refs);
+	return c;
+}
+
+void
+config_unref(struct config *c)
+{
+	if (c == NULL || !refcount_put(&c->refs))
+		return;
+	for_each_value(c, value_fini);
+	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
+		enum section_kind kind = (enum section_kind)k;
+
+		for (size_t i = 0; kind != SECTION_MERIDIAN && i < config_count(c, kind); i++)
+			free(*(char **)config_section(c, kind, i));
+		free(section_array(c, kind).v);
+	}
+	if (c->auth_refs != NULL && refcount_put(c->auth_refs)) {
+		authfile_free(c->auth);
+		free(c->auth_refs);
+	}
+	free(c->path);
+	free(c);
+}
+
+static struct config *
+config_dup(const struct config *from)
+{
+	struct config *c = xmalloc(sizeof(*c));
+
+	memcpy(c, from, sizeof(*c));
+	refcount_init(&c->refs);
+	c->path = from->path != NULL ? xstrdup(from->path) : NULL;
+	for (int k = SECTION_LISTENER; k < SECTION_KIND_COUNT; k++) {
+		enum section_kind kind = (enum section_kind)k;
+		struct array a = section_array(from, kind);
+		size_t size = section_of(kind)->size;
+		void *v = a.n > 0 ? xreallocarray(NULL, a.n, size) : NULL;
+
+		if (a.n > 0)
+			memcpy(v, a.v, a.n * size);
+		set_section_array(c, kind, (struct array){ v, a.n });
+		for (size_t i = 0; i < a.n; i++)
+			*(char **)config_section(c, kind, i) =
+			    xstrdup(config_section_name(from, kind, i));
+	}
+	for_each_value(c, value_own);
+	if (c->auth_refs != NULL)
+		refcount_get(c->auth_refs);
+	return c;
+}
+
+/* loading */
+
+/* The whole file into memory. An absent file is no error where `may_be_absent`: *out stays empty.
+ */
+static int
+read_file(const char *path, bool may_be_absent, struct buf *out, struct err *e)
+{
+	FILE *f = fopen(path, "re");
+	size_t got = 1;
+
+	if (f == NULL && errno == ENOENT && may_be_absent)
+		return 0;
+	if (f == NULL)
+		return err_set(e, "F0000", "could not open configuration file \"%s\": %s", path,
+			       strerror(errno));
+	while (got > 0 && out->n <= CONFIG_FILE_MAX) {
+		char *to = buf_reserve(out, 65536);
+
+		got = fread(to, 1, 65536, f);
+		out->n += got;
+	}
+	if (ferror(f)) {
+		err_set(e, "F0000", "could not read configuration file \"%s\": %s", path,
+			strerror(errno));
+		fclose(f);
+		return -1;
+	}
+	fclose(f);
+	return 0;
+}
+
+static const struct option *
+main_option(struct slice name, enum section_kind *kind, struct err *e)
+{
+	const struct section *s;
+	struct suggestion near = { .word = name };
+	const struct option *o;
+
+	*kind = SECTION_MERIDIAN;
+	o = option_find(kind, name);
+	if (o != NULL)
+		return o;
+	for (int k = SECTION_MERIDIAN; k <= SECTION_LISTENER; k++) {
+		s = section_of((enum section_kind)k);
+		for (size_t i = 0; i < s->nrows; i++)
+			suggest_offer(&near, s->rows[i].name);
+	}
+	err_set(e, "42704", "unknown option \"%.*s\"", (int)(name.n < 64 ? name.n : 64), name.p);
+	if (near.best != NULL)
+		err_hint(e, "Did you mean \"%s\"?", near.best);
+	return NULL;
+}
+
+/* --set OPTION=VALUE */
+static int
+apply_set(struct config *c, const char *text, struct err *e)
+{
+	struct slice value = slice_str(text), name = slice_trim(slice_cut(&value, '='));
+	enum section_kind kind;
+	const struct option *o;
+
+	if (value.p == NULL)
+		return err_set(e, "F0000", "--set: expected OPTION=VALUE, found \"%s\"", text);
+	o = main_option(name, &kind, e);
+	if (o == NULL || value_set(o, config_section(c, kind, 0), value, e) < 0)
+		return err_prefix(e, "--set %.*s", (int)name.n, name.p);
+	return 0;
+}
+
+/* --region NAME=HOST:PORT[,…]: a further region, or other nodes for one of the file. */
+static int
+apply_region(struct config *c, const char *text, struct err *e)
+{
+	struct slice nodes = slice_str(text), name = slice_trim(slice_cut(&nodes, '='));
+	enum section_kind kind = SECTION_REGION;
+	int index;
+
+	if (nodes.p == NULL || name.n == 0)
+		return err_set(e, "F0000", "--region: expected NAME=HOST:PORT[,…], found \"%s\"",
+			       text);
+	index = config_find_section(c, kind, name);
+	if (index < 0)
+		index = (int)config_add_section(c, kind, xstrndup(name.p, name.n));
+	if (value_set(option_find(&kind, SLICE_LITERAL("nodes")), &c->regions[index], nodes, e) < 0)
+		return err_prefix(e, "--region %.*s", (int)name.n, name.p);
+	return 0;
+}
+
+/* Options that replace a list of [meridian]. */
+static int
+apply_list(struct config *c, const char *option, const struct strlist *list, struct err *e)
+{
+	enum section_kind kind = SECTION_MERIDIAN;
+	const struct option *o = option_find(&kind, slice_str(option));
+	void *conf = config_section(c, kind, 0);
+
+	if (list->n > 0)
+		value_fini(o, conf);
+	for (size_t i = 0; i < list->n; i++) {
+		if (value_append(o, conf, slice_str(list->v[i]), e) < 0)
+			return err_prefix(e, "--%s", option);
+	}
+	return 0;
+}
+
+static int
+apply_args(struct config *c, const struct config_args *args, struct err *e)
+{
+	struct strlist *listen = &c->listeners[0].listen;
+
+	if (apply_list(c, "listen", &args->listen, e) < 0 ||
+	    apply_list(c, "geoip", &args->geoip, e) < 0)
+		return -1;
+	for (size_t i = 0; i < args->set.n; i++) {
+		if (apply_set(c, args->set.v[i], e) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < args->regions.n; i++) {
+		if (apply_region(c, args->regions.v[i], e) < 0)
+			return -1;
+	}
+	if (args->socket_dir == NULL)
+		return 0;
+	if (args->socket_dir[0] != '/')
+		return err_set(e, "F0000",
+			       "--socket-dir: expected a directory that begins with /, "
+			       "found \"%s\"",
+			       args->socket_dir);
+	strlist_add(listen, args->socket_dir);
+	return 0;
+}
+
+/* Read auth_file, unless the original has it already. */
+static int
+load_auth(struct config *c, struct err *e)
+{
+	if (c->auth_refs != NULL && refcount_put(c->auth_refs)) {
+		authfile_free(c->auth);
+		free(c->auth_refs);
+	}
+	c->auth = NULL;
+	c->auth_refs = NULL;
+	if (c->main.auth_file == NULL)
+		return 0;
+	c->auth = authfile_load(c->main.auth_file, e);
+	if (c->auth == NULL)
+		return -1;
+	c->auth_refs = xcalloc(1, sizeof(*c->auth_refs));
+	refcount_init(c->auth_refs);
+	return 0;
+}
+
+static int
+read_config(struct config *c, const struct config_args *args, struct origins *origins,
+	    struct err *e)
+{
+	const char *path = args->path != NULL ? args->path : DEFAULT_PATH;
+	struct buf text = { .cap = 2 * CONFIG_FILE_MAX };
+	int rc = read_file(path, args->path == NULL, &text, e);
+
+	if (rc == 0 && text.p != NULL) {
+		c->path = xstrdup(path);
+		rc = config_parse(c, buf_view(&text), c->path, origins, e);
+	}
+	buf_fini(&text);
+	return rc;
+}
+
+struct config *
+config_load(const struct config_args *args, struct err *e)
+{
+	struct config *c = config_new();
+	struct origins origins = { NULL, NULL, 0 };
+	bool good = read_config(c, args, &origins, e) == 0 && apply_args(c, args, e) == 0;
+
+	if (good) {
+		config_resolve(c);
+		good = config_check(c, &origins, true, e) == 0 && load_auth(c, e) == 0;
+	}
+	origins_fini(&origins);
+	if (good)
+		return c;
+	config_unref(c);
+	return NULL;
+}
+
+struct config *
+config_set(const struct config *c, const char *option, const char *value, struct err *e)
+{
+	enum section_kind kind;
+	const struct option *o = main_option(slice_str(option), &kind, e);
+	struct config *copy;
+	bool good;
+
+	if (o == NULL)
+		return NULL;
+	if (o->apply == APPLY_RESTART) {
+		err_set(e, "55P02", "option \"%s\" cannot be changed while the proxy runs", option);
+		err_hint(e, "Change it in the configuration file and restart.");
+		return NULL;
+	}
+	copy = config_dup(c);
+	copy->version++;
+	good = value_set(o, config_section(copy, kind, 0), slice_str(value), e) == 0;
+	if (!good)
+		err_prefix(e, "option \"%s\"", option);
+	if (good) {
+		config_resolve(copy);
+		good = config_check(copy, NULL, true, e) == 0;
+	}
+	if (good && strcmp(o->name, "auth_file") == 0)
+		good = load_auth(copy, e) == 0;
+	if (good)
+		return copy;
+	config_unref(copy);
+	return NULL;
+}
+
+const struct conf_database *
+config_database(const struct config *c, struct slice name)
+{
+	static const struct conf_database builtin = { .access = ACCESS_READ_WRITE };
+	int own = config_find_section(c, SECTION_DATABASE, name);
+
+	if (own < 0)
+		own = config_find_section(c, SECTION_DATABASE, SLICE_LITERAL("*"));
+	return own < 0 ? &builtin : &c->databases[own];
+}
+
+/* The words of an enum are those of its option. */
+static const char *
+enum_word(enum section_kind kind, const char *option, int value)
+{
+	return option_find(&kind, slice_str(option))->words[value];
+}
+
+const char *
+sslmode_name(enum sslmode m)
+{
+	return enum_word(SECTION_REGION, "sslmode", (int)m);
+}
+
+const char *
+tri_mode_name(enum tri_mode m)
+{
+	return enum_word(SECTION_LISTENER, "proxy_protocol", (int)m);
+}

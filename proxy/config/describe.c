@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What is derived from the option table: SHOW CONFIG, the reload diff, --help-config, the sample
+ * file and the option part of the manual page.
+ */
+#include <config.h> /* the build's: "config.h" would be the one beside this file */
+
+#include "proxy/config/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "proxy/config/parse.h"
+#include "proxy/config/values.h"
+
+/* SHOW CONFIG */
+
+size_t
+config_nrows(void)
+{
+	return section_of(SECTION_MERIDIAN)->nrows + section_of(SECTION_LISTENER)->nrows;
+}
+
+static void
+copy_shown(char *to, size_t size, const struct buf *b)
+{
+	static const char dots[] = "...";
+
+	if (!text_copy(to, size, buf_view(b)))
+		memcpy(to + size - sizeof(dots), dots, sizeof(dots));
+}
+
+void
+config_row(const struct config *c, size_t i, struct config_row *out)
+{
+	const struct section *s = section_of(SECTION_MERIDIAN);
+	const void *conf = &c->main;
+	const struct option *o;
+	struct buf b = { .cap = 0 };
+
+	if (i >= s->nrows) {
+		i -= s->nrows;
+		s = section_of(SECTION_LISTENER);
+		conf = &c->listeners[0];
+	}
+	o = &s->rows[i];
+	value_print(o, conf, false, &b);
+	copy_shown(out->value, sizeof(out->value), &b);
+	buf_fini(&b);
+	snprintf(out->fallback, sizeof(out->fallback), "%s", o->fallback);
+	out->key = o->name;
+	out->changeable = option_apply_name(o->apply);
+	out->text = o->text;
+}
+
+/* diff */
+
+struct diff {
+	const struct config *from, *to;
+	struct buf *out;
+	size_t n;
+};
+
+static void
+put_section(struct buf *b, enum section_kind kind, const char *name)
+{
+	if (kind != SECTION_MERIDIAN && strcmp(name, "main") != 0)
+		buf_printf(b, "[%s %s] ", section_of(kind)->word, name);
+}
+
+static void
+diff_option(struct diff *d, enum section_kind kind, size_t from, size_t to, const struct option *o)
+{
+	struct config *a = (struct config *)(uintptr_t)d->from;
+	struct config *b = (struct config *)(uintptr_t)d->to;
+	struct buf old = { .cap = 0 }, new = { .cap = 0 };
+
+	value_print(o, config_section(a, kind, from), true, &old);
+	value_print(o, config_section(b, kind, to), true, &new);
+	if (old.n != new.n || (old.n > 0 && memcmp(old.p, new.p, old.n) != 0)) {
+		buf_clear(&old);
+		buf_clear(&new);
+		value_print(o, config_section(a, kind, from), false, &old);
+		value_print(o, config_section(b, kind, to), false, &new);
+		put_section(d->out, kind, config_section_name(d->to, kind, to));
+		buf_printf(d->out, "%s: %s -> %s (%s)\n", o->name,
+			   old.n > 0 ? buf_text(&old) : "(none)",
+			   new.n > 0 ? buf_text(&new) : "(none)", option_apply_name(o->apply));
+		d->n++;
+	}
+	buf_fini(&old);
+	buf_fini(&new);
+}
+
+static void
+diff_section(struct diff *d, enum section_kind kind, size_t to)
+{
+	const struct section *s = section_of(kind);
+	const char *name = config_section_name(d->to, kind, to);
+	int from = config_find_section(d->from, kind, slice_str(name));
+
+	if (kind == SECTION_MERIDIAN)
+		from = 0;
+	if (from < 0) {
+		put_section(d->out, kind, name);
+		buf_printf(d->out, "added (%s)\n",
+			   option_apply_name(kind == SECTION_LISTENER ? APPLY_RESTART
+								      : APPLY_NEW_SESSIONS));
+		d->n++;
+		return;
+	}
+	for (size_t i = 0; i < s->nrows; i++)
+		diff_option(d, kind, (size_t)from, to, &s->rows[i]);
+}
+
+static void
+diff_removed(struct diff *d, enum section_kind kind)
+{
+	for (size_t i = 0; kind != SECTION_MERIDIAN && i < config_count(d->from, kind); i++) {
+		const char *name = config_section_name(d->from, kind, i);
+
+		if (config_find_section(d->to, kind, slice_str(name)) >= 0)
+			continue;
+		put_section(d->out, kind, name);
+		buf_printf(d->out, "removed (%s)\n",
+			   option_apply_name(kind == SECTION_LISTENER ? APPLY_RESTART
+								      : APPLY_NEW_SESSIONS));
+		d->n++;
+	}
+}
+
+size_t
+config_diff(const struct config *from, const struct config *to, struct buf *text)
+{
+	struct diff d = { from, to, text, 0 };
+
+	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
+		enum section_kind kind = (enum section_kind)k;
+
+		for (size_t i = 0; i < config_count(to, kind); i++)
+			diff_section(&d, kind, i);
+		diff_removed(&d, kind);
+	}
+	return d.n;
+}
+
+/* documents */
+
+/* A paragraph, wrapped at `width` columns, each line with `prefix`. */
+static void
+put_wrapped(struct buf *b, const char *text, const char *prefix, size_t width)
+{
+	struct slice rest = slice_str(text);
+	size_t column = 0;
+
+	while (rest.p != NULL) {
+		struct slice word = slice_cut(&rest, ' ');
+
+		if (column > 0 && column + 1 + word.n > width) {
+			buf_u8(b, '\n');
+			column = 0;
+		}
+		buf_str(b, column == 0 ? prefix : " ");
+		column += column == 0 ? strlen(prefix) + word.n : 1 + word.n;
+		buf_slice(b, word);
+	}
+	buf_u8(b, '\n');
+}
+
+static void
+put_facts(struct buf *b, const struct option *o, const char *prefix)
+{
+	struct buf facts = { .cap = 0 };
+
+	buf_str(&facts, value_is_list(o) && o->type != OPT_CONNINFO ? "A list: " : "Value: ");
+	value_describe(o, &facts);
+	buf_printf(&facts, ". Takes effect: %s.", option_apply_name(o->apply));
+	put_wrapped(b, buf_text(&facts), prefix, 96);
+	buf_fini(&facts);
+}
+
+static void
+put_help_section(struct buf *b, const struct section *s)
+{
+	buf_printf(b, "[%s%s%s]\n", s->word, s->arg != NULL ? " " : "",
+		   s->arg != NULL ? s->arg : "");
+	put_wrapped(b, s->text, "  ", 96);
+	for (size_t i = 0; i < s->nrows; i++) {
+		const struct option *o = &s->rows[i];
+
+		buf_printf(b, "\n  %s = %s\n", o->name, o->fallback);
+		put_wrapped(b, o->text, "      ", 96);
+		put_facts(b, o, "      ");
+	}
+	buf_u8(b, '\n');
+}
+
+void
+config_help(struct buf *out)
+{
+	for (int k = 0; k < SECTION_KIND_COUNT; k++)
+		put_help_section(out, section_of((enum section_kind)k));
+}
+
+/* Every option stands in the sample as a comment with its default. */
+static void
+put_sample_rows(struct buf *b, const struct section *s)
+{
+	const char *group = "";
+
+	for (size_t i = 0; i < s->nrows; i++) {
+		const struct option *o = &s->rows[i];
+
+		if (strcmp(group, o->group) != 0)
+			buf_printf(b, "\n;;; %s\n", o->group);
+		group = o->group;
+		buf_u8(b, '\n');
+		put_wrapped(b, o->text, "; ", 96);
+		buf_printf(b, ";%s =%s%s\n", o->name, o->fallback[0] != '\0' ? " " : "",
+			   o->fallback);
+	}
+}
+
+void
+config_sample(struct buf *out)
+{
+	static const char head[] =
+	    "; Meridian's configuration: see meridian.conf(5). Every option is here with its\n"
+	    "; default; what is commented out need not be written.\n"
+	    ";\n"
+	    "; A line holds at most 199 bytes; a list may go on in further, indented lines. ';' "
+	    "at\n"
+	    "; the start of a line or behind a blank begins a comment. Check a changed file with\n"
+	    "; meridian --check FILE, and make it count with systemctl reload meridian.\n";
+	static const char *const names[] = {
+		[SECTION_LISTENER] = "lb",
+		[SECTION_REGION] = "us-east1",
+		[SECTION_DATABASE] = "*",
+	};
+
+	buf_str(out, head);
+	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
+		enum section_kind kind = (enum section_kind)k;
+		const struct section *s = section_of(kind);
+
+		buf_u8(out, '\n');
+		put_wrapped(out, s->text, "; ", 96);
+		/* one region is needed; a further listener is not */
+		if (kind == SECTION_MERIDIAN)
+			buf_printf(out, "[%s]\n", s->word);
+		else
+			buf_printf(out, "%s[%s %s]\n", kind == SECTION_LISTENER ? ";" : "", s->word,
+				   names[kind]);
+		if (kind == SECTION_REGION)
+			buf_str(out, "nodes = 127.0.0.1:5432\n");
+		put_sample_rows(out, s);
+		if (kind == SECTION_MERIDIAN)
+			put_sample_rows(out, section_of(SECTION_LISTENER));
+	}
+}
+
+/* Text in roff: no line may begin with a dot or a quote, and '\' and '-' are themselves. */
+static void
+put_roff(struct buf *b, const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++) {
+		if ((p == text || p[-1] == '\n') && (*p == '.' || *p == '\''))
+			buf_str(b, "\\&");
+		if (*p == '\\')
+			buf_str(b, "\\e");
+		else if (*p == '-')
+			buf_str(b, "\\-");
+		else
+			buf_u8(b, (uint8_t)*p);
+	}
+}
+
+static void
+put_man_option(struct buf *b, const struct option *o)
+{
+	struct buf value = { .cap = 0 };
+
+	buf_str(b, ".TP\n.B ");
+	put_roff(b, o->name);
+	buf_u8(b, '\n');
+	put_roff(b, o->text);
+	buf_str(b, "\n.br\n");
+	value_describe(o, &value);
+	buf_str(b, value_is_list(o) && o->type != OPT_CONNINFO ? "A list: " : "Value: ");
+	put_roff(b, buf_text(&value));
+	buf_str(b, ". Default: ");
+	put_roff(b, o->fallback[0] != '\0' ? o->fallback : "empty");
+	buf_printf(b, ". Takes effect: %s.\n", option_apply_name(o->apply));
+	buf_fini(&value);
+}
+
+void
+config_man(struct buf *out)
+{
+	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
+		const struct section *s = section_of((enum section_kind)k);
+		const char *group = "";
+
+		buf_printf(out, ".SH \"SECTION [%s%s%s]\"\n", s->word, s->arg != NULL ? " " : "",
+			   s->arg != NULL ? s->arg : "");
+		put_roff(out, s->text);
+		buf_u8(out, '\n');
+		for (size_t i = 0; i < s->nrows; i++) {
+			if (k == SECTION_MERIDIAN && strcmp(group, s->rows[i].group) != 0)
+				buf_printf(out, ".SS %s\n", s->rows[i].group);
+			group = s->rows[i].group;
+			put_man_option(out, &s->rows[i]);
+		}
+	}
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the items of lists look like, and their normal form.
+ */
+#include <config.h> /* the build's: "config.h" would be the one beside this file */
+
+#include "proxy/config/values.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "base/addr.h"
+#include "base/text.h"
+#include "routing/places.h"
+
+static bool
+copy_item(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	return item.n > 0 && text_copy(to, OPTION_ITEM_MAX, item);
+}
+
+bool
+item_path(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	return copy_item(item, to);
+}
+
+bool
+item_name(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	return copy_item(item, to);
+}
+
+bool
+item_city(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	char folded[PLACE_NAME_MAX];
+
+	return places_fold(item, folded) > 0 && copy_item(slice_str(folded), to);
+}
+
+bool
+item_country(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	const char *code = places_country(item);
+
+	return code != NULL && copy_item(slice_str(code), to);
+}
+
+static bool
+is_port(struct slice s)
+{
+	int64_t port;
+
+	return s.n > 0 && isdigit((unsigned char)s.p[0]) && text_to_int(s, 1, 65535, &port);
+}
+
+/* Letters, digits, dot, dash, underscore: a name of DNS, or an IPv4 address. */
+static bool
+is_host(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!isalnum((unsigned char)s.p[i]) && strchr(".-_", s.p[i]) == NULL)
+			return false;
+	}
+	return s.n > 0 && s.n <= 253 && s.p[0] != '-' && s.p[0] != '.' &&
+	       memchr(s.p, 0, s.n) == NULL;
+}
+
+/* Cut "host:port", "host", "[v6]:port", "[v6]" or a bare IPv6 address; port.p stays NULL where
+ * there is none. The host keeps its brackets; a bare IPv6 address is told apart by its second
+ * colon. */
+static bool
+split_host_port(struct slice s, struct slice *host, struct slice *port)
+{
+	const char *colon = s.n > 0 ? memrchr(s.p, ':', s.n) : NULL;
+	const char *bracket = s.n > 0 ? memrchr(s.p, ']', s.n) : NULL;
+	struct addr a;
+
+	*host = s;
+	*port = (struct slice){ NULL, 0 };
+	if (addr_parse(s, &a))
+		return true;
+	if (colon != NULL && (bracket == NULL || colon > bracket)) {
+		host->n = (size_t)(colon - s.p);
+		*port = slice_skip(s, host->n + 1);
+		if (!is_port(*port))
+			return false;
+	}
+	if (host->n > 0 && host->p[0] == '[')
+		return addr_parse(*host, &a);
+	return is_host(*host);
+}
+
+/* IPv6 in brackets, whatever else as it is; with the port where there is one. */
+static bool
+join_host_port(struct slice host, const char *port, char to[OPTION_ITEM_MAX])
+{
+	bool bare6 = memchr(host.p, ':', host.n) != NULL && host.p[0] != '[';
+	int n = snprintf(to, OPTION_ITEM_MAX, "%s%.*s%s%s%s", bare6 ? "[" : "", (int)host.n, host.p,
+			 bare6 ? "]" : "", port[0] != '\0' ? ":" : "", port);
+
+	return n > 0 && n < OPTION_ITEM_MAX;
+}
+
+static const char *
+port_text(struct slice port, const char *fallback, char to[8])
+{
+	if (port.p == NULL)
+		return fallback;
+	text_copy(to, 8, port);
+	return to;
+}
+
+/* The directory of a unix socket must leave room for its name: sun_path has 108 bytes. */
+#define SOCKET_DIR_MAX 88
+
+bool
+item_listen(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	struct slice host, port, rest = item;
+	char digits[8];
+
+	if (item.n > 0 && item.p[0] == '/')
+		return item.n <= SOCKET_DIR_MAX && copy_item(item, to);
+	if (item.n > 0 && item.p[0] == '*') {
+		host = slice_cut(&rest, ':');
+		port = rest;
+		if (host.n != 1 || (port.p != NULL && !is_port(port)))
+			return false;
+	} else if (!split_host_port(item, &host, &port)) {
+		return false;
+	}
+	return join_host_port(host, port_text(port, "", digits), to);
+}
+
+bool
+item_node(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	struct slice host, port, rest = item;
+	char digits[8];
+
+	if (item.n > 0 && item.p[0] == '/') {
+		host = slice_cut(&rest, ':');
+		port = rest;
+		if (host.n > SOCKET_DIR_MAX || (port.p != NULL && !is_port(port)))
+			return false;
+	} else if (!split_host_port(item, &host, &port)) {
+		return false;
+	}
+	return join_host_port(host, port_text(port, "5432", digits), to);
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include <config.h> /* the build's: "config.h" would be the one beside this file */
+
+#include "proxy/config/options.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "proxy/config/config.h"
+#include "proxy/config/values.h"
+
+#define MSEC(n) ((n)*USEC_PER_MSEC)
+#define SEC(n)  ((n)*USEC_PER_SEC)
+#define HOUR    SEC(INT64_C(3600))
+#define DAY     (24 * HOUR)
+
+/* Where the field is, and a complaint of the compiler where its C type does not fit the option's.
+ */
+#define AT(conf, field, ctype)                   \
+	.offset = offsetof(struct conf, field) + \
+		  0 * sizeof((ctype *)NULL == &((struct conf *)NULL)->field)
+#define AT_ENUM(conf, field)                     \
+	.offset = offsetof(struct conf, field) + \
+		  0 * sizeof(char[sizeof(((struct conf *)NULL)->field) == sizeof(int) ? 1 : -1])
+
+/* The words of enums: in the order of their constants. */
+static const char *const nearest_words[] = { "caller", "proxy", "blend", NULL };
+static const char *const auth_words[] = { "passthrough", NULL };
+static const char *const mode_words[] = { "off", "allow", "require", NULL };
+static const char *const tls_words[] = { "auto", "off", "allow", "require", NULL };
+static const char *const level_words[] = { "debug", "info", "warning", "error", "fatal", NULL };
+static const char *const sslmode_words[] = { "disable",   "allow",       "prefer", "require",
+					     "verify-ca", "verify-full", NULL };
+static const char *const access_words[] = { "any",     "read-write",     "read-only", "primary",
+					    "standby", "prefer-standby", NULL };
+static const char *const pool_words[] = { "off", NULL };
+static const char *const reads_words[] = { "home", NULL };
+static const char *const residency_words[] = { "prefer", "strict", NULL };
+
+/* clang-format off */
+static const struct option meridian_rows[] = {
+	{ .name = "region", .type = OPT_STRING, AT(conf_main, region, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Place and routing",
+	  .text = "The region where this proxy stands: one of the configured regions, or any known "
+		  "cloud region, of which only the coordinates are used. Callers whose place is "
+		  "unknown are served from here." },
+	{ .name = "nearest", .type = OPT_ENUM, AT_ENUM(conf_main, nearest),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "caller", .words = nearest_words,
+	  .group = "Place and routing",
+	  .text = "What is near: a region close to the caller (caller), a region that answers this "
+		  "proxy fast (proxy), or a weighted sum of both (blend). Where the caller's place "
+		  "is unknown, proxy is used." },
+	{ .name = "blend", .type = OPT_DOUBLE, AT(conf_main, blend, double),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0.5", .min = 0, .max = 1,
+	  .group = "Place and routing",
+	  .text = "With nearest = blend: the weight of the distance to the caller; what is left to "
+		  "1 is the weight of the round-trip time from the proxy." },
+	{ .name = "locality", .type = OPT_SOURCES, AT(conf_main, nlocality, size_t),
+	  .apply = APPLY_NEW_SESSIONS,
+	  .fallback = "override, startup, sni, header, tlv, geoip, self",
+	  .group = "Place and routing",
+	  .text = "Where the caller's place is taken from; the first source that knows it wins. "
+		  "override: said by the console; startup: meridian.city and its like among the "
+		  "startup parameters; sni: the server name in the TLS handshake; header: HTTP "
+		  "headers; tlv: the PROXY v2 header; geoip: the caller's address; self: the "
+		  "region of this proxy. A source that is left out does not count." },
+	{ .name = "geoip", .type = OPT_LIST, AT(conf_main, geoip, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_path, .expected = "a file name",
+	  .group = "Place and routing",
+	  .text = "Databases in MaxMind's format (GeoLite2 City, GeoIP2 City, DB-IP City) that turn "
+		  "addresses into places; each is asked in turn. A file that is replaced on disk "
+		  "is opened anew by itself." },
+	{ .name = "trusted_proxies", .type = OPT_NETWORKS,
+	  AT(conf_main, trusted_proxies, struct cidrlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Place and routing",
+	  .text = "Address blocks of load balancers whose PROXY headers are believed. From any "
+		  "other peer they are read where the listener allows them, but change nothing." },
+
+	{ .name = "workers", .type = OPT_INT, AT(conf_main, workers, int),
+	  .apply = APPLY_RESTART, .fallback = "auto", .min = 0, .max = 256, .zero = "auto",
+	  .group = "Process", .text = "Number of worker threads; auto: one per CPU." },
+	{ .name = "listen_port", .type = OPT_INT, AT(conf_main, listen_port, int),
+	  .apply = APPLY_RESTART, .fallback = "6433", .min = 1, .max = 65535, .group = "Process",
+	  .text = "The port of each address in listen that has none; it also names the unix "
+		  "sockets (.s.PGSQL.6433)." },
+	{ .name = "listen_backlog", .type = OPT_INT, AT(conf_main, listen_backlog, int),
+	  .apply = APPLY_RESTART, .fallback = "1024", .min = 1, .max = 65535, .group = "Process",
+	  .text = "How many connections the kernel may hold that were not accepted yet, per worker. "
+		  "The kernel's own limit is net.core.somaxconn." },
+	{ .name = "unix_socket_mode", .type = OPT_OCTAL, AT(conf_main, unix_socket_mode, int),
+	  .apply = APPLY_RESTART, .fallback = "0777", .min = 0, .max = 0777, .group = "Process",
+	  .text = "Permissions of the unix sockets, in octal." },
+
+	{ .name = "auth", .type = OPT_ENUM, AT_ENUM(conf_main, auth),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "passthrough", .words = auth_words,
+	  .group = "Login",
+	  .text = "Who authenticates the clients. passthrough: the node does; the proxy relays." },
+	{ .name = "auth_file", .type = OPT_STRING, AT(conf_main, auth_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Login",
+	  .text = "Users and their secrets in the format of PgBouncer's userlist.txt (\"user\" "
+		  "\"secret\"; a SCRAM verifier is best). With auth = passthrough it serves the "
+		  "console only." },
+	{ .name = "admin_users", .type = OPT_LIST, AT(conf_main, admin_users, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
+	  .expected = "a user name", .group = "Login",
+	  .text = "Users of auth_file that may use every command of the console. Over the unix "
+		  "socket, the operating-system user that runs the proxy may in any case, without "
+		  "a password." },
+	{ .name = "stats_users", .type = OPT_LIST, AT(conf_main, stats_users, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
+	  .expected = "a user name", .group = "Login",
+	  .text = "Users of auth_file that may use the commands of the console that only look "
+		  "(SHOW, EXPLAIN)." },
+
+	{ .name = "probe_conninfo", .type = OPT_CONNINFO, AT(conf_main, probe_conninfo, char *),
+	  .apply = APPLY_AT_ONCE, .fallback = "", .group = "Health",
+	  .text = "What the health prober logs in with: libpq's keyword = value words (user, "
+		  "dbname, password, passfile, service …) without a host and a port. Empty: the "
+		  "prober only makes a handshake, and learns roles from the logins of clients." },
+	{ .name = "probe_interval", .type = OPT_TIME, AT(conf_main, probe_interval, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "2s", .min = MSEC(50), .max = HOUR,
+	  .group = "Health", .text = "Time between two probes of a node." },
+	{ .name = "probe_timeout", .type = OPT_TIME, AT(conf_main, probe_timeout, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "3s", .min = MSEC(50), .max = HOUR,
+	  .group = "Health", .text = "A probe that takes longer has failed." },
+	{ .name = "probe_rise", .type = OPT_INT, AT(conf_main, probe_rise, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "2", .min = 1, .max = 100, .group = "Health",
+	  .text = "So many good probes in a row bring a node up." },
+	{ .name = "probe_fall", .type = OPT_INT, AT(conf_main, probe_fall, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "3", .min = 1, .max = 100, .group = "Health",
+	  .text = "So many failures in a row take a node down; failed sessions count as well." },
+	{ .name = "probe_max_backoff", .type = OPT_TIME, AT(conf_main, probe_max_backoff, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "30s", .min = MSEC(50), .max = HOUR,
+	  .group = "Health",
+	  .text = "A node that is down is probed less and less often, but at least this often." },
+	{ .name = "failback_delay", .type = OPT_TIME, AT(conf_main, failback_delay, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY, .group = "Health",
+	  .text = "A region that came back gets new sessions again after this time, with some "
+		  "jitter." },
+	{ .name = "max_lag", .type = OPT_TIME, AT(conf_main, max_lag, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = DAY, .group = "Health",
+	  .text = "Standbys further behind get no sessions; 0: no limit. The age of the last "
+		  "measurement counts as lag." },
+	{ .name = "stale_after", .type = OPT_TIME, AT(conf_main, stale_after_set, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "auto", .min = 0, .max = HOUR, .zero = "auto",
+	  .group = "Health",
+	  .text = "A node that was not measured for so long is suspect; auto: three times "
+		  "probe_interval." },
+	{ .name = "dns_max_ttl", .type = OPT_TIME, AT(conf_main, dns_max_ttl, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "15s", .min = SEC(1), .max = DAY, .group = "Health",
+	  .text = "How long the addresses of a node's name are kept before it is looked up again." },
+	{ .name = "panic_pct", .type = OPT_INT, AT(conf_main, panic_pct, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 100, .group = "Health",
+	  .text = "Where fewer than so many percent of all nodes are usable, the fault is taken to "
+		  "be the prober's and health is ignored; 0: never." },
+
+	{ .name = "max_client_conn", .type = OPT_INT, AT(conf_main, max_client_conn, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "1000", .min = 1, .max = 10000000,
+	  .group = "Limits and timeouts",
+	  .text = "So many client connections at most, in all; further ones get FATAL 53300 at "
+		  "once. Each takes two file descriptors while it is attached to a node." },
+	{ .name = "client_login_timeout", .type = OPT_TIME,
+	  AT(conf_main, client_login_timeout, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "60s", .min = 0, .max = DAY,
+	  .group = "Limits and timeouts",
+	  .text = "A client that has not logged in by then is closed; 0: never." },
+	{ .name = "server_connect_timeout", .type = OPT_TIME,
+	  AT(conf_main, server_connect_timeout, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "15s", .min = MSEC(10), .max = HOUR,
+	  .group = "Limits and timeouts",
+	  .text = "Connecting to one node, with TLS, may take so long; then the next one is "
+		  "tried." },
+	{ .name = "server_login_retry", .type = OPT_TIME,
+	  AT(conf_main, server_login_retry, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "15s", .min = 0, .max = HOUR,
+	  .group = "Limits and timeouts",
+	  .text = "A node that a session could not use comes last for so long, unless a probe "
+		  "says that it is well." },
+	{ .name = "hedge_delay", .type = OPT_TIME, AT(conf_main, hedge_delay, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = HOUR,
+	  .group = "Limits and timeouts",
+	  .text = "Where the best node has not connected after twice its usual round-trip time "
+		  "plus this, the next one is tried beside it and the first to answer wins." },
+	{ .name = "client_idle_timeout", .type = OPT_TIME,
+	  AT(conf_main, client_idle_timeout, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 365 * DAY,
+	  .group = "Limits and timeouts",
+	  .text = "A client that has asked nothing for so long outside a transaction is closed; "
+		  "0: never." },
+	{ .name = "idle_transaction_timeout", .type = OPT_TIME,
+	  AT(conf_main, idle_transaction_timeout, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 365 * DAY,
+	  .group = "Limits and timeouts",
+	  .text = "A client that has asked nothing for so long inside a transaction is closed; "
+		  "0: never." },
+	{ .name = "query_timeout", .type = OPT_TIME, AT(conf_main, query_timeout, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 365 * DAY,
+	  .group = "Limits and timeouts",
+	  .text = "A session whose query runs longer is closed and the query cancelled; 0: never." },
+	{ .name = "shutdown_timeout", .type = OPT_TIME, AT(conf_main, shutdown_timeout, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 365 * DAY,
+	  .group = "Limits and timeouts",
+	  .text = "On SIGTERM, sessions may go on for so long before they are closed; 0: until "
+		  "they end by themselves." },
+
+	{ .name = "tcp_keepalive", .type = OPT_BOOL, AT(conf_main, tcp_keepalive, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "TCP",
+	  .text = "Let the kernel find out that the other side is gone." },
+	{ .name = "tcp_keepcnt", .type = OPT_INT, AT(conf_main, tcp_keepcnt, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 127, .group = "TCP",
+	  .text = "Unanswered keepalive packets until the connection counts as broken; 0: the "
+		  "system's default." },
+	{ .name = "tcp_keepidle", .type = OPT_INT, AT(conf_main, tcp_keepidle, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 32767, .group = "TCP",
+	  .text = "Seconds of silence before the first keepalive packet; 0: the system's default." },
+	{ .name = "tcp_keepintvl", .type = OPT_INT, AT(conf_main, tcp_keepintvl, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 32767, .group = "TCP",
+	  .text = "Seconds between keepalive packets; 0: the system's default." },
+	{ .name = "tcp_user_timeout", .type = OPT_TIME, AT(conf_main, tcp_user_timeout, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = DAY, .group = "TCP",
+	  .text = "How long sent data may stay unacknowledged before the connection counts as "
+		  "broken; 0: the system's default. A bare number is in seconds here, not in "
+		  "milliseconds." },
+
+	{ .name = "log_level", .type = OPT_ENUM, AT(conf_main, log_level, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "info", .words = level_words, .group = "Log",
+	  .text = "The least important events that are logged." },
+	{ .name = "log_connections", .type = OPT_BOOL, AT(conf_main, log_connections, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "Log",
+	  .text = "Log each login with the route that was taken." },
+	{ .name = "log_disconnections", .type = OPT_BOOL, AT(conf_main, log_disconnections, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "Log",
+	  .text = "Log the end of each session and why it ended." },
+};
+
+static const struct option listener_rows[] = {
+	{ .name = "listen", .type = OPT_LIST, AT(conf_listener, listen, struct strlist),
+	  .apply = APPLY_RESTART, .fallback = "127.0.0.1", .item = item_listen,
+	  .expected = "an address (127.0.0.1:6433, [::1]:6433, *:6433) or the directory of a unix "
+		      "socket",
+	  .group = "Listening",
+	  .text = "Where clients may connect: addresses (* for every one; without a port: "
+		  "listen_port) and directories for unix sockets. The default is that of "
+		  "[meridian]; a [listener] of its own has none." },
+	{ .name = "proxy_protocol", .type = OPT_ENUM, AT_ENUM(conf_listener, proxy_protocol),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = mode_words,
+	  .group = "Listening",
+	  .text = "Whether a connection may, or must, begin with a PROXY header (version 1 or 2). "
+		  "What it says counts only from trusted_proxies." },
+	{ .name = "tls", .type = OPT_ENUM, AT_ENUM(conf_listener, tls_choice),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "auto", .words = tls_words, .group = "Listening",
+	  .text = "Whether clients may, or must, use TLS; auto: allow where a certificate is set, "
+		  "else off. Clients on unix sockets need none." },
+	{ .name = "tls_cert_file", .type = OPT_STRING, AT(conf_listener, tls_cert_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
+	  .text = "Certificate that clients are shown, with its chain, in PEM. Read again at each "
+		  "reload." },
+	{ .name = "tls_key_file", .type = OPT_STRING, AT(conf_listener, tls_key_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
+	  .text = "Private key of the certificate, in PEM." },
+	{ .name = "tls_ca_file", .type = OPT_STRING, AT(conf_listener, tls_ca_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
+	  .text = "Certificates of the authorities whose client certificates are believed, in "
+		  "PEM." },
+	{ .name = "sni_suffix", .type = OPT_STRING, AT(conf_listener, sni_suffix, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
+	  .text = "With db.example, a client that connects to paris.db.example says by its TLS "
+		  "server name that it is in Paris; a region's name works as well." },
+};
+
+static const struct option region_rows[] = {
+	{ .name = "nodes", .type = OPT_LIST, AT(conf_region, nodes, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_node,
+	  .expected = "a node (host, host:port, [address]:port, or /directory of a unix socket)",
+	  .group = "Region",
+	  .text = "The database servers of the region; the port is 5432 where none is given. Which "
+		  "of them takes writes is found out by the prober." },
+	{ .name = "location", .type = OPT_LOCATION, AT(conf_region, has_location, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Latitude and longitude in degrees. Needed only where the name is not that of a "
+		  "known cloud region." },
+	{ .name = "cities", .type = OPT_LIST, AT(conf_region, cities, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_city,
+	  .expected = "the name of a city", .group = "Region",
+	  .text = "Callers from these cities belong here, whatever the distance. Case, accents and "
+		  "punctuation do not matter." },
+	{ .name = "countries", .type = OPT_LIST, AT(conf_region, countries, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_country,
+	  .expected = "a country (its ISO 3166 code or name)", .group = "Region",
+	  .text = "Callers of whom only the country is known belong here." },
+	{ .name = "networks", .type = OPT_NETWORKS, AT(conf_region, networks, struct cidrlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Callers from these address blocks belong here." },
+	{ .name = "bias", .type = OPT_INT, AT(conf_region, bias, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = -99, .max = 99, .group = "Region",
+	  .text = "Makes the region look nearer (positive, up to 99) or farther (negative, down to "
+		  "-99) than it is." },
+	{ .name = "strict_region", .type = OPT_BOOL, AT(conf_region, strict, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Region",
+	  .text = "Callers that belong here go nowhere else: where no node is usable they get an "
+		  "error." },
+	{ .name = "export_locality", .type = OPT_BOOL, AT(conf_region, export_locality, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "Region",
+	  .text = "Give each server session the settings meridian.region, meridian.city and "
+		  "meridian.country of its caller." },
+	{ .name = "sslmode", .type = OPT_ENUM, AT_ENUM(conf_region, sslmode),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = sslmode_words,
+	  .group = "Region", .text = "TLS towards the nodes: libpq's words with libpq's meaning." },
+	{ .name = "sslrootcert", .type = OPT_STRING, AT(conf_region, sslrootcert, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Certificates of the authorities that the nodes' certificates are checked "
+		  "against, in PEM." },
+	{ .name = "sslcert", .type = OPT_STRING, AT(conf_region, sslcert, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Certificate that the nodes are shown, in PEM." },
+	{ .name = "sslkey", .type = OPT_STRING, AT(conf_region, sslkey, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Private key of sslcert, in PEM." },
+};
+
+static const struct option database_rows[] = {
+	{ .name = "dbname", .type = OPT_STRING, AT(conf_database, dbname, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
+	  .text = "Its name on the servers, where that is another one." },
+	{ .name = "regions", .type = OPT_LIST, AT(conf_database, regions, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
+	  .expected = "the name of a region", .group = "Database",
+	  .text = "The regions where it is served; empty: all of them." },
+	{ .name = "access", .type = OPT_ENUM, AT_ENUM(conf_database, access),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "read-write", .words = access_words,
+	  .group = "Database",
+	  .text = "Which nodes will do: libpq's target_session_attrs words. A client may wish "
+		  "otherwise by options=-c meridian.access=…." },
+	{ .name = "pool", .type = OPT_ENUM, AT_ENUM(conf_database, pool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = pool_words, .group = "Database",
+	  .text = "Whether server connections are shared. off: one per session." },
+	{ .name = "reads", .type = OPT_ENUM, AT_ENUM(conf_database, reads),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_words,
+	  .group = "Database",
+	  .text = "Where queries that only read go. home: to the node of the session." },
+	{ .name = "residency", .type = OPT_ENUM, AT_ENUM(conf_database, residency),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = residency_words,
+	  .group = "Database",
+	  .text = "strict: only what a trusted source says of the caller's place counts, not what "
+		  "the client says of itself, and no region but the caller's own will do." },
+};
+/* clang-format on */
+
+#define ROWS(r) .rows = (r), .nrows = sizeof(r) / sizeof((r)[0])
+
+static const struct section sections[SECTION_KIND_COUNT] = {
+	[SECTION_MERIDIAN] = { .word = "meridian",
+			       .text = "The proxy itself. The options of a listener may stand here "
+				       "too and describe the listener main.",
+			       ROWS(meridian_rows),
+			       .size = sizeof(struct conf_main) },
+	[SECTION_LISTENER] = { .word = "listener",
+			       .arg = "NAME",
+			       .text = "A further place to listen, with rules of its own.",
+			       ROWS(listener_rows),
+			       .size = sizeof(struct conf_listener) },
+	[SECTION_REGION] = { .word = "region",
+			     .arg = "NAME",
+			     .text =
+				 "A place with database servers. At least one is needed. The "
+				 "name is free; that of a cloud region (us-east1, gcp-us-east1, "
+				 "eu-west-3) brings its coordinates along.",
+			     ROWS(region_rows),
+			     .size = sizeof(struct conf_region) },
+	[SECTION_DATABASE] = { .word = "database",
+			       .arg = "NAME",
+			       .text =
+				   "Rules for one database; the name * stands for all that have "
+				   "no section of their own.",
+			       ROWS(database_rows),
+			       .size = sizeof(struct conf_database) },
+};
+
+_Static_assert(sizeof(meridian_rows) / sizeof(meridian_rows[0]) <= OPTION_ROWS_MAX,
+	       "OPTION_ROWS_MAX is too small");
+
+const struct section *
+section_of(enum section_kind kind)
+{
+	return &sections[kind];
+}
+
+int
+section_find(struct slice word)
+{
+	for (int i = 0; i < SECTION_KIND_COUNT; i++) {
+		if (slice_is(word, sections[i].word))
+			return i;
+	}
+	return -1;
+}
+
+static const struct option *
+find_row(const struct section *s, struct slice name)
+{
+	for (size_t i = 0; i < s->nrows; i++) {
+		if (slice_is(name, s->rows[i].name))
+			return &s->rows[i];
+	}
+	return NULL;
+}
+
+const struct option *
+option_find(enum section_kind *kind, struct slice name)
+{
+	const struct option *o = find_row(&sections[*kind], name);
+
+	if (o == NULL && *kind == SECTION_MERIDIAN) {
+		o = find_row(&sections[SECTION_LISTENER], name);
+		if (o != NULL)
+			*kind = SECTION_LISTENER;
+	}
+	return o;
+}
+
+const char *
+option_apply_name(enum option_apply apply)
+{
+	static const char *const names[] = { "at once", "new sessions", "restart" };
+
+	return names[apply];
+}

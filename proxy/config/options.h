@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The option table: the only place where an option is described. The reader, SHOW CONFIG, SET,
+ * --help-config, the sample file, the manual page and the reload diff are derived from it.
+ *
+ * To add an option: a field in a struct conf_* (config.h) and a row in options.c; then regenerate
+ * conf/meridian.conf and doc/meridian.conf.5 (make update-config; tests/lint/options.t tells when
+ * that was forgotten).
+ */
+#ifndef PROXY_CONFIG_OPTIONS_H
+#define PROXY_CONFIG_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum section_kind {
+	SECTION_MERIDIAN, /* the options of [listener] stand here too, for the listener "main" */
+	SECTION_LISTENER,
+	SECTION_REGION,
+	SECTION_DATABASE,
+	SECTION_KIND_COUNT
+};
+
+enum option_type {
+	OPT_BOOL,     /* bool */
+	OPT_INT,      /* int */
+	OPT_OCTAL,    /* int: permissions */
+	OPT_TIME,     /* int64_t, microseconds */
+	OPT_DOUBLE,   /* double */
+	OPT_ENUM,     /* an enum whose constants are the indices of `words` */
+	OPT_STRING,   /* char *, NULL for "" */
+	OPT_CONNINFO, /* char *, libpq's keyword/value words; passwords in it are never printed */
+	OPT_LIST,     /* struct strlist; `item` checks and normalises each */
+	OPT_NETWORKS, /* struct cidrlist */
+	OPT_SOURCES,  /* conf_main.locality and nlocality */
+	OPT_LOCATION, /* conf_region.has_location, lat and lon */
+	OPT_TYPE_COUNT
+};
+
+/* When a changed option takes effect. */
+enum option_apply { APPLY_AT_ONCE, APPLY_NEW_SESSIONS, APPLY_RESTART };
+
+/* Check one item of a list and write its normal form, NUL-terminated; false where it is none. */
+#define OPTION_ITEM_MAX 256
+typedef bool (*option_item_fn)(struct slice item, char to[OPTION_ITEM_MAX]);
+
+struct option {
+	const char *name;
+	enum option_type type;
+	enum option_apply apply;
+	size_t offset;            /* in the struct conf_* of the section */
+	const char *fallback;     /* the default as text; "" for none */
+	int64_t min, max;         /* OPT_INT, OPT_OCTAL, OPT_TIME, OPT_DOUBLE */
+	const char *zero;         /* a word for 0 ("auto"), or NULL */
+	const char *const *words; /* OPT_ENUM, ends with NULL */
+	option_item_fn item;      /* OPT_LIST */
+	const char *expected;     /* OPT_LIST: what an item is, for messages */
+	const char *group;        /* heading in the sample file and the manual */
+	const char *text;         /* one paragraph: sentences */
+};
+
+/* No section has more rows than this. */
+#define OPTION_ROWS_MAX 64
+
+struct section {
+	const char *word; /* "region" */
+	const char *arg;  /* "NAME", or NULL where the section takes none */
+	const char *text;
+	const struct option *rows;
+	size_t nrows;
+	size_t size; /* of its struct conf_* */
+};
+
+const struct section *section_of(enum section_kind kind);
+/* The section that a word names; -1 for none. */
+int section_find(struct slice word);
+/* The row of an option; *kind becomes SECTION_LISTENER for a listener option in [meridian]. NULL
+ * where there is none. */
+const struct option *option_find(enum section_kind *kind, struct slice name);
+const char *option_apply_name(enum option_apply apply); /* "at once", "new sessions", "restart" */
+
+#endif
