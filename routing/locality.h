@@ -96,7 +96,7 @@ struct locality_input {
 struct locality_evidence {
 	enum locality_source source;
 	enum claim_kind kind;
-	struct slice value; /* points into the claims */
+	struct slice value; /* points into the claims, or into the topology (an override) */
 	bool trusted;
 	bool won;
 	char outcome[160]; /* "city of region us-east1", "no such city", "address is in no database"

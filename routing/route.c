@@ -140,9 +140,8 @@ from_proxy(const struct topology *t, const struct region *r, int64_t rtt_us, dou
 	return true;
 }
 
-/* Route 53's geoproximity bias: attracts where positive, repels where negative. */
-static double
-biased(double km, int bias)
+double
+route_biased_km(double km, int bias)
 {
 	return bias >= 0 ? km * (1 - bias / 100.0) : km / (1 + bias / 100.0);
 }
@@ -165,7 +164,7 @@ set_base(const struct route_input *in, bool has_origin, struct entry *e)
 		km = has_distance ? e->row.distance_km : proxy_km;
 	e->has_base = has_distance || has_proxy;
 	if (e->has_base)
-		e->base = biased(km, r->bias) + LOAD_KM * fmin(1, e->row.load);
+		e->base = route_biased_km(km, r->bias) + LOAD_KM * fmin(1, e->row.load);
 }
 
 static bool

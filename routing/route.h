@@ -101,6 +101,9 @@ void route_reason_text(const struct topology *t, const struct route_row *row, in
 		       char *to, size_t size);
 /* Great-circle distance of two unit vectors, kilometres (mean Earth radius 6371 km). */
 double route_distance_km(const double a[3], const double b[3]);
+/* A distance with a region's bias (Route 53's geoproximity rule): attracts where positive, repels
+ * where negative. */
+double route_biased_km(double km, int bias);
 /* Whether a node with this role (and read_only) satisfies the wish; unknown roles do, after known
  * ones. */
 bool route_role_fits(const struct node *n, enum access want);

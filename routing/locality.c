@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "routing/locality.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "routing/locality_int.h"
+
+/* A decision in the making. */
+struct weighing {
+	const struct locality_input *in;
+	struct locality *out;
+	bool decided;
+	struct locality_evidence *evidence; /* or NULL */
+	size_t n;
+};
+
+bool
+claim_counts(const struct locality_input *in, const struct claim *c, const char **why)
+{
+	bool relayed = c->source == SOURCE_HEADER || c->source == SOURCE_TLV;
+
+	if (relayed && !c->trusted)
+		*why = "peer is not trusted";
+	else if (in->strict && !c->trusted)
+		*why = "self-declared: does not count under residency = strict";
+	else
+		return true;
+	return false;
+}
+
+/* Note what came of a claim; returns the row, or NULL where nobody wants it. */
+static struct locality_evidence *
+note(struct weighing *w, const struct claim *c, const char *outcome)
+{
+	struct locality_evidence *e;
+
+	if (w->evidence == NULL || w->n >= LOCALITY_EVIDENCE_MAX)
+		return NULL;
+	e = &w->evidence[w->n++];
+	*e = (struct locality_evidence){
+		.source = c->source, .kind = c->kind, .value = c->value, .trusted = c->trusted
+	};
+	snprintf(e->outcome, sizeof(e->outcome), "%s", outcome);
+	return e;
+}
+
+/* The country that the source claims, for its cities. */
+static void
+set_context(const struct locality_input *in, enum locality_source source, struct claim_context *x)
+{
+	char text[PLACE_NAME_MAX];
+	const char *why, *code;
+
+	*x = (struct claim_context){ .in = in };
+	for (unsigned i = 0; i < in->claims->n; i++) {
+		struct claim c = claims_get(in->claims, i);
+
+		if (c.source != source || c.kind != CLAIM_COUNTRY || !claim_counts(in, &c, &why))
+			continue;
+		code = places_country(slice_of(text, claim_clean(c.value, text)));
+		if (code != NULL)
+			text_copy(x->country, sizeof(x->country), slice_str(code));
+	}
+}
+
+/* Fill in what the winning claim of a source left open from the source's others. */
+static void
+complete(struct finding *best, const struct finding *f)
+{
+	struct locality *to = &best->locality;
+	const struct locality *from = &f->locality;
+
+	if (to->city[0] == '\0' && from->city[0] != '\0') {
+		memcpy(to->city, from->city, sizeof(to->city));
+		memcpy(best->folded, f->folded, sizeof(best->folded));
+		best->place = f->place;
+	}
+	if (to->country[0] == '\0')
+		memcpy(to->country, from->country, sizeof(to->country));
+}
+
+/* Read every claim of a source; the best finding is the source's, the last one among equals. */
+static void
+find_by_claims(struct weighing *w, enum locality_source source, struct finding *best)
+{
+	const struct claims *claims = w->in->claims;
+	struct locality_evidence *row, *winner = NULL;
+	struct claim_context x;
+	struct finding f, other = { .rank = FOUND_NOTHING };
+
+	memset(best, 0, sizeof(*best));
+	best->rank = FOUND_NOTHING;
+	set_context(w->in, source, &x);
+	for (unsigned i = 0; i < claims->n; i++) {
+		struct claim c = claims_get(claims, i);
+
+		if (c.source != source)
+			continue;
+		finding_of_claim(&x, &c, &f);
+		row = note(w, &c, f.outcome);
+		complete(&other, &f);
+		if (f.rank > best->rank || f.rank == FOUND_NOTHING)
+			continue;
+		*best = f;
+		winner = row;
+	}
+	complete(best, &other);
+	if (best->rank != FOUND_NOTHING && !w->decided) {
+		*w->out = best->locality;
+		w->decided = true;
+		if (winner != NULL)
+			winner->won = true;
+	}
+}
+
+/* What the caller is by all other sources: the first city, the first country. */
+static void
+find_by_others(const struct locality_input *in, struct finding *all)
+{
+	struct locality scratch;
+	struct weighing quiet = { .in = in, .out = &scratch };
+	struct finding f;
+
+	memset(all, 0, sizeof(*all));
+	for (size_t i = 0; i < in->norder; i++) {
+		if (in->order[i] == SOURCE_OVERRIDE || in->order[i] == SOURCE_SELF)
+			continue;
+		find_by_claims(&quiet, in->order[i], &f);
+		complete(all, &f);
+		if (f.locality.has_location && !all->locality.has_location) {
+			all->locality.has_location = true;
+			all->locality.lat = f.locality.lat;
+			all->locality.lon = f.locality.lon;
+		}
+	}
+}
+
+/* The caller's address as overrides of networks match it. */
+static bool
+address_of(const struct locality_input *in, struct addr *a)
+{
+	char text[PLACE_NAME_MAX];
+	const char *why;
+
+	for (unsigned i = 0; i < in->claims->n; i++) {
+		struct claim c = claims_get(in->claims, i);
+		struct slice s;
+
+		if (c.kind != CLAIM_ADDRESS || !claim_counts(in, &c, &why))
+			continue;
+		s = slice_of(text, claim_clean(c.value, text));
+		if (addr_parse(s, a) || addr_parse_port(s, a))
+			return true;
+	}
+	return false;
+}
+
+static bool
+override_means_place(const struct override *o, const struct finding *f)
+{
+	const struct place *const *found;
+
+	return f->place != NULL && places_city(o->value, &found) > 0 && found[0] == f->place;
+}
+
+/* How specific a matching override is, higher wins: networks by prefix, then city, then country; 0
+ * where it does not match. */
+static unsigned
+override_fits(const struct override *o, const struct finding *f, const struct addr *a)
+{
+	switch (o->kind) {
+	case OVERRIDE_NETWORK:
+		return a != NULL && cidr_has(&o->net, a) ? 3U + o->net.bits : 0;
+	case OVERRIDE_CITY:
+		if (f->folded[0] == '\0')
+			return 0;
+		return strcmp(o->value, f->folded) == 0 || override_means_place(o, f) ? 2 : 0;
+	case OVERRIDE_COUNTRY:
+		return f->locality.country[0] != '\0' && strcmp(o->value, f->locality.country) == 0
+			   ? 1
+			   : 0;
+	}
+	return 0;
+}
+
+static const struct override *
+best_override(const struct locality_input *in, const struct finding *f, const struct addr *a)
+{
+	const struct topology *t = in->topology;
+	const struct override *best = NULL;
+	unsigned best_fit = 0;
+
+	for (uint32_t i = 0; i < t->noverrides; i++) {
+		const struct override *o = &t->overrides[i];
+		unsigned fit = override_fits(o, f, a);
+
+		if (fit == 0 || fit < best_fit || o->region >= t->nregions ||
+		    (o->until_us != 0 && o->until_us <= in->now_us))
+			continue;
+		best = o;
+		best_fit = fit;
+	}
+	return best;
+}
+
+static void
+weigh_overrides(struct weighing *w)
+{
+	static const enum claim_kind kinds[] = { [OVERRIDE_CITY] = CLAIM_CITY,
+						 [OVERRIDE_COUNTRY] = CLAIM_COUNTRY,
+						 [OVERRIDE_NETWORK] = CLAIM_ADDRESS };
+	const struct topology *t = w->in->topology;
+	struct claim row = { .source = SOURCE_OVERRIDE, .trusted = true };
+	struct locality_evidence *noted;
+	const struct override *o;
+	struct finding f;
+	struct addr a;
+	char outcome[160];
+
+	if (t->noverrides == 0)
+		return;
+	find_by_others(w->in, &f);
+	o = best_override(w->in, &f, address_of(w->in, &a) ? &a : NULL);
+	if (o == NULL) {
+		note(w, &row, "no override applies");
+		return;
+	}
+	row.kind = kinds[o->kind];
+	row.value = slice_str(o->value);
+	snprintf(outcome, sizeof(outcome), "overridden to region %.63s",
+		 t->regions[o->region].name);
+	noted = note(w, &row, outcome);
+	if (w->decided)
+		return;
+	f.locality.source = SOURCE_OVERRIDE;
+	f.locality.region = o->region;
+	f.locality.confidence = CONFIDENCE_EXACT;
+	*w->out = f.locality;
+	w->decided = true;
+	if (noted != NULL)
+		noted->won = true;
+}
+
+static void
+weigh_self(struct weighing *w)
+{
+	const struct topology *t = w->in->topology;
+	bool known = t->self_region >= 0 && t->self_region < t->nregions;
+	struct claim row = { .source = SOURCE_SELF, .kind = CLAIM_REGION, .trusted = true };
+	struct locality_evidence *noted;
+	char outcome[160];
+
+	snprintf(outcome, sizeof(outcome), "%s%.63s",
+		 known ? "this proxy stands in region " : "this proxy does not know its own region",
+		 known ? t->regions[t->self_region].name : "");
+	noted = note(w, &row, outcome);
+	if (w->decided)
+		return;
+	*w->out = (struct locality){ .source = SOURCE_SELF,
+				     .region = known ? t->self_region : -1,
+				     .confidence = known ? CONFIDENCE_COUNTRY : CONFIDENCE_NONE };
+	w->decided = true;
+	if (noted != NULL)
+		noted->won = true;
+}
+
+static void
+weigh(struct weighing *w, enum locality_source source)
+{
+	struct finding f;
+
+	if (source == SOURCE_OVERRIDE)
+		weigh_overrides(w);
+	else if (source == SOURCE_SELF)
+		weigh_self(w);
+	else
+		find_by_claims(w, source, &f);
+}
+
+/* Claims of sources that the option `locality` leaves out. */
+static void
+note_unasked(struct weighing *w, unsigned asked)
+{
+	const struct claims *claims = w->in->claims;
+
+	for (unsigned i = 0; w->evidence != NULL && i < claims->n; i++) {
+		struct claim c = claims_get(claims, i);
+
+		if ((asked & 1U << c.source) == 0)
+			note(w, &c, "source is not in the option locality");
+	}
+}
+
+void
+locality_decide(const struct locality_input *in, struct locality *out,
+		struct locality_evidence *evidence, size_t *nevidence)
+{
+	struct weighing w = { .in = in, .out = out, .evidence = evidence };
+	unsigned asked = 0;
+
+	*out = (struct locality){ .source = SOURCE_SELF, .region = -1 };
+	/* for evidence all are asked, also when the decision has fallen */
+	for (size_t i = 0; i < in->norder && (!w.decided || evidence != NULL); i++) {
+		enum locality_source source = in->order[i];
+
+		if ((unsigned)source >= SOURCE_COUNT || (asked & 1U << source) != 0)
+			continue;
+		asked |= 1U << source;
+		weigh(&w, source);
+	}
+	if (!w.decided)
+		weigh_self(&w);
+	note_unasked(&w, asked);
+	if (nevidence != NULL)
+		*nevidence = w.n;
+}

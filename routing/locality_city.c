@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "routing/locality_int.h"
+#include "routing/route.h"
+
+#define CLEARLY_LARGER 3 /* so many times the people: nobody means the other one */
+#define CANDIDATES_MAX 32
+
+/* A city's name taken apart. */
+struct city_query {
+	struct slice name;
+	char folded[PLACE_NAME_MAX];
+	char country[3], state[3]; /* what was said beside the name; "" nothing */
+	bool qualified;            /* something was said beside the name */
+};
+
+/* Of which places one is meant. */
+struct candidates {
+	const struct place *v[CANDIDATES_MAX];
+	size_t n;
+};
+
+int
+nearest_region(const struct topology *t, double lat, double lon, double *best_km, double *second_km)
+{
+	struct region here = { 0 };
+	int best = -1;
+
+	*best_km = *second_km = INFINITY;
+	region_set_location(&here, lat, lon);
+	for (int i = 0; i < t->nregions; i++) {
+		const struct region *r = &t->regions[i];
+		double km;
+
+		if (!r->has_location)
+			continue;
+		km = route_biased_km(route_distance_km(here.unit, r->unit), r->bias);
+		if (km < *best_km) {
+			*second_km = *best_km;
+			*best_km = km;
+			best = i;
+		} else if (km < *second_km) {
+			*second_km = km;
+		}
+	}
+	return best;
+}
+
+int
+city_listed(const struct topology *t, const char *folded)
+{
+	if (folded[0] == '\0')
+		return -1;
+	for (int i = 0; i < t->nregions; i++) {
+		const struct strlist *cities = &t->regions[i].cities;
+
+		for (size_t k = 0; k < cities->n; k++) {
+			if (strcmp(cities->v[k], folded) == 0)
+				return i;
+		}
+	}
+	return -1;
+}
+
+/* A state of the United States, as "CA"; whether there is one shows in the gazetteer. */
+static void
+take_state(struct slice part, struct city_query *q)
+{
+	if (part.n == 2 && isalpha((unsigned char)part.p[0]) && isalpha((unsigned char)part.p[1])) {
+		q->state[0] = (char)toupper((unsigned char)part.p[0]);
+		q->state[1] = (char)toupper((unsigned char)part.p[1]);
+	}
+}
+
+static void
+take_country(struct slice part, struct city_query *q)
+{
+	const char *code = places_country(part);
+
+	if (code != NULL)
+		text_copy(q->country, sizeof(q->country), slice_str(code));
+}
+
+/* "name", "name, country", "name, state", "name, state, country", "CC,name". A comma may also be
+ * part of a name that a list or the gazetteer knows: "Washington, D.C.". */
+static void
+parse_query(const struct topology *t, struct slice text, struct city_query *q)
+{
+	const struct place *const *known;
+	struct slice rest = text, first = slice_trim(slice_cut(&rest, ',')), last = rest, middle;
+
+	memset(q, 0, sizeof(*q));
+	q->name = text;
+	places_fold(text, q->folded);
+	if (slice_trim(rest).n == 0 || city_listed(t, q->folded) >= 0 ||
+	    places_city(q->folded, &known) > 0)
+		return;
+	q->qualified = true;
+	q->name = first;
+	middle = slice_trim(slice_cut(&last, ','));
+	last = last.p != NULL ? slice_trim(last) : middle;
+	take_country(last, q);
+	if (q->country[0] == '\0' && first.n == 2 && places_country(first) != NULL) {
+		q->name = last;
+		take_country(first, q);
+	} else {
+		take_state(middle, q);
+	}
+	places_fold(q->name, q->folded);
+}
+
+/* "name,lat,long" (or "lat,long"): the coordinates; *name becomes what stands before them. */
+static bool
+split_location(struct slice *name, double *lat, double *lon)
+{
+	struct slice all = *name;
+	size_t commas = 0, at = all.n;
+
+	while (at > 0 && commas < 2) {
+		if (all.p[at - 1] == ',' && ++commas == 2)
+			break;
+		at--;
+	}
+	if (commas == 0 || !claim_location(slice_skip(all, at), lat, lon))
+		return false;
+	name->n = at > 0 ? at - 1 : 0;
+	return true;
+}
+
+static bool
+place_fits(const struct place *p, const char *country, const char *state)
+{
+	bool in_country = country[0] != '\0' && strcmp(p->country, country) == 0;
+	bool in_state = state[0] != '\0' && strcmp(p->state, state) == 0;
+
+	return in_country || in_state || (country[0] == '\0' && state[0] == '\0');
+}
+
+/* Add the places of that name which lie where the query says. A state and a country that are spelt
+ * alike ("San Francisco, CA", "Vancouver, CA") are told apart by what there is; where both were
+ * said, both must fit. */
+static void
+add_places(const char *key, const struct city_query *q, struct candidates *c)
+{
+	const struct place *const *found;
+	size_t n = places_city(key, &found);
+	bool both =
+	    q->country[0] != '\0' && q->state[0] != '\0' && strcmp(q->country, q->state) != 0;
+
+	for (size_t i = 0; i < n && c->n < CANDIDATES_MAX; i++) {
+		bool fits = place_fits(found[i], q->country, q->state);
+
+		if (both)
+			fits = place_fits(found[i], q->country, "") &&
+			       place_fits(found[i], "", q->state);
+		if (fits)
+			c->v[c->n++] = found[i];
+	}
+}
+
+/* The name as it is, then what people and CDNs make of it: "Quebec City", "St Petersburg",
+ * "Frankfurt (Main)". */
+static void
+look_up(const struct city_query *q, struct candidates *c)
+{
+	char key[PLACE_NAME_MAX + 8];
+	size_t n = strlen(q->folded);
+	const char *paren = q->name.n > 0 ? memchr(q->name.p, '(', q->name.n) : NULL;
+
+	c->n = 0;
+	add_places(q->folded, q, c);
+	if (c->n == 0 && n > 5 && strcmp(q->folded + n - 5, " city") == 0) {
+		snprintf(key, sizeof(key), "%.*s", (int)(n - 5), q->folded);
+		add_places(key, q, c);
+	}
+	if (c->n == 0 && strncmp(q->folded, "st ", 3) == 0) {
+		snprintf(key, sizeof(key), "saint %s", q->folded + 3);
+		add_places(key, q, c);
+	}
+	if (c->n == 0 && paren != NULL) {
+		places_fold(slice_of(q->name.p, (size_t)(paren - q->name.p)), key);
+		add_places(key, q, c);
+	}
+}
+
+static bool
+same_nearest(const struct topology *t, const struct candidates *c)
+{
+	double km, second;
+	int first = nearest_region(t, c->v[0]->lat, c->v[0]->lon, &km, &second);
+
+	for (size_t i = 1; i < c->n; i++) {
+		if (nearest_region(t, c->v[i]->lat, c->v[i]->lon, &km, &second) != first)
+			return false;
+	}
+	return true;
+}
+
+static void
+keep_country(struct candidates *c, const char *country)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (strcmp(c->v[i]->country, country) == 0)
+			c->v[kept++] = c->v[i];
+	}
+	c->n = kept;
+}
+
+/* The one that is meant: the only one, one clearly larger than the rest, any where all are nearest
+ * to the same region; else the same among those of the country that the address lies in. */
+static const struct place *
+choose(const struct claim_context *x, const struct candidates *all)
+{
+	struct candidates c = *all;
+	char country[3];
+
+	for (int turn = 0; turn < 2; turn++) {
+		if (c.n == 0)
+			return NULL;
+		if (c.n == 1 || c.v[0]->population / CLEARLY_LARGER >= c.v[1]->population ||
+		    same_nearest(x->in->topology, &c))
+			return c.v[0];
+		country_of_address(x->in, country);
+		keep_country(&c, country);
+	}
+	return NULL;
+}
+
+static void
+set_place(struct finding *f, const struct place *p)
+{
+	struct locality *l = &f->locality;
+
+	f->place = p;
+	l->has_location = true;
+	l->lat = p->lat;
+	l->lon = p->lon;
+	text_copy(l->country, sizeof(l->country), slice_str(p->country));
+}
+
+static void
+set_listed(struct finding *f, const struct topology *t, int region)
+{
+	f->rank = FOUND_LISTED;
+	f->locality.region = region;
+	f->locality.confidence = CONFIDENCE_CITY;
+	snprintf(f->outcome, sizeof(f->outcome), "city of region %.63s", t->regions[region].name);
+}
+
+static void
+say_not_chosen(struct finding *f, const struct candidates *c, const char *where)
+{
+	const struct place *a, *b;
+
+	if (c->n == 0) {
+		snprintf(f->outcome, sizeof(f->outcome), "no such city%s%s",
+			 where[0] != '\0' ? " in " : "", where);
+		return;
+	}
+	a = c->v[0];
+	b = c->v[1];
+	snprintf(f->outcome, sizeof(f->outcome), "ambiguous: %.40s %s%s%s or %.40s %s%s%s", a->name,
+		 a->state, a->state[0] != '\0' ? " " : "", a->country, b->name, b->state,
+		 b->state[0] != '\0' ? " " : "", b->country);
+}
+
+/* The region whose list names the city. Beside a name that was said with a country or state, a list
+ * entry without one means what the plain name means. */
+static int
+find_listed(const struct topology *t, const struct city_query *q)
+{
+	const struct place *const *found;
+
+	if (q->qualified && places_city(q->folded, &found) > 0 &&
+	    !place_fits(found[0], q->country, q->state))
+		return -1;
+	return city_listed(t, q->folded);
+}
+
+static void
+find_named(const struct claim_context *x, struct slice text, struct finding *f)
+{
+	const struct topology *t = x->in->topology;
+	struct candidates c = { .n = 0 };
+	const struct place *p = NULL;
+	struct city_query q;
+	int listed;
+
+	parse_query(t, text, &q);
+	memcpy(f->folded, q.folded, sizeof(f->folded));
+	text_copy(f->locality.city, sizeof(f->locality.city), q.name);
+	memcpy(f->locality.country, q.country, sizeof(q.country));
+	listed = find_listed(t, &q);
+	if (!q.qualified)
+		memcpy(q.country, x->country, sizeof(q.country));
+	if (!q.qualified || q.country[0] != '\0' || q.state[0] != '\0') {
+		look_up(&q, &c);
+		p = choose(x, &c);
+	}
+	if (p != NULL)
+		set_place(f, p);
+	if (listed >= 0) {
+		set_listed(f, t, listed);
+	} else if (p != NULL) {
+		f->rank = FOUND_CITY;
+		f->locality.confidence = CONFIDENCE_CITY;
+		snprintf(f->outcome, sizeof(f->outcome), "%.80s %s%s%s", p->name, p->state,
+			 p->state[0] != '\0' ? " " : "", p->country);
+	} else {
+		say_not_chosen(f, &c, q.country[0] != '\0' ? q.country : q.state);
+	}
+}
+
+void
+finding_of_city(const struct claim_context *x, struct slice text, struct finding *f)
+{
+	struct locality *l = &f->locality;
+	double lat, lon;
+	bool has_location = split_location(&text, &lat, &lon);
+
+	if (text.n > 0)
+		find_named(x, text, f);
+	if (!has_location || f->rank == FOUND_LISTED)
+		return;
+	f->rank = FOUND_POINT;
+	l->has_location = true;
+	l->lat = lat;
+	l->lon = lon;
+	l->confidence = CONFIDENCE_EXACT;
+	snprintf(f->outcome, sizeof(f->outcome), "at %.4f,%.4f", lat, lon);
+}
