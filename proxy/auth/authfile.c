@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* the default falls through its switch, which clang warns of */
+#define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
 #include "base/log.h"
