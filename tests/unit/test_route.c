@@ -610,6 +610,45 @@ small_gains_are_no_reason_to_leave(void **state)
 }
 
 static void
+equal_regions_are_told_apart_by_name(void **state)
+{
+	(void)state;
+	for (int flip = 0; flip < 2; flip++) {
+		struct topology *t = topology_new();
+		struct route r;
+
+		for (int i = 0; i < 2; i++) {
+			uint16_t k = topology_add_region(t, i == flip ? "a" : "b");
+
+			region_set_location(&t->regions[k], 48, 2);
+			topology_add_node(t, "db", (uint16_t)(1 + i), NULL)->state = NODE_UP;
+		}
+		r = decide_for(t, &paris);
+		assert_string_equal(t->regions[r.rows[0].region].name, "a");
+		topology_unref(t);
+	}
+}
+
+static void
+callers_come_home_one_after_the_other(void **state)
+{
+	struct topology *t = movr();
+	int home = 0;
+
+	(void)state;
+	t->failback_delay_us = 60 * SEC;
+	t->nodes[3].up_since_us = t->nodes[4].up_since_us = NOW - 66 * SEC;
+	for (uint64_t seed = 0; seed < 200; seed++) {
+		struct route_input in = input(t, &paris);
+
+		in.seed = seed;
+		home += decide(&in).rows[0].region == EUROPE;
+	}
+	assert_true(home > 60 && home < 195);
+	topology_unref(t);
+}
+
+static void
 nearness_may_be_the_proxys(void **state)
 {
 	struct topology *t = movr();
@@ -1077,6 +1116,8 @@ main(void)
 		cmocka_unit_test(a_region_named_comes_first_and_the_rest_by_its_place),
 		cmocka_unit_test(hysteresis_keeps_a_region_that_is_not_much_worse),
 		cmocka_unit_test(small_gains_are_no_reason_to_leave),
+		cmocka_unit_test(equal_regions_are_told_apart_by_name),
+		cmocka_unit_test(callers_come_home_one_after_the_other),
 		cmocka_unit_test(nearness_may_be_the_proxys),
 		cmocka_unit_test(without_a_place_it_goes_by_round_trip_then_by_configuration),
 		cmocka_unit_test(a_region_without_coordinates_ranks_after_those_with),
