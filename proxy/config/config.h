@@ -4,7 +4,8 @@
  * table (proxy/config/options.c) describes each option once; the reader, SHOW CONFIG, --help, the
  * sample file, the manual page and the reload diff are derived from it.
  *
- * Times are microseconds, sizes bytes. A struct conf_* is never changed after config_load() returned.
+ * Times are microseconds, sizes bytes. A struct conf_* is never changed after config_load()
+ * returned.
  */
 #ifndef PROXY_CONFIG_CONFIG_H
 #define PROXY_CONFIG_CONFIG_H
@@ -44,11 +45,11 @@ enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
 /* [listener NAME]; [meridian] itself describes the listener "main". */
 struct conf_listener {
 	char *name;
-	struct strlist listen; /* "127.0.0.1:6433", "[::]:6433", "*:6433", "/run/meridian" (a directory,
-				  in which the socket .s.PGSQL.<listen_port> is made) */
+	struct strlist listen; /* "127.0.0.1:6433", "[::]:6433", "*:6433", "/run/meridian" (a
+				  directory, in which the socket .s.PGSQL.<listen_port> is made) */
 	enum tri_mode proxy_protocol;
 	enum tls_choice tls_choice; /* as written; `tls` is what follows from it */
-	enum tri_mode tls; /* auto: allow where a certificate is set, else off */
+	enum tri_mode tls;          /* auto: allow where a certificate is set, else off */
 	char *tls_cert_file, *tls_key_file, *tls_ca_file;
 	char *sni_suffix; /* "db.example": the label(s) before it are a place */
 };
@@ -56,7 +57,8 @@ struct conf_listener {
 /* [region NAME] */
 struct conf_region {
 	char *name;
-	struct strlist nodes; /* "host:port"; a bare host means port 5432; "/dir:5432" a unix socket */
+	struct strlist
+	    nodes; /* "host:port"; a bare host means port 5432; "/dir:5432" a unix socket */
 	bool has_location;
 	double lat, lon;       /* option location, else the built-in table (places_region) */
 	struct strlist cities; /* folded */
@@ -72,7 +74,7 @@ struct conf_region {
 /* [database NAME]; "*" is the rest */
 struct conf_database {
 	char *name;
-	char *dbname;		/* name on the server; NULL: the same */
+	char *dbname;           /* name on the server; NULL: the same */
 	struct strlist regions; /* where it is served; empty: everywhere */
 	enum access access;
 	enum pool_mode pool;
@@ -89,7 +91,7 @@ struct conf_main {
 	size_t nlocality;
 	struct strlist geoip;
 	struct cidrlist trusted_proxies;
-	int workers;	 /* 0: auto (one per CPU) */
+	int workers;     /* 0: auto (one per CPU) */
 	int listen_port; /* names the unix sockets: .s.PGSQL.<listen_port> */
 	int listen_backlog;
 	int unix_socket_mode; /* permissions */
@@ -116,9 +118,9 @@ struct conf_main {
 
 struct config {
 	struct refcount refs;
-	uint64_t version; /* config_load() gives 1; config_set() one more than its original; a reload
-			     is numbered by whoever publishes it, before that */
-	char *path;	  /* NULL: no file */
+	uint64_t version; /* config_load() gives 1; config_set() one more than its original; a
+			     reload is numbered by whoever publishes it, before that */
+	char *path;       /* NULL: no file */
 	struct conf_main main;
 	struct conf_listener *listeners; /* [0] is "main" */
 	size_t nlisteners;
@@ -126,22 +128,23 @@ struct config {
 	size_t nregions;
 	struct conf_database *databases;
 	size_t ndatabases;
-	struct authfile *auth;	    /* parsed auth_file, or NULL */
+	struct authfile *auth;      /* parsed auth_file, or NULL */
 	struct refcount *auth_refs; /* copies made by config_set() share it */
 };
 
 /* What stands on the command line and wins over the file, in the same text forms as in the file. */
 struct config_args {
-	const char *path;	/* NULL: the default file, whose absence is no error */
-	struct strlist listen;	/* --listen */
+	const char *path;       /* NULL: the default file, whose absence is no error */
+	struct strlist listen;  /* --listen */
 	struct strlist regions; /* --region NAME=HOST:PORT[,…] */
-	struct strlist set;	/* --set OPTION=VALUE */
-	struct strlist geoip;	/* --geoip FILE */
-	char *socket_dir;	/* --socket-dir */
+	struct strlist set;     /* --set OPTION=VALUE */
+	struct strlist geoip;   /* --geoip FILE */
+	char *socket_dir;       /* --socket-dir */
 };
 
-/* Read the file and the arguments, check everything, load auth_file. NULL and *e on the first error:
- * "meridian.conf:12: unknown option "lisen" in section [meridian] (did you mean "listen"?)". */
+/* Read the file and the arguments, check everything, load auth_file. NULL and *e on the first
+ * error: "meridian.conf:12: unknown option "lisen" in section [meridian] (did you mean "listen"?)".
+ */
 struct config *config_load(const struct config_args *args, struct err *e);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* accepts NULL */
@@ -157,7 +160,7 @@ int config_region(const struct config *c, struct slice name);
 struct config_row {
 	const char *key;
 	char value[512];
-	char fallback[128];	/* the default */
+	char fallback[128];     /* the default */
 	const char *changeable; /* "at once", "new sessions", "restart" */
 	const char *text;
 };
@@ -165,10 +168,10 @@ struct config_row {
 size_t config_nrows(void);
 void config_row(const struct config *c, size_t i, struct config_row *out);
 
-/* SET option = value: a copy of `c` with one option of [meridian] changed; NULL and *e (42704 no such
- * option, 22023 a bad value, 55P02 takes a restart). */
+/* SET option = value: a copy of `c` with one option of [meridian] changed; NULL and *e (42704 no
+ * such option, 22023 a bad value, 55P02 takes a restart). */
 struct config *config_set(const struct config *c, const char *option, const char *value,
-    struct err *e);
+			  struct err *e);
 
 /* Append one line per difference, each with its newline: "max_client_conn: 100 -> 200 (at once)",
  * "[region us-east1] added (new sessions)". Returns how many. */
