@@ -189,7 +189,7 @@ cidr_parse(struct slice s, struct cidr *out)
 	/* host bits must be zero: the address with its network part cleared equals zero */
 	struct addr host_bits = c.net;
 	for (size_t i = 0; i < (size_t)bits; i++)
-		host_bits.ip[i / 8] &= (uint8_t)~(0x80 >> (i % 8));
+		host_bits.ip[i / 8] &= (uint8_t) ~(0x80 >> (i % 8));
 	if (!same_bits(host_bits.ip, zero, (unsigned)max))
 		return false;
 	*out = c;

@@ -16,7 +16,7 @@ enum addr_family { ADDR_NONE, ADDR_IPV4, ADDR_IPV6, ADDR_UNIX };
 
 struct addr {
 	uint8_t family; /* enum addr_family */
-	uint16_t port;	/* host order; 0 for unix */
+	uint16_t port;  /* host order; 0 for unix */
 	uint8_t ip[16]; /* network order; IPv4 in the first four */
 };
 

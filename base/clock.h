@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define USEC_PER_MSEC INT64_C(1000)
-#define USEC_PER_SEC INT64_C(1000000)
+#define USEC_PER_SEC  INT64_C(1000000)
 
 /* Monotonic time (CLOCK_MONOTONIC, from the vdso); has no relation to the calendar. */
 int64_t clock_us(void);

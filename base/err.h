@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * struct err: why a piece of setup work failed, in the words that a user will read. Functions that
- * return 0/-1 fill it on -1. Messages: lower case, no full stop; detail and hint are whole sentences
- * (PostgreSQL's error message style guide).
+ * return 0/-1 fill it on -1. Messages: lower case, no full stop; detail and hint are whole
+ * sentences (PostgreSQL's error message style guide).
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

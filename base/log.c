@@ -76,7 +76,7 @@ put_prefix(struct buf *b, enum log_level level)
 	gmtime_r(&sec, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &tm);
 	buf_printf(b, "%s.%03d UTC [%d] %-7s  ", stamp, (int)(now / 1000 % 1000), (int)getpid(),
-	    levels[level].shown);
+		   levels[level].shown);
 }
 
 /* One write(2) per line, so that lines of several threads never mix. */

@@ -19,7 +19,13 @@
 
 struct buf;
 
-enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL };
+enum log_level {
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_FATAL
+};
 
 /* What a line is about: describe(about, b) appends " key=value" pairs. */
 struct log_subject {
@@ -39,8 +45,8 @@ void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(p
 void log_about(enum log_level level, struct log_subject about, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* At most `LOG_LIMIT_BURST` lines per second and call site; what was left out is counted in the next
- * line that gets through. For anything that a client can trigger. */
+/* At most `LOG_LIMIT_BURST` lines per second and call site; what was left out is counted in the
+ * next line that gets through. For anything that a client can trigger. */
 #define LOG_LIMIT_BURST 10
 struct log_limit {
 	_Atomic int64_t second;
@@ -51,15 +57,15 @@ struct log_limit {
 /* True where a line may be written now; *dropped gets how many were left out since the last. */
 bool log_limit_pass(struct log_limit *l, unsigned *dropped);
 
-#define log_limited(level, subject, fmt, ...)                                                      \
-	do {                                                                                       \
-		static struct log_limit log_limit_;                                                \
-		unsigned dropped_;                                                                 \
-		if (log_wants(level) && log_limit_pass(&log_limit_, &dropped_)) {                  \
-			if (dropped_ > 0)                                                          \
-				log_msg(level, "%u like the next one were left out", dropped_);    \
-			log_about(level, subject, fmt, ##__VA_ARGS__);                             \
-		}                                                                                  \
+#define log_limited(level, subject, fmt, ...)                                                   \
+	do {                                                                                    \
+		static struct log_limit log_limit_;                                             \
+		unsigned dropped_;                                                              \
+		if (log_wants(level) && log_limit_pass(&log_limit_, &dropped_)) {               \
+			if (dropped_ > 0)                                                       \
+				log_msg(level, "%u like the next one were left out", dropped_); \
+			log_about(level, subject, fmt, ##__VA_ARGS__);                          \
+		}                                                                               \
 	} while (0)
 
 #endif

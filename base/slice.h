@@ -19,7 +19,7 @@ struct slice {
 /* What every parser of ours returns; it never touches its output on PARSE_MORE. */
 enum parse { PARSE_DONE, PARSE_MORE, PARSE_BAD };
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK       __attribute__((warn_unused_result))
 #define SLICE_LITERAL(s) ((struct slice){ (s), sizeof(s) - 1 })
 
 static inline struct slice

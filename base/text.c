@@ -111,8 +111,7 @@ static const struct unit time_units[] = {
 };
 
 static const struct unit byte_units[] = {
-	{ "b", 1 },	     { "kb", 1024 }, { "mb", 1024 * 1024 },
-	{ "gb", 1 << 30 }, { NULL, 0 },
+	{ "b", 1 }, { "kb", 1024 }, { "mb", 1024 * 1024 }, { "gb", 1 << 30 }, { NULL, 0 },
 };
 
 bool

@@ -26,8 +26,16 @@ addresses_with_ports_survive_a_round_trip(void **state)
 static void
 what_is_no_address_is_refused(void **state)
 {
-	static const char *const bad[] = { "", ":", "10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536",
-		"2001:db8::1:5432", "localhost:5432", "10.0.0.1:5432x", "[::1]5432", "10.0.0:1" };
+	static const char *const bad[] = { "",
+					   ":",
+					   "10.0.0.1",
+					   "10.0.0.1:0",
+					   "10.0.0.1:65536",
+					   "2001:db8::1:5432",
+					   "localhost:5432",
+					   "10.0.0.1:5432x",
+					   "[::1]5432",
+					   "10.0.0:1" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -12,8 +12,8 @@ durations_have_units(void **state)
 		const char *text;
 		int64_t usec;
 	} good[] = {
-		{ "0", 0 },	       { "15", 15000000 },	{ "500ms", 500000 },
-		{ "1.5s", 1500000 },   { "0.5", 500000 },	{ "10 min", 600000000 },
+		{ "0", 0 },           { "15", 15000000 },    { "500ms", 500000 },
+		{ "1.5s", 1500000 },  { "0.5", 500000 },     { "10 min", 600000000 },
 		{ "1h", 3600000000 }, { "1d", 86400000000 }, { "7us", 7 },
 	};
 	static const char *const bad[] = { "", "s", "5x", "1 2", "0x10", "inf", "nan", "1e400" };
@@ -57,7 +57,7 @@ quoting_cannot_be_escaped(void **state)
 	text_put_safe(&b, slice_str("two\nlines\"="), 100);
 	text_put_safe(&b, slice_str("abcdef"), 3);
 	assert_string_equal(buf_text(&b),
-	    "'a''b'plain_1\"Mixed \"\"x\"\"\"\"two\\x0alines\\\"=\"abc…");
+			    "'a''b'plain_1\"Mixed \"\"x\"\"\"\"two\\x0alines\\\"=\"abc…");
 	buf_fini(&b);
 }
 
