@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -116,22 +117,24 @@ parse_query(const struct topology *t, struct slice text, struct city_query *q)
 	places_fold(q->name, q->folded);
 }
 
-/* "name,lat,long" (or "lat,long"): the coordinates; *name becomes what stands before them. */
+/* "name,lat,long" (or "lat,long"): *name becomes what stands before the two numbers. Returns
+ * whether they are coordinates; 0,0 beside a name says that only the name is known. */
 static bool
 split_location(struct slice *name, double *lat, double *lon)
 {
-	struct slice all = *name;
+	struct slice all = *name, numbers, first;
 	size_t commas = 0, at = all.n;
+	double number;
 
-	while (at > 0 && commas < 2) {
-		if (all.p[at - 1] == ',' && ++commas == 2)
-			break;
+	while (at > 0 && (all.p[at - 1] != ',' || ++commas < 2))
 		at--;
-	}
-	if (commas == 0 || !claim_location(slice_skip(all, at), lat, lon))
+	numbers = slice_skip(all, at);
+	first = slice_cut(&numbers, ',');
+	if (!text_to_double(slice_trim(first), &number) ||
+	    !text_to_double(slice_trim(numbers), &number))
 		return false;
 	name->n = at > 0 ? at - 1 : 0;
-	return true;
+	return claim_location(slice_skip(all, at), lat, lon);
 }
 
 static bool
@@ -165,8 +168,17 @@ add_places(const char *key, const struct city_query *q, struct candidates *c)
 	}
 }
 
-/* The name as it is, then what people and CDNs make of it: "Quebec City", "St Petersburg",
- * "Frankfurt (Main)". */
+static int
+compare_population(const void *a, const void *b)
+{
+	const struct place *x = *(const struct place *const *)a;
+	const struct place *y = *(const struct place *const *)b;
+
+	return (x->population < y->population) - (x->population > y->population);
+}
+
+/* The name as it is, and what people and CDNs make of it: "St Petersburg" is a saint's city and one
+ * of that spelling, "Quebec City" and "Frankfurt (Main)" are tried where the whole name is none. */
 static void
 look_up(const struct city_query *q, struct candidates *c)
 {
@@ -176,12 +188,13 @@ look_up(const struct city_query *q, struct candidates *c)
 
 	c->n = 0;
 	add_places(q->folded, q, c);
+	if (strncmp(q->folded, "st ", 3) == 0) {
+		snprintf(key, sizeof(key), "saint %s", q->folded + 3);
+		add_places(key, q, c);
+		qsort(c->v, c->n, sizeof(c->v[0]), compare_population);
+	}
 	if (c->n == 0 && n > 5 && strcmp(q->folded + n - 5, " city") == 0) {
 		snprintf(key, sizeof(key), "%.*s", (int)(n - 5), q->folded);
-		add_places(key, q, c);
-	}
-	if (c->n == 0 && strncmp(q->folded, "st ", 3) == 0) {
-		snprintf(key, sizeof(key), "saint %s", q->folded + 3);
 		add_places(key, q, c);
 	}
 	if (c->n == 0 && paren != NULL) {
@@ -273,17 +286,24 @@ say_not_chosen(struct finding *f, const struct candidates *c, const char *where)
 		 b->state[0] != '\0' ? " " : "", b->country);
 }
 
-/* The region whose list names the city. Beside a name that was said with a country or state, a list
- * entry without one means what the plain name means. */
-static int
-find_listed(const struct topology *t, const struct city_query *q)
+/* Whether what was said beside the name says where it is. */
+static bool
+is_located(const struct city_query *q)
+{
+	return !q->qualified || q->country[0] != '\0' || q->state[0] != '\0';
+}
+
+/* Whether the name alone says which place is meant, to a list or to an override. Beside a name that
+ * was said with a country or state, it does where the plain name means a place there. */
+static bool
+is_plain(const struct city_query *q)
 {
 	const struct place *const *found;
 
-	if (q->qualified && places_city(q->folded, &found) > 0 &&
-	    !place_fits(found[0], q->country, q->state))
-		return -1;
-	return city_listed(t, q->folded);
+	if (!q->qualified)
+		return true;
+	return is_located(q) &&
+	       (places_city(q->folded, &found) == 0 || place_fits(found[0], q->country, q->state));
 }
 
 static void
@@ -296,13 +316,13 @@ find_named(const struct claim_context *x, struct slice text, struct finding *f)
 	int listed;
 
 	parse_query(t, text, &q);
-	memcpy(f->folded, q.folded, sizeof(f->folded));
+	places_fold(is_plain(&q) ? q.name : text, f->folded);
 	text_copy(f->locality.city, sizeof(f->locality.city), q.name);
 	memcpy(f->locality.country, q.country, sizeof(q.country));
-	listed = find_listed(t, &q);
+	listed = is_plain(&q) ? city_listed(t, q.folded) : -1;
 	if (!q.qualified)
 		memcpy(q.country, x->country, sizeof(q.country));
-	if (!q.qualified || q.country[0] != '\0' || q.state[0] != '\0') {
+	if (is_located(&q)) {
 		look_up(&q, &c);
 		p = choose(x, &c);
 	}
