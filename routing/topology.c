@@ -10,12 +10,14 @@
 #include "routing/places.h"
 
 struct node_live *
-node_live_new(uint32_t id)
+node_live_new(uint32_t id, const char *region, const char *name)
 {
 	struct node_live *l = xcalloc(1, sizeof(*l));
 
 	refcount_init(&l->refs);
 	l->id = id;
+	l->region = xstrdup(region);
+	l->name = xstrdup(name);
 	return l;
 }
 
@@ -29,8 +31,11 @@ node_live_ref(struct node_live *l)
 void
 node_live_unref(struct node_live *l)
 {
-	if (l != NULL && refcount_put(&l->refs))
-		free(l);
+	if (l == NULL || !refcount_put(&l->refs))
+		return;
+	free(l->region);
+	free(l->name);
+	free(l);
 }
 
 struct topology *
@@ -131,7 +136,8 @@ topology_add_node(struct topology *t, const char *host, uint16_t port, struct no
 	n = &t->nodes[t->nnodes];
 	*n = (struct node){ .region = (uint16_t)(t->nregions - 1), .lag_us = -1, .lag_bytes = -1 };
 	name_node(n, host, port);
-	n->live = live != NULL ? node_live_ref(live) : node_live_new(t->nnodes + 1U);
+	n->live = live != NULL ? node_live_ref(live)
+			       : node_live_new(t->nnodes + 1U, t->regions[n->region].name, n->name);
 	t->nnodes++;
 	t->regions[n->region].nnodes++;
 	return n;

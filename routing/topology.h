@@ -42,12 +42,13 @@ enum node_kind { KIND_UNKNOWN, KIND_POSTGRES, KIND_CITUS, KIND_COCKROACHDB };
 struct node_live {
 	struct refcount refs;
 	uint32_t id;               /* unique in the process, never reused */
+	char *region, *name; /* for those who hold nothing else of it; \"\" until named */
 	atomic_uint sessions;      /* attached now */
 	_Atomic uint64_t connects; /* sessions ever attached */
 	_Atomic uint64_t failures; /* attempts that failed before the client was told anything */
 };
 
-struct node_live *node_live_new(uint32_t id);
+struct node_live *node_live_new(uint32_t id, const char *region, const char *name);
 struct node_live *node_live_ref(struct node_live *l);
 void node_live_unref(struct node_live *l);
 
