@@ -15,7 +15,9 @@
 #include "base/slice.h"
 #include "proxy/session/why.h"
 #include "routing/locality.h"
+#include "routing/route.h"
 
+struct conf_database;
 struct session;
 struct world;
 
@@ -62,9 +64,13 @@ struct session_step {
 size_t session_history(const struct session *s, struct session_step *out, size_t max);
 
 /* The locality of a session's claims under a world, and the route that follows, as they would be
- * decided now. `database` and `access` override the session's own where given (p != NULL / ≥ 0). */
-struct route;
+ * decided now. */
 void session_explain(const struct session *s, struct world *w, struct locality *loc,
 		     struct route *route);
+
+/* The route for a locality: served regions from the database's section, policy from [meridian].
+ * sticky_region: where callers of that place were last, or -1. */
+void locate_route(const struct world *w, const struct conf_database *db, enum access access,
+		  const struct locality *loc, int sticky_region, uint64_t seed, struct route *out);
 
 #endif

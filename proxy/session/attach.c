@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Attaching: walks the route's nodes until one answers. A second attempt is begun beside the first
+ * where that is slower than its usual round trip allows; whoever answers first has the session.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "proxy/control.h"
+#include "proxy/session/attempt.h"
+#include "proxy/worker_int.h"
+
+/* Connected but silent: a server forks for each session, so it has this much longer to answer. */
+#define ANSWER_PATIENCE 10
+
+static void attach_next(struct session *s);
+
+static void
+decide_route(struct session *s, struct route *out)
+{
+	struct login *l = s->login;
+	int sticky =
+	    sticky_get(s->worker->sticky, sticky_key(&l->locality, &s->true_addr), clock_us());
+
+	locate_route(l->world, l->database, l->access, &l->locality, sticky, s->id, out);
+}
+
+void
+attach_begin(struct session *s)
+{
+	struct route *route = &s->worker->route;
+	struct login *l = s->login;
+
+	if (s->worker->sticky_config != l->world->config->version) {
+		sticky_clear(s->worker->sticky);
+		s->worker->sticky_config = l->world->config->version;
+	}
+	decide_route(s, route);
+	l->ncandidates = route->nnodes;
+	memcpy(l->candidates, route->nodes, route->nnodes * sizeof(l->candidates[0]));
+	session_enter(s, SESSION_ATTACHING);
+	attach_next(s);
+}
+
+static unsigned
+in_flight(const struct login *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ATTEMPTS_MAX; i++)
+		n += l->attempts[i] != NULL;
+	return n;
+}
+
+static void
+arm_hedge(struct login *l, int64_t delay_us)
+{
+	struct timeval tv = { .tv_sec = delay_us / USEC_PER_SEC,
+			      .tv_usec = delay_us % USEC_PER_SEC };
+
+	event_add(&l->hedge, &tv);
+}
+
+/* How long the attempt may take before another is begun beside it: 2 × the usual round trip + 50 ms
+ * to connect, and where it has connected, room for a fork and the TLS handshake as well. */
+static int64_t
+patience(const struct attempt *a)
+{
+	const struct login *l = a->login;
+	const struct node *n = &l->world->topology->nodes[a->node];
+	int64_t rtt = n->connect_us > n->rtt_us ? n->connect_us : n->rtt_us;
+	int64_t delay = l->world->config->main.hedge_delay;
+
+	if (a->dial.step == DIAL_CONNECT)
+		return 2 * rtt + delay;
+	return 8 * rtt + ANSWER_PATIENCE * delay;
+}
+
+static void
+attach_on_hedge(evutil_socket_t fd, short what, void *arg)
+{
+	struct login *l = arg;
+	struct attempt *first = l->attempts[0] != NULL ? l->attempts[0] : l->attempts[1];
+	unsigned place = l->attempts[0] == NULL ? 0 : 1;
+	int64_t left;
+
+	(void)fd;
+	(void)what;
+	if (first == NULL || in_flight(l) == ATTEMPTS_MAX || l->next >= l->ncandidates)
+		return;
+	left = first->begun_us + patience(first) - clock_us();
+	if (left > 0) {
+		arm_hedge(l, left);
+		return;
+	}
+	stat_add(&l->session->worker->stats.hedges, 1);
+	attempt_begin(l, place, l->candidates[l->next++], false);
+	if (l->session->login == l && l->attempts[place] != NULL)
+		l->attempts[place]->hedge = true;
+}
+
+/* Every region with why it was not used, for the DETAIL of 08006. */
+static void
+explain_failure(struct session *s, struct err *e)
+{
+	struct login *l = s->login;
+	struct route *route = &s->worker->route;
+	struct buf b = { .cap = sizeof(e->detail) - 1 };
+	char reason[160];
+
+	if (l->failures.n > 0)
+		buf_printf(&b, "Tried %s.", buf_text(&l->failures));
+	decide_route(s, route);
+	for (unsigned i = 0; i < route->nrows; i++) {
+		const struct route_row *row = &route->rows[i];
+
+		if (row->verdict != VERDICT_REJECTED)
+			continue;
+		route_reason_text(l->world->topology, row, clock_us(), reason, sizeof(reason));
+		buf_printf(&b, "%sRegion %s: %s.", b.n > 0 ? " " : "",
+			   l->world->topology->regions[row->region].name, reason);
+		b.failed = false;
+	}
+	err_detail(e, "%.*s", (int)b.n, b.n > 0 ? b.p : "");
+	buf_fini(&b);
+}
+
+static void
+attach_next(struct session *s)
+{
+	struct login *l = s->login;
+	struct err e;
+
+	if (l->next >= l->ncandidates) {
+		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
+		explain_failure(s, &e);
+		session_close_err(s, WHY_NO_ROUTE, &e);
+		return;
+	}
+	if (!event_initialized(&l->hedge))
+		evtimer_assign(&l->hedge, loop_base(s->worker->loop), attach_on_hedge, l);
+	attempt_begin(l, 0, l->candidates[l->next++], false);
+	if (s->login == l && l->attempts[0] != NULL && l->next < l->ncandidates)
+		arm_hedge(l, patience(l->attempts[0]));
+}
+
+static unsigned
+place_of(const struct login *l, const struct attempt *a)
+{
+	return l->attempts[0] == a ? 0 : 1;
+}
+
+void
+attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
+{
+	struct login *l = a->login;
+	struct session *s = l->session;
+	const struct topology *t = l->world->topology;
+	const struct node *n = &t->nodes[a->node];
+	unsigned place = place_of(l, a);
+	uint16_t node = a->node;
+
+	log_limited(LOG_LEVEL_INFO, session_subject(s), "node %s of region %s failed: %s", n->name,
+		    t->regions[n->region].name, reason);
+	buf_printf(&l->failures, "%s%s %s: %s", l->failures.n > 0 ? "; " : "",
+		   t->regions[n->region].name, n->name, reason);
+	if (how == ATTEMPT_FAILED) {
+		stat_add(&s->worker->stats.attempt_failures, 1);
+		atomic_fetch_add(&n->live->failures, 1);
+		control_evidence(s->worker->process->control, n->live->id, reason);
+	}
+	l->attempts[place] = NULL;
+	attempt_free(a);
+	if (how == ATTEMPT_RETRY_TLS)
+		attempt_begin(l, place, node, true);
+	else if (in_flight(l) == 0)
+		attach_next(s);
+}
+
+void
+attach_won(struct attempt *a)
+{
+	struct login *l = a->login;
+	struct session *s = l->session;
+	const struct node *n = &l->world->topology->nodes[a->node];
+	struct buf inbox = a->inbox;
+
+	l->node = a->node;
+	l->attempts[place_of(l, a)] = NULL;
+	if (a->hedge && in_flight(l) > 0)
+		stat_add(&s->worker->stats.hedges_won, 1);
+	s->server = a->server;
+	s->server->attempt = NULL;
+	a->server = NULL;
+	a->inbox = (struct buf){ 0 };
+	attempt_free(a);
+	attach_stop(l);
+	atomic_fetch_add(&n->live->connects, 1);
+	sticky_put(s->worker->sticky, sticky_key(&l->locality, &s->true_addr), n->region,
+		   clock_us());
+	login_begin(s, &inbox);
+}
+
+void
+attach_stop(struct login *l)
+{
+	if (event_initialized(&l->hedge))
+		event_del(&l->hedge);
+	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+		attempt_free(l->attempts[i]);
+		l->attempts[i] = NULL;
+	}
+}
+
+/* The client spoke early, or left. What it says is kept, bounded. */
+void
+attach_on_client(struct session *s)
+{
+	struct buf *inbox = &s->login->inbox;
+	size_t room = inbox->cap - inbox->n;
+	ssize_t n;
+
+	if (room == 0) {
+		stream_want(&s->client, s->client.interest & ~EV_READ);
+		return;
+	}
+	n = stream_recv(&s->client, s->worker->scratch,
+			room < WORKER_SCRATCH ? room : WORKER_SCRATCH);
+	if (n > 0)
+		buf_put(inbox, s->worker->scratch, (size_t)n);
+	else if (n != STREAM_AGAIN)
+		session_abort(s, n == 0 ? WHY_CLIENT_GONE : WHY_CLIENT_ERROR);
+}

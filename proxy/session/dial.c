@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/dial.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/text.h"
+#include "protocol/startup.h"
+#include "proxy/net/sock.h"
+#include "proxy/net/tlsctx.h"
+
+static enum dial_step connected(struct dial *d);
+
+static const struct node *
+node_of(const struct dial *d)
+{
+	return &d->world->topology->nodes[d->node];
+}
+
+static const struct conf_region *
+region_of(const struct dial *d)
+{
+	return &d->world->config->regions[node_of(d)->region];
+}
+
+static enum dial_step
+failed(struct dial *d, const char *reason)
+{
+	(void)text_copy(d->reason, sizeof(d->reason), slice_str(reason));
+	return d->step = DIAL_FAILED;
+}
+
+static enum dial_step
+failed_errno(struct dial *d, int error)
+{
+	char text[128];
+
+	return failed(d, strerror_r(error, text, sizeof(text)));
+}
+
+/* Open the next address; *done where it is connected already. -1: errno. */
+static int
+open_next(struct dial *d, bool *done)
+{
+	const struct node *n = node_of(d);
+	char path[512];
+
+	if (n->host[0] != '/')
+		return sock_connect(&n->addrs[d->next_addr++], done);
+	d->next_addr++;
+	snprintf(path, sizeof(path), "%s/.s.PGSQL.%u", n->host, n->port);
+	return sock_connect_unix(path, done);
+}
+
+static enum dial_step
+connect_next(struct dial *d)
+{
+	const struct node *n = node_of(d);
+	unsigned naddrs = n->host[0] == '/' ? 1 : n->naddrs;
+	size_t cap = d->stream->out.cap;
+	bool done = false;
+	int error = 0, fd = -1;
+
+	while (fd < 0 && d->next_addr < naddrs) {
+		fd = open_next(d, &done);
+		error = errno;
+	}
+	if (naddrs == 0)
+		return failed(d, "host name could not be resolved");
+	if (fd < 0)
+		return d->reason[0] != '\0' ? d->step = DIAL_FAILED : failed_errno(d, error);
+	stream_init(d->stream, event_get_base(&d->stream->ev), fd,
+		    event_get_callback(&d->stream->ev), event_get_callback_arg(&d->stream->ev));
+	d->stream->out.cap = cap;
+	d->step = DIAL_CONNECT;
+	if (done)
+		return connected(d);
+	stream_want(d->stream, EV_WRITE);
+	return d->step;
+}
+
+enum dial_step
+dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node, bool use_tls)
+{
+	struct tls_tickets *tickets = d->tickets;
+
+	*d = (struct dial){ .stream = st, .world = w, .tickets = tickets, .node = node };
+	d->use_tls = use_tls || region_of(d)->sslmode >= SSLMODE_PREFER;
+	if (node_of(d)->host[0] == '/')
+		d->use_tls = false;
+	return connect_next(d);
+}
+
+static enum dial_step
+connected(struct dial *d)
+{
+	struct buf b = { .cap = 64 };
+	int r;
+
+	if (node_of(d)->host[0] != '/')
+		sock_tune(d->stream->fd, &d->world->config->main);
+	stream_want(d->stream, EV_READ);
+	if (!d->use_tls)
+		return d->step = DIAL_READY;
+	startup_build_ssl_request(&b);
+	r = stream_send(d->stream, b.p, b.n);
+	buf_fini(&b);
+	if (r != 0)
+		return failed(d, "connection lost");
+	return d->step = DIAL_SSL_ASKED;
+}
+
+static enum dial_step
+on_connect(struct dial *d)
+{
+	int error = sock_connect_result(d->stream->fd);
+
+	if (error == 0)
+		return connected(d);
+	failed_errno(d, error);
+	stream_fini(d->stream);
+	return connect_next(d);
+}
+
+static enum dial_step
+start_tls(struct dial *d)
+{
+	struct ssl_ctx_st *ctx = tlsset_region(d->world->tls, node_of(d)->region);
+	struct err e;
+
+	if (ctx == NULL || stream_start_tls(d->stream, ctx, false) != 0)
+		return failed(d, "could not start TLS");
+	if (tls_prepare_client(d->stream->ssl, d->tickets, node_of(d)->live->id, node_of(d)->host,
+			       region_of(d)->sslmode == SSLMODE_VERIFY_FULL, &e) != 0)
+		return failed(d, e.msg);
+	d->step = DIAL_TLS;
+	return dial_on_event(d, EV_READ);
+}
+
+/* One byte and no more: what follows it belongs to TLS. */
+static enum dial_step
+on_ssl_answer(struct dial *d)
+{
+	char answer;
+	ssize_t n = recv(d->stream->fd, &answer, 1, 0);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return d->step;
+	if (n < 0)
+		return failed_errno(d, errno);
+	if (n == 0)
+		return failed(d, "server closed the connection unexpectedly");
+	if (answer == 'S')
+		return start_tls(d);
+	if (answer != 'N')
+		return failed(d, "server answered an SSLRequest with an error");
+	if (region_of(d)->sslmode >= SSLMODE_REQUIRE)
+		return failed(d, "server does not support TLS, but sslmode requires it");
+	return d->step = DIAL_READY;
+}
+
+static enum dial_step
+on_tls(struct dial *d)
+{
+	char reason[160];
+	int r = stream_handshake(d->stream);
+
+	if (r == STREAM_AGAIN)
+		return d->step;
+	if (r == 1)
+		return d->step = DIAL_READY;
+	tls_last_error(d->stream->ssl, reason, sizeof(reason));
+	snprintf(d->reason, sizeof(d->reason), "TLS: %s", reason);
+	return d->step = DIAL_FAILED;
+}
+
+enum dial_step
+dial_on_event(struct dial *d, short what)
+{
+	switch (d->step) {
+	case DIAL_CONNECT:
+		return on_connect(d);
+	case DIAL_SSL_ASKED:
+		if ((what & EV_WRITE) && stream_flush(d->stream) != 0)
+			return failed(d, "connection lost");
+		return what & EV_READ ? on_ssl_answer(d) : d->step;
+	case DIAL_TLS:
+		return on_tls(d);
+	case DIAL_READY:
+	case DIAL_FAILED:
+		break;
+	}
+	return d->step;
+}

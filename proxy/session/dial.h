@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Dialling: from nothing to a connection on which a node will read a startup packet (or a cancel
+ * request): TCP or unix connect over each address of the node, SSLRequest, TLS handshake, as the
+ * region's sslmode says. A small machine driven by its owner's events; no timeouts of its own.
+ */
+#ifndef PROXY_SESSION_DIAL_H
+#define PROXY_SESSION_DIAL_H
+
+#include "proxy/net/stream.h"
+#include "proxy/world.h"
+
+struct tls_tickets;
+
+enum dial_step { DIAL_CONNECT, DIAL_SSL_ASKED, DIAL_TLS, DIAL_READY, DIAL_FAILED };
+
+struct dial {
+	struct stream *stream; /* the owner's; opened here */
+	struct world *world;   /* borrowed: must outlive the dial */
+	struct tls_tickets *tickets;
+	uint16_t node;
+	uint8_t next_addr;
+	enum dial_step step;
+	bool use_tls;
+	char reason[200]; /* where it failed */
+};
+
+/* The stream must have been initialised with the callback that will call dial_on_event(). With
+ * sslmode = allow the owner dials without TLS first and with it after a refusal; `use_tls` forces
+ * it. */
+enum dial_step dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node,
+			  bool use_tls);
+/* On each event of the stream until READY or FAILED; both are final. */
+enum dial_step dial_on_event(struct dial *d, short what);
+
+#endif

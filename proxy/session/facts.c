@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What SHOW shows of a session: nothing is kept for it that the session does not need itself.
+ */
+#include "config.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "proxy/worker_int.h"
+#include "routing/topology.h"
+
+static const char *
+state_label(const struct session *s)
+{
+	if (s->state == SESSION_RELAY)
+		return flow_activity_name(flow_activity(&s->flow));
+	return session_state_row((enum session_state)s->state)->label;
+}
+
+/* Why the session cannot be moved to another node now. A session whose login was relayed cannot be
+ * logged in anew by us, whatever it is doing. */
+static const char *
+move_block(const struct session *s)
+{
+	if (s->state != SESSION_RELAY)
+		return s->state == SESSION_CONSOLE ? "console" : "not attached";
+	if (s->flow.replication)
+		return "replication";
+	if (!flow_is_idle(&s->flow))
+		return flow_activity_name(flow_activity(&s->flow));
+	return "passthrough login";
+}
+
+static int64_t
+wall_of(int64_t monotonic_us)
+{
+	return clock_wall_us() - (clock_us() - monotonic_us);
+}
+
+void
+session_facts(const struct session *s, bool deep, struct session_facts *out)
+{
+	const struct config *config = s->worker->world->config;
+
+	*out = (struct session_facts){
+		.id = s->id,
+		.worker = s->worker->id,
+		.database = session_name(s, NAME_DATABASE),
+		.user = session_name(s, NAME_USER),
+		.application_name = session_name(s, NAME_APPLICATION),
+		.client_addr = s->peer,
+		.true_addr = s->true_addr,
+		.listener =
+		    s->listener < config->nlisteners ? config->listeners[s->listener].name : "",
+		.state = state_label(s),
+		.city = session_name(s, NAME_CITY).p,
+		.country = s->country,
+		.source = (enum locality_source)s->source,
+		.confidence = (enum confidence)s->confidence,
+		.tls = stream_tls_version(&s->client),
+		.connected_at_us = wall_of(s->connected_at_us),
+		.rx_bytes = s->rx_bytes,
+		.tx_bytes = s->tx_bytes,
+		.queries = s->flow.simple + s->flow.extended,
+		.client_rtt_us = -1,
+		.server_rtt_us = -1,
+		.move_block = move_block(s),
+		.console = s->state == SESSION_CONSOLE || s->state == SESSION_CONSOLE_LOGIN,
+	};
+	if (deep)
+		out->client_rtt_us = stream_rtt_us(&s->client);
+	if (s->server == NULL)
+		return;
+	(void)text_copy(out->home, sizeof(out->home), slice_str(s->server->live->region));
+	(void)text_copy(out->node, sizeof(out->node), slice_str(s->server->live->name));
+	out->server_pid = s->server->pid;
+	if (deep)
+		out->server_rtt_us = stream_rtt_us(&s->server->stream);
+}
+
+const struct claims *
+session_claims(const struct session *s)
+{
+	return &s->claims;
+}
+
+size_t
+session_history(const struct session *s, struct session_step *out, size_t max)
+{
+	unsigned kept = s->marks < SESSION_HISTORY ? s->marks : SESSION_HISTORY;
+	int64_t begin = wall_of(s->connected_at_us);
+	size_t n = 0;
+
+	for (unsigned i = (unsigned)(s->marks - kept); i < s->marks && n < max; i++) {
+		const struct session_mark *m = &s->history[i % SESSION_HISTORY];
+
+		out[n++] = (struct session_step){
+			.at_us = begin + m->at_ms * USEC_PER_MSEC,
+			.state = session_state_row((enum session_state)m->state)->label,
+			.note = m->why != WHY_NONE ? why_get((enum why)m->why)->counter : "",
+		};
+	}
+	return n;
+}
+
+void
+session_explain(const struct session *s, struct world *w, struct locality *loc, struct route *route)
+{
+	const struct conf_database *db = config_database(w->config, session_name(s, NAME_DATABASE));
+
+	struct locality_input in;
+
+	locate_input(s, w, db->residency == RESIDENCY_STRICT, &in);
+	locality_decide(&in, loc, NULL, NULL);
+	locate_route(w, db, db->access, loc, -1, s->id, route);
+}

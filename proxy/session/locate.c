@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Who is where: gathers the claims of a session, has them decided, and asks for the route.
+ */
+#include "config.h"
+
+#include "proxy/session/session_int.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "proxy/worker_int.h"
+
+/* TLVs of PROXY v2's custom range that carry a place; E0, EA and EE are taken by clouds. */
+static const struct {
+	uint8_t type;
+	enum claim_kind kind;
+} place_tlvs[] = {
+	{ 0xe4, CLAIM_CITY },
+	{ 0xe5, CLAIM_LOCATION },
+	{ 0xe6, CLAIM_COUNTRY },
+	{ 0xe7, CLAIM_REGION },
+};
+
+/* meridian.* settings of the startup packet that are claims. */
+static const struct {
+	const char *name;
+	enum claim_kind kind;
+} place_settings[] = {
+	{ "city", CLAIM_CITY },
+	{ "country", CLAIM_COUNTRY },
+	{ "region", CLAIM_REGION },
+	{ "location", CLAIM_LOCATION },
+};
+
+static void
+claim(struct session *s, enum locality_source source, enum claim_kind kind, bool trusted,
+      struct slice value)
+{
+	struct stats *stats = &s->worker->stats;
+
+	claims_add(&s->claims, source, kind, trusted, value);
+	stat_add(&stats->claimed[source], 1);
+}
+
+void
+locate_claim_tlvs(struct session *s, const struct proxyhdr *h)
+{
+	struct slice value;
+
+	/* a header is read from trusted peers only: what it says is believed */
+	for (size_t i = 0; i < sizeof(place_tlvs) / sizeof(place_tlvs[0]); i++) {
+		if (proxyhdr_tlv_find(h, place_tlvs[i].type, &value))
+			claim(s, SOURCE_TLV, place_tlvs[i].kind, true, value);
+	}
+}
+
+static void
+claim_settings(struct session *s)
+{
+	struct login *l = s->login;
+	struct startup_setting set[32];
+	size_t n = startup_settings(&l->startup, &l->text, set, 32);
+
+	for (size_t i = 0; i < n; i++) {
+		int access = -1;
+
+		for (size_t k = 0; k < sizeof(place_settings) / sizeof(place_settings[0]); k++) {
+			if (slice_is(set[i].name, place_settings[k].name))
+				claim(s, SOURCE_STARTUP, place_settings[k].kind, false,
+				      set[i].value);
+		}
+		if (slice_is(set[i].name, "access"))
+			access = access_parse(set[i].value);
+		if (access >= 0)
+			l->access = (enum access)access;
+	}
+}
+
+void
+locate_input(const struct session *s, const struct world *w, bool strict, struct locality_input *in)
+{
+	*in = (struct locality_input){
+		.claims = &s->claims,
+		.topology = w->topology,
+		.geo = w->geo,
+		.order = w->config->main.locality,
+		.norder = w->config->main.nlocality,
+		.strict = strict,
+		.now_us = clock_us(),
+	};
+}
+
+void
+locate_session(struct session *s)
+{
+	struct login *l = s->login;
+	struct locality_input in;
+	struct slice names[NAME_COUNT];
+	char address[ADDR_TEXT_MAX];
+
+	l->database = config_database(l->world->config, l->startup.database);
+	l->access = l->database->access;
+	claim_settings(s);
+	if (s->true_addr.family == ADDR_IPV4 || s->true_addr.family == ADDR_IPV6)
+		claim(s, SOURCE_GEOIP, CLAIM_ADDRESS, true,
+		      slice_str(addr_print_ip(&s->true_addr, address)));
+	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
+	locality_decide(&in, &l->locality, NULL, NULL);
+	stat_add(&s->worker->stats.located[l->locality.source], 1);
+	s->source = (uint8_t)l->locality.source;
+	s->confidence = (uint8_t)l->locality.confidence;
+	memcpy(s->country, l->locality.country, sizeof(s->country));
+	names[NAME_USER] = l->startup.user;
+	names[NAME_DATABASE] = l->startup.database;
+	names[NAME_APPLICATION] = l->startup.application_name;
+	names[NAME_CITY] = slice_str(l->locality.city);
+	session_set_names(s, names);
+}
+
+void
+locate_route(const struct world *w, const struct conf_database *db, enum access access,
+	     const struct locality *loc, int sticky_region, uint64_t seed, struct route *out)
+{
+	uint16_t served[ROUTE_REGIONS_MAX];
+	struct route_input in = {
+		.topology = w->topology,
+		.locality = loc,
+		.nearest = w->config->main.nearest,
+		.blend = w->config->main.blend,
+		.access = access,
+		.residency_strict = db->residency == RESIDENCY_STRICT,
+		.sticky_region = sticky_region,
+		.seed = seed,
+		.now_us = clock_us(),
+	};
+
+	for (size_t i = 0; i < db->regions.n && in.nserved < ROUTE_REGIONS_MAX; i++) {
+		int r = topology_region_by_name(in.topology, slice_str(db->regions.v[i]));
+
+		if (r >= 0)
+			served[in.nserved++] = (uint16_t)r;
+	}
+	in.served = db->regions.n > 0 ? served : NULL;
+	route_decide(&in, out);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The first bytes of a connection, up to a complete startup packet. Nothing here is believed:
+ * lengths are bounded by frame_cut_startup(), time by client_login_timeout, and no byte is read
+ * past a PROXY header, an SSLRequest or a ClientHello (what follows belongs to somebody else).
+ */
+#include "config.h"
+
+#include "proxy/session/session_int.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "protocol/frame.h"
+#include "proxy/admin/console.h"
+#include "proxy/net/sock.h"
+#include "proxy/net/tlsctx.h"
+#include "proxy/worker_int.h"
+
+#define TLS_CLIENT_HELLO 0x16 /* RFC 8446: content type of a handshake record */
+#define PREFACE_READ     (16 * 1024)
+
+static const struct conf_listener *
+listener_of(const struct session *s)
+{
+	return &s->worker->world->config->listeners[s->listener];
+}
+
+static bool
+peer_is_trusted(const struct session *s)
+{
+	return cidrlist_has(&s->worker->world->config->main.trusted_proxies, &s->peer);
+}
+
+static void
+refuse_proxy_header(struct session *s, const char *why)
+{
+	struct err e;
+
+	stat_add(&s->worker->stats.proxy_headers_refused, 1);
+	err_set(&e, "", "invalid PROXY header");
+	err_detail(&e, "%s", why);
+	session_close_err(s, WHY_PROXY_HEADER, &e);
+}
+
+void
+preface_begin(struct session *s)
+{
+	enum tri_mode mode = listener_of(s)->proxy_protocol;
+	unsigned uid;
+
+	if (s->peer.family == ADDR_UNIX) {
+		s->local_admin = sock_peer_uid(s->client.fd, &uid) && uid == geteuid();
+		mode = MODE_OFF;
+	}
+	stream_want(&s->client, EV_READ);
+	if (mode == MODE_REQUIRE && !peer_is_trusted(s)) {
+		session_enter(s, SESSION_PROXY_HEADER);
+		refuse_proxy_header(s, "the peer is not in trusted_proxies");
+	} else if (mode != MODE_OFF && peer_is_trusted(s)) {
+		session_enter(s, SESSION_PROXY_HEADER);
+	} else {
+		session_enter(s, SESSION_PREFACE);
+	}
+}
+
+/* The end of the file, or an error, before the client was anybody. */
+static void
+gone(struct session *s, ssize_t n)
+{
+	bool silent = s->login == NULL && s->state <= SESSION_PREFACE;
+
+	if (n == STREAM_FAILED)
+		session_abort(s, WHY_CLIENT_ERROR);
+	else if (n == 0)
+		session_abort(s, silent ? WHY_CLIENT_DONE : WHY_CLIENT_GONE);
+}
+
+static void
+take_proxy_header(struct session *s, const struct proxyhdr *h)
+{
+	struct buf *inbox = &session_login(s)->inbox;
+
+	stat_add(&s->worker->stats.proxy_headers, 1);
+	if (!h->is_local && h->src.family != ADDR_NONE)
+		s->true_addr = h->src;
+	locate_claim_tlvs(s, h);
+	buf_fini(inbox);
+	session_enter(s, SESSION_PREFACE);
+}
+
+void
+preface_on_proxy_header(struct session *s)
+{
+	char *scratch = s->worker->scratch;
+	ssize_t n = recv(s->client.fd, scratch, PROXYHDR_MAX, MSG_PEEK);
+	struct buf *inbox;
+	struct proxyhdr h;
+	size_t before, used;
+	struct err e;
+
+	if (n <= 0) {
+		gone(s, n == 0 ? 0 : STREAM_FAILED);
+		return;
+	}
+	if (s->login == NULL && (scratch[0] == 0 || scratch[0] == TLS_CLIENT_HELLO)) {
+		if (listener_of(s)->proxy_protocol == MODE_REQUIRE) {
+			refuse_proxy_header(s, "this listener requires one");
+			return;
+		}
+		session_enter(s, SESSION_PREFACE);
+		preface_on_readable(s);
+		return;
+	}
+	inbox = &session_login(s)->inbox;
+	before = inbox->n;
+	buf_put(inbox, scratch, (size_t)n);
+	switch (proxyhdr_parse(buf_view(inbox), &h, &used, &e)) {
+	case PARSE_BAD:
+		refuse_proxy_header(s, e.msg);
+		break;
+	case PARSE_MORE:
+		(void)!recv(s->client.fd, scratch, (size_t)n, 0);
+		break;
+	case PARSE_DONE:
+		/* exactly the header, not a byte of what follows */
+		(void)!recv(s->client.fd, scratch, used - before, 0);
+		take_proxy_header(s, &h);
+		break;
+	}
+}
+
+static void
+begin_tls(struct session *s)
+{
+	struct ssl_ctx_st *ctx = tlsset_listener(s->worker->world->tls, s->listener);
+
+	if (ctx == NULL || stream_start_tls(&s->client, ctx, true) != 0) {
+		session_abort(s, WHY_TLS_HANDSHAKE);
+		return;
+	}
+	session_enter(s, SESSION_TLS_HANDSHAKE);
+	preface_on_tls_handshake(s);
+}
+
+void
+preface_on_tls_hello(struct session *s)
+{
+	begin_tls(s);
+}
+
+/* The name the client asked for, if it ends in the listener's sni_suffix, is a claim. */
+static void
+claim_server_name(struct session *s)
+{
+	const char *suffix = listener_of(s)->sni_suffix;
+	struct slice name = slice_str(tls_server_name(s->client.ssl));
+	size_t n;
+
+	if (suffix == NULL || name.n == 0)
+		return;
+	if (suffix[0] == '.')
+		suffix++;
+	n = strlen(suffix);
+	if (name.n <= n + 1 || strncasecmp(name.p + name.n - n, suffix, n) != 0 ||
+	    name.p[name.n - n - 1] != '.')
+		return;
+	name.n -= n + 1;
+	claims_add(&s->claims, SOURCE_SNI, CLAIM_NAME, false, name);
+}
+
+void
+preface_on_tls_handshake(struct session *s)
+{
+	struct stats *stats = &s->worker->stats;
+	bool direct = true;
+	char reason[200];
+	struct err e;
+	int r = stream_handshake(&s->client);
+
+	for (unsigned i = 0; i < s->marks && i < SESSION_HISTORY; i++)
+		direct = direct && s->history[i].state != SESSION_TLS_HELLO;
+	if (r == STREAM_AGAIN)
+		return;
+	if (r == 1 && direct && !tls_alpn_is_postgresql(s->client.ssl)) {
+		err_set(&e, "", "direct TLS connection without ALPN protocol negotiation");
+		session_close_err(s, WHY_TLS_HANDSHAKE, &e);
+		return;
+	}
+	if (r != 1) {
+		tls_last_error(s->client.ssl, reason, sizeof(reason));
+		err_set(&e, "", "TLS handshake with the client failed: %s", reason);
+		session_close_err(s, WHY_TLS_HANDSHAKE, &e);
+		return;
+	}
+	stat_add(&stats->tls_handshakes, 1);
+	if (tls_was_resumed(s->client.ssl))
+		stat_add(&stats->tls_resumed, 1);
+	claim_server_name(s);
+	session_enter(s, SESSION_STARTUP);
+	if (stream_pending(&s->client))
+		preface_on_readable(s);
+}
+
+/* SSLRequest or GSSENCRequest: one byte of answer. Bytes sent along with the request would be
+ * plaintext in front of TLS (CVE-2021-23214): a protocol violation. */
+static void
+answer_request(struct session *s, enum startup_kind kind)
+{
+	bool tls = kind == STARTUP_SSL && s->state == SESSION_PREFACE &&
+		   tlsset_listener(s->worker->world->tls, s->listener) != NULL;
+
+	if (s->login->inbox.n != STARTUP_BYTES_MIN || s->state == SESSION_STARTUP) {
+		session_close(s, WHY_PROTOCOL,
+			      s->state == SESSION_STARTUP
+				  ? "Encryption was requested inside an encrypted connection."
+				  : "Received unencrypted data after an encryption request.");
+		return;
+	}
+	login_free(s->login);
+	s->login = NULL;
+	if (session_say(s, tls ? "S" : "N", 1) && tls)
+		session_enter(s, SESSION_TLS_HELLO);
+}
+
+/* A session of an application: is there room for it? */
+static void
+admit(struct session *s)
+{
+	struct meridian *p = s->worker->process;
+	unsigned limit = (unsigned)s->worker->world->config->main.max_client_conn;
+
+	if (s->worker->draining) {
+		session_close(s, WHY_SHUTDOWN, NULL);
+		return;
+	}
+	if (atomic_fetch_add(&p->clients, 1) >= limit && limit > 0) {
+		atomic_fetch_sub(&p->clients, 1);
+		stat_add(&s->worker->stats.clients_refused, 1);
+		session_close(s, WHY_TOO_MANY, NULL);
+		return;
+	}
+	s->admitted = true;
+	locate_session(s);
+	attach_begin(s);
+}
+
+static void
+begin_session(struct session *s, struct slice packet)
+{
+	struct login *l = s->login;
+	struct err e;
+
+	/* slices of the parsed packet must outlive the inbox: parse our own copy */
+	l->packet.cap = STARTUP_BYTES_MAX;
+	buf_slice(&l->packet, packet);
+	buf_drop(&l->inbox, packet.n);
+	if (startup_parse(buf_view(&l->packet), &l->startup, &e) != PARSE_DONE) {
+		session_close_err(s, WHY_PROTOCOL, &e);
+		return;
+	}
+	l->world = world_ref(worker_world(s->worker));
+	if (listener_of(s)->tls == MODE_REQUIRE && s->client.ssl == NULL &&
+	    s->peer.family != ADDR_UNIX)
+		session_close(s, WHY_TLS_REQUIRED, NULL);
+	else if (slice_is(l->startup.database, CONSOLE_DATABASE))
+		consoles_begin(s);
+	else
+		admit(s);
+}
+
+static void
+take_packet(struct session *s, struct slice packet)
+{
+	struct login *l = s->login;
+	struct err e;
+
+	if (startup_parse(packet, &l->startup, &e) != PARSE_DONE) {
+		session_close_err(s, WHY_PROTOCOL, &e);
+		return;
+	}
+	switch (l->startup.kind) {
+	case STARTUP_SSL:
+	case STARTUP_GSSENC:
+		answer_request(s, l->startup.kind);
+		break;
+	case STARTUP_CANCEL:
+		cancel_begin(s);
+		break;
+	case STARTUP_BAD_VERSION:
+		session_close_err(s, WHY_PROTOCOL, &e);
+		break;
+	case STARTUP_V3:
+		begin_session(s, packet);
+		break;
+	}
+}
+
+/* Direct TLS begins with a ClientHello, which must stay in the socket for OpenSSL to read. */
+static bool
+starts_with_client_hello(struct session *s)
+{
+	char first;
+
+	return s->state == SESSION_PREFACE && s->login == NULL &&
+	       recv(s->client.fd, &first, 1, MSG_PEEK) == 1 && first == TLS_CLIENT_HELLO &&
+	       tlsset_listener(s->worker->world->tls, s->listener) != NULL;
+}
+
+void
+preface_on_readable(struct session *s)
+{
+	struct slice packet;
+	ssize_t n;
+
+	if (starts_with_client_hello(s)) {
+		begin_tls(s);
+		return;
+	}
+	n = stream_recv(&s->client, s->worker->scratch, PREFACE_READ);
+	if (n <= 0) {
+		gone(s, n);
+		return;
+	}
+	buf_put(&session_login(s)->inbox, s->worker->scratch, (size_t)n);
+	switch (frame_cut_startup(buf_view(&s->login->inbox), &packet)) {
+	case PARSE_MORE:
+		break;
+	case PARSE_BAD:
+		session_close(s, WHY_PROTOCOL, "Invalid length of startup packet.");
+		break;
+	case PARSE_DONE:
+		take_packet(s, packet);
+		break;
+	}
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The relay. Bytes are read into the worker's one scratch buffer, followed by their message headers
+ * (protocol/flow), and handed to the other socket from where they lie. What that socket does not
+ * take is kept by its stream, and reading stops until it has drained: memory stays bounded whatever
+ * a peer does. Per message: no allocation, no clock, no timer; per turn one recv and one send.
+ */
+#include "config.h"
+
+#include "proxy/session/session_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "proxy/worker_int.h"
+#include "routing/topology.h"
+
+static void
+server_lost(struct session *s)
+{
+	char detail[400];
+
+	if (s->terminated) {
+		session_end(s, WHY_CLIENT_DONE);
+		return;
+	}
+	if (s->fatal_told) {
+		session_end(s, WHY_SERVER_DIED);
+		return;
+	}
+	snprintf(detail, sizeof(detail), "Region %s, node %s, server process %" PRIu32 ".",
+		 s->server->live->region, s->server->live->name, s->server->pid);
+	session_close(s, WHY_SERVER_DIED, detail);
+}
+
+/* False: the session is over. */
+static bool
+to_server(struct session *s, const char *p, size_t n)
+{
+	struct stats *stats = &s->worker->stats;
+	uint64_t queries = s->flow.simple + s->flow.extended;
+	unsigned events = flow_client(&s->flow, p, n);
+
+	s->rx_bytes += n;
+	stat_add(&stats->rx_bytes, n);
+	if (events & (FLOW_QUERY | FLOW_TERMINATE | FLOW_BAD)) {
+		if (events & FLOW_BAD) {
+			session_close(s, WHY_PROTOCOL, "Invalid message length.");
+			return false;
+		}
+		s->terminated = s->terminated || (events & FLOW_TERMINATE);
+		stat_add(&stats->queries, s->flow.simple + s->flow.extended - queries);
+	}
+	if (stream_send(&s->server->stream, p, n) != 0) {
+		/* it may have said why before it left: let its last words be read */
+		stream_want(&s->client, s->client.interest & ~EV_READ);
+		return true;
+	}
+	if (stream_is_blocked(&s->server->stream))
+		stream_want(&s->client, s->client.interest & ~EV_READ);
+	return true;
+}
+
+/* False: the session is over. */
+static bool
+to_client(struct session *s, const char *p, size_t n)
+{
+	unsigned events = flow_server(&s->flow, p, n);
+
+	if (events & FLOW_FATAL)
+		s->fatal_told = true;
+	if (!session_say(s, p, n))
+		return false;
+	if (stream_is_blocked(&s->client))
+		stream_want(&s->server->stream, s->server->stream.interest & ~EV_READ);
+	return true;
+}
+
+void
+relay_on_client(struct session *s)
+{
+	char *scratch = s->worker->scratch;
+	ssize_t n;
+
+	do {
+		n = stream_recv(&s->client, scratch, WORKER_SCRATCH);
+		if (n == STREAM_AGAIN)
+			return;
+		if (n <= 0) {
+			session_abort(s, s->terminated ? WHY_CLIENT_DONE
+					 : n == 0      ? WHY_CLIENT_GONE
+						       : WHY_CLIENT_ERROR);
+			return;
+		}
+		if (!to_server(s, scratch, (size_t)n))
+			return;
+	} while (stream_pending(&s->client) && (s->client.interest & EV_READ));
+}
+
+static void
+read_server(struct session *s)
+{
+	struct stream *st = &s->server->stream;
+	char *scratch = s->worker->scratch;
+	ssize_t n;
+
+	do {
+		n = stream_recv(st, scratch, WORKER_SCRATCH);
+		if (n == STREAM_AGAIN)
+			return;
+		if (n <= 0) {
+			server_lost(s);
+			return;
+		}
+		if (!to_client(s, scratch, (size_t)n))
+			return;
+	} while (stream_pending(st) && (st->interest & EV_READ));
+}
+
+void
+relay_on_client_drained(struct session *s)
+{
+	struct stream *st = &s->server->stream;
+
+	stream_want(st, st->interest | EV_READ);
+	if (stream_pending(st))
+		read_server(s);
+}
+
+void
+relay_on_server(struct session *s, short what)
+{
+	struct stream *st = &s->server->stream;
+
+	if (what & EV_WRITE) {
+		if (stream_flush(st) != 0) {
+			server_lost(s);
+			return;
+		}
+		if (!stream_is_blocked(st)) {
+			stream_want(&s->client, s->client.interest | EV_READ);
+			if (stream_pending(&s->client))
+				relay_on_client(s);
+		}
+	}
+	if ((what & EV_READ) && s->state == SESSION_RELAY)
+		read_server(s);
+}
+
+/* The login is over: what either side sent beyond it goes its way, and the login's memory back. */
+void
+relay_begin(struct session *s)
+{
+	struct login *l = s->login;
+	bool open = true;
+
+	flow_init(&s->flow, l->startup.replication);
+	s->login = NULL;
+	session_enter(s, SESSION_RELAY);
+	worker_arm_sweep(s->worker);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));
+	if (l->server_inbox.n > 0)
+		open = to_client(s, l->server_inbox.p, l->server_inbox.n);
+	if (open && l->inbox.n > 0)
+		open = to_server(s, l->inbox.p, l->inbox.n);
+	login_free(l);
+	if (open && stream_pending(&s->client))
+		relay_on_client(s);
+	if (s->state == SESSION_RELAY && stream_pending(&s->server->stream))
+		read_server(s);
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/session_int.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "protocol/message.h"
+#include "proxy/admin/console.h"
+#include "proxy/session/cancelkeys.h"
+#include "proxy/worker_int.h"
+
+/* Unsent bytes kept for a client: what is left of one scratch read, or a console's chunk. */
+#define CLIENT_OUT_CAP      ((size_t)4 << 20)
+#define FAREWELL_TIMEOUT_US (5 * USEC_PER_SEC)
+
+static void farewell_on_drained(struct session *s);
+static void ignore_readable(struct session *s);
+
+static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
+	[SESSION_PROXY_HEADER] = { preface_on_proxy_header, NULL },
+	[SESSION_PREFACE] = { preface_on_readable, NULL },
+	[SESSION_TLS_HELLO] = { preface_on_tls_hello, NULL },
+	[SESSION_TLS_HANDSHAKE] = { preface_on_tls_handshake, NULL },
+	[SESSION_STARTUP] = { preface_on_readable, NULL },
+	[SESSION_ATTACHING] = { attach_on_client, NULL },
+	[SESSION_LOGIN] = { login_on_client, NULL },
+	[SESSION_RELAY] = { relay_on_client, relay_on_client_drained },
+	[SESSION_CANCELLING] = { cancel_on_client, NULL },
+	[SESSION_CONSOLE_LOGIN] = { consoles_on_login, NULL },
+	[SESSION_CONSOLE] = { consoles_on_readable, consoles_on_drained },
+	[SESSION_FAREWELL] = { ignore_readable, farewell_on_drained },
+};
+
+static void
+session_on_client(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+	const struct session_handlers *h;
+
+	(void)fd;
+	if ((what & EV_WRITE) && s->state != SESSION_TLS_HANDSHAKE && s->state != SESSION_CLOSED) {
+		if (stream_flush(&s->client) != 0) {
+			session_abort(s, WHY_CLIENT_ERROR);
+			return;
+		}
+		h = &handlers[s->state];
+		if (!stream_is_blocked(&s->client) && h->on_drained != NULL)
+			h->on_drained(s);
+	}
+	h = &handlers[s->state];
+	if ((what & EV_READ || s->state == SESSION_TLS_HANDSHAKE) && h->on_readable != NULL &&
+	    s->client.interest != 0)
+		h->on_readable(s);
+}
+
+struct session *
+session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr *peer)
+{
+	struct session *s = xcalloc(1, sizeof(*s));
+
+	s->worker = w;
+	s->id = atomic_fetch_add(&w->process->last_session_id, 1) + 1;
+	s->listener = listener;
+	s->peer = s->true_addr = *peer;
+	s->connected_at_us = s->quiet_since_us = clock_us();
+	s->source = SOURCE_SELF;
+	stream_init(&s->client, loop_base(w->loop), take_fd, session_on_client, s);
+	s->client.out.cap = CLIENT_OUT_CAP;
+	s->slot = worker_take_slot(w, s);
+	TAILQ_INSERT_TAIL(&w->states[SESSION_NEW], s, in_state);
+	stat_add(&w->stats.clients_accepted, 1);
+	worker_arm_sweep(w);
+	preface_begin(s);
+	return s;
+}
+
+void
+session_enter(struct session *s, enum session_state state)
+{
+	struct worker *w = s->worker;
+	struct session_mark *m = &s->history[s->marks % SESSION_HISTORY];
+
+	BUG_ON(!session_state_may(s->state, state));
+	TAILQ_REMOVE(&w->states[s->state], s, in_state);
+	TAILQ_INSERT_TAIL(&w->states[state], s, in_state);
+	*m = (struct session_mark){ .at_ms = (uint32_t)((clock_us() - s->connected_at_us) / 1000),
+				    .state = (uint8_t)state,
+				    .why = s->why };
+	/* the ring's counter wraps within it, so that old marks are never taken for new ones */
+	s->marks = s->marks + 1 < 2 * SESSION_HISTORY ? (uint8_t)(s->marks + 1) : SESSION_HISTORY;
+	if (log_wants(LOG_LEVEL_DEBUG))
+		log_about(LOG_LEVEL_DEBUG, session_subject(s), "%s -> %s",
+			  session_state_row(s->state)->label, session_state_row(state)->label);
+	s->state = (uint8_t)state;
+}
+
+struct login *
+session_login(struct session *s)
+{
+	if (s->login == NULL) {
+		s->login = xcalloc(1, sizeof(*s->login));
+		s->login->session = s;
+		s->login->inbox.cap = 128 * 1024;
+		s->login->failures.cap = 2048;
+	}
+	return s->login;
+}
+
+struct slice
+session_name(const struct session *s, unsigned i)
+{
+	const char *p = s->names;
+
+	if (p == NULL)
+		return slice_of("", 0);
+	while (i-- > 0)
+		p += strlen(p) + 1;
+	return slice_str(p);
+}
+
+void
+session_set_names(struct session *s, const struct slice v[NAME_COUNT])
+{
+	struct buf b = { .cap = 4096 };
+
+	for (unsigned i = 0; i < NAME_COUNT; i++) {
+		/* names are at most 63 bytes in PostgreSQL: what is longer is cut for display */
+		buf_slice(&b, v[i].n > 200 ? slice_of(v[i].p, 200) : v[i]);
+		buf_u8(&b, 0);
+	}
+	free(s->names);
+	s->names = xmalloc(b.n);
+	memcpy(s->names, b.p, b.n);
+	buf_fini(&b);
+}
+
+static void
+describe_session(const void *about, struct buf *b)
+{
+	const struct session *s = about;
+	char addr[ADDR_TEXT_MAX];
+	struct session_facts f;
+
+	session_facts(s, false, &f);
+	buf_printf(b, " session=%" PRIu64 " client=%s", s->id, addr_print(&s->true_addr, addr));
+	if (f.database.n > 0)
+		buf_printf(b, " database=%.*s user=%.*s", (int)f.database.n, f.database.p,
+			   (int)f.user.n, f.user.p);
+	if (f.home[0] != '\0')
+		buf_printf(b, " region=%s node=%s", f.home, f.node);
+	buf_printf(b, " doing=\"%s\"", f.state);
+}
+
+struct log_subject
+session_subject(const struct session *s)
+{
+	return (struct log_subject){ describe_session, s };
+}
+
+bool
+session_say(struct session *s, const char *p, size_t n)
+{
+	if (s->state == SESSION_CLOSED)
+		return false;
+	s->tx_bytes += n;
+	stat_add(&s->worker->stats.tx_bytes, n);
+	if (stream_send(&s->client, p, n) == 0)
+		return true;
+	session_abort(s, WHY_CLIENT_ERROR);
+	return false;
+}
+
+static void
+free_session(void *arg)
+{
+	struct session *s = arg;
+
+	free(s->names);
+	claims_fini(&s->claims);
+	free(s);
+}
+
+/* Read what the client sent meanwhile, so that closing does not reset the connection under the
+ * error that it is about to read. Bounded. */
+static void
+discard_input(struct session *s)
+{
+	if (s->client.ssl != NULL || !stream_is_open(&s->client))
+		return;
+	(void)shutdown(s->client.fd, SHUT_WR);
+	for (int i = 0; i < 4; i++) {
+		if (recv(s->client.fd, s->worker->scratch, WORKER_SCRATCH, MSG_DONTWAIT) <= 0)
+			break;
+	}
+}
+
+/* The end: everything is given back but the struct, which goes at the end of the tick. */
+static void
+finish(struct session *s)
+{
+	struct worker *w = s->worker;
+
+	if (s->state == SESSION_FAREWELL)
+		discard_input(s);
+	session_enter(s, SESSION_CLOSED);
+	stream_fini(&s->client);
+	console_free(s->console);
+	s->console = NULL;
+	server_free(s->server);
+	s->server = NULL;
+	login_free(s->login);
+	s->login = NULL;
+	if (s->key_len > 0)
+		cancelkeys_remove(w->keys, s->key, s->slot);
+	if (s->admitted)
+		atomic_fetch_sub(&w->process->clients, 1);
+	TAILQ_REMOVE(&w->states[SESSION_CLOSED], s, in_state);
+	worker_give_slot(w, s);
+	loop_defer(w->loop, &s->free_later, free_session, s);
+}
+
+static void
+farewell_on_drained(struct session *s)
+{
+	finish(s);
+}
+
+static void
+ignore_readable(struct session *s)
+{
+	/* nothing is read any more; the end of file or the deadline ends it */
+	if (stream_recv(&s->client, s->worker->scratch, WORKER_SCRATCH) != STREAM_AGAIN)
+		finish(s);
+}
+
+/* Remember why, log it, count it. False where it was closed before: the first caller wins. */
+static bool
+note_end(struct session *s, enum why why, const struct err *e)
+{
+	const struct why_row *row = why_get(why);
+	bool ready = s->state == SESSION_RELAY || s->state == SESSION_CONSOLE;
+	enum log_level level = row->level;
+
+	if (s->why != WHY_NONE || s->state >= SESSION_FAREWELL)
+		return false;
+	s->why = (uint8_t)why;
+	stat_add(&s->worker->stats.why[why], 1);
+	if (!ready && why != WHY_CANCEL_DONE)
+		stat_add(&s->worker->stats.login_failures, 1);
+	if (why == WHY_CLIENT_DONE && s->worker->world->config->main.log_disconnections)
+		level = LOG_LEVEL_INFO;
+	if (e != NULL && e->msg[0] != '\0')
+		log_limited(level, session_subject(s), "%s%s%s", e->msg,
+			    e->detail[0] != '\0' ? ": " : "", e->detail);
+	else
+		log_limited(level, session_subject(s), "%s", row->text);
+	return true;
+}
+
+void
+session_abort(struct session *s, enum why why)
+{
+	if (s->state == SESSION_CLOSED)
+		return;
+	(void)note_end(s, why, NULL);
+	if (s->state == SESSION_RELAY && s->server != NULL && !flow_is_idle(&s->flow))
+		cancel_server(s);
+	finish(s);
+}
+
+void
+session_end(struct session *s, enum why why)
+{
+	if (!note_end(s, why, NULL))
+		return;
+	if (!stream_is_blocked(&s->client)) {
+		finish(s);
+		return;
+	}
+	server_free(s->server);
+	s->server = NULL;
+	session_enter(s, SESSION_FAREWELL);
+	s->quiet_since_us = clock_us();
+	worker_arm_sweep(s->worker);
+}
+
+/* Whether an ErrorResponse can be put in front of the client now: not inside a message, and not
+ * behind a FATAL that it already has. */
+static bool
+may_speak(const struct session *s)
+{
+	if (s->state == SESSION_RELAY && (s->fatal_told || !flow_at_server_boundary(&s->flow)))
+		return false;
+	return session_state_row((enum session_state)s->state)->speaks;
+}
+
+void
+session_close_err(struct session *s, enum why why, const struct err *e)
+{
+	struct buf b = { .cap = 16384 };
+
+	if (!note_end(s, why, e))
+		return;
+	if (e->sqlstate[0] == '\0' || !may_speak(s)) {
+		if (s->state == SESSION_RELAY && s->server != NULL && !flow_is_idle(&s->flow))
+			cancel_server(s);
+		finish(s);
+		return;
+	}
+	if (s->state == SESSION_RELAY && s->server != NULL && !flow_is_idle(&s->flow))
+		cancel_server(s);
+	server_free(s->server);
+	s->server = NULL;
+	if (s->login != NULL)
+		attach_stop(s->login);
+	session_enter(s, SESSION_FAREWELL);
+	s->quiet_since_us = clock_us();
+	worker_arm_sweep(s->worker);
+	message_put_error(&b, "FATAL", e);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (session_say(s, b.p, b.n) && !stream_is_blocked(&s->client))
+		finish(s);
+	buf_fini(&b);
+}
+
+void
+session_close(struct session *s, enum why why, const char *detail)
+{
+	const struct why_row *row = why_get(why);
+	struct err e;
+
+	err_set(&e, row->sqlstate, "%s", row->text);
+	if (detail != NULL)
+		err_detail(&e, "%s", detail);
+	session_close_err(s, why, &e);
+}
+
+void
+login_free(struct login *l)
+{
+	if (l == NULL)
+		return;
+	attach_stop(l);
+	buf_fini(&l->inbox);
+	buf_fini(&l->packet);
+	buf_fini(&l->text);
+	buf_fini(&l->failures);
+	buf_fini(&l->server_inbox);
+	consoles_forget(l);
+	world_unref(l->world);
+	free(l);
+}
+
+/* A session that is relaying: how long the client has been silent, and while doing what. */
+static void
+check_quiet(struct session *s, int64_t now_us)
+{
+	const struct conf_main *conf = &s->worker->world->config->main;
+	int64_t quiet;
+
+	if (s->rx_bytes != s->quiet_rx) {
+		s->quiet_rx = s->rx_bytes;
+		s->quiet_since_us = now_us;
+		return;
+	}
+	quiet = now_us - s->quiet_since_us;
+	switch (flow_activity(&s->flow)) {
+	case FLOW_IDLE:
+		if (conf->client_idle_timeout > 0 && quiet > conf->client_idle_timeout)
+			session_close(s, WHY_IDLE_TIMEOUT, NULL);
+		break;
+	case FLOW_IN_TRANSACTION:
+	case FLOW_IN_FAILED_TRANSACTION:
+		if (conf->idle_transaction_timeout > 0 && quiet > conf->idle_transaction_timeout)
+			session_close(s, WHY_IDLE_TRANSACTION, NULL);
+		break;
+	case FLOW_ACTIVE:
+		if (conf->query_timeout > 0 && quiet > conf->query_timeout)
+			session_close(s, WHY_QUERY_TIMEOUT, NULL);
+		break;
+	case FLOW_COPYING:
+	case FLOW_REPLICATING:
+		break;
+	}
+}
+
+void
+session_check_deadline(struct session *s, int64_t now_us)
+{
+	const struct conf_main *conf = &s->worker->world->config->main;
+
+	if (s->state == SESSION_RELAY) {
+		check_quiet(s, now_us);
+	} else if (s->state == SESSION_FAREWELL) {
+		if (now_us - s->quiet_since_us > FAREWELL_TIMEOUT_US)
+			finish(s);
+	} else if (s->state != SESSION_CONSOLE && conf->client_login_timeout > 0 &&
+		   now_us - s->connected_at_us > conf->client_login_timeout) {
+		session_close(s, WHY_LOGIN_TIMEOUT, NULL);
+	}
+}

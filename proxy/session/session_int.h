@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The inside of a session, for the files of proxy/session and the worker alone.
+ *
+ *   session.c   life: the state table, enter, close, farewell, timeouts
+ *   preface.c   first bytes: PROXY header, SSLRequest, direct TLS, the startup packet
+ *   locate.c    who is where: claims, locality, route
+ *   attach.c    candidates, attempts, the second attempt beside a slow first one
+ *   login.c     authentication relayed between client and node
+ *   relay.c     the heart: bytes between two sockets
+ *   cancel.c    cancel requests, in both directions
+ *   consoles.c  sessions of the console: who may, SCRAM, the port to proxy/admin
+ *   facts.c     what SHOW shows
+ *
+ * What lives only until the session is ready stands in struct login, so that an idle session is
+ * small.
+ */
+#ifndef PROXY_SESSION_SESSION_INT_H
+#define PROXY_SESSION_SESSION_INT_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/ev/loop.h"
+#include "protocol/flow.h"
+#include "protocol/proxyhdr.h"
+#include "protocol/startup.h"
+#include "proxy/net/stream.h"
+#include "proxy/session/session.h"
+#include "proxy/session/states.h"
+#include "routing/route.h"
+
+struct attempt;
+struct console;
+struct login;
+struct node_live;
+struct scram_server;
+struct worker;
+struct world;
+
+#define SESSION_HISTORY 12
+#define SESSION_KEY_MAX 32 /* our secret: 4 bytes, or 32 under protocol 3.2 */
+
+struct session_mark {
+	uint32_t at_ms; /* since the connection was accepted */
+	uint8_t state;
+	uint8_t why;
+};
+
+/* An attached server connection. */
+struct server {
+	struct stream stream;
+	struct session *session;
+	struct node_live *live;  /* one reference */
+	struct attempt *attempt; /* until it is attached */
+	uint8_t *key;            /* the server's own secret, for cancels */
+	uint32_t pid;
+	uint16_t key_len;
+	uint16_t region; /* index in the world in which it was attached */
+	struct loop_deferred free_later;
+};
+
+struct session {
+	TAILQ_ENTRY(session) in_state;
+	struct worker *worker;
+	struct stream client;
+	struct server *server;   /* attached, or NULL */
+	struct login *login;     /* until ready, or NULL */
+	struct console *console; /* a console session, or NULL */
+	struct flow flow;
+	struct claims claims;
+	char *names; /* user, database, application_name, city: four strings in one */
+	uint64_t id;
+	uint64_t rx_bytes, tx_bytes;
+	int64_t connected_at_us; /* monotonic */
+	uint64_t quiet_rx;       /* rx_bytes when last looked at … */
+	int64_t quiet_since_us;  /* … and since when it is that */
+	struct addr peer, true_addr;
+	uint32_t slot;
+	uint16_t listener;
+	uint8_t state; /* enum session_state; session_enter() alone writes it */
+	uint8_t why;   /* enum why: NONE until it is closed */
+	uint8_t source, confidence;
+	uint16_t awaited;  /* CANCELLING: workers that have not answered */
+	bool cancel_found; /* … and whether one had the session */
+	uint8_t key_len;
+	uint8_t marks; /* entered so far, modulo the ring */
+	char country[3];
+	bool local_admin; /* the unix socket says it is our own user */
+	bool admitted;    /* counted against max_client_conn */
+	bool fatal_told;  /* the node's own FATAL has been forwarded */
+	bool terminated;  /* the client has said Terminate */
+	uint8_t key[SESSION_KEY_MAX];
+	struct session_mark history[SESSION_HISTORY];
+	struct loop_deferred free_later;
+};
+
+#define ATTEMPTS_MAX 2
+
+/* What a session needs until it is ready. */
+struct login {
+	struct session *session;
+	struct buf inbox;  /* bytes of the client not consumed yet */
+	struct buf packet; /* the startup packet; `startup` points into it */
+	struct buf text;   /* unescaped settings */
+	struct startup startup;
+	struct world *world; /* one reference: indices below are of this one */
+	const struct conf_database *database;
+	enum access access;
+	struct locality locality;
+	uint16_t candidates[ROUTE_NODES_MAX];
+	uint16_t ncandidates, next;
+	uint16_t node; /* attached to: index */
+	struct attempt *attempts[ATTEMPTS_MAX];
+	struct event hedge;         /* when to try the next one beside the first */
+	struct buf failures;        /* "us-east1 db1:5432: connection refused; …" */
+	struct buf server_inbox;    /* bytes of the node not forwarded yet */
+	uint32_t auth_code;         /* last Authentication message of the node */
+	bool refused;               /* the node's ErrorResponse has been forwarded */
+	struct scram_server *scram; /* a console login */
+};
+
+/* session.c */
+struct session *session_new(struct worker *w, int take_fd, uint16_t listener,
+			    const struct addr *peer);
+void session_enter(struct session *s, enum session_state state);
+/* The login's part: made at the first byte, given back when ready. */
+struct login *session_login(struct session *s);
+void login_free(struct login *l);
+/* As session_close(), with an error of the caller's own for the client. */
+void session_close_err(struct session *s, enum why why, const struct err *e);
+/* Nothing more to say: close when the client has taken what is queued. */
+void session_end(struct session *s, enum why why);
+/* Close both sides now. */
+void session_abort(struct session *s, enum why why);
+/* Queue bytes for the client; closes the session where that fails. False: closed. */
+bool session_say(struct session *s, const char *p, size_t n);
+struct log_subject session_subject(const struct session *s);
+struct slice session_name(const struct session *s, unsigned i);
+enum { NAME_USER, NAME_DATABASE, NAME_APPLICATION, NAME_CITY, NAME_COUNT };
+void session_set_names(struct session *s, const struct slice v[NAME_COUNT]);
+/* Deadlines of a session, checked by the worker's sweep. */
+void session_check_deadline(struct session *s, int64_t now_us);
+
+/* What each state does with a client that can be read, or has taken all that was queued. */
+struct session_handlers {
+	void (*on_readable)(struct session *s);
+	void (*on_drained)(struct session *s);
+};
+
+/* preface.c */
+void preface_begin(struct session *s);
+void preface_on_proxy_header(struct session *s);
+void preface_on_readable(struct session *s);
+void preface_on_tls_hello(struct session *s);
+void preface_on_tls_handshake(struct session *s);
+
+/* locate.c */
+void locate_session(struct session *s);
+void locate_claim_tlvs(struct session *s, const struct proxyhdr *h);
+void locate_input(const struct session *s, const struct world *w, bool strict,
+		  struct locality_input *in);
+
+/* attach.c */
+void attach_begin(struct session *s);
+void attach_on_client(struct session *s);
+void attach_stop(struct login *l);
+
+/* login.c */
+void login_begin(struct session *s, struct buf *take_inbox);
+/* What a ParameterStatus of a node teaches: told to control where it is news; returns why the node
+ * does not fit the wanted access, or NULL. */
+const char *login_learn(struct login *l, uint16_t node, struct slice body);
+void login_on_client(struct session *s);
+void login_on_server(struct session *s, short what);
+
+/* relay.c */
+void relay_begin(struct session *s);
+void relay_on_client(struct session *s);
+void relay_on_client_drained(struct session *s);
+void relay_on_server(struct session *s, short what);
+
+/* cancel.c */
+void cancel_begin(struct session *s);
+void cancel_on_client(struct session *s);
+/* The client is gone in the middle of a query: ask the node to stop it. */
+void cancel_server(struct session *s);
+
+/* consoles.c */
+void consoles_begin(struct session *s);
+void consoles_on_login(struct session *s);
+void consoles_on_readable(struct session *s);
+void consoles_on_drained(struct session *s);
+void consoles_forget(struct login *l);
+
+/* server.c */
+struct server *server_new(struct session *s, struct node_live *live, uint16_t region);
+void server_free(struct server *sv);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/world.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "proxy/net/tlsctx.h"
+
+struct world *
+world_new(struct config *take_config, struct topology *take_topology, struct geo *take_geo,
+	  struct tlsset *take_tls)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+
+	refcount_init(&w->refs);
+	w->config = take_config;
+	w->topology = take_topology;
+	w->geo = take_geo;
+	w->tls = take_tls;
+	return w;
+}
+
+struct world *
+world_ref(struct world *w)
+{
+	refcount_get(&w->refs);
+	return w;
+}
+
+void
+world_unref(struct world *w)
+{
+	if (w == NULL || !refcount_put(&w->refs))
+		return;
+	config_unref(w->config);
+	topology_unref(w->topology);
+	geo_unref(w->geo);
+	tlsset_unref(w->tls);
+	free(w);
+}
