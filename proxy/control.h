@@ -50,6 +50,21 @@ struct control_request {
 	char tag[128]; /* command tag, e.g. "DRAIN" */
 };
 
+/* Any thread: a session attempt on a node failed before the client was told anything. */
+void control_evidence(struct control *c, uint32_t node_id, const char *reason);
+
+/* What a login taught for free (ParameterStatus): 1 yes, 0 no, -1 not said. */
+struct control_lesson {
+	int8_t in_hot_standby, read_only;
+	int server_version; /* server_version_num, 0 not said */
+};
+
+/* Any thread. */
+void control_learned(struct control *c, uint32_t node_id, const struct control_lesson *lesson);
+
+/* Any thread: this worker's loop has ended (a drain is over there). */
+void control_worker_done(struct control *c);
+
 /* Any thread. Ownership goes to control until `reply` runs on worker `from`. */
 void control_request(struct control *c, struct control_request *take_request);
 

@@ -1,8 +1,147 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * meridian: arguments, start and end of the process. Exit codes: 0 done, 1 could not run, 2
+ * unusable arguments.
+ */
 #include "config.h"
 
-int
-main(void)
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "proxy/args.h"
+#include "proxy/control_int.h"
+#include "proxy/net/listener.h"
+
+/* Every connection is a descriptor: take as many as the system lets us. Secrets are in this memory:
+ * no core file. */
+static void
+set_limits(void)
 {
+	static const struct rlimit no_core = { 0, 0 };
+	struct rlimit limit;
+
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* Signals are for the control thread: workers, started with all of them blocked, never see one. */
+static void
+start_workers(struct meridian *m)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (int i = 0; i < m->nworkers; i++) {
+		if (worker_start(m->workers[i]) != 0) {
+			log_msg(LOG_LEVEL_FATAL, "could not start a thread: %s", strerror(errno));
+			exit(1);
+		}
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void
+log_start(const struct meridian *m, const struct listeners *l)
+{
+	log_msg(LOG_LEVEL_INFO, "meridian %s: %d worker%s, %zu region%s", PACKAGE_VERSION,
+		m->nworkers, m->nworkers == 1 ? "" : "s", m->control->config->nregions,
+		m->control->config->nregions == 1 ? "" : "s");
+	for (size_t i = 0; i < l->shown.n; i++)
+		log_msg(LOG_LEVEL_INFO, "listening on %s", l->shown.v[i]);
+}
+
+static int
+serve(const struct args *args, struct config *take_config)
+{
+	struct meridian m = { .started_at_us = clock_wall_us() };
+	int nworkers = take_config->main.workers;
+	struct listeners listeners = { 0 };
+	struct err e = { 0 };
+
+	m.control = control_new(&m, &args->config, take_config, &e);
+	if (m.control == NULL) {
+		log_msg(LOG_LEVEL_FATAL, "%s", e.msg);
+		return 1;
+	}
+	if (nworkers <= 0)
+		nworkers = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	m.workers = xcalloc((size_t)nworkers, sizeof(*m.workers));
+	for (int i = 0; i < nworkers; i++)
+		m.workers[i] = worker_new(&m, i + 1, control_make_world(m.control));
+	if (listeners_open(&listeners, m.control->config, m.workers, nworkers, &e) != 0) {
+		log_msg(LOG_LEVEL_FATAL, "%s", e.msg);
+		listeners_fini(&listeners);
+		return 1;
+	}
+	control_look_around(m.control);
+	m.nworkers = nworkers;
+	control_publish(m.control, false);
+	log_start(&m, &listeners);
+	start_workers(&m);
+	control_run(m.control);
+	for (int i = 0; i < nworkers; i++)
+		worker_join(m.workers[i]);
+	for (int i = 0; i < nworkers; i++)
+		worker_free(m.workers[i]);
+	listeners_fini(&listeners);
+	control_free(m.control);
+	free(m.workers);
+	log_msg(LOG_LEVEL_INFO, "stopped");
 	return 0;
+}
+
+static int
+print_answer(enum action action)
+{
+	struct buf out = { .cap = 1 << 20 };
+
+	if (action == ACTION_DUMP_STATES)
+		session_states_dot(&out);
+	else
+		(void)args_answer(action, &out);
+	fwrite(out.p, 1, out.n, stdout);
+	buf_fini(&out);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct args args;
+	struct config *config;
+	struct err e = { 0 };
+	int status = 0;
+
+	if (args_parse(argc, argv, &args, &e) != 0) {
+		fprintf(stderr, "meridian: %s\nTry \"meridian --help\" for more information.\n",
+			e.msg);
+		return 2;
+	}
+	if (args.action != ACTION_RUN && args.action != ACTION_CHECK)
+		return print_answer(args.action);
+	config = config_load(&args.config, &e);
+	if (config == NULL) {
+		fprintf(stderr, "meridian: %s\n", e.msg);
+		args_fini(&args);
+		return 1;
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	set_limits();
+	if (args.action == ACTION_RUN)
+		status = serve(&args, config);
+	else
+		config_unref(config);
+	args_fini(&args);
+	return status;
 }

@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/config/config.h"
-#include "proxy/config/quote.h"
 #include "proxy/config/suggest.h"
 
 typedef int (*set_fn)(const struct option *o, void *field, struct slice text, struct err *e);
@@ -43,8 +42,11 @@ bad_value(const struct option *o, struct slice text, struct err *e, const char *
 
 	if (o->type == OPT_CONNINFO)
 		buf_str(&b, "this");
-	else
-		buf_printf(&b, "\"%s\"", quote(text).text);
+	else {
+		buf_u8(&b, '"');
+		text_put_safe(&b, text, 100);
+		buf_u8(&b, '"');
+	}
 	buf_str(&b, " is not ");
 	value_describe(o, &b);
 	if (did_you_mean != NULL)
@@ -533,8 +535,8 @@ sources_append(const struct option *o, void *field, struct slice text, struct er
 			return bad_value(o, item, e, near.best);
 		for (size_t i = 0; i < m->nlocality; i++) {
 			if (m->locality[i] == (enum locality_source)source)
-				return err_set(e, "22023", "\"%s\" is in the list twice",
-					       quote(item).text);
+				return err_set(e, "22023", "\"%.*s\" is in the list twice",
+					       (int)item.n, item.p);
 		}
 		m->locality[m->nlocality++] = (enum locality_source)source;
 	}

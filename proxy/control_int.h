@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The inside of the control thread, for proxy/control.c, proxy/requests.c, proxy/steer.c and main.
+ */
+#ifndef PROXY_CONTROL_INT_H
+#define PROXY_CONTROL_INT_H
+
+#include "base/ev/loop.h"
+#include "base/ev/mailbox.h"
+#include "base/text.h"
+#include "proxy/control.h"
+#include "proxy/steer.h"
+#include "proxy/worker_int.h"
+#include "routing/watch/probe.h"
+#include "routing/watch/resolve.h"
+
+struct control {
+	struct meridian *process;
+	const struct config_args *args;
+	struct loop *loop;
+	struct mailbox *mail;
+	struct config *config; /* one reference each */
+	struct tlsset *tls;
+	struct geo *geo;       /* or NULL */
+	struct topology *base; /* what the configuration alone says */
+	struct prober *prober;
+	struct resolver *resolver;
+	struct steer steer;              /* what the operator said */
+	struct control_request *waiting; /* PROBE, until the round is over */
+	uint64_t version;
+	uint32_t last_node_id;
+	int workers_done;
+	unsigned stopping; /* how often it was asked to */
+	bool serving;      /* the first look around is over */
+};
+
+/* Takes the configuration; `args` must outlive it. Checks what start-up must find right (TLS files,
+ * GeoIP files). NULL and *e. */
+struct control *control_new(struct meridian *process, const struct config_args *args,
+			    struct config *take_config, struct err *e);
+void control_free(struct control *c);
+/* One round of name look-ups and probes, at most 3 s. */
+void control_look_around(struct control *c);
+/* Until every worker is done. */
+void control_run(struct control *c);
+/* A new world as things stand; the reference is the caller's. */
+struct world *control_make_world(struct control *c);
+void control_publish(struct control *c, bool wake);
+/* Take a configuration into use; -1 and *e: the running one stays. */
+int control_adopt(struct control *c, struct config *take_config, struct err *e);
+int control_reload(struct control *c, struct err *e);
+void control_shutdown(struct control *c, bool drain_idle, int64_t grace_us);
+void control_configure_prober(struct control *c, const struct topology *t);
+
+/* requests.c */
+void requests_on_round(struct control *c);
+void requests_fini(struct control *c);
+
+#endif

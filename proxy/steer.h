@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Steering: what the operator said through the console and that no file holds: drained regions and
+ * nodes (with a deadline, at which the sessions still there are ended), and overrides of
+ * localities. Names, not indices: it survives reloads.
+ */
+#ifndef PROXY_STEER_H
+#define PROXY_STEER_H
+
+#include <sys/queue.h>
+
+#include "base/err.h"
+#include "routing/topology.h"
+
+struct control;
+struct drain;
+struct said_override;
+
+struct steer {
+	struct control *control;
+	LIST_HEAD(, drain) drains;
+	LIST_HEAD(, said_override) overrides;
+};
+
+void steer_init(struct steer *s, struct control *c);
+void steer_fini(struct steer *s);
+/* deadline_us: from now; 0: sessions may stay. Draining again changes the deadline. */
+void steer_drain(struct steer *s, const char *name, bool node, int64_t deadline_us);
+/* False where it was not drained. */
+bool steer_undrain(struct steer *s, const char *name, bool node);
+/* until_us: monotonic, 0 for ever; `value` is folded here where it is a city. */
+int steer_override(struct steer *s, enum override_kind kind, const char *value, const char *region,
+		   int64_t until_us, struct err *e);
+/* How many were cleared; value "": all of them. */
+unsigned steer_clear(struct steer *s, enum override_kind kind, const char *value);
+/* Write drains and overrides into a topology being built. */
+void steer_fill(struct steer *s, struct topology *t, int64_t now_us);
+
+#endif

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/worker_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "proxy/control.h"
+#include "proxy/net/sock.h"
+#include "proxy/net/tlsctx.h"
+#include "proxy/session/cancelkeys.h"
+
+#define ACCEPTS_PER_TURN 64
+#define SWEEP_DRAIN_US   (50 * USEC_PER_MSEC)
+#define SWEEP_MAX_US     USEC_PER_SEC
+#define SWEEP_MIN_US     (50 * USEC_PER_MSEC)
+#define STICKY_SLOTS     4096
+
+static void worker_on_sweep(evutil_socket_t fd, short what, void *arg);
+
+struct meridian *
+worker_process(struct worker *w)
+{
+	return w->process;
+}
+
+int
+worker_id(const struct worker *w)
+{
+	return w->id;
+}
+
+const struct stats *
+worker_stats(const struct worker *w)
+{
+	return &w->stats;
+}
+
+unsigned
+worker_nsessions(const struct worker *w)
+{
+	return atomic_load_explicit(&w->nsessions, memory_order_relaxed);
+}
+
+struct loop *
+worker_loop(struct worker *w)
+{
+	return w->loop;
+}
+
+void
+worker_post(struct worker *w, struct letter *take_letter, letter_fn deliver)
+{
+	mailbox_post(w->mail, take_letter, deliver);
+}
+
+struct world *
+worker_world(struct worker *w)
+{
+	struct world *fresh = snapshot_slot_take(&w->slot);
+
+	if (fresh != NULL) {
+		world_unref(w->world);
+		w->world = fresh;
+	}
+	return w->world;
+}
+
+struct refresh_letter {
+	struct letter letter;
+};
+
+static void
+on_refresh(struct letter *letter, void *owner)
+{
+	struct worker *w = owner;
+
+	free(letter);
+	(void)worker_world(w);
+	worker_arm_sweep(w);
+}
+
+void
+worker_publish(struct worker *w, struct world *take_world, bool wake)
+{
+	struct refresh_letter *l;
+
+	world_unref(snapshot_slot_put(&w->slot, take_world));
+	if (!wake)
+		return;
+	l = xcalloc(1, sizeof(*l));
+	worker_post(w, &l->letter, on_refresh);
+}
+
+unsigned
+worker_nslots(const struct worker *w)
+{
+	return w->nslots;
+}
+
+struct session *
+worker_session_at(const struct worker *w, unsigned slot)
+{
+	return slot < w->nslots ? w->slots[slot] : NULL;
+}
+
+struct session *
+worker_session_by_id(const struct worker *w, uint64_t id)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		if (w->slots[i] != NULL && w->slots[i]->id == id)
+			return w->slots[i];
+	}
+	return NULL;
+}
+
+uint32_t
+worker_take_slot(struct worker *w, struct session *s)
+{
+	uint32_t i = w->free_slot;
+
+	while (i < w->nslots && w->slots[i] != NULL)
+		i++;
+	if (i == w->nslots) {
+		uint32_t n = w->nslots == 0 ? 64 : w->nslots * 2;
+
+		w->slots = xreallocarray(w->slots, n, sizeof(struct session *));
+		memset(w->slots + w->nslots, 0, (n - w->nslots) * sizeof(struct session *));
+		w->nslots = n;
+	}
+	w->slots[i] = s;
+	w->free_slot = i + 1;
+	atomic_fetch_add(&w->nsessions, 1);
+	return i;
+}
+
+/* A drain is over with the last session that is not a console. */
+static void
+check_drained(struct worker *w)
+{
+	struct session *s, *next;
+	unsigned consoles = 0;
+
+	for (s = TAILQ_FIRST(&w->states[SESSION_CONSOLE]); s != NULL; s = TAILQ_NEXT(s, in_state))
+		consoles++;
+	if (worker_nsessions(w) > consoles)
+		return;
+	for (s = TAILQ_FIRST(&w->states[SESSION_CONSOLE]); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, in_state);
+		session_close(s, WHY_SHUTDOWN, NULL);
+	}
+	if (worker_nsessions(w) == 0)
+		loop_stop(w->loop);
+}
+
+void
+worker_give_slot(struct worker *w, struct session *s)
+{
+	w->slots[s->slot] = NULL;
+	if (s->slot < w->free_slot)
+		w->free_slot = s->slot;
+	if (atomic_fetch_sub(&w->nsessions, 1) == 1 && w->draining)
+		loop_stop(w->loop);
+}
+
+/* How often deadlines must be looked at: a quarter of the shortest; 0: nothing has one. */
+static int64_t
+sweep_interval(const struct worker *w)
+{
+	const struct conf_main *conf = &w->world->config->main;
+	const int64_t idle[] = { conf->client_idle_timeout, conf->idle_transaction_timeout,
+				 conf->query_timeout };
+	int64_t shortest = 0;
+
+	if (w->draining)
+		return SWEEP_DRAIN_US;
+	for (int state = 0; state < SESSION_STATE_COUNT; state++) {
+		const char *deadline = session_state_row((enum session_state)state)->deadline;
+
+		if (TAILQ_EMPTY(&w->states[state]))
+			continue;
+		if (strcmp(deadline, "login") == 0 && conf->client_login_timeout > 0 &&
+		    (shortest == 0 || conf->client_login_timeout < shortest))
+			shortest = conf->client_login_timeout;
+		if (strcmp(deadline, "farewell") == 0 && shortest == 0)
+			shortest = SWEEP_MAX_US;
+		for (unsigned i = 0; strcmp(deadline, "idle") == 0 && i < 3; i++) {
+			if (idle[i] > 0 && (shortest == 0 || idle[i] < shortest))
+				shortest = idle[i];
+		}
+	}
+	if (shortest == 0)
+		return 0;
+	shortest /= 4;
+	return shortest < SWEEP_MIN_US   ? SWEEP_MIN_US
+	       : shortest < SWEEP_MAX_US ? shortest
+					 : SWEEP_MAX_US;
+}
+
+void
+worker_arm_sweep(struct worker *w)
+{
+	int64_t interval;
+	struct timeval tv;
+
+	if (evtimer_pending(&w->sweep, NULL))
+		return;
+	interval = sweep_interval(w);
+	if (interval == 0)
+		return;
+	tv.tv_sec = interval / USEC_PER_SEC;
+	tv.tv_usec = interval % USEC_PER_SEC;
+	event_add(&w->sweep, &tv);
+}
+
+static void
+sweep_session(struct worker *w, struct session *s, int64_t now_us)
+{
+	if (w->draining) {
+		bool over = w->ending_at_us >= 0 && now_us >= w->ending_at_us;
+		bool idle = w->drain_idle && s->state == SESSION_RELAY && flow_is_idle(&s->flow);
+
+		if ((over || idle) && s->state != SESSION_CONSOLE) {
+			session_close(s, WHY_SHUTDOWN, NULL);
+			return;
+		}
+	}
+	session_check_deadline(s, now_us);
+}
+
+static void
+worker_on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	int64_t now_us = clock_us();
+
+	(void)fd;
+	(void)what;
+	(void)worker_world(w);
+	for (int state = 0; state < SESSION_STATE_COUNT; state++) {
+		struct session *next;
+
+		for (struct session *s = TAILQ_FIRST(&w->states[state]); s != NULL; s = next) {
+			next = TAILQ_NEXT(s, in_state);
+			sweep_session(w, s, now_us);
+		}
+	}
+	if (w->draining)
+		check_drained(w);
+	worker_arm_sweep(w);
+}
+
+/* ---- accepting ---- */
+
+static void
+socket_on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct listen_socket *ls = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(&ls->ev, NULL);
+}
+
+/* Out of descriptors: the connection stays in the kernel's queue, and we look again a little later
+ * instead of spinning. */
+static void
+pause_accepting(struct listen_socket *ls)
+{
+	static const struct timeval a_little = { .tv_usec = 100 * 1000 };
+	static struct log_limit limit;
+	unsigned dropped;
+
+	if (log_limit_pass(&limit, &dropped))
+		log_msg(LOG_LEVEL_WARNING, "could not accept a connection: %s", strerror(errno));
+	event_del(&ls->ev);
+	event_add(&ls->pause, &a_little);
+}
+
+static void
+worker_on_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct listen_socket *ls = arg;
+	struct worker *w = ls->worker;
+
+	(void)what;
+	(void)worker_world(w);
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage sa;
+		socklen_t len = sizeof(sa);
+		struct addr peer = { .family = ADDR_UNIX };
+		int client =
+		    accept4(fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (client < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			    errno == ENOMEM)
+				pause_accepting(ls);
+			return;
+		}
+		if (!ls->is_unix) {
+			(void)addr_from_sockaddr((struct sockaddr *)&sa, &peer);
+			sock_tune(client, &w->world->config->main);
+		}
+		(void)session_new(w, client, ls->listener, &peer);
+	}
+}
+
+void
+worker_add_socket(struct worker *w, int fd, uint16_t listener, bool is_unix)
+{
+	w->sockets = xreallocarray(w->sockets, w->nsockets + 1, sizeof(*w->sockets));
+	w->sockets[w->nsockets++] = (struct listen_socket){
+		.worker = w, .fd = fd, .listener = listener, .is_unix = is_unix
+	};
+}
+
+static void
+stop_accepting(struct worker *w)
+{
+	for (size_t i = 0; i < w->nsockets; i++) {
+		struct listen_socket *ls = &w->sockets[i];
+
+		if (event_initialized(&ls->ev)) {
+			event_del(&ls->ev);
+			event_del(&ls->pause);
+		}
+		close(ls->fd);
+	}
+	free(w->sockets);
+	w->sockets = NULL;
+	w->nsockets = 0;
+}
+
+/* ---- letters of control ---- */
+
+struct drain_letter {
+	struct letter letter;
+	bool drain_idle;
+	int64_t grace_us;
+};
+
+static void
+on_drain(struct letter *letter, void *owner)
+{
+	struct drain_letter *l = (struct drain_letter *)letter;
+	struct worker *w = owner;
+
+	stop_accepting(w);
+	w->draining = true;
+	w->drain_idle = w->drain_idle || l->drain_idle;
+	w->ending_at_us = l->grace_us < 0 ? -1 : clock_us() + l->grace_us;
+	free(l);
+	event_del(&w->sweep);
+	worker_on_sweep(-1, 0, w);
+}
+
+void
+worker_drain(struct worker *w, bool drain_idle, int64_t grace_us)
+{
+	struct drain_letter *l = xcalloc(1, sizeof(*l));
+
+	l->drain_idle = drain_idle;
+	l->grace_us = grace_us;
+	worker_post(w, &l->letter, on_drain);
+}
+
+struct evict_letter {
+	struct letter letter;
+	char region[128], node[256];
+};
+
+static void
+on_evict(struct letter *letter, void *owner)
+{
+	struct evict_letter *l = (struct evict_letter *)letter;
+	struct worker *w = owner;
+
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = w->slots[i];
+
+		if (s != NULL && s->state == SESSION_RELAY && s->server != NULL &&
+		    (l->region[0] == '\0' || strcmp(s->server->live->region, l->region) == 0) &&
+		    (l->node[0] == '\0' || strcmp(s->server->live->name, l->node) == 0))
+			session_close(s, WHY_DRAINED, NULL);
+	}
+	free(l);
+}
+
+void
+worker_evict(struct worker *w, const char *region, const char *node)
+{
+	struct evict_letter *l = xcalloc(1, sizeof(*l));
+
+	(void)text_copy(l->region, sizeof(l->region), slice_str(region));
+	(void)text_copy(l->node, sizeof(l->node), slice_str(node));
+	worker_post(w, &l->letter, on_evict);
+}
+
+/* ---- life ---- */
+
+struct worker *
+worker_new(struct meridian *process, int id, struct world *take_world)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+
+	w->process = process;
+	w->id = id;
+	w->world = take_world;
+	w->loop = loop_new();
+	w->mail = mailbox_new(w->loop, w);
+	w->scratch = xmalloc(WORKER_SCRATCH);
+	w->keys = cancelkeys_new();
+	w->sticky = sticky_new(STICKY_SLOTS);
+	w->tickets = tls_tickets_new();
+	BUG_ON(getrandom(w->mock_secret, sizeof(w->mock_secret), 0) != sizeof(w->mock_secret));
+	for (int i = 0; i < SESSION_STATE_COUNT; i++)
+		TAILQ_INIT(&w->states[i]);
+	evtimer_assign(&w->sweep, loop_base(w->loop), worker_on_sweep, w);
+	return w;
+}
+
+static void *
+worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	for (size_t i = 0; i < w->nsockets; i++) {
+		struct listen_socket *ls = &w->sockets[i];
+
+		evtimer_assign(&ls->pause, loop_base(w->loop), socket_on_pause_over, ls);
+		event_assign(&ls->ev, loop_base(w->loop), ls->fd, EV_READ | EV_PERSIST,
+			     worker_on_accept, ls);
+		event_add(&ls->ev, NULL);
+	}
+	loop_run(w->loop);
+	control_worker_done(w->process->control);
+	return NULL;
+}
+
+int
+worker_start(struct worker *w)
+{
+	return pthread_create(&w->thread, NULL, worker_main, w) == 0 ? 0 : -1;
+}
+
+void
+worker_join(struct worker *w)
+{
+	(void)pthread_join(w->thread, NULL);
+}
+
+void
+worker_free(struct worker *w)
+{
+	if (w == NULL)
+		return;
+	stop_accepting(w);
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		if (w->slots[i] != NULL)
+			session_abort(w->slots[i], WHY_SHUTDOWN);
+	}
+	mailbox_free(w->mail);
+	event_del(&w->sweep);
+	loop_free(w->loop);
+	free(w->slots);
+	free(w->scratch);
+	cancelkeys_free(w->keys);
+	sticky_free(w->sticky);
+	tls_tickets_free(w->tickets);
+	world_unref(snapshot_slot_take(&w->slot));
+	world_unref(w->world);
+	free(w);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The inside of a worker, for proxy/worker.c, proxy/session and main alone.
+ */
+#ifndef PROXY_WORKER_INT_H
+#define PROXY_WORKER_INT_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "proxy/session/session_int.h"
+#include "proxy/worker.h"
+#include "routing/sticky.h"
+
+#define WORKER_SCRATCH (128 * 1024)
+
+struct cancel_keys;
+struct listen_socket;
+struct tls_tickets;
+
+TAILQ_HEAD(session_list, session);
+
+struct worker {
+	struct meridian *process;
+	struct loop *loop;
+	struct mailbox *mail;
+	struct world *world;       /* one reference */
+	struct snapshot_slot slot; /* of struct world */
+	char *scratch;             /* WORKER_SCRATCH bytes: whatever is read, is read here */
+	struct route route;        /* scratch of route_decide() */
+	struct session_list states[SESSION_STATE_COUNT];
+	struct session **slots;
+	uint32_t nslots, free_slot; /* free_slot: where to look first */
+	struct cancel_keys *keys;
+	struct sticky *sticky;
+	uint64_t sticky_config; /* config version for which `sticky` holds region indices */
+	struct tls_tickets *tickets;
+	uint8_t mock_secret[32]; /* SCRAM for users that do not exist */
+	struct listen_socket *sockets;
+	size_t nsockets;
+	struct event sweep;   /* deadlines; armed only while something has one */
+	int64_t ending_at_us; /* draining: when those that remain are ended; 0: never */
+	bool draining;        /* no new sessions */
+	bool drain_idle;      /* … and sessions end as they become idle */
+	pthread_t thread;
+	int id;
+	atomic_uint nsessions;
+	struct stats stats;
+};
+
+/* One listening socket of a worker. */
+struct listen_socket {
+	struct event ev;
+	struct worker *worker;
+	int fd;
+	uint16_t listener; /* index in config->listeners */
+	bool is_unix;
+	struct event pause; /* after EMFILE: try again */
+};
+
+struct worker *worker_new(struct meridian *process, int id, struct world *take_world);
+void worker_free(struct worker *w);
+/* Before it starts: accept from this descriptor. */
+void worker_add_socket(struct worker *w, int fd, uint16_t listener, bool is_unix);
+int worker_start(struct worker *w);
+void worker_join(struct worker *w);
+/* Any thread: leave a new world (takes the reference). The worker finds it when it next needs one;
+ * `wake` has it look now, for what sessions that sit idle must obey too. */
+void worker_publish(struct worker *w, struct world *take_world, bool wake);
+
+uint32_t worker_take_slot(struct worker *w, struct session *s);
+void worker_give_slot(struct worker *w, struct session *s);
+/* Something has a deadline now: see that the sweep runs. */
+void worker_arm_sweep(struct worker *w);
+/* Any thread: accept no more. Sessions end by themselves, as soon as they are idle where
+ * `drain_idle`, and all of them after grace_us (negative: never). The worker's loop ends with its
+ * last session. */
+void worker_drain(struct worker *w, bool drain_idle, int64_t grace_us);
+/* Any thread: end the sessions attached to a node (node "": all of the region), WHY_DRAINED. */
+void worker_evict(struct worker *w, const char *region, const char *node);
+
+#endif
