@@ -90,6 +90,20 @@ plain_text_becomes_a_verifier_of_that_password(void **state)
 }
 
 static void
+what_only_resembles_an_md5_hash_is_plain_text(void **state)
+{
+	struct authfile *f = parsed("\"short\" \"md599d7714169587ba382241135a9f425e\"\n"
+				    "\"long\" \"md599d7714169587ba382241135a9f425e77\"\n"
+				    "\"letters\" \"md599d7714169587ba382241135a9f425eg\"\n");
+
+	(void)state;
+	assert_true(user(f, "short")->was_plain);
+	assert_true(user(f, "long")->was_plain);
+	assert_true(user(f, "letters")->was_plain);
+	authfile_free(f);
+}
+
+static void
 the_grammar_is_that_of_userlist_txt(void **state)
 {
 	struct authfile *f = parsed("; a comment\n"
@@ -305,6 +319,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verifiers_md5_and_empty_secrets_are_kept_as_they_are),
 		cmocka_unit_test(plain_text_becomes_a_verifier_of_that_password),
+		cmocka_unit_test(what_only_resembles_an_md5_hash_is_plain_text),
 		cmocka_unit_test(the_grammar_is_that_of_userlist_txt),
 		cmocka_unit_test(a_doubled_quote_in_a_password_is_one_quote),
 		cmocka_unit_test(errors_name_the_line_and_never_the_secret),

@@ -67,6 +67,10 @@ what_is_not_canonical_is_refused(void **state)
 		assert_false(b64_decode(slice_str(texts[i]), to, sizeof(to), &n));
 	assert_false(b64_decode(slice_of("Zg\0=", 4), to, sizeof(to), &n));
 	assert_false(b64_decode(slice_of("\0\0\0\0", 4), to, sizeof(to), &n));
+	for (size_t i = 1; i < 8; i++) {
+		if (i != 4)
+			assert_false(b64_decode(slice_of("Zm9vZm9v", i), to, sizeof(to), &n));
+	}
 	assert_int_equal(n, 99);
 }
 

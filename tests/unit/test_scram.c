@@ -252,6 +252,35 @@ client_first_messages_out_of_form_are_refused(void **state)
 }
 
 static void
+channel_binding_that_was_not_offered_is_refused_as_such(void **state)
+{
+	struct buf out = { 0 };
+	struct scram_server s;
+	struct err e = { 0 };
+
+	(void)state;
+	server(&s, "def");
+	assert_int_equal(scram_server_first(&s, slice_str("p=tls-unique,,n=,r=abc"), &out, &e), -1);
+	assert_non_null(strstr(e.msg, "channel binding was not offered"));
+	scram_server_fini(&s);
+	buf_fini(&out);
+}
+
+static void
+the_client_escapes_the_user_name(void **state)
+{
+	struct buf out = { 0 };
+	struct scram_client c;
+
+	(void)state;
+	scram_client_init(&c, "abc");
+	assert_int_equal(scram_client_first(&c, slice_str("a=b,c"), &out, NULL), 0);
+	assert_string_equal(buf_text(&out), "n,,n=a=3Db=2Cc,r=abc");
+	scram_client_fini(&c);
+	buf_fini(&out);
+}
+
+static void
 extensions_and_odd_user_names_are_taken(void **state)
 {
 	static const char *const messages[] = { "n,,n=,r=abc", "n,,n=,r=abc,x=1,y=2",
@@ -597,6 +626,8 @@ main(void)
 		cmocka_unit_test(every_part_of_a_verifier_cut_short_is_refused),
 		cmocka_unit_test(the_client_may_say_y_and_must_stay_with_it),
 		cmocka_unit_test(client_first_messages_out_of_form_are_refused),
+		cmocka_unit_test(channel_binding_that_was_not_offered_is_refused_as_such),
+		cmocka_unit_test(the_client_escapes_the_user_name),
 		cmocka_unit_test(extensions_and_odd_user_names_are_taken),
 		cmocka_unit_test(client_final_messages_out_of_form_are_refused),
 		cmocka_unit_test(every_message_cut_short_fails),
