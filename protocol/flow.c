@@ -13,21 +13,22 @@
  *    Query behind them, and an error) looks busy for the rest of its life.
  *
  * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
- *    Sync. libpq does that: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
+ *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
  *    this was a COPY, sends the data, CopyDone and a second Sync, and gets one ReadyForQuery. So
  *    when CopyInResponse passes, every Sync that was sent behind the command and before its
  *    CopyDone is taken back, and so is every one that follows while copy-in lasts. To know
- *    which these are, `queue` holds what is owed in order: SYNC, QUERY, QUERY_ENDED (a Query and,
- *    behind it, a CopyDone sent before CopyInResponse was seen) and MARK (such a CopyDone within an
- *    extended-query sequence; owes nothing). Anything else in copy-in mode is an error that ends
- *    the connection, so a client that sends it must have finished its data.
+ *    which these are, `queue` holds in order what is owed: SYNC, BARE_SYNC (with nothing since the
+ *    one before), QUERY, QUERY_ENDED (a Query and, behind it, a CopyDone sent before
+ *    CopyInResponse was seen) and MARK (such a CopyDone in an extended-query sequence; it owes
+ *    nothing). Anything else in copy-in mode is an error that ends the connection, so a client
+ *    that sends it must have finished its data.
  *
  * 3. A COPY that fails ("COPY Operations"): the server leaves copy-in mode by an ErrorResponse,
  *    drops the CopyData, CopyDone and CopyFail that still come, and, if the command was an
  *    extended-query one, skips to the next Sync. A Sync that had gone into the data may have been
- *    read before the failure (and ignored) or after it (and answered): nobody but the server knows.
- *    It is taken as ignored, and `unsure` withholds flow_safe_point() until a surplus ReadyForQuery
- *    has come or a whole further round has gone by.
+ *    read before the failure (and ignored) or after it (and answered): only the server knows. It
+ *    is taken as ignored, and `unsure` withholds flow_safe_point() until a surplus ReadyForQuery
+ *    shows that it was not, or all that was owed has been answered twice over.
  *
  * 4. Copy-both mode ("Streaming Replication Protocol"): only Query starts it, so one ReadyForQuery
  *    is owed all the time; CommandComplete ends it. Sync is not allowed in it.
@@ -45,10 +46,14 @@
 #include "base/buf.h"
 #include "protocol/frame.h"
 
-#define QUEUE_MAX  32
-#define LENGTH_MAX ((uint32_t)INT32_MAX)
+#define UNIT_BITS     3
+#define QUEUE_MAX     21
+#define LENGTH_MAX    ((uint32_t)INT32_MAX)
+#define SWALLOWED_MAX 15
 
-enum unit { UNIT_SYNC, UNIT_QUERY, UNIT_QUERY_ENDED, UNIT_MARK };
+enum unit { UNIT_SYNC, UNIT_BARE_SYNC, UNIT_QUERY, UNIT_QUERY_ENDED, UNIT_MARK };
+
+#define UNIT_MASK ((uint64_t)7)
 
 /* What a message does to the state when its header has passed; NULL: nothing. */
 typedef unsigned (*flow_handler)(struct flow *f);
@@ -66,22 +71,34 @@ flow_init(struct flow *f, enum replication kind)
 static enum unit
 unit_at(const struct flow *f, unsigned i)
 {
-	return (enum unit)(f->queue >> (2 * i) & 3);
+	return (enum unit)(f->queue >> (UNIT_BITS * i) & UNIT_MASK);
+}
+
+static bool
+is_sync(enum unit u)
+{
+	return u == UNIT_SYNC || u == UNIT_BARE_SYNC;
+}
+
+static bool
+is_query(enum unit u)
+{
+	return u == UNIT_QUERY || u == UNIT_QUERY_ENDED;
 }
 
 static void
 unit_set(struct flow *f, unsigned i, enum unit u)
 {
-	f->queue &= ~((uint64_t)3 << (2 * i));
-	f->queue |= (uint64_t)u << (2 * i);
+	f->queue &= ~(UNIT_MASK << (UNIT_BITS * i));
+	f->queue |= (uint64_t)u << (UNIT_BITS * i);
 }
 
 static void
 unit_remove(struct flow *f, unsigned i)
 {
-	uint64_t before = ((uint64_t)1 << (2 * i)) - 1;
+	uint64_t before = ((uint64_t)1 << (UNIT_BITS * i)) - 1;
 
-	f->queue = (f->queue & before) | (f->queue >> 2 & ~before);
+	f->queue = (f->queue & before) | (f->queue >> UNIT_BITS & ~before);
 	f->queued--;
 }
 
@@ -118,17 +135,42 @@ flow_expect_ready(struct flow *f)
 	owe(f, UNIT_QUERY);
 }
 
+/* A Sync that the server is taken to ignore. */
+static void
+swallow(struct flow *f)
+{
+	if (f->swallowed < SWALLOWED_MAX)
+		f->swallowed = (f->swallowed + 1) & SWALLOWED_MAX;
+}
+
+/* Exception 3: this ReadyForQuery answers a Sync that was taken for ignored. Nothing is owed, or it
+ * comes alone where the oldest unit has more to say. */
+static bool
+is_surplus(const struct flow *f)
+{
+	unsigned i = 0;
+
+	if (f->pending == 0)
+		return true;
+	if (f->unsure == 0 || f->answered)
+		return false;
+	while (i < f->queued && unit_at(f, i) == UNIT_MARK)
+		i++;
+	return i < f->queued && unit_at(f, i) != UNIT_BARE_SYNC;
+}
+
 /* One ReadyForQuery has come: the oldest unit is done, and the marks before it with it. */
 static void
 settle(struct flow *f)
 {
 	enum unit u = UNIT_MARK;
 
-	if (f->pending == 0) { /* exception 3: an ignored Sync was not ignored */
-		if (f->skip)
-			f->open = 0;
+	if (is_surplus(f)) {
 		f->skip = 0;
-		f->unsure = 0;
+		if (f->swallowed > 0 && f->swallowed < SWALLOWED_MAX)
+			f->swallowed = (f->swallowed - 1) & SWALLOWED_MAX;
+		if (f->swallowed == 0)
+			f->unsure = 0;
 		return;
 	}
 	while (u == UNIT_MARK && f->queued > 0) {
@@ -140,8 +182,10 @@ settle(struct flow *f)
 	f->beyond = 0;
 	if (!f->open)
 		forget_units(f);
-	if (f->unsure > 0)
+	if (f->unsure > 0 && f->answered)
 		f->unsure = (f->unsure - 1) & 3;
+	if (f->unsure == 0)
+		f->swallowed = 0;
 }
 
 /* ---- messages of the client ---- */
@@ -180,14 +224,14 @@ static unsigned
 on_sync(struct flow *f)
 {
 	if (f->copy == FLOW_COPY_IN) {
-		f->swallowed = 1;
+		swallow(f);
 		return 0;
 	}
 	if (f->copy == FLOW_COPY_BOTH)
 		return 0;
+	owe(f, f->open ? UNIT_SYNC : UNIT_BARE_SYNC);
 	f->skip = 0;
 	f->open = 0;
-	owe(f, UNIT_SYNC);
 	return 0;
 }
 
@@ -203,7 +247,7 @@ on_copy_end(struct flow *f)
 		f->copy = FLOW_COPY_IN_ENDED;
 	else if (f->skip || f->beyond || f->copy == FLOW_COPY_BOTH)
 		return 0;
-	else if (f->open || (last > 0 && unit_at(f, last - 1) == UNIT_SYNC))
+	else if (f->open || (last > 0 && is_sync(unit_at(f, last - 1))))
 		unit_add(f, UNIT_MARK);
 	else if (last > 0 && unit_at(f, last - 1) == UNIT_QUERY)
 		unit_set(f, last - 1, UNIT_QUERY_ENDED);
@@ -229,22 +273,21 @@ static const flow_handler client_handlers[256] = {
 static unsigned
 on_copy_in(struct flow *f)
 {
-	bool simple = f->queued > 0 && unit_at(f, 0) != UNIT_SYNC && unit_at(f, 0) != UNIT_MARK;
+	bool simple = f->queued > 0 && is_query(unit_at(f, 0));
 	unsigned at = simple ? 1 : 0;
 
 	f->copy = FLOW_COPY_IN;
-	f->swallowed = 0;
 	if (simple && unit_at(f, 0) == UNIT_QUERY_ENDED) {
 		unit_set(f, 0, UNIT_QUERY);
 		f->copy = FLOW_COPY_IN_ENDED;
 		return FLOW_COPY;
 	}
-	while (f->queued > at && unit_at(f, at) == UNIT_SYNC) {
+	while (f->queued > at && is_sync(unit_at(f, at))) {
 		unit_remove(f, at);
 		f->pending--;
-		f->swallowed = 1;
+		swallow(f);
 	}
-	if (f->swallowed && f->pending == 0)
+	if (f->swallowed > 0 && f->pending == 0)
 		f->open = 1; /* that sequence has not ended, then */
 	if (f->queued > at && unit_at(f, at) == UNIT_MARK) {
 		unit_remove(f, at);
@@ -275,18 +318,28 @@ on_copy_out_end(struct flow *f)
 	return 0;
 }
 
+/* Anything said in answer to a message, where that is all that matters about it. */
+static unsigned
+on_reply(struct flow *f)
+{
+	f->answered = 1;
+	return 0;
+}
+
 static unsigned
 on_complete(struct flow *f)
 {
 	f->copy = FLOW_COPY_NONE;
-	f->swallowed = 0;
+	f->answered = 1;
+	if (f->unsure == 0)
+		f->swallowed = 0; /* ignored, then */
 	return 0;
 }
 
 static unsigned
 on_error(struct flow *f)
 {
-	if (f->swallowed)
+	if (f->swallowed > 0 && f->copy != FLOW_COPY_NONE)
 		f->unsure = 2;
 	on_complete(f);
 	if (f->pending == 0 && f->open) {
@@ -312,8 +365,10 @@ on_ready(struct flow *f)
 }
 
 static const flow_handler server_handlers[256] = {
-	['C'] = on_complete,  ['E'] = on_error,        ['G'] = on_copy_in, ['H'] = on_copy_out,
-	['W'] = on_copy_both, ['c'] = on_copy_out_end, ['Z'] = on_ready,
+	['C'] = on_complete,     ['E'] = on_error,     ['G'] = on_copy_in, ['H'] = on_copy_out,
+	['c'] = on_copy_out_end, ['W'] = on_copy_both, ['Z'] = on_ready,   ['1'] = on_reply,
+	['2'] = on_reply,        ['3'] = on_reply,     ['n'] = on_reply,   ['t'] = on_reply,
+	['T'] = on_reply,        ['s'] = on_reply,     ['I'] = on_reply,   ['V'] = on_reply,
 };
 
 /* ---- the two bodies that are looked at ---- */
@@ -362,6 +417,7 @@ read_status(struct flow *f, char status)
 	f->tx = status;
 	f->copy = FLOW_COPY_NONE;
 	settle(f);
+	f->answered = 0;
 	return FLOW_READY;
 }
 

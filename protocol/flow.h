@@ -68,7 +68,7 @@ struct flow {
 	struct flow_side server;
 	uint64_t simple;     /* counter: Query and FunctionCall messages */
 	uint64_t extended;   /* counter: Execute messages */
-	uint64_t queue;      /* what the client awaits, oldest first, 2 bits each (flow.c) */
+	uint64_t queue;      /* what the client awaits, oldest first, 3 bits each (flow.c) */
 	uint32_t pending;    /* ReadyForQuery messages still owed by the server */
 	uint8_t queued;      /* entries in queue */
 	uint8_t copy;        /* enum flow_copy */
@@ -79,8 +79,9 @@ struct flow {
 	uint16_t beyond : 1;     /* more is awaited than queue can hold */
 	uint16_t open : 1;       /* extended-protocol messages were sent, and no Sync since */
 	uint16_t skip : 1;       /* the server discards messages until Sync */
-	uint16_t swallowed : 1;  /* a Sync went into this COPY's data and gets no answer */
+	uint16_t swallowed : 4;  /* Sync messages that went into a COPY's data: no answer is due */
 	uint16_t unsure : 2;     /* rounds to wait until pending can be trusted again */
+	uint16_t answered : 1;   /* something was, since the last ReadyForQuery */
 	uint16_t fatal : 1;      /* severity of the ErrorResponse that is passing … */
 	uint16_t fatal_sure : 1; /* … known from its unlocalised field */
 	uint16_t terminated : 1;
