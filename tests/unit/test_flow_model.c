@@ -419,7 +419,7 @@ flow_agrees_with_a_model_of_the_server(void **state)
 	static struct world w;
 
 	(void)state;
-	for (uint64_t seed = 0; seed < 300; seed++) {
+	for (uint64_t seed = 0; seed < 2000; seed++) {
 		memset(&w, 0, sizeof(w));
 		w.seed = seed * 7919 + 1;
 		w.server.tx = 'I';
