@@ -9,7 +9,7 @@ void
 b64_put(struct buf *b, const void *p, size_t n)
 {
 	const uint8_t *in = p;
-	char *to = buf_reserve(b, B64_LENGTH(n));
+	char *to = n > 0 ? buf_reserve(b, B64_LENGTH(n)) : NULL;
 
 	if (to == NULL)
 		return;

@@ -13,6 +13,7 @@
 #include "proxy/auth/authfile.h"
 #include "proxy/config/check.h"
 #include "proxy/config/parse.h"
+#include "proxy/config/quote.h"
 #include "proxy/config/suggest.h"
 #include "proxy/config/values.h"
 
@@ -265,7 +266,7 @@ main_option(struct slice name, enum section_kind *kind, struct err *e)
 		for (size_t i = 0; i < s->nrows; i++)
 			suggest_offer(&near, s->rows[i].name);
 	}
-	err_set(e, "42704", "unknown option \"%.*s\"", (int)(name.n < 64 ? name.n : 64), name.p);
+	err_set(e, "42704", "unknown option \"%s\"", quote(name).text);
 	if (near.best != NULL)
 		err_hint(e, "Did you mean \"%s\"?", near.best);
 	return NULL;
@@ -283,7 +284,7 @@ apply_set(struct config *c, const char *text, struct err *e)
 		return err_set(e, "F0000", "--set: expected OPTION=VALUE, found \"%s\"", text);
 	o = main_option(name, &kind, e);
 	if (o == NULL || value_set(o, config_section(c, kind, 0), value, e) < 0)
-		return err_prefix(e, "--set %.*s", (int)name.n, name.p);
+		return err_prefix(e, "--set %s", quote(name).text);
 	return 0;
 }
 
@@ -295,14 +296,17 @@ apply_region(struct config *c, const char *text, struct err *e)
 	enum section_kind kind = SECTION_REGION;
 	int index;
 
-	if (nodes.p == NULL || name.n == 0)
+	if (nodes.p == NULL)
 		return err_set(e, "F0000", "--region: expected NAME=HOST:PORT[,…], found \"%s\"",
 			       text);
+	if (!config_name_is_good(kind, name))
+		return err_set(e, "F0000", "--region: expected a name of %s, found \"%s\"",
+			       config_name_expected(kind), quote(name).text);
 	index = config_find_section(c, kind, name);
 	if (index < 0)
 		index = (int)config_add_section(c, kind, xstrndup(name.p, name.n));
 	if (value_set(option_find(&kind, SLICE_LITERAL("nodes")), &c->regions[index], nodes, e) < 0)
-		return err_prefix(e, "--region %.*s", (int)name.n, name.p);
+		return err_prefix(e, "--region %s", quote(name).text);
 	return 0;
 }
 

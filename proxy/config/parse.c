@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/config/config.h"
+#include "proxy/config/quote.h"
 #include "proxy/config/suggest.h"
 #include "proxy/config/values.h"
 
@@ -48,24 +49,6 @@ fail(struct reader *r, const char *fmt, ...)
 	err_set(r->err, "F0000", "%s", buf_text(&b));
 	buf_fini(&b);
 	return 0;
-}
-
-/* A name from the file, made fit for a message. */
-#define SHOWN_MAX 80
-struct shown {
-	char text[SHOWN_MAX * 4 + 8];
-};
-
-static struct shown
-shown(struct slice s)
-{
-	struct buf b = { .cap = 0 };
-	struct shown out;
-
-	text_put_safe(&b, s, SHOWN_MAX);
-	text_copy(out.text, sizeof(out.text), buf_view(&b));
-	buf_fini(&b);
-	return out;
 }
 
 void
@@ -124,16 +107,16 @@ unknown_section(struct reader *r, struct slice word, struct slice whole)
 	for (int i = 0; i < SECTION_KIND_COUNT; i++)
 		suggest_offer(&near, section_of((enum section_kind)i)->word);
 	if (near.best != NULL)
-		return fail(r, "unknown section [%s] (did you mean [%s]?)", shown(whole).text,
+		return fail(r, "unknown section [%s] (did you mean [%s]?)", quote(whole).text,
 			    near.best);
 	return fail(r,
 		    "unknown section [%s]; expected [meridian], [listener NAME], [region NAME] or "
 		    "[database NAME]",
-		    shown(whole).text);
+		    quote(whole).text);
 }
 
-static bool
-is_name(enum section_kind kind, struct slice name)
+bool
+config_name_is_good(enum section_kind kind, struct slice name)
 {
 	for (size_t i = 0; i < name.n; i++) {
 		unsigned char c = (unsigned char)name.p[i];
@@ -144,6 +127,13 @@ is_name(enum section_kind kind, struct slice name)
 			return false;
 	}
 	return name.n > 0 && name.n <= SECTION_NAME_MAX;
+}
+
+const char *
+config_name_expected(enum section_kind kind)
+{
+	return kind == SECTION_DATABASE ? "up to 63 characters without blanks, quotes and commas"
+					: "up to 63 letters, digits, dots, dashes or underscores";
 }
 
 /* Names that would be ambiguous; NULL where the name is free. */
@@ -166,22 +156,19 @@ check_section_name(struct reader *r, enum section_kind kind, struct slice name)
 
 	if (s->arg == NULL && name.n > 0)
 		return fail(r, "section [%s] has no name, but \"%s\" was found", s->word,
-			    shown(name).text);
+			    quote(name).text);
 	if (s->arg != NULL && name.n == 0)
 		return fail(r, "section [%s] needs a name: [%s %s]", s->word, s->word, s->arg);
-	if (s->arg != NULL && !is_name(kind, name))
-		return fail(r, "\"%s\" cannot name a %s: expected up to %d %s", shown(name).text,
-			    s->word, SECTION_NAME_MAX,
-			    kind == SECTION_DATABASE
-				? "characters without blanks, quotes and commas"
-				: "letters, digits, dots, dashes or underscores");
+	if (s->arg != NULL && !config_name_is_good(kind, name))
+		return fail(r, "\"%s\" cannot name a %s: expected %s", quote(name).text, s->word,
+			    config_name_expected(kind));
 	if (why != NULL)
 		return fail(r, "%s", why);
 	twin = s->arg != NULL ? config_find_section(r->config, kind, name)
 			      : (find_origin(r->origins, kind, 0) != NULL ? 0 : -1);
 	if (twin >= 0)
 		return fail(r, "section [%s%s%s] was already opened in line %d", s->word,
-			    s->arg != NULL ? " " : "", shown(name).text,
+			    s->arg != NULL ? " " : "", quote(name).text,
 			    find_origin(r->origins, kind, (size_t)twin)->line);
 	return 1;
 }
@@ -208,7 +195,7 @@ open_section(struct reader *r, struct slice line)
 
 	if (end == NULL || slice_trim(slice_skip(line, (size_t)(end - line.p) + 1)).n > 0) {
 		fail(r, "expected \"[section]\" and nothing behind it, found \"%s\"",
-		     shown(line).text);
+		     quote(line).text);
 		return;
 	}
 	whole = slice_trim(slice_of(line.p + 1, (size_t)(end - line.p) - 1));
@@ -269,7 +256,7 @@ check_line(struct reader *r, struct slice line)
 		open_section(r, line);
 	else if (memchr(line.p, '=', line.n) == NULL && memchr(line.p, ':', line.n) == NULL)
 		fail(r, "expected \"option = value\" or \"[section]\", found \"%s\"",
-		     shown(line).text);
+		     quote(line).text);
 }
 
 /* libinih's reader: the next line into `to`, NULL at the end or after an error. */
@@ -318,7 +305,7 @@ unknown_option(struct reader *r, struct slice name)
 		kind = (enum section_kind)i;
 		if (option_find(&kind, name) != NULL)
 			return fail(r, "option \"%s\" belongs to section [%s%s%s], not to [%s]",
-				    shown(name).text, other->word, other->arg != NULL ? " " : "",
+				    quote(name).text, other->word, other->arg != NULL ? " " : "",
 				    other->arg != NULL ? other->arg : "", s->word);
 	}
 	for (size_t i = 0; i < s->nrows; i++)
@@ -329,9 +316,9 @@ unknown_option(struct reader *r, struct slice name)
 		suggest_offer(&near, s->rows[i].name);
 	if (near.best != NULL)
 		return fail(r, "unknown option \"%s\" in section [%s] (did you mean \"%s\"?)",
-			    shown(name).text, open_section_kind(r)->word, near.best);
+			    quote(name).text, open_section_kind(r)->word, near.best);
 	return fail(r, "unknown option \"%s\" in section [%s] (meridian --help-config lists them)",
-		    shown(name).text, open_section_kind(r)->word);
+		    quote(name).text, open_section_kind(r)->word);
 }
 
 static int
@@ -386,7 +373,7 @@ on_option(void *arg, const char *section, const char *name, const char *value)
 		return extend_option(r, slice_str(value));
 	if (r->origin < 0)
 		return fail(r, "option \"%s\" stands before any section; begin with [meridian]",
-			    shown(slice_str(name)).text);
+			    quote(slice_str(name)).text);
 	return set_option(r, slice_str(name), slice_str(value));
 }
 

@@ -10,6 +10,8 @@
 #ifndef PROXY_CONFIG_PARSE_H
 #define PROXY_CONFIG_PARSE_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/slice.h"
 #include "proxy/config/options.h"
@@ -40,6 +42,10 @@ int origins_line(const struct origins *o, enum section_kind kind, size_t index,
 /* Read a whole file's text into `c`, which holds the defaults. `file` names it in messages. */
 int config_parse(struct config *c, struct slice text, const char *file, struct origins *origins,
 		 struct err *e) MUST_CHECK;
+
+/* Whether a section may have this name, and what is expected of one. */
+bool config_name_is_good(enum section_kind kind, struct slice name);
+const char *config_name_expected(enum section_kind kind);
 
 /* An empty configuration: defaults, the listener "main", no region. One reference. */
 struct config *config_new(void);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/config/config.h"
+#include "proxy/config/quote.h"
 #include "proxy/config/suggest.h"
 
 typedef int (*set_fn)(const struct option *o, void *field, struct slice text, struct err *e);
@@ -42,11 +43,8 @@ bad_value(const struct option *o, struct slice text, struct err *e, const char *
 
 	if (o->type == OPT_CONNINFO)
 		buf_str(&b, "this");
-	else {
-		buf_u8(&b, '"');
-		text_put_safe(&b, text, 100);
-		buf_u8(&b, '"');
-	}
+	else
+		buf_printf(&b, "\"%s\"", quote(text).text);
 	buf_str(&b, " is not ");
 	value_describe(o, &b);
 	if (did_you_mean != NULL)
@@ -535,8 +533,8 @@ sources_append(const struct option *o, void *field, struct slice text, struct er
 			return bad_value(o, item, e, near.best);
 		for (size_t i = 0; i < m->nlocality; i++) {
 			if (m->locality[i] == (enum locality_source)source)
-				return err_set(e, "22023", "\"%.*s\" is in the list twice",
-					       (int)item.n, item.p);
+				return err_set(e, "22023", "\"%s\" is in the list twice",
+					       quote(item).text);
 		}
 		m->locality[m->nlocality++] = (enum locality_source)source;
 	}

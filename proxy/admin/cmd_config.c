@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the operator wrote: options, timeouts, users, the version.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "protocol/sqlstate.h"
+#include "proxy/admin/commands.h"
+#include "proxy/admin/grammar.h"
+#include "proxy/admin/greeting.h"
+#include "proxy/admin/nearest.h"
+#include "proxy/auth/authfile.h"
+#include "proxy/meridian.h"
+#include "proxy/worker.h"
+#include "proxy/world.h"
+
+/* ---- SHOW CONFIG, SHOW TIMEOUTS ---- */
+
+static const struct column config_columns[] = {
+	{ "key", COLUMN_TEXT },        { "value", COLUMN_TEXT }, { "default", COLUMN_TEXT },
+	{ "changeable", COLUMN_TEXT }, { "help", COLUMN_TEXT },
+};
+
+static void
+put_option(struct rows *rows, const struct config_row *row)
+{
+	row_begin(rows);
+	row_str(rows, row->key);
+	row_str(rows, row->value);
+	row_str(rows, row->fallback);
+	row_str(rows, row->changeable);
+	row_str(rows, row->text);
+	row_end(rows);
+}
+
+static enum step
+config_row_step(struct run *r)
+{
+	struct config_row row;
+
+	if (r->at >= config_nrows())
+		return STEP_DONE;
+	config_row(r->world->config, r->at++, &row);
+	put_option(&r->rows, &row);
+	return STEP_MORE;
+}
+
+/* What the names of options that are times have in them. */
+static bool
+is_time(const char *key)
+{
+	static const char *const parts[] = { "_timeout",  "_delay",    "_interval", "_retry",
+					     "_backoff",  "_after",    "max_lag",   "_ttl",
+					     "_keepidle", "_keepintvl" };
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strstr(key, parts[i]) != NULL)
+			return true;
+	return false;
+}
+
+static enum step
+timeouts_row(struct run *r)
+{
+	struct config_row row;
+
+	if (r->at >= config_nrows())
+		return STEP_DONE;
+	config_row(r->world->config, r->at++, &row);
+	if (is_time(row.key))
+		put_option(&r->rows, &row);
+	return STEP_MORE;
+}
+
+/* ---- SHOW <option> ---- */
+
+static bool
+find_option(const struct config *config, const char *name, struct config_row *out)
+{
+	for (size_t i = 0; i < config_nrows(); i++) {
+		config_row(config, i, out);
+		if (slice_is_nocase(slice_str(name), out->key))
+			return true;
+	}
+	return false;
+}
+
+/* The column is named after the option, as PostgreSQL does it. */
+static void
+option_describe(struct statement *st)
+{
+	const char *name = statement_arg(st, "option");
+	const struct greeting_row *known = greeting_find(slice_str(name));
+
+	snprintf(st->own_name, sizeof(st->own_name), "%s",
+		 known != NULL  ? known->name
+		 : name != NULL ? name
+				: "option");
+	st->own_column = (struct column){ st->own_name, COLUMN_TEXT };
+}
+
+/* The option, or the listing, that the operator may have meant. */
+static void
+hint_option(struct run *r, const char *name)
+{
+	unsigned best = NEAREST_NONE, distance;
+	struct config_row row;
+	char typed[64];
+
+	snprintf(typed, sizeof(typed), "SHOW %s", name);
+	for (size_t i = 0; i < config_nrows(); i++) {
+		config_row(r->world->config, i, &row);
+		distance = nearest_distance(slice_str(name), slice_str(row.key));
+		if (distance < best) {
+			best = distance;
+			err_hint(&r->err, "Did you mean SHOW %s?", row.key);
+		}
+	}
+	for (const struct command_table *const *t = command_tables(); *t != NULL; t++) {
+		for (size_t i = 0; i < (*t)->n; i++) {
+			const struct command *c = &(*t)->commands[i];
+
+			distance = nearest_distance(slice_str(typed), slice_str(c->words));
+			if (c->help != NULL && distance < best) {
+				best = distance;
+				err_hint(&r->err, "Did you mean %s?", c->words);
+			}
+		}
+	}
+	if (best == NEAREST_NONE)
+		err_hint(&r->err, "SHOW CONFIG lists the options, HELP the commands.");
+}
+
+static int
+option_begin(struct run *r)
+{
+	const char *name = run_arg(r, "option");
+	const struct greeting_row *known = greeting_find(slice_str(name));
+	struct config_row row;
+
+	if (known == NULL && !find_option(r->world->config, name, &row)) {
+		err_set(&r->err, SQLSTATE_UNDEFINED_OBJECT, "there is no option \"%s\"", name);
+		hint_option(r, name);
+		return -1;
+	}
+	row_begin(&r->rows);
+	row_str(&r->rows, known != NULL ? known->value : row.value);
+	row_end(&r->rows);
+	return 0;
+}
+
+/* ---- SHOW USERS ---- */
+
+static const struct column user_columns[] = {
+	{ "user", COLUMN_TEXT },
+	{ "privilege", COLUMN_TEXT },
+	{ "secret", COLUMN_TEXT },
+};
+
+static const char *
+secret_kind(const struct config *config, const char *user)
+{
+	static const char *const kinds[] = {
+		[AUTHFILE_SCRAM] = "scram-sha-256",
+		[AUTHFILE_MD5] = "md5",
+		[AUTHFILE_NONE] = "none",
+	};
+	const struct authfile_user *u =
+	    config->auth != NULL ? authfile_find(config->auth, slice_str(user)) : NULL;
+
+	return u != NULL ? kinds[u->kind] : NULL;
+}
+
+static enum step
+users_row(struct run *r)
+{
+	const struct config *config = r->world->config;
+	const struct strlist *admins = &config->main.admin_users;
+	const struct strlist *stats = &config->main.stats_users;
+	bool admin = r->at < admins->n;
+	const char *user;
+
+	if (r->at >= admins->n + stats->n)
+		return STEP_DONE;
+	user = admin ? admins->v[r->at] : stats->v[r->at - admins->n];
+	row_begin(&r->rows);
+	row_str(&r->rows, user);
+	row_str(&r->rows, admin ? "admin" : "stats");
+	row_str(&r->rows, secret_kind(config, user));
+	row_end(&r->rows);
+	r->at++;
+	return STEP_MORE;
+}
+
+/* ---- SHOW VERSION ---- */
+
+static const struct column version_columns[] = {
+	{ "version", COLUMN_TEXT },     { "started_at", COLUMN_TIME },
+	{ "uptime_s", COLUMN_INT8 },    { "config_version", COLUMN_INT8 },
+	{ "config_file", COLUMN_TEXT },
+};
+
+static int
+version_begin(struct run *r)
+{
+	const struct meridian *m = worker_process(r->worker);
+	const struct config *config = r->world->config;
+
+	row_begin(&r->rows);
+	row_str(&r->rows, "Meridian " PACKAGE_VERSION);
+	row_time(&r->rows, m->started_at_us);
+	row_int(&r->rows, (clock_wall_us() - m->started_at_us) / USEC_PER_SEC);
+	row_count(&r->rows, config->version);
+	row_str(&r->rows, config->path);
+	row_end(&r->rows);
+	return 0;
+}
+
+static const struct command commands[] = {
+	{ .words = "SHOW CONFIG",
+	  COLUMNS(config_columns),
+	  .row = config_row_step,
+	  .help =
+	      "every option of [meridian]: its value, its default, when a change takes effect" },
+	{ .words = "SHOW TIMEOUTS",
+	  COLUMNS(config_columns),
+	  .row = timeouts_row,
+	  .help = "the options that are times" },
+	{ .words = "SHOW USERS",
+	  COLUMNS(user_columns),
+	  .row = users_row,
+	  .help = "who may open the console, and what kind of secret auth_file has for them" },
+	{ .words = "SHOW VERSION",
+	  COLUMNS(version_columns),
+	  .begin = version_begin,
+	  .help = "the program's version, since when it runs, with which configuration" },
+	{ .words = "SHOW",
+	  .args = "<option>",
+	  .describe = option_describe,
+	  .begin = option_begin,
+	  .help = "the value of one option of [meridian]" },
+};
+
+COMMAND_TABLE(commands_config, commands);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * EXPLAIN ROUTE and EXPLAIN LOCALITY: what would become of a caller who came now. The subject
+ * stands in for the claims that such a caller would make; a session's own claims are weighed on the
+ * worker that has it.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "protocol/sqlstate.h"
+#include "proxy/admin/commands.h"
+#include "proxy/admin/explain.h"
+#include "proxy/admin/fanout.h"
+#include "proxy/session/session.h"
+#include "proxy/worker.h"
+#include "routing/sticky.h"
+
+#define SUBJECT                                                                           \
+	"[FOR] (CITY <city> | COUNTRY <country> | REGION <region> | ADDRESS <address> | " \
+	"LOCATION <location> | SESSION <id>)"
+
+/* How a subject becomes a claim: as a caller would have made it. */
+static const struct subject {
+	const char *argument;
+	enum locality_source source;
+	enum claim_kind kind;
+	bool trusted;
+} subjects[] = {
+	{ "city", SOURCE_STARTUP, CLAIM_CITY, false },
+	{ "country", SOURCE_STARTUP, CLAIM_COUNTRY, false },
+	{ "region", SOURCE_STARTUP, CLAIM_REGION, false },
+	{ "location", SOURCE_STARTUP, CLAIM_LOCATION, false },
+	{ "address", SOURCE_GEOIP, CLAIM_ADDRESS, true },
+};
+
+static const struct subject *
+find_subject(const struct run *r)
+{
+	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
+		if (run_arg(r, subjects[i].argument) != NULL)
+			return &subjects[i];
+	return NULL;
+}
+
+/* ---- what is asked ---- */
+
+static bool
+valid_location(const char *text)
+{
+	struct slice rest = slice_str(text), lat = slice_trim(slice_cut(&rest, ','));
+	double a, b;
+
+	return text_to_double(lat, &a) && text_to_double(slice_trim(rest), &b) && a >= -90 &&
+	       a <= 90 && b >= -180 && b <= 180;
+}
+
+static int
+check_subject(struct run *r, const struct subject *s)
+{
+	const char *value = run_arg(r, s->argument);
+	struct addr a;
+
+	if (s->kind == CLAIM_ADDRESS && !addr_parse(slice_str(value), &a))
+		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no IP address",
+			       value);
+	if (s->kind == CLAIM_LOCATION && !valid_location(value)) {
+		err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no location", value);
+		return err_hint(&r->err, "Write degrees as '48.85,2.35': latitude, longitude.");
+	}
+	if (s->kind == CLAIM_COUNTRY && strlen(value) != 2)
+		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE,
+			       "\"%s\" is no ISO 3166 country code of two letters", value);
+	return 0;
+}
+
+static int
+check_access(struct run *r)
+{
+	const char *access = run_arg(r, "access");
+
+	if (access == NULL || access_parse(slice_str(access)) >= 0)
+		return 0;
+	err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no access", access);
+	return err_hint(&r->err, "One of any, read-write, read-only, primary, standby, "
+				 "prefer-standby.");
+}
+
+static int
+explain_begin(struct run *r, enum answer (*answer)(struct ask *a))
+{
+	const struct subject *s = find_subject(r);
+	struct ask *a;
+
+	if (check_access(r) != 0)
+		return -1;
+	if (s != NULL)
+		return check_subject(r, s);
+	a = fanout_begin(r, answer);
+	a->database = run_arg_dup(r, "database");
+	a->access = run_arg_dup(r, "access");
+	return fanout_take_id(r, a);
+}
+
+/* ---- what is answered ---- */
+
+static enum access
+wanted_access(const char *given, const struct conf_database *db)
+{
+	return given != NULL ? (enum access)access_parse(slice_str(given)) : db->access;
+}
+
+/* Tell the operator where the subject did not decide. */
+static void
+notice_unused(struct run *r, const struct subject *s, const struct explained *x)
+{
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < x->nevidence; i++) {
+		if (x->evidence[i].source != s->source || x->evidence[i].won)
+			continue;
+		err_set(&e, "01000", "the %s did not decide where the caller is: %s", s->argument,
+			x->evidence[i].outcome);
+		err_hint(&e, "EXPLAIN LOCALITY with the same subject says what did.");
+		run_notice(r, "NOTICE", &e);
+	}
+}
+
+static void
+route_of_subject(struct run *r, const struct subject *s, const struct conf_database *db,
+		 const struct explained *x)
+{
+	struct route *route = xcalloc(1, sizeof(*route));
+	struct addr a = { 0 };
+
+	if (s->kind == CLAIM_ADDRESS)
+		(void)addr_parse(slice_str(run_arg(r, s->argument)), &a);
+	notice_unused(r, s, x);
+	explain_route(r->world, &x->locality, db, wanted_access(run_arg(r, "access"), db),
+		      sticky_key(&x->locality, &a), route);
+	explain_route_rows(r->world, route, &r->rows);
+	free(route);
+}
+
+static void
+answer_subject(struct run *r, const struct subject *s, bool route)
+{
+	const struct conf_database *db =
+	    config_database(r->world->config, slice_str(run_arg(r, "database")));
+	struct claims claims = { 0 };
+	struct explained x;
+
+	claims_add(&claims, s->source, s->kind, s->trusted, slice_str(run_arg(r, s->argument)));
+	explain_locality(r->world, &claims, db, &x);
+	if (route)
+		route_of_subject(r, s, db, &x);
+	else
+		explain_locality_rows(&x, &r->rows);
+	claims_fini(&claims);
+}
+
+static enum step
+route_row(struct run *r)
+{
+	const struct subject *s = find_subject(r);
+
+	if (s == NULL)
+		return fanout_row(r);
+	answer_subject(r, s, true);
+	return STEP_DONE;
+}
+
+static enum step
+locality_row(struct run *r)
+{
+	const struct subject *s = find_subject(r);
+
+	if (s == NULL)
+		return fanout_row(r);
+	answer_subject(r, s, false);
+	return STEP_DONE;
+}
+
+/* ---- on the worker that has the session ---- */
+
+static const struct session *
+explain_session(struct ask *a, const struct conf_database **db, struct explained *x)
+{
+	const struct session *s = worker_session_by_id(a->to, a->id);
+	const struct world *w = worker_world(a->to);
+	struct session_facts facts;
+
+	if (s == NULL)
+		return NULL;
+	session_facts(s, false, &facts);
+	*db = config_database(w->config,
+			      a->database != NULL ? slice_str(a->database) : facts.database);
+	explain_locality(w, session_claims(s), *db, x);
+	return s;
+}
+
+static enum answer
+route_answer(struct ask *a)
+{
+	const struct conf_database *db;
+	struct explained x;
+	struct route *route;
+
+	if (explain_session(a, &db, &x) == NULL)
+		return ANSWER_NEXT;
+	route = xcalloc(1, sizeof(*route));
+	explain_route(worker_world(a->to), &x.locality, db, wanted_access(a->access, db), a->id,
+		      route);
+	explain_route_rows(worker_world(a->to), route, &a->rows);
+	free(route);
+	return ANSWER_STOP;
+}
+
+static enum answer
+locality_answer(struct ask *a)
+{
+	const struct conf_database *db;
+	struct explained x;
+
+	if (explain_session(a, &db, &x) == NULL)
+		return ANSWER_NEXT;
+	explain_locality_rows(&x, &a->rows);
+	return ANSWER_STOP;
+}
+
+static int
+route_begin(struct run *r)
+{
+	return explain_begin(r, route_answer);
+}
+
+static int
+locality_begin(struct run *r)
+{
+	return explain_begin(r, locality_answer);
+}
+
+static const struct command commands[] = {
+	{ .words = "EXPLAIN ROUTE",
+	  .args = SUBJECT " [DATABASE <database>] [USER <user>] [ACCESS <access>]",
+	  COLUMNS(explain_route_columns),
+	  .begin = route_begin,
+	  .row = route_row,
+	  .end = fanout_end,
+	  .help = "every region in the order in which this caller would get it, and why" },
+	{ .words = "EXPLAIN LOCALITY",
+	  .args = SUBJECT " [DATABASE <database>]",
+	  COLUMNS(explain_locality_columns),
+	  .begin = locality_begin,
+	  .row = locality_row,
+	  .end = fanout_end,
+	  .help = "which source says what about where this caller is, which one wins, and why" },
+};
+
+COMMAND_TABLE(commands_explain, commands);

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Sessions: listed, looked at one by one, ended. A session is only ever touched on the worker that
+ * owns it (fanout.h).
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "proxy/admin/commands.h"
+#include "proxy/admin/explain.h"
+#include "proxy/admin/fanout.h"
+#include "proxy/session/session.h"
+#include "proxy/worker.h"
+
+/* ---- filters ---- */
+
+#define FILTERS "[REGION <region>] [DATABASE <database>] [USER <user>] [STATE <state>]"
+
+static int
+listing_begin(struct run *r, void (*row)(struct ask *a, const struct session *s))
+{
+	struct ask *a = fanout_begin(r, fanout_sessions);
+	const char *region = run_arg(r, "region");
+	int index = region != NULL ? run_region(r, region) : -1;
+
+	if (region != NULL && index < 0)
+		return -1;
+	if (region != NULL)
+		a->region = xstrdup(r->world->topology->regions[index].name);
+	a->row = row;
+	a->database = run_arg_dup(r, "database");
+	a->user = run_arg_dup(r, "user");
+	a->state = run_arg_dup(r, "state");
+	return 0;
+}
+
+static bool
+fits(const char *wanted, struct slice value)
+{
+	return wanted == NULL || slice_is(value, wanted);
+}
+
+static bool
+passes(const struct ask *a, const struct session_facts *f)
+{
+	return fits(a->region, slice_str(f->home)) && fits(a->database, f->database) &&
+	       fits(a->user, f->user) && fits(a->state, slice_str(f->state));
+}
+
+/* ---- SHOW SESSIONS ---- */
+
+static const struct column session_columns[] = {
+	{ "id", COLUMN_INT8 },
+	{ "worker", COLUMN_INT4 },
+	{ "database", COLUMN_TEXT },
+	{ "user", COLUMN_TEXT },
+	{ "client_addr", COLUMN_TEXT },
+	{ "true_addr", COLUMN_TEXT },
+	{ "state", COLUMN_TEXT },
+	{ "city", COLUMN_TEXT },
+	{ "country", COLUMN_TEXT },
+	{ "locality_source", COLUMN_TEXT },
+	{ "home", COLUMN_TEXT },
+	{ "node", COLUMN_TEXT },
+	{ "tls", COLUMN_TEXT },
+	{ "application_name", COLUMN_TEXT },
+	{ "connected_at", COLUMN_TIME },
+	{ "rx_bytes", COLUMN_INT8 },
+	{ "tx_bytes", COLUMN_INT8 },
+	{ "queries", COLUMN_INT8 },
+	{ "client_rtt_us", COLUMN_INT8 },
+	{ "server_rtt_us", COLUMN_INT8 },
+	{ "move_block", COLUMN_TEXT },
+	{ "confidence", COLUMN_TEXT },
+	{ "listener", COLUMN_TEXT },
+	{ "server_pid", COLUMN_INT8 },
+};
+
+static void
+session_row(struct ask *a, const struct session *s)
+{
+	struct rows *rows = &a->rows;
+	struct session_facts f;
+	char addr[ADDR_TEXT_MAX];
+
+	session_facts(s, true, &f);
+	if (!passes(a, &f))
+		return;
+	row_begin(rows);
+	row_count(rows, f.id);
+	row_int(rows, f.worker);
+	row_text(rows, f.database);
+	row_text(rows, f.user);
+	row_str(rows, addr_print(&f.client_addr, addr));
+	row_str(rows, addr_print(&f.true_addr, addr));
+	row_str(rows, f.state);
+	row_str(rows, f.city);
+	row_str(rows, f.country);
+	row_str(rows, locality_source_name(f.source));
+	row_str(rows, f.home);
+	row_str(rows, f.node);
+	row_str(rows, f.tls);
+	row_text(rows, f.application_name);
+	row_time(rows, f.connected_at_us);
+	row_count(rows, f.rx_bytes);
+	row_count(rows, f.tx_bytes);
+	row_count(rows, f.queries);
+	row_int_known(rows, f.client_rtt_us);
+	row_int_known(rows, f.server_rtt_us);
+	row_str(rows, f.move_block);
+	row_str(rows, confidence_name(f.confidence));
+	row_str(rows, f.listener);
+	row_int_known(rows, f.server_pid > 0 ? (int64_t)f.server_pid : -1);
+	row_end(rows);
+}
+
+static int
+sessions_begin(struct run *r)
+{
+	return listing_begin(r, session_row);
+}
+
+/* ---- SHOW SERVERS ---- */
+
+static const struct column server_columns[] = {
+	{ "region", COLUMN_TEXT },        { "node", COLUMN_TEXT },
+	{ "server_pid", COLUMN_INT8 },    { "session", COLUMN_INT8 },
+	{ "worker", COLUMN_INT4 },        { "database", COLUMN_TEXT },
+	{ "user", COLUMN_TEXT },          { "state", COLUMN_TEXT },
+	{ "server_rtt_us", COLUMN_INT8 }, { "connected_at", COLUMN_TIME },
+	{ "queries", COLUMN_INT8 },
+};
+
+static void
+server_row(struct ask *a, const struct session *s)
+{
+	struct rows *rows = &a->rows;
+	struct session_facts f;
+
+	session_facts(s, true, &f);
+	if (f.node[0] == '\0' || !passes(a, &f))
+		return;
+	row_begin(rows);
+	row_str(rows, f.home);
+	row_str(rows, f.node);
+	row_int_known(rows, f.server_pid > 0 ? (int64_t)f.server_pid : -1);
+	row_count(rows, f.id);
+	row_int(rows, f.worker);
+	row_text(rows, f.database);
+	row_text(rows, f.user);
+	row_str(rows, f.state);
+	row_int_known(rows, f.server_rtt_us);
+	row_time(rows, f.connected_at_us);
+	row_count(rows, f.queries);
+	row_end(rows);
+}
+
+static int
+servers_begin(struct run *r)
+{
+	return listing_begin(r, server_row);
+}
+
+/* ---- SHOW SESSION <id> ---- */
+
+static const struct column detail_columns[] = {
+	{ "section", COLUMN_TEXT },
+	{ "key", COLUMN_TEXT },
+	{ "value", COLUMN_TEXT },
+};
+
+static void
+detail_text(struct rows *rows, const char *section, const char *key, struct slice value)
+{
+	row_begin(rows);
+	row_str(rows, section);
+	row_str(rows, key);
+	row_text(rows, value);
+	row_end(rows);
+}
+
+static void __attribute__((format(printf, 4, 5)))
+detail(struct rows *rows, const char *section, const char *key, const char *fmt, ...)
+{
+	struct buf value = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&value, fmt, ap);
+	va_end(ap);
+	detail_text(rows, section, key, buf_view(&value));
+	buf_fini(&value);
+}
+
+static void
+detail_facts(struct rows *rows, const struct session_facts *f)
+{
+	char addr[ADDR_TEXT_MAX], when[TIME_TEXT_MAX];
+
+	detail(rows, "facts", "id", "%llu", (unsigned long long)f->id);
+	detail(rows, "facts", "worker", "%d", f->worker);
+	detail_text(rows, "facts", "database", f->database);
+	detail_text(rows, "facts", "user", f->user);
+	detail_text(rows, "facts", "application_name", f->application_name);
+	detail(rows, "facts", "client_addr", "%s", addr_print(&f->client_addr, addr));
+	detail(rows, "facts", "true_addr", "%s", addr_print(&f->true_addr, addr));
+	detail(rows, "facts", "listener", "%s", f->listener);
+	detail(rows, "facts", "state", "%s", f->state);
+	detail(rows, "facts", "tls", "%s", f->tls);
+	detail(rows, "facts", "connected_at", "%s", time_text(f->connected_at_us, when));
+	detail(rows, "facts", "home", "%s", f->home);
+	detail(rows, "facts", "node", "%s", f->node);
+	detail(rows, "facts", "server_pid", "%u", f->server_pid);
+}
+
+static void
+detail_traffic(struct rows *rows, const struct session_facts *f)
+{
+	detail(rows, "bytes", "rx_bytes", "%llu", (unsigned long long)f->rx_bytes);
+	detail(rows, "bytes", "tx_bytes", "%llu", (unsigned long long)f->tx_bytes);
+	detail(rows, "bytes", "queries", "%llu", (unsigned long long)f->queries);
+	if (f->client_rtt_us >= 0)
+		detail(rows, "bytes", "client_rtt_us", "%lld", (long long)f->client_rtt_us);
+	if (f->server_rtt_us >= 0)
+		detail(rows, "bytes", "server_rtt_us", "%lld", (long long)f->server_rtt_us);
+	detail(rows, "move", "move_block", "%s", f->move_block);
+}
+
+static void
+detail_history(struct rows *rows, const struct session *s)
+{
+	struct session_step steps[64];
+	size_t n = session_history(s, steps, sizeof(steps) / sizeof(steps[0]));
+	char when[TIME_TEXT_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		detail(rows, "history", time_text(steps[i].at_us, when), "%s%s%s", steps[i].state,
+		       steps[i].note[0] != '\0' ? ": " : "", steps[i].note);
+}
+
+static void
+detail_locality(struct rows *rows, const struct session_facts *f, const struct explained *x)
+{
+	detail(rows, "locality", "city", "%s", f->city);
+	detail(rows, "locality", "country", "%s", f->country);
+	detail(rows, "locality", "source", "%s", locality_source_name(f->source));
+	detail(rows, "locality", "confidence", "%s", confidence_name(f->confidence));
+	for (size_t i = 0; i < x->nevidence; i++) {
+		const struct locality_evidence *e = &x->evidence[i];
+		char key[64];
+
+		snprintf(key, sizeof(key), "%s %s", locality_source_name(e->source),
+			 claim_kind_name(e->kind));
+		detail(rows, "evidence", key, "%.*s: %s%s%s", (int)e->value.n, e->value.p,
+		       e->outcome, e->trusted ? "" : " (self-declared)", e->won ? " (won)" : "");
+	}
+}
+
+static void
+detail_route(struct rows *rows, const struct world *w, const struct route *route)
+{
+	const struct topology *t = w->topology;
+	char key[16], reason[256];
+
+	for (unsigned i = 0; i < route->nrows; i++) {
+		const struct route_row *row = &route->rows[i];
+
+		snprintf(key, sizeof(key), "%u", i + 1);
+		route_reason_text(t, row, clock_us(), reason, sizeof(reason));
+		detail(rows, "route", key, "%s%s%s %s: %s", t->regions[row->region].name,
+		       row->node >= 0 ? " " : "", row->node >= 0 ? t->nodes[row->node].name : "",
+		       route_verdict_name(row->verdict), reason);
+	}
+}
+
+static enum answer
+session_answer(struct ask *a)
+{
+	const struct session *s = worker_session_by_id(a->to, a->id);
+	const struct world *w = worker_world(a->to);
+	const struct conf_database *db;
+	struct session_facts f;
+	struct explained x;
+	struct route *route;
+
+	if (s == NULL)
+		return ANSWER_NEXT;
+	session_facts(s, true, &f);
+	db = config_database(w->config, f.database);
+	explain_locality(w, session_claims(s), db, &x);
+	detail_facts(&a->rows, &f);
+	detail_history(&a->rows, s);
+	detail_locality(&a->rows, &f, &x);
+	route = xcalloc(1, sizeof(*route));
+	explain_route(w, &x.locality, db, db->access, f.id, route);
+	detail_route(&a->rows, w, route);
+	free(route);
+	detail_traffic(&a->rows, &f);
+	return ANSWER_STOP;
+}
+
+static int
+session_begin(struct run *r)
+{
+	return fanout_take_id(r, fanout_begin(r, session_answer));
+}
+
+/* ---- KILL SESSION <id> ---- */
+
+static enum answer
+kill_answer(struct ask *a)
+{
+	struct session *s = worker_session_by_id(a->to, a->id);
+
+	if (s == NULL)
+		return ANSWER_NEXT;
+	session_close(s, WHY_KILLED, NULL);
+	return ANSWER_STOP;
+}
+
+static int
+kill_begin(struct run *r)
+{
+	return fanout_take_id(r, fanout_begin(r, kill_answer));
+}
+
+static const struct command commands[] = {
+	{ .words = "SHOW SESSIONS",
+	  .args = FILTERS,
+	  COLUMNS(session_columns),
+	  .begin = sessions_begin,
+	  .row = fanout_row,
+	  .end = fanout_end,
+	  .help =
+	      "one row per client: who it is, where it is, where it went, and what it is doing" },
+	{ .words = "SHOW SERVERS",
+	  .args = FILTERS,
+	  COLUMNS(server_columns),
+	  .begin = servers_begin,
+	  .row = fanout_row,
+	  .end = fanout_end,
+	  .help = "one row per connection to a node" },
+	{ .words = "SHOW SESSION",
+	  .args = "<id>",
+	  COLUMNS(detail_columns),
+	  .begin = session_begin,
+	  .row = fanout_row,
+	  .end = fanout_end,
+	  .help = "all about one session: history, locality evidence, route, bytes, why it cannot "
+		  "be moved" },
+	{ .words = "KILL SESSION",
+	  .args = "<id>",
+	  .privilege = PRIVILEGE_ADMIN,
+	  .tag = "KILL SESSION",
+	  .begin = kill_begin,
+	  .row = fanout_row,
+	  .end = fanout_end,
+	  .help = "end one session; its client gets a FATAL error (57P01)" },
+};
+
+COMMAND_TABLE(commands_sessions, commands);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What was counted. Each worker writes its own counters and anyone may read them, so nothing has to
+ * be asked for.
+ */
+#include "config.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "proxy/admin/commands.h"
+#include "proxy/meridian.h"
+#include "proxy/stats.h"
+#include "proxy/worker.h"
+#include "proxy/world.h"
+
+/* The counter at an offset of struct stats, on one worker. */
+static uint64_t
+counter_of(const struct worker *w, size_t offset)
+{
+	const char *at = (const char *)worker_stats(w) + offset;
+
+	return stat_get((const _Atomic uint64_t *)(const void *)at);
+}
+
+static uint64_t
+sum_of(const struct run *r, size_t offset)
+{
+	const struct meridian *m = worker_process(r->worker);
+	uint64_t sum = 0;
+
+	for (int i = 0; i < m->nworkers; i++)
+		sum += counter_of(m->workers[i], offset);
+	return sum;
+}
+
+/* ---- SHOW STATS ---- */
+
+static const struct column stats_columns[] = {
+	{ "counter", COLUMN_TEXT },
+	{ "value", COLUMN_INT8 },
+	{ "help", COLUMN_TEXT },
+};
+
+static enum step
+stats_row(struct run *r)
+{
+	size_t n;
+	const struct stats_row *table = stats_rows(&n);
+
+	if (r->at >= n)
+		return STEP_DONE;
+	row_begin(&r->rows);
+	row_str(&r->rows, table[r->at].name);
+	row_count(&r->rows, sum_of(r, table[r->at].offset));
+	row_str(&r->rows, table[r->at].text);
+	row_end(&r->rows);
+	r->at++;
+	return STEP_MORE;
+}
+
+/* ---- SHOW WORKERS ---- */
+
+static const struct column worker_columns[] = { { "worker", COLUMN_INT4 },
+						{ "sessions", COLUMN_INT8 },
+#define C(name, text) { #name, COLUMN_INT8 },
+						STATS_COUNTERS(C)
+#undef C
+};
+
+static enum step
+workers_row(struct run *r)
+{
+	const struct meridian *m = worker_process(r->worker);
+	const struct stats_row *table;
+	const struct worker *w;
+	size_t n;
+
+	if (r->at >= (size_t)m->nworkers)
+		return STEP_DONE;
+	w = m->workers[r->at++];
+	table = stats_rows(&n);
+	row_begin(&r->rows);
+	row_int(&r->rows, worker_id(w));
+	row_int(&r->rows, worker_nsessions(w));
+	for (size_t i = 0; i < n; i++)
+		row_count(&r->rows, counter_of(w, table[i].offset));
+	row_end(&r->rows);
+	return STEP_MORE;
+}
+
+/* ---- SHOW ERRORS ---- */
+
+static const struct column error_columns[] = {
+	{ "reason", COLUMN_TEXT },
+	{ "sqlstate", COLUMN_TEXT },
+	{ "sessions", COLUMN_INT8 },
+	{ "help", COLUMN_TEXT },
+};
+
+static enum step
+errors_row(struct run *r)
+{
+	const struct why_row *why;
+	size_t i = ++r->at; /* WHY_NONE is no reason */
+
+	if (i >= WHY_COUNT)
+		return STEP_DONE;
+	why = why_get((enum why)i);
+	row_begin(&r->rows);
+	row_str(&r->rows, why->counter);
+	row_str(&r->rows, why->sqlstate[0] != '\0' ? why->sqlstate : NULL);
+	row_count(&r->rows, sum_of(r, offsetof(struct stats, why) + i * sizeof(uint64_t)));
+	row_str(&r->rows, why->text);
+	row_end(&r->rows);
+	return STEP_MORE;
+}
+
+/* ---- SHOW LOCALITY SOURCES ---- */
+
+static const struct column source_columns[] = {
+	{ "rank", COLUMN_INT4 },   { "source", COLUMN_TEXT },    { "decided", COLUMN_INT8 },
+	{ "claims", COLUMN_INT8 }, { "untrusted", COLUMN_INT8 }, { "detail", COLUMN_TEXT },
+};
+
+/* The i-th source of the option, then those that it leaves out; *rank 0 for the latter. */
+static enum locality_source
+source_at(const struct conf_main *conf, size_t i, int *rank)
+{
+	size_t left_out = conf->nlocality;
+	bool listed[SOURCE_COUNT] = { false };
+
+	*rank = i < conf->nlocality ? (int)i + 1 : 0;
+	if (*rank > 0)
+		return conf->locality[i];
+	for (size_t k = 0; k < conf->nlocality; k++)
+		listed[conf->locality[k]] = true;
+	for (unsigned s = 0; s < SOURCE_COUNT; s++)
+		if (!listed[s] && left_out++ == i)
+			return (enum locality_source)s;
+	return SOURCE_COUNT;
+}
+
+static void
+put_geo_files(const struct world *w, struct buf *out)
+{
+	struct geo_file files[16];
+	size_t n = w->geo != NULL ? geo_files(w->geo, files, sizeof(files) / sizeof(files[0])) : 0;
+	char built[TIME_TEXT_MAX];
+
+	if (n == 0)
+		buf_str(out, "no database");
+	for (size_t i = 0; i < n; i++)
+		buf_printf(out, "%s%s (%s, built %.10s)", i > 0 ? ", " : "", files[i].path,
+			   files[i].type, time_text(files[i].build_epoch * 1000000, built));
+}
+
+static void
+put_source_detail(const struct world *w, enum locality_source s, struct buf *out)
+{
+	const struct topology *t = w->topology;
+
+	if (s == SOURCE_GEOIP)
+		put_geo_files(w, out);
+	else if (s == SOURCE_OVERRIDE)
+		buf_printf(out, "%u overrides", t->noverrides);
+	else if (s == SOURCE_SELF)
+		buf_str(out, t->self_region >= 0 ? t->regions[t->self_region].name
+						 : "the proxy's own region is not configured");
+}
+
+static enum step
+sources_row(struct run *r)
+{
+	int rank;
+	enum locality_source s = source_at(&r->world->config->main, r->at++, &rank);
+	size_t at = (size_t)s * sizeof(uint64_t);
+	struct buf detail = { 0 };
+
+	if (s == SOURCE_COUNT)
+		return STEP_DONE;
+	put_source_detail(r->world, s, &detail);
+	row_begin(&r->rows);
+	row_int_known(&r->rows, rank > 0 ? rank : -1);
+	row_str(&r->rows, locality_source_name(s));
+	row_count(&r->rows, sum_of(r, offsetof(struct stats, located) + at));
+	row_count(&r->rows, sum_of(r, offsetof(struct stats, claimed) + at));
+	row_count(&r->rows, sum_of(r, offsetof(struct stats, untrusted) + at));
+	row_text(&r->rows, buf_view(&detail));
+	row_end(&r->rows);
+	buf_fini(&detail);
+	return STEP_MORE;
+}
+
+/* ---- SHOW MEMORY ---- */
+
+static const struct column memory_columns[] = {
+	{ "item", COLUMN_TEXT },
+	{ "bytes", COLUMN_INT8 },
+	{ "help", COLUMN_TEXT },
+};
+
+/* Resident set; -1 where /proc does not say. */
+static int64_t
+resident_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long long total, resident;
+	int n = 0;
+
+	if (f == NULL)
+		return -1;
+	n = fscanf(f, "%lld %lld", &total, &resident);
+	fclose(f);
+	return n == 2 ? resident * sysconf(_SC_PAGESIZE) : -1;
+}
+
+static enum step
+memory_row(struct run *r)
+{
+	struct mallinfo2 heap = mallinfo2();
+	const struct {
+		const char *item;
+		int64_t bytes;
+		const char *help;
+	} items[] = {
+		{ "resident", resident_bytes(), "memory of the process that is in RAM" },
+		{ "heap_used", (int64_t)(heap.uordblks + heap.hblkhd), "allocated by the program" },
+		{ "heap_free", (int64_t)heap.fordblks, "freed, kept by the allocator" },
+		{ "heap_mapped", (int64_t)heap.hblkhd,
+		  "of what is allocated, in mappings of its own" },
+	};
+
+	if (r->at >= sizeof(items) / sizeof(items[0]))
+		return STEP_DONE;
+	row_begin(&r->rows);
+	row_str(&r->rows, items[r->at].item);
+	row_int_known(&r->rows, items[r->at].bytes);
+	row_str(&r->rows, items[r->at].help);
+	row_end(&r->rows);
+	r->at++;
+	return STEP_MORE;
+}
+
+static const struct command commands[] = {
+	{ .words = "SHOW WORKERS",
+	  COLUMNS(worker_columns),
+	  .row = workers_row,
+	  .help = "one row per worker thread: its sessions and its counters" },
+	{ .words = "SHOW STATS",
+	  COLUMNS(stats_columns),
+	  .row = stats_row,
+	  .help = "every counter, summed over the workers" },
+	{ .words = "SHOW ERRORS",
+	  COLUMNS(error_columns),
+	  .row = errors_row,
+	  .help = "why sessions ended, and how many" },
+	{ .words = "SHOW LOCALITY SOURCES",
+	  COLUMNS(source_columns),
+	  .row = sources_row,
+	  .help = "where localities came from, in the order in which sources are asked" },
+	{ .words = "SHOW MEMORY",
+	  COLUMNS(memory_columns),
+	  .row = memory_row,
+	  .help = "what the process uses" },
+};
+
+COMMAND_TABLE(commands_stats, commands);

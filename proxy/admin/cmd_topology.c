@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the world looks like: regions, nodes, overrides, databases, listeners. All of it is read
+ * from the world that the run holds, so a listing is of one moment however long it takes to send.
+ */
+#include "config.h"
+
+#include "base/clock.h"
+#include "proxy/admin/commands.h"
+#include "proxy/world.h"
+
+static unsigned
+sessions_of(const struct node *n)
+{
+	return n->live != NULL ? atomic_load_explicit(&n->live->sessions, memory_order_relaxed) : 0;
+}
+
+static int64_t
+known_us(int64_t us)
+{
+	return us > 0 ? us : -1;
+}
+
+/* ---- SHOW REGIONS ---- */
+
+static const struct column region_columns[] = {
+	{ "region", COLUMN_TEXT },    { "lat", COLUMN_FLOAT8 },    { "lon", COLUMN_FLOAT8 },
+	{ "nodes", COLUMN_INT4 },     { "usable", COLUMN_INT4 },   { "drained", COLUMN_BOOL },
+	{ "sessions", COLUMN_INT8 },  { "rtt_ms", COLUMN_FLOAT8 }, { "bias", COLUMN_INT4 },
+	{ "self", COLUMN_BOOL },      { "strict", COLUMN_BOOL },   { "cities", COLUMN_TEXT },
+	{ "countries", COLUMN_TEXT }, { "networks", COLUMN_TEXT },
+};
+
+struct region_sums {
+	int usable;
+	int64_t sessions, rtt_us;
+};
+
+static struct region_sums
+sum_region(const struct topology *t, const struct region *region)
+{
+	struct region_sums s = { .rtt_us = -1 };
+	int64_t now_us = clock_us();
+
+	for (unsigned i = 0; i < region->nnodes; i++) {
+		const struct node *n = &t->nodes[region->first_node + i];
+
+		s.sessions += sessions_of(n);
+		if (!node_usable(t, n, now_us))
+			continue;
+		s.usable++;
+		if (n->rtt_us > 0 && (s.rtt_us < 0 || n->rtt_us < s.rtt_us))
+			s.rtt_us = n->rtt_us;
+	}
+	return s;
+}
+
+static void
+row_list(struct rows *rows, const struct strlist *list)
+{
+	struct buf text = { 0 };
+
+	for (size_t i = 0; i < list->n; i++)
+		buf_printf(&text, "%s%s", i > 0 ? ", " : "", list->v[i]);
+	row_text(rows, buf_view(&text));
+	buf_fini(&text);
+}
+
+static void
+row_networks(struct rows *rows, const struct cidrlist *list)
+{
+	char one[ADDR_TEXT_MAX];
+	struct buf text = { 0 };
+
+	for (size_t i = 0; i < list->n; i++)
+		buf_printf(&text, "%s%s", i > 0 ? ", " : "", cidr_print(&list->v[i], one));
+	row_text(rows, buf_view(&text));
+	buf_fini(&text);
+}
+
+static void
+row_degrees(struct rows *rows, const struct region *region, double v)
+{
+	if (region->has_location)
+		row_float(rows, v);
+	else
+		row_null(rows);
+}
+
+static enum step
+regions_row(struct run *r)
+{
+	const struct topology *t = r->world->topology;
+	const struct region *region;
+	struct region_sums sums;
+
+	if (r->at >= t->nregions)
+		return STEP_DONE;
+	region = &t->regions[r->at];
+	sums = sum_region(t, region);
+	row_begin(&r->rows);
+	row_str(&r->rows, region->name);
+	row_degrees(&r->rows, region, region->lat);
+	row_degrees(&r->rows, region, region->lon);
+	row_int(&r->rows, region->nnodes);
+	row_int(&r->rows, sums.usable);
+	row_bool(&r->rows, region->drained);
+	row_int(&r->rows, sums.sessions);
+	row_ms(&r->rows, sums.rtt_us);
+	row_int(&r->rows, region->bias);
+	row_bool(&r->rows, t->self_region == (int)r->at);
+	row_bool(&r->rows, region->strict);
+	row_list(&r->rows, &region->cities);
+	row_list(&r->rows, &region->countries);
+	row_networks(&r->rows, &region->networks);
+	row_end(&r->rows);
+	r->at++;
+	return STEP_MORE;
+}
+
+/* ---- SHOW NODES ---- */
+
+static const struct column node_columns[] = {
+	{ "region", COLUMN_TEXT },
+	{ "node", COLUMN_TEXT },
+	{ "kind", COLUMN_TEXT },
+	{ "role", COLUMN_TEXT },
+	{ "state", COLUMN_TEXT },
+	{ "drained", COLUMN_BOOL },
+	{ "rtt_ms", COLUMN_FLOAT8 },
+	{ "lag_ms", COLUMN_FLOAT8 },
+	{ "lag_bytes", COLUMN_INT8 },
+	{ "sample_age_ms", COLUMN_FLOAT8 },
+	{ "sessions", COLUMN_INT8 },
+	{ "version", COLUMN_TEXT },
+	{ "reason", COLUMN_TEXT },
+	{ "addresses", COLUMN_TEXT },
+	{ "connect_ms", COLUMN_FLOAT8 },
+	{ "connects", COLUMN_INT8 },
+	{ "failures", COLUMN_INT8 },
+	{ "read_only", COLUMN_BOOL },
+	{ "timeline", COLUMN_INT8 },
+	{ "system_identifier", COLUMN_TEXT },
+	{ "used_connections", COLUMN_INT4 },
+	{ "max_connections", COLUMN_INT4 },
+};
+
+/* 150006 is 15.6, 90603 is 9.6.3. */
+static void
+row_version(struct rows *rows, int num)
+{
+	if (num <= 0)
+		row_null(rows);
+	else if (num >= 100000)
+		row_printf(rows, "%d.%d", num / 10000, num % 10000);
+	else
+		row_printf(rows, "%d.%d.%d", num / 10000, num / 100 % 100, num % 100);
+}
+
+static void
+row_addresses(struct rows *rows, const struct node *n)
+{
+	char one[ADDR_TEXT_MAX];
+	struct buf text = { 0 };
+
+	for (unsigned i = 0; i < n->naddrs; i++)
+		buf_printf(&text, "%s%s", i > 0 ? ", " : "", addr_print(&n->addrs[i], one));
+	row_text(rows, buf_view(&text));
+	buf_fini(&text);
+}
+
+static void
+row_system_id(struct rows *rows, uint64_t id)
+{
+	if (id == 0)
+		row_null(rows);
+	else
+		row_printf(rows, "%llu", (unsigned long long)id);
+}
+
+/* The columns that DESIGN leaves open: what a second look at a node wants. */
+static void
+node_details(struct rows *rows, const struct node *n)
+{
+	bool live = n->live != NULL;
+
+	row_addresses(rows, n);
+	row_ms(rows, known_us(n->connect_us));
+	row_count(rows, live ? atomic_load(&n->live->connects) : 0);
+	row_count(rows, live ? atomic_load(&n->live->failures) : 0);
+	row_bool(rows, n->read_only);
+	row_int_known(rows, n->timeline > 0 ? (int64_t)n->timeline : -1);
+	row_system_id(rows, n->system_id);
+	row_int_known(rows, n->max_connections > 0 ? n->used_connections : -1);
+	row_int_known(rows, n->max_connections > 0 ? n->max_connections : -1);
+}
+
+static enum step
+nodes_row(struct run *r)
+{
+	const struct topology *t = r->world->topology;
+	int64_t now_us = clock_us();
+	const struct node *n;
+
+	if (r->at >= t->nnodes)
+		return STEP_DONE;
+	n = &t->nodes[r->at];
+	row_begin(&r->rows);
+	row_str(&r->rows, t->regions[n->region].name);
+	row_str(&r->rows, n->name);
+	row_str(&r->rows, node_kind_name(n->kind));
+	row_str(&r->rows, node_role_name(n->role));
+	row_str(&r->rows, node_state_name(node_state_at(t, n, now_us)));
+	row_bool(&r->rows, n->drained);
+	row_ms(&r->rows, known_us(n->rtt_us));
+	row_ms(&r->rows, node_lag_us(n, now_us));
+	row_int_known(&r->rows, n->lag_bytes);
+	row_ms(&r->rows, n->sampled_at_us > 0 ? now_us - n->sampled_at_us : -1);
+	row_int(&r->rows, sessions_of(n));
+	row_version(&r->rows, n->server_version);
+	row_str(&r->rows, n->reason);
+	node_details(&r->rows, n);
+	row_end(&r->rows);
+	r->at++;
+	return STEP_MORE;
+}
+
+/* ---- SHOW OVERRIDES ---- */
+
+static const struct column override_columns[] = {
+	{ "kind", COLUMN_TEXT },
+	{ "value", COLUMN_TEXT },
+	{ "region", COLUMN_TEXT },
+	{ "until", COLUMN_TIME },
+};
+
+static enum step
+overrides_row(struct run *r)
+{
+	static const char *const kinds[] = {
+		[OVERRIDE_CITY] = "city",
+		[OVERRIDE_COUNTRY] = "country",
+		[OVERRIDE_NETWORK] = "network",
+	};
+	const struct topology *t = r->world->topology;
+	const struct override *o;
+	int64_t now_us = clock_us();
+
+	if (r->at >= t->noverrides)
+		return STEP_DONE;
+	o = &t->overrides[r->at];
+	r->at++;
+	if (o->until_us > 0 && o->until_us <= now_us)
+		return STEP_MORE;
+	row_begin(&r->rows);
+	row_str(&r->rows, kinds[o->kind]);
+	row_str(&r->rows, o->value);
+	row_str(&r->rows, t->regions[o->region].name);
+	if (o->until_us > 0)
+		row_time(&r->rows, clock_wall_us() + o->until_us - now_us);
+	else
+		row_null(&r->rows);
+	row_end(&r->rows);
+	return STEP_MORE;
+}
+
+/* ---- SHOW DATABASES ---- */
+
+static const struct column database_columns[] = {
+	{ "database", COLUMN_TEXT }, { "dbname", COLUMN_TEXT },    { "regions", COLUMN_TEXT },
+	{ "access", COLUMN_TEXT },   { "residency", COLUMN_TEXT },
+};
+
+static enum step
+databases_row(struct run *r)
+{
+	const struct config *config = r->world->config;
+	const struct conf_database *d;
+
+	if (r->at >= config->ndatabases)
+		return STEP_DONE;
+	d = &config->databases[r->at++];
+	row_begin(&r->rows);
+	row_str(&r->rows, d->name);
+	row_str(&r->rows, d->dbname);
+	row_list(&r->rows, &d->regions);
+	row_str(&r->rows, access_name(d->access));
+	row_str(&r->rows, d->residency == RESIDENCY_STRICT ? "strict" : "prefer");
+	row_end(&r->rows);
+	return STEP_MORE;
+}
+
+/* ---- SHOW LISTENERS ---- */
+
+static const struct column listener_columns[] = {
+	{ "listener", COLUMN_TEXT },       { "listen", COLUMN_TEXT },
+	{ "proxy_protocol", COLUMN_TEXT }, { "tls", COLUMN_TEXT },
+	{ "tls_cert_file", COLUMN_TEXT },  { "sni_suffix", COLUMN_TEXT },
+};
+
+/* The n-th address of all listeners. */
+static const struct conf_listener *
+listener_address(const struct config *config, size_t n, const char **address)
+{
+	for (size_t i = 0; i < config->nlisteners; i++) {
+		const struct conf_listener *l = &config->listeners[i];
+
+		if (n < l->listen.n) {
+			*address = l->listen.v[n];
+			return l;
+		}
+		n -= l->listen.n;
+	}
+	return NULL;
+}
+
+static enum step
+listeners_row(struct run *r)
+{
+	const char *address;
+	const struct conf_listener *l = listener_address(r->world->config, r->at++, &address);
+
+	if (l == NULL)
+		return STEP_DONE;
+	row_begin(&r->rows);
+	row_str(&r->rows, l->name);
+	row_str(&r->rows, address);
+	row_str(&r->rows, tri_mode_name(l->proxy_protocol));
+	row_str(&r->rows, tri_mode_name(l->tls));
+	row_str(&r->rows, l->tls_cert_file);
+	row_str(&r->rows, l->sni_suffix);
+	row_end(&r->rows);
+	return STEP_MORE;
+}
+
+static const struct command commands[] = {
+	{ .words = "SHOW REGIONS",
+	  COLUMNS(region_columns),
+	  .row = regions_row,
+	  .help = "one row per region: where it is, how many of its nodes can take sessions, the "
+		  "shortest round trip to one of them" },
+	{ .words = "SHOW NODES",
+	  COLUMNS(node_columns),
+	  .row = nodes_row,
+	  .help = "one row per node: what it is, how it is, and why it is not used" },
+	{ .words = "SHOW DATABASES",
+	  COLUMNS(database_columns),
+	  .row = databases_row,
+	  .help = "one row per [database] section: where it is served, and which nodes it wants" },
+	{ .words = "SHOW LISTENERS",
+	  COLUMNS(listener_columns),
+	  .row = listeners_row,
+	  .help = "one row per address that is listened on" },
+	{ .words = "SHOW OVERRIDES",
+	  COLUMNS(override_columns),
+	  .row = overrides_row,
+	  .help = "one row per override, and until when it holds" },
+};
+
+COMMAND_TABLE(commands_topology, commands);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What a command module gives to the console: a table of struct command. A row says how the command
+ * is spelled, who may run it, what it answers and how; the parser, HELP and meridian-console(7) are
+ * derived from it.
+ *
+ * Syntax (`words`, then `args`): KEYWORDS, <values>, (one | of | these), [optional], <value...> for
+ * the rest of the statement, '(' for a character that would mean something else. Optional parts
+ * that stand beside one another may be given in any order.
+ *
+ * A run is one execution: begin once, row until it says that nothing follows, end once in any case
+ * (also when the operator hangs up). `row` produces one row, or some, and returns soon: the console
+ * yields to the event loop between chunks, and stops calling while the client does not read. A
+ * command that needs another thread posts a letter that holds run_hold() and returns STEP_WAIT;
+ * the letter's return calls run_find() with it, and run_resume() to be called again.
+ */
+#ifndef PROXY_ADMIN_COMMAND_H
+#define PROXY_ADMIN_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "proxy/admin/console.h"
+#include "proxy/admin/resultset.h"
+
+struct run;
+struct node;
+struct run_hold;
+struct statement;
+struct world;
+
+enum step {
+	STEP_MORE, /* call again */
+	STEP_DONE,
+	STEP_WAIT, /* a letter is on its way */
+	STEP_FAIL, /* run->err says why */
+};
+
+struct command {
+	const char *words;
+	const char *args;
+	enum privilege privilege;
+	const struct column *columns; /* NULL: no rows, only a command tag */
+	uint16_t ncolumns;
+	const char *tag;  /* NULL: the first word; rows are counted behind "SELECT" */
+	const void *data; /* the module's */
+	/* Of several commands with one spelling, whether it is this one. */
+	bool (*fits)(const struct statement *st);
+	/* Columns that depend on the arguments: fills st->own_column. */
+	void (*describe)(struct statement *st);
+	int (*begin)(struct run *r);     /* -1: r->err; `end` is called all the same */
+	enum step (*row)(struct run *r); /* NULL: done after `begin` */
+	void (*end)(struct run *r);
+	const char *help; /* NULL: not listed (what drivers send by themselves) */
+};
+
+/* A module's table, as listed in commands.c. */
+struct command_table {
+	const struct command *commands;
+	size_t n;
+};
+
+#define COLUMNS(c) .columns = (c), .ncolumns = sizeof(c) / sizeof((c)[0])
+#define COMMAND_TABLE(name, rows) \
+	const struct command_table name = { (rows), sizeof(rows) / sizeof((rows)[0]) }
+
+struct run {
+	struct console *console;
+	const struct statement *statement;
+	const struct command *command;
+	struct worker *worker;
+	struct world *world; /* as it was when the run began; one reference */
+	struct rows rows;    /* built, not yet given to the client */
+	size_t at;           /* the command's, begins at 0 */
+	void *state;         /* the command's, freed by its `end` */
+	struct err err;
+	char tag[128]; /* "" : the command's */
+	struct run_hold *hold;
+};
+
+/* The value given for a placeholder, by its name without brackets; NULL where it was left out. */
+const char *run_arg(const struct run *r, const char *name);
+/* The same, copied. */
+char *run_arg_dup(const struct run *r, const char *name);
+/* Whether a keyword of `args` was given. */
+bool run_has(const struct run *r, const char *keyword);
+/* A region or node of the run's world by name; -1 or NULL, and r->err (42704). */
+int run_region(struct run *r, const char *name);
+const struct node *run_node(struct run *r, const char *name);
+/* A WARNING or NOTICE beside the answer. */
+void run_notice(struct run *r, const char *severity, const struct err *e);
+
+/* What a letter carries in place of a pointer to the run. Any thread may hold and drop. */
+struct run_hold *run_hold(struct run *r);
+/* On the console's worker: the run, or NULL where it has ended since. Drops the hold. */
+struct run *run_find(struct run_hold *hold);
+/* After run_find(): call `row` again. The run may be gone when this returns. */
+void run_resume(struct run *r);
+
+#endif

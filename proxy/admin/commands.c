@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/admin/commands.h"
+
+#include <string.h>
+
+static const struct command_table *const tables[] = {
+	&commands_help,    &commands_topology, &commands_sessions,
+	&commands_stats,   &commands_explain,  &commands_driver,
+	&commands_control, &commands_config,   NULL,
+};
+
+const struct command_table *const *
+command_tables(void)
+{
+	return tables;
+}
+
+/* The n-th command that is listed, in the order of the tables. */
+static const struct command *
+listed_command(size_t n)
+{
+	for (size_t t = 0; tables[t] != NULL; t++)
+		for (size_t i = 0; i < tables[t]->n; i++)
+			if (tables[t]->commands[i].help != NULL && n-- == 0)
+				return &tables[t]->commands[i];
+	return NULL;
+}
+
+static const char *
+privilege_name(enum privilege p)
+{
+	return p == PRIVILEGE_ADMIN ? "admin" : "stats";
+}
+
+/* ---- HELP ---- */
+
+static const struct column help_columns[] = {
+	{ "command", COLUMN_TEXT },
+	{ "privilege", COLUMN_TEXT },
+	{ "help", COLUMN_TEXT },
+};
+
+static enum step
+help_row(struct run *r)
+{
+	const struct command *c = listed_command(r->at++);
+	const char *topic = run_arg(r, "word");
+
+	if (c == NULL)
+		return STEP_DONE;
+	if (topic != NULL && strcasestr(c->words, topic) == NULL &&
+	    (c->args == NULL || strcasestr(c->args, topic) == NULL))
+		return STEP_MORE;
+	row_begin(&r->rows);
+	if (c->args != NULL)
+		row_printf(&r->rows, "%s %s", c->words, c->args);
+	else
+		row_str(&r->rows, c->words);
+	row_str(&r->rows, privilege_name(c->privilege));
+	row_str(&r->rows, c->help);
+	row_end(&r->rows);
+	return STEP_MORE;
+}
+
+static const struct command help_commands[] = {
+	{ .words = "HELP",
+	  .args = "[<word>]",
+	  COLUMNS(help_columns),
+	  .tag = "SHOW",
+	  .row = help_row,
+	  .help = "every command, or those with this word in them" },
+	{ .words = "SHOW HELP", COLUMNS(help_columns), .row = help_row, .help = "every command" },
+};
+
+COMMAND_TABLE(commands_help, help_commands);
+
+/* ---- the manual ---- */
+
+/* Roff takes a hyphen for one that may be set as a dash, and a leading dot for a request. */
+static void
+put_roff(struct buf *out, const char *text)
+{
+	if (*text == '.' || *text == '\'')
+		buf_str(out, "\\&");
+	for (; *text != '\0'; text++) {
+		if (*text == '-' || *text == '\\')
+			buf_u8(out, '\\');
+		buf_u8(out, (uint8_t)*text);
+	}
+}
+
+static void
+put_columns(struct buf *out, const struct command *c)
+{
+	buf_str(out, "Columns: ");
+	for (uint16_t i = 0; i < c->ncolumns; i++) {
+		if (i > 0)
+			buf_str(out, ", ");
+		buf_str(out, "\\fI");
+		put_roff(out, c->columns[i].name);
+		buf_str(out, "\\fR");
+	}
+	buf_str(out, ".\n");
+}
+
+void
+commands_man(struct buf *out)
+{
+	const struct command *c;
+
+	for (size_t n = 0; (c = listed_command(n)) != NULL; n++) {
+		buf_str(out, ".TP\n\\fB");
+		put_roff(out, c->words);
+		buf_str(out, "\\fR");
+		if (c->args != NULL) {
+			buf_u8(out, ' ');
+			put_roff(out, c->args);
+		}
+		buf_printf(out, "\n(%s) ", privilege_name(c->privilege));
+		put_roff(out, c->help);
+		buf_str(out, ".\n");
+		if (c->ncolumns > 0)
+			put_columns(out, c);
+	}
+}

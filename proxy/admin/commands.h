@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Every command there is: the list of the modules' tables, and what is derived from all of them.
+ */
+#ifndef PROXY_ADMIN_COMMANDS_H
+#define PROXY_ADMIN_COMMANDS_H
+
+#include "base/buf.h"
+#include "proxy/admin/command.h"
+
+extern const struct command_table commands_topology; /* regions, nodes, databases, listeners */
+extern const struct command_table commands_sessions;
+extern const struct command_table commands_stats;
+extern const struct command_table commands_config;
+extern const struct command_table commands_explain;
+extern const struct command_table commands_control;
+extern const struct command_table commands_help;
+extern const struct command_table commands_driver; /* what drivers send by themselves */
+
+/* NULL-terminated; the first command that fits is taken. */
+const struct command_table *const *command_tables(void);
+
+/* The table of commands as a part of meridian-console(7), roff man. */
+void commands_man(struct buf *out);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The inside of a console, shared by console.c (bytes and turns), simple.c and extended.c (the two
+ * query protocols) and run.c (one execution).
+ *
+ * Everything happens in turns: a turn handles one message, one statement of a query string, or one
+ * chunk of rows. Between turns the state says whether there may be another.
+ */
+#ifndef PROXY_ADMIN_CONSOLE_INT_H
+#define PROXY_ADMIN_CONSOLE_INT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/snapshot.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "proxy/admin/command.h"
+#include "proxy/admin/grammar.h"
+
+#define CONSOLE_MESSAGE_MAX  ((size_t)1 << 20)
+#define CONSOLE_INPUT_MAX    ((size_t)2 << 20) /* unread messages behind the one being answered */
+#define CONSOLE_FLUSH_BYTES  ((size_t)32 << 10)
+#define CONSOLE_CHUNK_ROWS   256
+#define CONSOLE_PREPARED_MAX 1024
+#define CONSOLE_PORTALS_MAX  64
+
+enum console_state {
+	CONSOLE_READY,   /* the next turn may come */
+	CONSOLE_WAITING, /* a letter is on its way to the active run */
+	CONSOLE_FULL,    /* until the client has read */
+	CONSOLE_CLOSED,  /* the port was told to close */
+	CONSOLE_FREED,   /* by its owner, while a turn ran; goes when that has returned */
+};
+
+/* Where in the query protocols the client is. */
+enum cycle {
+	CYCLE_NONE,
+	CYCLE_SIMPLE,   /* statements of a Query are left */
+	CYCLE_EXTENDED, /* until Sync */
+	CYCLE_SKIP,     /* after an error, until Sync */
+};
+
+enum portal_state {
+	PORTAL_NEW,
+	PORTAL_STARTED,
+	PORTAL_BUILT, /* every row is built, not every one sent */
+	PORTAL_DONE,
+};
+
+/* One statement ready to be executed, or half-way through. */
+struct portal {
+	LIST_ENTRY(portal) all;
+	char *name;
+	enum portal_state state;
+	struct statement statement;
+	uint64_t binary; /* result formats, bit per column */
+	struct run run;  /* once it is no longer PORTAL_NEW */
+};
+
+struct prepared {
+	LIST_ENTRY(prepared) all;
+	char *name;
+	struct statement statement;
+	uint32_t *oids; /* nparams, as declared; 25 (text) where they were not */
+};
+
+struct console {
+	struct worker *worker;
+	struct console_port port;
+	enum privilege privilege;
+	char *user;
+	enum console_state state;
+	enum cycle cycle;
+	unsigned depth; /* of console_go() */
+	struct buf in, out;
+	size_t in_at; /* what of `in` has been handled */
+
+	char *query; /* CYCLE_SIMPLE: the text, and what is left of it */
+	struct slice left;
+
+	LIST_HEAD(, prepared) prepared;
+	LIST_HEAD(, portal) portals; /* the statement of a simple query runs in the one named "" */
+	unsigned nprepared, nportals;
+
+	struct portal *active; /* being executed */
+	uint32_t limit;        /* rows of this Execute still allowed; UINT32_MAX: all */
+};
+
+/* console.c */
+void console_error(struct console *c, const struct err *e);
+void console_fatal(struct console *c, const struct err *e);
+void console_go(struct console *c);
+void console_sync(struct console *c);
+bool console_flush(struct console *c); /* true where more may be produced */
+
+/* simple.c */
+void simple_query(struct console *c, struct slice body);
+void simple_turn(struct console *c);
+void simple_end(struct console *c);
+
+/* extended.c */
+void extended_message(struct console *c, const struct frame *f);
+/* Forget every prepared statement; every portal but the active one (or only those that no Execute
+ * left half-way); the portal of that name, if there is one. */
+void extended_deallocate(struct console *c);
+void extended_close_portals(struct console *c, bool suspended_too);
+void extended_close_portal(struct console *c, struct slice name);
+
+/* run.c */
+struct portal *portal_new(struct console *c, struct slice name);
+void portal_free(struct console *c, struct portal *p);
+/* Make it the active one, with at most `limit` rows (0: all). */
+void portal_execute(struct console *c, struct portal *p, uint32_t limit);
+/* One chunk of the active portal. */
+void portal_turn(struct console *c);
+
+#endif

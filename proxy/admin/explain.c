@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/admin/explain.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+
+const struct column explain_route_columns[EXPLAIN_ROUTE_COLUMNS] = {
+	{ "rank", COLUMN_INT4 },     { "region", COLUMN_TEXT },   { "node", COLUMN_TEXT },
+	{ "verdict", COLUMN_TEXT },  { "reason", COLUMN_TEXT },   { "distance_km", COLUMN_FLOAT8 },
+	{ "rtt_ms", COLUMN_FLOAT8 }, { "lag_ms", COLUMN_FLOAT8 }, { "load", COLUMN_FLOAT8 },
+	{ "score", COLUMN_FLOAT8 },
+};
+
+const struct column explain_locality_columns[EXPLAIN_LOCALITY_COLUMNS] = {
+	{ "source", COLUMN_TEXT },  { "kind", COLUMN_TEXT }, { "value", COLUMN_TEXT },
+	{ "trusted", COLUMN_BOOL }, { "won", COLUMN_BOOL },  { "outcome", COLUMN_TEXT },
+};
+
+void
+explain_locality(const struct world *w, const struct claims *claims, const struct conf_database *db,
+		 struct explained *out)
+{
+	struct locality_input in = {
+		.claims = claims,
+		.topology = w->topology,
+		.geo = w->geo,
+		.order = w->config->main.locality,
+		.norder = w->config->main.nlocality,
+		.strict = db->residency == RESIDENCY_STRICT,
+		.now_us = clock_us(),
+	};
+
+	out->nevidence = 0;
+	locality_decide(&in, &out->locality, out->evidence, &out->nevidence);
+}
+
+void
+explain_route(const struct world *w, const struct locality *l, const struct conf_database *db,
+	      enum access access, uint64_t seed, struct route *out)
+{
+	uint16_t served[ROUTE_REGIONS_MAX];
+	struct route_input in = {
+		.topology = w->topology,
+		.locality = l,
+		.nearest = w->config->main.nearest,
+		.blend = w->config->main.blend,
+		.access = access,
+		.residency_strict = db->residency == RESIDENCY_STRICT,
+		.served = db->regions.n > 0 ? served : NULL,
+		.sticky_region = -1,
+		.seed = seed,
+		.now_us = clock_us(),
+	};
+
+	for (size_t i = 0; i < db->regions.n && in.nserved < ROUTE_REGIONS_MAX; i++) {
+		int region = topology_region_by_name(w->topology, slice_str(db->regions.v[i]));
+
+		if (region >= 0)
+			served[in.nserved++] = (uint16_t)region;
+	}
+	route_decide(&in, out);
+}
+
+/* Kilometres with one decimal, loads with three: more would be noise. */
+static void
+row_rounded(struct rows *rows, double v, double steps)
+{
+	if (v < 0)
+		row_null(rows);
+	else
+		row_float(rows, round(v * steps) / steps);
+}
+
+void
+explain_route_rows(const struct world *w, const struct route *route, struct rows *rows)
+{
+	const struct topology *t = w->topology;
+	int64_t now_us = clock_us();
+	char reason[256];
+
+	for (unsigned i = 0; i < route->nrows; i++) {
+		const struct route_row *row = &route->rows[i];
+
+		route_reason_text(t, row, now_us, reason, sizeof(reason));
+		row_begin(rows);
+		row_int(rows, (int64_t)i + 1);
+		row_str(rows, t->regions[row->region].name);
+		row_str(rows, row->node >= 0 ? t->nodes[row->node].name : NULL);
+		row_str(rows, route_verdict_name(row->verdict));
+		row_str(rows, reason);
+		row_rounded(rows, row->distance_km, 10);
+		row_ms(rows, row->rtt_us);
+		row_ms(rows, row->lag_us);
+		row_rounded(rows, row->load, 1000);
+		row_rounded(rows, row->score, 10);
+		row_end(rows);
+	}
+}
+
+void
+explain_locality_rows(const struct explained *x, struct rows *rows)
+{
+	for (size_t i = 0; i < x->nevidence; i++) {
+		const struct locality_evidence *e = &x->evidence[i];
+
+		row_begin(rows);
+		row_str(rows, locality_source_name(e->source));
+		row_str(rows, claim_kind_name(e->kind));
+		row_text(rows, e->value);
+		row_bool(rows, e->trusted);
+		row_bool(rows, e->won);
+		row_str(rows, e->outcome);
+		row_end(rows);
+	}
+}

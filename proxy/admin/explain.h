@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Decisions made for showing: the locality of some claims with the evidence for it, the route that
+ * follows, and their rows. Changes nothing and remembers nothing; any thread, with its own world.
+ */
+#ifndef PROXY_ADMIN_EXPLAIN_H
+#define PROXY_ADMIN_EXPLAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/admin/resultset.h"
+#include "proxy/world.h"
+#include "routing/locality.h"
+#include "routing/route.h"
+
+struct explained {
+	struct locality locality;
+	struct locality_evidence evidence[LOCALITY_EVIDENCE_MAX];
+	size_t nevidence;
+};
+
+void explain_locality(const struct world *w, const struct claims *claims,
+		      const struct conf_database *db, struct explained *out);
+/* The route as a session with this locality would get it now, hysteresis left out. */
+void explain_route(const struct world *w, const struct locality *l, const struct conf_database *db,
+		   enum access access, uint64_t seed, struct route *out);
+
+#define EXPLAIN_ROUTE_COLUMNS    10
+#define EXPLAIN_LOCALITY_COLUMNS 6
+extern const struct column explain_route_columns[EXPLAIN_ROUTE_COLUMNS];
+extern const struct column explain_locality_columns[EXPLAIN_LOCALITY_COLUMNS];
+
+void explain_route_rows(const struct world *w, const struct route *route, struct rows *rows);
+void explain_locality_rows(const struct explained *x, struct rows *rows);
+
+#endif

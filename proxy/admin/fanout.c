@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/admin/fanout.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "protocol/sqlstate.h"
+#include "proxy/meridian.h"
+#include "proxy/session/session.h"
+#include "proxy/worker.h"
+
+static void
+ask_free(struct ask *a)
+{
+	if (a == NULL)
+		return;
+	free(a->region);
+	free(a->database);
+	free(a->user);
+	free(a->state);
+	free(a->access);
+	rows_fini(&a->rows);
+	free(a);
+}
+
+struct ask *
+fanout_begin(struct run *r, enum answer (*answer)(struct ask *a))
+{
+	struct ask *a = xcalloc(1, sizeof(*a));
+
+	a->home = r->worker;
+	a->answer = answer;
+	a->last = ANSWER_MORE;
+	rows_like(&a->rows, &r->rows);
+	r->state = a;
+	return a;
+}
+
+int
+fanout_take_id(struct run *r, struct ask *a)
+{
+	const char *text = run_arg(r, "id");
+	int64_t id;
+
+	if (!text_to_int(slice_str(text), 1, INT64_MAX, &id))
+		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no session id",
+			       text);
+	a->id = (uint64_t)id;
+	return 0;
+}
+
+void
+fanout_end(struct run *r)
+{
+	ask_free(r->state); /* NULL while it travels: it is freed on its return */
+	r->state = NULL;
+}
+
+/* Back on the console's worker. */
+static void
+come_home(struct letter *take_letter, void *owner)
+{
+	struct ask *a = (struct ask *)take_letter;
+	struct run *r = run_find(a->hold);
+
+	(void)owner;
+	if (r == NULL) {
+		ask_free(a);
+		return;
+	}
+	r->state = a;
+	buf_slice(&r->rows.out, buf_view(&a->rows.out));
+	r->rows.n += a->rows.n;
+	buf_clear(&a->rows.out);
+	a->rows.n = 0;
+	run_resume(r);
+}
+
+/* On the worker that was asked. */
+static void
+be_answered(struct letter *take_letter, void *owner)
+{
+	struct ask *a = (struct ask *)take_letter;
+
+	(void)owner;
+	a->last = a->answer(a);
+	worker_post(a->home, &a->letter, come_home);
+}
+
+static enum step
+send_ask(struct run *r, struct ask *a)
+{
+	struct meridian *m = worker_process(r->worker);
+
+	if (a->to_index >= m->nworkers && a->id > 0) {
+		err_set(&r->err, SQLSTATE_UNDEFINED_OBJECT, "session %llu does not exist",
+			(unsigned long long)a->id);
+		return STEP_FAIL;
+	}
+	if (a->to_index >= m->nworkers)
+		return STEP_DONE;
+	a->to = m->workers[a->to_index];
+	a->hold = run_hold(r);
+	r->state = NULL;
+	worker_post(a->to, &a->letter, be_answered);
+	return STEP_WAIT;
+}
+
+enum step
+fanout_row(struct run *r)
+{
+	struct ask *a = r->state;
+
+	if (a->last == ANSWER_STOP)
+		return STEP_DONE;
+	if (a->last == ANSWER_FAIL) {
+		r->err = a->err;
+		return STEP_FAIL;
+	}
+	if (a->last == ANSWER_NEXT) {
+		a->to_index++;
+		a->slot = 0;
+	}
+	return send_ask(r, a);
+}
+
+enum answer
+fanout_sessions(struct ask *a)
+{
+	unsigned end = worker_nslots(a->to);
+	unsigned stop = end - a->slot > FANOUT_CHUNK_SLOTS ? a->slot + FANOUT_CHUNK_SLOTS : end;
+
+	if (a->slot >= end)
+		return ANSWER_NEXT;
+	for (; a->slot < stop; a->slot++) {
+		const struct session *s = worker_session_at(a->to, a->slot);
+
+		if (s != NULL)
+			a->row(a, s);
+	}
+	return a->slot < end ? ANSWER_MORE : ANSWER_NEXT;
+}

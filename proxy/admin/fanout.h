@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A question that goes to the workers, one after the other, chunk by chunk: listings of sessions,
+ * and looking for one of them. The question is a letter that travels to the worker that can answer
+ * and back to the console's; where the console has gone meanwhile, it is dropped on its return.
+ */
+#ifndef PROXY_ADMIN_FANOUT_H
+#define PROXY_ADMIN_FANOUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/ev/mailbox.h"
+#include "proxy/admin/command.h"
+
+#define FANOUT_CHUNK_SLOTS 256
+
+enum answer {
+	ANSWER_MORE, /* ask this worker again */
+	ANSWER_NEXT, /* ask the next one */
+	ANSWER_STOP, /* found: the run is done */
+	ANSWER_FAIL, /* ask->err: the run fails */
+};
+
+struct session;
+
+struct ask {
+	struct letter letter; /* first */
+	struct run_hold *hold;
+	struct worker *home; /* the console's worker */
+	struct worker *to;
+	int to_index; /* among the process's workers, from 0 */
+	enum answer (*answer)(struct ask *a);
+	enum answer last;
+
+	/* what is asked; strings are NULL where they do not matter */
+	uint64_t id; /* of one session */
+	char *region, *database, *user, *state, *access;
+	unsigned slot;                                       /* first slot to look at */
+	void (*row)(struct ask *a, const struct session *s); /* of fanout_sessions() */
+
+	/* what is answered */
+	struct rows rows;
+	struct err err;
+};
+
+/* In `begin`: what to ask; the caller fills in the rest of it. */
+struct ask *fanout_begin(struct run *r, enum answer (*answer)(struct ask *a));
+/* Reads argument `id` into ask->id; -1 and r->err (22023). */
+int fanout_take_id(struct run *r, struct ask *a);
+/* As `row` and `end` of a command. When every worker has said ANSWER_NEXT, a question with an id
+ * fails: there is no such session. */
+enum step fanout_row(struct run *r);
+void fanout_end(struct run *r);
+
+/* Answers for `answer`: each session of a chunk of slots through a->row. */
+enum answer fanout_sessions(struct ask *a);
+
+#endif

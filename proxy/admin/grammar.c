@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/admin/grammar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+#include "protocol/sqlstate.h"
+#include "proxy/admin/lexer.h"
+#include "proxy/admin/nearest.h"
+
+#define TOKENS_MAX  64
+#define OPTIONS_MAX 8  /* optional parts side by side */
+#define SHOWN_MAX   64 /* bytes of a token in an error */
+
+/* ---- syntax strings ---- */
+
+enum element {
+	ELEMENT_END,
+	ELEMENT_CHOICE, /* ( */
+	ELEMENT_OPTION, /* [ */
+	ELEMENT_CLOSE,  /* ) or ] */
+	ELEMENT_OR,     /* | */
+	ELEMENT_VALUE,  /* <name> */
+	ELEMENT_REST,   /* <name...> */
+	ELEMENT_WORD,   /* keyword, or a character in quotes */
+};
+
+/* The element at *p, and past it; *text is the keyword or the name of the placeholder. */
+static enum element
+next_element(const char **p, struct slice *text)
+{
+	static const char marks[] = "([)]|";
+	static const enum element meanings[] = { ELEMENT_CHOICE, ELEMENT_OPTION, ELEMENT_CLOSE,
+						 ELEMENT_CLOSE, ELEMENT_OR };
+	const char *s = *p + strspn(*p, " "), *mark;
+	size_t n;
+
+	if (*s == '\0')
+		return ELEMENT_END;
+	mark = strchr(marks, *s);
+	if (mark != NULL) {
+		*p = s + 1;
+		return meanings[mark - marks];
+	}
+	if (*s == '\'') {
+		*text = slice_of(s + 1, 1);
+		*p = s + 3;
+		return ELEMENT_WORD;
+	}
+	if (*s == '<') {
+		n = strcspn(s, ">");
+		*p = s + n + 1;
+		*text = slice_of(s + 1, n - 1);
+		if (n < 4 || memcmp(s + n - 3, "...", 3) != 0)
+			return ELEMENT_VALUE;
+		text->n -= 3;
+		return ELEMENT_REST;
+	}
+	n = strcspn(s, " ()[]|");
+	*text = slice_of(s, n);
+	*p = s + n;
+	return ELEMENT_WORD;
+}
+
+/* From inside a group to behind its end, or to the next alternative where `or_too`. */
+static const char *
+skip_group(const char *p, bool or_too, enum element *stopped_at)
+{
+	unsigned depth = 0;
+	struct slice text;
+
+	for (;;) {
+		enum element el = next_element(&p, &text);
+
+		BUG_ON(el == ELEMENT_END);
+		if (depth == 0 && (el == ELEMENT_CLOSE || (or_too && el == ELEMENT_OR))) {
+			*stopped_at = el;
+			return p;
+		}
+		if (el == ELEMENT_CHOICE || el == ELEMENT_OPTION)
+			depth++;
+		else if (el == ELEMENT_CLOSE)
+			depth--;
+	}
+}
+
+static const char *
+behind_group(const char *p)
+{
+	enum element stopped_at;
+
+	return skip_group(p, false, &stopped_at);
+}
+
+/* ---- matching ---- */
+
+struct capture {
+	struct slice name;
+	unsigned token;
+	bool keyword, rest;
+};
+
+struct matcher {
+	struct token tokens[TOKENS_MAX + 1];
+	unsigned n, at, furthest;
+	struct capture captures[ARGUMENTS_MAX];
+	unsigned ncaptures;
+	bool in_args;    /* keywords are kept from here on */
+	const char *end; /* of the statement's text */
+};
+
+static bool match_sequence(struct matcher *m, const char **p);
+
+static void
+capture(struct matcher *m, struct slice name, bool keyword, bool rest)
+{
+	BUG_ON(m->ncaptures == ARGUMENTS_MAX);
+	m->captures[m->ncaptures++] =
+	    (struct capture){ .name = name, .token = m->at, .keyword = keyword, .rest = rest };
+}
+
+static void
+advance(struct matcher *m, unsigned to)
+{
+	m->at = to;
+	if (m->furthest < to)
+		m->furthest = to;
+}
+
+static bool
+match_word(struct matcher *m, struct slice keyword)
+{
+	const struct token *t = &m->tokens[m->at];
+
+	if (m->at >= m->n || (t->kind != TOKEN_WORD && t->kind != TOKEN_PUNCT) ||
+	    t->text.n != keyword.n || strncasecmp(t->text.p, keyword.p, keyword.n) != 0)
+		return false;
+	if (m->in_args && t->kind == TOKEN_WORD)
+		capture(m, keyword, true, false);
+	advance(m, m->at + 1);
+	return true;
+}
+
+static bool
+match_value(struct matcher *m, struct slice name)
+{
+	if (m->at >= m->n || m->tokens[m->at].kind == TOKEN_PUNCT)
+		return false;
+	capture(m, name, false, false);
+	advance(m, m->at + 1);
+	return true;
+}
+
+static bool
+match_rest(struct matcher *m, struct slice name)
+{
+	if (m->at >= m->n || m->n > TOKENS_MAX)
+		return false;
+	capture(m, name, false, m->at + 1 < m->n);
+	advance(m, m->n);
+	return true;
+}
+
+/* One alternative of a group; nothing is consumed where it does not match. */
+static bool
+try_sequence(struct matcher *m, const char *p)
+{
+	unsigned at = m->at, ncaptures = m->ncaptures;
+
+	if (match_sequence(m, &p))
+		return true;
+	m->at = at;
+	m->ncaptures = ncaptures;
+	return false;
+}
+
+/* *p is inside the group's bracket, and behind the group afterwards. */
+static bool
+match_group(struct matcher *m, const char **p)
+{
+	const char *alternative = *p, *after = behind_group(*p);
+	enum element stopped_at;
+
+	*p = after;
+	do {
+		if (try_sequence(m, alternative))
+			return true;
+		alternative = skip_group(alternative, true, &stopped_at);
+	} while (stopped_at == ELEMENT_OR);
+	return false;
+}
+
+/* All optional parts that stand side by side, in whatever order they were given. */
+static void
+match_options(struct matcher *m, const char **p)
+{
+	const char *options[OPTIONS_MAX], *look = *p;
+	bool used[OPTIONS_MAX] = { false }, again = true;
+	struct slice text;
+	unsigned n = 0;
+
+	do {
+		BUG_ON(n == OPTIONS_MAX);
+		options[n++] = look;
+		*p = behind_group(look);
+		look = *p;
+	} while (next_element(&look, &text) == ELEMENT_OPTION);
+	while (again) {
+		again = false;
+		for (unsigned i = 0; i < n; i++) {
+			const char *option = options[i];
+			unsigned before = m->at;
+
+			if (!used[i] && match_group(m, &option) && m->at > before)
+				used[i] = again = true;
+		}
+	}
+}
+
+static bool
+match_sequence(struct matcher *m, const char **p)
+{
+	struct slice text = { NULL, 0 };
+
+	for (;;) {
+		bool matched = true;
+
+		switch (next_element(p, &text)) {
+		case ELEMENT_END:
+		case ELEMENT_CLOSE:
+		case ELEMENT_OR:
+			return true;
+		case ELEMENT_CHOICE:
+			matched = match_group(m, p);
+			break;
+		case ELEMENT_OPTION:
+			match_options(m, p);
+			break;
+		case ELEMENT_VALUE:
+			matched = match_value(m, text);
+			break;
+		case ELEMENT_REST:
+			matched = match_rest(m, text);
+			break;
+		case ELEMENT_WORD:
+			matched = match_word(m, text);
+			break;
+		}
+		if (!matched)
+			return false;
+	}
+}
+
+static bool
+match_command(struct matcher *m, const struct command *c)
+{
+	const char *words = c->words, *args = c->args != NULL ? c->args : "";
+
+	m->at = m->furthest = m->ncaptures = 0;
+	m->in_args = false;
+	if (!match_sequence(m, &words))
+		return false;
+	m->in_args = true;
+	return match_sequence(m, &args) && m->at == m->n;
+}
+
+/* ---- from captures to arguments ---- */
+
+static int
+take_value(const struct matcher *m, const struct capture *c, struct argument *a, struct err *e)
+{
+	const struct token *t = &m->tokens[c->token];
+	struct buf value = { 0 };
+	int rc = 0;
+
+	if (t->kind == TOKEN_PARAM && !c->rest) {
+		a->param = t->param;
+		return 0;
+	}
+	if (c->rest)
+		buf_slice(&value, slice_trim(slice_of(t->text.p, (size_t)(m->end - t->text.p))));
+	else
+		rc = token_value(t, &value, e);
+	if (rc == 0)
+		a->value = xstrndup(value.n > 0 ? value.p : "", value.n);
+	buf_fini(&value);
+	return rc;
+}
+
+static int
+take_arguments(const struct matcher *m, struct statement *out, struct err *e)
+{
+	for (unsigned i = 0; i < m->ncaptures; i++) {
+		struct argument *a = &out->args[out->nargs++];
+
+		*a = (struct argument){ .name = m->captures[i].name };
+		if (!m->captures[i].keyword && take_value(m, &m->captures[i], a, e) != 0)
+			return -1;
+		if (a->param > out->nparams)
+			out->nparams = a->param;
+	}
+	return 0;
+}
+
+/* ---- what is said where nothing matches ---- */
+
+static unsigned
+count_words(const struct command *c)
+{
+	const char *p = c->words;
+	struct slice text;
+	unsigned n = 0;
+
+	while (next_element(&p, &text) == ELEMENT_WORD)
+		n++;
+	return n;
+}
+
+/* The first words of what was typed, with single blanks. */
+static void
+typed_words(const struct matcher *m, unsigned n, struct buf *out)
+{
+	for (unsigned i = 0; i < n && i < m->n; i++) {
+		if (i > 0)
+			buf_u8(out, ' ');
+		buf_slice(out, m->tokens[i].text);
+	}
+}
+
+static const struct command *
+nearest_command(const struct matcher *m, const struct command_table *const *tables)
+{
+	const struct command *best = NULL;
+	unsigned best_distance = NEAREST_NONE;
+
+	for (; *tables != NULL; tables++) {
+		for (size_t i = 0; i < (*tables)->n; i++) {
+			const struct command *c = &(*tables)->commands[i];
+			struct buf typed = { 0 };
+			unsigned distance;
+
+			if (c->help == NULL)
+				continue;
+			typed_words(m, count_words(c), &typed);
+			distance = nearest_distance(buf_view(&typed), slice_str(c->words));
+			buf_fini(&typed);
+			if (distance < best_distance) {
+				best = c;
+				best_distance = distance;
+			}
+		}
+	}
+	return best;
+}
+
+/* Words with which only SQL begins. */
+static bool
+looks_like_sql(const struct matcher *m)
+{
+	static const char *const words[] = { "select", "with",   "insert", "update", "delete",
+					     "table",  "values", "create", "copy",   "declare" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (slice_is_nocase(m->tokens[0].text, words[i]))
+			return true;
+	return false;
+}
+
+static int
+complain(const struct matcher *m, const struct command *reached, unsigned furthest,
+	 const struct command_table *const *tables, struct err *e)
+{
+	const struct command *nearest;
+	struct slice at;
+
+	if (looks_like_sql(m)) {
+		err_set(e, SQLSTATE_FEATURE_NOT_SUPPORTED,
+			"the console has no tables or catalogs, and understands no SQL");
+		err_hint(e, "Type HELP for the commands that it understands.");
+		return -1;
+	}
+	if (furthest < m->n) {
+		at = m->tokens[furthest].text;
+		err_set(e, SQLSTATE_SYNTAX_ERROR, "syntax error at or near \"%.*s\"",
+			(int)(at.n < SHOWN_MAX ? at.n : SHOWN_MAX), at.p);
+	} else {
+		err_set(e, SQLSTATE_SYNTAX_ERROR, "syntax error at end of input");
+	}
+	if (reached != NULL && furthest >= count_words(reached)) {
+		err_hint(e, "Usage: %s%s%s", reached->words, reached->args != NULL ? " " : "",
+			 reached->args != NULL ? reached->args : "");
+		return -1;
+	}
+	nearest = nearest_command(m, tables);
+	if (nearest != NULL)
+		err_hint(e, "Did you mean %s? Type HELP for all commands.", nearest->words);
+	else
+		err_hint(e, "Type HELP for the commands that the console understands.");
+	return -1;
+}
+
+/* ---- statements ---- */
+
+/* Cut one statement into tokens; what is over TOKENS_MAX is skipped, so that nothing matches. */
+static int
+read_tokens(struct slice *text, struct matcher *m, struct err *e)
+{
+	struct lexer lex = { *text };
+	struct token t;
+
+	m->n = 0;
+	for (;;) {
+		if (lexer_next(&lex, &t, e) != 0)
+			return -1;
+		if (t.kind == TOKEN_END || t.kind == TOKEN_SEMICOLON)
+			break;
+		if (m->n <= TOKENS_MAX)
+			m->tokens[m->n++] = t;
+	}
+	m->end = t.text.p;
+	*text = lex.rest;
+	return 0;
+}
+
+static int
+recognise(struct matcher *m, const struct command_table *const *tables, struct statement *out,
+	  struct err *e)
+{
+	const struct command_table *const *table = tables;
+	const struct command *reached = NULL;
+	unsigned furthest = 0;
+
+	for (; *table != NULL; table++) {
+		for (size_t i = 0; i < (*table)->n; i++) {
+			const struct command *c = &(*table)->commands[i];
+
+			if (match_command(m, c)) {
+				out->command = c;
+				if (take_arguments(m, out, e) != 0)
+					return -1;
+				if (c->fits == NULL || c->fits(out))
+					return 0;
+				statement_fini(out);
+			} else if (m->furthest > furthest && c->help != NULL) {
+				furthest = m->furthest;
+				reached = c;
+			}
+		}
+	}
+	return complain(m, reached, furthest, tables, e);
+}
+
+int
+statement_parse(struct slice *text, const struct command_table *const *tables,
+		struct statement *out, struct err *e)
+{
+	struct matcher m;
+
+	*out = (struct statement){ 0 };
+	if (read_tokens(text, &m, e) != 0)
+		return -1;
+	if (m.n == 0)
+		return 0;
+	if (recognise(&m, tables, out, e) != 0) {
+		statement_fini(out);
+		return -1;
+	}
+	if (out->command->describe != NULL)
+		out->command->describe(out);
+	return 0;
+}
+
+int
+statement_bind(const struct statement *st, char *const *values, size_t n, struct statement *out,
+	       struct err *e)
+{
+	*out = (struct statement){ .command = st->command, .nargs = st->nargs };
+	for (unsigned i = 0; i < st->nargs; i++) {
+		const struct argument *from = &st->args[i];
+		const char *value = from->value;
+
+		out->args[i] = (struct argument){ .name = from->name };
+		if (from->param > 0)
+			value = from->param <= n ? values[from->param - 1] : NULL;
+		if (value != NULL)
+			out->args[i].value = xstrdup(value);
+		if (value == NULL && from->param > 0) {
+			statement_fini(out);
+			return err_set(e, "22004", "parameter $%u may not be null", from->param);
+		}
+	}
+	if (out->command != NULL && out->command->describe != NULL)
+		out->command->describe(out);
+	return 0;
+}
+
+void
+statement_fini(struct statement *st)
+{
+	for (unsigned i = 0; i < st->nargs; i++)
+		free(st->args[i].value);
+	*st = (struct statement){ 0 };
+}
+
+static const struct argument *
+find_argument(const struct statement *st, const char *name)
+{
+	for (unsigned i = 0; i < st->nargs; i++)
+		if (slice_is(st->args[i].name, name))
+			return &st->args[i];
+	return NULL;
+}
+
+const char *
+statement_arg(const struct statement *st, const char *name)
+{
+	const struct argument *a = find_argument(st, name);
+
+	return a != NULL ? a->value : NULL;
+}
+
+bool
+statement_has(const struct statement *st, const char *keyword)
+{
+	return find_argument(st, keyword) != NULL;
+}
+
+uint16_t
+statement_columns(const struct statement *st, const struct column **out)
+{
+	if (st->command != NULL && st->command->describe != NULL) {
+		*out = &st->own_column;
+		return 1;
+	}
+	*out = st->command != NULL ? st->command->columns : NULL;
+	return *out != NULL ? st->command->ncolumns : 0;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The settings of PostgreSQL that the console claims to have, because drivers ask for them: those
+ * reported at login (ParameterStatus) and those answered by SHOW.
+ */
+#ifndef PROXY_ADMIN_GREETING_H
+#define PROXY_ADMIN_GREETING_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+struct greeting_row {
+	const char *name, *value;
+	bool reported;
+};
+
+/* Ends with a row without a name. */
+const struct greeting_row *greeting_rows(void);
+/* By name, case ignored; NULL where we claim no such setting. */
+const struct greeting_row *greeting_find(struct slice name);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The value of a Bind parameter as text: as it came in text format, or read from the binary form of
+ * the type that the client declared.
+ */
+#ifndef PROXY_ADMIN_PARAMETER_H
+#define PROXY_ADMIN_PARAMETER_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#define PARAMETER_TEXT 25u /* the type of a parameter that declared none */
+
+/* NULL and *e where it cannot be read; otherwise the caller frees it. */
+char *parameter_text(uint32_t oid, int16_t format, struct slice value, struct err *e) MUST_CHECK;
+
+#endif

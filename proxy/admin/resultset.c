@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/admin/resultset.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "protocol/message.h"
+#include "proxy/admin/utf8.h"
+
+/* Seconds from 1970 to 2000, where PostgreSQL's binary timestamps begin. */
+#define POSTGRES_EPOCH INT64_C(946684800)
+
+static const struct {
+	uint32_t oid;
+	int16_t size;
+} types[] = {
+	[COLUMN_BOOL] = { 16, 1 },    [COLUMN_INT4] = { 23, 4 },  [COLUMN_INT8] = { 20, 8 },
+	[COLUMN_FLOAT8] = { 701, 8 }, [COLUMN_TEXT] = { 25, -1 }, [COLUMN_TIME] = { 1184, 8 },
+};
+
+void
+rows_init(struct rows *r, const struct column *columns, uint16_t n, uint64_t binary)
+{
+	BUG_ON(n > COLUMNS_MAX);
+	*r = (struct rows){ .columns = columns, .ncolumns = n, .binary = binary };
+}
+
+void
+rows_like(struct rows *r, const struct rows *model)
+{
+	rows_init(r, model->columns, model->ncolumns, model->binary);
+}
+
+void
+rows_fini(struct rows *r)
+{
+	buf_fini(&r->out);
+}
+
+void
+row_begin(struct rows *r)
+{
+	r->at_column = 0;
+	r->message = message_row_begin(&r->out, r->ncolumns);
+}
+
+void
+row_end(struct rows *r)
+{
+	BUG_ON(r->at_column != r->ncolumns);
+	message_row_end(&r->out, r->message);
+	r->n++;
+}
+
+/* The column that the next value belongs to; says whether it is wanted in binary. */
+static bool
+next_is_binary(struct rows *r, enum column_type a, enum column_type b)
+{
+	uint16_t i = r->at_column++;
+
+	BUG_ON(i >= r->ncolumns || (r->columns[i].type != a && r->columns[i].type != b));
+	return r->binary >> i & 1;
+}
+
+static void
+put_big_endian(struct rows *r, uint64_t v, size_t n)
+{
+	char bytes[8];
+
+	put_u32(bytes, (uint32_t)(v >> 32));
+	put_u32(bytes + 4, (uint32_t)v);
+	message_row_value(&r->out, slice_of(bytes + 8 - n, n));
+}
+
+void
+row_null(struct rows *r)
+{
+	BUG_ON(r->at_column >= r->ncolumns);
+	r->at_column++;
+	message_row_null(&r->out);
+}
+
+void
+row_bool(struct rows *r, bool v)
+{
+	if (next_is_binary(r, COLUMN_BOOL, COLUMN_BOOL))
+		put_big_endian(r, v, 1);
+	else
+		message_row_value(&r->out, slice_str(v ? "t" : "f"));
+}
+
+void
+row_int(struct rows *r, int64_t v)
+{
+	char text[24];
+
+	if (next_is_binary(r, COLUMN_INT4, COLUMN_INT8)) {
+		bool wide = r->columns[r->at_column - 1].type == COLUMN_INT8;
+
+		put_big_endian(r, (uint64_t)v, wide ? 8 : 4);
+		return;
+	}
+	snprintf(text, sizeof(text), "%lld", (long long)v);
+	message_row_value(&r->out, slice_str(text));
+}
+
+void
+row_count(struct rows *r, uint64_t v)
+{
+	row_int(r, v > INT64_MAX ? INT64_MAX : (int64_t)v);
+}
+
+void
+row_int_known(struct rows *r, int64_t v)
+{
+	if (v < 0)
+		row_null(r);
+	else
+		row_int(r, v);
+}
+
+/* The shortest decimal that reads back as the same number, as float8out does. */
+static void
+print_double(char to[32], double v)
+{
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(to, 32, "%.*g", digits, v);
+		if (strtod(to, NULL) == v)
+			return;
+	}
+}
+
+void
+row_float(struct rows *r, double v)
+{
+	char text[32];
+	uint64_t bits;
+
+	if (next_is_binary(r, COLUMN_FLOAT8, COLUMN_FLOAT8)) {
+		memcpy(&bits, &v, sizeof(bits));
+		put_big_endian(r, bits, 8);
+		return;
+	}
+	print_double(text, v);
+	message_row_value(&r->out, slice_str(text));
+}
+
+void
+row_ms(struct rows *r, int64_t us)
+{
+	if (us < 0)
+		row_null(r);
+	else
+		row_float(r, (double)us / 1000.0);
+}
+
+const char *
+time_text(int64_t wall_us, char to[TIME_TEXT_MAX])
+{
+	int64_t fraction = wall_us % USEC_PER_SEC;
+	time_t seconds = (time_t)(wall_us / USEC_PER_SEC);
+	char date[40];
+	struct tm tm;
+
+	if (fraction < 0) {
+		fraction += USEC_PER_SEC;
+		seconds--;
+	}
+	gmtime_r(&seconds, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+	snprintf(to, TIME_TEXT_MAX, "%s.%06d+00", date, (int)fraction);
+	return to;
+}
+
+void
+row_time(struct rows *r, int64_t wall_us)
+{
+	char text[TIME_TEXT_MAX];
+
+	if (next_is_binary(r, COLUMN_TIME, COLUMN_TIME)) {
+		put_big_endian(r, (uint64_t)(wall_us - POSTGRES_EPOCH * USEC_PER_SEC), 8);
+		return;
+	}
+	message_row_value(&r->out, slice_str(time_text(wall_us, text)));
+}
+
+void
+row_text(struct rows *r, struct slice v)
+{
+	struct buf safe = { 0 };
+
+	next_is_binary(r, COLUMN_TEXT, COLUMN_TEXT); /* the same bytes in both formats */
+	if (v.n == 0)
+		v = SLICE_LITERAL("");
+	if (utf8_valid(v) && (v.n == 0 || memchr(v.p, '\0', v.n) == NULL)) {
+		message_row_value(&r->out, v);
+		return;
+	}
+	utf8_put(&safe, v);
+	message_row_value(&r->out, buf_view(&safe));
+	buf_fini(&safe);
+}
+
+void
+row_str(struct rows *r, const char *v)
+{
+	if (v == NULL)
+		row_null(r);
+	else
+		row_text(r, slice_str(v));
+}
+
+void
+row_printf(struct rows *r, const char *fmt, ...)
+{
+	struct buf text = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&text, fmt, ap);
+	va_end(ap);
+	row_text(r, buf_view(&text));
+	buf_fini(&text);
+}
+
+void
+rows_describe(struct buf *out, const struct column *columns, uint16_t n, uint64_t binary)
+{
+	struct message_column described[COLUMNS_MAX];
+
+	BUG_ON(n > COLUMNS_MAX);
+	for (uint16_t i = 0; i < n; i++)
+		described[i] = (struct message_column){
+			.name = columns[i].name,
+			.type_oid = types[columns[i].type].oid,
+			.type_size = types[columns[i].type].size,
+			.format = (int16_t)(binary >> i & 1),
+		};
+	message_put_row_description(out, described, n);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Typed columns and the rows under them, built straight as DataRow messages in the formats that the
+ * client asked for. Knows nothing of commands; any thread may build rows into its own struct rows.
+ *
+ * Text that came from the wire is made valid UTF-8 on the way out. Time zone UTC, DateStyle ISO.
+ * Source of the binary forms: PostgreSQL's boolsend, int4send, int8send, float8send, textsend,
+ * timestamptz_send.
+ */
+#ifndef PROXY_ADMIN_RESULTSET_H
+#define PROXY_ADMIN_RESULTSET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+enum column_type {
+	COLUMN_BOOL,
+	COLUMN_INT4,
+	COLUMN_INT8,
+	COLUMN_FLOAT8,
+	COLUMN_TEXT,
+	COLUMN_TIME, /* timestamptz */
+};
+
+struct column {
+	const char *name;
+	enum column_type type;
+};
+
+#define COLUMNS_MAX 64
+
+struct rows {
+	struct buf out;               /* DataRow messages */
+	const struct column *columns; /* borrowed */
+	uint16_t ncolumns;
+	uint64_t binary; /* bit i: column i in binary */
+	uint64_t n;      /* rows built */
+	/* of the row being built */
+	uint16_t at_column;
+	size_t message;
+};
+
+void rows_init(struct rows *r, const struct column *columns, uint16_t n, uint64_t binary);
+/* Same columns and formats, no rows: for a thread that builds some of them. */
+void rows_like(struct rows *r, const struct rows *model);
+void rows_fini(struct rows *r);
+
+/* A row: begin, one call per column in order, end. The type of the call must be the column's. */
+void row_begin(struct rows *r);
+void row_null(struct rows *r);
+void row_bool(struct rows *r, bool v);
+void row_int(struct rows *r, int64_t v); /* INT4 and INT8 */
+void row_count(struct rows *r, uint64_t v);
+void row_float(struct rows *r, double v);
+void row_time(struct rows *r, int64_t wall_us); /* microseconds since 1970 */
+void row_text(struct rows *r, struct slice v);
+void row_str(struct rows *r, const char *v); /* NULL pointer: NULL */
+void row_printf(struct rows *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* NULL where v < 0. */
+void row_int_known(struct rows *r, int64_t v);
+/* Microseconds as milliseconds with three decimals; NULL where us < 0. */
+void row_ms(struct rows *r, int64_t us);
+void row_end(struct rows *r);
+
+/* A time as timestamptz shows it; returns `to`. */
+#define TIME_TEXT_MAX 64
+const char *time_text(int64_t wall_us, char to[TIME_TEXT_MAX]);
+
+/* Append RowDescription; formats as in `binary`. */
+void rows_describe(struct buf *out, const struct column *columns, uint16_t n, uint64_t binary);
+
+#endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * One execution: begin, rows in chunks, end. After each chunk the console yields to the event loop
+ * by a letter to its own worker, so that a long listing holds up nobody.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "protocol/sqlstate.h"
+#include "proxy/admin/console_int.h"
+#include "proxy/worker.h"
+#include "proxy/world.h"
+
+struct run_hold {
+	struct refcount refs;
+	struct run *run; /* the console's worker only; NULL: it has ended */
+};
+
+struct yield {
+	struct letter letter; /* first */
+	struct run_hold *hold;
+};
+
+static const char *const privilege_names[] = {
+	[PRIVILEGE_STATS] = "stats",
+	[PRIVILEGE_ADMIN] = "admin",
+};
+
+static void
+hold_drop(struct run_hold *hold)
+{
+	if (refcount_put(&hold->refs))
+		free(hold);
+}
+
+struct run_hold *
+run_hold(struct run *r)
+{
+	refcount_get(&r->hold->refs);
+	return r->hold;
+}
+
+struct run *
+run_find(struct run_hold *hold)
+{
+	struct run *r = hold->run;
+
+	hold_drop(hold);
+	return r;
+}
+
+void
+run_resume(struct run *r)
+{
+	struct console *c = r->console;
+
+	if (c->state == CONSOLE_WAITING)
+		c->state = CONSOLE_READY;
+	console_go(c);
+}
+
+const char *
+run_arg(const struct run *r, const char *name)
+{
+	return statement_arg(r->statement, name);
+}
+
+char *
+run_arg_dup(const struct run *r, const char *name)
+{
+	const char *value = run_arg(r, name);
+
+	return value != NULL ? xstrdup(value) : NULL;
+}
+
+int
+run_region(struct run *r, const char *name)
+{
+	int region = topology_region_by_name(r->world->topology, slice_str(name));
+
+	if (region < 0) {
+		err_set(&r->err, SQLSTATE_UNDEFINED_OBJECT, "region \"%s\" does not exist", name);
+		err_hint(&r->err, "SHOW REGIONS lists them.");
+	}
+	return region;
+}
+
+const struct node *
+run_node(struct run *r, const char *name)
+{
+	const struct node *n = topology_node_by_name(r->world->topology, slice_str(name));
+
+	if (n == NULL) {
+		err_set(&r->err, SQLSTATE_UNDEFINED_OBJECT, "node \"%s\" does not exist", name);
+		err_hint(&r->err, "SHOW NODES lists them.");
+	}
+	return n;
+}
+
+bool
+run_has(const struct run *r, const char *keyword)
+{
+	return statement_has(r->statement, keyword);
+}
+
+void
+run_notice(struct run *r, const char *severity, const struct err *e)
+{
+	message_put_notice(&r->console->out, severity, e);
+}
+
+/* ---- begin and end ---- */
+
+static void
+run_init(struct run *r, struct console *c, struct portal *p)
+{
+	const struct column *columns;
+	uint16_t n = statement_columns(&p->statement, &columns);
+
+	*r = (struct run){ .console = c,
+			   .statement = &p->statement,
+			   .command = p->statement.command,
+			   .worker = c->worker };
+	r->world = world_ref(worker_world(c->worker));
+	rows_init(&r->rows, columns, n, p->binary);
+	r->hold = xcalloc(1, sizeof(*r->hold));
+	refcount_init(&r->hold->refs);
+	r->hold->run = r;
+}
+
+static void
+run_fini(struct run *r)
+{
+	if (r->command->end != NULL)
+		r->command->end(r);
+	r->hold->run = NULL;
+	hold_drop(r->hold);
+	rows_fini(&r->rows);
+	world_unref(r->world);
+}
+
+static int
+check_privilege(struct run *r)
+{
+	enum privilege needed = r->command->privilege;
+
+	if (r->console->privilege >= needed)
+		return 0;
+	err_set(&r->err, SQLSTATE_INSUFFICIENT_PRIVILEGE, "permission denied for %s",
+		r->command->words);
+	err_detail(&r->err, "User \"%s\" has the privilege \"%s\"; this command needs \"%s\".",
+		   r->console->user, privilege_names[r->console->privilege],
+		   privilege_names[needed]);
+	return -1;
+}
+
+static int
+run_begin(struct run *r)
+{
+	if (check_privilege(r) != 0)
+		return -1;
+	return r->command->begin != NULL ? r->command->begin(r) : 0;
+}
+
+/* ---- portals ---- */
+
+struct portal *
+portal_new(struct console *c, struct slice name)
+{
+	struct portal *p = xcalloc(1, sizeof(*p));
+
+	p->name = xstrndup(name.n > 0 ? name.p : "", name.n);
+	LIST_INSERT_HEAD(&c->portals, p, all);
+	c->nportals++;
+	return p;
+}
+
+void
+portal_free(struct console *c, struct portal *p)
+{
+	if (c->active == p)
+		c->active = NULL;
+	if (p->state != PORTAL_NEW && p->statement.command != NULL)
+		run_fini(&p->run);
+	LIST_REMOVE(p, all);
+	c->nportals--;
+	statement_fini(&p->statement);
+	free(p->name);
+	free(p);
+}
+
+static void
+complete(struct console *c, struct portal *p)
+{
+	struct run *r = &p->run;
+	const char *tag = r->tag[0] != '\0' ? r->tag : r->command->tag;
+	char text[sizeof(r->tag) + 32];
+
+	if (tag == NULL)
+		snprintf(text, sizeof(text), "%.*s", (int)strcspn(r->command->words, " "),
+			 r->command->words);
+	else
+		snprintf(text, sizeof(text), "%s", tag);
+	if (strcmp(text, "SELECT") == 0)
+		snprintf(text, sizeof(text), "SELECT %llu", (unsigned long long)r->rows.n);
+	message_put_command_complete(&c->out, text);
+	p->state = PORTAL_DONE;
+	c->active = NULL;
+}
+
+static void
+fail(struct console *c, struct portal *p)
+{
+	struct err e = p->run.err;
+
+	p->state = PORTAL_DONE;
+	c->active = NULL;
+	console_error(c, &e);
+}
+
+/* Begin the run of a portal that is executed for the first time. */
+static bool
+start(struct console *c, struct portal *p)
+{
+	const struct column *columns;
+	uint16_t n = statement_columns(&p->statement, &columns);
+
+	p->state = PORTAL_STARTED;
+	run_init(&p->run, c, p);
+	if (run_begin(&p->run) != 0) {
+		fail(c, p);
+		return false;
+	}
+	if (c->cycle == CYCLE_SIMPLE && n > 0)
+		rows_describe(&c->out, columns, n, p->binary);
+	return true;
+}
+
+void
+portal_execute(struct console *c, struct portal *p, uint32_t limit)
+{
+	if (p->statement.command == NULL) {
+		p->state = PORTAL_DONE;
+		message_put_bare(&c->out, MSG_EMPTY_QUERY);
+		return;
+	}
+	c->active = p;
+	c->limit = limit > 0 ? limit : UINT32_MAX;
+	if (p->state == PORTAL_NEW)
+		start(c, p);
+	else if (p->state == PORTAL_DONE)
+		complete(c, p);
+}
+
+/* Move rows from the run to the client; true where the limit of this Execute was reached. */
+static bool
+move_rows(struct console *c, struct run *r)
+{
+	struct slice rest = buf_view(&r->rows.out);
+	struct frame f;
+
+	if (c->limit == UINT32_MAX) {
+		buf_slice(&c->out, rest);
+		buf_clear(&r->rows.out);
+		return false;
+	}
+	while (c->limit > 0 && frame_cut(rest, UINT32_MAX, &f) == PARSE_DONE) {
+		rest = slice_skip(rest, f.total);
+		c->limit--;
+	}
+	buf_put(&c->out, r->rows.out.p, r->rows.out.n - rest.n);
+	buf_drop(&r->rows.out, r->rows.out.n - rest.n);
+	return c->limit == 0;
+}
+
+static void
+yield_deliver(struct letter *take_letter, void *owner)
+{
+	struct yield *y = (struct yield *)take_letter;
+	struct run *r = run_find(y->hold);
+
+	(void)owner;
+	free(y);
+	if (r != NULL)
+		run_resume(r);
+}
+
+/* Let the event loop serve others first. */
+static void
+yield_to_loop(struct console *c, struct run *r)
+{
+	struct yield *y = xcalloc(1, sizeof(*y));
+
+	y->hold = run_hold(r);
+	c->state = CONSOLE_WAITING;
+	worker_post(c->worker, &y->letter, yield_deliver);
+}
+
+static enum step
+make_rows(struct run *r)
+{
+	uint64_t enough = r->rows.n + CONSOLE_CHUNK_ROWS;
+	enum step step = STEP_DONE;
+
+	if (r->command->row == NULL)
+		return STEP_DONE;
+	do
+		step = r->command->row(r);
+	while (step == STEP_MORE && r->rows.n < enough);
+	if (r->rows.out.failed) {
+		err_set(&r->err, SQLSTATE_OUT_OF_MEMORY, "out of memory");
+		return STEP_FAIL;
+	}
+	return step;
+}
+
+void
+portal_turn(struct console *c)
+{
+	struct portal *p = c->active;
+	enum step step = p->state == PORTAL_BUILT ? STEP_DONE : STEP_MORE;
+
+	if (p->state == PORTAL_STARTED && p->run.rows.out.n == 0)
+		step = make_rows(&p->run);
+	if (step == STEP_WAIT)
+		c->state = CONSOLE_WAITING;
+	if (step == STEP_DONE)
+		p->state = PORTAL_BUILT;
+	if (step == STEP_FAIL) {
+		fail(c, p);
+	} else if (move_rows(c, &p->run)) {
+		c->active = NULL;
+		message_put_bare(&c->out, MSG_PORTAL_SUSPENDED);
+	} else if (step == STEP_DONE) {
+		complete(c, p);
+	} else if (step == STEP_MORE && console_flush(c)) {
+		yield_to_loop(c, &p->run);
+	}
+}
