@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "proxy/config/quote.h"
 #include "proxy/config/suggest.h"
 #include "routing/places.h"
 
@@ -181,8 +182,8 @@ check_file(const struct check *k, struct spot at, const char *path)
 		return 0;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return refuse(k, at, "option \"%s\": could not open \"%s\": %s", at.option, path,
-			      strerror(errno));
+		return refuse(k, at, "option \"%s\": could not open \"%s\": %s", at.option,
+			      quote(slice_str(path)).text, strerror(errno));
 	close(fd);
 	return 0;
 }
@@ -339,8 +340,9 @@ unknown_region(const struct check *k, struct spot at, const char *name)
 		suggest_offer(&near, k->c->regions[i].name);
 	if (near.best != NULL)
 		return refuse(k, at, "option \"%s\": unknown region \"%s\" (did you mean \"%s\"?)",
-			      at.option, name, near.best);
-	return refuse(k, at, "option \"%s\": unknown region \"%s\"", at.option, name);
+			      at.option, quote(slice_str(name)).text, near.best);
+	return refuse(k, at, "option \"%s\": unknown region \"%s\"", at.option,
+		      quote(slice_str(name)).text);
 }
 
 static int

@@ -36,7 +36,7 @@ static int fail(struct reader *r, const char *fmt, ...) __attribute__((format(pr
 static int
 fail(struct reader *r, const char *fmt, ...)
 {
-	struct buf b = { .cap = sizeof(r->err->msg) * 2 };
+	struct buf b = { .cap = 0 };
 	va_list ap;
 
 	if (r->failed)
@@ -234,6 +234,21 @@ cut_comment(struct slice line)
 	return line;
 }
 
+/* Control bytes have no business in a configuration, and a NUL would cut it. */
+static bool
+is_text(struct reader *r, struct slice line)
+{
+	for (size_t i = 0; i < line.n; i++) {
+		unsigned char c = (unsigned char)line.p[i];
+
+		if ((c < ' ' && c != '\t' && c != '\r') || c == 127) {
+			fail(r, "a control byte (0x%02x): this is not a text file", c);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* An indented line goes on with the option above it, unless it is the header of a section. */
 static bool
 is_section_header(struct slice text)
@@ -271,10 +286,8 @@ next_line(char *to, int size, void *arg)
 	r->line++;
 	line = cut_comment(slice_cut(&r->rest, '\n'));
 	text = slice_trim(line);
-	if (memchr(line.p, '\0', line.n) != NULL) {
-		fail(r, "a NUL byte: this is not a text file");
+	if (!is_text(r, line))
 		return NULL;
-	}
 	r->indented = r->last != NULL && text.p > line.p && !is_section_header(text);
 	line = r->indented ? slice_of(line.p, (size_t)(text.p + text.n - line.p)) : text;
 	if (line.n >= (size_t)size) {

@@ -39,7 +39,7 @@ field_of(const struct option *o, void *conf)
 static int
 bad_value(const struct option *o, struct slice text, struct err *e, const char *did_you_mean)
 {
-	struct buf b = { .cap = sizeof(e->msg) };
+	struct buf b = { .cap = 0 };
 
 	if (o->type == OPT_CONNINFO)
 		buf_str(&b, "this");
@@ -408,7 +408,7 @@ list_append(const struct option *o, void *field, struct slice text, struct err *
 		if (item.n == 0 || !o->item(item, normal))
 			return bad_value(o, item, e, NULL);
 		if (list_has(field, normal)) {
-			err_set(e, "22023", "\"%s\" is in the list twice", normal);
+			err_set(e, "22023", "\"%s\" is in the list twice", quote(item).text);
 			return -1;
 		}
 		strlist_add(field, normal);

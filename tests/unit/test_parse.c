@@ -384,7 +384,7 @@ long_names_of_sections_are_whole(void **state)
 }
 
 static void
-a_nul_byte_is_refused(void **state)
+a_control_byte_is_refused(void **state)
 {
 	static const char text[] = REGION "cities = a\0b\n";
 	struct config *c = config_new();
@@ -394,7 +394,7 @@ a_nul_byte_is_refused(void **state)
 	(void)state;
 	assert_int_equal(config_parse(c, slice_of(text, sizeof(text) - 1), "m.conf", &origins, &e),
 			 -1);
-	assert_string_equal(e.msg, "m.conf:3: a NUL byte: this is not a text file");
+	assert_string_equal(e.msg, "m.conf:3: a control byte (0x00): this is not a text file");
 	origins_fini(&origins);
 	config_unref(c);
 }
@@ -424,7 +424,7 @@ main(void)
 		cmocka_unit_test(a_line_that_libinih_would_cut_is_refused),
 		cmocka_unit_test(a_long_comment_is_no_matter),
 		cmocka_unit_test(long_names_of_sections_are_whole),
-		cmocka_unit_test(a_nul_byte_is_refused),
+		cmocka_unit_test(a_control_byte_is_refused),
 		cmocka_unit_test(only_the_first_mistake_is_told),
 	};
 
