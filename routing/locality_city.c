@@ -34,7 +34,7 @@ nearest_region(const struct topology *t, double lat, double lon, double *best_km
 	struct region here = { 0 };
 	int best = -1;
 
-	*best_km = *second_km = INFINITY;
+	*best_km = *second_km = HUGE_VAL;
 	region_set_location(&here, lat, lon);
 	for (int i = 0; i < t->nregions; i++) {
 		const struct region *r = &t->regions[i];
@@ -349,6 +349,8 @@ finding_of_city(const struct claim_context *x, struct slice text, struct finding
 
 	if (text.n > 0)
 		find_named(x, text, f);
+	else if (!has_location)
+		snprintf(f->outcome, sizeof(f->outcome), "not a place on earth");
 	if (!has_location || f->rank == FOUND_LISTED)
 		return;
 	f->rank = FOUND_POINT;

@@ -195,8 +195,8 @@ read_name(const struct claim_context *x, struct slice text, struct finding *f)
 	if (read_own_region(x, text, f) || (!listed && read_cloud_region(text, f)))
 		return;
 	finding_of_city(x, slice_of(folded, n), f);
-	if (f->rank == FOUND_NOTHING)
-		say(f, f->outcome[0] == 'a' ? f->outcome : "neither a region nor a city");
+	if (f->rank == FOUND_NOTHING && !slice_starts(slice_str(f->outcome), "ambiguous"))
+		say(f, "neither a region nor a city");
 }
 
 /* The region whose networks hold the address, longest prefix first. */

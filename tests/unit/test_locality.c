@@ -269,6 +269,8 @@ a_country_or_state_beside_the_city_chooses(void **state)
 		assert_string_equal(w->out.city, v[i].shown);
 		assert_string_equal(w->out.country, v[i].country);
 	}
+	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "148.85,2.35");
+	assert_string_equal(outcome_of(w, SOURCE_STARTUP), "not a place on earth");
 	/* an unknown town: its country is what is left */
 	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "Boxford, GB");
 	assert_decided(w, SOURCE_STARTUP, EUROPE, CONFIDENCE_COUNTRY);
@@ -628,6 +630,8 @@ labels_of_server_names_are_regions_or_cities(void **state)
 		decide_on(w, SOURCE_SNI, CLAIM_NAME, bad[i]);
 		assert_decided(w, SOURCE_SELF, EAST, CONFIDENCE_COUNTRY);
 	}
+	decide_on(w, SOURCE_SNI, CLAIM_NAME, "valencia");
+	assert_string_equal(outcome_of(w, SOURCE_SNI), "ambiguous: Valencia VE or Valencia ES");
 	/* the operator's list stands above the names of clouds */
 	strlist_add(&w->topology->regions[WEST].cities, "cdg");
 	decide_on(w, SOURCE_SNI, CLAIM_NAME, "cdg");
