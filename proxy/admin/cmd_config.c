@@ -12,8 +12,8 @@
 #include "proxy/admin/commands.h"
 #include "proxy/admin/grammar.h"
 #include "proxy/admin/greeting.h"
-#include "proxy/admin/nearest.h"
 #include "proxy/auth/authfile.h"
+#include "proxy/config/suggest.h"
 #include "proxy/meridian.h"
 #include "proxy/worker.h"
 #include "proxy/world.h"
@@ -103,35 +103,35 @@ option_describe(struct statement *st)
 	st->own_column = (struct column){ st->own_name, COLUMN_TEXT };
 }
 
+static void
+offer_commands(struct suggestion *s)
+{
+	for (const struct command_table *const *t = command_tables(); *t != NULL; t++)
+		for (size_t i = 0; i < (*t)->n; i++)
+			if ((*t)->commands[i].help != NULL)
+				suggest_offer(s, (*t)->commands[i].words);
+}
+
 /* The option, or the listing, that the operator may have meant. */
 static void
 hint_option(struct run *r, const char *name)
 {
-	unsigned best = NEAREST_NONE, distance;
+	struct suggestion option = { .word = slice_str(name) }, listing = { 0 };
 	struct config_row row;
 	char typed[64];
 
-	snprintf(typed, sizeof(typed), "SHOW %s", name);
 	for (size_t i = 0; i < config_nrows(); i++) {
 		config_row(r->world->config, i, &row);
-		distance = nearest_distance(slice_str(name), slice_str(row.key));
-		if (distance < best) {
-			best = distance;
-			err_hint(&r->err, "Did you mean SHOW %s?", row.key);
-		}
+		suggest_offer(&option, row.key);
 	}
-	for (const struct command_table *const *t = command_tables(); *t != NULL; t++) {
-		for (size_t i = 0; i < (*t)->n; i++) {
-			const struct command *c = &(*t)->commands[i];
-
-			distance = nearest_distance(slice_str(typed), slice_str(c->words));
-			if (c->help != NULL && distance < best) {
-				best = distance;
-				err_hint(&r->err, "Did you mean %s?", c->words);
-			}
-		}
-	}
-	if (best == NEAREST_NONE)
+	snprintf(typed, sizeof(typed), "SHOW %s", name);
+	listing.word = slice_str(typed);
+	offer_commands(&listing);
+	if (listing.best != NULL && (option.best == NULL || listing.distance <= option.distance))
+		err_hint(&r->err, "Did you mean %s?", listing.best);
+	else if (option.best != NULL)
+		err_hint(&r->err, "Did you mean SHOW %s?", option.best);
+	else
 		err_hint(&r->err, "SHOW CONFIG lists the options, HELP the commands.");
 }
 

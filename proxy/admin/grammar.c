@@ -3,6 +3,7 @@
 
 #include "proxy/admin/grammar.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/lexer.h"
-#include "proxy/admin/nearest.h"
+#include "proxy/config/suggest.h"
 
 #define TOKENS_MAX  64
 #define OPTIONS_MAX 8  /* optional parts side by side */
@@ -331,27 +332,36 @@ typed_words(const struct matcher *m, unsigned n, struct buf *out)
 	}
 }
 
+/* How far what was typed is from a command's words; returns whether it is the nearest so far. */
+static bool
+offer_command(const struct matcher *m, const struct command *c, unsigned *nearest)
+{
+	struct suggestion s = { 0 };
+	struct buf typed = { 0 };
+	bool nearer;
+
+	typed_words(m, count_words(c), &typed);
+	s.word = buf_view(&typed);
+	suggest_offer(&s, c->words);
+	nearer = s.best != NULL && s.distance < *nearest;
+	if (nearer)
+		*nearest = s.distance;
+	buf_fini(&typed);
+	return nearer;
+}
+
 static const struct command *
 nearest_command(const struct matcher *m, const struct command_table *const *tables)
 {
 	const struct command *best = NULL;
-	unsigned best_distance = NEAREST_NONE;
+	unsigned nearest = UINT_MAX;
 
 	for (; *tables != NULL; tables++) {
 		for (size_t i = 0; i < (*tables)->n; i++) {
 			const struct command *c = &(*tables)->commands[i];
-			struct buf typed = { 0 };
-			unsigned distance;
 
-			if (c->help == NULL)
-				continue;
-			typed_words(m, count_words(c), &typed);
-			distance = nearest_distance(buf_view(&typed), slice_str(c->words));
-			buf_fini(&typed);
-			if (distance < best_distance) {
+			if (c->help != NULL && offer_command(m, c, &nearest))
 				best = c;
-				best_distance = distance;
-			}
 		}
 	}
 	return best;
