@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A probe with a role: logging in, the round trip, and the questions.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "routing/watch/probe_int.h"
+
+/* A role that was refused is tried again after this; until then, bare handshakes. */
+#define REFUSED_US (60 * USEC_PER_SEC)
+
+static void ask_facts(struct watch *w);
+static void watch_on_result(evutil_socket_t fd, short what, void *arg);
+
+/* The connection broke. One that had stood since an earlier probe may simply be old. */
+static void
+broken(struct watch *w)
+{
+	char why[128], sqlstate[6];
+
+	login_explain(PQerrorMessage(w->conn), why, sqlstate);
+	watch_drop_connection(w);
+	if (w->kept) {
+		w->kept = false;
+		watch_log_in(w);
+	} else {
+		watch_fail(w, "%s", why);
+	}
+}
+
+static void
+answered_ping(struct watch *w)
+{
+	w->sample.rtt_us = clock_us() - w->step_us;
+	ask_facts(w);
+}
+
+/* What is still in libpq's buffer has to go out as well. */
+static void
+flush(struct watch *w)
+{
+	int left = PQflush(w->conn);
+
+	if (left < 0)
+		broken(w);
+	else
+		watch_wait_for(w, PQsocket(w->conn), left > 0 ? EV_READ | EV_WRITE : EV_READ,
+			       watch_on_result);
+}
+
+static void
+ask(struct watch *w, enum watch_state state, const char *sql)
+{
+	watch_enter(w, state);
+	w->step_us = clock_us();
+	if (PQsendQuery(w->conn, sql) == 0)
+		broken(w);
+	else
+		flush(w);
+}
+
+void
+watch_ping(struct watch *w)
+{
+	ask(w, WATCH_PING, "");
+}
+
+static void
+ask_facts(struct watch *w)
+{
+	const char *sql = facts_sql(w->level);
+
+	if (sql != NULL)
+		ask(w, WATCH_FACTS, sql);
+	else
+		watch_finish(w, true);
+}
+
+/* The server answers, but not this: less is asked from now on. */
+static void
+take_error(struct watch *w, const PGresult *res)
+{
+	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+	if (w->state == WATCH_FACTS && w->level < FACTS_NONE && sqlstate != NULL &&
+	    facts_is_beyond(sqlstate)) {
+		w->level++;
+		ask_facts(w);
+		return;
+	}
+	watch_finish(w, true);
+}
+
+static void
+take_facts(struct watch *w, const PGresult *res)
+{
+	struct probe_facts f = { 0 };
+	enum node_role before = facts_role(w, clock_us());
+	int64_t now_us = clock_us();
+
+	if (!facts_read(&f, res, w->level)) {
+		watch_finish(w, true);
+		return;
+	}
+	f.server_version = PQserverVersion(w->conn);
+	if (f.kind == KIND_CITUS)
+		f.multi = w->facts.multi;
+	w->facts = f;
+	facts_apply(w, now_us);
+	if (facts_role(w, now_us) != before)
+		prober_note(w->prober, NEWS_CHANGE);
+	if (f.kind == KIND_CITUS && !f.recovery)
+		ask(w, WATCH_CITUS, facts_citus_sql());
+	else
+		watch_finish(w, true);
+}
+
+static void
+take_citus(struct watch *w, const PGresult *res)
+{
+	bool multi = PQntuples(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "t") == 0;
+
+	if (multi != w->facts.multi)
+		prober_note(w->prober, NEWS_CHANGE);
+	w->facts.multi = multi;
+	watch_finish(w, true);
+}
+
+static void
+take_result(struct watch *w)
+{
+	PGresult *res = w->result;
+	ExecStatusType status = PQresultStatus(res);
+
+	w->result = NULL;
+	if (PQstatus(w->conn) != CONNECTION_OK)
+		broken(w);
+	else if (w->state == WATCH_PING)
+		answered_ping(w);
+	else if (status != PGRES_TUPLES_OK)
+		take_error(w, res);
+	else if (w->state == WATCH_CITUS)
+		take_citus(w, res);
+	else
+		take_facts(w, res);
+	PQclear(res);
+}
+
+static void
+watch_on_result(evutil_socket_t fd, short what, void *arg)
+{
+	struct watch *w = arg;
+	PGresult *res;
+
+	(void)fd, (void)what;
+	if (PQconsumeInput(w->conn) == 0) {
+		broken(w);
+		return;
+	}
+	while (PQisBusy(w->conn) == 0) {
+		res = PQgetResult(w->conn);
+		if (res == NULL) {
+			take_result(w);
+			return;
+		}
+		if (w->result == NULL)
+			w->result = res;
+		else
+			PQclear(res);
+	}
+	flush(w);
+}
+
+/* ---- logging in ---- */
+
+static void
+login_failed(struct watch *w)
+{
+	char why[128], sqlstate[6];
+	bool news = w->login_after_us == 0;
+
+	login_explain(PQerrorMessage(w->conn), why, sqlstate);
+	watch_drop_connection(w);
+	if (!login_is_refusal(sqlstate)) {
+		watch_fail(w, "%s", why);
+		return;
+	}
+	if (strncmp(sqlstate, "53", 2) == 0)
+		w->facts.used_connections = w->facts.max_connections;
+	else
+		w->login_after_us = clock_us() + REFUSED_US;
+	if (news)
+		log_about(LOG_LEVEL_WARNING, watch_subject(w),
+			  "the node refuses the probe's role, its own role stays unknown: %s", why);
+	watch_handshake(w);
+}
+
+static void
+logged_in(struct watch *w)
+{
+	w->login_after_us = 0;
+	w->level = facts_first_level(w->conn);
+	PQsetnonblocking(w->conn, 1);
+	watch_ping(w);
+}
+
+static void
+watch_on_login(evutil_socket_t fd, short what, void *arg)
+{
+	struct watch *w = arg;
+	PostgresPollingStatusType next;
+
+	(void)fd, (void)what;
+	event_del(&w->io); /* libpq may close the descriptor and open another */
+	next = PQconnectPoll(w->conn);
+	if (w->sample.connect_us == 0 && w->naddrs > 0 && PQstatus(w->conn) != CONNECTION_BAD &&
+	    PQstatus(w->conn) != CONNECTION_STARTED)
+		w->sample.connect_us = clock_us() - w->step_us;
+	switch (next) {
+	case PGRES_POLLING_READING:
+		watch_wait_for(w, PQsocket(w->conn), EV_READ, watch_on_login);
+		return;
+	case PGRES_POLLING_WRITING:
+		watch_wait_for(w, PQsocket(w->conn), EV_WRITE, watch_on_login);
+		return;
+	case PGRES_POLLING_OK:
+		logged_in(w);
+		return;
+	case PGRES_POLLING_FAILED:
+	case PGRES_POLLING_ACTIVE:
+		login_failed(w);
+	}
+}
+
+void
+watch_log_in(struct watch *w)
+{
+	char why[128];
+
+	watch_enter(w, WATCH_LOGIN);
+	w->step_us = clock_us();
+	w->conn = login_start(w, why);
+	if (w->conn == NULL)
+		watch_fail(w, "%s", why);
+	else
+		watch_wait_for(w, PQsocket(w->conn), EV_WRITE, watch_on_login);
+}
