@@ -51,6 +51,8 @@ buf_reserve(struct buf *b, size_t n)
 		b->failed = true;
 		return NULL;
 	}
+	if (n == 0)
+		n = 1; /* an empty buffer has no place to point to */
 	if (b->n + n <= size)
 		return b->p + b->n;
 	while (size < b->n + n)

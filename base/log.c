@@ -80,7 +80,7 @@ put_prefix(struct buf *b, enum log_level level)
 }
 
 /* One write(2) per line, so that lines of several threads never mix. */
-static void
+__attribute__((format(printf, 3, 0))) static void
 write_line(enum log_level level, struct log_subject about, const char *fmt, va_list ap)
 {
 	struct buf b = { .cap = 8192 };

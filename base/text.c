@@ -6,7 +6,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -39,21 +38,19 @@ text_to_int(struct slice s, int64_t min, int64_t max, int64_t *out)
 	return true;
 }
 
-/* strtod in the C locale; *rest gets what stands behind the number. */
+/* strtod, which reads the C locale's numbers because nothing here ever calls setlocale(); *rest gets
+ * what stands behind the number. */
 static bool
 scan_double(struct slice s, double *out, struct slice *rest)
 {
-	static locale_t c_locale;
 	char text[64], *end;
 	double v;
 
-	if (c_locale == (locale_t)0)
-		c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 	if (s.n == 0 || !text_copy(text, sizeof(text), s))
 		return false;
 	if (strspn(text, "+-0123456789.") == 0)
 		return false;
-	v = strtod_l(text, &end, c_locale);
+	v = strtod(text, &end);
 	if (end == text || !isfinite(v) || strpbrk(text, "xXpP") != NULL)
 		return false;
 	*out = v;

@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "base/text.h"
 #include "proxy/config/config.h"
 
 struct tlsset {
@@ -304,12 +305,13 @@ tls_prepare_client(struct ssl_st *ssl, struct tls_tickets *tickets, uint32_t nod
 	struct ticket_home *home = xcalloc(1, sizeof(*home));
 	struct addr literal;
 	bool is_ip = addr_parse(slice_str(host), &literal);
+	char name[256]; /* the macro below casts const away */
 
 	*home = (struct ticket_home){ tickets, node_id };
 	SSL_set_ex_data(ssl, home_index(), home);
 	SSL_set_alpn_protos(ssl, alpn_postgresql, ALPN_LENGTH);
-	if (!is_ip)
-		SSL_set_tlsext_host_name(ssl, host);
+	if (!is_ip && text_copy(name, sizeof(name), slice_str(host)))
+		SSL_set_tlsext_host_name(ssl, name);
 	if (verify_host) {
 		X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 		int ok = is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
