@@ -63,7 +63,7 @@ static_assert(sizeof(struct flow) == 64, "struct flow is meant to be one cache l
 void
 flow_init(struct flow *f, enum replication kind)
 {
-	*f = (struct flow){ .tx = 'I', .replication = (uint16_t)kind };
+	*f = (struct flow){ .tx = 'I', .replication = (unsigned)kind & 3u };
 }
 
 /* ---- what the server owes ---- */
