@@ -123,19 +123,6 @@ on_topology_changed(void *arg)
 	requests_on_round(c);
 }
 
-static void
-on_resolved(void *arg)
-{
-	struct control *c = arg;
-	struct topology *t = topology_dup(c->base);
-
-	/* the prober dials addresses, so it learns of them first */
-	resolver_fill(c->resolver, t);
-	control_configure_prober(c, t);
-	topology_unref(t);
-	on_topology_changed(c);
-}
-
 /* libpq's words for what a region's section says of TLS. */
 static char *
 region_conninfo(const struct conf_region *r)
@@ -155,8 +142,8 @@ region_conninfo(const struct conf_region *r)
 	return text;
 }
 
-void
-control_configure_prober(struct control *c, const struct topology *t)
+static void
+watch(struct control *c, const struct topology *t)
 {
 	const struct conf_main *m = &c->config->main;
 	char **regions = xcalloc(c->config->nregions, sizeof(*regions));
@@ -178,6 +165,26 @@ control_configure_prober(struct control *c, const struct topology *t)
 	free(regions);
 }
 
+/* The prober dials addresses, so it is told what the resolver has found. */
+static void
+configure_prober(struct control *c)
+{
+	struct topology *t = topology_dup(c->base);
+
+	resolver_fill(c->resolver, t);
+	watch(c, t);
+	topology_unref(t);
+}
+
+static void
+on_resolved(void *arg)
+{
+	struct control *c = arg;
+
+	configure_prober(c);
+	on_topology_changed(c);
+}
+
 /* Take a configuration into use; the references are ours from now on. */
 static void
 adopt(struct control *c, struct config *take_config, struct tlsset *take_tls, struct geo *take_geo)
@@ -195,8 +202,8 @@ adopt(struct control *c, struct config *take_config, struct tlsset *take_tls, st
 		c->geo = take_geo;
 	}
 	log_set_level((enum log_level)take_config->main.log_level);
-	control_configure_prober(c, base);
 	resolver_configure(c->resolver, base, take_config->main.dns_max_ttl);
+	configure_prober(c);
 }
 
 static bool

@@ -50,7 +50,6 @@ void control_publish(struct control *c, bool wake);
 int control_adopt(struct control *c, struct config *take_config, struct err *e);
 int control_reload(struct control *c, struct err *e);
 void control_shutdown(struct control *c, bool drain_idle, int64_t grace_us);
-void control_configure_prober(struct control *c, const struct topology *t);
 
 /* requests.c */
 void requests_on_round(struct control *c);
