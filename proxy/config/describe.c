@@ -173,7 +173,8 @@ put_facts(struct buf *b, const struct option *o, const char *prefix)
 {
 	struct buf facts = { .cap = 0 };
 
-	buf_str(&facts, value_is_list(o) && o->type != OPT_CONNINFO ? "A list: " : "Value: ");
+	buf_str(&facts,
+		value_is_list(o) && o->type != OPT_CONNINFO ? "A list; each item: " : "Value: ");
 	value_describe(o, &facts);
 	buf_printf(&facts, ". Takes effect: %s.", option_apply_name(o->apply));
 	put_wrapped(b, buf_text(&facts), prefix, 96);
@@ -287,7 +288,7 @@ put_man_option(struct buf *b, const struct option *o)
 	put_roff(b, o->text);
 	buf_str(b, "\n.br\n");
 	value_describe(o, &value);
-	buf_str(b, value_is_list(o) && o->type != OPT_CONNINFO ? "A list: " : "Value: ");
+	buf_str(b, value_is_list(o) && o->type != OPT_CONNINFO ? "A list; each item: " : "Value: ");
 	put_roff(b, buf_text(&value));
 	buf_str(b, ". Default: ");
 	put_roff(b, o->fallback[0] != '\0' ? o->fallback : "empty");

@@ -119,6 +119,7 @@ bool
 item_listen(struct slice item, char to[OPTION_ITEM_MAX])
 {
 	struct slice host, port, rest = item;
+	struct addr a;
 	char digits[8];
 
 	if (item.n > 0 && item.p[0] == '/')
@@ -128,7 +129,7 @@ item_listen(struct slice item, char to[OPTION_ITEM_MAX])
 		port = rest;
 		if (host.n != 1 || (port.p != NULL && !is_port(port)))
 			return false;
-	} else if (!split_host_port(item, &host, &port)) {
+	} else if (!split_host_port(item, &host, &port) || !addr_parse(host, &a)) {
 		return false;
 	}
 	return join_host_port(host, port_text(port, "", digits), to);

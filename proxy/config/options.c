@@ -114,7 +114,7 @@ static const struct option meridian_rows[] = {
 	{ .name = "probe_conninfo", .type = OPT_CONNINFO, AT(conf_main, probe_conninfo, char *),
 	  .apply = APPLY_AT_ONCE, .fallback = "", .group = "Health",
 	  .text = "What the health prober logs in with: libpq's keyword = value words (user, "
-		  "dbname, password, passfile, service …) without a host and a port. Empty: the "
+		  "dbname, password, passfile, service and so on) without a host and a port. Empty: the "
 		  "prober only makes a handshake, and learns roles from the logins of clients." },
 	{ .name = "probe_interval", .type = OPT_TIME, AT(conf_main, probe_interval, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "2s", .min = MSEC(50), .max = HOUR,
@@ -199,8 +199,8 @@ static const struct option meridian_rows[] = {
 	{ .name = "shutdown_timeout", .type = OPT_TIME, AT(conf_main, shutdown_timeout, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 365 * DAY,
 	  .group = "Limits and timeouts",
-	  .text = "On SIGTERM, sessions may go on for so long before they are closed; 0: until "
-		  "they end by themselves." },
+	  .text = "On SIGTERM idle sessions are closed; the others may go on for so long, until "
+		  "they are idle. 0: as long as they like." },
 
 	{ .name = "tcp_keepalive", .type = OPT_BOOL, AT(conf_main, tcp_keepalive, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "TCP",
@@ -329,7 +329,7 @@ static const struct option database_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "read-write", .words = access_words,
 	  .group = "Database",
 	  .text = "Which nodes will do: libpq's target_session_attrs words. A client may wish "
-		  "otherwise by options=-c meridian.access=…." },
+		  "otherwise by options=-c meridian.access=any (or another of them)." },
 	{ .name = "pool", .type = OPT_ENUM, AT_ENUM(conf_database, pool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = pool_words, .group = "Database",
 	  .text = "Whether server connections are shared. off: one per session." },

@@ -86,7 +86,7 @@ every_kind_of_section_and_value_is_read(void **state)
 	struct config *c = good("\xef\xbb\xbf; a comment\n"
 				"# another\r\n"
 				"[meridian]   ; this proxy\n"
-				"listen = 10.0.0.1:7000, [::1]:7001,/run/meridian, localhost\r\n"
+				"listen = 10.0.0.1:7000, [::1]:7001,/run/meridian, ::1\r\n"
 				"listen_port = 7002\n"
 				"  ; a comment inside\n"
 				"\n"
@@ -133,7 +133,7 @@ every_kind_of_section_and_value_is_read(void **state)
 	assert_int_equal(c->listeners[0].listen.n, 4);
 	assert_string_equal(c->listeners[0].listen.v[1], "[::1]:7001");
 	assert_string_equal(c->listeners[0].listen.v[2], "/run/meridian");
-	assert_string_equal(c->listeners[0].listen.v[3], "localhost:7002");
+	assert_string_equal(c->listeners[0].listen.v[3], "[::1]:7002");
 	assert_int_equal(c->main.nearest, NEAREST_BLEND);
 	assert_true(c->main.blend > 0.2499 && c->main.blend < 0.2501);
 	assert_int_equal(c->main.nlocality, 2);
@@ -265,7 +265,10 @@ static const struct {
 	{ "[meridian]\nlisten = 1.2.3.4:99999\n",
 	  "m.conf:2: option \"listen\": \"1.2.3.4:99999\" is not an address (127.0.0.1:6433, "
 	  "[::1]:6433, *:6433) or the directory of a unix socket" },
-	{ "[meridian]\nlisten = a,,b\n",
+	{ "[meridian]\nlisten = localhost:1\n",
+	  "m.conf:2: option \"listen\": \"localhost:1\" is not an address (127.0.0.1:6433, "
+	  "[::1]:6433, *:6433) or the directory of a unix socket" },
+	{ "[meridian]\nlisten = ::1,,b\n",
 	  "m.conf:2: option \"listen\": \"\" is not an address (127.0.0.1:6433, [::1]:6433, "
 	  "*:6433) or the directory of a unix socket" },
 	{ "[meridian]\nprobe_conninfo = user=x password=\n  'geheim\n",
@@ -276,7 +279,7 @@ static const struct {
 	  "without host and port" },
 	{ "[meridian]\nworkers = 1\n  2\n", "m.conf:3: an indented line goes on with the option "
 					    "above it, but \"workers\" is no list" },
-	{ "[meridian]\nlisten = a\n  workers = 2\n",
+	{ "[meridian]\nlisten = *\n  workers = 2\n",
 	  "m.conf:3: option \"listen\" (which goes on in this indented line): \"workers = 2\" "
 	  "is not an address (127.0.0.1:6433, [::1]:6433, *:6433) or the directory of a unix "
 	  "socket" },
