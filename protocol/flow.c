@@ -68,6 +68,13 @@ flow_init(struct flow *f, enum replication kind)
 
 /* ---- what the server owes ---- */
 
+/* The server is in the middle of extended-query messages, and a Sync must follow. */
+static bool
+is_open(const struct flow *f)
+{
+	return f->open || f->reopened || f->skip;
+}
+
 static enum unit
 unit_at(const struct flow *f, unsigned i)
 {
@@ -135,10 +142,12 @@ flow_expect_ready(struct flow *f)
 	owe(f, UNIT_QUERY);
 }
 
-/* A Sync that the server is taken to ignore. */
+/* A Sync that the server is taken to ignore; its sequence has not ended, then. The COPY of a Query
+ * keeps that one pending. */
 static void
 swallow(struct flow *f)
 {
+	f->reopened = f->pending == 0;
 	if (f->swallowed < SWALLOWED_MAX)
 		f->swallowed = (f->swallowed + 1) & SWALLOWED_MAX;
 }
@@ -180,7 +189,7 @@ settle(struct flow *f)
 	if (--f->pending > 0)
 		return;
 	f->beyond = 0;
-	if (!f->open)
+	if (!is_open(f))
 		forget_units(f);
 	if (f->unsure > 0 && f->answered)
 		f->unsure = (f->unsure - 1) & 3;
@@ -197,7 +206,7 @@ on_query(struct flow *f)
 		return 0;
 	if (f->copy == FLOW_COPY_IN)
 		f->copy = FLOW_COPY_IN_ENDED;
-	f->open = 0;
+	f->open = f->reopened = 0;
 	f->simple++;
 	owe(f, UNIT_QUERY);
 	return FLOW_QUERY;
@@ -224,14 +233,14 @@ static unsigned
 on_sync(struct flow *f)
 {
 	if (f->copy == FLOW_COPY_IN) {
+		f->open = 0;
 		swallow(f);
 		return 0;
 	}
 	if (f->copy == FLOW_COPY_BOTH)
 		return 0;
-	owe(f, f->open ? UNIT_SYNC : UNIT_BARE_SYNC);
-	f->skip = 0;
-	f->open = 0;
+	owe(f, is_open(f) ? UNIT_SYNC : UNIT_BARE_SYNC);
+	f->skip = f->open = f->reopened = 0;
 	return 0;
 }
 
@@ -247,7 +256,7 @@ on_copy_end(struct flow *f)
 		f->copy = FLOW_COPY_IN_ENDED;
 	else if (f->skip || f->beyond || f->copy == FLOW_COPY_BOTH)
 		return 0;
-	else if (f->open || (last > 0 && is_sync(unit_at(f, last - 1))))
+	else if (is_open(f) || (last > 0 && is_sync(unit_at(f, last - 1))))
 		unit_add(f, UNIT_MARK);
 	else if (last > 0 && unit_at(f, last - 1) == UNIT_QUERY)
 		unit_set(f, last - 1, UNIT_QUERY_ENDED);
@@ -287,8 +296,6 @@ on_copy_in(struct flow *f)
 		f->pending--;
 		swallow(f);
 	}
-	if (f->swallowed > 0 && f->pending == 0)
-		f->open = 1; /* that sequence has not ended, then */
 	if (f->queued > at && unit_at(f, at) == UNIT_MARK) {
 		unit_remove(f, at);
 		f->copy = FLOW_COPY_IN_ENDED;
@@ -341,11 +348,12 @@ on_error(struct flow *f)
 {
 	if (f->swallowed > 0 && f->copy != FLOW_COPY_NONE)
 		f->unsure = 2;
-	on_complete(f);
-	if (f->pending == 0 && f->open) {
+	if (f->pending == 0 && (f->open || f->reopened)) {
 		f->skip = 1;
+		f->reopened = 0;
 		forget_units(f);
 	}
+	on_complete(f);
 	f->server.type = 'E';
 	f->error_field = f->error_at = 0;
 	f->fatal = f->fatal_sure = 0;
@@ -535,7 +543,7 @@ flow_server(struct flow *f, const char *p, size_t n)
 bool
 flow_is_idle(const struct flow *f)
 {
-	return f->pending == 0 && !f->open && f->copy == FLOW_COPY_NONE && f->tx == 'I' &&
+	return f->pending == 0 && !is_open(f) && f->copy == FLOW_COPY_NONE && f->tx == 'I' &&
 	       flow_at_client_boundary(f) && flow_at_server_boundary(f) && !f->client.bad &&
 	       !f->server.bad;
 }
@@ -554,7 +562,7 @@ flow_activity(const struct flow *f)
 		return FLOW_REPLICATING;
 	if (f->copy != FLOW_COPY_NONE)
 		return FLOW_COPYING;
-	if (f->pending > 0 || f->open)
+	if (f->pending > 0 || is_open(f))
 		return FLOW_ACTIVE;
 	if (f->tx == 'T')
 		return FLOW_IN_TRANSACTION;

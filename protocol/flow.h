@@ -78,6 +78,7 @@ struct flow {
 	char sqlstate[5];    /* of the last ErrorResponse; zeros before the first */
 	uint16_t beyond : 1;     /* more is awaited than queue can hold */
 	uint16_t open : 1;       /* extended-protocol messages were sent, and no Sync since */
+	uint16_t reopened : 1;   /* … or one, but the server has ignored it (swallowed) */
 	uint16_t skip : 1;       /* the server discards messages until Sync */
 	uint16_t swallowed : 4;  /* Sync messages that went into a COPY's data: no answer is due */
 	uint16_t unsure : 2;     /* rounds to wait until pending can be trusted again */
