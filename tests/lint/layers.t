@@ -19,6 +19,7 @@ my @rules = (
 	[ qr{^pg_query},            qr{^routing/classify\.c$} ],
 	[ qr{^ini\.h$},             qr{^proxy/config/} ],
 	[ qr{^openssl/(?:ssl|bio)}, qr{^proxy/net/} ],
+	[ qr{^openssl/crypto},     qr{^(?:protocol|proxy)/} ],    # CRYPTO_memcmp
 	[ qr{^openssl/},            qr{^(?:protocol/scram\.c$|proxy/auth/|proxy/net/)} ],
 );
 
