@@ -403,6 +403,23 @@ a_control_byte_is_refused(void **state)
 }
 
 static void
+locations_are_on_the_globe(void **state)
+{
+	static const char *const bad[] = { "90.1, 0", "-90.1, 0", "0, 180.1", "0, -180.1", "1",
+					   "1,",      ",1",       "1,2,3",    "a, b" };
+	struct err e;
+	char text[100];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		snprintf(text, sizeof(text), "[region x]\nnodes = a\nlocation = %s\n", bad[i]);
+		assert_null(load(text, &e));
+	}
+	config_unref(good("[region x]\nnodes = a\nlocation = -90, 180\n"));
+	config_unref(good("[region x]\nnodes = a\nlocation = 90,-180\n"));
+}
+
+static void
 only_the_first_mistake_is_told(void **state)
 {
 	struct err e = { 0 };
@@ -428,6 +445,7 @@ main(void)
 		cmocka_unit_test(a_long_comment_is_no_matter),
 		cmocka_unit_test(long_names_of_sections_are_whole),
 		cmocka_unit_test(a_control_byte_is_refused),
+		cmocka_unit_test(locations_are_on_the_globe),
 		cmocka_unit_test(only_the_first_mistake_is_told),
 	};
 
