@@ -139,8 +139,8 @@ route_of_subject(struct run *r, const struct subject *s, const struct conf_datab
 	if (s->kind == CLAIM_ADDRESS)
 		(void)addr_parse(slice_str(run_arg(r, s->argument)), &a);
 	notice_unused(r, s, x);
-	explain_route(r->world, &x->locality, db, wanted_access(run_arg(r, "access"), db),
-		      sticky_key(&x->locality, &a), route);
+	locate_route(r->world, db, wanted_access(run_arg(r, "access"), db), &x->locality, -1,
+		     sticky_key(&x->locality, &a), route);
 	explain_route_rows(r->world, route, &r->rows);
 	free(route);
 }
@@ -212,8 +212,8 @@ route_answer(struct ask *a)
 	if (explain_session(a, &db, &x) == NULL)
 		return ANSWER_NEXT;
 	route = xcalloc(1, sizeof(*route));
-	explain_route(worker_world(a->to), &x.locality, db, wanted_access(a->access, db), a->id,
-		      route);
+	locate_route(worker_world(a->to), db, wanted_access(a->access, db), &x.locality, -1, a->id,
+		     route);
 	explain_route_rows(worker_world(a->to), route, &a->rows);
 	free(route);
 	return ANSWER_STOP;

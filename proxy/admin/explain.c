@@ -37,33 +37,6 @@ explain_locality(const struct world *w, const struct claims *claims, const struc
 	locality_decide(&in, &out->locality, out->evidence, &out->nevidence);
 }
 
-void
-explain_route(const struct world *w, const struct locality *l, const struct conf_database *db,
-	      enum access access, uint64_t seed, struct route *out)
-{
-	uint16_t served[ROUTE_REGIONS_MAX];
-	struct route_input in = {
-		.topology = w->topology,
-		.locality = l,
-		.nearest = w->config->main.nearest,
-		.blend = w->config->main.blend,
-		.access = access,
-		.residency_strict = db->residency == RESIDENCY_STRICT,
-		.served = db->regions.n > 0 ? served : NULL,
-		.sticky_region = -1,
-		.seed = seed,
-		.now_us = clock_us(),
-	};
-
-	for (size_t i = 0; i < db->regions.n && in.nserved < ROUTE_REGIONS_MAX; i++) {
-		int region = topology_region_by_name(w->topology, slice_str(db->regions.v[i]));
-
-		if (region >= 0)
-			served[in.nserved++] = (uint16_t)region;
-	}
-	route_decide(&in, out);
-}
-
 /* Kilometres with one decimal, loads with three: more would be noise. */
 static void
 row_rounded(struct rows *rows, double v, double steps)

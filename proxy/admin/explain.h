@@ -22,10 +22,6 @@ struct explained {
 
 void explain_locality(const struct world *w, const struct claims *claims,
 		      const struct conf_database *db, struct explained *out);
-/* The route as a session with this locality would get it now, hysteresis left out. */
-void explain_route(const struct world *w, const struct locality *l, const struct conf_database *db,
-		   enum access access, uint64_t seed, struct route *out);
-
 #define EXPLAIN_ROUTE_COLUMNS    10
 #define EXPLAIN_LOCALITY_COLUMNS 6
 extern const struct column explain_route_columns[EXPLAIN_ROUTE_COLUMNS];
