@@ -321,6 +321,7 @@ a_sync_whose_fate_is_unknown_withholds_the_safe_point(void **state)
 		{ ">PBES<12G>d<E>dcS<ZIZI", 0, true, true },
 		{ ">PBES<12GE", 0, false, false },
 		{ ">PBES<12GEZI", 0, true, true },
+		{ ">PBE<12G>S<EZI", 0, true, true },
 		{ ">PBES<12GEZI>dcS<ZI", 0, true, true },
 		{ ">PBES<12GE>PBES<ZI12CZI", 0, true, true },
 		{ ">Q<G>Sd<EZI", 0, true, false },
