@@ -192,7 +192,7 @@ put_help(struct buf *b)
 {
 	buf_str(b, "usage: meridian [options] [FILE]\n\n"
 		   "A PostgreSQL proxy that sends each caller to the nearest healthy region.\n"
-		   "FILE is the configuration; by default " SYSCONFDIR "/meridian/meridian.conf,\n"
+		   "FILE is the configuration; by default " CONFIG_DEFAULT_PATH ",\n"
 		   "if there is one.\n\n");
 	for (size_t i = 0; i < TABLE_SIZE; i++) {
 		const struct arg *a = &table[i];

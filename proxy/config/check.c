@@ -86,6 +86,9 @@ warn(const struct check *k, struct spot at, const char *fmt, ...)
 	struct buf b = { .cap = 0 };
 	va_list ap;
 
+	/* SET says nothing of what was so before */
+	if (k->origins == NULL)
+		return;
 	put_spot(k, at, &b);
 	va_start(ap, fmt);
 	buf_vprintf(&b, fmt, ap);

@@ -15,8 +15,9 @@
 /* Fill in what follows from other options (ports, coordinates, tls, stale_after). May be done again
  * after a change. */
 void config_resolve(struct config *c);
-/* Refuse contradictions: -1 and *e, which names file and line where `origins` knows them. Warns in
- * the log of what is legal but hardly meant. files: try to open the files that are named. */
+/* Refuse contradictions: -1 and *e, which names file and line where `origins` knows them. With
+ * `origins` it warns in the log of what is legal but hardly meant. files: try to open the files
+ * that are named. */
 int config_check(struct config *c, const struct origins *origins, bool files,
 		 struct err *e) MUST_CHECK;
 

@@ -17,8 +17,6 @@
 #include "proxy/config/suggest.h"
 #include "proxy/config/values.h"
 
-#define DEFAULT_PATH SYSCONFDIR "/meridian/meridian.conf"
-
 /* sections */
 
 struct array {
@@ -378,7 +376,7 @@ static int
 read_config(struct config *c, const struct config_args *args, struct origins *origins,
 	    struct err *e)
 {
-	const char *path = args->path != NULL ? args->path : DEFAULT_PATH;
+	const char *path = args->path != NULL ? args->path : CONFIG_DEFAULT_PATH;
 	struct buf text = { .cap = 2 * CONFIG_FILE_MAX };
 	int rc = read_file(path, args->path == NULL, &text, e);
 

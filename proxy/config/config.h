@@ -132,6 +132,8 @@ struct config {
 	struct refcount *auth_refs; /* copies made by config_set() share it */
 };
 
+#define CONFIG_DEFAULT_PATH "/etc/meridian/meridian.conf"
+
 /* What stands on the command line and wins over the file, in the same text forms as in the file. */
 struct config_args {
 	const char *path;       /* NULL: the default file, whose absence is no error */

@@ -190,7 +190,8 @@ put_help_section(struct buf *b, const struct section *s)
 	for (size_t i = 0; i < s->nrows; i++) {
 		const struct option *o = &s->rows[i];
 
-		buf_printf(b, "\n  %s = %s\n", o->name, o->fallback);
+		buf_printf(b, "\n  %s =%s%s\n", o->name, o->fallback[0] != '\0' ? " " : "",
+			   o->fallback);
 		put_wrapped(b, o->text, "      ", 96);
 		put_facts(b, o, "      ");
 	}

@@ -450,7 +450,7 @@ help_and_manual_name_every_option(void **state)
 		for (size_t i = 0; i < s->nrows; i++) {
 			char line[100];
 
-			snprintf(line, sizeof(line), "\n  %s = ", s->rows[i].name);
+			snprintf(line, sizeof(line), "\n  %s =", s->rows[i].name);
 			assert_non_null(strstr(buf_text(&help), line));
 			snprintf(line, sizeof(line), "\n.B %s\n", s->rows[i].name);
 			assert_non_null(strstr(buf_text(&man), line));
