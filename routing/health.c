@@ -3,8 +3,9 @@
 
 #include "routing/health.h"
 
-/* What is not settled is looked at again sooner: a fifth of the interval, at least this. */
+/* What is not settled is looked at again sooner: a fifth of the interval, within these. */
 #define HEALTH_SOON_MIN_US INT64_C(200000)
+#define HEALTH_SOON_MAX_US INT64_C(1000000)
 
 int64_t
 health_ewma(int64_t old_us, int64_t sample_us)
@@ -99,6 +100,8 @@ soon(const struct health_conf *c)
 
 	if (wait < HEALTH_SOON_MIN_US)
 		wait = HEALTH_SOON_MIN_US;
+	if (wait > HEALTH_SOON_MAX_US)
+		wait = HEALTH_SOON_MAX_US;
 	return wait < c->interval_us ? wait : c->interval_us;
 }
 

@@ -69,6 +69,7 @@ struct watch {
 	enum facts_level level;
 	unsigned first_addr, tried; /* which address is tried first, how many have been */
 	bool kept;                  /* this probe began on a connection that stood already */
+	bool lost; /* a connection that had stood broke since the last good probe */
 	int64_t began_us, step_us;
 	struct health_sample sample; /* of the probe under way */
 	PGresult *result;            /* first one of the query under way */

@@ -96,6 +96,7 @@ watch_on_idle(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	watch_drop_connection(w);
+	w->lost = true;
 	watch_soon(w);
 }
 
@@ -135,7 +136,10 @@ watch_finish(struct watch *w, bool ok)
 	w->sample.now_us = clock_us();
 	if (w->facts.at_us >= w->began_us) /* both are of this probe */
 		w->facts.at_us = w->sample.now_us;
-	changed = health_probe(&w->health, &p->health, &w->sample);
+	/* losing a connection that stood, and getting no new one, is no lost packet */
+	changed = !ok && w->lost && health_evidence(&w->health, w->sample.now_us);
+	w->lost = false;
+	changed = health_probe(&w->health, &p->health, &w->sample) || changed;
 	if (w->health.state == NODE_UP)
 		w->reason[0] = '\0';
 	if (w->health.state == NODE_DOWN)

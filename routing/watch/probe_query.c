@@ -25,6 +25,7 @@ broken(struct watch *w)
 	watch_drop_connection(w);
 	if (w->kept) {
 		w->kept = false;
+		w->lost = true;
 		watch_log_in(w);
 	} else {
 		watch_fail(w, "%s", why);
