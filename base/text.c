@@ -38,8 +38,8 @@ text_to_int(struct slice s, int64_t min, int64_t max, int64_t *out)
 	return true;
 }
 
-/* strtod, which reads the C locale's numbers because nothing here ever calls setlocale(); *rest gets
- * what stands behind the number. */
+/* strtod, which reads the C locale's numbers because nothing here ever calls setlocale(); *rest
+ * gets what stands behind the number. */
 static bool
 scan_double(struct slice s, double *out, struct slice *rest)
 {

@@ -42,7 +42,7 @@ enum node_kind { KIND_UNKNOWN, KIND_POSTGRES, KIND_CITUS, KIND_COCKROACHDB };
 struct node_live {
 	struct refcount refs;
 	uint32_t id;               /* unique in the process, never reused */
-	char *region, *name; /* for those who hold nothing else of it; \"\" until named */
+	char *region, *name;       /* for those who hold nothing else of it; \"\" until named */
 	atomic_uint sessions;      /* attached now */
 	_Atomic uint64_t connects; /* sessions ever attached */
 	_Atomic uint64_t failures; /* attempts that failed before the client was told anything */
