@@ -74,8 +74,10 @@ open_tcp(struct listeners *l, const struct conf_main *conf, const char *text, si
 	if (n == 0)
 		return err_set(e, "F0000", "could not listen on \"%s\": not an address", text);
 	for (size_t a = 0; a < n; a++) {
+		if (sock_probe_listen(&at[a], e) != 0)
+			return -1;
 		for (int i = 0; i < nworkers; i++) {
-			int fd = sock_listen(&at[a], true, conf->listen_backlog, e);
+			int fd = sock_listen(&at[a], conf->listen_backlog, e);
 
 			if (fd < 0)
 				return -1;

@@ -113,8 +113,8 @@ sock_connect_result(int fd)
 	return error;
 }
 
-int
-sock_listen(const struct addr *at, bool reuseport, int backlog, struct err *e)
+static int
+bind_to(const struct addr *at, bool reuseport, struct err *e)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = addr_to_sockaddr(at, &sa);
@@ -128,11 +128,33 @@ sock_listen(const struct addr *at, bool reuseport, int backlog, struct err *e)
 		set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (at->family == ADDR_IPV6)
 		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-	if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, backlog) != 0) {
-		err_set(e, "58000", "could not listen on %s: %m", addr_print(at, text));
-		return close_keep_errno(fd);
-	}
-	return fd;
+	if (bind(fd, (struct sockaddr *)&sa, len) == 0)
+		return fd;
+	err_set(e, "58000", "could not listen on %s: %m", addr_print(at, text));
+	return close_keep_errno(fd);
+}
+
+int
+sock_probe_listen(const struct addr *at, struct err *e)
+{
+	int fd = bind_to(at, false, e);
+
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
+int
+sock_listen(const struct addr *at, int backlog, struct err *e)
+{
+	char text[ADDR_TEXT_MAX];
+	int fd = bind_to(at, true, e);
+
+	if (fd < 0 || listen(fd, backlog) == 0)
+		return fd;
+	err_set(e, "58000", "could not listen on %s: %m", addr_print(at, text));
+	return close_keep_errno(fd);
 }
 
 /* Whether somebody accepts connections on this path. */

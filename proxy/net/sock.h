@@ -22,8 +22,11 @@ int sock_connect_unix(const char *path, bool *done);
 /* How a connect ended: 0 or an errno. */
 int sock_connect_result(int fd);
 
-/* A listening TCP socket. reuseport: one of several on the same address. -1 and *e. */
-int sock_listen(const struct addr *at, bool reuseport, int backlog, struct err *e);
+/* Whether an address is free. To be asked before the first sock_listen(): SO_REUSEPORT would let a
+ * second process of the same user share it unnoticed. 0, or -1 and *e. */
+int sock_probe_listen(const struct addr *at, struct err *e);
+/* One of several listening TCP sockets on the same address (SO_REUSEPORT). -1 and *e. */
+int sock_listen(const struct addr *at, int backlog, struct err *e);
 /* A listening unix socket; a stale file of a process that is gone is replaced, a live one is not.
  */
 int sock_listen_unix(const char *path, int mode, int backlog, struct err *e);
