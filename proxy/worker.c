@@ -158,7 +158,13 @@ check_drained(struct worker *w)
 		next = TAILQ_NEXT(s, in_state);
 		session_close(s, WHY_SHUTDOWN, NULL);
 	}
-	if (worker_nsessions(w) == 0)
+	worker_check_done(w);
+}
+
+void
+worker_check_done(struct worker *w)
+{
+	if (w->draining && worker_nsessions(w) == 0 && w->ncancels == 0)
 		loop_stop(w->loop);
 }
 
@@ -168,8 +174,8 @@ worker_give_slot(struct worker *w, struct session *s)
 	w->slots[s->slot] = NULL;
 	if (s->slot < w->free_slot)
 		w->free_slot = s->slot;
-	if (atomic_fetch_sub(&w->nsessions, 1) == 1 && w->draining)
-		loop_stop(w->loop);
+	atomic_fetch_sub(&w->nsessions, 1);
+	worker_check_done(w);
 }
 
 /* How often deadlines must be looked at: a quarter of the shortest; 0: nothing has one. */

@@ -45,6 +45,7 @@ struct worker {
 	pthread_t thread;
 	int id;
 	atomic_uint nsessions;
+	unsigned ncancels; /* cancel requests on their way to nodes */
 	struct stats stats;
 };
 
@@ -70,6 +71,8 @@ void worker_publish(struct worker *w, struct world *take_world, bool wake);
 
 uint32_t worker_take_slot(struct worker *w, struct session *s);
 void worker_give_slot(struct worker *w, struct session *s);
+/* While draining: end the loop where nothing is left that it has to carry out. */
+void worker_check_done(struct worker *w);
 /* Something has a deadline now: see that the sweep runs. */
 void worker_arm_sweep(struct worker *w);
 /* Any thread: accept no more. Sessions end by themselves, as soon as they are idle where

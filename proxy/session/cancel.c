@@ -86,6 +86,8 @@ finish(struct canceler *c)
 	buf_fini(&c->packet);
 	answer(c->reply);
 	world_unref(c->world);
+	c->worker->ncancels--;
+	worker_check_done(c->worker);
 	loop_defer(c->worker->loop, &c->free_later, free_canceler, c);
 }
 
@@ -140,6 +142,7 @@ send_cancel(struct worker *w, const struct server *sv, struct cancel_letter *tak
 		return;
 	}
 	c = xcalloc(1, sizeof(*c));
+	w->ncancels++;
 	c->worker = w;
 	c->world = world_ref(world);
 	c->reply = take_reply;
