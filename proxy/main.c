@@ -132,7 +132,7 @@ main(int argc, char **argv)
 		return print_answer(args.action);
 	config = config_load(&args.config, &e);
 	if (config == NULL) {
-		fprintf(stderr, "meridian: %s\n", e.msg);
+		fprintf(stderr, "meridian: %s\n%s%s", e.msg, e.hint, e.hint[0] != '\0' ? "\n" : "");
 		args_fini(&args);
 		return 1;
 	}

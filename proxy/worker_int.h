@@ -27,6 +27,7 @@ struct worker {
 	struct world *world;       /* one reference */
 	struct snapshot_slot slot; /* of struct world */
 	char *scratch;             /* WORKER_SCRATCH bytes: whatever is read, is read here */
+	struct startup startup;    /* scratch of login_startup() */
 	struct route route;        /* scratch of route_decide() */
 	struct session_list states[SESSION_STATE_COUNT];
 	struct session **slots;

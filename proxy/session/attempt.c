@@ -95,7 +95,7 @@ send_startup(struct attempt *a)
 			    (struct startup_param){ slice_str("meridian.country"),
 						    slice_str(l->locality.country) };
 	}
-	startup_build(&b, &l->startup, &edit);
+	startup_build(&b, login_startup(l), &edit);
 	result = b.failed ? -1 : stream_send(&a->server->stream, b.p, b.n);
 	buf_fini(&b);
 	return result;

@@ -197,9 +197,8 @@ on_question(struct letter *letter, void *owner)
 }
 
 void
-cancel_begin(struct session *s)
+cancel_begin(struct session *s, const struct startup *request)
 {
-	const struct startup *st = &s->login->startup;
 	struct meridian *p = s->worker->process;
 
 	session_enter(s, SESSION_CANCELLING);
@@ -210,9 +209,9 @@ cancel_begin(struct session *s)
 		l->from = s->worker;
 		l->session_id = s->id;
 		l->slot = s->slot;
-		l->pid = st->cancel_pid;
-		l->key_len = (uint16_t)st->cancel_key.n;
-		memcpy(l->key, st->cancel_key.p, st->cancel_key.n);
+		l->pid = request->cancel_pid;
+		l->key_len = (uint16_t)request->cancel_key.n;
+		memcpy(l->key, request->cancel_key.p, request->cancel_key.n);
 		worker_post(p->workers[i], &l->letter, on_question);
 	}
 }

@@ -55,19 +55,20 @@ open_console(struct session *s)
 {
 	struct login *l = s->login;
 	const struct conf_main *conf = &l->world->config->main;
-	bool admin = s->local_admin || lists(&conf->admin_users, l->startup.user);
+	const struct startup *st = login_startup(l);
+	bool admin = s->local_admin || lists(&conf->admin_users, st->user);
 	struct console_port port = { s, port_send, port_close };
 	struct buf b = { .cap = 16384 };
 	char user[128];
 
-	if (!admin && !lists(&conf->stats_users, l->startup.user)) {
+	if (!admin && !lists(&conf->stats_users, st->user)) {
 		session_close(s, WHY_NOT_ALLOWED,
 			      "The user is in neither admin_users nor stats_users.");
 		return;
 	}
-	(void)text_copy(user, sizeof(user), l->startup.user);
-	session_set_names(s, (struct slice[]){ l->startup.user, l->startup.database,
-					       l->startup.application_name, slice_str("") });
+	(void)text_copy(user, sizeof(user), st->user);
+	session_set_names(
+	    s, (struct slice[]){ st->user, st->database, st->application_name, slice_str("") });
 	BUG_ON(getrandom(s->key, 4, 0) != 4);
 	message_put_auth(&b, AUTH_OK, slice_of(NULL, 0));
 	console_greeting(&b);
@@ -86,7 +87,7 @@ open_console(struct session *s)
 static void
 refuse(struct session *s, const char *log_why)
 {
-	struct slice user = s->login->startup.user;
+	struct slice user = login_startup(s->login)->user;
 	struct err e;
 
 	log_limited(LOG_LEVEL_INFO, session_subject(s), "console login refused: %s", log_why);
@@ -100,7 +101,8 @@ static void
 start_scram(struct session *s)
 {
 	struct login *l = s->login;
-	const struct authfile_user *u = authfile_find(l->world->config->auth, l->startup.user);
+	struct slice user = login_startup(l)->user;
+	const struct authfile_user *u = authfile_find(l->world->config->auth, user);
 	uint8_t random[SCRAM_NONCE_BYTES];
 	char nonce[SCRAM_NONCE_TEXT + 1];
 	struct scram_verifier mock;
@@ -109,7 +111,7 @@ start_scram(struct session *s)
 	scram_nonce(random, nonce);
 	l->scram = xcalloc(1, sizeof(*l->scram));
 	if (u == NULL || u->kind != AUTHFILE_SCRAM)
-		scram_verifier_mock(l->startup.user, s->worker->mock_secret, &mock);
+		scram_verifier_mock(user, s->worker->mock_secret, &mock);
 	scram_server_init(l->scram, u != NULL && u->kind == AUTHFILE_SCRAM ? &u->scram : &mock,
 			  nonce);
 }

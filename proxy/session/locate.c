@@ -60,7 +60,7 @@ claim_settings(struct session *s)
 {
 	struct login *l = s->login;
 	struct startup_setting set[32];
-	size_t n = startup_settings(&l->startup, &l->text, set, 32);
+	size_t n = startup_settings(login_startup(l), &l->text, set, 32);
 
 	for (size_t i = 0; i < n; i++) {
 		int access = -1;
@@ -95,11 +95,12 @@ void
 locate_session(struct session *s)
 {
 	struct login *l = s->login;
+	const struct startup *st = login_startup(l);
 	struct locality_input in;
 	struct slice names[NAME_COUNT];
 	char address[ADDR_TEXT_MAX];
 
-	l->database = config_database(l->world->config, l->startup.database);
+	l->database = config_database(l->world->config, st->database);
 	l->access = l->database->access;
 	claim_settings(s);
 	if (s->true_addr.family == ADDR_IPV4 || s->true_addr.family == ADDR_IPV6)
@@ -111,9 +112,9 @@ locate_session(struct session *s)
 	s->source = (uint8_t)l->locality.source;
 	s->confidence = (uint8_t)l->locality.confidence;
 	memcpy(s->country, l->locality.country, sizeof(s->country));
-	names[NAME_USER] = l->startup.user;
-	names[NAME_DATABASE] = l->startup.database;
-	names[NAME_APPLICATION] = l->startup.application_name;
+	names[NAME_USER] = st->user;
+	names[NAME_DATABASE] = st->database;
+	names[NAME_APPLICATION] = st->application_name;
 	names[NAME_CITY] = slice_str(l->locality.city);
 	session_set_names(s, names);
 }

@@ -250,21 +250,15 @@ static void
 begin_session(struct session *s, struct slice packet)
 {
 	struct login *l = s->login;
-	struct err e;
 
-	/* slices of the parsed packet must outlive the inbox: parse our own copy */
 	l->packet.cap = STARTUP_BYTES_MAX;
 	buf_slice(&l->packet, packet);
 	buf_drop(&l->inbox, packet.n);
-	if (startup_parse(buf_view(&l->packet), &l->startup, &e) != PARSE_DONE) {
-		session_close_err(s, WHY_PROTOCOL, &e);
-		return;
-	}
 	l->world = world_ref(worker_world(s->worker));
 	if (listener_of(s)->tls == MODE_REQUIRE && s->client.ssl == NULL &&
 	    s->peer.family != ADDR_UNIX)
 		session_close(s, WHY_TLS_REQUIRED, NULL);
-	else if (slice_is(l->startup.database, CONSOLE_DATABASE))
+	else if (slice_is(login_startup(l)->database, CONSOLE_DATABASE))
 		consoles_begin(s);
 	else
 		admit(s);
@@ -273,20 +267,20 @@ begin_session(struct session *s, struct slice packet)
 static void
 take_packet(struct session *s, struct slice packet)
 {
-	struct login *l = s->login;
+	struct startup *st = &s->worker->startup;
 	struct err e;
 
-	if (startup_parse(packet, &l->startup, &e) != PARSE_DONE) {
+	if (startup_parse(packet, st, &e) != PARSE_DONE) {
 		session_close_err(s, WHY_PROTOCOL, &e);
 		return;
 	}
-	switch (l->startup.kind) {
+	switch (st->kind) {
 	case STARTUP_SSL:
 	case STARTUP_GSSENC:
-		answer_request(s, l->startup.kind);
+		answer_request(s, st->kind);
 		break;
 	case STARTUP_CANCEL:
-		cancel_begin(s);
+		cancel_begin(s, st);
 		break;
 	case STARTUP_BAD_VERSION:
 		session_close_err(s, WHY_PROTOCOL, &e);

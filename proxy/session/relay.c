@@ -154,7 +154,7 @@ relay_begin(struct session *s)
 	struct login *l = s->login;
 	bool open = true;
 
-	flow_init(&s->flow, l->startup.replication);
+	flow_init(&s->flow, login_startup(l)->replication);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
 	worker_arm_sweep(s->worker);

@@ -341,6 +341,16 @@ session_close(struct session *s, enum why why, const char *detail)
 	session_close_err(s, why, &e);
 }
 
+const struct startup *
+login_startup(const struct login *l)
+{
+	struct startup *st = &l->session->worker->startup;
+
+	/* it was read before, when it came */
+	BUG_ON(startup_parse(buf_view(&l->packet), st, NULL) != PARSE_DONE);
+	return st;
+}
+
 void
 login_free(struct login *l)
 {

@@ -100,10 +100,9 @@ struct session {
 /* What a session needs until it is ready. */
 struct login {
 	struct session *session;
-	struct buf inbox;  /* bytes of the client not consumed yet */
-	struct buf packet; /* the startup packet; `startup` points into it */
-	struct buf text;   /* unescaped settings */
-	struct startup startup;
+	struct buf inbox;    /* bytes of the client not consumed yet */
+	struct buf packet;   /* the startup packet: login_startup() */
+	struct buf text;     /* unescaped settings */
 	struct world *world; /* one reference: indices below are of this one */
 	const struct conf_database *database;
 	enum access access;
@@ -127,6 +126,9 @@ void session_enter(struct session *s, enum session_state state);
 /* The login's part: made at the first byte, given back when ready. */
 struct login *session_login(struct session *s);
 void login_free(struct login *l);
+/* The startup packet, read anew into the worker's scratch: a burst of logins holds packets, not
+ * tables of parameters. Valid until the next call on this worker. */
+const struct startup *login_startup(const struct login *l);
 /* As session_close(), with an error of the caller's own for the client. */
 void session_close_err(struct session *s, enum why why, const struct err *e);
 /* Nothing more to say: close when the client has taken what is queued. */
@@ -181,7 +183,7 @@ void relay_on_client_drained(struct session *s);
 void relay_on_server(struct session *s, short what);
 
 /* cancel.c */
-void cancel_begin(struct session *s);
+void cancel_begin(struct session *s, const struct startup *request);
 void cancel_on_client(struct session *s);
 /* The client is gone in the middle of a query: ask the node to stop it. */
 void cancel_server(struct session *s);
