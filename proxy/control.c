@@ -255,6 +255,7 @@ control_adopt(struct control *c, struct config *take_config, struct err *e)
 	if (geo == NULL && geo_err.msg[0] != '\0')
 		log_msg(LOG_LEVEL_WARNING, "keeping the GeoIP databases in use: %s", geo_err.msg);
 	log_diff(c->config, take_config);
+	take_config->version = c->config->version + 1;
 	adopt(c, take_config, tls, geo);
 	control_publish(c, true);
 	return 0;
