@@ -276,7 +276,9 @@ fill_facts(const struct watch *w, struct node *n, int64_t now_us)
 	n->kind = f->kind != KIND_UNKNOWN ? f->kind : w->said.kind;
 	n->probed = f->at_us != 0 && w->prober->conninfo != NULL;
 	n->read_only = by_login && w->said.read_only >= 0 ? w->said.read_only != 0 : f->read_only;
-	n->server_version = f->server_version != 0 ? f->server_version : w->said.server_version;
+	n->server_version = f->server_version > 0        ? f->server_version
+			    : w->said.server_version > 0 ? w->said.server_version
+							 : 0;
 	n->timeline = f->timeline;
 	n->system_id = f->system_id;
 	n->max_connections = f->max_connections;

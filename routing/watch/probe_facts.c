@@ -105,13 +105,12 @@ facts_is_beyond(const char *sqlstate)
 }
 
 static int64_t
-number(const PGresult *res, enum column c, int64_t max, int64_t fallback)
+number(const PGresult *res, enum column c, int64_t max)
 {
 	int64_t v;
 
-	if (PQgetisnull(res, 0, c) ||
-	    !text_to_int(slice_str(PQgetvalue(res, 0, c)), INT64_MIN, max, &v))
-		return fallback;
+	if (PQgetisnull(res, 0, c) || !text_to_int(slice_str(PQgetvalue(res, 0, c)), 0, max, &v))
+		return 0;
 	return v;
 }
 
@@ -131,21 +130,20 @@ truth(const PGresult *res, enum column c)
 bool
 facts_read(struct probe_facts *f, const PGresult *res, enum facts_level level)
 {
-	int64_t age;
-
 	if (PQntuples(res) != 1 || PQnfields(res) != COL_COUNT)
 		return false;
 	f->recovery = truth(res, COL_RECOVERY);
 	f->read_only = truth(res, COL_READ_ONLY);
-	f->system_id = (uint64_t)number(res, COL_SYSTEM_ID, INT64_MAX, 0);
-	f->timeline = (uint32_t)number(res, COL_TIMELINE, UINT32_MAX, 0);
-	f->lsn = (uint64_t)number(res, COL_LSN, INT64_MAX, 0);
-	f->received = (uint64_t)number(res, COL_RECEIVED, INT64_MAX, 0);
+	f->system_id = (uint64_t)number(res, COL_SYSTEM_ID, INT64_MAX);
+	f->timeline = (uint32_t)number(res, COL_TIMELINE, UINT32_MAX);
+	f->lsn = (uint64_t)number(res, COL_LSN, INT64_MAX);
+	f->received = (uint64_t)number(res, COL_RECEIVED, INT64_MAX);
 	f->receiving = truth(res, COL_RECEIVING);
-	age = number(res, COL_REPLAY_AGE, INT64_MAX, -1);
-	f->replay_age_us = PQgetisnull(res, 0, COL_REPLAY_AGE) ? -1 : age > 0 ? age : 0;
-	f->max_connections = (int)number(res, COL_MAX, INT32_MAX, 0);
-	f->used_connections = (int)number(res, COL_USED, INT32_MAX, 0);
+	/* less than nothing where its clock went back: nothing */
+	f->replay_age_us =
+	    PQgetisnull(res, 0, COL_REPLAY_AGE) ? -1 : number(res, COL_REPLAY_AGE, INT64_MAX);
+	f->max_connections = (int)number(res, COL_MAX, INT32_MAX);
+	f->used_connections = (int)number(res, COL_USED, INT32_MAX);
 	f->kind = level == FACTS_COCKROACHDB ? KIND_COCKROACHDB
 		  : truth(res, COL_CITUS)    ? KIND_CITUS
 					     : KIND_POSTGRES;
