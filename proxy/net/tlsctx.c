@@ -24,8 +24,15 @@ struct tlsset {
 	size_t nlisteners, nregions;
 };
 
+/* A node's ticket, and the context under whose rules its certificate was checked: resuming checks
+ * nothing again, so that a ticket must not outlive a reload that may have made them stricter. */
+struct ticket {
+	SSL_SESSION *session;
+	SSL_CTX *ctx; /* one reference, so that its address stays its own */
+};
+
 struct tls_tickets {
-	SSL_SESSION **v; /* by node id */
+	struct ticket *v; /* by node id */
 	uint32_t n;
 };
 
@@ -160,9 +167,18 @@ home_index(void)
 	return index;
 }
 
+static void
+drop_ticket(struct ticket *t)
+{
+	SSL_SESSION_free(t->session);
+	SSL_CTX_free(t->ctx);
+	*t = (struct ticket){ 0 };
+}
+
 static int
 keep_ticket(SSL *ssl, SSL_SESSION *session)
 {
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
 	struct ticket_home *home = SSL_get_ex_data(ssl, home_index());
 	struct tls_tickets *t;
 
@@ -176,8 +192,10 @@ keep_ticket(SSL *ssl, SSL_SESSION *session)
 		memset(t->v + t->n, 0, (n - t->n) * sizeof(*t->v));
 		t->n = n;
 	}
-	SSL_SESSION_free(t->v[home->node_id]);
-	t->v[home->node_id] = session;
+	drop_ticket(&t->v[home->node_id]);
+	if (SSL_CTX_up_ref(ctx) != 1)
+		return 0;
+	t->v[home->node_id] = (struct ticket){ session, ctx };
 	return 1; /* the reference is ours now */
 }
 
@@ -293,7 +311,7 @@ tls_tickets_free(struct tls_tickets *t)
 	if (t == NULL)
 		return;
 	for (uint32_t i = 0; i < t->n; i++)
-		SSL_SESSION_free(t->v[i]);
+		drop_ticket(&t->v[i]);
 	free(t->v);
 	free(t);
 }
@@ -320,8 +338,12 @@ tls_prepare_client(struct ssl_st *ssl, struct tls_tickets *tickets, uint32_t nod
 		if (ok != 1)
 			return err_set(e, "08006", "cannot verify the host name \"%s\"", host);
 	}
-	if (node_id < tickets->n && tickets->v[node_id] != NULL)
-		SSL_set_session(ssl, tickets->v[node_id]);
+	if (node_id >= tickets->n || tickets->v[node_id].session == NULL)
+		return 0;
+	if (tickets->v[node_id].ctx == SSL_get_SSL_CTX(ssl))
+		SSL_set_session(ssl, tickets->v[node_id].session);
+	else
+		drop_ticket(&tickets->v[node_id]);
 	return 0;
 }
 
