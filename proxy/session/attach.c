@@ -83,6 +83,7 @@ static void
 attach_on_hedge(evutil_socket_t fd, short what, void *arg)
 {
 	struct login *l = arg;
+	struct session *s = l->session;
 	struct attempt *first = l->attempts[0] != NULL ? l->attempts[0] : l->attempts[1];
 	unsigned place = l->attempts[0] == NULL ? 0 : 1;
 	int64_t left;
@@ -96,9 +97,9 @@ attach_on_hedge(evutil_socket_t fd, short what, void *arg)
 		arm_hedge(l, left);
 		return;
 	}
-	stat_add(&l->session->worker->stats.hedges, 1);
-	attempt_begin(l, place, l->candidates[l->next++], false);
-	if (l->session->login == l && l->attempts[place] != NULL)
+	stat_add(&s->worker->stats.hedges, 1);
+	attempt_begin(l, place, l->candidates[l->next++], DIAL_AS_CONFIGURED);
+	if (s->login == l && l->attempts[place] != NULL)
 		l->attempts[place]->hedge = true;
 }
 
@@ -142,7 +143,7 @@ attach_next(struct session *s)
 	}
 	if (!event_initialized(&l->hedge))
 		evtimer_assign(&l->hedge, loop_base(s->worker->loop), attach_on_hedge, l);
-	attempt_begin(l, 0, l->candidates[l->next++], false);
+	attempt_begin(l, 0, l->candidates[l->next++], DIAL_AS_CONFIGURED);
 	if (s->login == l && l->attempts[0] != NULL && l->next < l->ncandidates)
 		arm_hedge(l, patience(l->attempts[0]));
 }
@@ -162,6 +163,7 @@ attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
 	const struct node *n = &t->nodes[a->node];
 	unsigned place = place_of(l, a);
 	uint16_t node = a->node;
+	enum dial_way way;
 
 	log_limited(LOG_LEVEL_INFO, session_subject(s), "node %s of region %s failed: %s", n->name,
 		    t->regions[n->region].name, reason);
@@ -173,11 +175,15 @@ attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
 		control_evidence(s->worker->process->control, n->live->id, reason);
 	}
 	l->attempts[place] = NULL;
+	(void)dial_other_way(&a->dial, &way);
 	attempt_free(a);
-	if (how == ATTEMPT_RETRY_TLS)
-		attempt_begin(l, place, node, true);
+	if (how == ATTEMPT_RETRY)
+		attempt_begin(l, place, node, way);
 	else if (in_flight(l) == 0)
 		attach_next(s);
+	else /* the other one goes on alone: again a third waits no longer for it than it deserves
+	      */
+		attach_on_hedge(-1, 0, l);
 }
 
 void

@@ -34,7 +34,7 @@ attempt_on_timer(evutil_socket_t fd, short what, void *arg)
 static void advance(struct attempt *a, enum dial_step step);
 
 void
-attempt_begin(struct login *l, unsigned place, uint16_t node, bool use_tls)
+attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 {
 	struct session *s = l->session;
 	const struct node *n = &l->world->topology->nodes[node];
@@ -57,7 +57,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, bool use_tls)
 		event_add(&a->timer, &tv);
 	}
 	stat_add(&s->worker->stats.attempts, 1);
-	advance(a, dial_begin(&a->dial, &a->server->stream, l->world, node, use_tls));
+	advance(a, dial_begin(&a->dial, &a->server->stream, l->world, node, way));
 }
 
 void
@@ -104,8 +104,13 @@ send_startup(struct attempt *a)
 static void
 advance(struct attempt *a, enum dial_step step)
 {
+	enum dial_way way;
+
 	if (step == DIAL_FAILED)
-		attach_failed(a, ATTEMPT_FAILED, a->dial.reason);
+		attach_failed(a,
+			      a->dial.tls_failed && dial_other_way(&a->dial, &way) ? ATTEMPT_RETRY
+										   : ATTEMPT_FAILED,
+			      a->dial.reason);
 	else if (step == DIAL_READY && send_startup(a) != 0)
 		attach_failed(a, ATTEMPT_FAILED, "connection lost");
 }
@@ -131,6 +136,7 @@ weigh_error(struct attempt *a, struct slice body)
 {
 	struct message_report r;
 	char reason[200];
+	enum dial_way way;
 
 	if (message_parse_report(body, &r) != PARSE_DONE) {
 		attach_failed(a, ATTEMPT_FAILED, "protocol violation");
@@ -146,9 +152,9 @@ weigh_error(struct attempt *a, struct slice body)
 			      reason);
 		return false;
 	}
-	if (slice_is(r.sqlstate, SQLSTATE_INVALID_AUTHORIZATION) && !a->dial.use_tls &&
-	    a->login->world->config->regions[node_of(a)->region].sslmode == SSLMODE_ALLOW) {
-		attach_failed(a, ATTEMPT_RETRY_TLS, reason);
+	if (slice_is(r.sqlstate, SQLSTATE_INVALID_AUTHORIZATION) &&
+	    dial_other_way(&a->dial, &way)) {
+		attach_failed(a, ATTEMPT_RETRY, reason);
 		return false;
 	}
 	attach_won(a); /* the refusal is meant for the client */

@@ -27,12 +27,12 @@ struct attempt {
 
 /* What the first answer was. */
 enum attempt_end {
-	ATTEMPT_FAILED,    /* counts as evidence against the node */
-	ATTEMPT_UNFIT,     /* the node is well, but not for this session */
-	ATTEMPT_RETRY_TLS, /* sslmode = allow: refused without TLS */
+	ATTEMPT_FAILED, /* counts as evidence against the node */
+	ATTEMPT_UNFIT,  /* the node is well, but not for this session */
+	ATTEMPT_RETRY,  /* sslmode allows to try the other way: with TLS, or without */
 };
 
-void attempt_begin(struct login *l, unsigned place, uint16_t node, bool use_tls);
+void attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way);
 void attempt_on_event(struct attempt *a, short what);
 /* Give up everything that was not handed over. Accepts NULL. */
 void attempt_free(struct attempt *a);

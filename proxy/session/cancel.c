@@ -152,7 +152,7 @@ send_cancel(struct worker *w, const struct server *sv, struct cancel_letter *tak
 	evtimer_assign(&c->timer, loop_base(w->loop), canceler_on_timer, c);
 	event_add(&c->timer, &limit);
 	advance(c, dial_begin(&c->dial, &c->stream, world, (uint16_t)(n - world->topology->nodes),
-			      sv->stream.ssl != NULL));
+			      sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS));
 }
 
 void

@@ -84,15 +84,27 @@ connect_next(struct dial *d)
 }
 
 enum dial_step
-dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node, bool use_tls)
+dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node, enum dial_way way)
 {
 	struct tls_tickets *tickets = d->tickets;
 
 	*d = (struct dial){ .stream = st, .world = w, .tickets = tickets, .node = node };
-	d->use_tls = use_tls || region_of(d)->sslmode >= SSLMODE_PREFER;
+	d->way = way;
+	d->use_tls = way == DIAL_AS_CONFIGURED ? region_of(d)->sslmode >= SSLMODE_PREFER
+					       : way == DIAL_WITH_TLS;
 	if (node_of(d)->host[0] == '/')
 		d->use_tls = false;
 	return connect_next(d);
+}
+
+bool
+dial_other_way(const struct dial *d, enum dial_way *way)
+{
+	enum sslmode mode = region_of(d)->sslmode;
+
+	*way = d->use_tls ? DIAL_WITHOUT_TLS : DIAL_WITH_TLS;
+	return d->way == DIAL_AS_CONFIGURED && node_of(d)->host[0] != '/' &&
+	       mode == (d->use_tls ? SSLMODE_PREFER : SSLMODE_ALLOW);
 }
 
 static enum dial_step
@@ -175,6 +187,7 @@ on_tls(struct dial *d)
 		return d->step = DIAL_READY;
 	tls_last_error(d->stream->ssl, reason, sizeof(reason));
 	snprintf(d->reason, sizeof(d->reason), "TLS: %s", reason);
+	d->tls_failed = true;
 	return d->step = DIAL_FAILED;
 }
 

@@ -12,6 +12,9 @@
 
 struct tls_tickets;
 
+/* With or without TLS: as the region's sslmode has it first, or the other way, for its second try.
+ */
+enum dial_way { DIAL_AS_CONFIGURED, DIAL_WITH_TLS, DIAL_WITHOUT_TLS };
 enum dial_step { DIAL_CONNECT, DIAL_SSL_ASKED, DIAL_TLS, DIAL_READY, DIAL_FAILED };
 
 struct dial {
@@ -20,17 +23,21 @@ struct dial {
 	struct tls_tickets *tickets;
 	uint16_t node;
 	uint8_t next_addr;
+	enum dial_way way;
 	enum dial_step step;
 	bool use_tls;
+	bool tls_failed;  /* the handshake did, not the connection */
 	char reason[200]; /* where it failed */
 };
 
-/* The stream must have been initialised with the callback that will call dial_on_event(). With
- * sslmode = allow the owner dials without TLS first and with it after a refusal; `use_tls` forces
- * it. */
+/* The stream must have been initialised with the callback that will call dial_on_event(). A second
+ * try is the owner's business: see dial_other_way(). */
 enum dial_step dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node,
-			  bool use_tls);
+			  enum dial_way way);
 /* On each event of the stream until READY or FAILED; both are final. */
 enum dial_step dial_on_event(struct dial *d, short what);
+/* Whether sslmode lets the node be dialled the other way after a refusal or a failure of TLS: allow
+ * begins without TLS, prefer with it (libpq's meaning). */
+bool dial_other_way(const struct dial *d, enum dial_way *way);
 
 #endif
