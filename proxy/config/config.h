@@ -106,7 +106,7 @@ struct conf_main {
 	int64_t stale_after;
 	int panic_pct;
 	int max_client_conn;
-	int64_t client_login_timeout, server_connect_timeout, server_login_retry;
+	int64_t client_login_timeout, server_connect_timeout;
 	int64_t hedge_delay; /* the 50 ms of "2 × its usual round trip + 50 ms" */
 	int64_t client_idle_timeout, idle_transaction_timeout, query_timeout, shutdown_timeout;
 	bool tcp_keepalive;

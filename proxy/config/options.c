@@ -169,12 +169,6 @@ static const struct option meridian_rows[] = {
 	  .group = "Limits and timeouts",
 	  .text = "Connecting to one node, with TLS, may take so long; then the next one is "
 		  "tried." },
-	{ .name = "server_login_retry", .type = OPT_TIME,
-	  AT(conf_main, server_login_retry, int64_t),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "15s", .min = 0, .max = HOUR,
-	  .group = "Limits and timeouts",
-	  .text = "A node that a session could not use comes last for so long, unless a probe "
-		  "says that it is well." },
 	{ .name = "hedge_delay", .type = OPT_TIME, AT(conf_main, hedge_delay, int64_t),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = HOUR,
 	  .group = "Limits and timeouts",

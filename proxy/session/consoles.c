@@ -116,12 +116,34 @@ start_scram(struct session *s)
 			  nonce);
 }
 
+/* A protocol newer than ours, or options that we do not have: say what we do speak, and go on. */
+static void
+negotiate(struct session *s)
+{
+	const struct startup *st = login_startup(s->login);
+	struct slice unknown[STARTUP_EXTENSIONS_MAX];
+	struct buf b = { .cap = 16384 };
+
+	if (st->minor <= STARTUP_MINOR_LATEST && st->extensions_n == 0)
+		return;
+	for (size_t i = 0; i < st->extensions_n; i++)
+		unknown[i] = st->extensions[i].name;
+	message_put_negotiate(&b,
+			      st->minor < STARTUP_MINOR_LATEST ? st->minor : STARTUP_MINOR_LATEST,
+			      unknown, st->extensions_n);
+	(void)session_say(s, b.p, b.n);
+	buf_fini(&b);
+}
+
 void
 consoles_begin(struct session *s)
 {
 	static const char *const mechanisms[] = { SCRAM_MECHANISM };
 	struct buf b = { .cap = 256 };
 
+	negotiate(s);
+	if (s->state == SESSION_CLOSED)
+		return;
 	if (s->local_admin) {
 		open_console(s);
 		return;

@@ -298,8 +298,8 @@ starts_with_client_hello(struct session *s)
 	char first;
 
 	return s->state == SESSION_PREFACE && s->login == NULL &&
-	       recv(s->client.fd, &first, 1, MSG_PEEK) == 1 && first == TLS_CLIENT_HELLO &&
-	       tlsset_listener(s->worker->world->tls, s->listener) != NULL;
+	       tlsset_listener(s->worker->world->tls, s->listener) != NULL &&
+	       recv(s->client.fd, &first, 1, MSG_PEEK) == 1 && first == TLS_CLIENT_HELLO;
 }
 
 void
