@@ -76,7 +76,7 @@ struct node {
 	int64_t up_since_us; /* when it last came up after having been down; 0: it never was down */
 	int max_connections; /* less what is reserved for superusers; 0 unknown */
 	int used_connections;   /* at the last probe */
-	char reason[128];       /* why it is down or suspect; "" otherwise */
+	char reason[128];       /* why it is down, suspect or fenced; "" otherwise */
 	struct node_live *live; /* one reference */
 };
 

@@ -183,6 +183,7 @@ prober_configure(struct prober *p, const struct probe_conf *c, const struct topo
 {
 	const char *conninfo = c->conninfo != NULL && c->conninfo[0] != '\0' ? c->conninfo : NULL;
 	bool conninfo_changed = !same_text(p->conninfo, conninfo);
+	bool pace_changed = p->health.interval_us != c->health.interval_us;
 	struct watch **fresh = xcalloc(t->nnodes + 1U, sizeof(struct watch *));
 
 	set_text(&p->conninfo, conninfo);
@@ -208,6 +209,8 @@ prober_configure(struct prober *p, const struct probe_conf *c, const struct topo
 	p->watches = fresh;
 	p->nwatches = t->nnodes;
 	p->round_told = p->round_told && prober_round_done(p);
+	for (size_t i = 0; pace_changed && i < p->nwatches; i++)
+		watch_soon(p->watches[i]);
 }
 
 /* ---- what others tell ---- */
@@ -221,7 +224,7 @@ prober_evidence(struct prober *p, uint32_t live_id, const char *why)
 		return;
 	if (health_evidence(&w->health, clock_us())) {
 		snprintf(w->reason, sizeof(w->reason), "a session could not be opened: %s", why);
-		log_about(LOG_LEVEL_WARNING, watch_subject(w), "node is suspect");
+		log_limited(LOG_LEVEL_WARNING, watch_subject(w), "node is suspect");
 		prober_note(p, NEWS_CHANGE);
 	}
 	watch_soon(w);
@@ -299,7 +302,11 @@ fill_node(const struct watch *w, struct node *n, int64_t now_us)
 	n->sampled_at_us = w->health.last_good_us;
 	n->up_since_us = w->health.up_since_us;
 	fill_facts(w, n, now_us);
-	snprintf(n->reason, sizeof(n->reason), "%s", w->reason);
+	if (w->reason[0] == '\0' && w->twin != 0)
+		snprintf(n->reason, sizeof(n->reason), "left behind by a fail-over to timeline %u",
+			 w->twin);
+	else
+		snprintf(n->reason, sizeof(n->reason), "%s", w->reason);
 }
 
 void

@@ -42,6 +42,10 @@ static void
 connect_failed(struct watch *w, int error)
 {
 	watch_drop_socket(w);
+	if (probe_is_our_fault(error)) {
+		watch_skip(w, strerror(error));
+		return;
+	}
 	w->tried++;
 	if (w->tried < w->naddrs) {
 		connect_next(w);

@@ -23,7 +23,7 @@
 	S(CONNECT, "connecting", WATCH_TO(CONNECT) | WATCH_TO(ANSWER) | WATCH_TO(WAITING))         \
 	S(ANSWER, "waiting for an answer", WATCH_TO(CONNECT) | WATCH_TO(WAITING))                  \
 	S(LOGIN, "logging in", WATCH_TO(PING) | WATCH_TO(CONNECT) | WATCH_TO(WAITING))             \
-	S(PING, "measuring", WATCH_TO(FACTS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING))                \
+	S(PING, "measuring", WATCH_TO(PING) | WATCH_TO(FACTS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING))                \
 	S(FACTS, "asking", WATCH_TO(FACTS) | WATCH_TO(CITUS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
 	S(CITUS, "asking Citus", WATCH_TO(LOGIN) | WATCH_TO(WAITING))
 
@@ -68,6 +68,7 @@ struct watch {
 	int fd;       /* of a bare handshake, -1 */
 	enum facts_level level;
 	unsigned first_addr, tried; /* which address is tried first, how many have been */
+	unsigned pings;             /* round trips of this probe */
 	bool kept;                  /* this probe began on a connection that stood already */
 	bool lost; /* a connection that had stood broke since the last good probe */
 	int64_t began_us, step_us;
@@ -125,6 +126,8 @@ void watch_enter(struct watch *w, enum watch_state to);
 void watch_wait_for(struct watch *w, int fd, short what, event_callback_fn fn);
 void watch_finish(struct watch *w, bool ok);
 void watch_fail(struct watch *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* It could not even be tried, for want of something of our own: no word against the node. */
+void watch_skip(struct watch *w, const char *why);
 void watch_drop_socket(struct watch *w);
 void watch_drop_connection(struct watch *w);
 
@@ -142,6 +145,10 @@ PGconn *login_start(const struct watch *w, char why[128]);
 void login_explain(const char *message, char why[128], char sqlstate[6]);
 /* Whether the server is well and it is only us it does not like. */
 bool login_is_refusal(const char *sqlstate);
+/* Whether the message is about a resource of this process or machine: descriptors, memory, ports.
+ */
+bool login_is_our_fault(const char *why);
+bool probe_is_our_fault(int error); /* the same, of an errno */
 
 /* probe_facts.c */
 enum facts_level facts_first_level(const PGconn *conn);

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,29 @@ login_is_refusal(const char *sqlstate)
 
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
 		if (strncmp(sqlstate, classes[i], strlen(classes[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Errors that say nothing of the node. */
+static const int our_faults[] = { EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRNOTAVAIL };
+
+bool
+probe_is_our_fault(int error)
+{
+	for (size_t i = 0; i < sizeof(our_faults) / sizeof(our_faults[0]); i++)
+		if (error == our_faults[i])
+			return true;
+	return false;
+}
+
+bool
+login_is_our_fault(const char *why)
+{
+	if (strstr(why, "out of memory") != NULL)
+		return true;
+	for (size_t i = 0; i < sizeof(our_faults) / sizeof(our_faults[0]); i++)
+		if (strcasestr(why, strerror(our_faults[i])) != NULL)
 			return true;
 	return false;
 }

@@ -169,6 +169,18 @@ watch_fail(struct watch *w, const char *fmt, ...)
 	watch_finish(w, false);
 }
 
+void
+watch_skip(struct watch *w, const char *why)
+{
+	log_limited(LOG_LEVEL_WARNING, watch_subject(w), "could not probe: %s", why);
+	watch_drop_socket(w);
+	watch_drop_connection(w);
+	w->answered = true;
+	watch_enter(w, WATCH_WAITING);
+	set_timer(w, health_next_probe_us(&w->health, &w->prober->health, roll(w->prober)));
+	prober_note(w->prober, NEWS_SAMPLE);
+}
+
 /* ---- the beginning of a probe ---- */
 
 static bool
@@ -196,6 +208,7 @@ begin(struct watch *w)
 	w->began_us = clock_us();
 	w->sample = (struct health_sample){ 0 };
 	w->kept = false;
+	w->pings = 0;
 	set_timer(w, w->prober->timeout_us);
 	if (has_target(w))
 		go(w);

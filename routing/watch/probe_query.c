@@ -11,6 +11,9 @@
 
 /* A role that was refused is tried again after this; until then, bare handshakes. */
 #define REFUSED_US (60 * USEC_PER_SEC)
+/* The first round trip ever is the best of so many: it begins the average, and the first one of a
+ * new connection pays for the server's caches. */
+#define FIRST_PINGS 3
 
 static void ask_facts(struct watch *w);
 static void watch_on_result(evutil_socket_t fd, short what, void *arg);
@@ -35,8 +38,14 @@ broken(struct watch *w)
 static void
 answered_ping(struct watch *w)
 {
-	w->sample.rtt_us = clock_us() - w->step_us;
-	ask_facts(w);
+	int64_t rtt_us = clock_us() - w->step_us;
+
+	if (w->pings++ == 0 || rtt_us < w->sample.rtt_us)
+		w->sample.rtt_us = rtt_us;
+	if (w->health.rtt_us == 0 && w->pings < FIRST_PINGS)
+		watch_ping(w);
+	else
+		ask_facts(w);
 }
 
 /* What is still in libpq's buffer has to go out as well. */
@@ -185,6 +194,10 @@ login_failed(struct watch *w)
 
 	login_explain(PQerrorMessage(w->conn), why, sqlstate);
 	watch_drop_connection(w);
+	if (sqlstate[0] == '\0' && login_is_our_fault(why)) {
+		watch_skip(w, why);
+		return;
+	}
 	if (!login_is_refusal(sqlstate)) {
 		watch_fail(w, "%s", why);
 		return;
@@ -244,8 +257,10 @@ watch_log_in(struct watch *w)
 	watch_enter(w, WATCH_LOGIN);
 	w->step_us = clock_us();
 	w->conn = login_start(w, why);
-	if (w->conn == NULL)
-		watch_fail(w, "%s", why);
-	else
+	if (w->conn != NULL)
 		watch_wait_for(w, PQsocket(w->conn), EV_WRITE, watch_on_login);
+	else if (login_is_our_fault(why))
+		watch_skip(w, why);
+	else
+		watch_fail(w, "%s", why);
 }

@@ -7,11 +7,13 @@
 
 #include "routing/watch/probe.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -21,6 +23,8 @@
 #include "tests/unit/unit.h"
 
 #define MS USEC_PER_MSEC
+
+#define CONNINFO "user=x sslmode=disable"
 
 enum manner { SILENT, ANSWERS, HANGS_UP, NONSENSE, SPEAKS };
 
@@ -553,6 +557,35 @@ no_nodes_is_a_round_at_once(void **state)
 	stop(&w);
 }
 
+static void
+want_of_our_own_is_no_word_against_the_node(void **state)
+{
+	struct rlimit limit, none;
+	struct world w;
+	char why[128];
+
+	(void)state;
+	for (int login = 0; login < 2; login++) {
+		start(&w, login ? SPEAKS : ANSWERS, login ? CONNINFO : NULL);
+		w.fake.row = "f|off|7|1|1||f||97|1|f";
+		run_until(&w, is_up);
+		fake_hang_up(&w.fake);
+		getrlimit(RLIMIT_NOFILE, &limit);
+		none = (struct rlimit){ 3, limit.rlim_max };
+		setrlimit(RLIMIT_NOFILE, &none);
+		for (int i = 0; i < 4; i++) {
+			prober_probe_now(w.prober);
+			run_until(&w, round_done);
+		}
+		setrlimit(RLIMIT_NOFILE, &limit);
+		assert_int_equal(node(&w)->state, NODE_UP);
+		stop(&w);
+	}
+	snprintf(why, sizeof(why), "could not create socket: %s", strerror(EMFILE));
+	assert_true(login_is_our_fault(why));
+	assert_false(login_is_our_fault("connection refused"));
+}
+
 /* ---- roles that logins tell ---- */
 
 static void
@@ -609,8 +642,6 @@ a_standby_is_not_believed_for_ever(void **state)
 }
 
 /* ---- questions ---- */
-
-#define CONNINFO "user=x sslmode=disable"
 
 static bool
 is_probed(struct world *w)
@@ -856,6 +887,7 @@ main(void)
 		cmocka_unit_test(evidence_does_not_become_a_storm),
 		cmocka_unit_test(a_round_can_be_asked_for),
 		cmocka_unit_test(no_nodes_is_a_round_at_once),
+		cmocka_unit_test(want_of_our_own_is_no_word_against_the_node),
 		cmocka_unit_test(roles_are_learnt_from_logins),
 		cmocka_unit_test(a_standby_is_not_believed_for_ever),
 		cmocka_unit_test(the_answer_is_read),
