@@ -445,3 +445,15 @@ fake_print(struct fake *f, struct buf *out)
 	}
 	buf_clear(&f->got);
 }
+
+void
+fake_types(struct fake *f, struct buf *out)
+{
+	struct frame m;
+
+	for (struct slice rest = buf_view(&f->got); rest.n > 0; rest = slice_skip(rest, m.total)) {
+		BUG_ON(frame_cut(rest, UINT32_MAX, &m) != PARSE_DONE);
+		buf_u8(out, (uint8_t)m.type);
+	}
+	buf_clear(&f->got);
+}

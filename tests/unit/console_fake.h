@@ -73,5 +73,7 @@ bool fake_deliver(struct fake *f);
 void fake_settle(struct fake *f);
 /* Messages of the console as short text, and forget them. */
 void fake_print(struct fake *f, struct buf *out);
+/* Only their types. */
+void fake_types(struct fake *f, struct buf *out);
 
 #endif
