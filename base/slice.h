@@ -60,7 +60,7 @@ slice_skip(struct slice a, size_t n)
 {
 	if (n > a.n)
 		n = a.n;
-	return (struct slice){ a.p + n, a.n - n };
+	return (struct slice){ n > 0 ? a.p + n : a.p, a.n - n }; /* NULL + 0 is undefined in C */
 }
 
 /* Drop blanks (space, tab, CR, LF) at both ends. */
