@@ -72,8 +72,8 @@ static const struct option meridian_rows[] = {
 	{ .name = "trusted_proxies", .type = OPT_NETWORKS,
 	  AT(conf_main, trusted_proxies, struct cidrlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Place and routing",
-	  .text = "Address blocks of load balancers whose PROXY headers are believed. From any "
-		  "other peer they are read where the listener allows them, but change nothing." },
+	  .text = "Address blocks of load balancers whose PROXY headers are believed. A "
+		  "connection of any other peer that begins with one is closed." },
 
 	{ .name = "workers", .type = OPT_INT, AT(conf_main, workers, int),
 	  .apply = APPLY_RESTART, .fallback = "auto", .min = 0, .max = 256, .zero = "auto",

@@ -8,6 +8,7 @@
 
 #include "proxy/session/session_int.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 
 #define TLS_CLIENT_HELLO 0x16 /* RFC 8446: content type of a handshake record */
 #define PREFACE_READ     (16 * 1024)
+#define PEER_NOT_TRUSTED "the peer is not in trusted_proxies"
 
 static const struct conf_listener *
 listener_of(const struct session *s)
@@ -57,8 +59,8 @@ preface_begin(struct session *s)
 	stream_want(&s->client, EV_READ);
 	if (mode == MODE_REQUIRE && !peer_is_trusted(s)) {
 		session_enter(s, SESSION_PROXY_HEADER);
-		refuse_proxy_header(s, "the peer is not in trusted_proxies");
-	} else if (mode != MODE_OFF && peer_is_trusted(s)) {
+		refuse_proxy_header(s, PEER_NOT_TRUSTED);
+	} else if (mode != MODE_OFF) {
 		session_enter(s, SESSION_PROXY_HEADER);
 	} else {
 		session_enter(s, SESSION_PREFACE);
@@ -80,14 +82,30 @@ gone(struct session *s, ssize_t n)
 static void
 take_proxy_header(struct session *s, const struct proxyhdr *h)
 {
-	struct buf *inbox = &session_login(s)->inbox;
-
 	stat_add(&s->worker->stats.proxy_headers, 1);
 	if (!h->is_local && h->src.family != ADDR_NONE)
 		s->true_addr = h->src;
 	locate_claim_tlvs(s, h);
-	buf_fini(inbox);
+	/* what follows begins like any connection: with a ClientHello, perhaps */
+	login_free(s->login);
+	s->login = NULL;
 	session_enter(s, SESSION_PREFACE);
+}
+
+static bool
+again(void)
+{
+	return errno == EAGAIN || errno == EINTR;
+}
+
+/* Whether these bytes are for the parser of headers. Of a peer that may not send one, only what
+ * looks like one is taken for it: anything else gets its error in PostgreSQL's words. */
+static bool
+may_be_header(const struct session *s, char first)
+{
+	if (peer_is_trusted(s))
+		return first != 0 && first != TLS_CLIENT_HELLO;
+	return first == '\r' || first == 'P';
 }
 
 void
@@ -101,16 +119,20 @@ preface_on_proxy_header(struct session *s)
 	struct err e;
 
 	if (n <= 0) {
-		gone(s, n == 0 ? 0 : STREAM_FAILED);
+		gone(s, n == 0 ? 0 : again() ? STREAM_AGAIN : STREAM_FAILED);
 		return;
 	}
-	if (s->login == NULL && (scratch[0] == 0 || scratch[0] == TLS_CLIENT_HELLO)) {
+	if (s->login == NULL && !may_be_header(s, scratch[0])) {
 		if (listener_of(s)->proxy_protocol == MODE_REQUIRE) {
 			refuse_proxy_header(s, "this listener requires one");
 			return;
 		}
 		session_enter(s, SESSION_PREFACE);
 		preface_on_readable(s);
+		return;
+	}
+	if (!peer_is_trusted(s)) {
+		refuse_proxy_header(s, PEER_NOT_TRUSTED);
 		return;
 	}
 	inbox = &session_login(s)->inbox;
