@@ -31,4 +31,21 @@ findings('no line ends in blanks',                     @blanks);
 findings('no file has CRLF line ends',                 @crlf);
 findings('every file ends with a newline',             @ends);
 findings("no path of somebody's machine",              @paths);
+
+# What a build makes is not committed.
+SKIP: {
+	my $top = srcdir();
+	skip 'this is no git work tree', 1 unless -e "$top/.git";
+	my @tracked = split /\0/, `git -c safe.directory='*' -C '$top' ls-files -z 2>/dev/null` // '';
+	skip 'git does not list its files here', 1 unless @tracked;
+	findings('no program is committed', grep { is_program("$top/$_") } @tracked);
+}
+
+sub is_program
+{
+	my ($path) = @_;
+	open my $in, '<:raw', $path or return 0;
+	return 0 unless read $in, my $magic, 4;
+	return $magic eq "\x7fELF" || $magic eq "!<ar";
+}
 done_testing();
