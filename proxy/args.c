@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/admin/commands.h"
 #include "proxy/config/suggest.h"
 
 enum arg_kind {
@@ -48,6 +49,8 @@ static const struct arg table[] = {
 	  .help = "print a configuration file with all defaults" },
 	{ .name = "dump-man", .kind = ARG_ACTION, .action = ACTION_DUMP_MAN,
 	  .help = "print the option part of the manual page meridian.conf(5)" },
+	{ .name = "dump-commands", .kind = ARG_ACTION, .action = ACTION_DUMP_COMMANDS,
+	  .help = "print the command part of the manual page meridian-console(7)" },
 	{ .name = "dump-states", .kind = ARG_ACTION, .action = ACTION_DUMP_STATES,
 	  .help = "print the states of a session as a graph (for dot)" },
 	{ .name = "version", .letter = 'V', .kind = ARG_ACTION, .action = ACTION_VERSION,
@@ -218,6 +221,7 @@ args_answer(enum action action, struct buf *out)
 		[ACTION_HELP_CONFIG] = config_help,
 		[ACTION_DUMP_SAMPLE] = config_sample,
 		[ACTION_DUMP_MAN] = config_man,
+		[ACTION_DUMP_COMMANDS] = commands_man,
 	};
 
 	if (action == ACTION_VERSION)

@@ -18,8 +18,9 @@ enum action {
 	ACTION_VERSION,     /* from here on: args_answer() has the whole answer */
 	ACTION_HELP,
 	ACTION_HELP_CONFIG,
-	ACTION_DUMP_SAMPLE, /* conf/meridian.conf */
-	ACTION_DUMP_MAN,    /* the option part of meridian.conf(5) */
+	ACTION_DUMP_SAMPLE,   /* conf/meridian.conf */
+	ACTION_DUMP_MAN,      /* the option part of meridian.conf(5) */
+	ACTION_DUMP_COMMANDS, /* the command part of meridian-console(7) */
 };
 
 struct args {

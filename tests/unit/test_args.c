@@ -123,6 +123,7 @@ each_printing_action_has_an_answer(void **state)
 		{ ACTION_HELP_CONFIG, "[region NAME]" },
 		{ ACTION_DUMP_SAMPLE, ";max_client_conn = 1000\n" },
 		{ ACTION_DUMP_MAN, ".B max_client_conn\n" },
+		{ ACTION_DUMP_COMMANDS, "\\fBSHOW REGIONS\\fR\n" },
 	};
 	struct buf b = { 0 };
 
