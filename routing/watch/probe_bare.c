@@ -3,6 +3,7 @@
  * The bare handshake: asks for GSS encryption and closes on the answer, whatever it is. Measured on
  * PostgreSQL 15, this leaves no line in the server's log with TLS on or off, whereas an SSLRequest
  * followed by a close is logged where TLS is on ("could not accept SSL connection: EOF detected").
+ * Only a handshake that is given up before the answer (a timeout, our own end) may leave one.
  */
 #include "config.h"
 
