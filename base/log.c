@@ -79,6 +79,16 @@ put_prefix(struct buf *b, enum log_level level)
 		   levels[level].shown);
 }
 
+/* One event is one line, whatever a client or a server put into its words. */
+static void
+flatten(struct buf *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		if ((unsigned char)b->p[i] < ' ' || b->p[i] == 127)
+			b->p[i] = ' ';
+	}
+}
+
 /* One write(2) per line, so that lines of several threads never mix. */
 __attribute__((format(printf, 3, 0))) static void
 write_line(enum log_level level, struct log_subject about, const char *fmt, va_list ap)
@@ -93,6 +103,7 @@ write_line(enum log_level level, struct log_subject about, const char *fmt, va_l
 		about.describe(about.about, &b);
 	}
 	b.failed = false;
+	flatten(&b);
 	buf_u8(&b, '\n');
 	(void)!write(STDERR_FILENO, b.p, b.n);
 	buf_fini(&b);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "protocol/sqlstate.h"
 #include "proxy/worker_int.h"
 
 /* TLVs of PROXY v2's custom range that carry a place; E0, EA and EE are taken by clouds. */
@@ -32,6 +33,7 @@ static const struct {
 	{ "region", CLAIM_REGION },
 	{ "location", CLAIM_LOCATION },
 };
+#define PLACE_SETTINGS (sizeof(place_settings) / sizeof(place_settings[0]))
 
 static void
 claim(struct session *s, enum locality_source source, enum claim_kind kind, bool trusted,
@@ -55,26 +57,69 @@ locate_claim_tlvs(struct session *s, const struct proxyhdr *h)
 	}
 }
 
+/* An unknown name and a wrong value are told as PostgreSQL tells them for its own settings: a
+ * caller who misspells its city would otherwise be sent anywhere, unnoticed. */
 static void
+refuse_setting(struct session *s, const struct startup_setting *set, bool known)
+{
+	struct buf hint = { .cap = 512 };
+	struct err e;
+	int n = (int)(set->name.n < 64 ? set->name.n : 64);
+
+	if (known) {
+		err_set(&e, SQLSTATE_INVALID_PARAMETER_VALUE,
+			"invalid value for parameter \"meridian.%.*s\": \"%.*s\"", n, set->name.p,
+			(int)(set->value.n < 64 ? set->value.n : 64), set->value.p);
+		buf_str(&hint, "Available values: ");
+		for (int i = 0; i <= ACCESS_PREFER_STANDBY; i++)
+			buf_printf(&hint, "%s%s", i > 0 ? ", " : "", access_name((enum access)i));
+	} else {
+		err_set(&e, SQLSTATE_UNDEFINED_OBJECT,
+			"unrecognized configuration parameter \"meridian.%.*s\"", n, set->name.p);
+		buf_str(&hint, "Available parameters: meridian.access");
+		for (size_t i = 0; i < PLACE_SETTINGS; i++)
+			buf_printf(&hint, ", meridian.%s", place_settings[i].name);
+	}
+	err_hint(&e, "%s.", buf_text(&hint));
+	buf_fini(&hint);
+	session_close_err(s, WHY_BAD_SETTING, &e);
+}
+
+/* False: no such setting, or no such value. */
+static bool
+take_setting(struct session *s, const struct startup_setting *set, bool *known)
+{
+	int access;
+
+	*known = true;
+	for (size_t k = 0; k < PLACE_SETTINGS; k++) {
+		if (slice_is(set->name, place_settings[k].name)) {
+			claim(s, SOURCE_STARTUP, place_settings[k].kind, false, set->value);
+			return true;
+		}
+	}
+	*known = slice_is(set->name, "access");
+	access = *known ? access_parse(set->value) : -1;
+	if (access >= 0)
+		s->login->access = (enum access)access;
+	return access >= 0;
+}
+
+static bool
 claim_settings(struct session *s)
 {
 	struct login *l = s->login;
 	struct startup_setting set[32];
 	size_t n = startup_settings(login_startup(l), &l->text, set, 32);
+	bool known;
 
 	for (size_t i = 0; i < n; i++) {
-		int access = -1;
-
-		for (size_t k = 0; k < sizeof(place_settings) / sizeof(place_settings[0]); k++) {
-			if (slice_is(set[i].name, place_settings[k].name))
-				claim(s, SOURCE_STARTUP, place_settings[k].kind, false,
-				      set[i].value);
+		if (!take_setting(s, &set[i], &known)) {
+			refuse_setting(s, &set[i], known);
+			return false;
 		}
-		if (slice_is(set[i].name, "access"))
-			access = access_parse(set[i].value);
-		if (access >= 0)
-			l->access = (enum access)access;
 	}
+	return true;
 }
 
 void
@@ -91,7 +136,7 @@ locate_input(const struct session *s, const struct world *w, bool strict, struct
 	};
 }
 
-void
+bool
 locate_session(struct session *s)
 {
 	struct login *l = s->login;
@@ -102,7 +147,8 @@ locate_session(struct session *s)
 
 	l->database = config_database(l->world->config, st->database);
 	l->access = l->database->access;
-	claim_settings(s);
+	if (!claim_settings(s))
+		return false;
 	if (s->true_addr.family == ADDR_IPV4 || s->true_addr.family == ADDR_IPV6)
 		claim(s, SOURCE_GEOIP, CLAIM_ADDRESS, true,
 		      slice_str(addr_print_ip(&s->true_addr, address)));
@@ -117,6 +163,7 @@ locate_session(struct session *s)
 	names[NAME_APPLICATION] = st->application_name;
 	names[NAME_CITY] = slice_str(l->locality.city);
 	session_set_names(s, names);
+	return true;
 }
 
 void

@@ -264,8 +264,8 @@ admit(struct session *s)
 		return;
 	}
 	s->admitted = true;
-	locate_session(s);
-	attach_begin(s);
+	if (locate_session(s))
+		attach_begin(s);
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
 #include "proxy/session/cancelkeys.h"
@@ -18,6 +19,7 @@
 /* Unsent bytes kept for a client: what is left of one scratch read, or a console's chunk. */
 #define CLIENT_OUT_CAP      ((size_t)4 << 20)
 #define FAREWELL_TIMEOUT_US (5 * USEC_PER_SEC)
+#define NAME_SHOWN_MAX      ((size_t)200)
 
 static void farewell_on_drained(struct session *s);
 static void ignore_readable(struct session *s);
@@ -131,7 +133,7 @@ session_set_names(struct session *s, const struct slice v[NAME_COUNT])
 
 	for (unsigned i = 0; i < NAME_COUNT; i++) {
 		/* names are at most 63 bytes in PostgreSQL: what is longer is cut for display */
-		buf_slice(&b, v[i].n > 200 ? slice_of(v[i].p, 200) : v[i]);
+		buf_slice(&b, v[i].n > NAME_SHOWN_MAX ? slice_of(v[i].p, NAME_SHOWN_MAX) : v[i]);
 		buf_u8(&b, 0);
 	}
 	free(s->names);
@@ -149,9 +151,12 @@ describe_session(const void *about, struct buf *b)
 
 	session_facts(s, false, &f);
 	buf_printf(b, " session=%" PRIu64 " client=%s", s->id, addr_print(&s->true_addr, addr));
-	if (f.database.n > 0)
-		buf_printf(b, " database=%.*s user=%.*s", (int)f.database.n, f.database.p,
-			   (int)f.user.n, f.user.p);
+	if (f.database.n > 0) {
+		buf_str(b, " database=");
+		text_put_safe(b, f.database, NAME_SHOWN_MAX);
+		buf_str(b, " user=");
+		text_put_safe(b, f.user, NAME_SHOWN_MAX);
+	}
 	if (f.home[0] != '\0')
 		buf_printf(b, " region=%s node=%s", f.home, f.node);
 	buf_printf(b, " doing=\"%s\"", f.state);

@@ -158,7 +158,8 @@ void preface_on_tls_hello(struct session *s);
 void preface_on_tls_handshake(struct session *s);
 
 /* locate.c */
-void locate_session(struct session *s);
+/* False: the session is over, a meridian.* setting was wrong. */
+bool locate_session(struct session *s);
 void locate_claim_tlvs(struct session *s, const struct proxyhdr *h);
 void locate_input(const struct session *s, const struct world *w, bool strict,
 		  struct locality_input *in);

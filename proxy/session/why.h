@@ -20,6 +20,7 @@
 	W(PROXY_HEADER, INFO, "", "proxy_header", "invalid PROXY header")                         \
 	W(TLS_HANDSHAKE, INFO, "", "tls_handshake", "TLS handshake failed")                       \
 	W(TLS_REQUIRED, INFO, "28000", "tls_required", "this listener requires TLS")              \
+	W(BAD_SETTING, INFO, "22023", "bad_setting", "invalid meridian setting")                  \
 	W(TOO_MANY, INFO, "53300", "too_many_clients", "sorry, too many clients already")         \
 	W(NO_ROUTE, WARNING, "08006", "no_route", "no region can take this session")              \
 	W(CHANNEL_BINDING, INFO, "28000", "channel_binding",                                      \
