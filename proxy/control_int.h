@@ -46,10 +46,18 @@ void control_run(struct control *c);
 /* A new world as things stand; the reference is the caller's. */
 struct world *control_make_world(struct control *c);
 void control_publish(struct control *c, bool wake);
+void control_shutdown(struct control *c, bool drain_idle, int64_t grace_us);
+
+/* reload.c */
+/* Takes the references; `take_geo` NULL keeps the databases in use where the configuration names
+ * any. */
+void control_take(struct control *c, struct config *take_config, struct tlsset *take_tls,
+		  struct geo *take_geo);
+/* Tell the prober which addresses to watch. */
+void control_watch(struct control *c);
 /* Take a configuration into use; -1 and *e: the running one stays. */
 int control_adopt(struct control *c, struct config *take_config, struct err *e);
 int control_reload(struct control *c, struct err *e);
-void control_shutdown(struct control *c, bool drain_idle, int64_t grace_us);
 
 /* requests.c */
 void requests_on_round(struct control *c);

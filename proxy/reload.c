@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Taking a configuration into use, at the start, by reload and by SET: the base topology that it
+ * describes, TLS contexts, GeoIP files, and what the prober and the resolver shall watch. A
+ * configuration that cannot be used changes nothing.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "protocol/sqlstate.h"
+#include "proxy/control_int.h"
+#include "proxy/net/tlsctx.h"
+
+/* The counters and the identity of a node outlive snapshots and reloads. */
+static struct node_live *
+live_of(struct control *c, const char *region, const char *name)
+{
+	for (unsigned i = 0; c->base != NULL && i < c->base->nnodes; i++) {
+		struct node_live *l = c->base->nodes[i].live;
+
+		if (strcmp(l->region, region) == 0 && strcmp(l->name, name) == 0)
+			return node_live_ref(l);
+	}
+	return node_live_new(++c->last_node_id, region, name);
+}
+
+static void
+add_region(struct control *c, struct topology *t, const struct conf_region *conf)
+{
+	uint16_t index = topology_add_region(t, conf->name);
+	struct region *r = &t->regions[index];
+
+	if (conf->has_location)
+		region_set_location(r, conf->lat, conf->lon);
+	r->bias = conf->bias;
+	r->strict = conf->strict;
+	r->export_locality = conf->export_locality;
+	strlist_copy(&r->cities, &conf->cities);
+	strlist_copy(&r->countries, &conf->countries);
+	cidrlist_copy(&r->networks, &conf->networks);
+	for (size_t i = 0; i < conf->nodes.n; i++) {
+		struct slice host = slice_str(conf->nodes.v[i]);
+		const char *colon = memrchr(host.p, ':', host.n);
+		struct node_live *live = live_of(c, conf->name, conf->nodes.v[i]);
+		char *name;
+		int64_t port = 5432;
+
+		if (colon != NULL && text_to_int(slice_str(colon + 1), 1, 65535, &port))
+			host.n = (size_t)(colon - host.p);
+		if (host.n > 2 && host.p[0] == '[')
+			host = slice_of(host.p + 1, host.n - 2);
+		name = xstrndup(host.p, host.n);
+		(void)topology_add_node(t, name, (uint16_t)port, live);
+		node_live_unref(live);
+		free(name);
+	}
+}
+
+/* What the configuration alone says: regions and nodes, nothing known of them yet. */
+static struct topology *
+build_base(struct control *c, const struct config *config)
+{
+	struct topology *t = topology_new();
+
+	for (size_t i = 0; i < config->nregions; i++)
+		add_region(c, t, &config->regions[i]);
+	if (config->main.region != NULL)
+		t->self_region = topology_region_by_name(t, slice_str(config->main.region));
+	t->max_lag_us = config->main.max_lag;
+	t->failback_delay_us = config->main.failback_delay;
+	t->stale_after_us = config->main.stale_after;
+	t->panic_pct = (unsigned)config->main.panic_pct;
+	return t;
+}
+
+/* libpq's words for what a region's section says of TLS. */
+static char *
+region_conninfo(const struct conf_region *r)
+{
+	struct buf b = { .cap = 4096 };
+	char *text;
+
+	buf_printf(&b, "sslmode=%s", sslmode_name(r->sslmode));
+	if (r->sslrootcert != NULL)
+		buf_printf(&b, " sslrootcert='%s'", r->sslrootcert);
+	if (r->sslcert != NULL)
+		buf_printf(&b, " sslcert='%s'", r->sslcert);
+	if (r->sslkey != NULL)
+		buf_printf(&b, " sslkey='%s'", r->sslkey);
+	text = xstrndup(b.p, b.n);
+	buf_fini(&b);
+	return text;
+}
+
+static void
+watch(struct control *c, const struct topology *t)
+{
+	const struct conf_main *m = &c->config->main;
+	char **regions = xcalloc(c->config->nregions, sizeof(*regions));
+	struct probe_conf conf = {
+		.conninfo = m->probe_conninfo,
+		.region_conninfo = (const char *const *)regions,
+		.health = { .rise = (unsigned)m->probe_rise,
+			    .fall = (unsigned)m->probe_fall,
+			    .interval_us = m->probe_interval,
+			    .max_backoff_us = m->probe_max_backoff },
+		.timeout_us = m->probe_timeout,
+	};
+
+	for (size_t i = 0; i < c->config->nregions; i++)
+		regions[i] = region_conninfo(&c->config->regions[i]);
+	prober_configure(c->prober, &conf, t);
+	for (size_t i = 0; i < c->config->nregions; i++)
+		free(regions[i]);
+	free(regions);
+}
+
+/* The prober dials addresses, so it is told what the resolver has found. */
+void
+control_watch(struct control *c)
+{
+	struct topology *t = topology_dup(c->base);
+
+	resolver_fill(c->resolver, t);
+	watch(c, t);
+	topology_unref(t);
+}
+
+/* Take a configuration into use; the references are ours from now on. */
+void
+control_take(struct control *c, struct config *take_config, struct tlsset *take_tls,
+	     struct geo *take_geo)
+{
+	struct topology *base = build_base(c, take_config);
+
+	config_unref(c->config);
+	tlsset_unref(c->tls);
+	topology_unref(c->base);
+	c->config = take_config;
+	c->tls = take_tls;
+	c->base = base;
+	if (take_geo != NULL || take_config->main.geoip.n == 0) {
+		geo_unref(c->geo);
+		c->geo = take_geo;
+	}
+	log_set_level((enum log_level)take_config->main.log_level);
+	resolver_configure(c->resolver, base, take_config->main.dns_max_ttl);
+	control_watch(c);
+}
+
+static bool
+same_listeners(const struct config *a, const struct config *b)
+{
+	if (a->nlisteners != b->nlisteners)
+		return false;
+	for (size_t i = 0; i < a->nlisteners; i++) {
+		if (strcmp(a->listeners[i].name, b->listeners[i].name) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+log_diff(const struct config *from, const struct config *to)
+{
+	struct buf text = { .cap = 64 * 1024 };
+	struct slice rest;
+
+	(void)config_diff(from, to, &text);
+	for (rest = buf_view(&text); rest.n > 0;) {
+		struct slice line = slice_cut(&rest, '\n');
+
+		if (line.n > 0)
+			log_msg(LOG_LEVEL_INFO, "configuration: %.*s", (int)line.n, line.p);
+	}
+	buf_fini(&text);
+}
+
+int
+control_adopt(struct control *c, struct config *take_config, struct err *e)
+{
+	struct tlsset *tls;
+	struct geo *geo;
+	struct err geo_err = { 0 };
+
+	if (!same_listeners(c->config, take_config)) {
+		config_unref(take_config);
+		return err_set(e, "55P02",
+			       "listeners cannot be added or removed without a restart");
+	}
+	tls = tlsset_build(take_config, e);
+	if (tls == NULL) {
+		config_unref(take_config);
+		return -1;
+	}
+	geo = geo_open(&take_config->main.geoip, &geo_err);
+	if (geo == NULL && geo_err.msg[0] != '\0')
+		log_msg(LOG_LEVEL_WARNING, "keeping the GeoIP databases in use: %s", geo_err.msg);
+	log_diff(c->config, take_config);
+	take_config->version = c->config->version + 1;
+	control_take(c, take_config, tls, geo);
+	control_publish(c, true);
+	return 0;
+}
+
+int
+control_reload(struct control *c, struct err *e)
+{
+	struct config *fresh;
+	int r = -1;
+
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_us());
+	fresh = config_load(c->args, e);
+	if (fresh != NULL)
+		r = control_adopt(c, fresh, e);
+	if (r == 0)
+		log_msg(LOG_LEVEL_INFO, "configuration reloaded");
+	else
+		log_msg(LOG_LEVEL_ERROR, "reload failed, the running configuration stays: %s",
+			e->msg);
+	(void)sd_notify(0, "READY=1");
+	return r;
+}
