@@ -77,8 +77,8 @@ session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr 
 	s->slot = worker_take_slot(w, s);
 	TAILQ_INSERT_TAIL(&w->states[SESSION_NEW], s, in_state);
 	stat_add(&w->stats.clients_accepted, 1);
-	worker_arm_sweep(w);
 	preface_begin(s);
+	worker_arm_sweep(w); /* only now is it in a state that has a deadline */
 	return s;
 }
 
