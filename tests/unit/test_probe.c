@@ -34,6 +34,7 @@ struct fake {
 	struct evconnlistener *listener;
 	struct bufferevent *peers[64];
 	unsigned npeers, connections, queries;
+	unsigned leave_after; /* hang up at the n-th question; 0: never */
 	uint16_t port;
 	enum manner manner;
 	const char *parameter, *value; /* a ParameterStatus at login */
@@ -132,6 +133,25 @@ send_row(struct bufferevent *be, const char *cells)
 }
 
 static void
+peer_drop(struct fake *f, struct bufferevent *be)
+{
+	for (unsigned i = 0; i < f->npeers; i++)
+		if (f->peers[i] == be)
+			f->peers[i] = f->peers[--f->npeers];
+	bufferevent_free(be);
+}
+
+/* Take a connection away in the middle of a question; true where it is gone. */
+static bool
+leave(struct fake *f, struct bufferevent *be)
+{
+	if (f->leave_after == 0 || --f->leave_after > 0)
+		return false;
+	peer_drop(f, be);
+	return true;
+}
+
+static void
 answer_query(struct fake *f, struct bufferevent *be, const char *sql)
 {
 	const char *error = f->error;
@@ -169,19 +189,12 @@ read_packet(struct fake *f, struct bufferevent *be, struct evbuffer *in)
 		bufferevent_write(be, "N", 1);
 	else if (startup)
 		welcome(f, be);
+	else if (p[0] == 'Q' && leave(f, be))
+		return false;
 	else if (p[0] == 'Q')
 		answer_query(f, be, (const char *)p + 5);
 	evbuffer_drain(in, total);
 	return true;
-}
-
-static void
-peer_drop(struct fake *f, struct bufferevent *be)
-{
-	for (unsigned i = 0; i < f->npeers; i++)
-		if (f->peers[i] == be)
-			f->peers[i] = f->peers[--f->npeers];
-	bufferevent_free(be);
 }
 
 static void
@@ -473,7 +486,11 @@ a_name_without_an_address_waits_for_one(void **state)
 	prober_configure(w.prober, &w.conf, w.t);
 	run_until(&w, is_suspect);
 	assert_string_equal(node(&w)->reason, "the host name has no address");
-	node(&w)->naddrs = 1;
+	node(&w)->live->id = 100;
+	w.conf.timeout_us = 3600 * USEC_PER_SEC;
+	prober_configure(w.prober, &w.conf, w.t);
+	run(&w, 50);
+	node(&w)->naddrs = 1; /* it comes while a probe waits for it */
 	prober_configure(w.prober, &w.conf, w.t);
 	run_until(&w, is_up);
 	stop(&w);
@@ -811,6 +828,32 @@ a_role_that_is_refused_leaves_the_node_up(void **state)
 }
 
 static void
+a_connection_that_breaks_under_a_question_is_made_anew(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w, SPEAKS, CONNINFO);
+	w.fake.row = "f|off|7|1|1||f||97|1|f";
+	w.conf.health.interval_us = 3600 * USEC_PER_SEC;
+	w.conf.health.fall = 1;
+	prober_configure(w.prober, &w.conf, w.t);
+	run_until(&w, is_probed);
+	run(&w, 250);
+	w.fake.leave_after = 2;
+	prober_probe_now(w.prober);
+	run_until(&w, round_done);
+	assert_int_equal(node(&w)->state, NODE_UP);
+	assert_int_equal(w.fake.connections, 2);
+	run(&w, 250);
+	w.fake.leave_after = 1; /* once more, and then not even a login */
+	w.fake.login_error = "57P01";
+	prober_probe_now(w.prober);
+	run_until(&w, is_down);
+	stop(&w);
+}
+
+static void
 a_lost_connection_is_made_anew(void **state)
 {
 	struct world w;
@@ -898,6 +941,7 @@ main(void)
 		cmocka_unit_test(cockroachdb_takes_writes_everywhere),
 		cmocka_unit_test(citus_takes_writes_where_it_has_metadata),
 		cmocka_unit_test(a_role_that_is_refused_leaves_the_node_up),
+		cmocka_unit_test(a_connection_that_breaks_under_a_question_is_made_anew),
 		cmocka_unit_test(a_lost_connection_is_made_anew),
 		cmocka_unit_test(messages_are_cut_to_what_matters),
 	};
