@@ -77,11 +77,14 @@ open_console(struct session *s)
 	s->console = console_new(s->worker, &port, admin ? PRIVILEGE_ADMIN : PRIVILEGE_STATS, user);
 	session_enter(s, SESSION_CONSOLE);
 	stat_add(&s->worker->stats.consoles, 1);
+	/* from here on the session may end under our hands, and its login with it */
+	s->login = NULL;
 	if (session_say(s, b.p, b.n) && l->inbox.n > 0)
 		console_input(s->console, l->inbox.p, l->inbox.n);
 	buf_fini(&b);
-	s->login = NULL;
 	login_free(l);
+	if (s->state == SESSION_CONSOLE && stream_pending(&s->client))
+		consoles_on_readable(s);
 }
 
 static void
