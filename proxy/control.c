@@ -132,8 +132,11 @@ on_worker_done(struct letter *letter, void *owner)
 	struct control *c = owner;
 
 	free(letter);
-	if (++c->workers_done == c->process->nworkers)
-		loop_stop(c->loop);
+	if (++c->workers_done < c->process->nworkers)
+		return;
+	for (int i = 0; i < c->process->nworkers; i++)
+		worker_stop(c->process->workers[i]);
+	loop_stop(c->loop);
 }
 
 void
@@ -301,6 +304,15 @@ control_run(struct control *c)
 	event_del(&geo_timer);
 }
 
+bool
+control_deliver(struct control *c)
+{
+	bool some = mailbox_deliver(c->mail);
+
+	requests_drop(c);
+	return some;
+}
+
 void
 control_free(struct control *c)
 {
@@ -310,7 +322,6 @@ control_free(struct control *c)
 	prober_free(c->prober);
 	resolver_free(c->resolver);
 	steer_fini(&c->steer);
-	requests_fini(c);
 	loop_free(c->loop);
 	topology_unref(c->base);
 	config_unref(c->config);

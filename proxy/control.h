@@ -62,7 +62,7 @@ struct control_lesson {
 /* Any thread. */
 void control_learned(struct control *c, uint32_t node_id, const struct control_lesson *lesson);
 
-/* Any thread: this worker's loop has ended (a drain is over there). */
+/* Any thread: a drain is over at this worker. */
 void control_worker_done(struct control *c);
 
 /* Any thread. Ownership goes to control until `reply` runs on worker `from`. */

@@ -43,6 +43,8 @@ void control_free(struct control *c);
 void control_look_around(struct control *c);
 /* Until every worker is done. */
 void control_run(struct control *c);
+/* After that: carry out the letters that the loop did not see. True where there were any. */
+bool control_deliver(struct control *c);
 /* A new world as things stand; the reference is the caller's. */
 struct world *control_make_world(struct control *c);
 void control_publish(struct control *c, bool wake);
@@ -61,6 +63,7 @@ int control_reload(struct control *c, struct err *e);
 
 /* requests.c */
 void requests_on_round(struct control *c);
-void requests_fini(struct control *c);
+/* Answer those that wait for something that will not come. */
+void requests_drop(struct control *c);
 
 #endif

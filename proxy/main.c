@@ -51,6 +51,20 @@ start_workers(struct meridian *m)
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
+/* No loop runs any more, and letters are still under way, some of them with a way back: they are
+ * delivered while all whom they can reach are there. */
+static void
+deliver_letters(struct meridian *m)
+{
+	bool more;
+
+	do {
+		more = control_deliver(m->control);
+		for (int i = 0; i < m->nworkers; i++)
+			more = worker_deliver(m->workers[i]) || more;
+	} while (more);
+}
+
 static void
 log_start(const struct meridian *m, const struct listeners *l)
 {
@@ -92,6 +106,7 @@ serve(const struct args *args, struct config *take_config)
 	control_run(m.control);
 	for (int i = 0; i < nworkers; i++)
 		worker_join(m.workers[i]);
+	deliver_letters(&m);
 	for (int i = 0; i < nworkers; i++)
 		worker_free(m.workers[i]);
 	listeners_fini(&listeners);

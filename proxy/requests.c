@@ -172,29 +172,31 @@ control_request(struct control *c, struct control_request *take_request)
 	mailbox_post(c->mail, &take_request->letter, on_request);
 }
 
-/* A round of probes is over where every node has answered or failed: PROBE is answered now. */
-void
-requests_on_round(struct control *c)
+static void
+answer_waiting(struct control *c, bool failed)
 {
 	struct control_request *next;
 
-	if (c->waiting == NULL || !prober_round_done(c->prober))
-		return;
 	for (struct control_request *r = c->waiting; r != NULL; r = next) {
 		next = (struct control_request *)r->letter.next;
+		if (failed)
+			err_set(&r->err, SQLSTATE_ADMIN_SHUTDOWN, "the proxy is shutting down");
+		r->failed = failed;
 		answer(r);
 	}
 	c->waiting = NULL;
 }
 
+/* A round of probes is over where every node has answered or failed: PROBE is answered now. */
 void
-requests_fini(struct control *c)
+requests_on_round(struct control *c)
 {
-	struct control_request *next;
+	if (c->waiting != NULL && prober_round_done(c->prober))
+		answer_waiting(c, false);
+}
 
-	for (struct control_request *r = c->waiting; r != NULL; r = next) {
-		next = (struct control_request *)r->letter.next;
-		free(r);
-	}
-	c->waiting = NULL;
+void
+requests_drop(struct control *c)
+{
+	answer_waiting(c, true);
 }

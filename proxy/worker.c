@@ -21,6 +21,7 @@
 
 #define ACCEPTS_PER_TURN 64
 #define SWEEP_DRAIN_US   (50 * USEC_PER_MSEC)
+#define DRAIN_SILENCE_US USEC_PER_SEC
 #define SWEEP_MAX_US     USEC_PER_SEC
 #define SWEEP_MIN_US     (50 * USEC_PER_MSEC)
 #define STICKY_SLOTS     4096
@@ -161,11 +162,14 @@ check_drained(struct worker *w)
 	worker_check_done(w);
 }
 
+/* The loop goes on: other workers may still ask this one for a session that they look for. */
 void
 worker_check_done(struct worker *w)
 {
-	if (w->draining && worker_nsessions(w) == 0 && w->ncancels == 0)
-		loop_stop(w->loop);
+	if (!w->draining || w->done || worker_nsessions(w) > 0 || w->ncancels > 0)
+		return;
+	w->done = true;
+	control_worker_done(w->process->control);
 }
 
 void
@@ -188,7 +192,7 @@ sweep_interval(const struct worker *w)
 	int64_t shortest = 0;
 
 	if (w->draining)
-		return SWEEP_DRAIN_US;
+		return w->done ? 0 : SWEEP_DRAIN_US;
 	for (int state = 0; state < SESSION_STATE_COUNT; state++) {
 		const char *deadline = session_state_row((enum session_state)state)->deadline;
 
@@ -228,19 +232,27 @@ worker_arm_sweep(struct worker *w)
 	event_add(&w->sweep, &tv);
 }
 
+/* Whether a drain ends it now. Who has only connected, and said nothing for a while, would be
+ * refused when it speaks. */
+static bool
+is_drained(const struct worker *w, const struct session *s, int64_t now_us)
+{
+	if (!w->draining || s->state == SESSION_CONSOLE)
+		return false;
+	if (w->ending_at_us >= 0 && now_us >= w->ending_at_us)
+		return true;
+	if (s->state < SESSION_ATTACHING)
+		return now_us - s->connected_at_us > DRAIN_SILENCE_US;
+	return w->drain_idle && s->state == SESSION_RELAY && flow_is_idle(&s->flow);
+}
+
 static void
 sweep_session(struct worker *w, struct session *s, int64_t now_us)
 {
-	if (w->draining) {
-		bool over = w->ending_at_us >= 0 && now_us >= w->ending_at_us;
-		bool idle = w->drain_idle && s->state == SESSION_RELAY && flow_is_idle(&s->flow);
-
-		if ((over || idle) && s->state != SESSION_CONSOLE) {
-			session_close(s, WHY_SHUTDOWN, NULL);
-			return;
-		}
-	}
-	session_check_deadline(s, now_us);
+	if (is_drained(w, s, now_us))
+		session_close(s, WHY_SHUTDOWN, NULL);
+	else
+		session_check_deadline(s, now_us);
 }
 
 static void
@@ -412,6 +424,21 @@ worker_evict(struct worker *w, const char *region, const char *node)
 	worker_post(w, &l->letter, on_evict);
 }
 
+static void
+on_stop(struct letter *letter, void *owner)
+{
+	struct worker *w = owner;
+
+	free(letter);
+	loop_stop(w->loop);
+}
+
+void
+worker_stop(struct worker *w)
+{
+	worker_post(w, xcalloc(1, sizeof(struct letter)), on_stop);
+}
+
 /* ---- life ---- */
 
 struct worker *
@@ -449,7 +476,6 @@ worker_main(void *arg)
 		event_add(&ls->ev, NULL);
 	}
 	loop_run(w->loop);
-	control_worker_done(w->process->control);
 	return NULL;
 }
 
@@ -463,6 +489,12 @@ void
 worker_join(struct worker *w)
 {
 	(void)pthread_join(w->thread, NULL);
+}
+
+bool
+worker_deliver(struct worker *w)
+{
+	return mailbox_deliver(w->mail);
 }
 
 void

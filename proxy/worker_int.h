@@ -43,6 +43,7 @@ struct worker {
 	int64_t ending_at_us; /* draining: when those that remain are ended; 0: never */
 	bool draining;        /* no new sessions */
 	bool drain_idle;      /* … and sessions end as they become idle */
+	bool done;            /* … and none is left: control knows */
 	pthread_t thread;
 	int id;
 	atomic_uint nsessions;
@@ -66,19 +67,23 @@ void worker_free(struct worker *w);
 void worker_add_socket(struct worker *w, int fd, uint16_t listener, bool is_unix);
 int worker_start(struct worker *w);
 void worker_join(struct worker *w);
+/* Any thread: end its loop. */
+void worker_stop(struct worker *w);
+/* After it was joined: deliver the letters that its loop did not see. True where there were any. */
+bool worker_deliver(struct worker *w);
 /* Any thread: leave a new world (takes the reference). The worker finds it when it next needs one;
  * `wake` has it look now, for what sessions that sit idle must obey too. */
 void worker_publish(struct worker *w, struct world *take_world, bool wake);
 
 uint32_t worker_take_slot(struct worker *w, struct session *s);
 void worker_give_slot(struct worker *w, struct session *s);
-/* While draining: end the loop where nothing is left that it has to carry out. */
+/* While draining: tell control where nothing is left that it has to carry out. */
 void worker_check_done(struct worker *w);
 /* Something has a deadline now: see that the sweep runs. */
 void worker_arm_sweep(struct worker *w);
 /* Any thread: accept no more. Sessions end by themselves, as soon as they are idle where
- * `drain_idle`, and all of them after grace_us (negative: never). The worker's loop ends with its
- * last session. */
+ * `drain_idle`, and all of them after grace_us (negative: never). With the last of them control is
+ * told, and ends the loop when every worker is done. */
 void worker_drain(struct worker *w, bool drain_idle, int64_t grace_us);
 /* Any thread: end the sessions attached to a node (node "": all of the region), WHY_DRAINED. */
 void worker_evict(struct worker *w, const char *region, const char *node);

@@ -34,16 +34,17 @@ take_all(struct mailbox *m)
 	return oldest;
 }
 
-static void
-deliver_all(struct mailbox *m)
+bool
+mailbox_deliver(struct mailbox *m)
 {
-	struct letter *next;
+	struct letter *first = take_all(m), *next;
 
-	for (struct letter *l = take_all(m); l != NULL; l = next) {
+	for (struct letter *l = first; l != NULL; l = next) {
 		next = l->next;
 		l->next = NULL;
 		l->deliver(l, m->owner);
 	}
+	return first != NULL;
 }
 
 static void
@@ -53,7 +54,7 @@ mailbox_on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	(void)!read(fd, &count, sizeof(count));
-	deliver_all(arg);
+	(void)mailbox_deliver(arg);
 }
 
 struct mailbox *
@@ -75,7 +76,7 @@ mailbox_free(struct mailbox *m)
 	if (m == NULL)
 		return;
 	event_del(&m->ev);
-	deliver_all(m);
+	(void)mailbox_deliver(m);
 	close(m->fd);
 	free(m);
 }

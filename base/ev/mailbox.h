@@ -7,6 +7,8 @@
 #ifndef BASE_EV_MAILBOX_H
 #define BASE_EV_MAILBOX_H
 
+#include <stdbool.h>
+
 #include "base/ev/loop.h"
 
 struct mailbox;
@@ -25,6 +27,9 @@ struct letter {
 struct mailbox *mailbox_new(struct loop *l, void *owner);
 /* The owner's thread, when no sender is left; letters never delivered are delivered now. */
 void mailbox_free(struct mailbox *m);
+/* The owner's thread, or any other once the loop has ended: deliver what was posted, without the
+ * loop. True where there was something. */
+bool mailbox_deliver(struct mailbox *m);
 /* Any thread. */
 void mailbox_post(struct mailbox *m, struct letter *take_letter, letter_fn deliver);
 
