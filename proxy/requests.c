@@ -135,10 +135,11 @@ static bool
 do_shutdown(struct control *c, struct control_request *r)
 {
 	int64_t grace = c->config->main.shutdown_timeout;
+	bool wait = r->wait;
 
-	log_msg(LOG_LEVEL_INFO, "SHUTDOWN%s by the console", r->wait ? " WAIT" : "");
-	answer(r);
-	control_shutdown(c, false, !r->wait ? 0 : grace > 0 ? grace : -1);
+	log_msg(LOG_LEVEL_INFO, "SHUTDOWN%s by the console", wait ? " WAIT" : "");
+	answer(r); /* it is the console's from here on */
+	control_shutdown(c, false, !wait ? 0 : grace > 0 ? grace : -1);
 	return false;
 }
 
