@@ -57,6 +57,7 @@ void control_evidence(struct control *c, uint32_t node_id, const char *reason);
 struct control_lesson {
 	int8_t in_hot_standby, read_only;
 	int server_version; /* server_version_num, 0 not said */
+	enum node_kind kind;
 };
 
 /* Any thread. */

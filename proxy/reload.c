@@ -79,20 +79,32 @@ build_base(struct control *c, const struct config *config)
 	return t;
 }
 
+/* Append " keyword='value'" as libpq reads it: quotes and backslashes are escaped. */
+static void
+put_word(struct buf *b, const char *keyword, const char *value)
+{
+	if (value == NULL)
+		return;
+	buf_printf(b, " %s='", keyword);
+	for (; *value != '\0'; value++) {
+		if (*value == '\'' || *value == '\\')
+			buf_u8(b, '\\');
+		buf_u8(b, (uint8_t)*value);
+	}
+	buf_u8(b, '\'');
+}
+
 /* libpq's words for what a region's section says of TLS. */
 static char *
 region_conninfo(const struct conf_region *r)
 {
-	struct buf b = { .cap = 4096 };
+	struct buf b = { .cap = 16384 };
 	char *text;
 
-	buf_printf(&b, "sslmode=%s", sslmode_name(r->sslmode));
-	if (r->sslrootcert != NULL)
-		buf_printf(&b, " sslrootcert='%s'", r->sslrootcert);
-	if (r->sslcert != NULL)
-		buf_printf(&b, " sslcert='%s'", r->sslcert);
-	if (r->sslkey != NULL)
-		buf_printf(&b, " sslkey='%s'", r->sslkey);
+	put_word(&b, "sslmode", sslmode_name(r->sslmode));
+	put_word(&b, "sslrootcert", r->sslrootcert);
+	put_word(&b, "sslcert", r->sslcert);
+	put_word(&b, "sslkey", r->sslkey);
 	text = xstrndup(b.p, b.n);
 	buf_fini(&b);
 	return text;

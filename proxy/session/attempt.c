@@ -105,12 +105,12 @@ static void
 advance(struct attempt *a, enum dial_step step)
 {
 	enum dial_way way;
+	enum attempt_end how = a->dial.our_fault ? ATTEMPT_UNFIT : ATTEMPT_FAILED;
 
+	if (a->dial.tls_failed && dial_other_way(&a->dial, &way))
+		how = ATTEMPT_RETRY;
 	if (step == DIAL_FAILED)
-		attach_failed(a,
-			      a->dial.tls_failed && dial_other_way(&a->dial, &way) ? ATTEMPT_RETRY
-										   : ATTEMPT_FAILED,
-			      a->dial.reason);
+		attach_failed(a, how, a->dial.reason);
 	else if (step == DIAL_READY && send_startup(a) != 0)
 		attach_failed(a, ATTEMPT_FAILED, "connection lost");
 }

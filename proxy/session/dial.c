@@ -42,6 +42,14 @@ failed_errno(struct dial *d, int error)
 	return failed(d, strerror_r(error, text, sizeof(text)));
 }
 
+/* Errors of connect() that say something of this host, not of the other. */
+static bool
+is_ours(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+	       error == EADDRNOTAVAIL;
+}
+
 /* Open the next address; *done where it is connected already. -1: errno. */
 static int
 open_next(struct dial *d, bool *done)
@@ -69,6 +77,7 @@ connect_next(struct dial *d)
 		fd = open_next(d, &done);
 		error = errno;
 	}
+	d->our_fault = fd < 0 && is_ours(error);
 	if (naddrs == 0)
 		return failed(d, "host name could not be resolved");
 	if (fd < 0)

@@ -64,7 +64,7 @@ const char *
 login_learn(struct login *l, uint16_t node, struct slice body)
 {
 	const struct node *n = &l->world->topology->nodes[node];
-	struct control_lesson lesson = { -1, -1, 0 };
+	struct control_lesson lesson = { -1, -1, 0, KIND_UNKNOWN };
 	struct message_parameter p;
 	bool news = false;
 
@@ -80,6 +80,9 @@ login_learn(struct login *l, uint16_t node, struct slice body)
 	} else if (slice_is(p.name, "server_version")) {
 		lesson.server_version = parse_version(p.value);
 		news = n->server_version == 0;
+	} else if (slice_is(p.name, "crdb_version")) {
+		lesson.kind = KIND_COCKROACHDB;
+		news = n->kind != KIND_COCKROACHDB;
 	}
 	if (news && !n->probed)
 		control_learned(l->session->worker->process->control, n->live->id, &lesson);
