@@ -80,14 +80,17 @@ control_on_geo_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (c->geo == NULL || !geo_changed(c->geo, &c->config->main.geoip))
+	if (c->config->main.geoip.n == 0 ||
+	    (c->geo != NULL && !geo_changed(c->geo, &c->config->main.geoip)))
 		return;
 	geo = geo_open(&c->config->main.geoip, &e);
 	if (geo == NULL) {
-		log_msg(LOG_LEVEL_WARNING, "keeping the GeoIP databases in use: %s", e.msg);
+		/* without any the reload has complained: it is tried again until there is one */
+		if (c->geo != NULL)
+			log_msg(LOG_LEVEL_WARNING, "keeping the GeoIP databases in use: %s", e.msg);
 		return;
 	}
-	log_msg(LOG_LEVEL_INFO, "GeoIP databases replaced");
+	log_msg(LOG_LEVEL_INFO, "GeoIP databases %s", c->geo != NULL ? "replaced" : "opened");
 	geo_unref(c->geo);
 	c->geo = geo;
 	control_publish(c, false);
@@ -292,8 +295,7 @@ control_run(struct control *c)
 		event_add(&ev[i], NULL);
 	}
 	event_assign(&geo_timer, loop_base(c->loop), -1, EV_PERSIST, control_on_geo_timer, c);
-	if (c->config->main.geoip.n > 0)
-		event_add(&geo_timer, &geo_every);
+	event_add(&geo_timer, &geo_every);
 	c->serving = true;
 	(void)sd_notify(0, "READY=1");
 	/* until the last worker is done: while they drain, a second signal ends what is left */
