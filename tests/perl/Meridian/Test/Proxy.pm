@@ -239,7 +239,7 @@ sub stop
 sub sanitizer_report
 {
 	my ($self) = @_;
-	return $self->log_text =~ /((?:==\d+==ERROR|WARNING: ThreadSanitizer|.*runtime error:|BUG:).*)/s
+	return $self->log_text =~ /((?:==\d+==ERROR|WARNING: ThreadSanitizer|[^\n]*runtime error:|BUG:).*)/s
 	  ? substr($1, 0, 6000) : undef;
 }
 
