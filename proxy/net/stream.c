@@ -43,6 +43,17 @@ stream_fini(struct stream *st)
 	st->fd = -1;
 }
 
+void
+stream_move(struct stream *from, struct stream *to, event_callback_fn fn, void *arg)
+{
+	struct event_base *base = event_get_base(&from->ev);
+
+	stream_want(from, 0);
+	*to = *from;
+	event_assign(&to->ev, base, to->fd, EV_PERSIST, fn, arg);
+	*from = (struct stream){ .fd = -1 };
+}
+
 bool
 stream_is_open(const struct stream *st)
 {

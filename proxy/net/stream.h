@@ -37,6 +37,9 @@ void stream_init(struct stream *st, struct event_base *base, int take_fd, event_
 		 void *arg);
 /* Close everything (TLS says close_notify where it can without waiting). Idempotent. */
 void stream_fini(struct stream *st);
+/* Hand the connection, with what it has not sent yet, to another owner; it waits for nothing then,
+ * and `from` is closed. */
+void stream_move(struct stream *from, struct stream *to, event_callback_fn fn, void *arg);
 bool stream_is_open(const struct stream *st);
 
 /* Wait for exactly this: EV_READ, EV_WRITE, both, or 0. One epoll_ctl where it differs, else none.

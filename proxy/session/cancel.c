@@ -11,6 +11,7 @@
 #include "proxy/session/session_int.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include <openssl/crypto.h>
 
@@ -21,6 +22,8 @@
 #include "routing/topology.h"
 
 #define CANCEL_TIMEOUT_S 10
+#define CANCEL_AGAIN_S   1
+#define CANCEL_TRIES     5
 
 /* One question to one worker, and its answer on the way back. */
 struct cancel_letter {
@@ -34,16 +37,22 @@ struct cancel_letter {
 	uint8_t key[STARTUP_CANCEL_KEY_MAX];
 };
 
-/* A cancel request on its way to a node. */
+/* A cancel request on its way to a node. One that overtakes its query is lost, for the node signals
+ * a process that has not read the query yet. So the connection of a session that is over is kept
+ * until the node closes it, and the request is sent again until then. */
 struct canceler {
 	struct worker *worker;
 	struct world *world;
 	struct stream stream;
+	struct stream orphan; /* where there was a session; closed otherwise */
 	struct dial dial;
-	struct event timer;
+	struct event timer; /* the request takes too long, or it is time for the next */
 	struct buf packet;
 	struct cancel_letter *reply; /* to be sent back when done, or NULL */
 	struct loop_deferred free_later;
+	uint16_t node; /* index in the world */
+	uint8_t tries;
+	enum dial_way way;
 };
 
 static void
@@ -83,6 +92,7 @@ finish(struct canceler *c)
 {
 	event_del(&c->timer);
 	stream_fini(&c->stream);
+	stream_fini(&c->orphan);
 	buf_fini(&c->packet);
 	answer(c->reply);
 	world_unref(c->world);
@@ -92,11 +102,30 @@ finish(struct canceler *c)
 }
 
 static void
+arm(struct canceler *c, int seconds)
+{
+	struct timeval tv = { .tv_sec = seconds };
+
+	event_add(&c->timer, &tv);
+}
+
+/* A request has arrived, or failed to. */
+static void
+request_over(struct canceler *c)
+{
+	stream_fini(&c->stream);
+	if (stream_is_open(&c->orphan) && c->tries < CANCEL_TRIES && !c->worker->draining)
+		arm(c, CANCEL_AGAIN_S);
+	else
+		finish(c);
+}
+
+static void
 advance(struct canceler *c, enum dial_step step)
 {
 	if (step == DIAL_FAILED ||
 	    (step == DIAL_READY && stream_send(&c->stream, c->packet.p, c->packet.n) != 0))
-		finish(c);
+		request_over(c);
 }
 
 static void
@@ -111,55 +140,96 @@ canceler_on_event(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if ((what & EV_WRITE) && stream_flush(&c->stream) != 0) {
-		finish(c);
+		request_over(c);
 		return;
 	}
 	/* the node closes when the signal has been sent */
 	n = stream_recv(&c->stream, c->worker->scratch, WORKER_SCRATCH);
 	if (n != STREAM_AGAIN)
-		finish(c);
+		request_over(c);
+}
+
+static void
+send_request(struct canceler *c)
+{
+	c->tries++;
+	c->dial.tickets = c->worker->tickets;
+	stream_init(&c->stream, loop_base(c->worker->loop), -1, canceler_on_event, c);
+	arm(c, CANCEL_TIMEOUT_S);
+	advance(c, dial_begin(&c->dial, &c->stream, c->world, c->node, c->way));
 }
 
 static void
 canceler_on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct canceler *c = arg;
+
 	(void)fd;
 	(void)what;
-	finish(arg);
+	if (stream_is_open(&c->stream))
+		request_over(c);
+	else
+		send_request(c);
 }
 
-/* Send the node of `sv` its own key; `take_reply` goes back when that is done. */
+/* What the node still says goes nowhere; when it closes, its process is gone. */
 static void
-send_cancel(struct worker *w, const struct server *sv, struct cancel_letter *take_reply)
+orphan_on_event(evutil_socket_t fd, short what, void *arg)
 {
-	struct timeval limit = { .tv_sec = CANCEL_TIMEOUT_S };
+	struct canceler *c = arg;
+	ssize_t n;
+
+	(void)fd;
+	(void)what;
+	do {
+		n = stream_recv(&c->orphan, c->worker->scratch, WORKER_SCRATCH);
+	} while (n > 0 && stream_pending(&c->orphan));
+	if (n == 0 || n == STREAM_FAILED)
+		finish(c);
+}
+
+/* A request for the node of `sv`, with the node's own key; NULL where there is no way to it. */
+static struct canceler *
+canceler_new(struct worker *w, const struct server *sv)
+{
 	struct world *world = worker_world(w);
 	const struct node *n = topology_node_by_live(world->topology, sv->live);
 	struct canceler *c;
 
-	if (n == NULL || sv->key_len == 0) {
-		answer(take_reply);
-		return;
-	}
+	if (n == NULL || sv->key_len == 0)
+		return NULL;
 	c = xcalloc(1, sizeof(*c));
 	w->ncancels++;
 	c->worker = w;
 	c->world = world_ref(world);
-	c->reply = take_reply;
-	c->dial.tickets = w->tickets;
+	c->node = (uint16_t)(n - world->topology->nodes);
+	c->way = sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS;
+	c->stream.fd = c->orphan.fd = -1;
 	startup_build_cancel(&c->packet, sv->pid, slice_of((const char *)sv->key, sv->key_len));
-	stream_init(&c->stream, loop_base(w->loop), -1, canceler_on_event, c);
 	evtimer_assign(&c->timer, loop_base(w->loop), canceler_on_timer, c);
-	event_add(&c->timer, &limit);
-	advance(c, dial_begin(&c->dial, &c->stream, world, (uint16_t)(n - world->topology->nodes),
-			      sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS));
+	return c;
 }
 
 void
 cancel_server(struct session *s)
 {
-	if (s->server != NULL && s->server->key_len > 0)
-		send_cancel(s->worker, s->server, NULL);
+	enum flow_activity doing = flow_activity(&s->flow);
+	struct canceler *c;
+
+	/* a client that said Terminate behind its query wants the query to end well */
+	if (s->server == NULL || !stream_is_open(&s->server->stream) || s->terminated)
+		return;
+	if (doing != FLOW_ACTIVE && doing != FLOW_COPYING && doing != FLOW_REPLICATING)
+		return;
+	c = canceler_new(s->worker, s->server);
+	if (c == NULL)
+		return;
+	stream_move(&s->server->stream, &c->orphan, orphan_on_event, c);
+	/* it reads the end of the file behind the query */
+	(void)shutdown(c->orphan.fd, SHUT_WR);
+	buf_fini(&c->orphan.out);
+	stream_want(&c->orphan, EV_READ);
+	send_request(c);
 }
 
 /* The session of this worker that the key belongs to, or NULL. Every candidate is compared whole
@@ -186,14 +256,16 @@ on_question(struct letter *letter, void *owner)
 	struct cancel_letter *l = (struct cancel_letter *)letter;
 	struct worker *w = owner;
 	struct session *s = find_session(w, l);
+	struct canceler *c = s != NULL ? canceler_new(w, s->server) : NULL;
 
-	if (s == NULL) {
+	l->found = s != NULL;
+	if (c == NULL) {
 		answer(l);
 		return;
 	}
-	l->found = true;
 	log_about(LOG_LEVEL_DEBUG, session_subject(s), "cancel requested");
-	send_cancel(w, s->server, l);
+	c->reply = l;
+	send_request(c);
 }
 
 void

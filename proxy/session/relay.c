@@ -30,6 +30,7 @@ server_lost(struct session *s)
 	}
 	snprintf(detail, sizeof(detail), "Region %s, node %s, server process %" PRIu32 ".",
 		 s->server->live->region, s->server->live->name, s->server->pid);
+	stream_fini(&s->server->stream);
 	session_close(s, WHY_SERVER_DIED, detail);
 }
 

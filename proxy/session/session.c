@@ -239,8 +239,10 @@ farewell_on_drained(struct session *s)
 static void
 ignore_readable(struct session *s)
 {
-	/* nothing is read any more; the end of file or the deadline ends it */
-	if (stream_recv(&s->client, s->worker->scratch, WORKER_SCRATCH) != STREAM_AGAIN)
+	ssize_t n = stream_recv(&s->client, s->worker->scratch, WORKER_SCRATCH);
+
+	/* what it still says goes nowhere; the end of file or the deadline ends it */
+	if (n == 0 || n == STREAM_FAILED)
 		finish(s);
 }
 
@@ -274,7 +276,7 @@ session_abort(struct session *s, enum why why)
 	if (s->state == SESSION_CLOSED)
 		return;
 	(void)note_end(s, why, NULL);
-	if (s->state == SESSION_RELAY && s->server != NULL && !flow_is_idle(&s->flow))
+	if (s->state == SESSION_RELAY)
 		cancel_server(s);
 	finish(s);
 }
@@ -312,14 +314,12 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 
 	if (!note_end(s, why, e))
 		return;
+	if (s->state == SESSION_RELAY)
+		cancel_server(s);
 	if (e->sqlstate[0] == '\0' || !may_speak(s)) {
-		if (s->state == SESSION_RELAY && s->server != NULL && !flow_is_idle(&s->flow))
-			cancel_server(s);
 		finish(s);
 		return;
 	}
-	if (s->state == SESSION_RELAY && s->server != NULL && !flow_is_idle(&s->flow))
-		cancel_server(s);
 	server_free(s->server);
 	s->server = NULL;
 	if (s->login != NULL)

@@ -186,7 +186,7 @@ void relay_on_server(struct session *s, short what);
 /* cancel.c */
 void cancel_begin(struct session *s, const struct startup *request);
 void cancel_on_client(struct session *s);
-/* The client is gone in the middle of a query: ask the node to stop it. */
+/* The session ends: if it is in the middle of a query, ask the node to stop that. */
 void cancel_server(struct session *s);
 
 /* consoles.c */
