@@ -4,6 +4,7 @@
 #include "proxy/worker_int.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -466,7 +467,11 @@ static void *
 worker_main(void *arg)
 {
 	struct worker *w = arg;
+	char name[16];
 
+	/* as `top -H` and a debugger show it */
+	snprintf(name, sizeof(name), "worker/%d", w->id);
+	(void)pthread_setname_np(pthread_self(), name);
 	for (size_t i = 0; i < w->nsockets; i++) {
 		struct listen_socket *ls = &w->sockets[i];
 
