@@ -12,6 +12,7 @@
  *
  * Commands on standard input, one per line, each answered with "ok":
  *   ms N     from now on N milliseconds      hang    accept, but relay nothing any more
+ *   split N  at most N bytes per write, a turn of the loop between them; 0: as they come
  *   refuse   stop listening                  cut     reset every connection
  *   pass     relay and listen again          count   answers "ok N": connections now open
  * The end of standard input ends the program, so it never outlives the test that started it; --keep
@@ -65,6 +66,7 @@ struct relay {
 	struct sockaddr_in to, at;
 	int listener;
 	int64_t delay_us;
+	size_t split; /* bytes per write; SIZE_MAX: no limit */
 	bool hang, keep, done;
 	struct conn *conns;
 	size_t nconns;
@@ -157,12 +159,13 @@ way_push(struct way *w, const char *data, size_t len, int64_t due_us)
 	w->bytes += len;
 }
 
-/* What is due goes out; false when the connection is broken. */
+/* What is due goes out, or `split` bytes of it; false when the connection is broken. */
 static bool
-way_flush(struct way *w, int to, int64_t now)
+way_flush(struct way *w, int to, int64_t now, size_t split)
 {
 	while (w->head != NULL && w->head->due_us <= now && !w->blocked) {
 		struct chunk *c = w->head;
+		size_t len = c->len - c->sent < split ? c->len - c->sent : split;
 		ssize_t n;
 
 		if (c->len == 0) {
@@ -171,15 +174,17 @@ way_flush(struct way *w, int to, int64_t now)
 			way_pop(w);
 			continue;
 		}
-		n = send(to, c->data + c->sent, c->len - c->sent, MSG_NOSIGNAL);
+		n = send(to, c->data + c->sent, len, MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN)
 			return false;
 		if (n > 0)
 			c->sent += (size_t)n;
+		if (n < (ssize_t)len)
+			w->blocked = true;
 		if (c->sent == c->len)
 			way_pop(w);
-		else
-			w->blocked = true;
+		if (split != SIZE_MAX)
+			break;
 	}
 	return true;
 }
@@ -267,7 +272,7 @@ conn_serve(struct relay *r, struct conn *c)
 			c->broken = true;
 	}
 	for (int i = 0; i < 2 && !c->broken; i++)
-		c->broken = !way_flush(&c->way[i], c->fd[!i], now);
+		c->broken = !way_flush(&c->way[i], c->fd[!i], now, r->split);
 }
 
 static void
@@ -295,6 +300,8 @@ command_run(struct relay *r, const char *line)
 
 	if (sscanf(line, "ms %d", &n) == 1 && n >= 0)
 		r->delay_us = (int64_t)n * 1000;
+	else if (sscanf(line, "split %d", &n) == 1 && n >= 0)
+		r->split = n == 0 ? SIZE_MAX : (size_t)n;
 	else if (strcmp(line, "hang") == 0)
 		r->hang = true;
 	else if (strcmp(line, "cut") == 0)
@@ -417,7 +424,7 @@ parse_target(struct sockaddr_in *to, char *text)
 int
 main(int argc, char **argv)
 {
-	struct relay r = { .listener = -1 };
+	struct relay r = { .listener = -1, .split = SIZE_MAX };
 	int i;
 
 	signal(SIGPIPE, SIG_IGN);

@@ -7,6 +7,7 @@
 #   my $far = Meridian::Test::Delay->new($cluster, ms => 40);   # one way; a cluster or a port
 #   ... nodes => $far ...                                       # in Meridian::Test::Proxy->new
 #   $far->ms(10);       # another distance from now on
+#   $far->split(1);     # at most one byte per write, both ways; 0: as they come
 #   $far->hang;         # accepts, and never answers
 #   $far->refuse;       # connection refused
 #   $far->cut;          # resets every connection it carries
@@ -49,6 +50,7 @@ sub tell_it
 }
 
 sub ms     { my ($self, $n) = @_; return $self->tell_it("ms $n") }
+sub split  { my ($self, $n) = @_; return $self->tell_it("split $n") }
 sub hang   { return $_[0]->tell_it('hang') }
 sub pass   { return $_[0]->tell_it('pass') }
 sub refuse { return $_[0]->tell_it('refuse') }

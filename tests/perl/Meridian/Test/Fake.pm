@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Meridian::Test::Fake - something that speaks like a PostgreSQL server, for what a real one cannot
+# be made to do, and for thousands of sessions that a real one would need a process each for.
+#
+#   use Meridian::Test::Fake;
+#
+#   my $fake = Meridian::Test::Fake->new;          # any startup packet is welcome; each Query gets
+#   ... nodes => $fake ...                         # one row "1"; no TLS
+#   my $fake = Meridian::Test::Fake->new(on => {   # what it answers, by message type ('' startup)
+#       Q => sub { my ($type, $body) = @_; … return $bytes } });    # undef: close the connection
+#
+# A process of its own; it ends with the test.
+package Meridian::Test::Fake;
+use strict;
+use warnings;
+
+use Carp;
+use IO::Select;
+use IO::Socket::INET;
+use Meridian::Test::Wire qw(:build);
+use POSIX  ();
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
+
+my $ready = frame('Z', 'I');
+my $one_row =
+    frame('T', pack('n', 1) . "n\0" . pack('N n N n N n', 0, 0, 23, 4, 0xffffffff, 0))
+  . frame('D', pack('n N a', 1, 1, '1'))
+  . frame('C', "SELECT 1\0")
+  . $ready;
+my $next_pid = 1000;
+
+sub welcome
+{
+	my %parameter = (
+		server_version => '15.0', server_encoding => 'UTF8', client_encoding => 'UTF8', in_hot_standby => 'off',
+		default_transaction_read_only => 'off', integer_datetimes => 'on', standard_conforming_strings => 'on');
+	return join '', frame('R', pack 'N', 0), (map { frame('S', "$_\0$parameter{$_}\0") } sort keys %parameter),
+	  frame('K', pack('N N', $next_pid++, int rand 2**31)), $ready;
+}
+
+sub new
+{
+	my ($class, %opt) = @_;
+	my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $opt{port} // 0, Listen => 1024, ReuseAddr => 1)
+	  or croak "listen: $!";
+	my $self = bless { port => $listen->sockport, owner => $$ }, $class;
+	$self->{pid} = fork // croak "fork: $!";
+	return $self if $self->{pid};
+	eval { serve($listen, { '' => \&welcome, Q => sub { $one_row }, %{ $opt{on} || {} } }, getppid); 1 }
+	  or print STDERR "fake server: $@";
+	POSIX::_exit(0);
+}
+
+sub port { return $_[0]{port} }
+
+sub stop
+{
+	my ($self) = @_;
+	return unless $self->{pid} && $self->{owner} == $$;
+	kill 'KILL', $self->{pid};
+	waitpid $self->{pid}, 0;
+	delete $self->{pid};
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $!, $@);
+	$self->stop;
+	return;
+}
+
+# ---------------------------------------------------------------- in the process of its own
+
+sub serve
+{
+	my ($listen, $on, $parent) = @_;
+	my $all = IO::Select->new($listen);
+	my %in;
+	$SIG{PIPE} = 'IGNORE';
+	while (getppid == $parent) {
+		for my $fd ($all->can_read(1)) {
+			if ($fd == $listen) {
+				my $new = $listen->accept or next;
+				setsockopt $new, IPPROTO_TCP, TCP_NODELAY, 1;
+				$all->add($new);
+				$in{ fileno $new } = { data => '', started => 0 };
+				next;
+			}
+			next if advance($fd, $in{ fileno $fd }, $on);
+			delete $in{ fileno $fd };
+			$all->remove($fd);
+			close $fd;
+		}
+	}
+	return;
+}
+
+# Read, and answer what is complete; false when the connection is over.
+sub advance
+{
+	my ($fd, $c, $on) = @_;
+	sysread($fd, $c->{data}, 65536, length $c->{data}) or return 0;
+	while (my ($type, $body) = cut($c)) {
+		my $answer = answer($c, $type, $body, $on) // return 0;
+		syswrite $fd, $answer if length $answer;
+	}
+	return 1;
+}
+
+sub cut
+{
+	my ($c) = @_;
+	my $head = $c->{started} ? 1 : 0;
+	return if length $c->{data} < $head + 4;
+	my $len = $head + unpack "x$head N", $c->{data};
+	return if length $c->{data} < $len;
+	my $message = substr $c->{data}, 0, $len, '';
+	return (substr($message, 0, $head), substr $message, $head + 4);
+}
+
+sub answer
+{
+	my ($c, $type, $body, $on) = @_;
+	if (!$c->{started}) {
+		my $code = unpack 'N', $body;
+		return 'N'   if $code == 80877103 || $code == 80877104;
+		return undef if $code == 80877102;
+		$c->{started} = 1;
+	}
+	return undef if $type eq 'X';
+	return $on->{$type} ? $on->{$type}->($type, $body) : '';
+}
+
+1;

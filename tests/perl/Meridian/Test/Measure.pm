@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Meridian::Test::Measure - what a process costs: system calls, allocations, memory, descriptors.
+#
+#   use Meridian::Test::Measure qw(:all);
+#
+#   my %thread = threads($proxy->pid);              # name => thread id: worker/1, worker/2, …
+#   my $n = system_calls($thread{'worker/1'}, sub { … });      # { recvfrom => 2, …, total => 6 }
+#   my $peak = peak_kb($proxy->pid); peak_reset($proxy->pid);  # VmHWM
+#   my $kb = pss_kb($proxy->pid);                   # proportional set size, as the kernel sums it
+#   is(descriptors($proxy->pid), $before);
+#   my %env = allocations_env($file);               # for Meridian::Test::Proxy->new(env => …)
+#   my $n = allocations($file, $thread_id);         # so far
+#   measured("$what: %.2f kB", $kb);                # a line in the log of the test
+#
+# A sanitizer replaces the allocator and keeps what was freed: sanitized() says which one there is.
+package Meridian::Test::Measure;
+use strict;
+use warnings;
+
+use Carp;
+use Exporter qw(import);
+use PostgreSQL::Test::Utils ();
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT_OK = qw(threads system_calls peak_kb peak_reset pss_kb descriptors allocations_env
+  allocations measured sanitized wait_until cpu_ticks);
+our %EXPORT_TAGS = (all => \@EXPORT_OK);
+
+my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
+my $slots = 64;
+
+sub slurp
+{
+	my ($name) = @_;
+	open my $in, '<', $name or croak "$name: $!";
+	local $/;
+	return scalar <$in>;
+}
+
+sub threads
+{
+	my ($pid) = @_;
+	my %thread;
+	for my $dir (glob "/proc/$pid/task/*") {
+		my $name = eval { slurp("$dir/comm") } // next;
+		chomp $name;
+		$thread{$name} = $dir =~ s{.*/}{}r;
+	}
+	return %thread;
+}
+
+# Run code while strace counts the system calls of one thread, or of a whole process where the id is
+# [ pid ].
+sub system_calls
+{
+	my ($id, $code) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/strace';
+	my @what = ref $id ? ('-f', '-p', $id->[0]) : ('-p', $id);
+	my $pid = open my $said, '-|';
+	defined $pid or croak "fork: $!";
+	if (!$pid) {
+		open STDERR, '>&', \*STDOUT;
+		{ exec 'strace', '-c', '-U', 'calls,name', '-o', $file, @what }
+		POSIX::_exit(127);
+	}
+	my $attached = <$said> // '';
+	$attached =~ /attached/ or croak "strace: $attached";
+	$code->();
+	kill 'INT', $pid;
+	1 while <$said>;
+	close $said;
+	my %count = (total => 0);
+	for (split /\n/, slurp($file)) {
+		next unless /^\s*(\d+)\s+(\w+)$/ && $2 ne 'total';
+		$count{$2} = $1;
+		$count{total} += $1;
+	}
+	return \%count;
+}
+
+sub status_kb
+{
+	my ($pid, $field) = @_;
+	return slurp("/proc/$pid/status") =~ /^$field:\s+(\d+) kB/m ? $1 : croak "no $field";
+}
+
+# The most memory it ever held, or since peak_reset().
+sub peak_kb { return status_kb($_[0], 'VmHWM') }
+
+sub peak_reset
+{
+	my ($pid) = @_;
+	open my $out, '>', "/proc/$pid/clear_refs" or croak "clear_refs: $!";
+	print {$out} "5\n";
+	close $out or croak "clear_refs: $!";
+	return;
+}
+
+sub pss_kb
+{
+	my ($pid) = @_;
+	return slurp("/proc/$pid/smaps_rollup") =~ /^Pss:\s+(\d+) kB/m ? $1 : croak 'no Pss';
+}
+
+# User and system time so far, in clock ticks.
+sub cpu_ticks
+{
+	my ($pid) = @_;
+	my @field = split ' ', slurp("/proc/$pid/stat") =~ s/.*\) //r;
+	return $field[11] + $field[12];
+}
+
+sub descriptors
+{
+	my ($pid) = @_;
+	opendir my $dir, "/proc/$pid/fd" or croak "/proc/$pid/fd: $!";
+	return scalar grep { /^\d/ } readdir $dir;
+}
+
+# ---------------------------------------------------------------- allocations
+
+sub allocations_env
+{
+	my ($file) = @_;
+	open my $out, '>', $file or croak "$file: $!";
+	print {$out} "\0" x (16 * $slots);
+	close $out;
+	return (MALLOCS => $file, LD_PRELOAD => ($ENV{MERIDIAN_BUILDDIR} || '.') . '/tests/tools/mallocs.so');
+}
+
+sub allocations
+{
+	my ($file, $thread) = @_;
+	my $all = slurp($file);
+	for my $i (0 .. $slots - 1) {
+		my ($id, undef, $count) = unpack 'l L Q', substr $all, 16 * $i, 16;
+		return $count if $id == $thread;
+	}
+	return 0;
+}
+
+# ---------------------------------------------------------------- the rest
+
+sub measured
+{
+	my ($format, @values) = @_;
+	note('measured: ' . sprintf $format, @values);
+	return;
+}
+
+# 'address' or 'thread' where meridian was built with that sanitizer, else ''.
+sub sanitized
+{
+	my $program = $ENV{MERIDIAN} || './meridian';
+	for my $kind (qw(address thread)) {
+		my $symbol = $kind eq 'address' ? '__asan_init' : '__tsan_init';
+		return $kind if system('grep', '-aq', $symbol, $program) == 0;
+	}
+	return '';
+}
+
+# Until something is true (its value), or the time is up (false).
+sub wait_until
+{
+	my ($good, $seconds) = @_;
+	my $end = time + ($seconds || 20) * $slow;
+	my $value;
+	until ($value = $good->()) {
+		return $value if time >= $end;
+		usleep(10_000);
+	}
+	return $value;
+}
+
+1;
