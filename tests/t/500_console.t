@@ -28,7 +28,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		admin_users => 'admin',
 		stats_users => 'monitor'
 	},
-	conf => "[database movr]\nregions = us-east1\naccess = any\n");
+	conf => "[database movr]\nregions = us-east1\naccess = any\n[database home]\nresidency = strict\n");
 $proxy->start;
 $proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
 
@@ -138,6 +138,9 @@ is($proxy->console("EXPLAIN ROUTE CITY 'paris' DATABASE movr")->[1]{verdict}, 'r
 is($proxy->console("EXPLAIN ROUTE CITY 'paris' ACCESS standby")->[0]{verdict}, 'rejected', 'no node is a standby');
 my @evidence = @{ $proxy->console("EXPLAIN LOCALITY CITY 'paris'") };
 is("$evidence[0]{source} $evidence[0]{won}", 'startup t', 'the claim won');
+@evidence = @{ $proxy->console("EXPLAIN LOCALITY CITY 'paris' DATABASE home") };
+is("$evidence[0]{source} $evidence[0]{won}", 'startup f', 'but not where residency is strict');
+like(($proxy->console_raw("EXPLAIN ROUTE CITY 'paris' DATABASE home"))[2], qr/NOTICE.*did not decide/, 'which is said');
 
 # ---------------------------------------------------------------- errors
 
