@@ -7,267 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bug.h"
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
-#include "proxy/admin/lexer.h"
+#include "proxy/admin/syntax.h"
 #include "proxy/config/suggest.h"
 
-#define TOKENS_MAX  64
-#define OPTIONS_MAX 8  /* optional parts side by side */
-#define SHOWN_MAX   64 /* bytes of a token in an error */
-
-/* ---- syntax strings ---- */
-
-enum element {
-	ELEMENT_END,
-	ELEMENT_CHOICE, /* ( */
-	ELEMENT_OPTION, /* [ */
-	ELEMENT_CLOSE,  /* ) or ] */
-	ELEMENT_OR,     /* | */
-	ELEMENT_VALUE,  /* <name> */
-	ELEMENT_REST,   /* <name...> */
-	ELEMENT_WORD,   /* keyword, or a character in quotes */
-};
-
-/* The element at *p, and past it; *text is the keyword or the name of the placeholder. */
-static enum element
-next_element(const char **p, struct slice *text)
-{
-	static const char marks[] = "([)]|";
-	static const enum element meanings[] = { ELEMENT_CHOICE, ELEMENT_OPTION, ELEMENT_CLOSE,
-						 ELEMENT_CLOSE, ELEMENT_OR };
-	const char *s = *p + strspn(*p, " "), *mark;
-	size_t n;
-
-	if (*s == '\0')
-		return ELEMENT_END;
-	mark = strchr(marks, *s);
-	if (mark != NULL) {
-		*p = s + 1;
-		return meanings[mark - marks];
-	}
-	if (*s == '\'') {
-		*text = slice_of(s + 1, 1);
-		*p = s + 3;
-		return ELEMENT_WORD;
-	}
-	if (*s == '<') {
-		n = strcspn(s, ">");
-		*p = s + n + 1;
-		*text = slice_of(s + 1, n - 1);
-		if (n < 4 || memcmp(s + n - 3, "...", 3) != 0)
-			return ELEMENT_VALUE;
-		text->n -= 3;
-		return ELEMENT_REST;
-	}
-	n = strcspn(s, " ()[]|");
-	*text = slice_of(s, n);
-	*p = s + n;
-	return ELEMENT_WORD;
-}
-
-/* From inside a group to behind its end, or to the next alternative where `or_too`. */
-static const char *
-skip_group(const char *p, bool or_too, enum element *stopped_at)
-{
-	unsigned depth = 0;
-	struct slice text;
-
-	for (;;) {
-		enum element el = next_element(&p, &text);
-
-		BUG_ON(el == ELEMENT_END);
-		if (depth == 0 && (el == ELEMENT_CLOSE || (or_too && el == ELEMENT_OR))) {
-			*stopped_at = el;
-			return p;
-		}
-		if (el == ELEMENT_CHOICE || el == ELEMENT_OPTION)
-			depth++;
-		else if (el == ELEMENT_CLOSE)
-			depth--;
-	}
-}
-
-static const char *
-behind_group(const char *p)
-{
-	enum element stopped_at;
-
-	return skip_group(p, false, &stopped_at);
-}
-
-/* ---- matching ---- */
-
-struct capture {
-	struct slice name;
-	unsigned token;
-	bool keyword, rest;
-};
-
-struct matcher {
-	struct token tokens[TOKENS_MAX + 1];
-	unsigned n, at, furthest;
-	struct capture captures[ARGUMENTS_MAX];
-	unsigned ncaptures;
-	bool in_args;    /* keywords are kept from here on */
-	const char *end; /* of the statement's text */
-};
-
-static bool match_sequence(struct matcher *m, const char **p);
-
-static void
-capture(struct matcher *m, struct slice name, bool keyword, bool rest)
-{
-	BUG_ON(m->ncaptures == ARGUMENTS_MAX);
-	m->captures[m->ncaptures++] =
-	    (struct capture){ .name = name, .token = m->at, .keyword = keyword, .rest = rest };
-}
-
-static void
-advance(struct matcher *m, unsigned to)
-{
-	m->at = to;
-	if (m->furthest < to)
-		m->furthest = to;
-}
-
-static bool
-match_word(struct matcher *m, struct slice keyword)
-{
-	const struct token *t = &m->tokens[m->at];
-
-	if (m->at >= m->n || (t->kind != TOKEN_WORD && t->kind != TOKEN_PUNCT) ||
-	    t->text.n != keyword.n || strncasecmp(t->text.p, keyword.p, keyword.n) != 0)
-		return false;
-	if (m->in_args && t->kind == TOKEN_WORD)
-		capture(m, keyword, true, false);
-	advance(m, m->at + 1);
-	return true;
-}
-
-static bool
-match_value(struct matcher *m, struct slice name)
-{
-	if (m->at >= m->n || m->tokens[m->at].kind == TOKEN_PUNCT)
-		return false;
-	capture(m, name, false, false);
-	advance(m, m->at + 1);
-	return true;
-}
-
-static bool
-match_rest(struct matcher *m, struct slice name)
-{
-	if (m->at >= m->n || m->n > TOKENS_MAX)
-		return false;
-	capture(m, name, false, m->at + 1 < m->n);
-	advance(m, m->n);
-	return true;
-}
-
-/* One alternative of a group; nothing is consumed where it does not match. */
-static bool
-try_sequence(struct matcher *m, const char *p)
-{
-	unsigned at = m->at, ncaptures = m->ncaptures;
-
-	if (match_sequence(m, &p))
-		return true;
-	m->at = at;
-	m->ncaptures = ncaptures;
-	return false;
-}
-
-/* *p is inside the group's bracket, and behind the group afterwards. */
-static bool
-match_group(struct matcher *m, const char **p)
-{
-	const char *alternative = *p, *after = behind_group(*p);
-	enum element stopped_at;
-
-	*p = after;
-	do {
-		if (try_sequence(m, alternative))
-			return true;
-		alternative = skip_group(alternative, true, &stopped_at);
-	} while (stopped_at == ELEMENT_OR);
-	return false;
-}
-
-/* All optional parts that stand side by side, in whatever order they were given. */
-static void
-match_options(struct matcher *m, const char **p)
-{
-	const char *options[OPTIONS_MAX], *look = *p;
-	bool used[OPTIONS_MAX] = { false }, again = true;
-	struct slice text;
-	unsigned n = 0;
-
-	do {
-		BUG_ON(n == OPTIONS_MAX);
-		options[n++] = look;
-		*p = behind_group(look);
-		look = *p;
-	} while (next_element(&look, &text) == ELEMENT_OPTION);
-	while (again) {
-		again = false;
-		for (unsigned i = 0; i < n; i++) {
-			const char *option = options[i];
-			unsigned before = m->at;
-
-			if (!used[i] && match_group(m, &option) && m->at > before)
-				used[i] = again = true;
-		}
-	}
-}
-
-static bool
-match_sequence(struct matcher *m, const char **p)
-{
-	struct slice text = { NULL, 0 };
-
-	for (;;) {
-		bool matched = true;
-
-		switch (next_element(p, &text)) {
-		case ELEMENT_END:
-		case ELEMENT_CLOSE:
-		case ELEMENT_OR:
-			return true;
-		case ELEMENT_CHOICE:
-			matched = match_group(m, p);
-			break;
-		case ELEMENT_OPTION:
-			match_options(m, p);
-			break;
-		case ELEMENT_VALUE:
-			matched = match_value(m, text);
-			break;
-		case ELEMENT_REST:
-			matched = match_rest(m, text);
-			break;
-		case ELEMENT_WORD:
-			matched = match_word(m, text);
-			break;
-		}
-		if (!matched)
-			return false;
-	}
-}
-
-static bool
-match_command(struct matcher *m, const struct command *c)
-{
-	const char *words = c->words, *args = c->args != NULL ? c->args : "";
-
-	m->at = m->furthest = m->ncaptures = 0;
-	m->in_args = false;
-	if (!match_sequence(m, &words))
-		return false;
-	m->in_args = true;
-	return match_sequence(m, &args) && m->at == m->n;
-}
+#define SHOWN_MAX 64 /* bytes of a token in an error */
 
 /* ---- from captures to arguments ---- */
 
@@ -309,18 +54,6 @@ take_arguments(const struct matcher *m, struct statement *out, struct err *e)
 
 /* ---- what is said where nothing matches ---- */
 
-static unsigned
-count_words(const struct command *c)
-{
-	const char *p = c->words;
-	struct slice text;
-	unsigned n = 0;
-
-	while (next_element(&p, &text) == ELEMENT_WORD)
-		n++;
-	return n;
-}
-
 /* The first words of what was typed, with single blanks. */
 static void
 typed_words(const struct matcher *m, unsigned n, struct buf *out)
@@ -340,7 +73,7 @@ offer_command(const struct matcher *m, const struct command *c, unsigned *neares
 	struct buf typed = { 0 };
 	bool nearer;
 
-	typed_words(m, count_words(c), &typed);
+	typed_words(m, syntax_count_words(c->words), &typed);
 	s.word = buf_view(&typed);
 	suggest_offer(&s, c->words);
 	nearer = s.best != NULL && s.distance < *nearest;
@@ -400,7 +133,7 @@ complain(const struct matcher *m, const struct command *reached, unsigned furthe
 	} else {
 		err_set(e, SQLSTATE_SYNTAX_ERROR, "syntax error at end of input");
 	}
-	if (reached != NULL && furthest >= count_words(reached)) {
+	if (reached != NULL && furthest >= syntax_count_words(reached->words)) {
 		err_hint(e, "Usage: %s%s%s", reached->words, reached->args != NULL ? " " : "",
 			 reached->args != NULL ? reached->args : "");
 		return -1;
@@ -415,7 +148,8 @@ complain(const struct matcher *m, const struct command *reached, unsigned furthe
 
 /* ---- statements ---- */
 
-/* Cut one statement into tokens; what is over TOKENS_MAX is skipped, so that nothing matches. */
+/* Cut one statement into tokens; what is over SYNTAX_TOKENS_MAX is skipped, so that nothing
+ * matches. */
 static int
 read_tokens(struct slice *text, struct matcher *m, struct err *e)
 {
@@ -428,7 +162,7 @@ read_tokens(struct slice *text, struct matcher *m, struct err *e)
 			return -1;
 		if (t.kind == TOKEN_END || t.kind == TOKEN_SEMICOLON)
 			break;
-		if (m->n <= TOKENS_MAX)
+		if (m->n <= SYNTAX_TOKENS_MAX)
 			m->tokens[m->n++] = t;
 	}
 	m->end = t.text.p;
@@ -448,7 +182,7 @@ recognise(struct matcher *m, const struct command_table *const *tables, struct s
 		for (size_t i = 0; i < (*table)->n; i++) {
 			const struct command *c = &(*table)->commands[i];
 
-			if (match_command(m, c)) {
+			if (syntax_match(m, c->words, c->args)) {
 				out->command = c;
 				if (take_arguments(m, out, e) != 0)
 					return -1;

@@ -13,8 +13,9 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "proxy/admin/command.h"
+#include "proxy/admin/syntax.h"
 
-#define ARGUMENTS_MAX 16
+#define ARGUMENTS_MAX SYNTAX_CAPTURES_MAX
 
 struct argument {
 	struct slice name; /* placeholder or keyword, as the syntax string spells it */
@@ -31,7 +32,9 @@ struct statement {
 	char own_name[64];
 };
 
-/* Cut the first statement (up to a semicolon or the end) from *text and recognise it. 0 and *out
+/* A statement is not moved once it is filled in (own_column points into it).
+ *
+ * Cut the first statement (up to a semicolon or the end) from *text and recognise it. 0 and *out
  * (fini it), with command NULL where it was empty; or -1 and *e: 42601 with what is nearest, 54000
  * for one that is too long. *text stands behind the statement. */
 int statement_parse(struct slice *text, const struct command_table *const *tables,
