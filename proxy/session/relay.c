@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
@@ -158,6 +159,7 @@ relay_begin(struct session *s)
 	flow_init(&s->flow, login_startup(l)->replication);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
+	s->quiet_since_us = clock_us(); /* the login's time does not count as idle */
 	worker_arm_sweep(s->worker);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 	stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));

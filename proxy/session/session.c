@@ -372,20 +372,23 @@ login_free(struct login *l)
 	free(l);
 }
 
-/* A session that is relaying: how long the client has been silent, and while doing what. */
+/* A session that is relaying: how long the client has been silent, and while doing what. The time
+ * of a long query does not count as idle. */
 static void
 check_quiet(struct session *s, int64_t now_us)
 {
 	const struct conf_main *conf = &s->worker->world->config->main;
+	enum flow_activity activity = flow_activity(&s->flow);
 	int64_t quiet;
 
-	if (s->rx_bytes != s->quiet_rx) {
+	if (s->rx_bytes != s->quiet_rx || activity != (enum flow_activity)s->quiet_activity) {
 		s->quiet_rx = s->rx_bytes;
+		s->quiet_activity = (uint8_t)activity;
 		s->quiet_since_us = now_us;
 		return;
 	}
 	quiet = now_us - s->quiet_since_us;
-	switch (flow_activity(&s->flow)) {
+	switch (activity) {
 	case FLOW_IDLE:
 		if (conf->client_idle_timeout > 0 && quiet > conf->client_idle_timeout)
 			session_close(s, WHY_IDLE_TIMEOUT, NULL);

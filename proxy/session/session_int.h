@@ -73,16 +73,17 @@ struct session {
 	uint64_t id;
 	uint64_t rx_bytes, tx_bytes;
 	int64_t connected_at_us; /* monotonic */
-	uint64_t quiet_rx;       /* rx_bytes when last looked at … */
-	int64_t quiet_since_us;  /* … and since when it is that */
+	uint64_t quiet_rx;       /* rx_bytes when last looked at, and … */
+	int64_t quiet_since_us;  /* … since when it is that, and the activity */
 	struct addr peer, true_addr;
 	uint32_t slot;
 	uint16_t listener;
 	uint8_t state; /* enum session_state; session_enter() alone writes it */
 	uint8_t why;   /* enum why: NONE until it is closed */
 	uint8_t source, confidence;
-	uint16_t awaited;  /* CANCELLING: workers that have not answered */
-	bool cancel_found; /* … and whether one had the session */
+	uint8_t quiet_activity; /* enum flow_activity when last looked at */
+	uint16_t awaited;       /* CANCELLING: workers that have not answered */
+	bool cancel_found;      /* … and whether one had the session */
 	uint8_t key_len;
 	uint8_t marks; /* entered so far, modulo the ring */
 	char country[3];
