@@ -10,7 +10,7 @@
 struct err {
 	char sqlstate[6]; /* "" where none applies */
 	char msg[512];
-	char detail[512];
+	char detail[2048];
 	char hint[256];
 };
 

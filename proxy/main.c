@@ -152,6 +152,8 @@ main(int argc, char **argv)
 		return 1;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN); /* until the control thread listens for them */
+	(void)signal(SIGUSR1, SIG_IGN);
 	set_limits();
 	if (args.action == ACTION_RUN)
 		status = serve(&args, config);

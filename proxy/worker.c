@@ -234,23 +234,25 @@ worker_arm_sweep(struct worker *w)
 }
 
 /* Whether a drain ends it now. Who has only connected, and said nothing for a while, would be
- * refused when it speaks. */
+ * refused when it speaks; who is at its login would be idle, and ended, right after it. */
 static bool
 is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 {
-	if (!w->draining || s->state == SESSION_CONSOLE)
+	if (s->state == SESSION_CONSOLE || s->state == SESSION_FAREWELL)
 		return false;
 	if (w->ending_at_us >= 0 && now_us >= w->ending_at_us)
 		return true;
 	if (s->state < SESSION_ATTACHING)
 		return now_us - s->connected_at_us > DRAIN_SILENCE_US;
-	return w->drain_idle && s->state == SESSION_RELAY && flow_is_idle(&s->flow);
+	if (s->state == SESSION_RELAY && !flow_is_idle(&s->flow))
+		return false;
+	return w->drain_idle && s->state != SESSION_CANCELLING;
 }
 
 static void
 sweep_session(struct worker *w, struct session *s, int64_t now_us)
 {
-	if (is_drained(w, s, now_us))
+	if (w->draining && is_drained(w, s, now_us))
 		session_close(s, WHY_SHUTDOWN, NULL);
 	else
 		session_check_deadline(s, now_us);
@@ -407,7 +409,7 @@ on_evict(struct letter *letter, void *owner)
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = w->slots[i];
 
-		if (s != NULL && s->state == SESSION_RELAY && s->server != NULL &&
+		if (s != NULL && s->server != NULL &&
 		    (l->region[0] == '\0' || strcmp(s->server->live->region, l->region) == 0) &&
 		    (l->node[0] == '\0' || strcmp(s->server->live->name, l->node) == 0))
 			session_close(s, WHY_DRAINED, NULL);

@@ -16,15 +16,27 @@
 /* Connected but silent: a server forks for each session, so it has this much longer to answer. */
 #define ANSWER_PATIENCE 10
 
+/* Behind a list that has no room for all. */
+#define AND_SO_ON " …"
+
 static void attach_next(struct session *s);
+
+/* A reload meanwhile may have numbered the regions anew. */
+static bool
+sticky_fits(const struct session *s)
+{
+	return s->worker->sticky_config == s->login->world->config->version;
+}
 
 static void
 decide_route(struct session *s, struct route *out)
 {
 	struct login *l = s->login;
-	int sticky =
-	    sticky_get(s->worker->sticky, sticky_key(&l->locality, &s->true_addr), clock_us());
+	int sticky = -1;
 
+	if (sticky_fits(s))
+		sticky = sticky_get(s->worker->sticky, sticky_key(&l->locality, &s->true_addr),
+				    clock_us());
 	locate_route(l->world, l->database, l->access, &l->locality, sticky, s->id, out);
 }
 
@@ -109,13 +121,14 @@ explain_failure(struct session *s, struct err *e)
 {
 	struct login *l = s->login;
 	struct route *route = &s->worker->route;
-	struct buf b = { .cap = sizeof(e->detail) - 1 };
+	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
 	char reason[160];
 
 	if (l->failures.n > 0)
-		buf_printf(&b, "Tried %s.", buf_text(&l->failures));
+		buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
+			   l->failures.failed ? AND_SO_ON : "");
 	decide_route(s, route);
-	for (unsigned i = 0; i < route->nrows; i++) {
+	for (unsigned i = 0; i < route->nrows && !b.failed; i++) {
 		const struct route_row *row = &route->rows[i];
 
 		if (row->verdict != VERDICT_REJECTED)
@@ -123,9 +136,8 @@ explain_failure(struct session *s, struct err *e)
 		route_reason_text(l->world->topology, row, clock_us(), reason, sizeof(reason));
 		buf_printf(&b, "%sRegion %s: %s.", b.n > 0 ? " " : "",
 			   l->world->topology->regions[row->region].name, reason);
-		b.failed = false;
 	}
-	err_detail(e, "%.*s", (int)b.n, b.n > 0 ? b.p : "");
+	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
 	buf_fini(&b);
 }
 
@@ -205,8 +217,9 @@ attach_won(struct attempt *a)
 	attempt_free(a);
 	attach_stop(l);
 	atomic_fetch_add(&n->live->connects, 1);
-	sticky_put(s->worker->sticky, sticky_key(&l->locality, &s->true_addr), n->region,
-		   clock_us());
+	if (sticky_fits(s))
+		sticky_put(s->worker->sticky, sticky_key(&l->locality, &s->true_addr), n->region,
+			   clock_us());
 	login_begin(s, &inbox);
 }
 

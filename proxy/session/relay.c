@@ -69,6 +69,10 @@ to_client(struct session *s, const char *p, size_t n)
 {
 	unsigned events = flow_server(&s->flow, p, n);
 
+	if (events & FLOW_BAD) {
+		session_abort(s, WHY_SERVER_PROTOCOL);
+		return false;
+	}
 	if (events & FLOW_FATAL)
 		s->fatal_told = true;
 	if (!session_say(s, p, n))

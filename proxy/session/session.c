@@ -109,7 +109,7 @@ session_login(struct session *s)
 		s->login = xcalloc(1, sizeof(*s->login));
 		s->login->session = s;
 		s->login->inbox.cap = 128 * 1024;
-		s->login->failures.cap = 2048;
+		s->login->failures.cap = 1024; /* half of what an error's detail holds */
 	}
 	return s->login;
 }
