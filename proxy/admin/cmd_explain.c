@@ -186,8 +186,10 @@ locality_row(struct run *r)
 
 /* ---- on the worker that has the session ---- */
 
+/* *access gets the session's own wish, unless another database was asked for. */
 static const struct session *
-explain_session(struct ask *a, const struct conf_database **db, struct explained *x)
+explain_session(struct ask *a, const struct conf_database **db, enum access *access,
+		struct explained *x)
 {
 	const struct session *s = worker_session_by_id(a->to, a->id);
 	const struct world *w = worker_world(a->to);
@@ -198,6 +200,9 @@ explain_session(struct ask *a, const struct conf_database **db, struct explained
 	session_facts(s, false, &facts);
 	*db = config_database(w->config,
 			      a->database != NULL ? slice_str(a->database) : facts.database);
+	*access = a->access != NULL     ? (enum access)access_parse(slice_str(a->access))
+		  : a->database != NULL ? (*db)->access
+					: facts.access;
 	explain_locality(w, session_claims(s), *db, x);
 	return s;
 }
@@ -207,13 +212,13 @@ route_answer(struct ask *a)
 {
 	const struct conf_database *db;
 	struct explained x;
+	enum access access;
 	struct route *route;
 
-	if (explain_session(a, &db, &x) == NULL)
+	if (explain_session(a, &db, &access, &x) == NULL)
 		return ANSWER_NEXT;
 	route = xcalloc(1, sizeof(*route));
-	locate_route(worker_world(a->to), db, wanted_access(a->access, db), &x.locality, -1, a->id,
-		     route);
+	locate_route(worker_world(a->to), db, access, &x.locality, -1, a->id, route);
 	explain_route_rows(worker_world(a->to), route, &a->rows);
 	free(route);
 	return ANSWER_STOP;
@@ -224,8 +229,9 @@ locality_answer(struct ask *a)
 {
 	const struct conf_database *db;
 	struct explained x;
+	enum access access;
 
-	if (explain_session(a, &db, &x) == NULL)
+	if (explain_session(a, &db, &access, &x) == NULL)
 		return ANSWER_NEXT;
 	explain_locality_rows(&x, &a->rows);
 	return ANSWER_STOP;

@@ -296,7 +296,7 @@ session_answer(struct ask *a)
 	detail_history(&a->rows, s);
 	detail_locality(&a->rows, &f, &x);
 	route = xcalloc(1, sizeof(*route));
-	locate_route(w, db, db->access, &x.locality, -1, f.id, route);
+	locate_route(w, db, f.access, &x.locality, -1, f.id, route);
 	detail_route(&a->rows, w, route);
 	free(route);
 	detail_traffic(&a->rows, &f);

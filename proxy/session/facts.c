@@ -59,6 +59,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 		.country = s->country,
 		.source = (enum locality_source)s->source,
 		.confidence = (enum confidence)s->confidence,
+		.access = (enum access)s->access,
 		.tls = stream_tls_version(&s->client),
 		.connected_at_us = wall_of(s->connected_at_us),
 		.rx_bytes = s->rx_bytes,
@@ -103,16 +104,4 @@ session_history(const struct session *s, struct session_step *out, size_t max)
 		};
 	}
 	return n;
-}
-
-void
-session_explain(const struct session *s, struct world *w, struct locality *loc, struct route *route)
-{
-	const struct conf_database *db = config_database(w->config, session_name(s, NAME_DATABASE));
-
-	struct locality_input in;
-
-	locate_input(s, w, db->residency == RESIDENCY_STRICT, &in);
-	locality_decide(&in, loc, NULL, NULL);
-	locate_route(w, db, db->access, loc, -1, s->id, route);
 }

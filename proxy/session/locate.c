@@ -157,6 +157,7 @@ locate_session(struct session *s)
 	stat_add(&s->worker->stats.located[l->locality.source], 1);
 	s->source = (uint8_t)l->locality.source;
 	s->confidence = (uint8_t)l->locality.confidence;
+	s->access = (uint8_t)l->access;
 	memcpy(s->country, l->locality.country, sizeof(s->country));
 	names[NAME_USER] = st->user;
 	names[NAME_DATABASE] = st->database;

@@ -38,6 +38,7 @@ struct session_facts {
 	const char *city, *country;
 	enum locality_source source;
 	enum confidence confidence;
+	enum access access;      /* what it asked for, else the database's */
 	char home[64];           /* region attached to, or "" */
 	char node[128];          /* node attached to, or "" */
 	const char *tls;         /* "TLSv1.3", or "" */
@@ -62,11 +63,6 @@ struct session_step {
 	const char *note; /* reason of a close, node of an attempt …, or "" */
 };
 size_t session_history(const struct session *s, struct session_step *out, size_t max);
-
-/* The locality of a session's claims under a world, and the route that follows, as they would be
- * decided now. */
-void session_explain(const struct session *s, struct world *w, struct locality *loc,
-		     struct route *route);
 
 /* The route for a locality: served regions from the database's section, policy from [meridian].
  * sticky_region: where callers of that place were last, or -1. */

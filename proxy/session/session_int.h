@@ -80,7 +80,7 @@ struct session {
 	uint16_t listener;
 	uint8_t state; /* enum session_state; session_enter() alone writes it */
 	uint8_t why;   /* enum why: NONE until it is closed */
-	uint8_t source, confidence;
+	uint8_t source, confidence, access;
 	uint8_t quiet_activity; /* enum flow_activity when last looked at */
 	uint16_t awaited;       /* CANCELLING: workers that have not answered */
 	bool cancel_found;      /* … and whether one had the session */
