@@ -227,6 +227,9 @@ prober_evidence(struct prober *p, uint32_t live_id, const char *why)
 		log_limited(LOG_LEVEL_WARNING, watch_subject(w), "node is suspect");
 		prober_note(p, NEWS_CHANGE);
 	}
+	/* the session could not be opened: a connection that stands says nothing of that */
+	if (w->state == WATCH_WAITING)
+		watch_drop_connection(w);
 	watch_soon(w);
 }
 

@@ -49,7 +49,8 @@ void prober_free(struct prober *p); /* closes every connection; accepts NULL */
  * once. Call it again when addresses change. */
 void prober_configure(struct prober *p, const struct probe_conf *c, const struct topology *t);
 /* A session attempt on the node failed before its client was told anything: up becomes suspect, and
- * it is probed at once (not more often than every 200 ms). Unknown ids are ignored. */
+ * it is probed at once by a new connection (not more often than every 200 ms). Unknown ids are
+ * ignored. */
 void prober_evidence(struct prober *p, uint32_t live_id, const char *why);
 /* A login succeeded and said this. Newer than the last sample, so it wins until the next one. */
 void prober_learned(struct prober *p, uint32_t live_id, const struct probe_learned *said);
