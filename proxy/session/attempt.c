@@ -71,7 +71,9 @@ attempt_free(struct attempt *a)
 	free(a);
 }
 
-/* The StartupMessage as this node shall read it. */
+enum { STARTUP_TOO_LONG = -2 };
+
+/* The StartupMessage as this node shall read it: 0, -1 where the connection failed. */
 static int
 send_startup(struct attempt *a)
 {
@@ -96,7 +98,16 @@ send_startup(struct attempt *a)
 						    slice_str(l->locality.country) };
 	}
 	startup_build(&b, login_startup(l), &edit);
-	result = b.failed ? -1 : stream_send(&a->server->stream, b.p, b.n);
+	if (b.failed) {
+		/* the client has left no room: what it said itself comes first */
+		buf_clear(&b);
+		edit.set_n = 0;
+		startup_build(&b, login_startup(l), &edit);
+	}
+	if (b.failed)
+		result = STARTUP_TOO_LONG;
+	else
+		result = stream_send(&a->server->stream, b.p, b.n);
 	buf_fini(&b);
 	return result;
 }
@@ -105,14 +116,17 @@ static void
 advance(struct attempt *a, enum dial_step step)
 {
 	enum dial_way way;
+	int sent;
 	enum attempt_end how = a->dial.our_fault ? ATTEMPT_UNFIT : ATTEMPT_FAILED;
 
 	if (a->dial.tls_failed && dial_other_way(&a->dial, &way))
 		how = ATTEMPT_RETRY;
 	if (step == DIAL_FAILED)
 		attach_failed(a, how, a->dial.reason);
-	else if (step == DIAL_READY && send_startup(a) != 0)
-		attach_failed(a, ATTEMPT_FAILED, "connection lost");
+	else if (step == DIAL_READY && (sent = send_startup(a)) != 0)
+		attach_failed(a, sent == STARTUP_TOO_LONG ? ATTEMPT_UNFIT : ATTEMPT_FAILED,
+			      sent == STARTUP_TOO_LONG ? "the startup packet is too long for it"
+						       : "connection lost");
 }
 
 /* Errors that say "not here, not now" rather than "not you": another node may do better. */
