@@ -45,12 +45,17 @@ sub witness_is_well
 
 # ---------------------------------------------------------------- allowed, but odd
 
+my $w;
 for my $size (1, 3, 11) {
-	my $w = wire();
+	$w = wire();
 	$w->send_split(startup(@login, 'meridian.city' => 'paris', application_name => 'slow'), $size);
 	is(($w->until('ZE'))[-1][0], 'Z', "a startup packet in pieces of $size");
 }
-my $w = wire();
+my $longest = 10004 - length startup(@login, application_name => '');
+$w = wire();
+is(($w->login(@login, application_name => 'x' x $longest))[-1][0], 'Z', 'the longest startup packet that PostgreSQL takes');
+is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'and no word against the node');
+$w = wire();
 is(($w->login(@login, version => 0x30002))[0][0], 'v', 'protocol 3.2: the node negotiates, and is relayed')
   or diag explain $w;
 is(length $w->{secret}, 4, 'with the secret of the version agreed upon');
