@@ -226,7 +226,7 @@ for my $case (
 	my ($what, $do) = @$case;
 	$do->();
 	my $said = $proxy->reload;
-	my $refused = $what eq 'gone' ? qr/the running configuration stays: .*city\.mmdb/ : qr/keeping the GeoIP databases in use: .*city\.mmdb/;
+	my $refused = $what eq 'gone' ? qr/the running configuration stays: .*option "geoip": could not open/ : qr/keeping the GeoIP databases in use: .*city\.mmdb/;
 	like($said, $refused, "a file that is $what is refused");
 	is(lands({}, header => $london), 'us-west1', 'the one in use stays');
 }
