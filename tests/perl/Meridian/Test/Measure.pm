@@ -7,7 +7,7 @@
 #   my %thread = threads($proxy->pid);              # name => thread id: worker/1, worker/2, …
 #   my $n = system_calls($thread{'worker/1'}, sub { … });      # { recvfrom => 2, …, total => 6 }
 #   my $peak = peak_kb($proxy->pid); peak_reset($proxy->pid);  # VmHWM
-#   my $kb = pss_kb($proxy->pid);                   # proportional set size, as the kernel sums it
+#   my $kb = pss_kb($proxy->pid);                   # proportional set size of what is its own
 #   is(descriptors($proxy->pid), $before);
 #   my %env = allocations_env($file);               # for Meridian::Test::Proxy->new(env => …)
 #   my $n = allocations($file, $thread_id);         # so far
@@ -98,10 +98,12 @@ sub peak_reset
 	return;
 }
 
+# Without the pages of files (programs and libraries): the share of those changes whenever another
+# process begins to use the same library.
 sub pss_kb
 {
 	my ($pid) = @_;
-	return slurp("/proc/$pid/smaps_rollup") =~ /^Pss:\s+(\d+) kB/m ? $1 : croak 'no Pss';
+	return slurp("/proc/$pid/smaps_rollup") =~ /^Pss_Anon:\s+(\d+) kB/m ? $1 : croak 'no Pss';
 }
 
 # User and system time so far, in clock ticks.
