@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proxy/args.h"
@@ -83,6 +85,7 @@ serve(const struct args *args, struct config *take_config)
 	struct listeners listeners = { 0 };
 	struct err e = { 0 };
 
+	BUG_ON(getrandom(m.mock_secret, sizeof(m.mock_secret), 0) != sizeof(m.mock_secret));
 	m.control = control_new(&m, &args->config, take_config, &e);
 	if (m.control == NULL) {
 		log_msg(LOG_LEVEL_FATAL, "%s", e.msg);

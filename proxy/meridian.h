@@ -19,6 +19,8 @@ struct meridian {
 	int64_t started_at_us; /* wall clock */
 	atomic_uint clients;   /* connections held, all workers: max_client_conn counts these */
 	_Atomic uint64_t last_session_id; /* ids are 1, 2, 3 … */
+	/* SCRAM for users that do not exist: one, or the workers' salts would tell them apart */
+	uint8_t mock_secret[32];
 };
 
 #endif

@@ -7,11 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -458,7 +456,6 @@ worker_new(struct meridian *process, int id, struct world *take_world)
 	w->keys = cancelkeys_new();
 	w->sticky = sticky_new(STICKY_SLOTS);
 	w->tickets = tls_tickets_new();
-	BUG_ON(getrandom(w->mock_secret, sizeof(w->mock_secret), 0) != sizeof(w->mock_secret));
 	for (int i = 0; i < SESSION_STATE_COUNT; i++)
 		TAILQ_INIT(&w->states[i]);
 	evtimer_assign(&w->sweep, loop_base(w->loop), worker_on_sweep, w);

@@ -36,7 +36,6 @@ struct worker {
 	struct sticky *sticky;
 	uint64_t sticky_config; /* config version for which `sticky` holds region indices */
 	struct tls_tickets *tickets;
-	uint8_t mock_secret[32]; /* SCRAM for users that do not exist */
 	struct listen_socket *sockets;
 	size_t nsockets;
 	struct event sweep;   /* deadlines; armed only while something has one */

@@ -114,7 +114,7 @@ start_scram(struct session *s)
 	scram_nonce(random, nonce);
 	l->scram = xcalloc(1, sizeof(*l->scram));
 	if (u == NULL || u->kind != AUTHFILE_SCRAM)
-		scram_verifier_mock(user, s->worker->mock_secret, &mock);
+		scram_verifier_mock(user, s->worker->process->mock_secret, &mock);
 	scram_server_init(l->scram, u != NULL && u->kind == AUTHFILE_SCRAM ? &u->scram : &mock,
 			  nonce);
 }
