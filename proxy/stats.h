@@ -31,7 +31,7 @@
 	C(tls_resumed, "of those, resumed from a ticket")                                      \
 	C(proxy_headers, "PROXY headers accepted")                                             \
 	C(proxy_headers_refused, "PROXY headers malformed, missing or from peers not trusted") \
-	C(claims_ignored, "locality claims of peers not trusted")                              \
+	C(claims_ignored, "self-declared places ignored under residency = strict")             \
 	C(consoles, "console sessions")
 
 struct stats {
@@ -41,7 +41,7 @@ struct stats {
 	_Atomic uint64_t why[WHY_COUNT];          /* sessions ended, by reason */
 	_Atomic uint64_t located[SOURCE_COUNT];   /* localities decided, by winning source */
 	_Atomic uint64_t claimed[SOURCE_COUNT];   /* claims made, by source */
-	_Atomic uint64_t untrusted[SOURCE_COUNT]; /* of those, ignored: peer not trusted */
+	_Atomic uint64_t untrusted[SOURCE_COUNT]; /* of those, ignored: residency = strict */
 };
 
 static inline void

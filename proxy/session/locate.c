@@ -36,13 +36,19 @@ static const struct {
 #define PLACE_SETTINGS (sizeof(place_settings) / sizeof(place_settings[0]))
 
 static void
-claim(struct session *s, enum locality_source source, enum claim_kind kind, bool trusted,
-      struct slice value)
+count_claims(const struct session *s, bool strict)
 {
 	struct stats *stats = &s->worker->stats;
 
-	claims_add(&s->claims, source, kind, trusted, value);
-	stat_add(&stats->claimed[source], 1);
+	for (unsigned i = 0; i < s->claims.n; i++) {
+		struct claim c = claims_get(&s->claims, i);
+
+		stat_add(&stats->claimed[c.source], 1);
+		if (!strict || c.trusted)
+			continue;
+		stat_add(&stats->untrusted[c.source], 1);
+		stat_add(&stats->claims_ignored, 1);
+	}
 }
 
 void
@@ -53,7 +59,7 @@ locate_claim_tlvs(struct session *s, const struct proxyhdr *h)
 	/* a header is read from trusted peers only: what it says is believed */
 	for (size_t i = 0; i < sizeof(place_tlvs) / sizeof(place_tlvs[0]); i++) {
 		if (proxyhdr_tlv_find(h, place_tlvs[i].type, &value))
-			claim(s, SOURCE_TLV, place_tlvs[i].kind, true, value);
+			claims_add(&s->claims, SOURCE_TLV, place_tlvs[i].kind, true, value);
 	}
 }
 
@@ -94,7 +100,8 @@ take_setting(struct session *s, const struct startup_setting *set, bool *known)
 	*known = true;
 	for (size_t k = 0; k < PLACE_SETTINGS; k++) {
 		if (slice_is(set->name, place_settings[k].name)) {
-			claim(s, SOURCE_STARTUP, place_settings[k].kind, false, set->value);
+			claims_add(&s->claims, SOURCE_STARTUP, place_settings[k].kind, false,
+				   set->value);
 			return true;
 		}
 	}
@@ -150,9 +157,10 @@ locate_session(struct session *s)
 	if (!claim_settings(s))
 		return false;
 	if (s->true_addr.family == ADDR_IPV4 || s->true_addr.family == ADDR_IPV6)
-		claim(s, SOURCE_GEOIP, CLAIM_ADDRESS, true,
-		      slice_str(addr_print_ip(&s->true_addr, address)));
+		claims_add(&s->claims, SOURCE_GEOIP, CLAIM_ADDRESS, true,
+			   slice_str(addr_print_ip(&s->true_addr, address)));
 	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
+	count_claims(s, in.strict);
 	locality_decide(&in, &l->locality, NULL, NULL);
 	stat_add(&s->worker->stats.located[l->locality.source], 1);
 	s->source = (uint8_t)l->locality.source;
