@@ -73,10 +73,12 @@ gone(struct session *s, ssize_t n)
 {
 	bool silent = s->login == NULL && s->state <= SESSION_PREFACE;
 
-	if (n == STREAM_FAILED)
-		session_abort(s, WHY_CLIENT_ERROR);
-	else if (n == 0)
-		session_abort(s, silent ? WHY_CLIENT_DONE : WHY_CLIENT_GONE);
+	if (n == STREAM_AGAIN)
+		return;
+	if (silent) /* a check by a load balancer, which may well end it with a reset */
+		session_abort(s, WHY_CLIENT_DONE);
+	else
+		session_abort(s, n == 0 ? WHY_CLIENT_GONE : WHY_CLIENT_ERROR);
 }
 
 static void

@@ -260,7 +260,8 @@ note_end(struct session *s, enum why why, const struct err *e)
 	stat_add(&s->worker->stats.why[why], 1);
 	if (!ready && why != WHY_CANCEL_DONE)
 		stat_add(&s->worker->stats.login_failures, 1);
-	if (why == WHY_CLIENT_DONE && s->worker->world->config->main.log_disconnections)
+	/* who only looked whether somebody answers, as load balancers do, was no session */
+	if (ready && why == WHY_CLIENT_DONE && s->worker->world->config->main.log_disconnections)
 		level = LOG_LEVEL_INFO;
 	if (e != NULL && e->msg[0] != '\0')
 		log_limited(level, session_subject(s), "%s%s%s", e->msg,
