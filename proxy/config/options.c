@@ -62,7 +62,8 @@ static const struct option meridian_rows[] = {
 		  "override: said by the console; startup: meridian.city and its like among the "
 		  "startup parameters; sni: the server name in the TLS handshake; header: HTTP "
 		  "headers; tlv: the PROXY v2 header; geoip: the caller's address; self: the "
-		  "region of this proxy. A source that is left out does not count." },
+		  "region of this proxy. A source that is left out does not count. Headers are for "
+		  "listeners of a later version." },
 	{ .name = "geoip", .type = OPT_LIST, AT(conf_main, geoip, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_path, .expected = "a file name",
 	  .group = "Place and routing",
@@ -124,18 +125,19 @@ static const struct option meridian_rows[] = {
 	  .group = "Health", .text = "A probe that takes longer has failed." },
 	{ .name = "probe_rise", .type = OPT_INT, AT(conf_main, probe_rise, int),
 	  .apply = APPLY_AT_ONCE, .fallback = "2", .min = 1, .max = 100, .group = "Health",
-	  .text = "So many good probes in a row bring a node up." },
+	  .text = "So many good probes in a row bring a node that was down up again." },
 	{ .name = "probe_fall", .type = OPT_INT, AT(conf_main, probe_fall, int),
 	  .apply = APPLY_AT_ONCE, .fallback = "3", .min = 1, .max = 100, .group = "Health",
-	  .text = "So many failures in a row take a node down; failed sessions count as well." },
+	  .text = "So many failed probes in a row take a node down. A session that fails to "
+		  "connect makes it suspect and has it probed at once." },
 	{ .name = "probe_max_backoff", .type = OPT_TIME, AT(conf_main, probe_max_backoff, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "30s", .min = MSEC(50), .max = HOUR,
 	  .group = "Health",
 	  .text = "A node that is down is probed less and less often, but at least this often." },
 	{ .name = "failback_delay", .type = OPT_TIME, AT(conf_main, failback_delay, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY, .group = "Health",
-	  .text = "A region that came back gets new sessions again after this time, with some "
-		  "jitter." },
+	  .text = "A node that was down gets new sessions again after this time and up to a fifth "
+		  "more, different for each session; sooner where there is no other." },
 	{ .name = "max_lag", .type = OPT_TIME, AT(conf_main, max_lag, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = DAY, .group = "Health",
 	  .text = "Standbys further behind get no sessions; 0: no limit. The age of the last "
@@ -156,38 +158,40 @@ static const struct option meridian_rows[] = {
 	{ .name = "max_client_conn", .type = OPT_INT, AT(conf_main, max_client_conn, int),
 	  .apply = APPLY_AT_ONCE, .fallback = "1000", .min = 1, .max = 10000000,
 	  .group = "Limits and timeouts",
-	  .text = "So many client connections at most, in all; further ones get FATAL 53300 at "
-		  "once. Each takes two file descriptors while it is attached to a node." },
+	  .text = "So many sessions at most, in all; further ones get FATAL 53300 at once. Each "
+		  "takes two file descriptors while it is attached to a node. Consoles, and "
+		  "connections that have not sent their startup packet, do not count." },
 	{ .name = "client_login_timeout", .type = OPT_TIME,
 	  AT(conf_main, client_login_timeout, int64_t),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "60s", .min = 0, .max = DAY,
+	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY,
 	  .group = "Limits and timeouts",
-	  .text = "A client that has not logged in by then is closed; 0: never." },
+	  .text = "A client that has not logged in so long after it connected is closed; 0: never." },
 	{ .name = "server_connect_timeout", .type = OPT_TIME,
 	  AT(conf_main, server_connect_timeout, int64_t),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "15s", .min = MSEC(10), .max = HOUR,
 	  .group = "Limits and timeouts",
-	  .text = "Connecting to one node, with TLS, may take so long; then the next one is "
-		  "tried." },
+	  .text = "Connecting to one node, up to its first answer to the startup packet, may take "
+		  "so long; then the next one is tried." },
 	{ .name = "hedge_delay", .type = OPT_TIME, AT(conf_main, hedge_delay, int64_t),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = HOUR,
 	  .group = "Limits and timeouts",
 	  .text = "Where the best node has not connected after twice its usual round-trip time "
-		  "plus this, the next one is tried beside it and the first to answer wins." },
+		  "plus this, the next one is tried beside it and the first to answer wins. A node "
+		  "that has connected has eight round trips plus ten times this to answer." },
 	{ .name = "client_idle_timeout", .type = OPT_TIME,
 	  AT(conf_main, client_idle_timeout, int64_t),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 365 * DAY,
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 365 * DAY,
 	  .group = "Limits and timeouts",
 	  .text = "A client that has asked nothing for so long outside a transaction is closed; "
 		  "0: never." },
 	{ .name = "idle_transaction_timeout", .type = OPT_TIME,
 	  AT(conf_main, idle_transaction_timeout, int64_t),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 365 * DAY,
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 365 * DAY,
 	  .group = "Limits and timeouts",
 	  .text = "A client that has asked nothing for so long inside a transaction is closed; "
 		  "0: never." },
 	{ .name = "query_timeout", .type = OPT_TIME, AT(conf_main, query_timeout, int64_t),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 365 * DAY,
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 365 * DAY,
 	  .group = "Limits and timeouts",
 	  .text = "A session whose query runs longer is closed and the query cancelled; 0: never." },
 	{ .name = "shutdown_timeout", .type = OPT_TIME, AT(conf_main, shutdown_timeout, int64_t),
@@ -219,11 +223,12 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_AT_ONCE, .fallback = "info", .words = level_words, .group = "Log",
 	  .text = "The least important events that are logged." },
 	{ .name = "log_connections", .type = OPT_BOOL, AT(conf_main, log_connections, bool),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "Log",
-	  .text = "Log each login with the route that was taken." },
+	  .apply = APPLY_AT_ONCE, .fallback = "on", .group = "Log",
+	  .text = "Log each login with the region and the node it went to." },
 	{ .name = "log_disconnections", .type = OPT_BOOL, AT(conf_main, log_disconnections, bool),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "Log",
-	  .text = "Log the end of each session and why it ended." },
+	  .apply = APPLY_AT_ONCE, .fallback = "on", .group = "Log",
+	  .text = "Log the end of sessions that their clients have ended. All other ends are logged "
+		  "in any case, with the reason." },
 };
 
 static const struct option listener_rows[] = {
@@ -253,8 +258,8 @@ static const struct option listener_rows[] = {
 	  .text = "Private key of the certificate, in PEM." },
 	{ .name = "tls_ca_file", .type = OPT_STRING, AT(conf_listener, tls_ca_file, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
-	  .text = "Certificates of the authorities whose client certificates are believed, in "
-		  "PEM." },
+	  .text = "Certificates of authorities, in PEM. A client certificate that none of them has "
+		  "signed is refused; a client needs none." },
 	{ .name = "sni_suffix", .type = OPT_STRING, AT(conf_listener, sni_suffix, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
 	  .text = "With db.example, a client that connects to paris.db.example says by its TLS "
