@@ -201,8 +201,8 @@ on_learned(struct letter *letter, void *owner)
 {
 	struct node_letter *l = (struct node_letter *)letter;
 	struct control *c = owner;
-	struct probe_learned said = { l->lesson.in_hot_standby, l->lesson.read_only,
-				      l->lesson.server_version, l->lesson.kind };
+	struct probe_learned said = { l->lesson.in_hot_standby, -1, l->lesson.server_version,
+				      l->lesson.kind };
 
 	prober_learned(c->prober, l->node_id, &said);
 	free(l);

@@ -55,7 +55,7 @@ void control_evidence(struct control *c, uint32_t node_id, const char *reason);
 
 /* What a login taught for free (ParameterStatus): 1 yes, 0 no, -1 not said. */
 struct control_lesson {
-	int8_t in_hot_standby, read_only;
+	int8_t in_hot_standby;
 	int server_version; /* server_version_num, 0 not said */
 	enum node_kind kind;
 };

@@ -191,7 +191,7 @@ weigh(struct attempt *a, const struct frame *f)
 	case MSG_ERROR:
 		return weigh_error(a, f->body);
 	case MSG_PARAMETER_STATUS:
-		unfit = login_learn(a->login, a->node, f->body);
+		unfit = login_learn(a->login, a->server, a->node, f->body);
 		if (unfit == NULL)
 			return true;
 		attach_failed(a, ATTEMPT_UNFIT, unfit);

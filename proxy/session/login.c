@@ -47,24 +47,22 @@ parse_version(struct slice text)
 }
 
 static const char *
-misfit(enum access want, const struct control_lesson *lesson)
+misfit(enum access want, const struct server *sv, const struct control_lesson *lesson)
 {
-	bool writes = want == ACCESS_READ_WRITE;
-
-	if (lesson->in_hot_standby == 1 && (writes || want == ACCESS_PRIMARY))
+	if (lesson->in_hot_standby == 1 && (want == ACCESS_READ_WRITE || want == ACCESS_PRIMARY))
 		return "the node is a standby";
-	if (lesson->read_only == 1 && writes)
-		return "the node is read-only";
 	if (lesson->in_hot_standby == 0 && want == ACCESS_STANDBY)
 		return "the node is not a standby";
+	if (lesson->in_hot_standby == 0 && want == ACCESS_READ_ONLY && !sv->is_read_only)
+		return "the node is not read-only";
 	return NULL;
 }
 
 const char *
-login_learn(struct login *l, uint16_t node, struct slice body)
+login_learn(struct login *l, struct server *sv, uint16_t node, struct slice body)
 {
 	const struct node *n = &l->world->topology->nodes[node];
-	struct control_lesson lesson = { -1, -1, 0, KIND_UNKNOWN };
+	struct control_lesson lesson = { -1, 0, KIND_UNKNOWN };
 	struct message_parameter p;
 	bool news = false;
 
@@ -75,8 +73,9 @@ login_learn(struct login *l, uint16_t node, struct slice body)
 		news = n->role == ROLE_UNKNOWN ||
 		       (n->role == ROLE_STANDBY) != (lesson.in_hot_standby == 1);
 	} else if (slice_is(p.name, "default_transaction_read_only")) {
-		lesson.read_only = slice_is(p.value, "on");
-		news = n->read_only != (lesson.read_only == 1);
+		/* may be the role's, the database's or the client's own: it says nothing of the
+		 * node, and must not keep a role that only reads from being served */
+		sv->is_read_only = slice_is(p.value, "on");
 	} else if (slice_is(p.name, "server_version")) {
 		lesson.server_version = parse_version(p.value);
 		news = n->server_version == 0;
@@ -86,7 +85,7 @@ login_learn(struct login *l, uint16_t node, struct slice body)
 	}
 	if (news && !n->probed)
 		control_learned(l->session->worker->process->control, n->live->id, &lesson);
-	return misfit(l->access, &lesson);
+	return misfit(l->access, sv, &lesson);
 }
 
 /* The secret that the client gets instead of the node's: same length, random, ours. */
@@ -142,7 +141,7 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 	case MSG_BACKEND_KEY:
 		return swap_key(s, f->body, out);
 	case MSG_PARAMETER_STATUS:
-		unfit = login_learn(l, l->node, f->body);
+		unfit = login_learn(l, s->server, l->node, f->body);
 		if (unfit != NULL) {
 			session_close(s, WHY_WRONG_ROLE, unfit);
 			return false;

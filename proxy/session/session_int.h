@@ -56,7 +56,8 @@ struct server {
 	uint8_t *key;            /* the server's own secret, for cancels */
 	uint32_t pid;
 	uint16_t key_len;
-	uint16_t region; /* index in the world in which it was attached */
+	uint16_t region;   /* index in the world in which it was attached */
+	bool is_read_only; /* the login said default_transaction_read_only = on */
 	struct loop_deferred free_later;
 };
 
@@ -174,7 +175,7 @@ void attach_stop(struct login *l);
 void login_begin(struct session *s, struct buf *take_inbox);
 /* What a ParameterStatus of a node teaches: told to control where it is news; returns why the node
  * does not fit the wanted access, or NULL. */
-const char *login_learn(struct login *l, uint16_t node, struct slice body);
+const char *login_learn(struct login *l, struct server *sv, uint16_t node, struct slice body);
 void login_on_client(struct session *s);
 void login_on_server(struct session *s, short what);
 
