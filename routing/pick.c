@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* Within a region round trips are a matter of scheduling: less than this makes no node slow. */
+#define RTT_NOISE_US 1000
+
 /* A node under consideration; `order` is compared first: tier, then fit of the role, then whether
  * it has been seen up. */
 struct runner {
@@ -198,7 +201,8 @@ set_costs(const struct topology *t, int64_t best_rtt_us, struct runner *line, un
 
 		line[i].cost = (double)ours + 1;
 		if (node->rtt_us > 0 && best_rtt_us > 0 && node->rtt_us > best_rtt_us)
-			line[i].cost *= (double)node->rtt_us / (double)best_rtt_us;
+			line[i].cost *= (double)(node->rtt_us + RTT_NOISE_US) /
+					(double)(best_rtt_us + RTT_NOISE_US);
 	}
 }
 
