@@ -233,6 +233,27 @@ prober_evidence(struct prober *p, uint32_t live_id, const char *why)
 	watch_soon(w);
 }
 
+/* A login tells one thing at a time: what this one does not say stays as it was, unless the node
+ * has been down since. True: something other than the role has changed. */
+static bool
+learn(struct watch *w, const struct probe_learned *said)
+{
+	struct probe_learned was = w->said;
+
+	if (w->said_at_us == 0)
+		w->said = (struct probe_learned){ -1, -1, 0, KIND_UNKNOWN };
+	if (said->in_hot_standby >= 0)
+		w->said.in_hot_standby = said->in_hot_standby;
+	if (said->read_only >= 0)
+		w->said.read_only = said->read_only;
+	if (said->server_version > 0)
+		w->said.server_version = said->server_version;
+	if (said->kind != KIND_UNKNOWN)
+		w->said.kind = said->kind;
+	return w->said.read_only != was.read_only || w->said.kind != was.kind ||
+	       w->said.server_version != was.server_version;
+}
+
 void
 prober_learned(struct prober *p, uint32_t live_id, const struct probe_learned *said)
 {
@@ -244,9 +265,7 @@ prober_learned(struct prober *p, uint32_t live_id, const struct probe_learned *s
 	if (w == NULL)
 		return;
 	before = facts_role(w, now_us);
-	changed = said->read_only != w->said.read_only || said->kind != w->said.kind ||
-		  said->server_version != w->said.server_version;
-	w->said = *said;
+	changed = learn(w, said);
 	w->said_at_us = now_us;
 	if (facts_role(w, now_us) != before) {
 		changed = true;

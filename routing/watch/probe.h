@@ -52,7 +52,8 @@ void prober_configure(struct prober *p, const struct probe_conf *c, const struct
  * it is probed at once by a new connection (not more often than every 200 ms). Unknown ids are
  * ignored. */
 void prober_evidence(struct prober *p, uint32_t live_id, const char *why);
-/* A login succeeded and said this. Newer than the last sample, so it wins until the next one. */
+/* A login said this; what it does not say stays as it was. Newer than the last sample, so it wins
+ * until the next one. */
 void prober_learned(struct prober *p, uint32_t live_id, const struct probe_learned *said);
 /* Probe every node now, backoff or not. */
 void prober_probe_now(struct prober *p);

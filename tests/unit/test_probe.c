@@ -630,10 +630,32 @@ roles_are_learnt_from_logins(void **state)
 	prober_learned(w.prober, node(&w)->live->id, &said);
 	prober_fill(w.prober, w.t);
 	assert_int_equal(node(&w)->role, ROLE_MULTI);
-	said = (struct probe_learned){ -1, -1, 0, KIND_UNKNOWN };
-	prober_learned(w.prober, node(&w)->live->id, &said);
+	stop(&w);
+}
+
+/* As they come: each ParameterStatus of a login is a lesson of its own. */
+static void
+a_login_tells_one_thing_at_a_time(void **state)
+{
+	static const struct probe_learned lessons[] = { { -1, 1, 0, KIND_UNKNOWN },
+							{ 1, -1, 0, KIND_UNKNOWN },
+							{ -1, -1, 150004, KIND_UNKNOWN },
+							{ -1, -1, 0, KIND_COCKROACHDB } };
+	struct world w;
+
+	(void)state;
+	start(&w, ANSWERS, NULL);
+	run_until(&w, is_up);
+	for (size_t i = 0; i < 3; i++)
+		prober_learned(w.prober, node(&w)->live->id, &lessons[i]);
 	prober_fill(w.prober, w.t);
-	assert_int_equal(node(&w)->role, ROLE_UNKNOWN);
+	assert_int_equal(node(&w)->role, ROLE_STANDBY);
+	assert_true(node(&w)->read_only);
+	assert_int_equal(node(&w)->server_version, 150004);
+	prober_learned(w.prober, node(&w)->live->id, &lessons[3]);
+	prober_fill(w.prober, w.t);
+	assert_int_equal(node(&w)->kind, KIND_COCKROACHDB);
+	assert_int_equal(node(&w)->role, ROLE_STANDBY);
 	stop(&w);
 }
 
@@ -932,6 +954,7 @@ main(void)
 		cmocka_unit_test(no_nodes_is_a_round_at_once),
 		cmocka_unit_test(want_of_our_own_is_no_word_against_the_node),
 		cmocka_unit_test(roles_are_learnt_from_logins),
+		cmocka_unit_test(a_login_tells_one_thing_at_a_time),
 		cmocka_unit_test(a_standby_is_not_believed_for_ever),
 		cmocka_unit_test(the_answer_is_read),
 		cmocka_unit_test(a_standby_without_its_primary_tells_its_own_lag),
