@@ -9,9 +9,16 @@
 #include "base/bug.h"
 #include "base/mem.h"
 
+/* Work for the end of the turn. */
+struct deferred {
+	struct deferred *next;
+	loop_fn fn;
+	void *arg;
+};
+
 struct loop {
 	struct event_base *base;
-	struct loop_deferred *first, **last;
+	struct deferred *first, **last;
 	bool stop;
 };
 
@@ -34,14 +41,14 @@ loop_new(void)
 static void
 run_deferred(struct loop *l)
 {
-	struct loop_deferred *d;
+	struct deferred *d;
 
 	while ((d = l->first) != NULL) {
 		l->first = d->next;
 		if (l->first == NULL)
 			l->last = &l->first;
-		d->next = NULL;
 		d->fn(d->arg);
+		free(d);
 	}
 }
 
@@ -81,12 +88,12 @@ loop_stop(struct loop *l)
 }
 
 void
-loop_defer(struct loop *l, struct loop_deferred *d, loop_fn fn, void *arg)
+loop_defer(struct loop *l, loop_fn fn, void *arg)
 {
-	BUG_ON(d->next != NULL || l->last == &d->next);
+	struct deferred *d = xcalloc(1, sizeof(*d));
+
 	d->fn = fn;
 	d->arg = arg;
-	d->next = NULL;
 	*l->last = d;
 	l->last = &d->next;
 }

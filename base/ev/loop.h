@@ -12,13 +12,6 @@
 struct loop;
 typedef void (*loop_fn)(void *arg);
 
-/* Embedded in whatever can be deferred; one is in at most one queue at a time. */
-struct loop_deferred {
-	struct loop_deferred *next;
-	loop_fn fn;
-	void *arg;
-};
-
 struct loop *loop_new(void);
 /* Runs what is still deferred, then frees. Accepts NULL. */
 void loop_free(struct loop *l);
@@ -26,8 +19,7 @@ struct event_base *loop_base(struct loop *l);
 /* Until loop_stop(); runs deferred work after each turn that queued some. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
-/* Call fn(arg) after the current turn's callbacks; `d` is owned by the caller and must live until
- * then (fn may free it). Deferring what is already queued is a bug. */
-void loop_defer(struct loop *l, struct loop_deferred *d, loop_fn fn, void *arg);
+/* Call fn(arg) after the current turn's callbacks, in the order of the calls. */
+void loop_defer(struct loop *l, loop_fn fn, void *arg);
 
 #endif

@@ -37,7 +37,8 @@ struct tls_tickets {
 };
 
 static const unsigned char alpn_postgresql[] = "\012postgresql";
-#define ALPN_LENGTH (sizeof(alpn_postgresql) - 1)
+#define CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define ALPN_LENGTH  (sizeof(alpn_postgresql) - 1)
 
 void
 tls_last_error(const struct ssl_st *ssl, char *to, size_t size)
@@ -79,6 +80,9 @@ new_context(const SSL_METHOD *method)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
+	/* AES-128 first: as safe, faster, and its SHA-256 state is half the size, which each idle
+	 * session keeps twice */
+	(void)SSL_CTX_set_ciphersuites(ctx, CIPHERSUITES);
 	return ctx;
 }
 

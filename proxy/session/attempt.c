@@ -46,7 +46,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	a->node = node;
 	a->begun_us = clock_us();
 	a->inbox.cap = ANSWER_MAX;
-	a->server = server_new(s, n->live, n->region);
+	a->server = server_new(s, n->live);
 	a->server->attempt = a;
 	a->dial.tickets = s->worker->tickets;
 	l->attempts[place] = a;

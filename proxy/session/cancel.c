@@ -49,8 +49,7 @@ struct canceler {
 	struct event timer; /* the request takes too long, or it is time for the next */
 	struct buf packet;
 	struct cancel_letter *reply; /* to be sent back when done, or NULL */
-	struct loop_deferred free_later;
-	uint16_t node; /* index in the world */
+	uint16_t node;               /* index in the world */
 	uint8_t tries;
 	enum dial_way way;
 };
@@ -82,12 +81,6 @@ answer(struct cancel_letter *take_letter)
 }
 
 static void
-free_canceler(void *arg)
-{
-	free(arg);
-}
-
-static void
 finish(struct canceler *c)
 {
 	event_del(&c->timer);
@@ -98,7 +91,7 @@ finish(struct canceler *c)
 	world_unref(c->world);
 	c->worker->ncancels--;
 	worker_check_done(c->worker);
-	loop_defer(c->worker->loop, &c->free_later, free_canceler, c);
+	loop_defer(c->worker->loop, free, c);
 }
 
 static void

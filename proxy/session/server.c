@@ -28,23 +28,16 @@ server_on_event(evutil_socket_t fd, short what, void *arg)
 }
 
 struct server *
-server_new(struct session *s, struct node_live *live, uint16_t region)
+server_new(struct session *s, struct node_live *live)
 {
 	struct server *sv = xcalloc(1, sizeof(*sv));
 
 	sv->session = s;
 	sv->live = node_live_ref(live);
-	sv->region = region;
 	stream_init(&sv->stream, loop_base(s->worker->loop), -1, server_on_event, sv);
 	sv->stream.out.cap = SERVER_OUT_CAP;
 	atomic_fetch_add(&live->sessions, 1);
 	return sv;
-}
-
-static void
-free_server(void *arg)
-{
-	free(arg);
 }
 
 void
@@ -57,5 +50,5 @@ server_free(struct server *sv)
 	node_live_unref(sv->live);
 	free(sv->key);
 	sv->key = NULL;
-	loop_defer(sv->session->worker->loop, &sv->free_later, free_server, sv);
+	loop_defer(sv->session->worker->loop, free, sv);
 }

@@ -227,7 +227,7 @@ finish(struct session *s)
 		atomic_fetch_sub(&w->process->clients, 1);
 	TAILQ_REMOVE(&w->states[SESSION_CLOSED], s, in_state);
 	worker_give_slot(w, s);
-	loop_defer(w->loop, &s->free_later, free_session, s);
+	loop_defer(w->loop, free_session, s);
 }
 
 static void

@@ -38,7 +38,7 @@ struct scram_server;
 struct worker;
 struct world;
 
-#define SESSION_HISTORY 12
+#define SESSION_HISTORY 8
 #define SESSION_KEY_MAX 32 /* our secret: 4 bytes, or 32 under protocol 3.2 */
 
 struct session_mark {
@@ -56,9 +56,7 @@ struct server {
 	uint8_t *key;            /* the server's own secret, for cancels */
 	uint32_t pid;
 	uint16_t key_len;
-	uint16_t region;   /* index in the world in which it was attached */
 	bool is_read_only; /* the login said default_transaction_read_only = on */
-	struct loop_deferred free_later;
 };
 
 struct session {
@@ -94,7 +92,6 @@ struct session {
 	bool terminated;  /* the client has said Terminate */
 	uint8_t key[SESSION_KEY_MAX];
 	struct session_mark history[SESSION_HISTORY];
-	struct loop_deferred free_later;
 };
 
 #define ATTEMPTS_MAX 2
@@ -199,7 +196,7 @@ void consoles_on_drained(struct session *s);
 void consoles_forget(struct login *l);
 
 /* server.c */
-struct server *server_new(struct session *s, struct node_live *live, uint16_t region);
+struct server *server_new(struct session *s, struct node_live *live);
 void server_free(struct server *sv);
 
 #endif
