@@ -380,10 +380,13 @@ check_quiet(struct session *s, int64_t now_us)
 {
 	const struct conf_main *conf = &s->worker->world->config->main;
 	enum flow_activity activity = flow_activity(&s->flow);
+	/* it goes up with each request, and with each that is done: a pipeline has the time of all
+	 * its queries */
+	uint64_t moved = s->rx_bytes - flow_pending(&s->flow);
 	int64_t quiet;
 
-	if (s->rx_bytes != s->quiet_rx || activity != (enum flow_activity)s->quiet_activity) {
-		s->quiet_rx = s->rx_bytes;
+	if (moved != s->quiet_moved || activity != (enum flow_activity)s->quiet_activity) {
+		s->quiet_moved = moved;
 		s->quiet_activity = (uint8_t)activity;
 		s->quiet_since_us = now_us;
 		return;

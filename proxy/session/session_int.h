@@ -72,7 +72,7 @@ struct session {
 	uint64_t id;
 	uint64_t rx_bytes, tx_bytes;
 	int64_t connected_at_us; /* monotonic */
-	uint64_t quiet_rx;       /* rx_bytes when last looked at, and … */
+	uint64_t quiet_moved;    /* what had moved when last looked at, and … */
 	int64_t quiet_since_us;  /* … since when it is that, and the activity */
 	struct addr peer, true_addr;
 	uint32_t slot;
