@@ -207,10 +207,14 @@ two_choices_favour_the_idle_node(void **state)
 		in.seed = seed;
 		assert_int_equal(decide(&in).nodes[0], 4);
 	}
-	/* ten sessions weigh less than being twelve times as far */
-	t->nodes[3].rtt_us = 1000;
-	t->nodes[4].rtt_us = 12000;
+	/* ten sessions weigh less than being twenty times as far … */
+	t->nodes[3].rtt_us = 10000;
+	t->nodes[4].rtt_us = 200000;
 	assert_int_equal(decide_for(t, &paris).nodes[0], 3);
+	/* … and a fraction of a millisecond weighs nothing */
+	t->nodes[3].rtt_us = 20;
+	t->nodes[4].rtt_us = 400;
+	assert_int_equal(decide_for(t, &paris).nodes[0], 4);
 	topology_unref(t);
 }
 
