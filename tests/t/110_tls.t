@@ -264,5 +264,8 @@ $outer->reload(regions => [ inner => {
 my (undef, undef, $err) = $outer->psql('postgres', $where);
 like($err, $alien_text, 'what was kept from before does not pass verification');
 $outer->stop;
+my $last = Meridian::Test::Tls->new({ port => $port{allow} }, '-starttls', 'postgres');
+$last->login(database => 'postgres');
 $proxy->stop;
+is(error_fields($last->message)->{C}, '57P01', 'a drain is told inside TLS');
 done_testing();
