@@ -81,6 +81,13 @@ loop_run(struct loop *l)
 }
 
 void
+loop_poll(struct loop *l)
+{
+	(void)event_base_loop(l->base, EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY);
+	run_deferred(l);
+}
+
+void
 loop_stop(struct loop *l)
 {
 	l->stop = true;

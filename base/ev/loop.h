@@ -19,6 +19,8 @@ struct event_base *loop_base(struct loop *l);
 /* Until loop_stop(); runs deferred work after each turn that queued some. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
+/* One turn that does not wait: what is ready now, and what is deferred by then. */
+void loop_poll(struct loop *l);
 /* Call fn(arg) after the current turn's callbacks, in the order of the calls. */
 void loop_defer(struct loop *l, loop_fn fn, void *arg);
 
