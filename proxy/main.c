@@ -20,6 +20,8 @@
 #include "proxy/args.h"
 #include "proxy/control_int.h"
 #include "proxy/net/listener.h"
+#include "proxy/net/tlsctx.h"
+#include "routing/geo.h"
 
 /* Every connection is a descriptor: take as many as the system lets us. Secrets are in this memory:
  * no core file. */
@@ -119,6 +121,23 @@ serve(const struct args *args, struct config *take_config)
 	return 0;
 }
 
+/* Beyond what reading it has found: whether certificates fit their keys and databases open. */
+static int
+check(struct config *take_config)
+{
+	struct err e = { 0 }, geo_err = { 0 };
+	struct tlsset *tls = tlsset_build(take_config, &e);
+	struct geo *geo = geo_open(&take_config->main.geoip, &geo_err);
+	bool good = tls != NULL && (geo != NULL || geo_err.msg[0] == '\0');
+
+	if (!good)
+		fprintf(stderr, "meridian: %s\n", tls == NULL ? e.msg : geo_err.msg);
+	tlsset_unref(tls);
+	geo_unref(geo);
+	config_unref(take_config);
+	return good ? 0 : 1;
+}
+
 static int
 print_answer(enum action action)
 {
@@ -161,7 +180,7 @@ main(int argc, char **argv)
 	if (args.action == ACTION_RUN)
 		status = serve(&args, config);
 	else
-		config_unref(config);
+		status = check(config);
 	args_fini(&args);
 	return status;
 }
