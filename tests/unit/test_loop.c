@@ -40,9 +40,9 @@ what_is_deferred_runs_in_order_and_may_defer(void **arg)
 	struct job a = { .loop = l, .said = said, .name = 'a', .next = &d };
 
 	(void)arg;
-	loop_defer(l, &a.later, do_job, &a);
-	loop_defer(l, &b.later, do_job, &b);
-	loop_defer(l, &c.later, do_job, &c);
+	loop_defer(l, do_job, &a);
+	loop_defer(l, do_job, &b);
+	loop_defer(l, do_job, &c);
 	assert_string_equal(said, "");
 	loop_poll(l);
 	assert_string_equal(said, "abcd");
@@ -57,7 +57,7 @@ what_is_still_deferred_runs_before_the_loop_goes(void **arg)
 	struct job a = { .loop = l, .said = said, .name = 'a' };
 
 	(void)arg;
-	loop_defer(l, &a.later, do_job, &a);
+	loop_defer(l, do_job, &a);
 	loop_free(l);
 	assert_string_equal(said, "a");
 	loop_free(NULL);
@@ -72,7 +72,7 @@ what_was_done_can_be_deferred_again(void **arg)
 
 	(void)arg;
 	for (int i = 0; i < 3; i++) {
-		loop_defer(l, &a.later, do_job, &a);
+		loop_defer(l, do_job, &a);
 		loop_poll(l);
 	}
 	assert_string_equal(said, "aaa");
