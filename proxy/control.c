@@ -86,10 +86,12 @@ control_on_geo_timer(evutil_socket_t fd, short what, void *arg)
 	geo = geo_open(&c->config->main.geoip, &e);
 	if (geo == NULL) {
 		/* without any the reload has complained: it is tried again until there is one */
-		if (c->geo != NULL)
+		if (c->geo != NULL && strcmp(c->geo_complaint, e.msg) != 0)
 			log_msg(LOG_LEVEL_WARNING, "keeping the GeoIP databases in use: %s", e.msg);
+		(void)text_copy(c->geo_complaint, sizeof(c->geo_complaint), slice_str(e.msg));
 		return;
 	}
+	c->geo_complaint[0] = '\0';
 	log_msg(LOG_LEVEL_INFO, "GeoIP databases %s", c->geo != NULL ? "replaced" : "opened");
 	geo_unref(c->geo);
 	c->geo = geo;

@@ -21,8 +21,9 @@ struct control {
 	struct mailbox *mail;
 	struct config *config; /* one reference each */
 	struct tlsset *tls;
-	struct geo *geo;       /* or NULL */
-	struct topology *base; /* what the configuration alone says */
+	struct geo *geo;         /* or NULL */
+	char geo_complaint[512]; /* what the log has been told of files that do not open */
+	struct topology *base;   /* what the configuration alone says */
 	struct prober *prober;
 	struct resolver *resolver;
 	struct steer steer;              /* what the operator said */
