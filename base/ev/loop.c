@@ -83,7 +83,7 @@ loop_run(struct loop *l)
 void
 loop_poll(struct loop *l)
 {
-	(void)event_base_loop(l->base, EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY);
+	(void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	run_deferred(l);
 }
 
