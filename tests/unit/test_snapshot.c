@@ -96,7 +96,7 @@ reader_main(void *arg)
 static void
 readers_see_whole_versions_that_grow_and_the_last_one(void **arg)
 {
-	struct pair p = { 0 };
+	struct pair p = { .done = 0 };
 	struct reader r[2] = { { &p, 0, 0, 0 }, { &p, 1, 0, 0 } };
 	pthread_t publisher, readers[2];
 
@@ -116,7 +116,7 @@ readers_see_whole_versions_that_grow_and_the_last_one(void **arg)
 static void
 a_slot_gives_what_was_put_once(void **arg)
 {
-	struct snapshot_slot slot = { NULL };
+	struct snapshot_slot slot = { .fresh = NULL };
 	struct thing *a = thing_new(1), *b = thing_new(2);
 
 	(void)arg;
