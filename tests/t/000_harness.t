@@ -29,6 +29,8 @@ $w->send_split(
 	parse('SELECT $1::text') . bind_message(['naïf']) . describe('P') . execute . sync_message, 1);
 is(join('', map { $_->[0] } $w->until('Z')), '12TDCZ', 'extended query, byte by byte');
 $w->send(query('SELECT pg_sleep(100)'));
+ok($strict->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
+	'a query runs');    # a cancel before it would be none
 ok($w->cancel, 'cancel');
 is(error_fields(($w->until('E'))[-1])->{C}, '57014', 'the query is cancelled');
 my $wrong = Meridian::Test::Wire->new($strict);
