@@ -210,7 +210,7 @@ for my $how ([ 'a second SIGTERM', 0, 1 ], [ 'shutdown_timeout', '300ms', 0 ]) {
 	$proxy->start;
 	my $long = Meridian::Test::Wire->new($proxy);
 	$long->login(database => 'postgres');
-	$long->send(query("SELECT pg_sleep(60), '$what'"));
+	$long->send(query("SELECT pg_sleep(600), '$what'"));
 	ok($west->poll_query_until('postgres',
 			"SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%$what%' AND wait_event = 'PgSleep'"),
 		'a long query is running');

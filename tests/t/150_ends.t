@@ -90,7 +90,7 @@ is(ask(session(), 'SELECT 1'), 'I', 'and the next one gets in');
 
 for my $how (qw(close abort)) {
 	$w = session();
-	$w->send(query("SELECT pg_sleep(60), '$how'"));
+	$w->send(query("SELECT pg_sleep(600), '$how'"));
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%$how%' AND wait_event = 'PgSleep'"),
 		'a query runs');
 	$w->$how;
