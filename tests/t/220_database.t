@@ -145,7 +145,8 @@ $proxy->reload(set => { blend => '0' });
 is(lands('postgres', @{ $from{paris} }), 'us-west1', 'blend = 0 is time alone');
 $proxy->reload(set => { blend => '1' });
 is(lands('postgres', @{ $from{paris} }), 'europe-west1', 'blend = 1 is distance alone');
-$proxy->reload(set => { nearest => 'caller', region => undef, blend => undef });
+# … and nobody is tried beside it
+$proxy->reload(set => { nearest => 'caller', region => undef, blend => undef, hedge_delay => '10s' });
 is(lands('postgres', @{ $from{ny} }), 'us-east1', 'nearest = caller: distance alone, however slow');
 is(lands('postgres'), 'us-west1', 'where nothing is known of the caller it is time');
 $proxy->stop;
