@@ -22,6 +22,27 @@ stream_init(struct stream *st, struct event_base *base, int take_fd, event_callb
 	event_assign(&st->ev, base, take_fd, EV_PERSIST, fn, arg);
 }
 
+/* close_notify, where it can be said without waiting and has not been said. */
+static void
+say_close(struct stream *st)
+{
+	ERR_clear_error();
+	if (SSL_is_init_finished(st->ssl) && st->out.n == 0 &&
+	    (SSL_get_shutdown(st->ssl) & SSL_SENT_SHUTDOWN) == 0)
+		(void)SSL_shutdown(st->ssl);
+	ERR_clear_error();
+}
+
+void
+stream_end(struct stream *st)
+{
+	if (st->fd < 0)
+		return;
+	if (st->ssl != NULL)
+		say_close(st);
+	(void)shutdown(st->fd, SHUT_WR);
+}
+
 void
 stream_fini(struct stream *st)
 {
@@ -30,11 +51,8 @@ stream_fini(struct stream *st)
 	if (st->interest != 0)
 		event_del(&st->ev);
 	if (st->ssl != NULL) {
-		ERR_clear_error();
-		if (SSL_is_init_finished(st->ssl) && st->out.n == 0)
-			(void)SSL_shutdown(st->ssl);
+		say_close(st);
 		SSL_free(st->ssl);
-		ERR_clear_error();
 	}
 	buf_fini(&st->out);
 	close(st->fd);

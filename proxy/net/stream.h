@@ -41,6 +41,8 @@ void stream_fini(struct stream *st);
  * and `from` is closed. */
 void stream_move(struct stream *from, struct stream *to, event_callback_fn fn, void *arg);
 bool stream_is_open(const struct stream *st);
+/* We have said all: TLS close_notify and the end of the stream. What the peer sends can be read. */
+void stream_end(struct stream *st);
 
 /* Wait for exactly this: EV_READ, EV_WRITE, both, or 0. One epoll_ctl where it differs, else none.
  */

@@ -196,9 +196,9 @@ free_session(void *arg)
 static void
 discard_input(struct session *s)
 {
-	if (s->client.ssl != NULL || !stream_is_open(&s->client))
+	if (!stream_is_open(&s->client))
 		return;
-	(void)shutdown(s->client.fd, SHUT_WR);
+	stream_end(&s->client);
 	for (int i = 0; i < 4; i++) {
 		if (recv(s->client.fd, s->worker->scratch, WORKER_SCRATCH, MSG_DONTWAIT) <= 0)
 			break;
