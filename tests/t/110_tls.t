@@ -264,8 +264,12 @@ $outer->reload(regions => [ inner => {
 my (undef, undef, $err) = $outer->psql('postgres', $where);
 like($err, $alien_text, 'what was kept from before does not pass verification');
 $outer->stop;
-my $last = Meridian::Test::Tls->new({ port => $port{allow} }, '-starttls', 'postgres');
-$last->login(database => 'postgres');
-$proxy->stop;
+my ($last, $busy) = map { Meridian::Test::Tls->new({ port => $port{allow} }, '-starttls', 'postgres') } 1, 2;
+$_->login(database => 'postgres') for $last, $busy;
+$busy->send(query('SELECT pg_sleep(600)') . query("SELECT '" . 'x' x 200_000 . "'"));
+kill 'TERM', $proxy->pid;
 is(error_fields($last->message)->{C}, '57P01', 'a drain is told inside TLS');
+ok($last->closed, 'and closes');
+$proxy->stop;
+is(error_fields(($busy->until('E'))[-1])->{C}, '57P01', 'so is one that ends a session which still sends');
 done_testing();
