@@ -326,6 +326,17 @@ for my $what (sort keys %fake) {
 		set => { probe_conninfo => undef });
 	is(lands(), $want, "a node that says $what: $want");
 }
+$proxy->reload(regions => [ 'us-east1' => 'no-such-host.invalid:5432', 'us-west1' => $west ]);
+is(lands(), 'us-west1', 'a node whose name has no address: us-west1');
+$proxy->reload(regions => [ 'us-east1' => 'no-such-host.invalid:5432' ]);
+(undef, $e) = session();
+is($e->{C}, '08006', 'and where it is the only one: 08006');
+like($e->{D}, qr/us-east1.*no-such-host\.invalid.*(?:resolved|address|not known)/s, 'which names it');
+$proxy->reload(regions => [ 'us-east1' => $east->host . ':' . $east->port, 'us-west1' => $west ]);
+is(lands(), 'us-east1', 'a node behind a unix socket');
+$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' });
+pass('and it can be probed');
+
 kill 'KILL', @fakes;
 waitpid $_, 0 for @fakes;
 $proxy->stop;
