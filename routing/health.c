@@ -81,6 +81,17 @@ health_evidence(struct health *h, int64_t now_us)
 	return true;
 }
 
+bool
+health_reconsider(struct health *h)
+{
+	if (h->state != NODE_DOWN)
+		return false;
+	h->state = NODE_SUSPECT;
+	h->good = 0;
+	h->bad = 0;
+	return true;
+}
+
 /* interval, 2 × interval, 4 × … with each failure after it went down, up to the limit. */
 static int64_t
 backed_off(const struct health *h, const struct health_conf *c)

@@ -40,6 +40,9 @@ bool health_probe(struct health *h, const struct health_conf *c, const struct he
 /* A session attempt failed before the client was told anything: up becomes suspect; the caller
  * probes at once. Returns true when the state changed. */
 bool health_evidence(struct health *h, int64_t now_us);
+/* The node is reached in another way from now on (its address, what TLS asks of it, the probe's
+ * role): what brought it down says nothing of that. Returns true when the state changed. */
+bool health_reconsider(struct health *h);
 /* Microseconds until the next probe; `random` is any 32 random bits (jitter ±10 %). */
 int64_t health_next_probe_us(const struct health *h, const struct health_conf *c, uint32_t random);
 

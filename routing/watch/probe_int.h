@@ -117,7 +117,8 @@ struct watch *watch_new(struct prober *p, const struct node *n);
 void watch_free(struct watch *w);
 /* Begin a probe now, or as soon as the last one is 200 ms old. One under way is left to end. */
 void watch_soon(struct watch *w);
-/* What is known of the address or the words has changed: a kept connection is given up. */
+/* What is known of the address or the words has changed: a kept connection is given up, a verdict
+ * reached without them is open again. */
 void watch_forget_connection(struct watch *w);
 void watch_resume(struct watch *w); /* an address has come */
 

@@ -258,6 +258,8 @@ watch_forget_connection(struct watch *w)
 	watch_drop_connection(w);
 	w->login_after_us = 0;
 	w->first_addr = 0;
+	if (health_reconsider(&w->health))
+		prober_note(w->prober, NEWS_CHANGE);
 	if (busy)
 		watch_enter(w, WATCH_WAITING);
 	if (w->state == WATCH_WAITING)

@@ -74,6 +74,23 @@ only_a_return_from_down_counts_as_coming_up(void **state)
 }
 
 static void
+what_is_reached_in_another_way_is_judged_anew(void **state)
+{
+	struct health h = { 0 };
+
+	(void)state;
+	run(&h, "gbbb");
+	assert_true(health_reconsider(&h));
+	assert_int_equal(h.state, NODE_SUSPECT);
+	assert_false(health_reconsider(&h));
+	assert_string_equal(run(&h, "bbb"), "ssd");
+	assert_true(health_reconsider(&h));
+	assert_string_equal(run(&h, "g"), "U"); /* not `rise` of them */
+	assert_false(health_reconsider(&h));
+	assert_int_equal(h.state, NODE_UP);
+}
+
+static void
 a_failed_session_makes_suspect_until_a_probe_answers(void **state)
 {
 	struct health h = { 0 };
@@ -166,6 +183,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rise_and_fall_are_counted_in_a_row),
 		cmocka_unit_test(only_a_return_from_down_counts_as_coming_up),
+		cmocka_unit_test(what_is_reached_in_another_way_is_judged_anew),
 		cmocka_unit_test(a_failed_session_makes_suspect_until_a_probe_answers),
 		cmocka_unit_test(a_change_is_reported_once),
 		cmocka_unit_test(round_trips_are_averaged_with_alpha_a_fifth),

@@ -107,6 +107,7 @@ sub conf_text
 		listen_port    => $self->{_port},
 		workers        => 2,
 		probe_conninfo => 'dbname=postgres',
+		stale_after    => '30s',                # a busy machine is no dead node
 		%{ $opt->{set} || {} });
 	my @lines = ('[meridian]');
 	push @lines, map { "$_ = $set{$_}" } grep { defined $set{$_} } sort keys %set;
