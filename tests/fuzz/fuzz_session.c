@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Sessions of a whole worker, client and node both played by the input: a list of steps, each a
+ * byte that says what happens, and for some a length and that many bytes. The client is a
+ * socketpair, the node listens on a unix socket in a directory of its own. Whatever happens in
+ * whatever order, when both sides have left nothing stays behind: no session, no connection, no
+ * cancel request, no count.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/control_int.h"
+#include "proxy/net/sock.h"
+#include "tests/fuzz/fuzz.h"
+
+#define STEPS_MAX 64
+#define NODES_MAX 16
+#define BULK      (200 * 1024)
+
+static const struct addr local = { .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 }, .port = 4711 };
+
+/* One process for all inputs. */
+struct proxy {
+	struct meridian process;
+	struct config_args args;
+	struct worker *worker;
+	char dir[32], socket[64], conf[32];
+	int listening;
+};
+
+/* What one input plays with. */
+struct play {
+	struct proxy *p;
+	struct slice rest;
+	int client;           /* -1: gone */
+	int nodes[NODES_MAX]; /* connections that the proxy has made, oldest first; -1: gone */
+	unsigned nnodes;
+	char *bulk;
+};
+
+/* ---- the process ---- */
+
+static struct proxy *the_proxy;
+
+static void
+remove_socket(void)
+{
+	(void)unlink(the_proxy->socket);
+	(void)rmdir(the_proxy->dir);
+}
+
+/* The configuration is a file in memory. */
+static void
+write_conf(struct proxy *p)
+{
+	int fd = memfd_create("conf", 0);
+
+	FUZZ_ASSERT(fd >= 0);
+	dprintf(
+	    fd,
+	    "[meridian]\nlog_level = fatal\nlisten = 127.0.0.1:1\ntrusted_proxies = 127.0.0.0/8\n"
+	    "proxy_protocol = allow\nmax_client_conn = 3\n"
+	    "[listener plain]\nlisten = 127.0.0.1:2\n"
+	    "[region near]\nnodes = %s\nsslmode = disable\n",
+	    p->dir);
+	snprintf(p->conf, sizeof(p->conf), "/proc/self/fd/%d", fd);
+	p->args.path = p->conf;
+}
+
+static struct proxy *
+start(void)
+{
+	struct proxy *p = xcalloc(1, sizeof(*p));
+	struct config *config;
+	struct err e = { 0 };
+
+	the_proxy = p;
+	log_set_level(LOG_LEVEL_FATAL);
+	snprintf(p->dir, sizeof(p->dir), "/tmp/fuzz-session-XXXXXX");
+	FUZZ_ASSERT(mkdtemp(p->dir) != NULL);
+	snprintf(p->socket, sizeof(p->socket), "%s/.s.PGSQL.5432", p->dir);
+	(void)atexit(remove_socket);
+	p->listening = sock_listen_unix(p->socket, 0600, 64, &e);
+	FUZZ_ASSERT(p->listening >= 0);
+	write_conf(p);
+	config = config_load(&p->args, &e);
+	FUZZ_ASSERT(config != NULL);
+	p->process.control = control_new(&p->process, &p->args, config, &e);
+	FUZZ_ASSERT(p->process.control != NULL);
+	p->worker = worker_new(&p->process, 1, control_make_world(p->process.control));
+	p->process.workers = &p->worker;
+	p->process.nworkers = 1;
+	return p;
+}
+
+/* ---- turns ---- */
+
+static void
+accept_nodes(struct play *y)
+{
+	int fd;
+
+	while ((fd = accept4(y->p->listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		if (y->nnodes < NODES_MAX)
+			y->nodes[y->nnodes++] = fd;
+		else
+			close(fd);
+	}
+}
+
+static void
+turn(struct play *y)
+{
+	for (int i = 0; i < 4; i++) {
+		loop_poll(worker_loop(y->p->worker));
+		accept_nodes(y);
+	}
+	while (control_deliver(y->p->process.control))
+		;
+}
+
+static struct session *
+any_session(struct play *y)
+{
+	for (unsigned i = 0; i < worker_nslots(y->p->worker); i++) {
+		struct session *s = worker_session_at(y->p->worker, i);
+
+		if (s != NULL)
+			return s;
+	}
+	return NULL;
+}
+
+/* ---- steps ---- */
+
+static int *
+newest_node(struct play *y)
+{
+	static int none = -1;
+
+	for (unsigned i = y->nnodes; i-- > 0;) {
+		if (y->nodes[i] >= 0)
+			return &y->nodes[i];
+	}
+	return &none;
+}
+
+static struct slice
+take_bytes(struct play *y)
+{
+	size_t n = y->rest.n > 0 ? (uint8_t)y->rest.p[0] : 0;
+	struct slice rest = slice_skip(y->rest, 1), head;
+
+	n = n < rest.n ? n : rest.n;
+	head = slice_of(rest.p, n);
+	y->rest = slice_skip(rest, n);
+	return head;
+}
+
+static void
+put(int fd, const char *p, size_t n)
+{
+	if (fd >= 0)
+		(void)!send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void
+get(struct play *y, int fd)
+{
+	if (fd >= 0)
+		(void)!recv(fd, y->bulk, BULK, MSG_DONTWAIT);
+}
+
+static void
+leave(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void
+do_connect(struct play *y)
+{
+	int fd[2];
+
+	leave(&y->client);
+	FUZZ_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) == 0);
+	y->client = fd[0];
+	(void)session_new(y->p->worker, fd[1], y->rest.n & 1, &local);
+}
+
+static void
+do_client_bytes(struct play *y)
+{
+	struct slice s = take_bytes(y);
+
+	put(y->client, s.p, s.n);
+}
+
+static void
+do_node_bytes(struct play *y)
+{
+	struct slice s = take_bytes(y);
+
+	put(*newest_node(y), s.p, s.n);
+}
+
+static void
+do_startup(struct play *y)
+{
+	static const char packet[] = "\0\0\0\x1b\0\3\0\0user\0a\0database\0b\0";
+
+	put(y->client, packet, sizeof(packet));
+}
+
+/* AuthenticationOk, BackendKeyData, ReadyForQuery. */
+static void
+do_ready(struct play *y)
+{
+	struct buf b = { .cap = 256 };
+
+	message_put_auth(&b, AUTH_OK, slice_of(NULL, 0));
+	message_put_key(&b, 4711, SLICE_LITERAL("abcd"));
+	message_put_ready(&b, 'I');
+	put(*newest_node(y), b.p, b.n);
+	buf_fini(&b);
+}
+
+static void
+do_fatal(struct play *y)
+{
+	struct buf b = { .cap = 1024 };
+	struct err e;
+
+	err_set(&e, y->rest.n & 1 ? SQLSTATE_CANNOT_CONNECT_NOW : "28P01", "no");
+	message_put_error(&b, "FATAL", &e);
+	put(*newest_node(y), b.p, b.n);
+	buf_fini(&b);
+}
+
+/* CopyData without end, from both sides: what is not read fills every buffer. */
+static void
+do_bulk(struct play *y)
+{
+	memset(y->bulk, 'd', BULK);
+	for (size_t i = 0; i + 100 <= BULK; i += 100)
+		put_u32(y->bulk + i + 1, 99);
+	put(y->rest.n & 1 ? y->client : *newest_node(y), y->bulk, BULK - BULK % 100);
+}
+
+static void
+do_read(struct play *y)
+{
+	get(y, y->client);
+	for (unsigned i = 0; i < y->nnodes; i++)
+		get(y, y->nodes[i]);
+}
+
+static void
+do_client_leaves(struct play *y)
+{
+	leave(&y->client);
+}
+
+static void
+do_node_leaves(struct play *y)
+{
+	leave(newest_node(y));
+}
+
+static void
+do_half_close(struct play *y)
+{
+	int fd = y->rest.n & 1 ? y->client : *newest_node(y);
+
+	if (fd >= 0)
+		(void)shutdown(fd, SHUT_WR);
+}
+
+static void
+do_kill(struct play *y)
+{
+	struct session *s = any_session(y);
+
+	if (s != NULL)
+		session_close(s, WHY_KILLED, NULL);
+}
+
+static void
+do_deadline(struct play *y)
+{
+	struct session *s = any_session(y);
+
+	if (s != NULL)
+		session_check_deadline(s, clock_us() + 3600 * USEC_PER_SEC);
+}
+
+static void
+do_new_world(struct play *y)
+{
+	control_publish(y->p->process.control, y->rest.n & 1);
+}
+
+static void (*const steps[])(struct play *y) = {
+	do_connect,  do_client_bytes, do_node_bytes, do_startup, do_ready,
+	do_fatal,    do_bulk,         do_read,       turn,       do_client_leaves,
+	do_kill,     do_deadline,     do_half_close, turn,       do_node_leaves,
+	do_new_world
+};
+
+/* Everybody leaves; a little later nothing is left of it. */
+static void
+clear_stage(struct play *y)
+{
+	struct worker *w = y->p->worker;
+	const struct topology *t = worker_world(w)->topology;
+
+	leave(&y->client);
+	for (int i = 0; i < 50 && (worker_nsessions(w) > 0 || w->ncancels > 0); i++) {
+		for (unsigned k = 0; k < y->nnodes; k++)
+			leave(&y->nodes[k]);
+		y->nnodes = 0;
+		turn(y);
+		do_deadline(y);
+	}
+	for (unsigned k = 0; k < y->nnodes; k++)
+		leave(&y->nodes[k]);
+	FUZZ_ASSERT(worker_nsessions(w) == 0);
+	FUZZ_ASSERT(w->ncancels == 0);
+	FUZZ_ASSERT(atomic_load(&y->p->process.clients) == 0);
+	FUZZ_ASSERT(atomic_load(&t->nodes[0].live->sessions) == 0);
+	for (int i = 0; i < SESSION_STATE_COUNT; i++)
+		FUZZ_ASSERT(TAILQ_EMPTY(&w->states[i]));
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct play y = { .rest = slice_of((const char *)data, size), .client = -1 };
+
+	y.p = the_proxy != NULL ? the_proxy : start();
+	y.bulk = xmalloc(BULK);
+	do_connect(&y);
+	for (int i = 0; i < STEPS_MAX && y.rest.n > 0; i++) {
+		unsigned step = (uint8_t)y.rest.p[0] % (sizeof(steps) / sizeof(steps[0]));
+
+		y.rest = slice_skip(y.rest, 1);
+		steps[step](&y);
+		if (data[0] & 0x80) /* else the input says when */
+			turn(&y);
+	}
+	clear_stage(&y);
+	free(y.bulk);
+	return 0;
+}
