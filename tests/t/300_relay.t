@@ -186,10 +186,12 @@ states_are('idle', 'and the other is as it was');
 
 # A client that says Terminate behind a query has not vanished: the server finishes.
 my $quick = session();
-$quick->send(query('CREATE TABLE left_behind AS SELECT 1 FROM pg_sleep(0.3)'), terminate);
+$quick->send(query('CREATE TABLE left_behind AS SELECT 1 FROM pg_sleep(1)'));
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 'a query runs');
+$quick->send(terminate);
 $quick->close;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_class WHERE relname = 'left_behind'"),
-	'a query with Terminate behind it is carried out');
+	'with Terminate behind it, it is carried out');
 
 # A half-closed connection is one whose client is gone.
 my $half = session();
