@@ -16,6 +16,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/control_int.h"
 #include "proxy/net/tlsctx.h"
+#include "routing/places.h"
 
 /* The counters and the identity of a node outlive snapshots and reloads. */
 static struct node_live *
@@ -62,6 +63,32 @@ add_region(struct control *c, struct topology *t, const struct conf_region *conf
 	}
 }
 
+/* Where the proxy stands: a configured region, or the one that is nearest to a cloud region that is
+ * not configured. -1: unknown. */
+static int
+self_region(const struct topology *t, const char *name)
+{
+	struct region here = { 0 };
+	double lat, lon, best = -1;
+	int nearest = -1;
+
+	if (name == NULL)
+		return -1;
+	nearest = topology_region_by_name(t, slice_str(name));
+	if (nearest >= 0 || !places_region(slice_str(name), &lat, &lon))
+		return nearest;
+	region_set_location(&here, lat, lon);
+	for (unsigned i = 0; i < t->nregions; i++) {
+		double km = route_distance_km(here.unit, t->regions[i].unit);
+
+		if (t->regions[i].has_location && (best < 0 || km < best)) {
+			best = km;
+			nearest = (int)i;
+		}
+	}
+	return nearest;
+}
+
 /* What the configuration alone says: regions and nodes, nothing known of them yet. */
 static struct topology *
 build_base(struct control *c, const struct config *config)
@@ -70,8 +97,7 @@ build_base(struct control *c, const struct config *config)
 
 	for (size_t i = 0; i < config->nregions; i++)
 		add_region(c, t, &config->regions[i]);
-	if (config->main.region != NULL)
-		t->self_region = topology_region_by_name(t, slice_str(config->main.region));
+	t->self_region = self_region(t, config->main.region);
 	t->max_lag_us = config->main.max_lag;
 	t->failback_delay_us = config->main.failback_delay;
 	t->stale_after_us = config->main.stale_after;

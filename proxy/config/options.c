@@ -41,8 +41,8 @@ static const struct option meridian_rows[] = {
 	{ .name = "region", .type = OPT_STRING, AT(conf_main, region, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Place and routing",
 	  .text = "The region where this proxy stands: one of the configured regions, or any known "
-		  "cloud region, of which only the coordinates are used. Callers whose place is "
-		  "unknown are served from here." },
+		  "cloud region, for which the nearest configured one stands in. Callers whose "
+		  "place is unknown are served from there." },
 	{ .name = "nearest", .type = OPT_ENUM, AT_ENUM(conf_main, nearest),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "caller", .words = nearest_words,
 	  .group = "Place and routing",

@@ -254,5 +254,11 @@ is($proxy->psql_from({ country => 'FR' }, 'postgres', $shows), 'gcp-europe-west1
 is($proxy->safe_psql('postgres', "SELECT set_config('meridian.city', 'x', false)"), 'x', 'SET of it is the node\'s affair');
 $proxy->reload(regions => regions(cities => 1, more => { export_locality => 'no' }));
 is($proxy->psql_from({ city => 'Los Angeles' }, 'postgres', $shows), '||', 'export_locality = no');
+
+# ---------------------------------------------------------------- a proxy in a region that is not configured
+
+$proxy->reload(set => { region => 'aws-eu-west-3' });
+is($proxy->console("EXPLAIN ROUTE ADDRESS '192.0.2.1'")->[0]{region}, 'gcp-europe-west1',
+	'from Paris, strangers go to the nearest configured region');
 $proxy->stop;
 done_testing();
