@@ -53,7 +53,7 @@ misfit(enum access want, const struct server *sv, const struct control_lesson *l
 		return "the node is a standby";
 	if (lesson->in_hot_standby == 0 && want == ACCESS_STANDBY)
 		return "the node is not a standby";
-	if (lesson->in_hot_standby == 0 && want == ACCESS_READ_ONLY && !sv->is_read_only)
+	if (sv->is_primary && sv->is_writable && want == ACCESS_READ_ONLY)
 		return "the node is not read-only";
 	return NULL;
 }
@@ -70,12 +70,13 @@ login_learn(struct login *l, struct server *sv, uint16_t node, struct slice body
 		return NULL;
 	if (slice_is(p.name, "in_hot_standby")) {
 		lesson.in_hot_standby = slice_is(p.value, "on");
+		sv->is_primary = lesson.in_hot_standby == 0;
 		news = n->role == ROLE_UNKNOWN ||
 		       (n->role == ROLE_STANDBY) != (lesson.in_hot_standby == 1);
 	} else if (slice_is(p.name, "default_transaction_read_only")) {
 		/* may be the role's, the database's or the client's own: it says nothing of the
 		 * node, and must not keep a role that only reads from being served */
-		sv->is_read_only = slice_is(p.value, "on");
+		sv->is_writable = slice_is(p.value, "off");
 	} else if (slice_is(p.name, "server_version")) {
 		lesson.server_version = parse_version(p.value);
 		news = n->server_version == 0;

@@ -56,7 +56,9 @@ struct server {
 	uint8_t *key;            /* the server's own secret, for cancels */
 	uint32_t pid;
 	uint16_t key_len;
-	bool is_read_only; /* the login said default_transaction_read_only = on */
+	/* what its login has said, in an order that is its own (PostgreSQL 16 hashes it) */
+	bool is_primary;  /* in_hot_standby = off */
+	bool is_writable; /* default_transaction_read_only = off */
 };
 
 struct session {
