@@ -291,6 +291,7 @@ control_run(struct control *c)
 	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1 };
 	static const struct timeval geo_every = { .tv_sec = GEO_CHECK_S };
 	struct event ev[sizeof(signals) / sizeof(signals[0])], geo_timer;
+	sigset_t all;
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
 		evsignal_assign(&ev[i], loop_base(c->loop), signals[i], control_on_signal, c);
@@ -302,6 +303,9 @@ control_run(struct control *c)
 	(void)sd_notify(0, "READY=1");
 	/* until the last worker is done: while they drain, a second signal ends what is left */
 	loop_run(c->loop);
+	/* what is signalled from here on is late: it must not end us half cleaned up */
+	sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, NULL);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		event_del(&ev[i]);
 	event_del(&geo_timer);
