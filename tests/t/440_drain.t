@@ -52,7 +52,7 @@ my $prompted = wire($proxy);
 $prompted->send(startup(user => 'alice', database => 'postgres'));
 is($prompted->message->[0], 'R', 'somebody is asked for a password');
 my $working = wire($proxy);
-$working->login(user => 'postgres', database => 'postgres');
+$working->login(database => 'postgres');
 $proxy->console("DRAIN REGION us-east1 DEADLINE '200ms'");
 last_words($prompted, '57P01', 'a deadline ends who is at the prompt');
 last_words($working,  '57P01', 'and who is in');
@@ -63,7 +63,7 @@ $proxy->console('UNDRAIN REGION us-east1');
 # Sessions keep some workers alive, the others have nothing to do any more. Cancel requests that
 # come by connections made before must still find their way to all of them.
 my $busy = wire($proxy);
-$busy->login(user => 'postgres', database => 'postgres');
+$busy->login(database => 'postgres');
 $busy->send(query('SELECT pg_sleep(60)'));
 my @silent    = map { wire($proxy) } 1 .. 6;
 my @cancelers = map { wire($proxy) } 1 .. 6;
