@@ -80,8 +80,7 @@ control_on_geo_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (c->config->main.geoip.n == 0 ||
-	    (c->geo != NULL && !geo_changed(c->geo, &c->config->main.geoip)))
+	if (c->geo != NULL && !geo_changed(c->geo, &c->config->main.geoip))
 		return;
 	geo = geo_open(&c->config->main.geoip, &e);
 	if (geo == NULL) {
@@ -96,6 +95,17 @@ control_on_geo_timer(evutil_socket_t fd, short what, void *arg)
 	geo_unref(c->geo);
 	c->geo = geo;
 	control_publish(c, false);
+}
+
+void
+control_watch_geo(struct control *c)
+{
+	static const struct timeval every = { .tv_sec = GEO_CHECK_S };
+
+	if (c->config->main.geoip.n == 0)
+		event_del(&c->geo_timer);
+	else if (!event_pending(&c->geo_timer, EV_TIMEOUT, NULL))
+		event_add(&c->geo_timer, &every);
 }
 
 /* ---- signals ---- */
@@ -253,6 +263,7 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	c->args = args;
 	c->loop = loop_new();
 	c->mail = mailbox_new(c->loop, c);
+	event_assign(&c->geo_timer, loop_base(c->loop), -1, EV_PERSIST, control_on_geo_timer, c);
 	c->prober = prober_new(c->loop, on_topology_changed, c);
 	c->resolver = resolver_new(c->loop, on_resolved, c);
 	steer_init(&c->steer, c);
@@ -289,16 +300,14 @@ void
 control_run(struct control *c)
 {
 	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1 };
-	static const struct timeval geo_every = { .tv_sec = GEO_CHECK_S };
-	struct event ev[sizeof(signals) / sizeof(signals[0])], geo_timer;
+	struct event ev[sizeof(signals) / sizeof(signals[0])];
 	sigset_t all;
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
 		evsignal_assign(&ev[i], loop_base(c->loop), signals[i], control_on_signal, c);
 		event_add(&ev[i], NULL);
 	}
-	event_assign(&geo_timer, loop_base(c->loop), -1, EV_PERSIST, control_on_geo_timer, c);
-	event_add(&geo_timer, &geo_every);
+	control_watch_geo(c);
 	c->serving = true;
 	(void)sd_notify(0, "READY=1");
 	/* until the last worker is done: while they drain, a second signal ends what is left */
@@ -308,7 +317,7 @@ control_run(struct control *c)
 	(void)pthread_sigmask(SIG_SETMASK, &all, NULL);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		event_del(&ev[i]);
-	event_del(&geo_timer);
+	event_del(&c->geo_timer);
 }
 
 bool

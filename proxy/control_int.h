@@ -23,6 +23,7 @@ struct control {
 	struct tlsset *tls;
 	struct geo *geo;         /* or NULL */
 	char geo_complaint[512]; /* what the log has been told of files that do not open */
+	struct event geo_timer;  /* look at the files; armed while any is configured */
 	struct topology *base;   /* what the configuration alone says */
 	struct prober *prober;
 	struct resolver *resolver;
@@ -50,6 +51,8 @@ bool control_deliver(struct control *c);
 struct world *control_make_world(struct control *c);
 void control_publish(struct control *c, bool wake);
 void control_shutdown(struct control *c, bool drain_idle, int64_t grace_us);
+/* Look at GeoIP files from time to time where the configuration names any, else sleep. */
+void control_watch_geo(struct control *c);
 
 /* reload.c */
 /* Takes the references; `take_geo` NULL keeps the databases in use where the configuration names

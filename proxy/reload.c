@@ -187,6 +187,8 @@ control_take(struct control *c, struct config *take_config, struct tlsset *take_
 		geo_unref(c->geo);
 		c->geo = take_geo;
 	}
+	if (c->serving)
+		control_watch_geo(c);
 	log_set_level((enum log_level)take_config->main.log_level);
 	resolver_configure(c->resolver, base, take_config->main.dns_max_ttl);
 	control_watch(c);

@@ -180,6 +180,15 @@ each_costs('an idle session on TLS', 15.5, sub { hold(@_, sslmode => 'require') 
 each_costs('a connection that has asked for TLS', 5, sub { hold_silent(@_, ssl_request, 'S') });
 each_costs('a connection that has said nothing', 1.5, sub { hold_silent(@_, '', '') });
 
+# Nobody is there: no thread wakes up, control neither.
+my $nobody = quiet_proxy('nobody', $fake);
+SKIP: {
+	skip 'a sanitizer has threads of its own', 1 if sanitized() eq 'thread';
+	usleep(1_000_000);
+	is(system_calls([ $nobody->pid ], sub { usleep(5_500_000) })->{total}, 0, 'nobody: no system call in 5.5 seconds');
+}
+$nobody->stop;
+
 # Several workers: the kernel spreads connections.
 my $proxy = quiet_proxy('spread', $fake, set => { workers => 4 });
 my $held  = hold($proxy, 100);
