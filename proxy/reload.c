@@ -241,7 +241,10 @@ control_adopt(struct control *c, struct config *take_config, struct err *e)
 	}
 	geo = geo_open(&take_config->main.geoip, &geo_err);
 	if (geo == NULL && geo_err.msg[0] != '\0')
-		log_msg(LOG_LEVEL_WARNING, "keeping the GeoIP databases in use: %s", geo_err.msg);
+		log_msg(LOG_LEVEL_WARNING, "%s: %s",
+			c->geo != NULL ? "keeping the GeoIP databases in use"
+				       : "no GeoIP database is in use",
+			geo_err.msg);
 	log_diff(c->config, take_config);
 	take_config->version = c->config->version + 1;
 	control_take(c, take_config, tls, geo);

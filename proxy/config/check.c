@@ -366,17 +366,12 @@ check_main(const struct check *k)
 {
 	const struct conf_main *m = &k->c->main;
 	struct spot region = { SECTION_MERIDIAN, 0, "region" };
-	struct spot geoip = { SECTION_MERIDIAN, 0, "geoip" };
 	struct spot users = { SECTION_MERIDIAN, 0, "auth_file" };
 	double lat, lon;
 
 	if (m->region != NULL && config_region(k->c, slice_str(m->region)) < 0 &&
 	    !places_region(slice_str(m->region), &lat, &lon))
 		return unknown_region(k, region, m->region);
-	for (size_t i = 0; i < m->geoip.n; i++) {
-		if (check_file(k, geoip, m->geoip.v[i]) < 0)
-			return -1;
-	}
 	if ((m->admin_users.n > 0 || m->stats_users.n > 0) && m->auth_file == NULL)
 		warn(k, users,
 		     "admin_users and stats_users have no secrets without auth_file: they cannot "

@@ -226,8 +226,8 @@ for my $case (
 	my ($what, $do) = @$case;
 	$do->();
 	my $said = $proxy->reload;
-	my $refused = $what eq 'gone' ? qr/the running configuration stays: .*option "geoip": could not open/ : qr/keeping the GeoIP databases in use: .*city\.mmdb/;
-	like($said, $refused, "a file that is $what is refused");
+	like($said, qr/keeping the GeoIP databases in use: .*city\.mmdb/, "a file that is $what is refused");
+	like($said, qr/configuration reloaded/, 'which does not hold up the rest of a reload');
 	is(lands({}, header => $london), 'us-west1', 'the one in use stays');
 }
 replace_by("$made/city.mmdb");
@@ -244,6 +244,14 @@ is(lands({}, header => $london), 'europe-west1', 'with one that a reload brought
 $from = -s $proxy->logfile;
 replace_by("$dir/moved.mmdb");
 $proxy->log_like(qr/GeoIP databases replaced/, 'its replacement is noticed', $from);
+
+# At the start there is no other to keep.
+$proxy->stop;
+unlink $geoip or die;
+ok(!$proxy->start(fail_ok => 1), 'no start without a file that is named');
+$proxy->log_like(qr/geoip file "\Q$geoip\E": No such file/, 'which is told');
+replace_by("$made/city.mmdb");
+$proxy->start;
 
 # ---------------------------------------------------------------- what SQL sees
 
