@@ -455,7 +455,7 @@ worker_new(struct meridian *process, int id, struct world *take_world)
 	w->scratch = xmalloc(WORKER_SCRATCH);
 	w->keys = cancelkeys_new();
 	w->sticky = sticky_new(STICKY_SLOTS);
-	w->tickets = tls_tickets_new();
+	w->tls = tls_local_new();
 	for (int i = 0; i < SESSION_STATE_COUNT; i++)
 		TAILQ_INIT(&w->states[i]);
 	evtimer_assign(&w->sweep, loop_base(w->loop), worker_on_sweep, w);
@@ -518,7 +518,7 @@ worker_free(struct worker *w)
 	free(w->scratch);
 	cancelkeys_free(w->keys);
 	sticky_free(w->sticky);
-	tls_tickets_free(w->tickets);
+	tls_local_free(w->tls);
 	world_unref(snapshot_slot_take(&w->slot));
 	world_unref(w->world);
 	free(w);

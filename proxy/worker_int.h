@@ -16,7 +16,7 @@
 
 struct cancel_keys;
 struct listen_socket;
-struct tls_tickets;
+struct tls_local;
 
 TAILQ_HEAD(session_list, session);
 
@@ -35,7 +35,7 @@ struct worker {
 	struct cancel_keys *keys;
 	struct sticky *sticky;
 	uint64_t sticky_config; /* config version for which `sticky` holds region indices */
-	struct tls_tickets *tickets;
+	struct tls_local *tls;
 	struct listen_socket *sockets;
 	size_t nsockets;
 	struct event sweep;   /* deadlines; armed only while something has one */

@@ -13,6 +13,8 @@
 #include <openssl/ssl.h>
 
 #include "base/bug.h"
+#include "proxy/net/tlsbio.h"
+#include "proxy/net/tlsctx.h"
 
 void
 stream_init(struct stream *st, struct event_base *base, int take_fd, event_callback_fn fn,
@@ -26,6 +28,7 @@ stream_init(struct stream *st, struct event_base *base, int take_fd, event_callb
 static void
 say_close(struct stream *st)
 {
+	tlsbio_aim(st);
 	ERR_clear_error();
 	if (SSL_is_init_finished(st->ssl) && st->out.n == 0 &&
 	    (SSL_get_shutdown(st->ssl) & SSL_SENT_SHUTDOWN) == 0)
@@ -118,6 +121,7 @@ tls_recv(struct stream *st, char *to, size_t size)
 {
 	size_t total = 0;
 
+	tlsbio_aim(st);
 	do {
 		size_t want = size - total;
 		int n;
@@ -163,6 +167,7 @@ push(struct stream *st, const char *p, size_t n)
 			return r;
 		return errno == EAGAIN || errno == EINTR || errno == ENOTCONN ? 0 : STREAM_FAILED;
 	}
+	tlsbio_aim(st);
 	while (total < n) {
 		size_t want = n - total;
 		int w;
@@ -222,12 +227,13 @@ stream_send(struct stream *st, const char *p, size_t n)
 }
 
 int
-stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, bool server)
+stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, struct tls_local *local, bool server)
 {
 	BUG_ON(st->ssl != NULL);
 	st->ssl = SSL_new(ctx);
-	if (st->ssl == NULL || SSL_set_fd(st->ssl, st->fd) != 1)
+	if (st->ssl == NULL)
 		return -1;
+	tlsbio_attach(tls_local_bio(local), st->ssl);
 	if (server)
 		SSL_set_accept_state(st->ssl);
 	else
@@ -240,6 +246,7 @@ stream_handshake(struct stream *st)
 {
 	int r;
 
+	tlsbio_aim(st);
 	ERR_clear_error();
 	r = SSL_do_handshake(st->ssl);
 	if (r == 1) {

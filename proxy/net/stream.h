@@ -20,6 +20,7 @@
 
 struct ssl_st;
 struct ssl_ctx_st;
+struct tls_local;
 
 struct stream {
 	struct event ev;
@@ -65,8 +66,9 @@ stream_is_blocked(const struct stream *st)
 	return st->out.n > 0;
 }
 
-/* Make the TLS object over the descriptor; -1 on memory. */
-int stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, bool server);
+/* Make the TLS object over the descriptor; `local` is the thread's. -1 on memory. */
+int stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, struct tls_local *local,
+		     bool server);
 /* Go on with the handshake: 1 done, STREAM_AGAIN (interest is set), STREAM_FAILED. */
 int stream_handshake(struct stream *st);
 /* "TLSv1.3" or "". */

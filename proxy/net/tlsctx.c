@@ -13,10 +13,12 @@
 #include <openssl/x509v3.h>
 
 #include "base/addr.h"
+#include "base/bug.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
 #include "base/text.h"
 #include "proxy/config/config.h"
+#include "proxy/net/tlsbio.h"
 
 struct tlsset {
 	struct refcount refs;
@@ -31,7 +33,8 @@ struct ticket {
 	SSL_CTX *ctx; /* one reference, so that its address stays its own */
 };
 
-struct tls_tickets {
+struct tls_local {
+	struct bio_st *bio;
 	struct ticket *v; /* by node id */
 	uint32_t n;
 };
@@ -145,7 +148,7 @@ failed:
 
 /* The node's ticket, kept by the worker that owns the connection. */
 struct ticket_home {
-	struct tls_tickets *tickets;
+	struct tls_local *local;
 	uint32_t node_id;
 };
 
@@ -184,11 +187,11 @@ keep_ticket(SSL *ssl, SSL_SESSION *session)
 {
 	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
 	struct ticket_home *home = SSL_get_ex_data(ssl, home_index());
-	struct tls_tickets *t;
+	struct tls_local *t;
 
 	if (home == NULL)
 		return 0;
-	t = home->tickets;
+	t = home->local;
 	if (home->node_id >= t->n) {
 		uint32_t n = home->node_id + 8;
 
@@ -303,33 +306,44 @@ tlsset_region(const struct tlsset *t, size_t region)
 	return region < t->nregions ? t->regions[region] : NULL;
 }
 
-struct tls_tickets *
-tls_tickets_new(void)
+struct tls_local *
+tls_local_new(void)
 {
-	return xcalloc(1, sizeof(struct tls_tickets));
+	struct tls_local *t = xcalloc(1, sizeof(*t));
+
+	t->bio = tlsbio_new();
+	BUG_ON(t->bio == NULL);
+	return t;
 }
 
 void
-tls_tickets_free(struct tls_tickets *t)
+tls_local_free(struct tls_local *t)
 {
 	if (t == NULL)
 		return;
 	for (uint32_t i = 0; i < t->n; i++)
 		drop_ticket(&t->v[i]);
+	tlsbio_free(t->bio);
 	free(t->v);
 	free(t);
 }
 
+struct bio_st *
+tls_local_bio(struct tls_local *t)
+{
+	return t->bio;
+}
+
 int
-tls_prepare_client(struct ssl_st *ssl, struct tls_tickets *tickets, uint32_t node_id,
-		   const char *host, bool verify_host, struct err *e)
+tls_prepare_client(struct ssl_st *ssl, struct tls_local *local, uint32_t node_id, const char *host,
+		   bool verify_host, struct err *e)
 {
 	struct ticket_home *home = xcalloc(1, sizeof(*home));
 	struct addr literal;
 	bool is_ip = addr_parse(slice_str(host), &literal);
 	char name[256]; /* the macro below casts const away */
 
-	*home = (struct ticket_home){ tickets, node_id };
+	*home = (struct ticket_home){ local, node_id };
 	SSL_set_ex_data(ssl, home_index(), home);
 	SSL_set_alpn_protos(ssl, alpn_postgresql, ALPN_LENGTH);
 	if (!is_ip && text_copy(name, sizeof(name), slice_str(host)))
@@ -342,12 +356,12 @@ tls_prepare_client(struct ssl_st *ssl, struct tls_tickets *tickets, uint32_t nod
 		if (ok != 1)
 			return err_set(e, "08006", "cannot verify the host name \"%s\"", host);
 	}
-	if (node_id >= tickets->n || tickets->v[node_id].session == NULL)
+	if (node_id >= local->n || local->v[node_id].session == NULL)
 		return 0;
-	if (tickets->v[node_id].ctx == SSL_get_SSL_CTX(ssl))
-		SSL_set_session(ssl, tickets->v[node_id].session);
+	if (local->v[node_id].ctx == SSL_get_SSL_CTX(ssl))
+		SSL_set_session(ssl, local->v[node_id].session);
 	else
-		drop_ticket(&tickets->v[node_id]);
+		drop_ticket(&local->v[node_id]);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+struct bio_st;
 struct config;
 struct ssl_ctx_st;
 struct ssl_st;
@@ -29,14 +30,16 @@ void tlsset_unref(struct tlsset *t); /* accepts NULL */
 struct ssl_ctx_st *tlsset_listener(const struct tlsset *t, size_t listener);
 struct ssl_ctx_st *tlsset_region(const struct tlsset *t, size_t region);
 
-/* Tickets of nodes, for resumption: one cache per worker, indexed by node_live id. */
-struct tls_tickets;
-struct tls_tickets *tls_tickets_new(void);
-void tls_tickets_free(struct tls_tickets *t);
+/* What TLS keeps per worker: the way to the descriptors (proxy/net/tlsbio.h), and the tickets of
+ * nodes, for resumption, by node_live id. */
+struct tls_local;
+struct tls_local *tls_local_new(void);
+void tls_local_free(struct tls_local *t);
+struct bio_st *tls_local_bio(struct tls_local *t);
 
 /* Prepare a connection to a node: server name, the name or address to verify (verify-full), and the
  * ticket to resume from; what the node issues goes to the cache. -1 and *e. */
-int tls_prepare_client(struct ssl_st *ssl, struct tls_tickets *tickets, uint32_t node_id,
+int tls_prepare_client(struct ssl_st *ssl, struct tls_local *local, uint32_t node_id,
 		       const char *host, bool verify_host, struct err *e);
 
 /* The name in the ClientHello, "" where there was none. */

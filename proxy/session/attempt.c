@@ -48,7 +48,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	a->inbox.cap = ANSWER_MAX;
 	a->server = server_new(s, n->live);
 	a->server->attempt = a;
-	a->dial.tickets = s->worker->tickets;
+	a->dial.tls = s->worker->tls;
 	l->attempts[place] = a;
 	evtimer_assign(&a->timer, loop_base(s->worker->loop), attempt_on_timer, a);
 	if (limit > 0) {

@@ -146,7 +146,7 @@ static void
 send_request(struct canceler *c)
 {
 	c->tries++;
-	c->dial.tickets = c->worker->tickets;
+	c->dial.tls = c->worker->tls;
 	stream_init(&c->stream, loop_base(c->worker->loop), -1, canceler_on_event, c);
 	arm(c, CANCEL_TIMEOUT_S);
 	advance(c, dial_begin(&c->dial, &c->stream, c->world, c->node, c->way));

@@ -95,9 +95,9 @@ connect_next(struct dial *d)
 enum dial_step
 dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node, enum dial_way way)
 {
-	struct tls_tickets *tickets = d->tickets;
+	struct tls_local *tls = d->tls;
 
-	*d = (struct dial){ .stream = st, .world = w, .tickets = tickets, .node = node };
+	*d = (struct dial){ .stream = st, .world = w, .tls = tls, .node = node };
 	d->way = way;
 	d->use_tls = way == DIAL_AS_CONFIGURED ? region_of(d)->sslmode >= SSLMODE_PREFER
 					       : way == DIAL_WITH_TLS;
@@ -153,9 +153,9 @@ start_tls(struct dial *d)
 	struct ssl_ctx_st *ctx = tlsset_region(d->world->tls, node_of(d)->region);
 	struct err e;
 
-	if (ctx == NULL || stream_start_tls(d->stream, ctx, false) != 0)
+	if (ctx == NULL || stream_start_tls(d->stream, ctx, d->tls, false) != 0)
 		return failed(d, "could not start TLS");
-	if (tls_prepare_client(d->stream->ssl, d->tickets, node_of(d)->live->id, node_of(d)->host,
+	if (tls_prepare_client(d->stream->ssl, d->tls, node_of(d)->live->id, node_of(d)->host,
 			       region_of(d)->sslmode == SSLMODE_VERIFY_FULL, &e) != 0)
 		return failed(d, e.msg);
 	d->step = DIAL_TLS;

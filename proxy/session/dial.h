@@ -10,7 +10,7 @@
 #include "proxy/net/stream.h"
 #include "proxy/world.h"
 
-struct tls_tickets;
+struct tls_local;
 
 /* With or without TLS: as the region's sslmode has it first, or the other way, for its second try.
  */
@@ -20,7 +20,7 @@ enum dial_step { DIAL_CONNECT, DIAL_SSL_ASKED, DIAL_TLS, DIAL_READY, DIAL_FAILED
 struct dial {
 	struct stream *stream; /* the owner's; opened here */
 	struct world *world;   /* borrowed: must outlive the dial */
-	struct tls_tickets *tickets;
+	struct tls_local *tls;
 	uint16_t node;
 	uint8_t next_addr;
 	enum dial_way way;

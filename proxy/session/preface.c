@@ -160,7 +160,7 @@ begin_tls(struct session *s)
 {
 	struct ssl_ctx_st *ctx = tlsset_listener(s->worker->world->tls, s->listener);
 
-	if (ctx == NULL || stream_start_tls(&s->client, ctx, true) != 0) {
+	if (ctx == NULL || stream_start_tls(&s->client, ctx, s->worker->tls, true) != 0) {
 		session_abort(s, WHY_TLS_HANDSHAKE);
 		return;
 	}

@@ -176,7 +176,7 @@ sub each_costs
 }
 
 each_costs('an idle session', 1.5, \&hold);
-each_costs('an idle session on TLS', 15.5, sub { hold(@_, sslmode => 'require') });
+each_costs('an idle session on TLS', 15, sub { hold(@_, sslmode => 'require') });
 each_costs('a connection that has asked for TLS', 5, sub { hold_silent(@_, ssl_request, 'S') });
 each_costs('a connection that has said nothing', 1.5, sub { hold_silent(@_, '', '') });
 

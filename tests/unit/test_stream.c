@@ -17,6 +17,7 @@
 #include <openssl/x509.h>
 
 #include "base/ev/loop.h"
+#include "proxy/net/tlsctx.h"
 #include "tests/unit/unit.h"
 
 #define BIG ((size_t)300000)
@@ -27,6 +28,7 @@ struct ends {
 	int peer;
 	short seen; /* events since the last poll() */
 	SSL_CTX *server_ctx, *client_ctx;
+	struct tls_local *local;
 	SSL *peer_ssl;
 	char *sent, *got; /* BIG bytes each */
 };
@@ -65,6 +67,7 @@ setup(void **state)
 	e->got = test_malloc(BIG);
 	for (size_t i = 0; i < BIG; i++)
 		e->sent[i] = (char)(i * 7 + i / 251);
+	e->local = tls_local_new();
 	stream_init(&e->st, loop_base(e->loop), fd[0], on_event, e);
 	e->st.out.cap = 1 << 20;
 	*state = e;
@@ -77,6 +80,7 @@ teardown(void **state)
 	struct ends *e = *state;
 
 	stream_fini(&e->st);
+	tls_local_free(e->local);
 	SSL_free(e->peer_ssl);
 	SSL_CTX_free(e->server_ctx);
 	SSL_CTX_free(e->client_ctx);
@@ -274,7 +278,7 @@ start_tls(struct ends *e)
 	e->peer_ssl = SSL_new(e->client_ctx);
 	SSL_set_fd(e->peer_ssl, e->peer);
 	SSL_set_connect_state(e->peer_ssl);
-	assert_int_equal(stream_start_tls(&e->st, e->server_ctx, true), 0);
+	assert_int_equal(stream_start_tls(&e->st, e->server_ctx, e->local, true), 0);
 	for (int i = 0; i < 20 && (ours != 1 || theirs != 1); i++) {
 		theirs = theirs == 1 ? 1 : SSL_do_handshake(e->peer_ssl);
 		ours = ours == 1 ? 1 : stream_handshake(&e->st);
@@ -357,7 +361,7 @@ noise_instead_of_a_handshake_fails(void **state)
 
 	e->server_ctx = SSL_CTX_new(TLS_server_method());
 	make_certificate(e->server_ctx);
-	assert_int_equal(stream_start_tls(&e->st, e->server_ctx, true), 0);
+	assert_int_equal(stream_start_tls(&e->st, e->server_ctx, e->local, true), 0);
 	assert_int_equal(stream_handshake(&e->st), STREAM_AGAIN);
 	assert_int_equal(e->st.interest, EV_READ);
 	assert_int_equal(write(e->peer, "GET / HTTP/1.0\r\n\r\n", 18), 18);
