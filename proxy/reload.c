@@ -46,20 +46,13 @@ add_region(struct control *c, struct topology *t, const struct conf_region *conf
 	strlist_copy(&r->countries, &conf->countries);
 	cidrlist_copy(&r->networks, &conf->networks);
 	for (size_t i = 0; i < conf->nodes.n; i++) {
-		struct slice host = slice_str(conf->nodes.v[i]);
-		const char *colon = memrchr(host.p, ':', host.n);
 		struct node_live *live = live_of(c, conf->name, conf->nodes.v[i]);
-		char *name;
-		int64_t port = 5432;
+		uint16_t port;
+		char *host = node_name_host(conf->nodes.v[i], &port);
 
-		if (colon != NULL && text_to_int(slice_str(colon + 1), 1, 65535, &port))
-			host.n = (size_t)(colon - host.p);
-		if (host.n > 2 && host.p[0] == '[')
-			host = slice_of(host.p + 1, host.n - 2);
-		name = xstrndup(host.p, host.n);
-		(void)topology_add_node(t, name, (uint16_t)port, live);
+		(void)topology_add_node(t, host, port, live);
 		node_live_unref(live);
-		free(name);
+		free(host);
 	}
 }
 

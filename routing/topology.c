@@ -5,8 +5,10 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bug.h"
+#include "base/text.h"
 #include "routing/places.h"
 
 struct node_live *
@@ -124,6 +126,21 @@ name_node(struct node *n, const char *host, uint16_t port)
 	else
 		n->name = xasprintf("%s:%u", n->host, (unsigned)port);
 	n->port = port;
+}
+
+char *
+node_name_host(const char *name, uint16_t *port)
+{
+	struct slice host = slice_str(name);
+	const char *colon = memrchr(host.p, ':', host.n);
+	int64_t number = 5432;
+
+	if (colon != NULL && text_to_int(slice_str(colon + 1), 1, 65535, &number))
+		host.n = (size_t)(colon - host.p);
+	if (host.n > 2 && host.p[0] == '[')
+		host = slice_of(host.p + 1, host.n - 2);
+	*port = (uint16_t)number;
+	return xstrndup(host.p, host.n);
 }
 
 struct node *

@@ -51,6 +51,8 @@ struct node_live {
 struct node_live *node_live_new(uint32_t id, const char *region, const char *name);
 struct node_live *node_live_ref(struct node_live *l);
 void node_live_unref(struct node_live *l);
+/* Host and port of a configured "host:port", "[v6]:port" or "host" (5432); the caller frees. */
+char *node_name_host(const char *name, uint16_t *port);
 
 struct node {
 	char *name; /* "host:port" as configured */

@@ -365,6 +365,25 @@ tls_prepare_client(struct ssl_st *ssl, struct tls_local *local, uint32_t node_id
 	return 0;
 }
 
+struct ssl_ctx_st *
+tls_context_ref(const struct ssl_st *ssl, bool *verify_host)
+{
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+	X509_VERIFY_PARAM *param = SSL_get0_param((SSL *)(uintptr_t)ssl);
+	char *ip = X509_VERIFY_PARAM_get1_ip_asc(param);
+
+	*verify_host = ip != NULL || X509_VERIFY_PARAM_get0_host(param, 0) != NULL;
+	OPENSSL_free(ip);
+	SSL_CTX_up_ref(ctx);
+	return ctx;
+}
+
+void
+tls_context_unref(struct ssl_ctx_st *ctx)
+{
+	SSL_CTX_free(ctx);
+}
+
 const char *
 tls_server_name(const struct ssl_st *ssl)
 {

@@ -42,6 +42,11 @@ struct bio_st *tls_local_bio(struct tls_local *t);
 int tls_prepare_client(struct ssl_st *ssl, struct tls_local *local, uint32_t node_id,
 		       const char *host, bool verify_host, struct err *e);
 
+/* What a connection to a node was made with, to make another such: the context, and whether the
+ * node's name is verified. */
+struct ssl_ctx_st *tls_context_ref(const struct ssl_st *ssl, bool *verify_host);
+void tls_context_unref(struct ssl_ctx_st *ctx); /* accepts NULL */
+
 /* The name in the ClientHello, "" where there was none. */
 const char *tls_server_name(const struct ssl_st *ssl);
 /* Whether ALPN chose "postgresql": direct TLS must have it. */

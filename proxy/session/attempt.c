@@ -39,6 +39,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	struct session *s = l->session;
 	const struct node *n = &l->world->topology->nodes[node];
 	int64_t limit = l->world->config->main.server_connect_timeout;
+	struct dial_target to = dial_target(l->world, node);
 	struct attempt *a = xcalloc(1, sizeof(*a));
 	struct timeval tv;
 
@@ -57,7 +58,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 		event_add(&a->timer, &tv);
 	}
 	stat_add(&s->worker->stats.attempts, 1);
-	advance(a, dial_begin(&a->dial, &a->server->stream, l->world, node, way));
+	advance(a, dial_begin(&a->dial, &a->server->stream, &to, way));
 }
 
 void

@@ -16,6 +16,7 @@
 #include <openssl/crypto.h>
 
 #include "base/mem.h"
+#include "proxy/net/tlsctx.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/dial.h"
 #include "proxy/worker_int.h"
@@ -49,7 +50,9 @@ struct canceler {
 	struct event timer; /* the request takes too long, or it is time for the next */
 	struct buf packet;
 	struct cancel_letter *reply; /* to be sent back when done, or NULL */
-	uint16_t node;               /* index in the world */
+	struct node node;            /* where the session is attached: host and live are ours */
+	struct dial_target to;       /* … and how it is reached */
+	struct ssl_ctx_st *ctx;      /* the session's own, where the world has none, or NULL */
 	uint8_t tries;
 	enum dial_way way;
 };
@@ -88,6 +91,9 @@ finish(struct canceler *c)
 	stream_fini(&c->orphan);
 	buf_fini(&c->packet);
 	answer(c->reply);
+	tls_context_unref(c->ctx);
+	node_live_unref(c->node.live);
+	free(c->node.host);
 	world_unref(c->world);
 	c->worker->ncancels--;
 	worker_check_done(c->worker);
@@ -149,7 +155,7 @@ send_request(struct canceler *c)
 	c->dial.tls = c->worker->tls;
 	stream_init(&c->stream, loop_base(c->worker->loop), -1, canceler_on_event, c);
 	arm(c, CANCEL_TIMEOUT_S);
-	advance(c, dial_begin(&c->dial, &c->stream, c->world, c->node, c->way));
+	advance(c, dial_begin(&c->dial, &c->stream, &c->to, c->way));
 }
 
 static void
@@ -181,22 +187,46 @@ orphan_on_event(evutil_socket_t fd, short what, void *arg)
 		finish(c);
 }
 
-/* A request for the node of `sv`, with the node's own key; NULL where there is no way to it. */
+/* Aim at the very address that the session is attached to: a name may have others by now, and a
+ * reload may have removed the node. */
+static void
+aim(struct canceler *c, const struct server *sv)
+{
+	const struct topology *t = c->world->topology;
+	const struct node *n = topology_node_by_live(t, sv->live);
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	bool verify_host;
+
+	c->node.live = node_live_ref(sv->live);
+	c->node.host = node_name_host(sv->live->name, &c->node.port);
+	if (getpeername(sv->stream.fd, (struct sockaddr *)&sa, &len) == 0 &&
+	    addr_from_sockaddr((struct sockaddr *)&sa, &c->node.addrs[0]))
+		c->node.naddrs = 1;
+	if (n != NULL)
+		c->to = dial_target(c->world, (uint16_t)(n - t->nodes));
+	c->to.node = &c->node;
+	c->to.conf = &c->world->config->main;
+	c->way = sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS;
+	if (sv->stream.ssl == NULL || c->to.ctx != NULL)
+		return;
+	c->to.ctx = c->ctx = tls_context_ref(sv->stream.ssl, &verify_host);
+	c->to.sslmode = verify_host ? SSLMODE_VERIFY_FULL : SSLMODE_REQUIRE;
+}
+
+/* A request for the node of `sv`, with the node's own key; NULL where it gave none. */
 static struct canceler *
 canceler_new(struct worker *w, const struct server *sv)
 {
-	struct world *world = worker_world(w);
-	const struct node *n = topology_node_by_live(world->topology, sv->live);
 	struct canceler *c;
 
-	if (n == NULL || sv->key_len == 0)
+	if (sv->key_len == 0)
 		return NULL;
 	c = xcalloc(1, sizeof(*c));
 	w->ncancels++;
 	c->worker = w;
-	c->world = world_ref(world);
-	c->node = (uint16_t)(n - world->topology->nodes);
-	c->way = sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS;
+	c->world = world_ref(worker_world(w));
+	aim(c, sv);
 	c->stream.fd = c->orphan.fd = -1;
 	startup_build_cancel(&c->packet, sv->pid, slice_of((const char *)sv->key, sv->key_len));
 	evtimer_assign(&c->timer, loop_base(w->loop), canceler_on_timer, c);

@@ -15,16 +15,15 @@
 
 static enum dial_step connected(struct dial *d);
 
-static const struct node *
-node_of(const struct dial *d)
+struct dial_target
+dial_target(const struct world *w, uint16_t node)
 {
-	return &d->world->topology->nodes[d->node];
-}
+	const struct node *n = &w->topology->nodes[node];
 
-static const struct conf_region *
-region_of(const struct dial *d)
-{
-	return &d->world->config->regions[node_of(d)->region];
+	return (struct dial_target){ .node = n,
+				     .conf = &w->config->main,
+				     .ctx = tlsset_region(w->tls, n->region),
+				     .sslmode = w->config->regions[n->region].sslmode };
 }
 
 static enum dial_step
@@ -54,7 +53,7 @@ is_ours(int error)
 static int
 open_next(struct dial *d, bool *done)
 {
-	const struct node *n = node_of(d);
+	const struct node *n = d->to.node;
 	char path[512];
 
 	if (n->host[0] != '/')
@@ -67,7 +66,7 @@ open_next(struct dial *d, bool *done)
 static enum dial_step
 connect_next(struct dial *d)
 {
-	const struct node *n = node_of(d);
+	const struct node *n = d->to.node;
 	unsigned naddrs = n->host[0] == '/' ? 1 : n->naddrs;
 	size_t cap = d->stream->out.cap;
 	bool done = false;
@@ -93,15 +92,15 @@ connect_next(struct dial *d)
 }
 
 enum dial_step
-dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node, enum dial_way way)
+dial_begin(struct dial *d, struct stream *st, const struct dial_target *to, enum dial_way way)
 {
 	struct tls_local *tls = d->tls;
 
-	*d = (struct dial){ .stream = st, .world = w, .tls = tls, .node = node };
+	*d = (struct dial){ .stream = st, .to = *to, .tls = tls };
 	d->way = way;
-	d->use_tls = way == DIAL_AS_CONFIGURED ? region_of(d)->sslmode >= SSLMODE_PREFER
-					       : way == DIAL_WITH_TLS;
-	if (node_of(d)->host[0] == '/')
+	d->use_tls =
+	    way == DIAL_AS_CONFIGURED ? d->to.sslmode >= SSLMODE_PREFER : way == DIAL_WITH_TLS;
+	if (d->to.node->host[0] == '/')
 		d->use_tls = false;
 	return connect_next(d);
 }
@@ -109,10 +108,10 @@ dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node, en
 bool
 dial_other_way(const struct dial *d, enum dial_way *way)
 {
-	enum sslmode mode = region_of(d)->sslmode;
+	enum sslmode mode = d->to.sslmode;
 
 	*way = d->use_tls ? DIAL_WITHOUT_TLS : DIAL_WITH_TLS;
-	return d->way == DIAL_AS_CONFIGURED && node_of(d)->host[0] != '/' &&
+	return d->way == DIAL_AS_CONFIGURED && d->to.node->host[0] != '/' &&
 	       mode == (d->use_tls ? SSLMODE_PREFER : SSLMODE_ALLOW);
 }
 
@@ -122,8 +121,8 @@ connected(struct dial *d)
 	struct buf b = { .cap = 64 };
 	int r;
 
-	if (node_of(d)->host[0] != '/')
-		sock_tune(d->stream->fd, &d->world->config->main);
+	if (d->to.node->host[0] != '/')
+		sock_tune(d->stream->fd, d->to.conf);
 	stream_want(d->stream, EV_READ);
 	if (!d->use_tls)
 		return d->step = DIAL_READY;
@@ -150,13 +149,12 @@ on_connect(struct dial *d)
 static enum dial_step
 start_tls(struct dial *d)
 {
-	struct ssl_ctx_st *ctx = tlsset_region(d->world->tls, node_of(d)->region);
 	struct err e;
 
-	if (ctx == NULL || stream_start_tls(d->stream, ctx, d->tls, false) != 0)
+	if (d->to.ctx == NULL || stream_start_tls(d->stream, d->to.ctx, d->tls, false) != 0)
 		return failed(d, "could not start TLS");
-	if (tls_prepare_client(d->stream->ssl, d->tls, node_of(d)->live->id, node_of(d)->host,
-			       region_of(d)->sslmode == SSLMODE_VERIFY_FULL, &e) != 0)
+	if (tls_prepare_client(d->stream->ssl, d->tls, d->to.node->live->id, d->to.node->host,
+			       d->to.sslmode == SSLMODE_VERIFY_FULL, &e) != 0)
 		return failed(d, e.msg);
 	d->step = DIAL_TLS;
 	return dial_on_event(d, EV_READ);
@@ -179,7 +177,7 @@ on_ssl_answer(struct dial *d)
 		return start_tls(d);
 	if (answer != 'N')
 		return failed(d, "server answered an SSLRequest with an error");
-	if (region_of(d)->sslmode >= SSLMODE_REQUIRE)
+	if (d->to.sslmode >= SSLMODE_REQUIRE)
 		return failed(d, "server does not support TLS, but sslmode requires it");
 	return d->step = DIAL_READY;
 }

@@ -17,11 +17,18 @@ struct tls_local;
 enum dial_way { DIAL_AS_CONFIGURED, DIAL_WITH_TLS, DIAL_WITHOUT_TLS };
 enum dial_step { DIAL_CONNECT, DIAL_SSL_ASKED, DIAL_TLS, DIAL_READY, DIAL_FAILED };
 
+/* Who is dialled, and how; all of it borrowed: it must outlive the dial. */
+struct dial_target {
+	const struct node *node;      /* host, port, addrs, live */
+	const struct conf_main *conf; /* keepalive and its like */
+	struct ssl_ctx_st *ctx;       /* NULL: no TLS */
+	enum sslmode sslmode;
+};
+
 struct dial {
 	struct stream *stream; /* the owner's; opened here */
-	struct world *world;   /* borrowed: must outlive the dial */
+	struct dial_target to;
 	struct tls_local *tls;
-	uint16_t node;
 	uint8_t next_addr;
 	enum dial_way way;
 	enum dial_step step;
@@ -31,9 +38,11 @@ struct dial {
 	char reason[200]; /* where it failed */
 };
 
+/* A node as the world has it. */
+struct dial_target dial_target(const struct world *w, uint16_t node);
 /* The stream must have been initialised with the callback that will call dial_on_event(). A second
  * try is the owner's business: see dial_other_way(). */
-enum dial_step dial_begin(struct dial *d, struct stream *st, struct world *w, uint16_t node,
+enum dial_step dial_begin(struct dial *d, struct stream *st, const struct dial_target *to,
 			  enum dial_way way);
 /* On each event of the stream until READY or FAILED; both are final. */
 enum dial_step dial_on_event(struct dial *d, short what);

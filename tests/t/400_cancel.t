@@ -172,6 +172,20 @@ ok(wait_until(sub { !grep { $_->{state} eq 'attaching' } @{ $proxy->console('SHO
 $far->pass;
 ok(wait_until(sub { descriptors($proxy->pid) <= $before }), 'no descriptor is left') or diag descriptors($proxy->pid);
 
+# A session whose node a reload has removed: its cancels go where it is attached.
+for my $mode (qw(disable require)) {
+	$proxy->reload(regions => [ 'us-east1' => { nodes => $far, sslmode => $mode } ]);
+	my ($asked, $vanishes) = map { session() } 1 .. 2;
+	$_->send(query('SELECT pg_sleep(100)')) for $asked, $vanishes;
+	ok(sleeping(2), "two queries run, sslmode=$mode");
+	$proxy->reload(regions => [ 'us-west1' => { nodes => '127.0.0.1:1', sslmode => 'disable' } ]);
+	ok($asked->cancel, 'the node is removed; a cancel');
+	is(ended($asked), '57014', 'ends the query');
+	$vanishes->abort;
+	ok(sleeping(0), 'as when its client vanishes');
+}
+$proxy->reload(regions => [ 'us-east1' => { nodes => $far, sslmode => 'disable' } ]);
+
 # A cancel that cannot reach the node.
 $w = session();
 $w->send(query('SELECT pg_sleep(100)'));

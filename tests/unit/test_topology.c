@@ -4,6 +4,7 @@
 #include "routing/topology.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "tests/unit/unit.h"
 
@@ -190,10 +191,34 @@ locations_become_unit_vectors(void **state)
 	assert_string_equal(node_kind_name(KIND_COCKROACHDB), "cockroachdb");
 }
 
+static void
+a_configured_name_is_host_and_port(void **state)
+{
+	static const struct {
+		const char *name, *host;
+		uint16_t port;
+	} v[] = {
+		{ "db1:5433", "db1", 5433 },     { "db1", "db1", 5432 },
+		{ "10.0.0.1:1", "10.0.0.1", 1 }, { "[2001:db8::1]:6543", "2001:db8::1", 6543 },
+		{ "[::1]", "::1", 5432 },        { "/run/postgresql:5433", "/run/postgresql", 5433 }
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		uint16_t port;
+		char *host = node_name_host(v[i].name, &port);
+
+		assert_string_equal(host, v[i].host);
+		assert_int_equal(port, v[i].port);
+		free(host);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_configured_name_is_host_and_port),
 		cmocka_unit_test(nodes_are_stored_region_by_region),
 		cmocka_unit_test(names_are_found_without_provider_and_case),
 		cmocka_unit_test(a_copy_shares_nothing_but_the_live_counts),
