@@ -17,6 +17,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
 
 #define FIRST_ROUND_MAX_US (3 * USEC_PER_SEC)
@@ -137,6 +138,7 @@ control_shutdown(struct control *c, bool drain_idle, int64_t grace_us)
 {
 	(void)sd_notify(0, "STOPPING=1");
 	c->stopping++;
+	listeners_unlink(c->process->listeners);
 	for (int i = 0; i < c->process->nworkers; i++)
 		worker_drain(c->process->workers[i], drain_idle, grace_us);
 }

@@ -82,9 +82,9 @@ log_start(const struct meridian *m, const struct listeners *l)
 static int
 serve(const struct args *args, struct config *take_config)
 {
-	struct meridian m = { .started_at_us = clock_wall_us() };
-	int nworkers = take_config->main.workers;
 	struct listeners listeners = { 0 };
+	struct meridian m = { .listeners = &listeners, .started_at_us = clock_wall_us() };
+	int nworkers = take_config->main.workers;
 	struct err e = { 0 };
 
 	BUG_ON(getrandom(m.mock_secret, sizeof(m.mock_secret), 0) != sizeof(m.mock_secret));

@@ -10,10 +10,12 @@
 #include <stdint.h>
 
 struct control;
+struct listeners;
 struct worker;
 
 struct meridian {
 	struct control *control;
+	struct listeners *listeners; /* control's, once the workers run */
 	struct worker **workers;
 	int nworkers;
 	int64_t started_at_us; /* wall clock */

@@ -151,10 +151,16 @@ listeners_open(struct listeners *l, const struct config *config, struct worker *
 }
 
 void
-listeners_fini(struct listeners *l)
+listeners_unlink(struct listeners *l)
 {
 	for (size_t i = 0; i < l->unlink.n; i++)
 		(void)unlink(l->unlink.v[i]);
 	strlist_fini(&l->unlink);
+}
+
+void
+listeners_fini(struct listeners *l)
+{
+	listeners_unlink(l);
 	strlist_fini(&l->shown);
 }

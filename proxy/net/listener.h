@@ -24,7 +24,9 @@ struct listeners {
 /* Opens everything and hands it to the workers; 0, or -1 and *e. */
 int listeners_open(struct listeners *l, const struct config *config, struct worker **workers,
 		   int nworkers, struct err *e);
-/* Remove the unix sockets' files. */
+/* Remove the unix sockets' files, which must be before the sockets are closed: a successor may have
+ * made its own by then. */
+void listeners_unlink(struct listeners *l);
 void listeners_fini(struct listeners *l);
 
 #endif

@@ -87,6 +87,40 @@ $proxy->stop(seconds => 10);
 last_words($w, '57P01', 'a second signal ends that');
 cmp_ok(time - $began, '<', 10 * $slow, 'at once');
 
+# ---------------------------------------------------------------- a successor while it drains
+
+# Listening sockets are closed at once, so that another process can have them.
+$proxy->start;
+$busy = wire($proxy);
+$busy->login(database => 'postgres');
+$busy->send(query('SELECT pg_sleep(70)'));
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(70)%'
+	AND pid <> pg_backend_pid()}), 'a query runs');
+my $from = -s $proxy->logfile;
+kill 'TERM', $proxy->pid;
+$proxy->wait_for_log(qr/SIGTERM: draining/, $from);
+my $port = $proxy->port;
+my $heir = Meridian::Test::Proxy->new('heir',
+	regions => [ 'us-east1' => $node ],
+	port    => $port,
+	set     => { listen => "127.0.0.1:$port, " . $proxy->socket_dir });
+my $started = 0;
+for (1 .. 20) {
+	last if $started = $heir->start(fail_ok => 1);
+	usleep(100_000);
+}
+ok($started, 'another process takes its addresses while it drains');
+$w = wire($heir);
+$w->login(database => 'postgres');
+ok($busy->cancel, 'which is where cancel requests go from now on');
+ok($busy->silent(0.3), 'and find nothing there');
+$w->send(query("SELECT pg_cancel_backend($busy->{pid})"));
+is(row_values(($w->until('Z'))[1])->[0], 't', 'but the process id is the server\'s');
+is(error_fields(($busy->until('E'))[-1])->{C}, '57014', 'so that SQL cancels it');
+ok($proxy->wait_exit, 'the first ends');
+ok(eval { wire(path => $proxy->socket_path) }, 'the end of the first leaves the second its unix socket');
+$heir->stop;
+
 # ---------------------------------------------------------------- a signal too early
 
 my $deaf = Meridian::Test::Delay->new($node);
