@@ -93,9 +93,11 @@ cmp_ok(time - $began, '<', 10 * $slow, 'at once');
 $proxy->start;
 $busy = wire($proxy);
 $busy->login(database => 'postgres');
-$busy->send(query('SELECT pg_sleep(70)'));
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(70)%'
-	AND pid <> pg_backend_pid()}), 'a query runs');
+my $leaves = wire($proxy);
+$leaves->login(database => 'postgres');
+$_->send(query('SELECT pg_sleep(70)')) for $busy, $leaves;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(70)%'
+	AND pid <> pg_backend_pid()}), 'queries run');
 my $from = -s $proxy->logfile;
 kill 'TERM', $proxy->pid;
 $proxy->wait_for_log(qr/SIGTERM: draining/, $from);
@@ -117,6 +119,9 @@ ok($busy->silent(0.3), 'and find nothing there');
 $w->send(query("SELECT pg_cancel_backend($busy->{pid})"));
 is(row_values(($w->until('Z'))[1])->[0], 't', 'but the process id is the server\'s');
 is(error_fields(($busy->until('E'))[-1])->{C}, '57014', 'so that SQL cancels it');
+$leaves->close;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $leaves->{pid}"),
+	'and so does leaving the session');
 ok($proxy->wait_exit, 'the first ends');
 ok(eval { wire(path => $proxy->socket_path) }, 'the end of the first leaves the second its unix socket');
 $heir->stop;
