@@ -104,3 +104,11 @@ loop_defer(struct loop *l, loop_fn fn, void *arg)
 	*l->last = d;
 	l->last = &d->next;
 }
+
+void
+loop_again(struct event *ev, short what)
+{
+	event_active(ev, what, 0);
+	/* it is the last in the queue, but only of what is known: end the turn, that more may be */
+	event_base_loopbreak(event_get_base(ev));
+}

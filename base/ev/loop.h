@@ -23,5 +23,10 @@ void loop_stop(struct loop *l);
 void loop_poll(struct loop *l);
 /* Call fn(arg) after the current turn's callbacks, in the order of the calls. */
 void loop_defer(struct loop *l, loop_fn fn, void *arg);
+/* Have the callback of an event that is added called once more with `what`, though the kernel has
+ * nothing to say about it: after all others that are known to be ready. Deferred work is done and
+ * the kernel is asked before that, so that nobody waits for more than one such call of each event.
+ * Taking the event out takes it back. */
+void loop_again(struct event *ev, short what);
 
 #endif

@@ -13,6 +13,7 @@
 #include <openssl/ssl.h>
 
 #include "base/bug.h"
+#include "base/ev/loop.h"
 #include "proxy/net/tlsbio.h"
 #include "proxy/net/tlsctx.h"
 
@@ -81,6 +82,15 @@ stream_is_open(const struct stream *st)
 	return st->fd >= 0;
 }
 
+/* An event that is taken out forgets that it was to be called again: this is said anew whenever
+ * reading begins to be waited for. */
+static void
+announce_unread(struct stream *st)
+{
+	if (st->unread && (st->interest & EV_READ))
+		loop_again(&st->ev, EV_READ);
+}
+
 void
 stream_want(struct stream *st, short interest)
 {
@@ -97,17 +107,22 @@ stream_want(struct stream *st, short interest)
 	event_assign(ev, event_get_base(ev), st->fd, (short)(interest | EV_PERSIST),
 		     event_get_callback(ev), event_get_callback_arg(ev));
 	event_add(ev, NULL);
+	announce_unread(st);
 }
 
-/* What an SSL call that returned `r` means; sets the interest where OpenSSL wants to write. */
+/* What an SSL_read() that returned `r`, nothing read, means. */
 static int
 tls_result(struct stream *st, int r)
 {
 	switch (SSL_get_error(st->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
+		st->unread = false;
 		return STREAM_AGAIN;
 	case SSL_ERROR_WANT_WRITE:
-		stream_want(st, EV_READ | EV_WRITE);
+		/* an answer of OpenSSL's own; when it can go, stream_flush() has us read again */
+		st->unread = false;
+		stream_want(st, st->interest | EV_WRITE);
+		st->unread = true;
 		return STREAM_AGAIN;
 	case SSL_ERROR_ZERO_RETURN:
 		return 0;
@@ -120,6 +135,7 @@ static ssize_t
 tls_recv(struct stream *st, char *to, size_t size)
 {
 	size_t total = 0;
+	int r;
 
 	tlsbio_aim(st);
 	do {
@@ -128,10 +144,17 @@ tls_recv(struct stream *st, char *to, size_t size)
 
 		ERR_clear_error();
 		n = SSL_read(st->ssl, to + total, want > INT32_MAX ? INT32_MAX : (int)want);
-		if (n <= 0)
-			return total > 0 ? (ssize_t)total : tls_result(st, n);
+		if (n <= 0) {
+			r = tls_result(st, n);
+			if (total == 0 || r == STREAM_AGAIN)
+				return total > 0 ? (ssize_t)total : r;
+			/* the end, which the socket has no more: unread, it comes next */
+			break;
+		}
 		total += (size_t)n;
-	} while (total < size && SSL_has_pending(st->ssl));
+		st->unread = SSL_has_pending(st->ssl);
+	} while (total < size && st->unread);
+	announce_unread(st);
 	return (ssize_t)total;
 }
 
@@ -146,12 +169,6 @@ stream_recv(struct stream *st, char *to, size_t size)
 	if (n >= 0)
 		return n;
 	return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_FAILED;
-}
-
-bool
-stream_pending(const struct stream *st)
-{
-	return st->ssl != NULL && SSL_has_pending(st->ssl);
 }
 
 /* Hand bytes to the socket: how many it took (0: none now), or STREAM_FAILED. */
@@ -250,7 +267,10 @@ stream_handshake(struct stream *st)
 	ERR_clear_error();
 	r = SSL_do_handshake(st->ssl);
 	if (r == 1) {
+		/* what came with the peer's last message */
+		st->unread = SSL_has_pending(st->ssl);
 		stream_want(st, EV_READ);
+		announce_unread(st);
 		return 1;
 	}
 	switch (SSL_get_error(st->ssl, r)) {

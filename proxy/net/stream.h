@@ -28,6 +28,7 @@ struct stream {
 	struct buf out;     /* what the peer has not taken yet */
 	int fd;             /* -1: closed */
 	short interest;     /* EV_READ, EV_WRITE, or 0 */
+	bool unread;        /* TLS may hold what no descriptor will announce: bytes, or the end */
 };
 
 /* Results of stream_recv() and stream_handshake() below zero. */
@@ -50,10 +51,10 @@ void stream_end(struct stream *st);
 void stream_want(struct stream *st, short interest);
 
 /* At most `size` bytes: how many, 0 at the end of file, STREAM_AGAIN, STREAM_FAILED. With TLS,
- * records are gathered until `size` is full or the socket is dry. */
+ * records are gathered until `size` is full or the socket is dry. What TLS holds beyond that, bytes
+ * or the end of file, is announced as the kernel does it: by a call with EV_READ, after the others
+ * of the loop, while that is waited for. So nobody need call this in a loop, and nobody may. */
 ssize_t stream_recv(struct stream *st, char *to, size_t size);
-/* Whether TLS holds bytes that no descriptor will announce: call stream_recv() again. */
-bool stream_pending(const struct stream *st);
 /* Send as much as the peer takes of out + p; what remains is kept in `out` (cap: out.cap). Returns
  * -1 where the connection failed or the cap was passed. EV_WRITE is waited for while out.n > 0. */
 int stream_send(struct stream *st, const char *p, size_t n);

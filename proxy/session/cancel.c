@@ -180,9 +180,7 @@ orphan_on_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	do {
-		n = stream_recv(&c->orphan, c->worker->scratch, WORKER_SCRATCH);
-	} while (n > 0 && stream_pending(&c->orphan));
+	n = stream_recv(&c->orphan, c->worker->scratch, WORKER_SCRATCH);
 	if (n == 0 || n == STREAM_FAILED)
 		finish(c);
 }

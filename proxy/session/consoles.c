@@ -83,8 +83,6 @@ open_console(struct session *s)
 		console_input(s->console, l->inbox.p, l->inbox.n);
 	buf_fini(&b);
 	login_free(l);
-	if (s->state == SESSION_CONSOLE && stream_pending(&s->client))
-		consoles_on_readable(s);
 }
 
 static void
@@ -245,19 +243,16 @@ consoles_on_login(struct session *s)
 void
 consoles_on_readable(struct session *s)
 {
-	ssize_t n;
+	ssize_t n = stream_recv(&s->client, s->worker->scratch, WORKER_SCRATCH);
 
-	do {
-		n = stream_recv(&s->client, s->worker->scratch, WORKER_SCRATCH);
-		if (n == STREAM_AGAIN)
-			return;
-		if (n <= 0) {
-			session_abort(s, WHY_CLIENT_DONE);
-			return;
-		}
-		s->rx_bytes += (uint64_t)n;
-		console_input(s->console, s->worker->scratch, (size_t)n);
-	} while (s->state == SESSION_CONSOLE && stream_pending(&s->client));
+	if (n == STREAM_AGAIN)
+		return;
+	if (n <= 0) {
+		session_abort(s, WHY_CLIENT_DONE);
+		return;
+	}
+	s->rx_bytes += (uint64_t)n;
+	console_input(s->console, s->worker->scratch, (size_t)n);
 }
 
 void

@@ -223,8 +223,6 @@ preface_on_tls_handshake(struct session *s)
 		stat_add(&stats->tls_resumed, 1);
 	claim_server_name(s);
 	session_enter(s, SESSION_STARTUP);
-	if (stream_pending(&s->client))
-		preface_on_readable(s);
 }
 
 /* SSLRequest or GSSENCRequest: one byte of answer. Bytes sent along with the request would be

@@ -86,21 +86,16 @@ void
 relay_on_client(struct session *s)
 {
 	char *scratch = s->worker->scratch;
-	ssize_t n;
+	ssize_t n = stream_recv(&s->client, scratch, WORKER_SCRATCH);
 
-	do {
-		n = stream_recv(&s->client, scratch, WORKER_SCRATCH);
-		if (n == STREAM_AGAIN)
-			return;
-		if (n <= 0) {
-			session_abort(s, s->terminated ? WHY_CLIENT_DONE
-					 : n == 0      ? WHY_CLIENT_GONE
-						       : WHY_CLIENT_ERROR);
-			return;
-		}
-		if (!to_server(s, scratch, (size_t)n))
-			return;
-	} while (stream_pending(&s->client) && (s->client.interest & EV_READ));
+	if (n == STREAM_AGAIN)
+		return;
+	if (n <= 0)
+		session_abort(s, s->terminated ? WHY_CLIENT_DONE
+				 : n == 0      ? WHY_CLIENT_GONE
+					       : WHY_CLIENT_ERROR);
+	else
+		(void)to_server(s, scratch, (size_t)n);
 }
 
 static void
@@ -108,19 +103,14 @@ read_server(struct session *s)
 {
 	struct stream *st = &s->server->stream;
 	char *scratch = s->worker->scratch;
-	ssize_t n;
+	ssize_t n = stream_recv(st, scratch, WORKER_SCRATCH);
 
-	do {
-		n = stream_recv(st, scratch, WORKER_SCRATCH);
-		if (n == STREAM_AGAIN)
-			return;
-		if (n <= 0) {
-			server_lost(s);
-			return;
-		}
-		if (!to_client(s, scratch, (size_t)n))
-			return;
-	} while (stream_pending(st) && (st->interest & EV_READ));
+	if (n == STREAM_AGAIN)
+		return;
+	if (n <= 0)
+		server_lost(s);
+	else
+		(void)to_client(s, scratch, (size_t)n);
 }
 
 void
@@ -129,8 +119,6 @@ relay_on_client_drained(struct session *s)
 	struct stream *st = &s->server->stream;
 
 	stream_want(st, st->interest | EV_READ);
-	if (stream_pending(st))
-		read_server(s);
 }
 
 void
@@ -143,11 +131,8 @@ relay_on_server(struct session *s, short what)
 			server_lost(s);
 			return;
 		}
-		if (!stream_is_blocked(st)) {
+		if (!stream_is_blocked(st))
 			stream_want(&s->client, s->client.interest | EV_READ);
-			if (stream_pending(&s->client))
-				relay_on_client(s);
-		}
 	}
 	if ((what & EV_READ) && s->state == SESSION_RELAY)
 		read_server(s);
@@ -170,10 +155,6 @@ relay_begin(struct session *s)
 	if (l->server_inbox.n > 0)
 		open = to_client(s, l->server_inbox.p, l->server_inbox.n);
 	if (open && l->inbox.n > 0)
-		open = to_server(s, l->inbox.p, l->inbox.n);
+		(void)to_server(s, l->inbox.p, l->inbox.n);
 	login_free(l);
-	if (open && stream_pending(&s->client))
-		relay_on_client(s);
-	if (s->state == SESSION_RELAY && stream_pending(&s->server->stream))
-		read_server(s);
 }
