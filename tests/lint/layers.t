@@ -15,12 +15,13 @@ my %rank   = map { $layers[$_] => $_ } 0 .. $#layers;
 my @rules = (
 	[ qr{^event2/},             qr{^(?:base/ev|routing/watch|proxy)/} ],
 	[ qr{^libpq|^postgres},     qr{^(?:routing/watch|migration|proxy)/} ],
+	[ qr{^jansson},             qr{^protocol/sqljson\.c$} ],
 	[ qr{^maxminddb},           qr{^routing/geo\.c$} ],
 	[ qr{^pg_query},            qr{^routing/classify\.c$} ],
 	[ qr{^ini\.h$},             qr{^proxy/config/} ],
 	[ qr{^openssl/(?:ssl|bio)}, qr{^proxy/net/} ],
 	[ qr{^openssl/crypto},     qr{^(?:protocol|proxy)/} ],    # CRYPTO_memcmp
-	[ qr{^openssl/},            qr{^(?:protocol/scram\.c$|proxy/auth/|proxy/net/)} ],
+	[ qr{^openssl/},            qr{^(?:protocol/(?:scram|http)\.c$|proxy/auth/|proxy/net/)} ],
 );
 
 # Code that decides: everything it knows comes in as a parameter.

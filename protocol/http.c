@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "protocol/http.h"
+
+#include <ctype.h>
+
+#include <openssl/evp.h>
+
+#include "base/text.h"
+#include "protocol/b64.h"
+
+static const struct {
+	const char *name;
+	enum http_method method;
+} methods[] = {
+	{ "GET", HTTP_GET },         { "HEAD", HTTP_HEAD },       { "POST", HTTP_POST },
+	{ "OPTIONS", HTTP_OPTIONS }, { "CONNECT", HTTP_CONNECT }, { "PUT", HTTP_OTHER },
+	{ "DELETE", HTTP_OTHER },    { "PATCH", HTTP_OTHER },     { "TRACE", HTTP_OTHER },
+	{ "PRI", HTTP_OTHER }, /* the preface of HTTP/2: gets its 505 */
+};
+#define METHODS (sizeof(methods) / sizeof(methods[0]))
+
+static const struct {
+	int status;
+	const char *reason;
+} reasons[] = {
+	{ 101, "Switching Protocols" },
+	{ 200, "OK" },
+	{ 204, "No Content" },
+	{ 400, "Bad Request" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 411, "Length Required" },
+	{ 413, "Content Too Large" },
+	{ 426, "Upgrade Required" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 500, "Internal Server Error" },
+	{ 501, "Not Implemented" },
+	{ 503, "Service Unavailable" },
+	{ 505, "HTTP Version Not Supported" },
+	{ 507, "Insufficient Storage" },
+};
+
+const char *
+http_reason(int status)
+{
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	}
+	return "Unknown";
+}
+
+static enum parse
+bad(struct http_error *e, int status, const char *text)
+{
+	*e = (struct http_error){ status, text };
+	return PARSE_BAD;
+}
+
+/* A character of a token, RFC 9110 section 5.6.2. */
+static bool
+is_token(unsigned char c)
+{
+	return isalnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static bool
+all_token(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!is_token((unsigned char)s.p[i]))
+			return false;
+	}
+	return s.n > 0;
+}
+
+enum parse
+http_may_begin(struct slice in)
+{
+	for (size_t i = 0; i < METHODS; i++) {
+		size_t n = strlen(methods[i].name);
+		size_t common = in.n < n ? in.n : n;
+
+		if (memcmp(in.p, methods[i].name, common) != 0)
+			continue;
+		if (in.n <= n)
+			return PARSE_MORE;
+		if (in.p[n] == ' ')
+			return PARSE_DONE;
+	}
+	return PARSE_BAD;
+}
+
+/* Cut the line that ends at the first CRLF; false where a bare CR or LF comes first. The caller
+ * knows that the whole head is there. */
+static bool
+cut_line(struct slice *rest, struct slice *line)
+{
+	const char *nl = memchr(rest->p, '\n', rest->n);
+
+	*line = slice_of(rest->p, (size_t)(nl - rest->p));
+	*rest = slice_skip(*rest, line->n + 1);
+	if (line->n == 0 || line->p[line->n - 1] != '\r')
+		return false;
+	line->n--;
+	return line->n == 0 || memchr(line->p, '\r', line->n) == NULL;
+}
+
+/* Origin form, absolute form or, for CONNECT, an authority (RFC 9112 section 3.2). */
+static bool
+take_target(struct http_head *h, struct slice target)
+{
+	struct slice rest = target;
+
+	for (size_t i = 0; i < target.n; i++) {
+		if ((unsigned char)target.p[i] <= ' ' || (unsigned char)target.p[i] == 0x7f)
+			return false;
+	}
+	h->target = target;
+	h->path = h->query = slice_of("", 0);
+	if (target.n == 0)
+		return false;
+	if (h->method == HTTP_CONNECT) {
+		h->host = target;
+		return memchr(target.p, '/', target.n) == NULL;
+	}
+	if (slice_starts(rest, "http://") || slice_starts(rest, "https://")) {
+		const char *slash;
+
+		rest = slice_skip(rest, rest.p[4] == 's' ? 8 : 7);
+		slash = rest.n > 0 ? memchr(rest.p, '/', rest.n) : NULL;
+		if (slash == NULL)
+			return false;
+		rest = slice_skip(rest, (size_t)(slash - rest.p));
+	}
+	if (rest.p[0] != '/')
+		return h->method == HTTP_OPTIONS && slice_is(rest, "*");
+	h->path = slice_cut(&rest, '?');
+	if (rest.p != NULL)
+		h->query = rest;
+	return true;
+}
+
+static enum parse
+take_request_line(struct http_head *h, struct slice line, struct http_error *e)
+{
+	struct slice rest = line, target;
+
+	h->method_text = slice_cut(&rest, ' ');
+	if (!all_token(h->method_text) || rest.p == NULL)
+		return bad(e, 400, "malformed request line");
+	h->method = HTTP_OTHER;
+	for (size_t i = 0; i < METHODS; i++) {
+		if (slice_is(h->method_text, methods[i].name))
+			h->method = methods[i].method;
+	}
+	target = slice_cut(&rest, ' ');
+	if (rest.n != 8 || !slice_starts(rest, "HTTP/") || !isdigit((unsigned char)rest.p[5]) ||
+	    rest.p[6] != '.' || !isdigit((unsigned char)rest.p[7]))
+		return bad(e, 400, "malformed request line");
+	if (rest.p[5] != '1')
+		return bad(e, 505, "only HTTP/1.1 is spoken here");
+	h->minor = rest.p[7] - '0';
+	if (!take_target(h, target))
+		return bad(e, 400, "malformed request target");
+	return PARSE_DONE;
+}
+
+static enum parse
+take_header(struct http_head *h, struct slice line, struct http_error *e)
+{
+	struct slice value = line, name = slice_cut(&value, ':');
+
+	if (value.p == NULL || !all_token(name))
+		return bad(e, 400, "malformed header");
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char c = (unsigned char)value.p[i];
+
+		if ((c < ' ' && c != '\t') || c == 0x7f)
+			return bad(e, 400, "control character in a header");
+	}
+	if (h->nheaders == HTTP_HEADERS_MAX)
+		return bad(e, 431, "too many headers");
+	h->headers[h->nheaders++] = (struct http_header){ name, slice_trim(value) };
+	return PARSE_DONE;
+}
+
+struct slice
+http_header(const struct http_head *h, const char *name)
+{
+	for (size_t i = h->nheaders; i-- > 0;) {
+		if (slice_is_nocase(h->headers[i].name, name))
+			return h->headers[i].value;
+	}
+	return slice_of(NULL, 0);
+}
+
+bool
+http_header_next(const struct http_head *h, const char *name, size_t *i, struct slice *value)
+{
+	for (; *i < h->nheaders; (*i)++) {
+		if (slice_is_nocase(h->headers[*i].name, name)) {
+			*value = h->headers[(*i)++].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+http_header_has(const struct http_head *h, const char *name, const char *token)
+{
+	struct slice value;
+	size_t i = 0;
+
+	while (http_header_next(h, name, &i, &value)) {
+		while (value.n > 0) {
+			if (slice_is_nocase(slice_trim(slice_cut(&value, ',')), token))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* How long the body is (RFC 9112 section 6.3). Two lengths, or a length and a coding, are how
+ * requests are smuggled past a proxy: refused. */
+static enum parse
+take_framing(struct http_head *h, struct http_error *e)
+{
+	struct slice value, coding = slice_of(NULL, 0), length = slice_of(NULL, 0);
+	int64_t n;
+
+	for (size_t i = 0; http_header_next(h, "transfer-encoding", &i, &value); coding = value) {
+		if (coding.p != NULL)
+			return bad(e, 400, "two Transfer-Encoding headers");
+	}
+	for (size_t i = 0; http_header_next(h, "content-length", &i, &value); length = value) {
+		if (length.p != NULL)
+			return bad(e, 400, "two Content-Length headers");
+	}
+	if (coding.p != NULL && (length.p != NULL || h->minor == 0))
+		return bad(e, 400, "ambiguous length of the body");
+	if (coding.p != NULL && !slice_is_nocase(coding, "chunked"))
+		return bad(e, 501, "unknown Transfer-Encoding");
+	h->chunked = coding.p != NULL;
+	if (length.p == NULL)
+		return PARSE_DONE;
+	if (length.n == 0 || !isdigit((unsigned char)length.p[0]) ||
+	    !text_to_int(length, 0, INT64_MAX, &n))
+		return bad(e, 400, "malformed Content-Length");
+	h->length = (uint64_t)n;
+	return PARSE_DONE;
+}
+
+static enum parse
+take_meaning(struct http_head *h, struct http_error *e)
+{
+	struct slice host = slice_of(NULL, 0), value;
+	size_t i = 0, hosts = 0;
+
+	for (; http_header_next(h, "host", &i, &value); host = value)
+		hosts++;
+	if (hosts > 1 || (hosts == 0 && h->minor > 0))
+		return bad(e, 400, "exactly one Host header is wanted");
+	if (h->method != HTTP_CONNECT)
+		h->host = host;
+	h->keep_alive = h->minor > 0 ? !http_header_has(h, "connection", "close")
+				     : http_header_has(h, "connection", "keep-alive");
+	h->expect_continue =
+	    h->minor > 0 && slice_is_nocase(http_header(h, "expect"), "100-continue");
+	return take_framing(h, e);
+}
+
+/* Where the head ends: behind the first empty line. 0: not there yet. */
+static size_t
+head_length(struct slice in)
+{
+	const char *end = in.n > 0 ? memmem(in.p, in.n, "\n\r\n", 3) : NULL;
+	const char *bare = in.n > 0 ? memmem(in.p, in.n, "\n\n", 2) : NULL;
+
+	/* a bare line feed is found to be bad by cut_line() */
+	if (bare != NULL && (end == NULL || bare < end))
+		return (size_t)(bare - in.p) + 2;
+	return end != NULL ? (size_t)(end - in.p) + 3 : 0;
+}
+
+enum parse
+http_parse_head(struct slice in, size_t max, struct http_head *out, size_t *used,
+		struct http_error *e)
+{
+	size_t n = head_length(slice_of(in.p, in.n < max ? in.n : max));
+	struct slice rest = slice_of(in.p, n), line;
+	enum parse p;
+
+	if (n == 0)
+		return in.n < max ? PARSE_MORE : bad(e, 431, "the head of the request is too long");
+	memset(out, 0, offsetof(struct http_head, headers));
+	if (!cut_line(&rest, &line))
+		return bad(e, 400, "a line does not end in CR LF");
+	p = take_request_line(out, line, e);
+	while (p == PARSE_DONE && rest.n > 0) {
+		if (!cut_line(&rest, &line))
+			return bad(e, 400, "a line does not end in CR LF");
+		if (line.n > 0)
+			p = take_header(out, line, e);
+	}
+	*used = n;
+	return p == PARSE_DONE ? take_meaning(out, e) : p;
+}
+
+void
+http_put_answer(struct buf *out, int status, const char *type, const char *headers,
+		struct slice body, bool keep_alive)
+{
+	buf_printf(out, "HTTP/1.1 %d %s\r\n%s", status, http_reason(status), headers);
+	if (type != NULL)
+		buf_printf(out, "Content-Type: %s\r\n", type);
+	if (status != 204)
+		buf_printf(out, "Content-Length: %zu\r\n", body.n);
+	buf_printf(out, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
+	buf_slice(out, body);
+}
+
+void
+http_websocket_accept(struct slice key, char to[HTTP_ACCEPT_TEXT])
+{
+	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+	struct buf text = { .cap = 1024 }, out = { .cap = 64 };
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	buf_slice(&text, key);
+	buf_str(&text, guid);
+	(void)EVP_Digest(text.p, text.n, digest, &n, EVP_sha1(), NULL);
+	b64_put(&out, digest, n);
+	(void)text_copy(to, HTTP_ACCEPT_TEXT, buf_view(&out));
+	buf_fini(&text);
+	buf_fini(&out);
+}
