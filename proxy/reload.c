@@ -18,6 +18,9 @@
 #include "proxy/net/tlsctx.h"
 #include "routing/places.h"
 
+/* New names of a reload: longer than this the control thread does not stand still for them. */
+#define RESOLVE_MAX_US (USEC_PER_SEC / 2)
+
 /* The counters and the identity of a node outlive snapshots and reloads. */
 static struct node_live *
 live_of(struct control *c, const char *region, const char *name)
@@ -184,6 +187,9 @@ control_take(struct control *c, struct config *take_config, struct tlsset *take_
 		control_watch_geo(c);
 	log_set_level((enum log_level)take_config->main.log_level);
 	resolver_configure(c->resolver, base, take_config->main.dns_max_ttl);
+	/* sessions that come right behind the reload find new names resolved, as a rule */
+	if (c->serving)
+		resolver_wait(c->resolver, RESOLVE_MAX_US);
 	control_watch(c);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/ev/mailbox.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -55,6 +56,14 @@ mailbox_on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)!read(fd, &count, sizeof(count));
 	(void)mailbox_deliver(arg);
+}
+
+void
+mailbox_wait(struct mailbox *m, int ms)
+{
+	struct pollfd p = { .fd = m->fd, .events = POLLIN };
+
+	(void)poll(&p, 1, ms);
 }
 
 struct mailbox *

@@ -30,6 +30,8 @@ void mailbox_free(struct mailbox *m);
 /* The owner's thread, or any other once the loop has ended: deliver what was posted, without the
  * loop. True where there was something. */
 bool mailbox_deliver(struct mailbox *m);
+/* The owner's thread: block for at most `ms` milliseconds until something is posted. */
+void mailbox_wait(struct mailbox *m, int ms);
 /* Any thread. */
 void mailbox_post(struct mailbox *m, struct letter *take_letter, letter_fn deliver);
 

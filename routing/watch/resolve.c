@@ -353,6 +353,20 @@ resolver_settled(const struct resolver *r)
 }
 
 void
+resolver_wait(struct resolver *r, int64_t max_us)
+{
+	resolver_changed_fn changed = r->changed;
+	int64_t left, until = clock_us() + max_us;
+
+	r->changed = NULL;
+	while (!resolver_settled(r) && (left = until - clock_us()) > 0) {
+		mailbox_wait(r->box, (int)(left / 1000) + 1);
+		(void)mailbox_deliver(r->box);
+	}
+	r->changed = changed;
+}
+
+void
 resolver_fill(const struct resolver *r, struct topology *t)
 {
 	for (unsigned i = 0; i < t->nnodes; i++) {

@@ -29,6 +29,8 @@ void resolver_configure(struct resolver *r, const struct topology *t, int64_t ma
 void resolver_refresh(struct resolver *r);
 /* Every host has been found, or has failed once. */
 bool resolver_settled(const struct resolver *r);
+/* Block until that is so, but for at most max_us. What is found meanwhile is not announced. */
+void resolver_wait(struct resolver *r, int64_t max_us);
 /* Write addresses, with the node's port, into a topology that is being built. */
 void resolver_fill(const struct resolver *r, struct topology *t);
 /* Why the last lookup of a host failed ("Name or service not known"); NULL where it did not. */

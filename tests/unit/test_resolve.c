@@ -106,6 +106,24 @@ names_are_found_without_blocking(void **state)
 }
 
 static void
+who_cannot_wait_for_the_loop_may_block_for_the_names(void **state)
+{
+	static const char *const hosts[] = { "localhost", NULL };
+	struct world w;
+
+	(void)state;
+	start(&w, hosts);
+	resolver_configure(w.resolver, w.t, 0);
+	resolver_wait(w.resolver, 20000000);
+	assert_true(resolver_settled(w.resolver));
+	resolver_fill(w.resolver, w.t);
+	assert_true(w.t->nodes[0].naddrs >= 1);
+	run(&w, 10);
+	assert_int_equal(w.changes, 0);
+	stop(&w);
+}
+
+static void
 a_name_that_does_not_exist_settles_as_an_error(void **state)
 {
 	static const char *const hosts[] = { "no-such-host.invalid", NULL };
@@ -166,6 +184,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(literal_addresses_and_directories_need_no_lookup),
 		cmocka_unit_test(names_are_found_without_blocking),
+		cmocka_unit_test(who_cannot_wait_for_the_loop_may_block_for_the_names),
 		cmocka_unit_test(a_name_that_does_not_exist_settles_as_an_error),
 		cmocka_unit_test(refreshing_tells_only_of_changes),
 		cmocka_unit_test(leaving_does_not_wait_for_a_lookup),
