@@ -4,6 +4,7 @@
 #include "protocol/message.h"
 
 #include "base/bug.h"
+#include "base/utf8.h"
 #include "protocol/sqlstate.h"
 
 /* ---- reading: each takes from the front of *s and says whether it was there ---- */
@@ -77,35 +78,6 @@ put_cstr(struct buf *b, struct slice s)
 
 /* ---- errors and notices ---- */
 
-/* Length of the well-formed UTF-8 sequence at the front (RFC 3629: shortest form, no surrogates,
- * nothing above U+10FFFF), or 0. */
-static size_t
-utf8_length(struct slice s)
-{
-	uint8_t c = (uint8_t)s.p[0], low = 0x80, high = 0xbf;
-	size_t n;
-
-	if (c < 0x80)
-		return 1;
-	if (c < 0xc2 || c > 0xf4)
-		return 0;
-	n = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-	if (c == 0xe0)
-		low = 0xa0;
-	else if (c == 0xed)
-		high = 0x9f;
-	else if (c == 0xf0)
-		low = 0x90;
-	else if (c == 0xf4)
-		high = 0x8f;
-	if (s.n < n || (uint8_t)s.p[1] < low || (uint8_t)s.p[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if (((uint8_t)s.p[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
 static bool
 is_control(char c)
 {
@@ -121,7 +93,7 @@ put_field(struct buf *b, char type, struct slice s)
 		return;
 	buf_u8(b, (uint8_t)type);
 	while (s.n > 0) {
-		size_t n = utf8_length(s);
+		size_t n = utf8_sequence(s);
 
 		if (room < (n > 0 ? n : 1))
 			break;

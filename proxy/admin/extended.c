@@ -11,11 +11,11 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/console_int.h"
 #include "proxy/admin/parameter.h"
-#include "proxy/admin/utf8.h"
 
 /* ---- names ---- */
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "protocol/sqlstate.h"
-#include "proxy/admin/utf8.h"
 
 #define BLANKS " \t\r\n\f\v"
 #define PUNCT  "(),="

@@ -7,8 +7,8 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "protocol/sqlstate.h"
-#include "proxy/admin/utf8.h"
 
 static char *
 integer_text(const char *p, size_t n)

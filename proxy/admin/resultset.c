@@ -10,8 +10,8 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "protocol/message.h"
-#include "proxy/admin/utf8.h"
 
 /* Seconds from 1970 to 2000, where PostgreSQL's binary timestamps begin. */
 #define POSTGRES_EPOCH INT64_C(946684800)

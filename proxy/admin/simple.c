@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/console_int.h"
-#include "proxy/admin/utf8.h"
 
 #define UNNAMED SLICE_LITERAL("")
 

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "proxy/admin/utf8.h"
+#include "base/utf8.h"
 
 #include "tests/unit/unit.h"
 

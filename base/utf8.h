@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * UTF-8 as the console needs it: what it takes must be valid, what it shows is made so. Source: RFC
- * 3629 (no overlong forms, no surrogates, nothing above U+10FFFF).
+ * UTF-8: what is told from what is not, and text made valid that shall be shown. Source: RFC 3629
+ * (no overlong forms, no surrogates, nothing above U+10FFFF).
  */
-#ifndef PROXY_ADMIN_UTF8_H
-#define PROXY_ADMIN_UTF8_H
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/admin/utf8.h"
+#include "base/utf8.h"
 
 #include <stdint.h>
 
