@@ -56,11 +56,14 @@ for my $case (
 {
 	my ($option, $first, $status, $state) = @$case;
 	my ($active, $idle) = (session(), session());
-	$active->send(query("${first}SELECT pg_sleep(1.2)"));
+	my $holder = $node->background_psql('postgres');
+	$holder->query_safe('SELECT pg_advisory_lock(1)');
+	$active->send(query("${first}SELECT pg_advisory_xact_lock(1)"));
 	$idle->send(query("${first}SELECT 1"));
 	$idle->until('Z');
-	$proxy->reload(set => { client_idle_timeout => undef, idle_transaction_timeout => undef, $option => '400ms' });
+	$proxy->reload(set => { client_idle_timeout => undef, idle_transaction_timeout => undef, $option => '1500ms' });
 	ends($idle, $state, "terminating connection due to $option", "$option, of a session that was there");
+	$holder->quit;
 	is(($active->until('Z'))[-1][1], $status, 'a query that runs longer is not idle');
 	ok($active->silent(0.2), 'and when it has ended the time begins');
 	is(ask($active, 'SELECT 1'), $status, 'so that the session can go on');
