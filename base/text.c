@@ -157,6 +157,23 @@ text_put_usec(struct buf *b, int64_t usec)
 }
 
 void
+text_put_bytes(struct buf *b, int64_t bytes)
+{
+	static const struct unit order[] = {
+		{ "GB", 1 << 30 }, { "MB", 1 << 20 }, { "kB", 1024 }, { "B", 1 }
+	};
+	const struct unit *u = order;
+
+	if (bytes == 0) {
+		buf_str(b, "0");
+		return;
+	}
+	while (bytes % u->factor != 0)
+		u++;
+	buf_printf(b, "%" PRId64 "%s", bytes / u->factor, u->name);
+}
+
+void
 text_put_literal(struct buf *b, struct slice s)
 {
 	buf_u8(b, '\'');

@@ -26,6 +26,8 @@ bool text_to_bool(struct slice s, bool *out);
 
 /* Append a duration in the largest unit that divides it ("500ms", "10min", "0"). */
 void text_put_usec(struct buf *b, int64_t usec);
+/* Append a number of bytes in the largest unit that divides it ("16kB", "0"). */
+void text_put_bytes(struct buf *b, int64_t bytes);
 /* Append as an SQL literal: '…' with quotes doubled. */
 void text_put_literal(struct buf *b, struct slice s);
 /* Append as an SQL identifier, quoted only where it must be. */

@@ -17,7 +17,6 @@ static const struct {
 	{ "GET", HTTP_GET },         { "HEAD", HTTP_HEAD },       { "POST", HTTP_POST },
 	{ "OPTIONS", HTTP_OPTIONS }, { "CONNECT", HTTP_CONNECT }, { "PUT", HTTP_OTHER },
 	{ "DELETE", HTTP_OTHER },    { "PATCH", HTTP_OTHER },     { "TRACE", HTTP_OTHER },
-	{ "PRI", HTTP_OTHER }, /* the preface of HTTP/2: gets its 505 */
 };
 #define METHODS (sizeof(methods) / sizeof(methods[0]))
 
@@ -76,23 +75,6 @@ all_token(struct slice s)
 			return false;
 	}
 	return s.n > 0;
-}
-
-enum parse
-http_may_begin(struct slice in)
-{
-	for (size_t i = 0; i < METHODS; i++) {
-		size_t n = strlen(methods[i].name);
-		size_t common = in.n < n ? in.n : n;
-
-		if (memcmp(in.p, methods[i].name, common) != 0)
-			continue;
-		if (in.n <= n)
-			return PARSE_MORE;
-		if (in.p[n] == ' ')
-			return PARSE_DONE;
-	}
-	return PARSE_BAD;
 }
 
 /* Cut the line that ends at the first CRLF; false where a bare CR or LF comes first. The caller

@@ -53,10 +53,13 @@ struct http_error {
 	const char *text;
 };
 
-/* Whether these first bytes (at least one) may be the beginning of an HTTP request, rather than of
- * a startup packet, a ClientHello or a PROXY header ("PR" of "PRI" is HTTP/2's preface: refused
- * later, with a word). PARSE_MORE: too few to tell. */
-enum parse http_may_begin(struct slice in);
+/* Whether this first byte may begin a request: methods are words in capitals. A startup packet
+ * begins with a zero, a ClientHello with 0x16. */
+static inline bool
+http_may_begin(char first)
+{
+	return first >= 'A' && first <= 'Z';
+}
 
 /* Parse a head: PARSE_DONE and *used (bytes up to and with the empty line), PARSE_MORE, or
  * PARSE_BAD and *e. A head longer than `max` bytes is bad (431). */

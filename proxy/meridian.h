@@ -20,6 +20,7 @@ struct meridian {
 	int nworkers;
 	int64_t started_at_us; /* wall clock */
 	atomic_uint clients;   /* connections held, all workers: max_client_conn counts these */
+	atomic_uint streams;   /* WebSockets and CONNECT tunnels: http_max_streams counts these */
 	_Atomic uint64_t last_session_id; /* ids are 1, 2, 3 … */
 	/* SCRAM for users that do not exist: one, or the workers' salts would tell them apart */
 	uint8_t mock_secret[32];

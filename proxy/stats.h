@@ -32,7 +32,11 @@
 	C(proxy_headers, "PROXY headers accepted")                                             \
 	C(proxy_headers_refused, "PROXY headers malformed, missing or from peers not trusted") \
 	C(claims_ignored, "self-declared places ignored under residency = strict")             \
-	C(consoles, "console sessions")
+	C(consoles, "console sessions")                                                        \
+	C(http_requests, "HTTP requests whose head was read")                                  \
+	C(http_errors, "HTTP answers that are errors (4xx, 5xx)")                              \
+	C(http_websockets, "sessions that came by WebSocket")                                  \
+	C(http_tunnels, "sessions that came by CONNECT")
 
 struct stats {
 #define C(name, text) _Atomic uint64_t name;

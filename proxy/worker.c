@@ -181,6 +181,13 @@ worker_give_slot(struct worker *w, struct session *s)
 	worker_check_done(w);
 }
 
+/* Of two times of which 0 is none. */
+static int64_t
+shorter(int64_t a, int64_t b)
+{
+	return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
 /* How often deadlines must be looked at: a quarter of the shortest; 0: nothing has one. */
 static int64_t
 sweep_interval(const struct worker *w)
@@ -197,15 +204,15 @@ sweep_interval(const struct worker *w)
 
 		if (TAILQ_EMPTY(&w->states[state]))
 			continue;
-		if (strcmp(deadline, "login") == 0 && conf->client_login_timeout > 0 &&
-		    (shortest == 0 || conf->client_login_timeout < shortest))
-			shortest = conf->client_login_timeout;
+		if (strcmp(deadline, "login") == 0)
+			shortest = shorter(shortest, conf->client_login_timeout);
+		if (strcmp(deadline, "http") == 0)
+			shortest = shorter(
+			    shortest, shorter(conf->client_login_timeout, conf->http_idle_timeout));
 		if (strcmp(deadline, "farewell") == 0 && shortest == 0)
 			shortest = SWEEP_MAX_US;
-		for (unsigned i = 0; strcmp(deadline, "idle") == 0 && i < 3; i++) {
-			if (idle[i] > 0 && (shortest == 0 || idle[i] < shortest))
-				shortest = idle[i];
-		}
+		for (unsigned i = 0; strcmp(deadline, "idle") == 0 && i < 3; i++)
+			shortest = shorter(shortest, idle[i]);
 	}
 	if (shortest == 0)
 		return 0;
@@ -241,7 +248,7 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 	if (w->ending_at_us >= 0 && now_us >= w->ending_at_us)
 		return true;
 	if (s->state < SESSION_ATTACHING)
-		return now_us - s->connected_at_us > DRAIN_SILENCE_US;
+		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	if (s->state == SESSION_RELAY && !flow_is_idle(&s->flow))
 		return false;
 	return w->drain_idle && s->state != SESSION_CANCELLING;

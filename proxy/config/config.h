@@ -51,6 +51,7 @@ struct conf_listener {
 	enum tls_choice tls_choice; /* as written; `tls` is what follows from it */
 	enum tri_mode tls;          /* auto: allow where a certificate is set, else off */
 	char *tls_cert_file, *tls_key_file, *tls_ca_file;
+	bool http, metrics;
 	char *sni_suffix; /* "db.example": the label(s) before it are a place */
 };
 
@@ -109,6 +110,9 @@ struct conf_main {
 	int64_t client_login_timeout, server_connect_timeout;
 	int64_t hedge_delay; /* the 50 ms of "2 × its usual round trip + 50 ms" */
 	int64_t client_idle_timeout, idle_transaction_timeout, query_timeout, shutdown_timeout;
+	int64_t http_max_head, http_max_body; /* bytes */
+	int http_max_streams;                 /* 0: no limit */
+	int64_t http_idle_timeout;
 	bool tcp_keepalive;
 	int tcp_keepcnt, tcp_keepidle, tcp_keepintvl; /* seconds; 0: the system's */
 	int64_t tcp_user_timeout;

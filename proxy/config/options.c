@@ -200,6 +200,27 @@ static const struct option meridian_rows[] = {
 	  .text = "On SIGTERM idle sessions are closed; the others may go on for so long, until "
 		  "they are idle. 0: as long as they like." },
 
+	{ .name = "http_max_head", .type = OPT_SIZE, AT(conf_main, http_max_head, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "16kB", .min = 1024, .max = 64 * 1024,
+	  .group = "HTTP",
+	  .text = "The head of a request, its request line and its headers, may be so long; a "
+		  "longer one gets 431." },
+	{ .name = "http_max_body", .type = OPT_SIZE, AT(conf_main, http_max_body, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "10MB", .min = 0, .max = 1 << 29,
+	  .group = "HTTP",
+	  .text = "The body of a request may be so long; a longer one gets 413. It is kept in "
+		  "memory while the request is served." },
+	{ .name = "http_max_streams", .type = OPT_INT, AT(conf_main, http_max_streams, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 10000000,
+	  .group = "HTTP",
+	  .text = "So many WebSockets and CONNECT tunnels at most, in all; further ones get 503. "
+		  "0: no limit but max_client_conn." },
+	{ .name = "http_idle_timeout", .type = OPT_TIME, AT(conf_main, http_idle_timeout, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY, .group = "HTTP",
+	  .text = "An HTTP connection on which no request has begun for so long is closed; 0: "
+		  "never. A request that has begun must be complete within client_login_timeout. "
+		  "A WebSocket or a tunnel is a session, and has the timeouts of sessions." },
+
 	{ .name = "tcp_keepalive", .type = OPT_BOOL, AT(conf_main, tcp_keepalive, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "TCP",
 	  .text = "Let the kernel find out that the other side is gone." },
@@ -260,6 +281,14 @@ static const struct option listener_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
 	  .text = "Certificates of authorities, in PEM. A client certificate that none of them has "
 		  "signed is refused; a client needs none." },
+	{ .name = "http", .type = OPT_BOOL, AT(conf_listener, http, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
+	  .text = "Speak HTTP/1.1 too: PostgreSQL in a WebSocket (on any path that is not named "
+		  "here) or behind CONNECT, and GET /healthz. Plain PostgreSQL clients are served "
+		  "as ever: the first byte tells." },
+	{ .name = "metrics", .type = OPT_BOOL, AT(conf_listener, metrics, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
+	  .text = "With http = on: serve GET /metrics, to whoever asks." },
 	{ .name = "sni_suffix", .type = OPT_STRING, AT(conf_listener, sni_suffix, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
 	  .text = "With db.example, a client that connects to paris.db.example says by its TLS "

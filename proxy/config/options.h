@@ -28,6 +28,7 @@ enum option_type {
 	OPT_INT,      /* int */
 	OPT_OCTAL,    /* int: permissions */
 	OPT_TIME,     /* int64_t, microseconds */
+	OPT_SIZE,     /* int64_t, bytes */
 	OPT_DOUBLE,   /* double */
 	OPT_ENUM,     /* an enum whose constants are the indices of `words` */
 	OPT_STRING,   /* char *, NULL for "" */
@@ -52,7 +53,7 @@ struct option {
 	enum option_apply apply;
 	size_t offset;            /* in the struct conf_* of the section */
 	const char *fallback;     /* the default as text; "" for none */
-	int64_t min, max;         /* OPT_INT, OPT_OCTAL, OPT_TIME, OPT_DOUBLE */
+	int64_t min, max;         /* OPT_INT, OPT_OCTAL, OPT_TIME, OPT_SIZE, OPT_DOUBLE */
 	const char *zero;         /* a word for 0 ("auto"), or NULL */
 	const char *const *words; /* OPT_ENUM, ends with NULL */
 	option_item_fn item;      /* OPT_LIST */
@@ -62,7 +63,7 @@ struct option {
 };
 
 /* No section has more rows than this. */
-#define OPTION_ROWS_MAX 64
+#define OPTION_ROWS_MAX 96
 
 struct section {
 	const char *word; /* "region" */

@@ -65,6 +65,8 @@ read_number(const struct option *o, struct slice text, int64_t *out)
 	}
 	if (o->type == OPT_TIME)
 		return text_to_usec(text, out) && *out >= o->min && *out <= o->max;
+	if (o->type == OPT_SIZE)
+		return text_to_bytes(text, out) && *out >= o->min && *out <= o->max;
 	return text_to_int(text, o->min, o->max, out);
 }
 
@@ -132,6 +134,24 @@ time_describe(const struct option *o, struct buf *out)
 	if (o->zero != NULL)
 		buf_printf(out, " or %s", o->zero);
 	buf_str(out, " (units us, ms, s, min, h, d; none: seconds)");
+}
+
+static void
+size_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+{
+	(void)o;
+	(void)secrets;
+	text_put_bytes(out, *(const int64_t *)field);
+}
+
+static void
+size_describe(const struct option *o, struct buf *out)
+{
+	buf_str(out, "a number of bytes from ");
+	text_put_bytes(out, o->min);
+	buf_str(out, " to ");
+	text_put_bytes(out, o->max);
+	buf_str(out, " (units B, kB, MB, GB; none: bytes)");
 }
 
 static int
@@ -619,6 +639,7 @@ static const struct value_type types[OPT_TYPE_COUNT] = {
 	[OPT_INT] = { int_set, NULL, int_print, NULL, NULL, int_describe },
 	[OPT_OCTAL] = { octal_set, NULL, octal_print, NULL, NULL, octal_describe },
 	[OPT_TIME] = { time_set, NULL, time_print, NULL, NULL, time_describe },
+	[OPT_SIZE] = { time_set, NULL, size_print, NULL, NULL, size_describe },
 	[OPT_DOUBLE] = { double_set, NULL, double_print, NULL, NULL, double_describe },
 	[OPT_ENUM] = { enum_set, NULL, enum_print, NULL, NULL, enum_describe },
 	[OPT_STRING] = { string_set, NULL, string_print, string_own, string_fini, string_describe },

@@ -15,6 +15,7 @@
 
 #include "protocol/frame.h"
 #include "proxy/admin/console.h"
+#include "proxy/http/http.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/worker_int.h"
@@ -230,7 +231,7 @@ preface_on_tls_handshake(struct session *s)
 static void
 answer_request(struct session *s, enum startup_kind kind)
 {
-	bool tls = kind == STARTUP_SSL && s->state == SESSION_PREFACE &&
+	bool tls = kind == STARTUP_SSL && s->state == SESSION_PREFACE && s->client.ssl == NULL &&
 		   tlsset_listener(s->worker->world->tls, s->listener) != NULL;
 
 	if (s->login->inbox.n != STARTUP_BYTES_MIN || s->state == SESSION_STARTUP) {
@@ -278,7 +279,7 @@ begin_session(struct session *s, struct slice packet)
 	buf_drop(&l->inbox, packet.n);
 	l->world = world_ref(worker_world(s->worker));
 	if (listener_of(s)->tls == MODE_REQUIRE && s->client.ssl == NULL &&
-	    s->peer.family != ADDR_UNIX)
+	    !http_hop_is_encrypted(s) && s->peer.family != ADDR_UNIX)
 		session_close(s, WHY_TLS_REQUIRED, NULL);
 	else if (slice_is(login_startup(l)->database, CONSOLE_DATABASE))
 		consoles_begin(s);
@@ -319,7 +320,8 @@ starts_with_client_hello(struct session *s)
 {
 	char first;
 
-	return s->state == SESSION_PREFACE && s->login == NULL &&
+	return s->state == SESSION_PREFACE && s->login == NULL && s->client.ssl == NULL &&
+	       http_transport(s) != TRANSPORT_WEBSOCKET &&
 	       tlsset_listener(s->worker->world->tls, s->listener) != NULL &&
 	       recv(s->client.fd, &first, 1, MSG_PEEK) == 1 && first == TLS_CLIENT_HELLO;
 }
@@ -327,7 +329,6 @@ starts_with_client_hello(struct session *s)
 void
 preface_on_readable(struct session *s)
 {
-	struct slice packet;
 	ssize_t n;
 
 	if (starts_with_client_hello(s)) {
@@ -340,6 +341,25 @@ preface_on_readable(struct session *s)
 		return;
 	}
 	buf_put(&session_login(s)->inbox, s->worker->scratch, (size_t)n);
+	preface_on_inbox(s);
+}
+
+/* A request of HTTP begins with the name of a method; no PostgreSQL client begins with a letter. */
+static bool
+is_http(const struct session *s)
+{
+	return listener_of(s)->http && s->http == NULL && http_may_begin(s->login->inbox.p[0]);
+}
+
+void
+preface_on_inbox(struct session *s)
+{
+	struct slice packet;
+
+	if (is_http(s)) {
+		http_begin(s);
+		return;
+	}
 	switch (frame_cut_startup(buf_view(&s->login->inbox), &packet)) {
 	case PARSE_MORE:
 		break;

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
+#include "proxy/http/http.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/worker_int.h"
 
@@ -30,6 +31,7 @@ static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
 	[SESSION_TLS_HELLO] = { preface_on_tls_hello, NULL },
 	[SESSION_TLS_HANDSHAKE] = { preface_on_tls_handshake, NULL },
 	[SESSION_STARTUP] = { preface_on_readable, NULL },
+	[SESSION_HTTP] = { http_on_readable, http_on_drained },
 	[SESSION_ATTACHING] = { attach_on_client, NULL },
 	[SESSION_LOGIN] = { login_on_client, NULL },
 	[SESSION_RELAY] = { relay_on_client, relay_on_client_drained },
@@ -219,6 +221,7 @@ finish(struct session *s)
 	s->console = NULL;
 	server_free(s->server);
 	s->server = NULL;
+	http_free(s);
 	login_free(s->login);
 	s->login = NULL;
 	if (s->key_len > 0)
@@ -258,7 +261,7 @@ note_end(struct session *s, enum why why, const struct err *e)
 		return false;
 	s->why = (uint8_t)why;
 	stat_add(&s->worker->stats.why[why], 1);
-	if (!ready && why != WHY_CANCEL_DONE)
+	if (!ready && s->state != SESSION_HTTP && why != WHY_CANCEL_DONE)
 		stat_add(&s->worker->stats.login_failures, 1);
 	/* who only looked whether somebody answers, as load balancers do, was no session */
 	if (ready && why == WHY_CLIENT_DONE && s->worker->world->config->main.log_disconnections)
@@ -298,6 +301,18 @@ session_end(struct session *s, enum why why)
 	worker_arm_sweep(s->worker);
 }
 
+void
+session_end_unread(struct session *s, enum why why)
+{
+	if (!note_end(s, why, NULL))
+		return;
+	session_enter(s, SESSION_FAREWELL);
+	s->quiet_since_us = clock_us();
+	worker_arm_sweep(s->worker);
+	if (!stream_is_blocked(&s->client))
+		stream_end(&s->client);
+}
+
 /* Whether an ErrorResponse can be put in front of the client now: not inside a message, and not
  * behind a FATAL that it already has. */
 static bool
@@ -328,10 +343,19 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 	session_enter(s, SESSION_FAREWELL);
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
-	message_put_error(&b, "FATAL", e);
+	if (http_speaks(s))
+		http_put_farewell(s, why, e, &b);
+	else
+		message_put_error(&b, "FATAL", e);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
-	if (session_say(s, b.p, b.n) && !stream_is_blocked(&s->client))
-		finish(s);
+	if (session_say(s, b.p, b.n) && !stream_is_blocked(&s->client)) {
+		/* who is in the middle of a request must send the rest of it, or it reads a reset
+		 * and not the answer */
+		if (http_speaks(s))
+			stream_end(&s->client);
+		else
+			finish(s);
+	}
 	buf_fini(&b);
 }
 
@@ -422,8 +446,10 @@ session_check_deadline(struct session *s, int64_t now_us)
 	} else if (s->state == SESSION_FAREWELL) {
 		if (now_us - s->quiet_since_us > FAREWELL_TIMEOUT_US)
 			finish(s);
+	} else if (s->state == SESSION_HTTP) {
+		http_check_deadline(s, now_us);
 	} else if (s->state != SESSION_CONSOLE && conf->client_login_timeout > 0 &&
-		   now_us - s->connected_at_us > conf->client_login_timeout) {
+		   now_us - s->quiet_since_us > conf->client_login_timeout) {
 		session_close(s, WHY_LOGIN_TIMEOUT, NULL);
 	}
 }

@@ -32,6 +32,7 @@
 
 struct attempt;
 struct console;
+struct http_conn;
 struct login;
 struct node_live;
 struct scram_server;
@@ -68,6 +69,7 @@ struct session {
 	struct server *server;   /* attached, or NULL */
 	struct login *login;     /* until ready, or NULL */
 	struct console *console; /* a console session, or NULL */
+	struct http_conn *http;  /* it speaks, or came by, HTTP; or NULL */
 	struct flow flow;
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */
@@ -75,7 +77,8 @@ struct session {
 	uint64_t rx_bytes, tx_bytes;
 	int64_t connected_at_us; /* monotonic */
 	uint64_t quiet_moved;    /* what had moved when last looked at, and … */
-	int64_t quiet_since_us;  /* … since when it is that, and the activity */
+	int64_t quiet_since_us;  /* … since when it is that, and the activity; before the relay:
+				    since  when its deadline runs */
 	struct addr peer, true_addr;
 	uint32_t slot;
 	uint16_t listener;
@@ -134,6 +137,9 @@ const struct startup *login_startup(const struct login *l);
 void session_close_err(struct session *s, enum why why, const struct err *e);
 /* Nothing more to say: close when the client has taken what is queued. */
 void session_end(struct session *s, enum why why);
+/* The same where the client may still be sending: what it says is read until it has heard us, or a
+ * reset would take our last words from it. */
+void session_end_unread(struct session *s, enum why why);
 /* Close both sides now. */
 void session_abort(struct session *s, enum why why);
 /* Queue bytes for the client; closes the session where that fails. False: closed. */
@@ -155,6 +161,8 @@ struct session_handlers {
 void preface_begin(struct session *s);
 void preface_on_proxy_header(struct session *s);
 void preface_on_readable(struct session *s);
+/* Bytes are there, in login->inbox, that no descriptor will announce. */
+void preface_on_inbox(struct session *s);
 void preface_on_tls_hello(struct session *s);
 void preface_on_tls_handshake(struct session *s);
 

@@ -19,11 +19,14 @@
 	S(PROXY_HEADER,  "proxy header",  "login",    false, TO(PREFACE))                          \
 	S(PREFACE,       "preface",       "login",    true,  TO(TLS_HELLO) | TO(TLS_HANDSHAKE) |   \
 	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
-	                                                     TO(CONSOLE) | TO(CANCELLING))         \
+	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
+	                                                     TO(HTTP))                             \
 	S(TLS_HELLO,     "tls hello",     "login",    false, TO(TLS_HANDSHAKE))                    \
 	S(TLS_HANDSHAKE, "tls handshake", "login",    false, TO(STARTUP))                          \
 	S(STARTUP,       "startup",       "login",    true,  TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
-	                                                     TO(CONSOLE) | TO(CANCELLING))         \
+	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
+	                                                     TO(HTTP))                             \
+	S(HTTP,          "http",          "http",     true,  TO(PREFACE))                          \
 	S(ATTACHING,     "attaching",     "login",    true,  TO(LOGIN))                            \
 	S(LOGIN,         "login",         "login",    true,  TO(RELAY))                            \
 	S(RELAY,         "relay",         "idle",     true,  0)                                    \
@@ -44,7 +47,7 @@ enum session_state {
 struct session_state_row {
 	const char *name;     /* "PROXY_HEADER" */
 	const char *label;    /* "proxy header" */
-	const char *deadline; /* "login", "idle", "farewell", "" */
+	const char *deadline; /* "login", "http", "idle", "farewell", "" */
 	bool speaks;
 	uint32_t to; /* bits of legal successors */
 };

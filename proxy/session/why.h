@@ -17,6 +17,8 @@
 	W(CLIENT_ERROR, INFO, "", "client_error", "error on the client connection")               \
 	W(LOGIN_TIMEOUT, INFO, "08P01", "login_timeout", "login took too long")                   \
 	W(PROTOCOL, INFO, "08P01", "protocol_violation", "protocol violation")                    \
+	W(HTTP, INFO, "08P01", "http", "HTTP request refused")                                    \
+	W(HTTP_DONE, DEBUG, "", "http_done", "HTTP connection done")                              \
 	W(PROXY_HEADER, INFO, "", "proxy_header", "invalid PROXY header")                         \
 	W(TLS_HANDSHAKE, INFO, "", "tls_handshake", "TLS handshake failed")                       \
 	W(TLS_REQUIRED, INFO, "28000", "tls_required", "this listener requires TLS")              \

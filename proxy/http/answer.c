@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Answers of HTTP requests, and how errors are told in HTTP's words.
+ */
+#include "config.h"
+
+#include <time.h>
+
+#include "proxy/http/http_int.h"
+#include "proxy/worker_int.h"
+
+#define PLAIN_TEXT "text/plain; charset=utf-8"
+
+/* Which status an end of the session is. */
+static const struct {
+	enum why why;
+	int status;
+} statuses[] = {
+	{ WHY_LOGIN_TIMEOUT, 408 },   { WHY_TLS_REQUIRED, 400 }, { WHY_BAD_SETTING, 400 },
+	{ WHY_AUTH_FAILED, 400 },     { WHY_NOT_ALLOWED, 403 },  { WHY_SERVER_REFUSED, 400 },
+	{ WHY_CHANNEL_BINDING, 400 }, { WHY_PROTOCOL, 400 },     { WHY_HTTP, 400 },
+	{ WHY_OUT_OF_MEMORY, 500 },   { WHY_KILLED, 500 },
+};
+
+static int
+status_of(enum why why)
+{
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+		if (statuses[i].why == why)
+			return statuses[i].status;
+	}
+	return 503;
+}
+
+/* RFC 9110 section 5.6.7. The names are HTTP's, whatever the locale. */
+static void
+put_date(struct buf *out)
+{
+	static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	time_t now = time(NULL);
+	struct tm t;
+
+	gmtime_r(&now, &t);
+	buf_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday], t.tm_mday,
+		   months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+}
+
+/* The whole answer; of one to HEAD, everything but the body. */
+static void
+put_answer(struct session *s, int status, const char *type, const char *headers, struct slice body,
+	   struct buf *out)
+{
+	const struct http_request *r = s->http->request;
+	struct buf lines = { .cap = 4096 };
+
+	put_date(&lines);
+	buf_str(&lines, headers);
+	http_put_answer(out, status, type, buf_text(&lines), body, r->head.keep_alive);
+	if (r->head.method == HTTP_HEAD && !out->failed)
+		out->n -= body.n;
+	buf_fini(&lines);
+	if (status >= 400)
+		stat_add(&s->worker->stats.http_errors, 1);
+}
+
+void
+http_answer(struct session *s, int status, const char *type, const char *headers, struct slice body)
+{
+	struct http_request *r = s->http->request;
+	struct buf out = { .cap = body.n + 8192 };
+
+	if (s->worker->draining)
+		r->head.keep_alive = false;
+	put_answer(s, status, type, headers, body, &out);
+	r->phase = HTTP_ANSWERED;
+	(void)session_say(s, out.p, out.n);
+	buf_fini(&out);
+}
+
+/* One line, or what the route makes of it. */
+static const char *
+put_error_body(const struct http_request *r, const struct err *e, struct buf *body)
+{
+	if (r->route != NULL && r->route->put_error != NULL) {
+		r->route->put_error(body, e);
+		return r->route->error_type;
+	}
+	buf_printf(body, "%s%s%s\n", e->msg, e->detail[0] != '\0' ? ": " : "", e->detail);
+	return PLAIN_TEXT;
+}
+
+void
+http_refuse(struct session *s, int status, const char *headers, const char *text)
+{
+	struct buf body = { .cap = 16384 };
+	const char *type;
+	struct err e;
+
+	err_set(&e, "08P01", "%s", text);
+	type = put_error_body(s->http->request, &e, &body);
+	http_answer(s, status, type, headers, buf_view(&body));
+	buf_fini(&body);
+}
+
+void
+http_put_farewell(struct session *s, enum why why, const struct err *e, struct buf *out)
+{
+	struct http_request *r = s->http->request;
+	struct buf body = { .cap = 16384 };
+	int status = r->refused.status != 0 ? r->refused.status : status_of(why);
+	const char *type;
+
+	/* the head may be half parsed: nothing of it counts */
+	if (r->phase == HTTP_IN_HEAD)
+		r->head.method = HTTP_OTHER;
+	r->head.keep_alive = false;
+	type = put_error_body(r, e, &body);
+	put_answer(s, status, type, status == 503 ? "Retry-After: 1\r\n" : "", buf_view(&body),
+		   out);
+	buf_fini(&body);
+}
+
+void
+answer_healthz(struct session *s)
+{
+	if (s->worker->draining)
+		http_refuse(s, 503, "", "draining");
+	else
+		http_answer(s, 200, PLAIN_TEXT, "Cache-Control: no-store\r\n",
+			    SLICE_LITERAL("ok\n"));
+}

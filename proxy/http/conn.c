@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A connection that speaks HTTP: requests are received, handed to the handler of their path, and
+ * answered, one after the other. What is kept is bounded: a head by http_max_head, a body by
+ * http_max_body, and what a client sends on top by one read.
+ */
+#include "config.h"
+
+#include "proxy/http/http_int.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "proxy/worker_int.h"
+
+#define HTTP_READ  (16 * 1024)
+#define INBOX_MAX  ((size_t)128 * 1024)
+#define HTTP_WORDS "HTTP/1.1 100 Continue\r\n\r\n"
+
+static const struct http_route routes[] = {
+	{ .path = "/healthz", .method = HTTP_GET, .handle = answer_healthz },
+};
+#define ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+const struct conf_listener *
+http_listener(const struct session *s)
+{
+	return &s->worker->world->config->listeners[s->listener];
+}
+
+static const struct conf_main *
+conf_of(const struct session *s)
+{
+	return &s->worker->world->config->main;
+}
+
+static struct http_request *
+request_new(const struct session *s)
+{
+	struct http_request *r = xcalloc(1, sizeof(*r));
+
+	r->inbox.cap = INBOX_MAX;
+	r->text.cap = INBOX_MAX;
+	r->body.cap = (size_t)conf_of(s)->http_max_body + 1;
+	return r;
+}
+
+void
+http_request_free(struct http_conn *c)
+{
+	struct http_request *r = c->request;
+
+	if (r == NULL)
+		return;
+	buf_fini(&r->inbox);
+	buf_fini(&r->text);
+	buf_fini(&r->body);
+	free(r);
+	c->request = NULL;
+}
+
+void
+http_free(struct session *s)
+{
+	struct http_conn *c = s->http;
+
+	if (c == NULL)
+		return;
+	if (c->is_stream)
+		atomic_fetch_sub(&s->worker->process->streams, 1);
+	http_request_free(c);
+	free(c->target);
+	free(c);
+	s->http = NULL;
+}
+
+bool
+http_speaks(const struct session *s)
+{
+	return s->http != NULL && s->http->request != NULL;
+}
+
+bool
+http_is_quiet(const struct session *s)
+{
+	const struct http_request *r = s->http->request;
+
+	return r == NULL || (r->phase == HTTP_IN_HEAD && r->inbox.n == 0);
+}
+
+/* ---- which handler ---- */
+
+static const char *const method_names[] = {
+	[HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD",       [HTTP_POST] = "POST",
+	[HTTP_OPTIONS] = "OPTIONS", [HTTP_CONNECT] = "CONNECT", [HTTP_OTHER] = "",
+};
+
+static bool
+is_path_of(const struct session *s, const struct http_route *route, struct slice path)
+{
+	return slice_is(path, route->path) && (!route->metrics || http_listener(s)->metrics);
+}
+
+static const struct http_route *
+find_route(const struct session *s, const struct http_head *h)
+{
+	enum http_method method = h->method == HTTP_HEAD ? HTTP_GET : h->method;
+
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (routes[i].method == method && is_path_of(s, &routes[i], h->path))
+			return &routes[i];
+	}
+	return NULL;
+}
+
+/* The methods that the path has, as an Allow header; nothing where there is no such path. */
+static void
+put_allow(const struct session *s, struct slice path, struct buf *out)
+{
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (is_path_of(s, &routes[i], path))
+			buf_printf(out, "%s%s%s", out->n == 0 ? "Allow: " : ", ",
+				   method_names[routes[i].method],
+				   routes[i].method == HTTP_GET ? ", HEAD" : "");
+	}
+	if (out->n > 0)
+		buf_str(out, "\r\n");
+}
+
+static void
+refuse_path(struct session *s)
+{
+	struct buf allow = { .cap = 256 };
+
+	put_allow(s, s->http->request->head.path, &allow);
+	if (allow.n > 0)
+		http_refuse(s, 405, buf_text(&allow), "this path has no such method");
+	else
+		http_refuse(s, 404, "", "no such path");
+	buf_fini(&allow);
+}
+
+/* ---- one request ---- */
+
+/* What is wrong with the bytes themselves ends the connection: nobody knows where the next request
+ * begins. */
+static void
+refuse_bytes(struct session *s, const struct http_error *e)
+{
+	s->http->request->refused = *e;
+	session_close(s, WHY_HTTP, e->text);
+}
+
+/* False: more bytes are needed, or it is over. */
+static bool
+take_head(struct session *s)
+{
+	struct http_request *r = s->http->request;
+	size_t max = (size_t)conf_of(s)->http_max_head, used;
+	struct http_error e;
+	enum parse p = http_parse_head(buf_view(&r->inbox), max, &r->head, &used, &e);
+
+	if (p == PARSE_MORE)
+		return false;
+	if (p == PARSE_DONE) {
+		/* what follows it comes and goes: the head needs bytes of its own */
+		buf_put(&r->text, r->inbox.p, used);
+		p = http_parse_head(buf_view(&r->text), max, &r->head, &used, &e);
+	}
+	if (p != PARSE_DONE) {
+		refuse_bytes(s, &e);
+		return false;
+	}
+	buf_drop(&r->inbox, used);
+	stat_add(&s->worker->stats.http_requests, 1);
+	http_body_init(&r->framing, &r->head);
+	r->route = find_route(s, &r->head);
+	r->phase = HTTP_IN_BODY;
+	return true;
+}
+
+static bool
+take_body(struct session *s)
+{
+	struct http_request *r = s->http->request;
+	struct http_error e;
+	size_t used;
+	enum parse p = http_body_take(&r->framing, buf_view(&r->inbox),
+				      (uint64_t)conf_of(s)->http_max_body, &r->body, &used, &e);
+
+	if (p == PARSE_BAD) {
+		refuse_bytes(s, &e);
+		return false;
+	}
+	if (p == PARSE_MORE && r->head.expect_continue) {
+		r->head.expect_continue = false;
+		if (used == 0 && !session_say(s, HTTP_WORDS, sizeof(HTTP_WORDS) - 1))
+			return false;
+	}
+	if (used > 0)
+		buf_drop(&r->inbox, used);
+	if (p == PARSE_DONE)
+		r->phase = HTTP_HANDLING;
+	return p == PARSE_DONE;
+}
+
+static bool
+has_body(const struct http_head *h)
+{
+	return h->chunked || h->length > 0;
+}
+
+/* The head is there. What is not going to be handled is said before its body has come, which then
+ * cannot be told from a next request. */
+static bool
+take_request(struct session *s)
+{
+	struct http_request *r = s->http->request;
+	bool upgrade = r->route == NULL && upgrade_is_asked(&r->head);
+
+	if (r->route == NULL && has_body(&r->head))
+		r->head.keep_alive = false;
+	if (upgrade)
+		upgrade_begin(s);
+	else if (r->route == NULL)
+		refuse_path(s);
+	else if (take_body(s))
+		r->route->handle(s);
+	/* a handler may have ended the session, or made it something else */
+	return s->state == SESSION_HTTP && http_speaks(s) &&
+	       s->http->request->phase == HTTP_ANSWERED;
+}
+
+/* The answer has gone out: make room for the next request. False: there is none. */
+static bool
+next_request(struct session *s)
+{
+	struct http_request *r = s->http->request;
+
+	if (!r->head.keep_alive) {
+		if (s->http->request->inbox.n > 0 || has_body(&r->head))
+			session_end_unread(s, WHY_HTTP_DONE);
+		else
+			session_end(s, WHY_HTTP_DONE);
+		return false;
+	}
+	buf_fini(&r->text);
+	buf_fini(&r->body);
+	r->route = NULL;
+	r->phase = HTTP_IN_HEAD;
+	s->quiet_since_us = clock_us();
+	if (r->inbox.n > 0)
+		return true;
+	http_request_free(s->http);
+	return false;
+}
+
+/* As far as the bytes that are here go. */
+static void
+advance(struct session *s)
+{
+	bool more = true;
+
+	while (more && s->state == SESSION_HTTP && http_speaks(s)) {
+		switch (s->http->request->phase) {
+		case HTTP_IN_HEAD:
+			more = take_head(s);
+			break;
+		case HTTP_IN_BODY:
+			more = take_request(s);
+			break;
+		case HTTP_HANDLING:
+			more = false;
+			break;
+		case HTTP_ANSWERED:
+			/* who does not read its answers gets no more of them */
+			more = !stream_is_blocked(&s->client) && next_request(s);
+			break;
+		}
+	}
+}
+
+void
+http_go_on(struct session *s)
+{
+	advance(s);
+	worker_arm_sweep(s->worker);
+}
+
+void
+http_begin(struct session *s)
+{
+	struct http_conn *c = xcalloc(1, sizeof(*c));
+
+	c->tls = s->client.ssl != NULL;
+	s->http = c;
+	c->request = request_new(s);
+	buf_slice(&c->request->inbox, buf_view(&s->login->inbox));
+	login_free(s->login);
+	s->login = NULL;
+	session_enter(s, SESSION_HTTP);
+	s->quiet_since_us = clock_us();
+	if (http_listener(s)->tls == MODE_REQUIRE && !c->tls && s->peer.family != ADDR_UNIX) {
+		refuse_bytes(s, &(struct http_error){ 400, "this listener requires TLS" });
+		return;
+	}
+	http_go_on(s);
+}
+
+void
+http_on_readable(struct session *s)
+{
+	ssize_t n = stream_recv(&s->client, s->worker->scratch, HTTP_READ);
+	struct http_conn *c = s->http;
+
+	if (n == STREAM_AGAIN)
+		return;
+	if (n <= 0) {
+		session_abort(s, http_is_quiet(s) ? WHY_HTTP_DONE : WHY_CLIENT_GONE);
+		return;
+	}
+	if (c->request == NULL) {
+		c->request = request_new(s);
+		s->quiet_since_us = clock_us();
+	}
+	buf_put(&c->request->inbox, s->worker->scratch, (size_t)n);
+	if (c->request->inbox.failed) {
+		/* requests without end behind one that is not answered yet */
+		session_close(s, WHY_HTTP, "too many requests at once");
+		return;
+	}
+	http_go_on(s);
+}
+
+void
+http_on_drained(struct session *s)
+{
+	http_go_on(s);
+}
+
+/* ---- time ---- */
+
+void
+http_check_deadline(struct session *s, int64_t now_us)
+{
+	const struct conf_main *conf = conf_of(s);
+	int64_t quiet = now_us - s->quiet_since_us;
+
+	if (http_is_quiet(s)) {
+		if (conf->http_idle_timeout > 0 && quiet > conf->http_idle_timeout)
+			session_end(s, WHY_HTTP_DONE);
+	} else if (s->http->request->phase == HTTP_ANSWERED) {
+		if (conf->client_login_timeout > 0 && quiet > conf->client_login_timeout)
+			session_abort(s, WHY_CLIENT_ERROR);
+	} else if (s->http->request->phase != HTTP_HANDLING) {
+		if (conf->client_login_timeout > 0 && quiet > conf->client_login_timeout)
+			session_close(s, WHY_LOGIN_TIMEOUT, NULL);
+	}
+}

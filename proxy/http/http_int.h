@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the files of proxy/http share with each other, and with nobody else.
+ */
+#ifndef PROXY_HTTP_HTTP_INT_H
+#define PROXY_HTTP_HTTP_INT_H
+
+#include "proxy/http/http.h"
+#include "proxy/session/session_int.h"
+
+const struct conf_listener *http_listener(const struct session *s);
+
+/* conn.c: the request and its bytes are given back. */
+void http_request_free(struct http_conn *c);
+
+/* upgrade.c: the request is a CONNECT, or asks for a WebSocket on a path that is nobody's. */
+bool upgrade_is_asked(const struct http_head *h);
+/* Accept it, and the session begins anew; or refuse it. */
+void upgrade_begin(struct session *s);
+
+/* answer.c: handlers */
+void answer_healthz(struct session *s);
+
+#endif
