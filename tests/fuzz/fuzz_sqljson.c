@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * SQL over HTTP: the first byte says what the rest is. 'q': the body of a request, which becomes
+ * messages that are whole and well-formed. 'r': the messages of a server, type byte and two bytes
+ * of length each, whose answer must be JSON whatever they hold. Else a value: its type in four
+ * bytes, then its text.
+ */
+#include "config.h"
+
+#include "protocol/sqljson.h"
+
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "tests/fuzz/fuzz.h"
+
+#define TYPE_JSON 114
+
+/* A value of type json is copied as it is where it is JSON, and quoted where it is not. */
+static void
+check_json(const struct buf *b)
+{
+	struct buf again = { 0 };
+
+	sqljson_put_value(&again, TYPE_JSON, buf_view(b));
+	FUZZ_ASSERT(again.n == b->n && memcmp(again.p, b->p, b->n) == 0);
+	buf_fini(&again);
+}
+
+static void
+check_messages(const struct buf *b)
+{
+	static const char want[] = { MSG_PARSE, MSG_BIND, MSG_DESCRIBE, MSG_EXECUTE };
+	struct slice rest = buf_view(b);
+	struct message_parse parse;
+	struct message_bind bind;
+	struct frame f;
+
+	for (size_t i = 0; i < sizeof(want); i++) {
+		FUZZ_ASSERT(frame_cut(rest, 1 << 30, &f) == PARSE_DONE && f.type == want[i]);
+		if (f.type == MSG_PARSE)
+			FUZZ_ASSERT(message_parse_parse(f.body, &parse) == PARSE_DONE);
+		if (f.type == MSG_BIND)
+			FUZZ_ASSERT(message_parse_bind(f.body, &bind) == PARSE_DONE);
+		rest = slice_skip(rest, f.total);
+	}
+	FUZZ_ASSERT(rest.n == 0);
+}
+
+static void
+fuzz_request(struct slice in)
+{
+	struct sqljson_request r;
+	struct buf b = { 0 };
+	struct err e = { 0 };
+
+	if (sqljson_parse(in, &r, &e) != 0) {
+		FUZZ_ASSERT(e.sqlstate[0] != '\0' && e.msg[0] != '\0');
+		sqljson_put_error(&b, "ERROR", &e);
+		check_json(&b);
+		buf_fini(&b);
+		return;
+	}
+	for (size_t i = 0; i < r.nqueries && i < 16; i++) {
+		buf_clear(&b);
+		sqljson_put_query(&b, &r, i);
+		check_messages(&b);
+	}
+	sqljson_request_fini(&r);
+	buf_fini(&b);
+}
+
+static enum parse
+take_message(struct buf *b, struct sqljson_result *r, char type, struct slice body)
+{
+	switch (type) {
+	case MSG_ROW_DESCRIPTION:
+		return sqljson_put_fields(b, r, body);
+	case MSG_DATA_ROW:
+		return sqljson_put_row(b, r, body);
+	case MSG_ERROR:
+		buf_clear(b);
+		if (sqljson_put_report(b, body) == PARSE_DONE)
+			check_json(b);
+		return PARSE_BAD;
+	default:
+		if (sqljson_put_complete(b, r, body) == PARSE_DONE && r->nrows < 1000)
+			check_json(b);
+		return PARSE_BAD;
+	}
+}
+
+static void
+fuzz_result(struct slice in)
+{
+	struct sqljson_result r;
+	struct buf b = { 0 };
+
+	if (in.n < 1)
+		return;
+	sqljson_result_init(&r, in.p[0] & 1, in.p[0] & 2);
+	in = slice_skip(in, 1);
+	while (in.n >= 3) {
+		size_t n = get_u16(in.p + 1);
+		char type = in.p[0];
+
+		in = slice_skip(in, 3);
+		if (n > in.n)
+			n = in.n;
+		if (take_message(&b, &r, type, slice_of(in.p, n)) != PARSE_DONE)
+			break;
+		in = slice_skip(in, n);
+	}
+	sqljson_result_fini(&r);
+	buf_fini(&b);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct slice in = slice_of((const char *)data, size);
+	struct buf b = { 0 };
+
+	if (size < 5)
+		return 0;
+	if (data[0] == 'q') {
+		fuzz_request(slice_skip(in, 1));
+	} else if (data[0] == 'r') {
+		fuzz_result(slice_skip(in, 1));
+	} else {
+		sqljson_put_value(&b, get_u32(data), slice_skip(in, 4));
+		check_json(&b);
+		buf_fini(&b);
+	}
+	return 0;
+}
