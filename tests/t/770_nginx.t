@@ -1,0 +1,67 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# A real nginx in front, run from the example that we ship: what it sends, and where its callers
+# land.
+use strict;
+use warnings;
+use IO::Socket::INET;
+use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);
+use Meridian::Test::Cluster qw(certificate);
+use Meridian::Test::Wire qw(:build);
+use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
+use Test::More;
+
+my $missing = balancer_missing('nginx');
+plan skip_all => $missing if $missing;
+
+my $dir  = PostgreSQL::Test::Utils::tempdir();
+my $cert = certificate('lb', alt => 'DNS:localhost');
+append_to_file("$dir/cities.conf", "127.0.1.1/32 paris;\n127.0.1.2/32 'new york';\n127.0.1.3/32 's\xc3\xa3o paulo';\n");
+
+# The example, with these ports of Meridian in place of its own.
+sub nginx
+{
+	my (%at) = @_;
+	my %front = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(sessions web);
+	my $lb = Meridian::Test::Balancer->new('nginx', ports => [ values %front ], replace => [
+		'listen 5432' => "listen 127.0.0.1:$front{sessions}",
+		'listen 443'  => "listen 127.0.0.1:$front{web}",
+		'/etc/nginx/meridian.crt' => $cert->{cert},
+		'/etc/nginx/meridian.key' => $cert->{key},
+		'/etc/nginx/cities.conf'  => "$dir/cities.conf",
+		(map { ("10.0.0.$_:6434" => "127.0.0.1:$at{sessions}", "10.0.0.$_:8080" => "127.0.0.1:$at{web}") } 11, 12) ]);
+	return ($lb, \%front);
+}
+
+# ---------------------------------------------------------------- what arrives
+
+my $echo = echo_server();
+my ($lb, $front) = nginx(sessions => $echo, web => $echo);
+my ($good, $said) = $lb->check;
+ok($good, 'nginx -t finds nothing wrong with the example') or diag($said);
+unlike($said, qr/warn/i, 'and has no warning');
+$lb->start;
+
+my $fd = IO::Socket::INET->new(LocalAddr => '127.0.1.1', PeerAddr => '127.0.0.1', PeerPort => $front->{sessions}) or die "connect: $!";
+syswrite $fd, 'hello';
+my $line = <$fd>;
+is($line, proxy_v1(src => '127.0.1.1', sport => $fd->sockport, dst => '127.0.0.1', dport => $front->{sessions}),
+	'sessions: the address is told');
+
+my @upgrade = ('Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==');
+my $head = echo_head($front->{web}, '127.0.1.2', 'GET /v2?address=db:5432 HTTP/1.1', 'Host: db', @upgrade);
+is_deeply([ @$head{qw(line x-city x-forwarded-for upgrade connection host)} ],
+	[ 'GET /v2?address=db:5432 HTTP/1.1', ['new york'], ['127.0.1.2'], ['websocket'], ['upgrade'], ['db'] ],
+	'web: a WebSocket has the city and the address');
+$head = echo_head($front->{web}, '127.0.1.3', 'POST /sql HTTP/1.1', 'Host: db', 'Content-Length: 0');
+is_deeply([ @$head{qw(x-city connection)} ], [ ["s\xc3\xa3o paulo"], undef ], 'a city in UTF-8 arrives as it is');
+for my $from ('127.0.1.1', '127.0.1.4') {
+	$head = echo_head($front->{web}, $from, 'POST /sql HTTP/1.1', 'Host: db', 'Content-Length: 0', 'X-City: rome', 'x-forwarded-for: 192.0.2.1',
+		'Forwarded: for=192.0.2.1', 'X-Real-IP: 192.0.2.1', 'True-Client-IP: 192.0.2.1');
+	is_deeply([ @$head{qw(x-city x-forwarded-for forwarded x-real-ip true-client-ip)} ],
+		[ $from eq '127.0.1.1' ? ['paris'] : undef, [$from], undef, undef, undef ],
+		"what a client at $from says itself does not arrive");
+}
+$lb->stop;
+done_testing();
