@@ -10,8 +10,9 @@
 #       is(driver_run('node-postgres', $script, $proxy->port), "expected output\n");
 #   }
 #
-# Drivers: psycopg, psycopg2 (python3), node-postgres (node). node-postgres comes from Debian
-# (node-pg); where that is not installed, npm fetches it into tests/tmp/node, once.
+# Drivers: psycopg, psycopg2 (python3), node-postgres, neon (node). node-postgres comes from Debian
+# (node-pg); where that is not installed, and for neon, npm fetches it into tests/tmp/node, once.
+# neon's program is tests/drivers/neon.js: driver_run('neon', \%options), see there.
 package Meridian::Test::Drivers;
 use strict;
 use warnings;
@@ -19,15 +20,18 @@ use warnings;
 use Exporter qw(import);
 use Fcntl    qw(:flock);
 use IPC::Run ();
+use JSON::PP qw(encode_json);
 
 our @EXPORT_OK = qw(driver_run driver_missing);
-
-my $node_postgres = 'pg@8.13.1';
 
 my %driver = (
 	'psycopg'       => { run => [ 'python3', '-c' ], try => 'import psycopg' },
 	'psycopg2'      => { run => [ 'python3', '-c' ], try => 'import psycopg2' },
-	'node-postgres' => { run => [ 'node', '-e' ], try => 'require("pg")', fetch => \&npm_install },
+	'node-postgres' => { run => [ 'node', '-e' ], try => 'require("pg")', npm => ['pg@8.13.1'] },
+	'neon' => {
+		run => [ 'node', '-e' ], try => 'require("ws"); require("@neondatabase/serverless")',
+		npm => [ '@neondatabase/serverless@1.2.0', 'ws@8.18.0' ], program => 'neon.js',
+	},
 );
 
 # Why a driver cannot be used here; '' when it can.
@@ -37,8 +41,8 @@ sub driver_missing
 	my $d = $driver{$name} or die "no driver $name";
 	my $tried = attempt($d);
 	return '' if $tried eq '';
-	return "$name: $tried" unless $d->{fetch};
-	my $fetched = $d->{fetch}->();
+	return "$name: $tried" unless $d->{npm};
+	my $fetched = npm_install($d);
 	return "$name: $fetched" if $fetched ne '';
 	return attempt($d);
 }
@@ -55,16 +59,17 @@ sub attempt
 
 sub npm_install
 {
+	my ($d) = @_;
 	my $dir = ($ENV{MERIDIAN_TMP} || '.') . '/node';
 	mkdir $dir;
 	open my $lock, '>', "$dir/lock" or return "cannot write $dir: $!";
 	flock $lock, LOCK_EX or return "flock: $!";
-	return '' if -d "$dir/node_modules/pg";
+	return '' if attempt($d) eq '';
 	my $said = '';
 	my $good = eval {
 		IPC::Run::run([
-			'npm', 'install', '--prefix', $dir, '--no-save', '--no-audit', '--no-fund', '--no-update-notifier',
-			'--ignore-scripts', $node_postgres
+			'npm', 'install', '--prefix', $dir, '--no-package-lock', '--no-audit', '--no-fund', '--no-update-notifier',
+			'--ignore-scripts', @{ $d->{npm} }
 		], '<', \'', '>', \$said, '2>&1', IPC::Run::timeout(120));
 	};
 	return $good ? '' : 'npm could not install it';
@@ -76,9 +81,12 @@ sub driver_run
 {
 	my ($name, $program, @args) = @_;
 	my $out = '';
+	my @command = (@{ $driver{$name}{run} }, $program, @args);
+	@command = ('node', "$ENV{MERIDIAN_SRCDIR}/tests/drivers/$driver{$name}{program}", encode_json($program))
+	  if ref $program;
 	my $limit = IPC::Run::timeout(60 * ($ENV{MERIDIAN_TEST_SLOW} || 1));
 	eval {
-		IPC::Run::run([ @{ $driver{$name}{run} }, $program, @args ], '<', \'', '>', \$out, '2>&1', $limit);
+		IPC::Run::run(\@command, '<', \'', '>', \$out, '2>&1', $limit);
 		1;
 	} or $out .= "did not end: $@";
 	return $out;
