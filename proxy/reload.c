@@ -48,6 +48,7 @@ add_region(struct control *c, struct topology *t, const struct conf_region *conf
 	strlist_copy(&r->cities, &conf->cities);
 	strlist_copy(&r->countries, &conf->countries);
 	cidrlist_copy(&r->networks, &conf->networks);
+	strlist_copy(&r->endpoints, &conf->endpoints);
 	for (size_t i = 0; i < conf->nodes.n; i++) {
 		struct node_live *live = live_of(c, conf->name, conf->nodes.v[i]);
 		uint16_t port;

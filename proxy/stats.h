@@ -31,6 +31,7 @@
 	C(tls_resumed, "of those, resumed from a ticket")                                      \
 	C(proxy_headers, "PROXY headers accepted")                                             \
 	C(proxy_headers_refused, "PROXY headers malformed, missing or from peers not trusted") \
+	C(headers_ignored, "HTTP headers of places and addresses from peers not trusted")      \
 	C(claims_ignored, "self-declared places ignored under residency = strict")             \
 	C(consoles, "console sessions")                                                        \
 	C(http_requests, "HTTP requests whose head was read")                                  \
@@ -45,7 +46,7 @@ struct stats {
 	_Atomic uint64_t why[WHY_COUNT];          /* sessions ended, by reason */
 	_Atomic uint64_t located[SOURCE_COUNT];   /* localities decided, by winning source */
 	_Atomic uint64_t claimed[SOURCE_COUNT];   /* claims made, by source */
-	_Atomic uint64_t untrusted[SOURCE_COUNT]; /* of those, ignored: residency = strict */
+	_Atomic uint64_t untrusted[SOURCE_COUNT]; /* of those, ignored: not trusted */
 };
 
 static inline void

@@ -24,6 +24,7 @@ static const char *const source_names[SOURCE_COUNT] = {
 static const char *const kind_names[CLAIM_KIND_COUNT] = {
 	[CLAIM_CITY] = "city",         [CLAIM_COUNTRY] = "country", [CLAIM_REGION] = "region",
 	[CLAIM_LOCATION] = "location", [CLAIM_ADDRESS] = "address", [CLAIM_NAME] = "name",
+	[CLAIM_ENDPOINT] = "endpoint",
 };
 
 const char *

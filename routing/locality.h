@@ -39,6 +39,7 @@ enum claim_kind {
 	CLAIM_LOCATION, /* "lat,long" in degrees */
 	CLAIM_ADDRESS,  /* the true client address, for geoip, networks and overrides */
 	CLAIM_NAME,     /* a label of the server name (SNI): a city or a region */
+	CLAIM_ENDPOINT, /* the private endpoint of a cloud that the caller came through */
 	CLAIM_KIND_COUNT
 };
 

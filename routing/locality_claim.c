@@ -224,6 +224,27 @@ read_network(const struct topology *t, const struct addr *a, struct finding *f)
 		 cidr_print(best, text), t->regions[region].name);
 }
 
+/* The region whose networks have the private endpoint. */
+static void
+read_endpoint(const struct claim_context *x, struct slice text, struct finding *f)
+{
+	const struct topology *t = x->in->topology;
+
+	for (int i = 0; i < t->nregions; i++) {
+		const struct strlist *l = &t->regions[i].endpoints;
+
+		for (size_t k = 0; k < l->n; k++) {
+			if (!slice_is_nocase(text, l->v[k]))
+				continue;
+			set_region(f, FOUND_REGION, i, CONFIDENCE_EXACT);
+			snprintf(f->outcome, sizeof(f->outcome), "endpoint of region %.63s",
+				 t->regions[i].name);
+			return;
+		}
+	}
+	say(f, "endpoint of no region");
+}
+
 /* A city that a database names without coordinates. */
 static void
 find_answered_city(const struct claim_context *x, const struct geo_answer *a, struct finding *f)
@@ -311,9 +332,10 @@ void
 finding_of_claim(const struct claim_context *x, const struct claim *c, struct finding *f)
 {
 	static const read_claim_fn readers[CLAIM_KIND_COUNT] = {
-		[CLAIM_CITY] = read_city,       [CLAIM_COUNTRY] = read_country,
-		[CLAIM_REGION] = read_region,   [CLAIM_LOCATION] = read_location,
-		[CLAIM_ADDRESS] = read_address, [CLAIM_NAME] = read_name,
+		[CLAIM_CITY] = read_city,         [CLAIM_COUNTRY] = read_country,
+		[CLAIM_REGION] = read_region,     [CLAIM_LOCATION] = read_location,
+		[CLAIM_ADDRESS] = read_address,   [CLAIM_NAME] = read_name,
+		[CLAIM_ENDPOINT] = read_endpoint,
 	};
 	char text[PLACE_NAME_MAX];
 	const char *why;

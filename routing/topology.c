@@ -64,6 +64,7 @@ region_fini(struct region *r)
 	strlist_fini(&r->cities);
 	strlist_fini(&r->countries);
 	cidrlist_fini(&r->networks);
+	strlist_fini(&r->endpoints);
 }
 
 void
@@ -223,9 +224,11 @@ dup_region(struct region *to, const struct region *from)
 	to->name = xstrdup(from->name);
 	to->cities = to->countries = (struct strlist){ 0 };
 	to->networks = (struct cidrlist){ 0 };
+	to->endpoints = (struct strlist){ 0 };
 	strlist_copy(&to->cities, &from->cities);
 	strlist_copy(&to->countries, &from->countries);
 	cidrlist_copy(&to->networks, &from->networks);
+	strlist_copy(&to->endpoints, &from->endpoints);
 }
 
 static void

@@ -95,6 +95,7 @@ struct region {
 	struct strlist cities;    /* folded (places_fold) */
 	struct strlist countries; /* ISO 3166 alpha-2, upper case */
 	struct cidrlist networks;
+	struct strlist endpoints; /* private endpoints of clouds, as endpoint_parse() writes them */
 };
 
 /* OVERRIDE CITY|COUNTRY|NETWORK … TO REGION …: what the operator says, until `until_us`. */

@@ -361,6 +361,32 @@ check_database(const struct check *k, size_t index)
 	return 0;
 }
 
+/* Two meanings of one type of TLV. */
+static int
+check_tlvs(const struct check *k)
+{
+	const struct tlv_rules *t = &k->c->main.tlv;
+	const struct {
+		const char *option;
+		int type;
+	} all[] = {
+		{ "tlv_city", t->city },       { "tlv_location", t->location },
+		{ "tlv_country", t->country }, { "tlv_region", t->region },
+		{ "tlv_pairs", t->pairs },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct spot at = { SECTION_MERIDIAN, 0, all[i].option };
+
+		for (size_t j = 0; j < i; j++) {
+			if (all[i].type != 0 && all[i].type == all[j].type)
+				return refuse(k, at, "option \"%s\": 0x%02x is %s already",
+					      all[i].option, (unsigned)all[i].type, all[j].option);
+		}
+	}
+	return 0;
+}
+
 static int
 check_main(const struct check *k)
 {
@@ -376,7 +402,7 @@ check_main(const struct check *k)
 		warn(k, users,
 		     "admin_users and stats_users have no secrets without auth_file: they cannot "
 		     "open the console over TCP");
-	return 0;
+	return check_tlvs(k);
 }
 
 int

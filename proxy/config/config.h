@@ -21,6 +21,7 @@
 #include "base/snapshot.h"
 #include "routing/locality.h"
 #include "routing/route.h"
+#include "routing/tlvs.h"
 
 struct authfile;
 
@@ -65,6 +66,7 @@ struct conf_region {
 	struct strlist cities; /* folded */
 	struct strlist countries;
 	struct cidrlist networks;
+	struct strlist endpoints; /* those items of `networks` that are private endpoints */
 	int bias;
 	bool strict; /* strict_region */
 	bool export_locality;
@@ -92,6 +94,9 @@ struct conf_main {
 	size_t nlocality;
 	struct strlist geoip;
 	struct cidrlist trusted_proxies;
+	struct strlist header_names; /* see routing/headers.h */
+	int trusted_hops;
+	struct tlv_rules tlv;
 	int workers;     /* 0: auto (one per CPU) */
 	int listen_port; /* names the unix sockets: .s.PGSQL.<listen_port> */
 	int listen_backlog;

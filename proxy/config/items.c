@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/text.h"
+#include "routing/headers.h"
 #include "routing/places.h"
 
 static bool
@@ -37,6 +38,13 @@ item_city(struct slice item, char to[OPTION_ITEM_MAX])
 	char folded[PLACE_NAME_MAX];
 
 	return places_fold(item, folded) > 0 && copy_item(slice_str(folded), to);
+}
+
+bool
+item_header(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	_Static_assert(HEADERS_ITEM_MAX <= OPTION_ITEM_MAX, "an item has room for a header");
+	return headers_item(item, to);
 }
 
 bool

@@ -27,6 +27,7 @@ static const char *const nearest_words[] = { "caller", "proxy", "blend", NULL };
 static const char *const auth_words[] = { "passthrough", NULL };
 static const char *const mode_words[] = { "off", "allow", "require", NULL };
 static const char *const tls_words[] = { "auto", "off", "allow", "require", NULL };
+static const char *const unique_id_words[] = { "off", "pairs", "city", NULL };
 static const char *const level_words[] = { "debug", "info", "warning", "error", "fatal", NULL };
 static const char *const sslmode_words[] = { "disable",   "allow",       "prefer", "require",
 					     "verify-ca", "verify-full", NULL };
@@ -62,8 +63,7 @@ static const struct option meridian_rows[] = {
 		  "override: said by the console; startup: meridian.city and its like among the "
 		  "startup parameters; sni: the server name in the TLS handshake; header: HTTP "
 		  "headers; tlv: the PROXY v2 header; geoip: the caller's address; self: the "
-		  "region of this proxy. A source that is left out does not count. Headers are for "
-		  "listeners of a later version." },
+		  "region of this proxy. A source that is left out does not count." },
 	{ .name = "geoip", .type = OPT_LIST, AT(conf_main, geoip, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_path, .expected = "a file name",
 	  .group = "Place and routing",
@@ -73,8 +73,55 @@ static const struct option meridian_rows[] = {
 	{ .name = "trusted_proxies", .type = OPT_NETWORKS,
 	  AT(conf_main, trusted_proxies, struct cidrlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Place and routing",
-	  .text = "Address blocks of load balancers whose PROXY headers are believed. A "
-		  "connection of any other peer that begins with one is closed." },
+	  .text = "Address blocks of load balancers whose PROXY headers and HTTP headers are "
+		  "believed. A connection of any other peer that begins with a PROXY header is "
+		  "closed; HTTP headers of any other peer that say where it is are ignored." },
+
+	{ .name = "header_names", .type = OPT_LIST, AT(conf_main, header_names, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS,
+	  .fallback = "gcp, appengine, cloudflare, cloudfront, vercel, fastly, fly, akamai, azure, "
+		      "generic",
+	  .item = item_header,
+	  .expected = "a set of headers (gcp, appengine, cloudflare, cloudfront, vercel, fastly, "
+		      "fly, akamai, azure, generic), a header of one of them, or NAME:KIND with a "
+		      "kind of city, country, subdivision, region, location, latitude, longitude, "
+		      "place, pairs, address, forwarded-for, forwarded",
+	  .group = "Place and routing",
+	  .text = "The HTTP headers that say where a caller is, or what its address is: the sets "
+		  "that clouds and CDNs use, asked in this order until one says more than a "
+		  "country, and headers of your own (X-Town:city). Headers of peers that are not in "
+		  "trusted_proxies are ignored. A load balancer passes on headers that it does not "
+		  "set itself, so anybody could send them: name the set of yours, and no other." },
+	{ .name = "trusted_hops", .type = OPT_INT, AT(conf_main, trusted_hops, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 32,
+	  .group = "Place and routing",
+	  .text = "So many addresses at the right end of X-Forwarded-For and Forwarded are those of "
+		  "own proxies, whatever they are; to the left of them the first that is not in "
+		  "trusted_proxies is the client. 1 for a load balancer of Google Cloud, which "
+		  "appends its own address." },
+	{ .name = "tlv_city", .type = OPT_TLV, AT(conf_main, tlv.city, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0xe4", .group = "Place and routing",
+	  .text = "Type of the TLV of a PROXY v2 header that holds the caller's city; off: none." },
+	{ .name = "tlv_location", .type = OPT_TLV, AT(conf_main, tlv.location, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0xe5", .group = "Place and routing",
+	  .text = "Type of the TLV that holds latitude,longitude in degrees." },
+	{ .name = "tlv_country", .type = OPT_TLV, AT(conf_main, tlv.country, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0xe6", .group = "Place and routing",
+	  .text = "Type of the TLV that holds a country." },
+	{ .name = "tlv_region", .type = OPT_TLV, AT(conf_main, tlv.region, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0xe7", .group = "Place and routing",
+	  .text = "Type of the TLV that holds a region, one of those configured or a cloud's." },
+	{ .name = "tlv_pairs", .type = OPT_TLV, AT(conf_main, tlv.pairs, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0xe8", .group = "Place and routing",
+	  .text = "Type of the TLV that holds name=value, as often as wanted: city=paris, lat=48.85, "
+		  "long=2.35, or the name of a header (X-City=paris)." },
+	{ .name = "unique_id", .type = OPT_ENUM, AT_ENUM(conf_main, tlv.unique_id),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "pairs", .words = unique_id_words,
+	  .group = "Place and routing",
+	  .text = "Whether the unique id of a PROXY v2 header says where the caller is. pairs: where "
+		  "it consists of name=value between semicolons (city=paris;src=192.0.2.1), the "
+		  "names that are those of tlv_pairs do; city: also where it is a bare city. Any "
+		  "other id is opaque." },
 
 	{ .name = "workers", .type = OPT_INT, AT(conf_main, workers, int),
 	  .apply = APPLY_RESTART, .fallback = "auto", .min = 0, .max = 256, .zero = "auto",
@@ -315,9 +362,12 @@ static const struct option region_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_country,
 	  .expected = "a country (its ISO 3166 code or name)", .group = "Region",
 	  .text = "Callers of whom only the country is known belong here." },
-	{ .name = "networks", .type = OPT_NETWORKS, AT(conf_region, networks, struct cidrlist),
+	{ .name = "networks", .type = OPT_ORIGINS, AT(conf_region, networks, struct cidrlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
-	  .text = "Callers from these address blocks belong here." },
+	  .text = "Callers from these address blocks belong here, and those that come through these "
+		  "private endpoints, which a PROXY header names: vpce-0123abcd (AWS), psc:123 (the "
+		  "connection id of Google Cloud's Private Service Connect), azure:123 (the LINKID "
+		  "of an Azure private endpoint)." },
 	{ .name = "bias", .type = OPT_INT, AT(conf_region, bias, int),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = -99, .max = 99, .group = "Region",
 	  .text = "Makes the region look nearer (positive, up to 99) or farther (negative, down to "

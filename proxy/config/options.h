@@ -35,6 +35,8 @@ enum option_type {
 	OPT_CONNINFO, /* char *, libpq's keyword/value words; passwords in it are never printed */
 	OPT_LIST,     /* struct strlist; `item` checks and normalises each */
 	OPT_NETWORKS, /* struct cidrlist */
+	OPT_ORIGINS,  /* conf_region.networks and endpoints */
+	OPT_TLV,      /* int: a type of TLV of the custom range, 0 for off */
 	OPT_SOURCES,  /* conf_main.locality and nlocality */
 	OPT_LOCATION, /* conf_region.has_location, lat and lon */
 	OPT_TYPE_COUNT

@@ -3,6 +3,7 @@
 
 #include "proxy/config/values.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <stdlib.h>
@@ -529,7 +530,120 @@ networks_describe(const struct option *o, struct buf *out)
 		     "the mask)");
 }
 
-/* the two values with a shape of their own */
+/* values with a shape of their own */
+
+static struct conf_region *
+region_of_networks(const void *networks)
+{
+	return (struct conf_region *)((uintptr_t)networks - offsetof(struct conf_region, networks));
+}
+
+static int
+origins_append(const struct option *o, void *field, struct slice text, struct err *e)
+{
+	struct strlist *endpoints = &region_of_networks(field)->endpoints;
+	char endpoint[ENDPOINT_MAX];
+	struct slice item;
+
+	while (next_item(&text, &item)) {
+		if (endpoint_parse(item, endpoint))
+			strlist_add(endpoints, endpoint);
+		else if (!cidrlist_add(field, item))
+			return bad_value(o, item, e, NULL);
+	}
+	return 0;
+}
+
+static void
+origins_fini(void *field)
+{
+	strlist_fini(&region_of_networks(field)->endpoints);
+	networks_fini(field);
+}
+
+static int
+origins_set(const struct option *o, void *field, struct slice text, struct err *e)
+{
+	origins_fini(field);
+	return origins_append(o, field, text, e);
+}
+
+static void
+origins_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+{
+	const struct strlist *endpoints = &region_of_networks(field)->endpoints;
+
+	networks_print(o, field, secrets, out);
+	if (endpoints->n > 0 && ((const struct cidrlist *)field)->n > 0)
+		buf_str(out, ", ");
+	list_print(o, endpoints, secrets, out);
+}
+
+static void
+origins_own(void *field)
+{
+	networks_own(field);
+	list_own(&region_of_networks(field)->endpoints);
+}
+
+static void
+origins_describe(const struct option *o, struct buf *out)
+{
+	networks_describe(o, out);
+	buf_str(out, " or a private endpoint (vpce-ID, psc:NUMBER, azure:NUMBER)");
+}
+
+/* A number as C writes it, or off. */
+static bool
+read_type(struct slice text, int64_t *out)
+{
+	*out = 0;
+	if (slice_is_nocase(text, "off"))
+		return true;
+	if (text.n != 4 || text.p[0] != '0' || (text.p[1] | 0x20) != 'x')
+		return text_to_int(text, 1, 255, out);
+	for (size_t i = 2; i < 4; i++) {
+		const char *digits = "0123456789abcdef";
+		const char *at = memchr(digits, tolower((unsigned char)text.p[i]), 16);
+
+		if (at == NULL)
+			return false;
+		*out = *out * 16 + (at - digits);
+	}
+	return *out > 0;
+}
+
+static int
+tlv_set(const struct option *o, void *field, struct slice text, struct err *e)
+{
+	int64_t v;
+
+	if (!read_type(text, &v) || (v != 0 && !tlvs_type_is_free((unsigned)v)))
+		return bad_value(o, text, e, NULL);
+	*(int *)field = (int)v;
+	return 0;
+}
+
+static void
+tlv_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+{
+	int v = *(const int *)field;
+
+	(void)o;
+	(void)secrets;
+	if (v == 0)
+		buf_str(out, "off");
+	else
+		buf_printf(out, "0x%02x", (unsigned)v);
+}
+
+static void
+tlv_describe(const struct option *o, struct buf *out)
+{
+	(void)o;
+	buf_str(out, "a type from 0xe1 to 0xf7, 0xea and 0xee excepted (they are those of clouds), "
+		     "or off");
+}
 
 static struct conf_main *
 main_of(const void *nlocality)
@@ -648,6 +762,9 @@ static const struct value_type types[OPT_TYPE_COUNT] = {
 	[OPT_LIST] = { list_set, list_append, list_print, list_own, list_fini, list_describe },
 	[OPT_NETWORKS] = { networks_set, networks_append, networks_print, networks_own,
 			   networks_fini, networks_describe },
+	[OPT_ORIGINS] = { origins_set, origins_append, origins_print, origins_own, origins_fini,
+			  origins_describe },
+	[OPT_TLV] = { tlv_set, NULL, tlv_print, NULL, NULL, tlv_describe },
 	[OPT_SOURCES] = { sources_set, sources_append, sources_print, NULL, NULL,
 			  sources_describe },
 	[OPT_LOCATION] = { location_set, NULL, location_print, NULL, NULL, location_describe },

@@ -34,6 +34,7 @@ bool item_listen(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_node(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_city(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_country(struct slice item, char to[OPTION_ITEM_MAX]);
+bool item_header(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_path(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_name(struct slice item, char to[OPTION_ITEM_MAX]);
 

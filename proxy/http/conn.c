@@ -174,6 +174,7 @@ take_head(struct session *s)
 	buf_drop(&r->inbox, used);
 	stat_add(&s->worker->stats.http_requests, 1);
 	http_body_init(&r->framing, &r->head);
+	locate_claim_headers(s, &r->head);
 	r->route = find_route(s, &r->head);
 	r->phase = HTTP_IN_BODY;
 	return true;

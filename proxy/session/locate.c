@@ -11,17 +11,8 @@
 #include "base/clock.h"
 #include "protocol/sqlstate.h"
 #include "proxy/worker_int.h"
-
-/* TLVs of PROXY v2's custom range that carry a place; E0, EA and EE are taken by clouds. */
-static const struct {
-	uint8_t type;
-	enum claim_kind kind;
-} place_tlvs[] = {
-	{ 0xe4, CLAIM_CITY },
-	{ 0xe5, CLAIM_LOCATION },
-	{ 0xe6, CLAIM_COUNTRY },
-	{ 0xe7, CLAIM_REGION },
-};
+#include "routing/headers.h"
+#include "routing/tlvs.h"
 
 /* meridian.* settings of the startup packet that are claims. */
 static const struct {
@@ -39,28 +30,71 @@ static void
 count_claims(const struct session *s, bool strict)
 {
 	struct stats *stats = &s->worker->stats;
+	bool relayed;
 
 	for (unsigned i = 0; i < s->claims.n; i++) {
 		struct claim c = claims_get(&s->claims, i);
 
 		stat_add(&stats->claimed[c.source], 1);
-		if (!strict || c.trusted)
+		relayed = c.source == SOURCE_HEADER || c.source == SOURCE_TLV;
+		if (c.trusted || !(strict || relayed))
 			continue;
 		stat_add(&stats->untrusted[c.source], 1);
-		stat_add(&stats->claims_ignored, 1);
+		if (!relayed)
+			stat_add(&stats->claims_ignored, 1);
 	}
+}
+
+void
+locate_claim_name(struct session *s, struct slice name)
+{
+	const char *suffix = s->worker->world->config->listeners[s->listener].sni_suffix;
+	size_t n;
+
+	if (suffix == NULL || name.n == 0)
+		return;
+	if (suffix[0] == '.')
+		suffix++;
+	n = strlen(suffix);
+	if (name.n <= n + 1 || strncasecmp(name.p + name.n - n, suffix, n) != 0 ||
+	    name.p[name.n - n - 1] != '.')
+		return;
+	name.n -= n + 1;
+	claims_drop(&s->claims, SOURCE_SNI);
+	claims_add(&s->claims, SOURCE_SNI, CLAIM_NAME, false, name);
 }
 
 void
 locate_claim_tlvs(struct session *s, const struct proxyhdr *h)
 {
-	struct slice value;
-
 	/* a header is read from trusted peers only: what it says is believed */
-	for (size_t i = 0; i < sizeof(place_tlvs) / sizeof(place_tlvs[0]); i++) {
-		if (proxyhdr_tlv_find(h, place_tlvs[i].type, &value))
-			claims_add(&s->claims, SOURCE_TLV, place_tlvs[i].kind, true, value);
-	}
+	tlvs_claim(&s->worker->world->config->main.tlv, h, &s->claims);
+	/* but for the name that the client itself asked for */
+	locate_claim_name(s, h->authority);
+}
+
+/* Host without its port; an address in brackets is no name anyway. */
+static struct slice
+host_name(struct slice host)
+{
+	return slice_trim(slice_cut(&host, ':'));
+}
+
+void
+locate_claim_headers(struct session *s, const struct http_head *h)
+{
+	const struct conf_main *conf = &s->worker->world->config->main;
+	struct header_rules rules = { .names = &conf->header_names,
+				      .trusted = &conf->trusted_proxies,
+				      .hops = (unsigned)conf->trusted_hops };
+	bool trusted = cidrlist_has(&conf->trusted_proxies, &s->hop);
+	unsigned n = trusted ? 0 : headers_count(&rules, h);
+
+	claims_drop(&s->claims, SOURCE_HEADER);
+	s->true_addr = s->hop;
+	headers_claim(&rules, h, trusted, &s->claims, &s->true_addr);
+	locate_claim_name(s, host_name(h->host));
+	stat_add(&s->worker->stats.headers_ignored, n);
 }
 
 /* An unknown name and a wrong value are told as PostgreSQL tells them for its own settings: a
@@ -154,11 +188,13 @@ locate_session(struct session *s)
 
 	l->database = config_database(l->world->config, st->database);
 	l->access = l->database->access;
-	if (!claim_settings(s))
-		return false;
+	/* before the client's own claims: those cannot crowd it out */
+	claims_drop(&s->claims, SOURCE_GEOIP);
 	if (s->true_addr.family == ADDR_IPV4 || s->true_addr.family == ADDR_IPV6)
 		claims_add(&s->claims, SOURCE_GEOIP, CLAIM_ADDRESS, true,
 			   slice_str(addr_print_ip(&s->true_addr, address)));
+	if (!claim_settings(s))
+		return false;
 	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
 	count_claims(s, in.strict);
 	locality_decide(&in, &l->locality, NULL, NULL);

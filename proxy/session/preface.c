@@ -42,6 +42,10 @@ refuse_proxy_header(struct session *s, const char *why)
 	struct err e;
 
 	stat_add(&s->worker->stats.proxy_headers_refused, 1);
+	if (!peer_is_trusted(s)) {
+		stat_add(&s->worker->stats.claimed[SOURCE_TLV], 1);
+		stat_add(&s->worker->stats.untrusted[SOURCE_TLV], 1);
+	}
 	err_set(&e, "", "invalid PROXY header");
 	err_detail(&e, "%s", why);
 	session_close_err(s, WHY_PROXY_HEADER, &e);
@@ -87,7 +91,7 @@ take_proxy_header(struct session *s, const struct proxyhdr *h)
 {
 	stat_add(&s->worker->stats.proxy_headers, 1);
 	if (!h->is_local && h->src.family != ADDR_NONE)
-		s->true_addr = h->src;
+		s->true_addr = s->hop = h->src;
 	locate_claim_tlvs(s, h);
 	/* what follows begins like any connection: with a ClientHello, perhaps */
 	login_free(s->login);
@@ -175,26 +179,6 @@ preface_on_tls_hello(struct session *s)
 	begin_tls(s);
 }
 
-/* The name the client asked for, if it ends in the listener's sni_suffix, is a claim. */
-static void
-claim_server_name(struct session *s)
-{
-	const char *suffix = listener_of(s)->sni_suffix;
-	struct slice name = slice_str(tls_server_name(s->client.ssl));
-	size_t n;
-
-	if (suffix == NULL || name.n == 0)
-		return;
-	if (suffix[0] == '.')
-		suffix++;
-	n = strlen(suffix);
-	if (name.n <= n + 1 || strncasecmp(name.p + name.n - n, suffix, n) != 0 ||
-	    name.p[name.n - n - 1] != '.')
-		return;
-	name.n -= n + 1;
-	claims_add(&s->claims, SOURCE_SNI, CLAIM_NAME, false, name);
-}
-
 void
 preface_on_tls_handshake(struct session *s)
 {
@@ -222,7 +206,7 @@ preface_on_tls_handshake(struct session *s)
 	stat_add(&stats->tls_handshakes, 1);
 	if (tls_was_resumed(s->client.ssl))
 		stat_add(&stats->tls_resumed, 1);
-	claim_server_name(s);
+	locate_claim_name(s, slice_str(tls_server_name(s->client.ssl)));
 	session_enter(s, SESSION_STARTUP);
 }
 

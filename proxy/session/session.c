@@ -71,7 +71,7 @@ session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr 
 	s->worker = w;
 	s->id = atomic_fetch_add(&w->process->last_session_id, 1) + 1;
 	s->listener = listener;
-	s->peer = s->true_addr = *peer;
+	s->peer = s->true_addr = s->hop = *peer;
 	s->connected_at_us = s->quiet_since_us = clock_us();
 	s->source = SOURCE_SELF;
 	stream_init(&s->client, loop_base(w->loop), take_fd, session_on_client, s);

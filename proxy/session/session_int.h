@@ -23,6 +23,7 @@
 
 #include "base/ev/loop.h"
 #include "protocol/flow.h"
+#include "protocol/http.h"
 #include "protocol/proxyhdr.h"
 #include "protocol/startup.h"
 #include "proxy/net/stream.h"
@@ -80,6 +81,7 @@ struct session {
 	int64_t quiet_since_us;  /* … since when it is that, and the activity; before the relay:
 				    since  when its deadline runs */
 	struct addr peer, true_addr;
+	struct addr hop; /* who speaks to us: the peer, or whom its PROXY header names */
 	uint32_t slot;
 	uint16_t listener;
 	uint8_t state; /* enum session_state; session_enter() alone writes it */
@@ -170,6 +172,11 @@ void preface_on_tls_handshake(struct session *s);
 /* False: the session is over, a meridian.* setting was wrong. */
 bool locate_session(struct session *s);
 void locate_claim_tlvs(struct session *s, const struct proxyhdr *h);
+/* The name that the client asked for (TLS SNI, AUTHORITY, Host): a claim where it ends in the
+ * listener's sni_suffix. Replaces what an earlier one said. */
+void locate_claim_name(struct session *s, struct slice name);
+/* What a request's head says of the caller: claims, and s->true_addr. Each request anew. */
+void locate_claim_headers(struct session *s, const struct http_head *h);
 void locate_input(const struct session *s, const struct world *w, bool strict,
 		  struct locality_input *in);
 

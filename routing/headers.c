@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "routing/headers.h"
+
+#include <ctype.h>
+
+#include "base/text.h"
+#include "routing/forwarded.h"
+#include "routing/said.h"
+
+/* Kinds of headers: the parts of a place, and these. */
+enum {
+	KIND_ADDRESS = SAID_PART_COUNT, /* one address */
+	KIND_FORWARDED_FOR,             /* a list, as in X-Forwarded-For */
+	KIND_FORWARDED,                 /* RFC 7239 */
+	KIND_COUNT
+};
+
+static const char *const address_kinds[] = { "address", "forwarded-for", "forwarded" };
+
+struct rule {
+	const char *name;
+	int kind;
+};
+
+struct set {
+	const char *name;
+	const struct rule *rules; /* ends with a NULL name */
+};
+
+#define FORWARDED_FOR                                 \
+	{                                             \
+		"X-Forwarded-For", KIND_FORWARDED_FOR \
+	}
+
+/* Google Cloud's application load balancer: names are the operator's, these are the ones seen.
+ * {client_region} is a country there, {client_region_subdivision} is USCA. */
+static const struct rule gcp[] = { { "X-City", SAID_CITY },
+				   { "X-Client-City", SAID_CITY },
+				   { "X-Client-Geo-Location", SAID_PLACE },
+				   { "X-Place", SAID_PLACE },
+				   { "X-Client-City-Lat-Long", SAID_LOCATION },
+				   { "X-Client-CityLatLong", SAID_LOCATION },
+				   { "X-Client-Region", SAID_COUNTRY },
+				   { "X-Client-Region-Subdivision", SAID_SUBDIVISION },
+				   FORWARDED_FOR,
+				   { NULL, 0 } };
+
+static const struct rule appengine[] = {
+	{ "X-Appengine-City", SAID_CITY },       { "X-Appengine-CityLatLong", SAID_LOCATION },
+	{ "X-Appengine-Country", SAID_COUNTRY }, { "X-Appengine-Region", SAID_SUBDIVISION },
+	{ "X-Appengine-User-IP", KIND_ADDRESS }, { NULL, 0 }
+};
+
+static const struct rule cloudflare[] = { { "CF-IPCity", SAID_CITY },
+					  { "CF-IPCountry", SAID_COUNTRY },
+					  { "CF-Region-Code", SAID_SUBDIVISION },
+					  { "CF-IPLatitude", SAID_LATITUDE },
+					  { "CF-IPLongitude", SAID_LONGITUDE },
+					  FORWARDED_FOR,
+					  { "CF-Connecting-IP", KIND_ADDRESS },
+					  { "True-Client-IP", KIND_ADDRESS },
+					  { NULL, 0 } };
+
+static const struct rule cloudfront[] = { { "CloudFront-Viewer-City", SAID_CITY },
+					  { "CloudFront-Viewer-Country", SAID_COUNTRY },
+					  { "CloudFront-Viewer-Country-Region", SAID_SUBDIVISION },
+					  { "CloudFront-Viewer-Latitude", SAID_LATITUDE },
+					  { "CloudFront-Viewer-Longitude", SAID_LONGITUDE },
+					  FORWARDED_FOR,
+					  { "CloudFront-Viewer-Address", KIND_ADDRESS },
+					  { NULL, 0 } };
+
+static const struct rule vercel[] = { { "X-Vercel-IP-City", SAID_CITY },
+				      { "X-Vercel-IP-Country", SAID_COUNTRY },
+				      { "X-Vercel-IP-Country-Region", SAID_SUBDIVISION },
+				      { "X-Vercel-IP-Latitude", SAID_LATITUDE },
+				      { "X-Vercel-IP-Longitude", SAID_LONGITUDE },
+				      { "X-Vercel-Forwarded-For", KIND_FORWARDED_FOR },
+				      { "X-Real-IP", KIND_ADDRESS },
+				      { NULL, 0 } };
+
+/* Fastly's names are the operator's; these are its own. */
+static const struct rule fastly[] = { FORWARDED_FOR,
+				      { "Fastly-Client-IP", KIND_ADDRESS },
+				      { NULL, 0 } };
+
+/* The edge that took the connection: a place by its three letters. */
+static const struct rule fly[] = {
+	{ "Fly-Region", SAID_REGION }, FORWARDED_FOR, { "Fly-Client-IP", KIND_ADDRESS }, { NULL, 0 }
+};
+
+static const struct rule akamai[] = { { "X-Akamai-Edgescape", SAID_PAIRS },
+				      FORWARDED_FOR,
+				      { "True-Client-IP", KIND_ADDRESS },
+				      { NULL, 0 } };
+
+static const struct rule azure[] = { FORWARDED_FOR,
+				     { "X-Azure-SocketIP", KIND_ADDRESS },
+				     { "X-Azure-ClientIP", KIND_ADDRESS },
+				     { NULL, 0 } };
+
+static const struct rule generic[] = { { "X-City", SAID_CITY },
+				       { "X-Country", SAID_COUNTRY },
+				       FORWARDED_FOR,
+				       { "Forwarded", KIND_FORWARDED },
+				       { "X-Real-IP", KIND_ADDRESS },
+				       { "True-Client-IP", KIND_ADDRESS },
+				       { NULL, 0 } };
+
+static const struct set sets[] = {
+	{ "gcp", gcp },
+	{ "appengine", appengine },
+	{ "cloudflare", cloudflare },
+	{ "cloudfront", cloudfront },
+	{ "vercel", vercel },
+	{ "fastly", fastly },
+	{ "fly", fly },
+	{ "akamai", akamai },
+	{ "azure", azure },
+	{ "generic", generic },
+};
+#define SETS (sizeof(sets) / sizeof(sets[0]))
+
+static const char *
+kind_name(int kind)
+{
+	return kind < SAID_PART_COUNT ? said_part_name((enum said_part)kind)
+				      : address_kinds[kind - SAID_PART_COUNT];
+}
+
+static int
+kind_parse(struct slice word)
+{
+	for (int i = 0; i < KIND_COUNT; i++) {
+		if (slice_is_nocase(word, kind_name(i)))
+			return i;
+	}
+	return -1;
+}
+
+static const struct set *
+find_set(struct slice word)
+{
+	for (size_t i = 0; i < SETS; i++) {
+		if (slice_is_nocase(word, sets[i].name))
+			return &sets[i];
+	}
+	return NULL;
+}
+
+/* What a header says by any of the sets; -1: none of them has it. */
+static int
+known_kind(struct slice name)
+{
+	for (size_t i = 0; i < SETS; i++) {
+		for (const struct rule *r = sets[i].rules; r->name != NULL; r++) {
+			if (slice_is_nocase(name, r->name))
+				return r->kind;
+		}
+	}
+	return -1;
+}
+
+int
+headers_part(struct slice name)
+{
+	int part = said_part_parse(name);
+
+	if (part < 0)
+		part = known_kind(name);
+	return part < SAID_PART_COUNT ? part : -1;
+}
+
+static bool
+is_header_name(struct slice name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned char c = (unsigned char)name.p[i];
+
+		if (!isalnum(c) && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+			return false;
+	}
+	return name.n > 0 && name.n < HEADERS_ITEM_MAX - 16;
+}
+
+bool
+headers_item(struct slice item, char to[HEADERS_ITEM_MAX])
+{
+	struct slice word = item, name = slice_trim(slice_cut(&word, ':'));
+	const struct set *set = word.p == NULL ? find_set(name) : NULL;
+	int kind = word.p != NULL ? kind_parse(slice_trim(word)) : known_kind(name);
+
+	if (set != NULL) {
+		strcpy(to, set->name);
+		return true;
+	}
+	if (kind < 0 || !is_header_name(name))
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		to[i] = (char)tolower((unsigned char)name.p[i]);
+	to[name.n] = ':';
+	strcpy(to + name.n + 1, kind_name(kind));
+	return true;
+}
+
+/* A head being read. */
+struct reading {
+	const struct header_rules *rules;
+	const struct http_head *head;
+	struct said said;    /* of the set at hand */
+	struct slice listed; /* an address header as it stands */
+	struct addr address;
+	bool has_address;
+};
+
+static void
+take_address(struct reading *d, const char *name, int kind, struct slice value)
+{
+	struct forwarded f = { .trusted = d->rules->trusted, .hops = d->rules->hops };
+
+	if (d->has_address)
+		return;
+	d->listed = value;
+	if (kind == KIND_FORWARDED_FOR)
+		d->has_address = forwarded_for(&f, d->head, name, &d->address);
+	else if (kind == KIND_FORWARDED)
+		d->has_address = forwarded_rfc7239(&f, d->head, name, &d->address);
+	else
+		d->has_address = forwarded_address(value, &d->address);
+}
+
+static void
+take_header(struct reading *d, const char *name, int kind)
+{
+	struct slice value = http_header(d->head, name);
+
+	if (value.p == NULL || said_nothing(value))
+		return;
+	if (kind < SAID_PART_COUNT)
+		said_put(&d->said, (enum said_part)kind, value);
+	else
+		take_address(d, name, kind, value);
+}
+
+/* "x-town:city" taken apart; false where the item is a set. */
+static bool
+cut_item(const char *item, char name[HEADERS_ITEM_MAX], int *kind)
+{
+	struct slice word = slice_str(item), head = slice_cut(&word, ':');
+
+	*kind = word.p != NULL ? kind_parse(word) : -1;
+	return *kind >= 0 && text_copy(name, HEADERS_ITEM_MAX, head);
+}
+
+/* All items that name one header. */
+static void
+take_named(struct reading *d)
+{
+	const struct strlist *names = d->rules->names;
+	char name[HEADERS_ITEM_MAX];
+	int kind;
+
+	for (size_t i = 0; i < names->n; i++) {
+		if (cut_item(names->v[i], name, &kind))
+			take_header(d, name, kind);
+	}
+}
+
+static void
+take_set(struct reading *d, const struct set *set)
+{
+	for (const struct rule *r = set->rules; r->name != NULL; r++)
+		take_header(d, r->name, r->kind);
+}
+
+static bool
+says_anything(const struct said *s)
+{
+	for (int i = 0; i < SAID_PART_COUNT; i++) {
+		if (s->part[i].n > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the rules read a header of this name. */
+static bool
+is_read(const struct header_rules *r, struct slice name)
+{
+	char own[HEADERS_ITEM_MAX];
+	int kind;
+
+	for (size_t i = 0; i < r->names->n; i++) {
+		const struct set *set = find_set(slice_str(r->names->v[i]));
+
+		for (const struct rule *k = set != NULL ? set->rules : NULL;
+		     k != NULL && k->name != NULL; k++) {
+			if (slice_is_nocase(name, k->name))
+				return true;
+		}
+		if (set == NULL && cut_item(r->names->v[i], own, &kind) &&
+		    slice_is_nocase(name, own))
+			return true;
+	}
+	return false;
+}
+
+unsigned
+headers_count(const struct header_rules *r, const struct http_head *h)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < h->nheaders; i++)
+		n += is_read(r, h->headers[i].name);
+	return n;
+}
+
+void
+headers_claim(const struct header_rules *r, const struct http_head *h, bool trusted,
+	      struct claims *to, struct addr *address)
+{
+	struct reading d = { .rules = r, .head = h };
+	bool named = false, placed = false;
+
+	for (size_t i = 0; i < r->names->n; i++) {
+		const struct set *set = find_set(slice_str(r->names->v[i]));
+
+		if (set == NULL && named)
+			continue;
+		d.said = (struct said){ 0 };
+		if (set != NULL)
+			take_set(&d, set);
+		else
+			take_named(&d);
+		named = named || set == NULL;
+		if (placed || !says_anything(&d.said))
+			continue;
+		said_claim(&d.said, SOURCE_HEADER, trusted, to);
+		placed = said_place(&d.said);
+	}
+	if (trusted && d.has_address)
+		*address = d.address;
+	else if (!trusted && d.listed.n > 0)
+		claims_add(to, SOURCE_HEADER, CLAIM_ADDRESS, false, d.listed);
+}

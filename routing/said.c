@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "routing/said.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "routing/locality_int.h"
+
+#define DEGREES_MAX  48 /* bytes of a latitude or longitude */
+#define LOCATION_MAX PLACE_NAME_MAX
+
+static const char *const part_names[SAID_PART_COUNT] = {
+	[SAID_CITY] = "city",
+	[SAID_COUNTRY] = "country",
+	[SAID_SUBDIVISION] = "subdivision",
+	[SAID_REGION] = "region",
+	[SAID_LOCATION] = "location",
+	[SAID_LATITUDE] = "latitude",
+	[SAID_LONGITUDE] = "longitude",
+	[SAID_PLACE] = "place",
+	[SAID_PAIRS] = "pairs",
+};
+
+/* What parts are also called, in pairs. */
+static const struct {
+	const char *word;
+	enum said_part part;
+} aliases[] = {
+	{ "country_code", SAID_COUNTRY }, { "region_code", SAID_SUBDIVISION },
+	{ "latlong", SAID_LOCATION },     { "lat", SAID_LATITUDE },
+	{ "long", SAID_LONGITUDE },       { "lon", SAID_LONGITUDE },
+	{ "lng", SAID_LONGITUDE },
+};
+
+const char *
+said_part_name(enum said_part part)
+{
+	return (unsigned)part < SAID_PART_COUNT ? part_names[part] : "?";
+}
+
+int
+said_part_parse(struct slice word)
+{
+	for (int i = 0; i < SAID_PART_COUNT; i++) {
+		if (slice_is_nocase(word, part_names[i]))
+			return i;
+	}
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
+		if (slice_is_nocase(word, aliases[i].word))
+			return (int)aliases[i].part;
+	}
+	return -1;
+}
+
+bool
+said_nothing(struct slice value)
+{
+	char text[PLACE_NAME_MAX];
+
+	return claim_clean(value, text) == 0;
+}
+
+/* What stands behind the last comma; *rest keeps what stands before it. */
+static struct slice
+cut_last(struct slice *rest)
+{
+	struct slice whole = *rest;
+	size_t at = whole.n;
+
+	while (at > 0 && whole.p[at - 1] != ',')
+		at--;
+	rest->n = at > 0 ? at - 1 : 0;
+	return slice_trim(slice_skip(whole, at));
+}
+
+static bool
+is_number(struct slice s)
+{
+	double v;
+
+	return text_to_double(s, &v);
+}
+
+static bool
+is_country(struct slice s)
+{
+	return s.n == 2 && !said_nothing(s) && places_country(s) != NULL;
+}
+
+/* Commas that nothing stands behind, or before: one of several values was unknown. */
+static struct slice
+trim_commas(struct slice s)
+{
+	s = slice_trim(s);
+	while (s.n > 0 && s.p[0] == ',')
+		s = slice_trim(slice_skip(s, 1));
+	while (s.n > 0 && s.p[s.n - 1] == ',')
+		s = slice_trim(slice_of(s.p, s.n - 1));
+	return s;
+}
+
+/* "city,lat,long", "lat,long", "country,city"; any of them may be empty or unknown. */
+static void
+put_place(struct said *s, struct slice value)
+{
+	struct slice rest = value, lon, lat, first;
+	const char *end;
+
+	lon = cut_last(&rest);
+	lat = cut_last(&rest);
+	end = lon.p + lon.n;
+	if (is_number(lon) && is_number(lat))
+		said_put(s, SAID_LOCATION, slice_of(lat.p, (size_t)(end - lat.p)));
+	else
+		rest = value;
+	rest = trim_commas(rest);
+	first = rest;
+	first = slice_trim(slice_cut(&first, ','));
+	if (is_country(first)) {
+		said_put(s, SAID_COUNTRY, first);
+		rest = trim_commas(slice_skip(rest, first.n));
+	}
+	said_put(s, SAID_CITY, rest);
+}
+
+static void
+put_pair(struct said *s, struct slice pair)
+{
+	struct slice value = pair, key = slice_trim(slice_cut(&value, '='));
+	int part = said_part_parse(key);
+
+	if (value.p != NULL && part >= 0 && part != SAID_PAIRS)
+		said_put(s, (enum said_part)part, value);
+}
+
+void
+said_put_pairs(struct said *s, struct slice pairs, char separator, bool strict)
+{
+	struct slice rest = pairs;
+
+	while (strict && rest.n > 0) {
+		struct slice value = slice_trim(slice_cut(&rest, separator));
+		bool empty = value.n == 0;
+		struct slice key = slice_trim(slice_cut(&value, '='));
+
+		if (!empty && (value.p == NULL || key.n == 0))
+			return;
+	}
+	while (pairs.n > 0)
+		put_pair(s, slice_cut(&pairs, separator));
+}
+
+/* A number, or two, that may be on this earth; other parts are not looked at. */
+static bool
+is_on_earth(enum said_part part, struct slice value)
+{
+	char text[PLACE_NAME_MAX];
+	struct slice s = slice_of(text, claim_clean(value, text));
+	double a, b;
+
+	if (part == SAID_LOCATION)
+		return claim_location(s, &a, &b);
+	if (part == SAID_LATITUDE || part == SAID_LONGITUDE)
+		return s.n < DEGREES_MAX && text_to_double(s, &a) &&
+		       fabs(a) <= (part == SAID_LATITUDE ? 90 : 180);
+	return true;
+}
+
+void
+said_put(struct said *s, enum said_part part, struct slice value)
+{
+	value = slice_trim(value);
+	if (part == SAID_CITY)
+		value = trim_commas(value);
+	if (said_nothing(value) || !is_on_earth(part, value))
+		return;
+	if (part == SAID_PLACE)
+		put_place(s, value);
+	else if (part == SAID_PAIRS)
+		said_put_pairs(s, value, ',', false);
+	else if (s->part[part].n == 0)
+		s->part[part] = value;
+}
+
+/* "lat,long" where there is one; "" else. */
+static void
+location_of(const struct said *s, char to[LOCATION_MAX])
+{
+	char text[PLACE_NAME_MAX], half[PLACE_NAME_MAX];
+	double lat, lon;
+
+	claim_clean(s->part[SAID_LOCATION], text);
+	if (text_copy(to, LOCATION_MAX, slice_str(text)) && to[0] != '\0')
+		return;
+	claim_clean(s->part[SAID_LATITUDE], text);
+	claim_clean(s->part[SAID_LONGITUDE], half);
+	snprintf(to, LOCATION_MAX, "%.*s,%.*s", DEGREES_MAX, text, DEGREES_MAX, half);
+	if (!claim_location(slice_str(to), &lat, &lon))
+		to[0] = '\0';
+}
+
+bool
+said_place(const struct said *s)
+{
+	char location[LOCATION_MAX];
+
+	location_of(s, location);
+	return s->part[SAID_CITY].n > 0 || s->part[SAID_REGION].n > 0 || location[0] != '\0';
+}
+
+static bool
+is_letters(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!isalpha((unsigned char)p[i]))
+			return false;
+	}
+	return true;
+}
+
+/* The country, said or in front of the subdivision, and the subdivision without it: "" unknown. */
+static void
+country_of(const struct said *s, char country[3], char state[3])
+{
+	char text[PLACE_NAME_MAX];
+	struct slice sub = slice_of(text, claim_clean(s->part[SAID_COUNTRY], text));
+	const char *code = places_country(sub);
+
+	country[0] = state[0] = '\0';
+	if (code != NULL)
+		text_copy(country, 3, slice_str(code));
+	sub = slice_of(text, claim_clean(s->part[SAID_SUBDIVISION], text));
+	if (sub.n == 4 || (sub.n == 5 && text[2] == '-')) {
+		code = places_country(slice_of(text, 2));
+		if (code == NULL || (country[0] != '\0' && strcmp(code, country) != 0))
+			return;
+		text_copy(country, 3, slice_str(code));
+		sub = slice_skip(sub, sub.n - 2);
+	}
+	if (sub.n == 2 && is_letters(sub.p, 2))
+		text_copy(state, 3, sub);
+}
+
+void
+said_claim(const struct said *s, enum locality_source source, bool trusted, struct claims *claims)
+{
+	struct slice city = s->part[SAID_CITY], country = s->part[SAID_COUNTRY];
+	char code[3], state[3], location[LOCATION_MAX];
+	struct buf named = { .cap = 4096 };
+
+	country_of(s, code, state);
+	if (country.n == 0)
+		country = slice_str(code);
+	/* of the states only those of the United States tell cities apart that share a name */
+	if (city.n > 0 && strcmp(code, "US") == 0 && state[0] != '\0' &&
+	    memchr(city.p, ',', city.n) == NULL) {
+		buf_printf(&named, "%.*s, %s, US", (int)(city.n < 120 ? city.n : 120), city.p,
+			   state);
+		city = buf_view(&named);
+	}
+	if (city.n > 0)
+		claims_add(claims, source, CLAIM_CITY, trusted, city);
+	if (country.n > 0)
+		claims_add(claims, source, CLAIM_COUNTRY, trusted, country);
+	location_of(s, location);
+	if (location[0] != '\0')
+		claims_add(claims, source, CLAIM_LOCATION, trusted, slice_str(location));
+	if (s->part[SAID_REGION].n > 0)
+		claims_add(claims, source, CLAIM_REGION, trusted, s->part[SAID_REGION]);
+	buf_fini(&named);
+}

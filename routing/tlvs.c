@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "routing/tlvs.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "routing/headers.h"
+#include "routing/said.h"
+
+#define AWS_PREFIX "vpce-"
+
+/* How the clouds of proxyhdr_endpoint() are written. */
+static const struct {
+	const char *cloud, *prefix;
+} clouds[] = {
+	{ "aws", "" },
+	{ "gcp", "psc:" },
+	{ "azure", "azure:" },
+};
+#define CLOUDS (sizeof(clouds) / sizeof(clouds[0]))
+
+bool
+tlvs_type_is_free(unsigned type)
+{
+	return type > PROXYHDR_CUSTOM_MIN && type <= 0xf7 && type != PROXYHDR_AWS &&
+	       type != PROXYHDR_AZURE;
+}
+
+static bool
+all_of(struct slice s, int (*is)(int), const char *others)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (!is(c) && (c == '\0' || strchr(others, c) == NULL))
+			return false;
+	}
+	return s.n > 0;
+}
+
+bool
+endpoint_parse(struct slice text, char to[ENDPOINT_MAX])
+{
+	struct slice s = slice_trim(text);
+	bool good = false;
+
+	if (s.n >= ENDPOINT_MAX)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		to[i] = (char)tolower((unsigned char)s.p[i]);
+	to[s.n] = '\0';
+	s = slice_of(to, s.n);
+	if (slice_starts(s, AWS_PREFIX))
+		good = all_of(slice_skip(s, strlen(AWS_PREFIX)), isalnum, "-");
+	for (size_t i = 0; i < CLOUDS; i++) {
+		if (clouds[i].prefix[0] != '\0' && slice_starts(s, clouds[i].prefix))
+			good = all_of(slice_skip(s, strlen(clouds[i].prefix)), isdigit, "");
+	}
+	return good;
+}
+
+static void
+claim_endpoint(const struct proxyhdr *h, struct claims *to)
+{
+	char text[PROXYHDR_ENDPOINT_MAX + 16], id[ENDPOINT_MAX];
+	struct proxyhdr_endpoint e;
+
+	if (!proxyhdr_endpoint(h, &e))
+		return;
+	for (size_t i = 0; i < CLOUDS; i++) {
+		if (strcmp(clouds[i].cloud, e.cloud) == 0)
+			snprintf(text, sizeof(text), "%s%s", clouds[i].prefix, e.id);
+	}
+	if (endpoint_parse(slice_str(text), id))
+		claims_add(to, SOURCE_TLV, CLAIM_ENDPOINT, true, slice_str(id));
+}
+
+/* "name=value", the name being a part of a place or a header that says one. */
+static void
+put_named(struct said *s, struct slice pair)
+{
+	struct slice value = pair, name = slice_trim(slice_cut(&value, '='));
+	int part = headers_part(name);
+
+	if (value.p != NULL && part >= 0)
+		said_put(s, (enum said_part)part, value);
+}
+
+/* Pairs, and nothing but pairs; or where the operator says so, a city. */
+static void
+put_unique_id(const struct tlv_rules *r, struct said *s, struct slice id)
+{
+	if (r->unique_id == UNIQUE_ID_OFF || id.n == 0)
+		return;
+	if (memchr(id.p, '=', id.n) != NULL)
+		said_put_pairs(s, id, ';', true);
+	else if (r->unique_id == UNIQUE_ID_CITY)
+		said_put(s, SAID_CITY, id);
+}
+
+void
+tlvs_claim(const struct tlv_rules *r, const struct proxyhdr *h, struct claims *to)
+{
+	const struct {
+		int type;
+		enum said_part part;
+	} own[] = {
+		{ r->city, SAID_CITY },
+		{ r->location, SAID_LOCATION },
+		{ r->country, SAID_COUNTRY },
+		{ r->region, SAID_REGION },
+	};
+	struct slice rest = h->tlvs;
+	struct said said = { 0 };
+	struct proxyhdr_tlv tlv;
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		if (own[i].type > 0 && proxyhdr_tlv_find(h, (uint8_t)own[i].type, &tlv.value))
+			said_put(&said, own[i].part, tlv.value);
+	}
+	while (proxyhdr_tlv_next(&rest, &tlv)) {
+		if (r->pairs > 0 && tlv.type == r->pairs)
+			put_named(&said, tlv.value);
+	}
+	put_unique_id(r, &said, h->unique_id);
+	said_claim(&said, SOURCE_TLV, true, to);
+	claim_endpoint(h, to);
+}
