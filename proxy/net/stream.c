@@ -14,6 +14,7 @@
 
 #include "base/bug.h"
 #include "base/ev/loop.h"
+#include "proxy/net/stream_int.h"
 #include "proxy/net/tlsbio.h"
 #include "proxy/net/tlsctx.h"
 
@@ -27,14 +28,28 @@ stream_init(struct stream *st, struct event_base *base, int take_fd, event_callb
 
 /* close_notify, where it can be said without waiting and has not been said. */
 static void
+say_close_notify(struct stream *st, SSL *ssl)
+{
+	tlsbio_aim(ssl, st);
+	ERR_clear_error();
+	if (SSL_is_init_finished(ssl) && (SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN) == 0)
+		(void)SSL_shutdown(ssl);
+	ERR_clear_error();
+}
+
+/* We have said all: each layer says so, from the uppermost to the lowest. */
+static void
 say_close(struct stream *st)
 {
-	tlsbio_aim(st);
-	ERR_clear_error();
-	if (SSL_is_init_finished(st->ssl) && st->out.n == 0 &&
-	    (SSL_get_shutdown(st->ssl) & SSL_SENT_SHUTDOWN) == 0)
-		(void)SSL_shutdown(st->ssl);
-	ERR_clear_error();
+	if (st->out.n > 0)
+		return;
+	if (st->ssl != NULL)
+		say_close_notify(st, st->ssl);
+	if (st->ws == NULL)
+		return;
+	websocket_say_close(st);
+	if (websocket_tls(st->ws) != NULL && !websocket_is_blocked(st->ws))
+		say_close_notify(st, websocket_tls(st->ws));
 }
 
 void
@@ -42,8 +57,7 @@ stream_end(struct stream *st)
 {
 	if (st->fd < 0)
 		return;
-	if (st->ssl != NULL)
-		say_close(st);
+	say_close(st);
 	(void)shutdown(st->fd, SHUT_WR);
 }
 
@@ -52,15 +66,15 @@ stream_fini(struct stream *st)
 {
 	if (st->fd < 0)
 		return;
+	say_close(st);
 	if (st->interest != 0)
 		event_del(&st->ev);
-	if (st->ssl != NULL) {
-		say_close(st);
-		SSL_free(st->ssl);
-	}
+	SSL_free(st->ssl);
+	websocket_free(st->ws);
 	buf_fini(&st->out);
 	close(st->fd);
 	st->ssl = NULL;
+	st->ws = NULL;
 	st->interest = 0;
 	st->fd = -1;
 }
@@ -87,7 +101,8 @@ stream_is_open(const struct stream *st)
 static void
 announce_unread(struct stream *st)
 {
-	if (st->unread && (st->interest & EV_READ))
+	if ((st->interest & EV_READ) &&
+	    (st->unread || (st->ws != NULL && websocket_is_unread(st->ws))))
 		loop_again(&st->ev, EV_READ);
 }
 
@@ -110,19 +125,31 @@ stream_want(struct stream *st, short interest)
 	announce_unread(st);
 }
 
+/* ---- receiving ---- */
+
+ssize_t
+stream_raw_recv(struct stream *st, char *to, size_t size)
+{
+	ssize_t n = recv(st->fd, to, size, 0);
+
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_FAILED;
+}
+
 /* What an SSL_read() that returned `r`, nothing read, means. */
 static int
-tls_result(struct stream *st, int r)
+tls_result(struct stream *st, SSL *ssl, bool *unread, int r)
 {
-	switch (SSL_get_error(st->ssl, r)) {
+	switch (SSL_get_error(ssl, r)) {
 	case SSL_ERROR_WANT_READ:
-		st->unread = false;
+		*unread = false;
 		return STREAM_AGAIN;
 	case SSL_ERROR_WANT_WRITE:
 		/* an answer of OpenSSL's own; when it can go, stream_flush() has us read again */
-		st->unread = false;
+		*unread = false;
 		stream_want(st, st->interest | EV_WRITE);
-		st->unread = true;
+		*unread = true;
 		return STREAM_AGAIN;
 	case SSL_ERROR_ZERO_RETURN:
 		return 0;
@@ -131,30 +158,29 @@ tls_result(struct stream *st, int r)
 	}
 }
 
-static ssize_t
-tls_recv(struct stream *st, char *to, size_t size)
+ssize_t
+stream_tls_recv(struct stream *st, SSL *ssl, bool *unread, char *to, size_t size)
 {
 	size_t total = 0;
 	int r;
 
-	tlsbio_aim(st);
+	tlsbio_aim(ssl, st);
 	do {
 		size_t want = size - total;
 		int n;
 
 		ERR_clear_error();
-		n = SSL_read(st->ssl, to + total, want > INT32_MAX ? INT32_MAX : (int)want);
+		n = SSL_read(ssl, to + total, want > INT32_MAX ? INT32_MAX : (int)want);
 		if (n <= 0) {
-			r = tls_result(st, n);
+			r = tls_result(st, ssl, unread, n);
 			if (total == 0 || r == STREAM_AGAIN)
 				return total > 0 ? (ssize_t)total : r;
 			/* the end, which the socket has no more: unread, it comes next */
 			break;
 		}
 		total += (size_t)n;
-		st->unread = SSL_has_pending(st->ssl);
-	} while (total < size && st->unread);
-	announce_unread(st);
+		*unread = SSL_has_pending(ssl);
+	} while (total < size && *unread);
 	return (ssize_t)total;
 }
 
@@ -163,44 +189,77 @@ stream_recv(struct stream *st, char *to, size_t size)
 {
 	ssize_t n;
 
+	if (st->ssl == NULL && st->ws == NULL)
+		return stream_raw_recv(st, to, size);
 	if (st->ssl != NULL)
-		return tls_recv(st, to, size);
-	n = recv(st->fd, to, size, 0);
-	if (n >= 0)
-		return n;
-	return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_FAILED;
+		n = stream_tls_recv(st, st->ssl, &st->unread, to, size);
+	else
+		n = websocket_recv(st, to, size);
+	announce_unread(st);
+	return n;
 }
 
-/* Hand bytes to the socket: how many it took (0: none now), or STREAM_FAILED. */
-static ssize_t
-push(struct stream *st, const char *p, size_t n)
+bool
+stream_peek(struct stream *st, char *first)
 {
-	size_t total = 0;
+	BUG_ON(st->ssl != NULL);
+	if (st->ws != NULL)
+		return websocket_peek(st, first);
+	return recv(st->fd, first, 1, MSG_PEEK) == 1;
+}
+
+/* ---- sending ---- */
+
+ssize_t
+stream_raw_send(struct stream *st, struct iovec *iov, int n)
+{
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n };
 	ssize_t r;
 
-	if (st->ssl == NULL) {
-		r = send(st->fd, p, n, MSG_NOSIGNAL);
-		if (r >= 0)
-			return r;
-		return errno == EAGAIN || errno == EINTR || errno == ENOTCONN ? 0 : STREAM_FAILED;
-	}
-	tlsbio_aim(st);
+	if (n == 1)
+		r = send(st->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+	else
+		r = sendmsg(st->fd, &m, MSG_NOSIGNAL);
+	if (r >= 0)
+		return r;
+	return errno == EAGAIN || errno == EINTR || errno == ENOTCONN ? 0 : STREAM_FAILED;
+}
+
+ssize_t
+stream_tls_send(struct stream *st, SSL *ssl, const char *p, size_t n)
+{
+	size_t total = 0;
+
+	tlsbio_aim(ssl, st);
 	while (total < n) {
 		size_t want = n - total;
 		int w;
 
 		ERR_clear_error();
-		w = SSL_write(st->ssl, p + total, want > INT32_MAX ? INT32_MAX : (int)want);
+		w = SSL_write(ssl, p + total, want > INT32_MAX ? INT32_MAX : (int)want);
 		if (w > 0) {
 			total += (size_t)w;
 			continue;
 		}
-		w = SSL_get_error(st->ssl, w);
+		w = SSL_get_error(ssl, w);
 		if (w != SSL_ERROR_WANT_WRITE && w != SSL_ERROR_WANT_READ)
 			return STREAM_FAILED;
 		break;
 	}
 	return (ssize_t)total;
+}
+
+/* Hand bytes to the layers: how many they took (0: none now), or STREAM_FAILED. */
+static ssize_t
+push(struct stream *st, const char *p, size_t n)
+{
+	struct iovec iov = { .iov_base = (char *)(uintptr_t)p, .iov_len = n };
+
+	if (st->ssl != NULL)
+		return stream_tls_send(st, st->ssl, p, n);
+	if (st->ws != NULL)
+		return websocket_push(st, p, n);
+	return stream_raw_send(st, &iov, 1);
 }
 
 int
@@ -215,10 +274,12 @@ stream_flush(struct stream *st)
 			break;
 		buf_drop(&st->out, (size_t)n);
 	}
-	if (st->out.n == 0)
-		stream_want(st, st->interest & ~EV_WRITE);
-	else
+	if (st->ws != NULL && websocket_flush(st) != 0)
+		return -1;
+	if (stream_is_blocked(st))
 		stream_want(st, st->interest | EV_WRITE);
+	else
+		stream_want(st, st->interest & ~EV_WRITE);
 	return 0;
 }
 
@@ -243,6 +304,27 @@ stream_send(struct stream *st, const char *p, size_t n)
 	return 0;
 }
 
+/* ---- layers ---- */
+
+int
+stream_start_websocket(struct stream *st, struct slice behind)
+{
+	BUG_ON(st->ws != NULL || st->out.n > 0);
+	st->ws = websocket_new(st->ssl, st->unread);
+	st->ssl = NULL;
+	st->unread = false;
+	if (!websocket_feed(st, behind))
+		return -1;
+	announce_unread(st);
+	return 0;
+}
+
+bool
+stream_is_encrypted(const struct stream *st)
+{
+	return st->ssl != NULL || (st->ws != NULL && websocket_tls(st->ws) != NULL);
+}
+
 int
 stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, struct tls_local *local, bool server)
 {
@@ -250,7 +332,7 @@ stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, struct tls_local *lo
 	st->ssl = SSL_new(ctx);
 	if (st->ssl == NULL)
 		return -1;
-	tlsbio_attach(tls_local_bio(local), st->ssl);
+	tlsbio_attach(tls_local_bio(local, st->ws != NULL), st->ssl);
 	if (server)
 		SSL_set_accept_state(st->ssl);
 	else
@@ -263,7 +345,7 @@ stream_handshake(struct stream *st)
 {
 	int r;
 
-	tlsbio_aim(st);
+	tlsbio_aim(st->ssl, st);
 	ERR_clear_error();
 	r = SSL_do_handshake(st->ssl);
 	if (r == 1) {
@@ -276,6 +358,7 @@ stream_handshake(struct stream *st)
 	switch (SSL_get_error(st->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
 		stream_want(st, EV_READ);
+		announce_unread(st);
 		return STREAM_AGAIN;
 	case SSL_ERROR_WANT_WRITE:
 		stream_want(st, EV_WRITE);
@@ -288,7 +371,11 @@ stream_handshake(struct stream *st)
 const char *
 stream_tls_version(const struct stream *st)
 {
-	return st->ssl != NULL ? SSL_get_version(st->ssl) : "";
+	const SSL *ssl = st->ssl;
+
+	if (ssl == NULL && st->ws != NULL)
+		ssl = websocket_tls(st->ws);
+	return ssl != NULL ? SSL_get_version(ssl) : "";
 }
 
 int64_t

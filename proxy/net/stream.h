@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * A stream: one connected socket, plaintext or TLS, on one event loop. It owns the descriptor, the
- * TLS object and one persistent libevent event; it owns no buffer while idle. Bytes that the peer
- * would not take are kept in `out` and go first next time. Reading is into the caller's memory.
+ * A stream: one connected socket on one event loop, in layers: the socket, TLS, a WebSocket, and
+ * TLS inside that; each of the three may be there or not. It owns the descriptor, the layers and
+ * one persistent libevent event; it owns no buffer while idle. Bytes that the peer would not take
+ * are kept in `out` and go first next time. Reading is into the caller's memory.
  *
  * The event's callback is the owner's own function: what is read is dispatched by the owner's
  * state, not by the stream.
@@ -17,18 +18,19 @@
 #include <event2/event_struct.h>
 
 #include "base/buf.h"
+#include "proxy/net/websocket.h"
 
-struct ssl_st;
 struct ssl_ctx_st;
 struct tls_local;
 
 struct stream {
 	struct event ev;
-	struct ssl_st *ssl; /* NULL: plaintext */
-	struct buf out;     /* what the peer has not taken yet */
-	int fd;             /* -1: closed */
-	short interest;     /* EV_READ, EV_WRITE, or 0 */
-	bool unread;        /* TLS may hold what no descriptor will announce: bytes, or the end */
+	struct ssl_st *ssl;   /* the uppermost layer; NULL: it is not TLS */
+	struct websocket *ws; /* below it, or NULL; holds the TLS that is below itself */
+	struct buf out;       /* what the peer has not taken yet */
+	int fd;               /* -1: closed */
+	short interest;       /* EV_READ, EV_WRITE, or 0 */
+	bool unread; /* `ssl` may hold what no descriptor will announce: bytes, or the end */
 };
 
 /* Results of stream_recv() and stream_handshake() below zero. */
@@ -51,10 +53,13 @@ void stream_end(struct stream *st);
 void stream_want(struct stream *st, short interest);
 
 /* At most `size` bytes: how many, 0 at the end of file, STREAM_AGAIN, STREAM_FAILED. With TLS,
- * records are gathered until `size` is full or the socket is dry. What TLS holds beyond that, bytes
- * or the end of file, is announced as the kernel does it: by a call with EV_READ, after the others
- * of the loop, while that is waited for. So nobody need call this in a loop, and nobody may. */
+ * records are gathered until `size` is full or the socket is dry. What a layer holds beyond that,
+ * bytes or the end of file, is announced as the kernel does it: by a call with EV_READ, after the
+ * others of the loop, while that is waited for. So nobody need call this in a loop, and nobody may.
+ */
 ssize_t stream_recv(struct stream *st, char *to, size_t size);
+/* The next byte, which stays where it is; not where the uppermost layer is TLS. False: none now. */
+bool stream_peek(struct stream *st, char *first);
 /* Send as much as the peer takes of out + p; what remains is kept in `out` (cap: out.cap). Returns
  * -1 where the connection failed or the cap was passed. EV_WRITE is waited for while out.n > 0. */
 int stream_send(struct stream *st, const char *p, size_t n);
@@ -64,15 +69,22 @@ int stream_flush(struct stream *st);
 static inline bool
 stream_is_blocked(const struct stream *st)
 {
-	return st->out.n > 0;
+	return st->out.n > 0 || (st->ws != NULL && websocket_is_blocked(st->ws));
 }
 
-/* Make the TLS object over the descriptor; `local` is the thread's. -1 on memory. */
+/* The handshake of a WebSocket is over: from now on what is sent and received are frames, over the
+ * TLS that there was, which is no longer `ssl`. `behind`: what came behind the handshake and was
+ * read already. Nothing may be blocked. -1 on memory. */
+int stream_start_websocket(struct stream *st, struct slice behind);
+/* Any layer is TLS. */
+bool stream_is_encrypted(const struct stream *st);
+
+/* Make the TLS object over what is there; `local` is the thread's. -1 on memory. */
 int stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, struct tls_local *local,
 		     bool server);
 /* Go on with the handshake: 1 done, STREAM_AGAIN (interest is set), STREAM_FAILED. */
 int stream_handshake(struct stream *st);
-/* "TLSv1.3" or "". */
+/* "TLSv1.3" or "": the innermost. */
 const char *stream_tls_version(const struct stream *st);
 /* Smoothed round trip as the kernel knows it (TCP_INFO), microseconds; -1 unknown. */
 int64_t stream_rtt_us(const struct stream *st);

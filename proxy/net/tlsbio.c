@@ -12,7 +12,7 @@
 #include "proxy/net/stream.h"
 
 static int
-bio_read(BIO *bio, char *to, int size)
+socket_read(BIO *bio, char *to, int size)
 {
 	const struct stream *st = BIO_get_data(bio);
 	ssize_t n = recv(st->fd, to, (size_t)size, 0);
@@ -24,7 +24,7 @@ bio_read(BIO *bio, char *to, int size)
 }
 
 static int
-bio_write(BIO *bio, const char *p, int n)
+socket_write(BIO *bio, const char *p, int n)
 {
 	const struct stream *st = BIO_get_data(bio);
 	ssize_t w = send(st->fd, p, (size_t)n, MSG_NOSIGNAL);
@@ -33,6 +33,28 @@ bio_write(BIO *bio, const char *p, int n)
 	if (w < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_write(bio);
 	return (int)w;
+}
+
+static int
+websocket_read(BIO *bio, char *to, int size)
+{
+	ssize_t n = websocket_recv(BIO_get_data(bio), to, (size_t)size);
+
+	BIO_clear_retry_flags(bio);
+	if (n == STREAM_AGAIN)
+		BIO_set_retry_read(bio);
+	return n < 0 ? -1 : (int)n;
+}
+
+static int
+websocket_write(BIO *bio, const char *p, int n)
+{
+	ssize_t w = websocket_push(BIO_get_data(bio), p, (size_t)n);
+
+	BIO_clear_retry_flags(bio);
+	if (w == 0)
+		BIO_set_retry_write(bio);
+	return w <= 0 ? -1 : (int)w;
 }
 
 /* There is nothing to flush, and nothing else that OpenSSL asks for matters. */
@@ -53,15 +75,22 @@ bio_destroy(BIO *bio)
 }
 
 struct bio_st *
-tlsbio_new(void)
+tlsbio_new(enum tlsbio_kind kind)
 {
+	static const struct {
+		int (*read)(BIO *bio, char *to, int size);
+		int (*write)(BIO *bio, const char *p, int n);
+	} kinds[TLSBIO_KINDS] = {
+		[TLSBIO_SOCKET] = { socket_read, socket_write },
+		[TLSBIO_WEBSOCKET] = { websocket_read, websocket_write },
+	};
 	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
 	BIO *bio;
 
 	if (method == NULL)
 		return NULL;
-	BIO_meth_set_read(method, bio_read);
-	BIO_meth_set_write(method, bio_write);
+	BIO_meth_set_read(method, kinds[kind].read);
+	BIO_meth_set_write(method, kinds[kind].write);
 	BIO_meth_set_ctrl(method, bio_ctrl);
 	BIO_meth_set_destroy(method, bio_destroy);
 	bio = BIO_new(method);
@@ -88,7 +117,7 @@ tlsbio_attach(struct bio_st *bio, struct ssl_st *ssl)
 }
 
 void
-tlsbio_aim(struct stream *st)
+tlsbio_aim(struct ssl_st *ssl, struct stream *st)
 {
-	BIO_set_data(SSL_get_rbio(st->ssl), st);
+	BIO_set_data(SSL_get_rbio(ssl), st);
 }

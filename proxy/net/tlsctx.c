@@ -34,7 +34,7 @@ struct ticket {
 };
 
 struct tls_local {
-	struct bio_st *bio;
+	struct bio_st *bio[TLSBIO_KINDS];
 	struct ticket *v; /* by node id */
 	uint32_t n;
 };
@@ -311,8 +311,10 @@ tls_local_new(void)
 {
 	struct tls_local *t = xcalloc(1, sizeof(*t));
 
-	t->bio = tlsbio_new();
-	BUG_ON(t->bio == NULL);
+	for (int kind = 0; kind < TLSBIO_KINDS; kind++) {
+		t->bio[kind] = tlsbio_new((enum tlsbio_kind)kind);
+		BUG_ON(t->bio[kind] == NULL);
+	}
 	return t;
 }
 
@@ -323,15 +325,16 @@ tls_local_free(struct tls_local *t)
 		return;
 	for (uint32_t i = 0; i < t->n; i++)
 		drop_ticket(&t->v[i]);
-	tlsbio_free(t->bio);
+	for (int kind = 0; kind < TLSBIO_KINDS; kind++)
+		tlsbio_free(t->bio[kind]);
 	free(t->v);
 	free(t);
 }
 
 struct bio_st *
-tls_local_bio(struct tls_local *t)
+tls_local_bio(struct tls_local *t, bool inside)
 {
-	return t->bio;
+	return t->bio[inside ? TLSBIO_WEBSOCKET : TLSBIO_SOCKET];
 }
 
 int

@@ -35,7 +35,8 @@ struct ssl_ctx_st *tlsset_region(const struct tlsset *t, size_t region);
 struct tls_local;
 struct tls_local *tls_local_new(void);
 void tls_local_free(struct tls_local *t);
-struct bio_st *tls_local_bio(struct tls_local *t);
+/* `inside`: for TLS inside a WebSocket. */
+struct bio_st *tls_local_bio(struct tls_local *t, bool inside);
 
 /* Prepare a connection to a node: server name, the name or address to verify (verify-full), and the
  * ticket to resume from; what the node issues goes to the cache. -1 and *e. */
