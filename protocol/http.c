@@ -115,9 +115,10 @@ take_target(struct http_head *h, struct slice target)
 
 		rest = slice_skip(rest, rest.p[4] == 's' ? 8 : 7);
 		slash = rest.n > 0 ? memchr(rest.p, '/', rest.n) : NULL;
-		if (slash == NULL)
+		if (slash == NULL || slash == rest.p)
 			return false;
-		rest = slice_skip(rest, (size_t)(slash - rest.p));
+		h->host = slice_of(rest.p, (size_t)(slash - rest.p));
+		rest = slice_skip(rest, h->host.n);
 	}
 	if (rest.p[0] != '/')
 		return h->method == HTTP_OPTIONS && slice_is(rest, "*");
@@ -238,8 +239,16 @@ take_framing(struct http_head *h, struct http_error *e)
 	return PARSE_DONE;
 }
 
+/* What a CONNECT names, and its Host, must be the same; many leave the port out of the latter. */
+static bool
+is_host_of(struct slice host, struct slice authority)
+{
+	return authority.n >= host.n && strncasecmp(host.p, authority.p, host.n) == 0 &&
+	       (authority.n == host.n || authority.p[host.n] == ':');
+}
+
 static enum parse
-take_meaning(struct http_head *h, struct http_error *e)
+take_host(struct http_head *h, struct http_error *e)
 {
 	struct slice host = slice_of(NULL, 0), value;
 	size_t i = 0, hosts = 0;
@@ -248,13 +257,32 @@ take_meaning(struct http_head *h, struct http_error *e)
 		hosts++;
 	if (hosts > 1 || (hosts == 0 && h->minor > 0))
 		return bad(e, 400, "exactly one Host header is wanted");
-	if (h->method != HTTP_CONNECT)
+	for (i = 0; i < host.n; i++) {
+		if (strchr(" \t,/?#@", host.p[i]) != NULL)
+			return bad(e, 400, "malformed Host header");
+	}
+	if (h->method == HTTP_CONNECT && hosts > 0 && !is_host_of(host, h->host))
+		return bad(e, 400, "Host is not what CONNECT names");
+	if (h->host.p == NULL)
 		h->host = host;
+	return PARSE_DONE;
+}
+
+static enum parse
+take_meaning(struct http_head *h, struct http_error *e)
+{
+	enum parse p = take_host(h, e);
+
+	if (p != PARSE_DONE)
+		return p;
 	h->keep_alive = h->minor > 0 ? !http_header_has(h, "connection", "close")
 				     : http_header_has(h, "connection", "keep-alive");
 	h->expect_continue =
 	    h->minor > 0 && slice_is_nocase(http_header(h, "expect"), "100-continue");
-	return take_framing(h, e);
+	p = take_framing(h, e);
+	if (p == PARSE_DONE && h->method == HTTP_CONNECT && (h->chunked || h->length > 0))
+		return bad(e, 400, "a CONNECT has no body");
+	return p;
 }
 
 /* Where the head ends: behind the first empty line. 0: not there yet. */
@@ -274,12 +302,15 @@ enum parse
 http_parse_head(struct slice in, size_t max, struct http_head *out, size_t *used,
 		struct http_error *e)
 {
-	size_t n = head_length(slice_of(in.p, in.n < max ? in.n : max));
-	struct slice rest = slice_of(in.p, n), line;
+	size_t skipped = slice_starts(in, "\r\n") ? 2 : 0;
+	struct slice all = slice_skip(in, skipped), rest, line;
+	size_t n = head_length(slice_of(all.p, all.n < max ? all.n : max));
 	enum parse p;
 
 	if (n == 0)
-		return in.n < max ? PARSE_MORE : bad(e, 431, "the head of the request is too long");
+		return all.n < max ? PARSE_MORE
+				   : bad(e, 431, "the head of the request is too long");
+	rest = slice_of(all.p, n);
 	memset(out, 0, offsetof(struct http_head, headers));
 	if (!cut_line(&rest, &line))
 		return bad(e, 400, "a line does not end in CR LF");
@@ -290,7 +321,7 @@ http_parse_head(struct slice in, size_t max, struct http_head *out, size_t *used
 		if (line.n > 0)
 			p = take_header(out, line, e);
 	}
-	*used = n;
+	*used = skipped + n;
 	return p == PARSE_DONE ? take_meaning(out, e) : p;
 }
 
@@ -305,6 +336,36 @@ http_put_answer(struct buf *out, int status, const char *type, const char *heade
 		buf_printf(out, "Content-Length: %zu\r\n", body.n);
 	buf_printf(out, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
 	buf_slice(out, body);
+}
+
+bool
+http_asks_websocket(const struct http_head *h)
+{
+	return h->method == HTTP_GET && http_header_has(h, "upgrade", "websocket");
+}
+
+static bool
+is_websocket_key(struct slice key)
+{
+	uint8_t raw[16];
+	size_t n;
+
+	return b64_decode(key, raw, sizeof(raw), &n) && n == sizeof(raw);
+}
+
+int
+http_check_websocket(const struct http_head *h, struct http_error *e)
+{
+	*e = (struct http_error){ 400, NULL };
+	if (h->minor == 0 || !http_header_has(h, "connection", "upgrade"))
+		e->text = "a WebSocket wants HTTP/1.1 and Connection: Upgrade";
+	else if (h->chunked || h->length > 0)
+		e->text = "the request for a WebSocket has no body";
+	else if (!slice_is(http_header(h, "sec-websocket-version"), "13"))
+		*e = (struct http_error){ 426, "only version 13 of WebSocket is spoken here" };
+	else if (!is_websocket_key(http_header(h, "sec-websocket-key")))
+		e->text = "Sec-WebSocket-Key is not the base64 of 16 bytes";
+	return e->text == NULL ? 0 : -1;
 }
 
 void

@@ -37,7 +37,7 @@ struct http_head {
 	struct slice target; /* as it stands in the request line */
 	struct slice path;   /* origin form: up to '?'; absolute form: its path; CONNECT: "" */
 	struct slice query;  /* behind the '?', or "" */
-	struct slice host;   /* Host, or the authority of a CONNECT */
+	struct slice host;   /* Host; the authority of a CONNECT, or of an absolute form */
 	int minor;           /* HTTP/1.minor */
 	bool keep_alive;     /* by version and Connection */
 	bool expect_continue;
@@ -49,7 +49,7 @@ struct http_head {
 
 /* What a bad request is answered with. */
 struct http_error {
-	int status; /* 400, 413, 431, 501, 505 */
+	int status; /* 400, 413, 426, 431, 501, 505 */
 	const char *text;
 };
 
@@ -61,8 +61,8 @@ http_may_begin(char first)
 	return first >= 'A' && first <= 'Z';
 }
 
-/* Parse a head: PARSE_DONE and *used (bytes up to and with the empty line), PARSE_MORE, or
- * PARSE_BAD and *e. A head longer than `max` bytes is bad (431). */
+/* Parse a head (one empty line before it is skipped): PARSE_DONE and *used (bytes up to and with
+ * the empty line), PARSE_MORE, or PARSE_BAD and *e. A head longer than `max` bytes is bad (431). */
 enum parse http_parse_head(struct slice in, size_t max, struct http_head *out, size_t *used,
 			   struct http_error *e) MUST_CHECK;
 
@@ -94,6 +94,10 @@ const char *http_reason(int status); /* "OK", "Bad Request" … */
 void http_put_answer(struct buf *out, int status, const char *type, const char *headers,
 		     struct slice body, bool keep_alive);
 
+/* Whether a request asks for a WebSocket, and whether it does it as RFC 6455 section 4.2.1 wants:
+ * else *e (400, or 426 for another version). */
+bool http_asks_websocket(const struct http_head *h);
+int http_check_websocket(const struct http_head *h, struct http_error *e) MUST_CHECK;
 /* Sec-WebSocket-Accept of RFC 6455 section 4.2.2: base64(SHA1(key + GUID)), 28 bytes and a NUL. */
 #define HTTP_ACCEPT_TEXT 29
 void http_websocket_accept(struct slice key, char to[HTTP_ACCEPT_TEXT]);

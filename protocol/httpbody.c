@@ -65,7 +65,7 @@ take_size(struct http_body *b, char c)
 		return ++b->digits <= DIGITS_MAX;
 	}
 	b->state = c == '\r' ? BODY_SIZE_LF : BODY_EXTENSION;
-	return b->digits > 0 && (c == '\r' || c == ';' || c == ' ' || c == '\t');
+	return b->digits > 0 && (c == '\r' || c == ';');
 }
 
 /* One byte that is not content; false where it cannot stand there. */

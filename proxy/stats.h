@@ -37,7 +37,8 @@
 	C(http_requests, "HTTP requests whose head was read")                                  \
 	C(http_errors, "HTTP answers that are errors (4xx, 5xx)")                              \
 	C(http_websockets, "sessions that came by WebSocket")                                  \
-	C(http_tunnels, "sessions that came by CONNECT")
+	C(http_tunnels, "sessions that came by CONNECT")                                       \
+	C(http_streams_refused, "both of them, refused at http_max_streams")
 
 struct stats {
 #define C(name, text) _Atomic uint64_t name;

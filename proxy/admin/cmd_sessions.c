@@ -78,6 +78,7 @@ static const struct column session_columns[] = {
 	{ "confidence", COLUMN_TEXT },
 	{ "listener", COLUMN_TEXT },
 	{ "server_pid", COLUMN_INT8 },
+	{ "transport", COLUMN_TEXT },
 };
 
 static void
@@ -115,6 +116,7 @@ session_row(struct ask *a, const struct session *s)
 	row_str(rows, confidence_name(f.confidence));
 	row_str(rows, f.listener);
 	row_int_known(rows, f.server_pid > 0 ? (int64_t)f.server_pid : -1);
+	row_str(rows, f.transport);
 	row_end(rows);
 }
 
@@ -209,6 +211,8 @@ detail_facts(struct rows *rows, const struct session_facts *f)
 	detail(rows, "facts", "client_addr", "%s", addr_print(&f->client_addr, addr));
 	detail(rows, "facts", "true_addr", "%s", addr_print(&f->true_addr, addr));
 	detail(rows, "facts", "listener", "%s", f->listener);
+	detail(rows, "facts", "transport", "%s", f->transport);
+	detail(rows, "facts", "target", "%s", f->target);
 	detail(rows, "facts", "state", "%s", f->state);
 	detail(rows, "facts", "tls", "%s", f->tls);
 	detail(rows, "facts", "connected_at", "%s", time_text(f->connected_at_us, when));

@@ -84,12 +84,16 @@ void http_check_deadline(struct session *s, int64_t now_us);
 void http_free(struct session *s);
 /* Whether errors are to be told as HTTP: a request is being received or answered. */
 bool http_speaks(const struct session *s);
+/* … and not answered yet. */
+bool http_awaits_answer(const struct session *s);
 /* Append the error as the last answer of the connection. */
 void http_put_farewell(struct session *s, enum why why, const struct err *e, struct buf *out);
 /* Nobody waits for an answer: no request has begun. */
 bool http_is_quiet(const struct session *s);
 const char *transport_name(enum transport t);
 enum transport http_transport(const struct session *s);
+/* What the client asked to be connected to, or "". */
+const char *http_target(const struct session *s);
 /* It came by HTTP inside TLS. */
 bool http_hop_is_encrypted(const struct session *s);
 /* The client's hop does not show a password to strangers: TLS, loopback, a unix socket, or a peer

@@ -13,6 +13,8 @@
 #include "proxy/http/http_int.h"
 #include "proxy/worker_int.h"
 
+#define TARGET_MAX ((size_t)255)
+
 static const char *const transport_names[] = {
 	[TRANSPORT_PLAIN] = "tcp",
 	[TRANSPORT_WEBSOCKET] = "websocket",
@@ -54,10 +56,54 @@ http_hop_is_private(const struct session *s)
 	       cidrlist_has(&s->worker->world->config->main.trusted_proxies, &s->peer);
 }
 
+const char *
+http_target(const struct session *s)
+{
+	return s->http != NULL && s->http->target != NULL ? s->http->target : "";
+}
+
 bool
 upgrade_is_asked(const struct http_head *h)
 {
-	return h->method == HTTP_CONNECT;
+	return h->method == HTTP_CONNECT || http_asks_websocket(h);
+}
+
+/* Another stream: is there room for it? */
+static bool
+admit_stream(struct session *s)
+{
+	struct meridian *p = s->worker->process;
+	unsigned limit = (unsigned)s->worker->world->config->main.http_max_streams;
+
+	if (s->worker->draining) {
+		http_refuse(s, 503, "", "draining");
+		return false;
+	}
+	if (atomic_fetch_add(&p->streams, 1) >= limit && limit > 0) {
+		atomic_fetch_sub(&p->streams, 1);
+		stat_add(&s->worker->stats.http_streams_refused, 1);
+		http_refuse(s, 503, "Retry-After: 1\r\n", "http_max_streams is reached");
+		return false;
+	}
+	s->http->is_stream = true;
+	return true;
+}
+
+/* The value of `address` in the query of a WebSocket's URL, as Neon's driver and its like say where
+ * they want to go; a CONNECT says it by its target. */
+static struct slice
+target_of(const struct http_head *h)
+{
+	struct slice rest = h->query, pair;
+
+	if (h->method == HTTP_CONNECT)
+		return h->target;
+	while (rest.n > 0) {
+		pair = slice_cut(&rest, '&');
+		if (slice_starts(pair, "address="))
+			return slice_skip(pair, strlen("address="));
+	}
+	return slice_of("", 0);
 }
 
 /* The session begins anew; bytes that came behind the head are PostgreSQL's. */
@@ -66,8 +112,11 @@ begin_anew(struct session *s, enum transport transport)
 {
 	struct http_conn *c = s->http;
 	struct slice rest = buf_view(&c->request->inbox);
+	struct slice target = target_of(&c->request->head);
 
 	c->transport = (uint8_t)transport;
+	if (target.n > 0)
+		c->target = xstrndup(target.p, target.n < TARGET_MAX ? target.n : TARGET_MAX);
 	s->quiet_since_us = clock_us();
 	if (rest.n > 0)
 		buf_slice(&session_login(s)->inbox, rest);
@@ -81,16 +130,29 @@ static void
 begin_tunnel(struct session *s)
 {
 	static const char said[] = "HTTP/1.1 200 OK\r\n\r\n";
-	struct http_conn *c = s->http;
 
-	c->target = xstrndup(c->request->head.target.p, c->request->head.target.n);
 	stat_add(&s->worker->stats.http_tunnels, 1);
 	if (session_say(s, said, sizeof(said) - 1))
 		begin_anew(s, TRANSPORT_CONNECT);
 }
 
+static void
+begin_websocket(struct session *s)
+{
+	struct http_error e;
+
+	if (http_check_websocket(&s->http->request->head, &e) != 0)
+		http_refuse(s, e.status, e.status == 426 ? "Sec-WebSocket-Version: 13\r\n" : "",
+			    e.text);
+	else
+		http_refuse(s, 501, "", "no WebSocket yet");
+}
+
 void
 upgrade_begin(struct session *s)
 {
-	begin_tunnel(s);
+	if (http_asks_websocket(&s->http->request->head))
+		begin_websocket(s);
+	else if (admit_stream(s))
+		begin_tunnel(s);
 }

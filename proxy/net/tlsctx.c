@@ -39,7 +39,9 @@ struct tls_local {
 	uint32_t n;
 };
 
+/* Protocols as ALPN lists them, the one we like best first. */
 static const unsigned char alpn_postgresql[] = "\012postgresql";
+static const unsigned char alpn_with_http[] = "\012postgresql\010http/1.1";
 #define CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define ALPN_LENGTH  (sizeof(alpn_postgresql) - 1)
 
@@ -106,10 +108,10 @@ choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const un
 	    unsigned inlen, void *arg)
 {
 	unsigned char *chosen;
+	const unsigned char *ours = arg;
 
 	(void)ssl;
-	(void)arg;
-	if (SSL_select_next_proto(&chosen, outlen, alpn_postgresql, ALPN_LENGTH, in, inlen) !=
+	if (SSL_select_next_proto(&chosen, outlen, ours, (unsigned)strlen(arg), in, inlen) !=
 	    OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = chosen;
@@ -139,7 +141,8 @@ listener_context(const struct conf_listener *l, struct err *e)
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(ctx, context_id, sizeof(context_id) - 1);
 	SSL_CTX_set_num_tickets(ctx, 1);
-	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
+	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn,
+				   (void *)(uintptr_t)(l->http ? alpn_with_http : alpn_postgresql));
 	return ctx;
 failed:
 	SSL_CTX_free(ctx);

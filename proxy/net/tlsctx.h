@@ -3,7 +3,7 @@
  * TLS contexts as a snapshot: one per listener that has a certificate, one per region whose sslmode
  * is not `disable`. Built anew at each reload (certificates are read then), shared by all workers.
  * TLS 1.2 or later, no renegotiation, no compression; ALPN "postgresql" (PostgreSQL 17's direct
- * TLS).
+ * TLS) and, where the listener speaks HTTP, "http/1.1".
  */
 #ifndef PROXY_NET_TLSCTX_H
 #define PROXY_NET_TLSCTX_H

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "proxy/http/http.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
@@ -68,6 +69,10 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 		.client_rtt_us = -1,
 		.server_rtt_us = -1,
 		.move_block = move_block(s),
+		.transport = http_transport(s) == TRANSPORT_PLAIN && s->peer.family == ADDR_UNIX
+				 ? "unix"
+				 : transport_name(http_transport(s)),
+		.target = http_target(s),
 		.console = s->state == SESSION_CONSOLE || s->state == SESSION_CONSOLE_LOGIN,
 	};
 	if (deep)

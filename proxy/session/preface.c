@@ -115,6 +115,40 @@ may_be_header(const struct session *s, char first)
 	return first == '\r' || first == 'P';
 }
 
+/* Whether these bytes begin a PROXY header, where HTTP may stand too and both may begin with a P.
+ */
+static enum parse
+begins_header(struct slice in)
+{
+	static const char v1[] = "PROXY ";
+	size_t n = in.n < sizeof(v1) - 1 ? in.n : sizeof(v1) - 1;
+
+	if (in.p[0] == '\r')
+		return PARSE_DONE;
+	if (memcmp(in.p, v1, n) != 0)
+		return PARSE_BAD;
+	return n == sizeof(v1) - 1 ? PARSE_DONE : PARSE_MORE;
+}
+
+/* The bytes that were looked at are ours: take them from the socket too. True where more are needed
+ * to know what they are, or where they are a request. */
+static bool
+take_request(struct session *s, char *scratch, size_t n)
+{
+	enum parse p = PARSE_DONE;
+
+	if (listener_of(s)->proxy_protocol == MODE_ALLOW && listener_of(s)->http)
+		p = begins_header(buf_view(&s->login->inbox));
+	if (p == PARSE_DONE)
+		return false;
+	(void)!recv(s->client.fd, scratch, n, 0);
+	if (p == PARSE_BAD) {
+		session_enter(s, SESSION_PREFACE);
+		preface_on_inbox(s);
+	}
+	return true;
+}
+
 void
 preface_on_proxy_header(struct session *s)
 {
@@ -138,13 +172,15 @@ preface_on_proxy_header(struct session *s)
 		preface_on_readable(s);
 		return;
 	}
+	inbox = &session_login(s)->inbox;
+	before = inbox->n;
+	buf_put(inbox, scratch, (size_t)n);
+	if (take_request(s, scratch, (size_t)n))
+		return;
 	if (!peer_is_trusted(s)) {
 		refuse_proxy_header(s, PEER_NOT_TRUSTED);
 		return;
 	}
-	inbox = &session_login(s)->inbox;
-	before = inbox->n;
-	buf_put(inbox, scratch, (size_t)n);
 	switch (proxyhdr_parse(buf_view(inbox), &h, &used, &e)) {
 	case PARSE_BAD:
 		refuse_proxy_header(s, e.msg);
@@ -179,22 +215,40 @@ preface_on_tls_hello(struct session *s)
 	begin_tls(s);
 }
 
+/* TLS without an SSLRequest before it. */
+static bool
+is_direct_tls(const struct session *s)
+{
+	bool direct = s->client.ssl != NULL;
+
+	for (unsigned i = 0; i < s->marks && i < SESSION_HISTORY; i++)
+		direct = direct && s->history[i].state != SESSION_TLS_HELLO;
+	return direct;
+}
+
+static void
+refuse_without_alpn(struct session *s)
+{
+	struct err e;
+
+	err_set(&e, "", "direct TLS connection without ALPN protocol negotiation");
+	session_close_err(s, WHY_TLS_HANDSHAKE, &e);
+}
+
 void
 preface_on_tls_handshake(struct session *s)
 {
 	struct stats *stats = &s->worker->stats;
-	bool direct = true;
 	char reason[200];
 	struct err e;
 	int r = stream_handshake(&s->client);
 
-	for (unsigned i = 0; i < s->marks && i < SESSION_HISTORY; i++)
-		direct = direct && s->history[i].state != SESSION_TLS_HELLO;
 	if (r == STREAM_AGAIN)
 		return;
-	if (r == 1 && direct && !tls_alpn_is_postgresql(s->client.ssl)) {
-		err_set(&e, "", "direct TLS connection without ALPN protocol negotiation");
-		session_close_err(s, WHY_TLS_HANDSHAKE, &e);
+	/* it may still be HTTP: its first byte will tell */
+	if (r == 1 && is_direct_tls(s) && !tls_alpn_is_postgresql(s->client.ssl) &&
+	    (!listener_of(s)->http || s->http != NULL)) {
+		refuse_without_alpn(s);
 		return;
 	}
 	if (r != 1) {
@@ -332,7 +386,9 @@ preface_on_readable(struct session *s)
 static bool
 is_http(const struct session *s)
 {
-	return listener_of(s)->http && s->http == NULL && http_may_begin(s->login->inbox.p[0]);
+	return listener_of(s)->http && s->http == NULL && http_may_begin(s->login->inbox.p[0]) &&
+	       (s->state == SESSION_PREFACE ||
+		(is_direct_tls(s) && !tls_alpn_is_postgresql(s->client.ssl)));
 }
 
 void
@@ -342,6 +398,13 @@ preface_on_inbox(struct session *s)
 
 	if (is_http(s)) {
 		http_begin(s);
+		return;
+	}
+	/* what is not HTTP has its own protocol to agree upon, or one could be mistaken for the
+	 * other */
+	if (s->state == SESSION_STARTUP && is_direct_tls(s) && s->http == NULL &&
+	    !tls_alpn_is_postgresql(s->client.ssl)) {
+		refuse_without_alpn(s);
 		return;
 	}
 	switch (frame_cut_startup(buf_view(&s->login->inbox), &packet)) {

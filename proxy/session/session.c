@@ -318,6 +318,8 @@ session_end_unread(struct session *s, enum why why)
 static bool
 may_speak(const struct session *s)
 {
+	if (s->state == SESSION_HTTP || http_speaks(s))
+		return http_awaits_answer(s);
 	if (s->state == SESSION_RELAY && (s->fatal_told || !flow_at_server_boundary(&s->flow)))
 		return false;
 	return session_state_row((enum session_state)s->state)->speaks;

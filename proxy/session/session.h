@@ -48,6 +48,8 @@ struct session_facts {
 	const char *move_block;               /* why it cannot be moved now: "" it could */
 	uint32_t server_pid;
 	bool console;
+	const char *transport; /* "tcp", "unix", "websocket", "connect", "sql" */
+	const char *target;    /* what the client asked HTTP to connect to, or "" */
 };
 
 /* `deep` also asks the kernel for the round trips (two system calls). */

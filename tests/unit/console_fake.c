@@ -298,6 +298,8 @@ fake_sessions(struct fake *f, unsigned n)
 				.home = "us-east1",
 				.node = "db1:5432",
 				.server_pid = 4711,
+				.transport = "tcp",
+				.target = "",
 			};
 			claims_add(&s->claims, SOURCE_STARTUP, CLAIM_CITY, false,
 				   slice_str("paris"));
