@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The SQLSTATEs that Meridian itself puts into an ErrorResponse, by PostgreSQL's condition names
- * (PostgreSQL documentation, Appendix A). A code that is only relayed is not listed here.
+ * SQLSTATEs (PostgreSQL documentation, Appendix A): those that Meridian itself puts into an
+ * ErrorResponse, by name; and a table of all that PostgreSQL's servers use for errors, so that they
+ * can be counted in a bounded set.
  */
 #ifndef PROTOCOL_SQLSTATE_H
 #define PROTOCOL_SQLSTATE_H
+
+#include "base/slice.h"
+
+#define SQLSTATE_LENGTH 5
 
 #define SQLSTATE_SUCCESS                  "00000"
 #define SQLSTATE_WARNING                  "01000"
@@ -38,5 +43,16 @@
 #define SQLSTATE_IO_ERROR                 "58030"
 #define SQLSTATE_CONFIG_FILE_ERROR        "F0000"
 #define SQLSTATE_INTERNAL_ERROR           "XX000"
+
+struct sqlstate {
+	const char *code; /* "23505" */
+	const char *name; /* "unique_violation" */
+};
+
+#define SQLSTATE_OTHER    0   /* row of every code that is not in the table */
+#define SQLSTATE_ROWS_MAX 256 /* rows are fewer */
+
+unsigned sqlstate_row(struct slice code);
+const struct sqlstate *sqlstate_at(unsigned row); /* NULL: beyond the table */
 
 #endif
