@@ -299,7 +299,6 @@ http_begin(struct session *s)
 {
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 
-	c->tls = s->client.ssl != NULL;
 	s->http = c;
 	c->request = request_new(s);
 	buf_slice(&c->request->inbox, buf_view(&s->login->inbox));
@@ -307,7 +306,8 @@ http_begin(struct session *s)
 	s->login = NULL;
 	session_enter(s, SESSION_HTTP);
 	s->quiet_since_us = clock_us();
-	if (http_listener(s)->tls == MODE_REQUIRE && !c->tls && s->peer.family != ADDR_UNIX) {
+	if (http_listener(s)->tls == MODE_REQUIRE && !stream_is_encrypted(&s->client) &&
+	    s->peer.family != ADDR_UNIX) {
 		refuse_bytes(s, &(struct http_error){ 400, "this listener requires TLS" });
 		return;
 	}

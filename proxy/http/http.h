@@ -70,7 +70,6 @@ struct http_conn {
 	struct http_request *request; /* or NULL: none begun, or no HTTP any more */
 	char *target;                 /* what a CONNECT or ?address= named: shown, never dialled */
 	uint8_t transport;            /* enum transport */
-	bool tls;                     /* the hop is encrypted */
 	bool is_stream;               /* counted against http_max_streams */
 };
 
@@ -94,8 +93,6 @@ const char *transport_name(enum transport t);
 enum transport http_transport(const struct session *s);
 /* What the client asked to be connected to, or "". */
 const char *http_target(const struct session *s);
-/* It came by HTTP inside TLS. */
-bool http_hop_is_encrypted(const struct session *s);
 /* The client's hop does not show a password to strangers: TLS, loopback, a unix socket, or a peer
  * in trusted_proxies, which answers for it. */
 bool http_hop_is_private(const struct session *s);

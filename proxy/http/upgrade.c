@@ -34,12 +34,6 @@ http_transport(const struct session *s)
 	return s->http != NULL ? (enum transport)s->http->transport : TRANSPORT_PLAIN;
 }
 
-bool
-http_hop_is_encrypted(const struct session *s)
-{
-	return s->http != NULL && s->http->tls;
-}
-
 static bool
 is_loopback(const struct addr *a)
 {
@@ -52,7 +46,8 @@ is_loopback(const struct addr *a)
 bool
 http_hop_is_private(const struct session *s)
 {
-	return s->http->tls || s->peer.family == ADDR_UNIX || is_loopback(&s->peer) ||
+	return stream_is_encrypted(&s->client) || s->peer.family == ADDR_UNIX ||
+	       is_loopback(&s->peer) ||
 	       cidrlist_has(&s->worker->world->config->main.trusted_proxies, &s->peer);
 }
 
@@ -106,20 +101,19 @@ target_of(const struct http_head *h)
 	return slice_of("", 0);
 }
 
-/* The session begins anew; bytes that came behind the head are PostgreSQL's. */
+/* The session begins anew; `behind` came behind the head and is PostgreSQL's. */
 static void
-begin_anew(struct session *s, enum transport transport)
+begin_anew(struct session *s, enum transport transport, struct slice behind)
 {
 	struct http_conn *c = s->http;
-	struct slice rest = buf_view(&c->request->inbox);
 	struct slice target = target_of(&c->request->head);
 
 	c->transport = (uint8_t)transport;
 	if (target.n > 0)
 		c->target = xstrndup(target.p, target.n < TARGET_MAX ? target.n : TARGET_MAX);
 	s->quiet_since_us = clock_us();
-	if (rest.n > 0)
-		buf_slice(&session_login(s)->inbox, rest);
+	if (behind.n > 0)
+		buf_slice(&session_login(s)->inbox, behind);
 	http_request_free(c);
 	session_enter(s, SESSION_PREFACE);
 	if (s->login != NULL)
@@ -133,26 +127,48 @@ begin_tunnel(struct session *s)
 
 	stat_add(&s->worker->stats.http_tunnels, 1);
 	if (session_say(s, said, sizeof(said) - 1))
-		begin_anew(s, TRANSPORT_CONNECT);
+		begin_anew(s, TRANSPORT_CONNECT, buf_view(&s->http->request->inbox));
 }
 
 static void
 begin_websocket(struct session *s)
 {
-	struct http_error e;
+	const struct http_request *r = s->http->request;
+	struct buf said = { .cap = 512 };
+	char accept[HTTP_ACCEPT_TEXT];
+	bool good;
 
-	if (http_check_websocket(&s->http->request->head, &e) != 0)
-		http_refuse(s, e.status, e.status == 426 ? "Sec-WebSocket-Version: 13\r\n" : "",
-			    e.text);
+	http_websocket_accept(http_header(&r->head, "sec-websocket-key"), accept);
+	buf_printf(&said,
+		   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+		   "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		   accept);
+	stat_add(&s->worker->stats.http_websockets, 1);
+	good = session_say(s, said.p, said.n);
+	buf_fini(&said);
+	if (!good)
+		return;
+	/* who has not even taken this cannot be told anything else */
+	if (stream_is_blocked(&s->client) ||
+	    stream_start_websocket(&s->client, buf_view(&r->inbox)) != 0)
+		session_abort(s, WHY_CLIENT_ERROR);
 	else
-		http_refuse(s, 501, "", "no WebSocket yet");
+		begin_anew(s, TRANSPORT_WEBSOCKET, slice_of("", 0));
 }
 
 void
 upgrade_begin(struct session *s)
 {
-	if (http_asks_websocket(&s->http->request->head))
+	const struct http_head *h = &s->http->request->head;
+	struct http_error e;
+
+	if (h->method == HTTP_CONNECT) {
+		if (admit_stream(s))
+			begin_tunnel(s);
+	} else if (http_check_websocket(h, &e) != 0) {
+		http_refuse(s, e.status, e.status == 426 ? "Sec-WebSocket-Version: 13\r\n" : "",
+			    e.text);
+	} else if (admit_stream(s)) {
 		begin_websocket(s);
-	else if (admit_stream(s))
-		begin_tunnel(s);
+	}
 }

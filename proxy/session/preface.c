@@ -316,8 +316,8 @@ begin_session(struct session *s, struct slice packet)
 	buf_slice(&l->packet, packet);
 	buf_drop(&l->inbox, packet.n);
 	l->world = world_ref(worker_world(s->worker));
-	if (listener_of(s)->tls == MODE_REQUIRE && s->client.ssl == NULL &&
-	    !http_hop_is_encrypted(s) && s->peer.family != ADDR_UNIX)
+	if (listener_of(s)->tls == MODE_REQUIRE && !stream_is_encrypted(&s->client) &&
+	    s->peer.family != ADDR_UNIX)
 		session_close(s, WHY_TLS_REQUIRED, NULL);
 	else if (slice_is(login_startup(l)->database, CONSOLE_DATABASE))
 		consoles_begin(s);
@@ -359,9 +359,8 @@ starts_with_client_hello(struct session *s)
 	char first;
 
 	return s->state == SESSION_PREFACE && s->login == NULL && s->client.ssl == NULL &&
-	       http_transport(s) != TRANSPORT_WEBSOCKET &&
 	       tlsset_listener(s->worker->world->tls, s->listener) != NULL &&
-	       recv(s->client.fd, &first, 1, MSG_PEEK) == 1 && first == TLS_CLIENT_HELLO;
+	       stream_peek(&s->client, &first) && first == TLS_CLIENT_HELLO;
 }
 
 void
