@@ -3,10 +3,12 @@
 #
 # A real HAProxy in front, run from the example that we ship: what it sends, and where its callers
 # land.
+# timeout: 600
 use strict;
 use warnings;
 use IO::Socket::INET;
 use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);
+use Meridian::Test::Behind qw(behind connect_lands session_of %callers);
 use Meridian::Test::Cluster qw(certificate);
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
@@ -16,9 +18,9 @@ my $missing = balancer_missing('haproxy');
 plan skip_all => $missing if $missing;
 
 my $dir  = PostgreSQL::Test::Utils::tempdir();
-my $cert = certificate('lb', alt => 'DNS:localhost');
+my $cert = certificate('lb', alt => 'DNS:localhost,IP:127.0.0.1');
 append_to_file("$dir/lb.pem", slurp_file($cert->{cert}) . slurp_file($cert->{key}));
-append_to_file("$dir/cities.map", "127.0.1.1/32 paris\n127.0.1.2/32 new york\n127.0.1.3/32 s\xc3\xa3o paulo\n");
+append_to_file("$dir/cities.map", join '', map { $callers{$_}[0] eq '' ? () : "$_/32 $callers{$_}[0]\n" } sort keys %callers);
 
 # The example, with these ports of Meridian in place of its own.
 sub haproxy
@@ -49,13 +51,12 @@ sub proxy_header_of
 	my $fd = IO::Socket::INET->new(LocalAddr => $from, PeerAddr => '127.0.0.1', PeerPort => $front->{sessions}) or die "connect: $!";
 	syswrite $fd, 'hello';
 	my $in = '';
-	alarm 5;
 	1 while $in !~ /hello/ && sysread $fd, $in, 4096, length $in;
 	return ($in, $fd->sockport);
 }
 
-for my $case ([ '127.0.1.1', 'paris' ], [ '127.0.1.2', 'new york' ], [ '127.0.1.3', "s\xc3\xa3o paulo" ], [ '127.0.1.4', '' ]) {
-	my ($from, $city) = @$case;
+for my $from (sort keys %callers) {
+	my $city = $callers{$from}[0];
 	my ($header, $port) = proxy_header_of($from);
 	my ($address, $tlvs) = unpack 'x16 a12 a*', $header;
 	is($address, pack('C4 C4 n n', split(/\./, $from), 127, 0, 0, 1, $port, $front->{sessions}),
@@ -67,11 +68,11 @@ my @upgrade = ('Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Versi
 my $head = echo_head($front->{web}, '127.0.1.2', 'GET /v2 HTTP/1.1', 'Host: db', @upgrade);
 is_deeply([ @$head{qw(line x-city x-forwarded-for upgrade)} ],
 	[ 'GET /v2 HTTP/1.1', ['new york'], ['127.0.1.2'], ['websocket'] ], 'web: a WebSocket has the city and the address');
-$head = echo_head($front->{web}, '127.0.1.3', 'POST /sql HTTP/1.1', 'Host: db', 'Content-Length: 0');
+$head = echo_head($front->{web}, '127.0.1.4', 'POST /sql HTTP/1.1', 'Host: db', 'Content-Length: 0');
 is_deeply($head->{'x-city'}, ["s\xc3\xa3o paulo"], 'a city in UTF-8 arrives as it is');
 $head = echo_head($front->{web}, '127.0.1.1', 'CONNECT db:5432 HTTP/1.1', 'Host: db:5432');
 is_deeply([ @$head{qw(line x-city)} ], [ 'CONNECT db:5432 HTTP/1.1', ['paris'] ], 'CONNECT has it');
-for my $from ('127.0.1.1', '127.0.1.4') {
+for my $from ('127.0.1.1', '127.0.1.5') {
 	$head = echo_head($front->{web}, $from, 'POST /sql HTTP/1.1', 'Host: db', 'Content-Length: 0', 'X-City: rome', 'x-forwarded-for: 192.0.2.1',
 		'Forwarded: for=192.0.2.1', 'X-Real-IP: 192.0.2.1', 'True-Client-IP: 192.0.2.1', 'X-Forwarded-Host: rome');
 	is_deeply([ @$head{qw(x-city x-forwarded-for forwarded x-real-ip true-client-ip x-forwarded-host)} ],
@@ -80,4 +81,24 @@ for my $from ('127.0.1.1', '127.0.1.4') {
 }
 $lb->stop;
 
+# ---------------------------------------------------------------- where callers land
+
+my $b = behind('haproxy.cfg');
+($lb, $front) = haproxy(%$b);
+$lb->start;
+my $proxy = $b->{proxy};
+for my $from (sort keys %callers) {
+	my ($city, $region) = @{ $callers{$from} };
+	my $w = Meridian::Test::Wire->new(fd => IO::Socket::INET->new(LocalAddr => $from, PeerAddr => '127.0.0.1', PeerPort => $front->{sessions}));
+	is(($w->login(user => 'alice', password => 'secret', database => 'postgres'))[-1][0], 'Z', "sessions: a session from $from");
+	my $s = session_of($b, $w);
+	is_deeply([ @$s{qw(home locality_source true_addr)} ],
+		[ $region, $city ? 'tlv' : 'self', "$from:" . $w->{fd}->sockport ], 'in the region of its city, with its address');
+}
+connect_lands($b, $front->{web});
+
+my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
+is($bad, undef, 'health checks of the balancer harm nothing');
+$lb->stop;
+$proxy->stop;
 done_testing();

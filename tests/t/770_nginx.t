@@ -3,10 +3,12 @@
 #
 # A real nginx in front, run from the example that we ship: what it sends, and where its callers
 # land.
+# timeout: 600
 use strict;
 use warnings;
 use IO::Socket::INET;
 use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);
+use Meridian::Test::Behind qw(behind session_of %callers);
 use Meridian::Test::Cluster qw(certificate);
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
@@ -16,8 +18,8 @@ my $missing = balancer_missing('nginx');
 plan skip_all => $missing if $missing;
 
 my $dir  = PostgreSQL::Test::Utils::tempdir();
-my $cert = certificate('lb', alt => 'DNS:localhost');
-append_to_file("$dir/cities.conf", "127.0.1.1/32 paris;\n127.0.1.2/32 'new york';\n127.0.1.3/32 's\xc3\xa3o paulo';\n");
+my $cert = certificate('lb', alt => 'DNS:localhost,IP:127.0.0.1');
+append_to_file("$dir/cities.conf", join '', map { $callers{$_}[0] eq '' ? () : "$_/32 '$callers{$_}[0]';\n" } sort keys %callers);
 
 # The example, with these ports of Meridian in place of its own.
 sub nginx
@@ -54,9 +56,9 @@ my $head = echo_head($front->{web}, '127.0.1.2', 'GET /v2?address=db:5432 HTTP/1
 is_deeply([ @$head{qw(line x-city x-forwarded-for upgrade connection host)} ],
 	[ 'GET /v2?address=db:5432 HTTP/1.1', ['new york'], ['127.0.1.2'], ['websocket'], ['upgrade'], ['db'] ],
 	'web: a WebSocket has the city and the address');
-$head = echo_head($front->{web}, '127.0.1.3', 'POST /sql HTTP/1.1', 'Host: db', 'Content-Length: 0');
+$head = echo_head($front->{web}, '127.0.1.4', 'POST /sql HTTP/1.1', 'Host: db', 'Content-Length: 0');
 is_deeply([ @$head{qw(x-city connection)} ], [ ["s\xc3\xa3o paulo"], undef ], 'a city in UTF-8 arrives as it is');
-for my $from ('127.0.1.1', '127.0.1.4') {
+for my $from ('127.0.1.1', '127.0.1.5') {
 	$head = echo_head($front->{web}, $from, 'POST /sql HTTP/1.1', 'Host: db', 'Content-Length: 0', 'X-City: rome', 'x-forwarded-for: 192.0.2.1',
 		'Forwarded: for=192.0.2.1', 'X-Real-IP: 192.0.2.1', 'True-Client-IP: 192.0.2.1');
 	is_deeply([ @$head{qw(x-city x-forwarded-for forwarded x-real-ip true-client-ip)} ],
@@ -64,4 +66,33 @@ for my $from ('127.0.1.1', '127.0.1.4') {
 		"what a client at $from says itself does not arrive");
 }
 $lb->stop;
+
+# ---------------------------------------------------------------- where callers land
+
+# Places of the callers' addresses, for those that come with an address and no city.
+append_to_file("$dir/places", <<'END');
+127.0.1.1/32 | Paris | FR | 48.85 | 2.35 | 10
+127.0.1.2/32 | New York | US | 40.71 | -74.0 | 10
+127.0.1.3/32 | San Francisco | US | 37.77 | -122.42 | 10
+127.0.1.4/32 | | BR | -23.55 | -46.63 | 10
+END
+PostgreSQL::Test::Utils::system_or_bail('sh', '-c', '"$0" "$1" "$2" > "$3"', $^X, "$ENV{MERIDIAN_SRCDIR}/tests/tools/mkmmdb.pl",
+	"$dir/places", "$dir/places.mmdb");
+my $b = behind('nginx.conf', set => { geoip => "$dir/places.mmdb" });
+($lb, $front) = nginx(%$b);
+$lb->start;
+my $proxy = $b->{proxy};
+for my $from (sort keys %callers) {
+	my ($city, $region) = @{ $callers{$from} };
+	my $w = Meridian::Test::Wire->new(fd => IO::Socket::INET->new(LocalAddr => $from, PeerAddr => '127.0.0.1', PeerPort => $front->{sessions}));
+	is(($w->login(user => 'alice', password => 'secret', database => 'postgres'))[-1][0], 'Z', "sessions: a session from $from");
+	my $s = session_of($b, $w);
+	is_deeply([ @$s{qw(home locality_source true_addr)} ],
+		[ $region, $city ? 'geoip' : 'self', "$from:" . $w->{fd}->sockport ], 'in the region of its address');
+}
+
+my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
+is($bad, undef, 'all nodes are well');
+$lb->stop;
+$proxy->stop;
 done_testing();

@@ -34,7 +34,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT_OK = qw(balancer_missing meridian_side echo_server echo_head);
+our @EXPORT_OK = qw(balancer_missing meridian_side meridian_sides echo_server echo_head);
 
 my %kind = (
 	haproxy => {
@@ -85,14 +85,31 @@ sub example_text
 	return $text;
 }
 
-# What the head of an example tells the reader to write into meridian.conf: the options of
-# [meridian] as a hash, the other sections as text.
+# What an example tells the reader to write into meridian.conf, in the comment at its head or in
+# blocks of a document: each a text that begins with [meridian].
+sub meridian_sides
+{
+	my ($file) = @_;
+	my $start = $file =~ /\.md$/ ? '    ' : "#\t";
+	my @sides;
+	my $within = 0;
+	for my $line (split /\n/, example_text($file)) {
+		my ($said) = $line =~ /^(?:\Q$start\E(.*)|#?)$/ or $within = 0;
+		push @sides, '' if ($said // '') eq '[meridian]';
+		$within = 1 if ($said // '') =~ /^\[/;
+		$sides[-1] .= ($said // '') . "\n" if $within;
+	}
+	return @sides;
+}
+
+# The same of an example that has one: the options of [meridian] as a hash, the other sections as
+# text.
 sub meridian_side
 {
 	my ($file, @replace) = @_;
-	my $side = join '', example_text($file) =~ /^#\t(.*\n)/mg;
+	my ($side) = meridian_sides($file);
 	while (my ($old, $new) = splice @replace, 0, 2) {
-		$side =~ s/\Q$old\E/$new/g or croak "the head of $file has no \"$old\"";
+		$side =~ s/\Q$old\E/$new/g or croak "$file does not tell Meridian \"$old\"";
 	}
 	my ($main, $rest) = $side =~ /^\[meridian\]\n(.*?)(^\[.*)/ms or croak "$file does not tell Meridian's side";
 	my %set = map { /^(\w+)\s*=\s*(.*?)\s*(?:;.*)?$/ } split /\n/, $main;

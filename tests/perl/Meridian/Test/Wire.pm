@@ -4,7 +4,7 @@
 #
 #   use Meridian::Test::Wire qw(:build);
 #
-#   my $w = Meridian::Test::Wire->new($proxy);           # or port => N, path => '/dir/.s.PGSQL.5432'
+#   my $w = Meridian::Test::Wire->new($proxy);           # or port => N, path => '/dir/.s.PGSQL.5432', fd => connected
 #   $w->login(user => 'alice', database => 'postgres', password => 'x', 'meridian.city' => 'paris');
 #   $w->send(query('SELECT 1'));
 #   my @all = $w->until('Z');                            # messages: [ type, body ], …
@@ -187,7 +187,8 @@ sub new
 	my %opt = @where % 2 ? (at => @where) : @where;
 	my $self = bless { in => '', seconds => 10 * ($ENV{MERIDIAN_TEST_SLOW} || 1) }, $class;
 	$opt{port} //= $opt{at}->port if $opt{at};
-	$self->{fd} = $opt{path} ? IO::Socket::UNIX->new(Peer => $opt{path})
+	$self->{fd} = $opt{fd} ? $opt{fd}
+	  : $opt{path} ? IO::Socket::UNIX->new(Peer => $opt{path})
 	  : IO::Socket::INET->new(PeerAddr => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Proto => 'tcp');
 	$self->{fd} or croak "connect: $!";
 	setsockopt $self->{fd}, IPPROTO_TCP, TCP_NODELAY, 1 unless $opt{path};
