@@ -4,36 +4,24 @@
 #include "routing/geo.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <maxminddb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/filecopy.h"
 #include "base/snapshot.h"
 #include "base/text.h"
 #include "routing/places.h"
 
 #define CENTROID_KM 500 /* an accuracy this bad says no more than the country */
 
-/* What tells one version of a file from another. */
-struct file_id {
-	dev_t dev;
-	ino_t ino;
-	struct timespec mtime;
-	off_t size;
-};
-
 struct database {
 	MMDB_s mmdb;
 	char *path;
-	struct file_id id;
+	struct filecopy_id id;
 };
 
 struct geo {
@@ -41,19 +29,6 @@ struct geo {
 	size_t n;
 	struct database v[];
 };
-
-static struct file_id
-file_id_of(const struct stat *st)
-{
-	return (struct file_id){ st->st_dev, st->st_ino, st->st_mtim, st->st_size };
-}
-
-static bool
-file_id_same(const struct file_id *a, const struct file_id *b)
-{
-	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
-}
 
 /* Where a value may lie in a record: MaxMind's schema first, then the flat one. */
 static const char *const city_paths[][4] = { { "city", "names", "en" }, { "city" }, { NULL } };
@@ -207,50 +182,6 @@ verify(const struct database *db, struct err *e)
 	return 0;
 }
 
-/* Copy what `in` holds into `out`; the file must be the same one afterwards as before. */
-static int
-copy_bytes(struct database *db, int in, int out, struct err *e)
-{
-	struct stat st;
-	struct file_id after;
-	ssize_t n;
-
-	if (fstat(in, &st) < 0)
-		return err_set(e, "", "geoip file \"%s\": %s", db->path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, "", "geoip file \"%s\" is not a regular file", db->path);
-	db->id = file_id_of(&st);
-	do
-		n = sendfile(out, in, NULL, (size_t)1 << 30);
-	while (n > 0);
-	if (n < 0 || fstat(in, &st) < 0)
-		return err_set(e, "", "geoip file \"%s\": %s", db->path, strerror(errno));
-	after = file_id_of(&st);
-	if (!file_id_same(&after, &db->id))
-		return err_set(e, "", "geoip file \"%s\" changed while it was read", db->path);
-	return 0;
-}
-
-/* Copy the file into memory of our own: whoever truncates or overwrites the file in place cannot
- * pull a mapping away from under a worker (SIGBUS), and no lookup waits for a disk. Returns a
- * descriptor of the copy, or -1. */
-static int
-copy_file(struct database *db, struct err *e)
-{
-	int in = open(db->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	int out = memfd_create("meridian-geoip", MFD_CLOEXEC), status = -1;
-
-	if (in < 0 || out < 0)
-		err_set(e, "", "geoip file \"%s\": %s", db->path, strerror(errno));
-	else
-		status = copy_bytes(db, in, out, e);
-	if (in >= 0)
-		close(in);
-	if (out >= 0 && status < 0)
-		close(out);
-	return status < 0 ? -1 : out;
-}
-
 static int
 database_open(struct database *db, const char *path, struct err *e)
 {
@@ -258,7 +189,7 @@ database_open(struct database *db, const char *path, struct err *e)
 	int fd, status;
 
 	db->path = xstrdup(path);
-	fd = copy_file(db, e);
+	fd = filecopy_open("geoip", path, &db->id, e);
 	if (fd < 0)
 		return -1;
 	/* libmaxminddb takes names only */
@@ -351,21 +282,14 @@ geo_lookup(const struct geo *g, const struct addr *a, struct geo_answer *out)
 bool
 geo_changed(const struct geo *g, const struct strlist *files)
 {
-	struct stat st;
-
 	if (files->n != (g != NULL ? g->n : 0))
 		return true;
 	for (size_t i = 0; i < files->n; i++) {
 		const struct database *db = &g->v[i];
 
-		if (strcmp(files->v[i], db->path) != 0)
-			return true;
 		/* one that is gone is no new version: what is open stays */
-		if (stat(db->path, &st) == 0) {
-			struct file_id now = file_id_of(&st);
-			if (!file_id_same(&now, &db->id))
-				return true;
-		}
+		if (strcmp(files->v[i], db->path) != 0 || filecopy_is_replaced(db->path, &db->id))
+			return true;
 	}
 	return false;
 }

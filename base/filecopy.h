@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Data files that are used for as long as the process lives: which version of a file that is, and a
+ * copy of it in memory of our own. Whoever truncates or overwrites such a file in place would pull
+ * a mapping of it away from under its readers (SIGBUS), and pages that are not there yet would make
+ * a lookup wait for a disk; a copy is subject to neither. Knows nothing of what is in a file.
+ */
+#ifndef BASE_FILECOPY_H
+#define BASE_FILECOPY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "base/err.h"
+
+/* What tells one version of a file from another. */
+struct filecopy_id {
+	dev_t dev;
+	ino_t ino;
+	struct timespec mtime;
+	off_t size;
+};
+
+/* A descriptor of a copy in memory (memfd), to be closed by the caller, and in *id what was copied;
+ * or -1 and *e, which calls it a file of `kind` ("geoip"). Only regular files are taken, and only
+ * where they do not change meanwhile. */
+int filecopy_open(const char *kind, const char *path, struct filecopy_id *id, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* Whether there is now another version under the name. One that is gone is no other version. */
+bool filecopy_is_replaced(const char *path, const struct filecopy_id *id);
+
+#endif
