@@ -21,7 +21,6 @@
 #include "proxy/net/tlsctx.h"
 
 #define FIRST_ROUND_MAX_US (3 * USEC_PER_SEC)
-#define GEO_CHECK_S        5
 
 /* ---- worlds ---- */
 
@@ -34,8 +33,8 @@ control_make_world(struct control *c)
 	resolver_fill(c->resolver, t);
 	prober_fill(c->prober, t);
 	steer_fill(&c->steer, t, clock_us());
-	return world_new(config_ref(c->config), t, c->geo != NULL ? geo_ref(c->geo) : NULL,
-			 tlsset_ref(c->tls));
+	return world_new(config_ref(c->config), t, gazetteer_ref(c->gazetteer),
+			 c->geo != NULL ? geo_ref(c->geo) : NULL, tlsset_ref(c->tls));
 }
 
 void
@@ -69,44 +68,6 @@ on_resolved(void *arg)
 
 	control_watch(c);
 	on_topology_changed(c);
-}
-
-/* A GeoIP file was replaced (by rename): open it anew; what does not open leaves the old one. */
-static void
-control_on_geo_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct control *c = arg;
-	struct geo *geo;
-	struct err e = { 0 };
-
-	(void)fd;
-	(void)what;
-	if (c->geo != NULL && !geo_changed(c->geo, &c->config->main.geoip))
-		return;
-	geo = geo_open(&c->config->main.geoip, &e);
-	if (geo == NULL) {
-		/* without any the reload has complained: it is tried again until there is one */
-		if (c->geo != NULL && strcmp(c->geo_complaint, e.msg) != 0)
-			log_msg(LOG_LEVEL_WARNING, "keeping the GeoIP databases in use: %s", e.msg);
-		(void)text_copy(c->geo_complaint, sizeof(c->geo_complaint), slice_str(e.msg));
-		return;
-	}
-	c->geo_complaint[0] = '\0';
-	log_msg(LOG_LEVEL_INFO, "GeoIP databases %s", c->geo != NULL ? "replaced" : "opened");
-	geo_unref(c->geo);
-	c->geo = geo;
-	control_publish(c, false);
-}
-
-void
-control_watch_geo(struct control *c)
-{
-	static const struct timeval every = { .tv_sec = GEO_CHECK_S };
-
-	if (c->config->main.geoip.n == 0)
-		event_del(&c->geo_timer);
-	else if (!event_pending(&c->geo_timer, EV_TIMEOUT, NULL))
-		event_add(&c->geo_timer, &every);
 }
 
 /* ---- signals ---- */
@@ -250,12 +211,10 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 {
 	struct control *c = xcalloc(1, sizeof(*c));
 	struct tlsset *tls = tlsset_build(take_config, e);
+	struct gazetteer *gazetteer = NULL;
 	struct geo *geo = NULL;
 
-	e->msg[0] = tls != NULL ? '\0' : e->msg[0];
-	if (tls != NULL)
-		geo = geo_open(&take_config->main.geoip, e);
-	if (tls == NULL || (geo == NULL && e->msg[0] != '\0')) {
+	if (tls == NULL || datafiles_open(&take_config->main, &gazetteer, &geo, e) != 0) {
 		tlsset_unref(tls);
 		config_unref(take_config);
 		free(c);
@@ -265,11 +224,12 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	c->args = args;
 	c->loop = loop_new();
 	c->mail = mailbox_new(c->loop, c);
-	event_assign(&c->geo_timer, loop_base(c->loop), -1, EV_PERSIST, control_on_geo_timer, c);
+	c->gazetteer = gazetteer;
 	c->prober = prober_new(c->loop, on_topology_changed, c);
 	c->resolver = resolver_new(c->loop, on_resolved, c);
 	steer_init(&c->steer, c);
 	control_take(c, take_config, tls, geo);
+	datafiles_init(c);
 	return c;
 }
 
@@ -309,7 +269,7 @@ control_run(struct control *c)
 		evsignal_assign(&ev[i], loop_base(c->loop), signals[i], control_on_signal, c);
 		event_add(&ev[i], NULL);
 	}
-	control_watch_geo(c);
+	datafiles_watch(c);
 	c->serving = true;
 	(void)sd_notify(0, "READY=1");
 	/* until the last worker is done: while they drain, a second signal ends what is left */
@@ -319,7 +279,7 @@ control_run(struct control *c)
 	(void)pthread_sigmask(SIG_SETMASK, &all, NULL);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		event_del(&ev[i]);
-	event_del(&c->geo_timer);
+	event_del(&c->files_timer);
 }
 
 bool
@@ -344,6 +304,7 @@ control_free(struct control *c)
 	topology_unref(c->base);
 	config_unref(c->config);
 	tlsset_unref(c->tls);
+	gazetteer_unref(c->gazetteer);
 	geo_unref(c->geo);
 	free(c);
 }

@@ -21,10 +21,12 @@ struct control {
 	struct mailbox *mail;
 	struct config *config; /* one reference each */
 	struct tlsset *tls;
-	struct geo *geo;         /* or NULL */
-	char geo_complaint[512]; /* what the log has been told of files that do not open */
-	struct event geo_timer;  /* look at the files; armed while any is configured */
-	struct topology *base;   /* what the configuration alone says */
+	struct gazetteer *gazetteer; /* or NULL */
+	struct geo *geo;             /* or NULL */
+	char gazetteer_complaint[512],
+	    geo_complaint[512];   /* what the log has been told of files that do not open */
+	struct event files_timer; /* look at the files; armed while any is configured */
+	struct topology *base;    /* what the configuration alone says */
 	struct prober *prober;
 	struct resolver *resolver;
 	struct steer steer;              /* what the operator said */
@@ -51,8 +53,19 @@ bool control_deliver(struct control *c);
 struct world *control_make_world(struct control *c);
 void control_publish(struct control *c, bool wake);
 void control_shutdown(struct control *c, bool drain_idle, int64_t grace_us);
-/* Look at GeoIP files from time to time where the configuration names any, else sleep. */
-void control_watch_geo(struct control *c);
+
+/* datafiles.c */
+/* Open the files that the configuration names: 0, or -1 and *e. A gazetteer that is merely the
+ * default may be missing. */
+int datafiles_open(const struct conf_main *conf, struct gazetteer **gazetteer, struct geo **geo,
+		   struct err *e);
+/* Say what is open, and what is missing. */
+void datafiles_init(struct control *c);
+/* Have the gazetteer that the configuration wants; one that does not open leaves the old one. True
+ * where there is another one now. */
+bool datafiles_take_gazetteer(struct control *c);
+/* Look at the files from time to time where the configuration wants any, else sleep. */
+void datafiles_watch(struct control *c);
 
 /* reload.c */
 /* Takes the references; `take_geo` NULL keeps the databases in use where the configuration names

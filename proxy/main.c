@@ -125,14 +125,16 @@ serve(const struct args *args, struct config *take_config)
 static int
 check(struct config *take_config)
 {
-	struct err e = { 0 }, geo_err = { 0 };
+	struct err e = { 0 };
 	struct tlsset *tls = tlsset_build(take_config, &e);
-	struct geo *geo = geo_open(&take_config->main.geoip, &geo_err);
-	bool good = tls != NULL && (geo != NULL || geo_err.msg[0] == '\0');
+	struct gazetteer *gazetteer = NULL;
+	struct geo *geo = NULL;
+	bool good = tls != NULL && datafiles_open(&take_config->main, &gazetteer, &geo, &e) == 0;
 
 	if (!good)
-		fprintf(stderr, "meridian: %s\n", tls == NULL ? e.msg : geo_err.msg);
+		fprintf(stderr, "meridian: %s\n", e.msg);
 	tlsset_unref(tls);
+	gazetteer_unref(gazetteer);
 	geo_unref(geo);
 	config_unref(take_config);
 	return good ? 0 : 1;

@@ -185,7 +185,7 @@ control_take(struct control *c, struct config *take_config, struct tlsset *take_
 		c->geo = take_geo;
 	}
 	if (c->serving)
-		control_watch_geo(c);
+		datafiles_watch(c);
 	log_set_level((enum log_level)take_config->main.log_level);
 	resolver_configure(c->resolver, base, take_config->main.dns_max_ttl);
 	/* sessions that come right behind the reload find new names resolved, as a rule */
@@ -248,6 +248,7 @@ control_adopt(struct control *c, struct config *take_config, struct err *e)
 	log_diff(c->config, take_config);
 	take_config->version = c->config->version + 1;
 	control_take(c, take_config, tls, geo);
+	(void)datafiles_take_gazetteer(c);
 	control_publish(c, true);
 	return 0;
 }

@@ -9,14 +9,15 @@
 #include "proxy/net/tlsctx.h"
 
 struct world *
-world_new(struct config *take_config, struct topology *take_topology, struct geo *take_geo,
-	  struct tlsset *take_tls)
+world_new(struct config *take_config, struct topology *take_topology,
+	  struct gazetteer *take_gazetteer, struct geo *take_geo, struct tlsset *take_tls)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
 
 	refcount_init(&w->refs);
 	w->config = take_config;
 	w->topology = take_topology;
+	w->gazetteer = take_gazetteer;
 	w->geo = take_geo;
 	w->tls = take_tls;
 	return w;
@@ -36,6 +37,7 @@ world_unref(struct world *w)
 		return;
 	config_unref(w->config);
 	topology_unref(w->topology);
+	gazetteer_unref(w->gazetteer);
 	geo_unref(w->geo);
 	tlsset_unref(w->tls);
 	free(w);

@@ -160,17 +160,19 @@ address_of(const struct locality_input *in, struct addr *a)
 }
 
 static bool
-override_means_place(const struct override *o, const struct finding *f)
+override_means_place(const struct gazetteer *g, const struct override *o, const struct finding *f)
 {
-	const struct place *const *found;
+	struct place largest;
 
-	return f->place != NULL && places_city(o->value, &found) > 0 && found[0] == f->place;
+	return f->place != 0 && gazetteer_find(g, o->value, &largest, 1) == 1 &&
+	       largest.id == f->place;
 }
 
 /* How specific a matching override is, higher wins: networks by prefix, then city, then country; 0
  * where it does not match. */
 static unsigned
-override_fits(const struct override *o, const struct finding *f, const struct addr *a)
+override_fits(const struct gazetteer *g, const struct override *o, const struct finding *f,
+	      const struct addr *a)
 {
 	switch (o->kind) {
 	case OVERRIDE_NETWORK:
@@ -178,7 +180,7 @@ override_fits(const struct override *o, const struct finding *f, const struct ad
 	case OVERRIDE_CITY:
 		if (f->folded[0] == '\0')
 			return 0;
-		return strcmp(o->value, f->folded) == 0 || override_means_place(o, f) ? 2 : 0;
+		return strcmp(o->value, f->folded) == 0 || override_means_place(g, o, f) ? 2 : 0;
 	case OVERRIDE_COUNTRY:
 		return f->locality.country[0] != '\0' && strcmp(o->value, f->locality.country) == 0
 			   ? 1
@@ -196,7 +198,7 @@ best_override(const struct locality_input *in, const struct finding *f, const st
 
 	for (uint32_t i = 0; i < t->noverrides; i++) {
 		const struct override *o = &t->overrides[i];
-		unsigned fit = override_fits(o, f, a);
+		unsigned fit = override_fits(in->gazetteer, o, f, a);
 
 		if (fit == 0 || fit < best_fit || o->region >= t->nregions ||
 		    (o->until_us != 0 && o->until_us <= in->now_us))

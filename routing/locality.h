@@ -16,6 +16,7 @@
 #include "routing/places.h"
 #include "routing/topology.h"
 
+struct gazetteer;
 struct geo;
 
 enum locality_source {
@@ -86,7 +87,8 @@ struct locality {
 struct locality_input {
 	const struct claims *claims;
 	const struct topology *topology;
-	const struct geo *geo; /* may be NULL */
+	const struct gazetteer *gazetteer; /* may be NULL */
+	const struct geo *geo;             /* may be NULL */
 	const enum locality_source *order;
 	size_t norder;
 	bool strict; /* residency = strict: claims that are not trusted do not count */

@@ -18,13 +18,13 @@
 struct city_query {
 	struct slice name;
 	char folded[PLACE_NAME_MAX];
-	char country[3], state[3]; /* what was said beside the name; "" nothing */
+	char country[3], state[5]; /* what was said beside the name; "" nothing */
 	bool qualified;            /* something was said beside the name */
 };
 
 /* Of which places one is meant. */
 struct candidates {
-	const struct place *v[CANDIDATES_MAX];
+	struct place v[CANDIDATES_MAX];
 	size_t n;
 };
 
@@ -70,16 +70,6 @@ city_listed(const struct topology *t, const char *folded)
 	return -1;
 }
 
-/* A state of the United States, as "CA"; whether there is one shows in the gazetteer. */
-static void
-take_state(struct slice part, struct city_query *q)
-{
-	if (part.n == 2 && isalpha((unsigned char)part.p[0]) && isalpha((unsigned char)part.p[1])) {
-		q->state[0] = (char)toupper((unsigned char)part.p[0]);
-		q->state[1] = (char)toupper((unsigned char)part.p[1]);
-	}
-}
-
 static void
 take_country(struct slice part, struct city_query *q)
 {
@@ -89,19 +79,52 @@ take_country(struct slice part, struct city_query *q)
 		text_copy(q->country, sizeof(q->country), slice_str(code));
 }
 
+static bool
+is_alnum(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!isalnum((unsigned char)s.p[i]))
+			return false;
+	}
+	return s.n > 0;
+}
+
+/* A state or province by its ISO 3166-2 code: "CA", "US-CA", "USCA" (as Google's load balancers
+ * write it). Whether there is one of that code shows in the gazetteer. */
+static void
+take_state(struct slice part, struct city_query *q)
+{
+	struct slice code = part, country = slice_cut(&code, '-');
+
+	if (part.n > 3 && country.n == part.n) {
+		country = slice_of(part.p, 2);
+		code = slice_skip(part, 2);
+	}
+	if (part.n <= 3)
+		code = part;
+	else if (country.n == 2 && places_country(country) != NULL)
+		take_country(country, q);
+	else
+		return;
+	if (code.n > 3 || !is_alnum(code))
+		return;
+	for (size_t i = 0; i < code.n; i++)
+		q->state[i] = (char)toupper((unsigned char)code.p[i]);
+	q->state[code.n] = '\0';
+}
+
 /* "name", "name, country", "name, state", "name, state, country", "CC,name". A comma may also be
  * part of a name that a list or the gazetteer knows: "Washington, D.C.". */
 static void
-parse_query(const struct topology *t, struct slice text, struct city_query *q)
+parse_query(const struct locality_input *in, struct slice text, struct city_query *q)
 {
-	const struct place *const *known;
 	struct slice rest = text, first = slice_trim(slice_cut(&rest, ',')), last = rest, middle;
 
 	memset(q, 0, sizeof(*q));
 	q->name = text;
 	places_fold(text, q->folded);
-	if (slice_trim(rest).n == 0 || city_listed(t, q->folded) >= 0 ||
-	    places_city(q->folded, &known) > 0)
+	if (slice_trim(rest).n == 0 || city_listed(in->topology, q->folded) >= 0 ||
+	    gazetteer_knows(in->gazetteer, q->folded))
 		return;
 	q->qualified = true;
 	q->name = first;
@@ -146,23 +169,28 @@ place_fits(const struct place *p, const char *country, const char *state)
 	return in_country || in_state || (country[0] == '\0' && state[0] == '\0');
 }
 
-/* Add the places of that name which lie where the query says. A state and a country that are spelt
- * alike ("San Francisco, CA", "Vancouver, CA") are told apart by what there is; where both were
- * said, both must fit. */
-static void
-add_places(const char *key, const struct city_query *q, struct candidates *c)
+/* Whether both were said, so that both must fit. A state and a country that are spelt alike ("San
+ * Francisco, CA", "Vancouver, CA") are told apart by what there is. */
+static bool
+says_both(const struct city_query *q)
 {
-	const struct place *const *found;
-	size_t n = places_city(key, &found);
-	bool both =
-	    q->country[0] != '\0' && q->state[0] != '\0' && strcmp(q->country, q->state) != 0;
+	return q->country[0] != '\0' && q->state[0] != '\0' && strcmp(q->country, q->state) != 0;
+}
+
+/* Add the places of that name which lie where the query says. */
+static void
+add_places(const struct gazetteer *g, const char *key, const struct city_query *q,
+	   struct candidates *c)
+{
+	struct place found[CANDIDATES_MAX];
+	size_t n = gazetteer_find(g, key, found, CANDIDATES_MAX);
 
 	for (size_t i = 0; i < n && c->n < CANDIDATES_MAX; i++) {
-		bool fits = place_fits(found[i], q->country, q->state);
+		bool fits = place_fits(&found[i], q->country, q->state);
 
-		if (both)
-			fits = place_fits(found[i], q->country, "") &&
-			       place_fits(found[i], "", q->state);
+		if (says_both(q))
+			fits = place_fits(&found[i], q->country, "") &&
+			       place_fits(&found[i], "", q->state);
 		if (fits)
 			c->v[c->n++] = found[i];
 	}
@@ -171,46 +199,88 @@ add_places(const char *key, const struct city_query *q, struct candidates *c)
 static int
 compare_population(const void *a, const void *b)
 {
-	const struct place *x = *(const struct place *const *)a;
-	const struct place *y = *(const struct place *const *)b;
+	const struct place *x = a, *y = b;
 
 	return (x->population < y->population) - (x->population > y->population);
+}
+
+/* Largest first, each once. */
+static void
+drop_doubles(struct candidates *c)
+{
+	size_t kept = 0;
+
+	qsort(c->v, c->n, sizeof(c->v[0]), compare_population);
+	for (size_t i = 0; i < c->n; i++) {
+		bool again = false;
+
+		for (size_t k = 0; k < kept; k++)
+			again = again || c->v[k].id == c->v[i].id;
+		if (!again)
+			c->v[kept++] = c->v[i];
+	}
+	c->n = kept;
 }
 
 /* The name as it is, and what people and CDNs make of it: "St Petersburg" is a saint's city and one
  * of that spelling, "Quebec City" and "Frankfurt (Main)" are tried where the whole name is none. */
 static void
-look_up(const struct city_query *q, struct candidates *c)
+look_up_spellings(const struct gazetteer *g, const struct city_query *q, struct candidates *c)
 {
 	char key[PLACE_NAME_MAX + 8];
 	size_t n = strlen(q->folded);
 	const char *paren = q->name.n > 0 ? memchr(q->name.p, '(', q->name.n) : NULL;
 
 	c->n = 0;
-	add_places(q->folded, q, c);
+	add_places(g, q->folded, q, c);
 	if (strncmp(q->folded, "st ", 3) == 0) {
 		snprintf(key, sizeof(key), "saint %s", q->folded + 3);
-		add_places(key, q, c);
-		qsort(c->v, c->n, sizeof(c->v[0]), compare_population);
+		add_places(g, key, q, c);
+		drop_doubles(c);
 	}
 	if (c->n == 0 && n > 5 && strcmp(q->folded + n - 5, " city") == 0) {
 		snprintf(key, sizeof(key), "%.*s", (int)(n - 5), q->folded);
-		add_places(key, q, c);
+		add_places(g, key, q, c);
 	}
 	if (c->n == 0 && paren != NULL) {
 		places_fold(slice_of(q->name.p, (size_t)(paren - q->name.p)), key);
-		add_places(key, q, c);
+		add_places(g, key, q, c);
 	}
+}
+
+/* Whether the gazetteer knows any place in that division of the country. */
+static bool
+division_is_known(const struct gazetteer *g, const char *country, const char *state)
+{
+	struct place p;
+
+	for (size_t i = 0; gazetteer_in_country(g, country, i, &p); i++) {
+		if (strcmp(p.state, state) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A division that the gazetteer does not know ("Paris, IDF, FR") says nothing beside the country.
+ */
+static void
+look_up(const struct gazetteer *g, struct city_query *q, struct candidates *c)
+{
+	look_up_spellings(g, q, c);
+	if (c->n > 0 || !says_both(q) || division_is_known(g, q->country, q->state))
+		return;
+	q->state[0] = '\0';
+	look_up_spellings(g, q, c);
 }
 
 static bool
 same_nearest(const struct topology *t, const struct candidates *c)
 {
 	double km, second;
-	int first = nearest_region(t, c->v[0]->lat, c->v[0]->lon, &km, &second);
+	int first = nearest_region(t, c->v[0].lat, c->v[0].lon, &km, &second);
 
 	for (size_t i = 1; i < c->n; i++) {
-		if (nearest_region(t, c->v[i]->lat, c->v[i]->lon, &km, &second) != first)
+		if (nearest_region(t, c->v[i].lat, c->v[i].lon, &km, &second) != first)
 			return false;
 	}
 	return true;
@@ -222,7 +292,7 @@ keep_country(struct candidates *c, const char *country)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < c->n; i++) {
-		if (strcmp(c->v[i]->country, country) == 0)
+		if (strcmp(c->v[i].country, country) == 0)
 			c->v[kept++] = c->v[i];
 	}
 	c->n = kept;
@@ -230,22 +300,23 @@ keep_country(struct candidates *c, const char *country)
 
 /* The one that is meant: the only one, one clearly larger than the rest, any where all are nearest
  * to the same region; else the same among those of the country that the address lies in. */
-static const struct place *
-choose(const struct claim_context *x, const struct candidates *all)
+static bool
+choose(const struct claim_context *x, const struct candidates *all, struct place *out)
 {
 	struct candidates c = *all;
 	char country[3];
 
 	for (int turn = 0; turn < 2; turn++) {
 		if (c.n == 0)
-			return NULL;
-		if (c.n == 1 || c.v[0]->population / CLEARLY_LARGER >= c.v[1]->population ||
+			return false;
+		*out = c.v[0];
+		if (c.n == 1 || c.v[0].population / CLEARLY_LARGER >= c.v[1].population ||
 		    same_nearest(x->in->topology, &c))
-			return c.v[0];
+			return true;
 		country_of_address(x->in, country);
 		keep_country(&c, country);
 	}
-	return NULL;
+	return false;
 }
 
 static void
@@ -253,7 +324,7 @@ set_place(struct finding *f, const struct place *p)
 {
 	struct locality *l = &f->locality;
 
-	f->place = p;
+	f->place = p->id;
 	l->has_location = true;
 	l->lat = p->lat;
 	l->lon = p->lon;
@@ -279,8 +350,8 @@ say_not_chosen(struct finding *f, const struct candidates *c, const char *where)
 			 where[0] != '\0' ? " in " : "", where);
 		return;
 	}
-	a = c->v[0];
-	b = c->v[1];
+	a = &c->v[0];
+	b = &c->v[1];
 	snprintf(f->outcome, sizeof(f->outcome), "ambiguous: %.40s %s%s%s or %.40s %s%s%s", a->name,
 		 a->state, a->state[0] != '\0' ? " " : "", a->country, b->name, b->state,
 		 b->state[0] != '\0' ? " " : "", b->country);
@@ -296,48 +367,56 @@ is_located(const struct city_query *q)
 /* Whether the name alone says which place is meant, to a list or to an override. Beside a name that
  * was said with a country or state, it does where the plain name means a place there. */
 static bool
-is_plain(const struct city_query *q)
+is_plain(const struct gazetteer *g, const struct city_query *q)
 {
-	const struct place *const *found;
+	struct place largest;
 
 	if (!q->qualified)
 		return true;
-	return is_located(q) &&
-	       (places_city(q->folded, &found) == 0 || place_fits(found[0], q->country, q->state));
+	return is_located(q) && (gazetteer_find(g, q->folded, &largest, 1) == 0 ||
+				 place_fits(&largest, q->country, q->state));
+}
+
+static void
+set_city(struct finding *f, const struct place *p)
+{
+	f->rank = FOUND_CITY;
+	f->locality.confidence = CONFIDENCE_CITY;
+	snprintf(f->outcome, sizeof(f->outcome), "%.80s %s%s%s", p->name, p->state,
+		 p->state[0] != '\0' ? " " : "", p->country);
 }
 
 static void
 find_named(const struct claim_context *x, struct slice text, struct finding *f)
 {
 	const struct topology *t = x->in->topology;
+	const struct gazetteer *g = x->in->gazetteer;
 	struct candidates c = { .n = 0 };
-	const struct place *p = NULL;
+	bool plain, chosen = false;
 	struct city_query q;
+	struct place p;
 	int listed;
 
-	parse_query(t, text, &q);
-	places_fold(is_plain(&q) ? q.name : text, f->folded);
+	parse_query(x->in, text, &q);
+	plain = is_plain(g, &q);
+	places_fold(plain ? q.name : text, f->folded);
 	text_copy(f->locality.city, sizeof(f->locality.city), q.name);
 	memcpy(f->locality.country, q.country, sizeof(q.country));
-	listed = is_plain(&q) ? city_listed(t, q.folded) : -1;
+	listed = plain ? city_listed(t, q.folded) : -1;
 	if (!q.qualified)
 		memcpy(q.country, x->country, sizeof(q.country));
 	if (is_located(&q)) {
-		look_up(&q, &c);
-		p = choose(x, &c);
+		look_up(g, &q, &c);
+		chosen = choose(x, &c, &p);
 	}
-	if (p != NULL)
-		set_place(f, p);
-	if (listed >= 0) {
+	if (chosen)
+		set_place(f, &p);
+	if (listed >= 0)
 		set_listed(f, t, listed);
-	} else if (p != NULL) {
-		f->rank = FOUND_CITY;
-		f->locality.confidence = CONFIDENCE_CITY;
-		snprintf(f->outcome, sizeof(f->outcome), "%.80s %s%s%s", p->name, p->state,
-			 p->state[0] != '\0' ? " " : "", p->country);
-	} else {
+	else if (chosen)
+		set_city(f, &p);
+	else
 		say_not_chosen(f, &c, q.country[0] != '\0' ? q.country : q.state);
-	}
 }
 
 void

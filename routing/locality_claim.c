@@ -11,6 +11,7 @@
 /* By how much the best region must beat the second for a country to decide. */
 #define CLEAR_RATIO 1.10
 #define CLEAR_KM    50
+#define LARGE_CITY  100000
 #define CENTROID_KM 500 /* how far off the centre of an unknown country may be */
 
 static void
@@ -51,48 +52,45 @@ country_listed(const struct topology *t, const char *country)
 	return -1;
 }
 
-/* The largest city of a country that is known, and whether all that are known are nearest to one
- * region. */
-static const struct place *
-survey_country(const struct topology *t, const char *country, bool *agree)
+/* The largest city of a country that is known, and whether all large ones are nearest to one
+ * region. Small ones are not asked: an outlying island would decide for all of a country. */
+static bool
+survey_country(const struct locality_input *in, const char *country, struct place *largest,
+	       bool *agree)
 {
-	const struct place *p, *largest = NULL;
+	const struct topology *t = in->topology;
+	struct place p;
 	double km, second;
-	int region = -1;
+	int region;
 
 	*agree = true;
-	for (size_t i = 0; *agree && (p = places_largest(i)) != NULL; i++) {
-		int nearest;
-
-		if (strcmp(p->country, country) != 0)
-			continue;
-		nearest = nearest_region(t, p->lat, p->lon, &km, &second);
-		*agree = largest == NULL || nearest == region;
-		if (largest == NULL) {
-			largest = p;
-			region = nearest;
-		}
-	}
-	return largest;
+	if (!gazetteer_in_country(in->gazetteer, country, 0, largest))
+		return false;
+	region = nearest_region(t, largest->lat, largest->lon, &km, &second);
+	for (size_t i = 1; *agree && gazetteer_in_country(in->gazetteer, country, i, &p) &&
+			   p.population >= LARGE_CITY;
+	     i++)
+		*agree = nearest_region(t, p.lat, p.lon, &km, &second) == region;
+	return true;
 }
 
 /* A country decides where a region's list has it, or where all of it is clearly nearest to one
  * region. `f` brings the centre along if it has one; the largest city stands in for it. */
 static void
-finding_of_country(const struct topology *t, const char *country, unsigned accuracy_km,
+finding_of_country(const struct locality_input *in, const char *country, unsigned accuracy_km,
 		   struct finding *f)
 {
+	const struct topology *t = in->topology;
 	struct locality *l = &f->locality;
 	int listed = country[0] != '\0' ? country_listed(t, country) : -1;
 	double best, second, slack = accuracy_km > CENTROID_KM ? accuracy_km : CENTROID_KM;
-	bool agree = true;
-	const struct place *largest =
-	    country[0] != '\0' ? survey_country(t, country, &agree) : NULL;
+	struct place largest;
+	bool agree, surveyed = survey_country(in, country, &largest, &agree);
 
-	if (!l->has_location && largest != NULL) {
+	if (!l->has_location && surveyed) {
 		l->has_location = true;
-		l->lat = largest->lat;
-		l->lon = largest->lon;
+		l->lat = largest.lat;
+		l->lon = largest.lon;
 	}
 	memcpy(l->country, country, sizeof(l->country));
 	if (listed >= 0) {
@@ -105,8 +103,8 @@ finding_of_country(const struct topology *t, const char *country, unsigned accur
 		nearest_region(t, l->lat, l->lon, &best, &second);
 		/* without known cities only the margin speaks: no point of a circle of that
 		 * radius may be nearer to the second region */
-		agree = agree && (largest != NULL ? second >= best * CLEAR_RATIO + CLEAR_KM
-						  : second - best >= 2 * slack);
+		agree = agree && (surveyed ? second >= best * CLEAR_RATIO + CLEAR_KM
+					   : second - best >= 2 * slack);
 	}
 	if (l->has_location && agree) {
 		f->rank = FOUND_COUNTRY;
@@ -123,8 +121,7 @@ read_city(const struct claim_context *x, struct slice text, struct finding *f)
 {
 	finding_of_city(x, text, f);
 	if (f->rank == FOUND_NOTHING && f->locality.country[0] != '\0')
-		finding_of_country(x->in->topology, places_country(slice_str(f->locality.country)),
-				   0, f);
+		finding_of_country(x->in, places_country(slice_str(f->locality.country)), 0, f);
 }
 
 static void
@@ -135,7 +132,7 @@ read_country(const struct claim_context *x, struct slice text, struct finding *f
 	if (code == NULL)
 		say(f, "no such country");
 	else
-		finding_of_country(x->in->topology, code, 0, f);
+		finding_of_country(x->in, code, 0, f);
 }
 
 static bool
@@ -254,7 +251,7 @@ find_answered_city(const struct claim_context *x, const struct geo_answer *a, st
 	memcpy(named.country, a->country, sizeof(named.country));
 	finding_of_city(&named, slice_str(a->city), f);
 	if (f->rank == FOUND_NOTHING)
-		finding_of_country(x->in->topology, a->country, 0, f);
+		finding_of_country(x->in, a->country, 0, f);
 }
 
 static void
@@ -268,7 +265,7 @@ take_answer(const struct claim_context *x, const struct geo_answer *a, struct fi
 	l->lat = a->lat;
 	l->lon = a->lon;
 	if (a->country_only) {
-		finding_of_country(t, a->country, a->accuracy_km, f);
+		finding_of_country(x->in, a->country, a->accuracy_km, f);
 	} else if (!a->has_location) {
 		find_answered_city(x, a, f);
 	} else {

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/slice.h"
+#include "routing/gazetteer.h"
 #include "routing/geo.h"
 #include "routing/locality.h"
 
@@ -38,7 +39,7 @@ struct finding {
 	enum finding_rank rank;
 	struct locality locality;
 	char folded[PLACE_NAME_MAX]; /* the city's name as lists spell it; "" where there is none */
-	const struct place *place;   /* in the gazetteer, or NULL */
+	uint32_t place;              /* the gazetteer's id of it; 0: not in there */
 	char outcome[160];
 };
 

@@ -170,30 +170,6 @@ places_region(struct slice region, double *lat, double *lon)
 }
 
 static int
-compare_city(const void *key, const void *row)
-{
-	return strcmp(key, ((const struct places_city_row *)row)->key);
-}
-
-size_t
-places_city(const char *folded, const struct place *const **first)
-{
-	const struct places_city_row *row =
-	    bsearch(folded, places_city_keys, places_ncity_keys, sizeof(*row), compare_city);
-
-	if (row == NULL)
-		return 0;
-	*first = &places_city_refs[row->first];
-	return row->n;
-}
-
-const struct place *
-places_largest(size_t i)
-{
-	return i < places_ncities ? &places_cities[i] : NULL;
-}
-
-static int
 compare_country(const void *key, const void *row)
 {
 	return strcmp(key, ((const struct places_country_row *)row)->key);

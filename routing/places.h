@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Names of places: the built-in table of cloud regions (generated from routing/regions.csv), a
- * first table of large cities (routing/cities.csv; the whole gazetteer follows), and the folding of
- * names.
+ * Names of places: the built-in tables of cloud regions (generated from routing/regions.csv) and of
+ * countries (routing/countries.csv), and the folding of names. Cities: routing/gazetteer.h.
  */
 #ifndef ROUTING_PLACES_H
 #define ROUTING_PLACES_H
@@ -30,20 +29,6 @@ struct slice places_strip_provider(struct slice region);
  * narrows the search to that provider. Where several providers use the name, gcp, aws, azure, fly,
  * scalingo is the order. */
 bool places_region(struct slice region, double *lat, double *lon);
-
-struct place {
-	const char *name;    /* as written, UTF-8 */
-	const char *country; /* ISO 3166 alpha-2 */
-	const char *state;   /* "CA" within the United States, "" elsewhere */
-	double lat, lon;
-	unsigned population;
-};
-
-/* The places that a folded name may mean, largest first; returns how many (*first points into a
- * constant table). "city, country" is the caller's business: filter by country. */
-size_t places_city(const char *folded, const struct place *const **first);
-/* The same by rank, over all: the i-th largest place there is, or NULL past the end. */
-const struct place *places_largest(size_t i);
 
 /* A country by its alpha-2 code or its name ("FR", "fr", "France"): the code in capitals, or NULL
  * where there is no such country. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The tables behind routing/places.h, as routing/mkplaces.pl writes them. Shared by places.c, the
- * generated places_tables.c and the unit test; nobody else. A larger gazetteer replaces the city
- * tables here and nothing outside.
+ * generated places_tables.c and the unit test; nobody else.
  */
 #ifndef ROUTING_PLACES_INT_H
 #define ROUTING_PLACES_INT_H
@@ -22,11 +21,6 @@ struct places_region_row {
 	double lat, lon;
 };
 
-struct places_city_row {
-	const char *key; /* folded */
-	uint16_t first, n;
-};
-
 struct places_country_row {
 	const char *key; /* folded */
 	char code[3];
@@ -36,11 +30,6 @@ extern const struct places_fold_row places_folds[]; /* by code */
 extern const size_t places_nfolds;
 extern const struct places_region_row places_regions[]; /* by provider, in order of preference */
 extern const size_t places_nregions;
-extern const struct place *const places_cities; /* largest first */
-extern const size_t places_ncities;
-extern const struct places_city_row places_city_keys[]; /* by key */
-extern const size_t places_ncity_keys;
-extern const struct place *const places_city_refs[];       /* what city_keys point into */
 extern const struct places_country_row places_countries[]; /* by key */
 extern const size_t places_ncountries;
 

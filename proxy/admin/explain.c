@@ -26,6 +26,7 @@ explain_locality(const struct world *w, const struct claims *claims, const struc
 	struct locality_input in = {
 		.claims = claims,
 		.topology = w->topology,
+		.gazetteer = w->gazetteer,
 		.geo = w->geo,
 		.order = w->config->main.locality,
 		.norder = w->config->main.nlocality,

@@ -92,6 +92,7 @@ struct conf_main {
 	double blend; /* weight of distance for nearest = blend */
 	enum locality_source locality[SOURCE_COUNT];
 	size_t nlocality;
+	char *gazetteer; /* "auto", "off" or a file */
 	struct strlist geoip;
 	struct cidrlist trusted_proxies;
 	struct strlist header_names; /* see routing/headers.h */

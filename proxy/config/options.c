@@ -64,6 +64,13 @@ static const struct option meridian_rows[] = {
 		  "startup parameters; sni: the server name in the TLS handshake; header: HTTP "
 		  "headers; tlv: the PROXY v2 header; geoip: the caller's address; self: the "
 		  "region of this proxy. A source that is left out does not count." },
+	{ .name = "gazetteer", .type = OPT_STRING, AT(conf_main, gazetteer, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "auto", .group = "Place and routing",
+	  .text = "The file of the world's cities (of 15,000 inhabitants and more, by their names in "
+		  "many languages) that turns the name of a city into a place. auto: the one that "
+		  "was installed with this program; where it is missing the log says so, and only "
+		  "cities that a region lists are known. off: none. A file that is replaced on "
+		  "disk is opened anew by itself. Data: GeoNames (geonames.org), CC BY 4.0." },
 	{ .name = "geoip", .type = OPT_LIST, AT(conf_main, geoip, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_path, .expected = "a file name",
 	  .group = "Place and routing",

@@ -169,6 +169,7 @@ locate_input(const struct session *s, const struct world *w, bool strict, struct
 	*in = (struct locality_input){
 		.claims = &s->claims,
 		.topology = w->topology,
+		.gazetteer = w->gazetteer,
 		.geo = w->geo,
 		.order = w->config->main.locality,
 		.norder = w->config->main.nlocality,

@@ -128,20 +128,25 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						      SOURCE_HEADER,   SOURCE_TLV,     SOURCE_GEOIP,
 						      SOURCE_SELF };
 	static struct topology *t;
+	static struct gazetteer *gazetteer;
 	struct locality_evidence evidence[LOCALITY_EVIDENCE_MAX];
 	struct claims all = { 0 }, trusted = { 0 };
 	struct locality told, quiet, alone;
 	struct slice text = slice_of((const char *)data, size);
 	size_t n;
 
-	if (t == NULL)
+	if (t == NULL) {
 		t = make_world();
+		gazetteer = gazetteer_open(TEST_GAZETTEER, NULL);
+		FUZZ_ASSERT(gazetteer != NULL);
+	}
 	check_fold(text);
 	check_clean(text);
 	add_claims(&all, text, false);
 	add_claims(&trusted, text, true);
 	struct locality_input in = { .claims = &all,
 				     .topology = t,
+				     .gazetteer = gazetteer,
 				     .order = order,
 				     .norder = SOURCE_COUNT,
 				     .strict = size > 0 && (data[size - 1] & 0x80) != 0,

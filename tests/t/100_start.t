@@ -89,7 +89,7 @@ my @node = map { '127.0.0.1:' . $_->port } $east, $west;
 $args->start(args => [
 	'--listen', "127.0.0.1:$port", '--region', "us-east1=$node[0]", "--region=us-west1=$node[1]",
 	'--socket-dir', $args->socket_dir, '--set', "listen_port=$port", '--set', 'workers=1',
-	'--set', 'region=us-east1' ]);
+	'--set', 'region=us-east1', '--set', "gazetteer=$ENV{MERIDIAN_BUILDDIR}/routing/gazetteer.dat" ]);
 is($args->safe_psql('postgres', $where), 'us-east1', 'with arguments alone, over TCP');
 is($args->psql_from({ city => 'seattle' }, 'postgres', $where), 'us-west1', '--region, twice');
 my $over_unix = $args->connstr('postgres', host => $args->socket_dir);

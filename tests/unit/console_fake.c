@@ -350,6 +350,7 @@ fake_free(struct fake *f)
 	}
 	config_unref(f->world.config);
 	topology_unref(f->world.topology);
+	gazetteer_unref(f->world.gazetteer);
 	buf_fini(&f->got);
 	free(f);
 }

@@ -486,6 +486,7 @@ a_route_is_explained_in_order(void **state)
 	const char *at;
 
 	(void)state;
+	f->world.gazetteer = gazetteer_open(TEST_GAZETTEER, NULL);
 	fake_sessions(f, 2);
 	fake_open(f, PRIVILEGE_STATS);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -527,6 +528,7 @@ a_session_is_shown_in_sections(void **state)
 	struct buf got = { 0 };
 
 	(void)state;
+	f->world.gazetteer = gazetteer_open(TEST_GAZETTEER, NULL);
 	fake_sessions(f, 2);
 	fake_open(f, PRIVILEGE_STATS);
 	ask(f, "Q SHOW SESSION 3", &got);

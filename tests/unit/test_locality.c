@@ -20,6 +20,7 @@ static const enum locality_source default_order[] = { SOURCE_OVERRIDE, SOURCE_ST
 /* One decision with everything around it. */
 struct world {
 	struct topology *topology;
+	struct gazetteer *gazetteer;
 	struct geo *geo;
 	struct claims claims;
 	struct locality_input in;
@@ -61,8 +62,11 @@ set_up(void **state)
 	w->geo = geo_open(&files, &e);
 	assert_non_null(w->geo);
 	strlist_fini(&files);
+	w->gazetteer = gazetteer_open(TEST_GAZETTEER, &e);
+	assert_non_null(w->gazetteer);
 	w->in = (struct locality_input){ .claims = &w->claims,
 					 .topology = w->topology,
+					 .gazetteer = w->gazetteer,
 					 .geo = w->geo,
 					 .order = default_order,
 					 .norder = SOURCE_COUNT,
@@ -77,6 +81,7 @@ tear_down(void **state)
 	struct world *w = *state;
 
 	claims_fini(&w->claims);
+	gazetteer_unref(w->gazetteer);
 	geo_unref(w->geo);
 	topology_unref(w->topology);
 	free(w);
@@ -249,8 +254,25 @@ a_country_or_state_beside_the_city_chooses(void **state)
 		{ "paris,0,0", "paris", "FR", EUROPE },
 		{ "denver,999.0,999.0", "denver", "US", WEST },
 		{ "0,0", "", "", -1 },
+		{ "Paris, US", "Paris", "US", EAST },
+		{ "Paris, TX", "Paris", "US", EAST },
+		{ "Paris, US-TX", "Paris", "US", EAST },
+		{ "Paris, us-tx", "Paris", "US", EAST },
+		{ "Paris, USTX", "Paris", "US", EAST },
+		{ "Paris, TX, US", "Paris", "US", EAST },
+		{ "Paris, FR-IDF", "Paris", "FR", EUROPE },
+		{ "Paris, FR-75", "Paris", "FR", EUROPE },
+		{ "London, ON", "London", "CA", EAST },
+		{ "London, CA-ON", "London", "CA", EAST },
+		{ "Perth, AU-WA", "Perth", "AU", EUROPE },
+		{ "Richmond, BC", "Richmond", "CA", WEST },
+		{ "Richmond, VA", "Richmond", "US", EAST },
+		{ "Glasgow, GBSCT", "Glasgow", "GB", EUROPE },
+		{ "Melbourne, FL", "Melbourne", "US", EAST },
+		{ "Melbourne", "Melbourne", "AU", WEST },
+		{ "Lima, Peru", "Lima", "PE", EAST },
 		{ "Paris, Texas", "", "", -1 },
-		{ "Paris, TX", "", "", -1 },
+		{ "Paris, US-CA", "", "", -1 },
 		{ "Seattle, ZZ", "", "", -1 },
 		{ ",", "", "", -1 },
 		{ ",,,,", "", "", -1 },
@@ -277,6 +299,9 @@ a_country_or_state_beside_the_city_chooses(void **state)
 	assert_string_equal(w->out.city, "Boxford");
 	/* and Paris is not taken for the one in the list */
 	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "Paris, US");
+	assert_int_equal(w->out.region, -1);
+	assert_string_equal(outcome_of(w, SOURCE_STARTUP), "Paris TX US");
+	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "Lemuria, US");
 	assert_decided(w, SOURCE_SELF, EAST, CONFIDENCE_COUNTRY);
 	assert_string_equal(outcome_of(w, SOURCE_STARTUP), "country US is not decisive");
 }
@@ -767,7 +792,7 @@ overrides_apply_to_whatever_the_claims_yield(void **state)
 	struct topology *t = w->topology;
 
 	topology_add_override(t, OVERRIDE_CITY, "paris", WEST, 0);
-	topology_add_override(t, OVERRIDE_CITY, "atlantis", EUROPE, 0);
+	topology_add_override(t, OVERRIDE_CITY, "lemuria", EUROPE, 0);
 	topology_add_override(t, OVERRIDE_CITY, "cologne", EAST, 0);
 	topology_add_override(t, OVERRIDE_COUNTRY, "SE", EAST, 0);
 	topology_add_override(t, OVERRIDE_NETWORK, "127.0.0.0/30", EAST, 0);
@@ -777,7 +802,7 @@ overrides_apply_to_whatever_the_claims_yield(void **state)
 	assert_string_equal(w->out.country, "FR");
 	assert_true(w->evidence[0].won);
 	assert_true(slice_is(w->evidence[0].value, "paris"));
-	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "Atlantis"); /* in no gazetteer */
+	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "Lemuria"); /* in no gazetteer */
 	assert_decided(w, SOURCE_OVERRIDE, EUROPE, CONFIDENCE_EXACT);
 	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "Köln"); /* the same place */
 	assert_decided(w, SOURCE_OVERRIDE, EAST, CONFIDENCE_EXACT);
@@ -795,7 +820,7 @@ overrides_apply_to_whatever_the_claims_yield(void **state)
 	assert_decided(w, SOURCE_SELF, EAST, CONFIDENCE_COUNTRY);
 	/* another place of that name is not meant */
 	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "Paris, TX");
-	assert_int_equal(w->out.source, SOURCE_SELF);
+	assert_int_equal(w->out.source, SOURCE_STARTUP);
 	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "Paris, FR");
 	assert_int_equal(w->out.source, SOURCE_OVERRIDE);
 	topology_add_override(t, OVERRIDE_CITY, "paris tx", EAST, 0);

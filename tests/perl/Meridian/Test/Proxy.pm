@@ -106,6 +106,7 @@ sub conf_text
 		listen         => "127.0.0.1:$self->{_port}, $self->{sockdir}",
 		listen_port    => $self->{_port},
 		workers        => 2,
+		gazetteer      => ($ENV{MERIDIAN_BUILDDIR} || '.') . '/routing/gazetteer.dat',
 		probe_conninfo => 'dbname=postgres',
 		stale_after    => '30s',                # a busy machine is no dead node
 		%{ $opt->{set} || {} });
