@@ -7,9 +7,9 @@
 //
 //   at        where the WebSockets and POST /sql go to
 //   tls, ca   by wss and https, and who has signed the certificate
-//   from      the addresses to call from (the part "many": in turn; all others: the first)
+//   from      the addresses to call from: each part from each, "many" and "sql_many" from all in turn
 //   pipeline  the driver's pipelineConnect
-//   parts     what to do; each prints one line, "part: what it saw"
+//   parts     what to do; each prints one line, "part address: what it saw"
 //
 // Without `from` and `ca` the driver is as it comes: its own fetch, no option but where to go.
 'use strict';
@@ -23,11 +23,11 @@ const o = JSON.parse(process.argv[2]);
 const database = o.database || 'postgres';
 const url = `postgres://${o.user}:${encodeURIComponent(o.password || '')}@db.example.test/${database}`;
 const ca = o.ca && fs.readFileSync(o.ca);
-let from = o.from && o.from[0];
+let from;
 
 neonConfig.webSocketConstructor = class extends WebSocket {
 	constructor(to, protocols) {
-		super(to, protocols, { localAddress: from, ca });
+		super(to, protocols, { localAddress: from || undefined, ca });
 	}
 };
 neonConfig.wsProxy = (host, port) => `${o.at}/v2?address=${host}:${port}`;
@@ -41,7 +41,7 @@ if (o.from || o.ca)
 // fetch, from an address of ours and with our CA.
 function fetchFrom(to, init) {
 	return new Promise((resolve, reject) => {
-		const words = { method: init.method, headers: init.headers, localAddress: from, ca };
+		const words = { method: init.method, headers: init.headers, localAddress: from || undefined, ca };
 		const request = (o.tls ? https : http).request(to, words, answer => {
 			const parts = [];
 			answer.on('data', part => parts.push(part));
@@ -65,8 +65,15 @@ async function errorOf(work) {
 	return 'no error';
 }
 
+// What ends a connection is told by the call that waits for it.
+function newClient(to) {
+	const client = new Client(to);
+	client.on('error', () => {});
+	return client;
+}
+
 async function withClient(work) {
-	const client = new Client(url);
+	const client = newClient(url);
 	await client.connect();
 	try {
 		return await work(client);
@@ -78,6 +85,7 @@ async function withClient(work) {
 const parts = {
 	async pool() {
 		const pool = new Pool({ connectionString: url, max: 4 });
+		pool.on('error', () => {});
 		const all = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(i => pool.query(`${where}, $1::int as i`, [i])));
 		await pool.end();
 		return `${all[0].rows[0].name} ${all.map(r => r.rows[0].i).join('')}`;
@@ -111,8 +119,7 @@ const parts = {
 		});
 	},
 	async wrong_password() {
-		const client = new Client(url.replace(/:[^:@]*@/, ':wrong@'));
-		client.on('error', () => {});
+		const client = newClient(url.replace(/:[^:@]*@/, ':wrong@'));
 		return errorOf(() => client.connect());
 	},
 	async big() {
@@ -152,7 +159,7 @@ const parts = {
 		const clients = [];
 		for (let i = 0; i < 100; i++) {
 			from = o.from && o.from[i % o.from.length];
-			const c = new Client(url);
+			const c = newClient(url);
 			clients.push({ c, from, open: c.connect() });
 			await new Promise(setImmediate);
 		}
@@ -164,7 +171,6 @@ const parts = {
 			seen[key] = (seen[key] || 0) + 1;
 		}));
 		await Promise.all(clients.map(x => x.c.end()));
-		from = o.from && o.from[0];
 		return Object.keys(seen).sort().map(k => `${k} ${seen[k]}`).join(', ');
 	},
 	// The same number of statements over POST /sql.
@@ -179,20 +185,22 @@ const parts = {
 			}));
 		}
 		await Promise.all(all);
-		from = o.from && o.from[0];
 		return Object.keys(seen).sort().map(k => `${k} ${seen[k]}`).join(', ');
 	},
 };
 
 (async () => {
 	for (const part of o.parts) {
-		let saw;
-		try {
-			saw = await parts[part]();
-		} catch (e) {
-			saw = `failed: ${e.code || ''} ${e.message || JSON.stringify(e)}`;
+		for (const at of /many/.test(part) ? [''] : o.from || ['']) {
+			let saw;
+			from = at;
+			try {
+				saw = await parts[part]();
+			} catch (e) {
+				saw = `failed: ${e.code || ''} ${e.message || JSON.stringify(e)}`;
+			}
+			console.log(`${part} ${at}: ${saw}`);
 		}
-		console.log(`${part}: ${saw}`);
 	}
 	process.exit(0);
 })();

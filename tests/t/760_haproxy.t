@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use IO::Socket::INET;
 use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);
-use Meridian::Test::Behind qw(behind connect_lands session_of %callers);
+use Meridian::Test::Behind qw(behind connect_lands neon_lands session_of %callers);
 use Meridian::Test::Cluster qw(certificate);
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
@@ -96,6 +96,7 @@ for my $from (sort keys %callers) {
 		[ $region, $city ? 'tlv' : 'self', "$from:" . $w->{fd}->sockport ], 'in the region of its city, with its address');
 }
 connect_lands($b, $front->{web});
+neon_lands($b, $front->{web}, $cert->{ca});
 
 my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
 is($bad, undef, 'health checks of the balancer harm nothing');

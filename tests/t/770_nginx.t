@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use IO::Socket::INET;
 use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);
-use Meridian::Test::Behind qw(behind session_of %callers);
+use Meridian::Test::Behind qw(behind neon_lands session_of %callers);
 use Meridian::Test::Cluster qw(certificate);
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
@@ -90,6 +90,7 @@ for my $from (sort keys %callers) {
 	is_deeply([ @$s{qw(home locality_source true_addr)} ],
 		[ $region, $city ? 'geoip' : 'self', "$from:" . $w->{fd}->sockport ], 'in the region of its address');
 }
+neon_lands($b, $front->{web}, $cert->{ca});
 
 my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
 is($bad, undef, 'all nodes are well');
