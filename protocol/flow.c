@@ -415,13 +415,24 @@ scan_error(struct flow *f, const char *p, size_t n)
 	}
 }
 
+/* An ErrorResponse is complete. */
+static void
+tally_error(const struct flow *f, struct flow_tally *tally)
+{
+	if (tally->errors < FLOW_TALLY_MAX)
+		memcpy(tally->sqlstates[tally->errors], f->sqlstate, sizeof(f->sqlstate));
+	tally->errors++;
+}
+
 static unsigned
-read_status(struct flow *f, char status)
+read_status(struct flow *f, char status, struct flow_tally *tally)
 {
 	if (status != 'I' && status != 'T' && status != 'E') {
 		f->server.bad = true;
 		return FLOW_BAD;
 	}
+	if (tally != NULL && status == 'I')
+		tally->transactions++;
 	f->tx = status;
 	f->copy = FLOW_COPY_NONE;
 	settle(f);
@@ -431,11 +442,13 @@ read_status(struct flow *f, char status)
 
 /* n > 0 bytes of a body whose type handler asked for them; `last` where it ends with them. */
 static unsigned
-look_at_body(struct flow *f, const char *p, size_t n, bool last)
+look_at_body(struct flow *f, struct slice part, bool last, struct flow_tally *tally)
 {
 	if (f->server.type == 'Z')
-		return read_status(f, p[0]);
-	scan_error(f, p, n);
+		return read_status(f, part.p[0], tally);
+	scan_error(f, part.p, part.n);
+	if (last && tally != NULL)
+		tally_error(f, tally);
 	return last && f->fatal ? FLOW_FATAL : 0;
 }
 
@@ -457,30 +470,31 @@ begin_message(struct flow *f, struct flow_side *side, const flow_handler *on, co
 
 /* Pass over what there is of the current body. */
 static const char *
-pass_body(struct flow *f, struct flow_side *side, const char *p, const char *end, unsigned *events)
+pass_body(struct flow *f, struct flow_side *side, struct slice in, unsigned *events,
+	  struct flow_tally *tally)
 {
-	size_t n = (size_t)(end - p);
+	size_t n = in.n;
 	bool last = n >= side->left;
 
 	if (last)
 		n = side->left;
 	if (side->type != 0 && n > 0)
-		*events |= look_at_body(f, p, n, last);
+		*events |= look_at_body(f, slice_of(in.p, n), last, tally);
 	if (last)
 		side->type = 0;
 	side->left -= (uint32_t)n;
-	return p + n;
+	return in.p + n;
 }
 
 /* Go on with what the last call left half way. */
 static const char *
 resume(struct flow *f, struct flow_side *side, const flow_handler *on, struct slice in,
-       unsigned *events)
+       unsigned *events, struct flow_tally *tally)
 {
 	const char *p = in.p, *end = in.p + in.n;
 
 	if (side->have == 0)
-		return pass_body(f, side, p, end, events);
+		return pass_body(f, side, in, events, tally);
 	while (side->have < FRAME_HEAD_BYTES && p < end)
 		side->head[side->have++] = (uint8_t)*p++;
 	if (side->have < FRAME_HEAD_BYTES)
@@ -488,19 +502,20 @@ resume(struct flow *f, struct flow_side *side, const flow_handler *on, struct sl
 	*events |= begin_message(f, side, on, side->head);
 	memset(side->head, 0, sizeof(side->head));
 	side->have = 0;
-	return side->bad ? end : pass_body(f, side, p, end, events);
+	return side->bad ? end : pass_body(f, side, slice_of(p, (size_t)(end - p)), events, tally);
 }
 
 /* The loop of the relay. `bulk` and CopyData carry the mass of the bytes and change no state: one
  * look at the type, one at the length. Inlined twice, so that `bulk` and `on` are constants. */
 static inline __attribute__((always_inline)) unsigned
-follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk, struct slice in)
+follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk, struct slice in,
+       struct flow_tally *tally)
 {
 	const char *p = in.p, *end = in.p + in.n;
 	unsigned events = 0;
 
 	if (side->left > 0 || side->have > 0)
-		p = resume(f, side, on, in, &events);
+		p = resume(f, side, on, in, &events, tally);
 	while (!side->bad && end - p >= FRAME_HEAD_BYTES) {
 		if (p[0] == bulk || p[0] == 'd') {
 			uint32_t len = get_u32(p + 1);
@@ -513,7 +528,8 @@ follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk
 		events |= begin_message(f, side, on, (const uint8_t *)p);
 		if (side->bad)
 			break;
-		p = pass_body(f, side, p + FRAME_HEAD_BYTES, end, &events);
+		p += FRAME_HEAD_BYTES;
+		p = pass_body(f, side, slice_of(p, (size_t)(end - p)), &events, tally);
 	}
 	if (side->bad)
 		return events | FLOW_BAD;
@@ -527,15 +543,15 @@ flow_client(struct flow *f, const char *p, size_t n)
 {
 	if (f->client.bad)
 		return FLOW_BAD;
-	return follow(f, &f->client, client_handlers, 'd', slice_of(p, n));
+	return follow(f, &f->client, client_handlers, 'd', slice_of(p, n), NULL);
 }
 
 unsigned
-flow_server(struct flow *f, const char *p, size_t n)
+flow_server(struct flow *f, const char *p, size_t n, struct flow_tally *tally)
 {
 	if (f->server.bad)
 		return FLOW_BAD;
-	return follow(f, &f->server, server_handlers, 'D', slice_of(p, n));
+	return follow(f, &f->server, server_handlers, 'D', slice_of(p, n), tally);
 }
 
 /* ---- answers ---- */

@@ -3,8 +3,9 @@
  * Follows both directions of a live session while its bytes stream by: pipeline depth, transaction
  * status, COPY, and with them the one question that matters, "may this session be moved now?".
  * Sees message headers only (and the status byte of ReadyForQuery, and severity and SQLSTATE of
- * ErrorResponse); never buffers a message, never allocates, never calls back. It does not judge the
- * protocol: what it does not know it skips by its length, so that the server has the last word.
+ * ErrorResponse, which it also tallies for statistics); never buffers a message, never allocates,
+ * never calls back. It does not judge the protocol: what it does not know it skips by its length,
+ * so that the server has the last word.
  *
  * The state after k bytes of one direction and j of the other depends on those bytes and on how the
  * two directions were interleaved, never on how they were cut into calls.
@@ -53,6 +54,16 @@ enum flow_copy {
 	FLOW_COPY_BOTH, /* streaming replication */
 };
 
+#define FLOW_TALLY_MAX 8
+
+/* What has passed in one call and is worth counting. */
+struct flow_tally {
+	unsigned
+	    transactions; /* ReadyForQuery messages outside a transaction: so many have ended */
+	unsigned errors;  /* ErrorResponse messages that were complete with this call … */
+	char sqlstates[FLOW_TALLY_MAX][5]; /* … and the codes of the first of them; zeros: none */
+};
+
 /* One direction. */
 struct flow_side {
 	uint32_t left;   /* bytes of the current body still to come */
@@ -94,9 +105,10 @@ void flow_init(struct flow *f, enum replication kind);
  * the end of the login, or a query of our own. */
 void flow_expect_ready(struct flow *f);
 
-/* Follow n bytes of one direction. Returns a set of enum flow_event. */
+/* Follow n bytes of one direction. Returns a set of enum flow_event. `tally`, if there is one, is
+ * added to: clear its two counts first. */
 unsigned flow_client(struct flow *f, const char *p, size_t n);
-unsigned flow_server(struct flow *f, const char *p, size_t n);
+unsigned flow_server(struct flow *f, const char *p, size_t n, struct flow_tally *tally);
 
 /* No header and no body is half way through. */
 static inline bool

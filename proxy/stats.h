@@ -9,8 +9,13 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/histogram.h"
+#include "base/slice.h"
+#include "protocol/sqlstate.h"
+#include "proxy/session/states.h"
 #include "proxy/session/why.h"
 #include "routing/locality.h"
+#include "routing/route.h"
 
 /* name, what it counts */
 #define STATS_COUNTERS(C)                                                                      \
@@ -21,14 +26,15 @@
 	C(cancels, "cancel requests that found their session")                                 \
 	C(cancels_unknown, "cancel requests that found none")                                  \
 	C(attempts, "connections begun to nodes")                                              \
-	C(attempt_failures, "of those, failed before the client was told anything")            \
+	C(attempt_failures, "connections to nodes that failed before the client was told any") \
 	C(hedges, "second attempts begun beside a slow first one")                             \
-	C(hedges_won, "of those, the ones that answered first")                                \
+	C(hedges_won, "second attempts that answered first")                                   \
 	C(queries, "simple queries, syncs and function calls sent by clients")                 \
+	C(transactions, "times that a node was ready for a query outside a transaction")       \
 	C(rx_bytes, "bytes from clients")                                                      \
 	C(tx_bytes, "bytes to clients")                                                        \
 	C(tls_handshakes, "TLS handshakes with clients")                                       \
-	C(tls_resumed, "of those, resumed from a ticket")                                      \
+	C(tls_resumed, "TLS handshakes with clients that were resumed from a ticket")          \
 	C(proxy_headers, "PROXY headers accepted")                                             \
 	C(proxy_headers_refused, "PROXY headers malformed, missing or from peers not trusted") \
 	C(headers_ignored, "HTTP headers of places and addresses from peers not trusted")      \
@@ -38,16 +44,30 @@
 	C(http_errors, "HTTP answers that are errors (4xx, 5xx)")                              \
 	C(http_websockets, "sessions that came by WebSocket")                                  \
 	C(http_tunnels, "sessions that came by CONNECT")                                       \
-	C(http_streams_refused, "both of them, refused at http_max_streams")
+	C(http_streams_refused, "WebSocket and CONNECT requests refused at http_max_streams")
 
+/* Whose ErrorResponse it was. */
+enum error_source { ERROR_OF_MERIDIAN, ERROR_OF_NODE, ERROR_SOURCES };
+
+#define STATS_STATUS_FIRST 100
+#define STATS_STATUSES     500
+
+/* Everything in it is a 64-bit counter: stats_sum() relies on it. */
 struct stats {
 #define C(name, text) _Atomic uint64_t name;
 	STATS_COUNTERS(C)
 #undef C
-	_Atomic uint64_t why[WHY_COUNT];          /* sessions ended, by reason */
-	_Atomic uint64_t located[SOURCE_COUNT];   /* localities decided, by winning source */
-	_Atomic uint64_t claimed[SOURCE_COUNT];   /* claims made, by source */
-	_Atomic uint64_t untrusted[SOURCE_COUNT]; /* of those, ignored: not trusted */
+	_Atomic uint64_t why[WHY_COUNT];              /* sessions ended, by reason */
+	_Atomic uint64_t located[SOURCE_COUNT];       /* localities decided, by winning source */
+	_Atomic uint64_t claimed[SOURCE_COUNT];       /* claims made, by source */
+	_Atomic uint64_t untrusted[SOURCE_COUNT];     /* of those, ignored: not trusted */
+	_Atomic uint64_t states[SESSION_STATE_COUNT]; /* sessions that are in it now */
+	_Atomic uint64_t routes[SOURCE_COUNT][ROUTE_OUTCOMES];
+	_Atomic uint64_t errors[ERROR_SOURCES][SQLSTATE_ROWS_MAX]; /* by row of the table */
+	_Atomic uint64_t http_answers[STATS_STATUSES];             /* by status */
+	struct histogram login;   /* from accept() to ReadyForQuery */
+	struct histogram attach;  /* from the route's decision to the answer of a node */
+	struct histogram attempt; /* one connection: from its beginning to the node's answer */
 };
 
 static inline void
@@ -62,6 +82,25 @@ stat_get(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
+
+/* One more in a gauge, and one less. */
+static inline void
+stat_enter(_Atomic uint64_t *gauge)
+{
+	stat_add(gauge, 1);
+}
+
+static inline void
+stat_leave(_Atomic uint64_t *gauge)
+{
+	stat_add(gauge, UINT64_MAX);
+}
+
+/* An ErrorResponse has gone, or come. */
+void stats_error(struct stats *s, enum error_source source, struct slice sqlstate);
+void stats_http_answer(struct stats *s, int status);
+/* Add another thread's counters, as they are now, to a sum of one's own. */
+void stats_sum(struct stats *sum, const struct stats *other);
 
 struct stats_row {
 	const char *name, *text;

@@ -78,6 +78,22 @@ route_verdict_name(enum route_verdict v)
 	return names[v];
 }
 
+const char *
+route_outcome_name(enum route_outcome o)
+{
+	static const char *const names[] = { "nearest", "kept", "spilled", "none" };
+
+	return names[o];
+}
+
+enum route_outcome
+route_outcome(const struct route_home *h, uint16_t region)
+{
+	if (region == h->nearest)
+		return ROUTE_NEAREST;
+	return region == h->kept ? ROUTE_KEPT : ROUTE_SPILLED;
+}
+
 double
 route_distance_km(const double a[3], const double b[3])
 {
@@ -289,6 +305,23 @@ apply_rules(const struct route_input *in, struct entry *v, unsigned n)
 	}
 }
 
+/* Where the session belonged if every region that may serve it could take it now; -1: none may. */
+static int
+home_of(const struct entry *v, unsigned n)
+{
+	const uint32_t never = 1u << REASON_NOT_SERVED | 1u << REASON_RESIDENCY |
+			       1u << REASON_STRICT | 1u << REASON_NO_ROLE | 1u << REASON_NO_NODES;
+	const struct entry *home = NULL;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (v[i].tier == PICK_NONE && (never >> v[i].row.reason & 1) != 0)
+			continue;
+		if (home == NULL || compare_nearness(&v[i], home) < 0)
+			home = &v[i];
+	}
+	return home != NULL ? home->row.region : -1;
+}
+
 /* Whether the best region is so much better that callers leave the one they had. */
 static bool
 is_worth_a_switch(const struct entry *best, const struct entry *had)
@@ -378,9 +411,11 @@ route_decide(const struct route_input *in, struct route *out)
 		fill_entry(in, origin, &p, &v[i]);
 	}
 	apply_rules(in, v, n);
+	out->home.nearest = home_of(v, n);
 	qsort(v, n, sizeof(v[0]), compare_entries);
 	sticky = keep_sticky(in, v, n);
 	conclude(v, n, sticky, out);
+	out->home.kept = sticky ? v[0].row.region : -1;
 	out->nnodes = 0;
 	add_nodes(&w, PICK_READY, PICK_FAILBACK, out);
 	add_nodes(&w, PICK_FULL, PICK_FULL, out);

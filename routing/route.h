@@ -85,14 +85,34 @@ struct route_input {
 	int64_t now_us;
 };
 
+/* What became of a decision. */
+enum route_outcome {
+	ROUTE_NEAREST, /* the region that it would be if all were well */
+	ROUTE_KEPT,    /* the region of last time: no other was better by enough */
+	ROUTE_SPILLED, /* another: the nearest was down, drained, full, behind or slow */
+	ROUTE_NONE,    /* no region could take the session */
+	ROUTE_OUTCOMES
+};
+
+const char *route_outcome_name(enum route_outcome o); /* "nearest", "kept", "spilled", "none" */
+
+/* What an outcome is told by. */
+struct route_home {
+	int nearest; /* region that would come first if all that may serve were well, or -1 */
+	int kept;    /* region that hysteresis put first, or -1 */
+};
+
 struct route {
 	struct route_row
 	    rows[ROUTE_REGIONS_MAX]; /* in route order: chosen, standby …, rejected … */
 	uint16_t nrows;
 	uint16_t nodes[ROUTE_NODES_MAX]; /* node indices in the order to try */
 	uint16_t nnodes;                 /* 0: nothing can take this session */
+	struct route_home home;
 };
 
+/* What it means for the session to be attached in that region. */
+enum route_outcome route_outcome(const struct route_home *h, uint16_t region);
 void route_decide(const struct route_input *in, struct route *out);
 
 /* "nearest to the caller", "all nodes down: connection refused" …; at most `size` bytes with the

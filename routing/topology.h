@@ -44,6 +44,7 @@ struct node_live {
 	uint32_t id;               /* unique in the process, never reused */
 	char *region, *name;       /* for those who hold nothing else of it; \"\" until named */
 	atomic_uint sessions;      /* attached now */
+	_Atomic uint64_t attempts; /* connections ever begun for sessions */
 	_Atomic uint64_t connects; /* sessions ever attached */
 	_Atomic uint64_t failures; /* attempts that failed before the client was told anything */
 };

@@ -61,6 +61,7 @@ put_answer(struct session *s, int status, const char *type, const char *headers,
 	if (r->head.method == HTTP_HEAD && !out->failed)
 		out->n -= body.n;
 	buf_fini(&lines);
+	stats_http_answer(&s->worker->stats, status);
 	if (status >= 400)
 		stat_add(&s->worker->stats.http_errors, 1);
 }

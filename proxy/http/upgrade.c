@@ -126,6 +126,7 @@ begin_tunnel(struct session *s)
 	static const char said[] = "HTTP/1.1 200 OK\r\n\r\n";
 
 	stat_add(&s->worker->stats.http_tunnels, 1);
+	stats_http_answer(&s->worker->stats, 200);
 	if (session_say(s, said, sizeof(said) - 1))
 		begin_anew(s, TRANSPORT_CONNECT, buf_view(&s->http->request->inbox));
 }

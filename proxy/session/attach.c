@@ -51,6 +51,8 @@ attach_begin(struct session *s)
 		s->worker->sticky_config = l->world->config->version;
 	}
 	decide_route(s, route);
+	l->home = route->home;
+	l->decided_at_us = clock_us();
 	l->ncandidates = route->nnodes;
 	memcpy(l->candidates, route->nodes, route->nnodes * sizeof(l->candidates[0]));
 	session_enter(s, SESSION_ATTACHING);
@@ -142,6 +144,12 @@ explain_failure(struct session *s, struct err *e)
 }
 
 static void
+count_outcome(const struct session *s, enum route_outcome outcome)
+{
+	stat_add(&s->worker->stats.routes[s->source][outcome], 1);
+}
+
+static void
 attach_next(struct session *s)
 {
 	struct login *l = s->login;
@@ -150,6 +158,7 @@ attach_next(struct session *s)
 	if (l->next >= l->ncandidates) {
 		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
 		explain_failure(s, &e);
+		count_outcome(s, ROUTE_NONE);
 		session_close_err(s, WHY_NO_ROUTE, &e);
 		return;
 	}
@@ -198,6 +207,20 @@ attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
 		attach_on_hedge(-1, 0, l);
 }
 
+static void
+count_won(const struct attempt *a, const struct node *n, int64_t now_us)
+{
+	const struct login *l = a->login;
+	struct stats *stats = &l->session->worker->stats;
+
+	histogram_observe(&stats->attempt, now_us - a->begun_us);
+	histogram_observe(&stats->attach, now_us - l->decided_at_us);
+	count_outcome(l->session, route_outcome(&l->home, n->region));
+	if (a->hedge && in_flight(l) > 1)
+		stat_add(&stats->hedges_won, 1);
+	atomic_fetch_add(&n->live->connects, 1);
+}
+
 void
 attach_won(struct attempt *a)
 {
@@ -205,21 +228,20 @@ attach_won(struct attempt *a)
 	struct session *s = l->session;
 	const struct node *n = &l->world->topology->nodes[a->node];
 	struct buf inbox = a->inbox;
+	int64_t now_us = clock_us();
 
+	count_won(a, n, now_us);
 	l->node = a->node;
 	l->attempts[place_of(l, a)] = NULL;
-	if (a->hedge && in_flight(l) > 0)
-		stat_add(&s->worker->stats.hedges_won, 1);
 	s->server = a->server;
 	s->server->attempt = NULL;
 	a->server = NULL;
 	a->inbox = (struct buf){ 0 };
 	attempt_free(a);
 	attach_stop(l);
-	atomic_fetch_add(&n->live->connects, 1);
 	if (sticky_fits(s))
 		sticky_put(s->worker->sticky, sticky_key(&l->locality, &s->true_addr), n->region,
-			   clock_us());
+			   now_us);
 	login_begin(s, &inbox);
 }
 

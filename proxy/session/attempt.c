@@ -58,6 +58,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 		event_add(&a->timer, &tv);
 	}
 	stat_add(&s->worker->stats.attempts, 1);
+	atomic_fetch_add(&n->live->attempts, 1);
 	advance(a, dial_begin(&a->dial, &a->server->stream, &to, way));
 }
 
@@ -161,6 +162,7 @@ weigh_error(struct attempt *a, struct slice body)
 		 (int)(r.message.n < 150 ? r.message.n : 150), r.message.p,
 		 (int)(r.sqlstate.n < 5 ? r.sqlstate.n : 5), r.sqlstate.p);
 	if (another_may_do(r.sqlstate)) {
+		stats_error(&a->login->session->worker->stats, ERROR_OF_NODE, r.sqlstate);
 		attach_failed(a,
 			      slice_is(r.sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ? ATTEMPT_UNFIT
 										  : ATTEMPT_FAILED,
@@ -169,6 +171,7 @@ weigh_error(struct attempt *a, struct slice body)
 	}
 	if (slice_is(r.sqlstate, SQLSTATE_INVALID_AUTHORIZATION) &&
 	    dial_other_way(&a->dial, &way)) {
+		stats_error(&a->login->session->worker->stats, ERROR_OF_NODE, r.sqlstate);
 		attach_failed(a, ATTEMPT_RETRY, reason);
 		return false;
 	}

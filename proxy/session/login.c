@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "base/bug.h"
+#include "base/clock.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/control.h"
@@ -129,6 +130,15 @@ take_auth(struct session *s, const struct frame *f, struct slice raw, struct buf
 	return true;
 }
 
+static void
+count_refusal(struct session *s, struct slice body)
+{
+	struct message_report r;
+	bool known = message_parse_report(body, &r) == PARSE_DONE;
+
+	stats_error(&s->worker->stats, ERROR_OF_NODE, known ? r.sqlstate : slice_of("", 0));
+}
+
 /* One message of the node, on its way to the client. False: the session is over, or ready. */
 static bool
 take_server_message(struct session *s, const struct frame *f, struct slice raw, struct buf *out)
@@ -151,6 +161,7 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 		return true;
 	case MSG_ERROR:
 		l->refused = true;
+		count_refusal(s, f->body);
 		buf_slice(out, raw);
 		return true;
 	default:
@@ -163,6 +174,7 @@ static void
 become_ready(struct session *s)
 {
 	stat_add(&s->worker->stats.logins, 1);
+	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);
 	if (s->worker->world->config->main.log_connections)
 		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
 	relay_begin(s);

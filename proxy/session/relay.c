@@ -63,12 +63,31 @@ to_server(struct session *s, const char *p, size_t n)
 	return true;
 }
 
+static void
+count(struct session *s, const struct flow_tally *tally)
+{
+	struct stats *stats = &s->worker->stats;
+
+	stat_add(&stats->transactions, tally->transactions);
+	for (unsigned i = 0; i < tally->errors; i++) {
+		bool known = i < FLOW_TALLY_MAX;
+
+		stats_error(stats, ERROR_OF_NODE,
+			    slice_of(known ? tally->sqlstates[i] : "", known ? 5 : 0));
+	}
+}
+
 /* False: the session is over. */
 static bool
 to_client(struct session *s, const char *p, size_t n)
 {
-	unsigned events = flow_server(&s->flow, p, n);
+	struct flow_tally tally;
+	unsigned events;
 
+	tally.transactions = tally.errors = 0;
+	events = flow_server(&s->flow, p, n, &tally);
+	if (tally.transactions + tally.errors > 0)
+		count(s, &tally);
 	if (events & FLOW_BAD) {
 		session_abort(s, WHY_SERVER_PROTOCOL);
 		return false;

@@ -78,6 +78,7 @@ session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr 
 	s->client.out.cap = CLIENT_OUT_CAP;
 	s->slot = worker_take_slot(w, s);
 	TAILQ_INSERT_TAIL(&w->states[SESSION_NEW], s, in_state);
+	stat_enter(&w->stats.states[SESSION_NEW]);
 	stat_add(&w->stats.clients_accepted, 1);
 	preface_begin(s);
 	worker_arm_sweep(w); /* only now is it in a state that has a deadline */
@@ -93,6 +94,8 @@ session_enter(struct session *s, enum session_state state)
 	BUG_ON(!session_state_may(s->state, state));
 	TAILQ_REMOVE(&w->states[s->state], s, in_state);
 	TAILQ_INSERT_TAIL(&w->states[state], s, in_state);
+	stat_leave(&w->stats.states[s->state]);
+	stat_enter(&w->stats.states[state]);
 	*m = (struct session_mark){ .at_ms = (uint32_t)((clock_us() - s->connected_at_us) / 1000),
 				    .state = (uint8_t)state,
 				    .why = s->why };
@@ -229,6 +232,7 @@ finish(struct session *s)
 	if (s->admitted)
 		atomic_fetch_sub(&w->process->clients, 1);
 	TAILQ_REMOVE(&w->states[SESSION_CLOSED], s, in_state);
+	stat_leave(&w->stats.states[SESSION_CLOSED]);
 	worker_give_slot(w, s);
 	loop_defer(w->loop, free_session, s);
 }
@@ -345,6 +349,7 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 	session_enter(s, SESSION_FAREWELL);
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
+	stats_error(&s->worker->stats, ERROR_OF_MERIDIAN, slice_str(e->sqlstate));
 	if (http_speaks(s))
 		http_put_farewell(s, why, e, &b);
 	else

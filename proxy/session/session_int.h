@@ -116,6 +116,8 @@ struct login {
 	uint16_t candidates[ROUTE_NODES_MAX];
 	uint16_t ncandidates, next;
 	uint16_t node; /* attached to: index */
+	struct route_home home;
+	int64_t decided_at_us;
 	struct attempt *attempts[ATTEMPTS_MAX];
 	struct event hedge;         /* when to try the next one beside the first */
 	struct buf failures;        /* "us-east1 db1:5432: connection refused; …" */

@@ -13,28 +13,31 @@
 #include "base/slice.h"
 #include "tests/fuzz/fuzz.h"
 
-typedef unsigned (*flow_fn)(struct flow *f, const char *p, size_t n);
-
 /* Feed `in` in pieces of `step` bytes (0: in one). */
 static unsigned
-feed(struct flow *f, flow_fn fn, struct slice in, size_t step)
+feed(struct flow *f, bool server, struct slice in, size_t step, struct flow_tally *sum)
 {
 	unsigned events = 0;
 
 	while (in.n > 0) {
 		size_t n = step == 0 || step > in.n ? in.n : step;
+		struct flow_tally tally = { 0 };
 
-		events |= fn(f, in.p, n);
+		events |= server ? flow_server(f, in.p, n, &tally) : flow_client(f, in.p, n);
+		FUZZ_ASSERT(tally.transactions <= n && tally.errors <= n);
+		sum->transactions += tally.transactions;
+		sum->errors += tally.errors;
 		in = slice_skip(in, n);
 	}
 	return events;
 }
 
 static unsigned
-run(struct flow *f, struct slice in, size_t step)
+run(struct flow *f, struct slice in, size_t step, struct flow_tally *sum)
 {
 	unsigned events = 0;
 
+	*sum = (struct flow_tally){ 0 };
 	flow_init(f, REPLICATION_NONE);
 	while (in.n > 0) {
 		unsigned char control = (unsigned char)in.p[0];
@@ -42,7 +45,7 @@ run(struct flow *f, struct slice in, size_t step)
 
 		if (chunk.n > (control & 0x7fu))
 			chunk.n = control & 0x7fu;
-		events |= feed(f, control & 0x80 ? flow_server : flow_client, chunk, step);
+		events |= feed(f, control & 0x80, chunk, step, sum);
 		in = slice_skip(in, 1 + chunk.n);
 	}
 	return events;
@@ -66,14 +69,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t steps[] = { 1, 2, 3, 7 };
 	struct slice in = slice_of((const char *)data, size);
+	struct flow_tally sum, sum_cut;
 	struct flow whole, cut;
-	unsigned events = run(&whole, in, 0);
+	unsigned events = run(&whole, in, 0, &sum);
 
 	check_queue(&whole);
 	FUZZ_ASSERT(!flow_safe_point(&whole) || flow_is_idle(&whole));
 	FUZZ_ASSERT(flow_activity_name(flow_activity(&whole)) != NULL);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		FUZZ_ASSERT(run(&cut, in, steps[i]) == events);
+		FUZZ_ASSERT(run(&cut, in, steps[i], &sum_cut) == events);
+		FUZZ_ASSERT(sum_cut.transactions == sum.transactions);
+		FUZZ_ASSERT(sum_cut.errors == sum.errors);
 		FUZZ_ASSERT(memcmp(&cut, &whole, sizeof(cut)) == 0);
 	}
 	return 0;

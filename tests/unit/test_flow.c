@@ -79,7 +79,7 @@ talk_init(struct talk *t, const char *script)
 static unsigned
 feed(struct flow *f, bool server, const char *p, size_t n)
 {
-	return server ? flow_server(f, p, n) : flow_client(f, p, n);
+	return server ? flow_server(f, p, n, NULL) : flow_client(f, p, n);
 }
 
 /* Run it with every call cut after `step` bytes (0: not at all). */
@@ -375,10 +375,10 @@ boundaries_are_seen(void **state)
 	assert_false(flow_at_client_boundary(&f));
 	flow_client(&f, "\0", 1);
 	assert_true(flow_at_client_boundary(&f));
-	flow_server(&f, "Z\0\0\0\5", 5);
+	flow_server(&f, "Z\0\0\0\5", 5, NULL);
 	assert_false(flow_at_server_boundary(&f));
 	assert_int_equal(flow_pending(&f), 1);
-	assert_int_equal(flow_server(&f, "T", 1), FLOW_READY);
+	assert_int_equal(flow_server(&f, "T", 1, NULL), FLOW_READY);
 	assert_int_equal(flow_pending(&f), 0);
 	assert_int_equal(flow_activity(&f), FLOW_IN_TRANSACTION);
 }
@@ -392,14 +392,14 @@ a_body_of_two_gigabytes_streams_by(void **state)
 
 	(void)state;
 	flow_init(&f, REPLICATION_NONE);
-	flow_server(&f, "D\x7f\xff\xff\xff", 5);
+	flow_server(&f, "D\x7f\xff\xff\xff", 5, NULL);
 	while (left > sizeof(zeros)) {
-		flow_server(&f, zeros, sizeof(zeros));
+		flow_server(&f, zeros, sizeof(zeros), NULL);
 		left -= sizeof(zeros);
 	}
-	flow_server(&f, zeros, left - 1);
+	flow_server(&f, zeros, left - 1, NULL);
 	assert_false(flow_at_server_boundary(&f));
-	assert_int_equal(flow_server(&f, zeros, 1), 0);
+	assert_int_equal(flow_server(&f, zeros, 1, NULL), 0);
 	assert_true(flow_at_server_boundary(&f));
 }
 
@@ -414,12 +414,59 @@ errors_tell_severity_and_sqlstate(void **state)
 	assert_int_equal(run("<F", &f), FLOW_ERROR | FLOW_FATAL);
 	/* without 'V' the shown severity decides */
 	flow_init(&f, REPLICATION_NONE);
-	assert_int_equal(flow_server(&f, "E\0\0\0\14SFATAL\0\0", 13), FLOW_ERROR | FLOW_FATAL);
-	assert_int_equal(flow_server(&f, "E\0\0\0\14SERROR\0\0", 13), FLOW_ERROR);
-	assert_int_equal(flow_server(&f, "E\0\0\0\14VPANIC\0\0", 13), FLOW_ERROR | FLOW_FATAL);
-	assert_int_equal(flow_server(&f, "E\0\0\0\4", 5), FLOW_ERROR);
+	assert_int_equal(flow_server(&f, "E\0\0\0\14SFATAL\0\0", 13, NULL),
+			 FLOW_ERROR | FLOW_FATAL);
+	assert_int_equal(flow_server(&f, "E\0\0\0\14SERROR\0\0", 13, NULL), FLOW_ERROR);
+	assert_int_equal(flow_server(&f, "E\0\0\0\14VPANIC\0\0", 13, NULL),
+			 FLOW_ERROR | FLOW_FATAL);
+	assert_int_equal(flow_server(&f, "E\0\0\0\4", 5, NULL), FLOW_ERROR);
 	assert_int_equal(f.sqlstate[0], 0);
-	assert_int_equal(flow_server(&f, "N\0\0\0\14SFATAL\0\0", 13), 0);
+	assert_int_equal(flow_server(&f, "N\0\0\0\14SFATAL\0\0", 13, NULL), 0);
+}
+
+/* Ended transactions and errors are counted once each, wherever the bytes are cut. */
+static void
+transactions_and_errors_are_tallied(void **state)
+{
+	struct talk t;
+
+	(void)state;
+	talk_init(&t, "<EZICZTCZTEZECZICFZI");
+	for (size_t step = 1; step <= t.bytes.n; step++) {
+		unsigned transactions = 0, errors = 0;
+		struct flow f;
+
+		flow_init(&f, REPLICATION_NONE);
+		for (size_t at = 0; at < t.bytes.n; at += step) {
+			struct flow_tally tally = { 0 };
+			size_t n = t.bytes.n - at < step ? t.bytes.n - at : step;
+
+			flow_server(&f, t.bytes.p + at, n, &tally);
+			transactions += tally.transactions;
+			errors += tally.errors;
+			for (unsigned i = 0; i < tally.errors; i++)
+				assert_memory_equal(tally.sqlstates[i], "57P01", 5);
+		}
+		assert_int_equal(transactions, 3);
+		assert_int_equal(errors, 3);
+	}
+	buf_fini(&t.bytes);
+}
+
+static void
+errors_beyond_the_tally_are_still_counted(void **state)
+{
+	struct flow_tally tally = { 0 };
+	struct talk t;
+	struct flow f;
+
+	(void)state;
+	talk_init(&t, "<EEEEEEEEEE");
+	flow_init(&f, REPLICATION_NONE);
+	flow_server(&f, t.bytes.p, t.bytes.n, &tally);
+	assert_int_equal(tally.errors, 10);
+	assert_memory_equal(tally.sqlstates[FLOW_TALLY_MAX - 1], "57P01", 5);
+	buf_fini(&t.bytes);
 }
 
 static void
@@ -442,10 +489,10 @@ nonsense_is_bad_and_stays_bad(void **state)
 			struct flow f;
 
 			flow_init(&f, REPLICATION_NONE);
-			assert_true((flow_server(&f, v[i].p, cut) |
-				     flow_server(&f, v[i].p + cut, v[i].n - cut)) &
+			assert_true((flow_server(&f, v[i].p, cut, NULL) |
+				     flow_server(&f, v[i].p + cut, v[i].n - cut, NULL)) &
 				    FLOW_BAD);
-			assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6), FLOW_BAD);
+			assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6, NULL), FLOW_BAD);
 			assert_false(flow_is_idle(&f));
 			if (!v[i].client_too)
 				continue;
@@ -454,7 +501,7 @@ nonsense_is_bad_and_stays_bad(void **state)
 				     flow_client(&f, v[i].p + cut, v[i].n - cut)) &
 				    FLOW_BAD);
 			assert_int_equal(flow_client(&f, "S\0\0\0\4", 5), FLOW_BAD);
-			assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6), FLOW_READY);
+			assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6, NULL), FLOW_READY);
 		}
 	}
 }
@@ -470,14 +517,14 @@ more_than_the_queue_holds_is_still_counted(void **state)
 		flow_client(&f, "S\0\0\0\4", 5);
 	assert_int_equal(flow_pending(&f), 1000);
 	for (int i = 0; i < 999; i++)
-		flow_server(&f, "Z\0\0\0\5I", 6);
+		flow_server(&f, "Z\0\0\0\5I", 6, NULL);
 	assert_int_equal(flow_pending(&f), 1);
 	flow_client(&f, "S\0\0\0\4", 5);
-	flow_server(&f, "Z\0\0\0\5IZ\0\0\0\5I", 12);
+	flow_server(&f, "Z\0\0\0\5IZ\0\0\0\5I", 12, NULL);
 	assert_true(flow_safe_point(&f));
 	/* and its order is known again */
 	flow_client(&f, "P\0\0\0\4S\0\0\0\4", 10);
-	flow_server(&f, "G\0\0\0\4", 5);
+	flow_server(&f, "G\0\0\0\4", 5, NULL);
 	assert_int_equal(flow_pending(&f), 0);
 	assert_false(flow_is_idle(&f));
 }
@@ -492,7 +539,7 @@ what_we_asked_ourselves_is_owed_too(void **state)
 	flow_expect_ready(&f);
 	assert_false(flow_is_idle(&f));
 	flow_client(&f, "Q\0\0\0\4", 5);
-	assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6), FLOW_READY);
+	assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6, NULL), FLOW_READY);
 	assert_int_equal(flow_pending(&f), 1);
 }
 
@@ -547,6 +594,8 @@ main(void)
 		cmocka_unit_test(boundaries_are_seen),
 		cmocka_unit_test(a_body_of_two_gigabytes_streams_by),
 		cmocka_unit_test(errors_tell_severity_and_sqlstate),
+		cmocka_unit_test(transactions_and_errors_are_tallied),
+		cmocka_unit_test(errors_beyond_the_tally_are_still_counted),
 		cmocka_unit_test(nonsense_is_bad_and_stays_bad),
 		cmocka_unit_test(more_than_the_queue_holds_is_still_counted),
 		cmocka_unit_test(what_we_asked_ourselves_is_owed_too),

@@ -249,7 +249,7 @@ feed(struct world *w, bool server, struct message m)
 		if (n > b.n - done)
 			n = b.n - done;
 		if (server)
-			flow_server(&w->flow, b.p + done, n);
+			flow_server(&w->flow, b.p + done, n, NULL);
 		else
 			flow_client(&w->flow, b.p + done, n);
 		if (done + n < b.n)

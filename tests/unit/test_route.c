@@ -388,6 +388,61 @@ verdicts_come_with_reasons(void **state)
 	}
 }
 
+/* What would be had all been well is not what rules forbid: only health spills over. */
+static void
+outcomes_tell_whether_all_was_well(void **state)
+{
+	static const struct change table[] = {
+		{ "nothing", nothing, "nearest" },
+		{ "drained", drain_region, "spilled" },
+		{ "down", down, "spilled" },
+		{ "half down", half_down, "nearest" },
+		{ "suspect", suspect, "spilled" },
+		{ "just healed", just_healed, "spilled" },
+		{ "full", full, "spilled" },
+		{ "all full", everything_full, "nearest" },
+		{ "served elsewhere", served_in_america, "nearest" },
+		{ "residency, served elsewhere", strict_residency_elsewhere, "nearest" },
+		{ "bias", bias_on_west, "nearest" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct topology *t = movr();
+		struct route_input in = input(t, &paris);
+		enum route_outcome o;
+		struct route r;
+
+		table[i].apply(t, &in);
+		r = decide(&in);
+		o = route_outcome(&r.home, r.rows[0].region);
+		if (strcmp(route_outcome_name(o), table[i].expect) != 0)
+			fail_msg("%s: got %s", table[i].what, route_outcome_name(o));
+		topology_unref(t);
+	}
+}
+
+/* No region with the wanted role but one: going there is no spill-over. Nowhere is home to nobody.
+ */
+static void
+a_role_that_only_one_region_has_is_nearest_there(void **state)
+{
+	struct topology *t = movr();
+	struct route_input in = input(t, &paris);
+	struct route r;
+
+	(void)state;
+	for (unsigned i = 0; i < t->nnodes; i++)
+		t->nodes[i].role = i == 2 ? ROLE_PRIMARY : ROLE_STANDBY;
+	r = decide(&in);
+	assert_int_equal(r.rows[0].region, WEST);
+	assert_int_equal(route_outcome(&r.home, WEST), ROUTE_NEAREST);
+	assert_int_equal(route_outcome(&r.home, EAST), ROUTE_SPILLED);
+	t->nodes[2].role = ROLE_STANDBY;
+	assert_int_equal(decide(&in).home.nearest, -1);
+	topology_unref(t);
+}
+
 static void
 a_region_named_comes_first_and_the_rest_by_its_place(void **state)
 {
@@ -469,8 +524,11 @@ small_gains_are_no_reason_to_leave(void **state)
 	in = input(t, &l);
 	in.sticky_region = 1;
 	assert_int_equal(decide(&in).rows[0].reason, REASON_STICKY);
+	assert_int_equal(decide(&in).home.nearest, 0);
+	assert_int_equal(decide(&in).home.kept, 1);
 	l.region = 0; /* what is named is not a matter of distance */
 	assert_int_equal(decide(&in).rows[0].reason, REASON_NAMED);
+	assert_int_equal(decide(&in).home.kept, -1);
 	topology_unref(t);
 }
 
@@ -756,6 +814,8 @@ main(void)
 		cmocka_unit_test(distances_are_great_circles),
 		cmocka_unit_test(bias_attracts_and_repels),
 		cmocka_unit_test(verdicts_come_with_reasons),
+		cmocka_unit_test(outcomes_tell_whether_all_was_well),
+		cmocka_unit_test(a_role_that_only_one_region_has_is_nearest_there),
 		cmocka_unit_test(a_region_named_comes_first_and_the_rest_by_its_place),
 		cmocka_unit_test(hysteresis_keeps_a_region_that_is_not_much_worse),
 		cmocka_unit_test(small_gains_are_no_reason_to_leave),
