@@ -192,8 +192,9 @@ take_body(struct session *s)
 	struct http_request *r = s->http->request;
 	struct http_error e;
 	size_t used;
-	enum parse p = http_body_take(&r->framing, buf_view(&r->inbox),
-				      (uint64_t)conf_of(s)->http_max_body, &r->body, &used, &e);
+	/* nothing but a POST has use for one */
+	uint64_t max = r->route->method == HTTP_POST ? (uint64_t)conf_of(s)->http_max_body : 0;
+	enum parse p = http_body_take(&r->framing, buf_view(&r->inbox), max, &r->body, &used, &e);
 
 	if (p == PARSE_BAD) {
 		refuse_bytes(s, &e);

@@ -69,7 +69,7 @@ write_conf(struct proxy *p)
 	dprintf(
 	    fd,
 	    "[meridian]\nlog_level = fatal\nlisten = 127.0.0.1:1\ntrusted_proxies = 127.0.0.0/8\n"
-	    "proxy_protocol = allow\nmax_client_conn = 3\n"
+	    "proxy_protocol = allow\nmax_client_conn = 3\nhttp = on\n"
 	    "[listener plain]\nlisten = 127.0.0.1:2\n"
 	    "[region near]\nnodes = %s\nsslmode = disable\n",
 	    p->dir);
@@ -339,6 +339,7 @@ clear_stage(struct play *y)
 	FUZZ_ASSERT(worker_nsessions(w) == 0);
 	FUZZ_ASSERT(w->ncancels == 0);
 	FUZZ_ASSERT(atomic_load(&y->p->process.clients) == 0);
+	FUZZ_ASSERT(atomic_load(&y->p->process.streams) == 0);
 	FUZZ_ASSERT(atomic_load(&t->nodes[0].live->sessions) == 0);
 	for (int i = 0; i < SESSION_STATE_COUNT; i++)
 		FUZZ_ASSERT(TAILQ_EMPTY(&w->states[i]));

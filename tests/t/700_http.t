@@ -142,6 +142,7 @@ refused("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: c
 refused("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, 'an unknown coding');
 refused("SSH-2.0-OpenSSH_9.2\r\n\r\n", 400, 'an SSH client');
 refused("GET / HTTP/1.1\r\nHost: a\r\nX: " . 'x' x 5000 . "\r\n\r\n", 431, 'a long head');
+refused("GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", 413, 'a body that nothing is done with');
 refused('GET /' . 'x' x 5000, 431, 'a long line that does not end');
 refused("GET / HTTP/1.1\r\nHost: a\r\n" . "a: b\r\n" x 100 . "\r\n", 431, 'too many headers');
 refused("CONNECT db:5432 HTTP/1.1\r\nHost: other\r\n\r\n", 400, 'CONNECT and Host differ');
