@@ -11,6 +11,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/control_int.h"
 #include "routing/places.h"
+#include "routing/tlvs.h"
 
 struct drain {
 	LIST_ENTRY(drain) next;
@@ -142,6 +143,8 @@ normalize(enum override_kind kind, const char *value, char to[PLACE_NAME_MAX], s
 			    (char)(value[i] >= 'a' && value[i] <= 'z' ? value[i] - 32 : value[i]);
 		return 0;
 	case OVERRIDE_NETWORK:
+		if (endpoint_parse(slice_str(value), to))
+			return 0;
 		if (!cidr_parse(slice_str(value), &net))
 			return err_set(
 			    e, SQLSTATE_INVALID_PARAMETER_VALUE,

@@ -139,7 +139,13 @@ find_by_others(const struct locality_input *in, struct finding *all)
 	}
 }
 
-/* The caller's address as overrides of networks match it. */
+/* Where the caller comes from, as overrides of networks match it. */
+struct origin {
+	bool has_address;
+	struct addr address;
+	struct slice endpoint; /* "" none */
+};
+
 static bool
 address_of(const struct locality_input *in, struct addr *a)
 {
@@ -159,6 +165,29 @@ address_of(const struct locality_input *in, struct addr *a)
 	return false;
 }
 
+static void
+find_origin(const struct locality_input *in, struct origin *o)
+{
+	const char *why;
+
+	*o = (struct origin){ .has_address = address_of(in, &o->address) };
+	for (unsigned i = 0; i < in->claims->n; i++) {
+		struct claim c = claims_get(in->claims, i);
+
+		if (c.kind == CLAIM_ENDPOINT && claim_counts(in, &c, &why))
+			o->endpoint = c.value;
+	}
+}
+
+/* A block by its length; an endpoint is more specific than any. */
+static unsigned
+network_fits(const struct override *o, const struct origin *from)
+{
+	if (o->net.net.family == ADDR_NONE)
+		return slice_is(from->endpoint, o->value) ? 3U + 128U + 1U : 0;
+	return from->has_address && cidr_has(&o->net, &from->address) ? 3U + o->net.bits : 0;
+}
+
 static bool
 override_means_place(const struct gazetteer *g, const struct override *o, const struct finding *f)
 {
@@ -172,11 +201,11 @@ override_means_place(const struct gazetteer *g, const struct override *o, const 
  * where it does not match. */
 static unsigned
 override_fits(const struct gazetteer *g, const struct override *o, const struct finding *f,
-	      const struct addr *a)
+	      const struct origin *from)
 {
 	switch (o->kind) {
 	case OVERRIDE_NETWORK:
-		return a != NULL && cidr_has(&o->net, a) ? 3U + o->net.bits : 0;
+		return network_fits(o, from);
 	case OVERRIDE_CITY:
 		if (f->folded[0] == '\0')
 			return 0;
@@ -190,7 +219,7 @@ override_fits(const struct gazetteer *g, const struct override *o, const struct 
 }
 
 static const struct override *
-best_override(const struct locality_input *in, const struct finding *f, const struct addr *a)
+best_override(const struct locality_input *in, const struct finding *f, const struct origin *from)
 {
 	const struct topology *t = in->topology;
 	const struct override *best = NULL;
@@ -198,7 +227,7 @@ best_override(const struct locality_input *in, const struct finding *f, const st
 
 	for (uint32_t i = 0; i < t->noverrides; i++) {
 		const struct override *o = &t->overrides[i];
-		unsigned fit = override_fits(in->gazetteer, o, f, a);
+		unsigned fit = override_fits(in->gazetteer, o, f, from);
 
 		if (fit == 0 || fit < best_fit || o->region >= t->nregions ||
 		    (o->until_us != 0 && o->until_us <= in->now_us))
@@ -219,19 +248,22 @@ weigh_overrides(struct weighing *w)
 	struct claim row = { .source = SOURCE_OVERRIDE, .trusted = true };
 	struct locality_evidence *noted;
 	const struct override *o;
+	struct origin from;
 	struct finding f;
-	struct addr a;
 	char outcome[160];
 
 	if (t->noverrides == 0)
 		return;
 	find_by_others(w->in, &f);
-	o = best_override(w->in, &f, address_of(w->in, &a) ? &a : NULL);
+	find_origin(w->in, &from);
+	o = best_override(w->in, &f, &from);
 	if (o == NULL) {
 		note(w, &row, "no override applies");
 		return;
 	}
 	row.kind = kinds[o->kind];
+	if (o->kind == OVERRIDE_NETWORK && o->net.net.family == ADDR_NONE)
+		row.kind = CLAIM_ENDPOINT;
 	row.value = slice_str(o->value);
 	snprintf(outcome, sizeof(outcome), "overridden to region %.63s",
 		 t->regions[o->region].name);

@@ -104,8 +104,8 @@ enum override_kind { OVERRIDE_CITY, OVERRIDE_COUNTRY, OVERRIDE_NETWORK };
 
 struct override {
 	enum override_kind kind;
-	char *value;     /* folded city, country code, or the block as text */
-	struct cidr net; /* OVERRIDE_NETWORK */
+	char *value;     /* folded city, country code, block or private endpoint as text */
+	struct cidr net; /* OVERRIDE_NETWORK; of no family where it is an endpoint */
 	uint16_t region;
 	int64_t until_us; /* monotonic; 0: until it is cleared */
 };

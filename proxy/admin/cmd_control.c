@@ -18,6 +18,7 @@
 #include "proxy/worker.h"
 #include "proxy/world.h"
 #include "routing/places.h"
+#include "routing/tlvs.h"
 
 /* ---- the way to the control thread and back ---- */
 
@@ -175,10 +176,14 @@ override_network(struct run *r, const char *value, struct control_request *q)
 	struct cidr net;
 
 	q->kind = OVERRIDE_NETWORK;
+	if (endpoint_parse(slice_str(value), q->subject))
+		return 0;
 	if (!cidr_parse(slice_str(value), &net)) {
 		err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no address block",
 			value);
-		return err_hint(&r->err, "Write '10.0.0.0/8'; bits below the mask must be zero.");
+		return err_hint(
+		    &r->err, "Write '10.0.0.0/8' (bits below the mask must be zero), or a private "
+			     "endpoint: 'vpce-0123', 'psc:123', 'azure:123'.");
 	}
 	(void)text_copy(q->subject, sizeof(q->subject), slice_str(cidr_print(&net, text)));
 	return 0;

@@ -11,19 +11,22 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "protocol/http.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/explain.h"
 #include "proxy/admin/fanout.h"
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
+#include "routing/headers.h"
 #include "routing/sticky.h"
 
 #define SUBJECT                                                                           \
 	"[FOR] (CITY <city> | COUNTRY <country> | REGION <region> | ADDRESS <address> | " \
-	"LOCATION <location> | SESSION <id>)"
+	"LOCATION <location> | HEADER <header> [FROM <peer>] | SESSION <id>)"
 
-/* How a subject becomes a claim: as a caller would have made it. */
+/* How a subject becomes a claim: as a caller would have made it. Of a header the source alone is
+ * used: what it claims depends on the option header_names. */
 static const struct subject {
 	const char *argument;
 	enum locality_source source;
@@ -35,6 +38,7 @@ static const struct subject {
 	{ "region", SOURCE_STARTUP, CLAIM_REGION, false },
 	{ "location", SOURCE_STARTUP, CLAIM_LOCATION, false },
 	{ "address", SOURCE_GEOIP, CLAIM_ADDRESS, true },
+	{ "header", SOURCE_HEADER, CLAIM_CITY, true },
 };
 
 static const struct subject *
@@ -58,12 +62,64 @@ valid_location(const char *text)
 	       a <= 90 && b >= -180 && b <= 180;
 }
 
+/* One header or several lines of them, in a request; a line break may also be written \n. */
+static void
+put_request(const char *lines, struct buf *out)
+{
+	buf_str(out, "GET / HTTP/1.1\r\nHost: localhost\r\n");
+	for (const char *p = lines; *p != '\0'; p++) {
+		bool escaped = p[0] == '\\' && p[1] == 'n';
+
+		if (escaped)
+			p++;
+		if (escaped || *p == '\n')
+			buf_str(out, "\r\n");
+		else if (*p != '\r')
+			buf_u8(out, (uint8_t)*p);
+	}
+	buf_str(out, "\r\n\r\n");
+}
+
+/* The headers of the subject, in the bytes of `text`. */
+static int
+parse_headers(struct run *r, struct buf *text, struct http_head *head)
+{
+	const char *value = run_arg(r, "header");
+	struct http_error he = { 0 };
+	size_t used;
+
+	put_request(value, text);
+	if (http_parse_head(buf_view(text), SIZE_MAX, head, &used, &he) == PARSE_DONE)
+		return 0;
+	err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%.100s\" is no header: %s", value,
+		he.text != NULL ? he.text : "it does not end");
+	return err_hint(&r->err, "Write it as in HTTP: 'X-City: paris'.");
+}
+
+static int
+check_header(struct run *r)
+{
+	const char *peer = run_arg(r, "peer");
+	struct buf text = { 0 };
+	struct http_head head;
+	struct addr a;
+	int rc = parse_headers(r, &text, &head);
+
+	buf_fini(&text);
+	if (rc == 0 && peer != NULL && !addr_parse(slice_str(peer), &a))
+		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no IP address",
+			       peer);
+	return rc;
+}
+
 static int
 check_subject(struct run *r, const struct subject *s)
 {
 	const char *value = run_arg(r, s->argument);
 	struct addr a;
 
+	if (s->source == SOURCE_HEADER)
+		return check_header(r);
 	if (s->kind == CLAIM_ADDRESS && !addr_parse(slice_str(value), &a))
 		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no IP address",
 			       value);
@@ -113,14 +169,74 @@ wanted_access(const char *given, const struct conf_database *db)
 	return given != NULL ? (enum access)access_parse(slice_str(given)) : db->access;
 }
 
+/* What a caller would say, and from where it would come. */
+struct caller {
+	struct claims claims;
+	struct addr address;
+};
+
+static void
+claim_address(struct caller *c)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (c->address.family != ADDR_NONE)
+		claims_add(&c->claims, SOURCE_GEOIP, CLAIM_ADDRESS, true,
+			   slice_str(addr_print_ip(&c->address, text)));
+}
+
+static void
+claim_headers(struct run *r, struct caller *c)
+{
+	const struct conf_main *conf = &r->world->config->main;
+	struct header_rules rules = { .names = &conf->header_names,
+				      .trusted = &conf->trusted_proxies,
+				      .hops = (unsigned)conf->trusted_hops };
+	const char *peer = run_arg(r, "peer");
+	struct err e = { 0 };
+	struct buf text = { 0 };
+	struct http_head head;
+	bool trusted;
+
+	if (peer != NULL)
+		(void)addr_parse(slice_str(peer), &c->address);
+	trusted = peer == NULL || cidrlist_has(&conf->trusted_proxies, &c->address);
+	if (parse_headers(r, &text, &head) == 0) {
+		headers_claim(&rules, &head, trusted, &c->claims, &c->address);
+		if (headers_count(&rules, &head) == 0) {
+			err_set(&e, "01000", "no such header is in header_names");
+			err_hint(&e, "SHOW CONFIG has the option header_names: sets of headers, or "
+				     "NAME:KIND.");
+			run_notice(r, "NOTICE", &e);
+		}
+	}
+	claim_address(c);
+	buf_fini(&text);
+}
+
+static void
+claim_subject(struct run *r, const struct subject *s, struct caller *c)
+{
+	struct slice value = slice_str(run_arg(r, s->argument));
+
+	if (s->kind == CLAIM_ADDRESS)
+		(void)addr_parse(value, &c->address);
+	if (s->source == SOURCE_HEADER)
+		claim_headers(r, c);
+	else
+		claims_add(&c->claims, s->source, s->kind, s->trusted, value);
+}
+
 /* Tell the operator where the subject did not decide. */
 static void
 notice_unused(struct run *r, const struct subject *s, const struct explained *x)
 {
 	struct err e = { 0 };
 
+	if (x->locality.source == s->source)
+		return;
 	for (size_t i = 0; i < x->nevidence; i++) {
-		if (x->evidence[i].source != s->source || x->evidence[i].won)
+		if (x->evidence[i].source != s->source)
 			continue;
 		err_set(&e, "01000", "the %s did not decide where the caller is: %s", s->argument,
 			x->evidence[i].outcome);
@@ -130,17 +246,13 @@ notice_unused(struct run *r, const struct subject *s, const struct explained *x)
 }
 
 static void
-route_of_subject(struct run *r, const struct subject *s, const struct conf_database *db,
+route_of_subject(struct run *r, const struct addr *address, const struct conf_database *db,
 		 const struct explained *x)
 {
 	struct route *route = xcalloc(1, sizeof(*route));
-	struct addr a = { 0 };
 
-	if (s->kind == CLAIM_ADDRESS)
-		(void)addr_parse(slice_str(run_arg(r, s->argument)), &a);
-	notice_unused(r, s, x);
 	locate_route(r->world, db, wanted_access(run_arg(r, "access"), db), &x->locality, -1,
-		     sticky_key(&x->locality, &a), route);
+		     sticky_key(&x->locality, address), route);
 	explain_route_rows(r->world, route, &r->rows);
 	free(route);
 }
@@ -150,16 +262,18 @@ answer_subject(struct run *r, const struct subject *s, bool route)
 {
 	const struct conf_database *db =
 	    config_database(r->world->config, slice_str(run_arg(r, "database")));
-	struct claims claims = { 0 };
+	struct caller caller = { 0 };
 	struct explained x;
 
-	claims_add(&claims, s->source, s->kind, s->trusted, slice_str(run_arg(r, s->argument)));
-	explain_locality(r->world, &claims, db, &x);
-	if (route)
-		route_of_subject(r, s, db, &x);
-	else
+	claim_subject(r, s, &caller);
+	explain_locality(r->world, &caller.claims, db, &x);
+	if (route) {
+		notice_unused(r, s, &x);
+		route_of_subject(r, &caller.address, db, &x);
+	} else {
 		explain_locality_rows(&x, &r->rows);
-	claims_fini(&claims);
+	}
+	claims_fini(&caller.claims);
 }
 
 static enum step

@@ -79,6 +79,7 @@ static const struct column session_columns[] = {
 	{ "listener", COLUMN_TEXT },
 	{ "server_pid", COLUMN_INT8 },
 	{ "transport", COLUMN_TEXT },
+	{ "endpoint", COLUMN_TEXT },
 };
 
 static void
@@ -117,6 +118,7 @@ session_row(struct ask *a, const struct session *s)
 	row_str(rows, f.listener);
 	row_int_known(rows, f.server_pid > 0 ? (int64_t)f.server_pid : -1);
 	row_str(rows, f.transport);
+	row_text(rows, f.endpoint);
 	row_end(rows);
 }
 
@@ -210,6 +212,7 @@ detail_facts(struct rows *rows, const struct session_facts *f)
 	detail_text(rows, "facts", "application_name", f->application_name);
 	detail(rows, "facts", "client_addr", "%s", addr_print(&f->client_addr, addr));
 	detail(rows, "facts", "true_addr", "%s", addr_print(&f->true_addr, addr));
+	detail_text(rows, "facts", "endpoint", f->endpoint);
 	detail(rows, "facts", "listener", "%s", f->listener);
 	detail(rows, "facts", "transport", "%s", f->transport);
 	detail(rows, "facts", "target", "%s", f->target);

@@ -156,12 +156,47 @@ put_geo_files(const struct world *w, struct buf *out)
 			   files[i].type, time_text(files[i].build_epoch * 1000000, built));
 }
 
+/* What is read, and from whom. */
+static void
+put_headers(const struct conf_main *conf, struct buf *out)
+{
+	for (size_t i = 0; i < conf->header_names.n; i++)
+		buf_printf(out, "%s%s", i > 0 ? ", " : "", conf->header_names.v[i]);
+	buf_printf(out, "%sfrom %zu trusted networks", conf->header_names.n > 0 ? "; " : "",
+		   conf->trusted_proxies.n);
+}
+
+static void
+put_tlvs(const struct conf_main *conf, struct buf *out)
+{
+	static const char *const ids[] = { "off", "pairs", "city" };
+	const struct tlv_rules *t = &conf->tlv;
+	const struct {
+		const char *name;
+		int type;
+	} all[] = {
+		{ "city", t->city },     { "location", t->location }, { "country", t->country },
+		{ "region", t->region }, { "pairs", t->pairs },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (all[i].type > 0)
+			buf_printf(out, "%s 0x%02x, ", all[i].name, (unsigned)all[i].type);
+	}
+	buf_printf(out, "unique_id %s; from %zu trusted networks", ids[t->unique_id],
+		   conf->trusted_proxies.n);
+}
+
 static void
 put_source_detail(const struct world *w, enum locality_source s, struct buf *out)
 {
 	const struct topology *t = w->topology;
 
-	if (s == SOURCE_GEOIP)
+	if (s == SOURCE_HEADER)
+		put_headers(&w->config->main, out);
+	else if (s == SOURCE_TLV)
+		put_tlvs(&w->config->main, out);
+	else if (s == SOURCE_GEOIP)
 		put_geo_files(w, out);
 	else if (s == SOURCE_OVERRIDE)
 		buf_printf(out, "%u overrides", t->noverrides);

@@ -66,14 +66,19 @@ row_list(struct rows *rows, const struct strlist *list)
 	buf_fini(&text);
 }
 
+/* Address blocks, and the private endpoints that stand among them. */
 static void
-row_networks(struct rows *rows, const struct cidrlist *list)
+row_networks(struct rows *rows, const struct region *region)
 {
+	const struct cidrlist *list = &region->networks;
+	const struct strlist *endpoints = &region->endpoints;
 	char one[ADDR_TEXT_MAX];
 	struct buf text = { 0 };
 
 	for (size_t i = 0; i < list->n; i++)
 		buf_printf(&text, "%s%s", i > 0 ? ", " : "", cidr_print(&list->v[i], one));
+	for (size_t i = 0; i < endpoints->n; i++)
+		buf_printf(&text, "%s%s", text.n > 0 ? ", " : "", endpoints->v[i]);
 	row_text(rows, buf_view(&text));
 	buf_fini(&text);
 }
@@ -112,7 +117,7 @@ regions_row(struct run *r)
 	row_bool(&r->rows, region->strict);
 	row_list(&r->rows, &region->cities);
 	row_list(&r->rows, &region->countries);
-	row_networks(&r->rows, &region->networks);
+	row_networks(&r->rows, region);
 	row_end(&r->rows);
 	r->at++;
 	return STEP_MORE;

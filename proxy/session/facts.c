@@ -40,6 +40,18 @@ wall_of(int64_t monotonic_us)
 	return clock_wall_us() - (clock_us() - monotonic_us);
 }
 
+static struct slice
+endpoint_of(const struct session *s)
+{
+	for (unsigned i = 0; i < s->claims.n; i++) {
+		struct claim c = claims_get(&s->claims, i);
+
+		if (c.kind == CLAIM_ENDPOINT)
+			return c.value;
+	}
+	return slice_of("", 0);
+}
+
 void
 session_facts(const struct session *s, bool deep, struct session_facts *out)
 {
@@ -73,6 +85,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 				 ? "unix"
 				 : transport_name(http_transport(s)),
 		.target = http_target(s),
+		.endpoint = endpoint_of(s),
 		.console = s->state == SESSION_CONSOLE || s->state == SESSION_CONSOLE_LOGIN,
 	};
 	if (deep)

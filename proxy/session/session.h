@@ -46,6 +46,7 @@ struct session_facts {
 	uint64_t rx_bytes, tx_bytes, queries;
 	int64_t client_rtt_us, server_rtt_us; /* TCP_INFO; -1 unknown */
 	const char *move_block;               /* why it cannot be moved now: "" it could */
+	struct slice endpoint; /* the private endpoint of a cloud that it came through, or "" */
 	uint32_t server_pid;
 	bool console;
 	const char *transport; /* "tcp", "unix", "websocket", "connect", "sql" */

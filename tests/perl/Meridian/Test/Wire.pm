@@ -4,7 +4,8 @@
 #
 #   use Meridian::Test::Wire qw(:build);
 #
-#   my $w = Meridian::Test::Wire->new($proxy);           # or port => N, path => '/dir/.s.PGSQL.5432', fd => connected
+#   my $w = Meridian::Test::Wire->new($proxy);           # or port => N, path => '/dir/.s.PGSQL.5432', fd => connected;
+#                                                        # from => '127.0.0.9': the client's address
 #   $w->login(user => 'alice', database => 'postgres', password => 'x', 'meridian.city' => 'paris');
 #   $w->send(query('SELECT 1'));
 #   my @all = $w->until('Z');                            # messages: [ type, body ], …
@@ -189,7 +190,8 @@ sub new
 	$opt{port} //= $opt{at}->port if $opt{at};
 	$self->{fd} = $opt{fd} ? $opt{fd}
 	  : $opt{path} ? IO::Socket::UNIX->new(Peer => $opt{path})
-	  : IO::Socket::INET->new(PeerAddr => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Proto => 'tcp');
+	  : IO::Socket::INET->new(PeerAddr => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Proto => 'tcp',
+		$opt{from} ? (LocalAddr => $opt{from}) : ());
 	$self->{fd} or croak "connect: $!";
 	setsockopt $self->{fd}, IPPROTO_TCP, TCP_NODELAY, 1 unless $opt{path};
 	$self->{again} = \%opt;
