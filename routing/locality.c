@@ -170,7 +170,8 @@ find_origin(const struct locality_input *in, struct origin *o)
 {
 	const char *why;
 
-	*o = (struct origin){ .has_address = address_of(in, &o->address) };
+	memset(o, 0, sizeof(*o));
+	o->has_address = address_of(in, &o->address);
 	for (unsigned i = 0; i < in->claims->n; i++) {
 		struct claim c = claims_get(in->claims, i);
 

@@ -72,7 +72,7 @@ same_claims(const struct claims *a, const struct claims *b)
 static void
 check_head(const struct http_head *h, const struct strlist *names, const struct cidrlist *trusted)
 {
-	struct header_rules rules = { names, trusted, names->n % 3 };
+	struct header_rules rules = { names, trusted, (unsigned)names->n % 3 };
 	struct claims good = { 0 }, bad = { 0 };
 	struct addr found = { 0 }, kept = { 0 };
 

@@ -115,7 +115,7 @@ put_script(struct buf *b, const char *script)
 	"T(id:20 worker:23 database:25 user:25 client_addr:25 true_addr:25 state:25 city:25 "     \
 	"country:25 locality_source:25 home:25 node:25 tls:25 application_name:25 "               \
 	"connected_at:1184 rx_bytes:20 tx_bytes:20 queries:20 client_rtt_us:20 server_rtt_us:20 " \
-	"move_block:25 confidence:25 listener:25 server_pid:20 transport:25)"
+	"move_block:25 confidence:25 listener:25 server_pid:20 transport:25 endpoint:25)"
 #define ROUTE_T                                                                                   \
 	"T(rank:23 region:25 node:25 verdict:25 reason:25 distance_km:701 rtt_ms:701 lag_ms:701 " \
 	"load:701 score:701)"
@@ -214,9 +214,9 @@ static const struct {
 	{ "Q SHOW SESSIONS REGION mars", "E(42704 region \"mars\" does not exist) Z" },
 	{ "Q SHOW SESSIONS USER app",
 	  SESSIONS_T " D[1|1|movr|app|-|-|idle|paris|FR|startup|us-east1|db1:5432||caf\xef\xbf\xbd|"
-		     "1970-01-01 00:00:00.000000+00|0|0|0|1500|||city|main|4711|tcp] "
+		     "1970-01-01 00:00:00.000000+00|0|0|0|1500|||city|main|4711|tcp|] "
 		     "D[2|2|movr|app|-|-|idle|paris|FR|startup|us-east1|db1:5432||caf\xef\xbf\xbd|"
-		     "1970-01-01 00:00:00.000000+00|0|0|0|1500|||city|main|4711|tcp] C(SHOW) Z" },
+		     "1970-01-01 00:00:00.000000+00|0|0|0|1500|||city|main|4711|tcp|] C(SHOW) Z" },
 	{ "P |SHOW SERVERS|\nB |||\nE |3\nS\nE |3\nS",
 	  "1 2 D[us-east1|db1:5432|4711|1|1|movr|app|idle||1970-01-01 00:00:00.000000+00|0] "
 	  "D[us-east1|db1:5432|4711|3|1|movr|other|idle||1970-01-01 00:00:00.000000+00|0] "
