@@ -45,7 +45,9 @@ sub behind
 		'0.0.0.0:6434' => "127.0.0.1:$port{sessions}", '0.0.0.0:8080' => "127.0.0.1:$port{web}");
 	my %cities = ('us-east1' => 'new york, boston, washington dc', 'us-west1' => 'san francisco, seattle, los angeles',
 		'europe-west1' => 'amsterdam, paris, rome');
-	my $proxy = Meridian::Test::Proxy->new('main', set => { %$set, region => 'us-east1', %{ $opt{set} || {} } }, conf => $conf,
+	my $proxy = Meridian::Test::Proxy->new('main', conf => $conf, set => {
+			%$set, region => 'us-east1', hedge_delay => '30s',    # a busy machine is no dead node
+			%{ $opt{set} || {} } },
 		regions => [ map { $names[$_] => { nodes => $nodes[$_], cities => $cities{ $names[$_] } } } 0 .. $#names ]);
 	$proxy->start;
 	return { %port, proxy => $proxy, nodes => \@nodes };
