@@ -87,6 +87,8 @@ on_refresh(struct letter *letter, void *owner)
 	free(letter);
 	(void)worker_world(w);
 	worker_arm_sweep(w);
+	event_del(&w->pings);
+	pings_arm(w);
 }
 
 void
@@ -466,6 +468,7 @@ worker_new(struct meridian *process, int id, struct world *take_world)
 	for (int i = 0; i < SESSION_STATE_COUNT; i++)
 		TAILQ_INIT(&w->states[i]);
 	evtimer_assign(&w->sweep, loop_base(w->loop), worker_on_sweep, w);
+	pings_init(w);
 	return w;
 }
 
@@ -520,6 +523,7 @@ worker_free(struct worker *w)
 	}
 	mailbox_free(w->mail);
 	event_del(&w->sweep);
+	event_del(&w->pings);
 	loop_free(w->loop);
 	free(w->slots);
 	free(w->scratch);

@@ -39,6 +39,7 @@ struct worker {
 	struct listen_socket *sockets;
 	size_t nsockets;
 	struct event sweep;   /* deadlines; armed only while something has one */
+	struct event pings;   /* of WebSockets; armed only while there is one */
 	int64_t ending_at_us; /* draining: when those that remain are ended; 0: never */
 	bool draining;        /* no new sessions */
 	bool drain_idle;      /* … and sessions end as they become idle */

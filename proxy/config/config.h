@@ -118,7 +118,7 @@ struct conf_main {
 	int64_t client_idle_timeout, idle_transaction_timeout, query_timeout, shutdown_timeout;
 	int64_t http_max_head, http_max_body; /* bytes */
 	int http_max_streams;                 /* 0: no limit */
-	int64_t http_idle_timeout;
+	int64_t http_idle_timeout, websocket_ping_interval;
 	bool tcp_keepalive;
 	int tcp_keepcnt, tcp_keepidle, tcp_keepintvl; /* seconds; 0: the system's */
 	int64_t tcp_user_timeout;

@@ -274,6 +274,12 @@ static const struct option meridian_rows[] = {
 	  .text = "An HTTP connection on which no request has begun for so long is closed; 0: "
 		  "never. A request that has begun must be complete within client_login_timeout. "
 		  "A WebSocket or a tunnel is a session, and has the timeouts of sessions." },
+	{ .name = "websocket_ping_interval", .type = OPT_TIME,
+	  AT(conf_main, websocket_ping_interval, int64_t), .apply = APPLY_AT_ONCE,
+	  .fallback = "20s", .min = 0, .max = DAY, .group = "HTTP",
+	  .text = "A WebSocket on which nothing was sent for so long is sent a ping, so that load "
+		  "balancers do not take it for idle. Who says nothing for three times as long "
+		  "after one is gone. 0: no pings." },
 
 	{ .name = "tcp_keepalive", .type = OPT_BOOL, AT(conf_main, tcp_keepalive, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "TCP",

@@ -150,11 +150,12 @@ begin_websocket(struct session *s)
 	if (!good)
 		return;
 	/* who has not even taken this cannot be told anything else */
-	if (stream_is_blocked(&s->client) ||
-	    stream_start_websocket(&s->client, buf_view(&r->inbox)) != 0)
+	if (stream_start_websocket(&s->client, buf_view(&r->inbox)) != 0) {
 		session_abort(s, WHY_CLIENT_ERROR);
-	else
-		begin_anew(s, TRANSPORT_WEBSOCKET, slice_of("", 0));
+		return;
+	}
+	pings_arm(s->worker);
+	begin_anew(s, TRANSPORT_WEBSOCKET, slice_of("", 0));
 }
 
 void

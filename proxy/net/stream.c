@@ -58,7 +58,8 @@ stream_end(struct stream *st)
 	if (st->fd < 0)
 		return;
 	say_close(st);
-	(void)shutdown(st->fd, SHUT_WR);
+	if (!stream_is_blocked(st))
+		(void)shutdown(st->fd, SHUT_WR);
 }
 
 void
@@ -309,7 +310,9 @@ stream_send(struct stream *st, const char *p, size_t n)
 int
 stream_start_websocket(struct stream *st, struct slice behind)
 {
-	BUG_ON(st->ws != NULL || st->out.n > 0);
+	BUG_ON(st->ws != NULL);
+	if (st->out.n > 0)
+		return -1;
 	st->ws = websocket_new(st->ssl, st->unread);
 	st->ssl = NULL;
 	st->unread = false;

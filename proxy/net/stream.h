@@ -45,7 +45,8 @@ void stream_fini(struct stream *st);
  * and `from` is closed. */
 void stream_move(struct stream *from, struct stream *to, event_callback_fn fn, void *arg);
 bool stream_is_open(const struct stream *st);
-/* We have said all: TLS close_notify and the end of the stream. What the peer sends can be read. */
+/* We have said all: each layer's word for it and the end of the stream. What the peer sends can be
+ * read. To be called again when that was blocked. */
 void stream_end(struct stream *st);
 
 /* Wait for exactly this: EV_READ, EV_WRITE, both, or 0. One epoll_ctl where it differs, else none.
@@ -74,7 +75,7 @@ stream_is_blocked(const struct stream *st)
 
 /* The handshake of a WebSocket is over: from now on what is sent and received are frames, over the
  * TLS that there was, which is no longer `ssl`. `behind`: what came behind the handshake and was
- * read already. Nothing may be blocked. -1 on memory. */
+ * read already. -1 where the peer has not taken all that was said before, and on memory. */
 int stream_start_websocket(struct stream *st, struct slice behind);
 /* Any layer is TLS. */
 bool stream_is_encrypted(const struct stream *st);

@@ -28,9 +28,10 @@ struct websocket {
 	uint8_t silent;       /* ticks since we said something */
 	uint8_t waiting;      /* ticks since a Ping, and nothing came */
 	bool unread;          /* the TLS below may hold what no descriptor will announce */
-	bool close_said;
-	bool said, heard; /* since the last tick */
-	bool asked;       /* by a Ping, and nothing came since */
+	bool closing;         /* we have nothing more to say … */
+	bool close_said;      /* … and have said so */
+	bool said, heard;     /* since the last tick */
+	bool asked;           /* by a Ping, and nothing came since */
 };
 
 struct websocket *
@@ -147,7 +148,7 @@ put_due(struct websocket *ws)
 		free(ws->pong);
 		ws->pong = NULL;
 	}
-	if (ws->in.closed && !ws->close_said) {
+	if ((ws->closing || ws->in.closed) && !ws->close_said) {
 		char code[2] = { (char)(ws->code >> 8), (char)ws->code };
 
 		put_control(ws, WS_CLOSE, code, 2);
@@ -222,12 +223,8 @@ websocket_push(struct stream *st, const char *p, size_t n)
 void
 websocket_say_close(struct stream *st)
 {
-	struct websocket *ws = st->ws;
-
-	/* as if the peer had: what it says now does not count */
-	ws->in.closed = true;
-	if (st->out.n == 0)
-		(void)websocket_flush(st);
+	st->ws->closing = true;
+	say_due(st);
 }
 
 /* ---- receiving ---- */
@@ -351,7 +348,7 @@ websocket_tick(struct stream *st)
 	ws->said = ws->heard = false;
 	if (ws->waiting >= TICKS_WAITING)
 		return -1;
-	if (ws->silent < TICKS_SILENT || ws->in.closed || stream_is_blocked(st) || ws->left > 0)
+	if (ws->silent < TICKS_SILENT || ws->close_said || stream_is_blocked(st) || ws->left > 0)
 		return 0;
 	put_control(ws, WS_PING, NULL, 0);
 	say_due(st);

@@ -237,10 +237,23 @@ finish(struct session *s)
 	loop_defer(w->loop, free_session, s);
 }
 
+/* All has been said. Who came by WebSocket answers a Close with its own, and reads a reset instead
+ * of our last words where nobody waits for that. */
+static void
+part(struct session *s)
+{
+	if (s->client.ws == NULL) {
+		finish(s);
+		return;
+	}
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	stream_end(&s->client);
+}
+
 static void
 farewell_on_drained(struct session *s)
 {
-	finish(s);
+	part(s);
 }
 
 static void
@@ -264,6 +277,8 @@ note_end(struct session *s, enum why why, const struct err *e)
 	if (s->why != WHY_NONE || s->state >= SESSION_FAREWELL)
 		return false;
 	s->why = (uint8_t)why;
+	if (why == WHY_SHUTDOWN || why == WHY_DRAINED)
+		websocket_set_code(&s->client, WS_CODE_GOING_AWAY);
 	stat_add(&s->worker->stats.why[why], 1);
 	if (!ready && s->state != SESSION_HTTP && why != WHY_CANCEL_DONE)
 		stat_add(&s->worker->stats.login_failures, 1);
@@ -281,9 +296,15 @@ note_end(struct session *s, enum why why, const struct err *e)
 void
 session_abort(struct session *s, enum why why)
 {
+	const char *fault = websocket_fault(&s->client);
+	struct err e;
+
 	if (s->state == SESSION_CLOSED)
 		return;
-	(void)note_end(s, why, NULL);
+	err_set(&e, "", "%s", fault != NULL ? why_get(WHY_WEBSOCKET)->text : "");
+	if (fault != NULL)
+		err_detail(&e, "%s", fault);
+	(void)note_end(s, fault != NULL ? WHY_WEBSOCKET : why, &e);
 	if (s->state == SESSION_RELAY)
 		cancel_server(s);
 	finish(s);
@@ -294,7 +315,7 @@ session_end(struct session *s, enum why why)
 {
 	if (!note_end(s, why, NULL))
 		return;
-	if (!stream_is_blocked(&s->client)) {
+	if (!stream_is_blocked(&s->client) && s->client.ws == NULL) {
 		finish(s);
 		return;
 	}
@@ -303,6 +324,8 @@ session_end(struct session *s, enum why why)
 	session_enter(s, SESSION_FAREWELL);
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
+	if (!stream_is_blocked(&s->client))
+		part(s);
 }
 
 void
@@ -361,7 +384,7 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 		if (http_speaks(s))
 			stream_end(&s->client);
 		else
-			finish(s);
+			part(s);
 	}
 	buf_fini(&b);
 }

@@ -11,6 +11,7 @@
  *   cancel.c    cancel requests, in both directions
  *   consoles.c  sessions of the console: who may, SCRAM, the port to proxy/admin
  *   facts.c     what SHOW shows
+ *   pings.c     WebSockets on which nothing is said
  *
  * What lives only until the session is ready stands in struct login, so that an idle session is
  * small.
@@ -213,6 +214,10 @@ void consoles_on_login(struct session *s);
 void consoles_on_readable(struct session *s);
 void consoles_on_drained(struct session *s);
 void consoles_forget(struct login *l);
+
+/* pings.c: WebSockets are pinged while there is one. */
+void pings_init(struct worker *w);
+void pings_arm(struct worker *w);
 
 /* server.c */
 struct server *server_new(struct session *s, struct node_live *live);

@@ -19,6 +19,8 @@
 	W(PROTOCOL, INFO, "08P01", "protocol_violation", "protocol violation")                    \
 	W(HTTP, INFO, "08P01", "http", "HTTP request refused")                                    \
 	W(HTTP_DONE, DEBUG, "", "http_done", "HTTP connection done")                              \
+	W(WEBSOCKET, INFO, "", "websocket", "invalid WebSocket frame")                            \
+	W(PING_TIMEOUT, INFO, "", "ping_timeout", "client does not answer WebSocket pings")       \
 	W(PROXY_HEADER, INFO, "", "proxy_header", "invalid PROXY header")                         \
 	W(TLS_HANDSHAKE, INFO, "", "tls_handshake", "TLS handshake failed")                       \
 	W(TLS_REQUIRED, INFO, "28000", "tls_required", "this listener requires TLS")              \

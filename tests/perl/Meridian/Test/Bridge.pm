@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Meridian::Test::Bridge - a port behind which TCP becomes a WebSocket (tests/tools/bridge), so that
+# psql, pgbench and pg_dump can speak to an HTTP listener.
+#
+#   use Meridian::Test::Bridge;
+#
+#   my $bridge = Meridian::Test::Bridge->new($proxy, headers => ['X-City: paris']);
+#   $proxy->safe_psql('postgres', 'SELECT 1', connstr => $proxy->connstr('postgres', port => $bridge->port));
+#   is($bridge->line, 'close 1000');      # the next thing it has to say: ping, close N, refused …
+#
+# Options: headers (lines), path, from (an address of the loopback), tls, and `plain` or `connect`
+# instead of a WebSocket. The target is a proxy or a port. It ends with the test.
+package Meridian::Test::Bridge;
+use strict;
+use warnings;
+
+use Carp;
+use IO::Select;
+use IPC::Open2;
+use Time::HiRes qw(time);
+
+sub new
+{
+	my ($class, $to, %opt) = @_;
+	my $port = ref $to ? $to->port : $to;
+	my $tool = ($ENV{MERIDIAN_BUILDDIR} || '.') . '/tests/tools/bridge';
+	my @words = map { "--$_" } grep { $opt{$_} } qw(plain connect tls);
+	push @words, map { ("--$_", $opt{$_}) } grep { defined $opt{$_} } qw(path from);
+	push @words, map { ('--header', $_) } @{ $opt{headers} || [] };
+	my $pid = open2(my $out, my $in, $tool, @words, "127.0.0.1:$port");
+	my $said = <$out> // '';
+	$said =~ /^port (\d+)/ or croak "$tool did not start";
+	return bless { in => $in, out => $out, pid => $pid, port => $1, text => '' }, $class;
+}
+
+sub port { return $_[0]{port} }
+sub pid  { return $_[0]{pid} }
+
+# What it says next; undef where that is nothing, for `seconds` (10).
+sub line
+{
+	my ($self, $seconds) = @_;
+	my $end = time + ($seconds // 10) * ($ENV{MERIDIAN_TEST_SLOW} || 1);
+	my $select = IO::Select->new($self->{out});
+	until ($self->{text} =~ /\n/) {
+		my $left = $end - time;
+		return undef unless $left > 0 && $select->can_read($left);
+		return undef unless sysread $self->{out}, $self->{text}, 4096, length $self->{text};
+	}
+	$self->{text} =~ s/^(.*)\n//;
+	return $1;
+}
+
+sub stop
+{
+	my ($self) = @_;
+	return unless $self->{pid};
+	close $self->{in};
+	waitpid $self->{pid}, 0;
+	delete $self->{pid};
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $!, $@);
+	$self->stop;
+	return;
+}
+
+1;
