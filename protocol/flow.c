@@ -556,6 +556,26 @@ flow_server(struct flow *f, const char *p, size_t n, struct flow_tally *tally)
 
 /* ---- answers ---- */
 
+size_t
+flow_client_rest(const struct flow *f, const char *p, size_t n)
+{
+	const struct flow_side *side = &f->client;
+	size_t rest = side->left, missing;
+	uint8_t head[FRAME_HEAD_BYTES];
+	uint32_t len;
+
+	if (side->have > 0) {
+		missing = FRAME_HEAD_BYTES - side->have;
+		if (n < missing)
+			return n;
+		memcpy(head, side->head, side->have);
+		memcpy(head + side->have, p, missing);
+		len = get_u32(head + 1);
+		rest = missing + (len >= 4 ? len - 4 : 0);
+	}
+	return n < rest ? n : rest;
+}
+
 bool
 flow_is_idle(const struct flow *f)
 {

@@ -130,6 +130,17 @@ flow_pending(const struct flow *f)
 	return f->pending;
 }
 
+/* As far as we know, the server refuses what comes next, or passes over it: it is in a failed
+ * transaction, or waits for a Sync. */
+static inline bool
+flow_refuses(const struct flow *f)
+{
+	return f->skip || (f->tx == 'E' && f->pending == 0);
+}
+
+/* How many of the client's next n bytes belong to a message that has begun before them. */
+size_t flow_client_rest(const struct flow *f, const char *p, size_t n);
+
 /* 'I', 'T' or 'E', as of the last ReadyForQuery. */
 static inline char
 flow_tx_status(const struct flow *f)

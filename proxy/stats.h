@@ -39,6 +39,8 @@
 	C(proxy_headers_refused, "PROXY headers malformed, missing or from peers not trusted") \
 	C(headers_ignored, "HTTP headers of places and addresses from peers not trusted")      \
 	C(claims_ignored, "self-declared places ignored under residency = strict")             \
+	C(settings, "meridian.* settings taken from queries: SET and set_config()")            \
+	C(settings_wrong, "of such, those whose value is none and does not count")             \
 	C(consoles, "console sessions")                                                        \
 	C(http_requests, "HTTP requests whose head was read")                                  \
 	C(http_errors, "HTTP answers that are errors (4xx, 5xx)")                              \

@@ -14,6 +14,8 @@
 #define CLAIM_VALUE_MAX 128
 #define CLAIM_HEAD      3 /* source, kind and trust, length */
 #define CLAIM_TRUSTED   0x80
+#define CLAIM_LATER     0x40
+#define CLAIM_KIND      0x3f
 
 static const char *const source_names[SOURCE_COUNT] = {
 	[SOURCE_OVERRIDE] = "override", [SOURCE_STARTUP] = "startup", [SOURCE_SNI] = "sni",
@@ -70,9 +72,8 @@ cut_length(const char *p, size_t n, size_t max)
 	return max;
 }
 
-void
-claims_add(struct claims *c, enum locality_source source, enum claim_kind kind, bool trusted,
-	   struct slice value)
+static void
+add(struct claims *c, enum locality_source source, unsigned kind, struct slice value)
 {
 	size_t n = cut_length(value.p, value.n, CLAIM_VALUE_MAX);
 	uint8_t *at;
@@ -82,12 +83,20 @@ claims_add(struct claims *c, enum locality_source source, enum claim_kind kind, 
 	c->packed = xreallocarray(c->packed, c->size + CLAIM_HEAD + n, 1);
 	at = c->packed + c->size;
 	at[0] = (uint8_t)source;
-	at[1] = (uint8_t)(kind | (trusted ? CLAIM_TRUSTED : 0));
+	at[1] = (uint8_t)kind;
 	at[2] = (uint8_t)n;
 	if (n > 0)
 		memcpy(at + CLAIM_HEAD, value.p, n);
 	c->size = (uint16_t)(c->size + CLAIM_HEAD + n);
 	c->n++;
+	c->nlater = (uint8_t)(c->nlater + ((kind & CLAIM_LATER) != 0));
+}
+
+void
+claims_add(struct claims *c, enum locality_source source, enum claim_kind kind, bool trusted,
+	   struct slice value)
+{
+	add(c, source, kind | (trusted ? CLAIM_TRUSTED : 0U), value);
 }
 
 static struct claim
@@ -95,8 +104,9 @@ unpack(const uint8_t *at)
 {
 	return (struct claim){
 		.source = (enum locality_source)at[0],
-		.kind = (enum claim_kind)(at[1] & ~CLAIM_TRUSTED),
+		.kind = (enum claim_kind)(at[1] & CLAIM_KIND),
 		.trusted = (at[1] & CLAIM_TRUSTED) != 0,
+		.later = (at[1] & CLAIM_LATER) != 0,
 		.value = slice_of((const char *)at + CLAIM_HEAD, at[2]),
 	};
 }
@@ -111,17 +121,19 @@ claims_get(const struct claims *c, unsigned i)
 	return unpack(at);
 }
 
-void
-claims_drop(struct claims *c, enum locality_source source)
+/* Drop the claims whose first byte, or of whose second some bits, are these. */
+static void
+drop(struct claims *c, unsigned byte, unsigned mask, unsigned bits)
 {
 	uint8_t *from = c->packed, *to = c->packed;
 	uint8_t kept = 0;
 
 	for (unsigned i = 0; i < c->n; i++) {
 		size_t n = (size_t)CLAIM_HEAD + from[2];
-		bool drop = from[0] == (uint8_t)source;
 
-		if (!drop) {
+		if ((from[byte] & mask) == bits) {
+			c->nlater = (uint8_t)(c->nlater - ((from[1] & CLAIM_LATER) != 0));
+		} else {
 			memmove(to, from, n);
 			to += n;
 			kept++;
@@ -132,6 +144,31 @@ claims_drop(struct claims *c, enum locality_source source)
 	c->size = (uint16_t)(kept > 0 ? to - c->packed : 0);
 	if (kept == 0)
 		claims_fini(c);
+}
+
+void
+claims_drop(struct claims *c, enum locality_source source)
+{
+	drop(c, 0, UINT8_MAX, source);
+}
+
+void
+claims_reset(struct claims *c, enum claim_kind kind)
+{
+	drop(c, 1, CLAIM_LATER | CLAIM_KIND, CLAIM_LATER | kind);
+}
+
+void
+claims_reset_all(struct claims *c)
+{
+	drop(c, 1, CLAIM_LATER, CLAIM_LATER);
+}
+
+void
+claims_set(struct claims *c, enum claim_kind kind, struct slice value)
+{
+	claims_reset(c, kind);
+	add(c, SOURCE_STARTUP, kind | CLAIM_LATER, value);
 }
 
 void
@@ -256,4 +293,18 @@ claim_location(struct slice s, double *lat, double *lon)
 	*lat = a;
 	*lon = b;
 	return true;
+}
+
+bool
+claim_is_sound(enum claim_kind kind, struct slice value)
+{
+	char text[PLACE_NAME_MAX];
+	struct slice s = slice_of(text, claim_clean(value, text));
+	double lat, lon;
+
+	if (s.n == 0)
+		return true;
+	if (kind == CLAIM_LOCATION)
+		return claim_location(s, &lat, &lon);
+	return kind != CLAIM_COUNTRY || places_country(s) != NULL;
 }

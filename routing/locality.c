@@ -25,6 +25,8 @@ claim_counts(const struct locality_input *in, const struct claim *c, const char 
 
 	if (relayed && !c->trusted)
 		*why = "peer is not trusted";
+	else if (c->source == SOURCE_STARTUP && !c->later && in->claims->nlater > 0)
+		*why = "replaced by SET";
 	else if (in->strict && !c->trusted)
 		*why = "self-declared: does not count under residency = strict";
 	else

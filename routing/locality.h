@@ -52,12 +52,14 @@ struct claims {
 	uint8_t *packed;
 	uint16_t size;
 	uint8_t n;
+	uint8_t nlater; /* of these, said later: claims_set() */
 };
 
 struct claim {
 	enum locality_source source;
 	enum claim_kind kind;
 	bool trusted; /* not merely self-declared: counts under residency = strict */
+	bool later;   /* claims_set() */
 	struct slice value;
 };
 
@@ -65,8 +67,17 @@ void claims_add(struct claims *c, enum locality_source source, enum claim_kind k
 		struct slice value);
 /* The i-th claim; its value points into the packed memory. */
 struct claim claims_get(const struct claims *c, unsigned i);
-/* Drop every claim of a source (SET meridian.city replaces what startup said). */
+/* Drop every claim of a source. */
 void claims_drop(struct claims *c, enum locality_source source);
+/* SET meridian.city, in a session that lives: a claim of SOURCE_STARTUP that replaces what was said
+ * later of this kind before. As long as anything was said later, what the startup packet said does
+ * not count; RESET takes back, and with the last of it the startup packet's word counts again. */
+void claims_set(struct claims *c, enum claim_kind kind, struct slice value);
+void claims_reset(struct claims *c, enum claim_kind kind);
+void claims_reset_all(struct claims *c);
+/* False: the value can be nothing of this kind (a location that is no pair of degrees, a country
+ * that there is not). One that stands for "unknown" is sound. */
+bool claim_is_sound(enum claim_kind kind, struct slice value);
 void claims_fini(struct claims *c);
 
 enum confidence { CONFIDENCE_NONE, CONFIDENCE_COUNTRY, CONFIDENCE_CITY, CONFIDENCE_EXACT };

@@ -29,7 +29,7 @@ move_block(const struct session *s)
 		return s->state == SESSION_CONSOLE ? "console" : "not attached";
 	if (s->flow.replication)
 		return "replication";
-	if (!flow_is_idle(&s->flow))
+	if (!flow_is_idle(&s->flow) || settings_hold(s))
 		return flow_activity_name(flow_activity(&s->flow));
 	return "passthrough login";
 }

@@ -27,21 +27,26 @@ static const struct {
 #define PLACE_SETTINGS (sizeof(place_settings) / sizeof(place_settings[0]))
 
 static void
-count_claims(const struct session *s, bool strict)
+count_claim(const struct session *s, const struct claim *c, bool strict)
 {
 	struct stats *stats = &s->worker->stats;
-	bool relayed;
+	bool relayed = c->source == SOURCE_HEADER || c->source == SOURCE_TLV;
 
+	stat_add(&stats->claimed[c->source], 1);
+	if (c->trusted || !(strict || relayed))
+		return;
+	stat_add(&stats->untrusted[c->source], 1);
+	if (!relayed)
+		stat_add(&stats->claims_ignored, 1);
+}
+
+static void
+count_claims(const struct session *s, bool strict)
+{
 	for (unsigned i = 0; i < s->claims.n; i++) {
 		struct claim c = claims_get(&s->claims, i);
 
-		stat_add(&stats->claimed[c.source], 1);
-		relayed = c.source == SOURCE_HEADER || c.source == SOURCE_TLV;
-		if (c.trusted || !(strict || relayed))
-			continue;
-		stat_add(&stats->untrusted[c.source], 1);
-		if (!relayed)
-			stat_add(&stats->claims_ignored, 1);
+		count_claim(s, &c, strict);
 	}
 }
 
@@ -178,6 +183,15 @@ locate_input(const struct session *s, const struct world *w, bool strict, struct
 	};
 }
 
+static void
+note_locality(struct session *s, const struct locality *loc)
+{
+	stat_add(&s->worker->stats.located[loc->source], 1);
+	s->source = (uint8_t)loc->source;
+	s->confidence = (uint8_t)loc->confidence;
+	memcpy(s->country, loc->country, sizeof(s->country));
+}
+
 bool
 locate_session(struct session *s)
 {
@@ -199,11 +213,8 @@ locate_session(struct session *s)
 	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
 	count_claims(s, in.strict);
 	locality_decide(&in, &l->locality, NULL, NULL);
-	stat_add(&s->worker->stats.located[l->locality.source], 1);
-	s->source = (uint8_t)l->locality.source;
-	s->confidence = (uint8_t)l->locality.confidence;
+	note_locality(s, &l->locality);
 	s->access = (uint8_t)l->access;
-	memcpy(s->country, l->locality.country, sizeof(s->country));
 	names[NAME_USER] = st->user;
 	names[NAME_DATABASE] = st->database;
 	names[NAME_APPLICATION] = st->application_name;
@@ -237,4 +248,71 @@ locate_route(const struct world *w, const struct conf_database *db, enum access 
 	}
 	in.served = db->regions.n > 0 ? served : NULL;
 	route_decide(&in, out);
+}
+
+int
+locate_setting(struct slice name)
+{
+	for (size_t k = 0; k < PLACE_SETTINGS; k++) {
+		if (slice_is(name, place_settings[k].name))
+			return (int)place_settings[k].kind;
+	}
+	return -1;
+}
+
+/* By the world of now, which may not be that of its login. */
+static const struct conf_database *
+decide_again(const struct session *s, const struct world *w, struct locality *out)
+{
+	const struct conf_database *db = config_database(w->config, session_name(s, NAME_DATABASE));
+	struct locality_input in;
+
+	locate_input(s, w, db->residency == RESIDENCY_STRICT, &in);
+	locality_decide(&in, out, NULL, NULL);
+	return db;
+}
+
+void
+session_moved_locality(struct session *s)
+{
+	struct slice names[NAME_COUNT];
+	struct locality loc;
+
+	(void)decide_again(s, worker_world(s->worker), &loc);
+	note_locality(s, &loc);
+	for (unsigned i = 0; i < NAME_COUNT; i++)
+		names[i] = session_name(s, i);
+	names[NAME_CITY] = slice_str(loc.city);
+	session_set_names(s, names);
+}
+
+void
+locate_set(struct session *s, enum claim_kind kind, struct slice value)
+{
+	const struct claim c = { .source = SOURCE_STARTUP, .kind = kind, .value = value };
+	const struct config *config = worker_world(s->worker)->config;
+	const struct conf_database *db = config_database(config, session_name(s, NAME_DATABASE));
+
+	claims_set(&s->claims, kind, value);
+	count_claim(s, &c, db->residency == RESIDENCY_STRICT);
+	session_moved_locality(s);
+}
+
+void
+locate_put_route(struct session *s, struct buf *b)
+{
+	const struct world *w = worker_world(s->worker);
+	struct route *route = &s->worker->route;
+	const struct conf_database *db;
+	struct locality loc;
+
+	db = decide_again(s, w, &loc);
+	locate_route(w, db, (enum access)s->access, &loc, -1, s->id, route);
+	for (unsigned i = 0; i < route->nrows; i++) {
+		const struct route_row *row = &route->rows[i];
+
+		if (row->verdict != VERDICT_REJECTED)
+			buf_printf(b, "%s%s", i > 0 ? ", " : "",
+				   w->topology->regions[row->region].name);
+	}
 }

@@ -35,16 +35,13 @@ server_lost(struct session *s)
 	session_close(s, WHY_SERVER_DIED, detail);
 }
 
-/* False: the session is over. */
-static bool
-to_server(struct session *s, const char *p, size_t n)
+bool
+relay_to_server(struct session *s, const char *p, size_t n)
 {
 	struct stats *stats = &s->worker->stats;
 	uint64_t queries = s->flow.simple + s->flow.extended;
 	unsigned events = flow_client(&s->flow, p, n);
 
-	s->rx_bytes += n;
-	stat_add(&stats->rx_bytes, n);
 	if (events & (FLOW_QUERY | FLOW_TERMINATE | FLOW_BAD)) {
 		if (events & FLOW_BAD) {
 			session_close(s, WHY_PROTOCOL, "Invalid message length.");
@@ -77,6 +74,15 @@ count(struct session *s, const struct flow_tally *tally)
 	}
 }
 
+/* `held` bytes that were kept, and n new ones. */
+static void
+from_client(struct session *s, const char *p, size_t held, size_t n)
+{
+	s->rx_bytes += n;
+	stat_add(&s->worker->stats.rx_bytes, n);
+	settings_take(s, p, held + n);
+}
+
 /* False: the session is over. */
 static bool
 to_client(struct session *s, const char *p, size_t n)
@@ -105,7 +111,8 @@ void
 relay_on_client(struct session *s)
 {
 	char *scratch = s->worker->scratch;
-	ssize_t n = stream_recv(&s->client, scratch, WORKER_SCRATCH);
+	size_t held = s->settings != NULL ? settings_put_held(s, scratch) : 0;
+	ssize_t n = stream_recv(&s->client, scratch + held, WORKER_SCRATCH - held);
 
 	if (n == STREAM_AGAIN)
 		return;
@@ -114,7 +121,7 @@ relay_on_client(struct session *s)
 				 : n == 0      ? WHY_CLIENT_GONE
 					       : WHY_CLIENT_ERROR);
 	else
-		(void)to_server(s, scratch, (size_t)n);
+		from_client(s, scratch, held, (size_t)n);
 }
 
 static void
@@ -174,6 +181,6 @@ relay_begin(struct session *s)
 	if (l->server_inbox.n > 0)
 		open = to_client(s, l->server_inbox.p, l->server_inbox.n);
 	if (open && l->inbox.n > 0)
-		(void)to_server(s, l->inbox.p, l->inbox.n);
+		from_client(s, l->inbox.p, 0, l->inbox.n);
 	login_free(l);
 }

@@ -227,6 +227,7 @@ finish(struct session *s)
 	http_free(s);
 	login_free(s->login);
 	s->login = NULL;
+	settings_free(s);
 	if (s->key_len > 0)
 		cancelkeys_remove(w->keys, s->key, s->slot);
 	if (s->admitted)

@@ -8,6 +8,7 @@
  *   attach.c    candidates, attempts, the second attempt beside a slow first one
  *   login.c     authentication relayed between client and node
  *   relay.c     the heart: bytes between two sockets
+ *   settings.c  SET, RESET and SHOW of meridian.* in the client's queries
  *   cancel.c    cancel requests, in both directions
  *   consoles.c  sessions of the console: who may, SCRAM, the port to proxy/admin
  *   facts.c     what SHOW shows
@@ -38,6 +39,7 @@ struct http_conn;
 struct login;
 struct node_live;
 struct scram_server;
+struct settings;
 struct worker;
 struct world;
 
@@ -68,10 +70,11 @@ struct session {
 	TAILQ_ENTRY(session) in_state;
 	struct worker *worker;
 	struct stream client;
-	struct server *server;   /* attached, or NULL */
-	struct login *login;     /* until ready, or NULL */
-	struct console *console; /* a console session, or NULL */
-	struct http_conn *http;  /* it speaks, or came by, HTTP; or NULL */
+	struct server *server;     /* attached, or NULL */
+	struct login *login;       /* until ready, or NULL */
+	struct console *console;   /* a console session, or NULL */
+	struct settings *settings; /* settings.c; or NULL */
+	struct http_conn *http;    /* it speaks, or came by, HTTP; or NULL */
 	struct flow flow;
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */
@@ -180,6 +183,15 @@ void locate_claim_tlvs(struct session *s, const struct proxyhdr *h);
 void locate_claim_name(struct session *s, struct slice name);
 /* What a request's head says of the caller: claims, and s->true_addr. Each request anew. */
 void locate_claim_headers(struct session *s, const struct http_head *h);
+/* The claims of a live session have changed: who it is, and where its next attachment goes, is
+ * decided anew. This is where a session that may move begins to. */
+void session_moved_locality(struct session *s);
+/* The client has SET a place. */
+void locate_set(struct session *s, enum claim_kind kind, struct slice value);
+/* The claim that a setting makes, by its name without "meridian."; -1: none of ours. */
+int locate_setting(struct slice name);
+/* Append the route of a live session as it is now: "us-east1, us-west1". */
+void locate_put_route(struct session *s, struct buf *b);
 void locate_input(const struct session *s, const struct world *w, bool strict,
 		  struct locality_input *in);
 
@@ -201,6 +213,18 @@ void relay_begin(struct session *s);
 void relay_on_client(struct session *s);
 void relay_on_client_drained(struct session *s);
 void relay_on_server(struct session *s, short what);
+/* Whole messages, or the rest of one. False: the session is over. */
+bool relay_to_server(struct session *s, const char *p, size_t n);
+
+/* settings.c: what the client sends goes to the node through here. May end the session. */
+void settings_take(struct session *s, const char *bytes, size_t n);
+/* The beginning of a message is held back until the rest of it is there … */
+bool settings_hold(const struct session *s);
+/* … and belongs in front of the next bytes: put it there, at most SETTINGS_HELD_MAX. Returns how
+ * many. Only where s->settings is not NULL. */
+#define SETTINGS_HELD_MAX 1024
+size_t settings_put_held(const struct session *s, char *to);
+void settings_free(struct session *s);
 
 /* cancel.c */
 void cancel_begin(struct session *s, const struct startup *request);

@@ -558,6 +558,53 @@ terminate_and_counters_are_seen(void **state)
 	assert_int_equal(run(">Q<TDCZI", &f), FLOW_QUERY | FLOW_READY);
 }
 
+/* However a stream is cut: the rest of the message that is under way, told from the two pieces. */
+static void
+the_rest_of_a_message_is_known_at_every_cut(void **state)
+{
+	static const size_t ends[] = { 0, 11, 16, 21, 32 };
+	struct talk t;
+	struct flow f;
+
+	(void)state;
+	talk_init(&t, ">PHSQ");
+	assert_int_equal(t.bytes.n, 32);
+	for (size_t cut = 0; cut <= t.bytes.n; cut++) {
+		size_t end = 0;
+
+		while (ends[end] < cut)
+			end++;
+		flow_init(&f, REPLICATION_NONE);
+		(void)flow_client(&f, t.bytes.p, cut);
+		for (size_t n = 0; n <= t.bytes.n - cut; n++) {
+			size_t rest = flow_client_rest(&f, t.bytes.p + cut, n);
+
+			assert_int_equal(rest, n < ends[end] - cut ? n : ends[end] - cut);
+		}
+	}
+	buf_fini(&t.bytes);
+}
+
+static void
+the_server_refuses_in_a_failed_transaction_and_before_sync(void **state)
+{
+	static const struct {
+		const char *script;
+		bool refuses;
+	} all[] = {
+		{ "", false },         { ">Q<CZT", false },       { ">Q<EZE", true },
+		{ ">Q<EZE>Q", false }, { ">P<E", true },          { ">P<E>S", false },
+		{ ">PS<EZE", true },   { ">Q<EZE>Q<CZI", false },
+	};
+	struct flow f;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		run(all[i].script, &f);
+		assert_int_equal(flow_refuses(&f), all[i].refuses);
+	}
+}
+
 static void
 activities_have_names(void **state)
 {
@@ -600,6 +647,8 @@ main(void)
 		cmocka_unit_test(more_than_the_queue_holds_is_still_counted),
 		cmocka_unit_test(what_we_asked_ourselves_is_owed_too),
 		cmocka_unit_test(terminate_and_counters_are_seen),
+		cmocka_unit_test(the_rest_of_a_message_is_known_at_every_cut),
+		cmocka_unit_test(the_server_refuses_in_a_failed_transaction_and_before_sync),
 		cmocka_unit_test(activities_have_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * meridian.* settings of a session that lives. SET, RESET, DISCARD ALL and set_config() go on to
+ * the node as they are, and change what the session says of its place; SHOW meridian.region and its
+ * like become a SELECT of the answer on their way, so that the node keeps order, transactions and
+ * the extended protocol right.
+ *
+ * Query, Parse and Bind are looked at, and only where they are short. One that a read has cut is
+ * held until the rest is there, so that how the client's bytes were cut changes nothing; it is put
+ * in front of what is read next. What a prepared statement says counts when it is bound: its text
+ * is kept, of the last few. All of that memory exists only where there is something to keep.
+ *
+ * A setting counts from when it was sent: a ROLLBACK takes it back in the node, but not here.
+ */
+#include "config.h"
+
+#include "proxy/session/session_int.h"
+
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/setting.h"
+#include "proxy/worker_int.h"
+
+#define MESSAGE_MAX  SETTINGS_HELD_MAX /* longer ones are not looked at */
+#define PREPARED_MAX 16                /* of one session */
+
+/* The text of a prepared statement that changes a setting. */
+struct prepared {
+	TAILQ_ENTRY(prepared) all; /* oldest first */
+	uint16_t name_n, sql_n;
+	char text[];
+};
+
+struct settings {
+	struct buf held; /* the beginning of a message */
+	TAILQ_HEAD(, prepared) prepared;
+	unsigned nprepared;
+};
+
+/* One message under inspection. */
+struct reading {
+	struct session *s;
+	const struct message_bind *bind; /* or NULL */
+	bool applies;                    /* what it sets counts now */
+	bool sets;                       /* it has set something */
+	struct buf *text;                /* what the text becomes, as far as it changes … */
+	const char *from;                /* … and from where on it is not in there yet */
+};
+
+/* ---- memory ---- */
+
+static struct settings *
+needed(struct session *s)
+{
+	if (s->settings == NULL) {
+		s->settings = xcalloc(1, sizeof(*s->settings));
+		TAILQ_INIT(&s->settings->prepared);
+	}
+	return s->settings;
+}
+
+static void
+give_back(struct session *s)
+{
+	if (s->settings == NULL || s->settings->held.n > 0 || s->settings->nprepared > 0)
+		return;
+	free(s->settings);
+	s->settings = NULL;
+}
+
+static void
+hold(struct session *s, const char *p, size_t n)
+{
+	buf_put(&needed(s)->held, p, n);
+}
+
+bool
+settings_hold(const struct session *s)
+{
+	return s->settings != NULL && s->settings->held.n > 0;
+}
+
+size_t
+settings_put_held(const struct session *s, char *to)
+{
+	const struct buf *held = &s->settings->held;
+
+	if (held->n > 0)
+		memcpy(to, held->p, held->n);
+	return held->n;
+}
+
+static struct prepared *
+find_prepared(const struct session *s, struct slice name)
+{
+	struct prepared *p;
+
+	if (s->settings == NULL)
+		return NULL;
+	TAILQ_FOREACH (p, &s->settings->prepared, all) {
+		if (p->name_n == name.n && (name.n == 0 || memcmp(p->text, name.p, name.n) == 0))
+			return p;
+	}
+	return NULL;
+}
+
+/* Accepts NULL. */
+static void
+forget(struct session *s, struct prepared *p)
+{
+	if (p == NULL)
+		return;
+	TAILQ_REMOVE(&s->settings->prepared, p, all);
+	s->settings->nprepared--;
+	free(p);
+	give_back(s);
+}
+
+static void
+remember(struct session *s, struct slice name, struct slice sql)
+{
+	struct settings *all = needed(s);
+	struct prepared *p = xmalloc(sizeof(*p) + name.n + sql.n);
+
+	p->name_n = (uint16_t)name.n;
+	p->sql_n = (uint16_t)sql.n;
+	memcpy(p->text, name.p, name.n);
+	memcpy(p->text + name.n, sql.p, sql.n);
+	TAILQ_INSERT_TAIL(&all->prepared, p, all);
+	if (++all->nprepared > PREPARED_MAX)
+		forget(s, TAILQ_FIRST(&all->prepared));
+}
+
+void
+settings_free(struct session *s)
+{
+	struct prepared *p;
+
+	if (s->settings == NULL)
+		return;
+	while ((p = TAILQ_FIRST(&s->settings->prepared)) != NULL) {
+		TAILQ_REMOVE(&s->settings->prepared, p, all);
+		free(p);
+	}
+	buf_fini(&s->settings->held);
+	free(s->settings);
+	s->settings = NULL;
+}
+
+/* ---- SET, RESET and set_config() ---- */
+
+/* The i-th parameter, from 1, and its format. False: it has none of that number. */
+static bool
+bound(const struct message_bind *bind, unsigned i, struct slice *value, int16_t *format)
+{
+	struct slice values = bind->values;
+
+	for (unsigned k = 1; message_next_value(&values, value); k++) {
+		if (k != i)
+			continue;
+		*format = message_format(bind->formats, bind->formats_n, (uint16_t)(i - 1));
+		return true;
+	}
+	return false;
+}
+
+/* A text in binary is the same bytes. */
+static bool
+word(const struct reading *r, const struct setting_word *w, struct slice *value)
+{
+	int16_t format;
+
+	*value = setting_text(w);
+	return w->parameter == 0 ||
+	       (r->bind != NULL && bound(r->bind, w->parameter, value, &format));
+}
+
+static bool
+is_local(const struct reading *r, uint16_t parameter)
+{
+	struct slice value;
+	int16_t format;
+
+	if (parameter == 0)
+		return false;
+	if (r->bind == NULL || !bound(r->bind, parameter, &value, &format))
+		return true;
+	if (format == 1)
+		return value.n != 1 || value.p[0] != 0;
+	return setting_is_true(value);
+}
+
+static void
+set(struct session *s, enum claim_kind kind, struct slice value)
+{
+	struct stats *stats = &s->worker->stats;
+
+	if (claim_is_sound(kind, value)) {
+		stat_add(&stats->settings, 1);
+		locate_set(s, kind, value);
+		return;
+	}
+	stat_add(&stats->settings_wrong, 1);
+	log_limited(LOG_LEVEL_INFO, session_subject(s),
+		    "the value that meridian.%s was set to is none: it does not count",
+		    claim_kind_name(kind));
+}
+
+/* Take back what was set of this kind, or of all. */
+static void
+reset(struct session *s, int kind)
+{
+	if (s->claims.nlater == 0)
+		return;
+	if (kind < 0)
+		claims_reset_all(&s->claims);
+	else
+		claims_reset(&s->claims, (enum claim_kind)kind);
+	session_moved_locality(s);
+}
+
+static void
+apply(struct reading *r, const struct setting *st)
+{
+	struct slice name, value, rest;
+	int kind;
+
+	if (st->verb == SETTING_RESET_ALL) {
+		reset(r->s, -1);
+		return;
+	}
+	if (!word(r, &st->name, &name) || !setting_is_ours(name, &rest) ||
+	    is_local(r, st->is_local))
+		return;
+	kind = locate_setting(rest);
+	if (kind < 0)
+		return;
+	/* set_config() with NULL resets */
+	if (st->verb == SETTING_RESET || (word(r, &st->value, &value) && value.p == NULL))
+		reset(r->s, kind);
+	else if (word(r, &st->value, &value))
+		set(r->s, (enum claim_kind)kind, value);
+}
+
+/* ---- SHOW ---- */
+
+static void
+show_region(struct session *s, struct buf *b)
+{
+	buf_str(b, s->server->live->region);
+}
+
+static void
+show_city(struct session *s, struct buf *b)
+{
+	buf_slice(b, session_name(s, NAME_CITY));
+}
+
+static void
+show_country(struct session *s, struct buf *b)
+{
+	buf_str(b, s->country);
+}
+
+static const struct {
+	const char *name;
+	void (*show)(struct session *s, struct buf *b);
+} shown[] = {
+	{ "region", show_region },
+	{ "city", show_city },
+	{ "country", show_country },
+	{ "route", locate_put_route },
+};
+
+/* Whatever standard_conforming_strings says. */
+static void
+put_literal(struct buf *b, struct slice s)
+{
+	if (s.n == 0 || memchr(s.p, '\\', s.n) == NULL) {
+		text_put_literal(b, s);
+		return;
+	}
+	buf_str(b, "E'");
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\\' || s.p[i] == '\'')
+			buf_u8(b, (uint8_t)s.p[i]);
+		buf_u8(b, (uint8_t)s.p[i]);
+	}
+	buf_u8(b, '\'');
+}
+
+static void
+answer(struct reading *r, const struct setting *st)
+{
+	struct buf value = { .cap = 32768 };
+	struct slice name = { 0 };
+	size_t i = 0, n = sizeof(shown) / sizeof(shown[0]);
+
+	(void)setting_is_ours(setting_text(&st->name), &name);
+	while (i < n && !slice_is(name, shown[i].name))
+		i++;
+	if (i == n)
+		return;
+	shown[i].show(r->s, &value);
+	buf_slice(r->text, slice_of(r->from, (size_t)(st->statement.p - r->from)));
+	buf_str(r->text, "SELECT ");
+	put_literal(r->text, buf_view(&value));
+	buf_printf(r->text, "::text AS \"meridian.%s\"", shown[i].name);
+	r->from = st->statement.p + st->statement.n;
+	buf_fini(&value);
+}
+
+/* ---- messages ---- */
+
+/* A message as far as it matters here. */
+struct seen {
+	char type;
+	struct slice body;
+	struct slice name; /* of the prepared statement; "" has none */
+	struct slice sql;  /* its text */
+	struct message_bind bind;
+};
+
+/* Whether messages of this type may matter now. */
+static bool
+may_matter(const struct session *s, char type)
+{
+	if (type == MSG_QUERY || type == MSG_PARSE)
+		return true;
+	return s->settings != NULL && (type == MSG_BIND || type == MSG_CLOSE);
+}
+
+/* False: it does not matter. */
+static bool
+see_text(struct seen *m)
+{
+	struct message_parse parse;
+
+	m->name = slice_of("", 0);
+	if (m->type == MSG_QUERY)
+		return message_parse_query(m->body, &m->sql) == PARSE_DONE;
+	if (message_parse_parse(m->body, &parse) != PARSE_DONE)
+		return false;
+	m->name = parse.name;
+	m->sql = parse.sql;
+	return true;
+}
+
+static bool
+see_bind(const struct session *s, struct seen *m)
+{
+	const struct prepared *p;
+
+	if (message_parse_bind(m->body, &m->bind) != PARSE_DONE)
+		return false;
+	p = find_prepared(s, m->bind.statement);
+	if (p == NULL)
+		return false;
+	m->sql = slice_of(p->text + p->name_n, p->sql_n);
+	return true;
+}
+
+/* Look at a whole message. What it replaces is forgotten at once: it may be said anew. A Query
+ * replaces the statement without a name, as it does in the server. */
+static bool
+see(struct session *s, const char *at, size_t total, struct seen *m)
+{
+	struct message_target target;
+	struct setting_scan scan;
+	struct setting st;
+
+	m->type = at[0];
+	m->body = slice_of(at + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES);
+	if (m->type == MSG_CLOSE) {
+		if (message_parse_target(m->body, &target) == PARSE_DONE && target.kind == 'S')
+			forget(s, find_prepared(s, target.name));
+		return false;
+	}
+	if (m->type == MSG_BIND ? !see_bind(s, m) : !see_text(m))
+		return false;
+	if (m->type != MSG_BIND)
+		forget(s, find_prepared(s, m->name));
+	setting_begin(&scan, m->sql);
+	return setting_next(&scan, &st);
+}
+
+/* Read the settings of its text. What goes on in its place, where that is something else, is put
+ * into `instead`. */
+static void
+read_message(struct session *s, const struct seen *m, struct buf *instead)
+{
+	struct buf text = { .cap = 64 * 1024 };
+	struct reading r = { .s = s,
+			     .bind = m->type == MSG_BIND ? &m->bind : NULL,
+			     .applies = m->type != MSG_PARSE && !flow_refuses(&s->flow),
+			     .from = m->sql.p,
+			     .text = m->type != MSG_BIND ? &text : NULL };
+	struct setting_scan scan;
+	struct setting st;
+	size_t at;
+
+	setting_begin(&scan, m->sql);
+	while (setting_next(&scan, &st)) {
+		r.sets = r.sets || st.verb != SETTING_SHOW;
+		if (st.verb == SETTING_SHOW && r.text != NULL)
+			answer(&r, &st);
+		else if (st.verb != SETTING_SHOW && r.applies)
+			apply(&r, &st);
+	}
+	if (m->type == MSG_PARSE && r.sets)
+		remember(s, m->name, m->sql);
+	if (text.n > 0) {
+		at = buf_message(instead, m->type);
+		buf_slice(instead, slice_of(m->body.p, (size_t)(m->sql.p - m->body.p)));
+		buf_slice(instead, buf_view(&text));
+		/* the rest of the text, its NUL, and the types of a Parse */
+		buf_slice(instead, slice_skip(m->body, (size_t)(r.from - m->body.p)));
+		buf_message_end(instead, at);
+		instead->failed = instead->failed || text.failed;
+	}
+	buf_fini(&text);
+}
+
+/* ---- the client's bytes ---- */
+
+/* What has been read, and how far it has gone on. */
+struct passage {
+	const char *from, *at, *end;
+};
+
+/* Send on what stands before `at`. False: the session is over. */
+static bool
+pass(struct session *s, struct passage *p)
+{
+	const char *from = p->from;
+
+	p->from = p->at;
+	return from == p->at || relay_to_server(s, from, (size_t)(p->at - from));
+}
+
+/* One whole message at p->at. False: the session is over. */
+static bool
+inspect(struct session *s, struct passage *p, size_t total)
+{
+	struct buf instead = { .cap = 128 * 1024 };
+	struct seen m;
+	bool open = true;
+
+	if (!see(s, p->at, total, &m)) {
+		p->at += total;
+		return true;
+	}
+	/* what came before has its effect first */
+	if (!pass(s, p))
+		return false;
+	read_message(s, &m, &instead);
+	p->at += total;
+	if (instead.n > 0 && !instead.failed) {
+		p->from = p->at;
+		open = relay_to_server(s, instead.p, instead.n);
+	}
+	buf_fini(&instead);
+	return open;
+}
+
+/* Go through the messages that are whole. False: the session is over. */
+static bool
+inspect_all(struct session *s, struct passage *p)
+{
+	while (p->end - p->at >= FRAME_HEAD_BYTES) {
+		size_t total = (size_t)get_u32(p->at + 1) + 1, left = (size_t)(p->end - p->at);
+
+		if (total < FRAME_HEAD_BYTES) {
+			p->at = p->end; /* not the protocol: flow says so */
+		} else if (total <= MESSAGE_MAX && may_matter(s, p->at[0])) {
+			if (total > left)
+				return true;
+			if (!inspect(s, p, total))
+				return false;
+		} else {
+			p->at += total < left ? total : left;
+		}
+	}
+	return true;
+}
+
+void
+settings_take(struct session *s, const char *bytes, size_t n)
+{
+	struct passage p = { bytes, bytes, bytes + n };
+	size_t left;
+
+	if (s->settings != NULL) {
+		buf_fini(&s->settings->held); /* it is in front of the bytes */
+		give_back(s);
+	}
+	if (s->flow.replication != REPLICATION_NONE || s->flow.copy == FLOW_COPY_IN) {
+		(void)relay_to_server(s, bytes, n);
+		return;
+	}
+	p.at += flow_client_rest(&s->flow, bytes, n);
+	if (!inspect_all(s, &p))
+		return;
+	left = (size_t)(p.end - p.at);
+	if (left > 0 && !may_matter(s, p.at[0])) {
+		p.at = p.end;
+		left = 0;
+	}
+	if (left > 0)
+		hold(s, p.at, left);
+	(void)pass(s, &p);
+}
