@@ -248,6 +248,7 @@ control_adopt(struct control *c, struct config *take_config, struct err *e)
 	log_diff(c->config, take_config);
 	take_config->version = c->config->version + 1;
 	control_take(c, take_config, tls, geo);
+	c->gazetteer_complaint[0] = '\0'; /* who asks anew is told anew */
 	(void)datafiles_take_gazetteer(c);
 	control_publish(c, true);
 	return 0;

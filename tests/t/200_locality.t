@@ -253,6 +253,94 @@ $proxy->log_like(qr/geoip file "\Q$geoip\E": No such file/, 'which is told');
 replace_by("$made/city.mmdb");
 $proxy->start;
 
+# ---------------------------------------------------------------- the gazetteer
+
+# What is found for a city, and whether that decided: EXPLAIN LOCALITY. No region lists a city here.
+sub explained
+{
+	my ($city) = @_;
+	my ($row) = @{ $proxy->console("EXPLAIN LOCALITY CITY '" . $city =~ s/'/''/gr . "'") };
+	return ($row->{won} eq 't' ? '' : 'undecided: ') . $row->{outcome};
+}
+
+$proxy->reload(regions => regions(cities => 0));
+for my $case (
+	[ 'new york',         'New York City NY US' ],
+	[ 'washington, d.c.', 'Washington D.C. DC US' ],
+	[ 'münchen',          'Munich BY DE' ],
+	[ 'munich',           'Munich BY DE' ],
+	[ 'muenchen',         'Munich BY DE' ],
+	[ 'köln',             'Köln NW DE' ],
+	[ 'cologne',          'Köln NW DE' ],
+	[ 'genève',           'Genève GE CH' ],
+	[ 'kyiv',             'Kyiv UA' ],
+	[ 'kiev',             'Kyiv UA' ],
+	[ 'frankfurt',        'Frankfurt am Main HE DE' ],
+	[ 'são paulo',        'São Paulo SP BR' ],
+	[ 'Sao%20Paulo',      'São Paulo SP BR' ],
+	[ 'den haag',         'The Hague NL' ],
+	[ 'paris',            'Paris FR' ],
+	[ 'paris, US',        'Paris TX US' ],
+	[ 'paris, US-TX',     'Paris TX US' ],
+	[ 'londres',          'London ENG GB' ],
+	[ 'parigi',           'Paris FR' ],
+	[ 'roma',             'Rome IT' ],
+	[ 'bangalore',        'Bengaluru IN' ],
+	[ 'praha',            'Prague CZ' ],
+	[ 'wien',             'Vienna AT' ],
+	[ 'hyderabad',        'Hyderabad IN' ],
+	[ 'valencia',         'undecided: ambiguous: Valencia VE or Valencia ES' ],
+	[ 'lemuria',          'undecided: no such city' ])
+{
+	my ($city, $found) = @$case;
+	is(explained($city), $found, "gazetteer: $city");
+}
+
+# Its file changes in use.
+my $shipped   = "$ENV{MERIDIAN_BUILDDIR}/routing/gazetteer.dat";
+my $gazetteer = "$dir/gazetteer.dat";
+my $renamed   = sub { rename "$gazetteer.new", $gazetteer or die };
+my $smaller   = "$dir/smaller.csv";
+system("grep -v ',Kyiv,UA,' '$ENV{MERIDIAN_SRCDIR}/routing/cities.csv' > '$smaller'") == 0 or die;
+system('cp', $shipped, $gazetteer) == 0 or die;
+$proxy->reload(set => { gazetteer => $gazetteer });
+is(explained('kyiv'), 'Kyiv UA', 'another file, brought by a reload');
+system("$^X '$ENV{MERIDIAN_SRCDIR}/routing/mkplaces.pl' gazetteer '$smaller' > '$gazetteer.new'") == 0 or die;
+$from = -s $proxy->logfile;
+$renamed->();
+$proxy->log_like(qr/gazetteer replaced: places=\d+ names=\d+/, 'a file replaced by rename is noticed', $from);
+is(explained('kyiv'), 'undecided: no such city', 'and used');
+for my $case (
+	[ 'truncated',   'cut off or damaged', sub { system("head -c 100000 '$shipped' > '$gazetteer.new'"); $renamed->() } ],
+	[ 'damaged',     'damaged', sub { system("sed 's/paris/parix/' '$shipped' > '$gazetteer.new'"); $renamed->() } ],
+	[ 'no such',     'not a gazetteer', sub { system("head -c 3000 /dev/zero > '$gazetteer.new'"); $renamed->() } ],
+	[ 'empty',       'not a gazetteer', sub { truncate $gazetteer, 0 or die } ],
+	[ 'overwritten', 'not a gazetteer', sub { open my $f, '>', $gazetteer or die; print $f "\0" x 5000 } ])
+{
+	my ($what, $said, $do) = @$case;
+	$do->();
+	like($proxy->reload, qr/keeping the gazetteer in use: gazetteer file "\Q$gazetteer\E": $said/,
+		"one that is $what is refused");
+	is(explained('kyiv'), 'undecided: no such city', 'the one in use stays');
+	is(explained('paris'), 'Paris FR', 'whole');
+}
+system('cp', $shipped, "$gazetteer.new") == 0 or die;
+$renamed->();
+$proxy->reload;
+is(explained('kyiv'), 'Kyiv UA', 'a good one is taken again');
+like($proxy->reload(set => { gazetteer => 'off' }), qr/gazetteer closed/, 'gazetteer = off');
+is(explained('paris'), 'undecided: no such city', 'knows no cities');
+is(from_location('48.85,2.35'), 'europe-west1', 'coordinates do not need it');
+$proxy->reload(regions => regions(cities => 1));
+is(from_city('paris'), 'europe-west1', 'nor do lists of cities');
+$proxy->stop;
+unlink $gazetteer or die;
+$proxy->write_conf(set => { gazetteer => $gazetteer });
+ok(!$proxy->start(fail_ok => 1), 'no start without a gazetteer that is named');
+$proxy->log_like(qr/gazetteer file "\Q$gazetteer\E": No such file/, 'which is told');
+$proxy->write_conf(set => { gazetteer => $shipped });
+$proxy->start;
+
 # ---------------------------------------------------------------- what SQL sees
 
 my $shows = "SELECT current_setting('meridian.region', true), current_setting('meridian.city', true), current_setting('meridian.country', true)";
