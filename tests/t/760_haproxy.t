@@ -6,7 +6,6 @@
 # timeout: 600
 use strict;
 use warnings;
-use IO::Socket::INET;
 use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);
 use Meridian::Test::Behind qw(behind connect_lands neon_lands session_of %callers);
 use Meridian::Test::Cluster qw(certificate);
@@ -48,11 +47,10 @@ $lb->start;
 sub proxy_header_of
 {
 	my ($from) = @_;
-	my $fd = IO::Socket::INET->new(LocalAddr => $from, PeerAddr => '127.0.0.1', PeerPort => $front->{sessions}) or die "connect: $!";
-	syswrite $fd, 'hello';
-	my $in = '';
-	1 while $in !~ /hello/ && sysread $fd, $in, 4096, length $in;
-	return ($in, $fd->sockport);
+	my $w = Meridian::Test::Wire->new(port => $front->{sessions}, from => $from);
+	$w->send('hello');
+	1 while $w->{in} !~ /hello/ && $w->fill;
+	return ($w->{in}, $w->{fd}->sockport);
 }
 
 for my $from (sort keys %callers) {
@@ -89,7 +87,7 @@ $lb->start;
 my $proxy = $b->{proxy};
 for my $from (sort keys %callers) {
 	my ($city, $region) = @{ $callers{$from} };
-	my $w = Meridian::Test::Wire->new(fd => IO::Socket::INET->new(LocalAddr => $from, PeerAddr => '127.0.0.1', PeerPort => $front->{sessions}));
+	my $w = Meridian::Test::Wire->new(port => $front->{sessions}, from => $from);
 	is(($w->login(user => 'alice', password => 'secret', database => 'postgres'))[-1][0], 'Z', "sessions: a session from $from");
 	my $s = session_of($b, $w);
 	is_deeply([ @$s{qw(home locality_source true_addr)} ],

@@ -6,7 +6,6 @@
 # timeout: 600
 use strict;
 use warnings;
-use IO::Socket::INET;
 use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);
 use Meridian::Test::Behind qw(behind neon_lands session_of %callers);
 use Meridian::Test::Cluster qw(certificate);
@@ -45,10 +44,10 @@ ok($good, 'nginx -t finds nothing wrong with the example') or diag($said);
 unlike($said, qr/warn/i, 'and has no warning');
 $lb->start;
 
-my $fd = IO::Socket::INET->new(LocalAddr => '127.0.1.1', PeerAddr => '127.0.0.1', PeerPort => $front->{sessions}) or die "connect: $!";
-syswrite $fd, 'hello';
-my $line = <$fd>;
-is($line, proxy_v1(src => '127.0.1.1', sport => $fd->sockport, dst => '127.0.0.1', dport => $front->{sessions}),
+my $w = Meridian::Test::Wire->new(port => $front->{sessions}, from => '127.0.1.1');
+$w->send('hello');
+1 while $w->{in} !~ /hello/ && $w->fill;
+is($w->{in}, proxy_v1(src => '127.0.1.1', sport => $w->{fd}->sockport, dst => '127.0.0.1', dport => $front->{sessions}) . 'hello',
 	'sessions: the address is told');
 
 my @upgrade = ('Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==');
@@ -84,7 +83,7 @@ $lb->start;
 my $proxy = $b->{proxy};
 for my $from (sort keys %callers) {
 	my ($city, $region) = @{ $callers{$from} };
-	my $w = Meridian::Test::Wire->new(fd => IO::Socket::INET->new(LocalAddr => $from, PeerAddr => '127.0.0.1', PeerPort => $front->{sessions}));
+	my $w = Meridian::Test::Wire->new(port => $front->{sessions}, from => $from);
 	is(($w->login(user => 'alice', password => 'secret', database => 'postgres'))[-1][0], 'Z', "sessions: a session from $from");
 	my $s = session_of($b, $w);
 	is_deeply([ @$s{qw(home locality_source true_addr)} ],

@@ -4,7 +4,7 @@
 #
 #   use Meridian::Test::Wire qw(:build);
 #
-#   my $w = Meridian::Test::Wire->new($proxy);           # or port => N, path => '/dir/.s.PGSQL.5432', fd => connected;
+#   my $w = Meridian::Test::Wire->new($proxy);           # or port => N, path => '/dir/.s.PGSQL.5432';
 #                                                        # from => '127.0.0.9': the client's address
 #   $w->login(user => 'alice', database => 'postgres', password => 'x', 'meridian.city' => 'paris');
 #   $w->send(query('SELECT 1'));
@@ -188,8 +188,7 @@ sub new
 	my %opt = @where % 2 ? (at => @where) : @where;
 	my $self = bless { in => '', seconds => 10 * ($ENV{MERIDIAN_TEST_SLOW} || 1) }, $class;
 	$opt{port} //= $opt{at}->port if $opt{at};
-	$self->{fd} = $opt{fd} ? $opt{fd}
-	  : $opt{path} ? IO::Socket::UNIX->new(Peer => $opt{path})
+	$self->{fd} = $opt{path} ? IO::Socket::UNIX->new(Peer => $opt{path})
 	  : IO::Socket::INET->new(PeerAddr => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Proto => 'tcp',
 		$opt{from} ? (LocalAddr => $opt{from}) : ());
 	$self->{fd} or croak "connect: $!";
