@@ -288,10 +288,26 @@ advance(struct session *s)
 	}
 }
 
+/* What a client sends behind a request that is not answered yet, or whose answer it does not read,
+ * is kept up to a bound; then its socket is not read. */
+static void
+want_requests(struct session *s)
+{
+	const struct http_request *r;
+	bool full;
+
+	if (!http_speaks(s) || s->state >= SESSION_FAREWELL)
+		return;
+	r = s->http->request;
+	full = r->phase >= HTTP_HANDLING && r->inbox.n + HTTP_READ > INBOX_MAX;
+	stream_want(&s->client, (short)((s->client.interest & EV_WRITE) | (full ? 0 : EV_READ)));
+}
+
 void
 http_go_on(struct session *s)
 {
 	advance(s);
+	want_requests(s);
 	worker_arm_sweep(s->worker);
 }
 
@@ -332,11 +348,6 @@ http_on_readable(struct session *s)
 		s->quiet_since_us = clock_us();
 	}
 	buf_put(&c->request->inbox, s->worker->scratch, (size_t)n);
-	if (c->request->inbox.failed) {
-		/* requests without end behind one that is not answered yet */
-		session_close(s, WHY_HTTP, "too many requests at once");
-		return;
-	}
 	http_go_on(s);
 }
 

@@ -130,6 +130,20 @@ $w->shutdown;
 is(http_answer($w)->{status}, 200, 'who has closed its half gets its answer');
 ok($w->closed, 'and is closed');
 
+# Who does not read its answers is not read any more; nothing is lost.
+$w = wire();
+$w->{fd}->blocking(0);
+my ($sent, $stop) = (0, time + 10);
+while (time < $stop) {
+	my $n = syswrite $w->{fd}, $request x 1000, 1000 * length($request), $sent % length $request;
+	last if !defined $n && !$w->wait_for('write', time + 1);
+	$sent += $n // 0;
+}
+cmp_ok($sent, '<', 20e6, 'answers are not read: nor are requests, in the end');
+$w->{fd}->blocking(1);
+my $whole = int $sent / length $request;
+is(scalar(grep { http_answer($w)->{status} == 200 } 1 .. $whole), $whole, 'and each of them is answered later');
+
 # ---------------------------------------------------------------- refused
 
 refused("GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505, 'another version');
