@@ -259,24 +259,46 @@ put_bind(struct buf *b, const json_t *params)
 	buf_message_end(b, at);
 }
 
-void
-sqljson_put_query(struct buf *b, const struct sqljson_request *r, size_t i)
+static void
+put_parse(struct buf *b, struct slice sql)
 {
-	const json_t *q = query_at(r, i);
 	size_t at = buf_message(b, MSG_PARSE);
 
 	buf_cstr(b, "");
-	buf_slice(b, text_of(json_object_get(q, "query")));
+	buf_slice(b, sql);
 	buf_u8(b, 0);
 	buf_u16(b, 0);
 	buf_message_end(b, at);
-	put_bind(b, json_object_get(q, "params"));
+}
+
+static void
+put_execute(struct buf *b)
+{
+	size_t at = buf_message(b, MSG_EXECUTE);
+
+	buf_cstr(b, "");
+	buf_u32(b, 0);
+	buf_message_end(b, at);
+}
+
+void
+sqljson_put_query(struct buf *b, const struct sqljson_request *r, size_t i)
+{
+	size_t at;
+
+	put_parse(b, sqljson_query_text(r, i));
+	put_bind(b, json_object_get(query_at(r, i), "params"));
 	at = buf_message(b, MSG_DESCRIBE);
 	buf_u8(b, 'P');
 	buf_cstr(b, "");
 	buf_message_end(b, at);
-	at = buf_message(b, MSG_EXECUTE);
-	buf_cstr(b, "");
-	buf_u32(b, 0);
-	buf_message_end(b, at);
+	put_execute(b);
+}
+
+void
+sqljson_put_command(struct buf *b, const char *sql)
+{
+	put_parse(b, slice_str(sql));
+	put_bind(b, NULL);
+	put_execute(b);
 }

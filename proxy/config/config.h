@@ -116,8 +116,8 @@ struct conf_main {
 	int64_t client_login_timeout, server_connect_timeout;
 	int64_t hedge_delay; /* the 50 ms of "2 × its usual round trip + 50 ms" */
 	int64_t client_idle_timeout, idle_transaction_timeout, query_timeout, shutdown_timeout;
-	int64_t http_max_head, http_max_body; /* bytes */
-	int http_max_streams;                 /* 0: no limit */
+	int64_t http_max_head, http_max_body, sql_max_response; /* bytes */
+	int http_max_streams;                                   /* 0: no limit */
 	int64_t http_idle_timeout, websocket_ping_interval;
 	bool tcp_keepalive;
 	int tcp_keepcnt, tcp_keepidle, tcp_keepintvl; /* seconds; 0: the system's */

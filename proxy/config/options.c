@@ -264,6 +264,11 @@ static const struct option meridian_rows[] = {
 	  .group = "HTTP",
 	  .text = "The body of a request may be so long; a longer one gets 413. It is kept in "
 		  "memory while the request is served." },
+	{ .name = "sql_max_response", .type = OPT_SIZE, AT(conf_main, sql_max_response, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "64MB", .min = 1024, .max = 1 << 29,
+	  .group = "HTTP",
+	  .text = "The answer to POST /sql may be so long; a longer one becomes 507, and its query "
+		  "is cancelled. It is kept in memory until it is complete." },
 	{ .name = "http_max_streams", .type = OPT_INT, AT(conf_main, http_max_streams, int),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 10000000,
 	  .group = "HTTP",

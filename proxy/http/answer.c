@@ -23,8 +23,10 @@ static const struct {
 };
 
 static int
-status_of(enum why why)
+status_of(const struct http_route *route, enum why why)
 {
+	if (route != NULL && route->error_status != 0 && why != WHY_SHUTDOWN && why != WHY_TOO_MANY)
+		return route->error_status;
 	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
 		if (statuses[i].why == why)
 			return statuses[i].status;
@@ -56,6 +58,8 @@ put_answer(struct session *s, int status, const char *type, const char *headers,
 	struct buf lines = { .cap = 4096 };
 
 	put_date(&lines);
+	if (r->route != NULL && r->route->headers != NULL)
+		buf_str(&lines, r->route->headers);
 	buf_str(&lines, headers);
 	http_put_answer(out, status, type, buf_text(&lines), body, r->head.keep_alive);
 	if (r->head.method == HTTP_HEAD && !out->failed)
@@ -110,7 +114,7 @@ http_put_farewell(struct session *s, enum why why, const struct err *e, struct b
 {
 	struct http_request *r = s->http->request;
 	struct buf body = { .cap = 16384 };
-	int status = r->refused.status != 0 ? r->refused.status : status_of(why);
+	int status = r->refused.status != 0 ? r->refused.status : status_of(r->route, why);
 	const char *type;
 
 	/* the head may be half parsed: nothing of it counts */

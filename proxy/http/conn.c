@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "proxy/http/http_int.h"
+#include "proxy/http/sql.h"
 
 #include <stdlib.h>
 
@@ -19,6 +20,14 @@
 
 static const struct http_route routes[] = {
 	{ .path = "/healthz", .method = HTTP_GET, .handle = answer_healthz },
+	{ .path = "/sql",
+	  .method = HTTP_POST,
+	  .handle = sql_begin,
+	  .headers = SQL_CORS,
+	  .error_status = 400,
+	  .error_type = "application/json",
+	  .put_error = sql_put_error },
+	{ .path = "/sql", .method = HTTP_OPTIONS, .handle = sql_options, .headers = SQL_CORS },
 };
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
 
@@ -69,6 +78,7 @@ http_free(struct session *s)
 	if (c->is_stream)
 		atomic_fetch_sub(&s->worker->process->streams, 1);
 	http_request_free(c);
+	sql_free(c->sql);
 	free(c->target);
 	free(c);
 	s->http = NULL;
@@ -369,7 +379,11 @@ http_check_deadline(struct session *s, int64_t now_us)
 		if (conf->http_idle_timeout > 0 && quiet > conf->http_idle_timeout)
 			session_end(s, WHY_HTTP_DONE);
 	} else if (s->http->request->phase == HTTP_ANSWERED) {
-		if (conf->client_login_timeout > 0 && quiet > conf->client_login_timeout)
+		/* a long answer may take long, as long as the client reads it */
+		if (s->quiet_moved != s->client.out.n) {
+			s->quiet_moved = s->client.out.n;
+			s->quiet_since_us = now_us;
+		} else if (conf->client_login_timeout > 0 && quiet > conf->client_login_timeout)
 			session_abort(s, WHY_CLIENT_ERROR);
 	} else if (s->http->request->phase != HTTP_HANDLING) {
 		if (conf->client_login_timeout > 0 && quiet > conf->client_login_timeout)

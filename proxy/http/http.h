@@ -8,6 +8,7 @@
  *   conn.c     requests: received, handed to the handler of their path, one after the other
  *   upgrade.c  WebSocket and CONNECT: where HTTP ends and PostgreSQL begins
  *   answer.c   answers, and errors in HTTP's words
+ *   sql.c      POST /sql
  *
  * A request owns its bytes until it is answered. While one is there, whatever goes wrong with the
  * session is told as HTTP, whatever state the session is in (session_close_err()).
@@ -24,6 +25,7 @@
 #include "proxy/session/why.h"
 
 struct session;
+struct sql;
 
 /* How a session came. */
 enum transport {
@@ -48,6 +50,10 @@ struct http_route {
 	/* Head and body are there: answers by http_answer(), now, or later and then followed by
 	 * http_go_on(). */
 	void (*handle)(struct session *s);
+	const char *headers; /* of every answer, each with its CRLF; or NULL */
+	/* The status of what goes wrong behind the request itself, where another proxy would do no
+	 * better; 0: by the reason. */
+	int error_status;
 	/* The body of an error, and its type; NULL: one line of text/plain. */
 	const char *error_type;
 	void (*put_error)(struct buf *out, const struct err *e);
@@ -68,6 +74,7 @@ struct http_request {
 /* A connection that speaks, or has spoken, HTTP. */
 struct http_conn {
 	struct http_request *request; /* or NULL: none begun, or no HTTP any more */
+	struct sql *sql;              /* the statements that it runs, or NULL */
 	char *target;                 /* what a CONNECT or ?address= named: shown, never dialled */
 	uint8_t transport;            /* enum transport */
 	bool is_stream;               /* counted against http_max_streams */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "proxy/control.h"
+#include "proxy/http/http.h"
 #include "proxy/session/attempt.h"
 #include "proxy/worker_int.h"
 
@@ -264,6 +265,10 @@ attach_on_client(struct session *s)
 	size_t room = inbox->cap - inbox->n;
 	ssize_t n;
 
+	if (http_speaks(s)) {
+		http_on_readable(s);
+		return;
+	}
 	if (room == 0) {
 		stream_want(&s->client, s->client.interest & ~EV_READ);
 		return;

@@ -15,7 +15,7 @@
 static const char *
 state_label(const struct session *s)
 {
-	if (s->state == SESSION_RELAY)
+	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
 		return flow_activity_name(flow_activity(&s->flow));
 	return session_state_row((enum session_state)s->state)->label;
 }

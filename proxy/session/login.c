@@ -4,6 +4,10 @@
  * SCRAM-SHA-256-PLUS where the client could not use it; a client that binds to our certificate
  * where the node has another is told so; BackendKeyData gets a secret of our own. Everything else
  * passes.
+ *
+ * A client that says its password in front of being asked does not see the node's requests:
+ * Meridian answers them itself (ownlogin.c), and the client reads AuthenticationOk when the node
+ * has said it.
  */
 #include "config.h"
 
@@ -12,19 +16,34 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include <openssl/crypto.h>
+
 #include "base/bug.h"
 #include "base/clock.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
+#include "protocol/sqlstate.h"
 #include "proxy/control.h"
+#include "proxy/http/http.h"
+#include "proxy/http/sql.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/session/cancelkeys.h"
+#include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
 
 #define LOGIN_MESSAGE_MAX (64 * 1024) /* PostgreSQL bounds authentication messages likewise */
 #define PLUS              "SCRAM-SHA-256-PLUS"
 
+/* What became of a message of the node. */
+enum step {
+	STEP_ON,    /* look at the next one */
+	STEP_HOLD,  /* it stays, until more is there of what the client says */
+	STEP_READY, /* it was the last of the login */
+	STEP_OVER,  /* the session is closed, or the login's end is known */
+};
+
 static bool from_server(struct session *s);
+static void server_gone(struct session *s);
 
 static bool
 same_certificate(const struct session *s)
@@ -90,44 +109,126 @@ login_learn(struct login *l, struct server *sv, uint16_t node, struct slice body
 	return misfit(l->access, sv, &lesson);
 }
 
-/* The secret that the client gets instead of the node's: same length, random, ours. */
-static bool
+/* The secret that the client gets instead of the node's: same length, random, ours. Nobody gets one
+ * for a request over HTTP. */
+static enum step
 swap_key(struct session *s, struct slice body, struct buf *out)
 {
 	struct server *sv = s->server;
 	struct message_key k;
 
-	if (message_parse_key(body, &k) != PARSE_DONE || s->key_len > 0) {
+	if (message_parse_key(body, &k) != PARSE_DONE || sv->key_len > 0) {
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
-		return false;
+		return STEP_OVER;
 	}
 	sv->pid = k.pid;
 	sv->key = xmalloc(k.secret.n);
 	sv->key_len = (uint16_t)k.secret.n;
 	memcpy(sv->key, k.secret.p, k.secret.n);
+	if (http_speaks(s))
+		return STEP_ON;
 	s->key_len = k.secret.n < SESSION_KEY_MAX ? (uint8_t)k.secret.n : SESSION_KEY_MAX;
 	BUG_ON(getrandom(s->key, s->key_len, 0) != s->key_len);
 	cancelkeys_add(s->worker->keys, s->key, s->slot);
 	message_put_key(out, k.pid, slice_of((const char *)s->key, s->key_len));
-	return true;
+	return STEP_ON;
 }
 
-static bool
+/* Answer a request of the node with the password that we were given. */
+static enum step
+answer_self(struct session *s, const struct message_auth *auth)
+{
+	struct login *l = s->login;
+	struct buf reply = { .cap = LOGIN_MESSAGE_MAX };
+	enum step step = STEP_ON;
+	struct err e;
+
+	if (ownlogin_answer(l->own, login_startup(l)->user, auth, &reply, &e) != 0) {
+		session_close_err(s, WHY_AUTH_FAILED, &e);
+		step = STEP_OVER;
+	} else if (reply.n > 0 && stream_send(&s->server->stream, reply.p, reply.n) != 0) {
+		server_gone(s);
+		step = STEP_OVER;
+	}
+	if (reply.n > 0)
+		OPENSSL_cleanse(reply.p, reply.n);
+	buf_fini(&reply);
+	return step;
+}
+
+static void
+refuse_early_password(struct session *s)
+{
+	struct err e;
+
+	err_set(&e, SQLSTATE_INVALID_AUTHORIZATION,
+		"a password in clear may not come over a connection that is not private");
+	err_detail(&e, "The client sent it in front of being asked. That is taken inside TLS, from "
+		       "a peer in trusted_proxies, and on the proxy's own host.");
+	err_hint(&e, "Connect by wss://, or set pipelineConnect = false in the client.");
+	session_close_err(s, WHY_NOT_ALLOWED, &e);
+}
+
+/* Neon's driver says its password, and its first queries, right behind the startup packet and
+ * before it is asked (pipelineConnect = "password"). PARSE_DONE: there was none, or it is in
+ * l->own; PARSE_MORE: it has not come whole; PARSE_BAD: the session is over. */
+static enum parse
+take_early_password(struct session *s, uint32_t code)
+{
+	struct login *l = s->login;
+	struct buf *in = &l->inbox;
+	struct slice password;
+	struct frame f;
+	enum parse p;
+
+	if (in->n == 0 || in->p[0] != MSG_PASSWORD)
+		return PARSE_DONE;
+	p = frame_cut(buf_view(in), LOGIN_MESSAGE_MAX, &f);
+	if (p == PARSE_MORE)
+		return p;
+	if (p == PARSE_BAD || message_parse_password(f.body, &password) != PARSE_DONE) {
+		session_close(s, WHY_PROTOCOL, "Invalid authentication message.");
+		return PARSE_BAD;
+	}
+	if (code != AUTH_OK && s->client.ssl == NULL && !http_hop_is_private(s)) {
+		refuse_early_password(s);
+		return PARSE_BAD;
+	}
+	l->own = ownlogin_new(password);
+	OPENSSL_cleanse(in->p, f.total);
+	buf_drop(in, f.total);
+	return PARSE_DONE;
+}
+
+static enum step
 take_auth(struct session *s, const struct frame *f, struct slice raw, struct buf *out)
 {
+	struct login *l = s->login;
 	struct message_auth auth;
+	enum parse p;
 
 	if (message_parse_auth(f->body, &auth) != PARSE_DONE) {
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
-		return false;
+		return STEP_OVER;
 	}
-	s->login->auth_code = auth.code;
+	if (l->own == NULL && !l->asked && http_transport(s) == TRANSPORT_WEBSOCKET) {
+		p = take_early_password(s, auth.code);
+		if (p != PARSE_DONE)
+			return p == PARSE_MORE ? STEP_HOLD : STEP_OVER;
+	}
+	if (l->own != NULL) {
+		if (auth.code == AUTH_OK)
+			buf_slice(out, raw);
+		return answer_self(s, &auth);
+	}
+	l->asked = true;
+	l->auth_code = auth.code;
 	/* a client without TLS must not see an offer that is only made over TLS */
 	if (auth.code == AUTH_SASL && s->client.ssl == NULL && message_offers(auth.data, PLUS) &&
 	    message_put_auth_sasl_without(out, auth.data, PLUS) > 0)
-		return true;
+		return STEP_ON;
 	buf_slice(out, raw);
-	return true;
+	return STEP_ON;
 }
 
 static void
@@ -139,8 +240,21 @@ count_refusal(struct session *s, struct slice body)
 	stats_error(&s->worker->stats, ERROR_OF_NODE, known ? r.sqlstate : slice_of("", 0));
 }
 
-/* One message of the node, on its way to the client. False: the session is over, or ready. */
-static bool
+static enum step
+take_error(struct session *s, const struct frame *f, struct slice raw, struct buf *out)
+{
+	count_refusal(s, f->body);
+	if (http_speaks(s)) {
+		sql_on_refusal(s, f->body);
+		return STEP_OVER;
+	}
+	s->login->refused = true;
+	buf_slice(out, raw);
+	return STEP_ON;
+}
+
+/* One message of the node, on its way to the client. */
+static enum step
 take_server_message(struct session *s, const struct frame *f, struct slice raw, struct buf *out)
 {
 	struct login *l = s->login;
@@ -155,29 +269,32 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 		unfit = login_learn(l, s->server, l->node, f->body);
 		if (unfit != NULL) {
 			session_close(s, WHY_WRONG_ROLE, unfit);
-			return false;
+			return STEP_OVER;
 		}
 		buf_slice(out, raw);
-		return true;
+		return STEP_ON;
 	case MSG_ERROR:
-		l->refused = true;
-		count_refusal(s, f->body);
-		buf_slice(out, raw);
-		return true;
+		return take_error(s, f, raw, out);
 	default:
 		buf_slice(out, raw);
-		return f->type != MSG_READY;
+		return f->type == MSG_READY ? STEP_READY : STEP_ON;
 	}
 }
 
 static void
 become_ready(struct session *s)
 {
+	/* a connection that speaks HTTP has many logins */
+	int64_t begin_us = http_speaks(s) ? s->quiet_since_us : s->connected_at_us;
+
 	stat_add(&s->worker->stats.logins, 1);
-	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);
+	histogram_observe(&s->worker->stats.login, clock_us() - begin_us);
 	if (s->worker->world->config->main.log_connections)
 		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
-	relay_begin(s);
+	if (http_speaks(s))
+		sql_run(s);
+	else
+		relay_begin(s);
 }
 
 /* Forward what is complete. False: the login is over (ready, or closed). */
@@ -187,26 +304,28 @@ from_server(struct session *s)
 	struct buf *in = &s->login->server_inbox, out = { .cap = 2 * LOGIN_MESSAGE_MAX };
 	struct slice rest = buf_view(in);
 	struct frame f = { 0 };
-	bool more = true;
+	enum step step = STEP_ON;
 	enum parse p = PARSE_MORE;
 
-	while (more && (p = frame_cut(rest, LOGIN_MESSAGE_MAX, &f)) == PARSE_DONE) {
-		more = take_server_message(s, &f, slice_of(rest.p, f.total), &out);
-		rest = slice_skip(rest, f.total);
+	while (step == STEP_ON && (p = frame_cut(rest, LOGIN_MESSAGE_MAX, &f)) == PARSE_DONE) {
+		step = take_server_message(s, &f, slice_of(rest.p, f.total), &out);
+		if (step != STEP_HOLD)
+			rest = slice_skip(rest, f.total);
 	}
-	if (s->state == SESSION_LOGIN && p == PARSE_BAD) {
+	if (step == STEP_ON && p == PARSE_BAD) {
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
-		more = false;
+		step = STEP_OVER;
 	}
-	if (s->state == SESSION_LOGIN) {
+	if (step != STEP_OVER) {
 		buf_drop(in, in->n - rest.n);
-		if (out.n > 0)
-			more = session_say(s, out.p, out.n) && more;
+		/* a request over HTTP has no client that wants to read of a login */
+		if (out.n > 0 && !http_speaks(s) && !session_say(s, out.p, out.n))
+			step = STEP_OVER;
 	}
 	buf_fini(&out);
-	if (s->state == SESSION_LOGIN && !more)
+	if (step == STEP_READY)
 		become_ready(s);
-	return more;
+	return step == STEP_ON || step == STEP_HOLD;
 }
 
 void
@@ -288,6 +407,10 @@ take_client_message(struct session *s, const struct frame *f, struct slice raw)
 	}
 	if (f->type != MSG_PASSWORD)
 		return false; /* a pipelined query: it waits for the end of the login */
+	if (s->login->own != NULL) {
+		session_close(s, WHY_PROTOCOL, "A second password.");
+		return false;
+	}
 	if (s->login->auth_code == AUTH_SASL &&
 	    message_parse_sasl_initial(f->body, &sasl) == PARSE_DONE &&
 	    slice_is(sasl.mechanism, PLUS) && !same_certificate(s)) {
@@ -317,13 +440,27 @@ from_client(struct session *s)
 		session_close(s, WHY_PROTOCOL, "Invalid length of authentication message.");
 }
 
+/* What the client has sent: a password that was held for may be whole now. */
+static void
+go_on(struct session *s)
+{
+	if (s->login->asked || from_server(s))
+		from_client(s);
+}
+
 void
 login_on_client(struct session *s)
 {
-	struct buf *in = &s->login->inbox;
-	size_t room = in->cap - in->n;
+	struct buf *in;
+	size_t room;
 	ssize_t n;
 
+	if (http_speaks(s)) {
+		http_on_readable(s);
+		return;
+	}
+	in = &s->login->inbox;
+	room = in->cap - in->n;
 	if (room > 0 && stream_is_open(&s->client)) {
 		n = stream_recv(&s->client, s->worker->scratch,
 				room < WORKER_SCRATCH ? room : WORKER_SCRATCH);
@@ -336,5 +473,5 @@ login_on_client(struct session *s)
 	} else {
 		stream_want(&s->client, s->client.interest & ~EV_READ);
 	}
-	from_client(s);
+	go_on(s);
 }

@@ -285,9 +285,8 @@ answer_request(struct session *s, enum startup_kind kind)
 		session_enter(s, SESSION_TLS_HELLO);
 }
 
-/* A session of an application: is there room for it? */
-static void
-admit(struct session *s)
+void
+session_admit(struct session *s)
 {
 	struct meridian *p = s->worker->process;
 	unsigned limit = (unsigned)s->worker->world->config->main.max_client_conn;
@@ -322,7 +321,7 @@ begin_session(struct session *s, struct slice packet)
 	else if (slice_is(login_startup(l)->database, CONSOLE_DATABASE))
 		consoles_begin(s);
 	else
-		admit(s);
+		session_admit(s);
 }
 
 static void

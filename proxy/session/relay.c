@@ -60,8 +60,8 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	return true;
 }
 
-static void
-count(struct session *s, const struct flow_tally *tally)
+void
+relay_count(struct session *s, const struct flow_tally *tally)
 {
 	struct stats *stats = &s->worker->stats;
 
@@ -93,7 +93,7 @@ to_client(struct session *s, const char *p, size_t n)
 	tally.transactions = tally.errors = 0;
 	events = flow_server(&s->flow, p, n, &tally);
 	if (tally.transactions + tally.errors > 0)
-		count(s, &tally);
+		relay_count(s, &tally);
 	if (events & FLOW_BAD) {
 		session_abort(s, WHY_SERVER_PROTOCOL);
 		return false;

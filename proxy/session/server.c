@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "proxy/http/sql.h"
 #include "proxy/session/attempt.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
@@ -25,6 +26,8 @@ server_on_event(evutil_socket_t fd, short what, void *arg)
 		relay_on_server(sv->session, what);
 	else if (sv->session->state == SESSION_LOGIN)
 		login_on_server(sv->session, what);
+	else if (sv->session->state == SESSION_SQL)
+		sql_on_server(sv->session, what);
 }
 
 struct server *

@@ -15,6 +15,7 @@
 #include "proxy/admin/console.h"
 #include "proxy/http/http.h"
 #include "proxy/session/cancelkeys.h"
+#include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
 
 /* Unsent bytes kept for a client: what is left of one scratch read, or a console's chunk. */
@@ -34,6 +35,7 @@ static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
 	[SESSION_HTTP] = { http_on_readable, http_on_drained },
 	[SESSION_ATTACHING] = { attach_on_client, NULL },
 	[SESSION_LOGIN] = { login_on_client, NULL },
+	[SESSION_SQL] = { http_on_readable, NULL },
 	[SESSION_RELAY] = { relay_on_client, relay_on_client_drained },
 	[SESSION_CANCELLING] = { cancel_on_client, NULL },
 	[SESSION_CONSOLE_LOGIN] = { consoles_on_login, NULL },
@@ -272,7 +274,8 @@ static bool
 note_end(struct session *s, enum why why, const struct err *e)
 {
 	const struct why_row *row = why_get(why);
-	bool ready = s->state == SESSION_RELAY || s->state == SESSION_CONSOLE;
+	bool ready =
+	    s->state == SESSION_RELAY || s->state == SESSION_CONSOLE || s->state == SESSION_SQL;
 	enum log_level level = row->level;
 
 	if (s->why != WHY_NONE || s->state >= SESSION_FAREWELL)
@@ -306,7 +309,7 @@ session_abort(struct session *s, enum why why)
 	if (fault != NULL)
 		err_detail(&e, "%s", fault);
 	(void)note_end(s, fault != NULL ? WHY_WEBSOCKET : why, &e);
-	if (s->state == SESSION_RELAY)
+	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
 		cancel_server(s);
 	finish(s);
 }
@@ -360,7 +363,7 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 
 	if (!note_end(s, why, e))
 		return;
-	if (s->state == SESSION_RELAY)
+	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
 		cancel_server(s);
 	if (e->sqlstate[0] == '\0' || !may_speak(s)) {
 		finish(s);
@@ -424,6 +427,7 @@ login_free(struct login *l)
 	buf_fini(&l->failures);
 	buf_fini(&l->server_inbox);
 	consoles_forget(l);
+	ownlogin_free(l->own);
 	world_unref(l->world);
 	free(l);
 }
@@ -472,7 +476,7 @@ session_check_deadline(struct session *s, int64_t now_us)
 {
 	const struct conf_main *conf = &s->worker->world->config->main;
 
-	if (s->state == SESSION_RELAY) {
+	if (s->state == SESSION_RELAY || s->state == SESSION_SQL) {
 		check_quiet(s, now_us);
 	} else if (s->state == SESSION_FAREWELL) {
 		if (now_us - s->quiet_since_us > FAREWELL_TIMEOUT_US)

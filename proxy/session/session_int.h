@@ -38,6 +38,7 @@ struct console;
 struct http_conn;
 struct login;
 struct node_live;
+struct ownlogin;
 struct scram_server;
 struct settings;
 struct worker;
@@ -127,7 +128,9 @@ struct login {
 	struct buf failures;        /* "us-east1 db1:5432: connection refused; …" */
 	struct buf server_inbox;    /* bytes of the node not forwarded yet */
 	uint32_t auth_code;         /* last Authentication message of the node */
+	bool asked;                 /* a request of the node has been forwarded */
 	bool refused;               /* the node's ErrorResponse has been forwarded */
+	struct ownlogin *own;       /* Meridian answers the node's requests itself, or NULL */
 	struct scram_server *scram; /* a console login */
 };
 
@@ -171,6 +174,8 @@ void preface_on_proxy_header(struct session *s);
 void preface_on_readable(struct session *s);
 /* Bytes are there, in login->inbox, that no descriptor will announce. */
 void preface_on_inbox(struct session *s);
+/* A session of an application, its startup packet read: where there is room for it, off it goes. */
+void session_admit(struct session *s);
 void preface_on_tls_hello(struct session *s);
 void preface_on_tls_handshake(struct session *s);
 
@@ -215,6 +220,8 @@ void relay_on_client_drained(struct session *s);
 void relay_on_server(struct session *s, short what);
 /* Whole messages, or the rest of one. False: the session is over. */
 bool relay_to_server(struct session *s, const char *p, size_t n);
+/* What flow_server() has counted. */
+void relay_count(struct session *s, const struct flow_tally *tally);
 
 /* settings.c: what the client sends goes to the node through here. May end the session. */
 void settings_take(struct session *s, const char *bytes, size_t n);

@@ -26,9 +26,10 @@
 	S(STARTUP,       "startup",       "login",    true,  TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
 	                                                     TO(HTTP))                             \
-	S(HTTP,          "http",          "http",     true,  TO(PREFACE))                          \
+	S(HTTP,          "http",          "http",     true,  TO(PREFACE) | TO(ATTACHING))          \
 	S(ATTACHING,     "attaching",     "login",    true,  TO(LOGIN))                            \
-	S(LOGIN,         "login",         "login",    true,  TO(RELAY))                            \
+	S(LOGIN,         "login",         "login",    true,  TO(RELAY) | TO(SQL) | TO(HTTP))       \
+	S(SQL,           "sql",           "idle",     true,  TO(HTTP))                             \
 	S(RELAY,         "relay",         "idle",     true,  0)                                    \
 	S(CANCELLING,    "cancelling",    "login",    false, 0)                                    \
 	S(CONSOLE_LOGIN, "console login", "login",    true,  TO(CONSOLE))                          \

@@ -94,6 +94,7 @@ whoever_is_not_logged_in_has_a_deadline(void **arg)
 	(void)arg;
 	for (int s = 0; s < SESSION_STATE_COUNT; s++) {
 		const char *want = s == SESSION_RELAY      ? "idle"
+				   : s == SESSION_SQL      ? "idle"
 				   : s == SESSION_HTTP     ? "http"
 				   : s == SESSION_FAREWELL ? "farewell"
 				   : s == SESSION_NEW || s == SESSION_CONSOLE || s == SESSION_CLOSED
@@ -110,6 +111,7 @@ the_relay_is_reached_through_the_login_alone(void **arg)
 	(void)arg;
 	for (int s = 0; s < SESSION_STATE_COUNT; s++) {
 		assert_int_equal(may(s, SESSION_RELAY), s == SESSION_LOGIN);
+		assert_int_equal(may(s, SESSION_SQL), s == SESSION_LOGIN);
 		assert_int_equal(may(s, SESSION_LOGIN), s == SESSION_ATTACHING);
 	}
 }

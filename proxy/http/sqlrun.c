@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The statements of a request: all of them, and what makes a batch a transaction, are sent in one
+ * pipeline that ends in one Sync, so that a batch costs one round trip; at the first error the node
+ * skips the rest of it. What the node says becomes JSON as it comes.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/http/http_int.h"
+#include "proxy/http/sql_int.h"
+#include "proxy/worker_int.h"
+#include "routing/topology.h"
+
+/* More than the body that it is made of: messages, and what an array literal quotes. */
+#define PIPELINE_MAX(body) (2 * (size_t)(body) + ((size_t)1 << 20))
+
+enum { COPY_IN = 'G', COPY_OUT = 'H', COPY_BOTH = 'W' };
+
+static struct sql *
+sql_of(const struct session *s)
+{
+	return s->http->sql;
+}
+
+static const struct conf_main *
+conf_of(const struct session *s)
+{
+	return &s->worker->world->config->main;
+}
+
+/* ---- to the node ---- */
+
+static void
+put_begin(struct buf *b, const struct sql *q)
+{
+	struct buf sql = { .cap = 256 };
+
+	buf_str(&sql, "BEGIN");
+	if (q->isolation != NULL)
+		buf_printf(&sql, " ISOLATION LEVEL %s", q->isolation->sql);
+	if (q->read_only)
+		buf_str(&sql, " READ ONLY");
+	if (q->deferrable)
+		buf_str(&sql, " DEFERRABLE");
+	sqljson_put_command(b, buf_text(&sql));
+	buf_fini(&sql);
+}
+
+static void
+put_pipeline(struct buf *b, struct sql *q, const struct sqljson_request *r)
+{
+	q->batch = r->batch;
+	q->nqueries = r->nqueries;
+	if (q->batch)
+		put_begin(b, q);
+	for (size_t i = 0; i < r->nqueries; i++) {
+		sqljson_put_query(b, r, i);
+		buf_u8(&q->modes, sqljson_array_mode(r, i, q->array));
+	}
+	if (q->batch)
+		sqljson_put_command(b, "COMMIT");
+	message_put_bare(b, MSG_SYNC);
+}
+
+static void
+server_lost(struct session *s)
+{
+	struct sql *q = sql_of(s);
+	char detail[400];
+
+	if (q->report.n > 0) { /* it has said why */
+		sql_end(s, 400, buf_view(&q->report));
+		return;
+	}
+	snprintf(detail, sizeof(detail), "Region %s, node %s, server process %" PRIu32 ".",
+		 s->server->live->region, s->server->live->name, s->server->pid);
+	stream_fini(&s->server->stream);
+	session_close(s, WHY_SERVER_DIED, detail);
+}
+
+/* False: the request is over. */
+static bool
+send_to_node(struct session *s, const struct buf *b)
+{
+	unsigned events = flow_client(&s->flow, b->p, b->n);
+
+	if (!(events & FLOW_BAD) && stream_send(&s->server->stream, b->p, b->n) == 0)
+		return true;
+	server_lost(s);
+	return false;
+}
+
+/* ---- the statement that is answered now ---- */
+
+static size_t
+statements(const struct sql *q)
+{
+	return q->nqueries + (q->batch ? 2 : 0);
+}
+
+/* Whether it is the caller's own, and not one of those that make a batch a transaction. */
+static bool
+is_callers(const struct sql *q)
+{
+	return q->batch ? q->at > 0 && q->at <= q->nqueries : q->at == 0;
+}
+
+static void
+begin_statement(struct sql *q)
+{
+	size_t i = q->batch ? q->at - 1 : 0;
+
+	if (is_callers(q))
+		sqljson_result_init(&q->result, q->raw, q->modes.p[i] != 0);
+}
+
+static enum parse
+end_statement(struct sql *q, struct slice tag)
+{
+	enum parse p = PARSE_DONE;
+
+	if (q->at >= statements(q))
+		return PARSE_BAD;
+	if (is_callers(q)) {
+		p = sqljson_put_complete(&q->json, &q->result, tag);
+		sqljson_result_fini(&q->result);
+		if (q->batch && q->at < q->nqueries)
+			buf_str(&q->json, ",");
+	}
+	q->at++;
+	if (q->at < statements(q))
+		begin_statement(q);
+	return p;
+}
+
+/* ---- from the node ---- */
+
+static void
+refuse_copy(struct session *s)
+{
+	struct err e;
+
+	err_set(&e, SQLSTATE_FEATURE_NOT_SUPPORTED, "COPY is not supported over HTTP");
+	sql_fail(s, 400, &e);
+}
+
+static void
+refuse_size(struct session *s)
+{
+	struct err e;
+
+	err_set(&e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED, "the response is too large");
+	err_detail(&e, "The limit is %" PRId64 " bytes (sql_max_response).",
+		   conf_of(s)->sql_max_response);
+	sql_fail(s, 507, &e);
+}
+
+static void
+take_ready(struct session *s, char status)
+{
+	struct sql *q = sql_of(s);
+	struct buf b = { .cap = 64 };
+
+	if (q->report.n > 0 && status != 'I' && q->phase == SQL_RUNNING) {
+		/* so that nothing of it is in anybody's way when the caller hears of it */
+		q->phase = SQL_ROLLING_BACK;
+		message_put_query(&b, SLICE_LITERAL("ROLLBACK"));
+		(void)send_to_node(s, &b);
+		buf_fini(&b);
+	} else if (q->report.n > 0) {
+		sql_end(s, 400, buf_view(&q->report));
+	} else if (q->at != statements(q)) {
+		session_close(s, WHY_SERVER_PROTOCOL, NULL);
+	} else {
+		if (q->batch)
+			buf_str(&q->json, "]}");
+		sql_end(s, 200, buf_view(&q->json));
+	}
+}
+
+/* One message of the node. PARSE_MORE: the request is over. */
+static enum parse
+take_message(struct session *s, const struct frame *f)
+{
+	struct sql *q = sql_of(s);
+	char status;
+
+	switch (f->type) {
+	case MSG_ROW_DESCRIPTION:
+		return is_callers(q) ? sqljson_put_fields(&q->json, &q->result, f->body)
+				     : PARSE_BAD;
+	case MSG_DATA_ROW:
+		return is_callers(q) ? sqljson_put_row(&q->json, &q->result, f->body) : PARSE_BAD;
+	case MSG_COMMAND_COMPLETE:
+		return q->phase == SQL_RUNNING ? end_statement(q, f->body) : PARSE_DONE;
+	case MSG_EMPTY_QUERY:
+		return end_statement(q, slice_of("", 0));
+	case MSG_ERROR:
+		return q->report.n == 0 ? sqljson_put_report(&q->report, f->body) : PARSE_DONE;
+	case MSG_READY:
+		if (message_parse_ready(f->body, &status) != PARSE_DONE)
+			return PARSE_BAD;
+		take_ready(s, status);
+		return PARSE_MORE;
+	case COPY_IN:
+	case COPY_OUT:
+	case COPY_BOTH:
+		refuse_copy(s);
+		return PARSE_MORE;
+	default:
+		return PARSE_DONE;
+	}
+}
+
+/* Whole messages from the front of `in`: how many bytes. SIZE_MAX: the request is over. */
+static size_t
+take_messages(struct session *s, struct slice in)
+{
+	size_t max = (size_t)conf_of(s)->sql_max_response, taken = 0;
+	struct sql *q = sql_of(s);
+	enum parse p, r = PARSE_DONE;
+	struct frame f;
+
+	while ((p = frame_cut(slice_skip(in, taken), max + 5, &f)) == PARSE_DONE) {
+		r = take_message(s, &f);
+		if (r == PARSE_MORE)
+			break;
+		if (r == PARSE_BAD || q->json.failed || q->report.failed)
+			break;
+		taken += f.total;
+	}
+	if (r == PARSE_MORE)
+		return SIZE_MAX;
+	if (q->json.failed || q->report.failed)
+		refuse_size(s);
+	else if (r == PARSE_BAD)
+		session_close(s, WHY_SERVER_PROTOCOL, NULL);
+	else if (p == PARSE_BAD)
+		refuse_size(s);
+	else
+		return taken;
+	return SIZE_MAX;
+}
+
+/* What came just now lies in the scratch buffer, and is taken from there where nothing was left. */
+static void
+take_bytes(struct session *s, struct slice in)
+{
+	struct flow_tally tally = { 0 };
+	struct sql *q = sql_of(s);
+	unsigned events = flow_server(&s->flow, in.p, in.n, &tally);
+	size_t n;
+
+	relay_count(s, &tally);
+	if (events & FLOW_BAD) {
+		session_close(s, WHY_SERVER_PROTOCOL, NULL);
+		return;
+	}
+	if (q->in.n > 0) {
+		buf_slice(&q->in, in);
+		if (q->in.failed) {
+			refuse_size(s);
+			return;
+		}
+		n = take_messages(s, buf_view(&q->in));
+		if (n != SIZE_MAX)
+			buf_drop(&q->in, n);
+		return;
+	}
+	n = take_messages(s, in);
+	if (n != SIZE_MAX && n < in.n)
+		buf_slice(&q->in, slice_skip(in, n));
+}
+
+void
+sql_on_server(struct session *s, short what)
+{
+	struct stream *st = &s->server->stream;
+	char *scratch = s->worker->scratch;
+	ssize_t n;
+
+	if ((what & EV_WRITE) && stream_flush(st) != 0) {
+		server_lost(s);
+		return;
+	}
+	if (!(what & EV_READ))
+		return;
+	n = stream_recv(st, scratch, WORKER_SCRATCH);
+	if (n == STREAM_AGAIN)
+		return;
+	if (n <= 0)
+		server_lost(s);
+	else
+		take_bytes(s, slice_of(scratch, (size_t)n));
+}
+
+void
+sql_run(struct session *s)
+{
+	struct http_request *request = s->http->request;
+	struct sql *q = sql_of(s);
+	struct buf b = { .cap = PIPELINE_MAX(request->body.n) };
+	struct sqljson_request r;
+	struct err e;
+
+	session_enter(s, SESSION_SQL);
+	login_free(s->login);
+	s->login = NULL;
+	flow_init(&s->flow, REPLICATION_NONE);
+	if (sqljson_parse(buf_view(&request->body), &r, &e) != 0) {
+		sql_fail(s, 400, &e);
+		return;
+	}
+	put_pipeline(&b, q, &r);
+	sqljson_request_fini(&r);
+	buf_fini(&request->body);
+	q->json.cap = (size_t)conf_of(s)->sql_max_response;
+	q->in.cap = q->json.cap + 2 * WORKER_SCRATCH;
+	q->report.cap = 1 << 20;
+	if (q->batch)
+		buf_str(&q->json, "{\"results\":[");
+	if (q->at < statements(q))
+		begin_statement(q);
+	s->quiet_since_us = clock_us();
+	worker_arm_sweep(s->worker);
+	stat_add(&s->worker->stats.queries, q->nqueries);
+	s->server->stream.out.cap = b.n + 1;
+	if (b.failed) {
+		err_set(&e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED, "the request is too large");
+		sql_fail(s, 413, &e);
+	} else if (send_to_node(s, &b)) {
+		stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));
+	}
+	buf_fini(&b);
+}
