@@ -8,6 +8,7 @@
 
 #include "proxy/admin/commands.h"
 #include "proxy/config/suggest.h"
+#include "proxy/metrics.h"
 
 enum arg_kind {
 	ARG_ACTION, /* sets args.action */
@@ -51,6 +52,8 @@ static const struct arg table[] = {
 	  .help = "print the option part of the manual page meridian.conf(5)" },
 	{ .name = "dump-commands", .kind = ARG_ACTION, .action = ACTION_DUMP_COMMANDS,
 	  .help = "print the command part of the manual page meridian-console(7)" },
+	{ .name = "dump-metrics", .kind = ARG_ACTION, .action = ACTION_DUMP_METRICS,
+	  .help = "print the table of metrics (doc/metrics.md)" },
 	{ .name = "dump-states", .kind = ARG_ACTION, .action = ACTION_DUMP_STATES,
 	  .help = "print the states of a session as a graph (for dot)" },
 	{ .name = "version", .letter = 'V', .kind = ARG_ACTION, .action = ACTION_VERSION,
@@ -222,6 +225,7 @@ args_answer(enum action action, struct buf *out)
 		[ACTION_DUMP_SAMPLE] = config_sample,
 		[ACTION_DUMP_MAN] = config_man,
 		[ACTION_DUMP_COMMANDS] = commands_man,
+		[ACTION_DUMP_METRICS] = metrics_doc,
 	};
 
 	if (action == ACTION_VERSION)

@@ -21,6 +21,7 @@ enum action {
 	ACTION_DUMP_SAMPLE,   /* conf/meridian.conf */
 	ACTION_DUMP_MAN,      /* the option part of meridian.conf(5) */
 	ACTION_DUMP_COMMANDS, /* the command part of meridian-console(7) */
+	ACTION_DUMP_METRICS,  /* the table of doc/metrics.md */
 };
 
 struct args {

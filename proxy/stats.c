@@ -19,6 +19,12 @@ stats_rows(size_t *n)
 	return rows;
 }
 
+const char *
+stats_error_source(enum error_source s)
+{
+	return s == ERROR_OF_NODE ? "node" : "meridian";
+}
+
 void
 stats_error(struct stats *s, enum error_source source, struct slice sqlstate)
 {

@@ -26,10 +26,10 @@
 	C(cancels, "cancel requests that found their session")                                 \
 	C(cancels_unknown, "cancel requests that found none")                                  \
 	C(attempts, "connections begun to nodes")                                              \
-	C(attempt_failures, "connections to nodes that failed before the client was told any") \
+	C(attempt_failures, "connections to nodes that failed, unseen by the client")          \
 	C(hedges, "second attempts begun beside a slow first one")                             \
 	C(hedges_won, "second attempts that answered first")                                   \
-	C(queries, "simple queries, syncs and function calls sent by clients")                 \
+	C(queries, "queries, executions and function calls sent by clients")                   \
 	C(transactions, "times that a node was ready for a query outside a transaction")       \
 	C(rx_bytes, "bytes from clients")                                                      \
 	C(tx_bytes, "bytes to clients")                                                        \
@@ -84,6 +84,8 @@ stat_get(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
+
+const char *stats_error_source(enum error_source s); /* "meridian", "node" */
 
 /* One more in a gauge, and one less. */
 static inline void

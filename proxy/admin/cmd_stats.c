@@ -6,12 +6,11 @@
 #include "config.h"
 
 #include <malloc.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "proxy/admin/commands.h"
 #include "proxy/meridian.h"
 #include "proxy/stats.h"
+#include "proxy/usage.h"
 #include "proxy/worker.h"
 #include "proxy/world.h"
 
@@ -93,28 +92,65 @@ workers_row(struct run *r)
 /* ---- SHOW ERRORS ---- */
 
 static const struct column error_columns[] = {
-	{ "reason", COLUMN_TEXT },
-	{ "sqlstate", COLUMN_TEXT },
-	{ "sessions", COLUMN_INT8 },
-	{ "help", COLUMN_TEXT },
+	{ "reason", COLUMN_TEXT }, { "sqlstate", COLUMN_TEXT }, { "sessions", COLUMN_INT8 },
+	{ "help", COLUMN_TEXT },   { "said_by", COLUMN_TEXT },  { "errors", COLUMN_INT8 },
 };
 
-static enum step
-errors_row(struct run *r)
+/* Why sessions ended. */
+static void
+put_end(struct run *r, size_t i)
 {
-	const struct why_row *why;
-	size_t i = ++r->at; /* WHY_NONE is no reason */
+	const struct why_row *why = why_get((enum why)i);
 
-	if (i >= WHY_COUNT)
-		return STEP_DONE;
-	why = why_get((enum why)i);
 	row_begin(&r->rows);
 	row_str(&r->rows, why->counter);
 	row_str(&r->rows, why->sqlstate[0] != '\0' ? why->sqlstate : NULL);
 	row_count(&r->rows, sum_of(r, offsetof(struct stats, why) + i * sizeof(uint64_t)));
 	row_str(&r->rows, why->text);
+	row_null(&r->rows);
+	row_null(&r->rows);
 	row_end(&r->rows);
-	return STEP_MORE;
+}
+
+/* Which errors were said, by us and by nodes. False: none with this code. */
+static bool
+put_error(struct run *r, unsigned source, unsigned code)
+{
+	size_t at = (source * SQLSTATE_ROWS_MAX + code) * sizeof(uint64_t);
+	uint64_t n = sum_of(r, offsetof(struct stats, errors) + at);
+	const struct sqlstate *row = sqlstate_at(code);
+
+	if (row == NULL || n == 0)
+		return false;
+	row_begin(&r->rows);
+	row_str(&r->rows, row->name);
+	row_str(&r->rows, code != SQLSTATE_OTHER ? row->code : NULL);
+	row_null(&r->rows);
+	row_str(&r->rows, source == ERROR_OF_NODE ? "error messages of nodes to their clients"
+						  : "error messages of the proxy to clients");
+	row_str(&r->rows, stats_error_source((enum error_source)source));
+	row_count(&r->rows, n);
+	row_end(&r->rows);
+	return true;
+}
+
+static enum step
+errors_row(struct run *r)
+{
+	const size_t end = WHY_COUNT + ERROR_SOURCES * SQLSTATE_ROWS_MAX;
+	size_t i = ++r->at; /* WHY_NONE is no reason */
+
+	if (i < WHY_COUNT) {
+		put_end(r, i);
+		return STEP_MORE;
+	}
+	for (; i < end; i = ++r->at) {
+		unsigned at = (unsigned)(i - WHY_COUNT);
+
+		if (put_error(r, at / SQLSTATE_ROWS_MAX, at % SQLSTATE_ROWS_MAX))
+			return STEP_MORE;
+	}
+	return STEP_DONE;
 }
 
 /* ---- SHOW LOCALITY SOURCES ---- */
@@ -236,21 +272,6 @@ static const struct column memory_columns[] = {
 	{ "help", COLUMN_TEXT },
 };
 
-/* Resident set; -1 where /proc does not say. */
-static int64_t
-resident_bytes(void)
-{
-	FILE *f = fopen("/proc/self/statm", "re");
-	long long total, resident;
-	int n = 0;
-
-	if (f == NULL)
-		return -1;
-	n = fscanf(f, "%lld %lld", &total, &resident);
-	fclose(f);
-	return n == 2 ? resident * sysconf(_SC_PAGESIZE) : -1;
-}
-
 static enum step
 memory_row(struct run *r)
 {
@@ -260,7 +281,7 @@ memory_row(struct run *r)
 		int64_t bytes;
 		const char *help;
 	} items[] = {
-		{ "resident", resident_bytes(), "memory of the process that is in RAM" },
+		{ "resident", usage_resident_bytes(), "memory of the process that is in RAM" },
 		{ "heap_used", (int64_t)(heap.uordblks + heap.hblkhd), "allocated by the program" },
 		{ "heap_free", (int64_t)heap.fordblks, "freed, kept by the allocator" },
 		{ "heap_mapped", (int64_t)heap.hblkhd,
@@ -290,7 +311,9 @@ static const struct command commands[] = {
 	{ .words = "SHOW ERRORS",
 	  COLUMNS(error_columns),
 	  .row = errors_row,
-	  .help = "why sessions ended, and how many" },
+	  .help =
+	      "why sessions ended and how many; below it the error messages that clients got, by "
+	      "SQLSTATE and by who said them" },
 	{ .words = "SHOW LOCALITY SOURCES",
 	  COLUMNS(source_columns),
 	  .row = sources_row,

@@ -28,6 +28,7 @@ static const struct http_route routes[] = {
 	  .error_type = "application/json",
 	  .put_error = sql_put_error },
 	{ .path = "/sql", .method = HTTP_OPTIONS, .handle = sql_options, .headers = SQL_CORS },
+	{ .path = "/metrics", .method = HTTP_GET, .metrics = true, .handle = answer_metrics },
 };
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
 

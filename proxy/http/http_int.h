@@ -20,5 +20,7 @@ void upgrade_begin(struct session *s);
 
 /* answer.c: handlers */
 void answer_healthz(struct session *s);
+/* metrics.c */
+void answer_metrics(struct session *s);
 
 #endif
