@@ -120,7 +120,10 @@ const parts = {
 	},
 	async wrong_password() {
 		const client = newClient(url.replace(/:[^:@]*@/, ':wrong@'));
-		return errorOf(() => client.connect());
+		return errorOf(async () => {
+			await client.connect(); // which does not wait for an answer, where the password goes first
+			await client.query('select 1');
+		});
 	},
 	async big() {
 		return withClient(async c => {
