@@ -6,8 +6,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#define BLANKS " \t\n\r\f\v"
-
 enum token_kind {
 	TOKEN_END,
 	TOKEN_WORD,      /* lower case */
@@ -52,7 +50,7 @@ continues_word(char c)
 static bool
 is_blank(char c)
 {
-	return c != '\0' && strchr(BLANKS, c) != NULL;
+	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 static char
@@ -543,11 +541,28 @@ read_list(struct setting_scan *scan, struct setting *out)
 	return take_mark(&p, ',') && read_select(&p, out) && found(scan, &p, out);
 }
 
-/* Whether the text can begin with one of our statements, or with blanks or CREATE. */
+/* Most texts are a SELECT of something else, and known by their second word. */
 static bool
-is_worth_reading(char c)
+is_other_select(struct slice s)
 {
-	return is_blank(c) || strchr("sSrRdDcC-/;", c) != NULL;
+	static const char *const ours[] = { "set_config", "pg_catalog" };
+
+	if (s.n < 7 || strncasecmp(s.p, "select", 6) != 0 || !is_blank(s.p[6]))
+		return false;
+	for (s = slice_skip(s, 7); s.n > 0 && is_blank(s.p[0]);)
+		s = slice_skip(s, 1);
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+		if (s.n >= 10 && strncasecmp(s.p, ours[i], 10) == 0)
+			return false;
+	}
+	return at(s, 0) != '-' && at(s, 0) != '/';
+}
+
+/* Whether one of our statements may stand in front, or CREATE, or blanks. */
+static bool
+is_worth_reading(struct slice s)
+{
+	return (is_blank(s.p[0]) || strchr("sSrRdDcC-/;", s.p[0]) != NULL) && !is_other_select(s);
 }
 
 bool
@@ -558,7 +573,7 @@ setting_next(struct setting_scan *scan, struct setting *out)
 		if (scan->in_list) {
 			if (read_list(scan, out))
 				return true;
-		} else if (is_worth_reading(scan->rest.p[0]) && read_statement(scan, out)) {
+		} else if (is_worth_reading(scan->rest) && read_statement(scan, out)) {
 			return true;
 		}
 		if (scan->rest.n > 0)
