@@ -21,9 +21,9 @@ my %port = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(allow req
 my $proxy = Meridian::Test::Proxy->new('main', set => { trusted_proxies => '127.0.0.1/32', region => 'us-east1',
 		client_login_timeout => '20s' },
 	regions => [ 'us-east1' => { nodes => $node, networks => '10.1.0.0/16' },
-		'europe-west1' => { nodes => 'localhost:' . $node->port, networks => '10.2.0.0/16, 2001:db8:2::/48' } ],
+		'europe-west1' => { nodes => 'localhost:' . $node->port, networks => '10.2.0.0/16, 2001:db8:2::/48, vpce-0eu, azure:7' } ],
 	conf => join "\n", map {
-		"[listener $_]\nlisten = 127.0.0.1:$port{$_}\nproxy_protocol = $_\n"
+		"[listener $_]\nlisten = 127.0.0.1:$port{$_}\nproxy_protocol = $_\nsni_suffix = db.example\n"
 		  . "tls_cert_file = $cert->{cert}\ntls_key_file = $cert->{key}\n"
 	} qw(allow require));
 $proxy->start;
@@ -93,7 +93,14 @@ for my $case (
 	[ { 0xe6 => 'DE' },                         'europe-west1', '',      'a country' ],
 	[ { 0xe7 => 'gcp-europe-west1' },           'europe-west1', '',      'a region' ],
 	[ { 0xe4 => 'paris', 0xe0 => "\0" x 8 },    'europe-west1', 'paris', 'a cloud\'s own beside it' ],
-	[ { 4 => "\0" x 20, 0xe4 => 'paris' },      'europe-west1', 'paris', 'padding in front' ])
+	[ { 4 => "\0" x 20, 0xe4 => 'paris' },      'europe-west1', 'paris', 'padding in front' ],
+	[ [ 0xe8 => 'lat=48.85', 0xe8 => 'long=2.35' ], 'europe-west1', '',   'pairs' ],
+	[ { 0xe8 => 'X-City=Paris' },               'europe-west1', 'paris', 'a header in a pair' ],
+	[ [ 0xe4 => 'portland', 0xe8 => 'region_code=ME', 0xe6 => 'US' ], 'us-east1', 'portland', 'a city of a state' ],
+	[ { 5 => 'city=paris;src=127.0.0.1' },      'europe-west1', 'paris', 'a unique id of pairs' ],
+	[ { 5 => 'city=Sao%20Paulo' },              'us-east1',     'sao paulo', 'and one of one pair' ],
+	[ { 0xea => "\1vpce-0EU" },                 'europe-west1', '',      'an endpoint of AWS' ],
+	[ { 0xee => "\1\7\0\0\0" },               'europe-west1', '',      'an endpoint of Azure' ])
 {
 	my ($tlv, $home, $city, $what) = @$case;
 	for my $crc (0, 1) {
@@ -104,6 +111,20 @@ for my $case (
 }
 $s = behind(proxy_v2(src => '10.1.1.1', tlv => { 0xe4 => 'paris' }));
 is_deeply([ @$s{qw(locality_source home)} ], [ 'tlv', 'europe-west1' ], 'a TLV comes before the address');
+for my $opaque ('paris', '7F000001:8296_7F00001E:1F90_4F7B0A69_0003:790E', 'city=paris;and more', 'city=unknown;src=127.0.0.1') {
+	is(behind(proxy_v2(src => '192.0.2.1', tlv => { 5 => $opaque }))->{locality_source}, 'self', "a unique id that says nothing: $opaque");
+}
+$s = behind(proxy_v2(src => '192.0.2.1', tlv => { 2 => 'paris.db.example' }));
+is_deeply([ @$s{qw(home locality_source)} ], [ 'europe-west1', 'sni' ], 'AUTHORITY is the name that the client asked for');
+is(behind(proxy_v2(src => '192.0.2.1', tlv => { 2 => 'paris.db.example', 0xe7 => 'us-east1' }))->{locality_source}, 'sni',
+	'which comes before what the balancer says');
+is(behind(proxy_v2(src => '192.0.2.1', tlv => { 2 => 'paris.example' }))->{locality_source}, 'self', 'where it ends in sni_suffix');
+
+$proxy->reload(set => { tlv_city => '0xf1', tlv_country => 'off', unique_id => 'city' });
+is(behind(proxy_v2(src => '192.0.2.1', tlv => { 0xf1 => 'paris' }))->{home}, 'europe-west1', 'another number for the city');
+is(behind(proxy_v2(src => '192.0.2.1', tlv => { 0xe4 => 'paris', 0xe6 => 'FR' }))->{locality_source}, 'self', 'the old ones mean nothing then');
+is(behind(proxy_v2(src => '192.0.2.1', tlv => { 5 => 'paris' }))->{home}, 'europe-west1', 'unique_id = city');
+$proxy->reload(set => { tlv_city => '0xe4', tlv_country => '0xe6', unique_id => 'pairs' });
 is(behind(proxy_v2(src => '10.1.1.1', tlv => [ 0xe4 => 'lemuria' ]))->{home}, 'us-east1', 'a city that is none: the address');
 
 # ---------------------------------------------------------------- in pieces
@@ -150,6 +171,9 @@ my %bad = (
 	'v1 with a port that is none'  => "PROXY TCP4 10.2.3.4 10.2.3.4 1 70000\r\n",
 	'garbage'                      => "\x0d\x0a\x0d\x0bhello",
 	'HTTP'                         => "GET / HTTP/1.1\r\n\r\n");
+my $bystander = Meridian::Test::Wire->new(port => $port{require});
+$bystander->send(proxy_v1(src => '10.2.3.4'));
+$bystander->login(@login);
 for my $what (sort keys %bad) {
 	for my $listener ('require', 'allow') {
 		my $refused = counter('proxy_headers_refused');
@@ -160,7 +184,16 @@ for my $what (sort keys %bad) {
 	}
 }
 
+$bystander->send(query('SELECT 1'));
+is(row_values(($bystander->until('Z'))[1])->[0], '1', 'a session beside all that is not disturbed');
+
 # ---------------------------------------------------------------- off, allow, require; strangers
+
+sub untrusted_tlvs
+{
+	my ($row) = grep { $_->{source} eq 'tlv' } @{ $proxy->console('SHOW LOCALITY SOURCES') };
+	return $row->{untrusted};
+}
 
 my $refused = counter('proxy_headers_refused');
 $w = Meridian::Test::Wire->new(port => $port{require});
@@ -180,6 +213,7 @@ $w->send(proxy_v1(src => '10.2.3.4') . startup(@login));
 is(error_fields($w->message)->{C}, '08P01', 'off: a header is a protocol violation');
 
 $proxy->reload(set => { trusted_proxies => '127.0.0.9/32' });
+my $untrusted = untrusted_tlvs();
 $refused = counter('proxy_headers_refused');
 for my $header (proxy_v1(src => '10.2.3.4'), proxy_v2(src => '10.2.3.4', tlv => { 0xe4 => 'paris' })) {
 	for my $listener ('require', 'allow') {
@@ -189,6 +223,7 @@ for my $header (proxy_v1(src => '10.2.3.4'), proxy_v2(src => '10.2.3.4', tlv => 
 		is(counter('proxy_headers_refused'), ++$refused, 'and is counted');
 	}
 }
+is(untrusted_tlvs() - $untrusted, 4, 'SHOW LOCALITY SOURCES has them');
 $s = behind('', listener => 'allow');
 is_deeply([ @$s{qw(home locality_source)} ], [ 'us-east1', 'self' ], 'allow: a stranger is served without one');
 $w = Meridian::Test::Wire->new(port => $port{allow});

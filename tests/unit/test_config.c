@@ -500,6 +500,71 @@ words_are_those_of_the_enums(void **state)
 }
 
 static void
+headers_and_types_of_tlvs_are_read(void **state)
+{
+	struct config *c = good("[meridian]\nheader_names = X-Town:city, GCP, X-City\n"
+				"tlv_city = 0xF1\ntlv_location = 230\ntlv_country = off\n"
+				"unique_id = city\n" REGION
+				"networks = 10.0.0.0/8, VPCE-0aB1, psc:77\n  azure:8\n");
+	struct config *copy;
+	struct buf text = { .cap = 4096 };
+	struct err e;
+
+	(void)state;
+	assert_int_equal(c->main.header_names.n, 3);
+	assert_string_equal(c->main.header_names.v[0], "x-town:city");
+	assert_string_equal(c->main.header_names.v[1], "gcp");
+	assert_string_equal(c->main.header_names.v[2], "x-city:city");
+	assert_int_equal(c->main.tlv.city, 0xf1);
+	assert_int_equal(c->main.tlv.location, 0xe6);
+	assert_int_equal(c->main.tlv.country, 0);
+	assert_int_equal(c->main.tlv.pairs, 0xe8);
+	assert_int_equal(c->main.tlv.unique_id, UNIQUE_ID_CITY);
+	assert_int_equal(c->regions[0].networks.n, 1);
+	assert_int_equal(c->regions[0].endpoints.n, 3);
+	assert_string_equal(c->regions[0].endpoints.v[0], "vpce-0ab1");
+	copy = config_set(c, "header_names", "cloudflare", &e);
+	assert_non_null(copy);
+	assert_int_equal(copy->regions[0].endpoints.n, 3);
+	assert_ptr_not_equal(copy->regions[0].endpoints.v[0], c->regions[0].endpoints.v[0]);
+	assert_int_equal(config_diff(c, copy, &text), 1);
+	assert_string_equal(buf_text(&text), "header_names: x-town:city, gcp, x-city:city -> "
+					     "cloudflare (new sessions)\n");
+	buf_fini(&text);
+	config_unref(copy);
+	config_unref(c);
+}
+
+static void
+headers_and_types_that_are_none_are_refused(void **state)
+{
+	static const struct {
+		const char *option, *value;
+	} rows[] = {
+		{ "header_names", "X-Town" },   { "header_names", "X-Town:town" },
+		{ "header_names", "gcp, gcp" }, { "tlv_city", "0xe0" },
+		{ "tlv_city", "0xEA" },         { "tlv_city", "0xee" },
+		{ "tlv_city", "0xf8" },         { "tlv_city", "5" },
+		{ "tlv_city", "0xe" },          { "tlv_city", "0xeg" },
+		{ "tlv_city", "e4" },           { "tlv_city", "0" },
+		{ "tlv_city", "0xe5" }, /* the location's */
+		{ "unique_id", "on" },          { "trusted_hops", "-1" },
+	};
+	struct config *c = good(REGION);
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config *copy = config_set(c, rows[i].option, rows[i].value, &e);
+
+		if (copy != NULL)
+			print_error("%s = %s\n", rows[i].option, rows[i].value);
+		assert_null(copy);
+	}
+	config_unref(c);
+}
+
+static void
 regions_are_found_without_their_provider(void **state)
 {
 	struct config *c = good("[region gcp-us-east1]\nnodes = a\n[region us-east1]\nnodes = b\n"
@@ -535,6 +600,8 @@ main(void)
 		cmocka_unit_test(help_and_manual_name_every_option),
 		cmocka_unit_test(no_option_is_described_twice),
 		cmocka_unit_test(words_are_those_of_the_enums),
+		cmocka_unit_test(headers_and_types_of_tlvs_are_read),
+		cmocka_unit_test(headers_and_types_that_are_none_are_refused),
 		cmocka_unit_test(regions_are_found_without_their_provider),
 	};
 
