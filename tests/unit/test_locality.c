@@ -829,48 +829,6 @@ overrides_apply_to_whatever_the_claims_yield(void **state)
 }
 
 static void
-an_endpoint_belongs_to_the_region_that_lists_it(void **state)
-{
-	struct world *w = *state;
-
-	strlist_add(&w->topology->regions[WEST].endpoints, "vpce-0west");
-	say(w, SOURCE_TLV, CLAIM_ENDPOINT, "vpce-0west");
-	say(w, SOURCE_TLV, CLAIM_CITY, "paris");
-	decide(w);
-	assert_int_equal(w->out.region, WEST);
-	assert_int_equal(w->out.source, SOURCE_TLV);
-	assert_string_equal(w->out.city, "paris");
-	assert_string_equal(w->evidence[0].outcome, "endpoint of region gcp-us-west1");
-	claims_fini(&w->claims);
-	say(w, SOURCE_TLV, CLAIM_ENDPOINT, "psc:1");
-	decide(w);
-	assert_int_equal(w->out.source, SOURCE_SELF);
-	assert_string_equal(outcome_of(w, SOURCE_TLV), "endpoint of no region");
-}
-
-static void
-an_override_of_an_endpoint_is_the_most_specific(void **state)
-{
-	struct world *w = *state;
-	struct topology *t = w->topology;
-
-	topology_add_override(t, OVERRIDE_NETWORK, "psc:77", EUROPE, 0);
-	topology_add_override(t, OVERRIDE_NETWORK, "192.0.2.1/32", WEST, 0);
-	say(w, SOURCE_GEOIP, CLAIM_ADDRESS, "192.0.2.1");
-	decide(w);
-	assert_int_equal(w->out.region, WEST);
-	say(w, SOURCE_TLV, CLAIM_ENDPOINT, "psc:77");
-	decide(w);
-	assert_int_equal(w->out.region, EUROPE);
-	assert_int_equal(w->out.source, SOURCE_OVERRIDE);
-	assert_int_equal(w->evidence[0].kind, CLAIM_ENDPOINT);
-	claims_fini(&w->claims);
-	claims_add(&w->claims, SOURCE_TLV, CLAIM_ENDPOINT, false, slice_str("psc:77"));
-	decide(w);
-	assert_int_equal(w->out.source, SOURCE_SELF);
-}
-
-static void
 overrides_end_and_keep_their_place_in_the_order(void **state)
 {
 	static const enum locality_source last[] = { SOURCE_STARTUP, SOURCE_OVERRIDE };
@@ -1004,8 +962,6 @@ main(void)
 		WITH_WORLD(networks_of_regions_come_before_databases),
 		WITH_WORLD(countries_decide_by_list_or_where_they_are_clearly_near),
 		WITH_WORLD(overrides_apply_to_whatever_the_claims_yield),
-		WITH_WORLD(an_endpoint_belongs_to_the_region_that_lists_it),
-		WITH_WORLD(an_override_of_an_endpoint_is_the_most_specific),
 		WITH_WORLD(overrides_end_and_keep_their_place_in_the_order),
 		WITH_WORLD(bias_counts_in_what_is_nearest),
 		cmocka_unit_test(claims_are_packed_and_bounded),

@@ -194,6 +194,83 @@ types_of_clouds_are_taken(void **state)
 		assert_true(tlvs_type_is_free(free_ones[i]));
 }
 
+/* Three regions, of which the second lists an endpoint; what is claimed leads where? */
+static struct locality
+decided(struct topology *t, const struct claims *claims, struct locality_evidence *first)
+{
+	static const enum locality_source order[] = { SOURCE_OVERRIDE, SOURCE_TLV, SOURCE_GEOIP,
+						      SOURCE_SELF };
+	struct locality_evidence evidence[LOCALITY_EVIDENCE_MAX];
+	struct locality_input in = {
+		.claims = claims, .topology = t, .order = order, .norder = 4, .now_us = 1
+	};
+	struct locality l;
+	size_t n;
+
+	locality_decide(&in, &l, evidence, &n);
+	*first = evidence[0];
+	return l;
+}
+
+static struct topology *
+three_regions(void)
+{
+	struct topology *t = topology_new();
+
+	(void)topology_add_region(t, "a");
+	(void)topology_add_region(t, "b");
+	(void)topology_add_region(t, "c");
+	strlist_add(&t->regions[1].endpoints, "vpce-0b");
+	t->self_region = 0;
+	return t;
+}
+
+static void
+an_endpoint_belongs_to_the_region_that_lists_it(void **state)
+{
+	struct topology *t = three_regions();
+	struct claims claims = { 0 };
+	struct locality_evidence row;
+	struct locality l;
+
+	(void)state;
+	claims_add(&claims, SOURCE_TLV, CLAIM_ENDPOINT, true, slice_str("vpce-0b"));
+	l = decided(t, &claims, &row);
+	assert_int_equal(l.region, 1);
+	assert_int_equal(l.source, SOURCE_TLV);
+	assert_string_equal(row.outcome, "endpoint of region b");
+	claims_fini(&claims);
+	claims_add(&claims, SOURCE_TLV, CLAIM_ENDPOINT, true, slice_str("psc:1"));
+	l = decided(t, &claims, &row);
+	assert_int_equal(l.source, SOURCE_SELF);
+	assert_string_equal(row.outcome, "endpoint of no region");
+	claims_fini(&claims);
+	topology_unref(t);
+}
+
+static void
+an_override_of_an_endpoint_is_the_most_specific(void **state)
+{
+	struct topology *t = three_regions();
+	struct claims claims = { 0 };
+	struct locality_evidence row;
+
+	(void)state;
+	topology_add_override(t, OVERRIDE_NETWORK, "psc:77", 2, 0);
+	topology_add_override(t, OVERRIDE_NETWORK, "192.0.2.1/32", 1, 0);
+	claims_add(&claims, SOURCE_GEOIP, CLAIM_ADDRESS, true, slice_str("192.0.2.1"));
+	assert_int_equal(decided(t, &claims, &row).region, 1);
+	claims_add(&claims, SOURCE_TLV, CLAIM_ENDPOINT, true, slice_str("psc:77"));
+	assert_int_equal(decided(t, &claims, &row).region, 2);
+	assert_int_equal(row.source, SOURCE_OVERRIDE);
+	assert_int_equal(row.kind, CLAIM_ENDPOINT);
+	claims_fini(&claims);
+	claims_add(&claims, SOURCE_TLV, CLAIM_ENDPOINT, false, slice_str("psc:77"));
+	assert_int_equal(decided(t, &claims, &row).source, SOURCE_SELF);
+	claims_fini(&claims);
+	topology_unref(t);
+}
+
 int
 main(void)
 {
@@ -207,6 +284,8 @@ main(void)
 		cmocka_unit_test(private_endpoints_are_claimed),
 		cmocka_unit_test(endpoints_have_a_normal_form),
 		cmocka_unit_test(types_of_clouds_are_taken),
+		cmocka_unit_test(an_endpoint_belongs_to_the_region_that_lists_it),
+		cmocka_unit_test(an_override_of_an_endpoint_is_the_most_specific),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
