@@ -252,6 +252,7 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 	if (s->state < SESSION_ATTACHING)
 		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	if (s->state == SESSION_RELAY && (!flow_is_idle(&s->flow) || settings_hold(s)))
+		return false;
 	if (s->state == SESSION_SQL && !flow_is_idle(&s->flow))
 		return false;
 	return w->drain_idle && s->state != SESSION_CANCELLING;

@@ -112,6 +112,8 @@ begin_anew(struct session *s, enum transport transport, struct slice behind)
 	if (target.n > 0)
 		c->target = xstrndup(target.p, target.n < TARGET_MAX ? target.n : TARGET_MAX);
 	s->quiet_since_us = clock_us();
+	/* whoever speaks HTTP to a unix socket speaks for somebody else */
+	s->local_admin = false;
 	if (behind.n > 0)
 		buf_slice(&session_login(s)->inbox, behind);
 	http_request_free(c);

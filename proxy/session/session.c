@@ -240,12 +240,13 @@ finish(struct session *s)
 	loop_defer(w->loop, free_session, s);
 }
 
-/* All has been said. Who came by WebSocket answers a Close with its own, and reads a reset instead
- * of our last words where nobody waits for that. */
+/* All has been said. Who came by WebSocket answers a Close with its own, and who is in the middle
+ * of a request sends the rest of it: both read a reset instead of our last words where nobody waits
+ * for that. */
 static void
 part(struct session *s)
 {
-	if (s->client.ws == NULL) {
+	if (s->client.ws == NULL && !http_speaks(s)) {
 		finish(s);
 		return;
 	}
@@ -341,7 +342,7 @@ session_end_unread(struct session *s, enum why why)
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
 	if (!stream_is_blocked(&s->client))
-		stream_end(&s->client);
+		part(s);
 }
 
 /* Whether an ErrorResponse can be put in front of the client now: not inside a message, and not
@@ -382,14 +383,8 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 	else
 		message_put_error(&b, "FATAL", e);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
-	if (session_say(s, b.p, b.n) && !stream_is_blocked(&s->client)) {
-		/* who is in the middle of a request must send the rest of it, or it reads a reset
-		 * and not the answer */
-		if (http_speaks(s))
-			stream_end(&s->client);
-		else
-			part(s);
-	}
+	if (session_say(s, b.p, b.n) && !stream_is_blocked(&s->client))
+		part(s);
 	buf_fini(&b);
 }
 

@@ -236,6 +236,15 @@ is(ask(GET => '/', @ws, 'Sec-WebSocket-Version' => 8)->{status}, 426, 'another v
 is(ask(GET => '/', @ws[0 .. 3], 'Sec-WebSocket-Version' => 13)->{status}, 400, 'no key');
 is(ask(GET => '/', @ws[0 .. 3], 'Sec-WebSocket-Version' => 13, 'Sec-WebSocket-Key' => 'short')->{status}, 400, 'a bad key');
 
+my $console = Meridian::Test::Wire->new(path => $proxy->socket_path);
+is(($console->login(database => 'meridian'))[-1][0], 'Z', 'the console is open to our own user on the unix socket');
+for my $come (\&http_connect, \&http_websocket) {
+	$console = Meridian::Test::Wire->new(path => $proxy->socket_path);
+	$come->($console, $come == \&http_connect ? 'db' : '/');
+	my $said = ($console->login(database => 'meridian'))[-1];
+	is($said->[0], 'E', 'but not to whoever speaks HTTP there for somebody else');
+}
+
 # ---------------------------------------------------------------- streams are bounded
 
 $proxy->reload(set => { http_max_streams => 2 });
@@ -385,6 +394,7 @@ $a = http_answer($asked);
 is($a->{status}, 503, 'a drain: /healthz says so');
 is($a->{headers}{connection}, 'close', 'for the last time');
 ok($kept->closed && $kept->{rest} eq '', 'a connection that is only kept is closed without a word');
-is(($busy->until('ZE'))[-1][0], 'Z', 'a query goes on to its end');
+my $end = ($busy->until('ZE'))[-1];
+is($end->[0], 'Z', 'a query goes on to its end') or diag explain $end;
 $proxy->stop;
 done_testing();
