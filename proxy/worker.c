@@ -87,8 +87,7 @@ on_refresh(struct letter *letter, void *owner)
 	free(letter);
 	(void)worker_world(w);
 	worker_arm_sweep(w);
-	event_del(&w->pings);
-	pings_arm(w);
+	pings_refresh(w);
 }
 
 void

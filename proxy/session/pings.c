@@ -12,29 +12,46 @@
 
 #define TICKS 4 /* per interval: websocket_tick() */
 
+/* Every WebSocket, as far as `visit` says true. */
 static void
-on_tick(evutil_socket_t fd, short what, void *arg)
+each_websocket(struct worker *w, bool (*visit)(struct session *s))
 {
-	struct worker *w = arg;
-	bool any = false;
-
-	(void)fd;
-	(void)what;
-	(void)worker_world(w);
 	for (int state = 0; state < SESSION_CLOSED; state++) {
 		struct session *next;
 
 		for (struct session *s = TAILQ_FIRST(&w->states[state]); s != NULL; s = next) {
 			next = TAILQ_NEXT(s, in_state);
-			if (s->client.ws == NULL)
-				continue;
-			any = true;
-			if (websocket_tick(&s->client) != 0)
-				session_abort(s, WHY_PING_TIMEOUT);
+			if (s->client.ws != NULL && !visit(s))
+				return;
 		}
 	}
-	if (any)
-		pings_arm(w);
+}
+
+static bool
+arm_for(struct session *s)
+{
+	pings_arm(s->worker);
+	return false;
+}
+
+static bool
+tick(struct session *s)
+{
+	pings_arm(s->worker);
+	if (websocket_tick(&s->client) != 0)
+		session_abort(s, WHY_PING_TIMEOUT);
+	return true;
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	(void)worker_world(w);
+	each_websocket(w, tick);
 }
 
 void
@@ -52,4 +69,11 @@ pings_arm(struct worker *w)
 
 	if (interval > 0 && !evtimer_pending(&w->pings, NULL))
 		event_add(&w->pings, &tv);
+}
+
+void
+pings_refresh(struct worker *w)
+{
+	event_del(&w->pings);
+	each_websocket(w, arm_for);
 }

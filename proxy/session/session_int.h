@@ -246,9 +246,12 @@ void consoles_on_readable(struct session *s);
 void consoles_on_drained(struct session *s);
 void consoles_forget(struct login *l);
 
-/* pings.c: WebSockets are pinged while there is one. */
+/* pings.c */
 void pings_init(struct worker *w);
+/* There is a WebSocket. */
 void pings_arm(struct worker *w);
+/* The interval may be another. */
+void pings_refresh(struct worker *w);
 
 /* server.c */
 struct server *server_new(struct session *s, struct node_live *live);

@@ -7,10 +7,12 @@
 # descriptors, wake-ups.
 use strict;
 use warnings;
+use Meridian::Test::Bridge;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Fake;
 use Meridian::Test::Measure qw(:all);
 use Meridian::Test::Proxy;
+use Meridian::Test::WebSocket;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -46,8 +48,8 @@ sub ask
 
 sub session
 {
-	my ($proxy) = @_;
-	my $w = Meridian::Test::Wire->new($proxy);
+	my ($proxy, $kind) = @_;
+	my $w = ($kind // 'Meridian::Test::Wire')->new($proxy);
 	my @m = $w->login(database => 'postgres');
 	$m[-1][0] eq 'Z' or die 'no login: ' . explain(\@m);
 	return $w;
@@ -55,27 +57,33 @@ sub session
 
 my $node = regional_clusters('here');
 
+# System calls: 1,001 queries less one.
+sub query_costs_six
+{
+	my ($worker, $w, $what, @more) = @_;
+	my $one  = system_calls($worker, sub { ask($w, 1) });
+	my $many = system_calls($worker, sub { ask($w, 1001) });
+	my $each = ($many->{total} - $one->{total}) / 1000;
+	measured('%.3f system calls per %s', $each, $what);
+	is(sprintf('%.2f', $each), '6.00', "a $what costs six system calls")
+	  or diag explain [ $one, $many ];
+	my %known = map { $_ => 1 } qw(epoll_wait recvfrom sendto total), @more;
+	is_deeply([ grep { !$known{$_} } sort keys %$many ], [], 'and no others than epoll_wait, recv and send')
+	  or diag explain $many;
+	return;
+}
+
 SKIP: {
 	my $kind = sanitized();
-	skip "a sanitizer ($kind) makes system calls and allocations of its own", 8 if $kind;
+	skip "a sanitizer ($kind) makes system calls and allocations of its own", 12 if $kind;
 
 	my $counts = PostgreSQL::Test::Utils::tempdir() . '/mallocs';
-	my $proxy  = quiet_proxy('counted', $node, env => { allocations_env($counts) });
+	my $proxy  = quiet_proxy('counted', $node, env => { allocations_env($counts) }, set => { http => 'on' });
 	my $w      = session($proxy);
 	ok(ask($w, 10), 'a session answers');
 	my %thread = threads($proxy->pid);
 	my $worker = $thread{'worker/1'};
-
-	# System calls: 1,001 queries less one.
-	my $one  = system_calls($worker, sub { ask($w, 1) });
-	my $many = system_calls($worker, sub { ask($w, 1001) });
-	my $each = ($many->{total} - $one->{total}) / 1000;
-	measured('%.3f system calls per simple query', $each);
-	is(sprintf('%.2f', $each), '6.00', 'a simple query costs six system calls')
-	  or diag explain [ $one, $many ];
-	is_deeply([ grep { !/^(?:epoll_wait|recvfrom|sendto)$/ } sort keys %$many ], ['total'],
-		'and no others than epoll_wait, recv and send')
-	  or diag explain $many;
+	query_costs_six($worker, $w, 'simple query');
 
 	# Allocations, with the whole of the protocol that streams.
 	my $before = allocations($counts, $worker);
@@ -97,6 +105,14 @@ SKIP: {
 	$bytes += length $_->[1] for grep { $_->[0] eq 'd' } $w->until('Z');
 	is($bytes, 20000 * 1001, 'COPY of 20 MB');
 	cmp_ok(allocations($counts, $worker) - $before, '<', 400, 'allocates only for what the client did not take at once');
+
+	# In a WebSocket it is the same.
+	my $websocket = session($proxy, 'Meridian::Test::WebSocket');
+	ok(ask($websocket, 10), 'a session in a WebSocket answers');
+	query_costs_six($worker, $websocket, 'simple query in a WebSocket', 'sendmsg');
+	$before = allocations($counts, $worker);
+	ok(ask($websocket, 1000), '1,000 queries');
+	is(allocations($counts, $worker) - $before, 0, 'cost no allocation');
 	$proxy->stop;
 }
 
@@ -120,6 +136,13 @@ sub hold
 	wait_until(sub { PostgreSQL::Test::Utils::slurp_file($done) =~ /\n/ }) or die 'clients said nothing';
 	is(PostgreSQL::Test::Utils::slurp_file($done), "ready\n", "$n sessions, a query on each");
 	return $in;
+}
+
+sub hold_websocket
+{
+	my ($proxy, $n, %opt) = @_;
+	my $bridge = Meridian::Test::Bridge->new($proxy, tls => delete $opt{tls});
+	return [ hold($proxy, $n, port => $bridge->port, %opt), $bridge ];
 }
 
 sub hold_silent
@@ -155,7 +178,7 @@ sub is_silent
 sub each_costs
 {
 	my ($what, $limit, $open) = @_;
-	my $proxy = quiet_proxy($what =~ s/\W+/_/gr, $fake, set => {@tls_conf});
+	my $proxy = quiet_proxy($what =~ s/\W+/_/gr, $fake, set => { http => 'on', @tls_conf });
 	my $pid   = $proxy->pid;
 	my ($descriptors, $first) = (descriptors($pid), $open->($proxy, 10));
 	my $before = pss_kb($pid);
@@ -177,6 +200,9 @@ sub each_costs
 
 each_costs('an idle session', 1.5, \&hold);
 each_costs('an idle session on TLS', 15, sub { hold(@_, sslmode => 'require') });
+each_costs('an idle session in a WebSocket', 2, \&hold_websocket);
+each_costs('an idle session in a WebSocket on TLS', 16, sub { hold_websocket(@_, tls => 1) });
+each_costs('an idle session on TLS in a WebSocket', 16, sub { hold_websocket(@_, sslmode => 'require') });
 each_costs('a connection that has asked for TLS', 5, sub { hold_silent(@_, ssl_request, 'S') });
 each_costs('a connection that has said nothing', 1.5, sub { hold_silent(@_, '', '') });
 
