@@ -17,6 +17,7 @@
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/session/cancelkeys.h"
+#include "proxy/session/pings.h"
 
 #define ACCEPTS_PER_TURN 64
 #define SWEEP_DRAIN_US   (50 * USEC_PER_MSEC)

@@ -1,10 +1,7 @@
-/* SPDX-License-Identifier: PostgreSQL
- *
- * Load balancers take a connection on which nothing is said for a minute or two for dead, and do
- * not tell. So each worker goes through its WebSockets four times per websocket_ping_interval, as
- * long as it has one, and pings those on which it has said nothing for that long.
- */
+/* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
+
+#include "proxy/session/pings.h"
 
 #include "base/clock.h"
 #include "proxy/session/session_int.h"

@@ -12,10 +12,8 @@
  *   cancel.c    cancel requests, in both directions
  *   consoles.c  sessions of the console: who may, SCRAM, the port to proxy/admin
  *   facts.c     what SHOW shows
- *   pings.c     WebSockets on which nothing is said
  *
- * What lives only until the session is ready stands in struct login, so that an idle session is
- * small.
+ * What lives only until the session is ready stands in struct login: idle sessions are small.
  */
 #ifndef PROXY_SESSION_SESSION_INT_H
 #define PROXY_SESSION_SESSION_INT_H
@@ -207,8 +205,7 @@ void attach_stop(struct login *l);
 
 /* login.c */
 void login_begin(struct session *s, struct buf *take_inbox);
-/* What a ParameterStatus of a node teaches: told to control where it is news; returns why the node
- * does not fit the wanted access, or NULL. */
+/* What a ParameterStatus of a node teaches goes to control. Returns why the node does not fit. */
 const char *login_learn(struct login *l, struct server *sv, uint16_t node, struct slice body);
 void login_on_client(struct session *s);
 void login_on_server(struct session *s, short what);
@@ -245,13 +242,6 @@ void consoles_on_login(struct session *s);
 void consoles_on_readable(struct session *s);
 void consoles_on_drained(struct session *s);
 void consoles_forget(struct login *l);
-
-/* pings.c */
-void pings_init(struct worker *w);
-/* There is a WebSocket. */
-void pings_arm(struct worker *w);
-/* The interval may be another. */
-void pings_refresh(struct worker *w);
 
 /* server.c */
 struct server *server_new(struct session *s, struct node_live *live);
