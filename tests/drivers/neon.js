@@ -41,7 +41,7 @@ if (o.from || o.ca)
 // fetch, from an address of ours and with our CA.
 function fetchFrom(to, init) {
 	return new Promise((resolve, reject) => {
-		const words = { method: init.method, headers: init.headers, localAddress: from || undefined, ca };
+		const words = { method: init.method, headers: init.headers, localAddress: init.from || from || undefined, ca };
 		const request = (o.tls ? https : http).request(to, words, answer => {
 			const parts = [];
 			answer.on('data', part => parts.push(part));
@@ -181,8 +181,8 @@ const parts = {
 		const seen = {};
 		const all = [];
 		for (let i = 0; i < 100; i++) {
-			const at = from = o.from && o.from[i % o.from.length];
-			all.push(neon(url).query(`${where}, $1::int as i`, [i]).then(([row]) => {
+			const at = o.from && o.from[i % o.from.length];
+			all.push(neon(url, { fetchOptions: { from: at } }).query(`${where}, $1::int as i`, [i]).then(([row]) => {
 				const key = `${at} ${row.i === i ? row.name : 'mixed up'}`;
 				seen[key] = (seen[key] || 0) + 1;
 			}));

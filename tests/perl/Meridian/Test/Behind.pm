@@ -126,20 +126,20 @@ sub neon_is
 	return;
 }
 
-my @sockets = qw(pool client transaction errors wrong_password big);
-
-# The driver with SCRAM from end to end.
+# The driver as it comes, which sends the password at once; and with SCRAM from end to end.
 sub neon_lands
 {
 	my ($b, $front, $ca) = @_;
 	my $missing = driver_missing('neon');
 	my %words = (at => "127.0.0.1:$front", tls => \1, ca => $ca, user => 'alice', password => 'secret');
-	my @all = sort keys %callers;
+	my @all     = sort keys %callers;
+	my @sockets = qw(pool client transaction errors wrong_password big);
   SKIP: {
 		skip $missing, 1 if $missing;
-		my %scram = (%words, pipeline => \0);
-		neon_is({ %scram, from => [ $all[0] ] }, 'SCRAM from end to end', @sockets);
-		neon_is({ %scram, from => \@all }, 'SCRAM from end to end', qw(client many));
+		neon_is({ %words, from => [ $all[0] ] }, 'as it comes', @sockets, qw(sql_errors sql_big));
+		neon_is({ %words, from => \@all }, 'as it comes', qw(client sql sql_batch many sql_many));
+		neon_is({ %words, from => [ $all[0] ], pipeline => \0 }, 'SCRAM from end to end', @sockets);
+		neon_is({ %words, from => \@all, pipeline => \0 }, 'SCRAM from end to end', 'many');
 	}
 	return;
 }
