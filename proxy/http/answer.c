@@ -23,10 +23,13 @@ static const struct {
 };
 
 static int
-status_of(const struct http_route *route, enum why why)
+status_of(const struct http_request *r, enum why why)
 {
-	if (route != NULL && route->error_status != 0 && why != WHY_SHUTDOWN && why != WHY_TOO_MANY)
-		return route->error_status;
+	if (r->refused.status != 0)
+		return r->refused.status;
+	if (r->phase == HTTP_HANDLING && r->route->error_status != 0 && why != WHY_SHUTDOWN &&
+	    why != WHY_TOO_MANY)
+		return r->route->error_status;
 	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
 		if (statuses[i].why == why)
 			return statuses[i].status;
@@ -114,7 +117,7 @@ http_put_farewell(struct session *s, enum why why, const struct err *e, struct b
 {
 	struct http_request *r = s->http->request;
 	struct buf body = { .cap = 16384 };
-	int status = r->refused.status != 0 ? r->refused.status : status_of(r->route, why);
+	int status = status_of(r, why);
 	const char *type;
 
 	/* the head may be half parsed: nothing of it counts */

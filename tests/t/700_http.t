@@ -172,6 +172,48 @@ ask(GET => '/nothing');
 is(counter('http_errors'), $errors + 1, 'errors are counted');
 is(counter('login_failures'), 0, 'and are no failed logins');
 
+# ---------------------------------------------------------------- bodies
+
+my $json = '{"query":"SELECT 40 + $1::int AS a","params":["2"]}';
+my @sql  = ('Neon-Connection-String' => "postgresql://$login[1]\@127.0.0.1/postgres");
+
+sub is_42
+{
+	my ($answer, $what) = @_;
+	is($answer->{status}, 200, $what) or diag explain $answer;
+	like($answer->{body}, qr/"rows":\[(?:\{"a":|\[)"?42/, 'with its row');
+	return;
+}
+
+my $post    = http_request(POST => '/sql', @sql, body => $json);
+my $chunks  = join '', map { sprintf "%x\r\n%s\r\n", length, $_ } $json =~ /(.{1,7})/gs;
+my $chunked = http_request(POST => '/sql', @sql, 'Transfer-Encoding' => 'chunked') . $chunks . "0\r\nX-Trailer: 1\r\n\r\n";
+for my $size (1, 3, 100_000) {
+	$w = wire();
+	$w->send_split($post . $chunked . $request, $size);
+	is_42(http_answer($w), "a counted body in pieces of $size");
+	is_42(http_answer($w), 'behind it one in chunks');
+	is(http_answer($w)->{status}, 200, 'and what follows it');
+}
+$w = wire();
+$w->send(http_request(POST => '/sql', @sql, Expect => '100-continue', 'Content-Length' => length $json));
+is(http_answer($w)->{status}, 100, 'Expect: 100-continue');
+$w->send($json);
+is_42(http_answer($w), 'then the body');
+$w = wire();
+$w->send(http_request(POST => '/sql', @sql, Expect => '100-continue', body => $json));
+is_42(http_answer($w), 'who does not wait for that is not told');
+for my $how ([ 'Content-Length' => 64 * 1024 + 1 ], [ 'Transfer-Encoding' => 'chunked' ]) {
+	$w = wire();
+	$w->send(http_request(POST => '/sql', @sql, Expect => '100-continue', @$how));
+	is(http_answer($w)->{status}, 100, 'chunks are waited for') if $how->[1] eq 'chunked';
+	$w->send(sprintf "%x\r\n", 64 * 1024 + 1) if $how->[1] eq 'chunked';
+	is(http_answer($w)->{status}, 413, "longer than http_max_body: 413 before it comes ($how->[0])");
+}
+$w = wire();
+$w->send(http_request(POST => '/sql', @sql, 'Transfer-Encoding' => 'chunked') . "5\r\nhelloX");
+is(http_answer($w)->{status}, 400, 'a chunk longer than it says');
+
 # ---------------------------------------------------------------- CONNECT
 
 $w = wire();
@@ -345,6 +387,7 @@ my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my %slow = (
 	'half a word'        => 'GE',
 	'half a head'        => "GET / HTTP/1.1\r\nHost: x\r\n",
+	'half a body'        => substr($post, 0, -5),
 	'a whole one first'  => $request . 'GET /');
 my %wire = map { $_ => wire() } keys %slow;
 my $begin = time;
