@@ -78,6 +78,12 @@ websocket_is_blocked(const struct websocket *ws)
 	return ws->front.n > 0 && ws->left == 0;
 }
 
+bool
+websocket_in_frame(const struct stream *st)
+{
+	return st->ws != NULL && st->ws->in.left > 0;
+}
+
 const char *
 websocket_fault(const struct stream *st)
 {

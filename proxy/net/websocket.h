@@ -51,6 +51,8 @@ void websocket_say_close(struct stream *st);
 
 /* What to close with, unless a fault of the peer, or its own Close, says something else. */
 void websocket_set_code(struct stream *st, enum ws_code code);
+/* The payload of a frame has come in part: more of it is on its way. */
+bool websocket_in_frame(const struct stream *st);
 /* What was wrong with the peer's frames, or NULL. */
 const char *websocket_fault(const struct stream *st);
 /* A quarter of the interval between two pings has passed: ask the peer whether it is there where

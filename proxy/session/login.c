@@ -27,6 +27,7 @@
 #include "proxy/http/http.h"
 #include "proxy/http/sql.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/net/websocket.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
@@ -170,8 +171,8 @@ refuse_early_password(struct session *s)
 }
 
 /* Neon's driver says its password, and its first queries, right behind the startup packet and
- * before it is asked (pipelineConnect = "password"). PARSE_DONE: there was none, or it is in
- * l->own; PARSE_MORE: it has not come whole; PARSE_BAD: the session is over. */
+ * before it is asked (pipelineConnect = "password"), all in one frame. PARSE_DONE: there was none,
+ * or it is in l->own; PARSE_MORE: it has not come whole; PARSE_BAD: the session is over. */
 static enum parse
 take_early_password(struct session *s, uint32_t code)
 {
@@ -181,7 +182,9 @@ take_early_password(struct session *s, uint32_t code)
 	struct frame f;
 	enum parse p;
 
-	if (in->n == 0 || in->p[0] != MSG_PASSWORD)
+	if (in->n == 0)
+		return websocket_in_frame(&s->client) ? PARSE_MORE : PARSE_DONE;
+	if (in->p[0] != MSG_PASSWORD)
 		return PARSE_DONE;
 	p = frame_cut(buf_view(in), LOGIN_MESSAGE_MAX, &f);
 	if (p == PARSE_MORE)
