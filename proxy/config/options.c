@@ -349,8 +349,8 @@ static const struct option listener_rows[] = {
 	{ .name = "http", .type = OPT_BOOL, AT(conf_listener, http, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
 	  .text = "Speak HTTP/1.1 too: PostgreSQL in a WebSocket (on any path that is not named "
-		  "here) or behind CONNECT, and GET /healthz. Plain PostgreSQL clients are served "
-		  "as ever: the first byte tells." },
+		  "here) or behind CONNECT, SQL by POST /sql, and GET /healthz. Plain PostgreSQL "
+		  "clients are served as ever: the first byte tells." },
 	{ .name = "metrics", .type = OPT_BOOL, AT(conf_listener, metrics, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
 	  .text = "With http = on: serve GET /metrics, to whoever asks." },
