@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "proxy/config/quote.h"
 #include "proxy/config/suggest.h"
+#include "proxy/config/values.h"
 #include "routing/places.h"
 
 struct check {
@@ -348,6 +349,37 @@ unknown_region(const struct check *k, struct spot at, const char *name)
 		      quote(slice_str(name)).text);
 }
 
+/* Whether header_names is what nobody chose. */
+static bool
+headers_are_default(const struct check *k)
+{
+	struct spot at = { SECTION_MERIDIAN, 0, "header_names" };
+	const struct option *o = spot_option(at);
+	struct buf text = { .cap = 0 };
+	bool same;
+
+	value_print(o, &k->c->main, false, &text);
+	same = strcmp(buf_text(&text), o->fallback) == 0;
+	buf_fini(&text);
+	return same;
+}
+
+/* Residency that rests on headers which a load balancer may merely have passed on. */
+static void
+check_residency(const struct check *k, size_t index)
+{
+	struct spot at = { SECTION_DATABASE, index, "residency" };
+	bool http = false;
+
+	for (size_t i = 0; i < k->c->nlisteners; i++)
+		http = http || k->c->listeners[i].http;
+	if (k->c->databases[index].residency == RESIDENCY_STRICT && http &&
+	    k->c->main.trusted_proxies.n > 0 && headers_are_default(k))
+		warn(k, at,
+		     "with residency = strict, set header_names to the headers that your load "
+		     "balancer sets: clients can send the others through it");
+}
+
 static int
 check_database(const struct check *k, size_t index)
 {
@@ -358,6 +390,7 @@ check_database(const struct check *k, size_t index)
 		if (config_region(k->c, slice_str(d->regions.v[i])) < 0)
 			return unknown_region(k, at, d->regions.v[i]);
 	}
+	check_residency(k, index);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Http;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -104,6 +105,30 @@ is(session([ 'X-Forwarded-For: garbage' ])->{true_addr} =~ s/:\d+$//r, '127.0.0.
 $proxy->reload(set => { trusted_hops => 1 });
 is(session([ 'X-Forwarded-For: 198.51.100.66, 192.0.2.7, 203.0.113.80' ])->{true_addr}, '192.0.2.7:0', 'trusted_hops skips the balancer\'s own');
 $proxy->reload(set => { trusted_hops => 0 });
+
+# ---------------------------------------------------------------- WebSockets, and each request of /sql
+
+my $ws = Meridian::Test::Wire->new($proxy);
+is(http_websocket($ws, '/v2', 'X-City' => 'paris', 'X-Forwarded-For' => '203.0.113.7')->{status}, 101, 'a WebSocket');
+$ws->login(database => 'postgres');
+$ws->send(query("SELECT current_setting('cluster_name') || ' ' || current_setting('meridian.city')"));
+is(row_values(($ws->until('Z'))[1])->[0], 'europe-west1 paris', 'lands by its header');
+my ($shown) = grep { $_->{transport} eq 'websocket' } @{ $proxy->console('SHOW SESSIONS') };
+is_deeply([ @$shown{qw(true_addr locality_source)} ], [ '203.0.113.7:0', 'header' ], 'and is shown');
+
+my $sql = Meridian::Test::Wire->new($proxy);
+my @uri = ('Neon-Connection-String' => 'postgresql://' . (getpwuid $>)[0] . '@localhost/postgres', 'Neon-Raw-Text-Output' => 'true', 'Neon-Array-Mode' => 'true');
+sub asked
+{
+	my (@headers) = @_;
+	my $a = http_ask($sql, POST => '/sql', @uri, @headers, body => q({"query":"SELECT current_setting('cluster_name')","params":[]}));
+	return $a->{status} == 200 && $a->{body} =~ /"rows":\[\["([^"]+)"\]\]/ ? $1 : "$a->{status} $a->{body}";
+}
+is(asked('X-City' => 'paris'),   'europe-west1', 'a request of /sql');
+is(asked('X-City' => 'seattle'), 'us-west1',     'the next one on the same connection comes from elsewhere');
+is(asked(),                      'us-east1',     'one that says nothing, from nowhere');
+is(asked('X-Forwarded-For' => '198.51.100.7'), 'europe-west1', 'one with an address');
+is(asked(),                      'us-east1',     'which is the request\'s alone');
 
 # ---------------------------------------------------------------- strangers
 
