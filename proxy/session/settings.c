@@ -26,6 +26,7 @@
 
 #define MESSAGE_MAX  SETTINGS_HELD_MAX /* longer ones are not looked at */
 #define PREPARED_MAX 16                /* of one session */
+#define NAME_BYTES   64                /* of a prepared statement, with its NUL */
 
 /* The text of a prepared statement that changes a setting. */
 struct prepared {
@@ -324,11 +325,18 @@ struct seen {
 	struct message_bind bind;
 };
 
+/* Whether messages of this type may replace a prepared statement. */
+static bool
+may_replace(char type)
+{
+	return type == MSG_QUERY || type == MSG_PARSE;
+}
+
 /* Whether messages of this type may matter now. */
 static bool
 may_matter(const struct session *s, char type)
 {
-	if (type == MSG_QUERY || type == MSG_PARSE)
+	if (may_replace(type))
 		return true;
 	return s->settings != NULL && (type == MSG_BIND || type == MSG_CLOSE);
 }
@@ -387,6 +395,16 @@ see(struct session *s, const char *at, size_t total, struct seen *m)
 	return setting_next(&scan, &st);
 }
 
+/* A Query or Parse that is too long to be looked at: as much of it as holds a name. */
+static void
+see_long(struct session *s, const char *at)
+{
+	const char *name = at + FRAME_HEAD_BYTES;
+	size_t n = at[0] == MSG_PARSE ? strnlen(name, NAME_BYTES) : 0;
+
+	forget(s, find_prepared(s, slice_of(name, n)));
+}
+
 /* Read the settings of its text. What goes on in its place, where that is something else, is put
  * into `instead`. */
 static void
@@ -410,7 +428,7 @@ read_message(struct session *s, const struct seen *m, struct buf *instead)
 		else if (st.verb != SETTING_SHOW && r.applies)
 			apply(&r, &st);
 	}
-	if (m->type == MSG_PARSE && r.sets)
+	if (m->type == MSG_PARSE && r.sets && m->name.n < NAME_BYTES)
 		remember(s, m->name, m->sql);
 	if (text.n > 0) {
 		at = buf_message(instead, m->type);
@@ -481,6 +499,11 @@ inspect_all(struct session *s, struct passage *p)
 			if (!inspect(s, p, total))
 				return false;
 		} else {
+			if (s->settings != NULL && may_replace(p->at[0])) {
+				if (left < FRAME_HEAD_BYTES + NAME_BYTES)
+					return true;
+				see_long(s, p->at);
+			}
 			p->at += total < left ? total : left;
 		}
 	}

@@ -187,6 +187,23 @@ answers($w, query('RESET ALL'));
 answers($w, bind_message([], 'kept') . execute . sync_message);
 is(value($w, 'SHOW meridian.city'), 'paris', 'a prepared SET counts whenever it is run');
 
+# a statement that is prepared anew, by a message that is too long to be looked at, wherever it is cut
+my $stale = 0;
+my $long_sql = "SELECT '" . 'x' x 2000 . "'";
+for my $name ('', 'again') {
+	for my $cut (0, 1, 5, 10, 40, 69, 70, 100, 2000) {
+		answers($w, parse("SET meridian.city = 'paris'", $name) . sync_message . query('RESET ALL')
+			. ($name eq '' ? parse("SET meridian.city = 'paris'") : close_message('S', 'none')) . sync_message, ready => 3);
+		my $again = ($name eq '' ? '' : query("DEALLOCATE $name")) . parse($long_sql, $name);
+		$w->send(substr $again, 0, $cut);
+		answers($w, substr($again, $cut) . bind_message([], $name) . execute . sync_message, ready => $name eq '' ? 1 : 2);
+		is(length $values[-1], 2000, "the long statement of name '$name', cut at $cut, runs") if $cut == 1;
+		$stale++ if value($w, 'SHOW meridian.city') ne 'new york';
+		answers($w, query($name eq '' ? 'SELECT 1' : "DEALLOCATE $name"));
+	}
+}
+is($stale, 0, 'what a name stood for before is forgotten');
+
 # ---------------------------------------------------------------- cut at every byte
 
 answers($w, query('RESET ALL'));
