@@ -9,6 +9,7 @@
 //   tls, ca   by wss and https, and who has signed the certificate
 //   from      the addresses to call from: each part from each, "many" and "sql_many" from all in turn
 //   pipeline  the driver's pipelineConnect
+//   silence   so many milliseconds pass in the part "silent"
 //   parts     what to do; each prints one line, "part address: what it saw"
 //
 // Without `from` and `ca` the driver is as it comes: its own fetch, no option but where to go.
@@ -95,6 +96,12 @@ const parts = {
 			const r = await c.query("select $1::text as a, $2::bytea as b, null as c", ['é', Buffer.from([0, 255])]);
 			const { a, b, c: none } = r.rows[0];
 			return `${(await c.query(where)).rows[0].name} ${a} ${b.toString('hex')} ${none}`;
+		});
+	},
+	async silent() {
+		return withClient(async c => {
+			await new Promise(done => setTimeout(done, o.silence));
+			return errorOf(() => c.query('select 1'));
 		});
 	},
 	async transaction() {

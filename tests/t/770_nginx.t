@@ -9,6 +9,7 @@ use warnings;
 use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);
 use Meridian::Test::Behind qw(behind neon_lands session_of %callers);
 use Meridian::Test::Cluster qw(certificate);
+use Meridian::Test::Drivers qw(driver_missing driver_run);
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
 use Test::More;
@@ -23,7 +24,7 @@ append_to_file("$dir/cities.conf", join '', map { $callers{$_}[0] eq '' ? () : "
 # The example, with these ports of Meridian in place of its own.
 sub nginx
 {
-	my (%at) = @_;
+	my ($at, @more) = @_;
 	my %front = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(sessions web);
 	my $lb = Meridian::Test::Balancer->new('nginx', ports => [ values %front ], replace => [
 		'listen 5432' => "listen 127.0.0.1:$front{sessions}",
@@ -31,14 +32,14 @@ sub nginx
 		'/etc/nginx/meridian.crt' => $cert->{cert},
 		'/etc/nginx/meridian.key' => $cert->{key},
 		'/etc/nginx/cities.conf'  => "$dir/cities.conf",
-		(map { ("10.0.0.$_:6434" => "127.0.0.1:$at{sessions}", "10.0.0.$_:8080" => "127.0.0.1:$at{web}") } 11, 12) ]);
+		(map { ("10.0.0.$_:6434" => "127.0.0.1:$at->{sessions}", "10.0.0.$_:8080" => "127.0.0.1:$at->{web}") } 11, 12), @more ]);
 	return ($lb, \%front);
 }
 
 # ---------------------------------------------------------------- what arrives
 
 my $echo = echo_server();
-my ($lb, $front) = nginx(sessions => $echo, web => $echo);
+my ($lb, $front) = nginx({ sessions => $echo, web => $echo });
 my ($good, $said) = $lb->check;
 ok($good, 'nginx -t finds nothing wrong with the example') or diag($said);
 unlike($said, qr/warn/i, 'and has no warning');
@@ -78,7 +79,7 @@ END
 PostgreSQL::Test::Utils::system_or_bail('sh', '-c', '"$0" "$1" "$2" > "$3"', $^X, "$ENV{MERIDIAN_SRCDIR}/tests/tools/mkmmdb.pl",
 	"$dir/places", "$dir/places.mmdb");
 my $b = behind('nginx.conf', set => { geoip => "$dir/places.mmdb" });
-($lb, $front) = nginx(%$b);
+($lb, $front) = nginx($b);
 $lb->start;
 my $proxy = $b->{proxy};
 for my $from (sort keys %callers) {
@@ -90,6 +91,22 @@ for my $from (sort keys %callers) {
 		[ $region, $city ? 'geoip' : 'self', "$from:" . $w->{fd}->sockport ], 'in the region of its address');
 }
 neon_lands($b, $front->{web}, $cert->{ca});
+
+# A balancer that closes what is silent, and pings that keep it from that.
+SKIP: {
+	my $missing = driver_missing('neon');
+	skip $missing, 2 if $missing;
+	my ($hasty, $at) = nginx($b, 'proxy_read_timeout   1h' => 'proxy_read_timeout 2s');
+	$hasty->start;
+	my $silent = sub {
+		return driver_run('neon', { at => "127.0.0.1:$at->{web}", tls => \1, ca => $cert->{ca}, user => 'alice', password => 'secret',
+			silence => 5000, parts => ['silent'] });
+	};
+	$proxy->reload(set => { websocket_ping_interval => '500ms' });
+	is($silent->(), "silent : no error\n", 'a WebSocket outlives the time-out of the balancer, by pings');
+	$proxy->reload(set => { websocket_ping_interval => 0 });
+	unlike($silent->(), qr/no error/, 'and only by them');
+}
 
 my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
 is($bad, undef, 'all nodes are well');
