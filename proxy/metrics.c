@@ -503,6 +503,8 @@ static const struct metric rows[] = {
 	  IN(login), .put = put_histogram },
 	{ HISTOGRAM("attach_seconds", "from a route decision to the answer of a node"),
 	  IN(attach), .put = put_histogram },
+	{ HISTOGRAM("http_request_seconds", "from the head of an HTTP request to its answer"),
+	  IN(http), .put = put_histogram },
 	{ HISTOGRAM("attempt_seconds", "from the beginning of a connection to a node to its answer"),
 	  IN(attempt), .put = put_histogram },
 

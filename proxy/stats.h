@@ -69,6 +69,7 @@ struct stats {
 	_Atomic uint64_t http_answers[STATS_STATUSES];             /* by status */
 	struct histogram login;   /* from accept() to ReadyForQuery */
 	struct histogram attach;  /* from the route's decision to the answer of a node */
+	struct histogram http;    /* from an HTTP request's head to its answer */
 	struct histogram attempt; /* one connection: from its beginning to the node's answer */
 };
 

@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "base/clock.h"
 #include "proxy/http/http_int.h"
 #include "proxy/worker_int.h"
 
@@ -82,6 +83,7 @@ http_answer(struct session *s, int status, const char *type, const char *headers
 	if (s->worker->draining)
 		r->head.keep_alive = false;
 	put_answer(s, status, type, headers, body, &out);
+	histogram_observe(&s->worker->stats.http, clock_us() - r->begun_us);
 	r->phase = HTTP_ANSWERED;
 	(void)session_say(s, out.p, out.n);
 	buf_fini(&out);

@@ -190,6 +190,7 @@ take_head(struct session *s)
 	}
 	buf_drop(&r->inbox, used);
 	stat_add(&s->worker->stats.http_requests, 1);
+	r->begun_us = clock_us();
 	http_body_init(&r->framing, &r->head);
 	locate_claim_headers(s, &r->head);
 	r->route = find_route(s, &r->head);

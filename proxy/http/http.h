@@ -69,6 +69,7 @@ struct http_request {
 	struct http_body framing;
 	struct buf body;
 	struct http_error refused; /* what is wrong with it; status 0: nothing */
+	int64_t begun_us;          /* when its head was there */
 };
 
 /* A connection that speaks, or has spoken, HTTP. */

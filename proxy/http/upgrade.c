@@ -148,6 +148,7 @@ begin_websocket(struct session *s)
 		   "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		   accept);
 	stat_add(&s->worker->stats.http_websockets, 1);
+	stats_http_answer(&s->worker->stats, 101);
 	good = session_say(s, said.p, said.n);
 	buf_fini(&said);
 	if (!good)
