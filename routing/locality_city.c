@@ -18,8 +18,11 @@
 struct city_query {
 	struct slice name;
 	char folded[PLACE_NAME_MAX];
-	char country[3], state[5]; /* what was said beside the name; "" nothing */
-	bool qualified;            /* something was said beside the name */
+	/* what was said beside the name, "" nothing: a country, a state by its code, and the
+	 * country of that state where that is clear */
+	char country[3], state[4], state_country[3];
+	bool both;      /* country and state were said apart: a place must lie in both */
+	bool qualified; /* something was said beside the name */
 };
 
 /* Of which places one is meant. */
@@ -70,15 +73,6 @@ city_listed(const struct topology *t, const char *folded)
 	return -1;
 }
 
-static void
-take_country(struct slice part, struct city_query *q)
-{
-	const char *code = places_country(part);
-
-	if (code != NULL)
-		text_copy(q->country, sizeof(q->country), slice_str(code));
-}
-
 static bool
 is_alnum(struct slice s)
 {
@@ -89,28 +83,70 @@ is_alnum(struct slice s)
 	return s.n > 0;
 }
 
-/* A state or province by its ISO 3166-2 code: "CA", "US-CA", "USCA" (as Google's load balancers
- * write it). Whether there is one of that code shows in the gazetteer. */
 static void
-take_state(struct slice part, struct city_query *q)
+set_state(struct city_query *q, struct slice code, const char *country)
 {
-	struct slice code = part, country = slice_cut(&code, '-');
-
-	if (part.n > 3 && country.n == part.n) {
-		country = slice_of(part.p, 2);
-		code = slice_skip(part, 2);
-	}
-	if (part.n <= 3)
-		code = part;
-	else if (country.n == 2 && places_country(country) != NULL)
-		take_country(country, q);
-	else
-		return;
-	if (code.n > 3 || !is_alnum(code))
-		return;
 	for (size_t i = 0; i < code.n; i++)
 		q->state[i] = (char)toupper((unsigned char)code.p[i]);
 	q->state[code.n] = '\0';
+	text_copy(q->state_country, sizeof(q->state_country), slice_str(country));
+}
+
+/* A state or province: by its name, by its ISO 3166-2 code ("CA", "US-CA"), or by that as Google's
+ * load balancers write it ("USCA"). */
+static void
+take_state(struct slice part, struct city_query *q)
+{
+	struct slice code = slice_skip(part, part.n < 2 ? part.n : 2);
+	const char *country, *named = places_division(part, &country);
+
+	if (code.n > 1 && code.p[0] == '-')
+		code = slice_skip(code, 1);
+	if (named != NULL)
+		set_state(q, slice_str(named), country);
+	else if (part.n <= 3 && is_alnum(part))
+		set_state(q, part, "");
+	else if (code.n <= 3 && is_alnum(code) && places_country(part) == NULL &&
+		 (country = places_country(slice_of(part.p, 2))) != NULL)
+		set_state(q, code, country);
+}
+
+static void
+take_country(struct slice part, struct city_query *q)
+{
+	const char *code = places_country(part);
+
+	if (code != NULL)
+		text_copy(q->country, sizeof(q->country), slice_str(code));
+}
+
+/* Whether the gazetteer knows any place in that state of the country. */
+static bool
+state_is_known(const struct gazetteer *g, const char *country, const char *state)
+{
+	struct place p;
+
+	for (size_t i = 0; gazetteer_in_country(g, country, i, &p); i++) {
+		if (strcmp(p.state, state) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A state that the gazetteer does not know ("Paris, FR-IDF") says no more than its country. */
+static void
+forget_unknown_state(const struct gazetteer *g, struct city_query *q)
+{
+	const char *country = q->state_country[0] != '\0' ? q->state_country
+			      : q->both                   ? q->country
+							  : "";
+
+	if (q->state[0] == '\0' || country[0] == '\0' || state_is_known(g, country, q->state))
+		return;
+	if (!q->both)
+		memcpy(q->country, country, sizeof(q->country));
+	q->state[0] = q->state_country[0] = '\0';
+	q->both = false;
 }
 
 /* "name", "name, country", "name, state", "name, state, country", "CC,name". A comma may also be
@@ -119,6 +155,7 @@ static void
 parse_query(const struct locality_input *in, struct slice text, struct city_query *q)
 {
 	struct slice rest = text, first = slice_trim(slice_cut(&rest, ',')), last = rest, middle;
+	bool three;
 
 	memset(q, 0, sizeof(*q));
 	q->name = text;
@@ -129,13 +166,16 @@ parse_query(const struct locality_input *in, struct slice text, struct city_quer
 	q->qualified = true;
 	q->name = first;
 	middle = slice_trim(slice_cut(&last, ','));
-	last = last.p != NULL ? slice_trim(last) : middle;
+	three = last.p != NULL;
+	last = three ? slice_trim(last) : middle;
 	take_country(last, q);
 	if (q->country[0] == '\0' && first.n == 2 && places_country(first) != NULL) {
 		q->name = last;
 		take_country(first, q);
 	} else {
 		take_state(middle, q);
+		q->both = three && q->country[0] != '\0' && q->state[0] != '\0';
+		forget_unknown_state(in->gazetteer, q);
 	}
 	places_fold(q->name, q->folded);
 }
@@ -160,21 +200,19 @@ split_location(struct slice *name, double *lat, double *lon)
 	return claim_location(slice_skip(all, at), lat, lon);
 }
 
+/* Whether a place lies where the query says. A state and a country that are spelt alike are told
+ * apart by what there is: "San Francisco, CA", "Vancouver, CA"; "Atlanta, Georgia", "Tbilisi,
+ * Georgia". */
 static bool
-place_fits(const struct place *p, const char *country, const char *state)
+place_fits(const struct place *p, const struct city_query *q)
 {
-	bool in_country = country[0] != '\0' && strcmp(p->country, country) == 0;
-	bool in_state = state[0] != '\0' && strcmp(p->state, state) == 0;
+	bool in_country = q->country[0] != '\0' && strcmp(p->country, q->country) == 0;
+	bool in_state = q->state[0] != '\0' && strcmp(p->state, q->state) == 0 &&
+			(q->state_country[0] == '\0' || strcmp(p->country, q->state_country) == 0);
 
-	return in_country || in_state || (country[0] == '\0' && state[0] == '\0');
-}
-
-/* Whether both were said, so that both must fit. A state and a country that are spelt alike ("San
- * Francisco, CA", "Vancouver, CA") are told apart by what there is. */
-static bool
-says_both(const struct city_query *q)
-{
-	return q->country[0] != '\0' && q->state[0] != '\0' && strcmp(q->country, q->state) != 0;
+	if (q->both)
+		return in_country && in_state;
+	return in_country || in_state || (q->country[0] == '\0' && q->state[0] == '\0');
 }
 
 /* Add the places of that name which lie where the query says. */
@@ -186,12 +224,7 @@ add_places(const struct gazetteer *g, const char *key, const struct city_query *
 	size_t n = gazetteer_find(g, key, found, CANDIDATES_MAX);
 
 	for (size_t i = 0; i < n && c->n < CANDIDATES_MAX; i++) {
-		bool fits = place_fits(&found[i], q->country, q->state);
-
-		if (says_both(q))
-			fits = place_fits(&found[i], q->country, "") &&
-			       place_fits(&found[i], "", q->state);
-		if (fits)
+		if (place_fits(&found[i], q))
 			c->v[c->n++] = found[i];
 	}
 }
@@ -225,7 +258,7 @@ drop_doubles(struct candidates *c)
 /* The name as it is, and what people and CDNs make of it: "St Petersburg" is a saint's city and one
  * of that spelling, "Quebec City" and "Frankfurt (Main)" are tried where the whole name is none. */
 static void
-look_up_spellings(const struct gazetteer *g, const struct city_query *q, struct candidates *c)
+look_up(const struct gazetteer *g, const struct city_query *q, struct candidates *c)
 {
 	char key[PLACE_NAME_MAX + 8];
 	size_t n = strlen(q->folded);
@@ -246,31 +279,6 @@ look_up_spellings(const struct gazetteer *g, const struct city_query *q, struct 
 		places_fold(slice_of(q->name.p, (size_t)(paren - q->name.p)), key);
 		add_places(g, key, q, c);
 	}
-}
-
-/* Whether the gazetteer knows any place in that division of the country. */
-static bool
-division_is_known(const struct gazetteer *g, const char *country, const char *state)
-{
-	struct place p;
-
-	for (size_t i = 0; gazetteer_in_country(g, country, i, &p); i++) {
-		if (strcmp(p.state, state) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* A division that the gazetteer does not know ("Paris, IDF, FR") says nothing beside the country.
- */
-static void
-look_up(const struct gazetteer *g, struct city_query *q, struct candidates *c)
-{
-	look_up_spellings(g, q, c);
-	if (c->n > 0 || !says_both(q) || division_is_known(g, q->country, q->state))
-		return;
-	q->state[0] = '\0';
-	look_up_spellings(g, q, c);
 }
 
 static bool
@@ -373,8 +381,8 @@ is_plain(const struct gazetteer *g, const struct city_query *q)
 
 	if (!q->qualified)
 		return true;
-	return is_located(q) && (gazetteer_find(g, q->folded, &largest, 1) == 0 ||
-				 place_fits(&largest, q->country, q->state));
+	return is_located(q) &&
+	       (gazetteer_find(g, q->folded, &largest, 1) == 0 || place_fits(&largest, q));
 }
 
 static void
@@ -384,6 +392,18 @@ set_city(struct finding *f, const struct place *p)
 	f->locality.confidence = CONFIDENCE_CITY;
 	snprintf(f->outcome, sizeof(f->outcome), "%.80s %s%s%s", p->name, p->state,
 		 p->state[0] != '\0' ? " " : "", p->country);
+}
+
+/* The country, where what was said means one only. */
+static void
+set_country_said(struct finding *f, const struct city_query *q)
+{
+	bool state = q->state_country[0] != '\0' && !q->both;
+	bool differ = state && q->country[0] != '\0' && strcmp(q->country, q->state_country) != 0;
+
+	if (!differ)
+		memcpy(f->locality.country, state ? q->state_country : q->country,
+		       sizeof(q->country));
 }
 
 static void
@@ -401,7 +421,7 @@ find_named(const struct claim_context *x, struct slice text, struct finding *f)
 	plain = is_plain(g, &q);
 	places_fold(plain ? q.name : text, f->folded);
 	text_copy(f->locality.city, sizeof(f->locality.city), q.name);
-	memcpy(f->locality.country, q.country, sizeof(q.country));
+	set_country_said(f, &q);
 	listed = plain ? city_listed(t, q.folded) : -1;
 	if (!q.qualified)
 		memcpy(q.country, x->country, sizeof(q.country));

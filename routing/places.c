@@ -189,3 +189,23 @@ places_country(struct slice text)
 	}
 	return row != NULL ? row->code : NULL;
 }
+
+static int
+compare_division(const void *key, const void *row)
+{
+	return strcmp(key, ((const struct places_division_row *)row)->key);
+}
+
+const char *
+places_division(struct slice text, const char **country)
+{
+	const struct places_division_row *row;
+	char key[PLACE_NAME_MAX];
+
+	places_fold(text, key);
+	row = bsearch(key, places_divisions, places_ndivisions, sizeof(*row), compare_division);
+	if (row == NULL)
+		return NULL;
+	*country = row->country;
+	return row->code;
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Names of places: the built-in tables of cloud regions (generated from routing/regions.csv) and of
- * countries (routing/countries.csv), and the folding of names. Cities: routing/gazetteer.h.
+ * Names of places: the built-in tables of cloud regions (generated from routing/regions.csv), of
+ * countries (routing/countries.csv) and of states (routing/divisions.csv), and the folding of
+ * names. Cities: routing/gazetteer.h.
  */
 #ifndef ROUTING_PLACES_H
 #define ROUTING_PLACES_H
@@ -33,5 +34,9 @@ bool places_region(struct slice region, double *lat, double *lon);
 /* A country by its alpha-2 code or its name ("FR", "fr", "France"): the code in capitals, or NULL
  * where there is no such country. */
 const char *places_country(struct slice text);
+
+/* A state or province by its name ("Texas", "Québec"): its ISO 3166-2 code without the country's,
+ * and that in *country; NULL where there is none of that name. */
+const char *places_division(struct slice text, const char **country);
 
 #endif

@@ -26,11 +26,18 @@ struct places_country_row {
 	char code[3];
 };
 
+struct places_division_row {
+	const char *key; /* folded */
+	char country[3], code[4];
+};
+
 extern const struct places_fold_row places_folds[]; /* by code */
 extern const size_t places_nfolds;
 extern const struct places_region_row places_regions[]; /* by provider, in order of preference */
 extern const size_t places_nregions;
 extern const struct places_country_row places_countries[]; /* by key */
 extern const size_t places_ncountries;
+extern const struct places_division_row places_divisions[]; /* by key */
+extern const size_t places_ndivisions;
 
 #endif

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "protocol/crc32c.h"
-#include "routing/places.h"
+#include "routing/places_int.h"
 
 #include "tests/unit/unit.h"
 
@@ -180,6 +180,23 @@ states_are_known_where_headers_name_them(void **state)
 	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
 		assert_int_equal(gazetteer_find(world, v[i].folded, &p, 1), 1);
 		assert_string_equal(p.state, v[i].state);
+	}
+}
+
+static void
+every_state_with_a_name_has_places(void **state)
+{
+	struct place p;
+
+	(void)state;
+	for (size_t i = 0; i < places_ndivisions; i++) {
+		const struct places_division_row *r = &places_divisions[i];
+		bool found = false;
+
+		for (size_t k = 0; !found && gazetteer_in_country(world, r->country, k, &p); k++)
+			found = strcmp(p.state, r->code) == 0;
+		if (!found)
+			fail_msg("no place in %s-%s", r->country, r->code);
 	}
 }
 
@@ -507,6 +524,7 @@ main(void)
 		cmocka_unit_test(cities_are_found_by_names_that_people_use),
 		cmocka_unit_test(a_name_may_mean_several_places_and_the_largest_comes_first),
 		cmocka_unit_test(states_are_known_where_headers_name_them),
+		cmocka_unit_test(every_state_with_a_name_has_places),
 		cmocka_unit_test(every_place_is_found_by_its_own_name),
 		cmocka_unit_test(every_name_is_folded_and_in_order),
 		cmocka_unit_test(places_of_a_country_come_largest_first),

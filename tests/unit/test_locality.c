@@ -271,8 +271,24 @@ a_country_or_state_beside_the_city_chooses(void **state)
 		{ "Melbourne, FL", "Melbourne", "US", EAST },
 		{ "Melbourne", "Melbourne", "AU", WEST },
 		{ "Lima, Peru", "Lima", "PE", EAST },
-		{ "Paris, Texas", "", "", -1 },
+		{ "Paris, Texas", "Paris", "US", EAST },
+		{ "Paris, texas, US", "Paris", "US", EAST },
+		{ "Portland, Oregon", "Portland", "US", WEST },
+		{ "Vancouver, British Columbia", "Vancouver", "CA", WEST },
+		{ "Atlanta, Georgia", "Atlanta", "US", EAST },
+		{ "Tbilisi, Georgia", "Tbilisi", "GE", EUROPE },
+		{ "Berlin, Germany", "Berlin", "DE", EUROPE },
+		{ "Bamako, Mali", "Bamako", "ML", EUROPE },
+		{ "Apia, Samoa", "Apia", "WS", WEST },
+		{ "Tijuana, MX-BCN", "Tijuana", "MX", WEST },
+		{ "Tijuana, BCN, MX", "Tijuana", "MX", WEST },
+		{ "Berlin, CH-BE", "Berlin", "CH", EUROPE },
+		{ "Boxford, GB-ENG", "Boxford", "GB", EUROPE },
+		{ "St Georges", "St Georges", "CA", EAST },
 		{ "Paris, US-CA", "", "", -1 },
+		{ "Paris, California", "", "", -1 },
+		{ "Seattle, TX, US", "", "", -1 },
+		{ "Seattle, us-", "", "", -1 },
 		{ "Seattle, ZZ", "", "", -1 },
 		{ ",", "", "", -1 },
 		{ ",,,,", "", "", -1 },
@@ -345,6 +361,11 @@ ambiguous_names_go_to_the_next_source(void **state)
 	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "valencia");
 	assert_decided(w, SOURCE_SELF, EAST, CONFIDENCE_COUNTRY);
 	assert_string_equal(outcome_of(w, SOURCE_STARTUP), "ambiguous: Valencia VE or Valencia ES");
+	/* nor where one has 2.6 times as many people */
+	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "granada");
+	assert_decided(w, SOURCE_SELF, EAST, CONFIDENCE_COUNTRY);
+	assert_string_equal(outcome_of(w, SOURCE_STARTUP), "ambiguous: Granada ES or Granada NI");
+	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "valencia");
 	/* where the caller's address settles it, it does */
 	say(w, SOURCE_GEOIP, CLAIM_ADDRESS, "81.2.69.142");
 	decide(w);

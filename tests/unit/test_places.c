@@ -109,6 +109,12 @@ every_key_folds_to_itself_and_tables_are_sorted(void **state)
 		assert_true(i == 0 ||
 			    strcmp(places_countries[i - 1].key, places_countries[i].key) < 0);
 	}
+	for (size_t i = 0; i < places_ndivisions; i++) {
+		places_fold(slice_str(places_divisions[i].key), to);
+		assert_string_equal(to, places_divisions[i].key);
+		assert_true(i == 0 ||
+			    strcmp(places_divisions[i - 1].key, places_divisions[i].key) < 0);
+	}
 	for (size_t i = 1; i < places_nfolds; i++)
 		assert_true(places_folds[i - 1].code < places_folds[i].code);
 }
@@ -181,6 +187,30 @@ countries_go_by_code_and_by_name(void **state)
 		assert_null(places_country(slice_str(bad[i])));
 }
 
+static void
+states_go_by_their_names(void **state)
+{
+	static const struct {
+		const char *text, *country, *code;
+	} v[] = { { "Texas", "US", "TX" },
+		  { "new york", "US", "NY" },
+		  { "Québec", "CA", "QC" },
+		  { "New South Wales", "AU", "NSW" },
+		  { "Nordrhein-Westfalen", "DE", "NW" },
+		  { "São Paulo", "BR", "SP" },
+		  { "scotland", "GB", "SCT" } };
+	static const char *const bad[] = { "", "TX", "Texass", "Bretagne" };
+	const char *country;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		assert_string_equal(places_division(slice_str(v[i].text), &country), v[i].code);
+		assert_string_equal(country, v[i].country);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_null(places_division(slice_str(bad[i]), &country));
+}
+
 int
 main(void)
 {
@@ -192,6 +222,7 @@ main(void)
 		cmocka_unit_test(regions_of_clouds_are_known_with_and_without_provider),
 		cmocka_unit_test(providers_are_stripped_once),
 		cmocka_unit_test(countries_go_by_code_and_by_name),
+		cmocka_unit_test(states_go_by_their_names),
 	};
 
 	return cmocka_run_group_tests_name("places", tests, NULL, NULL);
