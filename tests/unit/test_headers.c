@@ -252,6 +252,9 @@ headers_of_ones_own_are_one_set(void **state)
 				.claims,
 			    "city=Graz country=AT location=47.07,15.43");
 	assert_string_equal(read_head("X-City: Rome\r\n", &how).claims, "city=Rome");
+	assert_string_equal(read_head("CF-IPCountry: AT\r\n", &how).claims, "country=AT");
+	assert_string_equal(read_head("CF-IPCountry: AT\r\nX-City: Rome\r\n", &how).claims,
+			    "country=AT city=Rome");
 	assert_int_equal(read_head("X-Town: a\r\nX-City: b\r\nX-Else: c\r\n", &how).count, 2);
 }
 

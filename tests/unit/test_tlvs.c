@@ -85,6 +85,9 @@ pairs_are_parts_or_headers(void **state)
 	assert_string_equal(CLAIMS(&usual, { 0xe8, "X-City=Paris", 0 }), "city=Paris");
 	assert_string_equal(CLAIMS(&usual, { 0xe8, "CF-IPCountry = FR", 0 }), "country=FR");
 	assert_string_equal(CLAIMS(&usual, { 0xe8, "X-Forwarded-For=192.0.2.1", 0 }), "");
+	/* pairs within pairs end there */
+	assert_string_equal(CLAIMS(&usual, { 0xe8, "pairs=city=Paris", 0 }), "city=Paris");
+	assert_string_equal(CLAIMS(&usual, { 0xe8, "pairs=pairs=city=Paris", 0 }), "");
 	/* its own type wins over a pair */
 	assert_string_equal(CLAIMS(&usual, { 0xe8, "city=Rome", 0 }, { 0xe4, "Paris", 0 }),
 			    "city=Paris");
