@@ -141,7 +141,9 @@ datafiles_watch(struct control *c)
 {
 	static const struct timeval every = { .tv_sec = CHECK_S };
 
-	if (c->config->main.geoip.n == 0 && gazetteer_path(&c->config->main) == NULL)
+	/* the installed gazetteer comes with the program: a reload looks at it */
+	if (c->config->main.geoip.n == 0 &&
+	    (is_automatic(&c->config->main) || gazetteer_path(&c->config->main) == NULL))
 		event_del(&c->files_timer);
 	else if (!event_pending(&c->files_timer, EV_TIMEOUT, NULL))
 		event_add(&c->files_timer, &every);

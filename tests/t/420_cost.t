@@ -207,7 +207,7 @@ each_costs('a connection that has asked for TLS', 5, sub { hold_silent(@_, ssl_r
 each_costs('a connection that has said nothing', 1.5, sub { hold_silent(@_, '', '') });
 
 # Nobody is there: no thread wakes up, control neither.
-my $nobody = quiet_proxy('nobody', $fake);
+my $nobody = quiet_proxy('nobody', $fake, set => { gazetteer => 'auto' });
 SKIP: {
 	skip 'a sanitizer has threads of its own', 1 if sanitized() eq 'thread';
 	usleep(1_000_000);
