@@ -133,7 +133,7 @@ sub hold
 		{ exec "$tools/clients", 'hold', $n, $proxy->connstr('postgres', sslmode => 'disable', %word) }
 		POSIX::_exit(127);
 	}
-	wait_until(sub { PostgreSQL::Test::Utils::slurp_file($done) =~ /\n/ }) or die 'clients said nothing';
+	wait_until(sub { PostgreSQL::Test::Utils::slurp_file($done) =~ /\n/ }, 90) or die 'clients said nothing';
 	is(PostgreSQL::Test::Utils::slurp_file($done), "ready\n", "$n sessions, a query on each");
 	return $in;
 }

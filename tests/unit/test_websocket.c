@@ -519,6 +519,41 @@ the_end_is_said_behind_the_last_bytes(void **state)
 		assert_int_equal(SSL_get_shutdown(e->below), SSL_RECEIVED_SHUTDOWN);
 }
 
+/* What was under way when we said Close still comes, and then the peer's own. */
+static void
+the_peer_can_answer_our_close(void **state)
+{
+	struct ends *e = *state;
+	ssize_t n;
+
+	stream_want(&e->st, EV_READ);
+	stream_end(&e->st);
+	assert_int_equal(poll_events(e), 0);
+	peer_frame(e, 0x89, "late", 4);
+	peer_say(e, "under way", 9);
+	assert_int_equal(poll_events(e), EV_READ);
+	check_recv(e, "under way");
+	peer_frame(e, 0x88, "\x03\xe8", 2);
+	assert_int_equal(poll_events(e), EV_READ);
+	n = stream_recv(&e->st, e->got, 100);
+	assert_true(n == 0 || (e->inside != NULL && n == STREAM_FAILED));
+	check_told(e, "<close 1000>");
+}
+
+static void
+an_end_behind_what_is_not_taken_is_said_later(void **state)
+{
+	struct ends *e = *state;
+
+	assert_int_equal(stream_send(&e->st, e->sent, BIG), 0);
+	stream_end(&e->st);
+	check_told(e, "");
+	drain_to_peer(e, BIG);
+	check_told(e, "");
+	stream_end(&e->st);
+	check_told(e, "<close 1000>");
+}
+
 static void
 what_was_wrong_is_said(void **state)
 {
@@ -796,6 +831,8 @@ main(void)
 		EACH(a_ping_is_answered),
 		EACH(a_close_is_answered_and_is_the_end),
 		EACH(the_end_is_said_behind_the_last_bytes),
+		EACH(the_peer_can_answer_our_close),
+		EACH(an_end_behind_what_is_not_taken_is_said_later),
 		EACH(what_was_wrong_is_said),
 		EACH(a_stream_moves_in_the_middle_of_a_frame),
 		TEST(frames_may_come_byte_by_byte),
