@@ -221,8 +221,6 @@ websocket_push(struct stream *st, const char *p, size_t n)
 	else
 		buf_drop(&ws->front, ahead);
 	ws->left -= (size_t)taken - ahead;
-	if (ws->left == 0 && ws->pong != NULL)
-		say_due(st);
 	return taken - (ssize_t)ahead;
 }
 

@@ -10,6 +10,7 @@ use Meridian::Test::Bridge;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Measure qw(:all);
 use Meridian::Test::Proxy;
+use Meridian::Test::Tls;
 use Meridian::Test::WebSocket qw(ws_frame);
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -104,6 +105,14 @@ run([ $clients, 'echo', 20_000_000, $proxy->connstr('postgres', %at, sslmode => 
 is($out, "same\n", 'the same in TLS inside a WebSocket inside TLS');
 run([ 'pgbench', '-n', '-M', 'prepared', '-c8', '-j2', '-t100', $proxy->connstr('postgres', %at) ], '>', \$out, '2>&1');
 like($out, qr{actually processed: 800/800}, 'pgbench');
+my $held = Meridian::Test::Wire->new(port => $wss->port);
+is(($held->login(database => 'postgres', application_name => 'held'))[-1][0], 'Z', 'a session in a WebSocket inside TLS');
+my ($shown) = grep { $_->{application_name} eq 'held' } @{ $proxy->console('SHOW SESSIONS') };
+is("$shown->{transport} $shown->{tls}", 'websocket TLSv1.3', 'is shown as such');
+$held->close;
+my $direct = Meridian::Test::Tls->new({ port => $bridge->port }, '-alpn', 'postgresql');
+is(($direct->login(database => 'postgres'))[-1][0], 'Z', 'direct TLS inside a WebSocket');
+undef $direct;
 my $tunnel = Meridian::Test::Bridge->new($proxy, connect => 1);
 is($proxy->safe_psql('postgres', 'SELECT 6 * 7', connstr => $proxy->connstr('postgres', %at, port => $tunnel->port)),
 	'42', 'a CONNECT tunnel');

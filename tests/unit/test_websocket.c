@@ -763,6 +763,12 @@ who_takes_nothing_is_not_asked(void **state)
 	tick(e, 100);
 	drain_to_peer(e, BIG);
 	check_told(e, "");
+	tick(e, 1);
+	tick(e, 4); /* it is asked now … */
+	assert_int_equal(stream_send(&e->st, e->sent, BIG), 0);
+	tick(e, 100); /* … and takes nothing any more */
+	drain_to_peer(e, BIG);
+	check_told(e, "<ping >");
 }
 
 static void
@@ -796,6 +802,19 @@ a_close_without_a_code_is_answered_as_normal(void **state)
 	websocket_set_code(&e->st, WS_CODE_GOING_AWAY);
 	stream_fini(&e->st);
 	check_told(e, "<close 1000>");
+}
+
+static void
+a_close_that_cannot_be_answered_yet_is_answered_in_its_words(void **state)
+{
+	struct ends *e = *state;
+
+	assert_int_equal(stream_send(&e->st, e->sent, BIG), 0);
+	peer_frame(e, 0x88, "\x0f\xa0", 2);
+	assert_int_equal(stream_recv(&e->st, e->got, 100), 0);
+	websocket_set_code(&e->st, WS_CODE_GOING_AWAY);
+	drain_to_peer(e, BIG);
+	check_told(e, "<close 4000>");
 }
 
 static void
@@ -849,6 +868,7 @@ main(void)
 						teardown),
 		TEST(a_code_is_said_unless_the_peer_was_first),
 		TEST(a_close_without_a_code_is_answered_as_normal),
+		TEST(a_close_that_cannot_be_answered_yet_is_answered_in_its_words),
 		TEST(the_end_of_the_file_needs_no_close),
 	};
 
