@@ -302,7 +302,9 @@ do_deadline(struct play *y)
 {
 	struct session *s = any_session(y);
 
-	if (s != NULL)
+	if (s != NULL && websocket_tick(&s->client) != 0)
+		session_abort(s, WHY_PING_TIMEOUT);
+	else if (s != NULL)
 		session_check_deadline(s, clock_us() + 3600 * USEC_PER_SEC);
 }
 
