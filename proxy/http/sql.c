@@ -246,6 +246,7 @@ sql_fail(struct session *s, int status, const struct err *e)
 {
 	struct buf body = { .cap = 16384 };
 
+	stats_error(&s->worker->stats, ERROR_OF_MERIDIAN, slice_str(e->sqlstate));
 	sqljson_put_error(&body, "ERROR", e);
 	sql_end(s, status, buf_view(&body));
 	buf_fini(&body);

@@ -8,6 +8,8 @@
 
 #include "protocol/http.h"
 
+#include "protocol/exposition.h"
+
 #include "tests/fuzz/fuzz.h"
 
 #define HEAD_MAX 4096
@@ -37,6 +39,7 @@ check_head(const struct http_head *h, struct slice whole)
 		FUZZ_ASSERT(value.n == 0 || memchr(value.p, '\0', value.n) == NULL);
 	}
 	FUZZ_ASSERT(!h->chunked || h->length == 0);
+	FUZZ_ASSERT(exposition_content_type(exposition_accept(h)) != NULL);
 	if (http_asks_websocket(h) && http_check_websocket(h, &e) == 0) {
 		http_websocket_accept(http_header(h, "sec-websocket-key"), accept);
 		FUZZ_ASSERT(strlen(accept) == HTTP_ACCEPT_TEXT - 1);

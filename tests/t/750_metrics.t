@@ -4,6 +4,7 @@
 # GET /metrics: where it is served, its three forms, and that the numbers are those of what happened.
 use strict;
 use warnings;
+use HTTP::Tiny;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Http;
@@ -240,6 +241,36 @@ SKIP: {
 	my ($text, $said) = scrape()->{body};
 	IPC::Run::run([ 'promtool', 'check', 'metrics' ], '<', \$text, '>', \$said, '2>&1');
 	is($said, '', 'promtool finds nothing');
+}
+
+# Prometheus itself: it asks for protobuf and finds native histograms in it.
+SKIP: {
+	skip 'prometheus is not installed', 2 unless grep { -x "$_/prometheus" } split /:/, $ENV{PATH};
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $at  = '127.0.0.1:' . PostgreSQL::Test::Cluster::get_free_port();
+	PostgreSQL::Test::Utils::append_to_file("$dir/prometheus.yml",
+		"scrape_configs:\n  - job_name: meridian\n    scrape_interval: 1s\n    static_configs:\n"
+		  . "      - targets: ['127.0.0.1:$port{metrics}']\n");
+	my $prometheus = IPC::Run::start(
+		[ 'prometheus', "--config.file=$dir/prometheus.yml", "--storage.tsdb.path=$dir/data",
+			'--enable-feature=native-histograms', "--web.listen-address=$at" ],
+		'<', '/dev/null', '>', \my $said, '2>&1');
+	my $value = sub { # of a query; undef: none yet
+		my ($query) = @_;
+		(my $url = "http://$at/api/v1/query?query=$query") =~ s/([()])/sprintf '%%%02X', ord $1/ge;
+		return (HTTP::Tiny->new(timeout => 5)->get($url)->{content} // '') =~ /"value":\[[^,]+,"([^"]+)"/ ? $1 : undef;
+	};
+	my $count;
+	for (1 .. 300) {
+		$prometheus->pump_nb;
+		last if defined($count = $value->('histogram_count(meridian_login_seconds)'));
+		sleep 0.1;
+	}
+	is($count, metric(metrics(), 'meridian_login_seconds_count'), 'Prometheus has the native histogram')
+	  or diag $said;
+	is($value->('up'), 1, 'and finds nothing wrong');
+	$prometheus->signal('TERM');
+	$prometheus->finish;
 }
 $proxy->stop;
 done_testing();
