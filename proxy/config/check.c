@@ -274,6 +274,9 @@ check_listener(const struct check *k, size_t index)
 	if (l->proxy_protocol != MODE_OFF && k->c->main.trusted_proxies.n == 0)
 		warn(k, (struct spot){ SECTION_LISTENER, index, "proxy_protocol" },
 		     "trusted_proxies is empty, so what PROXY headers say will not count");
+	if (l->metrics && !l->http)
+		warn(k, (struct spot){ SECTION_LISTENER, index, "metrics" },
+		     "metrics = on does nothing without http = on");
 	return 0;
 }
 

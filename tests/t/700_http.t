@@ -24,7 +24,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	conf => "[listener lb]\nlisten = 127.0.0.1:$port{lb}\nproxy_protocol = allow\nhttp = on\n"
 	  . "[listener must]\nlisten = 127.0.0.1:$port{must}\nhttp = on\n"
 	  . "tls = require\ntls_cert_file = $cert->{cert}\ntls_key_file = $cert->{key}\n"
-	  . "[listener plain]\nlisten = 127.0.0.1:$port{plain}\n"
+	  . "[listener plain]\nlisten = 127.0.0.1:$port{plain}\nmetrics = on\n"
 	  . "tls_cert_file = $cert->{cert}\ntls_key_file = $cert->{key}\n");
 $proxy->start;
 my @login = (user => (getpwuid $>)[0], database => 'postgres');
@@ -64,6 +64,8 @@ sub select_42
 	is(row_values(($w->until('Z'))[1])->[0], '42', "$what: a query");
 	return;
 }
+
+$proxy->log_like(qr/metrics = on does nothing without http = on/, 'metrics without HTTP: a warning');
 
 # ---------------------------------------------------------------- paths and methods
 
