@@ -10,6 +10,7 @@
 //   from      the addresses to call from: each part from each, "many" and "sql_many" from all in turn
 //   pipeline  the driver's pipelineConnect
 //   silence   so many milliseconds pass in the part "silent"
+//   inside    PostgreSQL's own TLS inside the WebSocket, for db.example.test: who has signed that
 //   parts     what to do; each prints one line, "part address: what it saw"
 //
 // Without `from` and `ca` the driver is as it comes: its own fetch, no option but where to go.
@@ -22,7 +23,8 @@ const { neon, neonConfig, Client, Pool } = require('@neondatabase/serverless');
 
 const o = JSON.parse(process.argv[2]);
 const database = o.database || 'postgres';
-const url = `postgres://${o.user}:${encodeURIComponent(o.password || '')}@db.example.test/${database}`;
+const url = `postgres://${o.user}:${encodeURIComponent(o.password || '')}@db.example.test/${database}`
+	+ (o.inside ? '?sslmode=verify-full' : '');
 const ca = o.ca && fs.readFileSync(o.ca);
 let from;
 
@@ -200,6 +202,11 @@ const parts = {
 };
 
 (async () => {
+	if (o.inside) {
+		neonConfig.subtls = await import(require.resolve('subtls'));
+		neonConfig.rootCerts = fs.readFileSync(o.inside, 'utf8');
+		neonConfig.forceDisablePgSSL = false;
+	}
 	for (const part of o.parts) {
 		for (const at of /many/.test(part) ? [''] : o.from || ['']) {
 			let saw;

@@ -184,9 +184,18 @@ my $w = Meridian::Test::Wire->new($proxy);
 $w->send($request->($body));
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
 my ($shown) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW SESSIONS') };
-is_deeply([ @$shown{qw(state home database)} ], [ 'active', 'us-east1', 'postgres' ], 'SHOW SESSIONS shows it');
+is_deeply([ @$shown{qw(state home database transport)} ], [ 'active', 'us-east1', 'postgres', 'sql' ], 'SHOW SESSIONS shows it');
 undef $w;
 ok($east->poll_query_until('postgres', "select count(*) = 0 from pg_stat_activity where usename = 'alice'"), 'it is cancelled when its caller leaves');
+
+$w = Meridian::Test::Wire->new($proxy);
+$w->send($request->($body));
+my ($at_work) = @{ $proxy->wait_console('SHOW SESSIONS', sub { grep { $_->{user} eq 'alice' && $_->{state} eq 'active' } @{ $_[0] } }) };
+($at_work) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW SESSIONS') };
+$proxy->console("KILL SESSION $at_work->{id}");
+1 while $w->fill;
+like($w->{in}, qr{^HTTP/1\.1 400 .*"code":"57P01"}s, 'KILL SESSION');
+ok($east->poll_query_until('postgres', "select count(*) = 0 from pg_stat_activity where usename = 'alice'"), 'ends its query too');
 
 # Requests ahead of their answers, and split at every byte.
 $w = Meridian::Test::Wire->new($proxy);
@@ -199,6 +208,19 @@ $w->send_split($request->($json->encode(query_of('select 42')), Connection => 'c
 $said = '';
 while ($w->fill) { $said = $w->{in} }
 like($said || $w->{in}, qr/"rows":\[\{"\?column\?":42\}\]/, 'a request in pieces of one byte');
+
+# ---------------------------------------------------------------- when the proxy ends
+
+$w = Meridian::Test::Wire->new($proxy);
+$w->send($request->($json->encode(query_of('select pg_sleep(2)'))));
+ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
+my $idle = Meridian::Test::Wire->new($proxy);
+$idle->send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+$idle->fill until $idle->{in} =~ /ok\n/;
+kill 'TERM', $proxy->pid;
+1 while $w->fill;
+like($w->{in}, qr{^HTTP/1\.1 200 .*Connection: close.*"rowCount":1}s, 'it ends well, and the connection with it');
+$proxy->stop;
 
 # ---------------------------------------------------------------- who may ask
 

@@ -27,7 +27,7 @@ $east->reload;
 $east->safe_psql('postgres', "SET password_encryption = 'md5'; CREATE ROLE mary LOGIN PASSWORD 'secret';"
 	. "SET password_encryption = 'scram-sha-256'; CREATE ROLE paul LOGIN PASSWORD 'secret'; CREATE ROLE tom LOGIN;"
 	. 'GRANT ALL ON SCHEMA public TO PUBLIC');
-my $cert = certificate('proxy', alt => 'DNS:localhost,IP:127.0.0.1');
+my $cert = certificate('proxy', alt => 'DNS:localhost,DNS:db.example.test,IP:127.0.0.1');
 my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $east ],
 	set => { http => 'on', tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key} });
 $proxy->start;
@@ -60,6 +60,7 @@ neon_says('as it comes: the password in front of being asked', \@sockets);
 neon_says('asked for the password: SCRAM with the node', \@sockets, pipeline => JSON::PP::false());
 neon_says('POST /sql', \@sql);
 neon_says('all of it over TLS', [ @sockets, @sql ], at => 'localhost:' . $proxy->port, tls => 1, ca => $cert->{ca});
+neon_says('PostgreSQL\'s TLS inside the WebSocket', [qw(client transaction errors)], inside => $cert->{ca}, pipeline => JSON::PP::false());
 for my $user (qw(mary paul)) {
 	neon_says("$user, early", [qw(client wrong_password)], user => $user);
 	neon_says("$user, asked", [qw(client wrong_password)], user => $user, pipeline => JSON::PP::false());

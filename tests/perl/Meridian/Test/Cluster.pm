@@ -136,7 +136,7 @@ sub certificate
 	my %file = (cert => "$dir/$name.crt", key => "$dir/$name.key", ca => "$ca.crt");
 	my $ext = "$dir/$name.ext";
 	unlink $ext;
-	PostgreSQL::Test::Utils::append_to_file($ext, "subjectAltName=$alt\n");
+	PostgreSQL::Test::Utils::append_to_file($ext, "subjectAltName=$alt\nextendedKeyUsage=serverAuth,clientAuth\n");
 	openssl('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj',
 		"/CN=$cn", '-keyout', $file{key}, '-out', "$dir/$name.csr");
 	openssl('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$ca.crt", '-CAkey', "$ca.key", '-set_serial',
@@ -151,7 +151,7 @@ sub certificate_authority
 	my $ca = "$dir/ca-$$";
 	return $ca if -e "$ca.crt";
 	openssl('req', '-x509', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', 30,
-		'-subj', '/CN=Meridian test CA', '-keyout', "$ca.key", '-out', "$ca.crt");
+		'-addext', 'keyUsage=digitalSignature,keyCertSign', '-subj', '/CN=Meridian test CA', '-keyout', "$ca.key", '-out', "$ca.crt");
 	return $ca;
 }
 

@@ -29,8 +29,8 @@ my %driver = (
 	'psycopg2'      => { run => [ 'python3', '-c' ], try => 'import psycopg2' },
 	'node-postgres' => { run => [ 'node', '-e' ], try => 'require("pg")', npm => ['pg@8.13.1'] },
 	'neon' => {
-		run => [ 'node', '-e' ], try => 'require("ws"); require("@neondatabase/serverless")',
-		npm => [ '@neondatabase/serverless@1.2.0', 'ws@8.18.0' ], program => 'neon.js',
+		run => [ 'node', '-e' ], try => 'require("ws"); require("@neondatabase/serverless"); require.resolve("subtls")',
+		npm => [ '@neondatabase/serverless@1.2.0', 'subtls@0.5.0', 'ws@8.18.0' ], program => 'neon.js',
 	},
 );
 
