@@ -81,6 +81,9 @@ sub connect_lands
 		is_deeply([ @$s{qw(home transport locality_source)} ], [ $region, 'connect', $city ? 'header' : 'self' ],
 			'in the region of its city');
 		like($s->{true_addr}, qr/^\Q$from\E\b/, 'its address is the client\'s');
+		next if $city eq '';
+		my ($won) = grep { $_->{won} eq 't' } @{ $b->{proxy}->console("EXPLAIN LOCALITY SESSION $s->{id}") };
+		is_deeply([ @$won{qw(source trusted)}, lc $won->{value} ], [ 'header', 't', $city ], 'and EXPLAIN LOCALITY says what decided');
 	}
 	return;
 }
