@@ -172,6 +172,8 @@ is(value($w, 'SHOW meridian.city'), 'paris', 'and not');
 my $binary = frame('B', "\0tell\0" . pack('n n n N/a N/a n', 1, 1, 2, 'seattle', "\0", 0));
 answers($w, $binary . execute . sync_message);
 is(value($w, 'SHOW meridian.city'), 'seattle', 'parameters in binary');
+answers($w, frame('B', "\0tell\0" . pack('n n n N/a N/a n', 1, 1, 2, 'paris', "\1", 0)) . execute . sync_message);
+is(value($w, 'SHOW meridian.city'), 'seattle', 'and a true one');
 answers($w, close_message('S', 'tell') . sync_message);
 is(answers($w, $binary . execute . sync_message), 'EZ', 'a statement that was closed');
 is(value($w, 'SHOW meridian.city'), 'seattle', 'says nothing');
@@ -225,6 +227,18 @@ for my $at (1 .. 420, map { $_ * 97 } 5 .. length($mix) / 97) {
 	$bad++ if $got ne $want || "@values" ne "@want";
 }
 is($bad, 0, 'cut in two anywhere');
+
+# bytes inside a message are no messages, wherever a read begins
+my $inside = query("SET meridian.city = 'paris'");
+my $value  = 'x' x 2000 . $inside x 10;
+my $batch2 = parse('SELECT length($1)', '', 17) . frame('B', "\0\0" . pack('n n n N/a* n', 1, 1, 1, $value, 0)) . execute
+  . sync_message;
+for my $from (grep { substr($batch2, $_, 1) eq 'Q' } 0 .. length($batch2) - 1) {
+	answers($w, substr($batch2, 0, $from), ready => 0);
+	answers($w, substr($batch2, $from, length $inside), ready => 0);
+	is(answers($w, substr $batch2, $from + length $inside), '12DCZ', "a message that holds others, cut at $from");
+}
+is(value($w, 'SHOW meridian.city'), 'new york', 'says nothing by them');
 
 # ---------------------------------------------------------------- what is not looked at
 
