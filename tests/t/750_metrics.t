@@ -125,9 +125,11 @@ my ($row) = grep { $_->{sqlstate} eq '42703' } @$rows;
 is_deeply([ @$row{qw(reason said_by errors)} ], [ 'undefined_column', 'node', 1 ], 'SHOW ERRORS has it too');
 is((grep { $_->{reason} eq 'client_done' && $_->{sessions} > 0 } @$rows), 1, 'beside why sessions ended');
 
+# A session that may well be refused: nothing is written to its psql, which may be gone by then.
 my $as = sub {
 	my ($db, $options) = @_;
-	return sub { $proxy->psql($db, 'SELECT 1', connstr => $proxy->connstr($db, options => $options)) };
+	my @psql = ('psql', '-XAtqc', 'SELECT 1', '-d', $proxy->connstr($db, options => $options));
+	return sub { IPC::Run::run(\@psql, '<', '/dev/null', '>', \my $out, '2>', \my $err) };
 };
 grows(1, 'meridian_errors_total{said_by="meridian",sqlstate="42704"}',
 	'a wrong setting', $as->('postgres', '-c meridian.nonsense=1'));
