@@ -12,6 +12,7 @@
 
 #define DEGREES_MAX  48 /* bytes of a latitude or longitude */
 #define LOCATION_MAX PLACE_NAME_MAX
+#define CITY_MAX     118 /* bytes of a city that have room for its state and country */
 
 static const char *const part_names[SAID_PART_COUNT] = {
 	[SAID_CITY] = "city",
@@ -213,18 +214,25 @@ said_place(const struct said *s)
 }
 
 static bool
-is_letters(const char *p, size_t n)
+is_alnum(struct slice s)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (!isalpha((unsigned char)p[i]))
+	for (size_t i = 0; i < s.n; i++) {
+		if (!isalnum((unsigned char)s.p[i]))
 			return false;
 	}
-	return true;
+	return s.n > 0;
+}
+
+/* A subdivision without its country: ISO 3166-2 has up to three letters or digits there. */
+static bool
+take_state(struct slice code, char state[4])
+{
+	return code.n <= 3 && is_alnum(code) && text_copy(state, 4, code);
 }
 
 /* The country, said or in front of the subdivision, and the subdivision without it: "" unknown. */
 static void
-country_of(const struct said *s, char country[3], char state[3])
+country_of(const struct said *s, char country[3], char state[4])
 {
 	char text[PLACE_NAME_MAX];
 	struct slice sub = slice_of(text, claim_clean(s->part[SAID_COUNTRY], text));
@@ -234,32 +242,29 @@ country_of(const struct said *s, char country[3], char state[3])
 	if (code != NULL)
 		text_copy(country, 3, slice_str(code));
 	sub = slice_of(text, claim_clean(s->part[SAID_SUBDIVISION], text));
-	if (sub.n == 4 || (sub.n == 5 && text[2] == '-')) {
-		code = places_country(slice_of(text, 2));
-		if (code == NULL || (country[0] != '\0' && strcmp(code, country) != 0))
-			return;
+	if (take_state(sub, state) || sub.n < 4)
+		return;
+	code = places_country(slice_of(text, 2));
+	sub = slice_skip(sub, text[2] == '-' ? 3 : 2);
+	if (code != NULL && (country[0] == '\0' || strcmp(code, country) == 0) &&
+	    take_state(sub, state))
 		text_copy(country, 3, slice_str(code));
-		sub = slice_skip(sub, sub.n - 2);
-	}
-	if (sub.n == 2 && is_letters(sub.p, 2))
-		text_copy(state, 3, sub);
 }
 
 void
 said_claim(const struct said *s, enum locality_source source, bool trusted, struct claims *claims)
 {
 	struct slice city = s->part[SAID_CITY], country = s->part[SAID_COUNTRY];
-	char code[3], state[3], location[LOCATION_MAX];
+	char code[3], state[4], location[LOCATION_MAX];
 	struct buf named = { .cap = 4096 };
 
 	country_of(s, code, state);
 	if (country.n == 0)
 		country = slice_str(code);
-	/* of the states only those of the United States tell cities apart that share a name */
-	if (city.n > 0 && strcmp(code, "US") == 0 && state[0] != '\0' &&
+	/* "Portland, ME, US"; a long name would lose that again */
+	if (city.n > 0 && city.n < CITY_MAX && code[0] != '\0' && state[0] != '\0' &&
 	    memchr(city.p, ',', city.n) == NULL) {
-		buf_printf(&named, "%.*s, %s, US", (int)(city.n < 120 ? city.n : 120), city.p,
-			   state);
+		buf_printf(&named, "%.*s, %s, %s", (int)city.n, city.p, state, code);
 		city = buf_view(&named);
 	}
 	if (city.n > 0)

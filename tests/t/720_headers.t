@@ -179,6 +179,13 @@ is_deeply(explained("HEADER E'CF-IPCity: Oslo\\nCF-IPCountry: NO\\nX-Forwarded-F
 	[ 'header city t t', 'header country t f', 'geoip address t f', 'self region t f' ], 'of several lines');
 is_deeply(explained("FOR HEADER 'X-City: paris' FROM '203.0.113.5'"),
 	[ 'header city f f', 'geoip address t f', 'self region t t' ], 'of a peer that is not trusted');
+for my $case ([ 'Portland', 'US', 'ME', 'Portland ME US' ], [ 'Portland', 'US', 'OR', 'Portland OR US' ], [ 'Paris', 'FR', 'IDF', 'Paris FR' ],
+	[ 'Cordoba', 'ES', 'AN', "C\xc3\xb3rdoba ES" ], [ 'Z%C3%BCrich', 'CH', 'ZH', "Z\xc3\xbcrich ZH CH" ], [ 'London', 'CA', 'ON', 'London ON CA' ])
+{
+	my ($city, $country, $state, $place) = @$case;
+	my ($row) = @{ $proxy->console("EXPLAIN LOCALITY HEADER E'CF-IPCity: $city\\nCF-IPCountry: $country\\nCF-Region-Code: $state'") };
+	is_deeply([ @$row{qw(won outcome)} ], [ 't', $place ], "$city of $state in $country");
+}
 is($proxy->console("EXPLAIN ROUTE HEADER 'X-City: paris'")->[0]{region}, 'europe-west1', 'EXPLAIN ROUTE HEADER');
 like($proxy->console_error("EXPLAIN LOCALITY HEADER 'paris'"), qr/"paris" is no header: malformed header/, 'what is no header');
 like($proxy->console_error("EXPLAIN LOCALITY HEADER 'X-City: paris' FROM 'paris'"), qr/"paris" is no IP address/, 'what is no peer');

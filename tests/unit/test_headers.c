@@ -86,7 +86,10 @@ what_clouds_send_is_read(void **state)
 		  "city=Mountain View, CA, US country=US" },
 		{ "X-Client-City: Paris\r\nX-Client-Region: FR\r\n"
 		  "X-Client-Region-Subdivision: FRIDF\r\n",
-		  "city=Paris country=FR" },
+		  "city=Paris, IDF, FR country=FR" },
+		{ "X-Client-City: Paris\r\nX-Client-Region: US\r\n"
+		  "X-Client-Region-Subdivision: FRIDF\r\n",
+		  "city=Paris country=US" },
 		{ "X-Client-Geo-Location: FR,Paris\r\n", "city=Paris country=FR" },
 		{ "X-Client-Geo-Location: US,Springfield\r\nX-Client-Region-Subdivision: USIL\r\n",
 		  "city=Springfield, IL, US country=US" },
@@ -108,7 +111,7 @@ what_clouds_send_is_read(void **state)
 		{ "cf-ipcity: Z\xc3\xbcrich\r\ncf-ipcountry: CH\r\ncf-ipcontinent: EU\r\n"
 		  "cf-iplatitude: 47.36667\r\ncf-iplongitude: 8.55000\r\ncf-region: Zurich\r\n"
 		  "cf-region-code: ZH\r\ncf-timezone: Europe/Zurich\r\n",
-		  "city=Z\xc3\xbcrich country=CH location=47.36667,8.55000" },
+		  "city=Z\xc3\xbcrich, ZH, CH country=CH location=47.36667,8.55000" },
 		{ "cf-ipcity: Z\xfcrich\r\n", "city=Z\xc3\xbcrich" },
 		{ "CF-IPCountry: XX\r\n", "" },
 		{ "CF-IPCountry: T1\r\n", "" },
