@@ -2,15 +2,17 @@
  *
  * SQL over HTTP: the first byte says what the rest is. 'q': the body of a request, which becomes
  * messages that are whole and well-formed. 'r': the messages of a server, type byte and two bytes
- * of length each, whose answer must be JSON whatever they hold. Else a value: its type in four
- * bytes, then its text.
+ * of length each, whose answer must be JSON whatever they hold. 'u': a connection URI, whose
+ * startup packet must be read as it was meant. Else a value: its type in four bytes, then its text.
  */
 #include "config.h"
 
 #include "protocol/sqljson.h"
 
+#include "protocol/connuri.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
+#include "protocol/startup.h"
 #include "tests/fuzz/fuzz.h"
 
 #define TYPE_JSON 114
@@ -114,6 +116,36 @@ fuzz_result(struct slice in)
 	buf_fini(&b);
 }
 
+static bool
+same(struct slice a, struct slice b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static void
+fuzz_uri(struct slice in)
+{
+	static struct startup st;
+	struct buf text = { 0 }, packet = { 0 };
+	struct connuri u;
+	struct err e = { 0 };
+
+	if (connuri_parse(in, &text, &u, &e) != 0) {
+		FUZZ_ASSERT(strcmp(e.sqlstate, "08001") == 0);
+		buf_fini(&text);
+		return;
+	}
+	FUZZ_ASSERT(u.user.n > 0 && u.database.n > 0 && text.n <= in.n);
+	connuri_put_startup(&packet, &u);
+	if (!packet.failed) {
+		FUZZ_ASSERT(startup_parse(buf_view(&packet), &st, &e) == PARSE_DONE);
+		FUZZ_ASSERT(st.kind == STARTUP_V3 && same(st.user, u.user));
+		FUZZ_ASSERT(same(st.database, u.database) && same(st.options, u.options));
+	}
+	buf_fini(&text);
+	buf_fini(&packet);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -124,6 +156,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (data[0] == 'q') {
 		fuzz_request(slice_skip(in, 1));
+	} else if (data[0] == 'u') {
+		fuzz_uri(slice_skip(in, 1));
 	} else if (data[0] == 'r') {
 		fuzz_result(slice_skip(in, 1));
 	} else {
