@@ -46,6 +46,7 @@
 	C(http_errors, "HTTP answers that are errors (4xx, 5xx)")                              \
 	C(http_websockets, "sessions that came by WebSocket")                                  \
 	C(http_tunnels, "sessions that came by CONNECT")                                       \
+	C(http_sql, "requests of POST /sql that became sessions")                              \
 	C(http_streams_refused, "WebSocket and CONNECT requests refused at http_max_streams")
 
 /* Whose ErrorResponse it was. */

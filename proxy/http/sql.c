@@ -156,6 +156,7 @@ sql_begin(struct session *s)
 	c->transport = TRANSPORT_SQL;
 	s->login->world = world_ref(worker_world(s->worker));
 	s->quiet_since_us = clock_us();
+	stat_add(&s->worker->stats.http_sql, 1);
 	/* what an earlier request of this connection said of itself */
 	claims_drop(&s->claims, SOURCE_STARTUP);
 	claims_drop(&s->claims, SOURCE_GEOIP);
