@@ -54,6 +54,7 @@ count_settings(const struct startup *s)
 		for (size_t k = 0; k < settings[i].value.n; k++)
 			sum += (unsigned char)settings[i].value.p[k];
 	}
+	(void)sum; /* the bytes were read: that is what the sanitizers look at */
 	buf_fini(&text);
 	return n;
 }
