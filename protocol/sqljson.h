@@ -63,7 +63,6 @@ struct sqljson_result {
 	uint16_t ncolumns;
 	uint32_t *types;   /* one for each column, and … */
 	struct buf labels; /* … its name as JSON, each behind its length: for rows as objects */
-	uint32_t room;     /* elements of `types` */
 };
 
 void sqljson_result_init(struct sqljson_result *r, bool raw, bool array);

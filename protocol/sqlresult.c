@@ -14,11 +14,12 @@
 #include "base/text.h"
 
 #define COLUMN_BYTES 18 /* of a RowDescription, behind the name */
+#define LABELS_MAX   ((size_t)16 << 20)
 
 void
 sqljson_result_init(struct sqljson_result *r, bool raw, bool array)
 {
-	*r = (struct sqljson_result){ .raw = raw, .array = array };
+	*r = (struct sqljson_result){ .raw = raw, .array = array, .labels = { .cap = LABELS_MAX } };
 }
 
 void

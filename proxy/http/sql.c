@@ -109,9 +109,12 @@ take_headers(const struct http_head *h, struct sql *q, struct err *e)
 	return take_isolation(h, q, e);
 }
 
+/* The header is wiped when it has been read: it holds the password. */
 static int
-take_uri(struct session *s, struct slice uri, struct err *e)
+take_uri(struct session *s, struct err *e)
 {
+	struct http_request *r = s->http->request;
+	struct slice uri = http_header(&r->head, URI_HEADER);
 	struct login *l = session_login(s);
 	struct buf text = { .cap = 64 * 1024 };
 	struct connuri u;
@@ -131,6 +134,7 @@ take_uri(struct session *s, struct slice uri, struct err *e)
 	if (text.n > 0)
 		OPENSSL_cleanse(text.p, text.n);
 	buf_fini(&text);
+	OPENSSL_cleanse(r->text.p + (uri.p - r->text.p), uri.n);
 	return result;
 }
 
@@ -149,7 +153,7 @@ sql_begin(struct session *s)
 		sql_fail(s, 403, &e);
 		return;
 	}
-	if (take_headers(h, c->sql, &e) != 0 || take_uri(s, http_header(h, URI_HEADER), &e) != 0) {
+	if (take_headers(h, c->sql, &e) != 0 || take_uri(s, &e) != 0) {
 		sql_fail(s, 400, &e);
 		return;
 	}
@@ -160,6 +164,7 @@ sql_begin(struct session *s)
 	/* what an earlier request of this connection said of itself */
 	claims_drop(&s->claims, SOURCE_STARTUP);
 	claims_drop(&s->claims, SOURCE_GEOIP);
+	flow_init(&s->flow, REPLICATION_NONE);
 	session_admit(s);
 }
 

@@ -313,7 +313,6 @@ sql_run(struct session *s)
 	session_enter(s, SESSION_SQL);
 	login_free(s->login);
 	s->login = NULL;
-	flow_init(&s->flow, REPLICATION_NONE);
 	if (sqljson_parse(buf_view(&request->body), &r, &e) != 0) {
 		sql_fail(s, 400, &e);
 		return;
