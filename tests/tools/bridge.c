@@ -412,9 +412,8 @@ start_tls(struct conn *c)
 {
 	int r;
 
-	if (c->setup->tls == NULL)
+	if (c->ssl == NULL)
 		return true;
-	c->ssl = SSL_new(c->setup->tls);
 	SSL_set_fd(c->ssl, c->far);
 	while ((r = SSL_connect(c->ssl)) != 1) {
 		if (is_fatal(tls_errno(c, r)))
@@ -551,8 +550,10 @@ accept_one(const struct setup *s, int listener)
 		die("memory");
 	c->setup = s;
 	c->far = -1;
+	c->ssl = s->tls != NULL ? SSL_new(s->tls) : NULL;
 	c->near = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (c->near < 0) {
+		SSL_free(c->ssl);
 		free(c);
 		return;
 	}
@@ -582,5 +583,6 @@ main(int argc, char **argv)
 		if (p[1].revents & POLLIN)
 			accept_one(&s, p[1].fd);
 	}
+	SSL_CTX_free(s.tls); /* connections that are open have references of their own */
 	return 0;
 }
