@@ -237,10 +237,10 @@ sql_end(struct session *s, int status, struct slice body)
 	/* the client may take the answer as slowly as it likes, so there is room for all of it */
 	if (s->client.out.cap < body.n + ANSWER_HEAD_MAX)
 		s->client.out.cap = body.n + ANSWER_HEAD_MAX;
+	/* a client that is gone ends the session right here, and what it holds with it */
+	s->http->sql = NULL;
 	http_answer(s, status, JSON_TYPE, buf_text(&headers), body);
 	buf_fini(&headers);
-	if (s->http != NULL)
-		s->http->sql = NULL;
 	sql_free(q);
 	/* from inside of its handler the request goes on by itself */
 	if (!handling && s->state == SESSION_HTTP)

@@ -162,19 +162,30 @@ refuse_size(struct session *s)
 	sql_fail(s, 507, &e);
 }
 
-static void
+/* So that nothing of it is in anybody's way when the caller hears of the error. False: the request
+ * is over. */
+static bool
+roll_back(struct session *s)
+{
+	struct buf b = { .cap = 64 };
+	bool open;
+
+	sql_of(s)->phase = SQL_ROLLING_BACK;
+	message_put_query(&b, SLICE_LITERAL("ROLLBACK"));
+	open = send_to_node(s, &b);
+	buf_fini(&b);
+	return open;
+}
+
+/* PARSE_MORE: the request is over. */
+static enum parse
 take_ready(struct session *s, char status)
 {
 	struct sql *q = sql_of(s);
-	struct buf b = { .cap = 64 };
 
-	if (q->report.n > 0 && status != 'I' && q->phase == SQL_RUNNING) {
-		/* so that nothing of it is in anybody's way when the caller hears of it */
-		q->phase = SQL_ROLLING_BACK;
-		message_put_query(&b, SLICE_LITERAL("ROLLBACK"));
-		(void)send_to_node(s, &b);
-		buf_fini(&b);
-	} else if (q->report.n > 0) {
+	if (q->report.n > 0 && status != 'I' && q->phase == SQL_RUNNING)
+		return roll_back(s) ? PARSE_DONE : PARSE_MORE;
+	if (q->report.n > 0) {
 		sql_end(s, 400, buf_view(&q->report));
 	} else if (q->at != statements(q)) {
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
@@ -183,6 +194,7 @@ take_ready(struct session *s, char status)
 			buf_str(&q->json, "]}");
 		sql_end(s, 200, buf_view(&q->json));
 	}
+	return PARSE_MORE;
 }
 
 /* One message of the node. PARSE_MORE: the request is over. */
@@ -207,8 +219,7 @@ take_message(struct session *s, const struct frame *f)
 	case MSG_READY:
 		if (message_parse_ready(f->body, &status) != PARSE_DONE)
 			return PARSE_BAD;
-		take_ready(s, status);
-		return PARSE_MORE;
+		return take_ready(s, status);
 	case COPY_IN:
 	case COPY_OUT:
 	case COPY_BOTH:

@@ -130,6 +130,8 @@ is_deeply([ map { $_->{rows} } @{ $a->{json}{results} } ], [ [ ['1'] ], [ ['x'] 
 $a = ask(batch("insert into t values (7, 'x')", 'select 1/0', "insert into t values (8, 'y')"));
 is_deeply([ $a->{status}, $a->{json}{code} ], [ 400, '22012' ], 'a batch with an error');
 is_deeply(rows_of('select count(*) from t'), [ ['0'] ], 'has done nothing');
+$a = ask(batch("select repeat('x', 300) from generate_series(1, 20000)", 'select 1/0'));
+is_deeply([ $a->{status}, $a->{json}{code} ], [ 400, '22012' ], 'an error behind many rows');
 is_deeply(ask({ queries => [] })->{json}, { results => [] }, 'an empty batch');
 $a = ask(batch("select current_setting('transaction_isolation')", "select current_setting('transaction_read_only')",
 		"select current_setting('transaction_deferrable')"),
@@ -196,6 +198,17 @@ $proxy->console("KILL SESSION $at_work->{id}");
 1 while $w->fill;
 like($w->{in}, qr{^HTTP/1\.1 400 .*"code":"57P01"}s, 'KILL SESSION');
 ok($east->poll_query_until('postgres', "select count(*) = 0 from pg_stat_activity where usename = 'alice'"), 'ends its query too');
+
+# The answer is there, and then the caller resets its connection: the proxy hears of both at once.
+$w = Meridian::Test::Wire->new($proxy);
+$w->send($request->($json->encode(query_of('select pg_sleep(1)'))));
+ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
+kill 'STOP', $proxy->pid;
+ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'idle'"), 'and ends');
+$w->abort;
+kill 'CONT', $proxy->pid;
+$proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
+is_deeply(rows_of('select 1'), [ ['1'] ], 'a caller that is gone when its answer comes');
 
 # Requests ahead of their answers, and split at every byte.
 $w = Meridian::Test::Wire->new($proxy);
