@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/control.h"
+#include "proxy/http/http.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/session/cancelkeys.h"
@@ -249,6 +250,8 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 		return false;
 	if (w->ending_at_us >= 0 && now_us >= w->ending_at_us)
 		return true;
+	if (s->state == SESSION_HTTP && http_is_sending(s))
+		return false;
 	if (s->state < SESSION_ATTACHING)
 		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	if (s->state == SESSION_RELAY && (!flow_is_idle(&s->flow) || settings_hold(s)))

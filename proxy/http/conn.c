@@ -98,6 +98,12 @@ http_awaits_answer(const struct session *s)
 }
 
 bool
+http_is_sending(const struct session *s)
+{
+	return http_speaks(s) && s->http->request->phase == HTTP_ANSWERED;
+}
+
+bool
 http_is_quiet(const struct session *s)
 {
 	const struct http_request *r = s->http->request;

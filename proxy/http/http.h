@@ -93,6 +93,8 @@ void http_free(struct session *s);
 bool http_speaks(const struct session *s);
 /* … and not answered yet. */
 bool http_awaits_answer(const struct session *s);
+/* An answer is on its way to the client. */
+bool http_is_sending(const struct session *s);
 /* Append the error as the last answer of the connection. */
 void http_put_farewell(struct session *s, enum why why, const struct err *e, struct buf *out);
 /* Nobody waits for an answer: no request has begun. */

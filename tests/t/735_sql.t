@@ -224,6 +224,11 @@ like($said || $w->{in}, qr/"rows":\[\{"\?column\?":42\}\]/, 'a request in pieces
 
 # ---------------------------------------------------------------- when the proxy ends
 
+$proxy->reload(set => { sql_max_response => '64MB' });
+my $slow = Meridian::Test::Wire->new($proxy);
+$slow->send($request->($json->encode(query_of("select repeat('x', 30000000)"))));
+$proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
+usleep 1_500_000;
 $w = Meridian::Test::Wire->new($proxy);
 $w->send($request->($json->encode(query_of('select pg_sleep(2)'))));
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
@@ -233,6 +238,8 @@ $idle->fill until $idle->{in} =~ /ok\n/;
 kill 'TERM', $proxy->pid;
 1 while $w->fill;
 like($w->{in}, qr{^HTTP/1\.1 200 .*Connection: close.*"rowCount":1}s, 'it ends well, and the connection with it');
+1 while $slow->fill;
+like($slow->{in}, qr/"rowAsArray":false\}\z/, 'an answer that is read slowly is read to its end');
 $proxy->stop;
 
 # ---------------------------------------------------------------- who may ask
