@@ -326,16 +326,15 @@ http_parse_head(struct slice in, size_t max, struct http_head *out, size_t *used
 }
 
 void
-http_put_answer(struct buf *out, int status, const char *type, const char *headers,
-		struct slice body, bool keep_alive)
+http_put_answer(struct buf *out, int status, const char *type, const char *headers, size_t length,
+		bool keep_alive)
 {
 	buf_printf(out, "HTTP/1.1 %d %s\r\n%s", status, http_reason(status), headers);
 	if (type != NULL)
 		buf_printf(out, "Content-Type: %s\r\n", type);
 	if (status != 204)
-		buf_printf(out, "Content-Length: %zu\r\n", body.n);
+		buf_printf(out, "Content-Length: %zu\r\n", length);
 	buf_printf(out, "Connection: %s\r\n\r\n", keep_alive ? "keep-alive" : "close");
-	buf_slice(out, body);
 }
 
 bool

@@ -89,10 +89,10 @@ enum parse http_body_take(struct http_body *b, struct slice in, uint64_t max, st
 			  size_t *used, struct http_error *e) MUST_CHECK;
 
 const char *http_reason(int status); /* "OK", "Bad Request" … */
-/* Append a whole answer with Content-Length. `type` NULL: no body and no such header; `headers`:
- * further lines, each with its CRLF, or "". */
+/* Append the head of an answer whose body has `length` bytes. `type` NULL: no body and no such
+ * header; `headers`: further lines, each with its CRLF, or "". */
 void http_put_answer(struct buf *out, int status, const char *type, const char *headers,
-		     struct slice body, bool keep_alive);
+		     size_t length, bool keep_alive);
 
 /* Whether a request asks for a WebSocket, and whether it does it as RFC 6455 section 4.2.1 wants:
  * else *e (400, or 426 for another version). */

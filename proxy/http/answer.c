@@ -11,6 +11,8 @@
 #include "proxy/worker_int.h"
 
 #define PLAIN_TEXT "text/plain; charset=utf-8"
+/* A body up to here goes out in one call with its head; a longer one is not copied for that. */
+#define ANSWER_TOGETHER ((size_t)64 * 1024)
 
 /* Which status an end of the session is. */
 static const struct {
@@ -53,10 +55,10 @@ put_date(struct buf *out)
 		   months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
 }
 
-/* The whole answer; of one to HEAD, everything but the body. */
+/* The head of an answer. */
 static void
-put_answer(struct session *s, int status, const char *type, const char *headers, struct slice body,
-	   struct buf *out)
+put_head(struct session *s, int status, const char *type, const char *headers, size_t length,
+	 struct buf *out)
 {
 	const struct http_request *r = s->http->request;
 	struct buf lines = { .cap = 4096 };
@@ -65,9 +67,7 @@ put_answer(struct session *s, int status, const char *type, const char *headers,
 	if (r->route != NULL && r->route->headers != NULL)
 		buf_str(&lines, r->route->headers);
 	buf_str(&lines, headers);
-	http_put_answer(out, status, type, buf_text(&lines), body, r->head.keep_alive);
-	if (r->head.method == HTTP_HEAD && !out->failed)
-		out->n -= body.n;
+	http_put_answer(out, status, type, buf_text(&lines), length, r->head.keep_alive);
 	buf_fini(&lines);
 	stats_http_answer(&s->worker->stats, status);
 	if (status >= 400)
@@ -78,14 +78,21 @@ void
 http_answer(struct session *s, int status, const char *type, const char *headers, struct slice body)
 {
 	struct http_request *r = s->http->request;
-	struct buf out = { .cap = body.n + 8192 };
+	struct buf out = { .cap = ANSWER_TOGETHER + 8192 };
 
 	if (s->worker->draining)
 		r->head.keep_alive = false;
-	put_answer(s, status, type, headers, body, &out);
+	put_head(s, status, type, headers, body.n, &out);
+	if (r->head.method == HTTP_HEAD)
+		body.n = 0;
+	if (body.n <= ANSWER_TOGETHER) {
+		buf_slice(&out, body);
+		body.n = 0;
+	}
 	histogram_observe(&s->worker->stats.http, clock_us() - r->begun_us);
 	r->phase = HTTP_ANSWERED;
-	(void)session_say(s, out.p, out.n);
+	if (session_say(s, out.p, out.n) && body.n > 0)
+		(void)session_say(s, body.p, body.n);
 	buf_fini(&out);
 }
 
@@ -127,8 +134,9 @@ http_put_farewell(struct session *s, enum why why, const struct err *e, struct b
 		r->head.method = HTTP_OTHER;
 	r->head.keep_alive = false;
 	type = put_error_body(r, e, &body);
-	put_answer(s, status, type, status == 503 ? "Retry-After: 1\r\n" : "", buf_view(&body),
-		   out);
+	put_head(s, status, type, status == 503 ? "Retry-After: 1\r\n" : "", body.n, out);
+	if (r->head.method != HTTP_HEAD)
+		buf_slice(out, buf_view(&body));
 	buf_fini(&body);
 }
 

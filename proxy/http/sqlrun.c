@@ -312,25 +312,30 @@ sql_on_server(struct session *s, short what)
 		take_bytes(s, slice_of(scratch, (size_t)n));
 }
 
-void
-sql_run(struct session *s)
+/* The statements, as messages; -1 and *e, with the status of the answer, where they are none. */
+static int
+build_pipeline(struct session *s, struct buf *b, int *status, struct err *e)
 {
 	struct http_request *request = s->http->request;
-	struct sql *q = sql_of(s);
-	struct buf b = { .cap = PIPELINE_MAX(request->body.n) };
 	struct sqljson_request r;
-	struct err e;
 
-	session_enter(s, SESSION_SQL);
-	login_free(s->login);
-	s->login = NULL;
-	if (sqljson_parse(buf_view(&request->body), &r, &e) != 0) {
-		sql_fail(s, 400, &e);
-		return;
-	}
-	put_pipeline(&b, q, &r);
+	*status = 400;
+	if (sqljson_parse(buf_view(&request->body), &r, e) != 0)
+		return -1;
+	put_pipeline(b, sql_of(s), &r);
 	sqljson_request_fini(&r);
 	buf_fini(&request->body);
+	*status = 413;
+	if (b->failed || sql_of(s)->modes.failed)
+		return err_set(e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED, "the request is too large");
+	return 0;
+}
+
+static void
+begin_answer(struct session *s)
+{
+	struct sql *q = sql_of(s);
+
 	q->json.cap = (size_t)conf_of(s)->sql_max_response;
 	q->in.cap = q->json.cap + 2 * WORKER_SCRATCH;
 	q->report.cap = 1 << 20;
@@ -341,12 +346,29 @@ sql_run(struct session *s)
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
 	stat_add(&s->worker->stats.queries, q->nqueries);
-	s->server->stream.out.cap = b.n + 1;
-	if (b.failed) {
-		err_set(&e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED, "the request is too large");
-		sql_fail(s, 413, &e);
-	} else if (send_to_node(s, &b)) {
+}
+
+void
+sql_run(struct session *s)
+{
+	struct buf b = { .cap = PIPELINE_MAX(s->http->request->body.n) };
+	struct buf rest = s->login->server_inbox; /* behind the login's end */
+	struct err e;
+	int status;
+
+	s->login->server_inbox = (struct buf){ 0 };
+	session_enter(s, SESSION_SQL);
+	login_free(s->login);
+	s->login = NULL;
+	if (build_pipeline(s, &b, &status, &e) != 0) {
+		sql_fail(s, status, &e);
+	} else {
+		begin_answer(s);
+		s->server->stream.out.cap = b.n + 1;
 		stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));
+		if (send_to_node(s, &b) && rest.n > 0)
+			take_bytes(s, buf_view(&rest));
 	}
 	buf_fini(&b);
+	buf_fini(&rest);
 }
