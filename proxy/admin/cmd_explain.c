@@ -271,7 +271,7 @@ answer_subject(struct run *r, const struct subject *s, bool route)
 		notice_unused(r, s, &x);
 		route_of_subject(r, &caller.address, db, &x);
 	} else {
-		explain_locality_rows(&x, &r->rows);
+		explain_locality_rows(r->world, &x, &r->rows);
 	}
 	claims_fini(&caller.claims);
 }
@@ -347,7 +347,7 @@ locality_answer(struct ask *a)
 
 	if (explain_session(a, &db, &access, &x) == NULL)
 		return ANSWER_NEXT;
-	explain_locality_rows(&x, &a->rows);
+	explain_locality_rows(worker_world(a->to), &x, &a->rows);
 	return ANSWER_STOP;
 }
 

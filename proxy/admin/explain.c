@@ -74,12 +74,29 @@ explain_route_rows(const struct world *w, const struct route *route, struct rows
 	}
 }
 
-void
-explain_locality_rows(const struct explained *x, struct rows *rows)
+static void
+row_silent(struct rows *rows, enum locality_source s)
 {
+	row_begin(rows);
+	row_str(rows, locality_source_name(s));
+	row_null(rows);
+	row_null(rows);
+	row_null(rows);
+	row_bool(rows, false);
+	row_str(rows, "says nothing");
+	row_end(rows);
+}
+
+void
+explain_locality_rows(const struct world *w, const struct explained *x, struct rows *rows)
+{
+	const struct conf_main *conf = &w->config->main;
+	unsigned heard = 0;
+
 	for (size_t i = 0; i < x->nevidence; i++) {
 		const struct locality_evidence *e = &x->evidence[i];
 
+		heard |= 1U << e->source;
 		row_begin(rows);
 		row_str(rows, locality_source_name(e->source));
 		row_str(rows, claim_kind_name(e->kind));
@@ -88,5 +105,9 @@ explain_locality_rows(const struct explained *x, struct rows *rows)
 		row_bool(rows, e->won);
 		row_str(rows, e->outcome);
 		row_end(rows);
+	}
+	for (size_t i = 0; i < conf->nlocality; i++) {
+		if ((heard & 1U << conf->locality[i]) == 0)
+			row_silent(rows, conf->locality[i]);
 	}
 }

@@ -28,6 +28,7 @@ extern const struct column explain_route_columns[EXPLAIN_ROUTE_COLUMNS];
 extern const struct column explain_locality_columns[EXPLAIN_LOCALITY_COLUMNS];
 
 void explain_route_rows(const struct world *w, const struct route *route, struct rows *rows);
-void explain_locality_rows(const struct explained *x, struct rows *rows);
+/* The evidence in the order in which it was weighed, then the sources that had nothing to say. */
+void explain_locality_rows(const struct world *w, const struct explained *x, struct rows *rows);
 
 #endif

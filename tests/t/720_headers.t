@@ -171,7 +171,7 @@ is($west->{networks}, '192.0.2.0/24, vpce-0west', 'SHOW REGIONS has both');
 
 sub explained
 {
-	return [ map { "$_->{source} $_->{kind} $_->{trusted} $_->{won}" } @{ $proxy->console("EXPLAIN LOCALITY $_[0]") } ];
+	return [ map { "$_->{source} $_->{kind} $_->{trusted} $_->{won}" } grep { $_->{outcome} ne 'says nothing' } @{ $proxy->console("EXPLAIN LOCALITY $_[0]") } ];
 }
 
 is_deeply(explained("HEADER 'X-City: paris'"), [ 'header city t t', 'self region t f' ], 'EXPLAIN LOCALITY HEADER');
@@ -186,6 +186,8 @@ for my $case ([ 'Portland', 'US', 'ME', 'Portland ME US' ], [ 'Portland', 'US', 
 	my ($row) = @{ $proxy->console("EXPLAIN LOCALITY HEADER E'CF-IPCity: $city\\nCF-IPCountry: $country\\nCF-Region-Code: $state'") };
 	is_deeply([ @$row{qw(won outcome)} ], [ 't', $place ], "$city of $state in $country");
 }
+is_deeply([ map { "$_->{source} $_->{won}" } grep { $_->{outcome} eq 'says nothing' } @{ $proxy->console("EXPLAIN LOCALITY HEADER 'X-City: paris'") } ],
+	[ map { "$_ f" } qw(override startup sni tlv geoip) ], 'the sources that say nothing are there, too');
 is($proxy->console("EXPLAIN ROUTE HEADER 'X-City: paris'")->[0]{region}, 'europe-west1', 'EXPLAIN ROUTE HEADER');
 like($proxy->console_error("EXPLAIN LOCALITY HEADER 'paris'"), qr/"paris" is no header: malformed header/, 'what is no header');
 like($proxy->console_error("EXPLAIN LOCALITY HEADER 'X-City: paris' FROM 'paris'"), qr/"paris" is no IP address/, 'what is no peer');
