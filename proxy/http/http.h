@@ -104,7 +104,7 @@ enum transport http_transport(const struct session *s);
 /* What the client asked to be connected to, or "". */
 const char *http_target(const struct session *s);
 /* The client's hop does not show a password to strangers: TLS, loopback, a unix socket, or a peer
- * in trusted_proxies, which answers for it. */
+ * in trusted_proxies, which answers for it. Behind a PROXY header: of whom that names. */
 bool http_hop_is_private(const struct session *s);
 
 /* ---- for handlers ---- */

@@ -48,8 +48,8 @@ bool
 http_hop_is_private(const struct session *s)
 {
 	return stream_is_encrypted(&s->client) || s->peer.family == ADDR_UNIX ||
-	       is_loopback(&s->peer) ||
-	       cidrlist_has(&s->worker->world->config->main.trusted_proxies, &s->peer);
+	       is_loopback(&s->hop) ||
+	       cidrlist_has(&s->worker->world->config->main.trusted_proxies, &s->hop);
 }
 
 const char *

@@ -98,6 +98,9 @@ $w = Meridian::Test::WebSocket->new($proxy);
 my @m = $w->login(user => 'alice', database => 'postgres', password => 'wonder');
 is_deeply($w->{auth}, [ 10, 11, 12, 0 ], 'a client that waits to be asked is asked');
 
+my $sql = "POST /sql HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 20\r\n"
+  . "Neon-Connection-String: postgresql://alice:wonder\@h/postgres\r\n\r\n{\"query\":\"select 1\"}";
+
 # A peer that is not of this host, and not trusted.
 my $out = IO::Socket::INET->new(Proto => 'udp', PeerAddr => '192.0.2.1', PeerPort => 9);
 my $own = $out ? $out->sockhost : '127.0.0.1';
@@ -113,8 +116,6 @@ SKIP: {
 	$w = Meridian::Test::WebSocket->new(@at);
 	$w->send(first('tom'));
 	is(answer($w), ' R0 row 42 ready', 'one that nobody needs does no harm');
-	my $sql = "POST /sql HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 20\r\n"
-	  . "Neon-Connection-String: postgresql://alice:wonder\@h/postgres\r\n\r\n{\"query\":\"select 1\"}";
 	$w = Meridian::Test::Wire->new(%{ $at[0] });
 	$w->send($sql);
 	1 while $w->fill;
@@ -127,6 +128,17 @@ SKIP: {
 	$w->send($sql);
 	1 while $w->fill;
 	like($w->{in}, qr{^HTTP/1\.1 200 .*"rows":\[\{"\?column\?":1\}\]}s, 'and ask for it');
+}
+
+# A balancer on TCP passes on what its client says, in clear as it came: whom its header names counts.
+$proxy->reload(set => { trusted_proxies => '127.0.0.1/32', proxy_protocol => 'allow' });
+for ([ '192.0.2.7', 403 ], [ '127.0.0.9', 200 ])
+{
+	my ($client, $status) = @$_;
+	$w = Meridian::Test::Wire->new($proxy);
+	$w->send("PROXY TCP4 $client 127.0.0.1 1 2\r\n$sql");
+	1 while $w->fill;
+	like($w->{in}, qr{^HTTP/1\.1 $status }, "the password of $client, behind a PROXY header");
 }
 
 done_testing();
