@@ -79,6 +79,7 @@ struct http_conn {
 	char *target;                 /* what a CONNECT or ?address= named: shown, never dialled */
 	uint8_t transport;            /* enum transport */
 	bool is_stream;               /* counted against http_max_streams */
+	bool is_named;                /* a request's Host is a claim */
 };
 
 /* ---- for proxy/session ---- */

@@ -10,6 +10,8 @@
 
 #include "base/clock.h"
 #include "protocol/sqlstate.h"
+#include "proxy/http/http.h"
+#include "proxy/net/tlsctx.h"
 #include "proxy/worker_int.h"
 #include "routing/headers.h"
 #include "routing/tlvs.h"
@@ -50,23 +52,24 @@ count_claims(const struct session *s, bool strict)
 	}
 }
 
-void
+bool
 locate_claim_name(struct session *s, struct slice name)
 {
 	const char *suffix = s->worker->world->config->listeners[s->listener].sni_suffix;
 	size_t n;
 
 	if (suffix == NULL || name.n == 0)
-		return;
+		return false;
 	if (suffix[0] == '.')
 		suffix++;
 	n = strlen(suffix);
 	if (name.n <= n + 1 || strncasecmp(name.p + name.n - n, suffix, n) != 0 ||
 	    name.p[name.n - n - 1] != '.')
-		return;
+		return false;
 	name.n -= n + 1;
 	claims_drop(&s->claims, SOURCE_SNI);
 	claims_add(&s->claims, SOURCE_SNI, CLAIM_NAME, false, name);
+	return true;
 }
 
 void
@@ -75,7 +78,19 @@ locate_claim_tlvs(struct session *s, const struct proxyhdr *h)
 	/* a header is read from trusted peers only: what it says is believed */
 	tlvs_claim(&s->worker->world->config->main.tlv, h, &s->claims);
 	/* but for the name that the client itself asked for */
-	locate_claim_name(s, h->authority);
+	(void)locate_claim_name(s, h->authority);
+}
+
+/* The Host of an earlier request says nothing of this one; that of the TLS handshake does. */
+static void
+claim_host(struct session *s, struct slice host)
+{
+	if (s->http->is_named) {
+		claims_drop(&s->claims, SOURCE_SNI);
+		if (s->client.ssl != NULL)
+			(void)locate_claim_name(s, slice_str(tls_server_name(s->client.ssl)));
+	}
+	s->http->is_named = locate_claim_name(s, host);
 }
 
 /* Host without its port; an address in brackets is no name anyway. */
@@ -98,7 +113,7 @@ locate_claim_headers(struct session *s, const struct http_head *h)
 	claims_drop(&s->claims, SOURCE_HEADER);
 	s->true_addr = s->hop;
 	headers_claim(&rules, h, trusted, &s->claims, &s->true_addr);
-	locate_claim_name(s, host_name(h->host));
+	claim_host(s, host_name(h->host));
 	stat_add(&s->worker->stats.headers_ignored, n);
 }
 

@@ -260,7 +260,7 @@ preface_on_tls_handshake(struct session *s)
 	stat_add(&stats->tls_handshakes, 1);
 	if (tls_was_resumed(s->client.ssl))
 		stat_add(&stats->tls_resumed, 1);
-	locate_claim_name(s, slice_str(tls_server_name(s->client.ssl)));
+	(void)locate_claim_name(s, slice_str(tls_server_name(s->client.ssl)));
 	session_enter(s, SESSION_STARTUP);
 }
 

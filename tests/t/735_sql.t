@@ -28,7 +28,7 @@ for my $node ($east, $west) {
 }
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east, 'europe-west1' => { nodes => $west, cities => 'paris' } ],
-	set => { http => 'on', region => 'us-east1', trusted_proxies => '127.0.0.0/8', workers => 2 });
+	set => { http => 'on', region => 'us-east1', trusted_proxies => '127.0.0.0/8', workers => 2, sni_suffix => 'db.example' });
 $proxy->start;
 my $base = 'http://127.0.0.1:' . $proxy->port;
 my $alice = 'postgresql://alice:wo%20nder%2F%C3%BC@db.example/postgres';
@@ -209,6 +209,16 @@ $w->abort;
 kill 'CONT', $proxy->pid;
 $proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
 is_deeply(rows_of('select 1'), [ ['1'] ], 'a caller that is gone when its answer comes');
+
+# A connection of a load balancer is many callers', and each has a name of its own.
+$w = Meridian::Test::Wire->new($proxy);
+for my $case ([ 'paris.db.example' => 'europe-west1' ], [ 'db.example' => 'us-east1' ]) {
+	my ($host, $region) = @$case;
+	$w->{in} = '';
+	$w->send($request->($json->encode(query_of("select current_setting('cluster_name')"))) =~ s/Host: h/Host: $host/r);
+	while ($w->{in} !~ /"rowAsArray"/) { $w->fill or last }
+	like($w->{in}, qr/"$region"/, "Host: $host");
+}
 
 # Requests ahead of their answers, and split at every byte.
 $w = Meridian::Test::Wire->new($proxy);
