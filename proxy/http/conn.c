@@ -124,6 +124,16 @@ is_path_of(const struct session *s, const struct http_route *route, struct slice
 	return slice_is(path, route->path) && (!route->metrics || http_listener(s)->metrics);
 }
 
+static bool
+is_known_path(const struct session *s, struct slice path)
+{
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (is_path_of(s, &routes[i], path))
+			return true;
+	}
+	return false;
+}
+
 static const struct http_route *
 find_route(const struct session *s, const struct http_head *h)
 {
@@ -242,7 +252,8 @@ static bool
 take_request(struct session *s)
 {
 	struct http_request *r = s->http->request;
-	bool upgrade = r->route == NULL && upgrade_is_asked(&r->head);
+	bool upgrade =
+	    r->route == NULL && upgrade_is_asked(&r->head) && !is_known_path(s, r->head.path);
 
 	if (r->route == NULL && has_body(&r->head))
 		r->head.keep_alive = false;

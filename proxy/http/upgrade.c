@@ -118,6 +118,8 @@ begin_anew(struct session *s, enum transport transport, struct slice behind)
 	if (behind.n > 0)
 		buf_slice(&session_login(s)->inbox, behind);
 	http_request_free(c);
+	/* requests in front of this one may have filled their inbox */
+	stream_want(&s->client, (short)(EV_READ | (s->client.interest & EV_WRITE)));
 	session_enter(s, SESSION_PREFACE);
 	if (s->login != NULL)
 		preface_on_inbox(s);

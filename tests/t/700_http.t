@@ -277,6 +277,7 @@ $a = ask(GET => '/', @ws);
 is($a->{status}, 426, 'no version');
 is($a->{headers}{'sec-websocket-version'}, 13, 'and which one there is');
 is(ask(GET => '/', @ws, 'Sec-WebSocket-Version' => 8)->{status}, 426, 'another version');
+is(ask(GET => '/sql', @ws, 'Sec-WebSocket-Version' => 13)->{status}, 405, 'a path that has another use');
 is(ask(GET => '/', @ws[0 .. 3], 'Sec-WebSocket-Version' => 13)->{status}, 400, 'no key');
 is(ask(GET => '/', @ws[0 .. 3], 'Sec-WebSocket-Version' => 13, 'Sec-WebSocket-Key' => 'short')->{status}, 400, 'a bad key');
 
