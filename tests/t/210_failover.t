@@ -23,7 +23,7 @@ my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my %still = (probe_interval => '10min', probe_max_backoff => '10min');
 my %quick = (probe_interval => '100ms', probe_max_backoff => '100ms', probe_timeout => '1s', probe_fall => 2, probe_rise => 2);
 my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $de, 'us-west1' => $dw ],
-	set => { region => 'us-east1', %still, failback_delay => 0, log_disconnections => 'off', log_connections => 'off' });
+	set => { region => 'us-east1', %still, failback_delay => 0, hedge_delay => '50ms', log_disconnections => 'off', log_connections => 'off' });
 $proxy->start;
 
 sub counter

@@ -12,7 +12,7 @@ use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my %users = (users => { alice => 'wo nder/ü' });
 my ($east, $west) = regional_clusters('us-east1', {%users}, 'europe-west1', {%users});
@@ -237,10 +237,10 @@ like($said || $w->{in}, qr/"rows":\[\{"\?column\?":42\}\]/, 'a request in pieces
 $proxy->reload(set => { sql_max_response => '64MB' });
 my $slow = Meridian::Test::Wire->new($proxy);
 $slow->send($request->($json->encode(query_of("select repeat('x', 30000000)"))));
+$slow->fill until length $slow->{in};    # it is there, whole, and hardly begun to be read
 $proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
-usleep 1_500_000;
 $w = Meridian::Test::Wire->new($proxy);
-$w->send($request->($json->encode(query_of('select pg_sleep(2)'))));
+$w->send($request->($json->encode(query_of('select pg_sleep(5)'))));
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
 my $idle = Meridian::Test::Wire->new($proxy);
 $idle->send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");

@@ -108,7 +108,8 @@ sub conf_text
 		workers        => 2,
 		gazetteer      => ($ENV{MERIDIAN_BUILDDIR} || '.') . '/routing/gazetteer.dat',
 		probe_conninfo => 'dbname=postgres',
-		stale_after    => '30s',                # a busy machine is no dead node
+		stale_after    => '30s',                # a busy machine is no dead node,
+		hedge_delay    => '10s',                # nor a slow one: tests of second attempts say less
 		%{ $opt->{set} || {} });
 	my @lines = ('[meridian]');
 	push @lines, map { "$_ = $set{$_}" } grep { defined $set{$_} } sort keys %set;
