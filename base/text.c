@@ -234,3 +234,13 @@ text_put_safe(struct buf *b, struct slice s, size_t max)
 	if (quote)
 		buf_u8(b, '"');
 }
+
+bool
+text_is_alnum(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!isalnum((unsigned char)s.p[i]))
+			return false;
+	}
+	return s.n > 0;
+}

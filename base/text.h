@@ -24,6 +24,9 @@ bool text_to_bytes(struct slice s, int64_t *out);
 /* on/off, yes/no, true/false, 1/0. */
 bool text_to_bool(struct slice s, bool *out);
 
+/* Letters and digits of ASCII, one at least. */
+bool text_is_alnum(struct slice s);
+
 /* Append a duration in the largest unit that divides it ("500ms", "10min", "0"). */
 void text_put_usec(struct buf *b, int64_t usec);
 /* Append a number of bytes in the largest unit that divides it ("16kB", "0"). */

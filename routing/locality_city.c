@@ -73,16 +73,6 @@ city_listed(const struct topology *t, const char *folded)
 	return -1;
 }
 
-static bool
-is_alnum(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (!isalnum((unsigned char)s.p[i]))
-			return false;
-	}
-	return s.n > 0;
-}
-
 static void
 set_state(struct city_query *q, struct slice code, const char *country)
 {
@@ -104,9 +94,9 @@ take_state(struct slice part, struct city_query *q)
 		code = slice_skip(code, 1);
 	if (named != NULL)
 		set_state(q, slice_str(named), country);
-	else if (part.n <= 3 && is_alnum(part))
+	else if (part.n <= 3 && text_is_alnum(part))
 		set_state(q, part, "");
-	else if (code.n <= 3 && is_alnum(code) && places_country(part) == NULL &&
+	else if (code.n <= 3 && text_is_alnum(code) && places_country(part) == NULL &&
 		 (country = places_country(slice_of(part.p, 2))) != NULL)
 		set_state(q, code, country);
 }

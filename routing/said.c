@@ -3,7 +3,6 @@
 
 #include "routing/said.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -213,21 +212,11 @@ said_place(const struct said *s)
 	return s->part[SAID_CITY].n > 0 || s->part[SAID_REGION].n > 0 || location[0] != '\0';
 }
 
-static bool
-is_alnum(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (!isalnum((unsigned char)s.p[i]))
-			return false;
-	}
-	return s.n > 0;
-}
-
 /* A subdivision without its country: ISO 3166-2 has up to three letters or digits there. */
 static bool
 take_state(struct slice code, char state[4])
 {
-	return code.n <= 3 && is_alnum(code) && text_copy(state, 4, code);
+	return code.n <= 3 && text_is_alnum(code) && text_copy(state, 4, code);
 }
 
 /* The country, said or in front of the subdivision, and the subdivision without it: "" unknown. */
