@@ -53,6 +53,13 @@ struct scram_verifier {
 	uint8_t server_key[SCRAM_KEY_BYTES];
 };
 
+/* What a client needs to log in, instead of the password: where a server's StoredKey is the hash of
+ * this ClientKey, salt and iterations do not matter. As secret as the password. */
+struct scram_keys {
+	uint8_t client_key[SCRAM_KEY_BYTES];
+	uint8_t server_key[SCRAM_KEY_BYTES];
+};
+
 /* PostgreSQL's text: SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, base64. The error
  * never quotes it. */
 int scram_verifier_parse(struct slice text, struct scram_verifier *out, struct err *e) MUST_CHECK;
