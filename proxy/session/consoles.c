@@ -7,7 +7,7 @@
  */
 #include "config.h"
 
-#include "proxy/session/session_int.h"
+#include "proxy/session/consoles.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -21,6 +21,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/admin/console.h"
 #include "proxy/auth/authfile.h"
+#include "proxy/session/session_int.h"
 #include "proxy/worker_int.h"
 
 #define PASSWORD_MESSAGE_MAX 4096

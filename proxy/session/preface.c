@@ -18,6 +18,7 @@
 #include "proxy/http/http.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/session/consoles.h"
 #include "proxy/worker_int.h"
 
 #define TLS_CLIENT_HELLO 0x16 /* RFC 8446: content type of a handshake record */

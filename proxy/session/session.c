@@ -13,8 +13,10 @@
 #include "base/text.h"
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
+#include "proxy/auth/credential.h"
 #include "proxy/http/http.h"
 #include "proxy/session/cancelkeys.h"
+#include "proxy/session/consoles.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
 
@@ -230,6 +232,8 @@ finish(struct session *s)
 	login_free(s->login);
 	s->login = NULL;
 	settings_free(s);
+	credential_unref(s->credential);
+	s->credential = NULL;
 	if (s->key_len > 0)
 		cancelkeys_remove(w->keys, s->key, s->slot);
 	if (s->admitted)

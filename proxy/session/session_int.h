@@ -33,6 +33,7 @@
 
 struct attempt;
 struct console;
+struct credential;
 struct http_conn;
 struct login;
 struct node_live;
@@ -69,11 +70,12 @@ struct session {
 	TAILQ_ENTRY(session) in_state;
 	struct worker *worker;
 	struct stream client;
-	struct server *server;     /* attached, or NULL */
-	struct login *login;       /* until ready, or NULL */
-	struct console *console;   /* a console session, or NULL */
-	struct settings *settings; /* settings.c; or NULL */
-	struct http_conn *http;    /* it speaks, or came by, HTTP; or NULL */
+	struct server *server;         /* attached, or NULL */
+	struct login *login;           /* until ready, or NULL */
+	struct console *console;       /* a console session, or NULL */
+	struct settings *settings;     /* settings.c; or NULL */
+	struct http_conn *http;        /* it speaks, or came by, HTTP; or NULL */
+	struct credential *credential; /* what we authenticated it to; or NULL: the node does */
 	struct flow flow;
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */
@@ -235,13 +237,6 @@ void cancel_begin(struct session *s, const struct startup *request);
 void cancel_on_client(struct session *s);
 /* The session ends: if it is in the middle of a query, ask the node to stop that. */
 void cancel_server(struct session *s);
-
-/* consoles.c */
-void consoles_begin(struct session *s);
-void consoles_on_login(struct session *s);
-void consoles_on_readable(struct session *s);
-void consoles_on_drained(struct session *s);
-void consoles_forget(struct login *l);
 
 /* server.c */
 struct server *server_new(struct session *s, struct node_live *live);

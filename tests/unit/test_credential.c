@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/auth/credential.h"
+
+#include "tests/unit/unit.h"
+
+#define HASH  "md571b823031259ac126868eea6ecf2786a"
+#define OTHER "md50441e7912fa8a15c9db87918c84ba121"
+
+static void
+each_kind_is_equal_to_itself_alone(void **state)
+{
+	struct scram_keys keys = { { 1, 2, 3 }, { 4, 5, 6 } }, other = keys;
+	struct credential *c[9];
+	size_t n = sizeof(c) / sizeof(c[0]);
+
+	(void)state;
+	other.server_key[31] = 1;
+	c[0] = NULL;
+	c[1] = credential_new_none();
+	c[2] = credential_new_password(slice_str("secret"));
+	c[3] = credential_new_password(slice_str("secreT"));
+	c[4] = credential_new_password(slice_of("", 0));
+	c[5] = credential_new_md5(HASH);
+	c[6] = credential_new_md5(OTHER);
+	c[7] = credential_new_keys(&keys);
+	c[8] = credential_new_keys(&other);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; j < n; j++)
+			assert_int_equal(credential_equal(c[i], c[j]), i == j);
+	}
+	for (size_t i = 0; i < n; i++)
+		credential_unref(c[i]);
+}
+
+static void
+the_same_secret_in_two_places_is_equal(void **state)
+{
+	struct credential *a = credential_new_password(slice_of("a\0b", 3));
+	struct credential *b = credential_new_password(slice_of("a\0b", 3));
+	struct credential *shorter = credential_new_password(slice_of("a", 1));
+
+	(void)state;
+	assert_true(credential_equal(a, b));
+	assert_false(credential_equal(a, shorter));
+	assert_int_equal(a->length, 3);
+	assert_memory_equal(a->password, "a\0b", 4);
+	credential_unref(a);
+	credential_unref(b);
+	credential_unref(shorter);
+}
+
+static void
+it_lives_as_long_as_its_last_reference(void **state)
+{
+	struct credential *a = credential_new_md5(HASH), *b = credential_ref(a);
+
+	(void)state;
+	assert_ptr_equal(a, b);
+	credential_unref(a);
+	assert_string_equal(b->md5, HASH);
+	credential_unref(b);
+	assert_null(credential_ref(NULL));
+	credential_unref(NULL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_kind_is_equal_to_itself_alone),
+		cmocka_unit_test(the_same_secret_in_two_places_is_equal),
+		cmocka_unit_test(it_lives_as_long_as_its_last_reference),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
