@@ -39,7 +39,7 @@ enum sslmode {
 };
 
 enum auth_method { AUTH_PASSTHROUGH };
-enum pool_mode { POOL_OFF };
+enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
 enum reads_mode { READS_HOME };
 enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
 
@@ -116,6 +116,12 @@ struct conf_main {
 	int64_t client_login_timeout, server_connect_timeout;
 	int64_t hedge_delay; /* the 50 ms of "2 × its usual round trip + 50 ms" */
 	int64_t client_idle_timeout, idle_transaction_timeout, query_timeout, shutdown_timeout;
+	int default_pool_size, min_pool_size, reserve_pool_size;
+	int max_db_connections, max_user_connections; /* 0: no limit */
+	int64_t reserve_pool_timeout, query_wait_timeout, query_wait_notify;
+	int64_t server_lifetime, server_idle_timeout, server_check_delay, server_login_retry;
+	char *server_check_query, *server_reset_query; /* NULL: none */
+	bool server_reset_query_always;
 	int64_t http_max_head, http_max_body, sql_max_response; /* bytes */
 	int http_max_streams;                                   /* 0: no limit */
 	int64_t http_idle_timeout, websocket_ping_interval;

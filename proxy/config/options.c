@@ -33,7 +33,7 @@ static const char *const sslmode_words[] = { "disable",   "allow",       "prefer
 					     "verify-ca", "verify-full", NULL };
 static const char *const access_words[] = { "any",     "read-write",     "read-only", "primary",
 					    "standby", "prefer-standby", NULL };
-static const char *const pool_words[] = { "off", NULL };
+static const char *const pool_words[] = { "off", "session", "transaction", NULL };
 static const char *const reads_words[] = { "home", NULL };
 static const char *const residency_words[] = { "prefer", "strict", NULL };
 
@@ -254,6 +254,67 @@ static const struct option meridian_rows[] = {
 	  .text = "On SIGTERM idle sessions are closed; the others may go on for so long, until "
 		  "they are idle. 0: as long as they like." },
 
+	{ .name = "default_pool_size", .type = OPT_INT, AT(conf_main, default_pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "20", .min = 1, .max = 100000, .group = "Pools",
+	  .text = "So many server connections at most in a pool: one database, user and node. Each "
+		  "worker has its share of them, at least one." },
+	{ .name = "min_pool_size", .type = OPT_INT, AT(conf_main, min_pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 100000, .group = "Pools",
+	  .text = "So many server connections are kept open in a pool that has sessions, idle or "
+		  "not, so that a far region is one round trip away." },
+	{ .name = "reserve_pool_size", .type = OPT_INT, AT(conf_main, reserve_pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 100000, .group = "Pools",
+	  .text = "So many more for a pool in which a session has waited for "
+		  "reserve_pool_timeout." },
+	{ .name = "reserve_pool_timeout", .type = OPT_TIME,
+	  AT(conf_main, reserve_pool_timeout, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "5s", .min = 0, .max = DAY, .group = "Pools",
+	  .text = "A session that has waited so long lets its pool use the reserve." },
+	{ .name = "max_db_connections", .type = OPT_INT, AT(conf_main, max_db_connections, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 100000, .group = "Pools",
+	  .text = "So many server connections of pools at most to one database of one node, over "
+		  "all users; 0: no limit." },
+	{ .name = "max_user_connections", .type = OPT_INT, AT(conf_main, max_user_connections, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "0", .min = 0, .max = 100000, .group = "Pools",
+	  .text = "So many server connections of pools at most of one user to one node, over all "
+		  "databases; 0: no limit." },
+	{ .name = "query_wait_timeout", .type = OPT_TIME, AT(conf_main, query_wait_timeout, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "120s", .min = 0, .max = DAY, .group = "Pools",
+	  .text = "A session that has waited so long for a server connection is closed; 0: never." },
+	{ .name = "query_wait_notify", .type = OPT_TIME, AT(conf_main, query_wait_notify, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "5s", .min = 0, .max = DAY, .group = "Pools",
+	  .text = "A session that has waited so long is told so with a NOTICE; 0: never." },
+	{ .name = "server_lifetime", .type = OPT_TIME, AT(conf_main, server_lifetime, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "1h", .min = 0, .max = 365 * DAY, .group = "Pools",
+	  .text = "A server connection of a pool that is so old is closed when nobody has it; up to "
+		  "a tenth less, different for each, so that not all go at a time. 0: never." },
+	{ .name = "server_idle_timeout", .type = OPT_TIME,
+	  AT(conf_main, server_idle_timeout, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "10min", .min = 0, .max = 365 * DAY, .group = "Pools",
+	  .text = "A server connection that nobody has had for so long is closed, down to "
+		  "min_pool_size; 0: never." },
+	{ .name = "server_login_retry", .type = OPT_TIME, AT(conf_main, server_login_retry, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "1s", .min = MSEC(10), .max = DAY, .group = "Pools",
+	  .text = "After a server connection of a pool could not be opened, no other is tried for "
+		  "so long; sessions that wait go to another node meanwhile where there is one." },
+	{ .name = "server_check_query", .type = OPT_STRING,
+	  AT(conf_main, server_check_query, char *),
+	  .apply = APPLY_AT_ONCE, .fallback = "", .group = "Pools",
+	  .text = "Asked before a server connection is lent that was idle for server_check_delay; "
+		  "where it fails, another is taken. Empty: not asked." },
+	{ .name = "server_check_delay", .type = OPT_TIME, AT(conf_main, server_check_delay, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "30s", .min = 0, .max = DAY, .group = "Pools",
+	  .text = "See server_check_query." },
+	{ .name = "server_reset_query", .type = OPT_STRING,
+	  AT(conf_main, server_reset_query, char *),
+	  .apply = APPLY_AT_ONCE, .fallback = "DISCARD ALL", .group = "Pools",
+	  .text = "Sent on a server connection that comes back from a session with pool = session, "
+		  "or from one that was pinned to it. Empty: such a connection is closed." },
+	{ .name = "server_reset_query_always", .type = OPT_BOOL,
+	  AT(conf_main, server_reset_query_always, bool),
+	  .apply = APPLY_AT_ONCE, .fallback = "no", .group = "Pools",
+	  .text = "Send server_reset_query after each transaction with pool = transaction, too." },
+
 	{ .name = "http_max_head", .type = OPT_SIZE, AT(conf_main, http_max_head, int64_t),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "16kB", .min = 1024, .max = 64 * 1024,
 	  .group = "HTTP",
@@ -428,7 +489,9 @@ static const struct option database_rows[] = {
 		  "otherwise by options=-c meridian.access=any (or another of them)." },
 	{ .name = "pool", .type = OPT_ENUM, AT_ENUM(conf_database, pool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = pool_words, .group = "Database",
-	  .text = "Whether server connections are shared. off: one per session." },
+	  .text = "Whether server connections are shared; that needs an auth other than passthrough. "
+		  "off: one per session. session: a session has one as long as it lives, and leaves "
+		  "it for others. transaction: it has one for the length of a transaction." },
 	{ .name = "reads", .type = OPT_ENUM, AT_ENUM(conf_database, reads),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_words,
 	  .group = "Database",

@@ -47,7 +47,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	a->node = node;
 	a->begun_us = clock_us();
 	a->inbox.cap = ANSWER_MAX;
-	a->server = server_new(s, n->live);
+	a->server = server_new(s->worker, s, n->live);
 	a->server->attempt = a;
 	a->dial.tls = s->worker->tls;
 	l->attempts[place] = a;

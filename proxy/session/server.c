@@ -31,13 +31,14 @@ server_on_event(evutil_socket_t fd, short what, void *arg)
 }
 
 struct server *
-server_new(struct session *s, struct node_live *live)
+server_new(struct worker *w, struct session *s, struct node_live *live)
 {
 	struct server *sv = xcalloc(1, sizeof(*sv));
 
+	sv->worker = w;
 	sv->session = s;
 	sv->live = node_live_ref(live);
-	stream_init(&sv->stream, loop_base(s->worker->loop), -1, server_on_event, sv);
+	stream_init(&sv->stream, loop_base(w->loop), -1, server_on_event, sv);
 	sv->stream.out.cap = SERVER_OUT_CAP;
 	atomic_fetch_add(&live->sessions, 1);
 	return sv;
@@ -53,5 +54,5 @@ server_free(struct server *sv)
 	node_live_unref(sv->live);
 	free(sv->key);
 	sv->key = NULL;
-	loop_defer(sv->session->worker->loop, free, sv);
+	loop_defer(sv->worker->loop, free, sv);
 }

@@ -27,6 +27,7 @@
 #include "protocol/proxyhdr.h"
 #include "protocol/startup.h"
 #include "proxy/net/stream.h"
+#include "proxy/session/server.h"
 #include "proxy/session/session.h"
 #include "proxy/session/states.h"
 #include "routing/route.h"
@@ -36,8 +37,8 @@ struct console;
 struct credential;
 struct http_conn;
 struct login;
-struct node_live;
 struct ownlogin;
+struct pooled;
 struct scram_server;
 struct settings;
 struct worker;
@@ -52,20 +53,6 @@ struct session_mark {
 	uint8_t why;
 };
 
-/* An attached server connection. */
-struct server {
-	struct stream stream;
-	struct session *session;
-	struct node_live *live;  /* one reference */
-	struct attempt *attempt; /* until it is attached */
-	uint8_t *key;            /* the server's own secret, for cancels */
-	uint32_t pid;
-	uint16_t key_len;
-	/* what its login has said, in an order that is its own (PostgreSQL 16 hashes it) */
-	bool is_primary;  /* in_hot_standby = off */
-	bool is_writable; /* default_transaction_read_only = off */
-};
-
 struct session {
 	TAILQ_ENTRY(session) in_state;
 	struct worker *worker;
@@ -76,6 +63,7 @@ struct session {
 	struct settings *settings;     /* settings.c; or NULL */
 	struct http_conn *http;        /* it speaks, or came by, HTTP; or NULL */
 	struct credential *credential; /* what we authenticated it to; or NULL: the node does */
+	struct pooled *pooled;         /* its side of a pool (pooled.h), or NULL */
 	struct flow flow;
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */
@@ -237,9 +225,5 @@ void cancel_begin(struct session *s, const struct startup *request);
 void cancel_on_client(struct session *s);
 /* The session ends: if it is in the middle of a query, ask the node to stop that. */
 void cancel_server(struct session *s);
-
-/* server.c */
-struct server *server_new(struct session *s, struct node_live *live);
-void server_free(struct server *sv);
 
 #endif

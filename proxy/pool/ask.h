@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A question of Meridian's own on a server connection: one simple Query whose answer no client
+ * sees. While it is under way the connection's events come here, and nothing else may be sent on
+ * it. The answer is kept whole, bounded by ASK_ANSWER_MAX.
+ */
+#ifndef PROXY_POOL_ASK_H
+#define PROXY_POOL_ASK_H
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct ask;
+struct server;
+
+#define ASK_ANSWER_MAX ((size_t)1 << 20)
+
+struct ask_answer {
+	bool lost;             /* the connection failed: it can only be closed */
+	bool failed;           /* the server answered with an error: see `error` */
+	char status;           /* of ReadyForQuery: I, T or E */
+	struct slice messages; /* all of the answer, raw, up to and with ReadyForQuery */
+	struct err error;
+};
+
+/* Called once; the question is over before it is, so that another may be asked. */
+typedef void ask_done_fn(struct server *sv, const struct ask_answer *a);
+
+void ask_begin(struct server *sv, struct slice sql, ask_done_fn *done);
+void ask_on_event(struct ask *a, short what);
+void ask_free(struct ask *a); /* accepts NULL; nobody is called */
+
+#endif

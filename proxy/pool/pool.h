@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Pools: server connections that are lent to sessions. One pool per worker, database, user, node
+ * and `options` of the startup packet, so that whoever borrows a connection finds what its own
+ * login would have given it, but for settings, which are replayed (proxy/session/vars.h). A worker
+ * has its share of the sizes that the operator wrote: no lock, no other worker's connection.
+ *
+ * A connection is opened by its pool, not by a session (launch.c): dial, login with the pool's
+ * credential, and then it goes to whoever has waited longest. Connections are lent in the order
+ * last come, first lent, so that those beyond the need grow old and are closed (keeper.c); sessions
+ * wait in the order in which they came.
+ *
+ * Nothing here looks at messages; what a session does with a connection is proxy/session/pooled.h.
+ */
+#ifndef PROXY_POOL_POOL_H
+#define PROXY_POOL_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "proxy/session/server.h"
+#include "routing/route.h"
+
+struct credential;
+struct pooled;
+
+TAILQ_HEAD(server_list, server);
+TAILQ_HEAD(pooled_list, pooled);
+TAILQ_HEAD(pool_list, pool);
+
+struct pool {
+	TAILQ_ENTRY(pool) all; /* pools of the worker */
+	struct worker *worker;
+	struct node_live *live;        /* one reference */
+	char *database, *dbname;       /* as clients say it; as the node does */
+	char *user, *options;          /* options without meridian.*; "" */
+	enum access access;            /* what its sessions wanted of the node */
+	struct credential *credential; /* what it logs in with, or NULL; one reference */
+	struct server_list places[SERVER_PLACES];
+	unsigned n[SERVER_PLACES];
+	struct pooled_list waiting; /* first come first */
+	unsigned nwaiting;
+	unsigned nsessions;    /* that are at this pool, waiting or not */
+	struct buf welcome;    /* ParameterStatus messages of its last login */
+	bool welcomed;         /* there was one */
+	bool paused;           /* PAUSE: nothing is lent */
+	int64_t retry_us;      /* a launch has failed: no other before this; 0: none has */
+	char reason[200];      /* … and why */
+	uint64_t lent, waited; /* counters: attachments, and those that had to wait */
+	uint64_t wait_us;      /* counter: time waited, of those that are over */
+};
+
+/* The worker's pool of that kind, made where there is none. Borrowed: it lives while it has
+ * sessions or connections (pool_join(), pool_leave()). */
+struct pool_key {
+	struct node_live *live;
+	struct slice database, dbname, user, options;
+	enum access access;
+};
+struct pool *pool_get(struct worker *w, const struct pool_key *key);
+void pool_join(struct pool *p);
+void pool_leave(struct pool *p);
+/* What to log in with from now on; takes a reference of its own. */
+void pool_set_credential(struct pool *p, struct credential *c);
+
+/* A connection for the session, or NULL: then it waits, and pooled_on_lent() or pooled_on_refused()
+ * will be called. `vars`: settings of the session: a connection that has the same is preferred. */
+struct server *pool_lend(struct pool *p, struct pooled *pd);
+/* The session waits no longer. */
+void pool_forget(struct pool *p, struct pooled *pd);
+/* A connection comes back in which nothing is left of its session but settings and statements: to
+ * whoever waits, or to the idle ones. */
+void pool_return(struct server *sv);
+/* The last cancel request for it is over: what was held goes to the others. Does nothing otherwise.
+ */
+void pool_cancel_done(struct server *sv);
+/* Open connections as far as somebody waits and the limits allow. */
+void pool_grow(struct pool *p);
+void pool_put(struct server *sv, enum server_place place);
+/* Close what is idle; what is lent is closed when it comes back (RECONNECT). */
+void pool_reconnect(struct pool *p);
+void pool_pause(struct pool *p, bool paused);
+/* Ready, and nobody's: to the first who waits, or idle. */
+void pool_give(struct server *sv);
+/* Connections now, in all places. */
+unsigned pool_size(const struct pool *p);
+/* This worker's share of default_pool_size and its like. */
+unsigned pool_share(const struct worker *w, int size);
+const char *server_place_name(enum server_place place);
+
+/* Each worker's own: its pools, and the timer that looks after them (keeper.c). */
+struct pools;
+struct pools *pools_new(struct worker *w);
+void pools_free(struct pools *ps);
+struct pool_list *pools_list(struct pools *ps);
+/* Something has a deadline now: a session waits, a connection is idle. */
+void pools_arm(struct pools *ps);
+/* The worker is draining: no more launches but for who waits; idle ones are closed. */
+void pools_drain(struct pools *ps);
+
+/* launch.c */
+void launch_begin(struct pool *p);
+void launch_on_event(struct launch *l, short what);
+void launch_free(struct launch *l); /* accepts NULL */
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The session's side of a pool (proxy/pool/pool.h): how a session that Meridian has authenticated
+ * gets a server connection, when it gives it back, and what it waits for meanwhile.
+ *
+ * Between two transactions a session of a transaction pool is parked: state RELAY, `server` NULL.
+ * What the client says then is forwarded at once where a connection is idle; else it is kept here,
+ * bounded, and the session waits its turn. It gives the connection back at a safe point
+ * (protocol/flow.h) where nothing pins it.
+ */
+#ifndef PROXY_SESSION_POOLED_H
+#define PROXY_SESSION_POOLED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "proxy/config/config.h"
+
+struct err;
+struct pool;
+struct server;
+struct session;
+struct statements;
+struct vars;
+
+struct pooled {
+	struct session *session;
+	struct pool *pool; /* attached to, waiting at, or last attached to */
+	TAILQ_ENTRY(pooled) in_queue;
+	struct buf held;               /* what the client said while it waited */
+	struct statements *statements; /* what it has prepared */
+	struct vars *startup, *vars;   /* settings of its startup packet; those it has now */
+	char *options;                 /* of its startup packet, without meridian.* */
+	enum pool_mode mode;
+	bool waiting;              /* in the pool's queue */
+	bool notified;             /* … and it was told so */
+	bool asking;               /* a question of our own is under way on its server */
+	bool greeted;              /* it has got its ReadyForQuery */
+	unsigned effects;          /* what its queries may have done since it was last looked at */
+	unsigned pins;             /* why it keeps its server: see proxy/session/truth.h */
+	uint32_t pid;              /* told to the client where it is not the server's */
+	uint16_t next;             /* candidate of the route to try when this one fails */
+	uint64_t topology_version; /* with which its node was decided */
+	int64_t waiting_since_us;
+};
+
+/* From the end of authentication to ReadyForQuery. */
+void pooled_begin(struct session *s);
+/* Bytes for the server, whole messages or the rest of one, which were relay_to_server()'s. False:
+ * the session is over. */
+bool pooled_to_server(struct session *s, const char *p, size_t n);
+/* Bytes of the server, before the client gets them: filtered in place, returns how many remain. */
+size_t pooled_from_server(struct session *s, char *p, size_t n);
+/* A ReadyForQuery has gone to the client: give the server back where that can be. */
+void pooled_on_ready(struct session *s);
+/* The session is at an end, or its server is: give back what can be used again. Idempotent. */
+void pooled_part(struct session *s);
+void pooled_free(struct pooled *pd); /* accepts NULL */
+/* Deadlines of one that waits. False: it is over. */
+bool pooled_check_wait(struct pooled *pd, int64_t now_us);
+
+/* The pool's answers. */
+void pooled_on_lent(struct pooled *pd, struct server *sv);
+/* This node cannot be had now: another is tried. `fatal`: no other would do either (a password, a
+ * database that does not exist): the client is told `e`. */
+void pooled_on_refused(struct pooled *pd, const struct err *e, bool fatal);
+
+#endif
