@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/auth/throttle.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "tests/unit/unit.h"
+
+#define SEC(n) ((n)*USEC_PER_SEC)
+
+static const uint8_t secret[THROTTLE_SECRET_BYTES] = "0123456789abcde";
+static const struct throttle_rules rules = { .after = 3, .base_us = SEC(1), .max_us = SEC(60) };
+
+static int
+setup(void **state)
+{
+	*state = throttle_new(secret);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	throttle_free(*state);
+	return 0;
+}
+
+static struct addr
+address(const char *text)
+{
+	struct addr a;
+
+	assert_true(addr_parse(slice_str(text), &a));
+	return a;
+}
+
+static int64_t
+miss(struct throttle *t, const char *from, const char *user, int64_t now_us)
+{
+	struct addr a = address(from);
+
+	return throttle_failed(t, &rules, &a, slice_str(user), now_us);
+}
+
+static int64_t
+wait_of(struct throttle *t, const char *from, const char *user, int64_t now_us)
+{
+	struct addr a = address(from);
+
+	return throttle_wait_us(t, &rules, &a, slice_str(user), now_us);
+}
+
+static void
+each_failure_doubles_the_wait_up_to_the_ceiling(void **state)
+{
+	static const int64_t seconds[] = { 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60 };
+	int64_t now_us = SEC(1000);
+
+	for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
+		assert_int_equal(wait_of(*state, "192.0.2.1", "tom", now_us), 0);
+		assert_int_equal(miss(*state, "192.0.2.1", "tom", now_us), SEC(seconds[i]));
+		assert_int_equal(wait_of(*state, "192.0.2.1", "tom", now_us), SEC(seconds[i]));
+		now_us += SEC(seconds[i]);
+	}
+}
+
+static void
+the_wait_shrinks_with_time_and_ends(void **state)
+{
+	for (int i = 0; i < 5; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1000)), SEC(2));
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1000) + 1), SEC(2) - 1);
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1002) - 1), 1);
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1002)), 0);
+}
+
+static void
+only_the_pair_waits(void **state)
+{
+	for (int i = 0; i < 5; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	assert_int_equal(wait_of(*state, "192.0.2.2", "tom", SEC(1000)), 0);
+	assert_int_equal(wait_of(*state, "192.0.2.1", "ann", SEC(1000)), 0);
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tomx", SEC(1000)), 0);
+	assert_int_equal(wait_of(*state, "192.0.2.1", "", SEC(1000)), 0);
+}
+
+static void
+an_ipv6_network_of_64_bits_is_one_address(void **state)
+{
+	for (int i = 0; i < 4; i++)
+		(void)miss(*state, "2001:db8:1:2::1", "tom", SEC(1000));
+	assert_int_equal(wait_of(*state, "2001:db8:1:2:ffff::9", "tom", SEC(1000)), SEC(1));
+	assert_int_equal(wait_of(*state, "2001:db8:1:3::1", "tom", SEC(1000)), 0);
+}
+
+static void
+an_ipv4_address_is_the_same_inside_ipv6(void **state)
+{
+	for (int i = 0; i < 4; i++)
+		(void)miss(*state, "::ffff:192.0.2.1", "tom", SEC(1000));
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1000)), SEC(1));
+}
+
+static void
+ports_do_not_matter(void **state)
+{
+	struct addr a = address("192.0.2.1");
+
+	for (int i = 0; i < 4; i++) {
+		a.port++;
+		(void)throttle_failed(*state, &rules, &a, slice_str("tom"), SEC(1000));
+	}
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1000)), SEC(1));
+}
+
+static void
+the_unix_socket_never_waits(void **state)
+{
+	struct addr a = { .family = ADDR_UNIX };
+
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(throttle_failed(*state, &rules, &a, slice_str("tom"), SEC(1000)),
+				 0);
+	assert_int_equal(throttle_wait_us(*state, &rules, &a, slice_str("tom"), SEC(1000)), 0);
+}
+
+static void
+a_success_is_a_new_beginning(void **state)
+{
+	struct addr a = address("192.0.2.1");
+
+	for (int i = 0; i < 8; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	throttle_passed(*state, &a, slice_str("tom"));
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1000)), 0);
+	assert_int_equal(miss(*state, "192.0.2.1", "tom", SEC(1000)), 0);
+}
+
+static void
+a_success_of_somebody_else_changes_nothing(void **state)
+{
+	struct addr a = address("192.0.2.1");
+
+	for (int i = 0; i < 5; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	throttle_passed(*state, &a, slice_str("ann"));
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1000)), SEC(2));
+}
+
+static void
+each_ceiling_without_a_failure_halves_the_count(void **state)
+{
+	static const struct {
+		int64_t later_s, wait_s;
+	} rows[] = {
+		/* eight failures, a wait of 16 s; the ninth after … */
+		{ 75, 32 }, { 76, 2 }, { 135, 2 }, { 136, 0 }, { 100000000, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char user[16];
+
+		snprintf(user, sizeof(user), "tom%zu", i);
+		for (int k = 0; k < 8; k++)
+			(void)miss(*state, "192.0.2.1", user, SEC(1000));
+		assert_int_equal(miss(*state, "192.0.2.1", user, SEC(1000 + rows[i].later_s)),
+				 SEC(rows[i].wait_s));
+	}
+}
+
+static void
+a_clock_that_stands_still_or_goes_back_does_no_harm(void **state)
+{
+	for (int i = 0; i < 8; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	assert_int_equal(miss(*state, "192.0.2.1", "tom", SEC(900)), SEC(32));
+}
+
+static void
+rules_may_change_while_it_runs(void **state)
+{
+	struct throttle_rules strict = { .after = 0, .base_us = SEC(5), .max_us = SEC(7) };
+	struct throttle_rules off = { .after = 3, .base_us = 0, .max_us = SEC(60) };
+	struct addr a = address("192.0.2.1");
+	struct slice tom = slice_str("tom");
+
+	for (int i = 0; i < 12; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	assert_int_equal(throttle_wait_us(*state, &off, &a, tom, SEC(1000)), 0);
+	assert_int_equal(throttle_failed(*state, &off, &a, tom, SEC(1000)), 0);
+	assert_int_equal(throttle_wait_us(*state, &strict, &a, tom, SEC(1000)), SEC(7));
+	throttle_passed(*state, &a, tom);
+	assert_int_equal(throttle_failed(*state, &strict, &a, tom, SEC(1000)), SEC(5));
+	assert_int_equal(throttle_failed(*state, &strict, &a, tom, SEC(1000)), SEC(7));
+}
+
+static void
+huge_times_do_not_overflow(void **state)
+{
+	struct throttle_rules huge = { .after = 0,
+				       .base_us = SEC(86400),
+				       .max_us = SEC(INT64_C(86400) * 365) };
+	struct addr a = address("192.0.2.1");
+	int64_t last_us = 0;
+
+	for (int i = 0; i < 200; i++) {
+		int64_t w = throttle_failed(*state, &huge, &a, slice_str("tom"), SEC(1000));
+
+		assert_true(w >= last_us && w <= huge.max_us);
+		last_us = w;
+	}
+	assert_int_equal(last_us, huge.max_us);
+}
+
+static void
+a_flood_of_names_does_not_free_who_is_throttled(void **state)
+{
+	char user[32];
+
+	for (int i = 0; i < 10; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	for (int i = 0; i < 100000; i++) {
+		snprintf(user, sizeof(user), "x%d", i);
+		(void)miss(*state, "192.0.2.1", user, SEC(1001));
+	}
+	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1001)), SEC(59));
+	/* and whoever comes new is still counted */
+	for (int i = 0; i < 4; i++)
+		(void)miss(*state, "192.0.2.9", "ann", SEC(1002));
+	assert_int_equal(wait_of(*state, "192.0.2.9", "ann", SEC(1002)), SEC(1));
+}
+
+static void
+a_user_is_throttled_until_its_last_address_is_not(void **state)
+{
+	assert_int_equal(throttle_until_us(*state, slice_str("tom"), SEC(1000)), 0);
+	for (int i = 0; i < 4; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	for (int i = 0; i < 5; i++)
+		(void)miss(*state, "192.0.2.2", "tom", SEC(1000));
+	assert_int_equal(throttle_until_us(*state, slice_str("tom"), SEC(1000)), SEC(1002));
+	assert_int_equal(throttle_until_us(*state, slice_str("tom"), SEC(1002)), 0);
+	assert_int_equal(throttle_until_us(*state, slice_str("ann"), SEC(1000)), 0);
+}
+
+static const struct throttle_rules many = { .after = 4000, .base_us = SEC(1), .max_us = SEC(60) };
+
+static void *
+miss_often(void *arg)
+{
+	struct addr a = address("192.0.2.1");
+
+	for (int i = 0; i < 1000; i++)
+		(void)throttle_failed(arg, &many, &a, slice_str("tom"), SEC(1000));
+	return NULL;
+}
+
+static void
+threads_share_one_count(void **state)
+{
+	struct addr a = address("192.0.2.1");
+	pthread_t threads[4];
+
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, miss_often, *state), 0);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(throttle_failed(*state, &many, &a, slice_str("tom"), SEC(1000)), SEC(1));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(each_failure_doubles_the_wait_up_to_the_ceiling),
+		T(the_wait_shrinks_with_time_and_ends),
+		T(only_the_pair_waits),
+		T(an_ipv6_network_of_64_bits_is_one_address),
+		T(an_ipv4_address_is_the_same_inside_ipv6),
+		T(ports_do_not_matter),
+		T(the_unix_socket_never_waits),
+		T(a_success_is_a_new_beginning),
+		T(a_success_of_somebody_else_changes_nothing),
+		T(each_ceiling_without_a_failure_halves_the_count),
+		T(a_clock_that_stands_still_or_goes_back_does_no_harm),
+		T(rules_may_change_while_it_runs),
+		T(huge_times_do_not_overflow),
+		T(a_flood_of_names_does_not_free_who_is_throttled),
+		T(a_user_is_throttled_until_its_last_address_is_not),
+		T(threads_share_one_count),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
