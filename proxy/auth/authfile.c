@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "proxy/auth/credential.h"
 
 #define MD5_TEXT_LENGTH    35
 #define MANY_PLAIN_ENTRIES 1000 /* loading them takes seconds */
@@ -27,7 +28,7 @@ struct entry {
 
 struct authfile {
 	struct entry *by_name;
-	size_t plain;
+	size_t plain, md5, verifiers;
 };
 
 /* Where a message points to. */
@@ -87,31 +88,45 @@ looks_like_md5(struct slice secret)
 static int
 make_from_plain(struct slice secret, struct authfile_user *u, struct err *e)
 {
+	struct slice name = slice_of(u->name, u->name_len);
 	char salt[SCRAM_SALT_BYTES];
 
 	if (getentropy(salt, sizeof(salt)) != 0)
 		return err_set(e, "58000", "the system gives no random bytes: %m");
+	if (!md5_secret(name, secret, u->md5))
+		u->md5[0] = '\0'; /* a library without MD5: the method md5 will not do */
 	u->was_plain = true;
+	u->credential = credential_new_password(secret);
 	return scram_verifier_make(secret, slice_of(salt, sizeof(salt)), SCRAM_ITERATIONS_DEFAULT,
 				   &u->scram, e);
 }
 
-static int
-read_secret(struct slice secret, struct authfile_user *u, struct err *e)
+int
+authfile_user_init(struct authfile_user *u, struct slice secret, struct err *e)
 {
 	u->kind = AUTHFILE_SCRAM;
-	if (secret.n == 0) {
-		u->kind = AUTHFILE_NONE;
-		return 0;
-	}
 	if (looks_like_md5(secret)) {
 		u->kind = AUTHFILE_MD5;
-		memcpy(u->md5, secret.p, secret.n);
+		/* what is hashed with the salt is the text, in lower case as PostgreSQL has it */
+		for (size_t i = 0; i < secret.n; i++)
+			u->md5[i] = (char)(secret.p[i] | 0x20);
+		u->credential = credential_new_md5(u->md5);
 		return 0;
 	}
-	if (slice_starts(secret, SCRAM_MECHANISM "$"))
+	if (secret.n > 0 && !slice_starts(secret, SCRAM_MECHANISM "$"))
+		return make_from_plain(secret, u, e);
+	u->credential = credential_new_none();
+	if (secret.n > 0)
 		return scram_verifier_parse(secret, &u->scram, e);
-	return make_from_plain(secret, u, e);
+	u->kind = AUTHFILE_NONE;
+	return 0;
+}
+
+void
+authfile_user_fini(struct authfile_user *u)
+{
+	credential_unref(u->credential);
+	explicit_bzero(u, sizeof(*u));
 }
 
 /* The table. */
@@ -129,7 +144,7 @@ static void
 entry_free(struct entry *entry)
 {
 	free(entry->name);
-	explicit_bzero(entry, sizeof(*entry));
+	authfile_user_fini(&entry->user);
 	free(entry);
 }
 
@@ -147,12 +162,14 @@ add(struct authfile *f, const struct place *at, struct slice name, struct slice 
 	entry->user.name = entry->name;
 	entry->user.name_len = name.n;
 	entry->user.line = at->line;
-	if (read_secret(secret, &entry->user, e) != 0) {
+	if (authfile_user_init(&entry->user, secret, e) != 0) {
 		err_prefix(e, "%s:%u: user \"%s\"", at->file, at->line, entry->name);
 		entry_free(entry);
 		return -1;
 	}
 	f->plain += entry->user.was_plain;
+	f->md5 += entry->user.kind == AUTHFILE_MD5;
+	f->verifiers += entry->user.kind == AUTHFILE_SCRAM && !entry->user.was_plain;
 	HASH_ADD_KEYPTR(hh, f->by_name, entry->name, entry->user.name_len, entry);
 	return 0;
 }
@@ -236,6 +253,12 @@ authfile_why_not(const struct authfile_user *u)
 	};
 
 	return why[u->kind];
+}
+
+bool
+authfile_is_mostly_md5(const struct authfile *f)
+{
+	return f->md5 > f->verifiers;
 }
 
 size_t

@@ -9,9 +9,10 @@
  * followed by 32 hex digits, plain text, or empty (no password).
  *
  * The table is immutable once loaded and may be read by any thread. Plain text becomes a SCRAM
- * verifier (fresh salt, 4096 iterations) while loading and is wiped, so that nothing expensive is
- * left for the event loop: loading costs about a millisecond per plain-text user, none for
- * verifiers. md5 entries are kept but cannot serve SCRAM (authfile_why_not() says so).
+ * verifier (fresh salt, 4096 iterations) while loading, so that nothing expensive is left for the
+ * event loop: loading costs about a millisecond per plain-text user, none for verifiers. The text
+ * itself stays in the user's credential, for logins to nodes. md5 entries cannot serve SCRAM
+ * (authfile_why_not() says so).
  *
  * Errors name file and line, what was found and what was expected, and never show a secret.
  */
@@ -29,6 +30,7 @@
 #define AUTHFILE_SECRET_MAX 2048
 
 struct authfile;
+struct credential;
 
 enum authfile_kind { AUTHFILE_SCRAM, AUTHFILE_MD5, AUTHFILE_NONE };
 
@@ -39,7 +41,9 @@ struct authfile_user {
 	bool was_plain; /* AUTHFILE_SCRAM made from plain text */
 	unsigned line;
 	struct scram_verifier scram; /* AUTHFILE_SCRAM only */
-	char md5[36];                /* AUTHFILE_MD5 only: "md5…" */
+	char md5[36];                /* AUTHFILE_MD5, and where it was plain: "md5…" */
+	/* What of the secret serves at a node: plain text, an md5 hash; nothing of a verifier. */
+	struct credential *credential;
 };
 
 /* NULL and *e on failure. Warns in the log where others may read the file. */
@@ -50,6 +54,12 @@ struct authfile *authfile_parse(struct slice text, const char *name, struct err 
 const struct authfile_user *authfile_find(const struct authfile *f, struct slice user);
 /* NULL where this user can log in with SCRAM, else why not, for the log. */
 const char *authfile_why_not(const struct authfile_user *u);
+/* A user whose secret comes from elsewhere: fills all but name, name_len and line, which are there
+ * already. 1 ms for plain text. _fini also follows a failure. */
+int authfile_user_init(struct authfile_user *u, struct slice secret, struct err *e) MUST_CHECK;
+void authfile_user_fini(struct authfile_user *u);
+/* Whether most who can prove a password here have given no more than its md5 hash. */
+bool authfile_is_mostly_md5(const struct authfile *f);
 size_t authfile_count(const struct authfile *f);
 void authfile_free(struct authfile *f);
 

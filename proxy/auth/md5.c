@@ -27,13 +27,28 @@ hex_of_both(struct slice a, struct slice b, char to[2 * DIGEST + 1])
 }
 
 bool
+md5_secret(struct slice user, struct slice password, char to[MD5_PASSWORD_TEXT])
+{
+	memcpy(to, "md5", 3);
+	return hex_of_both(password, user, to + 3);
+}
+
+bool
+md5_answer(const char secret[MD5_PASSWORD_TEXT], const uint8_t salt[MD5_SALT_BYTES],
+	   char to[MD5_PASSWORD_TEXT])
+{
+	memcpy(to, "md5", 3);
+	return hex_of_both(slice_of(secret + 3, 2 * DIGEST),
+			   slice_of((const char *)salt, MD5_SALT_BYTES), to + 3);
+}
+
+bool
 md5_password(struct slice user, struct slice password, const uint8_t salt[MD5_SALT_BYTES],
 	     char to[MD5_PASSWORD_TEXT])
 {
-	char inner[2 * DIGEST + 1];
+	char secret[MD5_PASSWORD_TEXT];
+	bool good = md5_secret(user, password, secret) && md5_answer(secret, salt, to);
 
-	memcpy(to, "md5", 3);
-	return hex_of_both(password, user, inner) &&
-	       hex_of_both(slice_of(inner, 2 * DIGEST),
-			   slice_of((const char *)salt, MD5_SALT_BYTES), to + 3);
+	explicit_bzero(secret, sizeof(secret));
+	return good;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * PostgreSQL's md5 authentication, the client's side: what answers AuthenticationMD5Password
- * (PostgreSQL documentation, "Message Flow").
+ * PostgreSQL's md5 authentication, both sides: what is kept of a password (pg_authid.rolpassword),
+ * and what answers AuthenticationMD5Password (PostgreSQL documentation, "Message Flow").
  */
 #ifndef PROXY_AUTH_MD5_H
 #define PROXY_AUTH_MD5_H
@@ -14,7 +14,14 @@
 #define MD5_SALT_BYTES    4
 #define MD5_PASSWORD_TEXT 36 /* "md5", 32 digits, NUL */
 
-/* "md5" + hex(md5(hex(md5(password + user)) + salt)). False where the library has no MD5. */
+/* Each false where the library has no MD5. */
+
+/* What is kept: "md5" + hex(md5(password + user)). */
+bool md5_secret(struct slice user, struct slice password, char to[MD5_PASSWORD_TEXT]) MUST_CHECK;
+/* What answers a salt, from what is kept (36 bytes, as above). */
+bool md5_answer(const char secret[MD5_PASSWORD_TEXT], const uint8_t salt[MD5_SALT_BYTES],
+		char to[MD5_PASSWORD_TEXT]) MUST_CHECK;
+/* Both at once: "md5" + hex(md5(hex(md5(password + user)) + salt)). */
 bool md5_password(struct slice user, struct slice password, const uint8_t salt[MD5_SALT_BYTES],
 		  char to[MD5_PASSWORD_TEXT]) MUST_CHECK;
 

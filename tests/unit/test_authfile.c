@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "proxy/auth/credential.h"
 
 #include "tests/unit/unit.h"
 
@@ -86,6 +87,29 @@ plain_text_becomes_a_verifier_of_that_password(void **state)
 	assert_memory_equal(again.stored_key, a->scram.stored_key, SCRAM_KEY_BYTES);
 	assert_memory_equal(again.server_key, a->scram.server_key, SCRAM_KEY_BYTES);
 	assert_true(user(f, "c")->was_plain);
+	authfile_free(f);
+}
+
+static void
+what_serves_at_a_node_is_kept(void **state)
+{
+	struct authfile *f = parsed("\"alice\" \"" VERIFIER "\"\n"
+				    "\"bob\" \"md599D7714169587BA382241135A9F425E7\"\n"
+				    "\"carol\" \"\"\n"
+				    "\"mary\" \"lamb\"\n");
+
+	(void)state;
+	assert_int_equal(user(f, "alice")->credential->kind, CREDENTIAL_NONE);
+	assert_int_equal(user(f, "bob")->credential->kind, CREDENTIAL_MD5);
+	assert_string_equal(user(f, "bob")->credential->md5, "md599d7714169587ba382241135a9f425e7");
+	assert_int_equal(user(f, "carol")->credential->kind, CREDENTIAL_NONE);
+	assert_int_equal(user(f, "mary")->credential->kind, CREDENTIAL_PASSWORD);
+	assert_string_equal(user(f, "mary")->credential->password, "lamb");
+	assert_string_equal(user(f, "mary")->md5, "md53974ce642e91c77ae68e995ea4bfbf0f");
+	assert_false(authfile_is_mostly_md5(f));
+	authfile_free(f);
+	f = parsed("\"bob\" \"md599d7714169587ba382241135a9f425e7\"\n\"mary\" \"lamb\"\n");
+	assert_true(authfile_is_mostly_md5(f));
 	authfile_free(f);
 }
 
@@ -319,6 +343,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verifiers_md5_and_empty_secrets_are_kept_as_they_are),
 		cmocka_unit_test(plain_text_becomes_a_verifier_of_that_password),
+		cmocka_unit_test(what_serves_at_a_node_is_kept),
 		cmocka_unit_test(what_only_resembles_an_md5_hash_is_plain_text),
 		cmocka_unit_test(the_grammar_is_that_of_userlist_txt),
 		cmocka_unit_test(a_doubled_quote_in_a_password_is_one_quote),

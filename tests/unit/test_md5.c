@@ -27,11 +27,25 @@ the_answer_is_postgresqls(void **state)
 	}
 }
 
+static void
+what_is_kept_is_postgresqls(void **state)
+{
+	char secret[MD5_PASSWORD_TEXT], answer[MD5_PASSWORD_TEXT];
+
+	(void)state;
+	/* what PostgreSQL 15 keeps of mary's password lamb */
+	assert_true(md5_secret(slice_str("mary"), slice_str("lamb"), secret));
+	assert_string_equal(secret, "md53974ce642e91c77ae68e995ea4bfbf0f");
+	assert_true(md5_answer(secret, (const uint8_t *)"\001\002\003\004", answer));
+	assert_string_equal(answer, "md571b823031259ac126868eea6ecf2786a");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_answer_is_postgresqls),
+		cmocka_unit_test(what_is_kept_is_postgresqls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
