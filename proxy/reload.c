@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
+#include "proxy/conninfo.h"
 #include "proxy/control_int.h"
 #include "proxy/net/tlsctx.h"
 #include "routing/places.h"
@@ -102,37 +103,6 @@ build_base(struct control *c, const struct config *config)
 	return t;
 }
 
-/* Append " keyword='value'" as libpq reads it: quotes and backslashes are escaped. */
-static void
-put_word(struct buf *b, const char *keyword, const char *value)
-{
-	if (value == NULL)
-		return;
-	buf_printf(b, " %s='", keyword);
-	for (; *value != '\0'; value++) {
-		if (*value == '\'' || *value == '\\')
-			buf_u8(b, '\\');
-		buf_u8(b, (uint8_t)*value);
-	}
-	buf_u8(b, '\'');
-}
-
-/* libpq's words for what a region's section says of TLS. */
-static char *
-region_conninfo(const struct conf_region *r)
-{
-	struct buf b = { .cap = 16384 };
-	char *text;
-
-	put_word(&b, "sslmode", sslmode_name(r->sslmode));
-	put_word(&b, "sslrootcert", r->sslrootcert);
-	put_word(&b, "sslcert", r->sslcert);
-	put_word(&b, "sslkey", r->sslkey);
-	text = xstrndup(b.p, b.n);
-	buf_fini(&b);
-	return text;
-}
-
 static void
 watch(struct control *c, const struct topology *t)
 {
@@ -149,7 +119,7 @@ watch(struct control *c, const struct topology *t)
 	};
 
 	for (size_t i = 0; i < c->config->nregions; i++)
-		regions[i] = region_conninfo(&c->config->regions[i]);
+		regions[i] = conninfo_of_region(&c->config->regions[i]);
 	prober_configure(c->prober, &conf, t);
 	for (size_t i = 0; i < c->config->nregions; i++)
 		free(regions[i]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Shared inside the prober only: probe.c (the set of nodes, publication), probe_node.c (a probe's
- * beginning and end), probe_bare.c and probe_query.c (what happens between), probe_login.c (words
- * and messages of libpq), probe_facts.c (what is asked in SQL, and what the answer means).
+ * beginning and end), probe_bare.c and probe_query.c (what happens between), probe_login.c (libpq:
+ * pgdial.h), probe_facts.c (what is asked in SQL, and what the answer means).
  */
 #ifndef ROUTING_WATCH_PROBE_INT_H
 #define ROUTING_WATCH_PROBE_INT_H
@@ -142,8 +142,6 @@ void watch_ping(struct watch *w); /* on the connection that stands */
 /* probe_login.c */
 /* Begin to connect; NULL and *why where that fails at once. */
 PGconn *login_start(const struct watch *w, char why[128]);
-/* The words that matter of a libpq message ("connection refused"), and its SQLSTATE or "". */
-void login_explain(const char *message, char why[128], char sqlstate[6]);
 /* Whether the server is well and it is only us it does not like. */
 bool login_is_refusal(const char *sqlstate);
 /* Whether the message is about a resource of this process or machine: descriptors, memory, ports.

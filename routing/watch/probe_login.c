@@ -1,154 +1,27 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "base/text.h"
+#include "routing/watch/pgdial.h"
 #include "routing/watch/probe_int.h"
-
-#define WORDS_MAX 192
-
-/* Keywords and values for PQconnectStartParams(); of a keyword given twice the last one counts. */
-struct words {
-	const char *key[WORDS_MAX + 1], *value[WORDS_MAX + 1];
-	unsigned n;
-};
-
-static void
-words_add(struct words *w, const char *key, const char *value)
-{
-	if (w->n < WORDS_MAX) {
-		w->key[w->n] = key;
-		w->value[w->n++] = value;
-	}
-}
-
-/* The words of a conninfo string; *keep holds their memory. */
-static int
-words_add_info(struct words *w, const char *conninfo, PQconninfoOption **keep, char why[128])
-{
-	char *message = NULL;
-
-	*keep = NULL;
-	if (conninfo == NULL || conninfo[0] == '\0')
-		return 0;
-	*keep = PQconninfoParse(conninfo, &message);
-	if (*keep == NULL) {
-		char sqlstate[6];
-
-		login_explain(message != NULL ? message : "out of memory", why, sqlstate);
-		PQfreemem(message);
-		return -1;
-	}
-	for (const PQconninfoOption *o = *keep; o->keyword != NULL; o++)
-		if (o->val != NULL)
-			words_add(w, o->keyword, o->val);
-	return 0;
-}
-
-/* "a,b,c" of the node's addresses, the one to try first in front; and as many times its name. */
-static void
-list_addresses(const struct watch *w, struct buf *hosts, struct buf *addrs)
-{
-	char text[ADDR_TEXT_MAX];
-
-	for (unsigned i = 0; i < w->naddrs; i++) {
-		const struct addr *a = &w->addrs[(w->first_addr + i) % w->naddrs];
-
-		buf_printf(hosts, "%s%s", i > 0 ? "," : "", w->host);
-		buf_printf(addrs, "%s%s", i > 0 ? "," : "", addr_print_ip(a, text));
-	}
-}
-
-static void
-ignore_notice(void *arg, const PGresult *res)
-{
-	(void)arg, (void)res;
-}
 
 PGconn *
 login_start(const struct watch *w, char why[128])
 {
-	struct words words = { .n = 0 };
-	PQconninfoOption *own, *regional = NULL;
-	struct buf hosts = { .cap = 8192 }, addrs = { .cap = 8192 };
-	PGconn *conn = NULL;
-	char port[8], sqlstate[6];
+	const struct pgdial d = {
+		.application = "meridian probe",
+		.conninfo = w->prober->conninfo,
+		.region = w->region_words,
+		.host = w->host,
+		.port = w->port,
+		.addrs = w->addrs,
+		.naddrs = w->naddrs,
+		.first = w->first_addr,
+	};
 
-	/* negotiating GSS encryption may ask a key server, and wait for it */
-	words_add(&words, "gssencmode", "disable");
-	words_add(&words, "dbname", "postgres");
-	words_add(&words, "fallback_application_name", "meridian probe");
-	snprintf(port, sizeof(port), "%u", (unsigned)w->port);
-	list_addresses(w, &hosts, &addrs);
-	if (words_add_info(&words, w->prober->conninfo, &own, why) == 0 &&
-	    words_add_info(&words, w->region_words, &regional, why) == 0) {
-		words_add(&words, "host", w->naddrs > 0 ? buf_text(&hosts) : w->host);
-		words_add(&words, "hostaddr", w->naddrs > 0 ? buf_text(&addrs) : "");
-		words_add(&words, "port", port);
-		conn = PQconnectStartParams(words.key, words.value, 0);
-		snprintf(why, 128, "out of memory");
-	}
-	if (conn != NULL && PQstatus(conn) == CONNECTION_BAD) {
-		login_explain(PQerrorMessage(conn), why, sqlstate);
-		PQfinish(conn);
-		conn = NULL;
-	}
-	if (conn != NULL) {
-		PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); /* for the SQLSTATE */
-		PQsetNoticeReceiver(conn, ignore_notice, NULL);
-	}
-	PQconninfoFree(own);
-	PQconninfoFree(regional);
-	buf_fini(&hosts);
-	buf_fini(&addrs);
-	return conn;
-}
-
-/* "FATAL:  28P01: password …": take the code out, return what follows it. */
-static const char *
-skip_code(const char *m, char sqlstate[6])
-{
-	const char *colon = strstr(m, ":  "), *line_end = strchr(m, '\n');
-
-	if (colon == NULL || (line_end != NULL && colon > line_end))
-		return m;
-	for (unsigned i = 0; i < 5; i++)
-		if (!isupper((unsigned char)colon[3 + i]) && !isdigit((unsigned char)colon[3 + i]))
-			return colon + 3;
-	if (colon[8] != ':' || colon[9] != ' ')
-		return colon + 3;
-	memcpy(sqlstate, colon + 3, 5);
-	sqlstate[5] = '\0';
-	return colon + 10;
-}
-
-void
-login_explain(const char *message, char why[128], char sqlstate[6])
-{
-	static const char head[] = "connection to server";
-	const char *m = message, *p;
-	size_t n;
-
-	sqlstate[0] = '\0';
-	/* of several addresses the last one tried */
-	while (m[0] != '\0' && (p = strstr(m + 1, head)) != NULL && p[-1] == '\n')
-		m = p;
-	if (strncmp(m, head, sizeof(head) - 1) == 0 && (p = strstr(m, "failed: ")) != NULL)
-		m = p + 8;
-	m = skip_code(m, sqlstate);
-	n = strcspn(m, "\n");
-	text_copy(why, 128, slice_trim(slice_of(m, n)));
-	for (char *c = why; *c != '\0'; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	if (isupper((unsigned char)why[0]) && islower((unsigned char)why[1]))
-		why[0] = (char)tolower((unsigned char)why[0]);
+	return pgdial_start(&d, why);
 }
 
 bool

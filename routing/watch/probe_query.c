@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "routing/watch/pgdial.h"
 #include "routing/watch/probe_int.h"
 
 /* A role that was refused is tried again after this; until then, bare handshakes. */
@@ -24,7 +25,7 @@ broken(struct watch *w)
 {
 	char why[128], sqlstate[6];
 
-	login_explain(PQerrorMessage(w->conn), why, sqlstate);
+	pgdial_explain(PQerrorMessage(w->conn), why, sqlstate);
 	watch_drop_connection(w);
 	if (w->kept) {
 		w->kept = false;
@@ -192,7 +193,7 @@ login_failed(struct watch *w)
 	char why[128], sqlstate[6];
 	bool news = w->login_after_us == 0;
 
-	login_explain(PQerrorMessage(w->conn), why, sqlstate);
+	pgdial_explain(PQerrorMessage(w->conn), why, sqlstate);
 	watch_drop_connection(w);
 	if (sqlstate[0] == '\0' && login_is_our_fault(why)) {
 		watch_skip(w, why);

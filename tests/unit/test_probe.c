@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "routing/watch/pgdial.h"
 #include "routing/watch/probe_int.h"
 
 #include "tests/unit/unit.h"
@@ -932,7 +933,7 @@ messages_are_cut_to_what_matters(void **state)
 		char why[128], sqlstate[6];
 		char *copy = strdup(table[i].message); /* so that reading past it is seen */
 
-		login_explain(copy, why, sqlstate);
+		pgdial_explain(copy, why, sqlstate);
 		assert_string_equal(why, table[i].why);
 		assert_string_equal(sqlstate, table[i].sqlstate);
 		free(copy);

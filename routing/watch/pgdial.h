@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Connections of our own to a node, by libpq: which words it is given, and what its messages mean.
+ * Nothing here waits: the caller drives the connection (PQconnectPoll).
+ */
+#ifndef ROUTING_WATCH_PGDIAL_H
+#define ROUTING_WATCH_PGDIAL_H
+
+#include <libpq-fe.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+/* Whom to connect to, and as whom; strings may be NULL. Later ones win over earlier ones. */
+struct pgdial {
+	const char *application; /* unless the words say another */
+	const char *conninfo;    /* libpq's words for who we are */
+	const char *region;      /* … and for what the region's section says of TLS */
+	const char *dbname;
+	const char *password; /* unless the words say one */
+	const char *options;  /* the whole of it, whatever the words say */
+	const char *host;     /* a name, or the directory of a unix socket */
+	uint16_t port;
+	const struct addr *addrs; /* what the name stands for; none for a unix socket */
+	unsigned naddrs;
+	unsigned first; /* which address is tried first */
+};
+
+/* Begin to connect; NULL and *why where that fails at once. */
+PGconn *pgdial_start(const struct pgdial *d, char why[128]);
+/* The words that matter of a libpq message ("connection refused"), and its SQLSTATE or "". */
+void pgdial_explain(const char *message, char why[128], char sqlstate[6]);
+
+#endif
