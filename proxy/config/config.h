@@ -80,6 +80,7 @@ struct conf_database {
 	char *dbname;           /* name on the server; NULL: the same */
 	struct strlist regions; /* where it is served; empty: everywhere */
 	enum access access;
+	char *auth_query, *auth_dbname; /* NULL: those of [meridian] */
 	enum pool_mode pool;
 	enum reads_mode reads;
 	enum residency_mode residency;
@@ -104,6 +105,10 @@ struct conf_main {
 	int unix_socket_mode; /* permissions */
 	enum auth_method auth;
 	char *auth_file;
+	char *auth_conninfo; /* NULL: auth_query is not asked */
+	char *auth_query, *auth_dbname;
+	int64_t auth_cache_ttl, auth_throttle_base, auth_throttle_max;
+	int auth_throttle_after;
 	struct strlist admin_users, stats_users;
 	char *probe_conninfo; /* NULL: bare handshakes only */
 	int64_t probe_interval, probe_timeout, probe_max_backoff;
@@ -178,7 +183,7 @@ int config_region(const struct config *c, struct slice name);
 struct config_row {
 	const char *key;
 	char value[512];
-	char fallback[128];     /* the default */
+	char fallback[512];     /* the default */
 	const char *changeable; /* "at once", "new sessions", "restart" */
 	const char *text;
 };

@@ -154,6 +154,48 @@ static const struct option meridian_rows[] = {
 	  .text = "Users and their secrets in the format of PgBouncer's userlist.txt (\"user\" "
 		  "\"secret\"; a SCRAM verifier is best). With auth = passthrough it serves the "
 		  "console only." },
+	{ .name = "auth_conninfo", .type = OPT_CONNINFO, AT(conf_main, auth_conninfo, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Login",
+	  .text = "What auth_query logs in with: libpq's keyword = value words (user, password, "
+		  "passfile, service and so on) without a host, a port and options. Give that role "
+		  "nothing but the right to read what the query reads. Without a password here, "
+		  "that of auth_file is used where it is there in plain text. Empty: users are "
+		  "those of auth_file, and auth_query is not asked." },
+	{ .name = "auth_query", .type = OPT_STRING, AT(conf_main, auth_query, char *),
+	  .apply = APPLY_NEW_SESSIONS,
+	  .fallback = "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE "
+		      "rolpassword END FROM pg_catalog.pg_authid WHERE rolname=$1 AND rolcanlogin",
+	  .group = "Login",
+	  .text = "Asked for a user that auth_file does not have, with its name as $1, on the first "
+		  "usable nodes of the session's route. It answers with one row of the name and the "
+		  "secret (a SCRAM verifier, an md5 hash or plain text; NULL: none), or with no row. "
+		  "It runs with an empty search_path, so names need their schemas. The default needs "
+		  "a superuser; better is a function of a superuser that is SECURITY DEFINER, and "
+		  "a role that may execute it: SELECT * FROM auth.lookup($1)." },
+	{ .name = "auth_dbname", .type = OPT_STRING, AT(conf_main, auth_dbname, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Login",
+	  .text = "The database in which auth_query runs; empty: that of auth_conninfo, else "
+		  "postgres." },
+	{ .name = "auth_cache_ttl", .type = OPT_TIME, AT(conf_main, auth_cache_ttl, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = HOUR, .group = "Login",
+	  .text = "How long the answer of auth_query is kept; that there is no such user, 5s at "
+		  "most. A login that fails with a kept answer has it asked anew, so that the next "
+		  "login finds a changed password. 0: each login asks." },
+	{ .name = "auth_throttle_base", .type = OPT_TIME,
+	  AT(conf_main, auth_throttle_base, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "1s", .min = 0, .max = HOUR, .group = "Login",
+	  .text = "After auth_throttle_after failed logins of one user from one address (of IPv6: one "
+		  "network of 64 bits) further ones are refused at once for so long, twice as long "
+		  "with each further failure. Logins over unix sockets are not counted, nor are "
+		  "those of a load balancer of trusted_proxies that does not say whose they are. 0: "
+		  "no logins are refused." },
+	{ .name = "auth_throttle_max", .type = OPT_TIME, AT(conf_main, auth_throttle_max, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY, .group = "Login",
+	  .text = "The longest time for which they are refused. After as long again without a "
+		  "failure half of the failures are forgotten; after a login all of them." },
+	{ .name = "auth_throttle_after", .type = OPT_INT, AT(conf_main, auth_throttle_after, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "10", .min = 0, .max = 1000, .group = "Login",
+	  .text = "So many failed logins are free." },
 	{ .name = "admin_users", .type = OPT_LIST, AT(conf_main, admin_users, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
 	  .expected = "a user name", .group = "Login",
@@ -492,6 +534,13 @@ static const struct option database_rows[] = {
 	  .text = "Whether server connections are shared; that needs an auth other than passthrough. "
 		  "off: one per session. session: a session has one as long as it lives, and leaves "
 		  "it for others. transaction: it has one for the length of a transaction." },
+	{ .name = "auth_query", .type = OPT_STRING, AT(conf_database, auth_query, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
+	  .text = "The auth_query of users of this database; empty: that of [meridian]." },
+	{ .name = "auth_dbname", .type = OPT_STRING, AT(conf_database, auth_dbname, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
+	  .text = "The database in which the auth_query of users of this database runs; empty: "
+		  "that of [meridian]." },
 	{ .name = "reads", .type = OPT_ENUM, AT_ENUM(conf_database, reads),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_words,
 	  .group = "Database",
