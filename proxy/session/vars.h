@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What a session has set, and what a server connection has: names and values, immutable, and
+ * interned per worker, so that two are equal where their pointers are. The ordinary attachment, of
+ * a session to a server that has the same settings, costs that one comparison.
+ *
+ * Also used for what a server has reported and what a client has been told (ParameterStatus).
+ *
+ * Values are UTF-8, as current_setting() says them; names of settings are lower case, those of
+ * reports as the server writes them. Does not know where they come from (proxy/session/truth.h),
+ * nor what they mean, but for the few whose order matters: role, session_authorization, DateStyle.
+ *
+ * Ownership: functions that return a struct vars * return a reference. Everything belongs to one
+ * worker's thread.
+ */
+#ifndef PROXY_SESSION_VARS_H
+#define PROXY_SESSION_VARS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct startup;
+struct vars;
+struct vars_table; /* one per worker */
+
+struct vars_table *vars_table_new(void);
+/* Only when nothing of it is referenced any more. */
+void vars_table_free(struct vars_table *t);
+size_t vars_table_count(const struct vars_table *t);
+
+/* Nothing set: what a fresh server connection has. */
+struct vars *vars_empty(struct vars_table *t);
+/* The parameters of a StartupMessage but user, database, options, replication, _pq_.* and
+ * meridian.*: what a client sets for its session at once. */
+struct vars *vars_from_startup(struct vars_table *t, const struct startup *in);
+/* One changed or added; an empty name in `base` (NULL) is nothing set. */
+struct vars *vars_with(struct vars *base, struct slice name, struct slice value);
+struct vars *vars_without(struct vars *base, struct slice name);
+/* What `over` has, and what only `base` has. */
+struct vars *vars_overlay(struct vars *base, struct vars *over);
+
+struct vars *vars_ref(struct vars *v);
+/* NULL is allowed. */
+void vars_unref(struct vars *v);
+
+/* False: it is not in there. Names compare without regard to case. */
+bool vars_get(const struct vars *v, const char *name, struct slice *value);
+size_t vars_count(const struct vars *v);
+struct vars_item {
+	struct slice name, value;
+};
+/* The i-th, in the order of names. */
+struct vars_item vars_item(const struct vars *v, size_t i);
+
+/* What becomes of a change that the server refuses. */
+enum vars_failure {
+	VARS_ERROR, /* its ErrorResponse; nothing has changed: await it before anything else is sent
+		     */
+	VARS_FATAL, /* the server ends the connection, so what was sent behind it never runs:
+		       PostgreSQL alone can do that (exit_on_error) */
+};
+
+/* Append the text of one Query that makes a server connection that has `from` have `to`; nothing
+ * where they are equal. from == NULL: what it has is not known, everything is reset first. ASCII
+ * only, and right for either standard_conforming_strings and every client_encoding. */
+void vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
+		     enum vars_failure failure);
+
+/* ---- reports ---- */
+
+/* A ParameterStatus (its body) has passed: what has been said with it, in place of *reported.
+ * Malformed ones are ignored. */
+void vars_report(struct vars **reported, struct slice body);
+/* Append the ParameterStatus messages that a client, who was told `told`, must hear where the
+ * server says `reported`. */
+void vars_put_reports(struct buf *b, const struct vars *told, const struct vars *reported);
+
+#endif
