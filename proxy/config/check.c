@@ -383,6 +383,22 @@ check_residency(const struct check *k, size_t index)
 		     "balancer sets: clients can send the others through it");
 }
 
+/* Secrets are needed to check passwords against. */
+static int
+check_auth(const struct check *k, struct spot at, enum auth_method method)
+{
+	const struct conf_main *m = &k->c->main;
+
+	at.option = "auth";
+	if ((method == METHOD_SCRAM || method == METHOD_MD5) && m->auth_file == NULL &&
+	    m->auth_conninfo == NULL)
+		return refuse(k, at,
+			      "auth = %s needs option \"auth_file\", or \"auth_conninfo\" for "
+			      "auth_query",
+			      auth_method_name(method));
+	return 0;
+}
+
 static int
 check_database(const struct check *k, size_t index)
 {
@@ -394,7 +410,7 @@ check_database(const struct check *k, size_t index)
 			return unknown_region(k, at, d->regions.v[i]);
 	}
 	check_residency(k, index);
-	return 0;
+	return check_auth(k, at, d->auth);
 }
 
 /* Two meanings of one type of TLV. */
@@ -438,6 +454,8 @@ check_main(const struct check *k)
 		warn(k, users,
 		     "admin_users and stats_users have no secrets without auth_file: they cannot "
 		     "open the console over TCP");
+	if (check_auth(k, users, m->auth) < 0)
+		return -1;
 	return check_tlvs(k);
 }
 

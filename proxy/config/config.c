@@ -162,6 +162,12 @@ for_each_value(struct config *c, void (*visit)(const struct option *o, void *con
 	}
 }
 
+enum auth_method
+config_auth(const struct config *c, const struct conf_database *db)
+{
+	return db->auth != METHOD_GLOBAL ? db->auth : c->main.auth;
+}
+
 struct config *
 config_ref(struct config *c)
 {
@@ -441,12 +447,32 @@ config_set(const struct config *c, const char *option, const char *value, struct
 const struct conf_database *
 config_database(const struct config *c, struct slice name)
 {
-	static const struct conf_database builtin = { .access = ACCESS_READ_WRITE };
+	static const struct conf_database builtin = { .access = ACCESS_READ_WRITE,
+						      .auth = METHOD_GLOBAL };
 	int own = config_find_section(c, SECTION_DATABASE, name);
 
 	if (own < 0)
 		own = config_find_section(c, SECTION_DATABASE, SLICE_LITERAL("*"));
 	return own < 0 ? &builtin : &c->databases[own];
+}
+
+const char *
+auth_method_name(enum auth_method m)
+{
+	static const char *const names[] = {
+		[METHOD_PASSTHROUGH] = "passthrough",
+		[METHOD_TRUST] = "trust",
+		[METHOD_SCRAM] = "scram-sha-256",
+		[METHOD_MD5] = "md5",
+		[METHOD_CERT] = "cert",
+		[METHOD_HBA] = "hba",
+		[METHOD_GLOBAL] = "global",
+		[METHOD_PASSWORD] = "password",
+		[METHOD_PEER] = "peer",
+		[METHOD_REJECT] = "reject",
+	};
+
+	return names[m];
 }
 
 /* The words of an enum are those of its option. */

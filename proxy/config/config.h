@@ -38,7 +38,20 @@ enum sslmode {
 	SSLMODE_VERIFY_FULL,
 };
 
-enum auth_method { AUTH_PASSTHROUGH };
+/* How a client proves who it is. */
+enum auth_method {
+	METHOD_PASSTHROUGH, /* the node asks it */
+	METHOD_TRUST,
+	METHOD_SCRAM,
+	METHOD_MD5, /* SCRAM for users that have a verifier */
+	METHOD_CERT,
+	METHOD_HBA,    /* hba_file says which */
+	METHOD_GLOBAL, /* of a database: as [meridian] has it */
+	/* lines of hba_file know these too */
+	METHOD_PASSWORD, /* in clear */
+	METHOD_PEER,
+	METHOD_REJECT,
+};
 enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
 enum reads_mode { READS_HOME };
 enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
@@ -77,7 +90,8 @@ struct conf_region {
 /* [database NAME]; "*" is the rest */
 struct conf_database {
 	char *name;
-	char *dbname;           /* name on the server; NULL: the same */
+	char *dbname; /* name on the server; NULL: the same */
+	enum auth_method auth;
 	struct strlist regions; /* where it is served; empty: everywhere */
 	enum access access;
 	char *auth_query, *auth_dbname; /* NULL: those of [meridian] */
@@ -174,6 +188,10 @@ void config_unref(struct config *c); /* accepts NULL */
 
 /* The section that serves a database: its own, else "*", else built-in defaults. Never NULL. */
 const struct conf_database *config_database(const struct config *c, struct slice name);
+
+/* How its clients prove who they are: never METHOD_GLOBAL. */
+enum auth_method config_auth(const struct config *c, const struct conf_database *db);
+const char *auth_method_name(enum auth_method m);
 
 /* Index of a region by name; provider prefixes (gcp-, aws-, …) are ignored on both sides where no
  * name fits exactly. -1 where there is none. */

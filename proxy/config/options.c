@@ -24,7 +24,10 @@
 
 /* The words of enums: in the order of their constants. */
 static const char *const nearest_words[] = { "caller", "proxy", "blend", NULL };
-static const char *const auth_words[] = { "passthrough", NULL };
+static const char *const auth_words[] = { "passthrough", "trust", "scram-sha-256", "md5", "cert",
+					  "hba",         NULL };
+static const char *const database_auth_words[] = { "passthrough", "trust", "scram-sha-256", "md5",
+						   "cert",        "hba",   "global",        NULL };
 static const char *const mode_words[] = { "off", "allow", "require", NULL };
 static const char *const tls_words[] = { "auto", "off", "allow", "require", NULL };
 static const char *const unique_id_words[] = { "off", "pairs", "city", NULL };
@@ -148,12 +151,19 @@ static const struct option meridian_rows[] = {
 	{ .name = "auth", .type = OPT_ENUM, AT_ENUM(conf_main, auth),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "passthrough", .words = auth_words,
 	  .group = "Login",
-	  .text = "Who authenticates the clients. passthrough: the node does; the proxy relays." },
+	  .text = "Who authenticates the clients of databases, and how. passthrough: the node does; the "
+		  "proxy relays. With every other word the proxy does, and logs in to the node by "
+		  "itself: with the keys of the client's SCRAM exchange where the node has the same "
+		  "verifier, or with the secret of auth_file. trust: nobody is asked for anything. "
+		  "scram-sha-256: a password, proven and never said; bound to the channel where that "
+		  "is TLS. md5: PostgreSQL's old way, and SCRAM for users of whom auth_file has a "
+		  "verifier. cert: the client's certificate. hba: as hba_file says." },
 	{ .name = "auth_file", .type = OPT_STRING, AT(conf_main, auth_file, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Login",
 	  .text = "Users and their secrets in the format of PgBouncer's userlist.txt (\"user\" "
-		  "\"secret\"; a SCRAM verifier is best). With auth = passthrough it serves the "
-		  "console only." },
+		  "\"secret\"; a SCRAM verifier is best), for the console and for an auth other than "
+		  "passthrough. Where the node has the same verifier, or takes the same password, "
+		  "the login to it succeeds too." },
 	{ .name = "auth_conninfo", .type = OPT_CONNINFO, AT(conf_main, auth_conninfo, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Login",
 	  .text = "What auth_query logs in with: libpq's keyword = value words (user, password, "
@@ -520,6 +530,11 @@ static const struct option database_rows[] = {
 	{ .name = "dbname", .type = OPT_STRING, AT(conf_database, dbname, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
 	  .text = "Its name on the servers, where that is another one." },
+	{ .name = "auth", .type = OPT_ENUM, AT_ENUM(conf_database, auth),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "global", .words = database_auth_words,
+	  .group = "Database",
+	  .text = "How its clients prove who they are, in the words of [meridian]; global: as it is "
+		  "said there." },
 	{ .name = "regions", .type = OPT_LIST, AT(conf_database, regions, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
 	  .expected = "the name of a region", .group = "Database",

@@ -579,6 +579,21 @@ regions_are_found_without_their_provider(void **state)
 	config_unref(c);
 }
 
+static void
+a_database_has_its_own_auth_or_the_global_one(void **state)
+{
+	struct config *c = good("[meridian]\nauth = trust\n[region r]\nnodes = h\n"
+				"[database own]\nauth = passthrough\n[database other]\n");
+
+	(void)state;
+	assert_int_equal(config_auth(c, config_database(c, slice_str("own"))), METHOD_PASSTHROUGH);
+	assert_int_equal(config_auth(c, config_database(c, slice_str("other"))), METHOD_TRUST);
+	assert_int_equal(config_auth(c, config_database(c, slice_str("none"))), METHOD_TRUST);
+	assert_string_equal(auth_method_name(METHOD_SCRAM), "scram-sha-256");
+	assert_string_equal(auth_method_name(METHOD_REJECT), "reject");
+	config_unref(c);
+}
+
 int
 main(void)
 {
@@ -603,6 +618,7 @@ main(void)
 		cmocka_unit_test(headers_and_types_of_tlvs_are_read),
 		cmocka_unit_test(headers_and_types_that_are_none_are_refused),
 		cmocka_unit_test(regions_are_found_without_their_provider),
+		cmocka_unit_test(a_database_has_its_own_auth_or_the_global_one),
 	};
 
 	log_set_level(LOG_LEVEL_FATAL);

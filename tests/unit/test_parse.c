@@ -240,8 +240,8 @@ static const struct {
 				     "from 0 to 256 or auto" },
 	{ "[meridian]\nnearest = callr\n", "m.conf:2: option \"nearest\": \"callr\" is not one of "
 					   "caller, proxy, blend (did you mean \"caller\"?)" },
-	{ "[meridian]\nauth = scram-sha-256\n",
-	  "m.conf:2: option \"auth\": \"scram-sha-256\" is not passthrough" },
+	{ "[database movr]\nreads = nearest\n",
+	  "m.conf:2: option \"reads\": \"nearest\" is not home" },
 	{ "[meridian]\nblend = 2\n",
 	  "m.conf:2: option \"blend\": \"2\" is not a number from 0 to 1" },
 	{ "[meridian]\nprobe_interval = fast\n",
@@ -324,6 +324,12 @@ static const struct {
 	{ "[meridian]\ntls_cert_file = /k\n" REGION,
 	  "m.conf:2: [meridian]: option \"tls_cert_file\" needs option \"tls_key_file\" beside "
 	  "it" },
+	{ "[meridian]\nauth = md5\n" REGION,
+	  "m.conf:2: [meridian]: auth = md5 needs option \"auth_file\", or \"auth_conninfo\" for "
+	  "auth_query" },
+	{ REGION "[database movr]\nauth = scram-sha-256\n",
+	  "m.conf:4: [database movr]: auth = scram-sha-256 needs option \"auth_file\", or "
+	  "\"auth_conninfo\" for auth_query" },
 	{ REGION "sslmode = verify-ca\n",
 	  "m.conf:3: [region us-east1]: sslmode = verify-ca needs option \"sslrootcert\"" },
 	{ REGION "sslcert = /c\n",
