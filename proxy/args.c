@@ -12,6 +12,7 @@
 
 enum arg_kind {
 	ARG_ACTION, /* sets args.action */
+	ARG_FILE,   /* sets args.action and the file */
 	ARG_LIST,   /* appends to a strlist of config_args */
 	ARG_TEXT,   /* sets a char * of config_args */
 };
@@ -32,6 +33,8 @@ struct arg {
 static const struct arg table[] = {
 	{ .name = "check", .letter = 'c', .kind = ARG_ACTION, .action = ACTION_CHECK,
 	  .help = "check the configuration and exit" },
+	{ .name = "import-pgbouncer", .kind = ARG_FILE, .action = ACTION_IMPORT_PGBOUNCER,
+	  .value = "FILE", .help = "print this pgbouncer.ini as a configuration of ours, and what is lost" },
 	{ .name = "listen", .kind = ARG_LIST, INTO(listen), .value = "ADDRESS",
 	  .help = "listen here instead of where the file says (repeatable)" },
 	{ .name = "region", .kind = ARG_LIST, INTO(regions), .value = "NAME=HOST:PORT[,...]",
@@ -105,6 +108,10 @@ take(struct args *out, const struct arg *a, const char *value)
 	char *field = (char *)&out->config + a->offset;
 
 	switch (a->kind) {
+	case ARG_FILE:
+		out->config.path = value;
+		out->action = a->action;
+		break;
 	case ARG_ACTION:
 		if (a->action > out->action)
 			out->action = a->action;

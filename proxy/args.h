@@ -13,9 +13,10 @@
 
 enum action {
 	ACTION_RUN,
-	ACTION_CHECK,       /* -c: load the configuration, say what is wrong, exit */
-	ACTION_DUMP_STATES, /* graphviz of the state machines */
-	ACTION_VERSION,     /* from here on: args_answer() has the whole answer */
+	ACTION_CHECK,            /* -c: load the configuration, say what is wrong, exit */
+	ACTION_IMPORT_PGBOUNCER, /* config.path is a pgbouncer.ini: print ours */
+	ACTION_DUMP_STATES,      /* graphviz of the state machines */
+	ACTION_VERSION,          /* from here on: args_answer() has the whole answer */
 	ACTION_HELP,
 	ACTION_HELP_CONFIG,
 	ACTION_DUMP_SAMPLE,   /* conf/meridian.conf */

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "proxy/args.h"
 #include "proxy/control_int.h"
+#include "proxy/import/import.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
 #include "routing/geo.h"
@@ -167,6 +168,8 @@ main(int argc, char **argv)
 			e.msg);
 		return 2;
 	}
+	if (args.action == ACTION_IMPORT_PGBOUNCER)
+		return import_run(args.config.path);
 	if (args.action != ACTION_RUN && args.action != ACTION_CHECK)
 		return print_answer(args.action);
 	config = config_load(&args.config, &e);
