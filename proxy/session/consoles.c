@@ -185,12 +185,11 @@ scram_step(struct session *s, struct slice body)
 	int r;
 
 	if (initial) {
-		if (message_parse_sasl_initial(body, &first) != PARSE_DONE ||
-		    !slice_is(first.mechanism, SCRAM_MECHANISM)) {
+		if (message_parse_sasl_initial(body, &first) != PARSE_DONE) {
 			session_close(s, WHY_PROTOCOL, "Expected SCRAM-SHA-256.");
 			return false;
 		}
-		r = scram_server_first(scram, first.data, &data, &e);
+		r = scram_server_first(scram, first.mechanism, first.data, &data, &e);
 	} else {
 		r = scram_server_final(scram, body, &data, &e);
 	}

@@ -85,14 +85,25 @@ static int
 go_on_scram(struct ownlogin *o, struct slice data, struct buf *out, struct err *e)
 {
 	struct buf final = { .cap = SCRAM_MESSAGE_MAX };
+	struct scram_challenge ask;
+	struct scram_keys keys;
 	int result;
 
 	if (!o->is_scram)
 		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "unexpected SASL message");
-	result = scram_client_final(&o->scram, data, slice_of(o->password, o->length),
-				    ITERATIONS_MAX, &final, e);
+	if (scram_client_challenge(&o->scram, data, &ask, e) != 0)
+		return -1;
+	if (ask.iterations > ITERATIONS_MAX)
+		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
+			       "the node asks for more than %d SCRAM iterations", ITERATIONS_MAX);
+	result = scram_keys_make(slice_of(o->password, o->length),
+				 slice_of((const char *)ask.salt, ask.salt_len), ask.iterations,
+				 &keys, e);
+	if (result == 0)
+		result = scram_client_final(&o->scram, &keys, &final, e);
 	if (result == 0)
 		message_put_sasl_response(out, buf_view(&final));
+	scram_keys_wipe(&keys);
 	buf_fini(&final);
 	return result;
 }

@@ -36,7 +36,7 @@ serve(const struct scram_verifier *v, struct slice first, struct slice final)
 	int result;
 
 	scram_server_init(&s, v, SERVER_NONCE);
-	result = scram_server_first(&s, first, &out, &e);
+	result = scram_server_first(&s, slice_str(SCRAM_MECHANISM), first, &out, &e);
 	if (result == 0) {
 		FUZZ_ASSERT(out.n > 0 && out.n <= SCRAM_MESSAGE_MAX);
 		buf_clear(&out);
@@ -70,6 +70,8 @@ serve_all(struct slice first, struct slice final)
 static void
 connect_to(struct slice first, struct slice final)
 {
+	static const struct scram_keys rfc_keys = { "client", "server" };
+	struct scram_challenge ask;
 	struct scram_client c;
 	struct buf out = { 0 };
 	struct err e = { 0 };
@@ -78,7 +80,9 @@ connect_to(struct slice first, struct slice final)
 	scram_client_init(&c, CLIENT_NONCE);
 	FUZZ_ASSERT(scram_client_first(&c, slice_str("user"), &out, &e) == 0);
 	buf_clear(&out);
-	result = scram_client_final(&c, first, slice_str("pencil"), 4096, &out, &e);
+	result = scram_client_challenge(&c, first, &ask, &e);
+	if (result == 0)
+		result = scram_client_final(&c, &rfc_keys, &out, &e);
 	if (result == 0) {
 		FUZZ_ASSERT(out.n > 0 && out.n <= 2 * SCRAM_MESSAGE_MAX);
 		buf_clear(&out);

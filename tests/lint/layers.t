@@ -16,6 +16,7 @@ my @rules = (
 	[ qr{^event2/},             qr{^(?:base/ev|routing/watch|proxy)/} ],
 	[ qr{^libpq|^postgres},     qr{^(?:routing/watch|migration|proxy)/} ],
 	[ qr{^jansson},             qr{^protocol/sqljson\.c$} ],
+	[ qr{^stringprep},          qr{^protocol/saslprep\.c$} ],
 	[ qr{^maxminddb},           qr{^routing/geo\.c$} ],
 	[ qr{^pg_query},            qr{^routing/classify\.c$} ],
 	[ qr{^ini\.h$},             qr{^proxy/config/} ],

@@ -77,7 +77,7 @@ exchange(struct ownlogin *o, struct scram_server *s, struct buf *final)
 	body = answer(o, AUTH_SASL, slice_of("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0", 33), &out);
 	assert_int_equal(message_parse_sasl_initial(body, &first), PARSE_DONE);
 	assert_true(slice_is(first.mechanism, SCRAM_MECHANISM));
-	assert_int_equal(scram_server_first(s, first.data, &said, &e), 0);
+	assert_int_equal(scram_server_first(s, first.mechanism, first.data, &said, &e), 0);
 	body = answer(o, AUTH_SASL_CONTINUE, buf_view(&said), &out);
 	assert_int_equal(message_parse_sasl_response(body, &data), PARSE_DONE);
 	assert_int_equal(scram_server_final(s, data, final, &e), 0);
