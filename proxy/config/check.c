@@ -439,6 +439,30 @@ check_tlvs(const struct check *k)
 	return 0;
 }
 
+/* Each proxy has a number of its own, and nobody is believed without a key. */
+static int
+check_fleet(const struct check *k)
+{
+	const struct conf_main *m = &k->c->main;
+	struct spot peers = { SECTION_MERIDIAN, 0, "peers" };
+	struct spot keys = { SECTION_MERIDIAN, 0, "fleet_key_file" };
+
+	if (m->fleet_key_file != NULL && m->peer_id == 0)
+		return refuse(k, keys,
+			      "option \"fleet_key_file\" needs option \"peer_id\" beside it");
+	if (m->peers.n > 0 &&
+	    check_pair(k, peers, m->peers.v[0], "fleet_key_file", m->fleet_key_file) < 0)
+		return -1;
+	for (size_t i = 0; i < m->peers.n; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (atoi(m->peers.v[i]) == atoi(m->peers.v[j]))
+				return refuse(k, peers, "option \"peers\": there are two peers %d",
+					      atoi(m->peers.v[i]));
+		}
+	}
+	return check_file(k, keys, m->fleet_key_file);
+}
+
 static int
 check_main(const struct check *k)
 {
@@ -454,7 +478,7 @@ check_main(const struct check *k)
 		warn(k, users,
 		     "admin_users and stats_users have no secrets without auth_file: they cannot "
 		     "open the console over TCP");
-	if (check_auth(k, users, m->auth) < 0)
+	if (check_auth(k, users, m->auth) < 0 || check_fleet(k) < 0)
 		return -1;
 	return check_tlvs(k);
 }

@@ -10,8 +10,10 @@
 
 #include "base/bug.h"
 #include "base/text.h"
+#include "protocol/fleetkey.h"
 #include "proxy/auth/authfile.h"
 #include "proxy/config/check.h"
+#include "proxy/config/fleetfile.h"
 #include "proxy/config/parse.h"
 #include "proxy/config/quote.h"
 #include "proxy/config/suggest.h"
@@ -192,6 +194,7 @@ config_unref(struct config *c)
 		authfile_free(c->auth);
 		free(c->auth_refs);
 	}
+	fleetkey_unref(c->fleet_keys);
 	free(c->path);
 	free(c);
 }
@@ -220,6 +223,8 @@ config_dup(const struct config *from)
 	for_each_value(c, value_own);
 	if (c->auth_refs != NULL)
 		refcount_get(c->auth_refs);
+	if (c->fleet_keys != NULL)
+		fleetkey_ref(c->fleet_keys);
 	return c;
 }
 
@@ -378,6 +383,17 @@ load_auth(struct config *c, struct err *e)
 	return 0;
 }
 
+/* The same of fleet_key_file. */
+static int
+load_fleet_keys(struct config *c, struct err *e)
+{
+	fleetkey_unref(c->fleet_keys);
+	c->fleet_keys = NULL;
+	if (c->main.fleet_key_file != NULL)
+		c->fleet_keys = fleetfile_load(c->main.fleet_key_file, e);
+	return c->main.fleet_key_file == NULL || c->fleet_keys != NULL ? 0 : -1;
+}
+
 static int
 read_config(struct config *c, const struct config_args *args, struct origins *origins,
 	    struct err *e)
@@ -403,7 +419,8 @@ config_load(const struct config_args *args, struct err *e)
 
 	if (good) {
 		config_resolve(c);
-		good = config_check(c, &origins, true, e) == 0 && load_auth(c, e) == 0;
+		good = config_check(c, &origins, true, e) == 0 && load_auth(c, e) == 0 &&
+		       load_fleet_keys(c, e) == 0;
 	}
 	origins_fini(&origins);
 	if (good)
@@ -438,6 +455,8 @@ config_set(const struct config *c, const char *option, const char *value, struct
 	}
 	if (good && strcmp(o->name, "auth_file") == 0)
 		good = load_auth(copy, e) == 0;
+	if (good && strcmp(o->name, "fleet_key_file") == 0)
+		good = load_fleet_keys(copy, e) == 0;
 	if (good)
 		return copy;
 	config_unref(copy);

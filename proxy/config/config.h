@@ -24,6 +24,7 @@
 #include "routing/tlvs.h"
 
 struct authfile;
+struct fleet_keys;
 
 enum tri_mode { MODE_OFF, MODE_ALLOW, MODE_REQUIRE }; /* off | allow | require */
 enum tls_choice { TLS_AUTO, TLS_OFF, TLS_ALLOW, TLS_REQUIRE };
@@ -144,6 +145,9 @@ struct conf_main {
 	int64_t http_max_head, http_max_body, sql_max_response; /* bytes */
 	int http_max_streams;                                   /* 0: no limit */
 	int64_t http_idle_timeout, websocket_ping_interval;
+	int peer_id;          /* 0: none */
+	struct strlist peers; /* "2=host:port" */
+	char *fleet_key_file;
 	bool tcp_keepalive;
 	int tcp_keepcnt, tcp_keepidle, tcp_keepintvl; /* seconds; 0: the system's */
 	int64_t tcp_user_timeout;
@@ -163,8 +167,9 @@ struct config {
 	size_t nregions;
 	struct conf_database *databases;
 	size_t ndatabases;
-	struct authfile *auth;      /* parsed auth_file, or NULL */
-	struct refcount *auth_refs; /* copies made by config_set() share it */
+	struct authfile *auth;         /* parsed auth_file, or NULL */
+	struct refcount *auth_refs;    /* copies made by config_set() share it */
+	struct fleet_keys *fleet_keys; /* of fleet_key_file, or NULL; one reference */
 };
 
 #define CONFIG_DEFAULT_PATH "/etc/meridian/meridian.conf"

@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/text.h"
+#include "protocol/fleetkey.h"
 #include "routing/headers.h"
 #include "routing/places.h"
 
@@ -143,8 +144,9 @@ item_listen(struct slice item, char to[OPTION_ITEM_MAX])
 	return join_host_port(host, port_text(port, "", digits), to);
 }
 
-bool
-item_node(struct slice item, char to[OPTION_ITEM_MAX])
+/* A node, or a peer, with the port that stands for none. */
+static bool
+put_node(struct slice item, const char *default_port, char to[OPTION_ITEM_MAX])
 {
 	struct slice host, port, rest = item;
 	char digits[8];
@@ -157,5 +159,26 @@ item_node(struct slice item, char to[OPTION_ITEM_MAX])
 	} else if (!split_host_port(item, &host, &port)) {
 		return false;
 	}
-	return join_host_port(host, port_text(port, "5432", digits), to);
+	return join_host_port(host, port_text(port, default_port, digits), to);
+}
+
+bool
+item_node(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	return put_node(item, "5432", to);
+}
+
+bool
+item_peer(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	struct slice where = item, id = slice_trim(slice_cut(&where, '='));
+	char node[OPTION_ITEM_MAX];
+	int64_t number;
+	int n;
+
+	if (!text_to_int(id, 1, FLEET_PEER_MAX, &number) ||
+	    !put_node(slice_trim(where), "6433", node))
+		return false;
+	n = snprintf(to, OPTION_ITEM_MAX, "%d=%s", (int)number, node);
+	return n > 0 && n < OPTION_ITEM_MAX;
 }

@@ -399,6 +399,28 @@ static const struct option meridian_rows[] = {
 		  "balancers do not take it for idle. Who says nothing for three times as long "
 		  "after one is gone. 0: no pings." },
 
+	{ .name = "peer_id", .type = OPT_INT, AT(conf_main, peer_id, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "none", .min = 0, .max = 1023, .zero = "none",
+	  .group = "Fleet",
+	  .text = "The number of this proxy in its fleet, 1 to 1023, another one for each." },
+	{ .name = "peers", .type = OPT_LIST, AT(conf_main, peers, struct strlist),
+	  .apply = APPLY_AT_ONCE, .fallback = "", .item = item_peer,
+	  .expected = "a peer (2=host:port: its peer_id, and where it listens; without a port: "
+		      "6433)",
+	  .group = "Fleet",
+	  .text = "The proxies of the fleet. A cancel request that a load balancer brings to the "
+		  "wrong one is handed on to the one that has the session. The list may be the "
+		  "same on all: a proxy passes over itself. A peer is reached on an ordinary "
+		  "listener, by TLS where that has it; it must not be one with proxy_protocol = "
+		  "require." },
+	{ .name = "fleet_key_file", .type = OPT_STRING, AT(conf_main, fleet_key_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Fleet",
+	  .text = "The keys that the fleet shares: a file with one key of 64 hexadecimal digits in "
+		  "a line (openssl rand -hex 32). The first one seals the cancel keys of new "
+		  "sessions, all of them open. To change it, add the new key as the second line "
+		  "everywhere, then put it first everywhere, and take the old one out when the "
+		  "sessions of before have ended. Needs peer_id." },
+
 	{ .name = "tcp_keepalive", .type = OPT_BOOL, AT(conf_main, tcp_keepalive, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "TCP",
 	  .text = "Let the kernel find out that the other side is gone." },

@@ -35,6 +35,7 @@ bool item_node(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_city(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_country(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_header(struct slice item, char to[OPTION_ITEM_MAX]);
+bool item_peer(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_path(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_name(struct slice item, char to[OPTION_ITEM_MAX]);
 
