@@ -45,112 +45,112 @@ ask(const struct hba *h, const char *flags, const char *from, const char *databa
 	return rule != NULL ? rule->line : 0;
 }
 
+static const struct {
+	const char *text, *flags, *from, *database, *user;
+	unsigned line;
+} questions[] = {
+	/* where from */
+	{ "local all all trust", "", "unix", "d", "u", 1 },
+	{ "local all all trust", "", "127.0.0.1", "d", "u", 0 },
+	{ "host all all all trust", "", "unix", "d", "u", 0 },
+	{ "host all all all trust", "", "203.0.113.1", "d", "u", 1 },
+	{ "host all all all trust", "t", "2001:db8::1", "d", "u", 1 },
+	{ "hostssl all all all trust", "", "1.2.3.4", "d", "u", 0 },
+	{ "hostssl all all all trust", "t", "1.2.3.4", "d", "u", 1 },
+	{ "hostssl all all all trust", "t", "unix", "d", "u", 0 },
+	{ "hostnossl all all all trust", "", "1.2.3.4", "d", "u", 1 },
+	{ "hostnossl all all all trust", "t", "1.2.3.4", "d", "u", 0 },
+	{ "hostgssenc all all all trust", "", "1.2.3.4", "d", "u", 0 },
+	{ "hostgssenc all all all trust", "t", "1.2.3.4", "d", "u", 0 },
+	{ "hostnogssenc all all all trust", "", "1.2.3.4", "d", "u", 1 },
+	{ "hostnogssenc all all all trust", "t", "1.2.3.4", "d", "u", 1 },
+	/* addresses */
+	{ "host all all 10.0.0.0/8 trust", "", "10.255.0.1", "d", "u", 1 },
+	{ "host all all 10.0.0.0/8 trust", "", "11.0.0.1", "d", "u", 0 },
+	{ "host all all 10.0.0.0/8 trust", "", "a00::1", "d", "u", 0 },
+	{ "host all all 10.1.2.3/8 trust", "", "10.9.9.9", "d", "u", 1 },
+	{ "host all all 10.1.2.3/32 trust", "", "10.1.2.3", "d", "u", 1 },
+	{ "host all all 10.1.2.3/32 trust", "", "10.1.2.4", "d", "u", 0 },
+	{ "host all all 10.0.0.0/13 trust", "", "10.7.255.255", "d", "u", 1 },
+	{ "host all all 10.0.0.0/13 trust", "", "10.8.0.0", "d", "u", 0 },
+	{ "host all all 0.0.0.0/0 trust", "", "255.1.2.3", "d", "u", 1 },
+	{ "host all all 0.0.0.0/0 trust", "", "::1", "d", "u", 0 },
+	{ "host all all ::/0 trust", "", "2001:db8::1", "d", "u", 1 },
+	{ "host all all ::/0 trust", "", "1.2.3.4", "d", "u", 0 },
+	{ "host all all 2001:db8::/33 trust", "", "2001:db8:7fff::", "d", "u", 1 },
+	{ "host all all 2001:db8::/33 trust", "", "2001:db8:8000::", "d", "u", 0 },
+	{ "host all all ::ffff:10.0.0.0/104 trust", "", "10.1.1.1", "d", "u", 1 },
+	{ "host all all ::ffff:10.0.0.0/104 trust", "", "11.1.1.1", "d", "u", 0 },
+	{ "host all all 10.0.0.0 255.0.0.0 trust", "", "10.1.1.1", "d", "u", 1 },
+	{ "host all all 10.0.0.0 255.0.0.0 trust", "", "12.1.1.1", "d", "u", 0 },
+	{ "host all all 10.0.5.0 255.0.255.0 trust", "", "10.77.5.1", "d", "u", 1 },
+	{ "host all all 10.0.5.0 255.0.255.0 trust", "", "10.77.6.1", "d", "u", 0 },
+	{ "host all all fe80:: ffff:: trust", "", "fe80:1::1", "d", "u", 1 },
+	{ "host all all fe80:: ffff:: trust", "", "fe81::1", "d", "u", 0 },
+	{ "host all all samehost trust", "", "192.0.2.7", "d", "u", 1 },
+	{ "host all all samehost trust", "", "192.0.2.8", "d", "u", 0 },
+	{ "host all all samehost trust", "", "2001:db8::7", "d", "u", 1 },
+	{ "host all all samenet trust", "", "192.0.2.8", "d", "u", 1 },
+	{ "host all all samenet trust", "", "192.0.3.8", "d", "u", 0 },
+	{ "host all all samenet trust", "", "2001:db8::8", "d", "u", 1 },
+	{ "host all all samenet trust", "", "2001:db8:0:1::8", "d", "u", 0 },
+	/* databases */
+	{ "local d all trust", "", "unix", "d", "u", 1 },
+	{ "local d all trust", "", "unix", "D", "u", 0 },
+	{ "local c,d all trust", "", "unix", "d", "u", 1 },
+	{ "local \"all\" all trust", "", "unix", "d", "u", 0 },
+	{ "local \"all\" all trust", "", "unix", "all", "u", 1 },
+	{ "local sameuser all trust", "", "unix", "u", "u", 1 },
+	{ "local sameuser all trust", "", "unix", "d", "u", 0 },
+	{ "local \"sameuser\" all trust", "", "unix", "u", "u", 0 },
+	{ "local \"+d\" all trust", "", "unix", "+d", "u", 1 },
+	{ "local @names all trust", "", "unix", "z", "u", 1 },
+	{ "local @names all trust", "", "unix", "zz", "u", 0 },
+	{ "local /^db[0-9]+$ all trust", "", "unix", "db12", "u", 1 },
+	{ "local /^db[0-9]+$ all trust", "", "unix", "db", "u", 0 },
+	{ "local \"/^a b$\" all trust", "", "unix", "a b", "u", 1 },
+	{ "local /b all trust", "", "unix", "abc", "u", 1 },
+	{ "local all all trust", "p", "unix", "d", "u", 0 },
+	{ "local replication all trust", "p", "unix", "d", "u", 1 },
+	{ "local replication all trust", "", "unix", "d", "u", 0 },
+	{ "local replication all trust", "", "unix", "replication", "u", 0 },
+	{ "local \"replication\" all trust", "", "unix", "replication", "u", 1 },
+	{ "local \"replication\" all trust", "p", "unix", "replication", "u", 0 },
+	{ "local sameuser,/. all trust", "p", "unix", "u", "u", 0 },
+	{ "local all,replication all trust", "p", "unix", "u", "u", 1 },
+	/* users */
+	{ "local all u trust", "", "unix", "d", "u", 1 },
+	{ "local all v trust", "", "unix", "d", "u", 0 },
+	{ "local all v,u trust", "", "unix", "d", "u", 1 },
+	{ "local all \"all\" trust", "", "unix", "d", "u", 0 },
+	{ "local all sameuser trust", "", "unix", "u", "u", 0 }, /* no word here */
+	{ "local all replication trust", "", "unix", "d", "replication", 1 },
+	{ "local all samerole trust", "", "unix", "d", "samerole", 1 },
+	{ "local all @names trust", "", "unix", "d", "y", 1 },
+	{ "local all /^app_ trust", "", "unix", "d", "app_1", 1 },
+	{ "local all /^app_ trust", "", "unix", "d", "xapp_1", 0 },
+	{ "local all \"+u\" trust", "", "unix", "d", "+u", 1 },
+	/* order */
+	{ "local d all reject\nlocal all all trust", "", "unix", "d", "u", 1 },
+	{ "local d all reject\nlocal all all trust", "", "unix", "e", "u", 2 },
+	{ "local d v trust\nlocal d u trust", "", "unix", "d", "u", 2 },
+	{ "# nothing\n", "", "unix", "d", "u", 0 },
+};
+
 static void
 the_first_rule_that_fits_decides(void **state)
 {
-	static const struct {
-		const char *text, *flags, *from, *database, *user;
-		unsigned line;
-	} rows[] = {
-		/* where from */
-		{ "local all all trust", "", "unix", "d", "u", 1 },
-		{ "local all all trust", "", "127.0.0.1", "d", "u", 0 },
-		{ "host all all all trust", "", "unix", "d", "u", 0 },
-		{ "host all all all trust", "", "203.0.113.1", "d", "u", 1 },
-		{ "host all all all trust", "t", "2001:db8::1", "d", "u", 1 },
-		{ "hostssl all all all trust", "", "1.2.3.4", "d", "u", 0 },
-		{ "hostssl all all all trust", "t", "1.2.3.4", "d", "u", 1 },
-		{ "hostssl all all all trust", "t", "unix", "d", "u", 0 },
-		{ "hostnossl all all all trust", "", "1.2.3.4", "d", "u", 1 },
-		{ "hostnossl all all all trust", "t", "1.2.3.4", "d", "u", 0 },
-		{ "hostgssenc all all all trust", "", "1.2.3.4", "d", "u", 0 },
-		{ "hostgssenc all all all trust", "t", "1.2.3.4", "d", "u", 0 },
-		{ "hostnogssenc all all all trust", "", "1.2.3.4", "d", "u", 1 },
-		{ "hostnogssenc all all all trust", "t", "1.2.3.4", "d", "u", 1 },
-		/* addresses */
-		{ "host all all 10.0.0.0/8 trust", "", "10.255.0.1", "d", "u", 1 },
-		{ "host all all 10.0.0.0/8 trust", "", "11.0.0.1", "d", "u", 0 },
-		{ "host all all 10.0.0.0/8 trust", "", "a00::1", "d", "u", 0 },
-		{ "host all all 10.1.2.3/8 trust", "", "10.9.9.9", "d", "u", 1 },
-		{ "host all all 10.1.2.3/32 trust", "", "10.1.2.3", "d", "u", 1 },
-		{ "host all all 10.1.2.3/32 trust", "", "10.1.2.4", "d", "u", 0 },
-		{ "host all all 10.0.0.0/13 trust", "", "10.7.255.255", "d", "u", 1 },
-		{ "host all all 10.0.0.0/13 trust", "", "10.8.0.0", "d", "u", 0 },
-		{ "host all all 0.0.0.0/0 trust", "", "255.1.2.3", "d", "u", 1 },
-		{ "host all all 0.0.0.0/0 trust", "", "::1", "d", "u", 0 },
-		{ "host all all ::/0 trust", "", "2001:db8::1", "d", "u", 1 },
-		{ "host all all ::/0 trust", "", "1.2.3.4", "d", "u", 0 },
-		{ "host all all 2001:db8::/33 trust", "", "2001:db8:7fff::", "d", "u", 1 },
-		{ "host all all 2001:db8::/33 trust", "", "2001:db8:8000::", "d", "u", 0 },
-		{ "host all all ::ffff:10.0.0.0/104 trust", "", "10.1.1.1", "d", "u", 1 },
-		{ "host all all ::ffff:10.0.0.0/104 trust", "", "11.1.1.1", "d", "u", 0 },
-		{ "host all all 10.0.0.0 255.0.0.0 trust", "", "10.1.1.1", "d", "u", 1 },
-		{ "host all all 10.0.0.0 255.0.0.0 trust", "", "12.1.1.1", "d", "u", 0 },
-		{ "host all all 10.0.5.0 255.0.255.0 trust", "", "10.77.5.1", "d", "u", 1 },
-		{ "host all all 10.0.5.0 255.0.255.0 trust", "", "10.77.6.1", "d", "u", 0 },
-		{ "host all all fe80:: ffff:: trust", "", "fe80:1::1", "d", "u", 1 },
-		{ "host all all fe80:: ffff:: trust", "", "fe81::1", "d", "u", 0 },
-		{ "host all all samehost trust", "", "192.0.2.7", "d", "u", 1 },
-		{ "host all all samehost trust", "", "192.0.2.8", "d", "u", 0 },
-		{ "host all all samehost trust", "", "2001:db8::7", "d", "u", 1 },
-		{ "host all all samenet trust", "", "192.0.2.8", "d", "u", 1 },
-		{ "host all all samenet trust", "", "192.0.3.8", "d", "u", 0 },
-		{ "host all all samenet trust", "", "2001:db8::8", "d", "u", 1 },
-		{ "host all all samenet trust", "", "2001:db8:0:1::8", "d", "u", 0 },
-		/* databases */
-		{ "local d all trust", "", "unix", "d", "u", 1 },
-		{ "local d all trust", "", "unix", "D", "u", 0 },
-		{ "local c,d all trust", "", "unix", "d", "u", 1 },
-		{ "local \"all\" all trust", "", "unix", "d", "u", 0 },
-		{ "local \"all\" all trust", "", "unix", "all", "u", 1 },
-		{ "local sameuser all trust", "", "unix", "u", "u", 1 },
-		{ "local sameuser all trust", "", "unix", "d", "u", 0 },
-		{ "local \"sameuser\" all trust", "", "unix", "u", "u", 0 },
-		{ "local \"+d\" all trust", "", "unix", "+d", "u", 1 },
-		{ "local @names all trust", "", "unix", "z", "u", 1 },
-		{ "local @names all trust", "", "unix", "zz", "u", 0 },
-		{ "local /^db[0-9]+$ all trust", "", "unix", "db12", "u", 1 },
-		{ "local /^db[0-9]+$ all trust", "", "unix", "db", "u", 0 },
-		{ "local \"/^a b$\" all trust", "", "unix", "a b", "u", 1 },
-		{ "local /b all trust", "", "unix", "abc", "u", 1 },
-		{ "local all all trust", "p", "unix", "d", "u", 0 },
-		{ "local replication all trust", "p", "unix", "d", "u", 1 },
-		{ "local replication all trust", "", "unix", "d", "u", 0 },
-		{ "local replication all trust", "", "unix", "replication", "u", 0 },
-		{ "local \"replication\" all trust", "", "unix", "replication", "u", 1 },
-		{ "local \"replication\" all trust", "p", "unix", "replication", "u", 0 },
-		{ "local sameuser,/. all trust", "p", "unix", "u", "u", 0 },
-		{ "local all,replication all trust", "p", "unix", "u", "u", 1 },
-		/* users */
-		{ "local all u trust", "", "unix", "d", "u", 1 },
-		{ "local all v trust", "", "unix", "d", "u", 0 },
-		{ "local all v,u trust", "", "unix", "d", "u", 1 },
-		{ "local all \"all\" trust", "", "unix", "d", "u", 0 },
-		{ "local all sameuser trust", "", "unix", "u", "u", 0 }, /* no word here */
-		{ "local all replication trust", "", "unix", "d", "replication", 1 },
-		{ "local all samerole trust", "", "unix", "d", "samerole", 1 },
-		{ "local all @names trust", "", "unix", "d", "y", 1 },
-		{ "local all /^app_ trust", "", "unix", "d", "app_1", 1 },
-		{ "local all /^app_ trust", "", "unix", "d", "xapp_1", 0 },
-		{ "local all \"+u\" trust", "", "unix", "d", "+u", 1 },
-		/* order */
-		{ "local d all reject\nlocal all all trust", "", "unix", "d", "u", 1 },
-		{ "local d all reject\nlocal all all trust", "", "unix", "e", "u", 2 },
-		{ "local d v trust\nlocal d u trust", "", "unix", "d", "u", 2 },
-		{ "# nothing\n", "", "unix", "d", "u", 0 },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	for (size_t i = 0; i < COUNT(questions); i++) {
 		struct err e = { 0 };
-		struct hba *h = parse(rows[i].text, &e);
+		struct hba *h = parse(questions[i].text, &e);
 
 		if (h == NULL)
-			fail_msg("%s: %s", rows[i].text, e.msg);
-		if (ask(h, rows[i].flags, rows[i].from, rows[i].database, rows[i].user) !=
-		    rows[i].line)
-			fail_msg("%s: %s %s %s %s", rows[i].text, rows[i].flags, rows[i].from,
-				 rows[i].database, rows[i].user);
+			fail_msg("%s: %s", questions[i].text, e.msg);
+		if (ask(h, questions[i].flags, questions[i].from, questions[i].database,
+			questions[i].user) != questions[i].line)
+			fail_msg("%s: %s %s %s %s", questions[i].text, questions[i].flags,
+				 questions[i].from, questions[i].database, questions[i].user);
 		hba_unref(h);
 	}
 }
