@@ -146,10 +146,10 @@ check_access(struct run *r)
 }
 
 static int
-explain_begin(struct run *r, enum answer (*answer)(struct ask *a))
+explain_begin(struct run *r, enum answer (*answer)(struct fanout *a))
 {
 	const struct subject *s = find_subject(r);
-	struct ask *a;
+	struct fanout *a;
 
 	if (check_access(r) != 0)
 		return -1;
@@ -302,7 +302,7 @@ locality_row(struct run *r)
 
 /* *access gets the session's own wish, unless another database was asked for. */
 static const struct session *
-explain_session(struct ask *a, const struct conf_database **db, enum access *access,
+explain_session(struct fanout *a, const struct conf_database **db, enum access *access,
 		struct explained *x)
 {
 	const struct session *s = worker_session_by_id(a->to, a->id);
@@ -322,7 +322,7 @@ explain_session(struct ask *a, const struct conf_database **db, enum access *acc
 }
 
 static enum answer
-route_answer(struct ask *a)
+route_answer(struct fanout *a)
 {
 	const struct conf_database *db;
 	struct explained x;
@@ -339,7 +339,7 @@ route_answer(struct ask *a)
 }
 
 static enum answer
-locality_answer(struct ask *a)
+locality_answer(struct fanout *a)
 {
 	const struct conf_database *db;
 	struct explained x;

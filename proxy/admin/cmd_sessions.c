@@ -21,9 +21,9 @@
 #define FILTERS "[REGION <region>] [DATABASE <database>] [USER <user>] [STATE <state>]"
 
 static int
-listing_begin(struct run *r, void (*row)(struct ask *a, const struct session *s))
+listing_begin(struct run *r, void (*row)(struct fanout *a, const struct session *s))
 {
-	struct ask *a = fanout_begin(r, fanout_sessions);
+	struct fanout *a = fanout_begin(r, fanout_sessions);
 	const char *region = run_arg(r, "region");
 	int index = region != NULL ? run_region(r, region) : -1;
 
@@ -45,7 +45,7 @@ fits(const char *wanted, struct slice value)
 }
 
 static bool
-passes(const struct ask *a, const struct session_facts *f)
+passes(const struct fanout *a, const struct session_facts *f)
 {
 	return fits(a->region, slice_str(f->home)) && fits(a->database, f->database) &&
 	       fits(a->user, f->user) && fits(a->state, slice_str(f->state));
@@ -83,7 +83,7 @@ static const struct column session_columns[] = {
 };
 
 static void
-session_row(struct ask *a, const struct session *s)
+session_row(struct fanout *a, const struct session *s)
 {
 	struct rows *rows = &a->rows;
 	struct session_facts f;
@@ -140,7 +140,7 @@ static const struct column server_columns[] = {
 };
 
 static void
-server_row(struct ask *a, const struct session *s)
+server_row(struct fanout *a, const struct session *s)
 {
 	struct rows *rows = &a->rows;
 	struct session_facts f;
@@ -285,7 +285,7 @@ detail_route(struct rows *rows, const struct world *w, const struct route *route
 }
 
 static enum answer
-session_answer(struct ask *a)
+session_answer(struct fanout *a)
 {
 	const struct session *s = worker_session_by_id(a->to, a->id);
 	const struct world *w = worker_world(a->to);
@@ -319,7 +319,7 @@ session_begin(struct run *r)
 /* ---- KILL SESSION <id> ---- */
 
 static enum answer
-kill_answer(struct ask *a)
+kill_answer(struct fanout *a)
 {
 	struct session *s = worker_session_by_id(a->to, a->id);
 

@@ -13,7 +13,7 @@
 #include "proxy/worker.h"
 
 static void
-ask_free(struct ask *a)
+fanout_free(struct fanout *a)
 {
 	if (a == NULL)
 		return;
@@ -26,10 +26,10 @@ ask_free(struct ask *a)
 	free(a);
 }
 
-struct ask *
-fanout_begin(struct run *r, enum answer (*answer)(struct ask *a))
+struct fanout *
+fanout_begin(struct run *r, enum answer (*answer)(struct fanout *a))
 {
-	struct ask *a = xcalloc(1, sizeof(*a));
+	struct fanout *a = xcalloc(1, sizeof(*a));
 
 	a->home = r->worker;
 	a->answer = answer;
@@ -40,7 +40,7 @@ fanout_begin(struct run *r, enum answer (*answer)(struct ask *a))
 }
 
 int
-fanout_take_id(struct run *r, struct ask *a)
+fanout_take_id(struct run *r, struct fanout *a)
 {
 	const char *text = run_arg(r, "id");
 	int64_t id;
@@ -55,7 +55,7 @@ fanout_take_id(struct run *r, struct ask *a)
 void
 fanout_end(struct run *r)
 {
-	ask_free(r->state); /* NULL while it travels: it is freed on its return */
+	fanout_free(r->state); /* NULL while it travels: it is freed on its return */
 	r->state = NULL;
 }
 
@@ -63,12 +63,12 @@ fanout_end(struct run *r)
 static void
 come_home(struct letter *take_letter, void *owner)
 {
-	struct ask *a = (struct ask *)take_letter;
+	struct fanout *a = (struct fanout *)take_letter;
 	struct run *r = run_find(a->hold);
 
 	(void)owner;
 	if (r == NULL) {
-		ask_free(a);
+		fanout_free(a);
 		return;
 	}
 	r->state = a;
@@ -83,7 +83,7 @@ come_home(struct letter *take_letter, void *owner)
 static void
 be_answered(struct letter *take_letter, void *owner)
 {
-	struct ask *a = (struct ask *)take_letter;
+	struct fanout *a = (struct fanout *)take_letter;
 
 	(void)owner;
 	a->last = a->answer(a);
@@ -91,7 +91,7 @@ be_answered(struct letter *take_letter, void *owner)
 }
 
 static enum step
-send_ask(struct run *r, struct ask *a)
+send_ask(struct run *r, struct fanout *a)
 {
 	struct meridian *m = worker_process(r->worker);
 
@@ -112,7 +112,7 @@ send_ask(struct run *r, struct ask *a)
 enum step
 fanout_row(struct run *r)
 {
-	struct ask *a = r->state;
+	struct fanout *a = r->state;
 
 	if (a->last == ANSWER_STOP)
 		return STEP_DONE;
@@ -128,7 +128,7 @@ fanout_row(struct run *r)
 }
 
 enum answer
-fanout_sessions(struct ask *a)
+fanout_sessions(struct fanout *a)
 {
 	unsigned end = worker_nslots(a->to);
 	unsigned stop = end - a->slot > FANOUT_CHUNK_SLOTS ? a->slot + FANOUT_CHUNK_SLOTS : end;

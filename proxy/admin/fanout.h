@@ -25,20 +25,20 @@ enum answer {
 
 struct session;
 
-struct ask {
+struct fanout {
 	struct letter letter; /* first */
 	struct run_hold *hold;
 	struct worker *home; /* the console's worker */
 	struct worker *to;
 	int to_index; /* among the process's workers, from 0 */
-	enum answer (*answer)(struct ask *a);
+	enum answer (*answer)(struct fanout *a);
 	enum answer last;
 
 	/* what is asked; strings are NULL where they do not matter */
 	uint64_t id; /* of one session */
 	char *region, *database, *user, *state, *access;
-	unsigned slot;                                       /* first slot to look at */
-	void (*row)(struct ask *a, const struct session *s); /* of fanout_sessions() */
+	unsigned slot;                                          /* first slot to look at */
+	void (*row)(struct fanout *a, const struct session *s); /* of fanout_sessions() */
 
 	/* what is answered */
 	struct rows rows;
@@ -46,15 +46,15 @@ struct ask {
 };
 
 /* In `begin`: what to ask; the caller fills in the rest of it. */
-struct ask *fanout_begin(struct run *r, enum answer (*answer)(struct ask *a));
+struct fanout *fanout_begin(struct run *r, enum answer (*answer)(struct fanout *a));
 /* Reads argument `id` into ask->id; -1 and r->err (22023). */
-int fanout_take_id(struct run *r, struct ask *a);
+int fanout_take_id(struct run *r, struct fanout *a);
 /* As `row` and `end` of a command. When every worker has said ANSWER_NEXT, a question with an id
  * fails: there is no such session. */
 enum step fanout_row(struct run *r);
 void fanout_end(struct run *r);
 
 /* Answers for `answer`: each session of a chunk of slots through a->row. */
-enum answer fanout_sessions(struct ask *a);
+enum answer fanout_sessions(struct fanout *a);
 
 #endif

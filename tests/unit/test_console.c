@@ -376,6 +376,65 @@ whatever_changes_something_needs_admin(void **state)
 	}
 }
 
+/* One statement of a command: the first of alternatives, no optional part, 1 for each value. */
+static void
+spell(struct buf *b, const struct command *c)
+{
+	int optional = 0, others = 0;
+
+	buf_printf(b, "%s ", c->words);
+	for (const char *p = c->args; p != NULL && *p != '\0'; p++) {
+		if (*p == '[')
+			optional++;
+		else if (*p == ']')
+			optional--;
+		else if (*p == '|')
+			others = 1;
+		else if (*p == ')')
+			others = 0;
+		else if (*p == '<')
+			buf_str(b, optional + others == 0 ? "1" : "");
+		else if (*p != '(' && optional + others == 0)
+			buf_put(b, p, 1);
+		if (*p == '<')
+			p = strchr(p, '>');
+	}
+}
+
+static void
+no_command_of_admins_is_open_to_others(void **state)
+{
+	struct fake *f = fake_new();
+	unsigned n = 0;
+
+	(void)state;
+	fake_sessions(f, 1);
+	fake_open(f, PRIVILEGE_STATS);
+	for (const struct command_table *const *t = command_tables(); *t != NULL; t++) {
+		for (size_t i = 0; i < (*t)->n; i++) {
+			struct buf script = { .cap = 0 }, expected = { .cap = 0 },
+				   got = { .cap = 0 };
+			const struct command *c = &(*t)->commands[i];
+
+			if (c->privilege != PRIVILEGE_ADMIN)
+				continue;
+			buf_str(&script, "Q ");
+			spell(&script, c);
+			buf_printf(&expected, "E(42501 permission denied for %s) Z", c->words);
+			ask(f, buf_text(&script), &got);
+			assert_string_equal(buf_text(&got), buf_text(&expected));
+			buf_fini(&script);
+			buf_fini(&expected);
+			buf_fini(&got);
+			n++;
+		}
+	}
+	assert_true(n >= 10);
+	assert_int_equal(f->workers[0].sessions[0].closed, WHY_NONE);
+	assert_null(f->control.last.from);
+	fake_free(f);
+}
+
 static void
 every_listing_without_arguments_answers(void **state)
 {
@@ -842,6 +901,7 @@ main(void)
 		cmocka_unit_test(where_input_is_cut_makes_no_difference),
 		cmocka_unit_test(stats_may_look_and_admins_may_change),
 		cmocka_unit_test(whatever_changes_something_needs_admin),
+		cmocka_unit_test(no_command_of_admins_is_open_to_others),
 		cmocka_unit_test(every_listing_without_arguments_answers),
 		cmocka_unit_test(requests_reach_control_as_they_were_meant),
 		cmocka_unit_test(a_route_is_explained_in_order),
