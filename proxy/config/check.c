@@ -383,6 +383,19 @@ check_residency(const struct check *k, size_t index)
 		     "balancer sets: clients can send the others through it");
 }
 
+/* A listener that asks for certificates is needed. */
+static int
+check_authority(const struct check *k, struct spot at)
+{
+	for (size_t i = 0; i < k->c->nlisteners; i++) {
+		const struct conf_listener *l = &k->c->listeners[i];
+
+		if (l->tls != MODE_OFF && l->tls_ca_file != NULL)
+			return 0;
+	}
+	return refuse(k, at, "auth = cert needs option \"tls_ca_file\" of a listener");
+}
+
 /* Secrets are needed to check passwords against. */
 static int
 check_auth(const struct check *k, struct spot at, enum auth_method method)
@@ -396,7 +409,9 @@ check_auth(const struct check *k, struct spot at, enum auth_method method)
 			      "auth = %s needs option \"auth_file\", or \"auth_conninfo\" for "
 			      "auth_query",
 			      auth_method_name(method));
-	return 0;
+	if (method == METHOD_HBA && m->hba_file == NULL)
+		return refuse(k, at, "auth = hba needs option \"hba_file\"");
+	return method == METHOD_CERT ? check_authority(k, at) : 0;
 }
 
 static int

@@ -14,6 +14,7 @@
 #include "proxy/auth/authfile.h"
 #include "proxy/config/check.h"
 #include "proxy/config/fleetfile.h"
+#include "proxy/config/hbaload.h"
 #include "proxy/config/parse.h"
 #include "proxy/config/quote.h"
 #include "proxy/config/suggest.h"
@@ -195,6 +196,7 @@ config_unref(struct config *c)
 		free(c->auth_refs);
 	}
 	fleetkey_unref(c->fleet_keys);
+	hbaload_drop(c);
 	free(c->path);
 	free(c);
 }
@@ -225,6 +227,7 @@ config_dup(const struct config *from)
 		refcount_get(c->auth_refs);
 	if (c->fleet_keys != NULL)
 		fleetkey_ref(c->fleet_keys);
+	hbaload_share(c);
 	return c;
 }
 
@@ -420,7 +423,7 @@ config_load(const struct config_args *args, struct err *e)
 	if (good) {
 		config_resolve(c);
 		good = config_check(c, &origins, true, e) == 0 && load_auth(c, e) == 0 &&
-		       load_fleet_keys(c, e) == 0;
+		       load_fleet_keys(c, e) == 0 && hbaload(c, e) == 0;
 	}
 	origins_fini(&origins);
 	if (good)
@@ -457,6 +460,8 @@ config_set(const struct config *c, const char *option, const char *value, struct
 		good = load_auth(copy, e) == 0;
 	if (good && strcmp(o->name, "fleet_key_file") == 0)
 		good = load_fleet_keys(copy, e) == 0;
+	if (good && hbaload_names(o->name))
+		good = hbaload(copy, e) == 0;
 	if (good)
 		return copy;
 	config_unref(copy);

@@ -25,6 +25,8 @@
 
 struct authfile;
 struct fleet_keys;
+struct hba;
+struct ident;
 
 enum tri_mode { MODE_OFF, MODE_ALLOW, MODE_REQUIRE }; /* off | allow | require */
 enum tls_choice { TLS_AUTO, TLS_OFF, TLS_ALLOW, TLS_REQUIRE };
@@ -119,7 +121,7 @@ struct conf_main {
 	int listen_backlog;
 	int unix_socket_mode; /* permissions */
 	enum auth_method auth;
-	char *auth_file;
+	char *auth_file, *hba_file, *auth_ident_file;
 	char *auth_conninfo; /* NULL: auth_query is not asked */
 	char *auth_query, *auth_dbname;
 	int64_t auth_cache_ttl, auth_throttle_base, auth_throttle_max;
@@ -170,6 +172,8 @@ struct config {
 	struct authfile *auth;         /* parsed auth_file, or NULL */
 	struct refcount *auth_refs;    /* copies made by config_set() share it */
 	struct fleet_keys *fleet_keys; /* of fleet_key_file, or NULL; one reference */
+	struct hba *hba;               /* of hba_file, the same */
+	struct ident *ident;           /* of auth_ident_file, the same */
 };
 
 #define CONFIG_DEFAULT_PATH "/etc/meridian/meridian.conf"

@@ -164,6 +164,22 @@ static const struct option meridian_rows[] = {
 		  "\"secret\"; a SCRAM verifier is best), for the console and for an auth other than "
 		  "passthrough. Where the node has the same verifier, or takes the same password, "
 		  "the login to it succeeds too." },
+	{ .name = "hba_file", .type = OPT_STRING, AT(conf_main, hba_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Login",
+	  .text = "With auth = hba: who may log in from where and how, in the grammar of PostgreSQL's "
+		  "pg_hba.conf: local, host, hostssl, hostnossl; names, all, sameuser, replication, "
+		  "@file, /regular expressions; addresses, samehost, samenet; trust, reject, "
+		  "scram-sha-256, md5, password, cert, peer; map, clientcert, clientname; include. "
+		  "The address is that of the client, which a PROXY header or an HTTP header of "
+		  "trusted_proxies says; the database is the one that the client asks for. Not "
+		  "possible are roles' members (+role, samerole) and host names. Read again at each "
+		  "reload; where it has an error then, the old one stays." },
+	{ .name = "auth_ident_file", .type = OPT_STRING, AT(conf_main, auth_ident_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Login",
+	  .text = "Who of a certificate or of the operating system may be which user, in the grammar "
+		  "of PostgreSQL's pg_ident.conf (map, system user, database user), for lines of "
+		  "hba_file with map=NAME. With auth = cert its map named cert counts; without this "
+		  "file the CN of the certificate is the user's name." },
 	{ .name = "auth_conninfo", .type = OPT_CONNINFO, AT(conf_main, auth_conninfo, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Login",
 	  .text = "What auth_query logs in with: libpq's keyword = value words (user, password, "
