@@ -11,12 +11,24 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+/* Each node of a fleet may have made a salt of its own for one password. */
+#define MADE_MAX 16
+
+struct credential_made {
+	unsigned n, next; /* full: the oldest goes */
+	struct {
+		struct scram_challenge ask;
+		struct scram_keys keys;
+	} v[MADE_MAX];
+};
+
 static struct credential *
 make(enum credential_kind kind, struct slice password)
 {
 	struct credential *c = xcalloc(1, sizeof(*c) + password.n + 1);
 
 	refcount_init(&c->refs);
+	BUG_ON(pthread_mutex_init(&c->lock, NULL) != 0);
 	c->kind = kind;
 	c->length = password.n;
 	if (password.n > 0)
@@ -42,6 +54,11 @@ credential_new_md5(const char *md5)
 	struct credential *c = make(CREDENTIAL_MD5, slice_of("", 0));
 
 	BUG_ON(!text_copy(c->md5, sizeof(c->md5), slice_str(md5)));
+	/* the digits are hashed again as PostgreSQL writes them */
+	for (char *p = c->md5; *p != '\0'; p++) {
+		if (*p >= 'A' && *p <= 'F')
+			*p = (char)(*p - 'A' + 'a');
+	}
 	return c;
 }
 
@@ -67,8 +84,77 @@ credential_unref(struct credential *c)
 {
 	if (c == NULL || !refcount_put(&c->refs))
 		return;
+	if (c->made != NULL)
+		OPENSSL_cleanse(c->made, sizeof(*c->made));
+	free(c->made);
+	pthread_mutex_destroy(&c->lock);
 	OPENSSL_cleanse(c, sizeof(*c) + c->length);
 	free(c);
+}
+
+static bool
+same_challenge(const struct scram_challenge *a, const struct scram_challenge *b)
+{
+	return a->iterations == b->iterations && a->salt_len == b->salt_len &&
+	       memcmp(a->salt, b->salt, a->salt_len) == 0;
+}
+
+/* With the lock held. */
+static const struct scram_keys *
+find(const struct credential_made *made, const struct scram_challenge *ask)
+{
+	for (unsigned i = 0; made != NULL && i < made->n; i++) {
+		if (same_challenge(&made->v[i].ask, ask))
+			return &made->v[i].keys;
+	}
+	return NULL;
+}
+
+bool
+credential_known_keys(struct credential *c, const struct scram_challenge *ask,
+		      struct scram_keys *out)
+{
+	const struct scram_keys *known;
+
+	BUG_ON(c->kind != CREDENTIAL_PASSWORD);
+	pthread_mutex_lock(&c->lock);
+	known = find(c->made, ask);
+	if (known != NULL)
+		*out = *known;
+	pthread_mutex_unlock(&c->lock);
+	return known != NULL;
+}
+
+static void
+keep(struct credential *c, const struct scram_challenge *ask, const struct scram_keys *keys)
+{
+	struct credential_made *made;
+
+	pthread_mutex_lock(&c->lock);
+	if (c->made == NULL)
+		c->made = xcalloc(1, sizeof(*c->made));
+	made = c->made;
+	if (find(made, ask) == NULL) {
+		made->v[made->next].ask = *ask;
+		made->v[made->next].keys = *keys;
+		made->next = (made->next + 1) % MADE_MAX;
+		if (made->n < MADE_MAX)
+			made->n++;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+int
+credential_make_keys(struct credential *c, const struct scram_challenge *ask,
+		     struct scram_keys *out, struct err *e)
+{
+	struct slice salt = slice_of((const char *)ask->salt, ask->salt_len);
+
+	BUG_ON(c->kind != CREDENTIAL_PASSWORD);
+	if (scram_keys_make(slice_of(c->password, c->length), salt, ask->iterations, out, e) != 0)
+		return -1;
+	keep(c, ask, out);
+	return 0;
 }
 
 bool

@@ -9,13 +9,19 @@
  * Refcounted and immutable: sessions, pools and auth_file share one. References may be taken and
  * given back by any thread; the last one wipes the memory. Never printed: there is nothing here
  * that makes text of one.
+ *
+ * The keys that a password makes cost a millisecond or more, and depend on nothing but the salt and
+ * the iterations that a node asks for: a credential keeps the last few that were made of it, for
+ * all who share it. That is the one part with a lock, held while some hundred bytes are copied.
  */
 #ifndef PROXY_AUTH_CREDENTIAL_H
 #define PROXY_AUTH_CREDENTIAL_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/err.h"
 #include "base/slice.h"
 #include "base/snapshot.h"
 #include "protocol/scram.h"
@@ -28,8 +34,12 @@ enum credential_kind {
 	CREDENTIAL_SCRAM_KEYS,
 };
 
+struct credential_made; /* keys that were made of a password */
+
 struct credential {
 	struct refcount refs;
+	pthread_mutex_t lock;         /* for `made` */
+	struct credential_made *made; /* CREDENTIAL_PASSWORD; NULL: none yet */
 	enum credential_kind kind;
 	struct scram_keys keys;      /* CREDENTIAL_SCRAM_KEYS */
 	char md5[MD5_PASSWORD_TEXT]; /* CREDENTIAL_MD5: "md5" and 32 digits, without a salt */
@@ -46,6 +56,13 @@ struct credential *credential_new_keys(const struct scram_keys *keys);
 
 struct credential *credential_ref(struct credential *c); /* accepts NULL */
 void credential_unref(struct credential *c);             /* accepts NULL */
+
+/* CREDENTIAL_PASSWORD: what answers a node's challenge. Known: somebody has made them before (any
+ * thread). Make: PBKDF2, and they are known from then on. */
+bool credential_known_keys(struct credential *c, const struct scram_challenge *ask,
+			   struct scram_keys *out);
+int credential_make_keys(struct credential *c, const struct scram_challenge *ask,
+			 struct scram_keys *out, struct err *e) MUST_CHECK;
 
 /* Whether both log in alike: the same kind, the same secret. In constant time for secrets of one
  * length. NULL is equal to NULL alone. */

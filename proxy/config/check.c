@@ -310,6 +310,9 @@ check_region_tls(const struct check *k, size_t index)
 		return refuse(k, (struct spot){ SECTION_REGION, index, "sslmode" },
 			      "sslmode = %s needs option \"sslrootcert\"",
 			      sslmode_name(r->sslmode));
+	if (r->channel_binding == BINDING_REQUIRE && r->sslmode < SSLMODE_REQUIRE)
+		return refuse(k, (struct spot){ SECTION_REGION, index, "channel_binding" },
+			      "channel_binding = require needs sslmode = require or stricter");
 	if (check_pair(k, cert, r->sslcert, "sslkey", r->sslkey) < 0 ||
 	    check_pair(k, key, r->sslkey, "sslcert", r->sslcert) < 0)
 		return -1;

@@ -41,6 +41,9 @@ enum sslmode {
 	SSLMODE_VERIFY_FULL,
 };
 
+/* libpq's channel_binding words, towards a node. */
+enum binding_mode { BINDING_DISABLE, BINDING_PREFER, BINDING_REQUIRE };
+
 /* How a client proves who it is. */
 enum auth_method {
 	METHOD_PASSTHROUGH, /* the node asks it */
@@ -88,6 +91,7 @@ struct conf_region {
 	bool export_locality;
 	enum sslmode sslmode;
 	char *sslrootcert, *sslcert, *sslkey;
+	enum binding_mode channel_binding;
 };
 
 /* [database NAME]; "*" is the rest */

@@ -34,6 +34,7 @@ static const char *const unique_id_words[] = { "off", "pairs", "city", NULL };
 static const char *const level_words[] = { "debug", "info", "warning", "error", "fatal", NULL };
 static const char *const sslmode_words[] = { "disable",   "allow",       "prefer", "require",
 					     "verify-ca", "verify-full", NULL };
+static const char *const binding_words[] = { "disable", "prefer", "require", NULL };
 static const char *const access_words[] = { "any",     "read-write",     "read-only", "primary",
 					    "standby", "prefer-standby", NULL };
 static const char *const pool_words[] = { "off", "session", "transaction", NULL };
@@ -562,6 +563,12 @@ static const struct option region_rows[] = {
 	{ .name = "sslkey", .type = OPT_STRING, AT(conf_region, sslkey, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
 	  .text = "Private key of sslcert, in PEM." },
+	{ .name = "channel_binding", .type = OPT_ENUM, AT_ENUM(conf_region, channel_binding),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = binding_words,
+	  .group = "Region",
+	  .text = "Where Meridian itself logs in to the nodes: whether it binds SCRAM to their "
+		  "certificates, so that nobody in between can pass the login on. libpq's words: "
+		  "disable, prefer (where the node is on TLS and offers it), require." },
 };
 
 static const struct option database_rows[] = {

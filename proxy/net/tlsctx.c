@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -421,4 +422,36 @@ tls_same_certificate(const struct ssl_st *client, const struct ssl_st *server)
 	X509 *theirs = server != NULL ? SSL_get0_peer_certificate(server) : NULL;
 
 	return ours != NULL && theirs != NULL && X509_cmp(ours, theirs) == 0;
+}
+
+/* The hash that the certificate's own signature uses, and SHA-256 in place of MD5 and SHA-1 (RFC
+ * 5929 section 4.1). */
+static const EVP_MD *
+signature_hash(X509 *cert)
+{
+	int nid = NID_undef;
+
+	if (X509_get_signature_info(cert, &nid, NULL, NULL, NULL) != 1 || nid == NID_undef)
+		return NULL;
+	if (nid == NID_md5 || nid == NID_sha1)
+		nid = NID_sha256;
+	return EVP_get_digestbynid(nid);
+}
+
+void
+tls_end_point(const struct ssl_st *ssl, bool of_peer, struct scram_binding *out)
+{
+	X509 *cert = NULL;
+	const EVP_MD *md = NULL;
+	unsigned n = 0;
+
+	*out = (struct scram_binding){ 0 };
+	if (ssl != NULL)
+		cert = of_peer ? SSL_get0_peer_certificate(ssl) : SSL_get_certificate(ssl);
+	if (cert != NULL)
+		md = signature_hash(cert);
+	if (md != NULL && EVP_MD_get_size(md) <= SCRAM_BINDING_MAX &&
+	    X509_digest(cert, md, out->hash, &n) == 1)
+		out->n = (uint8_t)n;
+	ERR_clear_error();
 }

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "protocol/scram.h"
 
 struct bio_st;
 struct config;
@@ -56,6 +57,10 @@ bool tls_was_resumed(const struct ssl_st *ssl);
 /* Both ends of the proxy show the same certificate: channel binding by tls-server-end-point (RFC
  * 5929, a hash of it) can then pass through. `client` is our side as server, `server` as client. */
 bool tls_same_certificate(const struct ssl_st *client, const struct ssl_st *server);
+/* What tls-server-end-point binds a channel by: the hash of the certificate of our side or of the
+ * peer. n is 0 where there is no TLS, no certificate, or one whose signature names no hash
+ * (Ed25519), for which RFC 5929 knows no binding. */
+void tls_end_point(const struct ssl_st *ssl, bool of_peer, struct scram_binding *out);
 /* The reason of the last failure of this thread, for a log line or an error; clears the queue. */
 void tls_last_error(const struct ssl_st *ssl, char *to, size_t size);
 

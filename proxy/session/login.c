@@ -135,15 +135,19 @@ swap_key(struct session *s, struct slice body, struct buf *out)
 	return STEP_ON;
 }
 
-/* Answer a request of the node with the password that we were given. */
+/* Answer a request of the node with what we can log in with. */
 static enum step
 answer_self(struct session *s, const struct message_auth *auth)
 {
 	struct login *l = s->login;
 	struct buf reply = { .cap = LOGIN_MESSAGE_MAX };
 	enum step step = STEP_ON;
+	const struct world *w = l->world;
+	uint16_t region = w->topology->nodes[l->node].region;
 	struct err e;
 
+	ownlogin_on_channel(l->own, s->server->stream.ssl,
+			    w->config->regions[region].channel_binding);
 	if (ownlogin_answer(l->own, login_startup(l)->user, auth, &reply, &e) != 0) {
 		session_close_err(s, WHY_AUTH_FAILED, &e);
 		step = STEP_OVER;

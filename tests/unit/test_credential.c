@@ -65,6 +65,68 @@ it_lives_as_long_as_its_last_reference(void **state)
 	credential_unref(NULL);
 }
 
+static void
+the_digits_of_a_hash_are_those_of_postgresql(void **state)
+{
+	struct credential *a = credential_new_md5("md5ABCDEF0123456789ABCDEF0123456789");
+
+	(void)state;
+	assert_string_equal(a->md5, "md5abcdef0123456789abcdef0123456789");
+	credential_unref(a);
+}
+
+static void
+the_keys_of_a_password_are_made_once_for_each_challenge(void **state)
+{
+	struct credential *c = credential_new_password(slice_str("pencil"));
+	struct scram_challenge ask = { .salt_len = 3, .salt = "abc", .iterations = 2 };
+	struct scram_keys a, b;
+	struct err e;
+
+	(void)state;
+	assert_false(credential_known_keys(c, &ask, &a));
+	assert_int_equal(credential_make_keys(c, &ask, &a, &e), 0);
+	assert_true(credential_known_keys(c, &ask, &b));
+	assert_memory_equal(&a, &b, sizeof(a));
+	/* all of the challenge counts */
+	ask.iterations = 3;
+	assert_false(credential_known_keys(c, &ask, &b));
+	ask.iterations = 2;
+	ask.salt_len = 2;
+	assert_false(credential_known_keys(c, &ask, &b));
+	ask.salt_len = 3;
+	ask.salt[2] = 'd';
+	assert_false(credential_known_keys(c, &ask, &b));
+	assert_int_equal(credential_make_keys(c, &ask, &b, &e), 0);
+	assert_memory_not_equal(&a, &b, sizeof(a));
+	credential_unref(c);
+}
+
+static void
+the_last_few_challenges_are_remembered(void **state)
+{
+	struct credential *c = credential_new_password(slice_str("pencil"));
+	struct scram_challenge ask = { .salt_len = 1, .iterations = 1 };
+	struct scram_keys keys;
+	struct err e;
+	int known = 0;
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		ask.salt[0] = (uint8_t)i;
+		assert_int_equal(credential_make_keys(c, &ask, &keys, &e), 0);
+		/* what is known already takes no second place */
+		assert_int_equal(credential_make_keys(c, &ask, &keys, &e), 0);
+	}
+	for (int i = 0; i < 40; i++) {
+		ask.salt[0] = (uint8_t)i;
+		known += credential_known_keys(c, &ask, &keys);
+		assert_true(i < 24 || known == i - 23);
+	}
+	assert_int_equal(known, 16);
+	credential_unref(c);
+}
+
 int
 main(void)
 {
@@ -72,6 +134,9 @@ main(void)
 		cmocka_unit_test(each_kind_is_equal_to_itself_alone),
 		cmocka_unit_test(the_same_secret_in_two_places_is_equal),
 		cmocka_unit_test(it_lives_as_long_as_its_last_reference),
+		cmocka_unit_test(the_digits_of_a_hash_are_those_of_postgresql),
+		cmocka_unit_test(the_keys_of_a_password_are_made_once_for_each_challenge),
+		cmocka_unit_test(the_last_few_challenges_are_remembered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

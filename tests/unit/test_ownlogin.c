@@ -5,6 +5,8 @@
 
 #include "protocol/frame.h"
 #include "protocol/scram.h"
+#include "proxy/auth/credential.h"
+#include "proxy/auth/md5.h"
 
 #include "tests/unit/unit.h"
 
@@ -187,6 +189,115 @@ a_node_that_wants_too_much_work_is_refused(void **state)
 	buf_fini(&said);
 }
 
+static struct ownlogin *
+with(struct credential *take_credential)
+{
+	struct ownlogin *o = ownlogin_new_credential(take_credential);
+
+	credential_unref(take_credential);
+	return o;
+}
+
+static void
+a_hash_answers_what_its_password_would(void **state)
+{
+	struct credential *c;
+	struct ownlogin *a, *b;
+	struct buf x = { 0 }, y = { 0 };
+	char secret[MD5_PASSWORD_TEXT];
+
+	(void)state;
+	assert_true(md5_secret(slice_str("mary"), slice_str("lamb"), secret));
+	c = credential_new_md5(secret);
+	a = with(c);
+	b = ownlogin_new(slice_str("lamb"));
+	assert_memory_equal(answer(a, AUTH_MD5, slice_of("\1\2\3\4", 4), &x).p,
+			    answer(b, AUTH_MD5, slice_of("\1\2\3\4", 4), &y).p, 36);
+	ownlogin_free(a);
+	ownlogin_free(b);
+	buf_fini(&x);
+	buf_fini(&y);
+}
+
+static void
+keys_answer_scram_as_the_password_would(void **state)
+{
+	struct scram_keys k;
+	struct scram_server s;
+	struct buf final = { 0 }, out = { 0 };
+	struct message_auth end = { .code = AUTH_SASL_FINAL };
+	struct ownlogin *o;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(
+	    scram_keys_make(slice_str("lamb"), slice_str("0123456789abcdef"), 4096, &k, &e), 0);
+	o = with(credential_new_keys(&k));
+	exchange(o, &s, &final);
+	end.data = buf_view(&final);
+	assert_int_equal(ownlogin_answer(o, slice_str("mary"), &end, &out, &e), 0);
+	assert_int_equal(ownlogin_answer(o, slice_str("mary"), &ok, &out, &e), 0);
+	assert_non_null(ownlogin_suspicion(o));
+	scram_server_fini(&s);
+	ownlogin_free(o);
+	buf_fini(&final);
+}
+
+static void
+what_a_credential_cannot_answer_is_said(void **state)
+{
+	static const struct scram_keys keys = { "client", "server" };
+	static const struct message_auth asked[] = {
+		{ AUTH_CLEARTEXT, { "", 0 } },
+		{ AUTH_MD5, { "\1\2\3\4", 4 } },
+		{ AUTH_SASL, { "SCRAM-SHA-256\0", 14 } },
+	};
+	struct {
+		struct ownlogin *o;
+		const char *can; /* per request: y or n */
+	} rows[] = {
+		{ ownlogin_new_credential(NULL), "nnn" },
+		{ with(credential_new_none()), "nnn" },
+		{ with(credential_new_md5("md5abcdef0123456789abcdef0123456789")), "nyn" },
+		{ with(credential_new_keys(&keys)), "nny" },
+		{ ownlogin_new(slice_str("lamb")), "yyy" },
+	};
+	struct buf out = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (size_t k = 0; k < 3; k++) {
+			if (rows[i].can[k] == 'y')
+				(void)answer(rows[i].o, asked[k].code, asked[k].data, &out);
+			else
+				refuses(rows[i].o, &asked[k], "28000");
+		}
+		ownlogin_free(rows[i].o);
+	}
+	buf_fini(&out);
+}
+
+static void
+who_requires_a_bound_channel_says_nothing_over_another(void **state)
+{
+	static const struct message_auth asked[] = {
+		{ AUTH_OK, { "", 0 } },
+		{ AUTH_CLEARTEXT, { "", 0 } },
+		{ AUTH_MD5, { "\1\2\3\4", 4 } },
+		{ AUTH_SASL, { "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0", 33 } },
+		{ AUTH_SASL, { "SCRAM-SHA-256\0", 14 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		struct ownlogin *o = ownlogin_new(slice_str("lamb"));
+
+		ownlogin_on_channel(o, NULL, BINDING_REQUIRE);
+		refuses(o, &asked[i], "28000");
+		ownlogin_free(o);
+	}
+}
+
 int
 main(void)
 {
@@ -197,6 +308,10 @@ main(void)
 		cmocka_unit_test(a_node_with_a_wrong_proof_is_refused),
 		cmocka_unit_test(what_is_not_known_here_is_refused),
 		cmocka_unit_test(a_node_that_wants_too_much_work_is_refused),
+		cmocka_unit_test(a_hash_answers_what_its_password_would),
+		cmocka_unit_test(keys_answer_scram_as_the_password_would),
+		cmocka_unit_test(what_a_credential_cannot_answer_is_said),
+		cmocka_unit_test(who_requires_a_bound_channel_says_nothing_over_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -330,6 +330,9 @@ static const struct {
 	{ REGION "[database movr]\nauth = scram-sha-256\n",
 	  "m.conf:4: [database movr]: auth = scram-sha-256 needs option \"auth_file\", or "
 	  "\"auth_conninfo\" for auth_query" },
+	{ REGION "channel_binding = require\n",
+	  "m.conf:3: [region us-east1]: channel_binding = require needs sslmode = require or "
+	  "stricter" },
 	{ REGION "sslmode = verify-ca\n",
 	  "m.conf:3: [region us-east1]: sslmode = verify-ca needs option \"sslrootcert\"" },
 	{ REGION "sslcert = /c\n",
