@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "protocol/sqleffects.h"
+
+#include <stdlib.h>
+
+#include "tests/unit/unit.h"
+
+static const struct {
+	unsigned effect;
+	const char *name;
+} names[] = {
+	{ EFFECT_SETTINGS, "settings" }, { EFFECT_SETTINGS_ALL, "all" },
+	{ EFFECT_UNNAMED, "unnamed" },   { EFFECT_LISTEN, "listen" },
+	{ EFFECT_ADVISORY, "advisory" }, { EFFECT_TEMP, "temp" },
+	{ EFFECT_HOLD, "hold" },         { EFFECT_PREPARE, "prepare" },
+	{ EFFECT_LOAD, "load" },         { EFFECT_SESSION, "session" },
+	{ EFFECT_CLEAR, "clear" },       { EFFECT_RESET_ALL, "reset" },
+	{ EFFECT_CODE, "code" },         { EFFECT_UNKNOWN, "unknown" },
+};
+
+/* What the text does, as text: "settings all: search_path role". */
+static const char *
+said(struct buf *b, struct slice sql)
+{
+	struct buf found = { 0 };
+	struct slice rest;
+	unsigned effects = sqleffects(sql);
+
+	buf_clear(b);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (effects & names[i].effect)
+			buf_printf(b, "%s%s", b->n > 0 ? " " : "", names[i].name);
+	}
+	sqleffects_names(sql, &found);
+	assert_int_equal((effects & EFFECT_SETTINGS) != 0, found.n > 0);
+	if (found.n > 0)
+		buf_str(b, ":");
+	for (rest = buf_view(&found); rest.n > 0;) {
+		struct slice name = slice_cut(&rest, '\0');
+
+		buf_printf(b, " %.*s", (int)name.n, name.p);
+	}
+	buf_fini(&found);
+	return buf_text(b);
+}
+
+struct example {
+	const char *sql, *said;
+};
+
+static void
+check(const struct example *v, size_t n)
+{
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		/* exactly as long as the text: what is read beyond it is seen */
+		char *copy = malloc(strlen(v[i].sql) + 1);
+		size_t length = strlen(v[i].sql);
+
+		assert_non_null(copy);
+		memcpy(copy, v[i].sql, length);
+		if (strcmp(said(&b, slice_of(copy, length)), v[i].said) != 0)
+			fail_msg("%s\n  said %s\n  not  %s", v[i].sql, buf_text(&b), v[i].said);
+		free(copy);
+	}
+	buf_fini(&b);
+}
+
+#define CHECK(v) check(v, sizeof(v) / sizeof((v)[0]))
+
+static void
+ordinary_statements_do_nothing(void **state)
+{
+	static const struct example v[] = {
+		{ "", "" },
+		{ " ", "" },
+		{ ";", "" },
+		{ "SELECT 1", "" },
+		{ "SELECT abalance FROM pgbench_accounts WHERE aid = $1", "" },
+		{ "UPDATE t SET work_mem = 1 WHERE reset = 2", "" },
+		{ "INSERT INTO listen VALUES ('SET x = 1')", "" },
+		{ "BEGIN; UPDATE t SET a = a + 1; COMMIT", "" },
+		{ "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", "" },
+		{ "SELECT 'a;SET x = 1'", "" },
+		{ "SELECT $$;SET x = 1;$$", "" },
+		{ "SELECT $a$;LISTEN $$ x $b$;LISTEN x$a$", "" },
+		{ "SELECT \";SET x = 1\"", "" },
+		{ "SELECT 1 -- ; SET x = 1", "" },
+		{ "SELECT 1 /* ; SET x = 1 */", "" },
+		{ "SELECT 1 /* /* */ ; SET x = 1 */", "" },
+		{ "SELECT 'it''s;SET x = 1'", "" },
+		{ "SELECT E'it\\';SET x = 1'", "" },
+		{ "SELECT e'a'\n  'b\\';SET x = 1'", "" },
+		{ "SELECT a$b$;", "" },
+		{ "DECLARE c CURSOR FOR SELECT 1", "" },
+		{ "DECLARE c CURSOR WITHOUT HOLD FOR SELECT 1", "" },
+		{ "FETCH ALL FROM c", "" },
+		{ "NOTIFY x, 'SET'", "" },
+		{ "SELECT temp, temporary, hold FROM t", "" },
+		{ "CREATE TABLE temp (temporary int)", "" },
+		{ "ALTER ROLE r SET search_path TO x", "" },
+		{ "ALTER SYSTEM SET work_mem = '4MB'", "" },
+		{ "CREATE FUNCTION f() RETURNS int SET search_path TO x AS $$ SET y = 1 $$", "" },
+		{ "EXECUTE p(1)", "" },
+		{ "SHOW search_path", "" },
+		{ "SELECT * FROM pg_settings", "" },
+		{ "SELECT pg_notify('set_config', 'x')", "" },
+		{ "DISCARD PLANS", "" },
+		{ "DISCARD SEQUENCES", "" },
+		{ "PREPARE TRANSACTION 'gid'", "" },
+		{ "COMMIT PREPARED 'gid'", "" },
+		{ "SELECT x'27', b'1', n'y', 1e5, 1.5, .5", "" },
+		{ "GRANT EXECUTE ON FUNCTION set_config TO r", "" },
+		/* what the server refuses whole */
+		{ "SELECT 'not closed; SET x = 1", "" },
+		{ "SELECT /* not closed; SET x = 1", "" },
+		{ "SELECT $$ not closed; SET x = 1", "" },
+		{ "SELECT \"not closed; SET x = 1", "" },
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
+static void
+settings_have_names(void **state)
+{
+	static const struct example v[] = {
+		{ "SET search_path = a, b", "settings: search_path" },
+		{ "set Search_Path to 'x'", "settings: search_path" },
+		{ " \t\n SET work_mem='4MB';", "settings: work_mem" },
+		{ "/* a */ SET -- b\n work_mem TO 1", "settings: work_mem" },
+		{ "SET SESSION work_mem = 1", "settings: work_mem" },
+		{ "SET LOCAL work_mem = 1", "" },
+		{ "SET TRANSACTION READ ONLY", "" },
+		{ "SET CONSTRAINTS ALL DEFERRED", "" },
+		{ "SET app.tenant = '42'", "settings: app.tenant" },
+		{ "SET \"App\".\"Tenant\" = '42'", "settings: app.tenant" },
+		{ "SET \"app.tenant\" = '42'", "settings: app.tenant" },
+		{ "SET a.b.c = 1", "settings: a.b.c" },
+		{ "SET session.user = 1", "settings: session.user" },
+		{ "SET local.user = 1", "settings: local.user" },
+		{ "SET LOCAL app.tenant = 1", "" },
+		{ "SET TIME ZONE 'UTC'", "settings: timezone" },
+		{ "SET TIME ZONE -5", "settings: timezone" },
+		{ "SET TIME ZONE LOCAL", "settings all: timezone" },
+		{ "SET TIME ZONE INTERVAL '1' HOUR", "settings all: timezone" },
+		{ "SET NAMES 'utf8'", "settings: client_encoding" },
+		{ "SET NAMES DEFAULT", "settings all: client_encoding" },
+		{ "SET SCHEMA 'x'", "settings: search_path" },
+		{ "SET ROLE bob", "settings: role" },
+		{ "SET ROLE NONE", "settings: role" },
+		{ "SET SESSION ROLE bob", "settings: role" },
+		{ "SET SESSION AUTHORIZATION bob", "settings: session_authorization role" },
+		{ "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+		  "settings: default_transaction_isolation default_transaction_read_only "
+		  "default_transaction_deferrable" },
+		{ "SET XML OPTION DOCUMENT", "settings all: xmloption" },
+		{ "SET x TO DEFAULT", "settings all: x" },
+		{ "SET x = default", "settings all: x" },
+		{ "SET x = 'default'", "settings: x" },
+		{ "SET U&\"x\" = 1", "all unnamed" },
+		{ "SET \"a\"\"b\" = 1", "all unnamed" },
+		{ "SET dynamic_library_path = 'x'", "settings session: dynamic_library_path" },
+		{ "SET a = 1; SET b = 2; SET A = 3", "settings: a b" },
+		{ "SELECT 1; SET a = 1", "settings: a" },
+		{ "SELECT 'x'; SET a = 1", "settings: a" },
+		{ "SELECT $$x$$; SET a = 1", "settings: a" },
+		{ "SELECT \"x\"; SET a = 1", "settings: a" },
+		{ "SELECT 1 /* x */; SET a = 1", "settings: a" },
+		{ "SELECT 1 -- x\n; SET a = 1", "settings: a" },
+		{ "SELECT $1; SET a = 1", "settings: a" },
+		{ "SELECT 1 - 2 / 3; SET a = 1", "settings: a" },
+		{ ";;SET a = 1", "settings: a" },
+		{ "RESET work_mem", "settings all: work_mem" },
+		{ "RESET app.tenant", "settings all: app.tenant" },
+		{ "RESET ROLE", "settings all: role" },
+		{ "RESET SESSION AUTHORIZATION", "settings all: session_authorization role" },
+		{ "RESET TIME ZONE", "settings all: timezone" },
+		{ "RESET ALL", "all reset" },
+		{ "DISCARD ALL", "all clear reset" },
+		{ "UPDATE pg_settings SET setting = 'x' WHERE name = 'y'", "all" },
+		{ "UPDATE pg_catalog.pg_settings SET setting = 'x'", "all" },
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
+static void
+set_config_is_read(void **state)
+{
+	static const struct example v[] = {
+		{ "SELECT set_config('app.t', '1', false)", "settings: app.t" },
+		{ "SELECT pg_catalog.Set_Config('app.t', '1', false)", "settings: app.t" },
+		{ "SELECT \"set_config\"('app.t', '1', 'f')", "settings: app.t" },
+		{ "SELECT set_config('app.t', $1, false)", "settings: app.t" },
+		{ "SELECT set_config('app.t', '1', true)", "" },
+		{ "SELECT set_config($1, $2, true)", "" },
+		{ "SELECT set_config($1, $2, 'on'::bool)", "" },
+		{ "SELECT set_config('app.t', '1', $1)", "settings: app.t" },
+		{ "SELECT set_config('app.t', '1', not true)", "settings: app.t" },
+		{ "SELECT set_config('app.t', '1', true and false)", "settings: app.t" },
+		{ "SELECT set_config('app.t'::text, '1'::text, false)", "settings: app.t" },
+		{ "SELECT set_config($1, $2, false)", "all unnamed" },
+		{ "SELECT set_config('app.' || x, 'y', false)", "all unnamed" },
+		{ "SELECT set_config('app.' 'x', 'y', false)", "all unnamed" },
+		{ "SELECT set_config('app''x', 'y', false)", "all unnamed" },
+		{ "SELECT set_config(E'app.x', 'y', false)", "settings: app.x" },
+		{ "SELECT set_config(E'app\\x2ex', 'y', false)", "all unnamed" },
+		{ "SELECT set_config(f('a', 'b'), g(array[1,2]), false)", "all unnamed" },
+		{ "SELECT set_config('a', f(1, 2), true)", "" },
+		{ "SELECT set_config('work_mem', NULL, false)", "settings all: work_mem" },
+		{ "SELECT set_config('a', '1', true), set_config('b', '1', false)", "settings: b" },
+		{ "SELECT set_config('a', '1'", "all unnamed" },
+		{ "SELECT set_config(", "all unnamed" },
+		{ "SELECT set_config /* x */ ('a', '1', false)", "settings: a" },
+		{ "SELECT * FROM t WHERE set_config('a', '1', false) = '1'", "settings: a" },
+		{ "SELECT set_config(name => 'a', value => 'b', is_local => true)", "all unnamed" },
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
+static void
+what_pins_is_seen(void **state)
+{
+	static const struct example v[] = {
+		{ "LISTEN x", "listen" },
+		{ "listen \"x\"", "listen" },
+		{ "UNLISTEN *", "clear" },
+		{ "SELECT pg_advisory_lock(1)", "advisory" },
+		{ "SELECT pg_catalog.PG_TRY_ADVISORY_LOCK_SHARED(1)", "advisory" },
+		{ "SELECT pg_advisory_xact_lock(1)", "" },
+		{ "SELECT pg_try_advisory_xact_lock_shared(1)", "" },
+		{ "SELECT pg_advisory_unlock(1)", "clear" },
+		{ "SELECT pg_advisory_unlock_all()", "clear" },
+		{ "SELECT \"pg_advisory_lock\"(1)", "advisory" },
+		{ "CREATE TEMP TABLE t (a int)", "temp" },
+		{ "create temporary table t as select 1", "temp" },
+		{ "CREATE LOCAL TEMP TABLE t (a int)", "temp" },
+		{ "CREATE GLOBAL TEMPORARY TABLE t (a int)", "temp" },
+		{ "CREATE /* x */ TEMP -- y\n VIEW v AS SELECT 1", "temp" },
+		{ "CREATE OR REPLACE TEMP VIEW v AS SELECT 1", "temp" },
+		{ "CREATE TABLE pg_temp.t (a int)", "temp" },
+		{ "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "temp" },
+		{ "SELECT 1 INTO TEMP t", "temp" },
+		{ "SELECT 1 AS a INTO LOCAL TEMPORARY TABLE t", "temp" },
+		{ "EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1", "temp" },
+		{ "DROP TABLE t", "clear" },
+		{ "DISCARD TEMP", "clear" },
+		{ "DECLARE c CURSOR WITH HOLD FOR SELECT 1", "hold" },
+		{ "DECLARE c SCROLL CURSOR with hold FOR SELECT 1", "hold" },
+		{ "CLOSE c", "clear" },
+		{ "PREPARE p AS SELECT 1", "prepare" },
+		{ "PREPARE transaction AS SELECT 1", "prepare" },
+		{ "DEALLOCATE p", "clear" },
+		{ "DEALLOCATE ALL", "clear reset" },
+		{ "DEALLOCATE PREPARE ALL", "clear reset" },
+		{ "LOAD 'auto_explain'", "load" },
+		{ "LOAD $$x$$", "load" },
+		{ "SELECT dblink_connect('c', 'x')", "session" },
+		{ "SELECT pg_replication_origin_session_setup('x')", "session" },
+		{ "BEGIN; LISTEN a; CREATE TEMP TABLE t (a int); END", "listen temp" },
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
+static void
+the_body_of_do_is_read(void **state)
+{
+	static const struct example v[] = {
+		{ "CALL f(1)", "code" },
+		{ "DO $$ BEGIN NULL; END $$", "code" },
+		{ "DO LANGUAGE plpgsql $$ BEGIN PERFORM set_config('a.b', '1', false); END $$",
+		  "settings code: a.b" },
+		{ "DO $$ BEGIN EXECUTE 'LISTEN x'; END $$", "listen code" },
+		{ "DO $$ BEGIN EXECUTE 'SET a.b = 1'; END $$", "settings code: a.b" },
+		{ "DO 'BEGIN PERFORM pg_advisory_lock(1); END'", "advisory code" },
+		{ "DO 'BEGIN PERFORM set_config(''a.b'', ''1'', false); END'", "all unnamed code" },
+		{ "DO $$ BEGIN LOAD := 1; END $$", "code" },
+		{ "DO $$ BEGIN EXECUTE 'DO $x$ BEGIN EXECUTE ''LOAD $y$z$y$''; END $x$'; END $$",
+		  "load code" },
+		{ "DO $a$ $b$ $c$ $d$ $e$ x $e$ $d$ $c$ $b$ $a$", "code unknown" },
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
+static void
+a_backslash_is_read_both_ways(void **state)
+{
+	static const struct example v[] = {
+		{ "SELECT '\\'; SET a = 1; --'", "settings: a" },
+		{ "SELECT '\\'; SELECT '; SET a = 1; --'", "settings: a" },
+		{ "SELECT 'a' LIKE 'b' ESCAPE '\\'", "" },
+		{ "SELECT 'a\\b', 'c\\\\'", "" },
+		{ "SELECT '\\', $$'; SET a = 1; --$$", "settings: a" },
+		{ "DO $x$ BEGIN EXECUTE '\\'; SET a = 1; --'; END $x$", "settings code: a" },
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
+static void
+odd_texts_are_suspected(void **state)
+{
+	static const struct example v[] = {
+		{ "SELECT U&\"\\0073et_config\"('a', '1', false)", "unknown" },
+		{ "SELECT U&\"x\"", "" },
+		{ "SELECT U&'\\';SET a = 1", "settings: a" },
+		{ "SELECT 1e'\\';SET a = 1'", "" },
+		{ "SELECT e'a' 'b\\';SET a = 1; --'", "settings: a" },
+		{ "SET", "all unnamed" },
+		{ "SET ;", "all unnamed" },
+		{ "RESET", "all unnamed" },
+		{ "CREATE RULE r AS ON INSERT TO t DO ALSO (SELECT 1; LISTEN x)", "listen" },
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
+static void
+every_beginning_of_a_text_can_be_read(void **state)
+{
+	static const char text[] =
+	    "SET a.b = 'c'; SELECT set_config('x', E'\\'', false), $t$;$t$, U&\"\\0041\", 'a\\', "
+	    "/* /* */ */ pg_advisory_lock(1); DO $$ 'LISTEN x' $$; DECLARE c CURSOR WITH HOLD";
+	struct buf b = { 0 };
+
+	(void)state;
+	for (size_t n = 0; n <= sizeof(text) - 1; n++) {
+		char *copy = malloc(n + 1);
+
+		assert_non_null(copy);
+		memcpy(copy, text, n);
+		(void)said(&b, slice_of(copy, n));
+		free(copy);
+	}
+	buf_fini(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ordinary_statements_do_nothing),
+		cmocka_unit_test(settings_have_names),
+		cmocka_unit_test(set_config_is_read),
+		cmocka_unit_test(what_pins_is_seen),
+		cmocka_unit_test(the_body_of_do_is_read),
+		cmocka_unit_test(a_backslash_is_read_both_ways),
+		cmocka_unit_test(odd_texts_are_suspected),
+		cmocka_unit_test(every_beginning_of_a_text_can_be_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
