@@ -18,6 +18,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proxy/args.h"
+#include "proxy/auth/authquery.h"
+#include "proxy/auth/throttle.h"
 #include "proxy/control_int.h"
 #include "proxy/import/import.h"
 #include "proxy/net/listener.h"
@@ -39,19 +41,22 @@ set_limits(void)
 	}
 }
 
-/* Signals are for the control thread: workers, started with all of them blocked, never see one. */
+/* Signals are for the control thread: the others, started with all of them blocked, never see one.
+ */
 static void
-start_workers(struct meridian *m)
+start_threads(struct meridian *m)
 {
 	sigset_t all, old;
 
 	sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	for (int i = 0; i < m->nworkers; i++) {
-		if (worker_start(m->workers[i]) != 0) {
-			log_msg(LOG_LEVEL_FATAL, "could not start a thread: %s", strerror(errno));
-			exit(1);
-		}
+	int failed = authquery_start(m->authquery);
+
+	for (int i = 0; i < m->nworkers && failed == 0; i++)
+		failed = worker_start(m->workers[i]);
+	if (failed != 0) {
+		log_msg(LOG_LEVEL_FATAL, "could not start a thread: %s", strerror(errno));
+		exit(1);
 	}
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
@@ -65,6 +70,7 @@ deliver_letters(struct meridian *m)
 
 	do {
 		more = control_deliver(m->control);
+		more = authquery_deliver(m->authquery) || more;
 		for (int i = 0; i < m->nworkers; i++)
 			more = worker_deliver(m->workers[i]) || more;
 	} while (more);
@@ -80,6 +86,37 @@ log_start(const struct meridian *m, const struct listeners *l)
 		log_msg(LOG_LEVEL_INFO, "listening on %s", l->shown.v[i]);
 }
 
+/* What all workers need to know who their clients are. */
+static void
+make_auth(struct meridian *m)
+{
+	uint8_t secret[THROTTLE_SECRET_BYTES];
+
+	BUG_ON(getrandom(m->mock_secret, sizeof(m->mock_secret), 0) != sizeof(m->mock_secret));
+	BUG_ON(getrandom(secret, sizeof(secret), 0) != sizeof(secret));
+	m->throttle = throttle_new(secret);
+	m->authquery = authquery_new(m->throttle);
+}
+
+static void
+free_auth(struct meridian *m)
+{
+	authquery_free(m->authquery);
+	throttle_free(m->throttle);
+}
+
+/* After the control thread: everybody else. */
+static void
+end_threads(struct meridian *m)
+{
+	for (int i = 0; i < m->nworkers; i++)
+		worker_join(m->workers[i]);
+	authquery_stop(m->authquery);
+	deliver_letters(m);
+	for (int i = 0; i < m->nworkers; i++)
+		worker_free(m->workers[i]);
+}
+
 static int
 serve(const struct args *args, struct config *take_config)
 {
@@ -88,7 +125,7 @@ serve(const struct args *args, struct config *take_config)
 	int nworkers = take_config->main.workers;
 	struct err e = { 0 };
 
-	BUG_ON(getrandom(m.mock_secret, sizeof(m.mock_secret), 0) != sizeof(m.mock_secret));
+	make_auth(&m);
 	m.control = control_new(&m, &args->config, take_config, &e);
 	if (m.control == NULL) {
 		log_msg(LOG_LEVEL_FATAL, "%s", e.msg);
@@ -108,13 +145,10 @@ serve(const struct args *args, struct config *take_config)
 	m.nworkers = nworkers;
 	control_publish(m.control, false);
 	log_start(&m, &listeners);
-	start_workers(&m);
+	start_threads(&m);
 	control_run(m.control);
-	for (int i = 0; i < nworkers; i++)
-		worker_join(m.workers[i]);
-	deliver_letters(&m);
-	for (int i = 0; i < nworkers; i++)
-		worker_free(m.workers[i]);
+	end_threads(&m);
+	free_auth(&m);
 	listeners_fini(&listeners);
 	control_free(m.control);
 	free(m.workers);

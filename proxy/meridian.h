@@ -9,13 +9,17 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct authquery;
 struct control;
 struct listeners;
+struct throttle;
 struct worker;
 
 struct meridian {
 	struct control *control;
 	struct listeners *listeners; /* control's, once the workers run */
+	struct authquery *authquery;
+	struct throttle *throttle; /* of failed logins */
 	struct worker **workers;
 	int nworkers;
 	int64_t started_at_us; /* wall clock */

@@ -23,6 +23,9 @@
 	C(clients_refused, "connections refused at max_client_conn")                           \
 	C(logins, "sessions that reached ReadyForQuery")                                       \
 	C(login_failures, "sessions that ended before it")                                     \
+	C(logins_throttled, "logins refused because too many before them had failed")          \
+	C(auth_queries, "users that auth_query was asked for")                                 \
+	C(auth_query_failures, "of those, the ones that no node could be asked for")           \
 	C(cancels, "cancel requests that found their session")                                 \
 	C(cancels_unknown, "cancel requests that found none")                                  \
 	C(attempts, "connections begun to nodes")                                              \

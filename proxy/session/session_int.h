@@ -37,6 +37,7 @@ struct console;
 struct credential;
 struct http_conn;
 struct login;
+struct lookup;
 struct ownlogin;
 struct pooled;
 struct scram_server;

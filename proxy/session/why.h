@@ -30,6 +30,9 @@
 	W(CHANNEL_BINDING, INFO, "28000", "channel_binding",                                      \
 	  "SCRAM channel binding cannot pass through this proxy")                                 \
 	W(AUTH_FAILED, INFO, "28P01", "auth_failed", "password authentication failed")            \
+	W(THROTTLED, INFO, "28000", "throttled", "too many failed logins")                        \
+	W(LOOKUP_FAILED, WARNING, "08006", "lookup_failed",                                       \
+	  "the user's secret could not be looked up")                                             \
 	W(NOT_ALLOWED, INFO, "42501", "not_allowed", "permission denied")                         \
 	W(SERVER_REFUSED, INFO, "", "server_refused", "the server refused the session")           \
 	W(WRONG_ROLE, INFO, "08006", "wrong_role", "the node does not have the wanted role")      \
