@@ -184,6 +184,26 @@ message_parse_report(struct slice body, struct message_report *out)
 	return PARSE_DONE;
 }
 
+static int
+printed(struct slice s, size_t max)
+{
+	return (int)(s.n < max ? s.n : max);
+}
+
+void
+message_report_err(const struct message_report *r, struct err *e)
+{
+	char sqlstate[6] = "XX000";
+
+	if (r->sqlstate.n == 5)
+		memcpy(sqlstate, r->sqlstate.p, 5);
+	err_set(e, sqlstate, "%.*s", printed(r->message, sizeof(e->msg) - 1), r->message.p);
+	if (r->detail.n > 0)
+		err_detail(e, "%.*s", printed(r->detail, sizeof(e->detail) - 1), r->detail.p);
+	if (r->hint.n > 0)
+		err_hint(e, "%.*s", printed(r->hint, sizeof(e->hint) - 1), r->hint.p);
+}
+
 /* ---- authentication ---- */
 
 void

@@ -77,6 +77,9 @@ void message_put_report(struct buf *b, char type, const struct message_report *r
 /* Of an ErrorResponse or NoticeResponse; fields that are absent are empty. */
 enum parse message_parse_report(struct slice body, struct message_report *out) MUST_CHECK;
 
+/* The same as an error of ours, cut where it is longer than that holds. */
+void message_report_err(const struct message_report *r, struct err *e);
+
 /* ---- authentication ---- */
 
 enum auth_code {

@@ -17,8 +17,11 @@
 #include "proxy/http/http.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/pool/pool.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/pings.h"
+#include "proxy/session/statements.h"
+#include "proxy/session/vars.h"
 
 #define ACCEPTS_PER_TURN 64
 #define SWEEP_DRAIN_US   (50 * USEC_PER_MSEC)
@@ -390,6 +393,7 @@ on_drain(struct letter *letter, void *owner)
 
 	stop_accepting(w);
 	w->draining = true;
+	pools_drain(w->pools);
 	w->drain_idle = w->drain_idle || l->drain_idle;
 	w->ending_at_us = l->grace_us < 0 ? -1 : clock_us() + l->grace_us;
 	free(l);
@@ -470,6 +474,10 @@ worker_new(struct meridian *process, int id, struct world *take_world)
 	w->keys = cancelkeys_new();
 	w->sticky = sticky_new(STICKY_SLOTS);
 	w->tls = tls_local_new();
+	w->vars = vars_table_new();
+	w->texts = statement_table_new((unsigned)200);
+	w->rewritten.cap = 4 * WORKER_SCRATCH;
+	w->pools = pools_new(w);
 	for (int i = 0; i < SESSION_STATE_COUNT; i++)
 		TAILQ_INIT(&w->states[i]);
 	evtimer_assign(&w->sweep, loop_base(w->loop), worker_on_sweep, w);
@@ -526,6 +534,7 @@ worker_free(struct worker *w)
 		if (w->slots[i] != NULL)
 			session_abort(w->slots[i], WHY_SHUTDOWN);
 	}
+	pools_free(w->pools);
 	mailbox_free(w->mail);
 	event_del(&w->sweep);
 	event_del(&w->pings);
@@ -535,6 +544,9 @@ worker_free(struct worker *w)
 	cancelkeys_free(w->keys);
 	sticky_free(w->sticky);
 	tls_local_free(w->tls);
+	vars_table_free(w->vars);
+	statement_table_free(w->texts);
+	buf_fini(&w->rewritten);
 	world_unref(snapshot_slot_take(&w->slot));
 	world_unref(w->world);
 	free(w);

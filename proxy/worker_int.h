@@ -16,7 +16,10 @@
 
 struct cancel_keys;
 struct listen_socket;
+struct pools;
+struct statement_table;
 struct tls_local;
+struct vars_table;
 
 TAILQ_HEAD(session_list, session);
 
@@ -36,6 +39,10 @@ struct worker {
 	struct sticky *sticky;
 	uint64_t sticky_config; /* config version for which `sticky` holds region indices */
 	struct tls_local *tls;
+	struct pools *pools;
+	struct vars_table *vars;
+	struct statement_table *texts; /* what sessions of pools have prepared */
+	struct buf rewritten;          /* scratch of pooled_rewrite() */
 	struct listen_socket *sockets;
 	size_t nsockets;
 	struct event sweep;   /* deadlines; armed only while something has one */

@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include <uthash.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
@@ -33,6 +35,8 @@ TAILQ_HEAD(pooled_list, pooled);
 TAILQ_HEAD(pool_list, pool);
 
 struct pool {
+	UT_hash_handle hh;
+	char *name;            /* all that tells it from others */
 	TAILQ_ENTRY(pool) all; /* pools of the worker */
 	struct worker *worker;
 	struct node_live *live;        /* one reference */
@@ -86,6 +90,8 @@ void pool_reconnect(struct pool *p);
 void pool_pause(struct pool *p, bool paused);
 /* Ready, and nobody's: to the first who waits, or idle. */
 void pool_give(struct server *sv);
+/* A launch has failed, and it is too early for the next. */
+bool pool_is_failing(const struct pool *p);
 /* Connections now, in all places. */
 unsigned pool_size(const struct pool *p);
 /* This worker's share of default_pool_size and its like. */
@@ -97,8 +103,10 @@ struct pools;
 struct pools *pools_new(struct worker *w);
 void pools_free(struct pools *ps);
 struct pool_list *pools_list(struct pools *ps);
-/* Something has a deadline now: a session waits, a connection is idle. */
+/* Something has a deadline now: a connection is idle … */
 void pools_arm(struct pools *ps);
+/* … a session waits, which cannot wait for the next usual look. */
+void pools_hurry(struct pools *ps);
 /* The worker is draining: no more launches but for who waits; idle ones are closed. */
 void pools_drain(struct pools *ps);
 

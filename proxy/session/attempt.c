@@ -131,9 +131,8 @@ advance(struct attempt *a, enum dial_step step)
 						       : "connection lost");
 }
 
-/* Errors that say "not here, not now" rather than "not you": another node may do better. */
-static bool
-another_may_do(struct slice sqlstate)
+bool
+login_another_may_do(struct slice sqlstate)
 {
 	static const char *const states[] = { SQLSTATE_CANNOT_CONNECT_NOW, SQLSTATE_ADMIN_SHUTDOWN,
 					      SQLSTATE_CRASH_SHUTDOWN,
@@ -161,7 +160,7 @@ weigh_error(struct attempt *a, struct slice body)
 	snprintf(reason, sizeof(reason), "%.*s (%.*s)",
 		 (int)(r.message.n < 150 ? r.message.n : 150), r.message.p,
 		 (int)(r.sqlstate.n < 5 ? r.sqlstate.n : 5), r.sqlstate.p);
-	if (another_may_do(r.sqlstate)) {
+	if (login_another_may_do(r.sqlstate)) {
 		stats_error(&a->login->session->worker->stats, ERROR_OF_NODE, r.sqlstate);
 		attach_failed(a,
 			      slice_is(r.sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ? ATTEMPT_UNFIT
@@ -195,7 +194,8 @@ weigh(struct attempt *a, const struct frame *f)
 	case MSG_ERROR:
 		return weigh_error(a, f->body);
 	case MSG_PARAMETER_STATUS:
-		unfit = login_learn(a->login, a->server, a->node, f->body);
+		unfit = login_learn(a->server->worker, node_of(a), a->login->access, a->server,
+				    f->body);
 		if (unfit == NULL)
 			return true;
 		attach_failed(a, ATTEMPT_UNFIT, unfit);

@@ -12,6 +12,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/http/http.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
 #include "routing/headers.h"
 #include "routing/tlvs.h"
@@ -299,6 +300,8 @@ session_moved_locality(struct session *s)
 		names[i] = session_name(s, i);
 	names[NAME_CITY] = slice_str(loc.city);
 	session_set_names(s, names);
+	if (s->pooled != NULL)
+		s->pooled->topology_version = s->pooled->decided_us = 0;
 }
 
 void
@@ -314,15 +317,23 @@ locate_set(struct session *s, enum claim_kind kind, struct slice value)
 }
 
 void
-locate_put_route(struct session *s, struct buf *b)
+locate_route_again(struct session *s, int sticky_region, struct route *out)
 {
 	const struct world *w = worker_world(s->worker);
-	struct route *route = &s->worker->route;
 	const struct conf_database *db;
 	struct locality loc;
 
 	db = decide_again(s, w, &loc);
-	locate_route(w, db, (enum access)s->access, &loc, -1, s->id, route);
+	locate_route(w, db, (enum access)s->access, &loc, sticky_region, s->id, out);
+}
+
+void
+locate_put_route(struct session *s, struct buf *b)
+{
+	const struct world *w = worker_world(s->worker);
+	struct route *route = &s->worker->route;
+
+	locate_route_again(s, -1, route);
 	for (unsigned i = 0; i < route->nrows; i++) {
 		const struct route_row *row = &route->rows[i];
 

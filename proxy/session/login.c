@@ -80,9 +80,9 @@ misfit(enum access want, const struct server *sv, const struct control_lesson *l
 }
 
 const char *
-login_learn(struct login *l, struct server *sv, uint16_t node, struct slice body)
+login_learn(struct worker *w, const struct node *n, enum access want, struct server *sv,
+	    struct slice body)
 {
-	const struct node *n = &l->world->topology->nodes[node];
 	struct control_lesson lesson = { -1, 0, KIND_UNKNOWN };
 	struct message_parameter p;
 	bool news = false;
@@ -106,8 +106,8 @@ login_learn(struct login *l, struct server *sv, uint16_t node, struct slice body
 		news = n->kind != KIND_COCKROACHDB;
 	}
 	if (news && !n->probed)
-		control_learned(l->session->worker->process->control, n->live->id, &lesson);
-	return misfit(l->access, sv, &lesson);
+		control_learned(w->process->control, n->live->id, &lesson);
+	return misfit(want, sv, &lesson);
 }
 
 /* The secret that the client gets instead of the node's: same length, random, ours. Nobody gets one
@@ -273,7 +273,8 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 	case MSG_BACKEND_KEY:
 		return swap_key(s, f->body, out);
 	case MSG_PARAMETER_STATUS:
-		unfit = login_learn(l, s->server, l->node, f->body);
+		unfit = login_learn(s->worker, &l->world->topology->nodes[l->node], l->access,
+				    s->server, f->body);
 		if (unfit != NULL) {
 			session_close(s, WHY_WRONG_ROLE, unfit);
 			return STEP_OVER;

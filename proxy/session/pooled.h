@@ -39,27 +39,37 @@ struct pooled {
 	bool asking;               /* a question of our own is under way on its server */
 	bool greeted;              /* it has got its ReadyForQuery */
 	unsigned effects;          /* what its queries may have done since it was last looked at */
+	struct buf names;          /* … and of which settings: see protocol/sqleffects.h */
 	unsigned pins;             /* why it keeps its server: see proxy/session/truth.h */
 	uint32_t pid;              /* told to the client where it is not the server's */
-	uint16_t next;             /* candidate of the route to try when this one fails */
-	uint64_t topology_version; /* with which its node was decided */
+	uint64_t topology_version; /* with which its node was decided … */
+	int64_t decided_us;        /* … and when */
 	int64_t waiting_since_us;
 };
 
 /* From the end of authentication to ReadyForQuery. */
 void pooled_begin(struct session *s);
-/* Bytes for the server, whole messages or the rest of one, which were relay_to_server()'s. False:
- * the session is over. */
-bool pooled_to_server(struct session *s, const char *p, size_t n);
-/* Bytes of the server, before the client gets them: filtered in place, returns how many remain. */
+/* Bytes for the server have come. True: it is there. False: they were kept until it is, or the
+ * session is over. */
+bool pooled_take(struct session *s, const char *p, size_t n);
+/* What the server is to read in place of *p, *n. False: nothing now, or the session is over. */
+bool pooled_rewrite(struct session *s, const char **p, size_t *n);
+/* The client has said Terminate with the last of n bytes. True: the server is to read it. */
+bool pooled_terminate(struct session *s, size_t n);
+/* Bytes of the server that were kept back: put them in front of what is read next; how many. */
+size_t pooled_put_held(struct session *s, char *to);
+/* Bytes of the server, before the client gets them: changed in place, returns how many remain. */
 size_t pooled_from_server(struct session *s, char *p, size_t n);
-/* A ReadyForQuery has gone to the client: give the server back where that can be. */
-void pooled_on_ready(struct session *s);
+void pooled_on_error(struct session *s, const char sqlstate[5]);
+/* They have gone to the client, the last of a ReadyForQuery among them or not. */
+void pooled_answered(struct session *s, bool is_ready);
+/* Give the server back where that can be. */
+void pooled_settle(struct session *s);
 /* The session is at an end, or its server is: give back what can be used again. Idempotent. */
 void pooled_part(struct session *s);
 void pooled_free(struct pooled *pd); /* accepts NULL */
-/* Deadlines of one that waits. False: it is over. */
-bool pooled_check_wait(struct pooled *pd, int64_t now_us);
+/* Deadlines of one that waits; it may be over then. */
+void pooled_check_wait(struct pooled *pd, int64_t now_us);
 
 /* The pool's answers. */
 void pooled_on_lent(struct pooled *pd, struct server *sv);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
@@ -40,8 +41,11 @@ relay_to_server(struct session *s, const char *p, size_t n)
 {
 	struct stats *stats = &s->worker->stats;
 	uint64_t queries = s->flow.simple + s->flow.extended;
-	unsigned events = flow_client(&s->flow, p, n);
+	unsigned events;
 
+	if (s->pooled != NULL && (!pooled_take(s, p, n) || !pooled_rewrite(s, &p, &n)))
+		return s->state == SESSION_RELAY;
+	events = flow_client(&s->flow, p, n);
 	if (events & (FLOW_QUERY | FLOW_TERMINATE | FLOW_BAD)) {
 		if (events & FLOW_BAD) {
 			session_close(s, WHY_PROTOCOL, "Invalid message length.");
@@ -50,6 +54,8 @@ relay_to_server(struct session *s, const char *p, size_t n)
 		s->terminated = s->terminated || (events & FLOW_TERMINATE);
 		stat_add(&stats->queries, s->flow.simple + s->flow.extended - queries);
 	}
+	if (s->pooled != NULL && s->terminated && !pooled_terminate(s, n))
+		return false;
 	if (stream_send(&s->server->stream, p, n) != 0) {
 		/* one read is far below the cap, but not what SHOW meridian.route makes of it */
 		if (s->server->stream.out.failed) {
@@ -76,7 +82,17 @@ relay_count(struct session *s, const struct flow_tally *tally)
 
 		stats_error(stats, ERROR_OF_NODE,
 			    slice_of(known ? tally->sqlstates[i] : "", known ? 5 : 0));
+		if (s->pooled != NULL && known)
+			pooled_on_error(s, tally->sqlstates[i]);
 	}
+}
+
+void
+relay_take(struct session *s, const char *p, size_t n)
+{
+	s->rx_bytes += n;
+	stat_add(&s->worker->stats.rx_bytes, n);
+	settings_take(s, p, n);
 }
 
 /* `held` bytes that were kept, and n new ones. */
@@ -90,11 +106,13 @@ from_client(struct session *s, const char *p, size_t held, size_t n)
 
 /* False: the session is over. */
 static bool
-to_client(struct session *s, const char *p, size_t n)
+to_client(struct session *s, char *p, size_t n)
 {
 	struct flow_tally tally;
 	unsigned events;
 
+	if (s->pooled != NULL)
+		n = pooled_from_server(s, p, n);
 	tally.transactions = tally.errors = 0;
 	events = flow_server(&s->flow, p, n, &tally);
 	if (tally.transactions + tally.errors > 0)
@@ -109,7 +127,9 @@ to_client(struct session *s, const char *p, size_t n)
 		return false;
 	if (stream_is_blocked(&s->client))
 		stream_want(&s->server->stream, s->server->stream.interest & ~EV_READ);
-	return true;
+	if (s->pooled != NULL)
+		pooled_answered(s, events & FLOW_READY);
+	return s->state == SESSION_RELAY;
 }
 
 void
@@ -134,22 +154,22 @@ read_server(struct session *s)
 {
 	struct stream *st = &s->server->stream;
 	char *scratch = s->worker->scratch;
-	ssize_t n = stream_recv(st, scratch, WORKER_SCRATCH);
+	size_t held = s->pooled != NULL ? pooled_put_held(s, scratch) : 0;
+	ssize_t n = stream_recv(st, scratch + held, WORKER_SCRATCH - held);
 
 	if (n == STREAM_AGAIN)
 		return;
 	if (n <= 0)
 		server_lost(s);
 	else
-		(void)to_client(s, scratch, (size_t)n);
+		(void)to_client(s, scratch, held + (size_t)n);
 }
 
 void
 relay_on_client_drained(struct session *s)
 {
-	struct stream *st = &s->server->stream;
-
-	stream_want(st, st->interest | EV_READ);
+	if (s->server != NULL)
+		stream_want(&s->server->stream, s->server->stream.interest | EV_READ);
 }
 
 void
@@ -165,7 +185,7 @@ relay_on_server(struct session *s, short what)
 		if (!stream_is_blocked(st))
 			stream_want(&s->client, s->client.interest | EV_READ);
 	}
-	if ((what & EV_READ) && s->state == SESSION_RELAY)
+	if ((what & EV_READ) && s->state == SESSION_RELAY && s->server != NULL)
 		read_server(s);
 }
 

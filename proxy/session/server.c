@@ -5,7 +5,11 @@
 
 #include "base/mem.h"
 #include "proxy/http/sql.h"
+#include "proxy/pool/ask.h"
+#include "proxy/pool/pool_int.h"
 #include "proxy/session/attempt.h"
+#include "proxy/session/statements.h"
+#include "proxy/session/vars.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
@@ -18,16 +22,27 @@ server_on_event(evutil_socket_t fd, short what, void *arg)
 	struct server *sv = arg;
 
 	(void)fd;
-	if (sv->attempt != NULL) {
+	if (sv->attempt != NULL)
 		attempt_on_event(sv->attempt, what);
-		return;
-	}
-	if (sv->session->state == SESSION_RELAY)
+	else if (sv->launch != NULL)
+		launch_on_event(sv->launch, what);
+	else if (sv->ask != NULL)
+		ask_on_event(sv->ask, what);
+	else if (sv->session == NULL)
+		keeper_on_idle(sv, what);
+	else if (sv->session->state == SESSION_RELAY)
 		relay_on_server(sv->session, what);
 	else if (sv->session->state == SESSION_LOGIN)
 		login_on_server(sv->session, what);
 	else if (sv->session->state == SESSION_SQL)
 		sql_on_server(sv->session, what);
+}
+
+void
+server_open(struct server *sv)
+{
+	stream_init(&sv->stream, loop_base(sv->worker->loop), -1, server_on_event, sv);
+	sv->stream.out.cap = SERVER_OUT_CAP;
 }
 
 struct server *
@@ -38,8 +53,7 @@ server_new(struct worker *w, struct session *s, struct node_live *live)
 	sv->worker = w;
 	sv->session = s;
 	sv->live = node_live_ref(live);
-	stream_init(&sv->stream, loop_base(w->loop), -1, server_on_event, sv);
-	sv->stream.out.cap = SERVER_OUT_CAP;
+	server_open(sv);
 	atomic_fetch_add(&live->sessions, 1);
 	return sv;
 }
@@ -51,7 +65,15 @@ server_free(struct server *sv)
 		return;
 	atomic_fetch_sub(&sv->live->sessions, 1);
 	stream_fini(&sv->stream);
+	launch_free(sv->launch);
+	ask_free(sv->ask);
+	if (sv->pool != NULL)
+		pool_remove(sv);
 	node_live_unref(sv->live);
+	server_statements_free(sv->statements);
+	sv->statements = NULL;
+	vars_unref(sv->vars);
+	sv->vars = NULL;
 	free(sv->key);
 	sv->key = NULL;
 	loop_defer(sv->worker->loop, free, sv);

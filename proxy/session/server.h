@@ -63,6 +63,8 @@ struct server {
 
 /* For a session (`s` not NULL), or for a pool. */
 struct server *server_new(struct worker *w, struct session *s, struct node_live *live);
+/* Once more, for another dial: its stream was closed. */
+void server_open(struct server *sv);
 /* Close it and take it out of its pool. The struct goes at the end of the tick. Accepts NULL. */
 void server_free(struct server *sv);
 

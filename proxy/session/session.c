@@ -18,6 +18,7 @@
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/consoles.h"
 #include "proxy/session/ownlogin.h"
+#include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
 
 /* Unsent bytes kept for a client: what is left of one scratch read, or a console's chunk. */
@@ -214,6 +215,15 @@ discard_input(struct session *s)
 	}
 }
 
+static void
+drop_server(struct session *s)
+{
+	if (s->pooled != NULL)
+		pooled_part(s);
+	server_free(s->server);
+	s->server = NULL;
+}
+
 /* The end: everything is given back but the struct, which goes at the end of the tick. */
 static void
 finish(struct session *s)
@@ -226,8 +236,9 @@ finish(struct session *s)
 	stream_fini(&s->client);
 	console_free(s->console);
 	s->console = NULL;
-	server_free(s->server);
-	s->server = NULL;
+	drop_server(s);
+	pooled_free(s->pooled);
+	s->pooled = NULL;
 	http_free(s);
 	login_free(s->login);
 	s->login = NULL;
@@ -328,8 +339,7 @@ session_end(struct session *s, enum why why)
 		finish(s);
 		return;
 	}
-	server_free(s->server);
-	s->server = NULL;
+	drop_server(s);
 	session_enter(s, SESSION_FAREWELL);
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
@@ -374,8 +384,7 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 		finish(s);
 		return;
 	}
-	server_free(s->server);
-	s->server = NULL;
+	drop_server(s);
 	if (s->login != NULL)
 		attach_stop(s->login);
 	session_enter(s, SESSION_FAREWELL);

@@ -184,6 +184,8 @@ void session_moved_locality(struct session *s);
 void locate_set(struct session *s, enum claim_kind kind, struct slice value);
 /* The claim that a setting makes, by its name without "meridian."; -1: none of ours. */
 int locate_setting(struct slice name);
+/* The route of a live session as it is now, by the world of now. */
+void locate_route_again(struct session *s, int sticky_region, struct route *out);
 /* Append the route of a live session as it is now: "us-east1, us-west1". */
 void locate_put_route(struct session *s, struct buf *b);
 void locate_input(const struct session *s, const struct world *w, bool strict,
@@ -197,7 +199,10 @@ void attach_stop(struct login *l);
 /* login.c */
 void login_begin(struct session *s, struct buf *take_inbox);
 /* What a ParameterStatus of a node teaches goes to control. Returns why the node does not fit. */
-const char *login_learn(struct login *l, struct server *sv, uint16_t node, struct slice body);
+const char *login_learn(struct worker *w, const struct node *n, enum access want, struct server *sv,
+			struct slice body);
+/* Errors that say "not here, not now" rather than "not you": another node may do better. */
+bool login_another_may_do(struct slice sqlstate);
 void login_on_client(struct session *s);
 void login_on_server(struct session *s, short what);
 
@@ -208,6 +213,8 @@ void relay_on_client_drained(struct session *s);
 void relay_on_server(struct session *s, short what);
 /* Whole messages, or the rest of one. False: the session is over. */
 bool relay_to_server(struct session *s, const char *p, size_t n);
+/* Bytes of the client that were read already. */
+void relay_take(struct session *s, const char *p, size_t n);
 /* What flow_server() has counted. */
 void relay_count(struct session *s, const struct flow_tally *tally);
 

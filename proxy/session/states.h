@@ -27,7 +27,7 @@
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
 	                                                     TO(HTTP))                             \
 	S(HTTP,          "http",          "http",     true,  TO(PREFACE) | TO(ATTACHING))          \
-	S(ATTACHING,     "attaching",     "login",    true,  TO(LOGIN))                            \
+	S(ATTACHING,     "attaching",     "login",    true,  TO(LOGIN) | TO(RELAY))                \
 	S(LOGIN,         "login",         "login",    true,  TO(RELAY) | TO(SQL) | TO(HTTP))       \
 	S(SQL,           "sql",           "idle",     true,  TO(HTTP))                             \
 	S(RELAY,         "relay",         "idle",     true,  0)                                    \

@@ -47,6 +47,8 @@
 	  "terminating connection due to idle_transaction_timeout")                               \
 	W(QUERY_TIMEOUT, INFO, "57014", "query_timeout",                                          \
 	  "terminating connection due to query_timeout")                                          \
+	W(QUERY_WAIT, INFO, "53300", "query_wait_timeout",                                        \
+	  "no server connection became free within query_wait_timeout")                           \
 	W(KILLED, INFO, "57P01", "killed", "terminating connection due to administrator command") \
 	W(DRAINED, INFO, "57P01", "drained",                                                      \
 	  "terminating connection because its region is being drained")                           \

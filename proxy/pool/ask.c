@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/pool/ask.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/session/server.h"
+#include "proxy/worker_int.h"
+
+struct ask {
+	struct server *server;
+	ask_done_fn *done;
+	struct buf in;
+	size_t seen; /* bytes of it looked at */
+	struct ask_answer answer;
+};
+
+static void
+finish(struct ask *a)
+{
+	struct server *sv = a->server;
+
+	sv->ask = NULL;
+	a->answer.messages = buf_view(&a->in);
+	a->done(sv, &a->answer);
+	ask_free(a);
+}
+
+static void
+lost(struct ask *a, const char *reason)
+{
+	a->answer.lost = true;
+	err_set(&a->answer.error, SQLSTATE_CONNECTION_FAILURE, "%s", reason);
+	stream_fini(&a->server->stream);
+	finish(a);
+}
+
+static void
+take_error(struct ask *a, struct slice body)
+{
+	struct message_report r;
+
+	if (a->answer.failed || message_parse_report(body, &r) != PARSE_DONE)
+		return;
+	a->answer.failed = true;
+	message_report_err(&r, &a->answer.error);
+}
+
+/* A session that listens hears what comes meanwhile. */
+static void
+pass_on(struct ask *a, struct slice raw)
+{
+	struct session *s = a->server->session;
+
+	if (s != NULL && s->state == SESSION_RELAY)
+		(void)session_say(s, raw.p, raw.n);
+}
+
+/* True: that was the last. */
+static bool
+take(struct ask *a, const struct frame *f, struct slice raw)
+{
+	switch (f->type) {
+	case MSG_ERROR:
+		take_error(a, f->body);
+		return false;
+	case MSG_NOTIFICATION:
+		pass_on(a, raw);
+		return false;
+	case MSG_READY:
+		return message_parse_ready(f->body, &a->answer.status) == PARSE_DONE;
+	default:
+		return false;
+	}
+}
+
+static void
+read_answer(struct ask *a)
+{
+	struct server *sv = a->server;
+	char *scratch = sv->worker->scratch;
+	ssize_t n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
+	struct frame f;
+	enum parse p;
+
+	if (n == STREAM_AGAIN)
+		return;
+	if (n > 0)
+		buf_put(&a->in, scratch, (size_t)n);
+	if (n <= 0 || a->in.failed) {
+		lost(a, n <= 0 ? "server closed the connection unexpectedly"
+			       : "the answer to a question of the proxy is too long");
+		return;
+	}
+	while ((p = frame_cut(slice_skip(buf_view(&a->in), a->seen), ASK_ANSWER_MAX, &f)) ==
+	       PARSE_DONE) {
+		struct slice raw = slice_of(a->in.p + a->seen, f.total);
+
+		a->seen += f.total;
+		if (take(a, &f, raw)) {
+			finish(a);
+			return;
+		}
+		if (sv->ask != a)
+			return; /* the session has ended on the way, and its server with it */
+	}
+	if (p == PARSE_BAD)
+		lost(a, "protocol violation");
+}
+
+void
+ask_on_event(struct ask *a, short what)
+{
+	struct stream *st = &a->server->stream;
+
+	if ((what & EV_WRITE) && stream_flush(st) != 0)
+		lost(a, "connection lost");
+	else if (what & EV_READ)
+		read_answer(a);
+}
+
+void
+ask_begin(struct server *sv, struct slice sql, ask_done_fn *done)
+{
+	struct ask *a = xcalloc(1, sizeof(*a));
+	struct buf b = { .cap = ASK_ANSWER_MAX };
+
+	a->server = sv;
+	a->done = done;
+	a->in.cap = ASK_ANSWER_MAX;
+	sv->ask = a;
+	message_put_query(&b, sql);
+	/* where the connection is gone, reading says so */
+	(void)stream_send(&sv->stream, b.p, b.n);
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+	buf_fini(&b);
+}
+
+void
+ask_free(struct ask *a)
+{
+	if (a == NULL)
+		return;
+	if (a->server->ask == a)
+		a->server->ask = NULL;
+	buf_fini(&a->in);
+	free(a);
+}

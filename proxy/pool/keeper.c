@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Keeping: what time does to pools. Connections that are idle too long, or too old, are closed, as
+ * many as are to be kept warm are opened, whoever waits too long is told so, and pools that nobody
+ * uses go. One timer per worker, which runs only while there is something of that.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "proxy/pool/pool_int.h"
+#include "proxy/session/pooled.h"
+#include "proxy/worker_int.h"
+
+#define KEEP_MIN_US (20 * USEC_PER_MSEC)
+#define KEEP_MAX_US (15 * USEC_PER_SEC)
+
+static int64_t
+shorter(int64_t a, int64_t b)
+{
+	return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+static int64_t
+interval_of(const struct pool *p)
+{
+	const struct conf_main *conf = &p->worker->world->config->main;
+	int64_t t = 0;
+
+	if (p->nwaiting > 0)
+		t = shorter(shorter(conf->query_wait_timeout, conf->query_wait_notify),
+			    shorter(conf->server_login_retry,
+				    conf->reserve_pool_size > 0 ? conf->reserve_pool_timeout : 0));
+	if (pool_size(p) > 0)
+		t = shorter(t, shorter(conf->server_lifetime, conf->server_idle_timeout));
+	if (p->nsessions > 0 && conf->min_pool_size > 0)
+		t = shorter(t, conf->server_login_retry);
+	return pool_size(p) == 0 && p->nsessions == 0 ? KEEP_MAX_US : t;
+}
+
+static void
+arm(struct pools *ps)
+{
+	int64_t t = 0;
+	struct timeval tv;
+	struct pool *p;
+
+	ps->quick = false;
+	TAILQ_FOREACH (p, &ps->list, all) {
+		t = shorter(t, interval_of(p));
+		ps->quick = ps->quick || p->nwaiting > 0;
+	}
+	if (t == 0)
+		return;
+	t = t / 4 < KEEP_MIN_US ? KEEP_MIN_US : t / 4 > KEEP_MAX_US ? KEEP_MAX_US : t / 4;
+	tv.tv_sec = t / USEC_PER_SEC;
+	tv.tv_usec = t % USEC_PER_SEC;
+	event_add(&ps->timer, &tv);
+}
+
+void
+pools_arm(struct pools *ps)
+{
+	if (!evtimer_pending(&ps->timer, NULL))
+		arm(ps);
+}
+
+void
+pools_hurry(struct pools *ps)
+{
+	if (!ps->quick || !evtimer_pending(&ps->timer, NULL))
+		arm(ps);
+}
+
+/* The oldest first, down to what is to be kept warm. */
+static void
+close_old(struct pool *p, int64_t now_us)
+{
+	const struct conf_main *conf = &p->worker->world->config->main;
+	unsigned keep = pool_share(p->worker, conf->min_pool_size);
+	struct server *sv, *newer;
+
+	for (sv = TAILQ_LAST(&p->places[SERVER_IDLE], server_list); sv != NULL; sv = newer) {
+		bool old = sv->expires_us > 0 && now_us >= sv->expires_us;
+		bool idle = conf->server_idle_timeout > 0 &&
+			    now_us - sv->since_us >= conf->server_idle_timeout;
+
+		newer = TAILQ_PREV(sv, server_list, in_place);
+		if (old || (idle && pool_size(p) > (p->nsessions > 0 ? keep : 0)))
+			server_free(sv);
+	}
+}
+
+static void
+keep_warm(struct pool *p)
+{
+	const struct conf_main *conf = &p->worker->world->config->main;
+	unsigned want = pool_share(p->worker, conf->min_pool_size);
+
+	while (p->nsessions > 0 && !p->paused && pool_size(p) < want && !pool_is_failing(p))
+		launch_begin(p);
+}
+
+static void
+check_waiting(struct pool *p, int64_t now_us)
+{
+	struct pooled *pd, *next;
+
+	for (pd = TAILQ_FIRST(&p->waiting); pd != NULL; pd = next) {
+		next = TAILQ_NEXT(pd, in_queue);
+		pooled_check_wait(pd, now_us);
+	}
+	if (p->nwaiting > 0)
+		pool_grow(p);
+}
+
+static void
+keep(evutil_socket_t fd, short what, void *arg)
+{
+	struct pools *ps = arg;
+	int64_t now_us = clock_us();
+	struct pool *p, *next;
+
+	(void)fd;
+	(void)what;
+	(void)worker_world(ps->worker);
+	for (p = TAILQ_FIRST(&ps->list); p != NULL; p = next) {
+		pool_join(p);
+		check_waiting(p, now_us);
+		close_old(p, now_us);
+		p->nsessions--;
+		if (!ps->draining)
+			keep_warm(p);
+		next = TAILQ_NEXT(p, all);
+		if (p->nsessions == 0 && pool_size(p) == 0)
+			pool_free(p);
+	}
+	pools_arm(ps);
+}
+
+/* Only what a node may say at any time leaves the connection usable. */
+static bool
+is_harmless(struct slice in)
+{
+	struct frame f;
+
+	while (in.n > 0) {
+		if (frame_cut(in, WORKER_SCRATCH, &f) != PARSE_DONE ||
+		    (f.type != MSG_NOTICE && f.type != MSG_NOTIFICATION))
+			return false;
+		in = slice_skip(in, f.total);
+	}
+	return true;
+}
+
+void
+keeper_on_idle(struct server *sv, short what)
+{
+	char *scratch = sv->worker->scratch;
+	ssize_t n;
+
+	if ((what & EV_WRITE) && stream_flush(&sv->stream) != 0) {
+		server_free(sv);
+		return;
+	}
+	if (!(what & EV_READ))
+		return;
+	n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
+	if (n == STREAM_AGAIN || (n > 0 && is_harmless(slice_of(scratch, (size_t)n))))
+		return;
+	server_free(sv);
+}
+
+struct pool_list *
+pools_list(struct pools *ps)
+{
+	return &ps->list;
+}
+
+struct pools *
+pools_new(struct worker *w)
+{
+	struct pools *ps = xcalloc(1, sizeof(*ps));
+
+	ps->worker = w;
+	TAILQ_INIT(&ps->list);
+	evtimer_assign(&ps->timer, loop_base(w->loop), keep, ps);
+	return ps;
+}
+
+static void
+close_all(struct pool *p, enum server_place place)
+{
+	struct server *sv;
+
+	while ((sv = TAILQ_FIRST(&p->places[place])) != NULL)
+		server_free(sv);
+}
+
+void
+pools_drain(struct pools *ps)
+{
+	struct pool *p;
+
+	ps->draining = true;
+	TAILQ_FOREACH (p, &ps->list, all)
+		close_all(p, SERVER_IDLE);
+}
+
+void
+pools_free(struct pools *ps)
+{
+	struct pool *p;
+
+	if (ps == NULL)
+		return;
+	while ((p = TAILQ_FIRST(&ps->list)) != NULL) {
+		for (int i = SERVER_LAUNCHING; i < SERVER_PLACES; i++)
+			close_all(p, (enum server_place)i);
+		pool_free(p);
+	}
+	event_del(&ps->timer);
+	free(ps);
+}

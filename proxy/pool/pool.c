@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/pool/pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "proxy/auth/credential.h"
+#include "proxy/pool/ask.h"
+#include "proxy/pool/pool_int.h"
+#include "proxy/session/pooled.h"
+#include "proxy/worker_int.h"
+
+/* So many idle connections are looked at for one that has the session's settings. */
+#define LOOK_AT_MAX 4
+
+static const struct conf_main *
+conf_of(const struct pool *p)
+{
+	return &p->worker->world->config->main;
+}
+
+/* ---- pools ---- */
+
+static void
+put_name(struct buf *b, const struct pool_key *key)
+{
+	const struct slice parts[] = { key->database, key->dbname, key->user, key->options };
+
+	buf_printf(b, "%u:%d", (unsigned)key->live->id, (int)key->access);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		buf_u8(b, 0);
+		buf_slice(b, parts[i]);
+	}
+}
+
+static char *
+dup_slice(struct slice s)
+{
+	return xstrndup(s.n > 0 ? s.p : "", s.n);
+}
+
+static struct pool *
+pool_new(struct worker *w, const struct pool_key *key)
+{
+	struct pool *p = xcalloc(1, sizeof(*p));
+
+	p->worker = w;
+	p->live = node_live_ref(key->live);
+	p->access = key->access;
+	p->database = dup_slice(key->database);
+	p->dbname = dup_slice(key->dbname);
+	p->user = dup_slice(key->user);
+	p->options = dup_slice(key->options);
+	p->welcome.cap = 16384;
+	for (int i = 0; i < SERVER_PLACES; i++)
+		TAILQ_INIT(&p->places[i]);
+	TAILQ_INIT(&p->waiting);
+	return p;
+}
+
+struct pool *
+pool_get(struct worker *w, const struct pool_key *key)
+{
+	struct buf name = { .cap = 64 * 1024 };
+	struct pool *p;
+
+	put_name(&name, key);
+	HASH_FIND(hh, w->pools->by_name, name.p, name.n, p);
+	if (p == NULL) {
+		p = pool_new(w, key);
+		p->name = xmalloc(name.n);
+		memcpy(p->name, name.p, name.n);
+		HASH_ADD_KEYPTR(hh, w->pools->by_name, p->name, name.n, p);
+		TAILQ_INSERT_TAIL(&w->pools->list, p, all);
+	}
+	buf_fini(&name);
+	return p;
+}
+
+void
+pool_free(struct pool *p)
+{
+	struct pools *ps = p->worker->pools;
+
+	BUG_ON(p->nsessions > 0 || pool_size(p) > 0);
+	HASH_DELETE(hh, ps->by_name, p);
+	TAILQ_REMOVE(&ps->list, p, all);
+	node_live_unref(p->live);
+	credential_unref(p->credential);
+	buf_fini(&p->welcome);
+	free(p->name);
+	free(p->database);
+	free(p->dbname);
+	free(p->user);
+	free(p->options);
+	free(p);
+}
+
+void
+pool_join(struct pool *p)
+{
+	p->nsessions++;
+}
+
+/* It is freed by the keeper: it may be wanted again soon, and nobody is surprised that way. */
+void
+pool_leave(struct pool *p)
+{
+	p->nsessions--;
+	pools_arm(p->worker->pools);
+}
+
+void
+pool_set_credential(struct pool *p, struct credential *c)
+{
+	if (p->credential == c)
+		return;
+	credential_unref(p->credential);
+	p->credential = credential_ref(c);
+}
+
+unsigned
+pool_size(const struct pool *p)
+{
+	unsigned sum = 0;
+
+	for (int i = 0; i < SERVER_PLACES; i++)
+		sum += p->n[i];
+	return sum;
+}
+
+unsigned
+pool_share(const struct worker *w, int size)
+{
+	unsigned n = (unsigned)w->process->nworkers, of = (unsigned)size;
+	unsigned share = of / n + ((unsigned)w->id < of % n ? 1 : 0);
+
+	return share > 0 || size == 0 ? share : 1;
+}
+
+/* ---- connections ---- */
+
+const char *
+server_place_name(enum server_place place)
+{
+	static const char *const names[] = { "own",  "login", "idle",
+					     "used", "reset", "being_canceled" };
+
+	return names[place];
+}
+
+/* The only writer of server.place. */
+void
+pool_put(struct server *sv, enum server_place place)
+{
+	struct pool *p = sv->pool;
+
+	if (sv->place != SERVER_OWN) {
+		TAILQ_REMOVE(&p->places[sv->place], sv, in_place);
+		p->n[sv->place]--;
+	}
+	sv->place = (uint8_t)place;
+	sv->since_us = clock_us();
+	if (place == SERVER_OWN)
+		return;
+	TAILQ_INSERT_HEAD(&p->places[place], sv, in_place);
+	p->n[place]++;
+}
+
+void
+pool_remove(struct server *sv)
+{
+	struct pool *p = sv->pool;
+
+	pool_put(sv, SERVER_OWN);
+	sv->pool = NULL;
+	if (p->nwaiting > 0)
+		pool_grow(p);
+	pools_arm(p->worker->pools);
+}
+
+static bool
+is_expired(const struct server *sv)
+{
+	return sv->close_needed || !stream_is_open(&sv->stream) ||
+	       (sv->expires_us > 0 && clock_us() >= sv->expires_us);
+}
+
+static void
+lend(struct server *sv, struct pooled *pd)
+{
+	struct pool *p = sv->pool;
+
+	pool_put(sv, SERVER_LENT);
+	p->lent++;
+	pooled_on_lent(pd, sv);
+}
+
+/* ---- the queue ---- */
+
+static struct pooled *
+take_first(struct pool *p)
+{
+	struct pooled *pd = TAILQ_FIRST(&p->waiting);
+
+	if (pd != NULL)
+		pool_forget(p, pd);
+	return pd;
+}
+
+void
+pool_forget(struct pool *p, struct pooled *pd)
+{
+	TAILQ_REMOVE(&p->waiting, pd, in_queue);
+	p->nwaiting--;
+	p->wait_us += (uint64_t)(clock_us() - pd->waiting_since_us);
+	pd->waiting = false;
+}
+
+static void
+wait_turn(struct pool *p, struct pooled *pd)
+{
+	TAILQ_INSERT_TAIL(&p->waiting, pd, in_queue);
+	p->nwaiting++;
+	p->waited++;
+	pd->waiting = true;
+	pools_hurry(p->worker->pools);
+}
+
+static void
+on_checked(struct server *sv, const struct ask_answer *a)
+{
+	if (a->lost || a->failed || a->status != 'I')
+		server_free(sv);
+	else
+		pool_give(sv);
+}
+
+/* It was idle for long: is anybody there still? */
+static bool
+needs_check(const struct server *sv)
+{
+	const struct conf_main *conf = conf_of(sv->pool);
+
+	return conf->server_check_query != NULL &&
+	       clock_us() - sv->since_us >= conf->server_check_delay;
+}
+
+static struct server *
+pick_idle(struct pool *p, const struct vars *vars)
+{
+	struct server *sv = TAILQ_FIRST(&p->places[SERVER_IDLE]);
+
+	for (int i = 0; sv != NULL && i < LOOK_AT_MAX; i++, sv = TAILQ_NEXT(sv, in_place)) {
+		if (sv->vars == vars)
+			return sv;
+	}
+	return TAILQ_FIRST(&p->places[SERVER_IDLE]);
+}
+
+struct server *
+pool_lend(struct pool *p, struct pooled *pd)
+{
+	struct server *sv = p->paused ? NULL : pick_idle(p, pd->vars);
+
+	while (sv != NULL && is_expired(sv)) {
+		server_free(sv);
+		sv = pick_idle(p, pd->vars);
+	}
+	if (sv != NULL && !needs_check(sv)) {
+		pool_put(sv, SERVER_LENT);
+		p->lent++;
+		return sv;
+	}
+	wait_turn(p, pd);
+	if (sv != NULL) {
+		pool_put(sv, SERVER_BUSY);
+		ask_begin(sv, slice_str(conf_of(p)->server_check_query), on_checked);
+	} else {
+		pool_grow(p);
+	}
+	return NULL;
+}
+
+void
+pool_give(struct server *sv)
+{
+	struct pool *p = sv->pool;
+	struct pooled *pd;
+
+	if (is_expired(sv)) {
+		server_free(sv);
+		return;
+	}
+	pd = p->paused ? NULL : take_first(p);
+	if (pd != NULL) {
+		lend(sv, pd);
+		return;
+	}
+	pool_put(sv, SERVER_IDLE);
+	pools_arm(p->worker->pools);
+}
+
+void
+pool_return(struct server *sv)
+{
+	if (sv->cancels > 0)
+		pool_put(sv, SERVER_HELD);
+	else
+		pool_give(sv);
+}
+
+void
+pool_cancel_done(struct server *sv)
+{
+	if (sv->pool != NULL && sv->place == SERVER_HELD && sv->cancels == 0)
+		pool_give(sv);
+}
+
+/* ---- size ---- */
+
+static unsigned
+limit_of(const struct pool *p)
+{
+	const struct conf_main *conf = conf_of(p);
+	const struct pooled *first = TAILQ_FIRST(&p->waiting);
+	unsigned limit = pool_share(p->worker, conf->default_pool_size);
+
+	if (conf->reserve_pool_size > 0 && first != NULL &&
+	    clock_us() - first->waiting_since_us >= conf->reserve_pool_timeout)
+		limit += pool_share(p->worker, conf->reserve_pool_size);
+	return limit;
+}
+
+void
+pool_grow(struct pool *p)
+{
+	unsigned coming = p->n[SERVER_LAUNCHING] + p->n[SERVER_BUSY];
+
+	if (p->paused)
+		return;
+	while (p->nwaiting > coming && pool_size(p) < limit_of(p) && !pool_is_failing(p)) {
+		launch_begin(p);
+		coming = p->n[SERVER_LAUNCHING] + p->n[SERVER_BUSY];
+	}
+}
+
+bool
+pool_is_failing(const struct pool *p)
+{
+	return p->retry_us > 0 && clock_us() < p->retry_us;
+}
+
+/* None will come now. Whoever waits is sent elsewhere, unless others are at work whom he can wait
+ * for. Each is asked once, though some may come back to the end of the queue. */
+void
+pool_refuse(struct pool *p, const struct err *e, bool fatal)
+{
+	unsigned n = fatal || pool_size(p) == 0 ? p->nwaiting : 0;
+	struct pooled *pd;
+
+	pool_join(p);
+	while (n-- > 0 && (pd = take_first(p)) != NULL)
+		pooled_on_refused(pd, e, fatal);
+	pool_leave(p);
+}
+
+void
+pool_reconnect(struct pool *p)
+{
+	struct server *sv, *next;
+
+	for (int i = SERVER_IDLE; i < SERVER_PLACES; i++) {
+		for (sv = TAILQ_FIRST(&p->places[i]); sv != NULL; sv = next) {
+			next = TAILQ_NEXT(sv, in_place);
+			if (i == SERVER_IDLE)
+				server_free(sv);
+			else
+				sv->close_needed = true;
+		}
+	}
+}
+
+void
+pool_pause(struct pool *p, bool paused)
+{
+	struct server *sv;
+
+	p->paused = paused;
+	if (paused) {
+		while ((sv = TAILQ_FIRST(&p->places[SERVER_IDLE])) != NULL)
+			server_free(sv);
+		return;
+	}
+	pool_grow(p);
+}

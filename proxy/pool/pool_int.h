@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The inside of pools, for the files of proxy/pool and the server connection's own end.
+ */
+#ifndef PROXY_POOL_POOL_INT_H
+#define PROXY_POOL_POOL_INT_H
+
+#include <event2/event_struct.h>
+
+#include "proxy/pool/pool.h"
+
+/* pool.c */
+void pool_free(struct pool *p);
+/* The connection is being closed: it leaves its pool, which opens another where somebody waits. */
+void pool_remove(struct server *sv);
+void pool_refuse(struct pool *p, const struct err *e, bool fatal);
+
+/* An idle connection can be read: the node has closed it, or says something nobody asked for. */
+void keeper_on_idle(struct server *sv, short what);
+
+struct pools {
+	struct worker *worker;
+	struct pool *by_name;
+	struct pool_list list;
+	struct event timer;
+	bool draining;
+	bool quick; /* the timer was set with a session waiting */
+};
+
+#endif

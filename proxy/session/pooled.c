@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/pooled.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/pool/ask.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/cancelkeys.h"
+#include "proxy/session/pooled_int.h"
+#include "proxy/session/session_int.h"
+#include "proxy/session/statements.h"
+#include "proxy/worker_int.h"
+
+/* Reading stops when so much is kept of a client that waits; one more read may come on top. */
+#define HELD_ENOUGH ((size_t)16 * 1024)
+#define HELD_CAP    ((size_t)1 << 20)
+/* A session looks for a better node so often, where its own is well. */
+#define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
+
+static void ready(struct pooled *pd);
+
+/* ---- which pool ---- */
+
+static struct pool *
+pool_at(struct pooled *pd, const struct world *w, uint16_t node)
+{
+	const struct session *s = pd->session;
+	struct slice database = session_name(s, NAME_DATABASE);
+	const struct conf_database *db = config_database(w->config, database);
+	struct pool_key key = {
+		.live = w->topology->nodes[node].live,
+		.database = database,
+		.dbname = db->dbname != NULL ? slice_str(db->dbname) : database,
+		.user = session_name(s, NAME_USER),
+		.options = slice_str(pd->options),
+		.access = (enum access)s->access,
+	};
+
+	return pool_get(s->worker, &key);
+}
+
+static void
+move_to(struct pooled *pd, struct pool *p)
+{
+	if (pd->pool != p) {
+		pool_join(p);
+		if (pd->pool != NULL)
+			pool_leave(pd->pool);
+		pd->pool = p;
+	}
+	pool_set_credential(p, pd->session->credential);
+}
+
+/* Nothing there, and nothing is coming soon. */
+static bool
+is_hopeless(const struct pool *p)
+{
+	return pool_is_failing(p) && pool_size(p) == 0;
+}
+
+/* Decide the route anew, and take the first node on it that has not just failed. False: there is
+ * none; pd->pool is the first of those that have failed then, if there is any. */
+static bool
+decide(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	const struct world *w = worker_world(s->worker);
+	struct route *route = &s->worker->route;
+	int sticky = pd->pool != NULL
+			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
+			 : -1;
+
+	locate_route_again(s, sticky, route);
+	pd->topology_version = w->topology->version;
+	pd->decided_us = clock_us();
+	for (unsigned i = 0; i < route->nnodes; i++) {
+		struct pool *p = pool_at(pd, w, route->nodes[i]);
+
+		if (!is_hopeless(p)) {
+			move_to(pd, p);
+			return true;
+		}
+	}
+	if (route->nnodes > 0)
+		move_to(pd, pool_at(pd, w, route->nodes[0]));
+	return false;
+}
+
+static bool
+is_due(struct pooled *pd)
+{
+	const struct topology *t = worker_world(pd->session->worker)->topology;
+	const struct node *n;
+	int64_t now_us;
+
+	if (pd->pool == NULL || is_hopeless(pd->pool))
+		return true;
+	if (pd->topology_version == t->version)
+		return false;
+	now_us = clock_us();
+	n = topology_node_by_live(t, pd->pool->live);
+	if (n == NULL || !node_usable(t, n, now_us) || now_us - pd->decided_us >= DECIDE_AGAIN_US)
+		return true;
+	pd->topology_version = t->version;
+	return false;
+}
+
+/* ---- login ---- */
+
+static void
+make_key(struct session *s, struct buf *out)
+{
+	uint32_t pid;
+
+	BUG_ON(getrandom(&pid, sizeof(pid), 0) != sizeof(pid));
+	if (s->pooled->mode == POOL_TRANSACTION)
+		s->pooled->pid = (pid & 0x7fffffff) | 1;
+	else
+		pid = s->server->pid;
+	s->key_len = 4;
+	BUG_ON(getrandom(s->key, s->key_len, 0) != s->key_len);
+	cancelkeys_add(s->worker->keys, s->key, s->slot);
+	message_put_key(out, s->pooled->pid != 0 ? s->pooled->pid : pid,
+			slice_of((const char *)s->key, s->key_len));
+}
+
+/* What the node would have said at the end of a login. */
+static void
+greet(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	struct login *l = s->login;
+	struct buf b = { .cap = 2 * HELD_CAP };
+
+	pd->greeted = true;
+	message_put_auth(&b, AUTH_OK, slice_of(NULL, 0));
+	pooled_put_welcome(pd, &b);
+	make_key(s, &b);
+	message_put_ready(&b, 'I');
+	stat_add(&s->worker->stats.logins, 1);
+	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);
+	if (s->worker->world->config->main.log_connections)
+		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
+	flow_init(&s->flow, REPLICATION_NONE);
+	s->login = NULL;
+	session_enter(s, SESSION_RELAY);
+	s->quiet_since_us = clock_us();
+	worker_arm_sweep(s->worker);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (session_say(s, b.p, b.n) && l->inbox.n > 0)
+		relay_take(s, l->inbox.p, l->inbox.n);
+	buf_fini(&b);
+	login_free(l);
+	if (s->state == SESSION_RELAY)
+		pooled_settle(s);
+}
+
+static void
+refuse(struct pooled *pd, const struct err *why)
+{
+	struct session *s = pd->session;
+	struct err e = *why;
+
+	if (!pd->greeted) {
+		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
+		if (pd->pool != NULL)
+			err_detail(&e, "Tried %s %s: %s.", pd->pool->live->region,
+				   pd->pool->live->name, pd->pool->reason);
+	}
+	session_close_err(s, WHY_NO_ROUTE, &e);
+}
+
+/* Ask the pool. The session may have a server then, or wait, or be over. */
+static void
+acquire(struct pooled *pd)
+{
+	struct server *sv;
+	struct err e;
+
+	if (is_due(pd) && !decide(pd) && (!pd->greeted || pd->pool == NULL)) {
+		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no node can take this session");
+		refuse(pd, &e);
+		return;
+	}
+	pd->waiting_since_us = clock_us();
+	pd->notified = false;
+	sv = pool_lend(pd->pool, pd);
+	if (sv != NULL)
+		pooled_attach(pd, sv);
+}
+
+void
+pooled_begin(struct session *s)
+{
+	struct pooled *pd = xcalloc(1, sizeof(*pd));
+	struct login *l = s->login;
+	const struct startup *st = login_startup(l);
+	struct buf options = { .cap = STARTUP_BYTES_MAX };
+
+	startup_options_strip(&options, st->options);
+	pd->session = s;
+	pd->mode = l->database->pool;
+	pd->options = xstrndup(options.n > 0 ? options.p : "", options.n);
+	pd->held.cap = HELD_CAP;
+	pd->startup = vars_from_startup(s->worker->vars, st);
+	pd->vars = vars_ref(pd->startup);
+	pd->statements = statements_new(s->worker->texts);
+	buf_fini(&options);
+	s->pooled = pd;
+	session_enter(s, SESSION_ATTACHING);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (pd->mode == POOL_TRANSACTION && decide(pd) && pd->pool->welcomed) {
+		greet(pd);
+		return;
+	}
+	acquire(pd);
+	if (s->state == SESSION_ATTACHING && s->server != NULL && !pd->asking)
+		greet(pd);
+}
+
+/* ---- attached, or waiting ---- */
+
+static bool
+says_terminate(const struct session *s, const char *p, size_t n)
+{
+	return n >= 5 && p[0] == MSG_TERMINATE && flow_at_client_boundary(&s->flow);
+}
+
+static void
+keep(struct pooled *pd, const char *p, size_t n)
+{
+	struct session *s = pd->session;
+
+	buf_put(&pd->held, p, n);
+	if (pd->held.failed)
+		session_close(s, WHY_PROTOCOL, "Too many statements at once.");
+	else if (pd->held.n >= HELD_ENOUGH)
+		stream_want(&s->client, s->client.interest & ~EV_READ);
+}
+
+bool
+pooled_take(struct session *s, const char *p, size_t n)
+{
+	struct pooled *pd = s->pooled;
+
+	if (s->server == NULL && !pd->waiting) {
+		if (says_terminate(s, p, n)) {
+			session_end(s, WHY_CLIENT_DONE);
+			return false;
+		}
+		acquire(pd);
+		if (s->state != SESSION_RELAY)
+			return false;
+	}
+	if (s->server != NULL && !pd->asking)
+		return true;
+	keep(pd, p, n);
+	return false;
+}
+
+/* What was kept goes on its way. */
+static void
+go_on(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	struct buf held = pd->held;
+	bool open = true;
+
+	pd->held = (struct buf){ .cap = HELD_CAP };
+	if (held.n >= HELD_ENOUGH)
+		stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (held.n > 0)
+		open = relay_to_server(s, held.p, held.n);
+	buf_fini(&held);
+	if (open && s->state == SESSION_RELAY)
+		pooled_settle(s);
+}
+
+static void
+ready(struct pooled *pd)
+{
+	if (pd->greeted)
+		go_on(pd);
+	else
+		greet(pd);
+}
+
+void
+pooled_on_lent(struct pooled *pd, struct server *sv)
+{
+	pooled_attach(pd, sv);
+	if (pd->session->server != NULL && !pd->asking)
+		ready(pd);
+}
+
+void
+pooled_on_refused(struct pooled *pd, const struct err *e, bool fatal)
+{
+	struct session *s = pd->session;
+
+	if (fatal) {
+		session_close_err(s, WHY_SERVER_REFUSED, e);
+		return;
+	}
+	acquire(pd);
+	if (s->server != NULL && !pd->asking)
+		ready(pd);
+}
+
+/* ---- settings ---- */
+
+static void
+on_replayed(struct server *sv, const struct ask_answer *a)
+{
+	struct session *s = sv->session;
+	struct pooled *pd = s->pooled;
+
+	pd->asking = false;
+	if (a->lost || a->failed || a->status != 'I') {
+		sv->close_needed = true;
+		session_close_err(s, a->lost ? WHY_SERVER_DIED : WHY_SERVER_REFUSED, &a->error);
+		return;
+	}
+	vars_unref(sv->vars);
+	sv->vars = vars_ref(pd->vars);
+	statements_attach(pd->statements, sv->statements, &s->flow);
+	pooled_hear(pd, a->messages);
+	ready(pd);
+}
+
+void
+pooled_attach(struct pooled *pd, struct server *sv)
+{
+	struct session *s = pd->session;
+	struct buf sql = { .cap = HELD_CAP };
+
+	s->server = sv;
+	sv->session = s;
+	if (sv->vars != pd->vars)
+		vars_put_change(&sql, sv->vars, pd->vars, VARS_ERROR);
+	if (sql.n > 0) {
+		pd->asking = true;
+		ask_begin(sv, buf_view(&sql), on_replayed);
+	} else {
+		statements_attach(pd->statements, sv->statements, &s->flow);
+	}
+	buf_fini(&sql);
+}
+
+/* ---- giving it back ---- */
+
+static void
+let_go(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	struct server *sv = s->server;
+
+	statements_detach(pd->statements);
+	s->server = NULL;
+	sv->session = NULL;
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+	pool_return(sv);
+}
+
+static void
+on_truth(struct server *sv, const struct ask_answer *a)
+{
+	struct session *s = sv->session;
+	struct pooled *pd = s->pooled;
+
+	pd->asking = false;
+	if (a->lost) {
+		session_close_err(s, WHY_SERVER_DIED, &a->error);
+		return;
+	}
+	pooled_learn(pd, a);
+	statements_attach(pd->statements, sv->statements, &s->flow);
+	pooled_hear(pd, a->messages);
+	go_on(pd);
+}
+
+void
+pooled_settle(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	struct buf sql = { .cap = HELD_CAP };
+
+	if (s->server == NULL || pd->asking || !flow_safe_point(&s->flow) ||
+	    statements_holds(pd->statements))
+		return;
+	if (pooled_suspects(pd, &sql)) {
+		pd->asking = true;
+		ask_begin(s->server, buf_view(&sql), on_truth);
+	} else if (pd->mode == POOL_TRANSACTION && pd->pins == 0 &&
+		   !statements_pins(pd->statements)) {
+		let_go(pd);
+	}
+	buf_fini(&sql);
+}
+
+static void
+on_reset(struct server *sv, const struct ask_answer *a)
+{
+	if (a->lost || a->failed || a->status != 'I') {
+		server_free(sv);
+		return;
+	}
+	vars_unref(sv->vars);
+	sv->vars = vars_empty(sv->worker->vars);
+	pooled_forget_statements(sv);
+	pool_return(sv);
+}
+
+static void
+reset(struct server *sv)
+{
+	const char *sql = sv->worker->world->config->main.server_reset_query;
+
+	if (sql == NULL) {
+		server_free(sv);
+		return;
+	}
+	pool_put(sv, SERVER_BUSY);
+	ask_begin(sv, slice_str(sql), on_reset);
+}
+
+void
+pooled_part(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	struct server *sv = s->server;
+	bool clean = pd->greeted && flow_is_idle(&s->flow) && s->flow.unsure == 0 && !pd->asking &&
+		     !statements_holds(pd->statements);
+
+	if (pd->waiting)
+		pool_forget(pd->pool, pd);
+	if (sv == NULL)
+		return;
+	statements_detach(pd->statements);
+	s->server = NULL;
+	sv->session = NULL;
+	if (!clean || !stream_is_open(&sv->stream) || sv->close_needed)
+		server_free(sv);
+	else if (pd->mode == POOL_SESSION || pd->pins != 0 || pd->effects != 0)
+		reset(sv);
+	else
+		pool_return(sv);
+}
+
+static void
+free_pooled(void *arg)
+{
+	struct pooled *pd = arg;
+
+	statements_free(pd->statements);
+	vars_unref(pd->startup);
+	vars_unref(pd->vars);
+	buf_fini(&pd->held);
+	buf_fini(&pd->names);
+	free(pd->options);
+	free(pd);
+}
+
+void
+pooled_free(struct pooled *pd)
+{
+	if (pd == NULL)
+		return;
+	if (pd->pool != NULL)
+		pool_leave(pd->pool);
+	pd->pool = NULL;
+	loop_defer(pd->session->worker->loop, free_pooled, pd);
+}
+
+/* ---- waiting too long ---- */
+
+static void
+notify(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	struct buf b = { .cap = 4096 };
+	struct err e;
+
+	pd->notified = true;
+	err_set(&e, "00000", "no server connection is free, the query waits");
+	err_detail(&e, "Region %s, node %s.", pd->pool->live->region, pd->pool->live->name);
+	message_put_notice(&b, "NOTICE", &e);
+	(void)session_say(s, b.p, b.n);
+	buf_fini(&b);
+}
+
+/* Its pool is in trouble, and the world has changed since it came here. */
+static void
+look_elsewhere(struct pooled *pd)
+{
+	const struct topology *t = worker_world(pd->session->worker)->topology;
+
+	if (pd->topology_version == t->version || !is_hopeless(pd->pool))
+		return;
+	pool_forget(pd->pool, pd);
+	acquire(pd);
+	if (pd->session->server != NULL && !pd->asking)
+		ready(pd);
+}
+
+void
+pooled_check_wait(struct pooled *pd, int64_t now_us)
+{
+	struct session *s = pd->session;
+	const struct conf_main *conf = &s->worker->world->config->main;
+	int64_t waited = now_us - pd->waiting_since_us;
+
+	if (conf->query_wait_timeout > 0 && waited >= conf->query_wait_timeout) {
+		session_close(s, WHY_QUERY_WAIT, NULL);
+		return;
+	}
+	if (pd->greeted && !pd->notified && conf->query_wait_notify > 0 &&
+	    waited >= conf->query_wait_notify)
+		notify(pd);
+	if (s->state != SESSION_CLOSED)
+		look_elsewhere(pd);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Between the files of the session's side of a pool: pooled.c (who has which server when) and
+ * pooled_state.c (what a session leaves on it).
+ */
+#ifndef PROXY_SESSION_POOLED_INT_H
+#define PROXY_SESSION_POOLED_INT_H
+
+#include "proxy/session/pooled.h"
+#include "proxy/session/truth.h"
+#include "proxy/session/vars.h"
+
+struct ask_answer;
+
+/* ---- pooled.c ---- */
+
+/* The server is this session's now; its settings may have to be replayed first (pd->asking). */
+void pooled_attach(struct pooled *pd, struct server *sv);
+
+/* ---- pooled_state.c ---- */
+
+/* The ParameterStatus messages of a login, as this client is to hear them. */
+void pooled_put_welcome(struct pooled *pd, struct buf *b);
+/* An answer to a question of ours: what it reports of settings is for the client, too. */
+void pooled_hear(struct pooled *pd, struct slice messages);
+/* Whether the session's queries may have left something behind on its server: then *sql is what to
+ * ask. What needs no asking is taken as known. */
+bool pooled_suspects(struct pooled *pd, struct buf *sql);
+/* The answer to that. */
+void pooled_learn(struct pooled *pd, const struct ask_answer *a);
+/* Everything that was prepared on it is gone. */
+void pooled_forget_statements(struct server *sv);
+
+#endif
