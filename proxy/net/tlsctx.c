@@ -137,6 +137,8 @@ listener_context(const struct conf_listener *l, struct err *e)
 			goto failed;
 		}
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+		/* whom a certificate may be of: clients with several choose by that */
+		SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(l->tls_ca_file));
 	}
 	/* stateless tickets only: nothing to share, nothing to lock */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
