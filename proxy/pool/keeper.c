@@ -17,6 +17,7 @@
 
 #define KEEP_MIN_US (20 * USEC_PER_MSEC)
 #define KEEP_MAX_US (15 * USEC_PER_SEC)
+#define WANTED_US   (600 * USEC_PER_SEC) /* where server_idle_timeout is 0 */
 
 static int64_t
 shorter(int64_t a, int64_t b)
@@ -36,7 +37,7 @@ interval_of(const struct pool *p)
 				    conf->reserve_pool_size > 0 ? conf->reserve_pool_timeout : 0));
 	if (pool_size(p) > 0)
 		t = shorter(t, shorter(conf->server_lifetime, conf->server_idle_timeout));
-	if (p->nsessions > 0 && conf->min_pool_size > 0)
+	if (conf->min_pool_size > 0)
 		t = shorter(t, conf->server_login_retry);
 	return pool_size(p) == 0 && p->nsessions == 0 ? KEEP_MAX_US : t;
 }
@@ -75,12 +76,33 @@ pools_hurry(struct pools *ps)
 		arm(ps);
 }
 
+/* Somebody is here, or was at another node of the same database not long ago. */
+static bool
+is_wanted(const struct pool *p)
+{
+	const struct conf_main *conf = &p->worker->world->config->main;
+	int64_t kept = conf->server_idle_timeout > 0 ? conf->server_idle_timeout : WANTED_US;
+
+	return p->nsessions > 0 || (p->wanted_us > 0 && clock_us() - p->wanted_us < kept);
+}
+
+/* No session is to be there: the operator has said so, or the node is configured no more. */
+static bool
+is_drained(const struct pool *p)
+{
+	const struct topology *t = p->worker->world->topology;
+	const struct node *n = topology_node_by_live(t, p->live);
+
+	return n == NULL || n->drained || t->regions[n->region].drained;
+}
+
 /* The oldest first, down to what is to be kept warm. */
 static void
 close_old(struct pool *p, int64_t now_us)
 {
 	const struct conf_main *conf = &p->worker->world->config->main;
-	unsigned keep = pool_share(p->worker, conf->min_pool_size);
+	unsigned keep = is_wanted(p) ? pool_share(p->worker, conf->min_pool_size) : 0;
+	bool drained = is_drained(p);
 	struct server *sv, *newer;
 
 	for (sv = TAILQ_LAST(&p->places[SERVER_IDLE], server_list); sv != NULL; sv = newer) {
@@ -89,7 +111,7 @@ close_old(struct pool *p, int64_t now_us)
 			    now_us - sv->since_us >= conf->server_idle_timeout;
 
 		newer = TAILQ_PREV(sv, server_list, in_place);
-		if (old || (idle && pool_size(p) > (p->nsessions > 0 ? keep : 0)))
+		if (drained || old || (idle && pool_size(p) > keep))
 			server_free(sv);
 	}
 }
@@ -100,8 +122,10 @@ keep_warm(struct pool *p)
 	const struct conf_main *conf = &p->worker->world->config->main;
 	unsigned want = pool_share(p->worker, conf->min_pool_size);
 
-	while (p->nsessions > 0 && !p->paused && pool_size(p) < want && !pool_is_failing(p))
-		launch_begin(p);
+	while (is_wanted(p) && !p->paused && pool_size(p) < want && !pool_is_failing(p)) {
+		if (!pool_launch(p))
+			return;
+	}
 }
 
 static void
@@ -121,21 +145,22 @@ static void
 keep(evutil_socket_t fd, short what, void *arg)
 {
 	struct pools *ps = arg;
+	const struct conf_main *conf = &worker_world(ps->worker)->config->main;
 	int64_t now_us = clock_us();
 	struct pool *p, *next;
 
 	(void)fd;
 	(void)what;
-	(void)worker_world(ps->worker);
 	for (p = TAILQ_FIRST(&ps->list); p != NULL; p = next) {
 		pool_join(p);
 		check_waiting(p, now_us);
 		close_old(p, now_us);
 		p->nsessions--;
-		if (!ps->draining)
+		if (!ps->draining && !is_drained(p))
 			keep_warm(p);
 		next = TAILQ_NEXT(p, all);
-		if (p->nsessions == 0 && pool_size(p) == 0)
+		if (p->nsessions == 0 && pool_size(p) == 0 &&
+		    (conf->min_pool_size == 0 || !is_wanted(p)))
 			pool_free(p);
 	}
 	pools_arm(ps);

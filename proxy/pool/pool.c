@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "proxy/auth/credential.h"
 #include "proxy/pool/ask.h"
+#include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
@@ -55,6 +56,8 @@ pool_new(struct worker *w, const struct pool_key *key)
 	p->dbname = dup_slice(key->dbname);
 	p->user = dup_slice(key->user);
 	p->options = dup_slice(key->options);
+	p->of_database = pool_count_get('d', p->live->id, p->dbname);
+	p->of_user = pool_count_get('u', p->live->id, p->user);
 	p->welcome.cap = 16384;
 	for (int i = 0; i < SERVER_PLACES; i++)
 		TAILQ_INIT(&p->places[i]);
@@ -89,6 +92,8 @@ pool_free(struct pool *p)
 	BUG_ON(p->nsessions > 0 || pool_size(p) > 0);
 	HASH_DELETE(hh, ps->by_name, p);
 	TAILQ_REMOVE(&ps->list, p, all);
+	pool_count_put(p->of_database);
+	pool_count_put(p->of_user);
 	node_live_unref(p->live);
 	credential_unref(p->credential);
 	buf_fini(&p->welcome);
@@ -117,10 +122,19 @@ pool_leave(struct pool *p)
 void
 pool_set_credential(struct pool *p, struct credential *c)
 {
-	if (p->credential == c)
+	/* one that says the same may know more by now: the keys of a password */
+	if (p->credential == c || credential_equal(p->credential, c))
 		return;
 	credential_unref(p->credential);
 	p->credential = credential_ref(c);
+}
+
+void
+pool_want(struct pool *p, struct credential *c)
+{
+	pool_set_credential(p, c);
+	p->wanted_us = clock_us();
+	pools_arm(p->worker->pools);
 }
 
 unsigned
@@ -178,6 +192,8 @@ pool_remove(struct server *sv)
 
 	pool_put(sv, SERVER_OWN);
 	sv->pool = NULL;
+	pool_count_leave(p->of_database);
+	pool_count_leave(p->of_user);
 	if (p->nwaiting > 0)
 		pool_grow(p);
 	pools_arm(p->worker->pools);
@@ -336,6 +352,46 @@ limit_of(const struct pool *p)
 	return limit;
 }
 
+/* A connection of another pool that nobody has makes room in what both count in. */
+static bool
+close_another(struct pool *p, const struct pool_count *full)
+{
+	struct pool *other;
+
+	TAILQ_FOREACH (other, &p->worker->pools->list, all) {
+		struct server *sv = TAILQ_LAST(&other->places[SERVER_IDLE], server_list);
+
+		if (other == p || sv == NULL ||
+		    (other->of_database != full && other->of_user != full))
+			continue;
+		server_free(sv);
+		return true;
+	}
+	return false;
+}
+
+static bool
+enter(struct pool *p, struct pool_count *c, int limit)
+{
+	return pool_count_enter(c, (unsigned)limit) ||
+	       (close_another(p, c) && pool_count_enter(c, (unsigned)limit));
+}
+
+bool
+pool_launch(struct pool *p)
+{
+	const struct conf_main *conf = conf_of(p);
+
+	if (!enter(p, p->of_database, conf->max_db_connections))
+		return false;
+	if (!enter(p, p->of_user, conf->max_user_connections)) {
+		pool_count_leave(p->of_database);
+		return false;
+	}
+	launch_begin(p);
+	return true;
+}
+
 void
 pool_grow(struct pool *p)
 {
@@ -344,7 +400,8 @@ pool_grow(struct pool *p)
 	if (p->paused)
 		return;
 	while (p->nwaiting > coming && pool_size(p) < limit_of(p) && !pool_is_failing(p)) {
-		launch_begin(p);
+		if (!pool_launch(p))
+			return;
 		coming = p->n[SERVER_LAUNCHING] + p->n[SERVER_BUSY];
 	}
 }

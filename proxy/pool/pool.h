@@ -28,6 +28,7 @@
 #include "routing/route.h"
 
 struct credential;
+struct pool_count;
 struct pooled;
 
 TAILQ_HEAD(server_list, server);
@@ -48,7 +49,9 @@ struct pool {
 	unsigned n[SERVER_PLACES];
 	struct pooled_list waiting; /* first come first */
 	unsigned nwaiting;
-	unsigned nsessions;    /* that are at this pool, waiting or not */
+	unsigned nsessions;                       /* that are at this pool, waiting or not */
+	struct pool_count *of_database, *of_user; /* over all workers */
+	int64_t wanted_us;     /* monotonic: a login may have come here; 0: never */
 	struct buf welcome;    /* ParameterStatus messages of its last login */
 	bool welcomed;         /* there was one */
 	bool paused;           /* PAUSE: nothing is lent */
@@ -66,6 +69,8 @@ struct pool_key {
 	enum access access;
 };
 struct pool *pool_get(struct worker *w, const struct pool_key *key);
+/* A session of this user could be sent here one day: keep min_pool_size connections for it. */
+void pool_want(struct pool *p, struct credential *c);
 void pool_join(struct pool *p);
 void pool_leave(struct pool *p);
 /* What to log in with from now on; takes a reference of its own. */

@@ -13,6 +13,8 @@
 void pool_free(struct pool *p);
 /* The connection is being closed: it leaves its pool, which opens another where somebody waits. */
 void pool_remove(struct server *sv);
+/* One more connection, where the limits over all workers allow it. */
+bool pool_launch(struct pool *p);
 void pool_refuse(struct pool *p, const struct err *e, bool fatal);
 
 /* An idle connection can be read: the node has closed it, or says something nobody asked for. */

@@ -9,12 +9,17 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "proxy/http/http.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/pooled.h"
+#include "proxy/session/truth.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
 static const char *
 state_label(const struct session *s)
 {
+	if (s->pooled != NULL && s->pooled->waiting)
+		return "waiting";
 	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
 		return flow_activity_name(flow_activity(&s->flow));
 	return session_state_row((enum session_state)s->state)->label;
@@ -31,7 +36,11 @@ move_block(const struct session *s)
 		return "replication";
 	if (!flow_is_idle(&s->flow) || settings_hold(s))
 		return flow_activity_name(flow_activity(&s->flow));
-	return "passthrough login";
+	if (s->pooled == NULL)
+		return "passthrough login";
+	if (s->pooled->pins != 0)
+		return pin_name(s->pooled->pins);
+	return s->pooled->mode == POOL_SESSION ? "session pool" : "";
 }
 
 static int64_t
@@ -50,6 +59,16 @@ endpoint_of(const struct session *s)
 			return c.value;
 	}
 	return slice_of("", 0);
+}
+
+/* A session that is parked is at home where its next transaction goes, as far as is known. */
+static void
+put_home(const struct pooled *pd, struct session_facts *out)
+{
+	if (pd == NULL || pd->pool == NULL)
+		return;
+	(void)text_copy(out->home, sizeof(out->home), slice_str(pd->pool->live->region));
+	(void)text_copy(out->node, sizeof(out->node), slice_str(pd->pool->live->name));
 }
 
 void
@@ -90,8 +109,10 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 	};
 	if (deep)
 		out->client_rtt_us = stream_rtt_us(&s->client);
-	if (s->server == NULL)
+	if (s->server == NULL) {
+		put_home(s->pooled, out);
 		return;
+	}
 	(void)text_copy(out->home, sizeof(out->home), slice_str(s->server->live->region));
 	(void)text_copy(out->node, sizeof(out->node), slice_str(s->server->live->name));
 	out->server_pid = s->server->pid;

@@ -67,6 +67,16 @@ is_hopeless(const struct pool *p)
 	return pool_is_failing(p) && pool_size(p) == 0;
 }
 
+/* min_pool_size connections wait wherever a session of this user may be sent one day. */
+static void
+want_all(struct pooled *pd, const struct route *route)
+{
+	const struct world *w = worker_world(pd->session->worker);
+
+	for (unsigned i = 0; i < route->nnodes && w->config->main.min_pool_size > 0; i++)
+		pool_want(pool_at(pd, w, route->nodes[i]), pd->session->credential);
+}
+
 /* Decide the route anew, and take the first node on it that has not just failed. False: there is
  * none; pd->pool is the first of those that have failed then, if there is any. */
 static bool
@@ -82,6 +92,7 @@ decide(struct pooled *pd)
 	locate_route_again(s, sticky, route);
 	pd->topology_version = w->topology->version;
 	pd->decided_us = clock_us();
+	want_all(pd, route);
 	for (unsigned i = 0; i < route->nnodes; i++) {
 		struct pool *p = pool_at(pd, w, route->nodes[i]);
 

@@ -452,6 +452,8 @@ check_quiet(struct session *s, int64_t now_us)
 	uint64_t moved = s->rx_bytes - flow_pending(&s->flow);
 	int64_t quiet;
 
+	if (s->pooled != NULL && s->pooled->waiting)
+		return; /* it is we who keep it waiting: query_wait_timeout */
 	if (moved != s->quiet_moved || activity != (enum flow_activity)s->quiet_activity) {
 		s->quiet_moved = moved;
 		s->quiet_activity = (uint8_t)activity;

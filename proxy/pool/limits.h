@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * How many connections the pools of all workers have together, of a database on a node and of a
+ * user on a node: for max_db_connections and max_user_connections. The counters are shared by
+ * reference; counting is one atomic instruction, finding a counter (once per pool) takes a lock.
+ */
+#ifndef PROXY_POOL_LIMITS_H
+#define PROXY_POOL_LIMITS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pool_count {
+	struct pool_count *next;
+	unsigned refs; /* under the lock */
+	char kind;     /* 'd' of a database, 'u' of a user */
+	uint32_t node; /* node_live.id */
+	atomic_uint n;
+	char name[];
+};
+
+struct pool_count *pool_count_get(char kind, uint32_t node, const char *name);
+void pool_count_put(struct pool_count *c); /* accepts NULL */
+
+/* One more, where that keeps to `limit` (0: none). False: there is no room. */
+bool pool_count_enter(struct pool_count *c, unsigned limit);
+void pool_count_leave(struct pool_count *c);
+
+#endif
