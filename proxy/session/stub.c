@@ -206,3 +206,9 @@ statements_pins(const struct statements *c)
 	(void)c;
 	return false;
 }
+
+const char *
+pin_name(unsigned pins)
+{
+	return pins != 0 ? "pinned" : "";
+}
