@@ -464,7 +464,7 @@ put_params(struct buf *out, const struct startup *in, const struct startup_edit 
 		if (!is_held_apart(name) && !is_dropped(name) && !is_replaced(edit, name))
 			put_param(out, name, in->params[i].value);
 	}
-	for (size_t i = 0; i < in->extensions_n; i++)
+	for (size_t i = 0; i < in->extensions_n && !edit->plain; i++)
 		put_param(out, in->extensions[i].name, in->extensions[i].value);
 	for (size_t i = 0; i < edit->set_n; i++)
 		put_param(out, edit->set[i].name, edit->set[i].value);
@@ -475,10 +475,13 @@ startup_build(struct buf *out, const struct startup *in, const struct startup_ed
 {
 	static const struct startup_edit none;
 	size_t at = buf_message(out, 0);
+	bool newer = in->minor > STARTUP_MINOR_LATEST;
 
+	if (edit == NULL)
+		edit = &none;
 	buf_u16(out, in->major);
-	buf_u16(out, in->minor);
-	put_params(out, in, edit != NULL ? edit : &none);
+	buf_u16(out, edit->plain && newer ? STARTUP_MINOR_LATEST : in->minor);
+	put_params(out, in, edit);
 	buf_u8(out, 0);
 	if (out->failed)
 		return;

@@ -91,6 +91,7 @@ struct startup_edit {
 	struct slice database;
 	const struct startup_param *set; /* set or replaced, by name; written last */
 	size_t set_n;
+	bool plain; /* a version that we speak, and no _pq_.* */
 };
 
 /* Append a StartupMessage made from *in: same protocol version, _pq_.* and parameters, without

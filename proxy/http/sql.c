@@ -14,9 +14,9 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/console.h"
+#include "proxy/auth/credential.h"
 #include "proxy/http/http_int.h"
 #include "proxy/http/sql_int.h"
-#include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
 
 #define JSON_TYPE        "application/json"
@@ -123,7 +123,7 @@ take_uri(struct session *s, struct err *e)
 	l->packet.cap = STARTUP_BYTES_MAX;
 	if (result == 0) {
 		connuri_put_startup(&l->packet, &u);
-		l->own = ownlogin_new(u.password);
+		l->said = credential_new_password(u.password);
 		if (l->packet.failed)
 			result = err_set(e, SQLSTATE_CANNOT_CONNECT,
 					 "the connection string is too long");

@@ -82,7 +82,8 @@ send_startup(struct attempt *a)
 	struct login *l = a->login;
 	const struct region *r = &l->world->topology->regions[node_of(a)->region];
 	struct startup_param set[3];
-	struct startup_edit edit = { .set = set };
+	/* with a client that we authenticate, we have agreed on the protocol ourselves */
+	struct startup_edit edit = { .set = set, .plain = l->auth != NULL };
 	struct buf b = { .cap = 2 * STARTUP_BYTES_MAX };
 	int result;
 

@@ -5,15 +5,13 @@
 #ifndef PROXY_SESSION_CONSOLES_H
 #define PROXY_SESSION_CONSOLES_H
 
-struct login;
 struct session;
 
 /* The startup packet names the console: who may, goes in. */
 void consoles_begin(struct session *s);
-void consoles_on_login(struct session *s);
+/* … who has proven himself. */
+void consoles_open(struct session *s);
 void consoles_on_readable(struct session *s);
 void consoles_on_drained(struct session *s);
-/* The login's part of the exchange. */
-void consoles_forget(struct login *l);
 
 #endif

@@ -5,9 +5,9 @@
  * where the node has another is told so; BackendKeyData gets a secret of our own. Everything else
  * passes.
  *
- * A client that says its password in front of being asked does not see the node's requests:
- * Meridian answers them itself (ownlogin.c), and the client reads AuthenticationOk when the node
- * has said it.
+ * A client that Meridian has authenticated itself (authenticate.c), or that says its password in
+ * front of being asked (early.c), does not see the node's requests: Meridian answers them
+ * (ownlogin.c), and the client reads AuthenticationOk when the node has said it.
  */
 #include "config.h"
 
@@ -22,13 +22,13 @@
 #include "base/clock.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "protocol/sqlstate.h"
 #include "proxy/control.h"
 #include "proxy/http/http.h"
 #include "proxy/http/sql.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/net/websocket.h"
+#include "proxy/session/authenticate.h"
 #include "proxy/session/cancelkeys.h"
+#include "proxy/session/early.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
 
@@ -161,52 +161,6 @@ answer_self(struct session *s, const struct message_auth *auth)
 	return step;
 }
 
-static void
-refuse_early_password(struct session *s)
-{
-	struct err e;
-
-	err_set(&e, SQLSTATE_INVALID_AUTHORIZATION,
-		"a password in clear may not come over a connection that is not private");
-	err_detail(&e, "The client sent it in front of being asked. That is taken inside TLS, from "
-		       "a peer in trusted_proxies, and on the proxy's own host.");
-	err_hint(&e, "Connect by wss://, or set pipelineConnect = false in the client.");
-	session_close_err(s, WHY_NOT_ALLOWED, &e);
-}
-
-/* Neon's driver says its password, and its first queries, right behind the startup packet and
- * before it is asked (pipelineConnect = "password"), all in one frame. PARSE_DONE: there was none,
- * or it is in l->own; PARSE_MORE: it has not come whole; PARSE_BAD: the session is over. */
-static enum parse
-take_early_password(struct session *s, uint32_t code)
-{
-	struct login *l = s->login;
-	struct buf *in = &l->inbox;
-	struct slice password;
-	struct frame f;
-	enum parse p;
-
-	if (in->n == 0)
-		return websocket_in_frame(&s->client) ? PARSE_MORE : PARSE_DONE;
-	if (in->p[0] != MSG_PASSWORD)
-		return PARSE_DONE;
-	p = frame_cut(buf_view(in), LOGIN_MESSAGE_MAX, &f);
-	if (p == PARSE_MORE)
-		return p;
-	if (p == PARSE_BAD || message_parse_password(f.body, &password) != PARSE_DONE) {
-		session_close(s, WHY_PROTOCOL, "Invalid authentication message.");
-		return PARSE_BAD;
-	}
-	if (code != AUTH_OK && s->client.ssl == NULL && !http_hop_is_private(s)) {
-		refuse_early_password(s);
-		return PARSE_BAD;
-	}
-	l->own = ownlogin_new(password);
-	OPENSSL_cleanse(in->p, f.total);
-	buf_drop(in, f.total);
-	return PARSE_DONE;
-}
-
 static enum step
 take_auth(struct session *s, const struct frame *f, struct slice raw, struct buf *out)
 {
@@ -218,10 +172,12 @@ take_auth(struct session *s, const struct frame *f, struct slice raw, struct buf
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
 		return STEP_OVER;
 	}
-	if (l->own == NULL && !l->asked && http_transport(s) == TRANSPORT_WEBSOCKET) {
-		p = take_early_password(s, auth.code);
+	if (l->own == NULL && !l->asked) {
+		p = early_password(s, auth.code != AUTH_OK);
 		if (p != PARSE_DONE)
 			return p == PARSE_MORE ? STEP_HOLD : STEP_OVER;
+		if (l->said != NULL)
+			l->own = ownlogin_new_credential(l->said);
 	}
 	if (l->own != NULL) {
 		if (auth.code == AUTH_OK)
@@ -283,6 +239,11 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 		return STEP_ON;
 	case MSG_ERROR:
 		return take_error(s, f, raw, out);
+	case MSG_NEGOTIATE_VERSION:
+		/* we have told the client what we speak, if that was less than it asked for */
+		if (l->auth == NULL)
+			buf_slice(out, raw);
+		return STEP_ON;
 	default:
 		buf_slice(out, raw);
 		return f->type == MSG_READY ? STEP_READY : STEP_ON;

@@ -18,6 +18,7 @@
 #include "proxy/http/http.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/session/authenticate.h"
 #include "proxy/session/consoles.h"
 #include "proxy/worker_int.h"
 
@@ -304,7 +305,7 @@ session_admit(struct session *s)
 	}
 	s->admitted = true;
 	if (locate_session(s))
-		attach_begin(s);
+		auth_begin(s);
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "proxy/admin/console.h"
 #include "proxy/auth/credential.h"
 #include "proxy/http/http.h"
+#include "proxy/session/authenticate.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/consoles.h"
 #include "proxy/session/ownlogin.h"
@@ -36,12 +37,14 @@ static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
 	[SESSION_TLS_HANDSHAKE] = { preface_on_tls_handshake, NULL },
 	[SESSION_STARTUP] = { preface_on_readable, NULL },
 	[SESSION_HTTP] = { http_on_readable, http_on_drained },
+	[SESSION_LOOKUP] = { attach_on_client, NULL },
+	[SESSION_AUTH] = { auth_on_client, NULL },
 	[SESSION_ATTACHING] = { attach_on_client, NULL },
 	[SESSION_LOGIN] = { login_on_client, NULL },
 	[SESSION_SQL] = { http_on_readable, NULL },
 	[SESSION_RELAY] = { relay_on_client, relay_on_client_drained },
 	[SESSION_CANCELLING] = { cancel_on_client, NULL },
-	[SESSION_CONSOLE_LOGIN] = { consoles_on_login, NULL },
+	[SESSION_CONSOLE_LOGIN] = { auth_on_client, NULL },
 	[SESSION_CONSOLE] = { consoles_on_readable, consoles_on_drained },
 	[SESSION_FAREWELL] = { ignore_readable, farewell_on_drained },
 };
@@ -434,7 +437,8 @@ login_free(struct login *l)
 	buf_fini(&l->text);
 	buf_fini(&l->failures);
 	buf_fini(&l->server_inbox);
-	consoles_forget(l);
+	auth_forget(l);
+	credential_unref(l->said);
 	ownlogin_free(l->own);
 	world_unref(l->world);
 	free(l);

@@ -33,6 +33,7 @@
 #include "routing/route.h"
 
 struct attempt;
+struct auth;
 struct console;
 struct credential;
 struct http_conn;
@@ -40,7 +41,6 @@ struct login;
 struct lookup;
 struct ownlogin;
 struct pooled;
-struct scram_server;
 struct settings;
 struct worker;
 struct world;
@@ -84,6 +84,7 @@ struct session {
 	uint8_t quiet_activity; /* enum flow_activity when last looked at */
 	uint16_t awaited;       /* CANCELLING: workers that have not answered */
 	bool cancel_found;      /* … and whether one had the session */
+	uint8_t auth_method;    /* enum auth_method that has let it in */
 	uint8_t key_len;
 	uint8_t marks; /* entered so far, modulo the ring */
 	char country[3];
@@ -113,14 +114,15 @@ struct login {
 	struct route_home home;
 	int64_t decided_at_us;
 	struct attempt *attempts[ATTEMPTS_MAX];
-	struct event hedge;         /* when to try the next one beside the first */
-	struct buf failures;        /* "us-east1 db1:5432: connection refused; …" */
-	struct buf server_inbox;    /* bytes of the node not forwarded yet */
-	uint32_t auth_code;         /* last Authentication message of the node */
-	bool asked;                 /* a request of the node has been forwarded */
-	bool refused;               /* the node's ErrorResponse has been forwarded */
-	struct ownlogin *own;       /* Meridian answers the node's requests itself, or NULL */
-	struct scram_server *scram; /* a console login */
+	struct event hedge;      /* when to try the next one beside the first */
+	struct buf failures;     /* "us-east1 db1:5432: connection refused; …" */
+	struct buf server_inbox; /* bytes of the node not forwarded yet */
+	uint32_t auth_code;      /* last Authentication message of the node */
+	bool asked;              /* a request of the node has been forwarded */
+	bool refused;            /* the node's ErrorResponse has been forwarded */
+	struct ownlogin *own;    /* Meridian answers the node's requests itself, or NULL */
+	struct auth *auth;       /* Meridian finds out who it is (authenticate.h), or NULL */
+	struct credential *said; /* a password said in front of being asked, or NULL */
 };
 
 /* session.c */

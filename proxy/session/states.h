@@ -18,15 +18,20 @@
 	S(NEW,           "new",           "",         false, TO(PROXY_HEADER) | TO(PREFACE))       \
 	S(PROXY_HEADER,  "proxy header",  "login",    false, TO(PREFACE))                          \
 	S(PREFACE,       "preface",       "login",    true,  TO(TLS_HELLO) | TO(TLS_HANDSHAKE) |   \
+	                                                     TO(LOOKUP) | TO(AUTH) |               \
 	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
 	                                                     TO(HTTP))                             \
 	S(TLS_HELLO,     "tls hello",     "login",    false, TO(TLS_HANDSHAKE))                    \
 	S(TLS_HANDSHAKE, "tls handshake", "login",    false, TO(STARTUP))                          \
-	S(STARTUP,       "startup",       "login",    true,  TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
+	S(STARTUP,       "startup",       "login",    true,  TO(LOOKUP) | TO(AUTH) |               \
+	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
 	                                                     TO(HTTP))                             \
-	S(HTTP,          "http",          "http",     true,  TO(PREFACE) | TO(ATTACHING))          \
+	S(HTTP,          "http",          "http",     true,  TO(PREFACE) | TO(LOOKUP) |            \
+	                                                     TO(ATTACHING))                        \
+	S(LOOKUP,        "looking up",    "login",    true,  TO(AUTH) | TO(ATTACHING) | TO(HTTP))  \
+	S(AUTH,          "authenticating", "login",   true,  TO(ATTACHING))                        \
 	S(ATTACHING,     "attaching",     "login",    true,  TO(LOGIN) | TO(RELAY))                \
 	S(LOGIN,         "login",         "login",    true,  TO(RELAY) | TO(SQL) | TO(HTTP))       \
 	S(SQL,           "sql",           "idle",     true,  TO(HTTP))                             \

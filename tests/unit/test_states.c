@@ -106,11 +106,11 @@ whoever_is_not_logged_in_has_a_deadline(void **arg)
 }
 
 static void
-the_relay_is_reached_through_the_login_alone(void **arg)
+the_relay_is_reached_through_the_login_or_a_pool(void **arg)
 {
 	(void)arg;
 	for (int s = 0; s < SESSION_STATE_COUNT; s++) {
-		assert_int_equal(may(s, SESSION_RELAY), s == SESSION_LOGIN);
+		assert_int_equal(may(s, SESSION_RELAY), s == SESSION_LOGIN || s == SESSION_ATTACHING);
 		assert_int_equal(may(s, SESSION_SQL), s == SESSION_LOGIN);
 		assert_int_equal(may(s, SESSION_LOGIN), s == SESSION_ATTACHING);
 	}
@@ -128,6 +128,8 @@ nothing_is_said_where_nobody_would_understand_it(void **arg)
 	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
 		assert_false(session_state_row(silent[i])->speaks);
 	assert_true(row(SESSION_PREFACE)->speaks);
+	assert_true(row(SESSION_LOOKUP)->speaks);
+	assert_true(row(SESSION_AUTH)->speaks);
 	assert_true(row(SESSION_ATTACHING)->speaks);
 	assert_true(row(SESSION_RELAY)->speaks);
 }
@@ -162,7 +164,7 @@ main(void)
 		cmocka_unit_test(no_state_is_entered_twice),
 		cmocka_unit_test(names_and_labels_are_unique),
 		cmocka_unit_test(whoever_is_not_logged_in_has_a_deadline),
-		cmocka_unit_test(the_relay_is_reached_through_the_login_alone),
+		cmocka_unit_test(the_relay_is_reached_through_the_login_or_a_pool),
 		cmocka_unit_test(nothing_is_said_where_nobody_would_understand_it),
 		cmocka_unit_test(the_graph_shows_every_edge),
 	};

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/authenticate.h"
+
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+
+#include "base/mem.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/auth/credential.h"
+#include "proxy/http/http.h"
+#include "proxy/session/consoles.h"
+#include "proxy/session/ownlogin.h"
+#include "proxy/session/pooled.h"
+#include "proxy/worker_int.h"
+
+#define PASSWORD_MESSAGE_MAX 4096
+#define NAME_TOLD_MAX        ((size_t)100)
+
+/* ---- how it ends ---- */
+
+enum auth_verdict
+auth_refuse(struct session *s, const char *log_why)
+{
+	struct slice user = login_startup(s->login)->user;
+	struct err e;
+
+	log_limited(LOG_LEVEL_INFO, session_subject(s), "login refused: %s", log_why);
+	err_set(&e, SQLSTATE_INVALID_PASSWORD, "password authentication failed for user \"%.*s\"",
+		(int)(user.n < NAME_TOLD_MAX ? user.n : NAME_TOLD_MAX), user.p);
+	session_close_err(s, WHY_AUTH_FAILED, &e);
+	return VERDICT_OVER;
+}
+
+void
+auth_pass(struct session *s)
+{
+	struct auth *a = s->login->auth;
+
+	a->awaits = AWAIT_NOTHING;
+	s->auth_method = (uint8_t)a->method;
+	a->passed(s);
+}
+
+/* Whether it gets a server connection from a pool: replication has none to share, nor has a request
+ * over HTTP, which logs in anew each time. */
+static bool
+wants_pool(const struct session *s)
+{
+	const struct login *l = s->login;
+
+	return l->database->pool != POOL_OFF && !http_speaks(s) &&
+	       login_startup(l)->replication == REPLICATION_NONE;
+}
+
+void
+auth_done(struct session *s)
+{
+	if (wants_pool(s)) {
+		pooled_begin(s);
+		return;
+	}
+	s->login->own = ownlogin_new_credential(s->credential);
+	attach_begin(s);
+}
+
+void
+auth_forget(struct login *l)
+{
+	if (l->auth == NULL)
+		return;
+	scram_server_fini(&l->auth->scram);
+	free(l->auth);
+	l->auth = NULL;
+}
+
+/* ---- what the client says ---- */
+
+void
+auth_take_inbox(struct session *s)
+{
+	struct buf *in = &s->login->inbox;
+	enum auth_verdict verdict = VERDICT_ON;
+	enum parse p = PARSE_MORE;
+	struct frame f;
+
+	while (verdict == VERDICT_ON &&
+	       (p = frame_cut(buf_view(in), PASSWORD_MESSAGE_MAX, &f)) == PARSE_DONE) {
+		if (f.type == MSG_TERMINATE) {
+			session_abort(s, WHY_CLIENT_DONE);
+			return;
+		}
+		if (f.type != MSG_PASSWORD)
+			break;
+		verdict = auth_weigh(s, f.body);
+		if (verdict == VERDICT_OVER)
+			return;
+		OPENSSL_cleanse(in->p, f.total);
+		buf_drop(in, f.total);
+	}
+	if (verdict == VERDICT_PASSED)
+		auth_pass(s);
+	else if (p != PARSE_MORE)
+		session_close(s, WHY_PROTOCOL, "Expected a password message.");
+}
+
+void
+auth_on_client(struct session *s)
+{
+	struct buf *in;
+	ssize_t n;
+
+	if (http_speaks(s)) {
+		http_on_readable(s);
+		return;
+	}
+	in = &s->login->inbox;
+	n = stream_recv(&s->client, s->worker->scratch, PASSWORD_MESSAGE_MAX);
+	if (n == STREAM_AGAIN)
+		return;
+	if (n <= 0) {
+		session_abort(s, n == 0 ? WHY_CLIENT_GONE : WHY_CLIENT_ERROR);
+		return;
+	}
+	buf_put(in, s->worker->scratch, (size_t)n);
+	OPENSSL_cleanse(s->worker->scratch, (size_t)n);
+	if (in->failed)
+		session_close(s, WHY_PROTOCOL, "Expected a password message.");
+	else if (s->login->auth->awaits == AWAIT_EARLY)
+		auth_ask(s);
+	else
+		auth_take_inbox(s);
+}
+
+/* ---- who it is ---- */
+
+/* The user's secret, into auth->user. Pending: auth_go_on() is called when the answer is known. */
+static enum auth_lookup
+auth_lookup(struct session *s)
+{
+	struct login *l = s->login;
+	const struct authfile *file = l->world->config->auth;
+
+	l->auth->user = file != NULL ? authfile_find(file, login_startup(l)->user) : NULL;
+	return l->auth->user != NULL ? LOOKUP_FOUND : LOOKUP_UNKNOWN;
+}
+
+static bool
+is_asking(const struct session *s)
+{
+	return s->state == SESSION_AUTH || s->state == SESSION_CONSOLE_LOGIN;
+}
+
+void
+auth_go_on(struct session *s)
+{
+	if (auth_lookup(s) == LOOKUP_PENDING) {
+		if (s->state != SESSION_LOOKUP)
+			session_enter(s, SESSION_LOOKUP);
+		return;
+	}
+	/* a request over HTTP has said its password: nothing is awaited */
+	if (!is_asking(s) && s->state != SESSION_LOGIN && !http_speaks(s))
+		session_enter(s, SESSION_AUTH);
+	auth_ask(s);
+	/* what came behind the startup packet; or what came while the secret was looked up */
+	if (is_asking(s) && s->login->auth->awaits > AWAIT_EARLY && s->login->inbox.n > 0)
+		auth_take_inbox(s);
+}
+
+static void
+begin(struct session *s, enum auth_method method, void (*passed)(struct session *))
+{
+	struct auth *a = xcalloc(1, sizeof(*a));
+
+	a->method = method;
+	a->passed = passed;
+	s->login->auth = a;
+}
+
+enum auth_method
+auth_method_of(const struct session *s)
+{
+	const struct login *l = s->login;
+
+	return config_auth(l->world->config, l->database);
+}
+
+void
+auth_begin(struct session *s)
+{
+	enum auth_method method = auth_method_of(s);
+
+	if (method == METHOD_PASSTHROUGH) {
+		if (s->login->said != NULL)
+			s->login->own = ownlogin_new_credential(s->login->said);
+		attach_begin(s);
+		return;
+	}
+	begin(s, method, auth_done);
+	if (http_speaks(s) || auth_negotiate(s))
+		auth_go_on(s);
+}
+
+void
+auth_begin_console(struct session *s)
+{
+	begin(s, METHOD_SCRAM, consoles_open);
+	session_enter(s, SESSION_CONSOLE_LOGIN);
+	auth_go_on(s);
+}
+
+bool
+auth_negotiate(struct session *s)
+{
+	const struct startup *st = login_startup(s->login);
+	struct slice unknown[STARTUP_EXTENSIONS_MAX];
+	struct buf b = { .cap = 16384 };
+	bool said;
+
+	if (st->minor <= STARTUP_MINOR_LATEST && st->extensions_n == 0)
+		return true;
+	for (size_t i = 0; i < st->extensions_n; i++)
+		unknown[i] = st->extensions[i].name;
+	message_put_negotiate(&b,
+			      st->minor < STARTUP_MINOR_LATEST ? st->minor : STARTUP_MINOR_LATEST,
+			      unknown, st->extensions_n);
+	said = session_say(s, b.p, b.n);
+	buf_fini(&b);
+	return said;
+}

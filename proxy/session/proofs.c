@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The proofs: what a client is asked for, and whether what it answers is right.
+ */
+#include "config.h"
+
+#include "proxy/session/authenticate.h"
+
+#include <sys/random.h>
+
+#include <openssl/crypto.h>
+
+#include "base/bug.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/auth/credential.h"
+#include "proxy/net/tlsctx.h"
+#include "proxy/session/early.h"
+#include "proxy/worker_int.h"
+
+/* A password in clear is hashed so often while everybody on this worker waits: some 30 ms. */
+#define ITERATIONS_MAX 100000
+
+/* ---- a password in clear ---- */
+
+static bool
+is_scram_password(const struct scram_verifier *v, struct slice password)
+{
+	struct slice salt = slice_of((const char *)v->salt, v->salt_len);
+	struct scram_keys keys;
+	struct err e;
+	bool fits = v->iterations <= ITERATIONS_MAX &&
+		    scram_keys_make(password, salt, v->iterations, &keys, &e) == 0 &&
+		    scram_keys_fit(&keys, v);
+
+	scram_keys_wipe(&keys);
+	return fits;
+}
+
+static bool
+is_md5_password(struct slice user, const char *md5, struct slice password)
+{
+	char text[MD5_PASSWORD_TEXT];
+
+	return md5_secret(user, password, text) && CRYPTO_memcmp(text, md5, sizeof(text)) == 0;
+}
+
+/* Nobody's password takes as long to be found wrong as somebody's. */
+static enum auth_verdict
+check_password(struct session *s, struct slice password)
+{
+	const struct auth *a = s->login->auth;
+	struct slice user = login_startup(s->login)->user;
+	struct scram_verifier mock;
+	bool right;
+
+	if (a->user != NULL && a->user->kind == AUTHFILE_MD5) {
+		right = is_md5_password(user, a->user->md5, password);
+	} else if (a->user != NULL && a->user->kind == AUTHFILE_SCRAM) {
+		right = is_scram_password(&a->user->scram, password);
+	} else {
+		scram_verifier_mock(user, s->worker->process->mock_secret, &mock);
+		(void)is_scram_password(&mock, password);
+		right = false;
+	}
+	if (!right)
+		return auth_refuse(s, a->hopeless != NULL ? a->hopeless : "wrong password");
+	s->credential = credential_new_password(password);
+	return VERDICT_PASSED;
+}
+
+static enum auth_verdict
+take_password(struct session *s, struct slice body)
+{
+	struct slice password;
+
+	if (message_parse_password(body, &password) != PARSE_DONE) {
+		session_close(s, WHY_PROTOCOL, "Invalid authentication message.");
+		return VERDICT_OVER;
+	}
+	return check_password(s, password);
+}
+
+/* ---- md5 ---- */
+
+static enum auth_verdict
+take_md5(struct session *s, struct slice body)
+{
+	const struct auth *a = s->login->auth;
+	/* an answer to it is made and compared as to any other; that it is right does not help */
+	const char *md5 = a->user != NULL && a->user->md5[0] != '\0'
+			      ? a->user->md5
+			      : "md500000000000000000000000000000000";
+	char expected[MD5_PASSWORD_TEXT];
+	struct slice answer;
+	bool right;
+
+	if (message_parse_password(body, &answer) != PARSE_DONE) {
+		session_close(s, WHY_PROTOCOL, "Invalid authentication message.");
+		return VERDICT_OVER;
+	}
+	right = md5_answer(md5, a->salt, expected) && answer.n == sizeof(expected) - 1 &&
+		CRYPTO_memcmp(answer.p, expected, answer.n) == 0;
+	if (!right || a->hopeless != NULL)
+		return auth_refuse(s, a->hopeless != NULL ? a->hopeless : "wrong password");
+	s->credential = credential_ref(a->user->credential);
+	return VERDICT_PASSED;
+}
+
+/* ---- SCRAM ---- */
+
+/* A proof that is wrong is told like any wrong password; what breaks the protocol, or the channel's
+ * binding, is told as it is: it has nothing to do with who the user is. */
+static enum auth_verdict
+refuse_scram(struct session *s, const struct err *e)
+{
+	const struct auth *a = s->login->auth;
+
+	if (slice_is(slice_str(e->sqlstate), SQLSTATE_INVALID_PASSWORD))
+		return auth_refuse(s, a->hopeless != NULL ? a->hopeless : "wrong password");
+	session_close_err(s, WHY_AUTH_FAILED, e);
+	return VERDICT_OVER;
+}
+
+static enum auth_verdict
+say_scram(struct session *s, enum auth_code code, const struct buf *data)
+{
+	struct buf out = { .cap = 2 * SCRAM_MESSAGE_MAX };
+	bool said;
+
+	message_put_auth(&out, code, buf_view(data));
+	said = session_say(s, out.p, out.n);
+	buf_fini(&out);
+	return said ? VERDICT_ON : VERDICT_OVER;
+}
+
+static enum auth_verdict
+take_sasl_initial(struct session *s, struct slice body)
+{
+	struct auth *a = s->login->auth;
+	struct message_sasl_initial first;
+	struct buf data = { .cap = SCRAM_MESSAGE_MAX };
+	enum auth_verdict verdict;
+	struct err e;
+
+	if (message_parse_sasl_initial(body, &first) != PARSE_DONE) {
+		session_close(s, WHY_PROTOCOL, "Expected SCRAM-SHA-256.");
+		return VERDICT_OVER;
+	}
+	a->awaits = AWAIT_SASL_PROOF;
+	if (scram_server_first(&a->scram, first.mechanism, first.data, &data, &e) != 0)
+		verdict = refuse_scram(s, &e);
+	else
+		verdict = say_scram(s, AUTH_SASL_CONTINUE, &data);
+	buf_fini(&data);
+	return verdict;
+}
+
+/* What the client has shown is enough for a node with the same verifier; what auth_file has in
+ * clear is enough for any. */
+static void
+take_credential(struct session *s)
+{
+	const struct auth *a = s->login->auth;
+	struct scram_keys keys;
+
+	if (a->user->was_plain) {
+		s->credential = credential_ref(a->user->credential);
+		return;
+	}
+	scram_server_keys(&a->scram, &keys);
+	s->credential = credential_new_keys(&keys);
+	scram_keys_wipe(&keys);
+}
+
+static enum auth_verdict
+take_sasl_proof(struct session *s, struct slice body)
+{
+	struct auth *a = s->login->auth;
+	struct buf data = { .cap = SCRAM_MESSAGE_MAX };
+	enum auth_verdict verdict;
+	struct err e;
+
+	if (scram_server_final(&a->scram, body, &data, &e) != 0) {
+		verdict = refuse_scram(s, &e);
+	} else {
+		take_credential(s);
+		verdict = say_scram(s, AUTH_SASL_FINAL, &data) == VERDICT_ON ? VERDICT_PASSED
+									     : VERDICT_OVER;
+	}
+	buf_fini(&data);
+	return verdict;
+}
+
+/* ---- what a client is asked for ---- */
+
+static void
+ask(struct session *s, enum auth_awaits awaits, const struct buf *request)
+{
+	s->login->auth->awaits = awaits;
+	(void)session_say(s, request->p, request->n);
+}
+
+static void
+prepare_scram(struct session *s)
+{
+	struct auth *a = s->login->auth;
+	uint8_t random[SCRAM_NONCE_BYTES];
+	char nonce[SCRAM_NONCE_TEXT + 1];
+	struct scram_verifier mock;
+
+	BUG_ON(getrandom(random, sizeof(random), 0) != sizeof(random));
+	scram_nonce(random, nonce);
+	if (a->hopeless != NULL)
+		scram_verifier_mock(login_startup(s->login)->user, s->worker->process->mock_secret,
+				    &mock);
+	scram_server_init(&a->scram, a->hopeless != NULL ? &mock : &a->user->scram, nonce);
+}
+
+static void
+ask_scram(struct session *s)
+{
+	static const char *const mechanisms[] = { SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM };
+	struct auth *a = s->login->auth;
+	struct scram_binding binding;
+	struct buf b = { .cap = 256 };
+
+	prepare_scram(s);
+	tls_end_point(s->client.ssl, false, &binding);
+	scram_server_bind(&a->scram, &binding);
+	if (binding.n > 0)
+		message_put_auth_sasl(&b, mechanisms, 2);
+	else
+		message_put_auth_sasl(&b, mechanisms + 1, 1);
+	ask(s, AWAIT_SASL_INITIAL, &b);
+	buf_fini(&b);
+}
+
+static void
+ask_md5(struct session *s)
+{
+	struct auth *a = s->login->auth;
+	struct buf b = { .cap = 64 };
+
+	BUG_ON(getrandom(a->salt, sizeof(a->salt), 0) != sizeof(a->salt));
+	message_put_auth(&b, AUTH_MD5, slice_of((const char *)a->salt, sizeof(a->salt)));
+	ask(s, AWAIT_MD5, &b);
+	buf_fini(&b);
+}
+
+static void
+ask_password(struct session *s)
+{
+	struct buf b = { .cap = 64 };
+
+	message_put_auth(&b, AUTH_CLEARTEXT, slice_of(NULL, 0));
+	ask(s, AWAIT_PASSWORD, &b);
+	buf_fini(&b);
+}
+
+/* Nothing is asked. What is known of the user serves at the node; so does what it has said. */
+static void
+trust(struct session *s)
+{
+	struct login *l = s->login;
+
+	if (l->said != NULL)
+		s->credential = credential_ref(l->said);
+	else if (l->auth->user != NULL)
+		s->credential = credential_ref(l->auth->user->credential);
+	else
+		s->credential = credential_new_none();
+	auth_pass(s);
+}
+
+static void
+refuse_method(struct session *s)
+{
+	struct err e;
+
+	err_set(&e, SQLSTATE_INVALID_AUTHORIZATION,
+		"the proxy refuses the authentication method \"%s\"",
+		auth_method_name(s->login->auth->method));
+	session_close_err(s, WHY_NOT_ALLOWED, &e);
+}
+
+/* Of each method: what it asks for, and whether a password in clear answers that. */
+static const struct {
+	void (*ask)(struct session *s);
+	bool wants_password;
+} methods[] = {
+	[METHOD_TRUST] = { trust, false },          [METHOD_SCRAM] = { ask_scram, true },
+	[METHOD_MD5] = { ask_md5, true },           [METHOD_CERT] = { refuse_method, false },
+	[METHOD_HBA] = { refuse_method, false },    [METHOD_GLOBAL] = { refuse_method, false },
+	[METHOD_PASSWORD] = { ask_password, true }, [METHOD_PEER] = { refuse_method, false },
+	[METHOD_REJECT] = { refuse_method, false },
+};
+
+/* The password that was said in front of being asked, in the header of a request or in a frame. */
+static void
+take_early(struct session *s)
+{
+	const struct credential *said = s->login->said;
+
+	if (check_password(s, slice_of(said->password, said->length)) == VERDICT_PASSED)
+		auth_pass(s);
+}
+
+/* md5 means SCRAM for those of whom there is a verifier; and for those whom nobody knows, if that
+ * is what most would be asked for. */
+static void
+settle_method(struct session *s)
+{
+	struct auth *a = s->login->auth;
+	const struct authfile *file = s->login->world->config->auth;
+	bool scram;
+
+	if (a->user != NULL)
+		scram = a->user->kind == AUTHFILE_SCRAM &&
+			(!a->user->was_plain || a->user->md5[0] == '\0');
+	else
+		scram = file == NULL || !authfile_is_mostly_md5(file);
+	if (a->method == METHOD_MD5 && scram)
+		a->method = METHOD_SCRAM;
+	if (a->user == NULL)
+		a->hopeless = "no such user";
+	else if (a->user->kind == AUTHFILE_NONE || a->method == METHOD_SCRAM)
+		a->hopeless = authfile_why_not(a->user);
+}
+
+void
+auth_ask(struct session *s)
+{
+	struct auth *a = s->login->auth;
+
+	settle_method(s);
+	if (methods[a->method].wants_password) {
+		switch (early_password(s, true)) {
+		case PARSE_BAD:
+			return;
+		case PARSE_MORE:
+			a->awaits = AWAIT_EARLY;
+			return;
+		case PARSE_DONE:
+			break;
+		}
+		if (s->login->said != NULL) {
+			take_early(s);
+			return;
+		}
+	}
+	methods[a->method].ask(s);
+}
+
+static enum auth_verdict
+out_of_turn(struct session *s, struct slice body)
+{
+	(void)body;
+	session_close(s, WHY_PROTOCOL, "Unexpected password message.");
+	return VERDICT_OVER;
+}
+
+enum auth_verdict
+auth_weigh(struct session *s, struct slice body)
+{
+	static enum auth_verdict (*const takes[])(struct session *, struct slice) = {
+		[AWAIT_NOTHING] = out_of_turn,
+		[AWAIT_EARLY] = out_of_turn,
+		[AWAIT_SASL_INITIAL] = take_sasl_initial,
+		[AWAIT_SASL_PROOF] = take_sasl_proof,
+		[AWAIT_MD5] = take_md5,
+		[AWAIT_PASSWORD] = take_password,
+	};
+
+	return takes[s->login->auth->awaits](s, body);
+}
