@@ -26,6 +26,10 @@
 #include "proxy/net/tlsctx.h"
 #include "routing/geo.h"
 
+/* What is kept of auth_query. */
+#define CACHED_USERS_MAX   20000
+#define CACHED_MISSING_MAX 2000
+
 /* Every connection is a descriptor: take as many as the system lets us. Secrets are in this memory:
  * no core file. */
 static void
@@ -95,13 +99,15 @@ make_auth(struct meridian *m)
 	BUG_ON(getrandom(m->mock_secret, sizeof(m->mock_secret), 0) != sizeof(m->mock_secret));
 	BUG_ON(getrandom(secret, sizeof(secret), 0) != sizeof(secret));
 	m->throttle = throttle_new(secret);
-	m->authquery = authquery_new(m->throttle);
+	m->authcache = authcache_new(CACHED_USERS_MAX, CACHED_MISSING_MAX);
+	m->authquery = authquery_new(m->authcache, m->throttle);
 }
 
 static void
 free_auth(struct meridian *m)
 {
 	authquery_free(m->authquery);
+	authcache_free(m->authcache);
 	throttle_free(m->throttle);
 }
 

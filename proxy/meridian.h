@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct authcache;
 struct authquery;
 struct control;
 struct listeners;
@@ -18,6 +19,7 @@ struct worker;
 struct meridian {
 	struct control *control;
 	struct listeners *listeners; /* control's, once the workers run */
+	struct authcache *authcache; /* what auth_query has told */
 	struct authquery *authquery;
 	struct throttle *throttle; /* of failed logins */
 	struct worker **workers;

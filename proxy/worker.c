@@ -56,6 +56,12 @@ worker_nsessions(const struct worker *w)
 	return atomic_load_explicit(&w->nsessions, memory_order_relaxed);
 }
 
+struct pool_list *
+worker_pools(const struct worker *w)
+{
+	return pools_list(w->pools);
+}
+
 struct loop *
 worker_loop(struct worker *w)
 {

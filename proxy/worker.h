@@ -13,6 +13,7 @@
 #include "proxy/stats.h"
 #include "proxy/world.h"
 
+struct pool_list;
 struct session;
 struct worker;
 
@@ -29,6 +30,7 @@ unsigned worker_nsessions(const struct worker *w);
  * loop, or take a reference. */
 struct world *worker_world(struct worker *w);
 struct loop *worker_loop(struct worker *w);
+struct pool_list *worker_pools(const struct worker *w);
 
 /* Sessions by slot, for listings that yield: slots run from 0 to worker_nslots() - 1, a free one is
  * NULL; a session keeps its slot for life. */

@@ -23,6 +23,8 @@ fanout_free(struct fanout *a)
 	free(a->state);
 	free(a->access);
 	rows_fini(&a->rows);
+	if (a->tally != NULL)
+		a->tally_free(a->tally);
 	free(a);
 }
 

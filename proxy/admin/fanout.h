@@ -42,6 +42,8 @@ struct fanout {
 
 	/* what is answered */
 	struct rows rows;
+	void *tally; /* the command's, which goes along; or NULL */
+	void (*tally_free)(void *tally);
 	struct err err;
 };
 

@@ -261,6 +261,18 @@ authfile_is_mostly_md5(const struct authfile *f)
 	return f->md5 > f->verifiers;
 }
 
+void
+authfile_walk(const struct authfile *f, void (*visit)(const struct authfile_user *u, void *arg),
+	      void *arg)
+{
+	struct entry *entry, *next;
+
+	HASH_ITER(hh, f->by_name, entry, next)
+	{
+		visit(&entry->user, arg);
+	}
+}
+
 size_t
 authfile_count(const struct authfile *f)
 {

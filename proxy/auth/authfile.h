@@ -60,6 +60,9 @@ int authfile_user_init(struct authfile_user *u, struct slice secret, struct err 
 void authfile_user_fini(struct authfile_user *u);
 /* Whether most who can prove a password here have given no more than its md5 hash. */
 bool authfile_is_mostly_md5(const struct authfile *f);
+/* Every user, in no order that means anything. */
+void authfile_walk(const struct authfile *f,
+		   void (*visit)(const struct authfile_user *u, void *arg), void *arg);
 size_t authfile_count(const struct authfile *f);
 void authfile_free(struct authfile *f);
 

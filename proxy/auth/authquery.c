@@ -18,10 +18,8 @@
 #include "proxy/auth/throttle.h"
 #include "proxy/worker.h"
 
-#define CACHED_USERS_MAX   20000
-#define CACHED_MISSING_MAX 2000
-#define SWEEP_SECONDS      10
-#define FAILURES_BYTES     512
+#define SWEEP_SECONDS  10
+#define FAILURES_BYTES 512
 
 /* ---- what is asked ---- */
 
@@ -405,23 +403,17 @@ authquery_post(struct authquery *q, struct authquery_ask *take_ask)
 	mailbox_post(q->mail, &take_ask->letter, on_ask);
 }
 
-struct authcache *
-authquery_cache(struct authquery *q)
-{
-	return q->cache;
-}
-
 /* ---- life ---- */
 
 struct authquery *
-authquery_new(struct throttle *throttle)
+authquery_new(struct authcache *cache, struct throttle *throttle)
 {
 	struct authquery *q = xcalloc(1, sizeof(*q));
 
 	q->throttle = throttle;
 	q->loop = loop_new();
 	q->mail = mailbox_new(q->loop, q);
-	q->cache = authcache_new(CACHED_USERS_MAX, CACHED_MISSING_MAX);
+	q->cache = cache;
 	TAILQ_INIT(&q->conns);
 	evtimer_assign(&q->sweep, loop_base(q->loop), authquery_on_sweep, q);
 	return q;
@@ -478,6 +470,5 @@ authquery_free(struct authquery *q)
 		return;
 	mailbox_free(q->mail);
 	loop_free(q->loop);
-	authcache_free(q->cache);
 	free(q);
 }

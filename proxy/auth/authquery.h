@@ -68,8 +68,8 @@ struct authquery_ask {
 /* Whether users of this database are looked up at all. */
 bool authquery_is_on(const struct config *c, const struct conf_database *db);
 
-/* `throttle` counts the failures that turn out to be some. */
-struct authquery *authquery_new(struct throttle *throttle);
+/* `throttle` counts the failures that turn out to be some. Both are borrowed. */
+struct authquery *authquery_new(struct authcache *cache, struct throttle *throttle);
 int authquery_start(struct authquery *q); /* -1: no thread */
 /* Answer what is waiting, end the thread; what is asked from now on has failed. */
 void authquery_stop(struct authquery *q);
@@ -80,7 +80,6 @@ void authquery_free(struct authquery *q); /* accepts NULL */
 /* Any thread. */
 void authquery_post(struct authquery *q, struct authquery_ask *take_ask);
 void authquery_ask_free(struct authquery_ask *a); /* accepts NULL */
-struct authcache *authquery_cache(struct authquery *q);
 /* What is known without asking. FOUND: *out is a reference of the caller's. */
 enum authcached authquery_known(struct authquery *q, const struct authquery_ask *a,
 				struct authrecord **out);

@@ -105,6 +105,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 				 : transport_name(http_transport(s)),
 		.target = http_target(s),
 		.endpoint = endpoint_of(s),
+		.pooled = s->pooled != NULL,
 		.console = s->state == SESSION_CONSOLE || s->state == SESSION_CONSOLE_LOGIN,
 	};
 	if (deep)

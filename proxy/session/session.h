@@ -49,6 +49,7 @@ struct session_facts {
 	struct slice endpoint; /* the private endpoint of a cloud that it came through, or "" */
 	uint32_t server_pid;
 	bool console;
+	bool pooled;           /* what server connection it has is a pool's */
 	const char *transport; /* "tcp", "unix", "websocket", "connect", "sql" */
 	const char *target;    /* what the client asked HTTP to connect to, or "" */
 };

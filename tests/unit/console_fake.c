@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
+#include "proxy/auth/authcache.h"
+#include "proxy/auth/throttle.h"
 
 /* ---- proxy/worker.h ---- */
 
@@ -57,6 +59,12 @@ struct world *
 worker_world(struct worker *w)
 {
 	return &w->fake->world;
+}
+
+struct pool_list *
+worker_pools(const struct worker *w)
+{
+	return &w->fake->pools;
 }
 
 unsigned
@@ -252,6 +260,7 @@ make_config(void)
 struct fake *
 fake_new(void)
 {
+	static const uint8_t secret[THROTTLE_SECRET_BYTES];
 	struct fake *f = xcalloc(1, sizeof(*f));
 
 	log_set_level(LOG_LEVEL_ERROR);
@@ -264,6 +273,9 @@ fake_new(void)
 	f->meridian.workers = f->pointers;
 	f->meridian.nworkers = FAKE_WORKERS;
 	f->meridian.control = &f->control;
+	f->meridian.throttle = throttle_new(secret);
+	f->meridian.authcache = authcache_new(10, 10);
+	TAILQ_INIT(&f->pools);
 	refcount_init(&f->world.refs);
 	f->world.config = make_config();
 	f->world.topology = make_topology();
@@ -351,6 +363,8 @@ fake_free(struct fake *f)
 	config_unref(f->world.config);
 	topology_unref(f->world.topology);
 	gazetteer_unref(f->world.gazetteer);
+	authcache_free(f->meridian.authcache);
+	throttle_free(f->meridian.throttle);
 	buf_fini(&f->got);
 	free(f);
 }

@@ -11,6 +11,7 @@
 #include "proxy/admin/console.h"
 #include "proxy/control.h"
 #include "proxy/meridian.h"
+#include "proxy/pool/pool.h"
 #include "proxy/session/session.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
@@ -47,6 +48,7 @@ struct fake {
 	struct worker *pointers[FAKE_WORKERS];
 	struct control control;
 	struct world world;
+	struct pool_list pools; /* of every worker: none */
 	struct {
 		struct letter *letter;
 		struct worker *to;

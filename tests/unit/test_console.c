@@ -208,6 +208,10 @@ static const struct {
 	  "D[us-east1|db1:5432|4711|3|1|movr|other|idle||1970-01-01 00:00:00.000000+00|0] "
 	  "D[us-east1|db1:5432|4711|4|2|movr|other|idle||1970-01-01 00:00:00.000000+00|0] C(SHOW) "
 	  "Z" },
+	{ "Q SHOW USERS; SELECT 1",
+	  "T(name:25 source:25 kind:25 sessions:20 server_connections:20 max_user_connections:20 "
+	  "throttled_until:1184) D[app|node||2|2|0|] D[other|node||2|2|0|] C(SHOW) T(?column?:23) "
+	  "D[1] C(SELECT 1) Z" },
 	{ "Q SHOW SESSIONS REGION europe-west1; SELECT 1",
 	  SESSIONS_T " C(SHOW) T(?column?:23) D[1] "
 		     "C(SELECT 1) Z" },

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Users: those of auth_file, those that auth_query has told of lately, and whoever else has a
+ * session. Never a secret, only of what kind it is.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* the default falls through its switch, which clang warns of */
+#define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
+#include <uthash.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "proxy/admin/commands.h"
+#include "proxy/admin/fanout.h"
+#include "proxy/auth/authcache.h"
+#include "proxy/auth/throttle.h"
+#include "proxy/meridian.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/session.h"
+#include "proxy/worker.h"
+#include "proxy/world.h"
+
+enum user_source { USER_OF_FILE, USER_OF_QUERY, USER_OF_NODE };
+
+struct user {
+	UT_hash_handle hh;
+	enum user_source source;
+	const char *kind; /* of its secret; NULL: only a node knows */
+	uint64_t sessions, servers;
+	char name[];
+};
+
+struct tally {
+	struct user *users;
+	struct user *next; /* to be shown, when all are counted */
+	bool sorted;
+};
+
+static struct user *
+user_of(struct tally *t, struct slice name)
+{
+	struct user *u;
+
+	HASH_FIND(hh, t->users, name.p, name.n, u);
+	if (u != NULL)
+		return u;
+	u = xcalloc(1, sizeof(*u) + name.n + 1);
+	u->source = USER_OF_NODE;
+	memcpy(u->name, name.p, name.n);
+	HASH_ADD(hh, t->users, name, name.n, u);
+	return u;
+}
+
+static void
+tally_free(void *arg)
+{
+	struct tally *t = arg;
+	struct user *u, *next;
+
+	HASH_ITER(hh, t->users, u, next)
+	{
+		HASH_DEL(t->users, u);
+		free(u);
+	}
+	free(t);
+}
+
+static const char *
+kind_of(const struct authfile_user *u)
+{
+	static const char *const kinds[] = {
+		[AUTHFILE_SCRAM] = "scram",
+		[AUTHFILE_MD5] = "md5",
+		[AUTHFILE_NONE] = "none",
+	};
+
+	return u->was_plain ? "plain" : kinds[u->kind];
+}
+
+static void
+add_listed(const struct authfile_user *listed, void *arg)
+{
+	struct user *u = user_of(arg, slice_of(listed->name, listed->name_len));
+
+	u->source = USER_OF_FILE;
+	u->kind = kind_of(listed);
+}
+
+static void
+add_told(const struct authrecord *r, void *arg)
+{
+	struct user *u = user_of(arg, slice_str(r->name));
+
+	if (u->source != USER_OF_NODE)
+		return;
+	u->source = USER_OF_QUERY;
+	u->kind = kind_of(&r->user);
+}
+
+/* On the worker that owns the session. */
+static void
+count_session(struct fanout *a, const struct session *s)
+{
+	struct session_facts f;
+	struct user *u;
+
+	session_facts(s, false, &f);
+	if (f.user.n == 0 || f.console)
+		return;
+	u = user_of(a->tally, f.user);
+	u->sessions++;
+	u->servers += f.node[0] != '\0' && !f.pooled;
+}
+
+/* Connections of a pool are its user's, lent or not. */
+static void
+count_pool(struct tally *t, const struct pool *p)
+{
+	struct user *u = user_of(t, slice_str(p->user));
+
+	for (int i = 0; i < SERVER_PLACES; i++)
+		u->servers += p->n[i];
+}
+
+static enum answer
+count_worker(struct fanout *a)
+{
+	const struct pool *p;
+
+	if (a->slot == 0) {
+		TAILQ_FOREACH (p, worker_pools(a->to), all) {
+			count_pool(a->tally, p);
+		}
+	}
+	return fanout_sessions(a);
+}
+
+static int
+users_begin(struct run *r)
+{
+	const struct meridian *m = worker_process(r->worker);
+	struct fanout *a = fanout_begin(r, count_worker);
+	struct tally *t = xcalloc(1, sizeof(*t));
+
+	a->row = count_session;
+	a->tally = t;
+	a->tally_free = tally_free;
+	if (r->world->config->auth != NULL)
+		authfile_walk(r->world->config->auth, add_listed, t);
+	authcache_walk(m->authcache, add_told, t);
+	return 0;
+}
+
+static const struct column user_columns[] = {
+	{ "name", COLUMN_TEXT },
+	{ "source", COLUMN_TEXT },
+	{ "kind", COLUMN_TEXT },
+	{ "sessions", COLUMN_INT8 },
+	{ "server_connections", COLUMN_INT8 },
+	{ "max_user_connections", COLUMN_INT8 },
+	{ "throttled_until", COLUMN_TIME },
+};
+
+static void
+put_throttled(struct run *r, const struct user *u)
+{
+	const struct meridian *m = worker_process(r->worker);
+	int64_t now_us = clock_us();
+	int64_t until_us = throttle_until_us(m->throttle, slice_str(u->name), now_us);
+
+	if (until_us > 0)
+		row_time(&r->rows, clock_wall_us() + until_us - now_us);
+	else
+		row_null(&r->rows);
+}
+
+static void
+put_user(struct run *r, const struct user *u)
+{
+	static const char *const sources[] = {
+		[USER_OF_FILE] = "auth_file",
+		[USER_OF_QUERY] = "auth_query",
+		[USER_OF_NODE] = "node",
+	};
+
+	row_begin(&r->rows);
+	row_str(&r->rows, u->name);
+	row_str(&r->rows, sources[u->source]);
+	row_str(&r->rows, u->kind);
+	row_count(&r->rows, u->sessions);
+	row_count(&r->rows, u->servers);
+	row_int(&r->rows, r->world->config->main.max_user_connections);
+	put_throttled(r, u);
+	row_end(&r->rows);
+}
+
+static int
+by_name(const struct user *a, const struct user *b)
+{
+	return strcmp(a->name, b->name);
+}
+
+static enum step
+users_row(struct run *r)
+{
+	struct fanout *a = r->state;
+	struct tally *t = a->tally;
+	enum step step = t->sorted ? STEP_DONE : fanout_row(r);
+
+	if (step != STEP_DONE)
+		return step;
+	if (!t->sorted) {
+		HASH_SORT(t->users, by_name);
+		t->next = t->users;
+		t->sorted = true;
+	}
+	if (t->next == NULL)
+		return STEP_DONE;
+	put_user(r, t->next);
+	t->next = t->next->hh.next;
+	return STEP_MORE;
+}
+
+static const struct command commands[] = {
+	{ .words = "SHOW USERS",
+	  COLUMNS(user_columns),
+	  .begin = users_begin,
+	  .row = users_row,
+	  .end = fanout_end,
+	  .help = "one row per user: of auth_file, lately told by auth_query, or known to its node "
+		  "alone; what kind of secret it has, and until when its logins are refused from "
+		  "an address where too many have failed" },
+};
+
+COMMAND_TABLE(commands_users, commands);
