@@ -50,9 +50,8 @@
 #define FLEET_CODE_LETTER 2
 
 /* The first byte of each answer to a peer. */
-#define FLEET_ANSWER_HELLO 'F'   /* a challenge follows */
-#define FLEET_ANSWER_FOUND 'D'   /* the session is here; the node has been asked, where it has one \
-				  */
+#define FLEET_ANSWER_HELLO   'F' /* a challenge follows */
+#define FLEET_ANSWER_FOUND   'D' /* the session is here, and was seen to */
 #define FLEET_ANSWER_UNKNOWN 'U' /* no such session */
 #define FLEET_ANSWER_GONE    'G' /* the one who issued it has ended: this is its successor */
 #define FLEET_ANSWER_REFUSED 'R' /* no letter of this fleet, or not for this proxy */

@@ -3,6 +3,7 @@
 
 #include "protocol/startup.h"
 
+#include "protocol/fleetkey.h"
 #include "protocol/frame.h"
 #include "protocol/sqlstate.h"
 
@@ -166,6 +167,18 @@ parse_request(struct slice body, struct startup *out, struct err *e)
 	return PARSE_DONE;
 }
 
+/* A version that no client of ours speaks: that of another proxy, perhaps. */
+static enum startup_kind
+foreign_kind(struct startup *out, struct slice body)
+{
+	if (out->major != FLEET_CODE_MAJOR)
+		return STARTUP_BAD_VERSION;
+	out->letter = body;
+	if (out->minor == FLEET_CODE_HELLO && body.n == 0)
+		return STARTUP_FLEET_HELLO;
+	return out->minor == FLEET_CODE_LETTER ? STARTUP_FLEET_LETTER : STARTUP_BAD_VERSION;
+}
+
 enum parse
 startup_parse(struct slice packet, struct startup *out, struct err *e)
 {
@@ -176,7 +189,7 @@ startup_parse(struct slice packet, struct startup *out, struct err *e)
 	out->replication = REPLICATION_NONE;
 	out->user = out->database = out->application_name = out->options = slice_of(NULL, 0);
 	out->cancel_pid = 0;
-	out->cancel_key = slice_of(NULL, 0);
+	out->cancel_key = out->letter = slice_of(NULL, 0);
 	if (packet.n < STARTUP_BYTES_MIN || packet.n > STARTUP_BYTES_MAX ||
 	    get_u32(packet.p) != packet.n) {
 		err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "invalid length of startup packet");
@@ -188,7 +201,7 @@ startup_parse(struct slice packet, struct startup *out, struct err *e)
 	if (out->major == CODE_MAJOR && out->minor >= CODE_CANCEL && out->minor <= CODE_GSSENC)
 		return parse_request(body, out, e);
 	if (out->major != 3) {
-		out->kind = STARTUP_BAD_VERSION;
+		out->kind = foreign_kind(out, body);
 		err_set(e, SQLSTATE_FEATURE_NOT_SUPPORTED,
 			"unsupported frontend protocol %u.%u: server supports 3.0 to 3.%d",
 			out->major, out->minor, STARTUP_MINOR_LATEST);

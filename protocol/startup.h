@@ -29,7 +29,15 @@
 #define STARTUP_CANCEL_KEY_MAX 256
 #define STARTUP_MINOR_LATEST   2 /* we speak 3.0 to 3.2 */
 
-enum startup_kind { STARTUP_V3, STARTUP_SSL, STARTUP_GSSENC, STARTUP_CANCEL, STARTUP_BAD_VERSION };
+enum startup_kind {
+	STARTUP_V3,
+	STARTUP_SSL,
+	STARTUP_GSSENC,
+	STARTUP_CANCEL,
+	STARTUP_FLEET_HELLO,  /* of another proxy: see protocol/fleetkey.h */
+	STARTUP_FLEET_LETTER, /* … with `letter` */
+	STARTUP_BAD_VERSION,
+};
 
 enum replication { REPLICATION_NONE, REPLICATION_PHYSICAL, REPLICATION_LOGICAL };
 
@@ -55,11 +63,13 @@ struct startup {
 	/* STARTUP_CANCEL */
 	uint32_t cancel_pid;
 	struct slice cancel_key;
+	struct slice letter; /* STARTUP_FLEET_LETTER: what follows the code */
 };
 
 /* Parse a whole packet (what frame_cut_startup gave). BAD fills *e with PostgreSQL's SQLSTATE and
  * words: 08P01 layout, 28000 no user, 22023 value of `replication`. STARTUP_BAD_VERSION is DONE
- * (major and minor are set), and *e then holds 0A000 and the text to answer with. Never MORE. */
+ * (major and minor are set), and *e then holds 0A000 and the text to answer with; so does it where
+ * the packet is of a fleet, for those who have none. Never MORE. */
 enum parse startup_parse(struct slice packet, struct startup *out, struct err *e) MUST_CHECK;
 /* A parameter's value by exact name; the last one wins, as in PostgreSQL. False where it is absent.
  */

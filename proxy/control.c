@@ -17,6 +17,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proxy/fleet.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
 
@@ -28,13 +29,17 @@ struct world *
 control_make_world(struct control *c)
 {
 	struct topology *t = topology_dup(c->base);
+	struct world *w;
 
 	t->version = ++c->version;
 	resolver_fill(c->resolver, t);
 	prober_fill(c->prober, t);
 	steer_fill(&c->steer, t, clock_us());
-	return world_new(config_ref(c->config), t, gazetteer_ref(c->gazetteer),
-			 c->geo != NULL ? geo_ref(c->geo) : NULL, tlsset_ref(c->tls));
+	w = world_new(config_ref(c->config), t, gazetteer_ref(c->gazetteer),
+		      c->geo != NULL ? geo_ref(c->geo) : NULL, tlsset_ref(c->tls));
+	if (c->fleet != NULL)
+		w->fleet = fleet_resolved(c->fleet, c->fleet_resolver);
+	return w;
 }
 
 void
@@ -68,6 +73,15 @@ on_resolved(void *arg)
 
 	control_watch(c);
 	on_topology_changed(c);
+}
+
+static void
+on_peer_resolved(void *arg)
+{
+	struct control *c = arg;
+
+	if (c->serving)
+		control_publish(c, false);
 }
 
 /* ---- signals ---- */
@@ -227,6 +241,7 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	c->gazetteer = gazetteer;
 	c->prober = prober_new(c->loop, on_topology_changed, c);
 	c->resolver = resolver_new(c->loop, on_resolved, c);
+	c->fleet_resolver = resolver_new(c->loop, on_peer_resolved, c);
 	steer_init(&c->steer, c);
 	control_take(c, take_config, tls, geo);
 	datafiles_init(c);
@@ -299,6 +314,8 @@ control_free(struct control *c)
 	mailbox_free(c->mail);
 	prober_free(c->prober);
 	resolver_free(c->resolver);
+	resolver_free(c->fleet_resolver);
+	fleet_unref(c->fleet);
 	steer_fini(&c->steer);
 	loop_free(c->loop);
 	topology_unref(c->base);

@@ -29,6 +29,8 @@ struct control {
 	struct topology *base;    /* what the configuration alone says */
 	struct prober *prober;
 	struct resolver *resolver;
+	struct fleet *fleet; /* as configured; NULL: no peers */
+	struct resolver *fleet_resolver;
 	struct steer steer;              /* what the operator said */
 	struct control_request *waiting; /* PROBE, until the round is over */
 	uint64_t version;

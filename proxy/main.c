@@ -123,6 +123,17 @@ end_threads(struct meridian *m)
 		worker_free(m->workers[i]);
 }
 
+/* Who we are among those that had, or will have, our peer_id. */
+static void
+take_life(struct meridian *m)
+{
+	uint32_t v[2];
+
+	BUG_ON(getrandom(v, sizeof(v), 0) != sizeof(v));
+	m->life = v[0] != 0 ? v[0] : 1;
+	m->last_key = v[1];
+}
+
 static int
 serve(const struct args *args, struct config *take_config)
 {
@@ -132,6 +143,7 @@ serve(const struct args *args, struct config *take_config)
 	struct err e = { 0 };
 
 	make_auth(&m);
+	take_life(&m);
 	m.control = control_new(&m, &args->config, take_config, &e);
 	if (m.control == NULL) {
 		log_msg(LOG_LEVEL_FATAL, "%s", e.msg);

@@ -30,6 +30,8 @@ struct meridian {
 	_Atomic uint64_t last_session_id; /* ids are 1, 2, 3 … */
 	/* SCRAM for users that do not exist: one, or the workers' salts would tell them apart */
 	uint8_t mock_secret[32];
+	uint32_t life; /* random, not 0: what tells us from who had our peer_id before */
+	_Atomic uint32_t last_key; /* serial number of cancel keys, begins anywhere */
 };
 
 #endif

@@ -16,6 +16,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/conninfo.h"
 #include "proxy/control_int.h"
+#include "proxy/fleet.h"
 #include "proxy/net/tlsctx.h"
 #include "routing/places.h"
 
@@ -137,6 +138,20 @@ control_watch(struct control *c)
 	topology_unref(t);
 }
 
+/* The other proxies: who stays keeps what was counted of him. */
+static void
+take_fleet(struct control *c, const struct conf_main *conf)
+{
+	struct fleet *fresh =
+	    conf->peers.n > 0 ? fleet_new(&conf->peers, c->fleet, &c->last_node_id) : NULL;
+	struct topology *nodes = fresh != NULL ? topology_ref(fresh->nodes) : topology_new();
+
+	fleet_unref(c->fleet);
+	c->fleet = fresh;
+	resolver_configure(c->fleet_resolver, nodes, conf->dns_max_ttl);
+	topology_unref(nodes);
+}
+
 /* Take a configuration into use; the references are ours from now on. */
 void
 control_take(struct control *c, struct config *take_config, struct tlsset *take_tls,
@@ -158,6 +173,7 @@ control_take(struct control *c, struct config *take_config, struct tlsset *take_
 		datafiles_watch(c);
 	log_set_level((enum log_level)take_config->main.log_level);
 	resolver_configure(c->resolver, base, take_config->main.dns_max_ttl);
+	take_fleet(c, &take_config->main);
 	/* sessions that come right behind the reload find new names resolved, as a rule */
 	if (c->serving)
 		resolver_wait(c->resolver, RESOLVE_MAX_US);

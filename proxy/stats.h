@@ -28,6 +28,11 @@
 	C(auth_query_failures, "of those, the ones that no node could be asked for")           \
 	C(cancels, "cancel requests that found their session")                                 \
 	C(cancels_unknown, "cancel requests that found none")                                  \
+	C(cancels_handed_on, "cancel requests whose session a peer had")                       \
+	C(cancels_of_peers, "cancel requests that peers handed on to us")                      \
+	C(cancels_direct, "cancel requests told to the node of a proxy that is gone")          \
+	C(cancels_limited, "cancel requests not handed on: too many, or too many that missed") \
+	C(peers_refused, "letters of peers refused: not of this fleet, or for another proxy")  \
 	C(attempts, "connections begun to nodes")                                              \
 	C(attempt_failures, "connections to nodes that failed, unseen by the client")          \
 	C(hedges, "second attempts begun beside a slow first one")                             \

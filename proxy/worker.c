@@ -21,6 +21,7 @@
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/pings.h"
 #include "proxy/session/statements.h"
+#include "proxy/session/strikes.h"
 #include "proxy/session/vars.h"
 
 #define ACCEPTS_PER_TURN 64
@@ -267,7 +268,7 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 		return false;
 	if (s->state == SESSION_SQL && !flow_is_idle(&s->flow))
 		return false;
-	return w->drain_idle && s->state != SESSION_CANCELLING;
+	return w->drain_idle && s->state != SESSION_CANCELLING && s->state != SESSION_PEER;
 }
 
 static void
@@ -478,6 +479,7 @@ worker_new(struct meridian *process, int id, struct world *take_world)
 	w->mail = mailbox_new(w->loop, w);
 	w->scratch = xmalloc(WORKER_SCRATCH);
 	w->keys = cancelkeys_new();
+	w->strikes = strikes_new(get_u64(process->mock_secret));
 	w->sticky = sticky_new(STICKY_SLOTS);
 	w->tls = tls_local_new();
 	w->vars = vars_table_new();
@@ -548,6 +550,7 @@ worker_free(struct worker *w)
 	free(w->slots);
 	free(w->scratch);
 	cancelkeys_free(w->keys);
+	strikes_free(w->strikes);
 	sticky_free(w->sticky);
 	tls_local_free(w->tls);
 	vars_table_free(w->vars);

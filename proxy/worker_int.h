@@ -15,13 +15,16 @@
 #define WORKER_SCRATCH (128 * 1024)
 
 struct cancel_keys;
+struct canceler;
 struct listen_socket;
 struct pools;
 struct statement_table;
+struct strikes;
 struct tls_local;
 struct vars_table;
 
 TAILQ_HEAD(session_list, session);
+LIST_HEAD(canceler_list, canceler);
 
 struct worker {
 	struct meridian *process;
@@ -54,7 +57,9 @@ struct worker {
 	pthread_t thread;
 	int id;
 	atomic_uint nsessions;
-	unsigned ncancels; /* cancel requests on their way to nodes */
+	unsigned ncancels;              /* cancel requests on their way */
+	struct canceler_list cancelers; /* … those to nodes */
+	struct strikes *strikes;        /* who asks for sessions that there are not */
 	struct stats stats;
 };
 

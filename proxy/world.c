@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "proxy/fleet.h"
 #include "proxy/net/tlsctx.h"
 
 struct world *
@@ -40,5 +41,6 @@ world_unref(struct world *w)
 	gazetteer_unref(w->gazetteer);
 	geo_unref(w->geo);
 	tlsset_unref(w->tls);
+	fleet_unref(w->fleet);
 	free(w);
 }

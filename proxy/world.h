@@ -14,6 +14,7 @@
 #include "routing/geo.h"
 #include "routing/topology.h"
 
+struct fleet;
 struct tlsset;
 
 struct world {
@@ -22,7 +23,8 @@ struct world {
 	struct topology *topology;
 	struct gazetteer *gazetteer; /* NULL: none */
 	struct geo *geo;             /* NULL: no database */
-	struct tlsset *tls; /* contexts of the listeners and regions (proxy/net/tlsctx.h) */
+	struct tlsset *tls;  /* contexts of the listeners and regions (proxy/net/tlsctx.h) */
+	struct fleet *fleet; /* NULL: no peers; whoever makes the world sets it */
 };
 
 /* Takes one reference of each part (of a gazetteer and `geo` only where it is one). */

@@ -17,6 +17,7 @@
 #include "proxy/auth/credential.h"
 #include "proxy/http/http_int.h"
 #include "proxy/http/sql_int.h"
+#include "proxy/session/cancel.h"
 #include "proxy/worker_int.h"
 
 #define JSON_TYPE        "application/json"

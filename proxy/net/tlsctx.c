@@ -25,6 +25,7 @@ struct tlsset {
 	struct refcount refs;
 	SSL_CTX **listeners, **regions;
 	size_t nlisteners, nregions;
+	SSL_CTX *peers; /* towards the other proxies, or NULL */
 };
 
 /* A node's ticket, and the context under whose rules its certificate was checked: resuming checks
@@ -243,6 +244,10 @@ failed:
 	return NULL;
 }
 
+/* Peers prove themselves by the fleet's keys, whatever certificate they show: TLS hides who is
+ * cancelled, and no more. */
+static const struct conf_region peers_tls = { .sslmode = SSLMODE_PREFER };
+
 struct tlsset *
 tlsset_build(const struct config *config, struct err *e)
 {
@@ -273,6 +278,8 @@ tlsset_build(const struct config *config, struct err *e)
 			goto failed;
 		}
 	}
+	if (config->main.peers.n > 0 && (t->peers = region_context(&peers_tls, e)) == NULL)
+		goto failed;
 	return t;
 failed:
 	tlsset_unref(t);
@@ -295,6 +302,7 @@ tlsset_unref(struct tlsset *t)
 		SSL_CTX_free(t->listeners[i]);
 	for (size_t i = 0; i < t->nregions; i++)
 		SSL_CTX_free(t->regions[i]);
+	SSL_CTX_free(t->peers);
 	free(t->listeners);
 	free(t->regions);
 	free(t);
@@ -310,6 +318,12 @@ struct ssl_ctx_st *
 tlsset_region(const struct tlsset *t, size_t region)
 {
 	return region < t->nregions ? t->regions[region] : NULL;
+}
+
+struct ssl_ctx_st *
+tlsset_peers(const struct tlsset *t)
+{
+	return t->peers;
 }
 
 struct tls_local *

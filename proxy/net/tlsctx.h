@@ -30,6 +30,8 @@ void tlsset_unref(struct tlsset *t); /* accepts NULL */
 /* NULL where the listener has no certificate / the region's sslmode is disable. */
 struct ssl_ctx_st *tlsset_listener(const struct tlsset *t, size_t listener);
 struct ssl_ctx_st *tlsset_region(const struct tlsset *t, size_t region);
+/* Towards the other proxies of the fleet; NULL where there are none. */
+struct ssl_ctx_st *tlsset_peers(const struct tlsset *t);
 
 /* What TLS keeps per worker: the way to the descriptors (proxy/net/tlsbio.h), and the tickets of
  * nodes, for resumption, by node_live id. */

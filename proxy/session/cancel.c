@@ -1,256 +1,181 @@
-/* SPDX-License-Identifier: PostgreSQL
- *
- * Cancel requests. A client's request names a session by its server's process id and the secret
- * that Meridian gave out; every worker is asked, the one that has the session dials its node and
- * sends the node's own key. The requester's connection is closed when all is done, as PostgreSQL
- * does it. Where a client vanishes in the middle of a query, Meridian itself asks the node to stop
- * it.
- */
+/* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/session_int.h"
+#include "proxy/session/cancel.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include <openssl/crypto.h>
 
+#include "base/bug.h"
+#include "base/clock.h"
 #include "base/mem.h"
-#include "proxy/net/tlsctx.h"
+#include "base/text.h"
+#include "protocol/message.h"
+#include "proxy/session/canceler.h"
 #include "proxy/session/cancelkeys.h"
-#include "proxy/session/dial.h"
+#include "proxy/session/peers.h"
 #include "proxy/worker_int.h"
-#include "routing/topology.h"
 
-#define CANCEL_TIMEOUT_S 10
-#define CANCEL_AGAIN_S   1
-#define CANCEL_TRIES     5
+/* ---- keys ---- */
+
+uint16_t
+cancel_client_minor(const struct startup *st)
+{
+	return st->minor < STARTUP_MINOR_LATEST ? st->minor : STARTUP_MINOR_LATEST;
+}
+
+static void
+random_bytes(void *to, size_t n)
+{
+	BUG_ON(getrandom(to, n, 0) != (ssize_t)n);
+}
+
+/* The node's own where it stays; else any number that some clients would not take for negative. */
+static uint32_t
+choose_pid(const struct server *sv)
+{
+	uint32_t pid = 0;
+
+	if (sv != NULL)
+		return sv->pid;
+	while (pid == 0) {
+		random_bytes(&pid, sizeof(pid));
+		pid &= INT32_MAX;
+	}
+	return pid;
+}
+
+static void
+choose_short(struct session *s, const struct config *conf)
+{
+	struct meridian *p = s->worker->process;
+	struct fleet_short key = { .issuer = (uint16_t)conf->main.peer_id,
+				   .life = p->life & FLEET_SHORT_LIFE,
+				   .serial = atomic_fetch_add(&p->last_key, 1) };
+
+	s->key_len = 4;
+	if (conf->fleet_keys == NULL ||
+	    !fleetkey_mask(conf->fleet_keys, s->cancel_pid, &key, s->key))
+		random_bytes(s->key, s->key_len);
+}
+
+/* Whoever opens the box may dial the node only where its process ends with the session: in a pool
+ * it would be somebody else's by then. */
+static void
+describe_server(struct fleet_box *box, const struct server *sv)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (sv == NULL || sv->pool != NULL || sv->key_len > FLEET_SECRET_MAX ||
+	    getpeername(sv->stream.fd, (struct sockaddr *)&sa, &len) != 0 ||
+	    !addr_from_sockaddr((struct sockaddr *)&sa, &box->addr) ||
+	    (box->addr.family != ADDR_IPV4 && box->addr.family != ADDR_IPV6))
+		return;
+	box->secret_len = (uint8_t)sv->key_len;
+	memcpy(box->secret, sv->key, sv->key_len);
+	box->bound = text_copy(box->node, sizeof(box->node), slice_str(sv->live->name));
+}
+
+/* The token is what we know the session by; what the client gets is a box around it. */
+static void
+put_box(struct session *s, const struct server *sv, const struct config *conf, struct buf *out)
+{
+	struct fleet_box box = { .issuer = (uint16_t)conf->main.peer_id,
+				 .life = s->worker->process->life,
+				 .issued_at_us = clock_wall_us() };
+	struct buf sealed = { .cap = FLEET_BOX_MAX };
+	uint8_t nonce[FLEET_NONCE_BYTES];
+
+	random_bytes(nonce, sizeof(nonce));
+	random_bytes(s->key, FLEET_TOKEN_BYTES);
+	s->key_len = FLEET_TOKEN_BYTES;
+	memcpy(box.token, s->key, sizeof(box.token));
+	describe_server(&box, sv);
+	/* a key that nobody can say is better than none: clients expect one */
+	if (fleetkey_seal(conf->fleet_keys, s->cancel_pid, nonce, &box, &sealed) != 0)
+		buf_put(&sealed, nonce, sizeof(nonce));
+	message_put_key(out, s->cancel_pid, buf_view(&sealed));
+	OPENSSL_cleanse(&box, sizeof(box));
+	buf_fini(&sealed);
+}
+
+void
+cancel_give_key(struct session *s, const struct server *sv, struct buf *out)
+{
+	const struct config *conf = worker_world(s->worker)->config;
+	bool is_long = cancel_client_minor(login_startup(s->login)) >= 2;
+
+	s->cancel_pid = choose_pid(sv);
+	if (is_long && conf->fleet_keys != NULL) {
+		put_box(s, sv, conf, out);
+	} else {
+		if (is_long)
+			random_bytes(s->key, s->key_len = SESSION_KEY_MAX);
+		else
+			choose_short(s, conf);
+		message_put_key(out, s->cancel_pid, slice_of((const char *)s->key, s->key_len));
+	}
+	cancelkeys_add(s->worker->keys, s->key, s->slot);
+}
+
+/* ---- requests ---- */
 
 /* One question to one worker, and its answer on the way back. */
 struct cancel_letter {
 	struct letter letter;
-	struct worker *from; /* of the session that asked; NULL: nobody waits */
-	uint64_t session_id;
-	uint32_t slot;
+	struct cancel_job *job; /* for the worker that asked */
+	struct worker *from;
+	bool found;
 	uint32_t pid;
 	uint16_t key_len;
-	bool found;
 	uint8_t key[STARTUP_CANCEL_KEY_MAX];
 };
 
-/* A cancel request on its way to a node. One that overtakes its query is lost, for the node signals
- * a process that has not read the query yet. So the connection of a session that is over is kept
- * until the node closes it, and the request is sent again until then. */
-struct canceler {
-	struct worker *worker;
-	struct world *world;
-	struct stream stream;
-	struct stream orphan; /* where there was a session; closed otherwise */
-	struct dial dial;
-	struct event timer; /* the request takes too long, or it is time for the next */
-	struct buf packet;
-	struct cancel_letter *reply; /* to be sent back when done, or NULL */
-	struct node node;            /* where the session is attached: host and live are ours */
-	struct dial_target to;       /* … and how it is reached */
-	struct ssl_ctx_st *ctx;      /* the session's own, where the world has none, or NULL */
-	uint8_t tries;
-	enum dial_way way;
-};
+void
+cancel_over(struct cancel_job *take_job, bool found)
+{
+	struct cancel_job *job = take_job;
+	struct worker *w = job->worker;
+	struct session *s = worker_session_at(w, job->slot);
+	char answer = found ? FLEET_ANSWER_FOUND : FLEET_ANSWER_UNKNOWN;
+
+	stat_add(found ? &w->stats.cancels : &w->stats.cancels_unknown, 1);
+	if (s != NULL && s->id == job->session_id && s->state == SESSION_CANCELLING &&
+	    (!job->of_peer || session_say(s, &answer, 1)))
+		session_end(s, WHY_CANCEL_DONE);
+	world_unref(job->world);
+	w->ncancels--;
+	worker_check_done(w);
+	OPENSSL_cleanse(job, sizeof(*job));
+	free(job);
+}
 
 static void
 on_answer(struct letter *letter, void *owner)
 {
 	struct cancel_letter *l = (struct cancel_letter *)letter;
-	struct worker *w = owner;
-	struct session *s = worker_session_at(w, l->slot);
+	struct cancel_job *job = l->job;
 
-	if (s != NULL && s->id == l->session_id && s->state == SESSION_CANCELLING) {
-		s->cancel_found = s->cancel_found || l->found;
-		if (--s->awaited == 0) {
-			stat_add(s->cancel_found ? &w->stats.cancels : &w->stats.cancels_unknown,
-				 1);
-			session_end(s, WHY_CANCEL_DONE);
-		}
-	}
+	(void)owner;
+	job->found = job->found || l->found;
 	free(l);
-}
-
-static void
-answer(struct cancel_letter *take_letter)
-{
-	if (take_letter == NULL)
+	if (--job->awaited > 0)
 		return;
-	worker_post(take_letter->from, &take_letter->letter, on_answer);
+	if (job->found || job->of_peer || !peers_hand_on(job))
+		cancel_over(job, job->found);
 }
 
+/* canceler_done_fn */
 static void
-finish(struct canceler *c)
+answer(void *arg)
 {
-	event_del(&c->timer);
-	stream_fini(&c->stream);
-	stream_fini(&c->orphan);
-	buf_fini(&c->packet);
-	answer(c->reply);
-	tls_context_unref(c->ctx);
-	node_live_unref(c->node.live);
-	free(c->node.host);
-	world_unref(c->world);
-	c->worker->ncancels--;
-	worker_check_done(c->worker);
-	loop_defer(c->worker->loop, free, c);
-}
+	struct cancel_letter *l = arg;
 
-static void
-arm(struct canceler *c, int seconds)
-{
-	struct timeval tv = { .tv_sec = seconds };
-
-	event_add(&c->timer, &tv);
-}
-
-/* A request has arrived, or failed to. */
-static void
-request_over(struct canceler *c)
-{
-	stream_fini(&c->stream);
-	if (stream_is_open(&c->orphan) && c->tries < CANCEL_TRIES && !c->worker->draining)
-		arm(c, CANCEL_AGAIN_S);
-	else
-		finish(c);
-}
-
-static void
-advance(struct canceler *c, enum dial_step step)
-{
-	if (step == DIAL_FAILED ||
-	    (step == DIAL_READY && stream_send(&c->stream, c->packet.p, c->packet.n) != 0))
-		request_over(c);
-}
-
-static void
-canceler_on_event(evutil_socket_t fd, short what, void *arg)
-{
-	struct canceler *c = arg;
-	ssize_t n;
-
-	(void)fd;
-	if (c->dial.step != DIAL_READY) {
-		advance(c, dial_on_event(&c->dial, what));
-		return;
-	}
-	if ((what & EV_WRITE) && stream_flush(&c->stream) != 0) {
-		request_over(c);
-		return;
-	}
-	/* the node closes when the signal has been sent */
-	n = stream_recv(&c->stream, c->worker->scratch, WORKER_SCRATCH);
-	if (n != STREAM_AGAIN)
-		request_over(c);
-}
-
-static void
-send_request(struct canceler *c)
-{
-	c->tries++;
-	c->dial.tls = c->worker->tls;
-	stream_init(&c->stream, loop_base(c->worker->loop), -1, canceler_on_event, c);
-	arm(c, CANCEL_TIMEOUT_S);
-	advance(c, dial_begin(&c->dial, &c->stream, &c->to, c->way));
-}
-
-static void
-canceler_on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct canceler *c = arg;
-
-	(void)fd;
-	(void)what;
-	if (stream_is_open(&c->stream))
-		request_over(c);
-	else
-		send_request(c);
-}
-
-/* What the node still says goes nowhere; when it closes, its process is gone. */
-static void
-orphan_on_event(evutil_socket_t fd, short what, void *arg)
-{
-	struct canceler *c = arg;
-	ssize_t n;
-
-	(void)fd;
-	(void)what;
-	n = stream_recv(&c->orphan, c->worker->scratch, WORKER_SCRATCH);
-	if (n == 0 || n == STREAM_FAILED)
-		finish(c);
-}
-
-/* Aim at the very address that the session is attached to: a name may have others by now, and a
- * reload may have removed the node. */
-static void
-aim(struct canceler *c, const struct server *sv)
-{
-	const struct topology *t = c->world->topology;
-	const struct node *n = topology_node_by_live(t, sv->live);
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-	bool verify_host;
-
-	c->node.live = node_live_ref(sv->live);
-	c->node.host = node_name_host(sv->live->name, &c->node.port);
-	if (getpeername(sv->stream.fd, (struct sockaddr *)&sa, &len) == 0 &&
-	    addr_from_sockaddr((struct sockaddr *)&sa, &c->node.addrs[0]))
-		c->node.naddrs = 1;
-	if (n != NULL)
-		c->to = dial_target(c->world, (uint16_t)(n - t->nodes));
-	c->to.node = &c->node;
-	c->to.conf = &c->world->config->main;
-	c->way = sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS;
-	if (sv->stream.ssl == NULL || c->to.ctx != NULL)
-		return;
-	c->to.ctx = c->ctx = tls_context_ref(sv->stream.ssl, &verify_host);
-	c->to.sslmode = verify_host ? SSLMODE_VERIFY_FULL : SSLMODE_REQUIRE;
-}
-
-/* A request for the node of `sv`, with the node's own key; NULL where it gave none. */
-static struct canceler *
-canceler_new(struct worker *w, const struct server *sv)
-{
-	struct canceler *c;
-
-	if (sv->key_len == 0)
-		return NULL;
-	c = xcalloc(1, sizeof(*c));
-	w->ncancels++;
-	c->worker = w;
-	c->world = world_ref(worker_world(w));
-	aim(c, sv);
-	c->stream.fd = c->orphan.fd = -1;
-	startup_build_cancel(&c->packet, sv->pid, slice_of((const char *)sv->key, sv->key_len));
-	evtimer_assign(&c->timer, loop_base(w->loop), canceler_on_timer, c);
-	return c;
-}
-
-void
-cancel_server(struct session *s)
-{
-	enum flow_activity doing = flow_activity(&s->flow);
-	struct canceler *c;
-
-	/* a client that said Terminate behind its query wants the query to end well */
-	if (s->server == NULL || !stream_is_open(&s->server->stream) || s->terminated)
-		return;
-	if (doing != FLOW_ACTIVE && doing != FLOW_COPYING && doing != FLOW_REPLICATING)
-		return;
-	c = canceler_new(s->worker, s->server);
-	if (c == NULL)
-		return;
-	stream_move(&s->server->stream, &c->orphan, orphan_on_event, c);
-	/* it reads the end of the file behind the query */
-	(void)shutdown(c->orphan.fd, SHUT_WR);
-	buf_fini(&c->orphan.out);
-	stream_want(&c->orphan, EV_READ);
-	send_request(c);
+	worker_post(l->from, &l->letter, on_answer);
 }
 
 /* The session of this worker that the key belongs to, or NULL. Every candidate is compared whole
@@ -263,9 +188,8 @@ find_session(struct worker *w, const struct cancel_letter *l)
 	for (unsigned i = 0; (slot = cancelkeys_find(w->keys, l->key, i)) != UINT32_MAX; i++) {
 		struct session *s = worker_session_at(w, slot);
 
-		if (s != NULL && s->server != NULL && s->state == SESSION_RELAY &&
-		    s->server->pid == l->pid && s->key_len == l->key_len &&
-		    CRYPTO_memcmp(s->key, l->key, l->key_len) == 0)
+		if (s != NULL && s->state == SESSION_RELAY && s->cancel_pid == l->pid &&
+		    s->key_len == l->key_len && CRYPTO_memcmp(s->key, l->key, l->key_len) == 0)
 			return s;
 	}
 	return NULL;
@@ -275,38 +199,75 @@ static void
 on_question(struct letter *letter, void *owner)
 {
 	struct cancel_letter *l = (struct cancel_letter *)letter;
-	struct worker *w = owner;
-	struct session *s = find_session(w, l);
-	struct canceler *c = s != NULL ? canceler_new(w, s->server) : NULL;
+	struct session *s = find_session(owner, l);
 
 	l->found = s != NULL;
-	if (c == NULL) {
+	if (s != NULL)
+		log_about(LOG_LEVEL_DEBUG, session_subject(s), "cancel requested");
+	/* one that has no server connection now runs nothing */
+	if (s == NULL || s->server == NULL || !canceler_for_session(s, answer, l))
 		answer(l);
-		return;
+}
+
+static struct cancel_job *
+job_new(struct session *s, uint32_t pid, const void *secret, size_t n)
+{
+	struct cancel_job *job = xcalloc(1, sizeof(*job));
+
+	job->worker = s->worker;
+	job->world = world_ref(worker_world(s->worker));
+	job->session_id = s->id;
+	job->slot = s->slot;
+	job->source = s->true_addr;
+	job->pid = pid;
+	job->secret_len = (uint16_t)n;
+	memcpy(job->secret, secret, n);
+	return job;
+}
+
+static void
+ask_workers(struct session *s, struct cancel_job *job)
+{
+	struct meridian *p = s->worker->process;
+
+	session_enter(s, SESSION_CANCELLING);
+	s->worker->ncancels++;
+	job->awaited = (uint16_t)p->nworkers;
+	for (int i = 0; i < p->nworkers; i++) {
+		struct cancel_letter *l = xcalloc(1, sizeof(*l));
+
+		l->job = job;
+		l->from = s->worker;
+		l->pid = job->pid;
+		l->key_len = job->secret_len;
+		memcpy(l->key, job->secret, job->secret_len);
+		worker_post(p->workers[i], &l->letter, on_question);
 	}
-	log_about(LOG_LEVEL_DEBUG, session_subject(s), "cancel requested");
-	c->reply = l;
-	send_request(c);
 }
 
 void
 cancel_begin(struct session *s, const struct startup *request)
 {
-	struct meridian *p = s->worker->process;
+	const struct fleet_keys *keys = worker_world(s->worker)->config->fleet_keys;
+	struct slice key = request->cancel_key;
+	struct cancel_job *job = job_new(s, request->cancel_pid, key.p, key.n);
 
-	session_enter(s, SESSION_CANCELLING);
-	s->awaited = (uint16_t)p->nworkers;
-	for (int i = 0; i < p->nworkers; i++) {
-		struct cancel_letter *l = xcalloc(1, sizeof(*l));
-
-		l->from = s->worker;
-		l->session_id = s->id;
-		l->slot = s->slot;
-		l->pid = request->cancel_pid;
-		l->key_len = (uint16_t)request->cancel_key.n;
-		memcpy(l->key, request->cancel_key.p, request->cancel_key.n);
-		worker_post(p->workers[i], &l->letter, on_question);
+	job->boxed = keys != NULL && key.n > 4 &&
+		     fleetkey_open(keys, job->pid, key, &job->box) == PARSE_DONE;
+	if (job->boxed) {
+		memcpy(job->secret, job->box.token, sizeof(job->box.token));
+		job->secret_len = sizeof(job->box.token);
 	}
+	ask_workers(s, job);
+}
+
+void
+cancel_begin_of_peer(struct session *s, const struct fleet_letter *letter)
+{
+	struct cancel_job *job = job_new(s, letter->pid, letter->secret, letter->secret_len);
+
+	job->of_peer = true;
+	ask_workers(s, job);
 }
 
 /* The requester may close before it is answered; the request goes on. */
@@ -315,4 +276,18 @@ cancel_on_client(struct session *s)
 {
 	if (stream_recv(&s->client, s->worker->scratch, WORKER_SCRATCH) != STREAM_AGAIN)
 		session_end(s, WHY_CANCEL_DONE);
+}
+
+/* ---- sessions that end ---- */
+
+void
+cancel_server(struct session *s)
+{
+	enum flow_activity doing = flow_activity(&s->flow);
+
+	/* a client that said Terminate behind its query wants the query to end well */
+	if (s->server == NULL || !stream_is_open(&s->server->stream) || s->terminated)
+		return;
+	if (doing == FLOW_ACTIVE || doing == FLOW_COPYING || doing == FLOW_REPLICATING)
+		canceler_for_orphan(s);
 }

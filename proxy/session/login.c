@@ -27,7 +27,7 @@
 #include "proxy/http/sql.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/session/authenticate.h"
-#include "proxy/session/cancelkeys.h"
+#include "proxy/session/cancel.h"
 #include "proxy/session/early.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
@@ -110,8 +110,7 @@ login_learn(struct worker *w, const struct node *n, enum access want, struct ser
 	return misfit(want, sv, &lesson);
 }
 
-/* The secret that the client gets instead of the node's: same length, random, ours. Nobody gets one
- * for a request over HTTP. */
+/* The client gets a key of ours instead of the node's. Nobody gets one for a request over HTTP. */
 static enum step
 swap_key(struct session *s, struct slice body, struct buf *out)
 {
@@ -128,10 +127,7 @@ swap_key(struct session *s, struct slice body, struct buf *out)
 	memcpy(sv->key, k.secret.p, k.secret.n);
 	if (http_speaks(s))
 		return STEP_ON;
-	s->key_len = k.secret.n < SESSION_KEY_MAX ? (uint8_t)k.secret.n : SESSION_KEY_MAX;
-	BUG_ON(getrandom(s->key, s->key_len, 0) != s->key_len);
-	cancelkeys_add(s->worker->keys, s->key, s->slot);
-	message_put_key(out, k.pid, slice_of((const char *)s->key, s->key_len));
+	cancel_give_key(s, sv, out);
 	return STEP_ON;
 }
 

@@ -5,16 +5,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
-#include "base/bug.h"
 #include "base/clock.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/pool.h"
-#include "proxy/session/cancelkeys.h"
+#include "proxy/session/cancel.h"
 #include "proxy/session/pooled_int.h"
 #include "proxy/session/session_int.h"
 #include "proxy/session/statements.h"
@@ -127,23 +125,6 @@ is_due(struct pooled *pd)
 
 /* ---- login ---- */
 
-static void
-make_key(struct session *s, struct buf *out)
-{
-	uint32_t pid;
-
-	BUG_ON(getrandom(&pid, sizeof(pid), 0) != sizeof(pid));
-	if (s->pooled->mode == POOL_TRANSACTION)
-		s->pooled->pid = (pid & 0x7fffffff) | 1;
-	else
-		pid = s->server->pid;
-	s->key_len = 4;
-	BUG_ON(getrandom(s->key, s->key_len, 0) != s->key_len);
-	cancelkeys_add(s->worker->keys, s->key, s->slot);
-	message_put_key(out, s->pooled->pid != 0 ? s->pooled->pid : pid,
-			slice_of((const char *)s->key, s->key_len));
-}
-
 /* What the node would have said at the end of a login. */
 static void
 greet(struct pooled *pd)
@@ -155,7 +136,7 @@ greet(struct pooled *pd)
 	pd->greeted = true;
 	message_put_auth(&b, AUTH_OK, slice_of(NULL, 0));
 	pooled_put_welcome(pd, &b);
-	make_key(s, &b);
+	cancel_give_key(s, pd->mode == POOL_TRANSACTION ? NULL : s->server, &b);
 	message_put_ready(&b, 'I');
 	stat_add(&s->worker->stats.logins, 1);
 	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);

@@ -41,7 +41,6 @@ struct pooled {
 	unsigned effects;          /* what its queries may have done since it was last looked at */
 	struct buf names;          /* … and of which settings: see protocol/sqleffects.h */
 	unsigned pins;             /* why it keeps its server: see proxy/session/truth.h */
-	uint32_t pid;              /* told to the client where it is not the server's */
 	uint64_t topology_version; /* with which its node was decided … */
 	int64_t decided_us;        /* … and when */
 	int64_t waiting_since_us;

@@ -19,7 +19,9 @@
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/session/authenticate.h"
+#include "proxy/session/cancel.h"
 #include "proxy/session/consoles.h"
+#include "proxy/session/peers.h"
 #include "proxy/worker_int.h"
 
 #define TLS_CLIENT_HELLO 0x16 /* RFC 8446: content type of a handshake record */
@@ -344,6 +346,10 @@ take_packet(struct session *s, struct slice packet)
 	case STARTUP_CANCEL:
 		cancel_begin(s, st);
 		break;
+	case STARTUP_FLEET_HELLO:
+		peers_on_hello(s, &e);
+		break;
+	case STARTUP_FLEET_LETTER: /* without a challenge */
 	case STARTUP_BAD_VERSION:
 		session_close_err(s, WHY_PROTOCOL, &e);
 		break;

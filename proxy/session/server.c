@@ -8,6 +8,7 @@
 #include "proxy/pool/ask.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/session/attempt.h"
+#include "proxy/session/canceler.h"
 #include "proxy/session/statements.h"
 #include "proxy/session/vars.h"
 #include "proxy/worker_int.h"
@@ -63,6 +64,7 @@ server_free(struct server *sv)
 {
 	if (sv == NULL)
 		return;
+	canceler_forget(sv);
 	atomic_fetch_sub(&sv->live->sessions, 1);
 	stream_fini(&sv->stream);
 	launch_free(sv->launch);

@@ -16,9 +16,11 @@
 #include "proxy/auth/credential.h"
 #include "proxy/http/http.h"
 #include "proxy/session/authenticate.h"
+#include "proxy/session/cancel.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/consoles.h"
 #include "proxy/session/ownlogin.h"
+#include "proxy/session/peers.h"
 #include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
 
@@ -43,6 +45,7 @@ static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
 	[SESSION_LOGIN] = { login_on_client, NULL },
 	[SESSION_SQL] = { http_on_readable, NULL },
 	[SESSION_RELAY] = { relay_on_client, relay_on_client_drained },
+	[SESSION_PEER] = { peers_on_readable, NULL },
 	[SESSION_CANCELLING] = { cancel_on_client, NULL },
 	[SESSION_CONSOLE_LOGIN] = { auth_on_client, NULL },
 	[SESSION_CONSOLE] = { consoles_on_readable, consoles_on_drained },

@@ -9,7 +9,7 @@
  *   login.c     authentication relayed between client and node
  *   relay.c     the heart: bytes between two sockets
  *   settings.c  SET, RESET and SHOW of meridian.* in the client's queries
- *   cancel.c    cancel requests, in both directions
+ *   cancel.c    cancel keys and requests (cancel.h); peers.c, canceler.c: where requests go
  *   consoles.c  sessions of the console: who may, SCRAM, the port to proxy/admin
  *   facts.c     what SHOW shows
  *
@@ -82,8 +82,7 @@ struct session {
 	uint8_t why;   /* enum why: NONE until it is closed */
 	uint8_t source, confidence, access;
 	uint8_t quiet_activity; /* enum flow_activity when last looked at */
-	uint16_t awaited;       /* CANCELLING: workers that have not answered */
-	bool cancel_found;      /* … and whether one had the session */
+	uint32_t cancel_pid;    /* the process id that the client got, with `key` */
 	uint8_t auth_method;    /* enum auth_method that has let it in */
 	uint8_t key_len;
 	uint8_t marks; /* entered so far, modulo the ring */
@@ -229,11 +228,5 @@ bool settings_hold(const struct session *s);
 #define SETTINGS_HELD_MAX 1024
 size_t settings_put_held(const struct session *s, char *to);
 void settings_free(struct session *s);
-
-/* cancel.c */
-void cancel_begin(struct session *s, const struct startup *request);
-void cancel_on_client(struct session *s);
-/* The session ends: if it is in the middle of a query, ask the node to stop that. */
-void cancel_server(struct session *s);
 
 #endif

@@ -21,13 +21,13 @@
 	                                                     TO(LOOKUP) | TO(AUTH) |               \
 	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
-	                                                     TO(HTTP))                             \
+	                                                     TO(PEER) | TO(HTTP))                  \
 	S(TLS_HELLO,     "tls hello",     "login",    false, TO(TLS_HANDSHAKE))                    \
 	S(TLS_HANDSHAKE, "tls handshake", "login",    false, TO(STARTUP))                          \
 	S(STARTUP,       "startup",       "login",    true,  TO(LOOKUP) | TO(AUTH) |               \
 	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
-	                                                     TO(HTTP))                             \
+	                                                     TO(PEER) | TO(HTTP))                  \
 	S(HTTP,          "http",          "http",     true,  TO(PREFACE) | TO(LOOKUP) |            \
 	                                                     TO(ATTACHING))                        \
 	S(LOOKUP,        "looking up",    "login",    true,  TO(AUTH) | TO(ATTACHING) | TO(HTTP))  \
@@ -36,6 +36,7 @@
 	S(LOGIN,         "login",         "login",    true,  TO(RELAY) | TO(SQL) | TO(HTTP))       \
 	S(SQL,           "sql",           "idle",     true,  TO(HTTP))                             \
 	S(RELAY,         "relay",         "idle",     true,  0)                                    \
+	S(PEER,          "peer",          "login",    false, TO(CANCELLING))                       \
 	S(CANCELLING,    "cancelling",    "login",    false, 0)                                    \
 	S(CONSOLE_LOGIN, "console login", "login",    true,  TO(CONSOLE))                          \
 	S(CONSOLE,       "console",       "",         true,  0)                                    \

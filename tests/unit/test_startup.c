@@ -259,6 +259,30 @@ another_major_version_is_named_and_answered(void **state)
 }
 
 static void
+a_packet_of_a_fleet_is_told_apart(void **state)
+{
+	struct buf b = { 0 };
+	struct startup s;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(startup_parse(slice_of("\0\0\0\x08MF\0\x01", 8), &s, &e), PARSE_DONE);
+	assert_int_equal(s.kind, STARTUP_FLEET_HELLO);
+	/* who has no fleet answers as to any stranger */
+	assert_string_equal(e.sqlstate, "0A000");
+	assert_int_equal(startup_parse(slice_of("\0\0\0\x0bMF\0\x02yes", 11), &s, &e), PARSE_DONE);
+	assert_int_equal(s.kind, STARTUP_FLEET_LETTER);
+	assert_true(slice_is(s.letter, "yes"));
+	assert_int_equal(startup_parse(slice_of("\0\0\0\x0bMF\0\x01yes", 11), &s, &e), PARSE_DONE);
+	assert_int_equal(s.kind, STARTUP_BAD_VERSION);
+	assert_int_equal(startup_parse(slice_of("\0\0\0\x0bMF\0\x03yes", 11), &s, &e), PARSE_DONE);
+	assert_int_equal(s.kind, STARTUP_BAD_VERSION);
+	parse_ok(&b, 0x00030000, WORDS("user", "app"), &s);
+	assert_int_equal(s.letter.n, 0);
+	buf_fini(&b);
+}
+
+static void
 options_are_split_as_postgresql_does(void **state)
 {
 	static const struct {
@@ -468,6 +492,7 @@ main(void)
 		cmocka_unit_test(requests_are_told_apart),
 		cmocka_unit_test(a_cancel_key_has_4_to_256_bytes),
 		cmocka_unit_test(another_major_version_is_named_and_answered),
+		cmocka_unit_test(a_packet_of_a_fleet_is_told_apart),
 		cmocka_unit_test(options_are_split_as_postgresql_does),
 		cmocka_unit_test(our_settings_leave_the_options_and_nothing_else_does),
 		cmocka_unit_test(our_settings_are_listed_with_their_values_unescaped),
