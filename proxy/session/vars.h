@@ -36,7 +36,7 @@ struct vars *vars_empty(struct vars_table *t);
 /* The parameters of a StartupMessage but user, database, options, replication, _pq_.* and
  * meridian.*: what a client sets for its session at once. */
 struct vars *vars_from_startup(struct vars_table *t, const struct startup *in);
-/* One changed or added; an empty name in `base` (NULL) is nothing set. */
+/* With one changed or added; without one. */
 struct vars *vars_with(struct vars *base, struct slice name, struct slice value);
 struct vars *vars_without(struct vars *base, struct slice name);
 /* What `over` has, and what only `base` has. */
@@ -49,11 +49,13 @@ void vars_unref(struct vars *v);
 /* False: it is not in there. Names compare without regard to case. */
 bool vars_get(const struct vars *v, const char *name, struct slice *value);
 size_t vars_count(const struct vars *v);
+
 struct vars_item {
 	struct slice name, value;
 };
-/* The i-th, in the order of names. */
-struct vars_item vars_item(const struct vars *v, size_t i);
+
+/* Walk them in the order of names: *at begins as 0. False: no more. */
+bool vars_next(const struct vars *v, size_t *at, struct vars_item *out);
 
 /* What becomes of a change that the server refuses. */
 enum vars_failure {
@@ -68,6 +70,9 @@ enum vars_failure {
  * only, and right for either standard_conforming_strings and every client_encoding. */
 void vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 		     enum vars_failure failure);
+
+/* Append UTF-8 as an SQL literal, with the same care. */
+void vars_put_literal(struct buf *sql, struct slice s);
 
 /* ---- reports ---- */
 

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/vars.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* the default falls through its switch, which clang warns of */
+#define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
+#include <uthash.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "protocol/message.h"
+#include "protocol/startup.h"
+
+struct vars {
+	UT_hash_handle hh;
+	struct vars_table *table;
+	size_t refs;
+	size_t count;
+	size_t n;
+	char text[]; /* name NUL value NUL …, in the order of names: also the key */
+};
+
+struct vars_table {
+	struct vars *all;
+	struct vars *empty; /* it outlives its references */
+};
+
+/* ---- the table ---- */
+
+/* The one that consists of these items; a reference. */
+static struct vars *
+intern(struct vars_table *t, struct slice text, size_t count)
+{
+	struct vars *v;
+
+	HASH_FIND(hh, t->all, text.p, text.n, v);
+	if (v != NULL)
+		return vars_ref(v);
+	v = xcalloc(1, sizeof(*v) + text.n);
+	v->table = t;
+	v->refs = 1;
+	v->count = count;
+	v->n = text.n;
+	memcpy(v->text, text.p, text.n);
+	HASH_ADD_KEYPTR(hh, t->all, v->text, v->n, v);
+	return v;
+}
+
+struct vars_table *
+vars_table_new(void)
+{
+	struct vars_table *t = xcalloc(1, sizeof(*t));
+
+	t->empty = intern(t, SLICE_LITERAL(""), 0);
+	return t;
+}
+
+void
+vars_table_free(struct vars_table *t)
+{
+	if (t == NULL)
+		return;
+	vars_unref(t->empty);
+	free(t);
+}
+
+size_t
+vars_table_count(const struct vars_table *t)
+{
+	return HASH_COUNT(t->all);
+}
+
+struct vars *
+vars_ref(struct vars *v)
+{
+	v->refs++;
+	return v;
+}
+
+void
+vars_unref(struct vars *v)
+{
+	if (v == NULL || --v->refs > 0)
+		return;
+	HASH_DEL(v->table->all, v);
+	free(v);
+}
+
+struct vars *
+vars_empty(struct vars_table *t)
+{
+	return vars_ref(t->empty);
+}
+
+/* ---- looking ---- */
+
+bool
+vars_next(const struct vars *v, size_t *at, struct vars_item *out)
+{
+	struct slice rest = slice_of(v->text + *at, v->n - *at);
+
+	if (rest.n == 0)
+		return false;
+	out->name = slice_cut(&rest, '\0');
+	out->value = slice_cut(&rest, '\0');
+	*at += out->name.n + out->value.n + 2;
+	return true;
+}
+
+static int
+compare(struct slice a, struct slice b)
+{
+	int c = strncasecmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+
+	return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+static bool
+is_same(struct slice a, struct slice b)
+{
+	return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
+}
+
+bool
+vars_get(const struct vars *v, const char *name, struct slice *value)
+{
+	struct vars_item item;
+
+	for (size_t at = 0; vars_next(v, &at, &item);) {
+		if (slice_is_nocase(item.name, name)) {
+			*value = item.value;
+			return true;
+		}
+	}
+	return false;
+}
+
+size_t
+vars_count(const struct vars *v)
+{
+	return v->count;
+}
+
+/* ---- making ---- */
+
+struct draft {
+	struct buf text;
+	size_t count;
+};
+
+static void
+put_item(struct draft *d, struct slice name, struct slice value)
+{
+	buf_slice(&d->text, name);
+	buf_u8(&d->text, 0);
+	buf_slice(&d->text, value);
+	buf_u8(&d->text, 0);
+	d->count++;
+}
+
+static struct vars *
+finish(struct vars_table *t, struct draft *d)
+{
+	struct vars *v = intern(t, d->count > 0 ? buf_view(&d->text) : SLICE_LITERAL(""), d->count);
+
+	buf_fini(&d->text);
+	return v;
+}
+
+/* Two lists at once, in the order of names. */
+struct pair {
+	const struct vars *a, *b;
+	size_t a_at, b_at;
+	bool has_a, has_b; /* the name of this turn is in there */
+	struct vars_item in_a, in_b;
+};
+
+static bool
+pair_next(struct pair *p)
+{
+	size_t a_at = p->a_at, b_at = p->b_at;
+	int c;
+
+	p->has_a = p->a != NULL && vars_next(p->a, &a_at, &p->in_a);
+	p->has_b = p->b != NULL && vars_next(p->b, &b_at, &p->in_b);
+	if (p->has_a && p->has_b) {
+		c = compare(p->in_a.name, p->in_b.name);
+		p->has_a = c <= 0;
+		p->has_b = c >= 0;
+	}
+	if (p->has_a)
+		p->a_at = a_at;
+	if (p->has_b)
+		p->b_at = b_at;
+	return p->has_a || p->has_b;
+}
+
+struct vars *
+vars_overlay(struct vars *base, struct vars *over)
+{
+	struct pair p = { .a = base, .b = over };
+	struct draft d = { 0 };
+
+	if (base->count == 0 || base == over)
+		return vars_ref(over);
+	if (over->count == 0)
+		return vars_ref(base);
+	while (pair_next(&p)) {
+		const struct vars_item *item = p.has_b ? &p.in_b : &p.in_a;
+
+		put_item(&d, item->name, item->value);
+	}
+	return finish(base->table, &d);
+}
+
+struct vars *
+vars_with(struct vars *base, struct slice name, struct slice value)
+{
+	struct draft d = { 0 };
+	struct vars *one, *both;
+
+	put_item(&d, name, value);
+	one = finish(base->table, &d);
+	both = vars_overlay(base, one);
+	vars_unref(one);
+	return both;
+}
+
+struct vars *
+vars_without(struct vars *base, struct slice name)
+{
+	struct draft d = { 0 };
+	struct vars_item item;
+
+	for (size_t at = 0; vars_next(base, &at, &item);) {
+		if (compare(item.name, name) != 0)
+			put_item(&d, item.name, item.value);
+	}
+	return finish(base->table, &d);
+}
+
+/* ---- the StartupMessage ---- */
+
+static bool
+is_setting(struct slice name)
+{
+	static const char *const others[] = { "user", "database", "options", "replication" };
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (slice_is(name, others[i]))
+			return false;
+	}
+	return name.n > 0 && !(name.n >= 9 && strncasecmp(name.p, "meridian.", 9) == 0) &&
+	       !slice_starts(name, "_pq_.") && !slice_starts(name, "crdb:");
+}
+
+/* Into *out in the order of names; the later one of a name counts. Returns how many. */
+static size_t
+sort_params(const struct startup *in, const struct startup_param **out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < in->params_n; i++) {
+		const struct startup_param *param = &in->params[i];
+		size_t at = n;
+
+		if (!is_setting(param->name))
+			continue;
+		while (at > 0 && compare(out[at - 1]->name, param->name) > 0)
+			at--;
+		if (at > 0 && compare(out[at - 1]->name, param->name) == 0) {
+			out[at - 1] = param;
+			continue;
+		}
+		memmove(out + at + 1, out + at, (n - at) * sizeof(*out));
+		out[at] = param;
+		n++;
+	}
+	return n;
+}
+
+static void
+put_lower(struct buf *b, struct slice name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		buf_u8(b, (uint8_t)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c));
+	}
+	buf_u8(b, 0);
+}
+
+struct vars *
+vars_from_startup(struct vars_table *t, const struct startup *in)
+{
+	const struct startup_param *params[STARTUP_PARAMS_MAX];
+	struct draft d = { .count = sort_params(in, params) };
+
+	for (size_t i = 0; i < d.count; i++) {
+		put_lower(&d.text, params[i]->name);
+		/* nobody has said in which encoding a StartupMessage is */
+		utf8_put(&d.text, params[i]->value);
+		buf_u8(&d.text, 0);
+	}
+	return finish(t, &d);
+}
+
+/* ---- the change ---- */
+
+/* Of a valid sequence of more than one byte. */
+static uint32_t
+code_point(struct slice s)
+{
+	uint32_t c = (uint32_t)(uint8_t)s.p[0] & (0x7fU >> s.n);
+
+	for (size_t i = 1; i < s.n; i++)
+		c = c << 6 | ((uint8_t)s.p[i] & 0x3f);
+	return c;
+}
+
+/* '…', or E'…' where backslashes or more than ASCII stand in it. */
+void
+vars_put_literal(struct buf *b, struct slice s)
+{
+	size_t plain = 0;
+
+	while (plain < s.n && s.p[plain] != '\\' && (s.p[plain] & 0x80) == 0)
+		plain++;
+	buf_str(b, plain < s.n ? "E'" : "'");
+	while (s.n > 0) {
+		size_t n = utf8_sequence(s);
+		char c = *s.p;
+
+		if (n > 1)
+			buf_printf(b, "\\U%08x", (unsigned)code_point(slice_of(s.p, n)));
+		else if (c == '\\' || c == '\'')
+			buf_printf(b, "%c%c", c, c);
+		else
+			buf_u8(b, (uint8_t)(n > 0 ? c : '?'));
+		s = slice_skip(s, n > 0 ? n : 1);
+	}
+	buf_u8(b, '\'');
+}
+
+struct change {
+	struct buf *sql;
+	size_t calls;
+};
+
+/* value.p == NULL: back to the default. */
+static void
+put_call(struct change *c, struct slice name, struct slice value)
+{
+	buf_str(c->sql, c->calls++ > 0 ? ", " : "SELECT ");
+	buf_str(c->sql, "pg_catalog.set_config(");
+	vars_put_literal(c->sql, name);
+	buf_str(c->sql, ", ");
+	if (value.p != NULL)
+		vars_put_literal(c->sql, value);
+	else
+		buf_str(c->sql, "NULL");
+	buf_str(c->sql, ", false)");
+}
+
+static const struct slice to_default = { NULL, 0 };
+
+#define EXIT_ON_ERROR "exit_on_error"
+
+/* Who the session is decides what it may set, and is set last. */
+static const char *const identity[] = { "session_authorization", "role" };
+
+static bool
+has_identity(const struct vars *v)
+{
+	struct slice value;
+
+	return vars_get(v, identity[0], &value) || vars_get(v, identity[1], &value);
+}
+
+static bool
+is_apart(struct slice name)
+{
+	return slice_is(name, identity[0]) || slice_is(name, identity[1]) ||
+	       slice_is(name, EXIT_ON_ERROR);
+}
+
+/* A superuser's role comes first: there are settings that only it may change. */
+static void
+put_role_first(struct change *c, struct slice role)
+{
+	buf_str(c->sql, c->calls++ > 0 ? ", " : "SELECT ");
+	buf_str(c->sql, "(SELECT pg_catalog.set_config('role', ");
+	vars_put_literal(c->sql, role);
+	buf_str(c->sql, ", false) FROM pg_catalog.pg_roles WHERE rolsuper AND rolname "
+			"OPERATOR(pg_catalog.=) ");
+	vars_put_literal(c->sql, role);
+	buf_u8(c->sql, ')');
+}
+
+static void
+put_settings(struct change *c, const struct vars *from, const struct vars *to)
+{
+	struct pair p = { .a = from, .b = to };
+
+	while (pair_next(&p)) {
+		if (is_apart(p.has_b ? p.in_b.name : p.in_a.name) ||
+		    (p.has_a && p.has_b && is_same(p.in_a.value, p.in_b.value)))
+			continue;
+		/* "ISO" leaves the other half of DateStyle as it is */
+		if (!p.has_b || (p.has_a && slice_is(p.in_b.name, "datestyle")))
+			put_call(c, p.in_a.name, to_default);
+		if (p.has_b)
+			put_call(c, p.in_b.name, p.in_b.value);
+	}
+}
+
+static void
+put_identity(struct change *c, const struct vars *to)
+{
+	struct slice value;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (vars_get(to, identity[i], &value))
+			put_call(c, slice_str(identity[i]), value);
+	}
+}
+
+static void
+put_calls(struct change *c, const struct vars *from, const struct vars *to)
+{
+	struct slice value;
+
+	if (from != NULL && has_identity(from)) {
+		put_call(c, slice_str(identity[0]), to_default);
+		put_call(c, slice_str(identity[1]), to_default);
+	}
+	if (vars_get(to, identity[1], &value) && !vars_get(to, identity[0], &value))
+		put_role_first(c, value);
+	put_settings(c, from, to);
+	put_identity(c, to);
+	if (vars_get(to, EXIT_ON_ERROR, &value))
+		put_call(c, slice_str(EXIT_ON_ERROR), value);
+	else if (from != NULL && vars_get(from, EXIT_ON_ERROR, &value))
+		put_call(c, slice_str(EXIT_ON_ERROR), to_default);
+}
+
+void
+vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
+		enum vars_failure failure)
+{
+	struct change c = { .sql = sql };
+	struct slice value;
+
+	if (from == to)
+		return;
+	if (from == NULL)
+		buf_str(sql, "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; ");
+	if (failure == VARS_FATAL)
+		buf_str(sql, "SET " EXIT_ON_ERROR " TO on; ");
+	put_calls(&c, from, to);
+	if (failure == VARS_FATAL && !vars_get(to, EXIT_ON_ERROR, &value))
+		buf_str(sql, "; RESET " EXIT_ON_ERROR);
+}
+
+/* ---- reports ---- */
+
+void
+vars_report(struct vars **reported, struct slice body)
+{
+	struct message_parameter m;
+	struct vars *old = *reported;
+
+	if (message_parse_parameter(body, &m) != PARSE_DONE)
+		return;
+	*reported = vars_with(old, m.name, m.value);
+	vars_unref(old);
+}
+
+void
+vars_put_reports(struct buf *b, const struct vars *told, const struct vars *reported)
+{
+	struct pair p = { .a = told, .b = reported };
+
+	if (told == reported)
+		return;
+	while (pair_next(&p)) {
+		if (p.has_b && !(p.has_a && is_same(p.in_a.value, p.in_b.value)))
+			message_put_parameter(b, p.in_b.name, p.in_b.value);
+	}
+}

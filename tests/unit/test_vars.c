@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/vars.h"
+
+#include "protocol/startup.h"
+
+#include "tests/unit/unit.h"
+
+#define S(text) SLICE_LITERAL(text)
+
+static struct startup_param
+param(const char *name, const char *value)
+{
+	return (struct startup_param){ .name = slice_str(name), .value = slice_str(value) };
+}
+
+/* "a=1 b=2" as settings. */
+static struct vars *
+made(struct vars_table *t, const char *text)
+{
+	struct vars *v = vars_empty(t);
+	struct slice rest = slice_str(text);
+
+	while (rest.n > 0) {
+		struct slice value = slice_cut(&rest, ' ');
+		struct slice name = slice_cut(&value, '=');
+		struct vars *more = vars_with(v, name, value);
+
+		vars_unref(v);
+		v = more;
+	}
+	return v;
+}
+
+static void
+assert_vars(const struct vars *v, const char *want)
+{
+	struct buf b = { 0 };
+	struct vars_item item;
+	size_t n = 0;
+
+	for (size_t at = 0; vars_next(v, &at, &item); n++)
+		buf_printf(&b, "%s%.*s=%.*s", n > 0 ? " " : "", (int)item.name.n, item.name.p,
+			   (int)item.value.n, item.value.p);
+	assert_string_equal(buf_text(&b), want);
+	assert_int_equal(vars_count(v), n);
+	buf_fini(&b);
+}
+
+static void
+equal_settings_are_one_object(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *a = made(t, "b=2 a=1"), *b = made(t, "a=1 b=2"), *c = made(t, "a=1 b=3");
+	struct vars *d = vars_with(c, S("B"), S("2")), *e = vars_without(a, S("b"));
+	struct vars *none = vars_without(e, S("A")), *empty = vars_empty(t);
+
+	(void)state;
+	assert_ptr_equal(a, b);
+	assert_ptr_not_equal(a, c);
+	assert_ptr_not_equal(a, d); /* the name is written otherwise */
+	assert_vars(d, "a=1 B=2");
+	assert_vars(e, "a=1");
+	assert_ptr_equal(none, empty);
+	assert_int_equal(vars_table_count(t), 5);
+	vars_unref(a);
+	assert_vars(b, "a=1 b=2");
+	vars_unref(b);
+	vars_unref(c);
+	vars_unref(d);
+	vars_unref(e);
+	vars_unref(none);
+	vars_unref(empty);
+	vars_unref(NULL);
+	assert_int_equal(vars_table_count(t), 1);
+	vars_table_free(t);
+}
+
+static void
+one_lies_over_the_other(void **state)
+{
+	static const struct {
+		const char *base, *over, *want;
+	} v[] = {
+		{ "", "", "" },
+		{ "a=1", "", "a=1" },
+		{ "", "a=1", "a=1" },
+		{ "a=1", "a=2", "a=2" },
+		{ "a=1 c=3", "b=2", "a=1 b=2 c=3" },
+		{ "b=2", "a=1 c=3", "a=1 b=2 c=3" },
+		{ "a=1 b=1 c=1", "a=2 c=2 d=2", "a=2 b=1 c=2 d=2" },
+		{ "a=", "a=1", "a=1" },
+		{ "aa=1", "a=1", "a=1 aa=1" },
+	};
+	struct vars_table *t = vars_table_new();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		struct vars *base = made(t, v[i].base), *over = made(t, v[i].over);
+		struct vars *both = vars_overlay(base, over);
+
+		assert_vars(both, v[i].want);
+		vars_unref(base);
+		vars_unref(over);
+		vars_unref(both);
+	}
+	assert_int_equal(vars_table_count(t), 1);
+	vars_table_free(t);
+}
+
+static void
+a_startup_message_sets_all_but_who_and_where(void **state)
+{
+	static struct startup in;
+	struct vars_table *t = vars_table_new();
+	struct vars *v;
+	struct slice value;
+	size_t n = 0;
+
+	(void)state;
+	in.params[n++] = param("user", "app");
+	in.params[n++] = param("TimeZone", "UTC");
+	in.params[n++] = param("database", "d");
+	in.params[n++] = param("options", "-c x=y");
+	in.params[n++] = param("application_name", "psql");
+	in.params[n++] = param("Meridian.city", "paris");
+	in.params[n++] = param("replication", "false");
+	in.params[n++] = param("timezone", "Europe/Paris");
+	in.params[n++] = param("client_encoding", "caf\xe9");
+	in.params[n++] = param("crdb:remote_addr", "x");
+	in.params[n++] = param("a.b", "");
+	in.params_n = n;
+	v = vars_from_startup(t, &in);
+	assert_vars(v, "a.b= application_name=psql client_encoding=caf\xef\xbf\xbd "
+		       "timezone=Europe/Paris");
+	assert_true(vars_get(v, "TIMEZONE", &value));
+	assert_true(slice_is(value, "Europe/Paris"));
+	assert_false(vars_get(v, "time", &value));
+	assert_false(vars_get(v, "user", &value));
+	vars_unref(v);
+	vars_table_free(t);
+}
+
+#define CALL(name, value) "pg_catalog.set_config('" name "', " value ", false)"
+
+static void
+a_change_is_the_difference(void **state)
+{
+	static const struct {
+		const char *from, *to, *want;
+	} v[] = {
+		{ "", "", "" },
+		{ "a=1", "a=1", "" },
+		{ "", "a=1", "SELECT " CALL("a", "'1'") },
+		{ "a=1", "", "SELECT " CALL("a", "NULL") },
+		{ "a=1", "a=2", "SELECT " CALL("a", "'2'") },
+		{ "a=1 b=1", "b=1 c=1", "SELECT " CALL("a", "NULL") ", " CALL("c", "'1'") },
+		{ "a=1", "a=", "SELECT " CALL("a", "''") },
+		{ "", "a=it's", "SELECT " CALL("a", "'it''s'") },
+		{ "", "a=C:\\'x", "SELECT " CALL("a", "E'C:\\\\''x'") },
+		{ "", "a=caf\xc3\xa9", "SELECT " CALL("a", "E'caf\\U000000e9'") },
+		{ "", "a=\xf0\x9f\x98\x80\xff", "SELECT " CALL("a", "E'\\U0001f600?'") },
+		{ "datestyle=SQL,DMY", "datestyle=ISO",
+		  "SELECT " CALL("datestyle", "NULL") ", " CALL("datestyle", "'ISO'") },
+		{ "", "datestyle=ISO", "SELECT " CALL("datestyle", "'ISO'") },
+		{ "role=bob", "a=1",
+		  "SELECT " CALL("session_authorization",
+				 "NULL") ", " CALL("role", "NULL") ", " CALL("a", "'1'") },
+		{ "", "a=1 session_authorization=eve",
+		  "SELECT " CALL("a", "'1'") ", " CALL("session_authorization", "'eve'") },
+		{ "a=1 exit_on_error=on", "b=1 exit_on_error=on",
+		  "SELECT " CALL("a", "NULL") ", " CALL("b", "'1'") ", " CALL("exit_on_error",
+									      "'on'") },
+	};
+	struct vars_table *t = vars_table_new();
+	struct buf b = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		struct vars *from = made(t, v[i].from), *to = made(t, v[i].to);
+
+		buf_clear(&b);
+		vars_put_change(&b, from, to, VARS_ERROR);
+		assert_string_equal(buf_text(&b), v[i].want);
+		vars_unref(from);
+		vars_unref(to);
+	}
+	buf_fini(&b);
+	assert_int_equal(vars_table_count(t), 1);
+	vars_table_free(t);
+}
+
+static void
+a_change_that_fails_can_end_the_connection(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *none = vars_empty(t), *a = made(t, "a=1"), *x = made(t, "exit_on_error=off");
+	struct buf b = { 0 };
+
+	(void)state;
+	vars_put_change(&b, none, a, VARS_FATAL);
+	assert_string_equal(buf_text(&b), "SET exit_on_error TO on; SELECT " CALL(
+					      "a", "'1'") "; RESET exit_on_error");
+	buf_clear(&b);
+	vars_put_change(&b, a, a, VARS_FATAL);
+	assert_int_equal(b.n, 0);
+	vars_put_change(&b, a, x, VARS_FATAL);
+	assert_string_equal(buf_text(&b), "SET exit_on_error TO on; SELECT " CALL(
+					      "a", "NULL") ", " CALL("exit_on_error", "'off'"));
+	buf_clear(&b);
+	vars_put_change(&b, NULL, a, VARS_ERROR);
+	assert_string_equal(
+	    buf_text(&b),
+	    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SELECT " CALL("a", "'1'"));
+	buf_fini(&b);
+	vars_unref(none);
+	vars_unref(a);
+	vars_unref(x);
+	vars_table_free(t);
+}
+
+static void
+a_superusers_role_comes_first_and_every_role_last(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *none = vars_empty(t), *v = made(t, "log_statement=all role=bob");
+	struct buf b = { 0 };
+
+	(void)state;
+	vars_put_change(&b, none, v, VARS_ERROR);
+	assert_string_equal(
+	    buf_text(&b),
+	    "SELECT (SELECT pg_catalog.set_config('role', 'bob', false) FROM pg_catalog.pg_roles "
+	    "WHERE rolsuper AND rolname OPERATOR(pg_catalog.=) 'bob'), " CALL(
+		"log_statement", "'all'") ", " CALL("role", "'bob'"));
+	buf_fini(&b);
+	vars_unref(none);
+	vars_unref(v);
+	vars_table_free(t);
+}
+
+static void
+a_client_hears_what_it_was_not_told(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *told = vars_empty(t), *reported = vars_ref(told);
+	struct buf b = { 0 };
+
+	(void)state;
+	vars_report(&reported, S("TimeZone\0UTC\0"));
+	vars_report(&reported, S("DateStyle\0ISO, MDY\0"));
+	vars_report(&reported, S("malformed"));
+	assert_vars(reported, "DateStyle=ISO, MDY TimeZone=UTC");
+	vars_put_reports(&b, told, reported);
+	assert_int_equal(b.n, 5 + 10 + 9 + 5 + 9 + 4);
+	assert_memory_equal(b.p,
+			    "S\0\0\0\x17"
+			    "DateStyle\0ISO, MDY\0S\0\0\0\x11TimeZone\0UTC",
+			    b.n);
+	vars_unref(told);
+	told = vars_ref(reported);
+	vars_report(&reported, S("TimeZone\0GMT\0"));
+	buf_clear(&b);
+	vars_put_reports(&b, told, reported);
+	assert_int_equal(b.n, 18);
+	assert_memory_equal(b.p, "S\0\0\0\x11TimeZone\0GMT", 18);
+	buf_clear(&b);
+	vars_put_reports(&b, reported, reported);
+	assert_int_equal(b.n, 0);
+	buf_fini(&b);
+	vars_unref(told);
+	vars_unref(reported);
+	vars_table_free(t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(equal_settings_are_one_object),
+		cmocka_unit_test(one_lies_over_the_other),
+		cmocka_unit_test(a_startup_message_sets_all_but_who_and_where),
+		cmocka_unit_test(a_change_is_the_difference),
+		cmocka_unit_test(a_change_that_fails_can_end_the_connection),
+		cmocka_unit_test(a_superusers_role_comes_first_and_every_role_last),
+		cmocka_unit_test(a_client_hears_what_it_was_not_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
