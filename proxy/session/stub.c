@@ -11,48 +11,6 @@
 #include "proxy/session/truth.h"
 #include "proxy/session/vars.h"
 #include <stdlib.h>
-struct vars_table *
-vars_table_new(void)
-{
-	return NULL;
-}
-void
-vars_table_free(struct vars_table *t)
-{
-	(void)t;
-}
-struct vars *
-vars_empty(struct vars_table *t)
-{
-	(void)t;
-	return NULL;
-}
-struct vars *
-vars_from_startup(struct vars_table *t, const struct startup *in)
-{
-	(void)t;
-	(void)in;
-	return NULL;
-}
-struct vars *
-vars_ref(struct vars *v)
-{
-	return v;
-}
-void
-vars_unref(struct vars *v)
-{
-	(void)v;
-}
-void
-vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
-		enum vars_failure failure)
-{
-	(void)sql;
-	(void)from;
-	(void)to;
-	(void)failure;
-}
 bool
 truth_is_wanted(const struct truth_question *q)
 {
