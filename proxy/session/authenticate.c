@@ -154,16 +154,37 @@ is_asking(const struct session *s)
 	return s->state == SESSION_AUTH || s->state == SESSION_CONSOLE_LOGIN;
 }
 
+static void
+go_on_bound(struct session *s)
+{
+	const struct auth *a = s->login->auth;
+	void (*unable)(struct session *) = a->unable;
+
+	if (a->user == NULL || a->user->kind != AUTHFILE_SCRAM) {
+		auth_forget(s->login);
+		unable(s);
+		return;
+	}
+	auth_ask_bound(s);
+	auth_take_inbox(s);
+}
+
 void
 auth_go_on(struct session *s)
 {
+	const struct auth *a = s->login->auth;
+
 	if (auth_lookup(s) == LOOKUP_PENDING) {
-		if (s->state != SESSION_LOOKUP)
+		if (s->state != SESSION_LOOKUP && s->state != SESSION_LOGIN)
 			session_enter(s, SESSION_LOOKUP);
 		return;
 	}
+	if (a->unable != NULL) {
+		go_on_bound(s);
+		return;
+	}
 	/* a request over HTTP has said its password: nothing is awaited */
-	if (!is_asking(s) && s->state != SESSION_LOGIN && !http_speaks(s))
+	if (!is_asking(s) && !http_speaks(s))
 		session_enter(s, SESSION_AUTH);
 	auth_ask(s);
 	/* what came behind the startup packet; or what came while the secret was looked up */
@@ -178,6 +199,7 @@ begin(struct session *s, enum auth_method method, void (*passed)(struct session 
 
 	a->method = method;
 	a->passed = passed;
+	a->awaits = AWAIT_SECRET;
 	s->login->auth = a;
 }
 
@@ -210,6 +232,15 @@ auth_begin_console(struct session *s)
 {
 	begin(s, METHOD_SCRAM, consoles_open);
 	session_enter(s, SESSION_CONSOLE_LOGIN);
+	auth_go_on(s);
+}
+
+void
+auth_begin_bound(struct session *s, void (*passed)(struct session *s),
+		 void (*unable)(struct session *s))
+{
+	begin(s, METHOD_SCRAM, passed);
+	s->login->auth->unable = unable;
 	auth_go_on(s);
 }
 

@@ -31,7 +31,8 @@ struct credential;
 /* What the next message of the client must be. */
 enum auth_awaits {
 	AWAIT_NOTHING,
-	AWAIT_EARLY, /* a password in front of being asked: a WebSocket's frame is not all there */
+	AWAIT_SECRET, /* not asked yet: the user is being looked up */
+	AWAIT_EARLY,  /* a password in front of being asked: a WebSocket's frame is not all there */
 	AWAIT_SASL_INITIAL,
 	AWAIT_SASL_PROOF,
 	AWAIT_MD5,
@@ -47,6 +48,9 @@ struct auth {
 	const struct authfile_user *user;
 	const char *hopeless; /* why no proof will do, for the log; or NULL */
 	void (*passed)(struct session *s);
+	/* There is no verifier, so that SCRAM cannot be had; NULL: it is had all the same, in vain.
+	 */
+	void (*unable)(struct session *s);
 	uint8_t salt[MD5_SALT_BYTES];
 	struct scram_server scram;
 };
@@ -64,9 +68,11 @@ enum auth_lookup { LOOKUP_FOUND, LOOKUP_UNKNOWN, LOOKUP_PENDING };
 void auth_begin(struct session *s);
 /* The console: SCRAM, by auth_file alone. */
 void auth_begin_console(struct session *s);
-/* Passthrough: the client has bound its SCRAM to our certificate, so the node cannot check it.
- * False: nor can we. `passed` is called when it has proven itself. */
-bool auth_begin_bound(struct session *s, void (*passed)(struct session *s));
+/* Passthrough: the client has bound its SCRAM to our certificate, so the node cannot check it. Its
+ * message is in login->inbox. `passed` when it has proven itself to us, `unable` where we cannot
+ * check it either. */
+void auth_begin_bound(struct session *s, void (*passed)(struct session *s),
+		      void (*unable)(struct session *s));
 /* The secret that auth_lookup() had to wait for is there, or is known not to be. */
 void auth_go_on(struct session *s);
 /* The answers of the client that are in login->inbox. May end the session, or its authentication.
@@ -91,6 +97,8 @@ void auth_pass(struct session *s);
 /* proofs.c: ask for what the method wants, auth->user being known; or take what was said already.
  */
 void auth_ask(struct session *s);
+/* The same where the client has chosen SCRAM already. */
+void auth_ask_bound(struct session *s);
 /* The body of a PasswordMessage, SASLInitialResponse or SASLResponse. */
 enum auth_verdict auth_weigh(struct session *s, struct slice body);
 

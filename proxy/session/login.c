@@ -2,7 +2,8 @@
  *
  * The login, relayed: whole messages, because three of them are looked at. The mechanism list loses
  * SCRAM-SHA-256-PLUS where the client could not use it; a client that binds to our certificate
- * where the node has another is told so; BackendKeyData gets a secret of our own. Everything else
+ * where the node has another has its exchange with us, where we know its verifier, and is told so
+ * where we do not; BackendKeyData gets a secret of our own. Everything else
  * passes.
  *
  * A client that Meridian has authenticated itself (authenticate.c), or that says its password in
@@ -33,7 +34,7 @@
 #include "proxy/worker_int.h"
 
 #define LOGIN_MESSAGE_MAX (64 * 1024) /* PostgreSQL bounds authentication messages likewise */
-#define PLUS              "SCRAM-SHA-256-PLUS"
+#define PLUS              SCRAM_MECHANISM_PLUS
 
 /* What became of a message of the node. */
 enum step {
@@ -360,6 +361,18 @@ refuse_binding(struct session *s)
 	session_close_err(s, WHY_CHANNEL_BINDING, &e);
 }
 
+/* The client, bound to our certificate, has proven itself to us: the node's request, which still
+ * waits, is answered with the keys that it has shown. */
+static void
+answer_bound(struct session *s)
+{
+	static const char mechanisms[] = PLUS "\0" SCRAM_MECHANISM "\0";
+	struct message_auth request = { AUTH_SASL, slice_of(mechanisms, sizeof(mechanisms)) };
+
+	s->login->own = ownlogin_new_credential(s->credential);
+	(void)answer_self(s, &request);
+}
+
 /* One message of the client. False: no more are taken now. */
 static bool
 take_client_message(struct session *s, const struct frame *f, struct slice raw)
@@ -379,7 +392,7 @@ take_client_message(struct session *s, const struct frame *f, struct slice raw)
 	if (s->login->auth_code == AUTH_SASL &&
 	    message_parse_sasl_initial(f->body, &sasl) == PARSE_DONE &&
 	    slice_is(sasl.mechanism, PLUS) && !same_certificate(s)) {
-		refuse_binding(s);
+		auth_begin_bound(s, answer_bound, refuse_binding);
 		return false;
 	}
 	if (stream_send(&s->server->stream, raw.p, raw.n) != 0) {
@@ -393,9 +406,15 @@ static void
 from_client(struct session *s)
 {
 	struct buf *in = &s->login->inbox;
+	const struct auth *a = s->login->auth;
 	struct frame f;
 	enum parse p;
 
+	if (a != NULL && a->awaits != AWAIT_NOTHING) {
+		if (a->awaits != AWAIT_SECRET)
+			auth_take_inbox(s);
+		return;
+	}
 	while ((p = frame_cut(buf_view(in), LOGIN_MESSAGE_MAX, &f)) == PARSE_DONE) {
 		if (!take_client_message(s, &f, slice_of(in->p, f.total)))
 			return;

@@ -208,6 +208,7 @@ prepare_scram(struct session *s)
 	uint8_t random[SCRAM_NONCE_BYTES];
 	char nonce[SCRAM_NONCE_TEXT + 1];
 	struct scram_verifier mock;
+	struct scram_binding binding;
 
 	BUG_ON(getrandom(random, sizeof(random), 0) != sizeof(random));
 	scram_nonce(random, nonce);
@@ -215,20 +216,18 @@ prepare_scram(struct session *s)
 		scram_verifier_mock(login_startup(s->login)->user, s->worker->process->mock_secret,
 				    &mock);
 	scram_server_init(&a->scram, a->hopeless != NULL ? &mock : &a->user->scram, nonce);
+	tls_end_point(s->client.ssl, false, &binding);
+	scram_server_bind(&a->scram, &binding);
 }
 
 static void
 ask_scram(struct session *s)
 {
 	static const char *const mechanisms[] = { SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM };
-	struct auth *a = s->login->auth;
-	struct scram_binding binding;
 	struct buf b = { .cap = 256 };
 
 	prepare_scram(s);
-	tls_end_point(s->client.ssl, false, &binding);
-	scram_server_bind(&a->scram, &binding);
-	if (binding.n > 0)
+	if (s->login->auth->scram.binding.n > 0)
 		message_put_auth_sasl(&b, mechanisms, 2);
 	else
 		message_put_auth_sasl(&b, mechanisms + 1, 1);
@@ -352,6 +351,14 @@ auth_ask(struct session *s)
 	methods[a->method].ask(s);
 }
 
+void
+auth_ask_bound(struct session *s)
+{
+	settle_method(s);
+	prepare_scram(s);
+	s->login->auth->awaits = AWAIT_SASL_INITIAL;
+}
+
 static enum auth_verdict
 out_of_turn(struct session *s, struct slice body)
 {
@@ -364,11 +371,10 @@ enum auth_verdict
 auth_weigh(struct session *s, struct slice body)
 {
 	static enum auth_verdict (*const takes[])(struct session *, struct slice) = {
-		[AWAIT_NOTHING] = out_of_turn,
-		[AWAIT_EARLY] = out_of_turn,
-		[AWAIT_SASL_INITIAL] = take_sasl_initial,
-		[AWAIT_SASL_PROOF] = take_sasl_proof,
-		[AWAIT_MD5] = take_md5,
+		[AWAIT_NOTHING] = out_of_turn,        [AWAIT_SECRET] = out_of_turn,
+
+		[AWAIT_EARLY] = out_of_turn,          [AWAIT_SASL_INITIAL] = take_sasl_initial,
+		[AWAIT_SASL_PROOF] = take_sasl_proof, [AWAIT_MD5] = take_md5,
 		[AWAIT_PASSWORD] = take_password,
 	};
 

@@ -254,6 +254,24 @@ like($err, qr/channel binding/, 'without TLS there is none');
 	connstr => conn('alice', 'scram', sslmode => 'require', channel_binding => 'require', password => 'wrong'));
 like($err, qr/password authentication failed for user "alice"/, 'it does not replace the password');
 
+# With auth = passthrough a client that binds to our certificate cannot be checked by the node; where
+# we know its verifier, we do that.
+for my $binding (qw(disable prefer require)) {
+	for my $user (qw(alice paul)) {
+		is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn($user, 'pass', sslmode => 'require',
+					channel_binding => $binding, claim => { region => 'us-west1' })),
+			$user, "passthrough, both legs on TLS, channel_binding=$binding, $user");
+	}
+}
+my @bound = (sslmode => 'require', claim => { region => 'us-west1' });
+($code, undef, $err) = $proxy->psql('postgres', 'SELECT 1', connstr => conn('alice', 'pass', @bound, password => 'wrong'));
+like($err, qr/password authentication failed for user "alice"/, 'a wrong password is none');
+($code, undef, $err) = $proxy->psql('postgres', 'SELECT 1', connstr => conn('tess', 'pass', @bound));
+like($err, qr/password authentication failed for user "tess"/, 'nor one that only we take');
+($code, undef, $err) = $proxy->psql('postgres', 'SELECT 1', connstr => conn('zoe', 'pass', @bound, password => 'x'));
+like($err, qr/SCRAM channel binding cannot pass/, 'whom we do not know cannot pass');
+is($proxy->safe_psql('postgres', 'SELECT 1; SELECT 2', connstr => conn('alice', 'pass', @bound)), "1\n2", 'and the session is one like any');
+
 # ---------------------------------------------------------------- the console has nothing of it
 
 is($proxy->psql('postgres', 'SHOW VERSION', connstr => conn('admin', 'meridian', password => 'adminpw')), 0, 'the console by SCRAM');

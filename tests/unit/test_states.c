@@ -110,7 +110,8 @@ the_relay_is_reached_through_the_login_or_a_pool(void **arg)
 {
 	(void)arg;
 	for (int s = 0; s < SESSION_STATE_COUNT; s++) {
-		assert_int_equal(may(s, SESSION_RELAY), s == SESSION_LOGIN || s == SESSION_ATTACHING);
+		assert_int_equal(may(s, SESSION_RELAY),
+				 s == SESSION_LOGIN || s == SESSION_ATTACHING);
 		assert_int_equal(may(s, SESSION_SQL), s == SESSION_LOGIN);
 		assert_int_equal(may(s, SESSION_LOGIN), s == SESSION_ATTACHING);
 	}
