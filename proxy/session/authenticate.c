@@ -13,6 +13,8 @@
 #include "proxy/auth/credential.h"
 #include "proxy/http/http.h"
 #include "proxy/session/consoles.h"
+#include "proxy/session/guard.h"
+#include "proxy/session/lookup.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
@@ -29,6 +31,7 @@ auth_refuse(struct session *s, const char *log_why)
 	struct err e;
 
 	log_limited(LOG_LEVEL_INFO, session_subject(s), "login refused: %s", log_why);
+	guard_failed(s);
 	err_set(&e, SQLSTATE_INVALID_PASSWORD, "password authentication failed for user \"%.*s\"",
 		(int)(user.n < NAME_TOLD_MAX ? user.n : NAME_TOLD_MAX), user.p);
 	session_close_err(s, WHY_AUTH_FAILED, &e);
@@ -41,6 +44,7 @@ auth_pass(struct session *s)
 	struct auth *a = s->login->auth;
 
 	a->awaits = AWAIT_NOTHING;
+	guard_passed(s);
 	s->auth_method = (uint8_t)a->method;
 	a->passed(s);
 }
@@ -145,7 +149,7 @@ auth_lookup(struct session *s)
 	const struct authfile *file = l->world->config->auth;
 
 	l->auth->user = file != NULL ? authfile_find(file, login_startup(l)->user) : NULL;
-	return l->auth->user != NULL ? LOOKUP_FOUND : LOOKUP_UNKNOWN;
+	return l->auth->user != NULL ? LOOKUP_FOUND : lookup_user(s, &l->auth->user);
 }
 
 static bool
@@ -216,6 +220,8 @@ auth_begin(struct session *s)
 {
 	enum auth_method method = auth_method_of(s);
 
+	if (!guard_admits(s))
+		return;
 	if (method == METHOD_PASSTHROUGH) {
 		if (s->login->said != NULL)
 			s->login->own = ownlogin_new_credential(s->login->said);
@@ -230,6 +236,8 @@ auth_begin(struct session *s)
 void
 auth_begin_console(struct session *s)
 {
+	if (!guard_admits(s))
+		return;
 	begin(s, METHOD_SCRAM, consoles_open);
 	session_enter(s, SESSION_CONSOLE_LOGIN);
 	auth_go_on(s);

@@ -30,6 +30,7 @@
 #include "proxy/session/authenticate.h"
 #include "proxy/session/cancel.h"
 #include "proxy/session/early.h"
+#include "proxy/session/guard.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
 
@@ -191,6 +192,15 @@ take_auth(struct session *s, const struct frame *f, struct slice raw, struct buf
 	return STEP_ON;
 }
 
+/* The client's own password is held against what the node knows, not by Meridian before. */
+static bool
+is_judged_by_node(const struct session *s)
+{
+	const struct login *l = s->login;
+
+	return l->auth == NULL || (l->auth->method == METHOD_TRUST && l->said != NULL);
+}
+
 static void
 count_refusal(struct session *s, struct slice body)
 {
@@ -198,6 +208,8 @@ count_refusal(struct session *s, struct slice body)
 	bool known = message_parse_report(body, &r) == PARSE_DONE;
 
 	stats_error(&s->worker->stats, ERROR_OF_NODE, known ? r.sqlstate : slice_of("", 0));
+	if (is_judged_by_node(s) && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD))
+		guard_failed(s);
 }
 
 static enum step
@@ -253,6 +265,8 @@ become_ready(struct session *s)
 	/* a connection that speaks HTTP has many logins */
 	int64_t begin_us = http_speaks(s) ? s->quiet_since_us : s->connected_at_us;
 
+	if (is_judged_by_node(s) && (s->login->asked || s->login->said != NULL))
+		guard_passed(s);
 	stat_add(&s->worker->stats.logins, 1);
 	histogram_observe(&s->worker->stats.login, clock_us() - begin_us);
 	if (s->worker->world->config->main.log_connections)
@@ -395,6 +409,9 @@ take_client_message(struct session *s, const struct frame *f, struct slice raw)
 		auth_begin_bound(s, answer_bound, refuse_binding);
 		return false;
 	}
+	/* of many that were admitted at once only the first ones may guess */
+	if (!guard_admits(s))
+		return false;
 	if (stream_send(&s->server->stream, raw.p, raw.n) != 0) {
 		server_gone(s);
 		return false;

@@ -16,6 +16,7 @@
 #include "proxy/auth/credential.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/session/early.h"
+#include "proxy/session/guard.h"
 #include "proxy/worker_int.h"
 
 /* A password in clear is hashed so often while everybody on this worker waits: some 30 ms. */
@@ -378,5 +379,6 @@ auth_weigh(struct session *s, struct slice body)
 		[AWAIT_PASSWORD] = take_password,
 	};
 
-	return takes[s->login->auth->awaits](s, body);
+	/* of many that were admitted at once only the first ones may guess */
+	return guard_admits(s) ? takes[s->login->auth->awaits](s, body) : VERDICT_OVER;
 }

@@ -19,6 +19,7 @@
 #include "proxy/session/cancel.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/consoles.h"
+#include "proxy/session/lookup.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/session/peers.h"
 #include "proxy/session/pooled.h"
@@ -441,6 +442,7 @@ login_free(struct login *l)
 	buf_fini(&l->failures);
 	buf_fini(&l->server_inbox);
 	auth_forget(l);
+	lookup_forget(l);
 	credential_unref(l->said);
 	ownlogin_free(l->own);
 	world_unref(l->world);

@@ -121,6 +121,7 @@ struct login {
 	bool refused;            /* the node's ErrorResponse has been forwarded */
 	struct ownlogin *own;    /* Meridian answers the node's requests itself, or NULL */
 	struct auth *auth;       /* Meridian finds out who it is (authenticate.h), or NULL */
+	struct lookup *lookup;   /* what auth_query knows of it (lookup.h), or NULL */
 	struct credential *said; /* a password said in front of being asked, or NULL */
 };
 
