@@ -17,6 +17,7 @@ struct pool_count {
 	char kind;     /* 'd' of a database, 'u' of a user */
 	uint32_t node; /* node_live.id */
 	atomic_uint n;
+	atomic_uint starving; /* pools with waiting sessions and no connection, for want of room */
 	char name[];
 };
 

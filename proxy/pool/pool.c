@@ -134,6 +134,7 @@ pool_want(struct pool *p, struct credential *c)
 {
 	pool_set_credential(p, c);
 	p->wanted_us = clock_us();
+	shares_want(p);
 	pools_arm(p->worker->pools);
 }
 
@@ -194,6 +195,8 @@ pool_remove(struct server *sv)
 	sv->pool = NULL;
 	pool_count_leave(p->of_database);
 	pool_count_leave(p->of_user);
+	if (p->of_database->starving + p->of_user->starving > 0)
+		shares_wake(p->worker);
 	if (p->nwaiting > 0)
 		pool_grow(p);
 	pools_arm(p->worker->pools);
@@ -232,7 +235,8 @@ void
 pool_forget(struct pool *p, struct pooled *pd)
 {
 	TAILQ_REMOVE(&p->waiting, pd, in_queue);
-	p->nwaiting--;
+	if (--p->nwaiting == 0)
+		shares_starve(p, false);
 	p->wait_us += (uint64_t)(clock_us() - pd->waiting_since_us);
 	pd->waiting = false;
 }
@@ -308,7 +312,7 @@ pool_give(struct server *sv)
 	struct pool *p = sv->pool;
 	struct pooled *pd;
 
-	if (is_expired(sv)) {
+	if (is_expired(sv) || shares_must_go(sv)) {
 		server_free(sv);
 		return;
 	}
@@ -400,10 +404,13 @@ pool_grow(struct pool *p)
 	if (p->paused)
 		return;
 	while (p->nwaiting > coming && pool_size(p) < limit_of(p) && !pool_is_failing(p)) {
-		if (!pool_launch(p))
+		if (!pool_launch(p)) {
+			shares_starve(p, pool_size(p) == 0);
 			return;
+		}
 		coming = p->n[SERVER_LAUNCHING] + p->n[SERVER_BUSY];
 	}
+	shares_starve(p, false);
 }
 
 bool

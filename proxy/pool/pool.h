@@ -52,8 +52,10 @@ struct pool {
 	unsigned nsessions;                       /* that are at this pool, waiting or not */
 	struct pool_count *of_database, *of_user; /* over all workers */
 	int64_t wanted_us;     /* monotonic: a login may have come here; 0: never */
+	int64_t told_us;       /* … and the other workers were told so */
 	struct buf welcome;    /* ParameterStatus messages of its last login */
 	bool welcomed;         /* there was one */
+	bool starving;         /* counted in of_database->starving and of_user->starving */
 	bool paused;           /* PAUSE: nothing is lent */
 	int64_t retry_us;      /* a launch has failed: no other before this; 0: none has */
 	char reason[200];      /* … and why */
@@ -69,7 +71,8 @@ struct pool_key {
 	enum access access;
 };
 struct pool *pool_get(struct worker *w, const struct pool_key *key);
-/* A session of this user could be sent here one day: keep min_pool_size connections for it. */
+/* A session of this user could be sent here one day: keep min_pool_size connections for it, in each
+ * worker. */
 void pool_want(struct pool *p, struct credential *c);
 void pool_join(struct pool *p);
 void pool_leave(struct pool *p);

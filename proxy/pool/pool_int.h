@@ -17,6 +17,16 @@ void pool_remove(struct server *sv);
 bool pool_launch(struct pool *p);
 void pool_refuse(struct pool *p, const struct err *e, bool fatal);
 
+/* shares.c: pools of other workers. A login here may have its next session there. */
+void shares_want(struct pool *p);
+/* Whether it has sessions that wait, no connection at all, and no room to open one. */
+void shares_starve(struct pool *p, bool starving);
+/* The connection is nobody's now: whether it has to go, so that a pool that starves can open one.
+ */
+bool shares_must_go(const struct server *sv);
+/* There is room: whoever starves may try. */
+void shares_wake(struct worker *w);
+
 /* An idle connection can be read: the node has closed it, or says something nobody asked for. */
 void keeper_on_idle(struct server *sv, short what);
 
