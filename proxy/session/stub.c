@@ -11,37 +11,6 @@
 #include "proxy/session/truth.h"
 #include "proxy/session/vars.h"
 #include <stdlib.h>
-bool
-truth_is_wanted(const struct truth_question *q)
-{
-	(void)q;
-	return false;
-}
-void
-truth_put_query(struct buf *sql, const struct truth_question *q)
-{
-	(void)sql;
-	(void)q;
-}
-int
-truth_read(struct slice messages, const struct truth_question *q, struct truth *out)
-{
-	(void)messages;
-	(void)q;
-	(void)out;
-	return 0;
-}
-void
-truth_guess(const struct truth_question *q, struct truth *out)
-{
-	(void)q;
-	*out = (struct truth){ 0 };
-}
-void
-truth_fini(struct truth *t)
-{
-	(void)t;
-}
 struct statement_table *
 statement_table_new(unsigned max)
 {
@@ -165,8 +134,3 @@ statements_pins(const struct statements *c)
 	return false;
 }
 
-const char *
-pin_name(unsigned pins)
-{
-	return pins != 0 ? "pinned" : "";
-}

@@ -20,6 +20,8 @@
 struct vars {
 	UT_hash_handle hh;
 	struct vars_table *table;
+	struct vars *sense; /* this without what changes no text's meaning; NULL: it is this */
+	uint64_t serial;
 	size_t refs;
 	size_t count;
 	size_t n;
@@ -29,7 +31,10 @@ struct vars {
 struct vars_table {
 	struct vars *all;
 	struct vars *empty; /* it outlives its references */
+	uint64_t serials;   /* given so far */
 };
+
+static struct vars *sense_of(struct vars *v);
 
 /* ---- the table ---- */
 
@@ -48,7 +53,9 @@ intern(struct vars_table *t, struct slice text, size_t count)
 	v->count = count;
 	v->n = text.n;
 	memcpy(v->text, text.p, text.n);
+	v->serial = ++t->serials;
 	HASH_ADD_KEYPTR(hh, t->all, v->text, v->n, v);
+	v->sense = sense_of(v);
 	return v;
 }
 
@@ -89,6 +96,7 @@ vars_unref(struct vars *v)
 	if (v == NULL || --v->refs > 0)
 		return;
 	HASH_DEL(v->table->all, v);
+	vars_unref(v->sense);
 	free(v);
 }
 
@@ -96,6 +104,12 @@ struct vars *
 vars_empty(struct vars_table *t)
 {
 	return vars_ref(t->empty);
+}
+
+struct vars *
+vars_none(const struct vars *like)
+{
+	return vars_empty(like->table);
 }
 
 /* ---- looking ---- */
@@ -243,6 +257,48 @@ vars_without(struct vars *base, struct slice name)
 			put_item(&d, item.name, item.value);
 	}
 	return finish(base->table, &d);
+}
+
+/* ---- the meaning ---- */
+
+static bool
+changes_no_meaning(struct slice name)
+{
+	static const char *const names[] = {
+		"application_name",     "idle_in_transaction_session_timeout",
+		"idle_session_timeout", "lock_timeout",
+		"statement_timeout",    "tcp_user_timeout",
+		"transaction_timeout",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (slice_is_nocase(name, names[i]))
+			return true;
+	}
+	return false;
+}
+
+/* A reference, or NULL: nothing has to go. */
+static struct vars *
+sense_of(struct vars *v)
+{
+	struct draft d = { 0 };
+	struct vars_item item;
+
+	for (size_t at = 0; vars_next(v, &at, &item);) {
+		if (!changes_no_meaning(item.name))
+			put_item(&d, item.name, item.value);
+	}
+	if (d.count < v->count)
+		return finish(v->table, &d);
+	buf_fini(&d.text);
+	return NULL;
+}
+
+uint64_t
+vars_meaning(const struct vars *v)
+{
+	return v->sense != NULL ? v->sense->serial : v->serial;
 }
 
 /* ---- the StartupMessage ---- */

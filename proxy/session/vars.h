@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/slice.h"
@@ -33,6 +34,8 @@ size_t vars_table_count(const struct vars_table *t);
 
 /* Nothing set: what a fresh server connection has. */
 struct vars *vars_empty(struct vars_table *t);
+/* The same, of the table that another is of. */
+struct vars *vars_none(const struct vars *like);
 /* The parameters of a StartupMessage but user, database, options, replication, _pq_.* and
  * meridian.*: what a client sets for its session at once. */
 struct vars *vars_from_startup(struct vars_table *t, const struct startup *in);
@@ -49,6 +52,9 @@ void vars_unref(struct vars *v);
 /* False: it is not in there. Names compare without regard to case. */
 bool vars_get(const struct vars *v, const char *name, struct slice *value);
 size_t vars_count(const struct vars *v);
+/* A number that is the same for settings under which a text means the same: all but those that are
+ * known to have no part in it, like application_name. Never 0, and never used twice. */
+uint64_t vars_meaning(const struct vars *v);
 
 struct vars_item {
 	struct slice name, value;

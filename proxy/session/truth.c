@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/truth.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqleffects.h"
+#include "proxy/session/vars.h"
+
+/* What can be asked for; a set. */
+enum part {
+	PART_NAMED = 1 << 0, /* settings, by their names */
+	PART_ALL = 1 << 1,   /* every setting of the session */
+	PART_LISTEN = 1 << 2,
+	PART_ADVISORY = 1 << 3,
+	PART_TEMP = 1 << 4,
+	PART_HOLD = 1 << 5,
+	PART_PREPARED = 1 << 6,
+};
+
+#define PART_EVERYTHING                                                                \
+	(PART_NAMED | PART_ALL | PART_LISTEN | PART_ADVISORY | PART_TEMP | PART_HOLD | \
+	 PART_PREPARED)
+
+/* Nothing that is asked takes these away. */
+#define PIN_FOR_GOOD (PIN_LOAD | PIN_SESSION | PIN_SETTING)
+
+/* What pins, and how the server is asked for it: a row says that it is so. */
+static const struct {
+	unsigned pin, effect, part;
+	const char *name, *sql;
+} pins[] = {
+	{ PIN_LISTEN, EFFECT_LISTEN, PART_LISTEN, "listen",
+	  "FROM pg_catalog.pg_listening_channels()" },
+	{ PIN_ADVISORY_LOCK, EFFECT_ADVISORY, PART_ADVISORY, "advisory lock",
+	  "FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND "
+	  "pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()" },
+	/* by what depends on the schema (2615: pg_namespace): pg_class has no index for it */
+	{ PIN_TEMP, EFFECT_TEMP, PART_TEMP, "temp table",
+	  "FROM pg_catalog.pg_depend WHERE refclassid OPERATOR(pg_catalog.=) 2615 AND "
+	  "refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()" },
+	{ PIN_HOLD, EFFECT_HOLD, PART_HOLD, "with hold cursor",
+	  "FROM pg_catalog.pg_cursors WHERE is_holdable" },
+	{ PIN_PREPARED, EFFECT_PREPARE, PART_PREPARED, "prepared in SQL",
+	  "FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
+	{ PIN_LOAD, EFFECT_LOAD, 0, "load", NULL },
+	{ PIN_SESSION, EFFECT_SESSION, 0, "session function", NULL },
+	{ PIN_SETTING, EFFECT_UNNAMED, 0, "unknown setting", NULL },
+	{ PIN_UNSURE, 0, 0, "unsure", NULL },
+};
+
+#define PINS (sizeof(pins) / sizeof(pins[0]))
+
+const char *
+pin_name(unsigned set)
+{
+	for (size_t i = 0; i < PINS; i++) {
+		if (set & pins[i].pin)
+			return pins[i].name;
+	}
+	return "";
+}
+
+/* ---- the question ---- */
+
+static unsigned
+parts(const struct truth_question *q)
+{
+	unsigned set = 0;
+
+	if (q->pins & PIN_FOR_GOOD)
+		return 0;
+	if ((q->effects & (EFFECT_CODE | EFFECT_UNKNOWN)) || (q->pins & PIN_UNSURE))
+		return PART_EVERYTHING;
+	if (q->effects & EFFECT_SETTINGS)
+		set |= PART_NAMED;
+	if (q->effects & (EFFECT_SETTINGS_ALL | EFFECT_UNNAMED))
+		set |= PART_NAMED | PART_ALL;
+	for (size_t i = 0; i < PINS; i++) {
+		if ((q->effects & pins[i].effect) ||
+		    ((q->effects & EFFECT_CLEAR) && (q->pins & pins[i].pin)))
+			set |= pins[i].part;
+	}
+	/* a search_path with pg_temp pins as a table there does */
+	if ((set & PART_NAMED) && (q->pins & PIN_TEMP))
+		set |= PART_TEMP;
+	return set;
+}
+
+bool
+truth_is_wanted(const struct truth_question *q)
+{
+	return parts(q) != 0;
+}
+
+/* ASCII in any client_encoding: UTF-8 with backslashes. */
+static void
+put_value(struct buf *sql, const char *value)
+{
+	buf_printf(sql,
+		   "pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(%s), "
+		   "'UTF8'), 'escape')",
+		   value);
+}
+
+struct text {
+	struct buf *sql;
+	size_t selects;
+};
+
+static void
+put_select(struct text *t)
+{
+	if (t->selects++ > 0)
+		buf_str(t->sql, " UNION ALL ");
+	buf_str(t->sql, "SELECT ");
+}
+
+static void
+put_all(struct text *t)
+{
+	put_select(t);
+	buf_str(t->sql, "'s', name, ");
+	put_value(t->sql, "name");
+	buf_str(t->sql, " FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) "
+			"'session'");
+}
+
+static void
+put_dotted(struct buf *names, const struct vars *v)
+{
+	struct vars_item item;
+
+	if (v == NULL)
+		return;
+	for (size_t at = 0; vars_next(v, &at, &item);) {
+		if (memchr(item.name.p, '.', item.name.n) != NULL)
+			sqleffects_put_name(names, item.name);
+	}
+}
+
+/* Those that are asked for by name: pg_settings does not show the ones with a dot that no library
+ * knows, nor who the session is. */
+static void
+gather_names(const struct truth_question *q, unsigned set, struct buf *names)
+{
+	struct slice rest = q->names;
+
+	while (rest.n > 0)
+		sqleffects_put_name(names, slice_cut(&rest, '\0'));
+	if (!(set & PART_ALL))
+		return;
+	sqleffects_put_name(names, SLICE_LITERAL("role"));
+	sqleffects_put_name(names, SLICE_LITERAL("session_authorization"));
+	put_dotted(names, q->session);
+	put_dotted(names, q->server);
+}
+
+static void
+put_named(struct text *t, const struct truth_question *q, unsigned set)
+{
+	struct buf names = { 0 };
+	struct slice rest;
+	size_t n = 0;
+
+	gather_names(q, set, &names);
+	if (names.n > 0) {
+		put_select(t);
+		buf_str(t->sql, "'n', n, ");
+		put_value(t->sql, "n, true");
+		buf_str(t->sql, " FROM (VALUES ");
+		for (rest = buf_view(&names); rest.n > 0; n++) {
+			buf_str(t->sql, n > 0 ? ", (" : "(");
+			vars_put_literal(t->sql, slice_cut(&rest, '\0'));
+			buf_u8(t->sql, ')');
+		}
+		buf_str(t->sql, ") AS named(n)");
+	}
+	buf_fini(&names);
+}
+
+void
+truth_put_query(struct buf *sql, const struct truth_question *q)
+{
+	struct text t = { .sql = sql };
+	unsigned set = parts(q);
+
+	if (set & PART_ALL)
+		put_all(&t);
+	if (set & PART_NAMED)
+		put_named(&t, q, set);
+	for (size_t i = 0; i < PINS; i++) {
+		if (set & pins[i].part) {
+			put_select(&t);
+			buf_printf(sql, "'p', '%u', '' WHERE EXISTS (SELECT %s)", pins[i].pin,
+				   pins[i].sql);
+		}
+	}
+}
+
+/* ---- the answer ---- */
+
+struct answer {
+	const struct truth_question *q;
+	struct vars *session; /* what the session has set … */
+	struct vars *server;  /* … and what the server has, as far as it has been read */
+	unsigned pins;
+	bool is_all; /* both were begun empty */
+};
+
+static void
+set_in(struct vars **v, struct slice name, const struct slice *value)
+{
+	struct vars *old = *v;
+
+	*v = value != NULL ? vars_with(old, name, *value) : vars_without(old, name);
+	vars_unref(old);
+}
+
+/* UTF-8 with backslashes, as encode(…, 'escape') writes it. */
+static bool
+put_unescaped(struct buf *b, struct slice s)
+{
+	while (s.n > 0) {
+		unsigned c = (unsigned char)*s.p;
+		size_t n = 1;
+
+		if (c == '\\') {
+			n = s.n > 1 && s.p[1] == '\\' ? 2 : 4;
+			if (s.n < n)
+				return false;
+			for (size_t i = 1; n == 4 && i < 4; i++) {
+				if (s.p[i] < '0' || s.p[i] > '7')
+					return false;
+			}
+			if (n == 4)
+				c = ((unsigned)(s.p[1] - '0') << 6 | (unsigned)(s.p[2] - '0') << 3 |
+				     (unsigned)(s.p[3] - '0')) &
+				    0xff;
+		}
+		buf_u8(b, (uint8_t)c);
+		s = slice_skip(s, n);
+	}
+	return true;
+}
+
+static bool
+is_named(const struct truth_question *q, struct slice name)
+{
+	struct slice rest = q->names;
+
+	while (rest.n > 0) {
+		struct slice known = slice_cut(&rest, '\0');
+
+		if (known.n == name.n && strncasecmp(known.p, name.p, name.n) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has(const struct vars *v, struct slice name)
+{
+	struct vars_item item;
+
+	for (size_t at = 0; vars_next(v, &at, &item);) {
+		if (item.name.n == name.n && strncasecmp(item.name.p, name.p, name.n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the value of a name says that it is not set. */
+static bool
+is_unset(const struct answer *a, struct slice name, struct slice value)
+{
+	if (slice_is(name, "role"))
+		return slice_is(value, "none");
+	if (slice_is(name, "session_authorization"))
+		return value.n == a->q->user.n && memcmp(value.p, a->q->user.p, value.n) == 0;
+	/* a name with a dot that was set and reset is empty from then on */
+	return value.n == 0 && a->is_all && memchr(name.p, '.', name.n) != NULL &&
+	       (has(a->q->startup, name) || (!has(a->q->session, name) && !is_named(a->q, name)));
+}
+
+/* A setting and its value; value->p == NULL: there is none of that name. */
+static void
+on_setting(struct answer *a, struct slice name, struct slice value)
+{
+	bool unset = value.p == NULL || is_unset(a, name, value);
+
+	set_in(&a->server, name, unset ? NULL : &value);
+	set_in(&a->session, name, unset ? NULL : &value);
+}
+
+static bool
+read_column(struct slice *row, struct slice *out)
+{
+	uint32_t n;
+
+	if (row->n < 4)
+		return false;
+	n = get_u32(row->p);
+	*row = slice_skip(*row, 4);
+	*out = slice_of(NULL, 0);
+	if (n == UINT32_MAX)
+		return true;
+	if (n > row->n)
+		return false;
+	*out = slice_of(row->p, n);
+	*row = slice_skip(*row, n);
+	return true;
+}
+
+/* 's' and 'n', a setting: name, value; 'p', a pin: its number. */
+static bool
+read_row(struct answer *a, struct slice row)
+{
+	struct buf text = { 0 }, lower = { 0 };
+	struct slice kind, name, value;
+	int64_t pin;
+	bool good;
+
+	if (row.n < 2 || get_u16(row.p) != 3)
+		return false;
+	row = slice_skip(row, 2);
+	if (!read_column(&row, &kind) || !read_column(&row, &name) || !read_column(&row, &value) ||
+	    name.p == NULL)
+		return false;
+	if (slice_is(kind, "p")) {
+		good = text_to_int(name, 0, PIN_UNSURE, &pin);
+		a->pins |= good ? (unsigned)pin : 0;
+		return good;
+	}
+	sqleffects_put_name(&lower, name);
+	/* of no interest: one that ends with its transaction */
+	if (lower.n == 0)
+		return true;
+	good = put_unescaped(&text, value) && (text.n == 0 || memchr(text.p, '\0', text.n) == NULL);
+	if (good && value.p != NULL)
+		value = slice_of(text.n > 0 ? text.p : "", text.n);
+	if (good)
+		on_setting(a, slice_of(lower.p, name.n), value);
+	buf_fini(&lower);
+	buf_fini(&text);
+	return good;
+}
+
+static bool
+read_rows(struct answer *a, struct slice messages)
+{
+	struct frame f;
+
+	while (frame_cut(messages, BUF_CAP_DEFAULT, &f) == PARSE_DONE) {
+		if (f.type == MSG_ERROR || (f.type == MSG_DATA_ROW && !read_row(a, f.body)))
+			return false;
+		if (f.type == MSG_READY)
+			return true;
+		messages = slice_skip(messages, f.total);
+	}
+	return false;
+}
+
+/* ---- what follows ---- */
+
+static unsigned
+pins_of(unsigned effects)
+{
+	unsigned set = 0;
+
+	for (size_t i = 0; i < PINS; i++)
+		set |= effects & pins[i].effect ? pins[i].pin : 0;
+	return set;
+}
+
+void
+truth_guess(const struct truth_question *q, struct truth *out)
+{
+	bool asked = parts(q) != 0;
+
+	out->pins = q->pins | (pins_of(q->effects) & PIN_FOR_GOOD) | (asked ? PIN_UNSURE : 0);
+	out->session = vars_ref(q->session);
+	out->server =
+	    asked || out->pins != q->pins || q->server == NULL ? NULL : vars_ref(q->server);
+}
+
+/* A path that leads into pg_temp makes tables there, and their texts do not say so. */
+static bool
+leads_to_temp(const struct vars *v)
+{
+	struct slice path;
+
+	return vars_get(v, "search_path", &path) &&
+	       memmem(path.p, path.n, "pg_temp", strlen("pg_temp")) != NULL;
+}
+
+static unsigned
+pins_now(const struct answer *a, const struct vars *session)
+{
+	unsigned asked = parts(a->q), set = a->q->pins & ~(unsigned)PIN_UNSURE;
+
+	for (size_t i = 0; i < PINS; i++)
+		set &= asked & pins[i].part ? ~pins[i].pin : ~0U;
+	set |= a->pins | (pins_of(a->q->effects) & PIN_FOR_GOOD);
+	return set | (leads_to_temp(session) ? PIN_TEMP : 0);
+}
+
+int
+truth_read(struct slice messages, const struct truth_question *q, struct truth *out)
+{
+	bool is_all = (parts(q) & PART_ALL) != 0;
+	struct answer a = { .q = q, .is_all = is_all };
+	bool good;
+
+	a.session = is_all ? vars_none(q->session) : vars_ref(q->session);
+	a.server = is_all || q->server == NULL ? vars_ref(a.session) : vars_ref(q->server);
+	good = read_rows(&a, messages);
+	if (good) {
+		out->session = is_all ? vars_overlay(q->startup, a.session) : vars_ref(a.session);
+		out->pins = pins_now(&a, out->session);
+		out->server =
+		    q->effects & (EFFECT_UNKNOWN | EFFECT_UNNAMED) ? NULL : vars_ref(a.server);
+	} else {
+		truth_guess(q, out);
+	}
+	vars_unref(a.session);
+	vars_unref(a.server);
+	return good ? 0 : -1;
+}
+
+void
+truth_fini(struct truth *t)
+{
+	vars_unref(t->session);
+	vars_unref(t->server);
+	*t = (struct truth){ 0 };
+}
