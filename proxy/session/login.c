@@ -204,12 +204,18 @@ is_judged_by_node(const struct session *s)
 static void
 count_refusal(struct session *s, struct slice body)
 {
+	const struct ownlogin *own = s->login->own;
 	struct message_report r;
 	bool known = message_parse_report(body, &r) == PARSE_DONE;
 
 	stats_error(&s->worker->stats, ERROR_OF_NODE, known ? r.sqlstate : slice_of("", 0));
 	if (is_judged_by_node(s) && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD))
 		guard_failed(s);
+	if (own != NULL && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) &&
+	    ownlogin_suspicion(own) != NULL)
+		log_limited(LOG_LEVEL_WARNING, session_subject(s),
+			    "the node took the client for somebody else: %s",
+			    ownlogin_suspicion(own));
 }
 
 static enum step
