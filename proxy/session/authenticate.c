@@ -111,6 +111,22 @@ auth_take_inbox(struct session *s)
 		session_close(s, WHY_PROTOCOL, "Expected a password message.");
 }
 
+static bool
+is_asking(const struct session *s)
+{
+	return s->state == SESSION_AUTH || s->state == SESSION_CONSOLE_LOGIN;
+}
+
+/* … and look at what has come already: behind the startup packet, or while the secret was looked
+ * up. */
+static void
+ask(struct session *s)
+{
+	auth_ask(s);
+	if (is_asking(s) && s->login->auth->awaits > AWAIT_EARLY && s->login->inbox.n > 0)
+		auth_take_inbox(s);
+}
+
 void
 auth_on_client(struct session *s)
 {
@@ -134,7 +150,7 @@ auth_on_client(struct session *s)
 	if (in->failed)
 		session_close(s, WHY_PROTOCOL, "Expected a password message.");
 	else if (s->login->auth->awaits == AWAIT_EARLY)
-		auth_ask(s);
+		ask(s);
 	else
 		auth_take_inbox(s);
 }
@@ -150,12 +166,6 @@ auth_lookup(struct session *s)
 
 	l->auth->user = file != NULL ? authfile_find(file, login_startup(l)->user) : NULL;
 	return l->auth->user != NULL ? LOOKUP_FOUND : lookup_user(s, &l->auth->user);
-}
-
-static bool
-is_asking(const struct session *s)
-{
-	return s->state == SESSION_AUTH || s->state == SESSION_CONSOLE_LOGIN;
 }
 
 static void
@@ -190,10 +200,7 @@ auth_go_on(struct session *s)
 	/* a request over HTTP has said its password: nothing is awaited */
 	if (!is_asking(s) && !http_speaks(s))
 		session_enter(s, SESSION_AUTH);
-	auth_ask(s);
-	/* what came behind the startup packet; or what came while the secret was looked up */
-	if (is_asking(s) && s->login->auth->awaits > AWAIT_EARLY && s->login->inbox.n > 0)
-		auth_take_inbox(s);
+	ask(s);
 }
 
 static void
