@@ -197,6 +197,8 @@ leave_session(struct session *s)
 	leave_server(s);
 	login_free(s->login);
 	s->login = NULL;
+	credential_unref(s->credential);
+	s->credential = NULL;
 	if (s->admitted)
 		atomic_fetch_sub(&s->worker->process->clients, 1);
 	s->admitted = false;
