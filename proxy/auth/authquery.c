@@ -196,14 +196,20 @@ settle(struct authjob *j, struct authrecord *take_record)
 	authrecord_unref(take_record);
 }
 
+static const char *
+node_name(const struct authjob *j)
+{
+	return j->asks->world->topology->nodes[j->asks->nodes[j->at]].name;
+}
+
 /* The query has answered something that is of no use, and would at any node. */
 static void
 refuse_answer(struct authjob *j, const char *why)
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "%s %s: %s", region_of(j->asks, j->at)->name,
-		 j->asks->world->topology->nodes[j->asks->nodes[j->at]].name, why);
+	snprintf(text, sizeof(text), "%s %s: %s", region_of(j->asks, j->at)->name, node_name(j),
+		 why);
 	finish(j, AUTHQUERY_FAILED, NULL, text);
 }
 
@@ -282,17 +288,21 @@ authjob_done(struct authjob *j)
 /* ---- jobs ---- */
 
 static void
+note_failure(struct authjob *j, const char *why)
+{
+	buf_printf(&j->failures, "%s%s %s: %s", j->failures.n > 0 ? "; " : "",
+		   region_of(j->asks, j->at)->name, node_name(j), why);
+}
+
+static void
 go(struct authjob *j)
 {
 	char why[128] = "";
 
 	while (j->at < j->asks->nnodes) {
-		const struct node *n = &j->asks->world->topology->nodes[j->asks->nodes[j->at]];
-
 		if (authconn_ask(j->q, j, why))
 			return;
-		buf_printf(&j->failures, "%s%s %s: %s", j->failures.n > 0 ? "; " : "",
-			   region_of(j->asks, j->at)->name, n->name, why);
+		note_failure(j, why);
 		j->at++;
 	}
 	finish(j, AUTHQUERY_FAILED, NULL,
@@ -302,8 +312,7 @@ go(struct authjob *j)
 void
 authjob_next_node(struct authjob *j, const char *why)
 {
-	buf_printf(&j->failures, "%s%s: %s", j->failures.n > 0 ? "; " : "",
-		   region_of(j->asks, j->at)->name, why);
+	note_failure(j, why);
 	j->at++;
 	j->again = false;
 	go(j);

@@ -141,6 +141,7 @@ static void
 authconn_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct authconn *c = arg;
+	struct authjob *first;
 
 	(void)fd, (void)what;
 	if (c->state != AUTHCONN_CONNECTING && c->nsent == 0) {
@@ -149,7 +150,10 @@ authconn_on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	snprintf(c->why, sizeof(c->why), "no answer within %lld ms",
 		 (long long)(c->timeout_us / USEC_PER_MSEC));
-	c->state = AUTHCONN_CONNECTING; /* it does not answer: that it stood counts for nothing */
+	/* it may be the one question that takes so long: the others are asked once more */
+	first = TAILQ_FIRST(&c->sent);
+	if (first != NULL)
+		first->again = true;
 	lose(c);
 }
 
