@@ -218,6 +218,9 @@ detail_facts(struct rows *rows, const struct session_facts *f)
 	detail(rows, "facts", "target", "%s", f->target);
 	detail(rows, "facts", "state", "%s", f->state);
 	detail(rows, "facts", "tls", "%s", f->tls);
+	detail(rows, "facts", "auth", "%s", f->auth);
+	if (f->hba_line > 0)
+		detail(rows, "facts", "hba_line", "%u", f->hba_line);
 	detail(rows, "facts", "connected_at", "%s", time_text(f->connected_at_us, when));
 	detail(rows, "facts", "home", "%s", f->home);
 	detail(rows, "facts", "node", "%s", f->node);

@@ -14,6 +14,7 @@
 #include "proxy/http/http.h"
 #include "proxy/session/consoles.h"
 #include "proxy/session/guard.h"
+#include "proxy/session/hbarule.h"
 #include "proxy/session/lookup.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/session/pooled.h"
@@ -227,6 +228,7 @@ auth_begin(struct session *s)
 {
 	enum auth_method method = auth_method_of(s);
 
+	s->hba_line = 0; /* of an earlier request over HTTP */
 	if (!guard_admits(s))
 		return;
 	if (method == METHOD_PASSTHROUGH) {
@@ -234,6 +236,14 @@ auth_begin(struct session *s)
 			s->login->own = ownlogin_new_credential(s->login->said);
 		attach_begin(s);
 		return;
+	}
+	if (method == METHOD_HBA || method == METHOD_CERT) {
+		const struct hba_rule *rule = hbarule_enter(s, method);
+
+		if (rule == NULL)
+			return;
+		method = hbarule_method(rule);
+		s->hba_line = rule->line;
 	}
 	begin(s, method, auth_done);
 	if (http_speaks(s) || auth_negotiate(s))

@@ -191,7 +191,7 @@ peer_fits(struct session *s, const struct hba_rule *rule)
 		log_rule(s, rule, "the system does not name the user of the other end");
 	allowed = found != NULL && is_allowed(s, rule, slice_str(entry.pw_name));
 	if (!allowed)
-		refuse(s, "peer");
+		refuse(s, "Peer");
 	return allowed;
 }
 

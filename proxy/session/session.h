@@ -42,6 +42,8 @@ struct session_facts {
 	char home[64];           /* region attached to, or "" */
 	char node[128];          /* node attached to, or "" */
 	const char *tls;         /* "TLSv1.3", or "" */
+	const char *auth;        /* "scram-sha-256": how it has proven who it is */
+	uint32_t hba_line;       /* of hba_file, that said so; or 0 */
 	int64_t connected_at_us; /* wall clock */
 	uint64_t rx_bytes, tx_bytes, queries;
 	int64_t client_rtt_us, server_rtt_us; /* TCP_INFO; -1 unknown */

@@ -77,6 +77,7 @@ struct session {
 	struct addr peer, true_addr;
 	struct addr hop; /* who speaks to us: the peer, or whom its PROXY header names */
 	uint32_t slot;
+	uint32_t hba_line; /* of hba_file, that has let it in; or 0 */
 	uint16_t listener;
 	uint8_t state; /* enum session_state; session_enter() alone writes it */
 	uint8_t why;   /* enum why: NONE until it is closed */

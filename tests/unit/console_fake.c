@@ -304,6 +304,8 @@ fake_sessions(struct fake *f, unsigned n)
 				.source = SOURCE_STARTUP,
 				.confidence = CONFIDENCE_CITY,
 				.tls = "",
+				.auth = "trust",
+				.hba_line = 7,
 				.client_rtt_us = -1,
 				.server_rtt_us = -1,
 				.move_block = "",
