@@ -334,6 +334,13 @@ on_reply(struct flow *f)
 }
 
 static unsigned
+on_parameter(struct flow *f)
+{
+	(void)f;
+	return FLOW_PARAMETER;
+}
+
+static unsigned
 on_complete(struct flow *f)
 {
 	f->copy = FLOW_COPY_NONE;
@@ -376,7 +383,8 @@ static const flow_handler server_handlers[256] = {
 	['C'] = on_complete,     ['E'] = on_error,     ['G'] = on_copy_in, ['H'] = on_copy_out,
 	['c'] = on_copy_out_end, ['W'] = on_copy_both, ['Z'] = on_ready,   ['1'] = on_reply,
 	['2'] = on_reply,        ['3'] = on_reply,     ['n'] = on_reply,   ['t'] = on_reply,
-	['T'] = on_reply,        ['s'] = on_reply,     ['I'] = on_reply,   ['V'] = on_reply,
+	['S'] = on_parameter,    ['T'] = on_reply,     ['s'] = on_reply,   ['I'] = on_reply,
+	['V'] = on_reply,
 };
 
 /* ---- the two bodies that are looked at ---- */

@@ -34,6 +34,7 @@ enum flow_event {
 	FLOW_FATAL = 1 << 3,     /* an ErrorResponse of severity FATAL or PANIC has passed */
 	FLOW_TERMINATE = 1 << 4, /* the client said Terminate */
 	FLOW_COPY = 1 << 5,      /* COPY in, out or both has begun */
+	FLOW_PARAMETER = 1 << 7, /* a ParameterStatus has begun */
 	FLOW_BAD = 1 << 6, /* not the protocol; sticks: this direction is not followed any more */
 };
 

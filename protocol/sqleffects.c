@@ -319,8 +319,15 @@ void
 sqleffects_put_name(struct buf *names, struct slice name)
 {
 	/* these end with their transaction, or are not ours to set */
-	static const char *const others[] = { "transaction_isolation", "transaction_read_only",
-					      "transaction_deferrable", "is_superuser", "seed" };
+	static const char *const others[] = { "transaction_isolation",
+					      "transaction_read_only",
+					      "transaction_deferrable",
+					      "is_superuser",
+					      "seed",
+					      "server_version",
+					      "server_encoding",
+					      "integer_datetimes",
+					      "in_hot_standby" };
 	struct slice rest = buf_view(names);
 
 	if (name.n == 0 || memchr(name.p, '\0', name.n) != NULL || IS_ONE_OF(name, others))

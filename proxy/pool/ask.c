@@ -11,6 +11,7 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/session/server.h"
+#include "proxy/session/vars.h"
 #include "proxy/worker_int.h"
 
 struct ask {
@@ -69,6 +70,9 @@ take(struct ask *a, const struct frame *f, struct slice raw)
 	switch (f->type) {
 	case MSG_ERROR:
 		take_error(a, f->body);
+		return false;
+	case MSG_PARAMETER_STATUS:
+		vars_report(&a->server->reported, f->body);
 		return false;
 	case MSG_NOTIFICATION:
 		pass_on(a, raw);

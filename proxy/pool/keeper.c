@@ -13,6 +13,7 @@
 #include "protocol/message.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/vars.h"
 #include "proxy/worker_int.h"
 
 #define KEEP_MIN_US (20 * USEC_PER_MSEC)
@@ -168,14 +169,21 @@ keep(evutil_socket_t fd, short what, void *arg)
 
 /* Only what a node may say at any time leaves the connection usable. */
 static bool
-is_harmless(struct slice in)
+take_unasked(struct server *sv, struct slice in)
 {
 	struct frame f;
 
 	while (in.n > 0) {
-		if (frame_cut(in, WORKER_SCRATCH, &f) != PARSE_DONE ||
-		    (f.type != MSG_NOTICE && f.type != MSG_NOTIFICATION))
+		if (frame_cut(in, WORKER_SCRATCH, &f) != PARSE_DONE)
 			return false;
+		/* its configuration has been read anew */
+		if (f.type == MSG_PARAMETER_STATUS) {
+			vars_report(&sv->reported, f.body);
+			vars_unref(sv->settled);
+			sv->settled = vars_ref(sv->reported);
+		} else if (f.type != MSG_NOTICE && f.type != MSG_NOTIFICATION) {
+			return false;
+		}
 		in = slice_skip(in, f.total);
 	}
 	return true;
@@ -194,7 +202,7 @@ keeper_on_idle(struct server *sv, short what)
 	if (!(what & EV_READ))
 		return;
 	n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
-	if (n == STREAM_AGAIN || (n > 0 && is_harmless(slice_of(scratch, (size_t)n))))
+	if (n == STREAM_AGAIN || (n > 0 && take_unasked(sv, slice_of(scratch, (size_t)n))))
 		return;
 	server_free(sv);
 }

@@ -21,6 +21,7 @@
 #include "proxy/pool/pool_int.h"
 #include "proxy/session/dial.h"
 #include "proxy/session/ownlogin.h"
+#include "proxy/session/reports.h"
 #include "proxy/session/statements.h"
 #include "proxy/session/vars.h"
 #include "proxy/worker_int.h"
@@ -34,7 +35,7 @@ struct launch {
 	const struct node *node;
 	struct dial dial;
 	struct event timer; /* server_connect_timeout */
-	struct buf inbox, welcome;
+	struct buf inbox;
 	struct ownlogin *own;
 	int64_t begun_us;
 };
@@ -58,7 +59,6 @@ launch_free(struct launch *l)
 		l->server->launch = NULL;
 	ownlogin_free(l->own);
 	buf_fini(&l->inbox);
-	buf_fini(&l->welcome);
 	world_unref(l->world);
 	free(l);
 }
@@ -134,7 +134,8 @@ begin(struct launch *l, enum dial_way way)
 
 	l->dial = (struct dial){ .tls = l->pool->worker->tls };
 	buf_clear(&l->inbox);
-	buf_clear(&l->welcome);
+	vars_unref(l->server->reported);
+	l->server->reported = vars_empty(l->pool->worker->vars);
 	ownlogin_free(l->own);
 	l->own = ownlogin_new_credential(l->pool->credential);
 	advance(l, dial_begin(&l->dial, &l->server->stream, &to, way));
@@ -255,12 +256,10 @@ ready(struct launch *l)
 
 	histogram_observe(&w->stats.attempt, now_us - l->begun_us);
 	atomic_fetch_add(&p->live->connects, 1);
-	buf_fini(&p->welcome);
-	p->welcome = l->welcome;
-	l->welcome = (struct buf){ 0 };
-	p->welcomed = true;
 	p->retry_us = 0;
 	sv->vars = vars_empty(w->vars);
+	sv->settled = vars_ref(sv->reported);
+	greetings_restart(p->greetings, sv->vars, sv->reported);
 	sv->statements = server_statements_new(w->texts);
 	sv->launched_us = now_us;
 	sv->expires_us = expiry(w->world->config->main.server_lifetime, now_us);
@@ -269,7 +268,7 @@ ready(struct launch *l)
 }
 
 static bool
-take(struct launch *l, const struct frame *f, struct slice raw)
+take(struct launch *l, const struct frame *f)
 {
 	const char *unfit;
 
@@ -282,7 +281,7 @@ take(struct launch *l, const struct frame *f, struct slice raw)
 			fail_text(l, LAUNCH_UNFIT, unfit);
 			return false;
 		}
-		buf_slice(&l->welcome, raw);
+		vars_report(&l->server->reported, f->body);
 		return true;
 	case MSG_BACKEND_KEY:
 		return take_key(l, f->body);
@@ -322,10 +321,8 @@ read_answer(struct launch *l)
 	}
 	while ((p = frame_cut(slice_skip(buf_view(&l->inbox), seen), LOGIN_MESSAGE_MAX, &f)) ==
 	       PARSE_DONE) {
-		struct slice raw = slice_of(l->inbox.p + seen, f.total);
-
 		seen += f.total;
-		if (!take(l, &f, raw))
+		if (!take(l, &f))
 			return;
 	}
 	if (p == PARSE_BAD)
@@ -355,7 +352,7 @@ launch_begin(struct pool *p)
 
 	l->pool = p;
 	l->begun_us = clock_us();
-	l->inbox.cap = l->welcome.cap = LOGIN_MESSAGE_MAX;
+	l->inbox.cap = LOGIN_MESSAGE_MAX;
 	l->world = world_ref(worker_world(w));
 	l->node = topology_node_by_live(l->world->topology, p->live);
 	l->server = server_new(w, NULL, p->live);

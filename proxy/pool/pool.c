@@ -13,6 +13,7 @@
 #include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/reports.h"
 #include "proxy/worker_int.h"
 
 /* So many idle connections are looked at for one that has the session's settings. */
@@ -58,7 +59,7 @@ pool_new(struct worker *w, const struct pool_key *key)
 	p->options = dup_slice(key->options);
 	p->of_database = pool_count_get('d', p->live->id, p->dbname);
 	p->of_user = pool_count_get('u', p->live->id, p->user);
-	p->welcome.cap = 16384;
+	p->greetings = greetings_new();
 	for (int i = 0; i < SERVER_PLACES; i++)
 		TAILQ_INIT(&p->places[i]);
 	TAILQ_INIT(&p->waiting);
@@ -96,7 +97,7 @@ pool_free(struct pool *p)
 	pool_count_put(p->of_user);
 	node_live_unref(p->live);
 	credential_unref(p->credential);
-	buf_fini(&p->welcome);
+	greetings_free(p->greetings);
 	free(p->name);
 	free(p->database);
 	free(p->dbname);

@@ -28,6 +28,7 @@
 #include "routing/route.h"
 
 struct credential;
+struct greetings;
 struct pool_count;
 struct pooled;
 
@@ -51,16 +52,15 @@ struct pool {
 	unsigned nwaiting;
 	unsigned nsessions;                       /* that are at this pool, waiting or not */
 	struct pool_count *of_database, *of_user; /* over all workers */
-	int64_t wanted_us;     /* monotonic: a login may have come here; 0: never */
-	int64_t told_us;       /* … and the other workers were told so */
-	struct buf welcome;    /* ParameterStatus messages of its last login */
-	bool welcomed;         /* there was one */
-	bool starving;         /* counted in of_database->starving and of_user->starving */
-	bool paused;           /* PAUSE: nothing is lent */
-	int64_t retry_us;      /* a launch has failed: no other before this; 0: none has */
-	char reason[200];      /* … and why */
-	uint64_t lent, waited; /* counters: attachments, and those that had to wait */
-	uint64_t wait_us;      /* counter: time waited, of those that are over */
+	int64_t wanted_us;           /* monotonic: a login may have come here; 0: never */
+	int64_t told_us;             /* … and the other workers were told so */
+	struct greetings *greetings; /* what its servers report to sessions */
+	bool starving;               /* counted in of_database->starving and of_user->starving */
+	bool paused;                 /* PAUSE: nothing is lent */
+	int64_t retry_us;            /* a launch has failed: no other before this; 0: none has */
+	char reason[200];            /* … and why */
+	uint64_t lent, waited;       /* counters: attachments, and those that had to wait */
+	uint64_t wait_us;            /* counter: time waited, of those that are over */
 };
 
 /* The worker's pool of that kind, made where there is none. Borrowed: it lives while it has

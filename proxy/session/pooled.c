@@ -210,7 +210,7 @@ pooled_begin(struct session *s)
 	s->pooled = pd;
 	session_enter(s, SESSION_ATTACHING);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
-	if (pd->mode == POOL_TRANSACTION && decide(pd) && pd->pool->welcomed) {
+	if (pd->mode == POOL_TRANSACTION && decide(pd) && pooled_can_greet(pd)) {
 		greet(pd);
 		return;
 	}
@@ -324,8 +324,9 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 	}
 	vars_unref(sv->vars);
 	sv->vars = vars_ref(pd->vars);
+	pooled_settled(sv);
 	statements_attach(pd->statements, sv->statements, &s->flow);
-	pooled_hear(pd, a->messages);
+	pooled_tell(pd);
 	ready(pd);
 }
 
@@ -344,6 +345,7 @@ pooled_attach(struct pooled *pd, struct server *sv)
 		ask_begin(sv, buf_view(&sql), on_replayed);
 	} else {
 		statements_attach(pd->statements, sv->statements, &s->flow);
+		pooled_tell(pd);
 	}
 	buf_fini(&sql);
 }
@@ -376,7 +378,7 @@ on_truth(struct server *sv, const struct ask_answer *a)
 	}
 	pooled_learn(pd, a);
 	statements_attach(pd->statements, sv->statements, &s->flow);
-	pooled_hear(pd, a->messages);
+	pooled_tell(pd);
 	go_on(pd);
 }
 
@@ -408,6 +410,7 @@ on_reset(struct server *sv, const struct ask_answer *a)
 	}
 	vars_unref(sv->vars);
 	sv->vars = vars_empty(sv->worker->vars);
+	pooled_settled(sv);
 	pooled_forget_statements(sv);
 	pool_return(sv);
 }
@@ -456,6 +459,8 @@ free_pooled(void *arg)
 	statements_free(pd->statements);
 	vars_unref(pd->startup);
 	vars_unref(pd->vars);
+	vars_unref(pd->told);
+	buf_fini(&pd->report);
 	buf_fini(&pd->held);
 	buf_fini(&pd->names);
 	free(pd->options);

@@ -19,6 +19,7 @@
 #include "proxy/config/config.h"
 
 struct err;
+struct flow_side;
 struct pool;
 struct server;
 struct session;
@@ -32,6 +33,8 @@ struct pooled {
 	struct buf held;               /* what the client said while it waited */
 	struct statements *statements; /* what it has prepared */
 	struct vars *startup, *vars;   /* settings of its startup packet; those it has now */
+	struct vars *told;             /* what it has been told of them; NULL: nothing yet */
+	struct buf report;             /* the beginning of a ParameterStatus */
 	char *options;                 /* of its startup packet, without meridian.* */
 	enum pool_mode mode;
 	bool waiting;              /* in the pool's queue */
@@ -59,6 +62,8 @@ bool pooled_terminate(struct session *s, size_t n);
 size_t pooled_put_held(struct session *s, char *to);
 /* Bytes of the server, before the client gets them: changed in place, returns how many remain. */
 size_t pooled_from_server(struct session *s, char *p, size_t n);
+/* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
+void pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes);
 void pooled_on_error(struct session *s, const char sqlstate[5]);
 /* They have gone to the client, the last of a ReadyForQuery among them or not. */
 void pooled_answered(struct session *s, bool is_ready);

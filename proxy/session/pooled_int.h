@@ -19,10 +19,14 @@ void pooled_attach(struct pooled *pd, struct server *sv);
 
 /* ---- pooled_state.c ---- */
 
+/* What servers report to a session like this one is known without asking one. */
+bool pooled_can_greet(const struct pooled *pd);
 /* The ParameterStatus messages of a login, as this client is to hear them. */
 void pooled_put_welcome(struct pooled *pd, struct buf *b);
-/* An answer to a question of ours: what it reports of settings is for the client, too. */
-void pooled_hear(struct pooled *pd, struct slice messages);
+/* What its server reports now, and the client has not heard: it is told. */
+void pooled_tell(struct pooled *pd);
+/* What the server has reported goes with the settings that we know it to have. */
+void pooled_settled(struct server *sv);
 /* Whether the session's queries may have left something behind on its server: then *sql is what to
  * ask. What needs no asking is taken as known. */
 bool pooled_suspects(struct pooled *pd, struct buf *sql);

@@ -9,30 +9,69 @@
 
 #include "protocol/frame.h"
 #include "protocol/message.h"
+#include "protocol/sqleffects.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/pool.h"
+#include "proxy/session/reports.h"
 #include "proxy/session/session_int.h"
 #include "proxy/session/statements.h"
 #include "proxy/worker_int.h"
 
-void
-pooled_put_welcome(struct pooled *pd, struct buf *b)
+static void
+told(struct pooled *pd, struct vars *reported)
 {
-	buf_slice(b, buf_view(&pd->pool->welcome));
+	(void)vars_ref(reported);
+	vars_unref(pd->told);
+	pd->told = reported;
+}
+
+bool
+pooled_can_greet(const struct pooled *pd)
+{
+	return greetings_find(pd->pool->greetings, pd->startup) != NULL;
 }
 
 void
-pooled_hear(struct pooled *pd, struct slice messages)
+pooled_put_welcome(struct pooled *pd, struct buf *b)
+{
+	const struct server *sv = pd->session->server;
+	struct vars *known;
+
+	if (sv != NULL)
+		greetings_note(pd->pool->greetings, pd->startup, sv->reported);
+	known = greetings_find(pd->pool->greetings, pd->startup);
+	vars_put_reports(b, pd->told, known);
+	told(pd, known);
+}
+
+void
+pooled_tell(struct pooled *pd)
 {
 	struct session *s = pd->session;
-	struct frame f;
+	struct buf b = { .cap = ASK_ANSWER_MAX };
 
-	while (s->state == SESSION_RELAY && pd->greeted &&
-	       frame_cut(messages, ASK_ANSWER_MAX, &f) == PARSE_DONE) {
-		if (f.type == MSG_PARAMETER_STATUS)
-			(void)session_say(s, messages.p, f.total);
-		messages = slice_skip(messages, f.total);
-	}
+	if (!pd->greeted || s->state != SESSION_RELAY || pd->told == s->server->reported)
+		return;
+	vars_put_reports(&b, pd->told, s->server->reported);
+	told(pd, s->server->reported);
+	if (b.n > 0)
+		(void)session_say(s, b.p, b.n);
+	buf_fini(&b);
+}
+
+static void
+on_report(void *arg, struct slice body)
+{
+	struct pooled *pd = arg;
+
+	vars_report(&pd->session->server->reported, body);
+	vars_report(&pd->told, body);
+}
+
+void
+pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes)
+{
+	reports_read(&s->pooled->report, before, bytes, on_report, s->pooled);
 }
 
 static struct truth_question
@@ -49,6 +88,14 @@ question_of(const struct pooled *pd)
 	};
 }
 
+void
+pooled_settled(struct server *sv)
+{
+	(void)vars_ref(sv->reported);
+	vars_unref(sv->settled);
+	sv->settled = sv->reported;
+}
+
 static void
 take_truth(struct pooled *pd, struct truth *t)
 {
@@ -58,6 +105,7 @@ take_truth(struct pooled *pd, struct truth *t)
 	pd->vars = vars_ref(t->session);
 	vars_unref(sv->vars);
 	sv->vars = t->server != NULL ? vars_ref(t->server) : NULL;
+	pooled_settled(sv);
 	pd->pins = t->pins;
 	pd->effects = 0;
 	buf_clear(&pd->names);
@@ -67,10 +115,16 @@ take_truth(struct pooled *pd, struct truth *t)
 bool
 pooled_suspects(struct pooled *pd, struct buf *sql)
 {
+	const struct server *sv = pd->session->server;
 	struct truth_question q;
 	struct truth t;
 
 	pd->effects |= statements_effects(pd->statements);
+	/* a function has changed what its caller's text does not name */
+	if (sv->reported != sv->settled) {
+		vars_put_changed(&pd->names, sv->settled, sv->reported);
+		pd->effects |= EFFECT_SETTINGS;
+	}
 	if (pd->effects == 0)
 		return false;
 	q = question_of(pd);
@@ -105,7 +159,7 @@ pooled_forget_statements(struct server *sv)
 static uint64_t
 meaning_of(const struct pooled *pd)
 {
-	return (uint64_t)(uintptr_t)pd->vars;
+	return vars_meaning(pd->vars);
 }
 
 bool

@@ -108,11 +108,14 @@ from_client(struct session *s, const char *p, size_t held, size_t n)
 static bool
 to_client(struct session *s, char *p, size_t n)
 {
+	struct flow_side before = { 0 };
 	struct flow_tally tally;
 	unsigned events;
 
-	if (s->pooled != NULL)
+	if (s->pooled != NULL) {
 		n = pooled_from_server(s, p, n);
+		before = s->flow.server;
+	}
 	tally.transactions = tally.errors = 0;
 	events = flow_server(&s->flow, p, n, &tally);
 	if (tally.transactions + tally.errors > 0)
@@ -123,6 +126,8 @@ to_client(struct session *s, char *p, size_t n)
 	}
 	if (events & FLOW_FATAL)
 		s->fatal_told = true;
+	if (s->pooled != NULL && ((events & FLOW_PARAMETER) || s->pooled->report.n > 0))
+		pooled_on_reports(s, &before, slice_of(p, n));
 	if (!session_say(s, p, n))
 		return false;
 	if (stream_is_blocked(&s->client))

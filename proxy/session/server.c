@@ -75,6 +75,8 @@ server_free(struct server *sv)
 	server_statements_free(sv->statements);
 	sv->statements = NULL;
 	vars_unref(sv->vars);
+	vars_unref(sv->reported);
+	vars_unref(sv->settled);
 	sv->vars = NULL;
 	free(sv->key);
 	sv->key = NULL;

@@ -56,7 +56,9 @@ struct server {
 	struct launch *launch;                /* LAUNCHING */
 	struct ask *ask;                      /* a question of our own is under way */
 	struct server_statements *statements; /* what is prepared on it */
-	struct vars *vars;                    /* settings that a session has left; NULL: none */
+	struct vars *vars;                    /* its settings; NULL: not known */
+	struct vars *reported;                /* what it has said of some of them … */
+	struct vars *settled;                 /* … when `vars` was known to be so */
 	int64_t launched_us, since_us;        /* monotonic: logged in; came to its place */
 	int64_t expires_us;                   /* server_lifetime, less its jitter; 0: never */
 };

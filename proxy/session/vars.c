@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "protocol/message.h"
+#include "protocol/sqleffects.h"
 #include "protocol/startup.h"
 
 struct vars {
@@ -548,5 +549,16 @@ vars_put_reports(struct buf *b, const struct vars *told, const struct vars *repo
 	while (pair_next(&p)) {
 		if (p.has_b && !(p.has_a && is_same(p.in_a.value, p.in_b.value)))
 			message_put_parameter(b, p.in_b.name, p.in_b.value);
+	}
+}
+
+void
+vars_put_changed(struct buf *names, const struct vars *a, const struct vars *b)
+{
+	struct pair p = { .a = a, .b = b };
+
+	while (a != b && pair_next(&p)) {
+		if (!(p.has_a && p.has_b && is_same(p.in_a.value, p.in_b.value)))
+			sqleffects_put_name(names, p.has_a ? p.in_a.name : p.in_b.name);
 	}
 }

@@ -88,5 +88,7 @@ void vars_report(struct vars **reported, struct slice body);
 /* Append the ParameterStatus messages that a client, who was told `told`, must hear where the
  * server says `reported`. */
 void vars_put_reports(struct buf *b, const struct vars *told, const struct vars *reported);
+/* Add the names in which two differ to *names: see sqleffects_put_name(). */
+void vars_put_changed(struct buf *names, const struct vars *a, const struct vars *b);
 
 #endif

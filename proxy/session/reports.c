@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/reports.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "proxy/session/vars.h"
+
+#define REPORT_MAX ((size_t)64 * 1024)
+#define GREETINGS  8
+
+/* ---- among the bytes ---- */
+
+static size_t
+length_of(const char *head)
+{
+	return 1 + (size_t)get_u32(head + 1);
+}
+
+/* A header was cut. A report's goes to *part, another message is stepped over. */
+static void
+join_head(struct buf *part, const struct flow_side *before, struct slice *bytes)
+{
+	size_t missing = FRAME_HEAD_BYTES - (size_t)before->have;
+	char head[FRAME_HEAD_BYTES];
+
+	if (bytes->n < missing) {
+		bytes->n = 0;
+		return;
+	}
+	memcpy(head, before->head, before->have);
+	memcpy(head + before->have, bytes->p, missing);
+	*bytes = slice_skip(*bytes, missing);
+	if (*head == MSG_PARAMETER_STATUS && length_of(head) <= REPORT_MAX)
+		buf_put(part, head, sizeof(head));
+	else
+		*bytes = slice_skip(*bytes, length_of(head) - FRAME_HEAD_BYTES);
+}
+
+/* False: it is not whole yet. */
+static bool
+complete(struct buf *part, struct slice *bytes)
+{
+	size_t n = length_of(part->p) - part->n;
+
+	if (n > bytes->n)
+		n = bytes->n;
+	buf_put(part, bytes->p, n);
+	*bytes = slice_skip(*bytes, n);
+	return part->n == length_of(part->p);
+}
+
+/* Whole messages, and the beginning of the last. */
+static void
+read_messages(struct buf *part, struct slice bytes, report_fn *fn, void *arg)
+{
+	struct frame f;
+	enum parse p;
+
+	while ((p = frame_cut(bytes, BUF_CAP_DEFAULT, &f)) == PARSE_DONE) {
+		if (f.type == MSG_PARAMETER_STATUS)
+			fn(arg, f.body);
+		bytes = slice_skip(bytes, f.total);
+	}
+	if (p == PARSE_MORE && bytes.n >= FRAME_HEAD_BYTES && *bytes.p == MSG_PARAMETER_STATUS &&
+	    length_of(bytes.p) <= REPORT_MAX)
+		buf_slice(part, bytes);
+}
+
+void
+reports_read(struct buf *part, const struct flow_side *before, struct slice bytes, report_fn *fn,
+	     void *arg)
+{
+	if (part->n == 0 && before->have > 0)
+		join_head(part, before, &bytes);
+	else if (part->n == 0)
+		bytes = slice_skip(bytes, before->left);
+	if (part->n > 0) {
+		if (!complete(part, &bytes))
+			return;
+		fn(arg, slice_skip(buf_view(part), FRAME_HEAD_BYTES));
+		buf_fini(part);
+	}
+	read_messages(part, bytes, fn, arg);
+}
+
+/* ---- greetings ---- */
+
+struct greetings {
+	struct {
+		struct vars *startup, *reported; /* references, or NULL */
+	} known[GREETINGS];
+	unsigned next; /* to be overwritten */
+};
+
+struct greetings *
+greetings_new(void)
+{
+	return xcalloc(1, sizeof(struct greetings));
+}
+
+static void
+forget(struct greetings *g)
+{
+	for (unsigned i = 0; i < GREETINGS; i++) {
+		vars_unref(g->known[i].startup);
+		vars_unref(g->known[i].reported);
+	}
+	*g = (struct greetings){ 0 };
+}
+
+void
+greetings_free(struct greetings *g)
+{
+	if (g == NULL)
+		return;
+	forget(g);
+	free(g);
+}
+
+static unsigned
+index_of(const struct greetings *g, const struct vars *startup)
+{
+	unsigned i = 0;
+
+	while (i < GREETINGS && g->known[i].startup != startup)
+		i++;
+	return i;
+}
+
+void
+greetings_note(struct greetings *g, struct vars *startup, struct vars *reported)
+{
+	unsigned i = index_of(g, startup);
+
+	if (i == GREETINGS) {
+		i = g->next;
+		g->next = (i + 1) % GREETINGS;
+	}
+	(void)vars_ref(startup);
+	(void)vars_ref(reported);
+	vars_unref(g->known[i].startup);
+	vars_unref(g->known[i].reported);
+	g->known[i].startup = startup;
+	g->known[i].reported = reported;
+}
+
+void
+greetings_restart(struct greetings *g, struct vars *none, struct vars *reported)
+{
+	if (greetings_find(g, none) == reported)
+		return;
+	forget(g);
+	greetings_note(g, none, reported);
+}
+
+struct vars *
+greetings_find(const struct greetings *g, const struct vars *startup)
+{
+	unsigned i = index_of(g, startup);
+
+	return i < GREETINGS ? g->known[i].reported : NULL;
+}

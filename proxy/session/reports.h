@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What servers report of their settings (ParameterStatus), where connections are shared: finding
+ * the messages among bytes that pass by, and what sessions were greeted with before. Reports are
+ * struct vars (proxy/session/vars.h).
+ */
+#ifndef PROXY_SESSION_REPORTS_H
+#define PROXY_SESSION_REPORTS_H
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "protocol/flow.h"
+
+struct vars;
+
+/* Called with the body of each; it lives as long as the call. */
+typedef void report_fn(void *arg, struct slice body);
+
+/* Find the ParameterStatus messages in a server's bytes of which flow_server() has said
+ * FLOW_PARAMETER, or of whose predecessors it has and *part is not empty; `before` is flow->server
+ * as it was before that call. One that is cut is kept in *part until the rest comes. */
+void reports_read(struct buf *part, const struct flow_side *before, struct slice bytes,
+		  report_fn *fn, void *arg);
+
+/* What a server reported when a session with some startup parameters had got it: the next one with
+ * the same can be greeted with that, and no connection at all. Remembers a few. */
+struct greetings;
+
+struct greetings *greetings_new(void);
+void greetings_free(struct greetings *g); /* accepts NULL */
+/* Takes references of its own. */
+void greetings_note(struct greetings *g, struct vars *startup, struct vars *reported);
+/* A fresh login has reported this: where it is not what the last one did, all is forgotten. */
+void greetings_restart(struct greetings *g, struct vars *none, struct vars *reported);
+/* Borrowed, or NULL. */
+struct vars *greetings_find(const struct greetings *g, const struct vars *startup);
+
+#endif
