@@ -243,6 +243,7 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	c->resolver = resolver_new(c->loop, on_resolved, c);
 	c->fleet_resolver = resolver_new(c->loop, on_peer_resolved, c);
 	steer_init(&c->steer, c);
+	paused_init(c);
 	control_take(c, take_config, tls, geo);
 	datafiles_init(c);
 	return c;
@@ -303,6 +304,7 @@ control_deliver(struct control *c)
 	bool some = mailbox_deliver(c->mail);
 
 	requests_drop(c);
+	paused_fini(c);
 	return some;
 }
 

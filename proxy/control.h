@@ -23,8 +23,12 @@ enum control_verb {
 	CONTROL_OVERRIDE_CLEAR, /* kind, subject; subject "" clears every override */
 	CONTROL_SET,            /* subject = option, value */
 	CONTROL_RELOAD,
-	CONTROL_PROBE,    /* probe every node now; answered when all have answered or failed */
-	CONTROL_SHUTDOWN, /* wait: let sessions finish; else end them */
+	CONTROL_PROBE, /* probe every node now; answered when all have answered or failed */
+	CONTROL_PAUSE, /* subject = database, region, "" for all; deadline_us: until when it must be
+			  through, 0: none; answered when nothing is under way there */
+	CONTROL_RESUME,     /* the same; both "": whatever is paused */
+	CONTROL_PAUSE_LEFT, /* sender_id: whoever waited for that PAUSE has gone */
+	CONTROL_SHUTDOWN,   /* wait: let sessions finish; else end them */
 };
 
 /* A request of the console. Filled in by the sender, posted with control_request(), and handed back

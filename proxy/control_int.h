@@ -9,6 +9,7 @@
 #include "base/ev/mailbox.h"
 #include "base/text.h"
 #include "proxy/control.h"
+#include "proxy/pauses.h"
 #include "proxy/steer.h"
 #include "proxy/worker_int.h"
 #include "routing/watch/probe.h"
@@ -32,6 +33,7 @@ struct control {
 	struct fleet *fleet; /* as configured; NULL: no peers */
 	struct resolver *fleet_resolver;
 	struct steer steer;              /* what the operator said */
+	struct paused_list paused;       /* … and what is paused */
 	struct control_request *waiting; /* PROBE, until the round is over */
 	uint64_t version;
 	uint32_t last_node_id;

@@ -154,6 +154,9 @@ static const struct {
 	[CONTROL_SET] = { do_set, "SET" },
 	[CONTROL_RELOAD] = { do_reload, "RELOAD" },
 	[CONTROL_PROBE] = { do_probe, "PROBE" },
+	[CONTROL_PAUSE] = { paused_begin, "PAUSE" },
+	[CONTROL_RESUME] = { paused_end, "RESUME" },
+	[CONTROL_PAUSE_LEFT] = { paused_left, "PAUSE" },
 	[CONTROL_SHUTDOWN] = { do_shutdown, "SHUTDOWN" },
 };
 

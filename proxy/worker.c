@@ -19,6 +19,7 @@
 #include "proxy/net/tlsctx.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/cancelkeys.h"
+#include "proxy/session/pause.h"
 #include "proxy/session/pings.h"
 #include "proxy/session/statements.h"
 #include "proxy/session/strikes.h"
@@ -553,6 +554,7 @@ worker_free(struct worker *w)
 	strikes_free(w->strikes);
 	sticky_free(w->sticky);
 	tls_local_free(w->tls);
+	pauses_free(w->pauses);
 	vars_table_free(w->vars);
 	statement_table_free(w->texts);
 	buf_fini(&w->rewritten);

@@ -17,6 +17,7 @@
 struct cancel_keys;
 struct canceler;
 struct listen_socket;
+struct pauses;
 struct pools;
 struct statement_table;
 struct strikes;
@@ -42,6 +43,7 @@ struct worker {
 	struct sticky *sticky;
 	uint64_t sticky_config; /* config version for which `sticky` holds region indices */
 	struct tls_local *tls;
+	struct pauses *pauses; /* NULL: nothing is paused */
 	struct pools *pools;
 	struct vars_table *vars;
 	struct statement_table *texts; /* what sessions of pools have prepared */

@@ -47,6 +47,16 @@ request_answered(struct letter *take_letter, void *owner)
 	run_resume(r);
 }
 
+static void
+send_request(struct run *r, struct control_request *q)
+{
+	q->from = r->worker;
+	q->reply = request_answered;
+	q->sender = run_hold(r);
+	r->state = NULL;
+	control_request(worker_process(r->worker)->control, q);
+}
+
 /* r->at: 0 before the request was sent, 1 afterwards. */
 static enum step
 request_row(struct run *r)
@@ -54,11 +64,7 @@ request_row(struct run *r)
 	struct control_request *q = r->state;
 
 	if (r->at++ == 0) {
-		q->from = r->worker;
-		q->reply = request_answered;
-		q->sender = run_hold(r);
-		r->state = NULL;
-		control_request(worker_process(r->worker)->control, q);
+		send_request(r, q);
 		return STEP_WAIT;
 	}
 	if (q->failed) {
@@ -223,6 +229,52 @@ override_clear_begin(struct run *r)
 	return override_subject(r, request_new(r, CONTROL_OVERRIDE_CLEAR));
 }
 
+/* ---- PAUSE, RESUME ---- */
+
+static int
+take_scope(struct run *r, struct control_request *q)
+{
+	const char *database = run_arg(r, "database");
+
+	if (database != NULL && strcmp(database, CONSOLE_DATABASE) == 0)
+		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE,
+			       "the console cannot be paused");
+	if (database != NULL && !text_copy(q->subject, sizeof(q->subject), slice_str(database)))
+		return too_long(r, "database name");
+	return run_arg(r, "region") != NULL ? take_region(r, q->region, sizeof(q->region)) : 0;
+}
+
+static int
+pause_begin(struct run *r)
+{
+	struct control_request *q = request_new(r, CONTROL_PAUSE);
+
+	q->sender_id = (uint64_t)(uintptr_t)r->hold;
+	if (take_duration(r, "time", &q->deadline_us) != 0)
+		return -1;
+	return take_scope(r, q);
+}
+
+/* Whoever hangs up before the answer does not know that it is in force: then it is not. */
+static void
+pause_end(struct run *r)
+{
+	struct control_request *q;
+
+	if (r->at > 0 && r->state == NULL) {
+		q = request_new(r, CONTROL_PAUSE_LEFT);
+		q->sender_id = (uint64_t)(uintptr_t)r->hold;
+		send_request(r, q);
+	}
+	request_end(r);
+}
+
+static int
+resume_begin(struct run *r)
+{
+	return take_scope(r, request_new(r, CONTROL_RESUME));
+}
+
 /* ---- SET, RELOAD, PROBE, SHUTDOWN ---- */
 
 static int
@@ -285,6 +337,19 @@ static const struct command commands[] = {
 	  REQUEST,
 	  .begin = override_clear_begin,
 	  .help = "take every override back" },
+	{ .words = "PAUSE",
+	  .args = "[DATABASE <database>] [REGION <region>] [DEADLINE <time>]",
+	  .privilege = PRIVILEGE_ADMIN,
+	  .begin = pause_begin,
+	  .row = request_row,
+	  .end = pause_end,
+	  .help = "let no transaction begin there until RESUME; answered when none is open any "
+		  "more; taken back where that is not so by the deadline" },
+	{ .words = "RESUME",
+	  .args = "[DATABASE <database>] [REGION <region>]",
+	  REQUEST,
+	  .begin = resume_begin,
+	  .help = "end that PAUSE, or without arguments whatever is paused" },
 	{ .words = "SET",
 	  .args = "<option> (= | TO) <value...>",
 	  REQUEST,

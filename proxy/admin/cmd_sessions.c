@@ -128,47 +128,6 @@ sessions_begin(struct run *r)
 	return listing_begin(r, session_row);
 }
 
-/* ---- SHOW SERVERS ---- */
-
-static const struct column server_columns[] = {
-	{ "region", COLUMN_TEXT },        { "node", COLUMN_TEXT },
-	{ "server_pid", COLUMN_INT8 },    { "session", COLUMN_INT8 },
-	{ "worker", COLUMN_INT4 },        { "database", COLUMN_TEXT },
-	{ "user", COLUMN_TEXT },          { "state", COLUMN_TEXT },
-	{ "server_rtt_us", COLUMN_INT8 }, { "connected_at", COLUMN_TIME },
-	{ "queries", COLUMN_INT8 },
-};
-
-static void
-server_row(struct fanout *a, const struct session *s)
-{
-	struct rows *rows = &a->rows;
-	struct session_facts f;
-
-	session_facts(s, true, &f);
-	if (f.node[0] == '\0' || !passes(a, &f))
-		return;
-	row_begin(rows);
-	row_str(rows, f.home);
-	row_str(rows, f.node);
-	row_int_known(rows, f.server_pid > 0 ? (int64_t)f.server_pid : -1);
-	row_count(rows, f.id);
-	row_int(rows, f.worker);
-	row_text(rows, f.database);
-	row_text(rows, f.user);
-	row_str(rows, f.state);
-	row_int_known(rows, f.server_rtt_us);
-	row_time(rows, f.connected_at_us);
-	row_count(rows, f.queries);
-	row_end(rows);
-}
-
-static int
-servers_begin(struct run *r)
-{
-	return listing_begin(r, server_row);
-}
-
 /* ---- SHOW SESSION <id> ---- */
 
 static const struct column detail_columns[] = {
@@ -347,13 +306,6 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help =
 	      "one row per client: who it is, where it is, where it went, and what it is doing" },
-	{ .words = "SHOW SERVERS",
-	  .args = FILTERS,
-	  COLUMNS(server_columns),
-	  .begin = servers_begin,
-	  .row = fanout_row,
-	  .end = fanout_end,
-	  .help = "one row per connection to a node" },
 	{ .words = "SHOW SESSION",
 	  .args = "<id>",
 	  COLUMNS(detail_columns),

@@ -10,6 +10,7 @@
 
 extern const struct command_table commands_topology; /* regions, nodes, databases, listeners */
 extern const struct command_table commands_sessions;
+extern const struct command_table commands_pools;
 extern const struct command_table commands_stats;
 extern const struct command_table commands_users;
 extern const struct command_table commands_config;

@@ -35,7 +35,8 @@ struct fanout {
 	enum answer last;
 
 	/* what is asked; strings are NULL where they do not matter */
-	uint64_t id; /* of one session */
+	uint64_t id;    /* of one session */
+	unsigned count; /* the answers' */
 	char *region, *database, *user, *state, *access;
 	unsigned slot;                                          /* first slot to look at */
 	void (*row)(struct fanout *a, const struct session *s); /* of fanout_sessions() */

@@ -71,6 +71,58 @@ put_listen(struct import *m, struct import_section *s)
 	buf_fini(&list);
 }
 
+/* Why nobody but the nodes can say who a client is; NULL: PgBouncer could, and so can we. */
+static const char *
+why_passthrough(const struct import *m)
+{
+	const char *type = import_value(m, "auth_type", "md5");
+	const struct rule *r = import_rule(import_rules_global(), "auth_type");
+	const struct import_word *w = r->words;
+	bool users = import_value(m, "auth_file", "")[0] != '\0' ||
+		     import_value(m, "auth_user", "")[0] != '\0';
+
+	while (w->from != NULL && strcasecmp(w->from, type) != 0)
+		w++;
+	if (w->to == NULL)
+		return w->why != NULL ? w->why : "this auth_type is not known";
+	if (!users && (strcmp(w->to, "md5") == 0 || strcmp(w->to, "scram-sha-256") == 0))
+		return "neither auth_file nor auth_user says who may log in";
+	return NULL;
+}
+
+static bool
+is_left_out(const struct import *m, const struct rule *r)
+{
+	return m->passthrough && r->option != NULL &&
+	       (strcmp(r->option, "auth") == 0 || strcmp(r->option, "pool") == 0);
+}
+
+/* The role of auth_query. */
+static void
+put_auth_user(struct import *m, struct import_section *s)
+{
+	size_t entry = import_global(m, "auth_user");
+	const char *user = import_value(m, "auth_user", "");
+	struct buf b = { .cap = 0 };
+
+	if (user[0] == '\0')
+		return;
+	buf_str(&b, "user='");
+	for (; *user != '\0'; user++) {
+		if (*user == '\'' || *user == '\\')
+			buf_u8(&b, '\\');
+		buf_u8(&b, (uint8_t)*user);
+	}
+	buf_u8(&b, '\'');
+	import_put(m, s, "auth_conninfo", buf_text(&b), entry);
+	buf_fini(&b);
+	entry = import_global(m, "auth_query");
+	if (entry != IMPORT_NO_ENTRY && import_global(m, "auth_dbname") == IMPORT_NO_ENTRY)
+		import_note(m, entry,
+			    "it ran in the client's database; here it runs in that of "
+			    "auth_dbname (postgres), with an empty search_path");
+}
+
 /* One item of `peers`; false, with a note, where it cannot be one. */
 static bool
 put_peer(struct import *m, size_t entry, struct buf *list)
@@ -118,9 +170,12 @@ put_peers(struct import *m, struct import_section *s)
 		if (put_peer(m, i, &list) && first == IMPORT_NO_ENTRY)
 			first = i;
 	}
+	/* without the keys that they share, proxies believe nobody */
 	if (list.n > 0) {
-		import_put(m, s, "peers", buf_text(&list), first);
-		import_note(m, first, "fleet_key_file is to be set, to the same keys on each peer");
+		buf_printf(&s->text, "; peers = %s\n; fleet_key_file =\n", buf_text(&list));
+		import_note(m, first,
+			    "peers need fleet_key_file, the same on each: both stand there as "
+			    "comments");
 	}
 	buf_fini(&list);
 }
@@ -135,7 +190,8 @@ put_globals(struct import *m, struct import_section *s)
 		const struct rule *r = &rules.v[i];
 		size_t entry = import_global(m, r->key);
 
-		if (r->how == CARRY_NOT || r->how == CARRY_APART || r->to != SECTION_MERIDIAN)
+		if (r->how == CARRY_NOT || r->how == CARRY_APART || r->to != SECTION_MERIDIAN ||
+		    is_left_out(m, r))
 			continue;
 		if (entry != IMPORT_NO_ENTRY)
 			import_apply(m, s, r, m->ini.v[entry].value, entry);
@@ -145,6 +201,7 @@ put_globals(struct import *m, struct import_section *s)
 	/* a certificate alone would switch TLS on here */
 	if (import_global(m, "client_tls_cert_file") != IMPORT_NO_ENTRY)
 		import_put(m, s, "tls", "off", IMPORT_NO_ENTRY);
+	put_auth_user(m, s);
 	put_peers(m, s);
 }
 
@@ -158,7 +215,7 @@ put_shared(struct import *m, struct import_section *s)
 		const struct rule *r = &rules.v[i];
 		size_t entry = import_global(m, r->key);
 
-		if (r->to != s->kind || r->option == NULL)
+		if (r->to != s->kind || r->option == NULL || is_left_out(m, r))
 			continue;
 		if (entry != IMPORT_NO_ENTRY)
 			import_apply(m, s, r, m->ini.v[entry].value, entry);
@@ -220,7 +277,7 @@ put_database(struct import *m, const struct import_database *d, struct buf *conf
 				    quote(slice_str(w->key)).text);
 		else if (r->how == CARRY_NOT)
 			import_note(m, d->entry, "%s: %s", w->key, r->why);
-		else if (r->how != CARRY_APART)
+		else if (r->how != CARRY_APART && !is_left_out(m, r))
 			import_apply(m, &s, r, w->value, d->entry);
 	}
 	for (size_t i = 0; i < rules.n; i++) {
@@ -338,6 +395,12 @@ write_conf(struct import *m, const char *path, struct import_result *out)
 	buf_printf(&out->conf, "; Made from %s by meridian --import-pgbouncer.\n",
 		   quote(slice_str(path)).text);
 	buf_str(&out->conf, "; The console is the database meridian here, not pgbouncer.\n");
+	m->passthrough = why_passthrough(m) != NULL;
+	if (m->passthrough)
+		import_note(m, import_global(m, "auth_type"),
+			    "%s; so the nodes authenticate their clients (auth = passthrough), and "
+			    "there are no pools",
+			    why_passthrough(m));
 	put_globals(m, &main);
 	end_section(&main, &out->conf);
 	for (size_t i = 0; i < m->nregions; i++)

@@ -85,6 +85,7 @@ struct import {
 	size_t nregions;
 	struct import_database *databases;
 	size_t ndatabases;
+	bool passthrough; /* `auth` is not written: then there are no pools either */
 };
 
 #define IMPORT_NO_ENTRY ((size_t)-1)

@@ -12,6 +12,7 @@
 #include "proxy/pool/ask.h"
 #include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
+#include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/reports.h"
 #include "proxy/worker_int.h"
@@ -78,6 +79,7 @@ pool_get(struct worker *w, const struct pool_key *key)
 		p = pool_new(w, key);
 		p->name = xmalloc(name.n);
 		memcpy(p->name, name.p, name.n);
+		p->paused = pause_covers(w, key->database, key->live->region);
 		HASH_ADD_KEYPTR(hh, w->pools->by_name, p->name, name.n, p);
 		TAILQ_INSERT_TAIL(&w->pools->list, p, all);
 	}
@@ -313,11 +315,11 @@ pool_give(struct server *sv)
 	struct pool *p = sv->pool;
 	struct pooled *pd;
 
-	if (is_expired(sv) || shares_must_go(sv)) {
+	if (is_expired(sv) || p->paused || shares_must_go(sv)) {
 		server_free(sv);
 		return;
 	}
-	pd = p->paused ? NULL : take_first(p);
+	pd = take_first(p);
 	if (pd != NULL) {
 		lend(sv, pd);
 		return;
@@ -459,6 +461,7 @@ pool_pause(struct pool *p, bool paused)
 	if (paused) {
 		while ((sv = TAILQ_FIRST(&p->places[SERVER_IDLE])) != NULL)
 			server_free(sv);
+		shares_starve(p, false);
 		return;
 	}
 	pool_grow(p);

@@ -12,6 +12,7 @@
 #include "proxy/control.h"
 #include "proxy/http/http.h"
 #include "proxy/session/attempt.h"
+#include "proxy/session/pause.h"
 #include "proxy/worker_int.h"
 
 /* Connected but silent: a server forks for each session, so it has this much longer to answer. */
@@ -41,6 +42,14 @@ decide_route(struct session *s, struct route *out)
 	locate_route(l->world, l->database, l->access, &l->locality, sticky, s->id, out);
 }
 
+static const char *
+first_region(const struct login *l)
+{
+	const struct topology *t = l->world->topology;
+
+	return l->ncandidates > 0 ? t->regions[t->nodes[l->candidates[0]].region].name : NULL;
+}
+
 void
 attach_begin(struct session *s)
 {
@@ -56,6 +65,8 @@ attach_begin(struct session *s)
 	l->decided_at_us = clock_us();
 	l->ncandidates = route->nnodes;
 	memcpy(l->candidates, route->nodes, route->nnodes * sizeof(l->candidates[0]));
+	if (s->worker->pauses != NULL && pause_login(s, first_region(l)))
+		return;
 	session_enter(s, SESSION_ATTACHING);
 	attach_next(s);
 }

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "proxy/http/http.h"
 #include "proxy/pool/pool.h"
+#include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/truth.h"
 #include "proxy/worker_int.h"
@@ -18,6 +19,8 @@
 static const char *
 state_label(const struct session *s)
 {
+	if (s->worker->pauses != NULL && pause_is_held(s))
+		return "paused";
 	if (s->pooled != NULL && s->pooled->waiting)
 		return "waiting";
 	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
@@ -99,6 +102,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 		.rx_bytes = s->rx_bytes,
 		.tx_bytes = s->tx_bytes,
 		.queries = s->flow.simple + s->flow.extended,
+		.server_tls = "",
 		.client_rtt_us = -1,
 		.server_rtt_us = -1,
 		.move_block = move_block(s),
@@ -119,6 +123,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 	(void)text_copy(out->home, sizeof(out->home), slice_str(s->server->live->region));
 	(void)text_copy(out->node, sizeof(out->node), slice_str(s->server->live->name));
 	out->server_pid = s->server->pid;
+	out->server_tls = stream_tls_version(&s->server->stream);
 	if (deep)
 		out->server_rtt_us = stream_rtt_us(&s->server->stream);
 }

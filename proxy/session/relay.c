@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
@@ -134,6 +135,8 @@ to_client(struct session *s, char *p, size_t n)
 		stream_want(&s->server->stream, s->server->stream.interest & ~EV_READ);
 	if (s->pooled != NULL)
 		pooled_answered(s, events & FLOW_READY);
+	if (s->worker->pauses != NULL)
+		pause_on_server(s);
 	return s->state == SESSION_RELAY;
 }
 
@@ -141,9 +144,13 @@ void
 relay_on_client(struct session *s)
 {
 	char *scratch = s->worker->scratch;
-	size_t held = s->settings != NULL ? settings_put_held(s, scratch) : 0;
-	ssize_t n = stream_recv(&s->client, scratch + held, WORKER_SCRATCH - held);
+	size_t held;
+	ssize_t n;
 
+	if (s->worker->pauses != NULL && pause_on_client(s))
+		return;
+	held = s->settings != NULL ? settings_put_held(s, scratch) : 0;
+	n = stream_recv(&s->client, scratch + held, WORKER_SCRATCH - held);
 	if (n == STREAM_AGAIN)
 		return;
 	if (n <= 0)

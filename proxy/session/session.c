@@ -42,6 +42,7 @@ static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
 	[SESSION_HTTP] = { http_on_readable, http_on_drained },
 	[SESSION_LOOKUP] = { attach_on_client, NULL },
 	[SESSION_AUTH] = { auth_on_client, NULL },
+	[SESSION_PAUSED] = { attach_on_client, NULL },
 	[SESSION_ATTACHING] = { attach_on_client, NULL },
 	[SESSION_LOGIN] = { login_on_client, NULL },
 	[SESSION_SQL] = { http_on_readable, NULL },
@@ -68,6 +69,10 @@ session_on_client(evutil_socket_t fd, short what, void *arg)
 		h = &handlers[s->state];
 		if (!stream_is_blocked(&s->client) && h->on_drained != NULL)
 			h->on_drained(s);
+	}
+	if ((what & EV_CLOSED) && !(s->client.interest & EV_READ)) {
+		session_abort(s, WHY_CLIENT_GONE); /* while it was held (pause.c) */
+		return;
 	}
 	h = &handlers[s->state];
 	if ((what & EV_READ || s->state == SESSION_TLS_HANDSHAKE) && h->on_readable != NULL &&
@@ -502,7 +507,8 @@ session_check_deadline(struct session *s, int64_t now_us)
 			finish(s);
 	} else if (s->state == SESSION_HTTP) {
 		http_check_deadline(s, now_us);
-	} else if (s->state != SESSION_CONSOLE && conf->client_login_timeout > 0 &&
+	} else if (s->state != SESSION_CONSOLE && s->state != SESSION_PAUSED &&
+		   conf->client_login_timeout > 0 &&
 		   now_us - s->quiet_since_us > conf->client_login_timeout) {
 		session_close(s, WHY_LOGIN_TIMEOUT, NULL);
 	}

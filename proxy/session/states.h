@@ -21,17 +21,19 @@
 	                                                     TO(LOOKUP) | TO(AUTH) |               \
 	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
-	                                                     TO(PEER) | TO(HTTP))                  \
+	                                                     TO(PEER) | TO(HTTP) | TO(PAUSED))     \
 	S(TLS_HELLO,     "tls hello",     "login",    false, TO(TLS_HANDSHAKE))                    \
 	S(TLS_HANDSHAKE, "tls handshake", "login",    false, TO(STARTUP))                          \
 	S(STARTUP,       "startup",       "login",    true,  TO(LOOKUP) | TO(AUTH) |               \
 	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
-	                                                     TO(PEER) | TO(HTTP))                  \
+	                                                     TO(PEER) | TO(HTTP) | TO(PAUSED))     \
 	S(HTTP,          "http",          "http",     true,  TO(PREFACE) | TO(LOOKUP) |            \
-	                                                     TO(ATTACHING))                        \
-	S(LOOKUP,        "looking up",    "login",    true,  TO(AUTH) | TO(ATTACHING) | TO(HTTP))  \
-	S(AUTH,          "authenticating", "login",   true,  TO(ATTACHING))                        \
+	                                                     TO(ATTACHING) | TO(PAUSED))           \
+	S(LOOKUP,        "looking up",    "login",    true,  TO(AUTH) | TO(ATTACHING) | TO(HTTP) | \
+	                                                     TO(PAUSED))                           \
+	S(AUTH,          "authenticating", "login",   true,  TO(ATTACHING) | TO(PAUSED))           \
+	S(PAUSED,        "paused",        "",         true,  TO(ATTACHING))                        \
 	S(ATTACHING,     "attaching",     "login",    true,  TO(LOGIN) | TO(RELAY))                \
 	S(LOGIN,         "login",         "login",    true,  TO(RELAY) | TO(SQL) | TO(HTTP))       \
 	S(SQL,           "sql",           "idle",     true,  TO(HTTP))                             \

@@ -164,7 +164,7 @@ my %errors = (
 	"EXPLAIN ROUTE ADDRESS 'x'" => qr/22023/,
 	"SHOW 'x"                   => qr/42601.*unterminated quoted string/,
 	'\d'                        => qr/0A000.*no tables or catalogs/,
-	'PAUSE'                     => qr/42601/);
+	'SUSPEND'                   => qr/42601/);
 for my $sql (sort keys %errors) {
 	like($proxy->console_error($sql), $errors{$sql}, "error of $sql");
 }

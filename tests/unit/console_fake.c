@@ -13,6 +13,8 @@
 #include "protocol/message.h"
 #include "proxy/auth/authcache.h"
 #include "proxy/auth/throttle.h"
+#include "proxy/pool/show.h"
+#include "proxy/session/pause.h"
 
 /* ---- proxy/worker.h ---- */
 
@@ -123,6 +125,73 @@ session_history(const struct session *s, struct session_step *out, size_t max)
 	(void)s;
 	memcpy(out, steps, n * sizeof(steps[0]));
 	return n;
+}
+
+/* ---- proxy/pool/show.h, proxy/session/pause.h ---- */
+
+void
+pools_show(struct worker *w, void (*row)(void *arg, const struct pool_facts *f), void *arg)
+{
+	const struct pool_facts f = {
+		.database = "movr",
+		.user = "app",
+		.region = "us-east1",
+		.node = "db1:5432",
+		.options = "",
+		.mode = "transaction",
+		.reason = "",
+		.cl_active = 5,
+		.cl_waiting = 2,
+		.sv_used = 3,
+		.sv_idle = 1,
+		.size = 10,
+		.lent = 7,
+		.maxwait_us = 1500000,
+	};
+
+	if (w->nslots > 0)
+		row(arg, &f);
+}
+
+void
+pools_show_servers(struct worker *w, void (*row)(void *arg, const struct server_facts *f),
+		   void *arg)
+{
+	const struct server_facts f = {
+		.database = "movr",
+		.user = "app",
+		.region = "us-west1",
+		.node = "db3:5432",
+		.state = "idle",
+		.mode = "transaction",
+		.tls = "TLSv1.3",
+		.pid = 77,
+		.prepared = 4,
+		.rtt_us = -1,
+	};
+
+	if (w->nslots > 0)
+		row(arg, &f);
+}
+
+unsigned
+pools_renew(struct worker *w, const char *database, const char *region)
+{
+	return database == NULL && region == NULL ? w->nslots : 0;
+}
+
+size_t
+pause_count(const struct worker *w)
+{
+	return w->nslots > 0 && w->id == 1 ? 1 : 0;
+}
+
+void
+pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
+{
+	(void)w;
+	(void)i;
+	*out = (struct pause_facts){ .pause.scope.database = "movr", .held = 3, .open = 1 };
 }
 
 void

@@ -119,6 +119,15 @@ put_script(struct buf *b, const char *script)
 #define ROUTE_T                                                                                   \
 	"T(rank:23 region:25 node:25 verdict:25 reason:25 distance_km:701 rtt_ms:701 lag_ms:701 " \
 	"load:701 score:701)"
+#define SERVERS_T                                                                              \
+	"T(region:25 node:25 server_pid:20 session:20 worker:23 database:25 user:25 state:25 " \
+	"server_rtt_us:20 connected_at:1184 queries:20 pool_mode:25 state_since:1184 "         \
+	"close_needed:16 tls:25 prepared_statements:23)"
+#define OWN(id, worker)                             \
+	"D[us-east1|db1:5432|4711|" #id "|" #worker \
+	"|movr|other|idle||1970-01-01 00:00:00.000000+00|0|off||f||]"
+#define POOL_SERVER(worker) \
+	"D[us-west1|db3:5432|77||" #worker "|movr|app|idle||||transaction||f|TLSv1.3|4]"
 #define NODE_1      "D[us-east1|db1:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||]"
 #define NODE_2      "D[us-east1|db2:5432|unknown|unknown|down|f|||||0||connection refused|||0|0|f||||]"
 #define NODE_3      "D[us-west1|db3:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||]"
@@ -202,16 +211,25 @@ static const struct {
 	{ "H\nS", "Z" },
 	{ "P |SELECT 1|\nH\nDS \nB |||\nH\nE |0\nS", "1 t() T(?column?:23) 2 D[1] C(SELECT 1) Z" },
 	/* over two workers and back */
-	{ "Q SHOW SERVERS USER other",
-	  "T(region:25 node:25 server_pid:20 session:20 worker:23 database:25 user:25 state:25 "
-	  "server_rtt_us:20 connected_at:1184 queries:20) "
-	  "D[us-east1|db1:5432|4711|3|1|movr|other|idle||1970-01-01 00:00:00.000000+00|0] "
-	  "D[us-east1|db1:5432|4711|4|2|movr|other|idle||1970-01-01 00:00:00.000000+00|0] C(SHOW) "
-	  "Z" },
 	{ "Q SHOW USERS; SELECT 1",
 	  "T(name:25 source:25 kind:25 sessions:20 server_connections:20 max_user_connections:20 "
 	  "throttled_until:1184) D[app|node||2|2|0|] D[other|node||2|2|0|] C(SHOW) T(?column?:23) "
 	  "D[1] C(SELECT 1) Z" },
+	{ "Q SHOW SERVERS USER other", SERVERS_T " " OWN(3, 1) " " OWN(4, 2) " C(SHOW) Z" },
+	{ "Q SHOW SERVERS REGION us-west1",
+	  SERVERS_T " " POOL_SERVER(1) " " POOL_SERVER(2) " C(SHOW) Z" },
+	{ "Q SHOW POOLS USER app REGION us-east1",
+	  "T(database:25 user:25 region:25 node:25 worker:23 cl_active:23 cl_waiting:23 "
+	  "sv_active:23 sv_idle:23 sv_reset:23 sv_held:23 sv_login:23 maxwait:23 maxwait_us:23 "
+	  "pool_mode:25 pool_size:23 paused:16 lent:20 waited:20 wait_us:20 options:25 reason:25) "
+	  "D[movr|app|us-east1|db1:5432|1|5|2|3|1|0|0|0|1|500000|transaction|10|f|7|0|0||] "
+	  "D[movr|app|us-east1|db1:5432|2|5|2|3|1|0|0|0|1|500000|transaction|10|f|7|0|0||] "
+	  "C(SHOW) Z" },
+	{ "Q SHOW PAUSES", "T(database:25 region:25 worker:23 paused_at:1184 held:23 open:23) "
+			   "D[movr||1|1970-01-01 00:00:00.000000+00|3|1] C(SHOW) Z" },
+	{ "Q RECONNECT DATABASE movr", "C(RECONNECT) Z" },
+	{ "Q RECONNECT", "N(00000 4 sessions keep a connection of their own) C(RECONNECT) Z" },
+	{ "Q RECONNECT REGION mars", "E(42704 region \"mars\" does not exist) Z" },
 	{ "Q SHOW SESSIONS REGION europe-west1; SELECT 1",
 	  SESSIONS_T " C(SHOW) T(?column?:23) D[1] "
 		     "C(SELECT 1) Z" },
@@ -221,12 +239,8 @@ static const struct {
 		     "1970-01-01 00:00:00.000000+00|0|0|0|1500|||city|main|4711|tcp|] "
 		     "D[2|2|movr|app|-|-|idle|paris|FR|startup|us-east1|db1:5432||caf\xef\xbf\xbd|"
 		     "1970-01-01 00:00:00.000000+00|0|0|0|1500|||city|main|4711|tcp|] C(SHOW) Z" },
-	{ "P |SHOW SERVERS|\nB |||\nE |3\nS\nE |3\nS",
-	  "1 2 D[us-east1|db1:5432|4711|1|1|movr|app|idle||1970-01-01 00:00:00.000000+00|0] "
-	  "D[us-east1|db1:5432|4711|3|1|movr|other|idle||1970-01-01 00:00:00.000000+00|0] "
-	  "D[us-east1|db1:5432|4711|2|2|movr|app|idle||1970-01-01 00:00:00.000000+00|0] s Z "
-	  "D[us-east1|db1:5432|4711|4|2|movr|other|idle||1970-01-01 00:00:00.000000+00|0] C(SHOW) "
-	  "Z" },
+	{ "P |SHOW SERVERS USER other|\nB |||\nE |1\nS\nE |3\nS",
+	  "1 2 " OWN(3, 1) " s Z " OWN(4, 2) " C(SHOW) Z" },
 	{ "Q KILL SESSION 99", "E(42704 session 99 does not exist) Z" },
 	{ "Q KILL SESSION abc", "E(22023 \"abc\" is no session id) Z" },
 	{ "Q SHOW SESSION 0", "E(22023 \"0\" is no session id) Z" },
@@ -234,6 +248,8 @@ static const struct {
 	/* to the control thread and back */
 	{ "Q RELOAD; PROBE", "C(TAG) C(TAG) Z" },
 	{ "P |DRAIN REGION $1 DEADLINE $2|\nB ||gcp-us-east1,30s|\nE |0\nS", "1 2 C(TAG) Z" },
+	{ "Q PAUSE DATABASE meridian", "E(22023 the console cannot be paused) Z" },
+	{ "Q PAUSE REGION mars", "E(42704 region \"mars\" does not exist) Z" },
 	{ "Q DRAIN REGION us-east", "E(42704 region \"us-east\" does not exist) Z" },
 	{ "Q DRAIN NODE db1", "E(42704 node \"db1\" does not exist) Z" },
 	{ "Q DRAIN NODE db1:5432 DEADLINE 'soon'", "E(22023 \"soon\" is no duration) Z" },
@@ -498,6 +514,10 @@ requests_reach_control_as_they_were_meant(void **state)
 		{ "Q SET nearest TO 'proxy'", CONTROL_SET, "nearest", "proxy", "", 0, 0, 0, 0 },
 		{ "Q SET locality = startup, geoip", CONTROL_SET, "locality", "startup, geoip", "",
 		  0, 0, 0, 0 },
+		{ "Q PAUSE", CONTROL_PAUSE, "", "", "", 0, 0, 0, 0 },
+		{ "Q PAUSE DATABASE movr REGION us-west1 DEADLINE '5s'", CONTROL_PAUSE, "movr", "",
+		  "us-west1", 5000000, 0, 0, 0 },
+		{ "Q RESUME REGION gcp-us-west1", CONTROL_RESUME, "", "", "us-west1", 0, 0, 0, 0 },
 		{ "Q RELOAD", CONTROL_RELOAD, "", "", "", 0, 0, 0, 0 },
 		{ "Q PROBE", CONTROL_PROBE, "", "", "", 0, 0, 0, 0 },
 		{ "Q SHUTDOWN", CONTROL_SHUTDOWN, "", "", "", 0, 0, 0, 0 },

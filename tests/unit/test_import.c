@@ -68,7 +68,7 @@ expect_error(const char *text, const char *message)
 	import_result_fini(&r);
 }
 
-#define ONE "[databases]\nfoo = host=db1\n[pgbouncer]\n"
+#define ONE "[databases]\nfoo = host=db1\n[pgbouncer]\nauth_file=/users\n"
 
 static void
 options_become_ours(void **state)
@@ -89,17 +89,30 @@ options_become_ours(void **state)
 	expect(ONE "server_tls_sslmode = require", "sslmode = require ", NULL);
 	expect(ONE "server_tls_sslmode = verify-full", "sslrootcert = /etc/ssl/certs/ca-", NULL);
 	expect(ONE "admin_users = a, b\nadmin_users = c", "admin_users = c ",
-	       "p.ini:4: [pgbouncer] admin_users: the same option stands further down");
+	       "p.ini:5: [pgbouncer] admin_users: the same option stands further down");
 	expect(ONE "server_lifetime = 0", NULL, "server_lifetime: 0: 0 would keep");
 	expect(ONE "server_lifetime = 30", "server_lifetime = 30s ", NULL);
 	expect(ONE "server_check_query = <empty>", "server_check_query = SELECT 1 ", NULL);
 	expect(ONE "pool_mode = transaction", "pool = transaction ", NULL);
 	expect(ONE "pool_mode = transactoin", NULL, "\"transactoin\" is not known");
 	/* names of theirs that are ours */
+	expect("[databases]\nfoo = host=db1 pool_mode=transaction\n[pgbouncer]\n", "access = any ",
+	       "p.ini: neither auth_file nor auth_user says who may log in; so the nodes");
+	expect("[databases]\nfoo = host=db1\n[pgbouncer]\nauth_type = pam\n", "access = any ",
+	       "p.ini:4: [pgbouncer] auth_type: there is no PAM; ");
+	expect(ONE "auth_type = trust", "auth = trust ", NULL);
+	expect(ONE, "auth = md5 ", NULL);
+	expect(ONE "auth_type = plain", "auth = md5 ",
+	       "plain: passwords are not asked for in clear");
+	expect(ONE "auth_user = o'neill", "auth_conninfo = user='o\\'neill' ", NULL);
+	expect(ONE "auth_user = a\nauth_query = SELECT 1, 2", "auth_query = SELECT 1, 2 ",
+	       "auth_query: it ran in the client's database");
+	expect(ONE "peer_id = 2\n[peers]\n1 = host=h1\n2 = host=::1 port=7\n3 = host=/tmp",
+	       "; peers = 1=h1:6432, 2=[::1]:7\n", "p.ini:9: [peers] 3: a peer has an id");
 	expect(ONE "auth_file = /etc/users.txt", "auth_file = /etc/users.txt ", NULL);
-	expect(ONE "logfile=/x\n\n pidfile = /y", NULL, "p.ini:6: [pgbouncer] pidfile: ");
-	expect(ONE "bogus = 1", NULL, "p.ini:4: [pgbouncer] bogus: this option is not known");
-	expect(ONE "[users]\nu = pool_mode=session", NULL, "p.ini:5: [users] u: ");
+	expect(ONE "logfile=/x\n\n pidfile = /y", NULL, "p.ini:7: [pgbouncer] pidfile: ");
+	expect(ONE "bogus = 1", NULL, "p.ini:5: [pgbouncer] bogus: this option is not known");
+	expect(ONE "[users]\nu = pool_mode=session", NULL, "p.ini:6: [users] u: ");
 }
 
 static void
@@ -197,7 +210,7 @@ includes_are_part_of_the_file(void **state)
 {
 	(void)state;
 	expect(ONE "%include more.ini\nlistener_port = 1", "log_level = debug ",
-	       "p.ini:5: [pgbouncer] listener_port");
+	       "p.ini:6: [pgbouncer] listener_port");
 	expect("\xef\xbb\xbf; comment\r\n# comment\r\n[pgbouncer]\r\nverbose = 1\r\n",
 	       "log_level = debug ", NULL);
 }

@@ -97,7 +97,8 @@ whoever_is_not_logged_in_has_a_deadline(void **arg)
 				   : s == SESSION_SQL      ? "idle"
 				   : s == SESSION_HTTP     ? "http"
 				   : s == SESSION_FAREWELL ? "farewell"
-				   : s == SESSION_NEW || s == SESSION_CONSOLE || s == SESSION_CLOSED
+				   : s == SESSION_NEW || s == SESSION_CONSOLE ||
+					   s == SESSION_CLOSED || s == SESSION_PAUSED
 				       ? ""
 				       : "login";
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * PAUSE and RESUME, control's side: what is paused, by names, so that it survives reloads; who
+ * waits to be told that nothing is under way there any more; and deadlines, at which a PAUSE that
+ * is not through is taken back. The workers do the work (proxy/session/pause.h).
+ *
+ * A PAUSE that was answered with success is in force until RESUME. One that failed, that was ended
+ * by its deadline or by RESUME, or whose console has gone before the answer, leaves nothing behind.
+ */
+#ifndef PROXY_PAUSES_H
+#define PROXY_PAUSES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct control;
+struct control_request;
+struct paused;
+
+struct paused_list {
+	LIST_HEAD(, paused) list;
+	uint64_t last_serial;
+};
+
+void paused_init(struct control *c);
+/* Answers those that wait. */
+void paused_fini(struct control *c);
+/* Requests CONTROL_PAUSE, CONTROL_RESUME, CONTROL_PAUSE_LEFT: subject = database, region, ""
+ * standing for all. True: answered now; false: kept. */
+bool paused_begin(struct control *c, struct control_request *r);
+bool paused_end(struct control *c, struct control_request *r);
+bool paused_left(struct control *c, struct control_request *r);
+
+/* Any thread: on one worker nothing is under way any more of what this PAUSE is about. */
+void control_paused(struct control *c, uint64_t serial);
+
+#endif

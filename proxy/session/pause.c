@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/pause.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "proxy/pauses.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/pooled.h"
+#include "proxy/worker_int.h"
+
+/* How often to look whether all transactions are over while a PAUSE waits for that. */
+#define LOOK_US (10 * USEC_PER_MSEC)
+
+struct pauses {
+	struct worker *worker;
+	struct event look; /* armed while not every PAUSE has been told */
+	size_t n;
+	struct pause *v;
+	bool *quiet; /* each: it has been told */
+};
+
+/* ---- who is meant ---- */
+
+static bool
+scope_covers(const struct pause_scope *p, struct slice database, const char *region)
+{
+	return (p->database[0] == '\0' || slice_is(database, p->database)) &&
+	       (p->region[0] == '\0' || (region != NULL && strcmp(p->region, region) == 0));
+}
+
+/* Where the session is, or was last; NULL: nowhere yet. */
+static const char *
+region_of(const struct session *s)
+{
+	if (s->server != NULL)
+		return s->server->live->region;
+	if (s->pooled != NULL && s->pooled->pool != NULL)
+		return s->pooled->pool->live->region;
+	return NULL;
+}
+
+static bool
+concerns(const struct pause_scope *p, const struct session *s)
+{
+	return s->flow.replication == REPLICATION_NONE &&
+	       scope_covers(p, session_name(s, NAME_DATABASE), region_of(s));
+}
+
+static bool
+is_paused(const struct session *s)
+{
+	const struct pauses *ps = s->worker->pauses;
+
+	for (size_t i = 0; ps != NULL && i < ps->n; i++) {
+		if (concerns(&ps->v[i].scope, s))
+			return true;
+	}
+	return false;
+}
+
+bool
+pause_covers(const struct worker *w, struct slice database, const char *region)
+{
+	for (size_t i = 0; w->pauses != NULL && i < w->pauses->n; i++) {
+		if (scope_covers(&w->pauses->v[i].scope, database, region))
+			return true;
+	}
+	return false;
+}
+
+/* ---- sessions that are there ---- */
+
+/* Between two transactions, for all we know. */
+static bool
+is_between(const struct session *s)
+{
+	return flow_is_idle(&s->flow) && !settings_hold(s);
+}
+
+/* The server has to say first whether a transaction is open: all that the client has sent ends in a
+ * Sync or is a Query. Who sends without end would never be between two transactions. */
+static bool
+is_answer_due(const struct session *s)
+{
+	const struct flow *f = &s->flow;
+
+	return f->pending > 0 && !f->open && f->copy == FLOW_COPY_NONE && f->unsure == 0 &&
+	       flow_at_client_boundary(f) && !settings_hold(s);
+}
+
+static bool
+is_stopped(const struct session *s)
+{
+	return s->state == SESSION_RELAY && !s->terminated && is_paused(s) &&
+	       (is_between(s) || is_answer_due(s));
+}
+
+bool
+pause_is_held(const struct session *s)
+{
+	return s->state == SESSION_PAUSED ||
+	       (s->state == SESSION_RELAY && is_paused(s) && is_between(s));
+}
+
+bool
+pause_on_client(struct session *s)
+{
+	if (!is_stopped(s))
+		return false;
+	/* who hangs up meanwhile is not waited with */
+	stream_want(&s->client, (short)((s->client.interest & ~EV_READ) | EV_CLOSED));
+	return true;
+}
+
+/* Read the client again, unless something else keeps it from that. */
+static void
+go_on(struct session *s)
+{
+	bool blocked = s->server != NULL && stream_is_blocked(&s->server->stream);
+	bool waiting = s->pooled != NULL && s->pooled->waiting;
+
+	if (!(s->client.interest & EV_CLOSED) || is_stopped(s))
+		return;
+	stream_want(&s->client, (short)((s->client.interest & ~EV_CLOSED) |
+					(blocked || waiting ? 0 : EV_READ)));
+}
+
+void
+pause_on_server(struct session *s)
+{
+	if (s->state == SESSION_RELAY)
+		go_on(s);
+}
+
+/* ---- sessions that are not there yet ---- */
+
+/* The world may have gone on while it waited. */
+static void
+take_world(struct session *s)
+{
+	struct login *l = s->login;
+	struct locality_input in;
+
+	world_unref(l->world);
+	l->world = world_ref(worker_world(s->worker));
+	l->database = config_database(l->world->config, login_startup(l)->database);
+	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
+	locality_decide(&in, &l->locality, NULL, NULL);
+}
+
+bool
+pause_login(struct session *s, const char *region)
+{
+	if (login_startup(s->login)->replication != REPLICATION_NONE ||
+	    !pause_covers(s->worker, session_name(s, NAME_DATABASE), region))
+		return false;
+	if (s->state != SESSION_PAUSED)
+		session_enter(s, SESSION_PAUSED);
+	return true;
+}
+
+/* attach_begin() asks pause_login() itself, and so may leave it where it is. */
+static void
+begin_again(struct session *s)
+{
+	s->quiet_since_us = clock_us(); /* the time it was held is no time of the login's */
+	take_world(s);
+	attach_begin(s);
+}
+
+/* ---- all of them ---- */
+
+static void
+look_at(struct session *s)
+{
+	if (s->state == SESSION_RELAY)
+		go_on(s);
+	else if (s->state == SESSION_PAUSED)
+		begin_again(s);
+}
+
+static void
+look_at_all(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		if (w->slots[i] != NULL)
+			look_at(w->slots[i]);
+	}
+}
+
+/* Whether a PAUSE has to wait for it. A login that was let through before is no transaction, but
+ * what its client has said already becomes one. */
+static bool
+is_open(const struct session *s)
+{
+	if (s->state == SESSION_RELAY)
+		return !is_between(s) || (s->pooled != NULL && s->pooled->asking);
+	return s->state == SESSION_SQL || (s->state == SESSION_LOGIN && s->login->inbox.n > 0);
+}
+
+static void
+count(const struct worker *w, const struct pause *p, struct pause_facts *out)
+{
+	*out = (struct pause_facts){ .pause = *p };
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		const struct session *s = w->slots[i];
+
+		if (s == NULL || !concerns(&p->scope, s))
+			continue;
+		out->open += is_open(s);
+		out->held += pause_is_held(s);
+	}
+}
+
+size_t
+pause_count(const struct worker *w)
+{
+	return w->pauses != NULL ? w->pauses->n : 0;
+}
+
+void
+pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
+{
+	count(w, &w->pauses->v[i], out);
+}
+
+static void
+pause_on_look(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval again = { .tv_usec = LOOK_US };
+	struct pauses *ps = arg;
+	struct pause_facts facts;
+	bool wait = false;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < ps->n; i++) {
+		if (ps->quiet[i])
+			continue;
+		count(ps->worker, &ps->v[i], &facts);
+		ps->quiet[i] = facts.open == 0;
+		wait = wait || !ps->quiet[i];
+		if (ps->quiet[i])
+			control_paused(ps->worker->process->control, ps->v[i].serial);
+	}
+	if (wait)
+		event_add(&ps->look, &again);
+}
+
+void
+pauses_free(struct pauses *ps)
+{
+	if (ps == NULL)
+		return;
+	event_del(&ps->look);
+	free(ps->v);
+	free(ps->quiet);
+	free(ps);
+}
+
+/* ---- what control says ---- */
+
+struct pause_letter {
+	struct letter letter;
+	struct pause *v;
+	size_t n;
+};
+
+/* What has been told is not told again. */
+static struct pauses *
+pauses_new(struct worker *w, struct pause_letter *l)
+{
+	const struct pauses *old = w->pauses;
+	struct pauses *ps = xcalloc(1, sizeof(*ps));
+
+	ps->worker = w;
+	ps->n = l->n;
+	ps->v = l->v;
+	ps->quiet = xcalloc(l->n, sizeof(*ps->quiet));
+	evtimer_assign(&ps->look, loop_base(w->loop), pause_on_look, ps);
+	for (size_t i = 0; i < ps->n; i++) {
+		for (size_t k = 0; old != NULL && k < old->n; k++) {
+			if (old->v[k].serial == ps->v[i].serial)
+				ps->quiet[i] = old->quiet[k];
+		}
+	}
+	return ps;
+}
+
+static void
+tell_pools(struct worker *w)
+{
+	struct pool *p;
+
+	TAILQ_FOREACH (p, pools_list(w->pools), all) {
+		bool paused = pause_covers(w, slice_str(p->database), p->live->region);
+
+		if (p->paused != paused)
+			pool_pause(p, paused);
+	}
+}
+
+static void
+on_pauses(struct letter *letter, void *owner)
+{
+	struct pause_letter *l = (struct pause_letter *)letter;
+	struct worker *w = owner;
+	struct pauses *old = w->pauses;
+
+	w->pauses = l->n > 0 ? pauses_new(w, l) : NULL;
+	if (l->n == 0)
+		free(l->v);
+	free(l);
+	pauses_free(old);
+	tell_pools(w);
+	look_at_all(w);
+	if (w->pauses != NULL)
+		pause_on_look(-1, 0, w->pauses);
+}
+
+void
+pause_publish(struct worker *w, struct pause *take_pauses, size_t n)
+{
+	struct pause_letter *l = xcalloc(1, sizeof(*l));
+
+	l->v = take_pauses;
+	l->n = n;
+	worker_post(w, &l->letter, on_pauses);
+}

@@ -1,0 +1,286 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# PAUSE and RESUME for sessions with a connection of their own: what is open ends, nothing begins,
+# clients wait and lose nothing; deadlines, PAUSE of a part, twice, RESUME meanwhile, a console that
+# goes, clients that go, shutdown (PgBouncer's issues 369, 715, 1565 are about these).
+use strict;
+use warnings;
+use IPC::Run ();
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Proxy;
+use PostgreSQL::Test::Utils ();
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my ($east, $west) = regional_clusters('us-east1', 'us-west1');
+$east->safe_psql('postgres', 'CREATE TABLE t (i int)');
+$west->safe_psql('postgres', 'CREATE TABLE t (i int)');
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => $east, 'us-west1' => $west ],
+	set     => { workers => 2, region => 'us-east1', client_login_timeout => '2s' },
+	conf    => "[database other]\ndbname = postgres\n[database postgres]\n");
+$proxy->start;
+$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+
+# A psql that stays, and what it has printed so far. Statements are sent without waiting.
+sub session
+{
+	my ($connstr) = @_;
+	my %s = (in => '', out => '', err => '');
+	$s{run} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $connstr ],
+		'<', \$s{in}, '>', \$s{out}, '2>', \$s{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(120)));
+	return \%s;
+}
+
+sub say_to { my ($s, $sql) = @_; $s->{in} .= "$sql\n"; $s->{run}->pump_nb; return }
+
+# Wait until its output ends with that.
+sub hears
+{
+	my ($s, $what, $seconds) = @_;
+	my $until = time + Meridian::Test::Proxy::slow($seconds // 20);
+	until ($s->{out} =~ /$what\n\z/) {
+		return 0 if time > $until;
+		$s->{run}->pump_nb;
+		usleep(5_000);
+	}
+	return 1;
+}
+
+sub is_silent
+{
+	my ($s, $before) = @_;
+	for (1 .. 30) {
+		$s->{run}->pump_nb;
+		return 0 if $s->{out} ne $before;
+		usleep(10_000);
+	}
+	return 1;
+}
+
+sub ask { my ($s, $sql, $answer) = @_; say_to($s, $sql); return hears($s, $answer) }
+
+# A command at the console that has not been answered yet.
+sub console_start
+{
+	my ($sql) = @_;
+	my %c = (out => '', err => '');
+	$c{run} = IPC::Run::start(
+		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-c', $sql, '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
+		'<', \'', '>', \$c{out}, '2>', \$c{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+	return \%c;
+}
+
+sub is_waiting
+{
+	my ($c) = @_;
+	for (1 .. 30) {
+		return 0 unless $c->{run}->pumpable;
+		$c->{run}->pump_nb;
+		usleep(10_000);
+	}
+	return 1;
+}
+
+sub ends { my ($c) = @_; $c->{run}->finish; return $c->{run}->result(0) }
+
+sub states
+{
+	my %n;
+	$n{ $_->{state} }++ for grep { $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS') };
+	return \%n;
+}
+
+# ---------------------------------------------------------------- nothing is open
+
+my $here = $proxy->connstr('postgres');
+my $a    = session($here);
+ok(ask($a, 'SELECT 1;', '1'), 'a session');
+my $begun = time;
+$proxy->console('PAUSE');
+cmp_ok(time - $begun, '<', Meridian::Test::Proxy::slow(1), 'PAUSE answers at once where nothing is open');
+my $before = $a->{out};
+say_to($a, 'INSERT INTO t VALUES (1); SELECT 2;');
+ok(is_silent($a, $before), 'a statement waits');
+is($east->safe_psql('postgres', 'SELECT count(*) FROM t'), '0', 'and has not reached the server');
+is($proxy->console('SHOW SESSIONS DATABASE postgres')->[0]{state}, 'paused', 'SHOW SESSIONS says so');
+my ($pauses) = $proxy->console('SHOW PAUSES');
+is(scalar(@$pauses), 2, 'SHOW PAUSES has a row per worker');
+my $held = 0;
+$held += $_->{held} for @$pauses;
+is($held, 1, 'and counts who is held');
+
+# a login waits too, longer than client_login_timeout
+my $b = session($here);
+say_to($b, 'SELECT 3;');
+usleep(2_500_000);
+ok(is_silent($b, ''), 'a login waits');
+$proxy->reload(set => { log_level => 'info' });
+ok(is_silent($b, ''), 'a reload does not end the pause');
+$proxy->console('RESUME');
+ok(hears($a, '2'), 'RESUME lets the statement go on');
+ok(hears($b, '3'), 'and the login');
+is($east->safe_psql('postgres', 'SELECT count(*) FROM t'), '1', 'nothing was lost, nothing done twice');
+like($proxy->console_error('RESUME'), qr/nothing is paused/, 'a second RESUME has nothing to end');
+
+# ---------------------------------------------------------------- a transaction is open
+
+ok(ask($a, 'BEGIN; SELECT 4;', '4'), 'a transaction');
+my $c = console_start('PAUSE');
+ok(is_waiting($c), 'PAUSE waits for it');
+$before = $b->{out};
+say_to($b, 'SELECT 5;');
+ok(is_silent($b, $before), 'another session does not begin one');
+ok(ask($a, 'INSERT INTO t VALUES (2); SELECT 6;', '6'), 'the open one goes on');
+my ($open) = grep { $_->{open} } @{ $proxy->console('SHOW PAUSES') };
+is($open->{open}, 1, 'SHOW PAUSES counts it');
+say_to($a, 'COMMIT;');
+is(ends($c), 0, 'and with its end PAUSE is answered');
+$before = $a->{out};
+say_to($a, 'SELECT 7;');
+ok(is_silent($a, $before), 'its next statement waits');
+is(scalar(grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS') }), 2, 'both are paused');
+$proxy->console('PAUSE');
+pass('PAUSE of what is paused succeeds');
+$proxy->console('RESUME');
+ok(hears($a, '7') && hears($b, '5'), 'RESUME');
+
+# a failed transaction is open as well, and can be ended
+say_to($a, 'BEGIN; SELECT 1/0;');
+ok(ask($a, '\echo failed', 'failed'), 'a transaction that has failed');
+$c = console_start('PAUSE');
+ok(is_waiting($c), 'PAUSE waits for it');
+say_to($a, 'ROLLBACK;');
+is(ends($c), 0, 'until it is rolled back');
+$proxy->console('RESUME');
+
+# COPY
+say_to($a, 'COPY t FROM STDIN;');
+say_to($a, '8');
+usleep(200_000);
+$c = console_start('PAUSE');
+ok(is_waiting($c), 'PAUSE waits for COPY');
+say_to($a, '9');
+say_to($a, '\.');
+is(ends($c), 0, 'whose data still comes through');
+$proxy->console('RESUME');
+ok(ask($a, 'SELECT count(*) FROM t;', '4'), 'all of it');
+
+# ---------------------------------------------------------------- a deadline, RESUME meanwhile, twice, a console that goes
+
+ok(ask($a, 'BEGIN; SELECT 10;', '10'), 'a transaction');
+my $err = $proxy->console_error("PAUSE DEADLINE '300ms'");
+like($err, qr/57014.*PAUSE of everything was taken back: a transaction was open/, 'a deadline ends PAUSE');
+ok(ask($b, 'SELECT 11;', '11'), 'and nobody is held any more');
+is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
+
+$c = console_start('PAUSE');
+ok(is_waiting($c), 'PAUSE waits');
+like($proxy->console_error('PAUSE'), qr/55006.*being paused already/, 'a second one is refused');
+$proxy->console('RESUME');
+isnt(ends($c), 0, 'RESUME ends the first');
+like($c->{err}, qr/57014.*taken back: RESUME/, 'with an error');
+ok(ask($b, 'SELECT 12;', '12'), 'and nobody is held');
+
+$c = console_start('PAUSE');
+ok(is_waiting($c), 'PAUSE waits');
+$before = $b->{out};
+say_to($b, 'SELECT 13;');
+ok(is_silent($b, $before), 'a session is held');
+$c->{run}->kill_kill;
+ok(hears($b, '13'), 'a console that goes before the answer takes PAUSE with it');
+is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
+say_to($a, 'COMMIT;');
+
+# ---------------------------------------------------------------- a part
+
+my $o = session($proxy->connstr('other'));
+my $w = session($proxy->connstr('postgres', options => '-c meridian.region=us-west1'));
+ok(ask($o, 'SELECT 20;', '20') && ask($w, 'SELECT 21;', '21'), 'sessions elsewhere');
+$proxy->console('PAUSE DATABASE postgres');
+$before = $a->{out};
+say_to($a, 'SELECT 22;');
+ok(is_silent($a, $before), 'a database is paused');
+ok(ask($o, 'SELECT 23;', '23'), 'another one is not');
+like($proxy->console_error('RESUME REGION us-east1'), qr/55000.*region "us-east1" is not paused/, 'RESUME of something else');
+$proxy->console('PAUSE REGION us-west1');
+$proxy->console('RESUME DATABASE postgres');
+ok(hears($a, '22'), 'RESUME of that database');
+$before = $w->{out};
+say_to($w, 'SELECT 24;');
+ok(is_silent($w, $before), 'a region is paused');
+ok(ask($a, 'SELECT 25;', '25'), 'the other is not');
+my $n = session($proxy->connstr('postgres', options => '-c meridian.region=us-west1'));
+say_to($n, 'SELECT 26;');
+ok(is_silent($n, ''), 'a login that would go there waits');
+ok(ask($b, 'SELECT 27;', '27'), 'others are served');
+$proxy->console('RESUME');
+ok(hears($w, '24') && hears($n, '26'), 'RESUME alone ends all of it');
+
+# ---------------------------------------------------------------- clients that go while they are held
+
+$proxy->console('PAUSE');
+for my $s ($w, $n) { say_to($s, 'SELECT 30;'); $s->{run}->pump_nb; }
+usleep(300_000);
+my $sessions = () = grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS') };
+$_->{run}->kill_kill for $w, $n;
+my $left = $proxy->wait_console('SHOW SESSIONS',
+	sub { $sessions - 2 == grep { $_->{state} eq 'paused' } @{ $_[0] } });
+ok($left, 'clients that hang up are noticed');
+my $killed = session($here);
+say_to($killed, 'SELECT 31;');
+my ($waiting) = @{ $proxy->wait_console("SHOW SESSIONS STATE 'paused'",
+	sub { 0 < grep { $_->{home} eq '' } @{ $_[0] } }) };
+my ($login) = grep { $_->{home} eq '' } @{ $proxy->console("SHOW SESSIONS STATE 'paused'") };
+$proxy->console("KILL SESSION $login->{id}");
+eval { $killed->{run}->finish };
+like($killed->{err}, qr/terminating connection due to administrator command/, 'a login that waits can be killed');
+$proxy->console('RESUME');
+ok(ask($a, 'SELECT 32;', '32'), 'the others go on');
+
+# a client that sends without end lets PAUSE through
+my $script = PostgreSQL::Test::Utils::tempdir() . '/pipeline.sql';
+PostgreSQL::Test::Utils::append_to_file($script, "\\startpipeline\n" . "SELECT 1;\n" x 20 . "\\endpipeline\n");
+my ($bench_out, $bench_err) = ('', '');
+my $bench = IPC::Run::start([ 'pgbench', '-n', '-M', 'prepared', '-c', 4, '-T', 4, '-f', $script, '-d', $here ],
+	'>', \$bench_out, '2>', \$bench_err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+usleep(700_000);
+for my $round (1 .. 5) {
+	$proxy->console("PAUSE DEADLINE '10s'");
+	is(states()->{active}, undef, "PAUSE $round under load: nothing is active");
+	usleep(50_000);
+	$proxy->console('RESUME');
+	usleep(100_000);
+}
+$bench->finish;
+is($bench->result(0), 0, 'and the load ends well') or diag $bench_err;
+like($bench_out, qr/number of failed transactions: 0/, 'without an error');
+
+# ---------------------------------------------------------------- the end of the process meanwhile
+
+$proxy->console('PAUSE');
+say_to($a, 'SELECT 40;');
+$_->{run}->pump_nb for $a;
+my $late = session($here);
+say_to($late, 'SELECT 41;');
+usleep(300_000);
+$proxy->stop;
+eval { $_->{run}->finish } for $a, $late;
+like($a->{err}, qr/the proxy is shutting down/, 'SIGTERM ends a session that is held');
+like($late->{err}, qr/the proxy is shutting down/, 'and a login that waits');
+
+$proxy->start;
+$a = session($here);
+ok(ask($a, 'SELECT 42;', '42'), 'after a restart nothing is paused');
+my $admin = session($proxy->connstr('meridian', host => $proxy->socket_dir));
+ok(ask($admin, 'PAUSE;\echo done', 'done'), 'PAUSE');
+say_to($a, 'SELECT 43;');
+usleep(100_000);
+say_to($admin, 'SHUTDOWN WAIT; RESUME;');
+ok(hears($a, '43'), 'RESUME works while SHUTDOWN waits');
+$a->{in} .= "\\q\n";
+eval { $_->{run}->finish } for $a, $b, $o, $admin;
+ok($proxy->wait_exit, 'and the process ends with the last session');
+is($proxy->exit_status, 0, 'cleanly');
+done_testing();
