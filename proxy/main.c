@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "proxy/args.h"
 #include "proxy/auth/authquery.h"
+#include "proxy/auth/keymaker.h"
 #include "proxy/auth/throttle.h"
 #include "proxy/control_int.h"
 #include "proxy/import/import.h"
@@ -56,6 +57,8 @@ start_threads(struct meridian *m)
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	int failed = authquery_start(m->authquery);
 
+	if (failed == 0)
+		failed = keymaker_start(m->keymaker, (m->nworkers + 1) / 2);
 	for (int i = 0; i < m->nworkers && failed == 0; i++)
 		failed = worker_start(m->workers[i]);
 	if (failed != 0) {
@@ -100,6 +103,7 @@ make_auth(struct meridian *m)
 	BUG_ON(getrandom(secret, sizeof(secret), 0) != sizeof(secret));
 	m->throttle = throttle_new(secret);
 	m->authcache = authcache_new(CACHED_USERS_MAX, CACHED_MISSING_MAX);
+	m->keymaker = keymaker_new();
 	m->authquery = authquery_new(m->authcache, m->throttle);
 }
 
@@ -108,6 +112,7 @@ free_auth(struct meridian *m)
 {
 	authquery_free(m->authquery);
 	authcache_free(m->authcache);
+	keymaker_free(m->keymaker);
 	throttle_free(m->throttle);
 }
 
@@ -118,6 +123,7 @@ end_threads(struct meridian *m)
 	for (int i = 0; i < m->nworkers; i++)
 		worker_join(m->workers[i]);
 	authquery_stop(m->authquery);
+	keymaker_stop(m->keymaker);
 	deliver_letters(m);
 	for (int i = 0; i < m->nworkers; i++)
 		worker_free(m->workers[i]);

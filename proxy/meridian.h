@@ -12,6 +12,7 @@
 struct authcache;
 struct authquery;
 struct control;
+struct keymaker;
 struct listeners;
 struct throttle;
 struct worker;
@@ -21,6 +22,7 @@ struct meridian {
 	struct listeners *listeners; /* control's, once the workers run */
 	struct authcache *authcache; /* what auth_query has told */
 	struct authquery *authquery;
+	struct keymaker *keymaker;
 	struct throttle *throttle; /* of failed logins */
 	struct worker **workers;
 	int nworkers;

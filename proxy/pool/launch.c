@@ -169,9 +169,23 @@ advance(struct launch *l, enum dial_step step)
 
 /* ---- the node's answers; false: the launch is over ---- */
 
+/* An answer to the node that took its time. */
+static void
+on_own_answer(void *arg, struct slice reply, const struct err *failed)
+{
+	struct launch *l = arg;
+
+	if (failed != NULL)
+		fail(l, LAUNCH_FATAL, failed);
+	else if (stream_send(&l->server->stream, reply.p, reply.n) != 0)
+		fail_text(l, LAUNCH_FAILED, "connection lost");
+}
+
 static bool
 take_auth(struct launch *l, struct slice body)
 {
+	struct worker *w = l->pool->worker;
+	struct ownlogin_away away = { w->process->keymaker, w->mail, on_own_answer, l };
 	struct message_auth auth;
 	struct buf reply = { .cap = LOGIN_MESSAGE_MAX };
 	struct err e;
@@ -183,6 +197,7 @@ take_auth(struct launch *l, struct slice body)
 	}
 	ownlogin_on_channel(l->own, l->server->stream.ssl,
 			    l->world->config->regions[l->node->region].channel_binding);
+	ownlogin_may_wait(l->own, &away);
 	if (ownlogin_answer(l->own, slice_str(l->pool->user), &auth, &reply, &e) != 0) {
 		fail(l, LAUNCH_FATAL, &e);
 		on = false;

@@ -133,6 +133,34 @@ swap_key(struct session *s, struct slice body, struct buf *out)
 	return STEP_ON;
 }
 
+/* An answer to the node that took its time. */
+static void
+on_own_answer(void *arg, struct slice reply, const struct err *failed)
+{
+	struct session *s = arg;
+
+	if (s->state != SESSION_LOGIN)
+		return;
+	if (failed != NULL)
+		session_close_err(s, WHY_AUTH_FAILED, failed);
+	else if (stream_send(&s->server->stream, reply.p, reply.n) != 0)
+		server_gone(s);
+}
+
+static void
+prepare_own(struct session *s)
+{
+	struct login *l = s->login;
+	const struct world *w = l->world;
+	uint16_t region = w->topology->nodes[l->node].region;
+	struct ownlogin_away away = { s->worker->process->keymaker, s->worker->mail, on_own_answer,
+				      s };
+
+	ownlogin_on_channel(l->own, s->server->stream.ssl,
+			    w->config->regions[region].channel_binding);
+	ownlogin_may_wait(l->own, &away);
+}
+
 /* Answer a request of the node with what we can log in with. */
 static enum step
 answer_self(struct session *s, const struct message_auth *auth)
@@ -140,12 +168,9 @@ answer_self(struct session *s, const struct message_auth *auth)
 	struct login *l = s->login;
 	struct buf reply = { .cap = LOGIN_MESSAGE_MAX };
 	enum step step = STEP_ON;
-	const struct world *w = l->world;
-	uint16_t region = w->topology->nodes[l->node].region;
 	struct err e;
 
-	ownlogin_on_channel(l->own, s->server->stream.ssl,
-			    w->config->regions[region].channel_binding);
+	prepare_own(s);
 	if (ownlogin_answer(l->own, login_startup(l)->user, auth, &reply, &e) != 0) {
 		session_close_err(s, WHY_AUTH_FAILED, &e);
 		step = STEP_OVER;

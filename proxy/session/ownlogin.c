@@ -13,10 +13,11 @@
 #include "protocol/scram.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
+#include "proxy/auth/keymaker.h"
 #include "proxy/auth/md5.h"
 #include "proxy/net/tlsctx.h"
 
-/* A node that asks for more would hold up everybody on this worker: this many take some 40 ms. */
+/* A node that asks for more would hold up whoever else logs in: this many take some 40 ms. */
 #define ITERATIONS_MAX 100000
 
 struct ownlogin {
@@ -24,6 +25,8 @@ struct ownlogin {
 	struct scram_client scram;
 	const struct ssl_st *ssl; /* of the connection; NULL: no TLS */
 	enum binding_mode mode;
+	struct ownlogin_away away;
+	struct keyjob *job; /* keys are being made; NULL: none are */
 	bool is_scram; /* an exchange has begun: only its end may be followed by AuthenticationOk */
 };
 
@@ -51,6 +54,8 @@ ownlogin_free(struct ownlogin *o)
 {
 	if (o == NULL)
 		return;
+	if (o->job != NULL)
+		keyjob_forget(o->job);
 	credential_unref(o->credential);
 	scram_client_fini(&o->scram);
 	free(o);
@@ -61,6 +66,12 @@ ownlogin_on_channel(struct ownlogin *o, const struct ssl_st *ssl, enum binding_m
 {
 	o->ssl = ssl;
 	o->mode = mode;
+}
+
+void
+ownlogin_may_wait(struct ownlogin *o, const struct ownlogin_away *away)
+{
+	o->away = *away;
 }
 
 /* The node asks for what this credential cannot give. */
@@ -168,41 +179,74 @@ begin_scram(struct ownlogin *o, struct slice mechanisms, struct buf *out, struct
 }
 
 static int
-find_keys(struct ownlogin *o, const struct scram_challenge *ask, struct scram_keys *keys,
-	  struct err *e)
+prove(struct ownlogin *o, const struct scram_keys *keys, struct buf *out, struct err *e)
 {
-	struct credential *c = o->credential;
+	struct buf final = { .cap = SCRAM_MESSAGE_MAX };
+	int result = scram_client_final(&o->scram, keys, &final, e);
 
-	if (c->kind == CREDENTIAL_SCRAM_KEYS) {
-		*keys = c->keys;
-		return 0;
-	}
-	if (credential_known_keys(c, ask, keys))
-		return 0;
+	if (result == 0)
+		message_put_sasl_response(out, buf_view(&final));
+	buf_fini(&final);
+	return result;
+}
+
+/* The last thing it does is to tell: whoever is told may free it. */
+static void
+on_keys(void *arg, const struct scram_keys *keys)
+{
+	struct ownlogin *o = arg;
+	struct buf reply = { .cap = 2 * SCRAM_MESSAGE_MAX };
+	struct err e;
+	int result;
+
+	o->job = NULL;
+	if (keys != NULL)
+		result = prove(o, keys, &reply, &e);
+	else
+		result = err_set(&e, SQLSTATE_INTERNAL_ERROR, "SCRAM keys could not be made");
+	o->away.ready(o->away.arg, buf_view(&reply), result == 0 ? NULL : &e);
+	buf_fini(&reply);
+}
+
+/* Make keys for the challenge, here or elsewhere. */
+static int
+make_keys(struct ownlogin *o, const struct scram_challenge *ask, struct buf *out, struct err *e)
+{
+	struct scram_keys keys;
+	int result;
+
 	if (ask->iterations > ITERATIONS_MAX)
 		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
 			       "the node asks for more than %d SCRAM iterations", ITERATIONS_MAX);
-	return credential_make_keys(c, ask, keys, e);
+	if (o->away.maker != NULL) {
+		o->job = keymaker_post(o->away.maker, o->away.home, o->credential, ask, on_keys, o);
+		return 0;
+	}
+	result = credential_make_keys(o->credential, ask, &keys, e);
+	if (result == 0)
+		result = prove(o, &keys, out, e);
+	scram_keys_wipe(&keys);
+	return result;
 }
 
 static int
 go_on_scram(struct ownlogin *o, struct slice data, struct buf *out, struct err *e)
 {
-	struct buf final = { .cap = SCRAM_MESSAGE_MAX };
+	struct credential *c = o->credential;
 	struct scram_challenge ask;
 	struct scram_keys keys;
 	int result;
 
 	if (!o->is_scram)
 		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "unexpected SASL message");
-	if (scram_client_challenge(&o->scram, data, &ask, e) != 0 ||
-	    find_keys(o, &ask, &keys, e) != 0)
+	if (scram_client_challenge(&o->scram, data, &ask, e) != 0)
 		return -1;
-	result = scram_client_final(&o->scram, &keys, &final, e);
-	if (result == 0)
-		message_put_sasl_response(out, buf_view(&final));
+	if (c->kind == CREDENTIAL_SCRAM_KEYS)
+		return prove(o, &c->keys, out, e);
+	if (!credential_known_keys(c, &ask, &keys))
+		return make_keys(o, &ask, out, e);
+	result = prove(o, &keys, out, e);
 	scram_keys_wipe(&keys);
-	buf_fini(&final);
 	return result;
 }
 
@@ -224,6 +268,9 @@ ownlogin_answer(struct ownlogin *o, struct slice user, const struct message_auth
 	/* whoever insists on a bound channel tells its password to nobody in another way */
 	if (o->mode == BINDING_REQUIRE && (auth->code == AUTH_CLEARTEXT || auth->code == AUTH_MD5))
 		return not_bound(e);
+	if (o->job != NULL)
+		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
+			       "the node did not wait for an answer");
 	switch (auth->code) {
 	case AUTH_OK:
 		return finish(o, e);

@@ -22,6 +22,8 @@
 #include "proxy/config/config.h"
 
 struct credential;
+struct keymaker;
+struct mailbox;
 struct ownlogin;
 struct ssl_st;
 
@@ -35,6 +37,17 @@ void ownlogin_free(struct ownlogin *o); /* accepts NULL */
  * login is over), and what the operator wants of it. Not called: as if there were none, and nothing
  * were wanted. */
 void ownlogin_on_channel(struct ownlogin *o, const struct ssl_st *ssl, enum binding_mode mode);
+
+/* Where making keys of a password takes a thread of its own: ownlogin_answer() appends nothing
+ * then, and says later, on the thread of `home`, what it would have appended, or why it failed
+ * (`failed` not NULL). Not called: it takes the time it takes. */
+struct ownlogin_away {
+	struct keymaker *maker;
+	struct mailbox *home;
+	void (*ready)(void *arg, struct slice reply, const struct err *failed);
+	void *arg;
+};
+void ownlogin_may_wait(struct ownlogin *o, const struct ownlogin_away *away);
 
 /* A request of the node: append to `out` what answers it (nothing, where nothing is due). -1 and
  * *e: 28000 a request that the credential cannot answer, or a channel that is not bound; 08P01 or
