@@ -99,7 +99,7 @@ read_name(struct name *name, const struct hbafile_token *t, bool is_user, struct
 		return err_set(e, "F0000",
 			       "\"%s\": a proxy does not know who is a member of a role", t->text);
 	if (t->text[0] == '/') {
-		if (hbafile_regex(t->text + 1, &name->regex, e) != 0)
+		if (hbaregex_compile(t->text + 1, &name->regex, e) != 0)
 			return -1;
 		name->kind = NAME_REGEX;
 		return 0;

@@ -10,6 +10,7 @@
 #include "base/snapshot.h"
 #include "proxy/auth/hba.h"
 #include "proxy/auth/hbafile.h"
+#include "proxy/auth/hbaregex.h"
 
 #define HBA_TYPES       (HBA_HOSTNOGSSENC + 1)
 #define HBA_METHODS     (HBA_PEER + 1)

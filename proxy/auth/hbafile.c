@@ -403,18 +403,6 @@ hbafile_is_keyword(const struct hbafile_token *t, const char *word)
 	return !t->quoted && strcmp(t->text, word) == 0;
 }
 
-int
-hbafile_regex(const char *text, regex_t *to, struct err *e)
-{
-	char why[128];
-	int code = regcomp(to, text, REG_EXTENDED);
-
-	if (code == 0)
-		return 0;
-	regerror(code, to, why, sizeof(why));
-	return err_set(e, "F0000", "invalid regular expression \"%s\": %s", text, why);
-}
-
 void
 hbafile_put(struct buf *b, const char *text, bool plain)
 {

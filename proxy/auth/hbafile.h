@@ -12,7 +12,6 @@
 #ifndef PROXY_AUTH_HBAFILE_H
 #define PROXY_AUTH_HBAFILE_H
 
-#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -60,8 +59,6 @@ int hbafile_read(const struct hbafile_source *source, const char *path, hbafile_
 		 struct err *e) MUST_CHECK;
 
 bool hbafile_is_keyword(const struct hbafile_token *t, const char *word);
-/* Compile what follows the / of a token. -1 and *e. */
-int hbafile_regex(const char *text, regex_t *to, struct err *e) MUST_CHECK;
 /* Append as a token that is read as this text; `plain`: it shall be no keyword. */
 void hbafile_put(struct buf *b, const char *text, bool plain);
 

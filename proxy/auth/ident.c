@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "proxy/auth/hba.h"
 #include "proxy/auth/hbafile.h"
+#include "proxy/auth/hbaregex.h"
 
 struct name {
 	char *text;
@@ -43,7 +44,7 @@ name_init(struct name *name, const struct hbafile_token *t, struct err *e)
 	*name = (struct name){ .text = xstrdup(t->text) };
 	if (t->text[0] != '/')
 		return 0;
-	if (hbafile_regex(t->text + 1, &name->regex, e) != 0)
+	if (hbaregex_compile(t->text + 1, &name->regex, e) != 0)
 		return -1;
 	name->is_regex = true;
 	return 0;

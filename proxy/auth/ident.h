@@ -6,8 +6,9 @@
  *
  *     MAP  SYSTEM-USER  DATABASE-USER
  *
- * A system user that begins with / is a regular expression (POSIX, extended), whose first bracket
- * may stand as \1 in the database user. A database user is a name, all, or a regular expression.
+ * A system user that begins with / is a regular expression (proxy/auth/hbaregex.h), whose first
+ * bracket may stand as \1 in the database user. A database user is a name, all, or a regular
+ * expression.
  *
  * The table is immutable once loaded, refcounted, and may be read by any thread. Errors name file
  * and line.
