@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the operator wrote: options, timeouts, users, the version.
+ * What the operator wrote: options, timeouts, the version.
  */
 #include "config.h"
 
@@ -12,7 +12,6 @@
 #include "proxy/admin/commands.h"
 #include "proxy/admin/grammar.h"
 #include "proxy/admin/greeting.h"
-#include "proxy/auth/authfile.h"
 #include "proxy/config/suggest.h"
 #include "proxy/meridian.h"
 #include "proxy/worker.h"
@@ -153,49 +152,6 @@ option_begin(struct run *r)
 	return 0;
 }
 
-/* ---- SHOW USERS ---- */
-
-static const struct column user_columns[] = {
-	{ "user", COLUMN_TEXT },
-	{ "privilege", COLUMN_TEXT },
-	{ "secret", COLUMN_TEXT },
-};
-
-static const char *
-secret_kind(const struct config *config, const char *user)
-{
-	static const char *const kinds[] = {
-		[AUTHFILE_SCRAM] = "scram-sha-256",
-		[AUTHFILE_MD5] = "md5",
-		[AUTHFILE_NONE] = "none",
-	};
-	const struct authfile_user *u =
-	    config->auth != NULL ? authfile_find(config->auth, slice_str(user)) : NULL;
-
-	return u != NULL ? kinds[u->kind] : NULL;
-}
-
-static enum step
-users_row(struct run *r)
-{
-	const struct config *config = r->world->config;
-	const struct strlist *admins = &config->main.admin_users;
-	const struct strlist *stats = &config->main.stats_users;
-	bool admin = r->at < admins->n;
-	const char *user;
-
-	if (r->at >= admins->n + stats->n)
-		return STEP_DONE;
-	user = admin ? admins->v[r->at] : stats->v[r->at - admins->n];
-	row_begin(&r->rows);
-	row_str(&r->rows, user);
-	row_str(&r->rows, admin ? "admin" : "stats");
-	row_str(&r->rows, secret_kind(config, user));
-	row_end(&r->rows);
-	r->at++;
-	return STEP_MORE;
-}
-
 /* ---- SHOW VERSION ---- */
 
 static const struct column version_columns[] = {
@@ -230,10 +186,6 @@ static const struct command commands[] = {
 	  COLUMNS(config_columns),
 	  .row = timeouts_row,
 	  .help = "the options that are times" },
-	{ .words = "SHOW USERS",
-	  COLUMNS(user_columns),
-	  .row = users_row,
-	  .help = "who may open the console, and what kind of secret auth_file has for them" },
 	{ .words = "SHOW VERSION",
 	  COLUMNS(version_columns),
 	  .begin = version_begin,

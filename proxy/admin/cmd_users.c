@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Users: those of auth_file, those that auth_query has told of lately, and whoever else has a
- * session. Never a secret, only of what kind it is.
+ * Users: those of the console, those of auth_file, those that auth_query has told of lately, and
+ * whoever else has a session. Never a secret, only of what kind it is.
  */
 #include "config.h"
 
@@ -24,12 +24,13 @@
 #include "proxy/worker.h"
 #include "proxy/world.h"
 
-enum user_source { USER_OF_FILE, USER_OF_QUERY, USER_OF_NODE };
+enum user_source { USER_OF_NOBODY, USER_OF_FILE, USER_OF_QUERY, USER_OF_NODE };
 
 struct user {
 	UT_hash_handle hh;
 	enum user_source source;
-	const char *kind; /* of its secret; NULL: only a node knows */
+	const char *secret;    /* what kind it is; NULL: none that Meridian knows */
+	const char *privilege; /* at the console; NULL: none */
 	uint64_t sessions, servers;
 	char name[];
 };
@@ -49,7 +50,6 @@ user_of(struct tally *t, struct slice name)
 	if (u != NULL)
 		return u;
 	u = xcalloc(1, sizeof(*u) + name.n + 1);
-	u->source = USER_OF_NODE;
 	memcpy(u->name, name.p, name.n);
 	HASH_ADD(hh, t->users, name, name.n, u);
 	return u;
@@ -73,7 +73,7 @@ static const char *
 kind_of(const struct authfile_user *u)
 {
 	static const char *const kinds[] = {
-		[AUTHFILE_SCRAM] = "scram",
+		[AUTHFILE_SCRAM] = "scram-sha-256",
 		[AUTHFILE_MD5] = "md5",
 		[AUTHFILE_NONE] = "none",
 	};
@@ -87,7 +87,7 @@ add_listed(const struct authfile_user *listed, void *arg)
 	struct user *u = user_of(arg, slice_of(listed->name, listed->name_len));
 
 	u->source = USER_OF_FILE;
-	u->kind = kind_of(listed);
+	u->secret = kind_of(listed);
 }
 
 static void
@@ -95,10 +95,10 @@ add_told(const struct authrecord *r, void *arg)
 {
 	struct user *u = user_of(arg, slice_str(r->name));
 
-	if (u->source != USER_OF_NODE)
+	if (u->source != USER_OF_NOBODY)
 		return;
 	u->source = USER_OF_QUERY;
-	u->kind = kind_of(&r->user);
+	u->secret = kind_of(&r->user);
 }
 
 /* On the worker that owns the session. */
@@ -112,6 +112,8 @@ count_session(struct fanout *a, const struct session *s)
 	if (f.user.n == 0 || f.console)
 		return;
 	u = user_of(a->tally, f.user);
+	if (u->source == USER_OF_NOBODY)
+		u->source = USER_OF_NODE;
 	u->sessions++;
 	u->servers += f.node[0] != '\0' && !f.pooled;
 }
@@ -139,9 +141,21 @@ count_worker(struct fanout *a)
 	return fanout_sessions(a);
 }
 
+static void
+add_console_users(struct tally *t, const struct strlist *users, const char *privilege)
+{
+	for (size_t i = 0; i < users->n; i++) {
+		struct user *u = user_of(t, slice_str(users->v[i]));
+
+		if (u->privilege == NULL)
+			u->privilege = privilege;
+	}
+}
+
 static int
 users_begin(struct run *r)
 {
+	const struct config *config = r->world->config;
 	const struct meridian *m = worker_process(r->worker);
 	struct fanout *a = fanout_begin(r, count_worker);
 	struct tally *t = xcalloc(1, sizeof(*t));
@@ -149,16 +163,19 @@ users_begin(struct run *r)
 	a->row = count_session;
 	a->tally = t;
 	a->tally_free = tally_free;
-	if (r->world->config->auth != NULL)
-		authfile_walk(r->world->config->auth, add_listed, t);
+	add_console_users(t, &config->main.admin_users, "admin");
+	add_console_users(t, &config->main.stats_users, "stats");
+	if (config->auth != NULL)
+		authfile_walk(config->auth, add_listed, t);
 	authcache_walk(m->authcache, add_told, t);
 	return 0;
 }
 
 static const struct column user_columns[] = {
-	{ "name", COLUMN_TEXT },
+	{ "user", COLUMN_TEXT },
+	{ "privilege", COLUMN_TEXT },
+	{ "secret", COLUMN_TEXT },
 	{ "source", COLUMN_TEXT },
-	{ "kind", COLUMN_TEXT },
 	{ "sessions", COLUMN_INT8 },
 	{ "server_connections", COLUMN_INT8 },
 	{ "max_user_connections", COLUMN_INT8 },
@@ -182,6 +199,7 @@ static void
 put_user(struct run *r, const struct user *u)
 {
 	static const char *const sources[] = {
+		[USER_OF_NOBODY] = NULL,
 		[USER_OF_FILE] = "auth_file",
 		[USER_OF_QUERY] = "auth_query",
 		[USER_OF_NODE] = "node",
@@ -189,8 +207,9 @@ put_user(struct run *r, const struct user *u)
 
 	row_begin(&r->rows);
 	row_str(&r->rows, u->name);
+	row_str(&r->rows, u->privilege);
+	row_str(&r->rows, u->secret);
 	row_str(&r->rows, sources[u->source]);
-	row_str(&r->rows, u->kind);
 	row_count(&r->rows, u->sessions);
 	row_count(&r->rows, u->servers);
 	row_int(&r->rows, r->world->config->main.max_user_connections);
@@ -231,9 +250,9 @@ static const struct command commands[] = {
 	  .begin = users_begin,
 	  .row = users_row,
 	  .end = fanout_end,
-	  .help = "one row per user: of auth_file, lately told by auth_query, or known to its node "
-		  "alone; what kind of secret it has, and until when its logins are refused from "
-		  "an address where too many have failed" },
+	  .help = "one row per user: of the console, of auth_file, lately told by auth_query, or "
+		  "known to its node alone; what kind of secret it has, and until when its logins "
+		  "are refused from an address where too many have failed" },
 };
 
 COMMAND_TABLE(commands_users, commands);

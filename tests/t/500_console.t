@@ -87,7 +87,7 @@ my %columns = (
 	'SHOW WORKERS'                => [qw(worker sessions)],
 	'SHOW STATS'                  => [qw(counter value)],
 	'SHOW CONFIG'                 => [qw(key value default changeable)],
-	'SHOW USERS'                  => [qw(user privilege secret)],
+	'SHOW USERS'                  => [qw(user privilege secret source sessions server_connections max_user_connections throttled_until)],
 	'SHOW VERSION'                => [qw(version)],
 	'SHOW HELP'                   => [qw(command privilege help)],
 	'SHOW MEMORY'                 => [qw(item bytes)],
@@ -114,8 +114,9 @@ my ($node) = @{ $proxy->console('SHOW NODES') };
 is($node->{node}, '127.0.0.1:' . $east->port, 'a node by its address');
 is("$node->{kind} $node->{role} $node->{state}", 'postgres primary up', 'what it is and how it is');
 like($node->{version}, qr/^\d+\.\d+$/, 'its version');
-my @users = map { "$_->{user} $_->{privilege} $_->{secret}" } @{ $proxy->console('SHOW USERS') };
-is("@users", 'admin admin scram-sha-256 monitor stats scram-sha-256', 'users, without their secrets');
+my @users = map { "$_->{user} $_->{privilege} $_->{secret} $_->{source}" } @{ $proxy->console('SHOW USERS') };
+is(join(', ', grep { /admin|monitor|alice/ } @users), 'admin admin plain auth_file, alice  plain auth_file, monitor stats plain auth_file',
+	'users, without their secrets');
 my ($option) = grep { $_->{key} eq 'max_client_conn' } @{ $proxy->console('SHOW CONFIG') };
 is($option->{value}, $option->{default}, 'an option and its default');
 is($proxy->console('SHOW max_client_conn')->[0]{max_client_conn}, $option->{value}, 'SHOW of one option');

@@ -235,10 +235,10 @@ is(attempt('paul', 'odd'), '', 'are none the worse');
 
 my $w = Meridian::Test::Wire->new($proxy);
 $w->login(user => 'paul', database => 'odd', password => 'plain');
-my %row = map { $_->{name} => $_ } @{ $proxy->console('SHOW USERS') };
-is_deeply([ @{ $row{paul} }{qw(source kind sessions server_connections)} ], [ 'auth_query', 'plain', 1, 1 ], 'SHOW USERS: told by auth_query');
-is_deeply([ @{ $row{alice} }{qw(source kind sessions)} ], [ 'auth_query', 'scram', 0 ], 'a verifier');
-is_deeply([ @{ $row{admin} }{qw(source kind sessions throttled_until)} ], [ 'auth_file', 'plain', 0, '' ], 'of auth_file');
+my %row = map { $_->{user} => $_ } @{ $proxy->console('SHOW USERS') };
+is_deeply([ @{ $row{paul} }{qw(source secret sessions server_connections)} ], [ 'auth_query', 'plain', 1, 1 ], 'SHOW USERS: told by auth_query');
+is_deeply([ @{ $row{alice} }{qw(source secret sessions)} ], [ 'auth_query', 'scram-sha-256', 0 ], 'a verifier');
+is_deeply([ @{ $row{admin} }{qw(source secret sessions throttled_until)} ], [ 'auth_file', 'plain', 0, '' ], 'of auth_file');
 unlike($_->console_raw('SHOW USERS') . '', qr/SCRAM-SHA-256|md5[0-9a-f]{32}|plain text/, 'no secret') for $proxy;
 $proxy->log_unlike(qr/SCRAM-SHA-256\$4096|md5[0-9a-f]{32}|wonder|sesame|'asks'/, 'nor in the log');
 $w->send(terminate);
