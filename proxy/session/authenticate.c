@@ -73,11 +73,20 @@ auth_done(struct session *s)
 }
 
 void
+auth_put_ok(struct login *l, struct buf *out)
+{
+	if (l->auth != NULL)
+		buf_slice(out, buf_view(&l->auth->final));
+	message_put_auth(out, AUTH_OK, slice_of(NULL, 0));
+}
+
+void
 auth_forget(struct login *l)
 {
 	if (l->auth == NULL)
 		return;
 	scram_server_fini(&l->auth->scram);
+	buf_fini(&l->auth->final);
 	free(l->auth);
 	l->auth = NULL;
 }

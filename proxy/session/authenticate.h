@@ -53,6 +53,7 @@ struct auth {
 	void (*unable)(struct session *s);
 	uint8_t salt[MD5_SALT_BYTES];
 	struct scram_server scram;
+	struct buf final; /* our last word, in front of AuthenticationOk */
 };
 
 /* What becomes of a message of the client. */
@@ -81,6 +82,9 @@ void auth_take_inbox(struct session *s);
 void auth_on_client(struct session *s);
 /* It has proven who it is: on to a node, or to a pool. */
 void auth_done(struct session *s);
+/* Append AuthenticationOk, and what our part of an exchange ends with in front of it: one message
+ * to send, and where the node refuses, its error comes in place of both. */
+void auth_put_ok(struct login *l, struct buf *out);
 /* What the login holds of it. */
 void auth_forget(struct login *l);
 

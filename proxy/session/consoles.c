@@ -64,7 +64,7 @@ consoles_open(struct session *s)
 	session_set_names(
 	    s, (struct slice[]){ st->user, st->database, st->application_name, slice_str("") });
 	BUG_ON(getrandom(s->key, 4, 0) != 4);
-	message_put_auth(&b, AUTH_OK, slice_of(NULL, 0));
+	auth_put_ok(l, &b);
 	console_greeting(&b);
 	message_put_key(&b, (uint32_t)s->id & 0x7fffffff, slice_of((const char *)s->key, 4));
 	console_ready(&b);

@@ -204,7 +204,7 @@ take_auth(struct session *s, const struct frame *f, struct slice raw, struct buf
 	}
 	if (l->own != NULL) {
 		if (auth.code == AUTH_OK)
-			buf_slice(out, raw);
+			auth_put_ok(l, out);
 		return answer_self(s, &auth);
 	}
 	l->asked = true;

@@ -12,6 +12,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/pool.h"
+#include "proxy/session/authenticate.h"
 #include "proxy/session/cancel.h"
 #include "proxy/session/pooled_int.h"
 #include "proxy/session/session_int.h"
@@ -134,7 +135,7 @@ greet(struct pooled *pd)
 	struct buf b = { .cap = 2 * HELD_CAP };
 
 	pd->greeted = true;
-	message_put_auth(&b, AUTH_OK, slice_of(NULL, 0));
+	auth_put_ok(l, &b);
 	pooled_put_welcome(pd, &b);
 	cancel_give_key(s, pd->mode == POOL_TRANSACTION ? NULL : s->server, &b);
 	message_put_ready(&b, 'I');

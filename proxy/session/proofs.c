@@ -124,12 +124,12 @@ refuse_scram(struct session *s, const struct err *e)
 }
 
 static enum auth_verdict
-say_scram(struct session *s, enum auth_code code, const struct buf *data)
+say_challenge(struct session *s, const struct buf *data)
 {
 	struct buf out = { .cap = 2 * SCRAM_MESSAGE_MAX };
 	bool said;
 
-	message_put_auth(&out, code, buf_view(data));
+	message_put_auth(&out, AUTH_SASL_CONTINUE, buf_view(data));
 	said = session_say(s, out.p, out.n);
 	buf_fini(&out);
 	return said ? VERDICT_ON : VERDICT_OVER;
@@ -152,7 +152,7 @@ take_sasl_initial(struct session *s, struct slice body)
 	if (scram_server_first(&a->scram, first.mechanism, first.data, &data, &e) != 0)
 		verdict = refuse_scram(s, &e);
 	else
-		verdict = say_scram(s, AUTH_SASL_CONTINUE, &data);
+		verdict = say_challenge(s, &data);
 	buf_fini(&data);
 	return verdict;
 }
@@ -186,8 +186,8 @@ take_sasl_proof(struct session *s, struct slice body)
 		verdict = refuse_scram(s, &e);
 	} else {
 		take_credential(s);
-		verdict = say_scram(s, AUTH_SASL_FINAL, &data) == VERDICT_ON ? VERDICT_PASSED
-									     : VERDICT_OVER;
+		message_put_auth(&a->final, AUTH_SASL_FINAL, buf_view(&data));
+		verdict = VERDICT_PASSED;
 	}
 	buf_fini(&data);
 	return verdict;
