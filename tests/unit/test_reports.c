@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/reports.h"
+
+#include <stdlib.h>
+
+#include "protocol/message.h"
+#include "proxy/session/vars.h"
+
+#include "tests/unit/unit.h"
+
+struct seen {
+	struct buf text;
+};
+
+static void
+on_report(void *arg, struct slice body)
+{
+	struct seen *seen = arg;
+	struct message_parameter m;
+
+	assert_int_equal(message_parse_parameter(body, &m), PARSE_DONE);
+	buf_printf(&seen->text, "%.*s=%.*s;", (int)m.name.n, m.name.p, (int)m.value.n, m.value.p);
+}
+
+/* As the relay does it. */
+static void
+feed(struct flow *f, struct buf *part, struct slice bytes, struct seen *seen)
+{
+	/* exactly as long as what was read */
+	char *copy = malloc(bytes.n + 1);
+	struct flow_side before = f->server;
+	unsigned events;
+
+	assert_non_null(copy);
+	memcpy(copy, bytes.p, bytes.n);
+	events = flow_server(f, copy, bytes.n, NULL);
+	assert_int_equal(events & FLOW_BAD, 0);
+	if ((events & FLOW_PARAMETER) || part->n > 0)
+		reports_read(part, &before, slice_of(copy, bytes.n), on_report, seen);
+	free(copy);
+}
+
+static void
+put_row(struct buf *b, const char *value)
+{
+	size_t at = message_row_begin(b, 1);
+
+	message_row_value(b, slice_str(value));
+	message_row_end(b, at);
+}
+
+static void
+put_answer(struct buf *b)
+{
+	put_row(b, "S\0\0\0\x0d"
+		   "a\0b\0");
+	message_put_parameter(b, slice_str("TimeZone"), slice_str("UTC"));
+	put_row(b, "a longer row that is not of any interest");
+	message_put_command_complete(b, "SELECT 2");
+	message_put_parameter(b, slice_str("DateStyle"), slice_str("ISO, MDY"));
+	message_put_parameter(b, slice_str("x"), slice_str(""));
+	message_put_ready(b, 'I');
+	put_row(b, "S");
+	message_put_ready(b, 'I');
+}
+
+#define WANTED "TimeZone=UTC;DateStyle=ISO, MDY;x=;"
+
+static void
+reports_are_found_however_the_bytes_are_cut(void **state)
+{
+	struct buf answer = { 0 };
+
+	(void)state;
+	put_answer(&answer);
+	for (size_t first = 0; first <= answer.n; first++) {
+		for (size_t second = first; second <= answer.n; second++) {
+			struct seen seen = { { 0 } };
+			struct buf part = { 0 };
+			struct flow f;
+
+			flow_init(&f, REPLICATION_NONE);
+			feed(&f, &part, slice_of(answer.p, first), &seen);
+			feed(&f, &part, slice_of(answer.p + first, second - first), &seen);
+			feed(&f, &part, slice_of(answer.p + second, answer.n - second), &seen);
+			assert_string_equal(buf_text(&seen.text), WANTED);
+			assert_int_equal(part.n, 0);
+			buf_fini(&seen.text);
+			buf_fini(&part);
+		}
+	}
+	buf_fini(&answer);
+}
+
+static void
+reports_are_found_byte_by_byte(void **state)
+{
+	struct buf answer = { 0 }, part = { 0 };
+	struct seen seen = { { 0 } };
+	struct flow f;
+
+	(void)state;
+	put_answer(&answer);
+	flow_init(&f, REPLICATION_NONE);
+	for (size_t i = 0; i < answer.n; i++)
+		feed(&f, &part, slice_of(answer.p + i, 1), &seen);
+	assert_string_equal(buf_text(&seen.text), WANTED);
+	buf_fini(&seen.text);
+	buf_fini(&part);
+	buf_fini(&answer);
+}
+
+static void
+one_that_is_too_long_is_not_kept(void **state)
+{
+	static const char head[] = { 'S', 0, 2, 0, 0, 'a', 0 };
+	struct buf part = { 0 };
+	struct seen seen = { { 0 } };
+	struct flow f;
+
+	(void)state;
+	for (size_t n = 1; n <= sizeof(head); n++) {
+		flow_init(&f, REPLICATION_NONE);
+		feed(&f, &part, slice_of(head, n), &seen);
+		feed(&f, &part, slice_of(head + n, sizeof(head) - n), &seen);
+		assert_int_equal(part.n, 0);
+	}
+	assert_int_equal(seen.text.n, 0);
+}
+
+static void
+a_few_greetings_are_remembered(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct greetings *g = greetings_new();
+	struct vars *none = vars_empty(t), *said = vars_with(none, slice_str("a"), slice_str("1"));
+	struct vars *first = vars_with(none, slice_str("n"), slice_str("0"));
+
+	(void)state;
+	assert_null(greetings_find(g, none));
+	greetings_restart(g, none, said);
+	assert_ptr_equal(greetings_find(g, none), said);
+	for (int i = 0; i < 7; i++) {
+		struct vars *v = vars_with(none, slice_str("n"), slice_of(&"0123456789"[i], 1));
+
+		greetings_note(g, v, said);
+		greetings_note(g, v, none);
+		assert_ptr_equal(greetings_find(g, v), none);
+		vars_unref(v);
+	}
+	/* a login that reports the same changes nothing, another one everything */
+	greetings_restart(g, none, said);
+	assert_non_null(greetings_find(g, first));
+	greetings_restart(g, none, first);
+	assert_null(greetings_find(g, first));
+	assert_ptr_equal(greetings_find(g, none), first);
+	for (int i = 0; i < 8; i++) {
+		struct vars *v = vars_with(said, slice_str("n"), slice_of(&"0123456789"[i], 1));
+
+		greetings_note(g, v, said);
+		vars_unref(v);
+	}
+	assert_null(greetings_find(g, none));
+	greetings_free(g);
+	greetings_free(NULL);
+	vars_unref(none);
+	vars_unref(said);
+	vars_unref(first);
+	assert_int_equal(vars_table_count(t), 1);
+	vars_table_free(t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reports_are_found_however_the_bytes_are_cut),
+		cmocka_unit_test(reports_are_found_byte_by_byte),
+		cmocka_unit_test(one_that_is_too_long_is_not_kept),
+		cmocka_unit_test(a_few_greetings_are_remembered),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
