@@ -67,6 +67,7 @@ static const struct {
 	/* addresses */
 	{ "host all all 10.0.0.0/8 trust", "", "10.255.0.1", "d", "u", 1 },
 	{ "host all all 10.0.0.0/8 trust", "", "11.0.0.1", "d", "u", 0 },
+	{ "host all all 10.0.0.0/8 trust", "", "9.0.0.1", "d", "u", 0 },
 	{ "host all all 10.0.0.0/8 trust", "", "a00::1", "d", "u", 0 },
 	{ "host all all 10.1.2.3/8 trust", "", "10.9.9.9", "d", "u", 1 },
 	{ "host all all 10.1.2.3/32 trust", "", "10.1.2.3", "d", "u", 1 },

@@ -209,6 +209,29 @@ the_taker_may_refuse(void **state)
 	assert_string_equal(e.msg, "a:2: not so");
 }
 
+static void
+eleven_files_may_lie_in_each_other(void **state)
+{
+	char texts[13][16], names[13][2];
+	struct hbafiles files[14] = { { NULL, NULL } };
+
+	(void)state;
+	for (size_t n = 11; n <= 12; n++) {
+		struct buf b = { .cap = 0 };
+		struct err e = { 0 };
+
+		for (size_t i = 0; i < n; i++) {
+			snprintf(names[i], sizeof(names[i]), "%c", (int)('a' + i));
+			snprintf(texts[i], sizeof(texts[i]), i + 1 < n ? "include %c\n" : "%c\n",
+				 (int)('a' + i + 1));
+			files[i] = (struct hbafiles){ names[i], texts[i] };
+		}
+		assert_int_equal(read_files(files, &b, &e), n == 11 ? 0 : -1);
+		assert_string_equal(buf_text(&b), n == 11 ? "k:1[l]\n" : "");
+		buf_fini(&b);
+	}
+}
+
 /* Nine files, each naming the next ten times: a billion readings, were they not counted. */
 static void
 files_that_multiply_come_to_an_end(void **state)
@@ -338,6 +361,7 @@ main(void)
 		cmocka_unit_test(an_empty_list_is_a_field_all_the_same),
 		cmocka_unit_test(errors_name_file_and_line),
 		cmocka_unit_test(the_taker_may_refuse),
+		cmocka_unit_test(eleven_files_may_lie_in_each_other),
 		cmocka_unit_test(files_that_multiply_come_to_an_end),
 		cmocka_unit_test(a_zero_byte_is_no_text),
 		cmocka_unit_test(the_disk_has_files_and_directories),

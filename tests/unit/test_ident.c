@@ -61,6 +61,9 @@ a_map_says_who_may_be_whom(void **state)
 		{ "mail", "dan@guest.net", "dan", false },
 		{ "mail", "m@long.net", "xmy", true },
 		{ "mail", "m@long.net", "xmyy", false },
+		{ "mail", "m@long.net", "xmz", false },
+		{ "mail", "m@long.net", "ymy", false },
+		{ "mail", "m@long.net", "xny", false },
 		{ "mail", "m@long.net", "m", false },
 		/* what was filled in is a name, even where it reads like a word of the grammar */
 		{ "mail", "all@example.com", "postgres", false },

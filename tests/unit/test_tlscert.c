@@ -50,9 +50,18 @@ struct pair {
 	EVP_PKEY *key;
 };
 
+static int
+insist_on_nothing(int good, X509_STORE_CTX *store)
+{
+	(void)good;
+	(void)store;
+	return 1;
+}
+
 /* Both ends of a handshake; the client shows the certificate, which the server may believe. */
 static bool
-handshake(struct pair *p, const struct part *parts, size_t n, bool shown, bool believed)
+handshake(struct pair *p, const struct part *parts, size_t n, bool shown, bool believed,
+	  SSL_verify_cb verify)
 {
 	BIO *a, *b;
 	int done = 0;
@@ -63,7 +72,7 @@ handshake(struct pair *p, const struct part *parts, size_t n, bool shown, bool b
 	p->client_ctx = SSL_CTX_new(TLS_client_method());
 	SSL_CTX_use_certificate(p->server_ctx, p->cert);
 	SSL_CTX_use_PrivateKey(p->server_ctx, p->key);
-	SSL_CTX_set_verify(p->server_ctx, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify(p->server_ctx, SSL_VERIFY_PEER, verify);
 	if (believed)
 		X509_STORE_add_cert(SSL_CTX_get_cert_store(p->server_ctx), p->cert);
 	if (shown) {
@@ -106,7 +115,7 @@ the_names_are_those_of_the_subject(void **state)
 	struct buf cn = { .cap = 256 }, dn = { .cap = 256 };
 
 	(void)state;
-	assert_true(handshake(&p, parts, 2, true, true));
+	assert_true(handshake(&p, parts, 2, true, true, NULL));
 	assert_true(tlscert_is_there(p.server));
 	assert_true(tlscert_put_cn(p.server, &cn));
 	assert_string_equal(buf_text(&cn), "alice");
@@ -141,7 +150,7 @@ a_name_comes_in_utf8_and_whole(void **state)
 		struct buf cn = { .cap = 256 };
 		struct pair p;
 
-		assert_true(handshake(&p, rows[i].parts, rows[i].n, true, true));
+		assert_true(handshake(&p, rows[i].parts, rows[i].n, true, true, NULL));
 		assert_true(tlscert_put_cn(p.server, &cn));
 		assert_int_equal(cn.n, rows[i].length);
 		assert_memory_equal(cn.p, rows[i].cn, cn.n);
@@ -160,7 +169,7 @@ who_has_no_common_name_is_nobody(void **state)
 	struct pair p;
 
 	(void)state;
-	assert_true(handshake(&p, parts, 1, true, true));
+	assert_true(handshake(&p, parts, 1, true, true, NULL));
 	assert_true(tlscert_is_there(p.server));
 	assert_false(tlscert_put_cn(p.server, &cn));
 	assert_int_equal(cn.n, 0);
@@ -175,12 +184,18 @@ no_certificate_or_a_bad_one_names_nobody(void **state)
 	struct pair p;
 
 	(void)state;
-	assert_true(handshake(&p, parts, 1, false, true));
+	assert_true(handshake(&p, parts, 1, false, true, NULL));
 	assert_false(tlscert_is_there(p.server));
 	assert_false(tlscert_put_cn(p.server, &cn));
 	assert_false(tlscert_put_dn(p.server, &cn));
 	pair_fini(&p);
-	assert_false(handshake(&p, parts, 1, true, false));
+	assert_false(handshake(&p, parts, 1, true, false, NULL));
+	assert_false(tlscert_is_there(p.server));
+	assert_false(tlscert_put_cn(p.server, &cn));
+	assert_false(tlscert_put_dn(p.server, &cn));
+	pair_fini(&p);
+	/* whoever lets the handshake go on all the same has not made it a good one */
+	assert_true(handshake(&p, parts, 1, true, false, insist_on_nothing));
 	assert_false(tlscert_is_there(p.server));
 	assert_false(tlscert_put_cn(p.server, &cn));
 	assert_false(tlscert_put_dn(p.server, &cn));
