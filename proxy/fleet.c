@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "routing/topology.h"
 #include "routing/watch/resolve.h"
@@ -52,7 +53,9 @@ void
 peer_went_wrong(struct peer *p, const char *reason, int64_t hung_at_us)
 {
 	atomic_fetch_add(&p->failed, 1);
-	atomic_store(&p->state, PEER_DOWN);
+	if (atomic_exchange(&p->state, PEER_DOWN) != PEER_DOWN)
+		log_msg(LOG_LEVEL_WARNING, "peer %u (%s) was handed a cancel request: %s", p->id,
+			p->name, reason);
 	if (hung_at_us > 0)
 		atomic_store(&p->hung_at_us, hung_at_us);
 	pthread_mutex_lock(&p->lock);

@@ -256,6 +256,30 @@ take_error(struct session *s, const struct frame *f, struct slice raw, struct bu
 	return STEP_ON;
 }
 
+/* The node does not speak all that the client asked for. Where we have authenticated the client, it
+ * has been told what we speak; else it is told now: the later protocol of ours (cancel.h), and the
+ * options that the node does not know. Nothing, where there is nothing that it does not get. */
+static void
+take_negotiate(struct login *l, struct slice body, struct slice raw, struct buf *out)
+{
+	const struct startup *st = login_startup(l);
+	uint16_t minor = cancel_client_minor(st);
+	struct slice unknown[STARTUP_EXTENSIONS_MAX];
+	struct message_negotiate m;
+	size_t n = 0;
+
+	if (l->auth != NULL)
+		return;
+	if (message_parse_negotiate(body, &m) != PARSE_DONE) {
+		buf_slice(out, raw);
+		return;
+	}
+	while (n < STARTUP_EXTENSIONS_MAX && message_next_cstr(&m.options, &unknown[n]))
+		n++;
+	if (n > 0 || minor != st->minor)
+		message_put_negotiate(out, minor, unknown, n);
+}
+
 /* One message of the node, on its way to the client. */
 static enum step
 take_server_message(struct session *s, const struct frame *f, struct slice raw, struct buf *out)
@@ -280,9 +304,7 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 	case MSG_ERROR:
 		return take_error(s, f, raw, out);
 	case MSG_NEGOTIATE_VERSION:
-		/* we have told the client what we speak, if that was less than it asked for */
-		if (l->auth == NULL)
-			buf_slice(out, raw);
+		take_negotiate(l, f->body, raw, out);
 		return STEP_ON;
 	default:
 		buf_slice(out, raw);

@@ -56,9 +56,12 @@ $w = wire();
 is(($w->login(@login, application_name => 'x' x $longest))[-1][0], 'Z', 'the longest startup packet that PostgreSQL takes');
 is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'and no word against the node');
 $w = wire();
-is(($w->login(@login, version => 0x30002))[0][0], 'v', 'protocol 3.2: the node negotiates, and is relayed')
+is(($w->login(@login, version => 0x30002))[0][0], 'R', 'protocol 3.2: we speak it, whatever the node does')
   or diag explain $w;
-is(length $w->{secret}, 4, 'with the secret of the version agreed upon');
+is(length $w->{secret}, 32, 'with a long secret');
+ok($w->cancel, 'which can be said');
+$w = wire();
+is(length((($w->login(@login, version => 0x30001))[0], $w->{secret})[1]), 4, '3.1 has a short one');
 $w = wire();
 my @m = $w->login(@login, '_pq_.colour' => 'blue');
 is($m[0][0], 'v', '_pq_ options are negotiated by the node');
@@ -67,6 +70,7 @@ is($m[-1][0], 'Z', 'and the session goes on');
 $w = wire();
 @m = $w->login(@login, version => 0x30063);
 is($m[0][0], 'v', 'a minor version of the future is negotiated');
+is_deeply([ unpack 'N N', $m[0][1] ], [ 0x30002, 0 ], 'down to 3.2');
 is($m[-1][0], 'Z', 'and the session goes on');
 
 # ---------------------------------------------------------------- wrong, and told so

@@ -17,7 +17,7 @@
 #   my $head = echo_head($front, '127.0.1.1', 'GET / HTTP/1.1', 'Host: db');   # by TLS, from there:
 #   $head->{line}, $head->{'x-city'}[0]                                        # what has arrived
 #
-# Replacements are texts, from the left of the pair to the right, wherever they stand; one that
+# `text` in place of `replace` is a configuration of the test's own. Replacements are texts, from the left of the pair to the right, wherever they stand; one that
 # stands nowhere is an error, so that a test cannot miss that an example has changed.
 package Meridian::Test::Balancer;
 use strict;
@@ -183,8 +183,8 @@ sub new
 	$self->{conf} = "$self->{dir}/$self->{file}";
 	$self->{log}  = "$PostgreSQL::Test::Utils::log_path/"
 	  . ($0 =~ m{([^/]+?)(?:\.\w+)?$} ? $1 : 'test') . "_$name.log";
-	PostgreSQL::Test::Utils::append_to_file($self->{conf},
-		$kind{$name}{edit}->(example_text($self->{file}, @{ $opt{replace} || [] }), $self->{dir}));
+	my $text = $opt{text} // example_text($self->{file}, @{ $opt{replace} || [] });
+	PostgreSQL::Test::Utils::append_to_file($self->{conf}, $kind{$name}{edit}->($text, $self->{dir}));
 	return $self;
 }
 
