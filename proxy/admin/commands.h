@@ -14,6 +14,7 @@ extern const struct command_table commands_pools;
 extern const struct command_table commands_stats;
 extern const struct command_table commands_users;
 extern const struct command_table commands_peers;
+extern const struct command_table commands_hba;
 extern const struct command_table commands_config;
 extern const struct command_table commands_explain;
 extern const struct command_table commands_control;

@@ -251,6 +251,12 @@ is("$facts->{auth} by line $facts->{hba_line}", 'scram-sha-256 by line 10', 'SHO
 $facts = facts_of(user => 'carol', database => 'postgres', wire => Meridian::Test::Wire->new(path => $proxy->socket_path));
 is("$facts->{auth} by line $facts->{hba_line}", 'peer by line 3', 'and over the unix socket');
 
+is_deeply([ map { join '|', @{$_}{qw(rule line type database user address method options)} } @{ $proxy->console('SHOW HBA') }[ 1, 5, 8, 9 ] ],
+	[ '2|3|local|all|carol||peer|map=os', '6|1|hostssl|all|dave|all|cert|clientcert=verify-full map=mail',
+		'9|9|hostssl|all|alice|127.0.0.1/32|scram-sha-256|clientcert=verify-full',
+		'10|10|hostnossl|all|alice|127.0.0.1/32|scram-sha-256|' ], 'SHOW HBA: the rules in their order');
+is($proxy->console('SHOW HBA')->[5]{file}, "$dir/more.conf", 'with the files that they stand in');
+
 # ---------------------------------------------------------------- HTTP
 
 sub sql
