@@ -85,6 +85,7 @@ auth_forget(struct login *l)
 {
 	if (l->auth == NULL)
 		return;
+	password_forget(l->auth);
 	scram_server_fini(&l->auth->scram);
 	buf_fini(&l->auth->final);
 	free(l->auth);
@@ -117,7 +118,7 @@ auth_take_inbox(struct session *s)
 	}
 	if (verdict == VERDICT_PASSED)
 		auth_pass(s);
-	else if (p != PARSE_MORE)
+	else if (verdict == VERDICT_ON && p != PARSE_MORE)
 		session_close(s, WHY_PROTOCOL, "Expected a password message.");
 }
 
@@ -133,7 +134,8 @@ static void
 ask(struct session *s)
 {
 	auth_ask(s);
-	if (is_asking(s) && s->login->auth->awaits > AWAIT_EARLY && s->login->inbox.n > 0)
+	if (is_asking(s) && s->login->auth->awaits > AWAIT_EARLY &&
+	    s->login->auth->awaits < AWAIT_KEYS && s->login->inbox.n > 0)
 		auth_take_inbox(s);
 }
 
@@ -145,6 +147,10 @@ auth_on_client(struct session *s)
 
 	if (http_speaks(s)) {
 		http_on_readable(s);
+		return;
+	}
+	if (s->login->auth->awaits == AWAIT_KEYS) {
+		attach_on_client(s);
 		return;
 	}
 	in = &s->login->inbox;

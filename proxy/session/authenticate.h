@@ -10,8 +10,8 @@
  * nothing is known goes through the same exchange as everybody, of the same length, and gets the
  * same error; the log alone knows why.
  *
- * Costs a few hashes, but for passwords in clear against a SCRAM verifier (PBKDF2, about a
- * millisecond).
+ * Costs a few hashes; a password in clear against a SCRAM verifier costs PBKDF2, on another thread
+ * (proxy/auth/keymaker.h).
  */
 #ifndef PROXY_SESSION_AUTHENTICATE_H
 #define PROXY_SESSION_AUTHENTICATE_H
@@ -27,6 +27,7 @@
 #include "proxy/session/session_int.h"
 
 struct credential;
+struct keyjob;
 
 /* What the next message of the client must be. */
 enum auth_awaits {
@@ -37,6 +38,7 @@ enum auth_awaits {
 	AWAIT_SASL_PROOF,
 	AWAIT_MD5,
 	AWAIT_PASSWORD,
+	AWAIT_KEYS, /* its password is being hashed: what it says meanwhile is kept */
 };
 
 /* One client's proof, in struct login. */
@@ -53,6 +55,8 @@ struct auth {
 	void (*unable)(struct session *s);
 	uint8_t salt[MD5_SALT_BYTES];
 	struct scram_server scram;
+	struct credential *trial; /* AWAIT_KEYS: the password that is being hashed */
+	struct keyjob *job;
 	struct buf final; /* our last word, in front of AuthenticationOk */
 };
 
@@ -60,6 +64,7 @@ struct auth {
 enum auth_verdict {
 	VERDICT_ON,     /* another one is to come */
 	VERDICT_PASSED, /* s->credential is there */
+	VERDICT_WAIT,   /* it is not known yet: auth_pass() or auth_refuse() will be called */
 	VERDICT_OVER,   /* the session is */
 };
 
@@ -103,6 +108,9 @@ void auth_pass(struct session *s);
 void auth_ask(struct session *s);
 /* The same where the client has chosen SCRAM already. */
 void auth_ask_bound(struct session *s);
+/* inclear.c: a password in clear against auth->user. What one knows by it is s->credential. */
+enum auth_verdict password_check(struct session *s, struct slice password);
+void password_forget(struct auth *a);
 /* The body of a PasswordMessage, SASLInitialResponse or SASLResponse. */
 enum auth_verdict auth_weigh(struct session *s, struct slice body);
 

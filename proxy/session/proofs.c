@@ -19,56 +19,7 @@
 #include "proxy/session/guard.h"
 #include "proxy/worker_int.h"
 
-/* A password in clear is hashed so often while everybody on this worker waits: some 30 ms. */
-#define ITERATIONS_MAX 100000
-
 /* ---- a password in clear ---- */
-
-static bool
-is_scram_password(const struct scram_verifier *v, struct slice password)
-{
-	struct slice salt = slice_of((const char *)v->salt, v->salt_len);
-	struct scram_keys keys;
-	struct err e;
-	bool fits = v->iterations <= ITERATIONS_MAX &&
-		    scram_keys_make(password, salt, v->iterations, &keys, &e) == 0 &&
-		    scram_keys_fit(&keys, v);
-
-	scram_keys_wipe(&keys);
-	return fits;
-}
-
-static bool
-is_md5_password(struct slice user, const char *md5, struct slice password)
-{
-	char text[MD5_PASSWORD_TEXT];
-
-	return md5_secret(user, password, text) && CRYPTO_memcmp(text, md5, sizeof(text)) == 0;
-}
-
-/* Nobody's password takes as long to be found wrong as somebody's. */
-static enum auth_verdict
-check_password(struct session *s, struct slice password)
-{
-	const struct auth *a = s->login->auth;
-	struct slice user = login_startup(s->login)->user;
-	struct scram_verifier mock;
-	bool right;
-
-	if (a->user != NULL && a->user->kind == AUTHFILE_MD5) {
-		right = is_md5_password(user, a->user->md5, password);
-	} else if (a->user != NULL && a->user->kind == AUTHFILE_SCRAM) {
-		right = is_scram_password(&a->user->scram, password);
-	} else {
-		scram_verifier_mock(user, s->worker->process->mock_secret, &mock);
-		(void)is_scram_password(&mock, password);
-		right = false;
-	}
-	if (!right)
-		return auth_refuse(s, a->hopeless != NULL ? a->hopeless : "wrong password");
-	s->credential = credential_new_password(password);
-	return VERDICT_PASSED;
-}
 
 static enum auth_verdict
 take_password(struct session *s, struct slice body)
@@ -79,7 +30,7 @@ take_password(struct session *s, struct slice body)
 		session_close(s, WHY_PROTOCOL, "Invalid authentication message.");
 		return VERDICT_OVER;
 	}
-	return check_password(s, password);
+	return password_check(s, password);
 }
 
 /* ---- md5 ---- */
@@ -293,7 +244,7 @@ take_early(struct session *s)
 {
 	const struct credential *said = s->login->said;
 
-	if (check_password(s, slice_of(said->password, said->length)) == VERDICT_PASSED)
+	if (password_check(s, slice_of(said->password, said->length)) == VERDICT_PASSED)
 		auth_pass(s);
 }
 
@@ -367,7 +318,7 @@ auth_weigh(struct session *s, struct slice body)
 
 		[AWAIT_EARLY] = out_of_turn,          [AWAIT_SASL_INITIAL] = take_sasl_initial,
 		[AWAIT_SASL_PROOF] = take_sasl_proof, [AWAIT_MD5] = take_md5,
-		[AWAIT_PASSWORD] = take_password,
+		[AWAIT_PASSWORD] = take_password,     [AWAIT_KEYS] = out_of_turn,
 	};
 
 	/* of many that were admitted at once only the first ones may guess */

@@ -10,6 +10,7 @@ use Digest::SHA qw(hmac_sha256 sha256);
 use Encode ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
 use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -182,4 +183,53 @@ like(login('other', 'k_scram'), qr/^password authentication failed for user "k_s
 $proxy->log_like(qr/the node may have another SCRAM verifier for this user/, 'and the log says why');
 
 $proxy->stop;
+
+# ---------------------------------------------------------------- passwords that clients say in clear
+
+write_file("$dir/hba.conf", "host all all 127.0.0.1/32 password\n");
+my $clear = Meridian::Test::Proxy->new('clear',
+	regions => [ plain => { nodes => "127.0.0.1:$port", sslmode => 'disable', location => '1, 1' } ],
+	set => { auth => 'hba', hba_file => "$dir/hba.conf", auth_file => $users, workers => 1, auth_throttle_base => 0,
+		probe_conninfo => '' });
+$clear->start;
+
+sub say
+{
+	my ($user, $password) = @_;
+	my $w = Meridian::Test::Wire->new($clear);
+	$w->send(startup(user => $user, database => 'postgres'));
+	is(unpack('N', $w->message->[1]), 3, "$user is asked for a password in clear");
+	return ($w, password($password // $password{$user}));
+}
+
+for my $user (qw(k_scram k_md5 k_one m_md5 p_scram p_password)) {
+	my ($w, $message) = say($user);
+	# all at once, and the query must wait until the password has been hashed
+	$w->send($message . query('SELECT current_user') . query('SELECT 2'));
+	my @all = map { $w->until('Z') } 1 .. 3;
+	is_deeply([ map { row_values($_)->[0] } grep { $_->[0] eq 'D' } @all ], [ $user, 2 ], "$user gets in, and its queries behind it");
+	($w, $message) = say($user, 'wrong');
+	$w->send($message . query('SELECT current_user'));
+	is(error_fields(($w->until('E'))[-1])->{C}, '28P01', '… and with another password not');
+}
+my ($w, $message) = say('k_scram');
+$w->send_split($message . query('SELECT 1'), 1);
+$w->until('Z') for 1 .. 2;
+pass('byte by byte');
+($w, $message) = say('nobody', 'x');
+$w->send($message);
+is(error_fields(($w->until('E'))[-1])->{M}, 'password authentication failed for user "nobody"', 'nobody');
+($w, $message) = say('k_many');
+$w->send($message);
+is(error_fields(($w->until('E'))[-1])->{M}, 'password authentication failed for user "k_many"', 'a verifier that takes too long');
+$clear->log_like(qr/too many iterations/, 'which the log says');
+($w, $message) = say('k_scram');
+$w->send($message . $message);
+is(error_fields(($w->until('E'))[-1])->{C}, '08P01', 'two passwords') or diag explain $w;
+
+# clients that leave while keys are made, and a proxy that ends
+my @many = map { [ say('p_some') ] } 1 .. 30;
+$_->[0]->send($_->[1]) for @many;
+$_->[0]->close for @many[ 0 .. 14 ];
+$clear->stop;
 done_testing();
