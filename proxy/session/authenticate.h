@@ -111,6 +111,8 @@ void auth_ask_bound(struct session *s);
 /* inclear.c: a password in clear against auth->user. What one knows by it is s->credential. */
 enum auth_verdict password_check(struct session *s, struct slice password);
 void password_forget(struct auth *a);
+/* A secret is needed to find out who it is; else it only serves at the node. */
+bool auth_needs_secret(const struct session *s);
 /* The body of a PasswordMessage, SASLInitialResponse or SASLResponse. */
 enum auth_verdict auth_weigh(struct session *s, struct slice body);
 

@@ -86,8 +86,9 @@ on_answer(struct letter *take_letter, void *owner)
 	stat_add(&w->stats.auth_queries, 1);
 	if (a->outcome == AUTHQUERY_FAILED)
 		stat_add(&w->stats.auth_query_failures, 1);
-	if (s != NULL && a->outcome == AUTHQUERY_FAILED) {
+	if (s != NULL && a->outcome == AUTHQUERY_FAILED)
 		log_limited(LOG_LEVEL_WARNING, session_subject(s), "auth_query: %s", a->why);
+	if (s != NULL && a->outcome == AUTHQUERY_FAILED && auth_needs_secret(s)) {
 		session_close(s, WHY_LOOKUP_FAILED, NULL);
 	} else if (s != NULL) {
 		s->login->lookup->step = LOOKUP_ANSWERED;

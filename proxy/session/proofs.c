@@ -238,6 +238,12 @@ static const struct {
 	[METHOD_PEER] = { trust, false },
 };
 
+bool
+auth_needs_secret(const struct session *s)
+{
+	return methods[s->login->auth->method].wants_password;
+}
+
 /* The password that was said in front of being asked, in the header of a request or in a frame. */
 static void
 take_early(struct session *s)

@@ -314,5 +314,9 @@ is(enter($proxy, 'dave@example.com', 'dave', 'postgres'), 'in as dave', 'and may
 my $t = Meridian::Test::Tls->new($proxy, '-starttls', 'postgres', '-cert', $cert{alice}{cert}, '-key', $cert{alice}{key});
 $facts = facts_of(user => 'bob', database => 'postgres', wire => $t);
 is($facts->{auth}, 'cert', 'SHOW SESSION says so');
+$from = -s $proxy->logfile;
+$proxy->reload(set => { auth_conninfo => 'user=nobody dbname=postgres' });
+is(enter($proxy, 'alice', 'bob', 'postgres'), 'in as bob', 'no secret is needed, so an auth_query that fails does no harm');
+$proxy->log_like(qr/auth_query: .*role "nobody" does not exist/s, 'as it did', $from);
 $proxy->stop;
 done_testing();
