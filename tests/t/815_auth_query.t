@@ -6,7 +6,9 @@
 # question; nodes that do not answer; answers that are none; SHOW USERS.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
+use HTTP::Tiny;
+use JSON::PP ();
+use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
@@ -15,7 +17,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my ($east, $west) = regional_clusters('us-east1', 'europe-west1');
+my ($east, $west) = regional_clusters('us-east1', { tls => 1 }, 'europe-west1');
 my %password = (alice => 'wonder', mary => 'lamb', erin => 'late', nora => 'night', paul => 'plain', zoe => 'zebra');
 for my $node ($east, $west) {
 	$node->safe_psql('postgres', <<'SQL');
@@ -65,13 +67,17 @@ SQL
 my $users = PostgreSQL::Test::Utils::tempdir() . '/users.txt';
 PostgreSQL::Test::Utils::append_to_file($users, qq("admin" "adminpw"\n"auth" "asks"\n"monitor" "monpw"\n));
 chmod 0600, $users;
+my $hba_file = PostgreSQL::Test::Utils::tempdir() . '/hba.conf';
+PostgreSQL::Test::Utils::append_to_file($hba_file, "host all zoe all reject\nhost all all 127.0.0.0/8 scram-sha-256\n");
+my $cert = certificate('proxy', alt => 'DNS:localhost,IP:127.0.0.1');
 my $road = Meridian::Test::Delay->new($east);
 my $lookup = 'SELECT * FROM auth.lookup($1)';
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => '127.0.0.1:' . $road->port, 'europe-west1' => $west ],
 	set => { auth => 'scram-sha-256', auth_file => $users, auth_conninfo => 'user=auth', auth_query => $lookup,
 		region => 'us-east1', admin_users => 'admin', stats_users => 'monitor', auth_throttle_base => 0,
-		server_connect_timeout => '1s', probe_conninfo => 'user=tom dbname=postgres' },
+		server_connect_timeout => '1s', http => 'on', hba_file => $hba_file, tls_cert_file => $cert->{cert},
+		tls_key_file => $cert->{key}, probe_conninfo => 'user=tom dbname=postgres' },
 	conf => <<'CONF');
 [database other]
 auth_dbname = postgres
@@ -90,6 +96,18 @@ auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1
 [database md5]
 dbname = postgres
 auth = md5
+[database relayed]
+dbname = postgres
+auth = passthrough
+[database listed]
+dbname = postgres
+auth = hba
+[database trusting]
+dbname = postgres
+auth = trust
+[database pooled]
+dbname = postgres
+pool = transaction
 CONF
 delete @ENV{qw(PGPASSWORD PGUSER PGAPPNAME)};
 $proxy->start;
@@ -134,6 +152,36 @@ is(attempt("a'; DROP TABLE auth.asked; --", 'postgres', 'x'), '28P01', 'a name t
 is(attempt('admin', 'postgres', 'adminpw'), '28P01', 'a user of auth_file whom the node does not know: the node says so');
 is(asked('admin'), 0, 'and auth_query was not asked');
 
+# ---------------------------------------------------------------- by other ways
+
+is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn('alice', 'listed')), 'alice', 'hba_file says how');
+is(attempt('zoe', 'listed'), '28000', 'or that not');
+is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn('alice', 'pooled')), 'alice', 'a pool');
+is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn('mary', 'trusting', password => 'no matter')), 'mary',
+	'trust: what auth_query tells serves at the node');
+my $http = HTTP::Tiny->new(timeout => Meridian::Test::Proxy::slow(20));
+sub rows_by_http
+{
+	my ($user, $password) = @_;
+	my $a = $http->post('http://127.0.0.1:' . $proxy->port . '/sql',
+		{ headers => { 'Neon-Connection-String' => "postgresql://$user:$password\@h/postgres?options=-c%20meridian.region%3Dus-east1" },
+			content => '{"query":"SELECT current_user"}' });
+	my $json = JSON::PP::decode_json($a->{content});
+	return $a->{status} == 200 ? $json->{rows}[0]{current_user} : $json->{code};
+}
+my $asked = asked('zoe');
+is(rows_by_http('zoe', 'zebra'), 'zoe', 'POST /sql');
+is(rows_by_http('zoe', 'wrong'), '28P01', 'with a wrong password');
+is(rows_by_http('zoe', 'zebra'), 'zoe', 'on the same connection');
+is(asked('zoe') - $asked, 1, 'and one question');
+$asked = asked('zoe');
+is($proxy->safe_psql('postgres', 'SELECT current_user',
+		connstr => conn('alice', 'relayed', sslmode => 'require', channel_binding => 'require')),
+	'alice', 'passthrough with a channel that is bound to our certificate: auth_query knows the verifier');
+my (undef, undef, $err) = $proxy->psql('postgres', 'SELECT 1',
+	connstr => conn('alice', 'relayed', sslmode => 'require', channel_binding => 'require', password => 'wrong'));
+like($err, qr/password authentication failed for user "alice"/, 'and a wrong password is one');
+
 # ---------------------------------------------------------------- how it is asked
 
 is($east->safe_psql('postgres', 'SELECT DISTINCT path, role, application FROM auth.asked'), '|auth|meridian auth_query',
@@ -145,10 +193,10 @@ is(attempt('alice', 'postgres', 'hacked', options => '-c search_path=evil'), '28
 is(attempt('erin', 'postgres'), '28P01', 'the default query honours VALID UNTIL');
 is(attempt('nora', 'postgres'), '28P01', 'and NOLOGIN');
 is($proxy->safe_psql('postgres', 'SELECT current_database()', connstr => conn('zoe', 'other')), 'other', 'another database');
-is(asked('zoe'), 0, 'asks as [meridian] says');
+is(asked('zoe'), $asked, 'asks as [meridian] says');
 $proxy->reload(set => { auth_conninfo => 'user=auth', auth_query => $lookup });
 is(attempt('zoe', 'other'), '', 'a query that is new');
-is(asked('zoe'), 1, 'is asked, whatever the old one has told');
+is(asked('zoe'), $asked + 1, 'is asked, whatever the old one has told');
 like($east->safe_psql('postgres', "SELECT string_agg(DISTINCT datname, ',') FROM pg_stat_activity WHERE application_name = 'meridian auth_query'"),
 	qr/^postgres$/, 'auth_dbname says where');
 
@@ -212,6 +260,14 @@ $proxy->wait_console('SHOW NODES', sub { !grep { $_->{state} ne 'up' } @{ $_[0] 
 $began = time;
 is(attempt('stuck', 'postgres', 's'), '08006', 'a query that does not end, at any node');
 ok(time - $began < Meridian::Test::Proxy::slow(15), 'is given up');
+my $slow = Meridian::Test::Wire->new($proxy);
+$slow->send(startup(user => 'stuck', database => 'postgres', 'meridian.region' => 'us-east1'));
+$_->safe_psql('postgres', "CREATE ROLE behind LOGIN PASSWORD 'b'") for $east, $west;
+ok(wait_until(sub { $east->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") > 1 }), 'while one waits');
+is(attempt('behind', 'postgres', 'b'), '', 'the question behind it is answered');
+is(asked('behind'), 1, 'by the same node');
+is(asked('behind', $west), 0, 'and no other');
+undef $slow;
 $proxy->log_like(qr/auth_query: us-east1 [^ ]+: no answer within 1000 ms; europe-west1/, 'and the log says who was asked', $from);
 
 # ---------------------------------------------------------------- answers that are none
