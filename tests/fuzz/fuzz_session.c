@@ -2,9 +2,10 @@
  *
  * Sessions of a whole worker, client and node both played by the input: a list of steps, each a
  * byte that says what happens, and for some a length and that many bytes. The client is a
- * socketpair, the node listens on a unix socket in a directory of its own. Whatever happens in
- * whatever order, when both sides have left nothing stays behind: no session, no connection, no
- * cancel request, no count.
+ * socketpair, the node listens on a unix socket in a directory of its own. The database that the
+ * client names says who authenticates it, and whether it gets a connection of a pool; it can prove
+ * itself as it is asked to. Whatever happens in whatever order, when both sides have left nothing
+ * stays behind: no session, no connection, no cancel request, no count.
  */
 #include "config.h"
 
@@ -17,8 +18,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "protocol/frame.h"
 #include "protocol/message.h"
+#include "protocol/scram.h"
 #include "protocol/sqlstate.h"
+#include "proxy/auth/md5.h"
+#include "proxy/auth/throttle.h"
 #include "proxy/control_int.h"
 #include "proxy/net/sock.h"
 #include "tests/fuzz/fuzz.h"
@@ -34,7 +39,7 @@ struct proxy {
 	struct meridian process;
 	struct config_args args;
 	struct worker *worker;
-	char dir[32], socket[64], conf[32];
+	char dir[32], socket[64], conf[32], users[32];
 	int listening;
 };
 
@@ -46,6 +51,7 @@ struct play {
 	int nodes[NODES_MAX]; /* connections that the proxy has made, oldest first; -1: gone */
 	unsigned nnodes;
 	char *bulk;
+	struct scram_client scram; /* its part of an exchange */
 };
 
 /* ---- the process ---- */
@@ -59,21 +65,35 @@ remove_socket(void)
 	(void)rmdir(the_proxy->dir);
 }
 
-/* The configuration is a file in memory. */
+/* A file in memory, open for good. */
+static void
+name_file(int fd, char *to, size_t size)
+{
+	FUZZ_ASSERT(fd >= 0);
+	snprintf(to, size, "/proc/self/fd/%d", fd);
+}
+
+/* The client is a, whose password is a; h has left a hash, s a verifier. */
 static void
 write_conf(struct proxy *p)
 {
-	int fd = memfd_create("conf", 0);
+	int conf = memfd_create("conf", 0), users = memfd_create("users", 0);
 
-	FUZZ_ASSERT(fd >= 0);
+	name_file(conf, p->conf, sizeof(p->conf));
+	name_file(users, p->users, sizeof(p->users));
+	dprintf(users, "\"a\" \"a\"\n\"h\" \"md50123456789abcdef0123456789abcdef\"\n"
+		       "\"s\" \"SCRAM-SHA-256$4096:EkOSF6RJHu4+k2gi8AUeiQ==$"
+		       "zZblK1QQpT7NdVvXIkEVE4fIPiQ/coXGEl8wBEtPaQM=:"
+		       "pZ+3urUipgkmQ7HFN/ka0MzcabWkmJMzWX1DudNEETM=\"\n");
 	dprintf(
-	    fd,
+	    conf,
 	    "[meridian]\nlog_level = fatal\nlisten = 127.0.0.1:1\ntrusted_proxies = 127.0.0.0/8\n"
-	    "proxy_protocol = allow\nmax_client_conn = 3\nhttp = on\n"
+	    "proxy_protocol = allow\nmax_client_conn = 3\nhttp = on\nauth_file = %s\n"
 	    "[listener plain]\nlisten = 127.0.0.1:2\n"
-	    "[region near]\nnodes = %s\nsslmode = disable\n",
-	    p->dir);
-	snprintf(p->conf, sizeof(p->conf), "/proc/self/fd/%d", fd);
+	    "[region near]\nnodes = %s\nsslmode = disable\n"
+	    "[database t]\nauth = trust\n[database s]\nauth = scram-sha-256\n"
+	    "[database m]\nauth = md5\n",
+	    p->users, p->dir);
 	p->args.path = p->conf;
 }
 
@@ -93,6 +113,7 @@ start(void)
 	p->listening = sock_listen_unix(p->socket, 0600, 64, &e);
 	FUZZ_ASSERT(p->listening >= 0);
 	write_conf(p);
+	p->process.throttle = throttle_new((const uint8_t *)"a secret of 16 b");
 	config = config_load(&p->args, &e);
 	FUZZ_ASSERT(config != NULL);
 	p->process.control = control_new(&p->process, &p->args, config, &e);
@@ -224,6 +245,95 @@ do_startup(struct play *y)
 	put(y->client, packet, sizeof(packet));
 }
 
+/* The same for the database of the next byte. */
+static void
+do_startup_of(struct play *y)
+{
+	char packet[] = "\0\0\0\x1b\0\3\0\0user\0a\0database\0b\0";
+	struct slice said = take_bytes(y);
+
+	if (said.n > 0)
+		packet[sizeof(packet) - 3] = said.p[0];
+	if (said.n > 1)
+		packet[13] = said.p[1];
+	put(y->client, packet, sizeof(packet));
+}
+
+static void
+answer_md5(struct play *y, struct slice salt)
+{
+	struct buf b = { .cap = 256 };
+	char text[MD5_PASSWORD_TEXT];
+
+	FUZZ_ASSERT(md5_password(slice_str("a"), slice_str("a"), (const uint8_t *)salt.p, text));
+	message_put_password(&b, slice_str(text));
+	put(y->client, b.p, b.n);
+	buf_fini(&b);
+}
+
+static void
+answer_sasl(struct play *y)
+{
+	struct buf data = { .cap = SCRAM_MESSAGE_MAX }, b = { .cap = 2 * SCRAM_MESSAGE_MAX };
+	struct err e;
+
+	scram_client_fini(&y->scram);
+	scram_client_init(&y->scram, "a-nonce-of-no-worth");
+	FUZZ_ASSERT(scram_client_first(&y->scram, slice_of("", 0), &data, &e) == 0);
+	message_put_sasl_initial(&b, slice_str(SCRAM_MECHANISM), buf_view(&data));
+	put(y->client, b.p, b.n);
+	buf_fini(&data);
+	buf_fini(&b);
+}
+
+/* The salt of a plain-text user is random: the keys are made anew where it is another, once for
+ * each process. */
+static void
+answer_challenge(struct play *y, struct slice text)
+{
+	static struct scram_challenge known;
+	static struct scram_keys keys;
+	struct buf data = { .cap = SCRAM_MESSAGE_MAX }, b = { .cap = 2 * SCRAM_MESSAGE_MAX };
+	struct scram_challenge ask;
+	struct err e;
+
+	if (scram_client_challenge(&y->scram, text, &ask, &e) != 0)
+		return;
+	if (memcmp(&ask, &known, sizeof(ask)) != 0) {
+		if (ask.iterations > SCRAM_ITERATIONS_DEFAULT)
+			return;
+		FUZZ_ASSERT(scram_keys_make(slice_str("a"),
+					    slice_of((const char *)ask.salt, ask.salt_len),
+					    ask.iterations, &keys, &e) == 0);
+		known = ask;
+	}
+	FUZZ_ASSERT(scram_client_final(&y->scram, &keys, &data, &e) == 0);
+	message_put_sasl_response(&b, buf_view(&data));
+	put(y->client, b.p, b.n);
+	buf_fini(&data);
+	buf_fini(&b);
+}
+
+/* The client does as it is asked: it proves that it is a. */
+static void
+do_prove(struct play *y)
+{
+	char bytes[4096];
+	ssize_t n = y->client < 0 ? 0 : recv(y->client, bytes, sizeof(bytes), MSG_DONTWAIT);
+	struct message_auth auth;
+	struct frame f;
+
+	if (n <= 0 || frame_cut(slice_of(bytes, (size_t)n), sizeof(bytes), &f) != PARSE_DONE ||
+	    f.type != MSG_AUTHENTICATION || message_parse_auth(f.body, &auth) != PARSE_DONE)
+		return;
+	if (auth.code == AUTH_MD5)
+		answer_md5(y, auth.data);
+	else if (auth.code == AUTH_SASL)
+		answer_sasl(y);
+	else if (auth.code == AUTH_SASL_CONTINUE)
+		answer_challenge(y, auth.data);
+}
+
 /* AuthenticationOk, BackendKeyData, ReadyForQuery. */
 static void
 do_ready(struct play *y)
@@ -315,9 +425,12 @@ do_new_world(struct play *y)
 }
 
 static void (*const steps[])(struct play *y) = {
-	do_connect,  do_client_bytes, do_node_bytes, do_startup, do_ready,
-	do_fatal,    do_bulk,         do_read,       turn,       do_client_leaves,
-	do_kill,     do_deadline,     do_half_close, turn,       do_node_leaves,
+	do_connect, do_client_bytes, do_node_bytes, do_startup, do_ready, do_fatal, do_bulk,
+	do_read, turn, do_client_leaves, do_kill, do_deadline, do_half_close, turn, do_node_leaves,
+	do_new_world,
+	/* as many again, so that what a step of above 15 means stays what it was */
+	do_startup_of, do_prove, do_node_bytes, do_startup, do_ready, do_fatal, do_bulk, do_read,
+	turn, do_client_leaves, do_kill, do_deadline, do_half_close, turn, do_node_leaves,
 	do_new_world
 };
 
@@ -364,6 +477,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			turn(&y);
 	}
 	clear_stage(&y);
+	scram_client_fini(&y.scram);
 	free(y.bulk);
 	return 0;
 }
