@@ -17,6 +17,7 @@
 #include "proxy/session/canceler.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/peers.h"
+#include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
 
 /* ---- keys ---- */
@@ -204,9 +205,11 @@ on_question(struct letter *letter, void *owner)
 	l->found = s != NULL;
 	if (s != NULL)
 		log_about(LOG_LEVEL_DEBUG, session_subject(s), "cancel requested");
-	/* one that has no server connection now runs nothing */
-	if (s == NULL || s->server == NULL || !canceler_for_session(s, answer, l))
-		answer(l);
+	if (s != NULL && s->server == NULL && s->pooled != NULL)
+		pooled_cancel(s);
+	else if (s != NULL && s->server != NULL && canceler_for_session(s, answer, l))
+		return;
+	answer(l);
 }
 
 static struct cancel_job *

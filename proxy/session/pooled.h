@@ -75,6 +75,9 @@ void pooled_free(struct pooled *pd); /* accepts NULL */
 /* Deadlines of one that waits; it may be over then. */
 void pooled_check_wait(struct pooled *pd, int64_t now_us);
 
+/* The client cancels what it asks, and it has no server: it may be waiting for one. */
+void pooled_cancel(struct session *s);
+
 /* The pool's answers. */
 void pooled_on_lent(struct pooled *pd, struct server *sv);
 /* This node cannot be had now: another is tried. `fatal`: no other would do either (a password, a

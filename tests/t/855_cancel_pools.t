@@ -1,0 +1,232 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Cancel requests and pools: a request hits the query for which it was made, or nothing. Two hundred
+# sessions share ten server connections; some of them are cancelled, a thousand times in all, early,
+# late and when they have let go of their server connection; the others never hear of it.
+# timeout: 300
+use strict;
+use warnings;
+use IO::Select;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Delay;
+use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
+my $node = regional_clusters('us-east1');
+my $far  = Meridian::Test::Delay->new($node);
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => { nodes => $far, sslmode => 'disable' } ],
+	set     => { auth => 'trust', workers => 2, default_pool_size => 10, probe_interval => '1h' },
+	conf    => "[database postgres]\npool = transaction\n[database template1]\npool = session\n");
+$proxy->start;
+
+sub session
+{
+	my (%param) = @_;
+	my $w = Meridian::Test::Wire->new($proxy);
+	$w->login(database => 'postgres', user => 'postgres', %param);
+	return $w;
+}
+
+sub sleeping
+{
+	my ($want, $seconds) = @_;
+	$seconds //= 100;
+	return $node->poll_query_until('postgres',
+		"SELECT count(*) = $want FROM pg_stat_activity WHERE query = 'SELECT pg_sleep($seconds)' AND state = 'active'");
+}
+
+# The first value of the first row, or the SQLSTATE.
+sub answer
+{
+	my ($w) = @_;
+	my $said = '';
+	for ($w->until('Z')) {
+		$said = row_values($_)->[0]     if $_->[0] eq 'D';
+		$said = error_fields($_)->{C} if $_->[0] eq 'E';
+	}
+	return $said;
+}
+
+sub ask { my ($w, $sql) = @_; $w->send(query($sql)); return answer($w) }
+
+sub servers
+{
+	my ($state) = @_;
+	return scalar grep { $_->{state} eq $state } @{ $proxy->console('SHOW SERVERS') };
+}
+
+# ---------------------------------------------------------------- one at a time
+
+for my $database (qw(postgres template1)) {
+	for my $version (0x30000, 0x30002) {
+		my $w = session(database => $database, version => $version);
+		is(length $w->{secret}, $version == 0x30000 ? 4 : 32, "$database: a secret");
+		ok($w->{pid} > 0 && $w->{pid} < 2**31, 'a process id that is positive');
+		$w->send(query('SELECT pg_sleep(100)'));
+		ok(sleeping(1), 'a query runs');
+		ok($w->cancel, 'is cancelled');
+		is(answer($w), '57014', 'and ends');
+		is(ask($w, 'SELECT 1'), 1, 'the session goes on');
+		$w->cancel;
+		is(ask($w, 'SELECT 2'), 2, 'a cancel between two transactions does nothing');
+	}
+}
+my ($a, $b) = map { session() } 1 .. 2;
+ask($a, 'BEGIN');
+$a->send(query('SELECT pg_sleep(100)'));
+ok(sleeping(1), 'a query in a transaction');
+$a->cancel;
+is(answer($a), '57014', 'is cancelled');
+is(ask($a, 'SELECT 1'), '25P02', 'its transaction has failed');
+ask($a, 'ROLLBACK');
+is(ask($a, 'SELECT 1'), 1, 'and the session goes on');
+
+# A request under way to the node while the query ends by itself: the connection is held until the
+# node has seen to it, and whoever comes then gets another one.
+$proxy->reload(conf => "[database postgres]\npool = transaction\n", set => { default_pool_size => 2 });
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
+ok(wait_until(sub { !servers('idle') }), 'all server connections are gone');
+($a, $b) = map { session() } 1 .. 2;
+$a->send(query('SELECT pg_sleep(0.5)'));
+ok(sleeping(1, '0.5'), 'a short query runs');
+$far->hang;
+my $asking = Meridian::Test::Wire->new($proxy);
+$asking->send(cancel_request($a->{pid}, $a->{secret}));
+ok($asking->silent(1), 'a cancel for it is on its way');
+$far->pass;
+ok($asking->closed, 'and arrives when the query is over, or just before');
+like(answer($a), qr/^(?:57014|)$/, 'which hears of it, or not');
+is(ask($_, 'SELECT 1'), 1, 'and nobody else does') for $b, $a;
+
+# Who waits for a server connection has not begun: Meridian answers.
+my @crowd = map { session() } 1 .. 8;
+$_->send(query('BEGIN')) for @crowd;
+my @waiting = grep { $_->silent(0.2) } @crowd;
+cmp_ok(scalar @waiting, '>=', 4, scalar(@waiting) . ' sessions wait for a server connection');
+$_->cancel for @waiting;
+is(answer($_), '57014', 'a query that waits is cancelled') for @waiting;
+$_->send(parse('SELECT 1') . bind_message([]) . execute . sync_message . query('SELECT 3')) for @waiting;
+ok((!grep { !$_->silent(0.05) } @waiting), 'they wait again');
+$_->cancel for @waiting;
+is(answer($_), '57014', 'the first query is cancelled') for @waiting;
+ok((!grep { !$_->silent(0.05) } @waiting), 'the second waits on');
+$waiting[0]->cancel;
+is(answer($waiting[0]), '57014', 'until it is cancelled too');
+my $half = query('SELECT 4');
+$waiting[0]->send(substr $half, 0, 8);
+$waiting[0]->cancel;
+ok($waiting[0]->silent(0.1), 'half a query is not');
+$waiting[0]->send(substr $half, 8);
+my %waits = map { $_ => 1 } @waiting;
+for my $holder (grep { !$waits{$_} } @crowd) {
+	answer($holder);
+	ask($holder, 'COMMIT');
+}
+is(answer($waiting[0]), 4, 'and is answered in its turn');
+is(answer($_), 3, 'as are the others') for @waiting[ 1 .. $#waiting ];
+undef @crowd;
+undef @waiting;
+
+# ---------------------------------------------------------------- the storm
+
+$proxy->reload(set => { default_pool_size => 10 });
+my %idle = map { $_ => session(application_name => "s$_", version => $_ % 3 ? 0x30000 : 0x30002) } 1 .. 200;
+my @all = map { { wire => $idle{$_}, number => $_, target => $_ % 4 == 0 } } 1 .. 200;
+my %of = map { fileno($_->{wire}{fd}) => $_ } @all;
+my $select = IO::Select->new(map { $_->{wire}{fd} } @all);
+my @requests;    # connections on which a cancel request was sent
+my ($sent, $hit, $strangers, $wrong, $done) = (0) x 5;
+my $storm = $slow > 1 ? 300 : 1000;
+
+# Innocents do short things; targets sleep for longer, and are cancelled at any time.
+sub begin_query
+{
+	my ($s) = @_;
+	$s->{n}++;
+	$s->{asked} = 0;
+	$s->{pause} = $s->{target} ? 0.05 * (1 + $s->{n} % 3) : 0.002;
+	my $sql = "SELECT pg_sleep($s->{pause}), '$s->{number}/$s->{n}'";
+	$s->{wire}->send($s->{n} % 2 ? query($sql) : parse($sql) . bind_message([]) . execute . sync_message);
+	return;
+}
+
+sub cancel_now
+{
+	my ($s) = @_;
+	$sent++;
+	$s->{asked}++;
+	my $c = Meridian::Test::Wire->new($proxy);
+	$c->send(cancel_request($s->{wire}{pid}, $s->{wire}{secret}));
+	push @requests, $c;
+	return;
+}
+
+sub take_answer
+{
+	my ($s) = @_;
+	my ($value, $error) = ('', '');
+	for ($s->{wire}->until('Z')) {
+		$value = row_values($_)->[1]   if $_->[0] eq 'D';
+		$error = error_fields($_)->{C} if $_->[0] eq 'E';
+	}
+	$done++;
+	if ($error ne '') {
+		$s->{target} && $error eq '57014' ? $hit++ : $strangers++;
+	} elsif ($value ne "$s->{number}/$s->{n}") {
+		$wrong++;
+	}
+	# every other one when it has let go of its server connection
+	cancel_now($s) if $s->{target} && $s->{n} % 2 && $sent < $storm;
+	begin_query($s);
+	return;
+}
+
+begin_query($_) for @all;
+my @targets = grep { $_->{target} } @all;
+my $end = time + 60 * $slow;
+my $turn = 0;
+while (time < $end && ($sent < $storm || grep { $_->{n} < 20 } @all)) {
+	take_answer($of{ fileno $_ }) for $select->can_read(0.01);
+	for (1 .. 3) {
+		my $s = $targets[ $turn++ % @targets ];
+		cancel_now($s) if $sent < $storm && $s->{asked} < 2;
+	}
+	my @open = grep { !$_->{fd}->opened || !IO::Select->new($_->{fd})->can_read(0) || !$_->closed } splice @requests;
+	@requests = @open;
+}
+is((grep { $_->closed } @requests), scalar @requests, 'every cancel request is answered');
+cmp_ok($sent, '>=', $storm, "$sent cancel requests, beside 200 running sessions");
+cmp_ok($hit, '>', $storm / 20, "$hit of them hit their query");
+is($strangers, 0, 'no stranger was cancelled');
+is($wrong, 0, 'nobody got the answer to another question');
+measured('%d queries meanwhile', $done);
+answer($_->{wire}) for @all;
+is((grep { ask($_->{wire}, 'SELECT 1') eq '1' } @all), 200, 'all sessions go on');
+ok(wait_until(sub { !servers('held') }), 'no server connection is held any more');
+my $row = $proxy->console('SHOW SERVERS');
+cmp_ok(scalar @$row, '<=', 10, 'ten server connections') or diag explain $row;
+
+# A server that is killed in the middle of it.
+begin_query($_) for @all;
+$_ % 10 or cancel_now($targets[ $_ / 10 ]) for 0 .. 200;
+$node->safe_psql('postgres',
+	"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 3");
+my ($lost, $good, $hung) = (0, 0, 0);
+for my $s (@all) {
+	my @m = eval { $s->{wire}->until('Z') };
+	$hung++ if $@;
+	my ($e) = grep { $_->[0] eq 'E' } @m;
+	$lost++ if @m && $m[-1][0] ne 'Z' || !@m && !$@;
+	$good++ if @m && $m[-1][0] eq 'Z';
+}
+is($hung, 0, 'a server that dies leaves nobody hanging');
+cmp_ok($lost, '<=', 3, "$lost sessions were lost with three server connections");
+ok(wait_until(sub { !servers('held') }), 'and none is held');
+$proxy->stop;
+done_testing();
