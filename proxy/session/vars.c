@@ -447,6 +447,28 @@ is_apart(struct slice name)
 	       slice_is(name, EXIT_ON_ERROR);
 }
 
+static bool
+loses_something(const struct vars *from, const struct vars *to)
+{
+	struct pair p = { .a = from, .b = to };
+
+	while (pair_next(&p)) {
+		if (!p.has_b)
+			return true;
+	}
+	return false;
+}
+
+/* Back to nothing set. RESET ALL takes back what only a superuser may set, too, whoever says it;
+ * RESET of that one setting is refused to the role that the session is now. */
+static void
+put_reset(struct buf *sql, const struct vars *from)
+{
+	if (from == NULL || has_identity(from))
+		buf_str(sql, "RESET SESSION AUTHORIZATION; RESET ROLE; ");
+	buf_str(sql, "RESET ALL; ");
+}
+
 /* A superuser's role comes first: there are settings that only it may change. */
 static void
 put_role_first(struct change *c, struct slice role)
@@ -460,25 +482,24 @@ put_role_first(struct change *c, struct slice role)
 	buf_u8(c->sql, ')');
 }
 
+/* `from` has nothing that `to` has not, or is NULL: nothing. */
 static void
 put_settings(struct change *c, const struct vars *from, const struct vars *to)
 {
 	struct pair p = { .a = from, .b = to };
 
 	while (pair_next(&p)) {
-		if (is_apart(p.has_b ? p.in_b.name : p.in_a.name) ||
-		    (p.has_a && p.has_b && is_same(p.in_a.value, p.in_b.value)))
+		if (is_apart(p.in_b.name) || (p.has_a && is_same(p.in_a.value, p.in_b.value)))
 			continue;
 		/* "ISO" leaves the other half of DateStyle as it is */
-		if (!p.has_b || (p.has_a && slice_is(p.in_b.name, "datestyle")))
-			put_call(c, p.in_a.name, to_default);
-		if (p.has_b)
-			put_call(c, p.in_b.name, p.in_b.value);
+		if (p.has_a && slice_is(p.in_b.name, "datestyle"))
+			put_call(c, p.in_b.name, to_default);
+		put_call(c, p.in_b.name, p.in_b.value);
 	}
 }
 
 static void
-put_identity(struct change *c, const struct vars *to)
+put_apart(struct change *c, const struct vars *to)
 {
 	struct slice value;
 
@@ -486,25 +507,8 @@ put_identity(struct change *c, const struct vars *to)
 		if (vars_get(to, identity[i], &value))
 			put_call(c, slice_str(identity[i]), value);
 	}
-}
-
-static void
-put_calls(struct change *c, const struct vars *from, const struct vars *to)
-{
-	struct slice value;
-
-	if (from != NULL && has_identity(from)) {
-		put_call(c, slice_str(identity[0]), to_default);
-		put_call(c, slice_str(identity[1]), to_default);
-	}
-	if (vars_get(to, identity[1], &value) && !vars_get(to, identity[0], &value))
-		put_role_first(c, value);
-	put_settings(c, from, to);
-	put_identity(c, to);
 	if (vars_get(to, EXIT_ON_ERROR, &value))
 		put_call(c, slice_str(EXIT_ON_ERROR), value);
-	else if (from != NULL && vars_get(from, EXIT_ON_ERROR, &value))
-		put_call(c, slice_str(EXIT_ON_ERROR), to_default);
 }
 
 void
@@ -516,13 +520,18 @@ vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 
 	if (from == to)
 		return;
-	if (from == NULL)
-		buf_str(sql, "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; ");
+	if (from == NULL || has_identity(from) || loses_something(from, to)) {
+		put_reset(sql, from);
+		from = NULL;
+	}
 	if (failure == VARS_FATAL)
 		buf_str(sql, "SET " EXIT_ON_ERROR " TO on; ");
-	put_calls(&c, from, to);
+	if (vars_get(to, identity[1], &value) && !vars_get(to, identity[0], &value))
+		put_role_first(&c, value);
+	put_settings(&c, from, to);
+	put_apart(&c, to);
 	if (failure == VARS_FATAL && !vars_get(to, EXIT_ON_ERROR, &value))
-		buf_str(sql, "; RESET " EXIT_ON_ERROR);
+		buf_str(sql, c.calls > 0 ? "; RESET " EXIT_ON_ERROR : "RESET " EXIT_ON_ERROR);
 }
 
 /* ---- reports ---- */

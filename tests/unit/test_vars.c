@@ -153,9 +153,11 @@ a_change_is_the_difference(void **state)
 		{ "", "", "" },
 		{ "a=1", "a=1", "" },
 		{ "", "a=1", "SELECT " CALL("a", "'1'") },
-		{ "a=1", "", "SELECT " CALL("a", "NULL") },
+		{ "a=1", "", "RESET ALL; " },
 		{ "a=1", "a=2", "SELECT " CALL("a", "'2'") },
-		{ "a=1 b=1", "b=1 c=1", "SELECT " CALL("a", "NULL") ", " CALL("c", "'1'") },
+		{ "a=1 b=1", "b=1 c=1",
+		  "RESET ALL; SELECT " CALL("b", "'1'") ", " CALL("c", "'1'") },
+		{ "a=1 b=1", "a=1 b=2 c=1", "SELECT " CALL("b", "'2'") ", " CALL("c", "'1'") },
 		{ "a=1", "a=", "SELECT " CALL("a", "''") },
 		{ "", "a=it's", "SELECT " CALL("a", "'it''s'") },
 		{ "", "a=C:\\'x", "SELECT " CALL("a", "E'C:\\\\''x'") },
@@ -165,13 +167,11 @@ a_change_is_the_difference(void **state)
 		  "SELECT " CALL("datestyle", "NULL") ", " CALL("datestyle", "'ISO'") },
 		{ "", "datestyle=ISO", "SELECT " CALL("datestyle", "'ISO'") },
 		{ "role=bob", "a=1",
-		  "SELECT " CALL("session_authorization",
-				 "NULL") ", " CALL("role", "NULL") ", " CALL("a", "'1'") },
+		  "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SELECT " CALL("a", "'1'") },
 		{ "", "a=1 session_authorization=eve",
 		  "SELECT " CALL("a", "'1'") ", " CALL("session_authorization", "'eve'") },
 		{ "a=1 exit_on_error=on", "b=1 exit_on_error=on",
-		  "SELECT " CALL("a", "NULL") ", " CALL("b", "'1'") ", " CALL("exit_on_error",
-									      "'on'") },
+		  "RESET ALL; SELECT " CALL("b", "'1'") ", " CALL("exit_on_error", "'on'") },
 	};
 	struct vars_table *t = vars_table_new();
 	struct buf b = { 0 };
@@ -206,8 +206,12 @@ a_change_that_fails_can_end_the_connection(void **state)
 	vars_put_change(&b, a, a, VARS_FATAL);
 	assert_int_equal(b.n, 0);
 	vars_put_change(&b, a, x, VARS_FATAL);
-	assert_string_equal(buf_text(&b), "SET exit_on_error TO on; SELECT " CALL(
-					      "a", "NULL") ", " CALL("exit_on_error", "'off'"));
+	assert_string_equal(buf_text(&b), "RESET ALL; SET exit_on_error TO on; SELECT " CALL(
+					      "exit_on_error", "'off'"));
+	buf_clear(&b);
+	vars_put_change(&b, a, none, VARS_FATAL);
+	assert_string_equal(buf_text(&b),
+			    "RESET ALL; SET exit_on_error TO on; RESET exit_on_error");
 	buf_clear(&b);
 	vars_put_change(&b, NULL, a, VARS_ERROR);
 	assert_string_equal(
