@@ -86,7 +86,8 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		trusted_proxies => '127.0.0.1/32', tls_cert_file => $server->{cert}, tls_key_file => $server->{key},
 		tls_ca_file => $server->{ca} },
 	conf => "[listener proxied]\nlisten = 127.0.0.1:$port{proxied}\nproxy_protocol = allow\n"
-	  . "[listener web]\nlisten = 127.0.0.1:$port{web}\nhttp = on\n");
+	  . "[listener web]\nlisten = 127.0.0.1:$port{web}\nhttp = on\n"
+	  . "[database db1]\npool = transaction\n");
 $proxy->start;
 
 # ---------------------------------------------------------------- with psql
