@@ -295,6 +295,16 @@ like($proxy->reload, qr{\Q$hba\E:1: this line lets nobody in: auth_ident_file ha
 is($proxy->console_error("SET hba_file = '$dir/absent'") =~ /could not open file/ ? 'refused' : '', 'refused', 'SET reads the file');
 $proxy->stop;
 
+# ---------------------------------------------------------------- the examples
+
+my $examples = ($ENV{MERIDIAN_SRCDIR} || '.') . '/conf/examples';
+$proxy = Meridian::Test::Proxy->new('examples', regions => [ 'us-east1' => $node ],
+	set => { auth => 'hba', hba_file => "$examples/hba.conf", auth_ident_file => "$examples/ident.conf", auth_file => $users,
+		tls_cert_file => $server->{cert}, tls_key_file => $server->{key}, tls_ca_file => $server->{ca} });
+my ($checked, $says) = PostgreSQL::Test::Utils::run_command([ $proxy->program, '--check', $proxy->conf_file ]);
+is($? >> 8, 0, 'the examples are good');
+unlike($says, qr/lets nobody in/, 'each line of them may let somebody in');
+
 # ---------------------------------------------------------------- auth = cert
 
 write_file($ident, "cert alice bob\ncert /^(.*)\@example.com\$ \\1\n");
