@@ -16,7 +16,9 @@
 static struct hba *
 parse(const char *text, struct err *e)
 {
-	struct hbafiles files[] = { { "hba", text }, { "names", "x y,\"z\"" }, { NULL, NULL } };
+	struct hbafiles files[] = {
+		{ "hba", text }, { "names", "x y,\"z\"" }, { "none", "# nobody\n" }, { NULL, NULL }
+	};
 	struct hbafile_source source = hbafiles_source(files);
 	struct cidr own[3] = { { .bits = 8 }, { .bits = 24 }, { .bits = 64 } };
 	struct hba_own all = { own, COUNT(own) };
@@ -107,6 +109,8 @@ static const struct {
 	{ "local \"+d\" all trust", "", "unix", "+d", "u", 1 },
 	{ "local @names all trust", "", "unix", "z", "u", 1 },
 	{ "local @names all trust", "", "unix", "zz", "u", 0 },
+	{ "local @none all trust", "", "unix", "d", "u", 0 },
+	{ "local all @none reject\nlocal all all trust", "", "unix", "d", "u", 2 },
 	{ "local /^db[0-9]+$ all trust", "", "unix", "db12", "u", 1 },
 	{ "local /^db[0-9]+$ all trust", "", "unix", "db", "u", 0 },
 	{ "local \"/^a b$\" all trust", "", "unix", "a b", "u", 1 },
