@@ -14,6 +14,8 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 my ($node) = regional_clusters('node', { users => { alice => 'wonder', paul => 'plain' } });
+$node->safe_psql('postgres', "CREATE ROLE asker LOGIN; CREATE TABLE logins (name text, secret text); GRANT SELECT ON logins TO asker;"
+	  . "INSERT INTO logins VALUES ('vera', 'old')");
 my $users = PostgreSQL::Test::Utils::tempdir() . '/users.txt';
 PostgreSQL::Test::Utils::append_to_file($users, qq("admin" "adminpw"\n"alice" "wonder"\n"paul" "plain"\n));
 chmod 0600, $users;
@@ -23,7 +25,8 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
 	set => { auth => 'scram-sha-256', auth_file => $users, admin_users => 'admin', auth_throttle_after => 3,
 		auth_throttle_base => "${wait}s", auth_throttle_max => '60s', workers => 4, trusted_proxies => '127.0.0.7/32',
-		http => 'on', probe_conninfo => 'dbname=postgres' },
+		http => 'on', auth_conninfo => 'user=asker',
+		auth_query => 'SELECT name, secret FROM public.logins WHERE name = $1', probe_conninfo => 'dbname=postgres' },
 	conf => "[listener lb]\nlisten = 127.0.0.1:$lb\nproxy_protocol = allow\n"
 	  . "[database relayed]\ndbname = postgres\nauth = passthrough\n");
 delete @ENV{qw(PGPASSWORD PGUSER)};
@@ -91,6 +94,27 @@ for my $w (@crowd) {
 }
 is_deeply(\%codes, { '28P01' => 4, 28000 => 26 }, 'of thirty logins that were begun together four could guess');
 undef @crowd;
+
+# ---------------------------------------------------------------- a password that was changed
+
+$node->safe_psql('postgres', "CREATE ROLE vera LOGIN");
+is(code('vera', 'old'), '', 'a user of auth_query');
+usleep(1_100_000);
+$node->safe_psql('postgres', "UPDATE logins SET secret = 'new'");
+@crowd = map { Meridian::Test::Wire->new($proxy, from => '127.0.0.2') } 1 .. 20;
+$_->send(startup(user => 'vera', database => 'postgres')) for @crowd;
+$_->message for @crowd;
+$_->scram_first("SCRAM-SHA-256\0") for @crowd;
+$_->scram_final(substr($_->message->[1], 4), 'new') for @crowd;
+my %told;
+$told{ error_fields($_->message)->{C} }++ for @crowd;
+is_deeply(\%told, { '28P01' => 20 }, 'twenty logins with the new password are held against the old one');
+is(code('vera', 'new'), '', 'that does not count against them');
+is(exhaust('vera'), $four, 'wrong passwords');
+is(code('vera', 'new'), '28000', 'do');
+usleep(1_100_000);
+is(exhaust('vera', from => '127.0.0.10'), $four, 'also against an answer that was kept for a while');
+ok(wait_until(sub { code('vera', 'new', from => '127.0.0.10') eq '28000' }, 5), 'once it is known to be still true');
 
 # ---------------------------------------------------------------- the console
 
