@@ -135,12 +135,23 @@ begin(struct control *c, struct control_request *r, const struct pause_scope *sc
 }
 
 bool
+paused_any(const struct control *c)
+{
+	return !LIST_EMPTY(&c->paused.list);
+}
+
+bool
 paused_begin(struct control *c, struct control_request *r)
 {
 	struct pause_scope scope = scope_of(r);
 	struct paused *p = find_scope(c, &scope);
 	char text[320];
 
+	if (c->stopping > 0) {
+		r->failed = true;
+		err_set(&r->err, SQLSTATE_ADMIN_SHUTDOWN, "the proxy is shutting down");
+		return true;
+	}
 	if (p != NULL && p->waiting != NULL) {
 		r->failed = true;
 		err_set(&r->err, SQLSTATE_OBJECT_IN_USE, "%s is being paused already",

@@ -32,6 +32,8 @@ bool paused_begin(struct control *c, struct control_request *r);
 bool paused_end(struct control *c, struct control_request *r);
 bool paused_left(struct control *c, struct control_request *r);
 
+bool paused_any(const struct control *c);
+
 /* Any thread: on one worker nothing is under way any more of what this PAUSE is about. */
 void control_paused(struct control *c, uint64_t serial);
 

@@ -137,6 +137,14 @@ do_shutdown(struct control *c, struct control_request *r)
 	int64_t grace = c->config->main.shutdown_timeout;
 	bool wait = r->wait;
 
+	/* who is held never ends, and the last console would go before a RESUME */
+	if (wait && paused_any(c)) {
+		r->failed = true;
+		err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE,
+			"sessions that are paused cannot be waited for");
+		err_hint(&r->err, "RESUME first.");
+		return true;
+	}
 	log_msg(LOG_LEVEL_INFO, "SHUTDOWN%s by the console", wait ? " WAIT" : "");
 	answer(r); /* it is the console's from here on */
 	control_shutdown(c, false, !wait ? 0 : grace > 0 ? grace : -1);

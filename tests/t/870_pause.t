@@ -243,7 +243,7 @@ ok(ask($a, 'SELECT 32;', '32'), 'the others go on');
 my $script = PostgreSQL::Test::Utils::tempdir() . '/pipeline.sql';
 PostgreSQL::Test::Utils::append_to_file($script, "\\startpipeline\n" . "SELECT 1;\n" x 20 . "\\endpipeline\n");
 my ($bench_out, $bench_err) = ('', '');
-my $bench = IPC::Run::start([ 'pgbench', '-n', '-M', 'prepared', '-c', 4, '-T', 4, '-f', $script, '-d', $here ],
+my $bench = IPC::Run::start([ 'pgbench', '-n', '-M', 'prepared', '-c', 4, '-T', 4, '-f', $script, $here ],
 	'>', \$bench_out, '2>', \$bench_err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
 usleep(700_000);
 for my $round (1 .. 5) {
@@ -273,14 +273,24 @@ like($late->{err}, qr/the proxy is shutting down/, 'and a login that waits');
 $proxy->start;
 $a = session($here);
 ok(ask($a, 'SELECT 42;', '42'), 'after a restart nothing is paused');
-my $admin = session($proxy->connstr('meridian', host => $proxy->socket_dir));
-ok(ask($admin, 'PAUSE;\echo done', 'done'), 'PAUSE');
+$proxy->console('PAUSE');
+like($proxy->console_error('SHUTDOWN WAIT'), qr/55000.*sessions that are paused cannot be waited for/,
+	'SHUTDOWN WAIT would wait for ever');
 say_to($a, 'SELECT 43;');
-usleep(100_000);
-say_to($admin, 'SHUTDOWN WAIT; RESUME;');
-ok(hears($a, '43'), 'RESUME works while SHUTDOWN waits');
-$a->{in} .= "\\q\n";
-eval { $_->{run}->finish } for $a, $b, $o, $admin;
-ok($proxy->wait_exit, 'and the process ends with the last session');
+$proxy->console('RESUME');
+ok(hears($a, '43'), 'and has done nothing');
+# who is asked to go on keeps the console's worker busy, too
+my @stay = map { session($here) } 1 .. 8;
+ask($_, 'SELECT 44;', '44') for @stay;
+my $admin = session($proxy->connstr('meridian', host => $proxy->socket_dir));
+ok(ask($admin, "SHUTDOWN WAIT;\n\\echo done", 'done'), 'SHUTDOWN WAIT');
+say_to($admin, 'PAUSE;');
+usleep(300_000);
+$admin->{run}->pump_nb;
+like($admin->{err}, qr/the proxy is shutting down/, 'no PAUSE any more');
+ok(ask($_, 'SELECT 45;', '45'), 'a session goes on') for $stay[0];
+$_->{in} .= "\\q\n" for $a, @stay, $admin;
+eval { $_->{run}->finish } for $a, @stay, $b, $o, $admin;
+ok($proxy->wait_exit, 'the process ends with the last session');
 is($proxy->exit_status, 0, 'cleanly');
 done_testing();

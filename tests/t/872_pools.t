@@ -1,0 +1,242 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Pools at the console: SHOW POOLS and SHOW SERVERS, PAUSE under which a server is restarted and no
+# client notices, RECONNECT. PAUSE of sessions without a pool is 870.
+use strict;
+use warnings;
+use IPC::Run ();
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my ($east, $west) = regional_clusters('us-east1', 'europe-west1');
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [
+		'us-east1'     => { nodes => $east, cities => 'new york' },
+		'europe-west1' => { nodes => $west, cities => 'paris' }
+	],
+	set => {
+		auth => 'trust', workers => 2, default_pool_size => 4, region => 'us-east1',
+		failback_delay => 0, query_wait_timeout => '1s', query_wait_notify => 0
+	},
+	conf => "[database postgres]\npool = transaction\n[database template1]\npool = session\n"
+	  . "[database own]\ndbname = postgres\n");
+$proxy->start;
+my $pid = 'SELECT pg_backend_pid()';
+
+sub session
+{
+	my (%param) = @_;
+	my $w = Meridian::Test::Wire->new($proxy);
+	$w->login(database => 'postgres', user => 'postgres', %param);
+	return $w;
+}
+
+sub ask
+{
+	my ($w, $sql) = @_;
+	$w->send(query($sql));
+	return answer($w);
+}
+
+# The first value of the first row, or "SQLSTATE message".
+sub answer
+{
+	my ($w) = @_;
+	for ($w->until('Z')) {
+		return row_values($_)->[0] if $_->[0] eq 'D';
+		return error_fields($_)->{C} . ' ' . error_fields($_)->{M} if $_->[0] eq 'E';
+	}
+	return '';
+}
+
+# A sum over the workers' rows.
+sub sum
+{
+	my ($column, $what) = @_;
+	my $sum = 0;
+	$sum += $_->{$column} for @{ $proxy->console($what) };
+	return $sum;
+}
+
+sub backends
+{
+	my ($cluster, $database) = @_;
+	return $cluster->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+		. "AND pid <> pg_backend_pid() AND datname = '$database' AND application_name = ''");
+}
+
+sub console_start
+{
+	my ($sql) = @_;
+	my %c = (out => '', err => '');
+	$c{run} = IPC::Run::start(
+		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-c', $sql, '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
+		'<', \'', '>', \$c{out}, '2>', \$c{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+	usleep(300_000);
+	$c{run}->pump_nb;
+	return \%c;
+}
+
+sub ends { my ($c) = @_; $c->{run}->finish; return $c->{run}->result(0) }
+
+# ---------------------------------------------------------------- SHOW POOLS, SHOW SERVERS
+
+my @many = map { session() } 1 .. 6;
+ask($_, $pid) for @many;
+my $pools = $proxy->console("SHOW POOLS DATABASE postgres REGION us-east1");
+ok(@$pools >= 1 && @$pools <= 2, 'a pool per worker');
+my %pool = %{ $pools->[0] };
+is("@pool{qw(database user region pool_mode pool_size paused)}", 'postgres postgres us-east1 transaction 2 f',
+	'SHOW POOLS says what it is');
+is($pool{node}, '127.0.0.1:' . $east->port, 'and where');
+is(sum('cl_active', 'SHOW POOLS DATABASE postgres'), 6, 'its sessions');
+cmp_ok(sum('sv_idle', 'SHOW POOLS'), '>=', 1, 'idle connections');
+cmp_ok(sum('lent', 'SHOW POOLS DATABASE postgres'), '>=', 6, 'how often one was lent');
+is(sum('cl_active', 'SHOW POOLS USER nobody'), 0, 'USER is a filter');
+
+my @open = grep { ask($_, 'BEGIN') eq '' } @many[ 0, 1 ];
+my ($one) = map { ask($_, $pid) } $open[0];
+my ($server) = grep { $_->{server_pid} eq $one } @{ $proxy->console('SHOW SERVERS') };
+is("@$server{qw(database user region pool_mode state close_needed)}", 'postgres postgres us-east1 transaction used f',
+	'SHOW SERVERS has a connection that is lent');
+my ($holder) = grep { $_->{id} eq $server->{session} } @{ $proxy->console('SHOW SESSIONS') };
+is($holder->{server_pid}, $one, 'and who has it');
+like($server->{connected_at}, qr/^20\d\d-/, 'since when it is there');
+my $own = session(database => 'own');
+my $mine = ask($own, $pid);
+($server) = grep { $_->{server_pid} eq $mine } @{ $proxy->console('SHOW SERVERS DATABASE own') };
+is("@$server{qw(pool_mode state)}", 'off idle', 'and those that are a session\'s own');
+ask($_, 'COMMIT') for @open;
+my $idle = () = @{ $proxy->console('SHOW SERVERS STATE idle DATABASE postgres') };
+cmp_ok($idle, '>=', 1, 'idle ones have no session');
+
+# ---------------------------------------------------------------- PAUSE: what is open ends, then connections go
+
+ask($many[0], 'BEGIN');
+my $c = console_start('PAUSE DATABASE postgres');
+ok($c->{run}->pumpable, 'PAUSE waits for a transaction');
+$many[1]->send(query('SELECT 11'));
+ok($many[1]->silent(0.3), 'no other begins');
+is(ask($many[0], 'SELECT 12'), '12', 'the open one goes on');
+is(ask($many[0], 'COMMIT'), '', 'and ends');
+is(ends($c), 0, 'PAUSE is answered');
+for (1 .. 100) { last if backends($east, 'postgres') == 1; usleep(20_000) }
+is(backends($east, 'postgres'), 1, 'the pool has no connection left, but what is a session\'s own is there');
+is(ask($own, 'SELECT 13'), '13', 'which is not paused');
+ok(!(grep { $_->{paused} ne 't' } @{ $proxy->console('SHOW POOLS DATABASE postgres') }), 'SHOW POOLS says paused');
+my $new = session();
+ok($new, 'a client can log in');
+$new->send(query('SELECT 14'));
+ok($new->silent(0.3), 'and waits with its first query');
+
+# the server is restarted, and nobody notices
+$own->close;
+$east->restart;
+$many[2]->send(query('SELECT 15'));
+ok($many[2]->silent(1.5), 'longer than query_wait_timeout');
+$proxy->console('RESUME DATABASE postgres');
+is(answer($many[1]), '11', 'RESUME: a query that waited through a restart of the server');
+is(answer($new),     '14', 'a login of meanwhile');
+is(answer($many[2]), '15', 'a query of meanwhile');
+is(ask($_, 'SELECT 16'), '16', 'a session that had nothing to say') for $many[3];
+
+# ---------------------------------------------------------------- the queue
+
+my @blockers = map { session() } 1 .. 8;
+$_->send(query('BEGIN')) for @blockers;
+usleep(300_000);
+my $waiting = sum('cl_waiting', 'SHOW POOLS DATABASE postgres');
+cmp_ok($waiting, '>=', 4, 'sessions in the queue of a full pool');
+cmp_ok(sum('maxwait_us', 'SHOW POOLS') + sum('maxwait', 'SHOW POOLS'), '>', 0, 'and for how long');
+$c = console_start('PAUSE');
+ok($c->{run}->pumpable, 'PAUSE waits for those that have begun');
+my @begun = grep { !$_->silent(0.05) } @blockers;
+answer($_) for @begun;
+is(ask($_, 'COMMIT'), '', 'one of them ends') for @begun;
+is(ends($c), 0, 'PAUSE is answered, with sessions in the queue');
+usleep(1_500_000);
+my %begun = map { $_ => 1 } @begun;
+my @queued = grep { !$begun{$_} } @blockers;
+ok($_->silent(0.05), 'they wait, and longer than query_wait_timeout') for $queued[0];
+$proxy->console('RESUME');
+my @late = @queued;
+while (@late) {
+	my @now = grep { !$_->silent(0.05) } @late or last;
+	is(answer($_), '', 'BEGIN of one that was queued') for @now;
+	is(ask($_, 'COMMIT'), '', 'and its end') for @now;
+	my %now = map { $_ => 1 } @now;
+	@late = grep { !$now{$_} } @late;
+}
+is(scalar(@late), 0, 'all of them were served');
+
+# ---------------------------------------------------------------- a session pool, a region
+
+my $s = session(database => 'template1');
+my $his = ask($s, $pid);
+$proxy->console('PAUSE');
+$s->send(query($pid));
+ok($s->silent(0.3), 'a session with a connection for life waits');
+$proxy->console('RESUME');
+is(answer($s), $his, 'and has kept it');
+$s->close;
+
+my $paris = session('options' => '-c meridian.city=paris');
+is(ask($paris, "SELECT current_setting('cluster_name')"), 'europe-west1', 'a session in Europe');
+$proxy->console('PAUSE REGION europe-west1');
+$paris->send(query('SELECT 20'));
+ok($paris->silent(0.3), 'its region is paused');
+is(ask($many[0], 'SELECT 21'), '21', 'the other is not');
+$proxy->console('RESUME REGION europe-west1');
+is(answer($paris), '20', 'RESUME');
+
+# ---------------------------------------------------------------- RECONNECT
+
+my %before = map { ask($_, $pid) => 1 } @many;
+ask($many[0], 'BEGIN');
+my $kept = ask($many[0], $pid);
+my ($status, $out, $err) = $proxy->console_raw('RECONNECT DATABASE postgres');
+is($err, '', 'RECONNECT');
+is(ask($many[0], $pid), $kept, 'a transaction keeps its connection');
+my ($closing) = grep { $_->{server_pid} eq $kept } @{ $proxy->console('SHOW SERVERS') };
+is($closing->{close_needed}, 't', 'which is closed when it comes back');
+ask($many[0], 'COMMIT');
+my @same = grep { $before{ ask($_, $pid) } } @many;
+is(scalar(@same), 0, 'all connections are new');
+$own = session(database => 'own');
+$mine = ask($own, $pid);
+($status, $out, $err) = $proxy->console_raw('RECONNECT');
+like($err, qr/NOTICE:.*1 session keeps a connection of its own/, 'a session without a pool is told of');
+is(ask($own, $pid), $mine, 'and keeps its own');
+
+# PAUSE and RESUME under load: nobody sees an error
+my ($bench_out, $bench_err) = ('', '');
+my $script = PostgreSQL::Test::Utils::tempdir() . '/tx.sql';
+PostgreSQL::Test::Utils::append_to_file($script, "BEGIN;\nSELECT 1;\nSELECT 2;\nEND;\n");
+my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', 8, '-j', 2, '-T', 5, '-f', $script, $proxy->connstr('postgres') ],
+	'>', \$bench_out, '2>', \$bench_err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+usleep(700_000);
+for my $round (1 .. 10) {
+	$proxy->console("PAUSE DEADLINE '10s'");
+	is(sum('sv_active', 'SHOW POOLS DATABASE postgres'), 0, "PAUSE $round under load: nothing is lent");
+	$proxy->console('RESUME');
+	$proxy->console('RECONNECT') if $round % 3 == 0;
+	usleep(100_000);
+}
+$bench->finish;
+is($bench->result(0), 0, 'the load ends well') or diag $bench_err;
+like($bench_out, qr/number of failed transactions: 0/, 'without an error');
+
+# ---------------------------------------------------------------- the end, with everything paused
+
+$proxy->console('PAUSE');
+$many[0]->send(query('SELECT 30'));
+usleep(200_000);
+$proxy->stop;
+like(join(' ', map { $_->[0] eq 'E' ? error_fields($_)->{C} : () } $many[0]->until('E')), qr/57P01/,
+	'SIGTERM ends a session that waits');
+done_testing();
