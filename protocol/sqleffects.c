@@ -48,6 +48,7 @@ struct scan {
 	struct buf *names; /* where the names of settings go, or NULL */
 	bool escapes;      /* backslashes escape in '…' */
 	bool doubtful;     /* there was a '…' for which that matters */
+	bool is_local;     /* the statement is SET LOCAL */
 	bool anywhere;     /* a body of code: a statement may begin at every word */
 	uint8_t depth;
 };
@@ -346,14 +347,47 @@ sqleffects_put_name(struct buf *names, struct slice name)
 	buf_u8(names, 0);
 }
 
+bool
+sqleffects_has_meaning(struct slice name)
+{
+	static const char *const names[] = {
+		/* names and their types; PostgreSQL itself looks anew where these have changed */
+		"search_path", "role", "session_authorization",
+		/* literals, which become values at once */
+		"timezone", "datestyle", "intervalstyle", "timezone_abbreviations", "array_nulls",
+		"backslash_quote", "standard_conforming_strings", "client_encoding", "lc_monetary",
+		"lc_numeric", "transform_null_equals", "xmloption"
+	};
+
+	return IS_ONE_OF(name, names);
+}
+
+static unsigned
+meaning_of(struct slice name)
+{
+	return sqleffects_has_meaning(name) ? EFFECT_MEANING : 0;
+}
+
+/* Of a setting that changes until the end of the transaction. */
+static unsigned
+local_effects(struct slice name)
+{
+	static const char *const looked_at_anew[] = { "search_path", "role",
+						      "session_authorization" };
+
+	return IS_ONE_OF(name, looked_at_anew) ? 0 : meaning_of(name);
+}
+
 static unsigned
 put_name(const struct scan *s, struct slice name)
 {
+	if (s->is_local)
+		return local_effects(name);
 	if (s->names != NULL)
 		sqleffects_put_name(s->names, name);
 	/* the path on which LOAD and CREATE FUNCTION look is shown to superusers only */
-	return slice_is_nocase(name, "dynamic_library_path") ? EFFECT_SETTINGS | EFFECT_SESSION
-							     : EFFECT_SETTINGS;
+	return EFFECT_SETTINGS | meaning_of(name) |
+	       (slice_is_nocase(name, "dynamic_library_path") ? EFFECT_SESSION : 0);
 }
 
 /* work_mem, app.tenant, "app"."tenant"; *t is its first part, and then what stands behind it. */
@@ -428,7 +462,8 @@ set_config_effects(struct scan s)
 	    take_argument(&s, &local, &sure) == '\0')
 		return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
 	if (sure && is_true(&local))
-		return 0;
+		return named && name.kind == TOKEN_STRING && name.exact ? local_effects(name.text)
+									: 0;
 	if (!named || name.kind != TOKEN_STRING || !name.exact)
 		return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
 	effects = put_name(&s, name.text);
@@ -606,6 +641,18 @@ begins_dotted(const struct scan *s)
 	return take(&ahead).mark == '.';
 }
 
+/* Behind SET and LOCAL or SESSION; *t is the next word. */
+static unsigned
+set_name_effects(struct scan *s, struct token *t)
+{
+	unsigned effects = begins_dotted(s) ? 0 : set_alias_effects(*s, t);
+
+	if (effects == 0)
+		effects = take_name(s, t);
+	*t = take(s);
+	return effects | (is_word(t, "default") ? EFFECT_SETTINGS_ALL : 0);
+}
+
 static unsigned
 set_effects(struct scan s)
 {
@@ -613,22 +660,17 @@ set_effects(struct scan s)
 	unsigned effects;
 
 	if (!begins_dotted(&s)) {
-		if (is_word(&t, "local") || is_word(&t, "transaction") ||
-		    is_word(&t, "constraints"))
+		if (is_word(&t, "transaction") || is_word(&t, "constraints"))
 			return 0;
-		if (is_word(&t, "session")) {
+		s.is_local = is_word(&t, "local");
+		if (s.is_local || is_word(&t, "session"))
 			t = take(&s);
-			effects = set_session_effects(&s, &t);
-			if (effects != 0)
-				return effects;
-		}
-		effects = set_alias_effects(s, &t);
+		effects = s.is_local ? 0 : set_session_effects(&s, &t);
 		if (effects != 0)
 			return effects;
 	}
-	effects = take_name(&s, &t);
-	t = take(&s);
-	return effects | (is_word(&t, "default") ? EFFECT_SETTINGS_ALL : 0);
+	effects = set_name_effects(&s, &t);
+	return s.is_local ? effects & EFFECT_MEANING : effects;
 }
 
 static unsigned

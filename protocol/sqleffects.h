@@ -37,7 +37,13 @@ enum sqleffect {
 	EFFECT_RESET_ALL = 1 << 11, /* DISCARD ALL, DEALLOCATE ALL, RESET ALL */
 	EFFECT_CODE = 1 << 12,      /* DO, CALL: may do anything that can be asked for */
 	EFFECT_UNKNOWN = 1 << 13,   /* the text could not be read: may do anything */
+	EFFECT_MEANING = 1 << 14,   /* texts behind it may mean something else, be it only for this
+				       transaction: sqleffects_has_meaning() */
 };
+
+/* Behind these nobody knows what a text means until it is known what they have done. */
+#define EFFECTS_ON_MEANING \
+	(EFFECT_MEANING | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED | EFFECT_RESET_ALL | EFFECT_UNKNOWN)
 
 /* What a whole text may do; 0: nothing that outlives its transaction. */
 unsigned sqleffects(struct slice sql);
@@ -46,6 +52,8 @@ unsigned sqleffects(struct slice sql);
  * case, each with a NUL behind it, none twice. role, session_authorization and names with a dot in
  * them are among them; those of a single transaction are not. */
 void sqleffects_names(struct slice sql, struct buf *names);
+/* Whether what a text means when it is prepared depends on this setting. */
+bool sqleffects_has_meaning(struct slice name);
 /* Append one name as sqleffects_names() does. */
 void sqleffects_put_name(struct buf *names, struct slice name);
 

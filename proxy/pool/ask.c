@@ -28,7 +28,9 @@ finish(struct ask *a)
 	struct server *sv = a->server;
 
 	sv->ask = NULL;
-	a->answer.messages = buf_view(&a->in);
+	a->answer.messages = slice_of(a->in.p, a->seen);
+	a->answer.rest = a->in.p + a->seen;
+	a->answer.rest_n = a->in.n - a->seen;
 	a->done(sv, &a->answer);
 	ask_free(a);
 }
@@ -37,7 +39,9 @@ static void
 lost(struct ask *a, const char *reason)
 {
 	a->answer.lost = true;
-	err_set(&a->answer.error, SQLSTATE_CONNECTION_FAILURE, "%s", reason);
+	/* what it said last is why */
+	if (!a->answer.failed)
+		err_set(&a->answer.error, SQLSTATE_CONNECTION_FAILURE, "%s", reason);
 	stream_fini(&a->server->stream);
 	finish(a);
 }
@@ -118,14 +122,26 @@ read_answer(struct ask *a)
 		lost(a, "protocol violation");
 }
 
+/* What was queued goes on its way; with the session's own behind it, that is for the session. */
+static void
+flush(struct ask *a)
+{
+	struct session *s = a->server->session;
+
+	if (s != NULL && s->state == SESSION_RELAY)
+		relay_on_server(s, EV_WRITE);
+	else if (stream_flush(&a->server->stream) != 0)
+		lost(a, "connection lost");
+}
+
 void
 ask_on_event(struct ask *a, short what)
 {
-	struct stream *st = &a->server->stream;
+	struct server *sv = a->server;
 
-	if ((what & EV_WRITE) && stream_flush(st) != 0)
-		lost(a, "connection lost");
-	else if (what & EV_READ)
+	if (what & EV_WRITE)
+		flush(a);
+	if ((what & EV_READ) && sv->ask == a)
 		read_answer(a);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * A question of Meridian's own on a server connection: one simple Query whose answer no client
- * sees. While it is under way the connection's events come here, and nothing else may be sent on
- * it. The answer is kept whole, bounded by ASK_ANSWER_MAX.
+ * sees. While it is under way the connection's events come here; what is sent behind it is answered
+ * behind it. The answer is kept whole, bounded by ASK_ANSWER_MAX.
  */
 #ifndef PROXY_POOL_ASK_H
 #define PROXY_POOL_ASK_H
@@ -20,6 +20,8 @@ struct ask_answer {
 	bool failed;           /* the server answered with an error: see `error` */
 	char status;           /* of ReadyForQuery: I, T or E */
 	struct slice messages; /* all of the answer, raw, up to and with ReadyForQuery */
+	char *rest;            /* what has come behind it, to be changed at will … */
+	size_t rest_n;         /* … of so many bytes */
 	struct err error;
 };
 

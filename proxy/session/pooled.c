@@ -240,6 +240,13 @@ keep(struct pooled *pd, const char *p, size_t n)
 		stream_want(&s->client, s->client.interest & ~EV_READ);
 }
 
+/* What the client says can be sent now. */
+static bool
+can_send(const struct pooled *pd)
+{
+	return pd->session->server != NULL && (!pd->asking || pd->ahead);
+}
+
 bool
 pooled_take(struct session *s, const char *p, size_t n)
 {
@@ -254,7 +261,7 @@ pooled_take(struct session *s, const char *p, size_t n)
 		if (s->state != SESSION_RELAY)
 			return false;
 	}
-	if (s->server != NULL && !pd->asking)
+	if (can_send(pd))
 		return true;
 	keep(pd, p, n);
 	return false;
@@ -291,7 +298,7 @@ void
 pooled_on_lent(struct pooled *pd, struct server *sv)
 {
 	pooled_attach(pd, sv);
-	if (pd->session->server != NULL && !pd->asking)
+	if (can_send(pd))
 		ready(pd);
 }
 
@@ -305,30 +312,61 @@ pooled_on_refused(struct pooled *pd, const struct err *e, bool fatal)
 		return;
 	}
 	acquire(pd);
-	if (s->server != NULL && !pd->asking)
+	if (can_send(pd))
 		ready(pd);
 }
 
 /* ---- settings ---- */
 
 static void
+begin_asking(struct pooled *pd, struct slice sql, bool ahead, ask_done_fn *done)
+{
+	struct server *sv = pd->session->server;
+
+	pd->asking = true;
+	pd->ahead = ahead;
+	ask_begin(sv, sql, done);
+	/* it has taken the place of the statement without a name */
+	if (ahead)
+		statements_attach(pd->statements, sv->statements, &pd->session->flow);
+}
+
+/* Before, the client is told what has changed; then comes what was answered behind the question. */
+static void
+done_asking(struct pooled *pd, const struct ask_answer *a)
+{
+	struct session *s = pd->session;
+
+	pooled_tell(pd);
+	if (a->rest_n > 0 && s->state == SESSION_RELAY)
+		relay_from_server(s, a->rest, a->rest_n);
+	if (s->state == SESSION_RELAY)
+		go_on(pd);
+}
+
+static void
 on_replayed(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
 	struct pooled *pd = s->pooled;
+	bool ahead = pd->ahead;
 
-	pd->asking = false;
+	pd->asking = pd->ahead = false;
 	if (a->lost || a->failed || a->status != 'I') {
 		sv->close_needed = true;
-		session_close_err(s, a->lost ? WHY_SERVER_DIED : WHY_SERVER_REFUSED, &a->error);
+		session_close_err(s, a->lost && !a->failed ? WHY_SERVER_DIED : WHY_SERVER_REFUSED,
+				  &a->error);
 		return;
 	}
 	vars_unref(sv->vars);
 	sv->vars = vars_ref(pd->vars);
 	pooled_settled(sv);
-	statements_attach(pd->statements, sv->statements, &s->flow);
-	pooled_tell(pd);
-	ready(pd);
+	if (!ahead)
+		statements_attach(pd->statements, sv->statements, &s->flow);
+	if (pd->greeted)
+		done_asking(pd, a);
+	else
+		greet(pd);
 }
 
 void
@@ -336,14 +374,15 @@ pooled_attach(struct pooled *pd, struct server *sv)
 {
 	struct session *s = pd->session;
 	struct buf sql = { .cap = HELD_CAP };
+	/* one round trip for the change and what the client says */
+	bool ahead = pd->greeted && pooled_ends_on_error(sv);
 
 	s->server = sv;
 	sv->session = s;
 	if (sv->vars != pd->vars)
-		vars_put_change(&sql, sv->vars, pd->vars, VARS_ERROR);
+		vars_put_change(&sql, sv->vars, pd->vars, ahead ? VARS_FATAL : VARS_ERROR);
 	if (sql.n > 0) {
-		pd->asking = true;
-		ask_begin(sv, buf_view(&sql), on_replayed);
+		begin_asking(pd, buf_view(&sql), ahead, on_replayed);
 	} else {
 		statements_attach(pd->statements, sv->statements, &s->flow);
 		pooled_tell(pd);
@@ -371,16 +410,18 @@ on_truth(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
 	struct pooled *pd = s->pooled;
+	bool cancelled = a->failed && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
 
-	pd->asking = false;
+	pd->asking = pd->ahead = false;
 	if (a->lost) {
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
 	}
-	pooled_learn(pd, a);
-	statements_attach(pd->statements, sv->statements, &s->flow);
-	pooled_tell(pd);
-	go_on(pd);
+	/* a cancel request came too late for its query, and hit ours */
+	pd->asked_again = cancelled && !pd->asked_again;
+	if (!pd->asked_again)
+		pooled_learn(pd, a);
+	done_asking(pd, a);
 }
 
 void
@@ -389,16 +430,13 @@ pooled_settle(struct session *s)
 	struct pooled *pd = s->pooled;
 	struct buf sql = { .cap = HELD_CAP };
 
-	if (s->server == NULL || pd->asking || !flow_safe_point(&s->flow) ||
-	    statements_holds(pd->statements))
+	if (s->server == NULL || pd->mode == POOL_SESSION || pd->asking ||
+	    !flow_safe_point(&s->flow) || statements_holds(pd->statements))
 		return;
-	if (pooled_suspects(pd, &sql)) {
-		pd->asking = true;
-		ask_begin(s->server, buf_view(&sql), on_truth);
-	} else if (pd->mode == POOL_TRANSACTION && pd->pins == 0 &&
-		   !statements_pins(pd->statements)) {
+	if (pooled_suspects(pd, &sql))
+		begin_asking(pd, buf_view(&sql), true, on_truth);
+	else if (pd->pins == 0 && !statements_pins(pd->statements))
 		let_go(pd);
-	}
 	buf_fini(&sql);
 }
 
@@ -446,7 +484,8 @@ pooled_part(struct session *s)
 	sv->session = NULL;
 	if (!clean || !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
-	else if (pd->mode == POOL_SESSION || pd->pins != 0 || pd->effects != 0)
+	else if (pd->mode == POOL_SESSION || pd->pins != 0 ||
+		 (pd->effects | pd->asked_effects) != 0)
 		reset(sv);
 	else
 		pool_return(sv);
@@ -464,6 +503,7 @@ free_pooled(void *arg)
 	buf_fini(&pd->report);
 	buf_fini(&pd->held);
 	buf_fini(&pd->names);
+	buf_fini(&pd->asked_names);
 	free(pd->options);
 	free(pd);
 }
@@ -506,7 +546,7 @@ look_elsewhere(struct pooled *pd)
 		return;
 	pool_forget(pd->pool, pd);
 	acquire(pd);
-	if (pd->session->server != NULL && !pd->asking)
+	if (can_send(pd))
 		ready(pd);
 }
 

@@ -37,12 +37,16 @@ struct pooled {
 	struct buf report;             /* the beginning of a ParameterStatus */
 	char *options;                 /* of its startup packet, without meridian.* */
 	enum pool_mode mode;
-	bool waiting;              /* in the pool's queue */
-	bool notified;             /* … and it was told so */
-	bool asking;               /* a question of our own is under way on its server */
-	bool greeted;              /* it has got its ReadyForQuery */
-	unsigned effects;          /* what its queries may have done since it was last looked at */
-	struct buf names;          /* … and of which settings: see protocol/sqleffects.h */
+	bool waiting;           /* in the pool's queue */
+	bool notified;          /* … and it was told so */
+	bool asking;            /* a question of our own is under way on its server … */
+	bool ahead;             /* … and what the client says may be sent behind it */
+	bool asked_again;       /* … because the last answer was that it had been cancelled */
+	bool greeted;           /* it has got its ReadyForQuery */
+	unsigned effects;       /* what its queries may have done since it was last looked at … */
+	struct buf names;       /* … and of which settings: see protocol/sqleffects.h */
+	unsigned asked_effects; /* … and that, of the question that is under way */
+	struct buf asked_names;
 	unsigned pins;             /* why it keeps its server: see proxy/session/truth.h */
 	uint64_t topology_version; /* with which its node was decided … */
 	int64_t decided_us;        /* … and when */

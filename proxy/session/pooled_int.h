@@ -25,6 +25,8 @@ bool pooled_can_greet(const struct pooled *pd);
 void pooled_put_welcome(struct pooled *pd, struct buf *b);
 /* What its server reports now, and the client has not heard: it is told. */
 void pooled_tell(struct pooled *pd);
+/* The server is PostgreSQL, which ends the connection on an error where it is told to. */
+bool pooled_ends_on_error(const struct server *sv);
 /* What the server has reported goes with the settings that we know it to have. */
 void pooled_settled(struct server *sv);
 /* Whether the session's queries may have left something behind on its server: then *sql is what to

@@ -78,14 +78,22 @@ static struct truth_question
 question_of(const struct pooled *pd)
 {
 	return (struct truth_question){
-		.effects = pd->effects,
+		.effects = pd->asked_effects,
 		.pins = pd->pins,
-		.names = buf_view(&pd->names),
+		.names = buf_view(&pd->asked_names),
 		.user = session_name(pd->session, NAME_USER),
 		.session = pd->vars,
 		.startup = pd->startup,
 		.server = pd->session->server->vars,
 	};
+}
+
+bool
+pooled_ends_on_error(const struct server *sv)
+{
+	struct slice value;
+
+	return !vars_get(sv->reported, "crdb_version", &value);
 }
 
 void
@@ -107,9 +115,31 @@ take_truth(struct pooled *pd, struct truth *t)
 	sv->vars = t->server != NULL ? vars_ref(t->server) : NULL;
 	pooled_settled(sv);
 	pd->pins = t->pins;
-	pd->effects = 0;
-	buf_clear(&pd->names);
+	pd->asked_effects = 0;
+	buf_fini(&pd->asked_names);
 	truth_fini(t);
+}
+
+/* What the texts have done that went to the server since this was last said. */
+static void
+note_effects(struct pooled *pd)
+{
+	pd->effects |= statements_effects(pd->statements, &pd->names);
+	if (pd->names.failed)
+		pd->effects |= EFFECT_UNNAMED;
+}
+
+/* All of it is in question now. */
+static void
+move_effects(struct pooled *pd)
+{
+	struct slice name, rest = buf_view(&pd->names);
+
+	pd->asked_effects |= pd->effects;
+	while (message_next_cstr(&rest, &name))
+		sqleffects_put_name(&pd->asked_names, name);
+	pd->effects = 0;
+	buf_fini(&pd->names);
 }
 
 bool
@@ -119,14 +149,15 @@ pooled_suspects(struct pooled *pd, struct buf *sql)
 	struct truth_question q;
 	struct truth t;
 
-	pd->effects |= statements_effects(pd->statements);
+	note_effects(pd);
 	/* a function has changed what its caller's text does not name */
 	if (sv->reported != sv->settled) {
 		vars_put_changed(&pd->names, sv->settled, sv->reported);
 		pd->effects |= EFFECT_SETTINGS;
 	}
-	if (pd->effects == 0)
+	if ((pd->effects | pd->asked_effects) == 0)
 		return false;
+	move_effects(pd);
 	q = question_of(pd);
 	if (truth_is_wanted(&q)) {
 		truth_put_query(sql, &q);
@@ -157,9 +188,10 @@ pooled_forget_statements(struct server *sv)
 
 /* Texts mean what the settings say, as far as we know: equal settings, equal meaning. */
 static uint64_t
-meaning_of(const struct pooled *pd)
+meaning_of(struct pooled *pd)
 {
-	return vars_meaning(pd->vars);
+	note_effects(pd);
+	return (pd->effects | pd->asked_effects) & EFFECTS_ON_MEANING ? 0 : vars_meaning(pd->vars);
 }
 
 bool

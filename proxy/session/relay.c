@@ -178,6 +178,12 @@ read_server(struct session *s)
 }
 
 void
+relay_from_server(struct session *s, char *p, size_t n)
+{
+	(void)to_client(s, p, n);
+}
+
+void
 relay_on_client_drained(struct session *s)
 {
 	if (s->server != NULL)

@@ -216,6 +216,8 @@ void relay_on_client_drained(struct session *s);
 void relay_on_server(struct session *s, short what);
 /* Whole messages, or the rest of one. False: the session is over. */
 bool relay_to_server(struct session *s, const char *p, size_t n);
+/* The node's answers: for the client; p is changed. The session may be over then. */
+void relay_from_server(struct session *s, char *p, size_t n);
 /* Bytes of the client that were read already. */
 void relay_take(struct session *s, const char *p, size_t n);
 /* What flow_server() has counted. */

@@ -102,8 +102,9 @@ size_t statements_server(struct statements *c, char *p, size_t n);
  * is out of date, or a statement that is not there, is not offered to anybody again. */
 void statements_error(struct statements *c, const char sqlstate[5]);
 
-/* What the texts that ran since the last call may have changed: enum sqleffect. */
-unsigned statements_effects(struct statements *c);
+/* What the texts that ran since the last call may have changed: enum sqleffect; the names of
+ * settings are appended as sqleffects_names() does. */
+unsigned statements_effects(struct statements *c, struct buf *names);
 /* The session has a statement that only its server connection has: it must keep that. */
 bool statements_pins(const struct statements *c);
 

@@ -122,9 +122,10 @@ statements_error(struct statements *c, const char sqlstate[5])
 	(void)sqlstate;
 }
 unsigned
-statements_effects(struct statements *c)
+statements_effects(struct statements *c, struct buf *names)
 {
 	(void)c;
+	(void)names;
 	return 0;
 }
 bool

@@ -262,23 +262,6 @@ vars_without(struct vars *base, struct slice name)
 
 /* ---- the meaning ---- */
 
-static bool
-changes_no_meaning(struct slice name)
-{
-	static const char *const names[] = {
-		"application_name",     "idle_in_transaction_session_timeout",
-		"idle_session_timeout", "lock_timeout",
-		"statement_timeout",    "tcp_user_timeout",
-		"transaction_timeout",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (slice_is_nocase(name, names[i]))
-			return true;
-	}
-	return false;
-}
-
 /* A reference, or NULL: nothing has to go. */
 static struct vars *
 sense_of(struct vars *v)
@@ -287,7 +270,7 @@ sense_of(struct vars *v)
 	struct vars_item item;
 
 	for (size_t at = 0; vars_next(v, &at, &item);) {
-		if (!changes_no_meaning(item.name))
+		if (sqleffects_has_meaning(item.name))
 			put_item(&d, item.name, item.value);
 	}
 	if (d.count < v->count)

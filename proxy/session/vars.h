@@ -52,8 +52,8 @@ void vars_unref(struct vars *v);
 /* False: it is not in there. Names compare without regard to case. */
 bool vars_get(const struct vars *v, const char *name, struct slice *value);
 size_t vars_count(const struct vars *v);
-/* A number that is the same for settings under which a text means the same: all but those that are
- * known to have no part in it, like application_name. Never 0, and never used twice. */
+/* A number that is the same for settings under which a text means the same: see
+ * sqleffects_has_meaning(). Never 0, and never used twice. */
 uint64_t vars_meaning(const struct vars *v);
 
 struct vars_item {

@@ -245,6 +245,31 @@ a_superusers_role_comes_first_and_every_role_last(void **state)
 }
 
 static void
+equal_meaning_is_one_number(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *none = vars_empty(t), *a = made(t, "application_name=a statement_timeout=1");
+	struct vars *b = made(t, "app.tenant=1"), *c = made(t, "application_name=c timezone=UTC");
+	struct vars *d = made(t, "timezone=UTC work_mem=1MB"), *e = made(t, "timezone=GMT");
+
+	(void)state;
+	assert_int_not_equal(vars_meaning(none), 0);
+	assert_int_equal(vars_meaning(none), vars_meaning(a));
+	assert_int_equal(vars_meaning(none), vars_meaning(b));
+	assert_int_not_equal(vars_meaning(none), vars_meaning(c));
+	assert_int_equal(vars_meaning(c), vars_meaning(d));
+	assert_int_not_equal(vars_meaning(c), vars_meaning(e));
+	vars_unref(none);
+	vars_unref(a);
+	vars_unref(b);
+	vars_unref(c);
+	vars_unref(d);
+	vars_unref(e);
+	assert_int_equal(vars_table_count(t), 1);
+	vars_table_free(t);
+}
+
+static void
 a_client_hears_what_it_was_not_told(void **state)
 {
 	struct vars_table *t = vars_table_new();
@@ -288,6 +313,7 @@ main(void)
 		cmocka_unit_test(a_change_is_the_difference),
 		cmocka_unit_test(a_change_that_fails_can_end_the_connection),
 		cmocka_unit_test(a_superusers_role_comes_first_and_every_role_last),
+		cmocka_unit_test(equal_meaning_is_one_number),
 		cmocka_unit_test(a_client_hears_what_it_was_not_told),
 	};
 
