@@ -92,7 +92,9 @@ write_conf(struct proxy *p)
 	    "[listener plain]\nlisten = 127.0.0.1:2\n"
 	    "[region near]\nnodes = %s\nsslmode = disable\n"
 	    "[database t]\nauth = trust\n[database s]\nauth = scram-sha-256\n"
-	    "[database m]\nauth = md5\n",
+	    "[database m]\nauth = md5\n"
+	    "[database p]\nauth = trust\npool = transaction\n"
+	    "[database q]\nauth = trust\npool = session\n",
 	    p->users, p->dir);
 	p->args.path = p->conf;
 }
@@ -442,7 +444,9 @@ clear_stage(struct play *y)
 	const struct topology *t = worker_world(w)->topology;
 
 	leave(&y->client);
-	for (int i = 0; i < 50 && (worker_nsessions(w) > 0 || w->ncancels > 0); i++) {
+	for (int i = 0; i < 50 && (worker_nsessions(w) > 0 || w->ncancels > 0 ||
+				   atomic_load(&t->nodes[0].live->sessions) > 0);
+	     i++) {
 		for (unsigned k = 0; k < y->nnodes; k++)
 			leave(&y->nodes[k]);
 		y->nnodes = 0;
