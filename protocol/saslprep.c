@@ -3,12 +3,13 @@
 
 #include "protocol/saslprep.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <stringprep.h>
 
-#include "base/mem.h"
+#include "base/bug.h"
+
+#define PROFILE_ROWS 32
 
 static bool
 is_ascii(struct slice s)
@@ -64,35 +65,62 @@ is_utf8(struct slice s)
 	return true;
 }
 
-/* NULL where the profile does not take it. */
-static char *
-prepare(struct slice password)
-{
-	char *copy = xstrndup(password.p, password.n), *prepared = NULL;
-	int result = stringprep_profile(copy, &prepared, "SASLprep", STRINGPREP_NO_UNASSIGNED);
+/* Five compatibility ideographs have become others since Unicode 3.2, in which there was a mistake
+ * (Unicode Corrigendum 4); the library has the mistake still. */
+#define CORRECTED 5
+static const Stringprep_table_element corrected[] = {
+	{ 0x2f868, 0x2f868, { 0x36fc } },  { 0x2f874, 0x2f874, { 0x5f53 } },
+	{ 0x2f91f, 0x2f91f, { 0x243ab } }, { 0x2f95f, 0x2f95f, { 0x7aee } },
+	{ 0x2f9bf, 0x2f9bf, { 0x45d7 } },  { 0, 0, { 0 } },
+};
 
-	explicit_bzero(copy, password.n);
-	free(copy);
-	if (result != STRINGPREP_OK || prepared[0] == '\0') {
-		free(prepared);
-		return NULL;
+/* RFC 4013 normalizes, and looks then at what is prohibited. PostgreSQL has it the other way round
+ * (pg_saslprep()), so that some texts are prepared here that the RFC would refuse: with it, what is
+ * normalized goes last. */
+static void
+make_profile(Stringprep_profile to[PROFILE_ROWS])
+{
+	static const Stringprep_profile last[] = {
+		{ STRINGPREP_MAP_TABLE, 0, corrected, CORRECTED },
+		{ STRINGPREP_NFKC, 0, NULL, 0 },
+	};
+	size_t n = 0;
+
+	for (const Stringprep_profile *row = stringprep_saslprep; row->operation != 0; row++) {
+		BUG_ON(n + 3 > PROFILE_ROWS);
+		if (row->operation != STRINGPREP_NFKC)
+			to[n++] = *row;
 	}
-	return prepared;
+	to[n++] = last[0];
+	to[n++] = last[1];
+	to[n] = (Stringprep_profile){ 0 };
+}
+
+/* Prepare the text at p, which has room for `size` bytes. False where the profile does not take it.
+ */
+static bool
+prepare(char *p, size_t size)
+{
+	Stringprep_profile profile[PROFILE_ROWS];
+
+	make_profile(profile);
+	return stringprep(p, size, STRINGPREP_NO_UNASSIGNED, profile) == STRINGPREP_OK &&
+	       p[0] != '\0';
 }
 
 void
 saslprep_put(struct buf *b, struct slice password)
 {
-	char *prepared = NULL;
+	size_t room = SASLPREP_ROOM(password.n);
+	char *p = buf_reserve(b, room);
 
-	(void)buf_reserve(b, SASLPREP_ROOM(password.n));
-	if (!is_ascii(password) && is_utf8(password))
-		prepared = prepare(password);
-	if (prepared == NULL) {
-		buf_slice(b, password);
+	if (p == NULL)
 		return;
-	}
-	buf_str(b, prepared);
-	explicit_bzero(prepared, strlen(prepared));
-	free(prepared);
+	if (password.n > 0)
+		memcpy(p, password.p, password.n);
+	p[password.n] = '\0';
+	if (is_ascii(password) || !is_utf8(password) || !prepare(p, room))
+		buf_slice(b, password);
+	else
+		b->n += strlen(p);
 }

@@ -3,7 +3,8 @@
  * SASLprep (RFC 4013, a profile of RFC 3454): what is done to a password before SCRAM hashes it, so
  * that two ways to type the same text are the same password. As PostgreSQL does it: ASCII passes as
  * it is, control characters too; what is no UTF-8, or holds what the profile prohibits, or code
- * points that Unicode 3.2 does not know, passes as raw bytes.
+ * points that Unicode 3.2 does not know, passes as raw bytes. That is looked at in front of the
+ * normalization, not behind it.
  */
 #ifndef PROTOCOL_SASLPREP_H
 #define PROTOCOL_SASLPREP_H

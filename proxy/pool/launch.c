@@ -222,6 +222,9 @@ take_error(struct launch *l, struct slice body)
 		return;
 	}
 	stats_error(&l->pool->worker->stats, ERROR_OF_NODE, r.sqlstate);
+	if (slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) && ownlogin_suspicion(l->own) != NULL)
+		log_msg(LOG_LEVEL_WARNING, "pool %s/%s: %s", l->pool->database, l->pool->user,
+			ownlogin_suspicion(l->own));
 	message_report_err(&r, &e);
 	if (login_another_may_do(r.sqlstate))
 		fail(l,
