@@ -209,6 +209,9 @@ auth_go_on(struct session *s)
 			session_enter(s, SESSION_LOOKUP);
 		return;
 	}
+	/* it may have said more than we kept */
+	if (!http_speaks(s))
+		stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 	if (a->unable != NULL) {
 		go_on_bound(s);
 		return;

@@ -221,6 +221,11 @@ is($proxy->safe_psql('postgres', "SELECT current_setting('DateStyle'), current_s
 		connstr => conn('alice', 'scram', options => '-c work_mem=123kB --datestyle=german', application_name => 'a name')),
 	'German, DMY|123kB|a name', 'options and application_name');
 
+# Replication is a session like any: Meridian logs in to it.
+$node->safe_psql('postgres', 'ALTER ROLE alice REPLICATION');
+like($proxy->safe_psql('postgres', 'IDENTIFY_SYSTEM', connstr => conn('alice', 'scram', replication => 'database')),
+	qr/^\d+\|1\|[0-9A-F\/]+\|postgres$/, 'a replication connection');
+
 # ---------------------------------------------------------------- protocol versions
 
 $w = Meridian::Test::Wire->new($proxy);
