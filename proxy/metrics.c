@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proxy/pool/pool.h"
 
 /* A metric. `put` writes its samples; the fields below are for the `put` functions that more than
  * one row has. */
@@ -141,6 +142,12 @@ static const char *
 state_name(unsigned i)
 {
 	return session_state_row((enum session_state)i)->label;
+}
+
+static const char *
+place_name(unsigned i)
+{
+	return server_place_name((enum server_place)i);
 }
 
 /* ---- the process ---- */
@@ -476,6 +483,11 @@ static const struct metric rows[] = {
 	{ GAUGE("sessions", "connections of clients, by what they are doing"), .labels = "state",
 	  ARRAY(states, 0, SESSION_CLOSED, state_name) },
 
+	{ GAUGE("pool_servers", "server connections of pools, by what they are doing"),
+	  .labels = "state", ARRAY(pool_servers, 1, STATS_POOL_PLACES, place_name) },
+	{ GAUGE("pool_waiting", "sessions that wait for a server connection now"),
+	  IN(pool_waiting), .put = put_counter },
+
 #define C(counter, text) { COUNTER(#counter, text), IN(counter), .put = put_counter },
 	STATS_COUNTERS(C)
 #undef C
@@ -505,6 +517,8 @@ static const struct metric rows[] = {
 	  IN(attach), .put = put_histogram },
 	{ HISTOGRAM("http_request_seconds", "from the head of an HTTP request to its answer"),
 	  IN(http), .put = put_histogram },
+	{ HISTOGRAM("pool_wait_seconds", "how long a session waited for a server connection"),
+	  IN(pool_wait), .put = put_histogram },
 	{ HISTOGRAM("attempt_seconds", "from the beginning of a connection to a node to its answer"),
 	  IN(attempt), .put = put_histogram },
 

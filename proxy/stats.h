@@ -37,6 +37,8 @@
 	C(attempt_failures, "connections to nodes that failed, unseen by the client")          \
 	C(hedges, "second attempts begun beside a slow first one")                             \
 	C(hedges_won, "second attempts that answered first")                                   \
+	C(pool_lent, "server connections of pools lent to sessions")                           \
+	C(pool_waited, "of those, the ones that a session had to wait for")                    \
 	C(queries, "queries, executions and function calls sent by clients")                   \
 	C(transactions, "times that a node was ready for a query outside a transaction")       \
 	C(rx_bytes, "bytes from clients")                                                      \
@@ -63,6 +65,9 @@ enum error_source { ERROR_OF_MERIDIAN, ERROR_OF_NODE, ERROR_SOURCES };
 #define STATS_STATUS_FIRST 100
 #define STATS_STATUSES     500
 
+/* As many as there are in enum server_place (proxy/session/server.h). */
+#define STATS_POOL_PLACES 6
+
 /* Everything in it is a 64-bit counter: stats_sum() relies on it. */
 struct stats {
 #define C(name, text) _Atomic uint64_t name;
@@ -73,13 +78,16 @@ struct stats {
 	_Atomic uint64_t claimed[SOURCE_COUNT];       /* claims made, by source */
 	_Atomic uint64_t untrusted[SOURCE_COUNT];     /* of those, ignored: not trusted */
 	_Atomic uint64_t states[SESSION_STATE_COUNT]; /* sessions that are in it now */
+	_Atomic uint64_t pool_servers[STATS_POOL_PLACES]; /* connections that are there now */
+	_Atomic uint64_t pool_waiting;                    /* sessions that wait for one now */
 	_Atomic uint64_t routes[SOURCE_COUNT][ROUTE_OUTCOMES];
 	_Atomic uint64_t errors[ERROR_SOURCES][SQLSTATE_ROWS_MAX]; /* by row of the table */
 	_Atomic uint64_t http_answers[STATS_STATUSES];             /* by status */
-	struct histogram login;   /* from accept() to ReadyForQuery */
-	struct histogram attach;  /* from the route's decision to the answer of a node */
-	struct histogram http;    /* from an HTTP request's head to its answer */
-	struct histogram attempt; /* one connection: from its beginning to the node's answer */
+	struct histogram login;     /* from accept() to ReadyForQuery */
+	struct histogram attach;    /* from the route's decision to the answer of a node */
+	struct histogram http;      /* from an HTTP request's head to its answer */
+	struct histogram pool_wait; /* of a session, for a connection of a pool */
+	struct histogram attempt;   /* one connection: from its beginning to the node's answer */
 };
 
 static inline void

@@ -176,8 +176,11 @@ void
 pool_put(struct server *sv, enum server_place place)
 {
 	struct pool *p = sv->pool;
+	struct stats *stats = &sv->worker->stats;
 
+	_Static_assert(STATS_POOL_PLACES == SERVER_PLACES, "each place is counted");
 	if (sv->place != SERVER_OWN) {
+		stat_leave(&stats->pool_servers[sv->place]);
 		TAILQ_REMOVE(&p->places[sv->place], sv, in_place);
 		p->n[sv->place]--;
 	}
@@ -185,6 +188,7 @@ pool_put(struct server *sv, enum server_place place)
 	sv->since_us = clock_us();
 	if (place == SERVER_OWN)
 		return;
+	stat_enter(&stats->pool_servers[place]);
 	TAILQ_INSERT_HEAD(&p->places[place], sv, in_place);
 	p->n[place]++;
 }
@@ -216,9 +220,13 @@ static void
 lend(struct server *sv, struct pooled *pd)
 {
 	struct pool *p = sv->pool;
+	struct stats *stats = &p->worker->stats;
 
 	pool_put(sv, SERVER_LENT);
 	p->lent++;
+	stat_add(&stats->pool_lent, 1);
+	stat_add(&stats->pool_waited, 1);
+	histogram_observe(&stats->pool_wait, clock_us() - pd->waiting_since_us);
 	pooled_on_lent(pd, sv);
 }
 
@@ -241,6 +249,7 @@ pool_forget(struct pool *p, struct pooled *pd)
 	if (--p->nwaiting == 0)
 		shares_starve(p, false);
 	p->wait_us += (uint64_t)(clock_us() - pd->waiting_since_us);
+	stat_leave(&p->worker->stats.pool_waiting);
 	pd->waiting = false;
 }
 
@@ -248,6 +257,7 @@ static void
 wait_turn(struct pool *p, struct pooled *pd)
 {
 	TAILQ_INSERT_TAIL(&p->waiting, pd, in_queue);
+	stat_enter(&p->worker->stats.pool_waiting);
 	p->nwaiting++;
 	p->waited++;
 	pd->waiting = true;
@@ -297,6 +307,7 @@ pool_lend(struct pool *p, struct pooled *pd)
 	if (sv != NULL && !needs_check(sv)) {
 		pool_put(sv, SERVER_LENT);
 		p->lent++;
+		stat_add(&p->worker->stats.pool_lent, 1);
 		return sv;
 	}
 	wait_turn(p, pd);

@@ -7,7 +7,8 @@ use strict;
 use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Http;
+use Meridian::Test::Metrics;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -20,7 +21,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		'europe-west1' => { nodes => $west, cities => 'paris' }
 	],
 	set => {
-		auth => 'trust', workers => 2, default_pool_size => 4, region => 'us-east1',
+		http => 'on', metrics => 'on', auth => 'trust', workers => 2, default_pool_size => 4, region => 'us-east1',
 		failback_delay => 0, query_wait_timeout => '1s', query_wait_notify => 0
 	},
 	conf => "[database postgres]\npool = transaction\n[database template1]\npool = session\n"
@@ -70,6 +71,13 @@ sub backends
 		. "AND pid <> pg_backend_pid() AND datname = '$database' AND application_name = ''");
 }
 
+# One sample of /metrics.
+sub measured
+{
+	my ($name) = @_;
+	return metric(metrics_of_text(http_ask(Meridian::Test::Wire->new($proxy), GET => '/metrics')->{body}), $name);
+}
+
 sub console_start
 {
 	my ($sql) = @_;
@@ -115,6 +123,9 @@ ask($_, 'COMMIT') for @open;
 my $idle = () = @{ $proxy->console('SHOW SERVERS STATE idle DATABASE postgres') };
 cmp_ok($idle, '>=', 1, 'idle ones have no session');
 
+is(measured('meridian_pool_servers{state="idle"}'), sum('sv_idle', 'SHOW POOLS'), '/metrics counts the same');
+is(measured('meridian_pool_lent_total'), sum('lent', 'SHOW POOLS'), 'and how often one was lent');
+
 # ---------------------------------------------------------------- PAUSE: what is open ends, then connections go
 
 ask($many[0], 'BEGIN');
@@ -153,6 +164,7 @@ usleep(300_000);
 my $waiting = sum('cl_waiting', 'SHOW POOLS DATABASE postgres');
 cmp_ok($waiting, '>=', 4, 'sessions in the queue of a full pool');
 cmp_ok(sum('maxwait_us', 'SHOW POOLS') + sum('maxwait', 'SHOW POOLS'), '>', 0, 'and for how long');
+is(measured('meridian_pool_waiting'), $waiting, '/metrics says so, too');
 $c = console_start('PAUSE');
 ok($c->{run}->pumpable, 'PAUSE waits for those that have begun');
 my @begun = grep { !$_->silent(0.05) } @blockers;
