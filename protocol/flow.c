@@ -564,10 +564,9 @@ flow_server(struct flow *f, const char *p, size_t n, struct flow_tally *tally)
 
 /* ---- answers ---- */
 
-size_t
-flow_client_rest(const struct flow *f, const char *p, size_t n)
+static size_t
+rest_of(const struct flow_side *side, const char *p, size_t n)
 {
-	const struct flow_side *side = &f->client;
 	size_t rest = side->left, missing;
 	uint8_t head[FRAME_HEAD_BYTES];
 	uint32_t len;
@@ -582,6 +581,18 @@ flow_client_rest(const struct flow *f, const char *p, size_t n)
 		rest = missing + (len >= 4 ? len - 4 : 0);
 	}
 	return n < rest ? n : rest;
+}
+
+size_t
+flow_client_rest(const struct flow *f, const char *p, size_t n)
+{
+	return rest_of(&f->client, p, n);
+}
+
+size_t
+flow_server_rest(const struct flow *f, const char *p, size_t n)
+{
+	return rest_of(&f->server, p, n);
 }
 
 bool

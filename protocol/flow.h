@@ -139,8 +139,9 @@ flow_refuses(const struct flow *f)
 	return f->skip || (f->tx == 'E' && f->pending == 0);
 }
 
-/* How many of the client's next n bytes belong to a message that has begun before them. */
+/* How many of the next n bytes of one direction belong to a message that has begun before them. */
 size_t flow_client_rest(const struct flow *f, const char *p, size_t n);
+size_t flow_server_rest(const struct flow *f, const char *p, size_t n);
 
 /* 'I', 'T' or 'E', as of the last ReadyForQuery. */
 static inline char

@@ -84,6 +84,8 @@ worker_world(struct worker *w)
 	if (fresh != NULL) {
 		world_unref(w->world);
 		w->world = fresh;
+		statement_table_limit(w->texts,
+				      (unsigned)fresh->config->main.max_prepared_statements);
 	}
 	return w->world;
 }
@@ -484,8 +486,8 @@ worker_new(struct meridian *process, int id, struct world *take_world)
 	w->sticky = sticky_new(STICKY_SLOTS);
 	w->tls = tls_local_new();
 	w->vars = vars_table_new();
-	w->texts = statement_table_new((unsigned)200);
-	w->rewritten.cap = 4 * WORKER_SCRATCH;
+	w->texts = statement_table_new((unsigned)take_world->config->main.max_prepared_statements);
+	w->rewritten.cap = 16 * WORKER_SCRATCH;
 	w->pools = pools_new(w);
 	for (int i = 0; i < SESSION_STATE_COUNT; i++)
 		TAILQ_INIT(&w->states[i]);

@@ -143,6 +143,7 @@ struct conf_main {
 	int64_t hedge_delay; /* the 50 ms of "2 × its usual round trip + 50 ms" */
 	int64_t client_idle_timeout, idle_transaction_timeout, query_timeout, shutdown_timeout;
 	int default_pool_size, min_pool_size, reserve_pool_size;
+	int max_prepared_statements;
 	int max_db_connections, max_user_connections; /* 0: no limit */
 	int64_t reserve_pool_timeout, query_wait_timeout, query_wait_notify;
 	int64_t server_lifetime, server_idle_timeout, server_check_delay, server_login_retry;

@@ -366,6 +366,12 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_AT_ONCE, .fallback = "1s", .min = MSEC(10), .max = DAY, .group = "Pools",
 	  .text = "After a server connection of a pool could not be opened, no other is tried for "
 		  "so long; sessions that wait go to another node meanwhile where there is one." },
+	{ .name = "max_prepared_statements", .type = OPT_INT,
+	  AT(conf_main, max_prepared_statements, int), .apply = APPLY_AT_ONCE, .fallback = "200",
+	  .min = 0, .max = 1000000, .group = "Pools",
+	  .text = "So many statements are kept prepared on a server connection of a pool; the least "
+		  "recently used go. Sessions share what has the same text. 0: names pass to the "
+		  "server as they are, and a session that has prepared one keeps its connection." },
 	{ .name = "server_check_query", .type = OPT_STRING,
 	  AT(conf_main, server_check_query, char *),
 	  .apply = APPLY_AT_ONCE, .fallback = "", .group = "Pools",

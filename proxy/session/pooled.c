@@ -431,7 +431,7 @@ pooled_settle(struct session *s)
 	struct buf sql = { .cap = HELD_CAP };
 
 	if (s->server == NULL || pd->mode == POOL_SESSION || pd->asking ||
-	    !flow_safe_point(&s->flow) || statements_holds(pd->statements))
+	    !flow_safe_point(&s->flow) || !statements_settled(pd->statements))
 		return;
 	if (pooled_suspects(pd, &sql))
 		begin_asking(pd, buf_view(&sql), true, on_truth);
@@ -473,7 +473,8 @@ pooled_part(struct session *s)
 	struct pooled *pd = s->pooled;
 	struct server *sv = s->server;
 	bool clean = pd->greeted && flow_is_idle(&s->flow) && s->flow.unsure == 0 && !pd->asking &&
-		     !statements_holds(pd->statements);
+		     statements_settled(pd->statements);
+	bool pinned = pd->pins != 0 || statements_pins(pd->statements);
 
 	if (pd->waiting)
 		pool_forget(pd->pool, pd);
@@ -484,7 +485,7 @@ pooled_part(struct session *s)
 	sv->session = NULL;
 	if (!clean || !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
-	else if (pd->mode == POOL_SESSION || pd->pins != 0 ||
+	else if (pd->mode == POOL_SESSION || pinned ||
 		 (pd->effects | pd->asked_effects) != 0)
 		reset(sv);
 	else

@@ -69,6 +69,8 @@ size_t pooled_from_server(struct session *s, char *p, size_t n);
 /* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
 void pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes);
 void pooled_on_error(struct session *s, const char sqlstate[5]);
+/* The server takes more again. */
+void pooled_on_server_drained(struct session *s);
 /* They have gone to the client, the last of a ReadyForQuery among them or not. */
 void pooled_answered(struct session *s, bool is_ready);
 /* Give the server back where that can be. */

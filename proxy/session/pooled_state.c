@@ -249,15 +249,30 @@ pooled_on_error(struct session *s, const char sqlstate[5])
 	statements_error(s->pooled->statements, sqlstate);
 }
 
+/* What has waited for the server's answers goes on, as far as the server takes it. */
+static void
+statements_go_on(struct session *s)
+{
+	struct statements *c = s->pooled->statements;
+
+	if (statements_waits(c) && !statements_goes_on(c))
+		return;
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (statements_goes_on(c))
+		(void)relay_to_server(s, NULL, 0);
+}
+
+void
+pooled_on_server_drained(struct session *s)
+{
+	statements_go_on(s);
+}
+
 void
 pooled_answered(struct session *s, bool is_ready)
 {
-	struct pooled *pd = s->pooled;
-
-	if (statements_goes_on(pd->statements)) {
-		stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
-		(void)relay_to_server(s, NULL, 0);
-	}
+	if (statements_goes_on(s->pooled->statements) && !stream_is_blocked(&s->server->stream))
+		statements_go_on(s);
 	if (is_ready && s->state == SESSION_RELAY)
 		pooled_settle(s);
 }

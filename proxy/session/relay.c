@@ -200,7 +200,9 @@ relay_on_server(struct session *s, short what)
 			server_lost(s);
 			return;
 		}
-		if (!stream_is_blocked(st))
+		if (!stream_is_blocked(st) && s->pooled != NULL)
+			pooled_on_server_drained(s);
+		else if (!stream_is_blocked(st))
 			stream_want(&s->client, s->client.interest | EV_READ);
 	}
 	if ((what & EV_READ) && s->state == SESSION_RELAY && s->server != NULL)

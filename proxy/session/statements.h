@@ -82,19 +82,22 @@ enum statements_verdict statements_client(struct statements *c, uint64_t meaning
 					  size_t n, struct buf *out);
 const char *statements_why(const struct statements *c);
 
-/* Bytes are kept: not a safe point, whatever flow says. */
+/* At a safe point by flow_safe_point(): whether it is one for us, too. */
+bool statements_settled(struct statements *c);
+/* Bytes of the client's are kept. */
 bool statements_holds(const struct statements *c);
 /* … because their message waits for the server: do not read from the client. */
 bool statements_waits(const struct statements *c);
-/* … and has what it waited for: call statements_client() with n = 0. Ask after each
- * statements_server(), when its bytes have gone their way. */
+/* … and need not wait any more: call statements_client() with n = 0. Ask after each call of
+ * statements_server(), when its bytes have gone their way, and when the server's socket takes more.
+ */
 bool statements_goes_on(const struct statements *c);
 
 /* The server's next bytes must pass through statements_server(). */
 bool statements_expects(const struct statements *c);
 /* Put the bytes that were kept back (up to STATEMENTS_HELD_MAX) in front of what is read next;
  * returns how many. They count as bytes for statements_server(). */
-size_t statements_put_held(struct statements *c, char *to);
+size_t statements_put_held(const struct statements *c, char *to);
 /* The server's bytes, before flow_server() has them; changed in place. Returns how many are left.
  */
 size_t statements_server(struct statements *c, char *p, size_t n);

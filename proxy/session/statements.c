@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The client's direction: which of its messages speak of prepared statements, and what goes to the
+ * server in their place. The replies to what is put in front are taken out again by
+ * statements_units.c.
+ *
+ *   Parse of a statement that the server has   Close of a name that never exists; its CloseComplete
+ *                                              becomes the ParseComplete
+ *   Parse of another                           under a name of ours
+ *   Bind, Describe of one that it has not      a Parse of ours in front
+ *   Close                                      Close of a name that never exists: others use it
+ *   DEALLOCATE of a name, by Query or Parse    of a dummy that is made in front
+ *
+ * In the second line of the first row a Parse would fail in a failed transaction, and a Close would
+ * not: it is done only where the transaction cannot have failed.
+ */
+#include "config.h"
+
+#include "proxy/session/statements_walk.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqleffects.h"
+
+#define HELD_MAX  ((size_t)1 << 20)    /* a read and a message */
+#define OUT_MAX   ((size_t)256 * 1024) /* put out at a time */
+#define UNITS_MAX 65536                /* awaited of the server */
+
+/* ---- the ends of sequences ---- */
+
+static enum step
+on_sync(struct walk *w, size_t total)
+{
+	if (w->copying) {
+		walk_pass(w, total);
+		return STEP_ON;
+	}
+	walk_await(w, UNIT_SYNC, NULL);
+	walk_end_sequence(w, total);
+	return STEP_ON;
+}
+
+static enum step
+on_call(struct walk *w, size_t total)
+{
+	w->c->effects |= EFFECT_CODE;
+	if (w->open)
+		walk_follow(w);
+	walk_await(w, UNIT_CALL, NULL);
+	walk_end_sequence(w, total);
+	return STEP_ON;
+}
+
+static enum step
+on_copy_end(struct walk *w, size_t total)
+{
+	if (!w->copying && units_active(w->c))
+		units_add(w->c, UNIT_COPY_END, NULL);
+	w->copying = false;
+	walk_pass(w, total);
+	return STEP_ON;
+}
+
+/* ---- the stream ---- */
+
+static size_t
+message_bytes(const struct walk *w)
+{
+	return (size_t)get_u32(w->at + 1) + 1;
+}
+
+static enum step (*const handlers[256])(struct walk *w, size_t total) = {
+	[MSG_PARSE] = walk_on_parse,       [MSG_BIND] = walk_on_bind,
+	[MSG_DESCRIBE] = walk_on_describe, [MSG_CLOSE] = walk_on_close,
+	[MSG_EXECUTE] = walk_on_execute,   [MSG_SYNC] = on_sync,
+	[MSG_QUERY] = walk_on_query,       [MSG_FUNCTION_CALL] = on_call,
+	[MSG_COPY_DONE] = on_copy_end,     [MSG_COPY_FAIL] = on_copy_end,
+};
+
+static enum step
+one_message(struct walk *w)
+{
+	size_t total;
+
+	if (walk_left(w) < FRAME_HEAD_BYTES)
+		return STEP_MORE;
+	total = message_bytes(w);
+	if (total < FRAME_HEAD_BYTES || total > (size_t)INT32_MAX + 1) {
+		w->c->why = "Invalid message length.";
+		return STEP_BAD;
+	}
+	/* what the server discards is of no interest */
+	if (handlers[(uint8_t)w->at[0]] == NULL || (w->c->skipping && w->at[0] != MSG_SYNC)) {
+		walk_pass(w, total);
+		return STEP_ON;
+	}
+	if (w->c->units.n - w->c->units.head > UNITS_MAX)
+		return STEP_WAIT;
+	return handlers[(uint8_t)w->at[0]](w, total);
+}
+
+static enum step
+all_messages(struct walk *w)
+{
+	enum step step = STEP_ON;
+
+	while (step == STEP_ON && w->at < w->end) {
+		if (w->c->left > 0)
+			walk_pass(w, w->c->left);
+		else if (w->out->n > OUT_MAX)
+			return STEP_WAIT;
+		else
+			step = one_message(w);
+	}
+	return step;
+}
+
+/* A wait that no answer will end: the server owes nothing. */
+static bool
+waits_in_vain(const struct walk *w)
+{
+	return w->out->n <= OUT_MAX && flow_pending(w->c->flow) == 0 && w->ended == 0 &&
+	       !w->c->open;
+}
+
+static enum step
+go(struct walk *w)
+{
+	enum step step = all_messages(w);
+
+	if (step == STEP_WAIT && waits_in_vain(w)) {
+		units_abandon(w->c);
+		step = all_messages(w);
+	}
+	w->c->state = STATEMENTS_FLOWING;
+	if (step == STEP_WAIT)
+		w->c->state = w->out->n > OUT_MAX ? STATEMENTS_MAY_GO_ON : STATEMENTS_WAITING;
+	/* the answers to half a sequence must be told from those to the rest of it */
+	if (w->open && !units_active(w->c))
+		walk_follow(w);
+	return step;
+}
+
+/* What has not gone yet is kept for the next time. */
+static void
+keep(struct walk *w, struct buf *in)
+{
+	struct statements *c = w->c;
+
+	if (in->n > 0 && w->at == in->p) {
+		c->held = *in;
+		return;
+	}
+	buf_put(&c->held, w->at, walk_left(w));
+	buf_fini(in);
+}
+
+enum statements_verdict
+statements_client(struct statements *c, uint64_t meaning, const char *p, size_t n, struct buf *out)
+{
+	struct buf in = c->held;
+	size_t put = out->n;
+	struct walk w = {
+		.c = c, .out = out, .from = p, .at = p, .end = p + n, .meaning = meaning
+	};
+
+	buf_init(&c->held, HELD_MAX);
+	if (in.n > 0) {
+		buf_put(&in, p, n);
+		w.from = w.at = in.p;
+		w.end = in.p + in.n;
+	}
+	w.sequence = w.at;
+	w.copying = c->flow->copy == FLOW_COPY_IN;
+	if (in.failed || go(&w) == STEP_BAD) {
+		buf_fini(&in);
+		return STATEMENTS_BAD;
+	}
+	if (in.n == 0 && out->n == put && w.from == p && w.at == w.end)
+		return STATEMENTS_AS_IS;
+	walk_flush(&w);
+	keep(&w, &in);
+	if (out->failed || c->held.failed) {
+		c->why = "Too many statements at once.";
+		return STATEMENTS_BAD;
+	}
+	return STATEMENTS_REWRITTEN;
+}
+
+/* ---- life ---- */
+
+struct statements *
+statements_new(struct statement_table *t)
+{
+	struct statements *c = xcalloc(1, sizeof(*c));
+
+	c->table = t;
+	buf_init(&c->held, HELD_MAX);
+	c->why = "";
+	return c;
+}
+
+void
+statements_free(struct statements *c)
+{
+	if (c == NULL)
+		return;
+	if (c->ss != NULL)
+		statements_detach(c);
+	names_fini(c);
+	unnamed_set(c, NULL);
+	buf_fini(&c->held);
+	buf_fini(&c->settings);
+	free(c);
+}
+
+void
+statements_attach(struct statements *c, struct server_statements *ss, const struct flow *flow)
+{
+	c->ss = ss;
+	c->flow = flow;
+	c->unnamed_there = 0;
+	c->strayed = c->open = c->doubt = 0;
+}
+
+void
+statements_detach(struct statements *c)
+{
+	units_abandon(c);
+	units_fini(c);
+	walk_forget_drop(c);
+	c->ss = NULL;
+	c->flow = NULL;
+	c->unnamed_there = 0;
+}
+
+bool
+statements_settled(struct statements *c)
+{
+	if (c->held.n > 0 || c->server_have > 0)
+		return false;
+	if (units_active(c))
+		units_abandon(c);
+	return true;
+}
+
+/* ---- answers ---- */
+
+const char *
+statements_why(const struct statements *c)
+{
+	return c->why;
+}
+
+bool
+statements_holds(const struct statements *c)
+{
+	return c->held.n > 0;
+}
+
+bool
+statements_waits(const struct statements *c)
+{
+	return c->state != STATEMENTS_FLOWING;
+}
+
+bool
+statements_goes_on(const struct statements *c)
+{
+	return c->state == STATEMENTS_MAY_GO_ON;
+}
+
+bool
+statements_expects(const struct statements *c)
+{
+	return units_active(c);
+}
+
+unsigned
+statements_effects(struct statements *c, struct buf *names)
+{
+	unsigned effects = c->effects;
+	struct slice rest = buf_view(&c->settings), name;
+
+	while (effects & EFFECT_SETTINGS && message_next_cstr(&rest, &name))
+		sqleffects_put_name(names, name);
+	buf_fini(&c->settings);
+	c->effects = 0;
+	return effects;
+}
+
+bool
+statements_pins(const struct statements *c)
+{
+	return c->own || c->longs > 0 ||
+	       (c->unnamed != NULL && !c->unnamed->repeatable && !c->unnamed_bound);
+}
+
+size_t
+statements_count(const struct statements *c)
+{
+	return HASH_COUNT(c->names);
+}
+
+size_t
+statements_bytes(const struct statements *c)
+{
+	return sizeof(*c) + c->bytes + c->held.size;
+}
+
+/* 26000, invalid_sql_statement_name: what should be there is not, if it was not the client's own
+ * mistake. 0A000, feature_not_supported: "cached plan must not change result type", and the client
+ * will prepare the same text anew to be rid of it. */
+void
+statements_error(struct statements *c, const char sqlstate[5])
+{
+	struct name *name, *next;
+	struct slot *slot;
+
+	if (memcmp(sqlstate, "26000", 5) == 0 && !c->strayed && c->ss != NULL) {
+		while ((slot = TAILQ_FIRST(&c->ss->used)) != NULL && slot->confirmed) {
+			slot_unlink(c->ss, slot);
+			slot_discard(c->ss, slot);
+		}
+	}
+	if (memcmp(sqlstate, "0A000", 5) != 0)
+		return;
+	HASH_ITER(hh, c->names, name, next)
+	{
+		if (name->st != NULL)
+			statement_withdraw(name->st);
+	}
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What a client has prepared, and how it changes when the server has answered: the names, the
+ * statement without one, and the ends of acts.
+ */
+#include "config.h"
+
+#include "proxy/session/statements_int.h"
+
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/mem.h"
+#include "protocol/message.h"
+
+/* ---- names ---- */
+
+static struct slice
+clip(struct slice text)
+{
+	return slice_of(text.p, text.n < NAME_MAX_BYTES ? text.n : NAME_MAX_BYTES);
+}
+
+static size_t
+weight(const struct statement *st)
+{
+	return st != NULL ? sizeof(*st) + st->n : 0;
+}
+
+struct name *
+name_find(const struct statements *c, struct slice text)
+{
+	struct name *name;
+
+	text = clip(text);
+	HASH_FIND_BYHASHVALUE(hh, c->names, text.p, text.n, statement_hash(c->table, text), name);
+	return name;
+}
+
+struct name *
+name_need(struct statements *c, struct slice text)
+{
+	struct name *name = name_find(c, text);
+	uint32_t hash;
+
+	if (name != NULL)
+		return name;
+	text = clip(text);
+	hash = statement_hash(c->table, text);
+	name = xcalloc(1, sizeof(*name) + text.n);
+	memcpy(name->text, text.p, text.n);
+	name->n = (uint32_t)text.n;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, c->names, name->text, name->n, hash, name);
+	c->bytes += sizeof(*name) + name->n;
+	return name;
+}
+
+void
+name_expect(struct statements *c, struct name *name, struct statement *view)
+{
+	name->pending++;
+	name->seq = c->seq;
+	name->view = view;
+}
+
+/* What its name stood for and cannot be repeated is of no use on the server any more. */
+static void
+forget_long(struct statements *c, struct statement *st)
+{
+	struct slot *slot;
+
+	if (st == NULL || st->repeatable)
+		return;
+	c->longs--;
+	slot = c->ss != NULL ? slot_find(c->ss, st) : NULL;
+	if (slot == NULL)
+		return;
+	slot_unlink(c->ss, slot);
+	slot_discard(c->ss, slot);
+}
+
+static void
+put_statement(struct statements *c, struct name *name, struct statement *st)
+{
+	struct statement *old = name->st;
+
+	c->bytes += weight(st) - weight(old);
+	c->longs += st != NULL && !st->repeatable;
+	name->st = st != NULL ? statement_ref(st) : NULL;
+	forget_long(c, old);
+	statement_unref(old);
+}
+
+/* Nothing is pending: it is what it is, or not at all. */
+static void
+settle(struct statements *c, struct name *name)
+{
+	if (name->pending > 0)
+		return;
+	name->view = name->st;
+	if (name->st != NULL)
+		return;
+	HASH_DEL(c->names, name);
+	c->bytes -= sizeof(*name) + name->n;
+	if (c->drop == name)
+		c->drop = NULL;
+	free(name);
+}
+
+static void
+end_name(struct statements *c, const struct act *a, enum ending e)
+{
+	if (e == ENDED_DONE)
+		put_statement(c, a->name, a->st);
+	a->name->pending--;
+	settle(c, a->name);
+}
+
+/* DEALLOCATE ALL or DISCARD ALL has run. What is pending comes behind it. */
+void
+names_forget_all(struct statements *c)
+{
+	struct name *name, *next;
+	struct slot *slot, *after;
+
+	HASH_ITER(hh, c->names, name, next)
+	{
+		put_statement(c, name, NULL);
+		settle(c, name);
+	}
+	for (slot = TAILQ_FIRST(&c->ss->used); slot != NULL; slot = after) {
+		after = TAILQ_NEXT(slot, all);
+		if (!slot->confirmed)
+			continue;
+		slot_unlink(c->ss, slot);
+		slot_free(slot);
+	}
+	while ((slot = TAILQ_FIRST(&c->ss->surplus)) != NULL) {
+		TAILQ_REMOVE(&c->ss->surplus, slot, all);
+		slot_free(slot);
+	}
+	for (uint32_t i = c->acts.head; i < c->acts.n; i++) {
+		slot_free(c->acts.v[i].old);
+		c->acts.v[i].old = NULL;
+	}
+	c->own = 0;
+}
+
+void
+names_expect_none(struct statements *c, struct act *act)
+{
+	struct name *name, *next;
+
+	act->nall = 0;
+	act->all = xreallocarray(NULL, HASH_COUNT(c->names) + 1, sizeof(struct name *));
+	HASH_ITER(hh, c->names, name, next)
+	{
+		act->all[act->nall++] = name;
+		name_expect(c, name, NULL);
+	}
+}
+
+void
+names_fini(struct statements *c)
+{
+	struct name *name, *next;
+
+	HASH_ITER(hh, c->names, name, next)
+	{
+		BUG_ON(name->pending > 0);
+		put_statement(c, name, NULL);
+		settle(c, name);
+	}
+}
+
+/* ---- the statement without a name ---- */
+
+void
+unnamed_expect(struct statements *c)
+{
+	c->unnamed_pending++;
+	c->unnamed_seq = c->seq;
+}
+
+void
+unnamed_set(struct statements *c, struct statement *st)
+{
+	struct statement *old = c->unnamed;
+
+	c->unnamed = st != NULL ? statement_ref(st) : NULL;
+	statement_unref(old);
+}
+
+/* ---- acts ---- */
+
+static void
+end_parse_slot(struct statements *c, struct act *a, enum ending e)
+{
+	if (e == ENDED_DONE) {
+		a->slot->confirmed = true;
+		if (a->slot->displaced)
+			slot_discard(c->ss, a->slot);
+		slot_discard(c->ss, a->old);
+		return;
+	}
+	if (!a->slot->displaced)
+		slot_unlink(c->ss, a->slot);
+	slot_free(a->slot);
+	slot_restore(c->ss, a->old);
+}
+
+static void
+end_own_name(struct statements *c, struct act *a, enum ending e)
+{
+	end_parse_slot(c, a, e);
+	end_name(c, a, e);
+}
+
+/* Its slot is not linked: the server is expected to refuse. */
+static void
+end_again(struct statements *c, struct act *a, enum ending e)
+{
+	if (e == ENDED_DONE) {
+		a->slot->confirmed = true;
+		slot_restore(c->ss, a->slot);
+	} else if (a->dummy) {
+		slot_stands_for(a->slot, NULL);
+		slot_discard(c->ss, a->slot);
+	} else {
+		slot_free(a->slot);
+	}
+	end_name(c, a, e);
+}
+
+static void
+end_plain_name(struct statements *c, struct act *a, enum ending e)
+{
+	end_name(c, a, e);
+}
+
+/* A Parse that fails has dropped the one before ("exec_parse_message"); one that was skipped has
+ * not. */
+static void
+end_unnamed(struct statements *c, struct act *a, enum ending e)
+{
+	c->unnamed_pending--;
+	if (e == ENDED_SKIPPED)
+		c->unnamed_there = 0;
+	else
+		unnamed_set(c, e == ENDED_DONE ? a->st : NULL);
+}
+
+static void
+end_our_unnamed(struct statements *c, struct act *a, enum ending e)
+{
+	(void)a;
+	c->unnamed_pending--;
+	if (e != ENDED_DONE)
+		c->unnamed_there = 0;
+}
+
+static void
+end_evict(struct statements *c, struct act *a, enum ending e)
+{
+	if (e == ENDED_DONE)
+		slot_free(a->slot);
+	else
+		slot_restore(c->ss, a->slot);
+}
+
+static void
+end_drop(struct statements *c, struct act *a, enum ending e)
+{
+	if (e == ENDED_DONE)
+		slot_free(a->slot);
+	else
+		slot_discard(c->ss, a->slot);
+	end_name(c, a, e);
+}
+
+/* If it has run, its tag has had its effect already. */
+static void
+end_reset(struct statements *c, struct act *a, enum ending e)
+{
+	(void)e;
+	for (size_t i = 0; i < a->nall; i++) {
+		a->all[i]->pending--;
+		settle(c, a->all[i]);
+	}
+	free(a->all);
+}
+
+/* `instead` is what the client reads in place of the reply: the reply, nothing (0), another. */
+static const struct {
+	void (*end)(struct statements *c, struct act *a, enum ending e);
+	char instead;
+} acts[] = {
+	[ACT_PASS] = { NULL, REPLY_PASSES },
+	[ACT_NAME] = { end_own_name, REPLY_PASSES },
+	[ACT_AGAIN] = { end_again, REPLY_PASSES },
+	[ACT_KNOWN] = { end_plain_name, MSG_PARSE_COMPLETE },
+	[ACT_UNNAMED] = { end_unnamed, REPLY_PASSES },
+	[ACT_CLOSE] = { end_plain_name, REPLY_PASSES },
+	[ACT_CLOSE_UNNAMED] = { end_unnamed, REPLY_PASSES },
+	[ACT_DROP] = { end_drop, REPLY_PASSES },
+	[ACT_RESET] = { end_reset, REPLY_PASSES },
+	[ACT_OURS] = { end_parse_slot, REPLY_GOES },
+	[ACT_OURS_UNNAMED] = { end_our_unnamed, REPLY_GOES },
+	[ACT_EVICT] = { end_evict, REPLY_GOES },
+	[ACT_DUMMY] = { NULL, REPLY_GOES },
+};
+
+void
+act_end(struct statements *c, struct act *a, enum ending e)
+{
+	if (acts[a->what].end != NULL)
+		acts[a->what].end(c, a, e);
+	statement_unref(a->st);
+}
+
+char
+act_instead(enum act_what what)
+{
+	return acts[what].instead;
+}

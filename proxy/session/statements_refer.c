@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Bind, Describe and Close: which statement a client's name stands for, and what the server calls
+ * it.
+ */
+#include "config.h"
+
+#include "proxy/session/statements_walk.h"
+
+#include <stdlib.h>
+
+#include "protocol/message.h"
+#include "protocol/sqleffects.h"
+
+/* ---- references: Bind, Describe ---- */
+
+/* The statement without a name: the server's is the client's from here on. */
+static enum step
+refer_unnamed(struct walk *w)
+{
+	struct act act = { .what = ACT_OURS_UNNAMED };
+	struct statements *c = w->c;
+
+	if (walk_is_open_before(c, c->unnamed_pending, c->unnamed_seq))
+		return STEP_WAIT;
+	if (c->unnamed_pending == 0)
+		c->unnamed_drops = c->unnamed != NULL && c->unnamed->drops_all;
+	if (c->unnamed_there)
+		return STEP_ON;
+	walk_flush(w);
+	unnamed_expect(c);
+	c->unnamed_there = 1;
+	if (c->unnamed != NULL && c->unnamed->repeatable) {
+		walk_put_parse(w->out, slice_of("", 0), statement_tail(c->unnamed), c->unnamed->n);
+		walk_await(w, UNIT_PARSE, &act);
+	} else {
+		walk_put_target(w->out, MSG_CLOSE, slice_of("", 0));
+		walk_await(w, UNIT_CLOSE, &act);
+	}
+	return STEP_ON;
+}
+
+/* A name that we do not know: made in SQL, or wrong. Ours are not for clients. */
+static struct slice
+stray(struct walk *w, struct slice text)
+{
+	w->c->strayed = 1;
+	if (slice_starts(text, STATEMENTS_PREFIX))
+		return SLICE_LITERAL(STATEMENTS_NOWHERE);
+	return text;
+}
+
+/* A statement is prepared anew: by what its text means today. */
+static struct statement *
+renew(struct walk *w, struct name *name)
+{
+	struct statement *st = name->st, *now;
+
+	if (name->pending > 0 || st->meaning == w->meaning)
+		return name->view;
+	now = statement_get(w->c->table, w->meaning, statement_tail(st),
+			    slice_of(st->tail + (st->sql.p - st->tail), st->sql.n));
+	name->st = name->view = now;
+	statement_unref(st);
+	return now;
+}
+
+/* What the server calls it, where it is certain to have it; *server is the client's own word for a
+ * statement that we do not know. */
+enum reference { DESCRIBES, RUNS };
+
+static enum step
+refer(struct walk *w, struct slice text, enum reference how, struct slice *server)
+{
+	struct statements *c = w->c;
+	struct name *name = text.n > 0 ? name_find(c, text) : NULL;
+	struct slot *slot;
+
+	*server = text;
+	if (text.n == 0)
+		return refer_unnamed(w);
+	if (walk_must_wait(c, name))
+		return STEP_WAIT;
+	if (name == NULL || name->view == NULL) {
+		if (how == RUNS)
+			walk_note_effects(w, EFFECT_UNKNOWN, slice_of("", 0));
+		*server = stray(w, text);
+		return STEP_ON;
+	}
+	slot = slot_find(c->ss, name->view);
+	if (walk_slot_must_wait(c, slot))
+		return STEP_WAIT;
+	if (how == RUNS)
+		walk_note_statement(w, name->view);
+	if (slot != NULL)
+		slot_touch(c->ss, slot);
+	else if (name->view->repeatable)
+		slot = walk_parse_in_front(w, renew(w, name));
+	*server = slot != NULL ? slot_name(slot) : SLICE_LITERAL(STATEMENTS_NOWHERE);
+	return STEP_ON;
+}
+
+/* What the statement is that is bound to a portal. */
+static void
+bound(struct walk *w, struct slice portal, struct slice text)
+{
+	struct statements *c = w->c;
+	struct name *name = text.n > 0 ? name_find(c, text) : NULL;
+	bool drops = name != NULL && name->view != NULL && name->view->drops_all;
+
+	if (text.n == 0) {
+		drops = c->unnamed_drops;
+		if (!c->unnamed_bound && c->unnamed != NULL)
+			walk_note_statement(w, c->unnamed);
+		c->unnamed_bound = 1;
+	}
+	if (portal.n == 0)
+		c->portal_drops = drops;
+}
+
+enum step
+walk_on_bind(struct walk *w, size_t total)
+{
+	const char *end = walk_head_end(w, total);
+	struct slice portal, name, server;
+	size_t head;
+
+	if (!walk_read_name(w->at + FRAME_HEAD_BYTES, end, &portal) ||
+	    !walk_read_name(portal.p + portal.n + 1, end, &name))
+		return walk_no_head(w, total, UNIT_BIND);
+	if (refer(w, name, RUNS, &server) == STEP_WAIT)
+		return STEP_WAIT;
+	bound(w, portal, name);
+	walk_await(w, UNIT_BIND, NULL);
+	head = (size_t)(name.p + name.n + 1 - w->at);
+	if (server.p != name.p) {
+		walk_drop(w, head);
+		buf_u8(w->out, MSG_BIND);
+		buf_u32(w->out, (uint32_t)(total - 1 - name.n + server.n));
+		buf_put(w->out, portal.p, portal.n + 1);
+		buf_slice(w->out, server);
+		buf_u8(w->out, 0);
+		total -= head;
+	}
+	walk_pass(w, total);
+	return STEP_ON;
+}
+
+/* Describe and Close: kind and name. */
+static bool
+read_target(const struct walk *w, size_t total, char *kind, struct slice *name)
+{
+	const char *end = w->at + total;
+
+	if (total > STATEMENTS_HEAD_MAX || walk_left(w) < total || total < FRAME_HEAD_BYTES + 2)
+		return false;
+	*kind = w->at[FRAME_HEAD_BYTES];
+	return walk_read_name(w->at + FRAME_HEAD_BYTES + 1, end, name) &&
+	       name->p + name->n + 1 == end;
+}
+
+enum step
+walk_on_describe(struct walk *w, size_t total)
+{
+	struct slice name, server;
+	char kind;
+
+	if (!read_target(w, total, &kind, &name))
+		return walk_no_head(w, total, UNIT_DESCRIBE);
+	if (kind != 'S') {
+		walk_await(w, UNIT_DESCRIBE, NULL);
+		walk_pass(w, total);
+		return STEP_ON;
+	}
+	if (refer(w, name, DESCRIBES, &server) == STEP_WAIT)
+		return STEP_WAIT;
+	walk_await(w, UNIT_DESCRIBE, NULL);
+	if (server.p == name.p) {
+		walk_pass(w, total);
+		return STEP_ON;
+	}
+	walk_drop(w, total);
+	walk_put_target(w->out, MSG_DESCRIBE, server);
+	return STEP_ON;
+}
+
+/* ---- Close ---- */
+
+static enum step
+on_close_name(struct walk *w, size_t total, struct slice text)
+{
+	struct act act = { .what = ACT_PASS, .name = name_find(w->c, text) };
+	struct slice server = SLICE_LITERAL(STATEMENTS_NOWHERE);
+
+	if (walk_must_wait(w->c, act.name))
+		return STEP_WAIT;
+	if (act.name == NULL || act.name->view == NULL) {
+		act.name = NULL;
+		server = stray(w, text);
+	} else {
+		act.what = ACT_CLOSE;
+		name_expect(w->c, act.name, NULL);
+	}
+	walk_await(w, UNIT_CLOSE, &act);
+	if (server.p == text.p) {
+		walk_pass(w, total);
+		return STEP_ON;
+	}
+	walk_drop(w, total);
+	walk_put_target(w->out, MSG_CLOSE, server);
+	return STEP_ON;
+}
+
+enum step
+walk_on_close(struct walk *w, size_t total)
+{
+	struct act act = { .what = ACT_PASS };
+	struct slice name;
+	char kind;
+
+	if (!read_target(w, total, &kind, &name))
+		return walk_no_head(w, total, UNIT_CLOSE);
+	if (kind == 'S' && name.n > 0)
+		return on_close_name(w, total, name);
+	if (kind == 'S') {
+		act.what = ACT_CLOSE_UNNAMED;
+		unnamed_expect(w->c);
+		w->c->unnamed_there = 1;
+	}
+	walk_await(w, UNIT_CLOSE, &act);
+	walk_pass(w, total);
+	return STEP_ON;
+}
