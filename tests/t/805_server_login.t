@@ -100,7 +100,8 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		other => { nodes => $other, location => '1, 1' } ],
 	set  => { auth => 'md5', auth_file => $users, workers => 1 },
 	conf => join '', "[database scram]\ndbname = postgres\nregions = plain\nauth = scram-sha-256\n",
-	map { "[database $_]\ndbname = postgres\nregions = $_\n" } 'other', keys %region);
+	map { my $r = $_; map { "[database $_]\ndbname = postgres\nregions = $r\npool = " . (/_/ ? 'transaction' : 'off') . "\n" } $r, "${r}_pool" }
+	  'other', keys %region);
 $proxy->start;
 delete @ENV{qw(PGPASSWORD PGUSER)};
 
@@ -170,6 +171,17 @@ for my $kind (sort keys %kinds) {
 	is(login('bound', 'k_scram'), $kind eq 'Ed25519' ? $unbound : 'k_scram', "$kind: binding required");
 	is(login('prefer', 'k_scram'), 'k_scram', "$kind: binding preferred");
 }
+
+# ---------------------------------------------------------------- pools log in likewise
+
+for my $user (grep { !/cert|password/ } sort keys %password) {
+	next if $user eq 'p_many' || $user =~ /^s_/;
+	is(login('plain_pool', $user), $why{$user} // $user, "$user, pool");
+}
+is(login('prefer_pool', $_), $_, "$_ with a certificate, pool") for qw(k_cert m_cert p_cert k_scram);
+is(login('bound_pool', 'k_scram'), 'k_scram', 'a pool binds');
+like(login('bound_pool', 'p_md5'), qr/\Q$unbound\E/, '… and refuses where it cannot');
+like(login('other_pool', 'k_scram'), qr/password authentication failed for user "k_scram"/, 'keys of another salt, pool');
 
 # ---------------------------------------------------------------- salts, iterations, odd passwords
 
