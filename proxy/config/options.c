@@ -503,7 +503,7 @@ static const struct option listener_rows[] = {
 	{ .name = "tls_ca_file", .type = OPT_STRING, AT(conf_listener, tls_ca_file, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
 	  .text = "Certificates of authorities, in PEM. A client certificate that none of them has "
-		  "signed is refused; a client needs none." },
+		  "signed is refused; a client needs none, unless auth or hba_file wants one." },
 	{ .name = "http", .type = OPT_BOOL, AT(conf_listener, http, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
 	  .text = "Speak HTTP/1.1 too: PostgreSQL in a WebSocket (on any path that is not named "

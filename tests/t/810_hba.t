@@ -310,7 +310,7 @@ unlike($says, qr/lets nobody in/, 'each line of them may let somebody in');
 write_file($ident, "cert alice bob\ncert /^(.*)\@example.com\$ \\1\n");
 $proxy = Meridian::Test::Proxy->new('cert',
 	regions => [ 'us-east1' => $node ],
-	set => { auth => 'cert', region => 'us-east1', tls_cert_file => $server->{cert}, tls_key_file => $server->{key},
+	set => { auth => 'cert', region => 'us-east1', http => 'on', tls_cert_file => $server->{cert}, tls_key_file => $server->{key},
 		tls_ca_file => $server->{ca} });
 $proxy->start;
 is(enter($proxy, 'alice', 'alice', 'postgres'), 'in as alice', 'auth = cert: the certificate is the login');
@@ -325,6 +325,13 @@ is(enter($proxy, 'dave@example.com', 'dave', 'postgres'), 'in as dave', 'and may
 my $t = Meridian::Test::Tls->new($proxy, '-starttls', 'postgres', '-cert', $cert{alice}{cert}, '-key', $cert{alice}{key});
 $facts = facts_of(user => 'bob', database => 'postgres', wire => $t);
 is($facts->{auth}, 'cert', 'SHOW SESSION says so');
+my @alice = ('-cert', $cert{alice}{cert}, '-key', $cert{alice}{key});
+for my $case ([ 'alice\'s', 'Z', @alice ], [ 'none', 'E' ]) {
+	my ($whose, $last, @words) = @$case;
+	$t = Meridian::Test::Tls->new($proxy, '-alpn', 'http/1.1', @words);
+	http_websocket($t, '/v2');
+	is(($t->login(user => 'bob', database => 'postgres'))[-1][0], $last, "a WebSocket inside TLS, whose certificate is $whose");
+}
 $from = -s $proxy->logfile;
 $proxy->reload(set => { auth_conninfo => 'user=nobody dbname=postgres' });
 is(enter($proxy, 'alice', 'bob', 'postgres'), 'in as bob', 'no secret is needed, so an auth_query that fails does no harm');
