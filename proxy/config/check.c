@@ -417,6 +417,19 @@ check_auth(const struct check *k, struct spot at, enum auth_method method)
 	return method == METHOD_CERT ? check_authority(k, at) : 0;
 }
 
+/* Where the node finds out who the client is, nobody else can be given what it has logged in. */
+static int
+check_pool(const struct check *k, struct spot at, const struct conf_database *d)
+{
+	if (d->pool == POOL_OFF || config_auth(k->c, d) != METHOD_PASSTHROUGH)
+		return 0;
+	at.option = "pool";
+	return refuse(k, at,
+		      "pool = %s needs an auth other than passthrough: the proxy must know by "
+		      "itself who a client is",
+		      d->pool == POOL_SESSION ? "session" : "transaction");
+}
+
 static int
 check_database(const struct check *k, size_t index)
 {
@@ -428,6 +441,8 @@ check_database(const struct check *k, size_t index)
 			return unknown_region(k, at, d->regions.v[i]);
 	}
 	check_residency(k, index);
+	if (check_pool(k, at, d) != 0)
+		return -1;
 	return check_auth(k, at, d->auth);
 }
 

@@ -210,6 +210,19 @@ files_that_are_named_must_be_readable(void **state)
 }
 
 static void
+a_pool_needs_to_know_who_its_clients_are(void **state)
+{
+	struct config_args args = { 0 };
+	struct err e;
+
+	(void)state;
+	assert_null(load_text(REGION "[database x]\npool = transaction\n", &args, &e));
+	assert_non_null(strstr(e.msg, "pool = transaction needs an auth other than passthrough"));
+	config_unref(good("[meridian]\nauth = trust\n" REGION "[database x]\npool = session\n"));
+	config_unref(good(REGION "[database x]\npool = session\nauth = trust\n"));
+}
+
+static void
 auth_file_is_loaded_and_shared_by_copies(void **state)
 {
 	struct file users = file_write("\"admin\" \"\"\n");
@@ -604,6 +617,7 @@ main(void)
 		cmocka_unit_test(arguments_win_over_the_file),
 		cmocka_unit_test(bad_arguments_are_named),
 		cmocka_unit_test(files_that_are_named_must_be_readable),
+		cmocka_unit_test(a_pool_needs_to_know_who_its_clients_are),
 		cmocka_unit_test(auth_file_is_loaded_and_shared_by_copies),
 		cmocka_unit_test(set_changes_one_option_of_a_copy),
 		cmocka_unit_test(set_refuses_what_is_unknown_or_wrong_or_takes_a_restart),
