@@ -17,10 +17,10 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
-my $node = regional_clusters('us-east1');
+my $node = regional_clusters('us-east1', { tls => 1 });
 my $far  = Meridian::Test::Delay->new($node);
 my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => { nodes => $far, sslmode => 'disable' } ],
+	regions => [ 'us-east1' => { nodes => $far, sslmode => 'require' } ],
 	set     => { auth => 'trust', workers => 2, default_pool_size => 10, probe_interval => '1h' },
 	conf    => "[database postgres]\npool = transaction\n[database template1]\npool = session\n");
 $proxy->start;
@@ -87,22 +87,26 @@ is(ask($a, 'SELECT 1'), '25P02', 'its transaction has failed');
 ask($a, 'ROLLBACK');
 is(ask($a, 'SELECT 1'), 1, 'and the session goes on');
 
-# A request under way to the node while the query ends by itself: the connection is held until the
-# node has seen to it, and whoever comes then gets another one.
-$proxy->reload(conf => "[database postgres]\npool = transaction\n", set => { default_pool_size => 2 });
-$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
-ok(wait_until(sub { !servers('idle') }), 'all server connections are gone');
+# A request that is under way to the node while its query ends by itself: the connection is held until
+# the node has seen to it. Whoever waits gets it then, and not before.
+$proxy->stop;
+$proxy->write_conf(set => { workers => 1, default_pool_size => 1 });
+$proxy->start;
 ($a, $b) = map { session() } 1 .. 2;
-$a->send(query('SELECT pg_sleep(0.5)'));
-ok(sleeping(1, '0.5'), 'a short query runs');
-$far->hang;
+is(ask($_, 'SELECT 1'), 1, 'one server connection serves two sessions') for $a, $b;
+$far->ms(30);    # and TLS: a request is under way for five times as long
+$a->send(query("SELECT 'a', pg_sleep(0.05)"));
+usleep(20_000);
 my $asking = Meridian::Test::Wire->new($proxy);
 $asking->send(cancel_request($a->{pid}, $a->{secret}));
-ok($asking->silent(1), 'a cancel for it is on its way');
-$far->pass;
-ok($asking->closed, 'and arrives when the query is over, or just before');
-like(answer($a), qr/^(?:57014|)$/, 'which hears of it, or not');
-is(ask($_, 'SELECT 1'), 1, 'and nobody else does') for $b, $a;
+$b->send(query("SELECT 'b', pg_sleep(0.3)"));
+is(answer($a), 'a', 'the query is over before the request for it arrives');
+is(answer($b), 'b', 'the next one is not hit');
+ok($asking->closed, 'the request was answered');
+$far->ms(0);
+$proxy->stop;
+$proxy->write_conf(set => { workers => 2, default_pool_size => 2 });
+$proxy->start;
 
 # Who waits for a server connection has not begun: Meridian answers.
 my @crowd = map { session() } 1 .. 8;
@@ -133,6 +137,8 @@ is(answer($_), 3, 'as are the others') for @waiting[ 1 .. $#waiting ];
 undef @crowd;
 undef @waiting;
 
+$far->ms(10);   # and TLS: a request is under way for longer than a query takes to get there
+
 # ---------------------------------------------------------------- the storm
 
 $proxy->reload(set => { default_pool_size => 10 });
@@ -149,8 +155,7 @@ sub begin_query
 {
 	my ($s) = @_;
 	$s->{n}++;
-	$s->{asked} = 0;
-	$s->{pause} = $s->{target} ? 0.05 * (1 + $s->{n} % 3) : 0.002;
+	$s->{pause} = $s->{target} ? (0.01, 0.02, 0.1)[ $s->{n} % 3 ] : 0.015;
 	my $sql = "SELECT pg_sleep($s->{pause}), '$s->{number}/$s->{n}'";
 	$s->{wire}->send($s->{n} % 2 ? query($sql) : parse($sql) . bind_message([]) . execute . sync_message);
 	return;
@@ -160,7 +165,6 @@ sub cancel_now
 {
 	my ($s) = @_;
 	$sent++;
-	$s->{asked}++;
 	my $c = Meridian::Test::Wire->new($proxy);
 	$c->send(cancel_request($s->{wire}{pid}, $s->{wire}{secret}));
 	push @requests, $c;
@@ -190,12 +194,14 @@ sub take_answer
 begin_query($_) for @all;
 my @targets = grep { $_->{target} } @all;
 my $end = time + 60 * $slow;
-my $turn = 0;
+srand 42;
 while (time < $end && ($sent < $storm || grep { $_->{n} < 20 } @all)) {
 	take_answer($of{ fileno $_ }) for $select->can_read(0.01);
-	for (1 .. 3) {
-		my $s = $targets[ $turn++ % @targets ];
-		cancel_now($s) if $sent < $storm && $s->{asked} < 2;
+	# at any moment of the wait, the query, and after it
+	for my $s (@targets) {
+		next if $sent >= $storm || time < ($s->{due} //= time + rand 0.6);
+		cancel_now($s);
+		$s->{due} = time + rand 0.6;
 	}
 	my @open = grep { !$_->{fd}->opened || !IO::Select->new($_->{fd})->can_read(0) || !$_->closed } splice @requests;
 	@requests = @open;
