@@ -150,8 +150,13 @@ gather_names(const struct truth_question *q, unsigned set, struct buf *names)
 {
 	struct slice rest = q->names;
 
-	while (rest.n > 0)
-		sqleffects_put_name(names, slice_cut(&rest, '\0'));
+	while (rest.n > 0) {
+		struct slice name = slice_cut(&rest, '\0');
+
+		/* of the others, all says whether they are set at all */
+		if (!(set & PART_ALL) || memchr(name.p, '.', name.n) != NULL)
+			sqleffects_put_name(names, name);
+	}
 	if (!(set & PART_ALL))
 		return;
 	sqleffects_put_name(names, SLICE_LITERAL("role"));

@@ -138,7 +138,7 @@ only_what_is_suspected_is_asked(void **state)
 	    "SELECT 's', name, " VALUE(
 		"name") " FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) "
 			"'session' UNION ALL SELECT 'n', n, " VALUE(
-			    "n, true") " FROM (VALUES ('timezone'), ('c.d'), ('role'), "
+			    "n, true") " FROM (VALUES ('c.d'), ('role'), "
 				       "('session_authorization'), ('a.b')) AS named(n)");
 	f.q.effects = EFFECT_LISTEN;
 	assert_string_equal(asked(&f, &b), "SELECT 'p', '1', '' WHERE EXISTS (SELECT FROM "

@@ -1,0 +1,348 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# What a session of a transaction pool leaves on its server: settings follow their session and reach
+# no other one; what cannot follow pins the session, and SHOW SESSIONS says what it is.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my ($east) = regional_clusters('us-east1');
+$east->safe_psql('postgres', <<'SQL');
+CREATE ROLE app LOGIN;
+CREATE ROLE bob;
+CREATE ROLE boss SUPERUSER LOGIN;
+GRANT bob, boss TO app;
+CREATE SCHEMA evil AUTHORIZATION app;
+GRANT CREATE ON SCHEMA public TO app;
+CREATE FUNCTION zone(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('timezone', $1, false); RETURN $1; END $$;
+SQL
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => { nodes => $east } ],
+	set     => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1' },
+	conf    => "[database postgres]\npool = transaction\n");
+$proxy->start;
+
+# ---------------------------------------------------------------- helpers
+
+sub session
+{
+	my (%param) = @_;
+	my $w = Meridian::Test::Wire->new($proxy);
+	my @all = $w->login(database => 'postgres', user => 'app', %param);
+	$w->{last} = $all[-1];
+	return $w;
+}
+
+# The first value of the first row, or "SQLSTATE message". What was reported is kept in {told}.
+sub answer
+{
+	my ($w) = @_;
+	my $said = '';
+	$w->{told} = '';
+	for ($w->until('Z')) {
+		my $type = $_->[0];
+		$said = join ',', map { $_ // 'NULL' } @{ row_values($_) } if $type eq 'D';
+		$said = error_fields($_)->{C} . ' ' . error_fields($_)->{M} if $type eq 'E';
+		$w->{told} .= join('=', parameter($_)) . ';' if $type eq 'S';
+	}
+	return $said;
+}
+
+sub ask
+{
+	my ($w, @texts) = @_;
+	my $said;
+	for (@texts) {
+		$w->send(query($_));
+		$said = answer($w);
+	}
+	return $said;
+}
+
+sub extended
+{
+	my ($w, $sql, @values) = @_;
+	$w->send(parse($sql) . bind_message(\@values) . execute() . sync_message());
+	return answer($w);
+}
+
+# What becomes of it: the server may still have to be asked.
+sub becomes
+{
+	my ($read, $want, $name) = @_;
+	my $got;
+	for (1 .. 100) {
+		$got = $read->();
+		last if $got eq $want;
+		usleep(20_000 * ($ENV{MERIDIAN_TEST_SLOW} || 1));
+	}
+	return is($got, $want, $name);
+}
+
+my $pid = 'SELECT pg_backend_pid()';
+my ($x, $y) = (session(), session());
+is(ask($x, $pid), ask($y, $pid), 'two sessions have one connection between them');
+
+# ---------------------------------------------------------------- settings
+
+ask($x, 'SET search_path = evil, "$user", public');
+is(ask($y, 'SHOW search_path'), '"$user", public', 'a path that one session has set is not the other\'s');
+is(ask($x, 'SHOW search_path'), 'evil, "$user", public', 'but still its own');
+ask($y, "SET search_path TO 'one, two', \"Three\"");
+is(ask($x, 'SHOW search_path'), 'evil, "$user", public', 'each has its own');
+is(ask($y, 'SHOW search_path'), '"one, two", "Three"', 'with its quotes');
+ask($_, 'RESET search_path') for $x, $y;
+
+ask($x, "SET TIME ZONE 'Asia/Tokyo'");
+is($x->{told}, 'TimeZone=Asia/Tokyo;', 'a setting that is reported is reported');
+isnt(ask($y, 'SHOW TimeZone'), 'Asia/Tokyo', 'time zones are apart');
+is($y->{told}, '', 'and what the other session has already is not told to it');
+is(ask($x, 'SHOW TimeZone'), 'Asia/Tokyo', 'back to the first');
+is($x->{told}, '', 'nor to this one');
+
+ask($x, "SET app.tenant = '42'");
+unlike(ask($y, "SELECT current_setting('app.tenant', true)"), qr/42/, 'a setting of a name that PostgreSQL does not know');
+is(ask($x, 'SHOW app.tenant'), '42', 'is kept as well');
+extended($y, "SELECT set_config('app.tenant', \$1, false)", "it's C:\\temp");
+is(ask($x, 'SHOW app.tenant'), '42', 'set_config() with a parameter');
+is(ask($y, 'SHOW app.tenant'), "it's C:\\temp", 'and a value that needs quotes');
+ask($x, 'SET standard_conforming_strings = off');
+is(ask($y, 'SHOW standard_conforming_strings'), 'on', 'quotes mean the same as before');
+is(ask($y, 'SHOW app.tenant'), "it's C:\\temp", 'the value survives another meaning of quotes');
+ask($x, "SET app.tenant = 'a\\\\b'; SET standard_conforming_strings = on");
+ask($y, 'SELECT 1');
+is(ask($x, 'SHOW app.tenant'), 'a\\b', 'in both directions');
+ask($x, 'SET statement_timeout = 5000');
+is(ask($y, 'SHOW statement_timeout'), '0', 'a timeout is one session\'s');
+is(ask($x, 'SHOW statement_timeout'), '5s', 'and stays');
+ask($x, 'RESET statement_timeout');
+
+is(ask($x, 'SET role = bob', 'SELECT current_user'), 'bob', 'a role');
+is(ask($y, 'SELECT current_user'), 'app', 'is not lent on');
+is(ask($x, 'SELECT current_user, session_user'), 'bob,app', 'and comes back');
+ask($x, 'SET search_path = evil');
+ask($y, 'SELECT 1');
+is(ask($x, "SELECT current_user, current_setting('search_path')"), 'bob,evil', 'with a setting made under it');
+ask($x, 'RESET ROLE', 'RESET search_path');
+ask($x, 'SET ROLE boss', "SET log_min_duration_statement = '1h'");
+is(ask($y, 'SHOW log_min_duration_statement'), '-1', 'what a superuser\'s role has set');
+is(ask($x, "SELECT current_user, current_setting('log_min_duration_statement')"), 'boss,1h', 'follows, too');
+ask($x, 'RESET log_min_duration_statement', 'RESET ROLE');
+is(ask($y, 'SELECT current_user'), 'app', 'roles are back');
+my $z = session();
+ask($z, 'SET ROLE boss', "SET log_min_duration_statement = '1h'", 'RESET ROLE');
+is(ask($y, 'SHOW log_min_duration_statement'), '-1', 'and what the role alone could set');
+$z->close;
+
+# ---------------------------------------------------------------- transactions
+
+ask($x, 'BEGIN', "SET TIME ZONE 'Asia/Tokyo'", 'ROLLBACK');
+is(ask($y, 'SELECT 1'), '1', 'rolled back');
+ask($x, 'BEGIN', 'SET work_mem = 1234', 'SAVEPOINT s', 'SET work_mem = 4321', 'SET app.b = 1', 'ROLLBACK TO s', 'COMMIT');
+is(ask($y, 'SHOW work_mem'), '4MB', 'savepoints');
+is(ask($x, "SELECT current_setting('work_mem'), current_setting('app.b', true)"), '1234kB,', 'what has been committed is kept');
+ask($x, 'BEGIN', 'SET LOCAL work_mem = 999', 'COMMIT');
+is(ask($x, 'SHOW work_mem'), '1234kB', 'SET LOCAL ends with its transaction');
+is(ask($x, "SET work_mem = 'nonsense'"), '22023 invalid value for parameter "work_mem": "nonsense"', 'a SET that fails');
+ask($y, 'SELECT 1');
+is(ask($x, 'SHOW work_mem'), '1234kB', 'changes nothing');
+is(ask($x, 'SET work_mem = 2048; SELECT 1/0'), '22012 division by zero', 'nor one whose transaction fails');
+ask($y, 'SELECT 1');
+is(ask($x, 'SHOW work_mem'), '1234kB', 'later on');
+ask($x, 'SET default_transaction_isolation = serializable');
+is(ask($y, 'SHOW transaction_isolation'), 'read committed', 'isolation levels');
+is(ask($x, 'SHOW transaction_isolation'), 'serializable', 'are kept apart');
+ask($x, 'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+ask($y, 'SELECT 1');
+is(ask($x, 'SHOW transaction_isolation'), 'repeatable read', 'however they are set');
+ask($x, 'RESET ALL');
+is(ask($x, "SELECT current_setting('work_mem'), current_setting('transaction_isolation')"), '4MB,read committed', 'RESET ALL');
+is(ask($y, 'SHOW app.tenant'), "it's C:\\temp", 'of one session');
+is(ask($x, 'SHOW app.tenant'), '', 'and not of the other');
+
+# ---------------------------------------------------------------- functions and code
+
+ask($x, "SELECT zone('Europe/Paris')");
+isnt(ask($y, 'SHOW TimeZone'), 'Europe/Paris', 'a function that sets what is reported');
+is(ask($x, 'SHOW TimeZone'), 'Europe/Paris', 'is noticed');
+ask($x, "DO \$\$ BEGIN PERFORM set_config('app.tenant', 'do', false); SET work_mem = 777; END \$\$");
+is(ask($y, "SELECT current_setting('work_mem'), current_setting('app.tenant')"), "4MB,it's C:\\temp", 'a block of code');
+is(ask($x, "SELECT current_setting('work_mem'), current_setting('app.tenant')"), '777kB,do', 'is looked into');
+extended($x, 'SET work_mem = 888');
+ask($y, 'SELECT 1');
+is(ask($x, 'SHOW work_mem'), '888kB', 'the extended protocol');
+is(ask($x, 'SELECT 1; SET work_mem = 999; SELECT 2'), '2', 'in the middle of a text');
+ask($y, 'SELECT 1');
+is(ask($x, 'SHOW work_mem'), '999kB', 'it is found');
+ask($x, 'DISCARD ALL');
+is(ask($x, 'SHOW work_mem'), '4MB', 'DISCARD ALL');
+
+# A session whose path leads elsewhere first is asked in words that it cannot change.
+$east->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT 'wrong' $$;
+CREATE FUNCTION evil.current_setting(text, bool) RETURNS text LANGUAGE sql AS $$ SELECT 'wrong' $$;
+CREATE FUNCTION evil.set_config(text, text, bool) RETURNS text LANGUAGE sql AS $$ SELECT 'wrong' $$;
+CREATE FUNCTION evil.never(text, text) RETURNS bool LANGUAGE sql AS $$ SELECT false $$;
+CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.never);
+CREATE VIEW evil.pg_settings AS SELECT 'x' AS name;
+SQL
+ask($x, 'SET search_path = evil, pg_catalog', 'RESET work_mem');
+is(ask($y, 'SHOW search_path'), '"$user", public', 'a path to evil');
+is(ask($x, 'SHOW search_path'), 'evil, pg_catalog', 'is no obstacle');
+ask($x, "SET app.c = 'right'");
+ask($y, 'SELECT 1');
+is(ask($x, 'SHOW app.c'), 'right', 'nor in what is replayed');
+$_->close for $x, $y;
+
+# ---------------------------------------------------------------- the StartupMessage
+
+($x, $y) = (session(application_name => 'first', TimeZone => 'Asia/Tokyo', DateStyle => 'SQL, DMY'),
+	session(application_name => 'second', client_encoding => 'LATIN1', DateStyle => 'ISO'));
+is($x->{parameters}{TimeZone}, 'Asia/Tokyo', 'a client hears at its login what it has asked for');
+is($x->{parameters}{application_name}, 'first', 'as from a server of its own');
+is($y->{parameters}{client_encoding}, 'LATIN1', 'and so does another');
+is($y->{parameters}{DateStyle}, 'ISO, MDY', 'in the server\'s words');
+is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'date styles');
+is($x->{told}, '', 'nothing more is told');
+is(ask($y, 'SHOW DateStyle'), 'ISO, MDY', 'which are half each other\'s');
+is($y->{told}, '', 'to either');
+is(ask($x, "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), 'first', 'application_name is the client\'s');
+is(ask($y, "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), 'second', 'whichever it is');
+is(ask($y, "SELECT chr(233)"), "\xe9", 'encodings');
+is(ask($x, "SELECT chr(233)"), "\xc3\xa9", 'are each client\'s own');
+ask($y, "SET app.word = 'caf\xe9'");
+is(ask($x, "SELECT current_setting('app.word', true) = 'caf\xc3\xa9'"), 'f', 'letters beyond ASCII');
+is(ask($y, 'SHOW app.word'), "caf\xe9", 'in a value that is replayed');
+ask($x, "SET TIME ZONE 'GMT'", 'RESET TimeZone');
+is(ask($y, 'SELECT 1'), '1', 'the other session has had it');
+is(ask($x, 'SHOW TimeZone'), 'Asia/Tokyo', 'RESET goes back to the StartupMessage');
+ask($x, "SET work_mem = 1111", 'SET application_name = changed', 'RESET ALL');
+ask($y, 'SELECT 1');
+is(ask($x, "SELECT current_setting('application_name'), current_setting('work_mem')"), 'first,4MB', 'and so does RESET ALL');
+ask($x, "SET DateStyle = 'German'", 'DISCARD ALL');
+ask($y, 'SELECT 1');
+is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'and DISCARD ALL');
+my $again = session(application_name => 'first', TimeZone => 'Asia/Tokyo', DateStyle => 'SQL, DMY');
+is($again->{parameters}{TimeZone}, 'Asia/Tokyo', 'the next one with the same is greeted likewise');
+$again->close;
+my $bad = session(TimeZone => 'Mars/Olympus');
+is($bad->{last}[0], 'E', 'a value that the server refuses');
+is(error_fields($bad->{last})->{M}, 'invalid value for parameter "TimeZone": "Mars/Olympus"', 'in its own words');
+is(ask($x, 'SELECT 7'), '7', 'hurts nobody else');
+my ($p, $q) = map { session(options => "-c work_mem=$_") } '2MB', '3MB';
+my $r = session(options => '-c work_mem=2MB');
+is(ask($p, 'SHOW work_mem'), '2MB', 'options of the StartupMessage');
+is(ask($q, 'SHOW work_mem'), '3MB', 'differ');
+isnt(ask($p, $pid), ask($q, $pid), 'on connections of their own');
+is(ask($p, $pid), ask($r, $pid), 'that are shared where they are equal');
+ask($p, 'SET work_mem = 5000', 'RESET work_mem');
+is(ask($r, 'SHOW work_mem'), '2MB', 'RESET goes back to them');
+$_->close for $p, $q, $r, $x, $y;
+
+# ---------------------------------------------------------------- pins
+
+my $boss = session(user => 'boss', application_name => 'x');
+$proxy->reload(set => { default_pool_size => 3 });
+
+sub pinned
+{
+	my ($name) = @_;
+	my ($row) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS') };
+	return $row ? $row->{move_block} : 'gone';
+}
+
+# What pins, what it is called, what ends it.
+my @pins = (
+	[ 'LISTEN news', 'listen', 'UNLISTEN *' ],
+	[ 'SELECT pg_advisory_lock(1)', 'advisory lock', 'SELECT pg_advisory_unlock(1)' ],
+	[ 'SELECT pg_try_advisory_lock_shared(1, 2)', 'advisory lock', 'SELECT pg_advisory_unlock_all()' ],
+	[ 'CREATE TEMP TABLE t (a int)', 'temp table', 'DROP TABLE t' ],
+	[ 'CREATE TEMP TABLE t (a serial)', 'temp table', 'DISCARD TEMP' ],
+	[ 'SELECT 1 AS a INTO TEMP t', 'temp table', 'DROP TABLE t' ],
+	[ 'CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS \'SELECT 1\'', 'temp table', 'DROP FUNCTION pg_temp.f()' ],
+	[ 'DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 10)', 'with hold cursor', 'CLOSE c' ],
+	[ 'DECLARE c CURSOR WITH HOLD FOR SELECT 1', 'with hold cursor', 'CLOSE ALL' ],
+	[ 'PREPARE p AS SELECT 1', 'prepared in SQL', 'DEALLOCATE p' ],
+	[ 'PREPARE p AS SELECT 1', 'prepared in SQL', 'DEALLOCATE ALL' ],
+	[ 'SET search_path = pg_temp, public', 'temp table', 'RESET search_path' ],
+	[ "DO \$\$ BEGIN EXECUTE 'LISTEN news'; PERFORM pg_advisory_lock(3); END \$\$", 'listen', 'DISCARD ALL' ],
+	map({ [ $_, '', '' ] } 'NOTIFY news', 'SELECT pg_advisory_xact_lock(1)', 'CREATE TEMP TABLE t (a int) ON COMMIT DROP',
+		'BEGIN; LISTEN news; ROLLBACK', 'BEGIN; DECLARE c CURSOR FOR SELECT 1; COMMIT', 'BEGIN; CREATE TEMP TABLE t (a int); ROLLBACK',
+		'DO $$ BEGIN NULL; END $$', 'SELECT pg_advisory_lock(1), pg_advisory_unlock(1)',
+		'PREPARE TRANSACTION \'x\''));
+my $n = 0;
+for (@pins) {
+	my ($sql, $name, $end) = @$_;
+	my $own = 'pin' . $n++;
+	my $s = session(application_name => $own);
+	ask($s, $sql);
+	ask($s, 'SELECT 1');
+	becomes(sub { pinned($own) }, $name, $name eq '' ? "not pinned by $sql" : "pinned by $sql");
+	if ($end ne '') {
+		my $mine = ask($s, $pid);
+		ask($s, 'BEGIN', 'SELECT 1', 'ROLLBACK');
+		is(ask($s, $pid), $mine, 'it keeps its connection');
+		ask($s, $end);
+		ask($s, 'SELECT 1');
+		becomes(sub { pinned($own) }, '', "until $end");
+	}
+	$s->close;
+}
+
+# In one transaction, and undone in one.
+my $s = session(application_name => 'tx');
+ask($s, 'BEGIN', 'LISTEN news', 'CREATE TEMP TABLE t (a int)', 'COMMIT');
+becomes(sub { pinned('tx') }, 'listen', 'two pins: the first is shown');
+ask($s, 'UNLISTEN news');
+becomes(sub { pinned('tx') }, 'temp table', 'then the other');
+ask($s, 'BEGIN', 'DROP TABLE t', 'ROLLBACK');
+becomes(sub { pinned('tx') }, 'temp table', 'a DROP that is rolled back');
+is(ask($s, 'SELECT count(*) FROM t'), '0', 'leaves the table where it is');
+ask($s, 'DROP TABLE t');
+becomes(sub { pinned('tx') }, '', 'and one that is not');
+
+# Notifications reach who listens, and nobody else.
+my $other = session(application_name => 'other');
+ask($s, 'LISTEN news');
+ask($other, "NOTIFY news, 'hello'");
+my ($note) = grep { $_->[0] eq 'A' } $s->until('A');
+like($note->[1], qr/news\0hello\0/, 'a notification arrives by itself');
+ask($s, 'UNLISTEN *');
+ask($other, "NOTIFY news, 'nobody'");
+ok($s->silent(0.2), 'not when nobody listens');
+$_->close for $s, $other;
+
+# What nobody can take back, or ask for.
+for ([ "LOAD 'plpgsql'", 'load' ], [ "SELECT pg_create_physical_replication_slot('s', false, true)", 'session function' ]) {
+	my ($sql, $name) = @$_;
+	my $b = session(user => 'boss', application_name => $name);
+	is(ask($b, 'SELECT 1'), '1', 'boss is there') or diag(explain($b->{last}));
+	ask($b, $sql, 'DISCARD ALL', 'SELECT 1');
+	becomes(sub { pinned($name) }, $name, "pinned for good by $sql");
+	$b->close;
+}
+$s = session(application_name => 'unnamed');
+extended($s, 'SELECT set_config($1, $2, false)', 'app.hidden', '1');
+ask($s, 'SELECT 1');
+becomes(sub { pinned('unnamed') }, 'unknown setting', 'a setting whose name is a parameter');
+is(ask($s, 'SHOW app.hidden'), '1', 'is kept with its session');
+$s->close;
+
+# A session that has left behind what pins: its connection is clean for the next.
+$proxy->reload(set => { default_pool_size => 1 });
+$s = session(application_name => 'leaver');
+my $left = ask($s, $pid);
+ask($s, 'CREATE TEMP TABLE leftover (a int)', 'SET app.leftover = 1', 'SELECT pg_advisory_lock(99)');
+$s->close;
+$s = session(application_name => 'heir');
+is(ask($s, "SELECT to_regclass('leftover') IS NULL AND current_setting('app.leftover', true) IS DISTINCT FROM '1'"), 't', 'who comes next finds nothing');
+becomes(sub { ask($s, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") }, '0', 'no locks either');
+$s->close;
+
+$proxy->stop;
+done_testing();
