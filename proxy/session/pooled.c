@@ -485,8 +485,7 @@ pooled_part(struct session *s)
 	sv->session = NULL;
 	if (!clean || !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
-	else if (pd->mode == POOL_SESSION || pinned ||
-		 (pd->effects | pd->asked_effects) != 0)
+	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
 		reset(sv);
 	else
 		pool_return(sv);
