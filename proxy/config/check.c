@@ -417,6 +417,16 @@ check_auth(const struct check *k, struct spot at, enum auth_method method)
 	return method == METHOD_CERT ? check_authority(k, at) : 0;
 }
 
+/* A question without its parameter would fail at each login. */
+static int
+check_query(const struct check *k, struct spot at, const char *query)
+{
+	at.option = "auth_query";
+	if (query == NULL || strstr(query, "$1") != NULL)
+		return 0;
+	return refuse(k, at, "option \"auth_query\" must have the user's name in it, as $1");
+}
+
 /* Where the node finds out who the client is, nobody else can be given what it has logged in. */
 static int
 check_pool(const struct check *k, struct spot at, const struct conf_database *d)
@@ -441,8 +451,11 @@ check_database(const struct check *k, size_t index)
 			return unknown_region(k, at, d->regions.v[i]);
 	}
 	check_residency(k, index);
-	if (check_pool(k, at, d) != 0)
+	if (check_pool(k, at, d) != 0 || check_query(k, at, d->auth_query) != 0)
 		return -1;
+	at.option = "auth_query";
+	if (d->auth_query != NULL && k->c->main.auth_conninfo == NULL)
+		warn(k, at, "without auth_conninfo auth_query is not asked");
 	return check_auth(k, at, d->auth);
 }
 
@@ -511,7 +524,8 @@ check_main(const struct check *k)
 		warn(k, users,
 		     "admin_users and stats_users have no secrets without auth_file: they cannot "
 		     "open the console over TCP");
-	if (check_auth(k, users, m->auth) < 0 || check_fleet(k) < 0)
+	if (check_auth(k, users, m->auth) < 0 || check_query(k, users, m->auth_query) < 0 ||
+	    check_fleet(k) < 0)
 		return -1;
 	return check_tlvs(k);
 }

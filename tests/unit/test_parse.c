@@ -317,6 +317,10 @@ static const struct {
 	{ "[meridian]\nlisten = *:1\n" REGION "[listener lb]\nlisten = 0.0.0.0:1\n",
 	  "m.conf:6: [listener lb]: \"0.0.0.0:1\" is listened on already, by listener \"main\" as "
 	  "\"*:1\"" },
+	{ "[meridian]\nauth_query = SELECT 1\n" REGION,
+	  "m.conf:2: [meridian]: option \"auth_query\" must have the user's name in it, as $1" },
+	{ REGION "[database d]\nauth_query = SELECT 1\n",
+	  "m.conf:4: [database d]: option \"auth_query\" must have the user's name in it, as $1" },
 	{ "[meridian]\ntls = require\n" REGION,
 	  "m.conf:2: [meridian]: tls = require needs option \"tls_cert_file\"" },
 	{ "[meridian]\ntls_key_file = /k\n" REGION, "m.conf:2: [meridian]: option \"tls_key_file\" "
