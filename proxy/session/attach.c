@@ -30,8 +30,8 @@ sticky_fits(const struct session *s)
 	return s->worker->sticky_config == s->login->world->config->version;
 }
 
-static void
-decide_route(struct session *s, struct route *out)
+void
+attach_route(struct session *s, struct route *out)
 {
 	struct login *l = s->login;
 	int sticky = -1;
@@ -60,7 +60,7 @@ attach_begin(struct session *s)
 		sticky_clear(s->worker->sticky);
 		s->worker->sticky_config = l->world->config->version;
 	}
-	decide_route(s, route);
+	attach_route(s, route);
 	l->home = route->home;
 	l->decided_at_us = clock_us();
 	l->ncandidates = route->nnodes;
@@ -141,7 +141,7 @@ explain_failure(struct session *s, struct err *e)
 	if (l->failures.n > 0)
 		buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
 			   l->failures.failed ? AND_SO_ON : "");
-	decide_route(s, route);
+	attach_route(s, route);
 	for (unsigned i = 0; i < route->nrows && !b.failed; i++) {
 		const struct route_row *row = &route->rows[i];
 

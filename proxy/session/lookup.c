@@ -21,14 +21,18 @@ struct lookup {
 	struct authrecord *record; /* one reference; NULL: no such user */
 };
 
-/* The first nodes of the session's route: where it goes, its role is known. */
+/* The node where the session is, or the first ones of its route: where it goes, its role is known.
+ */
 static void
 add_nodes(struct session *s, struct authquery_ask *a)
 {
-	const struct login *l = s->login;
 	struct route *route = &s->worker->route;
 
-	locate_route(l->world, l->database, l->access, &l->locality, -1, s->id, route);
+	if (s->server != NULL) {
+		a->nodes[a->nnodes++] = s->login->node;
+		return;
+	}
+	attach_route(s, route);
 	while (a->nnodes < route->nnodes && a->nnodes < AUTHQUERY_NODES_MAX) {
 		a->nodes[a->nnodes] = route->nodes[a->nnodes];
 		a->nnodes++;

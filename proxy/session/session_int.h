@@ -196,6 +196,8 @@ void locate_input(const struct session *s, const struct world *w, bool strict,
 
 /* attach.c */
 void attach_begin(struct session *s);
+/* Where a login goes, by its world and by where callers of its place went before. */
+void attach_route(struct session *s, struct route *out);
 void attach_on_client(struct session *s);
 void attach_stop(struct login *l);
 
