@@ -22,6 +22,7 @@
 #include "protocol/message.h"
 #include "protocol/scram.h"
 #include "protocol/sqlstate.h"
+#include "proxy/auth/keymaker.h"
 #include "proxy/auth/md5.h"
 #include "proxy/auth/throttle.h"
 #include "proxy/control_int.h"
@@ -115,6 +116,9 @@ start(void)
 	p->listening = sock_listen_unix(p->socket, 0600, 64, &e);
 	FUZZ_ASSERT(p->listening >= 0);
 	write_conf(p);
+	/* no threads: a password that has to be hashed is none */
+	p->process.keymaker = keymaker_new();
+	keymaker_stop(p->process.keymaker);
 	p->process.throttle = throttle_new((const uint8_t *)"a secret of 16 b");
 	config = config_load(&p->args, &e);
 	FUZZ_ASSERT(config != NULL);

@@ -25,6 +25,7 @@ CREATE ROLE tess LOGIN PASSWORD 'theirs';
 CREATE ROLE erin LOGIN PASSWORD 'late' VALID UNTIL '2001-01-01';
 CREATE ROLE tom LOGIN;
 CREATE ROLE zoe LOGIN;
+CREATE ROLE zara LOGIN PASSWORD 'two';
 SET password_encryption = 'md5';
 CREATE ROLE mary LOGIN PASSWORD 'lamb';
 SQL
@@ -49,6 +50,7 @@ my $list = <<"TXT";
 "nina" "none"
 "erin" "$secret{erin}"
 "tom" ""
+"zara" "md50123456789abcdef0123456789abcdef"
 "admin" "adminpw"
 TXT
 write_users($list);
@@ -136,6 +138,16 @@ $proxy->log_like(qr/login refused: no such user/, 'the log knows that there is n
 $proxy->log_like(qr/login refused: wrong password/, 'and whose password was wrong');
 $proxy->log_like(qr/login refused: auth_file has an md5 hash/, 'and what cannot work');
 $proxy->log_unlike(qr/wonder|lamb|SCRAM-SHA-256\$|$secret{mary}/, 'but no secret');
+
+# What stands in for the hash of somebody who has none is no secret, and does not let in.
+for my $user (qw(tom nobody)) {
+	my $w = Meridian::Test::Wire->new($proxy);
+	$w->send(startup(user => $user, database => 'md5'));
+	my $m = $w->message;
+	next if unpack('N', $m->[1]) != 5;
+	$w->send(password('md5' . Digest::MD5::md5_hex('0' x 32 . substr $m->[1], 4)));
+	is(error_fields($w->message)->{C}, '28P01', "md5, $user: the hash of nothing");
+}
 
 # An unknown user's salt is as constant as a real one's.
 sub salt
@@ -275,6 +287,8 @@ like($err, qr/password authentication failed for user "alice"/, 'a wrong passwor
 like($err, qr/password authentication failed for user "tess"/, 'nor one that only we take');
 ($code, undef, $err) = $proxy->psql('postgres', 'SELECT 1', connstr => conn('zoe', 'pass', @bound, password => 'x'));
 like($err, qr/SCRAM channel binding cannot pass/, 'whom we do not know cannot pass');
+($code, undef, $err) = $proxy->psql('postgres', 'SELECT 1', connstr => conn('zara', 'pass', @bound, password => 'two'));
+like($err, qr/SCRAM channel binding cannot pass/, 'nor can whose md5 hash alone is known');
 is($proxy->safe_psql('postgres', 'SELECT 1; SELECT 2', connstr => conn('alice', 'pass', @bound)), "1\n2", 'and the session is one like any');
 
 # ---------------------------------------------------------------- the console has nothing of it

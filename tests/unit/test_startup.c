@@ -405,6 +405,35 @@ what_is_built_has_no_trace_of_us_and_nothing_reserved(void **state)
 }
 
 static void
+a_plain_edit_says_no_more_than_we_speak(void **state)
+{
+	static const char *const want[] = { "user", "app", "database", "movr", NULL };
+	const struct startup_edit plain = { .plain = true };
+	const uint32_t versions[][2] = {
+		{ 0x00030000u, 0x00030000u },
+		{ V3_2, V3_2 },
+		{ 0x00030009u, V3_2 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		struct buf b = { 0 }, out = { 0 }, expected = { 0 };
+		struct startup s;
+
+		parse_ok(&b, versions[i][0],
+			 WORDS("_pq_.future", "1", "user", "app", "database", "movr", "_pq_.x", ""),
+			 &s);
+		startup_build(&out, &s, &plain);
+		packet(&expected, versions[i][1], want);
+		assert_int_equal(out.n, expected.n);
+		assert_memory_equal(out.p, expected.p, out.n);
+		buf_fini(&expected);
+		buf_fini(&out);
+		buf_fini(&b);
+	}
+}
+
+static void
 an_edit_replaces_and_adds(void **state)
 {
 	static const char *const want[] = {
@@ -497,6 +526,7 @@ main(void)
 		cmocka_unit_test(our_settings_leave_the_options_and_nothing_else_does),
 		cmocka_unit_test(our_settings_are_listed_with_their_values_unescaped),
 		cmocka_unit_test(what_is_built_has_no_trace_of_us_and_nothing_reserved),
+		cmocka_unit_test(a_plain_edit_says_no_more_than_we_speak),
 		cmocka_unit_test(an_edit_replaces_and_adds),
 		cmocka_unit_test(another_user_does_not_change_the_database),
 		cmocka_unit_test(a_packet_too_large_for_a_server_is_not_built),
