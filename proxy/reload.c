@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
+#include "proxy/auth/authcache.h"
 #include "proxy/conninfo.h"
 #include "proxy/control_int.h"
 #include "proxy/fleet.h"
@@ -236,6 +237,8 @@ control_adopt(struct control *c, struct config *take_config, struct err *e)
 	control_take(c, take_config, tls, geo);
 	c->gazetteer_complaint[0] = '\0'; /* who asks anew is told anew */
 	(void)datafiles_take_gazetteer(c);
+	/* whoever was locked out of the nodes is locked out here at once */
+	authcache_sweep(c->process->authcache, 0, clock_us());
 	control_publish(c, true);
 	return 0;
 }

@@ -207,7 +207,7 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = HOUR, .group = "Login",
 	  .text = "How long the answer of auth_query is kept; that there is no such user, 5s at "
 		  "most. A login that fails with a kept answer has it asked anew, so that the next "
-		  "login finds a changed password. 0: each login asks." },
+		  "login finds a changed password. A reload forgets all answers. 0: each login asks." },
 	{ .name = "auth_throttle_base", .type = OPT_TIME,
 	  AT(conf_main, auth_throttle_base, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "1s", .min = 0, .max = HOUR, .group = "Login",
