@@ -210,6 +210,7 @@ is(asked('five'), 1, 'five logins, one question');
 my $before = asked('nobody');
 attempt('nobody', 'postgres', 'x') for 1 .. 5;
 ok(asked('nobody') - $before <= 1, 'nobody is remembered too');
+is(attempt('alice', 'postgres'), '', 'an answer that is kept');
 usleep(1_100_000);
 $_->safe_psql('postgres', "ALTER ROLE alice PASSWORD 'changed'") for $east, $west;
 $before = asked('alice');
