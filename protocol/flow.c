@@ -596,6 +596,16 @@ flow_server_rest(const struct flow *f, const char *p, size_t n)
 }
 
 bool
+flow_server_ends_ready(const struct flow *f, size_t n)
+{
+	const struct flow_side *side = &f->server;
+
+	if (side->have > 0)
+		return side->head[0] == 'Z' && n >= (size_t)(FRAME_HEAD_BYTES + 1 - side->have);
+	return side->type == 'Z' && n >= side->left;
+}
+
+bool
 flow_is_idle(const struct flow *f)
 {
 	return f->pending == 0 && !is_open(f) && f->copy == FLOW_COPY_NONE && f->tx == 'I' &&

@@ -142,6 +142,8 @@ flow_refuses(const struct flow *f)
 /* How many of the next n bytes of one direction belong to a message that has begun before them. */
 size_t flow_client_rest(const struct flow *f, const char *p, size_t n);
 size_t flow_server_rest(const struct flow *f, const char *p, size_t n);
+/* The server's next n bytes complete a ReadyForQuery that has begun before them. */
+bool flow_server_ends_ready(const struct flow *f, size_t n);
 
 /* 'I', 'T' or 'E', as of the last ReadyForQuery. */
 static inline char

@@ -167,6 +167,8 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 		.c = c, .out = out, .from = p, .at = p, .end = p + n, .meaning = meaning
 	};
 
+	if (statements_change_meaning(c->effects))
+		w.meaning = 0;
 	buf_init(&c->held, HELD_MAX);
 	if (in.n > 0) {
 		buf_put(&in, p, n);
@@ -248,6 +250,13 @@ statements_settled(struct statements *c)
 }
 
 /* ---- answers ---- */
+
+bool
+statements_change_meaning(unsigned effects)
+{
+	return (effects & (EFFECT_SETTINGS | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED |
+			   EFFECT_RESET_ALL | EFFECT_CODE | EFFECT_UNKNOWN)) != 0;
+}
 
 const char *
 statements_why(const struct statements *c)

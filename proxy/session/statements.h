@@ -67,6 +67,9 @@ void statements_attach(struct statements *c, struct server_statements *ss, const
 /* At a safe point; or the server is gone. */
 void statements_detach(struct statements *c);
 
+/* Texts may mean something else behind one with these effects: meaning 0, until that is known. */
+bool statements_change_meaning(unsigned effects);
+
 enum statements_verdict {
 	STATEMENTS_AS_IS,     /* send the bytes that were given */
 	STATEMENTS_REWRITTEN, /* send what has been put into `out`, and only that (maybe nothing) */

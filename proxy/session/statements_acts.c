@@ -191,6 +191,14 @@ unnamed_set(struct statements *c, struct statement *st)
 	statement_unref(old);
 }
 
+/* What should have made it the server's has not been; what follows may have. */
+static void
+unnamed_unsettle(struct statements *c)
+{
+	if (c->unnamed_pending == 0)
+		c->unnamed_there = 0;
+}
+
 /* ---- acts ---- */
 
 static void
@@ -245,7 +253,7 @@ end_unnamed(struct statements *c, struct act *a, enum ending e)
 {
 	c->unnamed_pending--;
 	if (e == ENDED_SKIPPED)
-		c->unnamed_there = 0;
+		unnamed_unsettle(c);
 	else
 		unnamed_set(c, e == ENDED_DONE ? a->st : NULL);
 }
@@ -256,7 +264,7 @@ end_our_unnamed(struct statements *c, struct act *a, enum ending e)
 	(void)a;
 	c->unnamed_pending--;
 	if (e != ENDED_DONE)
-		c->unnamed_there = 0;
+		unnamed_unsettle(c);
 }
 
 static void

@@ -107,10 +107,11 @@ struct statements {
 
 	struct statement *unnamed; /* the one without a name, as the server has answered, or NULL */
 	uint32_t unnamed_pending, unnamed_seq;
+	uint32_t portal_hash;
 	uint16_t unnamed_there : 1; /* the server's is the client's, also where there is none */
 	uint16_t unnamed_bound : 1;
 	uint16_t unnamed_drops : 1; /* it is a DEALLOCATE ALL */
-	uint16_t portal_drops : 1;  /* … and the portal without a name is bound to one */
+	uint16_t portal_drops : 1;  /* … and the portal of this hash is bound to one */
 
 	uint16_t open : 1;      /* part of a sequence has been sent */
 	uint16_t doubt : 1;     /* all statements may be gone when what runs has run … */
@@ -120,6 +121,7 @@ struct statements {
 	uint16_t strayed : 1;   /* a name that we do not know was referred to */
 	uint16_t behind : 1; /* where messages begin in the server's bytes is known to flow only */
 	uint16_t in_tag : 1; /* a CommandComplete is passing */
+	uint16_t in_ready : 1;          /* a ReadyForQuery is passing */
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
 

@@ -86,7 +86,7 @@ walk_on_execute(struct walk *w, size_t total)
 		c->drop_slot = NULL;
 		name_expect(c, act.name, NULL);
 		walk_await(w, UNIT_EXECUTE_DROP, &act);
-	} else if (c->portal_drops && portal.n == 0) {
+	} else if (c->portal_drops && statement_hash(c->table, portal) == c->portal_hash) {
 		act.what = ACT_RESET;
 		names_expect_none(c, &act);
 		walk_await(w, UNIT_EXECUTE_RESET, &act);

@@ -65,18 +65,24 @@ renew(struct walk *w, struct name *name)
 	return now;
 }
 
-/* What the server calls it, where it is certain to have it; *server is the client's own word for a
- * statement that we do not know. */
-enum reference { DESCRIBES, RUNS };
+enum use { DESCRIBES, RUNS };
+
+/* A statement as the client's message names it. */
+struct reference {
+	/* what the server calls it, which has it; or the client's own word, where we do not know it
+	 */
+	struct slice server;
+	const struct statement *st; /* NULL: not known, or without a name */
+};
 
 static enum step
-refer(struct walk *w, struct slice text, enum reference how, struct slice *server)
+refer(struct walk *w, struct slice text, enum use how, struct reference *out)
 {
 	struct statements *c = w->c;
 	struct name *name = text.n > 0 ? name_find(c, text) : NULL;
 	struct slot *slot;
 
-	*server = text;
+	*out = (struct reference){ .server = text };
 	if (text.n == 0)
 		return refer_unnamed(w);
 	if (walk_must_wait(c, name))
@@ -84,7 +90,7 @@ refer(struct walk *w, struct slice text, enum reference how, struct slice *serve
 	if (name == NULL || name->view == NULL) {
 		if (how == RUNS)
 			walk_note_effects(w, EFFECT_UNKNOWN, slice_of("", 0));
-		*server = stray(w, text);
+		out->server = stray(w, text);
 		return STEP_ON;
 	}
 	slot = slot_find(c->ss, name->view);
@@ -96,49 +102,56 @@ refer(struct walk *w, struct slice text, enum reference how, struct slice *serve
 		slot_touch(c->ss, slot);
 	else if (name->view->repeatable)
 		slot = walk_parse_in_front(w, renew(w, name));
-	*server = slot != NULL ? slot_name(slot) : SLICE_LITERAL(STATEMENTS_NOWHERE);
+	out->st = name->view;
+	out->server = slot != NULL ? slot_name(slot) : SLICE_LITERAL(STATEMENTS_NOWHERE);
 	return STEP_ON;
 }
 
-/* What the statement is that is bound to a portal. */
+/* A DEALLOCATE ALL is bound to a portal, or something else is. */
 static void
-bound(struct walk *w, struct slice portal, struct slice text)
+bound(struct walk *w, struct slice portal, struct slice text, const struct statement *st)
 {
 	struct statements *c = w->c;
-	struct name *name = text.n > 0 ? name_find(c, text) : NULL;
-	bool drops = name != NULL && name->view != NULL && name->view->drops_all;
+	bool drops = st != NULL && st->drops_all;
+	uint32_t hash;
 
 	if (text.n == 0) {
 		drops = c->unnamed_drops;
-		if (!c->unnamed_bound && c->unnamed != NULL)
-			walk_note_statement(w, c->unnamed);
 		c->unnamed_bound = 1;
+		if (c->unnamed_pending == 0 && c->unnamed != NULL)
+			walk_note_statement(w, c->unnamed);
 	}
-	if (portal.n == 0)
+	if (!drops && !c->portal_drops)
+		return;
+	hash = statement_hash(c->table, portal);
+	if (drops || c->portal_hash == hash)
 		c->portal_drops = drops;
+	if (drops)
+		c->portal_hash = hash;
 }
 
 enum step
 walk_on_bind(struct walk *w, size_t total)
 {
 	const char *end = walk_head_end(w, total);
-	struct slice portal, name, server;
+	struct slice portal, name;
+	struct reference r;
 	size_t head;
 
 	if (!walk_read_name(w->at + FRAME_HEAD_BYTES, end, &portal) ||
 	    !walk_read_name(portal.p + portal.n + 1, end, &name))
 		return walk_no_head(w, total, UNIT_BIND);
-	if (refer(w, name, RUNS, &server) == STEP_WAIT)
+	if (refer(w, name, RUNS, &r) == STEP_WAIT)
 		return STEP_WAIT;
-	bound(w, portal, name);
+	bound(w, portal, name, r.st);
 	walk_await(w, UNIT_BIND, NULL);
 	head = (size_t)(name.p + name.n + 1 - w->at);
-	if (server.p != name.p) {
+	if (r.server.p != name.p) {
 		walk_drop(w, head);
 		buf_u8(w->out, MSG_BIND);
-		buf_u32(w->out, (uint32_t)(total - 1 - name.n + server.n));
+		buf_u32(w->out, (uint32_t)(total - 1 - name.n + r.server.n));
 		buf_put(w->out, portal.p, portal.n + 1);
-		buf_slice(w->out, server);
+		buf_slice(w->out, r.server);
 		buf_u8(w->out, 0);
 		total -= head;
 	}
@@ -162,7 +175,8 @@ read_target(const struct walk *w, size_t total, char *kind, struct slice *name)
 enum step
 walk_on_describe(struct walk *w, size_t total)
 {
-	struct slice name, server;
+	struct reference r;
+	struct slice name;
 	char kind;
 
 	if (!read_target(w, total, &kind, &name))
@@ -172,15 +186,15 @@ walk_on_describe(struct walk *w, size_t total)
 		walk_pass(w, total);
 		return STEP_ON;
 	}
-	if (refer(w, name, DESCRIBES, &server) == STEP_WAIT)
+	if (refer(w, name, DESCRIBES, &r) == STEP_WAIT)
 		return STEP_WAIT;
 	walk_await(w, UNIT_DESCRIBE, NULL);
-	if (server.p == name.p) {
+	if (r.server.p == name.p) {
 		walk_pass(w, total);
 		return STEP_ON;
 	}
 	walk_drop(w, total);
-	walk_put_target(w->out, MSG_DESCRIBE, server);
+	walk_put_target(w->out, MSG_DESCRIBE, r.server);
 	return STEP_ON;
 }
 

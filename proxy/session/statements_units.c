@@ -123,7 +123,7 @@ rest(struct statements *c)
 		return;
 	c->following = 0;
 	c->units.head = c->units.n = c->acts.head = c->acts.n = 0;
-	c->in_tag = 0;
+	c->in_tag = c->in_ready = 0;
 	c->server_left = 0;
 }
 
@@ -269,17 +269,25 @@ on_error(struct statements *c)
 	return REPLY_PASSES;
 }
 
+/* It has come when its last byte has, as it has for flow. */
 static char
 on_ready(struct statements *c)
 {
+	c->in_ready = 1;
+	return REPLY_PASSES;
+}
+
+static void
+on_ready_end(struct statements *c)
+{
 	int unit = oldest(c);
 
+	c->in_ready = 0;
 	if (c->before > 0)
 		c->before--;
 	else if (unit >= 0 && unit_is_end((enum unit)unit))
 		end_unit(c, ENDED_DONE);
 	(void)oldest(c);
-	return REPLY_PASSES;
 }
 
 /* CopyInResponse: the server ignores Sync until the copy's end ("COPY Operations"). */
@@ -341,6 +349,15 @@ note_tag(struct statements *c, const char *p, size_t n)
 }
 
 static void
+end_body(struct statements *c)
+{
+	if (c->in_tag)
+		on_tag(c);
+	if (c->in_ready)
+		on_ready_end(c);
+}
+
+static void
 pass_body(struct filter *f)
 {
 	struct statements *c = f->c;
@@ -352,8 +369,8 @@ pass_body(struct filter *f)
 		note_tag(c, f->from, n);
 	keep_bytes(f, n);
 	c->server_left -= (uint32_t)n;
-	if (c->server_left == 0 && c->in_tag)
-		on_tag(c);
+	if (c->server_left == 0)
+		end_body(c);
 }
 
 /* False: it is not the protocol; flow will say so. */
@@ -376,8 +393,8 @@ begin_message(struct filter *f)
 	if (fate != REPLY_PASSES && fate != REPLY_GOES)
 		f->from[0] = fate;
 	keep_bytes(f, FRAME_HEAD_BYTES);
-	if (c->server_left == 0 && c->in_tag)
-		on_tag(c);
+	if (c->server_left == 0)
+		end_body(c);
 	return true;
 }
 
@@ -409,10 +426,11 @@ statements_server(struct statements *c, char *p, size_t n)
 		return n;
 	if (c->behind) {
 		rest_n = flow_server_rest(c->flow, p, n);
+		if (flow_server_ends_ready(c->flow, n))
+			on_ready_end(c);
 		keep_bytes(&f, rest_n);
-		if (rest_n == n)
-			return n;
-		c->behind = 0;
+		c->behind = rest_n == n;
+		rest(c);
 	}
 	while (f.from < f.end && units_active(c)) {
 		if (c->server_left > 0)

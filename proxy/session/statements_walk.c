@@ -131,6 +131,8 @@ walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
 	struct statements *c = w->c;
 
 	c->effects |= effects;
+	if (statements_change_meaning(effects))
+		w->meaning = 0;
 	if (effects & EFFECT_SETTINGS)
 		sqleffects_names(sql, &c->settings);
 	if (effects & (EFFECT_RESET_ALL | EFFECT_UNKNOWN)) {
