@@ -8,7 +8,8 @@
 
 #define NAME_PARTS_MAX 8
 #define NAME_MAX_BYTES 256
-#define DEPTH_MAX      4 /* texts inside texts */
+#define DEPTH_MAX      4  /* texts inside texts */
+#define ARGUMENT_MAX   64 /* tokens of an argument that are looked at */
 
 #define DOUBT (1U << 31) /* beside enum sqleffect: it must be read the other way too */
 
@@ -329,15 +330,21 @@ sqleffects_put_name(struct buf *names, struct slice name)
 					      "server_encoding",
 					      "integer_datetimes",
 					      "in_hot_standby" };
+	size_t max = names->cap > 0 ? names->cap : SQLEFFECTS_NAMES_MAX;
 	struct slice rest = buf_view(names);
 
-	if (name.n == 0 || memchr(name.p, '\0', name.n) != NULL || IS_ONE_OF(name, others))
+	if (names->failed || name.n == 0 || memchr(name.p, '\0', name.n) != NULL ||
+	    IS_ONE_OF(name, others))
 		return;
 	while (rest.n > 0) {
 		struct slice known = slice_cut(&rest, '\0');
 
 		if (known.n == name.n && strncasecmp(known.p, name.p, name.n) == 0)
 			return;
+	}
+	if (name.n + 1 > max - names->n) {
+		names->failed = true;
+		return;
 	}
 	for (size_t i = 0; i < name.n; i++) {
 		char c = name.p[i];
@@ -424,7 +431,7 @@ is_true(const struct token *t)
 	       (t->kind == TOKEN_STRING && t->exact && IS_ONE_OF(t->text, words));
 }
 
-/* Step over one argument. Returns the mark behind it, ',' or ')', or 0 at the end of the text;
+/* Step over one argument. Returns the mark behind it, ',' or ')', or 0 where that is too far away;
  * *first is its first token, and *alone whether there was no other but a cast. */
 static char
 take_argument(struct scan *s, struct token *first, bool *alone)
@@ -435,7 +442,7 @@ take_argument(struct scan *s, struct token *first, bool *alone)
 
 	*alone = true;
 	*first = (struct token){ .kind = TOKEN_MARK };
-	for (size_t n = 0; next(s, &t); n++) {
+	for (size_t n = 0; n < ARGUMENT_MAX && next(s, &t); n++) {
 		if (depth == 0 && (t.mark == ',' || t.mark == ')'))
 			return t.mark;
 		depth += t.mark == '(' || t.mark == '[';
@@ -733,7 +740,8 @@ load_effects(struct scan s)
 static unsigned
 do_effects(struct scan s)
 {
-	for (int i = 0; i < 3; i++) {
+	/* in a body, strings are read anyway */
+	for (int i = 0; i < 3 && !s.anywhere; i++) {
 		struct token t = take(&s);
 
 		if (t.kind == TOKEN_STRING)

@@ -50,7 +50,9 @@ unsigned sqleffects(struct slice sql);
 
 /* Append the names of the settings that a text with EFFECT_SETTINGS may change to *names: lower
  * case, each with a NUL behind it, none twice. role, session_authorization and names with a dot in
- * them are among them; those of a single transaction are not. */
+ * them are among them; those of a single transaction are not. More than *names may hold (its cap;
+ * 0: SQLEFFECTS_NAMES_MAX): names->failed; then say EFFECT_UNNAMED. */
+#define SQLEFFECTS_NAMES_MAX 4096
 void sqleffects_names(struct slice sql, struct buf *names);
 /* Whether what a text means when it is prepared depends on this setting. */
 bool sqleffects_has_meaning(struct slice name);

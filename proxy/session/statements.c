@@ -296,6 +296,8 @@ statements_effects(struct statements *c, struct buf *names)
 
 	while (effects & EFFECT_SETTINGS && message_next_cstr(&rest, &name))
 		sqleffects_put_name(names, name);
+	if (c->settings.failed)
+		effects |= EFFECT_UNNAMED;
 	buf_fini(&c->settings);
 	c->effects = 0;
 	return effects;

@@ -135,6 +135,8 @@ walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
 		w->meaning = 0;
 	if (effects & EFFECT_SETTINGS)
 		sqleffects_names(sql, &c->settings);
+	if (effects & EFFECTS_ON_MEANING)
+		w->meaning = 0;
 	if (effects & (EFFECT_RESET_ALL | EFFECT_UNKNOWN)) {
 		if (!walk_must_doubt(c))
 			c->doubt_from = c->seq;

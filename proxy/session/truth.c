@@ -49,7 +49,7 @@ static const struct {
 	  "FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
 	{ PIN_LOAD, EFFECT_LOAD, 0, "load", NULL },
 	{ PIN_SESSION, EFFECT_SESSION, 0, "session function", NULL },
-	{ PIN_SETTING, EFFECT_UNNAMED, 0, "unknown setting", NULL },
+	{ PIN_SETTING, EFFECT_UNNAMED, 0, "setting", NULL },
 	{ PIN_UNSURE, 0, 0, "unsure", NULL },
 };
 
@@ -97,14 +97,19 @@ truth_is_wanted(const struct truth_question *q)
 	return parts(q) != 0;
 }
 
-/* ASCII in any client_encoding: UTF-8 with backslashes. */
+/* Longer ones are not carried from server to server: they pin their session. */
+#define VALUE_MAX "16384"
+
+/* Two columns of a setting's value, `v`: ASCII in any client_encoding, UTF-8 with backslashes; and
+ * in front of it whether it is too long. */
 static void
-put_value(struct buf *sql, const char *value)
+put_columns(struct buf *sql, const char *kind, const char *name)
 {
 	buf_printf(sql,
-		   "pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(%s), "
-		   "'UTF8'), 'escape')",
-		   value);
+		   "CASE WHEN pg_catalog.octet_length(v) OPERATOR(pg_catalog.>) " VALUE_MAX
+		   " THEN 'l' ELSE '%s' END, %s, pg_catalog.encode(pg_catalog.convert_to("
+		   "pg_catalog.left(v, " VALUE_MAX "), 'UTF8'), 'escape')",
+		   kind, name);
 }
 
 struct text {
@@ -124,10 +129,10 @@ static void
 put_all(struct text *t)
 {
 	put_select(t);
-	buf_str(t->sql, "'s', name, ");
-	put_value(t->sql, "name");
-	buf_str(t->sql, " FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) "
-			"'session'");
+	put_columns(t->sql, "s", "name");
+	buf_str(t->sql, " FROM (SELECT name, pg_catalog.current_setting(name) AS v FROM "
+			"pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session') "
+			"AS s");
 }
 
 static void
@@ -142,6 +147,8 @@ put_dotted(struct buf *names, const struct vars *v)
 			sqleffects_put_name(names, item.name);
 	}
 }
+
+#define GATHERED_MAX ((size_t)64 * 1024)
 
 /* Those that are asked for by name: pg_settings does not show the ones with a dot that no library
  * knows, nor who the session is. */
@@ -168,22 +175,22 @@ gather_names(const struct truth_question *q, unsigned set, struct buf *names)
 static void
 put_named(struct text *t, const struct truth_question *q, unsigned set)
 {
-	struct buf names = { 0 };
+	struct buf names = { .cap = GATHERED_MAX };
 	struct slice rest;
 	size_t n = 0;
 
 	gather_names(q, set, &names);
 	if (names.n > 0) {
 		put_select(t);
-		buf_str(t->sql, "'n', n, ");
-		put_value(t->sql, "n, true");
-		buf_str(t->sql, " FROM (VALUES ");
+		put_columns(t->sql, "n", "n");
+		buf_str(t->sql, " FROM (SELECT n, pg_catalog.current_setting(n, true) AS v FROM "
+				"(VALUES ");
 		for (rest = buf_view(&names); rest.n > 0; n++) {
 			buf_str(t->sql, n > 0 ? ", (" : "(");
 			vars_put_literal(t->sql, slice_cut(&rest, '\0'));
 			buf_u8(t->sql, ')');
 		}
-		buf_str(t->sql, ") AS named(n)");
+		buf_str(t->sql, ") AS named(n)) AS s");
 	}
 	buf_fini(&names);
 }
@@ -321,7 +328,7 @@ read_column(struct slice *row, struct slice *out)
 	return true;
 }
 
-/* 's' and 'n', a setting: name, value; 'p', a pin: its number. */
+/* 's' and 'n', a setting: name, value; 'l', one that is too long; 'p', a pin: its number. */
 static bool
 read_row(struct answer *a, struct slice row)
 {
@@ -340,6 +347,10 @@ read_row(struct answer *a, struct slice row)
 		good = text_to_int(name, 0, PIN_UNSURE, &pin);
 		a->pins |= good ? (unsigned)pin : 0;
 		return good;
+	}
+	if (slice_is(kind, "l")) {
+		a->pins |= PIN_SETTING;
+		return true;
 	}
 	sqleffects_put_name(&lower, name);
 	/* of no interest: one that ends with its transaction */

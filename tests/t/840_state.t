@@ -329,8 +329,14 @@ for ([ "LOAD 'plpgsql'", 'load' ], [ "SELECT pg_create_physical_replication_slot
 $s = session(application_name => 'unnamed');
 extended($s, 'SELECT set_config($1, $2, false)', 'app.hidden', '1');
 ask($s, 'SELECT 1');
-becomes(sub { pinned('unnamed') }, 'unknown setting', 'a setting whose name is a parameter');
+becomes(sub { pinned('unnamed') }, 'setting', 'a setting whose name is a parameter');
 is(ask($s, 'SHOW app.hidden'), '1', 'is kept with its session');
+$s->close;
+
+$s = session(application_name => 'long');
+ask($s, "SELECT set_config('app.long', repeat('x', 20000), false)");
+becomes(sub { pinned('long') }, 'setting', 'a value that is too long to be carried about');
+is(ask($s, "SELECT length(current_setting('app.long'))"), '20000', 'is kept there, too');
 $s->close;
 
 # A session that has left behind what pins: its connection is clean for the next.

@@ -3,6 +3,7 @@
 
 #include "protocol/sqleffects.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/unit/unit.h"
@@ -359,6 +360,35 @@ every_beginning_of_a_text_can_be_read(void **state)
 	buf_fini(&b);
 }
 
+/* Texts that would be long to read if each part of them were read again for every other. */
+static void
+a_hostile_text_is_read_in_little_time(void **state)
+{
+	static const char *const parts[] = { "set_config(", "SET a%zu = 1;", "DO $$ DO '", "E'a'\n",
+					     "/*",          "SET local",     "do " };
+	struct buf found = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		struct buf text = { 0 };
+		char part[64];
+
+		for (size_t n = 0; text.n < 256 * 1024; n++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+			snprintf(part, sizeof(part), parts[i], n);
+#pragma GCC diagnostic pop
+			buf_str(&text, part);
+		}
+		(void)sqleffects(buf_view(&text));
+		sqleffects_names(buf_view(&text), &found);
+		assert_true(found.n <= SQLEFFECTS_NAMES_MAX);
+		buf_fini(&text);
+	}
+	assert_true(found.failed);
+	buf_fini(&found);
+}
+
 int
 main(void)
 {
@@ -370,6 +400,7 @@ main(void)
 		cmocka_unit_test(the_body_of_do_is_read),
 		cmocka_unit_test(a_backslash_is_read_both_ways),
 		cmocka_unit_test(odd_texts_are_suspected),
+		cmocka_unit_test(a_hostile_text_is_read_in_little_time),
 		cmocka_unit_test(every_beginning_of_a_text_can_be_read),
 	};
 

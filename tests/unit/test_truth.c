@@ -112,9 +112,17 @@ asked(struct fixture *f, struct buf *b)
 
 #define NAMES(s) SLICE_LITERAL(s)
 
-#define VALUE(v)                                                                      \
-	"pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(" v "), " \
-	"'UTF8'), 'escape')"
+#define COLUMNS(kind, name)                                                                      \
+	"CASE WHEN pg_catalog.octet_length(v) OPERATOR(pg_catalog.>) 16384 THEN 'l' ELSE '" kind \
+	"' END, " name ", pg_catalog.encode(pg_catalog.convert_to("                              \
+	"pg_catalog.left(v, 16384), 'UTF8'), 'escape')"
+#define NAMED                                           \
+	"SELECT " COLUMNS("n", "n") " FROM (SELECT n, " \
+				    "pg_catalog.current_setting(n, true) AS v FROM (VALUES "
+#define ALL                                                                                    \
+	"SELECT " COLUMNS("s", "name") " FROM (SELECT name, pg_catalog.current_setting(name) " \
+				       "AS v FROM pg_catalog.pg_settings WHERE source "        \
+				       "OPERATOR(pg_catalog.=) 'session') AS s"
 
 static void
 only_what_is_suspected_is_asked(void **state)
@@ -129,17 +137,11 @@ only_what_is_suspected_is_asked(void **state)
 	assert_string_equal(asked(&f, &b), "");
 	f.q.effects = EFFECT_SETTINGS;
 	f.q.names = NAMES("timezone\0c.d\0");
-	assert_string_equal(asked(&f, &b), "SELECT 'n', n, " VALUE(
-					       "n, true") " FROM (VALUES ('timezone'), ('c.d')) AS "
-							  "named(n)");
+	assert_string_equal(asked(&f, &b), NAMED "('timezone'), ('c.d')) AS named(n)) AS s");
 	f.q.effects = EFFECT_SETTINGS | EFFECT_SETTINGS_ALL;
-	assert_string_equal(
-	    asked(&f, &b),
-	    "SELECT 's', name, " VALUE(
-		"name") " FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) "
-			"'session' UNION ALL SELECT 'n', n, " VALUE(
-			    "n, true") " FROM (VALUES ('c.d'), ('role'), "
-				       "('session_authorization'), ('a.b')) AS named(n)");
+	assert_string_equal(asked(&f, &b),
+			    ALL " UNION ALL " NAMED "('c.d'), ('role'), ('session_authorization'), "
+				"('a.b')) AS named(n)) AS s");
 	f.q.effects = EFFECT_LISTEN;
 	assert_string_equal(asked(&f, &b), "SELECT 'p', '1', '' WHERE EXISTS (SELECT FROM "
 					   "pg_catalog.pg_listening_channels())");
@@ -218,8 +220,11 @@ pins_come_and_go(void **state)
 	f.q.pins = 0;
 	row(&f.answer, "p", "2", "");
 	assert_string_equal(found(&f, 0), "| | advisory lock");
+	f.q.effects = EFFECT_SETTINGS;
+	row(&f.answer, "l", "app.long", "aaaa");
+	assert_string_equal(found(&f, 0), "| | setting");
 	f.q.effects = EFFECT_UNNAMED;
-	assert_string_equal(found(&f, 0), "| ? | unknown setting");
+	assert_string_equal(found(&f, 0), "| ? | setting");
 	f.q.effects = EFFECT_UNKNOWN;
 	assert_string_equal(found(&f, 0), "| ? | ");
 	f.q.effects = EFFECT_SETTINGS;
