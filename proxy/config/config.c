@@ -472,12 +472,27 @@ const struct conf_database *
 config_database(const struct config *c, struct slice name)
 {
 	static const struct conf_database builtin = { .access = ACCESS_READ_WRITE,
-						      .auth = METHOD_GLOBAL };
+						      .auth = METHOD_GLOBAL,
+						      .pool_size = -1,
+						      .min_pool_size = -1,
+						      .reserve_pool_size = -1 };
 	int own = config_find_section(c, SECTION_DATABASE, name);
 
 	if (own < 0)
 		own = config_find_section(c, SECTION_DATABASE, SLICE_LITERAL("*"));
 	return own < 0 ? &builtin : &c->databases[own];
+}
+
+struct pool_sizes
+config_pool_sizes(const struct config *c, const struct conf_database *d)
+{
+	const struct conf_main *m = &c->main;
+
+	return (struct pool_sizes){
+		.size = d->pool_size > 0 ? d->pool_size : m->default_pool_size,
+		.min = d->min_pool_size >= 0 ? d->min_pool_size : m->min_pool_size,
+		.reserve = d->reserve_pool_size >= 0 ? d->reserve_pool_size : m->reserve_pool_size,
+	};
 }
 
 const char *

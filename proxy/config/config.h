@@ -103,6 +103,7 @@ struct conf_database {
 	enum access access;
 	char *auth_query, *auth_dbname; /* NULL: those of [meridian] */
 	enum pool_mode pool;
+	int pool_size, min_pool_size, reserve_pool_size; /* -1: as [meridian] says */
 	enum reads_mode reads;
 	enum residency_mode residency;
 };
@@ -206,6 +207,12 @@ const struct conf_database *config_database(const struct config *c, struct slice
 /* How its clients prove who they are: never METHOD_GLOBAL. */
 enum auth_method config_auth(const struct config *c, const struct conf_database *db);
 const char *auth_method_name(enum auth_method m);
+
+/* Of the pools of a database. */
+struct pool_sizes {
+	int size, min, reserve;
+};
+struct pool_sizes config_pool_sizes(const struct config *c, const struct conf_database *d);
 
 /* Index of a region by name; provider prefixes (gcp-, aws-, …) are ignored on both sides where no
  * name fits exactly. -1 where there is none. */

@@ -600,6 +600,15 @@ static const struct option database_rows[] = {
 	  .text = "Whether server connections are shared; that needs an auth other than passthrough. "
 		  "off: one per session. session: a session has one as long as it lives, and leaves "
 		  "it for others. transaction: it has one for the length of a transaction." },
+	{ .name = "pool_size", .type = OPT_INT, AT(conf_database, pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "-1", .min = -1, .max = 100000, .group = "Database",
+	  .text = "default_pool_size of its pools; -1, or 0: that of [meridian]." },
+	{ .name = "min_pool_size", .type = OPT_INT, AT(conf_database, min_pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "-1", .min = -1, .max = 100000, .group = "Database",
+	  .text = "min_pool_size of its pools; -1: that of [meridian]." },
+	{ .name = "reserve_pool_size", .type = OPT_INT, AT(conf_database, reserve_pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "-1", .min = -1, .max = 100000, .group = "Database",
+	  .text = "reserve_pool_size of its pools; -1: that of [meridian]." },
 	{ .name = "auth_query", .type = OPT_STRING, AT(conf_database, auth_query, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
 	  .text = "The auth_query of users of this database; empty: that of [meridian]." },

@@ -229,9 +229,6 @@ static const struct rule database_rows[] = {
 	SAME("min_pool_size", DATABASE),
 	SAME("reserve_pool_size", DATABASE),
 	{ .key = "reserve_pool", .how = CARRY_AS_IS, DATABASE, .option = "reserve_pool_size" },
-	SAME("max_db_connections", DATABASE),
-	SECONDS("server_lifetime", DATABASE),
-	SECONDS("query_wait_timeout", DATABASE),
 	SAME("auth_query", DATABASE),
 	SAME("auth_dbname", DATABASE),
 	NOT("user", "each session logs in to the server under its client's own name: clients of this "
@@ -244,6 +241,9 @@ static const struct rule database_rows[] = {
 	NOT("datestyle", "a client says this itself, or ALTER DATABASE does"),
 	NOT("load_balance_hosts", "each session goes to the best node of its region"),
 	NOT("max_db_client_connections", "only max_client_conn limits clients"),
+	NOT("max_db_connections", "max_db_connections of [meridian] counts for each database"),
+	NOT("query_wait_timeout", "that of [meridian] counts for all databases"),
+	NOT("server_lifetime", "that of [meridian] counts for all databases"),
 	NOT("timezone", "a client says this itself, or ALTER DATABASE does"),
 };
 /* clang-format on */

@@ -27,18 +27,19 @@ shorter(int64_t a, int64_t b)
 }
 
 static int64_t
-interval_of(const struct pool *p)
+interval_of(struct pool *p)
 {
 	const struct conf_main *conf = &p->worker->world->config->main;
+	const struct pool_sizes *sizes = pool_sizes(p);
 	int64_t t = 0;
 
 	if (p->nwaiting > 0)
 		t = shorter(shorter(conf->query_wait_timeout, conf->query_wait_notify),
 			    shorter(conf->server_login_retry,
-				    conf->reserve_pool_size > 0 ? conf->reserve_pool_timeout : 0));
+				    sizes->reserve > 0 ? conf->reserve_pool_timeout : 0));
 	if (pool_size(p) > 0)
 		t = shorter(t, shorter(conf->server_lifetime, conf->server_idle_timeout));
-	if (conf->min_pool_size > 0)
+	if (sizes->min > 0)
 		t = shorter(t, conf->server_login_retry);
 	return pool_size(p) == 0 && p->nsessions == 0 ? KEEP_MAX_US : t;
 }
@@ -102,7 +103,7 @@ static void
 close_old(struct pool *p, int64_t now_us)
 {
 	const struct conf_main *conf = &p->worker->world->config->main;
-	unsigned keep = is_wanted(p) ? pool_share(p->worker, conf->min_pool_size) : 0;
+	unsigned keep = is_wanted(p) ? pool_share(p->worker, pool_sizes(p)->min) : 0;
 	bool drained = is_drained(p);
 	struct server *sv, *newer;
 
@@ -120,8 +121,7 @@ close_old(struct pool *p, int64_t now_us)
 static void
 keep_warm(struct pool *p)
 {
-	const struct conf_main *conf = &p->worker->world->config->main;
-	unsigned want = pool_share(p->worker, conf->min_pool_size);
+	unsigned want = pool_share(p->worker, pool_sizes(p)->min);
 
 	while (is_wanted(p) && !p->paused && pool_size(p) < want && !pool_is_failing(p)) {
 		if (!pool_launch(p))
@@ -149,12 +149,12 @@ static void
 keep(evutil_socket_t fd, short what, void *arg)
 {
 	struct pools *ps = arg;
-	const struct conf_main *conf = &worker_world(ps->worker)->config->main;
 	int64_t now_us = clock_us();
 	struct pool *p, *next;
 
 	(void)fd;
 	(void)what;
+	(void)worker_world(ps->worker);
 	for (p = TAILQ_FIRST(&ps->list); p != NULL; p = next) {
 		pool_join(p);
 		check_waiting(p, now_us);
@@ -164,7 +164,7 @@ keep(evutil_socket_t fd, short what, void *arg)
 			keep_warm(p);
 		next = TAILQ_NEXT(p, all);
 		if (p->nsessions == 0 && pool_size(p) == 0 &&
-		    (conf->min_pool_size == 0 || !is_wanted(p)))
+		    (pool_sizes(p)->min == 0 || !is_wanted(p)))
 			pool_free(p);
 	}
 	pools_arm(ps);

@@ -357,16 +357,28 @@ pool_cancel_done(struct server *sv)
 
 /* ---- size ---- */
 
-static unsigned
-limit_of(const struct pool *p)
+const struct pool_sizes *
+pool_sizes(struct pool *p)
 {
-	const struct conf_main *conf = conf_of(p);
-	const struct pooled *first = TAILQ_FIRST(&p->waiting);
-	unsigned limit = pool_share(p->worker, conf->default_pool_size);
+	const struct config *c = p->worker->world->config;
 
-	if (conf->reserve_pool_size > 0 && first != NULL &&
-	    clock_us() - first->waiting_since_us >= conf->reserve_pool_timeout)
-		limit += pool_share(p->worker, conf->reserve_pool_size);
+	if (p->sizes_version != c->version) {
+		p->sizes_version = c->version;
+		p->sizes = config_pool_sizes(c, config_database(c, slice_str(p->database)));
+	}
+	return &p->sizes;
+}
+
+static unsigned
+limit_of(struct pool *p)
+{
+	const struct pool_sizes *sizes = pool_sizes(p);
+	const struct pooled *first = TAILQ_FIRST(&p->waiting);
+	unsigned limit = pool_share(p->worker, sizes->size);
+
+	if (sizes->reserve > 0 && first != NULL &&
+	    clock_us() - first->waiting_since_us >= conf_of(p)->reserve_pool_timeout)
+		limit += pool_share(p->worker, sizes->reserve);
 	return limit;
 }
 

@@ -26,6 +26,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "proxy/config/config.h"
 #include "proxy/session/server.h"
 #include "routing/route.h"
 
@@ -58,6 +59,8 @@ struct pool {
 	int64_t told_us;             /* … and the other workers were told so */
 	struct greetings *greetings; /* what its servers report to sessions */
 	bool starving;               /* counted in of_database->starving and of_user->starving */
+	struct pool_sizes sizes;     /* pool_sizes() alone reads them */
+	uint64_t sizes_version;      /* … of the configuration that they are of */
 	bool paused;                 /* PAUSE: nothing is lent */
 	int64_t retry_us;            /* a launch has failed: no other before this; 0: none has */
 	char reason[200];            /* … and why */
@@ -104,6 +107,8 @@ void pool_give(struct server *sv);
 bool pool_is_failing(const struct pool *p);
 /* Connections now, in all places. */
 unsigned pool_size(const struct pool *p);
+/* What the operator wrote for pools of this database. */
+const struct pool_sizes *pool_sizes(struct pool *p);
 /* This worker's share of default_pool_size and its like. */
 unsigned pool_share(const struct worker *w, int size);
 const char *server_place_name(enum server_place place);

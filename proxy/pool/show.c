@@ -18,7 +18,7 @@ mode_of(const struct pool *p)
 }
 
 static void
-pool_facts(const struct pool *p, int64_t now_us, struct pool_facts *out)
+pool_facts(struct pool *p, int64_t now_us, struct pool_facts *out)
 {
 	const struct pooled *first = TAILQ_FIRST(&p->waiting);
 
@@ -37,7 +37,7 @@ pool_facts(const struct pool *p, int64_t now_us, struct pool_facts *out)
 		.sv_login = p->n[SERVER_LAUNCHING],
 		.sv_reset = p->n[SERVER_BUSY],
 		.sv_held = p->n[SERVER_HELD],
-		.size = pool_share(p->worker, p->worker->world->config->main.default_pool_size),
+		.size = pool_share(p->worker, pool_sizes(p)->size),
 		.paused = p->paused,
 		.lent = p->lent,
 		.waited = p->waited,

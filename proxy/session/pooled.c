@@ -71,8 +71,12 @@ static void
 want_all(struct pooled *pd, const struct route *route)
 {
 	const struct world *w = worker_world(pd->session->worker);
+	const struct config *c = w->config;
+	struct slice database = session_name(pd->session, NAME_DATABASE);
 
-	for (unsigned i = 0; i < route->nnodes && w->config->main.min_pool_size > 0; i++)
+	if (config_pool_sizes(c, config_database(c, database)).min == 0)
+		return;
+	for (unsigned i = 0; i < route->nnodes; i++)
 		pool_want(pool_at(pd, w, route->nodes[i]), pd->session->credential);
 }
 

@@ -24,7 +24,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		http => 'on', metrics => 'on', auth => 'trust', workers => 2, default_pool_size => 4, region => 'us-east1',
 		failback_delay => 0, query_wait_timeout => '1s', query_wait_notify => 0
 	},
-	conf => "[database postgres]\npool = transaction\n[database template1]\npool = session\n"
+	conf => "[database postgres]\npool = transaction\n[database template1]\npool = session\npool_size = 6\n"
 	  . "[database own]\ndbname = postgres\n");
 $proxy->start;
 my $pid = 'SELECT pg_backend_pid()';
@@ -190,6 +190,7 @@ is(scalar(@late), 0, 'all of them were served');
 
 my $s = session(database => 'template1');
 my $his = ask($s, $pid);
+is($proxy->console('SHOW POOLS DATABASE template1')->[0]{pool_size}, 3, 'pool_size of a database, shared among the workers');
 $proxy->console('PAUSE');
 $s->send(query($pid));
 ok($s->silent(0.3), 'a session with a connection for life waits');

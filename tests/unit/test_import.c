@@ -105,7 +105,8 @@ options_become_ours(void **state)
 	expect(ONE "auth_type = plain", "auth = md5 ",
 	       "plain: passwords are not asked for in clear");
 	expect(ONE "auth_user = o'neill", "auth_conninfo = user='o\\'neill' ", NULL);
-	expect(ONE "auth_user = a\nauth_query = SELECT 1, 2", "auth_query = SELECT 1, 2 ",
+	expect(ONE "auth_user = a\nauth_query = SELECT a, b FROM f($1)",
+	       "auth_query = SELECT a, b FROM f($1) ",
 	       "auth_query: it ran in the client's database");
 	expect(ONE "peer_id = 2\n[peers]\n1 = host=h1\n2 = host=::1 port=7\n3 = host=/tmp",
 	       "; peers = 1=h1:6432, 2=[::1]:7\n", "p.ini:9: [peers] 3: a peer has an id");
@@ -161,6 +162,9 @@ databases_keep_their_words(void **state)
 	expect("[databases]\nfoo = host=a dbname=bar\n", "[database foo]\ndbname = bar ", NULL);
 	expect("[databases]\nfoo = host=a\n", "access = any ", "here they are served as well");
 	expect("[databases]\nfoo = host=a target_session_attrs=primary\n", "access = primary ",
+	       NULL);
+	expect("[databases]\nfoo = host=a pool_size=5 reserve_pool=2\n", "pool_size = 5 ", NULL);
+	expect("[databases]\nfoo = host=a pool_size=5 reserve_pool=2\n", "reserve_pool_size = 2 ",
 	       NULL);
 	expect("[databases]\n* = host=a\n", "[database *]\n", NULL);
 	expect("[databases]\n\"a-b\" = host=a\n", "[database a-b]\n", NULL);
@@ -240,6 +244,11 @@ the_table_is_sound(void **state)
 		for (size_t i = 0; i < all[t].n; i++) {
 			const struct rule *r = &all[t].v[i];
 
+			enum section_kind kind = r->to;
+			bool there =
+			    r->option == NULL || option_find(&kind, slice_str(r->option)) != NULL;
+
+			assert_true(there);
 			assert_ptr_equal(import_rule(all[t], r->key), r);
 			assert_true((r->how == CARRY_NOT) == (r->why != NULL));
 			assert_true(r->how != CARRY_WORD || r->words != NULL);
