@@ -116,6 +116,12 @@ what_waits_when_it_ends_comes_back_without_keys(void **state)
 	int made = 0;
 
 	(void)state;
+	/* nor does anybody make keys before it begins */
+	ncalled = 0;
+	(void)keymaker_post(m, mail, c, &(struct scram_challenge){ 1, "x", 1 }, on_done, &r[0]);
+	await(1);
+	assert_false(r[0].made);
+	r[0].called = 0;
 	ncalled = 0;
 	assert_int_equal(keymaker_start(m, 1), 0);
 	for (int i = 0; i < JOBS; i++) {

@@ -298,6 +298,24 @@ the_client_escapes_the_user_name(void **state)
 }
 
 static void
+the_client_says_no_name_without_end(void **state)
+{
+	char name[SCRAM_MESSAGE_MAX / 8 + 1];
+	struct buf out = { 0 };
+	struct scram_client c;
+
+	(void)state;
+	memset(name, '=', sizeof(name));
+	for (size_t n = sizeof(name) - 1; n <= sizeof(name); n++) {
+		scram_client_init(&c, "abc");
+		assert_int_equal(scram_client_first(&c, slice_of(name, n), &out, NULL),
+				 n < sizeof(name) ? 0 : -1);
+		scram_client_fini(&c);
+	}
+	buf_fini(&out);
+}
+
+static void
 extensions_and_odd_user_names_are_taken(void **state)
 {
 	static const char *const messages[] = { "n,,n=,r=abc", "n,,n=,r=abc,x=1,y=2",
@@ -465,6 +483,7 @@ a_mock_looks_real_and_never_lets_anybody_in(void **state)
 	scram_verifier_mock(slice_str("nobody"), secret, &a);
 	scram_verifier_mock(slice_str("nobody"), secret, &b);
 	assert_memory_equal(&a, &b, sizeof(a));
+	assert_true(a.is_mock);
 	assert_int_equal(a.salt_len, SCRAM_SALT_BYTES);
 	assert_int_equal(a.iterations, SCRAM_ITERATIONS_DEFAULT);
 	scram_verifier_mock(slice_str("somebody"), secret, &b);
@@ -645,6 +664,7 @@ main(void)
 		cmocka_unit_test(client_first_messages_out_of_form_are_refused),
 		cmocka_unit_test(channel_binding_that_was_not_offered_is_refused_as_such),
 		cmocka_unit_test(the_client_escapes_the_user_name),
+		cmocka_unit_test(the_client_says_no_name_without_end),
 		cmocka_unit_test(extensions_and_odd_user_names_are_taken),
 		cmocka_unit_test(client_final_messages_out_of_form_are_refused),
 		cmocka_unit_test(every_message_cut_short_fails),
