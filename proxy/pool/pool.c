@@ -128,8 +128,12 @@ pool_set_credential(struct pool *p, struct credential *c)
 	/* one that says the same may know more by now: the keys of a password */
 	if (p->credential == c || credential_equal(p->credential, c))
 		return;
+	/* who was let in without a proof has brought nothing; what others have shown still serves */
+	if (p->credential != NULL && (c == NULL || c->kind == CREDENTIAL_NONE))
+		return;
 	credential_unref(p->credential);
 	p->credential = credential_ref(c);
+	p->retry_us = 0; /* what has failed with another one says nothing of this */
 }
 
 void

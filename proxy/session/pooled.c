@@ -99,6 +99,7 @@ decide(struct pooled *pd)
 	for (unsigned i = 0; i < route->nnodes; i++) {
 		struct pool *p = pool_at(pd, w, route->nodes[i]);
 
+		pool_set_credential(p, s->credential);
 		if (!is_hopeless(p)) {
 			move_to(pd, p);
 			return true;

@@ -153,6 +153,28 @@ is(sql('nobody', 'x'),     '400 28P01',  '/sql: nobody');
 is(sql('tom', ''),         '400 28P01',  '/sql: somebody without a secret');
 is(sql('alice', 'wonder'), '200 alice',  '/sql: and then a right one');
 
+# ---------------------------------------------------------------- a pool that several ways lead to
+
+# Who is let in without a proof brings nothing to log in with: what others have shown still serves.
+my $hba = "$users.hba";
+PostgreSQL::Test::Utils::append_to_file($hba, "local all all trust\nhost all all all scram-sha-256\n");
+my $other = Meridian::Test::Proxy->new('other', regions => [ 'us-east1' => $node ],
+	set => { auth => 'hba', hba_file => $hba, auth_file => $users, workers => 1, probe_conninfo => 'user=tom dbname=postgres' },
+	conf => "[database postgres]\npool = transaction\n");
+$other->start;
+my %alice = (user => 'alice', password => 'wonder');
+my $gone = 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = \'alice\'';
+my @local = (host => $other->socket_dir, user => 'alice', password => '');
+isnt($other->psql('postgres', 'SELECT 1', connstr => $other->connstr('postgres', @local)), 0,
+	'a node that wants a proof, and nobody who has shown one');
+is($other->safe_psql('postgres', 'SELECT 1', connstr => $other->connstr('postgres', %alice)), '1', 'somebody has');
+for my $round (1, 2) {
+	$node->safe_psql('postgres', $gone);
+	is($other->safe_psql('postgres', 'SELECT 1', connstr => $other->connstr('postgres', @local)), '1',
+		"and a new connection of the pool logs in with that, $round");
+}
+$other->stop;
+
 # ---------------------------------------------------------------- a storm
 
 # Logins that are let go of in the middle, or garbage at each step: sessions and memory come back.
