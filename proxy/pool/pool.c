@@ -128,7 +128,8 @@ pool_set_credential(struct pool *p, struct credential *c)
 	/* one that says the same may know more by now: the keys of a password */
 	if (p->credential == c || credential_equal(p->credential, c))
 		return;
-	/* who was let in without a proof has brought nothing; what others have shown still serves */
+	/* who was let in without a proof has brought nothing; what others have shown still serves
+	 */
 	if (p->credential != NULL && (c == NULL || c->kind == CREDENTIAL_NONE))
 		return;
 	credential_unref(p->credential);
