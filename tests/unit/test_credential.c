@@ -103,6 +103,22 @@ the_keys_of_a_password_are_made_once_for_each_challenge(void **state)
 }
 
 static void
+no_keys_are_made_of_a_password_without_end(void **state)
+{
+	static const char long_one[65537];
+	struct credential *c = credential_new_password(slice_of(long_one, sizeof(long_one)));
+	struct scram_challenge ask = { .salt_len = 1, .iterations = 1 };
+	struct scram_keys keys;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(credential_make_keys(c, &ask, &keys, &e), -1);
+	assert_string_equal(e.sqlstate, "22023");
+	assert_false(credential_known_keys(c, &ask, &keys));
+	credential_unref(c);
+}
+
+static void
 the_last_few_challenges_are_remembered(void **state)
 {
 	struct credential *c = credential_new_password(slice_str("pencil"));
@@ -136,6 +152,7 @@ main(void)
 		cmocka_unit_test(it_lives_as_long_as_its_last_reference),
 		cmocka_unit_test(the_digits_of_a_hash_are_those_of_postgresql),
 		cmocka_unit_test(the_keys_of_a_password_are_made_once_for_each_challenge),
+		cmocka_unit_test(no_keys_are_made_of_a_password_without_end),
 		cmocka_unit_test(the_last_few_challenges_are_remembered),
 	};
 
