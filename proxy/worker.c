@@ -371,20 +371,26 @@ worker_add_socket(struct worker *w, int fd, uint16_t listener, bool is_unix)
 }
 
 static void
+close_socket(struct listen_socket *ls)
+{
+	if (ls->fd < 0)
+		return;
+	if (event_initialized(&ls->ev)) {
+		event_del(&ls->ev);
+		event_del(&ls->pause);
+	}
+	close(ls->fd);
+	ls->fd = -1;
+}
+
+/* No new clients. The proxies of the fleet may still ask for sessions that go on. */
+static void
 stop_accepting(struct worker *w)
 {
 	for (size_t i = 0; i < w->nsockets; i++) {
-		struct listen_socket *ls = &w->sockets[i];
-
-		if (event_initialized(&ls->ev)) {
-			event_del(&ls->ev);
-			event_del(&ls->pause);
-		}
-		close(ls->fd);
+		if (!w->world->config->listeners[w->sockets[i].listener].peers_only)
+			close_socket(&w->sockets[i]);
 	}
-	free(w->sockets);
-	w->sockets = NULL;
-	w->nsockets = 0;
 }
 
 /* ---- letters of control ---- */
@@ -540,7 +546,8 @@ worker_free(struct worker *w)
 {
 	if (w == NULL)
 		return;
-	stop_accepting(w);
+	for (size_t i = 0; i < w->nsockets; i++)
+		close_socket(&w->sockets[i]);
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		if (w->slots[i] != NULL)
 			session_abort(w->slots[i], WHY_SHUTDOWN);
@@ -550,6 +557,7 @@ worker_free(struct worker *w)
 	event_del(&w->sweep);
 	event_del(&w->pings);
 	loop_free(w->loop);
+	free(w->sockets);
 	free(w->slots);
 	free(w->scratch);
 	cancelkeys_free(w->keys);

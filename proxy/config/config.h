@@ -72,6 +72,7 @@ struct conf_listener {
 	enum tri_mode tls;          /* auto: allow where a certificate is set, else off */
 	char *tls_cert_file, *tls_key_file, *tls_ca_file;
 	bool http, metrics;
+	bool peers_only;  /* only proxies of the fleet; it stays open in a drain */
 	char *sni_suffix; /* "db.example": the label(s) before it are a place */
 };
 

@@ -512,6 +512,11 @@ static const struct option listener_rows[] = {
 	{ .name = "metrics", .type = OPT_BOOL, AT(conf_listener, metrics, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
 	  .text = "With http = on: serve GET /metrics, to whoever asks." },
+	{ .name = "peers_only", .type = OPT_BOOL, AT(conf_listener, peers_only, bool),
+	  .apply = APPLY_RESTART, .fallback = "off", .group = "Listening",
+	  .text = "Serve nobody but the proxies of the fleet (see peers), and stay open while the "
+		  "proxy drains: cancel requests still find the sessions that go on. Load "
+		  "balancers must not know this address." },
 	{ .name = "sni_suffix", .type = OPT_STRING, AT(conf_listener, sni_suffix, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
 	  .text = "With db.example, a client that connects to paris.db.example says by its TLS "

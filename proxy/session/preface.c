@@ -338,6 +338,10 @@ take_packet(struct session *s, struct slice packet)
 		session_close_err(s, WHY_PROTOCOL, &e);
 		return;
 	}
+	if (listener_of(s)->peers_only && (st->kind == STARTUP_V3 || st->kind == STARTUP_CANCEL)) {
+		session_close(s, WHY_NOT_ALLOWED, "This address is for other proxies alone.");
+		return;
+	}
 	switch (st->kind) {
 	case STARTUP_SSL:
 	case STARTUP_GSSENC:
@@ -392,7 +396,8 @@ preface_on_readable(struct session *s)
 static bool
 is_http(const struct session *s)
 {
-	return listener_of(s)->http && s->http == NULL && http_may_begin(s->login->inbox.p[0]) &&
+	return listener_of(s)->http && !listener_of(s)->peers_only && s->http == NULL &&
+	       http_may_begin(s->login->inbox.p[0]) &&
 	       (s->state == SESSION_PREFACE ||
 		(is_direct_tls(s) && !tls_alpn_is_postgresql(s->client.ssl)));
 }

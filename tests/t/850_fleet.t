@@ -35,14 +35,16 @@ sub key_file
 }
 
 my ($old, $new, $foreign) = map { $_ x 32 } qw(0a b1 ff);
-my %port = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 1 .. 3;
+my %port  = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 1 .. 3;
+my %inner = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 1 .. 3;
 
 # Proxy 2 listens with TLS; proxies find each other by a name.
 sub proxy
 {
 	my ($id, %set) = @_;
-	return Meridian::Test::Proxy->new("p$id", port => $port{$id}, regions => [ 'us-east1' => $node ], set => {
-		workers => 2, probe_interval => '1h', peer_id => $id, fleet_key_file => key_file("keys$id", $old),
+	return Meridian::Test::Proxy->new("p$id", port => $port{$id}, regions => [ 'us-east1' => $node ],
+		conf => "[listener inner]\nlisten = 127.0.0.1:$inner{$id}\npeers_only = on\nhttp = on\n",
+		set => { workers => 2, probe_interval => '1h', peer_id => $id, fleet_key_file => key_file("keys$id", $old),
 		peers => join(', ', map { "$_=localhost:$port{$_}" } sort keys %port),
 		$id == 2 ? (tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key}) : (), %set });
 }
@@ -305,6 +307,24 @@ is(peer($proxy{2}, 1)->{state}, 'up', 'which finds it well');
 cancel_at($proxy{2}, $dead);
 cancel_at($proxy{2}, $long);
 ok(1, 'keys of sessions that are over harm nobody');
+
+# A proxy that drains has closed its door to clients, and the one for peers is open.
+$s = Meridian::Test::Wire->new(port => $inner{1});
+is(error_fields(($s->login(database => 'postgres'))[0])->{C}, '42501', 'a client gets nowhere at the door for peers');
+$s = Meridian::Test::Wire->new(port => $inner{1});
+$s->send("GET /healthz HTTP/1.1\r\n\r\n");
+unlike(join('', map { $_ // '' } @{ $s->message || [] }), qr/200/, 'nor HTTP');
+$short = session($proxy{1});
+ok(sleeps($short), 'a query runs at proxy 1');
+$proxy{2}->reload(set => { peers => "1=127.0.0.1:$inner{1}" });
+kill 'TERM', $proxy{1}->pid;
+ok(wait_until(sub { !IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port{1}) }), 'which is told to drain');
+cancel_at($proxy{2}, $short);
+is(ended($short), '57014', 'a cancel by way of the other finds it');
+ok($proxy{1}->wait_exit, 'and it ends with its last session');
+is($proxy{1}->exit_status, 0, 'in peace');
+$proxy{1}->start;
+$proxy{2}->reload(set => { peers => join ', ', map { "$_=localhost:$port{$_}" } 1 .. 3 });
 
 # A peer that hangs is waited for once.
 my $hang = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 10);
