@@ -12,6 +12,7 @@
 #include "proxy/pool/pool.h"
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/statements.h"
 #include "proxy/session/truth.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
@@ -43,6 +44,8 @@ move_block(const struct session *s)
 		return "passthrough login";
 	if (s->pooled->pins != 0)
 		return pin_name(s->pooled->pins);
+	if (statements_pins(s->pooled->statements))
+		return "prepared statement";
 	return s->pooled->mode == POOL_SESSION ? "session pool" : "";
 }
 
