@@ -65,8 +65,7 @@ enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
 /* [listener NAME]; [meridian] itself describes the listener "main". */
 struct conf_listener {
 	char *name;
-	struct strlist listen; /* "127.0.0.1:6433", "[::]:6433", "*:6433", "/run/meridian" (a
-				  directory, in which the socket .s.PGSQL.<listen_port> is made) */
+	struct strlist listen; /* "127.0.0.1:6433", "*:6433"; "/run/meridian": a directory */
 	enum tri_mode proxy_protocol;
 	enum tls_choice tls_choice; /* as written; `tls` is what follows from it */
 	enum tri_mode tls;          /* auto: allow where a certificate is set, else off */

@@ -6,6 +6,7 @@
 # line and reason; a client that came through PgBouncer comes through.
 use strict;
 use warnings;
+use IO::Socket::INET;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Proxy;
@@ -129,19 +130,62 @@ is($status, 2, 'and a missing name with 2');
 # ---------------------------------------------------------------- and clients come through
 
 my ($east) = regional_clusters('us-east1');
-my ($node, $port) = ($east->port, PostgreSQL::Test::Cluster::get_free_port());
-($conf) = import_ini(write_file('live.ini', <<"END"), 'a file for a server that is there');
+$east->safe_psql('postgres', "SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN PASSWORD 'geheim'");
+my $verifier = $east->safe_psql('postgres', "SELECT rolpassword FROM pg_authid WHERE rolname = 'app'");
+my $userlist = write_file('live.txt', qq("app" "$verifier"\n));
+chmod 0600, $userlist;
+
+sub live_ini
+{
+	my ($port) = @_;
+	my $node = $east->port;
+	return write_file("live.$port.ini", <<"END");
 [databases]
 shop = host=127.0.0.1 port=$node dbname=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = $port
 unix_socket_dir =
-auth_type = trust
-auth_file = $users
+auth_type = scram-sha-256
+auth_file = $userlist
+pool_mode = transaction
+default_pool_size = 3
+logfile = $dir/pgbouncer.$port.log
+pidfile = $dir/pgbouncer.$port.pid
 END
+}
+
+# What clients of either see, one after the other.
+sub clients_see
+{
+	my ($port) = @_;
+	my @seen;
+	for my $try ([ 'app', 'geheim', 'shop' ], [ 'app', 'falsch', 'shop' ], [ 'other', 'geheim', 'shop' ]) {
+		my ($user, $password, $database) = @$try;
+		local $ENV{PGPASSWORD} = $password;
+		my ($out, $err) = ('', '');
+		IPC::Run::run([ 'psql', '-XAtq', '-d', "host=127.0.0.1 port=$port user=$user dbname=$database",
+			'-c', 'SELECT current_user, current_database()' ], '<', \'', '>', \$out, '2>', \$err,
+			IPC::Run::timeout(Meridian::Test::Proxy::slow(30)));
+		push @seen, $out ne '' ? $out : $err =~ /FATAL/ ? "refused\n" : $err;
+	}
+	return join '', @seen;
+}
+
+my $port = PostgreSQL::Test::Cluster::get_free_port();
+($conf) = import_ini(live_ini($port), 'a file for a server that is there');
 my $proxy = Meridian::Test::Proxy->new('import', port => $port, config => $conf);
 $proxy->start;
-is($proxy->safe_psql('shop', 'SELECT current_database()'), 'postgres', 'a client comes through');
+my $here = clients_see($port);
+is($here, "app|postgres\nrefused\nrefused\n", 'clients come through, those who may');
 $proxy->stop;
+SKIP: {
+	my ($pgbouncer) = grep { -x } '/usr/sbin/pgbouncer', '/usr/bin/pgbouncer';
+	skip 'PgBouncer is not installed', 1 unless $pgbouncer;
+	my $other = PostgreSQL::Test::Cluster::get_free_port();
+	my $run   = IPC::Run::start([ $pgbouncer, '-q', live_ini($other) ], '<', \'', '>', \my $out, '2>', \my $err);
+	for (1 .. 200) { last if IO::Socket::INET->new("127.0.0.1:$other"); select undef, undef, undef, 0.05 }
+	is(clients_see($other), $here, 'as they do through PgBouncer with the same file');
+	$run->kill_kill;
+}
 done_testing();

@@ -8,7 +8,10 @@ use strict;
 use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Http;
 use Meridian::Test::Proxy;
+use Meridian::Test::Tls;
+use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -16,9 +19,12 @@ use Time::HiRes qw(time usleep);
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $east->safe_psql('postgres', 'CREATE TABLE t (i int)');
 $west->safe_psql('postgres', 'CREATE TABLE t (i int)');
+my ($cert, $key) = map { PostgreSQL::Test::Utils::tempdir() . "/tls.$_" } qw(crt key);
+PostgreSQL::Test::Utils::system_or_bail('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+	'ec_paramgen_curve:prime256v1', '-nodes', '-days', 2, '-subj', '/CN=localhost', '-keyout', $key, '-out', $cert);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east, 'us-west1' => $west ],
-	set     => { workers => 2, region => 'us-east1', client_login_timeout => '2s' },
+	set     => { http => 'on', tls_cert_file => $cert, tls_key_file => $key, workers => 2, region => 'us-east1', client_login_timeout => '2s' },
 	conf    => "[database other]\ndbname = postgres\n[database postgres]\n");
 $proxy->start;
 $proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
@@ -94,7 +100,7 @@ sub states
 
 # ---------------------------------------------------------------- nothing is open
 
-my $here = $proxy->connstr('postgres');
+my $here = $proxy->connstr('postgres', sslmode => 'disable');
 my $a    = session($here);
 ok(ask($a, 'SELECT 1;', '1'), 'a session');
 my $begun = time;
@@ -217,6 +223,31 @@ ok(is_silent($n, ''), 'a login that would go there waits');
 ok(ask($b, 'SELECT 27;', '27'), 'others are served');
 $proxy->console('RESUME');
 ok(hears($w, '24') && hears($n, '26'), 'RESUME alone ends all of it');
+
+# ---------------------------------------------------------------- in TLS, in a WebSocket, by POST /sql
+
+my $tls = Meridian::Test::Tls->new($proxy, '-starttls', 'postgres');
+$tls->login(database => 'postgres', user => 'postgres');
+my $ws = Meridian::Test::Wire->new($proxy);
+http_websocket($ws, '/v2');
+$ws->login(database => 'postgres', user => 'postgres');
+my $sql = Meridian::Test::Wire->new($proxy);
+$proxy->console('PAUSE');
+# more than one record and more than one frame each, all of which is there before RESUME
+for my $wire ($tls, $ws) { $wire->send(query("SELECT $_, repeat('x', 1)")) for 1 .. 20 }
+$ws->send(query('SELECT length($$' . 'x' x 40_000 . '$$)'));
+$sql->send(http_request(POST => '/sql', body => '{"query":"SELECT 21 AS x"}',
+	'Neon-Connection-String' => 'postgresql://postgres@h/postgres'));
+ok($_->silent(0.2), 'nothing is answered') for $tls, $ws, $sql;
+$proxy->console('RESUME');
+for my $wire ($tls, $ws) {
+	my @values = map { my ($row) = grep { $_->[0] eq 'D' } $wire->until('Z'); row_values($row)->[0] } 1 .. 20;
+	is("@values", join(' ', 1 .. 20), 'all of it afterwards');
+}
+my ($long) = grep { $_->[0] eq 'D' } $ws->until('Z');
+is(row_values($long)->[0], 40_000, 'a long one as well');
+like(http_answer($sql)->{body}, qr/"x":\s*21/, 'and a request');
+$_->close for $tls, $ws, $sql;
 
 # ---------------------------------------------------------------- clients that go while they are held
 
