@@ -6,10 +6,11 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Delay;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(usleep);
+use Time::HiRes qw(time usleep);
 
 my ($east) = regional_clusters('us-east1');
 $east->safe_psql('postgres', <<'SQL');
@@ -21,8 +22,9 @@ CREATE SCHEMA evil AUTHORIZATION app;
 GRANT CREATE ON SCHEMA public TO app;
 CREATE FUNCTION zone(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('timezone', $1, false); RETURN $1; END $$;
 SQL
+my $far = Meridian::Test::Delay->new($east);
 my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => { nodes => $east } ],
+	regions => [ 'us-east1' => { nodes => $far } ],
 	set     => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1' },
 	conf    => "[database postgres]\npool = transaction\n");
 $proxy->start;
@@ -349,6 +351,84 @@ $s = session(application_name => 'heir');
 is(ask($s, "SELECT to_regclass('leftover') IS NULL AND current_setting('app.leftover', true) IS DISTINCT FROM '1'"), 't', 'who comes next finds nothing');
 becomes(sub { ask($s, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") }, '0', 'no locks either');
 $s->close;
+
+# ---------------------------------------------------------------- far away
+
+my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
+
+# Milliseconds that these queries take together.
+sub ms
+{
+	my ($w, @texts) = @_;
+	my $begin = time;
+	ask($w, @texts);
+	return (time - $begin) * 1000;
+}
+
+($x, $y) = (session(application_name => 'one'), session(application_name => 'two'));
+ask($_, 'SELECT 1') for $x, $y, $x, $y;
+$far->ms(100);
+my $turn = ms($y, 'SELECT 1');
+cmp_ok($turn, '>=', 190, 'a round trip takes its time');
+cmp_ok(ms($x, 'SELECT 1'), '<', 300 * $slow, 'one that brings its settings takes no longer');
+is(ask($x, "SELECT current_setting('application_name')"), 'one', 'and has them');
+cmp_ok(ms($y, "SET work_mem = '5MB'", 'SHOW work_mem'), '<', 500 * $slow, 'two for two queries, with a question of ours between them');
+is(ask($y, 'SHOW work_mem'), '5MB', 'which was right');
+$far->ms(0);
+
+# However the server's bytes come.
+$far->split(1);
+is(ask($x, "SET TIME ZONE 'Asia/Tokyo'", 'SHOW TimeZone'), 'Asia/Tokyo', 'byte by byte');
+isnt(ask($y, 'SHOW TimeZone'), 'Asia/Tokyo', 'another session');
+$x->send(query("SET app.n = '1'") . query('SHOW app.n') . query("SET app.n = '2'") . query('SHOW app.n') . query("LISTEN news") . query("NOTIFY news, 'x'") . query('UNLISTEN *') . query('SHOW app.n'));
+is(join(';', map { answer($x) } 1 .. 8), ';1;;2;;;;2', 'a pipeline with questions of ours in it');
+$far->split(0);
+is(ask($y, "SELECT current_setting('app.n', true) IS DISTINCT FROM '2'"), 't', 'leaves nothing to the other');
+
+# A prepared statement means what it meant, whatever is set beside it: a time in it becomes a value
+# when it is prepared.
+my $when = "SELECT extract(epoch FROM timestamptz '2020-06-01 00:00')::bigint";
+$_->send(parse($when, 's') . sync_message()) for $x, $y;
+$_->until('Z') for $x, $y;
+my @epochs;
+for my $w ($x, $y, $x, $y) {
+	$w->send(bind_message([], 's') . execute() . sync_message());
+	push @epochs, answer($w);
+}
+isnt($epochs[0], $epochs[1], 'the same text is another statement in another time zone');
+is("@epochs[2, 3]", "@epochs[0, 1]", 'each has its own');
+ask($y, 'BEGIN', "SET LOCAL TimeZone = 'Pacific/Kiritimati'");
+$y->send(parse($when, 't') . bind_message([], 't') . execute() . sync_message());
+isnt(my $local = answer($y), $epochs[1], 'a statement of a transaction with a time zone of its own');
+ask($y, 'COMMIT');
+$z = session(application_name => 'three');
+$z->send(parse($when, 't') . bind_message([], 't') . execute() . sync_message());
+is(answer($z), $epochs[1], 'is not lent to others');
+$z->close;
+
+# A server that dies while it is asked, or while settings are replayed.
+$far->ms(50);
+$x->send(query('SET work_mem = 4444'));
+answer($x);
+$far->cut;
+my ($fatal) = $x->until('E');
+is(error_fields($fatal)->{S}, 'FATAL', 'a server that is lost while it is asked');
+$far->pass;
+$far->ms(0);
+is(ask($y, 'SHOW work_mem'), '5MB', 'another session goes on with what it had');
+$_->close for $x, $y;
+
+# Sessions that come and go, each with settings of its own, and leave in the middle of things.
+for my $i (1 .. 30) {
+	my $w = session(application_name => "churn$i");
+	ask($w, "SET app.i = '$i'");
+	$w->send(query("SET work_mem = ${i}00") . query('SELECT 1'));
+	answer($w) if $i % 3;
+	$w->close;
+}
+$x = session();
+is(ask($x, "SELECT current_setting('work_mem'), coalesce(current_setting('app.i', true), '')"), '4MB,', 'nothing of thirty sessions is left');
+$x->close;
 
 $proxy->stop;
 done_testing();
