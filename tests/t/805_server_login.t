@@ -196,6 +196,26 @@ $proxy->log_like(qr/the node may have another SCRAM verifier for this user/, 'an
 
 $proxy->stop;
 
+# ---------------------------------------------------------------- one Meridian behind another
+
+my $front = certificate('behind', alt => 'DNS:localhost,IP:127.0.0.1');
+my $behind = Meridian::Test::Proxy->new('behind',
+	regions => [ plain => { nodes => "127.0.0.1:$port", sslmode => 'require', channel_binding => 'require', location => '1, 1' } ],
+	set => { auth => 'scram-sha-256', auth_file => $users, workers => 1, tls_cert_file => $front->{cert}, tls_key_file => $front->{key},
+		probe_conninfo => '' },
+	conf => "[database relayed]\ndbname = postgres\nauth = passthrough\n");
+$behind->start;
+$proxy = Meridian::Test::Proxy->new('before',
+	regions => [ near => { nodes => '127.0.0.1:' . $behind->port, sslmode => 'require', channel_binding => 'require', location => '1, 1' } ],
+	set => { auth => 'scram-sha-256', auth_file => $users, workers => 1, probe_conninfo => '' });
+$proxy->start;
+for my $user (qw(k_scram p_scram s_wide)) {
+	is(login('postgres', $user), $user, "$user: each leg is bound to its own certificate");
+	is(login('relayed', $user), $user, '… and where the one behind takes over what it cannot relay');
+}
+$proxy->stop;
+$behind->stop;
+
 # ---------------------------------------------------------------- passwords that clients say in clear
 
 write_file("$dir/hba.conf", "host all all 127.0.0.1/32 password\n");
