@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -40,7 +41,7 @@ struct proxy {
 	struct meridian process;
 	struct config_args args;
 	struct worker *worker;
-	char dir[32], socket[64], conf[32], users[32];
+	char dir[32], socket[64], conf[32], users[32], keys[32];
 	int listening;
 };
 
@@ -74,14 +75,19 @@ name_file(int fd, char *to, size_t size)
 	snprintf(to, size, "/proc/self/fd/%d", fd);
 }
 
-/* The client is a, whose password is a; h has left a hash, s a verifier. */
+/* The client is a, whose password is a; h has left a hash, s a verifier. The node stands for the
+ * other proxy of the fleet too. */
 static void
 write_conf(struct proxy *p)
 {
 	int conf = memfd_create("conf", 0), users = memfd_create("users", 0);
+	int keys = memfd_create("keys", 0);
 
 	name_file(conf, p->conf, sizeof(p->conf));
 	name_file(users, p->users, sizeof(p->users));
+	name_file(keys, p->keys, sizeof(p->keys));
+	FUZZ_ASSERT(fchmod(keys, 0600) == 0);
+	dprintf(keys, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
 	dprintf(users, "\"a\" \"a\"\n\"h\" \"md50123456789abcdef0123456789abcdef\"\n"
 		       "\"s\" \"SCRAM-SHA-256$4096:EkOSF6RJHu4+k2gi8AUeiQ==$"
 		       "zZblK1QQpT7NdVvXIkEVE4fIPiQ/coXGEl8wBEtPaQM=:"
@@ -90,13 +96,14 @@ write_conf(struct proxy *p)
 	    conf,
 	    "[meridian]\nlog_level = fatal\nlisten = 127.0.0.1:1\ntrusted_proxies = 127.0.0.0/8\n"
 	    "proxy_protocol = allow\nmax_client_conn = 3\nhttp = on\nauth_file = %s\n"
+	    "peer_id = 1\nfleet_key_file = %s\npeers = 1=127.0.0.1:1, 2=%s:5432\n"
 	    "[listener plain]\nlisten = 127.0.0.1:2\n"
 	    "[region near]\nnodes = %s\nsslmode = disable\n"
 	    "[database t]\nauth = trust\n[database s]\nauth = scram-sha-256\n"
 	    "[database m]\nauth = md5\n"
 	    "[database p]\nauth = trust\npool = transaction\n"
 	    "[database q]\nauth = trust\npool = session\n",
-	    p->users, p->dir);
+	    p->users, p->keys, p->dir, p->dir);
 	p->args.path = p->conf;
 }
 
