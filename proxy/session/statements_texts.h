@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+/* the default falls through its switch, which clang warns of */
+#define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
 #include "base/slice.h"
