@@ -26,11 +26,12 @@ static void
 finish(struct ask *a)
 {
 	struct server *sv = a->server;
+	struct slice rest = slice_skip(buf_view(&a->in), a->seen);
 
 	sv->ask = NULL;
 	a->answer.messages = slice_of(a->in.p, a->seen);
-	a->answer.rest = a->in.p + a->seen;
-	a->answer.rest_n = a->in.n - a->seen;
+	a->answer.rest = rest.p;
+	a->answer.rest_n = rest.n;
 	a->done(sv, &a->answer);
 	ask_free(a);
 }
