@@ -26,12 +26,11 @@ static void
 finish(struct ask *a)
 {
 	struct server *sv = a->server;
-	struct slice rest = slice_skip(buf_view(&a->in), a->seen);
 
 	sv->ask = NULL;
 	a->answer.messages = slice_of(a->in.p, a->seen);
-	a->answer.rest = rest.p;
-	a->answer.rest_n = rest.n;
+	a->answer.rest = a->in.p != NULL ? a->in.p + a->seen : NULL;
+	a->answer.rest_n = a->in.n - a->seen;
 	a->done(sv, &a->answer);
 	ask_free(a);
 }
