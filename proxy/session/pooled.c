@@ -324,6 +324,16 @@ pooled_on_refused(struct pooled *pd, const struct err *e, bool fatal)
 /* ---- settings ---- */
 
 static void
+part_from_server(struct pooled *pd)
+{
+	struct server *sv = pd->session->server;
+
+	pd->session->server = NULL;
+	sv->session = NULL;
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+}
+
+static void
 begin_asking(struct pooled *pd, struct slice sql, bool ahead, ask_done_fn *done)
 {
 	struct server *sv = pd->session->server;
@@ -357,6 +367,13 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 	bool ahead = pd->ahead;
 
 	pd->asking = pd->ahead = false;
+	if (a->failed && !a->lost && a->status == 'I' && !ahead) {
+		/* all of it was taken back: the connection is as it was */
+		part_from_server(pd);
+		pool_return(sv);
+		session_close_err(s, WHY_SERVER_REFUSED, &a->error);
+		return;
+	}
 	if (a->lost || a->failed || a->status != 'I') {
 		sv->close_needed = true;
 		session_close_err(s, a->lost && !a->failed ? WHY_SERVER_DIED : WHY_SERVER_REFUSED,
@@ -400,13 +417,10 @@ pooled_attach(struct pooled *pd, struct server *sv)
 static void
 let_go(struct pooled *pd)
 {
-	struct session *s = pd->session;
-	struct server *sv = s->server;
+	struct server *sv = pd->session->server;
 
 	statements_detach(pd->statements);
-	s->server = NULL;
-	sv->session = NULL;
-	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+	part_from_server(pd);
 	pool_return(sv);
 }
 

@@ -25,10 +25,20 @@ told(struct pooled *pd, struct vars *reported)
 	pd->told = reported;
 }
 
+static struct vars *
+greeting_of(const struct pooled *pd)
+{
+	struct vars *none = vars_none(pd->startup);
+	struct vars *known = greetings_find(pd->pool->greetings, pd->startup, none);
+
+	vars_unref(none);
+	return known;
+}
+
 bool
 pooled_can_greet(const struct pooled *pd)
 {
-	return greetings_find(pd->pool->greetings, pd->startup) != NULL;
+	return greeting_of(pd) != NULL;
 }
 
 void
@@ -39,7 +49,7 @@ pooled_put_welcome(struct pooled *pd, struct buf *b)
 
 	if (sv != NULL)
 		greetings_note(pd->pool->greetings, pd->startup, sv->reported);
-	known = greetings_find(pd->pool->greetings, pd->startup);
+	known = greeting_of(pd);
 	vars_put_reports(b, pd->told, known);
 	told(pd, known);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/session/vars.h"
@@ -149,19 +150,107 @@ greetings_note(struct greetings *g, struct vars *startup, struct vars *reported)
 	g->known[i].reported = reported;
 }
 
+static struct vars *
+find(const struct greetings *g, const struct vars *startup)
+{
+	unsigned i = index_of(g, startup);
+
+	return i < GREETINGS ? g->known[i].reported : NULL;
+}
+
 void
 greetings_restart(struct greetings *g, struct vars *none, struct vars *reported)
 {
-	if (greetings_find(g, none) == reported)
+	if (find(g, none) == reported)
 		return;
 	forget(g);
 	greetings_note(g, none, reported);
 }
 
-struct vars *
-greetings_find(const struct greetings *g, const struct vars *startup)
-{
-	unsigned i = index_of(g, startup);
+/* ---- a guess ---- */
 
-	return i < GREETINGS ? g->known[i].reported : NULL;
+/* PostgreSQL replaces other bytes, and cuts longer names. */
+static bool
+is_plain_name(struct slice value)
+{
+	for (size_t i = 0; i < value.n; i++) {
+		if (value.p[i] < ' ' || value.p[i] > '~')
+			return false;
+	}
+	return value.n < 64;
+}
+
+static bool
+is_float_digits(struct slice value)
+{
+	int64_t n;
+
+	return text_to_int(value, -15, 3, &n);
+}
+
+static bool
+is_utf8_name(struct slice value)
+{
+	return slice_is_nocase(value, "UTF8") || slice_is_nocase(value, "UTF-8");
+}
+
+/* What the server reports for a parameter of the StartupMessage, where it is certain to take it. */
+static const struct certain {
+	const char *name;     /* as in struct vars of settings */
+	const char *reported; /* NULL: it is not */
+	const char *value;    /* NULL: the same */
+	bool (*fits)(struct slice value);
+} certain[] = {
+	{ "application_name", "application_name", NULL, is_plain_name },
+	{ "client_encoding", "client_encoding", "UTF8", is_utf8_name },
+	{ "extra_float_digits", NULL, NULL, is_float_digits },
+};
+
+static const struct certain *
+certain_of(const struct vars_item *item)
+{
+	for (size_t i = 0; i < sizeof(certain) / sizeof(certain[0]); i++) {
+		if (slice_is(item->name, certain[i].name) && certain[i].fits(item->value))
+			return &certain[i];
+	}
+	return NULL;
+}
+
+/* A reference, or NULL: nothing is certain. */
+static struct vars *
+guess(const struct vars *startup, struct vars *base)
+{
+	struct vars *v = vars_ref(base), *more;
+	struct vars_item item;
+
+	for (size_t at = 0; vars_next(startup, &at, &item);) {
+		const struct certain *c = certain_of(&item);
+
+		if (c == NULL) {
+			vars_unref(v);
+			return NULL;
+		}
+		if (c->reported == NULL)
+			continue;
+		more = vars_with(v, slice_str(c->reported),
+				 c->value != NULL ? slice_str(c->value) : item.value);
+		vars_unref(v);
+		v = more;
+	}
+	return v;
+}
+
+struct vars *
+greetings_find(struct greetings *g, struct vars *startup, struct vars *none)
+{
+	struct vars *base = find(g, none), *known = find(g, startup);
+
+	if (known != NULL || base == NULL)
+		return known;
+	known = guess(startup, base);
+	if (known != NULL) {
+		greetings_note(g, startup, known);
+		vars_unref(known); /* it is remembered */
+	}
+	return known;
 }

@@ -32,7 +32,8 @@ void greetings_free(struct greetings *g); /* accepts NULL */
 void greetings_note(struct greetings *g, struct vars *startup, struct vars *reported);
 /* A fresh login has reported this: where it is not what the last one did, all is forgotten. */
 void greetings_restart(struct greetings *g, struct vars *none, struct vars *reported);
-/* Borrowed, or NULL. */
-struct vars *greetings_find(const struct greetings *g, const struct vars *startup);
+/* Borrowed, or NULL. Where these parameters have not been seen, but are only such of which it is
+ * known what a server makes of them (application_name, client_encoding = UTF8 …), that counts. */
+struct vars *greetings_find(struct greetings *g, struct vars *startup, struct vars *none);
 
 #endif

@@ -232,10 +232,11 @@ is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'and DISCARD ALL');
 my $again = session(application_name => 'first', TimeZone => 'Asia/Tokyo', DateStyle => 'SQL, DMY');
 is($again->{parameters}{TimeZone}, 'Asia/Tokyo', 'the next one with the same is greeted likewise');
 $again->close;
+my $before = ask($x, $pid);
 my $bad = session(TimeZone => 'Mars/Olympus');
 is($bad->{last}[0], 'E', 'a value that the server refuses');
 is(error_fields($bad->{last})->{M}, 'invalid value for parameter "TimeZone": "Mars/Olympus"', 'in its own words');
-is(ask($x, 'SELECT 7'), '7', 'hurts nobody else');
+is(ask($x, $pid), $before, 'leaves the connection as it was');
 my ($p, $q) = map { session(options => "-c work_mem=$_") } '2MB', '3MB';
 my $r = session(options => '-c work_mem=2MB');
 is(ask($p, 'SHOW work_mem'), '2MB', 'options of the StartupMessage');
@@ -374,6 +375,14 @@ cmp_ok(ms($x, 'SELECT 1'), '<', 300 * $slow, 'one that brings its settings takes
 is(ask($x, "SELECT current_setting('application_name')"), 'one', 'and has them');
 cmp_ok(ms($y, "SET work_mem = '5MB'", 'SHOW work_mem'), '<', 500 * $slow, 'two for two queries, with a question of ours between them');
 is(ask($y, 'SHOW work_mem'), '5MB', 'which was right');
+my $begin = time;
+my $new = session(application_name => 'never seen', client_encoding => 'utf8');
+is($new->{parameters}{application_name}, 'never seen', 'a new client is greeted at once where it is certain what the server says');
+is($new->{parameters}{client_encoding}, 'UTF8', 'in the server\'s words');
+is(ask($new, 'SHOW application_name'), 'never seen', 'and has its first result');
+cmp_ok((time - $begin) * 1000, '<', 300 * $slow, 'after one round trip');
+is($new->{told}, '', 'which brought no news');
+$new->close;
 $far->ms(0);
 
 # However the server's bytes come.

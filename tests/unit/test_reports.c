@@ -139,35 +139,83 @@ a_few_greetings_are_remembered(void **state)
 	struct vars *first = vars_with(none, slice_str("n"), slice_str("0"));
 
 	(void)state;
-	assert_null(greetings_find(g, none));
+	assert_null(greetings_find(g, none, none));
 	greetings_restart(g, none, said);
-	assert_ptr_equal(greetings_find(g, none), said);
+	assert_ptr_equal(greetings_find(g, none, none), said);
 	for (int i = 0; i < 7; i++) {
 		struct vars *v = vars_with(none, slice_str("n"), slice_of(&"0123456789"[i], 1));
 
 		greetings_note(g, v, said);
 		greetings_note(g, v, none);
-		assert_ptr_equal(greetings_find(g, v), none);
+		assert_ptr_equal(greetings_find(g, v, none), none);
 		vars_unref(v);
 	}
 	/* a login that reports the same changes nothing, another one everything */
 	greetings_restart(g, none, said);
-	assert_non_null(greetings_find(g, first));
+	assert_non_null(greetings_find(g, first, none));
 	greetings_restart(g, none, first);
-	assert_null(greetings_find(g, first));
-	assert_ptr_equal(greetings_find(g, none), first);
+	assert_null(greetings_find(g, first, none));
+	assert_ptr_equal(greetings_find(g, none, none), first);
 	for (int i = 0; i < 8; i++) {
 		struct vars *v = vars_with(said, slice_str("n"), slice_of(&"0123456789"[i], 1));
 
 		greetings_note(g, v, said);
 		vars_unref(v);
 	}
-	assert_null(greetings_find(g, none));
+	assert_null(greetings_find(g, none, none));
 	greetings_free(g);
 	greetings_free(NULL);
 	vars_unref(none);
 	vars_unref(said);
 	vars_unref(first);
+	assert_int_equal(vars_table_count(t), 1);
+	vars_table_free(t);
+}
+
+static void
+what_a_server_is_certain_to_say_is_known(void **state)
+{
+	static const struct {
+		const char *name, *value, *want;
+	} v[] = {
+		{ "application_name", "psql", "application_name=psql;client_encoding=LATIN1;" },
+		{ "application_name", "caf\xc3\xa9", NULL },
+		{ "application_name",
+		  "0123456789012345678901234567890123456789012345678901234567890123", NULL },
+		{ "client_encoding", "utf8", "application_name=;client_encoding=UTF8;" },
+		{ "client_encoding", "LATIN2", NULL },
+		{ "extra_float_digits", "3", "application_name=;client_encoding=LATIN1;" },
+		{ "extra_float_digits", "9", NULL },
+		{ "timezone", "UTC", NULL },
+	};
+	struct vars_table *t = vars_table_new();
+	struct greetings *g = greetings_new();
+	struct vars *none = vars_empty(t), *name, *base;
+
+	(void)state;
+	name = vars_with(none, slice_str("application_name"), slice_str(""));
+	base = vars_with(name, slice_str("client_encoding"), slice_str("LATIN1"));
+	assert_null(greetings_find(g, name, none));
+	greetings_restart(g, none, base);
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		struct vars *startup = vars_with(none, slice_str(v[i].name), slice_str(v[i].value));
+		const struct vars *found = greetings_find(g, startup, none);
+		struct buf b = { 0 };
+		struct vars_item item;
+
+		for (size_t at = 0; found != NULL && vars_next(found, &at, &item);)
+			buf_printf(&b, "%.*s=%.*s;", (int)item.name.n, item.name.p,
+				   (int)item.value.n, item.value.p);
+		assert_int_equal(found != NULL, v[i].want != NULL);
+		if (v[i].want != NULL)
+			assert_string_equal(buf_text(&b), v[i].want);
+		buf_fini(&b);
+		vars_unref(startup);
+	}
+	greetings_free(g);
+	vars_unref(none);
+	vars_unref(name);
+	vars_unref(base);
 	assert_int_equal(vars_table_count(t), 1);
 	vars_table_free(t);
 }
@@ -180,6 +228,7 @@ main(void)
 		cmocka_unit_test(reports_are_found_byte_by_byte),
 		cmocka_unit_test(one_that_is_too_long_is_not_kept),
 		cmocka_unit_test(a_few_greetings_are_remembered),
+		cmocka_unit_test(what_a_server_is_certain_to_say_is_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
