@@ -104,8 +104,22 @@ is(answer($a), 'a', 'the query is over before the request for it arrives');
 is(answer($b), 'b', 'the next one is not hit');
 ok($asking->closed, 'the request was answered');
 $far->ms(0);
+
+# A request that comes while Meridian replays settings on the connection ends the query behind them.
 $proxy->stop;
-$proxy->write_conf(set => { workers => 2, default_pool_size => 2 });
+$proxy->write_conf(regions => [ 'us-east1' => { nodes => $far, sslmode => 'disable' } ]);
+$proxy->start;
+($a, $b) = map { session(application_name => $_) } qw(one other);
+is(ask($a, 'SELECT 1'), 1, 'a server connection has the settings of one session');
+$far->ms(30);
+$b->send(query('SELECT pg_sleep(100)'));
+usleep(10_000);
+ok($b->cancel, 'a cancel while it is given those of another');
+is(answer($b), '57014', 'ends the query that waits for that');
+is(ask($_, 'SELECT 1'), 1, 'and both sessions go on') for $b, $a;
+$far->ms(0);
+$proxy->stop;
+$proxy->write_conf(set => { workers => 2, default_pool_size => 2 }, regions => [ 'us-east1' => { nodes => $far, sslmode => 'require' } ]);
 $proxy->start;
 
 # Who waits for a server connection has not begun: Meridian answers.
