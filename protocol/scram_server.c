@@ -61,8 +61,6 @@ gs2_header(struct scram_server *s, struct slice *rest, bool plus, struct err *e)
 
 	if (check_flag(s, flag, plus, e) != 0)
 		return -1;
-	if (rest->p == NULL)
-		return scram_malformed(e, "it ends in its header");
 	authzid = slice_cut(rest, ',');
 	if (authzid.n > 0)
 		return scram_unsupported(e, "an authorization identity is not supported");

@@ -237,8 +237,6 @@ go_on_scram(struct ownlogin *o, struct slice data, struct buf *out, struct err *
 	struct scram_keys keys;
 	int result;
 
-	if (!o->is_scram)
-		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "unexpected SASL message");
 	if (scram_client_challenge(&o->scram, data, &ask, e) != 0)
 		return -1;
 	if (c->kind == CREDENTIAL_SCRAM_KEYS)
@@ -283,8 +281,6 @@ ownlogin_answer(struct ownlogin *o, struct slice user, const struct message_auth
 	case AUTH_SASL_CONTINUE:
 		return go_on_scram(o, auth->data, out, e);
 	case AUTH_SASL_FINAL:
-		if (!o->is_scram)
-			return err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "unexpected SASL message");
 		return scram_client_verify(&o->scram, auth->data, e);
 	default:
 		return err_set(e, SQLSTATE_INVALID_AUTHORIZATION,

@@ -572,41 +572,50 @@ oversize_messages_are_refused(void **state)
 static void
 the_client_refuses_a_server_that_cheats(void **state)
 {
-	static const char *const firsts[] = {
-		"r=" RFC_CLIENT ",s=" RFC_SALT ",i=4096",    /* adds nothing to the nonce */
-		"r=x" RFC_CLIENT ",s=" RFC_SALT ",i=4096",   /* not our nonce */
-		"r=" RFC_NONCE ",s=,i=4096",                 /* no salt */
-		"r=" RFC_NONCE ",s=" RFC_SALT ",i=0",        /* no iterations */
-		"r=" RFC_NONCE ",s=" RFC_SALT ",i=10000001", /* more than there ever are */
-		"r=" RFC_NONCE ",s=" RFC_SALT ",i=-4096",    /* fewer than none */
-		"r=" RFC_NONCE ",s=" RFC_SALT ",i=4096 ",    /* no number */
-		"m=x,r=" RFC_NONCE ",s=" RFC_SALT ",i=4096", /* we must know m, and do not */
-		"r=" RFC_NONCE ",x=1,s=" RFC_SALT ",i=4096", /* out of order */
-		"e=other-error",
-	};
-	static const char *const finals[] = {
-		"v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=", "v=", "e=invalid-proof", "x",
-		"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4",
+	static const struct {
+		bool early; /* its first message is wrong */
+		const char *text, *sqlstate;
+	} rows[] = {
+		/* adds nothing to the nonce; not our nonce; no salt */
+		{ true, "r=" RFC_CLIENT ",s=" RFC_SALT ",i=4096", "08P01" },
+		{ true, "r=x" RFC_CLIENT ",s=" RFC_SALT ",i=4096", "08P01" },
+		{ true, "r=" RFC_NONCE ",s=,i=4096", "08P01" },
+		/* iterations: none, more than there ever are, fewer than none, no number */
+		{ true, "r=" RFC_NONCE ",s=" RFC_SALT ",i=0", "08P01" },
+		{ true, "r=" RFC_NONCE ",s=" RFC_SALT ",i=10000001", "08P01" },
+		{ true, "r=" RFC_NONCE ",s=" RFC_SALT ",i=-4096", "08P01" },
+		{ true, "r=" RFC_NONCE ",s=" RFC_SALT ",i=4096 ", "08P01" },
+		/* we must know m, and do not; out of order */
+		{ true, "m=x,r=" RFC_NONCE ",s=" RFC_SALT ",i=4096", "0A000" },
+		{ true, "r=" RFC_NONCE ",x=1,s=" RFC_SALT ",i=4096", "08P01" },
+		{ true, "e=other-error", "08P01" },
+		{ false, "v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=", "28P01" },
+		{ false, "v=", "08P01" },
+		{ false, "e=invalid-proof", "28P01" },
+		{ false, "x", "08P01" },
+		{ false, "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4", "08P01" },
 	};
 	struct buf out = { 0 };
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(firsts) + COUNT(finals); i++) {
-		bool early = i < COUNT(firsts);
-		const char *first = early ? firsts[i] : rfc_server_first;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		bool early = rows[i].early;
+		const char *first = early ? rows[i].text : rfc_server_first;
 		struct scram_client c;
+		struct err e = { 0 };
 		int got;
 
 		scram_client_init(&c, RFC_CLIENT);
 		assert_int_equal(scram_client_first(&c, slice_str("user"), &out, NULL), 0);
 		buf_clear(&out);
-		got = client_final(&c, slice_str(first), "pencil", &out, NULL);
+		got = client_final(&c, slice_str(first), "pencil", &out, &e);
 		assert_int_equal(got, early ? -1 : 0);
 		if (!early)
-			got = scram_client_verify(&c, slice_str(finals[i - COUNT(firsts)]), NULL);
+			got = scram_client_verify(&c, slice_str(rows[i].text), &e);
 		else
 			assert_int_equal(out.n, 0);
 		assert_int_equal(got, -1);
+		assert_string_equal(e.sqlstate, rows[i].sqlstate);
 		assert_int_equal(c.step, SCRAM_FAILED);
 		scram_client_fini(&c);
 	}
