@@ -270,7 +270,22 @@ like($killed->{err}, qr/terminating connection due to administrator command/, 'a
 $proxy->console('RESUME');
 ok(ask($a, 'SELECT 32;', '32'), 'the others go on');
 
-# a client that sends without end lets PAUSE through
+# a client that never waits for an answer before it says the next thing lets PAUSE through
+my $chatty = Meridian::Test::Wire->new($proxy);
+$chatty->login(database => 'postgres', user => 'postgres');
+$chatty->send(query('SELECT pg_sleep(0.1)'));
+$c = console_start("PAUSE DEADLINE '3s'");
+for (1 .. 60) {
+	$chatty->send(query('SELECT pg_sleep(0.1)'));
+	usleep(50_000);
+	$c->{run}->pump_nb if $c->{run}->pumpable;
+}
+is(ends($c), 0, 'PAUSE gets through to a client that sends without end') or diag $c->{err};
+$proxy->console('RESUME');
+is(scalar(grep { !grep { $_->[0] eq 'E' } $chatty->until('Z') } 1 .. 61), 61, 'which is answered all of it afterwards');
+$chatty->close;
+
+# nor does load
 my $script = PostgreSQL::Test::Utils::tempdir() . '/pipeline.sql';
 PostgreSQL::Test::Utils::append_to_file($script, "\\startpipeline\n" . "SELECT 1;\n" x 20 . "\\endpipeline\n");
 my ($bench_out, $bench_err) = ('', '');
