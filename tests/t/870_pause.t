@@ -283,6 +283,25 @@ for (1 .. 60) {
 is(ends($c), 0, 'PAUSE gets through to a client that sends without end') or diag $c->{err};
 $proxy->console('RESUME');
 is(scalar(grep { !grep { $_->[0] eq 'E' } $chatty->until('Z') } 1 .. 61), 61, 'which is answered all of it afterwards');
+
+# what it sent ahead in a transaction is read as soon as the server says that one is open
+$chatty->send(query('BEGIN; SELECT pg_sleep(0.6)'));
+$c = console_start('PAUSE');
+ok(is_waiting($c), 'PAUSE waits for a transaction that is beginning');
+$chatty->send(query('SELECT 50'));
+my @answers = map { [ $chatty->until('Z') ] } 1 .. 2;
+is(row_values((grep { $_->[0] eq 'D' } @{ $answers[1] })[0])->[0], '50', 'which goes on');
+$chatty->send(query('COMMIT'));
+is(ends($c), 0, 'and ends');
+$proxy->console('RESUME');
+$chatty->until('Z');
+$chatty->send(query('SELECT pg_sleep(0.6); COPY t FROM STDIN'));
+$c = console_start('PAUSE');
+ok(is_waiting($c), 'PAUSE waits for a COPY that is beginning');
+$chatty->send(frame('d', "50\n"), frame('c', ''));
+is(ends($c), 0, 'whose data was sent ahead');
+$proxy->console('RESUME');
+like(join(' ', map { $_->[0] eq 'C' ? $_->[1] : () } $chatty->until('Z')), qr/COPY 1/, 'and has arrived');
 $chatty->close;
 
 # nor does load
