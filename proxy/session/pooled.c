@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
+#include "protocol/sqleffects.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/pool.h"
@@ -355,7 +356,7 @@ done_asking(struct pooled *pd, const struct ask_answer *a)
 	pooled_tell(pd);
 	if (a->rest_n > 0 && s->state == SESSION_RELAY)
 		relay_from_server(s, a->rest, a->rest_n);
-	if (s->state == SESSION_RELAY)
+	if (s->state == SESSION_RELAY && !pd->asking)
 		go_on(pd);
 }
 
@@ -424,11 +425,27 @@ let_go(struct pooled *pd)
 	pool_return(sv);
 }
 
+/* A reset has brought the server's own settings back, and not those that the session began with:
+ * they follow, before anything else. */
+static void
+restore(struct pooled *pd)
+{
+	struct server *sv = pd->session->server;
+	struct buf sql = { .cap = HELD_CAP };
+
+	if (sv->vars != NULL && sv->vars != pd->vars)
+		vars_put_change(&sql, sv->vars, pd->vars, VARS_ERROR);
+	if (sql.n > 0)
+		begin_asking(pd, buf_view(&sql), false, on_replayed);
+	buf_fini(&sql);
+}
+
 static void
 on_truth(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
 	struct pooled *pd = s->pooled;
+	bool ahead = pd->ahead;
 	bool cancelled = a->failed && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
 
 	pd->asking = pd->ahead = false;
@@ -440,7 +457,20 @@ on_truth(struct server *sv, const struct ask_answer *a)
 	pd->asked_again = cancelled && !pd->asked_again;
 	if (!pd->asked_again)
 		pooled_learn(pd, a);
+	if (!ahead) {
+		statements_attach(pd->statements, sv->statements, &s->flow);
+		if (!pd->asked_again)
+			restore(pd);
+	}
 	done_asking(pd, a);
+}
+
+/* What the client says next may follow the question at once, unless it is to find what it began
+ * with: see restore(). */
+static bool
+may_follow(const struct pooled *pd)
+{
+	return !(pd->asked_effects & EFFECT_SETTINGS_ALL) || vars_count(pd->startup) == 0;
 }
 
 void
@@ -453,7 +483,7 @@ pooled_settle(struct session *s)
 	    !flow_safe_point(&s->flow) || !statements_settled(pd->statements))
 		return;
 	if (pooled_suspects(pd, &sql))
-		begin_asking(pd, buf_view(&sql), true, on_truth);
+		begin_asking(pd, buf_view(&sql), may_follow(pd), on_truth);
 	else if (pd->pins == 0 && !statements_pins(pd->statements))
 		let_go(pd);
 	buf_fini(&sql);

@@ -229,6 +229,9 @@ is(ask($x, "SELECT current_setting('application_name'), current_setting('work_me
 ask($x, "SET DateStyle = 'German'", 'DISCARD ALL');
 ask($y, 'SELECT 1');
 is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'and DISCARD ALL');
+ask($x, 'LISTEN here', "SET DateStyle = 'German'", 'RESET ALL');
+is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'also for a session that keeps its server');
+ask($x, 'UNLISTEN *');
 my $again = session(application_name => 'first', TimeZone => 'Asia/Tokyo', DateStyle => 'SQL, DMY');
 is($again->{parameters}{TimeZone}, 'Asia/Tokyo', 'the next one with the same is greeted likewise');
 $again->close;
