@@ -28,6 +28,7 @@
 #include "proxy/auth/throttle.h"
 #include "proxy/control_int.h"
 #include "proxy/net/sock.h"
+#include "proxy/session/pooled.h"
 #include "tests/fuzz/fuzz.h"
 
 #define STEPS_MAX 64
@@ -424,11 +425,16 @@ static void
 do_deadline(struct play *y)
 {
 	struct session *s = any_session(y);
+	int64_t late_us = clock_us() + 3600 * USEC_PER_SEC;
 
-	if (s != NULL && websocket_tick(&s->client) != 0)
+	if (s == NULL)
+		return;
+	if (websocket_tick(&s->client) != 0)
 		session_abort(s, WHY_PING_TIMEOUT);
-	else if (s != NULL)
-		session_check_deadline(s, clock_us() + 3600 * USEC_PER_SEC);
+	else if (s->pooled != NULL && s->pooled->waiting)
+		pooled_check_wait(s->pooled, late_us);
+	else
+		session_check_deadline(s, late_us);
 }
 
 static void
