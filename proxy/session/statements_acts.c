@@ -86,6 +86,8 @@ put_statement(struct statements *c, struct name *name, struct statement *st)
 
 	c->bytes += weight(st) - weight(old);
 	c->longs += st != NULL && !st->repeatable;
+	if (st != old)
+		name->shape = 0;
 	name->st = st != NULL ? statement_ref(st) : NULL;
 	forget_long(c, old);
 	statement_unref(old);
@@ -298,6 +300,36 @@ end_reset(struct statements *c, struct act *a, enum ending e)
 	free(a->all);
 }
 
+static void
+learn_shape(struct statements *c, const struct statement *st, bool known)
+{
+	struct slot *slot = slot_find(c->ss, st);
+
+	if (slot == NULL)
+		return;
+	slot->asked = false;
+	if (known)
+		slot->shape = c->shape;
+}
+
+static void
+end_shape(struct statements *c, struct act *a, enum ending e)
+{
+	if (e == ENDED_DONE) {
+		learn_shape(c, a->st, true);
+		if (a->name->st == a->st)
+			a->name->shape = c->shape;
+	}
+	a->name->pending--;
+	settle(c, a->name);
+}
+
+static void
+end_our_shape(struct statements *c, struct act *a, enum ending e)
+{
+	learn_shape(c, a->st, e == ENDED_DONE);
+}
+
 /* `instead` is what the client reads in place of the reply: the reply, nothing (0), another. */
 static const struct {
 	void (*end)(struct statements *c, struct act *a, enum ending e);
@@ -316,6 +348,9 @@ static const struct {
 	[ACT_OURS_UNNAMED] = { end_our_unnamed, REPLY_GOES },
 	[ACT_EVICT] = { end_evict, REPLY_GOES },
 	[ACT_DUMMY] = { NULL, REPLY_GOES },
+	[ACT_SHAPE] = { end_shape, REPLY_PASSES },
+	[ACT_OUR_SHAPE] = { end_our_shape, REPLY_GOES },
+	[ACT_REFUSE] = { NULL, REPLY_PASSES },
 };
 
 void

@@ -24,6 +24,7 @@ struct name {
 	UT_hash_handle hh;
 	struct statement *st;   /* as the server has answered; one reference; or NULL */
 	struct statement *view; /* when all that is pending is done; or NULL */
+	uint64_t shape;         /* what Describe has told the client of it; 0: nothing */
 	uint32_t pending;       /* acts */
 	uint32_t seq;           /* of those acts */
 	uint32_t n;
@@ -43,7 +44,8 @@ enum unit {
 	UNIT_COPY_END, /* CopyDone or CopyFail before CopyInResponse was seen: no answer */
 	UNIT_PARSE,
 	UNIT_CLOSE,
-	UNIT_EXECUTE_DROP, /* of a DEALLOCATE */
+	UNIT_DESCRIBE_SHAPE, /* of a statement */
+	UNIT_EXECUTE_DROP,   /* of a DEALLOCATE */
 	UNIT_QUERY_DROP,
 	UNIT_EXECUTE_RESET, /* of a DEALLOCATE ALL */
 	UNIT_QUERY_RESET,
@@ -63,6 +65,9 @@ enum act_what {
 	ACT_OURS_UNNAMED,  /* Parse or Close of ours of the statement without a name */
 	ACT_EVICT,         /* Close of ours */
 	ACT_DUMMY,         /* Parse of ours, to be DEALLOCATEd */
+	ACT_SHAPE,         /* Describe of the client\'s */
+	ACT_OUR_SHAPE,     /* … of ours */
+	ACT_REFUSE,        /* Parse of ours that fails in the place of a Bind */
 };
 
 struct act {
@@ -121,7 +126,11 @@ struct statements {
 	uint16_t strayed : 1;   /* a name that we do not know was referred to */
 	uint16_t behind : 1; /* where messages begin in the server's bytes is known to flow only */
 	uint16_t in_tag : 1; /* a CommandComplete is passing */
-	uint16_t in_ready : 1;          /* a ReadyForQuery is passing */
+	uint16_t in_ready : 1; /* a ReadyForQuery is passing */
+	uint16_t
+	    in_shape : 1; /* a ParameterDescription or RowDescription that counts is passing … */
+	uint16_t in_rows : 1;           /* … the latter */
+	uint16_t going : 1;             /* the body that is read does not go on to the client */
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
 
@@ -132,6 +141,9 @@ struct statements {
 
 	struct name *drop; /* the next Execute of this sequence DEALLOCATEs it … */
 	struct slot *drop_slot;
+
+	uint64_t shape;
+	unsigned field_at; /* where in a RowDescription we are */
 
 	uint32_t server_left;
 	uint8_t server_have, tag_n;

@@ -65,6 +65,30 @@ renew(struct walk *w, struct name *name)
 	return now;
 }
 
+/* The client relies on what Describe has said of the statement, perhaps elsewhere, and long ago.
+ * What this server has must be the same: it is asked, once, and refuses what has changed since. */
+static enum step
+verify(struct walk *w, const struct name *name, struct slot *slot)
+{
+	struct act act = { .what = ACT_OUR_SHAPE };
+
+	if (slot->shape == name->shape)
+		return STEP_ON;
+	if (slot->asked)
+		return STEP_WAIT;
+	walk_flush(w);
+	if (slot->shape != 0) {
+		walk_put_refused(w);
+		return STEP_ON;
+	}
+	slot->asked = true;
+	act.st = statement_ref(slot->st);
+	walk_put_target(w->out, MSG_DESCRIBE, slot_name(slot));
+	message_put_bare(w->out, MSG_FLUSH);
+	walk_await(w, UNIT_DESCRIBE_SHAPE, &act);
+	return STEP_WAIT;
+}
+
 enum use { DESCRIBES, RUNS };
 
 /* A statement as the client's message names it. */
@@ -102,6 +126,8 @@ refer(struct walk *w, struct slice text, enum use how, struct reference *out)
 		slot_touch(c->ss, slot);
 	else if (name->view->repeatable)
 		slot = walk_parse_in_front(w, renew(w, name));
+	if (how == RUNS && name->shape != 0 && slot != NULL && verify(w, name, slot) == STEP_WAIT)
+		return STEP_WAIT;
 	out->st = name->view;
 	out->server = slot != NULL ? slot_name(slot) : SLICE_LITERAL(STATEMENTS_NOWHERE);
 	return STEP_ON;
@@ -172,6 +198,22 @@ read_target(const struct walk *w, size_t total, char *kind, struct slice *name)
 	       name->p + name->n + 1 == end;
 }
 
+/* What the answer says is kept, where there is a name to keep it for. */
+static void
+described(struct walk *w, struct slice text, const struct reference *r)
+{
+	struct act act = { .what = ACT_SHAPE };
+
+	if (r->st == NULL) {
+		walk_await(w, UNIT_DESCRIBE, NULL);
+		return;
+	}
+	act.name = name_find(w->c, text);
+	act.st = statement_ref(act.name->view);
+	name_expect(w->c, act.name, act.name->view);
+	walk_await(w, UNIT_DESCRIBE_SHAPE, &act);
+}
+
 enum step
 walk_on_describe(struct walk *w, size_t total)
 {
@@ -188,7 +230,7 @@ walk_on_describe(struct walk *w, size_t total)
 	}
 	if (refer(w, name, DESCRIBES, &r) == STEP_WAIT)
 		return STEP_WAIT;
-	walk_await(w, UNIT_DESCRIBE, NULL);
+	described(w, name, &r);
 	if (r.server.p == name.p) {
 		walk_pass(w, total);
 		return STEP_ON;

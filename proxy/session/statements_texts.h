@@ -64,6 +64,8 @@ struct slot {
 	TAILQ_ENTRY(slot) all;
 	struct statement *st; /* one reference; NULL: it is only there to be closed */
 	uint32_t seq;         /* until confirmed: the sequence that its Parse is in */
+	uint64_t shape;       /* what Describe says of it there, as a hash; 0: not known */
+	bool asked;           /* … but asked for */
 	bool confirmed;
 	bool displaced; /* before it was confirmed: it is only in its act */
 	uint8_t n;

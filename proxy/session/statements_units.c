@@ -123,7 +123,7 @@ rest(struct statements *c)
 		return;
 	c->following = 0;
 	c->units.head = c->units.n = c->acts.head = c->acts.n = 0;
-	c->in_tag = c->in_ready = 0;
+	c->in_tag = c->in_ready = c->in_shape = c->going = 0;
 	c->server_left = 0;
 }
 
@@ -200,12 +200,81 @@ on_bind_complete(struct statements *c)
 	return REPLY_PASSES;
 }
 
-static char
-on_described(struct statements *c)
+#define SHAPE_SEED  UINT64_C(0xcbf29ce484222325) /* FNV-1a */
+#define SHAPE_PRIME UINT64_C(0x100000001b3)
+
+static void
+note_shape(struct statements *c, char byte)
 {
-	if (oldest(c) == UNIT_DESCRIBE)
+	c->shape = (c->shape ^ (uint8_t)byte) * SHAPE_PRIME;
+}
+
+static char
+on_parameters(struct statements *c)
+{
+	if (oldest(c) != UNIT_DESCRIBE_SHAPE)
+		return REPLY_PASSES;
+	c->shape = SHAPE_SEED;
+	c->in_shape = 1;
+	c->in_rows = 0;
+	return act_instead(c->acts.v[c->acts.head].what);
+}
+
+static char
+on_rows(struct statements *c)
+{
+	int unit = oldest(c);
+
+	if (unit == UNIT_DESCRIBE)
 		end_unit(c, ENDED_DONE);
-	return REPLY_PASSES;
+	if (unit != UNIT_DESCRIBE_SHAPE)
+		return REPLY_PASSES;
+	c->in_shape = c->in_rows = 1;
+	c->field_at = 0;
+	return act_instead(c->acts.v[c->acts.head].what);
+}
+
+static char
+on_no_rows(struct statements *c)
+{
+	char fate;
+
+	if (oldest(c) != UNIT_DESCRIBE_SHAPE)
+		return on_rows(c);
+	fate = act_instead(c->acts.v[c->acts.head].what);
+	note_shape(c, 'n');
+	end_unit(c, ENDED_DONE);
+	return fate;
+}
+
+/* Of a RowDescription: names and types; where the columns come from does not matter. A field is a
+ * name, its NUL, table (4), column (2), type (4), size (2), modifier (4) and format (2). */
+static void
+note_rows(struct statements *c, char byte)
+{
+	enum { COUNT = 2, NAME = 2, TABLE = 3, TYPE = 9, FIELD = 21 };
+
+	if (c->field_at < COUNT) {
+		c->field_at++;
+		return;
+	}
+	if (c->field_at == NAME || c->field_at >= TYPE)
+		note_shape(c, byte);
+	if (c->field_at != NAME || byte == '\0')
+		c->field_at++;
+	if (c->field_at == FIELD)
+		c->field_at = NAME;
+}
+
+static void
+note_body(struct statements *c, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (c->in_rows)
+			note_rows(c, p[i]);
+		else
+			note_shape(c, p[i]);
+	}
 }
 
 static bool
@@ -314,8 +383,9 @@ static char (*const replies[256])(struct statements *c) = {
 	[MSG_PARSE_COMPLETE] = on_parse_complete,
 	[MSG_BIND_COMPLETE] = on_bind_complete,
 	[MSG_CLOSE_COMPLETE] = on_close_complete,
-	[MSG_ROW_DESCRIPTION] = on_described,
-	[MSG_NO_DATA] = on_described,
+	[MSG_ROW_DESCRIPTION] = on_rows,
+	[MSG_NO_DATA] = on_no_rows,
+	[MSG_PARAMETER_DESCRIPTION] = on_parameters,
 	[MSG_COMMAND_COMPLETE] = on_command_complete,
 	[MSG_EMPTY_QUERY] = on_executed,
 	[MSG_PORTAL_SUSPENDED] = on_executed,
@@ -355,6 +425,9 @@ end_body(struct statements *c)
 		on_tag(c);
 	if (c->in_ready)
 		on_ready_end(c);
+	if (c->in_shape && c->in_rows)
+		end_unit(c, ENDED_DONE);
+	c->in_shape = c->going = 0;
 }
 
 static void
@@ -367,10 +440,35 @@ pass_body(struct filter *f)
 		n = c->server_left;
 	if (c->in_tag)
 		note_tag(c, f->from, n);
-	keep_bytes(f, n);
+	if (c->in_shape)
+		note_body(c, f->from, n);
+	if (c->going)
+		f->from += n;
+	else
+		keep_bytes(f, n);
 	c->server_left -= (uint32_t)n;
 	if (c->server_left == 0)
 		end_body(c);
+}
+
+/* In the place of an error that was provoked, what PostgreSQL says of a plan that has changed:
+ * drivers know it by its routine or its message, and prepare the statement anew. The error is
+ * longer; should it not have come whole, it stays as it is. */
+static void
+put_refusal(char *message, size_t n, uint32_t len)
+{
+	static const char text[] =
+	    "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0"
+	    "Fplancache.c\0RRevalidateCachedQuery\0D"
+	    "The statement's result is another than the session was told.";
+	char *body = message + FRAME_HEAD_BYTES;
+	size_t room = len - 4;
+
+	if (n < 1 + (size_t)len || room < sizeof(text) + 1)
+		return;
+	memset(body, ' ', room);
+	memcpy(body, text, sizeof(text) - 1);
+	body[room - 2] = body[room - 1] = '\0';
 }
 
 /* False: it is not the protocol; flow will say so. */
@@ -385,9 +483,15 @@ begin_message(struct filter *f)
 	if (len < 4)
 		return false;
 	c->server_left = len - 4;
+	if (type == MSG_ERROR && oldest(c) == UNIT_PARSE &&
+	    c->acts.v[c->acts.head].what == ACT_REFUSE)
+		put_refusal(f->from, (size_t)(f->end - f->from), len);
 	fate = replies[type] != NULL ? replies[type](c) : REPLY_PASSES;
-	if (fate == REPLY_GOES && len == 4) {
+	c->going = fate == REPLY_GOES;
+	if (c->going) {
 		f->from += FRAME_HEAD_BYTES;
+		if (c->server_left == 0)
+			end_body(c);
 		return true;
 	}
 	if (fate != REPLY_PASSES && fate != REPLY_GOES)

@@ -240,6 +240,20 @@ walk_dummy_in_front(struct walk *w)
 	return dummy;
 }
 
+void
+walk_put_refused(struct walk *w)
+{
+	struct act act = { .what = ACT_REFUSE };
+	char text[300 + 3];
+
+	/* one long word: the syntax error repeats it, and leaves room for another error */
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 3] = text[sizeof(text) - 2] = text[sizeof(text) - 1] = '\0';
+	walk_put_parse(w->out, SLICE_LITERAL(STATEMENTS_NOWHERE), slice_of(text, sizeof(text)),
+		       sizeof(text));
+	walk_await(w, UNIT_PARSE, &act);
+}
+
 /* ---- the ends of sequences ---- */
 
 void

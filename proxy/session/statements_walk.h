@@ -95,6 +95,8 @@ struct slot *walk_open_slot(struct walk *w, struct statement *st, struct slot **
 struct slot *walk_parse_in_front(struct walk *w, struct statement *st);
 /* A Parse of an empty text, which can be parsed in a failed transaction, too. */
 struct slot *walk_dummy_in_front(struct walk *w);
+/* A Parse that fails, in the place of a Bind that must. */
+void walk_put_refused(struct walk *w);
 void walk_forget_drop(struct statements *c);
 void walk_end_sequence(struct walk *w, size_t total);
 

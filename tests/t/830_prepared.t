@@ -161,6 +161,31 @@ $node->safe_psql('postgres', "ALTER TABLE plan ALTER a TYPE text USING 'changed'
 is(say_to($a, run('plan'), execute(), $S), 'E=0A000 Z', 'is out of date');
 is(say_to($a, prepare('plan2', 'SELECT * FROM plan'), run('plan2'), execute(), $S), '1 2 D=changed C Z', 'the same text by a new name is not');
 
+# … also where it is another server connection that has never had the old one. One that has not been
+# described may change: nobody relies on what it was.
+$node->safe_psql('postgres', 'CREATE TABLE shape AS SELECT 1 AS a');
+my $read = 'SELECT * FROM shape';
+is(say_to($a, prepare('shape', $read), describe('S', 'shape'), $S), '1 Z', 'a statement is described');
+is(say_to($c, prepare('shape', $read), $S), '1 Z', 'another client only prepares it');
+say_to($b, query('BEGIN'));
+is(say_to($_, run('shape'), execute(), $S), '2 D=1 C Z', 'it runs on the other') for $a, $c;
+$node->safe_psql('postgres', "ALTER TABLE shape ADD b text DEFAULT 'new'");
+is(say_to($a, run('shape'), execute(), $S), 'E=0A000 Z', 'it changes: refused where it has been');
+say_to($_, query('BEGIN')) for $c;
+say_to($b, query('COMMIT'));
+$a->send(run('shape') . execute() . $S);
+my ($e) = grep { $_->[0] eq 'E' } $a->until('Z');
+is($e && error_fields($e)->{C}, '0A000', 'and where it has not been');
+is($e && error_fields($e)->{M}, 'cached plan must not change result type', 'as PostgreSQL says it');
+is($e && error_fields($e)->{R}, 'RevalidateCachedQuery', 'and drivers know it');
+is(say_to($a, prepare('shape2', $read), describe('S', 'shape2'), $S), '1 Z', 'it is prepared anew');
+is(say_to($a, run('shape2'), execute(), $S), '2 D=1 C Z', 'and runs');
+say_to($c, query('COMMIT'));
+is(say_to($_, run('shape2'), execute(), $S), '2 D=1 C Z', 'anywhere') for $a;
+say_to($b, query('BEGIN'));
+is(say_to($a, run('shape2'), execute(), $S), '2 D=1 C Z', 'on either');
+say_to($b, query('COMMIT'));
+
 # ---------------------------------------------------------------- long ones
 
 my $long = "SELECT length('" . 'x' x 200000 . "')";

@@ -10,8 +10,9 @@
 #       is(driver_run('node-postgres', $script, $proxy->port), "expected output\n");
 #   }
 #
-# Drivers: psycopg, psycopg2 (python3), node-postgres, neon (node). node-postgres comes from Debian
-# (node-pg); where that is not installed, and for neon, npm fetches it into tests/tmp/node, once.
+# Drivers: psycopg, psycopg2, asyncpg (python3), node-postgres, neon (node), jdbc (java: the program is
+# a source file, of a class Main). node-postgres comes from Debian (node-pg); where that is not
+# installed, and for neon, npm fetches it into tests/tmp/node, once.
 # neon's program is tests/drivers/neon.js: driver_run('neon', \%options), see there.
 package Meridian::Test::Drivers;
 use strict;
@@ -19,14 +20,22 @@ use warnings;
 
 use Exporter qw(import);
 use Fcntl    qw(:flock);
-use IPC::Run ();
+use File::Temp ();
+use IPC::Run   ();
 use JSON::PP qw(encode_json);
 
 our @EXPORT_OK = qw(driver_run driver_missing);
 
+my $jar = '/usr/share/java/postgresql.jar';
+my @pythons = ([ 'python3', '-c' ], [ '/usr/bin/python3', '-c' ]); # Debian's has Debian's packages
 my %driver = (
-	'psycopg'       => { run => [ 'python3', '-c' ], try => 'import psycopg' },
-	'psycopg2'      => { run => [ 'python3', '-c' ], try => 'import psycopg2' },
+	'psycopg'       => { runs => \@pythons, try => 'import psycopg' },
+	'psycopg2'      => { runs => \@pythons, try => 'import psycopg2' },
+	'asyncpg'       => { runs => \@pythons, try => 'import asyncpg' },
+	'jdbc'          => {
+		run => [ 'java', '-cp', $jar ], file => 'Main.java',
+		try => 'class Main { public static void main(String[] a) throws Exception { Class.forName("org.postgresql.Driver"); } }',
+	},
 	'node-postgres' => { run => [ 'node', '-e' ], try => 'require("pg")', npm => ['pg@8.13.1'] },
 	'neon' => {
 		run => [ 'node', '-e' ], try => 'require("ws"); require("@neondatabase/serverless"); require.resolve("subtls")',
@@ -51,10 +60,26 @@ sub attempt
 {
 	my ($d) = @_;
 	my ($out, $err) = ('', '');
-	my $good = eval { IPC::Run::run([ @{ $d->{run} }, $d->{try} ], '>', \$out, '2>', \$err) };
-	return '' if $good;
+	for my $run ($d->{run} || @{ $d->{runs} }) {
+		($out, $err) = ('', '');
+		next unless eval { IPC::Run::run([ @$run, text_of($d, $d->{try}) ], '<', \'', '>', \$out, '2>', \$err) };
+		$d->{run} = $run;
+		return '';
+	}
 	my ($line) = grep { /\S/ && !/^node:/ } reverse split /\n/, $err || $@ || 'not installed';
 	return $line =~ /No module named|Cannot find module|not found|No such file/ ? 'is not installed' : $line;
+}
+
+# The program itself, or where a file is wanted, the file that it has been put into.
+sub text_of
+{
+	my ($d, $program) = @_;
+	return $program unless $d->{file};
+	$d->{dir} ||= File::Temp->newdir;
+	open my $out, '>', "$d->{dir}/$d->{file}" or die "$d->{dir}/$d->{file}: $!";
+	print $out $program;
+	close $out;
+	return "$d->{dir}/$d->{file}";
 }
 
 sub npm_install
@@ -81,7 +106,8 @@ sub driver_run
 {
 	my ($name, $program, @args) = @_;
 	my $out = '';
-	my @command = (@{ $driver{$name}{run} }, $program, @args);
+	driver_missing($name) unless $driver{$name}{run};
+	my @command = (@{ $driver{$name}{run} }, text_of($driver{$name}, $program), @args);
 	@command = ('node', "$ENV{MERIDIAN_SRCDIR}/tests/drivers/$driver{$name}{program}", encode_json($program))
 	  if ref $program;
 	my $limit = IPC::Run::timeout(60 * ($ENV{MERIDIAN_TEST_SLOW} || 1));

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Prepared statements of sessions that share servers. The first byte says which of two runs it is:
+ * clients that behave, against a model of PostgreSQL, which read what a server of their own would
+ * have said; or bytes of any kind from both sides, in chunks of one control byte (top bit: from the
+ * server; the rest: length), which must not break anything.
+ */
+#include "config.h"
+
+#include "proxy/session/statements.h"
+
+#include <string.h>
+
+#include "base/slice.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/unit/statements_play.h"
+
+struct raw {
+	struct statements *c;
+	struct flow flow;
+};
+
+static void
+from_client(struct raw *r, struct slice in)
+{
+	struct buf out = { .cap = (size_t)4 << 20 };
+	enum statements_verdict v = statements_client(r->c, 1, in.p, in.n, &out);
+
+	if (v == STATEMENTS_AS_IS)
+		(void)flow_client(&r->flow, in.p, in.n);
+	else if (v == STATEMENTS_REWRITTEN && out.n > 0)
+		(void)flow_client(&r->flow, out.p, out.n);
+	FUZZ_ASSERT(v != STATEMENTS_AS_IS || !statements_holds(r->c));
+	buf_fini(&out);
+}
+
+static void
+from_server(struct raw *r, struct slice in)
+{
+	struct flow_tally tally = { 0 };
+	char bytes[256];
+	size_t held = statements_put_held(r->c, bytes), n;
+
+	FUZZ_ASSERT(held <= STATEMENTS_HELD_MAX);
+	memcpy(bytes + held, in.p, in.n);
+	n = statements_server(r->c, bytes, held + in.n);
+	FUZZ_ASSERT(n <= held + in.n);
+	(void)flow_server(&r->flow, bytes, n, &tally);
+	for (unsigned i = 0; i < tally.errors && i < FLOW_TALLY_MAX; i++)
+		statements_error(r->c, tally.sqlstates[i]);
+	if (statements_goes_on(r->c))
+		from_client(r, slice_of(NULL, 0));
+}
+
+static void
+run_raw(struct slice in)
+{
+	struct statement_table *t = statement_table_new(2);
+	struct server_statements *ss = server_statements_new(t);
+	struct raw r = { .c = statements_new(t) };
+
+	flow_init(&r.flow, REPLICATION_NONE);
+	statements_attach(r.c, ss, &r.flow);
+	while (in.n > 0) {
+		unsigned char control = (unsigned char)in.p[0];
+		struct slice chunk = slice_skip(in, 1);
+
+		if (chunk.n > (control & 0x7fu))
+			chunk.n = control & 0x7fu;
+		if (control & 0x80)
+			from_server(&r, chunk);
+		else
+			from_client(&r, chunk);
+		if (flow_safe_point(&r.flow) && statements_settled(r.c)) {
+			statements_detach(r.c);
+			statements_attach(r.c, ss, &r.flow);
+		}
+		in = slice_skip(in, 1 + chunk.n);
+	}
+	statements_free(r.c);
+	server_statements_free(ss);
+	FUZZ_ASSERT(statement_table_count(t) == 0);
+	statement_table_free(t);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const unsigned limits[] = { 1, 3, 200 };
+	struct play_result r;
+
+	if (size == 0)
+		return 0;
+	if (data[0] & 1) {
+		run_raw(slice_of((const char *)data + 1, size - 1));
+		return 0;
+	}
+	r = statements_play(data + 1, size - 1, limits[data[0] / 2 % 3]);
+	if (r.wrong != NULL)
+		fprintf(stderr, "%s\n", r.wrong);
+	FUZZ_ASSERT(r.wrong == NULL);
+	return 0;
+}
