@@ -54,6 +54,16 @@ destroy(struct console *c)
 }
 
 void
+console_cancel(struct console *c)
+{
+	if (c->state != CONSOLE_WAITING || c->active == NULL)
+		return;
+	portal_cancel(c);
+	c->state = CONSOLE_READY;
+	console_go(c);
+}
+
+void
 console_free(struct console *c)
 {
 	if (c == NULL)

@@ -43,6 +43,8 @@ void console_ready(struct buf *out);
 void console_input(struct console *c, const char *p, size_t n);
 /* The client took what was queued: go on with a listing that was waiting. */
 void console_drained(struct console *c);
+/* Ctrl-C: a statement that waits for an answer, or goes on in a moment, fails. */
+void console_cancel(struct console *c);
 /* At any time; answers still under way are dropped when they arrive. */
 void console_free(struct console *c);
 

@@ -114,6 +114,8 @@ struct portal *portal_new(struct console *c, struct slice name);
 void portal_free(struct console *c, struct portal *p);
 /* Make it the active one, with at most `limit` rows (0: all). */
 void portal_execute(struct console *c, struct portal *p, uint32_t limit);
+/* The active portal fails, whatever is on its way to it. */
+void portal_cancel(struct console *c);
 /* One chunk of the active portal. */
 void portal_turn(struct console *c);
 

@@ -221,6 +221,18 @@ fail(struct console *c, struct portal *p)
 	console_error(c, &e);
 }
 
+void
+portal_cancel(struct console *c)
+{
+	struct portal *p = c->active;
+
+	/* what comes back finds no run; this one has not begun */
+	run_fini(&p->run);
+	run_init(&p->run, c, p);
+	err_set(&p->run.err, SQLSTATE_QUERY_CANCELED, "canceling statement due to user request");
+	fail(c, p);
+}
+
 /* Begin the run of a portal that is executed for the first time. */
 static bool
 start(struct console *c, struct portal *p)

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "protocol/message.h"
+#include "proxy/admin/console.h"
 #include "proxy/session/canceler.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/peers.h"
@@ -189,8 +190,9 @@ find_session(struct worker *w, const struct cancel_letter *l)
 	for (unsigned i = 0; (slot = cancelkeys_find(w->keys, l->key, i)) != UINT32_MAX; i++) {
 		struct session *s = worker_session_at(w, slot);
 
-		if (s != NULL && s->state == SESSION_RELAY && s->cancel_pid == l->pid &&
-		    s->key_len == l->key_len && CRYPTO_memcmp(s->key, l->key, l->key_len) == 0)
+		if (s != NULL && (s->state == SESSION_RELAY || s->state == SESSION_CONSOLE) &&
+		    s->cancel_pid == l->pid && s->key_len == l->key_len &&
+		    CRYPTO_memcmp(s->key, l->key, l->key_len) == 0)
 			return s;
 	}
 	return NULL;
@@ -205,7 +207,9 @@ on_question(struct letter *letter, void *owner)
 	l->found = s != NULL;
 	if (s != NULL)
 		log_about(LOG_LEVEL_DEBUG, session_subject(s), "cancel requested");
-	if (s != NULL && s->server == NULL && s->pooled != NULL)
+	if (s != NULL && s->console != NULL)
+		console_cancel(s->console);
+	else if (s != NULL && s->server == NULL && s->pooled != NULL)
 		pooled_cancel(s);
 	else if (s != NULL && s->server != NULL && canceler_for_session(s, answer, l))
 		return;

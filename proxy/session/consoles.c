@@ -15,6 +15,7 @@
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
 #include "proxy/session/authenticate.h"
+#include "proxy/session/cancelkeys.h"
 #include "proxy/session/session_int.h"
 #include "proxy/worker_int.h"
 
@@ -63,10 +64,13 @@ consoles_open(struct session *s)
 	(void)text_copy(user, sizeof(user), st->user);
 	session_set_names(
 	    s, (struct slice[]){ st->user, st->database, st->application_name, slice_str("") });
-	BUG_ON(getrandom(s->key, 4, 0) != 4);
+	s->key_len = 4;
+	s->cancel_pid = (uint32_t)s->id & 0x7fffffff;
+	BUG_ON(getrandom(s->key, s->key_len, 0) != s->key_len);
+	cancelkeys_add(s->worker->keys, s->key, s->slot);
 	auth_put_ok(l, &b);
 	console_greeting(&b);
-	message_put_key(&b, (uint32_t)s->id & 0x7fffffff, slice_of((const char *)s->key, 4));
+	message_put_key(&b, s->cancel_pid, slice_of((const char *)s->key, s->key_len));
 	console_ready(&b);
 	s->console = console_new(s->worker, &port, admin ? PRIVILEGE_ADMIN : PRIVILEGE_STATS, user);
 	session_enter(s, SESSION_CONSOLE);

@@ -197,6 +197,12 @@ ok(is_silent($b, $before), 'a session is held');
 $c->{run}->kill_kill;
 ok(hears($b, '13'), 'a console that goes before the answer takes PAUSE with it');
 is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
+$c = console_start('PAUSE');
+ok(is_waiting($c), 'PAUSE waits');
+$c->{run}->signal('INT');
+isnt(ends($c), 0, 'Ctrl-C ends it');
+like($c->{err}, qr/57014.*canceling statement due to user request/, 'with an error');
+is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
 say_to($a, 'COMMIT;');
 
 # ---------------------------------------------------------------- a part

@@ -551,6 +551,41 @@ requests_reach_control_as_they_were_meant(void **state)
 }
 
 static void
+ctrl_c_ends_what_waits_and_nothing_else(void **state)
+{
+	static const char *const scripts[] = { "Q PAUSE", "P |PAUSE|\nB |||\nE |0\nS", "Q PROBE",
+					       "Q SHOW SESSIONS" };
+	struct fake *f = fake_new();
+	struct buf in = { 0 }, got = { 0 };
+
+	(void)state;
+	fake_sessions(f, 2);
+	fake_open(f, PRIVILEGE_ADMIN);
+	console_cancel(f->console); /* nothing is going on */
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+		buf_clear(&in);
+		buf_clear(&got);
+		put_script(&in, scripts[i]);
+		console_input(f->console, in.p, in.n);
+		console_cancel(f->console);
+		console_cancel(f->console);
+		fake_settle(f);
+		fake_print(f, &got);
+		assert_non_null(
+		    strstr(buf_text(&got), "E(57014 canceling statement due to user request) Z"));
+		assert_null(strstr(buf_text(&got), "C("));
+		/* a PAUSE is taken back */
+		if (i < 2)
+			assert_int_equal(f->control.last.verb, CONTROL_PAUSE_LEFT);
+		ask(f, "Q SELECT 1", &got);
+		assert_string_equal(buf_text(&got), "T(?column?:23) D[1] C(SELECT 1) Z");
+	}
+	buf_fini(&in);
+	buf_fini(&got);
+	fake_free(f);
+}
+
+static void
 a_route_is_explained_in_order(void **state)
 {
 	static const struct {
@@ -929,6 +964,7 @@ main(void)
 		cmocka_unit_test(no_command_of_admins_is_open_to_others),
 		cmocka_unit_test(every_listing_without_arguments_answers),
 		cmocka_unit_test(requests_reach_control_as_they_were_meant),
+		cmocka_unit_test(ctrl_c_ends_what_waits_and_nothing_else),
 		cmocka_unit_test(a_route_is_explained_in_order),
 		cmocka_unit_test(a_session_is_shown_in_sections),
 		cmocka_unit_test(a_session_is_killed_once_and_alone),
