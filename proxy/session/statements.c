@@ -163,8 +163,9 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 {
 	struct buf in = c->held;
 	size_t put = out->n;
+	const char *at = p != NULL ? p : ""; /* NULL + 0 is undefined in C */
 	struct walk w = {
-		.c = c, .out = out, .from = p, .at = p, .end = p + n, .meaning = meaning
+		.c = c, .out = out, .from = at, .at = at, .end = at + n, .meaning = meaning
 	};
 
 	if (statements_change_meaning(c->effects))
@@ -181,7 +182,7 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 		buf_fini(&in);
 		return STATEMENTS_BAD;
 	}
-	if (in.n == 0 && out->n == put && w.from == p && w.at == w.end)
+	if (in.n == 0 && out->n == put && w.from == at && w.at == w.end)
 		return STATEMENTS_AS_IS;
 	walk_flush(&w);
 	keep(&w, &in);

@@ -18,6 +18,7 @@
 struct raw {
 	struct statements *c;
 	struct flow flow;
+	bool over;
 };
 
 static void
@@ -30,6 +31,7 @@ from_client(struct raw *r, struct slice in)
 		(void)flow_client(&r->flow, in.p, in.n);
 	else if (v == STATEMENTS_REWRITTEN && out.n > 0)
 		(void)flow_client(&r->flow, out.p, out.n);
+	r->over = v == STATEMENTS_BAD;
 	FUZZ_ASSERT(v != STATEMENTS_AS_IS || !statements_holds(r->c));
 	buf_fini(&out);
 }
@@ -61,7 +63,7 @@ run_raw(struct slice in)
 
 	flow_init(&r.flow, REPLICATION_NONE);
 	statements_attach(r.c, ss, &r.flow);
-	while (in.n > 0) {
+	while (in.n > 0 && !r.over) {
 		unsigned char control = (unsigned char)in.p[0];
 		struct slice chunk = slice_skip(in, 1);
 

@@ -390,10 +390,18 @@ detach(struct client *cl)
 }
 
 static void
+pass_on(struct play *p, struct client *cl, struct slice bytes)
+{
+	if (shows("2"))
+		show(cl == p->clients ? "0 >" : cl == p->clients + 1 ? "1 >" : "2 >", bytes);
+	(void)flow_client(&cl->flow, bytes.p, bytes.n);
+	pg_read(&cl->server->model, bytes.p, bytes.n);
+}
+
+static void
 to_server(struct play *p, struct client *cl, const char *bytes, size_t n)
 {
 	struct buf out = { .n = 0 };
-	struct server *sv = cl->server;
 	enum statements_verdict v = statements_client(cl->c, cl->meaning, bytes, n, &out);
 
 	if (v == STATEMENTS_BAD) {
@@ -402,13 +410,8 @@ to_server(struct play *p, struct client *cl, const char *bytes, size_t n)
 		p->result.rewritten += v == STATEMENTS_REWRITTEN;
 		if (v == STATEMENTS_REWRITTEN)
 			bytes = out.p, n = out.n;
-		if (shows("2"))
-			show(cl == p->clients       ? "0 >"
-			     : cl == p->clients + 1 ? "1 >"
-						    : "2 >",
-			     slice_of(bytes, n));
-		(void)flow_client(&cl->flow, bytes, n);
-		pg_read(&sv->model, bytes, n);
+		if (n > 0)
+			pass_on(p, cl, slice_of(bytes, n));
 		if (statements_waits(cl->c))
 			p->result.waited++;
 	}
