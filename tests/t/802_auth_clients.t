@@ -167,12 +167,17 @@ my $gone = 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename
 my @local = (host => $other->socket_dir, user => 'alice', password => '');
 isnt($other->psql('postgres', 'SELECT 1', connstr => $other->connstr('postgres', @local)), 0,
 	'a node that wants a proof, and nobody who has shown one');
-is($other->safe_psql('postgres', 'SELECT 1', connstr => $other->connstr('postgres', %alice)), '1', 'somebody has');
+# It stays: the pool goes with its last session and connection, and what it has been shown with it.
+my $proven = Meridian::Test::Wire->new($other);
+$proven->login(database => 'postgres', %alice);
+$proven->send(query('SELECT 1'));
+is(row_values(($proven->until('Z'))[1])->[0], '1', 'somebody has');
 for my $round (1, 2) {
 	$node->safe_psql('postgres', $gone);
 	is($other->safe_psql('postgres', 'SELECT 1', connstr => $other->connstr('postgres', @local)), '1',
 		"and a new connection of the pool logs in with that, $round");
 }
+$proven->send(terminate);
 $other->stop;
 
 # ---------------------------------------------------------------- a storm
