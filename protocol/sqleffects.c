@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "protocol/sqltoken.h"
+
 #define NAME_PARTS_MAX 8
 #define NAME_MAX_BYTES 256
 #define DEPTH_MAX      4  /* texts inside texts */
@@ -13,294 +15,35 @@
 
 #define DOUBT (1U << 31) /* beside enum sqleffect: it must be read the other way too */
 
-/* What a byte may be; a set. */
-enum byte_kind {
-	BYTE_BLANK = 1 << 0,
-	BYTE_LETTER = 1 << 1, /* begins a word */
-	BYTE_DIGIT = 1 << 2,
-	BYTE_IN_WORD = 1 << 3,
-	BYTE_SPECIAL = 1 << 4, /* may begin something longer than itself */
-	BYTE_SEMICOLON = 1 << 5,
-};
-
-/* Where nothing of these stands, nothing begins that is of interest between statements' words. */
-#define BYTE_BEGINS (BYTE_LETTER | BYTE_SPECIAL | BYTE_SEMICOLON)
-
-/* clang-format off */
-static const uint8_t kinds[256] = {
-	[' '] = BYTE_BLANK,
-	['\t' ... '\r'] = BYTE_BLANK,
-	['a' ... 'z'] = BYTE_LETTER | BYTE_IN_WORD,
-	['A' ... 'Z'] = BYTE_LETTER | BYTE_IN_WORD,
-	['_'] = BYTE_LETTER | BYTE_IN_WORD,
-	[0x80 ... 0xff] = BYTE_LETTER | BYTE_IN_WORD,
-	['0' ... '9'] = BYTE_DIGIT | BYTE_IN_WORD,
-	['$'] = BYTE_SPECIAL | BYTE_IN_WORD,
-	['\''] = BYTE_SPECIAL,
-	['"'] = BYTE_SPECIAL,
-	['-'] = BYTE_SPECIAL,
-	['/'] = BYTE_SPECIAL,
-	[';'] = BYTE_SEMICOLON,
-};
-/* clang-format on */
-
 struct scan {
-	const char *p, *end;
+	struct sqltoken_scan in;
 	struct buf *names; /* where the names of settings go, or NULL */
-	bool escapes;      /* backslashes escape in '…' */
-	bool doubtful;     /* there was a '…' for which that matters */
 	bool is_local;     /* the statement is SET LOCAL */
 	bool anywhere;     /* a body of code: a statement may begin at every word */
 	uint8_t depth;
 };
 
-enum token_kind { TOKEN_WORD, TOKEN_NAME, TOKEN_STRING, TOKEN_MARK };
-
-struct token {
-	enum token_kind kind;
-	char mark;         /* of TOKEN_MARK: the byte; 0 for what is of no interest */
-	bool exact;        /* text is what is meant: no escapes, no doubled quotes */
-	struct slice text; /* without its quotes */
-};
-
 /* ---- tokens ---- */
 
-static unsigned
-kind_of(char c)
-{
-	return kinds[(unsigned char)c];
-}
-
-static char
-peek(const struct scan *s, size_t i)
-{
-	return i < (size_t)(s->end - s->p) ? s->p[i] : '\0';
-}
-
-static void
-skip_line(struct scan *s)
-{
-	while (s->p < s->end && *s->p != '\n' && *s->p != '\r')
-		s->p++;
-}
-
-/* Comments nest; one without an end takes the rest. */
-static void
-skip_comment(struct scan *s)
-{
-	unsigned depth = 0;
-
-	do {
-		if (s->end - s->p < 2) {
-			s->p = s->end;
-			return;
-		}
-		if (s->p[0] == '/' && s->p[1] == '*') {
-			depth++;
-			s->p += 2;
-		} else if (s->p[0] == '*' && s->p[1] == '/') {
-			depth--;
-			s->p += 2;
-		} else {
-			s->p++;
-		}
-	} while (depth > 0);
-}
-
-/* False: something else stands here. */
 static bool
-skip_blank_or_comment(struct scan *s)
+next(struct scan *s, struct sqltoken *t)
 {
-	if (kind_of(*s->p) & BYTE_BLANK)
-		s->p++;
-	else if (*s->p == '-' && peek(s, 1) == '-')
-		skip_line(s);
-	else if (*s->p == '/' && peek(s, 1) == '*')
-		skip_comment(s);
-	else
-		return false;
-	return true;
+	return sqltoken_next(&s->in, t);
 }
 
-/* A string goes on behind a line's end, with the escapes that it began with. */
-static bool
-goes_on(struct scan *s)
-{
-	struct scan ahead = *s;
-	const char *from = s->p;
-
-	while (ahead.p < ahead.end && *ahead.p != '/' && skip_blank_or_comment(&ahead))
-		;
-	if (peek(&ahead, 0) != '\'' || (memchr(from, '\n', (size_t)(ahead.p - from)) == NULL &&
-					memchr(from, '\r', (size_t)(ahead.p - from)) == NULL))
-		return false;
-	s->p = ahead.p + 1;
-	return true;
-}
-
-/* Between quotes, which are doubled inside; the first one has been taken. */
-static void
-read_quoted(struct scan *s, struct token *t, char quote, bool escapes)
-{
-	const char *from = s->p;
-
-	t->exact = true;
-	for (; s->p < s->end; s->p++) {
-		if (*s->p == '\\' && escapes) {
-			t->exact = false;
-			s->p += s->p + 1 < s->end;
-		} else if (*s->p == quote && peek(s, 1) == quote) {
-			t->exact = false;
-			s->p++;
-		} else if (*s->p == quote) {
-			break;
-		}
-	}
-	t->text = slice_of(from, (size_t)(s->p - from));
-	s->p += s->p < s->end;
-}
-
-static void
-read_string(struct scan *s, struct token *t, bool escapes)
-{
-	const char *from = s->p;
-
-	t->kind = TOKEN_STRING;
-	read_quoted(s, t, '\'', escapes);
-	while (escapes && goes_on(s)) {
-		read_quoted(s, t, '\'', true);
-		t->text = slice_of(from, (size_t)(t->text.p + t->text.n - from));
-		t->exact = false;
-	}
-}
-
-/* '…': whether a backslash before a quote escapes it depends on a setting. */
-static void
-read_plain_string(struct scan *s, struct token *t)
-{
-	read_string(s, t, s->escapes);
-	if (t->text.n > 0 && memchr(t->text.p, '\\', t->text.n) != NULL) {
-		t->exact = false;
-		s->doubtful = true;
-	}
-}
-
-/* $tag$…$tag$ or $1; the dollar sign is the next byte. */
-static void
-read_dollar(struct scan *s, struct token *t)
-{
-	size_t n = 1;
-	const char *from, *found;
-
-	if (kind_of(peek(s, 1)) & BYTE_LETTER)
-		for (n = 2; kind_of(peek(s, n)) & (BYTE_LETTER | BYTE_DIGIT);)
-			n++;
-	if (peek(s, n) != '$') {
-		s->p++;
-		return;
-	}
-	n++;
-	from = s->p + n;
-	found = memmem(from, (size_t)(s->end - from), s->p, n);
-	if (found == NULL)
-		found = s->end;
-	t->kind = TOKEN_STRING;
-	t->exact = true;
-	t->text = slice_of(from, (size_t)(found - from));
-	s->p = found < s->end ? found + n : s->end;
-}
-
-static void
-read_word(struct scan *s, struct token *t)
-{
-	const char *from = s->p;
-	char first = (char)(*from | 0x20);
-
-	const char *p = from + 1;
-
-	while (p < s->end && (kind_of(*p) & BYTE_IN_WORD))
-		p++;
-	s->p = p;
-	t->kind = TOKEN_WORD;
-	t->exact = true;
-	t->text = slice_of(from, (size_t)(s->p - from));
-	if (t->text.n > 1)
-		return;
-	if (first == 'e' && peek(s, 0) == '\'') {
-		s->p++;
-		read_string(s, t, true);
-	} else if (first == 'u' && peek(s, 0) == '&' && peek(s, 1) == '\'') {
-		s->p += 2;
-		read_string(s, t, false);
-		t->exact = false;
-	} else if (first == 'u' && peek(s, 0) == '&' && peek(s, 1) == '"') {
-		s->p += 2;
-		t->kind = TOKEN_NAME;
-		read_quoted(s, t, '"', false);
-		t->exact = false;
-	}
-}
-
-static void
-read_special(struct scan *s, struct token *t)
-{
-	switch (*s->p) {
-	case '\'':
-		s->p++;
-		read_plain_string(s, t);
-		break;
-	case '"':
-		s->p++;
-		t->kind = TOKEN_NAME;
-		read_quoted(s, t, '"', false);
-		break;
-	case '$':
-		read_dollar(s, t);
-		break;
-	default:
-		s->p++;
-		break;
-	}
-}
-
-/* The next token; false at the end. */
-static bool
-next(struct scan *s, struct token *t)
-{
-	while (s->p < s->end && skip_blank_or_comment(s))
-		;
-	if (s->p >= s->end)
-		return false;
-	t->kind = TOKEN_MARK;
-	t->mark = '\0';
-	t->exact = false;
-	t->text = slice_of(s->p, 0);
-	if (kind_of(*s->p) & BYTE_LETTER) {
-		read_word(s, t);
-	} else if (kind_of(*s->p) & BYTE_SPECIAL) {
-		read_special(s, t);
-	} else if (kind_of(*s->p) & BYTE_DIGIT) {
-		while (s->p < s->end && ((kind_of(*s->p) & BYTE_DIGIT) || *s->p == '.'))
-			s->p++;
-	} else {
-		t->mark = *s->p++;
-	}
-	return true;
-}
-
-/* As next(), but at the end there is a token that is nothing. */
-static struct token
+/* At the end there is a token that is nothing. */
+static struct sqltoken
 take(struct scan *s)
 {
-	struct token t;
+	struct sqltoken t;
 
-	return next(s, &t) ? t : (struct token){ .kind = TOKEN_MARK };
+	return next(s, &t) ? t : (struct sqltoken){ .kind = SQLTOKEN_MARK };
 }
 
 static bool
-is_word(const struct token *t, const char *word)
+is_word(const struct sqltoken *t, const char *word)
 {
-	return t->kind == TOKEN_WORD && slice_is_nocase(t->text, word);
+	return t->kind == SQLTOKEN_WORD && slice_is_nocase(t->text, word);
 }
 
 static bool
@@ -399,13 +142,13 @@ put_name(const struct scan *s, struct slice name)
 
 /* work_mem, app.tenant, "app"."tenant"; *t is its first part, and then what stands behind it. */
 static unsigned
-take_name(struct scan *s, struct token *t)
+take_name(struct scan *s, struct sqltoken *t)
 {
 	char name[NAME_MAX_BYTES];
 	size_t n = 0;
 
 	for (;;) {
-		if ((t->kind != TOKEN_WORD && t->kind != TOKEN_NAME) || !t->exact ||
+		if ((t->kind != SQLTOKEN_WORD && t->kind != SQLTOKEN_NAME) || !t->exact ||
 		    t->text.n > sizeof(name) - 1 - n)
 			return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
 		memcpy(name + n, t->text.p, t->text.n);
@@ -421,27 +164,27 @@ take_name(struct scan *s, struct token *t)
 /* ---- set_config(…) ---- */
 
 static bool
-is_true(const struct token *t)
+is_true(const struct sqltoken *t)
 {
 	static const char *const words[] = {
 		"t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"
 	};
 
 	return is_word(t, "true") ||
-	       (t->kind == TOKEN_STRING && t->exact && IS_ONE_OF(t->text, words));
+	       (t->kind == SQLTOKEN_STRING && t->exact && IS_ONE_OF(t->text, words));
 }
 
 /* Step over one argument. Returns the mark behind it, ',' or ')', or 0 where that is too far away;
  * *first is its first token, and *alone whether there was no other but a cast. */
 static char
-take_argument(struct scan *s, struct token *first, bool *alone)
+take_argument(struct scan *s, struct sqltoken *first, bool *alone)
 {
 	unsigned depth = 0;
 	bool is_cast = false;
-	struct token t;
+	struct sqltoken t;
 
 	*alone = true;
-	*first = (struct token){ .kind = TOKEN_MARK };
+	*first = (struct sqltoken){ .kind = SQLTOKEN_MARK };
 	for (size_t n = 0; n < ARGUMENT_MAX && next(s, &t); n++) {
 		if (depth == 0 && (t.mark == ',' || t.mark == ')'))
 			return t.mark;
@@ -459,7 +202,7 @@ take_argument(struct scan *s, struct token *first, bool *alone)
 static unsigned
 set_config_effects(struct scan s)
 {
-	struct token name, value, local;
+	struct sqltoken name, value, local;
 	bool named, plain, sure;
 	unsigned effects;
 
@@ -469,13 +212,14 @@ set_config_effects(struct scan s)
 	    take_argument(&s, &local, &sure) == '\0')
 		return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
 	if (sure && is_true(&local))
-		return named && name.kind == TOKEN_STRING && name.exact ? local_effects(name.text)
-									: 0;
-	if (!named || name.kind != TOKEN_STRING || !name.exact)
+		return named && name.kind == SQLTOKEN_STRING && name.exact
+			   ? local_effects(name.text)
+			   : 0;
+	if (!named || name.kind != SQLTOKEN_STRING || !name.exact)
 		return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
 	effects = put_name(&s, name.text);
 	/* NULL, which $1 may be, takes it back to its default */
-	if (value.kind != TOKEN_STRING && memchr(name.text.p, '.', name.text.n) == NULL)
+	if (value.kind != SQLTOKEN_STRING && memchr(name.text.p, '.', name.text.n) == NULL)
 		effects |= EFFECT_SETTINGS_ALL;
 	return effects;
 }
@@ -580,24 +324,24 @@ static unsigned read_text(struct scan *s);
 static unsigned
 read_body(struct scan *s, struct slice text)
 {
-	struct scan body = { .p = text.p,
-			     .end = text.p + text.n,
-			     .names = s->names,
-			     .escapes = s->escapes,
-			     .anywhere = true,
-			     .depth = (uint8_t)(s->depth + 1) };
+	struct scan body = {
+		.in = { .p = text.p, .end = text.p + text.n, .escapes = s->in.escapes },
+		.names = s->names,
+		.anywhere = true,
+		.depth = (uint8_t)(s->depth + 1),
+	};
 	unsigned effects;
 
 	if (s->depth >= DEPTH_MAX)
 		return EFFECT_UNKNOWN;
 	effects = read_text(&body);
-	s->doubtful = s->doubtful || body.doubtful;
+	s->in.doubtful = s->in.doubtful || body.in.doubtful;
 	return effects;
 }
 
 /* SET SESSION AUTHORIZATION and its like, where the words are no name. */
 static unsigned
-set_session_effects(struct scan *s, const struct token *t)
+set_session_effects(struct scan *s, const struct sqltoken *t)
 {
 	static const char *const defaults[] = { "default_transaction_isolation",
 						"default_transaction_read_only",
@@ -615,7 +359,7 @@ set_session_effects(struct scan *s, const struct token *t)
 
 /* SET TIME ZONE and other words for settings; 0: none of them. */
 static unsigned
-set_alias_effects(struct scan s, const struct token *t)
+set_alias_effects(struct scan s, const struct sqltoken *t)
 {
 	static const struct {
 		const char *word, *name;
@@ -625,7 +369,7 @@ set_alias_effects(struct scan s, const struct token *t)
 			{ "xml", "xmloption" } };
 
 	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
-		struct token value;
+		struct sqltoken value;
 
 		if (!is_word(t, aliases[i].word))
 			continue;
@@ -633,7 +377,7 @@ set_alias_effects(struct scan s, const struct token *t)
 		if (i == 0)
 			value = take(&s); /* ZONE has been */
 		return put_name(&s, slice_str(aliases[i].name)) |
-		       (value.kind == TOKEN_STRING || value.kind == TOKEN_MARK
+		       (value.kind == SQLTOKEN_STRING || value.kind == SQLTOKEN_MARK
 			    ? 0U
 			    : EFFECT_SETTINGS_ALL);
 	}
@@ -650,7 +394,7 @@ begins_dotted(const struct scan *s)
 
 /* Behind SET and LOCAL or SESSION; *t is the next word. */
 static unsigned
-set_name_effects(struct scan *s, struct token *t)
+set_name_effects(struct scan *s, struct sqltoken *t)
 {
 	unsigned effects = begins_dotted(s) ? 0 : set_alias_effects(*s, t);
 
@@ -663,7 +407,7 @@ set_name_effects(struct scan *s, struct token *t)
 static unsigned
 set_effects(struct scan s)
 {
-	struct token t = take(&s);
+	struct sqltoken t = take(&s);
 	unsigned effects;
 
 	if (!begins_dotted(&s)) {
@@ -683,7 +427,7 @@ set_effects(struct scan s)
 static unsigned
 reset_effects(struct scan s)
 {
-	struct token t = take(&s);
+	struct sqltoken t = take(&s);
 	unsigned effects = 0;
 
 	if (!begins_dotted(&s)) {
@@ -704,7 +448,7 @@ reset_effects(struct scan s)
 static unsigned
 discard_effects(struct scan s)
 {
-	struct token t = take(&s);
+	struct sqltoken t = take(&s);
 
 	if (is_word(&t, "all"))
 		return EFFECT_SETTINGS_ALL | EFFECT_RESET_ALL | EFFECT_CLEAR;
@@ -715,15 +459,15 @@ discard_effects(struct scan s)
 static unsigned
 prepare_effects(struct scan s)
 {
-	struct token t = take(&s);
+	struct sqltoken t = take(&s);
 
-	return is_word(&t, "transaction") && take(&s).kind == TOKEN_STRING ? 0 : EFFECT_PREPARE;
+	return is_word(&t, "transaction") && take(&s).kind == SQLTOKEN_STRING ? 0 : EFFECT_PREPARE;
 }
 
 static unsigned
 deallocate_effects(struct scan s)
 {
-	struct token t = take(&s);
+	struct sqltoken t = take(&s);
 
 	if (is_word(&t, "prepare"))
 		t = take(&s);
@@ -733,7 +477,7 @@ deallocate_effects(struct scan s)
 static unsigned
 load_effects(struct scan s)
 {
-	return take(&s).kind == TOKEN_STRING ? EFFECT_LOAD : 0;
+	return take(&s).kind == SQLTOKEN_STRING ? EFFECT_LOAD : 0;
 }
 
 /* DO [LANGUAGE x] 'body' */
@@ -742,10 +486,10 @@ do_effects(struct scan s)
 {
 	/* in a body, strings are read anyway */
 	for (int i = 0; i < 3 && !s.anywhere; i++) {
-		struct token t = take(&s);
+		struct sqltoken t = take(&s);
 
-		if (t.kind == TOKEN_STRING)
-			return EFFECT_CODE | read_body(&s, t.text) | (s.doubtful ? DOUBT : 0);
+		if (t.kind == SQLTOKEN_STRING)
+			return EFFECT_CODE | read_body(&s, t.text) | (s.in.doubtful ? DOUBT : 0);
 	}
 	return EFFECT_CODE;
 }
@@ -801,27 +545,27 @@ verb_effects(const struct scan *s, struct slice word)
 static void
 skip_marks(struct scan *s)
 {
-	const char *p = s->p;
+	const char *p = s->in.p;
 
-	while (p < s->end && !(kind_of(*p) & BYTE_BEGINS))
+	while (p < s->in.end && !(sqltoken_kind_of(*p) & SQLBYTE_BEGINS))
 		p++;
-	s->p = p;
+	s->in.p = p;
 }
 
 /* A word that says nothing, the most frequent case; false: it is something else. */
 static bool
 skip_word(struct scan *s, struct slice *before)
 {
-	const char *p = s->p;
+	const char *p = s->in.p;
 	struct slice word;
 
-	while (p < s->end && (kind_of(*p) & BYTE_IN_WORD))
+	while (p < s->in.end && (sqltoken_kind_of(*p) & SQLBYTE_IN_WORD))
 		p++;
-	word = slice_of(s->p, (size_t)(p - s->p));
-	if (word.n < 2 || !(kind_of(word.p[0]) & BYTE_LETTER) || !is_ordinary(word))
+	word = slice_of(s->in.p, (size_t)(p - s->in.p));
+	if (word.n < 2 || !(sqltoken_kind_of(word.p[0]) & SQLBYTE_LETTER) || !is_ordinary(word))
 		return false;
 	*before = word;
-	s->p = p;
+	s->in.p = p;
 	return true;
 }
 
@@ -831,7 +575,7 @@ read_text(struct scan *s)
 	struct slice before = { NULL, 0 };
 	unsigned effects = 0;
 	bool begins = true;
-	struct token t;
+	struct sqltoken t;
 
 	for (;;) {
 		skip_marks(s);
@@ -839,18 +583,18 @@ read_text(struct scan *s)
 			continue;
 		if (!next(s, &t))
 			return effects;
-		if (t.kind == TOKEN_MARK) {
+		if (t.kind == SQLTOKEN_MARK) {
 			begins = begins || t.mark == ';';
 			continue;
 		}
-		if (t.kind == TOKEN_WORD && (begins || s->anywhere))
+		if (t.kind == SQLTOKEN_WORD && (begins || s->anywhere))
 			effects |= verb_effects(s, t.text);
 		begins = false;
-		if (t.kind == TOKEN_NAME && !t.exact && memchr(t.text.p, '\\', t.text.n) != NULL)
+		if (t.kind == SQLTOKEN_NAME && !t.exact && memchr(t.text.p, '\\', t.text.n) != NULL)
 			effects |= EFFECT_UNKNOWN;
-		if (t.kind != TOKEN_STRING)
+		if (t.kind != SQLTOKEN_STRING)
 			effects |= word_effects(s, t.text, before);
-		if (t.kind != TOKEN_WORD && s->anywhere)
+		if (t.kind != SQLTOKEN_WORD && s->anywhere)
 			effects |= read_body(s, t.text);
 		before = t.text;
 	}
@@ -859,13 +603,11 @@ read_text(struct scan *s)
 static unsigned
 read_both_ways(struct slice sql, struct buf *names)
 {
-	struct scan s = { .p = sql.p, .end = sql.p + sql.n, .names = names };
+	struct scan s = { .in = { .p = sql.p, .end = sql.p + sql.n }, .names = names };
 	unsigned effects = read_text(&s);
 
-	if (s.doubtful || (effects & DOUBT)) {
-		s = (struct scan){
-			.p = sql.p, .end = sql.p + sql.n, .names = names, .escapes = true
-		};
+	if (s.in.doubtful || (effects & DOUBT)) {
+		s.in = (struct sqltoken_scan){ .p = sql.p, .end = sql.p + sql.n, .escapes = true };
 		effects |= read_text(&s);
 	}
 	return effects & ~DOUBT;

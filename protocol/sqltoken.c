@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "protocol/sqltoken.h"
+
+#include <string.h>
+
+/* clang-format off */
+const uint8_t sqltoken_kinds[256] = {
+	[' '] = SQLBYTE_BLANK,
+	['\t' ... '\r'] = SQLBYTE_BLANK,
+	['a' ... 'z'] = SQLBYTE_LETTER | SQLBYTE_IN_WORD,
+	['A' ... 'Z'] = SQLBYTE_LETTER | SQLBYTE_IN_WORD,
+	['_'] = SQLBYTE_LETTER | SQLBYTE_IN_WORD,
+	[0x80 ... 0xff] = SQLBYTE_LETTER | SQLBYTE_IN_WORD,
+	['0' ... '9'] = SQLBYTE_DIGIT | SQLBYTE_IN_WORD,
+	['$'] = SQLBYTE_SPECIAL | SQLBYTE_IN_WORD,
+	['\''] = SQLBYTE_SPECIAL,
+	['"'] = SQLBYTE_SPECIAL,
+	['-'] = SQLBYTE_SPECIAL,
+	['/'] = SQLBYTE_SPECIAL,
+	[';'] = SQLBYTE_SEMICOLON,
+};
+/* clang-format on */
+
+static char
+peek(const struct sqltoken_scan *s, size_t i)
+{
+	return i < (size_t)(s->end - s->p) ? s->p[i] : '\0';
+}
+
+static void
+skip_line(struct sqltoken_scan *s)
+{
+	while (s->p < s->end && *s->p != '\n' && *s->p != '\r')
+		s->p++;
+}
+
+/* Comments nest; one without an end takes the rest. */
+static void
+skip_comment(struct sqltoken_scan *s)
+{
+	unsigned depth = 0;
+
+	do {
+		if (s->end - s->p < 2) {
+			s->p = s->end;
+			return;
+		}
+		if (s->p[0] == '/' && s->p[1] == '*') {
+			depth++;
+			s->p += 2;
+		} else if (s->p[0] == '*' && s->p[1] == '/') {
+			depth--;
+			s->p += 2;
+		} else {
+			s->p++;
+		}
+	} while (depth > 0);
+}
+
+/* False: something else stands here. */
+static bool
+skip_blank_or_comment(struct sqltoken_scan *s)
+{
+	if (sqltoken_kind_of(*s->p) & SQLBYTE_BLANK)
+		s->p++;
+	else if (*s->p == '-' && peek(s, 1) == '-')
+		skip_line(s);
+	else if (*s->p == '/' && peek(s, 1) == '*')
+		skip_comment(s);
+	else
+		return false;
+	return true;
+}
+
+/* A string goes on behind a line's end, with the escapes that it began with. */
+static bool
+goes_on(struct sqltoken_scan *s)
+{
+	struct sqltoken_scan ahead = *s;
+	const char *from = s->p;
+
+	while (ahead.p < ahead.end && *ahead.p != '/' && skip_blank_or_comment(&ahead))
+		;
+	if (peek(&ahead, 0) != '\'' || (memchr(from, '\n', (size_t)(ahead.p - from)) == NULL &&
+					memchr(from, '\r', (size_t)(ahead.p - from)) == NULL))
+		return false;
+	s->p = ahead.p + 1;
+	return true;
+}
+
+/* Between quotes, which are doubled inside; the first one has been taken. */
+static void
+read_quoted(struct sqltoken_scan *s, struct sqltoken *t, char quote, bool escapes)
+{
+	const char *from = s->p;
+
+	t->exact = true;
+	for (; s->p < s->end; s->p++) {
+		if (*s->p == '\\' && escapes) {
+			t->exact = false;
+			s->p += s->p + 1 < s->end;
+		} else if (*s->p == quote && peek(s, 1) == quote) {
+			t->exact = false;
+			s->p++;
+		} else if (*s->p == quote) {
+			break;
+		}
+	}
+	t->text = slice_of(from, (size_t)(s->p - from));
+	s->p += s->p < s->end;
+}
+
+static void
+read_string(struct sqltoken_scan *s, struct sqltoken *t, bool escapes)
+{
+	const char *from = s->p;
+
+	t->kind = SQLTOKEN_STRING;
+	read_quoted(s, t, '\'', escapes);
+	while (escapes && goes_on(s)) {
+		read_quoted(s, t, '\'', true);
+		t->text = slice_of(from, (size_t)(t->text.p + t->text.n - from));
+		t->exact = false;
+	}
+}
+
+/* '…': whether a backslash before a quote escapes it depends on a setting. */
+static void
+read_plain_string(struct sqltoken_scan *s, struct sqltoken *t)
+{
+	read_string(s, t, s->escapes);
+	if (t->text.n > 0 && memchr(t->text.p, '\\', t->text.n) != NULL) {
+		t->exact = false;
+		s->doubtful = true;
+	}
+}
+
+/* $tag$…$tag$ or $1; the dollar sign is the next byte. */
+static void
+read_dollar(struct sqltoken_scan *s, struct sqltoken *t)
+{
+	size_t n = 1;
+	const char *from, *found;
+
+	if (sqltoken_kind_of(peek(s, 1)) & SQLBYTE_LETTER)
+		for (n = 2; sqltoken_kind_of(peek(s, n)) & (SQLBYTE_LETTER | SQLBYTE_DIGIT);)
+			n++;
+	if (peek(s, n) != '$') {
+		s->p++;
+		return;
+	}
+	n++;
+	from = s->p + n;
+	found = memmem(from, (size_t)(s->end - from), s->p, n);
+	if (found == NULL)
+		found = s->end;
+	t->kind = SQLTOKEN_STRING;
+	t->exact = true;
+	t->text = slice_of(from, (size_t)(found - from));
+	s->p = found < s->end ? found + n : s->end;
+}
+
+static void
+read_word(struct sqltoken_scan *s, struct sqltoken *t)
+{
+	const char *from = s->p;
+	char first = (char)(*from | 0x20);
+
+	const char *p = from + 1;
+
+	while (p < s->end && (sqltoken_kind_of(*p) & SQLBYTE_IN_WORD))
+		p++;
+	s->p = p;
+	t->kind = SQLTOKEN_WORD;
+	t->exact = true;
+	t->text = slice_of(from, (size_t)(s->p - from));
+	if (t->text.n > 1)
+		return;
+	if (first == 'e' && peek(s, 0) == '\'') {
+		s->p++;
+		read_string(s, t, true);
+	} else if (first == 'u' && peek(s, 0) == '&' && peek(s, 1) == '\'') {
+		s->p += 2;
+		read_string(s, t, false);
+		t->exact = false;
+	} else if (first == 'u' && peek(s, 0) == '&' && peek(s, 1) == '"') {
+		s->p += 2;
+		t->kind = SQLTOKEN_NAME;
+		read_quoted(s, t, '"', false);
+		t->exact = false;
+	}
+}
+
+static void
+read_special(struct sqltoken_scan *s, struct sqltoken *t)
+{
+	switch (*s->p) {
+	case '\'':
+		s->p++;
+		read_plain_string(s, t);
+		break;
+	case '"':
+		s->p++;
+		t->kind = SQLTOKEN_NAME;
+		read_quoted(s, t, '"', false);
+		break;
+	case '$':
+		read_dollar(s, t);
+		break;
+	default:
+		s->p++;
+		break;
+	}
+}
+
+bool
+sqltoken_next(struct sqltoken_scan *s, struct sqltoken *t)
+{
+	while (s->p < s->end && skip_blank_or_comment(s))
+		;
+	if (s->p >= s->end)
+		return false;
+	t->kind = SQLTOKEN_MARK;
+	t->mark = '\0';
+	t->exact = false;
+	t->text = slice_of(s->p, 0);
+	if (sqltoken_kind_of(*s->p) & SQLBYTE_LETTER) {
+		read_word(s, t);
+	} else if (sqltoken_kind_of(*s->p) & SQLBYTE_SPECIAL) {
+		read_special(s, t);
+	} else if (sqltoken_kind_of(*s->p) & SQLBYTE_DIGIT) {
+		while (s->p < s->end && ((sqltoken_kind_of(*s->p) & SQLBYTE_DIGIT) || *s->p == '.'))
+			s->p++;
+	} else {
+		t->mark = *s->p++;
+	}
+	return true;
+}
