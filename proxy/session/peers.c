@@ -3,6 +3,7 @@
 
 #include "proxy/session/peers.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -96,10 +97,16 @@ try_node(struct courier *c)
 		return;
 	}
 	courier_free(c);
-	if (canceler_for_box(w, job->pid, &job->box, box_done, job))
-		stat_add(&w->stats.cancels_direct, 1);
-	else
+	if (!canceler_for_box(w, job->pid, &job->box, box_done, job)) {
 		cancel_over(job, false);
+		return;
+	}
+	stat_add(&w->stats.cancels_direct, 1);
+	log_limited(LOG_LEVEL_INFO, (struct log_subject){ 0 },
+		    "a session of peer %u, which is gone or does not answer: node %s is asked to "
+		    "cancel its query (the key was issued %" PRId64 " s ago)",
+		    job->box.issuer, job->box.node,
+		    (clock_wall_us() - job->box.issued_at_us) / USEC_PER_SEC);
 }
 
 static void

@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
-my $node = regional_clusters('us-east1', { tls => 1 });
+my $node = regional_clusters('us-east1', { tls => 1, conf => "restart_after_crash = on\n" });
 my $far  = Meridian::Test::Delay->new($node);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $far, sslmode => 'require' } ],
@@ -248,5 +248,22 @@ for my $s (@all) {
 is($hung, 0, 'a server that dies leaves nobody hanging');
 cmp_ok($lost, '<=', 3, "$lost sessions were lost with three server connections");
 ok(wait_until(sub { !servers('held') }), 'and none is held');
+
+# One of its processes is killed with -9: PostgreSQL ends all of them, and starts anew.
+@all = grep { $_->{wire}{fd} && !$_->{gone} } map { { wire => session(application_name => "k$_"), number => $_, target => $_ % 4 == 0 } } 1 .. 100;
+begin_query($_) for @all;
+@targets = grep { $_->{target} } @all;
+cancel_now($_) for @targets;
+my $victim = $node->safe_psql('postgres',
+	"SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name LIKE 'k%' LIMIT 1");
+kill 'KILL', $victim;
+($lost, $good, $hung) = (0, 0, 0);
+for my $s (@all) {
+	my @m = eval { $s->{wire}->until('Z') };
+	$@ ? $hung++ : @m && $m[-1][0] eq 'Z' ? $good++ : $lost++;
+}
+is($hung, 0, "a server process is killed with -9 in a storm: of 100 sessions, $good are answered, $lost told why they end, none hangs");
+cmp_ok($lost, '<=', 10, 'as many as had a server connection');
+ok(wait_until(sub { eval { ask(session(), 'SELECT 1') } // '' eq '1' }), 'and the next session is served');
 $proxy->stop;
 done_testing();
