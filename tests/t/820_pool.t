@@ -223,18 +223,23 @@ $proxy->stop;
 
 # ---------------------------------------------------------------- distance: cold and warm
 
-$delay->ms(75);
-my $far = Meridian::Test::Proxy->new('far',
-	regions => [ 'europe-west1' => $delay ],
-	set     => { auth => 'trust', workers => 2, min_pool_size => 2, probe_interval => '1h', probe_timeout => '30s' },
-	conf    => "[database postgres]\npool = transaction\n[database template1]\npool = off\n");
-$far->start;
+sub distant_proxy
+{
+	my ($name, $node) = @_;
+	my $p = Meridian::Test::Proxy->new($name,
+		regions => [ $name => $node ],
+		set     => { auth => 'trust', workers => 2, min_pool_size => 2, probe_interval => '1h', probe_timeout => '30s' },
+		conf    => "[database postgres]\npool = transaction\n[database template1]\npool = off\n");
+	$p->start;
+	return $p;
+}
 
+# Milliseconds from connect() to the first result.
 sub first_result
 {
-	my ($database) = @_;
+	my ($p, $database) = @_;
 	my $began = time;
-	my $w = Meridian::Test::Wire->new($far);
+	my $w = Meridian::Test::Wire->new($p);
 	$w->login(database => $database, user => 'postgres');
 	my $got = ask($w, 'SELECT 1');
 	my $ms = (time - $began) * 1000;
@@ -242,17 +247,28 @@ sub first_result
 	return $ms;
 }
 
-my $cold = first_result('template1');
-first_result('postgres');
-my $ready = 0;
-for (1 .. 200) {
-	$ready = backends($west, $ours);
-	last if $ready >= 2;
-	usleep(50_000);
+# Without a pool, and with one whose connections are there.
+sub cold_and_warm
+{
+	my ($p, $cluster) = @_;
+	my ($cold) = sort { $a <=> $b } map { first_result($p, 'template1') } 1 .. 3;
+	first_result($p, 'postgres');
+	ok($cluster->poll_query_until('postgres', "SELECT count(*) >= 2 FROM pg_stat_activity WHERE $ours AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND state = 'idle'"),
+		'min_pool_size connections are there');
+	usleep(400_000);    # the last word of their logins is on its way
+	my @warm = sort { $a <=> $b } map { first_result($p, 'postgres') } 1 .. 9;
+	return ($cold, @warm);
 }
-cmp_ok($ready, '>=', 2, 'min_pool_size connections are there');
-usleep(400_000);
-my @warm = sort { $a <=> $b } map { first_result('postgres') } 1 .. 9;
+
+my $near = distant_proxy('us-east1', $east);
+my ($cold, @warm) = cold_and_warm($near, $east);
+measured('first result, near: cold %.1f ms, warm %.1f to %.1f ms', $cold, @warm[0, -1]);
+cmp_ok($warm[2], '<', $cold, 'near: warm is sooner than cold');
+$near->stop;
+
+$delay->ms(75);
+my $far = distant_proxy('europe-west1', $delay);
+($cold, @warm) = cold_and_warm($far, $west);
 measured('first result, 75 ms each way: cold %.1f ms, warm %.1f to %.1f ms', $cold, @warm[0, -1]);
 cmp_ok($cold, '>', 400, 'without a pool the first result takes several round trips');
 cmp_ok($warm[2], '<', 150 + 5 * $slow, 'with a warm one it takes one');
