@@ -441,14 +441,51 @@ restore(struct pooled *pd)
 }
 
 static void
+on_reset(struct server *sv, const struct ask_answer *a)
+{
+	if (a->lost || a->failed || a->status != 'I') {
+		server_free(sv);
+		return;
+	}
+	vars_unref(sv->vars);
+	sv->vars = vars_empty(sv->worker->vars);
+	pooled_settled(sv);
+	pooled_forget_statements(sv);
+	pool_return(sv);
+}
+
+static void
+reset(struct server *sv)
+{
+	const char *sql = sv->worker->world->config->main.server_reset_query;
+
+	if (sql == NULL) {
+		server_free(sv);
+		return;
+	}
+	pool_put(sv, SERVER_BUSY);
+	ask_begin(sv, slice_str(sql), on_reset);
+}
+
+static void
 on_truth(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
-	struct pooled *pd = s->pooled;
-	bool ahead = pd->ahead;
+	struct pooled *pd;
 	bool cancelled = a->failed && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
+	bool ahead;
 
-	pd->asking = pd->ahead = false;
+	if (s == NULL) {
+		/* nobody wants to know any more */
+		if (a->lost)
+			server_free(sv);
+		else
+			reset(sv);
+		return;
+	}
+	pd = s->pooled;
+	ahead = pd->ahead;
+	pd->asking = pd->ahead = pd->learning = false;
 	if (a->lost) {
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
@@ -482,38 +519,13 @@ pooled_settle(struct session *s)
 	if (s->server == NULL || pd->mode == POOL_SESSION || pd->asking ||
 	    !flow_safe_point(&s->flow) || !statements_settled(pd->statements))
 		return;
-	if (pooled_suspects(pd, &sql))
+	if (pooled_suspects(pd, &sql)) {
+		pd->learning = true;
 		begin_asking(pd, buf_view(&sql), may_follow(pd), on_truth);
-	else if (pd->pins == 0 && !statements_pins(pd->statements))
+	} else if (pd->pins == 0 && !statements_pins(pd->statements)) {
 		let_go(pd);
+	}
 	buf_fini(&sql);
-}
-
-static void
-on_reset(struct server *sv, const struct ask_answer *a)
-{
-	if (a->lost || a->failed || a->status != 'I') {
-		server_free(sv);
-		return;
-	}
-	vars_unref(sv->vars);
-	sv->vars = vars_empty(sv->worker->vars);
-	pooled_settled(sv);
-	pooled_forget_statements(sv);
-	pool_return(sv);
-}
-
-static void
-reset(struct server *sv)
-{
-	const char *sql = sv->worker->world->config->main.server_reset_query;
-
-	if (sql == NULL) {
-		server_free(sv);
-		return;
-	}
-	pool_put(sv, SERVER_BUSY);
-	ask_begin(sv, slice_str(sql), on_reset);
 }
 
 void
@@ -521,8 +533,8 @@ pooled_part(struct session *s)
 {
 	struct pooled *pd = s->pooled;
 	struct server *sv = s->server;
-	bool clean = pd->greeted && flow_is_idle(&s->flow) && s->flow.unsure == 0 && !pd->asking &&
-		     statements_settled(pd->statements);
+	bool idle = pd->greeted && flow_is_idle(&s->flow) && s->flow.unsure == 0 &&
+		    statements_settled(pd->statements);
 	bool pinned = pd->pins != 0 || statements_pins(pd->statements);
 
 	if (pd->waiting)
@@ -532,8 +544,11 @@ pooled_part(struct session *s)
 	statements_detach(pd->statements);
 	s->server = NULL;
 	sv->session = NULL;
-	if (!clean || !stream_is_open(&sv->stream) || sv->close_needed)
+	if (!idle || (pd->asking && !pd->learning) || !stream_is_open(&sv->stream) ||
+	    sv->close_needed)
 		server_free(sv);
+	else if (pd->asking)
+		pool_put(sv, SERVER_BUSY); /* on_truth() will come */
 	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
 		reset(sv);
 	else

@@ -41,6 +41,7 @@ struct pooled {
 	bool notified;          /* … and it was told so */
 	bool asking;            /* a question of our own is under way on its server … */
 	bool ahead;             /* … and what the client says may be sent behind it */
+	bool learning;          /* … which is what has been left there … */
 	bool asked_again;       /* … because the last answer was that it had been cancelled */
 	bool greeted;           /* it has got its ReadyForQuery */
 	unsigned effects;       /* what its queries may have done since it was last looked at … */

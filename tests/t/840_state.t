@@ -419,6 +419,17 @@ $z->send(parse($when, 't') . bind_message([], 't') . execute() . sync_message())
 is(answer($z), $epochs[1], 'is not lent to others');
 $z->close;
 
+# A client that leaves while its server is asked: the connection is cleaned, and stays.
+$z = session(application_name => 'hasty');
+my $mine = ask($z, $pid);
+$far->ms(50);
+ask($z, "SET work_mem = '6MB'");
+$z->send(terminate());
+$z->close;
+$far->ms(0);
+usleep(500_000 * $slow);
+is($east->safe_psql('postgres', "SELECT query FROM pg_stat_activity WHERE pid = $mine"), 'DISCARD ALL', 'a connection that was asked something when its client left is cleaned, and stays');
+
 # A server that dies while it is asked, or while settings are replayed.
 $far->ms(50);
 $x->send(query('SET work_mem = 4444'));
