@@ -99,6 +99,8 @@ one_message(struct walk *w)
 	}
 	if (w->c->units.n - w->c->units.head > UNITS_MAX)
 		return STEP_WAIT;
+	if (w->at[0] != MSG_DESCRIBE)
+		w->bound = NULL;
 	return handlers[(uint8_t)w->at[0]](w, total);
 }
 

@@ -89,14 +89,14 @@ verify(struct walk *w, const struct name *name, struct slot *slot)
 	return STEP_WAIT;
 }
 
-enum use { DESCRIBES, RUNS };
+enum use { DESCRIBES, RUNS, RUNS_DESCRIBED };
 
 /* A statement as the client's message names it. */
 struct reference {
 	/* what the server calls it, which has it; or the client's own word, where we do not know it
 	 */
 	struct slice server;
-	const struct statement *st; /* NULL: not known, or without a name */
+	struct name *name; /* NULL: not known, or without one */
 };
 
 static enum step
@@ -112,7 +112,7 @@ refer(struct walk *w, struct slice text, enum use how, struct reference *out)
 	if (walk_must_wait(c, name))
 		return STEP_WAIT;
 	if (name == NULL || name->view == NULL) {
-		if (how == RUNS)
+		if (how != DESCRIBES)
 			walk_note_effects(w, EFFECT_UNKNOWN, slice_of("", 0));
 		out->server = stray(w, text);
 		return STEP_ON;
@@ -120,7 +120,7 @@ refer(struct walk *w, struct slice text, enum use how, struct reference *out)
 	slot = slot_find(c->ss, name->view);
 	if (walk_slot_must_wait(c, slot))
 		return STEP_WAIT;
-	if (how == RUNS)
+	if (how != DESCRIBES)
 		walk_note_statement(w, name->view);
 	if (slot != NULL)
 		slot_touch(c->ss, slot);
@@ -128,17 +128,17 @@ refer(struct walk *w, struct slice text, enum use how, struct reference *out)
 		slot = walk_parse_in_front(w, renew(w, name));
 	if (how == RUNS && name->shape != 0 && slot != NULL && verify(w, name, slot) == STEP_WAIT)
 		return STEP_WAIT;
-	out->st = name->view;
+	out->name = name;
 	out->server = slot != NULL ? slot_name(slot) : SLICE_LITERAL(STATEMENTS_NOWHERE);
 	return STEP_ON;
 }
 
 /* A DEALLOCATE ALL is bound to a portal, or something else is. */
 static void
-bound(struct walk *w, struct slice portal, struct slice text, const struct statement *st)
+bound(struct walk *w, struct slice portal, struct slice text, const struct name *name)
 {
 	struct statements *c = w->c;
-	bool drops = st != NULL && st->drops_all;
+	bool drops = name != NULL && name->view->drops_all;
 	uint32_t hash;
 
 	if (text.n == 0) {
@@ -156,6 +156,16 @@ bound(struct walk *w, struct slice portal, struct slice text, const struct state
 		c->portal_hash = hash;
 }
 
+/* The message behind this one is a Describe of what has been bound. */
+static bool
+is_described(const struct walk *w, size_t total)
+{
+	const char *next = w->at + total;
+
+	return walk_left(w) > total + FRAME_HEAD_BYTES && next[0] == MSG_DESCRIBE &&
+	       next[FRAME_HEAD_BYTES] == 'P';
+}
+
 enum step
 walk_on_bind(struct walk *w, size_t total)
 {
@@ -167,9 +177,9 @@ walk_on_bind(struct walk *w, size_t total)
 	if (!walk_read_name(w->at + FRAME_HEAD_BYTES, end, &portal) ||
 	    !walk_read_name(portal.p + portal.n + 1, end, &name))
 		return walk_no_head(w, total, UNIT_BIND);
-	if (refer(w, name, RUNS, &r) == STEP_WAIT)
+	if (refer(w, name, is_described(w, total) ? RUNS_DESCRIBED : RUNS, &r) == STEP_WAIT)
 		return STEP_WAIT;
-	bound(w, portal, name, r.st);
+	bound(w, portal, name, r.name);
 	walk_await(w, UNIT_BIND, NULL);
 	head = (size_t)(name.p + name.n + 1 - w->at);
 	if (r.server.p != name.p) {
@@ -182,6 +192,8 @@ walk_on_bind(struct walk *w, size_t total)
 		total -= head;
 	}
 	walk_pass(w, total);
+	w->bound = r.name;
+	w->portal = portal;
 	return STEP_ON;
 }
 
@@ -200,17 +212,16 @@ read_target(const struct walk *w, size_t total, char *kind, struct slice *name)
 
 /* What the answer says is kept, where there is a name to keep it for. */
 static void
-described(struct walk *w, struct slice text, const struct reference *r)
+described(struct walk *w, struct name *name)
 {
-	struct act act = { .what = ACT_SHAPE };
+	struct act act = { .what = ACT_SHAPE, .name = name };
 
-	if (r->st == NULL) {
+	if (name == NULL) {
 		walk_await(w, UNIT_DESCRIBE, NULL);
 		return;
 	}
-	act.name = name_find(w->c, text);
-	act.st = statement_ref(act.name->view);
-	name_expect(w->c, act.name, act.name->view);
+	act.st = statement_ref(name->view);
+	name_expect(w->c, name, name->view);
 	walk_await(w, UNIT_DESCRIBE_SHAPE, &act);
 }
 
@@ -224,13 +235,17 @@ walk_on_describe(struct walk *w, size_t total)
 	if (!read_target(w, total, &kind, &name))
 		return walk_no_head(w, total, UNIT_DESCRIBE);
 	if (kind != 'S') {
-		walk_await(w, UNIT_DESCRIBE, NULL);
+		/* what was bound just now; once is enough */
+		if (w->bound == NULL || w->bound->shape != 0 || name.n != w->portal.n ||
+		    memcmp(name.p, w->portal.p, name.n) != 0)
+			w->bound = NULL;
+		described(w, w->bound);
 		walk_pass(w, total);
 		return STEP_ON;
 	}
 	if (refer(w, name, DESCRIBES, &r) == STEP_WAIT)
 		return STEP_WAIT;
-	described(w, name, &r);
+	described(w, r.name);
 	if (r.server.p == name.p) {
 		walk_pass(w, total);
 		return STEP_ON;

@@ -214,9 +214,6 @@ on_parameters(struct statements *c)
 {
 	if (oldest(c) != UNIT_DESCRIBE_SHAPE)
 		return REPLY_PASSES;
-	c->shape = SHAPE_SEED;
-	c->in_shape = 1;
-	c->in_rows = 0;
 	return act_instead(c->acts.v[c->acts.head].what);
 }
 
@@ -229,7 +226,8 @@ on_rows(struct statements *c)
 		end_unit(c, ENDED_DONE);
 	if (unit != UNIT_DESCRIBE_SHAPE)
 		return REPLY_PASSES;
-	c->in_shape = c->in_rows = 1;
+	c->shape = SHAPE_SEED;
+	c->in_shape = 1;
 	c->field_at = 0;
 	return act_instead(c->acts.v[c->acts.head].what);
 }
@@ -242,39 +240,36 @@ on_no_rows(struct statements *c)
 	if (oldest(c) != UNIT_DESCRIBE_SHAPE)
 		return on_rows(c);
 	fate = act_instead(c->acts.v[c->acts.head].what);
-	note_shape(c, 'n');
+	c->shape = SHAPE_SEED;
 	end_unit(c, ENDED_DONE);
 	return fate;
 }
 
-/* Of a RowDescription: names and types; where the columns come from does not matter. A field is a
- * name, its NUL, table (4), column (2), type (4), size (2), modifier (4) and format (2). */
+/* Of a RowDescription: names and types; where the columns come from does not matter, nor does the
+ * format, which a portal chooses. A field is a name, its NUL, table (4), column (2), type (4), size
+ * (2), modifier (4) and format (2). */
 static void
 note_rows(struct statements *c, char byte)
 {
-	enum { COUNT = 2, NAME = 2, TABLE = 3, TYPE = 9, FIELD = 21 };
+	enum { COUNT = 2, NAME = 2, TABLE = 3, TYPE = 9, FORMAT = 19, END = 21 };
 
 	if (c->field_at < COUNT) {
 		c->field_at++;
 		return;
 	}
-	if (c->field_at == NAME || c->field_at >= TYPE)
+	if (c->field_at == NAME || (c->field_at >= TYPE && c->field_at < FORMAT))
 		note_shape(c, byte);
 	if (c->field_at != NAME || byte == '\0')
 		c->field_at++;
-	if (c->field_at == FIELD)
+	if (c->field_at == END)
 		c->field_at = NAME;
 }
 
 static void
 note_body(struct statements *c, const char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (c->in_rows)
-			note_rows(c, p[i]);
-		else
-			note_shape(c, p[i]);
-	}
+	for (size_t i = 0; i < n; i++)
+		note_rows(c, p[i]);
 }
 
 static bool
@@ -425,7 +420,7 @@ end_body(struct statements *c)
 		on_tag(c);
 	if (c->in_ready)
 		on_ready_end(c);
-	if (c->in_shape && c->in_rows)
+	if (c->in_shape)
 		end_unit(c, ENDED_DONE);
 	c->in_shape = c->going = 0;
 }

@@ -30,9 +30,11 @@ struct walk {
 	const char *from, *at, *end; /* `from` to `at` passes, but has not been put out */
 	const char *sequence;        /* where the open sequence begins, or these bytes */
 	uint64_t meaning;
-	uint32_t ended; /* sequences that end in these bytes */
-	bool open;      /* part of one has been seen in them */
-	bool copying;   /* the server ignores Sync */
+	struct name *bound;  /* by the message before this one, or NULL … */
+	struct slice portal; /* … to this */
+	uint32_t ended;      /* sequences that end in these bytes */
+	bool open;           /* part of one has been seen in them */
+	bool copying;        /* the server ignores Sync */
 };
 
 static inline size_t

@@ -511,10 +511,12 @@ lets_go(struct play *p, struct client *cl)
 	return true;
 }
 
+/* It has its server still where flow is not sure of a COPY behind much that was pipelined. */
 static bool
 is_over(const struct client *cl)
 {
-	return cl->said == cl->script.n && cl->server == NULL;
+	return cl->said == cl->script.n &&
+	       (cl->server == NULL || (!flow_safe_point(&cl->flow) && is_quiet(cl)));
 }
 
 static void
@@ -558,9 +560,13 @@ explain(const struct play *p)
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		const struct client *cl = &p->clients[i];
 
-		fprintf(stderr, "# client %u has said %zu of %zu%s%s\n", i, cl->said, cl->script.n,
-			cl->server != NULL ? ", attached" : "",
-			statements_waits(cl->c) ? ", waits" : "");
+		fprintf(stderr, "# client %u has said %zu of %zu%s%s%s%s%s%s\n", i, cl->said,
+			cl->script.n, cl->server != NULL ? ", attached" : "",
+			statements_waits(cl->c) ? ", waits" : "",
+			statements_holds(cl->c) ? ", holds" : "",
+			statements_expects(cl->c) ? ", expects" : "",
+			flow_safe_point(&cl->flow) ? "" : ", unsafe",
+			cl->flow.unsure ? ", unsure" : "");
 		show("#   says", buf_view(&cl->script));
 		show("#   wants", buf_view(&cl->want));
 		show("#   got", buf_view(&cl->got));
