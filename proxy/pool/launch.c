@@ -360,13 +360,34 @@ launch_on_event(struct launch *l, short what)
 		read_answer(l);
 }
 
+/* The first dial. It may fail at once, and not while somebody is asking the pool. */
+static void
+on_start(evutil_socket_t fd, short what, void *arg)
+{
+	struct launch *l = arg;
+	int64_t limit = l->world->config->main.server_connect_timeout;
+	struct timeval tv = { .tv_sec = limit / USEC_PER_SEC, .tv_usec = limit % USEC_PER_SEC };
+
+	(void)fd;
+	(void)what;
+	if (l->node == NULL) {
+		fail_text(l, LAUNCH_UNFIT, "the node is no longer configured");
+		return;
+	}
+	evtimer_assign(&l->timer, loop_base(l->pool->worker->loop), on_timer, l);
+	if (limit > 0)
+		event_add(&l->timer, &tv);
+	stat_add(&l->pool->worker->stats.attempts, 1);
+	atomic_fetch_add(&l->pool->live->attempts, 1);
+	begin(l, DIAL_AS_CONFIGURED);
+}
+
 void
 launch_begin(struct pool *p)
 {
 	struct worker *w = p->worker;
 	struct launch *l = xcalloc(1, sizeof(*l));
-	int64_t limit = w->world->config->main.server_connect_timeout;
-	struct timeval tv = { .tv_sec = limit / USEC_PER_SEC, .tv_usec = limit % USEC_PER_SEC };
+	static const struct timeval now = { 0 };
 
 	l->pool = p;
 	l->begun_us = clock_us();
@@ -377,14 +398,6 @@ launch_begin(struct pool *p)
 	l->server->launch = l;
 	l->server->pool = p;
 	pool_put(l->server, SERVER_LAUNCHING);
-	evtimer_assign(&l->timer, loop_base(w->loop), on_timer, l);
-	if (l->node == NULL) {
-		fail_text(l, LAUNCH_UNFIT, "the node is no longer configured");
-		return;
-	}
-	if (limit > 0)
-		event_add(&l->timer, &tv);
-	stat_add(&w->stats.attempts, 1);
-	atomic_fetch_add(&p->live->attempts, 1);
-	begin(l, DIAL_AS_CONFIGURED);
+	evtimer_assign(&l->timer, loop_base(w->loop), on_start, l);
+	event_add(&l->timer, &now);
 }

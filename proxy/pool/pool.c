@@ -325,23 +325,28 @@ pool_lend(struct pool *p, struct pooled *pd)
 	return NULL;
 }
 
+/* Who has it may give it back before this returns, and so on through all who wait: that is done
+ * here, one after the other, and not one inside the other. */
 void
 pool_give(struct server *sv)
 {
 	struct pool *p = sv->pool;
-	struct pooled *pd;
 
 	if (is_expired(sv) || p->paused || shares_must_go(sv)) {
 		server_free(sv);
 		return;
 	}
-	pd = take_first(p);
-	if (pd != NULL) {
-		lend(sv, pd);
+	if (p->giving || p->nwaiting == 0) {
+		pool_put(sv, SERVER_IDLE);
+		pools_arm(p->worker->pools);
 		return;
 	}
-	pool_put(sv, SERVER_IDLE);
-	pools_arm(p->worker->pools);
+	p->giving = true;
+	do {
+		lend(sv, take_first(p));
+		sv = TAILQ_FIRST(&p->places[SERVER_IDLE]);
+	} while (sv != NULL && p->nwaiting > 0);
+	p->giving = false;
 }
 
 void

@@ -62,6 +62,7 @@ struct pool {
 	struct pool_sizes sizes;     /* pool_sizes() alone reads them */
 	uint64_t sizes_version;      /* … of the configuration that they are of */
 	bool paused;                 /* PAUSE: nothing is lent */
+	bool giving;                 /* those who wait are being served */
 	int64_t retry_us;            /* a launch has failed: no other before this; 0: none has */
 	char reason[200];            /* … and why */
 	uint64_t lent, waited;       /* counters: attachments, and those that had to wait */

@@ -291,13 +291,14 @@ go_on(struct pooled *pd)
 		pooled_settle(s);
 }
 
+/* Nothing is kept where whoever has asked for the server is about to say what it is for. */
 static void
 ready(struct pooled *pd)
 {
-	if (pd->greeted)
-		go_on(pd);
-	else
+	if (!pd->greeted)
 		greet(pd);
+	else if (pd->held.n > 0)
+		go_on(pd);
 }
 
 void
@@ -370,6 +371,7 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 	pd->asking = pd->ahead = false;
 	if (a->failed && !a->lost && a->status == 'I' && !ahead) {
 		/* all of it was taken back: the connection is as it was */
+		statements_detach(pd->statements);
 		part_from_server(pd);
 		pool_return(sv);
 		session_close_err(s, WHY_SERVER_REFUSED, &a->error);
@@ -621,6 +623,8 @@ pooled_check_wait(struct pooled *pd, int64_t now_us)
 	const struct conf_main *conf = &s->worker->world->config->main;
 	int64_t waited = now_us - pd->waiting_since_us;
 
+	if (!pd->waiting)
+		return; /* another's refusal has had it sent elsewhere */
 	if (conf->query_wait_timeout > 0 && waited >= conf->query_wait_timeout) {
 		session_close(s, WHY_QUERY_WAIT, NULL);
 		return;

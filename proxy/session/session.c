@@ -218,11 +218,14 @@ free_session(void *arg)
 static void
 discard_input(struct session *s)
 {
+	/* not the worker's: somebody else's bytes may be on their way from there */
+	char nowhere[16384];
+
 	if (!stream_is_open(&s->client))
 		return;
 	stream_end(&s->client);
-	for (int i = 0; i < 4; i++) {
-		if (recv(s->client.fd, s->worker->scratch, WORKER_SCRATCH, MSG_DONTWAIT) <= 0)
+	for (int i = 0; i < 32; i++) {
+		if (recv(s->client.fd, nowhere, sizeof(nowhere), MSG_DONTWAIT) <= 0)
 			break;
 	}
 }

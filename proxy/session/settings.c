@@ -22,6 +22,8 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/setting.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/pooled.h"
 #include "proxy/worker_int.h"
 
 #define MESSAGE_MAX  SETTINGS_HELD_MAX /* longer ones are not looked at */
@@ -248,10 +250,11 @@ apply(struct reading *r, const struct setting *st)
 
 /* ---- SHOW ---- */
 
+/* Between two transactions of a pool there is no server: where the last one was. */
 static void
 show_region(struct session *s, struct buf *b)
 {
-	buf_str(b, s->server->live->region);
+	buf_str(b, s->server != NULL ? s->server->live->region : s->pooled->pool->live->region);
 }
 
 static void

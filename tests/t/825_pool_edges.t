@@ -1,0 +1,82 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Pools where things happen inside one another: a connection that is given back while it is being
+# lent, a launch that fails at once while a query is on its way, questions to Meridian itself where
+# there is no server.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+
+my ($east, $west) = regional_clusters('us-east1', 'europe-west1');
+my $socket = $east->host . '/.s.PGSQL.' . $east->port;
+
+sub proxy
+{
+	my ($name, %opt) = @_;
+	my $proxy = Meridian::Test::Proxy->new($name,
+		regions => [ 'us-east1' => { nodes => $east->host . ':' . $east->port, cities => 'new york' }, 'europe-west1' => { nodes => $west, cities => 'paris' } ],
+		set     => { auth => 'trust', workers => 1, default_pool_size => 2, region => 'us-east1', probe_interval => '1h', probe_timeout => '30s',
+			max_client_conn => 5000, client_login_timeout => '300s' },
+		conf    => "[database postgres]\npool = transaction\n", %opt);
+	$proxy->start;
+	return $proxy;
+}
+
+sub session
+{
+	my ($proxy, %param) = @_;
+	my $w = Meridian::Test::Wire->new($proxy);
+	$w->login(database => 'postgres', user => 'postgres', %param);
+	return $w;
+}
+
+sub ask
+{
+	my ($w, $sql) = @_;
+	$w->send(query($sql));
+	for ($w->until('Z')) {
+		return row_values($_)->[0] if $_->[0] eq 'D';
+		return error_fields($_)->{M} if $_->[0] eq 'E';
+	}
+	return '';
+}
+
+# ---------------------------------------------------------------- no server is there
+
+my $proxy = proxy('main');
+my $new_york = session($proxy);
+my $paris = session($proxy, 'meridian.city' => 'paris');
+is(ask($new_york, 'SHOW meridian.region'), 'us-east1', 'SHOW meridian.region before anything else');
+is(ask($paris, 'SHOW meridian.region'), 'europe-west1', 'and far away');
+is(ask($paris, 'SHOW meridian.route'), 'europe-west1, us-east1', 'SHOW meridian.route');
+
+# ---------------------------------------------------------------- a launch that fails at once
+
+is(ask($new_york, 'SHOW port'), $east->port, 'a session has its server at home');
+is(ask($paris, 'SHOW port'), $west->port, 'another leaves one idle far away');
+$proxy->console('RECONNECT REGION us-east1');
+rename $socket, "$socket.away" or die "$socket: $!";
+is(ask($new_york, 'SHOW port'), $west->port, 'its node cannot be reached at all: the query goes to the other one');
+is(ask($new_york, 'SELECT 2'), 2, 'and so does the next');
+rename "$socket.away", $socket or die "$socket: $!";
+$proxy->stop;
+
+# ---------------------------------------------------------------- many wait to be greeted
+
+my $many = 1000;
+my $small = proxy('small', wrapper => [ 'prlimit', '--stack=262144' ]);
+$small->console('PAUSE');
+my @waiting = map { Meridian::Test::Wire->new($small) } 1 .. $many;
+$_->send(startup(database => 'postgres', user => 'postgres')) for @waiting;
+ok(wait_until(sub { my ($pool) = @{ $small->console('SHOW POOLS') }; $pool && $pool->{cl_waiting} == $many }), "$many logins wait");
+$small->console('RESUME');
+my $greeted = grep { eval { $_->until('Z'); 1 } } @waiting;
+is($greeted, $many, 'they are all greeted, one after the other, with a small stack');
+is(ask($waiting[-1], 'SELECT 1'), 1, 'and served');
+$small->stop;
+done_testing();
