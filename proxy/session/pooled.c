@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "protocol/sqleffects.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/pool.h"
@@ -435,7 +434,10 @@ restore(struct pooled *pd)
 	struct server *sv = pd->session->server;
 	struct buf sql = { .cap = HELD_CAP };
 
-	if (sv->vars != NULL && sv->vars != pd->vars)
+	/* what the server has may not be known, but then not if the session has more than we know
+	 */
+	if (sv->vars != pd->vars &&
+	    (sv->vars != NULL || !(pd->pins & (PIN_SETTING | PIN_LOAD | PIN_UNSURE))))
 		vars_put_change(&sql, sv->vars, pd->vars, VARS_ERROR);
 	if (sql.n > 0)
 		begin_asking(pd, buf_view(&sql), false, on_replayed);
@@ -504,27 +506,21 @@ on_truth(struct server *sv, const struct ask_answer *a)
 	done_asking(pd, a);
 }
 
-/* What the client says next may follow the question at once, unless it is to find what it began
- * with: see restore(). */
-static bool
-may_follow(const struct pooled *pd)
-{
-	return !(pd->asked_effects & EFFECT_SETTINGS_ALL) || vars_count(pd->startup) == 0;
-}
-
 void
 pooled_settle(struct session *s)
 {
 	struct pooled *pd = s->pooled;
 	struct buf sql = { .cap = HELD_CAP };
 
-	if (s->server == NULL || pd->mode == POOL_SESSION || pd->asking ||
-	    !flow_safe_point(&s->flow) || !statements_settled(pd->statements))
+	if (s->server == NULL || pd->asking || !flow_safe_point(&s->flow) ||
+	    !statements_settled(pd->statements) ||
+	    (pd->mode == POOL_SESSION && !pooled_was_reset(pd)))
 		return;
 	if (pooled_suspects(pd, &sql)) {
 		pd->learning = true;
-		begin_asking(pd, buf_view(&sql), may_follow(pd), on_truth);
-	} else if (pd->pins == 0 && !statements_pins(pd->statements)) {
+		begin_asking(pd, buf_view(&sql), !pooled_was_reset(pd), on_truth);
+	} else if (pd->mode == POOL_TRANSACTION && pd->pins == 0 &&
+		   !statements_pins(pd->statements)) {
 		let_go(pd);
 	}
 	buf_fini(&sql);

@@ -32,6 +32,9 @@ void pooled_settled(struct server *sv);
 /* Whether the session's queries may have left something behind on its server: then *sql is what to
  * ask. What needs no asking is taken as known. */
 bool pooled_suspects(struct pooled *pd, struct buf *sql);
+/* A setting may have gone back to its default: the server's, and not the one that the session began
+ * with. What the client says next must not come before that is mended. */
+bool pooled_was_reset(struct pooled *pd);
 /* The answer to that. */
 void pooled_learn(struct pooled *pd, const struct ask_answer *a);
 /* Everything that was prepared on it is gone. */

@@ -153,6 +153,14 @@ move_effects(struct pooled *pd)
 }
 
 bool
+pooled_was_reset(struct pooled *pd)
+{
+	note_effects(pd);
+	return ((pd->effects | pd->asked_effects) & EFFECT_SETTINGS_ALL) &&
+	       vars_count(pd->startup) > 0;
+}
+
+bool
 pooled_suspects(struct pooled *pd, struct buf *sql)
 {
 	const struct server *sv = pd->session->server;

@@ -26,7 +26,7 @@ my $far = Meridian::Test::Delay->new($east);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $far } ],
 	set     => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1' },
-	conf    => "[database postgres]\npool = transaction\n");
+	conf    => "[database postgres]\npool = transaction\n[database template1]\npool = session\n");
 $proxy->start;
 
 # ---------------------------------------------------------------- helpers
@@ -233,6 +233,10 @@ is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'and DISCARD ALL');
 ask($x, 'LISTEN here', "SET DateStyle = 'German'", 'RESET ALL');
 is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'also for a session that keeps its server');
 ask($x, 'UNLISTEN *');
+my $kept = session(database => 'template1', DateStyle => 'SQL, DMY');
+ask($kept, "SET DateStyle = 'German'", 'DISCARD ALL');
+is(ask($kept, 'SHOW DateStyle'), 'SQL, DMY', 'and in a session pool');
+$kept->close;
 my $again = session(application_name => 'first', TimeZone => 'Asia/Tokyo', DateStyle => 'SQL, DMY');
 is($again->{parameters}{TimeZone}, 'Asia/Tokyo', 'the next one with the same is greeted likewise');
 $again->close;

@@ -13,6 +13,7 @@ use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
 use Meridian::Test::Proxy;
 use Meridian::Test::Storm;
+use Meridian::Test::Wire qw(:build);
 use Test::More;
 use Time::HiRes qw(time usleep);
 
@@ -49,14 +50,72 @@ sub report
 	return;
 }
 
-my $storm = Meridian::Test::Storm->new($proxy, clients => 60, seed => $seed, pause => 0.02);
-$storm->run(5 * $long);
+my %count;
+
+# A storm while something is done to the system every so many seconds.
+sub under
+{
+	my ($name, $seconds, $every, $do, %opt) = @_;
+	my $storm = Meridian::Test::Storm->new($proxy, clients => 60, seed => $seed++, pause => 0.02, %opt);
+	my $next = time + $every;
+	$storm->run(
+		$seconds * $long * $slow,
+		sub {
+			return if time < $next;
+			$do->($storm);
+			$count{$name}++;
+			$next = time + $every;
+		});
+	$opt{after}->() if $opt{after};
+	report($storm, $name);
+	cmp_ok($count{$name}, '>=', 1, "$name: $count{$name} times");
+	cmp_ok($storm->{done}, '>', 100, "$name: most of it goes on");
+	is($storm->{rude}, $storm->{cut} // 0, "$name: whoever is lost is told why") or diag explain $storm->{rudely};
+	$storm->go_away;
+	return $storm;
+}
+
+sub all_gone
+{
+	ok(wait_until(sub { !sessions() }), 'all sessions are gone') or diag explain sessions();
+	return;
+}
+
+my $storm = Meridian::Test::Storm->new($proxy, clients => 60, seed => $seed++, pause => 0.02);
+$storm->run(3 * $long * $slow);
 report($storm, 'quiet');
 is($storm->{lost}, 0, 'quiet: no connection is lost') or diag explain $storm->{rudely};
+$storm->go_away;
 
+under('a backend is ended', 3, 0.3, sub { my @all = backends(); kill 'TERM', $all[ rand @all ] if @all });
+my $crash = under('a backend is killed', 6, 2.5, sub { my @all = backends(); kill 'KILL', $all[ rand @all ] if @all });
+under('the network is cut', 3, 0.5, sub { $far->cut });
+under('bytes come one by one', 3, 1, sub { $far->split(($count{'bytes come one by one'} // 0) % 2 ? 0 : 1) });
+$far->split(0);
+under('clients cancel', 4, 1, sub { }, targets => 5);
+under('the configuration is read', 3, 0.4, sub { $proxy->reload(set => { default_pool_size => 2 + int rand 8, max_prepared_statements => 2 + int rand 12 }) });
+under('RECONNECT', 3, 0.3, sub { $proxy->console('RECONNECT') });
+
+# PAUSE is answered when all transactions are over, for which the storm has to go on meanwhile.
+my $operator = Meridian::Test::Wire->new(path => $proxy->socket_path);
+$operator->login(database => 'meridian', user => (getpwuid $>)[0]);
+my $paused = 'RESUME';
+under(
+	'PAUSE', 4, 0.2,
+	sub {
+		return if $paused eq 'PAUSE' && $operator->silent(0);
+		$operator->until('Z') if $paused eq 'PAUSE';
+		$paused = $paused eq 'PAUSE' ? 'RESUME' : 'PAUSE';
+		$operator->send(query($paused));
+		$operator->until('Z') if $paused eq 'RESUME';
+	},
+	after => sub {
+		$operator->until('Z') if $paused eq 'PAUSE';
+		$operator->send(query('RESUME'));
+		$operator->until('Z');
+	});
 my @servers = grep { $_->{state} ne '' } @{ $proxy->console('SHOW SERVERS') };
 cmp_ok(scalar @servers, '<=', 8, 'as many server connections as the pool may have');
-$storm->go_away;
 ok(wait_until(sub { !sessions() }), 'all sessions are gone') or diag explain sessions();
 $proxy->stop;
 done_testing();

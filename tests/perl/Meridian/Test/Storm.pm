@@ -5,7 +5,7 @@
 #   use Meridian::Test::Storm;
 #
 #   my $storm = Meridian::Test::Storm->new($proxy, clients => 100, seed => 42,
-#       database => 'postgres', user => 'postgres', shapes => { pipeline => 8, simple => 2 });
+#       databases => ['postgres'], user => 'postgres', shapes => { pipeline => 8, simple => 2 });
 #   $storm->run(5);                             # seconds
 #   $storm->run(5, sub { … });                  # … and this is called a hundred times a second
 #   ok($storm->finish, 'all have had their answers');
@@ -43,7 +43,7 @@ sub new
 {
 	my ($class, $proxy, %opt) = @_;
 	my $self = bless {
-		proxy => $proxy, database => 'postgres', user => 'postgres', clients => 50, mortal => {%mortal}, shapes => {%shapes},
+		proxy => $proxy, databases => ['postgres'], user => 'postgres', clients => 50, mortal => {%mortal}, shapes => {%shapes},
 		%opt,
 		wrong => [], rude => 0, done => 0, lost => 0, codes => {}, cancels => 0, hit => 0,
 	}, $class;
@@ -70,7 +70,7 @@ sub come
 	$self->{by_fd}{ fileno $w->{fd} } = $c;
 	$self->{select}->add($w->{fd});
 	$self->steps($c, 'login', [
-		startup(user => $self->{user}, database => $self->{database}, application_name => "c$c->{id}"),
+		startup(user => $self->{user}, database => $self->{databases}[ $c->{id} % @{ $self->{databases} } ], application_name => "c$c->{id}"),
 		[ 'R', 'K', 'Z:I' ] ]);
 	return;
 }
@@ -162,6 +162,7 @@ sub take
 	if ($type eq 'E') {
 		my $e = error_fields($m);
 		$self->{codes}{ $e->{C} }++;
+		$self->{said}{"$e->{C} $e->{M}"}++;
 		return $c->{told} = "$e->{C} $e->{M}" if $e->{S} eq 'FATAL' && $self->{mortal}{ $e->{C} };
 		if ($e->{C} eq '57014' && $c->{target} && $c->{shape} && $c->{shape} ne 'login') {
 			# whatever else this cycle was to say: a new session knows what it has
@@ -188,7 +189,8 @@ sub readable
 	}
 	return if $n || !$c->{wire} || $c->{wire} != $w;
 	$self->{lost}++;
-	if (!$c->{told}) {
+	# whom nobody has accepted when the proxy stops listening is told nothing
+	if (!$c->{told} && !($self->{leaving} && $c->{shape} && $c->{shape} eq 'login')) {
 		$self->{rude}++;
 		# part of an answer has come: no error can follow
 		$self->{cut}++ if length $w->{in};
