@@ -98,7 +98,8 @@ keep(struct statement_table *t, uint64_t meaning, struct slice tail, struct slic
 	return st;
 }
 
-/* Where two meanings of one text are in use (rare), the later is not shared. */
+/* The meaning is in the hash; where that does not tell two apart (one in 2^32), the later is not
+ * shared. */
 struct statement *
 statement_get(struct statement_table *t, uint64_t meaning, struct slice tail, struct slice sql)
 {
