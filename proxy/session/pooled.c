@@ -398,13 +398,15 @@ pooled_attach(struct pooled *pd, struct server *sv)
 {
 	struct session *s = pd->session;
 	struct buf sql = { .cap = HELD_CAP };
-	/* one round trip for the change and what the client says */
-	bool ahead = pd->greeted && pooled_ends_on_error(sv);
+	bool ahead = false;
 
 	s->server = sv;
 	sv->session = s;
-	if (sv->vars != pd->vars)
+	if (sv->vars != pd->vars) {
+		/* one round trip for the change and what the client says */
+		ahead = pd->greeted && pooled_ends_on_error(sv);
 		vars_put_change(&sql, sv->vars, pd->vars, ahead ? VARS_FATAL : VARS_ERROR);
+	}
 	if (sql.n > 0) {
 		begin_asking(pd, buf_view(&sql), ahead, on_replayed);
 	} else {
