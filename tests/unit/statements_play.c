@@ -13,6 +13,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/session/statements.h"
+#include "proxy/session/statements_texts.h"
 #include "tests/unit/pg_model.h"
 
 #define CLIENTS   3
@@ -262,13 +263,50 @@ say_query_somehow(struct buf *b, struct dice *d)
 	say_query(b, text);
 }
 
+/* A transaction that fails, and what is said in it then. */
+static void
+say_failure(struct buf *b, struct dice *d)
+{
+	message_put_bare(b, MSG_SYNC);
+	say_query(b, "BEGIN");
+	say_query(b, "F");
+	for (unsigned i = roll(d, 4); i > 0; i--) {
+		say_parse(b, any_name(d), copyless(any_text(d)));
+		if (roll(d, 2) == 0)
+			say_cycle(b, d, any_name(d));
+		message_put_bare(b, MSG_SYNC);
+	}
+	say_query(b, "ROLLBACK");
+}
+
+/* A statement without a name that is skipped, and used. */
+static void
+say_skipped(struct buf *b, struct dice *d)
+{
+	message_put_bare(b, MSG_SYNC);
+	say_target(b, MSG_DESCRIBE, 'P', "none");
+	if (roll(d, 2) == 0)
+		say_parse(b, "", "S1");
+	else
+		say_target(b, MSG_CLOSE, 'S', "");
+	message_put_bare(b, MSG_SYNC);
+	say_cycle(b, d, "");
+	message_put_bare(b, MSG_SYNC);
+}
+
 static void
 say_something(struct client *cl, struct dice *d)
 {
 	struct buf *b = &cl->script;
 	const char *name = any_name(d);
 
-	switch (roll(d, 16)) {
+	switch (roll(d, 18)) {
+	case 16:
+		say_failure(b, d);
+		break;
+	case 17:
+		say_skipped(b, d);
+		break;
 	case 0:
 	case 1:
 		say_parse(b, name, copyless(any_text(d)));
@@ -591,6 +629,20 @@ begin(struct play *p, unsigned max)
 	}
 }
 
+/* What is prepared on a server is known, all of it. */
+static const char *
+count_statements(const struct server *sv)
+{
+	const struct slot *slot;
+	size_t known = server_statements_count(sv->ss), there = pg_names(&sv->model);
+
+	if (known > there)
+		return "the server has less than is believed";
+	TAILQ_FOREACH (slot, &sv->ss->surplus, all)
+		known++;
+	return known < there ? "the server has more than is known" : NULL;
+}
+
 static void
 end(struct play *p)
 {
@@ -605,9 +657,8 @@ end(struct play *p)
 	for (unsigned i = 0; i < SERVERS; i++) {
 		struct server *sv = &p->servers[i];
 
-		if (p->result.wrong == NULL &&
-		    server_statements_count(sv->ss) > pg_names(&sv->model))
-			p->result.wrong = "the server has less than is believed";
+		if (p->result.wrong == NULL)
+			p->result.wrong = count_statements(sv);
 		server_statements_free(sv->ss);
 		pg_fini(&sv->model);
 	}
