@@ -21,6 +21,7 @@
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/pause.h"
 #include "proxy/session/pings.h"
+#include "proxy/session/pooled.h"
 #include "proxy/session/statements.h"
 #include "proxy/session/strikes.h"
 #include "proxy/session/vars.h"
@@ -268,6 +269,8 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 	if (s->state < SESSION_ATTACHING)
 		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	if (s->state == SESSION_RELAY && (!flow_is_idle(&s->flow) || settings_hold(s)))
+		return false;
+	if (s->state == SESSION_RELAY && s->pooled != NULL && pooled_owes(s))
 		return false;
 	if (s->state == SESSION_SQL && !flow_is_idle(&s->flow))
 		return false;

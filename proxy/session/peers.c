@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include <openssl/crypto.h>
+
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -91,22 +93,26 @@ try_node(struct courier *c)
 {
 	struct cancel_job *job = c->job;
 	struct worker *w = c->worker;
+	struct fleet_box box;
 
 	if (!c->unreached || !job->boxed || !job->box.bound) {
 		over(c, false);
 		return;
 	}
 	courier_free(c);
-	if (!canceler_for_box(w, job->pid, &job->box, box_done, job)) {
+	box = job->box;
+	/* the job is over with it, which may be at once */
+	if (canceler_for_box(w, job->pid, &box, box_done, job)) {
+		stat_add(&w->stats.cancels_direct, 1);
+		log_limited(LOG_LEVEL_INFO, (struct log_subject){ 0 },
+			    "a session of peer %u, which is gone or does not answer: node %s is "
+			    "asked to cancel its query (the key was issued %" PRId64 " s ago)",
+			    box.issuer, box.node,
+			    (clock_wall_us() - box.issued_at_us) / USEC_PER_SEC);
+	} else {
 		cancel_over(job, false);
-		return;
 	}
-	stat_add(&w->stats.cancels_direct, 1);
-	log_limited(LOG_LEVEL_INFO, (struct log_subject){ 0 },
-		    "a session of peer %u, which is gone or does not answer: node %s is asked to "
-		    "cancel its query (the key was issued %" PRId64 " s ago)",
-		    job->box.issuer, job->box.node,
-		    (clock_wall_us() - job->box.issued_at_us) / USEC_PER_SEC);
+	OPENSSL_cleanse(&box, sizeof(box));
 }
 
 static void

@@ -555,6 +555,16 @@ pooled_part(struct session *s)
 		pool_return(sv);
 }
 
+bool
+pooled_owes(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	/* nobody is served under PAUSE: it is not waited for */
+	return (pd->held.n > 0 && !(pd->waiting && pd->pool->paused)) ||
+	       statements_holds(pd->statements);
+}
+
 static void
 free_pooled(void *arg)
 {

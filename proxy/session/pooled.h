@@ -78,6 +78,8 @@ void pooled_answered(struct session *s, bool is_ready);
 void pooled_settle(struct session *s);
 /* The session is at an end, or its server is: give back what can be used again. Idempotent. */
 void pooled_part(struct session *s);
+/* The client has said something that no server has got yet, and one will. */
+bool pooled_owes(const struct session *s);
 void pooled_free(struct pooled *pd); /* accepts NULL */
 /* Deadlines of one that waits; it may be over then. */
 void pooled_check_wait(struct pooled *pd, int64_t now_us);

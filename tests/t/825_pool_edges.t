@@ -79,4 +79,19 @@ my $greeted = grep { eval { $_->until('Z'); 1 } } @waiting;
 is($greeted, $many, 'they are all greeted, one after the other, with a small stack');
 is(ask($waiting[-1], 'SELECT 1'), 1, 'and served');
 $small->stop;
+
+# ---------------------------------------------------------------- a drain, while a query waits its turn
+
+my $drained = proxy('drained', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => '1h' });
+my ($holder, $waiter, $idle) = map { session($drained) } 1 .. 3;
+ask($holder, 'BEGIN');
+$waiter->send(query('SELECT 7'));
+ok($waiter->silent(0.3), 'a query waits for the connection of a transaction');
+kill 'TERM', $drained->pid;
+ok($idle->closed, 'SIGTERM ends the session that is idle');
+ok($waiter->silent(0.5), 'not the one that waits');
+is(ask($holder, 'SELECT 6'), 6, 'nor the transaction');
+$holder->send(query('COMMIT'));
+is(join(' ', map { $_->[0] eq 'D' ? row_values($_)->[0] : () } $waiter->until('Z')), '7', 'which ends: the other is answered');
+$drained->wait_exit;
 done_testing();
