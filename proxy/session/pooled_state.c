@@ -218,6 +218,9 @@ pooled_rewrite(struct session *s, const char **p, size_t *n)
 	struct pooled *pd = s->pooled;
 	struct buf *out = &s->worker->rewritten;
 
+	/* it has its server for good: names are the server's, also in SQL */
+	if (pd->mode == POOL_SESSION)
+		return true;
 	buf_clear(out);
 	switch (statements_client(pd->statements, meaning_of(pd), *p, *n, out)) {
 	case STATEMENTS_AS_IS:

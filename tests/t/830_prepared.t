@@ -15,7 +15,7 @@ my ($node) = regional_clusters('us-east1');
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
 	set     => { auth => 'trust', workers => 1, default_pool_size => 2, max_prepared_statements => 5 },
-	conf    => "[database *]\npool = transaction\n");
+	conf    => "[database *]\npool = transaction\n[database template1]\npool = session\n");
 $proxy->start;
 
 sub session
@@ -218,6 +218,17 @@ for my $mode (qw(simple extended prepared)) {
 		$proxy->command_like([ 'pgbench', '-n', '-M', $mode, '-c20', '-j20', '-t30', @$file, 'postgres' ],
 			qr/actually processed: 600\/600/, "pgbench -M $mode @$file: 20 clients on 2 connections");
 	}
+}
+
+# ---------------------------------------------------------------- a connection for good
+
+for my $turn (1, 2) {
+	my $w = session(database => 'template1');
+	is(say_to($w, prepare('own', "SELECT 'own'"), $S), '1 Z', "pool = session ($turn)");
+	is(say_to($w, query('EXECUTE own')), 'D=own C Z', 'names are the server\'s, also in SQL');
+	is(say_to($w, run('own'), execute(), $S), '2 D=own C Z', 'and in the protocol');
+	$w->send(terminate());
+	ok($w->closed, 'the session ends');
 }
 
 # ---------------------------------------------------------------- not at all
