@@ -287,6 +287,8 @@ void
 pooled_on_server_drained(struct session *s)
 {
 	statements_go_on(s);
+	if (s->state == SESSION_RELAY)
+		pooled_settle(s);
 }
 
 void

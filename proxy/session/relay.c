@@ -69,6 +69,8 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	}
 	if (stream_is_blocked(&s->server->stream))
 		stream_want(&s->client, s->client.interest & ~EV_READ);
+	else if (s->pooled != NULL && flow_pending(&s->flow) == 0)
+		pooled_settle(s);
 	return true;
 }
 

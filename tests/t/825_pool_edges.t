@@ -80,6 +80,31 @@ is($greeted, $many, 'they are all greeted, one after the other, with a small sta
 is(ask($waiting[-1], 'SELECT 1'), 1, 'and served');
 $small->stop;
 
+# ---------------------------------------------------------------- what is never answered holds nothing
+
+my $one = proxy('one', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => '1h', query_wait_timeout => '10s' });
+my ($copies, $other) = map { session($one) } 1, 2;
+$copies->send(query('COPY (SELECT 1) TO STDOUT'));
+$copies->until('Z');
+$copies->send(query('CREATE TEMP TABLE gone (a int); DROP TABLE gone; CREATE TABLE IF NOT EXISTS copied (a int)'));
+$copies->until('Z');
+$copies->send(query('COPY copied FROM STDIN'));
+$copies->until('G');
+$copies->send(copy_data("no number\n") x 20 . copy_data("\\.\n"));
+my ($failed) = grep { $_->[0] eq 'E' } $copies->until('Z');
+is(error_fields($failed)->{C}, '22P02', 'a COPY fails');
+$copies->send(copy_data("1\n") x 100 . copy_done);
+is(ask($other, 'SELECT 8'), 8, 'what its client still sends of it takes no connection from others');
+$copies->send(flush_message);
+ok($copies->silent(0.2), 'nor does a Flush');
+is(ask($other, 'SELECT 9'), 9, 'others are served');
+is(ask($copies, 'SELECT count(*) FROM copied'), 0, 'and so is the client itself');
+$copies->send(copy_data('x' x 4_000_000) . flush_message);
+is(ask($other, 'SELECT 10'), 10, 'nor do four megabytes');
+is(ask($copies, 'SELECT 11'), 11, 'behind which it goes on');
+ask($copies, 'DROP TABLE copied');
+$one->stop;
+
 # ---------------------------------------------------------------- a drain, while a query waits its turn
 
 my $drained = proxy('drained', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => '1h' });
