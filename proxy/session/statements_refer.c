@@ -45,7 +45,7 @@ static struct slice
 stray(struct walk *w, struct slice text)
 {
 	w->c->strayed = 1;
-	if (slice_starts(text, STATEMENTS_PREFIX))
+	if (!w->c->own && slice_starts(text, STATEMENTS_PREFIX))
 		return SLICE_LITERAL(STATEMENTS_NOWHERE);
 	return text;
 }
@@ -112,7 +112,8 @@ refer(struct walk *w, struct slice text, enum use how, struct reference *out)
 	if (walk_must_wait(c, name))
 		return STEP_WAIT;
 	if (name == NULL || name->view == NULL) {
-		if (how != DESCRIBES)
+		/* one that has passed by its own name keeps the session where it is anyway */
+		if (how != DESCRIBES && !c->own)
 			walk_note_effects(w, EFFECT_UNKNOWN, slice_of("", 0));
 		out->server = stray(w, text);
 		return STEP_ON;
