@@ -12,6 +12,7 @@
 #include "base/bug.h"
 #include "base/mem.h"
 #include "protocol/message.h"
+#include "protocol/sqleffects.h"
 
 /* ---- names ---- */
 
@@ -145,6 +146,8 @@ names_forget_all(struct statements *c)
 		slot_free(c->acts.v[i].old);
 		c->acts.v[i].old = NULL;
 	}
+	if (c->own)
+		c->effects |= EFFECT_UNKNOWN; /* of what those did that nobody has read */
 	c->own = 0;
 }
 
