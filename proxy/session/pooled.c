@@ -22,6 +22,7 @@
 /* Reading stops when so much is kept of a client that waits; one more read may come on top. */
 #define HELD_ENOUGH ((size_t)16 * 1024)
 #define HELD_CAP    ((size_t)1 << 20)
+#define CHANGE_CAP  ((size_t)512 * 1024) /* of a text that replays settings */
 /* A session looks for a better node so often, where its own is well. */
 #define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
 
@@ -393,11 +394,21 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 		greet(pd);
 }
 
+/* Half a change would leave settings of somebody else. */
+static void
+replay(struct pooled *pd, const struct buf *sql, bool ahead)
+{
+	if (sql->failed)
+		session_close(pd->session, WHY_PROTOCOL, "Too many settings to be replayed.");
+	else
+		begin_asking(pd, buf_view(sql), ahead, on_replayed);
+}
+
 void
 pooled_attach(struct pooled *pd, struct server *sv)
 {
 	struct session *s = pd->session;
-	struct buf sql = { .cap = HELD_CAP };
+	struct buf sql = { .cap = CHANGE_CAP };
 	bool ahead = false;
 
 	s->server = sv;
@@ -408,7 +419,7 @@ pooled_attach(struct pooled *pd, struct server *sv)
 		vars_put_change(&sql, sv->vars, pd->vars, ahead ? VARS_FATAL : VARS_ERROR);
 	}
 	if (sql.n > 0) {
-		begin_asking(pd, buf_view(&sql), ahead, on_replayed);
+		replay(pd, &sql, ahead);
 	} else {
 		statements_attach(pd->statements, sv->statements, &s->flow);
 		pooled_tell(pd);
@@ -434,7 +445,7 @@ static void
 restore(struct pooled *pd)
 {
 	struct server *sv = pd->session->server;
-	struct buf sql = { .cap = HELD_CAP };
+	struct buf sql = { .cap = CHANGE_CAP };
 
 	/* what the server has may not be known, but then not if the session has more than we know
 	 */
@@ -442,7 +453,7 @@ restore(struct pooled *pd)
 	    (sv->vars != NULL || !(pd->pins & (PIN_SETTING | PIN_LOAD | PIN_UNSURE))))
 		vars_put_change(&sql, sv->vars, pd->vars, VARS_ERROR);
 	if (sql.n > 0)
-		begin_asking(pd, buf_view(&sql), false, on_replayed);
+		replay(pd, &sql, false);
 	buf_fini(&sql);
 }
 

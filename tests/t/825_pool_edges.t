@@ -103,6 +103,17 @@ $copies->send(copy_data('x' x 4_000_000) . flush_message);
 is(ask($other, 'SELECT 10'), 10, 'nor do four megabytes');
 is(ask($copies, 'SELECT 11'), 11, 'behind which it goes on');
 ask($copies, 'DROP TABLE copied');
+
+# ---------------------------------------------------------------- more settings than can be carried
+
+my $loaded = session($one);
+ask($loaded, "SELECT set_config('my.v$_', repeat('\xc3\xa9', 8000), false)") for 1 .. 13;
+is(ask($other, "SELECT coalesce(current_setting('my.v13', true), '')"), '', 'settings of hundreds of kilobytes stay with their session');
+$loaded->send(query("SELECT current_setting('my.v13')"));
+my ($full) = grep { $_->[0] eq 'E' } $loaded->until('E');
+is(error_fields($full)->{D}, 'Too many settings to be replayed.', 'which ends where it cannot have them back');
+is(ask($other, "SELECT coalesce(current_setting('my.v1', true), '')"), '', 'and nobody has half of them');
+is(ask($other, 'SHOW exit_on_error'), 'off', 'nor anything else of it');
 $one->stop;
 
 # ---------------------------------------------------------------- a drain, while a query waits its turn
