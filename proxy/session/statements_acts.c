@@ -145,6 +145,7 @@ names_forget_all(struct statements *c)
 	for (uint32_t i = c->acts.head; i < c->acts.n; i++) {
 		slot_free(c->acts.v[i].old);
 		c->acts.v[i].old = NULL;
+		c->acts.v[i].done |= c->acts.v[i].what == ACT_EVICT;
 	}
 	if (c->own)
 		c->effects |= EFFECT_UNKNOWN; /* of what those did that nobody has read */
@@ -275,7 +276,7 @@ end_our_unnamed(struct statements *c, struct act *a, enum ending e)
 static void
 end_evict(struct statements *c, struct act *a, enum ending e)
 {
-	if (e == ENDED_DONE)
+	if (e == ENDED_DONE || a->done)
 		slot_free(a->slot);
 	else
 		slot_restore(c->ss, a->slot);

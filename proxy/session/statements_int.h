@@ -72,7 +72,7 @@ enum act_what {
 
 struct act {
 	enum act_what what;
-	bool done;            /* ACT_DROP in a Query: it has run */
+	bool done;            /* ACT_DROP in a Query: it has run; ACT_EVICT: it is gone anyway */
 	bool dummy;           /* ACT_AGAIN: the name in use is a dummy's */
 	struct name *name;    /* or NULL */
 	struct statement *st; /* one reference, or NULL */
