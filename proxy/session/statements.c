@@ -203,6 +203,7 @@ statements_new(struct statement_table *t)
 	struct statements *c = xcalloc(1, sizeof(*c));
 
 	c->table = t;
+	c->as_is = t->max == 0;
 	buf_init(&c->held, HELD_MAX);
 	c->why = "";
 	return c;

@@ -39,7 +39,7 @@
 struct statement_table;
 
 /* `max` statements on one server connection (option max_prepared_statements); 0: names pass as they
- * are, and a Parse with a name pins. */
+ * are, and a Parse with a name pins, in sessions that begin while it is so. */
 struct statement_table *statement_table_new(unsigned max);
 void statement_table_free(struct statement_table *t);
 void statement_table_limit(struct statement_table *t, unsigned max);

@@ -123,6 +123,7 @@ struct statements {
 	uint16_t following : 1; /* every message counts as a unit */
 	uint16_t skipping : 1;  /* the server discards messages until Sync */
 	uint16_t own : 1;       /* a name has passed as it was */
+	uint16_t as_is : 1;     /* they all do: so it began, and so it stays */
 	uint16_t strayed : 1;   /* a name that we do not know was referred to */
 	uint16_t behind : 1; /* where messages begin in the server's bytes is known to flow only */
 	uint16_t in_tag : 1; /* a CommandComplete is passing */

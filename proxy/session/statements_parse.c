@@ -236,7 +236,7 @@ on_long_parse(struct walk *w, size_t total)
 
 	if (!walk_read_name(w->at + FRAME_HEAD_BYTES, walk_head_end(w, total), &m.name))
 		return walk_no_head(w, total, UNIT_PARSE);
-	if (m.name.n > 0 && w->c->table->max == 0)
+	if (m.name.n > 0 && w->c->as_is)
 		return parse_as_it_is(w, total, true);
 	begin_parse(&m, w, total);
 	m.st = statement_of_length(w->c->table);
@@ -258,7 +258,7 @@ walk_on_parse(struct walk *w, size_t total)
 	if (message_parse_parse(slice_of(w->at + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES),
 				&text) != PARSE_DONE)
 		return parse_as_it_is(w, total, false);
-	if (text.name.n > 0 && w->c->table->max == 0)
+	if (text.name.n > 0 && w->c->as_is)
 		return parse_as_it_is(w, total, true);
 	m.name = text.name;
 	begin_parse(&m, w, total);

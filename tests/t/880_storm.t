@@ -66,7 +66,7 @@ sub under
 			$count{$name}++;
 			$next = time + $every;
 		});
-	$opt{after}->() if $opt{after};
+	$opt{after}->($storm) if $opt{after};
 	report($storm, $name);
 	cmp_ok($count{$name}, '>=', 1, "$name: $count{$name} times");
 	cmp_ok($storm->{done}, '>', 100, "$name: most of it goes on");
@@ -93,7 +93,7 @@ under('the network is cut', 3, 0.5, sub { $far->cut });
 under('bytes come one by one', 3, 1, sub { $far->split(($count{'bytes come one by one'} // 0) % 2 ? 0 : 1) });
 $far->split(0);
 under('clients cancel', 4, 1, sub { }, targets => 5);
-under('the configuration is read', 3, 0.4, sub { $proxy->reload(set => { default_pool_size => 2 + int rand 8, max_prepared_statements => 2 + int rand 12 }) });
+under('the configuration is read', 3, 0.4, sub { $proxy->reload(set => { default_pool_size => 2 + int rand 8, max_prepared_statements => int rand 6 }) });
 under('RECONNECT', 3, 0.3, sub { $proxy->console('RECONNECT') });
 
 # PAUSE is answered when all transactions are over, for which the storm has to go on meanwhile.
@@ -103,14 +103,18 @@ my $paused = 'RESUME';
 under(
 	'PAUSE', 4, 0.2,
 	sub {
-		return if $paused eq 'PAUSE' && $operator->silent(0);
+		return if $paused eq 'PAUSE' && $operator->silent(0.001);
 		$operator->until('Z') if $paused eq 'PAUSE';
 		$paused = $paused eq 'PAUSE' ? 'RESUME' : 'PAUSE';
 		$operator->send(query($paused));
 		$operator->until('Z') if $paused eq 'RESUME';
 	},
 	after => sub {
-		$operator->until('Z') if $paused eq 'PAUSE';
+		my ($storm) = @_;
+		if ($paused eq 'PAUSE') {
+			$storm->turn(0) while $operator->silent(0.001);
+			$operator->until('Z');
+		}
 		$operator->send(query('RESUME'));
 		$operator->until('Z');
 	});

@@ -56,7 +56,7 @@ sub give_orders
 		$operator->login(database => 'meridian', user => (getpwuid $>)[0]);
 	}
 	if ($busy) {
-		return if $operator->silent(0);
+		return if $operator->silent(0.001);
 		my @said = $operator->until('Z');
 		$busy = 0;
 		$operator = undef if !@said || $said[-1][0] ne 'Z';
