@@ -212,6 +212,30 @@ meaning_of(struct pooled *pd)
 	return (pd->effects | pd->asked_effects) & EFFECTS_ON_MEANING ? 0 : vars_meaning(pd->vars);
 }
 
+/* In a session pool: whether settings of the StartupMessage may go. Of a text that is cut nobody
+ * knows. */
+static void
+look_for_resets(struct pooled *pd, struct slice in)
+{
+	struct message_parse parse;
+	struct slice sql;
+	struct frame f;
+
+	in = slice_skip(in, flow_client_rest(&pd->session->flow, in.p, in.n));
+	while (in.n > 0) {
+		if (frame_cut(in, INT32_MAX, &f) != PARSE_DONE) {
+			if (in.n < FRAME_HEAD_BYTES || *in.p == MSG_QUERY || *in.p == MSG_PARSE)
+				pd->effects |= EFFECT_SETTINGS_ALL;
+			return;
+		}
+		if (f.type == MSG_QUERY && message_parse_query(f.body, &sql) == PARSE_DONE)
+			pd->effects |= sqleffects(sql) & EFFECT_SETTINGS_ALL;
+		else if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE)
+			pd->effects |= sqleffects(parse.sql) & EFFECT_SETTINGS_ALL;
+		in = slice_skip(in, f.total);
+	}
+}
+
 bool
 pooled_rewrite(struct session *s, const char **p, size_t *n)
 {
@@ -219,8 +243,11 @@ pooled_rewrite(struct session *s, const char **p, size_t *n)
 	struct buf *out = &s->worker->rewritten;
 
 	/* it has its server for good: names are the server's, also in SQL */
-	if (pd->mode == POOL_SESSION)
+	if (pd->mode == POOL_SESSION) {
+		if (vars_count(pd->startup) > 0)
+			look_for_resets(pd, slice_of(*p, *n));
 		return true;
+	}
 	buf_clear(out);
 	switch (statements_client(pd->statements, meaning_of(pd), *p, *n, out)) {
 	case STATEMENTS_AS_IS:
