@@ -121,12 +121,12 @@ static void
 go_on(struct session *s)
 {
 	bool blocked = s->server != NULL && stream_is_blocked(&s->server->stream);
-	bool waiting = s->pooled != NULL && s->pooled->waiting;
+	bool full = s->pooled != NULL && pooled_is_full(s->pooled);
 
 	if (!(s->client.interest & EV_CLOSED) || is_stopped(s))
 		return;
-	stream_want(&s->client, (short)((s->client.interest & ~EV_CLOSED) |
-					(blocked || waiting ? 0 : EV_READ)));
+	stream_want(&s->client,
+		    (short)((s->client.interest & ~EV_CLOSED) | (blocked || full ? 0 : EV_READ)));
 }
 
 void

@@ -246,6 +246,12 @@ keep(struct pooled *pd, const char *p, size_t n)
 		stream_want(&s->client, s->client.interest & ~EV_READ);
 }
 
+bool
+pooled_is_full(const struct pooled *pd)
+{
+	return pd->held.n >= HELD_ENOUGH || statements_waits(pd->statements);
+}
+
 /* What the client says can be sent now. */
 static bool
 can_send(const struct pooled *pd)

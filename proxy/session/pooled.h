@@ -84,6 +84,9 @@ void pooled_free(struct pooled *pd); /* accepts NULL */
 /* Deadlines of one that waits; it may be over then. */
 void pooled_check_wait(struct pooled *pd, int64_t now_us);
 
+/* So much is kept of what the client has said that it is not to be read now. */
+bool pooled_is_full(const struct pooled *pd);
+
 /* The client cancels what it asks, and it has no server: it may be waiting for one. */
 void pooled_cancel(struct session *s);
 

@@ -13,6 +13,7 @@ use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
 use Meridian::Test::Proxy;
 use Meridian::Test::Storm;
+use Meridian::Test::Wire qw(:build);
 use Test::More;
 use Time::HiRes qw(time usleep);
 
@@ -65,6 +66,7 @@ sub under
 			$count{$name}++;
 			$next = time + $every;
 		});
+	$opt{after}->($storm) if $opt{after};
 	report($storm, $name);
 	cmp_ok($count{$name}, '>=', 1, "$name: $count{$name} times");
 	cmp_ok($storm->{done}, '>', 100, "$name: most of it goes on");
@@ -94,6 +96,28 @@ under('clients cancel', 4, 1, sub { }, targets => 5);
 under('the configuration is read', 3, 0.4, sub { $proxy->reload(set => { default_pool_size => 2 + int rand 8, max_prepared_statements => int rand 6 }) });
 under('RECONNECT', 3, 0.3, sub { $proxy->console('RECONNECT') });
 
+# PAUSE is answered when all transactions are over, for which the storm has to go on meanwhile.
+my $operator = Meridian::Test::Wire->new(path => $proxy->socket_path);
+$operator->login(database => 'meridian', user => (getpwuid $>)[0]);
+my $paused = 'RESUME';
+under(
+	'PAUSE', 4, 0.2,
+	sub {
+		return if $paused eq 'PAUSE' && $operator->silent(0.001);
+		$operator->until('Z') if $paused eq 'PAUSE';
+		$paused = $paused eq 'PAUSE' ? 'RESUME' : 'PAUSE';
+		$operator->send(query($paused));
+		$operator->until('Z') if $paused eq 'RESUME';
+	},
+	after => sub {
+		my ($storm) = @_;
+		if ($paused eq 'PAUSE') {
+			$storm->turn(0) while $operator->silent(0.001);
+			$operator->until('Z');
+		}
+		$operator->send(query('RESUME'));
+		$operator->until('Z');
+	});
 my @servers = grep { $_->{state} ne '' } @{ $proxy->console('SHOW SERVERS') };
 cmp_ok(scalar @servers, '<=', 8, 'as many server connections as the pool may have');
 ok(wait_until(sub { !sessions() }), 'all sessions are gone') or diag explain sessions();
