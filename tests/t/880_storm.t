@@ -93,7 +93,7 @@ under('the network is cut', 3, 0.5, sub { $far->cut });
 under('bytes come one by one', 3, 1, sub { $far->split(($count{'bytes come one by one'} // 0) % 2 ? 0 : 1) });
 $far->split(0);
 under('clients cancel', 4, 1, sub { }, targets => 5);
-under('the configuration is read', 3, 0.4, sub { $proxy->reload(set => { default_pool_size => 2 + int rand 8, max_prepared_statements => int rand 6 }) });
+under('the configuration is read', 3, 0.4, sub { $proxy->reload(set => { default_pool_size => 2 + int rand 8, max_prepared_statements => 1 + int rand 6 }) });
 under('RECONNECT', 3, 0.3, sub { $proxy->console('RECONNECT') });
 
 # PAUSE is answered when all transactions are over, for which the storm has to go on meanwhile.
@@ -118,6 +118,16 @@ under(
 		$operator->send(query('RESUME'));
 		$operator->until('Z');
 	});
+# A session keeps its names, whatever becomes of the option.
+my $old = Meridian::Test::Wire->new($proxy);
+$old->login(database => 'postgres', user => 'postgres');
+$old->send(parse('SELECT 1', 'mine') . sync_message);
+$old->until('Z');
+$proxy->reload(set => { max_prepared_statements => 0 });
+$old->send(parse('SELECT 2', 'mine') . sync_message);
+is(($old->until('Z'))[0][0], 'E', 'a name is known after max_prepared_statements = 0');
+$old->close;
+
 my @servers = grep { $_->{state} ne '' } @{ $proxy->console('SHOW SERVERS') };
 cmp_ok(scalar @servers, '<=', 8, 'as many server connections as the pool may have');
 ok(wait_until(sub { !sessions() }), 'all sessions are gone') or diag explain sessions();

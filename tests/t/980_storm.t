@@ -105,7 +105,7 @@ my %trouble = (
 	},
 	'bytes come one by one' => sub { my $far = $_[1]; $far->split(1 + int rand 3); later(rand 2, sub { $far->split(0) }) },
 	'a reload' => sub {
-		$proxy->write_conf(set => { default_pool_size => 4 + int rand 9, max_prepared_statements => int rand 12, max_db_connections => 10 + int rand 20 });
+		$proxy->write_conf(set => { default_pool_size => 4 + int rand 9, max_prepared_statements => 1 + int rand 12, max_db_connections => 10 + int rand 20 });
 		kill 'HUP', $proxy->pid if $proxy->pid;
 	},
 	'RECONNECT' => sub { order('RECONNECT') },
