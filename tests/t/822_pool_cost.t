@@ -23,7 +23,6 @@ my $proxy    = Meridian::Test::Proxy->new('main',
 	set     => { auth => 'trust', workers => 1, default_pool_size => 1, probe_interval => '1h' },
 	conf    => "[database postgres]\npool = transaction\n");
 $proxy->start;
-my $worker = { threads($proxy->pid) }->{'worker/1'};
 
 sub session
 {
@@ -53,6 +52,7 @@ sub turns
 my @clients = map { session() } 1 .. 2;
 rows($_, parse('SELECT $1::int + 1', 'add'), sync_message) for @clients;
 ok(turns(5, @clients), 'two clients run the statement that both have prepared on one connection');
+my $worker = { threads($proxy->pid) }->{'worker/1'};    # by now it has its name
 
 SKIP: {
 	skip "a sanitizer ($kind) makes system calls and allocations of its own", 4 if $kind;
