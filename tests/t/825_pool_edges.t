@@ -69,7 +69,8 @@ $proxy->stop;
 # ---------------------------------------------------------------- many wait to be greeted
 
 my $many = 1000;
-my $small = proxy('small', wrapper => [ 'prlimit', '--stack=262144' ]);
+# ThreadSanitizer needs a stack of its own size
+my $small = proxy('small', sanitized() eq 'thread' ? () : (wrapper => [ 'prlimit', '--stack=262144' ]));
 $small->console('PAUSE');
 my @waiting = map { Meridian::Test::Wire->new($small) } 1 .. $many;
 $_->send(startup(database => 'postgres', user => 'postgres')) for @waiting;
