@@ -53,8 +53,19 @@ sub template
 	system('rm', '-rf', $dir);
 	PostgreSQL::Test::Utils::system_or_bail('initdb', '-D', "$dir/data", '-A', 'trust', '-N', '-E', 'UTF8',
 		'--locale=C.UTF-8');
+	superuser_postgres("$dir/data") if getpwuid($>) ne 'postgres';
 	PostgreSQL::Test::Utils::append_to_file("$dir/made", '');
 	return $dir;
+}
+
+# Tests name this role, whoever runs them.
+sub superuser_postgres
+{
+	my ($data) = @_;
+	open my $sql, '|-', "postgres --single -D '$data' template1 >'$data.single' 2>&1" or die "postgres: $!";
+	print {$sql} "CREATE ROLE postgres SUPERUSER LOGIN REPLICATION\n";
+	close $sql or die "postgres --single: see $data.single";
+	return;
 }
 
 sub cluster_init
