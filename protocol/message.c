@@ -557,6 +557,38 @@ message_put_query(struct buf *b, struct slice sql)
 	buf_message_end(b, at);
 }
 
+void
+message_put_close_statement(struct buf *b, struct slice name)
+{
+	size_t at = buf_message(b, MSG_CLOSE);
+
+	buf_u8(b, 'S');
+	put_cstr(b, name);
+	buf_message_end(b, at);
+}
+
+void
+message_put_statement(struct buf *b, struct slice name, struct slice sql)
+{
+	size_t at = buf_message(b, MSG_PARSE);
+
+	put_cstr(b, name);
+	put_cstr(b, sql);
+	buf_u16(b, 0); /* no types of parameters */
+	buf_message_end(b, at);
+	at = buf_message(b, MSG_BIND);
+	buf_u8(b, '\0');
+	put_cstr(b, name);
+	buf_u16(b, 0); /* no formats, no parameters, no formats of results */
+	buf_u16(b, 0);
+	buf_u16(b, 0);
+	buf_message_end(b, at);
+	at = buf_message(b, MSG_EXECUTE);
+	buf_u8(b, '\0');
+	buf_u32(b, 0); /* all rows */
+	buf_message_end(b, at);
+}
+
 /* ---- the query protocols: what a client sends ---- */
 
 enum parse

@@ -176,6 +176,11 @@ void message_put_parameter_description(struct buf *b, const uint32_t *oids, uint
  * CloseComplete, PortalSuspended; Sync, Flush and Terminate. */
 void message_put_bare(struct buf *b, enum message_type type);
 void message_put_query(struct buf *b, struct slice sql);
+/* One statement of the extended protocol, without parameters: prepared under a name, bound to the
+ * portal without a name with results as text, run to its end. Close accepts a name that is not
+ * there. */
+void message_put_statement(struct buf *b, struct slice name, struct slice sql);
+void message_put_close_statement(struct buf *b, struct slice name);
 
 /* ---- the query protocols: what a client sends ---- */
 

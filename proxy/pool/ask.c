@@ -145,20 +145,44 @@ ask_on_event(struct ask *a, short what)
 		read_answer(a);
 }
 
-void
-ask_begin(struct server *sv, struct slice sql, ask_done_fn *done)
+static void
+begin(struct server *sv, const struct buf *messages, ask_done_fn *done)
 {
 	struct ask *a = xcalloc(1, sizeof(*a));
-	struct buf b = { .cap = ASK_ANSWER_MAX };
 
 	a->server = sv;
 	a->done = done;
 	a->in.cap = ASK_ANSWER_MAX;
 	sv->ask = a;
-	message_put_query(&b, sql);
 	/* where the connection is gone, reading says so */
-	(void)stream_send(&sv->stream, b.p, b.n);
+	(void)stream_send(&sv->stream, messages->p, messages->n);
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+}
+
+void
+ask_begin(struct server *sv, struct slice sql, ask_done_fn *done)
+{
+	struct buf b = { .cap = ASK_ANSWER_MAX };
+
+	message_put_query(&b, sql);
+	begin(sv, &b, done);
+	buf_fini(&b);
+}
+
+void
+ask_begin_apart(struct server *sv, struct slice statements, ask_done_fn *done)
+{
+	struct slice name = slice_str("_meridian_question_");
+	struct buf b = { .cap = ASK_ANSWER_MAX };
+
+	while (statements.n > 0) {
+		/* one that failed has left its name behind */
+		message_put_close_statement(&b, name);
+		message_put_statement(&b, name, slice_cut(&statements, '\0'));
+	}
+	message_put_close_statement(&b, name);
+	message_put_bare(&b, MSG_SYNC);
+	begin(sv, &b, done);
 	buf_fini(&b);
 }
 

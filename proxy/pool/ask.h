@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * A question of Meridian's own on a server connection: one simple Query whose answer no client
- * sees. While it is under way the connection's events come here; what is sent behind it is answered
+ * A question of Meridian's own on a server connection: one simple Query, or statements of the
+ * extended protocol, whose answer no client sees. While it is under way the connection's events come here; what is sent behind it is answered
  * behind it. The answer is kept whole, bounded by ASK_ANSWER_MAX.
  */
 #ifndef PROXY_POOL_ASK_H
@@ -29,6 +29,10 @@ struct ask_answer {
 typedef void ask_done_fn(struct server *sv, const struct ask_answer *a);
 
 void ask_begin(struct server *sv, struct slice sql, ask_done_fn *done);
+/* The same for a connection whose client goes on to use its statement without a name, which a
+ * simple Query would drop (PostgreSQL 55.2.3). Statements are told apart by NUL; they run in one
+ * transaction. The name that they are prepared under is Meridian's. */
+void ask_begin_apart(struct server *sv, struct slice statements, ask_done_fn *done);
 void ask_on_event(struct ask *a, short what);
 void ask_free(struct ask *a); /* accepts NULL; nobody is called */
 

@@ -341,6 +341,13 @@ part_from_server(struct pooled *pd)
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
 }
 
+/* Its statements are the server's, so also the one without a name. */
+static bool
+keeps_statements(const struct pooled *pd)
+{
+	return pd->mode == POOL_SESSION && pd->greeted;
+}
+
 static void
 begin_asking(struct pooled *pd, struct slice sql, bool ahead, ask_done_fn *done)
 {
@@ -348,7 +355,10 @@ begin_asking(struct pooled *pd, struct slice sql, bool ahead, ask_done_fn *done)
 
 	pd->asking = true;
 	pd->ahead = ahead;
-	ask_begin(sv, sql, done);
+	if (keeps_statements(pd))
+		ask_begin_apart(sv, sql, done);
+	else
+		ask_begin(sv, sql, done);
 	/* it has taken the place of the statement without a name */
 	if (ahead)
 		statements_attach(pd->statements, sv->statements, &pd->session->flow);
@@ -457,7 +467,8 @@ restore(struct pooled *pd)
 	 */
 	if (sv->vars != pd->vars &&
 	    (sv->vars != NULL || !(pd->pins & (PIN_SETTING | PIN_LOAD | PIN_UNSURE))))
-		vars_put_change(&sql, sv->vars, pd->vars, VARS_ERROR);
+		vars_put_change(&sql, sv->vars, pd->vars,
+				keeps_statements(pd) ? VARS_APART : VARS_ERROR);
 	if (sql.n > 0)
 		replay(pd, &sql, false);
 	buf_fini(&sql);

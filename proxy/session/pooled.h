@@ -44,6 +44,8 @@ struct pooled {
 	bool learning;          /* … which is what has been left there … */
 	bool asked_again;       /* … because the last answer was that it had been cancelled */
 	bool greeted;           /* it has got its ReadyForQuery */
+	bool resets_unnamed;    /* in a session pool: its statement without a name … */
+	bool resets_named;      /* … or one with a name may take settings back */
 	unsigned effects;       /* what its queries may have done since it was last looked at … */
 	struct buf names;       /* … and of which settings: see protocol/sqleffects.h */
 	unsigned asked_effects; /* … and that, of the question that is under way */

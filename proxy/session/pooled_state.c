@@ -212,26 +212,63 @@ meaning_of(struct pooled *pd)
 	return (pd->effects | pd->asked_effects) & EFFECTS_ON_MEANING ? 0 : vars_meaning(pd->vars);
 }
 
-/* In a session pool: whether settings of the StartupMessage may go. Of a text that is cut nobody
- * knows. */
+/* Which statements of a session pool take settings back is known by whether they have a name. */
+static void
+look_at_parse(struct pooled *pd, const struct message_parse *m)
+{
+	bool resets = (sqleffects(m->sql) & EFFECT_SETTINGS_ALL) != 0;
+
+	if (m->name.n == 0)
+		pd->resets_unnamed = resets;
+	else
+		pd->resets_named |= resets;
+}
+
+static bool
+takes_settings_back(struct pooled *pd, const struct frame *f)
+{
+	struct message_parse parse;
+	struct message_bind bind;
+	struct slice sql;
+
+	if (f->type == MSG_QUERY && message_parse_query(f->body, &sql) == PARSE_DONE)
+		return sqleffects(sql) & EFFECT_SETTINGS_ALL;
+	if (f->type == MSG_PARSE && message_parse_parse(f->body, &parse) == PARSE_DONE)
+		look_at_parse(pd, &parse);
+	if (f->type == MSG_BIND && message_parse_bind(f->body, &bind) == PARSE_DONE)
+		return bind.statement.n == 0 ? pd->resets_unnamed : pd->resets_named;
+	return false;
+}
+
+/* A message that is not whole here: what it says nobody knows. */
+static bool
+may_take_settings_back(struct pooled *pd, struct slice in)
+{
+	char type = in.n < FRAME_HEAD_BYTES ? '\0' : *in.p;
+	bool is_named = in.n > FRAME_HEAD_BYTES && in.p[FRAME_HEAD_BYTES] != '\0';
+
+	if (type == MSG_PARSE || type == '\0') {
+		pd->resets_unnamed |= !is_named;
+		pd->resets_named |= is_named || in.n <= FRAME_HEAD_BYTES;
+	}
+	return type == '\0' || type == MSG_QUERY ||
+	       (type == MSG_BIND && (pd->resets_unnamed || pd->resets_named));
+}
+
+/* In a session pool: whether settings of the StartupMessage may go. */
 static void
 look_for_resets(struct pooled *pd, struct slice in)
 {
-	struct message_parse parse;
-	struct slice sql;
 	struct frame f;
 
 	in = slice_skip(in, flow_client_rest(&pd->session->flow, in.p, in.n));
 	while (in.n > 0) {
-		if (frame_cut(in, INT32_MAX, &f) != PARSE_DONE) {
-			if (in.n < FRAME_HEAD_BYTES || *in.p == MSG_QUERY || *in.p == MSG_PARSE)
-				pd->effects |= EFFECT_SETTINGS_ALL;
+		bool is_whole = frame_cut(in, INT32_MAX, &f) == PARSE_DONE;
+
+		if (is_whole ? takes_settings_back(pd, &f) : may_take_settings_back(pd, in))
+			pd->effects |= EFFECT_SETTINGS_ALL;
+		if (!is_whole)
 			return;
-		}
-		if (f.type == MSG_QUERY && message_parse_query(f.body, &sql) == PARSE_DONE)
-			pd->effects |= sqleffects(sql) & EFFECT_SETTINGS_ALL;
-		else if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE)
-			pd->effects |= sqleffects(parse.sql) & EFFECT_SETTINGS_ALL;
 		in = slice_skip(in, f.total);
 	}
 }

@@ -445,11 +445,18 @@ loses_something(const struct vars *from, const struct vars *to)
 /* Back to nothing set. RESET ALL takes back what only a superuser may set, too, whoever says it;
  * RESET of that one setting is refused to the role that the session is now. */
 static void
-put_reset(struct buf *sql, const struct vars *from)
+put_reset(struct buf *sql, const struct vars *from, enum vars_failure failure)
 {
-	if (from == NULL || has_identity(from))
-		buf_str(sql, "RESET SESSION AUTHORIZATION; RESET ROLE; ");
-	buf_str(sql, "RESET ALL; ");
+	struct slice end = failure == VARS_APART ? slice_of("", 1) : slice_str("; ");
+
+	if (from == NULL || has_identity(from)) {
+		buf_str(sql, "RESET SESSION AUTHORIZATION");
+		buf_put(sql, end.p, end.n);
+		buf_str(sql, "RESET ROLE");
+		buf_put(sql, end.p, end.n);
+	}
+	buf_str(sql, "RESET ALL");
+	buf_put(sql, end.p, end.n);
 }
 
 /* A superuser's role comes first: there are settings that only it may change. */
@@ -504,7 +511,7 @@ vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 	if (from == to)
 		return;
 	if (from == NULL || has_identity(from) || loses_something(from, to)) {
-		put_reset(sql, from);
+		put_reset(sql, from, failure);
 		from = NULL;
 	}
 	if (failure == VARS_FATAL)

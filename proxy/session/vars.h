@@ -69,6 +69,7 @@ enum vars_failure {
 		     */
 	VARS_FATAL, /* the server ends the connection, so what was sent behind it never runs:
 		       PostgreSQL alone can do that (exit_on_error) */
+	VARS_APART, /* as VARS_ERROR, for ask_begin_apart(): NUL ends a statement */
 };
 
 /* Append the text of one Query that makes a server connection that has `from` have `to`; nothing

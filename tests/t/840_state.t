@@ -236,6 +236,20 @@ ask($x, 'UNLISTEN *');
 my $kept = session(database => 'template1', DateStyle => 'SQL, DMY');
 ask($kept, "SET DateStyle = 'German'", 'DISCARD ALL');
 is(ask($kept, 'SHOW DateStyle'), 'SQL, DMY', 'and in a session pool');
+# Names are the server's there, also the empty one, which a simple Query of the proxy's would take.
+for my $reset ('RESET ALL', 'SELECT 0') {
+	$kept->send(parse($reset, 'reset') . parse("SET DateStyle = 'German'", 'set') . parse('SELECT 41 + 1') . sync_message());
+	answer($kept);
+	for my $name ('set', 'reset') {
+		$kept->send(bind_message([], $name) . execute() . sync_message());
+		answer($kept);
+	}
+	$kept->send(bind_message([]) . execute() . sync_message());
+	is(answer($kept), '42', "the statement without a name outlives $reset");
+	my $style = $reset eq 'RESET ALL' ? 'SQL, DMY' : 'German, DMY';
+	is(ask($kept, 'SHOW DateStyle'), $style, 'which has done its work');
+	ask($kept, 'DEALLOCATE ALL');
+}
 $kept->close;
 my $again = session(application_name => 'first', TimeZone => 'Asia/Tokyo', DateStyle => 'SQL, DMY');
 is($again->{parameters}{TimeZone}, 'Asia/Tokyo', 'the next one with the same is greeted likewise');

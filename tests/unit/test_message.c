@@ -345,6 +345,12 @@ rows_are_written(void **state)
 	assert_bytes(&b, S("1\0\0\0\4"));
 	message_put_query(&b, slice_of("a\0b", 3)); /* a NUL ends it */
 	assert_bytes(&b, S("Q\0\0\0\6a\0"));
+	message_put_close_statement(&b, slice_str("q"));
+	assert_bytes(&b, S("C\0\0\0\7Sq\0"));
+	message_put_statement(&b, slice_str("q"), slice_str("a"));
+	assert_bytes(&b, S("P\0\0\0\12q\0a\0\0\0"
+			   "B\0\0\0\15\0q\0\0\0\0\0\0\0"
+			   "E\0\0\0\11\0\0\0\0\0"));
 	buf_fini(&b);
 }
 

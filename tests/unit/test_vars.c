@@ -217,6 +217,11 @@ a_change_that_fails_can_end_the_connection(void **state)
 	assert_string_equal(
 	    buf_text(&b),
 	    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SELECT " CALL("a", "'1'"));
+	buf_clear(&b);
+	vars_put_change(&b, NULL, a, VARS_APART);
+	assert_memory_equal(
+	    b.p, "RESET SESSION AUTHORIZATION\0RESET ROLE\0RESET ALL\0SELECT " CALL("a", "'1'"),
+	    b.n);
 	buf_fini(&b);
 	vars_unref(none);
 	vars_unref(a);
