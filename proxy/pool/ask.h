@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * A question of Meridian's own on a server connection: one simple Query, or statements of the
- * extended protocol, whose answer no client sees. While it is under way the connection's events come here; what is sent behind it is answered
- * behind it. The answer is kept whole, bounded by ASK_ANSWER_MAX.
+ * extended protocol, whose answer no client sees. While it is under way the connection's events
+ * come here; what is sent behind it is answered behind it. The answer is kept whole, bounded by
+ * ASK_ANSWER_MAX.
  */
 #ifndef PROXY_POOL_ASK_H
 #define PROXY_POOL_ASK_H
