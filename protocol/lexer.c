@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/admin/lexer.h"
+#include "protocol/lexer.h"
 
 #include <string.h>
 

@@ -8,8 +8,8 @@
  *
  * Source: PostgreSQL documentation, "Lexical Structure".
  */
-#ifndef PROXY_ADMIN_LEXER_H
-#define PROXY_ADMIN_LEXER_H
+#ifndef PROTOCOL_LEXER_H
+#define PROTOCOL_LEXER_H
 
 #include <stddef.h>
 

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The gate: what a migration asks of the sessions of this proxy. Called by the migration's thread;
+ * each function returns when it is done or its time is over. Sessions are told by the id that SHOW
+ * SESSIONS shows.
+ */
+#ifndef MIGRATION_GATE_H
+#define MIGRATION_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* Who goes where. */
+struct gate_move {
+	int migration;
+	uint64_t attempt;     /* tells this try from the last one */
+	const char *database; /* as clients say it */
+	const char *from;     /* region or node that serves it now */
+	const char *to;       /* region or node that will */
+	const char *newdb;    /* its name there; NULL: the same */
+	int64_t expires_us;   /* a freeze that nobody ends is over after this long; 0: never */
+};
+
+struct gate_counts {
+	unsigned sessions; /* of the database that are attached in `from` */
+	unsigned open;     /* … and in a transaction, or unsure about it */
+	unsigned kept;     /* moved to the new node, the connection of the client kept */
+	unsigned closed;   /* told to reconnect (57P01), at a transaction boundary */
+	unsigned aborted;  /* had their transaction ended (40001) */
+};
+
+/* A session, for SHOW MIGRATION m SESSIONS. */
+struct gate_session {
+	uint64_t id;
+	const char *user, *client_addr, *application_name;
+	const char *pool;  /* "off", "session", "transaction" */
+	const char *state; /* "idle", "in transaction", "active", … */
+	bool movable;
+	const char *why; /* why not: "passthrough login", "temp table", …; "" */
+};
+
+/* One that did not come to the end of its transaction. */
+struct gate_straggler {
+	uint64_t session;
+	uint32_t pid;   /* of its server process */
+	bool in_flight; /* a statement is running (else it is idle in its transaction) */
+	bool in_commit; /* the statement is a COMMIT, or one of autocommit */
+	enum {
+		GATE_ABORTED,
+		GATE_COMMITTED,
+		GATE_UNKNOWN
+	} outcome; /* filled in by the migration */
+};
+
+struct gate_ops {
+	/* Connections for the sessions at the new node, as far as the time allows. */
+	int (*prewarm)(void *arg, const struct gate_move *m, int64_t deadline_us, struct err *e);
+	/* No transaction of the database begins any more: new work waits. Returns when none is
+	 * open, or at the deadline: out->open says how many are, and the freeze stays. -1: it could
+	 * not be, nothing is frozen. */
+	int (*freeze)(void *arg, const struct gate_move *m, int64_t deadline_us,
+		      struct gate_counts *out, struct err *e);
+	/* Take hold of the sessions that are still in a transaction: what their server says from
+	 * now on does not reach the client. Up to `max`; how many. */
+	size_t (*stragglers)(void *arg, const struct gate_move *m, struct gate_straggler *v,
+			     size_t max);
+	/* Their server processes are gone, and what became of each transaction is known: ABORTED:
+	 * the client hears 40001 at its next command (a COMMIT too); COMMITTED: what it waits for;
+	 * UNKNOWN: MR006, and its connection ends. */
+	void (*settle)(void *arg, const struct gate_move *m, const struct gate_straggler *v,
+		       size_t n);
+	/* Frozen sessions go to the new node; those that cannot are told to reconnect. The freeze
+	 * ends with it. The route has been changed before (site_ops.serve). */
+	int (*switch_over)(void *arg, const struct gate_move *m, struct gate_counts *out,
+			   struct err *e);
+	/* The freeze is over, everything stays where it is. Nothing frozen: does nothing. */
+	void (*resume)(void *arg, const struct gate_move *m);
+	/* Each session of the database in `from`. */
+	void (*sessions)(void *arg, const struct gate_move *m,
+			 void (*each)(void *to, const struct gate_session *s), void *to);
+};
+
+#endif

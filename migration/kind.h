@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The contract between the engine and the kinds of migrations. A kind makes a plan: an ordered list
+ * of steps, each of which names a row of the kind's table of definitions. The engine runs them one
+ * after another on the migration's thread and keeps what was done in the control schema, so that
+ * another process can go on where this one died:
+ *
+ *   row "running" + what `before` found, committed  →  done? (then skip)  →  act  →  row "done"
+ *
+ * Class T: `act` runs in a transaction on job_db(j, step->place) that the engine has opened, with
+ * the lease checked in it, and the row "done" commits with it. Class I and R: `act` opens what it
+ * needs; `done` (I) is asked first, also after a crash. `undo` is called for the steps of an ABORT
+ * in reverse order, also for one that was only begun; it must not mind having been called before.
+ * Crash points (test builds): MERIDIAN_CRASH_AT=<step's name>:before|after.
+ */
+#ifndef MIGRATION_KIND_H
+#define MIGRATION_KIND_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "migration/site.h"
+#include "migration/types.h"
+
+struct job;
+struct spec;
+struct step_def;
+
+struct migration_step {
+	int n; /* from 1 */
+	const struct step_def *def;
+	char *place; /* a place of the job: see job_db() */
+	char *label; /* what it is about, for people: "public.orders" */
+	char *args;  /* JSON object, the kind's; NULL: none */
+	enum step_state state;
+	int attempt;
+	char *before; /* JSON, as `before` made it; NULL */
+	char *undo;   /* JSON, as the kind left it by job_note_undo(); NULL */
+	char *error;
+};
+
+/* What PLAN shows of a step. */
+struct step_text {
+	struct buf sql;      /* exact, may be several statements */
+	struct buf lock;     /* "SHARE ROW EXCLUSIVE on public.orders", "none" */
+	struct buf estimate; /* "12 MB, about 2 s"; "" not known */
+	struct buf undo;     /* SQL or words; "": none, the step cannot be undone */
+};
+
+struct step_def {
+	const char *name; /* also the crash point's */
+	enum migration_phase phase;
+	enum step_class class;
+	bool once_decided; /* ABORT is refused when this one is done: REVERSE instead */
+	int (*describe)(struct job *j, const struct migration_step *s, struct step_text *out,
+			struct err *e);
+	int (*done)(struct job *j, const struct migration_step *s, bool *is_done, struct err *e);
+	/* What `undo` needs to know and `act` destroys; *json is the engine's to free. */
+	int (*before)(struct job *j, const struct migration_step *s, char **json, struct err *e);
+	int (*act)(struct job *j, const struct migration_step *s, struct err *e);
+	int (*undo)(struct job *j, const struct migration_step *s, struct err *e);
+};
+
+/* ---- what a kind gives ---- */
+
+enum check_severity { CHECK_INFO, CHECK_WARN, CHECK_ERROR };
+
+/* plan_add() and checks_add() copy their strings. */
+struct plan;
+int plan_add(struct plan *p, const struct step_def *def, const char *place, const char *label,
+	     const char *args_json);
+struct checks;
+void checks_add(struct checks *c, enum check_severity severity, const char *check,
+		const char *object, const char *detail, const char *fix);
+
+/* A table for SHOW: the columns are those of the console's table for this topic. */
+struct rows_sink {
+	void (*row)(void *arg, const char *const *values, size_t n); /* NULL: SQL NULL */
+	void *arg;
+};
+
+enum show_topic {
+	SHOW_TABLES,
+	SHOW_SEQUENCES,
+	SHOW_LAG,
+	SHOW_SESSIONS,
+	SHOW_IMPACT,
+	SHOW_MATRIX,
+};
+
+struct kind {
+	enum migration_kind id;
+	const struct step_def *const *defs; /* NULL-terminated */
+	/* Name the places of the job (job_add_place()): the first is where the control schema is.
+	 */
+	int (*resolve)(struct job *j, struct err *e);
+	/* The preflight, and the guards in front of a phase. -1 and *e: it could not be asked. */
+	int (*check)(struct job *j, enum migration_phase before, struct checks *out, struct err *e);
+	/* Asks catalogs; changes nothing. */
+	int (*plan)(struct job *j, struct plan *out, struct err *e);
+	int (*show)(struct job *j, enum show_topic topic, const struct rows_sink *out,
+		    struct err *e);
+	/* VERIFY; NULL: 0A000. */
+	int (*verify)(struct job *j, const char *table, const struct rows_sink *out, struct err *e);
+};
+
+extern const struct kind kind_move, kind_regions, kind_distribute, kind_files;
+
+/* ---- what the engine gives (migration/job.c) ---- */
+
+/* "source", "target", a region's name …: a node and a database. */
+int job_add_place(struct job *j, const char *place, const struct site_node *n, const char *dbname,
+		  struct err *e);
+/* A connection to it, made where there is none, with its meridian.lease held by us where the
+ * schema is there already. Borrowed; lost ones are made anew. NULL and *e. */
+PGconn *job_db(struct job *j, const char *place, struct err *e);
+/* Another one, the caller's (PQfinish), also to another database of that node (NULL: the same). */
+PGconn *job_db_new(struct job *j, const char *place, const char *dbname, struct err *e);
+const struct site_node *job_node(const struct job *j, const char *place);
+const char *job_dbname(const struct job *j, const char *place);
+/* libpq's words for a server that replicates from that place. */
+char *job_peer_conninfo(struct job *j, const char *place);
+
+int job_id(const struct job *j);
+const char *job_database(const struct job *j);
+const struct spec *job_spec(const struct job *j); /* the CREATE as it was read */
+/* The value of an option, its default where it was not given; never NULL. */
+const char *job_option(const struct job *j, const char *name);
+bool job_option_is(const struct job *j, const char *name, const char *value);
+int64_t job_option_usec(const struct job *j, const char *name);
+int64_t job_option_int(const struct job *j, const char *name); /* also bytes */
+const struct site *job_site(const struct job *j);
+uint64_t job_attempt(const struct job *j); /* the token of our lease: grows with each executor */
+enum migration_state job_state(const struct job *j);
+/* Whether that step is done, by its definition's name and label (NULL: the first). */
+bool job_step_done(const struct job *j, const char *name, const char *label);
+
+/* An event for the journal and for those who FOLLOW; detail is JSON or NULL. */
+void job_event(struct job *j, const char *event, const char *detail_json);
+/* The line that SHOW MIGRATIONS has in `detail`, and NOTICE for who waits. */
+void job_progress(struct job *j, int percent, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void job_notice(struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* In long waits of `act`, at least every 100 ms: -1 and *e where the step is to stop: the lease is
+ * lost, PAUSE, ABORT, shutdown. Also keeps the lease alive. */
+int job_tick(struct job *j, struct err *e);
+/* job_tick() and a pause of so long. */
+int job_sleep(struct job *j, int64_t usec, struct err *e);
+/* Run with lock_timeout and come back on 55P03/40P01 with a growing pause, as often as the options
+ * lock_timeout and retries say; the statements are one transaction. */
+int job_exec_retry(struct job *j, PGconn *c, const char *sql, struct err *e);
+/* Kept with the step's row (JSON), for `undo`; committed at once (class I, R) or with it (T). */
+int job_note_undo(struct job *j, const char *json, struct err *e);
+/* A gate: the step waits until ACK MIGRATION m <guard> was said; state waiting-ack meanwhile. */
+int job_wait_ack(struct job *j, const char *guard, const char *what, struct err *e);
+bool job_was_acked(const struct job *j, const char *guard);
+/* FORCE (guard, …) of the RUN that is under way names it. */
+bool job_is_forced(const struct job *j, const char *guard);
+/* The state that SHOW shows while the phase waits for something outside (STATE_WAITING_NODES), and
+ * back (the phase's own); and STATE_SWITCHED when it was decided. */
+int job_set_state(struct job *j, enum migration_state s, struct err *e);
+
+#endif
