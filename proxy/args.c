@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/suggest.h"
 #include "proxy/admin/commands.h"
-#include "proxy/config/suggest.h"
 #include "proxy/metrics.h"
 
 enum arg_kind {

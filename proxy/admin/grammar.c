@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/suggest.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/syntax.h"
-#include "proxy/config/suggest.h"
 
 #define SHOWN_MAX 64 /* bytes of a token in an error */
 

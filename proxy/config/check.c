@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/suggest.h"
 #include "base/text.h"
 #include "proxy/config/quote.h"
-#include "proxy/config/suggest.h"
 #include "proxy/config/values.h"
 #include "routing/places.h"
 

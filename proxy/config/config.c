@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bug.h"
+#include "base/suggest.h"
 #include "base/text.h"
 #include "protocol/fleetkey.h"
 #include "proxy/auth/authfile.h"
@@ -17,7 +18,6 @@
 #include "proxy/config/hbaload.h"
 #include "proxy/config/parse.h"
 #include "proxy/config/quote.h"
-#include "proxy/config/suggest.h"
 #include "proxy/config/values.h"
 
 /* sections */

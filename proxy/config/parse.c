@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/suggest.h"
 #include "base/text.h"
 #include "proxy/config/config.h"
 #include "proxy/config/quote.h"
-#include "proxy/config/suggest.h"
 #include "proxy/config/values.h"
 
 #define SECTION_NAME_MAX 63

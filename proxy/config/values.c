@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/suggest.h"
 #include "base/text.h"
 #include "proxy/config/config.h"
 #include "proxy/config/quote.h"
-#include "proxy/config/suggest.h"
 
 typedef int (*set_fn)(const struct option *o, void *field, struct slice text, struct err *e);
 typedef void (*print_fn)(const struct option *o, const void *field, bool secrets, struct buf *out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/config/suggest.h"
+#include "base/suggest.h"
 
 #include "proxy/config/quote.h"
 
@@ -75,5 +75,5 @@ main(void)
 		cmocka_unit_test(quoted_text_is_clean_and_bounded),
 	};
 
-	return cmocka_run_group_tests_name("proxy/config/suggest", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("base/suggest", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include <config.h> /* the build's: "config.h" would be the one beside this file */
 
-#include "proxy/config/suggest.h"
+#include "base/suggest.h"
 
 #include <ctype.h>
 

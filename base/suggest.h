@@ -3,8 +3,8 @@
  * "Did you mean …?": the known word nearest to a misspelt one, by edit distance (insert, delete,
  * replace, swap neighbours), case ignored.
  */
-#ifndef PROXY_CONFIG_SUGGEST_H
-#define PROXY_CONFIG_SUGGEST_H
+#ifndef BASE_SUGGEST_H
+#define BASE_SUGGEST_H
 
 #include "base/slice.h"
 
