@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/suggest.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/grammar.h"
 #include "proxy/admin/greeting.h"
-#include "proxy/config/suggest.h"
 #include "proxy/meridian.h"
 #include "proxy/worker.h"
 #include "proxy/world.h"
