@@ -56,6 +56,10 @@ struct step_def {
 	enum migration_phase phase;
 	enum step_class class;
 	bool once_decided; /* ABORT is refused when this one is done: REVERSE instead */
+	/* Between the freeze and the switch: its row waits for nobody. All of a run of such steps
+	 * are "running" before the first begins, and "done" (or "error") after the last; `done` and
+	 * `undo` look at the databases, not at rows. Class I or R. */
+	bool in_pause;
 	int (*describe)(struct job *j, const struct migration_step *s, struct step_text *out,
 			struct err *e);
 	int (*done)(struct job *j, const struct migration_step *s, bool *is_done, struct err *e);
@@ -124,6 +128,15 @@ const struct site_node *job_node(const struct job *j, const char *place);
 const char *job_dbname(const struct job *j, const char *place);
 /* libpq's words for a server that replicates from that place. */
 char *job_peer_conninfo(struct job *j, const char *place);
+/* libpq's words for a program that we start (pg_dump): with the application_name by which a new
+ * executor ends what an old one left. */
+char *job_conninfo(struct job *j, const char *place, const char *dbname);
+/* First in each transaction of your own that changes something: -1 (55P03) where the lease is not
+ * ours any more. `c` is a connection to a database with a control schema. Class T: was done. */
+int job_check_lease(struct job *j, PGconn *c, struct err *e);
+/* The migration's rows live in that place from now on (it has the control schema): after the
+ * decision, and back after REVERSE's. */
+int job_set_home(struct job *j, const char *place, struct err *e);
 
 int job_id(const struct job *j);
 const char *job_database(const struct job *j);
