@@ -14,20 +14,20 @@
 #include "base/err.h"
 #include "migration/types.h"
 
-enum option_type {
-	OPTION_WORDS,    /* one of option_def.words */
-	OPTION_INTERVAL, /* '500ms', '30 days' */
-	OPTION_BYTES,    /* '64kB' */
-	OPTION_INT,
-	OPTION_BOOL, /* on, off */
-	OPTION_TEXT,
+enum migration_option_type {
+	MOPT_WORDS,    /* one of migration_option.words */
+	MOPT_INTERVAL, /* '500ms', '30 days' */
+	MOPT_BYTES,    /* '64kB' */
+	MOPT_INT,
+	MOPT_BOOL, /* on, off */
+	MOPT_TEXT,
 };
 
-struct option_def {
+struct migration_option {
 	const char *name;
 	unsigned kinds; /* 1u << KIND_…, or'ed */
-	enum option_type type;
-	const char *words;    /* OPTION_WORDS: "online|snapshot|none" */
+	enum migration_option_type type;
+	const char *words;    /* MOPT_WORDS: "online|snapshot|none" */
 	const char *standard; /* the default, as text; "" : none */
 	int64_t min, max;     /* of INT; 0, 0: from 0 to 2^31 - 1 */
 	/* It may be set until the first step of this phase was begun; live: at any time, and what
@@ -38,19 +38,20 @@ struct option_def {
 };
 
 /* Ends with a row without a name. */
-extern const struct option_def migration_options[];
+extern const struct migration_option migration_options[];
 
 /* NULL and *e (22023, with the nearest name in the hint): this kind has no such option. */
-const struct option_def *option_find(enum migration_kind kind, const char *name, struct err *e);
+const struct migration_option *migration_option_find(enum migration_kind kind, const char *name,
+						     struct err *e);
 /* The value as the control schema keeps it (words and switches in lower case, intervals as
  * text_put_usec() writes them), the caller's; NULL and *e (22023). */
-char *option_check(const struct option_def *def, const char *value, struct err *e);
-/* Of a value that option_check() let pass; 0 where it is none. */
-int64_t option_usec(const char *value);
-int64_t option_int(const char *value); /* INT and BYTES */
+char *migration_option_check(const struct migration_option *def, const char *value, struct err *e);
+/* Of a value that migration_option_check() let pass; 0 where it is none. */
+int64_t migration_option_usec(const char *value);
+int64_t migration_option_int(const char *value); /* INT and BYTES */
 /* A duration as SQL writes it too: '30 days', '1 hour', '500ms', '2s'. */
-bool option_parse_interval(const char *text, int64_t *usec);
+bool migration_parse_interval(const char *text, int64_t *usec);
 /* The table for meridian-console(7), roff man. */
-void options_man(struct buf *out);
+void migration_options_man(struct buf *out);
 
 #endif
