@@ -138,6 +138,10 @@ int job_check_lease(struct job *j, PGconn *c, struct err *e);
  * decision, and back after REVERSE's. */
 int job_set_home(struct job *j, const char *place, struct err *e);
 
+/* What a kind keeps between steps in this process: n zeroed bytes when first asked for, the same
+ * ones afterwards. `fini` is called when the job ends (also on shutdown), then they are freed. */
+void *job_memory(struct job *j, size_t n, void (*fini)(void *memory));
+
 int job_id(const struct job *j);
 const char *job_database(const struct job *j);
 const struct spec *job_spec(const struct job *j); /* the CREATE as it was read */
