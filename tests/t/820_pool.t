@@ -22,31 +22,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	conf    => "[database postgres]\npool = transaction\n[database template1]\npool = session\n");
 $proxy->start;
 
-sub session
-{
-	my (%param) = @_;
-	my $w = Meridian::Test::Wire->new($proxy);
-	$w->login(database => 'postgres', user => 'postgres', %param);
-	return $w;
-}
-
-sub ask
-{
-	my ($w, $sql) = @_;
-	$w->send(query($sql));
-	return answer($w);
-}
-
-# The first value of the first row, or "SQLSTATE message".
-sub answer
-{
-	my ($w) = @_;
-	for ($w->until('Z')) {
-		return row_values($_)->[0] if $_->[0] eq 'D';
-		return error_fields($_)->{C} . ' ' . error_fields($_)->{M} if $_->[0] eq 'E';
-	}
-	return '';
-}
+sub session { return Meridian::Test::Wire->session($proxy, @_) }
 
 sub backends
 {
@@ -61,46 +37,46 @@ my $ours = "datname = 'postgres' AND application_name = ''";
 # ---------------------------------------------------------------- a transaction at a time
 
 my @many = map { session() } 1 .. 8;
-my %pid = map { ask($_, $pid) => 1 } @many;
+my %pid = map { $_->ask($pid) => 1 } @many;
 is(scalar keys %pid, 1, 'eight sessions that ask in turn share one connection');
 
-ask($many[0], 'BEGIN');
-my $first = ask($many[0], $pid);
-ask($many[1], 'BEGIN');
-my $second = ask($many[1], $pid);
+$many[0]->ask('BEGIN');
+my $first = $many[0]->ask($pid);
+$many[1]->ask('BEGIN');
+my $second = $many[1]->ask($pid);
 isnt($first, $second, 'two transactions have two');
-is(ask($many[0], $pid), $first, 'a transaction keeps its own');
+is($many[0]->ask($pid), $first, 'a transaction keeps its own');
 $many[$_]->send(query($pid)) for 2 .. 4;
 ok($many[2]->silent(0.2), 'a third session waits');
 my ($row) = grep { $_->{state} eq 'waiting' } @{ $proxy->console('SHOW SESSIONS') };
 ok($row, 'SHOW SESSIONS says so');
-is(ask($many[1], 'COMMIT'), '', 'one commits');
-is(answer($many[$_]), $second, "waiting session $_ has its connection") for 2 .. 4;
-is(ask($many[0], 'SELECT 1/0'), '22012 division by zero', 'an error inside a transaction');
-is(ask($many[0], $pid), '25P02 current transaction is aborted, commands ignored until end of transaction block', 'it is still the transaction\'s');
-is(ask($many[0], 'ROLLBACK'), '', 'rolled back');
-is(ask($many[5], 'SELECT 1/0'), '22012 division by zero', 'an error outside of one');
-is(ask($many[6], 'SELECT 6'), '6', 'leaves nothing behind');
+is($many[1]->ask('COMMIT'), '', 'one commits');
+is($many[$_]->answer, $second, "waiting session $_ has its connection") for 2 .. 4;
+is($many[0]->ask('SELECT 1/0'), '22012 division by zero', 'an error inside a transaction');
+is($many[0]->ask($pid), '25P02 current transaction is aborted, commands ignored until end of transaction block', 'it is still the transaction\'s');
+is($many[0]->ask('ROLLBACK'), '', 'rolled back');
+is($many[5]->ask('SELECT 1/0'), '22012 division by zero', 'an error outside of one');
+is($many[6]->ask('SELECT 6'), '6', 'leaves nothing behind');
 
 # A pipeline across many attachments: the answers come in order, whoever gave them.
 $many[7]->send(join '', map { query("SELECT $_") } 1 .. 200);
-is(join(',', map { answer($many[7]) } 1 .. 200), join(',', 1 .. 200), 'a pipeline of 200 queries');
+is(join(',', map { $many[7]->answer } 1 .. 200), join(',', 1 .. 200), 'a pipeline of 200 queries');
 $many[7]->send_split(query('SELECT 77') . query('SELECT 78'), 1);
-is(answer($many[7]), 77, 'byte by byte');
-is(answer($many[7]), 78, 'and the next');
+is($many[7]->answer, 77, 'byte by byte');
+is($many[7]->answer, 78, 'and the next');
 is(backends($east, $ours), 2, 'two connections have served them all');
 
 # ---------------------------------------------------------------- fair, and not for ever
 
-ask($many[$_], 'BEGIN') for 0, 1;
+$many[$_]->ask('BEGIN') for 0, 1;
 my @order;
 for my $i (2 .. 6) {
 	$many[$i]->send(query("SELECT $i"));
 	usleep(20_000 * $slow);
 }
-ask($many[0], 'COMMIT');
-is(join(',', map { answer($many[$_]) } 2 .. 6), '2,3,4,5,6', 'whoever waits is served');
-ask($many[0], 'BEGIN');
+$many[0]->ask('COMMIT');
+is(join(',', map { $many[$_]->answer } 2 .. 6), '2,3,4,5,6', 'whoever waits is served');
+$many[0]->ask('BEGIN');
 $proxy->reload(set => { query_wait_timeout => '1s', query_wait_notify => '200ms' });
 $many[2]->send(query('SELECT 2'));
 my ($notice) = $many[2]->until('N');
@@ -109,61 +85,61 @@ like(error_fields($notice)->{D}, qr/us-east1/, 'and where');
 my ($error) = grep { $_->[0] eq 'E' } $many[2]->until('E');
 is(error_fields($error)->{C}, '53300', 'one that waits too long is closed');
 like(error_fields($error)->{M}, qr/query_wait_timeout/, 'with the reason');
-ask($many[$_], 'COMMIT') for 0, 1;
+$many[$_]->ask('COMMIT') for 0, 1;
 $proxy->reload(set => { query_wait_timeout => '60s', query_wait_notify => 0 });
-is(ask($many[3], 'SELECT 3'), 3, 'the others go on');
+is($many[3]->ask('SELECT 3'), 3, 'the others go on');
 
 # ---------------------------------------------------------------- clients that leave
 
-ask($many[0], 'BEGIN');
-my $left = ask($many[0], $pid);
+$many[0]->ask('BEGIN');
+my $left = $many[0]->ask($pid);
 $many[0]->close;
 ok($east->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE state LIKE 'idle in%'"),
 	'a client leaves inside its transaction: nothing of it stays open');
-is(ask($many[1], 'SELECT txid_current_if_assigned() IS NULL'), 't', 'nobody gets its transaction');
+is($many[1]->ask('SELECT txid_current_if_assigned() IS NULL'), 't', 'nobody gets its transaction');
 $many[1]->send(query('SELECT pg_sleep(60)'));
 ok($east->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%sleep(60)%' AND pid <> pg_backend_pid()"), 'a query runs');
 $many[1]->close;
 ok($east->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%sleep(60)%' AND pid <> pg_backend_pid()"),
 	'its client leaves: it is cancelled');
-ask($many[$_], 'BEGIN') for 3, 4;
+$many[$_]->ask('BEGIN') for 3, 4;
 $many[5]->send(query('SELECT 5'));
 usleep(100_000);
 $many[5]->close;
-ask($many[$_], 'COMMIT') for 3, 4;
-is(ask($many[6], 'SELECT 6'), 6, 'a client leaves the queue: the others go on');
+$many[$_]->ask('COMMIT') for 3, 4;
+is($many[6]->ask('SELECT 6'), 6, 'a client leaves the queue: the others go on');
 $many[6]->send(terminate);
 ok($many[6]->closed, 'Terminate');
-is(ask($many[4], 'SELECT 4'), 4, 'is not for the connection');
+is($many[4]->ask('SELECT 4'), 4, 'is not for the connection');
 
 # ---------------------------------------------------------------- connections that die
 
-$pid = ask($many[3], 'SELECT pg_backend_pid()');
+$pid = $many[3]->ask('SELECT pg_backend_pid()');
 $east->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 $east->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid");
-is(ask($many[3], 'SELECT 3'), 3, 'an idle connection dies: nobody sees it');
-ask($many[3], 'BEGIN');
-$pid = ask($many[3], 'SELECT pg_backend_pid()');
+is($many[3]->ask('SELECT 3'), 3, 'an idle connection dies: nobody sees it');
+$many[3]->ask('BEGIN');
+$pid = $many[3]->ask('SELECT pg_backend_pid()');
 $east->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 ($error) = grep { $_->[0] eq 'E' } $many[3]->until('E');
 is(error_fields($error)->{C}, '57P01', 'one dies in a transaction: its session is told');
-is(ask($many[4], 'SELECT 4'), 4, 'no other');
+is($many[4]->ask('SELECT 4'), 4, 'no other');
 
 # ---------------------------------------------------------------- startup options, other databases, session mode
 
 my $opt = session(options => '-c work_mem=12345');
-is(ask($opt, 'SHOW work_mem'), '12345kB', 'options of the startup packet count');
-is(ask($many[4], 'SHOW work_mem'), '4MB', 'for their own session alone');
-is(ask($opt, 'SHOW work_mem'), '12345kB', 'and stay');
+is($opt->ask('SHOW work_mem'), '12345kB', 'options of the startup packet count');
+is($many[4]->ask('SHOW work_mem'), '4MB', 'for their own session alone');
+is($opt->ask('SHOW work_mem'), '12345kB', 'and stay');
 my $bad = Meridian::Test::Wire->new($proxy);
 $bad->send(startup(user => 'postgres', database => 'nowhere'));
 ($error) = grep { $_->[0] eq 'E' } $bad->until('E');
 is(error_fields($error)->{C}, '3D000', 'a database that does not exist: the node\'s own error');
 
 my $s = session(database => 'template1');
-$pid = ask($s, 'SELECT pg_backend_pid()');
-ask($s, "SET work_mem = '9MB'; CREATE TEMP TABLE t (a int); PREPARE p AS SELECT 1");
-is(ask($s, 'SHOW work_mem'), '9MB', 'session mode: settings are the session\'s');
+$pid = $s->ask('SELECT pg_backend_pid()');
+$s->ask("SET work_mem = '9MB'; CREATE TEMP TABLE t (a int); PREPARE p AS SELECT 1");
+is($s->ask('SHOW work_mem'), '9MB', 'session mode: settings are the session\'s');
 my ($line) = grep { $_->{database} eq 'template1' } @{ $proxy->console('SHOW SESSIONS') };
 is($line->{move_block}, 'session pool', 'it cannot be moved');
 $s->send(terminate);
@@ -171,13 +147,13 @@ ok($s->closed, 'it ends');
 my $t;
 for (1 .. 50) {
 	$t = session(database => 'template1');
-	last if ask($t, 'SELECT pg_backend_pid()') == $pid;
+	last if $t->ask('SELECT pg_backend_pid()') == $pid;
 	$t->send(terminate);
 	$t->closed;
 }
-is(ask($t, 'SELECT pg_backend_pid()'), $pid, 'the next session has its connection');
-is(ask($t, 'SHOW work_mem'), '4MB', 'reset');
-is(ask($t, "SELECT to_regclass('pg_temp.t') IS NULL AND NOT EXISTS (SELECT FROM pg_prepared_statements)"), 't', 'and clean');
+is($t->ask('SELECT pg_backend_pid()'), $pid, 'the next session has its connection');
+is($t->ask('SHOW work_mem'), '4MB', 'reset');
+is($t->ask("SELECT to_regclass('pg_temp.t') IS NULL AND NOT EXISTS (SELECT FROM pg_prepared_statements)"), 't', 'and clean');
 $t->send(terminate);
 
 # ---------------------------------------------------------------- what a query costs
@@ -186,9 +162,9 @@ SKIP: {
 	skip 'a sanitizer makes system calls of its own', 2 if sanitized();
 	my %thread = threads($proxy->pid);
 	my $w = session();
-	ask($w, 'SELECT 1') for 1 .. 3;
-	my $one  = system_calls($thread{'worker/1'}, sub { ask($w, 'SELECT 1') });
-	my $lots = system_calls($thread{'worker/1'}, sub { ask($w, 'SELECT 1') for 1 .. 501 });
+	$w->ask('SELECT 1') for 1 .. 3;
+	my $one  = system_calls($thread{'worker/1'}, sub { $w->ask('SELECT 1') });
+	my $lots = system_calls($thread{'worker/1'}, sub { $w->ask('SELECT 1') for 1 .. 501 });
 	my $each = ($lots->{total} - $one->{total}) / 500;
 	measured('%.3f system calls per query', $each);
 	is(sprintf('%.1f', $each), '6.0', 'a query with an attachment of its own costs six system calls')
@@ -199,13 +175,13 @@ SKIP: {
 # ---------------------------------------------------------------- the region fails, and comes back
 
 my $p = session('meridian.city' => 'paris');
-is(ask($p, 'SHOW port'), $west->port, 'a session of Paris is served there');
+is($p->ask('SHOW port'), $west->port, 'a session of Paris is served there');
 $delay->refuse;
 $delay->cut;
 my $moved;
 for (1 .. 100) {
 	$p = session('meridian.city' => 'paris') if $p->{gone};
-	$moved = eval { ask($p, 'SHOW port') } // '';
+	$moved = eval { $p->ask('SHOW port') } // '';
 	last if $moved eq $east->port;
 	usleep(50_000);
 }
@@ -214,7 +190,7 @@ $delay->pass;
 $proxy->console('PROBE');
 my $back = '';
 for (1 .. 400) {
-	$back = ask($p, 'SHOW port');
+	$back = $p->ask('SHOW port');
 	last if $back eq $west->port;
 	usleep(50_000);
 }
@@ -241,7 +217,7 @@ sub first_result
 	my $began = time;
 	my $w = Meridian::Test::Wire->new($p);
 	$w->login(database => $database, user => 'postgres');
-	my $got = ask($w, 'SELECT 1');
+	my $got = $w->ask('SELECT 1');
 	my $ms = (time - $began) * 1000;
 	is($got, 1, "$database: an answer after " . sprintf('%.1f ms', $ms));
 	return $ms;

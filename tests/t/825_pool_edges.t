@@ -27,42 +27,25 @@ sub proxy
 	return $proxy;
 }
 
-sub session
-{
-	my ($proxy, %param) = @_;
-	my $w = Meridian::Test::Wire->new($proxy);
-	$w->login(database => 'postgres', user => 'postgres', %param);
-	return $w;
-}
-
-sub ask
-{
-	my ($w, $sql) = @_;
-	$w->send(query($sql));
-	for ($w->until('Z')) {
-		return row_values($_)->[0] if $_->[0] eq 'D';
-		return error_fields($_)->{M} if $_->[0] eq 'E';
-	}
-	return '';
-}
+sub session { my ($proxy, %param) = @_; return Meridian::Test::Wire->session($proxy, %param) }
 
 # ---------------------------------------------------------------- no server is there
 
 my $proxy = proxy('main');
 my $new_york = session($proxy);
 my $paris = session($proxy, 'meridian.city' => 'paris');
-is(ask($new_york, 'SHOW meridian.region'), 'us-east1', 'SHOW meridian.region before anything else');
-is(ask($paris, 'SHOW meridian.region'), 'europe-west1', 'and far away');
-is(ask($paris, 'SHOW meridian.route'), 'europe-west1, us-east1', 'SHOW meridian.route');
+is($new_york->ask('SHOW meridian.region'), 'us-east1', 'SHOW meridian.region before anything else');
+is($paris->ask('SHOW meridian.region'), 'europe-west1', 'and far away');
+is($paris->ask('SHOW meridian.route'), 'europe-west1, us-east1', 'SHOW meridian.route');
 
 # ---------------------------------------------------------------- a launch that fails at once
 
-is(ask($new_york, 'SHOW port'), $east->port, 'a session has its server at home');
-is(ask($paris, 'SHOW port'), $west->port, 'another leaves one idle far away');
+is($new_york->ask('SHOW port'), $east->port, 'a session has its server at home');
+is($paris->ask('SHOW port'), $west->port, 'another leaves one idle far away');
 $proxy->console('RECONNECT REGION us-east1');
 rename $socket, "$socket.away" or die "$socket: $!";
-is(ask($new_york, 'SHOW port'), $west->port, 'its node cannot be reached at all: the query goes to the other one');
-is(ask($new_york, 'SELECT 2'), 2, 'and so does the next');
+is($new_york->ask('SHOW port'), $west->port, 'its node cannot be reached at all: the query goes to the other one');
+is($new_york->ask('SELECT 2'), 2, 'and so does the next');
 rename "$socket.away", $socket or die "$socket: $!";
 $proxy->stop;
 
@@ -78,7 +61,7 @@ ok(wait_until(sub { my ($pool) = @{ $small->console('SHOW POOLS') }; $pool && $p
 $small->console('RESUME');
 my $greeted = grep { eval { $_->until('Z'); 1 } } @waiting;
 is($greeted, $many, 'they are all greeted, one after the other, with a small stack');
-is(ask($waiting[-1], 'SELECT 1'), 1, 'and served');
+is($waiting[-1]->ask('SELECT 1'), 1, 'and served');
 $small->stop;
 
 # ---------------------------------------------------------------- what is never answered holds nothing
@@ -95,39 +78,39 @@ $copies->send(copy_data("no number\n") x 20 . copy_data("\\.\n"));
 my ($failed) = grep { $_->[0] eq 'E' } $copies->until('Z');
 is(error_fields($failed)->{C}, '22P02', 'a COPY fails');
 $copies->send(copy_data("1\n") x 100 . copy_done);
-is(ask($other, 'SELECT 8'), 8, 'what its client still sends of it takes no connection from others');
+is($other->ask('SELECT 8'), 8, 'what its client still sends of it takes no connection from others');
 $copies->send(flush_message);
 ok($copies->silent(0.2), 'nor does a Flush');
-is(ask($other, 'SELECT 9'), 9, 'others are served');
-is(ask($copies, 'SELECT count(*) FROM copied'), 0, 'and so is the client itself');
+is($other->ask('SELECT 9'), 9, 'others are served');
+is($copies->ask('SELECT count(*) FROM copied'), 0, 'and so is the client itself');
 $copies->send(copy_data('x' x 4_000_000) . flush_message);
-is(ask($other, 'SELECT 10'), 10, 'nor do four megabytes');
-is(ask($copies, 'SELECT 11'), 11, 'behind which it goes on');
-ask($copies, 'DROP TABLE copied');
+is($other->ask('SELECT 10'), 10, 'nor do four megabytes');
+is($copies->ask('SELECT 11'), 11, 'behind which it goes on');
+$copies->ask('DROP TABLE copied');
 
 # ---------------------------------------------------------------- more settings than can be carried
 
 my $loaded = session($one);
-ask($loaded, "SELECT set_config('my.v$_', repeat('\xc3\xa9', 8000), false)") for 1 .. 13;
-is(ask($other, "SELECT coalesce(current_setting('my.v13', true), '')"), '', 'settings of hundreds of kilobytes stay with their session');
+$loaded->ask("SELECT set_config('my.v$_', repeat('\xc3\xa9', 8000), false)") for 1 .. 13;
+is($other->ask("SELECT coalesce(current_setting('my.v13', true), '')"), '', 'settings of hundreds of kilobytes stay with their session');
 $loaded->send(query("SELECT current_setting('my.v13')"));
 my ($full) = grep { $_->[0] eq 'E' } $loaded->until('E');
 is(error_fields($full)->{D}, 'Too many settings to be replayed.', 'which ends where it cannot have them back');
-is(ask($other, "SELECT coalesce(current_setting('my.v1', true), '')"), '', 'and nobody has half of them');
-is(ask($other, 'SHOW exit_on_error'), 'off', 'nor anything else of it');
+is($other->ask("SELECT coalesce(current_setting('my.v1', true), '')"), '', 'and nobody has half of them');
+is($other->ask('SHOW exit_on_error'), 'off', 'nor anything else of it');
 $one->stop;
 
 # ---------------------------------------------------------------- a drain, while a query waits its turn
 
 my $drained = proxy('drained', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => '1h' });
 my ($holder, $waiter, $idle) = map { session($drained) } 1 .. 3;
-ask($holder, 'BEGIN');
+$holder->ask('BEGIN');
 $waiter->send(query('SELECT 7'));
 ok($waiter->silent(0.3), 'a query waits for the connection of a transaction');
 kill 'TERM', $drained->pid;
 ok($idle->closed, 'SIGTERM ends the session that is idle');
 ok($waiter->silent(0.5), 'not the one that waits');
-is(ask($holder, 'SELECT 6'), 6, 'nor the transaction');
+is($holder->ask('SELECT 6'), 6, 'nor the transaction');
 $holder->send(query('COMMIT'));
 is(join(' ', map { $_->[0] eq 'D' ? row_values($_)->[0] : () } $waiter->until('Z')), '7', 'which ends: the other is answered');
 $drained->wait_exit;

@@ -31,46 +31,13 @@ $proxy->start;
 
 # ---------------------------------------------------------------- helpers
 
-sub session
-{
-	my (%param) = @_;
-	my $w = Meridian::Test::Wire->new($proxy);
-	my @all = $w->login(database => 'postgres', user => 'app', %param);
-	$w->{last} = $all[-1];
-	return $w;
-}
-
-# The first value of the first row, or "SQLSTATE message". What was reported is kept in {told}.
-sub answer
-{
-	my ($w) = @_;
-	my $said = '';
-	$w->{told} = '';
-	for ($w->until('Z')) {
-		my $type = $_->[0];
-		$said = join ',', map { $_ // 'NULL' } @{ row_values($_) } if $type eq 'D';
-		$said = error_fields($_)->{C} . ' ' . error_fields($_)->{M} if $type eq 'E';
-		$w->{told} .= join('=', parameter($_)) . ';' if $type eq 'S';
-	}
-	return $said;
-}
-
-sub ask
-{
-	my ($w, @texts) = @_;
-	my $said;
-	for (@texts) {
-		$w->send(query($_));
-		$said = answer($w);
-	}
-	return $said;
-}
+sub session { return Meridian::Test::Wire->session($proxy, user => 'app', @_) }
 
 sub extended
 {
 	my ($w, $sql, @values) = @_;
 	$w->send(parse($sql) . bind_message(\@values) . execute() . sync_message());
-	return answer($w);
+	return $w->answer;
 }
 
 # What becomes of it: the server may still have to be asked.
@@ -88,101 +55,101 @@ sub becomes
 
 my $pid = 'SELECT pg_backend_pid()';
 my ($x, $y) = (session(), session());
-is(ask($x, $pid), ask($y, $pid), 'two sessions have one connection between them');
+is($x->ask($pid), $y->ask($pid), 'two sessions have one connection between them');
 
 # ---------------------------------------------------------------- settings
 
-ask($x, 'SET search_path = evil, "$user", public');
-is(ask($y, 'SHOW search_path'), '"$user", public', 'a path that one session has set is not the other\'s');
-is(ask($x, 'SHOW search_path'), 'evil, "$user", public', 'but still its own');
-ask($y, "SET search_path TO 'one, two', \"Three\"");
-is(ask($x, 'SHOW search_path'), 'evil, "$user", public', 'each has its own');
-is(ask($y, 'SHOW search_path'), '"one, two", "Three"', 'with its quotes');
-ask($_, 'RESET search_path') for $x, $y;
+$x->ask('SET search_path = evil, "$user", public');
+is($y->ask('SHOW search_path'), '"$user", public', 'a path that one session has set is not the other\'s');
+is($x->ask('SHOW search_path'), 'evil, "$user", public', 'but still its own');
+$y->ask("SET search_path TO 'one, two', \"Three\"");
+is($x->ask('SHOW search_path'), 'evil, "$user", public', 'each has its own');
+is($y->ask('SHOW search_path'), '"one, two", "Three"', 'with its quotes');
+$_->ask('RESET search_path') for $x, $y;
 
-ask($x, "SET TIME ZONE 'Asia/Tokyo'");
+$x->ask("SET TIME ZONE 'Asia/Tokyo'");
 is($x->{told}, 'TimeZone=Asia/Tokyo;', 'a setting that is reported is reported');
-isnt(ask($y, 'SHOW TimeZone'), 'Asia/Tokyo', 'time zones are apart');
+isnt($y->ask('SHOW TimeZone'), 'Asia/Tokyo', 'time zones are apart');
 is($y->{told}, '', 'and what the other session has already is not told to it');
-is(ask($x, 'SHOW TimeZone'), 'Asia/Tokyo', 'back to the first');
+is($x->ask('SHOW TimeZone'), 'Asia/Tokyo', 'back to the first');
 is($x->{told}, '', 'nor to this one');
 
-ask($x, "SET app.tenant = '42'");
-unlike(ask($y, "SELECT current_setting('app.tenant', true)"), qr/42/, 'a setting of a name that PostgreSQL does not know');
-is(ask($x, 'SHOW app.tenant'), '42', 'is kept as well');
+$x->ask("SET app.tenant = '42'");
+unlike($y->ask("SELECT current_setting('app.tenant', true)"), qr/42/, 'a setting of a name that PostgreSQL does not know');
+is($x->ask('SHOW app.tenant'), '42', 'is kept as well');
 extended($y, "SELECT set_config('app.tenant', \$1, false)", "it's C:\\temp");
-is(ask($x, 'SHOW app.tenant'), '42', 'set_config() with a parameter');
-is(ask($y, 'SHOW app.tenant'), "it's C:\\temp", 'and a value that needs quotes');
-ask($x, 'SET standard_conforming_strings = off');
-is(ask($y, 'SHOW standard_conforming_strings'), 'on', 'quotes mean the same as before');
-is(ask($y, 'SHOW app.tenant'), "it's C:\\temp", 'the value survives another meaning of quotes');
-ask($x, "SET app.tenant = 'a\\\\b'; SET standard_conforming_strings = on");
-ask($y, 'SELECT 1');
-is(ask($x, 'SHOW app.tenant'), 'a\\b', 'in both directions');
-ask($x, 'SET statement_timeout = 5000');
-is(ask($y, 'SHOW statement_timeout'), '0', 'a timeout is one session\'s');
-is(ask($x, 'SHOW statement_timeout'), '5s', 'and stays');
-ask($x, 'RESET statement_timeout');
+is($x->ask('SHOW app.tenant'), '42', 'set_config() with a parameter');
+is($y->ask('SHOW app.tenant'), "it's C:\\temp", 'and a value that needs quotes');
+$x->ask('SET standard_conforming_strings = off');
+is($y->ask('SHOW standard_conforming_strings'), 'on', 'quotes mean the same as before');
+is($y->ask('SHOW app.tenant'), "it's C:\\temp", 'the value survives another meaning of quotes');
+$x->ask("SET app.tenant = 'a\\\\b'; SET standard_conforming_strings = on");
+$y->ask('SELECT 1');
+is($x->ask('SHOW app.tenant'), 'a\\b', 'in both directions');
+$x->ask('SET statement_timeout = 5000');
+is($y->ask('SHOW statement_timeout'), '0', 'a timeout is one session\'s');
+is($x->ask('SHOW statement_timeout'), '5s', 'and stays');
+$x->ask('RESET statement_timeout');
 
-is(ask($x, 'SET role = bob', 'SELECT current_user'), 'bob', 'a role');
-is(ask($y, 'SELECT current_user'), 'app', 'is not lent on');
-is(ask($x, 'SELECT current_user, session_user'), 'bob,app', 'and comes back');
-ask($x, 'SET search_path = evil');
-ask($y, 'SELECT 1');
-is(ask($x, "SELECT current_user, current_setting('search_path')"), 'bob,evil', 'with a setting made under it');
-ask($x, 'RESET ROLE', 'RESET search_path');
-ask($x, 'SET ROLE boss', "SET log_min_duration_statement = '1h'");
-is(ask($y, 'SHOW log_min_duration_statement'), '-1', 'what a superuser\'s role has set');
-is(ask($x, "SELECT current_user, current_setting('log_min_duration_statement')"), 'boss,1h', 'follows, too');
-ask($x, 'RESET log_min_duration_statement', 'RESET ROLE');
-is(ask($y, 'SELECT current_user'), 'app', 'roles are back');
+is($x->ask('SET role = bob', 'SELECT current_user'), 'bob', 'a role');
+is($y->ask('SELECT current_user'), 'app', 'is not lent on');
+is($x->ask('SELECT current_user, session_user'), 'bob,app', 'and comes back');
+$x->ask('SET search_path = evil');
+$y->ask('SELECT 1');
+is($x->ask("SELECT current_user, current_setting('search_path')"), 'bob,evil', 'with a setting made under it');
+$x->ask('RESET ROLE', 'RESET search_path');
+$x->ask('SET ROLE boss', "SET log_min_duration_statement = '1h'");
+is($y->ask('SHOW log_min_duration_statement'), '-1', 'what a superuser\'s role has set');
+is($x->ask("SELECT current_user, current_setting('log_min_duration_statement')"), 'boss,1h', 'follows, too');
+$x->ask('RESET log_min_duration_statement', 'RESET ROLE');
+is($y->ask('SELECT current_user'), 'app', 'roles are back');
 my $z = session();
-ask($z, 'SET ROLE boss', "SET log_min_duration_statement = '1h'", 'RESET ROLE');
-is(ask($y, 'SHOW log_min_duration_statement'), '-1', 'and what the role alone could set');
+$z->ask('SET ROLE boss', "SET log_min_duration_statement = '1h'", 'RESET ROLE');
+is($y->ask('SHOW log_min_duration_statement'), '-1', 'and what the role alone could set');
 $z->close;
 
 # ---------------------------------------------------------------- transactions
 
-ask($x, 'BEGIN', "SET TIME ZONE 'Asia/Tokyo'", 'ROLLBACK');
-is(ask($y, 'SELECT 1'), '1', 'rolled back');
-ask($x, 'BEGIN', 'SET work_mem = 1234', 'SAVEPOINT s', 'SET work_mem = 4321', 'SET app.b = 1', 'ROLLBACK TO s', 'COMMIT');
-is(ask($y, 'SHOW work_mem'), '4MB', 'savepoints');
-is(ask($x, "SELECT current_setting('work_mem'), current_setting('app.b', true)"), '1234kB,', 'what has been committed is kept');
-ask($x, 'BEGIN', 'SET LOCAL work_mem = 999', 'COMMIT');
-is(ask($x, 'SHOW work_mem'), '1234kB', 'SET LOCAL ends with its transaction');
-is(ask($x, "SET work_mem = 'nonsense'"), '22023 invalid value for parameter "work_mem": "nonsense"', 'a SET that fails');
-ask($y, 'SELECT 1');
-is(ask($x, 'SHOW work_mem'), '1234kB', 'changes nothing');
-is(ask($x, 'SET work_mem = 2048; SELECT 1/0'), '22012 division by zero', 'nor one whose transaction fails');
-ask($y, 'SELECT 1');
-is(ask($x, 'SHOW work_mem'), '1234kB', 'later on');
-ask($x, 'SET default_transaction_isolation = serializable');
-is(ask($y, 'SHOW transaction_isolation'), 'read committed', 'isolation levels');
-is(ask($x, 'SHOW transaction_isolation'), 'serializable', 'are kept apart');
-ask($x, 'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ');
-ask($y, 'SELECT 1');
-is(ask($x, 'SHOW transaction_isolation'), 'repeatable read', 'however they are set');
-ask($x, 'RESET ALL');
-is(ask($x, "SELECT current_setting('work_mem'), current_setting('transaction_isolation')"), '4MB,read committed', 'RESET ALL');
-is(ask($y, 'SHOW app.tenant'), "it's C:\\temp", 'of one session');
-is(ask($x, 'SHOW app.tenant'), '', 'and not of the other');
+$x->ask('BEGIN', "SET TIME ZONE 'Asia/Tokyo'", 'ROLLBACK');
+is($y->ask('SELECT 1'), '1', 'rolled back');
+$x->ask('BEGIN', 'SET work_mem = 1234', 'SAVEPOINT s', 'SET work_mem = 4321', 'SET app.b = 1', 'ROLLBACK TO s', 'COMMIT');
+is($y->ask('SHOW work_mem'), '4MB', 'savepoints');
+is($x->ask("SELECT current_setting('work_mem'), current_setting('app.b', true)"), '1234kB,', 'what has been committed is kept');
+$x->ask('BEGIN', 'SET LOCAL work_mem = 999', 'COMMIT');
+is($x->ask('SHOW work_mem'), '1234kB', 'SET LOCAL ends with its transaction');
+is($x->ask("SET work_mem = 'nonsense'"), '22023 invalid value for parameter "work_mem": "nonsense"', 'a SET that fails');
+$y->ask('SELECT 1');
+is($x->ask('SHOW work_mem'), '1234kB', 'changes nothing');
+is($x->ask('SET work_mem = 2048; SELECT 1/0'), '22012 division by zero', 'nor one whose transaction fails');
+$y->ask('SELECT 1');
+is($x->ask('SHOW work_mem'), '1234kB', 'later on');
+$x->ask('SET default_transaction_isolation = serializable');
+is($y->ask('SHOW transaction_isolation'), 'read committed', 'isolation levels');
+is($x->ask('SHOW transaction_isolation'), 'serializable', 'are kept apart');
+$x->ask('SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+$y->ask('SELECT 1');
+is($x->ask('SHOW transaction_isolation'), 'repeatable read', 'however they are set');
+$x->ask('RESET ALL');
+is($x->ask("SELECT current_setting('work_mem'), current_setting('transaction_isolation')"), '4MB,read committed', 'RESET ALL');
+is($y->ask('SHOW app.tenant'), "it's C:\\temp", 'of one session');
+is($x->ask('SHOW app.tenant'), '', 'and not of the other');
 
 # ---------------------------------------------------------------- functions and code
 
-ask($x, "SELECT zone('Europe/Paris')");
-isnt(ask($y, 'SHOW TimeZone'), 'Europe/Paris', 'a function that sets what is reported');
-is(ask($x, 'SHOW TimeZone'), 'Europe/Paris', 'is noticed');
-ask($x, "DO \$\$ BEGIN PERFORM set_config('app.tenant', 'do', false); SET work_mem = 777; END \$\$");
-is(ask($y, "SELECT current_setting('work_mem'), current_setting('app.tenant')"), "4MB,it's C:\\temp", 'a block of code');
-is(ask($x, "SELECT current_setting('work_mem'), current_setting('app.tenant')"), '777kB,do', 'is looked into');
+$x->ask("SELECT zone('Europe/Paris')");
+isnt($y->ask('SHOW TimeZone'), 'Europe/Paris', 'a function that sets what is reported');
+is($x->ask('SHOW TimeZone'), 'Europe/Paris', 'is noticed');
+$x->ask("DO \$\$ BEGIN PERFORM set_config('app.tenant', 'do', false); SET work_mem = 777; END \$\$");
+is($y->ask("SELECT current_setting('work_mem'), current_setting('app.tenant')"), "4MB,it's C:\\temp", 'a block of code');
+is($x->ask("SELECT current_setting('work_mem'), current_setting('app.tenant')"), '777kB,do', 'is looked into');
 extended($x, 'SET work_mem = 888');
-ask($y, 'SELECT 1');
-is(ask($x, 'SHOW work_mem'), '888kB', 'the extended protocol');
-is(ask($x, 'SELECT 1; SET work_mem = 999; SELECT 2'), '2', 'in the middle of a text');
-ask($y, 'SELECT 1');
-is(ask($x, 'SHOW work_mem'), '999kB', 'it is found');
-ask($x, 'DISCARD ALL');
-is(ask($x, 'SHOW work_mem'), '4MB', 'DISCARD ALL');
+$y->ask('SELECT 1');
+is($x->ask('SHOW work_mem'), '888kB', 'the extended protocol');
+is($x->ask('SELECT 1; SET work_mem = 999; SELECT 2'), '2', 'in the middle of a text');
+$y->ask('SELECT 1');
+is($x->ask('SHOW work_mem'), '999kB', 'it is found');
+$x->ask('DISCARD ALL');
+is($x->ask('SHOW work_mem'), '4MB', 'DISCARD ALL');
 
 # A session whose path leads elsewhere first is asked in words that it cannot change.
 $east->safe_psql('postgres', <<'SQL');
@@ -193,12 +160,12 @@ CREATE FUNCTION evil.never(text, text) RETURNS bool LANGUAGE sql AS $$ SELECT fa
 CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.never);
 CREATE VIEW evil.pg_settings AS SELECT 'x' AS name;
 SQL
-ask($x, 'SET search_path = evil, pg_catalog', 'RESET work_mem');
-is(ask($y, 'SHOW search_path'), '"$user", public', 'a path to evil');
-is(ask($x, 'SHOW search_path'), 'evil, pg_catalog', 'is no obstacle');
-ask($x, "SET app.c = 'right'");
-ask($y, 'SELECT 1');
-is(ask($x, 'SHOW app.c'), 'right', 'nor in what is replayed');
+$x->ask('SET search_path = evil, pg_catalog', 'RESET work_mem');
+is($y->ask('SHOW search_path'), '"$user", public', 'a path to evil');
+is($x->ask('SHOW search_path'), 'evil, pg_catalog', 'is no obstacle');
+$x->ask("SET app.c = 'right'");
+$y->ask('SELECT 1');
+is($x->ask('SHOW app.c'), 'right', 'nor in what is replayed');
 $_->close for $x, $y;
 
 # ---------------------------------------------------------------- the StartupMessage
@@ -209,64 +176,64 @@ is($x->{parameters}{TimeZone}, 'Asia/Tokyo', 'a client hears at its login what i
 is($x->{parameters}{application_name}, 'first', 'as from a server of its own');
 is($y->{parameters}{client_encoding}, 'LATIN1', 'and so does another');
 is($y->{parameters}{DateStyle}, 'ISO, MDY', 'in the server\'s words');
-is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'date styles');
+is($x->ask('SHOW DateStyle'), 'SQL, DMY', 'date styles');
 is($x->{told}, '', 'nothing more is told');
-is(ask($y, 'SHOW DateStyle'), 'ISO, MDY', 'which are half each other\'s');
+is($y->ask('SHOW DateStyle'), 'ISO, MDY', 'which are half each other\'s');
 is($y->{told}, '', 'to either');
-is(ask($x, "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), 'first', 'application_name is the client\'s');
-is(ask($y, "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), 'second', 'whichever it is');
-is(ask($y, "SELECT chr(233)"), "\xe9", 'encodings');
-is(ask($x, "SELECT chr(233)"), "\xc3\xa9", 'are each client\'s own');
-ask($y, "SET app.word = 'caf\xe9'");
-is(ask($x, "SELECT current_setting('app.word', true) = 'caf\xc3\xa9'"), 'f', 'letters beyond ASCII');
-is(ask($y, 'SHOW app.word'), "caf\xe9", 'in a value that is replayed');
-ask($x, "SET TIME ZONE 'GMT'", 'RESET TimeZone');
-is(ask($y, 'SELECT 1'), '1', 'the other session has had it');
-is(ask($x, 'SHOW TimeZone'), 'Asia/Tokyo', 'RESET goes back to the StartupMessage');
+is($x->ask("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), 'first', 'application_name is the client\'s');
+is($y->ask("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"), 'second', 'whichever it is');
+is($y->ask("SELECT chr(233)"), "\xe9", 'encodings');
+is($x->ask("SELECT chr(233)"), "\xc3\xa9", 'are each client\'s own');
+$y->ask("SET app.word = 'caf\xe9'");
+is($x->ask("SELECT current_setting('app.word', true) = 'caf\xc3\xa9'"), 'f', 'letters beyond ASCII');
+is($y->ask('SHOW app.word'), "caf\xe9", 'in a value that is replayed');
+$x->ask("SET TIME ZONE 'GMT'", 'RESET TimeZone');
+is($y->ask('SELECT 1'), '1', 'the other session has had it');
+is($x->ask('SHOW TimeZone'), 'Asia/Tokyo', 'RESET goes back to the StartupMessage');
 is($x->{told}, 'TimeZone=Asia/Tokyo;', 'which the client hears');
-ask($x, "SET work_mem = 1111", 'SET application_name = changed', 'RESET ALL');
-ask($y, 'SELECT 1');
-is(ask($x, "SELECT current_setting('application_name'), current_setting('work_mem')"), 'first,4MB', 'and so does RESET ALL');
-ask($x, "SET DateStyle = 'German'", 'DISCARD ALL');
-ask($y, 'SELECT 1');
-is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'and DISCARD ALL');
-ask($x, 'LISTEN here', "SET DateStyle = 'German'", 'RESET ALL');
-is(ask($x, 'SHOW DateStyle'), 'SQL, DMY', 'also for a session that keeps its server');
-ask($x, 'UNLISTEN *');
+$x->ask("SET work_mem = 1111", 'SET application_name = changed', 'RESET ALL');
+$y->ask('SELECT 1');
+is($x->ask("SELECT current_setting('application_name'), current_setting('work_mem')"), 'first,4MB', 'and so does RESET ALL');
+$x->ask("SET DateStyle = 'German'", 'DISCARD ALL');
+$y->ask('SELECT 1');
+is($x->ask('SHOW DateStyle'), 'SQL, DMY', 'and DISCARD ALL');
+$x->ask('LISTEN here', "SET DateStyle = 'German'", 'RESET ALL');
+is($x->ask('SHOW DateStyle'), 'SQL, DMY', 'also for a session that keeps its server');
+$x->ask('UNLISTEN *');
 my $kept = session(database => 'template1', DateStyle => 'SQL, DMY');
-ask($kept, "SET DateStyle = 'German'", 'DISCARD ALL');
-is(ask($kept, 'SHOW DateStyle'), 'SQL, DMY', 'and in a session pool');
+$kept->ask("SET DateStyle = 'German'", 'DISCARD ALL');
+is($kept->ask('SHOW DateStyle'), 'SQL, DMY', 'and in a session pool');
 # Names are the server's there, also the empty one, which a simple Query of the proxy's would take.
 for my $reset ('RESET ALL', 'SELECT 0') {
 	$kept->send(parse($reset, 'reset') . parse("SET DateStyle = 'German'", 'set') . parse('SELECT 41 + 1') . sync_message());
-	answer($kept);
+	$kept->answer;
 	for my $name ('set', 'reset') {
 		$kept->send(bind_message([], $name) . execute() . sync_message());
-		answer($kept);
+		$kept->answer;
 	}
 	$kept->send(bind_message([]) . execute() . sync_message());
-	is(answer($kept), '42', "the statement without a name outlives $reset");
+	is($kept->answer, '42', "the statement without a name outlives $reset");
 	my $style = $reset eq 'RESET ALL' ? 'SQL, DMY' : 'German, DMY';
-	is(ask($kept, 'SHOW DateStyle'), $style, 'which has done its work');
-	ask($kept, 'DEALLOCATE ALL');
+	is($kept->ask('SHOW DateStyle'), $style, 'which has done its work');
+	$kept->ask('DEALLOCATE ALL');
 }
 $kept->close;
 my $again = session(application_name => 'first', TimeZone => 'Asia/Tokyo', DateStyle => 'SQL, DMY');
 is($again->{parameters}{TimeZone}, 'Asia/Tokyo', 'the next one with the same is greeted likewise');
 $again->close;
-my $before = ask($x, $pid);
+my $before = $x->ask($pid);
 my $bad = session(TimeZone => 'Mars/Olympus');
 is($bad->{last}[0], 'E', 'a value that the server refuses');
 is(error_fields($bad->{last})->{M}, 'invalid value for parameter "TimeZone": "Mars/Olympus"', 'in its own words');
-is(ask($x, $pid), $before, 'leaves the connection as it was');
+is($x->ask($pid), $before, 'leaves the connection as it was');
 my ($p, $q) = map { session(options => "-c work_mem=$_") } '2MB', '3MB';
 my $r = session(options => '-c work_mem=2MB');
-is(ask($p, 'SHOW work_mem'), '2MB', 'options of the StartupMessage');
-is(ask($q, 'SHOW work_mem'), '3MB', 'differ');
-isnt(ask($p, $pid), ask($q, $pid), 'on connections of their own');
-is(ask($p, $pid), ask($r, $pid), 'that are shared where they are equal');
-ask($p, 'SET work_mem = 5000', 'RESET work_mem');
-is(ask($r, 'SHOW work_mem'), '2MB', 'RESET goes back to them');
+is($p->ask('SHOW work_mem'), '2MB', 'options of the StartupMessage');
+is($q->ask('SHOW work_mem'), '3MB', 'differ');
+isnt($p->ask($pid), $q->ask($pid), 'on connections of their own');
+is($p->ask($pid), $r->ask($pid), 'that are shared where they are equal');
+$p->ask('SET work_mem = 5000', 'RESET work_mem');
+is($r->ask('SHOW work_mem'), '2MB', 'RESET goes back to them');
 $_->close for $p, $q, $r, $x, $y;
 
 # ---------------------------------------------------------------- pins
@@ -305,15 +272,15 @@ for (@pins) {
 	my ($sql, $name, $end) = @$_;
 	my $own = 'pin' . $n++;
 	my $s = session(application_name => $own);
-	ask($s, $sql);
-	ask($s, 'SELECT 1');
+	$s->ask($sql);
+	$s->ask('SELECT 1');
 	becomes(sub { pinned($own) }, $name, $name eq '' ? "not pinned by $sql" : "pinned by $sql");
 	if ($end ne '') {
-		my $mine = ask($s, $pid);
-		ask($s, 'BEGIN', 'SELECT 1', 'ROLLBACK');
-		is(ask($s, $pid), $mine, 'it keeps its connection');
-		ask($s, $end);
-		ask($s, 'SELECT 1');
+		my $mine = $s->ask($pid);
+		$s->ask('BEGIN', 'SELECT 1', 'ROLLBACK');
+		is($s->ask($pid), $mine, 'it keeps its connection');
+		$s->ask($end);
+		$s->ask('SELECT 1');
 		becomes(sub { pinned($own) }, '', "until $end");
 	}
 	$s->close;
@@ -321,24 +288,24 @@ for (@pins) {
 
 # In one transaction, and undone in one.
 my $s = session(application_name => 'tx');
-ask($s, 'BEGIN', 'LISTEN news', 'CREATE TEMP TABLE t (a int)', 'COMMIT');
+$s->ask('BEGIN', 'LISTEN news', 'CREATE TEMP TABLE t (a int)', 'COMMIT');
 becomes(sub { pinned('tx') }, 'listen', 'two pins: the first is shown');
-ask($s, 'UNLISTEN news');
+$s->ask('UNLISTEN news');
 becomes(sub { pinned('tx') }, 'temp table', 'then the other');
-ask($s, 'BEGIN', 'DROP TABLE t', 'ROLLBACK');
+$s->ask('BEGIN', 'DROP TABLE t', 'ROLLBACK');
 becomes(sub { pinned('tx') }, 'temp table', 'a DROP that is rolled back');
-is(ask($s, 'SELECT count(*) FROM t'), '0', 'leaves the table where it is');
-ask($s, 'DROP TABLE t');
+is($s->ask('SELECT count(*) FROM t'), '0', 'leaves the table where it is');
+$s->ask('DROP TABLE t');
 becomes(sub { pinned('tx') }, '', 'and one that is not');
 
 # Notifications reach who listens, and nobody else.
 my $other = session(application_name => 'other');
-ask($s, 'LISTEN news');
-ask($other, "NOTIFY news, 'hello'");
+$s->ask('LISTEN news');
+$other->ask("NOTIFY news, 'hello'");
 my ($note) = grep { $_->[0] eq 'A' } $s->until('A');
 like($note->[1], qr/news\0hello\0/, 'a notification arrives by itself');
-ask($s, 'UNLISTEN *');
-ask($other, "NOTIFY news, 'nobody'");
+$s->ask('UNLISTEN *');
+$other->ask("NOTIFY news, 'nobody'");
 ok($s->silent(0.2), 'not when nobody listens');
 $_->close for $s, $other;
 
@@ -346,33 +313,33 @@ $_->close for $s, $other;
 for ([ "LOAD 'plpgsql'", 'load' ], [ "SELECT pg_create_physical_replication_slot('s', false, true)", 'session function' ]) {
 	my ($sql, $name) = @$_;
 	my $b = session(user => 'boss', application_name => $name);
-	is(ask($b, 'SELECT 1'), '1', 'boss is there') or diag(explain($b->{last}));
-	ask($b, $sql, 'DISCARD ALL', 'SELECT 1');
+	is($b->ask('SELECT 1'), '1', 'boss is there') or diag(explain($b->{last}));
+	$b->ask($sql, 'DISCARD ALL', 'SELECT 1');
 	becomes(sub { pinned($name) }, $name, "pinned for good by $sql");
 	$b->close;
 }
 $s = session(application_name => 'unnamed');
 extended($s, 'SELECT set_config($1, $2, false)', 'app.hidden', '1');
-ask($s, 'SELECT 1');
+$s->ask('SELECT 1');
 becomes(sub { pinned('unnamed') }, 'setting', 'a setting whose name is a parameter');
-is(ask($s, 'SHOW app.hidden'), '1', 'is kept with its session');
+is($s->ask('SHOW app.hidden'), '1', 'is kept with its session');
 $s->close;
 
 $s = session(application_name => 'long');
-ask($s, "SELECT set_config('app.long', repeat('x', 20000), false)");
+$s->ask("SELECT set_config('app.long', repeat('x', 20000), false)");
 becomes(sub { pinned('long') }, 'setting', 'a value that is too long to be carried about');
-is(ask($s, "SELECT length(current_setting('app.long'))"), '20000', 'is kept there, too');
+is($s->ask("SELECT length(current_setting('app.long'))"), '20000', 'is kept there, too');
 $s->close;
 
 # A session that has left behind what pins: its connection is clean for the next.
 $proxy->reload(set => { default_pool_size => 1 });
 $s = session(application_name => 'leaver');
-my $left = ask($s, $pid);
-ask($s, 'CREATE TEMP TABLE leftover (a int)', 'SET app.leftover = 1', 'SELECT pg_advisory_lock(99)');
+my $left = $s->ask($pid);
+$s->ask('CREATE TEMP TABLE leftover (a int)', 'SET app.leftover = 1', 'SELECT pg_advisory_lock(99)');
 $s->close;
 $s = session(application_name => 'heir');
-is(ask($s, "SELECT to_regclass('leftover') IS NULL AND current_setting('app.leftover', true) IS DISTINCT FROM '1'"), 't', 'who comes next finds nothing');
-becomes(sub { ask($s, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") }, '0', 'no locks either');
+is($s->ask("SELECT to_regclass('leftover') IS NULL AND current_setting('app.leftover', true) IS DISTINCT FROM '1'"), 't', 'who comes next finds nothing');
+becomes(sub { $s->ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") }, '0', 'no locks either');
 $s->close;
 
 # ---------------------------------------------------------------- far away
@@ -384,24 +351,24 @@ sub ms
 {
 	my ($w, @texts) = @_;
 	my $begin = time;
-	ask($w, @texts);
+	$w->ask(@texts);
 	return (time - $begin) * 1000;
 }
 
 ($x, $y) = (session(application_name => 'one'), session(application_name => 'two'));
-ask($_, 'SELECT 1') for $x, $y, $x, $y;
+$_->ask('SELECT 1') for $x, $y, $x, $y;
 $far->ms(150);
 my $turn = ms($y, 'SELECT 1');
 cmp_ok($turn, '>=', 290, 'a round trip takes its time');
 cmp_ok(ms($x, 'SELECT 1'), '<', 550 * $slow, 'one that brings its settings takes no longer');
-is(ask($x, "SELECT current_setting('application_name')"), 'one', 'and has them');
+is($x->ask("SELECT current_setting('application_name')"), 'one', 'and has them');
 cmp_ok(ms($y, "SET work_mem = '5MB'", 'SHOW work_mem'), '<', 850 * $slow, 'two for two queries, with a question of ours between them');
-is(ask($y, 'SHOW work_mem'), '5MB', 'which was right');
+is($y->ask('SHOW work_mem'), '5MB', 'which was right');
 my $begin = time;
 my $new = session(application_name => 'never seen', client_encoding => 'utf8');
 is($new->{parameters}{application_name}, 'never seen', 'a new client is greeted at once where it is certain what the server says');
 is($new->{parameters}{client_encoding}, 'UTF8', 'in the server\'s words');
-is(ask($new, 'SHOW application_name'), 'never seen', 'and has its first result');
+is($new->ask('SHOW application_name'), 'never seen', 'and has its first result');
 cmp_ok((time - $begin) * 1000, '<', 550 * $slow, 'after one round trip');
 is($new->{told}, '', 'which brought no news');
 $new->close;
@@ -409,12 +376,12 @@ $far->ms(0);
 
 # However the server's bytes come.
 $far->split(1);
-is(ask($x, "SET TIME ZONE 'Asia/Tokyo'", 'SHOW TimeZone'), 'Asia/Tokyo', 'byte by byte');
-isnt(ask($y, 'SHOW TimeZone'), 'Asia/Tokyo', 'another session');
+is($x->ask("SET TIME ZONE 'Asia/Tokyo'", 'SHOW TimeZone'), 'Asia/Tokyo', 'byte by byte');
+isnt($y->ask('SHOW TimeZone'), 'Asia/Tokyo', 'another session');
 $x->send(query("SET app.n = '1'") . query('SHOW app.n') . query("SET app.n = '2'") . query('SHOW app.n') . query("LISTEN news") . query("NOTIFY news, 'x'") . query('UNLISTEN *') . query('SHOW app.n'));
-is(join(';', map { answer($x) } 1 .. 8), ';1;;2;;;;2', 'a pipeline with questions of ours in it');
+is(join(';', map { $x->answer } 1 .. 8), ';1;;2;;;;2', 'a pipeline with questions of ours in it');
 $far->split(0);
-is(ask($y, "SELECT current_setting('app.n', true) IS DISTINCT FROM '2'"), 't', 'leaves nothing to the other');
+is($y->ask("SELECT current_setting('app.n', true) IS DISTINCT FROM '2'"), 't', 'leaves nothing to the other');
 
 # A prepared statement means what it meant, whatever is set beside it: a time in it becomes a value
 # when it is prepared.
@@ -424,24 +391,24 @@ $_->until('Z') for $x, $y;
 my @epochs;
 for my $w ($x, $y, $x, $y) {
 	$w->send(bind_message([], 's') . execute() . sync_message());
-	push @epochs, answer($w);
+	push @epochs, $w->answer;
 }
 isnt($epochs[0], $epochs[1], 'the same text is another statement in another time zone');
 is("@epochs[2, 3]", "@epochs[0, 1]", 'each has its own');
-ask($y, 'BEGIN', "SET LOCAL TimeZone = 'Pacific/Kiritimati'");
+$y->ask('BEGIN', "SET LOCAL TimeZone = 'Pacific/Kiritimati'");
 $y->send(parse($when, 't') . bind_message([], 't') . execute() . sync_message());
-isnt(my $local = answer($y), $epochs[1], 'a statement of a transaction with a time zone of its own');
-ask($y, 'COMMIT');
+isnt(my $local = $y->answer, $epochs[1], 'a statement of a transaction with a time zone of its own');
+$y->ask('COMMIT');
 $z = session(application_name => 'three');
 $z->send(parse($when, 't') . bind_message([], 't') . execute() . sync_message());
-is(answer($z), $epochs[1], 'is not lent to others');
+is($z->answer, $epochs[1], 'is not lent to others');
 $z->close;
 
 # A client that leaves while its server is asked: the connection is cleaned, and stays.
 $z = session(application_name => 'hasty');
-my $mine = ask($z, $pid);
+my $mine = $z->ask($pid);
 $far->ms(50);
-ask($z, "SET work_mem = '6MB'");
+$z->ask("SET work_mem = '6MB'");
 $z->send(terminate());
 $z->close;
 $far->ms(0);
@@ -451,25 +418,25 @@ is($east->safe_psql('postgres', "SELECT query FROM pg_stat_activity WHERE pid = 
 # A server that dies while it is asked, or while settings are replayed.
 $far->ms(50);
 $x->send(query('SET work_mem = 4444'));
-answer($x);
+$x->answer;
 $far->cut;
 my ($fatal) = $x->until('E');
 is(error_fields($fatal)->{S}, 'FATAL', 'a server that is lost while it is asked');
 $far->pass;
 $far->ms(0);
-is(ask($y, 'SHOW work_mem'), '5MB', 'another session goes on with what it had');
+is($y->ask('SHOW work_mem'), '5MB', 'another session goes on with what it had');
 $_->close for $x, $y;
 
 # Sessions that come and go, each with settings of its own, and leave in the middle of things.
 for my $i (1 .. 30) {
 	my $w = session(application_name => "churn$i");
-	ask($w, "SET app.i = '$i'");
+	$w->ask("SET app.i = '$i'");
 	$w->send(query("SET work_mem = ${i}00") . query('SELECT 1'));
-	answer($w) if $i % 3;
+	$w->answer if $i % 3;
 	$w->close;
 }
 $x = session();
-is(ask($x, "SELECT current_setting('work_mem'), coalesce(current_setting('app.i', true), '')"), '4MB,', 'nothing of thirty sessions is left');
+is($x->ask("SELECT current_setting('work_mem'), coalesce(current_setting('app.i', true), '')"), '4MB,', 'nothing of thirty sessions is left');
 $x->close;
 
 $proxy->stop;

@@ -25,13 +25,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	conf    => "[database postgres]\npool = transaction\n[database template1]\npool = session\n");
 $proxy->start;
 
-sub session
-{
-	my (%param) = @_;
-	my $w = Meridian::Test::Wire->new($proxy);
-	$w->login(database => 'postgres', user => 'postgres', %param);
-	return $w;
-}
+sub session { return Meridian::Test::Wire->session($proxy, @_) }
 
 sub sleeping
 {
@@ -40,20 +34,6 @@ sub sleeping
 	return $node->poll_query_until('postgres',
 		"SELECT count(*) = $want FROM pg_stat_activity WHERE query = 'SELECT pg_sleep($seconds)' AND state = 'active'");
 }
-
-# The first value of the first row, or the SQLSTATE.
-sub answer
-{
-	my ($w) = @_;
-	my $said = '';
-	for ($w->until('Z')) {
-		$said = row_values($_)->[0]     if $_->[0] eq 'D';
-		$said = error_fields($_)->{C} if $_->[0] eq 'E';
-	}
-	return $said;
-}
-
-sub ask { my ($w, $sql) = @_; $w->send(query($sql)); return answer($w) }
 
 sub servers
 {
@@ -71,21 +51,21 @@ for my $database (qw(postgres template1)) {
 		$w->send(query('SELECT pg_sleep(100)'));
 		ok(sleeping(1), 'a query runs');
 		ok($w->cancel, 'is cancelled');
-		is(answer($w), '57014', 'and ends');
-		is(ask($w, 'SELECT 1'), 1, 'the session goes on');
+		like($w->answer, qr/^57014/, 'and ends');
+		is($w->ask('SELECT 1'), 1, 'the session goes on');
 		$w->cancel;
-		is(ask($w, 'SELECT 2'), 2, 'a cancel between two transactions does nothing');
+		is($w->ask('SELECT 2'), 2, 'a cancel between two transactions does nothing');
 	}
 }
 my ($a, $b) = map { session() } 1 .. 2;
-ask($a, 'BEGIN');
+$a->ask('BEGIN');
 $a->send(query('SELECT pg_sleep(100)'));
 ok(sleeping(1), 'a query in a transaction');
 $a->cancel;
-is(answer($a), '57014', 'is cancelled');
-is(ask($a, 'SELECT 1'), '25P02', 'its transaction has failed');
-ask($a, 'ROLLBACK');
-is(ask($a, 'SELECT 1'), 1, 'and the session goes on');
+like($a->answer, qr/^57014/, 'is cancelled');
+like($a->ask('SELECT 1'), qr/^25P02/, 'its transaction has failed');
+$a->ask('ROLLBACK');
+is($a->ask('SELECT 1'), 1, 'and the session goes on');
 
 # A request that is under way to the node while its query ends by itself: the connection is held until
 # the node has seen to it. Whoever waits gets it then, and not before.
@@ -93,15 +73,15 @@ $proxy->stop;
 $proxy->write_conf(set => { workers => 1, default_pool_size => 1 });
 $proxy->start;
 ($a, $b) = map { session() } 1 .. 2;
-is(ask($_, 'SELECT 1'), 1, 'one server connection serves two sessions') for $a, $b;
+is($_->ask('SELECT 1'), 1, 'one server connection serves two sessions') for $a, $b;
 $far->ms(30);    # and TLS: a request is under way for five times as long
 $a->send(query("SELECT 'a', pg_sleep(0.05)"));
 usleep(20_000);
 my $asking = Meridian::Test::Wire->new($proxy);
 $asking->send(cancel_request($a->{pid}, $a->{secret}));
 $b->send(query("SELECT 'b', pg_sleep(0.3)"));
-is(answer($a), 'a', 'the query is over before the request for it arrives');
-is(answer($b), 'b', 'the next one is not hit');
+is($a->answer, 'a,', 'the query is over before the request for it arrives');
+is($b->answer, 'b,', 'the next one is not hit');
 ok($asking->closed, 'the request was answered');
 $far->ms(0);
 
@@ -110,13 +90,13 @@ $proxy->stop;
 $proxy->write_conf(regions => [ 'us-east1' => { nodes => $far, sslmode => 'disable' } ]);
 $proxy->start;
 ($a, $b) = map { session(application_name => $_) } qw(one other);
-is(ask($a, 'SELECT 1'), 1, 'a server connection has the settings of one session');
+is($a->ask('SELECT 1'), 1, 'a server connection has the settings of one session');
 $far->ms(30);
 $b->send(query('SELECT pg_sleep(100)'));
 usleep(10_000);
 ok($b->cancel, 'a cancel while it is given those of another');
-is(answer($b), '57014', 'ends the query that waits for that');
-is(ask($_, 'SELECT 1'), 1, 'and both sessions go on') for $b, $a;
+like($b->answer, qr/^57014/, 'ends the query that waits for that');
+is($_->ask('SELECT 1'), 1, 'and both sessions go on') for $b, $a;
 $far->ms(0);
 $proxy->stop;
 $proxy->write_conf(set => { workers => 2, default_pool_size => 2 }, regions => [ 'us-east1' => { nodes => $far, sslmode => 'require' } ]);
@@ -128,14 +108,14 @@ $_->send(query('BEGIN')) for @crowd;
 my @waiting = grep { $_->silent(0.2) } @crowd;
 cmp_ok(scalar @waiting, '>=', 4, scalar(@waiting) . ' sessions wait for a server connection');
 $_->cancel for @waiting;
-is(answer($_), '57014', 'a query that waits is cancelled') for @waiting;
+like($_->answer, qr/^57014/, 'a query that waits is cancelled') for @waiting;
 $_->send(parse('SELECT 1') . bind_message([]) . execute . sync_message . query('SELECT 3')) for @waiting;
 ok((!grep { !$_->silent(0.05) } @waiting), 'they wait again');
 $_->cancel for @waiting;
-is(answer($_), '57014', 'the first query is cancelled') for @waiting;
+like($_->answer, qr/^57014/, 'the first query is cancelled') for @waiting;
 ok((!grep { !$_->silent(0.05) } @waiting), 'the second waits on');
 $waiting[0]->cancel;
-is(answer($waiting[0]), '57014', 'until it is cancelled too');
+like($waiting[0]->answer, qr/^57014/, 'until it is cancelled too');
 my $half = query('SELECT 4');
 $waiting[0]->send(substr $half, 0, 8);
 $waiting[0]->cancel;
@@ -143,11 +123,11 @@ ok($waiting[0]->silent(0.1), 'half a query is not');
 $waiting[0]->send(substr $half, 8);
 my %waits = map { $_ => 1 } @waiting;
 for my $holder (grep { !$waits{$_} } @crowd) {
-	answer($holder);
-	ask($holder, 'COMMIT');
+	$holder->answer;
+	$holder->ask('COMMIT');
 }
-is(answer($waiting[0]), 4, 'and is answered in its turn');
-is(answer($_), 3, 'as are the others') for @waiting[ 1 .. $#waiting ];
+is($waiting[0]->answer, 4, 'and is answered in its turn');
+is($_->answer, 3, 'as are the others') for @waiting[ 1 .. $#waiting ];
 undef @crowd;
 undef @waiting;
 
@@ -226,8 +206,8 @@ cmp_ok($hit, '>', $storm / 20, "$hit of them hit their query");
 is($strangers, 0, 'no stranger was cancelled');
 is($wrong, 0, 'nobody got the answer to another question');
 measured('%d queries meanwhile', $done);
-answer($_->{wire}) for @all;
-is((grep { ask($_->{wire}, 'SELECT 1') eq '1' } @all), 200, 'all sessions go on');
+$_->{wire}->answer for @all;
+is((grep { $_->{wire}->ask('SELECT 1') eq '1' } @all), 200, 'all sessions go on');
 ok(wait_until(sub { !servers('held') }), 'no server connection is held any more');
 my $row = $proxy->console('SHOW SERVERS');
 cmp_ok(scalar @$row, '<=', 10, 'ten server connections') or diag explain $row;
@@ -264,6 +244,6 @@ for my $s (@all) {
 }
 is($hung, 0, "a server process is killed with -9 in a storm: of 100 sessions, $good are answered, $lost told why they end, none hangs");
 cmp_ok($lost, '<=', 10, 'as many as had a server connection');
-ok(wait_until(sub { eval { ask(session(), 'SELECT 1') } // '' eq '1' }), 'and the next session is served');
+ok(wait_until(sub { eval { session()->ask('SELECT 1') } // '' eq '1' }), 'and the next session is served');
 $proxy->stop;
 done_testing();

@@ -29,31 +29,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 $proxy->start;
 my $pid = 'SELECT pg_backend_pid()';
 
-sub session
-{
-	my (%param) = @_;
-	my $w = Meridian::Test::Wire->new($proxy);
-	$w->login(database => 'postgres', user => 'postgres', %param);
-	return $w;
-}
-
-sub ask
-{
-	my ($w, $sql) = @_;
-	$w->send(query($sql));
-	return answer($w);
-}
-
-# The first value of the first row, or "SQLSTATE message".
-sub answer
-{
-	my ($w) = @_;
-	for ($w->until('Z')) {
-		return row_values($_)->[0] if $_->[0] eq 'D';
-		return error_fields($_)->{C} . ' ' . error_fields($_)->{M} if $_->[0] eq 'E';
-	}
-	return '';
-}
+sub session { return Meridian::Test::Wire->session($proxy, @_) }
 
 # A sum over the workers' rows.
 sub sum
@@ -95,7 +71,7 @@ sub ends { my ($c) = @_; $c->{run}->finish; return $c->{run}->result(0) }
 # ---------------------------------------------------------------- SHOW POOLS, SHOW SERVERS
 
 my @many = map { session() } 1 .. 6;
-ask($_, $pid) for @many;
+$_->ask($pid) for @many;
 my $pools = $proxy->console("SHOW POOLS DATABASE postgres REGION us-east1");
 ok(@$pools >= 1 && @$pools <= 2, 'a pool per worker');
 my %pool = %{ $pools->[0] };
@@ -107,8 +83,8 @@ cmp_ok(sum('sv_idle', 'SHOW POOLS'), '>=', 1, 'idle connections');
 cmp_ok(sum('lent', 'SHOW POOLS DATABASE postgres'), '>=', 6, 'how often one was lent');
 is(sum('cl_active', 'SHOW POOLS USER nobody'), 0, 'USER is a filter');
 
-my @open = grep { ask($_, 'BEGIN') eq '' } @many[ 0, 1 ];
-my ($one) = map { ask($_, $pid) } $open[0];
+my @open = grep { $_->ask('BEGIN') eq '' } @many[ 0, 1 ];
+my ($one) = map { $_->ask($pid) } $open[0];
 my ($server) = grep { $_->{server_pid} eq $one } @{ $proxy->console('SHOW SERVERS') };
 is("@$server{qw(database user region pool_mode state close_needed)}", 'postgres postgres us-east1 transaction used f',
 	'SHOW SERVERS has a connection that is lent');
@@ -116,10 +92,10 @@ my ($holder) = grep { $_->{id} eq $server->{session} } @{ $proxy->console('SHOW 
 is($holder->{server_pid}, $one, 'and who has it');
 like($server->{connected_at}, qr/^20\d\d-/, 'since when it is there');
 my $own = session(database => 'own');
-my $mine = ask($own, $pid);
+my $mine = $own->ask($pid);
 ($server) = grep { $_->{server_pid} eq $mine } @{ $proxy->console('SHOW SERVERS DATABASE own') };
 is("@$server{qw(pool_mode state)}", 'off idle', 'and those that are a session\'s own');
-ask($_, 'COMMIT') for @open;
+$_->ask('COMMIT') for @open;
 my $idle = () = @{ $proxy->console('SHOW SERVERS STATE idle DATABASE postgres') };
 cmp_ok($idle, '>=', 1, 'idle ones have no session');
 
@@ -128,17 +104,17 @@ is(measured('meridian_pool_lent_total'), sum('lent', 'SHOW POOLS'), 'and how oft
 
 # ---------------------------------------------------------------- PAUSE: what is open ends, then connections go
 
-ask($many[0], 'BEGIN');
+$many[0]->ask('BEGIN');
 my $c = console_start('PAUSE DATABASE postgres');
 ok($c->{run}->pumpable, 'PAUSE waits for a transaction');
 $many[1]->send(query('SELECT 11'));
 ok($many[1]->silent(0.3), 'no other begins');
-is(ask($many[0], 'SELECT 12'), '12', 'the open one goes on');
-is(ask($many[0], 'COMMIT'), '', 'and ends');
+is($many[0]->ask('SELECT 12'), '12', 'the open one goes on');
+is($many[0]->ask('COMMIT'), '', 'and ends');
 is(ends($c), 0, 'PAUSE is answered');
 for (1 .. 100) { last if backends($east, 'postgres') == 1; usleep(20_000) }
 is(backends($east, 'postgres'), 1, 'the pool has no connection left, but what is a session\'s own is there');
-is(ask($own, 'SELECT 13'), '13', 'which is not paused');
+is($own->ask('SELECT 13'), '13', 'which is not paused');
 ok(!(grep { $_->{paused} ne 't' } @{ $proxy->console('SHOW POOLS DATABASE postgres') }), 'SHOW POOLS says paused');
 my $new = session();
 ok($new, 'a client can log in');
@@ -151,10 +127,10 @@ $east->restart;
 $many[2]->send(query('SELECT 15'));
 ok($many[2]->silent(1.5), 'longer than query_wait_timeout');
 $proxy->console('RESUME DATABASE postgres');
-is(answer($many[1]), '11', 'RESUME: a query that waited through a restart of the server');
-is(answer($new),     '14', 'a login of meanwhile');
-is(answer($many[2]), '15', 'a query of meanwhile');
-is(ask($_, 'SELECT 16'), '16', 'a session that had nothing to say') for $many[3];
+is($many[1]->answer, '11', 'RESUME: a query that waited through a restart of the server');
+is($new->answer,     '14', 'a login of meanwhile');
+is($many[2]->answer, '15', 'a query of meanwhile');
+is($_->ask('SELECT 16'), '16', 'a session that had nothing to say') for $many[3];
 
 # ---------------------------------------------------------------- the queue
 
@@ -168,8 +144,8 @@ is(measured('meridian_pool_waiting'), $waiting, '/metrics says so, too');
 $c = console_start('PAUSE');
 ok($c->{run}->pumpable, 'PAUSE waits for those that have begun');
 my @begun = grep { !$_->silent(0.05) } @blockers;
-answer($_) for @begun;
-is(ask($_, 'COMMIT'), '', 'one of them ends') for @begun;
+$_->answer for @begun;
+is($_->ask('COMMIT'), '', 'one of them ends') for @begun;
 is(ends($c), 0, 'PAUSE is answered, with sessions in the queue');
 usleep(1_500_000);
 my %begun = map { $_ => 1 } @begun;
@@ -179,8 +155,8 @@ $proxy->console('RESUME');
 my @late = @queued;
 while (@late) {
 	my @now = grep { !$_->silent(0.05) } @late or last;
-	is(answer($_), '', 'BEGIN of one that was queued') for @now;
-	is(ask($_, 'COMMIT'), '', 'and its end') for @now;
+	is($_->answer, '', 'BEGIN of one that was queued') for @now;
+	is($_->ask('COMMIT'), '', 'and its end') for @now;
 	my %now = map { $_ => 1 } @now;
 	@late = grep { !$now{$_} } @late;
 }
@@ -189,42 +165,42 @@ is(scalar(@late), 0, 'all of them were served');
 # ---------------------------------------------------------------- a session pool, a region
 
 my $s = session(database => 'template1');
-my $his = ask($s, $pid);
+my $his = $s->ask($pid);
 is($proxy->console('SHOW POOLS DATABASE template1')->[0]{pool_size}, 3, 'pool_size of a database, shared among the workers');
 $proxy->console('PAUSE');
 $s->send(query($pid));
 ok($s->silent(0.3), 'a session with a connection for life waits');
 $proxy->console('RESUME');
-is(answer($s), $his, 'and has kept it');
+is($s->answer, $his, 'and has kept it');
 $s->close;
 
 my $paris = session('options' => '-c meridian.city=paris');
-is(ask($paris, "SELECT current_setting('cluster_name')"), 'europe-west1', 'a session in Europe');
+is($paris->ask("SELECT current_setting('cluster_name')"), 'europe-west1', 'a session in Europe');
 $proxy->console('PAUSE REGION europe-west1');
 $paris->send(query('SELECT 20'));
 ok($paris->silent(0.3), 'its region is paused');
-is(ask($many[0], 'SELECT 21'), '21', 'the other is not');
+is($many[0]->ask('SELECT 21'), '21', 'the other is not');
 $proxy->console('RESUME REGION europe-west1');
-is(answer($paris), '20', 'RESUME');
+is($paris->answer, '20', 'RESUME');
 
 # ---------------------------------------------------------------- RECONNECT
 
-my %before = map { ask($_, $pid) => 1 } @many;
-ask($many[0], 'BEGIN');
-my $kept = ask($many[0], $pid);
+my %before = map { $_->ask($pid) => 1 } @many;
+$many[0]->ask('BEGIN');
+my $kept = $many[0]->ask($pid);
 my ($status, $out, $err) = $proxy->console_raw('RECONNECT DATABASE postgres');
 is($err, '', 'RECONNECT');
-is(ask($many[0], $pid), $kept, 'a transaction keeps its connection');
+is($many[0]->ask($pid), $kept, 'a transaction keeps its connection');
 my ($closing) = grep { $_->{server_pid} eq $kept } @{ $proxy->console('SHOW SERVERS') };
 is($closing->{close_needed}, 't', 'which is closed when it comes back');
-ask($many[0], 'COMMIT');
-my @same = grep { $before{ ask($_, $pid) } } @many;
+$many[0]->ask('COMMIT');
+my @same = grep { $before{ $_->ask($pid) } } @many;
 is(scalar(@same), 0, 'all connections are new');
 $own = session(database => 'own');
-$mine = ask($own, $pid);
+$mine = $own->ask($pid);
 ($status, $out, $err) = $proxy->console_raw('RECONNECT');
 like($err, qr/NOTICE:.*1 session keeps a connection of its own/, 'a session without a pool is told of');
-is(ask($own, $pid), $mine, 'and keeps its own');
+is($own->ask($pid), $mine, 'and keeps its own');
 
 # PAUSE and RESUME under load: nobody sees an error
 my ($bench_out, $bench_err) = ('', '');

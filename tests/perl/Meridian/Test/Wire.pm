@@ -309,6 +309,47 @@ sub abort
 # Half-close: we have said all.
 sub shutdown { return CORE::shutdown $_[0]{fd}, 1 }
 
+# ---------------------------------------------------------------- questions
+
+# A session that has logged in: database and user postgres unless the parameters say others. What its
+# login ended with is kept in {last}.
+sub session
+{
+	my ($class, $proxy, %param) = @_;
+	my $self = $class->new($proxy);
+	my @all = $self->login(database => 'postgres', user => 'postgres', %param);
+	$self->{last} = $all[-1];
+	return $self;
+}
+
+# Up to ReadyForQuery: the values of the last row with commas between them, or the error as
+# "SQLSTATE message", or ''. The ParameterStatus messages on the way are kept in {told}.
+sub answer
+{
+	my ($self) = @_;
+	my ($row, $error);
+	$self->{told} = '';
+	for ($self->until('Z')) {
+		my $type = $_->[0];
+		$row   = join ',', map { $_ // 'NULL' } @{ row_values($_) } if $type eq 'D';
+		$error //= error_fields($_)->{C} . ' ' . error_fields($_)->{M} if $type eq 'E';
+		$self->{told} .= join('=', parameter($_)) . ';' if $type eq 'S';
+	}
+	return $error // $row // '';
+}
+
+# Queries one after another; the answer to the last.
+sub ask
+{
+	my ($self, @sql) = @_;
+	my $said;
+	for (@sql) {
+		$self->send(query($_));
+		$said = $self->answer;
+	}
+	return $said;
+}
+
 # ---------------------------------------------------------------- login
 
 # StartupMessage with these parameters, then whatever authentication is asked for, to ReadyForQuery
