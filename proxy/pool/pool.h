@@ -128,7 +128,5 @@ void pools_drain(struct pools *ps);
 
 /* launch.c */
 void launch_begin(struct pool *p);
-void launch_on_event(struct launch *l, short what);
-void launch_free(struct launch *l); /* accepts NULL */
 
 #endif

@@ -9,6 +9,7 @@
 #include "proxy/pool/pool_int.h"
 #include "proxy/session/attempt.h"
 #include "proxy/session/canceler.h"
+#include "proxy/session/signon.h"
 #include "proxy/session/statements.h"
 #include "proxy/session/vars.h"
 #include "proxy/worker_int.h"
@@ -25,8 +26,8 @@ server_on_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	if (sv->attempt != NULL)
 		attempt_on_event(sv->attempt, what);
-	else if (sv->launch != NULL)
-		launch_on_event(sv->launch, what);
+	else if (sv->signon != NULL)
+		signon_on_event(sv->signon, what);
 	else if (sv->ask != NULL)
 		ask_on_event(sv->ask, what);
 	else if (sv->session == NULL)
@@ -67,7 +68,7 @@ server_free(struct server *sv)
 	canceler_forget(sv);
 	atomic_fetch_sub(&sv->live->sessions, 1);
 	stream_fini(&sv->stream);
-	launch_free(sv->launch);
+	signon_free(sv->signon);
 	ask_free(sv->ask);
 	if (sv->pool != NULL)
 		pool_remove(sv);

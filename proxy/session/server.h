@@ -15,11 +15,11 @@
 
 struct ask;
 struct attempt;
-struct launch;
 struct node_live;
 struct pool;
 struct server_statements;
 struct session;
+struct signon;
 struct vars;
 struct worker;
 
@@ -40,6 +40,7 @@ struct server {
 	struct session *session; /* NULL: nobody has it */
 	struct node_live *live;  /* one reference */
 	struct attempt *attempt; /* until it is attached */
+	struct signon *signon;   /* until it is logged in, where no client has a part in that */
 	uint8_t *key;            /* the server's own secret, for cancels */
 	uint32_t pid;
 	uint16_t key_len;
@@ -53,7 +54,6 @@ struct server {
 	uint16_t cancels;  /* cancel requests under way for it */
 	struct pool *pool; /* NULL: it belongs to its session */
 	TAILQ_ENTRY(server) in_place;
-	struct launch *launch;                /* LAUNCHING */
 	struct ask *ask;                      /* a question of our own is under way */
 	struct server_statements *statements; /* what is prepared on it */
 	struct vars *vars;                    /* its settings; NULL: not known */

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/signon.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/auth/credential.h"
+#include "proxy/control.h"
+#include "proxy/session/dial.h"
+#include "proxy/session/ownlogin.h"
+#include "proxy/session/vars.h"
+#include "proxy/worker_int.h"
+
+#define LOGIN_MESSAGE_MAX ((size_t)64 * 1024)
+
+struct signon {
+	struct server *server;
+	struct worker *worker;
+	struct world *world; /* one reference: what is dialled is of this one */
+	const struct node *node;
+	struct credential *credential; /* one reference, or NULL */
+	enum access access;
+	char *user;
+	char *about;
+	struct dial dial;
+	struct event timer; /* server_connect_timeout */
+	struct buf startup, inbox;
+	struct ownlogin *own;
+	int64_t begun_us;
+	signon_done_fn *done;
+	void *arg;
+};
+
+static void advance(struct signon *so, enum dial_step step);
+
+void
+signon_free(struct signon *so)
+{
+	if (so == NULL)
+		return;
+	event_del(&so->timer);
+	if (so->server->signon == so)
+		so->server->signon = NULL;
+	ownlogin_free(so->own);
+	credential_unref(so->credential);
+	buf_fini(&so->startup);
+	buf_fini(&so->inbox);
+	world_unref(so->world);
+	free(so->user);
+	free(so->about);
+	free(so);
+}
+
+static void
+end(struct signon *so, enum signon_end how, const struct err *e)
+{
+	struct server *sv = so->server;
+	signon_done_fn *done = so->done;
+	void *arg = so->arg;
+
+	signon_free(so);
+	done(arg, sv, how, e);
+}
+
+static void
+fail(struct signon *so, enum signon_end how, const struct err *e)
+{
+	struct node_live *live = so->server->live;
+	struct err copy = *e;
+
+	log_msg(LOG_LEVEL_INFO, "%s: node %s of region %s failed: %s", so->about, live->name,
+		live->region, e->msg);
+	if (how == SIGNON_FAILED) {
+		stat_add(&so->worker->stats.attempt_failures, 1);
+		atomic_fetch_add(&live->failures, 1);
+		control_evidence(so->worker->process->control, live->id, e->msg);
+	}
+	end(so, how, &copy);
+}
+
+static void
+fail_text(struct signon *so, enum signon_end how, const char *reason)
+{
+	struct err e;
+
+	err_set(&e, SQLSTATE_CONNECTION_FAILURE, "%s", reason);
+	fail(so, how, &e);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	fail_text(arg, SIGNON_FAILED, "timeout expired");
+}
+
+static int
+send_startup(struct signon *so)
+{
+	return stream_send(&so->server->stream, so->startup.p, so->startup.n);
+}
+
+static void
+begin(struct signon *so, enum dial_way way)
+{
+	struct dial_target to =
+	    dial_target(so->world, (uint16_t)(so->node - so->world->topology->nodes));
+
+	so->dial = (struct dial){ .tls = so->worker->tls };
+	buf_clear(&so->inbox);
+	vars_unref(so->server->reported);
+	so->server->reported = vars_empty(so->worker->vars);
+	ownlogin_free(so->own);
+	so->own = ownlogin_new_credential(so->credential);
+	advance(so, dial_begin(&so->dial, &so->server->stream, &to, way));
+}
+
+/* sslmode = prefer or allow: the same node again, with TLS or without. */
+static bool
+again(struct signon *so)
+{
+	enum dial_way way;
+
+	if (!dial_other_way(&so->dial, &way))
+		return false;
+	stream_fini(&so->server->stream);
+	server_open(so->server);
+	begin(so, way);
+	return true;
+}
+
+static void
+advance(struct signon *so, enum dial_step step)
+{
+	if (step == DIAL_FAILED) {
+		if (!so->dial.tls_failed || !again(so))
+			fail_text(so, so->dial.our_fault ? SIGNON_UNFIT : SIGNON_FAILED,
+				  so->dial.reason);
+	} else if (step == DIAL_READY && send_startup(so) != 0) {
+		fail_text(so, SIGNON_FAILED, "connection lost");
+	}
+}
+
+/* ---- the node's answers; false: the login is over ---- */
+
+/* An answer to the node that took its time. */
+static void
+on_own_answer(void *arg, struct slice reply, const struct err *failed)
+{
+	struct signon *so = arg;
+
+	if (failed != NULL)
+		fail(so, SIGNON_FATAL, failed);
+	else if (stream_send(&so->server->stream, reply.p, reply.n) != 0)
+		fail_text(so, SIGNON_FAILED, "connection lost");
+}
+
+static bool
+take_auth(struct signon *so, struct slice body)
+{
+	struct worker *w = so->worker;
+	struct ownlogin_away away = { w->process->keymaker, w->mail, on_own_answer, so };
+	struct message_auth auth;
+	struct buf reply = { .cap = LOGIN_MESSAGE_MAX };
+	struct err e;
+	bool on = true;
+
+	if (message_parse_auth(body, &auth) != PARSE_DONE) {
+		fail_text(so, SIGNON_FAILED, "protocol violation");
+		return false;
+	}
+	ownlogin_on_channel(so->own, so->server->stream.ssl,
+			    so->world->config->regions[so->node->region].channel_binding);
+	ownlogin_may_wait(so->own, &away);
+	if (ownlogin_answer(so->own, slice_str(so->user), &auth, &reply, &e) != 0) {
+		fail(so, SIGNON_FATAL, &e);
+		on = false;
+	} else if (reply.n > 0 && stream_send(&so->server->stream, reply.p, reply.n) != 0) {
+		fail_text(so, SIGNON_FAILED, "connection lost");
+		on = false;
+	}
+	if (reply.n > 0)
+		OPENSSL_cleanse(reply.p, reply.n);
+	buf_fini(&reply);
+	return on;
+}
+
+static void
+take_error(struct signon *so, struct slice body)
+{
+	struct message_report r;
+	struct err e;
+
+	if (message_parse_report(body, &r) != PARSE_DONE) {
+		fail_text(so, SIGNON_FAILED, "protocol violation");
+		return;
+	}
+	stats_error(&so->worker->stats, ERROR_OF_NODE, r.sqlstate);
+	if (slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) && ownlogin_suspicion(so->own) != NULL)
+		log_msg(LOG_LEVEL_WARNING, "%s: %s", so->about, ownlogin_suspicion(so->own));
+	message_report_err(&r, &e);
+	if (login_another_may_do(r.sqlstate))
+		fail(so,
+		     slice_is(r.sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ? SIGNON_UNFIT
+									 : SIGNON_FAILED,
+		     &e);
+	else if (!slice_is(r.sqlstate, SQLSTATE_INVALID_AUTHORIZATION) || !again(so))
+		fail(so, SIGNON_FATAL, &e);
+}
+
+static bool
+take_key(struct signon *so, struct slice body)
+{
+	struct server *sv = so->server;
+	struct message_key k;
+
+	if (message_parse_key(body, &k) != PARSE_DONE || sv->key_len > 0) {
+		fail_text(so, SIGNON_FAILED, "protocol violation");
+		return false;
+	}
+	sv->pid = k.pid;
+	sv->key = xmalloc(k.secret.n);
+	sv->key_len = (uint16_t)k.secret.n;
+	memcpy(sv->key, k.secret.p, k.secret.n);
+	return true;
+}
+
+static void
+ready(struct signon *so)
+{
+	struct worker *w = so->worker;
+
+	histogram_observe(&w->stats.attempt, clock_us() - so->begun_us);
+	atomic_fetch_add(&so->server->live->connects, 1);
+	end(so, SIGNON_READY, NULL);
+}
+
+static bool
+take(struct signon *so, const struct frame *f)
+{
+	const char *unfit;
+
+	switch (f->type) {
+	case MSG_AUTHENTICATION:
+		return take_auth(so, f->body);
+	case MSG_PARAMETER_STATUS:
+		unfit = login_learn(so->worker, so->node, so->access, so->server, f->body);
+		if (unfit != NULL) {
+			fail_text(so, SIGNON_UNFIT, unfit);
+			return false;
+		}
+		vars_report(&so->server->reported, f->body);
+		return true;
+	case MSG_BACKEND_KEY:
+		return take_key(so, f->body);
+	case MSG_NOTICE:
+	case MSG_NEGOTIATE_VERSION:
+		return true;
+	case MSG_ERROR:
+		take_error(so, f->body);
+		return false;
+	case MSG_READY:
+		ready(so);
+		return false;
+	default:
+		fail_text(so, SIGNON_FAILED, "protocol violation");
+		return false;
+	}
+}
+
+static void
+read_answer(struct signon *so)
+{
+	char *scratch = so->worker->scratch;
+	ssize_t n = stream_recv(&so->server->stream, scratch, LOGIN_MESSAGE_MAX);
+	struct frame f;
+	size_t seen = 0;
+	enum parse p;
+
+	if (n == STREAM_AGAIN)
+		return;
+	if (n > 0)
+		buf_put(&so->inbox, scratch, (size_t)n);
+	if (n <= 0 || so->inbox.failed) {
+		fail_text(so, SIGNON_FAILED,
+			  n <= 0 ? "server closed the connection unexpectedly"
+				 : "protocol violation");
+		return;
+	}
+	while ((p = frame_cut(slice_skip(buf_view(&so->inbox), seen), LOGIN_MESSAGE_MAX, &f)) ==
+	       PARSE_DONE) {
+		seen += f.total;
+		if (!take(so, &f))
+			return;
+	}
+	if (p == PARSE_BAD)
+		fail_text(so, SIGNON_FAILED, "protocol violation");
+	else
+		buf_drop(&so->inbox, seen);
+}
+
+void
+signon_on_event(struct signon *so, short what)
+{
+	if (so->dial.step != DIAL_READY)
+		advance(so, dial_on_event(&so->dial, what));
+	else if ((what & EV_WRITE) && stream_flush(&so->server->stream) != 0)
+		fail_text(so, SIGNON_FAILED, "connection lost");
+	else if (what & EV_READ)
+		read_answer(so);
+}
+
+/* The first dial. It may fail at once, and not while its owner is asking for it. */
+static void
+on_start(evutil_socket_t fd, short what, void *arg)
+{
+	struct signon *so = arg;
+	int64_t limit = so->world->config->main.server_connect_timeout;
+	struct timeval tv = { .tv_sec = limit / USEC_PER_SEC, .tv_usec = limit % USEC_PER_SEC };
+
+	(void)fd;
+	(void)what;
+	if (so->node == NULL) {
+		fail_text(so, SIGNON_UNFIT, "the node is no longer configured");
+		return;
+	}
+	if (so->startup.n == 0) {
+		fail_text(so, SIGNON_UNFIT, "the startup packet is too long for it");
+		return;
+	}
+	evtimer_assign(&so->timer, loop_base(so->worker->loop), on_timer, so);
+	if (limit > 0)
+		event_add(&so->timer, &tv);
+	stat_add(&so->worker->stats.attempts, 1);
+	atomic_fetch_add(&so->server->live->attempts, 1);
+	begin(so, DIAL_AS_CONFIGURED);
+}
+
+void
+signon_begin(const struct signon_order *order)
+{
+	static const struct timeval now = { 0 };
+	struct server *sv = order->server;
+	struct signon *so = xcalloc(1, sizeof(*so));
+
+	so->server = sv;
+	so->worker = sv->worker;
+	so->world = world_ref(worker_world(sv->worker));
+	so->node = topology_node_by_live(so->world->topology, sv->live);
+	so->credential = credential_ref(order->credential);
+	so->access = order->access;
+	so->user = xstrdup(order->user);
+	so->about = xstrdup(order->about);
+	so->startup.cap = 2 * STARTUP_BYTES_MAX;
+	buf_slice(&so->startup, order->startup);
+	so->inbox.cap = LOGIN_MESSAGE_MAX;
+	so->begun_us = clock_us();
+	so->done = order->done;
+	so->arg = order->arg;
+	sv->signon = so;
+	evtimer_assign(&so->timer, loop_base(sv->worker->loop), on_start, so);
+	event_add(&so->timer, &now);
+}
