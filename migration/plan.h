@@ -17,7 +17,7 @@ struct plan {
 };
 
 void plan_fini(struct plan *p);
-/* Whether two plans are the same: 16 hex digits over names, places, labels and args. */
+/* Whether two plans are the same: 16 hex digits over names, places and labels. */
 void plan_hash(const struct plan *p, char out[17]);
 
 struct check {

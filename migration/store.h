@@ -89,11 +89,6 @@ int store_set_options(PGconn *c, const char *uuid, const char *options_json, str
 int store_set_checks(PGconn *c, const char *uuid, const char *checks_json, struct err *e);
 int store_set_request(PGconn *c, const char *uuid, const char *request, struct err *e);
 int store_ack(PGconn *c, const char *uuid, const char *guard, const char *text, struct err *e);
-int store_set_run(PGconn *c, const char *uuid, const char *run_json, enum migration_state s,
-		  int phase, struct err *e);
-int store_set_progress(PGconn *c, const char *uuid, int percent, const char *detail, struct err *e);
-int store_set_step(PGconn *c, const char *uuid, int n, const char *step, struct err *e);
-int store_set_home(PGconn *c, const char *uuid, bool is_home, struct err *e);
 
 /* ---- steps ---- */
 
@@ -122,8 +117,27 @@ void step_row_fini(struct step_row *r);
  */
 int store_freeze_plan(PGconn *c, const struct migration *m, const struct step_rows *rows,
 		      const char *hash, struct err *e);
-/* Inserted, or replaced. `started`, `ended` are the server's clock: kept as they are for NULL, set
- * for "now", cleared for "". */
-int store_put_step(PGconn *c, const struct migration *m, const struct step_row *r, struct err *e);
+
+/* ---- the executor's writes: one statement each, refused (LEASE_LOST) without the lease ---- */
+
+struct lease;
+
+enum step_clock { CLOCK_KEEP, CLOCK_STARTS, CLOCK_ENDS };
+
+struct store_change {
+	const struct step_row *step; /* upserted; NULL: none */
+	enum step_clock clock;       /* of the step */
+	/* Columns state, phase, step_n, step, progress, detail, error, run and is_home of the row.
+	 */
+	bool row;
+	const char *actor, *event, *detail; /* the journal's; event NULL: none */
+};
+
+int store_write(PGconn *c, const struct migration *m, const struct lease *l,
+		const struct store_change *ch, struct err *e);
+/* The step's row alone, in a transaction that has checked the lease, or at a place that is not the
+ * home. */
+int store_put_step(PGconn *c, const struct migration *m, const struct step_row *r,
+		   enum step_clock clock, struct err *e);
 
 #endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/db.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+/* What each connection says of itself, in front of the options that the conninfo may have. */
+#define OUR_OPTIONS                                                             \
+	"-c meridian.internal=on -c default_transaction_read_only=off "         \
+	"-c statement_timeout=0 -c lock_timeout=0 -c client_min_messages=error" \
+	" -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO"
+
+static char *
+options_of(const char *conninfo)
+{
+	char *wrong = NULL, *out = NULL;
+	PQconninfoOption *v = PQconninfoParse(conninfo, &wrong);
+
+	for (const PQconninfoOption *o = v; o != NULL && o->keyword != NULL; o++)
+		if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
+			out = xasprintf("%s " OUR_OPTIONS, o->val);
+	PQconninfoFree(v);
+	PQfreemem(wrong);
+	return out != NULL ? out : xstrdup(OUR_OPTIONS);
+}
+
+static int
+err_unreached(PGconn *c, struct err *e)
+{
+	const char *why = c != NULL ? PQerrorMessage(c) : "out of memory";
+	size_t n = strcspn(why, "\n");
+
+	err_set(e, "08006", "%.*s", (int)n, why);
+	if (why[n] == '\n' && why[n + 1] != '\0')
+		err_detail(e, "%s", why + n + 1);
+	return -1;
+}
+
+static void
+nothing(void *arg, const PGresult *r)
+{
+	(void)arg;
+	(void)r;
+}
+
+PGconn *
+db_connect(const char *conninfo, int migration, struct err *e)
+{
+	char name[48] = "meridian-console", *options = options_of(conninfo);
+	PGconn *c;
+
+	if (migration > 0)
+		snprintf(name, sizeof(name), "meridian-exec-%d", migration);
+	/* What stands in front of dbname may be said otherwise by the conninfo. */
+	const char *keys[] = { "connect_timeout",
+			       "keepalives",
+			       "keepalives_idle",
+			       "keepalives_interval",
+			       "keepalives_count",
+			       "tcp_user_timeout",
+			       "dbname",
+			       "application_name",
+			       "options",
+			       "client_encoding",
+			       NULL };
+	const char *values[] = { "5",      "1",  "5",     "2",    "3", "20000",
+				 conninfo, name, options, "UTF8", NULL };
+
+	c = PQconnectdbParams(keys, values, 1);
+	free(options);
+	if (c == NULL || PQstatus(c) != CONNECTION_OK) {
+		err_unreached(c, e);
+		PQfinish(c);
+		return NULL;
+	}
+	PQsetNoticeReceiver(c, nothing, NULL);
+	return c;
+}
+
+int
+db_error(PGconn *c, const PGresult *r, struct err *e)
+{
+	const char *state = r != NULL ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
+	const char *text = r != NULL ? PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+	const char *detail, *hint, *context;
+
+	if (state == NULL || text == NULL) {
+		if (PQstatus(c) == CONNECTION_OK && r != NULL && *PQresultErrorMessage(r) == '\0')
+			return err_set(e, "XX000", "the server gave an answer of another kind");
+		return err_unreached(c, e);
+	}
+	err_set(e, state, "%s", text);
+	detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
+	context = PQresultErrorField(r, PG_DIAG_CONTEXT);
+	hint = PQresultErrorField(r, PG_DIAG_MESSAGE_HINT);
+	if (detail != NULL || context != NULL)
+		err_detail(e, "%s", detail != NULL ? detail : context);
+	if (hint != NULL)
+		err_hint(e, "%s", hint);
+	return -1;
+}
+
+static bool
+is_good(const PGresult *r)
+{
+	ExecStatusType s = PQresultStatus(r);
+
+	return s == PGRES_COMMAND_OK || s == PGRES_TUPLES_OK || s == PGRES_EMPTY_QUERY;
+}
+
+static PGresult *
+judged(PGconn *c, PGresult *r, struct err *e)
+{
+	if (r != NULL && is_good(r))
+		return r;
+	db_error(c, r, e);
+	PQclear(r);
+	return NULL;
+}
+
+int
+db_exec(PGconn *c, struct err *e, const char *sql)
+{
+	PGresult *r = judged(c, PQexec(c, sql), e);
+
+	PQclear(r);
+	return r != NULL ? 0 : -1;
+}
+
+static char *
+formatted(const char *fmt, va_list ap)
+{
+	struct buf b = { 0 };
+
+	buf_vprintf(&b, fmt, ap);
+	buf_u8(&b, 0);
+	if (b.failed)
+		abort();
+	return b.p;
+}
+
+int
+db_execf(PGconn *c, struct err *e, const char *fmt, ...)
+{
+	va_list ap;
+	char *sql;
+	int rc;
+
+	va_start(ap, fmt);
+	sql = formatted(fmt, ap);
+	va_end(ap);
+	rc = db_exec(c, e, sql);
+	free(sql);
+	return rc;
+}
+
+PGresult *
+db_query(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
+{
+	return judged(c, PQexecParams(c, sql, nparams, NULL, params, NULL, NULL, 0), e);
+}
+
+PGresult *
+db_queryf(PGconn *c, struct err *e, const char *fmt, ...)
+{
+	va_list ap;
+	char *sql;
+	PGresult *r;
+
+	va_start(ap, fmt);
+	sql = formatted(fmt, ap);
+	va_end(ap);
+	r = judged(c, PQexec(c, sql), e);
+	free(sql);
+	return r;
+}
+
+int
+db_value(PGconn *c, char **out, struct err *e, const char *sql, int nparams,
+	 const char *const *params)
+{
+	PGresult *r = db_query(c, e, sql, nparams, params);
+
+	*out = NULL;
+	if (r == NULL)
+		return -1;
+	if (PQntuples(r) > 0 && PQnfields(r) > 0 && !PQgetisnull(r, 0, 0))
+		*out = xstrdup(PQgetvalue(r, 0, 0));
+	PQclear(r);
+	return *out != NULL ? 1 : 0;
+}
+
+int
+db_is(PGconn *c, bool *out, struct err *e, const char *sql, int nparams, const char *const *params)
+{
+	char *value;
+	int rc = db_value(c, &value, e, sql, nparams, params);
+
+	if (rc < 0)
+		return -1;
+	*out = rc > 0 && (value[0] == 't' || value[0] == '1');
+	free(value);
+	return 0;
+}
+
+int
+db_int(PGconn *c, int64_t *out, struct err *e, const char *sql, int nparams,
+       const char *const *params)
+{
+	char *value;
+	int rc = db_value(c, &value, e, sql, nparams, params);
+
+	if (rc < 0)
+		return -1;
+	*out = 0;
+	if (rc > 0 && !text_to_int(slice_str(value), INT64_MIN, INT64_MAX, out))
+		rc = err_set(e, "XX000", "not a number: %.60s", value);
+	free(value);
+	return rc < 0 ? -1 : 0;
+}
+
+char *
+db_literal(PGconn *c, const char *s)
+{
+	char *p = PQescapeLiteral(c, s, strlen(s)), *out;
+
+	if (p == NULL)
+		return xstrdup("NULL");
+	out = xstrdup(p);
+	PQfreemem(p);
+	return out;
+}
+
+char *
+db_ident(PGconn *c, const char *s)
+{
+	char *p = PQescapeIdentifier(c, s, strlen(s)), *out;
+
+	if (p == NULL)
+		return xstrdup("\"\"");
+	out = xstrdup(p);
+	PQfreemem(p);
+	return out;
+}
+
+bool
+db_is_retryable(const struct err *e)
+{
+	return strcmp(e->sqlstate, "55P03") == 0 || strcmp(e->sqlstate, "40P01") == 0 ||
+	       strcmp(e->sqlstate, "40001") == 0;
+}
