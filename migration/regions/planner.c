@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/regions/planner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REGIONS_WORD(constant, name) name,
+static const char *const names[] = { REGIONS_STEPS(REGIONS_WORD) };
+#undef REGIONS_WORD
+
+const char *
+regions_step_name(enum regions_step_kind k)
+{
+	return names[k];
+}
+
+void
+regions_step_fini(struct regions_step *s)
+{
+	free(s->schema);
+	free(s->table);
+	free(s->index);
+	free(s->clause);
+	free(s->region);
+	free(s->goal);
+	free(s->home);
+	free(s->column);
+	strlist_fini(&s->regions);
+	city_map_fini(&s->cities);
+}
+
+void
+regions_plan_fini(struct regions_plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		regions_step_fini(&p->v[i]);
+	free(p->v);
+	*p = (struct regions_plan){ 0 };
+}
+
+char *
+regions_step_label(const struct regions_step *s)
+{
+	if (s->index != NULL)
+		return xasprintf("%s.%s@%s", s->schema, s->table, s->index);
+	if (s->table != NULL)
+		return xasprintf("%s.%s", s->schema, s->table);
+	return xstrdup(s->region != NULL ? s->region : s->goal != NULL ? s->goal : "");
+}
+
+/* ---- what is wanted ---- */
+
+bool
+regions_is_computed(const struct regions_wish *w, const struct spec_placing *p)
+{
+	return w->computed && p->locality == LOCALITY_BY_ROW_MAP;
+}
+
+char *
+regions_home_wanted(const struct regions_wish *w, const struct spec_placing *p)
+{
+	switch (p->locality) {
+	case LOCALITY_GLOBAL:
+		return xstrdup("GLOBAL");
+	case LOCALITY_BY_TABLE:
+		return p->region != NULL ? xasprintf("REGIONAL BY TABLE IN \"%s\"", p->region)
+					 : xstrdup("REGIONAL BY TABLE IN PRIMARY REGION");
+	case LOCALITY_BY_ROW_AS:
+		return xasprintf("REGIONAL BY ROW AS \"%s\"", p->column);
+	case LOCALITY_BY_ROW:
+	case LOCALITY_BY_ROW_MAP:
+		break;
+	}
+	return xstrdup(regions_is_computed(w, p) ? "REGIONAL BY ROW AS " REGIONS_COMPUTED
+						 : "REGIONAL BY ROW");
+}
+
+const struct regions_table *
+regions_table_of(const struct regions_catalog *c, const struct spec_name *name)
+{
+	char *said = name->schema != NULL ? xasprintf("%s.%s", name->schema, name->table)
+					  : xstrdup(name->table);
+	const struct regions_table *t = regions_catalog_table(c, said);
+
+	free(said);
+	return t;
+}
+
+/* ---- steps ---- */
+
+static struct regions_step *
+add(struct regions_plan *p, enum regions_step_kind kind)
+{
+	p->v = xreallocarray(p->v, p->n + 1, sizeof(p->v[0]));
+	p->v[p->n] = (struct regions_step){ .kind = kind };
+	return &p->v[p->n++];
+}
+
+static struct regions_step *
+add_of_table(struct regions_plan *p, enum regions_step_kind kind, const struct regions_table *t)
+{
+	struct regions_step *s = add(p, kind);
+
+	s->schema = xstrdup(t->schema);
+	s->table = xstrdup(t->name);
+	return s;
+}
+
+static void
+add_of_region(struct regions_plan *p, enum regions_step_kind kind, const char *region)
+{
+	add(p, kind)->region = xstrdup(region);
+}
+
+static void
+plan_partitions(struct regions_plan *p, const struct regions_catalog *c)
+{
+	for (size_t i = 0; i < c->ntables; i++) {
+		const struct regions_table *t = &c->tables[i];
+
+		for (size_t k = 0; k < t->npartitioned; k++) {
+			struct regions_step *s = add_of_table(p, REGIONS_PARTITIONS, t);
+
+			s->clause = xstrdup(t->partitioned[k].text);
+			if (t->partitioned[k].index != NULL)
+				s->index = xstrdup(t->partitioned[k].index);
+		}
+	}
+}
+
+/* A database that has another primary region already takes the new one only after it was added. */
+static void
+plan_database(struct regions_plan *p, const struct spec *spec, const struct regions_catalog *c)
+{
+	bool is_first = c->primary == NULL || strcmp(c->primary, spec->regions.v[0]) == 0;
+	struct regions_step *s;
+
+	if (c->primary == NULL)
+		plan_partitions(p, c);
+	if (is_first)
+		add_of_region(p, REGIONS_PRIMARY, spec->regions.v[0]);
+	s = add(p, REGIONS_NODES);
+	strlist_copy(&s->regions, &spec->regions);
+	for (size_t i = is_first ? 1 : 0; i < spec->regions.n; i++)
+		add_of_region(p, REGIONS_ADD, spec->regions.v[i]);
+	if (!is_first)
+		add_of_region(p, REGIONS_PRIMARY, spec->regions.v[0]);
+	if (spec->survive != SURVIVE_UNSAID)
+		add(p, REGIONS_SURVIVAL)->goal =
+		    xstrdup(spec->survive == SURVIVE_REGION ? "region" : "zone");
+}
+
+static void
+copy_map(struct city_map *to, const struct city_map *from)
+{
+	for (size_t i = 0; i < from->n; i++) {
+		if (from->v[i].region != NULL)
+			city_map_add(to, from->v[i].value, from->v[i].region);
+	}
+}
+
+static void
+add_of_cities(struct regions_plan *p, enum regions_step_kind kind, const struct regions_table *t,
+	      const struct spec_placing *said, const struct city_map *map)
+{
+	struct regions_step *s = add_of_table(p, kind, t);
+
+	s->column = xstrdup(said->column);
+	copy_map(&s->cities, map);
+}
+
+static bool
+is_by_row(const struct spec_placing *p)
+{
+	return p->locality == LOCALITY_BY_ROW || p->locality == LOCALITY_BY_ROW_AS ||
+	       p->locality == LOCALITY_BY_ROW_MAP;
+}
+
+static void
+plan_placing(struct regions_plan *p, const struct regions_wish *w, size_t i,
+	     const struct regions_table *t)
+{
+	const struct spec_placing *said = &w->spec->placings[i];
+	char *home = regions_home_wanted(w, said);
+
+	if (is_by_row(said))
+		add_of_table(p, REGIONS_FEEDS, t)->home = xstrdup(home);
+	if (regions_is_computed(w, said)) {
+		add_of_cities(p, REGIONS_COLUMN, t, said, &w->maps[i]);
+		p->v[p->n - 1].region = xstrdup(w->spec->regions.v[0]);
+	}
+	add_of_table(p, REGIONS_LOCALITY, t)->home = home;
+}
+
+static bool
+is_filled_in(const struct regions_wish *w, const struct spec_placing *p)
+{
+	return p->locality == LOCALITY_BY_ROW_MAP && !regions_is_computed(w, p);
+}
+
+void
+regions_plan_make(struct regions_plan *out, const struct regions_wish *w,
+		  const struct regions_catalog *c)
+{
+	const struct spec *spec = w->spec;
+	bool asked = false;
+
+	*out = (struct regions_plan){ 0 };
+	plan_database(out, spec, c);
+	for (size_t i = 0; i < spec->nplacings; i++) {
+		const struct regions_table *t = regions_table_of(c, &spec->placings[i].name);
+
+		if (t != NULL)
+			plan_placing(out, w, i, t);
+	}
+	for (size_t i = 0; i < spec->nplacings; i++) {
+		const struct regions_table *t = regions_table_of(c, &spec->placings[i].name);
+
+		if (t != NULL && is_filled_in(w, &spec->placings[i]))
+			(void)add_of_table(out, REGIONS_VISIBLE, t);
+	}
+	for (size_t i = 0; i < spec->nplacings; i++) {
+		const struct regions_table *t = regions_table_of(c, &spec->placings[i].name);
+
+		if (t == NULL || !is_filled_in(w, &spec->placings[i]))
+			continue;
+		if (!asked && w->require_ack)
+			(void)add(out, REGIONS_DEPLOYED);
+		asked = true;
+		add_of_cities(out, REGIONS_BACKFILL, t, &spec->placings[i], &w->maps[i]);
+	}
+}
