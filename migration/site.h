@@ -30,6 +30,7 @@ struct site_node {
 /* The options of the configuration that migrations have. */
 struct site_settings {
 	int64_t lease_us; /* an executor that was silent for so long may be replaced */
+	char bindir[256]; /* where pg_dump and pg_restore are; "": the newest that can be found */
 };
 
 struct site_ops {
