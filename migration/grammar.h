@@ -31,29 +31,21 @@
 
 #define SPEC_ITEMS_MAX 10000 /* tables, regions or options of one statement */
 
-/* X(constant, words) */
-#define SPEC_LOCALITIES(X)                          \
-	X(LOCALITY_GLOBAL, "GLOBAL")                \
-	X(LOCALITY_BY_TABLE, "REGIONAL BY TABLE")   \
-	X(LOCALITY_BY_ROW, "REGIONAL BY ROW")       \
-	X(LOCALITY_BY_ROW_AS, "REGIONAL BY ROW AS") \
-	X(LOCALITY_BY_ROW_MAP, "REGIONAL BY ROW BY")
-#define SPEC_METHODS(X)                     \
-	X(METHOD_CHOOSE, "") /* not said */ \
-	X(METHOD_BLOCKING, "BLOCKING")      \
-	X(METHOD_CONCURRENT, "CONCURRENT")  \
-	X(METHOD_REFERENCE, "REFERENCE")    \
-	X(METHOD_LOCAL, "LOCAL")
-#define SPEC_SURVIVALS(X)                       \
-	X(SURVIVE_UNSAID, "")                   \
-	X(SURVIVE_ZONE, "SURVIVE ZONE FAILURE") \
-	X(SURVIVE_REGION, "SURVIVE REGION FAILURE")
-
-#define MIGRATION_CONSTANT(constant, words) constant,
-enum spec_locality { SPEC_LOCALITIES(MIGRATION_CONSTANT) };
-enum spec_method { SPEC_METHODS(MIGRATION_CONSTANT) };
-enum spec_survival { SPEC_SURVIVALS(MIGRATION_CONSTANT) };
-#undef MIGRATION_CONSTANT
+enum spec_locality {
+	LOCALITY_GLOBAL,
+	LOCALITY_BY_TABLE, /* region: IN */
+	LOCALITY_BY_ROW,
+	LOCALITY_BY_ROW_AS,  /* column */
+	LOCALITY_BY_ROW_MAP, /* column, map */
+};
+enum spec_method {
+	METHOD_CHOOSE, /* not said */
+	METHOD_BLOCKING,
+	METHOD_CONCURRENT,
+	METHOD_REFERENCE,
+	METHOD_LOCAL,
+};
+enum spec_survival { SURVIVE_UNSAID, SURVIVE_ZONE, SURVIVE_REGION };
 
 struct spec_name {
 	char *schema; /* NULL: not said */
@@ -112,6 +104,6 @@ void spec_put_name(const struct spec_name *n, struct buf *out);
 int spec_parse_name(struct slice text, struct spec_name *out, struct err *e) MUST_CHECK;
 void spec_name_fini(struct spec_name *n);
 
-const char *spec_method_words(enum spec_method m);
+const char *spec_method_words(enum spec_method m); /* "" for METHOD_CHOOSE */
 
 #endif

@@ -17,24 +17,25 @@
 #include "migration/types.h"
 
 /* X(constant, words for people) */
-#define MIGRATION_EVENTS(X)                                                      \
-	X(EVENT_CHECK_PASSED, "check passed")                                    \
-	X(EVENT_CHECK_FAILED, "check failed")                                    \
-	X(EVENT_RUN_PREPARE, "RUN PREPARE")                                      \
-	X(EVENT_RUN_DATA, "RUN DATA")                                            \
-	X(EVENT_RUN_FINALIZE, "RUN FINALIZE")                                    \
-	X(EVENT_PHASE_DONE, "phase done") /* after its last step */              \
-	X(EVENT_DECIDED, "decided")       /* forward: no way back but REVERSE */ \
-	X(EVENT_REVERSE, "REVERSE")                                              \
-	X(EVENT_COMPLETE, "COMPLETE")                                            \
-	X(EVENT_WAIT_NODES, "nodes missing")                                     \
-	X(EVENT_WAIT_ACK, "ACK missing")                                         \
-	X(EVENT_GO_ON, "wait over")                                              \
-	X(EVENT_PAUSE, "PAUSE")                                                  \
-	X(EVENT_RESUME, "RESUME")                                                \
-	X(EVENT_FAIL, "step failed")                                             \
-	X(EVENT_RETRY, "RETRY")                                                  \
-	X(EVENT_ABORT, "ABORT")                                                  \
+#define MIGRATION_EVENTS(X)                                                    \
+	X(EVENT_CHECK_PASSED, "check passed")                                  \
+	X(EVENT_CHECK_FAILED, "check failed")                                  \
+	X(EVENT_RUN_PREPARE, "RUN PREPARE")                                    \
+	X(EVENT_RUN_DATA, "RUN DATA")                                          \
+	X(EVENT_RUN_FINALIZE, "RUN FINALIZE")                                  \
+	X(EVENT_PHASE_DONE, "phase done") /* after its last step */            \
+	X(EVENT_ALL_DONE, "all done")     /* … and no later one has steps */ \
+	X(EVENT_DECIDED, "decided")       /* forward: REVERSE, not ABORT */    \
+	X(EVENT_REVERSE, "REVERSE")                                            \
+	X(EVENT_COMPLETE, "COMPLETE")                                          \
+	X(EVENT_WAIT_NODES, "nodes missing")                                   \
+	X(EVENT_WAIT_ACK, "ACK missing")                                       \
+	X(EVENT_GO_ON, "wait over")                                            \
+	X(EVENT_PAUSE, "PAUSE")                                                \
+	X(EVENT_RESUME, "RESUME")                                              \
+	X(EVENT_FAIL, "step failed")                                           \
+	X(EVENT_RETRY, "RETRY")                                                \
+	X(EVENT_ABORT, "ABORT")                                                \
 	X(EVENT_ABORT_DONE, "all undone")
 
 #define MIGRATION_CONSTANT(constant, words) constant,
@@ -43,13 +44,15 @@ enum migration_event { MIGRATION_EVENTS(MIGRATION_CONSTANT) MIGRATION_NEVENTS };
 
 const char *migration_event_words(enum migration_event ev);
 
-/* The state that follows; -1: not in this state. RESUME, RETRY and "wait over" go back to the phase
- * that was left: `phase`'s state. A phase that a kind has no steps in is passed through. `phase` is
- * the row's: the phase of the step that runs or ran last. */
-int transition(enum migration_state from, enum migration_event ev, enum migration_phase phase);
-/* The same for the console: -1 and *e (55000, saying what can be done in this state). */
-int transition_check(enum migration_state from, enum migration_event ev, enum migration_phase phase,
-		     struct err *e);
+/* The state that follows; -1: not in this state. `phase` is the row's (that of the step that runs
+ * or ran last, -1: none): whoever was interrupted goes back to its state, and RUN of another one is
+ * refused until then. Which phases have steps is not known here: that RUN DATA comes after PREPARE
+ * is the caller's to see. */
+int transition(enum migration_state from, enum migration_event ev, int phase);
+/* The same for the console: -1 and *e (55000). */
+int transition_check(enum migration_state from, enum migration_event ev, int phase, struct err *e);
+/* The event that begins a phase. */
+enum migration_event transition_event(enum migration_phase phase);
 /* The state while steps of a phase run. */
 enum migration_state transition_running(enum migration_phase phase);
 /* Nothing can happen any more. */

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/grammar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "migration/parser.h"
+#include "protocol/sqlstate.h"
+
+/* ---- lists of names ---- */
+
+static int
+add_unique(struct parser *p, struct strlist *list, const char *what, const char *name)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->v[i], name) == 0)
+			return err_set(p->e, "42710", "%s \"%.64s\" is named twice", what, name);
+	if (list->n >= SPEC_ITEMS_MAX)
+		return parser_too_many(p);
+	strlist_add(list, name);
+	return 0;
+}
+
+static int
+take_into(struct parser *p, struct strlist *list, const char *what)
+{
+	char *name = NULL;
+	int rc = parser_name(p, &name, "a region");
+
+	if (rc == 0)
+		rc = add_unique(p, list, what, name);
+	free(name);
+	return rc;
+}
+
+static bool
+same_name(const struct spec_name *a, const struct spec_name *b)
+{
+	if (strcmp(a->table, b->table) != 0 || (a->schema == NULL) != (b->schema == NULL))
+		return false;
+	return a->schema == NULL || strcmp(a->schema, b->schema) == 0;
+}
+
+static int
+named_twice(struct parser *p, const struct spec_name *n)
+{
+	return err_set(p->e, "42710", "table \"%.64s\" is named twice", n->table);
+}
+
+/* ---- FROM … TO … ---- */
+
+static int
+parse_move(struct parser *p, struct spec *s)
+{
+	s->kind = KIND_MOVE;
+	if (parser_name(p, &s->from, "a region or node, or FILES 'directory'") != 0 ||
+	    parser_expect(p, "TO") != 0 || parser_name(p, &s->to, "a region or node") != 0)
+		return -1;
+	if (!parser_accept(p, "AS"))
+		return 0;
+	return parser_name(p, &s->newdb, "the database's name there");
+}
+
+/* ---- FROM FILES ---- */
+
+static int
+parse_file_regions(struct parser *p, struct spec *s)
+{
+	s->all_regions = true;
+	if (parser_accept(p, "ALL"))
+		return parser_expect(p, "REGIONS");
+	if (!parser_accept(p, "REGIONS"))
+		return 0;
+	s->all_regions = false;
+	if (parser_expect(p, "(") != 0)
+		return -1;
+	do {
+		if (take_into(p, &s->regions, "region") != 0)
+			return -1;
+	} while (parser_accept(p, ","));
+	return parser_expect_end_of_list(p);
+}
+
+static int
+parse_files(struct parser *p, struct spec *s)
+{
+	s->kind = KIND_FILES;
+	if (parser_string(p, &s->directory, "a directory in quotes") != 0 ||
+	    parse_file_regions(p, s) != 0)
+		return -1;
+	return parser_accept(p, "CANARY") ? parser_name(p, &s->canary, "a region") : 0;
+}
+
+static int
+parse_from(struct parser *p, struct spec *s)
+{
+	if (parser_accept_before_string(p, "FILES"))
+		return parse_files(p, s);
+	return parse_move(p, s);
+}
+
+/* ---- TO REGIONS ---- */
+
+static int
+parse_by_row(struct parser *p, struct spec_placing *at)
+{
+	at->locality = LOCALITY_BY_ROW;
+	if (parser_accept(p, "AS")) {
+		at->locality = LOCALITY_BY_ROW_AS;
+		return parser_column(p, &at->column);
+	}
+	if (!parser_accept(p, "BY"))
+		return 0;
+	at->locality = LOCALITY_BY_ROW_MAP;
+	if (parser_expect(p, "(") != 0 || parser_column(p, &at->column) != 0 ||
+	    parser_expect(p, ")") != 0 || parser_expect(p, "MAP") != 0)
+		return -1;
+	return parser_name(p, &at->map, "the name of a map");
+}
+
+static int
+parse_locality(struct parser *p, struct spec_placing *at)
+{
+	if (parser_accept(p, "GLOBAL")) {
+		at->locality = LOCALITY_GLOBAL;
+		return 0;
+	}
+	if (!parser_accept(p, "REGIONAL"))
+		return parser_fail(p, "GLOBAL, REGIONAL BY TABLE or REGIONAL BY ROW");
+	if (parser_expect(p, "BY") != 0)
+		return -1;
+	if (parser_accept(p, "ROW"))
+		return parse_by_row(p, at);
+	if (!parser_accept(p, "TABLE"))
+		return parser_fail(p, "TABLE or ROW");
+	at->locality = LOCALITY_BY_TABLE;
+	return parser_accept(p, "IN") ? parser_name(p, &at->region, "a region") : 0;
+}
+
+static int
+parse_placing(struct parser *p, struct spec *s)
+{
+	struct spec_placing *at;
+
+	if (s->nplacings >= SPEC_ITEMS_MAX)
+		return parser_too_many(p);
+	s->placings = xreallocarray(s->placings, s->nplacings + 1, sizeof(*s->placings));
+	at = &s->placings[s->nplacings++];
+	*at = (struct spec_placing){ 0 };
+	if (parser_table(p, &at->name) != 0)
+		return -1;
+	for (size_t i = 0; i + 1 < s->nplacings; i++)
+		if (same_name(&s->placings[i].name, &at->name))
+			return named_twice(p, &at->name);
+	return parse_locality(p, at);
+}
+
+static int
+parse_placings(struct parser *p, struct spec *s)
+{
+	if (!parser_accept(p, "LOCALITY"))
+		return 0;
+	if (parser_expect(p, "(") != 0)
+		return -1;
+	do {
+		if (parse_placing(p, s) != 0)
+			return -1;
+	} while (parser_accept(p, ","));
+	return parser_expect_end_of_list(p);
+}
+
+static int
+parse_survival(struct parser *p, struct spec *s)
+{
+	if (!parser_accept(p, "SURVIVE"))
+		return 0;
+	if (parser_accept(p, "ZONE"))
+		s->survive = SURVIVE_ZONE;
+	else if (parser_accept(p, "REGION"))
+		s->survive = SURVIVE_REGION;
+	else
+		return parser_fail(p, "ZONE FAILURE or REGION FAILURE");
+	return parser_expect(p, "FAILURE");
+}
+
+static int
+parse_regions(struct parser *p, struct spec *s)
+{
+	s->kind = KIND_REGIONS_OF;
+	if (parser_expect(p, "REGIONS") != 0 || take_into(p, &s->regions, "region") != 0 ||
+	    parser_expect(p, "PRIMARY") != 0)
+		return -1;
+	while (parser_accept(p, ","))
+		if (take_into(p, &s->regions, "region") != 0)
+			return -1;
+	return parse_survival(p, s) != 0 ? -1 : parse_placings(p, s);
+}
+
+/* ---- DISTRIBUTE ---- */
+
+static const char *const methods[] = {
+	[METHOD_CHOOSE] = "",
+	[METHOD_BLOCKING] = "BLOCKING",
+	[METHOD_CONCURRENT] = "CONCURRENT",
+	[METHOD_REFERENCE] = "REFERENCE",
+	[METHOD_LOCAL] = "LOCAL",
+};
+
+const char *
+spec_method_words(enum spec_method m)
+{
+	return methods[m];
+}
+
+static int
+parse_method(struct parser *p, struct spec_table *t)
+{
+	if (!parser_accept(p, "METHOD"))
+		return 0;
+	for (int m = METHOD_BLOCKING; m <= METHOD_LOCAL; m++) {
+		if (parser_accept(p, methods[m])) {
+			t->method = (enum spec_method)m;
+			return 0;
+		}
+	}
+	return parser_fail(p, "BLOCKING, CONCURRENT, REFERENCE or LOCAL");
+}
+
+static int
+parse_distribute_table(struct parser *p, struct spec *s)
+{
+	struct spec_table *t;
+
+	if (s->ntables >= SPEC_ITEMS_MAX)
+		return parser_too_many(p);
+	s->tables = xreallocarray(s->tables, s->ntables + 1, sizeof(*s->tables));
+	t = &s->tables[s->ntables++];
+	*t = (struct spec_table){ 0 };
+	if (parser_table(p, &t->name) != 0)
+		return -1;
+	for (size_t i = 0; i + 1 < s->ntables; i++)
+		if (same_name(&s->tables[i].name, &t->name))
+			return named_twice(p, &t->name);
+	return parse_method(p, t);
+}
+
+static int
+parse_distribute(struct parser *p, struct spec *s)
+{
+	s->kind = KIND_DISTRIBUTE;
+	if (parser_expect(p, "BY") != 0 || parser_column(p, &s->column) != 0)
+		return -1;
+	if (parser_accept(p, "ROOT") && parser_table(p, &s->root) != 0)
+		return -1;
+	if (!parser_accept(p, "("))
+		return 0;
+	do {
+		if (parse_distribute_table(p, s) != 0)
+			return -1;
+	} while (parser_accept(p, ","));
+	return parser_expect_end_of_list(p);
+}
+
+/* ---- WITH ---- */
+
+static void
+fold(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text >= 'A' && *text <= 'Z')
+			*text = (char)(*text + ('a' - 'A'));
+}
+
+static int
+parse_option(struct parser *p, struct strlist *options, struct strlist *values)
+{
+	char *name = NULL, *value = NULL;
+	int rc = parser_name(p, &name, "an option");
+
+	if (rc == 0)
+		rc = parser_expect(p, "=");
+	if (rc == 0)
+		rc = parser_value(p, &value);
+	if (rc == 0) {
+		fold(name);
+		rc = add_unique(p, options, "option", name);
+	}
+	if (rc == 0)
+		strlist_add(values, value);
+	free(name);
+	free(value);
+	return rc;
+}
+
+static int
+parse_options(struct parser *p, struct strlist *options, struct strlist *values)
+{
+	do {
+		if (parse_option(p, options, values) != 0)
+			return -1;
+	} while (parser_accept(p, ","));
+	return 0;
+}
+
+int
+spec_parse_options(struct slice text, struct strlist *options, struct strlist *values,
+		   struct err *e)
+{
+	struct parser p;
+
+	*options = *values = (struct strlist){ 0 };
+	if (parser_init(&p, text, e) == 0 && parse_options(&p, options, values) == 0 &&
+	    parser_end(&p, "\",\" or the end of the list") == 0)
+		return 0;
+	strlist_fini(options);
+	strlist_fini(values);
+	return -1;
+}
+
+/* ---- the whole ---- */
+
+static const struct {
+	const char *word;
+	int (*parse)(struct parser *p, struct spec *s);
+} clauses[] = {
+	{ "FROM", parse_from },
+	{ "TO", parse_regions },
+	{ "DISTRIBUTE", parse_distribute },
+};
+
+static int
+parse_clause(struct parser *p, struct spec *s)
+{
+	for (size_t i = 0; i < sizeof(clauses) / sizeof(clauses[0]); i++)
+		if (parser_accept(p, clauses[i].word))
+			return clauses[i].parse(p, s);
+	return parser_fail(p, "FROM, TO REGIONS or DISTRIBUTE BY");
+}
+
+/* A reference to a migration is its number too. */
+static int
+check_name(struct parser *p, const char *name)
+{
+	if (name == NULL || name[strspn(name, "0123456789")] != '\0')
+		return 0;
+	return err_set(p->e, "42602", "a migration's name may not be a number");
+}
+
+static int
+parse_head(struct parser *p, struct spec *s)
+{
+	if (parser_accept(p, "IF")) {
+		s->if_not_exists = true;
+		if (parser_expect(p, "NOT") != 0 || parser_expect(p, "EXISTS") != 0)
+			return -1;
+	}
+	if (!parser_accept(p, "OF") && (parser_name(p, &s->name, "a name, or OF DATABASE") != 0 ||
+					check_name(p, s->name) != 0 || parser_expect(p, "OF") != 0))
+		return -1;
+	if (parser_expect(p, "DATABASE") != 0)
+		return -1;
+	return parser_name(p, &s->database, "the name of a database");
+}
+
+static int
+parse_spec(struct parser *p, struct spec *s)
+{
+	if (parse_head(p, s) != 0 || parse_clause(p, s) != 0)
+		return -1;
+	if (parser_accept(p, "WITH") &&
+	    (parser_expect(p, "(") != 0 || parse_options(p, &s->options, &s->values) != 0 ||
+	     parser_expect_end_of_list(p) != 0))
+		return -1;
+	return parser_end(p, "WITH ( option = value, … ), or the end");
+}
+
+int
+spec_parse(struct slice text, struct spec *out, struct err *e)
+{
+	struct parser p;
+
+	*out = (struct spec){ 0 };
+	if (parser_init(&p, text, e) == 0 && parse_spec(&p, out) == 0)
+		return 0;
+	spec_fini(out);
+	return -1;
+}
+
+int
+spec_parse_name(struct slice text, struct spec_name *out, struct err *e)
+{
+	struct parser p;
+
+	*out = (struct spec_name){ 0 };
+	if (parser_init(&p, text, e) == 0 && parser_table(&p, out) == 0 &&
+	    parser_end(&p, "the end") == 0)
+		return 0;
+	spec_name_fini(out);
+	return -1;
+}
+
+void
+spec_name_fini(struct spec_name *n)
+{
+	free(n->schema);
+	free(n->table);
+	*n = (struct spec_name){ 0 };
+}
+
+void
+spec_fini(struct spec *s)
+{
+	for (size_t i = 0; i < s->nplacings; i++) {
+		spec_name_fini(&s->placings[i].name);
+		free(s->placings[i].region);
+		free(s->placings[i].column);
+		free(s->placings[i].map);
+	}
+	for (size_t i = 0; i < s->ntables; i++)
+		spec_name_fini(&s->tables[i].name);
+	spec_name_fini(&s->root);
+	free(s->placings);
+	free(s->tables);
+	free(s->name);
+	free(s->database);
+	free(s->from);
+	free(s->to);
+	free(s->newdb);
+	free(s->column);
+	free(s->directory);
+	free(s->canary);
+	strlist_fini(&s->regions);
+	strlist_fini(&s->options);
+	strlist_fini(&s->values);
+	*s = (struct spec){ 0 };
+}
+
+const char *
+spec_option(const struct spec *s, const char *name)
+{
+	for (size_t i = 0; i < s->options.n; i++)
+		if (strcmp(s->options.v[i], name) == 0)
+			return s->values.v[i];
+	return NULL;
+}
