@@ -164,6 +164,7 @@ users_begin(struct run *r)
 	a->tally = t;
 	a->tally_free = tally_free;
 	add_console_users(t, &config->main.admin_users, "admin");
+	add_console_users(t, &config->main.migration_users, "migration");
 	add_console_users(t, &config->main.stats_users, "stats");
 	if (config->auth != NULL)
 		authfile_walk(config->auth, add_listed, t);

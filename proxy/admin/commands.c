@@ -38,12 +38,6 @@ listed_command(size_t n)
 	return NULL;
 }
 
-static const char *
-privilege_name(enum privilege p)
-{
-	return p == PRIVILEGE_ADMIN ? "admin" : "stats";
-}
-
 /* ---- HELP ---- */
 
 static const struct column help_columns[] = {

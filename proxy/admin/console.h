@@ -18,7 +18,10 @@
 struct console;
 struct worker;
 
-enum privilege { PRIVILEGE_STATS, PRIVILEGE_ADMIN };
+/* Each may do what those before it may. */
+enum privilege { PRIVILEGE_STATS, PRIVILEGE_MIGRATION, PRIVILEGE_ADMIN };
+
+const char *privilege_name(enum privilege p); /* "stats", "migration", "admin" */
 
 /* How the console reaches its client. */
 struct console_port {

@@ -24,10 +24,17 @@ struct yield {
 	struct run_hold *hold;
 };
 
-static const char *const privilege_names[] = {
-	[PRIVILEGE_STATS] = "stats",
-	[PRIVILEGE_ADMIN] = "admin",
-};
+const char *
+privilege_name(enum privilege p)
+{
+	static const char *const names[] = {
+		[PRIVILEGE_STATS] = "stats",
+		[PRIVILEGE_MIGRATION] = "migration",
+		[PRIVILEGE_ADMIN] = "admin",
+	};
+
+	return names[p];
+}
 
 static void
 hold_drop(struct run_hold *hold)
@@ -152,8 +159,7 @@ check_privilege(struct run *r)
 	err_set(&r->err, SQLSTATE_INSUFFICIENT_PRIVILEGE, "permission denied for %s",
 		r->command->words);
 	err_detail(&r->err, "User \"%s\" has the privilege \"%s\"; this command needs \"%s\".",
-		   r->console->user, privilege_names[r->console->privilege],
-		   privilege_names[needed]);
+		   r->console->user, privilege_name(r->console->privilege), privilege_name(needed));
 	return -1;
 }
 

@@ -520,10 +520,10 @@ check_main(const struct check *k)
 	if (m->region != NULL && config_region(k->c, slice_str(m->region)) < 0 &&
 	    !places_region(slice_str(m->region), &lat, &lon))
 		return unknown_region(k, region, m->region);
-	if ((m->admin_users.n > 0 || m->stats_users.n > 0) && m->auth_file == NULL)
+	if (m->admin_users.n + m->stats_users.n + m->migration_users.n > 0 && m->auth_file == NULL)
 		warn(k, users,
-		     "admin_users and stats_users have no secrets without auth_file: they cannot "
-		     "open the console over TCP");
+		     "admin_users, migration_users and stats_users have no secrets without "
+		     "auth_file: they cannot open the console over TCP");
 	if (check_auth(k, users, m->auth) < 0 || check_query(k, users, m->auth_query) < 0 ||
 	    check_fleet(k) < 0)
 		return -1;

@@ -92,6 +92,7 @@ struct conf_region {
 	enum sslmode sslmode;
 	char *sslrootcert, *sslcert, *sslkey;
 	enum binding_mode channel_binding;
+	char *migration_peer_conninfo;
 };
 
 /* [database NAME]; "*" is the rest */
@@ -131,7 +132,7 @@ struct conf_main {
 	char *auth_query, *auth_dbname;
 	int64_t auth_cache_ttl, auth_throttle_base, auth_throttle_max;
 	int auth_throttle_after;
-	struct strlist admin_users, stats_users;
+	struct strlist admin_users, stats_users, migration_users;
 	char *probe_conninfo; /* NULL: bare handshakes only */
 	int64_t probe_interval, probe_timeout, probe_max_backoff;
 	int probe_rise, probe_fall;
@@ -159,6 +160,9 @@ struct conf_main {
 	bool tcp_keepalive;
 	int tcp_keepcnt, tcp_keepidle, tcp_keepintvl; /* seconds; 0: the system's */
 	int64_t tcp_user_timeout;
+	char *migration_conninfo; /* NULL: there are no migrations */
+	int64_t migration_lease;
+	char *migration_bindir, *authority_file;
 	int log_level; /* enum log_level */
 	bool log_connections, log_disconnections;
 };

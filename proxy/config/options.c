@@ -234,6 +234,11 @@ static const struct option meridian_rows[] = {
 	  .expected = "a user name", .group = "Login",
 	  .text = "Users of auth_file that may use the commands of the console that only look "
 		  "(SHOW, EXPLAIN)." },
+	{ .name = "migration_users", .type = OPT_LIST,
+	  AT(conf_main, migration_users, struct strlist), .apply = APPLY_NEW_SESSIONS,
+	  .fallback = "", .item = item_name, .expected = "a user name", .group = "Login",
+	  .text = "Users of auth_file that may use the commands of migrations (CREATE to COMPLETE) "
+		  "and those that only look." },
 
 	{ .name = "probe_conninfo", .type = OPT_CONNINFO, AT(conf_main, probe_conninfo, char *),
 	  .apply = APPLY_AT_ONCE, .fallback = "", .group = "Health",
@@ -473,6 +478,28 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_AT_ONCE, .fallback = "on", .group = "Log",
 	  .text = "Log the end of sessions that their clients have ended. All other ends are logged "
 		  "in any case, with the reason." },
+
+	{ .name = "migration_conninfo", .type = OPT_CONNINFO,
+	  AT(conf_main, migration_conninfo, char *), .apply = APPLY_AT_ONCE, .fallback = "",
+	  .group = "Migrations",
+	  .text = "What migrations log in to the nodes with: libpq's keyword = value words (user, "
+		  "password, passfile, service and so on) without a host, a port and a database. "
+		  "The role needs what the kind of migration does; a move needs a superuser. Empty: "
+		  "there are no migrations." },
+	{ .name = "migration_lease", .type = OPT_TIME, AT(conf_main, migration_lease, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "5s", .min = MSEC(500), .max = HOUR,
+	  .group = "Migrations",
+	  .text = "A proxy that runs a migration and was silent for so long may be replaced by "
+		  "another one of the fleet." },
+	{ .name = "migration_bindir", .type = OPT_STRING, AT(conf_main, migration_bindir, char *),
+	  .apply = APPLY_AT_ONCE, .fallback = "", .group = "Migrations",
+	  .text = "Where pg_dump, pg_dumpall and pg_restore are, at least as new as the servers. "
+		  "Empty: the newest ones of PATH and /usr/lib/postgresql." },
+	{ .name = "authority_file", .type = OPT_STRING, AT(conf_main, authority_file, char *),
+	  .apply = APPLY_RESTART, .fallback = "", .group = "Migrations",
+	  .text = "Which region serves which database, as last seen: what a proxy believes that "
+		  "starts while a node cannot be asked. Written by the proxy; a missing file is no "
+		  "error. Empty: nothing is remembered." },
 };
 
 static const struct option listener_rows[] = {
@@ -580,6 +607,12 @@ static const struct option region_rows[] = {
 	  .text = "Where Meridian itself logs in to the nodes: whether it binds SCRAM to their "
 		  "certificates, so that nobody in between can pass the login on. libpq's words: "
 		  "disable, prefer (where the node is on TLS and offers it), require." },
+	{ .name = "migration_peer_conninfo", .type = OPT_CONNINFO,
+	  AT(conf_region, migration_peer_conninfo, char *), .apply = APPLY_AT_ONCE, .fallback = "",
+	  .with_host = true, .group = "Region",
+	  .text = "How servers of other regions reach this one when they replicate from it: "
+		  "libpq's keyword = value words (host, port, user, password, sslmode and so on) "
+		  "that win over the node's own and over migration_conninfo." },
 };
 
 static const struct option database_rows[] = {

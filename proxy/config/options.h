@@ -10,6 +10,7 @@
 #ifndef PROXY_CONFIG_OPTIONS_H
 #define PROXY_CONFIG_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,6 +61,7 @@ struct option {
 	const char *const *words; /* OPT_ENUM, ends with NULL */
 	option_item_fn item;      /* OPT_LIST */
 	const char *expected;     /* OPT_LIST: what an item is, for messages */
+	bool with_host;           /* OPT_CONNINFO: host and port may be named */
 	const char *group;        /* heading in the sample file and the manual */
 	const char *text;         /* one paragraph: sentences */
 };

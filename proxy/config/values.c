@@ -336,7 +336,7 @@ conninfo_set(const struct option *o, void *field, struct slice text, struct err 
 {
 	char *s = xstrndup(text.p, text.n);
 	PQconninfoOption *words = PQconninfoParse(s, NULL);
-	bool good = words != NULL && conninfo_is_good(words);
+	bool good = words != NULL && (o->with_host || conninfo_is_good(words));
 
 	PQconninfoFree(words);
 	free(s);
@@ -388,8 +388,8 @@ conninfo_print(const struct option *o, const void *field, bool secrets, struct b
 static void
 conninfo_describe(const struct option *o, struct buf *out)
 {
-	(void)o;
-	buf_str(out, "a list of libpq's keyword=value words without host and port");
+	buf_printf(out, "a list of libpq's keyword=value words%s",
+		   o->with_host ? "" : " without host and port");
 }
 
 /* lists */

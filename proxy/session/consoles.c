@@ -31,6 +31,17 @@ lists(const struct strlist *users, struct slice user)
 	return false;
 }
 
+/* -1: none, the console is closed to them. */
+static int
+privilege_of(const struct session *s, const struct conf_main *conf, struct slice user)
+{
+	if (s->local_admin || lists(&conf->admin_users, user))
+		return PRIVILEGE_ADMIN;
+	if (lists(&conf->migration_users, user))
+		return PRIVILEGE_MIGRATION;
+	return lists(&conf->stats_users, user) ? PRIVILEGE_STATS : -1;
+}
+
 static bool
 port_send(void *owner, const char *p, size_t n)
 {
@@ -51,14 +62,15 @@ consoles_open(struct session *s)
 	struct login *l = s->login;
 	const struct conf_main *conf = &l->world->config->main;
 	const struct startup *st = login_startup(l);
-	bool admin = s->local_admin || lists(&conf->admin_users, st->user);
+	int privilege = privilege_of(s, conf, st->user);
 	struct console_port port = { s, port_send, port_close };
 	struct buf b = { .cap = 16384 };
 	char user[128];
 
-	if (!admin && !lists(&conf->stats_users, st->user)) {
-		session_close(s, WHY_NOT_ALLOWED,
-			      "The user is in neither admin_users nor stats_users.");
+	if (privilege < 0) {
+		session_close(
+		    s, WHY_NOT_ALLOWED,
+		    "The user is in none of admin_users, migration_users and stats_users.");
 		return;
 	}
 	(void)text_copy(user, sizeof(user), st->user);
@@ -72,7 +84,7 @@ consoles_open(struct session *s)
 	console_greeting(&b);
 	message_put_key(&b, s->cancel_pid, slice_of((const char *)s->key, s->key_len));
 	console_ready(&b);
-	s->console = console_new(s->worker, &port, admin ? PRIVILEGE_ADMIN : PRIVILEGE_STATS, user);
+	s->console = console_new(s->worker, &port, (enum privilege)privilege, user);
 	session_enter(s, SESSION_CONSOLE);
 	stat_add(&s->worker->stats.consoles, 1);
 	/* from here on the session may end under our hands, and its login with it */
@@ -91,9 +103,9 @@ consoles_begin(struct session *s)
 	if (s->local_admin)
 		consoles_open(s);
 	else if (s->login->world->config->auth == NULL)
-		session_close(
-		    s, WHY_NOT_ALLOWED,
-		    "The console over the network needs auth_file and admin_users or stats_users.");
+		session_close(s, WHY_NOT_ALLOWED,
+			      "The console over the network needs auth_file and admin_users, "
+			      "migration_users or stats_users.");
 	else
 		auth_begin_console(s);
 }
