@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/distribute/dist_catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/text.h"
+
+static void
+table_fini(struct dist_table *t)
+{
+	free(t->name);
+	free(t->schema);
+	free(t->table);
+	free(t->column_type);
+	free(t->distributed_by);
+	strlist_fini(&t->triggers);
+	strlist_fini(&t->identities);
+	strlist_fini(&t->serials);
+	strlist_fini(&t->keys_without);
+}
+
+static void
+key_fini(struct dist_key *k)
+{
+	free(k->name);
+	free(k->definition);
+	strlist_fini(&k->columns);
+	strlist_fini(&k->refers);
+	strlist_fini(&k->sets);
+}
+
+void
+dist_catalog_fini(struct dist_catalog *c)
+{
+	for (size_t i = 0; i < c->ntables; i++)
+		table_fini(&c->tables[i]);
+	for (size_t i = 0; i < c->nkeys; i++)
+		key_fini(&c->keys[i]);
+	free(c->tables);
+	free(c->keys);
+	free(c->server.wal_level);
+	free(c->server.plugins);
+	free(c->server.connects_back);
+	strlist_fini(&c->server.unreachable);
+	memset(c, 0, sizeof(*c));
+}
+
+struct dist_table *
+dist_catalog_add_table(struct dist_catalog *c, const char *schema, const char *table)
+{
+	struct dist_table *t;
+	struct buf name = { 0 };
+
+	c->tables = xreallocarray(c->tables, c->ntables + 1, sizeof(*c->tables));
+	t = &c->tables[c->ntables++];
+	memset(t, 0, sizeof(*t));
+	t->schema = xstrdup(schema);
+	t->table = xstrdup(table);
+	text_put_ident(&name, slice_of(schema, strlen(schema)));
+	buf_str(&name, ".");
+	text_put_ident(&name, slice_of(table, strlen(table)));
+	t->name = xstrdup(buf_text(&name));
+	t->relkind = 'r';
+	buf_fini(&name);
+	return t;
+}
+
+struct dist_key *
+dist_catalog_add_key(struct dist_catalog *c, const char *name, size_t from, size_t to)
+{
+	struct dist_key *k;
+
+	c->keys = xreallocarray(c->keys, c->nkeys + 1, sizeof(*c->keys));
+	k = &c->keys[c->nkeys++];
+	memset(k, 0, sizeof(*k));
+	k->name = xstrdup(name);
+	k->from = from;
+	k->to = to;
+	k->is_valid = true;
+	k->on_delete = k->on_update = 'a';
+	return k;
+}
+
+size_t
+dist_catalog_find(const struct dist_catalog *c, const char *schema, const char *table,
+		  bool *is_ambiguous)
+{
+	const char *want = schema != NULL ? schema : "public";
+	size_t other = c->ntables, n = 0;
+
+	if (is_ambiguous != NULL)
+		*is_ambiguous = false;
+	for (size_t i = 0; i < c->ntables; i++) {
+		if (strcmp(c->tables[i].table, table) != 0)
+			continue;
+		if (strcmp(c->tables[i].schema, want) == 0)
+			return i;
+		other = i;
+		n++;
+	}
+	if (schema != NULL || n == 0)
+		return c->ntables;
+	if (is_ambiguous != NULL)
+		*is_ambiguous = n > 1;
+	return n == 1 ? other : c->ntables;
+}
+
+bool
+dist_list_has(const struct strlist *list, const char *s)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->v[i], s) == 0)
+			return true;
+	return false;
+}
+
+char *
+dist_list_join(const struct strlist *list)
+{
+	struct buf b = { 0 };
+	char *out;
+
+	for (size_t i = 0; i < list->n; i++)
+		buf_printf(&b, "%s%s", i > 0 ? ", " : "", list->v[i]);
+	out = xstrdup(buf_text(&b));
+	buf_fini(&b);
+	return out;
+}
