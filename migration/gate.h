@@ -17,7 +17,7 @@
 struct gate_move {
 	int migration;
 	uint64_t attempt;     /* tells this try from the last one */
-	const char *database; /* as clients say it */
+	const char *database; /* its name on the nodes, as the configuration has it */
 	const char *from;     /* region or node that serves it now */
 	const char *to;       /* region or node that will */
 	const char *newdb;    /* its name there; NULL: the same */

@@ -10,7 +10,11 @@
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
 #include "proxy/control_int.h"
+#include "proxy/errand.h"
 #include "proxy/session/pause.h"
+
+/* What scope_text() writes at most. */
+#define SCOPE_TEXT 480
 
 struct paused {
 	LIST_ENTRY(paused) next;
@@ -18,16 +22,22 @@ struct paused {
 	struct pause pause;
 	int left;                        /* workers that have not said yet that it is quiet there */
 	struct control_request *waiting; /* the PAUSE, until they all have; NULL: it is in force */
-	struct event deadline;           /* of that */
+	struct errand *errand;           /* the freeze, the same */
+	struct event deadline;           /* of that; of a freeze: its end */
 };
 
 /* What is meant, for messages: "database "movr" in region "us-east1"". */
 static const char *
-scope_text(const struct pause_scope *p, char to[320])
+scope_text(const struct pause_scope *p, char to[SCOPE_TEXT])
 {
 	bool d = p->database[0] != '\0', r = p->region[0] != '\0';
 
-	(void)snprintf(to, 320, "%s%s%s%s%s%s%s%s", d ? "database \"" : "", p->database,
+	if (p->migration != 0) {
+		(void)snprintf(to, SCOPE_TEXT, "database \"%s\" in \"%s\" by migration %d",
+			       p->database, p->region, p->migration);
+		return to;
+	}
+	(void)snprintf(to, SCOPE_TEXT, "%s%s%s%s%s%s%s%s", d ? "database \"" : "", p->database,
 		       d ? "\"" : "", d && r ? " in " : "", r ? "region \"" : "", p->region,
 		       r ? "\"" : "", !d && !r ? "everything" : "");
 	return to;
@@ -55,9 +65,14 @@ static void
 answer(struct paused *p, const char *why)
 {
 	struct control_request *r = p->waiting;
-	char scope[320];
+	struct errand *e = p->errand;
+	char scope[SCOPE_TEXT];
 
-	event_del(&p->deadline);
+	p->errand = NULL;
+	if (e != NULL)
+		errand_done(e);
+	if (p->pause.scope.migration == 0)
+		event_del(&p->deadline);
 	p->waiting = NULL;
 	if (r == NULL)
 		return;
@@ -71,10 +86,11 @@ answer(struct paused *p, const char *why)
 static void
 take_back(struct paused *p, const char *why)
 {
-	char scope[320];
+	char scope[SCOPE_TEXT];
 
 	log_msg(LOG_LEVEL_INFO, "PAUSE of %s is over: %s", scope_text(&p->pause.scope, scope), why);
 	answer(p, why);
+	event_del(&p->deadline);
 	LIST_REMOVE(p, next);
 	free(p);
 }
@@ -87,7 +103,8 @@ paused_on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	take_back(p, "a transaction was open yet at its deadline");
+	take_back(p, p->pause.scope.migration != 0 ? "its time is over, and nobody has ended it"
+						   : "a transaction was open yet at its deadline");
 	publish(c);
 }
 
@@ -97,7 +114,8 @@ find_scope(struct control *c, const struct pause_scope *scope)
 	struct paused *p;
 
 	LIST_FOREACH (p, &c->paused.list, next) {
-		if (strcmp(p->pause.scope.database, scope->database) == 0 &&
+		if (p->pause.scope.migration == scope->migration &&
+		    strcmp(p->pause.scope.database, scope->database) == 0 &&
 		    strcmp(p->pause.scope.region, scope->region) == 0)
 			return p;
 	}
@@ -107,31 +125,99 @@ find_scope(struct control *c, const struct pause_scope *scope)
 static struct pause_scope
 scope_of(const struct control_request *r)
 {
-	struct pause_scope scope;
+	struct pause_scope scope = { .migration = 0 };
 
 	(void)text_copy(scope.database, sizeof(scope.database), slice_str(r->subject));
 	(void)text_copy(scope.region, sizeof(scope.region), slice_str(r->region));
 	return scope;
 }
 
+/* From now on. */
 static void
-begin(struct control *c, struct control_request *r, const struct pause_scope *scope)
+set_deadline(struct paused *p, int64_t us)
 {
-	struct timeval tv = { .tv_sec = r->deadline_us / USEC_PER_SEC,
-			      .tv_usec = r->deadline_us % USEC_PER_SEC };
+	struct timeval tv = { .tv_sec = us / USEC_PER_SEC, .tv_usec = us % USEC_PER_SEC };
+
+	event_del(&p->deadline);
+	if (us > 0)
+		event_add(&p->deadline, &tv);
+}
+
+static struct paused *
+begin(struct control *c, const struct pause_scope *scope)
+{
 	struct paused *p = xcalloc(1, sizeof(*p));
 
 	p->control = c;
 	p->pause.scope = *scope;
-	p->pause.serial = ++c->paused.last_serial;
 	p->pause.since_us = clock_wall_us();
-	p->left = c->process->nworkers;
-	p->waiting = r;
 	evtimer_assign(&p->deadline, loop_base(c->loop), paused_on_deadline, p);
-	if (r->deadline_us > 0)
-		event_add(&p->deadline, &tv);
 	LIST_INSERT_HEAD(&c->paused.list, p, next);
+	return p;
+}
+
+/* Have the workers say when nothing is under way there. */
+static void
+ask_workers(struct control *c, struct paused *p)
+{
+	p->pause.serial = ++c->paused.last_serial;
+	p->left = c->process->nworkers;
 	publish(c);
+}
+
+static bool
+is_operator_there(const struct control *c)
+{
+	const struct paused *p;
+
+	LIST_FOREACH (p, &c->paused.list, next) {
+		if (p->pause.scope.migration == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What the operator has paused (0), or a migration frozen. False: nothing. */
+static bool
+take_all_back(struct control *c, int migration, const char *why)
+{
+	struct paused *p, *next;
+	bool some = false;
+
+	for (p = LIST_FIRST(&c->paused.list); p != NULL; p = next) {
+		next = LIST_NEXT(p, next);
+		if (p->pause.scope.migration != migration)
+			continue;
+		take_back(p, why);
+		some = true;
+	}
+	return some;
+}
+
+bool
+paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expires_us,
+	      struct errand *take_e)
+{
+	struct paused *p = find_scope(c, scope);
+	char text[SCOPE_TEXT];
+
+	if (c->stopping > 0)
+		return false;
+	log_msg(LOG_LEVEL_INFO, "freeze of %s", scope_text(scope, text));
+	if (p == NULL)
+		p = begin(c, scope);
+	answer(p, NULL); /* whoever has asked before */
+	p->errand = take_e;
+	set_deadline(p, expires_us);
+	ask_workers(c, p);
+	return true;
+}
+
+void
+paused_thaw(struct control *c, int migration, const char *why)
+{
+	if (take_all_back(c, migration, why))
+		publish(c);
 }
 
 bool
@@ -145,7 +231,7 @@ paused_begin(struct control *c, struct control_request *r)
 {
 	struct pause_scope scope = scope_of(r);
 	struct paused *p = find_scope(c, &scope);
-	char text[320];
+	char text[SCOPE_TEXT];
 
 	if (c->stopping > 0) {
 		r->failed = true;
@@ -160,7 +246,10 @@ paused_begin(struct control *c, struct control_request *r)
 	if (p != NULL)
 		return true;
 	log_msg(LOG_LEVEL_INFO, "PAUSE of %s", scope_text(&scope, text));
-	begin(c, r, &scope);
+	p = begin(c, &scope);
+	p->waiting = r;
+	set_deadline(p, r->deadline_us);
+	ask_workers(c, p);
 	return false;
 }
 
@@ -170,9 +259,9 @@ paused_end(struct control *c, struct control_request *r)
 	struct pause_scope scope = scope_of(r);
 	struct paused *p = find_scope(c, &scope);
 	bool all = scope.database[0] == '\0' && scope.region[0] == '\0';
-	char text[320];
+	char text[SCOPE_TEXT];
 
-	if (p == NULL && (!all || LIST_EMPTY(&c->paused.list))) {
+	if (p == NULL && (!all || !is_operator_there(c))) {
 		r->failed = true;
 		err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE, "%s is not paused",
 			all ? "nothing" : scope_text(&scope, text));
@@ -180,13 +269,14 @@ paused_end(struct control *c, struct control_request *r)
 			err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE, "nothing is paused");
 		else if (!LIST_EMPTY(&c->paused.list))
 			err_hint(&r->err,
-				 "SHOW PAUSES lists what is; RESUME alone ends all of it.");
+				 "SHOW PAUSES lists what is; RESUME alone ends all of it but "
+				 "what a migration has frozen.");
 		return true;
 	}
-	if (!all)
+	if (all)
+		take_all_back(c, 0, "RESUME");
+	else
 		take_back(p, "RESUME");
-	while (all && !LIST_EMPTY(&c->paused.list))
-		take_back(LIST_FIRST(&c->paused.list), "RESUME");
 	publish(c);
 	return true;
 }
@@ -220,7 +310,7 @@ on_quiet(struct letter *letter, void *owner)
 	struct quiet_letter *l = (struct quiet_letter *)letter;
 	struct control *c = owner;
 	struct paused *p;
-	char scope[320];
+	char scope[SCOPE_TEXT];
 
 	LIST_FOREACH (p, &c->paused.list, next) {
 		if (p->pause.serial != l->serial || --p->left > 0)

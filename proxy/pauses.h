@@ -6,6 +6,9 @@
  *
  * A PAUSE that was answered with success is in force until RESUME. One that failed, that was ended
  * by its deadline or by RESUME, or whose console has gone before the answer, leaves nothing behind.
+ *
+ * The freeze of a migration (migration/gate.h) is a PAUSE that is not the operator's: it stays when
+ * its deadline is over, RESUME does not end it, and it has an end of its own.
  */
 #ifndef PROXY_PAUSES_H
 #define PROXY_PAUSES_H
@@ -16,6 +19,8 @@
 
 struct control;
 struct control_request;
+struct errand;
+struct pause_scope;
 struct paused;
 
 struct paused_list {
@@ -33,6 +38,14 @@ bool paused_end(struct control *c, struct control_request *r);
 bool paused_left(struct control *c, struct control_request *r);
 
 bool paused_any(const struct control *c);
+
+/* A freeze, or the one that there is already, with another end; expires_us: from now on, 0: none.
+ * `take_e`'s part is over when nothing is under way there any more. False: the proxy is stopping,
+ * and nothing was taken. */
+bool paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expires_us,
+		   struct errand *take_e);
+/* Whatever that migration has frozen goes on. */
+void paused_thaw(struct control *c, int migration, const char *why);
 
 /* Any thread: on one worker nothing is under way any more of what this PAUSE is about. */
 void control_paused(struct control *c, uint64_t serial);

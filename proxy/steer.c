@@ -28,12 +28,20 @@ struct said_override {
 	int64_t until_us;
 };
 
+/* Kept when the place is "", so that an older epoch does not come back. */
+struct said_authority {
+	LIST_ENTRY(said_authority) next;
+	char *database, *place, *newdb;
+	int64_t epoch;
+};
+
 void
 steer_init(struct steer *s, struct control *c)
 {
 	s->control = c;
 	LIST_INIT(&s->drains);
 	LIST_INIT(&s->overrides);
+	LIST_INIT(&s->authorities);
 }
 
 static void
@@ -54,6 +62,16 @@ override_free(struct said_override *o)
 	free(o);
 }
 
+static void
+authority_free(struct said_authority *a)
+{
+	LIST_REMOVE(a, next);
+	free(a->database);
+	free(a->place);
+	free(a->newdb);
+	free(a);
+}
+
 void
 steer_fini(struct steer *s)
 {
@@ -61,6 +79,8 @@ steer_fini(struct steer *s)
 		drain_free(LIST_FIRST(&s->drains));
 	while (!LIST_EMPTY(&s->overrides))
 		override_free(LIST_FIRST(&s->overrides));
+	while (!LIST_EMPTY(&s->authorities))
+		authority_free(LIST_FIRST(&s->authorities));
 }
 
 static struct drain *
@@ -194,6 +214,37 @@ steer_override(struct steer *s, enum override_kind kind, const char *value, cons
 	return 0;
 }
 
+static struct said_authority *
+find_authority(struct steer *s, const char *database)
+{
+	struct said_authority *a;
+
+	LIST_FOREACH (a, &s->authorities, next) {
+		if (strcmp(a->database, database) == 0)
+			return a;
+	}
+	return NULL;
+}
+
+bool
+steer_serve(struct steer *s, const char *database, const char *place, const char *newdb,
+	    int64_t epoch)
+{
+	struct said_authority *a = find_authority(s, database);
+
+	if (a != NULL && epoch <= a->epoch)
+		return false;
+	if (a != NULL)
+		authority_free(a);
+	a = xcalloc(1, sizeof(*a));
+	a->database = xstrdup(database);
+	a->place = xstrdup(place);
+	a->newdb = newdb != NULL && newdb[0] != '\0' ? xstrdup(newdb) : NULL;
+	a->epoch = epoch;
+	LIST_INSERT_HEAD(&s->authorities, a, next);
+	return true;
+}
+
 static void
 fill_drain(const struct drain *d, struct topology *t)
 {
@@ -211,10 +262,15 @@ void
 steer_fill(struct steer *s, struct topology *t, int64_t now_us)
 {
 	struct said_override *o, *next;
+	const struct said_authority *a;
 	const struct drain *d;
 
 	LIST_FOREACH (d, &s->drains, next)
 		fill_drain(d, t);
+	LIST_FOREACH (a, &s->authorities, next) {
+		if (a->place[0] != '\0')
+			topology_add_authority(t, a->database, a->place, a->newdb, a->epoch);
+	}
 	for (o = LIST_FIRST(&s->overrides); o != NULL; o = next) {
 		int region = topology_region_by_name(t, slice_str(o->region));
 

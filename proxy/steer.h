@@ -2,7 +2,8 @@
  *
  * Steering: what the operator said through the console and that no file holds: drained regions and
  * nodes (with a deadline, at which the sessions still there are ended), and overrides of
- * localities. Names, not indices: it survives reloads.
+ * localities; and what migrations have decided: who alone serves a database. Names, not indices: it
+ * survives reloads.
  */
 #ifndef PROXY_STEER_H
 #define PROXY_STEER_H
@@ -14,12 +15,14 @@
 
 struct control;
 struct drain;
+struct said_authority;
 struct said_override;
 
 struct steer {
 	struct control *control;
 	LIST_HEAD(, drain) drains;
 	LIST_HEAD(, said_override) overrides;
+	LIST_HEAD(, said_authority) authorities;
 };
 
 void steer_init(struct steer *s, struct control *c);
@@ -33,7 +36,11 @@ int steer_override(struct steer *s, enum override_kind kind, const char *value, 
 		   int64_t until_us, struct err *e);
 /* How many were cleared; value "": all of them. */
 unsigned steer_clear(struct steer *s, enum override_kind kind, const char *value);
-/* Write drains and overrides into a topology being built. */
+/* That place serves the database alone, where the epoch is higher than the one that said so before;
+ * place "": whoever the configuration names. False: nothing has changed. */
+bool steer_serve(struct steer *s, const char *database, const char *place, const char *newdb,
+		 int64_t epoch);
+/* Write drains, overrides and authorities into a topology being built. */
 void steer_fill(struct steer *s, struct topology *t, int64_t now_us);
 
 #endif

@@ -167,8 +167,11 @@ line_up(const struct pick_wish *w, const struct region *r, struct pick *out, str
 		uint16_t index = (uint16_t)(r->first_node + (at + i) % r->nnodes);
 		const struct node *node = &w->topology->nodes[index];
 		enum route_reason why;
-		enum pick_tier tier = judge(w, node, &why);
+		enum pick_tier tier;
 
+		if (!authority_has(w->authority, w->topology, node))
+			continue;
+		tier = judge(w, node, &why);
 		note_rtt(node, &any_rtt);
 		if (tier != PICK_NONE)
 			note_rtt(node, &out->rtt_us);

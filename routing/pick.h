@@ -27,7 +27,8 @@ struct pick_wish {
 	enum access access;
 	uint64_t seed;
 	int64_t now_us;
-	bool panic; /* pick_is_panic(): health is ignored */
+	bool panic;                        /* pick_is_panic(): health is ignored */
+	const struct authority *authority; /* may name the one node; or NULL */
 };
 
 struct pick {

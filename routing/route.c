@@ -280,6 +280,18 @@ may_reside(const struct route_input *in, const struct entry *e, const struct ent
 	return listed ? lists_country(r, in->locality->country) : e == nearest;
 }
 
+/* The data are in one place alone: no rule sends anyone elsewhere, and none keeps anyone away. */
+static void
+apply_authority(const struct authority *a, struct entry *v, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		v[i].served = v[i].row.region == a->region;
+		v[i].row.serves = a->region;
+		if (!v[i].served)
+			reject(&v[i], REASON_MOVED);
+	}
+}
+
 /* Turn away what rules forbid, whatever its health. */
 static void
 apply_rules(const struct route_input *in, struct entry *v, unsigned n)
@@ -287,6 +299,10 @@ apply_rules(const struct route_input *in, struct entry *v, unsigned n)
 	const struct entry *nearest = NULL;
 	bool listed = false;
 
+	if (in->authority != NULL) {
+		apply_authority(in->authority, v, n);
+		return;
+	}
 	for (unsigned i = 0; i < n; i++) {
 		if (!v[i].served)
 			continue;
@@ -310,7 +326,8 @@ static int
 home_of(const struct entry *v, unsigned n)
 {
 	const uint32_t never = 1u << REASON_NOT_SERVED | 1u << REASON_RESIDENCY |
-			       1u << REASON_STRICT | 1u << REASON_NO_ROLE | 1u << REASON_NO_NODES;
+			       1u << REASON_STRICT | 1u << REASON_NO_ROLE | 1u << REASON_NO_NODES |
+			       1u << REASON_MOVED;
 	const struct entry *home = NULL;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -351,7 +368,8 @@ keep_sticky(const struct route_input *in, struct entry *v, unsigned n)
 
 /* What has been ranked becomes rows. */
 static void
-conclude(const struct entry *v, unsigned n, bool sticky, struct route *out)
+conclude(const struct route_input *in, const struct entry *v, unsigned n, bool sticky,
+	 struct route *out)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct route_row *row = &out->rows[i];
@@ -367,9 +385,10 @@ conclude(const struct entry *v, unsigned n, bool sticky, struct route *out)
 		if (v[i].tier != PICK_READY)
 			continue;
 		if (i == 0)
-			row->reason = v[i].named ? REASON_NAMED
-				      : sticky   ? REASON_STICKY
-						 : REASON_NEAREST;
+			row->reason = in->authority != NULL ? REASON_SERVES
+				      : v[i].named          ? REASON_NAMED
+				      : sticky              ? REASON_STICKY
+							    : REASON_NEAREST;
 		else
 			row->reason = sticky && i == 1 ? REASON_NEAREST : REASON_FARTHER;
 	}
@@ -397,7 +416,9 @@ route_decide(const struct route_input *in, struct route *out)
 {
 	const struct topology *t = in->topology;
 	unsigned n = t->nregions < ROUTE_REGIONS_MAX ? t->nregions : ROUTE_REGIONS_MAX;
-	struct pick_wish w = { t, in->access, in->seed, in->now_us, pick_is_panic(t, in->now_us) };
+	struct pick_wish w = {
+		t, in->access, in->seed, in->now_us, pick_is_panic(t, in->now_us), in->authority
+	};
 	struct entry v[ROUTE_REGIONS_MAX];
 	struct region scratch;
 	const double *origin = origin_of(in, &scratch);
@@ -414,7 +435,7 @@ route_decide(const struct route_input *in, struct route *out)
 	out->home.nearest = home_of(v, n);
 	qsort(v, n, sizeof(v[0]), compare_entries);
 	sticky = keep_sticky(in, v, n);
-	conclude(v, n, sticky, out);
+	conclude(in, v, n, sticky, out);
 	out->home.kept = sticky ? v[0].row.region : -1;
 	out->nnodes = 0;
 	add_nodes(&w, PICK_READY, PICK_FAILBACK, out);
@@ -483,6 +504,7 @@ route_reason_text(const struct topology *t, const struct route_row *row, int64_t
 		[REASON_SUSPECT] = "only suspect nodes: last resort",
 		[REASON_NO_NODES] = "no nodes",
 		[REASON_STRICT] = "the nearest region is strict: it does not spill over",
+		[REASON_SERVES] = "the database is served here, and nowhere else",
 	};
 
 	if (row->reason == REASON_DOWN)
@@ -490,6 +512,10 @@ route_reason_text(const struct topology *t, const struct route_row *row, int64_t
 	else if (row->reason == REASON_DRAINED)
 		snprintf(to, size, "%s",
 			 t->regions[row->region].drained ? "region drained" : "nodes drained");
+	else if (row->reason == REASON_MOVED)
+		snprintf(to, size, "the database has moved to %s",
+			 row->serves >= 0 ? t->regions[row->serves].name
+					  : "a place that is not configured here");
 	else if (row->reason == REASON_NEAREST)
 		snprintf(to, size, "%s", nearest_text(row));
 	else

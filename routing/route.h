@@ -49,6 +49,8 @@ enum route_reason {
 	REASON_SUSPECT,    /* only suspect nodes: last resort */
 	REASON_NO_NODES,
 	REASON_STRICT, /* the nearest region is strict: nothing spills over */
+	REASON_SERVES, /* a migration has decided that it serves the database, alone */
+	REASON_MOVED,  /* … that another does */
 };
 
 enum route_verdict { VERDICT_CHOSEN, VERDICT_STANDBY, VERDICT_REJECTED };
@@ -63,6 +65,7 @@ struct route_row {
 	double distance_km; /* -1 unknown */
 	int64_t rtt_us;     /* -1 unknown */
 	int64_t lag_us;     /* -1 unknown */
+	int serves;         /* who does where the reason is REASON_MOVED: a region; -1: none here */
 	double load;  /* sessions on the region's usable nodes / their limit, 0 where unknown */
 	double score; /* km-equivalents; lower is better; -1 for a rejected region, or where
 			 no distance and no round trip is known */
@@ -80,8 +83,9 @@ struct route_input {
 	bool residency_strict;
 	const uint16_t *served; /* regions of the database, or NULL: all */
 	size_t nserved;
-	int sticky_region; /* region this caller had last (hysteresis), or -1 */
-	uint64_t seed;     /* breaks ties between equal nodes; same caller, same seed */
+	const struct authority *authority; /* who alone serves it, or NULL; wins over `served` */
+	int sticky_region;                 /* region this caller had last (hysteresis), or -1 */
+	uint64_t seed; /* breaks ties between equal nodes; same caller, same seed */
 	int64_t now_us;
 };
 

@@ -81,9 +81,15 @@ topology_unref(struct topology *t)
 	}
 	for (unsigned i = 0; i < t->noverrides; i++)
 		free(t->overrides[i].value);
+	for (unsigned i = 0; i < t->nauthorities; i++) {
+		free(t->authorities[i].database);
+		free(t->authorities[i].place);
+		free(t->authorities[i].dbname);
+	}
 	free(t->regions);
 	free(t->nodes);
 	free(t->overrides);
+	free(t->authorities);
 	free(t);
 }
 
@@ -176,6 +182,43 @@ topology_add_override(struct topology *t, enum override_kind kind, const char *v
 		(void)!cidr_parse(slice_str(value), &o->net);
 }
 
+void
+topology_add_authority(struct topology *t, const char *database, const char *place,
+		       const char *dbname, int64_t epoch)
+{
+	const struct node *n = topology_node_by_name(t, slice_str(place));
+	struct authority *a;
+
+	t->authorities =
+	    xreallocarray(t->authorities, t->nauthorities + 1U, sizeof(*t->authorities));
+	a = &t->authorities[t->nauthorities++];
+	*a = (struct authority){
+		.database = xstrdup(database),
+		.place = xstrdup(place),
+		.dbname = dbname != NULL ? xstrdup(dbname) : NULL,
+		.node = n != NULL ? (int)(n - t->nodes) : -1,
+		.epoch = epoch,
+	};
+	a->region = n != NULL ? n->region : topology_region_by_name(t, slice_str(place));
+}
+
+const struct authority *
+topology_authority(const struct topology *t, struct slice database)
+{
+	for (unsigned i = 0; i < t->nauthorities; i++)
+		if (slice_is(database, t->authorities[i].database))
+			return &t->authorities[i];
+	return NULL;
+}
+
+bool
+authority_has(const struct authority *a, const struct topology *t, const struct node *n)
+{
+	if (a == NULL)
+		return true;
+	return a->node >= 0 ? n == &t->nodes[a->node] : n->region == a->region;
+}
+
 static bool
 same_nocase(struct slice a, struct slice b)
 {
@@ -240,6 +283,20 @@ dup_node(struct node *to, const struct node *from)
 	to->live = node_live_ref(from->live);
 }
 
+static void
+dup_authority(struct topology *to, const struct authority *from)
+{
+	struct authority *a;
+
+	to->authorities =
+	    xreallocarray(to->authorities, to->nauthorities + 1U, sizeof(*to->authorities));
+	a = &to->authorities[to->nauthorities++];
+	*a = *from;
+	a->database = xstrdup(from->database);
+	a->place = xstrdup(from->place);
+	a->dbname = from->dbname != NULL ? xstrdup(from->dbname) : NULL;
+}
+
 struct topology *
 topology_dup(const struct topology *t)
 {
@@ -250,6 +307,10 @@ topology_dup(const struct topology *t)
 	d->regions = xreallocarray(NULL, t->nregions + 1U, sizeof(*d->regions));
 	d->nodes = xreallocarray(NULL, t->nnodes + 1U, sizeof(*d->nodes));
 	d->overrides = xreallocarray(NULL, t->noverrides + 1U, sizeof(*d->overrides));
+	d->authorities = NULL;
+	d->nauthorities = 0;
+	for (unsigned i = 0; i < t->nauthorities; i++)
+		dup_authority(d, &t->authorities[i]);
 	for (unsigned i = 0; i < t->nregions; i++)
 		dup_region(&d->regions[i], &t->regions[i]);
 	for (unsigned i = 0; i < t->nnodes; i++)

@@ -110,6 +110,17 @@ struct override {
 	int64_t until_us; /* monotonic; 0: until it is cleared */
 };
 
+/* A migration has decided who serves a database: it goes there and nowhere else, whatever its
+ * section says. */
+struct authority {
+	char *database; /* its name on the nodes, as the configuration has it */
+	char *place;    /* region or node, as it was said */
+	char *dbname;   /* its name there; NULL: the same */
+	int region;     /* index; -1: the configuration has no such place */
+	int node;       /* index; -1: any node of the region */
+	int64_t epoch;
+};
+
 struct topology {
 	struct refcount refs;
 	uint64_t version; /* grows with each publication */
@@ -117,8 +128,9 @@ struct topology {
 	struct region *regions;
 	struct node *nodes;
 	struct override *overrides;
+	struct authority *authorities;
 	uint16_t nregions, nnodes;
-	uint32_t noverrides;
+	uint32_t noverrides, nauthorities;
 	int64_t max_lag_us; /* standbys further behind are skipped; 0: no limit */
 	int64_t failback_delay_us;
 	int64_t stale_after_us; /* a sample older than this makes a node suspect; 0: never */
@@ -139,6 +151,14 @@ struct node *topology_add_node(struct topology *t, const char *host, uint16_t po
 			       struct node_live *live);
 void topology_add_override(struct topology *t, enum override_kind kind, const char *value,
 			   uint16_t region, int64_t until_us);
+
+/* Strings are copied; `dbname` may be NULL. */
+void topology_add_authority(struct topology *t, const char *database, const char *place,
+			    const char *dbname, int64_t epoch);
+/* NULL: nothing was decided of it. */
+const struct authority *topology_authority(const struct topology *t, struct slice database);
+/* Whether it lets sessions be on that node (`a` may be NULL). */
+bool authority_has(const struct authority *a, const struct topology *t, const struct node *n);
 
 /* Index by name, provider prefixes (gcp-, aws-, azure-, az-, fly-, scalingo-) ignored on both
  * sides, case folded; -1 where there is none. An exact match wins over one that ignores a prefix.

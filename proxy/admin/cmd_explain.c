@@ -250,9 +250,15 @@ route_of_subject(struct run *r, const struct addr *address, const struct conf_da
 		 const struct explained *x)
 {
 	struct route *route = xcalloc(1, sizeof(*route));
+	struct route_wish wish = {
+		.database = slice_str(run_arg(r, "database")),
+		.access = wanted_access(run_arg(r, "access"), db),
+		.locality = &x->locality,
+		.sticky_region = -1,
+		.seed = sticky_key(&x->locality, address),
+	};
 
-	locate_route(r->world, db, wanted_access(run_arg(r, "access"), db), &x->locality, -1,
-		     sticky_key(&x->locality, address), route);
+	locate_route(r->world, &wish, route);
 	explain_route_rows(r->world, route, &r->rows);
 	free(route);
 }
@@ -300,39 +306,41 @@ locality_row(struct run *r)
 
 /* ---- on the worker that has the session ---- */
 
-/* *access gets the session's own wish, unless another database was asked for. */
-static const struct session *
-explain_session(struct fanout *a, const struct conf_database **db, enum access *access,
-		struct explained *x)
+/* The wish is the session's own, unless another database was asked for. False: it is not here. */
+static bool
+explain_session(struct fanout *a, struct route_wish *wish, struct explained *x)
 {
 	const struct session *s = worker_session_by_id(a->to, a->id);
 	const struct world *w = worker_world(a->to);
+	const struct conf_database *db;
 	struct session_facts facts;
 
 	if (s == NULL)
-		return NULL;
+		return false;
 	session_facts(s, false, &facts);
-	*db = config_database(w->config,
-			      a->database != NULL ? slice_str(a->database) : facts.database);
-	*access = a->access != NULL     ? (enum access)access_parse(slice_str(a->access))
-		  : a->database != NULL ? (*db)->access
-					: facts.access;
-	explain_locality(w, session_claims(s), *db, x);
-	return s;
+	wish->database = a->database != NULL ? slice_str(a->database) : facts.database;
+	db = config_database(w->config, wish->database);
+	wish->access = a->access != NULL     ? (enum access)access_parse(slice_str(a->access))
+		       : a->database != NULL ? db->access
+					     : facts.access;
+	wish->locality = &x->locality;
+	wish->sticky_region = -1;
+	wish->seed = a->id;
+	explain_locality(w, session_claims(s), db, x);
+	return true;
 }
 
 static enum answer
 route_answer(struct fanout *a)
 {
-	const struct conf_database *db;
+	struct route_wish wish = { 0 };
 	struct explained x;
-	enum access access;
 	struct route *route;
 
-	if (explain_session(a, &db, &access, &x) == NULL)
+	if (!explain_session(a, &wish, &x))
 		return ANSWER_NEXT;
 	route = xcalloc(1, sizeof(*route));
-	locate_route(worker_world(a->to), db, access, &x.locality, -1, a->id, route);
+	locate_route(worker_world(a->to), &wish, route);
 	explain_route_rows(worker_world(a->to), route, &a->rows);
 	free(route);
 	return ANSWER_STOP;
@@ -341,11 +349,10 @@ route_answer(struct fanout *a)
 static enum answer
 locality_answer(struct fanout *a)
 {
-	const struct conf_database *db;
+	struct route_wish wish = { 0 };
 	struct explained x;
-	enum access access;
 
-	if (explain_session(a, &db, &access, &x) == NULL)
+	if (!explain_session(a, &wish, &x))
 		return ANSWER_NEXT;
 	explain_locality_rows(worker_world(a->to), &x, &a->rows);
 	return ANSWER_STOP;

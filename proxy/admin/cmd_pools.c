@@ -208,6 +208,7 @@ servers_begin(struct run *r)
 static const struct column pause_columns[] = {
 	{ "database", COLUMN_TEXT },  { "region", COLUMN_TEXT }, { "worker", COLUMN_INT4 },
 	{ "paused_at", COLUMN_TIME }, { "held", COLUMN_INT4 },   { "open", COLUMN_INT4 },
+	{ "migration", COLUMN_INT4 },
 };
 
 static void
@@ -234,6 +235,10 @@ pauses_answer(struct fanout *a)
 		row_time(rows, f.pause.since_us);
 		row_int(rows, f.held);
 		row_int(rows, f.open);
+		if (f.pause.scope.migration != 0)
+			row_int(rows, f.pause.scope.migration);
+		else
+			row_null(rows);
 		row_end(rows);
 	}
 	return ANSWER_NEXT;
@@ -299,7 +304,8 @@ static const struct command commands[] = {
 	  .row = fanout_row,
 	  .end = fanout_end,
 	  .help = "one row per PAUSE in force and worker: sessions that it holds, and those that "
-		  "are in a transaction yet" },
+		  "are in a transaction yet; `migration`: whose freeze it is, which RESUME does "
+		  "not end" },
 	{ .words = "RECONNECT",
 	  .args = "[DATABASE <database>] [REGION <region>]",
 	  .privilege = PRIVILEGE_ADMIN,

@@ -254,6 +254,7 @@ session_answer(struct fanout *a)
 	const struct conf_database *db;
 	struct session_facts f;
 	struct explained x;
+	struct route_wish wish = { .sticky_region = -1 };
 	struct route *route;
 
 	if (s == NULL)
@@ -265,7 +266,11 @@ session_answer(struct fanout *a)
 	detail_history(&a->rows, s);
 	detail_locality(&a->rows, &f, &x);
 	route = xcalloc(1, sizeof(*route));
-	locate_route(w, db, f.access, &x.locality, -1, f.id, route);
+	wish.database = f.database;
+	wish.access = f.access;
+	wish.locality = &x.locality;
+	wish.seed = f.id;
+	locate_route(w, &wish, route);
 	detail_route(&a->rows, w, route);
 	free(route);
 	detail_traffic(&a->rows, &f);

@@ -88,14 +88,17 @@ is_wanted(const struct pool *p)
 	return p->nsessions > 0 || (p->wanted_us > 0 && clock_us() - p->wanted_us < kept);
 }
 
-/* No session is to be there: the operator has said so, or the node is configured no more. */
+/* No session is to be there: the operator has said so, the database is served elsewhere, or the
+ * node is configured no more. */
 static bool
 is_drained(const struct pool *p)
 {
-	const struct topology *t = p->worker->world->topology;
+	const struct world *w = p->worker->world;
+	const struct topology *t = w->topology;
 	const struct node *n = topology_node_by_live(t, p->live);
 
-	return n == NULL || n->drained || t->regions[n->region].drained;
+	return n == NULL || n->drained || t->regions[n->region].drained ||
+	       !authority_has(locate_authority(w, slice_str(p->database)), t, n);
 }
 
 /* The oldest first, down to what is to be kept warm. */

@@ -79,7 +79,7 @@ pool_get(struct worker *w, const struct pool_key *key)
 		p = pool_new(w, key);
 		p->name = xmalloc(name.n);
 		memcpy(p->name, name.p, name.n);
-		p->paused = pause_covers(w, key->database, key->live->region);
+		p->paused = pause_covers(w, key->database, key->live);
 		HASH_ADD_KEYPTR(hh, w->pools->by_name, p->name, name.n, p);
 		TAILQ_INSERT_TAIL(&w->pools->list, p, all);
 	}
@@ -447,6 +447,19 @@ pool_grow(struct pool *p)
 		coming = p->n[SERVER_LAUNCHING] + p->n[SERVER_BUSY];
 	}
 	shares_starve(p, false);
+}
+
+void
+pool_warm(struct pool *p, unsigned n)
+{
+	unsigned limit = pool_share(p->worker, pool_sizes(p)->size);
+
+	p->wanted_us = clock_us();
+	pools_arm(p->worker->pools);
+	while (pool_size(p) < (n < limit ? n : limit) && !p->paused && !pool_is_failing(p)) {
+		if (!pool_launch(p))
+			return;
+	}
 }
 
 bool

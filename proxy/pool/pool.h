@@ -99,6 +99,8 @@ void pool_cancel_done(struct server *sv);
 /* Open connections as far as somebody waits and the limits allow. */
 void pool_grow(struct pool *p);
 void pool_put(struct server *sv, enum server_place place);
+/* Have so many connections, as far as the limits allow: somebody will want them. */
+void pool_warm(struct pool *p, unsigned n);
 /* Close what is idle; what is lent is closed when it comes back (RECONNECT). */
 void pool_reconnect(struct pool *p);
 void pool_pause(struct pool *p, bool paused);

@@ -34,20 +34,24 @@ void
 attach_route(struct session *s, struct route *out)
 {
 	struct login *l = s->login;
-	int sticky = -1;
+	struct route_wish wish = {
+		.database = session_name(s, NAME_DATABASE),
+		.access = l->access,
+		.locality = &l->locality,
+		.sticky_region = -1,
+		.seed = s->id,
+	};
 
 	if (sticky_fits(s))
-		sticky = sticky_get(s->worker->sticky, sticky_key(&l->locality, &s->true_addr),
-				    clock_us());
-	locate_route(l->world, l->database, l->access, &l->locality, sticky, s->id, out);
+		wish.sticky_region = sticky_get(
+		    s->worker->sticky, sticky_key(&l->locality, &s->true_addr), clock_us());
+	locate_route(l->world, &wish, out);
 }
 
-static const char *
-first_region(const struct login *l)
+static const struct node_live *
+first_node(const struct login *l)
 {
-	const struct topology *t = l->world->topology;
-
-	return l->ncandidates > 0 ? t->regions[t->nodes[l->candidates[0]].region].name : NULL;
+	return l->ncandidates > 0 ? l->world->topology->nodes[l->candidates[0]].live : NULL;
 }
 
 void
@@ -65,7 +69,7 @@ attach_begin(struct session *s)
 	l->decided_at_us = clock_us();
 	l->ncandidates = route->nnodes;
 	memcpy(l->candidates, route->nodes, route->nnodes * sizeof(l->candidates[0]));
-	if (s->worker->pauses != NULL && pause_login(s, first_region(l)))
+	if (s->worker->pauses != NULL && pause_login(s, first_node(l)))
 		return;
 	session_enter(s, SESSION_ATTACHING);
 	attach_next(s);

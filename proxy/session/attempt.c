@@ -84,11 +84,13 @@ send_startup(struct attempt *a)
 	struct startup_param set[3];
 	/* with a client that we authenticate, we have agreed on the protocol ourselves */
 	struct startup_edit edit = { .set = set, .plain = l->auth != NULL };
+	struct slice said = session_name(l->session, NAME_DATABASE);
+	struct slice dbname = locate_dbname(l->world, said);
 	struct buf b = { .cap = 2 * STARTUP_BYTES_MAX };
 	int result;
 
-	if (l->database->dbname != NULL)
-		edit.database = slice_str(l->database->dbname);
+	if (dbname.p != said.p)
+		edit.database = dbname;
 	if (r->export_locality) {
 		set[edit.set_n++] =
 		    (struct startup_param){ slice_str("meridian.region"), slice_str(r->name) };

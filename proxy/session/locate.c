@@ -239,20 +239,48 @@ locate_session(struct session *s)
 	return true;
 }
 
-void
-locate_route(const struct world *w, const struct conf_database *db, enum access access,
-	     const struct locality *loc, int sticky_region, uint64_t seed, struct route *out)
+struct slice
+locate_configured_dbname(const struct world *w, struct slice database)
 {
+	const struct conf_database *db = config_database(w->config, database);
+
+	return db->dbname != NULL ? slice_str(db->dbname) : database;
+}
+
+const struct authority *
+locate_authority(const struct world *w, struct slice database)
+{
+	if (w->topology->nauthorities == 0)
+		return NULL;
+	return topology_authority(w->topology, locate_configured_dbname(w, database));
+}
+
+struct slice
+locate_dbname(const struct world *w, struct slice database)
+{
+	const struct authority *a = locate_authority(w, database);
+
+	if (a != NULL && a->dbname != NULL)
+		return slice_str(a->dbname);
+	return locate_configured_dbname(w, database);
+}
+
+void
+locate_route(const struct world *w, const struct route_wish *wish, struct route *out)
+{
+	const struct conf_database *db = config_database(w->config, wish->database);
 	uint16_t served[ROUTE_REGIONS_MAX];
 	struct route_input in = {
 		.topology = w->topology,
-		.locality = loc,
+		.locality = wish->locality,
 		.nearest = w->config->main.nearest,
 		.blend = w->config->main.blend,
-		.access = access,
+		.access = wish->access,
 		.residency_strict = db->residency == RESIDENCY_STRICT,
-		.sticky_region = sticky_region,
-		.seed = seed,
+		.authority =
+		    wish->as_if != NULL ? wish->as_if : locate_authority(w, wish->database),
+		.sticky_region = wish->sticky_region,
+		.seed = wish->seed,
 		.now_us = clock_us(),
 	};
 
@@ -277,7 +305,7 @@ locate_setting(struct slice name)
 }
 
 /* By the world of now, which may not be that of its login. */
-static const struct conf_database *
+static void
 decide_again(const struct session *s, const struct world *w, struct locality *out)
 {
 	const struct conf_database *db = config_database(w->config, session_name(s, NAME_DATABASE));
@@ -285,7 +313,6 @@ decide_again(const struct session *s, const struct world *w, struct locality *ou
 
 	locate_input(s, w, db->residency == RESIDENCY_STRICT, &in);
 	locality_decide(&in, out, NULL, NULL);
-	return db;
 }
 
 void
@@ -294,7 +321,7 @@ session_moved_locality(struct session *s)
 	struct slice names[NAME_COUNT];
 	struct locality loc;
 
-	(void)decide_again(s, worker_world(s->worker), &loc);
+	decide_again(s, worker_world(s->worker), &loc);
 	note_locality(s, &loc);
 	for (unsigned i = 0; i < NAME_COUNT; i++)
 		names[i] = session_name(s, i);
@@ -317,14 +344,22 @@ locate_set(struct session *s, enum claim_kind kind, struct slice value)
 }
 
 void
-locate_route_again(struct session *s, int sticky_region, struct route *out)
+locate_route_again(struct session *s, int sticky_region, const struct authority *as_if,
+		   struct route *out)
 {
 	const struct world *w = worker_world(s->worker);
-	const struct conf_database *db;
 	struct locality loc;
+	struct route_wish wish = {
+		.database = session_name(s, NAME_DATABASE),
+		.access = (enum access)s->access,
+		.locality = &loc,
+		.sticky_region = sticky_region,
+		.seed = s->id,
+		.as_if = as_if,
+	};
 
-	db = decide_again(s, w, &loc);
-	locate_route(w, db, (enum access)s->access, &loc, sticky_region, s->id, out);
+	decide_again(s, w, &loc);
+	locate_route(w, &wish, out);
 }
 
 void
@@ -333,7 +368,7 @@ locate_put_route(struct session *s, struct buf *b)
 	const struct world *w = worker_world(s->worker);
 	struct route *route = &s->worker->route;
 
-	locate_route_again(s, -1, route);
+	locate_route_again(s, -1, NULL, route);
 	for (unsigned i = 0; i < route->nrows; i++) {
 		const struct route_row *row = &route->rows[i];
 

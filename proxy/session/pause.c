@@ -4,6 +4,7 @@
 #include "proxy/session/pause.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -26,28 +27,52 @@ struct pauses {
 /* ---- who is meant ---- */
 
 static bool
-scope_covers(const struct pause_scope *p, struct slice database, const char *region)
+is_database(const struct worker *w, const struct pause_scope *p, struct slice database)
 {
-	return (p->database[0] == '\0' || slice_is(database, p->database)) &&
-	       (p->region[0] == '\0' || (region != NULL && strcmp(p->region, region) == 0));
+	if (p->migration != 0)
+		database = locate_configured_dbname(w->world, database);
+	return slice_is(database, p->database);
 }
 
-/* Where the session is, or was last; NULL: nowhere yet. */
-static const char *
-region_of(const struct session *s)
+/* A migration's may be a node, and is said as freely as in the console. */
+bool
+pause_is_at(const struct worker *w, const struct pause_scope *p, const struct node_live *live)
 {
-	if (s->server != NULL)
-		return s->server->live->region;
-	if (s->pooled != NULL && s->pooled->pool != NULL)
-		return s->pooled->pool->live->region;
-	return NULL;
+	const struct topology *t = w->world->topology;
+	int region;
+
+	if (p->migration == 0 || strcmp(p->region, live->region) == 0)
+		return strcmp(p->region, live->region) == 0;
+	if (topology_node_by_name(t, slice_str(p->region)) != NULL)
+		return strcasecmp(p->region, live->name) == 0;
+	region = topology_region_by_name(t, slice_str(p->region));
+	return region >= 0 && strcmp(t->regions[region].name, live->region) == 0;
 }
 
 static bool
-concerns(const struct pause_scope *p, const struct session *s)
+scope_covers(const struct worker *w, const struct pause_scope *p, struct slice database,
+	     const struct node_live *live)
+{
+	return (p->database[0] == '\0' || is_database(w, p, database)) &&
+	       (p->region[0] == '\0' || (live != NULL && pause_is_at(w, p, live)));
+}
+
+/* Where the session is, or was last; NULL: nowhere yet. */
+static const struct node_live *
+place_of(const struct session *s)
+{
+	if (s->server != NULL)
+		return s->server->live;
+	if (s->pooled != NULL && s->pooled->pool != NULL)
+		return s->pooled->pool->live;
+	return NULL;
+}
+
+bool
+pause_concerns(const struct worker *w, const struct pause_scope *p, const struct session *s)
 {
 	return s->flow.replication == REPLICATION_NONE &&
-	       scope_covers(p, session_name(s, NAME_DATABASE), region_of(s));
+	       scope_covers(w, p, session_name(s, NAME_DATABASE), place_of(s));
 }
 
 static bool
@@ -56,17 +81,17 @@ is_paused(const struct session *s)
 	const struct pauses *ps = s->worker->pauses;
 
 	for (size_t i = 0; ps != NULL && i < ps->n; i++) {
-		if (concerns(&ps->v[i].scope, s))
+		if (pause_concerns(s->worker, &ps->v[i].scope, s))
 			return true;
 	}
 	return false;
 }
 
 bool
-pause_covers(const struct worker *w, struct slice database, const char *region)
+pause_covers(const struct worker *w, struct slice database, const struct node_live *live)
 {
 	for (size_t i = 0; w->pauses != NULL && i < w->pauses->n; i++) {
-		if (scope_covers(&w->pauses->v[i].scope, database, region))
+		if (scope_covers(w, &w->pauses->v[i].scope, database, live))
 			return true;
 	}
 	return false;
@@ -153,10 +178,10 @@ take_world(struct session *s)
 }
 
 bool
-pause_login(struct session *s, const char *region)
+pause_login(struct session *s, const struct node_live *live)
 {
 	if (login_startup(s->login)->replication != REPLICATION_NONE ||
-	    !pause_covers(s->worker, session_name(s, NAME_DATABASE), region))
+	    !pause_covers(s->worker, session_name(s, NAME_DATABASE), live))
 		return false;
 	if (s->state != SESSION_PAUSED)
 		session_enter(s, SESSION_PAUSED);
@@ -194,8 +219,8 @@ look_at_all(struct worker *w)
 
 /* Whether a PAUSE has to wait for it. A login that was let through before is no transaction, but
  * what its client has said already becomes one. */
-static bool
-is_open(const struct session *s)
+bool
+pause_is_open(const struct session *s)
 {
 	if (s->state == SESSION_RELAY)
 		return !is_between(s) || (s->pooled != NULL && s->pooled->asking);
@@ -209,9 +234,9 @@ count(const struct worker *w, const struct pause *p, struct pause_facts *out)
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		const struct session *s = w->slots[i];
 
-		if (s == NULL || !concerns(&p->scope, s))
+		if (s == NULL || !pause_concerns(w, &p->scope, s))
 			continue;
-		out->open += is_open(s);
+		out->open += pause_is_open(s);
 		out->held += pause_is_held(s);
 	}
 }
@@ -297,7 +322,7 @@ tell_pools(struct worker *w)
 	struct pool *p;
 
 	TAILQ_FOREACH (p, pools_list(w->pools), all) {
-		bool paused = pause_covers(w, slice_str(p->database), p->live->region);
+		bool paused = pause_covers(w, slice_str(p->database), p->live);
 
 		if (p->paused != paused)
 			pool_pause(p, paused);

@@ -21,13 +21,18 @@
 
 #include "base/slice.h"
 
+struct node_live;
 struct pauses;
 struct session;
 struct worker;
 
 /* What is paused; "" stands for all. */
 struct pause_scope {
-	char database[128], region[128];
+	char database[128]; /* as clients say it */
+	char region[288];
+	/* 0: the operator's. Else the freeze of that migration: `database` is its name on the
+	 * nodes as the configuration has it, `region` may be a node. */
+	int migration;
 };
 
 struct pause {
@@ -45,11 +50,15 @@ void pauses_free(struct pauses *ps); /* accepts NULL */
 bool pause_on_client(struct session *s);
 /* Bytes of the server have passed: the client may have to go on. */
 void pause_on_server(struct session *s);
-/* Before an attachment in a region begins (NULL: there is none to go to): true where it has to wait
+/* Before an attachment at a node begins (NULL: there is none to go to): true where it has to wait
  * (state PAUSED); attach_begin() is called again when it may go on. */
-bool pause_login(struct session *s, const char *region);
-/* Whether a pool of this database and region lends nothing. */
-bool pause_covers(const struct worker *w, struct slice database, const char *region);
+bool pause_login(struct session *s, const struct node_live *live);
+/* Whether a pool of this database and node lends nothing. */
+bool pause_covers(const struct worker *w, struct slice database, const struct node_live *live);
+/* Whether a node is in the place that is meant. */
+bool pause_is_at(const struct worker *w, const struct pause_scope *p, const struct node_live *live);
+/* Whether the session is meant. */
+bool pause_concerns(const struct worker *w, const struct pause_scope *p, const struct session *s);
 
 /* For SHOW PAUSES and SHOW SESSIONS. */
 struct pause_facts {
@@ -57,6 +66,8 @@ struct pause_facts {
 	unsigned held; /* sessions that are kept from going on */
 	unsigned open; /* that are in a transaction yet, or logging in */
 };
+/* A PAUSE has to wait for it: it is in a transaction, or may be. */
+bool pause_is_open(const struct session *s);
 size_t pause_count(const struct worker *w);
 void pause_facts(const struct worker *w, size_t i, struct pause_facts *out);
 bool pause_is_held(const struct session *s);

@@ -35,11 +35,10 @@ pool_at(struct pooled *pd, const struct world *w, uint16_t node)
 {
 	const struct session *s = pd->session;
 	struct slice database = session_name(s, NAME_DATABASE);
-	const struct conf_database *db = config_database(w->config, database);
 	struct pool_key key = {
 		.live = w->topology->nodes[node].live,
 		.database = database,
-		.dbname = db->dbname != NULL ? slice_str(db->dbname) : database,
+		.dbname = locate_dbname(w, database),
 		.user = session_name(s, NAME_USER),
 		.options = slice_str(pd->options),
 		.access = (enum access)s->access,
@@ -93,7 +92,7 @@ decide(struct pooled *pd)
 			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
 			 : -1;
 
-	locate_route_again(s, sticky, route);
+	locate_route_again(s, sticky, NULL, route);
 	pd->topology_version = w->topology->version;
 	pd->decided_us = clock_us();
 	want_all(pd, route);
@@ -111,10 +110,22 @@ decide(struct pooled *pd)
 	return false;
 }
 
+/* A migration has decided that its database is served elsewhere, or by another name. */
+static bool
+is_astray(const struct pooled *pd, const struct world *w, const struct node *n)
+{
+	struct slice database = session_name(pd->session, NAME_DATABASE);
+	const struct authority *a = locate_authority(w, database);
+
+	return a != NULL && (!authority_has(a, w->topology, n) ||
+			     !slice_is(locate_dbname(w, database), pd->pool->dbname));
+}
+
 static bool
 is_due(struct pooled *pd)
 {
-	const struct topology *t = worker_world(pd->session->worker)->topology;
+	const struct world *w = worker_world(pd->session->worker);
+	const struct topology *t = w->topology;
 	const struct node *n;
 	int64_t now_us;
 
@@ -124,7 +135,8 @@ is_due(struct pooled *pd)
 		return false;
 	now_us = clock_us();
 	n = topology_node_by_live(t, pd->pool->live);
-	if (n == NULL || !node_usable(t, n, now_us) || now_us - pd->decided_us >= DECIDE_AGAIN_US)
+	if (n == NULL || !node_usable(t, n, now_us) || now_us - pd->decided_us >= DECIDE_AGAIN_US ||
+	    is_astray(pd, w, n))
 		return true;
 	pd->topology_version = t->version;
 	return false;
@@ -619,6 +631,34 @@ pooled_free(struct pooled *pd)
 		pool_leave(pd->pool);
 	pd->pool = NULL;
 	loop_defer(pd->session->worker->loop, free_pooled, pd);
+}
+
+/* ---- served elsewhere ---- */
+
+bool
+pooled_can_leave(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	return pd->mode == POOL_TRANSACTION && !pd->asking && pd->pins == 0 &&
+	       (pd->effects | pd->asked_effects) == 0 && !statements_pins(pd->statements) &&
+	       statements_settled(pd->statements);
+}
+
+void
+pooled_leave_node(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	bool waits = pd->waiting;
+
+	pooled_part(s);
+	pd->topology_version = 0;
+	pd->decided_us = 0;
+	if (!waits)
+		return;
+	acquire(pd);
+	if (can_send(pd))
+		ready(pd);
 }
 
 /* ---- waiting too long ---- */

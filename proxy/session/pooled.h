@@ -92,6 +92,12 @@ bool pooled_is_full(const struct pooled *pd);
 /* The client cancels what it asks, and it has no server: it may be waiting for one. */
 void pooled_cancel(struct session *s);
 
+/* Its database is served elsewhere now: between two transactions, what it has of a node it gives
+ * up, and its next transaction, or what it waits with, goes where the route says. False: something
+ * of the session is on its server, and would be lost. */
+bool pooled_can_leave(const struct session *s);
+void pooled_leave_node(struct session *s);
+
 /* The pool's answers. */
 void pooled_on_lent(struct pooled *pd, struct server *sv);
 /* This node cannot be had now: another is tried. `fatal`: no other would do either (a password, a

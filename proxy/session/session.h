@@ -17,7 +17,7 @@
 #include "routing/locality.h"
 #include "routing/route.h"
 
-struct conf_database;
+struct authority;
 struct session;
 struct world;
 
@@ -71,9 +71,24 @@ struct session_step {
 };
 size_t session_history(const struct session *s, struct session_step *out, size_t max);
 
-/* The route for a locality: served regions from the database's section, policy from [meridian].
- * sticky_region: where callers of that place were last, or -1. */
-void locate_route(const struct world *w, const struct conf_database *db, enum access access,
-		  const struct locality *loc, int sticky_region, uint64_t seed, struct route *out);
+/* Who wants a route. */
+struct route_wish {
+	struct slice database; /* as clients say it */
+	enum access access;
+	const struct locality *locality;
+	int sticky_region; /* where callers of that place were last, or -1 */
+	uint64_t seed;
+	const struct authority *as_if; /* as if that were decided; NULL: what is */
+};
+
+/* Served regions from the database's section or from what a migration has decided, policy from
+ * [meridian]. */
+void locate_route(const struct world *w, const struct route_wish *wish, struct route *out);
+/* What a migration has decided of this database; NULL: nothing. */
+const struct authority *locate_authority(const struct world *w, struct slice database);
+/* The name of this database on nodes, as the configuration has it: what migrations call it. */
+struct slice locate_configured_dbname(const struct world *w, struct slice database);
+/* … and where it is served now. */
+struct slice locate_dbname(const struct world *w, struct slice database);
 
 #endif

@@ -187,8 +187,10 @@ void session_moved_locality(struct session *s);
 void locate_set(struct session *s, enum claim_kind kind, struct slice value);
 /* The claim that a setting makes, by its name without "meridian."; -1: none of ours. */
 int locate_setting(struct slice name);
-/* The route of a live session as it is now, by the world of now. */
-void locate_route_again(struct session *s, int sticky_region, struct route *out);
+/* The route of a live session as it is now, by the world of now (and as if `as_if` were decided,
+ * unless it is NULL). */
+void locate_route_again(struct session *s, int sticky_region, const struct authority *as_if,
+			struct route *out);
 /* Append the route of a live session as it is now: "us-east1, us-west1". */
 void locate_put_route(struct session *s, struct buf *b);
 void locate_input(const struct session *s, const struct world *w, bool strict,

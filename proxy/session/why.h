@@ -52,6 +52,7 @@
 	W(KILLED, INFO, "57P01", "killed", "terminating connection due to administrator command") \
 	W(DRAINED, INFO, "57P01", "drained",                                                      \
 	  "terminating connection because its region is being drained")                           \
+	W(MOVED, INFO, "57P01", "moved", "this database has moved to another region")             \
 	W(SHUTDOWN, INFO, "57P01", "shutdown", "the proxy is shutting down")                      \
 	W(CANCEL_DONE, DEBUG, "", "cancel_done", "cancel request handled")                        \
 	W(OUT_OF_MEMORY, ERROR, "53200", "out_of_memory", "out of memory")

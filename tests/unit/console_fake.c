@@ -195,16 +195,16 @@ pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
 }
 
 void
-locate_route(const struct world *w, const struct conf_database *db, enum access access,
-	     const struct locality *loc, int sticky_region, uint64_t seed, struct route *out)
+locate_route(const struct world *w, const struct route_wish *wish, struct route *out)
 {
+	const struct conf_database *db = config_database(w->config, wish->database);
 	struct route_input in = {
 		.topology = w->topology,
-		.locality = loc,
+		.locality = wish->locality,
 		.nearest = NEAREST_CALLER,
-		.access = access,
-		.sticky_region = sticky_region,
-		.seed = seed,
+		.access = wish->access,
+		.sticky_region = wish->sticky_region,
+		.seed = wish->seed,
 		.now_us = 1000000,
 	};
 	uint16_t served[8];

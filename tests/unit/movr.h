@@ -91,7 +91,8 @@ told(const struct route *r)
 	static const char *const reasons[] = { "named",    "nearest",  "farther",    "sticky",
 					       "drained",  "down",     "no_role",    "lagging",
 					       "failback", "full",     "not_served", "residency",
-					       "suspect",  "no_nodes", "strict" };
+					       "suspect",  "no_nodes", "strict",     "serves",
+					       "moved" };
 	static char text[512];
 	int n = 0;
 

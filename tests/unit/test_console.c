@@ -226,8 +226,9 @@ static const struct {
 	  "D[movr|app|us-east1|db1:5432|1|5|2|3|1|0|0|0|1|500000|transaction|10|f|7|0|0||] "
 	  "D[movr|app|us-east1|db1:5432|2|5|2|3|1|0|0|0|1|500000|transaction|10|f|7|0|0||] "
 	  "C(SHOW) Z" },
-	{ "Q SHOW PAUSES", "T(database:25 region:25 worker:23 paused_at:1184 held:23 open:23) "
-			   "D[movr||1|1970-01-01 00:00:00.000000+00|3|1] C(SHOW) Z" },
+	{ "Q SHOW PAUSES", "T(database:25 region:25 worker:23 paused_at:1184 held:23 open:23 "
+			   "migration:23) "
+			   "D[movr||1|1970-01-01 00:00:00.000000+00|3|1|] C(SHOW) Z" },
 	{ "Q RECONNECT DATABASE movr", "C(RECONNECT) Z" },
 	{ "Q RECONNECT", "N(00000 4 sessions keep a connection of their own) C(RECONNECT) Z" },
 	{ "Q RECONNECT REGION mars", "E(42704 region \"mars\" does not exist) Z" },

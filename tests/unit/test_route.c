@@ -330,6 +330,52 @@ bias_on_west(struct topology *t, struct route_input *in)
 	t->regions[WEST].bias = 90;
 }
 
+/* As a migration has decided, whatever the section of the database says. */
+static void
+decided(struct topology *t, struct route_input *in, const char *place)
+{
+	topology_add_authority(t, "movr", place, "movr2", 7);
+	in->authority = topology_authority(t, slice_str("movr"));
+	assert_non_null(in->authority);
+	assert_null(topology_authority(t, slice_str("other")));
+}
+
+static void
+decided_for_west(struct topology *t, struct route_input *in)
+{
+	decided(t, in, "us-west1");
+}
+
+static void
+decided_for_a_node(struct topology *t, struct route_input *in)
+{
+	decided(t, in, "gcp-us-east1:5433");
+	t->nodes[0].role = ROLE_STANDBY; /* the other one would not do anyway */
+}
+
+static void
+decided_for_a_node_that_is_down(struct topology *t, struct route_input *in)
+{
+	decided(t, in, "gcp-us-east1:5433");
+	t->nodes[1].state = NODE_DOWN;
+}
+
+static void
+decided_against_the_rules(struct topology *t, struct route_input *in)
+{
+	strict_residency(t, in);
+	strict_region(t, in);
+	served_nowhere(t, in);
+	in->sticky_region = EUROPE;
+	decided(t, in, "us-west1");
+}
+
+static void
+decided_for_what_is_not_there(struct topology *t, struct route_input *in)
+{
+	decided(t, in, "osc-fr1");
+}
+
 static void
 no_nodes_in_west(struct topology *t, struct route_input *in)
 {
@@ -371,6 +417,12 @@ verdicts_come_with_reasons(void **state)
 		{ "residency by country", strict_residency_by_country,
 		  "1+nearest 2-down 0-residency" },
 		{ "bias", bias_on_west, "2+nearest 1=farther 0=farther" },
+		{ "decided", decided_for_west, "1+serves 2-moved 0-moved" },
+		{ "decided, a node", decided_for_a_node, "0+serves 2-moved 1-moved" },
+		{ "decided, a node that is down", decided_for_a_node_that_is_down,
+		  "2-moved 0-down 1-moved" },
+		{ "decided, against rules", decided_against_the_rules, "1+serves 2-moved 0-moved" },
+		{ "decided, unknown", decided_for_what_is_not_there, "2-moved 0-moved 1-moved" },
 		{ "no nodes", no_nodes_in_west, "2+nearest 0=farther 1-no_nodes" },
 	};
 
@@ -785,13 +837,37 @@ reasons_are_told_in_words(void **state)
 	r = decide_for(t, &paris);
 	route_reason_text(t, row_of(&r, EUROPE), NOW, text, sizeof(text));
 	assert_string_equal(text, "node gcp-europe-west1:5432 is down: connection refused");
-	for (int i = REASON_NAMED; i <= REASON_STRICT; i++) {
+	for (int i = REASON_NAMED; i <= REASON_MOVED; i++) {
 		struct route_row row = { .region = WEST, .reason = (enum route_reason)i };
 
 		route_reason_text(t, &row, NOW, text, sizeof(text));
 		assert_true(strlen(text) > 5);
 	}
 	topology_unref(t);
+}
+
+static void
+a_decision_may_name_one_node_and_is_told_in_words(void **state)
+{
+	struct topology *t = movr(), *copy;
+	struct route_input in = input(t, &paris);
+	struct route r;
+	char text[256];
+
+	(void)state;
+	decided(t, &in, "gcp-us-east1:5433");
+	r = decide(&in);
+	assert_int_equal(r.nnodes, 1);
+	assert_int_equal(r.nodes[0], 1);
+	route_reason_text(t, row_of(&r, EUROPE), NOW, text, sizeof(text));
+	assert_string_equal(text, "the database has moved to gcp-us-east1");
+	copy = topology_dup(t);
+	topology_unref(t);
+	assert_string_equal(topology_authority(copy, slice_str("movr"))->dbname, "movr2");
+	assert_true(authority_has(&copy->authorities[0], copy, &copy->nodes[1]));
+	assert_false(authority_has(&copy->authorities[0], copy, &copy->nodes[0]));
+	assert_true(authority_has(NULL, copy, &copy->nodes[0]));
+	topology_unref(copy);
 }
 
 static void
@@ -826,6 +902,7 @@ main(void)
 		cmocka_unit_test(a_region_without_coordinates_ranks_after_those_with),
 		cmocka_unit_test(the_order_of_the_configuration_changes_nothing),
 		cmocka_unit_test(reasons_are_told_in_words),
+		cmocka_unit_test(a_decision_may_name_one_node_and_is_told_in_words),
 		cmocka_unit_test(no_region_at_all_is_no_route),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

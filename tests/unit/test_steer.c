@@ -209,6 +209,35 @@ an_override_to_a_region_that_is_gone_waits_for_it(void **state)
 	assert_int_equal(b->t->noverrides, 1);
 }
 
+static void
+the_highest_epoch_says_who_serves_a_database(void **state)
+{
+	struct bench *b = *state;
+	const struct authority *a;
+
+	assert_true(steer_serve(STEER(b), "app", "europe-west1", "app2", 2));
+	assert_false(steer_serve(STEER(b), "app", "us-east1", NULL, 2));
+	assert_false(steer_serve(STEER(b), "app", "us-east1", NULL, 1));
+	assert_true(steer_serve(STEER(b), "other", "gone", NULL, 1));
+	steer_fill(STEER(b), b->t, 0);
+	a = topology_authority(b->t, slice_str("app"));
+	assert_int_equal(a->region, 1);
+	assert_int_equal(a->node, -1);
+	assert_string_equal(a->dbname, "app2");
+	assert_int_equal(topology_authority(b->t, slice_str("other"))->region, -1);
+	topology_unref(b->t);
+
+	b->t = three_nodes();
+	assert_true(steer_serve(STEER(b), "app", "db2:5432", NULL, 3));
+	assert_true(steer_serve(STEER(b), "other", "", NULL, 2));
+	assert_false(steer_serve(STEER(b), "other", "us-east1", NULL, 2));
+	steer_fill(STEER(b), b->t, 0);
+	a = topology_authority(b->t, slice_str("app"));
+	assert_int_equal(a->node, 1);
+	assert_null(a->dbname);
+	assert_null(topology_authority(b->t, slice_str("other")));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -223,6 +252,7 @@ main(void)
 		TEST(clearing_takes_one_back_or_all),
 		TEST(an_override_ends_at_its_time),
 		TEST(an_override_to_a_region_that_is_gone_waits_for_it),
+		TEST(the_highest_epoch_says_who_serves_a_database),
 	};
 
 	return cmocka_run_group_tests_name("steer", tests, NULL, NULL);

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/gate.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "protocol/sqlstate.h"
+#include "proxy/control_int.h"
+#include "proxy/errand.h"
+#include "proxy/session/cutover.h"
+
+/* So long is waited for an answer that takes a loop no more than a turn. */
+#define TURN_US       (2 * USEC_PER_SEC)
+#define LOOK_AGAIN_US (5 * USEC_PER_MSEC)
+
+/* A session's strings are its own. */
+struct session_copy {
+	struct gate_session v;
+	char *user, *client_addr, *application_name;
+};
+
+/* What one worker answers. */
+struct part_answer {
+	struct gate_counts counts;
+	bool warming;
+	struct session_copy *sessions;
+	size_t nsessions;
+};
+
+struct served_copy {
+	char *database, *place, *newdb;
+	int64_t epoch;
+	bool is_known;
+};
+
+/* What goes to the loops and comes back. */
+struct order {
+	struct cutover cutover;
+	int64_t expires_us; /* freeze */
+	const char *why;    /* thaw */
+	char newdb[128];    /* serve */
+	int64_t epoch;
+	bool refused; /* by control */
+	struct served_copy *served;
+	size_t nserved;
+	struct part_answer *workers;
+	int nworkers;
+};
+
+static void
+order_free(void *arg)
+{
+	struct order *o = arg;
+
+	for (int i = 0; i < o->nworkers; i++) {
+		for (size_t k = 0; k < o->workers[i].nsessions; k++) {
+			free(o->workers[i].sessions[k].user);
+			free(o->workers[i].sessions[k].client_addr);
+			free(o->workers[i].sessions[k].application_name);
+		}
+		free(o->workers[i].sessions);
+	}
+	for (size_t i = 0; i < o->nserved; i++) {
+		free(o->served[i].database);
+		free(o->served[i].place);
+		free(o->served[i].newdb);
+	}
+	free(o->served);
+	free(o->workers);
+	free(o);
+}
+
+static struct errand *
+order_new(struct meridian *m, const struct gate_move *move, struct order **out)
+{
+	struct order *o = xcalloc(1, sizeof(*o));
+
+	if (move != NULL)
+		cutover_init(&o->cutover, move);
+	o->nworkers = m->nworkers;
+	o->workers = xcalloc((size_t)m->nworkers, sizeof(*o->workers));
+	*out = o;
+	return errand_new(m, o, order_free);
+}
+
+static struct part_answer *
+answer_of(struct errand *e, const struct worker *w)
+{
+	struct order *o = errand_what(e);
+
+	return &o->workers[worker_id(w) - 1];
+}
+
+/* ---- counting ---- */
+
+static bool
+count_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	cutover_count(w, &o->cutover, &answer_of(e, w)->counts);
+	return true;
+}
+
+static void
+add_counts(const struct order *o, struct gate_counts *out)
+{
+	for (int i = 0; i < o->nworkers; i++) {
+		const struct gate_counts *c = &o->workers[i].counts;
+
+		out->sessions += c->sessions;
+		out->open += c->open;
+		out->kept += c->kept;
+		out->closed += c->closed;
+		out->aborted += c->aborted;
+	}
+}
+
+/* Have every worker do it, and add up what they count. False: some did not answer in time. */
+static bool
+tally(struct meridian *m, const struct gate_move *move,
+      bool (*run)(struct errand *e, struct worker *w), struct gate_counts *out)
+{
+	struct order *o;
+	struct errand *e = order_new(m, move, &o);
+	bool over;
+
+	errand_to_workers(e, run);
+	over = errand_wait(e, clock_us() + TURN_US);
+	if (over)
+		add_counts(o, out);
+	errand_unref(e);
+	return over;
+}
+
+static int
+no_answer(struct err *e)
+{
+	return err_set(e, SQLSTATE_CONNECTION_FAILURE,
+		       "a worker of this proxy did not answer in time");
+}
+
+/* ---- freeze ---- */
+
+static bool
+freeze_here(struct errand *e, struct control *c)
+{
+	struct order *o = errand_what(e);
+
+	if (paused_freeze(c, &o->cutover.from, o->expires_us, e))
+		return false;
+	o->refused = true;
+	return true;
+}
+
+static int
+gate_freeze(void *arg, const struct gate_move *m, int64_t deadline_us, struct gate_counts *out,
+	    struct err *e)
+{
+	struct order *o;
+	struct errand *errand = order_new(arg, m, &o);
+	bool quiet;
+
+	*out = (struct gate_counts){ 0 };
+	o->expires_us = m->expires_us;
+	errand_to_control(errand, freeze_here);
+	quiet = errand_wait(errand, deadline_us);
+	if (quiet && o->refused)
+		err_set(e, SQLSTATE_ADMIN_SHUTDOWN, "the proxy is shutting down");
+	quiet = quiet && o->refused;
+	errand_unref(errand);
+	if (quiet)
+		return -1;
+	return tally(arg, m, count_here, out) ? 0 : no_answer(e);
+}
+
+static bool
+thaw_here(struct errand *e, struct control *c)
+{
+	const struct order *o = errand_what(e);
+
+	paused_thaw(c, o->cutover.from.migration, o->why);
+	return true;
+}
+
+static void
+thaw(struct meridian *m, const struct gate_move *move, const char *why)
+{
+	struct order *o;
+	struct errand *e = order_new(m, move, &o);
+
+	o->why = why;
+	errand_to_control(e, thaw_here);
+	(void)errand_wait(e, clock_us() + TURN_US);
+	errand_unref(e);
+}
+
+static void
+gate_resume(void *arg, const struct gate_move *m)
+{
+	thaw(arg, m, "the migration has ended it");
+}
+
+/* ---- prewarm ---- */
+
+static bool
+warm_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	cutover_warm(w, &o->cutover);
+	return true;
+}
+
+static bool
+look_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	answer_of(e, w)->warming = cutover_is_warming(w, &o->cutover);
+	return true;
+}
+
+/* False also where nobody says. */
+static bool
+is_warming(struct meridian *m, const struct gate_move *move)
+{
+	struct order *o;
+	struct errand *e = order_new(m, move, &o);
+	bool warming = false;
+
+	errand_to_workers(e, look_here);
+	if (errand_wait(e, clock_us() + TURN_US)) {
+		for (int i = 0; i < o->nworkers; i++)
+			warming = warming || o->workers[i].warming;
+	}
+	errand_unref(e);
+	return warming;
+}
+
+static int
+gate_prewarm(void *arg, const struct gate_move *m, int64_t deadline_us, struct err *e)
+{
+	struct gate_counts counts = { 0 };
+
+	if (!tally(arg, m, warm_here, &counts))
+		return no_answer(e);
+	while (is_warming(arg, m) && clock_us() < deadline_us)
+		(void)usleep(LOOK_AGAIN_US);
+	return 0;
+}
+
+/* ---- switch ---- */
+
+static bool
+switch_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	cutover_switch(w, &o->cutover, &answer_of(e, w)->counts);
+	return true;
+}
+
+static int
+gate_switch_over(void *arg, const struct gate_move *m, struct gate_counts *out, struct err *e)
+{
+	bool over;
+
+	*out = (struct gate_counts){ 0 };
+	over = tally(arg, m, switch_here, out);
+	thaw(arg, m, "the database is served elsewhere");
+	return over ? 0 : no_answer(e);
+}
+
+/* ---- sessions ---- */
+
+static void
+copy_session(void *to, const struct gate_session *s)
+{
+	struct part_answer *a = to;
+	struct session_copy *c;
+
+	a->sessions = xreallocarray(a->sessions, a->nsessions + 1, sizeof(*a->sessions));
+	c = &a->sessions[a->nsessions++];
+	c->v = *s;
+	c->v.user = c->user = xstrdup(s->user);
+	c->v.client_addr = c->client_addr = xstrdup(s->client_addr);
+	c->v.application_name = c->application_name = xstrdup(s->application_name);
+}
+
+static bool
+list_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	cutover_list(w, &o->cutover, copy_session, answer_of(e, w));
+	return true;
+}
+
+static void
+gate_sessions(void *arg, const struct gate_move *m,
+	      void (*each)(void *to, const struct gate_session *s), void *to)
+{
+	struct order *o;
+	struct errand *e = order_new(arg, m, &o);
+
+	errand_to_workers(e, list_here);
+	if (errand_wait(e, clock_us() + TURN_US)) {
+		for (int i = 0; i < o->nworkers; i++) {
+			for (size_t k = 0; k < o->workers[i].nsessions; k++)
+				each(to, &o->workers[i].sessions[k].v);
+		}
+	}
+	errand_unref(e);
+}
+
+/* ---- routes ---- */
+
+static bool
+serve_here(struct errand *e, struct control *c)
+{
+	const struct order *o = errand_what(e);
+	const struct cutover *to = &o->cutover;
+
+	if (steer_serve(&c->steer, to->from.database, to->to, to->newdb, o->epoch)) {
+		log_msg(LOG_LEVEL_INFO, "database \"%s\" is served by %s%s%s (epoch %lld)",
+			to->from.database, to->to[0] != '\0' ? "\"" : "",
+			to->to[0] != '\0' ? to->to : "whom the configuration names",
+			to->to[0] != '\0' ? "\"" : "", (long long)o->epoch);
+		control_publish(c, true);
+	}
+	return true;
+}
+
+void
+gate_serve(struct meridian *m, const char *database, const char *place, const char *newdb,
+	   int64_t epoch)
+{
+	const struct gate_move move = {
+		.database = database, .from = "", .to = place, .newdb = newdb
+	};
+	struct order *o;
+	struct errand *e = order_new(m, &move, &o);
+
+	o->epoch = epoch;
+	errand_to_control(e, serve_here);
+	(void)errand_wait(e, clock_us() + TURN_US);
+	errand_unref(e);
+}
+
+static bool
+served_here(struct errand *e, struct control *c)
+{
+	struct order *o = errand_what(e);
+	struct world *w = control_make_world(c);
+	const struct topology *t = w->topology;
+
+	o->nserved = t->nauthorities;
+	o->served = xcalloc(o->nserved, sizeof(*o->served));
+	for (size_t i = 0; i < o->nserved; i++) {
+		const struct authority *a = &t->authorities[i];
+
+		o->served[i] = (struct served_copy){
+			.database = xstrdup(a->database),
+			.place = xstrdup(a->place),
+			.newdb = xstrdup(a->dbname != NULL ? a->dbname : ""),
+			.epoch = a->epoch,
+			.is_known = a->region >= 0,
+		};
+	}
+	world_unref(w);
+	return true;
+}
+
+void
+gate_each_served(struct meridian *m, void (*each)(void *to, const struct gate_served *v), void *to)
+{
+	struct order *o;
+	struct errand *e = order_new(m, NULL, &o);
+
+	errand_to_control(e, served_here);
+	if (errand_wait(e, clock_us() + TURN_US)) {
+		for (size_t i = 0; i < o->nserved; i++) {
+			const struct served_copy *s = &o->served[i];
+			const struct gate_served v = { s->database, s->place, s->newdb, s->epoch,
+						       s->is_known };
+
+			each(to, &v);
+		}
+	}
+	errand_unref(e);
+}
+
+static size_t
+gate_stragglers(void *arg, const struct gate_move *m, struct gate_straggler *v, size_t max)
+{
+	(void)arg;
+	(void)m;
+	(void)v;
+	(void)max;
+	return 0;
+}
+
+static void
+gate_settle(void *arg, const struct gate_move *m, const struct gate_straggler *v, size_t n)
+{
+	(void)arg;
+	(void)m;
+	(void)v;
+	(void)n;
+}
+
+const struct gate_ops proxy_gate_ops = {
+	.prewarm = gate_prewarm,
+	.freeze = gate_freeze,
+	.stragglers = gate_stragglers,
+	.settle = gate_settle,
+	.switch_over = gate_switch_over,
+	.resume = gate_resume,
+	.sessions = gate_sessions,
+};

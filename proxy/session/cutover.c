@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/cutover.h"
+
+#include <stdio.h>
+
+#include "base/text.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/pooled.h"
+#include "proxy/session/statements.h"
+#include "proxy/session/truth.h"
+#include "proxy/worker_int.h"
+
+void
+cutover_init(struct cutover *c, const struct gate_move *m)
+{
+	*c = (struct cutover){ .from.migration = m->migration };
+	(void)text_copy(c->from.database, sizeof(c->from.database), slice_str(m->database));
+	(void)text_copy(c->from.region, sizeof(c->from.region), slice_str(m->from));
+	(void)text_copy(c->to, sizeof(c->to), slice_str(m->to != NULL ? m->to : ""));
+	(void)text_copy(c->newdb, sizeof(c->newdb), slice_str(m->newdb != NULL ? m->newdb : ""));
+}
+
+/* The n-th slot's session, where it is one of those that are meant. */
+static struct session *
+session_at(const struct worker *w, const struct cutover *c, uint32_t slot)
+{
+	struct session *s = w->slots[slot];
+
+	if (s == NULL || (s->state != SESSION_RELAY && s->state != SESSION_SQL) ||
+	    !pause_concerns(w, &c->from, s))
+		return NULL;
+	return s;
+}
+
+void
+cutover_count(const struct worker *w, const struct cutover *c, struct gate_counts *out)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		const struct session *s = session_at(w, c, i);
+
+		out->sessions += s != NULL;
+		out->open += s != NULL && pause_is_open(s);
+	}
+}
+
+/* ---- listing ---- */
+
+static const char *
+pool_name(const struct session *s)
+{
+	if (s->pooled == NULL)
+		return "off";
+	return s->pooled->mode == POOL_SESSION ? "session" : "transaction";
+}
+
+/* Why it cannot be moved, in whatever it is now; "": it can. */
+static const char *
+why_not(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	if (s->state == SESSION_SQL)
+		return "";
+	if (pd == NULL)
+		return s->credential == NULL ? "passthrough login" : "session";
+	if (pd->pins != 0)
+		return pin_name(pd->pins);
+	if (pd->mode == POOL_SESSION)
+		return "session pool";
+	return statements_pins(pd->statements) ? "prepared statement" : "";
+}
+
+static void
+list_one(const struct session *s, void (*each)(void *to, const struct gate_session *s), void *to)
+{
+	struct session_facts f;
+	struct gate_session v = { .id = s->id, .pool = pool_name(s), .why = why_not(s) };
+	char addr[ADDR_TEXT_MAX];
+
+	session_facts(s, false, &f);
+	v.user = f.user.p;
+	v.application_name = f.application_name.p;
+	v.client_addr = addr_print_ip(&f.true_addr, addr);
+	v.state = f.state;
+	v.movable = v.why[0] == '\0';
+	each(to, &v);
+}
+
+void
+cutover_list(const struct worker *w, const struct cutover *c,
+	     void (*each)(void *to, const struct gate_session *s), void *to)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		const struct session *s = session_at(w, c, i);
+
+		if (s != NULL)
+			list_one(s, each, to);
+	}
+}
+
+/* ---- prewarm ---- */
+
+static bool
+is_of(const struct worker *w, const struct cutover *c, const struct pool *p)
+{
+	return slice_is(locate_configured_dbname(w->world, slice_str(p->database)),
+			c->from.database);
+}
+
+/* Where sessions of this pool will go; NULL: nowhere. */
+static struct pool *
+pool_there(struct worker *w, const struct cutover *c, const struct topology *t,
+	   const struct pool *p)
+{
+	const struct world *world = worker_world(w);
+	const struct locality nowhere = { .region = -1 };
+	struct route_wish wish = {
+		.database = slice_str(p->database),
+		.access = p->access,
+		.locality = &nowhere,
+		.sticky_region = -1,
+		.as_if = topology_authority(t, slice_str(c->from.database)),
+	};
+	struct pool_key key = {
+		.database = wish.database,
+		.dbname = c->newdb[0] != '\0'
+			      ? slice_str(c->newdb)
+			      : locate_configured_dbname(world, slice_str(p->database)),
+		.user = slice_str(p->user),
+		.options = slice_str(p->options),
+		.access = p->access,
+	};
+
+	locate_route(world, &wish, &w->route);
+	if (w->route.nnodes == 0)
+		return NULL;
+	key.live = world->topology->nodes[w->route.nodes[0]].live;
+	return pool_get(w, &key);
+}
+
+void
+cutover_warm(struct worker *w, const struct cutover *c)
+{
+	struct topology *t = topology_dup(worker_world(w)->topology);
+	struct pool *p, *there;
+
+	/* what will be decided */
+	t->nauthorities = 0;
+	topology_add_authority(t, c->from.database, c->to, c->newdb, 0);
+	TAILQ_FOREACH (p, pools_list(w->pools), all) {
+		if (!is_of(w, c, p) || pool_size(p) == 0 || !pause_is_at(w, &c->from, p->live))
+			continue;
+		there = pool_there(w, c, t, p);
+		if (there == NULL || there == p)
+			continue;
+		pool_set_credential(there, p->credential);
+		pool_warm(there, pool_size(p));
+	}
+	topology_unref(t);
+}
+
+bool
+cutover_is_warming(const struct worker *w, const struct cutover *c)
+{
+	const struct pool *p;
+
+	TAILQ_FOREACH (p, pools_list(w->pools), all) {
+		if (p->n[SERVER_LAUNCHING] > 0 && is_of(w, c, p) &&
+		    !pause_is_at(w, &c->from, p->live))
+			return true;
+	}
+	return false;
+}
+
+/* ---- switch ---- */
+
+static void
+tell_to_reconnect(struct session *s, const struct cutover *c)
+{
+	struct err e = { 0 };
+
+	err_set(&e, why_get(WHY_MOVED)->sqlstate, "this database has moved to \"%.128s\"", c->to);
+	err_detail(&e, "The session could not be taken along: %s.", why_not(s));
+	err_hint(&e, "Reconnect, and try again.");
+	session_close_err(s, WHY_MOVED, &e);
+}
+
+static void
+switch_one(struct session *s, const struct cutover *c, struct gate_counts *out)
+{
+	if (s->pooled != NULL && pooled_can_leave(s)) {
+		out->kept++;
+		pooled_leave_node(s);
+	} else {
+		out->closed++;
+		tell_to_reconnect(s, c);
+	}
+}
+
+void
+cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out)
+{
+	struct pool *p;
+
+	(void)worker_world(w);
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = session_at(w, c, i);
+
+		if (s != NULL && s->state == SESSION_RELAY && !pause_is_open(s))
+			switch_one(s, c, out);
+	}
+	TAILQ_FOREACH (p, pools_list(w->pools), all) {
+		if (is_of(w, c, p) && pause_is_at(w, &c->from, p->live)) {
+			p->wanted_us = 0;
+			pool_reconnect(p);
+		}
+	}
+}

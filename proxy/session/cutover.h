@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What a migration has done to the sessions of one worker (migration/gate.h): they are counted and
+ * listed, connections are opened for them where they will go, and when their database is served
+ * there, they go. That nothing new begins meanwhile is a PAUSE of its own kind (pause.h).
+ *
+ * All of it on the worker's thread.
+ */
+#ifndef PROXY_SESSION_CUTOVER_H
+#define PROXY_SESSION_CUTOVER_H
+
+#include <stdbool.h>
+
+#include "migration/gate.h"
+#include "proxy/session/pause.h"
+
+struct worker;
+
+struct cutover {
+	struct pause_scope from; /* whose sessions */
+	char to[288];            /* region or node */
+	char newdb[128];         /* "": the same */
+};
+
+void cutover_init(struct cutover *c, const struct gate_move *m);
+
+/* Adds to `out`: sessions, open. */
+void cutover_count(const struct worker *w, const struct cutover *c, struct gate_counts *out);
+/* Strings are borrowed until `each` returns. */
+void cutover_list(const struct worker *w, const struct cutover *c,
+		  void (*each)(void *to, const struct gate_session *s), void *to);
+/* As many connections of pools as there are now, where they will be wanted. */
+void cutover_warm(struct worker *w, const struct cutover *c);
+/* Connections are being opened there. */
+bool cutover_is_warming(const struct worker *w, const struct cutover *c);
+/* Sessions between two transactions go to where the route says now; those that cannot are told to
+ * reconnect. Adds to `out`: kept, closed. */
+void cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out);
+
+#endif
