@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/files/split.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "protocol/sqltoken.h"
+
+struct splitter {
+	const char *p, *end;
+	const char *counted; /* lines up to here are in `line` */
+	unsigned line;
+	struct script *out;
+	struct script_statement next; /* text.p == NULL: none has begun */
+	const char *last;             /* the end of its last token */
+	unsigned depth;               /* of parentheses */
+	unsigned atomic;              /* of BEGIN ATOMIC and CASE */
+	unsigned nwords;
+	char
+	    words[4]; /* first letters of its first words, as CREATE OR REPLACE FUNCTION has them */
+	bool was_begin; /* the last word was BEGIN */
+};
+
+static char
+peek(const struct splitter *s, size_t i)
+{
+	return i < (size_t)(s->end - s->p) ? s->p[i] : '\0';
+}
+
+static unsigned
+line_at(struct splitter *s, const char *at)
+{
+	for (; s->counted < at; s->counted++)
+		s->line += *s->counted == '\n';
+	return s->line;
+}
+
+static int
+complain(struct splitter *s, const char *at, struct err *e, const char *what)
+{
+	return err_set(e, "42601", "line %u: %s", line_at(s, at), what);
+}
+
+/* ---- what comments say ---- */
+
+enum directive { DO_NO_TRANSACTION, DO_UNDO, DO_ALONE, DO_DONE_WHEN, DO_LINT_OK };
+
+static const struct {
+	const char *word;
+	enum directive what;
+	bool of_file;
+	bool has_value;
+} directives[] = {
+	{ "no-transaction", DO_NO_TRANSACTION, true, false },
+	{ "undo", DO_UNDO, true, true },
+	{ "alone", DO_ALONE, false, false },
+	{ "done-when", DO_DONE_WHEN, false, true },
+	{ "lint-ok", DO_LINT_OK, false, true },
+};
+
+static void
+obey(struct splitter *s, enum directive what, struct slice value)
+{
+	switch (what) {
+	case DO_NO_TRANSACTION:
+		s->out->no_transaction = true;
+		break;
+	case DO_UNDO:
+		s->out->undo_none = slice_is_nocase(value, "none");
+		s->out->undo = s->out->undo_none ? slice_of(NULL, 0) : value;
+		break;
+	case DO_ALONE:
+		s->next.is_alone = true;
+		break;
+	case DO_DONE_WHEN:
+		s->next.done_when = value;
+		break;
+	case DO_LINT_OK:
+		s->next.lint_ok = value;
+		break;
+	}
+}
+
+/* `text`: what stands behind "-- meridian:". */
+static int
+read_directive(struct splitter *s, struct slice text, struct err *e)
+{
+	struct slice word = slice_trim(text), value = { 0 };
+	size_t n = 0;
+
+	while (n < word.n && word.p[n] != ' ' && word.p[n] != '\t')
+		n++;
+	value = slice_trim(slice_skip(word, n));
+	word.n = n;
+	for (size_t i = 0; i < sizeof(directives) / sizeof(directives[0]); i++) {
+		if (!slice_is_nocase(word, directives[i].word))
+			continue;
+		if (directives[i].has_value != (value.n > 0))
+			return complain(s, text.p, e,
+					value.n > 0 ? "this comment takes nothing behind its word"
+						    : "this comment lacks its value");
+		if (directives[i].of_file && s->out->n > 0)
+			return complain(s, text.p, e,
+					"this comment belongs in front of the first statement");
+		obey(s, directives[i].what, value);
+		return 0;
+	}
+	complain(s, text.p, e, "there is no such comment for Meridian");
+	return err_hint(e, "There are no-transaction, undo, alone, done-when and lint-ok.");
+}
+
+static int
+take_line_comment(struct splitter *s, struct err *e)
+{
+	const char *from = s->p + 2;
+	struct slice text;
+
+	while (s->p < s->end && *s->p != '\n')
+		s->p++;
+	if (s->next.text.p != NULL)
+		return 0;
+	text = slice_trim(slice_of(from, (size_t)(s->p - from)));
+	if (!slice_starts(text, "meridian:"))
+		return 0;
+	return read_directive(s, slice_skip(text, strlen("meridian:")), e);
+}
+
+static int
+take_comment(struct splitter *s, struct err *e)
+{
+	const char *from = s->p;
+	unsigned depth = 0;
+
+	do {
+		if (s->end - s->p < 2)
+			return complain(s, from, e, "the comment that begins here has no end");
+		if (s->p[0] == '/' && s->p[1] == '*') {
+			depth++;
+			s->p += 2;
+		} else if (s->p[0] == '*' && s->p[1] == '/') {
+			depth--;
+			s->p += 2;
+		} else {
+			s->p++;
+		}
+	} while (depth > 0);
+	return 0;
+}
+
+/* ---- tokens ---- */
+
+/* The quote is the next byte. */
+static int
+take_quoted(struct splitter *s, bool escapes, struct err *e)
+{
+	const char *from = s->p;
+	char quote = *s->p++;
+
+	for (; s->p < s->end; s->p++) {
+		if (*s->p == '\\' && escapes) {
+			s->p += s->p + 1 < s->end;
+		} else if (*s->p == quote) {
+			if (peek(s, 1) != quote) {
+				s->p++;
+				return 0;
+			}
+			s->p++;
+		}
+	}
+	return complain(s, from, e,
+			quote == '"' ? "the quoted name that begins here has no end"
+				     : "the string that begins here has no end");
+}
+
+static int
+take_dollar(struct splitter *s, struct err *e)
+{
+	const char *from = s->p, *found;
+	size_t n = 1;
+
+	if (sqltoken_kind_of(peek(s, 1)) & SQLBYTE_LETTER)
+		for (n = 2; sqltoken_kind_of(peek(s, n)) & (SQLBYTE_LETTER | SQLBYTE_DIGIT);)
+			n++;
+	if (peek(s, n) != '$') {
+		s->p++;
+		return 0;
+	}
+	n++;
+	found = memmem(s->p + n, (size_t)(s->end - s->p) - n, from, n);
+	if (found == NULL)
+		return complain(s, from, e, "the dollar-quoted string that begins here has no end");
+	s->p = found + n;
+	return 0;
+}
+
+static bool
+makes_routine(const struct splitter *s)
+{
+	const char *w = s->words;
+
+	return w[0] == 'c' && (w[1] == 'f' || w[1] == 'p' ||
+			       (w[1] == 'o' && w[2] == 'r' && (w[3] == 'f' || w[3] == 'p')));
+}
+
+/* A body between BEGIN ATOMIC and END has semicolons of its own. */
+static void
+look_for_body(struct splitter *s, struct slice word)
+{
+	if (s->depth > 0)
+		return;
+	if (s->nwords < sizeof(s->words))
+		s->words[s->nwords++] = (char)(word.p[0] | 0x20);
+	if (!makes_routine(s))
+		return;
+	if (s->atomic == 0)
+		s->atomic = s->was_begin && slice_is_nocase(word, "atomic");
+	else if (slice_is_nocase(word, "case"))
+		s->atomic++;
+	else if (slice_is_nocase(word, "end"))
+		s->atomic--;
+	s->was_begin = slice_is_nocase(word, "begin");
+}
+
+static int
+take_word(struct splitter *s, struct err *e)
+{
+	const char *from = s->p;
+	struct slice word;
+
+	while (s->p < s->end && (sqltoken_kind_of(*s->p) & SQLBYTE_IN_WORD))
+		s->p++;
+	word = slice_of(from, (size_t)(s->p - from));
+	if (peek(s, 0) == '\'' && word.n == 1 && (word.p[0] | 0x20) == 'e')
+		return take_quoted(s, true, e);
+	look_for_body(s, word);
+	return 0;
+}
+
+/* A number, with the letters that may hang on it (0x1F, 1e5), so that 1e'…' is no escape string. */
+static void
+take_number(struct splitter *s)
+{
+	while (s->p < s->end && (sqltoken_kind_of(*s->p) & (SQLBYTE_DIGIT | SQLBYTE_LETTER)))
+		s->p++;
+}
+
+static int
+take_token(struct splitter *s, struct err *e)
+{
+	unsigned kind = sqltoken_kind_of(*s->p);
+
+	if (kind & SQLBYTE_LETTER)
+		return take_word(s, e);
+	if (*s->p == '\'' || *s->p == '"')
+		return take_quoted(s, false, e);
+	if (*s->p == '$')
+		return take_dollar(s, e);
+	if (kind & SQLBYTE_DIGIT) {
+		take_number(s);
+		return 0;
+	}
+	if (*s->p == '\\') {
+		complain(s, s->p, e, "psql's own commands cannot be carried out here");
+		return err_hint(e, "Write it as SQL, or run this file with psql.");
+	}
+	if (*s->p == '\0')
+		return complain(s, s->p, e, "there is a zero byte");
+	if (*s->p == '(' || *s->p == '[')
+		s->depth++;
+	else if ((*s->p == ')' || *s->p == ']') && s->depth > 0)
+		s->depth--;
+	s->p++;
+	return 0;
+}
+
+/* ---- statements ---- */
+
+static int
+end_statement(struct splitter *s, struct err *e)
+{
+	struct script *out = s->out;
+
+	if (s->next.text.p == NULL)
+		return 0;
+	if (out->n == SPLIT_STATEMENTS_MAX)
+		return err_set(e, "54000", "more than %d statements", SPLIT_STATEMENTS_MAX);
+	if ((out->n & (out->n - 1)) == 0) /* a power of two: the array is full */
+		out->v = xreallocarray(out->v, out->n > 0 ? out->n * 2 : 1, sizeof(*out->v));
+	s->next.text.n = (size_t)(s->last - s->next.text.p);
+	out->v[out->n++] = s->next;
+	memset(&s->next, 0, sizeof(s->next));
+	memset(s->words, 0, sizeof(s->words));
+	s->depth = s->atomic = s->nwords = 0;
+	s->was_begin = false;
+	return 0;
+}
+
+static int
+take_piece(struct splitter *s, struct err *e)
+{
+	const char *from = s->p;
+
+	if (sqltoken_kind_of(*s->p) & SQLBYTE_BLANK) {
+		s->p++;
+		return 0;
+	}
+	if (*s->p == '-' && peek(s, 1) == '-')
+		return take_line_comment(s, e);
+	if (*s->p == '/' && peek(s, 1) == '*')
+		return take_comment(s, e);
+	if (*s->p == ';' && s->depth == 0 && s->atomic == 0) {
+		s->p++;
+		return end_statement(s, e);
+	}
+	if (take_token(s, e) < 0)
+		return -1;
+	if (s->next.text.p == NULL) {
+		s->next.text.p = from;
+		s->next.line = line_at(s, from);
+	}
+	s->last = s->p;
+	return 0;
+}
+
+int
+split_script(struct slice text, struct script *out, struct err *e)
+{
+	struct splitter s = {
+		.p = text.p,
+		.end = text.n > 0 ? text.p + text.n : text.p,
+		.counted = text.p,
+		.line = 1,
+		.out = out,
+	};
+
+	memset(out, 0, sizeof(*out));
+	if (text.n > SPLIT_BYTES_MAX)
+		return err_set(e, "54000", "more than %zu bytes", SPLIT_BYTES_MAX);
+	while (s.p < s.end)
+		if (take_piece(&s, e) < 0)
+			goto bad;
+	if (s.next.text.p != NULL && s.depth > 0) {
+		complain(&s, s.next.text.p, e, "a parenthesis of this statement is not closed");
+		goto bad;
+	}
+	if (s.next.text.p != NULL && s.atomic > 0) {
+		complain(&s, s.next.text.p, e, "the body of this statement has no END");
+		goto bad;
+	}
+	if (end_statement(&s, e) < 0)
+		goto bad;
+	return 0;
+bad:
+	script_fini(out);
+	return -1;
+}
+
+void
+script_fini(struct script *s)
+{
+	free(s->v);
+	memset(s, 0, sizeof(*s));
+}
+
+bool
+statement_allows(const struct script_statement *st, const char *rule)
+{
+	struct slice rest = st->lint_ok;
+
+	while (rest.n > 0)
+		if (slice_is_nocase(slice_trim(slice_cut(&rest, ',')), rule))
+			return true;
+	return false;
+}

@@ -1,0 +1,1 @@
+ALTER TABLE a ADD COLUMN b int DEFAULT random() NOT NULL, DROP COLUMN "c""d", ALTER e TYPE varchar(10);SELECT E'\';', '''', U&'\0041', 1e'x', $1
