@@ -81,7 +81,7 @@ struct checks;
 void checks_add(struct checks *c, enum check_severity severity, const char *check,
 		const char *object, const char *detail, const char *fix);
 
-/* A table for SHOW: the columns are those of the console's table for this topic. */
+/* A table for SHOW; columns: migration/topics.h. */
 struct rows_sink {
 	void (*row)(void *arg, const char *const *values, size_t n); /* NULL: SQL NULL */
 	void *arg;
