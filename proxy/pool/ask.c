@@ -18,7 +18,9 @@ struct ask {
 	struct server *server;
 	ask_done_fn *done;
 	struct buf in;
-	size_t seen; /* bytes of it looked at */
+	size_t seen;    /* bytes of it looked at */
+	unsigned syncs; /* answered so far … */
+	unsigned until; /* … of so many */
 	struct ask_answer answer;
 };
 
@@ -51,7 +53,7 @@ take_error(struct ask *a, struct slice body)
 {
 	struct message_report r;
 
-	if (a->answer.failed || message_parse_report(body, &r) != PARSE_DONE)
+	if (a->answer.failed || a->syncs > 0 || message_parse_report(body, &r) != PARSE_DONE)
 		return;
 	a->answer.failed = true;
 	message_report_err(&r, &a->answer.error);
@@ -82,7 +84,8 @@ take(struct ask *a, const struct frame *f, struct slice raw)
 		pass_on(a, raw);
 		return false;
 	case MSG_READY:
-		return message_parse_ready(f->body, &a->answer.status) == PARSE_DONE;
+		return message_parse_ready(f->body, &a->answer.status) == PARSE_DONE &&
+		       ++a->syncs == a->until;
 	default:
 		return false;
 	}
@@ -145,13 +148,14 @@ ask_on_event(struct ask *a, short what)
 		read_answer(a);
 }
 
-static void
-begin(struct server *sv, const struct buf *messages, ask_done_fn *done)
+void
+ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs, ask_done_fn *done)
 {
 	struct ask *a = xcalloc(1, sizeof(*a));
 
 	a->server = sv;
 	a->done = done;
+	a->until = syncs;
 	a->in.cap = ASK_ANSWER_MAX;
 	sv->ask = a;
 	/* where the connection is gone, reading says so */
@@ -165,24 +169,31 @@ ask_begin(struct server *sv, struct slice sql, ask_done_fn *done)
 	struct buf b = { .cap = ASK_ANSWER_MAX };
 
 	message_put_query(&b, sql);
-	begin(sv, &b, done);
+	ask_begin_messages(sv, &b, 1, done);
 	buf_fini(&b);
+}
+
+void
+ask_put_apart(struct buf *b, struct slice statements)
+{
+	struct slice name = slice_str(ASK_STATEMENT_NAME);
+
+	while (statements.n > 0) {
+		/* one that failed has left its name behind */
+		message_put_close_statement(b, name);
+		message_put_statement(b, name, slice_cut(&statements, '\0'));
+	}
+	message_put_close_statement(b, name);
 }
 
 void
 ask_begin_apart(struct server *sv, struct slice statements, ask_done_fn *done)
 {
-	struct slice name = slice_str("_meridian_question_");
 	struct buf b = { .cap = ASK_ANSWER_MAX };
 
-	while (statements.n > 0) {
-		/* one that failed has left its name behind */
-		message_put_close_statement(&b, name);
-		message_put_statement(&b, name, slice_cut(&statements, '\0'));
-	}
-	message_put_close_statement(&b, name);
+	ask_put_apart(&b, statements);
 	message_put_bare(&b, MSG_SYNC);
-	begin(sv, &b, done);
+	ask_begin_messages(sv, &b, 1, done);
 	buf_fini(&b);
 }
 

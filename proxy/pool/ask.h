@@ -12,6 +12,7 @@
 #include "base/slice.h"
 
 struct ask;
+struct buf;
 struct server;
 
 #define ASK_ANSWER_MAX ((size_t)1 << 20)
@@ -34,6 +35,12 @@ void ask_begin(struct server *sv, struct slice sql, ask_done_fn *done);
  * simple Query would drop (PostgreSQL 55.2.3). Statements are told apart by NUL; they run in one
  * transaction. The name that they are prepared under is Meridian's. */
 void ask_begin_apart(struct server *sv, struct slice statements, ask_done_fn *done);
+/* Messages of the caller's, with so many Sync in them. What fails behind the first is not told. */
+void ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs,
+			ask_done_fn *done);
+/* Append what ask_begin_apart() sends, but for Sync. */
+void ask_put_apart(struct buf *b, struct slice statements);
+#define ASK_STATEMENT_NAME "_meridian_question_"
 void ask_on_event(struct ask *a, short what);
 void ask_free(struct ask *a); /* accepts NULL; nobody is called */
 

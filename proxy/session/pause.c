@@ -11,6 +11,7 @@
 #include "proxy/pauses.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/rehome_int.h"
 #include "proxy/worker_int.h"
 
 /* How often to look whether all transactions are over while a PAUSE waits for that. */
@@ -120,7 +121,7 @@ is_answer_due(const struct session *s)
 static bool
 is_stopped(const struct session *s)
 {
-	return s->state == SESSION_RELAY && !s->terminated && is_paused(s) &&
+	return s->state == SESSION_RELAY && !s->terminated && (is_paused(s) || rehome_holds(s)) &&
 	       (is_between(s) || is_answer_due(s));
 }
 

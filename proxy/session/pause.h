@@ -45,7 +45,7 @@ struct pause {
 void pause_publish(struct worker *w, struct pause *take_pauses, size_t n);
 void pauses_free(struct pauses *ps); /* accepts NULL */
 
-/* Where worker->pauses is not NULL: */
+/* Where worker->pauses is not NULL, or the session is on its way to another server (rehome.h): */
 /* Before the client is read: true where it is not to be, and then it is not asked for any more. */
 bool pause_on_client(struct session *s);
 /* Bytes of the server have passed: the client may have to go on. */

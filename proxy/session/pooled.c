@@ -15,8 +15,10 @@
 #include "proxy/session/authenticate.h"
 #include "proxy/session/cancel.h"
 #include "proxy/session/pooled_int.h"
+#include "proxy/session/rehome_int.h"
 #include "proxy/session/session_int.h"
 #include "proxy/session/statements.h"
+#include "proxy/session/traces.h"
 #include "proxy/worker_int.h"
 
 /* Reading stops when so much is kept of a client that waits; one more read may come on top. */
@@ -165,6 +167,8 @@ greet(struct pooled *pd)
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
 	s->quiet_since_us = clock_us();
+	if (pd->mode == POOL_SESSION)
+		s->traces = traces_new(slice_of(NULL, 0));
 	worker_arm_sweep(s->worker);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 	if (session_say(s, b.p, b.n) && l->inbox.n > 0)
@@ -322,6 +326,10 @@ ready(struct pooled *pd)
 void
 pooled_on_lent(struct pooled *pd, struct server *sv)
 {
+	if (pd->rehome != NULL) {
+		rehome_on_lent(pd->rehome, sv);
+		return;
+	}
 	pooled_attach(pd, sv);
 	if (can_send(pd))
 		ready(pd);
@@ -332,6 +340,10 @@ pooled_on_refused(struct pooled *pd, const struct err *e, bool fatal)
 {
 	struct session *s = pd->session;
 
+	if (pd->rehome != NULL) {
+		rehome_on_refused(pd->rehome, e);
+		return;
+	}
 	if (fatal) {
 		session_close_err(s, WHY_SERVER_REFUSED, e);
 		return;
@@ -387,6 +399,8 @@ done_asking(struct pooled *pd, const struct ask_answer *a)
 		relay_from_server(s, a->rest, a->rest_n);
 	if (s->state == SESSION_RELAY && !pd->asking)
 		go_on(pd);
+	if (s->rehome != NULL)
+		rehome_on_quiet(s);
 }
 
 static void
@@ -595,6 +609,29 @@ pooled_part(struct session *s)
 		pool_return(sv);
 }
 
+void
+pooled_replace(struct session *s, struct server *sv, struct vars *settings)
+{
+	struct pooled *pd = s->pooled;
+	struct server *old = s->server;
+
+	statements_detach(pd->statements);
+	s->server = NULL;
+	old->session = NULL;
+	server_free(old);
+	move_to(pd, sv->pool);
+	(void)vars_ref(settings);
+	vars_unref(pd->vars);
+	pd->vars = settings;
+	vars_unref(sv->vars);
+	sv->vars = vars_ref(settings);
+	pooled_settled(sv);
+	s->server = sv;
+	sv->session = s;
+	statements_attach(pd->statements, sv->statements, &s->flow);
+	pooled_tell(pd);
+}
+
 bool
 pooled_owes(const struct session *s)
 {
@@ -699,7 +736,7 @@ pooled_check_wait(struct pooled *pd, int64_t now_us)
 	const struct conf_main *conf = &s->worker->world->config->main;
 	int64_t waited = now_us - pd->waiting_since_us;
 
-	if (!pd->waiting)
+	if (!pd->waiting || pd->rehome != NULL)
 		return; /* another's refusal has had it sent elsewhere */
 	if (conf->query_wait_timeout > 0 && waited >= conf->query_wait_timeout) {
 		session_close(s, WHY_QUERY_WAIT, NULL);

@@ -21,6 +21,7 @@
 struct err;
 struct flow_side;
 struct pool;
+struct rehome;
 struct server;
 struct session;
 struct statements;
@@ -28,6 +29,8 @@ struct vars;
 
 struct pooled {
 	struct session *session;
+	struct rehome
+	    *rehome;       /* its place in the queue of another pool (rehome.h); NULL: its own */
 	struct pool *pool; /* attached to, waiting at, or last attached to */
 	TAILQ_ENTRY(pooled) in_queue;
 	struct buf held;               /* what the client said while it waited */
@@ -97,6 +100,10 @@ void pooled_cancel(struct session *s);
  * of the session is on its server, and would be lost. */
 bool pooled_can_leave(const struct session *s);
 void pooled_leave_node(struct session *s);
+
+/* Another server in place of its own, in a session pool: one of a pool, lent and nobody's, that has
+ * these settings. The old one is closed. */
+void pooled_replace(struct session *s, struct server *sv, struct vars *settings);
 
 /* The pool's answers. */
 void pooled_on_lent(struct pooled *pd, struct server *sv);

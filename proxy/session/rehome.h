@@ -29,10 +29,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-struct login;
 struct node_live;
-struct rehome;
-struct server;
 struct session;
 
 /* Whether it could be moved, for all that is known without asking its server: else *why is the word
@@ -41,12 +38,12 @@ struct session;
 bool rehome_can(const struct session *s, const char **why);
 
 /* Called once per call below, unless rehome_drop() or the session's end comes first (then never).
- * e: why the stage was not reached; NULL: it was. Everything is given up in front of a failure is
- * told. The session may be over. */
+ * e: why the stage was not reached (everything is given up then, and the session
+ * stays where it is); NULL: it was. */
 typedef void rehome_done_fn(void *arg, struct session *s, const struct err *e);
 
 struct rehome_want {
-	struct node_live *live; /* the node to go to: of the worker's world of now */
+	struct node_live *live; /* the node to go to; a reference is taken */
 	const char *dbname;     /* the database's name there; NULL: as the configuration says */
 	int64_t deadline_us;    /* monotonic; 0: server_connect_timeout from now on. It ends the
 				   waiting for the stage that is wanted; READY has no end */
@@ -56,9 +53,8 @@ struct rehome_want {
 
 enum rehome_stage { REHOME_NONE, REHOME_PREPARED, REHOME_READY, REHOME_SWAPPED };
 
-/* Go to that stage. A session that is on its way already has a new owner, deadline and goal; `live`
- * and `dbname` must be the same then (NULL: those that were said before). `done` may be called
- * before it returns. */
+/* Go to that stage. A session that is on its way already has a new owner, deadline and goal, and
+ * begins anew where that is another place. `done` may be called before it returns. */
 void rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *want);
 /* The stage that was reached. */
 enum rehome_stage rehome_stage(const struct session *s);

@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/rehome_int.h"
+#include "proxy/session/traces.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
@@ -46,6 +48,8 @@ relay_to_server(struct session *s, const char *p, size_t n)
 
 	if (s->pooled != NULL && (!pooled_take(s, p, n) || !pooled_rewrite(s, &p, &n)))
 		return s->state == SESSION_RELAY;
+	if (s->traces != NULL)
+		traces_client(s->traces, &s->flow, p, n);
 	events = flow_client(&s->flow, p, n);
 	if (events & (FLOW_QUERY | FLOW_TERMINATE | FLOW_BAD)) {
 		if (events & FLOW_BAD) {
@@ -139,6 +143,8 @@ to_client(struct session *s, char *p, size_t n)
 		pooled_answered(s, events & FLOW_READY);
 	if (s->worker->pauses != NULL)
 		pause_on_server(s);
+	if (s->rehome != NULL)
+		rehome_on_quiet(s);
 	return s->state == SESSION_RELAY;
 }
 
@@ -149,7 +155,7 @@ relay_on_client(struct session *s)
 	size_t held;
 	ssize_t n;
 
-	if (s->worker->pauses != NULL && pause_on_client(s))
+	if ((s->worker->pauses != NULL || s->rehome != NULL) && pause_on_client(s))
 		return;
 	held = s->settings != NULL ? settings_put_held(s, scratch) : 0;
 	n = stream_recv(&s->client, scratch + held, WORKER_SCRATCH - held);
@@ -219,6 +225,9 @@ relay_begin(struct session *s)
 	bool open = true;
 
 	flow_init(&s->flow, login_startup(l)->replication);
+	/* whoever has logged in for it can do so again, unless with what is not kept */
+	if (l->own != NULL && l->said == NULL && s->flow.replication == REPLICATION_NONE)
+		s->traces = traces_new(buf_view(&l->packet));
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
 	s->quiet_since_us = clock_us(); /* the login's time does not count as idle */

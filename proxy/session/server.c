@@ -9,6 +9,7 @@
 #include "proxy/pool/pool_int.h"
 #include "proxy/session/attempt.h"
 #include "proxy/session/canceler.h"
+#include "proxy/session/rehome_int.h"
 #include "proxy/session/signon.h"
 #include "proxy/session/statements.h"
 #include "proxy/session/vars.h"
@@ -30,6 +31,8 @@ server_on_event(evutil_socket_t fd, short what, void *arg)
 		signon_on_event(sv->signon, what);
 	else if (sv->ask != NULL)
 		ask_on_event(sv->ask, what);
+	else if (sv->rehome != NULL)
+		rehome_on_server(sv->rehome, what);
 	else if (sv->session == NULL)
 		keeper_on_idle(sv, what);
 	else if (sv->session->state == SESSION_RELAY)
@@ -66,6 +69,8 @@ server_free(struct server *sv)
 	if (sv == NULL)
 		return;
 	canceler_forget(sv);
+	if (sv->rehome != NULL)
+		rehome_on_server_freed(sv->rehome);
 	atomic_fetch_sub(&sv->live->sessions, 1);
 	stream_fini(&sv->stream);
 	signon_free(sv->signon);

@@ -17,6 +17,7 @@ struct ask;
 struct attempt;
 struct node_live;
 struct pool;
+struct rehome;
 struct server_statements;
 struct session;
 struct signon;
@@ -41,6 +42,7 @@ struct server {
 	struct node_live *live;  /* one reference */
 	struct attempt *attempt; /* until it is attached */
 	struct signon *signon;   /* until it is logged in, where no client has a part in that */
+	struct rehome *rehome;   /* waits to become the server of that session (rehome.h) */
 	uint8_t *key;            /* the server's own secret, for cancels */
 	uint32_t pid;
 	uint16_t key_len;

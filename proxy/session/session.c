@@ -23,6 +23,8 @@
 #include "proxy/session/ownlogin.h"
 #include "proxy/session/peers.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/rehome_int.h"
+#include "proxy/session/traces.h"
 #include "proxy/worker_int.h"
 
 /* Unsent bytes kept for a client: what is left of one scratch read, or a console's chunk. */
@@ -233,6 +235,7 @@ discard_input(struct session *s)
 static void
 drop_server(struct session *s)
 {
+	rehome_forget(s);
 	if (s->pooled != NULL)
 		pooled_part(s);
 	server_free(s->server);
@@ -247,6 +250,7 @@ finish(struct session *s)
 
 	if (s->state == SESSION_FAREWELL)
 		discard_input(s);
+	rehome_forget(s);
 	session_enter(s, SESSION_CLOSED);
 	stream_fini(&s->client);
 	console_free(s->console);
@@ -258,6 +262,8 @@ finish(struct session *s)
 	login_free(s->login);
 	s->login = NULL;
 	settings_free(s);
+	traces_free(s->traces);
+	s->traces = NULL;
 	credential_unref(s->credential);
 	s->credential = NULL;
 	if (s->key_len > 0)

@@ -41,7 +41,9 @@ struct login;
 struct lookup;
 struct ownlogin;
 struct pooled;
+struct rehome;
 struct settings;
+struct traces;
 struct worker;
 struct world;
 
@@ -65,6 +67,8 @@ struct session {
 	struct http_conn *http;        /* it speaks, or came by, HTTP; or NULL */
 	struct credential *credential; /* what we authenticated it to; or NULL: the node does */
 	struct pooled *pooled;         /* its side of a pool (pooled.h), or NULL */
+	struct traces *traces;         /* what it leaves on a server of its own, or NULL */
+	struct rehome *rehome;         /* on its way to another server, or NULL */
 	struct flow flow;
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */

@@ -233,9 +233,8 @@ set_in(struct vars **v, struct slice name, const struct slice *value)
 	vars_unref(old);
 }
 
-/* UTF-8 with backslashes, as encode(…, 'escape') writes it. */
-static bool
-put_unescaped(struct buf *b, struct slice s)
+bool
+truth_put_unescaped(struct buf *b, struct slice s)
 {
 	while (s.n > 0) {
 		unsigned c = (unsigned char)*s.p;
@@ -309,8 +308,8 @@ on_setting(struct answer *a, struct slice name, struct slice value)
 	set_in(&a->session, name, unset ? NULL : &value);
 }
 
-static bool
-read_column(struct slice *row, struct slice *out)
+bool
+truth_next_column(struct slice *row, struct slice *out)
 {
 	uint32_t n;
 
@@ -340,8 +339,8 @@ read_row(struct answer *a, struct slice row)
 	if (row.n < 2 || get_u16(row.p) != 3)
 		return false;
 	row = slice_skip(row, 2);
-	if (!read_column(&row, &kind) || !read_column(&row, &name) || !read_column(&row, &value) ||
-	    name.p == NULL)
+	if (!truth_next_column(&row, &kind) || !truth_next_column(&row, &name) ||
+	    !truth_next_column(&row, &value) || name.p == NULL)
 		return false;
 	if (slice_is(kind, "p")) {
 		good = text_to_int(name, 0, PIN_UNSURE, &pin);
@@ -356,7 +355,8 @@ read_row(struct answer *a, struct slice row)
 	/* of no interest: one that ends with its transaction */
 	if (lower.n == 0)
 		return true;
-	good = put_unescaped(&text, value) && (text.n == 0 || memchr(text.p, '\0', text.n) == NULL);
+	good = truth_put_unescaped(&text, value) &&
+	       (text.n == 0 || memchr(text.p, '\0', text.n) == NULL);
 	if (good && value.p != NULL)
 		value = slice_of(text.n > 0 ? text.p : "", text.n);
 	if (good)
@@ -369,11 +369,13 @@ read_row(struct answer *a, struct slice row)
 static bool
 read_rows(struct answer *a, struct slice messages)
 {
+	bool ours = true; /* rows behind the end of the query are of another one */
 	struct frame f;
 
 	while (frame_cut(messages, BUF_CAP_DEFAULT, &f) == PARSE_DONE) {
-		if (f.type == MSG_ERROR || (f.type == MSG_DATA_ROW && !read_row(a, f.body)))
+		if (f.type == MSG_ERROR || (f.type == MSG_DATA_ROW && ours && !read_row(a, f.body)))
 			return false;
+		ours = ours && f.type != MSG_COMMAND_COMPLETE;
 		if (f.type == MSG_READY)
 			return true;
 		messages = slice_skip(messages, f.total);

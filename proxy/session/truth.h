@@ -62,6 +62,11 @@ void truth_put_query(struct buf *sql, const struct truth_question *q);
 int truth_read(struct slice messages, const struct truth_question *q, struct truth *out);
 /* What is known without asking. */
 void truth_guess(const struct truth_question *q, struct truth *out);
+/* For rows of others that ask as this file does: the next column of a DataRow's body, behind the
+ * number of columns (out->p NULL: SQL's NULL); and text as encode(…, 'escape') writes it. False:
+ * malformed. */
+bool truth_next_column(struct slice *row, struct slice *out);
+bool truth_put_unescaped(struct buf *b, struct slice s);
 void truth_fini(struct truth *t);
 
 #endif

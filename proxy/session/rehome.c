@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/rehome.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/pool/ask.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/pause.h"
+#include "proxy/session/pooled.h"
+#include "proxy/session/rehome_int.h"
+#include "proxy/session/statements.h"
+#include "proxy/session/traces.h"
+#include "proxy/session/truth.h"
+#include "proxy/session/vars.h"
+#include "proxy/worker_int.h"
+#include "routing/topology.h"
+
+#define INBOX_MAX ((size_t)256 * 1024)
+
+static void advance(struct rehome *r);
+
+/* ---- who can ---- */
+
+/* These go along. */
+#define PINS_CARRIED (PIN_LISTEN | PIN_PREPARED | PIN_UNSURE)
+
+static const char *
+block_of(const struct session *s)
+{
+	struct slice unnamed;
+	unsigned pins;
+
+	if (s->state != SESSION_RELAY)
+		return s->state == SESSION_CONSOLE ? "console" : "not attached";
+	if (s->flow.replication != REPLICATION_NONE)
+		return "replication";
+	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION)
+		return s->server == NULL                        ? ""
+		       : statements_pins(s->pooled->statements) ? "prepared statement"
+								: pin_name(s->pooled->pins);
+	if (s->traces == NULL)
+		return "passthrough login";
+	pins = traces_pins(s->traces) | (s->pooled != NULL ? s->pooled->pins : 0);
+	if (pins & ~(unsigned)PINS_CARRIED)
+		return pin_name(pins & ~(unsigned)PINS_CARRIED);
+	return traces_unnamed(s->traces, &unnamed) ? "" : "prepared statement";
+}
+
+bool
+rehome_can(const struct session *s, const char **why)
+{
+	*why = block_of(s);
+	return **why == '\0';
+}
+
+bool
+rehome_holds(const struct session *s)
+{
+	const struct rehome *r = s->rehome;
+
+	return r != NULL && (r->asking || r->replaying || r->stage == REHOME_READY ||
+			     (r->stage == REHOME_PREPARED && r->goal >= REHOME_READY));
+}
+
+static bool
+is_quiet(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	return s->state == SESSION_RELAY && s->server != NULL && s->server->ask == NULL &&
+	       flow_safe_point(&s->flow) && !settings_hold(s) &&
+	       (pd == NULL || (!pd->asking && pd->held.n == 0));
+}
+
+/* ---- the end of it ---- */
+
+static void
+rehome_free(struct rehome *r)
+{
+	event_del(&r->timer);
+	rehome_let_go(r);
+	r->session->rehome = NULL;
+	if (r->live != NULL)
+		node_live_unref(r->live);
+	free(r->dbname);
+	loop_defer(r->session->worker->loop, free, r);
+}
+
+void
+rehome_forget(struct session *s)
+{
+	if (s->rehome != NULL)
+		rehome_free(s->rehome);
+}
+
+void
+rehome_drop(struct session *s)
+{
+	struct rehome *r = s->rehome;
+
+	if (r == NULL)
+		return;
+	event_del(&r->timer);
+	rehome_let_go(r);
+	/* what it has said meanwhile is there yet */
+	if (r->stage == REHOME_READY)
+		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
+	r->stage = r->goal = REHOME_NONE;
+	r->done = NULL;
+	if (!r->asking)
+		rehome_free(r);
+	pause_on_server(s);
+}
+
+void
+rehome_fail(struct rehome *r, const struct err *e)
+{
+	struct session *s = r->session;
+	rehome_done_fn *done = r->done;
+	void *arg = r->arg;
+	struct err copy = *e;
+
+	log_about(LOG_LEVEL_INFO, session_subject(s), "the session stays where it is: %s", e->msg);
+	rehome_drop(s);
+	if (done != NULL)
+		done(arg, s, &copy);
+}
+
+static void
+reached(struct rehome *r)
+{
+	struct session *s = r->session;
+	rehome_done_fn *done = r->done;
+	void *arg = r->arg;
+
+	event_del(&r->timer);
+	r->done = NULL;
+	if (r->stage == REHOME_SWAPPED) {
+		rehome_free(r);
+		pause_on_server(s);
+	}
+	if (done != NULL)
+		done(arg, s, NULL);
+}
+
+/* ---- the new server ---- */
+
+void
+rehome_logged_in(struct rehome *r, struct server *sv)
+{
+	r->server = sv;
+	sv->rehome = r;
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+	r->stage = REHOME_PREPARED;
+	advance(r);
+}
+
+/* It is gone. Who waits for it is told; else it is opened anew when it is wanted. */
+static void
+lost(struct rehome *r, const char *reason)
+{
+	struct session *s = r->session;
+	bool awaited = r->done != NULL;
+	struct err e;
+
+	err_set(&e, SQLSTATE_CONNECTION_FAILURE, "%s", reason);
+	if (awaited) {
+		rehome_fail(r, &e);
+		return;
+	}
+	log_about(LOG_LEVEL_INFO, session_subject(s), "the server to move to is gone: %s", reason);
+	rehome_drop(s);
+}
+
+void
+rehome_on_server_freed(struct rehome *r)
+{
+	r->server->rehome = NULL;
+	r->server = NULL;
+	lost(r, "the connection was closed");
+}
+
+/* False: the connection is at its end. */
+static bool
+take(struct rehome *r, const struct frame *f, struct slice raw)
+{
+	switch (f->type) {
+	case MSG_PARAMETER_STATUS:
+		vars_report(&r->server->reported, f->body);
+		return true;
+	case MSG_NOTIFICATION:
+		buf_slice(&r->later, raw);
+		return !r->later.failed;
+	case MSG_NOTICE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What it says that nobody has asked for. False: it is of no use any more. */
+static bool
+take_all(struct rehome *r, const char *p, size_t n)
+{
+	struct frame f;
+	enum parse result;
+	size_t seen = 0;
+
+	r->inbox.cap = r->later.cap = INBOX_MAX;
+	buf_put(&r->inbox, p, n);
+	while ((result = frame_cut(slice_skip(buf_view(&r->inbox), seen), INBOX_MAX, &f)) ==
+	       PARSE_DONE) {
+		if (!take(r, &f, slice_of(r->inbox.p + seen, f.total)))
+			return false;
+		seen += f.total;
+	}
+	if (seen > 0)
+		buf_drop(&r->inbox, seen);
+	return result == PARSE_MORE && !r->inbox.failed;
+}
+
+void
+rehome_on_server(struct rehome *r, short what)
+{
+	struct server *sv = r->server;
+	char *scratch = sv->worker->scratch;
+	ssize_t n;
+
+	if ((what & EV_WRITE) && stream_flush(&sv->stream) != 0) {
+		lost(r, "connection lost");
+		return;
+	}
+	if (!(what & EV_READ))
+		return;
+	n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
+	if (n == STREAM_AGAIN || (n > 0 && take_all(r, scratch, (size_t)n)))
+		return;
+	lost(r, "server closed the connection unexpectedly");
+}
+
+/* ---- from the old one to the new one ---- */
+
+static void
+become_ready(struct rehome *r)
+{
+	struct server *old = r->session->server;
+
+	r->stage = REHOME_READY;
+	/* what it says from now on waits: it may be its end, which is no error then */
+	stream_want(&old->stream, 0);
+	advance(r);
+}
+
+static void
+on_replayed(struct server *sv, const struct ask_answer *a)
+{
+	struct rehome *r = sv->rehome;
+
+	struct err e = a->error;
+
+	r->replaying = false;
+	if (a->lost || a->failed || a->status != 'I') {
+		if (!a->lost && !a->failed)
+			err_set(&e, SQLSTATE_CONNECTION_FAILURE, "protocol violation");
+		rehome_fail(r, &e);
+		return;
+	}
+	if (a->rest_n > 0 && !take_all(r, a->rest, a->rest_n))
+		lost(r, "server closed the connection unexpectedly");
+	else
+		become_ready(r);
+}
+
+static void
+replay(struct rehome *r, const struct ask_answer *a)
+{
+	struct buf messages = { .cap = ASK_ANSWER_MAX };
+	unsigned syncs = 0;
+	struct err e;
+
+	if (rehome_read_answer(r, a, &messages, &syncs, &e) != 0) {
+		rehome_fail(r, &e);
+	} else if (syncs > 0) {
+		r->replaying = true;
+		ask_begin_messages(r->server, &messages, syncs, on_replayed);
+	} else {
+		become_ready(r);
+	}
+	buf_fini(&messages);
+}
+
+static void
+on_captured(struct server *sv, const struct ask_answer *a)
+{
+	struct session *s = sv->session;
+	struct rehome *r = s->rehome;
+
+	r->asking = false;
+	if (s->pooled != NULL)
+		s->pooled->asking = false;
+	if (a->lost) {
+		session_close_err(s, WHY_SERVER_DIED, &a->error);
+		return;
+	}
+	if (a->rest_n > 0) {
+		relay_from_server(s, a->rest, a->rest_n);
+		if (s->state != SESSION_RELAY || s->rehome != r)
+			return;
+	}
+	if (r->goal == REHOME_NONE) {
+		rehome_free(r);
+		pause_on_server(s);
+	} else if (r->stage != REHOME_PREPARED || r->replaying) {
+		advance(r); /* it was dropped, and begun anew */
+	} else {
+		replay(r, a);
+	}
+}
+
+static void
+capture(struct rehome *r)
+{
+	struct session *s = r->session;
+	struct buf messages = { .cap = ASK_ANSWER_MAX };
+
+	r->asking = true;
+	if (s->pooled != NULL)
+		s->pooled->asking = true;
+	rehome_put_question(r, &messages);
+	ask_begin_messages(s->server, &messages, 1, on_captured);
+	buf_fini(&messages);
+}
+
+/* The last that the old server has said to one who listens. */
+static void
+take_leave(struct rehome *r)
+{
+	struct session *s = r->session;
+	char *scratch = s->worker->scratch;
+	ssize_t n = stream_recv(&s->server->stream, scratch, WORKER_SCRATCH);
+	struct slice rest = slice_of(scratch, n > 0 ? (size_t)n : 0);
+	struct buf last = { .cap = WORKER_SCRATCH };
+	struct frame f;
+
+	while (frame_cut(rest, WORKER_SCRATCH, &f) == PARSE_DONE) {
+		if (f.type == MSG_NOTIFICATION)
+			buf_put(&last, rest.p, f.total);
+		rest = slice_skip(rest, f.total);
+	}
+	buf_slice(&last, buf_view(&r->later));
+	buf_clear(&r->later);
+	buf_slice(&r->later, buf_view(&last));
+	buf_fini(&last);
+}
+
+static void
+swap(struct rehome *r)
+{
+	struct session *s = r->session;
+	struct server *old = s->server, *sv = r->server;
+
+	r->later.cap = INBOX_MAX;
+	take_leave(r);
+	r->server = NULL;
+	sv->rehome = NULL;
+	log_about(LOG_LEVEL_INFO, session_subject(s), "the session moves to region %s, node %s",
+		  sv->live->region, sv->live->name);
+	stat_add(&s->worker->stats.rehomed, 1);
+	if (s->pooled != NULL) {
+		pooled_replace(s, sv, r->settings);
+	} else {
+		s->server = sv;
+		sv->session = s;
+		old->session = NULL;
+		server_free(old);
+		vars_put_reports(&r->later, r->told, sv->reported);
+	}
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+	r->stage = REHOME_SWAPPED;
+	if (r->later.n == 0 || session_say(s, r->later.p, r->later.n))
+		reached(r);
+}
+
+/* ---- on and on ---- */
+
+static void
+advance(struct rehome *r)
+{
+	if (r->session->state != SESSION_RELAY) {
+		rehome_free(r); /* it takes its leave */
+		return;
+	}
+	if (r->asking || r->replaying)
+		return;
+	if (r->stage >= r->goal) {
+		reached(r);
+		return;
+	}
+	switch (r->stage) {
+	case REHOME_NONE:
+		if (r->server == NULL && r->place == NULL)
+			rehome_login(r);
+		break;
+	case REHOME_PREPARED:
+		if (is_quiet(r->session))
+			capture(r);
+		break;
+	case REHOME_READY:
+		swap(r);
+		break;
+	case REHOME_SWAPPED:
+		break;
+	}
+}
+
+void
+rehome_on_quiet(struct session *s)
+{
+	struct rehome *r = s->rehome;
+
+	pause_on_server(s);
+	if (s->state == SESSION_RELAY && r->stage == REHOME_PREPARED && r->goal >= REHOME_READY)
+		advance(r);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct rehome *r = arg;
+	const struct session *s = r->session;
+	struct err e;
+
+	(void)fd;
+	(void)what;
+	if (r->stage == REHOME_NONE)
+		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no connection to the node in time");
+	else if (!r->asking && !r->replaying)
+		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
+			"the session does not come to the end of its transaction (%s)",
+			flow_activity_name(flow_activity(&s->flow)));
+	else
+		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "a server does not answer in time");
+	rehome_fail(r, &e);
+}
+
+static struct rehome *
+rehome_new(struct session *s)
+{
+	struct rehome *r = xcalloc(1, sizeof(*r));
+
+	r->session = s;
+	evtimer_assign(&r->timer, loop_base(s->worker->loop), on_timer, r);
+	s->rehome = r;
+	return r;
+}
+
+static bool
+is_other(const struct rehome *r, const struct rehome_want *want)
+{
+	return r->live != want->live || (r->dbname == NULL) != (want->dbname == NULL) ||
+	       (r->dbname != NULL && strcmp(r->dbname, want->dbname) != 0);
+}
+
+static void
+aim(struct rehome *r, const struct rehome_want *want)
+{
+	struct session *s = r->session;
+	struct node_live *live = node_live_ref(want->live);
+
+	rehome_let_go(r);
+	if (r->stage == REHOME_READY)
+		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
+	r->stage = REHOME_NONE;
+	if (r->live != NULL)
+		node_live_unref(r->live);
+	free(r->dbname);
+	r->live = live;
+	r->dbname = want->dbname != NULL ? xstrdup(want->dbname) : NULL;
+}
+
+static void
+arm(struct rehome *r, int64_t deadline_us)
+{
+	int64_t limit = r->session->worker->world->config->main.server_connect_timeout;
+	int64_t left = deadline_us > 0 ? deadline_us - clock_us() : limit;
+	struct timeval tv = { .tv_sec = left / USEC_PER_SEC, .tv_usec = left % USEC_PER_SEC };
+
+	event_del(&r->timer);
+	if (left <= 0 && deadline_us > 0)
+		tv = (struct timeval){ 0 };
+	if (left > 0 || deadline_us > 0)
+		event_add(&r->timer, &tv);
+}
+
+void
+rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *want)
+{
+	struct rehome *r = s->rehome;
+	const char *why;
+	struct err e;
+
+	if (!rehome_can(s, &why)) {
+		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "session %" PRIu64 " cannot be moved: %s",
+			s->id, why);
+		rehome_drop(s);
+		want->done(want->arg, s, &e);
+		return;
+	}
+	/* its next transaction goes where the route leads */
+	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION) {
+		want->done(want->arg, s, NULL);
+		return;
+	}
+	if (r == NULL)
+		r = rehome_new(s);
+	if (is_other(r, want))
+		aim(r, want);
+	r->goal = goal;
+	r->done = want->done;
+	r->arg = want->arg;
+	arm(r, want->deadline_us);
+	advance(r);
+}
+
+enum rehome_stage
+rehome_stage(const struct session *s)
+{
+	return s->rehome != NULL ? s->rehome->stage : REHOME_NONE;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The connection to the new node: of its pool, where the session is one of a pool, and opened for
+ * this session alone, with the packet it began with, where pool = off.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "protocol/frame.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/pooled.h"
+#include "proxy/session/rehome_int.h"
+#include "proxy/session/signon.h"
+#include "proxy/session/traces.h"
+#include "proxy/session/vars.h"
+#include "proxy/worker_int.h"
+#include "routing/topology.h"
+
+#define ABOUT_MAX 64
+
+/* ---- of a pool ---- */
+
+static struct pool *
+pool_of(const struct rehome *r, struct slice dbname)
+{
+	const struct session *s = r->session;
+	struct pool_key key = {
+		.live = r->live,
+		.database = session_name(s, NAME_DATABASE),
+		.dbname = dbname,
+		.user = session_name(s, NAME_USER),
+		.options = slice_str(s->pooled->options),
+		.access = (enum access)s->access,
+	};
+
+	return pool_get(s->worker, &key);
+}
+
+static void
+borrow(struct rehome *r, struct slice dbname)
+{
+	struct session *s = r->session;
+	struct pooled *place = xcalloc(1, sizeof(*place));
+	struct server *sv;
+
+	place->session = s;
+	place->rehome = r;
+	place->mode = s->pooled->mode;
+	place->vars = s->pooled->vars;
+	place->waiting_since_us = clock_us();
+	r->place = place;
+	r->pool = pool_of(r, dbname);
+	pool_join(r->pool);
+	pool_set_credential(r->pool, s->credential);
+	sv = pool_lend(r->pool, place);
+	if (sv != NULL)
+		rehome_logged_in(r, sv);
+}
+
+void
+rehome_on_lent(struct rehome *r, struct server *sv)
+{
+	rehome_logged_in(r, sv);
+}
+
+void
+rehome_on_refused(struct rehome *r, const struct err *e)
+{
+	rehome_fail(r, e);
+}
+
+/* ---- its own ---- */
+
+static void
+on_signed_on(void *arg, struct server *sv, enum signon_end how, const struct err *e)
+{
+	struct rehome *r = arg;
+
+	if (how == SIGNON_READY)
+		rehome_logged_in(r, sv);
+	else
+		rehome_fail(r, e);
+}
+
+static size_t
+put_places(const struct rehome *r, struct startup_param *set)
+{
+	const struct session *s = r->session;
+	const struct topology *t = s->worker->world->topology;
+	const struct node *n = topology_node_by_live(t, r->live);
+	struct slice city = session_name(s, NAME_CITY);
+	size_t count = 0;
+
+	if (n == NULL || !t->regions[n->region].export_locality)
+		return 0;
+	set[count++] =
+	    (struct startup_param){ slice_str("meridian.region"), slice_str(r->live->region) };
+	if (city.n > 0)
+		set[count++] = (struct startup_param){ slice_str("meridian.city"), city };
+	if (s->country[0] != '\0')
+		set[count++] =
+		    (struct startup_param){ slice_str("meridian.country"), slice_str(s->country) };
+	return count;
+}
+
+static void
+put_startup(const struct rehome *r, struct slice dbname, struct buf *b)
+{
+	struct session *s = r->session;
+	struct startup *st = &s->worker->startup;
+	struct startup_param set[3];
+	struct startup_edit edit = { .database = dbname, .set = set, .plain = true };
+
+	/* it was read before, when it came */
+	if (startup_parse(traces_packet(s->traces), st, NULL) != PARSE_DONE)
+		return;
+	edit.set_n = put_places(r, set);
+	startup_build(b, st, &edit);
+	if (b->failed) {
+		/* the client has left no room: what it said itself comes first */
+		buf_clear(b);
+		edit.set_n = 0;
+		startup_build(b, st, &edit);
+	}
+}
+
+static void
+dial(struct rehome *r, struct slice dbname)
+{
+	struct session *s = r->session;
+	struct buf startup = { .cap = 2 * STARTUP_BYTES_MAX };
+	struct signon_order order = { .credential = s->credential,
+				      .access = (enum access)s->access,
+				      .done = on_signed_on,
+				      .arg = r };
+	char about[ABOUT_MAX];
+
+	snprintf(about, sizeof(about), "another server for session %" PRIu64, s->id);
+	r->server = server_new(s->worker, NULL, r->live);
+	r->server->rehome = r;
+	put_startup(r, dbname, &startup);
+	order.server = r->server;
+	order.user = s->names; /* the first of them */
+	order.startup = startup.failed ? slice_of(NULL, 0) : buf_view(&startup);
+	order.about = about;
+	signon_begin(&order);
+	buf_fini(&startup);
+}
+
+/* ---- both ---- */
+
+void
+rehome_login(struct rehome *r)
+{
+	const struct session *s = r->session;
+	const struct config *c = worker_world(s->worker)->config;
+	struct slice name = session_name(s, NAME_DATABASE);
+	const struct conf_database *db = config_database(c, name);
+
+	if (r->dbname != NULL)
+		name = slice_str(r->dbname);
+	else if (db->dbname != NULL)
+		name = slice_str(db->dbname);
+	if (s->pooled != NULL)
+		borrow(r, name);
+	else
+		dial(r, name);
+}
+
+static void
+leave_pool(struct rehome *r)
+{
+	if (r->place != NULL && r->place->waiting)
+		pool_forget(r->pool, r->place);
+	if (r->pool != NULL)
+		pool_leave(r->pool);
+	if (r->place != NULL)
+		loop_defer(r->session->worker->loop, free, r->place);
+	r->place = NULL;
+	r->pool = NULL;
+}
+
+void
+rehome_let_go(struct rehome *r)
+{
+	struct server *sv = r->server;
+
+	r->server = NULL;
+	if (sv != NULL) {
+		sv->rehome = NULL;
+		server_free(sv);
+	}
+	leave_pool(r);
+	r->replaying = false;
+	buf_fini(&r->inbox);
+	buf_fini(&r->later);
+	vars_unref(r->settings);
+	vars_unref(r->told);
+	r->settings = r->told = NULL;
+}
