@@ -84,8 +84,11 @@ const struct migration_option migration_options[] = {
 	  .help = "rows that one UPDATE of the backfill moves" },
 	{ "backfill_rate", REGIONS, MOPT_INT, .standard = "0", .min = 0, .max = INT32_MAX, .live = true,
 	  .help = "rows that the backfill moves in a second; 0: as many as it can" },
+	{ "region_column", REGIONS, MOPT_WORDS, .words = "hidden|computed", .standard = "hidden",
+	  .until = PHASE_PREPARE,
+	  .help = "BY (city) MAP router: fill crdb_region in, or compute a column region from the city" },
 	{ "require_ack", REGIONS, MOPT_BOOL, .standard = "on", .live = true,
-	  .help = "wait for ACK MIGRATION m app_deployed before the backfill" },
+	  .help = "wait for ACK of app_deployed before the backfill, of changefeed_format before keys change" },
 
 	{ "lock_budget", DISTRIBUTE, MOPT_INTERVAL, .standard = "2s", .until = PHASE_PREPARE,
 	  .help = "a table may be locked so long; longer, and it is distributed concurrently" },

@@ -55,6 +55,9 @@ struct site_ops {
 	 * the configuration says. newdb: its name there. Returns when the route is in force. */
 	void (*serve)(void *arg, const char *database, const char *place, const char *newdb,
 		      int64_t epoch);
+	/* The region that callers of that city are sent to, as the configuration has it (health
+	 * does not count); NULL: the router does not know the city. */
+	char *(*region_of_city)(void *arg, const char *city);
 	const struct gate_ops *gate;
 };
 

@@ -255,6 +255,32 @@ regions_table_column(const struct regions_table *t, const char *name)
 	return NULL;
 }
 
+/* From the column's name to the comma behind its definition. */
+bool
+regions_column_is_hidden(const char *create, const char *column)
+{
+	struct sqltoken_scan s = { create, create + strlen(create), false, false };
+	struct sqltoken t;
+	int depth = 0;
+	bool is_there = false, is_begin = false;
+
+	while (sqltoken_next(&s, &t)) {
+		if (t.kind == SQLTOKEN_MARK) {
+			depth += t.mark == '(' ? 1 : t.mark == ')' ? -1 : 0;
+			is_begin = depth == 1 && (t.mark == '(' || t.mark == ',');
+			is_there = is_there && !is_begin && depth > 0;
+			continue;
+		}
+		if (is_begin)
+			is_there = slice_is(t.text, column);
+		else if (is_there && depth == 1 && slice_is_nocase(t.text, "NOT") &&
+			 word(&s, "VISIBLE"))
+			return true;
+		is_begin = false;
+	}
+	return false;
+}
+
 /* ---- old partitions, in the text of SHOW CREATE TABLE ---- */
 
 /* Past the closing parenthesis of the list that begins there; names of PARTITION are noted. */

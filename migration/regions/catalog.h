@@ -120,6 +120,8 @@ const struct regions_table *regions_catalog_table(const struct regions_catalog *
 const struct regions_column *regions_table_column(const struct regions_table *t, const char *name);
 bool strlist_has(const struct strlist *list, const char *s);
 
+/* Whether SHOW CREATE TABLE has that column NOT VISIBLE. */
+bool regions_column_is_hidden(const char *create, const char *column);
 /* The PARTITION BY clauses in t->create, into t->partitioned. */
 void regions_table_find_partitions(struct regions_table *t);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REGIONS_WORD(constant, name) name,
+#define REGIONS_WORD(constant, name, phase) name,
 static const char *const names[] = { REGIONS_STEPS(REGIONS_WORD) };
 #undef REGIONS_WORD
 
@@ -146,7 +146,7 @@ plan_database(struct regions_plan *p, const struct spec *spec, const struct regi
 	for (size_t i = is_first ? 1 : 0; i < spec->regions.n; i++)
 		add_of_region(p, REGIONS_ADD, spec->regions.v[i]);
 	if (!is_first)
-		add_of_region(p, REGIONS_PRIMARY, spec->regions.v[0]);
+		add_of_region(p, REGIONS_PRIMARY_LATER, spec->regions.v[0]);
 	if (spec->survive != SURVIVE_UNSAID)
 		add(p, REGIONS_SURVIVAL)->goal =
 		    xstrdup(spec->survive == SURVIVE_REGION ? "region" : "zone");

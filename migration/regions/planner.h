@@ -20,21 +20,23 @@
 #include "migration/regions/catalog.h"
 #include "migration/regions/ddl.h"
 
-/* X(constant, the step's name) */
-#define REGIONS_STEPS(X)                                                                \
-	X(REGIONS_PARTITIONS, "partitions") /* those made by hand are taken away */     \
-	X(REGIONS_PRIMARY, "primary_region")                                            \
-	X(REGIONS_NODES, "nodes") /* waits for them */                                  \
-	X(REGIONS_ADD, "add_region")                                                    \
-	X(REGIONS_SURVIVAL, "survival")                                                 \
-	X(REGIONS_FEEDS, "changefeeds")    /* stands in front of what would end them */ \
-	X(REGIONS_COLUMN, "region_column") /* computed from the city */                 \
-	X(REGIONS_LOCALITY, "locality")                                                 \
-	X(REGIONS_VISIBLE, "visible")                                                   \
-	X(REGIONS_DEPLOYED, "app_deployed") /* waits for ACK */                         \
-	X(REGIONS_BACKFILL, "backfill")
+/* X(constant, the step's name, its phase): PREPARE comes before nodes of other regions join; DATA
+ * makes the schema multi-region; FINALIZE is the part of the application and of the rows. */
+#define REGIONS_STEPS(X)                                                                         \
+	X(REGIONS_PARTITIONS, "partitions", PHASE_PREPARE) /* made by hand: taken away */        \
+	X(REGIONS_PRIMARY, "primary_region", PHASE_PREPARE)                                      \
+	X(REGIONS_NODES, "nodes", PHASE_DATA) /* waits for them */                               \
+	X(REGIONS_ADD, "add_region", PHASE_DATA)                                                 \
+	X(REGIONS_PRIMARY_LATER, "primary_region_changed", PHASE_DATA)                           \
+	X(REGIONS_SURVIVAL, "survival", PHASE_DATA)                                              \
+	X(REGIONS_FEEDS, "changefeeds", PHASE_DATA) /* stands in front of what would end them */ \
+	X(REGIONS_COLUMN, "region_column", PHASE_DATA) /* computed from the city */              \
+	X(REGIONS_LOCALITY, "locality", PHASE_DATA)                                              \
+	X(REGIONS_VISIBLE, "visible", PHASE_DATA)                                                \
+	X(REGIONS_DEPLOYED, "app_deployed", PHASE_FINALIZE) /* waits for ACK */                  \
+	X(REGIONS_BACKFILL, "backfill", PHASE_FINALIZE)
 
-#define REGIONS_CONSTANT(constant, name) constant,
+#define REGIONS_CONSTANT(constant, name, phase) constant,
 enum regions_step_kind { REGIONS_STEPS(REGIONS_CONSTANT) REGIONS_NSTEPS };
 #undef REGIONS_CONSTANT
 

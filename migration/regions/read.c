@@ -64,9 +64,12 @@ show_of(PGconn *c, const char *show, const char *name, struct err *e)
 static void
 open_internals(PGconn *c)
 {
+	const char *version = PQparameterStatus(c, "crdb_version");
+	const char *v = version != NULL ? strstr(version, " v") : NULL;
 	struct err ignored;
 
-	(void)db_exec(c, &ignored, "SET allow_unsafe_internals = on");
+	if (v != NULL && atoi(v + 2) >= 25)
+		(void)db_exec(c, &ignored, "SET allow_unsafe_internals = on");
 }
 
 static int
@@ -225,11 +228,9 @@ is_table(const struct regions_table *t)
 }
 
 int
-regions_read_table(PGconn *c, const char *database, const char *schema, const char *table,
-		   struct regions_catalog *out, struct err *e)
+regions_read_table(PGconn *c, const char *schema, const char *table, struct regions_catalog *out,
+		   struct err *e)
 {
-	if (out->database == NULL)
-		out->database = xstrdup(database);
 	if (read_tables(c, out, schema, table, e) < 0)
 		return -1;
 	if (out->ntables == 0)
@@ -290,8 +291,8 @@ is_zone_of(const char *target, const char *database)
 	return slice_is(name.text, database);
 }
 
-static int
-read_zones(PGconn *c, struct regions_catalog *out, struct err *e)
+int
+regions_read_zones(PGconn *c, struct regions_catalog *out, struct err *e)
 {
 	PGresult *r = db_query(c, e, "SHOW ZONE CONFIGURATIONS", 0, NULL);
 
@@ -338,7 +339,7 @@ regions_read(PGconn *c, const char *database, struct regions_catalog *out, struc
 	if (read_user(c, out, e) < 0 || regions_read_cluster(c, &out->cluster, e) < 0 ||
 	    regions_read_database(c, out, e) < 0 || regions_read_regions(c, out, e) < 0 ||
 	    read_own_type(c, out, e) < 0 || read_tables(c, out, NULL, NULL, e) < 0 ||
-	    read_zones(c, out, e) < 0)
+	    regions_read_zones(c, out, e) < 0)
 		return -1;
 	return read_details(c, out, e);
 }
@@ -372,7 +373,10 @@ is_at_work(const char *status)
 static PGresult *
 feed_jobs(PGconn *c, struct err *e)
 {
-	PGresult *r = db_query(c, e, "SHOW CHANGEFEED JOBS", 0, NULL);
+	PGresult *r;
+
+	open_internals(c);
+	r = db_query(c, e, "SHOW CHANGEFEED JOBS", 0, NULL);
 
 	if (r != NULL || strncmp(e->sqlstate, "42", 2) != 0)
 		return r;
@@ -440,7 +444,10 @@ is_job_of(const char *description, const char *database)
 int
 regions_read_jobs(PGconn *c, struct regions_catalog *out, struct err *e)
 {
-	PGresult *r = db_query(
+	PGresult *r;
+
+	open_internals(c);
+	r = db_query(
 	    c, e,
 	    "SELECT job_id, job_type, description, status FROM crdb_internal.jobs"
 	    " WHERE job_type IN ('SCHEMA CHANGE', 'NEW SCHEMA CHANGE', 'TYPEDESC SCHEMA CHANGE')"

@@ -27,8 +27,9 @@ int regions_read_database(PGconn *c, struct regions_catalog *out, struct err *e)
 int regions_read_cluster(PGconn *c, struct strlist *out, struct err *e);
 int regions_read_regions(PGconn *c, struct regions_catalog *out, struct err *e);
 /* The locality of one table; the columns and the text of SHOW CREATE TABLE. */
-int regions_read_table(PGconn *c, const char *database, const char *schema, const char *table,
+int regions_read_table(PGconn *c, const char *schema, const char *table,
 		       struct regions_catalog *out, struct err *e);
+int regions_read_zones(PGconn *c, struct regions_catalog *out, struct err *e);
 /* Values of a column, at most `max`; -1 and *e (54000) where there are more. */
 int regions_read_values(PGconn *c, const struct regions_table *t, const char *column, int max,
 			struct strlist *out, struct err *e);

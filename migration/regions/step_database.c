@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/regions/steps.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "migration/regions/read.h"
+
+/* ---- the primary region ---- */
+
+static int
+primary_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
+{
+	struct regions_catalog cat;
+	int rc = regions_database_now(j, &cat, e);
+
+	*out = rc == 0 && cat.primary != NULL && strcmp(cat.primary, s->region) == 0;
+	regions_catalog_fini(&cat);
+	return rc == 0 ? regions_and_no_jobs(j, out, e) : -1;
+}
+
+static int
+primary_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
+{
+	struct regions_catalog cat;
+	int rc = regions_database_now(j, &cat, e);
+
+	(void)s;
+	*out = regions_note("primary", regions_text_or_null(cat.primary));
+	regions_catalog_fini(&cat);
+	return rc;
+}
+
+static int
+primary_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	    struct err *e)
+{
+	struct buf sql = { 0 };
+
+	(void)m;
+	ddl_primary(&sql, regions_database(j), s->region);
+	return regions_run_sql(j, s, &sql, NULL, primary_is, e);
+}
+
+/* The last region of a database is its primary one: with it all localities go. */
+static int
+primary_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	     struct err *e)
+{
+	json_t *o = regions_before(m);
+	const char *old = json_string_value(json_object_get(o, "primary"));
+	struct buf sql = { 0 };
+	bool is = false;
+	int rc = primary_is(j, s, &is, e);
+
+	if (rc == 0 && is && (old == NULL || strcmp(old, s->region) != 0)) {
+		if (old != NULL)
+			ddl_primary(&sql, regions_database(j), old);
+		else
+			ddl_drop(&sql, regions_database(j), s->region);
+		rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
+	}
+	json_decref(o);
+	return rc;
+}
+
+/* ---- nodes ---- */
+
+static int
+missing_nodes(struct job *j, const struct regions_step *s, struct buf *out, struct err *e)
+{
+	struct strlist have = { 0 };
+	PGconn *c = job_db(j, REGIONS_PLACE, e);
+	int rc = c != NULL ? regions_read_cluster(c, &have, e) : -1;
+
+	for (size_t i = 0; rc == 0 && i < s->regions.n; i++) {
+		if (!strlist_has(&have, s->regions.v[i]))
+			buf_printf(out, "%s%s", out->n > 0 ? ", " : "", s->regions.v[i]);
+	}
+	strlist_fini(&have);
+	return rc;
+}
+
+static int
+nodes_are(struct job *j, const struct regions_step *s, bool *out, struct err *e)
+{
+	struct buf missing = { 0 };
+	int rc = missing_nodes(j, s, &missing, e);
+
+	*out = rc == 0 && missing.n == 0;
+	buf_fini(&missing);
+	return rc;
+}
+
+static int
+nodes_wait(struct job *j, const struct regions_step *s, struct err *e)
+{
+	bool waits = true;
+
+	while (waits) {
+		struct buf missing = { 0 };
+		int rc = missing_nodes(j, s, &missing, e);
+
+		waits = missing.n > 0;
+		if (waits)
+			job_progress(j, -1, "waiting for nodes in %s", buf_text(&missing));
+		buf_fini(&missing);
+		if (rc < 0 || (waits && job_sleep(j, USEC_PER_SEC, e) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+static int
+nodes_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	  struct err *e)
+{
+	(void)m;
+	if (job_set_state(j, STATE_WAITING_NODES, e) < 0 || nodes_wait(j, s, e) < 0)
+		return -1;
+	return job_set_state(j, STATE_MIGRATING_DATA, e);
+}
+
+/* ---- regions ---- */
+
+static int
+region_has(struct job *j, const struct regions_step *s, bool *out, struct err *e)
+{
+	struct regions_catalog cat;
+	int rc = regions_database_now(j, &cat, e);
+
+	*out = rc == 0 && strlist_has(&cat.regions, s->region);
+	regions_catalog_fini(&cat);
+	return rc;
+}
+
+static int
+region_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
+{
+	return region_has(j, s, out, e) < 0 ? -1 : regions_and_no_jobs(j, out, e);
+}
+
+static int
+region_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
+{
+	bool has;
+
+	if (region_has(j, s, &has, e) < 0)
+		return -1;
+	*out = regions_note("existed", json_boolean(has));
+	return 0;
+}
+
+static int
+region_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	   struct err *e)
+{
+	struct buf sql = { 0 };
+
+	(void)m;
+	ddl_add(&sql, regions_database(j), s->region);
+	return regions_run_sql(j, s, &sql, "42710", region_is, e);
+}
+
+static int
+region_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	    struct err *e)
+{
+	json_t *o = regions_before(m);
+	bool existed = json_is_true(json_object_get(o, "existed")), has = false;
+	struct buf sql = { 0 };
+
+	json_decref(o);
+	if (existed || region_has(j, s, &has, e) < 0)
+		return existed ? 0 : -1;
+	if (!has)
+		return 0;
+	ddl_drop(&sql, regions_database(j), s->region);
+	return regions_run_sql(j, s, &sql, NULL, NULL, e);
+}
+
+/* ---- the survival goal ---- */
+
+static int
+survival_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
+{
+	struct regions_catalog cat;
+	int rc = regions_database_now(j, &cat, e);
+
+	*out = rc == 0 && cat.survival != NULL && strcmp(cat.survival, s->goal) == 0;
+	regions_catalog_fini(&cat);
+	return rc;
+}
+
+static int
+survival_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
+{
+	struct regions_catalog cat;
+	int rc = regions_database_now(j, &cat, e);
+
+	(void)s;
+	*out = regions_note("goal", regions_text_or_null(cat.survival));
+	regions_catalog_fini(&cat);
+	return rc;
+}
+
+static int
+survival_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	     struct err *e)
+{
+	struct buf sql = { 0 };
+
+	(void)m;
+	ddl_survive(&sql, regions_database(j), s->goal);
+	return regions_run_sql(j, s, &sql, NULL, survival_is, e);
+}
+
+static int
+survival_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	      struct err *e)
+{
+	json_t *o = regions_before(m);
+	const char *old = json_string_value(json_object_get(o, "goal"));
+	struct buf sql = { 0 };
+	bool is = false;
+	int rc = survival_is(j, s, &is, e);
+
+	if (rc == 0 && is && (old == NULL || strcmp(old, s->goal) != 0)) {
+		ddl_survive(&sql, regions_database(j), old != NULL ? old : "zone");
+		rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
+	}
+	json_decref(o);
+	return rc;
+}
+
+/* ---- what PLAN says ---- */
+
+static void
+primary_text(const char *database, const struct regions_step *s, struct step_text *out)
+{
+	ddl_primary(&out->sql, database, s->region);
+	ddl_drop(&out->undo, database, s->region);
+	buf_str(&out->undo, ", or SET PRIMARY REGION as it was");
+}
+
+static void
+nodes_text(const char *database, const struct regions_step *s, struct step_text *out)
+{
+	(void)database;
+	buf_str(&out->sql, "SHOW REGIONS FROM CLUSTER");
+	buf_str(&out->undo, "nothing to undo");
+	buf_str(&out->estimate, "until nodes are seen in ");
+	for (size_t i = 0; i < s->regions.n; i++)
+		buf_printf(&out->estimate, "%s%s", i > 0 ? ", " : "", s->regions.v[i]);
+}
+
+static void
+region_text(const char *database, const struct regions_step *s, struct step_text *out)
+{
+	ddl_add(&out->sql, database, s->region);
+	ddl_drop(&out->undo, database, s->region);
+}
+
+static void
+survival_text(const char *database, const struct regions_step *s, struct step_text *out)
+{
+	ddl_survive(&out->sql, database, s->goal);
+	ddl_survive(&out->undo, database, "zone");
+	buf_str(&out->undo, ", or as it was");
+}
+
+const struct regions_ops regions_ops_primary = {
+	.done = primary_is,
+	.before = primary_before,
+	.act = primary_act,
+	.undo = primary_undo,
+	.text = primary_text,
+};
+
+const struct regions_ops regions_ops_nodes = {
+	.done = nodes_are,
+	.act = nodes_act,
+	.text = nodes_text,
+};
+
+const struct regions_ops regions_ops_region = {
+	.done = region_is,
+	.before = region_before,
+	.act = region_act,
+	.undo = region_undo,
+	.text = region_text,
+};
+
+const struct regions_ops regions_ops_survival = {
+	.done = survival_is,
+	.before = survival_before,
+	.act = survival_act,
+	.undo = survival_undo,
+	.text = survival_text,
+};
