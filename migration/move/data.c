@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * DATA: the rows get there by logical replication, while they are written; or, with data =
+ * snapshot, as a copy that goes through us, with writes stopped.
+ */
+#include "config.h"
+
+#include "migration/move/move.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/move/rows.h"
+#include "migration/move/sql.h"
+#include "protocol/sqlstate.h"
+
+#define COPY_LOOK_US (200 * USEC_PER_MSEC)
+
+/* ---- publication, and that of the way back ---- */
+
+static int
+publish(struct job *j, PGconn *c, struct err *e)
+{
+	PGresult *r = db_query(c, e, SQL_PUBLISHED " ORDER BY 1", 0, NULL);
+	struct move_names names;
+	struct buf sql = { .cap = 0 };
+	int rc;
+
+	if (r == NULL)
+		return -1;
+	move_names(j, &names);
+	buf_printf(&sql, "CREATE PUBLICATION %s FOR TABLE ONLY meridian.marker", names.publication);
+	for (int i = 0; i < PQntuples(r); i++)
+		buf_printf(&sql, ", ONLY %s", PQgetvalue(r, i, 0));
+	PQclear(r);
+	rc = db_exec(c, e, buf_text(&sql));
+	buf_fini(&sql);
+	return rc;
+}
+
+static int
+publication_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? publish(j, c, e) : -1;
+}
+
+static int
+publication_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	struct move_names names;
+
+	move_names(j, &names);
+	return c != NULL ? db_execf(c, e, "DROP PUBLICATION IF EXISTS %s", names.publication) : -1;
+}
+
+const struct step_def move_publication = {
+	.name = "publication",
+	.phase = PHASE_DATA,
+	.class = CLASS_T,
+	.describe = move_describe,
+	.act = publication_act,
+	.undo = publication_undo,
+};
+
+/* It goes with the database. */
+const struct step_def move_reverse_publication = {
+	.name = "reverse_publication",
+	.phase = PHASE_DATA,
+	.class = CLASS_T,
+	.describe = move_describe,
+	.act = publication_act,
+};
+
+/* ---- slot ---- */
+
+static int
+slot_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	struct move_names names;
+	const char *params[1];
+
+	move_names(j, &names);
+	params[0] = names.forward;
+	if (c == NULL)
+		return -1;
+	return db_is(c, is_done, e,
+		     "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1"
+		     " AND database = current_database())",
+		     1, params);
+}
+
+static int
+slot_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	struct move_names names;
+
+	move_names(j, &names);
+	if (c == NULL)
+		return -1;
+	job_progress(j, -1, "waiting for the transactions that are open to make the slot");
+	return move_execf(j, c, e, "SELECT pg_create_logical_replication_slot('%s', 'pgoutput')",
+			  names.forward);
+}
+
+static int
+slot_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	struct move_names names;
+
+	move_names(j, &names);
+	return c != NULL ? move_drop_slots(j, c, names.forward, e) : -1;
+}
+
+const struct step_def move_slot = {
+	.name = "slot",
+	.phase = PHASE_DATA,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = slot_done,
+	.act = slot_act,
+	.undo = slot_undo,
+};
+
+/* ---- subscription ---- */
+
+int
+move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, bool copy,
+	       struct err *e)
+{
+	char *peer = job_peer_conninfo(j, from), *words, *literal;
+	struct move_names names;
+	int rc;
+
+	move_names(j, &names);
+	words = xasprintf("%s application_name=%s", peer, name);
+	literal = db_literal(c, words);
+	rc = db_execf(
+	    c, e,
+	    "CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false,"
+	    " slot_name = '%s', copy_data = %s, enabled = true%s, synchronous_commit = off)",
+	    name, literal, names.publication, name, copy ? "true" : "false",
+	    PQserverVersion(c) >= 140000 ? ", streaming = on" : "");
+	free(peer);
+	free(words);
+	free(literal);
+	return rc;
+}
+
+static int
+subscription_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	struct move_names names;
+
+	move_names(j, &names);
+	return c != NULL ? move_subscribe(j, c, MOVE_SOURCE, names.forward, true, e) : -1;
+}
+
+static int
+subscription_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	struct move_names names;
+	PGconn *c;
+
+	(void)s;
+	move_names(j, &names);
+	if (move_target_of_undo(j, &c, e) != 0)
+		return -1;
+	return c != NULL ? move_drop_subscription(j, c, names.forward, e) : 0;
+}
+
+const struct step_def move_subscription = {
+	.name = "subscription",
+	.phase = PHASE_DATA,
+	.class = CLASS_T,
+	.describe = move_describe,
+	.act = subscription_act,
+	.undo = subscription_undo,
+};
+
+/* ---- copy ---- */
+
+struct copy_look {
+	int64_t ready, all, bytes, errors;
+};
+
+static int
+look_at_copy(PGconn *c, const char *subscription, struct copy_look *out, struct err *e)
+{
+	int version = PQserverVersion(c);
+	struct buf sql = { .cap = 0 };
+	PGresult *r;
+
+	buf_printf(&sql,
+		   "SELECT count(*) FILTER (WHERE r.srsubstate = 'r'), count(*), %s, %s"
+		   " FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid"
+		   " WHERE s.subname = '%s'",
+		   version >= 140000 ? "(SELECT coalesce(sum(bytes_processed), 0)::bigint"
+				       " FROM pg_stat_progress_copy"
+				       " WHERE datname = current_database())"
+				     : "0",
+		   version >= 150000
+		       ? "(SELECT coalesce(sum(apply_error_count + sync_error_count), 0)"
+			 "::bigint FROM pg_stat_subscription_stats)"
+		       : "0",
+		   subscription);
+	r = db_query(c, e, buf_text(&sql), 0, NULL);
+	buf_fini(&sql);
+	if (r == NULL)
+		return -1;
+	out->ready = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+	out->all = strtoll(PQgetvalue(r, 0, 1), NULL, 10);
+	out->bytes = strtoll(PQgetvalue(r, 0, 2), NULL, 10);
+	out->errors = strtoll(PQgetvalue(r, 0, 3), NULL, 10);
+	PQclear(r);
+	return 0;
+}
+
+static int
+copy_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	struct copy_look look;
+	struct move_names names;
+
+	move_names(j, &names);
+	if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0)
+		return -1;
+	*is_done = look.all > 0 && look.ready == look.all;
+	return 0;
+}
+
+/* The server copies; we look on, and say so when it cannot. */
+static int
+copy_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	struct copy_look look = { 0 };
+	struct move_names names;
+	int64_t errors = 0;
+	PGconn *c;
+
+	move_names(j, &names);
+	for (;;) {
+		c = job_db(j, s->place, e);
+		if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0)
+			return -1;
+		if (look.ready == look.all)
+			return 0;
+		if (look.errors > errors)
+			job_notice(j,
+				   "the target has met %" PRId64 " errors while it copies: its log"
+				   " says which",
+				   look.errors);
+		errors = look.errors;
+		job_progress(j, (int)(look.ready * 100 / look.all),
+			     "%" PRId64 " of %" PRId64 " tables copied, %" PRId64
+			     " bytes of those under way",
+			     look.ready, look.all, look.bytes);
+		if (job_sleep(j, COPY_LOOK_US, e) != 0)
+			return -1;
+	}
+}
+
+/* It goes with the subscription. */
+const struct step_def move_copy = {
+	.name = "copy",
+	.phase = PHASE_DATA,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = copy_done,
+	.act = copy_act,
+};
+
+/* ---- copy_rows: data = snapshot ---- */
+
+static int
+copy_rows_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *from = job_db(j, MOVE_SOURCE, e);
+	PGconn *to = from != NULL ? job_db_new(j, s->place, NULL, e) : NULL;
+	PGresult *r = to != NULL ? db_query(from, e, SQL_PUBLISHED " ORDER BY 1", 0, NULL) : NULL;
+	int n = r != NULL ? PQntuples(r) : -1, rc = r != NULL ? 0 : -1;
+
+	for (int i = 0; rc == 0 && i < n; i++) {
+		job_progress(j, i * 100 / n, "%s (%d of %d tables)", PQgetvalue(r, i, 0), i + 1, n);
+		rc = rows_copy_table(j, from, to, PQgetvalue(r, i, 0), e);
+	}
+	PQclear(r);
+	PQfinish(to);
+	return rc;
+}
+
+/* They go with the database. */
+const struct step_def move_copy_rows = {
+	.name = "copy_rows",
+	.phase = PHASE_DATA,
+	.class = CLASS_R,
+	.describe = move_describe,
+	.act = copy_rows_act,
+};
+
+/* ---- enable ---- */
+
+static int
+enable_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	struct move_names names;
+	const char *params[1];
+
+	move_names(j, &names);
+	params[0] = names.forward;
+	if (c == NULL)
+		return -1;
+	return db_is(c, is_done, e, "SELECT subenabled FROM pg_subscription WHERE subname = $1", 1,
+		     params);
+}
+
+static int
+enable_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	struct move_names names;
+
+	move_names(j, &names);
+	return c != NULL ? db_execf(c, e, "ALTER SUBSCRIPTION %s ENABLE", names.forward) : -1;
+}
+
+const struct step_def move_enable = {
+	.name = "enable",
+	.phase = PHASE_DATA,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = enable_done,
+	.act = enable_act,
+};

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The kind `move`, inside: a database of plain PostgreSQL goes from a node (place "source") to one
+ * in another region (place "target"), by logical replication while it is in use, and can come back.
+ *
+ *   prepare    fences are laid (on the source disabled, on the target in force), roles and schema
+ *              copied
+ *   data       publication, slot, subscription, copy, what the schema has behind the data
+ *   finalize   guards, freeze, fence, decision on the target, switch; then the way back is opened
+ *   reverse    the same cut-over in the other direction
+ *   complete   what is not needed any more is dropped
+ *
+ * The fence is a trigger on every table (SQLSTATE MR001) that waits for those who write when it is
+ * put in force. Who serves the database is one row, meridian.authority, on each side: the side that
+ * takes over changes its own by compare-and-set, in the transaction that lifts its fence. So both
+ * may be fenced for a moment, and never are both writable.
+ *
+ * Source of the SQL: PostgreSQL's documentation, "Logical Replication", "Event Triggers", "System
+ * Catalogs"; versions 12 to 17.
+ */
+#ifndef MIGRATION_MOVE_MOVE_H
+#define MIGRATION_MOVE_MOVE_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "migration/kind.h"
+
+#define MOVE_SOURCE "source"
+#define MOVE_TARGET "target"
+
+/* What we make in databases has the number of the migration in its name. */
+struct move_names {
+	char publication[24]; /* on both sides */
+	char forward[32];     /* slot on the source, subscription on the target */
+	char backward[32];    /* slot on the target, subscription on the source */
+};
+void move_names(const struct job *j, struct move_names *out);
+
+/* ---- move.c ---- */
+
+bool move_is_online(const struct job *j);
+/* The way back is kept open: data = online, reverse = on. */
+bool move_has_way_back(const struct job *j);
+
+/* ---- run.c: statements that may take long ---- */
+
+/* One simple query; job_tick() meanwhile, and the statement is cancelled where that says stop. */
+int move_exec(struct job *j, PGconn *c, const char *sql, struct err *e);
+int move_execf(struct job *j, PGconn *c, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Collect what a query that was sent gives; the first result with rows is *out (may be NULL). */
+int move_finish(struct job *j, PGconn *c, PGresult **out, struct err *e);
+/* A statement on every row's first column, which it names by `%s`, each a transaction of its own
+ * with retries. How many; -1. */
+int move_each(struct job *j, PGconn *c, const char *query, const char *statement, struct err *e);
+/* The same test again and again until it is true (SQL with one column), at most so long. */
+int move_wait_until(struct job *j, PGconn *c, const char *sql, int64_t usec, const char *what,
+		    struct err *e);
+
+/* ---- schema.c ---- */
+
+/* A hash over columns, constraints, indexes, triggers, functions, views, policies: two databases
+ * with the same one have the same schema. The caller frees. */
+char *move_fingerprint(PGconn *c, struct err *e);
+/* What differs, in words (bounded), where it does. 1: differs, 0: the same, -1 and *e. */
+int move_compare_schemas(PGconn *source, PGconn *target, struct buf *differences, struct err *e);
+/* The statement that adds ALTER TABLE … ENABLE/DISABLE for every fence to `sql`. */
+int move_put_fences(PGconn *c, const char *verb, struct buf *sql, struct err *e);
+
+/* ---- prepare.c ---- */
+
+/* The row of meridian.authority before anything is decided; how many were made (0: there is one),
+ * -1. */
+int move_put_authority(struct job *j, PGconn *c, bool is_writable, struct err *e);
+/* Every table has its fence, new ones in the state that is asked for. */
+int move_lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e);
+
+/* ---- data.c ---- */
+
+/* `c` subscribes to what place `from` publishes, at the slot of the same name. */
+int move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, bool copy,
+		   struct err *e);
+
+/* ---- undo.c: each may be called again, and where nothing is there ---- */
+
+int move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e);
+/* A slot, and those of the initial copy that a subscription of that name left. */
+int move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e);
+int move_drop_fences(struct job *j, PGconn *c, struct err *e);
+int move_restore_identity(struct job *j, PGconn *c, struct err *e);
+/* A connection to the target for an undo. 0 and NULL: it cannot be reached and that was forced, or
+ * there is no such database. */
+int move_target_of_undo(struct job *j, PGconn **out, struct err *e);
+
+/* ---- the steps, in the order of the plan ---- */
+
+extern const struct step_def move_control_source, move_identity, move_ddl_block,
+    move_fence_source_disabled, move_read_only, move_roles, move_make_database,
+    move_database_settings, move_control_target, move_schema, move_fence_target;
+extern const struct step_def move_publication, move_slot, move_subscription, move_copy,
+    move_stop_writes, move_copy_rows, move_post_data, move_enable, move_reverse_publication;
+extern const struct step_def move_guards, move_prewarm, move_arm, move_freeze, move_fence,
+    move_copy_rest, move_decide, move_switch, move_stop_forward, move_reverse_subscription,
+    move_reopen_source, move_refresh_views, move_verify;
+extern const struct step_def move_reverse_guards, move_reverse_prewarm, move_reverse_arm,
+    move_reverse_freeze, move_reverse_fence, move_reverse_decide, move_reverse_switch,
+    move_stop_backward;
+extern const struct step_def move_drop_replication, move_drop_ddl_block, move_drop_leftovers;
+
+/* What PLAN shows of each of them, by its name (describe.c). */
+int move_describe(struct job *j, const struct migration_step *s, struct step_text *out,
+		  struct err *e);
+
+/* ---- what the kind answers ---- */
+
+int move_check_source(struct job *j, PGconn *c, struct checks *out, struct err *e);
+int move_check_target(struct job *j, PGconn *source, struct checks *out, struct err *e);
+int move_check_sessions(struct job *j, struct checks *out);
+/* The guards of FINALIZE (backward: of REVERSE) as checks; nothing waits. */
+int move_check_guards(struct job *j, bool backward, struct checks *out, struct err *e);
+int move_show(struct job *j, enum show_topic topic, const struct rows_sink *out, struct err *e);
+int move_verify_tables(struct job *j, const char *table, const struct rows_sink *out,
+		       struct err *e);
+
+#endif

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * PREPARE on the source: functions, the fence (not in force), schema changes blocked. Nothing that
+ * stops a reader or a writer for longer than lock_timeout.
+ */
+#include "config.h"
+
+#include "migration/move/move.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/grammar.h"
+#include "migration/move/sql.h"
+#include "migration/store.h"
+#include "protocol/sqlstate.h"
+
+/* ---- control_source ---- */
+
+static const char ddl_block[] =
+    "CREATE OR REPLACE FUNCTION meridian.ddl_block() RETURNS event_trigger LANGUAGE plpgsql"
+    " SECURITY DEFINER SET search_path = pg_catalog AS $f$\n"
+    "DECLARE r record; what text;\n"
+    "BEGIN\n"
+    " IF current_setting('meridian.internal', true) = 'on' THEN RETURN; END IF;\n"
+    " IF tg_event = 'sql_drop' THEN\n"
+    "  SELECT object_identity INTO what FROM pg_event_trigger_dropped_objects()\n"
+    "   WHERE original AND coalesce(schema_name, '') !~ '^pg_temp' LIMIT 1;\n"
+    " ELSIF tg_tag <> 'REFRESH MATERIALIZED VIEW' THEN\n"
+    "  SELECT coalesce(object_identity, '') INTO what FROM pg_event_trigger_ddl_commands()\n"
+    "   WHERE coalesce(schema_name, '') !~ '^pg_temp' LIMIT 1;\n"
+    " END IF;\n"
+    " IF what IS NULL THEN RETURN; END IF;\n"
+    " IF EXISTS (SELECT FROM meridian.marker WHERE kind = 'ddl' AND payload = '\"record\"') THEN\n"
+    "  INSERT INTO meridian.ddl_log(at, role, tag, object)"
+    " VALUES (clock_timestamp(), session_user, tg_tag, what);\n"
+    "  RETURN;\n"
+    " END IF;\n"
+    " RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE ="
+    " 'schema changes are blocked: the database is being moved',"
+    " DETAIL = tg_tag || ' ' || what,"
+    " HINT = 'Wait for its migration to end, or ABORT it.';\n"
+    "END $f$";
+
+/* What a place has in its row of meridian.authority before anything is decided. */
+int
+move_put_authority(struct job *j, PGconn *c, bool is_writable, struct err *e)
+{
+	const char *const params[] = { job_database(j), is_writable ? "t" : "f", job_spec(j)->from,
+				       job_dbname(j, MOVE_SOURCE) };
+	PGresult *r = db_query(c, e,
+			       "INSERT INTO meridian.authority(db, epoch, writable, serves, newdb)"
+			       " VALUES ($1, 1, $2, $3, $4) ON CONFLICT (db) DO NOTHING",
+			       4, params);
+	int n = r != NULL ? atoi(PQcmdTuples(r)) : -1;
+
+	PQclear(r);
+	return n;
+}
+
+static int
+control_source_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	int n;
+
+	if (c == NULL || db_exec(c, e, SQL_FENCE_FUNCTION) != 0 || db_exec(c, e, ddl_block) != 0)
+		return -1;
+	n = move_put_authority(j, c, true, e);
+	if (n < 0)
+		return -1;
+	return n > 0 ? job_note_undo(j, "{\"authority\": true}", e) : 0;
+}
+
+static int
+control_source_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+	char *db;
+	int rc;
+
+	if (c == NULL)
+		return -1;
+	db = db_literal(c, job_database(j));
+	rc = db_execf(c, e,
+		      "DROP FUNCTION IF EXISTS meridian.fence();"
+		      " DROP FUNCTION IF EXISTS meridian.ddl_block();"
+		      " DELETE FROM meridian.marker WHERE mig = %d;"
+		      " DELETE FROM meridian.authority WHERE db = %s AND %s",
+		      job_id(j), db, s->undo != NULL ? "true" : "false");
+	free(db);
+	return rc;
+}
+
+const struct step_def move_control_source = {
+	.name = "control_source",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_T,
+	.describe = move_describe,
+	.act = control_source_act,
+	.undo = control_source_undo,
+};
+
+/* ---- identity ---- */
+
+#define SQL_NO_IDENTITY                                                        \
+	SQL_FROM_TABLES " AND c.relkind = 'r' AND c.relpersistence = 'p' AND " \
+			"NOT " SQL_HAS_IDENTITY
+
+static int
+identity_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL)
+		return -1;
+	return db_is(c, is_done, e, "SELECT NOT EXISTS (SELECT" SQL_NO_IDENTITY ")", 0, NULL);
+}
+
+static int
+identity_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL)
+		return -1;
+	/* What they had, for the way back: committed before the first of them changes. */
+	if (db_execf(c, e,
+		     "INSERT INTO meridian.marker(mig, kind, at, payload) SELECT %d, 'identity',"
+		     " clock_timestamp(), coalesce((SELECT "
+		     "jsonb_agg(jsonb_build_object('table', " SQL_QUALIFIED
+		     ", 'identity', c.relreplident::text, 'index', NULL))" SQL_NO_IDENTITY
+		     "), '[]') ON CONFLICT (mig, kind) DO NOTHING",
+		     job_id(j)) != 0)
+		return -1;
+	return move_each(j, c,
+			 "SELECT " SQL_QUALIFIED " || ' REPLICA IDENTITY ' || coalesce("
+			 "'USING INDEX ' || " SQL_IDENTITY_INDEX ", 'FULL')" SQL_NO_IDENTITY
+			 " ORDER BY 1",
+			 "ALTER TABLE %s", e) >= 0
+		   ? 0
+		   : -1;
+}
+
+static int
+identity_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? move_restore_identity(j, c, e) : -1;
+}
+
+const struct step_def move_identity = {
+	.name = "identity",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = identity_done,
+	.act = identity_act,
+	.undo = identity_undo,
+};
+
+/* ---- ddl_block ---- */
+
+static int
+ddl_block_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL)
+		return -1;
+	if (job_option_is(j, "ddl", "record") &&
+	    (db_exec(
+		 c, e,
+		 "CREATE TABLE IF NOT EXISTS meridian.ddl_log(at timestamptz, role text, tag text,"
+		 " object text)") != 0 ||
+	     db_execf(c, e,
+		      "INSERT INTO meridian.marker(mig, kind, at, payload) VALUES (%d, 'ddl',"
+		      " clock_timestamp(), '\"record\"') ON CONFLICT (mig, kind) DO NOTHING",
+		      job_id(j)) != 0))
+		return -1;
+	return db_exec(c, e,
+		       "CREATE EVENT TRIGGER meridian_ddl ON ddl_command_end"
+		       " EXECUTE FUNCTION meridian.ddl_block();"
+		       " CREATE EVENT TRIGGER meridian_drop ON sql_drop"
+		       " EXECUTE FUNCTION meridian.ddl_block()");
+}
+
+static int
+ddl_block_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL)
+		return -1;
+	return db_exec(c, e,
+		       "DROP EVENT TRIGGER IF EXISTS meridian_ddl;"
+		       " DROP EVENT TRIGGER IF EXISTS meridian_drop;"
+		       " DROP TABLE IF EXISTS meridian.ddl_log");
+}
+
+const struct step_def move_ddl_block = {
+	.name = "ddl_block",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_T,
+	.describe = move_describe,
+	.act = ddl_block_act,
+	.undo = ddl_block_undo,
+};
+
+/* ---- fences ---- */
+
+#define SQL_WITHOUT_FENCE                                                                         \
+	SQL_TABLES " AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid" \
+		   " AND g.tgname = 'meridian_fence')"
+
+#define CREATE_FENCE                                                                        \
+	"CREATE TRIGGER meridian_fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s" \
+	" FOR EACH STATEMENT EXECUTE FUNCTION meridian.fence()"
+
+/* Every table has its fence, new ones in the state that is asked for. */
+int
+move_lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e)
+{
+	int n = move_each(j, c, SQL_WITHOUT_FENCE " ORDER BY 1",
+			  in_force ? CREATE_FENCE
+				   : CREATE_FENCE "; ALTER TABLE %s DISABLE TRIGGER meridian_fence",
+			  e);
+
+	if (n > 0)
+		job_progress(j, -1, "%d tables have a fence", n);
+	return n >= 0 ? 0 : -1;
+}
+
+static int
+fence_laid(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL)
+		return -1;
+	return db_is(c, is_done, e, "SELECT NOT EXISTS (" SQL_WITHOUT_FENCE ")", 0, NULL);
+}
+
+static int
+fence_source_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? move_lay_fences(j, c, false, e) : -1;
+}
+
+static int
+fence_source_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? move_drop_fences(j, c, e) : -1;
+}
+
+const struct step_def move_fence_source_disabled = {
+	.name = "fence_source_disabled",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = fence_laid,
+	.act = fence_source_act,
+	.undo = fence_source_undo,
+};
+
+static int
+fence_target_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? move_lay_fences(j, c, true, e) : -1;
+}
+
+/* It goes with the database. */
+const struct step_def move_fence_target = {
+	.name = "fence_target",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = fence_laid,
+	.act = fence_target_act,
+};
+
+/* ---- read_only, stop_writes: the fence on the source, for good ---- */
+
+static int
+writes_stopped(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL)
+		return -1;
+	return db_is(c, is_done, e,
+		     "SELECT NOT EXISTS (" SQL_FENCES " AND g.tgenabled = 'D') AND EXISTS (SELECT"
+		     " FROM meridian.authority WHERE NOT writable)",
+		     0, NULL);
+}
+
+static int
+set_writes(struct job *j, PGconn *c, bool allowed, struct err *e)
+{
+	struct buf sql = { .cap = 0 };
+	char *db = db_literal(c, job_database(j));
+	int rc = move_put_fences(c, allowed ? "DISABLE" : "ENABLE", &sql, e);
+
+	if (rc == 0) {
+		buf_printf(&sql, "UPDATE meridian.authority SET writable = %s WHERE db = %s",
+			   allowed ? "true" : "false", db);
+		rc = job_exec_retry(j, c, buf_text(&sql), e);
+	}
+	free(db);
+	buf_fini(&sql);
+	return rc;
+}
+
+static int
+stop_writes_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? set_writes(j, c, false, e) : -1;
+}
+
+static int
+stop_writes_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? set_writes(j, c, true, e) : -1;
+}
+
+const struct step_def move_read_only = {
+	.name = "read_only",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = writes_stopped,
+	.act = stop_writes_act,
+	.undo = stop_writes_undo,
+};
+
+const struct step_def move_stop_writes = {
+	.name = "stop_writes",
+	.phase = PHASE_DATA,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = writes_stopped,
+	.act = stop_writes_act,
+	.undo = stop_writes_undo,
+};
+
+/* ---- control_target ---- */
+
+static int
+control_target_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL)
+		return -1;
+	if (db_is(c, is_done, e, "SELECT to_regprocedure('meridian.fence()') IS NOT NULL", 0,
+		  NULL) != 0 ||
+	    !*is_done)
+		return *is_done ? -1 : 0;
+	return db_is(c, is_done, e, "SELECT EXISTS (SELECT FROM meridian.authority)", 0, NULL);
+}
+
+static int
+control_target_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL || store_create(c, e) != 0 || db_exec(c, e, SQL_FENCE_FUNCTION) != 0)
+		return -1;
+	return move_put_authority(j, c, false, e) >= 0 ? 0 : -1;
+}
+
+const struct step_def move_control_target = {
+	.name = "control_target",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = control_target_done,
+	.act = control_target_act,
+};

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * PREPARE on the target's server: roles, the database, what is said about it. The statements are
+ * written by the source's server from its catalogs, each quoted there.
+ */
+#include "config.h"
+
+#include "migration/move/move.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/grammar.h"
+#include "protocol/sqlstate.h"
+
+#define MAINTENANCE_DB "postgres"
+
+/* Each row of `r` is a statement. */
+static int
+run_all(struct job *j, PGconn *to, PGresult *r, struct err *e)
+{
+	int rc = r != NULL ? 0 : -1;
+
+	for (int i = 0; rc == 0 && i < PQntuples(r); i++)
+		rc = move_exec(j, to, PQgetvalue(r, i, 0), e);
+	PQclear(r);
+	return rc;
+}
+
+/* "name=value" of a setting s.cfg as SET's words; lists of names are quoted one by one. */
+#define SQL_SETTING                                                                               \
+	"quote_ident(split_part(s.cfg, '=', 1)) || ' TO ' || CASE WHEN split_part(s.cfg, '=', 1)" \
+	" IN ('search_path', 'temp_tablespaces', 'local_preload_libraries',"                      \
+	" 'session_preload_libraries') THEN coalesce((SELECT string_agg(quote_literal(CASE WHEN"  \
+	" m[1] ~ '^\"' THEN replace(substr(m[1], 2, length(m[1]) - 2), '\"\"', '\"') ELSE m[1]"   \
+	" END), ', ') FROM regexp_matches(substr(s.cfg, strpos(s.cfg, '=') + 1),"                 \
+	" '(\"(?:[^\"]|\"\")*\"|[^,\\s]+)', 'g') m), '''''')"                                     \
+	" ELSE quote_literal(substr(s.cfg, strpos(s.cfg, '=') + 1)) END"
+
+/* ---- roles ---- */
+
+/* The names that the target has, as an array's text. */
+static int
+roles_there(PGconn *to, char **out, struct err *e)
+{
+	return db_value(to, out, e, "SELECT array_agg(rolname)::text FROM pg_roles", 0, NULL) >= 0
+		   ? 0
+		   : -1;
+}
+
+/* JSON: the roles that are ours to make, also those that an earlier try has made. */
+static int
+roles_to_make(PGconn *from, const char *there, const char *made, char **out, struct err *e)
+{
+	const char *const params[] = { there, made };
+
+	return db_value(
+		   from, out, e,
+		   "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]')::text FROM pg_roles"
+		   " WHERE rolname !~ '^pg_' AND (NOT rolname = ANY ($1::name[])"
+		   " OR rolname IN (SELECT jsonb_array_elements_text(coalesce($2, '[]')::jsonb)))",
+		   2, params) >= 0
+		   ? 0
+		   : -1;
+}
+
+static const char role_words[] =
+    "' WITH ' || concat_ws(' ', CASE WHEN rolsuper THEN 'SUPERUSER' END,"
+    " CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,"
+    " CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END,"
+    " CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,"
+    " CASE WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END,"
+    " 'CONNECTION LIMIT ' || rolconnlimit, 'PASSWORD ' || quote_literal(rolpassword),"
+    " 'VALID UNTIL ' || quote_literal(rolvaliduntil::text))";
+
+static int
+make_roles(struct job *j, PGconn *from, PGconn *to, const char *there, const char *names,
+	   struct err *e)
+{
+	const char *const params[] = { there, names };
+	struct buf sql = { .cap = 0 };
+	bool has_passwords = false;
+	int rc;
+
+	if (db_is(from, &has_passwords, e, "SELECT has_table_privilege('pg_authid', 'SELECT')", 0,
+		  NULL) != 0)
+		return -1;
+	if (!has_passwords)
+		job_notice(j, "roles are copied without their passwords: that takes a superuser");
+	buf_printf(&sql,
+		   "SELECT 'CREATE ROLE ' || quote_ident(rolname) || %s FROM %s"
+		   " WHERE NOT rolname = ANY ($1::name[])"
+		   " AND rolname IN (SELECT jsonb_array_elements_text($2::jsonb)) ORDER BY rolname",
+		   role_words,
+		   has_passwords
+		       ? "pg_authid"
+		       : "(SELECT p.rolname, p.rolsuper, p.rolinherit, p.rolcreaterole,"
+			 " p.rolcreatedb, p.rolcanlogin, p.rolreplication, p.rolbypassrls,"
+			 " p.rolconnlimit, NULL::text AS rolpassword, p.rolvaliduntil"
+			 " FROM pg_roles p) a");
+	rc = run_all(j, to, db_query(from, e, buf_text(&sql), 2, params), e);
+	buf_fini(&sql);
+	return rc;
+}
+
+static int
+dress_roles(struct job *j, PGconn *from, PGconn *to, const char *names, struct err *e)
+{
+	const char *const params[] = { names };
+
+	if (run_all(j, to,
+		    db_query(
+			from, e,
+			"SELECT 'GRANT ' || quote_ident(r.rolname) || ' TO ' ||"
+			" quote_ident(m.rolname) || CASE WHEN a.admin_option THEN"
+			" ' WITH ADMIN OPTION' ELSE '' END FROM pg_auth_members a"
+			" JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member"
+			" WHERE r.rolname IN (SELECT jsonb_array_elements_text($1::jsonb))"
+			" OR m.rolname IN (SELECT jsonb_array_elements_text($1::jsonb)) ORDER BY 1",
+			1, params),
+		    e) != 0)
+		return -1;
+	return run_all(j, to,
+		       db_query(from, e,
+				"SELECT 'ALTER ROLE ' || quote_ident(s.rolname) || ' SET ' ||"
+				" " SQL_SETTING
+				" FROM (SELECT r.rolname, unnest(d.setconfig) AS cfg"
+				" FROM pg_db_role_setting d JOIN pg_roles r ON r.oid = d.setrole"
+				" WHERE d.setdatabase = 0) s WHERE s.rolname IN"
+				" (SELECT jsonb_array_elements_text($1::jsonb)) ORDER BY 1",
+				1, params),
+		       e);
+}
+
+static int
+copy_roles(struct job *j, const struct migration_step *s, PGconn *from, PGconn *to, struct err *e)
+{
+	char *there = NULL, *names = NULL, *note;
+	int rc = -1;
+
+	if (db_exec(to, NULL, "SET log_statement = 'none'") != 0)
+		db_exec(to, NULL, "ROLLBACK");
+	if (roles_there(to, &there, e) == 0 &&
+	    roles_to_make(from, there, s->undo, &names, e) == 0) {
+		note = xstrdup(names);
+		rc = job_note_undo(j, note, e);
+		free(note);
+		if (rc == 0)
+			rc = make_roles(j, from, to, there, names, e);
+		if (rc == 0)
+			rc = dress_roles(j, from, to, names, e);
+	}
+	free(there);
+	free(names);
+	return rc;
+}
+
+static int
+roles_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *from = job_db(j, MOVE_SOURCE, e);
+	PGconn *to = from != NULL ? job_db_new(j, s->place, MAINTENANCE_DB, e) : NULL;
+	int rc = to != NULL ? copy_roles(j, s, from, to, e) : -1;
+
+	PQfinish(to);
+	return rc;
+}
+
+/* Connected to the target's server; 0 and NULL: it cannot be, and that was forced. */
+static int
+server_of_undo(struct job *j, PGconn **out, struct err *e)
+{
+	struct err why = { 0 };
+
+	*out = job_db_new(j, MOVE_TARGET, MAINTENANCE_DB, &why);
+	if (*out != NULL)
+		return 0;
+	if (job_is_forced(j, "target")) {
+		job_notice(j, "the target cannot be reached (%s): what is there stays", why.msg);
+		return 0;
+	}
+	*e = why;
+	err_prefix(e, "the target cannot be reached");
+	return err_hint(e, "FORCE (target) leaves behind what is there.");
+}
+
+static int
+drop_role(struct job *j, PGconn *c, const char *role)
+{
+	char *name = db_ident(c, role);
+	struct err why = { 0 };
+
+	if (db_execf(c, &why, "DROP ROLE IF EXISTS %s", name) != 0)
+		job_notice(j, "role %s stays on the target: %s", name, why.msg);
+	free(name);
+	return PQstatus(c) == CONNECTION_OK ? 0 : -1;
+}
+
+static int
+roles_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	const char *const params[] = { s->undo };
+	PGresult *r;
+	PGconn *c;
+	int rc = 0;
+
+	if (s->undo == NULL)
+		return 0;
+	if (server_of_undo(j, &c, e) != 0)
+		return -1;
+	if (c == NULL)
+		return 0;
+	r = db_query(c, e, "SELECT jsonb_array_elements_text($1::jsonb)", 1, params);
+	if (r == NULL)
+		rc = -1;
+	for (int i = 0; rc == 0 && i < PQntuples(r); i++) {
+		rc = drop_role(j, c, PQgetvalue(r, i, 0));
+		if (rc != 0)
+			db_error(c, NULL, e);
+	}
+	PQclear(r);
+	PQfinish(c);
+	return rc;
+}
+
+const struct step_def move_roles = {
+	.name = "roles",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_R,
+	.describe = move_describe,
+	.act = roles_act,
+	.undo = roles_undo,
+};
+
+/* ---- database ---- */
+
+static int
+database_exists(struct job *j, PGconn *c, bool *out, struct err *e)
+{
+	const char *const params[] = { job_dbname(j, MOVE_TARGET) };
+
+	return db_is(c, out, e, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", 1,
+		     params);
+}
+
+static int
+make_database_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c;
+	int rc;
+
+	*is_done = false;
+	if (s->undo == NULL)
+		return 0;
+	c = job_db_new(j, s->place, MAINTENANCE_DB, e);
+	if (c == NULL)
+		return -1;
+	rc = database_exists(j, c, is_done, e);
+	PQfinish(c);
+	return rc;
+}
+
+/* The statement that makes one like the source's. */
+static char *
+create_statement(struct job *j, PGconn *from, PGconn *to, struct err *e)
+{
+	int there = PQserverVersion(to), here = PQserverVersion(from);
+	const char *const params[] = { job_dbname(j, MOVE_TARGET) };
+	struct buf sql = { .cap = 0 };
+	char *statement = NULL;
+
+	buf_str(&sql, "SELECT 'CREATE DATABASE ' || quote_ident($1) || ' OWNER ' ||"
+		      " quote_ident(pg_get_userbyid(d.datdba)) || ' TEMPLATE template0 ENCODING '"
+		      " || quote_literal(pg_encoding_to_char(d.encoding)) || ' LC_COLLATE ' ||"
+		      " quote_literal(d.datcollate) || ' LC_CTYPE ' || quote_literal(d.datctype)");
+	if (there >= 150000 && here < 150000)
+		buf_str(&sql, " || ' LOCALE_PROVIDER libc'");
+	else if (there >= 150000 && here < 170000)
+		buf_str(&sql, " || CASE d.datlocprovider WHEN 'i' THEN ' LOCALE_PROVIDER icu"
+			      " ICU_LOCALE ' || quote_literal(d.daticulocale)"
+			      " ELSE ' LOCALE_PROVIDER libc' END");
+	else if (there >= 170000)
+		buf_str(&sql, " || CASE d.datlocprovider WHEN 'i' THEN ' LOCALE_PROVIDER icu"
+			      " ICU_LOCALE ' || quote_literal(d.datlocale)"
+			      " WHEN 'b' THEN ' LOCALE_PROVIDER builtin BUILTIN_LOCALE ' ||"
+			      " quote_literal(d.datlocale) ELSE ' LOCALE_PROVIDER libc' END");
+	buf_str(&sql, " FROM pg_database d WHERE d.datname = current_database()");
+	if (db_value(from, &statement, e, buf_text(&sql), 1, params) < 0)
+		statement = NULL;
+	buf_fini(&sql);
+	return statement;
+}
+
+static int
+make_database(struct job *j, PGconn *from, PGconn *to, struct err *e)
+{
+	bool exists = false;
+	char *statement;
+	int rc;
+
+	if (database_exists(j, to, &exists, e) != 0)
+		return -1;
+	if (exists) {
+		err_set(e, "42P04", "database \"%s\" exists already on the target",
+			job_dbname(j, MOVE_TARGET));
+		return err_hint(e, "Drop it there, or CREATE MIGRATION … AS another name.");
+	}
+	statement = create_statement(j, from, to, e);
+	if (statement == NULL || job_note_undo(j, "{\"made\": true}", e) != 0) {
+		free(statement);
+		return -1;
+	}
+	rc = move_exec(j, to, statement, e);
+	free(statement);
+	return rc;
+}
+
+static int
+make_database_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *from = job_db(j, MOVE_SOURCE, e);
+	PGconn *to = from != NULL ? job_db_new(j, s->place, MAINTENANCE_DB, e) : NULL;
+	int rc = to != NULL ? make_database(j, from, to, e) : -1;
+
+	PQfinish(to);
+	return rc;
+}
+
+static int
+make_database_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c;
+	char *name;
+	int rc;
+
+	if (s->undo == NULL)
+		return 0;
+	if (server_of_undo(j, &c, e) != 0)
+		return -1;
+	if (c == NULL)
+		return 0;
+	name = db_ident(c, job_dbname(j, MOVE_TARGET));
+	rc = move_execf(j, c, e, "DROP DATABASE IF EXISTS %s%s", name,
+			PQserverVersion(c) >= 130000 ? " WITH (FORCE)" : "");
+	free(name);
+	PQfinish(c);
+	return rc;
+}
+
+const struct step_def move_make_database = {
+	.name = "database",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = move_describe,
+	.done = make_database_done,
+	.act = make_database_act,
+	.undo = make_database_undo,
+};
+
+/* ---- database_settings ---- */
+
+/* $1: the name there. */
+static const char settings_sql[] =
+    "SELECT CASE WHEN s.rolname IS NULL THEN 'ALTER DATABASE ' || quote_ident($1) ELSE"
+    " 'ALTER ROLE ' || quote_ident(s.rolname) || ' IN DATABASE ' || quote_ident($1) END"
+    " || ' SET ' || " SQL_SETTING
+    " FROM (SELECT r.rolname, unnest(x.setconfig) AS cfg FROM pg_db_role_setting x"
+    " JOIN pg_database d ON d.oid = x.setdatabase LEFT JOIN pg_roles r ON r.oid = x.setrole"
+    " WHERE d.datname = current_database()) s ORDER BY 1";
+
+static const char grants_sql[] =
+    "SELECT x.statement FROM (SELECT 0 AS n, 'REVOKE ALL ON DATABASE ' || quote_ident($1) ||"
+    " ' FROM PUBLIC' AS statement FROM pg_database d WHERE d.datname = current_database()"
+    " AND d.datacl IS NOT NULL UNION ALL SELECT 1, 'GRANT ' || a.privilege_type || ' ON DATABASE '"
+    " || quote_ident($1) || ' TO ' || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE"
+    " quote_ident(pg_get_userbyid(a.grantee)) END || CASE WHEN a.is_grantable THEN"
+    " ' WITH GRANT OPTION' ELSE '' END FROM pg_database d, aclexplode(d.datacl) a"
+    " WHERE d.datname = current_database() AND a.grantee <> d.datdba"
+    " UNION ALL SELECT 2, 'COMMENT ON DATABASE ' || quote_ident($1) || ' IS ' ||"
+    " quote_literal(shobj_description(d.oid, 'pg_database')) FROM pg_database d"
+    " WHERE d.datname = current_database()"
+    " UNION ALL SELECT 3, 'ALTER DATABASE ' || quote_ident($1) || ' CONNECTION LIMIT ' ||"
+    " d.datconnlimit FROM pg_database d WHERE d.datname = current_database()) x"
+    " WHERE x.statement IS NOT NULL ORDER BY x.n, x.statement";
+
+static int
+database_settings_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	const char *const params[] = { job_dbname(j, MOVE_TARGET) };
+	PGconn *from = job_db(j, MOVE_SOURCE, e);
+	PGconn *to = from != NULL ? job_db_new(j, s->place, MAINTENANCE_DB, e) : NULL;
+	int rc = -1;
+
+	if (to != NULL && run_all(j, to, db_query(from, e, settings_sql, 1, params), e) == 0)
+		rc = run_all(j, to, db_query(from, e, grants_sql, 1, params), e);
+	PQfinish(to);
+	return rc;
+}
+
+/* They go with the database. */
+const struct step_def move_database_settings = {
+	.name = "database_settings",
+	.phase = PHASE_PREPARE,
+	.class = CLASS_R,
+	.describe = move_describe,
+	.act = database_settings_act,
+};

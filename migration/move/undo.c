@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/move/move.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/move/sql.h"
+#include "protocol/sqlstate.h"
+
+#define DROP_US (20 * USEC_PER_SEC)
+
+int
+move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e)
+{
+	struct buf sql = { .cap = 0 };
+	bool is_there = false;
+	int rc;
+
+	/* Without a control schema this is a database that we never came to. */
+	buf_printf(&sql,
+		   "SELECT EXISTS (SELECT FROM pg_subscription s JOIN pg_database d"
+		   " ON d.oid = s.subdbid WHERE d.datname = current_database()"
+		   " AND s.subname = '%s')",
+		   name);
+	rc = db_is(c, &is_there, e, buf_text(&sql), 0, NULL);
+	buf_fini(&sql);
+	if (rc != 0 || !is_there)
+		return rc;
+	/* The slot is dropped by itself, at the other side, which may not be there any more. */
+	if (move_execf(j, c, e, "ALTER SUBSCRIPTION %s DISABLE", name) != 0 ||
+	    move_execf(j, c, e, "ALTER SUBSCRIPTION %s SET (slot_name = NONE)", name) != 0)
+		return -1;
+	return move_execf(j, c, e, "DROP SUBSCRIPTION %s", name);
+}
+
+/* Slots of that name, and of the initial copies (pg_<subscription>_sync_<table>_<system>) whose
+ * walsender or owner is nobody else's: they are in this database and were made by none of the
+ * subscriptions that still stream. */
+#define SQL_SLOTS                                                                           \
+	" FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid" \
+	" WHERE s.database = current_database() AND (s.slot_name = '%s'"                    \
+	" OR (s.slot_name ~ '^pg_[0-9]+_sync_[0-9]+_' AND (NOT s.active"                    \
+	" OR a.application_name ~ '^pg_[0-9]+_sync_[0-9]+_')))"
+
+int
+move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e)
+{
+	int64_t end = clock_us() + DROP_US;
+	PGresult *r;
+	int left;
+
+	for (;;) {
+		r = db_queryf(c, e,
+			      "SELECT CASE WHEN s.active THEN"
+			      " pg_terminate_backend(s.active_pid)::text END" SQL_SLOTS,
+			      name);
+		if (r == NULL)
+			return -1;
+		PQclear(r);
+		r = db_queryf(c, NULL,
+			      "SELECT pg_drop_replication_slot(s.slot_name)" SQL_SLOTS
+			      " AND NOT s.active",
+			      name);
+		PQclear(r);
+		r = db_queryf(c, e, "SELECT s.slot_name" SQL_SLOTS, name);
+		if (r == NULL)
+			return -1;
+		left = PQntuples(r);
+		PQclear(r);
+		if (left == 0)
+			return 0;
+		if (clock_us() > end)
+			return err_set(e, SQLSTATE_OBJECT_IN_USE,
+				       "replication slots of the migration are still in use");
+		if (job_sleep(j, 100 * USEC_PER_MSEC, e) != 0)
+			return -1;
+	}
+}
+
+int
+move_drop_fences(struct job *j, PGconn *c, struct err *e)
+{
+	return move_each(j, c, SQL_FENCES " ORDER BY 1",
+			 "DROP TRIGGER IF EXISTS meridian_fence ON %s", e) >= 0
+		   ? 0
+		   : -1;
+}
+
+int
+move_restore_identity(struct job *j, PGconn *c, struct err *e)
+{
+	bool is_there = false;
+
+	if (db_is(c, &is_there, e, "SELECT to_regclass('meridian.marker') IS NOT NULL", 0, NULL) !=
+	    0)
+		return -1;
+	if (!is_there)
+		return 0;
+	return move_each(j, c,
+			 "SELECT x ->> 'table' || ' REPLICA IDENTITY ' || CASE x ->> 'identity'"
+			 " WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN 'USING INDEX ' || (x ->> 'index')"
+			 " WHEN 'f' THEN 'FULL' ELSE 'DEFAULT' END FROM meridian.marker m,"
+			 " jsonb_array_elements(m.payload) x WHERE m.kind = 'identity'"
+			 " AND to_regclass(x ->> 'table') IS NOT NULL ORDER BY 1",
+			 "ALTER TABLE %s", e) >= 0
+		   ? 0
+		   : -1;
+}
+
+int
+move_target_of_undo(struct job *j, PGconn **out, struct err *e)
+{
+	struct err why = { 0 };
+
+	*out = job_db(j, MOVE_TARGET, &why);
+	if (*out != NULL)
+		return 0;
+	if (strcmp(why.sqlstate, SQLSTATE_INVALID_CATALOG_NAME) == 0)
+		return 0;
+	if (job_is_forced(j, "target")) {
+		job_event(j, "left-behind", NULL);
+		job_notice(j, "the target cannot be reached (%s): what is there stays", why.msg);
+		return 0;
+	}
+	*e = why;
+	err_prefix(e, "the target cannot be reached");
+	return err_hint(e, "FORCE (target) leaves behind what is there.");
+}
