@@ -8,6 +8,7 @@
 static const struct command_table *const tables[] = {
 	&commands_help,
 	&commands_topology,
+	&commands_rehome,
 	&commands_sessions,
 	&commands_pools,
 	&commands_users,

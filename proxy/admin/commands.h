@@ -9,6 +9,7 @@
 #include "proxy/admin/command.h"
 
 extern const struct command_table commands_topology; /* regions, nodes, databases, listeners */
+extern const struct command_table commands_rehome;
 extern const struct command_table commands_sessions;
 extern const struct command_table commands_pools;
 extern const struct command_table commands_stats;

@@ -81,15 +81,23 @@ come_home(struct letter *take_letter, void *owner)
 	run_resume(r);
 }
 
+void
+fanout_answered(struct fanout *a, enum answer last)
+{
+	a->last = last;
+	worker_post(a->home, &a->letter, come_home);
+}
+
 /* On the worker that was asked. */
 static void
 be_answered(struct letter *take_letter, void *owner)
 {
 	struct fanout *a = (struct fanout *)take_letter;
+	enum answer last = a->answer(a);
 
 	(void)owner;
-	a->last = a->answer(a);
-	worker_post(a->home, &a->letter, come_home);
+	if (last != ANSWER_WAIT)
+		fanout_answered(a, last);
 }
 
 static enum step

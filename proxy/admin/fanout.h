@@ -21,6 +21,7 @@ enum answer {
 	ANSWER_NEXT, /* ask the next one */
 	ANSWER_STOP, /* found: the run is done */
 	ANSWER_FAIL, /* ask->err: the run fails */
+	ANSWER_WAIT, /* fanout_answered() will be called */
 };
 
 struct session;
@@ -56,6 +57,9 @@ int fanout_take_id(struct run *r, struct fanout *a);
  * fails: there is no such session. */
 enum step fanout_row(struct run *r);
 void fanout_end(struct run *r);
+
+/* On the worker that was asked, behind ANSWER_WAIT. */
+void fanout_answered(struct fanout *a, enum answer last);
 
 /* Answers for `answer`: each session of a chunk of slots through a->row. */
 enum answer fanout_sessions(struct fanout *a);

@@ -12,8 +12,7 @@
 #include "proxy/pool/pool.h"
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
-#include "proxy/session/statements.h"
-#include "proxy/session/truth.h"
+#include "proxy/session/rehome.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
@@ -29,24 +28,17 @@ state_label(const struct session *s)
 	return session_state_row((enum session_state)s->state)->label;
 }
 
-/* Why the session cannot be moved to another node now. A session whose login was relayed cannot be
- * logged in anew by us, whatever it is doing. */
+/* Why the session cannot be moved to another node now. */
 static const char *
 move_block(const struct session *s)
 {
-	if (s->state != SESSION_RELAY)
-		return s->state == SESSION_CONSOLE ? "console" : "not attached";
-	if (s->flow.replication)
-		return "replication";
+	const char *why;
+
+	if (!rehome_can(s, &why))
+		return why;
 	if (!flow_is_idle(&s->flow) || settings_hold(s))
 		return flow_activity_name(flow_activity(&s->flow));
-	if (s->pooled == NULL)
-		return "passthrough login";
-	if (s->pooled->pins != 0)
-		return pin_name(s->pooled->pins);
-	if (statements_pins(s->pooled->statements))
-		return "prepared statement";
-	return s->pooled->mode == POOL_SESSION ? "session pool" : "";
+	return "";
 }
 
 static int64_t

@@ -97,8 +97,17 @@ rehome_free(struct rehome *r)
 void
 rehome_forget(struct session *s)
 {
-	if (s->rehome != NULL)
-		rehome_free(s->rehome);
+	struct rehome *r = s->rehome;
+	rehome_done_fn *done;
+	struct err e;
+
+	if (r == NULL)
+		return;
+	done = r->done;
+	rehome_free(r);
+	err_set(&e, SQLSTATE_CONNECTION_FAILURE, "the session has ended");
+	if (done != NULL)
+		done(r->arg, s, &e);
 }
 
 void
@@ -395,7 +404,7 @@ static void
 advance(struct rehome *r)
 {
 	if (r->session->state != SESSION_RELAY) {
-		rehome_free(r); /* it takes its leave */
+		rehome_forget(r->session); /* it takes its leave */
 		return;
 	}
 	if (r->asking || r->replaying)
@@ -500,6 +509,19 @@ arm(struct rehome *r, int64_t deadline_us)
 		event_add(&r->timer, &tv);
 }
 
+/* Whoever has waited until now waits in vain. */
+static void
+replace_owner(struct rehome *r)
+{
+	rehome_done_fn *done = r->done;
+	struct err e;
+
+	r->done = NULL;
+	err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "somebody else moves the session");
+	if (done != NULL)
+		done(r->arg, r->session, &e);
+}
+
 void
 rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *want)
 {
@@ -516,11 +538,18 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 	}
 	/* its next transaction goes where the route leads */
 	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION) {
+		if (flow_is_idle(&s->flow) && pooled_can_leave(s))
+			pooled_leave_node(s);
 		want->done(want->arg, s, NULL);
+		return;
+	}
+	if (r == NULL && want->dbname == NULL && s->server->live == want->live) {
+		want->done(want->arg, s, NULL); /* it is there */
 		return;
 	}
 	if (r == NULL)
 		r = rehome_new(s);
+	replace_owner(r);
 	if (is_other(r, want))
 		aim(r, want);
 	r->goal = goal;

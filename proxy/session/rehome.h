@@ -37,7 +37,8 @@ struct session;
  * reason: it ends. */
 bool rehome_can(const struct session *s, const char **why);
 
-/* Called once per call below, unless rehome_drop() or the session's end comes first (then never).
+/* Called once per call below, unless rehome_drop() comes first. Where the session ends, it is told
+ * so in the middle of that: only its id may be read then.
  * e: why the stage was not reached (everything is given up then, and the session
  * stays where it is); NULL: it was. */
 typedef void rehome_done_fn(void *arg, struct session *s, const struct err *e);
@@ -56,6 +57,9 @@ enum rehome_stage { REHOME_NONE, REHOME_PREPARED, REHOME_READY, REHOME_SWAPPED }
 /* Go to that stage. A session that is on its way already has a new owner, deadline and goal, and
  * begins anew where that is another place. `done` may be called before it returns. */
 void rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *want);
+/* The node that the session would be attached to now, in that region (NULL: wherever its route
+ * leads); borrowed. NULL and *e: there is none. */
+struct node_live *rehome_choose(struct session *s, const char *region, struct err *e);
 /* The stage that was reached. */
 enum rehome_stage rehome_stage(const struct session *s);
 /* Stay: the new connection is closed, the client is read again. Idempotent; nobody is called. */

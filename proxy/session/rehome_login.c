@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
+#include "protocol/sqlstate.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome_int.h"
@@ -154,18 +155,38 @@ dial(struct rehome *r, struct slice dbname)
 
 /* ---- both ---- */
 
+struct node_live *
+rehome_choose(struct session *s, const char *region, struct err *e)
+{
+	const struct topology *t = worker_world(s->worker)->topology;
+	struct route *route = &s->worker->route;
+
+	if (region != NULL && s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION) {
+		err_set(e, SQLSTATE_FEATURE_NOT_SUPPORTED,
+			"a session of a transaction pool goes where its route leads");
+		return NULL;
+	}
+	locate_route_again(s, -1, NULL, route);
+	for (unsigned i = 0; i < route->nnodes; i++) {
+		const struct node *n = &t->nodes[route->nodes[i]];
+
+		if (region == NULL || strcmp(t->regions[n->region].name, region) == 0)
+			return n->live;
+	}
+	err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "no node%s%s can take session %" PRIu64 " now",
+		region != NULL ? " of region " : "", region != NULL ? region : "", s->id);
+	err_hint(e, "EXPLAIN ROUTE SESSION %" PRIu64 " says why.", s->id);
+	return NULL;
+}
+
 void
 rehome_login(struct rehome *r)
 {
 	const struct session *s = r->session;
-	const struct config *c = worker_world(s->worker)->config;
-	struct slice name = session_name(s, NAME_DATABASE);
-	const struct conf_database *db = config_database(c, name);
+	struct slice name = r->dbname != NULL ? slice_str(r->dbname)
+					      : locate_dbname(worker_world(s->worker),
+							      session_name(s, NAME_DATABASE));
 
-	if (r->dbname != NULL)
-		name = slice_str(r->dbname);
-	else if (db->dbname != NULL)
-		name = slice_str(db->dbname);
 	if (s->pooled != NULL)
 		borrow(r, name);
 	else

@@ -11,10 +11,12 @@
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
+#include "protocol/sqlstate.h"
 #include "proxy/auth/authcache.h"
 #include "proxy/auth/throttle.h"
 #include "proxy/pool/show.h"
 #include "proxy/session/pause.h"
+#include "proxy/session/rehome.h"
 
 /* ---- proxy/worker.h ---- */
 
@@ -192,6 +194,45 @@ pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
 	(void)w;
 	(void)i;
 	*out = (struct pause_facts){ .pause.scope.database = "movr", .held = 3, .open = 1 };
+}
+
+/* ---- proxy/session/rehome.h: only session 4 can be moved, and not to us-west1 ---- */
+
+bool
+rehome_can(const struct session *s, const char **why)
+{
+	*why = s->facts.id == 4 ? "" : "temp table";
+	return **why == '\0';
+}
+
+enum rehome_stage
+rehome_stage(const struct session *s)
+{
+	(void)s;
+	return REHOME_NONE;
+}
+
+struct node_live *
+rehome_choose(struct session *s, const char *region, struct err *e)
+{
+	static struct node_live live;
+
+	(void)s;
+	if (region != NULL && strcmp(region, "us-west1") == 0) {
+		err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "no node of region us-west1");
+		return NULL;
+	}
+	return &live;
+}
+
+void
+rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *want)
+{
+	struct err e;
+
+	(void)goal;
+	(void)err_set(&e, SQLSTATE_CONNECTION_FAILURE, "in vain");
+	want->done(want->arg, s, want->live != NULL ? NULL : &e);
 }
 
 void

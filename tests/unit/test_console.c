@@ -246,6 +246,15 @@ static const struct {
 	{ "Q KILL SESSION 99", "E(42704 session 99 does not exist) Z" },
 	{ "Q KILL SESSION abc", "E(22023 \"abc\" is no session id) Z" },
 	{ "Q SHOW SESSION 0", "E(22023 \"0\" is no session id) Z" },
+	{ "Q REHOME SESSION 99", "T(id:20 home:25 node:25) E(42704 session 99 does not exist) Z" },
+	{ "Q REHOME SESSION abc", "E(22023 \"abc\" is no session id) Z" },
+	{ "Q REHOME SESSION 3",
+	  "T(id:20 home:25 node:25) E(55000 session 3 cannot be moved: temp table) Z" },
+	{ "Q REHOME SESSION 4 TO REGION us-east1",
+	  "T(id:20 home:25 node:25) D[4|us-east1|db1:5432] C(REHOME SESSION) Z" },
+	{ "Q REHOME SESSION 4 TO REGION us-west1",
+	  "T(id:20 home:25 node:25) E(55000 no node of region us-west1) Z" },
+	{ "Q REHOME SESSION 4 TO REGION nowhere", "E(42704 region \"nowhere\" does not exist) Z" },
 	{ "Q KILL SESSION 4; KILL SESSION 1", "C(KILL SESSION) C(KILL SESSION) Z" },
 	/* to the control thread and back */
 	{ "Q RELOAD; PROBE", "C(TAG) C(TAG) Z" },
@@ -356,6 +365,7 @@ stats_may_look_and_admins_may_change(void **state)
 		"Q SHUTDOWN",
 		"Q SHUTDOWN WAIT",
 		"Q KILL SESSION 1",
+		"Q REHOME SESSION 1",
 		"P |RELOAD|\nB |||\nE |0\nS",
 	};
 	static const char *const allowed[] = { "Q SHOW SESSIONS", "Q SET application_name = x",

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * REHOME SESSION: another server connection for one session, by hand. It answers when the session
+ * has moved, or cannot.
+ */
+#include "config.h"
+
+#include "base/mem.h"
+#include "protocol/sqlstate.h"
+#include "proxy/admin/commands.h"
+#include "proxy/admin/fanout.h"
+#include "proxy/session/rehome.h"
+#include "proxy/session/session.h"
+#include "proxy/worker.h"
+
+static const struct column rehome_columns[] = {
+	{ "id", COLUMN_INT8 },
+	{ "home", COLUMN_TEXT },
+	{ "node", COLUMN_TEXT },
+};
+
+static void
+put_row(struct fanout *a, const struct session *s)
+{
+	struct session_facts f;
+
+	session_facts(s, false, &f);
+	row_begin(&a->rows);
+	row_count(&a->rows, f.id);
+	row_str(&a->rows, f.home);
+	row_str(&a->rows, f.node);
+	row_end(&a->rows);
+}
+
+static void
+on_done(void *arg, struct session *s, const struct err *e)
+{
+	struct fanout *a = arg;
+
+	if (e != NULL)
+		a->err = *e;
+	else
+		put_row(a, s);
+	fanout_answered(a, e != NULL ? ANSWER_FAIL : ANSWER_STOP);
+}
+
+static enum answer
+rehome_answer(struct fanout *a)
+{
+	struct session *s = worker_session_by_id(a->to, a->id);
+	struct rehome_want want = { .done = on_done, .arg = a };
+	const char *why;
+
+	if (s == NULL)
+		return ANSWER_NEXT;
+	if (!rehome_can(s, &why)) {
+		err_set(&a->err, SQLSTATE_OBJECT_NOT_IN_STATE, "session %llu cannot be moved: %s",
+			(unsigned long long)a->id, why);
+		return ANSWER_FAIL;
+	}
+	if (rehome_stage(s) != REHOME_NONE) {
+		err_set(&a->err, SQLSTATE_OBJECT_NOT_IN_STATE, "session %llu is on its way already",
+			(unsigned long long)a->id);
+		return ANSWER_FAIL;
+	}
+	want.live = rehome_choose(s, a->region, &a->err);
+	if (want.live == NULL)
+		return ANSWER_FAIL;
+	rehome_to(s, REHOME_SWAPPED, &want);
+	return ANSWER_WAIT;
+}
+
+static int
+rehome_begin(struct run *r)
+{
+	struct fanout *a = fanout_begin(r, rehome_answer);
+	const char *region = run_arg(r, "region");
+	int index = region != NULL ? run_region(r, region) : -1;
+
+	if (region != NULL && index < 0)
+		return -1;
+	if (region != NULL)
+		a->region = xstrdup(r->world->topology->regions[index].name);
+	return fanout_take_id(r, a);
+}
+
+static const struct command commands[] = {
+	{ .words = "REHOME SESSION",
+	  .args = "<id> [TO REGION <region>]",
+	  .privilege = PRIVILEGE_ADMIN,
+	  COLUMNS(rehome_columns),
+	  .tag = "REHOME SESSION",
+	  .begin = rehome_begin,
+	  .row = fanout_row,
+	  .end = fanout_end,
+	  .help =
+	      "give one session another server connection, where its route leads now or in that "
+	      "region, at the end of its transaction; its client stays connected" },
+};
+
+COMMAND_TABLE(commands_rehome, commands);
