@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "proxy/config/words.h"
 #include "routing/locality.h"
 #include "routing/route.h"
 #include "routing/tlvs.h"
@@ -27,40 +28,6 @@ struct authfile;
 struct fleet_keys;
 struct hba;
 struct ident;
-
-enum tri_mode { MODE_OFF, MODE_ALLOW, MODE_REQUIRE }; /* off | allow | require */
-enum tls_choice { TLS_AUTO, TLS_OFF, TLS_ALLOW, TLS_REQUIRE };
-
-/* libpq's sslmode words. */
-enum sslmode {
-	SSLMODE_DISABLE,
-	SSLMODE_ALLOW,
-	SSLMODE_PREFER,
-	SSLMODE_REQUIRE,
-	SSLMODE_VERIFY_CA,
-	SSLMODE_VERIFY_FULL,
-};
-
-/* libpq's channel_binding words, towards a node. */
-enum binding_mode { BINDING_DISABLE, BINDING_PREFER, BINDING_REQUIRE };
-
-/* How a client proves who it is. */
-enum auth_method {
-	METHOD_PASSTHROUGH, /* the node asks it */
-	METHOD_TRUST,
-	METHOD_SCRAM,
-	METHOD_MD5, /* SCRAM for users that have a verifier */
-	METHOD_CERT,
-	METHOD_HBA,    /* hba_file says which */
-	METHOD_GLOBAL, /* of a database: as [meridian] has it */
-	/* lines of hba_file know these too */
-	METHOD_PASSWORD, /* in clear */
-	METHOD_PEER,
-	METHOD_REJECT,
-};
-enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
-enum reads_mode { READS_HOME };
-enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
 
 /* [listener NAME]; [meridian] itself describes the listener "main". */
 struct conf_listener {
@@ -210,7 +177,6 @@ const struct conf_database *config_database(const struct config *c, struct slice
 
 /* How its clients prove who they are: never METHOD_GLOBAL. */
 enum auth_method config_auth(const struct config *c, const struct conf_database *db);
-const char *auth_method_name(enum auth_method m);
 
 /* Of the pools of a database. */
 struct pool_sizes {
@@ -247,8 +213,5 @@ size_t config_diff(const struct config *from, const struct config *to, struct bu
 void config_help(struct buf *out);   /* for --help-config */
 void config_sample(struct buf *out); /* conf/meridian.conf */
 void config_man(struct buf *out);    /* the option part of meridian.conf(5), roff man */
-
-const char *sslmode_name(enum sslmode m);
-const char *tri_mode_name(enum tri_mode m);
 
 #endif

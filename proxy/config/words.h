@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The options whose value is one of a few words, and libpq's words for the same.
+ */
+#ifndef PROXY_CONFIG_WORDS_H
+#define PROXY_CONFIG_WORDS_H
+
+enum tri_mode { MODE_OFF, MODE_ALLOW, MODE_REQUIRE }; /* off | allow | require */
+enum tls_choice { TLS_AUTO, TLS_OFF, TLS_ALLOW, TLS_REQUIRE };
+
+/* libpq's sslmode words. */
+enum sslmode {
+	SSLMODE_DISABLE,
+	SSLMODE_ALLOW,
+	SSLMODE_PREFER,
+	SSLMODE_REQUIRE,
+	SSLMODE_VERIFY_CA,
+	SSLMODE_VERIFY_FULL,
+};
+
+/* libpq's channel_binding words, towards a node. */
+enum binding_mode { BINDING_DISABLE, BINDING_PREFER, BINDING_REQUIRE };
+
+/* How a client proves who it is. */
+enum auth_method {
+	METHOD_PASSTHROUGH, /* the node asks it */
+	METHOD_TRUST,
+	METHOD_SCRAM,
+	METHOD_MD5, /* SCRAM for users that have a verifier */
+	METHOD_CERT,
+	METHOD_HBA,    /* hba_file says which */
+	METHOD_GLOBAL, /* of a database: as [meridian] has it */
+	/* lines of hba_file know these too */
+	METHOD_PASSWORD, /* in clear */
+	METHOD_PEER,
+	METHOD_REJECT,
+};
+enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
+enum reads_mode { READS_HOME };
+enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
+
+const char *sslmode_name(enum sslmode m);
+const char *tri_mode_name(enum tri_mode m);
+const char *auth_method_name(enum auth_method m);
+
+#endif
