@@ -310,8 +310,7 @@ judge_table(const struct judge *j, const struct spec_placing *p, const struct re
 		judge_by_row_as(j, p, t);
 	if (p->locality == LOCALITY_BY_ROW_MAP)
 		judge_by_map(j, p, t, map);
-	if (p->locality == LOCALITY_BY_ROW || p->locality == LOCALITY_BY_ROW_AS ||
-	    p->locality == LOCALITY_BY_ROW_MAP)
+	if (regions_is_by_row(p))
 		judge_feeds(j, t);
 }
 

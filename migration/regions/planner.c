@@ -171,8 +171,8 @@ add_of_cities(struct regions_plan *p, enum regions_step_kind kind, const struct 
 	copy_map(&s->cities, map);
 }
 
-static bool
-is_by_row(const struct spec_placing *p)
+bool
+regions_is_by_row(const struct spec_placing *p)
 {
 	return p->locality == LOCALITY_BY_ROW || p->locality == LOCALITY_BY_ROW_AS ||
 	       p->locality == LOCALITY_BY_ROW_MAP;
@@ -185,7 +185,7 @@ plan_placing(struct regions_plan *p, const struct regions_wish *w, size_t i,
 	const struct spec_placing *said = &w->spec->placings[i];
 	char *home = regions_home_wanted(w, said);
 
-	if (is_by_row(said))
+	if (regions_is_by_row(said))
 		add_of_table(p, REGIONS_FEEDS, t)->home = xstrdup(home);
 	if (regions_is_computed(w, said)) {
 		add_of_cities(p, REGIONS_COLUMN, t, said, &w->maps[i]);

@@ -94,6 +94,8 @@ char *regions_home_wanted(const struct regions_wish *w, const struct spec_placin
 /* As regions_catalog_table(); by a name in its parts. */
 const struct regions_table *regions_table_of(const struct regions_catalog *c,
 					     const struct spec_name *name);
+/* REGIONAL BY ROW, of any sort. */
+bool regions_is_by_row(const struct spec_placing *p);
 /* The cities of that table come from the map, and its region column is computed from them. */
 bool regions_is_computed(const struct regions_wish *w, const struct spec_placing *p);
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "migration/regions/feeds.h"
+#include "migration/regions/outlook.h"
 #include "migration/regions/read.h"
 #include "migration/regions/steps.h"
 
@@ -84,14 +84,8 @@ resolve(struct job *j, struct err *e)
 
 /* ---- what is, and what is wanted ---- */
 
-struct outlook {
-	struct regions_catalog cat;
-	struct regions_wish wish;
-	struct city_map *maps;
-};
-
-static void
-outlook_fini(struct outlook *o)
+void
+regions_outlook_fini(struct regions_outlook *o)
 {
 	for (size_t i = 0; o->maps != NULL && i < o->wish.spec->nplacings; i++)
 		city_map_fini(&o->maps[i]);
@@ -119,7 +113,7 @@ read_map(struct job *j, PGconn *c, const struct regions_table *t, const char *co
 }
 
 static int
-read_maps(struct job *j, PGconn *c, struct outlook *o, struct err *e)
+read_maps(struct job *j, PGconn *c, struct regions_outlook *o, struct err *e)
 {
 	const struct spec *spec = o->wish.spec;
 
@@ -138,16 +132,17 @@ read_maps(struct job *j, PGconn *c, struct outlook *o, struct err *e)
 	return 0;
 }
 
-/* Fini it in any case. */
-static int
-look(struct job *j, struct outlook *o, struct err *e)
+int
+regions_look(struct job *j, struct regions_outlook *o, struct err *e)
 {
 	PGconn *c = job_db(j, REGIONS_PLACE, e);
 
-	*o = (struct outlook){ .wish = { .spec = job_spec(j),
-					 .computed = job_option_is(j, "region_column", "computed"),
-					 .feeds = job_option(j, "changefeeds"),
-					 .require_ack = job_option_is(j, "require_ack", "on") } };
+	*o = (struct regions_outlook){
+		.wish = { .spec = job_spec(j),
+			  .computed = job_option_is(j, "region_column", "computed"),
+			  .feeds = job_option(j, "changefeeds"),
+			  .require_ack = job_option_is(j, "require_ack", "on") }
+	};
 	if (c == NULL || regions_read(c, regions_database(j), &o->cat, e) < 0)
 		return -1;
 	return read_maps(j, c, o, e);
@@ -155,8 +150,8 @@ look(struct job *j, struct outlook *o, struct err *e)
 
 /* ---- CHECK and PLAN ---- */
 
-static int
-look_closer(struct job *j, struct outlook *o, bool with_licence, struct err *e)
+int
+regions_look_closer(struct job *j, struct regions_outlook *o, bool with_licence, struct err *e)
 {
 	PGconn *c = job_db(j, REGIONS_PLACE, e);
 
@@ -174,14 +169,14 @@ look_closer(struct job *j, struct outlook *o, bool with_licence, struct err *e)
 static int
 check(struct job *j, enum migration_phase phase, struct checks *out, struct err *e)
 {
-	struct outlook o;
-	int rc = look(j, &o, e);
+	struct regions_outlook o;
+	int rc = regions_look(j, &o, e);
 
 	if (rc == 0)
-		rc = look_closer(j, &o, phase == PHASE_PREPARE, e);
+		rc = regions_look_closer(j, &o, phase == PHASE_PREPARE, e);
 	if (rc == 0)
 		regions_judge(out, &o.wish, &o.cat);
-	outlook_fini(&o);
+	regions_outlook_fini(&o);
 	return rc;
 }
 
@@ -204,9 +199,9 @@ add_steps(struct plan *out, const struct regions_plan *p)
 static int
 plan(struct job *j, struct plan *out, struct err *e)
 {
-	struct outlook o;
+	struct regions_outlook o;
 	struct regions_plan p = { 0 };
-	int rc = look(j, &o, e);
+	int rc = regions_look(j, &o, e);
 
 	if (rc == 0 && o.cat.version == NULL)
 		rc = err_set(e, "0A000", "the node of database %s is no CockroachDB",
@@ -216,7 +211,7 @@ plan(struct job *j, struct plan *out, struct err *e)
 		rc = add_steps(out, &p);
 	}
 	regions_plan_fini(&p);
-	outlook_fini(&o);
+	regions_outlook_fini(&o);
 	return rc;
 }
 
@@ -226,4 +221,5 @@ const struct kind kind_regions = {
 	.resolve = resolve,
 	.check = check,
 	.plan = plan,
+	.show = regions_show,
 };
