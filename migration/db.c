@@ -85,6 +85,25 @@ db_connect(const char *conninfo, int migration, struct err *e)
 	return c;
 }
 
+char *
+db_conninfo(const char *conninfo, int migration)
+{
+	char *options = options_of(conninfo), *out;
+	struct buf b = { 0 };
+
+	buf_printf(&b, "%s application_name=meridian-exec-%d options='", conninfo, migration);
+	for (const char *p = options; *p != '\0'; p++) {
+		if (*p == '\'' || *p == '\\')
+			buf_u8(&b, '\\');
+		buf_u8(&b, (uint8_t)*p);
+	}
+	buf_str(&b, "'");
+	out = xstrdup(buf_text(&b));
+	buf_fini(&b);
+	free(options);
+	return out;
+}
+
 int
 db_error(PGconn *c, const PGresult *r, struct err *e)
 {

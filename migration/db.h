@@ -17,6 +17,8 @@
 
 /* NULL and *e. `conninfo`: site_ops.conninfo's; migration 0: none. */
 PGconn *db_connect(const char *conninfo, int migration, struct err *e);
+/* The same words for a program that we start; the caller frees. */
+char *db_conninfo(const char *conninfo, int migration);
 /* One simple query (several statements are one transaction, unless they say otherwise). -1, *e. */
 int db_exec(PGconn *c, struct err *e, const char *sql);
 int db_execf(PGconn *c, struct err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -49,6 +49,7 @@ int migrations_create(struct migrations *ms, struct migration *m, const char *cr
 /* The kind has named its places; no lease. NULL and *e. */
 struct job *job_open(struct migrations *ms, const struct migration *m, struct err *e);
 void job_close(struct job *j);
+const char *job_first_place(const struct job *j);
 const struct kind *job_kind(const struct job *j);
 int job_checks(struct job *j, enum migration_phase before, struct checks *out, struct err *e);
 /* The frozen plan with what became of its steps, or, where there is none yet, what it would be. */
@@ -81,6 +82,9 @@ struct run_request {
  * and *e: 55P03 another executor has it, 55000 the plan has changed, … */
 int executor_start(struct migrations *ms, const struct migration_at *at,
 		   const struct run_request *rq, struct err *e);
+/* "pause": its executor stops at the next step or wait, wherever it is; "": take that back. */
+int executor_request(struct migrations *ms, const struct migration_at *at, const char *request,
+		     struct err *e);
 /* Whether it runs in this process. */
 bool executor_is_here(struct migrations *ms, const char *uuid);
 

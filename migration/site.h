@@ -31,6 +31,9 @@ struct site_node {
 struct site_settings {
 	int64_t lease_us; /* an executor that was silent for so long may be replaced */
 	char bindir[256]; /* where pg_dump and pg_restore are; "": the newest that can be found */
+	bool crash_points; /* --crash-points was given: MERIDIAN_CRASH_AT is obeyed */
+	/* Where what is known of authorities is kept for the next start; "": nowhere. */
+	char authority_file[256];
 };
 
 struct site_ops {

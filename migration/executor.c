@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "migration/db.h"
+#include "migration/job_int.h"
+#include "migration/journal.h"
+#include "migration/migrations_int.h"
+#include "migration/transitions.h"
+
+#define LAST_FORWARD PHASE_FINALIZE
+#define SAY_TRIES    30
+
+static const char *const whats[] = {
+	[RUN_PHASE] = "phase",       [RUN_ALL] = "all",     [RUN_NEXT] = "next",
+	[RUN_STEP] = "step",         [RUN_ABORT] = "abort", [RUN_REVERSE] = "reverse",
+	[RUN_COMPLETE] = "complete", [RUN_AGAIN] = "again",
+};
+
+/* ---- what was ordered, as the row keeps it ---- */
+
+static char *
+order_text(const struct executor *x)
+{
+	return json_text(json_pack("{ss,ss,si,ss,sb,ss}", "what", whats[x->what], "phase",
+				   migration_phase_name(x->phase), "step", x->step, "force",
+				   x->force != NULL ? x->force : "", "is_forced", x->is_forced,
+				   "by", x->actor));
+}
+
+static bool
+order_read(struct executor *x, const char *json)
+{
+	json_t *o = json_loads(json, 0, NULL);
+	const char *what = json_string_value(json_object_get(o, "what"));
+	const char *phase = json_string_value(json_object_get(o, "phase"));
+	const char *force = json_string_value(json_object_get(o, "force"));
+	bool is_known = false;
+
+	for (int w = 0; what != NULL && w < RUN_AGAIN; w++)
+		if (strcmp(what, whats[w]) == 0) {
+			x->what = (enum run_what)w;
+			is_known = true;
+		}
+	if (phase != NULL && migration_phase_of(phase) >= 0)
+		x->phase = (enum migration_phase)migration_phase_of(phase);
+	x->step = (int)json_integer_value(json_object_get(o, "step"));
+	x->is_forced = json_is_true(json_object_get(o, "is_forced"));
+	if (x->force == NULL && force != NULL && *force != '\0')
+		x->force = xstrdup(force);
+	json_decref(o);
+	return is_known;
+}
+
+/* ---- the plan, looked at ---- */
+
+static bool
+is_finished(const struct migration_step *s)
+{
+	return s->state == STEP_APPLIED || s->state == STEP_SKIPPED;
+}
+
+static bool
+has_steps(const struct plan *p, enum migration_phase phase)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].def->phase == phase)
+			return true;
+	return false;
+}
+
+static bool
+is_phase_finished(const struct plan *p, enum migration_phase phase)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].def->phase == phase && !is_finished(&p->v[i]))
+			return false;
+	return true;
+}
+
+static bool
+is_phase_begun(const struct plan *p, enum migration_phase phase)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].def->phase == phase && p->v[i].state != STEP_PENDING)
+			return true;
+	return false;
+}
+
+static bool
+is_last_phase(const struct plan *p, enum migration_phase phase)
+{
+	for (int q = (int)phase + 1; q < MIGRATION_NPHASES; q++)
+		if (has_steps(p, (enum migration_phase)q))
+			return false;
+	return true;
+}
+
+/* ---- guards ---- */
+
+static bool
+stands_in_the_way(const struct job *j, const struct check *c)
+{
+	return c->severity == CHECK_ERROR && !job_is_forced(j, c->check);
+}
+
+static int
+refuse(struct job *j, const struct checks *found, struct err *e)
+{
+	struct buf b = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < found->n; i++) {
+		const struct check *c = &found->v[i];
+
+		if (!stands_in_the_way(j, c))
+			continue;
+		buf_printf(&b, "%s%s", n++ > 0 ? "\n" : "", c->check);
+		if (*c->object != '\0')
+			buf_printf(&b, " %s", c->object);
+		buf_printf(&b, ": %s", c->detail);
+	}
+	err_set(e, SQLSTATE_GUARD_FAILED, "%zu check%s stand%s in the way", n, n > 1 ? "s" : "",
+		n > 1 ? "" : "s");
+	err_detail(e, "%s", buf_text(&b));
+	err_hint(e, "SHOW MIGRATION %d CHECKS; says how to mend them, FORCE (check, …) goes past.",
+		 j->m.id);
+	buf_fini(&b);
+	return -1;
+}
+
+static int
+guard(struct job *j, enum migration_phase phase, struct err *e)
+{
+	struct checks found;
+	PGconn *home;
+	char *json;
+	int rc;
+	bool stands = false;
+
+	if (is_phase_begun(&j->plan, phase))
+		return 0;
+	if (job_checks(j, phase, &found, e) < 0)
+		return -1;
+	json = checks_json(&found);
+	home = job_home(j, e);
+	rc = home != NULL ? store_set_checks(home, j->m.uuid, json, e) : -1;
+	free(json);
+	for (size_t i = 0; i < found.n; i++)
+		stands = stands || stands_in_the_way(j, &found.v[i]);
+	if (rc == 0 && stands)
+		rc = refuse(j, &found, e);
+	checks_fini(&found);
+	return rc;
+}
+
+/* ---- saying how it ended ---- */
+
+static void
+tell_starter(struct executor *x, const struct err *why)
+{
+	pthread_mutex_lock(&x->lock);
+	if (x->started == EXECUTOR_STARTS) {
+		x->started = why != NULL ? EXECUTOR_FAILED : EXECUTOR_RUNS;
+		if (why != NULL)
+			x->why = *why;
+		pthread_cond_broadcast(&x->cond);
+	}
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* A state that must get into the row, tried for a while: the database may just be restarting. */
+static void
+say(struct job *j, enum migration_state s)
+{
+	struct timespec second = { .tv_sec = 1 };
+	struct err e;
+
+	for (int i = 0; i < SAY_TRIES && !migrations_are_over(j->ms); i++) {
+		if (job_enter(j, s, &e) == 0)
+			return;
+		if (strcmp(e.sqlstate, LEASE_LOST) == 0)
+			break;
+		nanosleep(&second, NULL);
+	}
+	log_msg(LOG_LEVEL_WARNING, "migration %d: state %s cannot be written: %s", j->m.id,
+		migration_state_name(s), e.msg);
+}
+
+static void
+end_in_error(struct job *j, const struct err *why)
+{
+	free(j->m.error);
+	j->m.error = xasprintf("%s: %s%s%s", why->sqlstate, why->msg,
+			       *why->detail != '\0' ? "\n" : "", why->detail);
+	log_msg(LOG_LEVEL_WARNING, "migration %d: %s", j->m.id, why->msg);
+	say(j, STATE_ERROR);
+}
+
+/* ---- running ---- */
+
+/* Why it ended before its end. Abort is done by the caller. */
+static bool
+wants_abort(struct job *j, const struct err *why)
+{
+	struct executor *x = j->x;
+
+	switch (x->stop) {
+	case STOP_LOST:
+		log_msg(LOG_LEVEL_WARNING, "migration %d: %s; this executor ends", j->m.id,
+			why->msg);
+		return false;
+	case STOP_SHUTDOWN:
+		return false;
+	case STOP_PAUSE:
+		say(j, STATE_PAUSED);
+		return false;
+	case STOP_ABORT:
+		return true;
+	case STOP_NO:
+	case STOP_DEADLINE:
+		break;
+	}
+	if (strcmp(why->sqlstate, LEASE_LOST) == 0 && x->beat.is_lost) {
+		x->stop = STOP_LOST;
+		return false;
+	}
+	end_in_error(j, why);
+	return false;
+}
+
+/* 0, -1 and *e, or 1: as far as was ordered (NEXT, STEP). */
+static int
+run_steps(struct job *j, enum migration_phase phase, struct err *e)
+{
+	struct executor *x = j->x;
+
+	for (size_t i = 0; i < j->plan.n; i++) {
+		struct migration_step *s = &j->plan.v[i];
+		size_t end = i + 1;
+		int rc;
+
+		if (s->def->phase != phase || is_finished(s))
+			continue;
+		if (x->what == RUN_STEP && s->n > x->step)
+			return 1;
+		if (job_tick(j, e) < 0)
+			return -1;
+		if (s->def->in_pause) {
+			end = group_end(&j->plan, i);
+			rc = group_run(j, i, end, e);
+		} else {
+			rc = step_run(j, s, e);
+		}
+		if (rc < 0)
+			return -1;
+		i = end - 1;
+		if (x->what == RUN_NEXT)
+			return 1;
+	}
+	return 0;
+}
+
+static bool
+is_decided_by_rows(const struct job *j)
+{
+	for (size_t i = 0; i < j->plan.n; i++)
+		if (j->plan.v[i].def->once_decided && j->plan.v[i].def->phase == PHASE_FINALIZE &&
+		    is_finished(&j->plan.v[i]))
+			return true;
+	return false;
+}
+
+static enum migration_state
+running_state(const struct job *j, enum migration_phase phase)
+{
+	if (phase == PHASE_FINALIZE && is_decided_by_rows(j))
+		return STATE_SWITCHED;
+	return transition_running(phase);
+}
+
+static int
+end_phase(struct job *j, enum migration_phase phase, struct err *e)
+{
+	enum migration_event ev =
+	    is_last_phase(&j->plan, phase) ? EVENT_ALL_DONE : EVENT_PHASE_DONE;
+	enum migration_state from = running_state(j, phase);
+	int to = transition(from, ev, phase);
+
+	if (to < 0)
+		to = transition(from, EVENT_PHASE_DONE, phase);
+	if (to < 0)
+		return err_set(e, "XX000", "state %s has no end", migration_state_name(from));
+	j->m.progress = 100;
+	return job_enter(j, (enum migration_state)to, e);
+}
+
+static int
+run_phase(struct job *j, enum migration_phase phase, struct err *e)
+{
+	int rc;
+
+	j->m.phase = (int)phase;
+	j->m.progress = -1;
+	if (job_enter(j, running_state(j, phase), e) < 0)
+		return -1;
+	tell_starter(j->x, NULL);
+	rc = run_steps(j, phase, e);
+	if (rc < 0 || (rc > 0 && !is_phase_finished(&j->plan, phase)))
+		return rc;
+	return end_phase(j, phase, e) < 0 ? -1 : rc;
+}
+
+/* RUN ALL, NEXT and STEP: the phases one after another, those without steps left out. */
+static int
+run_forward(struct job *j, struct err *e)
+{
+	int rc = 0;
+
+	for (int p = PHASE_PREPARE; p <= LAST_FORWARD && rc == 0; p++) {
+		enum migration_phase phase = (enum migration_phase)p;
+
+		if (!has_steps(&j->plan, phase) || is_phase_finished(&j->plan, phase))
+			continue;
+		rc = guard(j, phase, e);
+		if (rc == 0)
+			rc = run_phase(j, phase, e);
+	}
+	if (rc > 0 && !transition_is_over(j->m.state) && transition_is_running(j->m.state))
+		return job_enter(j, STATE_PAUSED, e);
+	return rc < 0 ? -1 : 0;
+}
+
+static int
+run_one(struct job *j, enum migration_phase phase, struct err *e)
+{
+	if (guard(j, phase, e) < 0)
+		return -1;
+	return run_phase(j, phase, e) < 0 ? -1 : 0;
+}
+
+/* ---- ABORT ---- */
+
+static int
+refuse_abort(struct job *j, struct err *e)
+{
+	err_set(e, "55000", "migration %d is decided: it cannot be aborted", j->m.id);
+	return err_hint(e, "REVERSE MIGRATION %d; is the way back.", j->m.id);
+}
+
+static int
+undo_all(struct job *j, struct err *e)
+{
+	for (size_t i = j->plan.n; i-- > 0;) {
+		struct migration_step *s = &j->plan.v[i];
+
+		if (s->state != STEP_RUNNING && s->state != STEP_APPLIED && s->state != STEP_FAILED)
+			continue;
+		if (job_tick(j, e) < 0)
+			return -1;
+		if (step_undo(j, s, e) == 0)
+			continue;
+		if (!j->x->is_forced || j->x->stop != STOP_NO)
+			return err_prefix(e, "undo of step %d %s", s->n, s->def->name);
+		job_notice(j, "undo of step %d %s failed and was left out (FORCE): %s", s->n,
+			   s->def->name, e->msg);
+	}
+	return 0;
+}
+
+static int
+run_abort(struct job *j, struct err *e)
+{
+	char *order;
+
+	j->x->what = RUN_ABORT;
+	j->x->stop = STOP_NO;
+	j->x->is_forced = j->x->is_forced || atomic_load(&j->x->force_abort);
+	order = order_text(j->x);
+	free(j->m.run);
+	j->m.run = order;
+	if (job_enter(j, STATE_ABORTING, e) < 0)
+		return -1;
+	tell_starter(j->x, NULL);
+	if (undo_all(j, e) < 0)
+		return -1;
+	free(j->m.error);
+	j->m.error = xstrdup("");
+	return job_enter(j, STATE_ABORTED, e);
+}
+
+static int
+run(struct job *j, struct err *e)
+{
+	switch (j->x->what) {
+	case RUN_PHASE:
+		return run_one(j, j->x->phase, e);
+	case RUN_ALL:
+	case RUN_NEXT:
+	case RUN_STEP:
+		return run_forward(j, e);
+	case RUN_ABORT:
+		return run_abort(j, e);
+	case RUN_REVERSE:
+		return run_one(j, PHASE_REVERSE, e);
+	case RUN_COMPLETE:
+		return run_one(j, PHASE_COMPLETE, e);
+	case RUN_AGAIN:
+		break;
+	}
+	return err_set(e, "55000", "nothing was begun that could go on");
+}
+
+/* ---- the thread ---- */
+
+/* The lease of the home, and of every other place; a place may know a higher token. */
+static int
+take_lease(struct executor *x, PGconn *c, struct err *e)
+{
+	for (int i = 0; i < 3; i++) {
+		if (lease_take(c, &x->lease, e) < 0)
+			return -1;
+		x->seen = 0;
+		if (job_claim_places(x->j, e) == 0)
+			return 0;
+		if (x->seen <= x->lease.token)
+			return -1;
+		x->lease.token = x->seen;
+	}
+	return -1;
+}
+
+/* The row as it is now, which may be newer than what the command saw. */
+static int
+reload(struct job *j, struct err *e)
+{
+	PGconn *home = job_home(j, e);
+	struct migration m;
+	int rc;
+
+	if (home == NULL)
+		return -1;
+	rc = store_load(home, j->m.uuid, &m, e);
+	if (rc <= 0)
+		return rc < 0 ? -1 : err_set(e, "42704", "migration %d is gone", j->m.id);
+	migration_fini(&j->m);
+	j->m = m;
+	job_load_options(j, j->m.options);
+	return store_set_request(home, j->m.uuid, "", e);
+}
+
+static int
+note_start(struct job *j, struct err *e)
+{
+	char *detail;
+	struct store_change ch = { .row = true, .event = JOURNAL_EXECUTOR };
+	int rc;
+
+	free(j->m.run);
+	j->m.run = order_text(j->x);
+	free(j->m.error);
+	j->m.error = xstrdup("");
+	detail = json_text(json_pack("{ss,sI,ss,ss}", "owner", j->x->lease.owner, "token",
+				     (json_int_t)j->x->lease.token, "event", "starts", "what",
+				     whats[j->x->what]));
+	ch.detail = detail;
+	rc = job_write(j, &ch, e);
+	free(detail);
+	return rc;
+}
+
+static int
+prepare(struct executor *x, struct err *e)
+{
+	struct job *j = x->j;
+	struct place *home = &j->places[j->home];
+	char *words = j->site->ops->conninfo(j->site->arg, &home->node, home->dbname);
+	PGconn *c = db_connect(words, j->m.id, e);
+
+	free(words);
+	if (c == NULL)
+		return -1;
+	x->beat.c = c;
+	atomic_store(&x->beat.pid, PQbackendPID(c));
+	if (take_lease(x, c, e) < 0 || reload(j, e) < 0)
+		return -1;
+	if (x->what == RUN_AGAIN && !order_read(x, j->m.run))
+		return err_set(e, "55000", "nothing was begun that could go on");
+	if (beat_start(x, c, e) < 0 || steps_load(j, e) < 0)
+		return -1;
+	if (x->what != RUN_ABORT && steps_freeze(j, e) < 0)
+		return -1;
+	return 0;
+}
+
+/* What a dead executor left between freeze and decision is mended first, whatever was ordered. */
+static int
+mend(struct job *j, struct err *e)
+{
+	struct executor *x = j->x;
+	bool is_decided = false;
+
+	if (group_recover(j, &is_decided, e) < 0)
+		return -1;
+	if (x->what != RUN_ABORT)
+		return 0;
+	if (!is_decided && steps_decided(j, &is_decided, e) < 0)
+		return -1;
+	return is_decided ? refuse_abort(j, e) : 0;
+}
+
+static void
+work(struct executor *x)
+{
+	struct job *j = x->j;
+	struct err e = { .msg = "" };
+	enum migration_state before = j->m.state;
+	int rc = mend(j, &e);
+
+	before = j->m.state;
+	if (rc == 0)
+		rc = note_start(j, &e);
+	if (rc == 0)
+		rc = run(j, &e);
+	pthread_mutex_lock(&x->lock);
+	bool refused = rc < 0 && x->started == EXECUTOR_STARTS;
+	pthread_mutex_unlock(&x->lock);
+	/* Refused before anything was done: the command says so, the state stays. */
+	if (refused && !transition_is_running(before)) {
+		tell_starter(x, &e);
+		return;
+	}
+	tell_starter(x, NULL);
+	if (rc < 0 && wants_abort(j, &e)) {
+		bool is_decided = true;
+
+		rc = steps_decided(j, &is_decided, &e);
+		if (rc == 0 && is_decided)
+			rc = refuse_abort(j, &e);
+		else if (rc == 0)
+			rc = run_abort(j, &e);
+		if (rc < 0 && x->stop == STOP_NO)
+			end_in_error(j, &e);
+	}
+}
+
+static void
+leave(struct executor *x)
+{
+	struct err e;
+	PGconn *home = x->stop == STOP_LOST ? NULL : job_home(x->j, &e);
+
+	beat_stop(&x->beat);
+	if (home != NULL && x->lease.token > 0) {
+		beat_drain(x, home);
+		if (x->beat.c != NULL)
+			lease_drop(x->beat.c, &x->lease);
+		else
+			lease_drop(home, &x->lease);
+	}
+	PQfinish(x->beat.c);
+	x->beat.c = NULL;
+}
+
+void *
+executor_main(void *arg)
+{
+	struct executor *x = arg;
+	struct err e = { .msg = "" };
+
+	if (prepare(x, &e) < 0)
+		tell_starter(x, &e);
+	else
+		work(x);
+	leave(x);
+	job_close(x->j);
+	x->j = NULL;
+	atomic_store(&x->is_over, true);
+	return NULL;
+}

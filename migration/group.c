@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "migration/db.h"
+#include "migration/job_int.h"
+#include "migration/journal.h"
+#include "migration/options.h"
+
+#define FORWARD_TRIES 60 /* seconds, once it is decided */
+#define BACK_TRIES    20
+
+size_t
+group_end(const struct plan *p, size_t first)
+{
+	size_t end = first;
+
+	while (end < p->n && p->v[end].def->in_pause &&
+	       p->v[end].def->phase == p->v[first].def->phase)
+		end++;
+	return end;
+}
+
+static void
+nap(int64_t us)
+{
+	struct timespec t = { .tv_sec = us / USEC_PER_SEC, .tv_nsec = us % USEC_PER_SEC * 1000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* Whether the group's own decision was made; the databases are asked. */
+static int
+decided(struct job *j, size_t first, size_t end, bool *out, struct err *e)
+{
+	*out = false;
+	for (size_t i = first; i < end && !*out; i++) {
+		struct migration_step *s = &j->plan.v[i];
+
+		if (s->def->once_decided && s->def->done != NULL && s->def->done(j, s, out, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Everything that the undo may have to mend is "running" before the first begins. */
+static int
+mark(struct job *j, size_t first, size_t end, struct err *e)
+{
+	for (size_t i = first; i < end; i++) {
+		struct migration_step *s = &j->plan.v[i];
+
+		if (s->def->before != NULL && s->before == NULL &&
+		    s->def->before(j, s, &s->before, e) < 0)
+			return -1;
+		s->state = STEP_RUNNING;
+		s->attempt++;
+		if (step_write(j, s, CLOCK_STARTS, i == first ? JOURNAL_STEP : NULL, NULL, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+write_all(struct job *j, size_t first, size_t end, enum step_state state, const char *event,
+	  struct err *e)
+{
+	for (size_t i = first; i < end; i++) {
+		struct migration_step *s = &j->plan.v[i];
+
+		s->state = state;
+		if (step_write(j, s, CLOCK_ENDS, event, NULL, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ask: somebody may have done some of it before. */
+static int
+one_way(struct job *j, size_t first, size_t end, bool ask, size_t *at, struct err *e)
+{
+	for (*at = first; *at < end; (*at)++) {
+		struct migration_step *s = &j->plan.v[*at];
+		bool is_done = false;
+
+		j->now = s;
+		crash_point(j, s->def->name, "before");
+		if (ask && s->def->done != NULL && s->def->done(j, s, &is_done, e) < 0)
+			return -1;
+		if (!is_done && s->def->act != NULL && s->def->act(j, s, e) < 0)
+			return -1;
+		crash_point(j, s->def->name, "after");
+		if (s->def->once_decided)
+			j->x->is_deaf = true;
+	}
+	return 0;
+}
+
+/* It is decided: there is no other way, whatever fails. */
+static int
+forward(struct job *j, size_t first, size_t end, struct err *e)
+{
+	size_t at;
+
+	j->x->is_deaf = true;
+	for (int i = 0; i < FORWARD_TRIES; i++) {
+		if (one_way(j, first, end, true, &at, e) == 0)
+			return 0;
+		if (job_tick(j, e) < 0)
+			return -1;
+		job_notice(j, "decided; %s is tried again: %s", j->plan.v[at].def->name, e->msg);
+		nap(USEC_PER_SEC);
+	}
+	return -1;
+}
+
+/* Nothing has been decided: as before the first step. Tried a while, since a fence that stays shut
+ * stops everybody. */
+static int
+back(struct job *j, size_t first, size_t end, struct err *e)
+{
+	for (size_t i = end; i-- > first;) {
+		struct migration_step *s = &j->plan.v[i];
+		int rc = -1;
+
+		for (int n = 0; rc < 0 && n < BACK_TRIES; n++) {
+			if (n > 0)
+				nap(USEC_PER_SEC / 4);
+			if (j->x->stop == STOP_LOST)
+				return -1;
+			j->now = s;
+			rc = step_undo_act(j, s, e);
+			if (rc == 0)
+				crash_point(j, s->def->name, "undo");
+		}
+		if (rc < 0)
+			return err_prefix(e, "undo of %s", s->def->name);
+	}
+	return write_all(j, first, end, STEP_PENDING, NULL, e);
+}
+
+static int64_t
+attempts_of(const struct job *j)
+{
+	const char *value = job_option(j, "attempts");
+
+	return *value != '\0' ? migration_option_int(value) : 1;
+}
+
+static void
+note_failure(struct job *j, size_t at, const struct err *why, bool again)
+{
+	const struct migration_step *s = &j->plan.v[at];
+	char *detail = json_text(json_pack(
+	    "{si,ss,ss,ss,ss,ss,sb}", "n", s->n, "name", s->def->name, "error", why->msg,
+	    "sqlstate", why->sqlstate, "detail", why->detail, "hint", why->hint, "again", again));
+
+	job_event(j, JOURNAL_STEP_FAIL, detail);
+	free(detail);
+}
+
+static int
+end_well(struct job *j, size_t first, size_t end, struct err *e)
+{
+	j->in_group = false;
+	j->now = NULL;
+	j->x->is_deaf = false;
+	for (size_t i = first; i < end; i++)
+		if (j->plan.v[i].def->once_decided && j->m.state == STATE_FINALIZING)
+			j->m.state = STATE_SWITCHED;
+	return write_all(j, first, end, STEP_APPLIED, JOURNAL_STEP_DONE, e);
+}
+
+/* One try: 0 done, 1 it failed and everything is back, -1 it cannot be mended now. */
+static int
+attempt(struct job *j, size_t first, size_t end, bool again, struct err *e)
+{
+	struct err why = { .msg = "" };
+	bool is_decided = false;
+	size_t at = first;
+
+	j->in_group = true;
+	if (one_way(j, first, end, false, &at, e) == 0)
+		return end_well(j, first, end, e);
+	j->now = NULL;
+	note_failure(j, at, e, again);
+	if (j->x->stop == STOP_LOST)
+		return -1;
+	for (int i = 0; decided(j, first, end, &is_decided, &why) < 0; i++) {
+		if (i == BACK_TRIES) {
+			j->in_group = false;
+			err_detail(e, "Whether it was decided cannot be asked: %s", why.msg);
+			return -1;
+		}
+		nap(USEC_PER_SEC / 4);
+	}
+	if (is_decided)
+		return forward(j, first, end, e) == 0 ? end_well(j, first, end, e) : -1;
+	j->in_group = false;
+	if (back(j, first, end, &why) < 0) {
+		err_detail(e, "It is not all undone: %s", why.msg);
+		return -1;
+	}
+	j->now = NULL;
+	return 1;
+}
+
+int
+group_run(struct job *j, size_t first, size_t end, struct err *e)
+{
+	int64_t most = attempts_of(j);
+
+	for (int64_t i = 1;; i++) {
+		int rc;
+
+		if (mark(j, first, end, e) < 0)
+			return -1;
+		rc = attempt(j, first, end, i < most, e);
+		j->in_group = false;
+		if (rc <= 0)
+			return rc;
+		if (j->x->stop != STOP_NO || i >= most)
+			return -1;
+		job_notice(j, "attempt %d of %d failed: %s", (int)i, (int)most, e->msg);
+		if (job_sleep(j, job_option_usec(j, "retry_wait"), e) < 0)
+			return -1;
+	}
+}
+
+int
+group_recover(struct job *j, bool *is_decided, struct err *e)
+{
+	*is_decided = false;
+	for (size_t first = 0; first < j->plan.n; first++) {
+		size_t end = j->plan.v[first].def->in_pause ? group_end(&j->plan, first) : first;
+		bool was_running = false, this_one = false;
+
+		for (size_t i = first; i < end; i++)
+			was_running = was_running || j->plan.v[i].state == STEP_RUNNING;
+		if (!was_running) {
+			first = end > first ? end - 1 : first;
+			continue;
+		}
+		if (decided(j, first, end, &this_one, e) < 0)
+			return -1;
+		*is_decided = *is_decided || this_one;
+		if (this_one) {
+			j->in_group = true;
+			int rc = forward(j, first, end, e);
+
+			if (rc < 0 || end_well(j, first, end, e) < 0)
+				return -1;
+		} else if (back(j, first, end, e) < 0) {
+			return -1;
+		}
+		first = end - 1;
+	}
+	return 0;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * struct job, and the executor that runs one: shared by job.c (places, options), tick.c (what a
+ * step asks while it works), beat.c (the heart), step.c (one step), executor.c (the thread) and
+ * migrations.c. A job belongs to one thread; what the heart's thread shares with it stands in
+ * struct beat.
+ */
+#ifndef MIGRATION_JOB_INT_H
+#define MIGRATION_JOB_INT_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "migration/engine.h"
+#include "migration/grammar.h"
+#include "migration/lease.h"
+#include "migration/migrations_int.h"
+
+struct place {
+	char *name;
+	struct site_node node;
+	char *dbname;
+	PGconn *c;       /* NULL: none now */
+	bool is_evicted; /* nobody of an older executor is left there */
+	bool is_claimed; /* the connection has found, or made, our lease */
+};
+
+struct job {
+	struct migrations *ms;
+	const struct site *site;
+	const struct kind *kind;
+	struct migration m;
+	struct spec spec;
+	json_t *options; /* of m.options */
+	json_t *retired; /* older ones: their strings were lent */
+	struct place *places;
+	size_t nplaces, home;
+	struct plan plan;
+	bool is_frozen;
+	struct migration_step *now; /* that runs */
+	bool in_group;              /* … between freeze and switch */
+	bool in_transaction;        /* … of class T */
+	struct executor *x;         /* NULL: of a command */
+};
+
+/* Why an executor is to stop. */
+enum stop { STOP_NO, STOP_PAUSE, STOP_ABORT, STOP_SHUTDOWN, STOP_LOST, STOP_DEADLINE };
+
+struct event {
+	struct event *next;
+	char *event, *detail;
+};
+
+/* The heart: a thread with a connection to the home, which beats, writes what need not be waited
+ * for, and reads what others ordered. All under the lock but the connection, which is the thread's
+ * own. */
+struct beat {
+	pthread_t thread;
+	bool is_started;
+	pthread_mutex_t lock, draining;
+	pthread_cond_t cond;
+	PGconn *c;
+	atomic_int pid; /* of its server process */
+	bool is_over;
+	bool home_moved; /* look for the home anew */
+	int64_t last_us; /* the last good beat, by clock_us() */
+	bool is_lost;
+	struct event *first, **last;
+	int percent;
+	char *detail, *written; /* progress: now, and as it was written last */
+	int written_percent;
+	char request[16];
+	char *acks, *options; /* as they were read last; NULL: not yet */
+	bool options_new;
+};
+
+struct executor {
+	struct executor *next;
+	struct job *j;
+	struct lease lease;
+	int64_t seen; /* a token above ours, at another place */
+	struct beat beat;
+	pthread_t thread;
+	enum run_what what;
+	enum migration_phase phase;
+	int step;
+	int64_t deadline_us; /* by clock_us(); 0: none */
+	char *force;
+	bool is_forced;
+	char *actor;
+	enum stop stop;   /* why job_tick() said no */
+	bool is_deaf;     /* decided: only a lost lease stops it */
+	atomic_int order; /* enum stop, of this process */
+	/* Who started it waits for this. */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	enum { EXECUTOR_STARTS, EXECUTOR_RUNS, EXECUTOR_FAILED } started;
+	struct err why;
+	atomic_bool is_over; /* the thread may be joined, when nobody waits for `started` */
+	atomic_int waiters;
+	atomic_bool force_abort; /* of an ABORT that came later */
+	struct finding *places;  /* of the job, for who stops it */
+	size_t nplaces;
+};
+
+/* ---- job.c ---- */
+struct place *job_place(const struct job *j, const char *name);
+/* On the executor's thread: the connection of the home. */
+PGconn *job_home(struct job *j, struct err *e);
+/* The options as a text has them from now on. */
+void job_load_options(struct job *j, const char *json);
+/* Every other executor's backends end, on each place that can be reached, and our token is there.
+ */
+int job_claim_places(struct job *j, struct err *e);
+
+/* ---- beat.c ---- */
+int beat_start(struct executor *x, PGconn *c, struct err *e);
+void beat_stop(struct beat *b);
+void beat_event(struct beat *b, const char *event, const char *detail);
+/* Write the events that wait, now, on the caller's connection. */
+void beat_drain(struct executor *x, PGconn *c);
+
+/* ---- tick.c ---- */
+/* A row of the journal and columns of the migration's row, now. */
+int job_write(struct job *j, const struct store_change *ch, struct err *e);
+int job_enter(struct job *j, enum migration_state s, struct err *e);
+char *json_text(json_t *take_json);
+
+/* ---- step.c ---- */
+/* Its strings are the step's. */
+struct step_row step_row_of(const struct migration_step *s);
+int steps_load(struct job *j, struct err *e);
+int steps_make(struct job *j, struct plan *out, struct err *e);
+int steps_freeze(struct job *j, struct err *e);
+int step_run(struct job *j, struct migration_step *s, struct err *e);
+int step_undo(struct job *j, struct migration_step *s, struct err *e);
+/* The step's row and the migration's, with an event (NULL: none) of the step; `more`: members for
+ * its detail. */
+int step_write(struct job *j, struct migration_step *s, enum step_clock clock, const char *event,
+	       json_t *take_more, struct err *e);
+/* Whether the decision was made: the databases are asked. */
+int steps_decided(struct job *j, bool *is_decided, struct err *e);
+void crash_point(const struct job *j, const char *step, const char *where);
+
+int step_undo_act(struct job *j, struct migration_step *s, struct err *e);
+
+/* ---- group.c: the steps between freeze and switch ---- */
+size_t group_end(const struct plan *p, size_t first);
+int group_run(struct job *j, size_t first, size_t end, struct err *e);
+/* What an executor that died left: forward where it was decided, else back. */
+int group_recover(struct job *j, bool *is_decided, struct err *e);
+
+/* ---- executor.c ---- */
+void *executor_main(void *arg);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/kinds.h"
+
+/* clang-format off */
+static const struct kind *const kinds[MIGRATION_NKINDS] = {
+	[KIND_REGIONS_OF] = &kind_regions,
+};
+/* clang-format on */
+
+const struct kind *
+kind_find(enum migration_kind id)
+{
+	return kinds[id];
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "migration/db.h"
+#include "migration/job_int.h"
+#include "migration/journal.h"
+#include "migration/options.h"
+
+#define NAP_US       (50 * USEC_PER_MSEC)
+#define RETRY_MIN_US (50 * USEC_PER_MSEC)
+#define RETRY_MAX_US (2 * USEC_PER_SEC)
+
+static const struct {
+	const char *sqlstate, *text;
+} stops[] = {
+	[STOP_NO] = { "", "" },
+	[STOP_PAUSE] = { "57014", "stopped by PAUSE MIGRATION" },
+	[STOP_ABORT] = { "57014", "stopped by ABORT MIGRATION" },
+	[STOP_SHUTDOWN] = { "57014", "this proxy is shutting down" },
+	[STOP_LOST] = { LEASE_LOST, "another executor has this migration now" },
+	[STOP_DEADLINE] = { SQLSTATE_CUTOVER_DEADLINE, "the DEADLINE of the command has passed" },
+};
+
+/* ---- JSON ---- */
+
+char *
+json_text(json_t *take_json)
+{
+	char *dumped = json_dumps(take_json, JSON_COMPACT), *out;
+
+	out = xstrdup(dumped != NULL ? dumped : "{}");
+	free(dumped);
+	json_decref(take_json);
+	return out;
+}
+
+static json_t *
+utf8(const char *s)
+{
+	json_t *j = json_string(s);
+
+	return j != NULL ? j : json_string("(not UTF-8)");
+}
+
+/* ---- what is said on the way ---- */
+
+void
+job_event(struct job *j, const char *event, const char *detail_json)
+{
+	if (j->x != NULL)
+		beat_event(&j->x->beat, event, detail_json);
+}
+
+void
+job_notice(struct job *j, const char *fmt, ...)
+{
+	struct buf b = { 0 };
+	va_list ap;
+	char *detail;
+
+	va_start(ap, fmt);
+	buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	detail = json_text(json_pack("{so}", "text", utf8(buf_text(&b))));
+	job_event(j, JOURNAL_NOTICE, detail);
+	free(detail);
+	buf_fini(&b);
+}
+
+void
+job_progress(struct job *j, int percent, const char *fmt, ...)
+{
+	struct beat *t;
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	j->m.progress = percent;
+	free(j->m.detail);
+	j->m.detail = xstrdup(text);
+	if (j->x == NULL)
+		return;
+	t = &j->x->beat;
+	pthread_mutex_lock(&t->lock);
+	t->percent = percent;
+	free(t->detail);
+	t->detail = xstrdup(text);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* ---- whether to go on ---- */
+
+static enum stop
+ordered(struct executor *x)
+{
+	struct beat *b = &x->beat;
+	enum stop s = STOP_NO;
+	char *options = NULL;
+
+	pthread_mutex_lock(&b->lock);
+	if (b->is_lost)
+		s = STOP_LOST;
+	else if (strcmp(b->request, "abort") == 0)
+		s = STOP_ABORT;
+	else if (strcmp(b->request, "pause") == 0)
+		s = STOP_PAUSE;
+	if (b->options_new) {
+		options = b->options != NULL ? xstrdup(b->options) : NULL;
+		b->options_new = false;
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (options != NULL)
+		job_load_options(x->j, options);
+	free(options);
+	if (s == STOP_NO || s == STOP_PAUSE) {
+		enum stop here = (enum stop)atomic_load(&x->order);
+
+		s = here != STOP_NO ? here : s;
+	}
+	if (s == STOP_ABORT && x->what == RUN_ABORT)
+		s = STOP_NO;
+	if (s == STOP_NO && x->deadline_us > 0 && clock_us() > x->deadline_us)
+		s = STOP_DEADLINE;
+	return s;
+}
+
+int
+job_tick(struct job *j, struct err *e)
+{
+	struct executor *x = j->x;
+	enum stop s;
+
+	if (x == NULL)
+		return 0;
+	s = ordered(x);
+	if (s == STOP_NO || (x->is_deaf && s != STOP_LOST))
+		return 0;
+	x->stop = s;
+	return err_set(e, stops[s].sqlstate, "%s", stops[s].text);
+}
+
+int
+job_sleep(struct job *j, int64_t usec, struct err *e)
+{
+	int64_t until = clock_us() + usec;
+
+	for (;;) {
+		int64_t left = until - clock_us();
+		struct timespec t = { 0 };
+
+		if (job_tick(j, e) < 0)
+			return -1;
+		if (left <= 0)
+			return 0;
+		if (left > NAP_US)
+			left = NAP_US;
+		t.tv_nsec = left * 1000;
+		nanosleep(&t, NULL);
+	}
+}
+
+bool
+job_is_forced(const struct job *j, const char *guard)
+{
+	const char *p = j->x != NULL ? j->x->force : NULL;
+	struct slice rest = slice_str(p != NULL ? p : ""), one;
+
+	if (j->x != NULL && j->x->is_forced && strcmp(guard, "abort") == 0)
+		return true;
+	while (rest.n > 0) {
+		one = slice_trim(slice_cut(&rest, ','));
+		if (slice_is_nocase(one, guard))
+			return true;
+	}
+	return false;
+}
+
+/* ---- statements that wait for locks ---- */
+
+static int64_t
+retries_of(const struct job *j)
+{
+	const char *value = job_option(j, "retries");
+
+	return *value != '\0' ? migration_option_int(value) : 30;
+}
+
+static int
+attempt_of(struct job *j, PGconn *c, const char *sql, struct err *e)
+{
+	const char *timeout = job_option(j, "lock_timeout");
+	int64_t us = *timeout != '\0' ? migration_option_usec(timeout) : 500 * USEC_PER_MSEC;
+	bool in_transaction = PQtransactionStatus(c) == PQTRANS_INTRANS;
+	struct err ignored;
+	int rc;
+
+	if (in_transaction && db_exec(c, e, "SAVEPOINT meridian_retry") < 0)
+		return -1;
+	rc = db_execf(c, e, "SET lock_timeout = %lld", (long long)(us / USEC_PER_MSEC));
+	if (rc == 0)
+		rc = db_exec(c, e, sql);
+	if (in_transaction && rc == 0)
+		return db_exec(c, e, "RELEASE SAVEPOINT meridian_retry; SET lock_timeout = 0");
+	if (in_transaction)
+		db_exec(c, &ignored, "ROLLBACK TO SAVEPOINT meridian_retry");
+	if (PQtransactionStatus(c) != PQTRANS_IDLE && !in_transaction)
+		db_exec(c, &ignored, "ROLLBACK");
+	db_exec(c, &ignored, "SET lock_timeout = 0");
+	return rc;
+}
+
+int
+job_exec_retry(struct job *j, PGconn *c, const char *sql, struct err *e)
+{
+	int64_t wait = RETRY_MIN_US, most = retries_of(j);
+
+	for (int64_t i = 0;; i++) {
+		if (job_tick(j, e) < 0)
+			return -1;
+		if (attempt_of(j, c, sql, e) == 0)
+			return 0;
+		if (!db_is_retryable(e) || i >= most)
+			return -1;
+		if (i == 0)
+			job_progress(j, j->m.progress, "waits for a lock: %s", e->msg);
+		if (job_sleep(j, wait, e) < 0)
+			return -1;
+		wait = wait * 2 > RETRY_MAX_US ? RETRY_MAX_US : wait * 2;
+	}
+}
+
+/* ---- rows ---- */
+
+int
+job_write(struct job *j, const struct store_change *ch, struct err *e)
+{
+	PGconn *home = job_home(j, e);
+	struct store_change mine = *ch;
+
+	if (home == NULL)
+		return -1;
+	mine.actor = j->x->actor;
+	beat_drain(j->x, home);
+	return store_write(home, &j->m, &j->x->lease, &mine, e);
+}
+
+int
+job_enter(struct job *j, enum migration_state s, struct err *e)
+{
+	char *detail;
+	struct store_change ch = { .row = true, .event = JOURNAL_STATE };
+	int rc;
+
+	j->m.state = s;
+	detail = json_text(json_pack("{ss,sO?}", "state", migration_state_name(s), "error",
+				     s == STATE_ERROR ? utf8(j->m.error) : NULL));
+	ch.detail = detail;
+	rc = job_write(j, &ch, e);
+	free(detail);
+	return rc;
+}
+
+int
+job_set_state(struct job *j, enum migration_state s, struct err *e)
+{
+	char *detail;
+
+	if (j->x == NULL || j->m.state == s)
+		return 0;
+	if (!j->in_group)
+		return job_enter(j, s, e);
+	j->m.state = s;
+	detail = json_text(json_pack("{ss}", "state", migration_state_name(s)));
+	job_event(j, JOURNAL_STATE, detail);
+	free(detail);
+	return 0;
+}
+
+int
+job_note_undo(struct job *j, const char *json, struct err *e)
+{
+	if (j->now == NULL || j->x == NULL)
+		return err_set(e, "XX000", "no step is running");
+	free(j->now->undo);
+	j->now->undo = xstrdup(json);
+	/* In a transaction or between freeze and switch it goes with the row of the step. */
+	if (j->in_transaction || j->in_group)
+		return 0;
+	return step_write(j, j->now, CLOCK_KEEP, NULL, NULL, e);
+}
+
+bool
+job_was_acked(const struct job *j, const char *guard)
+{
+	json_t *acks;
+	bool is_in;
+
+	if (j->x != NULL) {
+		struct beat *b = &j->x->beat;
+
+		pthread_mutex_lock(&b->lock);
+		acks = json_loads(b->acks != NULL ? b->acks : j->m.acks, 0, NULL);
+		pthread_mutex_unlock(&b->lock);
+	} else {
+		acks = json_loads(j->m.acks, 0, NULL);
+	}
+	is_in = json_object_get(acks, guard) != NULL;
+	json_decref(acks);
+	return is_in;
+}
+
+int
+job_wait_ack(struct job *j, const char *guard, const char *what, struct err *e)
+{
+	enum migration_state before = j->m.state;
+	int rc = 0;
+
+	if (j->x == NULL || job_was_acked(j, guard))
+		return 0;
+	job_progress(j, j->m.progress, "ACK MIGRATION %d %s: %s", j->m.id, guard, what);
+	job_notice(j, "waits for ACK MIGRATION %d %s: %s", j->m.id, guard, what);
+	if (job_enter(j, STATE_WAITING_ACK, e) < 0)
+		return -1;
+	while (rc == 0 && !job_was_acked(j, guard))
+		rc = job_sleep(j, 2 * NAP_US, e);
+	if (rc < 0)
+		return -1;
+	return job_enter(j, before, e);
+}
