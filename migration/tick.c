@@ -264,7 +264,7 @@ job_enter(struct job *j, enum migration_state s, struct err *e)
 	int rc;
 
 	j->m.state = s;
-	detail = json_text(json_pack("{ss,sO?}", "state", migration_state_name(s), "error",
+	detail = json_text(json_pack("{ss,so*}", "state", migration_state_name(s), "error",
 				     s == STATE_ERROR ? utf8(j->m.error) : NULL));
 	ch.detail = detail;
 	rc = job_write(j, &ch, e);

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/fleet.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "migration/db.h"
+#include "migration/job_int.h"
+
+#define LOOK_US    (5 * USEC_PER_MSEC)
+#define RESUME_US  (2 * USEC_PER_SEC)
+#define FREEZE_MAX (60 * USEC_PER_SEC)
+#define FRESH      "5 seconds" /* a proxy whose heartbeat is older does not count */
+#define EXTRA_US   (200 * USEC_PER_MSEC)
+
+struct asking {
+	struct job *j;
+	const struct gate_move *m;
+	const char *what;
+	int64_t epoch;
+};
+
+/* Where all proxies look: the home of the migration. */
+static PGconn *
+square(struct job *j, struct err *e)
+{
+	return j->x != NULL ? job_home(j, e) : job_db(j, job_first_place(j), e);
+}
+
+int
+fleet_others(struct job *j, struct err *e)
+{
+	const char *params[] = { j->site->ops->proxy_id(j->site->arg) };
+	PGconn *c = square(j, e);
+	int64_t n;
+
+	if (c == NULL ||
+	    db_int(c, &n, e,
+		   "SELECT count(*) FROM meridian.proxy WHERE id <> $1 AND heartbeat > "
+		   "clock_timestamp() - interval '" FRESH "'",
+		   1, params) < 0)
+		return -1;
+	return (int)n;
+}
+
+/* The row that every proxy's watcher sees, and the word that wakes it. */
+static int
+call_out(const struct asking *a, struct err *e)
+{
+	char mig[16], attempt[24], epoch[24], ms[24];
+	int64_t expires = a->m->expires_us > 0 ? a->m->expires_us : FREEZE_MAX;
+	const char *params[] = { a->j->m.uuid,
+				 mig,
+				 attempt,
+				 a->what,
+				 a->m->database,
+				 a->m->from != NULL ? a->m->from : "",
+				 a->m->to != NULL ? a->m->to : "",
+				 a->m->newdb != NULL ? a->m->newdb : "",
+				 epoch,
+				 ms };
+	PGconn *c = square(a->j, e);
+	PGresult *r;
+
+	if (c == NULL)
+		return -1;
+	snprintf(mig, sizeof(mig), "%d", a->j->m.id);
+	snprintf(attempt, sizeof(attempt), "%" PRIu64, a->m->attempt);
+	snprintf(epoch, sizeof(epoch), "%" PRId64, a->epoch);
+	snprintf(ms, sizeof(ms), "%" PRId64 " ms", expires / USEC_PER_MSEC);
+	r = db_query(
+	    c, e,
+	    "WITH f AS (INSERT INTO meridian.freeze (uuid, mig, attempt, what, db, src, dst, "
+	    "newdb, "
+	    "epoch, at, expires) SELECT CAST($1 AS text), CAST($2 AS int), CAST($3 AS int8), "
+	    "CAST($4 "
+	    "AS text), CAST($5 AS text), CAST($6 AS text), CAST($7 AS text), CAST($8 AS text), "
+	    "CAST($9 AS int8), clock_timestamp(), clock_timestamp() + CAST($10 AS interval) ON "
+	    "CONFLICT (uuid) DO UPDATE SET attempt = excluded.attempt, what = excluded.what, db = "
+	    "excluded.db, src = excluded.src, dst = excluded.dst, newdb = excluded.newdb, epoch = "
+	    "excluded.epoch, at = excluded.at, expires = excluded.expires RETURNING 1) SELECT "
+	    "pg_notify('meridian', 'freeze') FROM f",
+	    10, params);
+	PQclear(r);
+	return r != NULL ? 0 : -1;
+}
+
+/* How many fresh ones have not answered; sums what the others said. */
+static int
+missing(const struct asking *a, struct gate_counts *sum, int64_t *out, struct err *e)
+{
+	char attempt[24];
+	const char *params[] = { a->j->m.uuid, attempt, a->what,
+				 a->j->site->ops->proxy_id(a->j->site->arg) };
+	PGconn *c = square(a->j, e);
+	unsigned *const fields[] = { &sum->sessions, &sum->open, &sum->kept, &sum->closed,
+				     &sum->aborted };
+	PGresult *r;
+
+	if (c == NULL)
+		return -1;
+	snprintf(attempt, sizeof(attempt), "%" PRIu64, a->m->attempt);
+	r = db_query(
+	    c, e,
+	    "SELECT count(*) - count(a.proxy), coalesce(sum(a.sessions), 0), "
+	    "coalesce(sum(a.open), 0), coalesce(sum(a.kept), 0), coalesce(sum(a.closed), 0), "
+	    "coalesce(sum(a.aborted), 0) FROM meridian.proxy p LEFT JOIN meridian.freeze_ack "
+	    "a ON a.proxy = p.id AND a.uuid = $1 AND a.attempt = CAST($2 AS int8) AND a.what "
+	    "= $3 WHERE p.id <> $4 AND p.heartbeat > clock_timestamp() - interval '" FRESH "'",
+	    4, params);
+	if (r == NULL)
+		return -1;
+	*out = atol(PQgetvalue(r, 0, 0));
+	for (int f = 0; f < 5; f++)
+		*fields[f] = (unsigned)atol(PQgetvalue(r, 0, f + 1));
+	PQclear(r);
+	return 0;
+}
+
+static int
+wait_for_all(const struct asking *a, int64_t deadline_us, struct gate_counts *sum, int64_t *left,
+	     struct err *e)
+{
+	const struct timespec nap = { .tv_nsec = LOOK_US * 1000 };
+
+	for (;;) {
+		if (missing(a, sum, left, e) < 0)
+			return -1;
+		if (*left == 0 || clock_us() >= deadline_us)
+			return 0;
+		nanosleep(&nap, NULL);
+	}
+}
+
+static void
+add_counts(struct gate_counts *to, const struct gate_counts *more)
+{
+	to->sessions += more->sessions;
+	to->open += more->open;
+	to->kept += more->kept;
+	to->closed += more->closed;
+	to->aborted += more->aborted;
+}
+
+int
+fleet_prewarm(struct job *j, const struct gate_move *m, int64_t deadline_us, struct err *e)
+{
+	struct asking a = { .j = j, .m = m, .what = "prewarm" };
+	struct gate_counts ignored;
+	int others = fleet_others(j, e);
+	int64_t left;
+
+	if (others < 0 || (others > 0 && call_out(&a, e) < 0))
+		return -1;
+	if (j->site->ops->gate->prewarm(j->site->arg, m, deadline_us, e) < 0)
+		return -1;
+	return others > 0 ? wait_for_all(&a, deadline_us, &ignored, &left, e) : 0;
+}
+
+int
+fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us, struct gate_counts *out,
+	     struct err *e)
+{
+	struct asking a = { .j = j, .m = m, .what = "freeze" };
+	struct gate_counts others_sum = { 0 };
+	int others = fleet_others(j, e);
+	int64_t left = 0;
+
+	if (others < 0 || (others > 0 && call_out(&a, e) < 0))
+		return -1;
+	if (j->site->ops->gate->freeze(j->site->arg, m, deadline_us, out, e) < 0)
+		return -1;
+	if (others > 0 && wait_for_all(&a, deadline_us + EXTRA_US, &others_sum, &left, e) < 0)
+		return -1;
+	add_counts(out, &others_sum);
+	if (left > 0)
+		job_notice(j, "%d proxies have not frozen in time; the fence stops them",
+			   (int)left);
+	return 0;
+}
+
+int
+fleet_switch(struct job *j, const struct gate_move *m, int64_t epoch, int64_t deadline_us,
+	     struct gate_counts *out, struct err *e)
+{
+	struct asking a = { .j = j, .m = m, .what = "switch", .epoch = epoch };
+	struct gate_counts others_sum = { 0 };
+	const struct site *s = j->site;
+	struct err why = { .msg = "" };
+	int64_t left = 0;
+	int others, rc;
+
+	/* Our own first: who is far hears of it while we are busy already. */
+	s->ops->serve(s->arg, m->database, m->to, m->newdb != NULL ? m->newdb : "", epoch);
+	rc = s->ops->gate->switch_over(s->arg, m, out, e);
+	others = fleet_others(j, &why);
+	if (others > 0 && call_out(&a, &why) == 0 &&
+	    wait_for_all(&a, deadline_us, &others_sum, &left, &why) == 0)
+		add_counts(out, &others_sum);
+	if (*why.msg != '\0' || left > 0)
+		job_notice(j, "not every proxy has said that it switched%s%s",
+			   *why.msg != '\0' ? ": " : "", why.msg);
+	return rc;
+}
+
+void
+fleet_resume(struct job *j, const struct gate_move *m)
+{
+	struct asking a = { .j = j, .m = m, .what = "resume" };
+	struct gate_counts ignored;
+	struct err e;
+	int64_t left;
+
+	j->site->ops->gate->resume(j->site->arg, m);
+	if (fleet_others(j, &e) > 0 && call_out(&a, &e) == 0)
+		wait_for_all(&a, clock_us() + RESUME_US, &ignored, &left, &e);
+}
