@@ -284,6 +284,10 @@ is_in_the_way(const struct maker *m, size_t table, size_t key)
 		return false;
 	if (m->p->is_cut[key] && k->from == table && !m->is_done[k->to])
 		return true;
+	/* A child that Citus holds half way already cannot refer to a distributed table. */
+	if (k->to == table && m->c->tables[k->from].state == DIST_HALF && !m->is_done[k->from] &&
+	    !is_reference(m, table))
+		return true;
 	return m->p->choice[table].method == METHOD_CONCURRENT && !is_reference(m, k->to);
 }
 

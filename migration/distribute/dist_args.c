@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "migration/distribute/dist_args.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define NOT_VALID " NOT VALID"
+
+static json_t *
+json_of_names(const struct strlist *list)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < list->n; i++)
+		json_array_append_new(out, json_string(list->v[i]));
+	return out;
+}
+
+static json_t *
+json_of_key(const struct dist_catalog *c, const struct dist_key *k)
+{
+	size_t n = strlen(k->definition), cut = strlen(NOT_VALID);
+
+	if (n > cut && strcmp(k->definition + n - cut, NOT_VALID) == 0)
+		n -= cut;
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s%, s:b}", "name", k->name, "table",
+			 c->tables[k->from].name, "refer", c->tables[k->to].name, "columns",
+			 json_of_names(&k->columns), "refers", json_of_names(&k->refers),
+			 "definition", k->definition, n, "valid", k->is_valid);
+}
+
+static json_t *
+json_of_tables(const struct dist_step *s, const struct dist_plan *p, const struct dist_catalog *c)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < s->ntables; i++)
+		json_array_append_new(
+		    out, json_pack("{s:s, s:b}", "table", c->tables[s->tables[i]].name, "reference",
+				   p->choice[s->tables[i]].method == METHOD_REFERENCE));
+	return out;
+}
+
+static json_t *
+json_of_size(const struct dist_step *s, const struct dist_catalog *c)
+{
+	int64_t bytes = s->table < c->ntables ? c->tables[s->table].bytes : 0;
+
+	for (size_t i = 0; i < s->ntables; i++)
+		bytes += c->tables[s->tables[i]].bytes;
+	return json_integer(bytes);
+}
+
+static bool
+has_identities(const struct dist_step *s, const struct dist_catalog *c)
+{
+	for (size_t i = 0; i < s->ntables; i++)
+		if (c->tables[s->tables[i]].identities.n > 0)
+			return true;
+	return s->table < c->ntables && c->tables[s->table].identities.n > 0;
+}
+
+char *
+dist_args_text(const struct dist_step *s, const struct dist_plan *p, const struct dist_catalog *c,
+	       const struct dist_wish *w)
+{
+	const struct dist_table *t = s->table < c->ntables ? &c->tables[s->table] : NULL;
+	json_t *keys = json_array(), *bytes = json_of_size(s, c), *o;
+	char *out;
+
+	for (size_t i = 0; i < s->nkeys; i++)
+		json_array_append_new(keys, json_of_key(c, &c->keys[s->keys[i]]));
+	o = json_pack("{s:s?, s:s, s:s?, s:s?, s:f, s:b, s:b, s:o, s:o, s:o}", "table",
+		      t != NULL ? t->name : NULL, "column", w->column, "beside",
+		      s->beside < c->ntables ? c->tables[s->beside].name : NULL, "why",
+		      t != NULL ? p->choice[s->table].why : NULL, "seconds",
+		      dist_seconds(c, (int64_t)json_integer_value(bytes)), "partitioned",
+		      t != NULL && t->relkind == 'p', "identity", has_identities(s, c), "bytes",
+		      bytes, "keys", keys, "tables", json_of_tables(s, p, c));
+	out = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(3));
+	json_decref(o);
+	return out;
+}
+
+static char *
+string_of(const json_t *o, const char *name)
+{
+	const char *s = json_string_value(json_object_get(o, name));
+
+	return s != NULL ? xstrdup(s) : NULL;
+}
+
+static char *
+string_or_empty(const json_t *o, const char *name)
+{
+	const char *s = json_string_value(json_object_get(o, name));
+
+	return xstrdup(s != NULL ? s : "");
+}
+
+static void
+names_of(struct strlist *to, const json_t *o, const char *name)
+{
+	const json_t *list = json_object_get(o, name);
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *s = json_string_value(json_array_get(list, i));
+
+		strlist_add(to, s != NULL ? s : "");
+	}
+}
+
+static void
+key_of(struct dist_key_args *k, const json_t *o)
+{
+	k->name = string_or_empty(o, "name");
+	k->table = string_or_empty(o, "table");
+	k->refer = string_or_empty(o, "refer");
+	k->definition = string_or_empty(o, "definition");
+	names_of(&k->columns, o, "columns");
+	names_of(&k->refers, o, "refers");
+	k->is_valid = json_is_true(json_object_get(o, "valid"));
+}
+
+static void
+lists_of(struct dist_args *out, const json_t *o)
+{
+	const json_t *keys = json_object_get(o, "keys"), *tables = json_object_get(o, "tables");
+
+	out->nkeys = json_array_size(keys);
+	out->keys = xcalloc(out->nkeys + 1, sizeof(*out->keys));
+	for (size_t i = 0; i < out->nkeys; i++)
+		key_of(&out->keys[i], json_array_get(keys, i));
+	out->ntables = json_array_size(tables);
+	out->tables = xcalloc(out->ntables + 1, sizeof(*out->tables));
+	for (size_t i = 0; i < out->ntables; i++) {
+		const json_t *t = json_array_get(tables, i);
+
+		out->tables[i].table = string_or_empty(t, "table");
+		out->tables[i].is_reference = json_is_true(json_object_get(t, "reference"));
+	}
+}
+
+int
+dist_args_parse(struct dist_args *out, const char *json, struct err *e)
+{
+	json_t *o = json != NULL ? json_loads(json, 0, NULL) : NULL;
+
+	memset(out, 0, sizeof(*out));
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return err_set(e, "XX000", "the step's arguments cannot be read");
+	}
+	out->table = string_of(o, "table");
+	out->column = string_or_empty(o, "column");
+	out->beside = string_of(o, "beside");
+	out->why = string_or_empty(o, "why");
+	out->seconds = json_number_value(json_object_get(o, "seconds"));
+	out->bytes = json_integer_value(json_object_get(o, "bytes"));
+	out->is_partitioned = json_is_true(json_object_get(o, "partitioned"));
+	out->is_irreversible = json_is_true(json_object_get(o, "identity"));
+	lists_of(out, o);
+	json_decref(o);
+	return 0;
+}
+
+void
+dist_args_fini(struct dist_args *a)
+{
+	for (size_t i = 0; i < a->nkeys; i++) {
+		free(a->keys[i].name);
+		free(a->keys[i].table);
+		free(a->keys[i].refer);
+		free(a->keys[i].definition);
+		strlist_fini(&a->keys[i].columns);
+		strlist_fini(&a->keys[i].refers);
+	}
+	for (size_t i = 0; i < a->ntables; i++)
+		free(a->tables[i].table);
+	free(a->keys);
+	free(a->tables);
+	free(a->table);
+	free(a->column);
+	free(a->beside);
+	free(a->why);
+	memset(a, 0, sizeof(*a));
+}

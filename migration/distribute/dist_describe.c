@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What PLAN shows of a step.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "migration/distribute/dist_args.h"
+#include "migration/distribute/dist_sql.h"
+#include "migration/distribute/dist_steps.h"
+
+typedef void (*describe_fn)(const struct dist_args *a, struct step_text *out);
+
+static void
+put_estimate(const struct dist_args *a, struct step_text *out)
+{
+	if (a->bytes >= 1 << 20)
+		buf_printf(&out->estimate, "%lld MB", a->bytes >> 20);
+	else
+		buf_printf(&out->estimate, "%lld kB", a->bytes >> 10);
+	buf_printf(&out->estimate, ", about %.1f s", a->seconds);
+	if (a->why[0] != '\0')
+		buf_printf(&out->estimate, " (%s)", a->why);
+}
+
+static void
+put_undo(const struct dist_args *a, struct step_text *out)
+{
+	if (a->is_irreversible)
+		buf_str(&out->undo, "none: Citus does not bring back tables with identity columns");
+	else if (a->table != NULL)
+		dist_sql_undistribute(&out->undo, a->table);
+	for (size_t i = a->ntables; !a->is_irreversible && i > 0; i--)
+		dist_sql_undistribute(&out->undo, a->tables[i - 1].table);
+}
+
+static void
+put_locks(const struct dist_args *a, struct step_text *out, const char *mode)
+{
+	for (size_t i = 0; i < a->nkeys; i++)
+		buf_printf(&out->lock, "%s%s on %s and %s", i > 0 ? ", " : "", mode,
+			   a->keys[i].table, a->keys[i].refer);
+}
+
+static void
+on_keys(const struct dist_args *a, struct step_text *out)
+{
+	buf_printf(&out->sql, "-- %zu foreign keys are kept in the journal\n", a->nkeys);
+	buf_str(&out->lock, "none");
+	for (size_t i = 0; i < a->nkeys; i++)
+		dist_sql_add_key(&out->undo, &a->keys[i], a->keys[i].is_valid);
+}
+
+static void
+on_orphans(const struct dist_args *a, struct step_text *out)
+{
+	for (size_t i = 0; i < a->nkeys; i++)
+		dist_sql_orphans(&out->sql, &a->keys[i]);
+	put_locks(a, out, "ACCESS SHARE");
+	buf_str(&out->undo, "nothing to undo");
+}
+
+static void
+on_drop(const struct dist_args *a, struct step_text *out)
+{
+	for (size_t i = 0; i < a->nkeys; i++)
+		dist_sql_drop_key(&out->sql, &a->keys[i]);
+	put_locks(a, out, "ACCESS EXCLUSIVE");
+	buf_str(&out->undo, "with step 1, when every table is back");
+}
+
+static void
+on_distribute(const struct dist_args *a, struct step_text *out)
+{
+	dist_sql_settings(&out->sql, false);
+	dist_sql_distribute(&out->sql, a->table, a->column, a->beside);
+	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %s", a->table);
+	put_estimate(a, out);
+	put_undo(a, out);
+}
+
+static void
+on_concurrently(const struct dist_args *a, struct step_text *out)
+{
+	dist_sql_concurrently(&out->sql, a->table, a->column, a->beside);
+	buf_printf(&out->lock, "none while copying; writes wait shortly at its end on %s",
+		   a->table);
+	put_estimate(a, out);
+	put_undo(a, out);
+}
+
+static void
+on_reference(const struct dist_args *a, struct step_text *out)
+{
+	dist_sql_settings(&out->sql, false);
+	dist_sql_reference(&out->sql, a->table);
+	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %s", a->table);
+	put_estimate(a, out);
+	put_undo(a, out);
+}
+
+static void
+on_all(const struct dist_args *a, struct step_text *out)
+{
+	dist_sql_settings(&out->sql, true);
+	dist_sql_all(&out->sql, a);
+	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %zu tables", a->ntables);
+	put_estimate(a, out);
+	put_undo(a, out);
+}
+
+static void
+on_add(const struct dist_args *a, struct step_text *out)
+{
+	for (size_t i = 0; i < a->nkeys; i++)
+		dist_sql_add_key(&out->sql, &a->keys[i], false);
+	put_locks(a, out, "SHARE ROW EXCLUSIVE");
+	buf_str(&out->undo, "goes back with its tables");
+}
+
+static void
+on_validate(const struct dist_args *a, struct step_text *out)
+{
+	for (size_t i = 0; i < a->nkeys; i++)
+		dist_sql_validate_key(&out->sql, &a->keys[i]);
+	put_locks(a, out, "SHARE UPDATE EXCLUSIVE");
+	buf_str(&out->undo, "nothing to undo");
+}
+
+static void
+on_truncate(const struct dist_args *a, struct step_text *out)
+{
+	dist_sql_truncate(&out->sql, a->table);
+	buf_printf(&out->lock, "ACCESS EXCLUSIVE on %s", a->table);
+	buf_str(&out->undo, "nothing to undo: the rows are on the workers");
+}
+
+int
+dist_describe(struct job *j, const struct migration_step *s, struct step_text *out, struct err *e)
+{
+	static const describe_fn table[DIST_NACTS] = {
+		[DIST_KEEP_KEYS] = on_keys,
+		[DIST_ORPHANS] = on_orphans,
+		[DIST_DROP_KEYS] = on_drop,
+		[DIST_BLOCKING] = on_distribute,
+		[DIST_CONCURRENT] = on_concurrently,
+		[DIST_REFER] = on_reference,
+		[DIST_ALL] = on_all,
+		[DIST_ADD_KEYS] = on_add,
+		[DIST_VALIDATE] = on_validate,
+		[DIST_TRUNCATE] = on_truncate,
+	};
+	enum dist_act act = dist_act_of(s);
+	struct dist_args a;
+
+	(void)j;
+	if (act == DIST_NACTS || dist_args_parse(&a, s->args, e) != 0)
+		return -1;
+	table[act](&a, out);
+	dist_args_fini(&a);
+	return 0;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/distribute/dist_load.h"
+#include "migration/distribute/dist_run.h"
+#include "migration/distribute/dist_sql.h"
+#include "migration/distribute/dist_steps.h"
+
+static int
+bring_back(struct job *j, PGconn *c, const char *table, struct err *e)
+{
+	enum dist_state state = DIST_LOCAL;
+	char *column = NULL;
+	struct buf sql = { 0 };
+	int rc = dist_state_of(c, table, &state, &column, e);
+
+	free(column);
+	if (rc != 0 || state == DIST_LOCAL)
+		return rc;
+	job_progress(j, -1, "bringing %s back to the coordinator", table);
+	dist_sql_undistribute(&sql, table);
+	rc = job_exec_retry(j, c, buf_text(&sql), e);
+	buf_fini(&sql);
+	if (rc != 0 && strcmp(e->sqlstate, "0A000") == 0 && e->hint[0] == '\0')
+		err_hint(e, "Citus does not bring back tables with identity columns, and none "
+			    "that hang on them by keys.");
+	return rc;
+}
+
+/* What a concurrent copy that failed has left: publications, slots, shards. Citus does it by
+ * itself a little later; nobody waits for it. */
+static void
+clean(PGconn *c)
+{
+	(void)db_exec(c, NULL, "CALL citus_cleanup_orphaned_resources()");
+}
+
+int
+dist_undo_tables(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, DIST_PLACE, e);
+	struct dist_args a;
+	int rc = 0;
+
+	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
+		return -1;
+	if (dist_act_of(s) == DIST_CONCURRENT)
+		rc = dist_end_runs(j, c, e);
+	if (rc == 0 && a.table != NULL)
+		rc = bring_back(j, c, a.table, e);
+	for (size_t i = a.ntables; rc == 0 && i > 0; i--)
+		rc = bring_back(j, c, a.tables[i - 1].table, e);
+	if (rc == 0 && dist_act_of(s) == DIST_CONCURRENT)
+		clean(c);
+	dist_args_fini(&a);
+	return rc;
+}
+
+static int
+restore_key(struct job *j, PGconn *c, const struct dist_key_args *k, struct err *e)
+{
+	struct buf sql = { 0 };
+	int rc = dist_key_state(c, k, e);
+
+	if (rc == -2)
+		dist_sql_add_key(&sql, k, false);
+	if (rc == -2 || rc == 0) {
+		if (k->is_valid)
+			dist_sql_validate_key(&sql, k);
+		rc = sql.n > 0 ? job_exec_retry(j, c, buf_text(&sql), e) : 0;
+	}
+	buf_fini(&sql);
+	return rc == -1 ? -1 : 0;
+}
+
+/* Every key as it was before the first step; tables that Citus took along go back first. */
+int
+dist_undo_keys(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, DIST_PLACE, e);
+	struct dist_args a;
+	int rc = 0;
+
+	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
+		return -1;
+	for (size_t i = 0; rc == 0 && i < a.nkeys; i++)
+		rc = restore_key(j, c, &a.keys[i], e);
+	dist_args_fini(&a);
+	return rc;
+}
