@@ -91,7 +91,7 @@ a_circle_is_cut_once_where_it_costs_least(void **state)
 		/* both keys between the two are dropped */
 		{ 2, "01 01 10", NONE, "10", "10" },
 		/* two circles, the second waits for the first: 2-3 refer to 0-1 */
-		{ 4, "01 10 23 32 20", NONE, "0132", "01 32" },
+		{ 4, "01 10 23 32 20", NONE, "0123", "01 23" },
 	};
 
 	(void)state;
