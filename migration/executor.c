@@ -299,7 +299,7 @@ end_phase(struct job *j, enum migration_phase phase, struct err *e)
 		to = transition(from, EVENT_PHASE_DONE, phase);
 	if (to < 0)
 		return err_set(e, "XX000", "state %s has no end", migration_state_name(from));
-	j->m.progress = 100;
+	job_progress(j, 100, "%s", "");
 	return job_enter(j, (enum migration_state)to, e);
 }
 
@@ -501,7 +501,9 @@ prepare(struct executor *x, struct err *e)
 	return 0;
 }
 
-/* What a dead executor left between freeze and decision is mended first, whatever was ordered. */
+/* What a dead executor left between freeze and decision is mended first, whatever was ordered. An
+ * ABORT that comes too late is refused, and what it wanted to abort goes on by itself: 1 where
+ * there is nothing to go on with. */
 static int
 mend(struct job *j, struct err *e)
 {
@@ -514,7 +516,43 @@ mend(struct job *j, struct err *e)
 		return 0;
 	if (!is_decided && steps_decided(j, &is_decided, e) < 0)
 		return -1;
-	return is_decided ? refuse_abort(j, e) : 0;
+	if (!is_decided)
+		return 0;
+	refuse_abort(j, e);
+	tell_starter(x, e);
+	return transition_is_running(j->m.state) && order_read(x, j->m.run) && x->what != RUN_ABORT
+		   ? 0
+		   : 1;
+}
+
+/* It did not come to its end: say why, or turn round. */
+static void
+end_early(struct executor *x, struct err *e)
+{
+	struct job *j = x->j;
+	bool is_decided = true;
+	int rc;
+
+	if (!wants_abort(j, e))
+		return;
+	rc = steps_decided(j, &is_decided, e);
+	if (rc == 0 && is_decided)
+		rc = refuse_abort(j, e);
+	else if (rc == 0)
+		rc = run_abort(j, e);
+	if (rc < 0 && x->stop == STOP_NO)
+		end_in_error(j, e);
+}
+
+static bool
+is_refused(struct executor *x)
+{
+	bool yes;
+
+	pthread_mutex_lock(&x->lock);
+	yes = x->started == EXECUTOR_STARTS;
+	pthread_mutex_unlock(&x->lock);
+	return yes;
 }
 
 static void
@@ -522,34 +560,24 @@ work(struct executor *x)
 {
 	struct job *j = x->j;
 	struct err e = { .msg = "" };
-	enum migration_state before = j->m.state;
 	int rc = mend(j, &e);
+	bool was_running = transition_is_running(j->m.state);
 
-	before = j->m.state;
 	if (rc == 0)
 		rc = note_start(j, &e);
 	if (rc == 0)
 		rc = run(j, &e);
-	pthread_mutex_lock(&x->lock);
-	bool refused = rc < 0 && x->started == EXECUTOR_STARTS;
-	pthread_mutex_unlock(&x->lock);
+	if (rc >= 0) {
+		tell_starter(x, NULL);
+		return;
+	}
 	/* Refused before anything was done: the command says so, the state stays. */
-	if (refused && !transition_is_running(before)) {
+	if (is_refused(x) && !was_running) {
 		tell_starter(x, &e);
 		return;
 	}
-	tell_starter(x, NULL);
-	if (rc < 0 && wants_abort(j, &e)) {
-		bool is_decided = true;
-
-		rc = steps_decided(j, &is_decided, &e);
-		if (rc == 0 && is_decided)
-			rc = refuse_abort(j, &e);
-		else if (rc == 0)
-			rc = run_abort(j, &e);
-		if (rc < 0 && x->stop == STOP_NO)
-			end_in_error(j, &e);
-	}
+	tell_starter(x, &e);
+	end_early(x, &e);
 }
 
 static void

@@ -37,16 +37,18 @@ nap(int64_t us)
 	nanosleep(&t, NULL);
 }
 
-/* Whether the group's own decision was made; the databases are asked. */
+/* Whether the group's own decision was made, and by which step; the databases are asked. */
 static int
-decided(struct job *j, size_t first, size_t end, bool *out, struct err *e)
+decided(struct job *j, size_t first, size_t end, bool *out, size_t *at, struct err *e)
 {
 	*out = false;
-	for (size_t i = first; i < end && !*out; i++) {
-		struct migration_step *s = &j->plan.v[i];
+	for (*at = first; *at < end; (*at)++) {
+		struct migration_step *s = &j->plan.v[*at];
 
 		if (s->def->once_decided && s->def->done != NULL && s->def->done(j, s, out, e) < 0)
 			return -1;
+		if (*out)
+			break;
 	}
 	return 0;
 }
@@ -104,7 +106,7 @@ one_way(struct job *j, size_t first, size_t end, bool ask, size_t *at, struct er
 	return 0;
 }
 
-/* It is decided: there is no other way, whatever fails. */
+/* It is decided: there is no other way, whatever fails. `first`: the step that decided. */
 static int
 forward(struct job *j, size_t first, size_t end, struct err *e)
 {
@@ -185,7 +187,7 @@ attempt(struct job *j, size_t first, size_t end, bool again, struct err *e)
 {
 	struct err why = { .msg = "" };
 	bool is_decided = false;
-	size_t at = first;
+	size_t at = first, decider = first;
 
 	j->in_group = true;
 	if (one_way(j, first, end, false, &at, e) == 0)
@@ -194,7 +196,7 @@ attempt(struct job *j, size_t first, size_t end, bool again, struct err *e)
 	note_failure(j, at, e, again);
 	if (j->x->stop == STOP_LOST)
 		return -1;
-	for (int i = 0; decided(j, first, end, &is_decided, &why) < 0; i++) {
+	for (int i = 0; decided(j, first, end, &is_decided, &decider, &why) < 0; i++) {
 		if (i == BACK_TRIES) {
 			j->in_group = false;
 			err_detail(e, "Whether it was decided cannot be asked: %s", why.msg);
@@ -203,7 +205,7 @@ attempt(struct job *j, size_t first, size_t end, bool again, struct err *e)
 		nap(USEC_PER_SEC / 4);
 	}
 	if (is_decided)
-		return forward(j, first, end, e) == 0 ? end_well(j, first, end, e) : -1;
+		return forward(j, decider, end, e) == 0 ? end_well(j, first, end, e) : -1;
 	j->in_group = false;
 	if (back(j, first, end, &why) < 0) {
 		err_detail(e, "It is not all undone: %s", why.msg);
@@ -242,6 +244,7 @@ group_recover(struct job *j, bool *is_decided, struct err *e)
 	for (size_t first = 0; first < j->plan.n; first++) {
 		size_t end = j->plan.v[first].def->in_pause ? group_end(&j->plan, first) : first;
 		bool was_running = false, this_one = false;
+		size_t decider = first;
 
 		for (size_t i = first; i < end; i++)
 			was_running = was_running || j->plan.v[i].state == STEP_RUNNING;
@@ -249,12 +252,12 @@ group_recover(struct job *j, bool *is_decided, struct err *e)
 			first = end > first ? end - 1 : first;
 			continue;
 		}
-		if (decided(j, first, end, &this_one, e) < 0)
+		if (decided(j, first, end, &this_one, &decider, e) < 0)
 			return -1;
 		*is_decided = *is_decided || this_one;
 		if (this_one) {
 			j->in_group = true;
-			int rc = forward(j, first, end, e);
+			int rc = forward(j, decider, end, e);
 
 			if (rc < 0 || end_well(j, first, end, e) < 0)
 				return -1;

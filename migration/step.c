@@ -404,6 +404,7 @@ step_run(struct job *j, struct migration_step *s, struct err *e)
 
 	j->now = s;
 	set_step(j, s);
+	job_progress(j, -1, "%s", "");
 	crash_point(j, s->def->name, "before");
 	rc = was_done(j, s, resumed, &is_done, e);
 	if (rc == 0 && is_done)

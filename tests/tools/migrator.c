@@ -166,20 +166,23 @@ static const struct site_ops ops = { .nodes = site_nodes,
 /* ---- the kind: every act leaves a row in `did`, which is there from the first step on ---- */
 
 static int
-did(PGconn *c, const char *what, const struct migration_step *s, struct err *e)
+did(struct job *j, const char *what, const struct migration_step *s, struct err *e)
 {
+	PGconn *c = job_db(j, s->place, e);
+
 	if (c == NULL)
 		return -1;
-	return db_execf(c, e, "INSERT INTO did (what, label) VALUES ('%s:%s', '%s')", s->def->name,
-			what, s->label);
+	return db_execf(c, e, "INSERT INTO did (mig, what, label) VALUES (%d, '%s:%s', '%s')",
+			job_id(j), s->def->name, what, s->label);
 }
 
 static int
 make_table(struct job *j, const struct migration_step *s, struct err *e)
 {
-	return db_exec(job_db(j, s->place, e), e,
-		       "CREATE TABLE IF NOT EXISTS did (n serial, what text, label text, at "
-		       "timestamptz DEFAULT clock_timestamp())");
+	return db_exec(
+	    job_db(j, s->place, e), e,
+	    "CREATE TABLE IF NOT EXISTS did (n serial, mig int, what text, label text, at "
+	    "timestamptz DEFAULT clock_timestamp())");
 }
 
 static int
@@ -189,13 +192,13 @@ write_row(struct job *j, const struct migration_step *s, struct err *e)
 
 	if (slow != NULL && db_execf(job_db(j, s->place, e), e, "SELECT pg_sleep(%s)", slow) < 0)
 		return -1;
-	return did(job_db(j, s->place, e), "act", s, e);
+	return did(j, "act", s, e);
 }
 
 static int
 write_undo(struct job *j, const struct migration_step *s, struct err *e)
 {
-	return did(job_db(j, s->place, e), "undo", s, e);
+	return did(j, "undo", s, e);
 }
 
 static int
@@ -208,19 +211,22 @@ write_slowly(struct job *j, const struct migration_step *s, struct err *e)
 		if (job_sleep(j, 50 * USEC_PER_MSEC, e) < 0)
 			return -1;
 	}
-	return did(job_db(j, s->place, e), "act", s, e);
+	return did(j, "act", s, e);
 }
 
 static int
 is_written(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
-	const char *params[] = { s->def->name };
+	char id[16];
+	const char *params[] = { s->def->name, id };
+
+	snprintf(id, sizeof(id), "%d", job_id(j));
 
 	return db_is(
 	    job_db(j, s->place, e), is_done, e,
 	    "SELECT count(*) FILTER (WHERE what = $1 || ':act') > count(*) FILTER (WHERE what "
-	    "= $1 || ':undo') FROM did",
-	    1, params);
+	    "= $1 || ':undo') FROM did WHERE mig = CAST($2 AS int)",
+	    2, params);
 }
 
 static int
@@ -243,7 +249,7 @@ fail_on_order(struct job *j, const struct migration_step *s, struct err *e)
 		return -1;
 	if (fails)
 		return err_set(e, "P0001", "the test wants %s to fail", s->def->name);
-	return did(job_db(j, s->place, e), "act", s, e);
+	return did(j, "act", s, e);
 }
 
 static int
@@ -251,7 +257,7 @@ wait_for_ack(struct job *j, const struct migration_step *s, struct err *e)
 {
 	if (getenv("MIGRATOR_ACK") != NULL && job_wait_ack(j, "ready", "say so", e) < 0)
 		return -1;
-	return did(job_db(j, s->place, e), "act", s, e);
+	return did(j, "act", s, e);
 }
 
 static int
