@@ -189,7 +189,7 @@ add_steps(struct plan *out, const struct regions_plan *p)
 		char *label = regions_step_label(&p->v[i]);
 		char *args = regions_step_json(&p->v[i]);
 
-		rc = plan_add(out, regions_defs[p->v[i].kind], REGIONS_PLACE, label, args);
+		rc = plan_add(out, regions_defs[p->v[i].kind], REGIONS_PLACE, label, args) < 0 ? -1 : 0;
 		free(label);
 		free(args);
 	}

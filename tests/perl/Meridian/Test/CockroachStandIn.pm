@@ -17,6 +17,7 @@
 #   $crdb->tell('FAIL 40001 2 ADD REGION');          # the next 2 statements like this fail so
 #   $crdb->log;                                      # statements that changed something, in order
 #   $crdb->psql_value('SHOW REGIONS FROM CLUSTER');  # as a client; rows joined by newlines
+#   my $crdb = movr(partitioned => 1);               # MovR's tables and some rows, and a cluster for them
 #
 # A process of its own; it ends with the test.
 package Meridian::Test::CockroachStandIn;
@@ -24,12 +25,43 @@ use strict;
 use warnings;
 
 use Carp;
+use Exporter qw(import);
 use IO::Select;
 use IO::Socket::INET;
+use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Wire qw(:build);
 use POSIX  ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
+
+our @EXPORT_OK = qw(movr);
+
+# The application of the guide: users, vehicles, rides by city; 30 rows each. Options: those of new(),
+# partitioned (by city, as before multi-region SQL), name (of the cluster).
+sub movr
+{
+	my (%opt) = @_;
+	my $postgres = regional_clusters($opt{name} // 'movr');
+	$postgres->safe_psql('postgres', 'CREATE DATABASE movr');
+	$postgres->safe_psql('movr', <<'SQL');
+CREATE ROLE root SUPERUSER LOGIN;
+CREATE TABLE users (id int PRIMARY KEY, city text NOT NULL, name text);
+CREATE TABLE vehicles (id int PRIMARY KEY, city text NOT NULL, type text);
+CREATE TABLE rides (id int PRIMARY KEY, city text NOT NULL, fare int);
+CREATE TABLE promo_codes (code text PRIMARY KEY);
+INSERT INTO users SELECT g, (ARRAY['new york', 'seattle', 'paris', 'rome', 'boston'])[g % 5 + 1], 'u' FROM generate_series(1, 30) g;
+INSERT INTO vehicles SELECT id, city, 'bike' FROM users;
+INSERT INTO rides SELECT id, city, 1 FROM users;
+SQL
+	my $self = __PACKAGE__->new($postgres, database => 'movr', %opt);
+	$self->{postgres} = $postgres;
+	return $self unless $opt{partitioned};
+	my $by = q{PARTITION BY LIST (city) (PARTITION us_west VALUES IN (('seattle')), PARTITION us_east VALUES IN (('new york')))};
+	$self->rows($_) for "ALTER TABLE users $by", "ALTER INDEX vehicles\@vehicles_city_idx $by",
+	  q{ALTER PARTITION us_west OF INDEX movr.public.users@primary CONFIGURE ZONE USING constraints = '[+region=us-west1]'};
+	$self->tell('FORGET');
+	return $self;
+}
 
 sub new
 {
@@ -302,12 +334,26 @@ sub fails_as_told
 sub unquote
 {
 	my ($s) = @_;
-	return $s unless defined $s && $s =~ /^"(.*)"$/s;
+	return $s unless defined $s && $s =~ /^"((?:[^"]|"")*)"\z/;
 	(my $v = $1) =~ s/""/"/g;
 	return $v;
 }
 
-sub sql_of { my ($state, $sql) = @_; return $state->{postgres}->safe_psql($state->{database}, $sql) }
+# What PostgreSQL says: rows, values joined by '|'. Dies with its words.
+sub sql_of
+{
+	my ($state, $sql) = @_;
+	my $w = $state->{wire};
+	if (!$w) {
+		$w = $state->{wire} = Meridian::Test::Wire->new(port => $state->{postgres}->port);
+		$w->login(user => 'postgres', database => $state->{database});
+	}
+	$w->send(query($sql));
+	my @all = $w->until('Z');
+	my ($error) = grep { $_->[0] eq 'E' } @all;
+	die error_fields($error)->{M} . "\n" if $error;
+	return join "\n", map { join '|', map { $_ // '' } @{ row_values($_) } } grep { $_->[0] eq 'D' } @all;
+}
 
 # A name that has to be quoted, or none; and schema.table.
 my $name  = qr/("(?:[^"]|"")*"|[\w]+)/;
@@ -623,7 +669,7 @@ sub show_tables
 	my ($state) = @_;
 	my @rows = map {
 		my ($schema, $t) = split /\./, $_, 2;
-		[ $schema, $t, 'table', 'root', sql_of($state, "SELECT count(*) FROM $_"),
+		[ $schema, $t, 'table', 'root', $schema eq 'public' ? sql_of($state, "SELECT count(*) FROM $_") : 0,
 			defined $state->{db}{primary} ? $state->{home}{$_} // 'REGIONAL BY TABLE IN PRIMARY REGION' : undef ]
 	} tables($state);
 	return { columns => [qw(schema_name table_name type owner estimated_row_count locality)], rows => \@rows };
