@@ -15,7 +15,9 @@
 #include "proxy/session/cutover.h"
 
 /* So long is waited for an answer that takes a loop no more than a turn. */
-#define TURN_US       (2 * USEC_PER_SEC)
+#define TURN_US (2 * USEC_PER_SEC)
+/* Sessions whose new connection was not ready yet may take some round trips. */
+#define SWITCH_US     (8 * USEC_PER_SEC)
 #define LOOK_AGAIN_US (5 * USEC_PER_MSEC)
 
 /* A session's strings are its own. */
@@ -98,15 +100,6 @@ answer_of(struct errand *e, const struct worker *w)
 
 /* ---- counting ---- */
 
-static bool
-count_here(struct errand *e, struct worker *w)
-{
-	const struct order *o = errand_what(e);
-
-	cutover_count(w, &o->cutover, &answer_of(e, w)->counts);
-	return true;
-}
-
 static void
 add_counts(const struct order *o, struct gate_counts *out)
 {
@@ -124,14 +117,14 @@ add_counts(const struct order *o, struct gate_counts *out)
 /* Have every worker do it, and add up what they count. False: some did not answer in time. */
 static bool
 tally(struct meridian *m, const struct gate_move *move,
-      bool (*run)(struct errand *e, struct worker *w), struct gate_counts *out)
+      bool (*run)(struct errand *e, struct worker *w), int64_t wait_us, struct gate_counts *out)
 {
 	struct order *o;
 	struct errand *e = order_new(m, move, &o);
 	bool over;
 
 	errand_to_workers(e, run);
-	over = errand_wait(e, clock_us() + TURN_US);
+	over = errand_wait(e, clock_us() + wait_us);
 	if (over)
 		add_counts(o, out);
 	errand_unref(e);
@@ -146,6 +139,17 @@ no_answer(struct err *e)
 }
 
 /* ---- freeze ---- */
+
+/* Behind the freeze: what sessions have on their own servers begins to be carried over. */
+static bool
+count_frozen_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	cutover_count(w, &o->cutover, &answer_of(e, w)->counts);
+	cutover_carry(w, &o->cutover);
+	return true;
+}
 
 static bool
 freeze_here(struct errand *e, struct control *c)
@@ -176,7 +180,7 @@ gate_freeze(void *arg, const struct gate_move *m, int64_t deadline_us, struct ga
 	errand_unref(errand);
 	if (quiet)
 		return -1;
-	return tally(arg, m, count_here, out) ? 0 : no_answer(e);
+	return tally(arg, m, count_frozen_here, TURN_US, out) ? 0 : no_answer(e);
 }
 
 static bool
@@ -200,9 +204,21 @@ thaw(struct meridian *m, const struct gate_move *move, const char *why)
 	errand_unref(e);
 }
 
+static bool
+forget_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	cutover_forget(w, &o->cutover);
+	return true;
+}
+
 static void
 gate_resume(void *arg, const struct gate_move *m)
 {
+	struct gate_counts counts = { 0 };
+
+	(void)tally(arg, m, forget_here, TURN_US, &counts);
 	thaw(arg, m, "the migration has ended it");
 }
 
@@ -248,7 +264,7 @@ gate_prewarm(void *arg, const struct gate_move *m, int64_t deadline_us, struct e
 {
 	struct gate_counts counts = { 0 };
 
-	if (!tally(arg, m, warm_here, &counts))
+	if (!tally(arg, m, warm_here, TURN_US, &counts))
 		return no_answer(e);
 	while (is_warming(arg, m) && clock_us() < deadline_us)
 		(void)usleep(LOOK_AGAIN_US);
@@ -257,13 +273,18 @@ gate_prewarm(void *arg, const struct gate_move *m, int64_t deadline_us, struct e
 
 /* ---- switch ---- */
 
+static void
+switched_here(void *arg)
+{
+	errand_done(arg);
+}
+
 static bool
 switch_here(struct errand *e, struct worker *w)
 {
 	const struct order *o = errand_what(e);
 
-	cutover_switch(w, &o->cutover, &answer_of(e, w)->counts);
-	return true;
+	return cutover_switch(w, &o->cutover, &answer_of(e, w)->counts, switched_here, e);
 }
 
 static int
@@ -272,7 +293,7 @@ gate_switch_over(void *arg, const struct gate_move *m, struct gate_counts *out, 
 	bool over;
 
 	*out = (struct gate_counts){ 0 };
-	over = tally(arg, m, switch_here, out);
+	over = tally(arg, m, switch_here, SWITCH_US, out);
 	thaw(arg, m, "the database is served elsewhere");
 	return over ? 0 : no_answer(e);
 }

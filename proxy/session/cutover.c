@@ -3,13 +3,12 @@
 
 #include "proxy/session/cutover.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/text.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/pooled.h"
-#include "proxy/session/statements.h"
-#include "proxy/session/truth.h"
 #include "proxy/worker_int.h"
 
 void
@@ -59,17 +58,11 @@ pool_name(const struct session *s)
 static const char *
 why_not(const struct session *s)
 {
-	const struct pooled *pd = s->pooled;
+	const char *why = "";
 
-	if (s->state == SESSION_SQL)
-		return "";
-	if (pd == NULL)
-		return s->credential == NULL ? "passthrough login" : "session";
-	if (pd->pins != 0)
-		return pin_name(pd->pins);
-	if (pd->mode == POOL_SESSION)
-		return "session pool";
-	return statements_pins(pd->statements) ? "prepared statement" : "";
+	if (s->state != SESSION_SQL)
+		(void)rehome_can(s, &why);
+	return why;
 }
 
 static void
@@ -140,15 +133,66 @@ pool_there(struct worker *w, const struct cutover *c, const struct topology *t,
 	return pool_get(w, &key);
 }
 
+/* What will be decided, as the only thing that is; a reference. */
+static struct topology *
+decided(struct worker *w, const struct cutover *c)
+{
+	struct topology *t = topology_dup(worker_world(w)->topology);
+
+	t->nauthorities = 0;
+	topology_add_authority(t, c->from.database, c->to, c->newdb, 0);
+	return t;
+}
+
+/* Whether it went well is seen when the session is to move. */
+static void
+on_step(void *arg, struct session *s, const struct err *e)
+{
+	(void)arg;
+	(void)s;
+	(void)e;
+}
+
+static void
+move_own(struct worker *w, const struct cutover *c, const struct topology *t,
+	 enum rehome_stage goal)
+{
+	const struct authority *as_if = topology_authority(t, slice_str(c->from.database));
+
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = session_at(w, c, i);
+
+		if (s != NULL && cutover_is_own(s))
+			cutover_own_to(s, c, goal, as_if, on_step, NULL);
+	}
+}
+
+void
+cutover_carry(struct worker *w, const struct cutover *c)
+{
+	struct topology *t = decided(w, c);
+
+	move_own(w, c, t, REHOME_READY);
+	topology_unref(t);
+}
+
+void
+cutover_forget(struct worker *w, const struct cutover *c)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = session_at(w, c, i);
+
+		if (s != NULL)
+			rehome_drop(s);
+	}
+}
+
 void
 cutover_warm(struct worker *w, const struct cutover *c)
 {
-	struct topology *t = topology_dup(worker_world(w)->topology);
+	struct topology *t = decided(w, c);
 	struct pool *p, *there;
 
-	/* what will be decided */
-	t->nauthorities = 0;
-	topology_add_authority(t, c->from.database, c->to, c->newdb, 0);
 	TAILQ_FOREACH (p, pools_list(w->pools), all) {
 		if (!is_of(w, c, p) || pool_size(p) == 0 || !pause_is_at(w, &c->from, p->live))
 			continue;
@@ -158,6 +202,7 @@ cutover_warm(struct worker *w, const struct cutover *c)
 		pool_set_credential(there, p->credential);
 		pool_warm(there, pool_size(p));
 	}
+	move_own(w, c, t, REHOME_PREPARED);
 	topology_unref(t);
 }
 
@@ -171,50 +216,112 @@ cutover_is_warming(const struct worker *w, const struct cutover *c)
 		    !pause_is_at(w, &c->from, p->live))
 			return true;
 	}
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		const struct session *s = session_at(w, c, i);
+
+		if (s != NULL && rehome_is_going(s))
+			return true;
+	}
 	return false;
 }
 
 /* ---- switch ---- */
 
+/* Of one worker's sessions, while some are on their way. */
+struct switching {
+	struct cutover cutover;
+	unsigned left;
+	struct gate_counts *out;
+	void (*over)(void *arg);
+	void *arg;
+};
+
 static void
-tell_to_reconnect(struct session *s, const struct cutover *c)
+tell_to_reconnect(struct session *s, const struct cutover *c, const char *why)
 {
 	struct err e = { 0 };
 
 	err_set(&e, why_get(WHY_MOVED)->sqlstate, "this database has moved to \"%.128s\"", c->to);
-	err_detail(&e, "The session could not be taken along: %s.", why_not(s));
+	err_detail(&e, "The session could not be taken along: %s.", why);
 	err_hint(&e, "Reconnect, and try again.");
 	session_close_err(s, WHY_MOVED, &e);
 }
 
+/* The last one says that it is over. */
 static void
-switch_one(struct session *s, const struct cutover *c, struct gate_counts *out)
+count_off(struct switching *sw)
 {
-	if (s->pooled != NULL && pooled_can_leave(s)) {
-		out->kept++;
+	if (--sw->left > 0)
+		return;
+	if (sw->over != NULL)
+		sw->over(sw->arg);
+	free(sw);
+}
+
+static void
+on_switched(void *arg, struct session *s, const struct err *e)
+{
+	struct switching *sw = arg;
+
+	if (e == NULL) {
+		sw->out->kept++;
+	} else {
+		sw->out->closed++;
+		tell_to_reconnect(s, &sw->cutover, e->msg);
+	}
+	count_off(sw);
+}
+
+static void
+switch_one(struct session *s, struct switching *sw)
+{
+	if (cutover_is_own(s)) {
+		sw->left++;
+		cutover_own_to(s, &sw->cutover, REHOME_SWAPPED, NULL, on_switched, sw);
+	} else if (s->pooled != NULL && pooled_can_leave(s)) {
+		sw->out->kept++;
 		pooled_leave_node(s);
 	} else {
-		out->closed++;
-		tell_to_reconnect(s, c);
+		sw->out->closed++;
+		tell_to_reconnect(s, &sw->cutover, why_not(s));
 	}
 }
 
-void
-cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out)
+static void
+empty_pools(struct worker *w, const struct cutover *c)
 {
 	struct pool *p;
 
-	(void)worker_world(w);
-	for (uint32_t i = 0; i < w->nslots; i++) {
-		struct session *s = session_at(w, c, i);
-
-		if (s != NULL && s->state == SESSION_RELAY && !pause_is_open(s))
-			switch_one(s, c, out);
-	}
 	TAILQ_FOREACH (p, pools_list(w->pools), all) {
 		if (is_of(w, c, p) && pause_is_at(w, &c->from, p->live)) {
 			p->wanted_us = 0;
 			pool_reconnect(p);
 		}
 	}
+}
+
+bool
+cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out,
+	       void (*over)(void *arg), void *arg)
+{
+	struct switching *sw = xcalloc(1, sizeof(*sw));
+	bool all;
+
+	sw->cutover = *c;
+	sw->out = out;
+	sw->arg = arg;
+	sw->left = 1; /* this */
+	(void)worker_world(w);
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = session_at(w, c, i);
+
+		if (s != NULL && s->state == SESSION_RELAY && !pause_is_open(s))
+			switch_one(s, sw);
+	}
+	empty_pools(w, c);
+	all = sw->left == 1;
+	if (!all)
+		sw->over = over;
+	count_off(sw);
+	return all;
 }

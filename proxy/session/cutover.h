@@ -13,8 +13,12 @@
 
 #include "migration/gate.h"
 #include "proxy/session/pause.h"
+#include "proxy/session/rehome.h"
 
+struct session;
 struct worker;
+
+struct authority;
 
 struct cutover {
 	struct pause_scope from; /* whose sessions */
@@ -33,8 +37,23 @@ void cutover_list(const struct worker *w, const struct cutover *c,
 void cutover_warm(struct worker *w, const struct cutover *c);
 /* Connections are being opened there. */
 bool cutover_is_warming(const struct worker *w, const struct cutover *c);
+/* They are frozen: what those with a server of their own have left there is carried over. */
+void cutover_carry(struct worker *w, const struct cutover *c);
+/* Nothing comes of it: connections that were opened for sessions are closed. */
+void cutover_forget(struct worker *w, const struct cutover *c);
 /* Sessions between two transactions go to where the route says now; those that cannot are told to
- * reconnect. Adds to `out`: kept, closed. */
-void cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out);
+ * reconnect. Adds to `out`: kept, closed. True: that was all; false: over(arg) will be called when
+ * it is, and `out` is written to until then. */
+bool cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out,
+		    void (*over)(void *arg), void *arg);
+
+/* ---- cutover_own.c: sessions with a server of their own (rehome.h) ---- */
+
+/* The session is one of those. */
+bool cutover_is_own(const struct session *s);
+/* The connection for it is opened, what it has left is carried over, it is exchanged. as_if: what
+ * will be decided; NULL: it was. */
+void cutover_own_to(struct session *s, const struct cutover *c, enum rehome_stage goal,
+		    const struct authority *as_if, rehome_done_fn *done, void *arg);
 
 #endif

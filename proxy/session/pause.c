@@ -203,6 +203,8 @@ begin_again(struct session *s)
 static void
 look_at(struct session *s)
 {
+	if (s->rehome != NULL && !is_paused(s))
+		rehome_on_thaw(s);
 	if (s->state == SESSION_RELAY)
 		go_on(s);
 	else if (s->state == SESSION_PAUSED)

@@ -23,6 +23,7 @@
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
+#define KEEP_S    300 /* a connection that nobody wants */
 #define INBOX_MAX ((size_t)256 * 1024)
 
 static void advance(struct rehome *r);
@@ -146,6 +147,7 @@ rehome_fail(struct rehome *r, const struct err *e)
 static void
 reached(struct rehome *r)
 {
+	static const struct timeval keep = { .tv_sec = KEEP_S };
 	struct session *s = r->session;
 	rehome_done_fn *done = r->done;
 	void *arg = r->arg;
@@ -155,6 +157,8 @@ reached(struct rehome *r)
 	if (r->stage == REHOME_SWAPPED) {
 		rehome_free(r);
 		pause_on_server(s);
+	} else if (r->stage == REHOME_PREPARED) {
+		event_add(&r->timer, &keep);
 	}
 	if (done != NULL)
 		done(arg, s, NULL);
@@ -440,6 +444,24 @@ rehome_on_quiet(struct session *s)
 		advance(r);
 }
 
+void
+rehome_on_thaw(struct session *s)
+{
+	struct rehome *r = s->rehome;
+	struct err e;
+
+	if (!r->frozen || r->goal != REHOME_READY)
+		return;
+	err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "the database is no longer paused");
+	rehome_fail(r, &e);
+}
+
+bool
+rehome_is_going(const struct session *s)
+{
+	return s->rehome != NULL && s->rehome->done != NULL;
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -449,6 +471,10 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (r->done == NULL) {
+		rehome_drop(r->session);
+		return;
+	}
 	if (r->stage == REHOME_NONE)
 		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no connection to the node in time");
 	else if (!r->asking && !r->replaying)
@@ -555,6 +581,7 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 	r->goal = goal;
 	r->done = want->done;
 	r->arg = want->arg;
+	r->frozen = want->frozen;
 	arm(r, want->deadline_us);
 	advance(r);
 }

@@ -17,6 +17,8 @@
  * wants. What cannot be carried over (temp tables, advisory locks, cursors WITH HOLD, …) is why a
  * session stays: see truth.h.
  *
+ * A connection that is PREPARED and not wanted is closed after some minutes.
+ *
  * All of it on the session's worker.
  */
 #ifndef PROXY_SESSION_REHOME_H
@@ -47,7 +49,8 @@ struct rehome_want {
 	struct node_live *live; /* the node to go to; a reference is taken */
 	const char *dbname;     /* the database's name there; NULL: as the configuration says */
 	int64_t deadline_us;    /* monotonic; 0: server_connect_timeout from now on. It ends the
-				   waiting for the stage that is wanted; READY has no end */
+				   waiting for the stage that is wanted. READY has no end */
+	bool frozen;            /* a PAUSE keeps the session READY: where it ends, it is dropped */
 	rehome_done_fn *done;
 	void *arg;
 };
@@ -62,6 +65,8 @@ void rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_wa
 struct node_live *rehome_choose(struct session *s, const char *region, struct err *e);
 /* The stage that was reached. */
 enum rehome_stage rehome_stage(const struct session *s);
+/* Somebody waits for a stage that was not reached yet. */
+bool rehome_is_going(const struct session *s);
 /* Stay: the new connection is closed, the client is read again. Idempotent; nobody is called. */
 void rehome_drop(struct session *s);
 

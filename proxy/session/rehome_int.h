@@ -33,6 +33,7 @@ struct rehome {
 	struct buf inbox;              /* bytes of the new server, not looked at yet … */
 	struct buf later;              /* … and what the client is to hear when it is its own */
 	struct event timer;
+	bool frozen;    /* it is dropped with the PAUSE */
 	bool asking;    /* the old server is being asked */
 	bool replaying; /* the new one is being told */
 	rehome_done_fn *done;
@@ -48,6 +49,8 @@ bool rehome_holds(const struct session *s);
 /* Where s->rehome is not NULL: the old server has said something, or was asked all there was to
  * ask: it may be a safe point. */
 void rehome_on_quiet(struct session *s);
+/* Its PAUSE is over. */
+void rehome_on_thaw(struct session *s);
 /* The new server's events, while nobody has it; it is being freed. */
 void rehome_on_server(struct rehome *r, short what);
 void rehome_on_server_freed(struct rehome *r);
