@@ -32,6 +32,14 @@ move_has_way_back(const struct job *j)
 	return move_is_online(j) && job_option_is(j, "reverse", "on");
 }
 
+bool
+move_has_rest(const struct job *j)
+{
+	return job_option_is(j, "large_objects", "freeze_copy") ||
+	       job_option_is(j, "unlogged", "freeze_copy") ||
+	       job_option_is(j, "matviews", "refresh_before");
+}
+
 /* ---- the plan ---- */
 
 /* Which options a step is there for. */

@@ -23,6 +23,7 @@
 
 #include <libpq-fe.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -44,6 +45,10 @@ void move_names(const struct job *j, struct move_names *out);
 bool move_is_online(const struct job *j);
 /* The way back is kept open: data = online, reverse = on. */
 bool move_has_way_back(const struct job *j);
+/* Something is copied in the pause: large objects, unlogged tables, materialized views. */
+bool move_has_rest(const struct job *j);
+
+#define MOVE_SNAPSHOT_LOCK 78 /* class of advisory locks; the number is the try's epoch */
 
 /* ---- run.c: statements that may take long ---- */
 
@@ -53,6 +58,9 @@ int move_execf(struct job *j, PGconn *c, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Collect what a query that was sent gives; the first result with rows is *out (may be NULL). */
 int move_finish(struct job *j, PGconn *c, PGresult **out, struct err *e);
+/* The same without ticks, at most until then: the statement is cancelled, and what it says last is
+ * what counts. */
+int move_finish_until(struct job *j, PGconn *c, int64_t deadline_us, struct err *e);
 /* A statement on every row's first column, which it names by `%s`, each a transaction of its own
  * with retries. How many; -1. */
 int move_each(struct job *j, PGconn *c, const char *query, const char *statement, struct err *e);

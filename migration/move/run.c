@@ -89,6 +89,40 @@ move_finish(struct job *j, PGconn *c, PGresult **out, struct err *e)
 }
 
 int
+move_finish_until(struct job *j, PGconn *c, int64_t deadline_us, struct err *e)
+{
+	PGresult *r;
+	int rc = 0;
+
+	while (PQisBusy(c)) {
+		int64_t left = deadline_us - clock_us();
+
+		if (left <= 0) {
+			cancel(c);
+			deadline_us = clock_us() + DRAIN_US;
+			if (rc != 0)
+				return rc;
+			rc = err_set(e, SQLSTATE_CUTOVER_DEADLINE, "the pause has lasted too long");
+			continue;
+		}
+		if (wait_readable(c, left < TICK_MS * USEC_PER_MSEC
+					 ? (int)(left / USEC_PER_MSEC) + 1
+					 : TICK_MS) != 0)
+			return db_error(c, NULL, e);
+	}
+	(void)j;
+	/* It may have ended well all the same. */
+	rc = 0;
+	while ((r = PQgetResult(c)) != NULL) {
+		if (rc == 0 && PQresultStatus(r) != PGRES_COMMAND_OK &&
+		    PQresultStatus(r) != PGRES_TUPLES_OK)
+			rc = db_error(c, r, e);
+		PQclear(r);
+	}
+	return rc;
+}
+
+int
 move_exec(struct job *j, PGconn *c, const char *sql, struct err *e)
 {
 	if (PQsendQuery(c, sql) != 1)

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The fence of the side that is left: put in force in one transaction with the marker and the
+ * authority, and lifted again when it was not to be.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "migration/db.h"
+#include "migration/grammar.h"
+#include "migration/move/cutover.h"
+#include "migration/move/sql.h"
+
+/* Those who are in a transaction and do not come through us would hold the fence up. Readers are
+ * not told from writers: they can begin again. */
+#define SQL_END_OTHERS                                                                \
+	"SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a"                  \
+	" WHERE a.datname = current_database() AND a.backend_type = 'client backend'" \
+	" AND a.pid <> pg_backend_pid() AND a.application_name !~ '^meridian'"        \
+	" AND a.xact_start IS NOT NULL AND a.state <> 'idle'; "
+
+/* Where each sequence stands, moved on by the gap, inside its bounds. */
+#define SQL_SEQUENCES                                                                          \
+	"(SELECT coalesce(jsonb_agg(jsonb_build_array(quote_ident(q.schemaname) || '.' ||"     \
+	" quote_ident(q.sequencename), CASE WHEN q.last_value IS NULL THEN q.start_value ELSE" \
+	" greatest(q.min_value, least(q.max_value, q.last_value::numeric + q.increment_by *"   \
+	" %" PRId64 "::numeric)) END, q.last_value IS NOT NULL)), '[]') FROM pg_sequences q"   \
+	" WHERE q.schemaname <> 'meridian')"
+
+static int
+put_closing(struct job *j, const struct direction *d, const struct cutover *c, struct buf *b,
+	    struct err *e)
+{
+	char *db = db_literal(c->fence, job_database(j));
+
+	buf_str(b, SQL_END_OTHERS);
+	buf_printf(b, "SET LOCAL lock_timeout = %" PRId64 "; ",
+		   job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
+	if (move_put_fences(c->fence, "ENABLE", b, e) != 0) {
+		free(db);
+		return -1;
+	}
+	buf_printf(b,
+		   "UPDATE meridian.authority SET writable = false, epoch = %" PRId64
+		   " WHERE db = %s; DELETE FROM meridian.marker WHERE mig = %d AND kind = '%s';"
+		   " INSERT INTO meridian.marker(mig, kind, at, payload) SELECT %d, '%s',"
+		   " clock_timestamp(), jsonb_build_object('try', '%" PRId64
+		   "', 'seq', " SQL_SEQUENCES "); COMMIT",
+		   c->epoch, db, job_id(j), d->marker, job_id(j), d->marker, c->epoch,
+		   job_option_int(j, "sequence_gap"));
+	free(db);
+	return 0;
+}
+
+int
+fence_begin(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
+{
+	if (c->fence == NULL || PQstatus(c->fence) != CONNECTION_OK) {
+		PQfinish(c->fence);
+		c->fence = job_db_new(j, d->from, NULL, e);
+	}
+	if (c->fence == NULL)
+		return -1;
+	if (PQtransactionStatus(c->fence) != PQTRANS_IDLE && db_exec(c->fence, e, "ROLLBACK") != 0)
+		return -1;
+	if (db_exec(c->fence, e, "BEGIN") != 0)
+		return -1;
+	return job_check_lease(j, c->fence, e);
+}
+
+/* One flight: the transaction is open already. */
+int
+fence_close(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
+{
+	int64_t end = c->frozen_us + job_option_usec(j, "pause_budget");
+	struct buf sql = { .cap = 0 };
+	int rc = put_closing(j, d, c, &sql, e);
+
+	while (rc == 0) {
+		rc = db_exec(c->fence, e, buf_text(&sql));
+		if (rc == 0 || !db_is_retryable(e) || clock_us() > end)
+			break;
+		rc = fence_begin(j, d, c, e);
+	}
+	if (rc != 0)
+		db_exec(c->fence, NULL, "ROLLBACK");
+	buf_fini(&sql);
+	return rc;
+}
+
+int
+fence_lift(struct job *j, const struct direction *d, struct err *e)
+{
+	PGconn *c = job_db(j, d->from, e);
+	struct buf sql = { .cap = 0 };
+	char *db;
+	int rc;
+
+	if (c == NULL)
+		return -1;
+	/* It was in force before this cut-over: writes have been stopped for good. */
+	if (job_step_done(j, "read_only", NULL) || job_step_done(j, "stop_writes", NULL))
+		return 0;
+	rc = move_put_fences(c, "DISABLE", &sql, e);
+	if (rc == 0) {
+		db = db_literal(c, job_database(j));
+		buf_printf(&sql, "UPDATE meridian.authority SET writable = true WHERE db = %s", db);
+		free(db);
+		rc = job_exec_retry(j, c, buf_text(&sql), e);
+	}
+	buf_fini(&sql);
+	return rc;
+}

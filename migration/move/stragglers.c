@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Transactions that did not come to their end before the deadline of the freeze. Their server
+ * processes are ended, and only when those are gone is the server asked what became of each
+ * transaction: a client is never told of a COMMIT that did not happen, nor of an error where it
+ * did.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/move/cutover.h"
+#include "protocol/sqlstate.h"
+
+#define STRAGGLERS_MAX 4096
+#define GONE_US        (3 * USEC_PER_SEC)
+
+/* The transactions of these processes, with the epoch that pg_stat_activity leaves out. Functions
+ * of version 10 that are still there in 17. */
+static const char xids_sql[] =
+    "WITH t AS (SELECT txid_snapshot_xmax(txid_current_snapshot()) AS top) SELECT a.pid,"
+    " CASE WHEN a.backend_xid IS NOT NULL THEN (top - top % 4294967296) +"
+    " a.backend_xid::text::bigint - CASE WHEN a.backend_xid::text::bigint > top % 4294967296"
+    " THEN 4294967296 ELSE 0 END END, pg_terminate_backend(a.pid) FROM pg_stat_activity a, t"
+    " WHERE a.pid = ANY ($1::int[])";
+
+static char *
+pid_array(const struct gate_straggler *v, size_t n)
+{
+	struct buf b = { .cap = 0 };
+	char *text;
+
+	buf_str(&b, "{");
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&b, "%s%" PRIu32, i > 0 ? "," : "", v[i].pid);
+	buf_str(&b, "}");
+	text = xstrdup(buf_text(&b));
+	buf_fini(&b);
+	return text;
+}
+
+static int
+wait_gone(struct job *j, PGconn *c, const char *pids, struct err *e)
+{
+	const char *const params[] = { pids };
+	int64_t end = clock_us() + GONE_US;
+	bool gone = false;
+
+	for (;;) {
+		if (db_is(c, &gone, e,
+			  "SELECT NOT EXISTS (SELECT FROM pg_stat_activity"
+			  " WHERE pid = ANY ($1::int[]))",
+			  1, params) != 0)
+			return -1;
+		if (gone)
+			return 0;
+		if (clock_us() > end)
+			return err_set(
+			    e, SQLSTATE_OBJECT_IN_USE,
+			    "a server process of a transaction that was ended is still there");
+		if (job_sleep(j, 5 * USEC_PER_MSEC, e) != 0)
+			return -1;
+	}
+}
+
+static const char *
+xid_of(const PGresult *r, uint32_t pid)
+{
+	for (int i = 0; i < PQntuples(r); i++) {
+		if (strtoul(PQgetvalue(r, i, 0), NULL, 10) == pid)
+			return PQgetisnull(r, i, 1) ? NULL : PQgetvalue(r, i, 1);
+	}
+	return NULL;
+}
+
+static int
+find_outcome(PGconn *c, const char *xid, struct gate_straggler *s, struct err *e)
+{
+	const char *const params[] = { xid };
+	char *status = NULL;
+	int rc = 0;
+
+	/* Where it has written nothing, nothing can have been lost; but a statement that was its
+	 * own transaction may have begun to write after we looked. */
+	if (xid == NULL) {
+		s->outcome = s->in_commit ? GATE_UNKNOWN : GATE_ABORTED;
+		return 0;
+	}
+	if (db_value(c, &status, e, "SELECT txid_status($1::bigint)", 1, params) < 0)
+		rc = -1;
+	else if (status == NULL)
+		s->outcome = GATE_UNKNOWN;
+	else
+		s->outcome = strcmp(status, "committed") == 0 ? GATE_COMMITTED : GATE_ABORTED;
+	free(status);
+	return rc;
+}
+
+static int
+end_them(struct job *j, PGconn *c, struct gate_straggler *v, size_t n, struct err *e)
+{
+	char *pids = pid_array(v, n);
+	const char *const params[] = { pids };
+	PGresult *r = db_query(c, e, xids_sql, 1, params);
+	int rc = r != NULL ? wait_gone(j, c, pids, e) : -1;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = find_outcome(c, xid_of(r, v[i].pid), &v[i], e);
+	PQclear(r);
+	free(pids);
+	return rc;
+}
+
+int
+stragglers_end(struct job *j, const struct direction *d, struct gate_move *m,
+	       struct gate_counts *counts, struct err *e)
+{
+	const struct site *site = job_site(j);
+	struct gate_straggler *v = xcalloc(STRAGGLERS_MAX, sizeof(*v));
+	PGconn *c = job_db(j, d->from, e);
+	size_t n = 0;
+	int rc = -1;
+
+	if (c != NULL) {
+		n = site->ops->gate->stragglers(site->arg, m, v, STRAGGLERS_MAX);
+		rc = n > 0 ? end_them(j, c, v, n, e) : 0;
+		/* Where their end is not known, the gate is told so: it ends their connections. */
+		for (size_t i = 0; rc != 0 && i < n; i++)
+			v[i].outcome = GATE_UNKNOWN;
+		if (n > 0)
+			site->ops->gate->settle(site->arg, m, v, n);
+		counts->aborted += (unsigned)n;
+	}
+	free(v);
+	return rc;
+}
