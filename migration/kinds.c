@@ -5,6 +5,7 @@
 
 /* clang-format off */
 static const struct kind *const kinds[MIGRATION_NKINDS] = {
+	[KIND_MOVE] = &kind_move,
 	[KIND_DISTRIBUTE] = &kind_distribute,
 	[KIND_REGIONS_OF] = &kind_regions,
 };

@@ -124,7 +124,7 @@ move_plan(struct job *j, struct plan *out, struct err *e)
 		const struct planned *p = &order[i];
 
 		if (is_wanted(j, p->when) &&
-		    plan_add(out, p->def, p->place, job_database(j), NULL) != 0)
+		    plan_add(out, p->def, p->place, job_database(j), NULL) < 0)
 			return -1;
 	}
 	return 0;

@@ -160,7 +160,7 @@ static const struct source_check checks_of_source[] = {
 	  " 'cid'::regtype)", 0, ALWAYS },
 	{ "collation",
 	  "SELECT 'WARN', datname::text, datcollate || ' / ' || datctype || ', provider ' ||"
-	  " datlocprovider || ', version ' || coalesce(pg_database_collation_actual_version(oid), '-'),"
+	  " datlocprovider::text || ', version ' || coalesce(pg_database_collation_actual_version(oid), '-'),"
 	  " 'the same on the target, or indexes on text are in another order there' FROM pg_database"
 	  " WHERE datname = current_database() AND datcollate NOT IN ('C', 'POSIX', 'C.UTF-8')",
 	  150000, ALWAYS },

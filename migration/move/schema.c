@@ -24,8 +24,9 @@
 /* One text for each thing; search_path is empty, so names are whole. */
 static const char things_sql[] =
     "SELECT 'column ' || " SQL_QUALIFIED " || '.' || quote_ident(a.attname) || ' ' ||"
-    " format_type(a.atttypid, a.atttypmod) || ' notnull=' || a.attnotnull || ' ' || a.attgenerated"
-    " || a.attidentity || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS x"
+    " format_type(a.atttypid, a.atttypmod) || ' notnull=' || a.attnotnull || ' ' || "
+    "a.attgenerated::text"
+    " || a.attidentity::text || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS x"
     " FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
     " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE " SQL_USER_SCHEMA " AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0"
@@ -44,7 +45,7 @@ static const char things_sql[] =
 			      "WHERE " SQL_USER_SCHEMA " AND " SQL_NOT_OF_EXTENSION(
 				  "pg_class",
 				  "c.oid") " UNION ALL SELECT 'trigger ' || "
-					   "pg_get_triggerdef(g.oid) || ' ' || g.tgenabled"
+					   "pg_get_triggerdef(g.oid) || ' ' || g.tgenabled::text"
 					   " FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid"
 					   " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
 					   "NOT g.tgisinternal"
@@ -67,7 +68,7 @@ static const char things_sql[] =
 							    "c.oid") " UNION ALL SELECT 'policy ' "
 								     "|| quote_ident(o.polname) || "
 								     "' on ' || " SQL_QUALIFIED
-								     " || ' ' || o.polcmd || "
+								     " || ' ' || o.polcmd::text || "
 								     "coalesce(' ' || "
 								     "pg_get_expr(o.polqual, "
 								     "o.polrelid), '')"
