@@ -73,7 +73,7 @@ on_drop(const struct dist_args *a, struct step_text *out)
 static void
 on_distribute(const struct dist_args *a, struct step_text *out)
 {
-	dist_sql_settings(&out->sql, false);
+	dist_sql_settings(&out->sql, a->is_sequential);
 	dist_sql_distribute(&out->sql, a->table, a->column, a->beside);
 	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %s", a->table);
 	put_estimate(a, out);
@@ -93,7 +93,7 @@ on_concurrently(const struct dist_args *a, struct step_text *out)
 static void
 on_reference(const struct dist_args *a, struct step_text *out)
 {
-	dist_sql_settings(&out->sql, false);
+	dist_sql_settings(&out->sql, a->is_sequential);
 	dist_sql_reference(&out->sql, a->table);
 	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %s", a->table);
 	put_estimate(a, out);
@@ -103,7 +103,7 @@ on_reference(const struct dist_args *a, struct step_text *out)
 static void
 on_all(const struct dist_args *a, struct step_text *out)
 {
-	dist_sql_settings(&out->sql, true);
+	dist_sql_settings(&out->sql, a->is_sequential);
 	dist_sql_all(&out->sql, a);
 	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %zu tables", a->ntables);
 	put_estimate(a, out);
@@ -113,6 +113,7 @@ on_all(const struct dist_args *a, struct step_text *out)
 static void
 on_add(const struct dist_args *a, struct step_text *out)
 {
+	dist_sql_settings(&out->sql, a->is_sequential);
 	for (size_t i = 0; i < a->nkeys; i++)
 		dist_sql_add_key(&out->sql, &a->keys[i], false);
 	put_locks(a, out, "SHARE ROW EXCLUSIVE");

@@ -32,6 +32,7 @@ struct impact {
 	bool *is_spread;  /* per table: its rows are on the workers now */
 	bool *is_dropped; /* per key */
 	size_t step;
+	bool is_begun; /* what is left has other numbers than the plan that runs */
 };
 
 static void
@@ -39,7 +40,7 @@ put(const struct impact *m, const char *impact, const char *object, const char *
     const char *mean, const char *detail)
 {
 	char step[24];
-	const char *row[] = { step, impact, object, calls, mean, detail };
+	const char *row[] = { m->is_begun ? NULL : step, impact, object, calls, mean, detail };
 
 	(void)snprintf(step, sizeof(step), "%zu", m->step);
 	m->out->row(m->out->arg, row, sizeof(row) / sizeof(row[0]));
@@ -223,11 +224,17 @@ put_blocked(const struct impact *m, const struct dist_step *s)
 	    m->p->choice[s->table].why);
 }
 
+static bool
+is_begun(enum migration_state s)
+{
+	return s != STATE_CREATED && s != STATE_PREFLIGHT_ERROR && s != STATE_PREFLIGHT_SUCCESS;
+}
+
 int
 dist_impact(struct job *j, const struct dist_catalog *c, const struct dist_plan *p,
 	    const struct dist_wish *w, const struct rows_sink *out, struct err *e)
 {
-	struct impact m = { .c = c, .p = p, .out = out };
+	struct impact m = { .c = c, .p = p, .out = out, .is_begun = is_begun(job_state(j)) };
 	PGconn *db = job_db(j, DIST_PLACE, e);
 
 	if (db == NULL)

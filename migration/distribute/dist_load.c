@@ -286,6 +286,9 @@ load_catalog(PGconn *db, const char *column, struct dist_catalog *c, struct err 
 {
 	int rc = db_exec(db, e, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
 
+	/* So that definitions of keys name the schemas of their tables. */
+	if (rc == 0)
+		rc = db_exec(db, e, "SET LOCAL search_path = pg_catalog");
 	if (rc == 0)
 		rc = load_tables(db, column, c, e);
 	if (PQtransactionStatus(db) != PQTRANS_IDLE)

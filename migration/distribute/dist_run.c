@@ -86,17 +86,33 @@ dist_run(struct job *j, PGconn *c, const char *sql, void (*look)(void *arg), voi
 	}
 }
 
+/* One after another: Citus hands the text of a statement on as it came. */
+static int
+run_each(struct job *j, PGconn *c, const char *sql, struct err *e)
+{
+	struct slice rest = slice_of(sql, strlen(sql)), one;
+	int rc = 0;
+
+	while (rc == 0 && (one = dist_sql_next(&rest)).n > 0) {
+		char *text = xstrndup(one.p, one.n);
+
+		rc = dist_run(j, c, text, NULL, NULL, e);
+		free(text);
+	}
+	return rc;
+}
+
 static int
 run_once(struct job *j, PGconn *c, const char *sql, struct err *e)
 {
-	char *all = xasprintf("SET LOCAL lock_timeout = '%" PRId64 "ms';\n%s",
-			      job_option_usec(j, "lock_timeout") / USEC_PER_MSEC, sql);
 	int rc = db_exec(c, e, "SAVEPOINT meridian_dist");
 
-	if (rc == 0 && (rc = dist_run(j, c, all, NULL, NULL, e)) == 0)
-		rc = db_exec(c, e, "RELEASE SAVEPOINT meridian_dist");
-	free(all);
-	return rc;
+	if (rc == 0)
+		rc = db_execf(c, e, "SET LOCAL lock_timeout = %" PRId64,
+			      job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
+	if (rc == 0)
+		rc = run_each(j, c, sql, e);
+	return rc == 0 ? db_exec(c, e, "RELEASE SAVEPOINT meridian_dist") : -1;
 }
 
 int

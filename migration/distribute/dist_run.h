@@ -21,7 +21,8 @@
  * statement is cancelled. */
 int dist_run(struct job *j, PGconn *c, const char *sql, void (*look)(void *arg), void *arg,
 	     struct err *e);
-/* The same in the transaction that is open, with lock_timeout, and again after it. */
+/* Statements of dist_sql.h, in the transaction that is open, with lock_timeout, and again after
+ * it. */
 int dist_run_locked(struct job *j, PGconn *c, const char *sql, struct err *e);
 
 /* What a table is to Citus now; *column the caller's, NULL unless DIST_HASH. A table that is not

@@ -28,11 +28,32 @@ put_literal(struct buf *b, const char *s)
 	text_put_literal(b, slice_of(s, strlen(s)));
 }
 
+struct slice
+dist_sql_next(struct slice *rest)
+{
+	char quote = '\0';
+
+	for (size_t i = 0; i < rest->n; i++) {
+		char c = rest->p[i];
+
+		if (quote != '\0' ? c == quote : c == '\'' || c == '"')
+			quote = quote != '\0' ? '\0' : c;
+		if (quote == '\0' && c == ';' && i + 1 < rest->n && rest->p[i + 1] == '\n') {
+			struct slice s = slice_of(rest->p, i);
+
+			*rest = slice_of(rest->p + i + 2, rest->n - i - 2);
+			return s;
+		}
+	}
+	*rest = slice_of(rest->p + rest->n, 0);
+	return *rest;
+}
+
 void
-dist_sql_settings(struct buf *b, bool all)
+dist_sql_settings(struct buf *b, bool sequential)
 {
 	buf_str(b, "SET LOCAL citus.enable_local_reference_table_foreign_keys = off;\n");
-	if (all)
+	if (sequential)
 		buf_str(b, "SET LOCAL citus.multi_shard_modify_mode = 'sequential';\n");
 }
 

@@ -11,8 +11,8 @@
 
 /* In front of the functions that need a transaction: keys to reference tables stay local keys
  * (otherwise Citus takes every table that hangs on one into its metadata, and then refuses to
- * distribute their parents); all: several kinds of tables in one transaction. */
-void dist_sql_settings(struct buf *b, bool all);
+ * distribute their parents); sequential: where keys lead to reference tables. */
+void dist_sql_settings(struct buf *b, bool sequential);
 void dist_sql_distribute(struct buf *b, const char *table, const char *column, const char *beside);
 void dist_sql_concurrently(struct buf *b, const char *table, const char *column,
 			   const char *beside);
@@ -29,5 +29,10 @@ void dist_sql_validate_key(struct buf *b, const struct dist_key_args *k);
 void dist_sql_orphans(struct buf *b, const struct dist_key_args *k);
 /* 't' where it is there and valid, 'f' where it is not valid, no row where it is not there. */
 void dist_sql_key_state(struct buf *b, const struct dist_key_args *k);
+
+/* One statement of a text that was made here, ";" and all that is behind it left out; *rest goes
+ * behind it. Empty: there is no more. Citus sends the string that it was given to its workers, so
+ * each statement is sent alone. */
+struct slice dist_sql_next(struct slice *rest);
 
 #endif

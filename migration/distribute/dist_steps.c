@@ -102,6 +102,7 @@ add_keys(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 	struct buf sql = { 0 };
 	int rc = 0;
 
+	dist_sql_settings(&sql, a->is_sequential);
 	for (size_t i = 0; i < a->nkeys && rc != -1; i++) {
 		rc = dist_key_state(c, &a->keys[i], e);
 		if (rc != -2)
@@ -244,7 +245,7 @@ distribute(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 	struct buf sql = { 0 }, add = { 0 };
 	int rc;
 
-	dist_sql_settings(&sql, false);
+	dist_sql_settings(&sql, a->is_sequential);
 	rc = step_aside(j, c, a, &sql, &add, e);
 	dist_sql_distribute(&sql, a->table, a->column, a->beside);
 	buf_slice(&sql, buf_view(&add));
@@ -266,7 +267,7 @@ reference(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
 	struct buf sql = { 0 };
 
-	dist_sql_settings(&sql, false);
+	dist_sql_settings(&sql, a->is_sequential);
 	dist_sql_reference(&sql, a->table);
 	return run_locked(j, c, &sql, e);
 }
@@ -282,7 +283,7 @@ distribute_all(struct job *j, PGconn *c, const struct dist_args *a, struct err *
 {
 	struct buf sql = { 0 };
 
-	dist_sql_settings(&sql, true);
+	dist_sql_settings(&sql, a->is_sequential);
 	dist_sql_all(&sql, a);
 	return run_locked(j, c, &sql, e);
 }

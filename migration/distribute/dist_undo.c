@@ -23,6 +23,7 @@ bring_back(struct job *j, PGconn *c, const char *table, struct err *e)
 	if (rc != 0 || state == DIST_LOCAL)
 		return rc;
 	job_progress(j, -1, "bringing %s back to the coordinator", table);
+	dist_sql_settings(&sql, true);
 	dist_sql_undistribute(&sql, table);
 	rc = job_exec_retry(j, c, buf_text(&sql), e);
 	buf_fini(&sql);

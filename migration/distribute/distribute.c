@@ -128,7 +128,7 @@ plan(struct job *j, struct plan *out, struct err *e)
 
 	if (survey_init(&v, j, e) != 0)
 		return -1;
-	for (size_t i = 0; i < v.plan.nsteps && rc == 0; i++) {
+	for (size_t i = 0; i < v.plan.nsteps && rc >= 0; i++) {
 		const struct dist_step *s = &v.plan.steps[i];
 		char *label = label_of(s, &v.catalog);
 		char *args = dist_args_text(s, &v.plan, &v.catalog, &v.wish);
@@ -138,7 +138,7 @@ plan(struct job *j, struct plan *out, struct err *e)
 		free(args);
 	}
 	survey_fini(&v);
-	return rc;
+	return rc < 0 ? -1 : 0;
 }
 
 static void
