@@ -66,6 +66,18 @@ flow_init(struct flow *f, enum replication kind)
 	*f = (struct flow){ .tx = 'I', .replication = (unsigned)kind & 3u };
 }
 
+void
+flow_restart(struct flow *f)
+{
+	struct flow was = *f;
+
+	flow_init(f, (enum replication)was.replication);
+	f->simple = was.simple;
+	f->extended = was.extended;
+	memcpy(f->sqlstate, was.sqlstate, sizeof(f->sqlstate));
+	f->terminated = was.terminated;
+}
+
 /* ---- what the server owes ---- */
 
 /* The server is in the middle of extended-query messages, and a Sync must follow. */
@@ -611,6 +623,19 @@ flow_is_idle(const struct flow *f)
 	return f->pending == 0 && !is_open(f) && f->copy == FLOW_COPY_NONE && f->tx == 'I' &&
 	       flow_at_client_boundary(f) && flow_at_server_boundary(f) && !f->client.bad &&
 	       !f->server.bad;
+}
+
+bool
+flow_owes(const struct flow *f)
+{
+	return f->pending > 0 || is_open(f) || f->copy != FLOW_COPY_NONE;
+}
+
+bool
+flow_awaits_query(const struct flow *f)
+{
+	return f->pending == 1 && !f->beyond && f->queued == 1 && is_query(unit_at(f, 0)) &&
+	       !is_open(f) && f->copy == FLOW_COPY_NONE;
 }
 
 bool

@@ -106,6 +106,9 @@ void flow_init(struct flow *f, enum replication kind);
  * the end of the login, or a query of our own. */
 void flow_expect_ready(struct flow *f);
 
+/* The server is another one: nothing is owed, no transaction is open. The counters go on. */
+void flow_restart(struct flow *f);
+
 /* Follow n bytes of one direction. Returns a set of enum flow_event. `tally`, if there is one, is
  * added to: clear its two counts first. */
 unsigned flow_client(struct flow *f, const char *p, size_t n);
@@ -139,6 +142,10 @@ flow_refuses(const struct flow *f)
 	return f->skip || (f->tx == 'E' && f->pending == 0);
 }
 
+/* The server has something to answer, or to be told. */
+bool flow_owes(const struct flow *f);
+/* One Query and nothing else is to be answered. */
+bool flow_awaits_query(const struct flow *f);
 /* How many of the next n bytes of one direction belong to a message that has begun before them. */
 size_t flow_client_rest(const struct flow *f, const char *p, size_t n);
 size_t flow_server_rest(const struct flow *f, const char *p, size_t n);

@@ -30,6 +30,10 @@ struct session_copy {
 struct part_answer {
 	struct gate_counts counts;
 	bool warming;
+	struct errand *errand; /* this part is over when `later` sessions are */
+	unsigned later;
+	struct gate_straggler *stragglers;
+	size_t nstragglers;
 	struct session_copy *sessions;
 	size_t nsessions;
 };
@@ -50,6 +54,8 @@ struct order {
 	bool refused; /* by control */
 	struct served_copy *served;
 	size_t nserved;
+	struct gate_straggler *stragglers; /* settle */
+	size_t nstragglers;
 	struct part_answer *workers;
 	int nworkers;
 };
@@ -66,6 +72,7 @@ order_free(void *arg)
 			free(o->workers[i].sessions[k].application_name);
 		}
 		free(o->workers[i].sessions);
+		free(o->workers[i].stragglers);
 	}
 	for (size_t i = 0; i < o->nserved; i++) {
 		free(o->served[i].database);
@@ -73,6 +80,7 @@ order_free(void *arg)
 		free(o->served[i].newdb);
 	}
 	free(o->served);
+	free(o->stragglers);
 	free(o->workers);
 	free(o);
 }
@@ -271,6 +279,100 @@ gate_prewarm(void *arg, const struct gate_move *m, int64_t deadline_us, struct e
 	return 0;
 }
 
+/* ---- stragglers ---- */
+
+/* Called on the worker, once for each session that was not done with at once. */
+static void
+one_ready(void *arg)
+{
+	struct part_answer *a = arg;
+
+	if (--a->later == 0)
+		errand_done(a->errand);
+}
+
+static bool
+seize_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+	struct part_answer *a = answer_of(e, w);
+
+	a->errand = e;
+	a->later = 1; /* not over before all were begun */
+	a->later += cutover_seize(w, &o->cutover, one_ready, a);
+	return --a->later == 0;
+}
+
+static bool
+tell_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+	struct part_answer *a = answer_of(e, w);
+
+	a->stragglers = xcalloc(o->nstragglers, sizeof(*a->stragglers));
+	a->nstragglers = cutover_tell(w, &o->cutover, a->stragglers, o->nstragglers);
+	return true;
+}
+
+static void
+seize_all(struct meridian *m, const struct gate_move *move)
+{
+	struct order *o;
+	struct errand *e = order_new(m, move, &o);
+
+	errand_to_workers(e, seize_here);
+	(void)errand_wait(e, clock_us() + TURN_US);
+	errand_unref(e);
+}
+
+static size_t
+gate_stragglers(void *arg, const struct gate_move *m, struct gate_straggler *v, size_t max)
+{
+	struct order *o;
+	struct errand *e;
+	size_t n = 0;
+
+	seize_all(arg, m);
+	e = order_new(arg, m, &o);
+	o->nstragglers = max;
+	errand_to_workers(e, tell_here);
+	if (errand_wait(e, clock_us() + TURN_US)) {
+		for (int i = 0; i < o->nworkers; i++) {
+			for (size_t k = 0; k < o->workers[i].nstragglers && n < max; k++)
+				v[n++] = o->workers[i].stragglers[k];
+		}
+	}
+	errand_unref(e);
+	return n;
+}
+
+static bool
+settle_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+	struct part_answer *a = answer_of(e, w);
+
+	a->errand = e;
+	a->later = 1;
+	a->later += cutover_settle(w, o->stragglers, o->nstragglers, one_ready, a);
+	return --a->later == 0;
+}
+
+static void
+gate_settle(void *arg, const struct gate_move *m, const struct gate_straggler *v, size_t n)
+{
+	struct order *o;
+	struct errand *e = order_new(arg, m, &o);
+
+	o->nstragglers = n;
+	o->stragglers = xcalloc(n, sizeof(*v));
+	if (n > 0)
+		memcpy(o->stragglers, v, n * sizeof(*v));
+	errand_to_workers(e, settle_here);
+	(void)errand_wait(e, clock_us() + TURN_US);
+	errand_unref(e);
+}
+
 /* ---- switch ---- */
 
 static void
@@ -415,25 +517,6 @@ gate_each_served(struct meridian *m, void (*each)(void *to, const struct gate_se
 		}
 	}
 	errand_unref(e);
-}
-
-static size_t
-gate_stragglers(void *arg, const struct gate_move *m, struct gate_straggler *v, size_t max)
-{
-	(void)arg;
-	(void)m;
-	(void)v;
-	(void)max;
-	return 0;
-}
-
-static void
-gate_settle(void *arg, const struct gate_move *m, const struct gate_straggler *v, size_t n)
-{
-	(void)arg;
-	(void)m;
-	(void)v;
-	(void)n;
 }
 
 const struct gate_ops proxy_gate_ops = {

@@ -40,6 +40,7 @@
 	C(pool_lent, "server connections of pools lent to sessions")                           \
 	C(pool_waited, "of those, the ones that a session had to wait for")                    \
 	C(rehomed, "sessions that were moved to another server connection")                    \
+	C(aborted, "transactions that were ended because their database was being moved")      \
 	C(queries, "queries, executions and function calls sent by clients")                   \
 	C(transactions, "times that a node was ready for a query outside a transaction")       \
 	C(rx_bytes, "bytes from clients")                                                      \

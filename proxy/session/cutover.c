@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/straggle.h"
 #include "proxy/worker_int.h"
 
 void
@@ -225,6 +226,64 @@ cutover_is_warming(const struct worker *w, const struct cutover *c)
 	return false;
 }
 
+/* ---- stragglers ---- */
+
+unsigned
+cutover_seize(struct worker *w, const struct cutover *c, void (*ready)(void *arg), void *arg)
+{
+	unsigned later = 0;
+
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = session_at(w, c, i);
+
+		if (s != NULL && s->state == SESSION_RELAY && pause_is_open(s))
+			later += !straggle_begin(s, ready, arg);
+	}
+	return later;
+}
+
+/* A request of POST /sql is answered with whatever its server says at its end: no success. */
+static bool
+tell_of(const struct session *s, struct gate_straggler *out)
+{
+	if (s->state != SESSION_SQL)
+		return straggle_tell(s, out);
+	*out = (struct gate_straggler){ .session = s->id,
+					.pid = s->server != NULL ? s->server->pid : 0,
+					.in_flight = true,
+					.in_commit = true,
+					.outcome = GATE_UNKNOWN };
+	return s->server != NULL;
+}
+
+size_t
+cutover_tell(const struct worker *w, const struct cutover *c, struct gate_straggler *v, size_t max)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < w->nslots && n < max; i++) {
+		const struct session *s = session_at(w, c, i);
+
+		n += s != NULL && tell_of(s, &v[n]);
+	}
+	return n;
+}
+
+unsigned
+cutover_settle(struct worker *w, const struct gate_straggler *v, size_t n, void (*ready)(void *arg),
+	       void *arg)
+{
+	unsigned later = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct session *s = worker_session_by_id(w, v[i].session);
+
+		if (s != NULL && s->state == SESSION_RELAY)
+			later += !straggle_settle(s, (int)v[i].outcome, ready, arg);
+	}
+	return later;
+}
+
 /* ---- switch ---- */
 
 /* Of one worker's sessions, while some are on their way. */
@@ -312,6 +371,8 @@ cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *ou
 	sw->arg = arg;
 	sw->left = 1; /* this */
 	(void)worker_world(w);
+	out->aborted +=
+	    (unsigned)(stat_get(&w->stats.aborted) - pause_aborted_before(w, c->from.migration));
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = session_at(w, c, i);
 

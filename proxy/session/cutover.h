@@ -42,10 +42,21 @@ void cutover_carry(struct worker *w, const struct cutover *c);
 /* Nothing comes of it: connections that were opened for sessions are closed. */
 void cutover_forget(struct worker *w, const struct cutover *c);
 /* Sessions between two transactions go to where the route says now; those that cannot are told to
- * reconnect. Adds to `out`: kept, closed. True: that was all; false: over(arg) will be called when
- * it is, and `out` is written to until then. */
+ * reconnect. Adds to `out`: kept, closed, aborted. True: that was all; false: over(arg) will be
+ * called when it is, and `out` is written to until then. */
 bool cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out,
 		    void (*over)(void *arg), void *arg);
+
+/* Take hold of those in a transaction; `ready` is called once for each that returns later: how many
+ * they are. */
+unsigned cutover_seize(struct worker *w, const struct cutover *c, void (*ready)(void *arg),
+		       void *arg);
+/* Those whose transaction somebody has to look after: at most `max`, how many. */
+size_t cutover_tell(const struct worker *w, const struct cutover *c, struct gate_straggler *v,
+		    size_t max);
+/* What became of them, those of other workers left out; as cutover_seize(). */
+unsigned cutover_settle(struct worker *w, const struct gate_straggler *v, size_t n,
+			void (*ready)(void *arg), void *arg);
 
 /* ---- cutover_own.c: sessions with a server of their own (rehome.h) ---- */
 

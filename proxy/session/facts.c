@@ -13,12 +13,15 @@
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome.h"
+#include "proxy/session/straggle.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
 static const char *
 state_label(const struct session *s)
 {
+	if (s->straggle != NULL && straggle_is_settled(s))
+		return flow_activity_name(FLOW_IN_FAILED_TRANSACTION);
 	if (s->worker->pauses != NULL && pause_is_held(s))
 		return "paused";
 	if (s->pooled != NULL && s->pooled->waiting)

@@ -12,6 +12,7 @@
 #include "proxy/pool/pool.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome_int.h"
+#include "proxy/session/straggle.h"
 #include "proxy/worker_int.h"
 
 /* How often to look whether all transactions are over while a PAUSE waits for that. */
@@ -22,7 +23,8 @@ struct pauses {
 	struct event look; /* armed while not every PAUSE has been told */
 	size_t n;
 	struct pause *v;
-	bool *quiet; /* each: it has been told */
+	bool *quiet;       /* each: it has been told */
+	uint64_t *aborted; /* each: transactions that had been ended when it began */
 };
 
 /* ---- who is meant ---- */
@@ -89,6 +91,18 @@ is_paused(const struct session *s)
 }
 
 bool
+pause_is_frozen(const struct session *s)
+{
+	const struct pauses *ps = s->worker->pauses;
+
+	for (size_t i = 0; ps != NULL && i < ps->n; i++) {
+		if (ps->v[i].scope.migration != 0 && pause_concerns(s->worker, &ps->v[i].scope, s))
+			return true;
+	}
+	return false;
+}
+
+bool
 pause_covers(const struct worker *w, struct slice database, const struct node_live *live)
 {
 	for (size_t i = 0; w->pauses != NULL && i < w->pauses->n; i++) {
@@ -135,6 +149,10 @@ pause_is_held(const struct session *s)
 bool
 pause_on_client(struct session *s)
 {
+	if (s->straggle != NULL) {
+		straggle_on_client(s);
+		return true;
+	}
 	if (!is_stopped(s))
 		return false;
 	/* who hangs up meanwhile is not waited with */
@@ -149,6 +167,10 @@ go_on(struct session *s)
 	bool blocked = s->server != NULL && stream_is_blocked(&s->server->stream);
 	bool full = s->pooled != NULL && pooled_is_full(s->pooled);
 
+	if (s->straggle != NULL) {
+		straggle_go_on(s);
+		return;
+	}
 	if (!(s->client.interest & EV_CLOSED) || is_stopped(s))
 		return;
 	stream_want(&s->client,
@@ -225,6 +247,8 @@ look_at_all(struct worker *w)
 bool
 pause_is_open(const struct session *s)
 {
+	if (s->straggle != NULL)
+		return straggle_is_open(s);
 	if (s->state == SESSION_RELAY)
 		return !is_between(s) || (s->pooled != NULL && s->pooled->asking);
 	return s->state == SESSION_SQL || (s->state == SESSION_LOGIN && s->login->inbox.n > 0);
@@ -242,6 +266,18 @@ count(const struct worker *w, const struct pause *p, struct pause_facts *out)
 		out->open += pause_is_open(s);
 		out->held += pause_is_held(s);
 	}
+}
+
+uint64_t
+pause_aborted_before(const struct worker *w, int migration)
+{
+	const struct pauses *ps = w->pauses;
+
+	for (size_t i = 0; ps != NULL && i < ps->n; i++) {
+		if (ps->v[i].scope.migration == migration)
+			return ps->aborted[i];
+	}
+	return stat_get(&w->stats.aborted);
 }
 
 size_t
@@ -287,6 +323,7 @@ pauses_free(struct pauses *ps)
 	event_del(&ps->look);
 	free(ps->v);
 	free(ps->quiet);
+	free(ps->aborted);
 	free(ps);
 }
 
@@ -309,11 +346,15 @@ pauses_new(struct worker *w, struct pause_letter *l)
 	ps->n = l->n;
 	ps->v = l->v;
 	ps->quiet = xcalloc(l->n, sizeof(*ps->quiet));
+	ps->aborted = xcalloc(l->n, sizeof(*ps->aborted));
 	evtimer_assign(&ps->look, loop_base(w->loop), pause_on_look, ps);
 	for (size_t i = 0; i < ps->n; i++) {
+		ps->aborted[i] = stat_get(&w->stats.aborted);
 		for (size_t k = 0; old != NULL && k < old->n; k++) {
 			if (old->v[k].serial == ps->v[i].serial)
 				ps->quiet[i] = old->quiet[k];
+			if (old->v[k].since_us == ps->v[i].since_us)
+				ps->aborted[i] = old->aborted[k];
 		}
 	}
 	return ps;

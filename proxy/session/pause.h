@@ -66,6 +66,10 @@ struct pause_facts {
 	unsigned held; /* sessions that are kept from going on */
 	unsigned open; /* that are in a transaction yet, or logging in */
 };
+/* It is in a part that a migration has frozen. */
+bool pause_is_frozen(const struct session *s);
+/* How many transactions were ended here before that migration's freeze began. */
+uint64_t pause_aborted_before(const struct worker *w, int migration);
 /* A PAUSE has to wait for it: it is in a transaction, or may be. */
 bool pause_is_open(const struct session *s);
 size_t pause_count(const struct worker *w);

@@ -698,6 +698,38 @@ pooled_leave_node(struct session *s)
 		ready(pd);
 }
 
+bool
+pooled_forsake(struct session *s, unsigned effects)
+{
+	struct pooled *pd = s->pooled;
+	bool lost = pd->mode == POOL_SESSION || pd->pins != 0 || statements_pins(pd->statements) ||
+		    ((pd->effects | pd->asked_effects) & effects) != 0;
+
+	s->server->close_needed = true;
+	pooled_part(s);
+	pd->asking = pd->ahead = pd->learning = pd->asked_again = false;
+	pd->effects = pd->asked_effects = 0;
+	buf_clear(&pd->names);
+	buf_clear(&pd->asked_names);
+	return !lost;
+}
+
+void
+pooled_resume(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+
+	if (s->server != NULL) {
+		pooled_settle(s);
+		return;
+	}
+	if (pd->held.n == 0 || pd->waiting)
+		return;
+	acquire(pd);
+	if (can_send(pd))
+		ready(pd);
+}
+
 /* ---- waiting too long ---- */
 
 static void

@@ -100,6 +100,11 @@ void pooled_cancel(struct session *s);
  * of the session is on its server, and would be lost. */
 bool pooled_can_leave(const struct session *s);
 void pooled_leave_node(struct session *s);
+/* Its server is of no use any more. False: something of the session was on it, for all that is
+ * known; `effects`: of what its queries may have done (sqleffects.h), so much counts. */
+bool pooled_forsake(struct session *s, unsigned effects);
+/* Nothing keeps it any more from what it has waited with. */
+void pooled_resume(struct session *s);
 
 /* Another server in place of its own, in a session pool: one of a pool, lent and nobody's, that has
  * these settings. The old one is closed. */

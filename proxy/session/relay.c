@@ -13,9 +13,11 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "protocol/message.h"
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome_int.h"
+#include "proxy/session/straggle.h"
 #include "proxy/session/traces.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
@@ -135,6 +137,10 @@ to_client(struct session *s, char *p, size_t n)
 		s->fatal_told = true;
 	if (s->pooled != NULL && ((events & FLOW_PARAMETER) || s->pooled->report.n > 0))
 		pooled_on_reports(s, &before, slice_of(p, n));
+	if (s->straggle != NULL && !straggle_passes(s, p, n)) {
+		straggle_on_answer(s, events & FLOW_READY);
+		return s->state == SESSION_RELAY;
+	}
 	if (!session_say(s, p, n))
 		return false;
 	if (stream_is_blocked(&s->client))
@@ -155,7 +161,8 @@ relay_on_client(struct session *s)
 	size_t held;
 	ssize_t n;
 
-	if ((s->worker->pauses != NULL || s->rehome != NULL) && pause_on_client(s))
+	if ((s->worker->pauses != NULL || s->rehome != NULL || s->straggle != NULL) &&
+	    pause_on_client(s))
 		return;
 	held = s->settings != NULL ? settings_put_held(s, scratch) : 0;
 	n = stream_recv(&s->client, scratch + held, WORKER_SCRATCH - held);
@@ -179,7 +186,11 @@ read_server(struct session *s)
 
 	if (n == STREAM_AGAIN)
 		return;
-	if (n <= 0)
+	/* why it goes is no business of a client that is frozen */
+	if (s->worker->pauses != NULL && (n <= 0 || scratch[held] == MSG_ERROR) &&
+	    straggle_may_lose(s))
+		straggle_lose(s);
+	else if (n <= 0)
 		server_lost(s);
 	else
 		(void)to_client(s, scratch, held + (size_t)n);
@@ -203,6 +214,10 @@ relay_on_server(struct session *s, short what)
 {
 	struct stream *st = &s->server->stream;
 
+	if (s->straggle != NULL && !straggle_relays(s)) {
+		straggle_on_server(s, what);
+		return;
+	}
 	if (what & EV_WRITE) {
 		if (stream_flush(st) != 0) {
 			server_lost(s);

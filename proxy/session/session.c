@@ -24,6 +24,7 @@
 #include "proxy/session/peers.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome_int.h"
+#include "proxy/session/straggle.h"
 #include "proxy/session/traces.h"
 #include "proxy/worker_int.h"
 
@@ -236,6 +237,7 @@ static void
 drop_server(struct session *s)
 {
 	rehome_forget(s);
+	straggle_free(s->straggle);
 	if (s->pooled != NULL)
 		pooled_part(s);
 	server_free(s->server);

@@ -42,6 +42,7 @@ struct lookup;
 struct ownlogin;
 struct pooled;
 struct rehome;
+struct straggle;
 struct settings;
 struct traces;
 struct worker;
@@ -69,6 +70,7 @@ struct session {
 	struct pooled *pooled;         /* its side of a pool (pooled.h), or NULL */
 	struct traces *traces;         /* what it leaves on a server of its own, or NULL */
 	struct rehome *rehome;         /* on its way to another server, or NULL */
+	struct straggle *straggle;     /* its transaction is being ended, or NULL */
 	struct flow flow;
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */
@@ -239,6 +241,7 @@ bool settings_hold(const struct session *s);
  * many. Only where s->settings is not NULL. */
 #define SETTINGS_HELD_MAX 1024
 size_t settings_put_held(const struct session *s, char *to);
+void settings_forget_held(struct session *s);
 void settings_free(struct session *s);
 
 #endif

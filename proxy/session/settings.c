@@ -96,6 +96,12 @@ settings_put_held(const struct session *s, char *to)
 	return held->n;
 }
 
+void
+settings_forget_held(struct session *s)
+{
+	buf_clear(&s->settings->held);
+}
+
 static struct prepared *
 find_prepared(const struct session *s, struct slice name)
 {

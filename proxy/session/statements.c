@@ -314,6 +314,18 @@ statements_pins(const struct statements *c)
 	       (c->unnamed != NULL && !c->unnamed->repeatable && !c->unnamed_bound);
 }
 
+bool
+statements_text(const struct statements *c, struct slice name, struct slice *sql)
+{
+	const struct name *found = name.n > 0 ? name_find(c, name) : NULL;
+	const struct statement *st = name.n == 0 ? c->unnamed : found != NULL ? found->st : NULL;
+
+	if (st == NULL || !st->repeatable)
+		return false;
+	*sql = st->sql;
+	return true;
+}
+
 size_t
 statements_count(const struct statements *c)
 {

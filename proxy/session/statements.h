@@ -114,6 +114,8 @@ unsigned statements_effects(struct statements *c, struct buf *names);
 /* The session has a statement that only its server connection has: it must keep that. */
 bool statements_pins(const struct statements *c);
 
+/* The text of what the client has prepared under that name; false: not known. */
+bool statements_text(const struct statements *c, struct slice name, struct slice *sql);
 size_t statements_count(const struct statements *c);
 /* Memory of this session's own; shared texts are not in it. */
 size_t statements_bytes(const struct statements *c);

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "protocol/aborted.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "protocol/frame.h"
+#include "protocol/lexer.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+
+/* ---- texts ---- */
+
+static bool
+is_word(const struct token *t, const char *word)
+{
+	return t->kind == TOKEN_WORD && slice_is_nocase(t->text, word);
+}
+
+/* The next token that is no empty statement's. False: it is not text that could be read. */
+static bool
+next(struct lexer *l, struct token *t)
+{
+	do {
+		if (lexer_next(l, t, NULL) != 0)
+			return false;
+	} while (t->kind == TOKEN_SEMICOLON);
+	return true;
+}
+
+/* What follows COMMIT, END, ROLLBACK or ABORT: nothing that changes what it does. */
+static bool
+is_plain_end(struct lexer *l)
+{
+	struct token t;
+
+	if (lexer_next(l, &t, NULL) != 0)
+		return false;
+	if (is_word(&t, "work") || is_word(&t, "transaction")) {
+		if (lexer_next(l, &t, NULL) != 0)
+			return false;
+	}
+	if (is_word(&t, "and")) {
+		if (lexer_next(l, &t, NULL) != 0 || !is_word(&t, "no") ||
+		    lexer_next(l, &t, NULL) != 0 || lexer_next(l, &t, NULL) != 0)
+			return false;
+	}
+	if (t.kind == TOKEN_END)
+		return true;
+	return t.kind == TOKEN_SEMICOLON && next(l, &t) && t.kind == TOKEN_END;
+}
+
+/* ROLLBACK TO, ROLLBACK PREPARED, COMMIT PREPARED: the transaction goes on. */
+static bool
+is_of_another_kind(struct lexer l)
+{
+	struct token t;
+
+	if (lexer_next(&l, &t, NULL) != 0)
+		return true;
+	if (is_word(&t, "work") || is_word(&t, "transaction")) {
+		if (lexer_next(&l, &t, NULL) != 0)
+			return true;
+	}
+	return is_word(&t, "to") || is_word(&t, "prepared");
+}
+
+/* More than one statement, or AND CHAIN: the rest is not done, so it fails as a whole. */
+enum aborted_verb
+aborted_verb_of(struct slice sql)
+{
+	struct lexer l = { sql };
+	struct token t;
+	bool commit, rollback;
+
+	if (!next(&l, &t))
+		return ABORTED_REFUSED;
+	if (t.kind == TOKEN_END)
+		return ABORTED_EMPTY;
+	commit = is_word(&t, "commit") || is_word(&t, "end");
+	rollback = is_word(&t, "rollback") || is_word(&t, "abort");
+	if (is_word(&t, "prepare"))
+		return lexer_next(&l, &t, NULL) == 0 && is_word(&t, "transaction")
+			   ? ABORTED_COMMIT
+			   : ABORTED_REFUSED;
+	if ((!commit && !rollback) || is_of_another_kind(l))
+		return ABORTED_REFUSED;
+	return rollback && is_plain_end(&l) ? ABORTED_ROLLBACK : ABORTED_COMMIT;
+}
+
+/* ---- names ---- */
+
+static struct aborted_name *
+find_name(struct aborted_name *v, struct slice name)
+{
+	for (int i = 0; i < ABORTED_NAMES; i++) {
+		if (v[i].used && slice_is(name, v[i].name))
+			return &v[i];
+	}
+	return NULL;
+}
+
+static void
+forget_name(struct aborted_name *v, struct slice name)
+{
+	struct aborted_name *found = find_name(v, name);
+
+	if (found != NULL)
+		found->used = false;
+}
+
+/* False: there is no room for it. */
+static bool
+keep_name(struct aborted_name *v, struct slice name, enum aborted_verb verb)
+{
+	struct aborted_name *to = find_name(v, name);
+
+	for (int i = 0; to == NULL && i < ABORTED_NAMES; i++) {
+		if (!v[i].used)
+			to = &v[i];
+	}
+	if (to == NULL || name.n >= sizeof(to->name))
+		return false;
+	(void)text_copy(to->name, sizeof(to->name), name);
+	to->verb = verb;
+	to->used = true;
+	return true;
+}
+
+static enum aborted_verb
+verb_of_statement(struct aborted *a, struct slice name)
+{
+	struct aborted_name *found = find_name(a->statements, name);
+	struct slice sql;
+
+	if (found != NULL)
+		return found->verb;
+	if (a->text_of != NULL && a->text_of(a->arg, name, &sql))
+		return aborted_verb_of(sql);
+	return ABORTED_UNKNOWN;
+}
+
+/* ---- answers ---- */
+
+static void
+put_failure(struct aborted *a, struct buf *out)
+{
+	struct err e = { 0 };
+
+	if (a->told && a->explicit) {
+		err_set(&e, SQLSTATE_IN_FAILED_TRANSACTION,
+			"current transaction is aborted, commands ignored until end of transaction "
+			"block");
+	} else {
+		err_set(&e, SQLSTATE_SERIALIZATION_FAILURE,
+			"the transaction was ended: its database is being moved");
+		err_hint(&e, "Nothing of it was done. Try it again.");
+	}
+	a->told = true;
+	message_put_error(out, "ERROR", &e);
+}
+
+/* COMMIT is told as what it is whatever was told before. */
+static void
+put_no_commit(struct aborted *a, struct buf *out)
+{
+	a->told = false;
+	put_failure(a, out);
+}
+
+static void
+put_ready(const struct aborted *a, struct buf *out)
+{
+	message_put_ready(out, a->explicit && !a->over ? 'E' : 'I');
+}
+
+/* In an extended-protocol sequence. */
+static void
+fail(struct aborted *a, struct buf *out)
+{
+	put_failure(a, out);
+	a->skipping = true;
+}
+
+/* ---- messages ---- */
+
+static void
+on_query(struct aborted *a, struct slice sql, struct buf *out)
+{
+	switch (aborted_verb_of(sql)) {
+	case ABORTED_ROLLBACK:
+		message_put_command_complete(out, "ROLLBACK");
+		a->over = true;
+		break;
+	case ABORTED_COMMIT:
+		put_no_commit(a, out);
+		a->over = true;
+		break;
+	case ABORTED_EMPTY:
+		message_put_bare(out, MSG_EMPTY_QUERY);
+		break;
+	case ABORTED_REFUSED:
+	case ABORTED_UNKNOWN:
+		put_failure(a, out);
+		break;
+	}
+	put_ready(a, out);
+}
+
+static void
+on_parse(struct aborted *a, const struct message_parse *m, struct slice raw, struct buf *out)
+{
+	enum aborted_verb verb = aborted_verb_of(m->sql);
+
+	if (verb == ABORTED_REFUSED || a->over || a->owed.n + raw.n > ABORTED_OWED_MAX ||
+	    !keep_name(a->statements, m->name, verb)) {
+		fail(a, out);
+		return;
+	}
+	if (m->name.n > 0)
+		buf_slice(&a->owed, raw);
+	message_put_bare(out, MSG_PARSE_COMPLETE);
+}
+
+/* What nobody knows may be what ends the transaction: not refused for ever. */
+static void
+refuse(struct aborted *a, enum aborted_verb verb, struct buf *out)
+{
+	if (verb == ABORTED_UNKNOWN) {
+		a->over = a->over || a->refused;
+		a->refused = true;
+	}
+	fail(a, out);
+}
+
+static void
+on_bind(struct aborted *a, const struct message_bind *m, struct buf *out)
+{
+	enum aborted_verb verb = verb_of_statement(a, m->statement);
+
+	if (verb == ABORTED_REFUSED || verb == ABORTED_UNKNOWN || a->over ||
+	    !keep_name(a->portals, m->portal, verb))
+		refuse(a, verb, out);
+	else
+		message_put_bare(out, MSG_BIND_COMPLETE);
+}
+
+/* None of those that may be has parameters or rows. */
+static void
+on_describe(struct aborted *a, const struct message_target *m, struct buf *out)
+{
+	enum aborted_verb verb = ABORTED_REFUSED;
+
+	if (m->kind == 'S')
+		verb = verb_of_statement(a, m->name);
+	else if (find_name(a->portals, m->name) != NULL)
+		verb = find_name(a->portals, m->name)->verb;
+	if (verb == ABORTED_REFUSED || verb == ABORTED_UNKNOWN) {
+		fail(a, out);
+		return;
+	}
+	if (m->kind == 'S')
+		message_put_parameter_description(out, NULL, 0);
+	message_put_bare(out, MSG_NO_DATA);
+}
+
+static void
+on_execute(struct aborted *a, const struct message_execute *m, struct buf *out)
+{
+	const struct aborted_name *portal = find_name(a->portals, m->portal);
+
+	if (portal == NULL || a->over) {
+		fail(a, out);
+	} else if (portal->verb == ABORTED_ROLLBACK) {
+		message_put_command_complete(out, "ROLLBACK");
+		a->over = true;
+	} else if (portal->verb == ABORTED_COMMIT) {
+		put_no_commit(a, out);
+		a->skipping = a->over = true;
+	} else {
+		message_put_bare(out, MSG_EMPTY_QUERY);
+	}
+}
+
+static void
+on_close(struct aborted *a, const struct message_target *m, struct slice raw, struct buf *out)
+{
+	if (a->owed.n + raw.n > ABORTED_OWED_MAX) {
+		fail(a, out);
+		return;
+	}
+	forget_name(m->kind == 'S' ? a->statements : a->portals, m->name);
+	if (m->kind == 'S' && m->name.n > 0)
+		buf_slice(&a->owed, raw);
+	message_put_bare(out, MSG_CLOSE_COMPLETE);
+}
+
+static void
+on_sync(struct aborted *a, struct buf *out)
+{
+	a->skipping = false;
+	memset(a->portals, 0, sizeof(a->portals));
+	put_ready(a, out);
+}
+
+/* Those of the extended protocol, but for Sync. False: not one of them, or nothing that could be
+ * read. */
+static bool
+on_extended(struct aborted *a, char type, struct slice body, struct slice raw, struct buf *out)
+{
+	struct message_parse parse;
+	struct message_bind bind;
+	struct message_target target;
+	struct message_execute execute;
+
+	if (type == MSG_PARSE && message_parse_parse(body, &parse) == PARSE_DONE)
+		on_parse(a, &parse, raw, out);
+	else if (type == MSG_BIND && message_parse_bind(body, &bind) == PARSE_DONE)
+		on_bind(a, &bind, out);
+	else if (type == MSG_DESCRIBE && message_parse_target(body, &target) == PARSE_DONE)
+		on_describe(a, &target, out);
+	else if (type == MSG_EXECUTE && message_parse_execute(body, &execute) == PARSE_DONE)
+		on_execute(a, &execute, out);
+	else if (type == MSG_CLOSE && message_parse_target(body, &target) == PARSE_DONE)
+		on_close(a, &target, raw, out);
+	else
+		return false;
+	return true;
+}
+
+static bool
+is_extended(char type)
+{
+	return type == MSG_PARSE || type == MSG_BIND || type == MSG_DESCRIBE ||
+	       type == MSG_EXECUTE || type == MSG_CLOSE;
+}
+
+/* A message of which the body is there, or (body.p NULL) too long to be looked into. */
+static void
+take(struct aborted *a, char type, struct slice body, struct slice raw, struct buf *out)
+{
+	struct slice sql;
+
+	if (type == MSG_TERMINATE) {
+		a->terminated = true;
+	} else if (type == MSG_SYNC) {
+		on_sync(a, out);
+	} else if (a->skipping) {
+		return;
+	} else if (type == MSG_QUERY && body.p != NULL &&
+		   message_parse_query(body, &sql) == PARSE_DONE) {
+		on_query(a, sql, out);
+	} else if (type == MSG_QUERY || type == MSG_FUNCTION_CALL) {
+		put_failure(a, out);
+		put_ready(a, out);
+	} else if (is_extended(type)) {
+		if (body.p == NULL || !on_extended(a, type, body, raw, out))
+			fail(a, out);
+	}
+}
+
+/* ---- the stream ---- */
+
+/* Messages that end the transaction end with a ReadyForQuery. */
+static bool
+is_over(const struct aborted *a)
+{
+	return (a->over || !a->explicit) && !a->skipping;
+}
+
+/* All that was awaited is answered, and no transaction was open. */
+static bool
+is_implicit(const struct aborted *a)
+{
+	return !a->explicit && !a->skipping;
+}
+
+/* Whether the type ends a round: only then what was said is all that was asked for. */
+static bool
+ends_round(char type)
+{
+	return type == MSG_SYNC || type == MSG_QUERY || type == MSG_FUNCTION_CALL;
+}
+
+static size_t
+pass_body(struct aborted *a, size_t n)
+{
+	size_t passed = n < a->left ? n : a->left;
+
+	a->left -= passed;
+	return passed;
+}
+
+/* Gather up to `want` bytes of the message; true when they are there. */
+static bool
+gather(struct aborted *a, struct slice *rest, size_t want)
+{
+	size_t n = a->in.n < want ? want - a->in.n : 0;
+
+	if (n > rest->n)
+		n = rest->n;
+	buf_put(&a->in, rest->p, n);
+	*rest = slice_skip(*rest, n);
+	return a->in.n >= want;
+}
+
+/* One message, or as much of it as there is. False: there is not enough. */
+static bool
+step(struct aborted *a, struct slice *rest, char *type, struct buf *out)
+{
+	uint32_t len;
+
+	if (!gather(a, rest, FRAME_HEAD_BYTES))
+		return false;
+	len = get_u32(a->in.p + 1);
+	*type = a->in.p[0];
+	if (len < 4) {
+		a->terminated = true; /* not the protocol */
+		return false;
+	}
+	if ((size_t)len + 1 > ABORTED_LOOK_MAX) {
+		a->left = (size_t)len + 1 - FRAME_HEAD_BYTES;
+		take(a, *type, slice_of(NULL, 0), slice_of(NULL, 0), out);
+	} else if (!gather(a, rest, (size_t)len + 1)) {
+		return false;
+	} else {
+		take(a, *type, slice_of(a->in.p + FRAME_HEAD_BYTES, (size_t)len - 4),
+		     buf_view(&a->in), out);
+	}
+	buf_clear(&a->in);
+	return true;
+}
+
+bool
+aborted_client(struct aborted *a, const char *p, size_t n, size_t *used, struct buf *out)
+{
+	struct slice rest = slice_of(p, n);
+	char type;
+
+	bool over = false;
+
+	while (!over) {
+		rest = slice_skip(rest, pass_body(a, rest.n));
+		over = is_implicit(a) && a->left == 0;
+		if (over || a->left > 0 || a->terminated || !step(a, &rest, &type, out))
+			break;
+		over = ends_round(type) && is_over(a) && a->left == 0;
+	}
+	*used = n - rest.n;
+	return over;
+}
+
+bool
+aborted_begin(struct aborted *a, const struct flow *f, struct buf *out)
+{
+	bool open = f->open || f->reopened;
+
+	a->in.cap = ABORTED_LOOK_MAX;
+	a->owed.cap = ABORTED_OWED_MAX;
+	a->explicit = f->tx != 'I';
+	a->left = f->client.left;
+	buf_put(&a->in, f->client.head, f->client.have);
+	for (uint32_t i = 0; i < f->pending; i++) {
+		put_failure(a, out);
+		put_ready(a, out);
+	}
+	if (open && !f->skip)
+		put_failure(a, out);
+	a->skipping = open || f->skip;
+	return is_implicit(a) && a->left == 0;
+}
+
+void
+aborted_fini(struct aborted *a)
+{
+	buf_fini(&a->in);
+	buf_fini(&a->owed);
+}
