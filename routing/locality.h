@@ -125,4 +125,9 @@ struct locality_evidence {
 void locality_decide(const struct locality_input *in, struct locality *out,
 		     struct locality_evidence *evidence, size_t *nevidence);
 
+/* The region (index) that callers of this city belong to: the one that lists it, else the nearest;
+ * health does not count. -1: the city is not known. `gazetteer` may be NULL. */
+int locality_region_of_city(const struct topology *t, const struct gazetteer *gazetteer,
+			    struct slice city);
+
 #endif

@@ -12,6 +12,7 @@
 #include "migration/regions/outlook.h"
 #include "migration/regions/read.h"
 #include "migration/regions/steps.h"
+#include "routing/places.h"
 
 #define CITIES_MAX 10000
 
@@ -93,6 +94,22 @@ regions_outlook_fini(struct regions_outlook *o)
 	regions_catalog_fini(&o->cat);
 }
 
+/* The configuration may call "gcp-us-east1" what the cluster calls "us-east1". */
+static const char *
+as_the_cluster_says(const struct spec *spec, const char *region)
+{
+	struct slice bare = places_strip_provider(slice_str(region)), other;
+
+	if (strlist_has(&spec->regions, region))
+		return region;
+	for (size_t i = 0; i < spec->regions.n; i++) {
+		other = places_strip_provider(slice_str(spec->regions.v[i]));
+		if (other.n == bare.n && strncasecmp(other.p, bare.p, bare.n) == 0)
+			return spec->regions.v[i];
+	}
+	return region;
+}
+
 /* Each value of the column, with the region that the router has for it. */
 static int
 read_map(struct job *j, PGconn *c, const struct regions_table *t, const char *column,
@@ -103,9 +120,12 @@ read_map(struct job *j, PGconn *c, const struct regions_table *t, const char *co
 	int rc = regions_read_values(c, t, column, CITIES_MAX, &cities, e);
 
 	for (size_t i = 0; rc == 0 && i < cities.n; i++) {
-		char *region = site->ops->region_of_city(site->arg, cities.v[i]);
+		char *region = site->ops->region_of_city != NULL
+				   ? site->ops->region_of_city(site->arg, cities.v[i])
+				   : NULL;
 
-		city_map_add(out, cities.v[i], region);
+		city_map_add(out, cities.v[i],
+			     region != NULL ? as_the_cluster_says(job_spec(j), region) : NULL);
 		free(region);
 	}
 	strlist_fini(&cities);
@@ -189,7 +209,8 @@ add_steps(struct plan *out, const struct regions_plan *p)
 		char *label = regions_step_label(&p->v[i]);
 		char *args = regions_step_json(&p->v[i]);
 
-		rc = plan_add(out, regions_defs[p->v[i].kind], REGIONS_PLACE, label, args) < 0 ? -1 : 0;
+		rc = plan_add(out, regions_defs[p->v[i].kind], REGIONS_PLACE, label, args) < 0 ? -1
+											       : 0;
 		free(label);
 		free(args);
 	}
