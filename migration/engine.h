@@ -65,6 +65,9 @@ enum run_what {
 	RUN_ABORT,
 	RUN_REVERSE,
 	RUN_COMPLETE,
+	/* The watcher's, in place of an executor that died: forward where it is decided, else what
+	 * was between freeze and decision is undone, and the state is error. */
+	RUN_RECOVER,
 	RUN_AGAIN, /* what was asked for last: RETRY, RESUME, and after a crash */
 };
 

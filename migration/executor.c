@@ -20,9 +20,9 @@
 #define SAY_TRIES    30
 
 static const char *const whats[] = {
-	[RUN_PHASE] = "phase",       [RUN_ALL] = "all",     [RUN_NEXT] = "next",
-	[RUN_STEP] = "step",         [RUN_ABORT] = "abort", [RUN_REVERSE] = "reverse",
-	[RUN_COMPLETE] = "complete", [RUN_AGAIN] = "again",
+	[RUN_PHASE] = "phase",       [RUN_ALL] = "all",         [RUN_NEXT] = "next",
+	[RUN_STEP] = "step",         [RUN_ABORT] = "abort",     [RUN_REVERSE] = "reverse",
+	[RUN_COMPLETE] = "complete", [RUN_RECOVER] = "recover", [RUN_AGAIN] = "again",
 };
 
 /* ---- what was ordered, as the row keeps it ---- */
@@ -45,7 +45,7 @@ order_read(struct executor *x, const char *json)
 	const char *force = json_string_value(json_object_get(o, "force"));
 	bool is_known = false;
 
-	for (int w = 0; what != NULL && w < RUN_AGAIN; w++)
+	for (int w = 0; what != NULL && w < RUN_RECOVER; w++)
 		if (strcmp(what, whats[w]) == 0) {
 			x->what = (enum run_what)w;
 			is_known = true;
@@ -413,6 +413,7 @@ run(struct job *j, struct err *e)
 		return run_one(j, PHASE_REVERSE, e);
 	case RUN_COMPLETE:
 		return run_one(j, PHASE_COMPLETE, e);
+	case RUN_RECOVER:
 	case RUN_AGAIN:
 		break;
 	}
@@ -501,6 +502,19 @@ prepare(struct executor *x, struct err *e)
 	return 0;
 }
 
+/* Forward what was decided, and an abort; the rest waits for somebody to say what to do. */
+static int
+recover(struct job *j, bool is_decided, struct err *e)
+{
+	if (!is_decided && steps_decided(j, &is_decided, e) < 0)
+		return -1;
+	if ((is_decided || j->m.state == STATE_ABORTING || j->m.state == STATE_REVERSING) &&
+	    order_read(j->x, j->m.run))
+		return 0;
+	err_set(e, SQLSTATE_CUTOVER_DEADLINE, "the executor died before the decision");
+	return err_detail(e, "What it had frozen and fenced is open again.");
+}
+
 /* What a dead executor left between freeze and decision is mended first, whatever was ordered. An
  * ABORT that comes too late is refused, and what it wanted to abort goes on by itself: 1 where
  * there is nothing to go on with. */
@@ -512,6 +526,8 @@ mend(struct job *j, struct err *e)
 
 	if (group_recover(j, &is_decided, e) < 0)
 		return -1;
+	if (x->what == RUN_RECOVER)
+		return recover(j, is_decided, e);
 	if (x->what != RUN_ABORT)
 		return 0;
 	if (!is_decided && steps_decided(j, &is_decided, e) < 0)

@@ -13,6 +13,7 @@
 
 #define DATABASES_MAX "64"
 #define LOOK_AGAIN_US (10 * USEC_PER_SEC)
+#define FAILED_US     (3 * USEC_PER_SEC)
 #define REF_UUID_MIN  6
 
 /* ---- lists ---- */
@@ -139,9 +140,7 @@ writable_node(struct migrations *ms, const char *region, struct site_node *out, 
 	if (n <= 0)
 		return n < 0 ? -1 : err_set(e, "08006", "region %s has no node", region);
 	*out = v[0];
-	if (v[0].is_usable)
-		return 0;
-	return err_set(e, "08006", "region %s: %s cannot be reached", region, v[0].name);
+	return 0;
 }
 
 static struct looked *
@@ -179,6 +178,27 @@ remembered(struct migrations *ms, const char *region, const struct site_node *no
 	return is_new;
 }
 
+/* A node that is said to be unusable is tried all the same (nobody may have probed it yet), but not
+ * by everybody at once. */
+static bool
+has_failed(struct migrations *ms, const char *region)
+{
+	int64_t at;
+
+	pthread_mutex_lock(&ms->finding);
+	at = looked_of(ms, region)->failed_us;
+	pthread_mutex_unlock(&ms->finding);
+	return at > 0 && clock_us() - at < FAILED_US;
+}
+
+static void
+note_failure(struct migrations *ms, const char *region)
+{
+	pthread_mutex_lock(&ms->finding);
+	looked_of(ms, region)->failed_us = clock_us();
+	pthread_mutex_unlock(&ms->finding);
+}
+
 int
 migrations_look(struct migrations *ms, const char *region, bool anew, struct findings *out,
 		struct err *e)
@@ -191,8 +211,11 @@ migrations_look(struct migrations *ms, const char *region, bool anew, struct fin
 		return -1;
 	if (remembered(ms, region, &node, anew, out))
 		return 0;
+	if (!node.is_usable && has_failed(ms, region))
+		return err_set(e, "08006", "region %s: %s cannot be reached", region, node.name);
 	if (look_at(ms, &node, &found, e) < 0) {
 		findings_fini(&found);
+		note_failure(ms, region);
 		return -1;
 	}
 	findings_join(out, &found);

@@ -60,9 +60,9 @@ struct step_def {
 	 * are "running" before the first begins, and "done" after the last; `done` and `undo` look
 	 * at the databases, not at rows. Class I or R. When one fails, or after a crash, the engine
 	 * asks `done` of the step that decides (once_decided): decided, it goes on behind that one,
-	 * asking `done` of each; undecided, it calls `undo` of all of them in reverse order, also of
-	 * those that were not reached, waits for the option retry_wait, and tries the whole anew, as
-	 * often as the option attempts says. */
+	 * asking `done` of each; undecided, it calls `undo` of all of them in reverse order, also
+	 * of those that were not reached, waits for the option retry_wait, and tries the whole
+	 * anew, as often as the option attempts says. */
 	bool in_pause;
 	int (*describe)(struct job *j, const struct migration_step *s, struct step_text *out,
 			struct err *e);

@@ -32,7 +32,8 @@ struct findings {
 struct looked {
 	struct looked *next;
 	char region[64];
-	int64_t at_us; /* clock_us() of the last whole look; 0: never */
+	int64_t at_us;     /* clock_us() of the last whole look; 0: never */
+	int64_t failed_us; /* … of the last that failed; 0: none */
 	struct findings found;
 };
 

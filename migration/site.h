@@ -29,8 +29,8 @@ struct site_node {
 
 /* The options of the configuration that migrations have. */
 struct site_settings {
-	int64_t lease_us; /* an executor that was silent for so long may be replaced */
-	char bindir[256]; /* where pg_dump and pg_restore are; "": the newest that can be found */
+	int64_t lease_us;  /* an executor that was silent for so long may be replaced */
+	char bindir[256];  /* where pg_dump and pg_restore are; "": the newest that can be found */
 	bool crash_points; /* --crash-points was given: MERIDIAN_CRASH_AT is obeyed */
 	/* Where what is known of authorities is kept for the next start; "": nowhere. */
 	char authority_file[256];

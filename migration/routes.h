@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Which region serves which database: what meridian.authority says on the nodes that could be
+ * asked, the row with the highest epoch counting. Kept in a file too, so that a proxy that starts
+ * while a node is down does not send writers to a node that was fenced. Any thread.
+ */
+#ifndef MIGRATION_ROUTES_H
+#define MIGRATION_ROUTES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/site.h"
+
+struct routes;
+
+/* A row that was decided. */
+struct route_row {
+	char *database, *place, *newdb;
+	int64_t epoch;
+};
+
+void route_row_fini(struct route_row *r);
+
+struct routes *routes_new(const struct site *site);
+void routes_free(struct routes *r);
+/* What the file says comes into force. */
+void routes_read(struct routes *r);
+/* All that the databases of that region say now; what it said before is forgotten. Routes that are
+ * other than before come into force (site_ops.serve). `rows` are copied. */
+void routes_update(struct routes *r, const char *region, const struct route_row *rows, size_t n);
+
+#endif
