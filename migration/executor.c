@@ -384,6 +384,8 @@ run_abort(struct job *j, struct err *e)
 	j->x->what = RUN_ABORT;
 	j->x->stop = STOP_NO;
 	j->x->is_forced = j->x->is_forced || atomic_load(&j->x->force_abort);
+	if (j->kind->may_abort != NULL && j->kind->may_abort(j, j->x->is_forced, e) < 0)
+		return -1;
 	order = order_text(j->x);
 	free(j->m.run);
 	j->m.run = order;

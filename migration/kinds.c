@@ -7,6 +7,7 @@
 static const struct kind *const kinds[MIGRATION_NKINDS] = {
 	[KIND_MOVE] = &kind_move,
 	[KIND_DISTRIBUTE] = &kind_distribute,
+	[KIND_FILES] = &kind_files,
 	[KIND_REGIONS_OF] = &kind_regions,
 };
 /* clang-format on */

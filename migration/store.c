@@ -59,8 +59,12 @@ static const char schema_sql[] =
     "CREATE TABLE IF NOT EXISTS meridian.history ("
     " file text NOT NULL, region text NOT NULL, checksum text NOT NULL,"
     " stmts_done int NOT NULL, stmts_total int NOT NULL, state text NOT NULL,"
-    " error text NOT NULL, at timestamptz NOT NULL, ms int NOT NULL, undo text,"
-    " PRIMARY KEY (file, region));"
+    " error text NOT NULL, at timestamptz NOT NULL, ms int NOT NULL, mig int NOT NULL,"
+    " running int NOT NULL, sums text NOT NULL, body text NOT NULL, undo_name text NOT NULL,"
+    " undo text NOT NULL, origin text NOT NULL, PRIMARY KEY (file, region));"
+    "CREATE TABLE IF NOT EXISTS meridian.file ("
+    " mig int NOT NULL, file text NOT NULL, checksum text NOT NULL, body text NOT NULL,"
+    " undo_name text NOT NULL, undo text NOT NULL, PRIMARY KEY (mig, file));"
     "INSERT INTO meridian.version (version) SELECT " /* and the number */;
 
 static const char columns[] =

@@ -16,7 +16,7 @@
  *	meridian.authority  (db, epoch, writable, decision, serves, newdb)   one truth per node
  *	meridian.proxy      (id, addr, region, heartbeat, frozen_for)        migration/watch.h
  *	meridian.freeze, meridian.freeze_ack                                 migration/fleet.h
- *	meridian.history    (file, region, checksum, …)                      files'
+ *	meridian.history, meridian.file                                      files/history.h
  */
 #ifndef MIGRATION_STORE_H
 #define MIGRATION_STORE_H

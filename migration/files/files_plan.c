@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The kind `files`: its steps, in order, and what is shown of them.
+ *
+ *   prepare   store (the files as they are, in the home), history (the book of each region), adopt
+ *   data      the canary's files, then its window
+ *   finalize  the files of all other regions
+ *
+ * Where regions replicate to each other a file goes to all of them before the next one begins, in
+ * the order that its statements ask for.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "migration/db.h"
+#include "migration/files/files_int.h"
+#include "migration/files/lint.h"
+#include "migration/grammar.h"
+#include "migration/store.h"
+
+/* ---- store ---- */
+
+static int
+store_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	const struct tree *t = files_tree(j, e);
+	PGconn *c = job_db(j, s->place, e);
+	int n = 0;
+
+	*is_done = false;
+	if (t == NULL || c == NULL || stored_count(c, job_id(j), &n, e) < 0)
+		return -1;
+	*is_done = (size_t)n >= t->n && n > 0;
+	return 0;
+}
+
+static int
+store_all(struct job *j, const struct tree *t, PGconn *c, struct err *e)
+{
+	if (files_begin(j, c, e) < 0)
+		return -1;
+	for (size_t i = 0; i < t->n; i++)
+		if (stored_put(c, job_id(j), &t->v[i], e) < 0)
+			return -1;
+	return db_exec(c, e, "COMMIT");
+}
+
+static int
+store_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	const struct tree *t = files_tree(j, e);
+	PGconn *c = t != NULL ? job_db(j, s->place, e) : NULL;
+	int rc;
+
+	if (c == NULL)
+		return -1;
+	rc = store_all(j, t, c, e);
+	if (rc < 0 && PQtransactionStatus(c) != PQTRANS_IDLE)
+		(void)db_exec(c, NULL, "ROLLBACK");
+	return rc;
+}
+
+static int
+store_undo(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c == NULL ? -1 : stored_delete(c, job_id(j), e);
+}
+
+/* ---- history ---- */
+
+static int
+book_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c == NULL ? -1 : store_exists(c, is_done, e);
+}
+
+static int
+book_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c == NULL ? -1 : store_create(c, e);
+}
+
+/* ---- the canary's window ---- */
+
+static int
+ask_canary(struct job *j, const struct migration_step *s, struct err *e)
+{
+	const char *sql = job_option(j, "canary_check");
+	PGconn *c = job_db(j, s->place, e);
+	bool is_well = false;
+
+	if (c == NULL)
+		return -1;
+	if (sql[0] == '\0')
+		return 0;
+	if (db_is(c, &is_well, e, sql, 0, NULL) < 0)
+		return err_prefix(e, "canary_check in %s", s->place);
+	if (is_well)
+		return 0;
+	err_set(e, "55000", "canary_check is not true in %s", s->place);
+	err_detail(e, "%s", sql);
+	return err_hint(e, "ABORT MIGRATION %d takes the files back there; RETRY asks again.",
+			job_id(j));
+}
+
+static int
+health_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	int64_t from = clock_us(), window;
+
+	for (;;) {
+		int64_t left;
+
+		if (ask_canary(j, s, e) < 0)
+			return -1;
+		window = job_option_usec(j, "canary_window"); /* may be set meanwhile */
+		left = from + window - clock_us();
+		if (left <= 0)
+			return 0;
+		job_progress(j, -1, "canary %s is well, %lld s to go", s->place,
+			     (long long)(left / USEC_PER_SEC));
+		if (job_sleep(j, left < USEC_PER_SEC ? left : USEC_PER_SEC, e) < 0)
+			return -1;
+	}
+}
+
+static int
+health_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	(void)j;
+	(void)s;
+	(void)e;
+	*is_done = false;
+	return 0;
+}
+
+/* ---- the steps ---- */
+
+static const struct step_def step_store = {
+	.name = STEP_STORE,
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = files_describe,
+	.done = store_done,
+	.act = store_act,
+	.undo = store_undo,
+}, step_book = {
+	.name = STEP_BOOK,
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = files_describe,
+	.done = book_done,
+	.act = book_act,
+}, step_adopt = {
+	.name = STEP_ADOPT,
+	.phase = PHASE_PREPARE,
+	.class = CLASS_I,
+	.describe = files_describe,
+	.done = adopt_done,
+	.act = adopt_act,
+}, step_canary = {
+	.name = STEP_CANARY,
+	.phase = PHASE_DATA,
+	.class = CLASS_I,
+	.describe = files_describe,
+	.done = apply_done,
+	.act = apply_act,
+	.undo = apply_undo,
+}, step_health = {
+	.name = STEP_HEALTH,
+	.phase = PHASE_DATA,
+	.class = CLASS_R,
+	.describe = files_describe,
+	.done = health_done,
+	.act = health_act,
+}, step_apply = {
+	.name = STEP_APPLY,
+	.phase = PHASE_FINALIZE,
+	.class = CLASS_I,
+	.describe = files_describe,
+	.done = apply_done,
+	.act = apply_act,
+	.undo = apply_undo,
+};
+
+static const struct step_def *const defs[] = {
+	&step_store, &step_book, &step_adopt, &step_canary, &step_health, &step_apply, NULL,
+};
+
+/* ---- the plan ---- */
+
+struct planning {
+	struct job *j;
+	struct plan *out;
+	struct file_regions regions;
+	struct strlist files;
+	const struct tree *tree; /* NULL: the directory is elsewhere */
+	struct strlist *adopted; /* one for each region */
+};
+
+static bool
+is_adopted(const struct strlist *list, const char *file)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->v[i], file) == 0)
+			return true;
+	return false;
+}
+
+bool
+files_is_pending(struct job *j, const struct file_region *r, const char *file)
+{
+	const struct history_row *row = history_find(&r->history, file);
+
+	if (!history_is_done(row))
+		return true;
+	return row->mig == job_id(j) && row->origin[0] == '\0';
+}
+
+static bool
+is_to_do(const struct planning *p, size_t region, size_t file)
+{
+	return region_takes_files(&p->regions.v[region]) &&
+	       files_is_pending(p->j, &p->regions.v[region], p->files.v[file]) &&
+	       !is_adopted(&p->adopted[region], p->files.v[file]);
+}
+
+static int
+add_file(struct planning *p, const struct step_def *def, size_t region, size_t file)
+{
+	if (!is_to_do(p, region, file))
+		return 0;
+	return plan_add(p->out, def, p->regions.v[region].name, p->files.v[file], NULL);
+}
+
+static int
+add_region(struct planning *p, const struct step_def *def, size_t region)
+{
+	for (size_t i = 0; i < p->files.n; i++)
+		if (add_file(p, def, region, i) < 0)
+			return -1;
+	return 0;
+}
+
+/* Region by region, the canary in a phase of its own. */
+static int
+plan_by_region(struct planning *p)
+{
+	for (size_t i = 0; i < p->regions.n; i++) {
+		const struct file_region *r = &p->regions.v[i];
+
+		if (!region_takes_files(r))
+			continue;
+		if (add_region(p, r->is_canary ? &step_canary : &step_apply, i) < 0)
+			return -1;
+		if (r->is_canary && plan_add(p->out, &step_health, r->name, r->name, NULL) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static unsigned
+way_of(const struct planning *p, size_t file)
+{
+	const struct sqlfile *f = p->tree != NULL ? tree_find(p->tree, p->files.v[file]) : NULL;
+	unsigned way = 0;
+
+	for (size_t i = 0; f != NULL && i < f->up.script.n; i++)
+		way |= lint_way(f->up.script.v[i].text);
+	return way;
+}
+
+/* File by file: subscribers first, or publishers first. */
+static int
+plan_by_file(struct planning *p)
+{
+	size_t *order = xcalloc(p->regions.n + 1, sizeof(*order));
+	int rc = 0;
+
+	for (size_t i = 0; i < p->files.n && rc == 0; i++) {
+		regions_order(&p->regions, way_of(p, i), order);
+		for (size_t k = 0; k < p->regions.n && rc == 0; k++)
+			rc = add_file(p, &step_apply, order[k], i);
+	}
+	free(order);
+	return rc;
+}
+
+static int
+plan_books(struct planning *p)
+{
+	bool adopts = !job_option_is(p->j, "adopt", "none");
+
+	for (size_t i = 0; i < p->regions.n; i++) {
+		const char *name = p->regions.v[i].name;
+
+		if (!region_takes_files(&p->regions.v[i]))
+			continue;
+		if (plan_add(p->out, &step_book, name, name, NULL) < 0 ||
+		    (adopts && plan_add(p->out, &step_adopt, name, name, NULL) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+static int
+ask_adopted(struct planning *p, struct err *e)
+{
+	const char *tool = job_option(p->j, "adopt");
+
+	for (size_t i = 0; i < p->regions.n; i++)
+		if (p->tree != NULL && strcmp(tool, "none") != 0 &&
+		    region_takes_files(&p->regions.v[i]) &&
+		    adopt_list(p->regions.v[i].db, tool, p->tree, &p->adopted[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+/* Every region has to answer: one that is left out would never get its files. */
+static int
+check_regions(const struct planning *p, struct err *e)
+{
+	for (size_t i = 0; i < p->regions.n; i++)
+		if (p->regions.v[i].db == NULL) {
+			*e = p->regions.v[i].why;
+			return err_prefix(e, "region %s", p->regions.v[i].name);
+		}
+	return 0;
+}
+
+static int
+list_files(struct planning *p, struct err *e)
+{
+	struct err why = { 0 };
+
+	p->tree = files_tree(p->j, &why);
+	for (size_t i = 0; p->tree != NULL && i < p->tree->n; i++)
+		strlist_add(&p->files, p->tree->v[i].up.name);
+	if (p->tree != NULL)
+		return 0;
+	*e = why;
+	return -1;
+}
+
+static int
+make_plan(struct planning *p, struct err *e)
+{
+	const char *home = p->regions.n > 0 ? p->regions.v[0].name : "";
+
+	if (check_regions(p, e) < 0 || list_files(p, e) < 0 || ask_adopted(p, e) < 0)
+		return -1;
+	if (plan_add(p->out, &step_store, home, job_spec(p->j)->directory, NULL) < 0 ||
+	    plan_books(p) < 0)
+		return err_set(e, "54000", "the plan is too long");
+	if ((regions_are_linked(&p->regions) ? plan_by_file(p) : plan_by_region(p)) < 0)
+		return err_set(e, "54000", "the plan is too long");
+	return 0;
+}
+
+int
+files_plan(struct job *j, struct plan *out, struct err *e)
+{
+	struct planning p = { .j = j, .out = out };
+	int rc;
+
+	regions_ask(j, &p.regions);
+	p.adopted = xcalloc(p.regions.n + 1, sizeof(*p.adopted));
+	rc = make_plan(&p, e);
+	for (size_t i = 0; i < p.regions.n; i++)
+		strlist_fini(&p.adopted[i]);
+	free(p.adopted);
+	regions_fini(&p.regions);
+	strlist_fini(&p.files);
+	return rc;
+}
+
+const struct kind kind_files = {
+	.id = KIND_FILES,
+	.defs = defs,
+	.resolve = regions_resolve,
+	.check = files_check,
+	.plan = files_plan,
+	.show = files_show,
+	.may_abort = files_may_abort,
+};

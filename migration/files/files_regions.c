@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/files/files_int.h"
+#include "migration/files/lint.h"
+#include "migration/grammar.h"
+
+/* ---- places ---- */
+
+static void
+add_once(struct strlist *list, const char *name)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->v[i], name) == 0)
+			return;
+	strlist_add(list, name);
+}
+
+/* ALL REGIONS: those that take writes first, so that the first one can be the home. */
+static void
+add_all(struct job *j, struct strlist *out)
+{
+	const struct site *site = job_site(j);
+	struct strlist all = { 0 };
+
+	site->ops->regions(site->arg, &all);
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < all.n; i++) {
+			struct site_node v[SITE_NODES_MAX];
+			struct err ignored;
+			int n = site->ops->nodes(site->arg, all.v[i], v, &ignored);
+
+			if (n > 0 && (pass > 0 || v[0].is_primary))
+				add_once(out, all.v[i]);
+		}
+	strlist_fini(&all);
+}
+
+void
+regions_names(struct job *j, struct strlist *out)
+{
+	const struct spec *spec = job_spec(j);
+
+	if (spec->canary != NULL)
+		add_once(out, spec->canary);
+	for (size_t i = 0; i < spec->regions.n; i++)
+		add_once(out, spec->regions.v[i]);
+	if (spec->all_regions)
+		add_all(j, out);
+}
+
+int
+regions_resolve(struct job *j, struct err *e)
+{
+	const struct site *site = job_site(j);
+	struct strlist names = { 0 };
+	int rc = 0;
+
+	regions_names(j, &names);
+	if (names.n == 0)
+		rc = err_set(e, "42704", "there is no region");
+	for (size_t i = 0; i < names.n && rc == 0; i++) {
+		struct site_node v[SITE_NODES_MAX];
+		int n = site->ops->nodes(site->arg, names.v[i], v, e);
+
+		if (n == 0)
+			err_set(e, "42704", "region \"%s\" has no node", names.v[i]);
+		rc = n <= 0 ? -1 : job_add_place(j, names.v[i], &v[0], job_database(j), e);
+	}
+	strlist_fini(&names);
+	return rc;
+}
+
+/* ---- what they say ---- */
+
+/* Names of replication slots and of what uses them: a region with a subscription by the name of a
+ * slot that another one has receives what that one publishes. */
+struct links {
+	struct strlist slots, subscriptions;
+};
+
+static void
+take_names(PGconn *c, const char *sql, struct strlist *out)
+{
+	struct err ignored;
+	PGresult *r = db_query(c, &ignored, sql, 0, NULL);
+
+	for (int i = 0; r != NULL && i < PQntuples(r); i++)
+		strlist_add(out, PQgetvalue(r, i, 0));
+	PQclear(r);
+}
+
+static void
+ask_links(PGconn *c, struct links *out)
+{
+	take_names(c,
+		   "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_type = "
+		   "'logical' AND database = pg_catalog.current_database() LIMIT 1000",
+		   &out->slots);
+	take_names(c,
+		   "SELECT subslotname FROM pg_catalog.pg_subscription WHERE subenabled AND "
+		   "subslotname IS NOT NULL AND subdbid = (SELECT oid FROM pg_catalog.pg_database "
+		   "WHERE datname = pg_catalog.current_database()) LIMIT 1000",
+		   &out->subscriptions);
+}
+
+static int
+ask_one(struct job *j, struct file_region *r, struct links *links)
+{
+	bool is_standby = false;
+	PGconn *c = job_db(j, r->name, &r->why);
+
+	if (c == NULL)
+		return -1;
+	if (db_is(c, &is_standby, &r->why, "SELECT pg_catalog.pg_is_in_recovery()", 0, NULL) < 0 ||
+	    history_list(c, r->name, &r->history, &r->why) < 0)
+		return -1;
+	r->is_standby = is_standby;
+	r->version = PQserverVersion(c);
+	r->db = c;
+	ask_links(c, links);
+	return 0;
+}
+
+static bool
+share(const struct strlist *a, const struct strlist *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < b->n; k++)
+			if (strcmp(a->v[i], b->v[k]) == 0)
+				return true;
+	return false;
+}
+
+static void
+find_links(struct file_regions *r, const struct links *links)
+{
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t k = 0; k < r->n; k++)
+			if (i != k && share(&links[i].subscriptions, &links[k].slots))
+				strlist_add(&r->v[i].publishers, r->v[k].name);
+}
+
+void
+regions_ask(struct job *j, struct file_regions *out)
+{
+	const struct spec *spec = job_spec(j);
+	struct strlist names = { 0 };
+	struct links *links;
+
+	regions_names(j, &names);
+	out->n = names.n;
+	out->v = xcalloc(names.n + 1, sizeof(*out->v));
+	links = xcalloc(names.n + 1, sizeof(*links));
+	for (size_t i = 0; i < names.n; i++) {
+		out->v[i].name = xstrdup(names.v[i]);
+		out->v[i].is_canary = spec->canary != NULL && strcmp(spec->canary, names.v[i]) == 0;
+		(void)ask_one(j, &out->v[i], &links[i]);
+	}
+	find_links(out, links);
+	for (size_t i = 0; i < names.n; i++) {
+		strlist_fini(&links[i].slots);
+		strlist_fini(&links[i].subscriptions);
+	}
+	free(links);
+	strlist_fini(&names);
+}
+
+void
+regions_fini(struct file_regions *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		free(r->v[i].name);
+		history_fini(&r->v[i].history);
+		strlist_fini(&r->v[i].publishers);
+	}
+	free(r->v);
+	memset(r, 0, sizeof(*r));
+}
+
+bool
+region_takes_files(const struct file_region *r)
+{
+	return r->db != NULL && !r->is_standby;
+}
+
+/* ---- order ---- */
+
+bool
+regions_are_linked(const struct file_regions *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].publishers.n > 0)
+			return true;
+	return false;
+}
+
+static bool
+receives_from(const struct file_region *r, const char *name)
+{
+	for (size_t i = 0; i < r->publishers.n; i++)
+		if (strcmp(r->publishers.v[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Whether region b has to have the file before a. */
+static bool
+comes_first(const struct file_region *b, const struct file_region *a, unsigned way)
+{
+	if (way == LINT_ADDS)
+		return receives_from(b, a->name);
+	if (way == LINT_TAKES)
+		return receives_from(a, b->name);
+	return false;
+}
+
+void
+regions_order(const struct file_regions *r, unsigned way, size_t *order)
+{
+	bool *placed = xcalloc(r->n + 1, sizeof(*placed));
+
+	for (size_t n = 0; n < r->n; n++) {
+		size_t pick = r->n;
+
+		for (size_t i = 0; i < r->n && pick == r->n; i++) {
+			bool waits = placed[i];
+
+			for (size_t k = 0; k < r->n && !waits; k++)
+				waits =
+				    k != i && !placed[k] && comes_first(&r->v[k], &r->v[i], way);
+			if (!waits)
+				pick = i;
+		}
+		for (size_t i = 0; i < r->n && pick == r->n; i++)
+			if (!placed[i]) /* they wait for each other */
+				pick = i;
+		placed[pick] = true;
+		order[n] = pick;
+	}
+	free(placed);
+}

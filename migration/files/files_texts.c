@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/files/diff.h"
+#include "migration/files/files_int.h"
+#include "migration/grammar.h"
+
+#define DIFF_LINES 40
+#define SUM_LINES  8
+
+static void
+memory_fini(void *memory)
+{
+	struct files_memory *m = memory;
+
+	tree_fini(&m->disk);
+}
+
+struct files_memory *
+files_memory(struct job *j)
+{
+	return job_memory(j, sizeof(struct files_memory), memory_fini);
+}
+
+const struct tree *
+files_tree(struct job *j, struct err *e)
+{
+	struct files_memory *m = files_memory(j);
+
+	if (!m->is_read) {
+		m->is_read = true;
+		m->is_bad = tree_read(job_spec(j)->directory, &m->disk, &m->why) < 0;
+	}
+	if (!m->is_bad)
+		return &m->disk;
+	*e = m->why;
+	return NULL;
+}
+
+/* The directory is not there at all: another proxy has it. */
+static bool
+is_elsewhere(const struct err *e)
+{
+	return strcmp(e->sqlstate, "58P01") == 0;
+}
+
+static PGconn *
+home(struct job *j, struct err *e)
+{
+	struct strlist names = { 0 };
+	PGconn *c;
+
+	regions_names(j, &names);
+	c = job_db(j, names.v[0], e);
+	strlist_fini(&names);
+	return c;
+}
+
+int
+files_stored_names(struct job *j, struct strlist *out, struct err *e)
+{
+	char id[16];
+	const char *params[] = { id };
+	PGconn *c = home(j, e);
+	PGresult *r;
+
+	if (c == NULL)
+		return -1;
+	snprintf(id, sizeof(id), "%d", job_id(j));
+	r = db_query(
+	    c, e,
+	    "SELECT file FROM meridian.file WHERE mig = CAST($1 AS int) ORDER BY file LIMIT "
+	    "20000",
+	    1, params);
+	if (r == NULL)
+		return -1;
+	for (int i = 0; i < PQntuples(r); i++)
+		strlist_add(out, PQgetvalue(r, i, 0));
+	PQclear(r);
+	return 0;
+}
+
+/* ---- what has changed ---- */
+
+static int
+say_changed(const char *file, const char *where, struct slice was_text, struct slice was_sums,
+	    const struct sqlfile *now, struct err *e)
+{
+	struct buf b = { 0 }, lines = { 0 };
+	char *sums = history_sums(&now->up);
+
+	err_set(e, "55000", "%s was changed after it was carried out in %s", file, where);
+	diff_sums(&b, was_sums, slice_str(sums), SUM_LINES);
+	diff_lines(&lines, was_text, slice_of(now->up.text, now->up.size), DIFF_LINES);
+	if (b.n > 0 && lines.n > 0)
+		buf_u8(&b, '\n');
+	buf_slice(&b, buf_view(&lines));
+	err_detail(e, "%s", buf_text(&b));
+	err_hint(e, "Put %s back as it was, and write what is to change into a new file.", file);
+	buf_fini(&b);
+	buf_fini(&lines);
+	free(sums);
+	return -1;
+}
+
+int
+files_changed(const struct history_row *row, const char *region, const struct sqlfile *now,
+	      struct err *e)
+{
+	return say_changed(row->file, region, slice_str(row->body), slice_str(row->sums), now, e);
+}
+
+/* Whether the first n checksums are the same. */
+static bool
+begins_alike(const char *a, const char *b, int n)
+{
+	struct slice x = slice_str(a), y = slice_str(b);
+
+	for (int i = 0; i < n; i++) {
+		struct slice p = slice_cut(&x, ' '), q = slice_cut(&y, ' ');
+
+		if (p.n != q.n || p.n == 0 || memcmp(p.p, q.p, p.n) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* A row that says that some of it has been carried out must say it of the same text. */
+static int
+check_row(const struct history_row *row, const char *region, const struct sqlfile *now,
+	  struct err *e)
+{
+	char *sums;
+	bool alike;
+
+	if (strcmp(row->checksum, now->up.sum) == 0)
+		return 0;
+	if (history_is_done(row))
+		return files_changed(row, region, now, e);
+	sums = history_sums(&now->up);
+	alike = begins_alike(row->sums, sums, row->running > row->done ? row->running : row->done);
+	free(sums);
+	return alike ? 0 : files_changed(row, region, now, e);
+}
+
+static int
+check_region(struct job *j, const char *region, const struct sqlfile *now, bool *is_begun,
+	     struct err *e)
+{
+	PGconn *c = job_db(j, region, e);
+	struct history_row row;
+	int rc;
+
+	if (c == NULL)
+		return -1;
+	rc = history_load(c, now->up.name, region, &row, e);
+	if (rc <= 0)
+		return rc;
+	*is_begun = *is_begun || row.done > 0 || row.running > 0 || history_is_done(&row);
+	rc = check_row(&row, region, now, e);
+	history_row_fini(&row);
+	return rc;
+}
+
+/* It is another one than when the migration began. That is well where it failed and nobody has
+ * any of it; the operator may say so too. */
+static int
+accept_change(struct job *j, const struct migration_step *s, const struct sqlfile *kept,
+	      const struct sqlfile *now, struct err *e)
+{
+	struct strlist regions = { 0 };
+	bool is_begun = false;
+	int rc = 0;
+
+	regions_names(j, &regions);
+	for (size_t i = 0; i < regions.n && rc == 0; i++)
+		rc = check_region(j, regions.v[i], now, &is_begun, e);
+	strlist_fini(&regions);
+	if (rc < 0)
+		return -1;
+	if (!is_begun && s->attempt <= 1 && !job_is_forced(j, FORCE_CHANGED)) {
+		char *sums = history_sums(&kept->up);
+
+		say_changed(now->up.name, "the plan", slice_of(kept->up.text, kept->up.size),
+			    slice_str(sums), now, e);
+		free(sums);
+		err_set(e, "55000", "%s was changed after the plan was made", now->up.name);
+		return err_hint(e, "Carry it out as it is now: RUN MIGRATION %d … FORCE (%s).",
+				job_id(j), FORCE_CHANGED);
+	}
+	job_notice(j, "%s has been changed: it is carried out as it is now", now->up.name);
+	return 0;
+}
+
+/* ---- which text ---- */
+
+static int
+copy_file(const struct sqlfile *from, struct sqlfile *to, struct err *e)
+{
+	memset(to, 0, sizeof(*to));
+	to->undo_none = from->undo_none;
+	if (sqltext_set(&to->up, from->up.name, slice_of(from->up.text, from->up.size), e) < 0)
+		return -1;
+	if (from->undo.name == NULL)
+		return 0;
+	return sqltext_set(&to->undo, from->undo.name, slice_of(from->undo.text, from->undo.size),
+			   e);
+}
+
+/* The file on disk beside the one that was kept: the kept one is replaced where that is well. */
+static int
+settle(struct job *j, const struct migration_step *s, const struct sqlfile *kept,
+       const struct sqlfile *now, struct err *e)
+{
+	PGconn *c;
+
+	if (strcmp(kept->up.sum, now->up.sum) == 0)
+		return 0;
+	if (accept_change(j, s, kept, now, e) < 0)
+		return -1;
+	c = home(j, e);
+	return c == NULL ? -1 : stored_put(c, job_id(j), now, e);
+}
+
+int
+files_text(struct job *j, const struct migration_step *s, struct sqlfile *out, struct err *e)
+{
+	struct err why = { 0 };
+	const struct tree *t = files_tree(j, &why);
+	const struct sqlfile *now = t != NULL ? tree_find(t, s->label) : NULL;
+	PGconn *c = home(j, e);
+	int rc;
+
+	if (c == NULL)
+		return -1;
+	if (t == NULL && !is_elsewhere(&why)) {
+		*e = why;
+		return -1;
+	}
+	rc = stored_load(c, job_id(j), s->label, out, e);
+	if (rc < 0)
+		return -1;
+	if (rc == 0)
+		return err_set(e, "55000", "%s was not there when the migration began", s->label);
+	if (now == NULL)
+		return 0; /* as it was kept */
+	rc = settle(j, s, out, now, e);
+	sqlfile_fini(out);
+	return rc < 0 ? -1 : copy_file(now, out, e);
+}
