@@ -78,6 +78,23 @@ has_references(const struct dist_plan *p, const struct dist_catalog *c)
 	return false;
 }
 
+/* Whether taking tables back together takes back only what this migration did. */
+static bool
+is_alone(const struct dist_plan *p, const struct dist_catalog *c)
+{
+	for (size_t i = 0; i < c->nkeys; i++) {
+		const struct dist_table *from = &c->tables[c->keys[i].from];
+		const struct dist_table *to = &c->tables[c->keys[i].to];
+
+		if (!p->choice[c->keys[i].from].is_in && !p->choice[c->keys[i].to].is_in)
+			continue;
+		if ((from->state != DIST_LOCAL && from->state != DIST_HALF) ||
+		    (to->state != DIST_LOCAL && to->state != DIST_HALF))
+			return false;
+	}
+	return true;
+}
+
 char *
 dist_args_text(const struct dist_step *s, const struct dist_plan *p, const struct dist_catalog *c,
 	       const struct dist_wish *w)
@@ -88,14 +105,14 @@ dist_args_text(const struct dist_step *s, const struct dist_plan *p, const struc
 
 	for (size_t i = 0; i < s->nkeys; i++)
 		json_array_append_new(keys, json_of_key(c, &c->keys[s->keys[i]]));
-	o = json_pack("{s:s?, s:s, s:s?, s:s?, s:f, s:b, s:b, s:b, s:o, s:o, s:o}", "table",
+	o = json_pack("{s:s?, s:s, s:s?, s:s?, s:f, s:b, s:b, s:b, s:b, s:o, s:o, s:o}", "table",
 		      t != NULL ? t->name : NULL, "column", w->column, "beside",
 		      s->beside < c->ntables ? c->tables[s->beside].name : NULL, "why",
 		      t != NULL ? p->choice[s->table].why : NULL, "seconds",
 		      dist_seconds(c, (int64_t)json_integer_value(bytes)), "partitioned",
-		      t != NULL && t->relkind == 'p', "identity", has_identities(s, c),
-		      "sequential", has_references(p, c), "bytes", bytes, "keys", keys, "tables",
-		      json_of_tables(s, p, c));
+		      t != NULL && t->relkind == 'p', "identity", has_identities(s, c), "alone",
+		      is_alone(p, c), "sequential", has_references(p, c), "bytes", bytes, "keys",
+		      keys, "tables", json_of_tables(s, p, c));
 	out = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(3));
 	json_decref(o);
 	return out;
@@ -178,6 +195,7 @@ dist_args_parse(struct dist_args *out, const char *json, struct err *e)
 	out->bytes = json_integer_value(json_object_get(o, "bytes"));
 	out->is_partitioned = json_is_true(json_object_get(o, "partitioned"));
 	out->is_irreversible = json_is_true(json_object_get(o, "identity"));
+	out->is_alone = json_is_true(json_object_get(o, "alone"));
 	out->is_sequential = json_is_true(json_object_get(o, "sequential"));
 	lists_of(out, o);
 	json_decref(o);

@@ -34,6 +34,7 @@ struct dist_args {
 	long long bytes;
 	bool is_partitioned;
 	bool is_irreversible; /* it has an identity column */
+	bool is_alone;        /* no key leads to a table that Citus had before */
 	bool is_sequential;   /* keys lead to reference tables: one connection to each node */
 	struct dist_key_args *keys;
 	size_t nkeys;

@@ -29,7 +29,9 @@ put_undo(const struct dist_args *a, struct step_text *out)
 {
 	if (a->is_irreversible)
 		buf_str(&out->undo, "none: Citus does not bring back tables with identity columns");
-	else if (a->table != NULL)
+	else if (!a->is_alone)
+		buf_str(&out->undo, "-- its foreign keys dropped, to come back with step 1\n");
+	if (!a->is_irreversible && a->table != NULL)
 		dist_sql_undistribute(&out->undo, a->table);
 	for (size_t i = a->ntables; !a->is_irreversible && i > 0; i--)
 		dist_sql_undistribute(&out->undo, a->tables[i - 1].table);

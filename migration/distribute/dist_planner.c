@@ -288,7 +288,7 @@ is_in_the_way(const struct maker *m, size_t table, size_t key)
 	if (k->to == table && m->c->tables[k->from].state == DIST_HALF && !m->is_done[k->from] &&
 	    !is_reference(m, table))
 		return true;
-	return m->p->choice[table].method == METHOD_CONCURRENT && !is_reference(m, k->to);
+	return m->p->choice[table].method == METHOD_CONCURRENT;
 }
 
 static void

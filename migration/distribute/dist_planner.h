@@ -6,8 +6,8 @@
  *
  * The order is that of the foreign keys, parents first. create_distributed_table() takes a table
  * with its keys when its parents are done. create_distributed_table_concurrently() takes none but
- * those to reference tables and to itself: every other key in and out is dropped before, also those
- * to tables that are done, and comes back when both of its ends are.
+ * those to itself: every other key in and out is dropped before, also those to tables that are
+ * done, and comes back when both of its ends are.
  */
 #ifndef MIGRATION_DISTRIBUTE_DIST_PLANNER_H
 #define MIGRATION_DISTRIBUTE_DIST_PLANNER_H

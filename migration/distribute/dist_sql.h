@@ -20,6 +20,7 @@ void dist_sql_reference(struct buf *b, const char *table);
 /* Every table of a step of DIST_ALL, its circles opened and closed. */
 void dist_sql_all(struct buf *b, const struct dist_args *a);
 void dist_sql_truncate(struct buf *b, const char *table);
+/* With every table that hangs on it by keys. */
 void dist_sql_undistribute(struct buf *b, const char *table);
 
 void dist_sql_drop_key(struct buf *b, const struct dist_key_args *k);

@@ -4,8 +4,9 @@
  * done, and how it is taken back.
  *
  * Tables go back together: undistribute_table() takes all that hang together by keys, so that the
- * first undo of a table does it for the others, which then are found done. Keys come back last, as
- * the undo of the first step: Citus would refuse one between a local and a distributed table.
+ * first undo of a table does it for the others, which then are found done. Where keys lead to
+ * tables that Citus had before, each goes back alone, its keys dropped. Keys come back last, as the
+ * undo of the first step: Citus would refuse one between a local and a distributed table.
  */
 #ifndef MIGRATION_DISTRIBUTE_DIST_STEPS_H
 #define MIGRATION_DISTRIBUTE_DIST_STEPS_H

@@ -11,8 +11,28 @@
 #include "migration/distribute/dist_sql.h"
 #include "migration/distribute/dist_steps.h"
 
+/* Tables that Citus had before this migration stay as they are: keys to them step aside. */
 static int
-bring_back(struct job *j, PGconn *c, const char *table, struct err *e)
+drop_keys_of(struct job *j, PGconn *c, const char *table, struct err *e)
+{
+	PGresult *r = db_query(c, e,
+			       "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I',"
+			       " conrelid::regclass, conname) FROM pg_constraint"
+			       " WHERE contype = 'f' AND conparentid = 0 AND conrelid <> confrelid"
+			       " AND $1::regclass IN (conrelid, confrelid)"
+			       " AND NOT relation_is_a_known_shard(conrelid)"
+			       " AND NOT relation_is_a_known_shard(confrelid) LIMIT 10000",
+			       1, &table);
+	int rc = r != NULL ? 0 : -1;
+
+	for (int i = 0; rc == 0 && i < PQntuples(r); i++)
+		rc = job_exec_retry(j, c, PQgetvalue(r, i, 0), e);
+	PQclear(r);
+	return rc;
+}
+
+static int
+bring_back(struct job *j, PGconn *c, const struct dist_args *a, const char *table, struct err *e)
 {
 	enum dist_state state = DIST_LOCAL;
 	char *column = NULL;
@@ -23,6 +43,8 @@ bring_back(struct job *j, PGconn *c, const char *table, struct err *e)
 	if (rc != 0 || state == DIST_LOCAL)
 		return rc;
 	job_progress(j, -1, "bringing %s back to the coordinator", table);
+	if (!a->is_alone && drop_keys_of(j, c, table, e) != 0)
+		return -1;
 	dist_sql_settings(&sql, true);
 	dist_sql_undistribute(&sql, table);
 	rc = job_exec_retry(j, c, buf_text(&sql), e);
@@ -53,9 +75,9 @@ dist_undo_tables(struct job *j, const struct migration_step *s, struct err *e)
 	if (dist_act_of(s) == DIST_CONCURRENT)
 		rc = dist_end_runs(j, c, e);
 	if (rc == 0 && a.table != NULL)
-		rc = bring_back(j, c, a.table, e);
+		rc = bring_back(j, c, &a, a.table, e);
 	for (size_t i = a.ntables; rc == 0 && i > 0; i--)
-		rc = bring_back(j, c, a.tables[i - 1].table, e);
+		rc = bring_back(j, c, &a, a.tables[i - 1].table, e);
 	if (rc == 0 && dist_act_of(s) == DIST_CONCURRENT)
 		clean(c);
 	dist_args_fini(&a);
