@@ -15,6 +15,7 @@ enum arg_kind {
 	ARG_FILE,   /* sets args.action and the file */
 	ARG_LIST,   /* appends to a strlist of config_args */
 	ARG_TEXT,   /* sets a char * of config_args */
+	ARG_CRASH,  /* sets args.crash_points */
 };
 
 struct arg {
@@ -45,6 +46,8 @@ static const struct arg table[] = {
 	  .help = "a GeoIP database instead of those of the file (repeatable)" },
 	{ .name = "socket-dir", .kind = ARG_TEXT, INTO(socket_dir), .value = "DIR",
 	  .help = "listen on a unix socket in this directory as well" },
+	{ .name = "crash-points", .kind = ARG_CRASH,
+	  .help = "for tests: migrations end the process at the step that MERIDIAN_CRASH_AT names" },
 	{ .name = "help", .letter = 'h', .kind = ARG_ACTION, .action = ACTION_HELP,
 	  .help = "print this" },
 	{ .name = "help-config", .kind = ARG_ACTION, .action = ACTION_HELP_CONFIG,
@@ -58,7 +61,7 @@ static const struct arg table[] = {
 	{ .name = "dump-metrics", .kind = ARG_ACTION, .action = ACTION_DUMP_METRICS,
 	  .help = "print the table of metrics (doc/metrics.md)" },
 	{ .name = "dump-states", .kind = ARG_ACTION, .action = ACTION_DUMP_STATES,
-	  .help = "print the states of a session as a graph (for dot)" },
+	  .help = "print the states of a session, and those of a migration, as graphs (for dot)" },
 	{ .name = "version", .letter = 'V', .kind = ARG_ACTION, .action = ACTION_VERSION,
 	  .help = "print the version" },
 };
@@ -111,6 +114,9 @@ take(struct args *out, const struct arg *a, const char *value)
 	case ARG_FILE:
 		out->config.path = value;
 		out->action = a->action;
+		break;
+	case ARG_CRASH:
+		out->crash_points = true;
 		break;
 	case ARG_ACTION:
 		if (a->action > out->action)

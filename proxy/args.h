@@ -27,6 +27,7 @@ enum action {
 
 struct args {
 	enum action action;
+	bool crash_points; /* migrations obey MERIDIAN_CRASH_AT */
 	struct config_args config;
 };
 

@@ -5,9 +5,8 @@
 
 #include "base/buf.h"
 
-/* Append " keyword='value'" as libpq reads it: quotes and backslashes are escaped. */
-static void
-put_word(struct buf *b, const char *keyword, const char *value)
+void
+conninfo_put(struct buf *b, const char *keyword, const char *value)
 {
 	if (value == NULL)
 		return;
@@ -26,10 +25,10 @@ conninfo_of_region(const struct conf_region *r)
 	struct buf b = { .cap = 16384 };
 	char *text;
 
-	put_word(&b, "sslmode", sslmode_name(r->sslmode));
-	put_word(&b, "sslrootcert", r->sslrootcert);
-	put_word(&b, "sslcert", r->sslcert);
-	put_word(&b, "sslkey", r->sslkey);
+	conninfo_put(&b, "sslmode", sslmode_name(r->sslmode));
+	conninfo_put(&b, "sslrootcert", r->sslrootcert);
+	conninfo_put(&b, "sslcert", r->sslcert);
+	conninfo_put(&b, "sslkey", r->sslkey);
 	text = xstrndup(b.p, b.n);
 	buf_fini(&b);
 	return text;

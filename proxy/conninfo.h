@@ -7,6 +7,9 @@
 
 #include "proxy/config/config.h"
 
+/* Append " keyword='value'" as libpq reads it, quotes and backslashes escaped; nothing for NULL. Of
+ * a keyword given twice the last one counts. */
+void conninfo_put(struct buf *b, const char *keyword, const char *value);
 /* What a region's section says of TLS; the caller frees. */
 char *conninfo_of_region(const struct conf_region *r);
 

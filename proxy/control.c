@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proxy/fleet.h"
+#include "proxy/migrations.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
 
@@ -49,7 +50,7 @@ control_publish(struct control *c, bool wake)
 
 	for (int i = 0; i < c->process->nworkers; i++)
 		worker_publish(c->process->workers[i], world_ref(w), wake);
-	world_unref(w);
+	proxy_migrations_publish(c->process->migrations, w);
 }
 
 static void

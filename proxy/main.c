@@ -17,12 +17,14 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "migration/transitions.h"
 #include "proxy/args.h"
 #include "proxy/auth/authquery.h"
 #include "proxy/auth/keymaker.h"
 #include "proxy/auth/throttle.h"
 #include "proxy/control_int.h"
 #include "proxy/import/import.h"
+#include "proxy/migrations.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
 #include "routing/geo.h"
@@ -124,6 +126,7 @@ end_threads(struct meridian *m)
 		worker_join(m->workers[i]);
 	authquery_stop(m->authquery);
 	keymaker_stop(m->keymaker);
+	proxy_migrations_stop(m->migrations, deliver_letters);
 	deliver_letters(m);
 	for (int i = 0; i < m->nworkers; i++)
 		worker_free(m->workers[i]);
@@ -150,6 +153,7 @@ serve(const struct args *args, struct config *take_config)
 
 	make_auth(&m);
 	take_life(&m);
+	m.migrations = proxy_migrations_new(&m, args->crash_points);
 	m.control = control_new(&m, &args->config, take_config, &e);
 	if (m.control == NULL) {
 		log_msg(LOG_LEVEL_FATAL, "%s", e.msg);
@@ -168,12 +172,14 @@ serve(const struct args *args, struct config *take_config)
 	control_look_around(m.control);
 	m.nworkers = nworkers;
 	control_publish(m.control, false);
+	proxy_migrations_start(m.migrations, deliver_letters);
 	log_start(&m, &listeners);
 	start_threads(&m);
 	control_run(m.control);
 	end_threads(&m);
 	free_auth(&m);
 	listeners_fini(&listeners);
+	proxy_migrations_free(m.migrations);
 	control_free(m.control);
 	free(m.workers);
 	log_msg(LOG_LEVEL_INFO, "stopped");
@@ -199,13 +205,20 @@ check(struct config *take_config)
 	return good ? 0 : 1;
 }
 
+static void
+dump_states(struct buf *out)
+{
+	session_states_dot(out);
+	transitions_dot(out);
+}
+
 static int
 print_answer(enum action action)
 {
 	struct buf out = { .cap = 1 << 20 };
 
 	if (action == ACTION_DUMP_STATES)
-		session_states_dot(&out);
+		dump_states(&out);
 	else
 		(void)args_answer(action, &out);
 	fwrite(out.p, 1, out.n, stdout);

@@ -14,6 +14,7 @@ struct authquery;
 struct control;
 struct keymaker;
 struct listeners;
+struct proxy_migrations;
 struct throttle;
 struct worker;
 
@@ -24,6 +25,7 @@ struct meridian {
 	struct authquery *authquery;
 	struct keymaker *keymaker;
 	struct throttle *throttle; /* of failed logins */
+	struct proxy_migrations *migrations;
 	struct worker **workers;
 	int nworkers;
 	int64_t started_at_us; /* wall clock */

@@ -32,7 +32,8 @@ struct statement;
 struct world;
 
 enum step {
-	STEP_MORE, /* call again */
+	STEP_MORE,  /* call again */
+	STEP_YIELD, /* the same, after others had their turn */
 	STEP_DONE,
 	STEP_WAIT, /* a letter is on its way */
 	STEP_FAIL, /* run->err says why */
@@ -53,6 +54,10 @@ struct command {
 	int (*begin)(struct run *r);     /* -1: r->err; `end` is called all the same */
 	enum step (*row)(struct run *r); /* NULL: done after `begin` */
 	void (*end)(struct run *r);
+	/* The client said Ctrl-C, or it was told so: `e` says what that means where it is not that
+	 * the statement was cancelled. `end` follows. */
+	void (*cancel)(struct run *r, struct err *e);
+	bool keeps_text;  /* statement.text */
 	const char *help; /* NULL: not listed (what drivers send by themselves) */
 };
 
@@ -91,6 +96,11 @@ int run_region(struct run *r, const char *name);
 const struct node *run_node(struct run *r, const char *name);
 /* A WARNING or NOTICE beside the answer. */
 void run_notice(struct run *r, const char *severity, const struct err *e);
+
+/* The answer is a COPY to the client, one line at a time. */
+void run_copy_begin(struct run *r);
+void run_copy_line(struct run *r, const char *line);
+void run_copy_end(struct run *r);
 
 /* What a letter carries in place of a pointer to the run. Any thread may hold and drop. */
 struct run_hold *run_hold(struct run *r);

@@ -19,6 +19,7 @@ extern const struct command_table commands_hba;
 extern const struct command_table commands_config;
 extern const struct command_table commands_explain;
 extern const struct command_table commands_control;
+extern const struct command_table commands_migration;
 extern const struct command_table commands_help;
 extern const struct command_table commands_driver; /* what drivers send by themselves */
 

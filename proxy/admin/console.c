@@ -12,7 +12,7 @@
 
 struct console *
 console_new(struct worker *w, const struct console_port *port, enum privilege privilege,
-	    const char *user)
+	    const char *user, const char *address)
 {
 	struct console *c = xcalloc(1, sizeof(*c));
 
@@ -20,6 +20,7 @@ console_new(struct worker *w, const struct console_port *port, enum privilege pr
 	c->port = *port;
 	c->privilege = privilege;
 	c->user = xstrdup(user);
+	c->address = xstrdup(address);
 	buf_init(&c->in, CONSOLE_INPUT_MAX);
 	LIST_INIT(&c->prepared);
 	LIST_INIT(&c->portals);
@@ -50,6 +51,7 @@ destroy(struct console *c)
 	buf_fini(&c->out);
 	free(c->query);
 	free(c->user);
+	free(c->address);
 	free(c);
 }
 

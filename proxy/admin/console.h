@@ -38,7 +38,7 @@ struct console_port {
 /* What a login to the console is greeted with, after AuthenticationOk: ParameterStatus
  * (server_version and what drivers expect), BackendKeyData is the session's, ReadyForQuery. */
 struct console *console_new(struct worker *w, const struct console_port *port,
-			    enum privilege privilege, const char *user);
+			    enum privilege privilege, const char *user, const char *address);
 /* Append ParameterStatus messages and ReadyForQuery; BackendKeyData goes between (session's). */
 void console_greeting(struct buf *out);
 void console_ready(struct buf *out);

@@ -71,7 +71,7 @@ struct console {
 	struct worker *worker;
 	struct console_port port;
 	enum privilege privilege;
-	char *user;
+	char *user, *address; /* of the client */
 	enum console_state state;
 	enum cycle cycle;
 	unsigned depth; /* of console_go() */

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/suggest.h"
+#include "base/text.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/syntax.h"
 
@@ -27,6 +28,7 @@ take_value(const struct matcher *m, const struct capture *c, struct argument *a,
 		a->param = t->param;
 		return 0;
 	}
+	a->rest = c->rest;
 	if (c->rest)
 		buf_slice(&value, slice_trim(slice_of(t->text.p, (size_t)(m->end - t->text.p))));
 	else
@@ -35,6 +37,54 @@ take_value(const struct matcher *m, const struct capture *c, struct argument *a,
 		a->value = xstrndup(value.n > 0 ? value.p : "", value.n);
 	buf_fini(&value);
 	return rc;
+}
+
+/* The highest $n in a text that can be cut into tokens. */
+static unsigned
+rest_params(const char *text)
+{
+	struct lexer lex = { slice_str(text) };
+	unsigned highest = 0;
+	struct token t;
+
+	while (lexer_next(&lex, &t, NULL) == 0 && t.kind != TOKEN_END)
+		if (t.kind == TOKEN_PARAM && t.param > highest)
+			highest = t.param;
+	return highest;
+}
+
+static int
+null_parameter(unsigned param, struct err *e)
+{
+	return err_set(e, "22004", "parameter $%u may not be null", param);
+}
+
+/* The text with literals in place of its parameters; the caller's. NULL and *e. */
+static char *
+bind_text(const char *text, char *const *values, size_t n, struct err *e)
+{
+	struct lexer lex = { slice_str(text) };
+	struct buf out = { 0 };
+	const char *done = text;
+	struct token t;
+	char *bound = NULL;
+
+	while (lexer_next(&lex, &t, NULL) == 0 && t.kind != TOKEN_END) {
+		if (t.kind != TOKEN_PARAM)
+			continue;
+		if (t.param > n || values[t.param - 1] == NULL) {
+			(void)null_parameter(t.param, e);
+			goto out;
+		}
+		buf_put(&out, done, (size_t)(t.text.p - done));
+		text_put_literal(&out, slice_str(values[t.param - 1]));
+		done = t.text.p + t.text.n;
+	}
+	buf_str(&out, done);
+	bound = xstrdup(buf_text(&out));
+out:
+	buf_fini(&out);
+	return bound;
 }
 
 static int
@@ -48,6 +98,8 @@ take_arguments(const struct matcher *m, struct statement *out, struct err *e)
 			return -1;
 		if (a->param > out->nparams)
 			out->nparams = a->param;
+		if (a->rest && rest_params(a->value) > out->nparams)
+			out->nparams = rest_params(a->value);
 	}
 	return 0;
 }
@@ -198,6 +250,15 @@ recognise(struct matcher *m, const struct command_table *const *tables, struct s
 	return complain(m, reached, furthest, tables, e);
 }
 
+static char *
+text_of(const struct matcher *m)
+{
+	const char *from = m->tokens[0].text.p;
+	struct slice text = slice_trim(slice_of(from, (size_t)(m->end - from)));
+
+	return xstrndup(text.p, text.n);
+}
+
 int
 statement_parse(struct slice *text, const struct command_table *const *tables,
 		struct statement *out, struct err *e)
@@ -213,8 +274,31 @@ statement_parse(struct slice *text, const struct command_table *const *tables,
 		statement_fini(out);
 		return -1;
 	}
+	if (out->command->keeps_text)
+		out->text = text_of(&m);
 	if (out->command->describe != NULL)
 		out->command->describe(out);
+	return 0;
+}
+
+/* A value or keyword of a statement that is bound. */
+static int
+bind_argument(const struct argument *from, char *const *values, size_t n, struct argument *to,
+	      struct err *e)
+{
+	const char *value = from->value;
+
+	*to = (struct argument){ .name = from->name };
+	if (from->rest) {
+		to->value = bind_text(from->value, values, n, e);
+		return to->value != NULL ? 0 : -1;
+	}
+	if (from->param > 0)
+		value = from->param <= n ? values[from->param - 1] : NULL;
+	if (value == NULL && from->param > 0)
+		return null_parameter(from->param, e);
+	if (value != NULL)
+		to->value = xstrdup(value);
 	return 0;
 }
 
@@ -224,19 +308,13 @@ statement_bind(const struct statement *st, char *const *values, size_t n, struct
 {
 	*out = (struct statement){ .command = st->command, .nargs = st->nargs };
 	for (unsigned i = 0; i < st->nargs; i++) {
-		const struct argument *from = &st->args[i];
-		const char *value = from->value;
-
-		out->args[i] = (struct argument){ .name = from->name };
-		if (from->param > 0)
-			value = from->param <= n ? values[from->param - 1] : NULL;
-		if (value != NULL)
-			out->args[i].value = xstrdup(value);
-		if (value == NULL && from->param > 0) {
-			statement_fini(out);
-			return err_set(e, "22004", "parameter $%u may not be null", from->param);
-		}
+		if (bind_argument(&st->args[i], values, n, &out->args[i], e) == 0)
+			continue;
+		statement_fini(out);
+		return -1;
 	}
+	if (st->text != NULL)
+		out->text = bind_text(st->text, values, n, e);
 	if (out->command != NULL && out->command->describe != NULL)
 		out->command->describe(out);
 	return 0;
@@ -247,6 +325,7 @@ statement_fini(struct statement *st)
 {
 	for (unsigned i = 0; i < st->nargs; i++)
 		free(st->args[i].value);
+	free(st->text);
 	*st = (struct statement){ 0 };
 }
 

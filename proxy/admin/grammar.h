@@ -21,6 +21,7 @@ struct argument {
 	struct slice name; /* placeholder or keyword, as the syntax string spells it */
 	char *value;       /* owned; NULL: a keyword, or a parameter not bound yet */
 	unsigned param;    /* $n, or 0 */
+	bool rest;         /* more than one token: parameters stand in it as they were written */
 };
 
 struct statement {
@@ -28,6 +29,7 @@ struct statement {
 	struct argument args[ARGUMENTS_MAX];
 	unsigned nargs;
 	unsigned nparams;         /* highest $n */
+	char *text;               /* owned; as it was said, for commands that keep it */
 	struct column own_column; /* of commands that describe themselves */
 	char own_name[64];
 };

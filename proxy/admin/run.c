@@ -119,6 +119,35 @@ run_notice(struct run *r, const char *severity, const struct err *e)
 	message_put_notice(&r->console->out, severity, e);
 }
 
+/* ---- COPY ---- */
+
+void
+run_copy_begin(struct run *r)
+{
+	size_t at = buf_message(&r->console->out, 'H');
+
+	buf_u8(&r->console->out, 0);  /* text */
+	buf_u16(&r->console->out, 1); /* one column */
+	buf_u16(&r->console->out, 0);
+	buf_message_end(&r->console->out, at);
+}
+
+void
+run_copy_line(struct run *r, const char *line)
+{
+	size_t at = buf_message(&r->console->out, MSG_COPY_DATA);
+
+	buf_str(&r->console->out, line);
+	buf_u8(&r->console->out, '\n');
+	buf_message_end(&r->console->out, at);
+}
+
+void
+run_copy_end(struct run *r)
+{
+	message_put_bare(&r->console->out, MSG_COPY_DONE);
+}
+
 /* ---- begin and end ---- */
 
 static void
@@ -231,11 +260,15 @@ void
 portal_cancel(struct console *c)
 {
 	struct portal *p = c->active;
+	struct err e = { 0 };
 
+	err_set(&e, SQLSTATE_QUERY_CANCELED, "canceling statement due to user request");
+	if (p->run.command->cancel != NULL)
+		p->run.command->cancel(&p->run, &e);
 	/* what comes back finds no run; this one has not begun */
 	run_fini(&p->run);
 	run_init(&p->run, c, p);
-	err_set(&p->run.err, SQLSTATE_QUERY_CANCELED, "canceling statement due to user request");
+	p->run.err = e;
 	fail(c, p);
 }
 
@@ -354,7 +387,7 @@ portal_turn(struct console *c)
 		message_put_bare(&c->out, MSG_PORTAL_SUSPENDED);
 	} else if (step == STEP_DONE) {
 		complete(c, p);
-	} else if (step == STEP_MORE && console_flush(c)) {
+	} else if ((step == STEP_MORE || step == STEP_YIELD) && console_flush(c)) {
 		yield_to_loop(c, &p->run);
 	}
 }

@@ -136,7 +136,7 @@ match_value(struct matcher *m, struct slice name)
 static bool
 match_rest(struct matcher *m, struct slice name)
 {
-	if (m->at >= m->n || m->n > SYNTAX_TOKENS_MAX)
+	if (m->at >= m->n)
 		return false;
 	capture(m, name, false, m->at + 1 < m->n);
 	advance(m, m->n);

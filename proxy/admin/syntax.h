@@ -24,7 +24,7 @@ struct capture {
 };
 
 /* The caller fills in the tokens (n of them; one more than SYNTAX_TOKENS_MAX stands for many, and
- * matches nothing) and where their text ends. */
+ * matches nothing but the rest of a statement) and where their text ends. */
 struct matcher {
 	struct token tokens[SYNTAX_TOKENS_MAX + 1];
 	unsigned n, at;

@@ -65,7 +65,7 @@ consoles_open(struct session *s)
 	int privilege = privilege_of(s, conf, st->user);
 	struct console_port port = { s, port_send, port_close };
 	struct buf b = { .cap = 16384 };
-	char user[128];
+	char user[128], address[ADDR_TEXT_MAX];
 
 	if (privilege < 0) {
 		session_close(
@@ -84,7 +84,8 @@ consoles_open(struct session *s)
 	console_greeting(&b);
 	message_put_key(&b, s->cancel_pid, slice_of((const char *)s->key, s->key_len));
 	console_ready(&b);
-	s->console = console_new(s->worker, &port, (enum privilege)privilege, user);
+	s->console = console_new(s->worker, &port, (enum privilege)privilege, user,
+				 addr_print(&s->peer, address));
 	session_enter(s, SESSION_CONSOLE);
 	stat_add(&s->worker->stats.consoles, 1);
 	/* from here on the session may end under our hands, and its login with it */

@@ -257,6 +257,145 @@ locate_route(const struct world *w, const struct route_wish *wish, struct route 
 	route_decide(&in, out);
 }
 
+/* ---- proxy/migrations.h: the pointer to them is the fake ---- */
+
+void
+call_item_free(struct call_item *item)
+{
+	for (size_t i = 0; i < item->n; i++)
+		free(item->values[i]);
+	free(item->values);
+	free(item->notice);
+	free(item->line);
+	free(item);
+}
+
+static void
+print_request(const struct migration_request *rq, char *to, size_t size)
+{
+	static const char *const verbs[] = {
+#define VERB(constant, words) words,
+		MIGRATION_VERBS(VERB)
+#undef VERB
+	};
+	const char *const given[] = { rq->migration, rq->text,     rq->phase, rq->argument,
+				      rq->argument2, rq->deadline, rq->force, rq->statement };
+	size_t at = (size_t)snprintf(to, size, "%s by %s from %s%s%s", verbs[rq->verb], rq->user,
+				     rq->address, rq->nowait ? " nowait" : "",
+				     rq->is_forced ? " forced" : "");
+
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+		if (given[i] != NULL)
+			at += (size_t)snprintf(to + at, size - at, " [%s]", given[i]);
+}
+
+struct migration_call *
+call_start(struct proxy_migrations *pm, const struct migration_request *rq, struct err *e)
+{
+	struct migration_call *c = &((struct fake *)pm)->call;
+
+	if (rq->text != NULL && strcmp(rq->text, "too many") == 0) {
+		err_set(e, "53300", "too many");
+		return NULL;
+	}
+	*c = (struct migration_call){ .last = &c->first };
+	print_request(rq, c->asked, sizeof(c->asked));
+	return c;
+}
+
+enum call_state
+call_take(struct migration_call *c, struct call_item **item, bool *failed, struct err *e,
+	  void (*wake)(void *arg), void *arg)
+{
+	*item = c->first;
+	if (c->first != NULL) {
+		c->first = c->first->next;
+		if (c->first == NULL)
+			c->last = &c->first;
+		return CALL_SAYS;
+	}
+	*failed = c->failed;
+	*e = c->err;
+	if (c->over)
+		return CALL_OVER;
+	c->wake = wake;
+	c->arg = arg;
+	return CALL_WAITS;
+}
+
+void *
+call_drop(struct migration_call *c)
+{
+	void *arg = c->wake != NULL ? c->arg : NULL;
+
+	c->wake = NULL;
+	c->dropped = true;
+	return arg;
+}
+
+static void
+say(struct fake *f, struct call_item *item)
+{
+	struct migration_call *c = &f->call;
+	void (*wake)(void *arg) = c->wake;
+
+	c->wake = NULL;
+	if (item != NULL) {
+		*c->last = item;
+		c->last = &item->next;
+	}
+	if (wake != NULL)
+		wake(c->arg);
+}
+
+void
+fake_say_row(struct fake *f, const char *values)
+{
+	struct call_item *item = xcalloc(1, sizeof(*item));
+	struct slice rest = slice_str(values);
+
+	item->kind = CALL_ROW;
+	while (rest.p != NULL) {
+		struct slice v = slice_cut(&rest, '|');
+
+		item->values = xreallocarray(item->values, item->n + 1, sizeof(*item->values));
+		item->values[item->n++] = slice_is(v, "-") ? NULL : xstrndup(v.p, v.n);
+	}
+	say(f, item);
+}
+
+void
+fake_say_notice(struct fake *f, const char *text)
+{
+	struct call_item *item = xcalloc(1, sizeof(*item));
+
+	item->kind = CALL_NOTICE;
+	snprintf(item->severity, sizeof(item->severity), "NOTICE");
+	item->notice = xcalloc(1, sizeof(*item->notice));
+	err_set(item->notice, "00000", "%s", text);
+	say(f, item);
+}
+
+void
+fake_say_line(struct fake *f, const char *text)
+{
+	struct call_item *item = xcalloc(1, sizeof(*item));
+
+	item->kind = CALL_LINE;
+	item->line = xstrdup(text);
+	say(f, item);
+}
+
+void
+fake_call_ends(struct fake *f, const char *sqlstate, const char *error)
+{
+	f->call.over = true;
+	f->call.failed = error != NULL;
+	if (error != NULL)
+		err_set(&f->call.err, sqlstate, "%s", error);
+	say(f, NULL);
+}
+
 /* ---- proxy/control.h ---- */
 
 static void
@@ -383,6 +522,7 @@ fake_new(void)
 	f->meridian.workers = f->pointers;
 	f->meridian.nworkers = FAKE_WORKERS;
 	f->meridian.control = &f->control;
+	f->meridian.migrations = (struct proxy_migrations *)f;
 	f->meridian.throttle = throttle_new(secret);
 	f->meridian.authcache = authcache_new(10, 10);
 	TAILQ_INIT(&f->pools);
@@ -436,7 +576,7 @@ fake_open(struct fake *f, enum privilege privilege)
 {
 	struct console_port port = { f, port_send, port_close };
 
-	f->console = console_new(&f->workers[0], &port, privilege, "ada");
+	f->console = console_new(&f->workers[0], &port, privilege, "ada", "192.0.2.7");
 }
 
 bool

@@ -11,6 +11,7 @@
 #include "proxy/admin/console.h"
 #include "proxy/control.h"
 #include "proxy/meridian.h"
+#include "proxy/migrations.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/session.h"
 #include "proxy/stats.h"
@@ -42,7 +43,18 @@ struct control {
 	struct err refuse;           /* msg not empty: the answer to the next request */
 };
 
+/* The last command about migrations. */
+struct migration_call {
+	char asked[512]; /* verb and arguments */
+	struct call_item *first, **last;
+	bool over, failed, dropped;
+	struct err err;
+	void (*wake)(void *arg);
+	void *arg;
+};
+
 struct fake {
+	struct migration_call call;
 	struct meridian meridian;
 	struct worker workers[FAKE_WORKERS];
 	struct worker *pointers[FAKE_WORKERS];
@@ -73,6 +85,11 @@ void fake_open(struct fake *f, enum privilege privilege);
 bool fake_deliver(struct fake *f);
 /* Deliver letters until there are none. */
 void fake_settle(struct fake *f);
+/* What the thread of a command says: values are separated by '|', "-" is NULL. */
+void fake_say_row(struct fake *f, const char *values);
+void fake_say_notice(struct fake *f, const char *text);
+void fake_say_line(struct fake *f, const char *text);
+void fake_call_ends(struct fake *f, const char *sqlstate, const char *error); /* NULL: well */
 /* Messages of the console as short text, and forget them. */
 void fake_print(struct fake *f, struct buf *out);
 /* Only their types. */

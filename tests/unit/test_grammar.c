@@ -158,18 +158,42 @@ mistakes_are_answered_with_what_is_nearest(void **state)
 }
 
 static void
-a_statement_of_many_words_matches_nothing(void **state)
+a_statement_of_many_words_matches_nothing_but_a_rest(void **state)
 {
 	struct buf text = { 0 }, got = { 0 };
 
 	(void)state;
-	buf_str(&text, "put a = ");
+	buf_str(&text, "pick red ");
 	for (int i = 0; i < 1000; i++)
 		buf_str(&text, "b ");
 	print_statement(buf_text(&text), &got);
 	assert_non_null(strstr(buf_text(&got), "42601 syntax error"));
+	buf_clear(&got);
+	memcpy(text.p, "put a =  ", 9);
+	print_statement(buf_text(&text), &got);
+	assert_non_null(strstr(buf_text(&got), "PUT key=a = value=b b b"));
 	buf_fini(&text);
 	buf_fini(&got);
+}
+
+static void
+parameters_are_bound_inside_a_rest(void **state)
+{
+	struct slice text = slice_str("put a = (b = $2, '$1', $1)");
+	struct statement st, bound;
+	struct err e = { 0 };
+	char first[] = "x'y", second[] = "2", *values[] = { first, second };
+
+	(void)state;
+	assert_int_equal(statement_parse(&text, tables, &st, &e), 0);
+	assert_int_equal(st.nparams, 2);
+	assert_int_equal(statement_bind(&st, values, 2, &bound, &e), 0);
+	assert_string_equal(statement_arg(&bound, "value"), "(b = '2', '$1', 'x''y')");
+	statement_fini(&bound);
+	values[0] = NULL;
+	assert_int_equal(statement_bind(&st, values, 2, &bound, &e), -1);
+	assert_string_equal(e.sqlstate, "22004");
+	statement_fini(&st);
 }
 
 static void
@@ -227,7 +251,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statements_are_recognised),
 		cmocka_unit_test(mistakes_are_answered_with_what_is_nearest),
-		cmocka_unit_test(a_statement_of_many_words_matches_nothing),
+		cmocka_unit_test(a_statement_of_many_words_matches_nothing_but_a_rest),
+		cmocka_unit_test(parameters_are_bound_inside_a_rest),
 		cmocka_unit_test(parameters_are_bound_where_values_stand),
 		cmocka_unit_test(commands_may_describe_their_own_column),
 	};

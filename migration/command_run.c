@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The commands that have something done by an executor, or stop it.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "migration/command_int.h"
+#include "migration/journal.h"
+#include "migration/options.h"
+#include "migration/transitions.h"
+#include "protocol/sqlstate.h"
+
+#define LISTED_MAX   20 /* operations that are named one by one */
+#define PAUSE_FOR_US (10 * USEC_PER_SEC)
+#define NAP_US       (50 * USEC_PER_MSEC)
+
+/* ---- what will be done ---- */
+
+/* Of a move, in words; %d database, %f from, %t to are filled in by announce_move(). */
+static const char *const move_operations[MIGRATION_NPHASES] = {
+	[PHASE_PREPARE] =
+	    "- Mark %d as migrating: schema changes are refused, reads and writes go on\n"
+	    "- Copy roles, database settings, grants and schema to %t (writes there are fenced)\n"
+	    "- Install the write fence on %f, disabled",
+	[PHASE_DATA] = "- Replicate %d from %f to %t while reads and writes go on\n"
+		       "- Add what the schema has behind the data: indexes, constraints, triggers",
+	[PHASE_FINALIZE] = "- Hold up new transactions on %d until the switch\n"
+			   "- Fence %f, wait for the last change at %t, decide\n"
+			   "- Send every session to %t, and replicate back to %f",
+	[PHASE_REVERSE] = "- Hold up new transactions on %d until the switch\n"
+			  "- Fence %t, wait for the last change at %f, decide\n"
+			  "- Send every session back to %f",
+	[PHASE_COMPLETE] = "- Stop replicating back, and give up the way back\n"
+			   "- Drop what the migration has left behind",
+};
+
+static void
+announce_move(const struct migration *m, enum migration_phase phase, struct buf *out)
+{
+	for (const char *t = move_operations[phase]; *t != '\0'; t++) {
+		if (*t != '%') {
+			buf_u8(out, (uint8_t)*t);
+			continue;
+		}
+		t++;
+		buf_str(out, *t == 'd' ? m->database : *t == 'f' ? m->src : m->dst);
+	}
+}
+
+static bool
+is_pending(const struct migration_step *s)
+{
+	return s->state != STEP_APPLIED && s->state != STEP_SKIPPED;
+}
+
+/* Which steps a request is about. */
+static bool
+is_meant(const struct migration_step *s, const struct run_request *rq)
+{
+	if (!is_pending(s))
+		return false;
+	switch (rq->what) {
+	case RUN_PHASE:
+		return s->def->phase == rq->phase;
+	case RUN_STEP:
+		return s->n <= rq->step && s->def->phase <= PHASE_FINALIZE;
+	case RUN_REVERSE:
+		return s->def->phase == PHASE_REVERSE;
+	case RUN_COMPLETE:
+		return s->def->phase == PHASE_COMPLETE;
+	case RUN_ALL:
+	case RUN_NEXT:
+	case RUN_ABORT:
+	case RUN_AGAIN:
+	case RUN_RECOVER:
+		break;
+	}
+	return s->def->phase <= PHASE_FINALIZE;
+}
+
+static void
+announce_steps(const struct plan *p, const struct run_request *rq, struct buf *out)
+{
+	size_t n = 0, most = rq->what == RUN_NEXT ? 1 : LISTED_MAX;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct migration_step *s = &p->v[i];
+
+		if (!is_meant(s, rq) || n++ >= most)
+			continue;
+		buf_printf(out, "%s- %d %s%s%s (%s)", n > 1 ? "\n" : "", s->n, s->def->name,
+			   s->label[0] != '\0' ? " " : "", s->label, s->place);
+	}
+	if (n > most && rq->what != RUN_NEXT)
+		buf_printf(out, "\n- … and %zu more (PLAN MIGRATION)", n - most);
+}
+
+static void
+announce(struct command_run *c, const struct plan *p, const struct run_request *rq)
+{
+	struct buf lines = { .cap = 1 << 20 };
+
+	if (c->at.m.kind == KIND_MOVE && rq->what != RUN_ALL && rq->what != RUN_NEXT &&
+	    rq->what != RUN_STEP)
+		announce_move(&c->at.m, rq->phase, &lines);
+	else
+		announce_steps(p, rq, &lines);
+	if (lines.n > 0)
+		command_notice_lines(c, "The following operations will be achieved:", &lines);
+	buf_fini(&lines);
+}
+
+/* ---- whether it may be ---- */
+
+static bool
+is_forced(const struct run_request *rq, const char *guard)
+{
+	struct slice rest = slice_str(rq->force != NULL ? rq->force : "");
+
+	while (rest.n > 0)
+		if (slice_is_nocase(slice_trim(slice_cut(&rest, ',')), guard))
+			return true;
+	return false;
+}
+
+static bool
+has_pending(const struct plan *p, enum migration_phase phase)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].def->phase == phase && is_pending(&p->v[i]))
+			return true;
+	return false;
+}
+
+/* A phase needs those before it; DATA may have been done by hand. */
+static int
+check_order(const struct command_run *c, const struct plan *p, const struct run_request *rq,
+	    struct err *e)
+{
+	int id = c->at.m.id;
+
+	if (rq->what != RUN_PHASE)
+		return 0;
+	if (rq->phase > PHASE_PREPARE && has_pending(p, PHASE_PREPARE)) {
+		err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "migration %d has not been prepared", id);
+		return err_hint(e, "RUN MIGRATION %d PREPARE; comes first.", id);
+	}
+	if (rq->phase == PHASE_FINALIZE && has_pending(p, PHASE_DATA) && !is_forced(rq, "data")) {
+		err_set(e, SQLSTATE_GUARD_FAILED, "1 check stands in the way");
+		err_detail(e, "data: the data of migration %d has not been migrated", id);
+		return err_hint(
+		    e, "RUN MIGRATION %d DATA; does it; FORCE (data) says that you did.", id);
+	}
+	return 0;
+}
+
+/* The phase that a request begins with. */
+static int
+first_phase(const struct plan *p, struct run_request *rq, struct err *e)
+{
+	if (rq->what == RUN_PHASE)
+		return 0;
+	for (int phase = PHASE_PREPARE; phase <= PHASE_FINALIZE; phase++) {
+		if (!has_pending(p, (enum migration_phase)phase))
+			continue;
+		rq->phase = (enum migration_phase)phase;
+		return 0;
+	}
+	return err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "no step is left to be run");
+}
+
+/* ---- having it done ---- */
+
+/* The text of "(a, b)" as "a,b", the caller's; *out NULL where there is none. */
+static int
+take_force(const struct command_run *c, char **out, struct err *e)
+{
+	struct strlist guards;
+	struct buf b = { .cap = 65536 };
+
+	*out = NULL;
+	if (command_read_list(c->rq->force, "a check", &guards, e) != 0)
+		return -1;
+	for (size_t i = 0; i < guards.n; i++)
+		buf_printf(&b, "%s%s", i > 0 ? "," : "", guards.v[i]);
+	if (guards.n > 0)
+		*out = xstrdup(buf_text(&b));
+	buf_fini(&b);
+	strlist_fini(&guards);
+	return 0;
+}
+
+static int
+take_deadline(const struct command_run *c, int64_t *out, struct err *e)
+{
+	const char *text = c->rq->deadline;
+
+	if (text == NULL || (migration_parse_interval(text, out) && *out > 0))
+		return 0;
+	err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%.64s\" is no duration", text);
+	return err_hint(e, "A number and a unit of ms, s, min, h, d: '30s', '2 min'.");
+}
+
+/* Start it, and stay until it rests unless NOWAIT was said. */
+static int
+start(struct command_run *c, const struct run_request *rq, struct err *e)
+{
+	int64_t seq = 0;
+
+	if (journal_last(c->at.db, c->at.m.uuid, &seq, e) != 0 ||
+	    executor_start(c->ms, &c->at, rq, e) != 0)
+		return -1;
+	if (!c->rq->nowait && command_wait(c, seq, e) != 0)
+		return -1;
+	if (command_reload(c, e) != 0)
+		return -1;
+	if (!c->rq->nowait)
+		command_tell_next(c, &c->at.m);
+	command_row(c, &c->at.m);
+	return 0;
+}
+
+static int
+plan_and_start(struct command_run *c, struct run_request *rq, struct err *e)
+{
+	struct job *j = job_open(c->ms, &c->at.m, e);
+	struct plan p = { 0 };
+	bool is_frozen;
+	int rc = j != NULL ? job_plan(j, &p, &is_frozen, e) : -1;
+
+	if (rc == 0)
+		rc = first_phase(&p, rq, e);
+	if (rc == 0)
+		rc = transition_check(c->at.m.state, transition_event(rq->phase), c->at.m.phase, e);
+	if (rc == 0)
+		rc = check_order(c, &p, rq, e);
+	if (rc == 0)
+		announce(c, &p, rq);
+	plan_fini(&p);
+	job_close(j);
+	return rc == 0 ? start(c, rq, e) : -1;
+}
+
+static int
+order(struct command_run *c, struct run_request *rq,
+      int (*go)(struct command_run *c, struct run_request *rq, struct err *e), struct err *e)
+{
+	char *force;
+	int rc;
+
+	rq->user = c->rq->user;
+	if (take_deadline(c, &rq->deadline_us, e) != 0 || take_force(c, &force, e) != 0)
+		return -1;
+	rq->force = force;
+	rc = go(c, rq, e);
+	free(force);
+	return rc;
+}
+
+static const struct {
+	const char *word;
+	enum run_what what;
+	enum migration_phase phase;
+} runs[] = {
+	{ "PREPARE", RUN_PHASE, PHASE_PREPARE },   { "DATA", RUN_PHASE, PHASE_DATA },
+	{ "FINALIZE", RUN_PHASE, PHASE_FINALIZE }, { "ALL", RUN_ALL, PHASE_PREPARE },
+	{ "NEXT", RUN_NEXT, PHASE_PREPARE },       { "STEP", RUN_STEP, PHASE_PREPARE },
+};
+
+int
+command_run_phase(struct command_run *c, struct err *e)
+{
+	struct run_request rq = { .what = RUN_ALL };
+	int64_t step = 0;
+
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		if (c->rq->phase == NULL || strcmp(runs[i].word, c->rq->phase) != 0)
+			continue;
+		rq.what = runs[i].what;
+		rq.phase = runs[i].phase;
+	}
+	if (rq.what == RUN_STEP && !text_to_int(slice_str(c->rq->argument), 1, INT32_MAX, &step))
+		return err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%.64s\" is no step",
+			       c->rq->argument);
+	rq.step = (int)step;
+	return order(c, &rq, plan_and_start, e);
+}
+
+static int
+check_and_start(struct command_run *c, struct run_request *rq, struct err *e)
+{
+	static const struct plan none = { 0 };
+
+	if (transition_check(c->at.m.state, transition_event(rq->phase), c->at.m.phase, e) != 0)
+		return -1;
+	if (c->at.m.kind == KIND_MOVE)
+		announce(c, &none, rq);
+	return start(c, rq, e);
+}
+
+int
+command_reverse(struct command_run *c, struct err *e)
+{
+	struct run_request rq = { .what = RUN_REVERSE, .phase = PHASE_REVERSE };
+
+	return order(c, &rq, check_and_start, e);
+}
+
+int
+command_complete(struct command_run *c, struct err *e)
+{
+	struct run_request rq = { .what = RUN_COMPLETE, .phase = PHASE_COMPLETE };
+
+	return order(c, &rq, check_and_start, e);
+}
+
+/* ---- going on ---- */
+
+static int
+go_on(struct command_run *c, struct run_request *rq, struct err *e)
+{
+	enum migration_event ev = c->rq->verb == VERB_RESUME ? EVENT_RESUME : EVENT_RETRY;
+
+	if (transition_check(c->at.m.state, ev, c->at.m.phase, e) != 0)
+		return -1;
+	return start(c, rq, e);
+}
+
+int
+command_retry(struct command_run *c, struct err *e)
+{
+	struct run_request rq = { .what = RUN_AGAIN };
+
+	return order(c, &rq, go_on, e);
+}
+
+int
+command_resume(struct command_run *c, struct err *e)
+{
+	return command_retry(c, e);
+}
+
+int
+command_abort(struct command_run *c, struct err *e)
+{
+	const struct run_request rq = { .what = RUN_ABORT,
+					.is_forced = c->rq->is_forced,
+					.user = c->rq->user };
+
+	if (transition_check(c->at.m.state, EVENT_ABORT, c->at.m.phase, e) != 0)
+		return -1;
+	return start(c, &rq, e);
+}
+
+/* ---- stopping, confirming ---- */
+
+int
+command_pause(struct command_run *c, struct err *e)
+{
+	const struct timespec nap = { .tv_nsec = NAP_US * 1000 };
+	int64_t until = clock_us() + PAUSE_FOR_US;
+
+	if (transition_check(c->at.m.state, EVENT_PAUSE, c->at.m.phase, e) != 0 ||
+	    executor_request(c->ms, &c->at, "pause", e) != 0)
+		return -1;
+	do {
+		nanosleep(&nap, NULL);
+		if (command_reload(c, e) != 0)
+			return -1;
+	} while (transition_is_running(c->at.m.state) && clock_us() < until &&
+		 !command_is_cancelled(c));
+	if (transition_is_running(c->at.m.state))
+		command_notice(c, "it pauses when the step that runs has come to an end");
+	command_row(c, &c->at.m);
+	return 0;
+}
+
+int
+command_ack(struct command_run *c, struct err *e)
+{
+	const char *guard = c->rq->argument;
+
+	if (transition_is_over(c->at.m.state))
+		return err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "migration %d is %s", c->at.m.id,
+			       migration_state_name(c->at.m.state));
+	if (store_ack(c->at.db, c->at.m.uuid, guard,
+		      c->rq->argument2 != NULL ? c->rq->argument2 : "", e) != 0)
+		return -1;
+	return command_result(c, e);
+}

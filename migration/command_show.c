@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * SHOW: what the control schemas, the kinds and the gate know. Columns: migration/topics.h.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "migration/command_int.h"
+#include "migration/gate.h"
+#include "migration/journal.h"
+#include "migration/migrations_int.h"
+#include "migration/options.h"
+#include "protocol/sqlstate.h"
+
+#define LOG_BATCH 500
+
+#define ROW(c, values) \
+	(c)->sink->row((c)->sink->arg, (values), sizeof(values) / sizeof((values)[0]))
+
+static const char *
+or_null(const char *text)
+{
+	return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+/* ---- SHOW MIGRATIONS ---- */
+
+/* SQL's LIKE: % any text, _ any character, \ takes its meaning away. */
+static bool
+is_like(const char *text, const char *pattern)
+{
+	for (; *pattern != '\0'; pattern++, text++) {
+		if (*pattern == '%') {
+			for (;; text++) {
+				if (is_like(text, pattern + 1))
+					return true;
+				if (*text == '\0')
+					return false;
+			}
+		}
+		if (*text == '\0')
+			return false;
+		if (*pattern == '_')
+			continue;
+		if (*pattern == '\\' && pattern[1] != '\0')
+			pattern++;
+		if (*pattern != *text)
+			return false;
+	}
+	return *text == '\0';
+}
+
+/* "running" means every "running(…)". */
+static bool
+is_in_state(const struct migration *m, const char *wanted)
+{
+	const char *state = migration_state_name(m->state);
+	size_t n = strlen(wanted);
+
+	return strncasecmp(state, wanted, n) == 0 && (state[n] == '\0' || state[n] == '(');
+}
+
+static void
+list_row(void *to, const struct migration_at *at)
+{
+	struct command_run *c = to;
+	const struct migration *m = &at->m;
+	const char *more[] = { m->database, or_null(m->created_by), or_null(m->created_at),
+			       or_null(m->finished_at), m->uuid };
+
+	if (c->rq->argument != NULL && !is_like(m->name, c->rq->argument))
+		return;
+	if (c->rq->argument2 != NULL && !is_in_state(m, c->rq->argument2))
+		return;
+	command_put_row(c, m, more, sizeof(more) / sizeof(more[0]));
+}
+
+int
+command_list(struct command_run *c, struct err *e)
+{
+	struct err unreached = { .msg = "" };
+
+	(void)e;
+	migrations_list(c->ms, list_row, c, &unreached);
+	if (unreached.msg[0] != '\0')
+		command_notice(c, "not every place could be asked: %s", unreached.msg);
+	return 0;
+}
+
+int
+command_show(struct command_run *c, struct err *e)
+{
+	(void)e;
+	command_row(c, &c->at.m);
+	return 0;
+}
+
+/* ---- of one migration ---- */
+
+static void
+step_row(struct command_run *c, const struct step_row *r)
+{
+	char n[16], attempt[16];
+	const char *values[] = { n,
+				 r->phase,
+				 r->place,
+				 r->name,
+				 r->label,
+				 r->class,
+				 step_state_name(r->state),
+				 attempt,
+				 or_null(r->started),
+				 or_null(r->ended),
+				 or_null(r->error) };
+
+	snprintf(n, sizeof(n), "%d", r->n);
+	snprintf(attempt, sizeof(attempt), "%d", r->attempt);
+	ROW(c, values);
+}
+
+/* Before the first RUN the plan is what it would be. */
+static int
+show_planned(struct command_run *c, struct err *e)
+{
+	struct job *j = job_open(c->ms, &c->at.m, e);
+	struct plan plan = { 0 };
+	bool is_frozen;
+	int rc = j != NULL ? job_plan(j, &plan, &is_frozen, e) : -1;
+
+	for (size_t i = 0; i < plan.n && rc == 0; i++) {
+		const struct migration_step *s = &plan.v[i];
+		struct step_row r = { .n = s->n,
+				      .phase =
+					  (char *)(uintptr_t)migration_phase_name(s->def->phase),
+				      .place = s->place,
+				      .name = (char *)(uintptr_t)s->def->name,
+				      .label = s->label,
+				      .class = (char *)(uintptr_t)step_class_name(s->def->class),
+				      .state = s->state };
+
+		step_row(c, &r);
+	}
+	plan_fini(&plan);
+	job_close(j);
+	return rc;
+}
+
+int
+command_show_steps(struct command_run *c, struct err *e)
+{
+	struct step_rows rows;
+
+	if (c->at.m.plan_hash[0] == '\0')
+		return show_planned(c, e);
+	if (store_steps(c->at.db, c->at.m.uuid, &rows, e) != 0)
+		return -1;
+	for (size_t i = 0; i < rows.n; i++)
+		step_row(c, &rows.v[i]);
+	step_rows_fini(&rows);
+	return 0;
+}
+
+int
+command_show_checks(struct command_run *c, struct err *e)
+{
+	struct checks found = { 0 };
+
+	if (c->at.m.checks[0] != '\0' && !checks_parse(&found, c->at.m.checks))
+		return err_set(e, SQLSTATE_INTERNAL_ERROR, "the checks in the row cannot be read");
+	for (int severity = CHECK_ERROR; severity >= CHECK_INFO; severity--)
+		for (size_t i = 0; i < found.n; i++) {
+			const struct check *v = &found.v[i];
+			const char *values[] = { check_severity_name(v->severity), v->check,
+						 or_null(v->object), or_null(v->detail),
+						 or_null(v->fix) };
+
+			if ((int)v->severity == severity)
+				ROW(c, values);
+		}
+	checks_fini(&found);
+	return 0;
+}
+
+static void
+log_row(void *to, const struct journal_row *row)
+{
+	struct command_run *c = to;
+	char seq[24];
+	const char *values[] = { seq, row->at, or_null(row->actor), row->event, row->detail };
+
+	snprintf(seq, sizeof(seq), "%lld", (long long)row->seq);
+	ROW(c, values);
+}
+
+int
+command_show_log(struct command_run *c, struct err *e)
+{
+	int64_t last = 0, before;
+
+	do {
+		before = last;
+		if (journal_read(c->at.db, c->at.m.uuid, last, LOG_BATCH, log_row, c, &last, e) !=
+		    0)
+			return -1;
+	} while (last > before && !command_is_cancelled(c));
+	return 0;
+}
+
+/* ---- options ---- */
+
+static const char *
+value_of(const json_t *options, const struct migration_option *o)
+{
+	const char *value = json_string_value(json_object_get(options, o->name));
+
+	return value != NULL ? value : o->standard;
+}
+
+static void
+option_row(struct command_run *c, const json_t *options, const struct migration_option *o)
+{
+	bool is_set = json_object_get(options, o->name) != NULL;
+	char until[64];
+	const char *values[] = { o->name,     value_of(options, o),
+				 o->standard, is_set ? "t" : "f",
+				 until,       o->help };
+
+	snprintf(until, sizeof(until), "%s%s", o->live ? "at any time" : "until ",
+		 o->live ? "" : migration_phase_name(o->until));
+	ROW(c, values);
+}
+
+int
+command_show_options(struct command_run *c, struct err *e)
+{
+	json_t *options = json_loads(c->at.m.options, 0, NULL);
+
+	(void)e;
+	for (const struct migration_option *o = migration_options; o->name != NULL; o++)
+		if ((o->kinds & 1u << c->at.m.kind) != 0)
+			option_row(c, options, o);
+	json_decref(options);
+	return 0;
+}
+
+int
+command_show_option(struct command_run *c, struct err *e)
+{
+	const struct migration_option *o = migration_option_find(c->at.m.kind, c->rq->argument, e);
+	json_t *options;
+	const char *value;
+
+	if (o == NULL)
+		return -1;
+	options = json_loads(c->at.m.options, 0, NULL);
+	value = value_of(options, o);
+	c->sink->row(c->sink->arg, &value, 1);
+	json_decref(options);
+	return 0;
+}
+
+/* ---- what the kinds know ---- */
+
+static const struct {
+	enum migration_verb verb;
+	enum show_topic topic;
+} topics[] = {
+	{ VERB_SHOW_TABLES, SHOW_TABLES }, { VERB_SHOW_SEQUENCES, SHOW_SEQUENCES },
+	{ VERB_SHOW_LAG, SHOW_LAG },       { VERB_SHOW_SESSIONS, SHOW_SESSIONS },
+	{ VERB_SHOW_IMPACT, SHOW_IMPACT }, { VERB_SHOW_FILES, SHOW_MATRIX },
+};
+
+int
+command_show_kind(struct command_run *c, struct err *e)
+{
+	const struct rows_sink out = { c->sink->row, c->sink->arg };
+	struct job *j = job_open(c->ms, &c->at.m, e);
+	int rc = -1;
+
+	for (size_t i = 0; j != NULL && i < sizeof(topics) / sizeof(topics[0]); i++) {
+		if (topics[i].verb != c->rq->verb)
+			continue;
+		if (job_kind(j)->show != NULL)
+			rc = job_kind(j)->show(j, topics[i].topic, &out, e);
+		else
+			err_set(e, SQLSTATE_FEATURE_NOT_SUPPORTED,
+				"a migration of kind %s has nothing to show there",
+				migration_kind_name(c->at.m.kind));
+	}
+	job_close(j);
+	return rc;
+}
+
+/* ---- sessions ---- */
+
+static void
+session_row(void *to, const struct gate_session *s)
+{
+	struct command_run *c = to;
+	char id[24];
+	const char *values[] = { id,      s->user,  s->client_addr,         s->application_name,
+				 s->pool, s->state, s->movable ? "t" : "f", or_null(s->why) };
+
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)s->id);
+	ROW(c, values);
+}
+
+/* Where the database is now, and where it would go. */
+static struct gate_move
+direction_of(const struct migration *m)
+{
+	bool is_there = m->state == STATE_SWITCHED || m->state == STATE_REDIRECTING ||
+			m->state == STATE_REVERSING;
+
+	return (struct gate_move){ .migration = m->id,
+				   .database = m->database,
+				   .from = is_there ? m->dst : m->src,
+				   .to = is_there ? m->src : m->dst,
+				   .newdb = or_null(m->newdb) };
+}
+
+int
+command_show_sessions(struct command_run *c, struct err *e)
+{
+	const struct site *site = migrations_site(c->ms);
+	struct gate_move move;
+
+	if (c->at.m.kind != KIND_MOVE)
+		return command_show_kind(c, e);
+	move = direction_of(&c->at.m);
+	site->ops->gate->sessions(site->arg, &move, session_row, c);
+	return 0;
+}
+
+/* ---- SHOW REDIRECTS ---- */
+
+/* Sessions of one caller, counted. */
+struct caller {
+	char *addr, *user, *application;
+	size_t sessions;
+};
+
+struct callers {
+	struct caller *v;
+	size_t n;
+};
+
+static void
+count_session(void *to, const struct gate_session *s)
+{
+	struct callers *all = to;
+	size_t i;
+
+	for (i = 0; i < all->n; i++)
+		if (strcmp(all->v[i].addr, s->client_addr) == 0 &&
+		    strcmp(all->v[i].user, s->user) == 0 &&
+		    strcmp(all->v[i].application, s->application_name) == 0)
+			break;
+	if (i == all->n) {
+		all->v = xreallocarray(all->v, all->n + 1, sizeof(*all->v));
+		all->v[all->n++] = (struct caller){ .addr = xstrdup(s->client_addr),
+						    .user = xstrdup(s->user),
+						    .application = xstrdup(s->application_name) };
+	}
+	all->v[i].sessions++;
+}
+
+static void
+redirect_rows(struct command_run *c, const struct migration *m, const struct callers *all,
+	      const char *entered)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		const struct caller *v = &all->v[i];
+		char id[16], n[24];
+		const char *values[] = {
+			id, m->database, entered, m->dst, v->addr, v->user, or_null(v->application),
+			n,  NULL
+		};
+
+		snprintf(id, sizeof(id), "%d", m->id);
+		snprintf(n, sizeof(n), "%zu", v->sessions);
+		ROW(c, values);
+	}
+}
+
+/* Who enters by this proxy, where it stands in the region that the database has left. */
+static void
+redirects_of(void *to, const struct migration_at *at)
+{
+	struct command_run *c = to;
+	const struct site *site = migrations_site(c->ms);
+	const char *here = site->ops->proxy_region(site->arg);
+	struct gate_move move = direction_of(&at->m);
+	struct callers all = { 0 };
+
+	if (at->m.kind != KIND_MOVE ||
+	    (at->m.state != STATE_SWITCHED && at->m.state != STATE_REDIRECTING) ||
+	    (here[0] != '\0' && strcmp(here, at->m.src) != 0))
+		return;
+	site->ops->gate->sessions(site->arg, &move, count_session, &all);
+	redirect_rows(c, &at->m, &all, here[0] != '\0' ? here : at->m.src);
+	for (size_t i = 0; i < all.n; i++) {
+		free(all.v[i].addr);
+		free(all.v[i].user);
+		free(all.v[i].application);
+	}
+	free(all.v);
+}
+
+int
+command_redirects(struct command_run *c, struct err *e)
+{
+	struct err unreached = { .msg = "" };
+
+	(void)e;
+	migrations_list(c->ms, redirects_of, c, &unreached);
+	return 0;
+}

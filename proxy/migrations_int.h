@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The inside of struct proxy_migrations, for proxy/migrations.c and proxy/migration_calls.c.
+ */
+#ifndef PROXY_MIGRATIONS_INT_H
+#define PROXY_MIGRATIONS_INT_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "migration/site.h"
+#include "proxy/migrations.h"
+
+#define CALLS_MAX 32
+
+/* The threads of commands. */
+struct calls {
+	pthread_mutex_t lock;
+	bool stopping;
+	unsigned running;
+	LIST_HEAD(, migration_call) all; /* until they are joined */
+};
+
+void calls_init(struct calls *c);
+/* Every call detaches; returns when their threads have ended. */
+void calls_stop(struct calls *c);
+void calls_fini(struct calls *c);
+
+struct proxy_migrations {
+	struct meridian *process;
+	struct site site;
+	pthread_mutex_t lock; /* of `world` */
+	struct world *world;  /* the last one that was published */
+	char id[96];          /* of this proxy */
+	char region[128];     /* where it stands; "" */
+	bool crash_points;
+	pthread_mutex_t starting; /* of `migrations` until it is there */
+	struct migrations *migrations;
+	struct calls calls;
+};
+
+/* On a thread that may wait: there is a pm->migrations. -1 and *e (55000). */
+int proxy_migrations_ready(struct proxy_migrations *pm, struct err *e);
+/* With every signal blocked. */
+int proxy_migrations_thread(pthread_t *thread, void *(*run)(void *), void *arg);
+
+#endif
