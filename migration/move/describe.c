@@ -83,6 +83,7 @@ static const struct words texts[] = {
 	{ "decide", "-- the armed block goes on when the marker arrives", SHARE_LOCK " of the target",
 	  "" },
 	{ "switch", "-- sessions go on at the target", "none", "" },
+	{ "hand_over", "-- the rows of the migration live on the target from now on", "none", "" },
 	{ "stop_forward", "ALTER SUBSCRIPTION %f DISABLE", "none", "" },
 	{ "reverse_subscription", "CREATE SUBSCRIPTION %r CONNECTION '…' PUBLICATION %p WITH (create_slot"
 	  " = false, slot_name = '%r', copy_data = false)", "none", "" },
@@ -98,12 +99,14 @@ static const struct words texts[] = {
 	{ "reverse_fence", FENCE_ON, SHARE_LOCK, "" },
 	{ "reverse_decide", "-- the armed block goes on when the marker arrives", SHARE_LOCK, "" },
 	{ "reverse_switch", "-- sessions go on at the source", "none", "" },
-	{ "stop_backward", "DROP SUBSCRIPTION %r", "none", "" },
+	{ "reverse_hand_over", "-- the rows of the migration live on the source again", "none", "" },
+	{ "stop_backward", "ALTER SUBSCRIPTION %r DISABLE", "none", "" },
+
+	{ "reopen_target", "UPDATE meridian.authority SET decision = 'away', serves = '%F'", "none", "" },
 
 	{ "drop_replication", "DROP SUBSCRIPTION %f, %r; SELECT pg_drop_replication_slot('%f'), ('%r');"
 	  " DROP PUBLICATION %p", "none", "" },
-	{ "drop_ddl_block", "DROP EVENT TRIGGER meridian_ddl, meridian_drop", "none", "" },
-	{ "drop_leftovers", "DROP TRIGGER meridian_fence ON <each>, where the database is served now;"
+	{ "drop_leftovers", "DROP EVENT TRIGGER meridian_ddl, meridian_drop; DROP TRIGGER meridian_fence ON <each>, where the database is served now;"
 	  " REPLICA IDENTITY as it was", "ACCESS EXCLUSIVE on each, lock_timeout and retries", "" },
 };
 /* clang-format on */
@@ -126,6 +129,8 @@ value_of(const struct job *j, const struct move_names *names, char c)
 		return job_dbname(j, MOVE_TARGET);
 	case 'T':
 		return job_spec(j)->to;
+	case 'F':
+		return job_spec(j)->from;
 	default:
 		return NULL;
 	}

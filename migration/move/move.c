@@ -43,18 +43,7 @@ move_has_rest(const struct job *j)
 /* ---- the plan ---- */
 
 /* Which options a step is there for. */
-enum when {
-	ALWAYS,
-	ONLINE,
-	WAY_BACK,
-	SNAPSHOT,
-	IDENTITY,
-	DDL,
-	READ_ONLY,
-	REST,
-	VIEWS_AFTER,
-	VERIFY
-};
+enum when { ALWAYS, ONLINE, SNAPSHOT, IDENTITY, DDL, READ_ONLY };
 
 struct planned {
 	const struct step_def *def;
@@ -83,7 +72,36 @@ static const struct planned order[] = {
 	{ &move_copy_rows, MOVE_TARGET, SNAPSHOT },
 	{ &move_post_data, MOVE_TARGET, ALWAYS },
 	{ &move_enable, MOVE_TARGET, ONLINE },
-	{ &move_reverse_publication, MOVE_TARGET, WAY_BACK },
+	{ &move_reverse_publication, MOVE_TARGET, ONLINE },
+
+	{ &move_guards, MOVE_SOURCE, ALWAYS },
+	{ &move_prewarm, MOVE_SOURCE, ALWAYS },
+	{ &move_arm, MOVE_TARGET, ALWAYS },
+	{ &move_freeze, MOVE_SOURCE, ALWAYS },
+	{ &move_fence, MOVE_SOURCE, ALWAYS },
+	{ &move_copy_rest, MOVE_TARGET, ALWAYS },
+	{ &move_decide, MOVE_TARGET, ALWAYS },
+	{ &move_switch, MOVE_TARGET, ALWAYS },
+	{ &move_hand_over, MOVE_TARGET, ALWAYS },
+	{ &move_stop_forward, MOVE_TARGET, ONLINE },
+	{ &move_reverse_subscription, MOVE_SOURCE, ONLINE },
+	{ &move_reopen_source, MOVE_SOURCE, ALWAYS },
+	{ &move_refresh_views, MOVE_TARGET, ALWAYS },
+	{ &move_verify, MOVE_TARGET, ALWAYS },
+
+	{ &move_reverse_guards, MOVE_TARGET, ONLINE },
+	{ &move_reverse_prewarm, MOVE_TARGET, ONLINE },
+	{ &move_reverse_arm, MOVE_SOURCE, ONLINE },
+	{ &move_reverse_freeze, MOVE_TARGET, ONLINE },
+	{ &move_reverse_fence, MOVE_TARGET, ONLINE },
+	{ &move_reverse_decide, MOVE_SOURCE, ONLINE },
+	{ &move_reverse_switch, MOVE_SOURCE, ONLINE },
+	{ &move_reverse_hand_over, MOVE_SOURCE, ONLINE },
+	{ &move_stop_backward, MOVE_SOURCE, ONLINE },
+	{ &move_reopen_target, MOVE_TARGET, ONLINE },
+
+	{ &move_drop_replication, MOVE_TARGET, ALWAYS },
+	{ &move_drop_leftovers, MOVE_TARGET, ALWAYS },
 };
 
 static bool
@@ -94,8 +112,6 @@ is_wanted(const struct job *j, enum when when)
 		return true;
 	case ONLINE:
 		return move_is_online(j);
-	case WAY_BACK:
-		return move_has_way_back(j);
 	case SNAPSHOT:
 		return job_option_is(j, "data", "snapshot");
 	case IDENTITY:
@@ -104,14 +120,6 @@ is_wanted(const struct job *j, enum when when)
 		return !job_option_is(j, "ddl", "allow");
 	case READ_ONLY:
 		return job_option_is(j, "write_mode", "read_only");
-	case REST:
-		return job_option_is(j, "large_objects", "freeze_copy") ||
-		       job_option_is(j, "unlogged", "freeze_copy") ||
-		       job_option_is(j, "matviews", "refresh_before");
-	case VIEWS_AFTER:
-		return job_option_is(j, "matviews", "refresh_after");
-	case VERIFY:
-		return !job_option_is(j, "verify", "off");
 	}
 	return false;
 }
@@ -151,6 +159,32 @@ static const struct step_def *const defs[] = {
 	&move_post_data,
 	&move_enable,
 	&move_reverse_publication,
+	&move_guards,
+	&move_prewarm,
+	&move_arm,
+	&move_freeze,
+	&move_fence,
+	&move_copy_rest,
+	&move_decide,
+	&move_switch,
+	&move_hand_over,
+	&move_stop_forward,
+	&move_reverse_subscription,
+	&move_reopen_source,
+	&move_refresh_views,
+	&move_verify,
+	&move_reverse_guards,
+	&move_reverse_prewarm,
+	&move_reverse_arm,
+	&move_reverse_freeze,
+	&move_reverse_fence,
+	&move_reverse_decide,
+	&move_reverse_switch,
+	&move_reverse_hand_over,
+	&move_stop_backward,
+	&move_reopen_target,
+	&move_drop_replication,
+	&move_drop_leftovers,
 	NULL,
 };
 
@@ -187,12 +221,13 @@ move_check(struct job *j, enum migration_phase before, struct checks *out, struc
 {
 	PGconn *source;
 
-	source = job_db(j, MOVE_SOURCE, e);
-	if (source == NULL)
-		return -1;
-	if (before != PHASE_PREPARE && before != PHASE_DATA)
+	if (before == PHASE_FINALIZE || before == PHASE_REVERSE)
+		return move_check_guards(j, before == PHASE_REVERSE, out, e);
+	if (before == PHASE_COMPLETE)
 		return 0;
-	if (move_check_source(j, source, out, e) != 0 || move_check_target(j, source, out, e) != 0)
+	source = job_db(j, MOVE_SOURCE, e);
+	if (source == NULL || move_check_source(j, source, out, e) != 0 ||
+	    move_check_target(j, source, out, e) != 0)
 		return -1;
 	return move_check_sessions(j, out);
 }
@@ -203,4 +238,6 @@ const struct kind kind_move = {
 	.resolve = move_resolve,
 	.check = move_check,
 	.plan = move_plan,
+	.show = move_show,
+	.verify = move_verify_tables,
 };

@@ -111,12 +111,12 @@ extern const struct step_def move_control_source, move_identity, move_ddl_block,
 extern const struct step_def move_publication, move_slot, move_subscription, move_copy,
     move_stop_writes, move_copy_rows, move_post_data, move_enable, move_reverse_publication;
 extern const struct step_def move_guards, move_prewarm, move_arm, move_freeze, move_fence,
-    move_copy_rest, move_decide, move_switch, move_stop_forward, move_reverse_subscription,
-    move_reopen_source, move_refresh_views, move_verify;
+    move_copy_rest, move_decide, move_switch, move_hand_over, move_stop_forward,
+    move_reverse_subscription, move_reopen_source, move_refresh_views, move_verify;
 extern const struct step_def move_reverse_guards, move_reverse_prewarm, move_reverse_arm,
     move_reverse_freeze, move_reverse_fence, move_reverse_decide, move_reverse_switch,
-    move_stop_backward;
-extern const struct step_def move_drop_replication, move_drop_ddl_block, move_drop_leftovers;
+    move_reverse_hand_over, move_stop_backward, move_reopen_target;
+extern const struct step_def move_drop_replication, move_drop_leftovers;
 
 /* What PLAN shows of each of them, by its name (describe.c). */
 int move_describe(struct job *j, const struct migration_step *s, struct step_text *out,

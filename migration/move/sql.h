@@ -47,17 +47,17 @@
 	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"  \
 	" WHERE g.tgname = 'meridian_fence' AND NOT g.tgisinternal"
 
-#define SQL_FENCE_FUNCTION                                                                         \
-	"CREATE OR REPLACE FUNCTION meridian.fence() RETURNS trigger LANGUAGE plpgsql"             \
-	" SECURITY DEFINER SET search_path = pg_catalog AS $f$\n"                                  \
-	"DECLARE there text;\n"                                                                    \
-	"BEGIN\n"                                                                                  \
-	" SELECT serves INTO there FROM meridian.authority WHERE db = current_database();\n"       \
-	" RAISE EXCEPTION USING ERRCODE = 'MR001', MESSAGE ="                                      \
-	" 'this node no longer accepts writes for database ' || "                                  \
-	"quote_ident(current_database()),\n"                                                       \
-	"  DETAIL = 'The database is served by ' || coalesce(nullif(there, ''), 'another region')" \
-	" || '.', HINT = 'Reconnect through Meridian.';\n"                                         \
+#define SQL_FENCE_FUNCTION                                                                 \
+	"CREATE OR REPLACE FUNCTION meridian.fence() RETURNS trigger LANGUAGE plpgsql"     \
+	" SECURITY DEFINER SET search_path = pg_catalog AS $f$\n"                          \
+	"DECLARE there text;\n"                                                            \
+	"BEGIN\n"                                                                          \
+	" SELECT serves INTO there FROM meridian.authority WHERE decision = 'away';\n"     \
+	" RAISE EXCEPTION USING ERRCODE = 'MR001', MESSAGE ="                              \
+	" 'this node no longer accepts writes for database ' || "                          \
+	"quote_ident(current_database()),\n"                                               \
+	"  DETAIL = coalesce('It is served by ' || there || '.', 'It is being moved.'),\n" \
+	"  HINT = 'Reconnect through Meridian.';\n"                                        \
 	"END $f$"
 
 #endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What has to hold before anybody is frozen. Each guard that does not is a check of severity ERROR;
+ * FORCE (name) passes over it.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "migration/db.h"
+#include "migration/move/cutover.h"
+#include "migration/move/sql.h"
+#include "migration/plan.h"
+#include "protocol/sqlstate.h"
+
+#define PATIENCE_US (30 * USEC_PER_SEC)
+#define LOOK_US     (250 * USEC_PER_MSEC)
+#define SAMPLES     3
+#define SAMPLE_US   (30 * USEC_PER_MSEC)
+
+struct guarded {
+	struct job *j;
+	struct direction d;
+	PGconn *from, *to;
+	struct checks *out;
+};
+
+static void
+fail(struct guarded *g, const char *guard, const char *object, const char *detail, const char *fix)
+{
+	checks_add(g->out, job_is_forced(g->j, guard) ? CHECK_WARN : CHECK_ERROR, guard, object,
+		   detail, fix);
+}
+
+/* Each row (object, detail) of a query is one that does not hold. */
+static int
+fail_rows(struct guarded *g, PGconn *c, const char *guard, const char *sql, const char *fix,
+	  struct err *e)
+{
+	PGresult *r = db_query(c, e, sql, 0, NULL);
+
+	if (r == NULL)
+		return err_prefix(e, "guard %s", guard);
+	for (int i = 0; i < PQntuples(r); i++)
+		fail(g, guard, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), fix);
+	PQclear(r);
+	return 0;
+}
+
+/* ---- one by one ---- */
+
+static int
+guard_copied(struct guarded *g, struct err *e)
+{
+	struct buf sql = { .cap = 0 };
+	int rc;
+
+	buf_printf(
+	    &sql,
+	    "SELECT '%s', CASE WHEN NOT s.subenabled THEN 'the subscription is disabled' ELSE"
+	    " (SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND"
+	    " r.srsubstate <> 'r') || ' tables are not copied yet' END FROM pg_subscription s"
+	    " WHERE s.subname = '%s' AND (NOT s.subenabled OR EXISTS (SELECT FROM"
+	    " pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r'))"
+	    " UNION ALL SELECT '%s', 'there is no such subscription' WHERE NOT EXISTS (SELECT"
+	    " FROM pg_subscription WHERE subname = '%s')"
+	    " UNION ALL SELECT '%s', 'its worker does not run' WHERE NOT EXISTS (SELECT FROM"
+	    " pg_stat_subscription WHERE subname = '%s' AND pid IS NOT NULL)",
+	    g->d.subscription, g->d.subscription, g->d.subscription, g->d.subscription,
+	    g->d.subscription, g->d.subscription);
+	rc = fail_rows(g, g->to, "copied", buf_text(&sql),
+		       "the log of the server that subscribes says"
+		       " why",
+		       e);
+	buf_fini(&sql);
+	return rc;
+}
+
+static int
+guard_slot(struct guarded *g, struct err *e)
+{
+	struct buf sql = { .cap = 0 };
+	int rc;
+
+	buf_printf(
+	    &sql,
+	    "SELECT '%s', coalesce((SELECT %s FROM pg_replication_slots WHERE slot_name = '%s'),"
+	    " 'there is no such slot') WHERE NOT EXISTS (SELECT FROM pg_replication_slots"
+	    " WHERE slot_name = '%s' AND active%s)",
+	    g->d.subscription,
+	    PQserverVersion(g->from) >= 130000
+		? "'active: ' || active || ', wal_status: ' || coalesce(wal_status, '')"
+		: "'active: ' || active",
+	    g->d.subscription, g->d.subscription,
+	    PQserverVersion(g->from) >= 130000 ? " AND wal_status <> 'lost'" : "");
+	rc = fail_rows(g, g->from, "slot", buf_text(&sql), "ABORT, and begin again", e);
+	buf_fini(&sql);
+	return rc;
+}
+
+static int
+lag_now(struct guarded *g, int64_t *out, struct err *e)
+{
+	const char *const params[] = { g->d.subscription };
+
+	return db_int(
+	    g->from, out, e,
+	    "SELECT coalesce((SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn)"
+	    " FROM pg_stat_replication r WHERE r.application_name = $1 ORDER BY r.pid LIMIT 1),"
+	    " (SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)"
+	    " FROM pg_replication_slots s WHERE s.slot_name = $1), 0)::bigint",
+	    1, params);
+}
+
+/* It says how long the pause will be; that nothing is lost says the marker. */
+static int
+guard_lag(struct guarded *g, struct err *e)
+{
+	int64_t most = job_option_int(g->j, "max_lag"), lag = 0;
+	char detail[96];
+
+	for (int i = 0; i < SAMPLES; i++) {
+		if (i > 0 && job_sleep(g->j, SAMPLE_US, e) != 0)
+			return -1;
+		if (lag_now(g, &lag, e) != 0)
+			return -1;
+		if (lag <= most)
+			continue;
+		snprintf(detail, sizeof(detail), "%" PRId64 " bytes behind, max_lag is %" PRId64,
+			 lag, most);
+		fail(g, "lag", g->d.subscription, detail, "wait, or SET MIGRATION m (max_lag = …)");
+		return 0;
+	}
+	return 0;
+}
+
+static int
+guard_schema(struct guarded *g, struct err *e)
+{
+	struct buf differences = { .cap = 0 };
+	int rc = move_compare_schemas(g->from, g->to, &differences, e);
+
+	if (rc == 1)
+		fail(g, "schema", "", buf_text(&differences), "make both the same");
+	buf_fini(&differences);
+	return rc < 0 ? -1 : 0;
+}
+
+static int
+guard_tables(struct guarded *g, struct err *e)
+{
+	struct buf sql = { .cap = 0 };
+	int rc;
+
+	buf_printf(&sql,
+		   "SELECT " SQL_QUALIFIED
+		   ", 'is not replicated: it is newer than the migration'" SQL_FROM_TABLES
+		   " AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT EXISTS (SELECT"
+		   " FROM pg_publication_rel x JOIN pg_publication b ON b.oid = x.prpubid"
+		   " WHERE x.prrelid = c.oid AND b.pubname = '%s')",
+		   g->d.names.publication);
+	rc = fail_rows(g, g->from, "unpublished", buf_text(&sql), "ABORT, and begin again", e);
+	buf_fini(&sql);
+	return rc;
+}
+
+static int
+guard_identity(struct guarded *g, struct err *e)
+{
+	return fail_rows(
+	    g, g->from, "identity",
+	    "SELECT " SQL_QUALIFIED ", 'has no replica identity any more'" SQL_FROM_TABLES
+	    " AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT " SQL_HAS_IDENTITY,
+	    "ALTER TABLE … REPLICA IDENTITY", e);
+}
+
+static int
+guard_long_transactions(struct guarded *g, struct err *e)
+{
+	int64_t ms = job_option_usec(g->j, "freeze_deadline") / USEC_PER_MSEC;
+	struct buf sql = { .cap = 0 };
+	int rc;
+
+	buf_printf(&sql,
+		   "SELECT a.pid::text, a.usename || ' has had a transaction open for ' ||"
+		   " date_trunc('milliseconds', clock_timestamp() - a.xact_start)::text || ' (' ||"
+		   " coalesce(a.state, '') || ')' FROM pg_stat_activity a WHERE a.datname ="
+		   " current_database() AND a.backend_xid IS NOT NULL AND a.backend_type ="
+		   " 'client backend' AND a.xact_start < clock_timestamp() - interval '%" PRId64
+		   " milliseconds' AND a.application_name !~ '^meridian'",
+		   ms);
+	rc = fail_rows(g, g->from, "long_xact", buf_text(&sql),
+		       "let it end, or raise freeze_deadline", e);
+	buf_fini(&sql);
+	return rc;
+}
+
+static const char locks_sql[] =
+    "SELECT '', n || ' tables need more locks than max_locks_per_transaction allows' FROM (SELECT"
+    " count(*) * 2 AS n" SQL_FROM_TABLES ") x WHERE n > current_setting("
+    "'max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint +"
+    " current_setting('max_prepared_transactions')::bigint)";
+
+static const char objects_sql[] =
+    "SELECT '', count(*) || ' large objects' FROM pg_largeobject_metadata HAVING count(*) > 0";
+
+/* '02:00-04:00 UTC' */
+static int
+guard_window(struct guarded *g, struct err *e)
+{
+	const char *window = job_option(g->j, "window");
+	const char *const params[] = { window };
+	bool inside = true;
+
+	if (*window == '\0')
+		return 0;
+	if (db_is(g->from, &inside, e,
+		  "WITH w AS (SELECT regexp_matches($1, "
+		  "'^\\s*(\\d+:\\d+)\\s*-\\s*(\\d+:\\d+)\\s*(\\S*)"
+		  "\\s*$') AS m), t AS (SELECT m[1]::time AS a, m[2]::time AS b, "
+		  "(clock_timestamp() AT"
+		  " TIME ZONE coalesce(nullif(m[3], ''), 'UTC'))::time AS now FROM w)"
+		  " SELECT CASE WHEN a <= b THEN now >= a AND now < b ELSE now >= a OR now < b END"
+		  " FROM t",
+		  1, params) != 0)
+		return err_prefix(e, "window");
+	if (!inside)
+		fail(g, "window", window, "it is not that time of day", "wait, or SET window = ''");
+	return 0;
+}
+
+/* ---- all ---- */
+
+static int
+guard_data(struct guarded *g, struct err *e)
+{
+	if (g->d.streams)
+		return 0;
+	if (job_option_is(g->j, "data", "snapshot") && job_step_done(g->j, "copy_rows", NULL))
+		return guard_schema(g, e);
+	fail(g, "data", "", "Meridian has not copied the data",
+	     "RUN MIGRATION m DATA, or FINALIZE FORCE (data) where it is there by other means");
+	return 0;
+}
+
+static int
+run_guards(struct guarded *g, struct err *e)
+{
+	static int (*const of_replication[])(struct guarded * g, struct err * e) = {
+		guard_copied, guard_slot, guard_lag, guard_schema, guard_tables, guard_identity
+	};
+
+	if (guard_data(g, e) != 0)
+		return -1;
+	for (size_t i = 0; g->d.streams && i < sizeof(of_replication) / sizeof(of_replication[0]);
+	     i++) {
+		if (of_replication[i](g, e) != 0)
+			return -1;
+	}
+	if (job_option_is(g->j, "large_objects", "error") &&
+	    fail_rows(g, g->from, "large_objects", objects_sql,
+		      "SET MIGRATION m (large_objects = freeze_copy)", e) != 0)
+		return -1;
+	if (fail_rows(g, g->from, "locks", locks_sql, "raise max_locks_per_transaction", e) != 0 ||
+	    fail_rows(g, g->to, "locks", locks_sql, "raise max_locks_per_transaction", e) != 0)
+		return -1;
+	return guard_long_transactions(g, e) != 0 ? -1 : guard_window(g, e);
+}
+
+int
+move_check_guards(struct job *j, bool backward, struct checks *out, struct err *e)
+{
+	struct guarded g = { .j = j, .out = out };
+
+	direction_of(j, backward, &g.d);
+	g.from = job_db(j, g.d.from, e);
+	g.to = g.from != NULL ? job_db(j, g.d.to, e) : NULL;
+	return g.to != NULL ? run_guards(&g, e) : -1;
+}
+
+/* ---- the steps ---- */
+
+static void
+put_failed(struct buf *b, const struct checks *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->v[i].severity == CHECK_ERROR)
+			buf_printf(b, "%s%s%s%s: %s", b->n > 0 ? "\n" : "", c->v[i].check,
+				   *c->v[i].object != '\0' ? " " : "", c->v[i].object,
+				   c->v[i].detail);
+	}
+}
+
+/* What is only a matter of time is waited for. */
+static int
+guards_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	int64_t end = clock_us() + PATIENCE_US;
+	bool backward = s->def->phase == PHASE_REVERSE;
+	struct buf failed = { .cap = 0 };
+	int rc;
+
+	for (;;) {
+		struct checks checks = { 0 };
+
+		buf_clear(&failed);
+		rc = move_check_guards(j, backward, &checks, e);
+		put_failed(&failed, &checks);
+		checks_fini(&checks);
+		if (rc != 0 || failed.n == 0 || clock_us() > end)
+			break;
+		job_progress(j, -1, "guards: %.200s", buf_text(&failed));
+		rc = job_sleep(j, LOOK_US, e);
+		if (rc != 0)
+			break;
+	}
+	if (rc == 0 && failed.n > 0) {
+		rc = err_set(e, SQLSTATE_GUARD_FAILED, "guards of %s failed",
+			     backward ? "REVERSE" : "FINALIZE");
+		err_detail(e, "%s", buf_text(&failed));
+		err_hint(e, "FORCE (guard, …) passes over those that it names.");
+	}
+	buf_fini(&failed);
+	return rc;
+}
+
+const struct step_def move_guards = { .name = "guards",
+				      .phase = PHASE_FINALIZE,
+				      .class = CLASS_R,
+				      .describe = move_describe,
+				      .act = guards_act };
+const struct step_def move_reverse_guards = { .name = "reverse_guards",
+					      .phase = PHASE_REVERSE,
+					      .class = CLASS_R,
+					      .describe = move_describe,
+					      .act = guards_act };
