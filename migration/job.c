@@ -51,6 +51,9 @@ job_close(struct job *j)
 {
 	if (j == NULL)
 		return;
+	if (j->memory_fini != NULL)
+		j->memory_fini(j->memory);
+	free(j->memory);
 	for (size_t i = 0; i < j->nplaces; i++) {
 		PQfinish(j->places[i].c);
 		free(j->places[i].name);
@@ -294,6 +297,16 @@ int
 job_check_lease(struct job *j, PGconn *c, struct err *e)
 {
 	return j->x != NULL ? lease_check(c, &j->x->lease, e) : 0;
+}
+
+void *
+job_memory(struct job *j, size_t n, void (*fini)(void *memory))
+{
+	if (j->memory == NULL) {
+		j->memory = xcalloc(1, n);
+		j->memory_fini = fini;
+	}
+	return j->memory;
 }
 
 /* ---- what is known of it ---- */

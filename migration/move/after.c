@@ -15,8 +15,6 @@
 #include "migration/move/cutover.h"
 #include "migration/move/rows.h"
 
-#define WORKER_US (60 * USEC_PER_SEC)
-
 /* ---- hand_over: the rows of the migration live where the database lives ---- */
 
 static int
@@ -45,9 +43,6 @@ const struct step_def move_reverse_hand_over = { .name = "reverse_hand_over",
 static int
 stop_subscription(struct job *j, PGconn *c, const char *name, struct err *e)
 {
-	struct buf sql = { .cap = 0 };
-	int rc;
-
 	if (move_execf(j, c, e, "ALTER SUBSCRIPTION %s DISABLE", name) != 0 ||
 	    move_execf(
 		j, c, e,
@@ -55,13 +50,7 @@ stop_subscription(struct job *j, PGconn *c, const char *name, struct err *e)
 		" AND pid IS NOT NULL",
 		name) != 0)
 		return -1;
-	buf_printf(&sql,
-		   "SELECT NOT EXISTS (SELECT FROM pg_stat_subscription WHERE subname = '%s'"
-		   " AND pid IS NOT NULL)",
-		   name);
-	rc = move_wait_until(j, c, buf_text(&sql), WORKER_US, "the end of the apply worker", e);
-	buf_fini(&sql);
-	return rc;
+	return move_wait_for_worker(j, c, name, false, e);
 }
 
 static int

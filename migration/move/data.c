@@ -18,6 +18,7 @@
 #include "migration/move/sql.h"
 #include "protocol/sqlstate.h"
 
+#define WORKER_US    (60 * USEC_PER_SEC)
 #define COPY_LOOK_US (200 * USEC_PER_MSEC)
 
 /* ---- publication, and that of the way back ---- */
@@ -188,6 +189,23 @@ const struct step_def move_subscription = {
 	.undo = subscription_undo,
 };
 
+int
+move_wait_for_worker(struct job *j, PGconn *c, const char *name, bool runs, struct err *e)
+{
+	struct buf sql = { .cap = 0 };
+	int rc;
+
+	buf_printf(&sql,
+		   "SELECT %s EXISTS (SELECT FROM pg_stat_subscription WHERE subname = '%s'"
+		   " AND relid IS NULL AND pid IS NOT NULL)",
+		   runs ? "" : "NOT", name);
+	rc = move_wait_until(j, c, buf_text(&sql), WORKER_US,
+			     runs ? "the start of the apply worker" : "the end of the apply worker",
+			     e);
+	buf_fini(&sql);
+	return rc;
+}
+
 /* ---- copy ---- */
 
 struct copy_look {
@@ -333,7 +351,9 @@ enable_act(struct job *j, const struct migration_step *s, struct err *e)
 	struct move_names names;
 
 	move_names(j, &names);
-	return c != NULL ? db_execf(c, e, "ALTER SUBSCRIPTION %s ENABLE", names.forward) : -1;
+	if (c == NULL || db_execf(c, e, "ALTER SUBSCRIPTION %s ENABLE", names.forward) != 0)
+		return -1;
+	return move_wait_for_worker(j, c, names.forward, true, e);
 }
 
 const struct step_def move_enable = {

@@ -78,6 +78,9 @@ int move_compare_schemas(PGconn *source, PGconn *target, struct buf *differences
 /* The statement that adds ALTER TABLE … ENABLE/DISABLE for every fence to `sql`. */
 int move_put_fences(PGconn *c, const char *verb, struct buf *sql, struct err *e);
 
+/* Until the worker of a subscription runs, or is gone. */
+int move_wait_for_worker(struct job *j, PGconn *c, const char *name, bool runs, struct err *e);
+
 /* ---- prepare.c ---- */
 
 /* The row of meridian.authority before anything is decided; how many were made (0: there is one),

@@ -441,21 +441,13 @@ static int
 rest_subscription(struct job *j, PGconn *to, struct err *e)
 {
 	struct move_names names;
-	struct buf sql = { .cap = 0 };
-	int rc;
 
 	if (!move_is_online(j))
 		return 0;
 	move_names(j, &names);
 	if (move_execf(j, to, e, "ALTER SUBSCRIPTION %s DISABLE", names.forward) != 0)
 		return -1;
-	buf_printf(&sql,
-		   "SELECT NOT EXISTS (SELECT FROM pg_stat_subscription WHERE subname = '%s'"
-		   " AND pid IS NOT NULL)",
-		   names.forward);
-	rc = move_wait_until(j, to, buf_text(&sql), 60000000, "the end of the apply worker", e);
-	buf_fini(&sql);
-	return rc;
+	return move_wait_for_worker(j, to, names.forward, false, e);
 }
 
 static int
