@@ -23,8 +23,7 @@
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
-#define KEEP_S    300 /* a connection that nobody wants */
-#define INBOX_MAX ((size_t)256 * 1024)
+#define KEEP_S 300 /* a connection that nobody wants */
 
 static void advance(struct rehome *r);
 
@@ -164,7 +163,7 @@ reached(struct rehome *r)
 		done(arg, s, NULL);
 }
 
-/* ---- the new server ---- */
+/* ---- from the old one to the new one ---- */
 
 void
 rehome_logged_in(struct rehome *r, struct server *sv)
@@ -175,91 +174,6 @@ rehome_logged_in(struct rehome *r, struct server *sv)
 	r->stage = REHOME_PREPARED;
 	advance(r);
 }
-
-/* It is gone. Who waits for it is told; else it is opened anew when it is wanted. */
-static void
-lost(struct rehome *r, const char *reason)
-{
-	struct session *s = r->session;
-	bool awaited = r->done != NULL;
-	struct err e;
-
-	err_set(&e, SQLSTATE_CONNECTION_FAILURE, "%s", reason);
-	if (awaited) {
-		rehome_fail(r, &e);
-		return;
-	}
-	log_about(LOG_LEVEL_INFO, session_subject(s), "the server to move to is gone: %s", reason);
-	rehome_drop(s);
-}
-
-void
-rehome_on_server_freed(struct rehome *r)
-{
-	r->server->rehome = NULL;
-	r->server = NULL;
-	lost(r, "the connection was closed");
-}
-
-/* False: the connection is at its end. */
-static bool
-take(struct rehome *r, const struct frame *f, struct slice raw)
-{
-	switch (f->type) {
-	case MSG_PARAMETER_STATUS:
-		vars_report(&r->server->reported, f->body);
-		return true;
-	case MSG_NOTIFICATION:
-		buf_slice(&r->later, raw);
-		return !r->later.failed;
-	case MSG_NOTICE:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* What it says that nobody has asked for. False: it is of no use any more. */
-static bool
-take_all(struct rehome *r, const char *p, size_t n)
-{
-	struct frame f;
-	enum parse result;
-	size_t seen = 0;
-
-	r->inbox.cap = r->later.cap = INBOX_MAX;
-	buf_put(&r->inbox, p, n);
-	while ((result = frame_cut(slice_skip(buf_view(&r->inbox), seen), INBOX_MAX, &f)) ==
-	       PARSE_DONE) {
-		if (!take(r, &f, slice_of(r->inbox.p + seen, f.total)))
-			return false;
-		seen += f.total;
-	}
-	if (seen > 0)
-		buf_drop(&r->inbox, seen);
-	return result == PARSE_MORE && !r->inbox.failed;
-}
-
-void
-rehome_on_server(struct rehome *r, short what)
-{
-	struct server *sv = r->server;
-	char *scratch = sv->worker->scratch;
-	ssize_t n;
-
-	if ((what & EV_WRITE) && stream_flush(&sv->stream) != 0) {
-		lost(r, "connection lost");
-		return;
-	}
-	if (!(what & EV_READ))
-		return;
-	n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
-	if (n == STREAM_AGAIN || (n > 0 && take_all(r, scratch, (size_t)n)))
-		return;
-	lost(r, "server closed the connection unexpectedly");
-}
-
-/* ---- from the old one to the new one ---- */
 
 static void
 become_ready(struct rehome *r)
@@ -286,8 +200,8 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 		rehome_fail(r, &e);
 		return;
 	}
-	if (a->rest_n > 0 && !take_all(r, a->rest, a->rest_n))
-		lost(r, "server closed the connection unexpectedly");
+	if (a->rest_n > 0 && !rehome_take_all(r, a->rest, a->rest_n))
+		rehome_lost(r, "server closed the connection unexpectedly");
 	else
 		become_ready(r);
 }
@@ -380,7 +294,7 @@ swap(struct rehome *r)
 	struct session *s = r->session;
 	struct server *old = s->server, *sv = r->server;
 
-	r->later.cap = INBOX_MAX;
+	r->later.cap = REHOME_INBOX_MAX;
 	take_leave(r);
 	r->server = NULL;
 	sv->rehome = NULL;
@@ -398,7 +312,12 @@ swap(struct rehome *r)
 	}
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
 	r->stage = REHOME_SWAPPED;
-	if (r->later.n == 0 || session_say(s, r->later.p, r->later.n))
+	if (r->later.n > 0 && !session_say(s, r->later.p, r->later.n))
+		return;
+	/* half a message: the rest goes the usual way */
+	if (r->inbox.n > 0)
+		relay_from_server(s, r->inbox.p, r->inbox.n);
+	if (s->state == SESSION_RELAY)
 		reached(r);
 }
 

@@ -20,6 +20,8 @@ struct pool;
 struct pooled;
 struct vars;
 
+#define REHOME_INBOX_MAX ((size_t)256 * 1024)
+
 struct rehome {
 	struct session *session;
 	enum rehome_stage stage, goal; /* goal NONE: nobody wants anything any more */
@@ -69,6 +71,10 @@ void rehome_logged_in(struct rehome *r, struct server *sv);
 void rehome_login(struct rehome *r);
 /* Close it, or leave the queue. */
 void rehome_let_go(struct rehome *r);
+/* It is gone. Who waits for it is told; else it is opened anew when it is wanted. */
+void rehome_lost(struct rehome *r, const char *reason);
+/* What it says that nobody has asked for. False: it is of no use any more. */
+bool rehome_take_all(struct rehome *r, const char *p, size_t n);
 
 /* ---- rehome_state.c ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The connection to the new node: of its pool, where the session is one of a pool, and opened for
- * this session alone, with the packet it began with, where pool = off.
+ * this session alone, with the packet it began with, where pool = off. And what it says until the
+ * session has it.
  */
 #include "config.h"
 
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
+#include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/pooled.h"
@@ -223,4 +225,89 @@ rehome_let_go(struct rehome *r)
 	vars_unref(r->settings);
 	vars_unref(r->told);
 	r->settings = r->told = NULL;
+}
+
+/* ---- the new server, while nobody has it ---- */
+
+/* It is gone. Who waits for it is told; else it is opened anew when it is wanted. */
+void
+rehome_lost(struct rehome *r, const char *reason)
+{
+	struct session *s = r->session;
+	bool awaited = r->done != NULL;
+	struct err e;
+
+	err_set(&e, SQLSTATE_CONNECTION_FAILURE, "%s", reason);
+	if (awaited) {
+		rehome_fail(r, &e);
+		return;
+	}
+	log_about(LOG_LEVEL_INFO, session_subject(s), "the server to move to is gone: %s", reason);
+	rehome_drop(s);
+}
+
+void
+rehome_on_server_freed(struct rehome *r)
+{
+	r->server->rehome = NULL;
+	r->server = NULL;
+	rehome_lost(r, "the connection was closed");
+}
+
+/* False: the connection is at its end. */
+static bool
+take(struct rehome *r, const struct frame *f, struct slice raw)
+{
+	switch (f->type) {
+	case MSG_PARAMETER_STATUS:
+		vars_report(&r->server->reported, f->body);
+		return true;
+	case MSG_NOTIFICATION:
+		buf_slice(&r->later, raw);
+		return !r->later.failed;
+	case MSG_NOTICE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What it says that nobody has asked for. False: it is of no use any more. */
+bool
+rehome_take_all(struct rehome *r, const char *p, size_t n)
+{
+	struct frame f;
+	enum parse result;
+	size_t seen = 0;
+
+	r->inbox.cap = r->later.cap = REHOME_INBOX_MAX;
+	buf_put(&r->inbox, p, n);
+	while ((result = frame_cut(slice_skip(buf_view(&r->inbox), seen), REHOME_INBOX_MAX, &f)) ==
+	       PARSE_DONE) {
+		if (!take(r, &f, slice_of(r->inbox.p + seen, f.total)))
+			return false;
+		seen += f.total;
+	}
+	if (seen > 0)
+		buf_drop(&r->inbox, seen);
+	return result == PARSE_MORE && !r->inbox.failed;
+}
+
+void
+rehome_on_server(struct rehome *r, short what)
+{
+	struct server *sv = r->server;
+	char *scratch = sv->worker->scratch;
+	ssize_t n;
+
+	if ((what & EV_WRITE) && stream_flush(&sv->stream) != 0) {
+		rehome_lost(r, "connection lost");
+		return;
+	}
+	if (!(what & EV_READ))
+		return;
+	n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
+	if (n == STREAM_AGAIN || (n > 0 && rehome_take_all(r, scratch, (size_t)n)))
+		return;
+	rehome_lost(r, "server closed the connection unexpectedly");
 }
