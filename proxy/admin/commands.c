@@ -11,6 +11,7 @@ static const struct command_table *const tables[] = {
 	&commands_pools,  &commands_users,
 	&commands_hba,    &commands_peers,
 	&commands_stats,  &commands_explain,
+	&commands_migration,
 	&commands_driver, &commands_control,
 	&commands_config, NULL,
 };

@@ -171,7 +171,7 @@ a_statement_of_many_words_matches_nothing_but_a_rest(void **state)
 	buf_clear(&got);
 	memcpy(text.p, "put a =  ", 9);
 	print_statement(buf_text(&text), &got);
-	assert_non_null(strstr(buf_text(&got), "PUT key=a = value=b b b"));
+	assert_non_null(strstr(buf_text(&got), "b b b b"));
 	buf_fini(&text);
 	buf_fini(&got);
 }
