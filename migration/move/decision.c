@@ -64,7 +64,8 @@ decision_write_back(struct job *j, const struct direction *d, struct err *e)
 		return 0;
 	db = db_literal(c, job_database(j));
 	rc = db_execf(c, e,
-		      "UPDATE meridian.authority SET decision = 'back' WHERE db = %s"
+		      "SELECT " SQL_DURABLE
+		      "; UPDATE meridian.authority SET decision = 'back' WHERE db = %s"
 		      " AND decision IS NULL AND NOT writable",
 		      db);
 	free(db);
@@ -150,12 +151,9 @@ decision_put_block(struct job *j, const struct direction *d, int64_t epoch, PGco
 	buf_str(&body, "DECLARE p jsonb; begun timestamptz := clock_timestamp();\nBEGIN\n");
 	buf_printf(&condition, "mig = %d AND kind = '%s' AND payload ->> 'try' = '%" PRId64 "'",
 		   job_id(j), d->marker, epoch);
-	if (d->next_slot == NULL) {
-		put_wait(&body, buf_text(&condition), usec);
-	} else {
-		put_wait(&body, buf_text(&condition), usec);
+	put_wait(&body, buf_text(&condition), usec);
+	if (d->next_slot != NULL)
 		put_slot(&body, d->next_slot);
-	}
 	if (move_has_rest(j) && !d->is_backward) {
 		buf_clear(&condition);
 		buf_printf(&condition,
@@ -167,6 +165,7 @@ decision_put_block(struct job *j, const struct direction *d, int64_t epoch, PGco
 	}
 	if (!job_option_is(j, "verify", "off"))
 		put_snapshot_wait(&body, epoch);
+	buf_str(&body, " PERFORM " SQL_DURABLE ";\n");
 	buf_str(&body, " PERFORM setval((x ->> 0)::regclass, (x ->> 1)::bigint, (x ->> 2)::bool)"
 		       " FROM jsonb_array_elements(p -> 'seq') x;\n ");
 	rc = move_put_fences(to, "DISABLE", &body, e);

@@ -37,7 +37,7 @@ put_closing(struct job *j, const struct direction *d, const struct cutover *c, s
 {
 	char *db = db_literal(c->fence, job_database(j));
 
-	buf_str(b, SQL_END_OTHERS);
+	buf_str(b, SQL_END_OTHERS "SELECT " SQL_DURABLE "; ");
 	buf_printf(b, "SET LOCAL lock_timeout = %" PRId64 "; ",
 		   job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
 	if (move_put_fences(c->fence, "ENABLE", b, e) != 0) {
@@ -108,7 +108,10 @@ fence_lift(struct job *j, const struct direction *d, struct err *e)
 	rc = move_put_fences(c, "DISABLE", &sql, e);
 	if (rc == 0) {
 		db = db_literal(c, job_database(j));
-		buf_printf(&sql, "UPDATE meridian.authority SET writable = true WHERE db = %s", db);
+		buf_printf(&sql,
+			   "SELECT " SQL_DURABLE
+			   "; UPDATE meridian.authority SET writable = true WHERE db = %s",
+			   db);
 		free(db);
 		rc = job_exec_retry(j, c, buf_text(&sql), e);
 	}

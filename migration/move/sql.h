@@ -47,6 +47,12 @@
 	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"  \
 	" WHERE g.tgname = 'meridian_fence' AND NOT g.tgisinternal"
 
+/* What is decided is on disk before anybody hears of it, and walsenders see it at once, also where
+ * commits are not waited for as a rule. In a transaction. */
+#define SQL_DURABLE                                                                              \
+	"set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off'" \
+	" THEN 'local' ELSE current_setting('synchronous_commit') END, true)"
+
 #define SQL_FENCE_FUNCTION                                                                 \
 	"CREATE OR REPLACE FUNCTION meridian.fence() RETURNS trigger LANGUAGE plpgsql"     \
 	" SECURITY DEFINER SET search_path = pg_catalog AS $f$\n"                          \
