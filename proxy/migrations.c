@@ -29,6 +29,7 @@
 #include "proxy/migrations_int.h"
 #include "proxy/net/listener.h"
 #include "proxy/world.h"
+#include "routing/locality.h"
 
 /* ---- the world, for threads that have no loop ---- */
 
@@ -270,6 +271,17 @@ site_serve(void *arg, const char *database, const char *place, const char *newdb
 	gate_serve(arg, database, place, newdb, epoch);
 }
 
+static char *
+site_region_of_city(void *arg, const char *city)
+{
+	struct world *w = current_world(arg);
+	int region = locality_region_of_city(w->topology, w->gazetteer, slice_str(city));
+	char *name = region >= 0 ? xstrdup(w->topology->regions[region].name) : NULL;
+
+	world_unref(w);
+	return name;
+}
+
 static const struct site_ops ops = {
 	.nodes = site_nodes,
 	.regions = site_regions,
@@ -280,6 +292,7 @@ static const struct site_ops ops = {
 	.proxy_address = site_proxy_address,
 	.proxy_region = site_proxy_region,
 	.serve = site_serve,
+	.region_of_city = site_region_of_city,
 	.gate = &proxy_gate_ops,
 };
 

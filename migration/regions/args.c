@@ -37,22 +37,30 @@ cities_json(const struct city_map *map)
 	return list;
 }
 
+static json_t *
+list_json(const struct strlist *v)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < v->n; i++)
+		json_array_append_new(list, json_string(v->v[i]));
+	return list;
+}
+
 char *
 regions_step_json(const struct regions_step *s)
 {
-	json_t *o = json_object(), *list;
+	json_t *o = json_object();
 	char *text;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (*text_at(s, i) != NULL)
 			json_object_set_new(o, texts[i].key, json_string(*text_at(s, i)));
 	}
-	if (s->regions.n > 0) {
-		list = json_array();
-		for (size_t i = 0; i < s->regions.n; i++)
-			json_array_append_new(list, json_string(s->regions.v[i]));
-		json_object_set_new(o, "regions", list);
-	}
+	if (s->regions.n > 0)
+		json_object_set_new(o, "regions", list_json(&s->regions));
+	if (s->zones.n > 0)
+		json_object_set_new(o, "zones", list_json(&s->zones));
 	if (s->cities.n > 0)
 		json_object_set_new(o, "cities", cities_json(&s->cities));
 	text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
@@ -61,17 +69,22 @@ regions_step_json(const struct regions_step *s)
 }
 
 static void
+read_list(const json_t *list, struct strlist *out)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		if (json_is_string(json_array_get(list, i)))
+			strlist_add(out, json_string_value(json_array_get(list, i)));
+	}
+}
+
+static void
 read_lists(const json_t *o, struct regions_step *out)
 {
-	json_t *list = json_object_get(o, "regions"), *item;
+	json_t *list = json_object_get(o, "cities"), *item;
 	size_t i;
 
-	json_array_foreach(list, i, item)
-	{
-		if (json_is_string(item))
-			strlist_add(&out->regions, json_string_value(item));
-	}
-	list = json_object_get(o, "cities");
+	read_list(json_object_get(o, "regions"), &out->regions);
+	read_list(json_object_get(o, "zones"), &out->zones);
 	json_array_foreach(list, i, item)
 	{
 		const char *value = json_string_value(json_array_get(item, 0));

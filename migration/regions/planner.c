@@ -28,6 +28,7 @@ regions_step_fini(struct regions_step *s)
 	free(s->home);
 	free(s->column);
 	strlist_fini(&s->regions);
+	strlist_fini(&s->zones);
 	city_map_fini(&s->cities);
 }
 
@@ -114,6 +115,30 @@ add_of_region(struct regions_plan *p, enum regions_step_kind kind, const char *r
 	add(p, kind)->region = xstrdup(region);
 }
 
+/* "PARTITION p OF INDEX movr.public.users@users_city_idx"; the table's own is an index as well, of
+ * whatever name. */
+bool
+regions_is_zone_of(const struct regions_zone *z, const struct regions_table *t,
+		   const struct regions_partitioned *p)
+{
+	static const char word[] = "PARTITION ";
+	char *table = xasprintf(".%s.%s@%s", t->schema, t->name, p->index != NULL ? p->index : "");
+	const char *name = z->target + sizeof(word) - 1;
+	bool is =
+	    strncmp(z->target, word, sizeof(word) - 1) == 0 && strstr(z->target, table) != NULL;
+	size_t i = 0;
+
+	free(table);
+	while (is && i < p->names.n) {
+		size_t n = strlen(p->names.v[i]);
+
+		if (strncmp(name, p->names.v[i], n) == 0 && name[n] == ' ')
+			return true;
+		i++;
+	}
+	return false;
+}
+
 static void
 plan_partitions(struct regions_plan *p, const struct regions_catalog *c)
 {
@@ -126,6 +151,10 @@ plan_partitions(struct regions_plan *p, const struct regions_catalog *c)
 			s->clause = xstrdup(t->partitioned[k].text);
 			if (t->partitioned[k].index != NULL)
 				s->index = xstrdup(t->partitioned[k].index);
+			for (size_t z = 0; z < c->nzones; z++) {
+				if (regions_is_zone_of(&c->zones[z], t, &t->partitioned[k]))
+					strlist_add(&s->zones, c->zones[z].target);
+			}
 		}
 	}
 }

@@ -47,6 +47,10 @@ const char *regions_step_name(enum regions_step_kind k);
 #define REGIONS_HIDDEN   "crdb_region"
 #define REGIONS_MAP      "router" /* the one map that there is: what the proxy says of a city */
 
+/* A zone configuration of a partition of that table or index. */
+bool regions_is_zone_of(const struct regions_zone *z, const struct regions_table *t,
+			const struct regions_partitioned *p);
+
 /* The arguments of a step; what it has no use for is NULL. Kept in the step's row as JSON. */
 struct regions_step {
 	enum regions_step_kind kind;
@@ -58,6 +62,7 @@ struct regions_step {
 	char *home;             /* FEEDS, LOCALITY: as SHOW TABLES will write it */
 	char *column;           /* COLUMN, BACKFILL: of the city */
 	struct strlist regions; /* NODES */
+	struct strlist zones; /* PARTITIONS: those with a zone configuration, as ALTER names them */
 	struct city_map cities; /* COLUMN, BACKFILL */
 };
 

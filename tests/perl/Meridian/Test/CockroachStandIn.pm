@@ -10,11 +10,13 @@
 #
 #   my $crdb = Meridian::Test::CockroachStandIn->new($postgres, database => 'movr',
 #       regions => ['us-east1']);                    # of the nodes that have started
-#   ... regions => [ 'us-east1' => $crdb ] ...       # a node of a Meridian::Test::Proxy
+#   ... regions => [ 'us-east1' => $crdb ] ...       # a node of a Meridian::Test::Proxy;
+#                                                    # nodes => 3: $crdb->node(0) … node(2), one cluster
 #   $crdb->tell('NODE us-west1');                    # nodes join in another region
 #   $crdb->tell('LICENCE off');                      # multi-region statements: XXC02
 #   $crdb->tell('SLOW 0.3');                         # seconds that each schema change takes
 #   $crdb->tell('FAIL 40001 2 ADD REGION');          # the next 2 statements like this fail so
+#   $crdb->tell('CUT');                              # every connection; KEEP, RESET: the state, and back to it
 #   $crdb->log;                                      # statements that changed something, in order
 #   $crdb->psql_value('SHOW REGIONS FROM CLUSTER');  # as a client; rows joined by newlines
 #   my $crdb = movr(partitioned => 1);               # MovR's tables and some rows, and a cluster for them
@@ -29,12 +31,13 @@ use Exporter qw(import);
 use IO::Select;
 use IO::Socket::INET;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use POSIX  ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(movr);
+our @EXPORT_OK = qw(movr movr_proxy real_cockroach);
 
 # The application of the guide: users, vehicles, rides by city; 30 rows each. Options: those of new(),
 # partitioned (by city, as before multi-region SQL), name (of the cluster).
@@ -63,12 +66,51 @@ SQL
 	return $self;
 }
 
+# A proxy in front of it that may migrate, with MovR's three regions; options: those of
+# Meridian::Test::Proxy, `set` is added.
+sub movr_proxy
+{
+	my ($name, $crdb, %opt) = @_;
+	my %set = (migration_conninfo => 'user=postgres', migration_lease => '1s', %{ delete $opt{set} || {} });
+	my @cities = ('us-east1' => 'new york, boston', 'us-west1' => 'seattle', 'europe-west1' => 'paris, rome');
+	my @regions;
+	for my $i (0 .. $#{ $crdb->{nodes} }) {
+		push @regions, $cities[ 2 * $i ], { nodes => $crdb->node($i), cities => $cities[ 2 * $i + 1 ] };
+	}
+	return Meridian::Test::Proxy->new($name, regions => \@regions, set => \%set, %opt);
+}
+
+# A real CockroachDB of one node, where COCKROACH names a binary; else nothing. It has no licence.
+sub real_cockroach
+{
+	my $binary = $ENV{COCKROACH} or return undef;
+	my $port   = PostgreSQL::Test::Cluster::get_free_port();
+	my $http   = PostgreSQL::Test::Cluster::get_free_port();
+	my $self   = bless { port => $port, owner => $$, database => 'movr', nodes => ["127.0.0.1:$port"] }, __PACKAGE__;
+	$self->{pid} = fork // croak "fork: $!";
+	if (!$self->{pid}) {
+		open STDOUT, '>', "$PostgreSQL::Test::Utils::log_path/cockroach.log" or POSIX::_exit(126);
+		open STDERR, '>&', \*STDOUT or POSIX::_exit(126);
+		exec $binary, 'start-single-node', '--insecure', '--store=type=mem,size=640MiB', "--listen-addr=127.0.0.1:$port",
+		  "--http-addr=127.0.0.1:$http", '--locality=region=us-east1'
+		  or POSIX::_exit(127);
+	}
+	for (1 .. 300) {
+		last if eval { $self->rows('SELECT 1', 'root') };
+		select undef, undef, undef, 0.1;
+	}
+	$self->rows($_, 'root') for 'CREATE DATABASE movr', 'CREATE USER postgres', 'GRANT admin TO postgres',
+	  'CREATE TABLE movr.users (id UUID PRIMARY KEY, city STRING NOT NULL)';
+	return $self;
+}
+
 sub new
 {
 	my ($class, $postgres, %opt) = @_;
-	my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 64, ReuseAddr => 1)
-	  or croak "listen: $!";
-	my $self = bless { port => $listen->sockport, owner => $$, database => $opt{database} }, $class;
+	my @listen = map { IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 64, ReuseAddr => 1)
+		  or croak "listen: $!" } 1 .. $opt{nodes} // 1;
+	my $self = bless { port => $listen[0]->sockport, owner => $$, database => $opt{database},
+		nodes => [ map { '127.0.0.1:' . $_->sockport } @listen ] }, $class;
 	$self->{pid} = fork // croak "fork: $!";
 	return $self if $self->{pid};
 	my $state = {
@@ -77,11 +119,12 @@ sub new
 		home => {}, hidden => {}, partitions => {}, zones => {}, jobs => [], log => [], fail => [],
 		licence => 1, slow => 0, clients => {}, version => $opt{version} // 'CockroachDB CCL v21.1.0 (stand-in)',
 	};
-	eval { serve($state, $listen, getppid); 1 } or print STDERR "cockroach stand-in: $@";
+	eval { serve($state, \@listen, getppid); 1 } or print STDERR "cockroach stand-in: $@";
 	POSIX::_exit(0);
 }
 
 sub port { return $_[0]{port} }
+sub node { return $_[0]{nodes}[ $_[1] ] }
 
 # One statement, as a client without a password; its rows, values joined by '|'.
 sub rows
@@ -139,12 +182,12 @@ sub DESTROY
 sub serve
 {
 	my ($state, $listen, $parent) = @_;
-	my $all = $state->{select} = IO::Select->new($listen);
+	my $all = $state->{select} = IO::Select->new(@$listen);
 	$SIG{PIPE} = 'IGNORE';
 	while (getppid == $parent) {
 		for my $fd ($all->can_read(jobs_wait($state))) {
-			if ($fd == $listen) {
-				my $new = $listen->accept or next;
+			if (grep { $fd == $_ } @$listen) {
+				my $new = $fd->accept or next;
 				setsockopt $new, IPPROTO_TCP, TCP_NODELAY, 1;
 				$all->add($new);
 				$state->{clients}{ fileno $new } = { fd => $new, in => '', batch => '', status => 'I' };
@@ -746,6 +789,15 @@ sub update_some
 
 # ---------------------------------------------------------------- what the test says
 
+# What a cluster is made of; KEEP and RESET go back to it.
+my @whole = qw(db home hidden partitions zones);
+
+sub copy
+{
+	my ($v) = @_;
+	return ref $v eq 'HASH' ? { map { $_ => copy($v->{$_}) } keys %$v } : ref $v eq 'ARRAY' ? [ map { copy($_) } @$v ] : $v;
+}
+
 sub told
 {
 	my ($state, $c, $sql, $what) = @_;
@@ -758,6 +810,13 @@ sub told
 		push @{ $state->{fail} }, { state => $as, left => $left, like => $like };
 	}
 	elsif ($verb eq 'FORGET') { $state->{log} = [] }
+	elsif ($verb eq 'CUT')    { drop($state, $_) for grep { $_ != $c } values %{ $state->{clients} } }
+	elsif ($verb eq 'KEEP')   { $state->{kept} = { map { $_ => copy($state->{$_}) } @whole } }
+	elsif ($verb eq 'RESET') {
+		sql_of($state, "ALTER TABLE $_ DROP COLUMN IF EXISTS crdb_region, DROP COLUMN IF EXISTS region") for grep { /^public/ } tables($state);
+		sql_of($state, 'DROP TYPE IF EXISTS public.crdb_internal_region');
+		$state->{$_} = copy($state->{kept}{$_}) for @whole;
+	}
 	elsif ($verb eq 'LOG')    { return { columns => ['statement'], rows => [ map { [$_] } @{ $state->{log} } ] } }
 	elsif ($verb eq 'STATE')  {
 		my $d = $state->{db};
