@@ -140,7 +140,8 @@ check_same_database(struct file_regions *regions, struct checks *out)
 		if (!region_takes_files(&regions->v[i]) ||
 		    db_value(
 			regions->v[i].db, &ids[i], &ignored,
-			"SELECT system_identifier || ' ' || pg_catalog.current_database() FROM "
+			"SELECT system_identifier || ' ' || pg_catalog.pg_postmaster_start_time() "
+			"|| ' ' || pg_catalog.current_database() FROM "
 			"pg_catalog.pg_control_system()",
 			0, NULL) <= 0)
 			continue;

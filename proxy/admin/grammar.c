@@ -171,8 +171,9 @@ complain(const struct matcher *m, const struct command *reached, unsigned furthe
 {
 	const struct command *nearest;
 	struct slice at;
+	bool is_known = reached != NULL && furthest >= syntax_count_words(reached->words);
 
-	if (looks_like_sql(m)) {
+	if (!is_known && looks_like_sql(m)) {
 		err_set(e, SQLSTATE_FEATURE_NOT_SUPPORTED,
 			"the console has no tables or catalogs, and understands no SQL");
 		err_hint(e, "Type HELP for the commands that it understands.");
@@ -185,7 +186,7 @@ complain(const struct matcher *m, const struct command *reached, unsigned furthe
 	} else {
 		err_set(e, SQLSTATE_SYNTAX_ERROR, "syntax error at end of input");
 	}
-	if (reached != NULL && furthest >= syntax_count_words(reached->words)) {
+	if (is_known) {
 		err_hint(e, "Usage: %s%s%s", reached->words, reached->args != NULL ? " " : "",
 			 reached->args != NULL ? reached->args : "");
 		return -1;

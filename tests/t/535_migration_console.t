@@ -59,7 +59,7 @@ is_deeply($proxy->console('SHOW MIGRATIONS'), [], 'there are none to begin with'
 like($proxy->console_error('SHOW MIGRATION 1'), qr/42704.*no migration 1/s, 'SHOW of none: 42704');
 like($proxy->console_error('RUN MIGRATION x ALL'), qr/42704/, 'RUN of none too');
 for my $bad (
-	[ 'CREATE MIGRATION',                              qr/42601/,       'nothing said' ],
+	[ 'CREATE MIGRATION;',                             qr/42601.*Usage: CREATE MIGRATION/s, 'nothing said' ],
 	[ 'CREATE MIGRATION m OF DATABASE app',            qr/42601.*Expected FROM, TO REGIONS or DISTRIBUTE BY/s, 'half of it' ],
 	[ "CREATE MIGRATION OF DATABASE app FROM FILES '$dir' WITH (lnt = off)", qr/22023.*Did you mean "lint"/s, 'an option that is none' ],
 	[ "CREATE MIGRATION OF DATABASE app FROM FILES '$dir' WITH (lint = loud)", qr/22023.*error, warn or off/s, 'a value that is none' ],
@@ -94,14 +94,15 @@ like($err, qr/exists already, skipping/, 'and says so');
 # ---------------------------------------------------------------- looking
 
 my $plan = $proxy->console('PLAN MIGRATION first');
-is(scalar(@$plan), 4, 'PLAN: two files in two regions are four steps');
-is(join(' ', map { $_->{n} } @$plan), '1 2 3 4', 'in order');
-like($plan->[0]{sql}, qr/CREATE TABLE one/, 'with their SQL');
-is($plan->[0]{place}, 'us-east1', 'the canary first');
+my @files = grep { $_->{step} =~ /^apply/ } @$plan;
+is(scalar(@files), 4, 'PLAN: two files in two regions are four steps') or diag explain $plan;
+is(join(' ', map { $_->{n} } @$plan), join(' ', 1 .. @$plan), 'in order');
+like($files[0]{sql}, qr/CREATE TABLE one/, 'with their SQL');
+is($files[0]{place}, 'us-east1', 'the canary first');
 like($proxy->console('PLAN MIGRATION 1 FORMAT SQL')->[0]{sql}, qr/^-- 1 /, 'as a script');
 like($proxy->console('PLAN MIGRATION 1 FORMAT JSON')->[0]{json}, qr/^\[/, 'as JSON');
 is($east->safe_psql('app', "SELECT count(*) FROM pg_class WHERE relname = 'one'"), '0', 'nothing was executed');
-is(scalar(@{ $proxy->console('SHOW MIGRATION 1 STEPS') }), 4, 'SHOW … STEPS before the first RUN');
+is(scalar(@{ $proxy->console('SHOW MIGRATION 1 STEPS') }), scalar(@$plan), 'SHOW … STEPS before the first RUN');
 my $uuid = $proxy->console('SHOW MIGRATIONS')->[0]{uuid};
 is($proxy->console('SHOW MIGRATION ' . substr($uuid, 0, 8))->[0]{migration}, 1, 'a migration by its uuid')
   unless substr($uuid, 0, 8) =~ /^\d+$/;
