@@ -121,6 +121,16 @@ choose_by_load(struct maker *m, size_t i)
 		       s, budget, t->writes, fits && is_quiet ? "" : ": not to be blocked");
 }
 
+static bool
+is_referred_to(const struct maker *m, size_t table)
+{
+	for (size_t i = 0; i < m->c->nkeys; i++)
+		if (m->c->keys[i].to == table && m->c->keys[i].from != table &&
+		    m->p->choice[m->c->keys[i].from].is_in)
+			return true;
+	return false;
+}
+
 static void
 choose_method(struct maker *m, size_t i)
 {
@@ -136,7 +146,7 @@ choose_method(struct maker *m, size_t i)
 		choose(c, METHOD_CHOOSE, "it is a reference table already");
 	else if (s != NULL && s->method != METHOD_CHOOSE)
 		choose(c, s->method, "it was said");
-	else if (t->column_type == NULL)
+	else if (t->column_type == NULL && is_referred_to(m, i))
 		choose(c, METHOD_REFERENCE, "it has no such column, and others refer to it");
 	else if (m->w->is_atomic)
 		choose(c, METHOD_BLOCKING, "atomic: all in one transaction");
