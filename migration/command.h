@@ -55,13 +55,13 @@ enum migration_verb { MIGRATION_VERBS(MIGRATION_CONSTANT) MIGRATION_NVERBS };
 struct migration_request {
 	enum migration_verb verb;
 	const char *migration; /* as it was said: id, name or uuid prefix; NULL */
-	const char *text;      /* CREATE: all behind CREATE MIGRATION; SET: the list in ( ) */
+	const char *text;      /* CREATE: all behind CREATE MIGRATION; SET: ( … ) */
 	const char *phase;     /* RUN, CHECK: "PREPARE" … "ALL", "NEXT", "STEP"; NULL */
 	const char *argument;  /* STEP's number, ACK's guard, VERIFY's tables, SHOW's option, LIKE's
 				* pattern, PLAN's format; NULL */
 	const char *argument2; /* ACK's text, SHOW MIGRATIONS STATE's word; NULL */
 	const char *deadline;  /* RUN … DEADLINE; NULL */
-	const char *force;     /* the guards in FORCE ( ), separated by commas; NULL */
+	const char *force;     /* FORCE ( guard , … ): ( … ); NULL */
 	bool nowait;
 	bool is_forced;                         /* ABORT … FORCE */
 	const char *user, *address, *statement; /* for the journal */

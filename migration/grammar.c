@@ -304,6 +304,15 @@ parse_options(struct parser *p, struct strlist *options, struct strlist *values)
 	return 0;
 }
 
+static int
+parse_option_list(struct parser *p, struct strlist *options, struct strlist *values)
+{
+	if (parser_expect(p, "(") != 0 || parse_options(p, options, values) != 0 ||
+	    parser_expect_end_of_list(p) != 0)
+		return -1;
+	return parser_end(p, "the end");
+}
+
 int
 spec_parse_options(struct slice text, struct strlist *options, struct strlist *values,
 		   struct err *e)
@@ -311,8 +320,7 @@ spec_parse_options(struct slice text, struct strlist *options, struct strlist *v
 	struct parser p;
 
 	*options = *values = (struct strlist){ 0 };
-	if (parser_init(&p, text, e) == 0 && parse_options(&p, options, values) == 0 &&
-	    parser_end(&p, "\",\" or the end of the list") == 0)
+	if (parser_init(&p, text, e) == 0 && parse_option_list(&p, options, values) == 0)
 		return 0;
 	strlist_fini(options);
 	strlist_fini(values);

@@ -95,7 +95,7 @@ void spec_put(const struct spec *s, struct buf *out);
 /* The value that WITH gives for an option; NULL. */
 const char *spec_option(const struct spec *s, const char *name);
 
-/* "option = value , …" between the brackets of SET MIGRATION m ( … ) or WITH ( … ). */
+/* "( option = value , … )" of SET MIGRATION m ( … ). */
 int spec_parse_options(struct slice text, struct strlist *options, struct strlist *values,
 		       struct err *e) MUST_CHECK;
 /* "schema.table" or "table", quoted where SQL asks for it. */

@@ -271,15 +271,15 @@ options_and_tables_are_read_alone_too(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_int_equal(spec_parse_options(slice_str("A = b, c = 'd e'"), &options, &values, &e),
+	assert_int_equal(spec_parse_options(slice_str("(A = b, c = 'd e')"), &options, &values, &e),
 			 0);
 	assert_int_equal(options.n, 2);
 	assert_string_equal(options.v[0], "a");
 	assert_string_equal(values.v[1], "d e");
 	strlist_fini(&options);
 	strlist_fini(&values);
-	assert_int_equal(spec_parse_options(slice_str("a = b)"), &options, &values, &e), -1);
-	assert_string_equal(e.detail, "Expected \",\" or the end of the list.");
+	assert_int_equal(spec_parse_options(slice_str("(a = b c"), &options, &values, &e), -1);
+	assert_string_equal(e.detail, "Expected \",\" or \")\".");
 	assert_int_equal(options.n, 0);
 	assert_int_equal(spec_parse_name(slice_str("S.\"T\""), &n, &e), 0);
 	assert_string_equal(n.schema, "s");
@@ -298,7 +298,7 @@ a_list_without_end_is_refused(void **state)
 
 	(void)state;
 	for (int i = 0; i <= SPEC_ITEMS_MAX; i++)
-		buf_printf(&text, "%so%d = 1", i > 0 ? ", " : "", i);
+		buf_printf(&text, "%so%d = 1", i > 0 ? ", " : "(", i);
 	assert_int_equal(spec_parse_options(buf_view(&text), &options, &values, &e), -1);
 	assert_string_equal(e.sqlstate, "54000");
 	buf_fini(&text);
