@@ -67,6 +67,8 @@ int command_wait(struct command_run *c, int64_t seq, struct err *e);
 
 /* The exact command that comes next, ends with ";"; "" : there is none. */
 char *command_next(const struct migration *m);
+/* Whether the last order that an executor had was that one ("next", "step", "all", …). */
+bool command_was_ordered(const struct migration *m, const char *what);
 /* What can be done in this state: a head line, and lines of commands. */
 void command_tell_next(struct command_run *c, const struct migration *m);
 /* One line of FOLLOW. */

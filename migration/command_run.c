@@ -330,6 +330,9 @@ go_on(struct command_run *c, struct run_request *rq, struct err *e)
 
 	if (transition_check(c->at.m.state, ev, c->at.m.phase, e) != 0)
 		return -1;
+	/* STEP n is where it paused, and nothing more is left of that order */
+	if (c->at.m.state == STATE_PAUSED && command_was_ordered(&c->at.m, "step"))
+		rq->what = RUN_ALL;
 	return start(c, rq, e);
 }
 

@@ -87,10 +87,35 @@ expanded(const char *text, const struct migration *m)
 	return out;
 }
 
+bool
+command_was_ordered(const struct migration *m, const char *what)
+{
+	json_t *run = json_loads(m->run, 0, NULL);
+	const char *said = json_string_value(json_object_get(run, "what"));
+	bool was = said != NULL && strcmp(said, what) == 0;
+
+	json_decref(run);
+	return was;
+}
+
+/* NEXT and STEP rest when they have done it. */
+static const char *
+next_after_pause(const struct migration *m)
+{
+	if (command_was_ordered(m, "next"))
+		return "RUN MIGRATION %i NEXT;";
+	if (command_was_ordered(m, "step"))
+		return "RUN MIGRATION %i ALL;";
+	return nexts[STATE_PAUSED].move;
+}
+
 char *
 command_next(const struct migration *m)
 {
 	const char *text = nexts[m->state].move;
+
+	if (m->state == STATE_PAUSED)
+		return expanded(next_after_pause(m), m);
 
 	/* "ACK MIGRATION 2 app_deployed: …", as job_wait_ack() says it */
 	if (m->state == STATE_WAITING_ACK && strncmp(m->detail, "ACK MIGRATION ", 14) == 0)

@@ -144,6 +144,9 @@ my $next = "RUN MIGRATION 1 NEXT;";
 ($status, $out, $err) = $proxy->console_raw($next);
 is($status, 0, 'RUN … NEXT does one step') or diag $err;
 like($err, qr/following operations will be achieved/, 'and says before what it will do');
+is(scalar(grep { $_->{state} eq 'done' } @{ $proxy->console('SHOW MIGRATION 1 STEPS') }), 1, 'one and no more');
+($status, $out, $err) = $proxy->console_raw('RUN MIGRATION 1 STEP 4');
+is($status, 0, 'RUN … STEP does those up to one') or diag $err;
 is($east->safe_psql('app', "SELECT count(*) FROM pg_class WHERE relname = 'one'"), '1', 'the first file is there');
 is($east->safe_psql('app', "SELECT count(*) FROM pg_class WHERE relname = 'two'"), '0', 'the second is not');
 ($next) = map { $_->{next} } @{ $proxy->console('SHOW MIGRATION 1') };
@@ -162,7 +165,7 @@ is($europe->safe_psql('app', "SELECT count(*) FROM pg_class WHERE relname IN ('o
 	'2', 'and everything is everywhere');
 like($proxy->console_error('ABORT MIGRATION 1'), qr/55000.*state done/s, 'what is over cannot be aborted');
 like($proxy->console_error('RUN MIGRATION 1 ALL'), qr/55000/, 'or run again');
-is(join(' ', map { $_->{state} } @{ $proxy->console('SHOW MIGRATION 1 STEPS') }), 'done done done done', 'its steps are done');
+is(scalar(grep { $_->{state} !~ /^(done|skipped)$/ } @{ $proxy->console('SHOW MIGRATION 1 STEPS') }), 0, 'its steps are done');
 
 # ---------------------------------------------------------------- the journal
 
@@ -177,8 +180,8 @@ unlike("@commands", qr/SHOW MIGRATION/, 'but none that looks');
 # ---------------------------------------------------------------- errors, RETRY, ABORT
 
 my $broken = files(
-	'V001__three.sql' => "CREATE TABLE three(id int PRIMARY KEY);\n",
-	'V002__four.sql'  => "SELECT 1/0;\n");
+	'V003__three.sql' => "CREATE TABLE three(id int PRIMARY KEY);\n",
+	'V004__four.sql'  => "SELECT 1/0;\n");
 $proxy->console("CREATE MIGRATION broken OF DATABASE app FROM FILES '$broken' REGIONS (us-east1) WITH (lint = off)");
 ($status, $out, $err) = $proxy->console_raw('RUN MIGRATION broken ALL');
 isnt($status, 0, 'a step that fails is an error of RUN');
@@ -191,7 +194,7 @@ like($row->{detail}, qr/division by zero/, 'and why');
 
 # ---------------------------------------------------------------- PAUSE, Ctrl-C, hanging up
 
-my $slow = files(map { sprintf('V%03d__sleep.sql', $_) => "SELECT pg_sleep(0.3);\n" } 1 .. 20);
+my $slow = files(map { sprintf('V1%02d__sleep.sql', $_) => "SELECT pg_sleep(0.3);\n" } 1 .. 20);
 $proxy->console("CREATE MIGRATION slow OF DATABASE app FROM FILES '$slow' REGIONS (europe-west1) WITH (lint = off)");
 my ($in, $psql_out, $psql_err) = ('', '', '');
 my $psql = IPC::Run::start([ 'psql', '-XAq', '-v', 'VERBOSITY=verbose', '-d',
@@ -206,12 +209,6 @@ like($psql_err, qr/57014: detached from migration slow; it continues: FOLLOW MIG
 is($proxy->console('SHOW MIGRATION slow')->[0]{state} =~ /^running/ ? 1 : 0, 1, 'and it goes on');
 is(scalar(@{ $proxy->console('SHOW EXECUTORS') }), 1, 'it has an executor');
 like($proxy->console_error('RUN MIGRATION slow ALL'), qr/55P03/, 'a second one is refused');
-$psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir),
-		'-c', 'FOLLOW MIGRATION slow' ], '<', \$in, '>', \$psql_out, '2>', \$psql_err);
-my $end = time + 20;
-while ($psql_out !~ /step-done/ && time < $end) { $psql->pump_nb; usleep(20_000) }
-like($psql_out, qr/step-done 1 /, 'FOLLOW tells its events as lines');
-$psql->kill_kill;
 ($row) = @{ $proxy->console('PAUSE MIGRATION slow') };
 is($row->{state}, 'paused', 'PAUSE');
 is($row->{next}, 'RESUME MIGRATION 3;', 'and what comes next');
@@ -221,7 +218,7 @@ cmp_ok($done, '<', 20, 'in the middle');
 like($row->{state}, qr/^running/, 'RESUME NOWAIT answers at once');
 my $piped = '';
 IPC::Run::run([ 'psql', '-XAtq', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir), '-c', 'FOLLOW MIGRATION slow' ],
-	'<', \'', '|', [ 'grep', '-c', 'step-done' ], '>', \$piped);
+	'<', \'', '|', [ 'grep', '-c', 'step-done [0-9]* apply' ], '>', \$piped);
 is($piped + 0, 20, 'FOLLOW piped to a program: each step once');
 is($proxy->console('SHOW MIGRATION slow')->[0]{state}, 'done', 'ends when it is at rest');
 
