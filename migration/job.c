@@ -186,10 +186,22 @@ claim(struct job *j, struct place *p, struct err *e)
 	return 0;
 }
 
+/* A connection that nobody used for a while may have been closed by the server; its last words are
+ * one read, the end is another. */
+static bool
+is_open(PGconn *c)
+{
+	if (c == NULL || PQstatus(c) != CONNECTION_OK)
+		return false;
+	if (PQtransactionStatus(c) != PQTRANS_IDLE)
+		return true;
+	return PQconsumeInput(c) == 1 && PQconsumeInput(c) == 1 && PQstatus(c) == CONNECTION_OK;
+}
+
 static int
 place_open(struct job *j, struct place *p, struct err *e)
 {
-	if (p->c != NULL && PQstatus(p->c) == CONNECTION_OK)
+	if (is_open(p->c))
 		return 0;
 	PQfinish(p->c);
 	p->is_claimed = false;

@@ -77,7 +77,7 @@ struct step_def {
 
 enum check_severity { CHECK_INFO, CHECK_WARN, CHECK_ERROR };
 
-/* plan_add() and checks_add() copy their strings. */
+/* plan_add() and checks_add() copy their strings; the number of the step is returned. */
 struct plan;
 int plan_add(struct plan *p, const struct step_def *def, const char *place, const char *label,
 	     const char *args_json);
@@ -138,7 +138,7 @@ char *job_peer_conninfo(struct job *j, const char *place);
 /* libpq's words for a program that we start (pg_dump): with the application_name by which a new
  * executor ends what an old one left. */
 char *job_conninfo(struct job *j, const char *place, const char *dbname);
-/* First in each transaction of your own that changes something: -1 (55P03) where the lease is not
+/* First in each transaction of your own that changes something: -1 (MR007) where the lease is not
  * ours any more. `c` is a connection to a database with a control schema. Class T: was done. */
 int job_check_lease(struct job *j, PGconn *c, struct err *e);
 /* The migration's rows live in that place from now on (it has the control schema): after the

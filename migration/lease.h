@@ -12,7 +12,7 @@
  * it, a heartbeat does not). Engines without advisory locks (CockroachDB) have the row alone,
  * changed by compare-and-set.
  *
- * Errors: 55P03 somebody else has it; 57P01 ours is lost for good.
+ * Errors: 55P03 somebody else has it; LEASE_LOST ours is lost for good.
  */
 #ifndef MIGRATION_LEASE_H
 #define MIGRATION_LEASE_H
@@ -23,8 +23,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "migration/types.h"
 
-#define LEASE_LOST "57P01"
+#define LEASE_LOST SQLSTATE_LEASE_LOST
 
 struct lease {
 	char uuid[37];

@@ -177,10 +177,12 @@ put_in_force(struct routes *r, const char *database)
 	const char *place = best != NULL ? best->place : "",
 		   *newdb = best != NULL ? best->newdb : "";
 
-	if (strcmp(place, now->place) == 0 && strcmp(newdb, now->newdb) == 0)
-		return false;
 	if (best != NULL && epoch < now->epoch)
 		return false;
+	if (strcmp(place, now->place) == 0 && strcmp(newdb, now->newdb) == 0) {
+		now->epoch = best != NULL ? epoch : now->epoch;
+		return false;
+	}
 	log_msg(LOG_LEVEL_INFO, "database %s is served %s%s", database,
 		*place != '\0' ? "by " : "as configured", place);
 	r->site.ops->serve(r->site.arg, database, place, newdb, epoch);

@@ -17,6 +17,7 @@
 #include "migration/options.h"
 
 #define NAP_US       (50 * USEC_PER_MSEC)
+#define WRITE_TRIES  5
 #define RETRY_MIN_US (50 * USEC_PER_MSEC)
 #define RETRY_MAX_US (2 * USEC_PER_SEC)
 
@@ -30,6 +31,14 @@ static const struct {
 	[STOP_LOST] = { LEASE_LOST, "another executor has this migration now" },
 	[STOP_DEADLINE] = { SQLSTATE_CUTOVER_DEADLINE, "the DEADLINE of the command has passed" },
 };
+
+static void
+nap(int64_t us)
+{
+	struct timespec t = { .tv_sec = us / USEC_PER_SEC, .tv_nsec = us % USEC_PER_SEC * 1000 };
+
+	nanosleep(&t, NULL);
+}
 
 /* ---- JSON ---- */
 
@@ -158,16 +167,12 @@ job_sleep(struct job *j, int64_t usec, struct err *e)
 
 	for (;;) {
 		int64_t left = until - clock_us();
-		struct timespec t = { 0 };
 
 		if (job_tick(j, e) < 0)
 			return -1;
 		if (left <= 0)
 			return 0;
-		if (left > NAP_US)
-			left = NAP_US;
-		t.tv_nsec = left * 1000;
-		nanosleep(&t, NULL);
+		nap(left > NAP_US ? NAP_US : left);
 	}
 }
 
@@ -246,14 +251,23 @@ job_exec_retry(struct job *j, PGconn *c, const char *sql, struct err *e)
 int
 job_write(struct job *j, const struct store_change *ch, struct err *e)
 {
-	PGconn *home = job_home(j, e);
 	struct store_change mine = *ch;
 
-	if (home == NULL)
-		return -1;
 	mine.actor = j->x->actor;
-	beat_drain(j->x, home);
-	return store_write(home, &j->m, &j->x->lease, &mine, e);
+	for (int i = 0;; i++) {
+		PGconn *home = job_home(j, e);
+
+		if (home != NULL)
+			beat_drain(j->x, home);
+		if (home != NULL && store_write(home, &j->m, &j->x->lease, &mine, e) == 0)
+			return 0;
+		/* A connection that broke: the row may be in or not, it is the same row. */
+		if (i == WRITE_TRIES || strcmp(e->sqlstate, LEASE_LOST) == 0 ||
+		    (home != NULL && PQstatus(home) == CONNECTION_OK))
+			return -1;
+		if (i > 0)
+			nap(NAP_US * (1 << i));
+	}
 }
 
 int

@@ -83,5 +83,6 @@ int step_state_of(const char *word);
 #define SQLSTATE_DECIDED          "MR004" /* already decided otherwise */
 #define SQLSTATE_GUARD_FAILED     "MR005" /* DETAIL: the guards */
 #define SQLSTATE_OUTCOME_UNKNOWN  "MR006"
+#define SQLSTATE_LEASE_LOST       "MR007" /* another executor has the migration now */
 
 #endif
