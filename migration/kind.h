@@ -112,8 +112,8 @@ struct kind {
 	int (*plan)(struct job *j, struct plan *out, struct err *e);
 	int (*show)(struct job *j, enum show_topic topic, const struct rows_sink *out,
 		    struct err *e);
-	/* Asked before an ABORT takes anything back: -1 and *e where it could not be taken back, and
-	 * nothing is. NULL: it always can. */
+	/* Asked before an ABORT takes anything back: -1 and *e where it could not be taken back,
+	 * and nothing is. NULL: it always can. */
 	int (*may_abort)(struct job *j, bool is_forced, struct err *e);
 	/* VERIFY; NULL: 0A000. */
 	int (*verify)(struct job *j, const char *table, const struct rows_sink *out, struct err *e);

@@ -103,6 +103,35 @@ forget(struct routes *r, const char *region)
 	r->nknown = n;
 }
 
+static bool
+is_known_better(const struct route_row *old, const char *region, const struct route_row *rows,
+		size_t n)
+{
+	if (strcmp(old->place, region) == 0)
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(old->database, rows[i].database) == 0 && rows[i].epoch >= old->epoch)
+			return true;
+	return false;
+}
+
+/* The file's word ends where the region that it names was asked itself. */
+static void
+forget_file(struct routes *r, const char *region, const struct route_row *rows, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->nknown; i++) {
+		struct known *k = &r->known[i];
+
+		if (strcmp(k->region, FROM_FILE) == 0 && is_known_better(&k->row, region, rows, n))
+			route_row_fini(&k->row);
+		else
+			r->known[kept++] = *k;
+	}
+	r->nknown = kept;
+}
+
 static const struct route_row *
 newest(const struct routes *r, const char *database)
 {
@@ -168,6 +197,7 @@ member(json_t *row, const char *name)
 
 /* ---- in force ---- */
 
+/* True: the file has to say so. */
 static bool
 put_in_force(struct routes *r, const char *database)
 {
@@ -180,8 +210,10 @@ put_in_force(struct routes *r, const char *database)
 	if (best != NULL && epoch < now->epoch)
 		return false;
 	if (strcmp(place, now->place) == 0 && strcmp(newdb, now->newdb) == 0) {
-		now->epoch = best != NULL ? epoch : now->epoch;
-		return false;
+		bool is_newer = best != NULL && epoch > now->epoch;
+
+		now->epoch = is_newer ? epoch : now->epoch;
+		return is_newer;
 	}
 	log_msg(LOG_LEVEL_INFO, "database %s is served %s%s", database,
 		*place != '\0' ? "by " : "as configured", place);
@@ -204,6 +236,8 @@ routes_update(struct routes *r, const char *region, const struct route_row *rows
 	for (size_t i = 0; i < r->nserved; i++)
 		strlist_add(&names, r->served[i].database);
 	forget(r, region);
+	if (strcmp(region, FROM_FILE) != 0)
+		forget_file(r, region, rows, n);
 	for (size_t i = 0; i < n; i++) {
 		learn(r, region, &rows[i]);
 		strlist_add(&names, rows[i].database);

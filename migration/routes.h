@@ -26,8 +26,9 @@ struct routes *routes_new(const struct site *site);
 void routes_free(struct routes *r);
 /* What the file says comes into force. */
 void routes_read(struct routes *r);
-/* All that the databases of that region say now; what it said before is forgotten. Routes that are
- * other than before come into force (site_ops.serve). `rows` are copied. */
+/* All that the databases of that region (which could all be asked) say now; what it said before is
+ * forgotten. Routes that are other than before come into force (site_ops.serve). `rows` are copied.
+ */
 void routes_update(struct routes *r, const char *region, const struct route_row *rows, size_t n);
 
 #endif

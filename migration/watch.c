@@ -152,6 +152,10 @@ tell_routes(struct region_watch *r)
 	struct route_row *all = NULL;
 	size_t n = 0;
 
+	/* What could never be asked may know better. */
+	for (const struct watched *d = r->dbs; d != NULL; d = d->next)
+		if (d->looked_us == 0)
+			return;
 	for (const struct watched *d = r->dbs; d != NULL; d = d->next)
 		for (size_t i = 0; i < d->nrows; i++) {
 			all = xreallocarray(all, n + 1, sizeof(*all));
@@ -263,8 +267,9 @@ look_at_region(struct region_watch *r)
 	struct findings found = { 0 };
 	struct err e;
 
-	if (migrations_look(r->w->ms, r->region, false, &found, &e) == 0)
-		keep_found(r, &found);
+	if (migrations_look(r->w->ms, r->region, false, &found, &e) < 0)
+		return;
+	keep_found(r, &found);
 	for (size_t i = 0; i < found.n; i++)
 		look_at_db(r, watched_of(r, &found.v[i]));
 	findings_fini(&found);

@@ -114,6 +114,8 @@ what_was_in_force_is_known_after_a_restart(void **state)
 	assert_int_equal(t.n, 2);
 	routes_update(r, "east", &newer, 1);
 	assert_string_equal(t.last, "app east  6");
+	routes_update(r, "east", NULL, 0);
+	assert_string_equal(t.last, "app   7");
 	routes_free(r);
 	unlink(t.file);
 }
