@@ -18,7 +18,9 @@
 #define TURN_US (2 * USEC_PER_SEC)
 /* Sessions whose new connection was not ready yet may take some round trips. */
 #define SWITCH_US     (8 * USEC_PER_SEC)
-#define LOOK_AGAIN_US (5 * USEC_PER_MSEC)
+#define LOOK_AGAIN_US (2 * USEC_PER_MSEC)
+/* What sessions have on their servers is asked for within the freeze: no longer than this. */
+#define CARRY_US (500 * USEC_PER_MSEC)
 
 /* A session's strings are its own. */
 struct session_copy {
@@ -29,7 +31,7 @@ struct session_copy {
 /* What one worker answers. */
 struct part_answer {
 	struct gate_counts counts;
-	bool warming;
+	bool is_so;
 	struct errand *errand; /* this part is over when `later` sessions are */
 	unsigned later;
 	struct gate_straggler *stragglers;
@@ -139,6 +141,32 @@ tally(struct meridian *m, const struct gate_move *move,
 	return over;
 }
 
+/* Whether a worker says so; false also where one says nothing. */
+static bool
+is_somewhere(struct meridian *m, const struct gate_move *move,
+	     bool (*look)(struct errand *e, struct worker *w))
+{
+	struct order *o;
+	struct errand *e = order_new(m, move, &o);
+	bool is_so = false;
+
+	errand_to_workers(e, look);
+	if (errand_wait(e, clock_us() + TURN_US)) {
+		for (int i = 0; i < o->nworkers; i++)
+			is_so = is_so || o->workers[i].is_so;
+	}
+	errand_unref(e);
+	return is_so;
+}
+
+static void
+wait_while(struct meridian *m, const struct gate_move *move,
+	   bool (*look)(struct errand *e, struct worker *w), int64_t deadline_us)
+{
+	while (is_somewhere(m, move, look) && clock_us() < deadline_us)
+		(void)usleep(LOOK_AGAIN_US);
+}
+
 static int
 no_answer(struct err *e)
 {
@@ -156,6 +184,15 @@ count_frozen_here(struct errand *e, struct worker *w)
 
 	cutover_count(w, &o->cutover, &answer_of(e, w)->counts);
 	cutover_carry(w, &o->cutover);
+	return true;
+}
+
+static bool
+carrying_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	answer_of(e, w)->is_so = cutover_is_carrying(w, &o->cutover);
 	return true;
 }
 
@@ -188,7 +225,10 @@ gate_freeze(void *arg, const struct gate_move *m, int64_t deadline_us, struct ga
 	errand_unref(errand);
 	if (quiet)
 		return -1;
-	return tally(arg, m, count_frozen_here, TURN_US, out) ? 0 : no_answer(e);
+	if (!tally(arg, m, count_frozen_here, TURN_US, out))
+		return no_answer(e);
+	wait_while(arg, m, carrying_here, clock_us() + CARRY_US);
+	return 0;
 }
 
 static bool
@@ -242,29 +282,12 @@ warm_here(struct errand *e, struct worker *w)
 }
 
 static bool
-look_here(struct errand *e, struct worker *w)
+warming_here(struct errand *e, struct worker *w)
 {
 	const struct order *o = errand_what(e);
 
-	answer_of(e, w)->warming = cutover_is_warming(w, &o->cutover);
+	answer_of(e, w)->is_so = cutover_is_warming(w, &o->cutover);
 	return true;
-}
-
-/* False also where nobody says. */
-static bool
-is_warming(struct meridian *m, const struct gate_move *move)
-{
-	struct order *o;
-	struct errand *e = order_new(m, move, &o);
-	bool warming = false;
-
-	errand_to_workers(e, look_here);
-	if (errand_wait(e, clock_us() + TURN_US)) {
-		for (int i = 0; i < o->nworkers; i++)
-			warming = warming || o->workers[i].warming;
-	}
-	errand_unref(e);
-	return warming;
 }
 
 static int
@@ -274,8 +297,7 @@ gate_prewarm(void *arg, const struct gate_move *m, int64_t deadline_us, struct e
 
 	if (!tally(arg, m, warm_here, TURN_US, &counts))
 		return no_answer(e);
-	while (is_warming(arg, m) && clock_us() < deadline_us)
-		(void)usleep(LOOK_AGAIN_US);
+	wait_while(arg, m, warming_here, deadline_us);
 	return 0;
 }
 
@@ -328,11 +350,14 @@ seize_all(struct meridian *m, const struct gate_move *move)
 static size_t
 gate_stragglers(void *arg, const struct gate_move *m, struct gate_straggler *v, size_t max)
 {
+	struct gate_counts counts = { 0 };
 	struct order *o;
 	struct errand *e;
 	size_t n = 0;
 
 	seize_all(arg, m);
+	if (tally(arg, m, count_frozen_here, TURN_US, &counts))
+		wait_while(arg, m, carrying_here, clock_us() + CARRY_US);
 	e = order_new(arg, m, &o);
 	o->nstragglers = max;
 	errand_to_workers(e, tell_here);

@@ -208,6 +208,18 @@ cutover_warm(struct worker *w, const struct cutover *c)
 }
 
 bool
+cutover_is_carrying(const struct worker *w, const struct cutover *c)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		const struct session *s = session_at(w, c, i);
+
+		if (s != NULL && rehome_is_going(s) && !pause_is_in_transaction(s))
+			return true;
+	}
+	return false;
+}
+
+bool
 cutover_is_warming(const struct worker *w, const struct cutover *c)
 {
 	const struct pool *p;
@@ -342,7 +354,8 @@ switch_one(struct session *s, struct switching *sw)
 		pooled_leave_node(s);
 	} else {
 		sw->out->closed++;
-		tell_to_reconnect(s, &sw->cutover, why_not(s));
+		if (!straggle_dooms(s))
+			tell_to_reconnect(s, &sw->cutover, why_not(s));
 	}
 }
 
@@ -376,7 +389,8 @@ cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *ou
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = session_at(w, c, i);
 
-		if (s != NULL && s->state == SESSION_RELAY && !pause_is_open(s))
+		if (s != NULL && s->state == SESSION_RELAY &&
+		    (!pause_is_open(s) || rehome_is_going(s)))
 			switch_one(s, sw);
 	}
 	empty_pools(w, c);

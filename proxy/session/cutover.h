@@ -39,6 +39,8 @@ void cutover_warm(struct worker *w, const struct cutover *c);
 bool cutover_is_warming(const struct worker *w, const struct cutover *c);
 /* They are frozen: what those with a server of their own have left there is carried over. */
 void cutover_carry(struct worker *w, const struct cutover *c);
+/* That is under way for one that is between two transactions. */
+bool cutover_is_carrying(const struct worker *w, const struct cutover *c);
 /* Nothing comes of it: connections that were opened for sessions are closed. */
 void cutover_forget(struct worker *w, const struct cutover *c);
 /* Sessions between two transactions go to where the route says now; those that cannot are told to

@@ -6,6 +6,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/session/cutover.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/straggle.h"
 #include "proxy/worker_int.h"
 
 /* Somebody waits on the other side of a freeze. */
@@ -16,7 +17,7 @@ cutover_is_own(const struct session *s)
 {
 	const char *why;
 
-	return s->state == SESSION_RELAY && s->server != NULL &&
+	return s->state == SESSION_RELAY && s->server != NULL && !straggle_is_doomed(s) &&
 	       (s->pooled == NULL || s->pooled->mode == POOL_SESSION) && rehome_can(s, &why);
 }
 

@@ -254,6 +254,12 @@ pause_is_open(const struct session *s)
 	return s->state == SESSION_SQL || (s->state == SESSION_LOGIN && s->login->inbox.n > 0);
 }
 
+bool
+pause_is_in_transaction(const struct session *s)
+{
+	return s->straggle != NULL ? straggle_is_open(s) : !is_between(s);
+}
+
 static void
 count(const struct worker *w, const struct pause *p, struct pause_facts *out)
 {

@@ -72,6 +72,8 @@ bool pause_is_frozen(const struct session *s);
 uint64_t pause_aborted_before(const struct worker *w, int migration);
 /* A PAUSE has to wait for it: it is in a transaction, or may be. */
 bool pause_is_open(const struct session *s);
+/* What it is in is the client's, not ours. */
+bool pause_is_in_transaction(const struct session *s);
 size_t pause_count(const struct worker *w);
 void pause_facts(const struct worker *w, size_t i, struct pause_facts *out);
 bool pause_is_held(const struct session *s);

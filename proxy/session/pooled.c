@@ -691,8 +691,10 @@ pooled_leave_node(struct session *s)
 	pooled_part(s);
 	pd->topology_version = 0;
 	pd->decided_us = 0;
-	if (!waits)
+	if (!waits) {
+		(void)decide(pd);
 		return;
+	}
 	acquire(pd);
 	if (can_send(pd))
 		ready(pd);

@@ -143,10 +143,9 @@ leave_server(struct straggle *st)
 		st->doomed = st->doomed || !pooled_forsake(s, EFFECTS_LEFT);
 		return;
 	}
+	/* where it was is where it is, for whoever counts */
 	st->doomed = true;
-	s->server->session = NULL;
-	server_free(s->server);
-	s->server = NULL;
+	stream_fini(&s->server->stream);
 }
 
 static void
@@ -469,6 +468,21 @@ straggle_is_settled(const struct session *s)
 {
 	return s->straggle != NULL &&
 	       (s->straggle->stage == ANSWERING || s->straggle->stage == KEEPING);
+}
+
+bool
+straggle_is_doomed(const struct session *s)
+{
+	return s->straggle != NULL && s->straggle->doomed;
+}
+
+bool
+straggle_dooms(struct session *s)
+{
+	if (!straggle_is_settled(s))
+		return false;
+	s->straggle->doomed = true;
+	return true;
 }
 
 /* ---- a server that goes while nothing is open ---- */

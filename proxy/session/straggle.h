@@ -49,6 +49,11 @@ void straggle_lose(struct session *s);
 bool straggle_has_lost(const struct session *s);
 /* What the server may yet say or do is awaited. */
 bool straggle_is_open(const struct session *s);
+/* What the session had on its server is gone. */
+bool straggle_is_doomed(const struct session *s);
+/* It cannot be moved, but it is to end its transaction first: then it is told to reconnect. False:
+ * nothing of that kind is open. */
+bool straggle_dooms(struct session *s);
 void straggle_free(struct straggle *st); /* accepts NULL */
 
 /* Where s->straggle is not NULL: */

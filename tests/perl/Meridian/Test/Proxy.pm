@@ -43,7 +43,8 @@ our @ISA = ('PostgreSQL::Test::Cluster');
 my @running;
 
 # Options: regions, set, conf, config (the whole file as text), args (more arguments), no_file (no
-# configuration file: args are all there is), env (hash), port, wrapper (list: a command in front).
+# configuration file: args are all there is), env (hash), port, wrapper (list: a command in front),
+# program (instead of meridian).
 sub new
 {
 	my ($class, $name, %opt) = @_;
@@ -154,7 +155,7 @@ sub command
 	return (
 		'setpriv', '--pdeathsig', 'KILL', '--',
 		@{ $opt->{wrapper} || [] },
-		program(), @{ $opt->{args} || [] }, @more, $opt->{no_file} ? () : $self->conf_file);
+		$opt->{program} // program(), @{ $opt->{args} || [] }, @more, $opt->{no_file} ? () : $self->conf_file);
 }
 
 sub spawn
