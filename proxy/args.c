@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "migration/options.h"
 #include "proxy/admin/commands.h"
 #include "proxy/metrics.h"
 
@@ -229,6 +230,14 @@ put_help(struct buf *b)
 		"           --region us-east1=db1:5432,db2:5432 --region europe-west1=db3:5432\n");
 }
 
+static void
+put_commands(struct buf *b)
+{
+	commands_man(b);
+	buf_str(b, ".SH OPTIONS OF MIGRATIONS\n");
+	migration_options_man(b);
+}
+
 bool
 args_answer(enum action action, struct buf *out)
 {
@@ -237,7 +246,7 @@ args_answer(enum action action, struct buf *out)
 		[ACTION_HELP_CONFIG] = config_help,
 		[ACTION_DUMP_SAMPLE] = config_sample,
 		[ACTION_DUMP_MAN] = config_man,
-		[ACTION_DUMP_COMMANDS] = commands_man,
+		[ACTION_DUMP_COMMANDS] = put_commands,
 		[ACTION_DUMP_METRICS] = metrics_doc,
 	};
 

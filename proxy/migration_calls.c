@@ -56,10 +56,10 @@ size_of(const struct call_item *item)
 /* ---- the request ---- */
 
 /* Every string of it. */
-#define REQUEST_STRINGS(X)                                                                \
-	X(migration)                                                                      \
-	X(text) X(phase) X(argument) X(argument2) X(deadline) X(force) X(user) X(address) \
-	    X(statement)
+#define REQUEST_STRINGS(X) \
+	X(migration)       \
+	X(text)            \
+	X(phase) X(argument) X(argument2) X(deadline) X(force) X(user) X(address) X(statement)
 
 static void
 request_copy(struct migration_request *to, const struct migration_request *from)

@@ -60,10 +60,8 @@ static const struct command commands[] = {
 	  .args = "<definition...>",
 	  .tag = "CREATE MIGRATION",
 	  CHANGES(VERB_CREATE),
-	  .help = "[IF NOT EXISTS] [name] OF DATABASE db FROM r TO r | TO REGIONS … | DISTRIBUTE "
-		  "BY … | "
-		  "FROM FILES 'dir' … [WITH (option = value, …)]: write a migration down and check "
-		  "whether it can be" },
+	  .help = "write a migration down, and check whether it can be (MIGRATIONS below says how "
+		  "one is defined)" },
 	{ .words = "PLAN MIGRATION",
 	  .args = "<migration> [FORMAT TEXT]",
 	  .tag = "SELECT",
@@ -93,8 +91,9 @@ static const struct command commands[] = {
 		  " [FORCE <guards...>]",
 	  .tag = "RUN MIGRATION",
 	  CHANGES(VERB_RUN, .waits = true),
-	  .help = "do a phase, every phase, the next step or the steps up to one; FORCE (guard, …) "
-		  "goes on in spite of these checks; Ctrl-C detaches, it goes on" },
+	  .help =
+	      "do a phase, every phase, the next step or the steps up to one; FORCE (guard, ...) "
+	      "goes on in spite of these checks; Ctrl-C detaches, it goes on" },
 	{ .words = "ACK MIGRATION",
 	  .args = "<migration> <guard> [<text>]",
 	  .tag = "ACK MIGRATION",
@@ -134,7 +133,7 @@ static const struct command commands[] = {
 	  .args = "<migration> <options...>",
 	  .tag = "SET MIGRATION",
 	  CHANGES(VERB_SET),
-	  .help = "(option = value, …): change options, also while it runs" },
+	  .help = "(option = value, ...): change options, also while it runs" },
 	{ .words = "VERIFY MIGRATION",
 	  .args = "<migration> [TABLE <tables...>]",
 	  .tag = "SELECT",

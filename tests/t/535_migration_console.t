@@ -194,7 +194,7 @@ like($row->{detail}, qr/division by zero/, 'and why');
 
 # ---------------------------------------------------------------- PAUSE, Ctrl-C, hanging up
 
-my $slow = files(map { sprintf('V1%02d__sleep.sql', $_) => "SELECT pg_sleep(0.3);\n" } 1 .. 20);
+my $slow = files(map { sprintf('V1%02d__sleep.sql', $_) => "SELECT pg_sleep(0.2);\n" } 1 .. 20);
 $proxy->console("CREATE MIGRATION slow OF DATABASE app FROM FILES '$slow' REGIONS (europe-west1) WITH (lint = off)");
 my ($in, $psql_out, $psql_err) = ('', '', '');
 my $psql = IPC::Run::start([ 'psql', '-XAq', '-v', 'VERBOSITY=verbose', '-d',
@@ -213,13 +213,13 @@ like($proxy->console_error('RUN MIGRATION slow ALL'), qr/55P03/, 'a second one i
 is($row->{state}, 'paused', 'PAUSE');
 is($row->{next}, 'RESUME MIGRATION 3;', 'and what comes next');
 my $done = grep { $_->{state} eq 'done' } @{ $proxy->console('SHOW MIGRATION slow STEPS') };
-cmp_ok($done, '<', 20, 'in the middle');
+cmp_ok($done, '<', 15, 'in the middle');
 ($row) = @{ $proxy->console('RESUME MIGRATION slow NOWAIT') };
 like($row->{state}, qr/^running/, 'RESUME NOWAIT answers at once');
 my $piped = '';
 IPC::Run::run([ 'psql', '-XAtq', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir), '-c', 'FOLLOW MIGRATION slow' ],
 	'<', \'', '|', [ 'grep', '-c', 'step-done [0-9]* apply' ], '>', \$piped);
-is($piped + 0, 20, 'FOLLOW piped to a program: each step once');
+is($piped + 0, 15, 'FOLLOW piped to a program: each step once');
 is($proxy->console('SHOW MIGRATION slow')->[0]{state}, 'done', 'ends when it is at rest');
 
 # ---------------------------------------------------------------- aborting what runs
