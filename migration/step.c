@@ -138,6 +138,32 @@ steps_make(struct job *j, struct plan *out, struct err *e)
 	return -1;
 }
 
+/* A RUN that a guard refused has frozen a plan of which nothing was begun. What stood in the way
+ * has been mended since, and may be another plan. */
+static bool
+is_begun(const struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].state != STEP_PENDING || p->v[i].attempt > 0)
+			return true;
+	return false;
+}
+
+static int
+thaw(struct job *j, struct err *e)
+{
+	PGconn *home = j->is_frozen ? job_home(j, e) : NULL;
+
+	if (!j->is_frozen)
+		return 0;
+	if (home == NULL || store_thaw_plan(home, &j->m, e) < 0)
+		return -1;
+	plan_fini(&j->plan);
+	j->m.plan_hash[0] = '\0';
+	j->is_frozen = false;
+	return 0;
+}
+
 int
 steps_freeze(struct job *j, struct err *e)
 {
@@ -146,9 +172,9 @@ steps_freeze(struct job *j, struct err *e)
 	char hash[17];
 	int rc;
 
-	if (j->is_frozen)
+	if (j->is_frozen && is_begun(&j->plan))
 		return 0;
-	if (steps_make(j, &j->plan, e) < 0)
+	if (thaw(j, e) < 0 || steps_make(j, &j->plan, e) < 0)
 		return -1;
 	home = job_home(j, e);
 	if (home == NULL)

@@ -117,6 +117,8 @@ void step_row_fini(struct step_row *r);
  */
 int store_freeze_plan(PGconn *c, const struct migration *m, const struct step_rows *rows,
 		      const char *hash, struct err *e);
+/* Away with it: nothing of it was begun, and another one is to be made. */
+int store_thaw_plan(PGconn *c, const struct migration *m, struct err *e);
 
 /* ---- the executor's writes: one statement each, refused (LEASE_LOST) without the lease ---- */
 

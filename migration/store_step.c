@@ -296,3 +296,30 @@ store_freeze_plan(PGconn *c, const struct migration *m, const struct step_rows *
 	db_exec(c, &ignored, "ROLLBACK");
 	return -1;
 }
+
+int
+store_thaw_plan(PGconn *c, const struct migration *m, struct err *e)
+{
+	PGresult *r;
+	struct err ignored;
+	const char *uuid = m->uuid;
+	int rc = db_exec(c, e, "BEGIN");
+
+	if (rc == 0) {
+		r = db_query(c, e, "DELETE FROM meridian.step WHERE uuid = $1", 1, &uuid);
+		rc = r != NULL ? 0 : -1;
+		PQclear(r);
+	}
+	if (rc == 0) {
+		r = db_query(c, e,
+			     "UPDATE meridian.migration SET plan_hash = '', rev = rev + 1 WHERE "
+			     "uuid = $1",
+			     1, &uuid);
+		rc = r != NULL ? 0 : -1;
+		PQclear(r);
+	}
+	if (rc == 0)
+		return db_exec(c, e, "COMMIT");
+	db_exec(c, &ignored, "ROLLBACK");
+	return -1;
+}
