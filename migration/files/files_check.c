@@ -344,7 +344,6 @@ files_check(struct job *j, enum migration_phase before, struct checks *out, stru
 	struct err why = { 0 };
 	const struct tree *t = files_tree(j, &why);
 
-	(void)before;
 	(void)e;
 	regions_ask(j, &regions);
 	check_regions(j, &regions, out);
@@ -362,7 +361,9 @@ files_check(struct job *j, enum migration_phase before, struct checks *out, stru
 		check_pending(j, t, &regions, out);
 		check_ways(t, &regions, out);
 		check_adopt(j, t, &regions, out);
-		files_lint(j, t, &regions, out);
+		/* In front of the first phase; what is changed later is refused as changed. */
+		if (before == PHASE_PREPARE)
+			files_lint(j, t, &regions, out);
 	}
 	regions_fini(&regions);
 	return 0;

@@ -240,7 +240,8 @@ add_file(struct planning *p, const struct step_def *def, size_t region, size_t f
 {
 	if (!is_to_do(p, region, file))
 		return 0;
-	return plan_add(p->out, def, p->regions.v[region].name, p->files.v[file], NULL);
+	return plan_add(p->out, def, p->regions.v[region].name, p->files.v[file], NULL) < 0 ? -1
+											    : 0;
 }
 
 static int

@@ -46,10 +46,10 @@ sub put
 sub sql { my ($region, $sql) = @_; return $at{$region}->safe_psql('app', $sql) }
 sub everywhere { my ($sql) = @_; return join ' ', map { sql($_, $sql) } @names }
 
+# As if nothing had ever been there.
 sub fresh
 {
-	$_->safe_psql('postgres', 'DROP DATABASE app WITH (FORCE)'), $_->safe_psql('postgres', 'CREATE DATABASE app')
-	  for values %at;
+	sql($_, 'SET client_min_messages = error; DROP SCHEMA IF EXISTS meridian, public, sqitch, atlas_schema_revisions CASCADE; CREATE SCHEMA public') for @names;
 	return;
 }
 
@@ -93,7 +93,7 @@ my $dir = directory(%two);
 my $m   = create($dir, 'REGIONS (us-east1, europe-west1, asia-south1) CANARY europe-west1', "canary_check = 'SELECT count(*) = 2 FROM t'");
 is(state_of($m), 'preflight-success', 'files that are in order pass the checks');
 is_deeply(
-	[ map { "$_->{step} $_->{place} $_->{label}" } grep { $_->{step} =~ /apply|window/ } @{ $proxy->console("PLAN MIGRATION $m") } ],
+	[ map { "$_->{step} $_->{place} $_->{object}" } grep { $_->{step} =~ /apply|window/ } @{ $proxy->console("PLAN MIGRATION $m") } ],
 	[
 		(map { "apply_canary europe-west1 $_" } qw(V1__t.sql V2__row.sql V10__index.sql)),
 		'canary_window europe-west1 europe-west1',
@@ -192,7 +192,7 @@ for my $case (
 	like(checks($m), $case->[2], '… with the reason');
 }
 $m = create(directory('V1.sql' => "BEGIN;\nCREATE TABLE wrapped (i int);\nCOMMIT;\n", 'V01__b.sql' => 'SELECT 1'));
-like(checks($m), qr/ERROR same_version V1.sql: V01__b.sql/, 'two files of one version are refused');
+like(checks($m), qr/ERROR same_version V01__b.sql: V1.sql/, 'two files of one version are refused');
 $m = create(directory('V1.sql' => "BEGIN;\nCREATE TABLE wrapped (i int);\nCOMMIT;\n"));
 is(run($m)->{state}, 'done', 'BEGIN … COMMIT around a whole file is what happens anyway');
 like($proxy->console_error("CREATE MIGRATION OF DATABASE app FROM FILES '/nonexistent' ALL REGIONS") . checks($m + 1), qr/No such file/, 'a directory that is not there');
@@ -248,7 +248,7 @@ $at{'europe-west1'}->safe_psql('app',
 put($dir, 'V2__add.sql' => "ALTER TABLE t ADD COLUMN b int;\n", 'V3__drop.sql' => "ALTER TABLE t DROP COLUMN a;\n");
 $m = create($dir);
 is_deeply(
-	[ map { "$_->{label} $_->{place}" } grep { $_->{step} eq 'apply' } @{ $proxy->console("PLAN MIGRATION $m") } ],
+	[ map { "$_->{object} $_->{place}" } grep { $_->{step} eq 'apply' } @{ $proxy->console("PLAN MIGRATION $m") } ],
 	[ 'V2__add.sql europe-west1', 'V2__add.sql us-east1', 'V2__add.sql asia-south1', 'V3__drop.sql us-east1', 'V3__drop.sql europe-west1', 'V3__drop.sql asia-south1' ],
 	'what adds goes to the subscriber first, what takes away to the publisher first');
 is(run($m)->{state}, 'done', '… and it runs');
