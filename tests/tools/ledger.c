@@ -2,14 +2,14 @@
  *
  * A writer that remembers what it was promised, for tests of migrations.
  *
- *     ledger [-c CLIENTS] [-w MS] [-e] [-p] CONNINFO [CONNINFO …]
+ *     ledger [-c CLIENTS] [-f FIRST] [-w MS] [-e] [-p] CONNINFO [CONNINFO …]
  *
- * Each client inserts rows (client, n) into table ledger(client int, n int, …) as fast as it can,
- * each a transaction (-w: with a pause of so many milliseconds between them); -e puts BEGIN and
- * COMMIT around it, -p uses prepared statements. With several CONNINFO a client that is refused by
- * the fence (MR001) or loses its connection goes to the next one: one that bypasses the proxy. Runs
- * until its standard input ends, then prints, for each row that was acknowledged, "ack CLIENT N",
- * and at last a line
+ * Each client inserts rows (client, n), client counted from FIRST, into table ledger(client int, n
+ * int, …) as fast as it can, each a transaction (-w: with a pause of so many milliseconds between
+ * them); -e puts BEGIN and COMMIT around it, -p uses prepared statements. With several CONNINFO a
+ * client that is refused by the fence (MR001) or loses its connection goes to the next one: one
+ * that bypasses the proxy. Runs until its standard input ends, then prints, for each row that was
+ * acknowledged, "ack CLIENT N", and at last a line
  *
  *     total ACKED errors ERRORS unknown UNKNOWN reconnects RECONNECTS gap_ms LONGEST
  *
@@ -209,12 +209,14 @@ main(int argc, char **argv)
 {
 	struct settings set = { 0 };
 	struct client *v;
-	int n = 4, opt;
+	int n = 4, first = 1, opt;
 	char byte;
 
-	while ((opt = getopt(argc, argv, "c:w:ep")) != -1) {
+	while ((opt = getopt(argc, argv, "c:f:w:ep")) != -1) {
 		if (opt == 'c')
 			n = atoi(optarg);
+		else if (opt == 'f')
+			first = atoi(optarg);
 		else if (opt == 'w')
 			set.wait_ms = atol(optarg);
 		else if (opt == 'e')
@@ -230,7 +232,7 @@ main(int argc, char **argv)
 	set.nconninfo = argc - optind;
 	v = xcalloc((size_t)n, sizeof(*v));
 	for (int i = 0; i < n; i++) {
-		v[i].id = i + 1;
+		v[i].id = first + i;
 		v[i].set = &set;
 		if (pthread_create(&v[i].thread, NULL, write_rows, &v[i]) != 0)
 			return 1;
