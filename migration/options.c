@@ -78,7 +78,7 @@ const struct migration_option migration_options[] = {
 	  .help = "FINALIZE freezes only at this time of day: '02:00-04:00 UTC'" },
 
 	{ "changefeeds", REGIONS, MOPT_WORDS, .words = "error|pause|allow", .standard = "error",
-	  .until = PHASE_DATA,
+	  .live = true,
 	  .help = "changefeeds that a schema change would end: refuse, pause their jobs meanwhile, let them end" },
 	{ "backfill_batch", REGIONS, MOPT_INT, .standard = "1000", .min = 1, .max = 1000000, .live = true,
 	  .help = "rows that one UPDATE of the backfill moves" },

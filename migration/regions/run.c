@@ -151,30 +151,22 @@ is_busy(const struct err *e)
 	return false;
 }
 
-/* The connection was lost in the middle: 1 the work was done, 0 it is to be tried again. */
-static int
-after_loss(struct job *j, const struct regions_ddl *d, struct err *e)
-{
-	bool yes = false;
-	PGconn *c = job_db(j, REGIONS_PLACE, e);
-
-	if (c == NULL || regions_wait_jobs(j, c, e) < 0)
-		return is_lost(e) ? 0 : -1;
-	if (d->enough != NULL && d->enough(j, d->step, &yes, e) < 0)
-		return is_lost(e) ? 0 : -1;
-	return yes;
-}
-
+/* An earlier try, of ours or of one who died, may have left a job that has done it meanwhile. */
 static enum ran
 try_once(struct job *j, const struct regions_ddl *d, struct err *e)
 {
 	PGconn *c = job_db(j, REGIONS_PLACE, e);
+	bool is_done = false;
 	enum ran ran;
 
 	if (c == NULL)
 		return FAILED;
 	if (regions_wait_jobs(j, c, e) < 0)
 		return is_lost(e) ? FAILED : STOPPED;
+	if (d->enough != NULL && d->enough(j, d->step, &is_done, e) < 0)
+		return FAILED;
+	if (is_done)
+		return RAN;
 	c = job_db_new(j, REGIONS_PLACE, NULL, e);
 	if (c == NULL)
 		return FAILED;
@@ -199,27 +191,21 @@ explain(struct err *e)
 int
 regions_run(struct job *j, const struct regions_ddl *d, struct err *e)
 {
-	int lost = 0, busy = 0, done = 0;
+	int lost = 0, busy = 0;
 	enum ran ran;
 	PGconn *c;
 
-	while (done == 0 && (ran = try_once(j, d, e)) != RAN) {
+	while ((ran = try_once(j, d, e)) != RAN) {
 		if (ran == STOPPED)
 			return -1;
-		if (is_lost(e) && ++lost < TRIES_LOST) {
-			if (job_sleep(j, PAUSE_US, e) < 0)
-				return -1;
-			done = after_loss(j, d, e);
-			if (done < 0)
-				return -1;
-		} else if (is_busy(e) && ++busy < TRIES_BUSY) {
-			job_progress(j, -1, "%s: trying again", e->msg);
-			if (job_sleep(j, PAUSE_US, e) < 0)
-				return -1;
-		} else {
+		if ((!is_lost(e) || ++lost >= TRIES_LOST) &&
+		    (!is_busy(e) || ++busy >= TRIES_BUSY)) {
 			explain(e);
 			return -1;
 		}
+		job_progress(j, -1, "%s: trying again", e->msg);
+		if (job_sleep(j, PAUSE_US, e) < 0)
+			return -1;
 	}
 	c = job_db(j, REGIONS_PLACE, e);
 	return c == NULL ? -1 : regions_wait_jobs(j, c, e);

@@ -36,8 +36,8 @@ extern const struct regions_ops regions_ops_partitions, regions_ops_primary, reg
 /* ---- run.c: statements ---- */
 
 /* One statement that changes the schema: waits for the jobs of this database before and after, and
- * comes back when the server says "not now". `enough` is asked when the connection was lost:
- * whether the statement has done its work. A statement that fails with the SQLSTATE `fine` was
+ * comes back when the server says "not now" or the connection is lost. `enough` is asked before
+ * each try: whether the work is done already. A statement that fails with the SQLSTATE `fine` was
  * done. */
 struct regions_ddl {
 	const char *sql;

@@ -496,7 +496,7 @@ sub add_region
 	return failed('42710', "region \"$region\" already added to database") if has($d->{regions}, $region);
 	return failed('55000', 'cannot perform database region changes while a REGIONAL BY ROW transition is underway',
 		'cancel the existing job or try again when the change is complete')
-	  if grep { $_->{status} eq 'running' && $_->{description} =~ /REGIONAL BY ROW/ } @{ $state->{jobs} };
+	  if grep { $_->{type} ne 'CHANGEFEED' && $_->{status} eq 'running' && $_->{description} =~ /REGIONAL BY ROW/ } @{ $state->{jobs} };
 	return change($state, $c, $sql, 'TYPEDESC SCHEMA CHANGE', "Adding new region value \"$region\" to \"crdb_internal_region\"",
 		'ALTER DATABASE ADD REGION', sub {
 			sql_of($state, "ALTER TYPE public.crdb_internal_region ADD VALUE IF NOT EXISTS '$region'");
@@ -565,7 +565,7 @@ sub set_locality
 	return failed('42P16', 'cannot alter a table\'s LOCALITY if its database is not multi-region enabled') unless defined $d->{primary};
 	return failed('42P01', "relation \"$key\" does not exist") unless has_table($state, $key);
 	return failed('0A000', "unimplemented: table $t is currently undergoing a schema change")
-	  if grep { $_->{status} eq 'running' && $_->{description} =~ /\Q$key\E/ } @{ $state->{jobs} };
+	  if grep { $_->{type} ne 'CHANGEFEED' && $_->{status} eq 'running' && $_->{description} =~ /\Q$key\E/ } @{ $state->{jobs} };
 	return failed('42602', "region \"$1\" has not been added to database \"$state->{database}\"", 'available regions: ' . join ', ', @{ $d->{regions} })
 	  if $home =~ /IN "([^"]+)"$/ && !has($d->{regions}, $1);
 	return failed('42703', "column \"$1\" does not exist") if $home =~ /AS "?(\w+)"?$/ && !columns($state, $key)->{$1};
