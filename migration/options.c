@@ -95,7 +95,7 @@ const struct migration_option migration_options[] = {
 	{ "atomic", DISTRIBUTE, MOPT_BOOL, .standard = "off", .until = PHASE_PREPARE,
 	  .help = "every table in one transaction, blocking" },
 	{ "orphans", DISTRIBUTE, MOPT_WORDS, .words = "error|report", .standard = "error",
-	  .until = PHASE_DATA,
+	  .live = true,
 	  .help = "rows without the row that their foreign key names" },
 
 	{ "lint", FILES, MOPT_WORDS, .words = "error|warn|off", .standard = "error",

@@ -11,13 +11,19 @@
 
 #define NOT_VALID " NOT VALID"
 
+static void
+extend(json_t *out, const struct strlist *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		json_array_append_new(out, json_string(list->v[i]));
+}
+
 static json_t *
 json_of_names(const struct strlist *list)
 {
 	json_t *out = json_array();
 
-	for (size_t i = 0; i < list->n; i++)
-		json_array_append_new(out, json_string(list->v[i]));
+	extend(out, list);
 	return out;
 }
 
@@ -28,10 +34,11 @@ json_of_key(const struct dist_catalog *c, const struct dist_key *k)
 
 	if (n > cut && strcmp(k->definition + n - cut, NOT_VALID) == 0)
 		n -= cut;
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s%, s:b}", "name", k->name, "table",
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s%, s:s?, s:b}", "name", k->name, "table",
 			 c->tables[k->from].name, "refer", c->tables[k->to].name, "columns",
 			 json_of_names(&k->columns), "refers", json_of_names(&k->refers),
-			 "definition", k->definition, n, "valid", k->is_valid);
+			 "definition", k->definition, n, "comment", k->comment, "valid",
+			 k->is_valid);
 }
 
 static json_t *
@@ -43,6 +50,19 @@ json_of_tables(const struct dist_step *s, const struct dist_plan *p, const struc
 		json_array_append_new(
 		    out, json_pack("{s:s, s:b}", "table", c->tables[s->tables[i]].name, "reference",
 				   p->choice[s->tables[i]].method == METHOD_REFERENCE));
+	return out;
+}
+
+/* Only where they are needed: they may be long. */
+static json_t *
+json_of_trimmings(const struct dist_step *s, const struct dist_catalog *c)
+{
+	json_t *out = json_array();
+
+	if (s->act == DIST_TRIM)
+		extend(out, &c->tables[s->table].trimmings);
+	for (size_t i = 0; s->act == DIST_KEEP_KEYS && i < s->ntables; i++)
+		extend(out, &c->tables[s->tables[i]].trimmings);
 	return out;
 }
 
@@ -105,14 +125,15 @@ dist_args_text(const struct dist_step *s, const struct dist_plan *p, const struc
 
 	for (size_t i = 0; i < s->nkeys; i++)
 		json_array_append_new(keys, json_of_key(c, &c->keys[s->keys[i]]));
-	o = json_pack("{s:s?, s:s, s:s?, s:s?, s:f, s:b, s:b, s:b, s:b, s:o, s:o, s:o}", "table",
-		      t != NULL ? t->name : NULL, "column", w->column, "beside",
+	o = json_pack("{s:s?, s:s, s:s?, s:s?, s:f, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
+		      "table", t != NULL ? t->name : NULL, "column", w->column, "beside",
 		      s->beside < c->ntables ? c->tables[s->beside].name : NULL, "why",
 		      t != NULL ? p->choice[s->table].why : NULL, "seconds",
 		      dist_seconds(c, (int64_t)json_integer_value(bytes)), "partitioned",
 		      t != NULL && t->relkind == 'p', "identity", has_identities(s, c), "alone",
 		      is_alone(p, c), "sequential", has_references(p, c), "bytes", bytes, "keys",
-		      keys, "tables", json_of_tables(s, p, c));
+		      keys, "trimmings", json_of_trimmings(s, c), "tables",
+		      json_of_tables(s, p, c));
 	out = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(3));
 	json_decref(o);
 	return out;
@@ -155,6 +176,7 @@ key_of(struct dist_key_args *k, const json_t *o)
 	k->definition = string_or_empty(o, "definition");
 	names_of(&k->columns, o, "columns");
 	names_of(&k->refers, o, "refers");
+	k->comment = string_of(o, "comment");
 	k->is_valid = json_is_true(json_object_get(o, "valid"));
 }
 
@@ -197,6 +219,7 @@ dist_args_parse(struct dist_args *out, const char *json, struct err *e)
 	out->is_irreversible = json_is_true(json_object_get(o, "identity"));
 	out->is_alone = json_is_true(json_object_get(o, "alone"));
 	out->is_sequential = json_is_true(json_object_get(o, "sequential"));
+	names_of(&out->trimmings, o, "trimmings");
 	lists_of(out, o);
 	json_decref(o);
 	return 0;
@@ -210,11 +233,13 @@ dist_args_fini(struct dist_args *a)
 		free(a->keys[i].table);
 		free(a->keys[i].refer);
 		free(a->keys[i].definition);
+		free(a->keys[i].comment);
 		strlist_fini(&a->keys[i].columns);
 		strlist_fini(&a->keys[i].refers);
 	}
 	for (size_t i = 0; i < a->ntables; i++)
 		free(a->tables[i].table);
+	strlist_fini(&a->trimmings);
 	free(a->keys);
 	free(a->tables);
 	free(a->table);

@@ -16,6 +16,7 @@ struct dist_key_args {
 	char *name;          /* of the constraint */
 	char *table, *refer; /* as SQL writes them */
 	struct strlist columns, refers;
+	char *comment;    /* NULL: none */
 	char *definition; /* without NOT VALID */
 	bool is_valid;
 };
@@ -33,9 +34,10 @@ struct dist_args {
 	double seconds;
 	long long bytes;
 	bool is_partitioned;
-	bool is_irreversible; /* it has an identity column */
-	bool is_alone;        /* no key leads to a table that Citus had before */
-	bool is_sequential;   /* keys lead to reference tables: one connection to each node */
+	bool is_irreversible;     /* it has an identity column */
+	bool is_alone;            /* no key leads to a table that Citus had before */
+	bool is_sequential;       /* keys lead to reference tables: one connection to each node */
+	struct strlist trimmings; /* of the tables, as statements */
 	struct dist_key_args *keys;
 	size_t nkeys;
 	struct dist_table_args *tables;

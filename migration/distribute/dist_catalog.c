@@ -21,6 +21,7 @@ table_fini(struct dist_table *t)
 	strlist_fini(&t->identities);
 	strlist_fini(&t->serials);
 	strlist_fini(&t->keys_without);
+	strlist_fini(&t->trimmings);
 }
 
 static void
@@ -28,6 +29,7 @@ key_fini(struct dist_key *k)
 {
 	free(k->name);
 	free(k->definition);
+	free(k->comment);
 	strlist_fini(&k->columns);
 	strlist_fini(&k->refers);
 	strlist_fini(&k->sets);

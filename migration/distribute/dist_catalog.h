@@ -42,8 +42,10 @@ struct dist_table {
 	double writes; /* a second */
 	/* what stands in the way */
 	struct strlist triggers;
-	struct strlist identities;   /* columns GENERATED … AS IDENTITY */
-	struct strlist serials;      /* columns of int and smallint with nextval() */
+	struct strlist identities; /* columns GENERATED … AS IDENTITY */
+	struct strlist serials;    /* columns of int and smallint with nextval() */
+	/* what Citus loses when it makes the table anew, as statements: see dist_trim.h */
+	struct strlist trimmings;
 	struct strlist keys_without; /* UNIQUE, PRIMARY KEY, EXCLUDE without the column */
 };
 
@@ -54,6 +56,7 @@ struct dist_key { /* FOREIGN KEY */
 	struct strlist sets;       /* SET NULL (columns), where it names them */
 	char on_delete, on_update; /* 'a', 'r', 'c', 'n', 'd' */
 	char *definition;          /* pg_get_constraintdef() */
+	char *comment;             /* NULL: none */
 	bool is_valid;
 };
 

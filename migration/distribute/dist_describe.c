@@ -48,7 +48,9 @@ put_locks(const struct dist_args *a, struct step_text *out, const char *mode)
 static void
 on_keys(const struct dist_args *a, struct step_text *out)
 {
-	buf_printf(&out->sql, "-- %zu foreign keys are kept in the journal\n", a->nkeys);
+	buf_printf(&out->sql,
+		   "-- %zu foreign keys, and %zu comments and grants, are kept in the journal\n",
+		   a->nkeys, a->trimmings.n);
 	buf_str(&out->lock, "none");
 	for (size_t i = 0; i < a->nkeys; i++)
 		dist_sql_add_key(&out->undo, &a->keys[i], a->keys[i].is_valid);
@@ -113,6 +115,15 @@ on_all(const struct dist_args *a, struct step_text *out)
 }
 
 static void
+on_trim(const struct dist_args *a, struct step_text *out)
+{
+	for (size_t i = 0; i < a->trimmings.n; i++)
+		buf_printf(&out->sql, "%s;\n", a->trimmings.v[i]);
+	buf_printf(&out->lock, "SHARE UPDATE EXCLUSIVE on %s and its views", a->table);
+	buf_str(&out->undo, "nothing to undo");
+}
+
+static void
 on_add(const struct dist_args *a, struct step_text *out)
 {
 	dist_sql_settings(&out->sql, a->is_sequential);
@@ -150,6 +161,7 @@ dist_describe(struct job *j, const struct migration_step *s, struct step_text *o
 		[DIST_CONCURRENT] = on_concurrently,
 		[DIST_REFER] = on_reference,
 		[DIST_ALL] = on_all,
+		[DIST_TRIM] = on_trim,
 		[DIST_ADD_KEYS] = on_add,
 		[DIST_VALIDATE] = on_validate,
 		[DIST_TRUNCATE] = on_truncate,

@@ -199,7 +199,7 @@ apply(struct impact *m, const struct dist_step *s)
 {
 	if (s->act == DIST_BLOCKING || s->act == DIST_CONCURRENT || s->act == DIST_REFER)
 		m->is_spread[s->table] = true;
-	for (size_t i = 0; i < s->ntables; i++)
+	for (size_t i = 0; s->act == DIST_ALL && i < s->ntables; i++)
 		m->is_spread[s->tables[i]] = true;
 	for (size_t i = 0; i < s->nkeys; i++) {
 		if (s->act == DIST_DROP_KEYS)
@@ -212,7 +212,8 @@ apply(struct impact *m, const struct dist_step *s)
 static bool
 changes(enum dist_act a)
 {
-	return a != DIST_KEEP_KEYS && a != DIST_ORPHANS && a != DIST_VALIDATE && a != DIST_TRUNCATE;
+	return a != DIST_KEEP_KEYS && a != DIST_ORPHANS && a != DIST_TRIM && a != DIST_VALIDATE &&
+	       a != DIST_TRUNCATE;
 }
 
 static void

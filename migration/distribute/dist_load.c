@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "migration/db.h"
 #include "migration/distribute/dist_rate.h"
+#include "migration/distribute/dist_trim.h"
 
 #define TABLES_MAX "10000"
 #define KEYS_MAX   "50000"
@@ -71,7 +72,8 @@ static const char keys_sql[] =
     " (SELECT jsonb_agg(a.attname ORDER BY k.n) FROM unnest(x.conkey) WITH ORDINALITY k(col, n)"
     "  JOIN pg_attribute a ON a.attrelid = x.conrelid AND a.attnum = k.col),"
     " (SELECT jsonb_agg(a.attname ORDER BY k.n) FROM unnest(x.confkey) WITH ORDINALITY k(col, n)"
-    "  JOIN pg_attribute a ON a.attrelid = x.confrelid AND a.attnum = k.col), %s"
+    "  JOIN pg_attribute a ON a.attrelid = x.confrelid AND a.attnum = k.col), %s,"
+    " obj_description(x.oid, 'pg_constraint')"
     " FROM pg_constraint x WHERE x.contype = 'f' AND x.conparentid = 0"
     " ORDER BY x.conrelid::regclass::text, x.conname LIMIT " KEYS_MAX;
 
@@ -215,6 +217,7 @@ read_key(struct dist_catalog *c, const PGresult *r, int row)
 	names(&k->columns, r, row, 7);
 	names(&k->refers, r, row, 8);
 	names(&k->sets, r, row, 9);
+	k->comment = text_or_null(r, row, 10);
 }
 
 static void
@@ -273,6 +276,8 @@ load_tables(PGconn *db, const char *column, struct dist_catalog *c, struct err *
 
 	if (rc == 0)
 		rc = each_row(db, keys, NULL, c, read_key, e);
+	if (rc == 0)
+		rc = dist_load_trimmings(db, c, e);
 	if (rc == 0 && c->server.has_citus)
 		rc = each_row(db, partitions_sql, NULL, c, read_partition, e);
 	free(tables);

@@ -260,7 +260,10 @@ keep_keys(struct maker *m)
 	for (size_t i = 0; i < m->c->nkeys; i++)
 		if (is_ours(m, m->c->keys[i].from) || is_ours(m, m->c->keys[i].to))
 			s->keys[s->nkeys++] = i;
-	end_step(m);
+	s->tables = xcalloc(m->c->ntables + 1, sizeof(*s->tables));
+	for (size_t i = 0; i < m->c->ntables; i++)
+		if (is_ours(m, i))
+			s->tables[s->ntables++] = i;
 }
 
 /* A DELETE from a distributed parent does not look at children that are not: look for them. */
@@ -375,6 +378,8 @@ one_table(struct maker *m, size_t table)
 		    m->is_done[m->c->keys[i].to])
 			s->keys[s->nkeys++] = i;
 	m->is_done[table] = true;
+	if (s->act == DIST_CONCURRENT && m->c->tables[table].trimmings.n > 0)
+		(void)add_step(m, DIST_TRIM, table);
 	add_keys(m, table);
 }
 

@@ -44,6 +44,7 @@ struct dist_wish {
 	X(DIST_CONCURRENT, "distribute_concurrently") \
 	X(DIST_REFER, "reference")                    \
 	X(DIST_ALL, "distribute_all")                 \
+	X(DIST_TRIM, "trimmings")                     \
 	X(DIST_ADD_KEYS, "add_keys")                  \
 	X(DIST_VALIDATE, "validate_key")              \
 	X(DIST_TRUNCATE, "truncate_local")

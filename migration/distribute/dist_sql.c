@@ -142,6 +142,19 @@ dist_sql_add_key(struct buf *b, const struct dist_key_args *k, bool check)
 	buf_printf(b, "ALTER TABLE %s ADD CONSTRAINT ", k->table);
 	put_name(b, k->name);
 	buf_printf(b, " %s%s;\n", k->definition, check ? "" : " NOT VALID");
+	dist_sql_comment_key(b, k);
+}
+
+void
+dist_sql_comment_key(struct buf *b, const struct dist_key_args *k)
+{
+	if (k->comment == NULL)
+		return;
+	buf_str(b, "COMMENT ON CONSTRAINT ");
+	put_name(b, k->name);
+	buf_printf(b, " ON %s IS ", k->table);
+	put_literal(b, k->comment);
+	buf_str(b, ";\n");
 }
 
 void

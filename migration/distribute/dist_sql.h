@@ -25,6 +25,8 @@ void dist_sql_undistribute(struct buf *b, const char *table);
 
 void dist_sql_drop_key(struct buf *b, const struct dist_key_args *k);
 void dist_sql_add_key(struct buf *b, const struct dist_key_args *k, bool check);
+/* Nothing where it has none. */
+void dist_sql_comment_key(struct buf *b, const struct dist_key_args *k);
 void dist_sql_validate_key(struct buf *b, const struct dist_key_args *k);
 /* How many rows (up to 1000) have no parent, and the first of them. */
 void dist_sql_orphans(struct buf *b, const struct dist_key_args *k);

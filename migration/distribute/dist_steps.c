@@ -12,6 +12,7 @@
 #include "migration/distribute/dist_load.h"
 #include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_sql.h"
+#include "migration/distribute/dist_trim.h"
 
 typedef int (*with_args)(struct job *j, PGconn *c, const struct dist_args *a, struct err *e);
 
@@ -167,6 +168,18 @@ static int
 validate_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	return with(j, s, validate, e);
+}
+
+static int
+trim(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
+{
+	return dist_put_trimmings(j, c, &a->trimmings, e);
+}
+
+static int
+trim_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	return with(j, s, trim, e);
 }
 
 /* ---- rows without a parent ---- */
@@ -356,6 +369,7 @@ static const struct step_def defs[DIST_NACTS] = {
 	    STEP("reference", PHASE_DATA, CLASS_T, .act = reference_act, .undo = dist_undo_tables),
 	[DIST_ALL] = STEP("distribute_all", PHASE_DATA, CLASS_T, .act = distribute_all_act,
 			  .undo = dist_undo_tables),
+	[DIST_TRIM] = STEP("trimmings", PHASE_DATA, CLASS_T, .act = trim_act),
 	[DIST_ADD_KEYS] = STEP("add_keys", PHASE_DATA, CLASS_T, .act = add_keys_act),
 	[DIST_VALIDATE] =
 	    STEP("validate_key", PHASE_DATA, CLASS_I, .done = all_valid, .act = validate_act),
@@ -366,8 +380,8 @@ static const struct step_def defs[DIST_NACTS] = {
 #undef STEP
 
 const struct step_def *const dist_defs[DIST_NACTS + 1] = {
-	&defs[0], &defs[1], &defs[2], &defs[3], &defs[4], &defs[5],
-	&defs[6], &defs[7], &defs[8], &defs[9], NULL,
+	&defs[0], &defs[1], &defs[2], &defs[3], &defs[4],  &defs[5],
+	&defs[6], &defs[7], &defs[8], &defs[9], &defs[10], NULL,
 };
 
 enum dist_act

@@ -10,6 +10,7 @@
 #include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_sql.h"
 #include "migration/distribute/dist_steps.h"
+#include "migration/distribute/dist_trim.h"
 
 /* Tables that Citus had before this migration stay as they are: keys to them step aside. */
 static int
@@ -92,16 +93,17 @@ restore_key(struct job *j, PGconn *c, const struct dist_key_args *k, struct err 
 
 	if (rc == -2)
 		dist_sql_add_key(&sql, k, false);
-	if (rc == -2 || rc == 0) {
-		if (k->is_valid)
-			dist_sql_validate_key(&sql, k);
-		rc = sql.n > 0 ? job_exec_retry(j, c, buf_text(&sql), e) : 0;
-	}
+	else if (rc != -1)
+		dist_sql_comment_key(&sql, k);
+	if ((rc == -2 || rc == 0) && k->is_valid)
+		dist_sql_validate_key(&sql, k);
+	if (rc != -1)
+		rc = sql.n > 0 ? dist_run_locked(j, c, buf_text(&sql), e) : 0;
 	buf_fini(&sql);
-	return rc == -1 ? -1 : 0;
+	return rc;
 }
 
-/* Every key as it was before the first step; tables that Citus took along go back first. */
+/* Every key and what else hung on the tables, as it was before the first step. */
 int
 dist_undo_keys(struct job *j, const struct migration_step *s, struct err *e)
 {
@@ -113,6 +115,8 @@ dist_undo_keys(struct job *j, const struct migration_step *s, struct err *e)
 		return -1;
 	for (size_t i = 0; rc == 0 && i < a.nkeys; i++)
 		rc = restore_key(j, c, &a.keys[i], e);
+	if (rc == 0)
+		rc = dist_put_trimmings(j, c, &a.trimmings, e);
 	dist_args_fini(&a);
 	return rc;
 }

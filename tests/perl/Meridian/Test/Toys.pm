@@ -35,6 +35,10 @@ CREATE TABLE line_items (store_id bigint NOT NULL REFERENCES stores, line_item_i
 	PRIMARY KEY (store_id, line_item_id));
 CREATE INDEX ON line_items (order_id);
 COMMENT ON TABLE orders IS 'what was bought';
+COMMENT ON COLUMN orders.placed_at IS 'by the clock of the shop''s server';
+COMMENT ON CONSTRAINT line_items_orders_fkey ON line_items IS 'of which order';
+CREATE VIEW sales AS SELECT store_id, count(*) AS n FROM orders GROUP BY 1;
+GRANT SELECT ON sales TO PUBLIC;
 INSERT INTO stores SELECT i, 'store ' || i FROM generate_series(1, 60) i;
 INSERT INTO products (store_id, title, price) SELECT 1 + i % 60, 'toy ' || i, i / 10.0 FROM generate_series(1, 600) i;
 INSERT INTO orders (store_id) SELECT 1 + i % 60 FROM generate_series(1, 3000) i;
@@ -74,7 +78,7 @@ sub knows_plugins
 sub citus_cluster
 {
 	my ($db, $nworkers) = @_;
-	my $conf = "shared_preload_libraries = 'citus'\nmax_connections = 200\nmax_prepared_transactions = 200\n"
+	my $conf = "shared_preload_libraries = 'citus, pg_stat_statements'\nmax_connections = 200\nmax_prepared_transactions = 200\n"
 	  . "max_worker_processes = 32\nmax_replication_slots = 20\nmax_wal_senders = 20\n"
 	  . "citus.local_hostname = '127.0.0.1'\ncitus.shard_count = 4\n"
 	  . "citus.defer_shard_delete_interval = '1s'\ncitus.enable_statistics_collection = off\n"
@@ -83,7 +87,7 @@ sub citus_cluster
 	my @nodes = map { regional_clusters($_, { conf => $conf }) } 'coordinator', map { "worker$_" } 1 .. $nworkers;
 	for my $node (@nodes) {
 		$node->safe_psql('postgres', "CREATE DATABASE $db");
-		$node->safe_psql($db,        'CREATE EXTENSION citus');
+		$node->safe_psql($db,        'CREATE EXTENSION citus; CREATE EXTENSION pg_stat_statements');
 		# making the extension turns it on in postgresql.auto.conf
 		$node->safe_psql($db, 'ALTER SYSTEM SET ssl = off');
 		$node->reload;
