@@ -942,21 +942,6 @@ thirty_two_claims_leave_evidence(void **state)
 }
 
 static void
-a_city_has_a_region_whoever_calls(void **state)
-{
-	struct world *w = *state;
-	const struct topology *t = w->topology;
-
-	assert_int_equal(locality_region_of_city(t, w->gazetteer, SLICE_LITERAL("rome")), EUROPE);
-	assert_int_equal(locality_region_of_city(t, w->gazetteer, SLICE_LITERAL("Seattle")), WEST);
-	assert_int_equal(locality_region_of_city(t, w->gazetteer, SLICE_LITERAL("madrid")), EUROPE);
-	assert_int_equal(locality_region_of_city(t, w->gazetteer, SLICE_LITERAL("cittagazze")), -1);
-	assert_int_equal(locality_region_of_city(t, w->gazetteer, SLICE_LITERAL("")), -1);
-	assert_int_equal(locality_region_of_city(t, NULL, SLICE_LITERAL("boston")), EAST);
-	assert_int_equal(locality_region_of_city(t, NULL, SLICE_LITERAL("madrid")), -1);
-}
-
-static void
 words_have_names_and_back(void **state)
 {
 	(void)state;
@@ -1002,7 +987,6 @@ main(void)
 		WITH_WORLD(bias_counts_in_what_is_nearest),
 		cmocka_unit_test(claims_are_packed_and_bounded),
 		WITH_WORLD(thirty_two_claims_leave_evidence),
-		WITH_WORLD(a_city_has_a_region_whoever_calls),
 		cmocka_unit_test(words_have_names_and_back),
 	};
 
