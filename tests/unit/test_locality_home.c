@@ -22,7 +22,8 @@ three_regions(void)
 	struct topology *t = topology_new();
 
 	for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++) {
-		struct region *r = &t->regions[topology_add_region(t, regions[i].name)];
+		uint16_t at = topology_add_region(t, regions[i].name);
+		struct region *r = &t->regions[at];
 		double lat, lon;
 
 		assert_true(places_region(slice_str(regions[i].name), &lat, &lon));
