@@ -194,7 +194,7 @@ like($row->{detail}, qr/division by zero/, 'and why');
 
 # ---------------------------------------------------------------- PAUSE, Ctrl-C, hanging up
 
-my $slow = files(map { sprintf('V1%02d__sleep.sql', $_) => "SELECT pg_sleep(0.2);\n" } 1 .. 20);
+my $slow = files(map { sprintf('V1%02d__sleep.sql', $_) => "SELECT pg_sleep(0.2);\n" } 1 .. 15);
 $proxy->console("CREATE MIGRATION slow OF DATABASE app FROM FILES '$slow' REGIONS (europe-west1) WITH (lint = off)");
 my ($in, $psql_out, $psql_err) = ('', '', '');
 my $psql = IPC::Run::start([ 'psql', '-XAq', '-v', 'VERBOSITY=verbose', '-d',

@@ -1,0 +1,162 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Drivers run migrations: parameters in commands, typed results in text and in binary, NOTICEs, errors
+# with their SQLSTATE, FOLLOW as a COPY, cancel as detach, connections closed in the middle.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Drivers qw(driver_run driver_missing);
+use Meridian::Test::Proxy;
+use PostgreSQL::Test::Utils ();
+use Test::More;
+
+my $node  = regional_clusters('us-east1');
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => $node ],
+	set     => { migration_conninfo => 'user=postgres' });
+$proxy->start;
+$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' });
+
+# One database and one folder of files for each driver, so that none sees another's.
+sub prepare
+{
+	my ($name) = @_;
+	$node->safe_psql('postgres', "CREATE DATABASE \"$name\"");
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	PostgreSQL::Test::Utils::append_to_file("$dir/V001__t.sql", "CREATE TABLE t(id int PRIMARY KEY);\n");
+	PostgreSQL::Test::Utils::append_to_file("$dir/V00${_}__sleep.sql", "SELECT pg_sleep(0.3);\n") for 2 .. 6;
+	return ($proxy->socket_dir, $proxy->port, $name, $dir);
+}
+
+sub driver_is
+{
+	my ($name, $program, $want) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+  SKIP: {
+		my $why = driver_missing($name);
+		skip $why, 1 if $why;
+		is(driver_run($name, $program, prepare($name)), $want, $name);
+	}
+	return;
+}
+
+driver_is('psycopg', <<'PY', <<'OUT');
+import sys, threading, time, psycopg
+host, port, db, files = sys.argv[1:5]
+c = psycopg.connect(host=host, port=port, dbname='meridian', autocommit=True)
+notices = []
+c.add_notice_handler(lambda d: notices.append(d.message_primary))
+k = c.cursor(binary=True)
+row = k.execute('CREATE MIGRATION a OF DATABASE ' + db + ' FROM FILES %s WITH (lint = %s)', (files, 'off')).fetchone()
+m = row[0]
+print(type(m).__name__, row[1:4], k.statusmessage, row[7] == 'RUN MIGRATION %d ALL;' % m)
+print(any('checks: 0 errors' in n for n in notices))
+row = k.execute('RUN MIGRATION %s NEXT', (str(m),), prepare=True).fetchone()
+print(row[3], k.statusmessage)
+try:
+    k.execute('SET MIGRATION %s (lint = %s)', (str(m), 'loud'))
+except psycopg.errors.InvalidParameterValue as e:
+    print(e.sqlstate, e.diag.message_hint)
+k.execute('RUN MIGRATION %s ALL NOWAIT', (str(m),))
+with k.copy('FOLLOW MIGRATION %d' % m) as copy:
+    text = b''.join(bytes(b) for b in copy).decode()
+print(text.count('step-done'), text.rstrip().split('\n')[-1] == 'migration %d is done' % m)
+row = k.execute("SHOW MIGRATIONS LIKE %s", ('a',)).fetchone()
+print(row[3], row[5], row[8], row[10].tzinfo is not None)
+k.execute("SELECT 1")
+print(k.fetchone()[0])
+# the files are there already
+k.execute('CREATE MIGRATION b OF DATABASE ' + db + ' FROM FILES %s WITH (lint = off)', (files,))
+m = k.fetchone()[0]
+print(k.execute('RUN MIGRATION %s ALL', (str(m),)).fetchone()[3])
+PY
+int ('a', 'files', 'preflight-success') CREATE MIGRATION True
+True
+paused RUN MIGRATION
+22023 It takes error, warn or off.
+8 True
+done 100 psycopg True
+1
+done
+OUT
+
+driver_is('psycopg2', <<'PY', <<'OUT');
+import io, sys, threading, time, psycopg2
+host, port, db, files = sys.argv[1:5]
+c = psycopg2.connect(host=host, port=port, dbname='meridian')
+c.autocommit = True
+k = c.cursor()
+k.execute('CREATE MIGRATION c OF DATABASE ' + db + ' FROM FILES %s WITH (lint = off)', (files,))
+m = k.fetchone()[0]
+print(any('Start the migration with' in n for n in c.notices))
+threading.Timer(0.7, c.cancel).start()
+try:
+    k.execute('RUN MIGRATION %s ALL', (m,))
+except psycopg2.Error as e:
+    print(e.pgcode, str(e).startswith('detached from migration %d; it continues' % m))
+k.execute('SHOW MIGRATION %s', (m,))
+print(k.fetchone()[3].startswith('running'))
+# one who hangs up while it is told changes nothing
+d = psycopg2.connect(host=host, port=port, dbname='meridian')
+d.autocommit = True
+threading.Timer(0.3, d.close).start()
+try:
+    d.cursor().execute('RETRY MIGRATION %s', (m,))
+except psycopg2.Error as e:
+    print(e.pgcode)
+out = io.StringIO()
+k.copy_expert('FOLLOW MIGRATION %d' % m, out)
+print(out.getvalue().count('step-done'))
+try:
+    k.execute('RUN MIGRATION %s ALL', (m,))
+except psycopg2.Error as e:
+    print(e.pgcode)
+PY
+True
+57014 True
+True
+55P03
+8
+55000
+OUT
+
+driver_is('asyncpg', <<'PY', <<'OUT');
+import asyncio, sys, asyncpg
+host, port, db, files = sys.argv[1:5]
+async def main():
+    c = await asyncpg.connect(host=host, port=int(port), database='meridian')
+    said = []
+    c.add_log_listener(lambda _, m: said.append(m.message))
+    r = await c.fetchrow('CREATE MIGRATION d OF DATABASE ' + db + ' FROM FILES $1 WITH (lint = $2)', files, 'off')
+    m = r['migration']
+    print(type(m).__name__, r['state'])
+    try:
+        await c.fetch('RUN MIGRATION $1 ALL', str(m), timeout=0.7)
+    except asyncio.TimeoutError:
+        print('timeout')
+    r = await c.fetchrow('SHOW MIGRATION $1', str(m))
+    print(r['state'].startswith('running'))
+    try:
+        await c.fetch('RUN MIGRATION $1 ALL', str(m))
+    except asyncpg.PostgresError as e:
+        print(e.sqlstate)
+    for i in range(100):
+        r = await c.fetchrow('SHOW MIGRATION $1', str(m))
+        if not r['state'].startswith('running'):
+            break
+        await asyncio.sleep(0.1)
+    log = await c.fetch('SHOW MIGRATION $1 LOG', str(m))
+    print(r['state'], log[0]['seq'], log[0]['at'].tzinfo is not None, any('step' in s for s in said))
+    await c.close()
+asyncio.run(main())
+PY
+int preflight-success
+timeout
+True
+55P03
+done 1 True True
+OUT
+
+$proxy->stop;
+done_testing();
