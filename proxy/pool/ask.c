@@ -65,7 +65,7 @@ pass_on(struct ask *a, struct slice raw)
 {
 	struct session *s = a->server->session;
 
-	if (s != NULL && s->state == SESSION_RELAY)
+	if (s != NULL && s->server == a->server && s->state == SESSION_RELAY)
 		(void)session_say(s, raw.p, raw.n);
 }
 
@@ -131,7 +131,7 @@ flush(struct ask *a)
 {
 	struct session *s = a->server->session;
 
-	if (s != NULL && s->state == SESSION_RELAY)
+	if (s != NULL && s->server == a->server && s->state == SESSION_RELAY)
 		relay_on_server(s, EV_WRITE);
 	else if (stream_flush(&a->server->stream) != 0)
 		lost(a, "connection lost");

@@ -140,12 +140,13 @@ session_history(const struct session *s, struct session_step *out, size_t max)
 	size_t n = 0;
 
 	for (unsigned i = (unsigned)(s->marks - kept); i < s->marks && n < max; i++) {
-		const struct session_mark *m = &s->history[i % SESSION_HISTORY];
+		unsigned mark = i % SESSION_HISTORY;
+		uint8_t why = s->past.why[mark];
 
 		out[n++] = (struct session_step){
-			.at_us = begin + m->at_ms * USEC_PER_MSEC,
-			.state = session_state_row((enum session_state)m->state)->label,
-			.note = m->why != WHY_NONE ? why_get((enum why)m->why)->counter : "",
+			.at_us = begin + s->past.at_ms[mark] * USEC_PER_MSEC,
+			.state = session_state_row((enum session_state)s->past.state[mark])->label,
+			.note = why != WHY_NONE ? why_get((enum why)why)->counter : "",
 		};
 	}
 	return n;

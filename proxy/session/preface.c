@@ -226,7 +226,7 @@ is_direct_tls(const struct session *s)
 	bool direct = s->client.ssl != NULL;
 
 	for (unsigned i = 0; i < s->marks && i < SESSION_HISTORY; i++)
-		direct = direct && s->history[i].state != SESSION_TLS_HELLO;
+		direct = direct && s->past.state[i] != SESSION_TLS_HELLO;
 	return direct;
 }
 

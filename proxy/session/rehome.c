@@ -169,7 +169,7 @@ void
 rehome_logged_in(struct rehome *r, struct server *sv)
 {
 	r->server = sv;
-	sv->rehome = r;
+	rehome_reserve(r, sv, true);
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
 	r->stage = REHOME_PREPARED;
 	advance(r);
@@ -186,11 +186,23 @@ become_ready(struct rehome *r)
 	advance(r);
 }
 
+/* What they are among. */
+static void
+put_notifications(struct buf *b, struct slice messages)
+{
+	struct frame f;
+
+	while (frame_cut(messages, INT32_MAX, &f) == PARSE_DONE) {
+		if (f.type == MSG_NOTIFICATION)
+			buf_put(b, messages.p, f.total);
+		messages = slice_skip(messages, f.total);
+	}
+}
+
 static void
 on_replayed(struct server *sv, const struct ask_answer *a)
 {
-	struct rehome *r = sv->rehome;
-
+	struct rehome *r = sv->session->rehome;
 	struct err e = a->error;
 
 	r->replaying = false;
@@ -200,6 +212,7 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 		rehome_fail(r, &e);
 		return;
 	}
+	put_notifications(&r->later, a->messages);
 	if (a->rest_n > 0 && !rehome_take_all(r, a->rest, a->rest_n))
 		rehome_lost(r, "server closed the connection unexpectedly");
 	else
@@ -266,26 +279,19 @@ capture(struct rehome *r)
 	buf_fini(&messages);
 }
 
-/* The last that the old server has said to one who listens. */
+/* The last that the old server has said to one who listens; that comes first. */
 static void
 take_leave(struct rehome *r)
 {
 	struct session *s = r->session;
 	char *scratch = s->worker->scratch;
 	ssize_t n = stream_recv(&s->server->stream, scratch, WORKER_SCRATCH);
-	struct slice rest = slice_of(scratch, n > 0 ? (size_t)n : 0);
-	struct buf last = { .cap = WORKER_SCRATCH };
-	struct frame f;
+	struct buf last = { .cap = REHOME_INBOX_MAX };
 
-	while (frame_cut(rest, WORKER_SCRATCH, &f) == PARSE_DONE) {
-		if (f.type == MSG_NOTIFICATION)
-			buf_put(&last, rest.p, f.total);
-		rest = slice_skip(rest, f.total);
-	}
+	put_notifications(&last, slice_of(scratch, n > 0 ? (size_t)n : 0));
 	buf_slice(&last, buf_view(&r->later));
-	buf_clear(&r->later);
-	buf_slice(&r->later, buf_view(&last));
-	buf_fini(&last);
+	buf_fini(&r->later);
+	r->later = last;
 }
 
 static void
@@ -294,10 +300,9 @@ swap(struct rehome *r)
 	struct session *s = r->session;
 	struct server *old = s->server, *sv = r->server;
 
-	r->later.cap = REHOME_INBOX_MAX;
 	take_leave(r);
 	r->server = NULL;
-	sv->rehome = NULL;
+	rehome_reserve(r, sv, false);
 	log_about(LOG_LEVEL_INFO, session_subject(s), "the session moves to region %s, node %s",
 		  sv->live->region, sv->live->name);
 	stat_add(&s->worker->stats.rehomed, 1);
@@ -411,6 +416,7 @@ rehome_new(struct session *s)
 	struct rehome *r = xcalloc(1, sizeof(*r));
 
 	r->session = s;
+	r->inbox.cap = r->later.cap = REHOME_INBOX_MAX;
 	evtimer_assign(&r->timer, loop_base(s->worker->loop), on_timer, r);
 	s->rehome = r;
 	return r;

@@ -70,6 +70,8 @@ void rehome_logged_in(struct rehome *r, struct server *sv);
 
 void rehome_login(struct rehome *r);
 /* Close it, or leave the queue. */
+/* The connection is for this session, and for nobody any more. */
+void rehome_reserve(struct rehome *r, struct server *sv, bool reserved);
 void rehome_let_go(struct rehome *r);
 /* It is gone. Who waits for it is told; else it is opened anew when it is wanted. */
 void rehome_lost(struct rehome *r, const char *reason);

@@ -145,7 +145,7 @@ dial(struct rehome *r, struct slice dbname)
 
 	snprintf(about, sizeof(about), "another server for session %" PRIu64, s->id);
 	r->server = server_new(s->worker, NULL, r->live);
-	r->server->rehome = r;
+	rehome_reserve(r, r->server, true);
 	put_startup(r, dbname, &startup);
 	order.server = r->server;
 	order.user = s->names; /* the first of them */
@@ -209,13 +209,20 @@ leave_pool(struct rehome *r)
 }
 
 void
+rehome_reserve(struct rehome *r, struct server *sv, bool reserved)
+{
+	sv->session = reserved ? r->session : NULL;
+	sv->is_next = reserved;
+}
+
+void
 rehome_let_go(struct rehome *r)
 {
 	struct server *sv = r->server;
 
 	r->server = NULL;
 	if (sv != NULL) {
-		sv->rehome = NULL;
+		rehome_reserve(r, sv, false);
 		server_free(sv);
 	}
 	leave_pool(r);
@@ -249,7 +256,7 @@ rehome_lost(struct rehome *r, const char *reason)
 void
 rehome_on_server_freed(struct rehome *r)
 {
-	r->server->rehome = NULL;
+	rehome_reserve(r, r->server, false);
 	r->server = NULL;
 	rehome_lost(r, "the connection was closed");
 }
@@ -280,7 +287,6 @@ rehome_take_all(struct rehome *r, const char *p, size_t n)
 	enum parse result;
 	size_t seen = 0;
 
-	r->inbox.cap = r->later.cap = REHOME_INBOX_MAX;
 	buf_put(&r->inbox, p, n);
 	while ((result = frame_cut(slice_skip(buf_view(&r->inbox), seen), REHOME_INBOX_MAX, &f)) ==
 	       PARSE_DONE) {

@@ -31,8 +31,8 @@ server_on_event(evutil_socket_t fd, short what, void *arg)
 		signon_on_event(sv->signon, what);
 	else if (sv->ask != NULL)
 		ask_on_event(sv->ask, what);
-	else if (sv->rehome != NULL)
-		rehome_on_server(sv->rehome, what);
+	else if (sv->is_next)
+		rehome_on_server(sv->session->rehome, what);
 	else if (sv->session == NULL)
 		keeper_on_idle(sv, what);
 	else if (sv->session->state == SESSION_RELAY)
@@ -69,8 +69,8 @@ server_free(struct server *sv)
 	if (sv == NULL)
 		return;
 	canceler_forget(sv);
-	if (sv->rehome != NULL)
-		rehome_on_server_freed(sv->rehome);
+	if (sv->is_next)
+		rehome_on_server_freed(sv->session->rehome);
 	atomic_fetch_sub(&sv->live->sessions, 1);
 	stream_fini(&sv->stream);
 	signon_free(sv->signon);

@@ -17,7 +17,6 @@ struct ask;
 struct attempt;
 struct node_live;
 struct pool;
-struct rehome;
 struct server_statements;
 struct session;
 struct signon;
@@ -42,12 +41,12 @@ struct server {
 	struct node_live *live;  /* one reference */
 	struct attempt *attempt; /* until it is attached */
 	struct signon *signon;   /* until it is logged in, where no client has a part in that */
-	struct rehome *rehome;   /* waits to become the server of that session (rehome.h) */
 	uint8_t *key;            /* the server's own secret, for cancels */
 	uint32_t pid;
 	uint16_t key_len;
 	/* what its login has said, in an order that is its own (PostgreSQL 16 hashes it) */
 	bool is_primary;  /* in_hot_standby = off */
+	bool is_next;     /* it waits to become the server of `session` (rehome.h) */
 	bool is_writable; /* default_transaction_read_only = off */
 
 	/* of a pool */

@@ -109,16 +109,16 @@ void
 session_enter(struct session *s, enum session_state state)
 {
 	struct worker *w = s->worker;
-	struct session_mark *m = &s->history[s->marks % SESSION_HISTORY];
+	unsigned mark = s->marks % SESSION_HISTORY;
 
 	BUG_ON(!session_state_may(s->state, state));
 	TAILQ_REMOVE(&w->states[s->state], s, in_state);
 	TAILQ_INSERT_TAIL(&w->states[state], s, in_state);
 	stat_leave(&w->stats.states[s->state]);
 	stat_enter(&w->stats.states[state]);
-	*m = (struct session_mark){ .at_ms = (uint32_t)((clock_us() - s->connected_at_us) / 1000),
-				    .state = (uint8_t)state,
-				    .why = s->why };
+	s->past.at_ms[mark] = (uint32_t)((clock_us() - s->connected_at_us) / 1000);
+	s->past.state[mark] = (uint8_t)state;
+	s->past.why[mark] = s->why;
 	/* the ring's counter wraps within it, so that old marks are never taken for new ones */
 	s->marks = s->marks + 1 < 2 * SESSION_HISTORY ? (uint8_t)(s->marks + 1) : SESSION_HISTORY;
 	if (log_wants(LOG_LEVEL_DEBUG))
@@ -474,7 +474,7 @@ check_quiet(struct session *s, int64_t now_us)
 	enum flow_activity activity = flow_activity(&s->flow);
 	/* it goes up with each request, and with each that is done: a pipeline has the time of all
 	 * its queries */
-	uint64_t moved = s->rx_bytes - flow_pending(&s->flow);
+	uint32_t moved = (uint32_t)(s->rx_bytes - flow_pending(&s->flow));
 	int64_t quiet;
 
 	if (s->pooled != NULL && s->pooled->waiting)

@@ -51,10 +51,11 @@ struct world;
 #define SESSION_HISTORY 8
 #define SESSION_KEY_MAX 32 /* our secret: 4 bytes, or 32 under protocol 3.2 */
 
-struct session_mark {
-	uint32_t at_ms; /* since the connection was accepted */
-	uint8_t state;
-	uint8_t why;
+/* The last states that it was in: a ring. */
+struct session_past {
+	uint32_t at_ms[SESSION_HISTORY]; /* since the connection was accepted */
+	uint8_t state[SESSION_HISTORY];
+	uint8_t why[SESSION_HISTORY];
 };
 
 struct session {
@@ -77,11 +78,11 @@ struct session {
 	uint64_t id;
 	uint64_t rx_bytes, tx_bytes;
 	int64_t connected_at_us; /* monotonic */
-	uint64_t quiet_moved;    /* what had moved when last looked at, and … */
-	int64_t quiet_since_us;  /* … since when it is that, and the activity; before the relay:
-				    since  when its deadline runs */
+	int64_t quiet_since_us;  /* since when quiet_moved and quiet_activity are what they are;
+				    before the relay: since when its deadline runs */
 	struct addr peer, true_addr;
-	struct addr hop; /* who speaks to us: the peer, or whom its PROXY header names */
+	struct addr hop;      /* who speaks to us: the peer, or whom its PROXY header names */
+	uint32_t quiet_moved; /* what had moved when last looked at (its low bits) */
 	uint32_t slot;
 	uint32_t hba_line; /* of hba_file, that has let it in; or 0 */
 	uint16_t listener;
@@ -99,7 +100,7 @@ struct session {
 	bool fatal_told;  /* the node's own FATAL has been forwarded */
 	bool terminated;  /* the client has said Terminate */
 	uint8_t key[SESSION_KEY_MAX];
-	struct session_mark history[SESSION_HISTORY];
+	struct session_past past;
 };
 
 #define ATTEMPTS_MAX 2
