@@ -50,6 +50,10 @@ proxy_migrations_publish(struct proxy_migrations *pm, struct world *take_world)
 {
 	struct world *old;
 
+	if (pm == NULL) {
+		world_unref(take_world);
+		return;
+	}
 	pthread_mutex_lock(&pm->lock);
 	old = pm->world;
 	pm->world = take_world;
