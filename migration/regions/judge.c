@@ -261,37 +261,57 @@ judge_by_map(const struct judge *j, const struct spec_placing *p, const struct r
 			t->rows);
 }
 
+static void
+judge_stop(const struct judge *j, const struct regions_feed *f, const char *name)
+{
+	bool is_allowed = strcmp(j->w->feeds, "allow") == 0;
+	int id = j->w->migration;
+	char fix[FIX_MAX] = "";
+
+	if (!is_allowed && f->is_sinkless)
+		snprintf(fix, sizeof(fix), "ACK MIGRATION %d changefeed_stop", id);
+	else if (!is_allowed)
+		snprintf(fix, sizeof(fix),
+			 "ACK MIGRATION %d changefeed_stop, or SET MIGRATION %d (changefeeds = "
+			 "pause)",
+			 id, id);
+	finding(j, CHECK_WARN, "changefeed_stop", name, fix,
+		"changefeed %s%s ends when the primary key of this table changes "
+		"(schema_change_policy = 'stop')%s",
+		f->id, f->is_sinkless ? ", which has no sink," : "",
+		is_allowed ? "" : "; step changefeeds of the table stops there");
+}
+
+static void
+judge_format(const struct judge *j, const struct regions_feed *f, const char *name)
+{
+	char fix[FIX_MAX] = "";
+
+	if (j->w->require_ack)
+		snprintf(fix, sizeof(fix), "ACK MIGRATION %d changefeed_format", j->w->migration);
+	finding(j, CHECK_WARN, "changefeed_format", name, fix,
+		"changefeed %s will repeat every row, with the region's column in rows and in the "
+		"key",
+		f->id);
+}
+
 /* What a change of the primary key does to those who read along. */
 static void
 judge_feeds(const struct judge *j, const struct regions_table *t)
 {
-	bool is_allowed = strcmp(j->w->feeds, "allow") == 0;
-	char name[300];
+	char *name = xasprintf("%s.%s", t->schema, t->name);
 
-	snprintf(name, sizeof(name), "%s.%s", t->schema, t->name);
 	for (size_t i = 0; i < j->c->nfeeds; i++) {
 		const struct regions_feed *f = &j->c->feeds[i];
-		const char *kind = f->is_sinkless ? "changefeed without a sink" : "changefeed";
 
 		if (!feed_watches(f, j->c->database, t))
 			continue;
 		if (feed_stops(f))
-			finding(j, CHECK_WARN, "changefeed_stop", name,
-				is_allowed       ? ""
-				: f->is_sinkless ? "ACK MIGRATION … changefeed_stop"
-						 : "ACK MIGRATION … changefeed_stop, or SET "
-						   "MIGRATION … (changefeeds = pause)",
-				"%s %s ends when this table becomes REGIONAL BY ROW "
-				"(schema_change_policy = 'stop')%s",
-				kind, f->id,
-				is_allowed ? "" : "; step changefeeds of the table stops there");
+			judge_stop(j, f, name);
 		else
-			finding(j, CHECK_WARN, "changefeed_format", name,
-				j->w->require_ack ? "ACK MIGRATION … changefeed_format" : "",
-				"%s %s will repeat every row, with the region's column in rows and "
-				"in the key",
-				kind, f->id);
+			judge_format(j, f, name);
 	}
+	free(name);
 }
 
 static void
@@ -310,7 +330,7 @@ judge_table(const struct judge *j, const struct spec_placing *p, const struct re
 		judge_by_row_as(j, p, t);
 	if (p->locality == LOCALITY_BY_ROW_MAP)
 		judge_by_map(j, p, t, map);
-	if (regions_is_by_row(p))
+	if (regions_changes_key(p, t))
 		judge_feeds(j, t);
 }
 

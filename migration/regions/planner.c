@@ -207,6 +207,19 @@ regions_is_by_row(const struct spec_placing *p)
 	       p->locality == LOCALITY_BY_ROW_MAP;
 }
 
+/* Into REGIONAL BY ROW and out of it: the region is part of the primary key, or no more. */
+bool
+regions_changes_key(const struct spec_placing *p, const struct regions_table *t)
+{
+	struct table_home now;
+	bool is_by_row;
+
+	home_parse(t->locality, &now);
+	is_by_row = now.kind == HOME_ROW;
+	home_fini(&now);
+	return is_by_row || regions_is_by_row(p);
+}
+
 static void
 plan_placing(struct regions_plan *p, const struct regions_wish *w, size_t i,
 	     const struct regions_table *t)
@@ -214,7 +227,7 @@ plan_placing(struct regions_plan *p, const struct regions_wish *w, size_t i,
 	const struct spec_placing *said = &w->spec->placings[i];
 	char *home = regions_home_wanted(w, said);
 
-	if (regions_is_by_row(said))
+	if (regions_changes_key(said, t))
 		add_of_table(p, REGIONS_FEEDS, t)->home = xstrdup(home);
 	if (regions_is_computed(w, said)) {
 		add_of_cities(p, REGIONS_COLUMN, t, said, &w->maps[i]);

@@ -82,6 +82,7 @@ void regions_plan_fini(struct regions_plan *p);
 
 struct regions_wish {
 	const struct spec *spec;
+	int migration;               /* its number, for what is said */
 	bool computed;               /* option region_column = computed */
 	const struct city_map *maps; /* one for each of spec->placings */
 	const char *feeds;           /* option changefeeds */
@@ -101,6 +102,8 @@ const struct regions_table *regions_table_of(const struct regions_catalog *c,
 					     const struct spec_name *name);
 /* REGIONAL BY ROW, of any sort. */
 bool regions_is_by_row(const struct spec_placing *p);
+/* The table gets another primary key. */
+bool regions_changes_key(const struct spec_placing *p, const struct regions_table *t);
 /* The cities of that table come from the map, and its region column is computed from them. */
 bool regions_is_computed(const struct regions_wish *w, const struct spec_placing *p);
 

@@ -92,8 +92,11 @@ regions_read_cluster(PGconn *c, struct strlist *out, struct err *e)
 {
 	PGresult *r = db_query(c, e, "SHOW REGIONS FROM CLUSTER", 0, NULL);
 
-	if (r == NULL)
+	if (r == NULL) {
+		if (strcmp(e->sqlstate, "42501") == 0)
+			err_hint(e, "migration_conninfo's user has to be admin of the cluster.");
 		return -1;
+	}
 	strlist_fini(out);
 	for (int i = 0; i < PQntuples(r); i++)
 		strlist_add(out, or_empty(at(r, i, "region")));
@@ -425,17 +428,32 @@ regions_read_feeds(PGconn *c, struct regions_catalog *out, struct err *e)
 	return read_sinkless(c, out, e);
 }
 
-/* Names of the database in a job's description are whole ("movr.public.users"), or it is about
- * the type of regions. */
+/* Names of the database in a job's description are whole ("movr.public.users"), or it is about the
+ * type of regions. What is cleaned up afterwards quotes the statement: CLEANUP JOB for '…'. */
+static bool
+names(struct slice text, const char *database)
+{
+	struct sqltoken_scan s = { text.p, text.p + text.n, false, false };
+	struct sqltoken t;
+
+	while (sqltoken_next(&s, &t)) {
+		if (t.kind != SQLTOKEN_MARK &&
+		    (slice_is(t.text, database) || slice_is(t.text, "crdb_internal_region")))
+			return true;
+	}
+	return false;
+}
+
 static bool
 is_job_of(const char *description, const char *database)
 {
 	struct sqltoken_scan s = { description, description + strlen(description), false, false };
 	struct sqltoken t;
 
+	if (names(slice_str(description), database))
+		return true;
 	while (sqltoken_next(&s, &t)) {
-		if (t.kind != SQLTOKEN_MARK &&
-		    (slice_is(t.text, database) || slice_is(t.text, "crdb_internal_region")))
+		if (t.kind == SQLTOKEN_STRING && names(t.text, database))
 			return true;
 	}
 	return false;

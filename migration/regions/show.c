@@ -83,7 +83,8 @@ show_impact(const struct rows_sink *out, const struct regions_outlook *o)
 		const struct spec_placing *p = &o->wish.spec->placings[i];
 		const struct regions_table *t = regions_table_of(&o->cat, &p->name);
 
-		for (size_t k = 0; t != NULL && regions_is_by_row(p) && k < o->cat.nfeeds; k++) {
+		for (size_t k = 0; t != NULL && regions_changes_key(p, t) && k < o->cat.nfeeds;
+		     k++) {
 			if (feed_watches(&o->cat.feeds[k], o->cat.database, t))
 				show_feed(out, &o->cat.feeds[k], t);
 		}

@@ -111,6 +111,21 @@ another_primary_region_comes_after_it_was_added(void **state)
 }
 
 static void
+out_of_regional_by_row_the_key_changes_too(void **state)
+{
+	struct regions_catalog c;
+
+	(void)state;
+	movr(&c);
+	c.primary = xstrdup("us-east1");
+	c.tables[0].locality = xstrdup("REGIONAL BY ROW");
+	plan_is(&c, "OF DATABASE movr TO REGIONS us-east1 PRIMARY LOCALITY (users GLOBAL)", false,
+		"primary_region us-east1, nodes, changefeeds public.users, "
+		"locality public.users");
+	regions_catalog_fini(&c);
+}
+
+static void
 what_a_step_says_comes_back_from_its_row(void **state)
 {
 	struct regions_step in = { .kind = REGIONS_BACKFILL }, out;
@@ -211,6 +226,7 @@ main(void)
 		cmocka_unit_test(a_computed_column_needs_no_application_and_no_backfill),
 		cmocka_unit_test(old_partitions_go_first),
 		cmocka_unit_test(another_primary_region_comes_after_it_was_added),
+		cmocka_unit_test(out_of_regional_by_row_the_key_changes_too),
 		cmocka_unit_test(what_a_step_says_comes_back_from_its_row),
 		cmocka_unit_test(statements_name_one_thing_each_and_quote_it),
 		cmocka_unit_test(cities_become_lists),
