@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "protocol/awaited.h"
 #include "proxy/pauses.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/pooled.h"
@@ -177,6 +178,23 @@ go_on(struct session *s)
 		    (short)((s->client.interest & ~EV_CLOSED) | (blocked || full ? 0 : EV_READ)));
 }
 
+/* From the first message that goes to a server that owes nothing. */
+void
+pause_take_note(struct session *s, const char *p, size_t n)
+{
+	bool begins = !flow_owes(&s->flow) && flow_at_client_boundary(&s->flow) &&
+		      flow_at_server_boundary(&s->flow) && !settings_hold(s);
+
+	if (s->awaited == NULL) {
+		if (!begins || !pause_is_frozen(s))
+			return;
+		s->awaited = xcalloc(1, sizeof(*s->awaited));
+	}
+	if (begins)
+		awaited_begin(s->awaited);
+	awaited_client(s->awaited, p, n);
+}
+
 void
 pause_on_server(struct session *s)
 {
@@ -225,6 +243,10 @@ begin_again(struct session *s)
 static void
 look_at(struct session *s)
 {
+	if (s->awaited != NULL && s->straggle == NULL && !pause_is_frozen(s)) {
+		free(s->awaited);
+		s->awaited = NULL;
+	}
 	if (s->rehome != NULL && !is_paused(s))
 		rehome_on_thaw(s);
 	if (s->state == SESSION_RELAY)

@@ -48,6 +48,8 @@ void pauses_free(struct pauses *ps); /* accepts NULL */
 /* Where worker->pauses is not NULL, or the session is on its way to another server (rehome.h): */
 /* Before the client is read: true where it is not to be, and then it is not asked for any more. */
 bool pause_on_client(struct session *s);
+/* The client has said this, and was not kept from it. */
+void pause_take_note(struct session *s, const char *p, size_t n);
 /* Bytes of the server have passed: the client may have to go on. */
 void pause_on_server(struct session *s);
 /* Before an attachment at a node begins (NULL: there is none to go to): true where it has to wait

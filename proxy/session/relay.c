@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "protocol/awaited.h"
 #include "protocol/message.h"
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
@@ -147,8 +148,11 @@ to_client(struct session *s, char *p, size_t n)
 		stream_want(&s->server->stream, s->server->stream.interest & ~EV_READ);
 	if (s->pooled != NULL)
 		pooled_answered(s, events & FLOW_READY);
-	if (s->worker->pauses != NULL)
+	if (s->worker->pauses != NULL) {
+		if (s->awaited != NULL)
+			awaited_server(s->awaited, p, n);
 		pause_on_server(s);
+	}
 	if (s->rehome != NULL)
 		rehome_on_quiet(s);
 	return s->state == SESSION_RELAY;
@@ -172,8 +176,11 @@ relay_on_client(struct session *s)
 		session_abort(s, s->terminated ? WHY_CLIENT_DONE
 				 : n == 0      ? WHY_CLIENT_GONE
 					       : WHY_CLIENT_ERROR);
-	else
+	else {
+		if (s->worker->pauses != NULL)
+			pause_take_note(s, scratch + held, (size_t)n);
 		from_client(s, scratch, held, (size_t)n);
+	}
 }
 
 static void

@@ -238,6 +238,8 @@ drop_server(struct session *s)
 {
 	rehome_forget(s);
 	straggle_free(s->straggle);
+	free(s->awaited);
+	s->awaited = NULL;
 	if (s->pooled != NULL)
 		pooled_part(s);
 	server_free(s->server);

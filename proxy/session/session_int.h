@@ -33,6 +33,7 @@
 #include "routing/route.h"
 
 struct attempt;
+struct awaited;
 struct auth;
 struct console;
 struct credential;
@@ -71,6 +72,7 @@ struct session {
 	struct pooled *pooled;         /* its side of a pool (pooled.h), or NULL */
 	struct traces *traces;         /* what it leaves on a server of its own, or NULL */
 	struct rehome *rehome;         /* on its way to another server, or NULL */
+	struct awaited *awaited;       /* while it is frozen: what its server has to answer */
 	struct straggle *straggle;     /* its transaction is being ended, or NULL */
 	struct flow flow;
 	struct claims claims;

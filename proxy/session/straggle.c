@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "migration/types.h"
 #include "protocol/aborted.h"
+#include "protocol/awaited.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -360,20 +361,39 @@ close_unknown(struct session *s, bool committed)
 	session_close_err(s, WHY_MOVED, &e);
 }
 
-/* The answer to a COMMIT that is a Query. */
-static void
+/* All that the client awaits is the answer to one command, in a transaction that was committed: so
+ * it was a COMMIT. */
+static bool
+put_commit(const struct straggle *st, struct buf *out)
+{
+	const struct session *s = st->session;
+
+	if (st->deaf || flow_pending(&s->flow) != 1)
+		return false;
+	if (s->awaited != NULL)
+		return awaited_put_commit(s->awaited, out);
+	if (!flow_awaits_query(&s->flow))
+		return false;
+	message_put_command_complete(out, "COMMIT");
+	message_put_ready(out, 'I');
+	return true;
+}
+
+static bool
 tell_committed(struct straggle *st)
 {
 	struct session *s = st->session;
-	struct buf out = { .cap = 256 };
+	struct buf out = { .cap = 4096 };
+	bool known = put_commit(st, &out);
 
-	leave_server(st);
-	flow_restart(&s->flow);
-	message_put_command_complete(&out, "COMMIT");
-	message_put_ready(&out, 'I');
-	if (session_say(s, out.p, out.n))
-		be_done(st);
+	if (known) {
+		leave_server(st);
+		flow_restart(&s->flow);
+		if (session_say(s, out.p, out.n))
+			be_done(st);
+	}
 	buf_fini(&out);
+	return known;
 }
 
 static void
@@ -388,10 +408,7 @@ conclude(struct straggle *st, bool progress, bool had_begun)
 	if (st->outcome == GATE_ABORTED) {
 		leave_server(st);
 		begin_answering(st);
-	} else if (st->outcome == GATE_COMMITTED && in_same && flow_awaits_query(&s->flow) &&
-		   !st->deaf) {
-		tell_committed(st);
-	} else {
+	} else if (st->outcome != GATE_COMMITTED || !in_same || !tell_committed(st)) {
 		close_unknown(s, st->outcome == GATE_COMMITTED);
 	}
 }
@@ -414,6 +431,8 @@ finish(struct straggle *st)
 		session_abort(s, WHY_MOVED); /* in the middle of a message: nothing can be said */
 		return;
 	}
+	if (s->awaited != NULL)
+		awaited_server(s->awaited, st->said.p, n);
 	told = n == 0 || session_say(s, st->said.p, n);
 	buf_clear(&st->said);
 	if (!told)

@@ -164,20 +164,28 @@ for my $db (@databases) {
 	my $commit = session($db);
 	my $auto = session($db);
 	my $extended = session($db);
-	for ($commit, $extended) { $_->ask('BEGIN', 'SET LOCAL synchronous_commit = on', "INSERT INTO t VALUES (1, 'commit')") }
+	my $frozen = session($db);
+	for ($commit, $extended, $frozen) { $_->ask('BEGIN', 'SET LOCAL synchronous_commit = on', "INSERT INTO t VALUES (1, 'commit')") }
 	$commit->send(query('COMMIT'));
 	$extended->send(extended('COMMIT'));
 	$auto->send(query("SELECT set_config('synchronous_commit', 'on', true); INSERT INTO t VALUES (1, 'commit')"));
 	$east->poll_query_until('postgres', "SELECT count(*) = 3 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+	# this one while it is frozen already
+	order('freeze', $m + 1, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
+	$frozen->send(parse('COMMIT') . describe('S') . bind_message([]) . describe('P') . execute() . sync_message());
+	$east->poll_query_until('postgres', "SELECT count(*) = 4 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
 	straggle();
 	is(heard($commit), 'C(COMMIT) Z(I)', "$db: a COMMIT that has happened is told as one") ;
-	like(last_words($extended), qr/^FATAL MR006$/, '... whose answer cannot be made up is not');
+	is(heard($frozen), '1 t n 2 n C(COMMIT) Z(I)', '... in the extended protocol as well');
+	like(last_words($extended), qr/^FATAL MR006$/, '... unless it had begun before, and nobody knows what is awaited');
 	like(last_words($auto), qr/^FATAL MR006$/, '... nor is that of a statement that was its own transaction');
 	back();
-	if ($db eq 'tx') { is($commit->ask('SELECT 8'), '8', 'the connection has stayed, and serves') }
-	else             { is(last_words($commit), 'FATAL 57P01', 'the session is told to reconnect') }
+	for ($commit, $frozen) {
+		if ($db eq 'tx') { is($_->ask('SELECT 8'), '8', 'the connection has stayed, and serves') }
+		else             { is(last_words($_), 'FATAL 57P01', 'the session is told to reconnect') }
+	}
 }
-is(rows('commit'), 3 * @databases, 'all of that was committed');
+is(rows('commit'), 4 * @databases, 'all of that was committed');
 
 # A COMMIT that did not: its last check takes long, and is ended.
 $_->safe_psql('app', <<'SQL') for $east, $west;

@@ -410,7 +410,7 @@ names_are_bounded(void **state)
 	f.tx = 'T';
 	(void)aborted_begin(&a, &f, &out);
 	for (int i = 0; i <= ABORTED_NAMES; i++) {
-		char name[16];
+		char name[32];
 
 		snprintf(name, sizeof(name), "s%d:ABORT", i);
 		put_message(&in, 'P', name);
