@@ -47,7 +47,8 @@ struct gate_straggler {
 	uint64_t session;
 	uint32_t pid;   /* of its server process */
 	bool in_flight; /* a statement is running (else it is idle in its transaction) */
-	bool in_commit; /* the statement is a COMMIT, or one of autocommit */
+	bool in_commit; /* the statement is a COMMIT, or one of autocommit, or may be */
+	bool in_block;  /* BEGIN has been said */
 	enum {
 		GATE_ABORTED,
 		GATE_COMMITTED,

@@ -142,6 +142,8 @@ back(struct job *j, size_t first, size_t end, struct err *e)
 			rc = step_undo_act(j, s, e);
 			if (rc == 0)
 				crash_point(j, s->def->name, "undo");
+			else if (strcmp(e->sqlstate, SQLSTATE_DECIDED) == 0)
+				return -1;
 		}
 		if (rc < 0)
 			return err_prefix(e, "undo of %s", s->def->name);
@@ -208,6 +210,10 @@ attempt(struct job *j, size_t first, size_t end, bool again, struct err *e)
 		return forward(j, decider, end, e) == 0 ? end_well(j, first, end, e) : -1;
 	j->in_group = false;
 	if (back(j, first, end, &why) < 0) {
+		/* It was decided while we asked. */
+		if (strcmp(why.sqlstate, SQLSTATE_DECIDED) == 0 &&
+		    decided(j, first, end, &is_decided, &decider, &why) == 0 && is_decided)
+			return forward(j, decider, end, e) == 0 ? end_well(j, first, end, e) : -1;
 		err_detail(e, "It is not all undone: %s", why.msg);
 		return -1;
 	}

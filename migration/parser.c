@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "protocol/sqlstate.h"
 
 #define SHOWN_MAX    64 /* bytes of a token in an error */
@@ -26,7 +27,10 @@ int
 parser_init(struct parser *p, struct slice text, struct err *e)
 {
 	*p = (struct parser){ .lex = { text }, .e = e };
-	return advance(p);
+	if (utf8_valid(text) && (text.n == 0 || memchr(text.p, '\0', text.n) == NULL))
+		return advance(p);
+	p->failed = true;
+	return err_set(e, "22021", "invalid byte sequence for encoding \"UTF8\"");
 }
 
 int
@@ -106,8 +110,6 @@ take_value(struct parser *p, char **out)
 
 	if (rc == 0 && value.failed)
 		rc = err_set(p->e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED, "a value is too long");
-	if (rc == 0 && memchr(buf_text(&value), '\0', value.n) != NULL)
-		rc = err_set(p->e, SQLSTATE_SYNTAX_ERROR, "a value has a zero byte in it");
 	if (rc == 0)
 		*out = xstrdup(buf_text(&value));
 	else

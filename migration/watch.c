@@ -218,7 +218,8 @@ look_for_dead(struct migrations *ms, struct watched *d)
 	    "SELECT m.uuid, m.kind, m.state, coalesce((SELECT string_agg(name, ',') FROM "
 	    "meridian.step s WHERE s.uuid = m.uuid AND s.state = 'running'), '') FROM "
 	    "meridian.migration m JOIN meridian.lease l ON l.uuid = m.uuid WHERE m.is_home AND "
-	    "m.state IN ('running(finalize)', 'switched', 'reversing', 'aborting') AND l.heartbeat "
+	    "m.state IN ('running(finalize)', 'switched', 'reversing', 'aborting', 'error', "
+	    "'paused') AND l.heartbeat "
 	    "< "
 	    "clock_timestamp() - interval '%" PRId64 " milliseconds'",
 	    2 * settings.lease_us / USEC_PER_MSEC);

@@ -236,7 +236,7 @@ thaw_here(struct errand *e, struct control *c)
 {
 	const struct order *o = errand_what(e);
 
-	paused_thaw(c, o->cutover.from.migration, o->why);
+	paused_thaw(c, &o->cutover.from, o->why);
 	return true;
 }
 

@@ -177,16 +177,18 @@ is_operator_there(const struct control *c)
 	return false;
 }
 
-/* What the operator has paused (0), or a migration frozen. False: nothing. */
+/* What the operator has paused (all of it), or a migration frozen of a database. False: nothing. */
 static bool
-take_all_back(struct control *c, int migration, const char *why)
+take_all_back(struct control *c, const struct pause_scope *scope, const char *why)
 {
 	struct paused *p, *next;
 	bool some = false;
 
 	for (p = LIST_FIRST(&c->paused.list); p != NULL; p = next) {
 		next = LIST_NEXT(p, next);
-		if (p->pause.scope.migration != migration)
+		if (p->pause.scope.migration != scope->migration ||
+		    (scope->migration != 0 &&
+		     strcmp(p->pause.scope.database, scope->database) != 0))
 			continue;
 		take_back(p, why);
 		some = true;
@@ -214,9 +216,9 @@ paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expire
 }
 
 void
-paused_thaw(struct control *c, int migration, const char *why)
+paused_thaw(struct control *c, const struct pause_scope *scope, const char *why)
 {
-	if (take_all_back(c, migration, why))
+	if (take_all_back(c, scope, why))
 		publish(c);
 }
 
@@ -274,7 +276,7 @@ paused_end(struct control *c, struct control_request *r)
 		return true;
 	}
 	if (all)
-		take_all_back(c, 0, "RESUME");
+		take_all_back(c, &scope, "RESUME");
 	else
 		take_back(p, "RESUME");
 	publish(c);

@@ -44,8 +44,8 @@ bool paused_any(const struct control *c);
  * and nothing was taken. */
 bool paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expires_us,
 		   struct errand *take_e);
-/* Whatever that migration has frozen goes on. */
-void paused_thaw(struct control *c, int migration, const char *why);
+/* What that migration has frozen of that database goes on. */
+void paused_thaw(struct control *c, const struct pause_scope *scope, const char *why);
 
 /* Any thread: on one worker nothing is under way any more of what this PAUSE is about. */
 void control_paused(struct control *c, uint64_t serial);

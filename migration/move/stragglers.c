@@ -20,14 +20,20 @@
 #define STRAGGLERS_MAX 4096
 #define GONE_US        (3 * USEC_PER_SEC)
 
-/* The transactions of these processes, with the epoch that pg_stat_activity leaves out. Functions
+/* The transactions of these processes, with the epoch that pg_stat_activity leaves out, and whether
+ * what runs may be a COMMIT (which is not known of a text that is cut or hidden). Functions
  * of version 10 that are still there in 17. */
 static const char xids_sql[] =
     "WITH t AS (SELECT txid_snapshot_xmax(txid_current_snapshot()) AS top) SELECT a.pid,"
     " CASE WHEN a.backend_xid IS NOT NULL THEN (top - top % 4294967296) +"
     " a.backend_xid::text::bigint - CASE WHEN a.backend_xid::text::bigint > top % 4294967296"
-    " THEN 4294967296 ELSE 0 END END, pg_terminate_backend(a.pid) FROM pg_stat_activity a, t"
+    " THEN 4294967296 ELSE 0 END END, a.query ~* '\\m(commit|end|prepare)\\M'"
+    " OR length(a.query) NOT BETWEEN 1 AND 1000 OR a.query LIKE '<%',"
+    " pg_terminate_backend(a.pid) FROM pg_stat_activity a, t"
     " WHERE a.pid = ANY ($1::int[])";
+
+/* Unless this has changed, no transaction has come to its end since. */
+static const char top_sql[] = "SELECT txid_snapshot_xmax(txid_current_snapshot())";
 
 static char *
 pid_array(const struct gate_straggler *v, size_t n)
@@ -68,14 +74,25 @@ wait_gone(struct job *j, PGconn *c, const char *pids, struct err *e)
 	}
 }
 
-static const char *
-xid_of(const PGresult *r, uint32_t pid)
+static int
+row_of(const PGresult *r, uint32_t pid)
 {
 	for (int i = 0; i < PQntuples(r); i++) {
 		if (strtoul(PQgetvalue(r, i, 0), NULL, 10) == pid)
-			return PQgetisnull(r, i, 1) ? NULL : PQgetvalue(r, i, 1);
+			return i;
 	}
-	return NULL;
+	return -1;
+}
+
+/* A transaction that had no number when its process was ended: it had written nothing, so nothing
+ * can have been lost. But a statement that may commit could have begun to write after we looked;
+ * if it has, something has come to its end meanwhile. */
+static bool
+is_sure(const PGresult *r, int row, const struct gate_straggler *s, bool quiet)
+{
+	bool commits = row < 0 || strcmp(PQgetvalue(r, row, 2), "t") == 0;
+
+	return quiet || !s->in_commit || (s->in_block && !commits);
 }
 
 static int
@@ -85,12 +102,6 @@ find_outcome(PGconn *c, const char *xid, struct gate_straggler *s, struct err *e
 	char *status = NULL;
 	int rc = 0;
 
-	/* Where it has written nothing, nothing can have been lost; but a statement that was its
-	 * own transaction may have begun to write after we looked. */
-	if (xid == NULL) {
-		s->outcome = s->in_commit ? GATE_UNKNOWN : GATE_ABORTED;
-		return 0;
-	}
 	if (db_value(c, &status, e, "SELECT txid_status($1::bigint)", 1, params) < 0)
 		rc = -1;
 	else if (status == NULL)
@@ -104,15 +115,29 @@ find_outcome(PGconn *c, const char *xid, struct gate_straggler *s, struct err *e
 static int
 end_them(struct job *j, PGconn *c, struct gate_straggler *v, size_t n, struct err *e)
 {
-	char *pids = pid_array(v, n);
+	char *pids = pid_array(v, n), *before = NULL, *after = NULL;
 	const char *const params[] = { pids };
-	PGresult *r = db_query(c, e, xids_sql, 1, params);
-	int rc = r != NULL ? wait_gone(j, c, pids, e) : -1;
+	PGresult *r = NULL;
+	int rc = -1;
 
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = find_outcome(c, xid_of(r, v[i].pid), &v[i], e);
+	if (db_value(c, &before, e, top_sql, 0, NULL) >= 0)
+		r = db_query(c, e, xids_sql, 1, params);
+	if (r != NULL && wait_gone(j, c, pids, e) == 0 &&
+	    db_value(c, &after, e, top_sql, 0, NULL) >= 0)
+		rc = 0;
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		int row = row_of(r, v[i].pid);
+		bool quiet = before != NULL && after != NULL && strcmp(before, after) == 0;
+
+		if (row >= 0 && !PQgetisnull(r, row, 1))
+			rc = find_outcome(c, PQgetvalue(r, row, 1), &v[i], e);
+		else
+			v[i].outcome = is_sure(r, row, &v[i], quiet) ? GATE_ABORTED : GATE_UNKNOWN;
+	}
 	PQclear(r);
 	free(pids);
+	free(before);
+	free(after);
 	return rc;
 }
 

@@ -60,6 +60,10 @@ size_t cutover_tell(const struct worker *w, const struct cutover *c, struct gate
 unsigned cutover_settle(struct worker *w, const struct gate_straggler *v, size_t n,
 			void (*ready)(void *arg), void *arg);
 
+/* Its database is served elsewhere since its login began: then it is told so. Replication is left
+ * alone. */
+bool cutover_is_late(struct session *s);
+
 /* ---- cutover_own.c: sessions with a server of their own (rehome.h) ---- */
 
 /* The session is one of those. */

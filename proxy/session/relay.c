@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "protocol/awaited.h"
 #include "protocol/message.h"
+#include "proxy/session/cutover.h"
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome_int.h"
@@ -252,6 +253,10 @@ relay_begin(struct session *s)
 		s->traces = traces_new(buf_view(&l->packet));
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
+	if (cutover_is_late(s)) {
+		login_free(l);
+		return;
+	}
 	s->quiet_since_us = clock_us(); /* the login's time does not count as idle */
 	worker_arm_sweep(s->worker);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));

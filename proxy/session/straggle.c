@@ -300,6 +300,7 @@ straggle_tell(const struct session *s, struct gate_straggler *out)
 		.outcome = GATE_UNKNOWN,
 	};
 	out->in_commit = out->in_flight;
+	out->in_block = s->flow.tx != 'I';
 	return true;
 }
 

@@ -101,6 +101,8 @@ static const struct {
 	  "Expected a region or node, or FILES 'directory'." },
 	{ "12 OF DATABASE d FROM a TO b", "42602", "a migration's name may not be a number", "" },
 	{ "'' OF DATABASE d FROM a TO b", "42602", "a name may not be empty", "" },
+	{ "m\xd4 OF DATABASE d FROM a TO b", "22021", "invalid byte sequence for encoding \"UTF8\"",
+	  "" },
 	{ "IF EXISTS mv OF DATABASE d FROM a TO b", "42601", "syntax error at or near \"EXISTS\"",
 	  "Expected NOT." },
 	{ "OF DATABASE d TO a", "42601", "syntax error at or near \"a\"", "Expected REGIONS." },

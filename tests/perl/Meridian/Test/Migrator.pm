@@ -75,6 +75,7 @@ sub finish
 {
 	my ($self) = @_;
 	$self->{run}->finish;
+	die $self->{out} if $self->{out} =~ /Sanitizer/;
 	my $status = ($self->{run}->full_results)[0];
 	return $status & 127 ? 256 + ($status & 127) : $status >> 8;
 }
