@@ -78,6 +78,7 @@ cutover_reset(struct cutover *c)
 	forget(&c->armed);
 	forget(&c->frozen_to);
 	forget(&c->frozen_from);
+	buf_fini(&c->closing);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -212,7 +213,7 @@ arm_act(struct job *j, const struct migration_step *s, struct err *e)
 		return -1;
 	if (!job_option_is(j, "verify", "off"))
 		arm_snapshot(j, &d, c);
-	return fence_begin(j, &d, c, e);
+	return fence_prepare(j, &d, c, e);
 }
 
 static int

@@ -36,6 +36,7 @@ struct cutover {
 	PGconn *armed;     /* on `to`: waits for the marker */
 	PGconn *frozen_to; /* on `to`: its snapshot is that of the marker */
 	PGconn *frozen_from; /* on `from`: a snapshot behind the fence */
+	struct buf closing;  /* what the transaction on `from` goes on with */
 	int64_t epoch;
 	int64_t freezing_us, frozen_us, fenced_us, decided_us;
 	struct gate_counts counts;
@@ -69,7 +70,9 @@ int stragglers_end(struct job *j, const struct direction *d, struct gate_move *m
 /* ---- fence.c ---- */
 
 int fence_close(struct job *j, const struct direction *d, struct cutover *c, struct err *e);
-/* A transaction on `from` that holds the lease: what fence_close() goes on with. */
+/* A transaction on `from` that holds the lease: what fence_close() goes on with; and what it will
+ * say, so that nothing is asked in the pause. */
+int fence_prepare(struct job *j, const struct direction *d, struct cutover *c, struct err *e);
 int fence_begin(struct job *j, const struct direction *d, struct cutover *c, struct err *e);
 int fence_lift(struct job *j, const struct direction *d, struct err *e);
 

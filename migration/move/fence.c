@@ -15,6 +15,8 @@
 #include "migration/move/cutover.h"
 #include "migration/move/sql.h"
 
+#define RETRY_US (50 * USEC_PER_MSEC)
+
 /* Those who are in a transaction and do not come through us would hold the fence up. Readers are
  * not told from writers: they can begin again. */
 #define SQL_END_OTHERS                                                                \
@@ -32,7 +34,7 @@
 	" WHERE q.schemaname <> 'meridian')"
 
 static int
-put_closing(struct job *j, const struct direction *d, const struct cutover *c, struct buf *b,
+put_closing(struct job *j, const struct direction *d, struct cutover *c, struct buf *b,
 	    struct err *e)
 {
 	char *db = db_literal(c->fence, job_database(j));
@@ -56,6 +58,16 @@ put_closing(struct job *j, const struct direction *d, const struct cutover *c, s
 	return 0;
 }
 
+/* Everything that is asked of the server before the pause. */
+int
+fence_prepare(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
+{
+	buf_clear(&c->closing);
+	if (fence_begin(j, d, c, e) != 0)
+		return -1;
+	return put_closing(j, d, c, &c->closing, e);
+}
+
 int
 fence_begin(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
 {
@@ -77,19 +89,41 @@ int
 fence_close(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
 {
 	int64_t end = c->frozen_us + job_option_usec(j, "pause_budget");
-	struct buf sql = { .cap = 0 };
-	int rc = put_closing(j, d, c, &sql, e);
+	int rc = 0;
 
 	while (rc == 0) {
-		rc = db_exec(c->fence, e, buf_text(&sql));
+		rc = db_exec(c->fence, e, buf_text(&c->closing));
 		if (rc == 0 || !db_is_retryable(e) || clock_us() > end)
 			break;
 		rc = fence_begin(j, d, c, e);
 	}
 	if (rc != 0)
 		db_exec(c->fence, NULL, "ROLLBACK");
-	buf_fini(&sql);
 	return rc;
+}
+
+/* As one transaction that holds the lease: who has lost it lifts no fence. */
+static int
+exec_leased(struct job *j, PGconn *c, const char *sql, struct err *e)
+{
+	int64_t tries = job_option_int(j, "retries");
+
+	for (;;) {
+		int rc = db_exec(c, e, "BEGIN");
+
+		if (rc == 0)
+			rc = job_check_lease(j, c, e);
+		if (rc == 0)
+			rc = db_execf(c, e, "SET LOCAL lock_timeout = %" PRId64,
+				      job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
+		if (rc == 0)
+			rc = db_exec(c, e, sql);
+		if (rc == 0)
+			return db_exec(c, e, "COMMIT");
+		db_exec(c, NULL, "ROLLBACK");
+		if (!db_is_retryable(e) || tries-- <= 0 || job_sleep(j, RETRY_US, e) != 0)
+			return -1;
+	}
 }
 
 int
@@ -113,7 +147,7 @@ fence_lift(struct job *j, const struct direction *d, struct err *e)
 			   "; UPDATE meridian.authority SET writable = true WHERE db = %s",
 			   db);
 		free(db);
-		rc = job_exec_retry(j, c, buf_text(&sql), e);
+		rc = exec_leased(j, c, buf_text(&sql), e);
 	}
 	buf_fini(&sql);
 	return rc;
