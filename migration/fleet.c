@@ -20,6 +20,7 @@
 #define FREEZE_MAX (60 * USEC_PER_SEC)
 #define FRESH      "5 seconds" /* a proxy whose heartbeat is older does not count */
 #define EXTRA_US   (200 * USEC_PER_MSEC)
+#define OTHERS_US  (5 * USEC_PER_SEC) /* so old may the number of proxies be in the pause */
 
 struct asking {
 	struct job *j;
@@ -48,7 +49,18 @@ fleet_others(struct job *j, struct err *e)
 		   "clock_timestamp() - interval '" FRESH "'",
 		   1, params) < 0)
 		return -1;
+	j->others = (int)n;
+	j->others_us = clock_us();
 	return (int)n;
+}
+
+/* In the pause: a number that was asked for just before will do; the way to the home may be long.
+ */
+static int
+others_lately(struct job *j, struct err *e)
+{
+	return j->others_us > 0 && clock_us() - j->others_us < OTHERS_US ? j->others
+									 : fleet_others(j, e);
 }
 
 /* The row that every proxy's watcher sees, and the word that wakes it. */
@@ -171,7 +183,7 @@ fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us, stru
 {
 	struct asking a = { .j = j, .m = m, .what = "freeze" };
 	struct gate_counts others_sum = { 0 };
-	int others = fleet_others(j, e);
+	int others = others_lately(j, e);
 	int64_t left = 0;
 
 	if (others < 0 || (others > 0 && call_out(&a, e) < 0))
@@ -201,7 +213,7 @@ fleet_switch(struct job *j, const struct gate_move *m, int64_t epoch, int64_t de
 	/* Our own first: who is far hears of it while we are busy already. */
 	s->ops->serve(s->arg, m->database, m->to, m->newdb != NULL ? m->newdb : "", epoch);
 	rc = s->ops->gate->switch_over(s->arg, m, out, e);
-	others = fleet_others(j, &why);
+	others = others_lately(j, &why);
 	if (others > 0 && call_out(&a, &why) == 0 &&
 	    wait_for_all(&a, deadline_us, &others_sum, &left, &why) == 0)
 		add_counts(out, &others_sum);

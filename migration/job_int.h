@@ -42,6 +42,8 @@ struct job {
 	bool in_group;              /* … between freeze and switch */
 	bool in_transaction;        /* … of class T */
 	struct executor *x;         /* NULL: of a command */
+	int others;                 /* proxies of the fleet, as they were counted … */
+	int64_t others_us;          /* … then; 0: never */
 	void *memory;               /* the kind's: job_memory() */
 	void (*memory_fini)(void *memory);
 };

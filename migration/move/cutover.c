@@ -211,6 +211,8 @@ arm_act(struct job *j, const struct migration_step *s, struct err *e)
 	to = from != NULL ? job_db(j, d.to, e) : NULL;
 	if (to == NULL || take_epoch(j, &d, from, to, c, e) != 0 || arm_block(j, &d, c, e) != 0)
 		return -1;
+	if (fleet_others(j, e) < 0)
+		return -1;
 	if (!job_option_is(j, "verify", "off"))
 		arm_snapshot(j, &d, c);
 	return fence_prepare(j, &d, c, e);
