@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "migration/command_int.h"
 #include "migration/journal.h"
+#include "migration/migrations_int.h"
 #include "migration/parser.h"
 #include "migration/transitions.h"
 #include "protocol/sqlstate.h"
@@ -86,6 +87,22 @@ command_row(struct command_run *c, const struct migration *m)
 
 /* ---- the row, again ---- */
 
+/* A schema that was made since the last look is found too. */
+static void
+look_anew(struct command_run *c)
+{
+	const struct site *site = migrations_site(c->ms);
+	struct strlist regions = { 0 };
+	struct findings found = { 0 };
+	struct err ignored;
+
+	site->ops->regions(site->arg, &regions);
+	for (size_t i = 0; i < regions.n; i++)
+		(void)migrations_look(c->ms, regions.v[i], true, &found, &ignored);
+	findings_fini(&found);
+	strlist_fini(&regions);
+}
+
 int
 command_find_again(struct command_run *c, int64_t patience_us, struct err *e)
 {
@@ -97,9 +114,11 @@ command_find_again(struct command_run *c, int64_t patience_us, struct err *e)
 	for (;;) {
 		struct migration_at at = { 0 };
 
+		look_anew(c);
 		if (migrations_find(c->ms, uuid, &at, e) == 0) {
 			migration_at_fini(&c->at);
 			c->at = at;
+			c->found_us = clock_us();
 			return 0;
 		}
 		if (clock_us() >= until || command_is_cancelled(c))
@@ -108,13 +127,14 @@ command_find_again(struct command_run *c, int64_t patience_us, struct err *e)
 	}
 }
 
+/* While a database changes its place, so does the home of its migration. */
 int
 command_reload(struct command_run *c, struct err *e)
 {
 	struct migration m;
 	int rc = store_load(c->at.db, c->at.m.uuid, &m, e);
 
-	if (rc > 0 && (m.is_home || !c->at.m.is_home)) {
+	if (rc > 0 && (m.is_home || clock_us() - c->found_us < LOOK_AGAIN_US)) {
 		migration_fini(&c->at.m);
 		c->at.m = m;
 		return 0;

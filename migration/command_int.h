@@ -18,6 +18,7 @@ struct command_run {
 	const struct migration_request *rq;
 	const struct migration_sink *sink;
 	struct migration_at at; /* of a command about one migration */
+	int64_t found_us;       /* when it was looked for last, after the first time */
 };
 
 typedef int command_fn(struct command_run *c, struct err *e);

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "migration/command_int.h"
+#include "migration/db.h"
 #include "migration/gate.h"
 #include "migration/journal.h"
 #include "migration/migrations_int.h"
@@ -371,20 +372,46 @@ count_session(void *to, const struct gate_session *s)
 
 static void
 redirect_rows(struct command_run *c, const struct migration *m, const struct callers *all,
-	      const char *entered)
+	      const char *entered, const char *until)
 {
 	for (size_t i = 0; i < all->n; i++) {
 		const struct caller *v = &all->v[i];
 		char id[16], n[24];
 		const char *values[] = {
 			id, m->database, entered, m->dst, v->addr, v->user, or_null(v->application),
-			n,  NULL
+			n,  until
 		};
 
 		snprintf(id, sizeof(id), "%d", m->id);
 		snprintf(n, sizeof(n), "%zu", v->sessions);
 		ROW(c, values);
 	}
+}
+
+/* When forwarding ends, as the server writes it; the caller's. NULL: not known. */
+static char *
+redirect_until(struct command_run *c, const struct migration_at *at)
+{
+	const struct finding home = { .node = at->node, .dbname = at->dbname };
+	const struct migration_option *o;
+	json_t *options = json_loads(at->m.options, 0, NULL);
+	struct err ignored;
+	char usec[48], *until = NULL;
+	const char *params[] = { at->m.uuid, usec };
+	PGconn *db = finding_open(c->ms, &home, &ignored);
+
+	o = migration_option_find(at->m.kind, "redirect_until", &ignored);
+	if (o != NULL && db != NULL) {
+		snprintf(usec, sizeof(usec), "%lld microseconds",
+			 (long long)migration_option_usec(value_of(options, o)));
+		(void)db_value(db, &until, &ignored,
+			       "SELECT max(at) + CAST($2 AS interval) FROM meridian.journal WHERE "
+			       "uuid = $1 AND event = 'state' AND detail->>'state' = 'redirecting'",
+			       2, params);
+	}
+	json_decref(options);
+	PQfinish(db);
+	return until;
 }
 
 /* Who enters by this proxy, where it stands in the region that the database has left. */
@@ -396,13 +423,16 @@ redirects_of(void *to, const struct migration_at *at)
 	const char *here = site->ops->proxy_region(site->arg);
 	struct gate_move move = direction_of(&at->m);
 	struct callers all = { 0 };
+	char *until;
 
 	if (at->m.kind != KIND_MOVE ||
 	    (at->m.state != STATE_SWITCHED && at->m.state != STATE_REDIRECTING) ||
 	    (here[0] != '\0' && strcmp(here, at->m.src) != 0))
 		return;
 	site->ops->gate->sessions(site->arg, &move, count_session, &all);
-	redirect_rows(c, &at->m, &all, here[0] != '\0' ? here : at->m.src);
+	until = all.n > 0 ? redirect_until(c, at) : NULL;
+	redirect_rows(c, &at->m, &all, here[0] != '\0' ? here : at->m.src, until);
+	free(until);
 	for (size_t i = 0; i < all.n; i++) {
 		free(all.v[i].addr);
 		free(all.v[i].user);

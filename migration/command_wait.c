@@ -141,7 +141,8 @@ is_abandoned(struct watching *w)
 	bool abandoned = false;
 	struct err ignored;
 
-	if (executor_is_here(w->c->ms, w->c->at.m.uuid) || clock_us() - w->looked_us < LOOK_AT_US)
+	if (!w->c->at.m.is_home || executor_is_here(w->c->ms, w->c->at.m.uuid) ||
+	    clock_us() - w->looked_us < LOOK_AT_US)
 		return false;
 	w->looked_us = clock_us();
 	return db_is(w->c->at.db, &abandoned, &ignored, sql, 1, params) == 0 && abandoned;
