@@ -60,7 +60,7 @@ command_authority(struct command_run *c, struct err *e)
 	(void)e;
 	site->ops->regions(site->arg, &regions);
 	for (size_t i = 0; i < regions.n; i++)
-		(void)migrations_look(c->ms, regions.v[i], false, &found, &why);
+		(void)migrations_look(c->ms, regions.v[i], LOOK_AGE_US, &found, &why);
 	for (size_t i = 0; i < found.n && !command_is_cancelled(c); i++)
 		authority_of(c, &found.v[i], &why);
 	findings_fini(&found);

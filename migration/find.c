@@ -12,7 +12,7 @@
 #include "migration/migrations_int.h"
 
 #define DATABASES_MAX "64"
-#define LOOK_AGAIN_US (10 * USEC_PER_SEC)
+#define LIST_AGE_US   (2 * USEC_PER_SEC)
 #define FAILED_US     (3 * USEC_PER_SEC)
 #define REF_UUID_MIN  6
 
@@ -161,7 +161,7 @@ looked_of(struct migrations *ms, const char *region)
 
 /* What was found there before; true: it is new enough. */
 static bool
-remembered(struct migrations *ms, const char *region, const struct site_node *node, bool anew,
+remembered(struct migrations *ms, const char *region, const struct site_node *node, int64_t age_us,
 	   struct findings *out)
 {
 	struct looked *l;
@@ -169,7 +169,7 @@ remembered(struct migrations *ms, const char *region, const struct site_node *no
 
 	pthread_mutex_lock(&ms->finding);
 	l = looked_of(ms, region);
-	is_new = !anew && l->at_us > 0 && clock_us() - l->at_us < LOOK_AGAIN_US;
+	is_new = l->at_us > 0 && clock_us() - l->at_us < age_us;
 	for (size_t i = 0; i < l->found.n && is_new; i++)
 		is_new = strcmp(l->found.v[i].node.name, node->name) == 0;
 	if (is_new)
@@ -200,7 +200,7 @@ note_failure(struct migrations *ms, const char *region)
 }
 
 int
-migrations_look(struct migrations *ms, const char *region, bool anew, struct findings *out,
+migrations_look(struct migrations *ms, const char *region, int64_t age_us, struct findings *out,
 		struct err *e)
 {
 	struct findings found = { 0 };
@@ -209,7 +209,7 @@ migrations_look(struct migrations *ms, const char *region, bool anew, struct fin
 
 	if (writable_node(ms, region, &node, e) < 0)
 		return -1;
-	if (remembered(ms, region, &node, anew, out))
+	if (remembered(ms, region, &node, age_us, out))
 		return 0;
 	if (!node.is_usable && has_failed(ms, region))
 		return err_set(e, "08006", "region %s: %s cannot be reached", region, node.name);
@@ -241,7 +241,7 @@ migrations_note(struct migrations *ms, const struct site_node *node, const char 
 }
 
 static void
-look_everywhere(struct migrations *ms, bool anew, struct findings *out, struct err *e)
+look_everywhere(struct migrations *ms, int64_t age_us, struct findings *out, struct err *e)
 {
 	struct strlist regions = { 0 };
 	struct err why;
@@ -249,7 +249,7 @@ look_everywhere(struct migrations *ms, bool anew, struct findings *out, struct e
 	e->msg[0] = '\0';
 	ms->site.ops->regions(ms->site.arg, &regions);
 	for (size_t i = 0; i < regions.n; i++)
-		if (migrations_look(ms, regions.v[i], anew, out, &why) < 0)
+		if (migrations_look(ms, regions.v[i], age_us, out, &why) < 0)
 			*e = why;
 	strlist_fini(&regions);
 }
@@ -318,11 +318,11 @@ by_number(const void *a, const void *b)
 }
 
 static void
-read_all(struct migrations *ms, bool anew, struct rows *rows, struct err *e)
+read_all(struct migrations *ms, int64_t age_us, struct rows *rows, struct err *e)
 {
 	struct findings places = { 0 };
 
-	look_everywhere(ms, anew, &places, e);
+	look_everywhere(ms, age_us, &places, e);
 	for (size_t i = 0; i < places.n; i++) {
 		struct err why;
 		PGconn *c = finding_open(ms, &places.v[i], &why);
@@ -343,7 +343,7 @@ migrations_list(struct migrations *ms, void (*each)(void *to, const struct migra
 {
 	struct rows rows = { 0 };
 
-	read_all(ms, false, &rows, e);
+	read_all(ms, LIST_AGE_US, &rows, e);
 	for (size_t i = 0; i < rows.n; i++)
 		each(to, &rows.v[i]);
 	rows_fini(&rows);
@@ -409,17 +409,24 @@ migrations_find(struct migrations *ms, const char *ref, struct migration_at *out
 	struct err unreached = { .msg = "" };
 	size_t n = 0;
 
-	for (int anew = 0; anew <= 1 && at == NULL && n == 0; anew++) {
+	for (int64_t age_us = LOOK_AGE_US; at == NULL && n == 0; age_us = 0) {
 		struct rows rows = { 0 };
 
-		read_all(ms, anew != 0, &rows, &unreached);
+		read_all(ms, age_us, &rows, &unreached);
 		at = pick(&rows, ref, &n);
+		/* Its home may be where nothing was when we looked last. */
+		if (age_us > 0 && at != NULL && !at->m.is_home) {
+			at = NULL;
+			n = 0;
+		}
 		if (at != NULL) {
 			*out = *at;
 			*at = (struct migration_at){ 0 };
 			at = out;
 		}
 		rows_fini(&rows);
+		if (age_us == 0)
+			break;
 	}
 	if (at == NULL)
 		return none(ref, n, &unreached, e);
@@ -439,7 +446,7 @@ next_id(struct migrations *ms)
 	struct err e;
 	int id = 0;
 
-	read_all(ms, true, &rows, &e);
+	read_all(ms, 0, &rows, &e);
 	for (size_t i = 0; i < rows.n; i++)
 		if (rows.v[i].m.id > id)
 			id = rows.v[i].m.id;
@@ -454,7 +461,7 @@ is_name_free(struct migrations *ms, const char *name, struct err *e)
 	struct err ignored;
 	int rc = 0;
 
-	read_all(ms, false, &rows, &ignored);
+	read_all(ms, LOOK_AGE_US, &rows, &ignored);
 	for (size_t i = 0; i < rows.n && rc == 0; i++)
 		if (strcmp(rows.v[i].m.name, name) == 0 && !is_over(&rows.v[i].m))
 			rc = err_set(e, "42710", "migration %s exists already", name);

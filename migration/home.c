@@ -139,5 +139,6 @@ job_set_home(struct job *j, const char *place, struct err *e)
 	j->x->beat.home_moved = true;
 	pthread_mutex_unlock(&j->x->beat.lock);
 	j->m.is_home = true;
+	migrations_note(j->ms, &p->node, p->dbname);
 	return from != NULL ? set_home(from, &j->m, false, &why) : 0;
 }

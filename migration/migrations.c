@@ -447,7 +447,7 @@ executors_list(struct migrations *ms, void (*each)(void *to, const struct execut
 	ms->site.ops->settings(ms->site.arg, &settings);
 	ms->site.ops->regions(ms->site.arg, &regions);
 	for (size_t i = 0; i < regions.n; i++)
-		migrations_look(ms, regions.v[i], false, &found, e);
+		migrations_look(ms, regions.v[i], LOOK_AGE_US, &found, e);
 	for (size_t i = 0; i < found.n; i++) {
 		PGconn *c = finding_open(ms, &found.v[i], e);
 

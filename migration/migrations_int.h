@@ -59,9 +59,10 @@ bool migrations_are_over(const struct migrations *ms);
 /* ---- find.c ---- */
 
 void findings_fini(struct findings *f);
-/* Those of a region's node that takes writes, looked for at most every few seconds unless `anew`;
- * `out` grows. -1 and *e: it cannot be asked. */
-int migrations_look(struct migrations *ms, const char *region, bool anew, struct findings *out,
+/* Those of a region's node that takes writes, as they were found at most `age_us` ago; `out` grows.
+ * -1 and *e: it cannot be asked. */
+#define LOOK_AGE_US INT64_C(10000000)
+int migrations_look(struct migrations *ms, const char *region, int64_t age_us, struct findings *out,
 		    struct err *e);
 /* A control schema was just made there. */
 void migrations_note(struct migrations *ms, const struct site_node *node, const char *dbname);

@@ -132,16 +132,20 @@ forget_file(struct routes *r, const char *region, const struct route_row *rows, 
 	r->nknown = kept;
 }
 
+/* The newest decision; *is_known: there are rows at all. */
 static const struct route_row *
-newest(const struct routes *r, const char *database)
+newest(const struct routes *r, const char *database, bool *is_known)
 {
 	const struct route_row *best = NULL;
 
+	*is_known = false;
 	for (size_t i = 0; i < r->nknown; i++) {
 		const struct route_row *row = &r->known[i].row;
 
-		if (strcmp(row->database, database) == 0 &&
-		    (best == NULL || row->epoch > best->epoch))
+		if (strcmp(row->database, database) != 0)
+			continue;
+		*is_known = true;
+		if (*row->place != '\0' && (best == NULL || row->epoch > best->epoch))
 			best = row;
 	}
 	return best;
@@ -201,13 +205,14 @@ member(json_t *row, const char *name)
 static bool
 put_in_force(struct routes *r, const char *database)
 {
-	const struct route_row *best = newest(r, database);
+	bool is_known;
+	const struct route_row *best = newest(r, database, &is_known);
 	struct route_row *now = served_of(r, database);
 	int64_t epoch = best != NULL ? best->epoch : now->epoch + 1;
 	const char *place = best != NULL ? best->place : "",
 		   *newdb = best != NULL ? best->newdb : "";
 
-	if (best != NULL && epoch < now->epoch)
+	if (best != NULL ? epoch < now->epoch : is_known)
 		return false;
 	if (strcmp(place, now->place) == 0 && strcmp(newdb, now->newdb) == 0) {
 		bool is_newer = best != NULL && epoch > now->epoch;

@@ -14,7 +14,7 @@
 
 struct routes;
 
-/* A row that was decided. */
+/* place "": nothing has been decided, or not anew: what is in force stays so. */
 struct route_row {
 	char *database, *place, *newdb;
 	int64_t epoch;

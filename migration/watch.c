@@ -126,8 +126,8 @@ read_authority(struct watched *d, struct err *e)
 {
 	PGresult *r =
 	    db_query(d->c, e,
-		     "SELECT db, serves, newdb, epoch FROM meridian.authority WHERE decision "
-		     "IS NOT NULL AND serves <> '' LIMIT " AUTHORITY_MAX,
+		     "SELECT db, CASE WHEN decision IS NULL THEN '' ELSE serves END, newdb, "
+		     "epoch FROM meridian.authority LIMIT " AUTHORITY_MAX,
 		     0, NULL);
 
 	if (r == NULL)
@@ -268,7 +268,7 @@ look_at_region(struct region_watch *r)
 	struct findings found = { 0 };
 	struct err e;
 
-	if (migrations_look(r->w->ms, r->region, false, &found, &e) < 0)
+	if (migrations_look(r->w->ms, r->region, LOOK_AGE_US, &found, &e) < 0)
 		return;
 	keep_found(r, &found);
 	for (size_t i = 0; i < found.n; i++)

@@ -95,6 +95,23 @@ a_row_that_is_gone_gives_the_database_back(void **state)
 }
 
 static void
+while_nothing_new_is_decided_the_old_stays_in_force(void **state)
+{
+	struct told t = { .n = 0 };
+	struct routes *r = begin(&t);
+	struct route_row one = row("west", 4), fenced = row("", 5), none = row("", 1);
+
+	(void)state;
+	routes_update(r, "east", &none, 1);
+	assert_int_equal(t.n, 0);
+	routes_update(r, "west", &one, 1);
+	routes_update(r, "west", &fenced, 1);
+	assert_int_equal(t.n, 1);
+	assert_string_equal(t.last, "app west  4");
+	routes_free(r);
+}
+
+static void
 what_was_in_force_is_known_after_a_restart(void **state)
 {
 	struct told t = { .n = 0, .file = "routes-XXXXXX" };
@@ -143,6 +160,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_highest_epoch_counts_wherever_it_was_read),
 		cmocka_unit_test(a_row_that_is_gone_gives_the_database_back),
+		cmocka_unit_test(while_nothing_new_is_decided_the_old_stays_in_force),
 		cmocka_unit_test(what_was_in_force_is_known_after_a_restart),
 		cmocka_unit_test(a_file_that_is_no_json_is_left_alone),
 	};
