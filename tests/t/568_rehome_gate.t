@@ -1,0 +1,183 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Sessions with a server of their own, moved by the gate of a migration to a region that is 80 ms
+# away: what is slow is done before the switch, so that the switch costs no round trip; what
+# they have set comes along; a freeze that ends by itself, servers that die on either side, clients
+# that go, and what cannot be carried over.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Delay;
+use Meridian::Test::Gate;
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my $ms = 80;
+my ($east, $west) = regional_clusters('us-east1', 'us-west1');
+$_->safe_psql('postgres', 'CREATE DATABASE app') for $east, $west;
+my $far   = Meridian::Test::Delay->new($west);
+my $gate  = Meridian::Test::Gate->new;
+my $proxy = Meridian::Test::Proxy->new('main', $gate->proxy_options,
+	regions => [ 'us-east1' => $east, 'us-west1' => { nodes => $far } ],
+	set     => { auth => 'trust', workers => 2, region => 'us-east1', default_pool_size => 60 },
+	conf    => "[database own]\ndbname = app\npool = off\n[database ses]\ndbname = app\npool = session\n");
+$proxy->start;
+$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+
+my $where = "SELECT current_setting('cluster_name')";
+my $slow  = Meridian::Test::Proxy::slow(1);
+my $m     = 0;
+my ($from, $to) = qw(us-east1 us-west1);
+
+sub session { my ($database) = @_; return Meridian::Test::Wire->session($proxy, database => $database) }
+sub order { my ($answer) = $gate->order(@_); return $answer }
+sub way { return ($m, 'app', $from, $to, '-') }
+sub extended { my ($w, @messages) = @_; $w->send(join '', @messages, sync_message()); return $w->answer }
+
+# As an executor does it: open, freeze, think for a while, decide, switch. Returns how long the switch
+# took, in milliseconds.
+sub move_there
+{
+	my ($expect, %opt) = @_;
+	$m++;
+	is(order('prewarm', way(), 5000), 'ok sessions=0 open=0 kept=0 closed=0 aborted=0', 'connections are opened there') unless $opt{cold};
+	like(order('freeze', way(), 2000, 30000), qr/^ok sessions=\d+ open=0/, 'frozen');
+	usleep(($opt{think} // 400) * 1000 * $slow);
+	$opt{meanwhile}->() if $opt{meanwhile};
+	order('serve', 'app', $to, '-', $m);
+	my $begun = time;
+	is(order('switch', way()), $expect, 'switched');
+	($from, $to) = ($to, $from);
+	return (time - $begun) * 1000;
+}
+
+sub counts { my ($kept, $closed) = @_; return "ok sessions=0 open=0 kept=$kept closed=$closed aborted=0" }
+
+# Connections of the application at a cluster, ours that wait among them.
+sub backends
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app'");
+}
+
+sub backends_become
+{
+	my ($node, $want, $name) = @_;
+	my $got;
+	for (1 .. 200) {
+		$got = backends($node);
+		last if $got == $want;
+		usleep(20_000 * $slow);
+	}
+	return is($got, $want, $name);
+}
+
+# ---------------------------------------------------------------- no round trip in the switch
+
+$far->ms($ms / 2); # each way
+my @all = map { session($_) } ('own') x 4, ('ses') x 4;
+for my $i (0 .. $#all) {
+	my $w = $all[$i];
+	$w->ask("SET app.tenant = 'number $i'", "SET TIME ZONE 'Asia/Tokyo'", "LISTEN news", "PREPARE mine AS SELECT $i * 2");
+	extended($w, parse('SELECT $1 + 1', 'plus', 23));
+	extended($w, parse("SELECT 'unnamed $i'"));
+}
+my $took = move_there(counts(8, 0));
+note sprintf 'the switch of 8 sessions took %.0f ms at a distance of %d ms', $took, $ms;
+cmp_ok($took, '<', ($ms - 10) * $slow, 'the switch costs less than a round trip');
+for my $i (0 .. $#all) {
+	my $w = $all[$i];
+	is(extended($w, bind_message([]), execute()), "unnamed $i", "session $i has its statement without a name");
+	is($w->ask($where), 'us-west1', 'in the west');
+	is($w->ask("SELECT current_setting('app.tenant'), current_setting('TimeZone')"), "number $i,Asia/Tokyo", 'and its settings');
+	is($w->ask('EXECUTE mine'), $i * 2, 'what it has prepared in SQL');
+	is(extended($w, bind_message([41], 'plus'), execute()), '42', 'and in the protocol');
+}
+$west->safe_psql('app', "NOTIFY news, 'from the west'");
+like(($_->until('A'))[-1][1], qr/from the west/, 'each hears what is notified there') for @all;
+backends_become($east, 0, 'nothing is left in the east');
+backends_become($west, 8, 'each has one connection in the west');
+
+# where nothing was prepared before the switch, it takes its round trips and still works
+$took = move_there(counts(8, 0), cold => 1, think => 0);
+is($_->ask($where), 'us-east1', 'back, without any preparation') for @all;
+backends_become($west, 0, 'nothing is left in the west');
+
+# ---------------------------------------------------------------- a freeze that comes to nothing
+
+$m++;
+is(order('prewarm', way(), 5000), counts(0, 0), 'connections are opened');
+order('freeze', way(), 2000, 600 * $slow);
+usleep(400_000 * $slow);
+backends_become($west, 8, 'they are there');
+$all[0]->send(query($where));
+is($all[0]->answer, 'us-east1', 'the freeze ends by itself: the session goes on where it was');
+backends_become($west, 0, 'and the connections go');
+is($_->ask("SELECT current_setting('TimeZone')"), 'Asia/Tokyo', 'nothing has changed') for @all;
+$m++;
+order('freeze', way(), 2000, 30000);
+usleep(500_000 * $slow);
+# what comes for one who listens meanwhile is not lost
+$east->safe_psql('app', "NOTIFY news, 'in the freeze'");
+is(order('resume', $m, 'app', $from), 'ok', 'the migration ends it');
+like(($_->until('A'))[-1][1], qr/in the freeze/, 'a notification that came meanwhile is heard') for @all;
+is($_->ask($where), 'us-east1', 'all go on') for @all;
+backends_become($west, 0, 'nothing is left there');
+
+# ---------------------------------------------------------------- what goes wrong
+
+# the servers of the new region die while they wait
+move_there(counts(8, 0), meanwhile => sub {
+	$west->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'");
+	usleep(300_000 * $slow);
+});
+is($_->ask($where), 'us-west1', 'new ones are opened') for @all;
+is($all[1]->ask('SHOW app.tenant'), 'number 1', 'with all that there is');
+
+# the old ones do
+move_there(counts(8, 0), meanwhile => sub {
+	$west->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'");
+	usleep(300_000 * $slow);
+});
+is($_->ask($where), 'us-east1', 'the end of the old server is no news') for @all;
+
+# clients go while they are kept
+$m++;
+order('prewarm', way(), 5000);
+order('freeze', way(), 2000, 30000);
+usleep(300_000 * $slow);
+(pop @all)->close for 1 .. 2;
+(shift @all)->send(terminate()) for 1 .. 2;
+backends_become($west, 4, 'the connections of those who hang up go with them');
+order('serve', 'app', $to, '-', $m);
+like(order('switch', way()), qr/kept=4 closed=0/, 'the others move');
+($from, $to) = ($to, $from);
+is($_->ask($where), 'us-west1', 'to the west') for @all;
+
+# what cannot be carried over
+my $temp = session('own');
+my $lock = session('ses');
+$temp->ask('CREATE TEMP TABLE t (i int)');
+$lock->ask('SELECT pg_advisory_lock(1)');
+move_there(counts(4, 2));
+for ([ $temp, 'temp table' ], [ $lock, 'advisory lock' ]) {
+	my ($w, $word) = @$_;
+	my ($last) = grep { $_->[0] eq 'E' } $w->until('E');
+	is(error_fields($last)->{C}, '57P01', "$word: told to reconnect");
+	like(error_fields($last)->{D}, qr/\Q$word\E/, 'and why');
+	ok($w->closed, 'and closed');
+}
+is($_->ask($where), 'us-east1', 'the others are there') for @all;
+
+# ---------------------------------------------------------------- the proxy ends in the middle
+
+$m++;
+order('prewarm', way(), 5000);
+order('freeze', way(), 2000, 30000);
+usleep(300_000 * $slow);
+$proxy->stop;
+backends_become($_, 0, 'no connection is left') for $east, $west;
+done_testing();
