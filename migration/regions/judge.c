@@ -261,18 +261,28 @@ judge_by_map(const struct judge *j, const struct spec_placing *p, const struct r
 			t->rows);
 }
 
+/* CREATE checks before there is a number. */
+static const char *
+number(const struct judge *j, char out[16])
+{
+	if (j->w->migration == 0)
+		return "…";
+	snprintf(out, 16, "%d", j->w->migration);
+	return out;
+}
+
 static void
 judge_stop(const struct judge *j, const struct regions_feed *f, const char *name)
 {
 	bool is_allowed = strcmp(j->w->feeds, "allow") == 0;
-	int id = j->w->migration;
-	char fix[FIX_MAX] = "";
+	char buf[16], fix[FIX_MAX] = "";
+	const char *id = number(j, buf);
 
 	if (!is_allowed && f->is_sinkless)
-		snprintf(fix, sizeof(fix), "ACK MIGRATION %d changefeed_stop", id);
+		snprintf(fix, sizeof(fix), "ACK MIGRATION %s changefeed_stop", id);
 	else if (!is_allowed)
 		snprintf(fix, sizeof(fix),
-			 "ACK MIGRATION %d changefeed_stop, or SET MIGRATION %d (changefeeds = "
+			 "ACK MIGRATION %s changefeed_stop, or SET MIGRATION %s (changefeeds = "
 			 "pause)",
 			 id, id);
 	finding(j, CHECK_WARN, "changefeed_stop", name, fix,
@@ -285,10 +295,10 @@ judge_stop(const struct judge *j, const struct regions_feed *f, const char *name
 static void
 judge_format(const struct judge *j, const struct regions_feed *f, const char *name)
 {
-	char fix[FIX_MAX] = "";
+	char buf[16], fix[FIX_MAX] = "";
 
 	if (j->w->require_ack)
-		snprintf(fix, sizeof(fix), "ACK MIGRATION %d changefeed_format", j->w->migration);
+		snprintf(fix, sizeof(fix), "ACK MIGRATION %s changefeed_format", number(j, buf));
 	finding(j, CHECK_WARN, "changefeed_format", name, fix,
 		"changefeed %s will repeat every row, with the region's column in rows and in the "
 		"key",
