@@ -68,6 +68,17 @@ region_fini(struct region *r)
 }
 
 void
+topology_clear_authorities(struct topology *t)
+{
+	for (unsigned i = 0; i < t->nauthorities; i++) {
+		free(t->authorities[i].database);
+		free(t->authorities[i].place);
+		free(t->authorities[i].dbname);
+	}
+	t->nauthorities = 0;
+}
+
+void
 topology_unref(struct topology *t)
 {
 	if (t == NULL || !refcount_put(&t->refs))
@@ -81,11 +92,7 @@ topology_unref(struct topology *t)
 	}
 	for (unsigned i = 0; i < t->noverrides; i++)
 		free(t->overrides[i].value);
-	for (unsigned i = 0; i < t->nauthorities; i++) {
-		free(t->authorities[i].database);
-		free(t->authorities[i].place);
-		free(t->authorities[i].dbname);
-	}
+	topology_clear_authorities(t);
 	free(t->regions);
 	free(t->nodes);
 	free(t->overrides);

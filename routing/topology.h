@@ -155,6 +155,7 @@ void topology_add_override(struct topology *t, enum override_kind kind, const ch
 /* Strings are copied; `dbname` may be NULL. */
 void topology_add_authority(struct topology *t, const char *database, const char *place,
 			    const char *dbname, int64_t epoch);
+void topology_clear_authorities(struct topology *t);
 /* NULL: nothing was decided of it. */
 const struct authority *topology_authority(const struct topology *t, struct slice database);
 /* Whether it lets sessions be on that node (`a` may be NULL). */

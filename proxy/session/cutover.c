@@ -140,7 +140,7 @@ decided(struct worker *w, const struct cutover *c)
 {
 	struct topology *t = topology_dup(worker_world(w)->topology);
 
-	t->nauthorities = 0;
+	topology_clear_authorities(t);
 	topology_add_authority(t, c->from.database, c->to, c->newdb, 0);
 	return t;
 }
