@@ -347,7 +347,12 @@ files_check(struct job *j, enum migration_phase before, struct checks *out, stru
 	(void)e;
 	regions_ask(j, &regions);
 	check_regions(j, &regions, out);
-	if (t == NULL) {
+	if (t == NULL && files_are_stored(j, &why)) {
+		checks_add(
+		    out, CHECK_INFO, "files", job_spec(j)->directory,
+		    "it is not on this host: the files are those of the plan, in meridian.file",
+		    "");
+	} else if (t == NULL) {
 		say_err(out, "files", job_spec(j)->directory, &why);
 	} else {
 		if (t->n == 0)

@@ -74,8 +74,10 @@ int files_text(struct job *j, const struct migration_step *s, struct sqlfile *ou
 /* 55000: it was carried out as `row` says, and is another one now. */
 int files_changed(const struct history_row *row, const char *region, const struct sqlfile *now,
 		  struct err *e);
-/* Names of the files that were kept. */
-int files_stored_names(struct job *j, struct strlist *out, struct err *e);
+/* The directory is on another proxy's host (*why says so), and the files are kept in the home. */
+bool files_are_stored(struct job *j, const struct err *why);
+/* The file of a step for people: on disk, or as it was kept; false: nowhere. */
+bool files_look(struct job *j, const char *name, struct sqlfile *out);
 
 /* ---- files_run.c ---- */
 

@@ -236,6 +236,7 @@ files_again(struct job *j, int attempt, struct err *e)
 
 	if (!db_is_retryable(e) || attempt >= job_option_int(j, "retries"))
 		return -1;
+	job_progress(j, -1, "waits for a lock, attempt %d: %s", attempt + 2, e->msg);
 	for (int i = 0; i < attempt && pause < PAUSE_MAX; i++)
 		pause *= 2;
 	if (job_sleep(j, pause < PAUSE_MAX ? pause : PAUSE_MAX, &why) < 0) {

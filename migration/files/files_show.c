@@ -67,30 +67,26 @@ put_locks(struct job *j, const struct script *s, struct buf *out)
 
 /* ---- PLAN ---- */
 
-static int
-describe_file(struct job *j, const struct migration_step *s, struct step_text *out, struct err *e)
+static void
+describe_file(struct job *j, const struct migration_step *s, struct step_text *out)
 {
-	const struct tree *t = files_tree(j, e);
-	const struct sqlfile *f;
+	struct sqlfile f = { 0 };
 
-	if (t == NULL)
-		return -1;
-	f = tree_find(t, s->label);
-	if (f == NULL) {
+	if (!files_look(j, s->label, &f)) {
 		buf_str(&out->sql, "-- not in the directory any more");
-		return 0;
+		return;
 	}
-	buf_put(&out->sql, f->up.text, f->up.size);
-	put_locks(j, &f->up.script, &out->lock);
-	buf_printf(&out->estimate, "%zu statement%s, %s", f->up.script.n,
-		   f->up.script.n == 1 ? "" : "s",
-		   files_mode(j, &f->up.script, 150000) == FILE_TRANSACTION ? "one transaction"
-									    : "each by itself");
-	if (f->undo.name != NULL)
-		buf_put(&out->undo, f->undo.text, f->undo.size);
-	else if (f->undo_none)
+	buf_put(&out->sql, f.up.text, f.up.size);
+	put_locks(j, &f.up.script, &out->lock);
+	buf_printf(&out->estimate, "%zu statement%s, %s", f.up.script.n,
+		   f.up.script.n == 1 ? "" : "s",
+		   files_mode(j, &f.up.script, 150000) == FILE_TRANSACTION ? "one transaction"
+									   : "each by itself");
+	if (f.undo.name != NULL)
+		buf_put(&out->undo, f.undo.text, f.undo.size);
+	else if (f.undo_none)
 		buf_str(&out->undo, "-- nothing to take back");
-	return 0;
+	sqlfile_fini(&f);
 }
 
 static const struct {
@@ -106,8 +102,11 @@ files_describe(struct job *j, const struct migration_step *s, struct step_text *
 {
 	const char *name = s->def->name;
 
-	if (strcmp(name, STEP_APPLY) == 0 || strcmp(name, STEP_CANARY) == 0)
-		return describe_file(j, s, out, e);
+	(void)e;
+	if (strcmp(name, STEP_APPLY) == 0 || strcmp(name, STEP_CANARY) == 0) {
+		describe_file(j, s, out);
+		return 0;
+	}
 	buf_str(&out->lock, "none");
 	buf_str(&out->undo, "-- nothing to take back");
 	if (strcmp(name, STEP_HEALTH) == 0) {

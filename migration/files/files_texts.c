@@ -62,28 +62,14 @@ home(struct job *j, struct err *e)
 	return c;
 }
 
-int
-files_stored_names(struct job *j, struct strlist *out, struct err *e)
+bool
+files_are_stored(struct job *j, const struct err *why)
 {
-	char id[16];
-	const char *params[] = { id };
-	PGconn *c = home(j, e);
-	PGresult *r;
+	struct err ignored;
+	PGconn *c = is_elsewhere(why) ? home(j, &ignored) : NULL;
+	int n = 0;
 
-	if (c == NULL)
-		return -1;
-	snprintf(id, sizeof(id), "%d", job_id(j));
-	r = db_query(
-	    c, e,
-	    "SELECT file FROM meridian.file WHERE mig = CAST($1 AS int) ORDER BY file LIMIT "
-	    "20000",
-	    1, params);
-	if (r == NULL)
-		return -1;
-	for (int i = 0; i < PQntuples(r); i++)
-		strlist_add(out, PQgetvalue(r, i, 0));
-	PQclear(r);
-	return 0;
+	return c != NULL && stored_count(c, job_id(j), &n, &ignored) == 0 && n > 0;
 }
 
 /* ---- what has changed ---- */
@@ -211,6 +197,20 @@ copy_file(const struct sqlfile *from, struct sqlfile *to, struct err *e)
 		return 0;
 	return sqltext_set(&to->undo, from->undo.name, slice_of(from->undo.text, from->undo.size),
 			   e);
+}
+
+bool
+files_look(struct job *j, const char *name, struct sqlfile *out)
+{
+	struct err ignored;
+	const struct tree *t = files_tree(j, &ignored);
+	const struct sqlfile *now = t != NULL ? tree_find(t, name) : NULL;
+	PGconn *c;
+
+	if (now != NULL)
+		return copy_file(now, out, &ignored) == 0;
+	c = home(j, &ignored);
+	return c != NULL && stored_load(c, job_id(j), name, out, &ignored) > 0;
 }
 
 /* The file on disk beside the one that was kept: the kept one is replaced where that is well. */
