@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "migration/db.h"
+#include "migration/lease.h"
 #include "migration/migrations_int.h"
 
 #define DATABASES_MAX "64"
@@ -108,6 +109,21 @@ databases_of(struct migrations *ms, const struct site_node *node, struct err *e)
 	return r;
 }
 
+/* It has what another server has: that one is asked. */
+static bool
+is_standby(PGconn *c)
+{
+	const char *says = PQparameterStatus(c, "in_hot_standby");
+	struct err ignored;
+	bool is_so = false;
+
+	if (says != NULL)
+		return strcmp(says, "on") == 0;
+	if (lease_has_locks(c))
+		(void)db_is(c, &is_so, &ignored, "SELECT pg_is_in_recovery()", 0, NULL);
+	return is_so;
+}
+
 static int
 look_at(struct migrations *ms, const struct site_node *node, struct findings *out, struct err *e)
 {
@@ -122,7 +138,8 @@ look_at(struct migrations *ms, const struct site_node *node, struct findings *ou
 		bool is_there = false;
 
 		/* One that does not let us in has nothing of ours. */
-		if (c != NULL && store_exists(c, &is_there, &why) == 0 && is_there)
+		if (c != NULL && !is_standby(c) && store_exists(c, &is_there, &why) == 0 &&
+		    is_there)
 			findings_add(out, node, dbname);
 		PQfinish(c);
 	}

@@ -187,7 +187,7 @@ check_regions(struct job *j, struct file_regions *regions, struct checks *out)
 		struct file_region *r = &regions->v[i];
 
 		takers += region_takes_files(r);
-		if (r->db == NULL)
+		if (r->db == NULL && !r->is_standby)
 			say_err(out, "unreachable", r->name, &r->why);
 		else if (r->is_standby)
 			checks_add(out, all ? CHECK_INFO : CHECK_ERROR, "standby", r->name,

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "migration/db.h"
+#include "migration/engine.h"
 #include "migration/files/files_int.h"
 #include "migration/files/lint.h"
 #include "migration/grammar.h"
@@ -332,7 +333,7 @@ static int
 check_regions(const struct planning *p, struct err *e)
 {
 	for (size_t i = 0; i < p->regions.n; i++)
-		if (p->regions.v[i].db == NULL) {
+		if (p->regions.v[i].db == NULL && !p->regions.v[i].is_standby) {
 			*e = p->regions.v[i].why;
 			return err_prefix(e, "region %s", p->regions.v[i].name);
 		}
@@ -356,7 +357,7 @@ list_files(struct planning *p, struct err *e)
 static int
 make_plan(struct planning *p, struct err *e)
 {
-	const char *home = p->regions.n > 0 ? p->regions.v[0].name : "";
+	const char *home = job_first_place(p->j);
 
 	if (check_regions(p, e) < 0 || list_files(p, e) < 0 || ask_adopted(p, e) < 0)
 		return -1;

@@ -53,24 +53,37 @@ regions_names(struct job *j, struct strlist *out)
 		add_all(j, out);
 }
 
+/* A region that is known to have standbys only is no place: nothing is ever written there. */
+static int
+add_place(struct job *j, const char *region, struct err *e)
+{
+	const struct site *site = job_site(j);
+	struct site_node v[SITE_NODES_MAX];
+	int n = site->ops->nodes(site->arg, region, v, e);
+
+	if (n < 0)
+		return -1;
+	if (n == 0)
+		return err_set(e, "42704", "region \"%s\" has no node", region);
+	if (v[0].is_usable && !v[0].is_primary)
+		return 0;
+	return job_add_place(j, region, &v[0], job_database(j), e);
+}
+
 int
 regions_resolve(struct job *j, struct err *e)
 {
-	const struct site *site = job_site(j);
 	struct strlist names = { 0 };
+	bool any = false;
 	int rc = 0;
 
 	regions_names(j, &names);
-	if (names.n == 0)
-		rc = err_set(e, "42704", "there is no region");
 	for (size_t i = 0; i < names.n && rc == 0; i++) {
-		struct site_node v[SITE_NODES_MAX];
-		int n = site->ops->nodes(site->arg, names.v[i], v, e);
-
-		if (n == 0)
-			err_set(e, "42704", "region \"%s\" has no node", names.v[i]);
-		rc = n <= 0 ? -1 : job_add_place(j, names.v[i], &v[0], job_database(j), e);
+		rc = add_place(j, names.v[i], e);
+		any = any || job_node(j, names.v[i]) != NULL;
 	}
+	if (rc == 0 && !any)
+		rc = err_set(e, "55000", "no region has a node that takes writes");
 	strlist_fini(&names);
 	return rc;
 }
@@ -112,8 +125,13 @@ static int
 ask_one(struct job *j, struct file_region *r, struct links *links)
 {
 	bool is_standby = false;
-	PGconn *c = job_db(j, r->name, &r->why);
+	PGconn *c;
 
+	if (job_node(j, r->name) == NULL) {
+		r->is_standby = true;
+		return 0;
+	}
+	c = job_db(j, r->name, &r->why);
 	if (c == NULL)
 		return -1;
 	if (db_is(c, &is_standby, &r->why, "SELECT pg_catalog.pg_is_in_recovery()", 0, NULL) < 0 ||

@@ -130,10 +130,10 @@ put_row(const struct file_region *r, const char *file, const struct rows_sink *o
 	const char *values[] = {
 		[0] = file,
 		[1] = r->name,
-		[2] = r->db == NULL           ? "unreachable"
-		      : region_takes_files(r) ? "pending"
-					      : "by replication",
-		[8] = r->db == NULL ? r->why.msg : NULL,
+		[2] = r->is_standby   ? "by replication"
+		      : r->db == NULL ? "unreachable"
+				      : "pending",
+		[8] = r->db == NULL && !r->is_standby ? r->why.msg : NULL,
 	};
 
 	if (row != NULL) {

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "migration/db.h"
+#include "migration/engine.h"
 #include "migration/files/diff.h"
 #include "migration/files/files_int.h"
 #include "migration/grammar.h"
@@ -53,13 +54,7 @@ is_elsewhere(const struct err *e)
 static PGconn *
 home(struct job *j, struct err *e)
 {
-	struct strlist names = { 0 };
-	PGconn *c;
-
-	regions_names(j, &names);
-	c = job_db(j, names.v[0], e);
-	strlist_fini(&names);
-	return c;
+	return job_db(j, job_first_place(j), e);
 }
 
 bool
@@ -75,20 +70,17 @@ files_are_stored(struct job *j, const struct err *why)
 /* ---- what has changed ---- */
 
 static int
-say_changed(const char *file, const char *where, struct slice was_text, struct slice was_sums,
-	    const struct sqlfile *now, struct err *e)
+show_change(struct slice was_text, struct slice was_sums, const struct sqlfile *now, struct err *e)
 {
 	struct buf b = { 0 }, lines = { 0 };
 	char *sums = history_sums(&now->up);
 
-	err_set(e, "55000", "%s was changed after it was carried out in %s", file, where);
 	diff_sums(&b, was_sums, slice_str(sums), SUM_LINES);
 	diff_lines(&lines, was_text, slice_of(now->up.text, now->up.size), DIFF_LINES);
 	if (b.n > 0 && lines.n > 0)
 		buf_u8(&b, '\n');
 	buf_slice(&b, buf_view(&lines));
 	err_detail(e, "%s", buf_text(&b));
-	err_hint(e, "Put %s back as it was, and write what is to change into a new file.", file);
 	buf_fini(&b);
 	buf_fini(&lines);
 	free(sums);
@@ -99,7 +91,10 @@ int
 files_changed(const struct history_row *row, const char *region, const struct sqlfile *now,
 	      struct err *e)
 {
-	return say_changed(row->file, region, slice_str(row->body), slice_str(row->sums), now, e);
+	err_set(e, "55000", "%s was changed after it was carried out in %s", row->file, region);
+	err_hint(e, "Put %s back as it was, and write what is to change into a new file.",
+		 row->file);
+	return show_change(slice_str(row->body), slice_str(row->sums), now, e);
 }
 
 /* Whether the first n checksums are the same. */
@@ -166,19 +161,20 @@ accept_change(struct job *j, const struct migration_step *s, const struct sqlfil
 
 	regions_names(j, &regions);
 	for (size_t i = 0; i < regions.n && rc == 0; i++)
-		rc = check_region(j, regions.v[i], now, &is_begun, e);
+		if (job_node(j, regions.v[i]) != NULL)
+			rc = check_region(j, regions.v[i], now, &is_begun, e);
 	strlist_fini(&regions);
 	if (rc < 0)
 		return -1;
 	if (!is_begun && s->attempt <= 1 && !job_is_forced(j, FORCE_CHANGED)) {
 		char *sums = history_sums(&kept->up);
 
-		say_changed(now->up.name, "the plan", slice_of(kept->up.text, kept->up.size),
-			    slice_str(sums), now, e);
-		free(sums);
 		err_set(e, "55000", "%s was changed after the plan was made", now->up.name);
-		return err_hint(e, "Carry it out as it is now: RUN MIGRATION %d … FORCE (%s).",
-				job_id(j), FORCE_CHANGED);
+		err_hint(e, "Carry it out as it is now: RUN MIGRATION %d … FORCE (%s).", job_id(j),
+			 FORCE_CHANGED);
+		show_change(slice_of(kept->up.text, kept->up.size), slice_str(sums), now, e);
+		free(sums);
+		return -1;
 	}
 	job_notice(j, "%s has been changed: it is carried out as it is now", now->up.name);
 	return 0;

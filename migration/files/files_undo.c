@@ -261,7 +261,8 @@ files_may_abort(struct job *j, bool is_forced, struct err *e)
 
 	regions_names(j, &regions);
 	for (size_t i = 0; i < regions.n && rc == 0; i++)
-		rc = list_region(j, regions.v[i], &list, &n, e);
+		if (job_node(j, regions.v[i]) != NULL)
+			rc = list_region(j, regions.v[i], &list, &n, e);
 	if (rc == 0 && n > 0 && !is_forced) {
 		rc = err_set(e, "55000", "%u file%s cannot be taken back", n, n > 1 ? "s" : "");
 		err_detail(e, "Without an undo file: %s%s.", buf_text(&list),
