@@ -156,6 +156,9 @@ arm_block(struct job *j, const struct direction *d, struct cutover *c, struct er
 	if (rc == 0)
 		rc = db_execf(c->armed, e, "SET lock_timeout = %" PRId64,
 			      job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
+	/* It waits for nobody who is gone. */
+	if (rc == 0 && PQserverVersion(c->armed) >= 140000)
+		rc = db_exec(c->armed, e, "SET client_connection_check_interval = '100ms'");
 	if (rc == 0 && PQsendQuery(c->armed, buf_text(&sql)) != 1)
 		rc = db_error(c->armed, NULL, e);
 	buf_fini(&sql);

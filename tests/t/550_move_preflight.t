@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(catalog_of);
+use Meridian::Test::Move qw(catalog_of difference);
 use Meridian::Test::Proxy;
 use Test::More;
 
@@ -60,7 +60,7 @@ my $before = catalog_of($agora, 'app');
 my ($status, $out, $err) = $proxy->console_raw('CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1');
 is($status, 0, 'CREATE') or diag $err;
 like($out, qr/preflight-error/, 'the state says that something is in the way');
-is(catalog_of($agora, 'app'), $before, 'nothing but the control schema was made');
+is(difference($before, catalog_of($agora, 'app')), '', 'nothing but the control schema was made');
 my %is = checks('mv');
 my %want = (
 	'no_replica_identity public.bare'     => 'ERROR',
@@ -90,7 +90,7 @@ is($is{$_}, $want{$_}, "check: $_") for sort keys %want;
 my ($fix) = map { $_->{fix} } grep { $_->{object} eq 'public.uniq' } @{ $proxy->console('SHOW MIGRATION mv CHECKS') };
 like($fix, qr/REPLICA IDENTITY USING INDEX uniq_a/, 'a unique index that could be the identity is named');
 like($proxy->console_error('RUN MIGRATION mv PREPARE'), qr/MR005|55000/, 'PREPARE is refused');
-is(catalog_of($agora, 'app'), $before, '... and has done nothing');
+is(difference($before, catalog_of($agora, 'app')), '', '... and has done nothing');
 
 # what stands in the way is taken away, or answered by an option
 $prepared->query_safe(q(ROLLBACK PREPARED 'left'));
@@ -107,7 +107,7 @@ is($is{'large_objects '},                  'WARN', 'large_objects = freeze_copy:
 is($is{'other_slot cdc'},                  'WARN', 'foreign_slots = ignore: neither');
 ($status, $out, $err) = $proxy->console_raw('ABORT MIGRATION mv');
 is($status, 0, 'ABORT of what was never begun') or diag $err;
-is(catalog_of($agora, 'app'), $before =~ s/^cdc/cdc/mr, 'leaves everything as it was');
+is(difference($before, catalog_of($agora, 'app')), '', 'leaves everything as it was');
 
 # a server that cannot replicate
 my ($old) = regional_clusters('old-fr1', { conf => "wal_level = replica\nmax_replication_slots = 3\n" });

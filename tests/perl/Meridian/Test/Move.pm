@@ -8,6 +8,7 @@
 #   $l->stop;                                            # {acked} {errors} {reconnects} {gap_ms}
 #   is($l->lost($cluster, 'app'), 0);                    # acknowledged rows that are not there
 #   my $before = catalog_of($cluster, 'app');            # text: schema, slots, settings, roles …
+#   is(difference($before, catalog_of($cluster, 'app')), '');
 package Meridian::Test::Move;
 use strict;
 use warnings;
@@ -17,7 +18,7 @@ use IPC::Run ();
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT_OK = qw(catalog_of counts_of ledger pgbench_sums);
+our @EXPORT_OK = qw(catalog_of counts_of difference ledger pgbench_sums);
 
 sub ledger
 {
@@ -80,17 +81,28 @@ sub catalog_of
 	$dump =~ s/^\\(?:un)?restrict .*\n//mg;
 	my @more = map { $cluster->safe_psql($database, $_) } split /;\n/, <<'SQL';
 SELECT c.oid::regclass, c.relreplident FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'meridian', 'pg_toast') ORDER BY 1::text;
+ WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'meridian', 'pg_toast') ORDER BY c.oid::regclass::text;
 SELECT slot_name, plugin, slot_type FROM pg_replication_slots ORDER BY 1;
 SELECT pubname FROM pg_publication ORDER BY 1;
 SELECT subname FROM pg_subscription ORDER BY 1;
 SELECT evtname, evtevent, evtenabled FROM pg_event_trigger ORDER BY 1;
-SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1::text, 2;
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, 2;
 SELECT setdatabase, setrole, setconfig FROM pg_db_role_setting ORDER BY 1, 2;
 SELECT datname, datacl, datconnlimit, datallowconn FROM pg_database ORDER BY 1;
 SELECT rolname, rolsuper, rolcanlogin, rolconnlimit, rolpassword FROM pg_authid ORDER BY 1
 SQL
 	return join "\n", $dump, @more;
+}
+
+# Lines that only one of two texts has; '' where they are the same.
+sub difference
+{
+	my ($before, $after) = @_;
+	return '' if $before eq $after;
+	my %n;
+	$n{$_}-- for split /\n/, $before;
+	$n{$_}++ for split /\n/, $after;
+	return join '', map { sprintf "%+d %s\n", $n{$_}, $_ } grep { $n{$_} } sort keys %n || 'their order';
 }
 
 1;
