@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # Migrations of kind regions: the proxy is killed before and after every step, another proxy goes on
-# forward or back, and the cluster is as if nothing had happened. Against a stand-in for a
+# forward or back, and the cluster is as if nothing had happened; killed while it waits for nodes, and
+# while the server works on what it was told. Here at one side of each step, in 983 at both. Against a stand-in for a
 # CockroachDB cluster (Meridian::Test::CockroachStandIn).
 use strict;
 use warnings;
@@ -27,13 +28,17 @@ sub go_on
 	return ($status, $err);
 }
 
-my $n = 0;
+my @steps = qw(partitions primary_region add_region survival changefeeds locality visible app_deployed backfill);
+my $all   = $ENV{KILL_EVERYWHERE};
+my $n     = 0;
 my $whole;
-for my $step (qw(partitions primary_region add_region survival changefeeds locality visible app_deployed backfill)) {
+for my $i (0 .. $#steps) {
+	my $step = $steps[$i];
 	for my $where (qw(before after)) {
-		next if $step eq 'app_deployed' && $where eq 'after';    # found done: there is no act
+		my $is_gate = $step eq 'app_deployed';    # found done, so that there is no act
+		next if $is_gate ? $where eq 'after' : !$all && $where ne ($i % 2 ? 'after' : 'before');
 		my $m    = 'k' . ++$n;
-		my $back = $n % 2 == 0;
+		my $back = int(($all ? $n : $i + 1) / 2) % 2;
 		$other->console("CREATE MIGRATION $m OF DATABASE movr $spec");
 		$other->console("ACK MIGRATION $m app_deployed");
 		my $victim = movr_proxy("v$n", $crdb, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => "$step:$where" });
@@ -54,5 +59,50 @@ for my $step (qw(partitions primary_region add_region survival changefeeds local
 		$crdb->tell('RESET');
 	}
 }
+
+# ---- a column that is computed
+
+$crdb->tell('RESET');
+for my $where (qw(before after)) {
+	my $m = 'k' . ++$n;
+	$other->console("CREATE MIGRATION $m OF DATABASE movr TO REGIONS us-east1 PRIMARY, us-west1, europe-west1 "
+		  . 'LOCALITY (users REGIONAL BY ROW BY (city) MAP router) WITH (region_column = computed)');
+	my $victim = movr_proxy("v$n", $crdb, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => "region_column:$where" });
+	$victim->start;
+	$victim->console_raw("RUN MIGRATION $m ALL");
+	ok($victim->wait_exit(20) && $victim->exit_status == 9 << 8, "killed $where region_column") or $victim->kill9;
+	is((go_on("RUN MIGRATION $m NEXT"))[0], 0, 'another proxy goes on, a step') if $where eq 'before';
+	is((go_on("ABORT MIGRATION $m"))[0],    0, 'another proxy aborts it');
+	is($crdb->psql_value('STANDIN STATE'), $fresh, 'and everything is as it was');
+}
+$other->stop;
+
+# ---- while it waits, and while the server works
+
+$crdb  = movr(name => 'few', nodes => 3);
+$other = movr_proxy('few', $crdb);
+$other->start;
+my $victim = movr_proxy('waits', $crdb);
+$victim->start;
+$victim->console("CREATE MIGRATION w OF DATABASE movr $spec");
+$victim->console('ACK MIGRATION w app_deployed');
+$victim->console('RUN MIGRATION w ALL NOWAIT');
+$victim->wait_console('SHOW MIGRATION w', sub { $_[0][0]{state} eq 'waiting-nodes' });
+$victim->kill9;
+$crdb->tell("NODE $_") for qw(us-west1 europe-west1);
+$crdb->tell('SLOW 2');
+usleep(1_200_000);
+$victim = movr_proxy('works', $crdb);
+$victim->start;
+$victim->console('RUN MIGRATION w ALL NOWAIT');
+$other->wait_console('SHOW MIGRATION w', sub { $_[0][0]{step} =~ /^locality public.promo_codes/ }, 60);
+usleep(500_000);
+$victim->kill9;
+$crdb->tell('SLOW 0');
+is((go_on('RUN MIGRATION w ALL'))[0], 0, 'killed while it waited, and while the server worked: another proxy goes on');
+is($other->console('SHOW MIGRATION w')->[0]{state}, 'done', 'to the end');
+my %times;
+$times{$_}++ for grep { !/^UPDATE/ } $crdb->log;
+is_deeply([ grep { $times{$_} != 1 } sort keys %times ], [], 'each statement was made once') or diag explain \%times;
 $other->stop;
 done_testing();
