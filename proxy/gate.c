@@ -54,6 +54,7 @@ struct order {
 	char newdb[128];    /* serve */
 	int64_t epoch;
 	bool refused; /* by control */
+	bool follow;  /* serve: sessions are to be looked after */
 	struct served_copy *served;
 	size_t nserved;
 	struct gate_straggler *stragglers; /* settle */
@@ -472,7 +473,7 @@ gate_sessions(void *arg, const struct gate_move *m,
 static bool
 serve_here(struct errand *e, struct control *c)
 {
-	const struct order *o = errand_what(e);
+	struct order *o = errand_what(e);
 	const struct cutover *to = &o->cutover;
 
 	if (steer_serve(&c->steer, to->from.database, to->to, to->newdb, o->epoch)) {
@@ -481,7 +482,17 @@ serve_here(struct errand *e, struct control *c)
 			to->to[0] != '\0' ? to->to : "whom the configuration names",
 			to->to[0] != '\0' ? "\"" : "", (long long)o->epoch);
 		control_publish(c, true);
+		o->follow = to->to[0] != '\0' && !paused_is_frozen(c, to->from.database);
 	}
+	return true;
+}
+
+static bool
+follow_here(struct errand *e, struct worker *w)
+{
+	const struct order *o = errand_what(e);
+
+	cutover_follow(w, &o->cutover);
 	return true;
 }
 
@@ -489,16 +500,21 @@ void
 gate_serve(struct meridian *m, const char *database, const char *place, const char *newdb,
 	   int64_t epoch)
 {
+	/* wherever they are, and whichever migration it was */
 	const struct gate_move move = {
-		.database = database, .from = "", .to = place, .newdb = newdb
+		.migration = -1, .database = database, .from = "", .to = place, .newdb = newdb
 	};
+	struct gate_counts ignored = { 0 };
 	struct order *o;
 	struct errand *e = order_new(m, &move, &o);
+	bool follow;
 
 	o->epoch = epoch;
 	errand_to_control(e, serve_here);
-	(void)errand_wait(e, clock_us() + TURN_US);
+	follow = errand_wait(e, clock_us() + TURN_US) && o->follow;
 	errand_unref(e);
+	if (follow)
+		(void)tally(m, &move, follow_here, TURN_US, &ignored);
 }
 
 static bool

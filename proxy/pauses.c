@@ -215,6 +215,18 @@ paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expire
 	return true;
 }
 
+bool
+paused_is_frozen(const struct control *c, const char *database)
+{
+	const struct paused *p;
+
+	LIST_FOREACH (p, &c->paused.list, next) {
+		if (p->pause.scope.migration != 0 && strcmp(p->pause.scope.database, database) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 paused_thaw(struct control *c, const struct pause_scope *scope, const char *why)
 {

@@ -44,6 +44,8 @@ bool paused_any(const struct control *c);
  * and nothing was taken. */
 bool paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expires_us,
 		   struct errand *take_e);
+/* A migration has frozen that database, or a part of it. */
+bool paused_is_frozen(const struct control *c, const char *database);
 /* What that migration has frozen of that database goes on. */
 void paused_thaw(struct control *c, const struct pause_scope *scope, const char *why);
 

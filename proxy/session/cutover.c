@@ -302,7 +302,7 @@ cutover_settle(struct worker *w, const struct gate_straggler *v, size_t n, void 
 struct switching {
 	struct cutover cutover;
 	unsigned left;
-	struct gate_counts *out;
+	struct gate_counts *out, own; /* own: where nobody counts */
 	void (*over)(void *arg);
 	void *arg;
 };
@@ -417,4 +417,33 @@ cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *ou
 		sw->over = over;
 	count_off(sw);
 	return all;
+}
+
+static bool
+is_astray(const struct worker *w, const struct session *s)
+{
+	const struct world *world = w->world;
+	const struct authority *a = locate_authority(world, session_name(s, NAME_DATABASE));
+	const struct node *n =
+	    s->server != NULL ? topology_node_by_live(world->topology, s->server->live) : NULL;
+
+	return a != NULL && n != NULL && !authority_has(a, world->topology, n);
+}
+
+void
+cutover_follow(struct worker *w, const struct cutover *c)
+{
+	struct switching *sw = xcalloc(1, sizeof(*sw));
+
+	sw->cutover = *c;
+	sw->out = &sw->own;
+	sw->left = 1;
+	(void)worker_world(w);
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = session_at(w, c, i);
+
+		if (s != NULL && s->state == SESSION_RELAY && !pause_is_open(s) && is_astray(w, s))
+			switch_one(s, sw);
+	}
+	count_off(sw);
 }

@@ -60,6 +60,9 @@ size_t cutover_tell(const struct worker *w, const struct cutover *c, struct gate
 unsigned cutover_settle(struct worker *w, const struct gate_straggler *v, size_t n,
 			void (*ready)(void *arg), void *arg);
 
+/* Who serves the database was decided, and nobody has frozen it here: sessions that are elsewhere
+ * and between two transactions follow, or are told to reconnect. */
+void cutover_follow(struct worker *w, const struct cutover *c);
 /* Its database is served elsewhere since its login began: then it is told so. Replication is left
  * alone. */
 bool cutover_is_late(struct session *s);

@@ -199,6 +199,25 @@ sub move_all
 	is($_->[1]->ask($where), 'us-east1/app', "$_->[0] is back") for @all[ 0 .. 2 ];
 }
 
+# Decided elsewhere, and never frozen here: sessions follow where they are between two transactions.
+{
+	my @all = all_sessions();
+	$_->[1]->ask($where) for @all;
+	my $open = session('own');
+	$open->ask('BEGIN', $where);
+	order('serve', 'app', 'us-west1', '-', ++$epoch);
+	my $comes_to = sub {
+		my ($w, $there) = @_;
+		for (1 .. 500) { return 1 if $w->ask($where) eq $there; usleep 20_000 }
+		return 0;
+	};
+	ok($comes_to->($_->[1], 'us-west1/app'), "$_->[0] follows") for @all[ 0 .. 2 ];
+	like(error_fields($all[3][1]->message)->{C}, qr/57P01/, '... or is told to reconnect');
+	is($open->ask($where), 'us-east1/app', '... but not in the middle of a transaction');
+	order('serve', 'app', 'us-east1', '-', ++$epoch);
+	ok($comes_to->($_->[1], 'us-east1/app'), "$_->[0] follows back") for @all[ 0 .. 2 ];
+}
+
 # What a session has set up comes along, or keeps it.
 {
 	my ($own, $ses, $tx, $temp) = map { session($_) } qw(own ses tx tx);
