@@ -7,4 +7,4 @@ use strict;
 use warnings;
 
 $ENV{KILL_EVERYWHERE} = 1;
-do "$ENV{MERIDIAN_SRCDIR}/tests/t/583_regions_kill.t" or die $@ || $!;
+exec $^X, (map { "-I$_" } @INC), "$ENV{MERIDIAN_SRCDIR}/tests/t/583_regions_kill.t" or die "exec: $!";
