@@ -230,6 +230,24 @@ is($row->{state}, 'aborted', 'ABORT before anything was begun');
 ($status, $out, $err) = $proxy->console_raw("ABORT MIGRATION away");
 like($err, qr/55000/, 'once is enough');
 
+# ---------------------------------------------------------------- the proxy ends while somebody waits
+
+my $later = files(map { sprintf('V2%02d__sleep.sql', $_) => "SELECT pg_sleep(0.5);\n" } 1 .. 8);
+$proxy->console("CREATE MIGRATION later OF DATABASE app FROM FILES '$later' REGIONS (europe-west1) WITH (lint = off)");
+$psql = IPC::Run::start([ 'psql', '-XAq', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir),
+		'-c', 'RUN MIGRATION later ALL' ], '<', \$in, '>', \$psql_out, '2>', \$psql_err);
+$proxy->wait_console('SHOW MIGRATION later', sub { $_[0][0]{step} =~ /sleep/ });
+my $began = time;
+$proxy->stop;
+cmp_ok(time - $began, '<', 10, 'a proxy that is told to stop does not wait for a migration');
+$psql->finish;
+$proxy->start;
+$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+($row) = @{ $proxy->console('SHOW MIGRATION later') };
+isnt($row->{state}, 'done', 'it is where it was');
+($row) = @{ $proxy->console('RETRY MIGRATION later') } unless $row->{state} eq 'done';
+is($row->{state}, 'done', 'and goes on when it is asked to');
+
 # ---------------------------------------------------------------- not configured
 
 $proxy->reload(set => { migration_conninfo => '' });
