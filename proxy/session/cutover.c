@@ -4,13 +4,18 @@
 #include "proxy/session/cutover.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "protocol/sqlstate.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/straggle.h"
 #include "proxy/worker_int.h"
+
+/* Logins of one worker that are under way at a time. */
+#define WARMING_MAX 32
 
 void
 cutover_init(struct cutover *c, const struct gate_move *m)
@@ -145,7 +150,73 @@ decided(struct worker *w, const struct cutover *c)
 	return t;
 }
 
+/* Sessions with a server of their own, some at a time: a node forks for each that comes. */
+struct warming {
+	struct cutover cutover;
+	struct topology *topology; /* as it will be decided; one reference */
+	struct worker *worker;
+	uint32_t next; /* slot */
+	unsigned going;
+	bool filling;
+};
+
+static void fill(struct warming *wm);
+
+static bool
+is_dropped(const struct err *e)
+{
+	return e != NULL && strcmp(e->sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
+}
+
 /* Whether it went well is seen when the session is to move. */
+static void
+on_warm(void *arg, struct session *s, const struct err *e)
+{
+	struct warming *wm = arg;
+
+	(void)s;
+	if (is_dropped(e))
+		wm->next = UINT32_MAX; /* nothing comes of it */
+	wm->going--;
+	if (!wm->filling)
+		fill(wm);
+}
+
+static void
+fill(struct warming *wm)
+{
+	struct worker *w = wm->worker;
+	const struct authority *as_if =
+	    topology_authority(wm->topology, slice_str(wm->cutover.from.database));
+
+	wm->filling = true;
+	while (wm->next < w->nslots && wm->going < WARMING_MAX && !w->draining) {
+		struct session *s = session_at(w, &wm->cutover, wm->next++);
+
+		if (s == NULL || !cutover_is_own(s))
+			continue;
+		wm->going++;
+		cutover_own_to(s, &wm->cutover, REHOME_PREPARED, as_if, on_warm, wm);
+	}
+	wm->filling = false;
+	if (wm->going > 0)
+		return;
+	topology_unref(wm->topology);
+	free(wm);
+}
+
+static void
+warm_own(struct worker *w, const struct cutover *c, struct topology *t)
+{
+	struct warming *wm = xcalloc(1, sizeof(*wm));
+
+	wm->cutover = *c;
+	wm->topology = topology_ref(t);
+	wm->worker = w;
+	fill(wm);
+}
+
+/* As with the others. */
 static void
 on_step(void *arg, struct session *s, const struct err *e)
 {
@@ -154,26 +225,18 @@ on_step(void *arg, struct session *s, const struct err *e)
 	(void)e;
 }
 
-static void
-move_own(struct worker *w, const struct cutover *c, const struct topology *t,
-	 enum rehome_stage goal)
+void
+cutover_carry(struct worker *w, const struct cutover *c)
 {
+	struct topology *t = decided(w, c);
 	const struct authority *as_if = topology_authority(t, slice_str(c->from.database));
 
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = session_at(w, c, i);
 
 		if (s != NULL && cutover_is_own(s))
-			cutover_own_to(s, c, goal, as_if, on_step, NULL);
+			cutover_own_to(s, c, REHOME_READY, as_if, on_step, NULL);
 	}
-}
-
-void
-cutover_carry(struct worker *w, const struct cutover *c)
-{
-	struct topology *t = decided(w, c);
-
-	move_own(w, c, t, REHOME_READY);
 	topology_unref(t);
 }
 
@@ -203,7 +266,7 @@ cutover_warm(struct worker *w, const struct cutover *c)
 		pool_set_credential(there, p->credential);
 		pool_warm(there, pool_size(p));
 	}
-	move_own(w, c, t, REHOME_PREPARED);
+	warm_own(w, c, t);
 	topology_unref(t);
 }
 
@@ -356,7 +419,8 @@ on_switched(void *arg, struct session *s, const struct err *e)
 		sw->out->kept++;
 	} else {
 		sw->out->closed++;
-		tell_to_reconnect(s, &sw->cutover, e->msg);
+		if (!is_dropped(e))
+			tell_to_reconnect(s, &sw->cutover, e->msg);
 	}
 	count_off(sw);
 }

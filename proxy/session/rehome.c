@@ -110,13 +110,12 @@ rehome_forget(struct session *s)
 		done(r->arg, s, &e);
 }
 
-void
-rehome_drop(struct session *s)
+/* Everything is given up, the client is read again. */
+static void
+stay(struct rehome *r)
 {
-	struct rehome *r = s->rehome;
+	struct session *s = r->session;
 
-	if (r == NULL)
-		return;
 	event_del(&r->timer);
 	rehome_let_go(r);
 	/* what it has said meanwhile is there yet */
@@ -129,6 +128,30 @@ rehome_drop(struct session *s)
 	pause_on_server(s);
 }
 
+/* Whoever has waited until now waits in vain. */
+static void
+dismiss(struct session *s, rehome_done_fn *done, void *arg)
+{
+	struct err e;
+
+	err_set(&e, SQLSTATE_QUERY_CANCELED, "the session's move was given up");
+	if (done != NULL)
+		done(arg, s, &e);
+}
+
+void
+rehome_drop(struct session *s)
+{
+	struct rehome *r = s->rehome;
+	rehome_done_fn *done = r != NULL ? r->done : NULL;
+	void *arg = r != NULL ? r->arg : NULL;
+
+	if (r == NULL)
+		return;
+	stay(r);
+	dismiss(s, done, arg);
+}
+
 void
 rehome_fail(struct rehome *r, const struct err *e)
 {
@@ -138,7 +161,7 @@ rehome_fail(struct rehome *r, const struct err *e)
 	struct err copy = *e;
 
 	log_about(LOG_LEVEL_INFO, session_subject(s), "the session stays where it is: %s", e->msg);
-	rehome_drop(s);
+	stay(r);
 	if (done != NULL)
 		done(arg, s, &copy);
 }
@@ -203,12 +226,12 @@ static void
 on_replayed(struct server *sv, const struct ask_answer *a)
 {
 	struct rehome *r = sv->session->rehome;
-	struct err e = a->error;
+	struct err e;
 
 	r->replaying = false;
 	if (a->lost || a->failed || a->status != 'I') {
-		if (!a->lost && !a->failed)
-			err_set(&e, SQLSTATE_CONNECTION_FAILURE, "protocol violation");
+		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "the new server refuses it: %s",
+			a->lost || a->failed ? a->error.msg : "protocol violation");
 		rehome_fail(r, &e);
 		return;
 	}
@@ -237,6 +260,17 @@ replay(struct rehome *r, const struct ask_answer *a)
 	buf_fini(&messages);
 }
 
+/* A cancel request came too late for its query, and hit our question: once, that is no answer. */
+static bool
+was_cancelled(struct rehome *r, const struct ask_answer *a)
+{
+	bool again =
+	    a->failed && !r->asked_again && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
+
+	r->asked_again = again;
+	return again;
+}
+
 static void
 on_captured(struct server *sv, const struct ask_answer *a)
 {
@@ -258,8 +292,8 @@ on_captured(struct server *sv, const struct ask_answer *a)
 	if (r->goal == REHOME_NONE) {
 		rehome_free(r);
 		pause_on_server(s);
-	} else if (r->stage != REHOME_PREPARED || r->replaying) {
-		advance(r); /* it was dropped, and begun anew */
+	} else if (r->stage != REHOME_PREPARED || r->replaying || was_cancelled(r, a)) {
+		advance(r); /* it was dropped, and begun anew; or it is asked again */
 	} else {
 		replay(r, a);
 	}
@@ -460,23 +494,11 @@ arm(struct rehome *r, int64_t deadline_us)
 		event_add(&r->timer, &tv);
 }
 
-/* Whoever has waited until now waits in vain. */
-static void
-replace_owner(struct rehome *r)
-{
-	rehome_done_fn *done = r->done;
-	struct err e;
-
-	r->done = NULL;
-	err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "somebody else moves the session");
-	if (done != NULL)
-		done(r->arg, r->session, &e);
-}
-
 void
 rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *want)
 {
 	struct rehome *r = s->rehome;
+	rehome_done_fn *done;
 	const char *why;
 	struct err e;
 
@@ -500,7 +522,9 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 	}
 	if (r == NULL)
 		r = rehome_new(s);
-	replace_owner(r);
+	done = r->done;
+	r->done = NULL;
+	dismiss(s, done, r->arg);
 	if (is_other(r, want))
 		aim(r, want);
 	r->goal = goal;

@@ -39,8 +39,9 @@ struct session;
  * reason: it ends. */
 bool rehome_can(const struct session *s, const char **why);
 
-/* Called once per call below, unless rehome_drop() comes first. Where the session ends, it is told
- * so in the middle of that: only its id may be read then.
+/* Called once per call below. Where the session ends, it is told so in the middle of that: only its
+ * id may be read then. SQLSTATE 57014: somebody has dropped it, or moves it himself; the session is
+ * theirs then, and must not be touched.
  * e: why the stage was not reached (everything is given up then, and the session
  * stays where it is); NULL: it was. */
 typedef void rehome_done_fn(void *arg, struct session *s, const struct err *e);
@@ -67,7 +68,7 @@ struct node_live *rehome_choose(struct session *s, const char *region, struct er
 enum rehome_stage rehome_stage(const struct session *s);
 /* Somebody waits for a stage that was not reached yet. */
 bool rehome_is_going(const struct session *s);
-/* Stay: the new connection is closed, the client is read again. Idempotent; nobody is called. */
+/* Stay: the new connection is closed, the client is read again. Idempotent. */
 void rehome_drop(struct session *s);
 
 #endif

@@ -35,9 +35,10 @@ struct rehome {
 	struct buf inbox;              /* bytes of the new server, not looked at yet … */
 	struct buf later;              /* … and what the client is to hear when it is its own */
 	struct event timer;
-	bool frozen;    /* it is dropped with the PAUSE */
-	bool asking;    /* the old server is being asked */
-	bool replaying; /* the new one is being told */
+	bool frozen;      /* it is dropped with the PAUSE */
+	bool asking;      /* the old server is being asked */
+	bool asked_again; /* … because the last answer was that it had been cancelled */
+	bool replaying;   /* the new one is being told */
 	rehome_done_fn *done;
 	void *arg;
 };
