@@ -161,14 +161,15 @@ check_order(const struct command_run *c, const struct plan *p, const struct run_
 	return 0;
 }
 
-/* The phase that a request begins with. */
+/* The phase that a request begins with; one under way is to be ended first. */
 static int
-first_phase(const struct plan *p, struct run_request *rq, struct err *e)
+first_phase(const struct plan *p, enum migration_state now, struct run_request *rq, struct err *e)
 {
 	if (rq->what == RUN_PHASE)
 		return 0;
 	for (int phase = PHASE_PREPARE; phase <= PHASE_FINALIZE; phase++) {
-		if (!has_pending(p, (enum migration_phase)phase))
+		if (!has_pending(p, (enum migration_phase)phase) &&
+		    now != transition_running((enum migration_phase)phase))
 			continue;
 		rq->phase = (enum migration_phase)phase;
 		return 0;
@@ -236,7 +237,7 @@ plan_and_start(struct command_run *c, struct run_request *rq, struct err *e)
 	int rc = j != NULL ? job_plan(j, &p, &is_frozen, e) : -1;
 
 	if (rc == 0)
-		rc = first_phase(&p, rq, e);
+		rc = first_phase(&p, c->at.m.state, rq, e);
 	if (rc == 0)
 		rc = transition_check(c->at.m.state, transition_event(rq->phase), c->at.m.phase, e);
 	if (rc == 0)

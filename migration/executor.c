@@ -328,8 +328,14 @@ run_forward(struct job *j, struct err *e)
 	for (int p = PHASE_PREPARE; p <= LAST_FORWARD && rc == 0; p++) {
 		enum migration_phase phase = (enum migration_phase)p;
 
-		if (!has_steps(&j->plan, phase) || is_phase_finished(&j->plan, phase))
+		if (!has_steps(&j->plan, phase))
 			continue;
+		if (is_phase_finished(&j->plan, phase)) {
+			/* the last one died behind its last step */
+			if (j->m.state == running_state(j, phase))
+				rc = end_phase(j, phase, e);
+			continue;
+		}
 		rc = guard(j, phase, e);
 		if (rc == 0)
 			rc = run_phase(j, phase, e);
