@@ -222,7 +222,7 @@ look_for_dead(struct migrations *ms, struct watched *d)
 	    "'paused') AND l.heartbeat "
 	    "< "
 	    "clock_timestamp() - interval '%" PRId64 " milliseconds'",
-	    2 * settings.lease_us / USEC_PER_MSEC);
+	    settings.lease_us / USEC_PER_MSEC);
 	for (int i = 0; r != NULL && i < PQntuples(r); i++) {
 		int state = migration_state_of(PQgetvalue(r, i, 2));
 
