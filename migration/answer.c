@@ -231,5 +231,8 @@ answers_leave(struct migrations *ms, struct watched *d)
 	struct err e;
 
 	if (d->c != NULL)
-		PQclear(db_query(d->c, &e, "DELETE FROM meridian.proxy WHERE id = $1", 1, params));
+		PQclear(db_query(d->c, &e,
+				 "DELETE FROM meridian.proxy WHERE id = $1 OR heartbeat < "
+				 "clock_timestamp() - interval '1 day'",
+				 1, params));
 }

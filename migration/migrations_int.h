@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * struct migrations, for the files of the engine: the executors of this process (migrations.c),
- * where control schemas have been found (find.c), the watcher (watch.c).
+ * where control schemas have been found (look.c), the watcher (watch.c).
  */
 #ifndef MIGRATION_MIGRATIONS_INT_H
 #define MIGRATION_MIGRATIONS_INT_H
@@ -35,6 +35,8 @@ struct looked {
 	int64_t at_us;     /* clock_us() of the last whole look; 0: never */
 	int64_t failed_us; /* … of the last that failed; 0: none */
 	struct findings found;
+	int64_t emptied_us; /* when all the others were looked into last */
+	struct strlist empty;
 };
 
 struct migrations {
@@ -56,7 +58,10 @@ const struct site *migrations_site(const struct migrations *ms);
 const struct kind *migrations_kind(const struct migrations *ms, enum migration_kind id);
 bool migrations_are_over(const struct migrations *ms);
 
-/* ---- find.c ---- */
+/* ---- look.c ---- */
+
+PGconn *migrations_open(struct migrations *ms, const struct site_node *node, const char *dbname,
+			struct err *e);
 
 void findings_fini(struct findings *f);
 /* Those of a region's node that takes writes, as they were found at most `age_us` ago; `out` grows.
