@@ -37,12 +37,25 @@ put_undo(const struct dist_args *a, struct step_text *out)
 		dist_sql_undistribute(&out->undo, a->tables[i - 1].table);
 }
 
+/* Each table once. */
 static void
 put_locks(const struct dist_args *a, struct step_text *out, const char *mode)
 {
-	for (size_t i = 0; i < a->nkeys; i++)
-		buf_printf(&out->lock, "%s%s on %s and %s", i > 0 ? ", " : "", mode,
-			   a->keys[i].table, a->keys[i].refer);
+	struct strlist seen = { 0 };
+
+	for (size_t i = 0; i < 2 * a->nkeys; i++) {
+		const struct dist_key_args *k = &a->keys[i / 2];
+		const char *table = i % 2 == 0 ? k->table : k->refer;
+
+		if (dist_list_has(&seen, table))
+			continue;
+		if (seen.n == 0)
+			buf_printf(&out->lock, "%s on %s", mode, table);
+		else
+			buf_printf(&out->lock, ", %s", table);
+		strlist_add(&seen, table);
+	}
+	strlist_fini(&seen);
 }
 
 static void
@@ -79,7 +92,7 @@ on_distribute(const struct dist_args *a, struct step_text *out)
 {
 	dist_sql_settings(&out->sql, a->is_sequential);
 	dist_sql_distribute(&out->sql, a->table, a->column, a->beside);
-	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %s", a->table);
+	buf_printf(&out->lock, "EXCLUSIVE on %s: writes wait", a->table);
 	put_estimate(a, out);
 	put_undo(a, out);
 }
@@ -99,7 +112,7 @@ on_reference(const struct dist_args *a, struct step_text *out)
 {
 	dist_sql_settings(&out->sql, a->is_sequential);
 	dist_sql_reference(&out->sql, a->table);
-	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %s", a->table);
+	buf_printf(&out->lock, "EXCLUSIVE on %s: writes wait", a->table);
 	put_estimate(a, out);
 	put_undo(a, out);
 }
@@ -109,7 +122,7 @@ on_all(const struct dist_args *a, struct step_text *out)
 {
 	dist_sql_settings(&out->sql, a->is_sequential);
 	dist_sql_all(&out->sql, a);
-	buf_printf(&out->lock, "writes wait: SHARE ROW EXCLUSIVE on %zu tables", a->ntables);
+	buf_printf(&out->lock, "EXCLUSIVE on %zu tables: writes wait", a->ntables);
 	put_estimate(a, out);
 	put_undo(a, out);
 }

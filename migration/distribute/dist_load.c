@@ -302,6 +302,17 @@ load_catalog(PGconn *db, const char *column, struct dist_catalog *c, struct err 
 }
 
 static int
+check_version(PGconn *db, struct err *e)
+{
+	bool is_new = false;
+
+	if (db_is(db, &is_new, e, "SELECT to_regclass('pg_catalog.pg_dist_cleanup') IS NOT NULL", 0,
+		  NULL) != 0)
+		return -1;
+	return is_new ? 0 : err_set(e, "0A000", "Citus 11.2 or later is needed");
+}
+
+static int
 load_server(PGconn *db, struct dist_catalog *c, struct err *e)
 {
 	if (dist_has_citus(db, &c->server.has_citus, e) != 0 ||
@@ -309,6 +320,8 @@ load_server(PGconn *db, struct dist_catalog *c, struct err *e)
 		return -1;
 	if (!c->server.has_citus)
 		return 0;
+	if (check_version(db, e) != 0)
+		return -1;
 	if (each_row(db, cluster_sql, NULL, c, read_cluster, e) != 0)
 		return -1;
 	if (!c->server.is_coordinator)

@@ -71,6 +71,12 @@ my $m = $proxy->console("CREATE MIGRATION shop OF DATABASE toys DISTRIBUTE BY st
 is($m->{state}, 'preflight-success', 'nothing stands against it')
   or diag explain $proxy->console('SHOW MIGRATION shop CHECKS');
 
+# Whoever reads stores and orders together will meet both worlds.
+$proxy->safe_psql('toys', 'SELECT count(*) FROM orders JOIN stores USING (store_id)') for 1 .. 5;
+my ($pair) = grep { $_->{impact} =~ /^join/ && $_->{object} eq 'public.stores, public.orders' }
+  @{ $proxy->console('SHOW MIGRATION shop IMPACT') };
+cmp_ok($pair->{calls}, '>=', 5, 'IMPACT counts the statements that name both tables') or diag explain $pair;
+
 # Somebody buys all the time, through the proxy, and writes down what was acknowledged.
 my $ledger = PostgreSQL::Test::Utils::tempdir() . '/ledger';
 my $buyer  = fork;
@@ -92,7 +98,6 @@ is(migration('shop')->{state}, 'prepared', 'it is prepared');
 ($status, $out, $err) = $proxy->console_raw('RUN MIGRATION shop DATA');
 is($status, 0, 'DATA') or diag $err;
 is(migration('shop')->{state}, 'data-migrated', 'every table is on the workers');
-my ($impact) = grep { $_->{calls} } @{ $proxy->console('SHOW MIGRATION shop IMPACT') };
 ($status, $out, $err) = $proxy->console_raw('RUN MIGRATION shop FINALIZE');
 is($status, 0, 'FINALIZE') or diag $err;
 diag explain migration('shop') if migration('shop')->{state} ne 'done';

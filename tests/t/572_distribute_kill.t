@@ -1,0 +1,191 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# The process that distributes is killed before and after every step, on a Citus cluster. Another
+# one goes on to the end, or takes everything back: tables, keys, comments, slots and rows are then
+# as they have to be. And what a kill in the middle of a concurrent copy leaves: the copy itself,
+# which goes on, and which the next one waits for.
+#
+# timeout: 1800
+use strict;
+use warnings;
+use IPC::Run ();
+use Meridian::Test::Proxy;
+use Meridian::Test::Toys qw(citus_reason citus_cluster);
+use PostgreSQL::Test::Utils ();
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+plan skip_all => citus_reason() if citus_reason();
+
+my ($coordinator, @workers) = citus_cluster('toys', 2);
+my $runs = 0;
+
+sub sql
+{
+	my ($q) = @_;
+	return $coordinator->safe_psql('toys', $q);
+}
+
+sub shop
+{
+	my ($rows) = @_;
+	sql(<<"SQL");
+DROP TABLE IF EXISTS orders, stores CASCADE;
+CREATE TABLE stores (store_id bigint PRIMARY KEY, name text);
+CREATE TABLE orders (store_id bigint NOT NULL, order_id bigserial, note text, PRIMARY KEY (store_id, order_id),
+	CONSTRAINT orders_store FOREIGN KEY (store_id) REFERENCES stores ON DELETE CASCADE);
+COMMENT ON COLUMN orders.note IS 'of the customer';
+COMMENT ON CONSTRAINT orders_store ON orders IS 'whose';
+CREATE VIEW sales AS SELECT store_id, count(*) AS n FROM orders GROUP BY 1;
+GRANT SELECT ON sales TO PUBLIC;
+INSERT INTO stores SELECT i, i FROM generate_series(1, 20) i;
+INSERT INTO orders (store_id, note) SELECT 1 + i % 20, repeat('x', 100) FROM generate_series(1, $rows) i;
+ANALYZE;
+SQL
+	# what the last round left to be cleaned
+	$coordinator->poll_query_until('toys', 'SELECT count(*) = 0 FROM pg_dist_cleanup') or die 'leftovers stay';
+	return;
+}
+
+sub catalogs
+{
+	my ($out, $err) = ('', '');
+	IPC::Run::run([ 'pg_dump', '-s', '-N', 'meridian', '-d', $coordinator->connstr('toys') ], '>', \$out, '2>', \$err)
+	  or die $err;
+	my @lines = sort grep { !/^--|^$|restrict/ } split /\n/, $out;
+	push @lines, sql("SELECT 'slot ' || slot_name FROM pg_replication_slots UNION ALL "
+		  . "SELECT 'publication ' || pubname FROM pg_publication UNION ALL "
+		  . "SELECT 'distributed ' || logicalrelid FROM pg_dist_partition UNION ALL "
+		  . "SELECT 'rows ' || count(*) FROM orders ORDER BY 1");
+	return join "\n", @lines;
+}
+
+sub proxy
+{
+	my (%more) = @_;
+	my $proxy = Meridian::Test::Proxy->new('p' . ++$runs,
+		regions => [ 'us-east1' => $coordinator ],
+		set     => { migration_conninfo => 'user=postgres', migration_lease => '1s' },
+		%more);
+	$proxy->start;
+	$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'up' } @{ $_[0] } });
+	return $proxy;
+}
+
+sub state_of
+{
+	my ($proxy, $m) = @_;
+	return $proxy->console("SHOW MIGRATION $m")->[0]{state};
+}
+
+# Run it; the process dies on the way.
+sub run_and_die
+{
+	my ($m, $point, @commands) = @_;
+	my $proxy = proxy(args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => $point });
+	for my $c (@commands) {
+		my ($status) = $proxy->console_raw($c);
+		last if $status;
+	}
+	my $end = time + Meridian::Test::Proxy::slow(20);
+	usleep(20_000) while $proxy->is_running && time < $end;
+	my $died = !$proxy->is_running;
+	$died ? $proxy->forget : $proxy->kill9;
+	return $died;
+}
+
+my $create = 'OF DATABASE toys DISTRIBUTE BY store_id ROOT stores (stores METHOD BLOCKING, orders METHOD CONCURRENT)';
+
+sub created
+{
+	my ($m) = @_;
+	return ("CREATE MIGRATION $m $create", "RUN MIGRATION $m PREPARE", "RUN MIGRATION $m DATA",
+		"RUN MIGRATION $m FINALIZE");
+}
+
+shop(400);
+my $before = catalogs();
+
+# All is at its new place.
+sub is_distributed
+{
+	my ($what) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $got = sql("SELECT string_agg(format('%s %s', logicalrelid, partmethod), ', ' ORDER BY logicalrelid::text)"
+		  . ' FROM pg_dist_partition')
+	  . '; ' . sql("SELECT string_agg(format('%s %s', conname, convalidated), ', ') FROM pg_constraint WHERE contype = 'f'"
+		  . " AND conrelid = 'orders'::regclass")
+	  . '; ' . sql('SELECT count(*) FROM orders JOIN stores USING (store_id)')
+	  . '; ' . sql("SELECT pg_relation_size('stores') + pg_relation_size('orders')")
+	  . '; ' . sql("SELECT (SELECT relacl::text ~ '=r/' FROM pg_class WHERE oid = 'sales'::regclass)::text || col_description('orders'::regclass, 3)");
+	return is($got, 'orders h, stores h; orders_store t; 400; 0; trueof the customer', $what);
+}
+
+my @steps = qw(keys distribute orphans drop_keys distribute_concurrently trimmings add_keys validate_key truncate_local);
+for my $step (@steps) {
+	for my $where (qw(before after)) {
+		for my $then (qw(run abort)) {
+			my $m = "${step}_${where}_$then";
+			shop(400);
+			ok(run_and_die($m, "$step:$where", created($m)), "killed $where $step") or next;
+			my $proxy = proxy();
+			my ($status, $out, $err) =
+			  $proxy->console_raw($then eq 'run' ? "RUN MIGRATION $m ALL" : "ABORT MIGRATION $m");
+			is($status, 0, "$then goes on") or diag $err;
+			$proxy->wait_console("SHOW MIGRATION $m", sub { $_[0][0]{state} =~ /^(?:done|aborted|error)$/ }, 60);
+			is(state_of($proxy, $m), $then eq 'run' ? 'done' : 'aborted', '… to the end')
+			  or diag explain $proxy->console("SHOW MIGRATION $m");
+			$then eq 'run' ? is_distributed('… with everything') : is(catalogs(), $before, '… with nothing left');
+			$proxy->stop;
+		}
+	}
+}
+
+# ---------------------------------------------------------------- killed while taking back
+
+for my $step (qw(distribute_concurrently distribute keys)) {
+	my $m = "undo_$step";
+	shop(400);
+	ok(run_and_die($m, "$step:undo", (created($m))[ 0 .. 2 ], "ABORT MIGRATION $m"), "killed in the undo of $step") or next;
+	my $proxy = proxy();
+	my ($status, $out, $err) = $proxy->console_raw("ABORT MIGRATION $m");
+	is($status, 0, 'ABORT goes on') or diag $err;
+	$proxy->wait_console("SHOW MIGRATION $m", sub { $_[0][0]{state} =~ /^(?:aborted|error)$/ }, 60);
+	is(catalogs(), $before, '… with nothing left');
+	$proxy->stop;
+}
+
+# ---------------------------------------------------------------- killed in the middle of a copy
+
+for my $then (qw(run abort)) {
+	my $m = "middle_$then";
+	shop(400_000);
+	my $all   = catalogs();
+	my $proxy = proxy();
+	$proxy->console("CREATE MIGRATION $m $create");
+	$proxy->console("RUN MIGRATION $m PREPARE");
+	$proxy->console("RUN MIGRATION $m DATA NOWAIT");
+	ok($coordinator->poll_query_until('toys',
+			"SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name ~ '^meridian-distribute-'"
+			  . " AND query ~ 'concurrently' AND state = 'active'"), 'a copy is under way');
+	$proxy->kill9;
+	is(sql("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^meridian-distribute-'"), 1,
+		'it does not end with the process that began it');
+	$proxy = proxy();
+	my ($status, $out, $err) = $proxy->console_raw($then eq 'run' ? "RUN MIGRATION $m ALL" : "ABORT MIGRATION $m");
+	is($status, 0, "$then goes on") or diag $err;
+	$proxy->wait_console("SHOW MIGRATION $m", sub { $_[0][0]{state} =~ /^(?:done|aborted|error)$/ }, 120);
+	is(state_of($proxy, $m), $then eq 'run' ? 'done' : 'aborted', '… to the end')
+	  or diag explain $proxy->console("SHOW MIGRATION $m");
+	is(sql('SELECT count(*) FROM orders'), 400_000, 'with all rows');
+	if ($then eq 'run') {
+		my ($row) = grep { $_->{step} eq 'distribute_concurrently' } @{ $proxy->console("SHOW MIGRATION $m STEPS") };
+		is($row->{state}, 'done', 'the step is done') or diag explain $row;
+	} else {
+		is(catalogs(), $all, 'and nothing is left');
+	}
+	$proxy->stop;
+}
+
+done_testing();

@@ -1,0 +1,92 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# What may happen to a Citus cluster while a table is distributed: the statement is cancelled, its
+# session is ended, the coordinator crashes, blocking or concurrently. The table can be read and
+# written afterwards, RETRY goes on to the end, and no row is lost.
+#
+# timeout: 900
+use strict;
+use warnings;
+use Meridian::Test::Proxy;
+use Meridian::Test::Toys qw(citus_reason citus_cluster);
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+plan skip_all => citus_reason() if citus_reason();
+
+my $rows = 600_000;
+my ($coordinator) = citus_cluster('toys', 2);
+
+sub sql
+{
+	my ($q) = @_;
+	return $coordinator->safe_psql('toys', $q);
+}
+
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => $coordinator ],
+	set     => { migration_conninfo => 'user=postgres' });
+$proxy->start;
+
+sub shop
+{
+	sql(<<"SQL");
+DROP TABLE IF EXISTS orders, stores CASCADE;
+CREATE TABLE stores (store_id bigint PRIMARY KEY, name text);
+CREATE TABLE orders (store_id bigint NOT NULL, order_id bigserial, note text, PRIMARY KEY (store_id, order_id),
+	CONSTRAINT orders_store FOREIGN KEY (store_id) REFERENCES stores ON DELETE CASCADE);
+INSERT INTO stores SELECT i, i FROM generate_series(1, 20) i;
+INSERT INTO orders (store_id, note) SELECT 1 + i % 20, repeat('x', 100) FROM generate_series(1, $rows) i;
+ANALYZE;
+SQL
+	$coordinator->poll_query_until('toys', 'SELECT count(*) = 0 FROM pg_dist_cleanup') or die 'leftovers stay';
+	return;
+}
+
+# Begin, wait until the statement runs, do it; then RETRY until it is over.
+sub happens
+{
+	my ($name, $method, $what, $event) = @_;
+	shop();
+	$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'up' && $_->{role} eq 'primary' } @{ $_[0] } }, 60);
+	$proxy->console("CREATE MIGRATION $name OF DATABASE toys DISTRIBUTE BY store_id ROOT stores "
+		  . "(stores METHOD BLOCKING, orders METHOD $method)");
+	$proxy->console("RUN MIGRATION $name PREPARE");
+	$proxy->console("RUN MIGRATION $name DATA NOWAIT");
+	my $running = $method eq 'CONCURRENT' ? 'concurrently' : "distributed_table\\(''public.orders";
+	ok($coordinator->poll_query_until('toys',
+			"SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^SELECT create_.*$running' "
+			  . "AND state = 'active' AND pid <> pg_backend_pid()"), "$what: it is under way");
+	$event->();
+	$proxy->wait_console("SHOW MIGRATION $name", sub { $_[0][0]{state} =~ /^error|data-migrated/ }, 60);
+	is($proxy->console("SHOW MIGRATION $name")->[0]{state}, 'error', '… and fails');
+	is(sql("INSERT INTO orders (store_id, note) VALUES (3, 'meanwhile') RETURNING note"), 'meanwhile', '… rows come in');
+	my $half = sql("SELECT coalesce(max(partmethod::text), 'local') FROM pg_dist_partition WHERE logicalrelid = 'orders'::regclass");
+	like($half, $method eq 'CONCURRENT' ? qr/^(?:n|local)$/ : qr/^local$/, "… the table is as Citus leaves it: $half");
+	my ($status, $out, $err);
+	for (1 .. 5) {
+		($status, $out, $err) = $proxy->console_raw("RETRY MIGRATION $name");
+		last if !$status;
+		usleep(500_000);
+	}
+	is($status, 0, '… RETRY goes on') or diag $err;
+	$proxy->wait_console("SHOW MIGRATION $name", sub { $_[0][0]{state} =~ /^error|data-migrated/ }, 120);
+	($status, $out, $err) = $proxy->console_raw("RUN MIGRATION $name FINALIZE");
+	is($proxy->console("SHOW MIGRATION $name")->[0]{state}, 'done', '… to the end') or diag $err;
+	is(sql('SELECT count(*) FROM orders JOIN stores USING (store_id)'), $rows + 1, '… with every row');
+	is(sql("SELECT string_agg(partmethod::text, '') FROM pg_dist_partition"), 'hh', '… distributed');
+	is(sql("SELECT convalidated FROM pg_constraint WHERE conname = 'orders_store'"), 't', '… and its key');
+	return;
+}
+
+my $session = "FROM pg_stat_activity WHERE query ~ '^SELECT create_distributed' AND pid <> pg_backend_pid() "
+  . "AND application_name ~ '^meridian-'";
+happens('cancelled', 'CONCURRENT', 'cancelled', sub { sql("SELECT pg_cancel_backend(pid) $session") });
+happens('ended',     'CONCURRENT', 'session ended', sub { sql("SELECT pg_terminate_backend(pid) $session") });
+happens('crashed', 'CONCURRENT', 'coordinator crashed', sub { $coordinator->stop('immediate'); $coordinator->start });
+happens('blocked', 'BLOCKING', 'coordinator crashed while blocking',
+	sub { $coordinator->stop('immediate'); $coordinator->start });
+
+$proxy->stop;
+done_testing();
