@@ -274,7 +274,6 @@ straggle_begin(struct session *s, void (*ready)(void *arg), void *arg)
 		return true;
 	st = straggle_new(s, SEIZED);
 	read_client(s, false);
-	rehome_drop(s);
 	if (!is_idle_in_transaction(s)) {
 		seize(st);
 		return true;
