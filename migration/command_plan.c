@@ -155,8 +155,12 @@ static int
 show_steps(struct planning *p, row_fn *row, struct err *e)
 {
 	struct job *j = job_open(p->c->ms, &p->c->at.m, e);
-	int rc = j != NULL ? each_step(p, j, row, e) : -1;
+	int rc = -1;
 
+	if (j != NULL) {
+		job_only_looks(j);
+		rc = each_step(p, j, row, e);
+	}
 	job_close(j);
 	return rc;
 }

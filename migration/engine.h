@@ -49,6 +49,8 @@ int migrations_create(struct migrations *ms, struct migration *m, const char *cr
 /* The kind has named its places; no lease. NULL and *e. */
 struct job *job_open(struct migrations *ms, const struct migration *m, struct err *e);
 void job_close(struct job *j);
+/* From here on its connections are read-only (PLAN, SHOW): what was opened before is closed. */
+void job_only_looks(struct job *j);
 const char *job_first_place(const struct job *j);
 const struct kind *job_kind(const struct job *j);
 int job_checks(struct job *j, enum migration_phase before, struct checks *out, struct err *e);

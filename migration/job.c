@@ -125,9 +125,24 @@ connect_to(struct job *j, const struct place *p, const char *dbname, struct err 
 	PGconn *c = db_connect(words, j->x != NULL ? j->m.id : 0, e);
 
 	free(words);
+	if (c != NULL && j->only_looks &&
+	    db_exec(c, e, "SET default_transaction_read_only = on") < 0) {
+		PQfinish(c);
+		c = NULL;
+	}
 	if (c == NULL)
 		err_prefix(e, "%s (%s)", p->name, p->node.name);
 	return c;
+}
+
+void
+job_only_looks(struct job *j)
+{
+	j->only_looks = true;
+	for (size_t i = 0; i < j->nplaces; i++) {
+		PQfinish(j->places[i].c);
+		j->places[i].c = NULL;
+	}
 }
 
 /* Somebody else's executor may have come while we were cut off: without a fresh heartbeat the home

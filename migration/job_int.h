@@ -41,6 +41,7 @@ struct job {
 	struct migration_step *now; /* that runs */
 	bool in_group;              /* … between freeze and switch */
 	bool in_transaction;        /* … of class T */
+	bool only_looks;            /* its connections refuse to write */
 	struct executor *x;         /* NULL: of a command */
 	int others;                 /* proxies of the fleet, as they were counted … */
 	int64_t others_us;          /* … then; 0: never */

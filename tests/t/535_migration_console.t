@@ -230,6 +230,14 @@ is($row->{state}, 'aborted', 'ABORT before anything was begun');
 ($status, $out, $err) = $proxy->console_raw("ABORT MIGRATION away");
 like($err, qr/55000/, 'once is enough');
 
+like($proxy->console_error("RUN MIGRATION slow STEP x"), qr/22023|55000/, 'a step is a number');
+my $late = files(map { sprintf('V18%d__sleep.sql', $_) => "SELECT pg_sleep(0.4);\n" } 1 .. 4);
+$proxy->console("CREATE MIGRATION late OF DATABASE app FROM FILES '$late' REGIONS (us-east1) WITH (lint = off)");
+like($proxy->console_error("RUN MIGRATION late ALL DEADLINE 'soon'"), qr/22023/, 'a DEADLINE is a duration');
+like($proxy->console_error("RUN MIGRATION late ALL DEADLINE '500 ms'"), qr/MR003.*RETRY MIGRATION/s, 'a DEADLINE stops it in between');
+($row) = @{ $proxy->console('RETRY MIGRATION late') };
+is($row->{state}, 'done', 'and RETRY goes on, without it');
+
 # ---------------------------------------------------------------- the proxy ends while somebody waits
 
 my $later = files(map { sprintf('V2%02d__sleep.sql', $_) => "SELECT pg_sleep(0.5);\n" } 1 .. 8);
