@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "migration/db.h"
+#include "migration/lease.h"
 #include "migration/migrations_int.h"
 
 #define DATABASES_MAX "64"
@@ -136,6 +137,21 @@ is_listed(const struct strlist *list, const char *name)
 	return false;
 }
 
+/* It has what another server has: that one is asked. */
+static bool
+is_standby(PGconn *c)
+{
+	const char *says = PQparameterStatus(c, "in_hot_standby");
+	struct err ignored;
+	bool is_so = false;
+
+	if (says != NULL)
+		return strcmp(says, "on") == 0;
+	if (lease_has_locks(c))
+		(void)db_is(c, &is_so, &ignored, "SELECT pg_is_in_recovery()", 0, NULL);
+	return is_so;
+}
+
 static void
 look_into(struct look *k, const char *dbname)
 {
@@ -143,6 +159,10 @@ look_into(struct look *k, const char *dbname)
 	PGconn *c = migrations_open(k->ms, k->node, dbname, &why);
 	bool is_there = false;
 
+	if (c != NULL && is_standby(c)) {
+		PQfinish(c);
+		return;
+	}
 	/* One that does not let us in has nothing of ours, unless we have seen it. */
 	if (c == NULL || store_exists(c, &is_there, &why) < 0)
 		is_there = findings_have(&k->before, k->node, dbname);
