@@ -16,7 +16,8 @@
 #define OUR_OPTIONS                                                             \
 	"-c meridian.internal=on -c default_transaction_read_only=off "         \
 	"-c statement_timeout=0 -c lock_timeout=0 -c client_min_messages=error" \
-	" -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO"
+	" -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO"            \
+	" -c synchronous_commit=on" /* what is said to be done survives a crash of the server */
 
 static char *
 options_of(const char *conninfo)

@@ -279,20 +279,25 @@ schema_script(struct job *j, PGconn *from, struct buf *script, struct err *e)
 }
 
 static int
-schema_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+has_mark(struct job *j, PGconn *c, const char *mark, bool *out, struct err *e)
 {
-	PGconn *c = job_db(j, s->place, e);
 	struct buf sql = { .cap = 0 };
 	int rc;
 
-	if (c == NULL)
-		return -1;
 	buf_printf(&sql,
-		   "SELECT EXISTS (SELECT FROM meridian.marker WHERE mig = %d AND kind = 'schema')",
-		   job_id(j));
-	rc = db_is(c, is_done, e, buf_text(&sql), 0, NULL);
+		   "SELECT EXISTS (SELECT FROM meridian.marker WHERE mig = %d AND kind = '%s')",
+		   job_id(j), mark);
+	rc = db_is(c, out, e, buf_text(&sql), 0, NULL);
 	buf_fini(&sql);
 	return rc;
+}
+
+static int
+schema_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? has_mark(j, c, "schema", is_done, e) : -1;
 }
 
 static int
@@ -358,7 +363,8 @@ post_data_done(struct job *j, const struct migration_step *s, bool *is_done, str
 	if (b == NULL)
 		return -1;
 	free(b);
-	return 0;
+	/* Statistics are the last of it. */
+	return *is_done ? has_mark(j, to, "post_data", is_done, e) : 0;
 }
 
 /* The address of an object that any cluster understands, or NULL rows for what is not there; on
@@ -472,7 +478,13 @@ post_data_act(struct job *j, const struct migration_step *s, struct err *e)
 		err_detail(e, "%s", buf_text(&differences));
 	}
 	buf_fini(&differences);
-	return rc;
+	if (rc != 0)
+		return -1;
+	return db_execf(
+	    to, e,
+	    "INSERT INTO meridian.marker(mig, kind, at) VALUES (%d, 'post_data',"
+	    " clock_timestamp()) ON CONFLICT (mig, kind) DO UPDATE SET at = excluded.at",
+	    job_id(j));
 }
 
 /* It goes with the database. */
