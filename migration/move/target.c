@@ -177,13 +177,13 @@ server_of_undo(struct job *j, PGconn **out, struct err *e)
 	*out = job_db_new(j, MOVE_TARGET, MAINTENANCE_DB, &why);
 	if (*out != NULL)
 		return 0;
-	if (job_is_forced(j, "target")) {
+	if ((job_is_forced(j, "target") || job_is_forced(j, "abort"))) {
 		job_notice(j, "the target cannot be reached (%s): what is there stays", why.msg);
 		return 0;
 	}
 	*e = why;
 	err_prefix(e, "the target cannot be reached");
-	return err_hint(e, "FORCE (target) leaves behind what is there.");
+	return err_hint(e, "ABORT … FORCE leaves behind what is there.");
 }
 
 static int

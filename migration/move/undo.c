@@ -122,12 +122,12 @@ move_target_of_undo(struct job *j, PGconn **out, struct err *e)
 		return 0;
 	if (strcmp(why.sqlstate, SQLSTATE_INVALID_CATALOG_NAME) == 0)
 		return 0;
-	if (job_is_forced(j, "target")) {
+	if ((job_is_forced(j, "target") || job_is_forced(j, "abort"))) {
 		job_event(j, "left-behind", NULL);
 		job_notice(j, "the target cannot be reached (%s): what is there stays", why.msg);
 		return 0;
 	}
 	*e = why;
 	err_prefix(e, "the target cannot be reached");
-	return err_hint(e, "FORCE (target) leaves behind what is there.");
+	return err_hint(e, "ABORT … FORCE leaves behind what is there.");
 }
