@@ -47,11 +47,13 @@ static const struct words texts[] = {
 	  "none", "DROP DATABASE %d" },
 	{ "database_settings", "ALTER DATABASE %d SET …; ALTER ROLE … IN DATABASE %d SET …; GRANT … ON"
 	  " DATABASE %d", "none", WITH_THE_DATABASE },
-	{ "control_target", "CREATE SCHEMA meridian …; CREATE FUNCTION meridian.fence()", "none",
+	{ "control_target", "CREATE SCHEMA meridian …; CREATE FUNCTION meridian.fence(); CREATE EVENT TRIGGER"
+	  " meridian_new ON ddl_command_end …", "none",
 	  WITH_THE_DATABASE },
 	{ "schema", "pg_dump --schema-only %s | pg_restore --section=pre-data, and primary keys",
 	  "ACCESS SHARE on the source", WITH_THE_DATABASE },
-	{ "fence_target", "CREATE TRIGGER meridian_fence … ON <each>", "none", WITH_THE_DATABASE },
+	{ "fence_target", "CREATE TRIGGER meridian_fence … ON <each that has none>; DROP EVENT TRIGGER"
+	  " meridian_new", "none", WITH_THE_DATABASE },
 	{ "publication", "CREATE PUBLICATION %p FOR TABLE <each>, meridian.marker", "SHARE UPDATE"
 	  " EXCLUSIVE on each", "DROP PUBLICATION %p" },
 	{ "slot", "SELECT pg_create_logical_replication_slot('%f', 'pgoutput')",

@@ -270,12 +270,30 @@ const struct step_def move_fence_source_disabled = {
 	.undo = fence_source_undo,
 };
 
+/* Tables have come with their fence: see control_target. */
+static int
+fence_target_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	if (c == NULL)
+		return -1;
+	return db_is(c, is_done, e,
+		     "SELECT NOT EXISTS (" SQL_WITHOUT_FENCE ") AND NOT EXISTS"
+		     " (SELECT FROM pg_event_trigger WHERE evtname = 'meridian_new')",
+		     0, NULL);
+}
+
 static int
 fence_target_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
 
-	return c != NULL ? move_lay_fences(j, c, true, e) : -1;
+	if (c == NULL || move_lay_fences(j, c, true, e) != 0)
+		return -1;
+	return db_exec(c, e,
+		       "DROP EVENT TRIGGER IF EXISTS meridian_new;"
+		       " DROP FUNCTION IF EXISTS meridian.fence_new()");
 }
 
 /* It goes with the database. */
@@ -284,7 +302,7 @@ const struct step_def move_fence_target = {
 	.phase = PHASE_PREPARE,
 	.class = CLASS_I,
 	.describe = move_describe,
-	.done = fence_laid,
+	.done = fence_target_done,
 	.act = fence_target_act,
 };
 
@@ -358,6 +376,24 @@ const struct step_def move_stop_writes = {
 
 /* ---- control_target ---- */
 
+/* A table is never there without its fence: whoever is connected to the target could write. */
+static const char fence_new[] =
+    "CREATE OR REPLACE FUNCTION meridian.fence_new() RETURNS event_trigger LANGUAGE plpgsql"
+    " SET search_path = pg_catalog AS $f$\n"
+    "DECLARE r record;\n"
+    "BEGIN\n"
+    " FOR r IN SELECT c.oid FROM pg_event_trigger_ddl_commands() d JOIN pg_class c"
+    " ON c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p')"
+    " AND c.relpersistence <> 't' AND NOT d.in_extension AND d.schema_name <> 'meridian' LOOP\n"
+    "  EXECUTE format('CREATE TRIGGER meridian_fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+    " ON %s FOR EACH STATEMENT EXECUTE FUNCTION meridian.fence()', r.oid::regclass);\n"
+    " END LOOP;\n"
+    "END $f$;"
+    " DROP EVENT TRIGGER IF EXISTS meridian_new;"
+    " CREATE EVENT TRIGGER meridian_new ON ddl_command_end"
+    " WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')"
+    " EXECUTE FUNCTION meridian.fence_new()";
+
 static int
 control_target_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
@@ -377,7 +413,8 @@ control_target_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
 
-	if (c == NULL || store_create(c, e) != 0 || db_exec(c, e, SQL_FENCE_FUNCTION) != 0)
+	if (c == NULL || store_create(c, e) != 0 || db_exec(c, e, SQL_FENCE_FUNCTION) != 0 ||
+	    db_exec(c, e, fence_new) != 0)
 		return -1;
 	return move_put_authority(j, c, false, e) >= 0 ? 0 : -1;
 }

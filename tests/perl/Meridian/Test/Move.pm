@@ -9,6 +9,9 @@
 #   is($l->lost($cluster, 'app'), 0);                    # acknowledged rows that are not there
 #   my $before = catalog_of($cluster, 'app');            # text: schema, slots, settings, roles …
 #   is(difference($before, catalog_of($cluster, 'app')), '');
+#   my $w = watch_both($one, $other, 'app');             # tries to write into probe(i) on both, past the proxy
+#   ...
+#   is_deeply($w->stop, …);                              # {tries} {one} {other} {both}
 package Meridian::Test::Move;
 use strict;
 use warnings;
@@ -16,9 +19,12 @@ use warnings;
 use Exporter qw(import);
 use IPC::Run ();
 use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use POSIX ();
 use PostgreSQL::Test::Utils ();
+use Time::HiRes qw(usleep);
 
-our @EXPORT_OK = qw(catalog_of counts_of difference ledger pgbench_sums);
+our @EXPORT_OK = qw(catalog_of counts_of difference ledger pgbench_sums watch_both);
 
 sub ledger
 {
@@ -103,6 +109,75 @@ sub difference
 	$n{$_}-- for split /\n/, $before;
 	$n{$_}++ for split /\n/, $after;
 	return join '', map { sprintf "%+d %s\n", $n{$_}, $_ } grep { $n{$_} } sort keys %n || 'their order';
+}
+
+# A child that tries to write on both sides all the time: each try is a transaction on one, and while
+# that is open one on the other. Both may refuse; that both take it must never be.
+sub watch_both
+{
+	my ($one, $other, $database) = @_;
+	pipe my $from, my $to or die $!;
+	pipe my $until, my $alive or die $!;
+	my $pid = fork // die $!;
+	if ($pid == 0) {
+		close $alive;
+		my $said = eval { watch($until, $database, $one, $other) } // "died $@";
+		syswrite $to, $said;
+		POSIX::_exit(0);
+	}
+	close $to;
+	close $until;
+	return bless { pid => $pid, from => $from, alive => $alive }, 'Meridian::Test::Move::Watch';
+}
+
+# "0": it would be written. Else why not, or that there is no such database now.
+sub try_to_write
+{
+	my ($side) = @_;
+	my $said = eval {
+		if (!$side->{wire}) {
+			$side->{wire} = Meridian::Test::Wire->new($side->{at});
+			my @all = $side->{wire}->login(database => $side->{database}, user => 'postgres');
+			die "no login\n" if !@all || $all[-1][0] ne 'Z';
+		}
+		my $in = $side->{wire}->ask('BEGIN', 'INSERT INTO probe VALUES (0) RETURNING i');
+		die "closed\n" if $in eq '' || $in =~ /^57P0/;
+		$in;
+	} // "lost $@";
+	delete $side->{wire} if $said =~ /^lost/;
+	return $said;
+}
+
+sub watch
+{
+	my ($until, $database, @at) = @_;
+	my @sides = map { { at => $_, database => $database } } @at;
+	my %n = map { $_ => 0 } qw(tries one other both);
+	my $bits = '';
+	vec($bits, fileno $until, 1) = 1;
+	while (!select(my $ready = $bits, undef, undef, 0.003)) {
+		my @said = map { try_to_write($_) } @sides;
+		eval { $_->{wire}->ask('ROLLBACK') if $_->{wire}; 1 } or delete $_->{wire} for @sides;
+		$n{tries}++;
+		$n{one}++   if $said[0] eq '0';
+		$n{other}++ if $said[1] eq '0';
+		$n{both}++  if $said[0] eq '0' && $said[1] eq '0';
+	}
+	return join ' ', %n;
+}
+
+package Meridian::Test::Move::Watch;
+use strict;
+use warnings;
+
+sub stop
+{
+	my ($self) = @_;
+	close $self->{alive};
+	my $from = $self->{from};
+	my $said = do { local $/; <$from> };
+	waitpid $self->{pid}, 0;
+	return { split / /, $said };
 }
 
 1;

@@ -1,0 +1,121 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# A move whose proxy is killed before or after a step, under load, and resumed by another proxy, to the
+# end or by ABORT: nothing that was acknowledged is lost, the two sides are never writable at once, and
+# ABORT leaves the source as it was. Here at some steps; 945 kills at both sides of every step.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Move qw(catalog_of difference ledger watch_both);
+use Meridian::Test::Proxy;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+# step, side, how it goes on
+my @some = (
+	[qw(schema after abort)],      [qw(subscription before go)], [qw(freeze after abort)], [qw(fence after go)],
+	[qw(decide before abort)],     [qw(decide after abort)],     [qw(hand_over before go)], [qw(reverse_fence after go)],
+	[qw(reverse_decide after go)]);
+my @forward = qw(control_source identity ddl_block fence_source_disabled roles database database_settings control_target schema
+  fence_target publication slot subscription copy post_data enable reverse_publication guards prewarm arm freeze fence copy_rest
+  decide switch hand_over stop_forward reverse_subscription reopen_source verify);
+my @backward = qw(reverse_guards reverse_prewarm reverse_arm reverse_freeze reverse_fence reverse_decide reverse_switch
+  reverse_hand_over stop_backward reopen_target);
+my @end = qw(drop_replication drop_leftovers);
+my %phase = ((map { $_ => 'RUN MIGRATION %s ALL' } @forward), (map { $_ => 'REVERSE MIGRATION %s' } @backward),
+	(map { $_ => 'COMPLETE MIGRATION %s' } @end));
+my @points = $ENV{KILL_EVERYWHERE}
+  ? ((map { my $s = $_; map { my $w = $_; map { [ $s, $w, $_ ] } qw(go abort) } qw(before after) } @forward),
+	map { my $s = $_; map { [ $s, $_, 'go' ] } qw(before after) } @backward, @end)
+  : @some;
+@points = grep { "@$_" =~ /$ENV{KILL_ONLY}/ } @points if $ENV{KILL_ONLY};
+
+my %cluster;
+@cluster{qw(agora-fr1 osc-fr1)} = regional_clusters('agora-fr1', 'osc-fr1');
+my @config = (
+	regions => [ map { $_ => $cluster{$_} } sort keys %cluster ],
+	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' },
+	conf    => "[database app]\npool = transaction\n");
+my $other = Meridian::Test::Proxy->new('other', @config);
+$other->start;
+
+my ($from, $to) = ('agora-fr1', 'osc-fr1');
+$cluster{$from}->safe_psql('postgres', 'CREATE DATABASE app');
+$cluster{$from}->safe_psql('app', <<'SQL');
+CREATE TABLE ledger(client int, n int, PRIMARY KEY (client, n));
+CREATE TABLE probe(i int);
+CREATE TABLE shelf(id serial PRIMARY KEY, what text);
+CREATE TABLE line(shelf int REFERENCES shelf, n int);
+INSERT INTO shelf(what) SELECT 'thing' FROM generate_series(1, 1000);
+INSERT INTO line SELECT i, i FROM generate_series(1, 1000) i;
+SQL
+my $watch = watch_both(@cluster{qw(agora-fr1 osc-fr1)}, 'app');
+
+sub state_of { my ($m) = @_; my $rows = eval { $other->console("SHOW MIGRATION $m") } // []; return $rows->[0]{state} // '' }
+
+# Say it until it is so: the dead one's lease may last, or somebody goes on by himself. What was said last.
+sub until_state
+{
+	my ($m, $wanted, $command) = @_;
+	my ($end, $said) = (time + Meridian::Test::Proxy::slow(60), '');
+	while (time < $end && state_of($m) !~ /^(?:$wanted)$/) {
+		$said = ($other->console_raw(sprintf $command, $m))[2];
+		last if $said =~ /ERROR:  55000.*(?:REVERSE|served by)/s;
+		usleep(100_000);
+	}
+	return $said;
+}
+
+sub drop_old
+{
+	my ($where) = @_;
+	$cluster{$where}->safe_psql('postgres', 'DROP DATABASE app WITH (FORCE)');
+	return;
+}
+
+my $n = 0;
+for my $point (@points) {
+	my ($step, $side, $then) = @$point;
+	my $m      = 'm' . ++$n;
+	my $name   = "killed $side $step, $then";
+	my $before = catalog_of($cluster{$from}, 'app');
+	$other->console("CREATE MIGRATION $m OF DATABASE app FROM $from TO $to WITH (identity = auto, max_lag = '1MB', retry_wait = '200ms')");
+	until_state($m, 'redirecting', 'RUN MIGRATION %s ALL') if $phase{$step} !~ /^RUN/;
+	my $victim = Meridian::Test::Proxy->new("v$n", @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => "$step:$side" });
+	$victim->start;
+	$victim->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	my $ledger = ledger([ map { $_->connstr('app', user => 'postgres') } $victim, $other ], '-c', 4, '-w', 3, '-f', 10 * $n);
+	my ($status, undef, $said) = $victim->console_raw(sprintf $phase{$step}, $m);
+	ok($victim->wait_exit(30) && $victim->exit_status == 9 << 8, "$name: it dies there") or diag($said), $victim->kill9;
+
+	my $last = '';
+	$last = until_state($m, 'aborted', 'ABORT MIGRATION %s') if $then eq 'abort';
+	my $is_aborted = state_of($m) eq 'aborted';
+	if ($is_aborted) {
+		is(difference($before, catalog_of($cluster{$from}, 'app')), '', "$name: the source is what it was");
+		is($cluster{$to}->safe_psql('postgres', "SELECT (SELECT count(*) FROM pg_database WHERE datname = 'app')"
+			. ' + (SELECT count(*) FROM pg_replication_slots)'), 0, "$name: nothing is left on the target");
+	} else {
+		like($last, qr/ERROR:  55000/, "$name: it was decided, ABORT is refused") if $then eq 'abort';
+		my $wanted = $phase{$step} =~ /^RUN/ ? 'redirecting' : $phase{$step} =~ /^REVERSE/ ? 'reversed' : 'done';
+		my $why    = until_state($m, $wanted, $phase{$step});
+		is(state_of($m), $wanted, "$name: another proxy goes on to the end") or diag $why;
+	}
+	usleep(200_000);
+	my $is_back = $is_aborted || $phase{$step} =~ /^REVERSE/;
+	my $at      = $is_back ? $from : $to;
+	$ledger->stop;
+	is($ledger->lost($cluster{$at}, 'app'), 0, "$name: every row that was acknowledged is there ($ledger->{acked}, longest gap $ledger->{gap_ms} ms)");
+	cmp_ok($ledger->{acked}, '>', 0, "$name: it has written");
+	is($other->safe_psql('app', q(SELECT current_setting('cluster_name')), user => 'postgres'), $at, "$name: sessions are where it is served");
+	next if $is_aborted;
+	is(until_state($m, 'done', 'COMPLETE MIGRATION %s') =~ /ERROR/ ? 'error' : state_of($m), 'done', "$name: COMPLETE");
+	drop_old($is_back ? $to : $from);
+	($from, $to) = ($to, $from) unless $is_back;
+}
+my $saw = $watch->stop;
+is($saw->{both}, 0, "the two sides were never writable at once ($saw->{tries} tries, $saw->{one} and $saw->{other} writes)");
+cmp_ok($saw->{$_}, '>', 0, "... though side $_ was, at its time") for qw(one other);
+$other->stop;
+done_testing();
