@@ -68,7 +68,7 @@ $far->ms(0);
 is(join('', grep { !/does not exist|has ended/ } split /^/, $err), '', 'every REHOME was done');
 $psql->finish;
 note "$moved moves in $round rounds";
-cmp_ok($moved, '>=', 48, 'sessions have moved to and fro');
+cmp_ok($moved, '>=', 20, 'sessions have moved');
 
 my %want;
 for my $key (sort keys %bench) {
