@@ -6,4 +6,5 @@
 use strict;
 use warnings;
 
+$ENV{KILL_EVERYWHERE} = 1;
 exec $^X, (map { "-I$_" } @INC), "$ENV{MERIDIAN_SRCDIR}/tests/t/541_files_kill.t" or die "exec: $!";
