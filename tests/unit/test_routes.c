@@ -114,7 +114,7 @@ while_nothing_new_is_decided_the_old_stays_in_force(void **state)
 static void
 what_was_in_force_is_known_after_a_restart(void **state)
 {
-	struct told t = { .n = 0, .file = "routes-XXXXXX" };
+	struct told t = { .n = 0, .file = "/tmp/meridian-routes-XXXXXX" };
 	struct route_row one = row("west", 4), older = row("east", 3), newer = row("east", 6);
 	struct routes *r;
 
@@ -140,7 +140,7 @@ what_was_in_force_is_known_after_a_restart(void **state)
 static void
 a_file_that_is_no_json_is_left_alone(void **state)
 {
-	struct told t = { .n = 0, .file = "routes-XXXXXX" };
+	struct told t = { .n = 0, .file = "/tmp/meridian-routes-XXXXXX" };
 	int fd = mkstemp(t.file);
 	struct routes *r;
 
