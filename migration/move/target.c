@@ -7,6 +7,7 @@
 
 #include "migration/move/move.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,6 +246,26 @@ database_exists(struct job *j, PGconn *c, bool *out, struct err *e)
 		     params);
 }
 
+/* Until it is ours it has a name that nobody else gives: what has the final name by then was made
+ * by somebody else. */
+static void
+making_name(const struct job *j, char out[64])
+{
+	snprintf(out, 64, "meridian_making_%d", job_id(j));
+}
+
+/* Whether what has the name is the one that we made. */
+static int
+is_made_by_us(struct job *j, PGconn *c, const struct migration_step *s, bool *out, struct err *e)
+{
+	const char *const params[] = { job_dbname(j, MOVE_TARGET), s->undo };
+
+	return db_is(c, out, e,
+		     "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1"
+		     " AND oid::text = $2::jsonb ->> 'oid')",
+		     2, params);
+}
+
 static int
 make_database_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
@@ -257,17 +278,17 @@ make_database_done(struct job *j, const struct migration_step *s, bool *is_done,
 	c = job_db_new(j, s->place, MAINTENANCE_DB, e);
 	if (c == NULL)
 		return -1;
-	rc = database_exists(j, c, is_done, e);
+	rc = is_made_by_us(j, c, s, is_done, e);
 	PQfinish(c);
 	return rc;
 }
 
 /* The statement that makes one like the source's. */
 static char *
-create_statement(struct job *j, PGconn *from, PGconn *to, struct err *e)
+create_statement(const char *name, PGconn *from, PGconn *to, struct err *e)
 {
 	int there = PQserverVersion(to), here = PQserverVersion(from);
-	const char *const params[] = { job_dbname(j, MOVE_TARGET) };
+	const char *const params[] = { name };
 	struct buf sql = { .cap = 0 };
 	char *statement = NULL;
 
@@ -293,12 +314,47 @@ create_statement(struct job *j, PGconn *from, PGconn *to, struct err *e)
 	return statement;
 }
 
+/* What it is known by, before it has the name. */
+static int
+note_made(struct job *j, PGconn *to, const char *making, struct err *e)
+{
+	const char *const params[] = { making };
+	char *note = NULL;
+	int rc = db_value(to, &note, e,
+			  "SELECT jsonb_build_object('oid', oid::text)::text FROM pg_database"
+			  " WHERE datname = $1",
+			  1, params);
+
+	if (rc >= 0)
+		rc = note != NULL ? job_note_undo(j, note, e)
+				  : err_set(e, SQLSTATE_INVALID_CATALOG_NAME,
+					    "database %s is gone again", making);
+	free(note);
+	return rc;
+}
+
+static int
+make_named(struct job *j, PGconn *from, PGconn *to, const char *making, struct err *e)
+{
+	char *statement = create_statement(making, from, to, e), *name;
+	int rc = -1;
+
+	if (statement != NULL && job_note_undo(j, "{}", e) == 0 &&
+	    move_execf(j, to, e, "DROP DATABASE IF EXISTS %s", making) == 0 &&
+	    move_exec(j, to, statement, e) == 0 && note_made(j, to, making, e) == 0) {
+		name = db_ident(to, job_dbname(j, MOVE_TARGET));
+		rc = move_execf(j, to, e, "ALTER DATABASE %s RENAME TO %s", making, name);
+		free(name);
+	}
+	free(statement);
+	return rc;
+}
+
 static int
 make_database(struct job *j, PGconn *from, PGconn *to, struct err *e)
 {
 	bool exists = false;
-	char *statement;
-	int rc;
+	char making[64];
 
 	if (database_exists(j, to, &exists, e) != 0)
 		return -1;
@@ -307,14 +363,8 @@ make_database(struct job *j, PGconn *from, PGconn *to, struct err *e)
 			job_dbname(j, MOVE_TARGET));
 		return err_hint(e, "Drop it there, or CREATE MIGRATION … AS another name.");
 	}
-	statement = create_statement(j, from, to, e);
-	if (statement == NULL || job_note_undo(j, "{\"made\": true}", e) != 0) {
-		free(statement);
-		return -1;
-	}
-	rc = move_exec(j, to, statement, e);
-	free(statement);
-	return rc;
+	making_name(j, making);
+	return make_named(j, from, to, making, e);
 }
 
 static int
@@ -329,10 +379,22 @@ make_database_act(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 static int
+drop_database(struct job *j, PGconn *c, const char *name, struct err *e)
+{
+	char *quoted = db_ident(c, name);
+	int rc = move_execf(j, c, e, "DROP DATABASE IF EXISTS %s%s", quoted,
+			    PQserverVersion(c) >= 130000 ? " WITH (FORCE)" : "");
+
+	free(quoted);
+	return rc;
+}
+
+static int
 make_database_undo(struct job *j, const struct migration_step *s, struct err *e)
 {
+	char making[64];
+	bool is_ours;
 	PGconn *c;
-	char *name;
 	int rc;
 
 	if (s->undo == NULL)
@@ -341,10 +403,12 @@ make_database_undo(struct job *j, const struct migration_step *s, struct err *e)
 		return -1;
 	if (c == NULL)
 		return 0;
-	name = db_ident(c, job_dbname(j, MOVE_TARGET));
-	rc = move_execf(j, c, e, "DROP DATABASE IF EXISTS %s%s", name,
-			PQserverVersion(c) >= 130000 ? " WITH (FORCE)" : "");
-	free(name);
+	making_name(j, making);
+	rc = drop_database(j, c, making, e);
+	if (rc == 0)
+		rc = is_made_by_us(j, c, s, &is_ours, e);
+	if (rc == 0 && is_ours)
+		rc = drop_database(j, c, job_dbname(j, MOVE_TARGET), e);
 	PQfinish(c);
 	return rc;
 }
