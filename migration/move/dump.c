@@ -214,22 +214,45 @@ dump_sql(struct job *j, const struct dump *d, const char *contents, struct buf *
 	return rc;
 }
 
+/* --dbname takes a conninfo: a name that looks like one is a name all the same, and our password
+ * goes nowhere else. */
+static char *
+dbname_word(const char *name)
+{
+	struct buf b = { .cap = 0 };
+	char *word;
+
+	buf_str(&b, "dbname='");
+	for (; *name != '\0'; name++) {
+		if (*name == '\'' || *name == '\\')
+			buf_u8(&b, '\\');
+		buf_u8(&b, (uint8_t)*name);
+	}
+	buf_u8(&b, '\'');
+	word = xstrdup(buf_text(&b));
+	buf_fini(&b);
+	return word;
+}
+
 int
 dump_restore(struct job *j, const struct dump *d, const char *contents, int workers, struct err *e)
 {
-	char list[64], *jobs, *conninfo;
+	char list[64], *jobs, *conninfo, *dbname;
 	int rc;
 
 	if (list_file(contents, list, sizeof(list), e) != 0)
 		return -1;
 	jobs = xasprintf("--jobs=%d", workers > 0 ? workers : 1);
 	conninfo = job_conninfo(j, MOVE_TARGET, NULL);
-	const char *const argv[] = {
-		d->restore, "--no-tablespaces", "--exit-on-error",          jobs,    "--use-list",
-		list,       "--dbname",         job_dbname(j, MOVE_TARGET), d->path, NULL
-	};
+	dbname = dbname_word(job_dbname(j, MOVE_TARGET));
+	const char *const argv[] = { d->restore,        "--no-tablespaces",
+				     "--exit-on-error", jobs,
+				     "--use-list",      list,
+				     "--dbname",        dbname,
+				     d->path,           NULL };
 	rc = tool_run(j, argv, conninfo, NULL, e);
 	free(conninfo);
+	free(dbname);
 	free(jobs);
 	unlink(list);
 	return rc;
