@@ -136,8 +136,9 @@ fence_lift(struct job *j, const struct direction *d, struct err *e)
 
 	if (c == NULL)
 		return -1;
-	/* It was in force before this cut-over: writes have been stopped for good. */
-	if (job_step_done(j, "read_only", NULL) || job_step_done(j, "stop_writes", NULL))
+	/* On the source it was in force before this cut-over: writes have been stopped for good. */
+	if (!d->is_backward &&
+	    (job_step_done(j, "read_only", NULL) || job_step_done(j, "stop_writes", NULL)))
 		return 0;
 	rc = move_put_fences(c, "DISABLE", &sql, e);
 	if (rc == 0) {
