@@ -114,7 +114,8 @@ prewarm_act(struct job *j, const struct migration_step *s, struct err *e)
 
 /* ---- arm ---- */
 
-/* This try's epoch, higher than any before it on either side. */
+/* This try's epoch, higher than any before it on either side; and higher than those of migrations
+ * whose rows an ABORT has taken away, which proxies still remember. */
 static int
 take_epoch(struct job *j, const struct direction *d, PGconn *from, PGconn *to, struct cutover *c,
 	   struct err *e)
@@ -126,7 +127,9 @@ take_epoch(struct job *j, const struct direction *d, PGconn *from, PGconn *to, s
 	(void)d;
 	if (decision_epoch(j, from, &a, e) != 0 || decision_epoch(j, to, &b, e) != 0)
 		return -1;
-	c->epoch = (a > b ? a : b) + 1;
+	c->epoch = clock_wall_us() / USEC_PER_MSEC;
+	if (c->epoch <= a || c->epoch <= b)
+		c->epoch = (a > b ? a : b) + 1;
 	if (db_exec(to, e, "BEGIN") != 0)
 		return -1;
 	db = db_literal(to, job_database(j));
