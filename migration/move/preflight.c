@@ -7,6 +7,7 @@
 
 #include "migration/move/move.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,6 +210,38 @@ run_check(struct job *j, PGconn *c, const struct source_check *check, struct che
 	return 0;
 }
 
+/* Two of them would take back each other's fences. A row that has no home any more is a copy. */
+static const char others_sql[] =
+    "SELECT 'migration ' || id || ' ' || name, 'moves this database: ' || state FROM"
+    " meridian.migration WHERE is_home AND kind = 'move' AND id <> $1::int AND db = $2 AND state"
+    " NOT IN ('created', 'preflight-success', 'preflight-error', 'done', 'aborted', 'reversed')"
+    " UNION ALL SELECT 'database ' || db, 'is served by ' || serves FROM meridian.authority"
+    " WHERE db = $2 AND decision = 'away'";
+
+static int
+check_others(struct job *j, PGconn *c, struct checks *out, struct err *e)
+{
+	bool is_there = false;
+	char id[16];
+	const char *const params[] = { id, job_database(j) };
+	PGresult *r;
+
+	if (db_is(c, &is_there, e, "SELECT to_regclass('meridian.authority') IS NOT NULL", 0,
+		  NULL) != 0)
+		return -1;
+	if (!is_there)
+		return 0;
+	snprintf(id, sizeof(id), "%d", job_id(j));
+	r = db_query(c, e, others_sql, 2, params);
+	if (r == NULL)
+		return err_prefix(e, "check other_migration");
+	for (int i = 0; i < PQntuples(r); i++)
+		checks_add(out, CHECK_ERROR, "other_migration", PQgetvalue(r, i, 0),
+			   PQgetvalue(r, i, 1), "COMPLETE, REVERSE or ABORT that one first");
+	PQclear(r);
+	return 0;
+}
+
 int
 move_check_source(struct job *j, PGconn *c, struct checks *out, struct err *e)
 {
@@ -223,5 +256,5 @@ move_check_source(struct job *j, PGconn *c, struct checks *out, struct err *e)
 		if (run_check(j, c, check, out, e) != 0)
 			return -1;
 	}
-	return 0;
+	return check_others(j, c, out, e);
 }
