@@ -30,7 +30,7 @@ static const char xids_sql[] =
     " THEN 4294967296 ELSE 0 END END, a.query ~* '\\m(commit|end|prepare)\\M'"
     " OR length(a.query) NOT BETWEEN 1 AND 1000 OR a.query LIKE '<%',"
     " pg_terminate_backend(a.pid) FROM pg_stat_activity a, t"
-    " WHERE a.pid = ANY ($1::int[])";
+    " WHERE a.pid = ANY ($1::int[]) AND a.datname = current_database()";
 
 /* Unless this has changed, no transaction has come to its end since. */
 static const char top_sql[] = "SELECT txid_snapshot_xmax(txid_current_snapshot())";
@@ -60,7 +60,7 @@ wait_gone(struct job *j, PGconn *c, const char *pids, struct err *e)
 	for (;;) {
 		if (db_is(c, &gone, e,
 			  "SELECT NOT EXISTS (SELECT FROM pg_stat_activity"
-			  " WHERE pid = ANY ($1::int[]))",
+			  " WHERE pid = ANY ($1::int[]) AND datname = current_database())",
 			  1, params) != 0)
 			return -1;
 		if (gone)
@@ -104,7 +104,7 @@ find_outcome(PGconn *c, const char *xid, struct gate_straggler *s, struct err *e
 
 	if (db_value(c, &status, e, "SELECT txid_status($1::bigint)", 1, params) < 0)
 		rc = -1;
-	else if (status == NULL)
+	else if (status == NULL || strcmp(status, "in progress") == 0) /* prepared */
 		s->outcome = GATE_UNKNOWN;
 	else
 		s->outcome = strcmp(status, "committed") == 0 ? GATE_COMMITTED : GATE_ABORTED;

@@ -103,7 +103,8 @@ move_restore_identity(struct job *j, PGconn *c, struct err *e)
 		return 0;
 	return move_each(j, c,
 			 "SELECT x ->> 'table' || ' REPLICA IDENTITY ' || CASE x ->> 'identity'"
-			 " WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN 'USING INDEX ' || (x ->> 'index')"
+			 " WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN coalesce('USING INDEX ' ||"
+			 " (x ->> 'index'), 'NOTHING')"
 			 " WHEN 'f' THEN 'FULL' ELSE 'DEFAULT' END FROM meridian.marker m,"
 			 " jsonb_array_elements(m.payload) x WHERE m.kind = 'identity'"
 			 " AND to_regclass(x ->> 'table') IS NOT NULL ORDER BY 1",
