@@ -318,7 +318,8 @@ call_start(struct proxy_migrations *pm, const struct migration_request *rq, stru
 	int rc;
 
 	pthread_mutex_lock(&calls->lock);
-	reap(calls, false);
+	if (!calls->stopping) /* then the list is calls_stop's, without the lock */
+		reap(calls, false);
 	rc = admit(calls, e);
 	if (rc == 0 && proxy_migrations_thread(&c->thread, call_run, c) != 0)
 		rc = err_set(e, SQLSTATE_INSUFFICIENT_RESOURCES, "could not start a thread");
