@@ -22,7 +22,7 @@
 /* clang-format off */
 const struct migration_option migration_options[] = {
 	{ "data", MOVE, MOPT_WORDS, .words = "online|snapshot|none", .standard = "online",
-	  .until = PHASE_DATA,
+	  .until = PHASE_PREPARE,
 	  .help = "how the rows get there: by logical replication while writes go on; as a copy, with writes refused from DATA on; not at all" },
 	{ "write_mode", MOVE, MOPT_WORDS, .words = "normal|read_only", .standard = "normal",
 	  .until = PHASE_PREPARE,
