@@ -17,7 +17,7 @@
 #include "migration/move/cutover.h"
 #include "protocol/sqlstate.h"
 
-#define STRAGGLERS_MAX 4096
+#define STRAGGLERS_MAX 65536
 #define GONE_US        (3 * USEC_PER_SEC)
 
 /* The transactions of these processes, with the epoch that pg_stat_activity leaves out, and whether
