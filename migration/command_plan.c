@@ -235,6 +235,8 @@ command_verify(struct command_run *c, struct err *e)
 	if (c->rq->argument != NULL && read_tables(c->rq->argument, &tables, e) != 0)
 		return -1;
 	j = job_open(c->ms, &c->at.m, e);
+	if (j != NULL)
+		job_unless(j, c->sink->is_cancelled, c->sink->arg);
 	if (j == NULL)
 		rc = -1;
 	else if (job_kind(j)->verify == NULL)

@@ -51,6 +51,8 @@ struct job *job_open(struct migrations *ms, const struct migration *m, struct er
 void job_close(struct job *j);
 /* From here on its connections are read-only (PLAN, SHOW): what was opened before is closed. */
 void job_only_looks(struct job *j);
+/* job_tick() fails from when nobody wants its answer any more (57014). */
+void job_unless(struct job *j, bool (*is_unwanted)(void *arg), void *arg);
 const char *job_first_place(const struct job *j);
 const struct kind *job_kind(const struct job *j);
 int job_checks(struct job *j, enum migration_phase before, struct checks *out, struct err *e);

@@ -145,6 +145,13 @@ job_only_looks(struct job *j)
 	}
 }
 
+void
+job_unless(struct job *j, bool (*is_unwanted)(void *arg), void *arg)
+{
+	j->is_unwanted = is_unwanted;
+	j->unwanted_arg = arg;
+}
+
 /* Somebody else's executor may have come while we were cut off: without a fresh heartbeat the home
  * is asked before anything new is opened. */
 static int

@@ -38,14 +38,16 @@ struct job {
 	size_t nplaces, home;
 	struct plan plan;
 	bool is_frozen;
-	struct migration_step *now; /* that runs */
-	bool in_group;              /* … between freeze and switch */
-	bool in_transaction;        /* … of class T */
-	bool only_looks;            /* its connections refuse to write */
-	struct executor *x;         /* NULL: of a command */
-	int others;                 /* proxies of the fleet, as they were counted … */
-	int64_t others_us;          /* … then; 0: never */
-	void *memory;               /* the kind's: job_memory() */
+	struct migration_step *now;     /* that runs */
+	bool in_group;                  /* … between freeze and switch */
+	bool in_transaction;            /* … of class T */
+	bool only_looks;                /* its connections refuse to write */
+	struct executor *x;             /* NULL: of a command */
+	bool (*is_unwanted)(void *arg); /* of a command; may be NULL */
+	void *unwanted_arg;
+	int others;        /* proxies of the fleet, as they were counted … */
+	int64_t others_us; /* … then; 0: never */
+	void *memory;      /* the kind's: job_memory() */
 	void (*memory_fini)(void *memory);
 };
 

@@ -363,8 +363,8 @@ executor_cancel(const struct migrations *ms, const struct executor *x)
 	}
 }
 
-static void
-stop_all(struct migrations *ms)
+void
+migrations_stop(struct migrations *ms)
 {
 	const struct timespec nap = { .tv_nsec = LOOK_US * 1000 };
 	int64_t grace = clock_us() + GRACE_US;
@@ -389,7 +389,7 @@ migrations_free(struct migrations *ms)
 {
 	if (ms == NULL)
 		return;
-	stop_all(ms);
+	migrations_stop(ms);
 	watch_stop(ms->watch);
 	while (ms->executors != NULL) {
 		struct executor *x = ms->executors;

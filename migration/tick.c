@@ -151,6 +151,8 @@ job_tick(struct job *j, struct err *e)
 	struct executor *x = j->x;
 	enum stop s;
 
+	if (x == NULL && j->is_unwanted != NULL && j->is_unwanted(j->unwanted_arg))
+		return err_set(e, "57014", "the command was cancelled");
 	if (x == NULL)
 		return 0;
 	s = ordered(x);

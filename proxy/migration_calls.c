@@ -318,7 +318,7 @@ call_start(struct proxy_migrations *pm, const struct migration_request *rq, stru
 	int rc;
 
 	pthread_mutex_lock(&calls->lock);
-	if (!calls->stopping) /* then the list is calls_stop's, without the lock */
+	if (!calls->stopping) /* then the list is calls_join's, without the lock */
 		reap(calls, false);
 	rc = admit(calls, e);
 	if (rc == 0 && proxy_migrations_thread(&c->thread, call_run, c) != 0)
@@ -348,7 +348,12 @@ calls_stop(struct calls *calls)
 		pthread_mutex_unlock(&c->lock);
 	}
 	pthread_mutex_unlock(&calls->lock);
-	/* nobody is admitted any more: the list is ours */
+}
+
+/* Nobody is admitted any more: the list is ours. */
+void
+calls_join(struct calls *calls)
+{
 	reap(calls, true);
 }
 

@@ -407,6 +407,10 @@ static void
 end_all(struct proxy_migrations *pm)
 {
 	calls_stop(&pm->calls);
+	/* a call may wait for an executor that waits for a lock */
+	if (pm->migrations != NULL)
+		migrations_stop(pm->migrations);
+	calls_join(&pm->calls);
 	if (pm->migrations != NULL)
 		migrations_free(pm->migrations);
 	pm->migrations = NULL;

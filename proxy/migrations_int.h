@@ -22,8 +22,10 @@ struct calls {
 };
 
 void calls_init(struct calls *c);
-/* Every call detaches; returns when their threads have ended. */
+/* Every call detaches, and none begins any more. */
 void calls_stop(struct calls *c);
+/* Behind calls_stop(): returns when their threads have ended. */
+void calls_join(struct calls *c);
 void calls_fini(struct calls *c);
 
 struct proxy_migrations {

@@ -60,6 +60,7 @@ compare(struct job *j, PGconn *source, PGconn *target, const char *table, struct
 	struct err *e)
 {
 	struct buf sql = { .cap = 0 };
+	struct err ignored;
 	int rc = 0;
 
 	put_query(&sql, table, job_option_is(j, "verify", "count"));
@@ -68,10 +69,12 @@ compare(struct job *j, PGconn *source, PGconn *target, const char *table, struct
 	else if (PQsendQuery(target, buf_text(&sql)) != 1)
 		rc = db_error(target, NULL, e);
 	buf_fini(&sql);
-	if (rc == 0)
-		rc = read_figures(j, source, &out->source, e);
-	if (rc == 0)
-		rc = read_figures(j, target, &out->target, e);
+	if (rc != 0)
+		return rc;
+	rc = read_figures(j, source, &out->source, e);
+	/* The other one is not left at work for nobody. */
+	if (read_figures(j, target, &out->target, rc == 0 ? e : &ignored) != 0)
+		rc = -1;
 	return rc;
 }
 

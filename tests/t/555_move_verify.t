@@ -6,6 +6,7 @@
 # replication: a snapshot, and data that somebody else has copied.
 use strict;
 use warnings;
+use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Move qw(catalog_of difference);
 use Meridian::Test::Proxy;
@@ -61,6 +62,26 @@ $osc->safe_psql('app2', q(SET session_replication_role = replica; UPDATE t SET b
 my ($verify) = grep { $_->{table} eq 'public.t' } @{ $proxy->console('VERIFY MIGRATION mv') };
 is("$verify->{equal} $verify->{source_rows} $verify->{target_rows} $verify->{detail}", 'f 1000 1000 differs', 'VERIFY finds a row that differs');
 is($proxy->console('VERIFY MIGRATION mv TABLE child')->[0]{equal}, 't', '... and what is the same');
+# A VERIFY that waits holds up nobody: the one who asked, and the end of the process.
+for my $how (qw(client proxy)) {
+	my $lock = $osc->background_psql('app2');
+	$lock->query_safe('BEGIN; LOCK TABLE child');
+	my $said   = '';
+	my $asking = IPC::Run::start([ 'psql', '-XAtq', '-c', 'VERIFY MIGRATION mv TABLE child', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
+		'<', \'', '>&', \$said, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+	$osc->poll_query_until('app2', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'meridian_row'))
+	  or die 'VERIFY does not wait';
+	my $began = time;
+	if ($how eq 'client') { $asking->kill_kill }
+	else                  { $proxy->stop; $asking->kill_kill }
+	ok($osc->poll_query_until('app2', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE query ~ 'meridian_row' AND state = 'active' AND pid <> pg_backend_pid())),
+		"VERIFY ends with its $how");
+	cmp_ok(time - $began, '<', Meridian::Test::Proxy::slow(15), '... soon');
+	$lock->query_safe('COMMIT');
+	$lock->quit;
+}
+$proxy->start;
+$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
 $agora->safe_psql('app', q(INSERT INTO t(b) VALUES ('last')));
 my $said = run_it('RUN MIGRATION mv FINALIZE');
 like($said, qr/public\.t differs/, 'FINALIZE finds it at the frozen point');
