@@ -374,7 +374,8 @@ undo_all(struct job *j, struct err *e)
 			return -1;
 		if (step_undo(j, s, e) == 0)
 			continue;
-		if (!j->x->is_forced || j->x->stop != STOP_NO)
+		if (!j->x->is_forced || j->x->stop != STOP_NO ||
+		    strcmp(e->sqlstate, SQLSTATE_DECIDED) == 0)
 			return err_prefix(e, "undo of step %d %s", s->n, s->def->name);
 		job_notice(j, "undo of step %d %s failed and was left out (FORCE): %s", s->n,
 			   s->def->name, e->msg);
@@ -536,6 +537,17 @@ recover(struct job *j, bool is_decided, struct err *e)
 	return err_detail(e, "What it had frozen and fenced is open again.");
 }
 
+/* FORCE of ABORT: who could say whether it is decided is gone for good. */
+static bool
+goes_on_unasked(struct job *j, const struct err *why)
+{
+	if (j->x->what != RUN_ABORT || !j->x->is_forced || strncmp(why->sqlstate, "08", 2) != 0)
+		return false;
+	job_notice(j, "whether it was decided cannot be asked, and was not waited for (FORCE): %s",
+		   why->msg);
+	return true;
+}
+
 /* What a dead executor left between freeze and decision is mended first, whatever was ordered. An
  * ABORT that comes too late is refused, and what it wanted to abort goes on by itself: 1 where
  * there is nothing to go on with. */
@@ -546,13 +558,13 @@ mend(struct job *j, struct err *e)
 	bool is_decided = false;
 
 	if (group_recover(j, &is_decided, e) < 0)
-		return -1;
+		return !is_decided && goes_on_unasked(j, e) ? 0 : -1;
 	if (x->what == RUN_RECOVER)
 		return recover(j, is_decided, e);
 	if (x->what != RUN_ABORT)
 		return 0;
 	if (!is_decided && steps_decided(j, &is_decided, e) < 0)
-		return -1;
+		return goes_on_unasked(j, e) ? 0 : -1;
 	if (!is_decided)
 		return 0;
 	refuse_abort(j, e);

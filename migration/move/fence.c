@@ -17,6 +17,11 @@
 
 #define RETRY_US (50 * USEC_PER_MSEC)
 
+/* The other side was not asked, and may come back with another decision: this one is newer. */
+#define SET_ALONE                                          \
+	", decision = 'back', epoch = greatest(epoch + 2," \
+	" (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
+
 /* Those who are in a transaction and do not come through us would hold the fence up. Readers are
  * not told from writers: they can begin again. */
 #define SQL_END_OTHERS                                                                \
@@ -126,6 +131,15 @@ exec_leased(struct job *j, PGconn *c, const char *sql, struct err *e)
 	}
 }
 
+/* ABORT FORCE, with the other side gone. */
+static bool
+goes_alone(struct job *j, const struct direction *d)
+{
+	struct err ignored;
+
+	return !d->is_backward && job_is_forced(j, "abort") && job_db(j, d->to, &ignored) == NULL;
+}
+
 int
 fence_lift(struct job *j, const struct direction *d, struct err *e)
 {
@@ -145,8 +159,8 @@ fence_lift(struct job *j, const struct direction *d, struct err *e)
 		db = db_literal(c, job_database(j));
 		buf_printf(&sql,
 			   "SELECT " SQL_DURABLE
-			   "; UPDATE meridian.authority SET writable = true WHERE db = %s",
-			   db);
+			   "; UPDATE meridian.authority SET writable = true%s WHERE db = %s",
+			   goes_alone(j, d) ? SET_ALONE : "", db);
 		free(db);
 		rc = exec_leased(j, c, buf_text(&sql), e);
 	}

@@ -88,7 +88,8 @@ control_source_undo(struct job *j, const struct migration_step *s, struct err *e
 		      "DROP FUNCTION IF EXISTS meridian.fence();"
 		      " DROP FUNCTION IF EXISTS meridian.ddl_block();"
 		      " DELETE FROM meridian.marker WHERE mig = %d;"
-		      " DELETE FROM meridian.authority WHERE db = %s AND %s",
+		      " DELETE FROM meridian.authority WHERE db = %s AND %s"
+		      " AND decision IS DISTINCT FROM 'back'", /* then it is what proxies go by */
 		      job_id(j), db, s->undo != NULL ? "true" : "false");
 	free(db);
 	return rc;
