@@ -145,12 +145,15 @@ move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, boo
 	move_names(j, &names);
 	words = xasprintf("%s application_name=%s", peer, name);
 	literal = db_literal(c, words);
-	rc = db_execf(
-	    c, e,
-	    "CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false,"
-	    " slot_name = '%s', copy_data = %s, enabled = true%s, synchronous_commit = off)",
-	    name, literal, names.publication, name, copy ? "true" : "false",
-	    PQserverVersion(c) >= 140000 ? ", streaming = on" : "");
+	rc = db_exec(c, e, SQL_SECRETLY("true"));
+	if (rc == 0)
+		rc = db_execf(
+		    c, e,
+		    "CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false,"
+		    " slot_name = '%s', copy_data = %s, enabled = true%s, synchronous_commit = "
+		    "off)",
+		    name, literal, names.publication, name, copy ? "true" : "false",
+		    PQserverVersion(c) >= 140000 ? ", streaming = on" : "");
 	free(peer);
 	free(words);
 	free(literal);

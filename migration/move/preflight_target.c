@@ -15,6 +15,7 @@
 #include "migration/db.h"
 #include "migration/gate.h"
 #include "migration/grammar.h"
+#include "migration/move/sql.h"
 #include "migration/move/tools.h"
 
 #define SKEW_US    1000000
@@ -124,7 +125,7 @@ check_reach(struct job *j, PGconn *c, const char *peer_place, const char *check,
 			  strcmp(peer_place, MOVE_TARGET) == 0 ? "postgres"
 							       : job_dbname(j, peer_place));
 	literal = db_literal(c, words);
-	if (db_exec(c, &why, "BEGIN") == 0)
+	if (db_exec(c, &why, "BEGIN") == 0 && db_exec(c, &why, SQL_SECRETLY("true")) == 0)
 		db_execf(c, &why,
 			 "CREATE SUBSCRIPTION mrd_reach CONNECTION %s PUBLICATION mrd_reach WITH"
 			 " (create_slot = false, enabled = false, copy_data = false,"

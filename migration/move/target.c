@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "migration/db.h"
 #include "migration/grammar.h"
+#include "migration/move/sql.h"
 #include "protocol/sqlstate.h"
 
 #define MAINTENANCE_DB "postgres"
@@ -141,8 +142,8 @@ copy_roles(struct job *j, const struct migration_step *s, PGconn *from, PGconn *
 	char *there = NULL, *names = NULL, *note;
 	int rc = -1;
 
-	if (db_exec(to, NULL, "SET log_statement = 'none'") != 0)
-		db_exec(to, NULL, "ROLLBACK");
+	if (db_exec(to, e, SQL_SECRETLY("false")) != 0)
+		return -1;
 	if (roles_there(to, &there, e) == 0 &&
 	    roles_to_make(from, there, s->undo, &names, e) == 0) {
 		note = xstrdup(names);
