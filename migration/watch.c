@@ -28,6 +28,7 @@
 
 #define PERIOD_US     USEC_PER_SEC
 #define IDLE_US       (10 * USEC_PER_SEC) /* between looks at a database where nothing happens */
+#define RECENT_US     (60 * USEC_PER_SEC) /* one migration is often followed by the next */
 #define FIRST_LOOK_US (3 * USEC_PER_SEC)
 #define NAP_US        (100 * USEC_PER_MSEC)
 #define AUTHORITY_MAX "1000"
@@ -236,13 +237,25 @@ look_for_dead(struct migrations *ms, struct watched *d)
 
 /* ---- one look ---- */
 
+static bool
+is_left_alone(const struct watched *d)
+{
+	int64_t now = clock_us();
+
+	if (d->is_active || d->looked_us == 0)
+		return false;
+	if (d->active_us > 0 && now - d->active_us < RECENT_US)
+		return false;
+	return now - d->looked_us < IDLE_US;
+}
+
 static void
 look_at_db(struct region_watch *r, struct watched *d)
 {
 	struct migrations *ms = r->w->ms;
 	struct err e;
 
-	if (!d->is_active && clock_us() - d->looked_us < IDLE_US && d->looked_us > 0)
+	if (is_left_alone(d))
 		return;
 	if (!is_connected(ms, d) || read_authority(d, &e) < 0)
 		return;
@@ -253,6 +266,7 @@ look_at_db(struct region_watch *r, struct watched *d)
 		  0, NULL) < 0)
 		return;
 	if (d->is_active) {
+		d->active_us = d->looked_us;
 		answers_beat(ms, d);
 		look_for_dead(ms, d);
 		return;
