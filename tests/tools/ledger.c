@@ -8,8 +8,8 @@
  * int, …) as fast as it can, each a transaction (-w: with a pause of so many milliseconds between
  * them); -e puts BEGIN and COMMIT around it, -p uses prepared statements. With several CONNINFO a
  * client that is refused by the fence (MR001) or loses its connection goes to the next one: one
- * that bypasses the proxy. Runs until its standard input ends, then prints, for each row that was
- * acknowledged, "ack CLIENT N", and at last a line
+ * that bypasses the proxy. Runs until its standard input ends or says something, then prints, for
+ * each row that was acknowledged, "ack CLIENT N", and at last a line
  *
  *     total ACKED errors ERRORS unknown UNKNOWN reconnects RECONNECTS gap_ms LONGEST
  *
@@ -17,6 +17,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
 #include <pthread.h>
@@ -237,7 +238,7 @@ main(int argc, char **argv)
 		if (pthread_create(&v[i].thread, NULL, write_rows, &v[i]) != 0)
 			return 1;
 	}
-	while (read(STDIN_FILENO, &byte, 1) > 0)
+	while (read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR)
 		;
 	atomic_store(&stopping, true);
 	for (int i = 0; i < n; i++)

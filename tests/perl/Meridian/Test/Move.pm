@@ -40,6 +40,8 @@ sub ledger
 sub stop
 {
 	my ($self) = @_;
+	# A server that was started meanwhile has the pipe too: its end alone would not be seen.
+	$self->{in} .= "stop\n";
 	$self->{run}->finish;
 	@$self{qw(acked errors unknown reconnects gap_ms)} =
 	  $self->{out} =~ /^total (\d+) errors (\d+) unknown (\d+) reconnects (\d+) gap_ms (\d+)/m;
