@@ -183,7 +183,8 @@ look_at(struct look *k, struct err *e)
 	for (int i = 0; i < PQntuples(r); i++) {
 		const char *dbname = PQgetvalue(r, i, 0);
 
-		if (is_listed(&k->empty_before, dbname) && PQgetvalue(r, i, 1)[0] != 't')
+		if (is_listed(&k->empty_before, dbname) && PQgetvalue(r, i, 1)[0] != 't' &&
+		    !findings_have(&k->before, k->node, dbname))
 			strlist_add(&k->empty, dbname);
 		else
 			look_into(k, dbname);
@@ -275,6 +276,7 @@ look_begin(struct look *k, const char *region, int64_t age_us)
 	pthread_mutex_unlock(&k->ms->finding);
 }
 
+/* What somebody has noted, or found, while this look was under way is newer than it. */
 static void
 look_end(struct look *k, const char *region)
 {
@@ -282,6 +284,13 @@ look_end(struct look *k, const char *region)
 
 	pthread_mutex_lock(&k->ms->finding);
 	l = looked_of(k->ms, region);
+	for (size_t i = 0; i < l->found.n; i++) {
+		const struct finding *f = &l->found.v[i];
+
+		if (!findings_have(&k->before, &f->node, f->dbname) &&
+		    !findings_have(&k->found, &f->node, f->dbname))
+			findings_add(&k->found, &f->node, f->dbname);
+	}
 	if (k->empty_before.n == 0)
 		l->emptied_us = clock_us();
 	l->at_us = clock_us();
