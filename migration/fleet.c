@@ -193,10 +193,16 @@ fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us, stru
 	if (others > 0 && wait_for_all(&a, deadline_us + EXTRA_US, &others_sum, &left, e) < 0)
 		return -1;
 	add_counts(out, &others_sum);
-	if (left > 0)
+	if (left == 0)
+		return 0;
+	if (job_is_forced(j, "proxies")) {
 		job_notice(j, "%d proxies have not frozen in time; the fence stops them",
 			   (int)left);
-	return 0;
+		return 0;
+	}
+	err_set(e, SQLSTATE_CUTOVER_DEADLINE, "%d proxies have not frozen in time", (int)left);
+	err_detail(e, "Their clients would meet the fence.");
+	return err_hint(e, "SHOW EXECUTORS; FORCE (proxies) goes on without them.");
 }
 
 int

@@ -2,8 +2,8 @@
  *
  * The gate of every proxy of the fleet at once. The executor's own proxy is asked directly; the
  * others by a row in meridian.freeze and NOTIFY: each one whose row in meridian.proxy is fresh
- * answers in meridian.freeze_ack (its watcher: migration/watch.h). Who does not answer in time is
- * left behind: the fence on the server stops it, not the freeze.
+ * answers in meridian.freeze_ack (its watcher: migration/watch.h). Where one does not in time
+ * nothing is frozen (MR003), unless FORCE (proxies): then the fence on the server stops it.
  */
 #ifndef MIGRATION_FLEET_H
 #define MIGRATION_FLEET_H

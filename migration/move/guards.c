@@ -34,7 +34,7 @@ struct guarded {
 static bool
 may_come_right(const char *guard)
 {
-	static const char *const guards[] = { "copied", "slot", "lag", "long_xact" };
+	static const char *const guards[] = { "copied", "slot", "lag", "long_xact", "proxies" };
 
 	for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++) {
 		if (strcmp(guard, guards[i]) == 0)
@@ -223,6 +223,42 @@ static const char locks_sql[] =
 static const char objects_sql[] =
     "SELECT '', count(*) || ' large objects' FROM pg_largeobject_metadata HAVING count(*) > 0";
 
+#define SQL_FRESH                                                                        \
+	"SELECT id FROM meridian.proxy WHERE id <> $1 AND heartbeat > clock_timestamp()" \
+	" - interval '5 seconds' ORDER BY id LIMIT 1000"
+
+/* Proxies look where the migration is at home. One that was seen on the other side lately and not
+ * yet here would not hear of the freeze: it has not noticed yet that the home has moved. */
+static void
+fail_strangers(struct guarded *g, PGresult *here, PGresult *there)
+{
+	for (int i = 0; i < PQntuples(here); i++) {
+		const char *id = PQgetvalue(here, i, 0);
+		bool is_there = false;
+
+		for (int k = 0; k < PQntuples(there) && !is_there; k++)
+			is_there = strcmp(id, PQgetvalue(there, k, 0)) == 0;
+		if (!is_there)
+			fail(g, "proxies", id, "this proxy does not watch the side that is left",
+			     "wait; it has to reach both sides");
+	}
+}
+
+static int
+guard_proxies(struct guarded *g, struct err *e)
+{
+	const struct site *site = job_site(g->j);
+	const char *const params[] = { site->ops->proxy_id(site->arg) };
+	PGresult *from = db_query(g->from, e, SQL_FRESH, 1, params);
+	PGresult *to = from != NULL ? db_query(g->to, e, SQL_FRESH, 1, params) : NULL;
+
+	if (to != NULL)
+		fail_strangers(g, to, from);
+	PQclear(from);
+	PQclear(to);
+	return to != NULL ? 0 : err_prefix(e, "guard proxies");
+}
+
 /* '02:00-04:00 UTC' */
 static int
 guard_window(struct guarded *g, struct err *e)
@@ -283,7 +319,9 @@ run_guards(struct guarded *g, struct err *e)
 	if (fail_rows(g, g->from, "locks", locks_sql, "raise max_locks_per_transaction", e) != 0 ||
 	    fail_rows(g, g->to, "locks", locks_sql, "raise max_locks_per_transaction", e) != 0)
 		return -1;
-	return guard_long_transactions(g, e) != 0 ? -1 : guard_window(g, e);
+	if (guard_proxies(g, e) != 0 || guard_long_transactions(g, e) != 0)
+		return -1;
+	return guard_window(g, e);
 }
 
 static int
