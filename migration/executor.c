@@ -212,7 +212,11 @@ static bool
 wants_abort(struct job *j, const struct err *why)
 {
 	struct executor *x = j->x;
+	struct err ignored;
 
+	/* An ABORT that came while it failed. */
+	if (x->stop == STOP_NO && job_tick(j, &ignored) < 0 && x->stop != STOP_ABORT)
+		x->stop = STOP_NO;
 	switch (x->stop) {
 	case STOP_LOST:
 		log_msg(LOG_LEVEL_WARNING, "migration %d: %s; this executor ends", j->m.id,

@@ -309,7 +309,8 @@ executor_start(struct migrations *ms, const struct migration_at *at, const struc
 		return 0;
 	/* Another proxy's executor is alive: it hears of the ABORT by the row. */
 	if (rq->what == RUN_ABORT && strcmp(e->sqlstate, "55P03") == 0 && at->db != NULL)
-		return store_set_request(at->db, at->m.uuid, "abort", e);
+		return store_set_request(at->db, at->m.uuid,
+					 rq->is_forced ? REQUEST_ABORT_FORCE : REQUEST_ABORT, e);
 	return -1;
 }
 

@@ -121,8 +121,10 @@ ordered(struct executor *x)
 	pthread_mutex_lock(&b->lock);
 	if (b->is_lost)
 		s = STOP_LOST;
-	else if (strcmp(b->request, "abort") == 0)
+	else if (strncmp(b->request, REQUEST_ABORT, strlen(REQUEST_ABORT)) == 0)
 		s = STOP_ABORT;
+	if (strcmp(b->request, REQUEST_ABORT_FORCE) == 0)
+		atomic_store(&x->force_abort, true);
 	else if (strcmp(b->request, "pause") == 0)
 		s = STOP_PAUSE;
 	if (b->options_new) {
@@ -184,7 +186,8 @@ job_is_forced(const struct job *j, const char *guard)
 	const char *p = j->x != NULL ? j->x->force : NULL;
 	struct slice rest = slice_str(p != NULL ? p : ""), one;
 
-	if (j->x != NULL && j->x->is_forced && strcmp(guard, "abort") == 0)
+	if (j->x != NULL && strcmp(guard, "abort") == 0 &&
+	    (j->x->is_forced || atomic_load(&j->x->force_abort)))
 		return true;
 	while (rest.n > 0) {
 		one = slice_trim(slice_cut(&rest, ','));

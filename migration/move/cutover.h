@@ -37,6 +37,7 @@ struct cutover {
 	PGconn *frozen_to; /* on `to`: its snapshot is that of the marker */
 	PGconn *frozen_from; /* on `from`: a snapshot behind the fence */
 	struct buf closing;  /* what the transaction on `from` goes on with */
+	bool is_alone;       /* `to` is given up: what is undone is undone without its word */
 	int64_t epoch;
 	int64_t freezing_us, frozen_us, fenced_us, decided_us;
 	struct gate_counts counts;

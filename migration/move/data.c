@@ -178,7 +178,7 @@ subscription_undo(struct job *j, const struct migration_step *s, struct err *e)
 
 	(void)s;
 	move_names(j, &names);
-	if (move_target_of_undo(j, &c, e) != 0)
+	if (move_target_of_undo(j, "the subscription stays there", &c, e) != 0)
 		return -1;
 	return c != NULL ? move_drop_subscription(j, c, names.forward, e) : 0;
 }

@@ -21,12 +21,14 @@ int
 decision_is_forward(struct job *j, const struct direction *d, bool *out, struct err *e)
 {
 	const char *const params[] = { job_database(j) };
-	PGconn *c = job_db(j, d->to, e);
+	PGconn *c;
 	bool is_there = false;
 
 	*out = false;
-	if (c == NULL)
+	if (move_place_or_gone(j, d->to, &c, e) != 0)
 		return -1;
+	if (c == NULL)
+		return 0;
 	if (db_is(c, &is_there, e, "SELECT to_regclass('meridian.authority') IS NOT NULL", 0,
 		  NULL) != 0 ||
 	    !is_there)
@@ -45,6 +47,27 @@ decision_epoch(struct job *j, PGconn *c, int64_t *out, struct err *e)
 	return db_int(c, out, e, "SELECT epoch FROM meridian.authority WHERE db = $1", 1, params);
 }
 
+/* Nobody can be asked, and FORCE said not to wait. What is on its way to the other side shall not
+ * arrive there any more: it would decide. */
+static int
+give_up(struct job *j, const struct direction *d, struct err *e)
+{
+	const struct err why = *e;
+	struct err left;
+	PGconn *from = job_db(j, d->from, e);
+
+	if (from == NULL)
+		return -1;
+	if (d->streams && move_drop_slots(j, from, d->subscription, &left) != 0)
+		job_notice(j, "slot %s is still there: %s", d->subscription, left.msg);
+	cutover_of(j)->is_alone = true;
+	move_tell_left(j, d->to,
+		       "whether it had taken over is not known: if so, what was written there is"
+		       " lost, and it must not come back as it was",
+		       &why);
+	return 0;
+}
+
 int
 decision_write_back(struct job *j, const struct direction *d, struct err *e)
 {
@@ -53,15 +76,11 @@ decision_write_back(struct job *j, const struct direction *d, struct err *e)
 	char *db;
 	int rc;
 
-	if (d->is_backward) {
-		c = job_db(j, d->to, e);
-		if (c == NULL)
-			return -1;
-	} else if (move_target_of_undo(j, &c, e) != 0) {
+	if (move_place_or_gone(j, d->to, &c, e) != 0)
 		return -1;
-	}
 	if (c == NULL)
-		return 0;
+		return give_up(j, d, e);
+	cutover_of(j)->is_alone = false;
 	db = db_literal(c, job_database(j));
 	rc = db_execf(c, e,
 		      "SELECT " SQL_DURABLE

@@ -17,11 +17,6 @@
 
 #define RETRY_US (50 * USEC_PER_MSEC)
 
-/* The other side was not asked, and may come back with another decision: this one is newer. */
-#define SET_ALONE                                          \
-	", decision = 'back', epoch = greatest(epoch + 2," \
-	" (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
-
 /* Those who are in a transaction and do not come through us would hold the fence up. Readers are
  * not told from writers: they can begin again. */
 #define SQL_END_OTHERS                                                                \
@@ -131,36 +126,51 @@ exec_leased(struct job *j, PGconn *c, const char *sql, struct err *e)
 	}
 }
 
-/* ABORT FORCE, with the other side gone. */
+/* It was in force before this cut-over: writes have been stopped for good. */
 static bool
-goes_alone(struct job *j, const struct direction *d)
+stays_shut(const struct job *j, const struct direction *d)
 {
-	struct err ignored;
+	return !d->is_backward &&
+	       (job_step_done(j, "read_only", NULL) || job_step_done(j, "stop_writes", NULL));
+}
 
-	return !d->is_backward && job_is_forced(j, "abort") && job_db(j, d->to, &ignored) == NULL;
+/* The other side was not asked, and may come back with another decision: this one is newer. */
+static void
+put_own_decision(struct job *j, const struct direction *d, PGconn *c, struct buf *sql)
+{
+	char *serves = db_literal(c, d->from_name), *newdb = db_literal(c, job_dbname(j, d->from));
+
+	buf_printf(sql,
+		   ", decision = '%s', serves = %s, newdb = %s, epoch = greatest(epoch + 2,"
+		   " (extract(epoch FROM clock_timestamp()) * 1000)::bigint)",
+		   d->is_backward ? "forward" : "back", serves, newdb);
+	free(serves);
+	free(newdb);
 }
 
 int
 fence_lift(struct job *j, const struct direction *d, struct err *e)
 {
+	bool is_alone = cutover_of(j)->is_alone, is_shut = stays_shut(j, d);
 	PGconn *c = job_db(j, d->from, e);
 	struct buf sql = { .cap = 0 };
 	char *db;
-	int rc;
+	int rc = 0;
 
 	if (c == NULL)
 		return -1;
-	/* On the source it was in force before this cut-over: writes have been stopped for good. */
-	if (!d->is_backward &&
-	    (job_step_done(j, "read_only", NULL) || job_step_done(j, "stop_writes", NULL)))
+	if (is_shut && !is_alone)
 		return 0;
-	rc = move_put_fences(c, "DISABLE", &sql, e);
+	if (!is_shut)
+		rc = move_put_fences(c, "DISABLE", &sql, e);
 	if (rc == 0) {
-		db = db_literal(c, job_database(j));
 		buf_printf(&sql,
-			   "SELECT " SQL_DURABLE
-			   "; UPDATE meridian.authority SET writable = true%s WHERE db = %s",
-			   goes_alone(j, d) ? SET_ALONE : "", db);
+			   "SELECT " SQL_DURABLE "; UPDATE meridian.authority SET writable = %s",
+			   is_shut ? "writable" : "true");
+		if (is_alone)
+			put_own_decision(j, d, c, &sql);
+		db = db_literal(c, job_database(j));
+		buf_printf(&sql, " WHERE db = %s", db);
 		free(db);
 		rc = exec_leased(j, c, buf_text(&sql), e);
 	}

@@ -102,9 +102,13 @@ int move_drop_subscription(struct job *j, PGconn *c, const char *name, struct er
 int move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e);
 int move_drop_fences(struct job *j, PGconn *c, struct err *e);
 int move_restore_identity(struct job *j, PGconn *c, struct err *e);
-/* A connection to the target for an undo. 0 and NULL: it cannot be reached and that was forced, or
- * there is no such database. */
-int move_target_of_undo(struct job *j, PGconn **out, struct err *e);
+/* A connection to a place that may be dead for good: 0 and *out NULL where it cannot be reached (*e
+ * says why), we can reach the other one, and FORCE said that nobody is to wait for it. */
+int move_place_or_gone(struct job *j, const char *place, PGconn **out, struct err *e);
+/* NOTICE and journal: `what` is left on a place that is gone. */
+void move_tell_left(struct job *j, const char *place, const char *what, const struct err *why);
+/* The target for an undo; where it is gone, that is told. */
+int move_target_of_undo(struct job *j, const char *what, PGconn **out, struct err *e);
 
 /* ---- the steps, in the order of the plan ---- */
 

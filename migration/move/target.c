@@ -170,22 +170,22 @@ roles_act(struct job *j, const struct migration_step *s, struct err *e)
 	return rc;
 }
 
-/* Connected to the target's server; 0 and NULL: it cannot be, and that was forced. */
+/* Connected to the target's server; 0 and NULL: it cannot be reached, and that was forced. */
 static int
-server_of_undo(struct job *j, PGconn **out, struct err *e)
+server_of_undo(struct job *j, const char *what, PGconn **out, struct err *e)
 {
-	struct err why = { 0 };
+	struct err why;
 
-	*out = job_db_new(j, MOVE_TARGET, MAINTENANCE_DB, &why);
+	*out = job_db_new(j, MOVE_TARGET, MAINTENANCE_DB, e);
 	if (*out != NULL)
 		return 0;
-	if ((job_is_forced(j, "target") || job_is_forced(j, "abort"))) {
-		job_notice(j, "the target cannot be reached (%s): what is there stays", why.msg);
-		return 0;
+	if (!job_is_forced(j, "target") && !job_is_forced(j, "abort")) {
+		err_prefix(e, "the target cannot be reached");
+		return err_hint(e, "ABORT … FORCE leaves behind what is there.");
 	}
-	*e = why;
-	err_prefix(e, "the target cannot be reached");
-	return err_hint(e, "ABORT … FORCE leaves behind what is there.");
+	why = *e;
+	move_tell_left(j, MOVE_TARGET, what, &why);
+	return 0;
 }
 
 static int
@@ -210,7 +210,7 @@ roles_undo(struct job *j, const struct migration_step *s, struct err *e)
 
 	if (s->undo == NULL)
 		return 0;
-	if (server_of_undo(j, &c, e) != 0)
+	if (server_of_undo(j, "the roles that were made stay there", &c, e) != 0)
 		return -1;
 	if (c == NULL)
 		return 0;
@@ -400,7 +400,7 @@ make_database_undo(struct job *j, const struct migration_step *s, struct err *e)
 
 	if (s->undo == NULL)
 		return 0;
-	if (server_of_undo(j, &c, e) != 0)
+	if (server_of_undo(j, "the database that was made stays there", &c, e) != 0)
 		return -1;
 	if (c == NULL)
 		return 0;

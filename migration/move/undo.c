@@ -113,22 +113,65 @@ move_restore_identity(struct job *j, PGconn *c, struct err *e)
 		   : -1;
 }
 
-int
-move_target_of_undo(struct job *j, PGconn **out, struct err *e)
+/* FORCE (the place), or ABORT … FORCE for the target: nobody waits for it. */
+static bool
+is_given_up(const struct job *j, const char *place)
 {
-	struct err why = { 0 };
+	if (job_is_forced(j, place))
+		return true;
+	return strcmp(place, MOVE_TARGET) == 0 && job_is_forced(j, "abort");
+}
 
-	*out = job_db(j, MOVE_TARGET, &why);
+/* That nobody answers there counts for something only while we are not cut off ourselves. */
+static int
+ask_again(struct job *j, const char *place, PGconn **out, struct err *e)
+{
+	const char *other = strcmp(place, MOVE_TARGET) == 0 ? MOVE_SOURCE : MOVE_TARGET;
+	PGconn *c = job_db(j, other, e);
+
+	if (c == NULL || job_check_lease(j, c, e) != 0)
+		return -1;
+	*out = job_db(j, place, e);
+	return *out != NULL ? 0 : 1;
+}
+
+int
+move_place_or_gone(struct job *j, const char *place, PGconn **out, struct err *e)
+{
+	int rc;
+
+	*out = job_db(j, place, e);
 	if (*out != NULL)
 		return 0;
-	if (strcmp(why.sqlstate, SQLSTATE_INVALID_CATALOG_NAME) == 0)
-		return 0;
-	if ((job_is_forced(j, "target") || job_is_forced(j, "abort"))) {
-		job_event(j, "left-behind", NULL);
-		job_notice(j, "the target cannot be reached (%s): what is there stays", why.msg);
-		return 0;
+	if (strncmp(e->sqlstate, "08", 2) != 0)
+		return -1;
+	if (is_given_up(j, place)) {
+		rc = ask_again(j, place, out, e);
+		return rc < 0 ? -1 : 0;
 	}
-	*e = why;
-	err_prefix(e, "the target cannot be reached");
-	return err_hint(e, "ABORT … FORCE leaves behind what is there.");
+	err_prefix(e, "the %s cannot be reached", place);
+	return strcmp(place, MOVE_TARGET) == 0
+		   ? err_hint(e, "ABORT … FORCE leaves behind what is there.")
+		   : err_hint(e, "FORCE (%s) leaves behind what is there.", place);
+}
+
+void
+move_tell_left(struct job *j, const char *place, const char *what, const struct err *why)
+{
+	struct buf detail = { .cap = 0 };
+
+	buf_printf(&detail, "{\"place\": \"%s\"}", place);
+	job_event(j, "left-behind", buf_text(&detail));
+	buf_fini(&detail);
+	job_notice(j, "%s; the %s cannot be reached: %s", what, place, why->msg);
+}
+
+int
+move_target_of_undo(struct job *j, const char *what, PGconn **out, struct err *e)
+{
+	if (move_place_or_gone(j, MOVE_TARGET, out, e) != 0)
+		return -1;
+	if (*out == NULL)
+		move_tell_left(j, MOVE_TARGET, what, e);
+	return 0;
 }
