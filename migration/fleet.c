@@ -236,8 +236,11 @@ fleet_resume(struct job *j, const struct gate_move *m)
 	struct gate_counts ignored;
 	struct err e;
 	int64_t left;
+	int others;
 
 	j->site->ops->gate->resume(j->site->arg, m);
-	if (fleet_others(j, &e) > 0 && call_out(&a, &e) == 0)
+	/* Who froze may not be counted any more, or not yet: it finds the row. */
+	others = fleet_others(j, &e);
+	if (call_out(&a, &e) == 0 && others > 0)
 		wait_for_all(&a, clock_us() + RESUME_US, &ignored, &left, &e);
 }

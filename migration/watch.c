@@ -260,6 +260,8 @@ look_at_db(struct region_watch *r, struct watched *d)
 	if (!is_connected(ms, d) || read_authority(d, &e) < 0)
 		return;
 	d->looked_us = clock_us();
+	if (d->active_us == 0)
+		d->active_us = d->looked_us;
 	if (db_is(d->c, &d->is_active, &e,
 		  "SELECT EXISTS (SELECT 1 FROM meridian.migration WHERE state NOT IN ('done', "
 		  "'aborted', 'reversed'))",

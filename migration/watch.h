@@ -21,7 +21,7 @@ struct watched {
 	PGconn *c;         /* NULL: none now */
 	bool is_active;    /* a migration there is not over */
 	int64_t looked_us; /* the last good look; 0: none */
-	int64_t active_us; /* … at which it was active; 0: never */
+	int64_t active_us; /* … at which it was active, or the first; 0: none */
 	struct route_row *rows;
 	size_t nrows;
 	struct answers *answers;
