@@ -156,6 +156,18 @@ create_row(struct command_run *c, struct migration *m, struct err *e)
 	return migrations_find(c->ms, m->uuid, &c->at, e);
 }
 
+/* What was found is kept and told, then comes the row. */
+static int
+answer_checks(struct command_run *c, const struct checks *found, struct err *e)
+{
+	if (keep_checks(c, found, e) != 0 || command_reload(c, e) != 0)
+		return -1;
+	command_tell_checks(c, c->at.m.id, found);
+	command_tell_next(c, &c->at.m);
+	command_row(c, &c->at.m);
+	return 0;
+}
+
 static int
 create(struct command_run *c, const struct spec *s, json_t *options, struct err *e)
 {
@@ -170,14 +182,7 @@ create(struct command_run *c, const struct spec *s, json_t *options, struct err 
 	if (rc == 0)
 		rc = command_journal(c, e);
 	if (rc == 0)
-		rc = keep_checks(c, &found, e);
-	if (rc == 0)
-		rc = command_reload(c, e);
-	if (rc == 0) {
-		command_tell_checks(c, c->at.m.id, &found);
-		command_tell_next(c, &c->at.m);
-		command_row(c, &c->at.m);
-	}
+		rc = answer_checks(c, &found, e);
 	checks_fini(&found);
 	migration_fini(&m);
 	return rc;
@@ -243,14 +248,7 @@ command_check(struct command_run *c, struct err *e)
 	rc = j != NULL ? job_checks(j, phase, &found, e) : -1;
 	job_close(j);
 	if (rc == 0)
-		rc = keep_checks(c, &found, e);
-	if (rc == 0)
-		rc = command_reload(c, e);
-	if (rc == 0) {
-		command_tell_checks(c, c->at.m.id, &found);
-		command_tell_next(c, &c->at.m);
-		command_row(c, &c->at.m);
-	}
+		rc = answer_checks(c, &found, e);
 	checks_fini(&found);
 	return rc;
 }

@@ -79,10 +79,10 @@ const struct step_def move_reverse_publication = {
 	.act = publication_act,
 };
 
-/* ---- slot ---- */
-
+/* $1: the name that slot and subscription of the way forward have. */
 static int
-slot_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+is_so_of_forward(struct job *j, const struct migration_step *s, const char *sql, bool *out,
+		 struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
 	struct move_names names;
@@ -90,12 +90,18 @@ slot_done(struct job *j, const struct migration_step *s, bool *is_done, struct e
 
 	move_names(j, &names);
 	params[0] = names.forward;
-	if (c == NULL)
-		return -1;
-	return db_is(c, is_done, e,
-		     "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1"
-		     " AND database = current_database())",
-		     1, params);
+	return c != NULL ? db_is(c, out, e, sql, 1, params) : -1;
+}
+
+/* ---- slot ---- */
+
+static int
+slot_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	return is_so_of_forward(j, s,
+				"SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name ="
+				" $1 AND database = current_database())",
+				is_done, e);
 }
 
 static int
@@ -335,16 +341,8 @@ const struct step_def move_copy_rows = {
 static int
 enable_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
-	PGconn *c = job_db(j, s->place, e);
-	struct move_names names;
-	const char *params[1];
-
-	move_names(j, &names);
-	params[0] = names.forward;
-	if (c == NULL)
-		return -1;
-	return db_is(c, is_done, e, "SELECT subenabled FROM pg_subscription WHERE subname = $1", 1,
-		     params);
+	return is_so_of_forward(j, s, "SELECT subenabled FROM pg_subscription WHERE subname = $1",
+				is_done, e);
 }
 
 static int

@@ -33,6 +33,7 @@ use IO::Socket::INET;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
+use parent 'Meridian::Test::Fake';    # stop, DESTROY
 use POSIX  ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
@@ -157,24 +158,6 @@ sub sinkless
 	$w->send(query($sql));
 	$w->until('T');
 	return $w;
-}
-
-sub stop
-{
-	my ($self) = @_;
-	return unless $self->{pid} && $self->{owner} == $$;
-	kill 'KILL', $self->{pid};
-	waitpid $self->{pid}, 0;
-	delete $self->{pid};
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local ($?, $!, $@);
-	$self->stop;
-	return;
 }
 
 # ---------------------------------------------------------------- in the process of its own
