@@ -318,17 +318,19 @@ advance(struct session *s)
 }
 
 /* What a client sends behind a request that is not answered yet, or whose answer it does not read,
- * is kept up to a bound; then its socket is not read. */
+ * is kept up to a bound; then its socket is not read, until there is room: or no request at all,
+ * where what was kept has been answered to its last byte. */
 static void
 want_requests(struct session *s)
 {
 	const struct http_request *r;
 	bool full;
 
-	if (!http_speaks(s) || s->state >= SESSION_FAREWELL)
+	/* a session of PostgreSQL's protocol by now, or none */
+	if ((s->state != SESSION_HTTP && !http_speaks(s)) || s->state >= SESSION_FAREWELL)
 		return;
 	r = s->http->request;
-	full = r->phase >= HTTP_HANDLING && r->inbox.n + HTTP_READ > INBOX_MAX;
+	full = r != NULL && r->phase >= HTTP_HANDLING && r->inbox.n + HTTP_READ > INBOX_MAX;
 	stream_want(&s->client, (short)((s->client.interest & EV_WRITE) | (full ? 0 : EV_READ)));
 }
 

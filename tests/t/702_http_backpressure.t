@@ -1,0 +1,95 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# HTTP from clients that send ahead and read late: the proxy stops reading them, and goes on where it
+# stopped, whatever is left in its hands at that moment.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Http;
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use constant { PIECE => 2048, FULL => 114_688 };    # the proxy reads no more behind so much that waits
+
+my ($node) = regional_clusters('us-east1');
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => $node ],
+	set     => { workers => 1, http => 'on', client_login_timeout => '60s' });
+$proxy->start;
+my $user = (getpwuid $>)[0];
+
+# A request of exactly so many bytes.
+sub sized
+{
+	my ($n) = @_;
+	my $bytes = http_request(GET => '/healthz', 'X-Pad' => '');
+	$bytes =~ s/(X-Pad: )/$1 . 'x' x ($n - length $bytes)/e;
+	return $bytes;
+}
+
+# A connection on the unix socket, whose buffers are small and never grow, with an answer on its way
+# that they do not hold; and the rest of a full inbox behind its request, but for one piece.
+sub stopped
+{
+	my $w    = Meridian::Test::Wire->new(path => $proxy->socket_path);
+	my $json = '{"query":"SELECT repeat(\'x\', 3000000) AS a"}';
+	$w->send(http_request(POST => '/sql', 'Neon-Connection-String' => "postgresql://$user\@127.0.0.1/postgres", body => $json));
+	ok($w->wait_for('read', time + 10), 'an answer that is longer than what the socket takes');
+	$w->send(sized(PIECE) x (FULL / PIECE));
+	sleep 0.5;
+	return $w;
+}
+
+# The long answer, and `n` short ones behind it.
+sub read_all
+{
+	my ($w, $n) = @_;
+	is(length http_answer($w)->{body} > 3e6, 1, 'the long answer comes whole');
+	is(scalar(grep { http_answer($w)->{status} == 200 } 1 .. $n), $n, "and the $n behind it");
+	return;
+}
+
+is(length sized(PIECE), PIECE, 'a request of a known length');
+
+# The last byte that was kept is the last one of a request: nothing is left, but the client goes on.
+my $w = stopped();
+$w->send(sized(PIECE));
+sleep 0.2;
+read_all($w, FULL / PIECE + 1);
+is(http_ask($w, GET => '/healthz')->{status}, 200, 'a client that was not read is read again');
+
+# The same with half a request left, and with more in the socket than was kept.
+$w = stopped();
+$w->send(substr sized(PIECE), 0, PIECE / 2);
+sleep 0.2;
+$w->send(substr sized(PIECE), PIECE / 2);
+read_all($w, FULL / PIECE + 1);
+is(http_ask($w, GET => '/healthz')->{status}, 200, 'with half a request left');
+$w = stopped();
+$w->send(sized(PIECE) x 10);
+read_all($w, FULL / PIECE + 10);
+is(http_ask($w, GET => '/healthz')->{status}, 200, 'with more behind it');
+
+# Who goes away while it is not read is seen to be gone, once its answers have nowhere to go.
+$w = stopped();
+$w->send(sized(PIECE));
+$w->close;
+$proxy->wait_console('SHOW SESSIONS', sub { @{ $_[0] } == 1 });
+pass('who leaves unread answers behind is gone');
+
+# What follows the last request that was kept is another protocol.
+for my $come (\&http_connect, \&http_websocket) {
+	$w = stopped();
+	$w->send(sized(PIECE));
+	sleep 0.2;
+	read_all($w, FULL / PIECE + 1);
+	ok($come->($w, $come == \&http_connect ? 'db' : '/')->{status} =~ /^(?:200|101)$/, 'a tunnel behind it all');
+	is(($w->login(user => $user, database => 'postgres'))[-1][0], 'Z', 'with a session');
+	is($w->ask('SELECT 42'), 42, 'and a query');
+}
+
+$proxy->stop;
+done_testing();
