@@ -272,7 +272,7 @@ pause_is_open(const struct session *s)
 	if (s->straggle != NULL)
 		return straggle_is_open(s);
 	if (s->state == SESSION_RELAY)
-		return !is_between(s) || (s->pooled != NULL && s->pooled->asking);
+		return !is_between(s) || (s->pooled != NULL && s->pooled->asking != QUESTION_NONE);
 	return s->state == SESSION_SQL || (s->state == SESSION_LOGIN && s->login->inbox.n > 0);
 }
 

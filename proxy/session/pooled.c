@@ -10,7 +10,6 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
-#include "proxy/pool/ask.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/authenticate.h"
 #include "proxy/session/cancel.h"
@@ -24,131 +23,11 @@
 /* Reading stops when so much is kept of a client that waits; one more read may come on top. */
 #define HELD_ENOUGH ((size_t)16 * 1024)
 #define HELD_CAP    ((size_t)1 << 20)
-#define CHANGE_CAP  ((size_t)512 * 1024) /* of a text that replays settings */
-/* A session looks for a better node so often, where its own is well. */
-#define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
-
-static void ready(struct pooled *pd);
-
-/* ---- which pool ---- */
-
-static struct pool *
-pool_at(struct pooled *pd, const struct world *w, uint16_t node)
-{
-	const struct session *s = pd->session;
-	struct slice database = session_name(s, NAME_DATABASE);
-	struct pool_key key = {
-		.live = w->topology->nodes[node].live,
-		.database = database,
-		.dbname = locate_dbname(w, database),
-		.user = session_name(s, NAME_USER),
-		.options = slice_str(pd->options),
-		.access = (enum access)s->access,
-	};
-
-	return pool_get(s->worker, &key);
-}
-
-static void
-move_to(struct pooled *pd, struct pool *p)
-{
-	if (pd->pool != p) {
-		pool_join(p);
-		if (pd->pool != NULL)
-			pool_leave(pd->pool);
-		pd->pool = p;
-	}
-	pool_set_credential(p, pd->session->credential);
-}
-
-/* Nothing there, and nothing is coming soon. */
-static bool
-is_hopeless(const struct pool *p)
-{
-	return pool_is_failing(p) && pool_size(p) == 0;
-}
-
-/* min_pool_size connections wait wherever a session of this user may be sent one day. */
-static void
-want_all(struct pooled *pd, const struct route *route)
-{
-	const struct world *w = worker_world(pd->session->worker);
-	const struct config *c = w->config;
-	struct slice database = session_name(pd->session, NAME_DATABASE);
-
-	if (config_pool_sizes(c, config_database(c, database)).min == 0)
-		return;
-	for (unsigned i = 0; i < route->nnodes; i++)
-		pool_want(pool_at(pd, w, route->nodes[i]), pd->session->credential);
-}
-
-/* Decide the route anew, and take the first node on it that has not just failed. False: there is
- * none; pd->pool is the first of those that have failed then, if there is any. */
-static bool
-decide(struct pooled *pd)
-{
-	struct session *s = pd->session;
-	const struct world *w = worker_world(s->worker);
-	struct route *route = &s->worker->route;
-	int sticky = pd->pool != NULL
-			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
-			 : -1;
-
-	locate_route_again(s, sticky, NULL, route);
-	pd->topology_version = w->topology->version;
-	pd->decided_us = clock_us();
-	want_all(pd, route);
-	for (unsigned i = 0; i < route->nnodes; i++) {
-		struct pool *p = pool_at(pd, w, route->nodes[i]);
-
-		pool_set_credential(p, s->credential);
-		if (!is_hopeless(p)) {
-			move_to(pd, p);
-			return true;
-		}
-	}
-	if (route->nnodes > 0)
-		move_to(pd, pool_at(pd, w, route->nodes[0]));
-	return false;
-}
-
-/* A migration has decided that its database is served elsewhere, or by another name. */
-static bool
-is_astray(const struct pooled *pd, const struct world *w, const struct node *n)
-{
-	struct slice database = session_name(pd->session, NAME_DATABASE);
-	const struct authority *a = locate_authority(w, database);
-
-	return a != NULL && (!authority_has(a, w->topology, n) ||
-			     !slice_is(locate_dbname(w, database), pd->pool->dbname));
-}
-
-static bool
-is_due(struct pooled *pd)
-{
-	const struct world *w = worker_world(pd->session->worker);
-	const struct topology *t = w->topology;
-	const struct node *n;
-	int64_t now_us;
-
-	if (pd->pool == NULL || is_hopeless(pd->pool))
-		return true;
-	if (pd->topology_version == t->version)
-		return false;
-	now_us = clock_us();
-	n = topology_node_by_live(t, pd->pool->live);
-	if (n == NULL || !node_usable(t, n, now_us) || now_us - pd->decided_us >= DECIDE_AGAIN_US ||
-	    is_astray(pd, w, n))
-		return true;
-	pd->topology_version = t->version;
-	return false;
-}
 
 /* ---- login ---- */
 
-/* What the node would have said at the end of a login. */
-static void
-greet(struct pooled *pd)
+void
+pooled_greet(struct pooled *pd)
 {
 	struct session *s = pd->session;
 	struct login *l = s->login;
@@ -201,7 +80,7 @@ acquire(struct pooled *pd)
 	struct server *sv;
 	struct err e;
 
-	if (is_due(pd) && !decide(pd) && (!pd->greeted || pd->pool == NULL)) {
+	if (pooled_is_due(pd) && !pooled_decide(pd) && (!pd->greeted || pd->pool == NULL)) {
 		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no node can take this session");
 		refuse(pd, &e);
 		return;
@@ -233,13 +112,13 @@ pooled_begin(struct session *s)
 	s->pooled = pd;
 	session_enter(s, SESSION_ATTACHING);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
-	if (pd->mode == POOL_TRANSACTION && decide(pd) && pooled_can_greet(pd)) {
-		greet(pd);
+	if (pd->mode == POOL_TRANSACTION && pooled_decide(pd) && pooled_can_greet(pd)) {
+		pooled_greet(pd);
 		return;
 	}
 	acquire(pd);
-	if (s->state == SESSION_ATTACHING && s->server != NULL && !pd->asking)
-		greet(pd);
+	if (s->state == SESSION_ATTACHING && s->server != NULL && pd->asking == QUESTION_NONE)
+		pooled_greet(pd);
 }
 
 /* ---- attached, or waiting ---- */
@@ -272,7 +151,7 @@ pooled_is_full(const struct pooled *pd)
 static bool
 can_send(const struct pooled *pd)
 {
-	return pd->session->server != NULL && (!pd->asking || pd->ahead);
+	return pd->session->server != NULL && (pd->asking == QUESTION_NONE || pd->ahead);
 }
 
 bool
@@ -295,9 +174,8 @@ pooled_take(struct session *s, const char *p, size_t n)
 	return false;
 }
 
-/* What was kept goes on its way. */
-static void
-go_on(struct pooled *pd)
+void
+pooled_go_on(struct pooled *pd)
 {
 	struct session *s = pd->session;
 	struct buf held = pd->held;
@@ -318,9 +196,9 @@ static void
 ready(struct pooled *pd)
 {
 	if (!pd->greeted)
-		greet(pd);
+		pooled_greet(pd);
 	else if (pd->held.n > 0)
-		go_on(pd);
+		pooled_go_on(pd);
 }
 
 void
@@ -353,234 +231,7 @@ pooled_on_refused(struct pooled *pd, const struct err *e, bool fatal)
 		ready(pd);
 }
 
-/* ---- settings ---- */
-
-static void
-part_from_server(struct pooled *pd)
-{
-	struct server *sv = pd->session->server;
-
-	pd->session->server = NULL;
-	sv->session = NULL;
-	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
-}
-
-/* Its statements are the server's, so also the one without a name. */
-static bool
-keeps_statements(const struct pooled *pd)
-{
-	return pd->mode == POOL_SESSION && pd->greeted;
-}
-
-static void
-begin_asking(struct pooled *pd, struct slice sql, bool ahead, ask_done_fn *done)
-{
-	struct server *sv = pd->session->server;
-
-	pd->asking = true;
-	pd->ahead = ahead;
-	if (keeps_statements(pd))
-		ask_begin_apart(sv, sql, done);
-	else
-		ask_begin(sv, sql, done);
-	/* it has taken the place of the statement without a name */
-	if (ahead)
-		statements_attach(pd->statements, sv->statements, &pd->session->flow);
-}
-
-/* Before, the client is told what has changed; then comes what was answered behind the question. */
-static void
-done_asking(struct pooled *pd, const struct ask_answer *a)
-{
-	struct session *s = pd->session;
-
-	pooled_tell(pd);
-	if (a->rest_n > 0 && s->state == SESSION_RELAY)
-		relay_from_server(s, a->rest, a->rest_n);
-	if (s->state == SESSION_RELAY && !pd->asking)
-		go_on(pd);
-	if (s->rehome != NULL)
-		rehome_on_quiet(s);
-}
-
-static void
-on_replayed(struct server *sv, const struct ask_answer *a)
-{
-	struct session *s = sv->session;
-	struct pooled *pd = s->pooled;
-	bool ahead = pd->ahead;
-
-	pd->asking = pd->ahead = false;
-	if (a->failed && !a->lost && a->status == 'I' && !ahead) {
-		/* all of it was taken back: the connection is as it was */
-		statements_detach(pd->statements);
-		part_from_server(pd);
-		pool_return(sv);
-		session_close_err(s, WHY_SERVER_REFUSED, &a->error);
-		return;
-	}
-	if (a->lost || a->failed || a->status != 'I') {
-		sv->close_needed = true;
-		session_close_err(s, a->lost && !a->failed ? WHY_SERVER_DIED : WHY_SERVER_REFUSED,
-				  &a->error);
-		return;
-	}
-	vars_unref(sv->vars);
-	sv->vars = vars_ref(pd->vars);
-	pooled_settled(sv);
-	if (!ahead)
-		statements_attach(pd->statements, sv->statements, &s->flow);
-	if (pd->greeted)
-		done_asking(pd, a);
-	else
-		greet(pd);
-}
-
-/* Half a change would leave settings of somebody else. */
-static void
-replay(struct pooled *pd, const struct buf *sql, bool ahead)
-{
-	if (sql->failed)
-		session_close(pd->session, WHY_PROTOCOL, "Too many settings to be replayed.");
-	else
-		begin_asking(pd, buf_view(sql), ahead, on_replayed);
-}
-
-void
-pooled_attach(struct pooled *pd, struct server *sv)
-{
-	struct session *s = pd->session;
-	struct buf sql = { .cap = CHANGE_CAP };
-	bool ahead = false;
-
-	s->server = sv;
-	sv->session = s;
-	if (sv->vars != pd->vars) {
-		/* one round trip for the change and what the client says */
-		ahead = pd->greeted && pooled_ends_on_error(sv);
-		vars_put_change(&sql, sv->vars, pd->vars, ahead ? VARS_FATAL : VARS_ERROR);
-	}
-	if (sql.n > 0) {
-		replay(pd, &sql, ahead);
-	} else {
-		statements_attach(pd->statements, sv->statements, &s->flow);
-		pooled_tell(pd);
-	}
-	buf_fini(&sql);
-}
-
-/* ---- giving it back ---- */
-
-static void
-let_go(struct pooled *pd)
-{
-	struct server *sv = pd->session->server;
-
-	statements_detach(pd->statements);
-	part_from_server(pd);
-	pool_return(sv);
-}
-
-/* A reset has brought the server's own settings back, and not those that the session began with:
- * they follow, before anything else. */
-static void
-restore(struct pooled *pd)
-{
-	struct server *sv = pd->session->server;
-	struct buf sql = { .cap = CHANGE_CAP };
-
-	/* what the server has may not be known, but then not if the session has more than we know
-	 */
-	if (sv->vars != pd->vars &&
-	    (sv->vars != NULL || !(pd->pins & (PIN_SETTING | PIN_LOAD | PIN_UNSURE))))
-		vars_put_change(&sql, sv->vars, pd->vars,
-				keeps_statements(pd) ? VARS_APART : VARS_ERROR);
-	if (sql.n > 0)
-		replay(pd, &sql, false);
-	buf_fini(&sql);
-}
-
-static void
-on_reset(struct server *sv, const struct ask_answer *a)
-{
-	if (a->lost || a->failed || a->status != 'I') {
-		server_free(sv);
-		return;
-	}
-	vars_unref(sv->vars);
-	sv->vars = vars_empty(sv->worker->vars);
-	pooled_settled(sv);
-	pooled_forget_statements(sv);
-	pool_return(sv);
-}
-
-static void
-reset(struct server *sv)
-{
-	const char *sql = sv->worker->world->config->main.server_reset_query;
-
-	if (sql == NULL) {
-		server_free(sv);
-		return;
-	}
-	pool_put(sv, SERVER_BUSY);
-	ask_begin(sv, slice_str(sql), on_reset);
-}
-
-static void
-on_truth(struct server *sv, const struct ask_answer *a)
-{
-	struct session *s = sv->session;
-	struct pooled *pd;
-	bool cancelled = a->failed && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
-	bool ahead;
-
-	if (s == NULL) {
-		/* nobody wants to know any more */
-		if (a->lost)
-			server_free(sv);
-		else
-			reset(sv);
-		return;
-	}
-	pd = s->pooled;
-	ahead = pd->ahead;
-	pd->asking = pd->ahead = pd->learning = false;
-	if (a->lost) {
-		session_close_err(s, WHY_SERVER_DIED, &a->error);
-		return;
-	}
-	/* a cancel request came too late for its query, and hit ours */
-	pd->asked_again = cancelled && !pd->asked_again;
-	if (!pd->asked_again)
-		pooled_learn(pd, a);
-	if (!ahead) {
-		statements_attach(pd->statements, sv->statements, &s->flow);
-		if (!pd->asked_again)
-			restore(pd);
-	}
-	done_asking(pd, a);
-}
-
-void
-pooled_settle(struct session *s)
-{
-	struct pooled *pd = s->pooled;
-	struct buf sql = { .cap = HELD_CAP };
-
-	if (s->server == NULL || pd->asking || !flow_safe_point(&s->flow) ||
-	    !statements_settled(pd->statements) ||
-	    (pd->mode == POOL_SESSION && !pooled_was_reset(pd)))
-		return;
-	if (pooled_suspects(pd, &sql)) {
-		pd->learning = true;
-		begin_asking(pd, buf_view(&sql), !pooled_was_reset(pd), on_truth);
-	} else if (pd->mode == POOL_TRANSACTION && pd->pins == 0 &&
-		   !statements_pins(pd->statements)) {
-		let_go(pd);
-	}
-	buf_fini(&sql);
-}
+/* ---- parting ---- */
 
 void
 pooled_part(struct session *s)
@@ -598,13 +249,13 @@ pooled_part(struct session *s)
 	statements_detach(pd->statements);
 	s->server = NULL;
 	sv->session = NULL;
-	if (!idle || (pd->asking && !pd->learning) || !stream_is_open(&sv->stream) ||
-	    sv->close_needed)
+	if (!idle || (pd->asking != QUESTION_NONE && pd->asking != QUESTION_TRUTH) ||
+	    !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
-	else if (pd->asking)
+	else if (pd->asking == QUESTION_TRUTH)
 		pool_put(sv, SERVER_BUSY); /* on_truth() will come */
 	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
-		reset(sv);
+		pooled_reset(sv);
 	else
 		pool_return(sv);
 }
@@ -619,7 +270,7 @@ pooled_replace(struct session *s, struct server *sv, struct vars *settings)
 	s->server = NULL;
 	old->session = NULL;
 	server_free(old);
-	move_to(pd, sv->pool);
+	pooled_move_to(pd, sv->pool);
 	(void)vars_ref(settings);
 	vars_unref(pd->vars);
 	pd->vars = settings;
@@ -677,7 +328,7 @@ pooled_can_leave(const struct session *s)
 {
 	const struct pooled *pd = s->pooled;
 
-	return pd->mode == POOL_TRANSACTION && !pd->asking && pd->pins == 0 &&
+	return pd->mode == POOL_TRANSACTION && pd->asking == QUESTION_NONE && pd->pins == 0 &&
 	       (pd->effects | pd->asked_effects) == 0 && !statements_pins(pd->statements) &&
 	       statements_settled(pd->statements);
 }
@@ -692,7 +343,7 @@ pooled_leave_node(struct session *s)
 	pd->topology_version = 0;
 	pd->decided_us = 0;
 	if (!waits) {
-		(void)decide(pd);
+		(void)pooled_decide(pd);
 		return;
 	}
 	acquire(pd);
@@ -709,7 +360,8 @@ pooled_forsake(struct session *s, unsigned effects)
 
 	s->server->close_needed = true;
 	pooled_part(s);
-	pd->asking = pd->ahead = pd->learning = pd->asked_again = false;
+	pd->asking = QUESTION_NONE;
+	pd->ahead = pd->asked_again = false;
 	pd->effects = pd->asked_effects = 0;
 	buf_clear(&pd->names);
 	buf_clear(&pd->asked_names);
@@ -755,7 +407,7 @@ look_elsewhere(struct pooled *pd)
 {
 	const struct topology *t = worker_world(pd->session->worker)->topology;
 
-	if (pd->topology_version == t->version || !is_hopeless(pd->pool))
+	if (pd->topology_version == t->version || !pooled_is_hopeless(pd->pool))
 		return;
 	pool_forget(pd->pool, pd);
 	acquire(pd);

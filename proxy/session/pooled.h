@@ -27,6 +27,14 @@ struct session;
 struct statements;
 struct vars;
 
+/* A question of our own on the session's server. */
+enum question {
+	QUESTION_NONE,
+	QUESTION_SETTINGS, /* its settings are brought there */
+	QUESTION_TRUTH,    /* what has been left there */
+	QUESTION_REHOME,   /* what is to be taken elsewhere */
+};
+
 struct pooled {
 	struct session *session;
 	struct rehome
@@ -42,9 +50,8 @@ struct pooled {
 	enum pool_mode mode;
 	bool waiting;           /* in the pool's queue */
 	bool notified;          /* … and it was told so */
-	bool asking;            /* a question of our own is under way on its server … */
+	enum question asking;   /* under way on its server … */
 	bool ahead;             /* … and what the client says may be sent behind it */
-	bool learning;          /* … which is what has been left there … */
 	bool asked_again;       /* … because the last answer was that it had been cancelled */
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool resets_unnamed;    /* in a session pool: its statement without a name … */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Between the files of the session's side of a pool: pooled.c (who has which server when) and
- * pooled_state.c (what a session leaves on it).
+ * Between the files of the session's side of a pool: pooled.c (who has which server when),
+ * pooled_where.c (of which pool), pooled_ask.c (our own questions on it: settings replayed, what is
+ * left looked at) and pooled_state.c (what a session leaves on it).
  */
 #ifndef PROXY_SESSION_POOLED_INT_H
 #define PROXY_SESSION_POOLED_INT_H
@@ -11,11 +12,33 @@
 #include "proxy/session/vars.h"
 
 struct ask_answer;
+struct pool;
 
 /* ---- pooled.c ---- */
 
+/* What the node would have said at the end of a login. */
+void pooled_greet(struct pooled *pd);
+/* What was kept of the client goes on its way. */
+void pooled_go_on(struct pooled *pd);
+
+/* ---- pooled_where.c ---- */
+
+/* Attached to `p` from now on, whoever serves the session. */
+void pooled_move_to(struct pooled *pd, struct pool *p);
+/* Nothing there, and nothing is coming soon. */
+bool pooled_is_hopeless(const struct pool *p);
+/* Decide the route anew, and take the first node on it that has not just failed. False: there is
+ * none; pd->pool is the first of those that have failed then, if there is any. */
+bool pooled_decide(struct pooled *pd);
+/* Its pool is in trouble, or the world has changed so that the route is to be decided anew. */
+bool pooled_is_due(struct pooled *pd);
+
+/* ---- pooled_ask.c ---- */
+
 /* The server is this session's now; its settings may have to be replayed first (pd->asking). */
 void pooled_attach(struct pooled *pd, struct server *sv);
+/* It is nobody's, and goes back to its pool once all that was left on it is gone. */
+void pooled_reset(struct server *sv);
 
 /* ---- pooled_state.c ---- */
 

@@ -77,7 +77,7 @@ is_quiet(const struct session *s)
 
 	return s->state == SESSION_RELAY && s->server != NULL && s->server->ask == NULL &&
 	       flow_safe_point(&s->flow) && !settings_hold(s) &&
-	       (pd == NULL || (!pd->asking && pd->held.n == 0));
+	       (pd == NULL || (pd->asking == QUESTION_NONE && pd->held.n == 0));
 }
 
 /* ---- the end of it ---- */
@@ -279,7 +279,7 @@ on_captured(struct server *sv, const struct ask_answer *a)
 
 	r->asking = false;
 	if (s->pooled != NULL)
-		s->pooled->asking = false;
+		s->pooled->asking = QUESTION_NONE;
 	if (a->lost) {
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
@@ -307,7 +307,7 @@ capture(struct rehome *r)
 
 	r->asking = true;
 	if (s->pooled != NULL)
-		s->pooled->asking = true;
+		s->pooled->asking = QUESTION_REHOME;
 	rehome_put_question(r, &messages);
 	ask_begin_messages(s->server, &messages, 1, on_captured);
 	buf_fini(&messages);

@@ -226,7 +226,7 @@ is_idle_in_transaction(const struct session *s)
 	return f->pending == 0 && !f->open && !f->reopened && !f->skip &&
 	       f->copy == FLOW_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
 	       flow_at_server_boundary(f) && s->server->ask == NULL &&
-	       (s->pooled == NULL || (!s->pooled->asking && s->pooled->held.n == 0 &&
+	       (s->pooled == NULL || (s->pooled->asking == QUESTION_NONE && s->pooled->held.n == 0 &&
 				      statements_settled(s->pooled->statements)));
 }
 
@@ -260,8 +260,10 @@ seize(struct straggle *st)
 	/* a question of ours: the answer is of no use to anyone */
 	st->deaf = true;
 	ask_free(sv->ask);
-	if (s->pooled != NULL)
-		s->pooled->asking = s->pooled->ahead = s->pooled->learning = false;
+	if (s->pooled != NULL) {
+		s->pooled->asking = QUESTION_NONE;
+		s->pooled->ahead = false;
+	}
 	stream_want(&sv->stream, (short)(sv->stream.interest | EV_READ));
 }
 

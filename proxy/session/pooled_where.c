@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/pooled_int.h"
+
+#include "base/clock.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/session_int.h"
+#include "proxy/worker_int.h"
+
+/* A session looks for a better node so often, where its own is well. */
+#define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
+
+static struct pool *
+pool_at(struct pooled *pd, const struct world *w, uint16_t node)
+{
+	const struct session *s = pd->session;
+	struct slice database = session_name(s, NAME_DATABASE);
+	struct pool_key key = {
+		.live = w->topology->nodes[node].live,
+		.database = database,
+		.dbname = locate_dbname(w, database),
+		.user = session_name(s, NAME_USER),
+		.options = slice_str(pd->options),
+		.access = (enum access)s->access,
+	};
+
+	return pool_get(s->worker, &key);
+}
+
+void
+pooled_move_to(struct pooled *pd, struct pool *p)
+{
+	if (pd->pool != p) {
+		pool_join(p);
+		if (pd->pool != NULL)
+			pool_leave(pd->pool);
+		pd->pool = p;
+	}
+	pool_set_credential(p, pd->session->credential);
+}
+
+bool
+pooled_is_hopeless(const struct pool *p)
+{
+	return pool_is_failing(p) && pool_size(p) == 0;
+}
+
+/* min_pool_size connections wait wherever a session of this user may be sent one day. */
+static void
+want_all(struct pooled *pd, const struct route *route)
+{
+	const struct world *w = worker_world(pd->session->worker);
+	const struct config *c = w->config;
+	struct slice database = session_name(pd->session, NAME_DATABASE);
+
+	if (config_pool_sizes(c, config_database(c, database)).min == 0)
+		return;
+	for (unsigned i = 0; i < route->nnodes; i++)
+		pool_want(pool_at(pd, w, route->nodes[i]), pd->session->credential);
+}
+
+bool
+pooled_decide(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	const struct world *w = worker_world(s->worker);
+	struct route *route = &s->worker->route;
+	int sticky = pd->pool != NULL
+			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
+			 : -1;
+
+	locate_route_again(s, sticky, NULL, route);
+	pd->topology_version = w->topology->version;
+	pd->decided_us = clock_us();
+	want_all(pd, route);
+	for (unsigned i = 0; i < route->nnodes; i++) {
+		struct pool *p = pool_at(pd, w, route->nodes[i]);
+
+		pool_set_credential(p, s->credential);
+		if (!pooled_is_hopeless(p)) {
+			pooled_move_to(pd, p);
+			return true;
+		}
+	}
+	if (route->nnodes > 0)
+		pooled_move_to(pd, pool_at(pd, w, route->nodes[0]));
+	return false;
+}
+
+/* A migration has decided that its database is served elsewhere, or by another name. */
+static bool
+is_astray(const struct pooled *pd, const struct world *w, const struct node *n)
+{
+	struct slice database = session_name(pd->session, NAME_DATABASE);
+	const struct authority *a = locate_authority(w, database);
+
+	return a != NULL && (!authority_has(a, w->topology, n) ||
+			     !slice_is(locate_dbname(w, database), pd->pool->dbname));
+}
+
+bool
+pooled_is_due(struct pooled *pd)
+{
+	const struct world *w = worker_world(pd->session->worker);
+	const struct topology *t = w->topology;
+	const struct node *n;
+	int64_t now_us;
+
+	if (pd->pool == NULL || pooled_is_hopeless(pd->pool))
+		return true;
+	if (pd->topology_version == t->version)
+		return false;
+	now_us = clock_us();
+	n = topology_node_by_live(t, pd->pool->live);
+	if (n == NULL || !node_usable(t, n, now_us) || now_us - pd->decided_us >= DECIDE_AGAIN_US ||
+	    is_astray(pd, w, n))
+		return true;
+	pd->topology_version = t->version;
+	return false;
+}
