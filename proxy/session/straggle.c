@@ -226,8 +226,9 @@ is_idle_in_transaction(const struct session *s)
 	return f->pending == 0 && !f->open && !f->reopened && !f->skip &&
 	       f->copy == FLOW_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
 	       flow_at_server_boundary(f) && s->server->ask == NULL &&
-	       (s->pooled == NULL || (s->pooled->asking == QUESTION_NONE && s->pooled->held.n == 0 &&
-				      statements_settled(s->pooled->statements)));
+	       (s->pooled == NULL ||
+		(s->pooled->asking == QUESTION_NONE && s->pooled->held.n == 0 &&
+		 statements_settled(s->pooled->statements)));
 }
 
 static void
