@@ -249,10 +249,11 @@ run_steps(struct job *j, enum migration_phase phase, struct err *e)
 
 	for (size_t i = 0; i < j->plan.n; i++) {
 		struct migration_step *s = &j->plan.v[i];
+		bool again = is_finished(s);
 		size_t end = i + 1;
 		int rc;
 
-		if (s->def->phase != phase || is_finished(s))
+		if (s->def->phase != phase || (again && !group_wants_again(&j->plan, i)))
 			continue;
 		if (x->what == RUN_STEP && s->n > x->step)
 			return 1;
@@ -267,7 +268,7 @@ run_steps(struct job *j, enum migration_phase phase, struct err *e)
 		if (rc < 0)
 			return -1;
 		i = end - 1;
-		if (x->what == RUN_NEXT)
+		if (x->what == RUN_NEXT && !again)
 			return 1;
 	}
 	return 0;

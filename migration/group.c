@@ -29,6 +29,17 @@ group_end(const struct plan *p, size_t first)
 	return end;
 }
 
+bool
+group_wants_again(const struct plan *p, size_t i)
+{
+	if (!p->v[i].def->each_time)
+		return false;
+	for (size_t k = i; k < p->n && p->v[k].def->phase == p->v[i].def->phase; k++)
+		if (p->v[k].def->in_pause)
+			return p->v[k].state != STEP_APPLIED;
+	return false;
+}
+
 static void
 nap(int64_t us)
 {

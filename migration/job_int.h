@@ -158,6 +158,8 @@ int step_undo_act(struct job *j, struct migration_step *s, struct err *e);
 
 /* ---- group.c: the steps between freeze and switch ---- */
 size_t group_end(const struct plan *p, size_t first);
+/* Whether step i, finished by an earlier executor, is to be done anew (each_time). */
+bool group_wants_again(const struct plan *p, size_t i);
 int group_run(struct job *j, size_t first, size_t end, struct err *e);
 /* What an executor that died left: forward where it was decided, else back. */
 int group_recover(struct job *j, bool *is_decided, struct err *e);

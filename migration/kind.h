@@ -64,6 +64,9 @@ struct step_def {
 	 * of those that were not reached, waits for the option retry_wait, and tries the whole
 	 * anew, as often as the option attempts says. */
 	bool in_pause;
+	/* What the pause relies on may have changed since: every executor does this one anew until
+	 * the pause behind it has come to its end. */
+	bool each_time;
 	int (*describe)(struct job *j, const struct migration_step *s, struct step_text *out,
 			struct err *e);
 	int (*done)(struct job *j, const struct migration_step *s, bool *is_done, struct err *e);

@@ -539,7 +539,7 @@ switch_act(struct job *j, const struct migration_step *s, struct err *e)
 					   .act = decide_act,         \
 					   .undo = decide_undo }
 
-CUTOVER_STEP(move_prewarm, "prewarm", PHASE_FINALIZE, .act = prewarm_act);
+CUTOVER_STEP(move_prewarm, "prewarm", PHASE_FINALIZE, .each_time = true, .act = prewarm_act);
 CUTOVER_STEP(move_arm, "arm", PHASE_FINALIZE, .in_pause = true, .act = arm_act, .undo = arm_undo);
 CUTOVER_STEP(move_freeze, "freeze", PHASE_FINALIZE, .in_pause = true, .act = freeze_act,
 	     .undo = freeze_undo);
@@ -549,7 +549,8 @@ CUTOVER_STEP(move_copy_rest, "copy_rest", PHASE_FINALIZE, .in_pause = true, .act
 DECIDE_STEP(move_decide, "decide", PHASE_FINALIZE);
 CUTOVER_STEP(move_switch, "switch", PHASE_FINALIZE, .in_pause = true, .act = switch_act);
 
-CUTOVER_STEP(move_reverse_prewarm, "reverse_prewarm", PHASE_REVERSE, .act = prewarm_act);
+CUTOVER_STEP(move_reverse_prewarm, "reverse_prewarm", PHASE_REVERSE, .each_time = true,
+	     .act = prewarm_act);
 CUTOVER_STEP(move_reverse_arm, "reverse_arm", PHASE_REVERSE, .in_pause = true, .act = arm_act,
 	     .undo = arm_undo);
 CUTOVER_STEP(move_reverse_freeze, "reverse_freeze", PHASE_REVERSE, .in_pause = true,

@@ -343,15 +343,20 @@ move_check_guards(struct job *j, bool backward, struct checks *out, struct err *
 
 /* ---- the steps ---- */
 
-static void
+/* Whether waiting may help against all that failed. */
+static bool
 put_failed(struct buf *b, const struct checks *c)
 {
+	bool may_wait = true;
+
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->v[i].severity == CHECK_ERROR)
-			buf_printf(b, "%s%s%s%s: %s", b->n > 0 ? "\n" : "", c->v[i].check,
-				   *c->v[i].object != '\0' ? " " : "", c->v[i].object,
-				   c->v[i].detail);
+		if (c->v[i].severity != CHECK_ERROR)
+			continue;
+		may_wait = may_wait && may_come_right(c->v[i].check);
+		buf_printf(b, "%s%s%s%s: %s", b->n > 0 ? "\n" : "", c->v[i].check,
+			   *c->v[i].object != '\0' ? " " : "", c->v[i].object, c->v[i].detail);
 	}
+	return may_wait;
 }
 
 /* What is only a matter of time is waited for. */
@@ -361,6 +366,7 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 	int64_t end = clock_us() + PATIENCE_US;
 	bool backward = s->def->phase == PHASE_REVERSE;
 	struct buf failed = { .cap = 0 };
+	bool may_wait;
 	int rc;
 
 	for (;;) {
@@ -369,9 +375,9 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 
 		buf_clear(&failed);
 		rc = check_guards(&g, backward, e);
-		put_failed(&failed, &checks);
+		may_wait = put_failed(&failed, &checks);
 		checks_fini(&checks);
-		if (rc != 0 || failed.n == 0 || clock_us() > end)
+		if (rc != 0 || failed.n == 0 || !may_wait || clock_us() > end)
 			break;
 		job_progress(j, -1, "guards: %.200s", buf_text(&failed));
 		rc = job_sleep(j, LOOK_US, e);
@@ -391,10 +397,12 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 const struct step_def move_guards = { .name = "guards",
 				      .phase = PHASE_FINALIZE,
 				      .class = CLASS_R,
+				      .each_time = true,
 				      .describe = move_describe,
 				      .act = guards_act };
 const struct step_def move_reverse_guards = { .name = "reverse_guards",
 					      .phase = PHASE_REVERSE,
 					      .class = CLASS_R,
+					      .each_time = true,
 					      .describe = move_describe,
 					      .act = guards_act };

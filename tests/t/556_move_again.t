@@ -3,8 +3,8 @@
 #
 # A database that a migration was aborted for is moved by the next one. Names that look like libpq's
 # words are names. Nobody begins a second move while one is under way. A database that somebody else
-# has made on the target is neither taken for the migration's nor dropped by ABORT. With write_mode =
-# read_only, a REVERSE that comes to nothing leaves the side that serves writable.
+# has made on the target is neither taken for the migration's nor dropped by ABORT. Each FINALIZE asks
+# its guards. With write_mode = read_only, a REVERSE that comes to nothing leaves the side that serves writable.
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
@@ -61,6 +61,9 @@ $open->query_safe('BEGIN; SELECT count(*) FROM t');
 like($proxy->console_error('RUN MIGRATION one FINALIZE'), qr/MR003/, 'a FINALIZE that gives up');
 $open->query_safe('COMMIT');
 $open->quit;
+$osc->safe_psql('app', 'SET meridian.internal = on; DROP INDEX t_n');
+like($proxy->console_error('RUN MIGRATION one FINALIZE'), qr/guards of FINALIZE failed.*schema/s,
+	'the guards that were content once are asked again by the next try');
 $proxy->console('SHOW MIGRATIONS');    # looks everywhere
 usleep(2_500_000);                      # the watcher has seen what was decided
 run_it('ABORT MIGRATION one');

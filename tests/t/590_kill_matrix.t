@@ -19,7 +19,7 @@ my @some = (
 	[qw(reverse_decide after go)]);
 my @forward = qw(control_source identity ddl_block fence_source_disabled roles database database_settings control_target schema
   fence_target publication slot subscription copy post_data enable reverse_publication guards prewarm arm freeze fence copy_rest
-  decide switch hand_over stop_forward reverse_subscription reopen_source verify);
+  decide switch hand_over stop_forward reverse_subscription reopen_source refresh_views verify);
 my @backward = qw(reverse_guards reverse_prewarm reverse_arm reverse_freeze reverse_fence reverse_decide reverse_switch
   reverse_hand_over stop_backward reopen_target);
 my @end = qw(drop_replication drop_leftovers);
@@ -32,7 +32,9 @@ my @points = $ENV{KILL_EVERYWHERE}
 @points = grep { "@$_" =~ /$ENV{KILL_ONLY}/ } @points if $ENV{KILL_ONLY};
 
 my %cluster;
-@cluster{qw(agora-fr1 osc-fr1)} = regional_clusters('agora-fr1', 'osc-fr1');
+# A server starts one apply worker each wal_retrieve_retry_interval, 5 s unless told.
+my $soon = { conf => "wal_retrieve_retry_interval = 100ms\n" };
+@cluster{qw(agora-fr1 osc-fr1)} = regional_clusters('agora-fr1', $soon, 'osc-fr1', $soon);
 my @config = (
 	regions => [ map { $_ => $cluster{$_} } sort keys %cluster ],
 	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' },
@@ -79,6 +81,8 @@ for my $point (@points) {
 	my ($step, $side, $then) = @$point;
 	my $m      = 'm' . ++$n;
 	my $name   = "killed $side $step, $then";
+	my $begun  = time;
+	$cluster{$from}->safe_psql('app', 'TRUNCATE ledger');
 	my $before = catalog_of($cluster{$from}, 'app');
 	$other->console("CREATE MIGRATION $m OF DATABASE app FROM $from TO $to WITH (identity = auto, max_lag = '1MB', retry_wait = '200ms')");
 	until_state($m, 'redirecting', 'RUN MIGRATION %s ALL') if $phase{$step} !~ /^RUN/;
@@ -109,6 +113,7 @@ for my $point (@points) {
 	is($ledger->lost($cluster{$at}, 'app'), 0, "$name: every row that was acknowledged is there ($ledger->{acked}, longest gap $ledger->{gap_ms} ms)");
 	cmp_ok($ledger->{acked}, '>', 0, "$name: it has written");
 	is($other->safe_psql('app', q(SELECT current_setting('cluster_name')), user => 'postgres'), $at, "$name: sessions are where it is served");
+	note sprintf '%.1f s', time - $begun;
 	next if $is_aborted;
 	is(until_state($m, 'done', 'COMPLETE MIGRATION %s') =~ /ERROR/ ? 'error' : state_of($m), 'done', "$name: COMPLETE");
 	drop_old($is_back ? $to : $from);
