@@ -58,10 +58,19 @@ destroy(struct console *c)
 void
 console_cancel(struct console *c)
 {
-	if (c->state != CONSOLE_WAITING || c->active == NULL)
+	struct err e = { 0 };
+
+	if (c->state > CONSOLE_FULL || (c->active == NULL && c->left.n == 0))
 		return;
-	portal_cancel(c);
-	c->state = CONSOLE_READY;
+	if (c->active != NULL) {
+		portal_cancel(c);
+	} else { /* between two statements of a Query */
+		err_set(&e, SQLSTATE_QUERY_CANCELED, CONSOLE_CANCELLED);
+		console_error(c, &e);
+	}
+	/* who does not read hears of it behind what it has not read */
+	if (c->state == CONSOLE_WAITING)
+		c->state = CONSOLE_READY;
 	console_go(c);
 }
 

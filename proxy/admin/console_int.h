@@ -26,6 +26,7 @@
 #define CONSOLE_CHUNK_ROWS   256
 #define CONSOLE_PREPARED_MAX 1024
 #define CONSOLE_PORTALS_MAX  64
+#define CONSOLE_CANCELLED    "canceling statement due to user request"
 
 enum console_state {
 	CONSOLE_READY,   /* the next turn may come */

@@ -262,7 +262,7 @@ portal_cancel(struct console *c)
 	struct portal *p = c->active;
 	struct err e = { 0 };
 
-	err_set(&e, SQLSTATE_QUERY_CANCELED, "canceling statement due to user request");
+	err_set(&e, SQLSTATE_QUERY_CANCELED, CONSOLE_CANCELLED);
 	if (p->run.command->cancel != NULL)
 		p->run.command->cancel(&p->run, &e);
 	/* what comes back finds no run; this one has not begun */
