@@ -306,14 +306,6 @@ job_dbname(const struct job *j, const char *place)
 }
 
 char *
-job_peer_conninfo(struct job *j, const char *place)
-{
-	const struct place *p = job_place(j, place);
-
-	return p != NULL ? j->site->ops->peer_conninfo(j->site->arg, &p->node, p->dbname) : NULL;
-}
-
-char *
 job_conninfo(struct job *j, const char *place, const char *dbname)
 {
 	const struct place *p = job_place(j, place);

@@ -136,8 +136,6 @@ PGconn *job_db(struct job *j, const char *place, struct err *e);
 PGconn *job_db_new(struct job *j, const char *place, const char *dbname, struct err *e);
 const struct site_node *job_node(const struct job *j, const char *place);
 const char *job_dbname(const struct job *j, const char *place);
-/* libpq's words for a server that replicates from that place. */
-char *job_peer_conninfo(struct job *j, const char *place);
 /* libpq's words for a program that we start (pg_dump): with the application_name by which a new
  * executor ends what an old one left. */
 char *job_conninfo(struct job *j, const char *place, const char *dbname);

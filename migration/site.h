@@ -48,6 +48,10 @@ struct site_ops {
 	char *(*conninfo)(void *arg, const struct site_node *n, const char *dbname);
 	/* The same for a server that replicates from this node (migration_peer_conninfo). */
 	char *(*peer_conninfo)(void *arg, const struct site_node *n, const char *dbname);
+	/* The same for a server at `to` that replicates through Meridian from that place, which `n`
+	 * is of (migration_through_conninfo); NULL: the servers there know no way to Meridian. */
+	char *(*through_conninfo)(void *arg, const struct site_node *to, const struct site_node *n,
+				  const char *place, const char *dbname);
 	void (*settings)(void *arg, struct site_settings *out);
 	/* What tells this proxy from the others of the fleet: stable while it runs, unique. */
 	const char *(*proxy_id)(void *arg);

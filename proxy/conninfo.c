@@ -3,6 +3,9 @@
 
 #include "proxy/conninfo.h"
 
+#include <libpq-fe.h>
+#include <string.h>
+
 #include "base/buf.h"
 
 void
@@ -17,6 +20,20 @@ conninfo_put(struct buf *b, const char *keyword, const char *value)
 		buf_u8(b, (uint8_t)*value);
 	}
 	buf_u8(b, '\'');
+}
+
+bool
+conninfo_is_of(const char *conninfo, struct slice user)
+{
+	PQconninfoOption *words = conninfo != NULL ? PQconninfoParse(conninfo, NULL) : NULL;
+	bool is = false;
+
+	for (const PQconninfoOption *w = words; w != NULL && w->keyword != NULL; w++) {
+		if (strcmp(w->keyword, "user") == 0 && w->val != NULL)
+			is = slice_is(user, w->val);
+	}
+	PQconninfoFree(words);
+	return is;
 }
 
 char *

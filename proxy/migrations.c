@@ -28,6 +28,7 @@
 #include "proxy/meridian.h"
 #include "proxy/migrations_int.h"
 #include "proxy/net/listener.h"
+#include "proxy/session/through.h"
 #include "proxy/world.h"
 #include "routing/locality.h"
 
@@ -206,11 +207,12 @@ site_conninfo(void *arg, const struct site_node *n, const char *dbname)
 	return text_of(&b);
 }
 
+static const char *const who[] = { "user", "password", NULL };
+
 /* Files of ours are not the servers': certificates are for migration_peer_conninfo to name. */
 static char *
 site_peer_conninfo(void *arg, const struct site_node *n, const char *dbname)
 {
-	static const char *const who[] = { "user", "password", NULL };
 	struct world *w = current_world(arg);
 	int region = config_region(w->config, slice_str(n->region));
 	struct buf b = { .cap = 65536 };
@@ -227,6 +229,31 @@ site_peer_conninfo(void *arg, const struct site_node *n, const char *dbname)
 	conninfo_put(&b, "dbname", dbname);
 	world_unref(w);
 	return text_of(&b);
+}
+
+/* Who logs in is who would at the node: Meridian takes that login there. */
+static char *
+site_through_conninfo(void *arg, const struct site_node *to, const struct site_node *n,
+		      const char *place, const char *dbname)
+{
+	struct world *w = current_world(arg);
+	int at = config_region(w->config, slice_str(to->region));
+	int from = config_region(w->config, slice_str(n->region));
+	const char *way = at >= 0 ? w->config->regions[at].migration_through_conninfo : NULL;
+	struct buf b = { .cap = 65536 }, name = { .cap = 1024 };
+
+	if (way != NULL) {
+		put_own_password(&b, w->config);
+		put_words(&b, w->config->main.migration_conninfo, who);
+		if (from >= 0)
+			put_words(&b, w->config->regions[from].migration_peer_conninfo, who);
+		put_words(&b, way, NULL);
+		through_put_name(&name, place, dbname);
+		conninfo_put(&b, "dbname", buf_text(&name));
+		buf_fini(&name);
+	}
+	world_unref(w);
+	return way != NULL ? text_of(&b) : NULL;
 }
 
 /* ---- who we are ---- */
@@ -291,6 +318,7 @@ static const struct site_ops ops = {
 	.regions = site_regions,
 	.conninfo = site_conninfo,
 	.peer_conninfo = site_peer_conninfo,
+	.through_conninfo = site_through_conninfo,
 	.settings = site_settings,
 	.proxy_id = site_proxy_id,
 	.proxy_address = site_proxy_address,

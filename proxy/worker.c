@@ -260,6 +260,9 @@ worker_arm_sweep(struct worker *w)
 static bool
 is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 {
+	/* replication has no end of its own, and whoever follows comes again */
+	bool streams = s->state == SESSION_RELAY && flow_activity(&s->flow) == FLOW_REPLICATING;
+
 	if (s->state == SESSION_CONSOLE || s->state == SESSION_FAREWELL)
 		return false;
 	if (w->ending_at_us >= 0 && now_us >= w->ending_at_us)
@@ -268,7 +271,7 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 		return false;
 	if (s->state < SESSION_ATTACHING)
 		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
-	if (s->state == SESSION_RELAY && (!flow_is_idle(&s->flow) || settings_hold(s)))
+	if (s->state == SESSION_RELAY && !streams && (!flow_is_idle(&s->flow) || settings_hold(s)))
 		return false;
 	if (s->state == SESSION_RELAY && s->pooled != NULL && pooled_owes(s))
 		return false;

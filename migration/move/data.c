@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "migration/db.h"
+#include "migration/grammar.h"
 #include "migration/move/rows.h"
 #include "migration/move/sql.h"
 #include "protocol/sqlstate.h"
@@ -140,14 +141,38 @@ const struct step_def move_slot = {
 
 /* ---- subscription ---- */
 
+char *
+move_peer_conninfo(struct job *j, const char *from, const char *dbname, struct err *e)
+{
+	bool forward = strcmp(from, MOVE_SOURCE) == 0;
+	const struct site *site = job_site(j);
+	const struct site_node *n = job_node(j, from);
+	const struct site_node *to = job_node(j, forward ? MOVE_TARGET : MOVE_SOURCE);
+	char *words = NULL;
+
+	if (!job_option_is(j, "connection", "through_meridian"))
+		return site->ops->peer_conninfo(site->arg, n, dbname);
+	if (site->ops->through_conninfo != NULL)
+		words = site->ops->through_conninfo(
+		    site->arg, to, n, forward ? job_spec(j)->from : job_spec(j)->to, dbname);
+	if (words == NULL) {
+		err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE,
+			"region %s has no migration_through_conninfo", to->region);
+		err_hint(e, "It says how the servers there reach Meridian.");
+	}
+	return words;
+}
+
 int
 move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, bool copy,
 	       struct err *e)
 {
-	char *peer = job_peer_conninfo(j, from), *words, *literal;
+	char *peer = move_peer_conninfo(j, from, job_dbname(j, from), e), *words, *literal;
 	struct move_names names;
 	int rc;
 
+	if (peer == NULL)
+		return -1;
 	move_names(j, &names);
 	words = xasprintf("%s application_name=%s", peer, name);
 	literal = db_literal(c, words);

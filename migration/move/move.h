@@ -91,6 +91,9 @@ int move_lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e);
 
 /* ---- data.c ---- */
 
+/* libpq's words for the other side's server, which replicates from place `from`: directly, or
+ * through Meridian. NULL and *e: nobody has said how. */
+char *move_peer_conninfo(struct job *j, const char *from, const char *dbname, struct err *e);
 /* `c` subscribes to what place `from` publishes, at the slot of the same name. */
 int move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, bool copy,
 		   struct err *e);

@@ -117,14 +117,19 @@ static const char rights_sql[] =
 static void
 check_reach(struct job *j, PGconn *c, const char *peer_place, const char *check, struct checks *out)
 {
-	char *peer = job_peer_conninfo(j, peer_place), *words, *literal;
+	bool direct = !job_option_is(j, "connection", "through_meridian");
 	struct err why = { 0 };
+	char *peer, *literal;
 
 	/* The database of the target may not be there yet. */
-	words = xasprintf("%s dbname=%s", peer,
-			  strcmp(peer_place, MOVE_TARGET) == 0 ? "postgres"
-							       : job_dbname(j, peer_place));
-	literal = db_literal(c, words);
+	peer = move_peer_conninfo(
+	    j, peer_place,
+	    strcmp(peer_place, MOVE_TARGET) == 0 ? "postgres" : job_dbname(j, peer_place), &why);
+	if (peer == NULL) {
+		checks_add(out, CHECK_ERROR, check, "", why.msg, why.hint);
+		return;
+	}
+	literal = db_literal(c, peer);
 	if (db_exec(c, &why, "BEGIN") == 0 && db_exec(c, &why, SQL_SECRETLY("true")) == 0)
 		db_execf(c, &why,
 			 "CREATE SUBSCRIPTION mrd_reach CONNECTION %s PUBLICATION mrd_reach WITH"
@@ -134,9 +139,11 @@ check_reach(struct job *j, PGconn *c, const char *peer_place, const char *check,
 	db_exec(c, NULL, "ROLLBACK");
 	if (why.msg[0] != '\0')
 		checks_add(out, CHECK_ERROR, check, "", why.msg,
-			   "pg_hba.conf there, or migration_peer_conninfo of its region");
+			   direct ? "pg_hba.conf there, migration_peer_conninfo of its region, or "
+				    "connection = through_meridian"
+				  : "migration_through_conninfo of the region that replicates, the "
+				    "login at Meridian, or pg_hba.conf of the other one");
 	free(peer);
-	free(words);
 	free(literal);
 }
 
@@ -192,10 +199,6 @@ move_check_target(struct job *j, PGconn *source, struct checks *out, struct err 
 	int rc;
 
 	check_programs(j, out);
-	if (job_option_is(j, "connection", "through_meridian"))
-		checks_add(out, CHECK_ERROR, "connection", "through_meridian",
-			   "the target reaches the source directly only",
-			   "connection = direct, with migration_peer_conninfo");
 	if (target == NULL) {
 		checks_add(out, CHECK_ERROR, "target_reachable", job_spec(j)->to, why.msg,
 			   "migration_conninfo, and the region's nodes");

@@ -60,6 +60,7 @@ struct conf_region {
 	char *sslrootcert, *sslcert, *sslkey;
 	enum binding_mode channel_binding;
 	char *migration_peer_conninfo;
+	char *migration_through_conninfo;
 };
 
 /* [database NAME]; "*" is the rest */

@@ -613,6 +613,12 @@ static const struct option region_rows[] = {
 	  .text = "How servers of other regions reach this one when they replicate from it: "
 		  "libpq's keyword = value words (host, port, user, password, sslmode and so on) "
 		  "that win over the node's own and over migration_conninfo." },
+	{ .name = "migration_through_conninfo", .type = OPT_CONNINFO,
+	  AT(conf_region, migration_through_conninfo, char *), .apply = APPLY_AT_ONCE,
+	  .fallback = "", .with_host = true, .group = "Region",
+	  .text = "How this region's servers reach Meridian, for moves with connection = "
+		  "through_meridian: libpq's keyword = value words (host, port, sslmode and so on) of "
+		  "one of its listeners. Empty: nobody replicates through it on behalf of them." },
 };
 
 static const struct option database_rows[] = {

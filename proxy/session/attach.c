@@ -13,6 +13,7 @@
 #include "proxy/http/http.h"
 #include "proxy/session/attempt.h"
 #include "proxy/session/pause.h"
+#include "proxy/session/through.h"
 #include "proxy/worker_int.h"
 
 /* Connected but silent: a server forks for each session, so it has this much longer to answer. */
@@ -23,11 +24,13 @@
 
 static void attach_next(struct session *s);
 
-/* A reload meanwhile may have numbered the regions anew. */
+/* A reload meanwhile may have numbered the regions anew; and where a server replicates from says
+ * nothing of where callers of its address belong. */
 static bool
 sticky_fits(const struct session *s)
 {
-	return s->worker->sticky_config == s->login->world->config->version;
+	return s->login->through == NULL &&
+	       s->worker->sticky_config == s->login->world->config->version;
 }
 
 void
@@ -42,6 +45,10 @@ attach_route(struct session *s, struct route *out)
 		.seed = s->id,
 	};
 
+	if (l->through != NULL) {
+		through_route(l, out);
+		return;
+	}
 	if (sticky_fits(s))
 		wish.sticky_region = sticky_get(
 		    s->worker->sticky, sticky_key(&l->locality, &s->true_addr), clock_us());

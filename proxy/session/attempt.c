@@ -85,7 +85,7 @@ send_startup(struct attempt *a)
 	/* with a client that we authenticate, we have agreed on the protocol ourselves */
 	struct startup_edit edit = { .set = set, .plain = l->auth != NULL };
 	struct slice said = session_name(l->session, NAME_DATABASE);
-	struct slice dbname = locate_dbname(l->world, said);
+	struct slice dbname = l->through == NULL ? locate_dbname(l->world, said) : said;
 	struct buf b = { .cap = 2 * STARTUP_BYTES_MAX };
 	int result;
 

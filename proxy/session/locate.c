@@ -226,6 +226,8 @@ locate_session(struct session *s)
 			   slice_str(addr_print_ip(&s->true_addr, address)));
 	if (!claim_settings(s))
 		return false;
+	if (l->through != NULL)
+		l->access = ACCESS_PRIMARY;
 	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
 	count_claims(s, in.strict);
 	locality_decide(&in, &l->locality, NULL, NULL);

@@ -22,6 +22,7 @@
 #include "proxy/session/cancel.h"
 #include "proxy/session/consoles.h"
 #include "proxy/session/peers.h"
+#include "proxy/session/through.h"
 #include "proxy/worker_int.h"
 
 #define TLS_CLIENT_HELLO 0x16 /* RFC 8446: content type of a handshake record */
@@ -324,7 +325,7 @@ begin_session(struct session *s, struct slice packet)
 		session_close(s, WHY_TLS_REQUIRED, NULL);
 	else if (slice_is(login_startup(l)->database, CONSOLE_DATABASE))
 		consoles_begin(s);
-	else
+	else if (through_begin(s))
 		session_admit(s);
 }
 

@@ -462,6 +462,7 @@ login_free(struct login *l)
 	auth_forget(l);
 	lookup_forget(l);
 	credential_unref(l->said);
+	free(l->through);
 	ownlogin_free(l->own);
 	world_unref(l->world);
 	free(l);

@@ -133,6 +133,7 @@ struct login {
 	struct auth *auth;       /* Meridian finds out who it is (authenticate.h), or NULL */
 	struct lookup *lookup;   /* what auth_query knows of it (lookup.h), or NULL */
 	struct credential *said; /* a password said in front of being asked, or NULL */
+	char *through;           /* a server that replicates from this place (through.h), or NULL */
 };
 
 /* session.c */
@@ -149,8 +150,7 @@ const struct startup *login_startup(const struct login *l);
 void session_close_err(struct session *s, enum why why, const struct err *e);
 /* Nothing more to say: close when the client has taken what is queued. */
 void session_end(struct session *s, enum why why);
-/* The same where the client may still be sending: what it says is read until it has heard us, or a
- * reset would take our last words from it. */
+/* The same where the client may still be sending: it is read until it has heard us, or reset. */
 void session_end_unread(struct session *s, enum why why);
 /* Close both sides now. */
 void session_abort(struct session *s, enum why why);
