@@ -16,20 +16,33 @@ use Time::HiRes qw(time usleep);
 my @some = (
 	[qw(schema after abort)],      [qw(subscription before go)], [qw(freeze after abort)], [qw(fence after go)],
 	[qw(decide before abort)],     [qw(decide after abort)],     [qw(hand_over before go)], [qw(reverse_fence after go)],
-	[qw(reverse_decide after go)]);
-my @forward = qw(control_source identity ddl_block fence_source_disabled roles database database_settings control_target schema
-  fence_target publication slot subscription copy post_data enable reverse_publication guards prewarm arm freeze fence copy_rest
-  decide switch hand_over stop_forward reverse_subscription reopen_source refresh_views verify);
+	[qw(reverse_decide after go)], [qw(copy undo abort)],   [qw(fence undo go)]);
+my @prepare = qw(control_source identity ddl_block fence_source_disabled roles database database_settings control_target schema
+  fence_target);
+my @data     = qw(publication slot subscription copy post_data enable reverse_publication);
+my @pause    = qw(arm freeze fence copy_rest decide switch);
+my @behind   = qw(hand_over stop_forward reverse_subscription reopen_source refresh_views verify);
+my @forward  = (@prepare, @data, qw(guards prewarm), @pause, @behind);
 my @backward = qw(reverse_guards reverse_prewarm reverse_arm reverse_freeze reverse_fence reverse_decide reverse_switch
   reverse_hand_over stop_backward reopen_target);
 my @end = qw(drop_replication drop_leftovers);
-my %phase = ((map { $_ => 'RUN MIGRATION %s ALL' } @forward), (map { $_ => 'REVERSE MIGRATION %s' } @backward),
+# Steps that only these options bring about.
+my %with = (read_only => 'write_mode = read_only', stop_writes => 'data = snapshot', copy_rows => 'data = snapshot');
+my %phase = ((map { $_ => 'RUN MIGRATION %s ALL' } @forward, sort keys %with), (map { $_ => 'REVERSE MIGRATION %s' } @backward),
 	(map { $_ => 'COMPLETE MIGRATION %s' } @end));
+
+# All: both sides of each step, and the way back: undone by ABORT, or by a pause that came to nothing.
+sub everywhere
+{
+	my ($sides, $ways, @steps) = @_;
+	return map { my $s = $_; map { my $w = $_; map { [ $s, $w, $_ ] } @$ways } @$sides } @steps;
+}
 my @points = $ENV{KILL_EVERYWHERE}
-  ? ((map { my $s = $_; map { my $w = $_; map { [ $s, $w, $_ ] } qw(go abort) } qw(before after) } @forward),
-	map { my $s = $_; map { [ $s, $_, 'go' ] } qw(before after) } @backward, @end)
+  ? (everywhere([qw(before after)], [qw(go abort)], @forward, sort keys %with), everywhere(['undo'], ['abort'], reverse @prepare, @data),
+	everywhere(['undo'], [qw(go abort)], reverse @pause), everywhere([qw(before after)], ['go'], @backward, @end))
   : @some;
 @points = grep { "@$_" =~ /$ENV{KILL_ONLY}/ } @points if $ENV{KILL_ONLY};
+BAIL_OUT('no point is like that') unless @points;
 
 my %cluster;
 # A server starts one apply worker each wal_retrieve_retry_interval, 5 s unless told.
@@ -76,36 +89,71 @@ sub drop_old
 	return;
 }
 
-my $n = 0;
-for my $point (@points) {
-	my ($step, $side, $then) = @$point;
-	my $m      = 'm' . ++$n;
-	my $name   = "killed $side $step, $then";
-	my $begun  = time;
-	$cluster{$from}->safe_psql('app', 'TRUNCATE ledger');
-	my $before = catalog_of($cluster{$from}, 'app');
-	$other->console("CREATE MIGRATION $m OF DATABASE app FROM $from TO $to WITH (identity = auto, max_lag = '1MB', retry_wait = '200ms')");
+# The way to where the victim is ordered something: the order, and what is to be done when it is dead.
+sub lead_there
+{
+	my ($m, $step, $side) = @_;
+	if ($side eq 'undo') {
+		$other->console("RUN MIGRATION $m $_") for qw(PREPARE DATA);
+		return 'ABORT MIGRATION %s' unless grep { $_ eq $step } @pause;
+		return ('RUN MIGRATION %s FINALIZE', fail_in_pause($m));
+	}
 	until_state($m, 'redirecting', 'RUN MIGRATION %s ALL') if $phase{$step} !~ /^RUN/;
-	my $victim = Meridian::Test::Proxy->new("v$n", @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => "$step:$side" });
-	$victim->start;
-	$victim->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
-	my $ledger = ledger([ map { $_->connstr('app', user => 'postgres') } $victim, $other ], '-c', 4, '-w', 3, '-f', 10 * $n);
-	my ($status, undef, $said) = $victim->console_raw(sprintf $phase{$step}, $m);
-	ok($victim->wait_exit(30) && $victim->exit_status == 9 << 8, "$name: it dies there") or diag($said), $victim->kill9;
+	return $phase{$step};
+}
 
-	my $last = '';
-	$last = until_state($m, 'aborted', 'ABORT MIGRATION %s') if $then eq 'abort';
-	my $is_aborted = state_of($m) eq 'aborted';
-	if ($is_aborted) {
+# Behind the fence the target does not come after: a row is locked there. Returns what ends it.
+sub fail_in_pause
+{
+	my ($m) = @_;
+	$other->console("SET MIGRATION $m (catchup_deadline = '300ms', attempts = 1, max_lag = '1GB')");
+	my $slow = $cluster{$to}->background_psql('app');
+	$slow->query_safe('BEGIN; SELECT FROM shelf WHERE id = 1 FOR UPDATE');
+	$cluster{$from}->safe_psql('app', 'UPDATE shelf SET what = what WHERE id = 1');
+	return sub {
+		$slow->quit;
+		$other->console("SET MIGRATION $m (catchup_deadline = '5s')");
+	};
+}
+
+# Another proxy, to the end or by ABORT. Whether it was aborted.
+sub go_on
+{
+	my ($m, $step, $then, $before, $name) = @_;
+	my $last = $then eq 'abort' ? until_state($m, 'aborted', 'ABORT MIGRATION %s') : '';
+	if (state_of($m) eq 'aborted') {
 		is(difference($before, catalog_of($cluster{$from}, 'app')), '', "$name: the source is what it was");
 		is($cluster{$to}->safe_psql('postgres', "SELECT (SELECT count(*) FROM pg_database WHERE datname = 'app')"
 			. ' + (SELECT count(*) FROM pg_replication_slots)'), 0, "$name: nothing is left on the target");
-	} else {
-		like($last, qr/ERROR:  55000/, "$name: it was decided, ABORT is refused") if $then eq 'abort';
-		my $wanted = $phase{$step} =~ /^RUN/ ? 'redirecting' : $phase{$step} =~ /^REVERSE/ ? 'reversed' : 'done';
-		my $why    = until_state($m, $wanted, $phase{$step});
-		is(state_of($m), $wanted, "$name: another proxy goes on to the end") or diag $why;
+		return 1;
 	}
+	like($last, qr/ERROR:  55000/, "$name: it was decided, ABORT is refused") if $then eq 'abort';
+	my $wanted = $phase{$step} =~ /^RUN/ ? 'redirecting' : $phase{$step} =~ /^REVERSE/ ? 'reversed' : 'done';
+	my $why    = until_state($m, $wanted, $phase{$step});
+	is(state_of($m), $wanted, "$name: another proxy goes on to the end") or diag $why;
+	return 0;
+}
+
+my $n = 0;
+for my $point (@points) {
+	my ($step, $side, $then) = @$point;
+	my $m     = 'm' . ++$n;
+	my $name  = "killed $side $step, $then";
+	my $begun = time;
+	$cluster{$from}->safe_psql('app', 'TRUNCATE ledger');
+	my $before = catalog_of($cluster{$from}, 'app');
+	my $with   = join ', ', "identity = auto, max_lag = '1MB', retry_wait = '200ms'", $with{$step} // ();
+	$other->console("CREATE MIGRATION $m OF DATABASE app FROM $from TO $to WITH ($with)");
+	my $victim = Meridian::Test::Proxy->new("v$n", @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => "$step:$side" });
+	$victim->start;
+	$victim->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	my ($order, $and_then) = lead_there($m, $step, $side);
+	my $ledger = ledger([ map { $_->connstr('app', user => 'postgres') } $victim, $other ], '-c', 4, '-w', 3, '-f', 10 * $n);
+	my ($status, undef, $said) = $victim->console_raw(sprintf $order, $m);
+	ok($victim->wait_exit(30) && $victim->exit_status == 9 << 8, "$name: it dies there") or diag($said), $victim->kill9;
+	$and_then->() if $and_then;
+
+	my $is_aborted = go_on($m, $step, $then, $before, $name);
 	usleep(200_000);
 	my $is_back = $is_aborted || $phase{$step} =~ /^REVERSE/;
 	my $at      = $is_back ? $from : $to;
