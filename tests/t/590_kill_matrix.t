@@ -148,7 +148,7 @@ for my $point (@points) {
 	$victim->start;
 	$victim->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
 	my ($order, $and_then) = lead_there($m, $step, $side);
-	my $ledger = ledger([ map { $_->connstr('app', user => 'postgres') } $victim, $other ], '-c', 4, '-w', 3, '-f', 10 * $n);
+	my $ledger = ledger([ map { $_->connstr('app', user => 'postgres') } $victim, $other ], '-c', 4, '-w', 10, '-f', 10 * $n);
 	my ($status, undef, $said) = $victim->console_raw(sprintf $order, $m);
 	ok($victim->wait_exit(30) && $victim->exit_status == 9 << 8, "$name: it dies there") or diag($said), $victim->kill9;
 	$and_then->() if $and_then;
