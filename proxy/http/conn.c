@@ -317,6 +317,12 @@ advance(struct session *s)
 	}
 }
 
+static bool
+is_full(const struct http_request *r)
+{
+	return r->phase >= HTTP_HANDLING && r->inbox.n + HTTP_READ > INBOX_MAX;
+}
+
 /* What a client sends behind a request that is not answered yet, or whose answer it does not read,
  * is kept up to a bound; then its socket is not read, until there is room: or no request at all,
  * where what was kept has been answered to its last byte. */
@@ -330,7 +336,7 @@ want_requests(struct session *s)
 	if ((s->state != SESSION_HTTP && !http_speaks(s)) || s->state >= SESSION_FAREWELL)
 		return;
 	r = s->http->request;
-	full = r != NULL && r->phase >= HTTP_HANDLING && r->inbox.n + HTTP_READ > INBOX_MAX;
+	full = r != NULL && is_full(r);
 	stream_want(&s->client, (short)((s->client.interest & EV_WRITE) | (full ? 0 : EV_READ)));
 }
 
@@ -365,9 +371,15 @@ http_begin(struct session *s)
 void
 http_on_readable(struct session *s)
 {
-	ssize_t n = stream_recv(&s->client, s->worker->scratch, HTTP_READ);
 	struct http_conn *c = s->http;
+	ssize_t n;
 
+	/* a login on behalf of the request has the client read again, full or not */
+	if (c->request != NULL && is_full(c->request)) {
+		want_requests(s);
+		return;
+	}
+	n = stream_recv(&s->client, s->worker->scratch, HTTP_READ);
 	if (n == STREAM_AGAIN)
 		return;
 	if (n <= 0) {
@@ -379,7 +391,10 @@ http_on_readable(struct session *s)
 		s->quiet_since_us = clock_us();
 	}
 	buf_put(&c->request->inbox, s->worker->scratch, (size_t)n);
-	http_go_on(s);
+	if (c->request->inbox.failed)
+		session_abort(s, WHY_OUT_OF_MEMORY);
+	else
+		http_go_on(s);
 }
 
 void

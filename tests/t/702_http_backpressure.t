@@ -30,13 +30,19 @@ sub sized
 	return $bytes;
 }
 
+sub statement
+{
+	my ($sql) = @_;
+	return http_request(POST => '/sql', 'Neon-Connection-String' => "postgresql://$user\@127.0.0.1/postgres",
+		body => qq({"query":"$sql"}));
+}
+
 # A connection on the unix socket, whose buffers are small and never grow, with an answer on its way
 # that they do not hold; and the rest of a full inbox behind its request, but for one piece.
 sub stopped
 {
-	my $w    = Meridian::Test::Wire->new(path => $proxy->socket_path);
-	my $json = '{"query":"SELECT repeat(\'x\', 3000000) AS a"}';
-	$w->send(http_request(POST => '/sql', 'Neon-Connection-String' => "postgresql://$user\@127.0.0.1/postgres", body => $json));
+	my $w = Meridian::Test::Wire->new(path => $proxy->socket_path);
+	$w->send(statement("SELECT repeat('x', 3000000) AS a"));
 	ok($w->wait_for('read', time + 10), 'an answer that is longer than what the socket takes');
 	$w->send(sized(PIECE) x (FULL / PIECE));
 	sleep 0.5;
@@ -72,6 +78,18 @@ $w = stopped();
 $w->send(sized(PIECE) x 10);
 read_all($w, FULL / PIECE + 10);
 is(http_ask($w, GET => '/healthz')->{status}, 200, 'with more behind it');
+
+# Behind a statement that waits for its node, too: its login reads no more than there is room for.
+$proxy->console('PAUSE DATABASE postgres');
+$w = Meridian::Test::Wire->new($proxy);
+$w->send(statement('SELECT 6 * 7 AS a'), map { (sized(PIECE)) x 20, statement("SELECT $_ AS a") } 1 .. 10);
+sleep 0.5;
+$proxy->console('RESUME DATABASE postgres');
+like(http_answer($w)->{body}, qr/42/, 'a statement that was held');
+for my $i (1 .. 10) {
+	is(scalar(grep { http_answer($w)->{status} == 200 } 1 .. 20), 20, 'what came behind it');
+	like(http_answer($w)->{body}, qr/"a":"?$i\b/, 'and the next one');
+}
 
 # Who goes away while it is not read is seen to be gone, once its answers have nowhere to go.
 $w = stopped();
