@@ -148,11 +148,20 @@ is_abandoned(struct watching *w)
 	return db_is(w->c->at.db, &abandoned, &ignored, sql, 1, params) == 0 && abandoned;
 }
 
+/* Its executor may be dead: the ABORT is done when that is certain. */
+static bool
+awaits_abort(const struct migration *m)
+{
+	return request_is_abort(m->request) && !transition_is_over(m->state);
+}
+
 static bool
 is_at_rest(struct watching *w)
 {
 	const struct migration *m = &w->c->at.m;
 
+	if (awaits_abort(m))
+		return false;
 	if (m->state == STATE_WAITING_ACK)
 		return true;
 	/* RUN ALL rests between two phases, but the executor is still there */
@@ -196,7 +205,8 @@ stay(struct watching *w, struct err *e)
 			return -1;
 		if (rests && is_at_rest(w))
 			return 0;
-		if (transition_is_running(w->c->at.m.state) && is_abandoned(w))
+		if ((transition_is_running(w->c->at.m.state) || awaits_abort(&w->c->at.m)) &&
+		    is_abandoned(w))
 			return nobody_works(w->c, e);
 		nanosleep(&nap, NULL);
 	}

@@ -55,6 +55,7 @@ void job_only_looks(struct job *j);
 void job_unless(struct job *j, bool (*is_unwanted)(void *arg), void *arg);
 const char *job_first_place(const struct job *j);
 const struct kind *job_kind(const struct job *j);
+int job_may_begin(struct job *j, enum migration_phase phase, struct err *e);
 int job_checks(struct job *j, enum migration_phase before, struct checks *out, struct err *e);
 /* The frozen plan with what became of its steps, or, where there is none yet, what it would be. */
 int job_plan(struct job *j, struct plan *out, bool *is_frozen, struct err *e);
@@ -84,6 +85,13 @@ struct run_request {
 	bool is_forced;      /* ABORT … FORCE */
 	const char *user;
 };
+
+/* What a row asks of an executor of another proxy; "pause" too. */
+#define REQUEST_ABORT       "abort"
+#define REQUEST_ABORT_FORCE "abort force"
+/* An ABORT that an executor elsewhere has not obeyed yet; where that one is dead, whoever watches
+ * does it in its place. */
+bool request_is_abort(const char *request);
 
 /* Have it run on a thread of its own. Returns when the lease is ours and the state says so: 0; -1
  * and *e: 55P03 another executor has it, 55000 the plan has changed, … */

@@ -104,6 +104,16 @@ is_last_phase(const struct plan *p, enum migration_phase phase)
 	return true;
 }
 
+static bool
+is_decided_by_rows(const struct job *j)
+{
+	for (size_t i = 0; i < j->plan.n; i++)
+		if (j->plan.v[i].def->once_decided && j->plan.v[i].def->phase == PHASE_FINALIZE &&
+		    is_finished(&j->plan.v[i]))
+			return true;
+	return false;
+}
+
 /* ---- guards ---- */
 
 static bool
@@ -146,6 +156,8 @@ guard(struct job *j, enum migration_phase phase, struct err *e)
 	int rc;
 	bool stands = false;
 
+	if (!is_decided_by_rows(j) && job_may_begin(j, phase, e) < 0)
+		return -1;
 	if (is_phase_begun(&j->plan, phase))
 		return 0;
 	if (job_checks(j, phase, &found, e) < 0)
@@ -274,16 +286,6 @@ run_steps(struct job *j, enum migration_phase phase, struct err *e)
 	return 0;
 }
 
-static bool
-is_decided_by_rows(const struct job *j)
-{
-	for (size_t i = 0; i < j->plan.n; i++)
-		if (j->plan.v[i].def->once_decided && j->plan.v[i].def->phase == PHASE_FINALIZE &&
-		    is_finished(&j->plan.v[i]))
-			return true;
-	return false;
-}
-
 static enum migration_state
 running_state(const struct job *j, enum migration_phase phase)
 {
@@ -388,20 +390,32 @@ undo_all(struct job *j, struct err *e)
 	return 0;
 }
 
+/* It has been heard. */
+static int
+forget_request(struct job *j, struct err *e)
+{
+	PGconn *home = job_home(j, e);
+
+	return home != NULL ? store_set_request(home, j->m.uuid, "", e) : -1;
+}
+
 static int
 run_abort(struct job *j, struct err *e)
 {
+	struct err ignored;
 	char *order;
 
 	j->x->what = RUN_ABORT;
 	j->x->stop = STOP_NO;
 	j->x->is_forced = j->x->is_forced || atomic_load(&j->x->force_abort);
-	if (j->kind->may_abort != NULL && j->kind->may_abort(j, j->x->is_forced, e) < 0)
+	if (j->kind->may_abort != NULL && j->kind->may_abort(j, j->x->is_forced, e) < 0) {
+		(void)forget_request(j, &ignored);
 		return -1;
+	}
 	order = order_text(j->x);
 	free(j->m.run);
 	j->m.run = order;
-	if (job_enter(j, STATE_ABORTING, e) < 0)
+	if (job_enter(j, STATE_ABORTING, e) < 0 || forget_request(j, e) < 0)
 		return -1;
 	tell_starter(j->x, NULL);
 	if (undo_all(j, e) < 0)
@@ -585,15 +599,18 @@ end_early(struct executor *x, struct err *e)
 {
 	struct job *j = x->j;
 	bool is_decided = true;
+	struct err ignored;
 	int rc;
 
 	if (!wants_abort(j, e))
 		return;
 	rc = steps_decided(j, &is_decided, e);
-	if (rc == 0 && is_decided)
+	if (rc == 0 && is_decided) {
+		(void)forget_request(j, &ignored);
 		rc = refuse_abort(j, e);
-	else if (rc == 0)
+	} else if (rc == 0) {
 		rc = run_abort(j, e);
+	}
 	if (rc < 0 && x->stop == STOP_NO)
 		end_in_error(j, e);
 }

@@ -240,7 +240,8 @@ group_run(struct job *j, size_t first, size_t end, struct err *e)
 	for (int64_t i = 1;; i++) {
 		int rc;
 
-		if (mark(j, first, end, e) < 0)
+		if (job_may_begin(j, j->plan.v[first].def->phase, e) < 0 ||
+		    mark(j, first, end, e) < 0)
 			return -1;
 		rc = attempt(j, first, end, i < most, e);
 		j->in_group = false;

@@ -84,6 +84,12 @@ job_checks(struct job *j, enum migration_phase before, struct checks *out, struc
 	return -1;
 }
 
+int
+job_may_begin(struct job *j, enum migration_phase phase, struct err *e)
+{
+	return j->kind->may_begin == NULL ? 0 : j->kind->may_begin(j, phase, e);
+}
+
 /* ---- places ---- */
 
 int

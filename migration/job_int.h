@@ -82,10 +82,6 @@ struct beat {
 	bool options_new;
 };
 
-/* What the row asks of an executor of another proxy; "pause" too. */
-#define REQUEST_ABORT       "abort"
-#define REQUEST_ABORT_FORCE "abort force"
-
 struct executor {
 	struct executor *next;
 	struct job *j;

@@ -118,6 +118,9 @@ struct kind {
 	/* Asked before an ABORT takes anything back: -1 and *e where it could not be taken back,
 	 * and nothing is. NULL: it always can. */
 	int (*may_abort)(struct job *j, bool is_forced, struct err *e);
+	/* Asked before a phase begins, and before each try of what stands between freeze and
+	 * switch: -1 and *e where it is not the time. NULL: it always is. */
+	int (*may_begin)(struct job *j, enum migration_phase phase, struct err *e);
 	/* VERIFY; NULL: 0A000. */
 	int (*verify)(struct job *j, const char *table, const struct rows_sink *out, struct err *e);
 };

@@ -314,6 +314,12 @@ executor_start(struct migrations *ms, const struct migration_at *at, const struc
 	return -1;
 }
 
+bool
+request_is_abort(const char *request)
+{
+	return strncmp(request, REQUEST_ABORT, strlen(REQUEST_ABORT)) == 0;
+}
+
 int
 executor_request(struct migrations *ms, const struct migration_at *at, const char *request,
 		 struct err *e)

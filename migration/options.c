@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/suggest.h"
 #include "base/text.h"
+#include "migration/window.h"
 #include "protocol/sqlstate.h"
 
 #define MOVE       (1u << KIND_MOVE)
@@ -74,8 +75,8 @@ const struct migration_option migration_options[] = {
 	{ "copy_workers", MOVE, MOPT_INT, .standard = "0", .min = 0, .max = 64,
 	  .until = PHASE_DATA,
 	  .help = "tables copied at once; 0: as many as the target's max_sync_workers_per_subscription" },
-	{ "window", MOVE, MOPT_TEXT, .standard = "", .live = true,
-	  .help = "FINALIZE freezes only at this time of day: '02:00-04:00 UTC'" },
+	{ "window", MOVE, MOPT_WINDOW, .standard = "", .live = true,
+	  .help = "FINALIZE freezes only in these hours: '02:00-04:00 UTC', 'Sat,Sun 22:00-02:00 Europe/Berlin'" },
 
 	{ "changefeeds", REGIONS, MOPT_WORDS, .words = "error|pause|allow", .standard = "error",
 	  .live = true,
@@ -324,14 +325,29 @@ check_text(const struct migration_option *o, const char *value, struct err *e)
 	return xstrdup(value);
 }
 
+static char *
+check_window(const struct migration_option *o, const char *value, struct err *e)
+{
+	struct buf b = { .cap = 256 };
+	struct window w;
+
+	if (*value == '\0')
+		return xstrdup("");
+	if (!window_parse(value, &w))
+		return bad_value(o, value, WINDOW_EXPECTED, e);
+	window_put(&w, &b);
+	return text_of(&b);
+}
+
 char *
 migration_option_check(const struct migration_option *o, const char *value, struct err *e)
 {
 	static char *(*const checks[])(const struct migration_option *o, const char *value,
 				       struct err *e) = {
-		[MOPT_WORDS] = check_words, [MOPT_INTERVAL] = check_interval,
-		[MOPT_BYTES] = check_bytes, [MOPT_INT] = check_int,
-		[MOPT_BOOL] = check_bool,   [MOPT_TEXT] = check_text,
+		[MOPT_WORDS] = check_words,   [MOPT_INTERVAL] = check_interval,
+		[MOPT_BYTES] = check_bytes,   [MOPT_INT] = check_int,
+		[MOPT_BOOL] = check_bool,     [MOPT_TEXT] = check_text,
+		[MOPT_WINDOW] = check_window,
 	};
 
 	return checks[o->type](o, value, e);

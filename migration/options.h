@@ -21,6 +21,7 @@ enum migration_option_type {
 	MOPT_INT,
 	MOPT_BOOL, /* on, off */
 	MOPT_TEXT,
+	MOPT_WINDOW, /* '02:00-04:00 UTC' (migration/window.h); '': always */
 };
 
 struct migration_option {

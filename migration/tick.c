@@ -121,7 +121,7 @@ ordered(struct executor *x)
 	pthread_mutex_lock(&b->lock);
 	if (b->is_lost)
 		s = STOP_LOST;
-	else if (strncmp(b->request, REQUEST_ABORT, strlen(REQUEST_ABORT)) == 0)
+	else if (request_is_abort(b->request))
 		s = STOP_ABORT;
 	if (strcmp(b->request, REQUEST_ABORT_FORCE) == 0)
 		atomic_store(&x->force_abort, true);

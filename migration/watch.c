@@ -25,6 +25,7 @@
 #include "migration/lease.h"
 #include "migration/migrations_int.h"
 #include "migration/routes.h"
+#include "migration/transitions.h"
 
 #define PERIOD_US     USEC_PER_SEC
 #define IDLE_US       (10 * USEC_PER_SEC) /* between looks at a database where nothing happens */
@@ -189,21 +190,40 @@ must_go_on(struct migrations *ms, const char *kind, enum migration_state state, 
 }
 
 static void
-replace_executor(struct migrations *ms, const struct watched *d, const char *uuid)
+replace_executor(struct migrations *ms, const struct watched *d, const char *uuid,
+		 const struct run_request *rq)
 {
 	struct migration_at at = { .node = d->at.node, .dbname = xstrdup(d->at.dbname) };
-	struct run_request rq = { .what = RUN_RECOVER, .user = "watcher" };
 	struct err e;
 
 	if (store_load(d->c, uuid, &at.m, &e) > 0) {
-		log_msg(LOG_LEVEL_WARNING, "migration %d: its executor is gone; this proxy goes on",
-			at.m.id);
-		if (executor_start(ms, &at, &rq, &e) < 0)
+		log_msg(LOG_LEVEL_WARNING, "migration %d: its executor is gone; this proxy %s",
+			at.m.id, rq->what == RUN_ABORT ? "does its ABORT" : "goes on");
+		if (executor_start(ms, &at, rq, &e) < 0)
 			log_msg(LOG_LEVEL_WARNING, "migration %d: %s", at.m.id, e.msg);
 	} else {
 		migration_init(&at.m);
 	}
 	migration_at_fini(&at);
+}
+
+/* What its executor's death leaves to be done: 1 and *rq. An ABORT that was ordered while nobody
+ * knew that it was dead is not forgotten. */
+static bool
+is_wanted(struct migrations *ms, PGresult *r, int i, struct run_request *rq)
+{
+	enum migration_state state = (enum migration_state)migration_state_of(PQgetvalue(r, i, 2));
+	const char *request = PQgetvalue(r, i, 4);
+
+	*rq = (struct run_request){ .what = RUN_RECOVER, .user = "watcher" };
+	if (executor_is_here(ms, PQgetvalue(r, i, 0)))
+		return false;
+	if (request_is_abort(request) && transition(state, EVENT_ABORT, -1) >= 0) {
+		rq->what = RUN_ABORT;
+		rq->is_forced = strcmp(request, REQUEST_ABORT_FORCE) == 0;
+		return true;
+	}
+	return must_go_on(ms, PQgetvalue(r, i, 1), state, PQgetvalue(r, i, 3));
 }
 
 static void
@@ -217,20 +237,18 @@ look_for_dead(struct migrations *ms, struct watched *d)
 	r = db_queryf(
 	    d->c, &e,
 	    "SELECT m.uuid, m.kind, m.state, coalesce((SELECT string_agg(name, ',') FROM "
-	    "meridian.step s WHERE s.uuid = m.uuid AND s.state = 'running'), '') FROM "
+	    "meridian.step s WHERE s.uuid = m.uuid AND s.state = 'running'), ''), m.request FROM "
 	    "meridian.migration m JOIN meridian.lease l ON l.uuid = m.uuid WHERE m.is_home AND "
-	    "m.state IN ('running(finalize)', 'switched', 'reversing', 'aborting', 'error', "
-	    "'paused') AND l.heartbeat "
+	    "(m.state IN ('running(finalize)', 'switched', 'reversing', 'aborting', 'error', "
+	    "'paused') OR m.request LIKE '" REQUEST_ABORT "%%') AND l.heartbeat "
 	    "< "
 	    "clock_timestamp() - interval '%" PRId64 " milliseconds'",
 	    settings.lease_us / USEC_PER_MSEC);
 	for (int i = 0; r != NULL && i < PQntuples(r); i++) {
-		int state = migration_state_of(PQgetvalue(r, i, 2));
+		struct run_request rq;
 
-		if (must_go_on(ms, PQgetvalue(r, i, 1), (enum migration_state)state,
-			       PQgetvalue(r, i, 3)) &&
-		    !executor_is_here(ms, PQgetvalue(r, i, 0)))
-			replace_executor(ms, d, PQgetvalue(r, i, 0));
+		if (is_wanted(ms, r, i, &rq))
+			replace_executor(ms, d, PQgetvalue(r, i, 0), &rq);
 	}
 	PQclear(r);
 }

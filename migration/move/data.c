@@ -211,7 +211,11 @@ subscription_undo(struct job *j, const struct migration_step *s, struct err *e)
 	move_names(j, &names);
 	if (move_target_of_undo(j, "the subscription stays there", &c, e) != 0)
 		return -1;
-	return c != NULL ? move_drop_subscription(j, c, names.forward, e) : 0;
+	if (c == NULL)
+		return 0;
+	if (move_note_copies(j, c, e) != 0)
+		return -1;
+	return move_drop_subscription(j, c, names.forward, e);
 }
 
 const struct step_def move_subscription = {
@@ -301,6 +305,9 @@ copy_act(struct job *j, const struct migration_step *s, struct err *e)
 	int64_t errors = 0;
 	PGconn *c;
 
+	c = job_db(j, s->place, e);
+	if (c == NULL || move_note_copies(j, c, e) != 0)
+		return -1;
 	move_names(j, &names);
 	for (;;) {
 		c = job_db(j, s->place, e);
@@ -308,6 +315,8 @@ copy_act(struct job *j, const struct migration_step *s, struct err *e)
 			return -1;
 		if (look.ready == look.all)
 			return 0;
+		if (look.errors > errors && move_tell_changes(j, e) != 0)
+			return -1;
 		if (look.errors > errors)
 			job_notice(j,
 				   "the target has met %" PRId64 " errors while it copies: its log"

@@ -162,7 +162,10 @@ guard_schema(struct guarded *g, struct err *e)
 	if (rc == 1)
 		fail(g, "schema", "", buf_text(&differences), "make both the same");
 	buf_fini(&differences);
-	return rc < 0 ? -1 : 0;
+	if (rc < 0 || g->d.is_backward)
+		return rc < 0 ? -1 : 0;
+	return move_check_changes(g->j, g->from, rc == 1 && !job_is_forced(g->j, "schema"), g->out,
+				  e);
 }
 
 static int
@@ -259,29 +262,18 @@ guard_proxies(struct guarded *g, struct err *e)
 	return to != NULL ? 0 : err_prefix(e, "guard proxies");
 }
 
-/* '02:00-04:00 UTC' */
+/* The way back is open at any hour. */
 static int
 guard_window(struct guarded *g, struct err *e)
 {
-	const char *window = job_option(g->j, "window");
-	const char *const params[] = { window };
-	bool inside = true;
+	struct buf opens = { .cap = 256 };
+	int rc = g->d.is_backward ? 1 : move_is_open(g->j, &opens, e);
 
-	if (*window == '\0')
-		return 0;
-	if (db_is(g->from, &inside, e,
-		  "WITH w AS (SELECT regexp_matches($1, "
-		  "'^\\s*(\\d+:\\d+)\\s*-\\s*(\\d+:\\d+)\\s*(\\S*)"
-		  "\\s*$') AS m), t AS (SELECT m[1]::time AS a, m[2]::time AS b, "
-		  "(clock_timestamp() AT"
-		  " TIME ZONE coalesce(nullif(m[3], ''), 'UTC'))::time AS now FROM w)"
-		  " SELECT CASE WHEN a <= b THEN now >= a AND now < b ELSE now >= a OR now < b END"
-		  " FROM t",
-		  1, params) != 0)
-		return err_prefix(e, "window");
-	if (!inside)
-		fail(g, "window", window, "it is not that time of day", "wait, or SET window = ''");
-	return 0;
+	if (rc == 0)
+		fail(g, "window", job_option(g->j, "window"), buf_text(&opens),
+		     "wait, or SET MIGRATION m (window = '')");
+	buf_fini(&opens);
+	return rc < 0 ? err_prefix(e, "window") : 0;
 }
 
 /* ---- all ---- */
@@ -369,6 +361,8 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 	bool may_wait;
 	int rc;
 
+	if (!backward && move_tell_changes(j, e) != 0)
+		return -1;
 	for (;;) {
 		struct checks checks = { 0 };
 		struct guarded g = { .j = j, .out = &checks, .is_last_word = true };

@@ -226,7 +226,8 @@ move_check(struct job *j, enum migration_phase before, struct checks *out, struc
 	if (before == PHASE_COMPLETE)
 		return 0;
 	source = job_db(j, MOVE_SOURCE, e);
-	if (source == NULL || move_check_source(j, source, out, e) != 0 ||
+	if (source == NULL || move_check_window(j, out, e) != 0 ||
+	    move_check_source(j, source, out, e) != 0 ||
 	    move_check_target(j, source, out, e) != 0)
 		return -1;
 	return move_check_sessions(j, out);
@@ -239,5 +240,6 @@ const struct kind kind_move = {
 	.check = move_check,
 	.plan = move_plan,
 	.show = move_show,
+	.may_begin = move_may_begin,
 	.verify = move_verify_tables,
 };

@@ -101,7 +101,10 @@ int move_subscribe(struct job *j, PGconn *c, const char *from, const char *name,
 /* ---- undo.c: each may be called again, and where nothing is there ---- */
 
 int move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e);
-/* A slot, and those of the initial copy that a subscription of that name left. */
+/* Noted on the source: which slots there the copies of our subscription make. Nothing where there is
+ * no subscription. */
+int move_note_copies(struct job *j, PGconn *target, struct err *e);
+/* A slot, and those of the copies that were noted; nobody else's. */
 int move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e);
 int move_drop_fences(struct job *j, PGconn *c, struct err *e);
 int move_restore_identity(struct job *j, PGconn *c, struct err *e);
@@ -139,6 +142,17 @@ int move_check_target(struct job *j, PGconn *source, struct checks *out, struct 
 int move_check_sessions(struct job *j, struct checks *out);
 /* The guards of FINALIZE (backward: of REVERSE) as checks; nothing waits. */
 int move_check_guards(struct job *j, bool backward, struct checks *out, struct err *e);
+/* Whether FINALIZE may freeze now (option window): 1; 0 and when it opens next; -1 and *e, 22023
+ * where the server does not know the time zone. */
+int move_is_open(struct job *j, struct buf *opens, struct err *e);
+/* The preflight: a time zone that nobody knows is an error. */
+int move_check_window(struct job *j, struct checks *out, struct err *e);
+int move_may_begin(struct job *j, enum migration_phase phase, struct err *e);
+/* ddl = record: NOTICE and journal for what nobody has been told of yet. */
+int move_tell_changes(struct job *j, struct err *e);
+/* All that was recorded: an error each while both sides differ. */
+int move_check_changes(struct job *j, PGconn *source, bool differ, struct checks *out,
+		       struct err *e);
 int move_show(struct job *j, enum show_topic topic, const struct rows_sink *out, struct err *e);
 int move_verify_tables(struct job *j, const char *table, const struct rows_sink *out,
 		       struct err *e);

@@ -34,8 +34,10 @@ static const char ddl_block[] =
     " END IF;\n"
     " IF what IS NULL THEN RETURN; END IF;\n"
     " IF EXISTS (SELECT FROM meridian.marker WHERE kind = 'ddl' AND payload = '\"record\"') THEN\n"
-    "  INSERT INTO meridian.ddl_log(at, role, tag, object)"
-    " VALUES (clock_timestamp(), session_user, tg_tag, what);\n"
+    "  INSERT INTO meridian.ddl_log(role, tag, object, query)"
+    " VALUES (session_user, tg_tag, what,\n"
+    "   CASE WHEN tg_tag !~ '(SERVER|USER MAPPING|SUBSCRIPTION)$' THEN" /* passwords */
+    " left(current_query(), 10000) END);\n"
     "  RETURN;\n"
     " END IF;\n"
     " RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE ="
@@ -175,8 +177,10 @@ ddl_block_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (job_option_is(j, "ddl", "record") &&
 	    (db_exec(
 		 c, e,
-		 "CREATE TABLE IF NOT EXISTS meridian.ddl_log(at timestamptz, role text, tag text,"
-		 " object text)") != 0 ||
+		 "CREATE TABLE IF NOT EXISTS meridian.ddl_log(n bigserial PRIMARY KEY, at"
+		 " timestamptz NOT NULL DEFAULT clock_timestamp(), role text NOT NULL, tag text NOT"
+		 " NULL, object text NOT NULL, query text, told bool NOT NULL DEFAULT false)") !=
+		 0 ||
 	     db_execf(c, e,
 		      "INSERT INTO meridian.marker(mig, kind, at, payload) VALUES (%d, 'ddl',"
 		      " clock_timestamp(), '\"record\"') ON CONFLICT (mig, kind) DO NOTHING",

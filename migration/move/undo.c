@@ -3,6 +3,7 @@
 
 #include "migration/move/move.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,36 +39,95 @@ move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e
 	return move_execf(j, c, e, "DROP SUBSCRIPTION %s", name);
 }
 
-/* Slots of that name, and of the initial copies (pg_<subscription>_sync_<table>_<system>) whose
- * walsender or owner is nobody else's: they are in this database and were made by none of the
- * subscriptions that still stream. */
-#define SQL_SLOTS                                                                           \
-	" FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid" \
-	" WHERE s.database = current_database() AND (s.slot_name = '%s'"                    \
-	" OR (s.slot_name ~ '^pg_[0-9]+_sync_[0-9]+_' AND (NOT s.active"                    \
-	" OR a.application_name ~ '^pg_[0-9]+_sync_[0-9]+_')))"
+/* ---- slots ---- */
 
+/* The initial copy of a table has a slot of its own, pg_<subscription>_sync_<table>_<system>, which
+ * is not "active" while rows go through it. Which subscription and which system are ours is known
+ * where the subscription is: it is noted while it can be asked. */
 int
-move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e)
+move_note_copies(struct job *j, PGconn *target, struct err *e)
+{
+	struct move_names names;
+	const char *params[2];
+	char *pattern = NULL, id[16];
+	PGconn *source;
+	PGresult *r = NULL;
+	int rc;
+
+	move_names(j, &names);
+	params[0] = names.forward;
+	rc = db_value(target, &pattern, e,
+		      "SELECT '^pg_' || s.oid || '_sync_[0-9]+_' || c.system_identifier || '$'"
+		      " FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid,"
+		      " pg_control_system() c WHERE d.datname = current_database()"
+		      " AND s.subname = $1",
+		      1, params);
+	if (rc <= 0)
+		return rc;
+	snprintf(id, sizeof(id), "%d", job_id(j));
+	params[0] = id;
+	params[1] = pattern;
+	source = job_db(j, MOVE_SOURCE, e);
+	if (source != NULL)
+		r = db_query(source, e,
+			     "INSERT INTO meridian.marker(mig, kind, at, payload) VALUES ($1::int,"
+			     " 'copies', clock_timestamp(), to_jsonb($2::text)) ON CONFLICT (mig,"
+			     " kind) DO UPDATE SET payload = excluded.payload"
+			     " WHERE marker.payload <> excluded.payload",
+			     2, params);
+	PQclear(r);
+	free(pattern);
+	return r != NULL ? 0 : -1;
+}
+
+/* The slots of our copies on `c`, as a pattern, the caller's: "" where there are none. */
+static int
+noted_copies(struct job *j, PGconn *c, char **out, struct err *e)
+{
+	bool is_there = false;
+	char id[16];
+	const char *const params[] = { id };
+	int rc;
+
+	*out = NULL;
+	snprintf(id, sizeof(id), "%d", job_id(j));
+	/* Without a control schema this is a database that we never came to. */
+	rc = db_is(c, &is_there, e, "SELECT to_regclass('meridian.marker') IS NOT NULL", 0, NULL);
+	if (rc == 0 && is_there)
+		rc = db_value(c, out, e,
+			      "SELECT payload #>> '{}' FROM meridian.marker WHERE mig = $1::int"
+			      " AND kind = 'copies'",
+			      1, params);
+	if (rc >= 0 && *out == NULL)
+		*out = xstrdup("");
+	return rc < 0 ? -1 : 0;
+}
+
+/* $1: a name, $2: a pattern of more. */
+#define SQL_SLOTS                                                                  \
+	" FROM pg_replication_slots s WHERE s.database = current_database() AND (" \
+	"s.slot_name = $1 OR ($2 <> '' AND s.slot_name ~ $2))"
+
+static int
+drop_slots(struct job *j, PGconn *c, const char *const params[2], struct err *e)
 {
 	int64_t end = clock_us() + DROP_US;
-	PGresult *r;
-	int left;
 
 	for (;;) {
-		r = db_queryf(c, e,
-			      "SELECT CASE WHEN s.active THEN"
-			      " pg_terminate_backend(s.active_pid)::text END" SQL_SLOTS,
-			      name);
+		PGresult *r = db_query(c, e,
+				       "SELECT CASE WHEN s.active THEN"
+				       " pg_terminate_backend(s.active_pid)::text END" SQL_SLOTS,
+				       2, params);
+		int left;
+
 		if (r == NULL)
 			return -1;
 		PQclear(r);
-		r = db_queryf(c, NULL,
-			      "SELECT pg_drop_replication_slot(s.slot_name)" SQL_SLOTS
-			      " AND NOT s.active",
-			      name);
-		PQclear(r);
-		r = db_queryf(c, e, "SELECT s.slot_name" SQL_SLOTS, name);
+		PQclear(db_query(c, NULL,
+				 "SELECT pg_drop_replication_slot(s.slot_name)" SQL_SLOTS
+				 " AND NOT s.active",
+				 2, params));
+		r = db_query(c, e, "SELECT s.slot_name" SQL_SLOTS, 2, params);
 		if (r == NULL)
 			return -1;
 		left = PQntuples(r);
@@ -81,6 +141,28 @@ move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e)
 			return -1;
 	}
 }
+
+int
+move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e)
+{
+	struct move_names names;
+	char *copies = NULL;
+	int rc = 0;
+
+	move_names(j, &names);
+	/* Nothing is copied on the way back. */
+	if (strcmp(name, names.forward) == 0)
+		rc = noted_copies(j, c, &copies, e);
+	if (rc == 0) {
+		const char *const params[] = { name, copies != NULL ? copies : "" };
+
+		rc = drop_slots(j, c, params, e);
+	}
+	free(copies);
+	return rc;
+}
+
+/* ---- fences, identities ---- */
 
 int
 move_drop_fences(struct job *j, PGconn *c, struct err *e)

@@ -53,7 +53,11 @@ static const struct {
 	  "It takes a whole number from 0 to 2147483647." },
 	{ KIND_MOVE, "reverse", "no", "off", NULL },
 	{ KIND_MOVE, "reverse", "maybe", NULL, "It takes on or off." },
-	{ KIND_MOVE, "window", "02:00-04:00 UTC", "02:00-04:00 UTC", NULL },
+	{ KIND_MOVE, "window", "2:00 - 4:00", "02:00-04:00 UTC", NULL },
+	{ KIND_MOVE, "window", "", "", NULL },
+	{ KIND_MOVE, "window", "at night", NULL,
+	  "It takes hours of the day, with days in front and a time zone behind: '02:00-04:00 UTC',"
+	  " 'Sat,Sun 22:00-02:00 Europe/Berlin', 'Mon-Fri 12:00-13:00 +02:00'." },
 	{ KIND_MOVE, "atomic", "on", NULL, "SHOW MIGRATION m OPTIONS lists them." },
 	{ KIND_MOVE, "idenity", "on", NULL, "Did you mean \"identity\"?" },
 	{ KIND_DISTRIBUTE, "atomic", "on", "on", NULL },

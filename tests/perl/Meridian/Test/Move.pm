@@ -9,6 +9,7 @@
 #   is($l->lost($cluster, 'app'), 0);                    # acknowledged rows that are not there
 #   my $before = catalog_of($cluster, 'app');            # text: schema, slots, settings, roles …
 #   is(difference($before, catalog_of($cluster, 'app')), '');
+#   my $lock = hold_copies($target, 'app', 't');         # no row is copied into t there before $lock->quit
 #   my $w = watch_both($one, $other, 'app');             # tries to write into probe(i) on both, past the proxy
 #   ...
 #   is_deeply($w->stop, …);                              # {tries} {one} {other} {both}
@@ -24,7 +25,7 @@ use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(usleep);
 
-our @EXPORT_OK = qw(catalog_of counts_of difference ledger pgbench_sums watch_both);
+our @EXPORT_OK = qw(catalog_of counts_of difference hold_copies ledger pgbench_sums watch_both);
 
 sub ledger
 {
@@ -111,6 +112,21 @@ sub difference
 	$n{$_}-- for split /\n/, $before;
 	$n{$_}++ for split /\n/, $after;
 	return join '', map { sprintf "%+d %s\n", $n{$_}, $_ } grep { $n{$_} } sort keys %n || 'their order';
+}
+
+# The initial copy of a table waits on the target for as long as the session that is returned lives.
+sub hold_copies
+{
+	my ($target, $database, $table) = @_;
+	my $lock = $target->background_psql($database);
+	$lock->query_safe(<<"SQL");
+SET meridian.internal = on;
+CREATE FUNCTION meridian.held() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN new; END';
+CREATE TRIGGER held BEFORE INSERT ON $table FOR EACH ROW EXECUTE FUNCTION meridian.held();
+ALTER TABLE $table ENABLE ALWAYS TRIGGER held;
+SELECT pg_advisory_lock(4711)
+SQL
+	return $lock;
 }
 
 # A child that tries to write on both sides all the time: each try is a transaction on one, and while

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * ddl = record: schema changes that others make on the source from PREPARE on are let through, and
+ * kept in meridian.ddl_log by the event trigger (prepare.c). They are not made on the target: what
+ * that would do there only those know who made them. They are told, with their statements, as soon
+ * as something asks for them, and FINALIZE waits until both sides are the same.
+ */
+#include "config.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "migration/db.h"
+#include "migration/move/move.h"
+
+/* What somebody has to look at fits into a notice; the rest is in the table. */
+#define SQL_WORDS                                                                        \
+	"tag || ' by ' || role || coalesce(': ' || left(regexp_replace(btrim(query, E' " \
+	"\\n\\t;'), "                                                                    \
+	"'\\s+', ' ', 'g'), 400), '')"
+#define TOLD_MAX "100"
+
+static bool
+is_recorded(const struct job *j)
+{
+	return job_option_is(j, "ddl", "record");
+}
+
+static void
+tell(struct job *j, const char *object, const char *words)
+{
+	json_t *o = json_pack("{ss,ss}", "object", object, "change", words);
+	char *detail = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
+
+	job_event(j, "schema-change", detail);
+	job_notice(j, "the schema of the source was changed: %s",
+		   words);
+	free(detail);
+	json_decref(o);
+}
+
+int
+move_tell_changes(struct job *j, struct err *e)
+{
+	PGconn *c;
+	PGresult *r;
+
+	if (!is_recorded(j))
+		return 0;
+	c = job_db(j, MOVE_SOURCE, e);
+	r = c == NULL ? NULL
+		      : db_query(c, e,
+				 "WITH t AS (UPDATE meridian.ddl_log SET told = true WHERE n IN"
+				 " (SELECT n FROM meridian.ddl_log WHERE NOT told ORDER BY n"
+				 " LIMIT " TOLD_MAX ") RETURNING *) SELECT object, " SQL_WORDS
+				 " FROM t ORDER BY n",
+				 0, NULL);
+	if (r == NULL)
+		return -1;
+	for (int i = 0; i < PQntuples(r); i++)
+		tell(j, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1));
+	PQclear(r);
+	return 0;
+}
+
+int
+move_check_changes(struct job *j, PGconn *source, bool differ, struct checks *out, struct err *e)
+{
+	PGresult *r;
+
+	if (!is_recorded(j))
+		return 0;
+	r = db_query(source, e,
+		     "SELECT object, " SQL_WORDS
+		     " FROM meridian.ddl_log ORDER BY n LIMIT " TOLD_MAX,
+		     0, NULL);
+	if (r == NULL)
+		return -1;
+	for (int i = 0; i < PQntuples(r); i++)
+		checks_add(out, differ ? CHECK_ERROR : CHECK_INFO, "schema_change",
+			   PQgetvalue(r, i, 0), PQgetvalue(r, i, 1),
+			   "make the same change on the target");
+	PQclear(r);
+	return 0;
+}

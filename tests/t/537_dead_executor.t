@@ -1,0 +1,77 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# An ABORT that comes while nobody can know yet that the executor is dead: it is done when that is certain, whether
+# who said it waits or not. And the numbers of migrations, where a region cannot be asked which are in use there.
+use strict;
+use warnings;
+use IPC::Run ();
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Move qw(catalog_of difference hold_copies);
+use Meridian::Test::Proxy;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my ($agora, $osc, $far) = regional_clusters('agora-fr1', 'osc-fr1', 'far-us1');
+my $lease  = Meridian::Test::Proxy::slow(4);
+my @config = (
+	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc, 'far-us1' => $far ],
+	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => "${lease}s" });
+
+sub proxy
+{
+	my ($name) = @_;
+	my $p = Meridian::Test::Proxy->new($name, @config);
+	$p->start;
+	$p->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	return $p;
+}
+
+sub run_it
+{
+	my ($proxy, $sql) = @_;
+	my ($status, $out, $err) = $proxy->console_raw($sql);
+	is($status, 0, $sql) or diag $err;
+	return "$out$err";
+}
+
+# ---------------------------------------------------------------- ABORT, its executor just dead
+
+my $second = proxy('second');
+$agora->safe_psql('postgres', 'CREATE DATABASE app');
+$agora->safe_psql('app', 'CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1)');
+run_it($second, 'CREATE MIGRATION zero OF DATABASE app FROM agora-fr1 TO osc-fr1');
+run_it($second, 'ABORT MIGRATION zero');
+my $before = catalog_of($agora, 'app');
+
+for my $stays (1, 0) {
+	my $how   = $stays ? 'who says ABORT waits' : 'who says ABORT goes away';
+	my $m     = $stays ? 'stays' : 'leaves';
+	my $first = proxy("first$stays");
+	run_it($first, "CREATE MIGRATION $m OF DATABASE app FROM agora-fr1 TO osc-fr1");
+	run_it($first, "RUN MIGRATION $m PREPARE");
+	my $lock = hold_copies($osc, 'app', 't');
+	run_it($first, "RUN MIGRATION $m DATA NOWAIT");
+	ok($agora->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name ~ '^pg_.*_sync_')),
+		"$how: in the middle of the copy");
+	kill 'STOP', $first->pid;    # its connections stay, as those of a machine that has vanished
+	my $since = time;
+	my $said;
+	if ($stays) {
+		$said = run_it($second, "ABORT MIGRATION $m");
+		like($said, qr/\baborted\b/, "$how: it hears that it is aborted");
+		cmp_ok(time - $since, '<', 2 * $lease + Meridian::Test::Proxy::slow(8), '... soon after the lease is over');
+	} else {
+		my $err;
+		IPC::Run::run([ qw(timeout -s INT 1 psql -XAq -v VERBOSITY=verbose -d), $second->connstr('meridian', host => $second->socket_dir),
+				'-c', "ABORT MIGRATION $m" ], '<', \'', '>', \my $out, '2>', \$err);
+		like($err, qr/57014: detached/, "$how: within a second nothing is known");
+		$second->wait_console("SHOW MIGRATION $m", sub { ($_[0][0]{state} || '') eq 'aborted' });
+		is($second->console("SHOW MIGRATION $m")->[0]{state}, 'aborted', "$how: it is aborted all the same");
+	}
+	$lock->{run}->kill_kill;
+	$first->kill9;
+	is(difference($before, catalog_of($agora, 'app')), '', "$how: the source is as it was");
+}
+$second->stop;
+done_testing();
