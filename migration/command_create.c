@@ -10,6 +10,7 @@
 
 #include "migration/command_int.h"
 #include "migration/grammar.h"
+#include "migration/number.h"
 #include "migration/options.h"
 #include "migration/transitions.h"
 #include "protocol/sqlstate.h"
@@ -153,6 +154,11 @@ create_row(struct command_run *c, struct migration *m, struct err *e)
 {
 	if (migrations_create(c->ms, m, c->rq->user, e) != 0)
 		return -1;
+	if (m->id >= NUMBER_BLOCKS)
+		command_notice(c,
+			       "not every region could be asked which numbers are in use: %d is of"
+			       " those that only its own region gives",
+			       m->id);
 	return migrations_find(c->ms, m->uuid, &c->at, e);
 }
 

@@ -11,12 +11,15 @@
 #include "migration/db.h"
 #include "migration/lease.h"
 #include "migration/migrations_int.h"
+#include "migration/number.h"
 
 #define LIST_AGE_US  (2 * USEC_PER_SEC)
 #define REF_UUID_MIN 6
 
+/* `unasked`: regions whose migrations are not all known by that; may be NULL. */
 static void
-look_everywhere(struct migrations *ms, int64_t age_us, struct findings *out, struct err *e)
+look_everywhere(struct migrations *ms, int64_t age_us, struct findings *out,
+		struct strlist *unasked, struct err *e)
 {
 	struct strlist regions = { 0 };
 	struct err why;
@@ -24,8 +27,11 @@ look_everywhere(struct migrations *ms, int64_t age_us, struct findings *out, str
 	e->msg[0] = '\0';
 	ms->site.ops->regions(ms->site.arg, &regions);
 	for (size_t i = 0; i < regions.n; i++)
-		if (migrations_look(ms, regions.v[i], age_us, out, &why) < 0)
+		if (migrations_look(ms, regions.v[i], age_us, out, &why) < 0) {
 			*e = why;
+			if (unasked != NULL)
+				strlist_add(unasked, regions.v[i]);
+		}
 	strlist_fini(&regions);
 }
 
@@ -93,18 +99,22 @@ by_number(const void *a, const void *b)
 }
 
 static void
-read_all(struct migrations *ms, int64_t age_us, struct rows *rows, struct err *e)
+read_all(struct migrations *ms, int64_t age_us, struct rows *rows, struct strlist *unasked,
+	 struct err *e)
 {
 	struct findings places = { 0 };
 
-	look_everywhere(ms, age_us, &places, e);
+	look_everywhere(ms, age_us, &places, unasked, e);
 	for (size_t i = 0; i < places.n; i++) {
 		struct err why;
 		PGconn *c = finding_open(ms, &places.v[i], &why);
 
 		rows->from = &places.v[i];
-		if (c == NULL || store_list(c, add_row, rows, &why) < 0)
+		if (c == NULL || store_list(c, add_row, rows, &why) < 0) {
 			*e = why;
+			if (unasked != NULL)
+				strlist_add(unasked, places.v[i].node.region);
+		}
 		PQfinish(c);
 	}
 	findings_fini(&places);
@@ -118,7 +128,7 @@ migrations_list(struct migrations *ms, void (*each)(void *to, const struct migra
 {
 	struct rows rows = { 0 };
 
-	read_all(ms, LIST_AGE_US, &rows, e);
+	read_all(ms, LIST_AGE_US, &rows, NULL, e);
 	for (size_t i = 0; i < rows.n; i++)
 		each(to, &rows.v[i]);
 	rows_fini(&rows);
@@ -187,7 +197,7 @@ migrations_find(struct migrations *ms, const char *ref, struct migration_at *out
 	for (int64_t age_us = LOOK_AGE_US; at == NULL && n == 0; age_us = 0) {
 		struct rows rows = { 0 };
 
-		read_all(ms, age_us, &rows, &unreached);
+		read_all(ms, age_us, &rows, NULL, &unreached);
 		at = pick(&rows, ref, &n);
 		/* Its home may be where nothing was when we looked last. */
 		if (age_us > 0 && at != NULL && !at->m.is_home) {
@@ -214,19 +224,42 @@ migrations_find(struct migrations *ms, const char *ref, struct migration_at *out
 
 /* ---- a new one ---- */
 
+/* The first of the numbers from which a migration that is at home there has one; -1 and *e. */
 static int
-next_id(struct migrations *ms)
+first_number(const char *region, const struct strlist *unasked, const struct err *why,
+	     struct err *e)
+{
+	for (size_t i = 0; i < unasked->n; i++) {
+		if (number_block(unasked->v[i]) != number_block(region))
+			continue;
+		err_set(e, "08006", "which numbers are in use in region %s is not known",
+			unasked->v[i]);
+		return err_detail(e, "%s", why->msg);
+	}
+	return unasked->n > 0 ? number_block(region) : NUMBER_FIRST;
+}
+
+/* One that is in use nowhere, for a migration that is at home in that region. */
+static int
+take_number(struct migrations *ms, const char *region, int *out, struct err *e)
 {
 	struct rows rows = { 0 };
-	struct err e;
-	int id = 0;
+	struct strlist unasked = { 0 };
+	struct err why;
+	int *used, first;
 
-	read_all(ms, 0, &rows, &e);
+	read_all(ms, 0, &rows, &unasked, &why);
+	used = xcalloc(rows.n + 1, sizeof(*used));
 	for (size_t i = 0; i < rows.n; i++)
-		if (rows.v[i].m.id > id)
-			id = rows.v[i].m.id;
+		used[i] = rows.v[i].m.id;
+	first = first_number(region, &unasked, &why, e);
+	*out = first > 0 ? number_next(first, used, rows.n) : 0;
+	if (first > 0 && *out == 0)
+		err_set(e, "53400", "no number is left for a migration");
+	free(used);
 	rows_fini(&rows);
-	return id + 1;
+	strlist_fini(&unasked);
+	return *out > 0 ? 0 : -1;
 }
 
 static int
@@ -236,7 +269,7 @@ is_name_free(struct migrations *ms, const char *name, struct err *e)
 	struct err ignored;
 	int rc = 0;
 
-	read_all(ms, LOOK_AGE_US, &rows, &ignored);
+	read_all(ms, LOOK_AGE_US, &rows, NULL, &ignored);
 	for (size_t i = 0; i < rows.n && rc == 0; i++)
 		if (strcmp(rows.v[i].m.name, name) == 0 && !is_over(&rows.v[i].m))
 			rc = err_set(e, "42710", "migration %s exists already", name);
@@ -269,7 +302,6 @@ migrations_create(struct migrations *ms, struct migration *m, const char *create
 	struct job *j;
 	int rc;
 
-	m->id = next_id(ms);
 	free(m->created_by);
 	m->created_by = xstrdup(created_by);
 	if (*m->name != '\0' && is_name_free(ms, m->name, e) < 0)
@@ -277,7 +309,9 @@ migrations_create(struct migrations *ms, struct migration *m, const char *create
 	j = job_open(ms, m, e);
 	if (j == NULL)
 		return -1;
-	rc = insert_at_home(ms, j, m, e);
+	rc = take_number(ms, job_node(j, job_first_place(j))->region, &m->id, e);
+	if (rc == 0)
+		rc = insert_at_home(ms, j, m, e);
 	job_close(j);
 	return rc;
 }

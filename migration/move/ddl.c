@@ -34,8 +34,7 @@ tell(struct job *j, const char *object, const char *words)
 	char *detail = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
 
 	job_event(j, "schema-change", detail);
-	job_notice(j, "the schema of the source was changed: %s",
-		   words);
+	job_notice(j, "the schema of the source was changed: %s", words);
 	free(detail);
 	json_decref(o);
 }

@@ -227,8 +227,7 @@ move_check(struct job *j, enum migration_phase before, struct checks *out, struc
 		return 0;
 	source = job_db(j, MOVE_SOURCE, e);
 	if (source == NULL || move_check_window(j, out, e) != 0 ||
-	    move_check_source(j, source, out, e) != 0 ||
-	    move_check_target(j, source, out, e) != 0)
+	    move_check_source(j, source, out, e) != 0 || move_check_target(j, source, out, e) != 0)
 		return -1;
 	return move_check_sessions(j, out);
 }

@@ -101,8 +101,8 @@ int move_subscribe(struct job *j, PGconn *c, const char *from, const char *name,
 /* ---- undo.c: each may be called again, and where nothing is there ---- */
 
 int move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e);
-/* Noted on the source: which slots there the copies of our subscription make. Nothing where there is
- * no subscription. */
+/* Noted on the source: which slots there the copies of our subscription make. Nothing where there
+ * is no subscription. */
 int move_note_copies(struct job *j, PGconn *target, struct err *e);
 /* A slot, and those of the copies that were noted; nobody else's. */
 int move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e);

@@ -73,5 +73,31 @@ for my $stays (1, 0) {
 	$first->kill9;
 	is(difference($before, catalog_of($agora, 'app')), '', "$how: the source is as it was");
 }
+
+# ---------------------------------------------------------------- numbers
+
+# A migration between two regions, of which nothing is known where one of them is down.
+sub number
+{
+	my ($name, $from, $to) = @_;
+	my $said = run_it($second, "CREATE MIGRATION $name OF DATABASE app FROM $from TO $to");
+	return ($second->console("SHOW MIGRATION $name")->[0]{migration}, $said);
+}
+$far->safe_psql('postgres', 'CREATE DATABASE app');
+my ($theirs) = number('theirs', 'far-us1', 'osc-fr1');
+$far->stop('immediate');
+$second->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+my ($one, $said) = number('one', 'agora-fr1', 'osc-fr1');
+like($said, qr/NOTICE: .*not every region could be asked which numbers are in use: $one is/, 'a region is down: that is said');
+cmp_ok($one, '>', 1_000_000, "... and the number is none that may be in use there ($one, not $theirs)");
+my ($two) = number('two', 'agora-fr1', 'osc-fr1');
+is($two, $one + 1, 'the next one of the same region follows');
+$far->start;
+$second->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+my $next;
+($next, $said) = number('three', 'agora-fr1', 'osc-fr1');
+is($next, $theirs + 1, 'with all regions, numbers go on as before');
+unlike($said, qr/numbers/, '... without a word');
+is_deeply([ map { $_->{name} } grep { $_->{migration} == $theirs } @{ $second->console('SHOW MIGRATIONS') } ], ['theirs'], 'no number twice');
 $second->stop;
 done_testing();
