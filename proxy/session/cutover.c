@@ -311,7 +311,8 @@ cutover_seize(struct worker *w, const struct cutover *c, void (*ready)(void *arg
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = session_at(w, c, i);
 
-		if (s != NULL && s->state == SESSION_RELAY && pause_is_open(s))
+		if (s != NULL && s->state == SESSION_RELAY && pause_is_open(s) &&
+		    pause_is_frozen(s))
 			later += !straggle_begin(s, ready, arg);
 	}
 	return later;

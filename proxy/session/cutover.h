@@ -49,8 +49,8 @@ void cutover_forget(struct worker *w, const struct cutover *c);
 bool cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out,
 		    void (*over)(void *arg), void *arg);
 
-/* Take hold of those in a transaction; `ready` is called once for each that returns later: how many
- * they are. */
+/* Take hold of those in a transaction, where they are frozen; `ready` is called once for each that
+ * returns later: how many they are. */
 unsigned cutover_seize(struct worker *w, const struct cutover *c, void (*ready)(void *arg),
 		       void *arg);
 /* Those whose transaction somebody has to look after: at most `max`, how many. */

@@ -11,6 +11,9 @@
  *                      committed            COMMIT, where that is all that is awaited; else MR006
  *                      unknown              MR006, and the connection ends
  *
+ * Where the freeze ends, as a lease does, and nobody has said it, the client is let through to its
+ * server again; where that has gone meanwhile it is unknown.
+ *
  * Nothing is said to a client that awaits nothing. Its connection stays, unless its server
  * connection held more than settings and statements of a transaction pool: then it is told to
  * reconnect (57P01) when it has ended its transaction.
