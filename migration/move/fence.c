@@ -148,6 +148,26 @@ put_own_decision(struct job *j, const struct direction *d, PGconn *c, struct buf
 	free(newdb);
 }
 
+/* It was never in force: nobody's transaction is waited for. A fence whose connection was lost may
+ * yet come into force. */
+static bool
+is_open(struct job *j, PGconn *c)
+{
+	const char *const params[] = { job_database(j) };
+	const PGconn *fence = cutover_of(j)->fence;
+	struct err ignored;
+	bool yes = false;
+
+	if (fence != NULL && PQstatus(fence) != CONNECTION_OK)
+		return false;
+	return db_is(
+		   c, &yes, &ignored,
+		   "SELECT (SELECT writable FROM meridian.authority WHERE db = $1) AND NOT EXISTS"
+		   " (SELECT FROM pg_trigger WHERE tgname = 'meridian_fence' AND tgenabled <> 'D')",
+		   1, params) == 0 &&
+	       yes;
+}
+
 int
 fence_lift(struct job *j, const struct direction *d, struct err *e)
 {
@@ -159,7 +179,7 @@ fence_lift(struct job *j, const struct direction *d, struct err *e)
 
 	if (c == NULL)
 		return -1;
-	if (is_shut && !is_alone)
+	if (!is_alone && (is_shut || is_open(j, c)))
 		return 0;
 	if (!is_shut)
 		rc = move_put_fences(c, "DISABLE", &sql, e);
