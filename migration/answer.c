@@ -10,26 +10,18 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "migration/answer_int.h"
 #include "migration/db.h"
 #include "migration/gate.h"
-#include "migration/watch.h"
 
-#define FREEZE_US \
-	USEC_PER_SEC /* how long we wait for transactions to end before we say how many did not */
+#define PREWARM_US (2 * USEC_PER_SEC)
 
 /* The last thing that was done for a migration. */
 struct answers {
 	struct answers *next;
 	char uuid[UUID_SIZE];
-	int64_t attempt;
+	int64_t attempt, at_us;
 	char what[16];
-};
-
-/* A row of meridian.freeze. */
-struct asked {
-	const char *uuid, *what, *database, *from, *to, *newdb;
-	int migration;
-	int64_t attempt, epoch, left_us;
 };
 
 void
@@ -56,10 +48,12 @@ is_new(struct watched *d, const struct asked *q)
 		snprintf(a->uuid, sizeof(a->uuid), "%s", q->uuid);
 		a->next = d->answers;
 		d->answers = a;
-	} else if (a->attempt == q->attempt && strcmp(a->what, q->what) == 0) {
+	} else if (a->attempt == q->attempt && a->at_us == q->at_us &&
+		   strcmp(a->what, q->what) == 0) {
 		return false;
 	}
 	a->attempt = q->attempt;
+	a->at_us = q->at_us;
 	snprintf(a->what, sizeof(a->what), "%s", q->what);
 	return true;
 }
@@ -67,36 +61,36 @@ is_new(struct watched *d, const struct asked *q)
 /* ---- words ---- */
 
 static int
-do_prewarm(const struct site *s, const struct gate_move *m, const struct asked *q,
-	   struct gate_counts *out, struct err *e)
+do_prewarm(const struct asked *q, const struct gate_move *m, struct gate_counts *out, struct err *e)
 {
-	(void)q;
+	const struct site *s = &q->ms->site;
+
 	(void)out;
-	return s->ops->gate->prewarm(s->arg, m, clock_us() + 2 * FREEZE_US, e);
+	return s->ops->gate->prewarm(s->arg, m, clock_us() + PREWARM_US, e);
 }
 
 static int
-do_freeze(const struct site *s, const struct gate_move *m, const struct asked *q,
-	  struct gate_counts *out, struct err *e)
+do_freeze(const struct asked *q, const struct gate_move *m, struct gate_counts *out, struct err *e)
 {
-	int64_t wait = q->left_us < FREEZE_US ? q->left_us : FREEZE_US;
+	const struct site *s = &q->ms->site;
 
-	return s->ops->gate->freeze(s->arg, m, clock_us() + wait, out, e);
+	return s->ops->gate->freeze(s->arg, m, clock_us() + q->wait_us, out, e);
 }
 
 static int
-do_switch(const struct site *s, const struct gate_move *m, const struct asked *q,
-	  struct gate_counts *out, struct err *e)
+do_switch(const struct asked *q, const struct gate_move *m, struct gate_counts *out, struct err *e)
 {
+	const struct site *s = &q->ms->site;
+
 	s->ops->serve(s->arg, m->database, m->to, q->newdb, q->epoch);
 	return s->ops->gate->switch_over(s->arg, m, out, e);
 }
 
 static int
-do_resume(const struct site *s, const struct gate_move *m, const struct asked *q,
-	  struct gate_counts *out, struct err *e)
+do_resume(const struct asked *q, const struct gate_move *m, struct gate_counts *out, struct err *e)
 {
-	(void)q;
+	const struct site *s = &q->ms->site;
+
 	(void)out;
 	(void)e;
 	s->ops->gate->resume(s->arg, m);
@@ -107,13 +101,12 @@ static const struct {
 	const char *word;
 	bool expires; /* not worth doing when its time is over */
 	bool freezes;
-	int (*act)(const struct site *s, const struct gate_move *m, const struct asked *q,
-		   struct gate_counts *out, struct err *e);
+	int (*act)(const struct asked *q, const struct gate_move *m, struct gate_counts *out,
+		   struct err *e);
 } words[] = {
-	{ "prewarm", true, false, do_prewarm },
-	{ "freeze", true, true, do_freeze },
-	{ "switch", false, false, do_switch },
-	{ "resume", false, false, do_resume },
+	{ "prewarm", true, false, do_prewarm },          { "freeze", true, true, do_freeze },
+	{ "stragglers", true, true, answer_stragglers }, { "settle", false, true, answer_settle },
+	{ "switch", false, false, do_switch },           { "resume", false, false, do_resume },
 };
 
 /* ---- rows ---- */
@@ -167,7 +160,7 @@ answer(struct migrations *ms, struct watched *d, const struct asked *q)
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
 		if (strcmp(words[i].word, q->what) != 0 || (words[i].expires && q->left_us <= 0))
 			continue;
-		if (words[i].act(&ms->site, &m, q, &n, &e) < 0)
+		if (words[i].act(q, &m, &n, &e) < 0)
 			log_msg(LOG_LEVEL_WARNING, "migration %d: %s: %s", q->migration, q->what,
 				e.msg);
 		else
@@ -184,20 +177,25 @@ answers_give(struct migrations *ms, struct watched *d)
 	r = db_query(
 	    d->c, &e,
 	    "SELECT uuid, what, db, src, dst, newdb, mig, attempt, epoch, CAST(extract(epoch "
-	    "FROM expires - clock_timestamp()) * 1000000 AS int8) FROM meridian.freeze WHERE "
-	    "at > clock_timestamp() - interval '1 hour'",
+	    "FROM expires - clock_timestamp()) * 1000000 AS int8), CAST(extract(epoch FROM "
+	    "until - clock_timestamp()) * 1000000 AS int8), CAST(extract(epoch FROM at) * "
+	    "1000000 AS int8) FROM meridian.freeze WHERE at > clock_timestamp() - interval '1 "
+	    "hour'",
 	    0, NULL);
 	for (int i = 0; r != NULL && i < PQntuples(r); i++) {
-		struct asked q = { .uuid = PQgetvalue(r, i, 0),
+		struct asked q = { .ms = ms,
+				   .d = d,
+				   .uuid = PQgetvalue(r, i, 0),
 				   .what = PQgetvalue(r, i, 1),
 				   .database = PQgetvalue(r, i, 2),
 				   .from = PQgetvalue(r, i, 3),
 				   .to = PQgetvalue(r, i, 4),
 				   .newdb = PQgetvalue(r, i, 5),
 				   .migration = atoi(PQgetvalue(r, i, 6)) };
-		int64_t *const numbers[] = { &q.attempt, &q.epoch, &q.left_us };
+		int64_t *const numbers[] = { &q.attempt, &q.epoch, &q.left_us, &q.wait_us,
+					     &q.at_us };
 
-		for (int f = 0; f < 3; f++)
+		for (int f = 0; f < 5; f++)
 			text_to_int(slice_str(PQgetvalue(r, i, 7 + f)), INT64_MIN, INT64_MAX,
 				    numbers[f]);
 		answer(ms, d, &q);

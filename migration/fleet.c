@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "migration/fleet.h"
+#include "migration/fleet_int.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,16 +22,8 @@
 #define EXTRA_US   (200 * USEC_PER_MSEC)
 #define OTHERS_US  (5 * USEC_PER_SEC) /* so old may the number of proxies be in the pause */
 
-struct asking {
-	struct job *j;
-	const struct gate_move *m;
-	const char *what;
-	int64_t epoch;
-};
-
-/* Where all proxies look: the home of the migration. */
-static PGconn *
-square(struct job *j, struct err *e)
+PGconn *
+fleet_square(struct job *j, struct err *e)
 {
 	return j->x != NULL ? job_home(j, e) : job_db(j, job_first_place(j), e);
 }
@@ -40,7 +32,7 @@ int
 fleet_others(struct job *j, struct err *e)
 {
 	const char *params[] = { j->site->ops->proxy_id(j->site->arg) };
-	PGconn *c = square(j, e);
+	PGconn *c = fleet_square(j, e);
 	int64_t n;
 
 	if (c == NULL ||
@@ -54,20 +46,17 @@ fleet_others(struct job *j, struct err *e)
 	return (int)n;
 }
 
-/* In the pause: a number that was asked for just before will do; the way to the home may be long.
- */
-static int
-others_lately(struct job *j, struct err *e)
+int
+fleet_others_lately(struct job *j, struct err *e)
 {
 	return j->others_us > 0 && clock_us() - j->others_us < OTHERS_US ? j->others
 									 : fleet_others(j, e);
 }
 
-/* The row that every proxy's watcher sees, and the word that wakes it. */
-static int
-call_out(const struct asking *a, struct err *e)
+int
+fleet_call(const struct asking *a, struct err *e)
 {
-	char mig[16], attempt[24], epoch[24], ms[24];
+	char mig[16], attempt[24], epoch[24], ms[24], wait[24];
 	int64_t expires = a->m->expires_us > 0 ? a->m->expires_us : FREEZE_MAX;
 	const char *params[] = { a->j->m.uuid,
 				 mig,
@@ -78,8 +67,9 @@ call_out(const struct asking *a, struct err *e)
 				 a->m->to != NULL ? a->m->to : "",
 				 a->m->newdb != NULL ? a->m->newdb : "",
 				 epoch,
-				 ms };
-	PGconn *c = square(a->j, e);
+				 ms,
+				 wait };
+	PGconn *c = fleet_square(a->j, e);
 	PGresult *r;
 
 	if (c == NULL)
@@ -88,19 +78,20 @@ call_out(const struct asking *a, struct err *e)
 	snprintf(attempt, sizeof(attempt), "%" PRIu64, a->m->attempt);
 	snprintf(epoch, sizeof(epoch), "%" PRId64, a->epoch);
 	snprintf(ms, sizeof(ms), "%" PRId64 " ms", expires / USEC_PER_MSEC);
+	snprintf(wait, sizeof(wait), "%" PRId64 " ms", a->wait_us / USEC_PER_MSEC);
 	r = db_query(
 	    c, e,
-	    "WITH f AS (INSERT INTO meridian.freeze (uuid, mig, attempt, what, db, src, dst, "
-	    "newdb, "
-	    "epoch, at, expires) SELECT CAST($1 AS text), CAST($2 AS int), CAST($3 AS int8), "
-	    "CAST($4 "
-	    "AS text), CAST($5 AS text), CAST($6 AS text), CAST($7 AS text), CAST($8 AS text), "
-	    "CAST($9 AS int8), clock_timestamp(), clock_timestamp() + CAST($10 AS interval) ON "
-	    "CONFLICT (uuid) DO UPDATE SET attempt = excluded.attempt, what = excluded.what, db = "
-	    "excluded.db, src = excluded.src, dst = excluded.dst, newdb = excluded.newdb, epoch = "
-	    "excluded.epoch, at = excluded.at, expires = excluded.expires RETURNING 1) SELECT "
+	    "WITH d AS (DELETE FROM meridian.freeze_ack WHERE uuid = $1), f AS (INSERT INTO "
+	    "meridian.freeze (uuid, mig, attempt, what, db, src, dst, newdb, epoch, at, expires, "
+	    "until) SELECT CAST($1 AS text), CAST($2 AS int), CAST($3 AS int8), CAST($4 AS text), "
+	    "CAST($5 AS text), CAST($6 AS text), CAST($7 AS text), CAST($8 AS text), CAST($9 AS "
+	    "int8), now.at, now.at + CAST($10 AS interval), now.at + CAST($11 AS interval) FROM "
+	    "(SELECT clock_timestamp() AS at) now ON CONFLICT (uuid) DO UPDATE SET attempt = "
+	    "excluded.attempt, what = excluded.what, db = excluded.db, src = excluded.src, dst = "
+	    "excluded.dst, newdb = excluded.newdb, epoch = excluded.epoch, at = excluded.at, "
+	    "expires = excluded.expires, until = excluded.until RETURNING 1) SELECT "
 	    "pg_notify('meridian', 'freeze') FROM f",
-	    10, params);
+	    11, params);
 	PQclear(r);
 	return r != NULL ? 0 : -1;
 }
@@ -112,7 +103,7 @@ missing(const struct asking *a, struct gate_counts *sum, int64_t *out, struct er
 	char attempt[24];
 	const char *params[] = { a->j->m.uuid, attempt, a->what,
 				 a->j->site->ops->proxy_id(a->j->site->arg) };
-	PGconn *c = square(a->j, e);
+	PGconn *c = fleet_square(a->j, e);
 	unsigned *const fields[] = { &sum->sessions, &sum->open, &sum->kept, &sum->closed,
 				     &sum->aborted };
 	PGresult *r;
@@ -137,9 +128,9 @@ missing(const struct asking *a, struct gate_counts *sum, int64_t *out, struct er
 	return 0;
 }
 
-static int
-wait_for_all(const struct asking *a, int64_t deadline_us, struct gate_counts *sum, int64_t *left,
-	     struct err *e)
+int
+fleet_await(const struct asking *a, int64_t deadline_us, struct gate_counts *sum, int64_t *left,
+	    struct err *e)
 {
 	const struct timespec nap = { .tv_nsec = LOOK_US * 1000 };
 
@@ -170,27 +161,27 @@ fleet_prewarm(struct job *j, const struct gate_move *m, int64_t deadline_us, str
 	int others = fleet_others(j, e);
 	int64_t left;
 
-	if (others < 0 || (others > 0 && call_out(&a, e) < 0))
+	if (others < 0 || (others > 0 && fleet_call(&a, e) < 0))
 		return -1;
 	if (j->site->ops->gate->prewarm(j->site->arg, m, deadline_us, e) < 0)
 		return -1;
-	return others > 0 ? wait_for_all(&a, deadline_us, &ignored, &left, e) : 0;
+	return others > 0 ? fleet_await(&a, deadline_us, &ignored, &left, e) : 0;
 }
 
 int
 fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us, struct gate_counts *out,
 	     struct err *e)
 {
-	struct asking a = { .j = j, .m = m, .what = "freeze" };
+	struct asking a = { .j = j, .m = m, .what = "freeze", .wait_us = deadline_us - clock_us() };
 	struct gate_counts others_sum = { 0 };
-	int others = others_lately(j, e);
+	int others = fleet_others_lately(j, e);
 	int64_t left = 0;
 
-	if (others < 0 || (others > 0 && call_out(&a, e) < 0))
+	if (others < 0 || (others > 0 && fleet_call(&a, e) < 0))
 		return -1;
 	if (j->site->ops->gate->freeze(j->site->arg, m, deadline_us, out, e) < 0)
 		return -1;
-	if (others > 0 && wait_for_all(&a, deadline_us + EXTRA_US, &others_sum, &left, e) < 0)
+	if (others > 0 && fleet_await(&a, deadline_us + EXTRA_US, &others_sum, &left, e) < 0)
 		return -1;
 	add_counts(out, &others_sum);
 	if (left == 0)
@@ -219,9 +210,9 @@ fleet_switch(struct job *j, const struct gate_move *m, int64_t epoch, int64_t de
 	/* Our own first: who is far hears of it while we are busy already. */
 	s->ops->serve(s->arg, m->database, m->to, m->newdb != NULL ? m->newdb : "", epoch);
 	rc = s->ops->gate->switch_over(s->arg, m, out, e);
-	others = others_lately(j, &why);
-	if (others > 0 && call_out(&a, &why) == 0 &&
-	    wait_for_all(&a, deadline_us, &others_sum, &left, &why) == 0)
+	others = fleet_others_lately(j, &why);
+	if (others > 0 && fleet_call(&a, &why) == 0 &&
+	    fleet_await(&a, deadline_us, &others_sum, &left, &why) == 0)
 		add_counts(out, &others_sum);
 	if (*why.msg != '\0' || left > 0)
 		job_notice(j, "not every proxy has said that it switched%s%s",
@@ -241,6 +232,6 @@ fleet_resume(struct job *j, const struct gate_move *m)
 	j->site->ops->gate->resume(j->site->arg, m);
 	/* Who froze may not be counted any more, or not yet: it finds the row. */
 	others = fleet_others(j, &e);
-	if (call_out(&a, &e) == 0 && others > 0)
-		wait_for_all(&a, clock_us() + RESUME_US, &ignored, &left, &e);
+	if (fleet_call(&a, &e) == 0 && others > 0)
+		fleet_await(&a, clock_us() + RESUME_US, &ignored, &left, &e);
 }

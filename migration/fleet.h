@@ -27,4 +27,25 @@ int fleet_switch(struct job *j, const struct gate_move *m, int64_t epoch, int64_
 		 struct gate_counts *out, struct err *e);
 void fleet_resume(struct job *j, const struct gate_move *m);
 
+/* ---- fleet_stragglers.c ---- */
+
+#define FLEET_STRAGGLERS_MAX 65536
+
+/* Those of all proxies: ours, then the others'. */
+struct fleet_stragglers {
+	struct gate_straggler *v;
+	size_t n, own;
+	char **proxies; /* of each behind ours */
+};
+
+/* Behind a freeze: every proxy takes hold of its sessions that are still in a transaction. Where
+ * one has not in time: -1, *e MR003 (unless FORCE (proxies)), and fleet_resume() lets them go on.
+ * Whoever has taken hold lets go when its freeze has expired, too. */
+int fleet_stragglers(struct job *j, const struct gate_move *m, struct fleet_stragglers *out,
+		     struct err *e);
+/* What became of each (.outcome) is told to the proxy that has it; bounded in time. Who does not
+ * hear of it tells its clients that it is not known. */
+void fleet_settle(struct job *j, const struct gate_move *m, const struct fleet_stragglers *s);
+void fleet_stragglers_fini(struct fleet_stragglers *s);
+
 #endif

@@ -77,7 +77,9 @@ struct gate_ops {
 	 * ends with it. The route has been changed before (site_ops.serve). */
 	int (*switch_over)(void *arg, const struct gate_move *m, struct gate_counts *out,
 			   struct err *e);
-	/* The freeze is over, everything stays where it is. Nothing frozen: does nothing. */
+	/* The freeze is over, everything stays where it is; sessions that were taken hold of and
+	 * not settled go on (as they do when the freeze's time is over). Nothing frozen: does
+	 * nothing. */
 	void (*resume)(void *arg, const struct gate_move *m);
 	/* Each session of the database in `from`. */
 	void (*sessions)(void *arg, const struct gate_move *m,

@@ -15,7 +15,7 @@
  *	meridian.marker     (mig, kind, at, payload)                         move's; published
  *	meridian.authority  (db, epoch, writable, decision, serves, newdb)   one truth per node
  *	meridian.proxy      (id, addr, region, heartbeat, frozen_for)        migration/watch.h
- *	meridian.freeze, meridian.freeze_ack                                 migration/fleet.h
+ *	meridian.freeze, meridian.freeze_ack, meridian.straggler             migration/fleet.h
  *	meridian.history, meridian.file                                      files/history.h
  */
 #ifndef MIGRATION_STORE_H

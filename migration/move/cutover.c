@@ -253,7 +253,7 @@ freeze_act(struct job *j, const struct migration_step *s, struct err *e)
 			return err_set(e, SQLSTATE_CUTOVER_DEADLINE,
 				       "%u transactions were still open at freeze_deadline",
 				       c->counts.open);
-		if (stragglers_end(j, &d, &m, &c->counts, e) != 0)
+		if (stragglers_end(j, &d, &m, e) != 0)
 			return -1;
 	}
 	c->frozen_us = clock_us();
@@ -513,6 +513,7 @@ switch_act(struct job *j, const struct migration_step *s, struct err *e)
 		return -1;
 	c->counts.kept = counts.kept;
 	c->counts.closed = counts.closed;
+	c->counts.aborted = counts.aborted;
 	tell_pause(j, c, clock_us());
 	forget(&c->fence);
 	forget(&c->armed);

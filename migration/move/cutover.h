@@ -64,9 +64,9 @@ int decision_epoch(struct job *j, PGconn *c, int64_t *out, struct err *e);
 
 /* ---- stragglers.c ---- */
 
-/* Those whose transaction did not come to its end: ended, and what became of each found out. */
-int stragglers_end(struct job *j, const struct direction *d, struct gate_move *m,
-		   struct gate_counts *counts, struct err *e);
+/* Those whose transaction did not come to its end, through any proxy of the fleet: ended, what
+ * became of each found out and told to its proxy. */
+int stragglers_end(struct job *j, const struct direction *d, struct gate_move *m, struct err *e);
 
 /* ---- fence.c ---- */
 

@@ -70,7 +70,7 @@
 	" 'this node no longer accepts writes for database ' || "                          \
 	"quote_ident(current_database()),\n"                                               \
 	"  DETAIL = coalesce('It is served by ' || there || '.', 'It is being moved.'),\n" \
-	"  HINT = 'Reconnect through Meridian.';\n"                                        \
+	"  HINT = 'Try it again through Meridian.';\n"                                     \
 	"END $f$"
 
 #endif

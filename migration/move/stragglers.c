@@ -14,11 +14,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "migration/db.h"
+#include "migration/fleet.h"
 #include "migration/move/cutover.h"
 #include "protocol/sqlstate.h"
 
-#define STRAGGLERS_MAX 65536
-#define GONE_US        (3 * USEC_PER_SEC)
+#define GONE_US (3 * USEC_PER_SEC)
 
 /* The transactions of these processes, with the epoch that pg_stat_activity leaves out, and whether
  * what runs may be a COMMIT (which is not known of a text that is cut or hidden). Functions
@@ -142,25 +142,22 @@ end_them(struct job *j, PGconn *c, struct gate_straggler *v, size_t n, struct er
 }
 
 int
-stragglers_end(struct job *j, const struct direction *d, struct gate_move *m,
-	       struct gate_counts *counts, struct err *e)
+stragglers_end(struct job *j, const struct direction *d, struct gate_move *m, struct err *e)
 {
-	const struct site *site = job_site(j);
-	struct gate_straggler *v = xcalloc(STRAGGLERS_MAX, sizeof(*v));
 	PGconn *c = job_db(j, d->from, e);
-	size_t n = 0;
-	int rc = -1;
+	struct fleet_stragglers s;
+	int rc;
 
-	if (c != NULL) {
-		n = site->ops->gate->stragglers(site->arg, m, v, STRAGGLERS_MAX);
-		rc = n > 0 ? end_them(j, c, v, n, e) : 0;
-		/* Where their end is not known, the gate is told so: it ends their connections. */
-		for (size_t i = 0; rc != 0 && i < n; i++)
-			v[i].outcome = GATE_UNKNOWN;
-		if (n > 0)
-			site->ops->gate->settle(site->arg, m, v, n);
-		counts->aborted += (unsigned)n;
+	if (c == NULL)
+		return -1;
+	rc = fleet_stragglers(j, m, &s, e);
+	if (rc == 0 && s.n > 0) {
+		rc = end_them(j, c, s.v, s.n, e);
+		/* Where their end is not known, the gates are told so: they end connections. */
+		for (size_t i = 0; rc != 0 && i < s.n; i++)
+			s.v[i].outcome = GATE_UNKNOWN;
+		fleet_settle(j, m, &s);
 	}
-	free(v);
+	fleet_stragglers_fini(&s);
 	return rc;
 }
