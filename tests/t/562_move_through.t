@@ -27,7 +27,8 @@ for my $c ($agora, $osc) {
 my $users = PostgreSQL::Test::Utils::tempdir() . '/users.txt';
 append_to_file($users, qq("mover" "secret"\n"other" "secret"\n));
 my $closed = PostgreSQL::Test::Cluster::get_free_port();
-my $port   = PostgreSQL::Test::Cluster::get_free_port();
+my ($port, $other) = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 2;
+my $way = "host=127.0.0.1,127.0.0.1 port=$port,$other";
 
 # What each server is told of the other one leads nowhere.
 sub regions_with
@@ -37,6 +38,25 @@ sub regions_with
 }
 
 my $proxy;
+
+sub proxy_at
+{
+	my ($auth, $at, @way) = @_;
+	my $p = Meridian::Test::Proxy->new("proxy_${auth}_" . ($at == $port ? 'one' : 'other'),
+		port    => $at,
+		regions => regions_with(@way),
+		set     => { auth => $auth, auth_file => $users, region => 'agora-fr1', migration_conninfo => 'user=mover password=secret' });
+	start_it($p);
+	return $p;
+}
+
+sub start_it
+{
+	my ($p) = @_;
+	$p->start;
+	$p->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	return;
+}
 
 sub said
 {
@@ -61,21 +81,16 @@ sub checks
 # The stream that the subscription of `subscriber` is fed by, as SHOW SESSIONS has it.
 sub stream_of
 {
-	my ($subscriber, $database, $sender) = @_;
+	my ($subscriber, $database, $sender, $by) = @_;
 	my $name = $subscriber->safe_psql($database, 'SELECT subname FROM pg_subscription');
 	ok($sender->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_replication WHERE application_name = '$name'"), "$name streams");
-	my ($s) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS') };
+	my ($s) = grep { $_->{application_name} eq $name } @{ ($by || $proxy)->console('SHOW SESSIONS') };
 	return "$s->{user} $s->{database} $s->{state} $s->{node}";
 }
 
 for my $auth (qw(passthrough scram-sha-256)) {
 	my $there = $auth eq 'passthrough' ? 'app' : 'app2';
-	$proxy = Meridian::Test::Proxy->new("proxy_$auth",
-		port    => $port,
-		regions => regions_with(),
-		set     => { auth => $auth, auth_file => $users, region => 'agora-fr1', migration_conninfo => 'user=mover password=secret' });
-	$proxy->start;
-	$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$proxy = proxy_at($auth, $port);
 	$agora->safe_psql('postgres', 'CREATE DATABASE app');
 	$agora->safe_psql('app', q(CREATE TABLE ledger(client int, n int, PRIMARY KEY (client, n));
 		CREATE TABLE shelf(id serial PRIMARY KEY, what text); INSERT INTO shelf(what) SELECT repeat('x', 200) FROM generate_series(1, 20000)));
@@ -90,10 +105,10 @@ for my $auth (qw(passthrough scram-sha-256)) {
 	run_it('SET MIGRATION mv (connection = through_meridian)');
 	said('CHECK MIGRATION mv');
 	like(checks(), qr/target_reaches_source: region osc-fr1 has no migration_through_conninfo/, 'it takes an address of Meridian');
-	$proxy->reload(regions => regions_with(migration_through_conninfo => "host=127.0.0.1 port=$port user=nobody password=x"));
+	$proxy->reload(regions => regions_with(migration_through_conninfo => "$way user=nobody password=x"));
 	said('CHECK MIGRATION mv');
 	like(checks(), qr/ERROR target_reaches_source: .*FATAL/, 'the way is tried: from the target through Meridian to the source');
-	$proxy->reload(regions => regions_with(migration_through_conninfo => "host=127.0.0.1 port=$port"));
+	$proxy->reload(regions => regions_with(migration_through_conninfo => $way));
 	said('CHECK MIGRATION mv');
 	is(checks(), '', 'with one, they reach each other');
 
@@ -102,14 +117,16 @@ for my $auth (qw(passthrough scram-sha-256)) {
 	my $writer = ledger($proxy->connstr('app', user => 'mover', password => 'secret'), '-c', 4, '-w', 4);
 	run_it('RUN MIGRATION mv PREPARE');
 	run_it('RUN MIGRATION mv DATA');
-	like($osc->safe_psql($there, 'SELECT subconninfo FROM pg_subscription'), qr/port='$port'.*dbname='meridian:agora-fr1 app'/,
+	like($osc->safe_psql($there, 'SELECT subconninfo FROM pg_subscription'), qr/port='$port,$other'.*dbname='meridian:agora-fr1 app'/,
 		'the subscription names Meridian, and the place behind it');
 	is(stream_of($osc, $there, $agora), 'mover app replication 127.0.0.1:' . $agora->port, '... and runs through it');
 	if ($auth eq 'passthrough') {
+		my $second = proxy_at($auth, $other, migration_through_conninfo => $way);
 		$proxy->stop;
-		$proxy->start;
-		$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
-		is(stream_of($osc, $there, $agora), 'mover app replication 127.0.0.1:' . $agora->port, '... and again when the proxy was stopped and started');
+		is(stream_of($osc, $there, $agora, $second), 'mover app replication 127.0.0.1:' . $agora->port, '... and through another one when that is stopped');
+		start_it($proxy);
+		$second->stop;
+		is(stream_of($osc, $there, $agora), 'mover app replication 127.0.0.1:' . $agora->port, '... and back');
 	}
 	is(scalar(grep { $_->{application_name} =~ /^mrd_/ } @{ $proxy->console('SHOW MIGRATION mv SESSIONS') }), 0, '... which is no client of the database');
 	my $said = run_it('RUN MIGRATION mv FINALIZE');
