@@ -377,6 +377,10 @@ undo_all(struct job *j, struct err *e)
 
 		if (s->state != STEP_RUNNING && s->state != STEP_APPLIED && s->state != STEP_FAILED)
 			continue;
+		/* What cannot be asked whether it is done has not been begun: nothing of it is
+		 * ours. */
+		if (s->state == STEP_FAILED && s->attempt == 0)
+			continue;
 		if (job_tick(j, e) < 0)
 			return -1;
 		if (step_undo(j, s, e) == 0)

@@ -293,7 +293,9 @@ error_json(const struct err *e)
 static int
 begin(struct job *j, struct migration_step *s, struct err *e)
 {
-	if (s->state == STEP_PENDING && s->def->before != NULL && s->before == NULL &&
+	bool is_first = s->state == STEP_PENDING || s->attempt == 0;
+
+	if (is_first && s->def->before != NULL && s->before == NULL &&
 	    s->def->before(j, s, &s->before, e) < 0)
 		return -1;
 	s->state = STEP_RUNNING;
@@ -424,7 +426,9 @@ ended(struct job *j, struct migration_step *s, enum step_state state, int64_t be
 int
 step_run(struct job *j, struct migration_step *s, struct err *e)
 {
-	bool resumed = s->state == STEP_RUNNING || s->state == STEP_FAILED, is_done;
+	/* One that failed before it began (attempt 0) has left nothing. */
+	bool resumed = s->attempt > 0 && (s->state == STEP_RUNNING || s->state == STEP_FAILED);
+	bool is_done;
 	int64_t began_us = clock_us();
 	int rc;
 

@@ -79,6 +79,21 @@ like($m->did('a', $id), qr/fence:act switch:act/, '… and what was decided goes
 like($m->run([ 'run', $id, 'again' ]), qr/ redirecting\|b/, '… to its end');
 is($m->did('b', $id), 'one:acty slow:act freeze:act decide:act home:act', '… the decision was made once');
 
+# ---- a step of which nobody could ask whether it is done: it has not begun, and ABORT leaves it alone ----
+for my $way (qw(abort again)) {
+	create("unasked_$way");
+	$m->run([ 'run', $id, 'prepare' ], crash => 'two:before');
+	$east->safe_psql('app', 'ALTER TABLE did RENAME TO elsewhere');
+	like($m->run([ 'run', $id, 'prepare' ]), qr/ error\|a.*42P01/s, 'the question fails');
+	$east->safe_psql('app', "ALTER TABLE elsewhere RENAME TO did; INSERT INTO did (mig, what, label) VALUES ($id, 'two:act', '')");
+	if ($way eq 'again') {
+		like($m->run([ 'run', $id, 'again' ]), qr/ prepared\|/, 'RETRY goes on');
+		like($m->steps('a', $id), qr/two=skipped/, '… what somebody else has done is found, not ours');
+	}
+	like($m->run([ 'run', $id, 'abort' ]), qr/ aborted\|/, 'ABORT');
+	unlike($m->did('a', $id), qr/two:undo/, '… and stays');
+}
+
 # ---- a step that fails ----
 create('failing');
 $m->run([ 'run', $id, $_ ]) for qw(prepare data);
