@@ -98,6 +98,8 @@ const struct migration_option migration_options[] = {
 	{ "orphans", DISTRIBUTE, MOPT_WORDS, .words = "error|report", .standard = "error",
 	  .live = true,
 	  .help = "rows without the row that their foreign key names" },
+	{ "verify", DISTRIBUTE, MOPT_WORDS, .words = "full|count|off", .standard = "count", .live = true,
+	  .help = "what is compared before and after each table's copy, and kept for VERIFY: every row, their number, nothing" },
 
 	{ "lint", FILES, MOPT_WORDS, .words = "error|warn|off", .standard = "error",
 	  .until = PHASE_DATA,

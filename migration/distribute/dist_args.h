@@ -21,6 +21,8 @@ struct dist_key_args {
 	bool is_valid;
 };
 
+enum dist_verify { DIST_VERIFY_OFF, DIST_VERIFY_COUNT, DIST_VERIFY_FULL };
+
 struct dist_table_args {
 	char *table;
 	bool is_reference;
@@ -33,6 +35,7 @@ struct dist_args {
 	char *why;
 	double seconds;
 	long long bytes;
+	enum dist_verify verify; /* not of the JSON: the option as it is now */
 	bool is_partitioned;
 	bool is_irreversible;     /* it has an identity column */
 	bool is_alone;            /* no key leads to a table that Citus had before */

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "migration/db.h"
 #include "migration/distribute/dist_load.h"
+#include "migration/distribute/dist_proof.h"
 #include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_sql.h"
 #include "migration/distribute/dist_steps.h"
@@ -123,14 +124,20 @@ run(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
 	struct watch w = { .j = j, .c = c, .a = a, .rows = rows_of(c, a) };
 	PGconn *runner = connect_runner(j, e);
+	struct dist_figures f = { NULL, NULL };
 	struct buf sql = { 0 };
 	int rc;
 
 	if (runner == NULL)
 		return -1;
 	dist_sql_concurrently(&sql, a->table, a->column, a->beside);
-	rc = dist_run(j, runner, buf_text(&sql), look, &w, e);
+	rc = dist_proof_count(j, c, a, DIST_BEFORE, &f, e);
+	if (rc == 0)
+		rc = dist_run(j, runner, buf_text(&sql), look, &w, e);
+	if (rc == 0)
+		rc = dist_proof_count(j, c, a, DIST_AFTER, &f, e);
 	buf_fini(&sql);
+	dist_figures_fini(&f);
 	PQfinish(runner);
 	return rc;
 }
@@ -162,6 +169,7 @@ dist_concurrent_act(struct job *j, const struct migration_step *s, struct err *e
 
 	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
 		return -1;
+	a.verify = dist_proof_wanted(j);
 	rc = wait_for_others(j, c, &a, e);
 	if (rc == 0)
 		rc = dist_concurrent_done(j, s, &is_done, e);

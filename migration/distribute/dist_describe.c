@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "migration/distribute/dist_args.h"
+#include "migration/distribute/dist_proof.h"
 #include "migration/distribute/dist_sql.h"
 #include "migration/distribute/dist_steps.h"
 
@@ -91,7 +92,9 @@ static void
 on_distribute(const struct dist_args *a, struct step_text *out)
 {
 	dist_sql_settings(&out->sql, a->is_sequential);
+	dist_proof_sql(&out->sql, a, DIST_BEFORE);
 	dist_sql_distribute(&out->sql, a->table, a->column, a->beside);
+	dist_proof_sql(&out->sql, a, DIST_AFTER);
 	buf_printf(&out->lock, "EXCLUSIVE on %s: writes wait", a->table);
 	put_estimate(a, out);
 	put_undo(a, out);
@@ -111,7 +114,9 @@ static void
 on_reference(const struct dist_args *a, struct step_text *out)
 {
 	dist_sql_settings(&out->sql, a->is_sequential);
+	dist_proof_sql(&out->sql, a, DIST_BEFORE);
 	dist_sql_reference(&out->sql, a->table);
+	dist_proof_sql(&out->sql, a, DIST_AFTER);
 	buf_printf(&out->lock, "EXCLUSIVE on %s: writes wait", a->table);
 	put_estimate(a, out);
 	put_undo(a, out);
@@ -121,7 +126,9 @@ static void
 on_all(const struct dist_args *a, struct step_text *out)
 {
 	dist_sql_settings(&out->sql, a->is_sequential);
+	dist_proof_sql(&out->sql, a, DIST_BEFORE);
 	dist_sql_all(&out->sql, a);
+	dist_proof_sql(&out->sql, a, DIST_AFTER);
 	buf_printf(&out->lock, "EXCLUSIVE on %zu tables: writes wait", a->ntables);
 	put_estimate(a, out);
 	put_undo(a, out);
@@ -182,9 +189,9 @@ dist_describe(struct job *j, const struct migration_step *s, struct step_text *o
 	enum dist_act act = dist_act_of(s);
 	struct dist_args a;
 
-	(void)j;
 	if (act == DIST_NACTS || dist_args_parse(&a, s->args, e) != 0)
 		return -1;
+	a.verify = dist_proof_wanted(j);
 	table[act](&a, out);
 	dist_args_fini(&a);
 	return 0;

@@ -32,9 +32,9 @@ cancel(PGconn *c)
 	PQfreeCancel(k);
 }
 
-/* Every result of the string; the first error is kept. */
+/* Every result of the string; the first error is kept, and the first value where one is wanted. */
 static int
-results(PGconn *c, struct err *e)
+results(PGconn *c, char **value, struct err *e)
 {
 	int rc = 0;
 
@@ -44,6 +44,8 @@ results(PGconn *c, struct err *e)
 		if (rc == 0 && s != PGRES_COMMAND_OK && s != PGRES_TUPLES_OK &&
 		    s != PGRES_EMPTY_QUERY)
 			rc = db_error(c, r, e);
+		if (value != NULL && *value == NULL && PQntuples(r) > 0 && !PQgetisnull(r, 0, 0))
+			*value = xstrdup(PQgetvalue(r, 0, 0));
 		if (PQstatus(c) != CONNECTION_OK) {
 			PQclear(r);
 			return rc != 0 ? rc : db_error(c, NULL, e);
@@ -60,23 +62,21 @@ wait_readable(const PGconn *c)
 	(void)poll(&p, 1, TICK_MS);
 }
 
-int
-dist_run(struct job *j, PGconn *c, const char *sql, void (*look)(void *arg), void *arg,
-	 struct err *e)
+/* Sent, and waited for until it answers. */
+static int
+wait_for_answer(struct job *j, PGconn *c, void (*look)(void *arg), void *arg, struct err *e)
 {
 	int64_t looked = clock_us();
 
-	if (PQsendQuery(c, sql) != 1)
-		return db_error(c, NULL, e);
 	for (;;) {
 		wait_readable(c);
 		if (PQconsumeInput(c) != 1)
 			return db_error(c, NULL, e);
 		if (PQisBusy(c) == 0)
-			return results(c, e);
+			return 0;
 		if (job_tick(j, e) != 0) {
 			cancel(c);
-			(void)results(c, NULL);
+			(void)results(c, NULL, NULL);
 			return -1;
 		}
 		if (look != NULL && clock_us() - looked > LOOK_US) {
@@ -84,6 +84,28 @@ dist_run(struct job *j, PGconn *c, const char *sql, void (*look)(void *arg), voi
 			looked = clock_us();
 		}
 	}
+}
+
+int
+dist_run(struct job *j, PGconn *c, const char *sql, void (*look)(void *arg), void *arg,
+	 struct err *e)
+{
+	if (PQsendQuery(c, sql) != 1)
+		return db_error(c, NULL, e);
+	return wait_for_answer(j, c, look, arg, e) == 0 ? results(c, NULL, e) : -1;
+}
+
+int
+dist_value(struct job *j, PGconn *c, const char *sql, char **out, struct err *e)
+{
+	*out = NULL;
+	if (PQsendQuery(c, sql) != 1)
+		return db_error(c, NULL, e);
+	if (wait_for_answer(j, c, NULL, NULL, e) == 0 && results(c, out, e) == 0)
+		return 0;
+	free(*out);
+	*out = NULL;
+	return -1;
 }
 
 /* One after another: Citus hands the text of a statement on as it came. */
@@ -219,9 +241,10 @@ dist_operation(PGconn *c, int *pid, struct err *e)
 int
 dist_end_runs(struct job *j, PGconn *c, struct err *e)
 {
-	char *sql = xasprintf("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-			      " WHERE application_name = '" DIST_APPLICATION "%d'",
-			      job_id(j));
+	char *sql = xasprintf(
+	    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+	    " WHERE datname = current_database() AND application_name = '" DIST_APPLICATION "%d'",
+	    job_id(j));
 	int64_t n = 1, until = clock_us() + GONE_US;
 	int rc = 0;
 

@@ -21,6 +21,8 @@
  * statement is cancelled. */
 int dist_run(struct job *j, PGconn *c, const char *sql, void (*look)(void *arg), void *arg,
 	     struct err *e);
+/* The same for one that answers: its first value, the caller's; NULL where there is none. */
+int dist_value(struct job *j, PGconn *c, const char *sql, char **out, struct err *e);
 /* Statements of dist_sql.h, in the transaction that is open, with lock_timeout, and again after
  * it. */
 int dist_run_locked(struct job *j, PGconn *c, const char *sql, struct err *e);

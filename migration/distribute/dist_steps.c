@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "migration/db.h"
 #include "migration/distribute/dist_load.h"
+#include "migration/distribute/dist_proof.h"
 #include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_sql.h"
 #include "migration/distribute/dist_trim.h"
@@ -26,6 +27,7 @@ with(struct job *j, const struct migration_step *s, with_args f, struct err *e)
 
 	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
 		return -1;
+	a.verify = dist_proof_wanted(j);
 	rc = f(j, c, &a, e);
 	dist_args_fini(&a);
 	return rc;
@@ -38,6 +40,17 @@ run_locked(struct job *j, PGconn *c, struct buf *sql, struct err *e)
 
 	buf_fini(sql);
 	return rc;
+}
+
+/* The copy of tables, in one transaction, with what was counted before and after it. */
+static int
+copy_locked(struct job *j, PGconn *c, const struct dist_args *a, struct buf *sql, struct err *e)
+{
+	int rc;
+
+	dist_proof_sql(sql, a, DIST_AFTER);
+	rc = run_locked(j, c, sql, e);
+	return rc == 0 ? dist_proof_compare(j, c, a, e) : -1;
 }
 
 /* ---- keys ---- */
@@ -260,11 +273,12 @@ distribute(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 
 	dist_sql_settings(&sql, a->is_sequential);
 	rc = step_aside(j, c, a, &sql, &add, e);
+	dist_proof_sql(&sql, a, DIST_BEFORE);
 	dist_sql_distribute(&sql, a->table, a->column, a->beside);
 	buf_slice(&sql, buf_view(&add));
 	buf_fini(&add);
 	if (rc == 0)
-		return run_locked(j, c, &sql, e);
+		return copy_locked(j, c, a, &sql, e);
 	buf_fini(&sql);
 	return -1;
 }
@@ -281,8 +295,9 @@ reference(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 	struct buf sql = { 0 };
 
 	dist_sql_settings(&sql, a->is_sequential);
+	dist_proof_sql(&sql, a, DIST_BEFORE);
 	dist_sql_reference(&sql, a->table);
-	return run_locked(j, c, &sql, e);
+	return copy_locked(j, c, a, &sql, e);
 }
 
 static int
@@ -297,8 +312,9 @@ distribute_all(struct job *j, PGconn *c, const struct dist_args *a, struct err *
 	struct buf sql = { 0 };
 
 	dist_sql_settings(&sql, a->is_sequential);
+	dist_proof_sql(&sql, a, DIST_BEFORE);
 	dist_sql_all(&sql, a);
-	return run_locked(j, c, &sql, e);
+	return copy_locked(j, c, a, &sql, e);
 }
 
 static int

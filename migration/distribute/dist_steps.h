@@ -27,6 +27,11 @@ int dist_concurrent_done(struct job *j, const struct migration_step *s, bool *is
 			 struct err *e);
 int dist_concurrent_act(struct job *j, const struct migration_step *s, struct err *e);
 
+/* dist_abort.c */
+int dist_may_abort(struct job *j, bool is_forced, struct err *e);
+/* Whether no table of others hangs on ours that Citus would take back with them. */
+int dist_is_alone_now(struct job *j, PGconn *c, bool *out, struct err *e);
+
 /* dist_undo.c */
 int dist_undo_keys(struct job *j, const struct migration_step *s, struct err *e);
 int dist_undo_tables(struct job *j, const struct migration_step *s, struct err *e);

@@ -37,6 +37,7 @@ bring_back(struct job *j, PGconn *c, const struct dist_args *a, const char *tabl
 {
 	enum dist_state state = DIST_LOCAL;
 	char *column = NULL;
+	bool is_alone = false;
 	struct buf sql = { 0 };
 	int rc = dist_state_of(c, table, &state, &column, e);
 
@@ -44,7 +45,9 @@ bring_back(struct job *j, PGconn *c, const struct dist_args *a, const char *tabl
 	if (rc != 0 || state == DIST_LOCAL)
 		return rc;
 	job_progress(j, -1, "bringing %s back to the coordinator", table);
-	if (!a->is_alone && drop_keys_of(j, c, table, e) != 0)
+	if (a->is_alone && dist_is_alone_now(j, c, &is_alone, e) != 0)
+		return -1;
+	if (!is_alone && drop_keys_of(j, c, table, e) != 0)
 		return -1;
 	dist_sql_settings(&sql, true);
 	dist_sql_undistribute(&sql, table);
@@ -64,6 +67,14 @@ clean(PGconn *c)
 	(void)db_exec(c, NULL, "CALL citus_cleanup_orphaned_resources()");
 }
 
+/* A copy in a transaction that did not come to its end is not there: what is distributed is so by
+ * somebody else. */
+static bool
+was_rolled_back(const struct migration_step *s)
+{
+	return s->def->class == CLASS_T && s->state != STEP_APPLIED;
+}
+
 int
 dist_undo_tables(struct job *j, const struct migration_step *s, struct err *e)
 {
@@ -71,6 +82,8 @@ dist_undo_tables(struct job *j, const struct migration_step *s, struct err *e)
 	struct dist_args a;
 	int rc = 0;
 
+	if (c != NULL && was_rolled_back(s))
+		return 0;
 	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
 		return -1;
 	if (dist_act_of(s) == DIST_CONCURRENT)

@@ -17,6 +17,7 @@
 #include "migration/distribute/dist_planner.h"
 #include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_steps.h"
+#include "migration/distribute/dist_verify.h"
 #include "migration/grammar.h"
 #include "migration/kind.h"
 
@@ -190,4 +191,6 @@ const struct kind kind_distribute = {
 	.check = check,
 	.plan = plan,
 	.show = show,
+	.may_abort = dist_may_abort,
+	.verify = dist_verify,
 };

@@ -161,5 +161,11 @@ $proxy->console('CREATE MIGRATION whole OF DATABASE toys DISTRIBUTE BY store_id 
 my ($all) = grep { $_->{step} eq 'distribute_all' } @{ $proxy->console('PLAN MIGRATION whole') };
 like($all->{sql}, qr/stores'.*orders'.*products'.*line_items'/s, 'atomic: all tables in one transaction, in their order');
 
+my $verified = $proxy->console('VERIFY MIGRATION whole TABLE orders, public.stores');
+is_deeply(
+	[ map { "$_->{table}: $_->{detail}" } @$verified ],
+	[ 'public.orders: not distributed yet; 3000 rows now', 'public.stores: not distributed yet; 60 rows now' ],
+	'VERIFY of what has not begun');
+
 $proxy->stop;
 done_testing();

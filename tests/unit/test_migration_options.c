@@ -21,7 +21,8 @@ every_default_is_a_value_that_the_option_takes(void **state)
 		assert_true(o->kinds != 0);
 		assert_true((o->type == MOPT_WORDS) == (o->words != NULL));
 		for (const struct migration_option *p = o + 1; p->name != NULL; p++)
-			assert_string_not_equal(p->name, o->name);
+			if ((p->kinds & o->kinds) != 0)
+				assert_string_not_equal(p->name, o->name);
 	}
 }
 
