@@ -101,13 +101,30 @@ one_statement(struct undoing *u, size_t i, bool was_running, struct err *e)
 	return mark(u, (int)i + 1, 0, e);
 }
 
+/* What is set holds for all behind it, also for who takes it up later, on another connection. */
+static int
+set_again(struct undoing *u, size_t done, struct err *e)
+{
+	for (size_t i = 0; i < done && i < u->text->script.n; i++) {
+		struct stmt s;
+
+		stmt_read(u->text->script.v[i].text, &s);
+		if (s.what == STMT_SETTING && run_statement(u, i, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 by_statement(struct undoing *u, struct err *e)
 {
 	bool is_again = strcmp(u->row->state, HISTORY_UNDOING) == 0;
+	size_t done = is_again ? (size_t)u->row->done : 0;
 	struct undoing end = *u;
 
-	for (size_t i = is_again ? (size_t)u->row->done : 0; i < u->text->script.n; i++)
+	if (set_again(u, done, e) < 0)
+		return -1;
+	for (size_t i = done; i < u->text->script.n; i++)
 		if (one_statement(u, i, is_again && u->row->running == (int)i + 1, e) < 0)
 			return -1;
 	end.text = NULL;

@@ -119,6 +119,16 @@ by_name(const void *a, const void *b)
 	return names_compare(*x, *y);
 }
 
+/* Names are kept in databases, as text. */
+static bool
+are_text(const struct strlist *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (!utf8_valid(slice_str(names->v[i])))
+			return false;
+	return true;
+}
+
 static int
 list_names(int dirfd, struct strlist *ups, struct strlist *undos, struct err *e)
 {
@@ -131,15 +141,20 @@ list_names(int dirfd, struct strlist *ups, struct strlist *undos, struct err *e)
 			close(fd);
 		return say_errno(e, "the directory of the files");
 	}
-	while ((entry = readdir(d)) != NULL && ups->n <= TREE_FILES_MAX) {
+	while ((entry = readdir(d)) != NULL && ups->n <= TREE_FILES_MAX &&
+	       undos->n <= TREE_FILES_MAX) {
 		if (names_is_migration(entry->d_name))
 			strlist_add(ups, entry->d_name);
 		else if (names_is_undo(entry->d_name))
 			strlist_add(undos, entry->d_name);
 	}
 	closedir(d);
-	if (ups->n > TREE_FILES_MAX)
+	if (ups->n > TREE_FILES_MAX || undos->n > TREE_FILES_MAX)
 		return err_set(e, "54000", "more than %d files", TREE_FILES_MAX);
+	if (!are_text(ups) || !are_text(undos)) {
+		err_set(e, "22021", "the name of a file is not in UTF-8");
+		return err_hint(e, "Rename it; ls -b shows which one it is.");
+	}
 	if (ups->n > 0)
 		qsort(ups->v, ups->n, sizeof(*ups->v), by_name);
 	return 0;
