@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/slice.h"
+#include "protocol/sqltoken.h"
+
 #define REGIONS_WORD(constant, name, phase) name,
 static const char *const names[] = { REGIONS_STEPS(REGIONS_WORD) };
 #undef REGIONS_WORD
@@ -115,27 +118,52 @@ add_of_region(struct regions_plan *p, enum regions_step_kind kind, const char *r
 	add(p, kind)->region = xstrdup(region);
 }
 
-/* "PARTITION p OF INDEX movr.public.users@users_city_idx"; the table's own is an index as well, of
- * whatever name. */
+/* A name as it is written in a text, which may have quotes, and as it is. */
+static bool
+is_written(struct slice written, const char *name)
+{
+	size_t i = 0;
+
+	for (; i < written.n && *name == written.p[i]; i++, name++)
+		i += written.p[i] == '"' && i + 1 < written.n && written.p[i + 1] == '"';
+	return i == written.n && *name == '\0';
+}
+
+/* The next token but dots and the like; n == 0: there is none. */
+static struct slice
+next_name(struct sqltoken_scan *s)
+{
+	struct sqltoken t;
+
+	while (sqltoken_next(s, &t))
+		if (t.kind != SQLTOKEN_MARK)
+			return t.text;
+	return slice_of(NULL, 0);
+}
+
+/* PARTITION p OF INDEX movr.public.users@users_city_idx, names quoted where they must be; the
+ * table's own is an index as well, of whatever name. */
 bool
 regions_is_zone_of(const struct regions_zone *z, const struct regions_table *t,
 		   const struct regions_partitioned *p)
 {
-	static const char word[] = "PARTITION ";
-	char *table = xasprintf(".%s.%s@%s", t->schema, t->name, p->index != NULL ? p->index : "");
-	const char *name = z->target + sizeof(word) - 1;
-	bool is =
-	    strncmp(z->target, word, sizeof(word) - 1) == 0 && strstr(z->target, table) != NULL;
-	size_t i = 0;
+	struct sqltoken_scan s = { z->target, z->target + strlen(z->target), false, false };
+	struct slice name, index;
+	bool is_partition = slice_is_nocase(next_name(&s), "PARTITION");
 
-	free(table);
-	while (is && i < p->names.n) {
-		size_t n = strlen(p->names.v[i]);
-
-		if (strncmp(name, p->names.v[i], n) == 0 && name[n] == ' ')
+	name = next_name(&s);
+	if (!is_partition || !slice_is_nocase(next_name(&s), "OF"))
+		return false;
+	(void)next_name(&s); /* INDEX, TABLE */
+	(void)next_name(&s); /* the database */
+	if (!is_written(next_name(&s), t->schema) || !is_written(next_name(&s), t->name))
+		return false;
+	index = next_name(&s);
+	if (p->index != NULL && !slice_is(index, p->index))
+		return false;
+	for (size_t i = 0; i < p->names.n; i++)
+		if (slice_is(name, p->names.v[i]))
 			return true;
-		i++;
-	}
 	return false;
 }
 

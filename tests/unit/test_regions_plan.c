@@ -97,6 +97,48 @@ old_partitions_go_first(void **state)
 }
 
 static void
+zones_are_told_by_names_that_may_have_quotes(void **state)
+{
+	static const struct {
+		const char *target;
+		bool of_index, of_table;
+	} rows[] = {
+		{ "PARTITION \"West side\" OF INDEX movr.\"My \"\"Shop\".\"Users\"@\"By City\"",
+		  true, true },
+		{ "PARTITION east OF INDEX \"Odd.db\".\"My \"\"Shop\".\"Users\"@\"By City\"", true,
+		  true },
+		{ "PARTITION east OF INDEX movr.\"My \"\"Shop\".\"Users\"@\"By City and more\"",
+		  false, true },
+		{ "PARTITION east OF INDEX movr.\"My \"\"Shop\".\"Users\"@\"primary\"", false,
+		  true },
+		{ "PARTITION west OF INDEX movr.\"My \"\"Shop\".\"Users\"@\"By City\"", false,
+		  false },
+		{ "PARTITION east OF INDEX movr.\"My \"\"Shop\".users@\"By City\"", false, false },
+		{ "PARTITION east OF INDEX movr.\"My \"\"Shop\".\"Users2\"@\"By City\"", false,
+		  false },
+		{ "PARTITION east OF INDEX movr.\"My Shop\".\"Users\"@\"By City\"", false, false },
+		{ "TABLE movr.\"My \"\"Shop\".\"Users\"", false, false },
+		{ "", false, false },
+	};
+	char schema[] = "My \"Shop", name[] = "Users", city[] = "By City";
+	struct regions_table t = { .schema = schema, .name = name };
+	struct regions_partitioned index = { .index = city }, table = { .index = NULL };
+
+	(void)state;
+	strlist_add(&index.names, "West side");
+	strlist_add(&index.names, "east");
+	strlist_copy(&table.names, &index.names);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct regions_zone z = { .target = (char *)(uintptr_t)rows[i].target };
+
+		assert_int_equal(regions_is_zone_of(&z, &t, &index), rows[i].of_index);
+		assert_int_equal(regions_is_zone_of(&z, &t, &table), rows[i].of_table);
+	}
+	strlist_fini(&index.names);
+	strlist_fini(&table.names);
+}
+
+static void
 another_primary_region_comes_after_it_was_added(void **state)
 {
 	struct regions_catalog c;
@@ -225,6 +267,7 @@ main(void)
 		cmocka_unit_test(movr_goes_in_the_order_of_the_guide),
 		cmocka_unit_test(a_computed_column_needs_no_application_and_no_backfill),
 		cmocka_unit_test(old_partitions_go_first),
+		cmocka_unit_test(zones_are_told_by_names_that_may_have_quotes),
 		cmocka_unit_test(another_primary_region_comes_after_it_was_added),
 		cmocka_unit_test(out_of_regional_by_row_the_key_changes_too),
 		cmocka_unit_test(what_a_step_says_comes_back_from_its_row),
