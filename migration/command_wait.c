@@ -230,8 +230,12 @@ row_error(const struct watching *w, struct err *e)
 	err_set(e, sqlstate, "%.*s", line != NULL ? (int)(line - text) : (int)strlen(text), text);
 	if (w->failure.detail[0] != '\0' || line != NULL)
 		err_detail(e, "%s", w->failure.detail[0] != '\0' ? w->failure.detail : line + 1);
-	return err_hint(e, "%s%sGo on with RETRY MIGRATION %d; undo with ABORT MIGRATION %d;",
-			w->failure.hint, w->failure.hint[0] != '\0' ? "\n" : "", m->id, m->id);
+	return err_hint(e, "%s%sGo on with RETRY MIGRATION %d; %s MIGRATION %d;", w->failure.hint,
+			w->failure.hint[0] != '\0' ? "\n" : "", m->id,
+			m->phase < PHASE_REVERSE    ? "undo with ABORT"
+			: m->phase == PHASE_REVERSE ? "stay where it is with COMPLETE"
+						    : "see what it does with FOLLOW",
+			m->id);
 }
 
 int

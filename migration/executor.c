@@ -429,6 +429,21 @@ run_abort(struct job *j, struct err *e)
 	return job_enter(j, STATE_ABORTED, e);
 }
 
+/* A REVERSE that failed before it was decided may be given up, with the way back. */
+static int
+run_complete(struct job *j, struct err *e)
+{
+	bool is_decided = false;
+
+	for (size_t i = 0; i < j->plan.n; i++)
+		if (j->plan.v[i].def->phase == PHASE_REVERSE && j->plan.v[i].def->once_decided)
+			is_decided = is_finished(&j->plan.v[i]);
+	if (!is_decided || is_phase_finished(&j->plan, PHASE_REVERSE))
+		return run_one(j, PHASE_COMPLETE, e);
+	err_set(e, "55000", "the way back of migration %d is decided, and not at its end", j->m.id);
+	return err_hint(e, "RETRY MIGRATION %d; goes on.", j->m.id);
+}
+
 static int
 run(struct job *j, struct err *e)
 {
@@ -444,7 +459,7 @@ run(struct job *j, struct err *e)
 	case RUN_REVERSE:
 		return run_one(j, PHASE_REVERSE, e);
 	case RUN_COMPLETE:
-		return run_one(j, PHASE_COMPLETE, e);
+		return run_complete(j, e);
 	case RUN_RECOVER:
 	case RUN_AGAIN:
 		break;

@@ -9,6 +9,8 @@
 
 /* Where a row leads: to a state, or back to the phase that was interrupted. */
 #define TO_PHASE (-2)
+/* COMPLETE: where it was interrupted itself, or a REVERSE was (run_complete() asks how far). */
+#define TO_COMPLETING (-3)
 
 struct row {
 	enum migration_state from;
@@ -119,7 +121,7 @@ static const struct row rows[] = {
 	{ STATE_ERROR, EVENT_RUN_DATA, TO_PHASE },
 	{ STATE_ERROR, EVENT_RUN_FINALIZE, TO_PHASE },
 	{ STATE_ERROR, EVENT_REVERSE, TO_PHASE },
-	{ STATE_ERROR, EVENT_COMPLETE, TO_PHASE },
+	{ STATE_ERROR, EVENT_COMPLETE, TO_COMPLETING },
 	{ STATE_ERROR, EVENT_ABORT, STATE_ABORTING },
 
 	{ STATE_ABORTING, EVENT_ABORT, STATE_ABORTING },
@@ -180,6 +182,8 @@ transition(enum migration_state from, enum migration_event ev, int phase)
 	for (size_t i = 0; i < NROWS; i++) {
 		if (rows[i].from != from || rows[i].event != ev)
 			continue;
+		if (rows[i].to == TO_COMPLETING)
+			return phase >= PHASE_REVERSE ? STATE_COMPLETING : -1;
 		if (rows[i].to != TO_PHASE)
 			return rows[i].to;
 		if (phase < 0 || phase >= MIGRATION_NPHASES || begins_another(ev, phase))
@@ -251,6 +255,8 @@ transitions_dot(struct buf *out)
 	for (size_t i = 0; i < NROWS; i++) {
 		if (rows[i].to == TO_PHASE)
 			put_ways_back(out, &rows[i]);
+		else if (rows[i].to == TO_COMPLETING)
+			put_edge(out, &rows[i], migration_state_name(STATE_COMPLETING));
 		else
 			put_edge(out, &rows[i],
 				 migration_state_name((enum migration_state)rows[i].to));

@@ -110,10 +110,11 @@ static const struct command commands[] = {
 	  CHANGES(VERB_REVERSE, .waits = true),
 	  .help = "after FINALIZE: the same switch the other way" },
 	{ .words = "COMPLETE MIGRATION",
-	  .args = "<migration> " HOW,
+	  .args = "<migration> " HOW " [FORCE <guards...>]",
 	  .tag = "COMPLETE MIGRATION",
 	  CHANGES(VERB_COMPLETE, .waits = true),
-	  .help = "give up the way back, and drop what was left over" },
+	  .help = "give up the way back, and drop what was left over; FORCE (source) where that "
+		  "side is gone for good" },
 	{ .words = "PAUSE MIGRATION",
 	  .args = "<migration>",
 	  .tag = "PAUSE MIGRATION",

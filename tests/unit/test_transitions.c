@@ -97,6 +97,17 @@ who_was_interrupted_goes_back_to_the_phase_it_was_in(void **state)
 	assert_int_equal(step(STATE_PAUSED, EVENT_RESUME, PHASE_PREPARE), STATE_PREPARING);
 	assert_int_equal(step(STATE_ERROR, EVENT_REVERSE, PHASE_REVERSE), STATE_REVERSING);
 	assert_int_equal(step(STATE_ERROR, EVENT_REVERSE, PHASE_COMPLETE), -1);
+	assert_int_equal(step(STATE_ERROR, EVENT_COMPLETE, PHASE_COMPLETE), STATE_COMPLETING);
+	assert_int_equal(step(STATE_ERROR, EVENT_COMPLETE, PHASE_FINALIZE), -1);
+	assert_int_equal(step(STATE_ERROR, EVENT_COMPLETE, -1), -1);
+}
+
+static void
+who_cannot_go_back_may_stay(void **state)
+{
+	(void)state;
+	assert_int_equal(step(STATE_ERROR, EVENT_COMPLETE, PHASE_REVERSE), STATE_COMPLETING);
+	assert_int_equal(step(STATE_REVERSING, EVENT_COMPLETE, PHASE_REVERSE), -1);
 }
 
 /* A decision is not taken back but by REVERSE, and what is over stays over. */
@@ -169,6 +180,7 @@ main(void)
 		cmocka_unit_test(from_every_state_there_is_a_way_to_an_end),
 		cmocka_unit_test(every_event_happens_somewhere),
 		cmocka_unit_test(who_was_interrupted_goes_back_to_the_phase_it_was_in),
+		cmocka_unit_test(who_cannot_go_back_may_stay),
 		cmocka_unit_test(what_was_decided_goes_forward),
 		cmocka_unit_test(a_refusal_names_the_state_and_the_way_out),
 		cmocka_unit_test(a_phase_has_its_event_and_its_state),
