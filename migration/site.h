@@ -14,6 +14,7 @@
 #include "base/mem.h"
 
 struct gate_ops;
+struct traffic;
 
 #define SITE_NODES_MAX 16
 
@@ -65,6 +66,10 @@ struct site_ops {
 	/* The region that callers of that city are sent to, as the configuration has it (health
 	 * does not count); NULL: the router does not know the city. */
 	char *(*region_of_city)(void *arg, const char *city);
+	/* Append the statements of sessions with that database that this proxy has looked at
+	 * (migration/traffic.h), those with the most calls first, and set window_us; NULL, or
+	 * nothing appended: not known. */
+	void (*traffic)(void *arg, const char *database, struct traffic *out);
 	const struct gate_ops *gate;
 };
 

@@ -123,7 +123,10 @@
 	X(impact, TEXT) /* "foreign key not enforced", "join of local and distributed", … */ \
 	X(object, TEXT)                                                                        \
 	X(calls, INT8) /* of statements that meet it; NULL: not known */                       \
+	X(calls_per_s, FLOAT8)                                                                 \
 	X(mean_ms, FLOAT8)                                                                     \
+	X(p99_ms, FLOAT8) /* of the slowest of them */                                         \
+	X(source, TEXT)   /* of these figures */                                               \
 	X(detail, TEXT)
 
 /* SHOW_MATRIX: SHOW MIGRATION m FILES. */

@@ -325,6 +325,7 @@ static const struct site_ops ops = {
 	.proxy_region = site_proxy_region,
 	.serve = site_serve,
 	.region_of_city = site_region_of_city,
+	.traffic = proxy_migrations_traffic,
 	.gate = &proxy_gate_ops,
 };
 

@@ -41,6 +41,10 @@ struct proxy_migrations {
 	struct calls calls;
 };
 
+/* site_ops.traffic; `arg`: the process. */
+struct traffic;
+void proxy_migrations_traffic(void *arg, const char *database, struct traffic *out);
+
 /* On a thread that may wait: there is a pm->migrations. -1 and *e (55000). */
 int proxy_migrations_ready(struct proxy_migrations *pm, struct err *e);
 /* With every signal blocked. */

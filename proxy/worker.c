@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/control.h"
+#include "proxy/fingerprints.h"
 #include "proxy/http/http.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
@@ -57,6 +58,12 @@ unsigned
 worker_nsessions(const struct worker *w)
 {
 	return atomic_load_explicit(&w->nsessions, memory_order_relaxed);
+}
+
+const struct fingerprints *
+worker_fingerprints(const struct worker *w)
+{
+	return w->fingerprints;
 }
 
 struct pool_list *
@@ -573,6 +580,7 @@ worker_free(struct worker *w)
 	pauses_free(w->pauses);
 	vars_table_free(w->vars);
 	statement_table_free(w->texts);
+	fingerprints_free(w->fingerprints);
 	buf_fini(&w->rewritten);
 	world_unref(snapshot_slot_take(&w->slot));
 	world_unref(w->world);

@@ -13,6 +13,7 @@
 #include "proxy/stats.h"
 #include "proxy/world.h"
 
+struct fingerprints;
 struct pool_list;
 struct session;
 struct worker;
@@ -31,6 +32,8 @@ unsigned worker_nsessions(const struct worker *w);
 struct world *worker_world(struct worker *w);
 struct loop *worker_loop(struct worker *w);
 struct pool_list *worker_pools(const struct worker *w);
+/* What statements ran through it; NULL: none was looked at. */
+const struct fingerprints *worker_fingerprints(const struct worker *w);
 
 /* Sessions by slot, for listings that yield: slots run from 0 to worker_nslots() - 1, a free one is
  * NULL; a session keeps its slot for life. */

@@ -16,6 +16,7 @@
 
 struct cancel_keys;
 struct canceler;
+struct fingerprints;
 struct listen_socket;
 struct pauses;
 struct pools;
@@ -46,8 +47,9 @@ struct worker {
 	struct pauses *pauses; /* NULL: nothing is paused */
 	struct pools *pools;
 	struct vars_table *vars;
-	struct statement_table *texts; /* what sessions of pools have prepared */
-	struct buf rewritten;          /* scratch of pooled_rewrite() */
+	struct statement_table *texts;     /* what sessions of pools have prepared */
+	struct fingerprints *fingerprints; /* NULL: no statement was to be looked at yet */
+	struct buf rewritten;              /* scratch of pooled_rewrite() */
 	struct listen_socket *sockets;
 	size_t nsockets;
 	struct event sweep;   /* deadlines; armed only while something has one */

@@ -3,26 +3,16 @@
 
 #include "migration/distribute/dist_impact.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "migration/db.h"
 #include "migration/distribute/dist_load.h"
+#include "migration/traffic.h"
 
-/* A statement of pg_stat_statements. */
-struct statement {
-	char *text; /* in lower case */
-	double calls, total_ms;
-};
-
-struct traffic {
-	struct statement *v;
-	size_t n;
-	bool is_known;
-};
+/* What is known of statements. */
+enum figure { FIGURE_CALLS, FIGURE_PER_SECOND, FIGURE_MEAN, FIGURE_P99, FIGURE_SOURCE, NFIGURES };
 
 struct impact {
 	const struct dist_catalog *c;
@@ -35,120 +25,61 @@ struct impact {
 	bool is_begun; /* what is left has other numbers than the plan that runs */
 };
 
+/* `figures`: of the statements that meet it, as put_pair() writes them; NULL: none do. */
 static void
-put(const struct impact *m, const char *impact, const char *object, const char *calls,
-    const char *mean, const char *detail)
+put(const struct impact *m, const char *impact, const char *object, const char *const *figures,
+    const char *detail)
 {
+	static const char *const none[NFIGURES] = { NULL };
 	char step[24];
-	const char *row[] = { m->is_begun ? NULL : step, impact, object, calls, mean, detail };
+	const char *const *f = figures != NULL ? figures : none;
+	const char *row[] = { m->is_begun ? NULL : step,
+			      impact,
+			      object,
+			      f[FIGURE_CALLS],
+			      f[FIGURE_PER_SECOND],
+			      f[FIGURE_MEAN],
+			      f[FIGURE_P99],
+			      f[FIGURE_SOURCE],
+			      detail };
 
 	(void)snprintf(step, sizeof(step), "%zu", m->step);
 	m->out->row(m->out->arg, row, sizeof(row) / sizeof(row[0]));
 }
 
-/* ---- traffic ---- */
-
-static void
-read_statements(struct traffic *t, const PGresult *r)
-{
-	t->n = (size_t)PQntuples(r);
-	t->v = xcalloc(t->n + 1, sizeof(*t->v));
-	for (size_t i = 0; i < t->n; i++) {
-		t->v[i].text = xstrdup(PQgetvalue(r, (int)i, 0));
-		t->v[i].calls = strtod(PQgetvalue(r, (int)i, 1), NULL);
-		t->v[i].total_ms = strtod(PQgetvalue(r, (int)i, 2), NULL);
-	}
-	t->is_known = true;
-}
-
-/* The statements that take the most time; their texts are cut. Not there, or not for us: unknown.
- */
-static void
-load_traffic(PGconn *db, struct traffic *t)
-{
-	bool is_there = false;
-	struct err why;
-	PGresult *r;
-
-	if (db_is(db, &is_there, &why, "SELECT to_regclass('pg_stat_statements') IS NOT NULL", 0,
-		  NULL) != 0 ||
-	    !is_there)
-		return;
-	r = db_queryf(db, &why,
-		      "SELECT lower(left(query, 4000)), calls, %s FROM pg_stat_statements"
-		      " WHERE dbid = (SELECT oid FROM pg_database WHERE datname ="
-		      " current_database()) AND query !~* 'meridian|create_distributed_table'"
-		      " ORDER BY 3 DESC LIMIT 1000",
-		      PQserverVersion(db) >= 130000 ? "total_exec_time" : "total_time");
-	if (r == NULL)
-		return;
-	read_statements(t, r);
-	PQclear(r);
-}
-
-static void
-traffic_fini(struct traffic *t)
-{
-	for (size_t i = 0; i < t->n; i++)
-		free(t->v[i].text);
-	free(t->v);
-}
-
-static bool
-is_word(char c)
-{
-	return isalnum((unsigned char)c) || c == '_';
-}
-
-/* Whether a statement names the table, as a word; a guess, good enough to count. */
-static bool
-names_table(const char *text, const char *table)
-{
-	size_t n = strlen(table);
-	char *low = xstrdup(table);
-	bool found = false;
-
-	for (char *p = low; *p != '\0'; p++)
-		*p = (char)tolower((unsigned char)*p);
-	for (const char *p = strstr(text, low); p != NULL && !found; p = strstr(p + 1, low))
-		found = (p == text || !is_word(p[-1])) && !is_word(p[n]);
-	free(low);
-	return found;
-}
-
-static void
-count_pair(const struct impact *m, const char *a, const char *b, double *calls, double *ms)
-{
-	*calls = *ms = 0;
-	for (size_t i = 0; i < m->traffic.n; i++) {
-		const struct statement *s = &m->traffic.v[i];
-
-		if (!names_table(s->text, a) || !names_table(s->text, b))
-			continue;
-		*calls += s->calls;
-		*ms += s->total_ms;
-	}
-}
-
 /* ---- rows ---- */
+
+static const char *
+number_text(char to[32], const char *form, double value)
+{
+	if (value < 0)
+		return NULL;
+	(void)snprintf(to, 32, strcmp(form, "int") == 0 ? "%.0f" : "%.3f", value);
+	return to;
+}
 
 static void
 put_pair(const struct impact *m, size_t a, size_t b)
 {
 	const struct dist_table *spread = &m->c->tables[a], *local = &m->c->tables[b];
 	char *object = xasprintf("%s, %s", spread->name, local->name);
-	char calls_text[32], mean[32];
-	double calls, ms;
+	char calls[32], rate[32], mean[32], p99[32], source[TRAFFIC_TEXT_MAX];
+	const char *figures[NFIGURES] = { NULL };
+	bool is_known = m->traffic.source != TRAFFIC_UNKNOWN;
+	struct traffic_count n;
 
-	count_pair(m, spread->table, local->table, &calls, &ms);
-	(void)snprintf(calls_text, sizeof(calls_text), "%.0f", calls);
-	(void)snprintf(mean, sizeof(mean), "%.3f", calls > 0 ? ms / calls : 0);
-	put(m, "join of distributed and local", object, m->traffic.is_known ? calls_text : NULL,
-	    m->traffic.is_known && calls > 0 ? mean : NULL,
-	    m->traffic.is_known
-		? "statements that name both, since pg_stat_statements was reset; their rows "
-		  "are gathered on the coordinator"
-		: "their rows are gathered on the coordinator");
+	traffic_count(&m->traffic, spread->table, local->table, &n);
+	if (is_known) {
+		figures[FIGURE_CALLS] = number_text(calls, "int", n.calls);
+		figures[FIGURE_PER_SECOND] =
+		    number_text(rate, "", traffic_per_second(&m->traffic, n.calls));
+		figures[FIGURE_MEAN] = number_text(mean, "", n.mean_ms);
+		figures[FIGURE_P99] = number_text(p99, "", n.p99_ms);
+		figures[FIGURE_SOURCE] = traffic_source_text(&m->traffic, source);
+	}
+	put(m, "join of distributed and local", object, figures,
+	    is_known ? "statements that name both; their rows are gathered on the coordinator"
+		     : "their rows are gathered on the coordinator");
 	free(object);
 }
 
@@ -182,12 +113,12 @@ put_keys(const struct impact *m)
 
 		if (m->is_dropped[i]) {
 			detail = xasprintf("rows of %s may come without a row in %s", from, to);
-			put(m, "foreign key not enforced", object, NULL, NULL, detail);
+			put(m, "foreign key not enforced", object, NULL, detail);
 		} else if (!m->is_spread[k->from] && m->is_spread[k->to] && k->from != k->to) {
 			detail =
 			    xasprintf("a DELETE from %s is not refused when rows of %s refer to it",
 				      to, from);
-			put(m, "foreign key enforced on one side", object, NULL, NULL, detail);
+			put(m, "foreign key enforced on one side", object, NULL, detail);
 		}
 		free(detail);
 		free(object);
@@ -221,7 +152,7 @@ put_blocked(const struct impact *m, const struct dist_step *s)
 {
 	if (s->act != DIST_BLOCKING && s->act != DIST_REFER)
 		return;
-	put(m, "writes wait during this step", m->c->tables[s->table].name, NULL, NULL,
+	put(m, "writes wait during this step", m->c->tables[s->table].name, NULL,
 	    m->p->choice[s->table].why);
 }
 
@@ -240,7 +171,7 @@ dist_impact(struct job *j, const struct dist_catalog *c, const struct dist_plan 
 
 	if (db == NULL)
 		return -1;
-	load_traffic(db, &m.traffic);
+	traffic_load(job_site(j), job_database(j), db, &m.traffic);
 	m.is_spread = xcalloc(c->ntables + 1, sizeof(*m.is_spread));
 	m.is_dropped = xcalloc(c->nkeys + 1, sizeof(*m.is_dropped));
 	for (size_t i = 0; i < c->ntables; i++)
@@ -255,8 +186,9 @@ dist_impact(struct job *j, const struct dist_catalog *c, const struct dist_plan 
 		put_keys(&m);
 		put_pairs(&m);
 	}
-	if (!m.traffic.is_known)
-		put(&m, "traffic is not known", "pg_stat_statements", NULL, NULL,
+	if (m.traffic.source == TRAFFIC_UNKNOWN)
+		put(&m, "traffic is not known", "statement_sample, pg_stat_statements", NULL,
+		    "the option is not set (or no session of the database was looked at yet), and "
 		    "the extension is not there or not ours to read: statements that join such "
 		    "pairs cannot be counted");
 	free(m.is_spread);

@@ -2,7 +2,7 @@
  *
  * What the way does to those who use the database meanwhile: after each step that changes a table,
  * the foreign keys that nobody enforces, the pairs of tables of which one is distributed and one is
- * not, and the statements that join them, from pg_stat_statements where the server has it.
+ * not, and the statements that join them (migration/traffic.h).
  */
 #ifndef MIGRATION_DISTRIBUTE_DIST_IMPACT_H
 #define MIGRATION_DISTRIBUTE_DIST_IMPACT_H

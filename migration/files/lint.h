@@ -37,6 +37,7 @@ struct lint_column {
 	char type[128];   /* as format_type() says it */
 	bool is_not_null; /* already, or by a validated CHECK */
 	int64_t calls;    /* of statements that name it and its table; -1: nobody counts */
+	char source[64];  /* who does: "this proxy, last 3 h" */
 };
 
 /* Names as the file writes them, quotes included. */

@@ -176,13 +176,18 @@ drop_column(struct lint_at *at, const struct action *a)
 		return;
 	lint_look_at_column(at, a->column, &c);
 	if (c.calls > 0)
-		lint_say(at, &rule, CHECK_ERROR, "%.*s.%.*s is in use: %lld calls",
+		lint_say(at, &rule, CHECK_ERROR, "%.*s.%.*s is in use: %lld calls (%s)",
 			 (int)at->table.n, at->table.p, (int)a->column.n, a->column.p,
-			 (long long)c.calls);
+			 (long long)c.calls, c.source);
+	else if (c.calls == 0)
+		lint_say(at, &rule, CHECK_WARN,
+			 "what still names %.*s.%.*s will fail; 0 calls (%s)", (int)at->table.n,
+			 at->table.p, (int)a->column.n, a->column.p, c.source);
 	else
-		lint_say(at, &rule, CHECK_WARN, "what still names %.*s.%.*s will fail%s",
-			 (int)at->table.n, at->table.p, (int)a->column.n, a->column.p,
-			 c.calls < 0 ? "; no pg_stat_statements to ask" : "");
+		lint_say(at, &rule, CHECK_WARN,
+			 "what still names %.*s.%.*s will fail; neither statement_sample nor "
+			 "pg_stat_statements to ask",
+			 (int)at->table.n, at->table.p, (int)a->column.n, a->column.p);
 }
 
 static void

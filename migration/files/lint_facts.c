@@ -14,6 +14,7 @@
 #include "migration/db.h"
 #include "migration/files/files_int.h"
 #include "migration/files/lint.h"
+#include "migration/traffic.h"
 
 #include <time.h>
 
@@ -36,6 +37,8 @@ struct lint_facts_of {
 	const struct file_regions *regions;
 	struct samples *before, *after; /* one for each region */
 	double seconds;                 /* between the two; 0: not taken yet */
+	struct traffic traffic;         /* what this proxy saw … */
+	bool has_traffic;               /* … when it was asked for */
 	struct checks *out;
 	const char *file;
 	unsigned line;
@@ -163,32 +166,58 @@ calls_of(PGconn *c, const char *table, const char *column)
 	return n;
 }
 
+/* What runs through this proxy now says more than what a server has counted since some day; a
+ * server that has counted some says more than a proxy that has seen none. */
 static void
-ask_column(PGconn *c, const char *table, const char *column, struct lint_column *out,
+count_calls(struct lint_facts_of *f, PGconn *c, const char *const names[2], const PGresult *r,
+	    struct lint_column *out)
+{
+	struct traffic server = { .source = TRAFFIC_OF_SERVER };
+	int64_t calls = calls_of(c, names[0], names[1]);
+	char source[TRAFFIC_TEXT_MAX];
+	struct traffic_count seen;
+
+	if (calls > out->calls) {
+		out->calls = calls;
+		snprintf(out->source, sizeof(out->source), "%s",
+			 traffic_source_text(&server, source));
+	}
+	if (!f->has_traffic)
+		traffic_of_proxy(job_site(f->j), job_database(f->j), &f->traffic);
+	f->has_traffic = true;
+	if (f->traffic.source == TRAFFIC_UNKNOWN)
+		return;
+	traffic_count(&f->traffic, PQgetvalue(r, 0, 1), PQgetvalue(r, 0, 0), &seen);
+	if (seen.calls == 0 && out->calls > 0)
+		return;
+	out->calls = (int64_t)seen.calls;
+	snprintf(out->source, sizeof(out->source), "%s", traffic_source_text(&f->traffic, source));
+}
+
+static void
+ask_column(struct lint_facts_of *f, PGconn *c, const char *const names[2], struct lint_column *out,
 	   bool *is_first)
 {
-	const char *params[] = { table, column };
 	struct err ignored;
 	PGresult *r = db_query(
 	    c, &ignored,
-	    "SELECT pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR EXISTS "
+	    "SELECT a.attname, (SELECT t.relname FROM pg_catalog.pg_class t WHERE t.oid = "
+	    "a.attrelid), pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR EXISTS "
 	    "(SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = "
 	    "'c' AND k.convalidated AND pg_catalog.pg_get_constraintdef(k.oid) = 'CHECK ((' || "
 	    "pg_catalog.quote_ident(a.attname) || ' IS NOT NULL))') FROM pg_catalog.pg_attribute a "
 	    "WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = "
 	    "(pg_catalog.parse_ident($2))[1] AND NOT a.attisdropped",
-	    2, params);
-	int64_t calls;
+	    2, names);
 
 	if (r != NULL && PQntuples(r) > 0) {
-		bool is_not_null = PQgetvalue(r, 0, 1)[0] == 't';
+		bool is_not_null = PQgetvalue(r, 0, 3)[0] == 't';
 
-		snprintf(out->type, sizeof(out->type), "%s", PQgetvalue(r, 0, 0));
+		snprintf(out->type, sizeof(out->type), "%s", PQgetvalue(r, 0, 2));
 		out->is_not_null = is_not_null && (*is_first || out->is_not_null);
 		out->exists = true;
 		*is_first = false;
-		calls = calls_of(c, table, column);
-		out->calls = calls > out->calls ? calls : out->calls;
+		count_calls(f, c, names, r, out);
 	}
 	PQclear(r);
 }
@@ -196,13 +225,14 @@ ask_column(PGconn *c, const char *table, const char *column, struct lint_column 
 static void
 know_column(void *arg, struct slice table, struct slice column, struct lint_column *out)
 {
-	const struct lint_facts_of *f = arg;
+	struct lint_facts_of *f = arg;
 	char *t = xstrndup(table.p, table.n), *name = xstrndup(column.p, column.n);
+	const char *const names[] = { t, name };
 	bool is_first = true;
 
 	for (size_t i = 0; i < f->regions->n; i++)
 		if (region_takes_files(&f->regions->v[i]))
-			ask_column(f->regions->v[i].db, t, name, out, &is_first);
+			ask_column(f, f->regions->v[i].db, names, out, &is_first);
 	free(t);
 	free(name);
 }
@@ -273,4 +303,5 @@ files_lint(struct job *j, const struct tree *t, const struct file_regions *regio
 	}
 	free(f.before);
 	free(f.after);
+	traffic_fini(&f.traffic);
 }

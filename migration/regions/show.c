@@ -66,9 +66,11 @@ show_feed(const struct rows_sink *out, const struct regions_feed *f, const struc
 	char *detail =
 	    xasprintf("%s %s: %s", f->is_sinkless ? "without a sink" : "job", f->id, f->text);
 	const char *const values[NIMPACT] = {
-		NULL, feed_stops(f) ? "changefeed ends" : "changefeed repeats every row",
-		name, NULL,
-		NULL, detail
+		NULL,  feed_stops(f) ? "changefeed ends" : "changefeed repeats every row",
+		name,  NULL,
+		NULL,  NULL,
+		NULL,  NULL,
+		detail
 	};
 
 	out->row(out->arg, values, NIMPACT);

@@ -6,11 +6,10 @@
 #include <string.h>
 
 static const struct command_table *const tables[] = {
-	&commands_help,     &commands_topology,  &commands_rehome,
-	&commands_sessions, &commands_pools,     &commands_users,
-	&commands_hba,      &commands_peers,     &commands_stats,
-	&commands_explain,  &commands_migration, &commands_driver,
-	&commands_control,  &commands_config,    NULL,
+	&commands_help,   &commands_topology,     &commands_rehome,  &commands_sessions,
+	&commands_pools,  &commands_users,        &commands_hba,     &commands_peers,
+	&commands_stats,  &commands_fingerprints, &commands_explain, &commands_migration,
+	&commands_driver, &commands_control,      &commands_config,  NULL,
 };
 
 const struct command_table *const *

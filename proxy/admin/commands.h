@@ -13,6 +13,7 @@ extern const struct command_table commands_rehome;
 extern const struct command_table commands_sessions;
 extern const struct command_table commands_pools;
 extern const struct command_table commands_stats;
+extern const struct command_table commands_fingerprints;
 extern const struct command_table commands_users;
 extern const struct command_table commands_peers;
 extern const struct command_table commands_hba;

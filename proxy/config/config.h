@@ -73,6 +73,7 @@ struct conf_database {
 	char *auth_query, *auth_dbname; /* NULL: those of [meridian] */
 	enum pool_mode pool;
 	int pool_size, min_pool_size, reserve_pool_size; /* -1: as [meridian] says */
+	int statement_sample; /* one of so many statements is looked at; 0: none */
 	enum reads_mode reads;
 	enum residency_mode residency;
 };

@@ -664,6 +664,13 @@ static const struct option database_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_words,
 	  .group = "Database",
 	  .text = "Where queries that only read go. home: to the node of the session." },
+	{ .name = "statement_sample", .type = OPT_INT, AT(conf_database, statement_sample, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 1000000,
+	  .group = "Database",
+	  .text = "One of so many statements is looked at, by chance, for SHOW FINGERPRINTS and for "
+		  "migrations that ask what traffic there is: which statements run, how often, and "
+		  "how long their answers take, of the last 24 hours. Kept without constants, in "
+		  "the memory of this process alone. 1: every one; 0: none." },
 	{ .name = "residency", .type = OPT_ENUM, AT_ENUM(conf_database, residency),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = residency_words,
 	  .group = "Database",

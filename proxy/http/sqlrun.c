@@ -15,6 +15,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/http/http_int.h"
 #include "proxy/http/sql_int.h"
+#include "proxy/session/sampler.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 
@@ -89,7 +90,11 @@ server_lost(struct session *s)
 static bool
 send_to_node(struct session *s, const struct buf *b)
 {
-	unsigned events = flow_client(&s->flow, b->p, b->n);
+	unsigned events;
+
+	if (s->sampler != NULL)
+		sampler_client(s->sampler, buf_view(b));
+	events = flow_client(&s->flow, b->p, b->n);
 
 	if (!(events & FLOW_BAD) && stream_send(&s->server->stream, b->p, b->n) == 0)
 		return true;
@@ -270,6 +275,8 @@ take_bytes(struct session *s, struct slice in)
 	size_t n;
 
 	relay_count(s, &tally);
+	if (s->sampler != NULL && (events & FLOW_READY) && flow_pending(&s->flow) == 0)
+		sampler_answered(s->sampler);
 	if (events & FLOW_BAD) {
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
 		return;
@@ -358,6 +365,7 @@ sql_run(struct session *s)
 
 	s->login->server_inbox = (struct buf){ 0 };
 	session_enter(s, SESSION_SQL);
+	session_sample(s);
 	login_free(s->login);
 	s->login = NULL;
 	if (build_pipeline(s, &b, &status, &e) != 0) {

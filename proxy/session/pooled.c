@@ -15,6 +15,7 @@
 #include "proxy/session/cancel.h"
 #include "proxy/session/pooled_int.h"
 #include "proxy/session/rehome_int.h"
+#include "proxy/session/sampler.h"
 #include "proxy/session/session_int.h"
 #include "proxy/session/statements.h"
 #include "proxy/session/traces.h"
@@ -43,6 +44,7 @@ pooled_greet(struct pooled *pd)
 	if (s->worker->world->config->main.log_connections)
 		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
 	flow_init(&s->flow, REPLICATION_NONE);
+	session_sample(s);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
 	s->quiet_since_us = clock_us();

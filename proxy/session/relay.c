@@ -19,6 +19,7 @@
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome_int.h"
+#include "proxy/session/sampler.h"
 #include "proxy/session/straggle.h"
 #include "proxy/session/traces.h"
 #include "proxy/worker_int.h"
@@ -50,7 +51,11 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	uint64_t queries = s->flow.simple + s->flow.extended;
 	unsigned events;
 
-	if (s->pooled != NULL && (!pooled_take(s, p, n) || !pooled_rewrite(s, &p, &n)))
+	if (s->pooled != NULL && !pooled_take(s, p, n))
+		return s->state == SESSION_RELAY;
+	if (s->sampler != NULL)
+		sampler_client(s->sampler, slice_of(p, n));
+	if (s->pooled != NULL && !pooled_rewrite(s, &p, &n))
 		return s->state == SESSION_RELAY;
 	if (s->traces != NULL)
 		traces_client(s->traces, &s->flow, p, n);
@@ -137,6 +142,8 @@ to_client(struct session *s, char *p, size_t n)
 	}
 	if (events & FLOW_FATAL)
 		s->fatal_told = true;
+	if (s->sampler != NULL && (events & FLOW_READY) && flow_pending(&s->flow) == 0)
+		sampler_answered(s->sampler);
 	if (s->pooled != NULL && ((events & FLOW_PARAMETER) || s->pooled->report.n > 0))
 		pooled_on_reports(s, &before, slice_of(p, n));
 	if (s->straggle != NULL && !straggle_passes(s, p, n)) {
@@ -251,6 +258,7 @@ relay_begin(struct session *s)
 	/* whoever has logged in for it can do so again, unless with what is not kept */
 	if (l->own != NULL && l->said == NULL && s->flow.replication == REPLICATION_NONE)
 		s->traces = traces_new(buf_view(&l->packet));
+	session_sample(s);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
 	if (cutover_is_late(s)) {

@@ -24,6 +24,7 @@
 #include "proxy/session/peers.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome_int.h"
+#include "proxy/session/sampler.h"
 #include "proxy/session/straggle.h"
 #include "proxy/session/traces.h"
 #include "proxy/worker_int.h"
@@ -268,6 +269,8 @@ finish(struct session *s)
 	settings_free(s);
 	traces_free(s->traces);
 	s->traces = NULL;
+	sampler_free(s->sampler);
+	s->sampler = NULL;
 	credential_unref(s->credential);
 	s->credential = NULL;
 	if (s->key_len > 0)

@@ -43,12 +43,14 @@ struct lookup;
 struct ownlogin;
 struct pooled;
 struct rehome;
+struct sampler;
 struct straggle;
 struct settings;
 struct traces;
 struct worker;
 struct world;
 
+#define ATTEMPTS_MAX    2
 #define SESSION_HISTORY 8
 #define SESSION_KEY_MAX 32 /* our secret: 4 bytes, or 32 under protocol 3.2 */
 
@@ -71,6 +73,7 @@ struct session {
 	struct credential *credential; /* what we authenticated it to; or NULL: the node does */
 	struct pooled *pooled;         /* its side of a pool (pooled.h), or NULL */
 	struct traces *traces;         /* what it leaves on a server of its own, or NULL */
+	struct sampler *sampler;       /* looks at some of its statements, or NULL */
 	struct rehome *rehome;         /* on its way to another server, or NULL */
 	struct awaited *awaited;       /* while it is frozen: what its server has to answer */
 	struct straggle *straggle;     /* its transaction is being ended, or NULL */
@@ -91,11 +94,10 @@ struct session {
 	uint8_t state; /* enum session_state; session_enter() alone writes it */
 	uint8_t why;   /* enum why: NONE until it is closed */
 	uint8_t source, confidence, access;
-	uint8_t quiet_activity; /* enum flow_activity when last looked at */
-	uint32_t cancel_pid;    /* the process id that the client got, with `key` */
-	uint8_t auth_method;    /* enum auth_method that has let it in */
-	uint8_t key_len;
-	uint8_t marks; /* entered so far, modulo the ring */
+	uint8_t quiet_activity;       /* enum flow_activity when last looked at */
+	uint32_t cancel_pid;          /* the process id that the client got, with `key` */
+	uint8_t key_len, auth_method; /* enum auth_method that has let it in */
+	uint8_t marks;                /* entered so far, modulo the ring */
 	char country[3];
 	bool local_admin; /* the unix socket says it is our own user */
 	bool admitted;    /* counted against max_client_conn */
@@ -104,8 +106,6 @@ struct session {
 	uint8_t key[SESSION_KEY_MAX];
 	struct session_past past;
 };
-
-#define ATTEMPTS_MAX 2
 
 /* What a session needs until it is ready. */
 struct login {
