@@ -58,6 +58,13 @@ command_fn command_follow;
 /* What was found, as NOTICEs: their number, then those that matter. */
 void command_tell_checks(struct command_run *c, int id, const struct checks *found);
 
+/* ---- command_redirects.c ---- */
+
+/* "- 3 client hosts still enter through r1 (SHOW REDIRECTS); it forwards until …" */
+void command_put_redirects(struct command_run *c, const struct migration *m, struct buf *out);
+/* What COMPLETE means to them, as a NOTICE. */
+void command_tell_redirects_end(struct command_run *c);
+
 /* ---- command_wait.c ---- */
 
 /* Until it rests, with its steps as NOTICEs; *e where it rests in an error. `seq`: the journal's

@@ -319,6 +319,7 @@ command_complete(struct command_run *c, struct err *e)
 {
 	struct run_request rq = { .what = RUN_COMPLETE, .phase = PHASE_COMPLETE };
 
+	command_tell_redirects_end(c);
 	return order(c, &rq, check_and_start, e);
 }
 

@@ -131,7 +131,7 @@ command_next(const struct migration *m)
 #define OTHERS (~MOVE)
 #define ANY    (~0u)
 
-/* %i number, %d database, %f from, %t to, %s what CREATE said, %x detail. */
+/* %i number, %d database, %f from, %t to, %s what CREATE said, %x detail; in lines also %r. */
 static const struct advice {
 	enum migration_state state;
 	unsigned kinds;
@@ -165,7 +165,7 @@ static const struct advice {
 	  "- Undo everything:              ABORT MIGRATION %i;" },
 	{ STATE_REDIRECTING, ANY, "Database %d is now served from %t.",
 	  "- Undo:                         REVERSE MIGRATION %i;\n"
-	  "- Who still enters through %f:  SHOW REDIRECTS;\n"
+	  "%r\n"
 	  "- Give up the way back and clean %f:  COMPLETE MIGRATION %i;" },
 	{ STATE_REVERSED, ANY, "Database %d is served from %f again.",
 	  "- Drop what was left over:      COMPLETE MIGRATION %i;" },
@@ -181,6 +181,24 @@ static const struct advice {
 	  "- Try it again with:            CREATE MIGRATION %s;" },
 };
 
+/* %r: who still enters by the region that was left. */
+static void
+put_lines(struct command_run *c, const char *text, const struct migration *m, struct buf *out)
+{
+	const char *mark = strstr(text, "%r");
+	char *first;
+
+	if (mark == NULL) {
+		expand(text, m, out);
+		return;
+	}
+	first = xstrndup(text, (size_t)(mark - text));
+	expand(first, m, out);
+	command_put_redirects(c, m, out);
+	expand(mark + 2, m, out);
+	free(first);
+}
+
 void
 command_tell_next(struct command_run *c, const struct migration *m)
 {
@@ -192,7 +210,7 @@ command_tell_next(struct command_run *c, const struct migration *m)
 		if (a->state != m->state || (a->kinds & 1u << m->kind) == 0)
 			continue;
 		head = expanded(a->head, m);
-		expand(a->lines, m, &lines);
+		put_lines(c, a->lines, m, &lines);
 		command_notice_lines(c, head, &lines);
 		free(head);
 		buf_fini(&lines);

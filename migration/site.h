@@ -15,6 +15,7 @@
 
 struct gate_ops;
 struct traffic;
+struct redirect_ops;
 
 #define SITE_NODES_MAX 16
 
@@ -71,6 +72,7 @@ struct site_ops {
 	 * nothing appended: not known. */
 	void (*traffic)(void *arg, const char *database, struct traffic *out);
 	const struct gate_ops *gate;
+	const struct redirect_ops *redirects; /* NULL: nobody is forwarded */
 };
 
 struct site {

@@ -14,8 +14,9 @@
  *	meridian.lease      (uuid, mig, token, owner, proxy, heartbeat)      migration/lease.h
  *	meridian.marker     (mig, kind, at, payload)                         move's; published
  *	meridian.authority  (db, epoch, writable, decision, serves, newdb)   one truth per node
- *	meridian.proxy      (id, addr, region, heartbeat, frozen_for)        migration/watch.h
+ *	meridian.proxy      (id, addr, region, heartbeat, frozen_for, …)     migration/watch.h
  *	meridian.freeze, meridian.freeze_ack, meridian.straggler             migration/fleet.h
+ *	meridian.redirect   (uuid, proxy, addr, usr, application, …)         migration/redirect.h
  *	meridian.history, meridian.file                                      files/history.h
  */
 #ifndef MIGRATION_STORE_H

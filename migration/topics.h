@@ -160,7 +160,11 @@
 	X(user, TEXT)             \
 	X(application_name, TEXT) \
 	X(sessions, INT8)         \
-	X(until, TIME)
+	X(logins, INT8)           \
+	X(refused, INT8)          \
+	X(last_seen, TIME)        \
+	X(until, TIME)            \
+	X(entry, TEXT)
 
 #define TOPIC_AUTHORITY(X) \
 	X(database, TEXT)  \

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * One thread for each region: once a second, or when it is notified, it reads the control schemas
- * on the region's node that takes writes. Who serves which database goes to routes.c; what an
+ * on the region's node that takes writes. Who serves which database goes to routes.c, who
+ * still enters by the region that it has left to redirect.c; what an
  * executor elsewhere asks of this proxy's gate is done (answer.c); an executor that died between
  * freeze and decision, or behind the decision, is replaced: nobody waits for a human there.
  */
@@ -12,6 +13,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,7 @@
 #include "migration/db.h"
 #include "migration/lease.h"
 #include "migration/migrations_int.h"
+#include "migration/redirect.h"
 #include "migration/routes.h"
 #include "migration/transitions.h"
 
@@ -39,6 +42,7 @@ struct region_watch {
 	char region[64];
 	pthread_t thread;
 	bool is_started;
+	unsigned heard; /* watch.asked, at the last look */
 	struct watched *dbs;
 };
 
@@ -48,7 +52,8 @@ struct watch {
 	struct region_watch *regions;
 	size_t nregions;
 	pthread_mutex_t lock;
-	size_t looked; /* regions that have been looked at once */
+	size_t looked;     /* regions that have been looked at once */
+	atomic_uint asked; /* so often was asked who is still redirected: everybody looks at once */
 };
 
 /* ---- the databases ---- */
@@ -256,6 +261,12 @@ look_for_dead(struct migrations *ms, struct watched *d)
 /* ---- one look ---- */
 
 static bool
+is_asked(struct region_watch *r)
+{
+	return atomic_load(&r->w->asked) != r->heard;
+}
+
+static bool
 is_left_alone(const struct watched *d)
 {
 	int64_t now = clock_us();
@@ -268,12 +279,14 @@ is_left_alone(const struct watched *d)
 }
 
 static void
-look_at_db(struct region_watch *r, struct watched *d)
+look_at_db(struct region_watch *r, struct watched *d, bool at_once)
 {
 	struct migrations *ms = r->w->ms;
 	struct err e;
 
-	if (is_left_alone(d))
+	if (at_once)
+		d->flush_us = 0;
+	else if (is_left_alone(d))
 		return;
 	if (!is_connected(ms, d) || read_authority(d, &e) < 0)
 		return;
@@ -285,9 +298,11 @@ look_at_db(struct region_watch *r, struct watched *d)
 		  "'aborted', 'reversed'))",
 		  0, NULL) < 0)
 		return;
+	if (d->is_active)
+		answers_beat(ms, d);
+	redirects_look(ms, d);
 	if (d->is_active) {
 		d->active_us = d->looked_us;
-		answers_beat(ms, d);
 		look_for_dead(ms, d);
 		return;
 	}
@@ -300,13 +315,15 @@ static void
 look_at_region(struct region_watch *r)
 {
 	struct findings found = { 0 };
+	bool at_once = is_asked(r);
 	struct err e;
 
-	if (migrations_look(r->w->ms, r->region, LOOK_AGE_US, &found, &e) < 0)
+	r->heard = atomic_load(&r->w->asked);
+	if (migrations_look(r->w->ms, r->region, at_once ? 1 : LOOK_AGE_US, &found, &e) < 0)
 		return;
 	keep_found(r, &found);
 	for (size_t i = 0; i < found.n; i++)
-		look_at_db(r, watched_of(r, &found.v[i]));
+		look_at_db(r, watched_of(r, &found.v[i]), at_once);
 	findings_fini(&found);
 	tell_routes(r);
 }
@@ -330,7 +347,10 @@ listen_to_all(struct region_watch *r, int64_t us)
 		if (d->c == NULL || PQconsumeInput(d->c) == 0)
 			continue;
 		while ((note = PQnotifies(d->c)) != NULL) {
-			was_called = true;
+			if (strcmp(note->extra, REDIRECTS_ASKED) == 0)
+				atomic_fetch_add(&r->w->asked, 1);
+			else
+				was_called = true;
 			PQfreemem(note);
 		}
 		if (was_called)
@@ -357,14 +377,16 @@ region_main(void *arg)
 	while (!migrations_are_over(ms)) {
 		int64_t until = clock_us() + PERIOD_US;
 
-		for (int64_t left = PERIOD_US; left > 0 && !migrations_are_over(ms);
+		for (int64_t left = PERIOD_US; left > 0 && !migrations_are_over(ms) && !is_asked(r);
 		     left = until - clock_us())
 			listen_to_all(r, left < NAP_US ? left : NAP_US);
 		if (!migrations_are_over(ms))
 			look_at_region(r);
 	}
-	for (struct watched *d = r->dbs; d != NULL; d = d->next)
+	for (struct watched *d = r->dbs; d != NULL; d = d->next) {
+		redirects_leave(ms, d);
 		answers_leave(ms, d);
+	}
 	while (r->dbs != NULL) {
 		struct watched *d = r->dbs;
 

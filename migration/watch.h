@@ -25,6 +25,8 @@ struct watched {
 	struct route_row *rows;
 	size_t nrows;
 	struct answers *answers;
+	int64_t flush_us; /* when callers are written next (redirect.h); 0: at once */
+	unsigned flushes;
 };
 
 /* We are there: the row of meridian.proxy; and look what is asked. */

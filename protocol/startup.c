@@ -357,6 +357,30 @@ startup_options_strip(struct buf *out, struct slice options)
 	buf_fini(&w.words);
 }
 
+bool
+startup_setting_value(const struct startup *in, const char *name, struct buf *value)
+{
+	struct option_walk w = { .rest = in->options };
+	bool found = false;
+
+	while (option_next(&w)) {
+		if (!slice_is_nocase(w.name, name))
+			continue;
+		buf_clear(value);
+		buf_slice(value, w.value);
+		found = true;
+	}
+	buf_fini(&w.words);
+	for (size_t i = 0; i < in->params_n; i++) {
+		if (!slice_is_nocase(in->params[i].name, name))
+			continue;
+		buf_clear(value);
+		buf_slice(value, in->params[i].value);
+		found = true;
+	}
+	return found;
+}
+
 /* ---- our own settings ---- */
 
 /* Append a setting's name in the form in which it is compared; returns where it stands. */

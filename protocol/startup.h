@@ -88,6 +88,10 @@ struct startup_setting {
 size_t startup_settings(const struct startup *in, struct buf *text, struct startup_setting *out,
 			size_t max);
 
+/* What a server would take for its setting of that name: from options, or a plain parameter, which
+ * wins. False: neither says. */
+bool startup_setting_value(const struct startup *in, const char *name, struct buf *value);
+
 /* The next word of an options string, unescaped, appended to *word; false at the end. *rest moves
  * on behind it. */
 bool startup_option_word(struct slice *rest, struct buf *word);

@@ -27,6 +27,7 @@
 #include "proxy/migrations.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/redirects.h"
 #include "routing/geo.h"
 
 /* What is kept of auth_query. */
@@ -154,6 +155,7 @@ serve(const struct args *args, struct config *take_config)
 	make_auth(&m);
 	take_life(&m);
 	m.migrations = proxy_migrations_new(&m, args->crash_points);
+	m.redirections = redirections_new();
 	m.control = control_new(&m, &args->config, take_config, &e);
 	if (m.control == NULL) {
 		log_msg(LOG_LEVEL_FATAL, "%s", e.msg);
@@ -180,6 +182,7 @@ serve(const struct args *args, struct config *take_config)
 	free_auth(&m);
 	listeners_fini(&listeners);
 	proxy_migrations_free(m.migrations);
+	redirections_free(m.redirections);
 	control_free(m.control);
 	free(m.workers);
 	log_msg(LOG_LEVEL_INFO, "stopped");

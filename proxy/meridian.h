@@ -15,6 +15,7 @@ struct control;
 struct keymaker;
 struct listeners;
 struct proxy_migrations;
+struct redirections;
 struct throttle;
 struct worker;
 
@@ -26,6 +27,7 @@ struct meridian {
 	struct keymaker *keymaker;
 	struct throttle *throttle; /* of failed logins */
 	struct proxy_migrations *migrations;
+	struct redirections *redirections; /* databases that have left our region */
 	struct worker **workers;
 	int nworkers;
 	int64_t started_at_us; /* wall clock */

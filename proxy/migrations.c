@@ -28,6 +28,7 @@
 #include "proxy/meridian.h"
 #include "proxy/migrations_int.h"
 #include "proxy/net/listener.h"
+#include "proxy/redirects.h"
 #include "proxy/session/through.h"
 #include "proxy/world.h"
 #include "routing/locality.h"
@@ -313,6 +314,56 @@ site_region_of_city(void *arg, const char *city)
 	return name;
 }
 
+/* ---- who has left ---- */
+
+static void
+site_set_redirects(void *arg, const char *told_by, const struct redirect *v, size_t n)
+{
+	redirections_set(((struct meridian *)arg)->redirections, told_by, v, n);
+}
+
+static bool
+site_is_entrance(void *arg, const char *from, const char *to)
+{
+	struct world *w = current_world(arg);
+	bool is_so = redirections_is_entrance(w->topology, from, to);
+
+	world_unref(w);
+	return is_so;
+}
+
+static char *
+site_entry(void *arg, const char *place)
+{
+	struct world *w = current_world(arg);
+	const char *entry = world_entry(w, place);
+	char *copy = entry != NULL ? xstrdup(entry) : NULL;
+
+	world_unref(w);
+	return copy;
+}
+
+static void
+site_take_callers(void *arg, const char *uuid,
+		  void (*each)(void *to, const struct redirect_caller *c), void *to)
+{
+	redirections_take(((struct meridian *)arg)->redirections, uuid, each, to);
+}
+
+static void
+site_put_caller(void *arg, const char *uuid, const struct redirect_caller *c)
+{
+	redirections_put(((struct meridian *)arg)->redirections, uuid, c);
+}
+
+static const struct redirect_ops redirects = {
+	.set = site_set_redirects,
+	.is_entrance = site_is_entrance,
+	.entry = site_entry,
+	.take = site_take_callers,
+	.put = site_put_caller,
+};
+
 static const struct site_ops ops = {
 	.nodes = site_nodes,
 	.regions = site_regions,
@@ -327,6 +378,7 @@ static const struct site_ops ops = {
 	.region_of_city = site_region_of_city,
 	.traffic = proxy_migrations_traffic,
 	.gate = &proxy_gate_ops,
+	.redirects = &redirects,
 };
 
 /* ---- life ---- */

@@ -44,3 +44,12 @@ world_unref(struct world *w)
 	fleet_unref(w->fleet);
 	free(w);
 }
+
+const char *
+world_entry(const struct world *w, const char *place)
+{
+	const struct node *n = topology_node_by_name(w->topology, slice_str(place));
+	int region = n != NULL ? n->region : topology_region_by_name(w->topology, slice_str(place));
+
+	return region >= 0 ? w->config->regions[region].entry : NULL;
+}

@@ -33,5 +33,7 @@ struct world *world_new(struct config *take_config, struct topology *take_topolo
 			struct tlsset *take_tls);
 struct world *world_ref(struct world *w);
 void world_unref(struct world *w); /* accepts NULL */
+/* What clients of that region, or of that node's, connect to; NULL: nobody has said it. */
+const char *world_entry(const struct world *w, const char *place);
 
 #endif

@@ -61,6 +61,7 @@ struct conf_region {
 	enum binding_mode channel_binding;
 	char *migration_peer_conninfo;
 	char *migration_through_conninfo;
+	char *entry; /* what clients connect to; NULL: nobody has said it */
 };
 
 /* [database NAME]; "*" is the rest */
@@ -132,6 +133,7 @@ struct conf_main {
 	char *migration_conninfo; /* NULL: there are no migrations */
 	int64_t migration_lease;
 	char *migration_bindir, *authority_file;
+	bool redirect_notice;
 	int log_level; /* enum log_level */
 	bool log_connections, log_disconnections;
 };

@@ -500,6 +500,11 @@ static const struct option meridian_rows[] = {
 	  .text = "Which region serves which database, as last seen: what a proxy believes that "
 		  "starts while a node cannot be asked. Written by the proxy; a missing file is no "
 		  "error. Empty: nothing is remembered." },
+	{ .name = "redirect_notice", .type = OPT_BOOL, AT(conf_main, redirect_notice, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Migrations",
+	  .text = "Clients that enter by the region that their database has left get a NOTICE at "
+		  "login that says where it is, and until when they are forwarded; those with "
+		  "client_min_messages = warning do not." },
 };
 
 static const struct option listener_rows[] = {
@@ -607,6 +612,12 @@ static const struct option region_rows[] = {
 	  .text = "Where Meridian itself logs in to the nodes: whether it binds SCRAM to their "
 		  "certificates, so that nobody in between can pass the login on. libpq's words: "
 		  "disable, prefer (where the node is on TLS and offers it), require." },
+	{ .name = "entry", .type = OPT_STRING, AT(conf_region, entry, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "What clients of this region connect to, host:port, as they are told it: those "
+		  "that still enter by a region from which a migration has moved their database "
+		  "here. When the migration's redirect_until is over they are refused (57P03) and "
+		  "sent there; without it they are forwarded on." },
 	{ .name = "migration_peer_conninfo", .type = OPT_CONNINFO,
 	  AT(conf_region, migration_peer_conninfo, char *), .apply = APPLY_AT_ONCE, .fallback = "",
 	  .with_host = true, .group = "Region",

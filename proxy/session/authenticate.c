@@ -13,6 +13,7 @@
 #include "proxy/auth/credential.h"
 #include "proxy/http/http.h"
 #include "proxy/session/consoles.h"
+#include "proxy/session/entrance.h"
 #include "proxy/session/guard.h"
 #include "proxy/session/hbarule.h"
 #include "proxy/session/lookup.h"
@@ -64,6 +65,8 @@ wants_pool(const struct session *s)
 void
 auth_done(struct session *s)
 {
+	if (!entrance_admits(s))
+		return;
 	if (wants_pool(s)) {
 		pooled_begin(s);
 		return;
@@ -250,6 +253,8 @@ auth_begin(struct session *s)
 	if (!guard_admits(s))
 		return;
 	if (method == METHOD_PASSTHROUGH) {
+		if (!entrance_admits(s))
+			return;
 		if (s->login->said != NULL)
 			s->login->own = ownlogin_new_credential(s->login->said);
 		attach_begin(s);

@@ -30,6 +30,7 @@
 #include "proxy/session/authenticate.h"
 #include "proxy/session/cancel.h"
 #include "proxy/session/early.h"
+#include "proxy/session/entrance.h"
 #include "proxy/session/guard.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/worker_int.h"
@@ -306,9 +307,13 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 	case MSG_NEGOTIATE_VERSION:
 		take_negotiate(l, f->body, raw, out);
 		return STEP_ON;
+	case MSG_READY:
+		entrance_welcome(s, out);
+		buf_slice(out, raw);
+		return STEP_READY;
 	default:
 		buf_slice(out, raw);
-		return f->type == MSG_READY ? STEP_READY : STEP_ON;
+		return STEP_ON;
 	}
 }
 

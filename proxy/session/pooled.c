@@ -13,6 +13,7 @@
 #include "proxy/pool/pool.h"
 #include "proxy/session/authenticate.h"
 #include "proxy/session/cancel.h"
+#include "proxy/session/entrance.h"
 #include "proxy/session/pooled_int.h"
 #include "proxy/session/rehome_int.h"
 #include "proxy/session/sampler.h"
@@ -38,6 +39,7 @@ pooled_greet(struct pooled *pd)
 	auth_put_ok(l, &b);
 	pooled_put_welcome(pd, &b);
 	cancel_give_key(s, pd->mode == POOL_TRANSACTION ? NULL : s->server, &b);
+	entrance_welcome(s, &b);
 	message_put_ready(&b, 'I');
 	stat_add(&s->worker->stats.logins, 1);
 	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);

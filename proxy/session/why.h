@@ -53,6 +53,8 @@
 	W(DRAINED, INFO, "57P01", "drained",                                                      \
 	  "terminating connection because its region is being drained")                           \
 	W(MOVED, INFO, "57P01", "moved", "this database has moved to another region")             \
+	W(ENTRY_CLOSED, INFO, "57P03", "entry_closed",                                            \
+	  "this database has moved, and is no longer forwarded to")                               \
 	W(SHUTDOWN, INFO, "57P01", "shutdown", "the proxy is shutting down")                      \
 	W(CANCEL_DONE, DEBUG, "", "cancel_done", "cancel request handled")                        \
 	W(OUT_OF_MEMORY, ERROR, "53200", "out_of_memory", "out of memory")

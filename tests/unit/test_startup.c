@@ -350,6 +350,31 @@ our_settings_leave_the_options_and_nothing_else_does(void **state)
 }
 
 static void
+a_servers_setting_is_the_last_one_said_and_plain_ones_win(void **state)
+{
+	struct buf b = { 0 }, value = { .cap = 64 };
+	struct startup s;
+
+	(void)state;
+	parse_ok(&b, V3_0,
+		 WORDS("user", "app", "options",
+		       "-c client_min_messages=error --Client_Min_Messages=a\\ b -c geqo=off"),
+		 &s);
+	assert_true(startup_setting_value(&s, "client_min_messages", &value));
+	assert_string_equal(buf_text(&value), "a b");
+	assert_false(startup_setting_value(&s, "work_mem", &value));
+	buf_fini(&b);
+	parse_ok(&b, V3_0,
+		 WORDS("user", "app", "Client_min_messages", "warning", "options",
+		       "-c client_min_messages=error"),
+		 &s);
+	assert_true(startup_setting_value(&s, "client_min_messages", &value));
+	assert_string_equal(buf_text(&value), "warning");
+	buf_fini(&value);
+	buf_fini(&b);
+}
+
+static void
 our_settings_are_listed_with_their_values_unescaped(void **state)
 {
 	struct startup_setting settings[8];
@@ -524,6 +549,7 @@ main(void)
 		cmocka_unit_test(a_packet_of_a_fleet_is_told_apart),
 		cmocka_unit_test(options_are_split_as_postgresql_does),
 		cmocka_unit_test(our_settings_leave_the_options_and_nothing_else_does),
+		cmocka_unit_test(a_servers_setting_is_the_last_one_said_and_plain_ones_win),
 		cmocka_unit_test(our_settings_are_listed_with_their_values_unescaped),
 		cmocka_unit_test(what_is_built_has_no_trace_of_us_and_nothing_reserved),
 		cmocka_unit_test(a_plain_edit_says_no_more_than_we_speak),
