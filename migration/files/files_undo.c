@@ -101,6 +101,51 @@ one_statement(struct undoing *u, size_t i, bool was_running, struct err *e)
 	return mark(u, (int)i + 1, 0, e);
 }
 
+/* The text that is begun, so that who takes it up can tell whether it is that one. */
+static int
+keep_text(struct undoing *u, struct err *e)
+{
+	if (files_begin(u->j, u->c, e) < 0)
+		return -1;
+	if (history_keep_undo(u->c, u->file, u->region, u->text, e) < 0 ||
+	    db_exec(u->c, e, "COMMIT") < 0) {
+		roll_back(u->c);
+		return -1;
+	}
+	return 0;
+}
+
+static bool
+is_same_statement(const struct script *a, const struct script *b, size_t i)
+{
+	char x[DIGEST_TEXT], y[DIGEST_TEXT];
+
+	if (i >= a->n || i >= b->n)
+		return false;
+	digest_text(a->v[i].text, x);
+	digest_text(b->v[i].text, y);
+	return strcmp(x, y) == 0;
+}
+
+/* The file may have been mended behind what was carried out of it, not in front. */
+static int
+check_begun(struct undoing *u, size_t done, struct err *e)
+{
+	struct sqltext was;
+	size_t same = 0;
+
+	if (sqltext_set(&was, u->text->name, slice_str(u->row->undo), e) < 0)
+		return -1;
+	while (same < done && is_same_statement(&was.script, &u->text->script, same))
+		same++;
+	sqltext_fini(&was);
+	if (same == done)
+		return 0;
+	err_set(e, "55000", "%s was changed after its first %zu statements were carried out in %s",
+		u->text->name, done, u->region);
+	return err_hint(e, "Put statement %zu back as it was.", same + 1);
+}
+
 /* What is set holds for all behind it, also for who takes it up later, on another connection. */
 static int
 set_again(struct undoing *u, size_t done, struct err *e)
@@ -122,7 +167,8 @@ by_statement(struct undoing *u, struct err *e)
 	size_t done = is_again ? (size_t)u->row->done : 0;
 	struct undoing end = *u;
 
-	if (set_again(u, done, e) < 0)
+	if (is_again ? check_begun(u, done, e) < 0 || set_again(u, done, e) < 0
+		     : keep_text(u, e) < 0)
 		return -1;
 	for (size_t i = done; i < u->text->script.n; i++)
 		if (one_statement(u, i, is_again && u->row->running == (int)i + 1, e) < 0)

@@ -298,6 +298,18 @@ history_error(PGconn *c, const char *file, const char *region, const char *why, 
 }
 
 int
+history_keep_undo(PGconn *c, const char *file, const char *region, const struct sqltext *t,
+		  struct err *e)
+{
+	const char *params[] = { file, region, t->name, t->text };
+
+	return change_one(c, e, file,
+			  "UPDATE meridian.history SET undo_name = $3, undo = $4 WHERE file = $1 "
+			  "AND region = $2",
+			  4, params);
+}
+
+int
 history_undoing(PGconn *c, const char *file, const char *region, int done, int running,
 		struct err *e)
 {

@@ -67,6 +67,9 @@ int history_done(PGconn *c, const char *file, const char *region, int ms, struct
 /* Why it stopped; where there is no row, there will be none. */
 int history_error(PGconn *c, const char *file, const char *region, const char *why, struct err *e);
 /* Beginning to take it back: running … of its undo text. */
+/* The undo file as it is when it is begun. */
+int history_keep_undo(PGconn *c, const char *file, const char *region, const struct sqltext *t,
+		      struct err *e);
 int history_undoing(PGconn *c, const char *file, const char *region, int done, int running,
 		    struct err *e) MUST_CHECK;
 int history_delete(PGconn *c, const char *file, const char *region, struct err *e) MUST_CHECK;

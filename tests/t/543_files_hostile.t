@@ -41,6 +41,11 @@ sql('ALTER TABLE shop.b RENAME TO c');
 like($proxy->console_error("ABORT MIGRATION $m"), qr/42P01.*V1__shop\.undo\.sql, line 4/s, 'an undo fails at its third statement');
 is(sql("SELECT to_regclass('shop.a') IS NULL"), 't', '… the second was carried out');
 sql('ALTER TABLE shop.c RENAME TO b');
+my $undo = "-- meridian: no-transaction\nSET search_path = shop;\nDROP TABLE a;\nDROP TABLE b;\nDROP SCHEMA shop;\n";
+put_files($dir, 'V1__shop.undo.sql' => "-- meridian: no-transaction\nDROP TABLE shop.b;\nDROP TABLE shop.a;\nDROP SCHEMA shop;\n");
+like($proxy->console_error("ABORT MIGRATION $m"), qr/55000.*was changed after its first 2 statements.*Put statement 1 back/s,
+	'changed in front of where it stands it is refused');
+put_files($dir, 'V1__shop.undo.sql' => $undo =~ s/DROP SCHEMA shop/DROP SCHEMA IF EXISTS shop/r);
 my ($status, $out, $err) = $proxy->console_raw("ABORT MIGRATION $m");
 is($status, 0, 'ABORT goes on there') or diag $err;
 is(state_of($m), 'aborted', '… to its end');
