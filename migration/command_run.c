@@ -361,7 +361,12 @@ command_abort(struct command_run *c, struct err *e)
 
 	if (transition_check(c->at.m.state, EVENT_ABORT, c->at.m.phase, e) != 0)
 		return -1;
-	return start(c, &rq, e);
+	if (start(c, &rq, e) != 0)
+		return -1;
+	/* It was decided before its executor heard of it. */
+	if (c->rq->nowait || c->at.m.state == STATE_ABORTED)
+		return 0;
+	return transition_check(c->at.m.state, EVENT_ABORT, c->at.m.phase, e);
 }
 
 /* ---- stopping, confirming ---- */

@@ -152,7 +152,7 @@ is_abandoned(struct watching *w)
 static bool
 awaits_abort(const struct migration *m)
 {
-	return request_is_abort(m->request) && !transition_is_over(m->state);
+	return request_is_abort(m->request) && transition(m->state, EVENT_ABORT, m->phase) >= 0;
 }
 
 static bool
