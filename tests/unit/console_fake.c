@@ -65,6 +65,13 @@ worker_world(struct worker *w)
 	return &w->fake->world;
 }
 
+const struct fingerprints *
+worker_fingerprints(const struct worker *w)
+{
+	(void)w;
+	return NULL;
+}
+
 struct pool_list *
 worker_pools(const struct worker *w)
 {
