@@ -289,9 +289,12 @@ take_meaning(struct http_head *h, struct http_error *e)
 static size_t
 head_length(struct slice in)
 {
-	const char *end = in.n > 0 ? memmem(in.p, in.n, "\n\r\n", 3) : NULL;
-	const char *bare = in.n > 0 ? memmem(in.p, in.n, "\n\n", 2) : NULL;
+	const char *end, *bare;
 
+	if (in.p == NULL)
+		return 0;
+	end = memmem(in.p, in.n, "\n\r\n", 3);
+	bare = memmem(in.p, in.n, "\n\n", 2);
 	/* a bare line feed is found to be bad by cut_line() */
 	if (bare != NULL && (end == NULL || bare < end))
 		return (size_t)(bare - in.p) + 2;
