@@ -36,8 +36,9 @@ static const char ddl_block[] =
     " IF EXISTS (SELECT FROM meridian.marker WHERE kind = 'ddl' AND payload = '\"record\"') THEN\n"
     "  INSERT INTO meridian.ddl_log(role, tag, object, query)"
     " VALUES (session_user, tg_tag, what,\n"
-    "   CASE WHEN tg_tag !~ '(SERVER|USER MAPPING|SUBSCRIPTION)$' THEN" /* passwords */
-    " left(current_query(), 10000) END);\n"
+    /* that of all statements of the message: passwords may stand beside it */
+    "   CASE WHEN current_query() !~* '(passw|pwd|secret|server|mapping|subscription|encrypted)'"
+    " THEN left(current_query(), 10000) END);\n"
     "  RETURN;\n"
     " END IF;\n"
     " RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE ="

@@ -88,10 +88,15 @@ run_it("RUN MIGRATION d $_") for qw(PREPARE DATA);
 alice('ALTER TABLE t ADD COLUMN extra text');
 alice('CREATE INDEX t_extra ON t(extra)');
 alice('CREATE TEMP TABLE mine(a int); DROP TABLE mine');
+# In one message: the text is that of all statements.
+alice(q{CREATE INDEX t_other ON t(extra) \; ALTER ROLE alice PASSWORD 'tops3cret'});
+alice(q{DROP INDEX t_other \; SELECT 'user=alice passwd=tops3cret'});
 alice(q{INSERT INTO t VALUES (2, 'new')});
 is($agora->safe_psql('other', q(SELECT string_agg(role || ' ' || tag || ' ' || object || ' | ' || query, E'\n' ORDER BY n) FROM meridian.ddl_log)),
 	"alice ALTER TABLE public.t | ALTER TABLE t ADD COLUMN extra text\nalice CREATE INDEX public.t_extra | CREATE INDEX t_extra ON t(extra)",
 	'what others change in the schema is recorded, without what is theirs alone');
+is($agora->safe_psql('other', q(SELECT string_agg(tag || ' ' || object, ', ' ORDER BY n) FROM meridian.ddl_log WHERE query IS NULL)),
+	'CREATE INDEX public.t_other, DROP INDEX public.t_other', '... without its text where a secret may stand beside it');
 $said = refused('RUN MIGRATION d FINALIZE');
 like($said, qr/MR005: .*schema_change public\.t: ALTER TABLE by alice: ALTER TABLE t ADD COLUMN extra text.*schema_change public\.t_extra: /s,
 	'FINALIZE is refused while the target has not got it, and tells the statements');
@@ -104,7 +109,8 @@ is($status, 0, 'with the same change on the target it goes on') or diag $said;
 is($osc->safe_psql('other', 'SELECT extra FROM t WHERE id = 2'), 'new', 'what was written meanwhile has arrived');
 is($proxy->safe_psql('other', q(SELECT current_setting('cluster_name'))), 'osc-fr1', 'it is served there');
 my @told = grep { $_->{event} eq 'schema-change' } @{ $proxy->console('SHOW MIGRATION d LOG') };
-is(@told, 2, 'the journal has both changes');
+is(@told, 4, 'the journal has all changes');
+unlike(join("\n", map { $_ // '' } map { values %$_ } @told) . $agora->safe_psql('other', 'SELECT string_agg(j::text, E\'\n\') FROM meridian.journal j'), qr/tops3cret/, '... and no secret');
 run_it('COMPLETE MIGRATION d');
 $proxy->stop;
 done_testing();
