@@ -58,6 +58,17 @@ sampler_free(struct sampler *s)
 	free(s);
 }
 
+void
+sampler_restart(struct sampler *s)
+{
+	if (s == NULL)
+		return;
+	buf_fini(&s->part);
+	s->left = 0;
+	s->timed = 0;
+	s->under_way = 0;
+}
+
 /* ---- prepared statements ---- */
 
 static struct prepared *

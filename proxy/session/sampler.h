@@ -35,6 +35,10 @@ void sampler_client(struct sampler *s, struct slice bytes);
 /* The server has said ReadyForQuery and owes nothing more. */
 void sampler_answered(struct sampler *s);
 
+/* What it says next is the first byte of a message, for another server: nothing is under way.
+ * Accepts NULL. */
+void sampler_restart(struct sampler *s);
+
 /* sampling.c: a login is over, s->login is still there: whether the session has one. */
 void session_sample(struct session *s);
 

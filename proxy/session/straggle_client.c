@@ -13,6 +13,7 @@
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
 #include "proxy/session/rehome_int.h"
+#include "proxy/session/sampler.h"
 #include "proxy/session/statements.h"
 #include "proxy/worker_int.h"
 
@@ -76,6 +77,15 @@ straggle_be_done(struct straggle *st)
 		pooled_resume(s);
 }
 
+void
+straggle_restart(struct straggle *st)
+{
+	struct session *s = st->session;
+
+	flow_restart(&s->flow);
+	sampler_restart(s->sampler);
+}
+
 static void answer_rest(struct straggle *st);
 
 /* The server is not asked any more: what the client awaits is answered, and what it says next. */
@@ -95,7 +105,7 @@ straggle_answer(struct straggle *st)
 	log_about(LOG_LEVEL_INFO, session_subject(s),
 		  "the transaction was ended: its database is being moved");
 	over = aborted_begin(st->aborted, &s->flow, &out);
-	flow_restart(&s->flow);
+	straggle_restart(st);
 	if (settings_hold(s)) {
 		over = false;
 		buf_put(&st->rest, front, settings_put_held(s, front));

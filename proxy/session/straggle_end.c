@@ -95,7 +95,7 @@ tell_committed(struct straggle *st)
 
 	if (known) {
 		straggle_leave_server(st);
-		flow_restart(&s->flow);
+		straggle_restart(st);
 		if (session_say(s, out.p, out.n))
 			straggle_be_done(st);
 	}

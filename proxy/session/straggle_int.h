@@ -62,6 +62,8 @@ void straggle_release(struct straggle *st);
 
 /* Give up the server connection. */
 void straggle_leave_server(struct straggle *st);
+/* What the client says next goes to another server, from the first byte of a message on. */
+void straggle_restart(struct straggle *st);
 /* The server is not asked any more: what the client awaits is answered, and what it says next. */
 void straggle_answer(struct straggle *st);
 /* Nothing of the client's is open any more. */

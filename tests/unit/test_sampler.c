@@ -218,6 +218,42 @@ an_answer_is_timed_where_nothing_else_is_under_way(void **state)
 	buf_fini(&b);
 }
 
+/* Where a server goes with half a message, what follows of it is not said to the next one. */
+static void
+what_was_half_said_is_forgotten(void **state)
+{
+	struct fingerprints *t = fingerprints_new(clock_us());
+	struct sampler *s = sampler_new(t, SLICE_LITERAL("shop"), 1);
+	struct fingerprint_sums sums = { 0 };
+	struct buf half = { 0 }, skipped = { 0 }, whole = { 0 };
+
+	(void)state;
+	message_put_query(&half, slice_str("SELECT half"));
+	put_copy_data(&skipped);
+	message_put_query(&whole, slice_str("SELECT whole"));
+	sampler_client(s, slice_of(half.p, half.n - 3));
+	sampler_restart(s);
+	sampler_client(s, buf_view(&whole));
+	sampler_answered(s);
+	sampler_client(s, slice_of(skipped.p, skipped.n - 3));
+	sampler_restart(s);
+	sampler_client(s, buf_view(&whole));
+	sampler_restart(s); /* its answer will not come */
+	sampler_client(s, buf_view(&whole));
+	sampler_answered(s);
+	sampler_restart(NULL);
+	fingerprint_sums_add(&sums, t, NULL, clock_us());
+	assert_int_equal(sums.n, 1);
+	assert_int_equal(sums.v[0].calls, 3);
+	assert_int_equal(sums.v[0].timed, 2);
+	fingerprint_sums_fini(&sums);
+	sampler_free(s);
+	fingerprints_free(t);
+	buf_fini(&half);
+	buf_fini(&skipped);
+	buf_fini(&whole);
+}
+
 static void
 what_is_not_the_protocol_is_survived(void **state)
 {
@@ -242,6 +278,7 @@ main(void)
 		cmocka_unit_test(one_of_n_stands_for_n),
 		cmocka_unit_test(prepared_statements_are_bounded),
 		cmocka_unit_test(an_answer_is_timed_where_nothing_else_is_under_way),
+		cmocka_unit_test(what_was_half_said_is_forgotten),
 		cmocka_unit_test(what_is_not_the_protocol_is_survived),
 	};
 
