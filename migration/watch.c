@@ -35,6 +35,7 @@
 #define RECENT_US     (60 * USEC_PER_SEC) /* one migration is often followed by the next */
 #define FIRST_LOOK_US (3 * USEC_PER_SEC)
 #define NAP_US        (100 * USEC_PER_MSEC)
+#define ASKED_US      (300 * USEC_PER_MSEC) /* whoever may connect may ask */
 #define AUTHORITY_MAX "1000"
 
 struct region_watch {
@@ -377,7 +378,8 @@ region_main(void *arg)
 	while (!migrations_are_over(ms)) {
 		int64_t until = clock_us() + PERIOD_US;
 
-		for (int64_t left = PERIOD_US; left > 0 && !migrations_are_over(ms) && !is_asked(r);
+		for (int64_t left = PERIOD_US;
+		     left > (is_asked(r) ? PERIOD_US - ASKED_US : 0) && !migrations_are_over(ms);
 		     left = until - clock_us())
 			listen_to_all(r, left < NAP_US ? left : NAP_US);
 		if (!migrations_are_over(ms))

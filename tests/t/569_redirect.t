@@ -118,6 +118,20 @@ listed($first, 'job app', sub { $_[0]{logins} == 3 && $_[0]{entered} eq 'agora-f
 is(scalar(grep { $_->{application_name} eq 'right' } @{ $first->console('SHOW REDIRECTS') }), 0, 'who enters by the new region is not listed');
 is($first->console('SHOW REDIRECTS')->[0]{entry}, 'db.osc.example:6432', 'the new entry is listed');
 
+# Whoever may connect to the database may notify: that must not keep proxies busy.
+{
+	my $sessions = sub { $osc->safe_psql('postgres', 'SELECT sum(sessions) FROM pg_stat_database') };
+	my ($before, $began) = ($sessions->(), Time::HiRes::time());
+	my $n = 0;
+	my $noisy = $osc->background_psql('app');
+	while (Time::HiRes::time() < $began + 3) { $noisy->query_safe(q(NOTIFY meridian, 'callers')); $n++ }
+	$noisy->quit;
+	my $took = Time::HiRes::time() - $began;
+	my $some = $sessions->() - $before;
+	note "$n notifications in $took s, $some sessions";
+	cmp_ok($some, '<', 25 * $took, 'of many who ask for callers not each is answered');
+}
+
 # ---------------------------------------------------------------- and after that
 
 my $over = qr/FATAL:  database "(?:app|tx|pass)" has moved to db\.osc\.example:6432 \(region "osc-fr1"\)
