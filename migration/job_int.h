@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * struct job, and the executor that runs one: shared by job.c (places, options), tick.c (what a
- * step asks while it works), beat.c (the heart), step.c (one step), executor.c (the thread) and
- * migrations.c. A job belongs to one thread; what the heart's thread shares with it stands in
- * struct beat.
+ * step asks while it works), beat.c (the heart), step.c (one step), executor.c and executor_run.c
+ * (the thread) and migrations.c. A job belongs to one thread; what the heart's thread shares with
+ * it stands in struct beat.
  */
 #ifndef MIGRATION_JOB_INT_H
 #define MIGRATION_JOB_INT_H
