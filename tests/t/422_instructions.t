@@ -1,0 +1,53 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# What a step of the relay costs in instructions, counted by valgrind: tests/tools/relaystep plays
+# both sides of a session from a transcript, and the more it plays, the more is counted. The figures
+# do not depend on what else the machine does; they do on the compiler, and a little on libevent and
+# libc.
+#
+# A bound is what was counted when it was set, and 3 % more. Who makes a step cheaper sets it anew;
+# who makes it dearer says why in the commit.
+use strict;
+use warnings;
+use Meridian::Test::Measure qw(measured sanitized);
+use Test::More;
+
+my $program = "$ENV{MERIDIAN_BUILDDIR}/tests/tools/relaystep";
+my $few     = 50;
+my $many    = 250;
+
+# gcc 12 -O2 on x86-64, libevent 2.1.12. The bulk ones are for 64 kB in 640 messages.
+my %counted = (
+	'simple'          => 2979,
+	'prepared'        => 2753,
+	'copy-out'        => 12507,
+	'copy-in'         => 11857,
+	'pooled-simple'   => 6060,
+	'pooled-prepared' => 5531,
+);
+
+# The kind of CPU must not matter: libc takes other functions for each.
+$ENV{GLIBC_TUNABLES} = 'glibc.cpu.hwcaps=-AVX2,-AVX512F,-ERMS,-FSRM';
+
+sub instructions
+{
+	my ($what, $n) = @_;
+	my $said = `valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=loop_poll '$program' $what $n 2>&1`;
+	$? == 0 or die "$what $n: $said";
+	return $said =~ /Collected : (\d+)/ ? $1 : die "nothing was counted: $said";
+}
+
+my $built = `'$program' built`;
+plan skip_all => 'a sanitizer has instructions of its own' if sanitized();
+plan skip_all => "built by $built" unless $built =~ /^12\..* optimized$/m && `uname -m` =~ /^x86_64$/m;
+
+chomp(my @transcripts = `'$program' list`);
+is_deeply([ sort @transcripts ], [ sort keys %counted ], 'each transcript has a bound');
+for my $what (@transcripts) {
+	my $each = (instructions($what, $many) - instructions($what, $few)) / ($many - $few);
+	measured('%.0f instructions for a step of %s', $each, $what);
+	cmp_ok($each, '<=', 1.03 * $counted{$what}, "$what costs no more than it did");
+	cmp_ok($each, '>',  0.5 * $counted{$what},  '… and was done');
+}
+done_testing();
