@@ -174,7 +174,8 @@ put_token(struct writing *w, struct sqltoken_scan *s, const struct sqltoken *t, 
 static bool
 write_as(struct slice sql, bool is_cut, bool escapes, struct buf *out)
 {
-	struct sqltoken_scan s = { .p = sql.p, .end = sql.p + sql.n, .escapes = escapes };
+	const char *end = slice_skip(sql, sql.n).p; /* sql may be NULL */
+	struct sqltoken_scan s = { .p = sql.p, .end = end, .escapes = escapes };
 	struct writing w = { .out = out, .from = out->n };
 	const char *before = s.p;
 	struct sqltoken t;
@@ -331,7 +332,7 @@ see_mark(struct looking *l, const char *at)
 void
 fingerprint_put_tables(struct slice text, struct buf *out)
 {
-	struct sqltoken_scan s = { .p = text.p, .end = text.p + text.n };
+	struct sqltoken_scan s = { .p = text.p, .end = slice_skip(text, text.n).p };
 	struct looking l = { .out = out, .from = out->n };
 	struct sqltoken t;
 

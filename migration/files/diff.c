@@ -99,6 +99,13 @@ print_pairs(struct printer *p, const struct lines *a, const struct lines *b)
 	free(t);
 }
 
+/* Without the first n; of no lines there is not even an address. */
+static struct lines
+behind(const struct lines *l, size_t n)
+{
+	return (struct lines){ n > 0 ? l->v + n : l->v, l->n - n };
+}
+
 void
 diff_lines(struct buf *out, struct slice was, struct slice is, unsigned lines)
 {
@@ -108,8 +115,8 @@ diff_lines(struct buf *out, struct slice was, struct slice is, unsigned lines)
 
 	while (front < a.n && front < b.n && same(a.v[front], b.v[front]))
 		front++;
-	x = (struct lines){ a.v + front, a.n - front };
-	y = (struct lines){ b.v + front, b.n - front };
+	x = behind(&a, front);
+	y = behind(&b, front);
 	while (x.n > 0 && y.n > 0 && same(x.v[x.n - 1], y.v[y.n - 1])) {
 		x.n--;
 		y.n--;

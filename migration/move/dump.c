@@ -151,14 +151,17 @@ blank_line(char *at, const char *end)
 void
 dump_plain(struct buf *script)
 {
-	char *text = script->p, *end = text + script->n, *at;
-	char closing[96];
+	char *at = script->n > 0 ? memmem(script->p, script->n, "\\restrict ", 10) : NULL;
+	char *end, *end_of_line, closing[96];
 	int n;
 
-	at = script->n > 0 ? memmem(text, script->n, "\\restrict ", 10) : NULL;
-	if (at == NULL || (at != text && at[-1] != '\n'))
+	if (at == NULL || (at != script->p && at[-1] != '\n'))
 		return;
-	n = snprintf(closing, sizeof(closing), "\n\\unrestrict %.*s", (int)strcspn(at + 10, "\n"),
+	end = script->p + script->n;
+	end_of_line = memchr(at, '\n', (size_t)(end - at));
+	if (end_of_line == NULL)
+		end_of_line = end;
+	n = snprintf(closing, sizeof(closing), "\n\\unrestrict %.*s", (int)(end_of_line - at - 10),
 		     at + 10);
 	blank_line(at, end);
 	at = n > 0 && (size_t)n < sizeof(closing)
