@@ -203,7 +203,7 @@ each_costs('an idle session on TLS', 15, sub { hold(@_, sslmode => 'require') })
 each_costs('an idle session in a WebSocket', 2, \&hold_websocket);
 each_costs('an idle session in a WebSocket on TLS', 16, sub { hold_websocket(@_, tls => 1) });
 each_costs('an idle session on TLS in a WebSocket', 16, sub { hold_websocket(@_, sslmode => 'require') });
-each_costs('a connection that has asked for TLS', 5, sub { hold_silent(@_, ssl_request, 'S') });
+each_costs('a connection that has asked for TLS', 3, sub { hold_silent(@_, ssl_request, 'S') });
 each_costs('a connection that has said nothing', 1.5, sub { hold_silent(@_, '', '') });
 
 # Nobody is there: no thread wakes up, control neither.
