@@ -385,6 +385,7 @@ on_ready(struct flow *f)
 {
 	if (f->server.left != 1) {
 		f->server.bad = true;
+		f->server.left = 0;
 		return FLOW_BAD;
 	}
 	f->server.type = 'Z';
@@ -531,7 +532,7 @@ static inline __attribute__((always_inline)) unsigned
 follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk, struct slice in,
        struct flow_tally *tally)
 {
-	const char *p = in.p, *end = in.p + in.n;
+	const char *p = in.p, *end = in.p + in.n, *begin = NULL;
 	unsigned events = 0;
 
 	if (side->left > 0 || side->have > 0)
@@ -545,14 +546,18 @@ follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk
 				continue;
 			}
 		}
+		begin = p;
 		events |= begin_message(f, side, on, (const uint8_t *)p);
 		if (side->bad)
 			break;
 		p += FRAME_HEAD_BYTES;
 		p = pass_body(f, side, slice_of(p, (size_t)(end - p)), &events, tally);
 	}
-	if (side->bad)
+	if (side->bad) {
+		if (tally != NULL)
+			tally->good = begin != NULL ? (size_t)(begin - in.p) : SIZE_MAX;
 		return events | FLOW_BAD;
+	}
 	while (p < end)
 		side->head[side->have++] = (uint8_t)*p++;
 	return events;
@@ -569,8 +574,11 @@ flow_client(struct flow *f, const char *p, size_t n)
 unsigned
 flow_server(struct flow *f, const char *p, size_t n, struct flow_tally *tally)
 {
-	if (f->server.bad)
+	if (f->server.bad) {
+		if (tally != NULL)
+			tally->good = SIZE_MAX;
 		return FLOW_BAD;
+	}
 	return follow(f, &f->server, server_handlers, 'D', slice_of(p, n), tally);
 }
 

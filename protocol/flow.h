@@ -63,6 +63,9 @@ struct flow_tally {
 	    transactions; /* ReadyForQuery messages outside a transaction: so many have ended */
 	unsigned errors;  /* ErrorResponse messages that were complete with this call … */
 	char sqlstates[FLOW_TALLY_MAX][5]; /* … and the codes of the first of them; zeros: none */
+	/* only with FLOW_BAD: bytes in front of the message that is none; SIZE_MAX: it has begun in
+	 * an earlier call */
+	size_t good;
 };
 
 /* One direction. */

@@ -69,25 +69,32 @@ pass_on(struct ask *a, struct slice raw)
 		(void)session_say(s, raw.p, raw.n);
 }
 
-/* True: that was the last. */
-static bool
+/* DONE: that was the last. BAD: it is none. */
+static enum parse
+take_ready(struct ask *a, struct slice body)
+{
+	if (message_parse_ready(body, &a->answer.status) != PARSE_DONE)
+		return PARSE_BAD;
+	return ++a->syncs == a->until ? PARSE_DONE : PARSE_MORE;
+}
+
+static enum parse
 take(struct ask *a, const struct frame *f, struct slice raw)
 {
 	switch (f->type) {
 	case MSG_ERROR:
 		take_error(a, f->body);
-		return false;
+		return PARSE_MORE;
 	case MSG_PARAMETER_STATUS:
 		vars_report(&a->server->reported, f->body);
-		return false;
+		return PARSE_MORE;
 	case MSG_NOTIFICATION:
 		pass_on(a, raw);
-		return false;
+		return PARSE_MORE;
 	case MSG_READY:
-		return message_parse_ready(f->body, &a->answer.status) == PARSE_DONE &&
-		       ++a->syncs == a->until;
+		return take_ready(a, f->body);
 	default:
-		return false;
+		return PARSE_MORE;
 	}
 }
 
@@ -114,12 +121,15 @@ read_answer(struct ask *a)
 		struct slice raw = slice_of(a->in.p + a->seen, f.total);
 
 		a->seen += f.total;
-		if (take(a, &f, raw)) {
+		p = take(a, &f, raw);
+		if (p == PARSE_DONE) {
 			finish(a);
 			return;
 		}
 		if (sv->ask != a)
 			return; /* the session has ended on the way, and its server with it */
+		if (p == PARSE_BAD)
+			break;
 	}
 	if (p == PARSE_BAD)
 		lost(a, "protocol violation");

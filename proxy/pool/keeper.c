@@ -121,6 +121,20 @@ close_old(struct pool *p, int64_t now_us)
 	}
 }
 
+/* A question of ours that a node has not answered in all this time it never will. */
+static void
+close_stuck(struct pool *p, int64_t now_us)
+{
+	int64_t limit = p->worker->world->config->main.server_idle_timeout;
+	struct server *sv, *next;
+
+	for (sv = TAILQ_FIRST(&p->places[SERVER_BUSY]); sv != NULL && limit > 0; sv = next) {
+		next = TAILQ_NEXT(sv, in_place);
+		if (now_us - sv->since_us >= limit)
+			server_free(sv);
+	}
+}
+
 static void
 keep_warm(struct pool *p)
 {
@@ -162,6 +176,7 @@ keep(evutil_socket_t fd, short what, void *arg)
 		pool_join(p);
 		check_waiting(p, now_us);
 		close_old(p, now_us);
+		close_stuck(p, now_us);
 		p->nsessions--;
 		if (!ps->draining && !is_drained(p))
 			keep_warm(p);

@@ -36,14 +36,16 @@
 #include "proxy/worker_int.h"
 
 #define LOGIN_MESSAGE_MAX (64 * 1024) /* PostgreSQL bounds authentication messages likewise */
+#define ANSWERS_MAX       (4 * LOGIN_MESSAGE_MAX) /* all that a node may say until it is ready */
 #define PLUS              SCRAM_MECHANISM_PLUS
 
 /* What became of a message of the node. */
 enum step {
-	STEP_ON,    /* look at the next one */
-	STEP_HOLD,  /* it stays, until more is there of what the client says */
-	STEP_READY, /* it was the last of the login */
-	STEP_OVER,  /* the session is closed, or the login's end is known */
+	STEP_ON,      /* look at the next one */
+	STEP_HOLD,    /* it stays, until more is there of what the client says */
+	STEP_READY,   /* it was the last of the login */
+	STEP_REFUSED, /* it was the last of the session: what a node says behind it is not heard */
+	STEP_OVER,    /* the session is closed, or the login's end is known */
 };
 
 static bool from_server(struct session *s);
@@ -252,9 +254,8 @@ take_error(struct session *s, const struct frame *f, struct slice raw, struct bu
 		sql_on_refusal(s, f->body);
 		return STEP_OVER;
 	}
-	s->login->refused = true;
 	buf_slice(out, raw);
-	return STEP_ON;
+	return STEP_REFUSED;
 }
 
 /* The node does not speak all that the client asked for. Where we have authenticated the client, it
@@ -363,6 +364,8 @@ from_server(struct session *s)
 	buf_fini(&out);
 	if (step == STEP_READY)
 		become_ready(s);
+	else if (step == STEP_REFUSED)
+		session_end_unread(s, WHY_SERVER_REFUSED);
 	return step == STEP_ON || step == STEP_HOLD;
 }
 
@@ -380,10 +383,7 @@ login_begin(struct session *s, struct buf *take_inbox)
 static void
 server_gone(struct session *s)
 {
-	if (s->login->refused)
-		session_end(s, WHY_SERVER_REFUSED);
-	else
-		session_close(s, WHY_SERVER_DIED, "The node closed the connection during login.");
+	session_close(s, WHY_SERVER_DIED, "The node closed the connection during login.");
 }
 
 void
@@ -407,7 +407,8 @@ login_on_server(struct session *s, short what)
 		return;
 	}
 	buf_put(&s->login->server_inbox, scratch, (size_t)n);
-	if (s->login->server_inbox.failed)
+	s->login->heard += (size_t)n;
+	if (s->login->server_inbox.failed || s->login->heard > ANSWERS_MAX)
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
 	else
 		(void)from_server(s);

@@ -26,10 +26,18 @@
 #include "routing/topology.h"
 
 static void
-server_lost(struct session *s)
+close_with_server(struct session *s, enum why why)
 {
 	char detail[400];
 
+	snprintf(detail, sizeof(detail), "Region %s, node %s, server process %" PRIu32 ".",
+		 s->server->live->region, s->server->live->name, s->server->pid);
+	session_close(s, why, detail);
+}
+
+static void
+server_lost(struct session *s)
+{
 	if (s->terminated) {
 		session_end(s, WHY_CLIENT_DONE);
 		return;
@@ -38,10 +46,8 @@ server_lost(struct session *s)
 		session_end(s, WHY_SERVER_DIED);
 		return;
 	}
-	snprintf(detail, sizeof(detail), "Region %s, node %s, server process %" PRIu32 ".",
-		 s->server->live->region, s->server->live->name, s->server->pid);
 	stream_fini(&s->server->stream);
-	session_close(s, WHY_SERVER_DIED, detail);
+	close_with_server(s, WHY_SERVER_DIED);
 }
 
 bool
@@ -120,6 +126,17 @@ from_client(struct session *s, const char *p, size_t held, size_t n)
 	settings_take(s, p, held + n);
 }
 
+/* What stands in front of the message that is none is the client's, and so is why it ends there. */
+static void
+server_strayed(struct session *s, const char *p, const struct flow_tally *tally)
+{
+	/* it has read the beginning of that message, or not all that is in front of it */
+	if (tally->good == SIZE_MAX || s->straggle != NULL)
+		session_abort(s, WHY_SERVER_PROTOCOL);
+	else if (tally->good == 0 || session_say(s, p, tally->good))
+		close_with_server(s, WHY_SERVER_PROTOCOL);
+}
+
 /* False: the session is over. */
 static bool
 to_client(struct session *s, char *p, size_t n)
@@ -136,12 +153,12 @@ to_client(struct session *s, char *p, size_t n)
 	events = flow_server(&s->flow, p, n, &tally);
 	if (tally.transactions + tally.errors > 0)
 		relay_count(s, &tally);
-	if (events & FLOW_BAD) {
-		session_abort(s, WHY_SERVER_PROTOCOL);
-		return false;
-	}
 	if (events & FLOW_FATAL)
 		s->fatal_told = true;
+	if (events & FLOW_BAD) {
+		server_strayed(s, p, &tally);
+		return false;
+	}
 	if (s->sampler != NULL && (events & FLOW_READY) && flow_pending(&s->flow) == 0)
 		sampler_answered(s->sampler);
 	if (s->pooled != NULL && ((events & FLOW_PARAMETER) || s->pooled->report.n > 0))

@@ -128,7 +128,7 @@ struct login {
 	struct buf server_inbox; /* bytes of the node not forwarded yet */
 	uint32_t auth_code;      /* last Authentication message of the node */
 	bool asked;              /* a request of the node has been forwarded */
-	bool refused;            /* the node's ErrorResponse has been forwarded */
+	size_t heard;            /* bytes of the node since it is attached */
 	struct ownlogin *own;    /* Meridian answers the node's requests itself, or NULL */
 	struct auth *auth;       /* Meridian finds out who it is (authenticate.h), or NULL */
 	struct lookup *lookup;   /* what auth_query knows of it (lookup.h), or NULL */

@@ -21,6 +21,7 @@
 #include "proxy/worker_int.h"
 
 #define LOGIN_MESSAGE_MAX ((size_t)64 * 1024)
+#define ANSWERS_MAX       (4 * LOGIN_MESSAGE_MAX) /* all that a node may say until it is ready */
 
 struct signon {
 	struct server *server;
@@ -34,6 +35,7 @@ struct signon {
 	struct dial dial;
 	struct event timer; /* server_connect_timeout */
 	struct buf startup, inbox;
+	size_t heard; /* bytes of the node so far */
 	struct ownlogin *own;
 	int64_t begun_us;
 	signon_done_fn *done;
@@ -118,6 +120,7 @@ begin(struct signon *so, enum dial_way way)
 
 	so->dial = (struct dial){ .tls = so->worker->tls };
 	buf_clear(&so->inbox);
+	so->heard = 0;
 	vars_unref(so->server->reported);
 	so->server->reported = vars_empty(so->worker->vars);
 	ownlogin_free(so->own);
@@ -289,9 +292,11 @@ read_answer(struct signon *so)
 
 	if (n == STREAM_AGAIN)
 		return;
-	if (n > 0)
+	if (n > 0) {
 		buf_put(&so->inbox, scratch, (size_t)n);
-	if (n <= 0 || so->inbox.failed) {
+		so->heard += (size_t)n;
+	}
+	if (n <= 0 || so->inbox.failed || so->heard > ANSWERS_MAX) {
 		fail_text(so, SIGNON_FAILED,
 			  n <= 0 ? "server closed the connection unexpectedly"
 				 : "protocol violation");

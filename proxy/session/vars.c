@@ -526,13 +526,22 @@ vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 
 /* ---- reports ---- */
 
+/* Servers report a dozen settings, and each report copies the list: one that has more to say than
+ * any real one is not listened to. */
+static bool
+has_room(const struct vars *v, const struct message_parameter *m)
+{
+	return v->count < VARS_REPORTS_MAX &&
+	       v->n + m->name.n + m->value.n + 2 <= VARS_REPORTS_BYTES;
+}
+
 void
 vars_report(struct vars **reported, struct slice body)
 {
 	struct message_parameter m;
 	struct vars *old = *reported;
 
-	if (message_parse_parameter(body, &m) != PARSE_DONE)
+	if (message_parse_parameter(body, &m) != PARSE_DONE || !has_room(old, &m))
 		return;
 	*reported = vars_with(old, m.name, m.value);
 	vars_unref(old);

@@ -83,8 +83,11 @@ void vars_put_literal(struct buf *sql, struct slice s);
 
 /* ---- reports ---- */
 
+#define VARS_REPORTS_MAX   128
+#define VARS_REPORTS_BYTES ((size_t)8192)
+
 /* A ParameterStatus (its body) has passed: what has been said with it, in place of *reported.
- * Malformed ones are ignored. */
+ * Malformed ones are ignored, and those for which there is no room. */
 void vars_report(struct vars **reported, struct slice body);
 /* Append the ParameterStatus messages that a client, who was told `told`, must hear where the
  * server says `reported`. */

@@ -506,6 +506,33 @@ nonsense_is_bad_and_stays_bad(void **state)
 	}
 }
 
+/* What stands in front of the message that is none can still be sent on; what can be said behind it
+ * is known by where it begins. */
+static void
+a_bad_message_is_told_from_what_stands_in_front_of_it(void **state)
+{
+	static const char good[] = "D\0\0\0\6xxC\0\0\0\5\0", bad[] = "D\0\0\0\3";
+	char all[sizeof(good) - 1 + sizeof(bad) - 1];
+	size_t n = sizeof(good) - 1;
+
+	(void)state;
+	memcpy(all, good, n);
+	memcpy(all + n, bad, sizeof(bad) - 1);
+	for (size_t cut = 0; cut < sizeof(all); cut++) {
+		struct flow_tally tally = { 0 };
+		struct flow f;
+
+		flow_init(&f, REPLICATION_NONE);
+		assert_int_equal(flow_server(&f, all, cut, &tally) & FLOW_BAD, 0);
+		assert_int_equal(flow_server(&f, all + cut, sizeof(all) - cut, &tally) & FLOW_BAD,
+				 FLOW_BAD);
+		assert_true(tally.good == (cut <= n ? n - cut : SIZE_MAX));
+		assert_true(flow_at_server_boundary(&f));
+		assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6, &tally), FLOW_BAD);
+		assert_true(tally.good == SIZE_MAX);
+	}
+}
+
 static void
 more_than_the_queue_holds_is_still_counted(void **state)
 {
@@ -644,6 +671,7 @@ main(void)
 		cmocka_unit_test(transactions_and_errors_are_tallied),
 		cmocka_unit_test(errors_beyond_the_tally_are_still_counted),
 		cmocka_unit_test(nonsense_is_bad_and_stays_bad),
+		cmocka_unit_test(a_bad_message_is_told_from_what_stands_in_front_of_it),
 		cmocka_unit_test(more_than_the_queue_holds_is_still_counted),
 		cmocka_unit_test(what_we_asked_ourselves_is_owed_too),
 		cmocka_unit_test(terminate_and_counters_are_seen),

@@ -3,6 +3,9 @@
 
 #include "proxy/session/vars.h"
 
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "protocol/startup.h"
 
 #include "tests/unit/unit.h"
@@ -308,6 +311,39 @@ a_client_hears_what_it_was_not_told(void **state)
 	vars_table_free(t);
 }
 
+/* Each report copies the list: what a hostile node says without an end must not make it longer. */
+static void
+reports_without_an_end_are_bounded(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *reported = vars_empty(t), *full;
+	struct slice value;
+	struct buf body = { 0 };
+	char *big = xcalloc(1, VARS_REPORTS_BYTES + 3);
+
+	(void)state;
+	memset(big, 'x', VARS_REPORTS_BYTES + 1);
+	vars_report(&reported, slice_of(big, VARS_REPORTS_BYTES + 2));
+	assert_int_equal(vars_count(reported), 0);
+	big[1] = '\0';
+	vars_report(&reported, slice_of(big, VARS_REPORTS_BYTES + 2));
+	assert_int_equal(vars_count(reported), 0);
+	for (unsigned i = 0; i < 2 * VARS_REPORTS_MAX; i++) {
+		buf_clear(&body);
+		buf_printf(&body, "a%u%cv%c", i, '\0', '\0');
+		vars_report(&reported, buf_view(&body));
+	}
+	assert_int_equal(vars_count(reported), VARS_REPORTS_MAX);
+	assert_true(vars_get(reported, "a0", &value));
+	full = reported;
+	vars_report(&reported, S("b\0v\0"));
+	assert_ptr_equal(reported, full);
+	vars_unref(reported);
+	buf_fini(&body);
+	free(big);
+	vars_table_free(t);
+}
+
 int
 main(void)
 {
@@ -320,6 +356,7 @@ main(void)
 		cmocka_unit_test(a_superusers_role_comes_first_and_every_role_last),
 		cmocka_unit_test(equal_meaning_is_one_number),
 		cmocka_unit_test(a_client_hears_what_it_was_not_told),
+		cmocka_unit_test(reports_without_an_end_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,12 @@
 #   my $fake = Meridian::Test::Fake->new;          # any startup packet is welcome; each Query gets
 #   ... nodes => $fake ...                         # one row "1"; no TLS
 #   my $fake = Meridian::Test::Fake->new(on => {   # what it answers, by message type ('' startup)
-#       Q => sub { my ($type, $body) = @_; … return $bytes } });    # undef: close the connection
+#       Q => sub { my ($type, $body, $connection) = @_; … return $bytes } });    # undef: close
+#
+# More keys: accept, ssl (an SSLRequest). $connection is a hash of the handlers' own, which the
+# startup packet's parameters are in: $connection->{param}{database}. A handler may return code
+# instead of bytes: it is called with the socket, in a process of its own, and what it leaves undone
+# (closing, for one) is done when it returns.
 #
 # A process of its own; it ends with the test.
 package Meridian::Test::Fake;
@@ -47,7 +52,8 @@ sub new
 	my $self = bless { port => $listen->sockport, owner => $$ }, $class;
 	$self->{pid} = fork // croak "fork: $!";
 	return $self if $self->{pid};
-	eval { serve($listen, { '' => \&welcome, Q => sub { $one_row }, %{ $opt{on} || {} } }, getppid); 1 }
+	local $SIG{CHLD} = 'IGNORE';
+	eval { serve($listen, { '' => \&welcome, ssl => sub { 'N' }, Q => sub { $one_row }, %{ $opt{on} || {} } }, getppid); 1 }
 	  or print STDERR "fake server: $@";
 	POSIX::_exit(0);
 }
@@ -85,8 +91,10 @@ sub serve
 			if ($fd == $listen) {
 				my $new = $listen->accept or next;
 				setsockopt $new, IPPROTO_TCP, TCP_NODELAY, 1;
+				my $c = { data => '', started => 0 };
+				next unless !$on->{accept} || tell_peer($new, $c, $on->{accept}->('accept', '', $c));
 				$all->add($new);
-				$in{ fileno $new } = { data => '', started => 0 };
+				$in{ fileno $new } = $c;
 				next;
 			}
 			next if advance($fd, $in{ fileno $fd }, $on);
@@ -104,9 +112,25 @@ sub advance
 	my ($fd, $c, $on) = @_;
 	sysread($fd, $c->{data}, 65536, length $c->{data}) or return 0;
 	while (my ($type, $body) = cut($c)) {
-		my $answer = answer($c, $type, $body, $on) // return 0;
-		syswrite $fd, $answer if length $answer;
+		tell_peer($fd, $c, answer($c, $type, $body, $on)) or return 0;
 	}
+	return 1;
+}
+
+# False: the connection is over, or somebody else's.
+sub tell_peer
+{
+	my ($fd, $c, $answer) = @_;
+	return 0 if !defined $answer;
+	if (ref $answer) {
+		my $pid = fork // croak "fork: $!";
+		return 0 if $pid;
+		alarm 300;    # whatever becomes of the test
+		$answer->($fd, $c);
+		close $fd;
+		POSIX::_exit(0);
+	}
+	syswrite $fd, $answer if length $answer;
 	return 1;
 }
 
@@ -126,12 +150,14 @@ sub answer
 	my ($c, $type, $body, $on) = @_;
 	if (!$c->{started}) {
 		my $code = unpack 'N', $body;
-		return 'N'   if $code == 80877103 || $code == 80877104;
+		return $on->{ssl}->('ssl', $body, $c) if $code == 80877103;
+		return 'N'   if $code == 80877104;
 		return undef if $code == 80877102;
 		$c->{started} = 1;
+		$c->{param} = { split /\0/, substr($body, 4), -1 };
 	}
 	return undef if $type eq 'X';
-	return $on->{$type} ? $on->{$type}->($type, $body) : '';
+	return $on->{$type} ? $on->{$type}->($type, $body, $c) : '';
 }
 
 1;
