@@ -10,7 +10,8 @@ use Test::More;
 my (%of, %run);
 for my $file (source_files(qr{(?:\.(?:sh|pl|pm|t|py)|/[a-z-]+)$})) {
 	my ($first) = lines_of($file);
-	my $kind = $file =~ /\.p[ml]$|\.t$/ ? 'perl' : ($first // '') =~ m{^#!.*\b(sh|bash|perl|python3)\b} ? $1 : next;
+	my $kind = $file =~ /\.p[ml]$|\.t$/ ? 'perl' : $file =~ /\.py$/ ? 'python3' : undef;
+	$kind //= ($first // '') =~ m{^#!.*\b(sh|bash|perl|python3)\b} ? $1 : next;
 	$kind = 'sh' if $kind eq 'bash';
 	push @{ $of{$kind} }, $file;
 }

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What the figures should be. A target is a bound on one figure, or on the ratio of two in the same round."""
+import dataclasses
+import os
+import statistics
+
+
+@dataclasses.dataclass
+class Target:
+    what: str
+    work: str
+    measure: str
+    row: str
+    bound: float
+    most: bool  # at most, or at least
+    beside: str = ""  # the ratio to this row; else the figure itself
+    added: bool = False  # both less what `direct` takes
+    free_cpu: bool = False  # says something only where there are CPUs to spare
+    unit: str = ""
+
+
+def at_most(bound, what, work, measure, row="meridian", **kw):
+    return Target(what, work, measure, row, bound, True, **kw)
+
+
+def at_least(bound, what, work, measure, row="meridian", **kw):
+    return Target(what, work, measure, row, bound, False, **kw)
+
+
+TARGETS = [
+    at_most(6, "system calls of a simple query, 1 client", "calls", "calls"),
+    at_most(4.4, "system calls of a transaction, 16 clients", "calls", "calls16"),
+    at_most(110, "system calls per MB of COPY", "calls", "calls_mb"),
+    at_most(0, "wake-ups per second with 100 idle sessions", "wake-ups", "wake_ups"),
+    at_most(0.97, "CPU per transaction", "prepared", "cpu", beside="pgbouncer"),
+    at_most(1.08, "CPU per transaction", "prepared", "cpu", beside="floor"),
+    at_most(0.97, "path added on one CPU", "one-cpu", "us", beside="pgbouncer", added=True),
+    at_most(1.08, "path added on one CPU", "one-cpu", "us", beside="floor", added=True),
+    at_most(0.93, "CPU per transaction, TLS", "tls", "cpu", beside="pgbouncer"),
+    at_least(1, "transactions/s, TLS", "tls", "tps", beside="pgbouncer"),
+    at_least(1, "transactions/s, 16 clients", "prepared", "tps", beside="pgbouncer"),
+    at_least(1, "transactions/s, 16 clients", "prepared", "tps", beside="haproxy"),
+    at_most(1, "p99, 16 clients", "prepared", "p99", beside="pgbouncer"),
+    at_most(1, "p99, 16 clients", "prepared", "p99", beside="haproxy"),
+    at_least(1, "transactions/s, two workers", "workers", "tps", row="meridian-2", beside="meridian", free_cpu=True),
+    at_least(1.07, "MB/s of COPY out", "copy-out", "mbs", beside="direct"),
+    at_most(0.97, "CPU per GB of COPY out", "copy-out", "cpu_gb", beside="pgbouncer"),
+    at_least(0.95, "new sessions/s, no pools", "login", "rate", beside="direct"),
+    at_most(140, "CPU of a new session, no pools", "login", "cpu", unit="µs"),
+    at_least(1, "new sessions/s, pools", "login", "rate", row="pooled-session", beside="pgbouncer"),
+    at_least(1, "new sessions/s, pools of transactions", "login", "rate", row="pooled", beside="pgbouncer-tx"),
+    at_most(60, "CPU of a new session, pools", "login", "cpu", row="pooled-session", unit="µs"),
+    at_most(60, "CPU of a new session, pools of transactions", "login", "cpu", row="pooled", unit="µs"),
+    at_most(1, "CPU of a SCRAM login that ends here", "login-scram", "cpu", row="pooled-session", beside="pgbouncer"),
+    at_most(1, "CPU of a SCRAM login that ends here, many a second", "storm", "cpu", row="pooled", beside="pgbouncer-tx"),
+    at_most(1.5, "memory of an idle session", "idle", "kb", unit="kB"),
+    at_most(15, "memory of an idle session, TLS", "idle-tls", "kb", unit="kB"),
+    at_most(3, "memory of a connection that is silent behind SSLRequest", "silent", "kb", unit="kB"),
+    at_least(10000, "idle sessions held", "idle-many", "held"),
+    at_most(1.5, "memory of each of them", "idle-many", "kb", unit="kB"),
+    at_least(10000, "idle sessions held, TLS", "idle-many-tls", "held"),
+    at_most(2, "a login beside 5,000 silent connections, times as long", "beside-silent", "grown"),
+]
+
+
+def figures(target, results):
+    """Of each round in which there is one."""
+    def of(row):
+        return [found.get(target.measure) if found else None for found in results.get((row, target.work), [])]
+
+    mine = of(target.row)
+    if not target.beside:
+        return [value for value in mine if value is not None]
+    theirs = of(target.beside)
+    none = of("direct") if target.added else [0] * len(mine)
+    return [(a - c) / (b - c) for a, b, c in zip(mine, theirs, none) if None not in (a, b, c) and b > c]
+
+
+def judge(target, results):
+    """(median, least, most, verdict); no median where nothing was measured."""
+    found = figures(target, results)
+    if not found:
+        return None, None, None, "not measured"
+    found = [round(value, 2) for value in found]
+    middle = statistics.median(found)
+    good = middle <= target.bound if target.most else middle >= target.bound
+    verdict = "yes" if good else "**no**"
+    if target.free_cpu and len(os.sched_getaffinity(0)) < 4:
+        verdict = "no CPU to spare here"
+    elif min(found) < target.bound < max(found):
+        verdict += ", in the middle of the rounds"
+    return middle, min(found), max(found), verdict

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The table of workloads, and that of what they measure."""
+import dataclasses
+import typing
+
+from . import counting, holding, logins, speed
+
+SESSIONS = ["direct", "floor", "haproxy", "pgbouncer", "meridian"]
+EVERY = SESSIONS + ["pgbouncer-tx", "pooled"]
+PROXIES = EVERY[1:]
+ENDING_TLS = ["pgbouncer", "meridian", "pgbouncer-tx", "pooled"]
+FRAMES = ["bridged", "websocket"]
+POOLS = ["pgbouncer-tx", "pooled"]
+NEW_SESSIONS = EVERY + ["pooled-session"]
+
+
+@dataclasses.dataclass
+class Work:
+    title: str
+    run: typing.Callable
+    rows: list
+    once: bool = False  # one round is enough
+    fresh: str = ""  # each row is started anew for it, alone, in front of: node, cluster
+    sessions: str = ""  # the option that says how many sessions the row must hold
+    key: str = "rsa"
+    prepares: bool = False  # statements, which an old PgBouncer does not know in a pool of transactions
+    quick: bool = False
+
+
+def held(title, run, rows, sessions, **kw):
+    """Sessions or connections that do nothing."""
+    return Work(title, run, rows, once=True, fresh="node", sessions=sessions, **kw)
+
+
+WORKS = {
+    "one-cpu": Work("One client, simple protocol; client, proxy and server on one CPU", speed.one_cpu, EVERY, quick=True),
+    "prepared": Work("16 clients, prepared statements", speed.prepared, EVERY + FRAMES, prepares=True, quick=True),
+    "tls": Work("16 clients, prepared statements, TLS (`floor` and `haproxy` leave it to PostgreSQL)", speed.over_tls, EVERY,
+                prepares=True, quick=True),
+    "workers": Work("32 clients, prepared statements, more workers", speed.workers,
+                    ["direct", "meridian", "meridian-2", "meridian-4"]),
+    "copy-out": Work("COPY TO STDOUT", speed.copy_out, EVERY + FRAMES, quick=True),
+    "copy-in": Work("COPY FROM STDIN", speed.copy_in_rows, EVERY),
+    "copy-out-tls": Work("COPY TO STDOUT over TLS", speed.copy_out_tls, EVERY),
+    "row": Work("One row of 100 MB", speed.big_row, EVERY),
+    "login": Work("A new session for each transaction, 4 clients", logins.trusted, NEW_SESSIONS, quick=True),
+    "login-scram": Work("A new session by SCRAM (`floor`, `haproxy` and `meridian` leave it to PostgreSQL)", logins.proving,
+                        NEW_SESSIONS),
+    "login-rsa": Work("A new session over TLS, RSA key of 2,048 bits, no resumption", logins.shaking_hands, ENDING_TLS,
+                      fresh="cluster"),
+    "login-ecdsa": Work("A new session over TLS, ECDSA key (P-256), no resumption", logins.shaking_hands, ENDING_TLS,
+                        fresh="cluster", key="ecdsa"),
+    "storm": Work("SCRAM logins at a given rate beside a session that runs SELECT 1", logins.storm, POOLS),
+    "pool": Work("Many clients on few server connections", speed.pool, POOLS),
+    "calls": Work("System calls of the proxy", counting.calls, PROXIES, once=True, quick=True),
+    "wake-ups": Work("100 idle sessions", counting.wake_ups, PROXIES, once=True),
+    "idle": held("Memory of some idle sessions", holding.some, PROXIES, "sessions", quick=True),
+    "idle-tls": held("Memory of some idle sessions over TLS", holding.some_tls, ENDING_TLS, "sessions", quick=True),
+    "silent": held("Memory of connections that say nothing behind their SSLRequest", holding.some_silent, ENDING_TLS,
+                   "sessions", quick=True),
+    "idle-many": held("Memory of many idle sessions", holding.many, PROXIES, "idle"),
+    "idle-many-tls": held("Memory of many idle sessions over TLS", holding.many_tls, ENDING_TLS, "idle"),
+    "silent-many": held("Memory of many connections that say nothing", holding.many_silent, ENDING_TLS, "idle"),
+    "beside-silent": held("A login while connections say nothing behind their SSLRequest", logins.beside_silent, ENDING_TLS,
+                          "silent"),
+}
+
+# name: (heading, whether the ratio to other rows is shown)
+MEASURES = {
+    "us": ("µs", True),
+    "tps": ("transactions/s", True),
+    "rate": ("sessions/s", True),
+    "mbs": ("MB/s", True),
+    "cpu": ("CPU, µs each", True),
+    "cpu_gb": ("CPU, s/GB", True),
+    "p50": ("p50, µs", False),
+    "p99": ("p99, µs", True),
+    "p999": ("p999, µs", False),
+    "peak": ("memory grew by, MB", False),
+    "logins": ("logins", False),
+    "login": ("a login takes, µs", False),
+    "quiet": ("p99 of SELECT 1 alone, µs", False),
+    "calls": ("1 client", False),
+    "calls16": ("16 clients", False),
+    "calls_mb": ("per MB of COPY", False),
+    "which": ("1 client, which", False),
+    "wake_ups": ("wake-ups/s", False),
+    "kb": ("kB each", False),
+    "held": ("held", False),
+    "alone": ("alone, µs", False),
+    "beside": ("beside them, µs", False),
+    "grown": ("times", False),
+}
