@@ -66,6 +66,17 @@ on_copy_end(struct walk *w, size_t total)
 
 /* ---- the stream ---- */
 
+/* As servers bound them (PQ_SMALL_MESSAGE_LIMIT, PQ_LARGE_MESSAGE_LIMIT): what is longer they do
+ * not read, and we do not wait for. */
+static size_t
+longest(char type)
+{
+	static const char small[] = { MSG_CLOSE, MSG_DESCRIBE,  MSG_EXECUTE,   MSG_FLUSH,
+				      MSG_SYNC,  MSG_COPY_DONE, MSG_COPY_FAIL, MSG_TERMINATE };
+
+	return memchr(small, type, sizeof(small)) != NULL ? 1 + 10000 : 1 + (size_t)0x3ffffffe;
+}
+
 static size_t
 message_bytes(const struct walk *w)
 {
@@ -88,7 +99,7 @@ one_message(struct walk *w)
 	if (walk_left(w) < FRAME_HEAD_BYTES)
 		return STEP_MORE;
 	total = message_bytes(w);
-	if (total < FRAME_HEAD_BYTES || total > (size_t)INT32_MAX + 1) {
+	if (total < FRAME_HEAD_BYTES || total > longest(w->at[0])) {
 		w->c->why = "Invalid message length.";
 		return STEP_BAD;
 	}

@@ -319,8 +319,8 @@ sub run_case
 	my ($self, $proxy, $chaos, $case, $sees, $what) = @_;
 	$self->begin($case);
 	my $w = $what =~ /^tls/ ? Meridian::Test::Tls->new($proxy, '-starttls', 'postgres') : Meridian::Test::Wire->new($proxy);
-	my $patience = $sees =~ /silence|request/ ? 0.4 : 10;
-	is(outcome($w, database => $case->{name}, patience => $patience), $sees, $what);
+	my %time = (patience => $sees =~ /silence/ ? 0.4 : 10, pause => $case->{at} eq 'late' ? 0.6 : 0.1);
+	is(outcome($w, database => $case->{name}, %time), $sees, $what);
 	undef $w;
 	$self->behave;
 	$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' }) if $case->{at} =~ /accept|ssl/;

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Meridian::Test::Bent - sessions of messages that are bent at random, and what comes back.
+#
+#   use Meridian::Test::Bent;
+#
+#   my $bytes = bent_session(42);                         # the same for the same number
+#   my $want  = transcript(port => $node->port, $bytes);  # what PostgreSQL itself answers
+#   my $got   = transcript(port => $proxy->port, $bytes);
+#   is(unlike_transcript($got, $want, $bytes), '', 'the same through Meridian');
+#
+# A session is a dozen messages of all types, most as they should be and some with a wrong length,
+# type, or body, cut, doubled, or with bytes between them; it ends with Syncs and Terminates, so that
+# the server ends it whatever it has made of the rest.
+package Meridian::Test::Bent;
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use Meridian::Test::Wire qw(:build);
+
+our @EXPORT = qw(bent_session transcript unlike_transcript);
+
+sub pick { return $_[ rand @_ ] }
+
+my @names = ('', '', 's1', 's2');
+my @sql = ('SELECT 1', 'SELECT 2; SELECT 3', 'BEGIN', 'COMMIT', 'ROLLBACK', 'SELECT 1/0', 'SELEC', '', ';', 'SAVEPOINT a', 'ROLLBACK TO a',
+	'DISCARD PLANS', "SELECT repeat('x', 20000)", 'COPY (SELECT generate_series(1, 3)) TO STDOUT', 'PREPARE s1 AS SELECT 7', 'EXECUTE s1',
+	'DEALLOCATE s1', 'DEALLOCATE ALL');
+my @make = (
+	(sub { query(pick(@sql)) }) x 4,
+	(sub { query('COPY bent FROM STDIN') . join '', copy_end() }) x 1,
+	(sub { parse(pick('SELECT $1::int', 'SELECT 5', 'SELEC', 'SELECT $1::text, $2::int', @sql), pick(@names)) }) x 3,
+	(sub { bind_message([ (pick('1', 'x', undef)) x int rand 3 ], pick(@names), pick('', '', 'p')) }) x 3,
+	(sub { describe(pick('S', 'P', 'X'), pick(@names)) }) x 2,
+	(sub { execute(pick('', '', 'p'), pick(0, 1)) }) x 3,
+	(sub { close_message(pick('S', 'P', 'X'), pick(@names)) }),
+	(sub { sync_message }) x 4,
+	sub { flush_message },
+	sub { function_call(pick(0, 1598, 89), pick('', 'abcd')) },
+	sub { password('x') },
+	sub { copy_end() },
+	sub { frame(pick('z', 'R', 'Z', "\0", "\xff"), 'what') });
+
+sub copy_end { return (map { copy_data(pick("1\n", "2\n", "x\n", '1')) } 1 .. rand 3), pick(copy_done, copy_done, copy_fail('no'), '') }
+
+my @bend = (
+	sub { my ($m) = @_; substr($m, 1, 4) = pack 'N', pick(0, 1, 3, 4, 0x7fffffff, 0x80000000, 0xffffffff, 0x3fffffff); return $m },
+	sub { my ($m) = @_; substr($m, 1, 4) = pack 'N', length($m) - 1 + pick(-2, -1, 1, 2, 5, 10); return $m },
+	sub { my ($m) = @_; substr($m, 0, 1) = pick('Q', 'P', 'B', 'E', 'D', 'C', 'S', 'H', 'F', 'd', 'c', 'f', 'p', 'X', 'y', "\1"); return $m },
+	sub { my ($m) = @_; return $m if length $m < 6; substr($m, 5 + rand(length($m) - 5), 1) = chr rand 256; return $m },
+	sub { my ($m) = @_; my $body = substr $m, 5; return frame(substr($m, 0, 1), substr $body, 0, rand 1 + length $body) },
+	sub { my ($m) = @_; return frame(substr($m, 0, 1), substr($m, 5) . join '', map { chr rand 256 } 0 .. rand 8) },
+	sub { my ($m) = @_; return $m . $m },
+	sub { my ($m) = @_; return $m . join '', map { chr rand 256 } 0 .. rand 6 });
+
+sub bent_session
+{
+	my ($seed) = @_;
+	srand $seed;
+	my $bytes = '';
+	for (1 .. 4 + rand 12) {
+		my $m = join '', pick(@make)->();
+		$m = pick(@bend)->($m) if length $m > 4 && rand 6 < 1;
+		$bytes .= $m;
+	}
+	return $bytes . sync_message() x 20 . terminate() x 4;
+}
+
+# What came, message by message: its type, and of an error its severity and SQLSTATE, of others what
+# they say. How the connection ended is the last.
+sub transcript
+{
+	my ($how, $where, $bytes, %login) = @_;
+	my $w = Meridian::Test::Wire->new($how => $where);
+	$w->login(database => 'postgres', user => 'postgres', %login);
+	my @said;
+	$w->send($bytes);
+	while (1) {
+		my $m = eval { $w->message };
+		return [ @said, $@ ? 'silence' : 'closed' ] if !$m;
+		push @said, join ' ', grep { defined } word($m) if $m->[0] ne 'S';
+	}
+}
+
+sub word
+{
+	my ($m) = @_;
+	my ($type, $body) = @$m;
+	if ($type eq 'E' || $type eq 'N') {
+		my $e = error_fields($m);
+		return ($type, @$e{qw(V C)});
+	}
+	return ($type, $type eq 'T' ? length $body : $body =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ger);
+}
+
+# Whether there is a message that no server reads, for its length.
+sub has_bad_length
+{
+	my ($bytes) = @_;
+	for (my $at = 0; $at + 5 <= length $bytes;) {
+		my ($type, $len) = unpack 'a1 N', substr $bytes, $at, 5;
+		return 1 if $len < 4 || $len > ($type =~ /[CDEHScfX]/ ? 10000 : 0x3ffffffe);
+		$at += 1 + $len;
+	}
+	return 0;
+}
+
+# '', or how they differ. With a message whose length is none Meridian says so, and need not wait for
+# the answers to those before it; and where a server leaves without a word it says that.
+sub unlike_transcript
+{
+	my ($got, $want, $bytes) = @_;
+	my $i = 0;
+	$i++ while $i < @$got && $i < @$want && $got->[$i] eq $want->[$i];
+	return '' if $i == @$got && $i == @$want;
+	my ($rest, $due) = map { join ', ', @$_[ $i .. $#$_ ] } $got, $want;
+	return '' if $rest eq 'E FATAL 08P01, closed' && has_bad_length($bytes);
+	return '' if $rest eq 'E FATAL 57P01, closed' && $due eq 'closed';
+	return sprintf "after %d the same: got (%s), want (%s)", $i, map { join ', ', map { substr $_, 0, 60 } @$_[ $i .. ($#$_ < $i + 6 ? $#$_ : $i + 6) ] } $got, $want;
+}
+
+1;
