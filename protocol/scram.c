@@ -14,17 +14,42 @@
 
 #define PREFIX       SCRAM_MECHANISM "$"
 #define PASSWORD_MAX 65536
+#define SHA256_BLOCK 64
 
 /* Keys and hashes. */
+
+/* Hash a block that is the key under a mask, then the data (RFC 2104). The context has fetched its
+ * algorithm: to begin anew costs no second search for it, which takes longer than the hash. */
+static bool
+hash_masked(EVP_MD_CTX *ctx, const uint8_t key[SCRAM_KEY_BYTES], uint8_t mask, struct slice data,
+	    uint8_t out[SCRAM_KEY_BYTES])
+{
+	uint8_t block[SHA256_BLOCK];
+	bool ok;
+
+	memset(block, mask, sizeof(block));
+	for (size_t i = 0; i < SCRAM_KEY_BYTES; i++)
+		block[i] ^= key[i];
+	ok = EVP_DigestInit_ex(ctx, NULL, NULL) == 1 &&
+	     EVP_DigestUpdate(ctx, block, sizeof(block)) == 1 &&
+	     EVP_DigestUpdate(ctx, data.p, data.n) == 1 && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+	OPENSSL_cleanse(block, sizeof(block));
+	return ok;
+}
 
 bool
 scram_hmac(const uint8_t key[SCRAM_KEY_BYTES], struct slice data, uint8_t out[SCRAM_KEY_BYTES])
 {
-	size_t n = 0;
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t inner[SCRAM_KEY_BYTES];
+	bool ok;
 
-	return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, SCRAM_KEY_BYTES,
-			 (const unsigned char *)data.p, data.n, out, SCRAM_KEY_BYTES, &n) != NULL &&
-	       n == SCRAM_KEY_BYTES;
+	ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+	     hash_masked(ctx, key, 0x36, data, inner) &&
+	     hash_masked(ctx, key, 0x5c, slice_of((const char *)inner, sizeof(inner)), out);
+	OPENSSL_cleanse(inner, sizeof(inner));
+	EVP_MD_CTX_free(ctx);
+	return ok;
 }
 
 bool
@@ -215,9 +240,8 @@ scram_verifier_mock(struct slice user, const uint8_t secret[SCRAM_KEY_BYTES],
 	uint8_t seed[SCRAM_KEY_BYTES] = { 0 };
 
 	/* Were the library to fail, the zeros would serve as well: no proof is right anyway. */
-	if (scram_hmac(secret, user, seed) &&
-	    scram_hmac(seed, SLICE_LITERAL("stored"), v.stored_key) &&
-	    scram_hmac(seed, SLICE_LITERAL("server"), v.server_key))
+	if (scram_hmac(secret, user, seed) && scram_hash(seed, v.stored_key) &&
+	    scram_hash(v.stored_key, v.server_key))
 		memcpy(v.salt, seed, SCRAM_SALT_BYTES);
 	*out = v;
 	OPENSSL_cleanse(seed, sizeof(seed));

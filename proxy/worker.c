@@ -3,12 +3,9 @@
 
 #include "proxy/worker_int.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -16,7 +13,6 @@
 #include "proxy/control.h"
 #include "proxy/fingerprints.h"
 #include "proxy/http/http.h"
-#include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/cancelkeys.h"
@@ -27,7 +23,6 @@
 #include "proxy/session/strikes.h"
 #include "proxy/session/vars.h"
 
-#define ACCEPTS_PER_TURN 64
 #define SWEEP_DRAIN_US   (50 * USEC_PER_MSEC)
 #define DRAIN_SILENCE_US USEC_PER_SEC
 #define SWEEP_MAX_US     USEC_PER_SEC
@@ -147,22 +142,28 @@ worker_session_by_id(const struct worker *w, uint64_t id)
 	return NULL;
 }
 
+static void
+add_slots(struct worker *w)
+{
+	uint32_t n = w->nslots == 0 ? 64 : w->nslots * 2;
+
+	w->slots = xreallocarray(w->slots, n, sizeof(struct session *));
+	memset(w->slots + w->nslots, 0, (n - w->nslots) * sizeof(struct session *));
+	w->free_slots = xreallocarray(w->free_slots, n, sizeof(uint32_t));
+	for (uint32_t i = n; i > w->nslots; i--)
+		w->free_slots[w->nfree++] = i - 1;
+	w->nslots = n;
+}
+
 uint32_t
 worker_take_slot(struct worker *w, struct session *s)
 {
-	uint32_t i = w->free_slot;
+	uint32_t i;
 
-	while (i < w->nslots && w->slots[i] != NULL)
-		i++;
-	if (i == w->nslots) {
-		uint32_t n = w->nslots == 0 ? 64 : w->nslots * 2;
-
-		w->slots = xreallocarray(w->slots, n, sizeof(struct session *));
-		memset(w->slots + w->nslots, 0, (n - w->nslots) * sizeof(struct session *));
-		w->nslots = n;
-	}
+	if (w->nfree == 0)
+		add_slots(w);
+	i = w->free_slots[--w->nfree];
 	w->slots[i] = s;
-	w->free_slot = i + 1;
 	atomic_fetch_add(&w->nsessions, 1);
 	return i;
 }
@@ -199,8 +200,7 @@ void
 worker_give_slot(struct worker *w, struct session *s)
 {
 	w->slots[s->slot] = NULL;
-	if (s->slot < w->free_slot)
-		w->free_slot = s->slot;
+	w->free_slots[w->nfree++] = s->slot;
 	atomic_fetch_sub(&w->nsessions, 1);
 	worker_check_done(w);
 }
@@ -318,94 +318,6 @@ worker_on_sweep(evutil_socket_t fd, short what, void *arg)
 	worker_arm_sweep(w);
 }
 
-/* ---- accepting ---- */
-
-static void
-socket_on_pause_over(evutil_socket_t fd, short what, void *arg)
-{
-	struct listen_socket *ls = arg;
-
-	(void)fd;
-	(void)what;
-	event_add(&ls->ev, NULL);
-}
-
-/* Out of descriptors: the connection stays in the kernel's queue, and we look again a little later
- * instead of spinning. */
-static void
-pause_accepting(struct listen_socket *ls)
-{
-	static const struct timeval a_little = { .tv_usec = 100 * 1000 };
-	static struct log_limit limit;
-	unsigned dropped;
-
-	if (log_limit_pass(&limit, &dropped))
-		log_msg(LOG_LEVEL_WARNING, "could not accept a connection: %s", strerror(errno));
-	event_del(&ls->ev);
-	event_add(&ls->pause, &a_little);
-}
-
-static void
-worker_on_accept(evutil_socket_t fd, short what, void *arg)
-{
-	struct listen_socket *ls = arg;
-	struct worker *w = ls->worker;
-
-	(void)what;
-	(void)worker_world(w);
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		struct sockaddr_storage sa;
-		socklen_t len = sizeof(sa);
-		struct addr peer = { .family = ADDR_UNIX };
-		int client =
-		    accept4(fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (client < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-			    errno == ENOMEM)
-				pause_accepting(ls);
-			return;
-		}
-		if (!ls->is_unix) {
-			(void)addr_from_sockaddr((struct sockaddr *)&sa, &peer);
-			sock_tune(client, &w->world->config->main);
-		}
-		(void)session_new(w, client, ls->listener, &peer);
-	}
-}
-
-void
-worker_add_socket(struct worker *w, int fd, uint16_t listener, bool is_unix)
-{
-	w->sockets = xreallocarray(w->sockets, w->nsockets + 1, sizeof(*w->sockets));
-	w->sockets[w->nsockets++] = (struct listen_socket){
-		.worker = w, .fd = fd, .listener = listener, .is_unix = is_unix
-	};
-}
-
-static void
-close_socket(struct listen_socket *ls)
-{
-	if (ls->fd < 0)
-		return;
-	if (event_initialized(&ls->ev)) {
-		event_del(&ls->ev);
-		event_del(&ls->pause);
-	}
-	close(ls->fd);
-	ls->fd = -1;
-}
-
-/* No new clients. The proxies of the fleet may still ask for sessions that go on. */
-static void
-stop_accepting(struct worker *w)
-{
-	for (size_t i = 0; i < w->nsockets; i++) {
-		if (!w->world->config->listeners[w->sockets[i].listener].peers_only)
-			close_socket(&w->sockets[i]);
-	}
-}
-
 /* ---- letters of control ---- */
 
 struct drain_letter {
@@ -420,7 +332,7 @@ on_drain(struct letter *letter, void *owner)
 	struct drain_letter *l = (struct drain_letter *)letter;
 	struct worker *w = owner;
 
-	stop_accepting(w);
+	accept_stop(w);
 	w->draining = true;
 	pools_drain(w->pools);
 	w->drain_idle = w->drain_idle || l->drain_idle;
@@ -524,14 +436,7 @@ worker_main(void *arg)
 	/* as `top -H` and a debugger show it */
 	snprintf(name, sizeof(name), "worker/%d", w->id);
 	(void)pthread_setname_np(pthread_self(), name);
-	for (size_t i = 0; i < w->nsockets; i++) {
-		struct listen_socket *ls = &w->sockets[i];
-
-		evtimer_assign(&ls->pause, loop_base(w->loop), socket_on_pause_over, ls);
-		event_assign(&ls->ev, loop_base(w->loop), ls->fd, EV_READ | EV_PERSIST,
-			     worker_on_accept, ls);
-		event_add(&ls->ev, NULL);
-	}
+	accept_begin(w);
 	loop_run(w->loop);
 	return NULL;
 }
@@ -559,8 +464,7 @@ worker_free(struct worker *w)
 {
 	if (w == NULL)
 		return;
-	for (size_t i = 0; i < w->nsockets; i++)
-		close_socket(&w->sockets[i]);
+	accept_fini(w);
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		if (w->slots[i] != NULL)
 			session_abort(w->slots[i], WHY_SHUTDOWN);
@@ -570,8 +474,8 @@ worker_free(struct worker *w)
 	event_del(&w->sweep);
 	event_del(&w->pings);
 	loop_free(w->loop);
-	free(w->sockets);
 	free(w->slots);
+	free(w->free_slots);
 	free(w->scratch);
 	cancelkeys_free(w->keys);
 	strikes_free(w->strikes);
@@ -582,6 +486,7 @@ worker_free(struct worker *w)
 	statement_table_free(w->texts);
 	fingerprints_free(w->fingerprints);
 	buf_fini(&w->rewritten);
+	random_fini(&w->random);
 	world_unref(snapshot_slot_take(&w->slot));
 	world_unref(w->world);
 	free(w);

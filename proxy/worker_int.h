@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
+#include "base/random.h"
 #include "proxy/session/session_int.h"
 #include "proxy/worker.h"
 #include "routing/sticky.h"
@@ -35,11 +36,13 @@ struct worker {
 	struct world *world;       /* one reference */
 	struct snapshot_slot slot; /* of struct world */
 	char *scratch;             /* WORKER_SCRATCH bytes: whatever is read, is read here */
-	struct startup startup;    /* scratch of login_startup() */
-	struct route route;        /* scratch of route_decide() */
+	struct random random;
+	struct startup startup; /* scratch of login_startup() */
+	struct route route;     /* scratch of route_decide() */
 	struct session_list states[SESSION_STATE_COUNT];
 	struct session **slots;
-	uint32_t nslots, free_slot; /* free_slot: where to look first */
+	uint32_t *free_slots; /* those of nobody; the last one is taken first */
+	uint32_t nslots, nfree;
 	struct cancel_keys *keys;
 	struct sticky *sticky;
 	uint64_t sticky_config; /* config version for which `sticky` holds region indices */
@@ -72,15 +75,19 @@ struct listen_socket {
 	struct event ev;
 	struct worker *worker;
 	int fd;
-	uint16_t listener; /* index in config->listeners */
-	bool is_unix;
+	uint16_t listener;  /* index in config->listeners */
+	uint8_t kind;       /* enum listen_kind */
+	uint64_t tuned;     /* version of the configuration by which it is; 0: it is not */
+	uint64_t turn;      /* of the loop in which connections were last accepted … */
+	unsigned most;      /* … at most so many of them, */
+	bool more;          /* and there were so many */
 	struct event pause; /* after EMFILE: try again */
 };
 
+enum listen_kind { LISTEN_TCP, LISTEN_UNIX, LISTEN_INHERITED /* TCP, tuned by whoever made it */ };
+
 struct worker *worker_new(struct meridian *process, int id, struct world *take_world);
 void worker_free(struct worker *w);
-/* Before it starts: accept from this descriptor. */
-void worker_add_socket(struct worker *w, int fd, uint16_t listener, bool is_unix);
 int worker_start(struct worker *w);
 void worker_join(struct worker *w);
 /* Any thread: end its loop. */
@@ -90,6 +97,14 @@ bool worker_deliver(struct worker *w);
 /* Any thread: leave a new world (takes the reference). The worker finds it when it next needs one;
  * `wake` has it look now, for what sessions that sit idle must obey too. */
 void worker_publish(struct worker *w, struct world *take_world, bool wake);
+
+/* accept.c. Before it starts: accept from this descriptor, later. */
+void accept_from(struct worker *w, int take_fd, uint16_t listener, enum listen_kind kind);
+/* On its own thread. */
+void accept_begin(struct worker *w);
+/* No new clients. The proxies of the fleet may still ask for sessions that go on. */
+void accept_stop(struct worker *w);
+void accept_fini(struct worker *w);
 
 uint32_t worker_take_slot(struct worker *w, struct session *s);
 void worker_give_slot(struct worker *w, struct session *s);

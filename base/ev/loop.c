@@ -19,6 +19,7 @@ struct deferred {
 struct loop {
 	struct event_base *base;
 	struct deferred *first, **last;
+	uint64_t turns;
 	bool stop;
 };
 
@@ -68,12 +69,19 @@ loop_base(struct loop *l)
 	return l->base;
 }
 
+uint64_t
+loop_turn(const struct loop *l)
+{
+	return l->turns;
+}
+
 void
 loop_run(struct loop *l)
 {
 	l->stop = false;
 	while (!l->stop) {
 		run_deferred(l);
+		l->turns++;
 		if (event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
 			break;
 	}

@@ -6,6 +6,8 @@
 #ifndef BASE_EV_LOOP_H
 #define BASE_EV_LOOP_H
 
+#include <stdint.h>
+
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
@@ -19,6 +21,8 @@ struct event_base *loop_base(struct loop *l);
 /* Until loop_stop(); runs deferred work after each turn that queued some. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
+/* The turn of loop_run() that this is: they are counted. */
+uint64_t loop_turn(const struct loop *l);
 /* One turn that does not wait: what is ready now, and what is deferred by then. */
 void loop_poll(struct loop *l);
 /* Call fn(arg) after the current turn's callbacks, in the order of the calls. */

@@ -20,13 +20,13 @@
 /* One socket for every worker, each with a descriptor of its own to close: whoever accepts first
  * has the connection. */
 static void
-share(struct worker **workers, int nworkers, int take_fd, size_t listener, bool is_unix)
+share(struct worker **workers, int nworkers, int take_fd, size_t listener, enum listen_kind kind)
 {
 	for (int i = 0; i < nworkers; i++) {
 		int fd = i == 0 ? take_fd : fcntl(take_fd, F_DUPFD_CLOEXEC, 3);
 
 		if (fd >= 0)
-			worker_add_socket(workers[i], fd, (uint16_t)listener, is_unix);
+			accept_from(workers[i], fd, (uint16_t)listener, kind);
 	}
 }
 
@@ -38,7 +38,7 @@ open_unix(struct listeners *l, const struct conf_main *conf, const char *dir, si
 	int fd = sock_listen_unix(path, conf->unix_socket_mode, conf->listen_backlog, e);
 
 	if (fd >= 0) {
-		share(workers, nworkers, fd, listener, true);
+		share(workers, nworkers, fd, listener, LISTEN_UNIX);
 		strlist_add(&l->unlink, path);
 		strlist_add(&l->shown, path);
 	}
@@ -77,11 +77,11 @@ open_tcp(struct listeners *l, const struct conf_main *conf, const char *text, si
 		if (sock_probe_listen(&at[a], e) != 0)
 			return -1;
 		for (int i = 0; i < nworkers; i++) {
-			int fd = sock_listen(&at[a], conf->listen_backlog, e);
+			int fd = sock_listen(&at[a], conf, e);
 
 			if (fd < 0)
 				return -1;
-			worker_add_socket(workers[i], fd, (uint16_t)listener, false);
+			accept_from(workers[i], fd, (uint16_t)listener, LISTEN_TCP);
 		}
 	}
 	strlist_add(&l->shown, text);
@@ -116,7 +116,7 @@ inherit(struct listeners *l, const struct config *config, struct worker **worker
 		if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
 			continue;
 		(void)evutil_make_socket_nonblocking(fd);
-		share(workers, nworkers, fd, listener, is_unix);
+		share(workers, nworkers, fd, listener, is_unix ? LISTEN_UNIX : LISTEN_INHERITED);
 		strlist_add(&l->shown, "inherited");
 		served |= UINT64_C(1) << (listener & 63);
 	}

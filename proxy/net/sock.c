@@ -21,6 +21,12 @@ set_int(int fd, int level, int option, int value)
 	(void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+static int
+open_socket(int family)
+{
+	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
 void
 sock_tune(int fd, const struct conf_main *conf)
 {
@@ -39,10 +45,35 @@ sock_tune(int fd, const struct conf_main *conf)
 		set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, conf->tcp_keepintvl);
 }
 
+/* As a socket has it that nobody has tuned. */
 static int
-open_socket(int family)
+untuned(int fd, int level, int option)
 {
-	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int value = 0;
+	socklen_t n = sizeof(value);
+
+	(void)getsockopt(fd, level, option, &value, &n);
+	return value;
+}
+
+void
+sock_tune_again(int fd, const struct conf_main *conf)
+{
+	static const struct {
+		int level, option;
+	} tuned[] = { { SOL_SOCKET, SO_KEEPALIVE },
+		      { IPPROTO_TCP, TCP_USER_TIMEOUT },
+		      { IPPROTO_TCP, TCP_KEEPCNT },
+		      { IPPROTO_TCP, TCP_KEEPIDLE },
+		      { IPPROTO_TCP, TCP_KEEPINTVL } };
+	int fresh = open_socket(AF_INET);
+
+	for (size_t i = 0; fresh >= 0 && i < sizeof(tuned) / sizeof(tuned[0]); i++)
+		set_int(fd, tuned[i].level, tuned[i].option,
+			untuned(fresh, tuned[i].level, tuned[i].option));
+	if (fresh >= 0)
+		close(fresh);
+	sock_tune(fd, conf);
 }
 
 static int
@@ -55,11 +86,16 @@ close_keep_errno(int fd)
 	return -1;
 }
 
+/* To a server on this host the handshake is over by the time that connect() returns, though it says
+ * "in progress" to whoever does not block: asked again it tells. Elsewhere it still is (EALREADY).
+ */
 static int
 begin_connect(int fd, const struct sockaddr *sa, socklen_t len, bool *done)
 {
 	*done = connect(fd, sa, len) == 0;
-	if (!*done && errno != EINPROGRESS)
+	if (!*done && errno == EINPROGRESS)
+		*done = connect(fd, sa, len) == 0;
+	if (!*done && errno != EINPROGRESS && errno != EALREADY)
 		return close_keep_errno(fd);
 	return fd;
 }
@@ -146,12 +182,14 @@ sock_probe_listen(const struct addr *at, struct err *e)
 }
 
 int
-sock_listen(const struct addr *at, int backlog, struct err *e)
+sock_listen(const struct addr *at, const struct conf_main *conf, struct err *e)
 {
 	char text[ADDR_TEXT_MAX];
 	int fd = bind_to(at, true, e);
 
-	if (fd < 0 || listen(fd, backlog) == 0)
+	if (fd >= 0)
+		sock_tune(fd, conf);
+	if (fd < 0 || listen(fd, conf->listen_backlog) == 0)
 		return fd;
 	err_set(e, "58000", "could not listen on %s: %m", addr_print(at, text));
 	return close_keep_errno(fd);

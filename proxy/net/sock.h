@@ -15,6 +15,9 @@ struct conf_main;
 
 /* TCP_NODELAY, keepalive and TCP_USER_TIMEOUT as configured; nothing on a unix socket. */
 void sock_tune(int fd, const struct conf_main *conf);
+/* The same for what was tuned by another configuration: what this one does not say becomes the
+ * system's default again. */
+void sock_tune_again(int fd, const struct conf_main *conf);
 
 /* Begin to connect: the descriptor, with *done where it is connected already; -1 and errno. */
 int sock_connect(const struct addr *to, bool *done);
@@ -25,8 +28,9 @@ int sock_connect_result(int fd);
 /* Whether an address is free. To be asked before the first sock_listen(): SO_REUSEPORT would let a
  * second process of the same user share it unnoticed. 0, or -1 and *e. */
 int sock_probe_listen(const struct addr *at, struct err *e);
-/* One of several listening TCP sockets on the same address (SO_REUSEPORT). -1 and *e. */
-int sock_listen(const struct addr *at, int backlog, struct err *e);
+/* One of several listening TCP sockets on the same address (SO_REUSEPORT), tuned: what it accepts
+ * has that from it, without a system call. -1 and *e. */
+int sock_listen(const struct addr *at, const struct conf_main *conf, struct err *e);
 /* A listening unix socket; a stale file of a process that is gone is replaced, a live one is not.
  */
 int sock_listen_unix(const char *path, int mode, int backlog, struct err *e);

@@ -4,12 +4,10 @@
 #include "proxy/session/cancel.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include <openssl/crypto.h>
 
-#include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -29,22 +27,16 @@ cancel_client_minor(const struct startup *st)
 	return st->minor < STARTUP_MINOR_LATEST ? st->minor : STARTUP_MINOR_LATEST;
 }
 
-static void
-random_bytes(void *to, size_t n)
-{
-	BUG_ON(getrandom(to, n, 0) != (ssize_t)n);
-}
-
 /* The node's own where it stays; else any number that some clients would not take for negative. */
 static uint32_t
-choose_pid(const struct server *sv)
+choose_pid(struct random *r, const struct server *sv)
 {
 	uint32_t pid = 0;
 
 	if (sv != NULL)
 		return sv->pid;
 	while (pid == 0) {
-		random_bytes(&pid, sizeof(pid));
+		random_take(r, &pid, sizeof(pid));
 		pid &= INT32_MAX;
 	}
 	return pid;
@@ -61,7 +53,7 @@ choose_short(struct session *s, const struct config *conf)
 	s->key_len = 4;
 	if (conf->fleet_keys == NULL ||
 	    !fleetkey_mask(conf->fleet_keys, s->cancel_pid, &key, s->key))
-		random_bytes(s->key, s->key_len);
+		random_take(&s->worker->random, s->key, s->key_len);
 }
 
 /* Whoever opens the box may dial the node only where its process ends with the session: in a pool
@@ -92,8 +84,8 @@ put_box(struct session *s, const struct server *sv, const struct config *conf, s
 	struct buf sealed = { .cap = FLEET_BOX_MAX };
 	uint8_t nonce[FLEET_NONCE_BYTES];
 
-	random_bytes(nonce, sizeof(nonce));
-	random_bytes(s->key, FLEET_TOKEN_BYTES);
+	random_take(&s->worker->random, nonce, sizeof(nonce));
+	random_take(&s->worker->random, s->key, FLEET_TOKEN_BYTES);
 	s->key_len = FLEET_TOKEN_BYTES;
 	memcpy(box.token, s->key, sizeof(box.token));
 	describe_server(&box, sv);
@@ -111,12 +103,12 @@ cancel_give_key(struct session *s, const struct server *sv, struct buf *out)
 	const struct config *conf = worker_world(s->worker)->config;
 	bool is_long = cancel_client_minor(login_startup(s->login)) >= 2;
 
-	s->cancel_pid = choose_pid(sv);
+	s->cancel_pid = choose_pid(&s->worker->random, sv);
 	if (is_long && conf->fleet_keys != NULL) {
 		put_box(s, sv, conf, out);
 	} else {
 		if (is_long)
-			random_bytes(s->key, s->key_len = SESSION_KEY_MAX);
+			random_take(&s->worker->random, s->key, s->key_len = SESSION_KEY_MAX);
 		else
 			choose_short(s, conf);
 		message_put_key(out, s->cancel_pid, slice_of((const char *)s->key, s->key_len));

@@ -8,9 +8,6 @@
 
 #include "proxy/session/consoles.h"
 
-#include <sys/random.h>
-
-#include "base/bug.h"
 #include "base/text.h"
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
@@ -78,7 +75,7 @@ consoles_open(struct session *s)
 	    s, (struct slice[]){ st->user, st->database, st->application_name, slice_str("") });
 	s->key_len = 4;
 	s->cancel_pid = (uint32_t)s->id & 0x7fffffff;
-	BUG_ON(getrandom(s->key, s->key_len, 0) != s->key_len);
+	random_take(&s->worker->random, s->key, s->key_len);
 	cancelkeys_add(s->worker->keys, s->key, s->slot);
 	auth_put_ok(l, &b);
 	console_greeting(&b);

@@ -6,11 +6,8 @@
 
 #include "proxy/session/authenticate.h"
 
-#include <sys/random.h>
-
 #include <openssl/crypto.h>
 
-#include "base/bug.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
@@ -162,7 +159,7 @@ prepare_scram(struct session *s)
 	struct scram_verifier mock;
 	struct scram_binding binding;
 
-	BUG_ON(getrandom(random, sizeof(random), 0) != sizeof(random));
+	random_take(&s->worker->random, random, sizeof(random));
 	scram_nonce(random, nonce);
 	/* made in any case: nobody's exchange takes longer than anybody's */
 	scram_verifier_mock(login_startup(s->login)->user, s->worker->process->mock_secret, &mock);
@@ -192,7 +189,7 @@ ask_md5(struct session *s)
 	struct auth *a = s->login->auth;
 	struct buf b = { .cap = 64 };
 
-	BUG_ON(getrandom(a->salt, sizeof(a->salt), 0) != sizeof(a->salt));
+	random_take(&s->worker->random, a->salt, sizeof(a->salt));
 	message_put_auth(&b, AUTH_MD5, slice_of((const char *)a->salt, sizeof(a->salt)));
 	ask(s, AWAIT_MD5, &b);
 	buf_fini(&b);

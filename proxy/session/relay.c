@@ -50,6 +50,23 @@ server_lost(struct session *s)
 	close_with_server(s, WHY_SERVER_DIED);
 }
 
+/* What the client said has been handed on. False: the session is over. */
+static bool
+went_to_server(struct session *s)
+{
+	if (stream_is_blocked(&s->server->stream)) {
+		stream_want(&s->client, s->client.interest & ~EV_READ);
+	} else if (s->pooled != NULL) {
+		if (flow_pending(&s->flow) == 0)
+			pooled_settle(s);
+	} else if (s->terminated && flow_is_idle(&s->flow)) {
+		/* the node has been told, and nobody has anything more to say */
+		session_end(s, WHY_CLIENT_DONE);
+		return false;
+	}
+	return true;
+}
+
 bool
 relay_to_server(struct session *s, const char *p, size_t n)
 {
@@ -86,11 +103,7 @@ relay_to_server(struct session *s, const char *p, size_t n)
 		stream_want(&s->client, s->client.interest & ~EV_READ);
 		return true;
 	}
-	if (stream_is_blocked(&s->server->stream))
-		stream_want(&s->client, s->client.interest & ~EV_READ);
-	else if (s->pooled != NULL && flow_pending(&s->flow) == 0)
-		pooled_settle(s);
-	return true;
+	return went_to_server(s);
 }
 
 void

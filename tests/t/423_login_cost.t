@@ -1,0 +1,73 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# runs alone
+#
+# What a new session costs, counted and not timed: system calls and allocations of a login, one query
+# and the end, with and without a pool; and what many idle or silent connections add to it.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use PostgreSQL::Test::Utils ();
+use Test::More;
+
+my $node = regional_clusters('here', { users => { alice => 'wonder' } });
+my $kind = sanitized();
+plan skip_all => "a sanitizer ($kind) makes system calls and allocations of its own" if $kind;
+
+my $dir    = PostgreSQL::Test::Utils::tempdir();
+my $secret = $node->safe_psql('postgres', "SELECT rolpassword FROM pg_authid WHERE rolname = 'alice'");
+PostgreSQL::Test::Utils::append_to_file("$dir/users", qq{"alice" "$secret"\n});
+
+# Its end is waited for: that of one session must not be counted with the next.
+sub one_session
+{
+	my ($proxy, %param) = @_;
+	my $w = Meridian::Test::Wire->session($proxy, %param);
+	$w->{last}[0] eq 'Z' && $w->ask('SELECT 1') eq '1' or die explain $w->{last};
+	$w->send(terminate);
+	return $w->closed && $w->close;
+}
+
+# Per session, 101 less one; what is made once has been made before.
+sub each_session
+{
+	my ($proxy, $counts, %param) = @_;
+	one_session($proxy, %param) for 1 .. 70;    # the worker's tables have grown by then
+	my $worker = { threads($proxy->pid) }->{'worker/1'};
+	my $few   = system_calls($worker, sub { one_session($proxy, %param) });
+	my $many  = system_calls($worker, sub { one_session($proxy, %param) for 1 .. 101 });
+	my $calls = { map { $_ => ($many->{$_} - ($few->{$_} // 0)) / 100 } keys %$many };
+	my $before = allocations($counts, $worker);
+	one_session($proxy, %param) for 1 .. 100;
+	return ($calls, (allocations($counts, $worker) - $before) / 100);
+}
+
+my @kinds = (
+	{ name => 'without a pool', auth => 'passthrough', calls => 28.2, allocations => 20.2 },
+	{ name => 'of a pool', auth => 'trust', pool => 'transaction', calls => 16.2, allocations => 20.2 },
+	{ name => 'of a pool, by SCRAM', auth => 'scram-sha-256', pool => 'transaction', calls => 22.3, allocations => 57.2,
+		param => { user => 'alice', password => 'wonder' } },
+);
+
+for my $k (@kinds) {
+	my $counts = "$dir/" . $k->{name} =~ s/\W+/_/gr;
+	my $proxy  = Meridian::Test::Proxy->new($k->{name} =~ s/\W+/_/gr,
+		regions => [ here => { nodes => $node, sslmode => 'disable' } ],
+		env     => { allocations_env($counts) },
+		set     => { workers => 1, probe_interval => '1h', auth => $k->{auth}, auth_file => "$dir/users", default_pool_size => 2,
+			log_connections => 'off', log_disconnections => 'off' },
+		conf => "[database postgres]\n" . ($k->{pool} ? "pool = $k->{pool}\n" : ''));
+	$proxy->start;
+	my ($calls, $allocations) = each_session($proxy, $counts, %{ $k->{param} || {} });
+	measured('%.2f system calls and %.1f allocations for each session %s', $calls->{total}, $allocations, $k->{name});
+	cmp_ok($calls->{total}, '<=', $k->{calls}, "a session $k->{name}: $k->{calls} system calls") or diag explain $calls;
+	cmp_ok($calls->{accept4}, '<=', 1.1, 'of which one accepts it');
+	cmp_ok($allocations, '<=', $k->{allocations}, "and $k->{allocations} allocations");
+	$proxy->stop;
+}
+
+done_testing();
