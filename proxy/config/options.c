@@ -532,7 +532,8 @@ static const struct option listener_rows[] = {
 		  "reload." },
 	{ .name = "tls_key_file", .type = OPT_STRING, AT(conf_listener, tls_key_file, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
-	  .text = "Private key of the certificate, in PEM." },
+	  .text = "Private key of the certificate, in PEM. A handshake with a client costs least with "
+		  "ECDSA (P-256), and many times that with RSA of 3072 bits or more." },
 	{ .name = "tls_ca_file", .type = OPT_STRING, AT(conf_listener, tls_ca_file, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
 	  .text = "Certificates of authorities, in PEM. A client certificate that none of them has "
