@@ -551,6 +551,11 @@ follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk
 		if (side->bad)
 			break;
 		p += FRAME_HEAD_BYTES;
+		if (side->type == 0 && side->left <= (size_t)(end - p)) {
+			p += side->left;
+			side->left = 0;
+			continue;
+		}
 		p = pass_body(f, side, slice_of(p, (size_t)(end - p)), &events, tally);
 	}
 	if (side->bad) {

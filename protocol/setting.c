@@ -541,28 +541,52 @@ read_list(struct setting_scan *scan, struct setting *out)
 	return take_mark(&p, ',') && read_select(&p, out) && found(scan, &p, out);
 }
 
+/* `word` is in lower case. */
+static bool
+begins_with(struct slice s, const char *word)
+{
+	size_t i = 0;
+
+	/* a bit makes a capital letter a small one, and nothing else a letter */
+	while (i < s.n && word[i] != '\0' && (s.p[i] == word[i] || (s.p[i] | 0x20) == word[i]))
+		i++;
+	return word[i] == '\0';
+}
+
 /* Most texts are a SELECT of something else, and known by their second word. */
 static bool
 is_other_select(struct slice s)
 {
-	static const char *const ours[] = { "set_config", "pg_catalog" };
-
-	if (s.n < 7 || strncasecmp(s.p, "select", 6) != 0 || !is_blank(s.p[6]))
+	if (!begins_with(s, "select") || s.n < 7 || !is_blank(s.p[6]))
 		return false;
 	for (s = slice_skip(s, 7); s.n > 0 && is_blank(s.p[0]);)
 		s = slice_skip(s, 1);
-	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
-		if (s.n >= 10 && strncasecmp(s.p, ours[i], 10) == 0)
-			return false;
-	}
-	return at(s, 0) != '-' && at(s, 0) != '/';
+	return at(s, 0) != '-' && at(s, 0) != '/' && !begins_with(s, "set_config") &&
+	       !begins_with(s, "pg_catalog");
 }
 
 /* Whether one of our statements may stand in front, or CREATE, or blanks. */
 static bool
 is_worth_reading(struct slice s)
 {
-	return (is_blank(s.p[0]) || strchr("sSrRdDcC-/;", s.p[0]) != NULL) && !is_other_select(s);
+	switch (s.p[0]) {
+	case 's':
+	case 'S':
+		return !is_other_select(s);
+	case 'r':
+	case 'R':
+	case 'd':
+	case 'D':
+	case 'c':
+	case 'C':
+	case '-':
+	case '/':
+	case ';':
+	case '\0':
+		return true;
+	default:
+		return is_blank(s.p[0]);
+	}
 }
 
 bool
