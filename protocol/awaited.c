@@ -111,7 +111,7 @@ static void
 follow(struct awaited *a, struct awaited_side *side, void (*on)(struct awaited *a, char type),
        const char *p, size_t n)
 {
-	const char *end = p + n;
+	const char *end = slice_skip(slice_of(p, n), n).p; /* p may be NULL */
 	uint32_t len;
 
 	while (p < end && !a->lost) {

@@ -310,6 +310,7 @@ static void
 add_partitioned(struct regions_table *t, struct slice index, const char *begin,
 		struct sqltoken_scan *s)
 {
+	struct strlist of_columns = { 0 };
 	struct regions_partitioned *p;
 	struct sqltoken columns;
 
@@ -318,7 +319,8 @@ add_partitioned(struct regions_table *t, struct slice index, const char *begin,
 	*p = (struct regions_partitioned){ .index =
 					       index.n > 0 ? xstrndup(index.p, index.n) : NULL };
 	(void)sqltoken_next(s, &columns); /* LIST, RANGE, NOTHING */
-	partition_list(s, &(struct strlist){ 0 });
+	partition_list(s, &of_columns);   /* a word of that name is none of a partition */
+	strlist_fini(&of_columns);
 	partition_list(s, &p->names);
 	p->text = xstrndup(begin, (size_t)(s->p - begin));
 }

@@ -130,10 +130,23 @@ stream_want(struct stream *st, short interest)
 	st->interest = interest;
 	if (interest == 0)
 		return;
+	/* libevent tells of a reset connection as of bytes and of room: whoever waits for its end
+	 * alone would never hear of it, and the loop would turn for ever. Room, once, will do. */
+	if (interest == EV_CLOSED)
+		interest |= EV_WRITE | EV_ET;
 	event_assign(ev, event_get_base(ev), st->fd, (short)(interest | EV_PERSIST),
 		     event_get_callback(ev), event_get_callback_arg(ev));
 	event_add(ev, NULL);
 	announce_unread(st);
+}
+
+bool
+stream_has_failed(const struct stream *st)
+{
+	socklen_t n = sizeof(int);
+	int error = 0;
+
+	return getsockopt(st->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0;
 }
 
 /* ---- receiving ---- */

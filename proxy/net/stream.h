@@ -50,8 +50,11 @@ bool stream_is_open(const struct stream *st);
 void stream_end(struct stream *st);
 
 /* Wait for exactly this: EV_READ, EV_WRITE, both, or 0. One epoll_ctl where it differs, else none.
- */
+ * EV_CLOSED alone: the callback is called with EV_CLOSED, or with EV_WRITE, which means nothing
+ * but that stream_has_failed() is to be asked. */
 void stream_want(struct stream *st, short interest);
+/* The connection was reset. */
+bool stream_has_failed(const struct stream *st);
 
 /* At most `size` bytes: how many, 0 at the end of file, STREAM_AGAIN, STREAM_FAILED. With TLS,
  * records are gathered until `size` is full or the socket is dry. What a layer holds beyond that,

@@ -65,6 +65,11 @@ session_on_client(evutil_socket_t fd, short what, void *arg)
 	const struct session_handlers *h;
 
 	(void)fd;
+	if (s->client.interest == EV_CLOSED) { /* it is held (pause.c) */
+		if ((what & EV_CLOSED) || stream_has_failed(&s->client))
+			session_abort(s, WHY_CLIENT_GONE);
+		return;
+	}
 	if ((what & EV_WRITE) && s->state != SESSION_TLS_HANDSHAKE && s->state != SESSION_CLOSED) {
 		if (stream_flush(&s->client) != 0) {
 			session_abort(s, WHY_CLIENT_ERROR);
@@ -75,7 +80,7 @@ session_on_client(evutil_socket_t fd, short what, void *arg)
 			h->on_drained(s);
 	}
 	if ((what & EV_CLOSED) && !(s->client.interest & EV_READ)) {
-		session_abort(s, WHY_CLIENT_GONE); /* while it was held (pause.c) */
+		session_abort(s, WHY_CLIENT_GONE);
 		return;
 	}
 	h = &handlers[s->state];

@@ -257,14 +257,21 @@ $_->close for $tls, $ws, $sql;
 
 # ---------------------------------------------------------------- clients that go while they are held
 
+my @reset = map { Meridian::Test::Wire->new($proxy) } 1 .. 2;
+$_->login(database => 'postgres', user => 'postgres') for @reset;
 $proxy->console('PAUSE');
 for my $s ($w, $n) { say_to($s, 'SELECT 30;'); $s->{run}->pump_nb; }
+$_->send(query('SELECT 30')) for @reset;
 usleep(300_000);
 my $sessions = () = grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS') };
 $_->{run}->kill_kill for $w, $n;
 my $left = $proxy->wait_console('SHOW SESSIONS',
 	sub { $sessions - 2 == grep { $_->{state} eq 'paused' } @{ $_[0] } });
 ok($left, 'clients that hang up are noticed');
+$_->abort for @reset;
+$left = $proxy->wait_console('SHOW SESSIONS',
+	sub { $sessions - 4 == grep { $_->{state} eq 'paused' } @{ $_[0] } });
+ok($left, 'and those that reset their connection');
 my $killed = session($here);
 say_to($killed, 'SELECT 31;');
 my ($waiting) = @{ $proxy->wait_console("SHOW SESSIONS STATE 'paused'",
