@@ -156,7 +156,8 @@ compare_one(struct job *j, PGconn *c, const char *table, size_t i, json_t *found
 		if (rc == 0 && values[when] != NULL)
 			put_figures(found, table, (enum dist_moment)when, values[when]);
 	}
-	if (rc == 0 && (values[0] == NULL || values[1] == NULL || strcmp(values[0], values[1]))) {
+	if (rc == 0 &&
+	    (values[0] == NULL || values[1] == NULL || strcmp(values[0], values[1]) != 0)) {
 		rc = err_set(e, "XX001", "%s is not the same on the workers", table);
 		err_detail(e, "Rows, and the sum of their hashes: %s before the copy, %s after it.",
 			   values[0] != NULL ? values[0] : "", values[1] != NULL ? values[1] : "");
