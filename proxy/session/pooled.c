@@ -253,7 +253,8 @@ pooled_part(struct session *s)
 	statements_detach(pd->statements);
 	s->server = NULL;
 	sv->session = NULL;
-	if (!idle || (pd->asking != QUESTION_NONE && pd->asking != QUESTION_TRUTH) ||
+	if (!idle || s->fatal_told ||
+	    (pd->asking != QUESTION_NONE && pd->asking != QUESTION_TRUTH) ||
 	    !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
 	else if (pd->asking == QUESTION_TRUTH)

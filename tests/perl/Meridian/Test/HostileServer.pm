@@ -303,15 +303,22 @@ sub run
 {
 	my ($self, $mode, %opt) = @_;
 	my $proxy = $self->proxy($mode);
-	my $sees  = $mode =~ /transaction|session|pool/ ? 'pooled' : 'sees';
-	my @mine  = grep { ($_->{at} eq 'ssl') == ($mode =~ /secure/) && defined $_->{$sees} } @cases;
+	my @mine  = grep { ($_->{at} eq 'ssl') == ($mode =~ /secure/) && defined $_->{ side($mode, $_) } } @cases;
 	my $chaos = Meridian::Test::Chaos->new($proxy, $mode =~ /secure/ ? () : (database => 'good'));
 	for my $round (1 .. $opt{rounds}) {
-		$self->run_case($proxy, $chaos, $_, $_->{$sees}, "$mode: $_->{name}") for @mine;
+		$self->run_case($proxy, $chaos, $_, $_->{ side($mode, $_) }, "$mode: $_->{name}") for @mine;
 		$chaos->all_is_back("after round $round of $mode", memory => $round > 2 ? 64 : undef);
 	}
 	$proxy->stop;
 	return;
+}
+
+# A session of a session pool keeps its server between two queries, as one of its own.
+sub side
+{
+	my ($mode, $case) = @_;
+	return 'sees' if $mode eq 'session' && ($case->{at} eq 'late' || $case->{name} eq 'query_done_and_closes');
+	return $mode =~ /transaction|session|pool/ ? 'pooled' : 'sees';
 }
 
 sub run_case
