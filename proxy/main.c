@@ -148,7 +148,9 @@ static int
 serve(const struct args *args, struct config *take_config)
 {
 	struct listeners listeners = { 0 };
-	struct meridian m = { .listeners = &listeners, .started_at_us = clock_wall_us() };
+	struct meridian m = { .listeners = &listeners,
+			      .started_at_us = clock_wall_us(),
+			      .started_us = clock_us() };
 	int nworkers = take_config->main.workers;
 	struct err e = { 0 };
 

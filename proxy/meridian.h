@@ -31,6 +31,7 @@ struct meridian {
 	struct worker **workers;
 	int nworkers;
 	int64_t started_at_us; /* wall clock */
+	int64_t started_us;    /* clock_us() */
 	atomic_uint clients;   /* connections held, all workers: max_client_conn counts these */
 	atomic_uint streams;   /* WebSockets and CONNECT tunnels: http_max_streams counts these */
 	_Atomic uint64_t last_session_id; /* ids are 1, 2, 3 … */

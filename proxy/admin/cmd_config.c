@@ -169,7 +169,7 @@ version_begin(struct run *r)
 	row_begin(&r->rows);
 	row_str(&r->rows, "Meridian " PACKAGE_VERSION);
 	row_time(&r->rows, m->started_at_us);
-	row_int(&r->rows, (clock_wall_us() - m->started_at_us) / USEC_PER_SEC);
+	row_int(&r->rows, (clock_us() - m->started_us) / USEC_PER_SEC);
 	row_count(&r->rows, config->version);
 	row_str(&r->rows, config->path);
 	row_end(&r->rows);
