@@ -11,5 +11,5 @@ use Meridian::Test::HostileServer;
 use Test::More;
 
 my $server = Meridian::Test::HostileServer->new;
-$server->run($_, rounds => 1) for qw(passthrough transaction);
+$server->run($_, rounds => 1) for qw(passthrough transaction reset);
 done_testing();

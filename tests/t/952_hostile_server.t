@@ -10,6 +10,6 @@ use Meridian::Test::HostileServer;
 use Test::More;
 
 my $server = Meridian::Test::HostileServer->new;
-my @modes  = split ' ', $ENV{MERIDIAN_TEST_MODES} // 'passthrough tls transaction session secure secure-pool';
+my @modes  = split ' ', $ENV{MERIDIAN_TEST_MODES} // 'passthrough tls transaction session secure secure-pool reset';
 $server->run($_, rounds => 4) for @modes;
 done_testing();

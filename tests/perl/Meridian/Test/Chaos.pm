@@ -177,10 +177,11 @@ sub all_is_back
 	my $n;
 	wait_until(sub { ($n = $self->own_descriptors) <= $self->{descriptors} }, 70);
 	is($n, $self->{descriptors}, "descriptors are back $when");
-	my $heap = $self->heap_kb;
+	my $limit = defined $opt{memory} && defined $self->{heap} && !sanitized() ? $self->{heap} + $opt{memory} : undef;
+	my $heap;
+	wait_until(sub { ($heap = $self->heap_kb) < ($limit // 1e9) });
 	measured('heap %s: %.0f kB', $when, $heap);
-	cmp_ok($heap - $self->{heap}, '<', $opt{memory}, "the heap has not grown $when")
-	  if defined $opt{memory} && defined $self->{heap} && !sanitized();
+	cmp_ok($heap, '<', $limit, "the heap has not grown $when") if defined $limit;
 	$self->{heap} = $heap;
 	$self->witness_is_well($when);
 	return;

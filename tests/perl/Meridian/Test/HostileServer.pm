@@ -10,13 +10,14 @@
 #                                                        # each is a test point
 #
 # The modes: passthrough; tls, the same with a client on TLS; transaction and session, in a pool;
-# secure and secure-pool, where the node has to be on TLS, for what can go wrong in front of that.
+# secure and secure-pool, where the node has to be on TLS, for what can go wrong in front of that; reset,
+# a session pool of one connection, for what can go wrong between two sessions.
 #
 # Probes and other databases get a good server, but where a case begins before anybody has said who
 # it is. A case has
 #
 #   name     of it and of its database
-#   at       accept, ssl, login, query, late (between two queries)
+#   at       accept, ssl, login, query, late (between two queries), reset
 #   sees     what the client sees, in the words of Meridian::Test::Chaos::outcome(); undef: not run
 #   pooled   the same in a pool
 package Meridian::Test::HostileServer;
@@ -213,6 +214,17 @@ my @late = (
 	[ late_garbage  => sub { $garbage }, 'query 1, 08P01, closed', $on ],
 	[ late_half     => sub { substr $answer, 0, 7 }, undef, $on ]);
 
+my @reset = (
+	[ reset_silence    => sub { then_silence() }, undef, $on ],
+	[ reset_half       => sub { then_silence(substr $ready, 0, 3) }, undef, $on ],
+	[ reset_closes     => sub { undef }, undef, $on ],
+	[ reset_garbage    => sub { then_silence($garbage) }, undef, $on ],
+	[ reset_bad_status => sub { then_silence(frame('Z', 'x')) }, undef, $on ],
+	[ reset_in_trouble => sub { then_silence(frame('Z', 'E')) }, undef, $on ],
+	[ reset_fails      => sub { then_silence(error('58000', 'ERROR'), $ready) }, undef, $on ],
+	[ reset_endless    => sub { endless('', frame('D', pack('n N a*', 1, 1000, 'x' x 1000))) }, undef, $on ],
+	[ reset_settings   => sub { endless('', sub { setting("x.y$_[0]", 'z') }) }, undef, $on ]);
+
 # What is said between two queries is said a little after the first answer.
 sub late
 {
@@ -235,7 +247,7 @@ sub table
 	} @rows;
 }
 
-my @cases = (table(accept => @accept), table(ssl => @ssl), table(login => @login), table(query => @query), table(late => @late));
+my @cases = (table(accept => @accept), table(ssl => @ssl), table(login => @login), table(query => @query), table(late => @late), table(reset => @reset));
 my %case  = map { $_->{name} => $_ } @cases;
 
 # ---------------------------------------------------------------- the server
@@ -262,7 +274,10 @@ sub new
 		'' => sub { my $case = $by_name->($_[2], 'login'); $case ? $case->{make}->() : Meridian::Test::Fake::welcome() },
 		Q  => sub {
 			my ($type, $body, $c) = @_;
-			return frame('C', "DISCARD ALL\0") . $ready if $body =~ /^DISCARD/;
+			if ($body =~ /^DISCARD/) {
+				my $case = $by_name->($c, 'reset');
+				return $case ? $case->{make}->() : frame('C', "DISCARD ALL\0") . $ready;
+			}
 			my $case = $by_name->($c, 'query') // $by_name->($c, 'late') // return $answer;
 			return $case->{at} eq 'late' ? late($case->{make}->()) : $case->{make}->();
 		} });
@@ -287,12 +302,13 @@ sub proxy
 {
 	my ($self, $mode) = @_;
 	my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
-	my $pool  = $mode =~ /transaction|pool/ ? 'transaction' : $mode eq 'session' ? 'session' : '';
+	my $pool  = $mode =~ /transaction|pool/ ? 'transaction' : $mode =~ /session|reset/ ? 'session' : '';
 	my $cert  = certificate('proxy', alt => 'DNS:localhost');
 	my $proxy = Meridian::Test::Proxy->new($mode,
 		regions => [ 'us-east1' => { nodes => $self, sslmode => $mode =~ /secure/ ? 'require' : 'disable' } ],
 		set     => { workers => 1, auth_throttle_base => 0, auth => $pool ? 'trust' : 'passthrough', server_connect_timeout => 500 * $slow . 'ms',
 			query_wait_timeout => 3 * $slow . 's', server_login_retry => '20ms', probe_conninfo => undef, probe_interval => '100ms', probe_rise => 1,
+			$mode eq 'reset' ? (default_pool_size => 1, server_idle_timeout => 1 * $slow . 's', query_wait_timeout => 20 * $slow . 's') : (),
 			failback_delay => 0, tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key} },
 		conf => $pool ? join '', map { "[database $_->{name}]\npool = $pool\n" } @cases, { name => 'good' } : '');
 	$proxy->start;
@@ -303,7 +319,8 @@ sub run
 {
 	my ($self, $mode, %opt) = @_;
 	my $proxy = $self->proxy($mode);
-	my @mine  = grep { ($_->{at} eq 'ssl') == ($mode =~ /secure/) && defined $_->{ side($mode, $_) } } @cases;
+	my $only  = $mode =~ /secure/ ? 'ssl' : $mode eq 'reset' ? 'reset' : 'accept login query late';
+	my @mine  = grep { index($only, $_->{at}) >= 0 && defined $_->{ side($mode, $_) } } @cases;
 	my $chaos = Meridian::Test::Chaos->new($proxy, $mode =~ /secure/ ? () : (database => 'good'));
 	for my $round (1 .. $opt{rounds}) {
 		$self->run_case($proxy, $chaos, $_, $_->{ side($mode, $_) }, "$mode: $_->{name}") for @mine;
@@ -318,13 +335,25 @@ sub side
 {
 	my ($mode, $case) = @_;
 	return 'sees' if $mode eq 'session' && ($case->{at} eq 'late' || $case->{name} eq 'query_done_and_closes');
-	return $mode =~ /transaction|session|pool/ ? 'pooled' : 'sees';
+	return $mode =~ /transaction|session|pool|reset/ ? 'pooled' : 'sees';
+}
+
+# The session behind which the connection is reset.
+sub before
+{
+	my ($self, $proxy, $case) = @_;
+	my $w = Meridian::Test::Wire->session($proxy, database => $case->{name});
+	$w->ask('SELECT 1');
+	$w->send(terminate);
+	$w->closed;
+	return;
 }
 
 sub run_case
 {
 	my ($self, $proxy, $chaos, $case, $sees, $what) = @_;
 	$self->begin($case);
+	$self->before($proxy, $case) if $case->{at} eq 'reset';
 	my $w = $what =~ /^tls/ ? Meridian::Test::Tls->new($proxy, '-starttls', 'postgres') : Meridian::Test::Wire->new($proxy);
 	my %time = (patience => $sees =~ /silence/ ? 0.4 : 10, pause => $case->{at} eq 'late' ? 0.6 : 0.1);
 	is(outcome($w, database => $case->{name}, %time), $sees, $what);
