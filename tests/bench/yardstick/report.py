@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """The figures as markdown: the targets first, then a table for each workload."""
+import os
 import statistics
 import time
 
@@ -120,6 +121,8 @@ def frames(results):
 
 def conditions(bench, began):
     o = bench.o
+    if bench.load > len(os.sched_getaffinity(0)) / 2:
+        yield "\n**The machine was busy with other things: counts and memory hold, times and rates say little.**"
     day = time.strftime("%Y-%m-%d", time.gmtime(began))
     yield f"\n## Where and what\n\n{day}, {o.rounds} rounds of {o.seconds} s, COPY of {o.mb} MB:\n"
     yield from bench.machine

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from .cluster import DB, PROVING, TRUSTED
-from .machine import Failed, Process, find, free_port, own, slurp, write
+from .machine import Failed, Process, descriptors, find, free_port, own, slurp, write
 
 
 @dataclasses.dataclass
@@ -30,7 +30,7 @@ def haproxy(bench, row, site):
     return ["haproxy", "-db", "-f", write(f"{row.dir}/haproxy.cfg", f"""
 global
     nbthread 1
-    maxconn {site.sessions + 8000}
+    maxconn {min(site.sessions + 300, descriptors() // 2 - 50)}
 defaults
     mode tcp
     timeout connect 5s
@@ -137,6 +137,11 @@ ROWS = {
     "websocket": (meridian, "the same, which carries them in the frames of a WebSocket"),
 }
 BRIDGED = {"bridged": ["--plain"], "websocket": []}
+
+
+def possible(name, n):
+    """So many sessions, or those for which there are descriptors: in a pool of transactions one each, else two."""
+    return min(n, (descriptors() - 300) // (1 if name in ("pgbouncer-tx", "pooled") else 2))
 
 
 class Row:
