@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* Work for the end of the turn. */
@@ -20,6 +21,7 @@ struct loop {
 	struct event_base *base;
 	struct deferred *first, **last;
 	uint64_t turns;
+	int64_t now_us; /* of this turn; 0: nobody has asked */
 	bool stop;
 };
 
@@ -82,6 +84,7 @@ loop_run(struct loop *l)
 	while (!l->stop) {
 		run_deferred(l);
 		l->turns++;
+		l->now_us = 0;
 		if (event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
 			break;
 	}
@@ -91,8 +94,17 @@ loop_run(struct loop *l)
 void
 loop_poll(struct loop *l)
 {
+	l->now_us = 0;
 	(void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	run_deferred(l);
+}
+
+int64_t
+loop_now_us(struct loop *l)
+{
+	if (l->now_us == 0)
+		l->now_us = clock_us();
+	return l->now_us;
 }
 
 void

@@ -25,6 +25,9 @@ void loop_stop(struct loop *l);
 uint64_t loop_turn(const struct loop *l);
 /* One turn that does not wait: what is ready now, and what is deferred by then. */
 void loop_poll(struct loop *l);
+/* Monotonic time as of this turn: the clock is read when it is first asked for in a turn, and what
+ * is said does not move until the next one. For those who ask for each query. */
+int64_t loop_now_us(struct loop *l);
 /* Call fn(arg) after the current turn's callbacks, in the order of the calls. */
 void loop_defer(struct loop *l, loop_fn fn, void *arg);
 /* Have the callback of an event that is added called once more with `what`, though the kernel has

@@ -190,7 +190,7 @@ pool_put(struct server *sv, enum server_place place)
 		p->n[sv->place]--;
 	}
 	sv->place = (uint8_t)place;
-	sv->since_us = clock_us();
+	sv->since_us = loop_now_us(sv->worker->loop);
 	if (place == SERVER_OWN)
 		return;
 	stat_enter(&stats->pool_servers[place]);
@@ -218,7 +218,7 @@ static bool
 is_expired(const struct server *sv)
 {
 	return sv->close_needed || !stream_is_open(&sv->stream) ||
-	       (sv->expires_us > 0 && clock_us() >= sv->expires_us);
+	       (sv->expires_us > 0 && loop_now_us(sv->worker->loop) >= sv->expires_us);
 }
 
 static void
@@ -285,7 +285,7 @@ needs_check(const struct server *sv)
 	const struct conf_main *conf = conf_of(sv->pool);
 
 	return conf->server_check_query != NULL &&
-	       clock_us() - sv->since_us >= conf->server_check_delay;
+	       loop_now_us(sv->worker->loop) - sv->since_us >= conf->server_check_delay;
 }
 
 static struct server *

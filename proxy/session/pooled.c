@@ -89,7 +89,7 @@ acquire(struct pooled *pd)
 		refuse(pd, &e);
 		return;
 	}
-	pd->waiting_since_us = clock_us();
+	pd->waiting_since_us = loop_now_us(pd->session->worker->loop);
 	pd->notified = false;
 	sv = pool_lend(pd->pool, pd);
 	if (sv != NULL)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "base/clock.h"
 #include "tests/unit/unit.h"
 
 struct job {
@@ -112,6 +113,24 @@ a_stopped_loop_still_does_what_the_turn_deferred(void **arg)
 	loop_free(l);
 }
 
+/* However long it takes. */
+static void
+the_time_of_a_turn_moves_with_the_next_one_only(void **arg)
+{
+	struct loop *l = loop_new();
+	int64_t before = clock_us(), now;
+
+	(void)arg;
+	now = loop_now_us(l);
+	assert_in_range(now, before, clock_us());
+	while (clock_us() <= now)
+		;
+	assert_int_equal(loop_now_us(l), now);
+	loop_poll(l);
+	assert_true(loop_now_us(l) > now);
+	loop_free(l);
+}
+
 int
 main(void)
 {
@@ -120,6 +139,7 @@ main(void)
 		cmocka_unit_test(what_is_still_deferred_runs_before_the_loop_goes),
 		cmocka_unit_test(what_was_done_can_be_deferred_again),
 		cmocka_unit_test(a_stopped_loop_still_does_what_the_turn_deferred),
+		cmocka_unit_test(the_time_of_a_turn_moves_with_the_next_one_only),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
