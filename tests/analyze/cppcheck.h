@@ -3,6 +3,9 @@
  * What cppcheck is told of the macros that it cannot look up, because system headers are not read
  * for it: their shape, so that it sees loops where there are loops. Compiled by nobody.
  */
+#ifndef TESTS_ANALYZE_CPPCHECK_H
+#define TESTS_ANALYZE_CPPCHECK_H
+
 #define LIST_HEAD(name, type)       \
 	struct name {               \
 		struct type *first; \
@@ -35,3 +38,5 @@
 #define json_object_keylen_foreach(object, key, len, v)               \
 	for ((key) = json_first(object, &(len), &(v)); (key) != NULL; \
 	     (key) = json_next(key, &(len), &(v)))
+
+#endif
