@@ -416,8 +416,8 @@ http_check_deadline(struct session *s, int64_t now_us)
 			session_end(s, WHY_HTTP_DONE);
 	} else if (s->http->request->phase == HTTP_ANSWERED) {
 		/* a long answer may take long, as long as the client reads it */
-		if (s->quiet_moved != (uint32_t)s->client.out.n) {
-			s->quiet_moved = (uint32_t)s->client.out.n;
+		if (s->quiet_moved != (uint32_t)stream_unsent(&s->client)) {
+			s->quiet_moved = (uint32_t)stream_unsent(&s->client);
 			s->quiet_since_us = now_us;
 		} else if (conf->client_login_timeout > 0 && quiet > conf->client_login_timeout)
 			session_abort(s, WHY_CLIENT_ERROR);

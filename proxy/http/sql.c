@@ -238,8 +238,8 @@ sql_end(struct session *s, int status, struct slice body)
 	if (status == 200)
 		put_headers(s, &headers);
 	/* the client may take the answer as slowly as it likes, so there is room for all of it */
-	if (s->client.out.cap < body.n + ANSWER_HEAD_MAX)
-		s->client.out.cap = body.n + ANSWER_HEAD_MAX;
+	if ((size_t)1 << s->client.out_bits < body.n + ANSWER_HEAD_MAX)
+		stream_keep_at_most(&s->client, body.n + ANSWER_HEAD_MAX);
 	/* a client that is gone ends the session right here, and what it holds with it */
 	s->http->sql = NULL;
 	http_answer(s, status, JSON_TYPE, buf_text(&headers), body);

@@ -372,7 +372,7 @@ sql_run(struct session *s)
 		sql_fail(s, status, &e);
 	} else {
 		begin_answer(s);
-		s->server->stream.out.cap = b.n + 1;
+		stream_keep_at_most(&s->server->stream, b.n + 1);
 		stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));
 		if (send_to_node(s, &b) && rest.n > 0)
 			take_bytes(s, buf_view(&rest));

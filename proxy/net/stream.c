@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #include "base/bug.h"
 #include "base/ev/loop.h"
+#include "base/mem.h"
 #include "proxy/net/stream_int.h"
 #include "proxy/net/tlsbio.h"
 #include "proxy/net/tlsctx.h"
@@ -51,7 +53,7 @@ say_close_notify(struct stream *st, SSL *ssl)
 static void
 say_close(struct stream *st)
 {
-	if (st->out.n > 0)
+	if (stream_unsent(st) > 0)
 		return;
 	if (st->ssl != NULL)
 		say_close_notify(st, st->ssl);
@@ -73,6 +75,39 @@ stream_end(struct stream *st)
 }
 
 void
+stream_drop_unsent(struct stream *st)
+{
+	if (st->out != NULL)
+		buf_fini(st->out);
+	free(st->out);
+	st->out = NULL;
+}
+
+void
+stream_keep_at_most(struct stream *st, size_t n)
+{
+	uint8_t bits = 1;
+
+	while (((size_t)1 << bits) < n)
+		bits++;
+	st->out_bits = bits;
+	if (st->out != NULL)
+		st->out->cap = (size_t)1 << bits;
+}
+
+/* Keep them for later; -1: they are too many. */
+static int
+keep(struct stream *st, const char *p, size_t n)
+{
+	if (st->out == NULL) {
+		st->out = xcalloc(1, sizeof(*st->out));
+		buf_init(st->out, st->out_bits > 0 ? (size_t)1 << st->out_bits : 0);
+	}
+	buf_put(st->out, p, n);
+	return st->out->failed ? -1 : 0;
+}
+
+void
 stream_fini(struct stream *st)
 {
 	if (st->fd < 0)
@@ -82,7 +117,7 @@ stream_fini(struct stream *st)
 		event_del(&st->ev);
 	SSL_free(st->ssl);
 	websocket_free(st->ws);
-	buf_fini(&st->out);
+	stream_drop_unsent(st);
 	close(st->fd);
 	st->ssl = NULL;
 	st->ws = NULL;
@@ -289,15 +324,17 @@ push(struct stream *st, const char *p, size_t n)
 int
 stream_flush(struct stream *st)
 {
-	while (st->out.n > 0) {
-		ssize_t n = push(st, st->out.p, st->out.n);
+	while (stream_unsent(st) > 0) {
+		ssize_t n = push(st, st->out->p, st->out->n);
 
 		if (n < 0)
 			return -1;
 		if (n == 0)
 			break;
-		buf_drop(&st->out, (size_t)n);
+		buf_drop(st->out, (size_t)n);
 	}
+	if (stream_unsent(st) == 0 && !stream_is_overfull(st))
+		stream_drop_unsent(st);
 	if (st->ws != NULL && websocket_flush(st) != 0)
 		return -1;
 	if (stream_is_blocked(st))
@@ -314,15 +351,14 @@ stream_send(struct stream *st, const char *p, size_t n)
 
 	if (st->fd < 0)
 		return -1;
-	if (st->out.n == 0) {
+	if (stream_unsent(st) == 0) {
 		done = push(st, p, n);
 		if (done < 0)
 			return -1;
 		if ((size_t)done == n)
 			return 0;
 	}
-	buf_put(&st->out, p + done, n - (size_t)done);
-	if (st->out.failed)
+	if (keep(st, p + done, n - (size_t)done) != 0)
 		return -1;
 	stream_want(st, st->interest | EV_WRITE);
 	return 0;
@@ -334,7 +370,7 @@ int
 stream_start_websocket(struct stream *st, struct slice behind)
 {
 	BUG_ON(st->ws != NULL);
-	if (st->out.n > 0)
+	if (stream_unsent(st) > 0)
 		return -1;
 	st->ws = websocket_new(st->ssl, st->unread);
 	st->ssl = NULL;

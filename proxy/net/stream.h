@@ -27,10 +27,12 @@ struct stream {
 	struct event ev;
 	struct ssl_st *ssl;   /* the uppermost layer; NULL: it is not TLS */
 	struct websocket *ws; /* below it, or NULL; holds the TLS that is below itself */
-	struct buf out;       /* what the peer has not taken yet */
+	struct buf *out;      /* what the peer has not taken yet; NULL: nothing */
 	int fd;               /* -1: closed */
 	short interest;       /* EV_READ, EV_WRITE, or 0 */
 	bool unread; /* `ssl` may hold what no descriptor will announce: bytes, or the end */
+	uint8_t
+	    out_bits; /* of `out`: never more than 2 to the power of this; 0: no limit of ours */
 };
 
 /* Results of stream_recv() and stream_handshake() below zero. */
@@ -64,16 +66,35 @@ bool stream_has_failed(const struct stream *st);
 ssize_t stream_recv(struct stream *st, char *to, size_t size);
 /* The next byte, which stays where it is; not where the uppermost layer is TLS. False: none now. */
 bool stream_peek(struct stream *st, char *first);
-/* Send as much as the peer takes of out + p; what remains is kept in `out` (cap: out.cap). Returns
- * -1 where the connection failed or the cap was passed. EV_WRITE is waited for while out.n > 0. */
+/* What is kept for the peer may grow to n bytes, or to the next power of two. */
+void stream_keep_at_most(struct stream *st, size_t n);
+/* Send as much as the peer takes of out + p; what remains is kept in `out`. Returns -1 where the
+ * connection failed or more would have to be kept than may be (stream_is_overfull()). EV_WRITE is
+ * waited for while there is something in `out`. */
 int stream_send(struct stream *st, const char *p, size_t n);
 /* Send what is kept; to be called on EV_WRITE. -1 where the connection failed. */
 int stream_flush(struct stream *st);
+/* How many bytes are kept. */
+static inline size_t
+stream_unsent(const struct stream *st)
+{
+	return st->out != NULL ? st->out->n : 0;
+}
+
+/* The peer will not hear them: forget them. */
+void stream_drop_unsent(struct stream *st);
+
+static inline bool
+stream_is_overfull(const struct stream *st)
+{
+	return st->out != NULL && st->out->failed;
+}
+
 /* True where bytes are kept that the peer has not taken. */
 static inline bool
 stream_is_blocked(const struct stream *st)
 {
-	return st->out.n > 0 || (st->ws != NULL && websocket_is_blocked(st->ws));
+	return stream_unsent(st) > 0 || (st->ws != NULL && websocket_is_blocked(st->ws));
 }
 
 /* The handshake of a WebSocket is over: from now on what is sent and received are frames, over the

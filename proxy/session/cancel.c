@@ -70,7 +70,7 @@ describe_server(struct fleet_box *box, const struct server *sv)
 	    (box->addr.family != ADDR_IPV4 && box->addr.family != ADDR_IPV6))
 		return;
 	box->secret_len = (uint8_t)sv->key_len;
-	memcpy(box->secret, sv->key, sv->key_len);
+	memcpy(box->secret, server_key(sv).p, sv->key_len);
 	box->bound = text_copy(box->node, sizeof(box->node), slice_str(sv->live->name));
 }
 

@@ -247,7 +247,7 @@ canceler_of(struct server *sv, canceler_done_fn *done, void *arg)
 		return NULL;
 	c = canceler_new(sv->worker, done, arg);
 	aim(c, sv);
-	startup_build_cancel(&c->packet, sv->pid, slice_of((const char *)sv->key, sv->key_len));
+	startup_build_cancel(&c->packet, sv->pid, server_key(sv));
 	return c;
 }
 
@@ -275,7 +275,7 @@ canceler_for_orphan(struct session *s)
 	stream_move(&s->server->stream, &c->orphan, orphan_on_event, c);
 	/* it reads the end of the file behind the query */
 	(void)shutdown(c->orphan.fd, SHUT_WR);
-	buf_fini(&c->orphan.out);
+	stream_drop_unsent(&c->orphan);
 	stream_want(&c->orphan, EV_READ);
 	send_request(c);
 }

@@ -44,7 +44,7 @@ port_send(void *owner, const char *p, size_t n)
 {
 	struct session *s = owner;
 
-	return session_say(s, p, n) && s->client.out.n < MAY_PRODUCE;
+	return session_say(s, p, n) && stream_unsent(&s->client) < MAY_PRODUCE;
 }
 
 static void

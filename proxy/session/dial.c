@@ -68,7 +68,7 @@ connect_next(struct dial *d)
 {
 	const struct node *n = d->to.node;
 	unsigned naddrs = n->host[0] == '/' ? 1 : n->naddrs;
-	size_t cap = d->stream->out.cap;
+	uint8_t bits = d->stream->out_bits;
 	bool done = false;
 	int error = 0, fd = -1;
 
@@ -83,7 +83,7 @@ connect_next(struct dial *d)
 		return d->reason[0] != '\0' ? d->step = DIAL_FAILED : failed_errno(d, error);
 	stream_init(d->stream, event_get_base(&d->stream->ev), fd,
 		    event_get_callback(&d->stream->ev), event_get_callback_arg(&d->stream->ev));
-	d->stream->out.cap = cap;
+	d->stream->out_bits = bits;
 	d->step = DIAL_CONNECT;
 	if (done)
 		return connected(d);

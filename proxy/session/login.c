@@ -127,9 +127,7 @@ swap_key(struct session *s, struct slice body, struct buf *out)
 		return STEP_OVER;
 	}
 	sv->pid = k.pid;
-	sv->key = xmalloc(k.secret.n);
-	sv->key_len = (uint16_t)k.secret.n;
-	memcpy(sv->key, k.secret.p, k.secret.n);
+	server_keep_key(sv, k.secret);
 	if (http_speaks(s))
 		return STEP_ON;
 	cancel_give_key(s, sv, out);

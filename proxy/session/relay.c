@@ -95,7 +95,7 @@ relay_to_server(struct session *s, const char *p, size_t n)
 		return false;
 	if (stream_send(&s->server->stream, p, n) != 0) {
 		/* one read is far below the cap, but not what SHOW meridian.route makes of it */
-		if (s->server->stream.out.failed) {
+		if (stream_is_overfull(&s->server->stream)) {
 			session_close(s, WHY_PROTOCOL, "Too many statements at once.");
 			return false;
 		}

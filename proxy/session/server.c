@@ -47,7 +47,7 @@ void
 server_open(struct server *sv)
 {
 	stream_init(&sv->stream, loop_base(sv->worker->loop), -1, server_on_event, sv);
-	sv->stream.out.cap = SERVER_OUT_CAP;
+	stream_keep_at_most(&sv->stream, SERVER_OUT_CAP);
 }
 
 struct server *
@@ -61,6 +61,25 @@ server_new(struct worker *w, struct session *s, struct node_live *live)
 	server_open(sv);
 	atomic_fetch_add(&live->sessions, 1);
 	return sv;
+}
+
+void
+server_keep_key(struct server *sv, struct slice key)
+{
+	uint8_t *to = sv->key.here;
+
+	if (key.n > sizeof(sv->key.here))
+		to = sv->key.apart = xmalloc(key.n);
+	memcpy(to, key.p, key.n);
+	sv->key_len = (uint16_t)key.n;
+}
+
+struct slice
+server_key(const struct server *sv)
+{
+	const uint8_t *key = sv->key_len > sizeof(sv->key.here) ? sv->key.apart : sv->key.here;
+
+	return slice_of((const char *)key, sv->key_len);
 }
 
 void
@@ -84,7 +103,8 @@ server_free(struct server *sv)
 	vars_unref(sv->reported);
 	vars_unref(sv->settled);
 	sv->vars = NULL;
-	free(sv->key);
-	sv->key = NULL;
+	if (sv->key_len > sizeof(sv->key.here))
+		free(sv->key.apart);
+	sv->key_len = 0;
 	loop_defer(sv->worker->loop, free, sv);
 }

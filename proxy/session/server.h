@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/slice.h"
 #include "proxy/net/stream.h"
 
 struct ask;
@@ -41,7 +42,10 @@ struct server {
 	struct node_live *live;  /* one reference */
 	struct attempt *attempt; /* until it is attached */
 	struct signon *signon;   /* until it is logged in, where no client has a part in that */
-	uint8_t *key;            /* the server's own secret, for cancels */
+	union {
+		uint8_t here[8];
+		uint8_t *apart;
+	} key; /* the server's own secret, for cancels; `here` where it fits */
 	uint32_t pid;
 	uint16_t key_len;
 	/* what its login has said, in an order that is its own (PostgreSQL 16 hashes it) */
@@ -68,6 +72,9 @@ struct server {
 struct server *server_new(struct worker *w, struct session *s, struct node_live *live);
 /* Once more, for another dial: its stream was closed. */
 void server_open(struct server *sv);
+/* Its own secret, once. */
+void server_keep_key(struct server *sv, struct slice key);
+struct slice server_key(const struct server *sv);
 /* Close it and take it out of its pool. The struct goes at the end of the tick. Accepts NULL. */
 void server_free(struct server *sv);
 

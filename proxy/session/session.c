@@ -101,7 +101,7 @@ session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr 
 	s->connected_at_us = s->quiet_since_us = clock_us();
 	s->source = SOURCE_SELF;
 	stream_init(&s->client, loop_base(w->loop), take_fd, session_on_client, s);
-	s->client.out.cap = CLIENT_OUT_CAP;
+	stream_keep_at_most(&s->client, CLIENT_OUT_CAP);
 	s->slot = worker_take_slot(w, s);
 	TAILQ_INSERT_TAIL(&w->states[SESSION_NEW], s, in_state);
 	stat_enter(&w->stats.states[SESSION_NEW]);

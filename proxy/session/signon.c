@@ -232,9 +232,7 @@ take_key(struct signon *so, struct slice body)
 		return false;
 	}
 	sv->pid = k.pid;
-	sv->key = xmalloc(k.secret.n);
-	sv->key_len = (uint16_t)k.secret.n;
-	memcpy(sv->key, k.secret.p, k.secret.n);
+	server_keep_key(sv, k.secret);
 	return true;
 }
 

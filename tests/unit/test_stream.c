@@ -17,6 +17,7 @@
 #include <openssl/x509.h>
 
 #include "base/ev/loop.h"
+#include "base/mem.h"
 #include "proxy/net/tlsctx.h"
 #include "tests/unit/unit.h"
 
@@ -69,7 +70,7 @@ setup(void **state)
 		e->sent[i] = (char)(i * 7 + i / 251);
 	e->local = tls_local_new();
 	stream_init(&e->st, loop_base(e->loop), fd[0], on_event, e);
-	e->st.out.cap = 1 << 20;
+	stream_keep_at_most(&e->st, 1 << 20);
 	*state = e;
 	return 0;
 }
@@ -160,7 +161,7 @@ drain_to_peer(struct ends *e, size_t at, size_t total)
 	assert_int_equal(at, total);
 	assert_memory_equal(e->got, e->sent, total);
 	assert_false(stream_is_blocked(&e->st));
-	assert_null(e->st.out.p); /* an idle stream owns no buffer */
+	assert_null(e->st.out); /* an idle stream owns no buffer */
 	assert_int_equal(e->st.interest & EV_WRITE, 0);
 }
 
@@ -188,7 +189,7 @@ more_than_the_cap_is_refused(void **state)
 {
 	struct ends *e = *state;
 
-	e->st.out.cap = 1000;
+	stream_keep_at_most(&e->st, 1000);
 	assert_int_equal(stream_send(&e->st, e->sent, BIG), -1);
 }
 
@@ -203,8 +204,8 @@ the_end_of_the_file_is_zero_and_a_send_behind_it_fails(void **state)
 	assert_int_equal(stream_recv(&e->st, e->got, 10), 3);
 	assert_int_equal(stream_recv(&e->st, e->got, 10), 0);
 	assert_int_equal(stream_send(&e->st, "x", 1), -1);
-	e->st.out.cap = 100;
-	buf_put(&e->st.out, "x", 1);
+	e->st.out = xcalloc(1, sizeof(*e->st.out));
+	buf_put(e->st.out, "x", 1);
 	assert_int_equal(stream_flush(&e->st), -1);
 }
 

@@ -283,7 +283,7 @@ connect_with(struct ends *e, int version)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd), 0);
 	(void)setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
 	stream_init(&e->st, loop_base(e->loop), fd[0], on_event, NULL);
-	e->st.out.cap = 1 << 20;
+	stream_keep_at_most(&e->st, 1 << 20);
 	e->fd = fd[1];
 	e->peer = SSL_new(e->ctx);
 	SSL_set_app_data(e->peer, e);
