@@ -8,6 +8,7 @@
 #   my $want  = transcript(port => $node->port, $bytes);  # what PostgreSQL itself answers
 #   my $got   = transcript(port => $proxy->port, $bytes);
 #   is(unlike_transcript($got, $want, $bytes), '', 'the same through Meridian');
+#   compare_bent(1 .. 60);                                # such sessions, in passthrough and in a pool
 #
 # A session is a dozen messages of all types, most as they should be and some with a wrong length,
 # type, or body, cut, doubled, or with bytes between them; it ends with Syncs and Terminates, so that
@@ -17,9 +18,13 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use Meridian::Test::Chaos;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
+use Test::More;
 
-our @EXPORT = qw(bent_session transcript unlike_transcript);
+our @EXPORT = qw(bent_session transcript unlike_transcript compare_bent);
 
 sub pick { return $_[ rand @_ ] }
 
@@ -58,6 +63,14 @@ sub bent_session
 {
 	my ($seed) = @_;
 	srand $seed;
+	while (1) {
+		my $bytes = some_messages();
+		return $bytes if defined has_bad_length($bytes);
+	}
+}
+
+sub some_messages
+{
 	my $bytes = '';
 	for (1 .. 4 + rand 12) {
 		my $m = join '', pick(@make)->();
@@ -94,16 +107,19 @@ sub word
 	return ($type, $type eq 'T' ? length $body : $body =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ger);
 }
 
-# Whether there is a message that no server reads, for its length.
+# Whether there is a message that no server reads, for its length. Undefined where the last one is not
+# whole: everybody would wait for the rest of it.
 sub has_bad_length
 {
 	my ($bytes) = @_;
-	for (my $at = 0; $at + 5 <= length $bytes;) {
+	my $at = 0;
+	while ($at < length $bytes) {
+		return undef if $at + 5 > length $bytes;
 		my ($type, $len) = unpack 'a1 N', substr $bytes, $at, 5;
 		return 1 if $len < 4 || $len > ($type =~ /[CDEHScfX]/ ? 10000 : 0x3ffffffe);
 		$at += 1 + $len;
 	}
-	return 0;
+	return $at == length $bytes ? 0 : undef;
 }
 
 # '', or how they differ. With a message whose length is none Meridian says so, and need not wait for
@@ -118,6 +134,44 @@ sub unlike_transcript
 	return '' if $rest eq 'E FATAL 08P01, closed' && has_bad_length($bytes);
 	return '' if $rest eq 'E FATAL 57P01, closed' && $due eq 'closed';
 	return sprintf "after %d the same: got (%s), want (%s)", $i, map { join ', ', map { substr $_, 0, 60 } @$_[ $i .. ($#$_ < $i + 6 ? $#$_ : $i + 6) ] } $got, $want;
+}
+
+# ---------------------------------------------------------------- the test
+
+sub proxy
+{
+	my ($kind, $node) = @_;
+	my $proxy = Meridian::Test::Proxy->new($kind, regions => [ 'us-east1' => $node ],
+		set  => { workers => 1, auth => $kind eq 'passthrough' ? $kind : 'trust', default_pool_size => 3 },
+		conf => $kind eq 'passthrough' ? '' : "[database postgres]\npool = transaction\n");
+	$proxy->start;
+	return $proxy;
+}
+
+sub compare_bent
+{
+	my (@seeds) = @_;
+	my ($node) = regional_clusters('us-east1');
+	$node->safe_psql('postgres', 'CREATE UNLOGGED TABLE bent (n int)');
+	my %proxy   = map { $_ => proxy($_, $node) } qw(passthrough pool);
+	my %chaos   = map { $_ => Meridian::Test::Chaos->new($proxy{$_}) } keys %proxy;
+	my %differs = map { $_ => [] } keys %proxy;
+	for my $seed (@seeds) {
+		my $bytes = bent_session($seed);
+		my $want  = transcript(port => $node->port, $bytes);
+		for my $kind (sort keys %proxy) {
+			my $how = unlike_transcript(transcript(port => $proxy{$kind}->port, $bytes), $want, $bytes);
+			push @{ $differs{$kind} }, "session $seed: $how" if $how;
+		}
+	}
+	for my $kind (sort keys %proxy) {
+		is(scalar @{ $differs{$kind} }, 0, "$kind: " . @seeds . ' sessions are answered as PostgreSQL answers them')
+		  or diag join "\n", @{ $differs{$kind} };
+		$chaos{$kind}->all_is_back("after them ($kind)");
+		is($proxy{$kind}->console('SHOW NODES')->[0]{state}, 'up', 'no word against the node');
+		$proxy{$kind}->stop;
+	}
+	return;
 }
 
 1;
