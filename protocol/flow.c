@@ -10,7 +10,8 @@
  *    nothing is owed, the client's next Query is not counted (`skip`). If a Query was already under
  *    way, the error may be its own or that of a message before it; nothing tells. It is then taken
  *    for the Query's own, which errs to "owed": such a session (extended messages without Sync, a
- *    Query behind them, and an error) looks busy for the rest of its life.
+ *    Query behind them, and an error) looks busy for the rest of its life, unless flow_forgive()
+ *    is told.
  *
  * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
  *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
@@ -180,12 +181,39 @@ is_surplus(const struct flow *f)
 	return i < f->queued && unit_at(f, i) != UNIT_BARE_SYNC;
 }
 
+/* The oldest unit is done, and the marks before it with it. */
+static void
+drop_oldest(struct flow *f)
+{
+	enum unit u = UNIT_MARK;
+
+	while (u == UNIT_MARK && f->queued > 0) {
+		u = unit_at(f, 0);
+		unit_remove(f, 0);
+	}
+	f->pending--;
+}
+
+void
+flow_forgive(struct flow *f, uint32_t n, bool skips)
+{
+	while (n-- > 0 && f->pending > 0)
+		drop_oldest(f);
+	if (f->pending > 0)
+		return;
+	f->beyond = 0;
+	if (skips) {
+		f->skip = 1;
+		f->reopened = 0;
+	}
+	if (skips || !is_open(f))
+		forget_units(f);
+}
+
 /* One ReadyForQuery has come: the oldest unit is done, and the marks before it with it. */
 static void
 settle(struct flow *f)
 {
-	enum unit u = UNIT_MARK;
-
 	if (is_surplus(f)) {
 		f->skip = 0;
 		if (f->swallowed > 0 && f->swallowed < SWALLOWED_MAX)
@@ -194,11 +222,8 @@ settle(struct flow *f)
 			f->unsure = 0;
 		return;
 	}
-	while (u == UNIT_MARK && f->queued > 0) {
-		u = unit_at(f, 0);
-		unit_remove(f, 0);
-	}
-	if (--f->pending > 0)
+	drop_oldest(f);
+	if (f->pending > 0)
 		return;
 	f->beyond = 0;
 	if (!is_open(f))

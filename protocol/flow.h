@@ -109,6 +109,12 @@ void flow_init(struct flow *f, enum replication kind);
  * the end of the login, or a query of our own. */
 void flow_expect_ready(struct flow *f);
 
+/* The server has discarded n of the Query and FunctionCall messages that it was taken to owe an
+ * answer to, for an error of extended-query messages in front of them; with `skips` it goes on to
+ * discard, up to a Sync that is yet to come. For who knows more of what was sent than is kept here.
+ */
+void flow_forgive(struct flow *f, uint32_t n, bool skips);
+
 /* The server is another one: nothing is owed, no transaction is open. The counters go on. */
 void flow_restart(struct flow *f);
 

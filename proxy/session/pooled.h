@@ -81,6 +81,8 @@ size_t pooled_put_held(struct session *s, char *to);
 size_t pooled_from_server(struct session *s, char *p, size_t n);
 /* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
 void pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes);
+/* What the server has discarded, flow is told: behind flow_server(). */
+void pooled_forgive(struct session *s);
 void pooled_on_error(struct session *s, const char sqlstate[5]);
 /* The server takes more again. */
 void pooled_on_server_drained(struct session *s);

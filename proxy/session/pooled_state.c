@@ -329,6 +329,16 @@ pooled_from_server(struct session *s, char *p, size_t n)
 }
 
 void
+pooled_forgive(struct session *s)
+{
+	bool skips;
+	uint32_t n = statements_discarded(s->pooled->statements, &skips);
+
+	if (n > 0)
+		flow_forgive(&s->flow, n, skips);
+}
+
+void
 pooled_on_error(struct session *s, const char sqlstate[5])
 {
 	statements_error(s->pooled->statements, sqlstate);

@@ -164,6 +164,8 @@ to_client(struct session *s, char *p, size_t n)
 	}
 	tally.transactions = tally.errors = 0;
 	events = flow_server(&s->flow, p, n, &tally);
+	if (s->pooled != NULL)
+		pooled_forgive(s);
 	if (tally.transactions + tally.errors > 0)
 		relay_count(s, &tally);
 	if (events & FLOW_FATAL)

@@ -136,7 +136,8 @@ struct statements {
 	uint32_t longs;                 /* names of statements that cannot be repeated */
 
 	struct units units;
-	uint32_t ends; /* of sequences, among them */
+	uint32_t ends;      /* of sequences, among them */
+	uint32_t discarded; /* of those, by the server, and flow does not know */
 	struct acts acts;
 	uint32_t before; /* ReadyForQuery messages that come before the answers to `units` */
 

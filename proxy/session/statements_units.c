@@ -149,11 +149,22 @@ units_abandon(struct statements *c)
 	rest(c);
 }
 
+uint32_t
+statements_discarded(struct statements *c, bool *skips)
+{
+	uint32_t n = c->discarded;
+
+	c->discarded = 0;
+	*skips = c->skipping;
+	return n;
+}
+
 void
 units_fini(struct statements *c)
 {
 	free(c->units.v);
 	free(c->acts.v);
+	c->discarded = 0;
 	c->units = (struct units){ .v = NULL };
 	c->acts = (struct acts){ .v = NULL };
 }
@@ -327,8 +338,10 @@ on_error(struct statements *c)
 	if (unit < 0 || unit_is_end((enum unit)unit))
 		return REPLY_PASSES;
 	end_unit(c, ENDED_FAILED);
-	while (!queue_is_empty(c) && c->units.v[c->units.head] != UNIT_SYNC)
+	while (!queue_is_empty(c) && c->units.v[c->units.head] != UNIT_SYNC) {
+		c->discarded += unit_is_end((enum unit)c->units.v[c->units.head]);
 		end_unit(c, ENDED_SKIPPED);
+	}
 	c->skipping = queue_is_empty(c);
 	return REPLY_PASSES;
 }

@@ -533,6 +533,36 @@ a_bad_message_is_told_from_what_stands_in_front_of_it(void **state)
 	}
 }
 
+/* Exception 1 of flow.c, for who knows whose error it was. */
+static void
+a_query_that_was_discarded_can_be_forgiven(void **state)
+{
+	struct flow f;
+
+	(void)state;
+	flow_init(&f, REPLICATION_NONE);
+	flow_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0S\0\0\0\4", 21);
+	assert_int_equal(flow_pending(&f), 2);
+	flow_server(&f, "E\0\0\0\5\0Z\0\0\0\5I", 12, NULL);
+	assert_int_equal(flow_pending(&f), 1);
+	flow_forgive(&f, 1, false);
+	assert_true(flow_safe_point(&f));
+
+	flow_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0", 16);
+	flow_server(&f, "E\0\0\0\5\0", 6, NULL);
+	flow_forgive(&f, 1, true);
+	assert_false(flow_is_idle(&f));
+	flow_client(&f, "Q\0\0\0\5\0", 6);
+	assert_int_equal(flow_pending(&f), 0);
+	flow_client(&f, "S\0\0\0\4", 5);
+	assert_int_equal(flow_pending(&f), 1);
+	flow_server(&f, "Z\0\0\0\5I", 6, NULL);
+	assert_true(flow_safe_point(&f));
+
+	flow_forgive(&f, 3, false);
+	assert_int_equal(flow_pending(&f), 0);
+}
+
 static void
 more_than_the_queue_holds_is_still_counted(void **state)
 {
@@ -671,6 +701,7 @@ main(void)
 		cmocka_unit_test(transactions_and_errors_are_tallied),
 		cmocka_unit_test(errors_beyond_the_tally_are_still_counted),
 		cmocka_unit_test(nonsense_is_bad_and_stays_bad),
+		cmocka_unit_test(a_query_that_was_discarded_can_be_forgiven),
 		cmocka_unit_test(a_bad_message_is_told_from_what_stands_in_front_of_it),
 		cmocka_unit_test(more_than_the_queue_holds_is_still_counted),
 		cmocka_unit_test(what_we_asked_ourselves_is_owed_too),
