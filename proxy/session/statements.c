@@ -131,12 +131,14 @@ all_messages(struct walk *w)
 	return step;
 }
 
-/* A wait that no answer will end: the server owes nothing. */
+/* A wait that no answer will end: the server owes nothing, or it is it that waits, for the data of
+ * a COPY, which what comes next is not. */
 static bool
 waits_in_vain(const struct walk *w)
 {
-	return w->out->n <= OUT_MAX && flow_pending(w->c->flow) == 0 && w->ended == 0 &&
-	       !w->c->open;
+	bool owes = flow_pending(w->c->flow) > 0 || w->c->open;
+
+	return w->out->n <= OUT_MAX && w->ended == 0 && (!owes || w->c->flow->copy == FLOW_COPY_IN);
 }
 
 static enum step

@@ -28,10 +28,11 @@ our @EXPORT = qw(bent_session transcript unlike_transcript compare_bent);
 
 sub pick { return $_[ rand @_ ] }
 
+# In a pool what SQL prepares has no names in common with what Parse does: q1 is not s1.
 my @names = ('', '', 's1', 's2');
 my @sql = ('SELECT 1', 'SELECT 2; SELECT 3', 'BEGIN', 'COMMIT', 'ROLLBACK', 'SELECT 1/0', 'SELEC', '', ';', 'SAVEPOINT a', 'ROLLBACK TO a',
-	'DISCARD PLANS', "SELECT repeat('x', 20000)", 'COPY (SELECT generate_series(1, 3)) TO STDOUT', 'PREPARE s1 AS SELECT 7', 'EXECUTE s1',
-	'DEALLOCATE s1', 'DEALLOCATE ALL');
+	'DISCARD PLANS', "SELECT repeat('x', 20000)", 'COPY (SELECT generate_series(1, 3)) TO STDOUT', 'PREPARE q1 AS SELECT 7', 'EXECUTE q1',
+	'DEALLOCATE s1', 'DEALLOCATE q1', 'DEALLOCATE ALL');
 my @make = (
 	(sub { query(pick(@sql)) }) x 4,
 	(sub { query('COPY bent FROM STDIN') . join '', copy_end() }) x 1,
