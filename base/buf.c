@@ -65,7 +65,7 @@ buf_reserve(struct buf *b, size_t n)
 		return NULL;
 	}
 	b->p = p;
-	b->size = size;
+	b->size = size & (SIZE_MAX >> 1);
 	return b->p + b->n;
 }
 

@@ -18,10 +18,10 @@
 
 struct buf {
 	char *p;
-	size_t n;    /* bytes in use */
-	size_t size; /* bytes allocated */
-	size_t cap;  /* never more than this; 0 means BUF_CAP_DEFAULT */
-	bool failed;
+	size_t n;         /* bytes in use */
+	size_t cap;       /* never more than this; 0 means BUF_CAP_DEFAULT */
+	size_t size : 63; /* bytes allocated */
+	bool failed : 1;
 };
 
 #define BUF_CAP_DEFAULT ((size_t)1 << 30)

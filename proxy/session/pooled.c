@@ -107,7 +107,8 @@ pooled_begin(struct session *s)
 	startup_options_strip(&options, st->options);
 	pd->session = s;
 	pd->mode = l->database->pool;
-	pd->options = xstrndup(options.n > 0 ? options.p : "", options.n);
+	if (options.n > 0)
+		pd->options = xstrndup(options.p, options.n);
 	pd->held.cap = HELD_CAP;
 	pd->startup = vars_from_startup(s->worker->vars, st);
 	pd->vars = vars_ref(pd->startup);

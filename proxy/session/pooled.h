@@ -46,25 +46,31 @@ struct pooled {
 	struct vars *startup, *vars;   /* settings of its startup packet; those it has now */
 	struct vars *told;             /* what it has been told of them; NULL: nothing yet */
 	struct buf report;             /* the beginning of a ParameterStatus */
-	char *options;                 /* of its startup packet, without meridian.* */
+	char *options;                 /* of its startup packet, without meridian.*; NULL: "" */
+	struct buf names; /* of settings that `effects` is about: see protocol/sqleffects.h */
+	struct buf asked_names;
+	uint64_t topology_version; /* with which its node was decided … */
+	int64_t decided_us;        /* … and when */
+	int64_t waiting_since_us;
 	enum pool_mode mode;
+	enum question asking;   /* under way on its server … */
+	unsigned effects;       /* what its queries may have done since it was last looked at … */
+	unsigned asked_effects; /* … and that, of the question that is under way */
+	unsigned pins;          /* why it keeps its server: see proxy/session/truth.h */
 	bool waiting;           /* in the pool's queue */
 	bool notified;          /* … and it was told so */
-	enum question asking;   /* under way on its server … */
-	bool ahead;             /* … and what the client says may be sent behind it */
+	bool ahead;             /* what the client says may be sent behind the question */
 	bool asked_again;       /* … because the last answer was that it had been cancelled */
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool resets_unnamed;    /* in a session pool: its statement without a name … */
 	bool resets_named;      /* … or one with a name may take settings back */
-	unsigned effects;       /* what its queries may have done since it was last looked at … */
-	struct buf names;       /* … and of which settings: see protocol/sqleffects.h */
-	unsigned asked_effects; /* … and that, of the question that is under way */
-	struct buf asked_names;
-	unsigned pins;             /* why it keeps its server: see proxy/session/truth.h */
-	uint64_t topology_version; /* with which its node was decided … */
-	int64_t decided_us;        /* … and when */
-	int64_t waiting_since_us;
 };
+
+static inline struct slice
+pooled_options(const struct pooled *pd)
+{
+	return slice_str(pd->options != NULL ? pd->options : "");
+}
 
 /* From the end of authentication to ReadyForQuery. */
 void pooled_begin(struct session *s);

@@ -21,7 +21,7 @@ pool_at(struct pooled *pd, const struct world *w, uint16_t node)
 		.database = database,
 		.dbname = locate_dbname(w, database),
 		.user = session_name(s, NAME_USER),
-		.options = slice_str(pd->options),
+		.options = pooled_options(pd),
 		.access = (enum access)s->access,
 	};
 

@@ -37,7 +37,7 @@ pool_of(const struct rehome *r, struct slice dbname)
 		.database = session_name(s, NAME_DATABASE),
 		.dbname = dbname,
 		.user = session_name(s, NAME_USER),
-		.options = slice_str(s->pooled->options),
+		.options = pooled_options(s->pooled),
 		.access = (enum access)s->access,
 	};
 

@@ -106,13 +106,13 @@ struct statements {
 	struct name *names;
 	size_t bytes; /* of names, and of the texts that they stand for */
 	struct buf held;
-	enum statements_state state;
-	uint32_t left; /* bytes of a client's body that pass */
-	uint32_t seq;  /* number of the sequence that is open; wraps */
-
 	struct statement *unnamed; /* the one without a name, as the server has answered, or NULL */
 	uint32_t unnamed_pending, unnamed_seq;
 	uint32_t portal_hash;
+
+	enum statements_state state;
+	uint32_t left;              /* bytes of a client's body that pass */
+	uint32_t seq;               /* number of the sequence that is open; wraps */
 	uint16_t unnamed_there : 1; /* the server's is the client's, also where there is none */
 	uint16_t unnamed_bound : 1;
 	uint16_t unnamed_drops : 1; /* it is a DEALLOCATE ALL */
@@ -135,25 +135,25 @@ struct statements {
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
 
-	struct units units;
-	uint32_t ends;      /* of sequences, among them */
+	uint32_t ends;      /* of sequences, among `units` */
 	uint32_t discarded; /* of those, by the server, and flow does not know */
-	struct acts acts;
 	uint32_t before; /* ReadyForQuery messages that come before the answers to `units` */
+	struct units units;
+	struct acts acts;
 
 	struct name *drop; /* the next Execute of this sequence DEALLOCATEs it … */
 	struct slot *drop_slot;
 
 	uint64_t shape;
 	unsigned field_at; /* where in a RowDescription we are */
+	unsigned effects;
 
 	uint32_t server_left;
 	uint8_t server_have, tag_n;
 	char server_head[STATEMENTS_HELD_MAX];
 	char tag[16];
 
-	unsigned effects;
-	struct buf settings; /* names: sqleffects_names() */
+	struct buf settings; /* names, of `effects`: sqleffects_names() */
 	const char *why;
 };
 
