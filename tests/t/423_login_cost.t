@@ -18,6 +18,7 @@ my $node = regional_clusters('here', { users => { alice => 'wonder' } });
 my $kind = sanitized();
 plan skip_all => "a sanitizer ($kind) makes system calls and allocations of its own" if $kind;
 
+my $crowd  = 500;
 my $dir    = PostgreSQL::Test::Utils::tempdir();
 my $secret = $node->safe_psql('postgres', "SELECT rolpassword FROM pg_authid WHERE rolname = 'alice'");
 PostgreSQL::Test::Utils::append_to_file("$dir/users", qq{"alice" "$secret"\n});
@@ -49,7 +50,7 @@ sub each_session
 my @kinds = (
 	{ name => 'without a pool', auth => 'passthrough', calls => 28.2, allocations => 20.2 },
 	{ name => 'of a pool', auth => 'trust', pool => 'transaction', calls => 16.2, allocations => 20.2 },
-	{ name => 'of a pool, by SCRAM', auth => 'scram-sha-256', pool => 'transaction', calls => 22.3, allocations => 57.2,
+	{ name => 'of a pool, by SCRAM', auth => 'scram-sha-256', pool => 'transaction', calls => 22.3, allocations => 56.2,
 		param => { user => 'alice', password => 'wonder' } },
 );
 
@@ -67,6 +68,13 @@ for my $k (@kinds) {
 	cmp_ok($calls->{total}, '<=', $k->{calls}, "a session $k->{name}: $k->{calls} system calls") or diag explain $calls;
 	cmp_ok($calls->{accept4}, '<=', 1.1, 'of which one accepts it');
 	cmp_ok($allocations, '<=', $k->{allocations}, "and $k->{allocations} allocations");
+
+	# Who is there and says nothing is no work for those who come.
+	my @silent = map { Meridian::Test::Wire->new($proxy) } 1 .. $crowd;
+	ok(wait_until(sub { descriptors($proxy->pid) >= $crowd }), "$crowd connections that say nothing");
+	my ($beside, $more) = each_session($proxy, $counts, %{ $k->{param} || {} });
+	cmp_ok($beside->{total}, '<=', $k->{calls}, 'beside them it takes no more system calls') or diag explain $beside;
+	cmp_ok($more, '<=', $k->{allocations}, 'nor allocations');
 	$proxy->stop;
 }
 
