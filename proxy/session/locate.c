@@ -360,7 +360,11 @@ locate_route_again(struct session *s, int sticky_region, const struct authority 
 		.as_if = as_if,
 	};
 
-	decide_again(s, w, &loc);
+	/* its login has just decided by the same */
+	if (s->login != NULL && s->login->world == w && s->login->database != NULL)
+		wish.locality = &s->login->locality;
+	else
+		decide_again(s, w, &loc);
 	locate_route(w, &wish, out);
 }
 
