@@ -124,7 +124,8 @@ def conditions(bench, began):
     if bench.load > len(os.sched_getaffinity(0)) / 2:
         yield "\n**The machine was busy with other things: counts and memory hold, times and rates say little.**"
     day = time.strftime("%Y-%m-%d", time.gmtime(began))
-    yield f"\n## Where and what\n\n{day}, {o.rounds} rounds of {o.seconds} s, COPY of {o.mb} MB:\n"
+    fine = ", ".join(f"`{name}`" for name in o.work if WORKS[name].fine)
+    yield f"\n## Where and what\n\n{day}, {o.rounds} rounds of {o.seconds} s (twice as many of {fine}), COPY of {o.mb} MB:\n"
     yield from bench.machine
     for row in bench.rows:
         version = row.version()

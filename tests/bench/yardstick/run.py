@@ -60,7 +60,7 @@ class Bench:
         took = [row for row in self.rows if row.name in work.rows]
         if work.prepares and not self.pgbouncer_prepares:
             took = [row for row in took if row.name != "pgbouncer-tx"]
-        for turn in range(1 if work.once else self.o.rounds):
+        for turn in range(1 if work.once else self.o.rounds * (2 if work.fine else 1)):
             say(f"{name}, round {turn + 1}")
             for row in took if turn % 2 == 0 else took[::-1]:
                 found = (self.afresh if work.fresh else self.in_turn)(row, name, work)

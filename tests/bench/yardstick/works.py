@@ -20,6 +20,7 @@ class Work:
     run: typing.Callable
     rows: list
     once: bool = False  # one round is enough
+    fine: bool = False  # its targets are a matter of a few per cent: twice as many rounds
     fresh: str = ""  # each row is started anew for it, alone, in front of: node, cluster
     sessions: str = ""  # the option that says how many sessions the row must hold
     key: str = "rsa"
@@ -33,17 +34,18 @@ def held(title, run, rows, sessions, **kw):
 
 
 WORKS = {
-    "one-cpu": Work("One client, simple protocol; client, proxy and server on one CPU", speed.one_cpu, EVERY, quick=True),
-    "prepared": Work("16 clients, prepared statements", speed.prepared, EVERY + FRAMES, prepares=True, quick=True),
+    "one-cpu": Work("One client, simple protocol; client, proxy and server on one CPU", speed.one_cpu, EVERY, fine=True,
+                    quick=True),
+    "prepared": Work("16 clients, prepared statements", speed.prepared, EVERY + FRAMES, fine=True, prepares=True, quick=True),
     "tls": Work("16 clients, prepared statements, TLS (`floor` and `haproxy` leave it to PostgreSQL)", speed.over_tls, EVERY,
-                prepares=True, quick=True),
+                fine=True, prepares=True, quick=True),
     "workers": Work("32 clients, prepared statements, more workers", speed.workers,
                     ["direct", "meridian", "meridian-2", "meridian-4"]),
     "copy-out": Work("COPY TO STDOUT", speed.copy_out, EVERY + FRAMES, quick=True),
     "copy-in": Work("COPY FROM STDIN", speed.copy_in_rows, EVERY),
     "copy-out-tls": Work("COPY TO STDOUT over TLS", speed.copy_out_tls, EVERY),
     "row": Work("One row of 100 MB", speed.big_row, EVERY),
-    "login": Work("A new session for each transaction, 4 clients", logins.trusted, NEW_SESSIONS, quick=True),
+    "login": Work("A new session for each transaction, 4 clients", logins.trusted, NEW_SESSIONS, fine=True, quick=True),
     "login-scram": Work("A new session by SCRAM (`floor`, `haproxy` and `meridian` leave it to PostgreSQL)", logins.proving,
                         NEW_SESSIONS),
     "login-rsa": Work("A new session over TLS, RSA key of 2,048 bits, no resumption", logins.shaking_hands, ENDING_TLS,
