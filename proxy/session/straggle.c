@@ -67,6 +67,7 @@ straggle_wait_for(struct straggle *st, void (*ready)(void *arg), void *arg)
 {
 	static const struct timeval patience = { .tv_usec = PATIENCE_US };
 
+	straggle_call_ready(st); /* who has settled it before, and is waiting */
 	st->ready = ready;
 	st->arg = arg;
 	event_add(&st->timer, &patience);

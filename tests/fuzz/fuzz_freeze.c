@@ -106,9 +106,11 @@ do_carry(struct play *y)
 static void
 do_seize(struct play *y)
 {
-	/* one may be ready before all were counted */
-	later += 1000;
-	later = later - 1000 + cutover_seize(y->p->worker, &cutovers[which(y)], ready, NULL);
+	unsigned n;
+
+	later += 1000; /* one may be ready before all were counted */
+	n = cutover_seize(y->p->worker, &cutovers[which(y)], ready, NULL);
+	later += n - 1000;
 }
 
 static void
@@ -116,12 +118,14 @@ do_settle(struct play *y)
 {
 	struct gate_straggler v[TOLD_MAX];
 	size_t n = cutover_tell(y->p->worker, &cutovers[which(y)], v, TOLD_MAX);
+	unsigned waiting;
 
 	FUZZ_ASSERT(n <= TOLD_MAX);
 	for (size_t i = 0; i < n; i++)
 		v[i].outcome = (int)take(y, 3);
 	later += 1000;
-	later = later - 1000 + cutover_settle(y->p->worker, v, n, ready, NULL);
+	waiting = cutover_settle(y->p->worker, v, n, ready, NULL);
+	later += waiting - 1000;
 }
 
 static void
