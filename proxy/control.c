@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -112,7 +110,7 @@ dump_state(struct control *c)
 void
 control_shutdown(struct control *c, bool drain_idle, int64_t grace_us)
 {
-	(void)sd_notify(0, "STOPPING=1");
+	notifier_say(c->notifier, "STOPPING=1");
 	c->stopping++;
 	listeners_unlink(c->process->listeners);
 	for (int i = 0; i < c->process->nworkers; i++)
@@ -239,6 +237,7 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	c->args = args;
 	c->loop = loop_new();
 	c->mail = mailbox_new(c->loop, c);
+	c->notifier = notifier_new(c->loop, getenv("NOTIFY_SOCKET"));
 	c->gazetteer = gazetteer;
 	c->prober = prober_new(c->loop, on_topology_changed, c);
 	c->resolver = resolver_new(c->loop, on_resolved, c);
@@ -288,7 +287,7 @@ control_run(struct control *c)
 	}
 	datafiles_watch(c);
 	c->serving = true;
-	(void)sd_notify(0, "READY=1");
+	notifier_say(c->notifier, "READY=1");
 	/* until the last worker is done: while they drain, a second signal ends what is left */
 	loop_run(c->loop);
 	/* what is signalled from here on is late: it must not end us half cleaned up */
@@ -320,6 +319,7 @@ control_free(struct control *c)
 	resolver_free(c->fleet_resolver);
 	fleet_unref(c->fleet);
 	steer_fini(&c->steer);
+	notifier_free(c->notifier);
 	loop_free(c->loop);
 	topology_unref(c->base);
 	config_unref(c->config);

@@ -9,6 +9,7 @@
 #include "base/ev/mailbox.h"
 #include "base/text.h"
 #include "proxy/control.h"
+#include "proxy/notify.h"
 #include "proxy/pauses.h"
 #include "proxy/steer.h"
 #include "proxy/worker_int.h"
@@ -20,7 +21,8 @@ struct control {
 	const struct config_args *args;
 	struct loop *loop;
 	struct mailbox *mail;
-	struct config *config; /* one reference each */
+	struct notifier *notifier; /* to whoever supervises us */
+	struct config *config;     /* one reference each */
 	struct tlsset *tls;
 	struct gazetteer *gazetteer; /* or NULL */
 	struct geo *geo;             /* or NULL */

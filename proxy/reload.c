@@ -6,10 +6,10 @@
  */
 #include "config.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <systemd/sd-daemon.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -247,9 +247,11 @@ int
 control_reload(struct control *c, struct err *e)
 {
 	struct config *fresh;
+	char word[64];
 	int r = -1;
 
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_us());
+	snprintf(word, sizeof(word), "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_us());
+	notifier_say(c->notifier, word);
 	fresh = config_load(c->args, e);
 	if (fresh != NULL)
 		r = control_adopt(c, fresh, e);
@@ -258,6 +260,6 @@ control_reload(struct control *c, struct err *e)
 	else
 		log_msg(LOG_LEVEL_ERROR, "reload failed, the running configuration stays: %s",
 			e->msg);
-	(void)sd_notify(0, "READY=1");
+	notifier_say(c->notifier, "READY=1");
 	return r;
 }

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use IO::Socket::INET;
 use IO::Socket::IP;
+use IO::Socket::UNIX;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Proxy;
@@ -157,6 +158,19 @@ open $conf, '>', $proxy->conf_file or die;
 print $conf $text;
 close $conf;
 like($proxy->reload, qr/configuration reloaded/, 'the good file again');
+
+# ---------------------------------------------------------------- a supervisor that does not read
+
+my $full = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $proxy->socket_dir . "/notify.$proxy->{starts}") or die "notify: $!";
+$full->blocking(0);
+1 while defined $full->send('full');
+my $deaf_from = -s $proxy->logfile;
+for my $n (1 .. 3) {
+	kill 'HUP', $proxy->pid;
+	ok($proxy->wait_for_log(qr/(configuration reloaded.*){$n}/s, $deaf_from), "a supervisor that does not read is not waited for ($n)");
+	is($proxy->console('SHOW VERSION')->[0]{config_version} + 0, 3 + $n, 'by nobody');
+}
+ok($proxy->wait_notify(qr/^RELOADING=1$/m) && $proxy->wait_notify(qr/^READY=1$/m), 'and is told when it reads again');
 
 # ---------------------------------------------------------------- SIGUSR1
 

@@ -163,12 +163,10 @@ sub reload_often
 			set  => { max_client_conn => 1000 + $n, default_pool_size => 4 + $n % 9, nearest => $n % 2 ? 'caller' : 'proxy' },
 			conf => $conf . $dead . ($n % 5 ? '' : "[nonsense]\n"));
 		kill 'HUP', $proxy->pid;
-		# what it says to systemd has to be read, or it waits
-		$proxy->{notify}->blocking(0);
-		1 while defined $proxy->{notify}->recv(my $said, 4096);
 		push @pss, pss_kb($proxy->pid) if $n % 10 == 0;
 	});
-	$proxy->{notify}->blocking(1);
+	# its supervisor has not read a word so far, and was not waited for
+	1 while $proxy->wait_notify(qr/^/m, 0.3);
 	all_told($storm, "reloads, $name");
 	is($storm->{lost}, 0, 'nobody is lost by a reload');
 	my @said = $proxy->log_text =~ /(configuration reloaded|reload failed)/g;
