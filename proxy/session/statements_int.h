@@ -137,7 +137,7 @@ struct statements {
 
 	uint32_t ends;      /* of sequences, among `units` */
 	uint32_t discarded; /* of those, by the server, and flow does not know */
-	uint32_t before; /* ReadyForQuery messages that come before the answers to `units` */
+	uint32_t before;    /* ReadyForQuery messages that come before the answers to `units` */
 	struct units units;
 	struct acts acts;
 
