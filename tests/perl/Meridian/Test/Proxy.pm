@@ -29,6 +29,7 @@ use strict;
 use warnings;
 
 use Carp;
+use File::Temp ();
 use IO::Socket::UNIX;
 use IPC::Run ();
 use POSIX qw(:sys_wait_h);
@@ -40,7 +41,7 @@ use Time::HiRes qw(time usleep);
 
 our @ISA = ('PostgreSQL::Test::Cluster');
 
-my @running;
+my (@running, @started);
 
 # Options: regions, set, conf, config (the whole file as text), args (more arguments), no_file (no
 # configuration file: args are all there is), env (hash), port, wrapper (list: a command in front),
@@ -140,6 +141,7 @@ sub start
 	$self->{pid} = $self->spawn($notify, @command);
 	delete $self->{status};
 	push @running, $self;
+	push @started, $self unless $self->{starts} > 1;
 	my $ready = $self->wait_notify(qr/^READY=1$/m);
 	return 1 if $ready;
 	$self->kill9 if $self->{pid};
@@ -265,9 +267,14 @@ sub restart
 
 sub teardown_node { $_[0]->kill9; return }
 
+# What a sanitizer has said of one that was killed is not lost either.
 END {
 	my $status = $?;
 	$_->kill9 for @running;
+	for my $report (map { $_->sanitizer_report // () } @started) {
+		diag($report);
+		$status ||= 1;
+	}
 	$? = $status;
 }
 
@@ -323,6 +330,18 @@ sub from_options
 {
 	my (%claim) = @_;
 	return join ' ', map { (my $v = $claim{$_}) =~ s/([\\ ])/\\$1/g; "-c meridian.$_=$v" } sort keys %claim;
+}
+
+# What psql is to run it has from a file, not by a pipe: who is refused ends before it reads its input,
+# and IPC::Run dies of the pipe that is broken then.
+sub psql
+{
+	my ($self, $db, $sql, %opt) = @_;
+	return $self->SUPER::psql($db, $sql, %opt) unless defined $sql;
+	my $file = File::Temp->new(DIR => $self->{sockdir});
+	print $file $sql;
+	close $file or die "$file: $!";
+	return $self->SUPER::psql($db, '', %opt, extra_params => [ '-f', "$file", @{ $opt{extra_params} || [] } ]);
 }
 
 # safe_psql of a caller who says where it is: psql_from({ city => 'paris' }, $db, $sql, …).
