@@ -13,10 +13,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "proxy/descriptors.h"
 #include "proxy/net/sock.h"
 #include "proxy/worker_int.h"
 
 #define ACCEPTS_PER_TURN 64U
+#define PAUSE_US         25000
 
 static void
 socket_on_pause_over(evutil_socket_t fd, short what, void *arg)
@@ -28,12 +30,12 @@ socket_on_pause_over(evutil_socket_t fd, short what, void *arg)
 	event_add(&ls->ev, NULL);
 }
 
-/* Out of descriptors: the connection stays in the kernel's queue, and we look again a little later
- * instead of spinning. */
+/* Nothing is left to accept it with: the connection stays in the kernel's queue, and we look again
+ * a little later instead of spinning. */
 static void
 pause_accepting(struct listen_socket *ls)
 {
-	static const struct timeval a_little = { .tv_usec = 100 * 1000 };
+	static const struct timeval a_little = { .tv_usec = PAUSE_US };
 	static struct log_limit limit;
 	unsigned dropped;
 
@@ -74,15 +76,33 @@ tune(struct listen_socket *ls)
 	return true;
 }
 
+/* Where there are no descriptors left, one of the reserve: it may be an administrator. */
+static int
+accept_connection(const struct listen_socket *ls, struct sockaddr_storage *sa)
+{
+	struct worker *w = ls->worker;
+	struct descriptors *d = w->process->descriptors;
+	bool spent;
+	int fd;
+
+	do {
+		socklen_t len = sizeof(*sa);
+
+		fd = accept4(ls->fd, (struct sockaddr *)sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		spent = fd < 0 && (errno == EMFILE || errno == ENFILE) &&
+			descriptors_spend(d, ls->kind == LISTEN_UNIX);
+	} while (spent);
+	return fd;
+}
+
 /* False: there is none, or none can be taken. */
 static bool
 accept_one(struct listen_socket *ls, bool alone)
 {
 	struct worker *w = ls->worker;
 	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
 	struct addr peer = { .family = ADDR_UNIX };
-	int fd = accept4(ls->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept_connection(ls, &sa);
 
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)

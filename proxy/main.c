@@ -23,6 +23,7 @@
 #include "proxy/auth/keymaker.h"
 #include "proxy/auth/throttle.h"
 #include "proxy/control_int.h"
+#include "proxy/descriptors.h"
 #include "proxy/import/import.h"
 #include "proxy/migrations.h"
 #include "proxy/net/listener.h"
@@ -154,6 +155,7 @@ serve(const struct args *args, struct config *take_config)
 	int nworkers = take_config->main.workers;
 	struct err e = { 0 };
 
+	m.descriptors = descriptors_new();
 	make_auth(&m);
 	take_life(&m);
 	m.migrations = proxy_migrations_new(&m, args->crash_points);
@@ -179,6 +181,8 @@ serve(const struct args *args, struct config *take_config)
 	proxy_migrations_start(m.migrations, deliver_letters);
 	log_start(&m, &listeners);
 	start_threads(&m);
+	descriptors_settle(m.descriptors);
+	descriptors_warn(m.descriptors, m.control->config);
 	control_run(m.control);
 	end_threads(&m);
 	free_auth(&m);
@@ -187,6 +191,7 @@ serve(const struct args *args, struct config *take_config)
 	redirections_free(m.redirections);
 	control_free(m.control);
 	free(m.workers);
+	descriptors_free(m.descriptors);
 	log_msg(LOG_LEVEL_INFO, "stopped");
 	return 0;
 }

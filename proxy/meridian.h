@@ -12,6 +12,7 @@
 struct authcache;
 struct authquery;
 struct control;
+struct descriptors;
 struct keymaker;
 struct listeners;
 struct proxy_migrations;
@@ -22,6 +23,7 @@ struct worker;
 struct meridian {
 	struct control *control;
 	struct listeners *listeners; /* control's, once the workers run */
+	struct descriptors *descriptors;
 	struct authcache *authcache; /* what auth_query has told */
 	struct authquery *authquery;
 	struct keymaker *keymaker;

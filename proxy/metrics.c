@@ -189,6 +189,18 @@ resident(const struct metrics *m)
 }
 
 static double
+open_fds(const struct metrics *m)
+{
+	return (double)m->open_fds;
+}
+
+static double
+max_fds(const struct metrics *m)
+{
+	return (double)m->max_fds;
+}
+
+static double
 workers(const struct metrics *m)
 {
 	return m->workers;
@@ -475,6 +487,8 @@ static const struct metric rows[] = {
 	  VALUE(cpu_time) },
 	{ PROCESS("resident_memory_bytes", "memory of the process that is in RAM"),
 	  .value = resident },
+	{ PROCESS("open_fds", "descriptors that are open"), .value = open_fds },
+	{ PROCESS("max_fds", "descriptors that the process may have"), .value = max_fds },
 	{ GAUGE("workers", "worker threads"), VALUE(workers) },
 	{ GAUGE("clients", "connections that count against max_client_conn"), VALUE(clients) },
 	{ GAUGE("clients_max", "connections that max_client_conn allows"), VALUE(clients_max) },

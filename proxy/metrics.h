@@ -20,6 +20,8 @@ struct metrics {
 	int64_t started_at_us;  /* wall clock */
 	int64_t cpu_us;         /* used so far */
 	int64_t resident_bytes; /* -1 unknown */
+	int64_t open_fds;       /* -1 unknown */
+	int64_t max_fds;
 	unsigned workers, clients, clients_max, streams;
 };
 

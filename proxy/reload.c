@@ -17,6 +17,7 @@
 #include "proxy/auth/authcache.h"
 #include "proxy/conninfo.h"
 #include "proxy/control_int.h"
+#include "proxy/descriptors.h"
 #include "proxy/fleet.h"
 #include "proxy/net/tlsctx.h"
 #include "routing/places.h"
@@ -239,6 +240,7 @@ control_adopt(struct control *c, struct config *take_config, struct err *e)
 	(void)datafiles_take_gazetteer(c);
 	/* whoever was locked out of the nodes is locked out here at once */
 	authcache_sweep(c->process->authcache, 0, clock_us());
+	descriptors_warn(c->process->descriptors, take_config);
 	control_publish(c, true);
 	return 0;
 }
@@ -252,9 +254,12 @@ control_reload(struct control *c, struct err *e)
 
 	snprintf(word, sizeof(word), "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_us());
 	notifier_say(c->notifier, word);
+	/* it takes a descriptor or two to read a configuration that allows more of them */
+	descriptors_make_room(c->process->descriptors);
 	fresh = config_load(c->args, e);
 	if (fresh != NULL)
 		r = control_adopt(c, fresh, e);
+	descriptors_refill(c->process->descriptors);
 	if (r == 0)
 		log_msg(LOG_LEVEL_INFO, "configuration reloaded");
 	else

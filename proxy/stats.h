@@ -21,6 +21,7 @@
 #define STATS_COUNTERS(C)                                                                      \
 	C(clients_accepted, "connections accepted")                                            \
 	C(clients_refused, "connections refused at max_client_conn")                           \
+	C(clients_without_descriptors, "connections refused because no descriptors were left") \
 	C(logins, "sessions that reached ReadyForQuery")                                       \
 	C(login_failures, "sessions that ended before it")                                     \
 	C(logins_throttled, "logins refused because too many before them had failed")          \

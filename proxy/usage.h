@@ -9,6 +9,8 @@
 
 /* Resident set; -1 where /proc does not say. */
 int64_t usage_resident_bytes(void);
+/* Descriptors that are open; -1 where /proc does not say. */
+int64_t usage_descriptors(void);
 /* Processor time, user and system. */
 int64_t usage_cpu_us(void);
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/control.h"
+#include "proxy/descriptors.h"
 #include "proxy/fingerprints.h"
 #include "proxy/http/http.h"
 #include "proxy/net/tlsctx.h"
@@ -202,6 +203,7 @@ worker_give_slot(struct worker *w, struct session *s)
 	w->slots[s->slot] = NULL;
 	w->free_slots[w->nfree++] = s->slot;
 	atomic_fetch_sub(&w->nsessions, 1);
+	descriptors_refill(w->process->descriptors);
 	worker_check_done(w);
 }
 
@@ -238,6 +240,8 @@ sweep_interval(const struct worker *w)
 		for (unsigned i = 0; strcmp(deadline, "idle") == 0 && i < 3; i++)
 			shortest = shorter(shortest, idle[i]);
 	}
+	if (shortest == 0 && descriptors_short(w->process->descriptors))
+		return SWEEP_MAX_US;
 	if (shortest == 0)
 		return 0;
 	shortest /= 4;
@@ -305,6 +309,7 @@ worker_on_sweep(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)worker_world(w);
+	descriptors_refill(w->process->descriptors);
 	for (int state = 0; state < SESSION_STATE_COUNT; state++) {
 		struct session *next;
 

@@ -8,6 +8,7 @@
 #include <malloc.h>
 
 #include "proxy/admin/commands.h"
+#include "proxy/descriptors.h"
 #include "proxy/meridian.h"
 #include "proxy/stats.h"
 #include "proxy/usage.h"
@@ -299,6 +300,42 @@ memory_row(struct run *r)
 	return STEP_MORE;
 }
 
+/* ---- SHOW DESCRIPTORS ---- */
+
+static const struct column descriptor_columns[] = {
+	{ "item", COLUMN_TEXT },
+	{ "descriptors", COLUMN_INT8 },
+	{ "help", COLUMN_TEXT },
+};
+
+static enum step
+descriptors_row(struct run *r)
+{
+	const struct descriptors *d = worker_process(r->worker)->descriptors;
+	const struct {
+		const char *item;
+		int64_t n;
+		const char *help;
+	} items[] = {
+		{ "limit", descriptors_limit(), "the process may have so many (ulimit -n)" },
+		{ "open", usage_descriptors(), "it has now, those in reserve included" },
+		{ "reserve", descriptors_held(d),
+		  "held in reserve, so that consoles are reached when there are no others" },
+		{ "needed", descriptors_needed(d, r->world->config),
+		  "what max_client_conn sessions and as many server connections would take" },
+	};
+
+	if (r->at >= sizeof(items) / sizeof(items[0]))
+		return STEP_DONE;
+	row_begin(&r->rows);
+	row_str(&r->rows, items[r->at].item);
+	row_int_known(&r->rows, items[r->at].n);
+	row_str(&r->rows, items[r->at].help);
+	row_end(&r->rows);
+	r->at++;
+	return STEP_MORE;
+}
+
 static const struct command commands[] = {
 	{ .words = "SHOW WORKERS",
 	  COLUMNS(worker_columns),
@@ -322,6 +359,10 @@ static const struct command commands[] = {
 	  COLUMNS(memory_columns),
 	  .row = memory_row,
 	  .help = "what the process uses" },
+	{ .words = "SHOW DESCRIPTORS",
+	  COLUMNS(descriptor_columns),
+	  .row = descriptors_row,
+	  .help = "how many descriptors the process may have, has, and could need" },
 };
 
 COMMAND_TABLE(commands_stats, commands);

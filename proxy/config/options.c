@@ -287,7 +287,8 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_AT_ONCE, .fallback = "1000", .min = 1, .max = 10000000,
 	  .group = "Limits and timeouts",
 	  .text = "So many sessions at most, in all; further ones get FATAL 53300 at once. Each "
-		  "takes two file descriptors while it is attached to a node. Consoles, and "
+		  "takes two file descriptors while it is attached to a node: what it needs in all is "
+		  "said in the log where the process may not have so many. Consoles, and "
 		  "connections that have not sent their startup packet, do not count." },
 	{ .name = "client_login_timeout", .type = OPT_TIME,
 	  AT(conf_main, client_login_timeout, int64_t),

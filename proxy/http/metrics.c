@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "proxy/descriptors.h"
 #include "proxy/http/http_int.h"
 #include "proxy/metrics.h"
 #include "proxy/usage.h"
@@ -31,6 +32,8 @@ gather(struct session *s, struct stats *sum, struct metrics *m)
 		.started_at_us = p->started_at_us,
 		.cpu_us = usage_cpu_us(),
 		.resident_bytes = usage_resident_bytes(),
+		.open_fds = usage_descriptors(),
+		.max_fds = descriptors_limit(),
 		.workers = (unsigned)p->nworkers,
 		.clients = atomic_load_explicit(&p->clients, memory_order_relaxed),
 		.clients_max = (unsigned)w->config->main.max_client_conn,

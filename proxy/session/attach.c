@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "proxy/control.h"
+#include "proxy/descriptors.h"
 #include "proxy/http/http.h"
 #include "proxy/session/attempt.h"
 #include "proxy/session/pause.h"
@@ -198,6 +199,14 @@ place_of(const struct login *l, const struct attempt *a)
 	return l->attempts[0] == a ? 0 : 1;
 }
 
+/* For another node there would be no descriptor either. */
+static void
+refuse_scarce(struct session *s)
+{
+	stat_add(&s->worker->stats.clients_without_descriptors, 1);
+	session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
+}
+
 void
 attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
 {
@@ -208,6 +217,7 @@ attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
 	unsigned place = place_of(l, a);
 	uint16_t node = a->node;
 	enum dial_way way;
+	bool no_descriptor;
 
 	log_limited(LOG_LEVEL_INFO, session_subject(s), "node %s of region %s failed: %s", n->name,
 		    t->regions[n->region].name, reason);
@@ -220,8 +230,11 @@ attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
 	}
 	l->attempts[place] = NULL;
 	(void)dial_other_way(&a->dial, &way);
+	no_descriptor = a->dial.no_descriptor && in_flight(l) == 0;
 	attempt_free(a);
-	if (how == ATTEMPT_RETRY)
+	if (no_descriptor)
+		refuse_scarce(s);
+	else if (how == ATTEMPT_RETRY)
 		attempt_begin(l, place, node, way);
 	else if (in_flight(l) == 0)
 		attach_next(s);

@@ -77,6 +77,7 @@ connect_next(struct dial *d)
 		error = errno;
 	}
 	d->our_fault = fd < 0 && is_ours(error);
+	d->no_descriptor = fd < 0 && (error == EMFILE || error == ENFILE);
 	if (naddrs == 0)
 		return failed(d, "host name could not be resolved");
 	if (fd < 0)

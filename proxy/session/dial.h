@@ -33,9 +33,10 @@ struct dial {
 	enum dial_way way;
 	enum dial_step step;
 	bool use_tls;
-	bool our_fault;   /* no descriptor, no port: the node is not to blame */
-	bool tls_failed;  /* the handshake did, not the connection */
-	char reason[200]; /* where it failed */
+	bool our_fault;     /* no descriptor, no port: the node is not to blame */
+	bool no_descriptor; /* … the former */
+	bool tls_failed;    /* the handshake did, not the connection */
+	char reason[200];   /* where it failed */
 };
 
 /* A node as the world has it. */

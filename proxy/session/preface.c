@@ -15,6 +15,7 @@
 
 #include "protocol/frame.h"
 #include "proxy/admin/console.h"
+#include "proxy/descriptors.h"
 #include "proxy/http/http.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
@@ -298,6 +299,11 @@ session_admit(struct session *s)
 
 	if (s->worker->draining) {
 		session_close(s, WHY_SHUTDOWN, NULL);
+		return;
+	}
+	if (descriptors_short(p->descriptors)) {
+		stat_add(&s->worker->stats.clients_without_descriptors, 1);
+		session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
 		return;
 	}
 	if (atomic_fetch_add(&p->clients, 1) >= limit && limit > 0) {

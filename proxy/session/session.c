@@ -14,6 +14,7 @@
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
 #include "proxy/auth/credential.h"
+#include "proxy/descriptors.h"
 #include "proxy/http/http.h"
 #include "proxy/session/authenticate.h"
 #include "proxy/session/cancel.h"
@@ -32,7 +33,9 @@
 /* Unsent bytes kept for a client: what is left of one scratch read, or a console's chunk. */
 #define CLIENT_OUT_CAP      ((size_t)4 << 20)
 #define FAREWELL_TIMEOUT_US (5 * USEC_PER_SEC)
-#define NAME_SHOWN_MAX      ((size_t)200)
+/* Who has a descriptor, when there are no more, and does not say for what. */
+#define SCARCE_SILENCE_US (2 * USEC_PER_SEC)
+#define NAME_SHOWN_MAX    ((size_t)200)
 
 static void farewell_on_drained(struct session *s);
 static void ignore_readable(struct session *s);
@@ -529,6 +532,9 @@ session_check_deadline(struct session *s, int64_t now_us)
 			finish(s);
 	} else if (s->state == SESSION_HTTP) {
 		http_check_deadline(s, now_us);
+	} else if (s->state < SESSION_HTTP && now_us - s->quiet_since_us > SCARCE_SILENCE_US &&
+		   descriptors_short(s->worker->process->descriptors)) {
+		session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
 	} else if (s->state != SESSION_CONSOLE && s->state != SESSION_PAUSED &&
 		   conf->client_login_timeout > 0 &&
 		   now_us - s->quiet_since_us > conf->client_login_timeout) {
