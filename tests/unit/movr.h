@@ -7,6 +7,7 @@
 #define TESTS_UNIT_MOVR_H
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "routing/route.h"
@@ -53,6 +54,15 @@ movr(void)
 	}
 	t->self_region = EAST;
 	return t;
+}
+
+static inline const struct route_row *
+row_of(const struct route *r, uint16_t region)
+{
+	for (unsigned i = 0; i < r->nrows; i++)
+		if (r->rows[i].region == region)
+			return &r->rows[i];
+	abort();
 }
 
 static inline struct route_input
