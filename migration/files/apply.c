@@ -29,13 +29,6 @@ elapsed_ms(const struct applying *a)
 	return (int)((clock_us() - a->began_us) / USEC_PER_MSEC);
 }
 
-static void
-roll_back(PGconn *c)
-{
-	if (PQtransactionStatus(c) != PQTRANS_IDLE)
-		(void)db_exec(c, NULL, "ROLLBACK");
-}
-
 static int
 run_statement(struct applying *a, size_t i, struct err *e)
 {
@@ -84,13 +77,11 @@ try_transaction(struct applying *a, struct err *e)
 static int
 as_transaction(struct applying *a, struct err *e)
 {
-	for (int attempt = 0;; attempt++) {
-		if (try_transaction(a, e) == 0)
-			return 0;
-		roll_back(a->c);
-		if (files_again(a->j, attempt, e) < 0)
+	for (int attempt = 0; try_transaction(a, e) < 0; attempt++) {
+		if (files_try_again(a->j, a->c, attempt, e) < 0)
 			return -1;
 	}
+	return 0;
 }
 
 /* ---- statement by statement ---- */
@@ -101,12 +92,7 @@ mark(struct applying *a, int done, int running, struct err *e)
 {
 	if (files_begin(a->j, a->c, e) < 0)
 		return -1;
-	if (history_progress(a->c, a->file, a->region, done, running, e) < 0 ||
-	    db_exec(a->c, e, "COMMIT") < 0) {
-		roll_back(a->c);
-		return -1;
-	}
-	return 0;
+	return files_end(a->c, history_progress(a->c, a->file, a->region, done, running, e), e);
 }
 
 static int
@@ -123,13 +109,11 @@ try_with_mark(struct applying *a, size_t i, struct err *e)
 static int
 with_mark(struct applying *a, size_t i, struct err *e)
 {
-	for (int attempt = 0;; attempt++) {
-		if (try_with_mark(a, i, e) == 0)
-			return 0;
-		roll_back(a->c);
-		if (files_again(a->j, attempt, e) < 0)
+	for (int attempt = 0; try_with_mark(a, i, e) < 0; attempt++) {
+		if (files_try_again(a->j, a->c, attempt, e) < 0)
 			return -1;
 	}
+	return 0;
 }
 
 /* It was under way when somebody died: 1: it has been carried out, 0: it has not. */
@@ -229,12 +213,7 @@ begin_row(struct applying *a, struct err *e)
 {
 	if (files_begin(a->j, a->c, e) < 0)
 		return -1;
-	if (history_begin(a->c, a->f, a->region, job_id(a->j), &a->row, e) < 0 ||
-	    db_exec(a->c, e, "COMMIT") < 0) {
-		roll_back(a->c);
-		return -1;
-	}
-	return 0;
+	return files_end(a->c, history_begin(a->c, a->f, a->region, job_id(a->j), &a->row, e), e);
 }
 
 static int
@@ -251,11 +230,7 @@ by_statement(struct applying *a, struct err *e)
 			return -1;
 	if (files_begin(a->j, a->c, e) < 0)
 		return -1;
-	if (history_done(a->c, a->file, a->region, elapsed_ms(a), e) < 0) {
-		roll_back(a->c);
-		return -1;
-	}
-	return db_exec(a->c, e, "COMMIT");
+	return files_end(a->c, history_done(a->c, a->file, a->region, elapsed_ms(a), e), e);
 }
 
 /* ---- the step ---- */
@@ -273,7 +248,7 @@ keep_error(struct applying *a, const struct err *why)
 	    history_begin(a->c, a->f, a->region, job_id(a->j), &row, &ignored) == 0 &&
 	    history_error(a->c, a->file, a->region, why->msg, &ignored) == 0)
 		(void)db_exec(a->c, &ignored, "COMMIT");
-	roll_back(a->c);
+	files_roll_back(a->c);
 	history_row_fini(&row);
 }
 

@@ -97,6 +97,12 @@ int files_ourselves(PGconn *c, struct err *e);
 /* Whether a failed try is worth another one; pauses. -1 and *e: no, *e as it was (or the reason to
  * stop). */
 int files_again(struct job *j, int attempt, struct err *e);
+/* The end of a transaction that files_begin() began and that makes one change: COMMIT, or ROLLBACK
+ * where the change has failed (rc -1, *e) or cannot be committed. */
+int files_end(PGconn *c, int rc, struct err *e);
+/* After a failed try in a transaction: ROLLBACK, then files_again(). */
+int files_try_again(struct job *j, PGconn *c, int attempt, struct err *e);
+void files_roll_back(PGconn *c);
 /* A connection of our own for one file, with lock_timeout set. */
 PGconn *files_connect(struct job *j, const char *place, struct err *e);
 /* BEGIN … COMMIT around a file that is a transaction anyway. */

@@ -245,3 +245,26 @@ files_again(struct job *j, int attempt, struct err *e)
 	}
 	return 0;
 }
+
+void
+files_roll_back(PGconn *c)
+{
+	if (PQtransactionStatus(c) != PQTRANS_IDLE)
+		(void)db_exec(c, NULL, "ROLLBACK");
+}
+
+int
+files_try_again(struct job *j, PGconn *c, int attempt, struct err *e)
+{
+	files_roll_back(c);
+	return files_again(j, attempt, e);
+}
+
+int
+files_end(PGconn *c, int rc, struct err *e)
+{
+	if (rc == 0 && db_exec(c, e, "COMMIT") == 0)
+		return 0;
+	files_roll_back(c);
+	return -1;
+}

@@ -21,13 +21,6 @@ struct undoing {
 	const struct history_row *row;
 };
 
-static void
-roll_back(PGconn *c)
-{
-	if (PQtransactionStatus(c) != PQTRANS_IDLE)
-		(void)db_exec(c, NULL, "ROLLBACK");
-}
-
 static int
 run_statement(struct undoing *u, size_t i, struct err *e)
 {
@@ -56,13 +49,11 @@ try_transaction(struct undoing *u, struct err *e)
 static int
 as_transaction(struct undoing *u, struct err *e)
 {
-	for (int attempt = 0;; attempt++) {
-		if (try_transaction(u, e) == 0)
-			return 0;
-		roll_back(u->c);
-		if (files_again(u->j, attempt, e) < 0)
+	for (int attempt = 0; try_transaction(u, e) < 0; attempt++) {
+		if (files_try_again(u->j, u->c, attempt, e) < 0)
 			return -1;
 	}
+	return 0;
 }
 
 static int
@@ -70,12 +61,7 @@ mark(struct undoing *u, int done, int running, struct err *e)
 {
 	if (files_begin(u->j, u->c, e) < 0)
 		return -1;
-	if (history_undoing(u->c, u->file, u->region, done, running, e) < 0 ||
-	    db_exec(u->c, e, "COMMIT") < 0) {
-		roll_back(u->c);
-		return -1;
-	}
-	return 0;
+	return files_end(u->c, history_undoing(u->c, u->file, u->region, done, running, e), e);
 }
 
 /* One that was begun is asked about; one of which nobody can tell is carried out again: what takes
@@ -107,12 +93,7 @@ keep_text(struct undoing *u, struct err *e)
 {
 	if (files_begin(u->j, u->c, e) < 0)
 		return -1;
-	if (history_keep_undo(u->c, u->file, u->region, u->text, e) < 0 ||
-	    db_exec(u->c, e, "COMMIT") < 0) {
-		roll_back(u->c);
-		return -1;
-	}
-	return 0;
+	return files_end(u->c, history_keep_undo(u->c, u->file, u->region, u->text, e), e);
 }
 
 static bool

@@ -54,10 +54,10 @@ partitions_before(struct job *j, const struct regions_step *s, char **out, struc
 	return rc;
 }
 
-/* Placements first: they are told by the names of partitions. */
+/* A statement for each placement that was noted: what stands of it there, between two texts. */
 static int
-discard_zones(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	      struct err *e)
+each_zone(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	  const char *const around[3], struct err *e)
 {
 	json_t *o = regions_before(m), *z;
 	size_t i;
@@ -67,8 +67,8 @@ discard_zones(struct job *j, const struct regions_step *s, const struct migratio
 	{
 		struct buf sql = { 0 };
 
-		buf_printf(&sql, "ALTER %s CONFIGURE ZONE DISCARD",
-			   json_string_value(json_object_get(z, "target")));
+		buf_printf(&sql, "%s%s%s", around[0],
+			   json_string_value(json_object_get(z, around[1])), around[2]);
 		if (rc == 0)
 			rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
 		else
@@ -82,40 +82,21 @@ static int
 partitions_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
 	       struct err *e)
 {
+	static const char *const discard[] = { "ALTER ", "target", " CONFIGURE ZONE DISCARD" };
 	struct buf sql = { 0 };
 
-	if (discard_zones(j, s, m, e) < 0)
+	/* placements first: they are told by the names of partitions */
+	if (each_zone(j, s, m, discard, e) < 0)
 		return -1;
 	ddl_partition(&sql, s->schema, s->table, s->index, NULL);
 	return regions_run_sql(j, s, &sql, NULL, partitions_gone, e);
 }
 
 static int
-restore_zones(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	      struct err *e)
-{
-	json_t *o = regions_before(m), *z;
-	size_t i;
-	int rc = 0;
-
-	json_array_foreach(json_object_get(o, "zones"), i, z)
-	{
-		struct buf sql = { 0 };
-
-		buf_str(&sql, json_string_value(json_object_get(z, "sql")));
-		if (rc == 0)
-			rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
-		else
-			buf_fini(&sql);
-	}
-	json_decref(o);
-	return rc;
-}
-
-static int
 partitions_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
 		struct err *e)
 {
+	static const char *const restore[] = { "", "sql", "" };
 	struct buf sql = { 0 };
 	bool gone;
 
@@ -126,7 +107,7 @@ partitions_undo(struct job *j, const struct regions_step *s, const struct migrat
 		if (regions_run_sql(j, s, &sql, NULL, NULL, e) < 0)
 			return -1;
 	}
-	return restore_zones(j, s, m, e);
+	return each_zone(j, s, m, restore, e);
 }
 
 static void
