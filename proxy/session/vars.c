@@ -391,9 +391,11 @@ vars_put_literal(struct buf *b, struct slice s)
 struct change {
 	struct buf *sql;
 	size_t calls;
+	struct slice end; /* of a statement */
+	/* how a setting is changed; value.p == NULL: back to the default */
+	void (*put)(struct change *c, struct slice name, struct slice value);
 };
 
-/* value.p == NULL: back to the default. */
 static void
 put_call(struct change *c, struct slice name, struct slice value)
 {
@@ -409,6 +411,35 @@ put_call(struct change *c, struct slice name, struct slice value)
 }
 
 static const struct slice to_default = { NULL, 0 };
+
+/* What drivers say of themselves, which is what differs most often, and of which SET takes the
+ * value as set_config() does: that costs a server neither a plan nor a snapshot. */
+static bool
+is_simple(struct slice name)
+{
+	static const char *const names[] = { "application_name", "client_encoding", "datestyle",
+					     "extra_float_digits", "timezone" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (slice_is(name, names[i]))
+			return true;
+	}
+	return false;
+}
+
+static void
+put_set(struct change *c, struct slice name, struct slice value)
+{
+	if (c->calls++ > 0)
+		buf_slice(c->sql, c->end);
+	buf_str(c->sql, "SET ");
+	buf_slice(c->sql, name);
+	buf_str(c->sql, " TO ");
+	if (value.p != NULL)
+		vars_put_literal(c->sql, value);
+	else
+		buf_str(c->sql, "DEFAULT");
+}
 
 #define EXIT_ON_ERROR "exit_on_error"
 
@@ -445,18 +476,16 @@ loses_something(const struct vars *from, const struct vars *to)
 /* Back to nothing set. RESET ALL takes back what only a superuser may set, too, whoever says it;
  * RESET of that one setting is refused to the role that the session is now. */
 static void
-put_reset(struct buf *sql, const struct vars *from, enum vars_failure failure)
+put_reset(const struct change *c, const struct vars *from)
 {
-	struct slice end = failure == VARS_APART ? slice_of("", 1) : slice_str("; ");
-
 	if (from == NULL || has_identity(from)) {
-		buf_str(sql, "RESET SESSION AUTHORIZATION");
-		buf_put(sql, end.p, end.n);
-		buf_str(sql, "RESET ROLE");
-		buf_put(sql, end.p, end.n);
+		buf_str(c->sql, "RESET SESSION AUTHORIZATION");
+		buf_slice(c->sql, c->end);
+		buf_str(c->sql, "RESET ROLE");
+		buf_slice(c->sql, c->end);
 	}
-	buf_str(sql, "RESET ALL");
-	buf_put(sql, end.p, end.n);
+	buf_str(c->sql, "RESET ALL");
+	buf_slice(c->sql, c->end);
 }
 
 /* A superuser's role comes first: there are settings that only it may change. */
@@ -483,9 +512,22 @@ put_settings(struct change *c, const struct vars *from, const struct vars *to)
 			continue;
 		/* "ISO" leaves the other half of DateStyle as it is */
 		if (p.has_a && slice_is(p.in_b.name, "datestyle"))
-			put_call(c, p.in_b.name, to_default);
-		put_call(c, p.in_b.name, p.in_b.value);
+			c->put(c, p.in_b.name, to_default);
+		c->put(c, p.in_b.name, p.in_b.value);
 	}
+}
+
+static bool
+are_simple(const struct vars *from, const struct vars *to)
+{
+	struct pair p = { .a = from, .b = to };
+
+	while (pair_next(&p)) {
+		if (is_apart(p.in_b.name) ||
+		    (!is_simple(p.in_b.name) && !(p.has_a && is_same(p.in_a.value, p.in_b.value))))
+			return false;
+	}
+	return true;
 }
 
 static void
@@ -505,15 +547,17 @@ void
 vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 		enum vars_failure failure)
 {
-	struct change c = { .sql = sql };
+	struct change c = { .sql = sql,
+			    .end = failure == VARS_APART ? slice_of("", 1) : slice_str("; ") };
 	struct slice value;
 
 	if (from == to)
 		return;
 	if (from == NULL || has_identity(from) || loses_something(from, to)) {
-		put_reset(sql, from, failure);
+		put_reset(&c, from);
 		from = NULL;
 	}
+	c.put = are_simple(from, to) ? put_set : put_call;
 	if (failure == VARS_FATAL)
 		buf_str(sql, "SET " EXIT_ON_ERROR " TO on; ");
 	if (vars_get(to, identity[1], &value) && !vars_get(to, identity[0], &value))

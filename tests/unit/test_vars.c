@@ -166,9 +166,11 @@ a_change_is_the_difference(void **state)
 		{ "", "a=C:\\'x", "SELECT " CALL("a", "E'C:\\\\''x'") },
 		{ "", "a=caf\xc3\xa9", "SELECT " CALL("a", "E'caf\\U000000e9'") },
 		{ "", "a=\xf0\x9f\x98\x80\xff", "SELECT " CALL("a", "E'\\U0001f600?'") },
-		{ "datestyle=SQL,DMY", "datestyle=ISO",
-		  "SELECT " CALL("datestyle", "NULL") ", " CALL("datestyle", "'ISO'") },
-		{ "", "datestyle=ISO", "SELECT " CALL("datestyle", "'ISO'") },
+		{ "a=1 datestyle=SQL,DMY", "a=2 datestyle=ISO",
+		  "SELECT " CALL("a", "'2'") ", " CALL("datestyle", "NULL") ", " CALL("datestyle",
+										      "'ISO'") },
+		{ "", "a=1 datestyle=ISO",
+		  "SELECT " CALL("a", "'1'") ", " CALL("datestyle", "'ISO'") },
 		{ "role=bob", "a=1",
 		  "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SELECT " CALL("a", "'1'") },
 		{ "", "a=1 session_authorization=eve",
@@ -191,6 +193,55 @@ a_change_is_the_difference(void **state)
 	}
 	buf_fini(&b);
 	assert_int_equal(vars_table_count(t), 1);
+	vars_table_free(t);
+}
+
+static void
+what_drivers_set_costs_no_plan(void **state)
+{
+	static const struct {
+		const char *from, *to, *want;
+	} v[] = {
+		{ "", "application_name=it's", "SET application_name TO 'it''s'" },
+		{ "", "application_name=x client_encoding=UTF8 extra_float_digits=3 timezone=UTC",
+		  "SET application_name TO 'x'; SET client_encoding TO 'UTF8'; "
+		  "SET extra_float_digits TO '3'; SET timezone TO 'UTC'" },
+		{ "datestyle=SQL,DMY", "datestyle=ISO",
+		  "SET datestyle TO DEFAULT; SET datestyle TO 'ISO'" },
+		{ "a=1", "a=1 application_name=x", "SET application_name TO 'x'" },
+		{ "a=1 application_name=y", "application_name=x",
+		  "RESET ALL; SET application_name TO 'x'" },
+		/* these go in one statement with others, and those have an order */
+		{ "exit_on_error=on", "application_name=x exit_on_error=on",
+		  "SELECT " CALL("application_name", "'x'") ", " CALL("exit_on_error", "'on'") },
+		{ "", "application_name=x search_path=a,b",
+		  "SELECT " CALL("application_name", "'x'") ", " CALL("search_path", "'a,b'") },
+	};
+	struct vars_table *t = vars_table_new();
+	struct vars *none = vars_empty(t), *two = made(t, "application_name=x timezone=UTC");
+	struct buf b = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		struct vars *from = made(t, v[i].from), *to = made(t, v[i].to);
+
+		buf_clear(&b);
+		vars_put_change(&b, from, to, VARS_ERROR);
+		assert_string_equal(buf_text(&b), v[i].want);
+		vars_unref(from);
+		vars_unref(to);
+	}
+	buf_clear(&b);
+	vars_put_change(&b, none, two, VARS_FATAL);
+	assert_string_equal(buf_text(&b), "SET exit_on_error TO on; SET application_name TO 'x'; "
+					  "SET timezone TO 'UTC'; RESET exit_on_error");
+	buf_clear(&b);
+	vars_put_change(&b, none, two, VARS_APART);
+	assert_int_equal(b.n, sizeof("SET application_name TO 'x'\0SET timezone TO 'UTC'") - 1);
+	assert_memory_equal(b.p, "SET application_name TO 'x'\0SET timezone TO 'UTC'", b.n);
+	buf_fini(&b);
+	vars_unref(none);
+	vars_unref(two);
 	vars_table_free(t);
 }
 
@@ -352,6 +403,7 @@ main(void)
 		cmocka_unit_test(one_lies_over_the_other),
 		cmocka_unit_test(a_startup_message_sets_all_but_who_and_where),
 		cmocka_unit_test(a_change_is_the_difference),
+		cmocka_unit_test(what_drivers_set_costs_no_plan),
 		cmocka_unit_test(a_change_that_fails_can_end_the_connection),
 		cmocka_unit_test(a_superusers_role_comes_first_and_every_role_last),
 		cmocka_unit_test(equal_meaning_is_one_number),
