@@ -391,7 +391,8 @@ static const struct option meridian_rows[] = {
 	  AT(conf_main, server_reset_query, char *),
 	  .apply = APPLY_AT_ONCE, .fallback = "DISCARD ALL", .group = "Pools",
 	  .text = "Sent on a server connection that comes back from a session with pool = session, "
-		  "or from one that was pinned to it. Empty: such a connection is closed." },
+		  "or from one that was pinned to it. Behind another one than DISCARD ALL, settings and "
+		  "role are reset besides. Empty: such a connection is closed." },
 	{ .name = "server_reset_query_always", .type = OPT_BOOL,
 	  AT(conf_main, server_reset_query_always, bool),
 	  .apply = APPLY_AT_ONCE, .fallback = "no", .group = "Pools",
@@ -656,8 +657,8 @@ static const struct option database_rows[] = {
 	{ .name = "pool", .type = OPT_ENUM, AT_ENUM(conf_database, pool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = pool_words, .group = "Database",
 	  .text = "Whether server connections are shared; that needs an auth other than passthrough. "
-		  "off: one per session. session: a session has one as long as it lives, and leaves "
-		  "it for others. transaction: it has one for the length of a transaction." },
+		  "off: one per session. session: a session has one from its first query until it "
+		  "ends, and leaves it for others. transaction: it has one for the length of a transaction." },
 	{ .name = "pool_size", .type = OPT_INT, AT(conf_database, pool_size, int),
 	  .apply = APPLY_AT_ONCE, .fallback = "-1", .min = -1, .max = 100000, .group = "Database",
 	  .text = "default_pool_size of its pools; -1, or 0: that of [meridian]." },

@@ -53,6 +53,8 @@ take_error(struct ask *a, struct slice body)
 {
 	struct message_report r;
 
+	if (a->syncs > 0)
+		a->answer.failed_behind = true;
 	if (a->answer.failed || a->syncs > 0 || message_parse_report(body, &r) != PARSE_DONE)
 		return;
 	a->answer.failed = true;

@@ -19,7 +19,8 @@ struct server;
 
 struct ask_answer {
 	bool lost;             /* the connection failed: it can only be closed */
-	bool failed;           /* the server answered with an error: see `error` */
+	bool failed;           /* the server answered with an error: see `error` … */
+	bool failed_behind;    /* … and so it did behind the first ReadyForQuery */
 	char status;           /* of ReadyForQuery: I, T or E */
 	struct slice messages; /* all of the answer, raw, up to and with ReadyForQuery */
 	char *rest;            /* what has come behind it, to be changed at will … */
@@ -35,7 +36,8 @@ void ask_begin(struct server *sv, struct slice sql, ask_done_fn *done);
  * simple Query would drop (PostgreSQL 55.2.3). Statements are told apart by NUL; they run in one
  * transaction. The name that they are prepared under is Meridian's. */
 void ask_begin_apart(struct server *sv, struct slice statements, ask_done_fn *done);
-/* Messages of the caller's, with so many Sync in them. What fails behind the first is not told. */
+/* Messages of the caller's, with so many Sync in them. What fails behind the first is
+ * `failed_behind`. */
 void ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs,
 			ask_done_fn *done);
 /* Append what ask_begin_apart() sends, but for Sync. */

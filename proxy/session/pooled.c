@@ -38,7 +38,7 @@ pooled_greet(struct pooled *pd)
 	pd->greeted = true;
 	auth_put_ok(l, &b);
 	pooled_put_welcome(pd, &b);
-	cancel_give_key(s, pd->mode == POOL_TRANSACTION ? NULL : s->server, &b);
+	cancel_give_key(s, NULL, &b);
 	entrance_welcome(s, &b);
 	message_put_ready(&b, 'I');
 	stat_add(&s->worker->stats.logins, 1);
@@ -117,7 +117,7 @@ pooled_begin(struct session *s)
 	s->pooled = pd;
 	session_enter(s, SESSION_ATTACHING);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
-	if (pd->mode == POOL_TRANSACTION && pooled_decide(pd) && pooled_can_greet(pd)) {
+	if (pooled_decide(pd) && pooled_can_greet(pd)) {
 		pooled_greet(pd);
 		return;
 	}
@@ -261,7 +261,7 @@ pooled_part(struct session *s)
 	else if (pd->asking == QUESTION_TRUTH)
 		pool_put(sv, SERVER_BUSY); /* on_truth() will come */
 	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
-		pooled_reset(sv);
+		pooled_reset(sv, pd->startup);
 	else
 		pool_return(sv);
 }
@@ -334,9 +334,9 @@ pooled_can_leave(const struct session *s)
 {
 	const struct pooled *pd = s->pooled;
 
-	return pd->mode == POOL_TRANSACTION && pd->asking == QUESTION_NONE && pd->pins == 0 &&
-	       (pd->effects | pd->asked_effects) == 0 && !statements_pins(pd->statements) &&
-	       statements_settled(pd->statements);
+	return (pd->mode == POOL_TRANSACTION || !pd->attached) && pd->asking == QUESTION_NONE &&
+	       pd->pins == 0 && (pd->effects | pd->asked_effects) == 0 &&
+	       !statements_pins(pd->statements) && statements_settled(pd->statements);
 }
 
 void
@@ -352,6 +352,22 @@ pooled_leave_node(struct session *s)
 		(void)pooled_decide(pd);
 		return;
 	}
+	acquire(pd);
+	if (can_send(pd))
+		ready(pd);
+}
+
+void
+pooled_head_for(struct session *s, struct node_live *live)
+{
+	struct pooled *pd = s->pooled;
+	bool waits = pd->waiting;
+
+	if (waits)
+		pool_forget(pd->pool, pd);
+	pooled_send_to(pd, live);
+	if (!waits)
+		return;
 	acquire(pd);
 	if (can_send(pd))
 		ready(pd);

@@ -4,9 +4,11 @@
  * gets a server connection, when it gives it back, and what it waits for meanwhile.
  *
  * Between two transactions a session of a transaction pool is parked: state RELAY, `server` NULL.
- * What the client says then is forwarded at once where a connection is idle; else it is kept here,
- * bounded, and the session waits its turn. It gives the connection back at a safe point
- * (protocol/flow.h) where nothing pins it.
+ * So is one of a session pool until it says something: its login is answered with what is known
+ * without a server. What the client says then is forwarded at once where a connection is idle; else
+ * it is kept here, bounded, and the session waits its turn. In a transaction pool it gives the
+ * connection back at a safe point (protocol/flow.h) where nothing pins it; in a session pool, when
+ * it ends.
  */
 #ifndef PROXY_SESSION_POOLED_H
 #define PROXY_SESSION_POOLED_H
@@ -20,6 +22,7 @@
 
 struct err;
 struct flow_side;
+struct node_live;
 struct pool;
 struct rehome;
 struct server;
@@ -50,7 +53,7 @@ struct pooled {
 	struct buf names; /* of settings that `effects` is about: see protocol/sqleffects.h */
 	struct buf asked_names;
 	uint64_t topology_version; /* with which its node was decided … */
-	int64_t decided_us;        /* … and when */
+	int64_t decided_us;        /* … and when; INT64_MAX: an operator has said so */
 	int64_t waiting_since_us;
 	enum pool_mode mode;
 	enum question asking;   /* under way on its server … */
@@ -62,6 +65,7 @@ struct pooled {
 	bool ahead;             /* what the client says may be sent behind the question */
 	bool asked_again;       /* … because the last answer was that it had been cancelled */
 	bool greeted;           /* it has got its ReadyForQuery */
+	bool attached;          /* it has, or has had, a server */
 	bool resets_unnamed;    /* in a session pool: its statement without a name … */
 	bool resets_named;      /* … or one with a name may take settings back */
 };
@@ -115,6 +119,8 @@ void pooled_cancel(struct session *s);
  * of the session is on its server, and would be lost. */
 bool pooled_can_leave(const struct session *s);
 void pooled_leave_node(struct session *s);
+/* It has no server yet: its first will be of that node, where that can be. */
+void pooled_head_for(struct session *s, struct node_live *live);
 /* Its server is of no use any more. False: something of the session was on it, for all that is
  * known; `effects`: of what its queries may have done (sqleffects.h), so much counts. */
 bool pooled_forsake(struct session *s, unsigned effects);

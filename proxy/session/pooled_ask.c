@@ -3,6 +3,9 @@
 
 #include "proxy/session/pooled_int.h"
 
+#include <strings.h>
+
+#include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/pool.h"
@@ -28,11 +31,12 @@ part_from_server(struct pooled *pd)
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
 }
 
-/* Its statements are the server's, so also the one without a name. */
+/* Its statements are the server's, so also the one without a name; it has said none before it had
+ * the server. */
 static bool
 keeps_statements(const struct pooled *pd)
 {
-	return pd->mode == POOL_SESSION && pd->greeted;
+	return pd->mode == POOL_SESSION && pd->attached;
 }
 
 static void
@@ -131,6 +135,7 @@ pooled_attach(struct pooled *pd, struct server *sv)
 		statements_attach(pd->statements, sv->statements, &s->flow);
 		pooled_tell(pd);
 	}
+	pd->attached = true;
 	buf_fini(&sql);
 }
 
@@ -172,40 +177,68 @@ on_reset(struct server *sv, const struct ask_answer *a)
 		server_free(sv);
 		return;
 	}
-	vars_unref(sv->vars);
-	sv->vars = vars_empty(sv->worker->vars);
+	if (a->failed_behind) {
+		vars_unref(sv->vars);
+		sv->vars = NULL;
+	}
 	pooled_settled(sv);
 	pooled_forget_statements(sv);
 	pool_return(sv);
 }
 
+/* Settings behind a query of the operator's are known where that is what everybody writes. */
+static void
+put_settings(const struct server *sv, const char *sql, struct vars *next, struct buf *change)
+{
+	struct vars *none = vars_empty(sv->worker->vars);
+
+	vars_put_change(change, strcasecmp(sql, "DISCARD ALL") == 0 ? none : NULL, next,
+			VARS_ERROR);
+	vars_unref(none);
+}
+
+/* Who comes next begins most often as who has gone: in one go with the reset, and nobody waits. */
 void
-pooled_reset(struct server *sv)
+pooled_reset(struct server *sv, struct vars *next)
 {
 	const char *sql = sv->worker->world->config->main.server_reset_query;
+	struct buf messages = { .cap = ASK_ANSWER_MAX }, change = { .cap = CHANGE_CAP };
 
 	if (sql == NULL) {
 		server_free(sv);
 		return;
 	}
+	put_settings(sv, sql, next, &change);
+	(void)vars_ref(next);
+	vars_unref(sv->vars);
+	sv->vars = next;
+	message_put_query(&messages, slice_str(sql));
+	if (change.n > 0)
+		message_put_query(&messages, buf_view(&change));
 	pool_put(sv, SERVER_BUSY);
-	ask_begin(sv, slice_str(sql), on_reset);
+	ask_begin_messages(sv, &messages, change.n > 0 ? 2 : 1, on_reset);
+	buf_fini(&messages);
+	buf_fini(&change);
 }
 
 static void
 on_truth(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
+	struct vars *none;
 	struct pooled *pd;
 	bool cancelled = a->failed && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
 	bool ahead;
 
 	if (s == NULL) {
 		/* nobody wants to know any more */
-		if (a->lost)
+		if (a->lost) {
 			server_free(sv);
-		else
-			pooled_reset(sv);
+			return;
+		}
+		none = vars_empty(sv->worker->vars);
+		pooled_reset(sv, none);
+		vars_unref(none);
 		return;
 	}
 	pd = s->pooled;

@@ -12,6 +12,7 @@
 #include "proxy/session/vars.h"
 
 struct ask_answer;
+struct node_live;
 struct pool;
 
 /* ---- pooled.c ---- */
@@ -25,6 +26,8 @@ void pooled_go_on(struct pooled *pd);
 
 /* Attached to `p` from now on, whoever serves the session. */
 void pooled_move_to(struct pooled *pd, struct pool *p);
+/* To the pool of that node, whatever the route says as long as it can be had. */
+void pooled_send_to(struct pooled *pd, struct node_live *live);
 /* Nothing there, and nothing is coming soon. */
 bool pooled_is_hopeless(const struct pool *p);
 /* Decide the route anew, and take the first node on it that has not just failed. False: there is
@@ -37,8 +40,9 @@ bool pooled_is_due(struct pooled *pd);
 
 /* The server is this session's now; its settings may have to be replayed first (pd->asking). */
 void pooled_attach(struct pooled *pd, struct server *sv);
-/* It is nobody's, and goes back to its pool once all that was left on it is gone. */
-void pooled_reset(struct server *sv);
+/* It is nobody's, and goes back to its pool once all that was left on it is gone. `next`: settings
+ * that it is given then, for whoever may come next. */
+void pooled_reset(struct server *sv, struct vars *next);
 
 /* ---- pooled_state.c ---- */
 

@@ -12,12 +12,12 @@
 #define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
 
 static struct pool *
-pool_at(struct pooled *pd, const struct world *w, uint16_t node)
+pool_at(struct pooled *pd, const struct world *w, struct node_live *live)
 {
 	const struct session *s = pd->session;
 	struct slice database = session_name(s, NAME_DATABASE);
 	struct pool_key key = {
-		.live = w->topology->nodes[node].live,
+		.live = live,
 		.database = database,
 		.dbname = locate_dbname(w, database),
 		.user = session_name(s, NAME_USER),
@@ -57,7 +57,8 @@ want_all(struct pooled *pd, const struct route *route)
 	if (config_pool_sizes(c, config_database(c, database)).min == 0)
 		return;
 	for (unsigned i = 0; i < route->nnodes; i++)
-		pool_want(pool_at(pd, w, route->nodes[i]), pd->session->credential);
+		pool_want(pool_at(pd, w, w->topology->nodes[route->nodes[i]].live),
+			  pd->session->credential);
 }
 
 bool
@@ -75,7 +76,7 @@ pooled_decide(struct pooled *pd)
 	pd->decided_us = clock_us();
 	want_all(pd, route);
 	for (unsigned i = 0; i < route->nnodes; i++) {
-		struct pool *p = pool_at(pd, w, route->nodes[i]);
+		struct pool *p = pool_at(pd, w, w->topology->nodes[route->nodes[i]].live);
 
 		pool_set_credential(p, s->credential);
 		if (!pooled_is_hopeless(p)) {
@@ -84,8 +85,18 @@ pooled_decide(struct pooled *pd)
 		}
 	}
 	if (route->nnodes > 0)
-		pooled_move_to(pd, pool_at(pd, w, route->nodes[0]));
+		pooled_move_to(pd, pool_at(pd, w, w->topology->nodes[route->nodes[0]].live));
 	return false;
+}
+
+void
+pooled_send_to(struct pooled *pd, struct node_live *live)
+{
+	const struct world *w = worker_world(pd->session->worker);
+
+	pooled_move_to(pd, pool_at(pd, w, live));
+	pd->topology_version = w->topology->version;
+	pd->decided_us = INT64_MAX;
 }
 
 /* A migration has decided that its database is served elsewhere, or by another name. */

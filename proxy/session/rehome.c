@@ -46,6 +46,8 @@ block_of(const struct session *s)
 		return s->server == NULL                        ? ""
 		       : statements_pins(s->pooled->statements) ? "prepared statement"
 								: pin_name(s->pooled->pins);
+	if (s->pooled != NULL && s->server == NULL)
+		return s->pooled->attached ? "not attached" : "";
 	if (s->traces == NULL)
 		return "passthrough login";
 	pins = traces_pins(s->traces) | (s->pooled != NULL ? s->pooled->pins : 0);
@@ -513,6 +515,11 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION) {
 		if (flow_is_idle(&s->flow) && pooled_can_leave(s))
 			pooled_leave_node(s);
+		want->done(want->arg, s, NULL);
+		return;
+	}
+	if (s->server == NULL) {
+		pooled_head_for(s, want->live);
 		want->done(want->arg, s, NULL);
 		return;
 	}

@@ -52,6 +52,10 @@ my @kinds = (
 	{ name => 'of a pool', auth => 'trust', pool => 'transaction', calls => 16.2, allocations => 20.2 },
 	{ name => 'of a pool, by SCRAM', auth => 'scram-sha-256', pool => 'transaction', calls => 22.3, allocations => 56.2,
 		param => { user => 'alice', password => 'wonder' } },
+	# the same, and the reset of its server: one message more, and the answer
+	{ name => 'of a session pool', auth => 'trust', pool => 'session', calls => 19.3, allocations => 24.4 },
+	{ name => 'of a session pool, by SCRAM', auth => 'scram-sha-256', pool => 'session', calls => 25.3, allocations => 60.2,
+		param => { user => 'alice', password => 'wonder' } },
 );
 
 for my $k (@kinds) {
