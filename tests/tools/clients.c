@@ -170,11 +170,29 @@ echo(int n, const char *conninfo)
 
 /* ---------------------------------------------------------------- cancel */
 
+/* Until it ends: a cancel that comes before the query has begun cancels nothing. */
+static PGresult *
+cancelled(PGconn *conn)
+{
+	PGcancel *key = PQgetCancel(conn);
+	struct pollfd answer = { .fd = PQsocket(conn), .events = POLLIN };
+	char reason[256];
+
+	do {
+		if (PQcancel(key, reason, sizeof(reason)) != 1)
+			die(reason, NULL);
+		poll(&answer, 1, 1000);
+		if (PQconsumeInput(conn) != 1)
+			die("answer", conn);
+	} while (PQisBusy(conn));
+	PQfreeCancel(key);
+	return PQgetResult(conn);
+}
+
 static int
 cancel(int n, const char *conninfo)
 {
 	PGconn **conns = calloc((size_t)n, sizeof(*conns));
-	char reason[256];
 
 	if (conns == NULL)
 		die("memory", NULL);
@@ -191,15 +209,8 @@ cancel(int n, const char *conninfo)
 	}
 	printf("\n");
 	for (int i = 0; i < n; i++) {
-		PGcancel *key = PQgetCancel(conns[i]);
-		PGresult *res;
+		PGresult *res = cancelled(conns[i]);
 
-		if (PQcancel(key, reason, sizeof(reason)) != 1) {
-			printf("PQcancel: %s\n", reason);
-			return 1;
-		}
-		PQfreeCancel(key);
-		res = PQgetResult(conns[i]);
 		printf("%s ", PQresultErrorField(res, PG_DIAG_SQLSTATE));
 		PQclear(res);
 		/* the others go on */
