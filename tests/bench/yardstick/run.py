@@ -67,6 +67,15 @@ class Bench:
                 self.results.setdefault((row.name, name), []).append(found)
                 if self.o.verbose:
                     say(f"  {row.name}: {found}")
+            self.note_added(name)
+
+    def note_added(self, name):
+        """By how much the path through each row is longer than the direct one, in this round."""
+        direct = self.results.get(("direct", name), [None])[-1]
+        for row in self.rows:
+            found = self.results.get((row.name, name), [None])[-1]
+            if row.function and found and direct and "us" in found:
+                found["added"] = found["us"] - direct["us"]
 
     def attempt(self, row, name, work):
         try:

@@ -30,7 +30,9 @@ def at_least(bound, what, work, measure, row="meridian", **kw):
 TARGETS = [
     at_most(6, "system calls of a simple query, 1 client", "calls", "calls"),
     at_most(4.4, "system calls of a transaction, 16 clients", "calls", "calls16"),
+    at_most(1.03, "the same", "calls", "calls16", beside="floor"),
     at_most(110, "system calls per MB of COPY", "calls", "calls_mb"),
+    at_most(1.07, "the same", "calls", "calls_mb", beside="floor"),
     at_most(0, "wake-ups per second with 100 idle sessions", "wake-ups", "wake_ups"),
     at_most(0.97, "CPU per transaction", "prepared", "cpu", beside="pgbouncer"),
     at_most(1.08, "CPU per transaction", "prepared", "cpu", beside="floor"),

@@ -70,6 +70,7 @@ WORKS = {
 # name: (heading, whether the ratio to other rows is shown)
 MEASURES = {
     "us": ("µs", True),
+    "added": ("added, µs", True),
     "tps": ("transactions/s", True),
     "rate": ("sessions/s", True),
     "mbs": ("MB/s", True),
