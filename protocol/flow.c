@@ -45,6 +45,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/hot.h"
 #include "protocol/frame.h"
 
 #define UNIT_BITS     3
@@ -236,7 +237,7 @@ settle(struct flow *f)
 
 /* ---- messages of the client ---- */
 
-static unsigned
+static HOT unsigned
 on_query(struct flow *f)
 {
 	if (f->skip)
@@ -249,7 +250,7 @@ on_query(struct flow *f)
 	return FLOW_QUERY;
 }
 
-static unsigned
+static HOT unsigned
 on_extended(struct flow *f)
 {
 	if (f->copy == FLOW_COPY_IN)
@@ -258,7 +259,7 @@ on_extended(struct flow *f)
 	return 0;
 }
 
-static unsigned
+static HOT unsigned
 on_execute(struct flow *f)
 {
 	on_extended(f);
@@ -266,7 +267,7 @@ on_execute(struct flow *f)
 	return FLOW_QUERY;
 }
 
-static unsigned
+static HOT unsigned
 on_sync(struct flow *f)
 {
 	if (f->copy == FLOW_COPY_IN) {
@@ -363,7 +364,7 @@ on_copy_out_end(struct flow *f)
 }
 
 /* Anything said in answer to a message, where that is all that matters about it. */
-static unsigned
+static HOT unsigned
 on_reply(struct flow *f)
 {
 	f->answered = 1;
@@ -377,7 +378,7 @@ on_parameter(struct flow *f)
 	return FLOW_PARAMETER;
 }
 
-static unsigned
+static HOT unsigned
 on_complete(struct flow *f)
 {
 	f->copy = FLOW_COPY_NONE;
@@ -405,7 +406,7 @@ on_error(struct flow *f)
 	return FLOW_ERROR;
 }
 
-static unsigned
+static HOT unsigned
 on_ready(struct flow *f)
 {
 	if (f->server.left != 1) {
@@ -500,12 +501,12 @@ look_at_body(struct flow *f, struct slice part, bool last, struct flow_tally *ta
 
 /* ---- the stream ---- */
 
-static unsigned
+static HOT_INLINE unsigned
 begin_message(struct flow *f, struct flow_side *side, const flow_handler *on, const uint8_t *head)
 {
 	uint32_t len = get_u32(head + 1);
 
-	if (len < 4 || len > LENGTH_MAX) {
+	if (UNLIKELY(len < 4 || len > LENGTH_MAX)) {
 		side->bad = true;
 		return FLOW_BAD;
 	}
@@ -515,7 +516,7 @@ begin_message(struct flow *f, struct flow_side *side, const flow_handler *on, co
 }
 
 /* Pass over what there is of the current body. */
-static const char *
+static HOT const char *
 pass_body(struct flow *f, struct flow_side *side, struct slice in, unsigned *events,
 	  struct flow_tally *tally)
 {
@@ -551,26 +552,35 @@ resume(struct flow *f, struct flow_side *side, const flow_handler *on, struct sl
 	return side->bad ? end : pass_body(f, side, slice_of(p, (size_t)(end - p)), events, tally);
 }
 
-/* The loop of the relay. `bulk` and CopyData carry the mass of the bytes and change no state: one
- * look at the type, one at the length. Inlined twice, so that `bulk` and `on` are constants. */
-static inline __attribute__((always_inline)) unsigned
+/* `bulk` and CopyData carry the mass of the bytes and change no state: one look at the type, one at
+ * the length. Behind those that are whole. */
+static HOT_INLINE const char *
+skip_bulk(const char *p, const char *end, char bulk)
+{
+	while (end - p >= FRAME_HEAD_BYTES && (p[0] == bulk || p[0] == 'd')) {
+		uint32_t len = get_u32(p + 1);
+
+		if (len < 4 || len >= (size_t)(end - p))
+			break;
+		p += 1 + (size_t)len;
+	}
+	return p;
+}
+
+/* The loop of the relay. Inlined twice, so that `bulk` and `on` are constants. */
+static HOT_INLINE unsigned
 follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk, struct slice in,
        struct flow_tally *tally)
 {
 	const char *p = in.p, *end = in.p + in.n, *begin = NULL;
 	unsigned events = 0;
 
-	if (side->left > 0 || side->have > 0)
+	if (UNLIKELY(side->left > 0 || side->have > 0))
 		p = resume(f, side, on, in, &events, tally);
-	while (!side->bad && end - p >= FRAME_HEAD_BYTES) {
-		if (p[0] == bulk || p[0] == 'd') {
-			uint32_t len = get_u32(p + 1);
-
-			if (len >= 4 && len < (size_t)(end - p)) {
-				p += 1 + (size_t)len;
-				continue;
-			}
-		}
+	while (!side->bad) {
+		p = skip_bulk(p, end, bulk);
+		if (end - p < FRAME_HEAD_BYTES)
+			break;
 		begin = p;
 		events |= begin_message(f, side, on, (const uint8_t *)p);
 		if (side->bad)
@@ -583,7 +593,7 @@ follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk
 		}
 		p = pass_body(f, side, slice_of(p, (size_t)(end - p)), &events, tally);
 	}
-	if (side->bad) {
+	if (UNLIKELY(side->bad)) {
 		if (tally != NULL)
 			tally->good = begin != NULL ? (size_t)(begin - in.p) : SIZE_MAX;
 		return events | FLOW_BAD;
@@ -593,7 +603,7 @@ follow(struct flow *f, struct flow_side *side, const flow_handler *on, char bulk
 	return events;
 }
 
-unsigned
+HOT unsigned
 flow_client(struct flow *f, const char *p, size_t n)
 {
 	if (f->client.bad)
@@ -601,7 +611,7 @@ flow_client(struct flow *f, const char *p, size_t n)
 	return follow(f, &f->client, client_handlers, 'd', slice_of(p, n), NULL);
 }
 
-unsigned
+HOT unsigned
 flow_server(struct flow *f, const char *p, size_t n, struct flow_tally *tally)
 {
 	if (f->server.bad) {

@@ -6,6 +6,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/hot.h"
+
 enum token_kind {
 	TOKEN_END,
 	TOKEN_WORD,      /* lower case */
@@ -553,20 +555,41 @@ begins_with(struct slice s, const char *word)
 	return word[i] == '\0';
 }
 
+static inline uint32_t
+four_letters(const char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v | 0x20202020;
+}
+
 /* Most texts are a SELECT of something else, and known by their second word. */
-static bool
+static inline bool
 is_other_select(struct slice s)
 {
-	if (!begins_with(s, "select") || s.n < 7 || !is_blank(s.p[6]))
+	if (s.n < 8 || four_letters(s.p) != four_letters("sele") ||
+	    four_letters(s.p + 3) != four_letters("ect "))
 		return false;
 	for (s = slice_skip(s, 7); s.n > 0 && is_blank(s.p[0]);)
 		s = slice_skip(s, 1);
-	return at(s, 0) != '-' && at(s, 0) != '/' && !begins_with(s, "set_config") &&
-	       !begins_with(s, "pg_catalog");
+	switch (at(s, 0)) {
+	case '-':
+	case '/':
+		return false;
+	case 's':
+	case 'S':
+		return !begins_with(s, "set_config");
+	case 'p':
+	case 'P':
+		return !begins_with(s, "pg_catalog");
+	default:
+		return true;
+	}
 }
 
 /* Whether one of our statements may stand in front, or CREATE, or blanks. */
-static bool
+static inline bool
 is_worth_reading(struct slice s)
 {
 	switch (s.p[0]) {
@@ -587,6 +610,14 @@ is_worth_reading(struct slice s)
 	default:
 		return is_blank(s.p[0]);
 	}
+}
+
+HOT bool
+setting_is_silent(struct slice sql)
+{
+	if (sql.n == 0)
+		return true;
+	return !is_worth_reading(sql) && memchr(sql.p, ';', sql.n - 1) == NULL;
 }
 
 bool

@@ -61,6 +61,10 @@ void setting_begin(struct setting_scan *scan, struct slice sql);
 /* The next one; false: no more. */
 bool setting_next(struct setting_scan *scan, struct setting *out);
 
+/* True where a look at its beginning shows that a text, which holds no NUL, says nothing to us: so
+ * it is with most. */
+bool setting_is_silent(struct slice sql);
+
 static inline struct slice
 setting_text(const struct setting_word *w)
 {

@@ -36,9 +36,9 @@ struct worker {
 	struct world *world;       /* one reference */
 	struct snapshot_slot slot; /* of struct world */
 	char *scratch;             /* WORKER_SCRATCH bytes: whatever is read, is read here */
+	struct pauses *pauses;     /* NULL: nothing is paused */
+	struct stats stats;        /* its head, with what the relay needs, in one page */
 	struct random random;
-	struct startup startup; /* scratch of login_startup() */
-	struct route route;     /* scratch of route_decide() */
 	struct session_list states[SESSION_STATE_COUNT];
 	struct session **slots;
 	uint32_t *free_slots; /* those of nobody; the last one is taken first */
@@ -47,7 +47,6 @@ struct worker {
 	struct sticky *sticky;
 	uint64_t sticky_config; /* config version for which `sticky` holds region indices */
 	struct tls_local *tls;
-	struct pauses *pauses; /* NULL: nothing is paused */
 	struct pools *pools;
 	struct vars_table *vars;
 	struct statement_table *texts;     /* what sessions of pools have prepared */
@@ -67,7 +66,8 @@ struct worker {
 	unsigned ncancels;              /* cancel requests on their way */
 	struct canceler_list cancelers; /* … those to nodes */
 	struct strikes *strikes;        /* who asks for sessions that there are not */
-	struct stats stats;
+	struct startup startup;         /* scratch of login_startup() */
+	struct route route;             /* scratch of route_decide() */
 };
 
 /* One listening socket of a worker. */

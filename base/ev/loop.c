@@ -8,6 +8,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 
 /* Work for the end of the turn. */
@@ -77,7 +78,7 @@ loop_turn(const struct loop *l)
 	return l->turns;
 }
 
-void
+HOT void
 loop_run(struct loop *l)
 {
 	l->stop = false;

@@ -15,7 +15,9 @@
 
 #include "base/bug.h"
 #include "base/ev/loop.h"
+#include "base/hot.h"
 #include "base/mem.h"
+#include "proxy/net/rawio.h"
 #include "proxy/net/stream_int.h"
 #include "proxy/net/tlsbio.h"
 #include "proxy/net/tlsctx.h"
@@ -186,14 +188,20 @@ stream_has_failed(const struct stream *st)
 
 /* ---- receiving ---- */
 
-ssize_t
-stream_raw_recv(struct stream *st, char *to, size_t size)
+static HOT_INLINE ssize_t
+socket_recv(const struct stream *st, char *to, size_t size)
 {
-	ssize_t n = recv(st->fd, to, size, 0);
+	ssize_t n = raw_recv(st->fd, to, size);
 
 	if (n >= 0)
 		return n;
 	return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_FAILED;
+}
+
+ssize_t
+stream_raw_recv(struct stream *st, char *to, size_t size)
+{
+	return socket_recv(st, to, size);
 }
 
 /* What an SSL_read() that returned `r`, nothing read, means. */
@@ -243,13 +251,13 @@ stream_tls_recv(struct stream *st, SSL *ssl, bool *unread, char *to, size_t size
 	return (ssize_t)total;
 }
 
-ssize_t
+HOT ssize_t
 stream_recv(struct stream *st, char *to, size_t size)
 {
 	ssize_t n;
 
 	if (st->ssl == NULL && st->ws == NULL)
-		return stream_raw_recv(st, to, size);
+		return socket_recv(st, to, size);
 	if (st->ssl != NULL)
 		n = stream_tls_recv(st, st->ssl, &st->unread, to, size);
 	else
@@ -269,19 +277,23 @@ stream_peek(struct stream *st, char *first)
 
 /* ---- sending ---- */
 
+/* What a call has returned, in our words. */
+static HOT_INLINE ssize_t
+taken(ssize_t r)
+{
+	if (r >= 0)
+		return r;
+	return errno == EAGAIN || errno == EINTR || errno == ENOTCONN ? 0 : STREAM_FAILED;
+}
+
 ssize_t
 stream_raw_send(struct stream *st, struct iovec *iov, int n)
 {
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n };
-	ssize_t r;
 
 	if (n == 1)
-		r = send(st->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
-	else
-		r = sendmsg(st->fd, &m, MSG_NOSIGNAL);
-	if (r >= 0)
-		return r;
-	return errno == EAGAIN || errno == EINTR || errno == ENOTCONN ? 0 : STREAM_FAILED;
+		return taken(raw_send(st->fd, iov->iov_base, iov->iov_len));
+	return taken(sendmsg(st->fd, &m, MSG_NOSIGNAL));
 }
 
 ssize_t
@@ -309,16 +321,14 @@ stream_tls_send(struct stream *st, SSL *ssl, const char *p, size_t n)
 }
 
 /* Hand bytes to the layers: how many they took (0: none now), or STREAM_FAILED. */
-static ssize_t
+static HOT_INLINE ssize_t
 push(struct stream *st, const char *p, size_t n)
 {
-	struct iovec iov = { .iov_base = (char *)(uintptr_t)p, .iov_len = n };
-
 	if (st->ssl != NULL)
 		return stream_tls_send(st, st->ssl, p, n);
 	if (st->ws != NULL)
 		return websocket_push(st, p, n);
-	return stream_raw_send(st, &iov, 1);
+	return taken(raw_send(st->fd, p, n));
 }
 
 int
@@ -344,7 +354,7 @@ stream_flush(struct stream *st)
 	return 0;
 }
 
-int
+HOT int
 stream_send(struct stream *st, const char *p, size_t n)
 {
 	ssize_t done = 0;

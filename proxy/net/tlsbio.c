@@ -4,18 +4,18 @@
 #include "proxy/net/tlsbio.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 
+#include "proxy/net/rawio.h"
 #include "proxy/net/stream.h"
 
 static int
 socket_read(BIO *bio, char *to, int size)
 {
 	const struct stream *st = BIO_get_data(bio);
-	ssize_t n = recv(st->fd, to, (size_t)size, 0);
+	ssize_t n = raw_recv(st->fd, to, (size_t)size);
 
 	BIO_clear_retry_flags(bio);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -27,7 +27,7 @@ static int
 socket_write(BIO *bio, const char *p, int n)
 {
 	const struct stream *st = BIO_get_data(bio);
-	ssize_t w = send(st->fd, p, (size_t)n, MSG_NOSIGNAL);
+	ssize_t w = raw_send(st->fd, p, (size_t)n);
 
 	BIO_clear_retry_flags(bio);
 	if (w < 0 && (errno == EAGAIN || errno == EINTR))

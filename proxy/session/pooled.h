@@ -66,6 +66,7 @@ struct pooled {
 	bool asked_again;       /* … because the last answer was that it had been cancelled */
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool attached;          /* it has, or has had, a server */
+	bool forgives;          /* the server has discarded what flow must be told of */
 	bool resets_unnamed;    /* in a session pool: its statement without a name … */
 	bool resets_named;      /* … or one with a name may take settings back */
 };
@@ -91,7 +92,7 @@ size_t pooled_put_held(struct session *s, char *to);
 size_t pooled_from_server(struct session *s, char *p, size_t n);
 /* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
 void pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes);
-/* What the server has discarded, flow is told: behind flow_server(). */
+/* What the server has discarded, flow is told: behind flow_server(), where `forgives`. */
 void pooled_forgive(struct session *s);
 void pooled_on_error(struct session *s, const char sqlstate[5]);
 /* The server takes more again. */

@@ -325,7 +325,11 @@ pooled_from_server(struct session *s, char *p, size_t n)
 {
 	struct statements *c = s->pooled->statements;
 
-	return statements_expects(c) ? statements_server(c, p, n) : n;
+	if (!statements_expects(c))
+		return n;
+	n = statements_server(c, p, n);
+	s->pooled->forgives = statements_has_discarded(c);
+	return n;
 }
 
 void
@@ -334,6 +338,7 @@ pooled_forgive(struct session *s)
 	bool skips;
 	uint32_t n = statements_discarded(s->pooled->statements, &skips);
 
+	s->pooled->forgives = false;
 	if (n > 0)
 		flow_forgive(&s->flow, n, skips);
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "protocol/awaited.h"
 #include "protocol/message.h"
 #include "proxy/session/cutover.h"
@@ -51,7 +52,7 @@ server_lost(struct session *s)
 }
 
 /* What the client said has been handed on. False: the session is over. */
-static bool
+static HOT bool
 went_to_server(struct session *s)
 {
 	if (stream_is_blocked(&s->server->stream)) {
@@ -67,7 +68,7 @@ went_to_server(struct session *s)
 	return true;
 }
 
-bool
+HOT bool
 relay_to_server(struct session *s, const char *p, size_t n)
 {
 	struct stats *stats = &s->worker->stats;
@@ -131,7 +132,7 @@ relay_take(struct session *s, const char *p, size_t n)
 }
 
 /* `held` bytes that were kept, and n new ones. */
-static void
+static HOT void
 from_client(struct session *s, const char *p, size_t held, size_t n)
 {
 	s->rx_bytes += n;
@@ -151,7 +152,7 @@ server_strayed(struct session *s, const char *p, const struct flow_tally *tally)
 }
 
 /* False: the session is over. */
-static bool
+static HOT bool
 to_client(struct session *s, char *p, size_t n)
 {
 	struct flow_side before = { 0 };
@@ -164,7 +165,7 @@ to_client(struct session *s, char *p, size_t n)
 	}
 	tally.transactions = tally.errors = 0;
 	events = flow_server(&s->flow, p, n, &tally);
-	if (s->pooled != NULL)
+	if (s->pooled != NULL && UNLIKELY(s->pooled->forgives))
 		pooled_forgive(s);
 	if (tally.transactions + tally.errors > 0)
 		relay_count(s, &tally);
@@ -198,7 +199,7 @@ to_client(struct session *s, char *p, size_t n)
 	return s->state == SESSION_RELAY;
 }
 
-void
+HOT void
 relay_on_client(struct session *s)
 {
 	char *scratch = s->worker->scratch;
@@ -223,7 +224,7 @@ relay_on_client(struct session *s)
 	}
 }
 
-static void
+static HOT void
 read_server(struct session *s)
 {
 	struct stream *st = &s->server->stream;
@@ -256,7 +257,7 @@ relay_on_client_drained(struct session *s)
 		stream_want(&s->server->stream, s->server->stream.interest | EV_READ);
 }
 
-void
+HOT void
 relay_on_server(struct session *s, short what)
 {
 	struct stream *st = &s->server->stream;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "proxy/http/sql.h"
 #include "proxy/pool/ask.h"
@@ -19,7 +20,7 @@
 /* Unsent bytes kept for a node: what is left of one scratch read. */
 #define SERVER_OUT_CAP ((size_t)1 << 20)
 
-static void
+static HOT void
 server_on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *sv = arg;

@@ -39,9 +39,10 @@ struct server {
 	struct stream stream;
 	struct worker *worker;
 	struct session *session; /* NULL: nobody has it */
-	struct node_live *live;  /* one reference */
 	struct attempt *attempt; /* until it is attached */
 	struct signon *signon;   /* until it is logged in, where no client has a part in that */
+	struct ask *ask;         /* a question of our own is under way */
+	struct node_live *live;  /* one reference */
 	union {
 		uint8_t here[8];
 		uint8_t *apart;
@@ -59,7 +60,6 @@ struct server {
 	uint16_t cancels;  /* cancel requests under way for it */
 	struct pool *pool; /* NULL: it belongs to its session */
 	TAILQ_ENTRY(server) in_place;
-	struct ask *ask;                      /* a question of our own is under way */
 	struct server_statements *statements; /* what is prepared on it */
 	struct vars *vars;                    /* its settings; NULL: not known */
 	struct vars *reported;                /* what it has said of some of them … */

@@ -10,6 +10,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/text.h"
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
@@ -61,7 +62,7 @@ static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
 	[SESSION_FAREWELL] = { ignore_readable, farewell_on_drained },
 };
 
-static void
+static HOT void
 session_on_client(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
@@ -202,7 +203,7 @@ session_subject(const struct session *s)
 	return (struct log_subject){ describe_session, s };
 }
 
-bool
+HOT bool
 session_say(struct session *s, const char *p, size_t n)
 {
 	if (s->state == SESSION_CLOSED)

@@ -65,34 +65,36 @@ struct session {
 	TAILQ_ENTRY(session) in_state;
 	struct worker *worker;
 	struct stream client;
-	struct server *server;         /* attached, or NULL */
+	struct server *server;     /* attached, or NULL. From here on: what each read looks at */
+	struct settings *settings; /* settings.c; or NULL */
+	struct pooled *pooled;     /* its side of a pool (pooled.h), or NULL */
+	struct traces *traces;     /* what it leaves on a server of its own, or NULL */
+	struct sampler *sampler;   /* looks at some of its statements, or NULL */
+	struct rehome *rehome;     /* on its way to another server, or NULL */
+	struct straggle *straggle; /* its transaction is being ended, or NULL */
+	struct flow flow;
+	uint64_t rx_bytes, tx_bytes;
+	uint8_t state;                 /* enum session_state; session_enter() alone writes it */
+	uint8_t why;                   /* enum why: NONE until it is closed */
+	bool fatal_told;               /* the node's own FATAL has been forwarded */
+	bool terminated;               /* the client has said Terminate */
+	uint32_t quiet_moved;          /* what had moved when last looked at (its low bits) */
+	struct awaited *awaited;       /* while it is frozen: what its server has to answer */
 	struct login *login;           /* until ready, or NULL */
 	struct console *console;       /* a console session, or NULL */
-	struct settings *settings;     /* settings.c; or NULL */
 	struct http_conn *http;        /* it speaks, or came by, HTTP; or NULL */
 	struct credential *credential; /* what we authenticated it to; or NULL: the node does */
-	struct pooled *pooled;         /* its side of a pool (pooled.h), or NULL */
-	struct traces *traces;         /* what it leaves on a server of its own, or NULL */
-	struct sampler *sampler;       /* looks at some of its statements, or NULL */
-	struct rehome *rehome;         /* on its way to another server, or NULL */
-	struct awaited *awaited;       /* while it is frozen: what its server has to answer */
-	struct straggle *straggle;     /* its transaction is being ended, or NULL */
-	struct flow flow;
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */
 	uint64_t id;
-	uint64_t rx_bytes, tx_bytes;
 	int64_t connected_at_us; /* monotonic */
 	int64_t quiet_since_us;  /* since when quiet_moved and quiet_activity are what they are;
 				    before the relay: since when its deadline runs */
 	struct addr peer, true_addr;
-	struct addr hop;      /* who speaks to us: the peer, or whom its PROXY header names */
-	uint32_t quiet_moved; /* what had moved when last looked at (its low bits) */
+	struct addr hop; /* who speaks to us: the peer, or whom its PROXY header names */
 	uint32_t slot;
 	uint32_t hba_line; /* of hba_file, that has let it in; or 0 */
 	uint16_t listener;
-	uint8_t state; /* enum session_state; session_enter() alone writes it */
-	uint8_t why;   /* enum why: NONE until it is closed */
 	uint8_t source, confidence, access;
 	uint8_t quiet_activity;       /* enum flow_activity when last looked at */
 	uint32_t cancel_pid;          /* the process id that the client got, with `key` */
@@ -101,8 +103,6 @@ struct session {
 	char country[3];
 	bool local_admin; /* the unix socket says it is our own user */
 	bool admitted;    /* counted against max_client_conn */
-	bool fatal_told;  /* the node's own FATAL has been forwarded */
-	bool terminated;  /* the client has said Terminate */
 	uint8_t key[SESSION_KEY_MAX];
 	struct session_past past;
 };

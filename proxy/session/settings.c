@@ -18,6 +18,7 @@
 
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/text.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -74,7 +75,7 @@ give_back(struct session *s)
 	s->settings = NULL;
 }
 
-static void
+static APART void
 hold(struct session *s, const char *p, size_t n)
 {
 	buf_put(&needed(s)->held, p, n);
@@ -405,7 +406,7 @@ see(struct session *s, const char *at, size_t total, struct seen *m)
 }
 
 /* A Query or Parse that is too long to be looked at: as much of it as holds a name. */
-static void
+static APART void
 see_long(struct session *s, const char *at)
 {
 	const char *name = at + FRAME_HEAD_BYTES;
@@ -469,7 +470,7 @@ pass(struct session *s, struct passage *p)
 }
 
 /* One whole message at p->at. False: the session is over. */
-static bool
+static APART bool
 inspect(struct session *s, struct passage *p, size_t total)
 {
 	struct buf instead = { .cap = 128 * 1024 };
@@ -493,15 +494,31 @@ inspect(struct session *s, struct passage *p, size_t total)
 	return open;
 }
 
+/* Nothing is kept, and so little is to be known of this message, `left` bytes of which are there,
+ * that it passes as it is. */
+static HOT_INLINE bool
+passes(const struct session *s, const char *at, size_t total, size_t left)
+{
+	if (s->settings != NULL)
+		return false;
+	if (!may_replace(at[0]) || total > MESSAGE_MAX)
+		return true;
+	return at[0] == MSG_QUERY && total <= left && total > FRAME_HEAD_BYTES &&
+	       at[total - 1] == '\0' &&
+	       setting_is_silent(slice_of(at + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES - 1));
+}
+
 /* Go through the messages that are whole. False: the session is over. */
-static bool
+static HOT bool
 inspect_all(struct session *s, struct passage *p)
 {
 	while (p->end - p->at >= FRAME_HEAD_BYTES) {
 		size_t total = (size_t)get_u32(p->at + 1) + 1, left = (size_t)(p->end - p->at);
 
-		if (total < FRAME_HEAD_BYTES) {
+		if (UNLIKELY(total < FRAME_HEAD_BYTES)) {
 			p->at = p->end; /* not the protocol: flow says so */
+		} else if (passes(s, p->at, total, left)) {
+			p->at += total < left ? total : left;
 		} else if (total <= MESSAGE_MAX && may_matter(s, p->at[0])) {
 			if (total > left)
 				return true;
@@ -519,7 +536,7 @@ inspect_all(struct session *s, struct passage *p)
 	return true;
 }
 
-void
+HOT void
 settings_take(struct session *s, const char *bytes, size_t n)
 {
 	struct passage p = { bytes, bytes, bytes + n };
@@ -533,7 +550,8 @@ settings_take(struct session *s, const char *bytes, size_t n)
 		(void)relay_to_server(s, bytes, n);
 		return;
 	}
-	p.at += flow_client_rest(&s->flow, bytes, n);
+	if (!flow_at_client_boundary(&s->flow))
+		p.at += flow_client_rest(&s->flow, bytes, n);
 	if (!inspect_all(s, &p))
 		return;
 	left = (size_t)(p.end - p.at);

@@ -305,6 +305,12 @@ statements_expects(const struct statements *c)
 	return units_active(c);
 }
 
+bool
+statements_has_discarded(const struct statements *c)
+{
+	return c->discarded > 0;
+}
+
 unsigned
 statements_effects(struct statements *c, struct buf *names)
 {

@@ -104,6 +104,7 @@ size_t statements_put_held(const struct statements *c, char *to);
 /* Queries that the server has discarded since this was last asked, and whether it goes on to: for
  * flow_forgive(), when flow_server() has had the same bytes. */
 uint32_t statements_discarded(struct statements *c, bool *skips);
+bool statements_has_discarded(const struct statements *c);
 /* The server's bytes, before flow_server() has them; changed in place. Returns how many are left.
  */
 size_t statements_server(struct statements *c, char *p, size_t n);
