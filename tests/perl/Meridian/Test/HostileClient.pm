@@ -113,7 +113,9 @@ sub cancels
 		$c->shutdown;
 		$n++ if $c->closed && $c->{rest} eq '';
 	}
-	return "$n closed, " . ($w->ask('SELECT 1') . ' ') . ($w->close ? 'well' : '');
+	my $said = $w->ask('SELECT 1');
+	$w->send(terminate);
+	return "$n closed, $said " . ($w->closed ? 'well' : '');
 }
 
 # Of what is only said in plaintext, around an SSLRequest.
