@@ -90,6 +90,7 @@ judge(const struct pick_wish *w, const struct node *n, enum route_reason *why)
 	enum node_state state = w->panic ? NODE_UP : node_state_at(t, n, w->now_us);
 	bool fits =
 	    route_role_fits(n, w->access) && !(wants_writes(w->access) && node_fenced(t, n));
+	bool lagging = is_lagging(t, n, w->now_us);
 	const struct {
 		bool applies;
 		enum route_reason reason;
@@ -97,8 +98,9 @@ judge(const struct pick_wish *w, const struct node *n, enum route_reason *why)
 	} rules[] = {
 		{ !fits, REASON_NO_ROLE, PICK_NONE },
 		{ n->drained || t->regions[n->region].drained, REASON_DRAINED, PICK_NONE },
-		{ state == NODE_DOWN, REASON_DOWN, PICK_NONE },
-		{ is_lagging(t, n, w->now_us), REASON_LAGGING, PICK_NONE },
+		{ state == NODE_DOWN && (lagging || !w->last_resort), REASON_DOWN, PICK_NONE },
+		{ lagging, REASON_LAGGING, PICK_NONE },
+		{ state == NODE_DOWN, REASON_LAST_RESORT, PICK_DOWN },
 		{ state == NODE_SUSPECT, REASON_SUSPECT, PICK_SUSPECT },
 		{ is_full(n), REASON_FULL, PICK_FULL },
 		{ is_coming_back(w, n), REASON_FAILBACK, PICK_FAILBACK },

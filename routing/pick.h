@@ -19,6 +19,7 @@ enum pick_tier {
 	PICK_FAILBACK, /* up again, but not yet for failback_delay */
 	PICK_FULL,     /* at its connection limit when last seen */
 	PICK_SUSPECT,
+	PICK_DOWN, /* where pick_wish.last_resort */
 	PICK_NONE,
 };
 
@@ -29,6 +30,7 @@ struct pick_wish {
 	int64_t now_us;
 	bool panic;                        /* pick_is_panic(): health is ignored */
 	const struct authority *authority; /* may name the one node; or NULL */
+	bool last_resort;                  /* nothing but what is down is left */
 };
 
 struct pick {

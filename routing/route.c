@@ -411,14 +411,36 @@ add_nodes(const struct pick_wish *w, enum pick_tier from, enum pick_tier to, str
 	}
 }
 
+/* Nothing is left but regions that may serve the session and whose nodes have not answered probes:
+ * the prober may be wrong, or late. They stay rejected, and are tried in their order. */
+static void
+add_last_resort(struct pick_wish *w, struct route *out)
+{
+	w->last_resort = true;
+	for (unsigned i = 0; i < out->nrows; i++) {
+		struct pick p;
+
+		if (out->rows[i].reason != REASON_DOWN)
+			continue;
+		pick_region(w, out->rows[i].region, &p);
+		for (unsigned j = 0; j < p.n && out->nnodes < ROUTE_NODES_MAX; j++)
+			out->nodes[out->nnodes++] = p.nodes[j];
+		if (p.n > 0)
+			out->rows[i].reason = REASON_LAST_RESORT;
+	}
+}
+
 void
 route_decide(const struct route_input *in, struct route *out)
 {
 	const struct topology *t = in->topology;
 	unsigned n = t->nregions < ROUTE_REGIONS_MAX ? t->nregions : ROUTE_REGIONS_MAX;
-	struct pick_wish w = {
-		t, in->access, in->seed, in->now_us, pick_is_panic(t, in->now_us), in->authority
-	};
+	struct pick_wish w = { .topology = t,
+			       .access = in->access,
+			       .seed = in->seed,
+			       .now_us = in->now_us,
+			       .panic = pick_is_panic(t, in->now_us),
+			       .authority = in->authority };
 	struct entry v[ROUTE_REGIONS_MAX];
 	struct region scratch;
 	const double *origin = origin_of(in, &scratch);
@@ -441,6 +463,8 @@ route_decide(const struct route_input *in, struct route *out)
 	add_nodes(&w, PICK_READY, PICK_FAILBACK, out);
 	add_nodes(&w, PICK_FULL, PICK_FULL, out);
 	add_nodes(&w, PICK_SUSPECT, PICK_SUSPECT, out);
+	if (out->nnodes == 0 && in->last_resort)
+		add_last_resort(&w, out);
 }
 
 /* The first node of the region that is down, and whether all are. */
@@ -470,11 +494,12 @@ down_text(const struct topology *t, const struct route_row *row, int64_t now_us,
 	const struct node *n = first_down(t, row, now_us, &all);
 	const char *colon = n != NULL && n->reason[0] != '\0' ? ": " : "";
 	const char *why = n != NULL ? n->reason : "";
+	const char *then = row->reason == REASON_LAST_RESORT ? "; tried as a last resort" : "";
 
 	if (all || n == NULL)
-		snprintf(to, size, "all nodes down%s%s", colon, why);
+		snprintf(to, size, "all nodes down%s%s%s", colon, why, then);
 	else
-		snprintf(to, size, "node %s is down%s%s", n->name, colon, why);
+		snprintf(to, size, "node %s is down%s%s%s", n->name, colon, why, then);
 }
 
 static const char *
@@ -507,7 +532,7 @@ route_reason_text(const struct topology *t, const struct route_row *row, int64_t
 		[REASON_SERVES] = "the database is served here, and nowhere else",
 	};
 
-	if (row->reason == REASON_DOWN)
+	if (row->reason == REASON_DOWN || row->reason == REASON_LAST_RESORT)
 		down_text(t, row, now_us, to, size);
 	else if (row->reason == REASON_DRAINED)
 		snprintf(to, size, "%s",

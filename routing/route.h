@@ -48,9 +48,10 @@ enum route_reason {
 	REASON_RESIDENCY,  /* residency = strict forbids it */
 	REASON_SUSPECT,    /* only suspect nodes: last resort */
 	REASON_NO_NODES,
-	REASON_STRICT, /* the nearest region is strict: nothing spills over */
-	REASON_SERVES, /* a migration has decided that it serves the database, alone */
-	REASON_MOVED,  /* … that another does */
+	REASON_STRICT,      /* the nearest region is strict: nothing spills over */
+	REASON_SERVES,      /* a migration has decided that it serves the database, alone */
+	REASON_MOVED,       /* … that another does */
+	REASON_LAST_RESORT, /* all its nodes are down, and tried all the same: there is no other */
 };
 
 enum route_verdict { VERDICT_CHOSEN, VERDICT_STANDBY, VERDICT_REJECTED };
@@ -85,7 +86,8 @@ struct route_input {
 	size_t nserved;
 	const struct authority *authority; /* who alone serves it, or NULL; wins over `served` */
 	int sticky_region;                 /* region this caller had last (hysteresis), or -1 */
-	uint64_t seed; /* breaks ties between equal nodes; same caller, same seed */
+	bool last_resort; /* where nothing else is left, try what probes have found down */
+	uint64_t seed;    /* breaks ties between equal nodes; same caller, same seed */
 	int64_t now_us;
 };
 
@@ -111,7 +113,8 @@ struct route {
 	    rows[ROUTE_REGIONS_MAX]; /* in route order: chosen, standby …, rejected … */
 	uint16_t nrows;
 	uint16_t nodes[ROUTE_NODES_MAX]; /* node indices in the order to try */
-	uint16_t nnodes;                 /* 0: nothing can take this session */
+	uint16_t nnodes;                 /* 0: nothing can take this session. Those of rejected
+					    regions: REASON_LAST_RESORT */
 	struct route_home home;
 };
 

@@ -282,6 +282,7 @@ locate_route(const struct world *w, const struct route_wish *wish, struct route 
 		.authority =
 		    wish->as_if != NULL ? wish->as_if : locate_authority(w, wish->database),
 		.sticky_region = wish->sticky_region,
+		.last_resort = wish->as_if == NULL,
 		.seed = wish->seed,
 		.now_us = clock_us(),
 	};

@@ -172,6 +172,9 @@ rehome_choose(struct session *s, const char *region, struct err *e)
 	for (unsigned i = 0; i < route->nnodes; i++) {
 		const struct node *n = &t->nodes[route->nodes[i]];
 
+		/* a session that lives is not sent where nobody answers */
+		if (!node_usable(t, n, clock_us()))
+			continue;
 		if (region == NULL || strcmp(t->regions[n->region].name, region) == 0)
 			return n->live;
 	}

@@ -134,7 +134,22 @@ $proxy->wait_console('SHOW NODES', sub { !grep { $_->{state} ne 'down' } @{ $_[0
 (undef, $e) = session();
 is($e->{C}, '08006', 'known to be down: FATAL 08006');
 like($e->{D}, qr/Region us-east1: all nodes down: .*refused.* Region us-west1: all nodes down: .*refused/s, 'with the reasons');
+
+# They are back, and the prober does not know: its next look is minutes away.
+$proxy->reload(set => { %still });
+like($proxy->console("EXPLAIN ROUTE CITY 'seattle'")->[$_]{reason}, qr/all nodes down: .*refused; tried as a last resort/, 'where nothing else is left')
+  for 0, 1;
 $_->pass for $de, $dw;
+is(lands(), 'us-east1', 'what is known to be down is tried as a last resort');
+is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES') } ], [ 'down', 'down' ], 'the prober had not seen it');
+$proxy->console('DRAIN REGION us-east1');
+is(lands(), 'us-west1', 'but never what an administrator has drained');
+$proxy->console('DRAIN REGION us-west1');
+(undef, $e) = session();
+is($e->{C}, '08006', 'not even where there is nothing else');
+unlike($e->{D}, qr/Tried/, 'nothing is tried then');
+$proxy->console("UNDRAIN REGION $_") for qw(us-east1 us-west1);
+$proxy->reload(set => \%quick);
 $proxy->wait_console('SHOW NODES', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
 is(lands(), 'us-east1', 'it stays up and sees that they are back');
 $proxy->reload(set => { server_connect_timeout => undef });

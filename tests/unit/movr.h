@@ -102,7 +102,7 @@ told(const struct route *r)
 					       "drained",  "down",     "no_role",    "lagging",
 					       "failback", "full",     "not_served", "residency",
 					       "suspect",  "no_nodes", "strict",     "serves",
-					       "moved" };
+					       "moved",    "last" };
 	static char text[512];
 	int n = 0;
 

@@ -344,6 +344,110 @@ verdicts_come_with_reasons(void **state)
 	}
 }
 
+static void
+only_europe_and_down(struct topology *t, struct route_input *in)
+{
+	static const uint16_t europe[] = { EUROPE };
+
+	down(t, in);
+	in->served = europe;
+	in->nserved = 1;
+}
+
+static void
+down_and_region_drained(struct topology *t, struct route_input *in)
+{
+	everything_down(t, in);
+	t->regions[EUROPE].drained = true;
+}
+
+static void
+down_and_node_drained(struct topology *t, struct route_input *in)
+{
+	only_europe_and_down(t, in);
+	t->nodes[3].drained = true;
+}
+
+static void
+down_standbys(struct topology *t, struct route_input *in)
+{
+	only_europe_and_down(t, in);
+	t->nodes[3].role = ROLE_STANDBY;
+	t->nodes[4].role = ROLE_STANDBY;
+}
+
+static void
+down_standbys_that_lag(struct topology *t, struct route_input *in)
+{
+	down_standbys(t, in);
+	in->access = ACCESS_STANDBY;
+	t->max_lag_us = 5 * SEC;
+	t->nodes[3].lag_us = 6 * SEC;
+	t->nodes[4].lag_us = 1 * SEC;
+}
+
+static void
+down_and_fenced(struct topology *t, struct route_input *in)
+{
+	only_europe_and_down(t, in);
+	for (unsigned i = 2; i < 5; i++) {
+		t->nodes[i].role = ROLE_PRIMARY;
+		t->nodes[i].system_id = 7;
+		t->nodes[i].timeline = i == 3 ? 1 : 2;
+	}
+}
+
+/* Nodes that probes have found down are tried where nothing else is left, and no other rule than
+ * that of their health is bent for them. */
+static void
+what_is_down_is_tried_where_nothing_else_is_left(void **state)
+{
+	static const struct change table[] = {
+		{ "nothing", nothing, "2+nearest 0=farther 1=farther | 2 2 0 0 1" },
+		{ "down", down, "0+nearest 1=farther 2-down | 0 0 1" },
+		{ "half down", half_down, "2+nearest 0=farther 1=farther | 2 0 0 1" },
+		{ "only suspects", only_suspects, "1+suspect 2-down 0-down | 1" },
+		{ "all down", everything_down, "2-last 0-last 1-last | 2 2 0 0 1" },
+		{ "served nowhere else", only_europe_and_down,
+		  "2-last 0-not_served 1-not_served | 2 2" },
+		{ "strict and down", strict_region_down, "2-last 0-strict 1-strict | 2 2" },
+		{ "residency, down", strict_residency_down,
+		  "2-last 0-residency 1-residency | 2 2" },
+		{ "decided, a node that is down", decided_for_a_node_that_is_down,
+		  "2-moved 0-last 1-moved | 0" },
+		{ "region drained", down_and_region_drained, "2-drained 0-last 1-last | 0 0 1" },
+		{ "node drained", down_and_node_drained, "2-last 0-not_served 1-not_served | 2" },
+		{ "wrong role", down_standbys, "2-no_role 0-not_served 1-not_served |" },
+		{ "lagging", down_standbys_that_lag, "2-last 0-not_served 1-not_served | 2" },
+		{ "fenced", down_and_fenced, "2-last 0-not_served 1-not_served | 2" },
+		{ "no nodes", no_nodes_in_west, "2+nearest 0=farther 1-no_nodes | 2 2 0 0" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct topology *t = movr();
+		struct route_input in = input(t, &paris);
+		struct route r;
+		char text[600];
+		int n;
+
+		in.last_resort = true;
+		table[i].apply(t, &in);
+		r = decide(&in);
+		n = snprintf(text, sizeof(text), "%s |", told(&r));
+		for (unsigned j = 0; j < r.nnodes; j++)
+			n += snprintf(text + n, sizeof(text) - (size_t)n, " %u",
+				      t->nodes[r.nodes[j]].region);
+		if (strcmp(text, table[i].expect) != 0)
+			fail_msg("%s: got %s", table[i].what, text);
+		in.last_resort = false;
+		r = decide(&in);
+		if (strstr(table[i].expect, "last") != NULL)
+			assert_int_equal(r.nnodes, 0);
+		topology_unref(t);
+	}
+}
+
 /* What would be had all been well is not what rules forbid: only health spills over. */
 static void
 outcomes_tell_whether_all_was_well(void **state)
@@ -382,6 +486,7 @@ static void
 reasons_are_told_in_words(void **state)
 {
 	struct topology *t = movr();
+	struct route_row last;
 	struct route r;
 	char text[200];
 
@@ -396,6 +501,10 @@ reasons_are_told_in_words(void **state)
 	assert_string_equal(text, "all nodes down");
 	route_reason_text(t, row_of(&r, EAST), NOW, text, sizeof(text));
 	assert_string_equal(text, "nearest");
+	last = *row_of(&r, EUROPE);
+	last.reason = REASON_LAST_RESORT;
+	route_reason_text(t, &last, NOW, text, sizeof(text));
+	assert_string_equal(text, "all nodes down: connection refused; tried as a last resort");
 	route_reason_text(t, row_of(&r, EUROPE), NOW, text, 9);
 	assert_string_equal(text, "all node");
 	t->nodes[4].state = NODE_UP;
@@ -403,7 +512,7 @@ reasons_are_told_in_words(void **state)
 	r = decide_for(t, &paris);
 	route_reason_text(t, row_of(&r, EUROPE), NOW, text, sizeof(text));
 	assert_string_equal(text, "node gcp-europe-west1:5432 is down: connection refused");
-	for (int i = REASON_NAMED; i <= REASON_MOVED; i++) {
+	for (int i = REASON_NAMED; i <= REASON_LAST_RESORT; i++) {
 		struct route_row row = { .region = WEST, .reason = (enum route_reason)i };
 
 		route_reason_text(t, &row, NOW, text, sizeof(text));
@@ -441,6 +550,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verdicts_come_with_reasons),
+		cmocka_unit_test(what_is_down_is_tried_where_nothing_else_is_left),
 		cmocka_unit_test(outcomes_tell_whether_all_was_well),
 		cmocka_unit_test(reasons_are_told_in_words),
 		cmocka_unit_test(a_decision_may_name_one_node_and_is_told_in_words),
