@@ -50,6 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf one = { 0 }, two = { 0 }, text = { 0 };
 
 	read_all(sql, &one, &last);
+	FUZZ_ASSERT(one.n == 0 || !setting_is_silent(sql));
 	buf_str(&text, " \t/* ; */--\n");
 	buf_slice(&text, sql);
 	read_all(buf_view(&text), &two, &again);

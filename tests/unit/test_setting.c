@@ -32,6 +32,7 @@ said(struct buf *b, struct slice sql)
 	buf_clear(b);
 	setting_begin(&scan, sql);
 	while (setting_next(&scan, &s)) {
+		assert_false(setting_is_silent(sql));
 		buf_printf(b, "%s%s", b->n > 0 ? "; " : "", verbs[s.verb]);
 		if (s.verb != SETTING_RESET_ALL)
 			put_word(b, &s.name);
@@ -277,6 +278,44 @@ a_text_that_does_not_fit_says_nothing(void **state)
 }
 
 static void
+most_texts_are_silent_at_a_look(void **state)
+{
+	static const char *const silent[] = {
+		"",
+		"SELECT 1",
+		"select 1;",
+		"SeLeCt abalance FROM pgbench_accounts WHERE aid = 4711;",
+		"SELECT   city FROM t",
+		"SELECT sum(x) FROM t",
+		"SELECT pg_sleep(1)",
+		"UPDATE t SET x = 1",
+		"BEGIN",
+		"END;",
+		"insert into t values (1)",
+		"VALUES (1)",
+	};
+	static const char *const others[] = {
+		"SELECT 1; SELECT 2",
+		"BEGIN;SET meridian.city = 'x'",
+		"SELECT set_config('meridian.city', 'x', false)",
+		"select Pg_Catalog.set_config('meridian.city', 'x', false)",
+		"SELECT/**/set_config('meridian.city', 'x', false)",
+		"SELECT /**/set_config('meridian.city', 'x', false)",
+		"SELECT\tset_config('meridian.city', 'x', false)",
+		"set meridian.city to x",
+		" SELECT 1",
+		"-- hello",
+		"select",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
+		assert_true(setting_is_silent(slice_str(silent[i])));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_false(setting_is_silent(slice_str(others[i])));
+}
+
+static void
 booleans_are_read_as_postgresql_reads_them(void **state)
 {
 	static const char *const yes[] = {
@@ -302,6 +341,7 @@ main(void)
 		cmocka_unit_test(statements_of_one_text_are_read_in_order),
 		cmocka_unit_test(where_a_statement_stands_is_known),
 		cmocka_unit_test(a_text_that_does_not_fit_says_nothing),
+		cmocka_unit_test(most_texts_are_silent_at_a_look),
 		cmocka_unit_test(booleans_are_read_as_postgresql_reads_them),
 	};
 
