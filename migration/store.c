@@ -202,15 +202,20 @@ store_exists(PGconn *c, bool *out, struct err *e)
 		return -1;
 	if (!*out)
 		return 0;
-	if (db_int(c, &version, e, "SELECT max(version) FROM meridian.version", 0, NULL) < 0)
+	if (db_int(c, &version, e, "SELECT coalesce(max(version), 0) FROM meridian.version", 0,
+		   NULL) < 0)
 		return -1;
-	if (version <= STORE_VERSION)
+	*out = version != 0;
+	if (version == 0 || version == STORE_VERSION)
 		return 0;
 	err_set(e, "0A000",
 		"the control schema of this database is of version %d, this program "
 		"knows %d",
 		(int)version, STORE_VERSION);
-	return err_hint(e, "A newer Meridian made it: upgrade this one.");
+	if (version > STORE_VERSION)
+		return err_hint(e, "A newer Meridian made it: upgrade this one.");
+	return err_hint(e, "An older Meridian made it: end its migrations with that one, then DROP "
+			   "SCHEMA meridian CASCADE.");
 }
 
 int

@@ -31,7 +31,8 @@
 #include "migration/kind.h"
 #include "migration/types.h"
 
-#define STORE_VERSION 1
+/* Grows with every change of a table: the schema of another version is refused, not guessed at. */
+#define STORE_VERSION 2
 #define UUID_SIZE     37
 
 /* One row. Strings are its own, never NULL ("" where there is none) unless it says so. */
@@ -66,7 +67,8 @@ void migration_init(struct migration *m);
 void migration_fini(struct migration *m);
 void migration_copy(struct migration *to, const struct migration *from);
 
-/* Whether this database has a control schema. -1 and *e (0A000): one of a newer version. */
+/* Whether this database has a control schema (a half made one is none). -1 and *e (0A000): one of
+ * another version. */
 int store_exists(PGconn *c, bool *out, struct err *e);
 /* Make it, or what is missing of it; harmless when it is there. */
 int store_create(PGconn *c, struct err *e);

@@ -139,7 +139,13 @@ like($run->{out}, qr/ aborted\|/, '… stops it and undoes everything');
 is($m->did('a', $id) . '|' . $m->did('b', $id), 'one:actx two:act two:undo one:undox|one:acty slow:undo one:undoy',
 	'… in reverse order');
 
-# ---- a newer program's schema ----
+# ---- a schema that is half made, and another program's ----
+my ($there) = $west->safe_psql('app', 'DELETE FROM meridian.version RETURNING version');
+like($m->run([ 'run', 2, 'prepare' ]), qr/prepared\|/, 'a control schema that is half made is made whole');
+is($west->safe_psql('app', 'SELECT version FROM meridian.version'), $there, '… with its version');
+$west->safe_psql('app', 'UPDATE meridian.version SET version = 1');
+like($m->run([ 'run', 2, 'prepare' ]), qr/^0A000: the control schema of this database is of version 1, this program knows $there$/m,
+	'one of an older version is refused');
 $west->safe_psql('app', 'UPDATE meridian.version SET version = 99');
 like($m->run([ 'run', 2, 'prepare' ]), qr/^0A000: the control schema of this database is of version 99/m,
 	'a control schema of a newer version is left alone');
