@@ -8,7 +8,6 @@ use warnings;
 use IO::Socket::INET;
 use IO::Socket::IP;
 use IO::Socket::UNIX;
-use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
@@ -21,14 +20,7 @@ my $where = "SELECT current_setting('cluster_name')";
 
 # ---------------------------------------------------------------- arguments that print
 
-sub meridian
-{
-	my (@args) = @_;
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ Meridian::Test::Proxy::program(), @args ], '<', \'', '>', \$out, '2>', \$err,
-		IPC::Run::timeout(Meridian::Test::Proxy::slow(20)));
-	return ($? >> 8, $out, $err);
-}
+sub meridian { return Meridian::Test::Proxy::program_says(@_) }
 
 my ($status, $out, $err) = meridian('--version');
 is($status, 0, '--version ends with 0');

@@ -40,13 +40,6 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	} qw(off allow require));
 $proxy->start;
 
-sub counter
-{
-	my ($name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
-}
-
 sub via
 {
 	my ($mode, %more) = @_;
@@ -122,10 +115,10 @@ $t = Meridian::Test::Tls->new({ port => $port{allow} }, '-starttls', 'postgres',
 is(($t->login(database => 'postgres'))[-1][0], 'Z', 'TLS 1.2');
 $t->send(query("SELECT repeat('x', 3000000)"));
 is(length row_values(($t->until('Z'))[1])->[0], 3_000_000, 'and bulk over it');
-my $failed = counter('login_failures');
+my $failed = $proxy->counter('login_failures');
 $t = Meridian::Test::Tls->new({ port => $port{allow} }, '-starttls', 'postgres', '-tls1_1', '-cipher', 'ALL:@SECLEVEL=0');
 ok($t->closed, 'TLS 1.1 is refused');
-cmp_ok(counter('login_failures'), '>', $failed, 'and counted');
+cmp_ok($proxy->counter('login_failures'), '>', $failed, 'and counted');
 $t = Meridian::Test::Tls->new({ port => $port{allow} }, '-starttls', 'postgres');
 $t->send(ssl_request);
 is(error_fields($t->message)->{C}, '08P01', 'SSLRequest inside TLS: 08P01');
@@ -153,12 +146,12 @@ for my $v ('-tls1_2', '-tls1_3') {
 	$first->login(database => 'postgres');
 	$first->close;
 	ok(-s $ticket, "a ticket is given ($v)");
-	my $before = counter('tls_resumed');
+	my $before = $proxy->counter('tls_resumed');
 	for my $n (1 .. 4) {
 		my $again = Meridian::Test::Tls->new({ port => $port{allow} }, @words, '-sess_in', $ticket);
 		is(($again->login(database => 'postgres'))[-1][0], 'Z', "resumed login $n");
 	}
-	is(counter('tls_resumed') - $before, 4, 'each of them was resumed');
+	is($proxy->counter('tls_resumed') - $before, 4, 'each of them was resumed');
 }
 
 # The certificate is read again at a reload; a bad one leaves the old one in use.
@@ -258,10 +251,10 @@ for my $case (
 is(towards($plain, sslmode => 'disable'), '', 'a node without TLS behind the inner proxy');
 my $outer = Meridian::Test::Proxy->new('outer', set => { workers => 1 },
 	regions => [ inner => { nodes => "127.0.0.1:$port{allow}", sslmode => 'require', location => '0, 0' } ]);
-my $resumed = counter('tls_resumed');
+my $resumed = $proxy->counter('tls_resumed');
 $outer->start;
 $outer->safe_psql('postgres', $where) for 1 .. 3;
-cmp_ok(counter('tls_resumed') - $resumed, '>=', 2, 'sessions towards a node resume their TLS');
+cmp_ok($proxy->counter('tls_resumed') - $resumed, '>=', 2, 'sessions towards a node resume their TLS');
 $outer->reload(regions => [ inner => {
 		nodes => "127.0.0.1:$port{allow}", sslmode => 'verify-full', sslrootcert => "$alien.crt", location => '0, 0' } ]);
 my (undef, undef, $err) = $outer->psql('postgres', $where);

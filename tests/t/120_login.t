@@ -5,7 +5,7 @@
 # channel binding in every combination of TLS on the two legs and of what the client wishes.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters certificate);
+use Meridian::Test::Cluster qw(regional_clusters certificate users_by_method);
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
@@ -13,15 +13,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 
 my ($node) = regional_clusters('node', { tls => 1 });
-my %method = (alice => 'scram-sha-256', mary => 'md5', paul => 'password', tom => 'trust');
-my $file = $node->data_dir . '/pg_hba.conf';
-unlink $file;
-PostgreSQL::Test::Utils::append_to_file($file,
-	join '', "local all all trust\n", map { "host all $_ 127.0.0.1/32 $method{$_}\n" } sort keys %method);
-$node->reload;
-$node->safe_psql('postgres', "SET password_encryption = 'scram-sha-256'; CREATE ROLE alice LOGIN PASSWORD 'wonder';"
-	  . "CREATE ROLE paul LOGIN PASSWORD 'plain'; CREATE ROLE tom LOGIN;"
-	  . "SET password_encryption = 'md5'; CREATE ROLE mary LOGIN PASSWORD 'lamb'");
+my %method   = users_by_method($node);
 my %password = (alice => 'wonder', mary => 'lamb', paul => 'plain', tom => '');
 
 # The same node twice: on one leg without TLS, on the other with it.

@@ -28,13 +28,6 @@ my $proxy = Meridian::Test::Proxy->new('main', set => { trusted_proxies => '127.
 	} qw(allow require));
 $proxy->start;
 
-sub counter
-{
-	my ($name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
-}
-
 # What the console knows of the session that this connection is.
 sub session_of
 {
@@ -60,7 +53,7 @@ sub behind
 
 # ---------------------------------------------------------------- good ones
 
-my $before = counter('proxy_headers');
+my $before = $proxy->counter('proxy_headers');
 my $s = behind(proxy_v1(src => '10.2.3.4', sport => 1234));
 is($s->{true_addr}, '10.2.3.4:1234', 'v1: the client\'s address');
 like($s->{client_addr}, qr/^127\.0\.0\.1:/, 'beside that of the peer');
@@ -82,7 +75,7 @@ $s = behind(proxy_v2(local => 1, src => '10.2.3.4', tlv => { 0xe4 => 'paris' }))
 is_deeply([ @$s{qw(true_addr locality_source)} ], [ $s->{client_addr}, 'self' ], 'LOCAL: what else it says is skipped');
 $s = behind(proxy_v2(tlv => { 0xe4 => 'paris' }));
 is_deeply([ @$s{qw(locality_source home)} ], [ 'tlv', 'europe-west1' ], 'UNSPEC with a city');
-is(counter('proxy_headers') - $before, 11, 'each was counted');
+is($proxy->counter('proxy_headers') - $before, 11, 'each was counted');
 
 # ---------------------------------------------------------------- TLVs
 
@@ -176,11 +169,11 @@ $bystander->send(proxy_v1(src => '10.2.3.4'));
 $bystander->login(@login);
 for my $what (sort keys %bad) {
 	for my $listener ('require', 'allow') {
-		my $refused = counter('proxy_headers_refused');
+		my $refused = $proxy->counter('proxy_headers_refused');
 		$w = Meridian::Test::Wire->new(port => $port{$listener});
 		$w->send($bad{$what} . startup(@login));
 		ok($w->closed && $w->{rest} eq '', "$what ($listener): closed without a word");
-		is(counter('proxy_headers_refused'), $refused + 1, 'and counted');
+		is($proxy->counter('proxy_headers_refused'), $refused + 1, 'and counted');
 	}
 }
 
@@ -195,11 +188,11 @@ sub untrusted_tlvs
 	return $row->{untrusted};
 }
 
-my $refused = counter('proxy_headers_refused');
+my $refused = $proxy->counter('proxy_headers_refused');
 $w = Meridian::Test::Wire->new(port => $port{require});
 $w->send(startup(@login));
 ok($w->closed && $w->{rest} eq '', 'require: who has no header is closed');
-is(counter('proxy_headers_refused'), ++$refused, 'and counted');
+is($proxy->counter('proxy_headers_refused'), ++$refused, 'and counted');
 $s = behind('', listener => 'allow');
 is($s->{true_addr}, $s->{client_addr}, 'allow: it goes without');
 is(behind(proxy_v1(src => '10.2.3.4'), listener => 'allow')->{home}, 'europe-west1', 'and with');
@@ -214,13 +207,13 @@ is(error_fields($w->message)->{C}, '08P01', 'off: a header is a protocol violati
 
 $proxy->reload(set => { trusted_proxies => '127.0.0.9/32' });
 my $untrusted = untrusted_tlvs();
-$refused = counter('proxy_headers_refused');
+$refused = $proxy->counter('proxy_headers_refused');
 for my $header (proxy_v1(src => '10.2.3.4'), proxy_v2(src => '10.2.3.4', tlv => { 0xe4 => 'paris' })) {
 	for my $listener ('require', 'allow') {
 		$w = Meridian::Test::Wire->new(port => $port{$listener});
 		$w->send($header . startup(@login));
 		ok($w->closed && $w->{rest} eq '', "$listener: a header of a peer that is not trusted closes");
-		is(counter('proxy_headers_refused'), ++$refused, 'and is counted');
+		is($proxy->counter('proxy_headers_refused'), ++$refused, 'and is counted');
 	}
 }
 is(untrusted_tlvs() - $untrusted, 4, 'SHOW LOCALITY SOURCES has them');

@@ -22,13 +22,6 @@ my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $node 
 $proxy->start;
 my @login = (user => (getpwuid $>)[0], database => 'postgres');
 
-sub counter
-{
-	my ($name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
-}
-
 sub wire { return Meridian::Test::Wire->new($proxy) }
 
 # Sessions that were there before all of it, and must notice nothing.
@@ -182,7 +175,7 @@ for my $what (sort keys %silent) {
 	}
 }
 like(join('', map { $_->[1] } $t->until('E')), qr/C08P01\0Mlogin took too long/, 'inside TLS: told why');
-cmp_ok(counter('login_failures'), '>', 30, 'all of it is counted');
+cmp_ok($proxy->counter('login_failures'), '>', 30, 'all of it is counted');
 
 # ---------------------------------------------------------------- a crowd
 
@@ -210,7 +203,7 @@ is(scalar(grep { !$is_in{$_} && $_->closed } @out), 271, 'the others are closed'
 $w = wire();
 @m = $w->login(@login);
 is(error_fields($m[-1])->{C}, '53300', 'with FATAL 53300');
-is(counter('clients_refused'), 272, 'and counted');
+is($proxy->counter('clients_refused'), 272, 'and counted');
 witness_is_well('beside them');
 ok($proxy->console('SHOW VERSION'), 'the console can be reached');
 (shift @in)->close;

@@ -26,13 +26,6 @@ my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $de, '
 	set => { region => 'us-east1', %still, failback_delay => 0, hedge_delay => '50ms', log_disconnections => 'off', log_connections => 'off' });
 $proxy->start;
 
-sub counter
-{
-	my ($name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
-}
-
 sub node { return $proxy->console('SHOW NODES')->[ $_[0] ] }
 
 # A session: (wire, region it landed in) or (undef, its error's fields).
@@ -70,24 +63,24 @@ my ($seattle) = session('meridian.city' => 'seattle');
 # ---------------------------------------------------------------- refused
 
 $de->refuse;
-my $failures = counter('attempt_failures');
+my $failures = $proxy->counter('attempt_failures');
 is(lands(), 'us-west1', 'refused: the next region, no error');
-is(counter('attempt_failures') - $failures, 1, 'one failed attempt');
+is($proxy->counter('attempt_failures') - $failures, 1, 'one failed attempt');
 $proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} ne 'up' });
 is(lands(), 'us-west1', 'and the next session goes there too');
-is(counter('attempt_failures') - $failures, 1, 'without another failed attempt');
+is($proxy->counter('attempt_failures') - $failures, 1, 'without another failed attempt');
 heal();
 is(lands(), 'us-east1', 'healed, without failback_delay: home at once');
 
 # ---------------------------------------------------------------- hanging
 
-my ($hedges, $won) = map { counter($_) } qw(hedges hedges_won);
+my ($hedges, $won) = map { $proxy->counter($_) } qw(hedges hedges_won);
 $de->hang;
 my $begin = time;
 is(lands(), 'us-west1', 'a node that accepts and says nothing: the next one is tried beside it');
 cmp_ok(time - $begin, '<', 5 * $slow, 'long before server_connect_timeout');
-is(counter('hedges') - $hedges, 1, 'a second attempt was begun');
-is(counter('hedges_won') - $won, 1, 'and was first');
+is($proxy->counter('hedges') - $hedges, 1, 'a second attempt was begun');
+is($proxy->counter('hedges_won') - $won, 1, 'and was first');
 ok($dw->count >= 1, 'the winner is connected');
 heal();
 
@@ -263,15 +256,15 @@ for my $n (1 .. 3) {
 	push @child, $pid;
 	push @note, $read;
 }
-my $logins = counter('logins');
-$proxy->wait_console('SHOW STATS', sub { counter('logins') > $logins + 100 });
+my $logins = $proxy->counter('logins');
+$proxy->wait_console('SHOW STATS', sub { $proxy->counter('logins') > $logins + 100 });
 $east->stop('immediate');
-$logins = counter('logins');
-$proxy->wait_console('SHOW STATS', sub { counter('logins') > $logins + 150 });
+$logins = $proxy->counter('logins');
+$proxy->wait_console('SHOW STATS', sub { $proxy->counter('logins') > $logins + 150 });
 $east->start;
 $proxy->console('PROBE') for 1 .. 3;
-$logins = counter('logins');
-$proxy->wait_console('SHOW STATS', sub { counter('logins') > $logins + 100 });
+$logins = $proxy->counter('logins');
+$proxy->wait_console('SHOW STATS', sub { $proxy->counter('logins') > $logins + 100 });
 PostgreSQL::Test::Utils::append_to_file($stop, '');
 my %count;
 for my $read (@note) {

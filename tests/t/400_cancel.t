@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use IPC::Run qw(run);
-use Meridian::Test::Cluster qw(regional_clusters certificate);
+use Meridian::Test::Cluster qw(regional_clusters certificate sleeping);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
 use Meridian::Test::Proxy;
@@ -32,33 +32,11 @@ sub session
 	return $w;
 }
 
-sub sleeping
-{
-	my ($want) = @_;
-	return $node->poll_query_until('postgres',
-		"SELECT count(*) = $want FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(100)' AND state = 'active'");
-}
-
 sub backends
 {
 	my ($want) = @_;
 	return $node->poll_query_until('postgres',
 		"SELECT count(*) = $want FROM pg_stat_activity WHERE application_name = 'wire'");
-}
-
-# The SQLSTATE with which a query ended.
-sub ended
-{
-	my ($w) = @_;
-	my ($e) = grep { $_->[0] eq 'E' } $w->until('Z');
-	return $e ? error_fields($e)->{C} : '';
-}
-
-sub counter
-{
-	my ($name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
 }
 
 # libpq: eight sessions on four workers.
@@ -72,7 +50,7 @@ for my $tls (qw(disable require)) {
 my ($said, $complained) = ('', '');
 my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $proxy->connstr('postgres'), '-c', 'SELECT pg_sleep(100)' ],
 	'<', \'', '>', \$said, '2>', \$complained);
-ok(sleeping(1), 'psql is at its query');
+ok(sleeping($node, 1), 'psql is at its query');
 $psql->signal('INT');
 $psql->finish;
 like($complained, qr/canceling statement due to user request/, 'Ctrl-C ends it');
@@ -87,7 +65,7 @@ is(scalar keys %secret, 20, 'each session has another');
 
 # What does not fit cancels nothing.
 $w->send(query('SELECT pg_sleep(100)'));
-ok(sleeping(1), 'a query runs');
+ok(sleeping($node, 1), 'a query runs');
 my $closed = 0;
 srand 42;
 for my $i (1 .. 1000) {
@@ -97,9 +75,9 @@ is($closed, 1000, '1,000 wrong keys: each connection is closed');
 ok($w->cancel(pid => $w->{pid} + 1), 'the right secret with another pid');
 ok($w->cancel(secret => substr($w->{secret}, 0, 3) . 'x'), 'a secret with one byte wrong');
 ok($w->cancel(secret => $w->{secret} . "\0" x 28), 'a longer secret');
-ok(sleeping(1), 'and the query runs on');
+ok(sleeping($node, 1), 'and the query runs on');
 ok($w->cancel, 'the right key');
-is(ended($w), '57014', 'ends it');
+is($w->ended_with, '57014', 'ends it');
 $w->send(query('SELECT 1'));
 is(row_values(($w->until('Z'))[1])->[0], '1', 'the session goes on');
 ok($w->cancel, 'a cancel while it is idle');
@@ -111,15 +89,15 @@ my $other = session();
 $other->send(terminate);
 ok($other->closed, 'a session ends');
 $w->send(query('SELECT pg_sleep(100)'));
-ok(sleeping(1), 'a query runs in another');
+ok(sleeping($node, 1), 'a query runs in another');
 ok($other->cancel, 'its key after its end');
-ok(sleeping(1), 'cancels nothing');
+ok(sleeping($node, 1), 'cancels nothing');
 
 # Over TLS, as a newer libpq does it.
 my $tls = Meridian::Test::Tls->new($proxy, '-starttls', 'postgres');
 $tls->send(cancel_request($w->{pid}, $w->{secret}));
-is(ended($w), '57014', 'a cancel request over TLS');
-is(counter('cancels_unknown'), 1004, 'those that found no session are counted');
+is($w->ended_with, '57014', 'a cancel request over TLS');
+is($proxy->counter('cancels_unknown'), 1004, 'those that found no session are counted');
 $w->send(terminate);
 
 # Clients that vanish in a query: the server's process goes, and its connection.
@@ -133,7 +111,7 @@ my %vanish = (
 for my $how (sort keys %vanish) {
 	my @w = map { session() } 1 .. 10;
 	$_->send(query('SELECT pg_sleep(100)')) for @w;
-	ok(sleeping(10), 'ten queries run');
+	ok(sleeping($node, 10), 'ten queries run');
 	$vanish{$how}->($_) for @w;
 	ok(backends(0), "clients vanish $how: their queries end");
 }
@@ -177,25 +155,25 @@ for my $mode (qw(disable require)) {
 	$proxy->reload(regions => [ 'us-east1' => { nodes => $far, sslmode => $mode } ]);
 	my ($asked, $vanishes) = map { session() } 1 .. 2;
 	$_->send(query('SELECT pg_sleep(100)')) for $asked, $vanishes;
-	ok(sleeping(2), "two queries run, sslmode=$mode");
+	ok(sleeping($node, 2), "two queries run, sslmode=$mode");
 	$proxy->reload(regions => [ 'us-west1' => { nodes => '127.0.0.1:1', sslmode => 'disable' } ]);
 	ok($asked->cancel, 'the node is removed; a cancel');
-	is(ended($asked), '57014', 'ends the query');
+	is($asked->ended_with, '57014', 'ends the query');
 	$vanishes->abort;
-	ok(sleeping(0), 'as when its client vanishes');
+	ok(sleeping($node, 0), 'as when its client vanishes');
 }
 $proxy->reload(regions => [ 'us-east1' => { nodes => $far, sslmode => 'disable' } ]);
 
 # A cancel that cannot reach the node.
 $w = session();
 $w->send(query('SELECT pg_sleep(100)'));
-ok(sleeping(1), 'a query runs');
+ok(sleeping($node, 1), 'a query runs');
 $far->hang;
 my $lost = Meridian::Test::Wire->new($proxy);
 $lost->send(cancel_request($w->{pid}, $w->{secret}));
 ok($lost->silent(0.2), 'a cancel for a node that hangs waits');
 $far->pass;
 ok($lost->closed, 'until the node answers');
-is(ended($w), '57014', 'and works then');
+is($w->ended_with, '57014', 'and works then');
 $proxy->stop;
 done_testing();

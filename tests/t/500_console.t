@@ -30,7 +30,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	},
 	conf => "[database movr]\nregions = us-east1\naccess = any\n[database home]\nresidency = strict\n");
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 # Status, output and errors of psql at the console over TCP.
 sub by_tcp

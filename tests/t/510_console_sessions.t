@@ -19,7 +19,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	],
 	set => { workers => 3, region => 'us-east1' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 my $user = $east->safe_psql('postgres', 'SELECT current_user');
 my $where = "SELECT current_setting('cluster_name')";
 

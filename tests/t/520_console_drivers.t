@@ -5,7 +5,7 @@
 # cursors' row limits, errors, and what drivers do by themselves.
 use strict;
 use warnings;
-use Meridian::Test::Drivers qw(driver_run driver_missing);
+use Meridian::Test::Drivers qw(driver_is);
 use Meridian::Test::Proxy;
 use Test::More;
 
@@ -94,19 +94,7 @@ const { Client, Pool } = require('pg');
 })().catch(e => { console.log(e.message); process.exit(1); });
 JS
 
-sub driver_is
-{
-	my ($name, $program, $want) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-  SKIP: {
-		my $why = driver_missing($name);
-		skip $why, 1 if $why;
-		is(driver_run($name, $program, @where), $want, $name);
-	}
-	return;
-}
-
-driver_is('psycopg', $psycopg, <<'OUT');
+driver_is('psycopg', $psycopg, <<'OUT', @where);
 float int False us-east1
 europe-west1 EXPLAIN
 True
@@ -120,7 +108,7 @@ session 4711 does not exist
 UTF8 150000
 OUT
 
-driver_is('psycopg2', $psycopg2, <<'OUT');
+driver_is('psycopg2', $psycopg2, <<'OUT', @where);
 2 distance_km 701
 OVERRIDE
 ('city', 'laquila', 'europe-west1') True
@@ -128,7 +116,7 @@ OVERRIDE
 True
 OUT
 
-driver_is('node-postgres', $node, <<'OUT');
+driver_is('node-postgres', $node, <<'OUT', @where);
 number number false 2 SHOW
 europe-west1
 true

@@ -26,7 +26,7 @@ sub proxy
 		conf => "[database ses]\ndbname = app\npool = session\n[database tx]\ndbname = app\npool = transaction\n",
 		args => ['--crash-points'], %more);
 	$p->start;
-	$p->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$p->wait_up(2);
 	return $p;
 }
 

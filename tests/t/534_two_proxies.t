@@ -26,7 +26,7 @@ my @proxies = map {
 		regions => [ 'us-east1' => $east, 'us-west1' => $west ],
 		set     => { auth => 'trust', region => 'us-east1', migration_conninfo => 'user=postgres', migration_lease => "${lease}s" });
 	$p->start;
-	$p->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$p->wait_up(2);
 	$p
 } qw(first second);
 my ($first, $second) = @proxies;

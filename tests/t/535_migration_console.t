@@ -29,7 +29,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		migration_conninfo => 'user=postgres',
 	});
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 $_->safe_psql('postgres', 'CREATE DATABASE app') for $east, $europe;
 
 # Files of a migration; returns their directory.
@@ -250,7 +250,7 @@ $proxy->stop;
 cmp_ok(time - $began, '<', 10, 'a proxy that is told to stop does not wait for a migration');
 $psql->finish;
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 ($row) = @{ $proxy->console('SHOW MIGRATION later') };
 isnt($row->{state}, 'done', 'it is where it was');
 ($row) = @{ $proxy->console('RETRY MIGRATION later') } unless $row->{state} eq 'done';

@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Drivers qw(driver_run driver_missing);
+use Meridian::Test::Drivers qw(driver_is);
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -29,19 +29,7 @@ sub prepare
 	return ($proxy->socket_dir, $proxy->port, $name, $dir);
 }
 
-sub driver_is
-{
-	my ($name, $program, $want) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-  SKIP: {
-		my $why = driver_missing($name);
-		skip $why, 1 if $why;
-		is(driver_run($name, $program, prepare($name)), $want, $name);
-	}
-	return;
-}
-
-driver_is('psycopg', <<'PY', <<'OUT');
+driver_is('psycopg', <<'PY', <<'OUT', prepare('psycopg'));
 import sys, threading, time, psycopg
 host, port, db, files = sys.argv[1:5]
 c = psycopg.connect(host=host, port=port, dbname='meridian', autocommit=True)
@@ -81,7 +69,7 @@ done 100 psycopg True
 done
 OUT
 
-driver_is('psycopg2', <<'PY', <<'OUT');
+driver_is('psycopg2', <<'PY', <<'OUT', prepare('psycopg2'));
 import io, sys, threading, time, psycopg2
 host, port, db, files = sys.argv[1:5]
 c = psycopg2.connect(host=host, port=port, dbname='meridian')
@@ -121,7 +109,7 @@ True
 55000
 OUT
 
-driver_is('asyncpg', <<'PY', <<'OUT');
+driver_is('asyncpg', <<'PY', <<'OUT', prepare('asyncpg'));
 import asyncio, sys, asyncpg
 host, port, db, files = sys.argv[1:5]
 async def main():

@@ -23,7 +23,7 @@ sub proxy
 	my ($name) = @_;
 	my $p = Meridian::Test::Proxy->new($name, @config);
 	$p->start;
-	$p->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$p->wait_up(3);
 	return $p;
 }
 
@@ -86,14 +86,14 @@ sub number
 $far->safe_psql('postgres', 'CREATE DATABASE app');
 my ($theirs) = number('theirs', 'far-us1', 'osc-fr1');
 $far->stop('immediate');
-$second->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$second->wait_up(2);
 my ($one, $said) = number('one', 'agora-fr1', 'osc-fr1');
 like($said, qr/NOTICE: .*not every region could be asked which numbers are in use: $one is/, 'a region is down: that is said');
 cmp_ok($one, '>', 1_000_000, "... and the number is none that may be in use there ($one, not $theirs)");
 my ($two) = number('two', 'agora-fr1', 'osc-fr1');
 is($two, $one + 1, 'the next one of the same region follows');
 $far->start;
-$second->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$second->wait_up(3);
 my $next;
 ($next, $said) = number('three', 'agora-fr1', 'osc-fr1');
 is($next, $theirs + 1, 'with all regions, numbers go on as before');

@@ -36,7 +36,7 @@ sub proxy
 			migration_lease => Meridian::Test::Proxy::slow(3) . 's' },
 		conf => "[database ses]\ndbname = app\npool = session\n[database tx]\ndbname = app\npool = transaction\n");
 	$p->start;
-	$p->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$p->wait_up(2);
 	return $p;
 }
 

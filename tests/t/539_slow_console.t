@@ -19,7 +19,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
 	set     => { workers => 1, migration_conninfo => 'user=postgres' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 1 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(1);
 $node->safe_psql('postgres', 'CREATE DATABASE app');
 my $dir = PostgreSQL::Test::Utils::tempdir();
 PostgreSQL::Test::Utils::append_to_file("$dir/V001__one.sql", "CREATE TABLE one(id int PRIMARY KEY);\n");

@@ -20,7 +20,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ map { $_ => $at{$_} } @names ],
 	set     => { migration_conninfo => 'user=postgres', migration_lease => '2s' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(3);
 
 # A directory with these files: name => text.
 sub directory

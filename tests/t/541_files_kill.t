@@ -27,7 +27,7 @@ sub proxy
 		regions => [ map { $_ => $at{$_} } @names ],
 		set     => { migration_conninfo => 'user=postgres', migration_lease => '1s' }, %opt);
 	$proxy->start;
-	$proxy->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$proxy->wait_up(3);
 	return $proxy;
 }
 

@@ -29,7 +29,7 @@ sub proxy
 		regions => [ map { $_ => $at{$_} } qw(asia-south1 us-east1 europe-west1) ],
 		set     => { migration_conninfo => 'user=postgres', migration_lease => '2s' }, %opt);
 	$proxy->start;
-	$proxy->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$proxy->wait_up(3);
 	return $proxy;
 }
 
@@ -163,7 +163,7 @@ $m = create($dir, 'REGIONS (us-east1, europe-west1)');
 like(checks($m), qr/ERROR unreachable europe-west1/, 'a region that cannot be reached is told');
 isnt(fails($m), '', '… and nothing runs without it');
 $west->start;
-$proxy->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(3);
 put_files($dir, 'V2__b.sql' => "CREATE TABLE b (i int);\n");
 is(run($m)->{state}, 'done', '… when it is back the migration runs, with the file that has come meanwhile');
 is(sql('europe-west1', "SELECT count(*) FROM pg_class WHERE relname = 'b'"), 1, '… there too');

@@ -19,7 +19,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east ],
 	set     => { migration_conninfo => 'user=postgres' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up;
 
 sub sql       { my ($sql) = @_; return $east->safe_psql('app', $sql) }
 sub directory { return put_files(PostgreSQL::Test::Utils::tempdir(), @_) }

@@ -15,7 +15,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
 	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 $_->safe_psql('postgres', 'CREATE DATABASE app') for $agora, $osc;
 $agora->safe_psql('postgres', 'CREATE DATABASE quiet; CREATE ROLE plain LOGIN');
@@ -114,7 +114,7 @@ my ($old) = regional_clusters('old-fr1', { conf => "wal_level = replica\nmax_rep
 $old->safe_psql('postgres', 'CREATE DATABASE app');
 $proxy->write_conf(regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc, 'old-fr1' => $old ]);
 $proxy->reload;
-$proxy->wait_console('SHOW NODES', sub { 3 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(3);
 ($status, $out, $err) = $proxy->console_raw('CREATE MIGRATION old OF DATABASE app FROM old-fr1 TO osc-fr1');
 %is = checks('old');
 is($is{'wal_level '},  'ERROR', 'wal_level = replica');

@@ -8,21 +8,16 @@
 use strict;
 use warnings;
 use IPC::Run ();
-use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(counts_of ledger pgbench_sums);
+use Meridian::Test::Move qw(counts_of ledger pgbench_sums two_regions);
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', workers => 2, region => 'agora-fr1', default_pool_size => 40, migration_conninfo => 'user=postgres' },
-	conf    => join '', map { "[database $_->[0]]\ndbname = app\n$_->[1]\n" }
-	  [ own => 'pool = off' ], [ ses => 'pool = session' ], [ tx => 'pool = transaction' ]);
+my ($agora, $osc, @config) = two_regions(workers => 2, default_pool_size => 40);
+my $proxy = Meridian::Test::Proxy->new('main', @config, conf => Meridian::Test::Proxy::databases_of('app'));
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 $agora->safe_psql('postgres', 'CREATE DATABASE app');
 PostgreSQL::Test::Utils::system_or_bail('pgbench', '-q', '-i', '-s', 2, $agora->connstr('app'));

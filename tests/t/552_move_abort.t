@@ -6,19 +6,15 @@
 # FINALIZE stopped half way, and by another proxy when the first one died between fence and decision.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(catalog_of difference ledger);
+use Meridian::Test::Move qw(catalog_of difference ledger two_regions);
 use Meridian::Test::Proxy;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
-my @config = (
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' });
+my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
 my $proxy = Meridian::Test::Proxy->new('main', @config);
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 $agora->safe_psql('postgres', <<'SQL');
 CREATE ROLE app_owner;
@@ -127,7 +123,7 @@ my %crash = map { $_ => 1 } qw(fence:after decide:before);
 for my $where (sort keys %crash) {
 	my $dying = Meridian::Test::Proxy->new('dying', @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => $where });
 	$dying->start;
-	$dying->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$dying->wait_up(2);
 	$proxy = $dying;
 	$m = create();
 	run_it("RUN MIGRATION $m PREPARE");
@@ -145,7 +141,7 @@ for my $where (sort keys %crash) {
 
 	my $other = Meridian::Test::Proxy->new('other', @config);
 	$other->start;
-	$other->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$other->wait_up(2);
 	my $end = time + 30;
 	my $said;
 	do {

@@ -5,18 +5,15 @@
 # session it is, whatever it has set, whoever it is, and whether it was there before the fence.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(ledger);
+use Meridian::Test::Move qw(ledger two_regions);
 use Meridian::Test::Proxy;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres' });
+my ($agora, $osc, @config) = two_regions();
+my $proxy = Meridian::Test::Proxy->new('main', @config);
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 $agora->safe_psql('postgres', 'CREATE ROLE app LOGIN; CREATE DATABASE app OWNER app');
 $agora->safe_psql('app', <<'SQL');
 SET ROLE app;

@@ -24,10 +24,9 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		'osc-fr1'   => { nodes => $far },
 	],
 	set  => { auth => 'trust', workers => 2, region => 'agora-fr1', default_pool_size => 40, migration_conninfo => 'user=postgres' },
-	conf => join '', map { "[database $_->[0]]\ndbname = app\n$_->[1]\n" }
-	  [ own => 'pool = off' ], [ ses => 'pool = session' ], [ tx => 'pool = transaction' ]);
+	conf => Meridian::Test::Proxy::databases_of('app'));
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 $agora->safe_psql('postgres', 'CREATE DATABASE app');
 $agora->safe_psql('app', 'CREATE TABLE ledger(client int, n int, PRIMARY KEY (client, n)); CREATE TABLE serial(id serial PRIMARY KEY)');
 

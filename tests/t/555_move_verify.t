@@ -7,18 +7,15 @@
 use strict;
 use warnings;
 use IPC::Run ();
-use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(catalog_of difference);
+use Meridian::Test::Move qw(catalog_of difference two_regions);
 use Meridian::Test::Proxy;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres' });
+my ($agora, $osc, @config) = two_regions();
+my $proxy = Meridian::Test::Proxy->new('main', @config);
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 for my $db (qw(app snap byhand)) {
 	$agora->safe_psql('postgres', "CREATE DATABASE $db");
 	$agora->safe_psql($db, <<'SQL');
@@ -81,7 +78,7 @@ for my $how (qw(client proxy)) {
 	$lock->quit;
 }
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 $agora->safe_psql('app', q(INSERT INTO t(b) VALUES ('last')));
 my $said = run_it('RUN MIGRATION mv FINALIZE');
 like($said, qr/public\.t differs/, 'FINALIZE finds it at the frozen point');
@@ -102,7 +99,7 @@ run_it('COMPLETE MIGRATION mv');
 is($proxy->safe_psql('app', q(INSERT INTO t(b) VALUES ('after') RETURNING twice)), '4006', 'it is served there for good');
 $proxy->stop;
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 is($proxy->safe_psql('app', 'SELECT current_database()'), 'app2', '... also by a proxy that was started afterwards');
 
 # ---------------------------------------------------------------- a snapshot

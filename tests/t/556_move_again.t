@@ -7,17 +7,15 @@
 # its guards. With write_mode = read_only, a REVERSE that comes to nothing leaves the side that serves writable.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Move qw(two_regions);
 use Meridian::Test::Proxy;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' });
+my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
+my $proxy = Meridian::Test::Proxy->new('main', @config);
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 $agora->safe_psql('postgres', 'CREATE ROLE app_owner; CREATE DATABASE app OWNER app_owner');
 $agora->safe_psql('app', 'CREATE TABLE t(id int PRIMARY KEY, n int); CREATE INDEX t_n ON t(n)');
 

@@ -6,18 +6,15 @@
 # not take the database away.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Move qw(two_regions);
 use Meridian::Test::Proxy;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
-my @config = (
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' });
+my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
 my $proxy = Meridian::Test::Proxy->new('main', @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => 'fence:after' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 $agora->safe_psql('postgres', 'CREATE DATABASE app');
 $agora->safe_psql('app', 'CREATE TABLE t(id int PRIMARY KEY)');
 
@@ -38,7 +35,7 @@ like($error, qr/no longer accepts writes/, 'the source is fenced');
 
 my $other = Meridian::Test::Proxy->new('other', @config);
 $other->start;
-$other->wait_console('SHOW NODES', sub { 1 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$other->wait_up(1);
 my $end = time + Meridian::Test::Proxy::slow(40);
 my $said;
 do {
@@ -60,7 +57,7 @@ is($agora->safe_psql('app', q(SELECT count(*) FROM pg_replication_slots)), '0', 
 # It comes back, and had decided before it died.
 $osc->start;
 $osc->safe_psql('app', q(SET meridian.internal = on; UPDATE meridian.authority SET decision = 'forward', writable = true, serves = 'osc-fr1', epoch = epoch + 1));
-$other->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$other->wait_up(2);
 $other->console('SHOW MIGRATIONS');    # looks everywhere
 usleep(2_500_000);
 is($other->safe_psql('app', q(SELECT current_setting('cluster_name'))), 'agora-fr1', 'what was decided last is what counts');

@@ -18,7 +18,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		'osc-fr1'   => { nodes => $osc,   migration_peer_conninfo => 'user=postgres password=geheim2 port=1' } ],
 	set => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 $agora->safe_psql('postgres', q(SET log_statement = none; SET log_min_duration_statement = -1; CREATE ROLE app LOGIN PASSWORD 'geheim3'));
 $agora->safe_psql('postgres', 'CREATE DATABASE app OWNER app');
 $agora->safe_psql('app', 'CREATE TABLE t(id int PRIMARY KEY)');

@@ -5,17 +5,14 @@
 # are, when the target has died in the middle of the copy and cannot be asked any more.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(hold_copies);
+use Meridian::Test::Move qw(hold_copies two_regions);
 use Meridian::Test::Proxy;
 use Test::More;
 
-my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' });
+my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
+my $proxy = Meridian::Test::Proxy->new('main', @config);
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 sub run_it
 {
@@ -51,7 +48,7 @@ is(slots(), "@theirs", 'its slots are gone, those of others are not');
 
 $osc->start;
 $osc->safe_psql('postgres', 'ALTER DATABASE app RENAME TO left_behind');
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 run_it("CREATE MIGRATION lives OF DATABASE app FROM agora-fr1 TO osc-fr1 $options");
 run_it("RUN MIGRATION lives $_") for qw(PREPARE DATA FINALIZE);
 run_it('COMPLETE MIGRATION lives');

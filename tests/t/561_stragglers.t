@@ -38,10 +38,9 @@ my $gate  = Meridian::Test::Gate->new;
 my $proxy = Meridian::Test::Proxy->new('main', $gate->proxy_options,
 	regions => [ 'us-east1' => $east, 'us-west1' => $west ],
 	set     => { auth => 'scram-sha-256', auth_file => $users, workers => 2, region => 'us-east1', default_pool_size => 60 },
-	conf    => join '', map { "[database $_->[0]]\ndbname = app\n$_->[1]\n" } [ own => 'pool = off' ], [ ses => 'pool = session' ],
-	[ tx => 'pool = transaction' ], [ through => "auth = passthrough\npool = off" ]);
+	conf    => Meridian::Test::Proxy::databases_of('app', [ through => "auth = passthrough\npool = off" ]));
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 my @databases = qw(own ses tx through);
 my $m = 0;

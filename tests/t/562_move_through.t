@@ -54,7 +54,7 @@ sub start_it
 {
 	my ($p) = @_;
 	$p->start;
-	$p->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$p->wait_up(2);
 	return;
 }
 

@@ -42,10 +42,9 @@ PostgreSQL::Test::Utils::append_to_file($users, "\"app\" \"secret\"\n");
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east, 'us-west1' => { nodes => $far } ],
 	set     => { auth => 'scram-sha-256', auth_file => $users, workers => 2, region => 'us-east1', default_pool_size => 60 },
-	conf    => join '', map { "[database $_->[0]]\ndbname = postgres\n$_->[1]\n" } [ own => 'pool = off' ], [ ses => 'pool = session' ],
-	[ tx => 'pool = transaction' ], [ through => "auth = passthrough\npool = off" ]);
+	conf    => Meridian::Test::Proxy::databases_of('postgres', [ through => "auth = passthrough\npool = off" ]));
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 # ---------------------------------------------------------------- helpers
 
@@ -263,7 +262,7 @@ for my $database (qw(own ses)) {
 	like(move($f, 'us-west1'), qr/./, 'nor one that refuses');
 	is($f->ask('SHOW app.x'), '1', 'nothing is lost');
 	$far->pass;
-	$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$proxy->wait_up(2);
 	is(move($f, 'us-west1'), '', 'it moves when the node is well');
 	is($f->ask($where), 'west', 'to the west');
 	$_->close for $w, $s, $p, $l, $n, $r, $c, $t, $u, $long, $many, $f;

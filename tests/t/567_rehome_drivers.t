@@ -20,7 +20,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	set     => { auth => 'trust', workers => 2, region => 'us-east1', default_pool_size => 40 },
 	conf    => "[database own]\ndbname = postgres\npool = off\n[database ses]\ndbname = postgres\npool = session\n");
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 # Sessions are sent to and fro by a child until it is told to stop; returns its pid.
 sub begin_moving

@@ -25,7 +25,7 @@ my $proxy = Meridian::Test::Proxy->new('main', $gate->proxy_options,
 	set     => { auth => 'trust', workers => 2, region => 'us-east1', default_pool_size => 60 },
 	conf    => "[database own]\ndbname = app\npool = off\n[database ses]\ndbname = app\npool = session\n");
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 my $where = "SELECT current_setting('cluster_name')";
 my $slow  = Meridian::Test::Proxy::slow(1);

@@ -25,7 +25,7 @@ sub proxy
 		set     => { auth => 'trust', region => $region, migration_conninfo => 'user=postgres', %set },
 		conf    => "[database tx]\ndbname = app\npool = transaction\n[database pass]\ndbname = app\nauth = passthrough\n");
 	$p->start;
-	$p->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$p->wait_up(2);
 	return $p;
 }
 

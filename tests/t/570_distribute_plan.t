@@ -17,7 +17,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
 	set     => { migration_conninfo => 'user=postgres' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up;
 
 sub checks
 {

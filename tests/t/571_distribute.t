@@ -7,9 +7,7 @@
 # without parents, all tables in one transaction.
 use strict;
 use warnings;
-use IPC::Run ();
-use Meridian::Test::Proxy;
-use Meridian::Test::Toys qw(toys citus_reason citus_cluster);
+use Meridian::Test::Toys qw(toys citus_reason citus_cluster citus_proxy citus_catalogs);
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -18,11 +16,9 @@ plan skip_all => citus_reason() if citus_reason();
 
 my ($coordinator, @workers) = citus_cluster('toys', 2);
 toys($coordinator, 'toys');
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => $coordinator ],
-	set     => { migration_conninfo => 'user=postgres' });
+my $proxy = citus_proxy($coordinator, 'main');
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up;
 
 sub sql
 {
@@ -50,16 +46,7 @@ sub keys_of_all
 }
 
 # What an ABORT has to bring back: the schema, slots, publications.
-sub catalogs
-{
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'pg_dump', '-s', '-N', 'meridian', '-d', $coordinator->connstr('toys') ], '>', \$out, '2>', \$err)
-	  or die $err;
-	my @lines = sort grep { !/^--|^$|restrict/ } split /\n/, $out;
-	push @lines, sql("SELECT 'slot ' || slot_name FROM pg_replication_slots UNION ALL "
-		  . "SELECT 'publication ' || pubname FROM pg_publication ORDER BY 1");
-	return join "\n", @lines;
-}
+sub catalogs { return citus_catalogs($coordinator, 'toys') }
 
 my ($keys, $before) = (keys_of_all(), catalogs());
 

@@ -9,9 +9,8 @@
 # timeout: 1800
 use strict;
 use warnings;
-use IPC::Run ();
 use Meridian::Test::Proxy;
-use Meridian::Test::Toys qw(citus_reason citus_cluster);
+use Meridian::Test::Toys qw(citus_reason citus_cluster citus_proxy citus_catalogs citus_shop);
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -30,46 +29,28 @@ sub sql
 sub shop
 {
 	my ($rows) = @_;
-	sql(<<"SQL");
-DROP TABLE IF EXISTS orders, stores CASCADE;
-CREATE TABLE stores (store_id bigint PRIMARY KEY, name text);
-CREATE TABLE orders (store_id bigint NOT NULL, order_id bigserial, note text, PRIMARY KEY (store_id, order_id),
-	CONSTRAINT orders_store FOREIGN KEY (store_id) REFERENCES stores ON DELETE CASCADE);
+	citus_shop($coordinator, 'toys', $rows);
+	sql(<<'SQL');
 COMMENT ON COLUMN orders.note IS 'of the customer';
 COMMENT ON CONSTRAINT orders_store ON orders IS 'whose';
 CREATE VIEW sales AS SELECT store_id, count(*) AS n FROM orders GROUP BY 1;
 GRANT SELECT ON sales TO PUBLIC;
-INSERT INTO stores SELECT i, i FROM generate_series(1, 20) i;
-INSERT INTO orders (store_id, note) SELECT 1 + i % 20, repeat('x', 100) FROM generate_series(1, $rows) i;
-ANALYZE;
 SQL
-	# what the last round left to be cleaned
-	$coordinator->poll_query_until('toys', 'SELECT count(*) = 0 FROM pg_dist_cleanup') or die 'leftovers stay';
 	return;
 }
 
 sub catalogs
 {
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'pg_dump', '-s', '-N', 'meridian', '-d', $coordinator->connstr('toys') ], '>', \$out, '2>', \$err)
-	  or die $err;
-	my @lines = sort grep { !/^--|^$|restrict/ } split /\n/, $out;
-	push @lines, sql("SELECT 'slot ' || slot_name FROM pg_replication_slots UNION ALL "
-		  . "SELECT 'publication ' || pubname FROM pg_publication UNION ALL "
-		  . "SELECT 'distributed ' || logicalrelid FROM pg_dist_partition UNION ALL "
-		  . "SELECT 'rows ' || count(*) FROM orders ORDER BY 1");
-	return join "\n", @lines;
+	return citus_catalogs($coordinator, 'toys', "SELECT 'distributed ' || logicalrelid FROM pg_dist_partition",
+		"SELECT 'rows ' || count(*) FROM orders");
 }
 
 sub proxy
 {
 	my (%more) = @_;
-	my $proxy = Meridian::Test::Proxy->new('p' . ++$runs,
-		regions => [ 'us-east1' => $coordinator ],
-		set     => { migration_conninfo => 'user=postgres', migration_lease => '1s' },
-		%more);
+	my $proxy = citus_proxy($coordinator, 'p' . ++$runs, set => { migration_lease => '1s' }, %more);
 	$proxy->start;
-	$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$proxy->wait_up;
 	return $proxy;
 }
 

@@ -8,8 +8,7 @@
 # timeout: 900
 use strict;
 use warnings;
-use Meridian::Test::Proxy;
-use Meridian::Test::Toys qw(citus_reason citus_cluster);
+use Meridian::Test::Toys qw(citus_reason citus_cluster citus_proxy citus_shop);
 use Test::More;
 use Time::HiRes qw(time usleep);
 
@@ -24,25 +23,8 @@ sub sql
 	return $coordinator->safe_psql('toys', $q);
 }
 
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => $coordinator ],
-	set     => { migration_conninfo => 'user=postgres' });
+my $proxy = citus_proxy($coordinator, 'main');
 $proxy->start;
-
-sub shop
-{
-	sql(<<"SQL");
-DROP TABLE IF EXISTS orders, stores CASCADE;
-CREATE TABLE stores (store_id bigint PRIMARY KEY, name text);
-CREATE TABLE orders (store_id bigint NOT NULL, order_id bigserial, note text, PRIMARY KEY (store_id, order_id),
-	CONSTRAINT orders_store FOREIGN KEY (store_id) REFERENCES stores ON DELETE CASCADE);
-INSERT INTO stores SELECT i, i FROM generate_series(1, 20) i;
-INSERT INTO orders (store_id, note) SELECT 1 + i % 20, repeat('x', 100) FROM generate_series(1, $rows) i;
-ANALYZE;
-SQL
-	$coordinator->poll_query_until('toys', 'SELECT count(*) = 0 FROM pg_dist_cleanup') or die 'leftovers stay';
-	return;
-}
 
 sub is_up
 {
@@ -54,7 +36,7 @@ sub is_up
 sub happens
 {
 	my ($name, $method, $what, $event) = @_;
-	shop();
+	citus_shop($coordinator, 'toys', $rows);
 	is_up();
 	$proxy->console("CREATE MIGRATION $name OF DATABASE toys DISTRIBUTE BY store_id ROOT stores "
 		  . "(stores METHOD BLOCKING, orders METHOD $method)");

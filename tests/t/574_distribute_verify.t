@@ -6,8 +6,7 @@
 # have to be quoted, and a worker whose clock is another one's. And what an ABORT must leave alone.
 use strict;
 use warnings;
-use Meridian::Test::Proxy;
-use Meridian::Test::Toys qw(citus_reason citus_cluster);
+use Meridian::Test::Toys qw(citus_reason citus_cluster citus_proxy);
 use Test::More;
 
 plan skip_all => citus_reason() if citus_reason();
@@ -15,11 +14,9 @@ plan skip_all => citus_reason() if citus_reason();
 my ($coordinator, @workers) = citus_cluster('toys', 2);
 $workers[1]->append_conf('postgresql.conf', "timezone = 'Asia/Tokyo'\ndatestyle = 'German'\nextra_float_digits = -3\n");
 $workers[1]->reload;
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => $coordinator ],
-	set     => { migration_conninfo => 'user=postgres' });
+my $proxy = citus_proxy($coordinator, 'main');
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up;
 
 sub sql
 {

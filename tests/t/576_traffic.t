@@ -35,7 +35,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	set     => { migration_conninfo => 'user=postgres', workers => 2, http => 'on' },
 	conf    => $conf);
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up;
 
 sub session { my ($db) = @_; return Meridian::Test::Wire->session($proxy, database => $db) }
 

@@ -7,7 +7,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(catalog_of difference ledger watch_both);
+use Meridian::Test::Move qw(app_to_move catalog_of difference ledger watch_both);
 use Meridian::Test::Proxy;
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -56,13 +56,8 @@ my $other = Meridian::Test::Proxy->new('other', @config);
 $other->start;
 
 my ($from, $to) = ('agora-fr1', 'osc-fr1');
-$cluster{$from}->safe_psql('postgres', 'CREATE DATABASE app');
-$cluster{$from}->safe_psql('app', <<'SQL');
-CREATE TABLE ledger(client int, n int, PRIMARY KEY (client, n));
-CREATE TABLE probe(i int);
-CREATE TABLE shelf(id serial PRIMARY KEY, what text);
+app_to_move($cluster{$from}, <<'SQL');
 CREATE TABLE line(shelf int REFERENCES shelf, n int);
-INSERT INTO shelf(what) SELECT 'thing' FROM generate_series(1, 1000);
 INSERT INTO line SELECT i, i FROM generate_series(1, 1000) i;
 SQL
 my $watch = watch_both(@cluster{qw(agora-fr1 osc-fr1)}, 'app');
@@ -146,7 +141,7 @@ for my $point (@points) {
 	$other->console("CREATE MIGRATION $m OF DATABASE app FROM $from TO $to WITH ($with)");
 	my $victim = Meridian::Test::Proxy->new("v$n", @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => "$step:$side" });
 	$victim->start;
-	$victim->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+	$victim->wait_up(2);
 	my ($order, $and_then) = lead_there($m, $step, $side);
 	my $ledger = ledger([ map { $_->connstr('app', user => 'postgres') } $victim, $other ], '-c', 4, '-w', 10, '-f', 10 * $n);
 	my ($status, undef, $said) = $victim->console_raw(sprintf $order, $m);

@@ -7,7 +7,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(catalog_of difference ledger watch_both);
+use Meridian::Test::Move qw(app_to_move catalog_of difference ledger watch_both);
 use Meridian::Test::Proxy;
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -21,16 +21,10 @@ my @config = (
 	conf    => "[database app]\npool = transaction\n");
 my @proxy = map { Meridian::Test::Proxy->new($_, @config) } qw(one two);
 $_->start for @proxy;
-$_->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } }) for @proxy;
+$_->wait_up(2) for @proxy;
 
 my ($from, $to) = ('agora-fr1', 'osc-fr1');
-$cluster{$from}->safe_psql('postgres', 'CREATE DATABASE app');
-$cluster{$from}->safe_psql('app', <<'SQL');
-CREATE TABLE ledger(client int, n int, PRIMARY KEY (client, n));
-CREATE TABLE probe(i int);
-CREATE TABLE shelf(id serial PRIMARY KEY, what text);
-INSERT INTO shelf(what) SELECT 'thing' FROM generate_series(1, 1000);
-SQL
+app_to_move($cluster{$from});
 my $watch = watch_both(@cluster{qw(agora-fr1 osc-fr1)}, 'app');
 my ($n, $first) = (0, 0);
 
@@ -91,6 +85,24 @@ sub fenced
 	return $lock;
 }
 
+# A move with a writer at work, up to there; the lock holds it there.
+sub begun_and_fenced
+{
+	my $m      = create();
+	my $ledger = writer();
+	$proxy[0]->console("RUN MIGRATION $m $_") for qw(PREPARE DATA);
+	return ($m, $ledger, fenced($m));
+}
+
+# The target, and with it who waits in its lock.
+sub target_dies
+{
+	my ($lock) = @_;
+	$cluster{$to}->stop('immediate');
+	$lock->{run}->kill_kill;
+	return;
+}
+
 sub is_fenced
 {
 	my ($where) = @_;
@@ -115,8 +127,7 @@ my $lock = $cluster{$to}->background_psql('app');
 $lock->query_safe('BEGIN; LOCK TABLE shelf IN SHARE MODE');
 $proxy[0]->console("RUN MIGRATION $m DATA NOWAIT");
 wait_for('the target copies', sub { $cluster{$to}->safe_psql('app', q(SELECT count(*) FROM pg_subscription_rel WHERE srsubstate = 'r')) > 0 });
-$cluster{$to}->stop('immediate');
-$lock->{run}->kill_kill;
+target_dies($lock);
 is($proxy[1]->safe_psql('app', 'INSERT INTO probe VALUES (2) RETURNING i', user => 'postgres'), 2, 'the source goes on');
 $cluster{$to}->start;
 until_state($m, 'data-migrated', "RUN MIGRATION $m DATA");
@@ -126,13 +137,9 @@ is($cluster{$to}->safe_psql('app', 'SELECT count(*) FROM shelf'), 1000, 'the cop
 done($m);
 
 # the target, with the source fenced and nothing decided
-$m      = create();
-$ledger = writer();
-$proxy[0]->console("RUN MIGRATION $m $_") for qw(PREPARE DATA);
-$lock = fenced($m);
+($m, $ledger, $lock) = begun_and_fenced();
 is_fenced($to);
-$cluster{$to}->stop('immediate');
-$lock->{run}->kill_kill;
+target_dies($lock);
 is_fenced($from);
 $cluster{$to}->start;
 until_state($m, 'redirecting', "RUN MIGRATION $m FINALIZE");
@@ -140,10 +147,7 @@ check_writer($ledger, $to, 'the target died behind the catch-up');
 done($m);
 
 # the source, right behind the fence
-$m      = create();
-$ledger = writer();
-$proxy[0]->console("RUN MIGRATION $m $_") for qw(PREPARE DATA);
-$lock = fenced($m);
+($m, $ledger, $lock) = begun_and_fenced();
 $cluster{$from}->stop('immediate');
 is_fenced($to);
 $cluster{$from}->start;
@@ -156,12 +160,8 @@ done($m);
 
 # a target that is given up by RUN, and comes back
 my $before = catalog_of($cluster{$from}, 'app');
-$m      = create();
-$ledger = writer();
-$proxy[0]->console("RUN MIGRATION $m $_") for qw(PREPARE DATA);
-$lock = fenced($m);
-$cluster{$to}->stop('immediate');
-$lock->{run}->kill_kill;
+($m, $ledger, $lock) = begun_and_fenced();
+target_dies($lock);
 my $said;
 wait_for('RUN … FORCE (target): the source serves again', sub {
 	$said = ($proxy[1]->console_raw("RUN MIGRATION $m FINALIZE FORCE (target)"))[2];
@@ -176,12 +176,8 @@ is($cluster{$to}->safe_psql('postgres', q(SELECT count(*) FROM pg_database WHERE
 check_writer($ledger, $from, 'the target was given up by RUN');
 
 # one that is given up by ABORT, and stays away
-$m      = create();
-$ledger = writer();
-$proxy[0]->console("RUN MIGRATION $m $_") for qw(PREPARE DATA);
-$lock = fenced($m);
-$cluster{$to}->stop('immediate');
-$lock->{run}->kill_kill;
+($m, $ledger, $lock) = begun_and_fenced();
+target_dies($lock);
 $said = until_state($m, 'aborted', "ABORT MIGRATION $m FORCE");
 is(difference($before, catalog_of($cluster{$from}, 'app')), '', 'ABORT FORCE: the source is what it was');
 is($cluster{$from}->safe_psql('app', 'SELECT writable, decision, serves FROM meridian.authority'), "t|back|$from", 'it says that it serves');
@@ -193,7 +189,7 @@ check_writer($ledger, $from, 'the target was given up by ABORT');
 
 # it comes back all the same
 $cluster{$to}->start;
-$proxy[1]->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy[1]->wait_up(2);
 is_fenced($to);
 usleep(500_000);
 is($_->safe_psql('app', q(SELECT current_setting('cluster_name')), user => 'postgres'), $from, 'the target is back: sessions stay where they are')

@@ -5,18 +5,15 @@
 # that serves again; or at any other time, where COMPLETE FORCE (source) gives up the way back without it.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Move qw(two_regions);
 use Meridian::Test::Proxy;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
-my @config = (
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' });
+my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
 my $proxy = Meridian::Test::Proxy->new('main', @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => 'reverse_fence:after' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 for my $db (qw(app idle)) {
 	$agora->safe_psql('postgres', "CREATE DATABASE $db");
 	$agora->safe_psql($db, 'CREATE TABLE t(id int PRIMARY KEY)');
@@ -55,7 +52,7 @@ like($error, qr/no longer accepts writes/, 'the side that serves is fenced');
 
 $other = Meridian::Test::Proxy->new('other', @config);
 $other->start;
-$other->wait_console('SHOW NODES', sub { 1 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$other->wait_up(1);
 my ($status, $said) = said_of('REVERSE MIGRATION app');
 like($said, qr/ERROR/, 'REVERSE cannot go on: it may have been decided');
 (undef, undef, $error) = $osc->psql('app', 'INSERT INTO t VALUES (1)');
@@ -81,7 +78,7 @@ for my $db (qw(app idle)) {
 # It comes back as it was, or as it would have been if it had decided before it died.
 $agora->start;
 $agora->safe_psql('app', q(SET meridian.internal = on; UPDATE meridian.authority SET decision = 'forward', writable = true, serves = 'agora-fr1', epoch = epoch + 1));
-$other->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$other->wait_up(2);
 $other->console('SHOW MIGRATIONS');    # looks everywhere
 usleep(2_500_000);
 is($other->safe_psql($_, q(SELECT current_setting('cluster_name'))), 'osc-fr1', "$_: what was decided last is what counts") for qw(app idle);

@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Drivers qw(driver_run driver_missing);
+use Meridian::Test::Drivers qw(driver_is);
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -109,19 +109,7 @@ const { Client, Pool } = require('pg');
 })().catch(e => { console.log(e.message); process.exit(1); });
 JS
 
-sub driver_is
-{
-	my ($name, $program, $want) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-  SKIP: {
-		my $why = driver_missing($name);
-		skip $why, 1 if $why;
-		is(driver_run($name, $program, $port), $want, $name);
-	}
-	return;
-}
-
-driver_is('psycopg', $psycopg, <<'OUT');
+driver_is('psycopg', $psycopg, <<'OUT', $port);
 europe-west1
 pipeline 4950
 copy 1000
@@ -131,7 +119,7 @@ cancel 57014
 end 1001
 OUT
 
-driver_is('psycopg2', $psycopg2, <<'OUT');
+driver_is('psycopg2', $psycopg2, <<'OUT', $port);
 europe-west1
 copy 1000
 error 22012
@@ -139,7 +127,7 @@ cancel 57014
 end 5000
 OUT
 
-driver_is('node-postgres', $node, <<'OUT');
+driver_is('node-postgres', $node, <<'OUT', $port);
 europe-west1
 notify hello
 error 22012

@@ -29,13 +29,6 @@ my $proxy = Meridian::Test::Proxy->new('main',
 $proxy->start;
 my @login = (user => (getpwuid $>)[0], database => 'postgres');
 
-sub counter
-{
-	my ($name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
-}
-
 sub wire { return Meridian::Test::Wire->new(@_ ? (port => $_[0]) : $proxy) }
 
 # A whole conversation on a connection of its own.
@@ -169,10 +162,10 @@ $w = wire();
 $w->send(http_request(POST => '/nothing', body => 'x' x 3_000_000));
 is(http_answer($w)->{status}, 404, 'a body for nobody: answered');
 ok($w->closed && !$w->{reset}, 'and closed without a reset');
-my $errors = counter('http_errors');
+my $errors = $proxy->counter('http_errors');
 ask(GET => '/nothing');
-is(counter('http_errors'), $errors + 1, 'errors are counted');
-is(counter('login_failures'), 0, 'and are no failed logins');
+is($proxy->counter('http_errors'), $errors + 1, 'errors are counted');
+is($proxy->counter('login_failures'), 0, 'and are no failed logins');
 
 # ---------------------------------------------------------------- bodies
 
@@ -304,7 +297,7 @@ is($a->{status}, 503, 'a third stream');
 is($a->{headers}{'retry-after'}, 1, 'may come back');
 is(http_ask($w, GET => '/healthz')->{status}, 200, 'on that very connection');
 is($proxy->safe_psql('postgres', 'SELECT 1'), 1, 'plain sessions are no streams');
-is(counter('http_streams_refused'), 1, 'it is counted');
+is($proxy->counter('http_streams_refused'), 1, 'it is counted');
 pop @held;
 $proxy->wait_console('SHOW SESSIONS', sub { 2 == grep { $_->{transport} ne 'unix' } @{ $_[0] } });
 is(http_websocket($w, '/')->{status}, 101, 'with one of them gone there is room');

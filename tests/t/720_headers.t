@@ -50,13 +50,6 @@ sub session
 	return $row;
 }
 
-sub counter
-{
-	my ($name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
-}
-
 sub source
 {
 	my ($name) = @_;
@@ -132,11 +125,11 @@ is(asked(),                      'us-east1',     'which is the request\'s alone'
 
 # ---------------------------------------------------------------- strangers
 
-my ($ignored, $untrusted) = (counter('headers_ignored'), source('header')->{untrusted});
+my ($ignored, $untrusted) = ($proxy->counter('headers_ignored'), source('header')->{untrusted});
 $s = session([ 'X-City: paris', 'X-Forwarded-For: 198.51.100.7', 'Accept: */*' ], from => '127.0.0.9');
 is_deeply([ @$s{qw(home locality_source)} ], [ 'us-east1', 'self' ], 'a stranger\'s headers are ignored');
 like($s->{true_addr}, qr/^127\.0\.0\.9:/, 'its address is its own');
-is(counter('headers_ignored') - $ignored, 2, 'they are counted');
+is($proxy->counter('headers_ignored') - $ignored, 2, 'they are counted');
 is(source('header')->{untrusted} - $untrusted, 2, 'and shown');
 my @rows = grep { $_->{source} eq 'header' } @{ $proxy->console("EXPLAIN LOCALITY SESSION $s->{id}") };
 is_deeply([ map { "$_->{kind} $_->{value} $_->{trusted} $_->{won} $_->{outcome}" } @rows ],

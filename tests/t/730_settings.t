@@ -7,7 +7,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Drivers qw(driver_run driver_missing);
+use Meridian::Test::Drivers qw(driver_is);
 use Meridian::Test::Measure qw(:all);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
@@ -63,13 +63,6 @@ sub facts
 	return lc $row->{$column};
 }
 
-sub stat_of
-{
-	my ($name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
-}
-
 # ---------------------------------------------------------------- SHOW
 
 my $w = session('meridian.city' => 'new york');
@@ -119,10 +112,10 @@ answers($w, query("SET meridian.region = 'europe-west1'"));
 like(value($w, 'SHOW meridian.route'), qr/^europe-west1, /, 'SET meridian.region comes first');
 answers($w, query('RESET meridian.region'));
 is(value($w, 'SHOW meridian.route'), 'us-west1, us-east1, europe-west1', 'RESET of one leaves the others');
-my $wrong = stat_of('settings_wrong');
+my $wrong = $proxy->counter('settings_wrong');
 is(answers($w, query("SET meridian.location = 'north'")), 'CZ', 'a location that is none');
 is(value($w, 'SHOW meridian.route'), 'us-west1, us-east1, europe-west1', 'does not count');
-is(stat_of('settings_wrong'), $wrong + 1, 'is counted');
+is($proxy->counter('settings_wrong'), $wrong + 1, 'is counted');
 answers($w, query("RESET ALL; SET meridian.city = ''"));
 is(facts($w, 'locality_source'), 'self', 'an empty city is none: the next source decides');
 is(answers($w, query("SET meridian.unheard = 'x'")), 'CZ', 'other names go to the node');
@@ -326,31 +319,19 @@ const { Pool } = require('pg');
 })().catch(e => { console.log(e.message); process.exit(1); });
 JS
 
-sub driver_is
-{
-	my ($name, $program, $expected) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-  SKIP: {
-		my $why = driver_missing($name);
-		skip $why, 1 if $why;
-		is(driver_run($name, $program, $proxy->port, (getpwuid $>)[0]), $expected, $name);
-	}
-	return;
-}
-
-driver_is('psycopg', $psycopg, <<'OUT');
+driver_is('psycopg', $psycopg, <<'OUT', $proxy->port, (getpwuid $>)[0]);
 europe-west1
 europe-west1
 seattle 1
 L'A\quila
 OUT
-driver_is('psycopg2', $psycopg2, <<'OUT');
+driver_is('psycopg2', $psycopg2, <<'OUT', $proxy->port, (getpwuid $>)[0]);
 paris europe-west1
 seattle us-west1
 new york us-east1
 ''
 OUT
-driver_is('node-postgres', $node, <<'OUT');
+driver_is('node-postgres', $node, <<'OUT', $proxy->port, (getpwuid $>)[0]);
 paris europe-west1 1
 seattle us-west1 1
 new york us-east1 1

@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use IO::Socket::INET;
-use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Cluster qw(regional_clusters users_by_method);
 use Meridian::Test::Proxy;
 use Meridian::Test::WebSocket qw(ws_frame);
 use Meridian::Test::Wire qw(:build);
@@ -14,15 +14,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 
 my ($node) = regional_clusters('us-east1', { conf => "max_connections = 200\n" });
-my %method = (alice => 'scram-sha-256', mary => 'md5', paul => 'password', tom => 'trust');
-my $file = $node->data_dir . '/pg_hba.conf';
-unlink $file;
-PostgreSQL::Test::Utils::append_to_file($file,
-	join '', "local all all trust\n", map { "host all $_ 127.0.0.1/32 $method{$_}\n" } sort keys %method);
-$node->reload;
-$node->safe_psql('postgres', "CREATE ROLE tom LOGIN; SET password_encryption = 'scram-sha-256';"
-	. "CREATE ROLE alice LOGIN PASSWORD 'wonder'; CREATE ROLE paul LOGIN PASSWORD 'plain';"
-	. "SET password_encryption = 'md5'; CREATE ROLE mary LOGIN PASSWORD 'lamb'");
+my %method   = users_by_method($node);
 my %password = (alice => 'wonder', mary => 'lamb', paul => 'plain', tom => 'anything');
 
 my $port = PostgreSQL::Test::Cluster::get_free_port();
@@ -31,34 +23,16 @@ my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $node 
 		probe_conninfo => 'user=tom dbname=postgres', client_login_timeout => '3s' }, port => $port);
 $proxy->start;
 
-sub first
-{
-	my ($user, $password) = @_;
-	return startup(user => $user, database => 'postgres') . password($password // $password{$user}) . query('SELECT 42');
-}
-
-# The messages up to the answer of the query, in short; what was wrong, where there was an error.
-sub answer
-{
-	my ($w) = @_;
-	my ($said, $ready) = ('', 0);
-	while (my $m = $w->message) {
-		return "$said E " . error_fields($m)->{C} if $m->[0] eq 'E';
-		$said .= ' R' . unpack 'N', $m->[1] if $m->[0] eq 'R';
-		$said .= ' row ' . row_values($m)->[0] if $m->[0] eq 'D';
-		return "$said ready" if $m->[0] eq 'Z' && ++$ready == 2;
-	}
-	return "$said closed";
-}
+sub first { my ($user, $password) = @_; return early($user, $password // $password{$user}) }
 
 for my $user (sort keys %method) {
 	my $w = Meridian::Test::WebSocket->new($proxy);
 	$w->send(first($user));
-	is(answer($w), ' R0 row 42 ready', "$method{$user}: only AuthenticationOk is seen, and the query is answered");
+	is($w->early_answer, ' R0 row 42 ready', "$method{$user}: only AuthenticationOk is seen, and the query is answered");
 	next if $user eq 'tom';
 	$w = Meridian::Test::WebSocket->new($proxy);
 	$w->send(first($user, 'no'));
-	is(answer($w), ' E 28P01', "$method{$user}: a wrong password");
+	is($w->early_answer, ' E 28P01', "$method{$user}: a wrong password");
 }
 
 # The frame cut at every byte, and each of its messages in a frame of its own that comes at once.
@@ -69,29 +43,29 @@ for my $at (1 .. length($frame) - 1) {
 	$w->raw(substr $frame, 0, $at);
 	select undef, undef, undef, 0.01;
 	$w->raw(substr $frame, $at);
-	$seen{ answer($w) }++;
+	$seen{ $w->early_answer }++;
 }
 is_deeply(\%seen, { ' R0 row 42 ready' => length($frame) - 1 }, 'cut at every byte');
 my $w = Meridian::Test::WebSocket->new($proxy);
 $w->raw(join '', map { ws_frame(0x82, $_) } startup(user => 'alice', database => 'postgres'), password('wonder'), query('SELECT 42'));
-is(answer($w), ' R0 row 42 ready', 'in frames of their own, at once');
+is($w->early_answer, ' R0 row 42 ready', 'in frames of their own, at once');
 
 # What is half there does not wait for ever.
 $w = Meridian::Test::WebSocket->new($proxy);
 $w->raw(substr $frame, 0, -20);
-is(answer($w), ' E 08P01', 'a frame that never ends');
+is($w->early_answer, ' E 08P01', 'a frame that never ends');
 
 $w = Meridian::Test::WebSocket->new($proxy);
 $w->send(startup(user => 'alice', database => 'postgres') . password('wonder') . password('wonder') . query('SELECT 42'));
-like(answer($w), qr/ E 08P01$/, 'two passwords');
+like($w->early_answer, qr/ E 08P01$/, 'two passwords');
 $w = Meridian::Test::WebSocket->new($proxy);
 $w->send(startup(user => 'alice', database => 'postgres') . frame('p', 'no end'));
-is(answer($w), ' E 08P01', 'a password that does not end');
+is($w->early_answer, ' E 08P01', 'a password that does not end');
 
 # Outside of a WebSocket nothing is answered for the client: it is the node's to say.
 $w = Meridian::Test::Wire->new($proxy);
 $w->send(first('alice'));
-like(answer($w), qr/^ R10 E 08P01/, 'on a plain connection the node is told what the client says');
+like($w->early_answer, qr/^ R10 E 08P01/, 'on a plain connection the node is told what the client says');
 
 # Asked for it, a client in a WebSocket logs in with SCRAM from end to end.
 $w = Meridian::Test::WebSocket->new($proxy);
@@ -109,13 +83,13 @@ SKIP: {
 	my @at = ({ host => $own, port => $port });
 	$w = Meridian::Test::WebSocket->new(@at);
 	$w->send(first('alice'));
-	is(answer($w), ' E 28000', 'a stranger\'s password is not taken in clear');
+	is($w->early_answer, ' E 28000', 'a stranger\'s password is not taken in clear');
 	$w = Meridian::Test::WebSocket->new(@at);
 	@m = $w->login(user => 'alice', database => 'postgres', password => 'wonder');
 	is($m[-1][0], 'Z', 'asked for it, it may come');
 	$w = Meridian::Test::WebSocket->new(@at);
 	$w->send(first('tom'));
-	is(answer($w), ' R0 row 42 ready', 'one that nobody needs does no harm');
+	is($w->early_answer, ' R0 row 42 ready', 'one that nobody needs does no harm');
 	$w = Meridian::Test::Wire->new(%{ $at[0] });
 	$w->send($sql);
 	1 while $w->fill;
@@ -123,7 +97,7 @@ SKIP: {
 	$proxy->reload(set => { trusted_proxies => "$own/32" });
 	$w = Meridian::Test::WebSocket->new(@at);
 	$w->send(first('alice'));
-	is(answer($w), ' R0 row 42 ready', 'a load balancer may say it for its caller');
+	is($w->early_answer, ' R0 row 42 ready', 'a load balancer may say it for its caller');
 	$w = Meridian::Test::Wire->new(%{ $at[0] });
 	$w->send($sql);
 	1 while $w->fill;

@@ -23,7 +23,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	conf    => "[listener monitoring]\nlisten = 127.0.0.1:$port{metrics}\nhttp = on\nmetrics = on\n"
 	  . "[listener plain]\nlisten = 127.0.0.1:$port{plain}\n");
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 sub wire { return Meridian::Test::Wire->new(port => $port{ $_[0] // 'metrics' }) }
 sub scrape { return http_ask(wire(), GET => '/metrics', @_) }
@@ -182,7 +182,7 @@ $m = metrics();
 is($m->{"meridian_node_state{$east_is,state=\"down\"}"}, 1, 'is told as down');
 is($m->{"meridian_node_usable{$east_is}"},               0, 'and not usable');
 $east->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 # ---------------------------------------------------------------- the other forms
 

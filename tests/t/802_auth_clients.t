@@ -9,7 +9,7 @@ use warnings;
 use HTTP::Tiny;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
-use Meridian::Test::Drivers qw(driver_run driver_missing);
+use Meridian::Test::Drivers qw(driver_is);
 use Meridian::Test::Proxy;
 use Meridian::Test::WebSocket qw(ws_frame);
 use Meridian::Test::Wire qw(:build);
@@ -72,56 +72,32 @@ JS
 my $want = "alice disable\nalice require\npaul disable\npaul require\nrefused alice True\nrefused nobody True\n";
 for my $driver ([ psycopg => sprintf $python, 'psycopg' ], [ psycopg2 => sprintf $python, 'psycopg2' ],
 	[ 'node-postgres' => $javascript ]) {
-	my ($name, $program) = @$driver;
-  SKIP: {
-		my $why = driver_missing($name);
-		skip $why, 1 if $why;
-		is(driver_run($name, $program, $port), $want, $name);
-	}
+	driver_is(@$driver, $want, $port);
 }
 
 # ---------------------------------------------------------------- in front of being asked
-
-sub first
-{
-	my ($user, $password) = @_;
-	return startup(user => $user, database => 'postgres') . password($password) . query('SELECT 42');
-}
-
-sub answer
-{
-	my ($w) = @_;
-	my ($said, $ready) = ('', 0);
-	while (my $m = $w->message) {
-		return "$said E " . error_fields($m)->{C} if $m->[0] eq 'E';
-		$said .= ' R' . unpack 'N', $m->[1] if $m->[0] eq 'R';
-		$said .= ' row ' . row_values($m)->[0] if $m->[0] eq 'D';
-		return "$said ready" if $m->[0] eq 'Z' && ++$ready == 2;
-	}
-	return "$said closed";
-}
 
 for my $case ([ alice => 'wonder', 'a verifier' ], [ paul => 'plain', 'plain text' ], [ carl => 'known', 'a node that trusts' ],
 	[ mary => 'lamb', 'an md5 hash' ]) {
 	my ($user, $password, $what) = @$case;
 	my $w = Meridian::Test::WebSocket->new($proxy);
-	$w->send(first($user, $password));
-	is(answer($w), ' R0 row 42 ready', "WebSocket, $what: no request is seen, and the query is answered");
+	$w->send(early($user, $password));
+	is($w->early_answer, ' R0 row 42 ready', "WebSocket, $what: no request is seen, and the query is answered");
 	$w = Meridian::Test::WebSocket->new($proxy);
-	$w->send(first($user, 'wrong'));
-	is(answer($w), ' E 28P01', "WebSocket, $what: a wrong password");
+	$w->send(early($user, 'wrong'));
+	is($w->early_answer, ' E 28P01', "WebSocket, $what: a wrong password");
 }
 my $w = Meridian::Test::WebSocket->new($proxy);
-$w->send(first('nobody', 'x'));
-is(answer($w), ' E 28P01', 'WebSocket: nobody');
-my $frame = ws_frame(0x82, first('alice', 'wonder'));
+$w->send(early('nobody', 'x'));
+is($w->early_answer, ' E 28P01', 'WebSocket: nobody');
+my $frame = ws_frame(0x82, early('alice', 'wonder'));
 my %seen;
 for (my $at = 1; $at < length $frame; $at += 7) {
 	$w = Meridian::Test::WebSocket->new($proxy);
 	$w->raw(substr $frame, 0, $at);
 	select undef, undef, undef, 0.01;
 	$w->raw(substr $frame, $at);
-	$seen{ answer($w) }++;
+	$seen{ $w->early_answer }++;
 }
 is_deeply([ keys %seen ], [' R0 row 42 ready'], 'cut at every seventh byte');
 $w = Meridian::Test::WebSocket->new($proxy);
@@ -129,7 +105,7 @@ $w->login(user => 'alice', database => 'postgres', password => 'wonder');
 is_deeply($w->{auth}, [ 10, 11, 12, 0 ], 'a WebSocket that waits is asked');
 $w = Meridian::Test::WebSocket->new($proxy);
 $w->send(startup(user => 'alice', database => 'postgres') . query('SELECT 1'));
-is(answer($w), ' R10 E 08P01', 'a query where a password should be');
+is($w->early_answer, ' R10 E 08P01', 'a query where a password should be');
 
 # ---------------------------------------------------------------- POST /sql
 

@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Drivers qw(driver_run driver_missing);
+use Meridian::Test::Drivers qw(driver_is);
 use Meridian::Test::Proxy;
 use Test::More;
 
@@ -180,22 +180,10 @@ const { Client, Pool } = require('pg');
 })().catch(e => { console.log(e.message); process.exit(1); });
 JS
 
-sub driver_is
-{
-	my ($name, $program, $want) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-  SKIP: {
-		my $why = driver_missing($name);
-		skip $why, 1 if $why;
-		is(driver_run($name, $program, $proxy->port), $want, $name);
-	}
-	return;
-}
-
-driver_is('psycopg', $psycopg, "threshold 0 wrong [] 48\nthreshold 1 wrong [] 48\nthreshold 5 wrong [] 48\n");
-driver_is('asyncpg', $asyncpg, "cache 100 wrong [] []\ncache 3 wrong [] []\ncache 0 wrong [] []\npool True\n");
-driver_is('psycopg2', $psycopg2, "wrong []\n");
-driver_is('node-postgres', $node_pg, "clients []\npool true\n");
+driver_is('psycopg', $psycopg, "threshold 0 wrong [] 48\nthreshold 1 wrong [] 48\nthreshold 5 wrong [] 48\n", $proxy->port);
+driver_is('asyncpg', $asyncpg, "cache 100 wrong [] []\ncache 3 wrong [] []\ncache 0 wrong [] []\npool True\n", $proxy->port);
+driver_is('psycopg2', $psycopg2, "wrong []\n", $proxy->port);
+driver_is('node-postgres', $node_pg, "clients []\npool true\n", $proxy->port);
 
 my ($most) = sort { $b <=> $a } map { $_->{prepared_statements} // 0 } @{ $proxy->console('SHOW SERVERS') };
 cmp_ok($most, '>', 0, 'statements are shown');

@@ -10,7 +10,7 @@ use IO::Select;
 use IO::Socket::INET;
 use IPC::Run ();
 use Meridian::Test::Balancer qw(balancer_missing);
-use Meridian::Test::Cluster  qw(regional_clusters certificate);
+use Meridian::Test::Cluster  qw(regional_clusters certificate sleeping);
 use Meridian::Test::Measure  qw(:all);
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
@@ -60,22 +60,7 @@ sub session
 	return $w;
 }
 
-sub sleeping
-{
-	my ($want) = @_;
-	return $node->poll_query_until('postgres',
-		"SELECT count(*) = $want FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(100)' AND state = 'active'");
-}
-
-sub sleeps { $_[0]->send(query('SELECT pg_sleep(100)')); return sleeping($_[1] // 1) }
-
-# The SQLSTATE with which a query ended.
-sub ended
-{
-	my ($w) = @_;
-	my ($e) = grep { $_->[0] eq 'E' } $w->until('Z');
-	return $e ? error_fields($e)->{C} : '';
-}
+sub sleeps { $_[0]->send(query('SELECT pg_sleep(100)')); return sleeping($node, $_[1] // 1) }
 
 # Send a session's cancel request to that proxy.
 sub cancel_at
@@ -86,14 +71,7 @@ sub cancel_at
 	return $c->closed;
 }
 
-sub counter
-{
-	my ($proxy, $name) = @_;
-	my ($row) = grep { $_->{counter} eq $name } @{ $proxy->console('SHOW STATS') };
-	return $row->{value};
-}
-
-sub handed_on { return sum0(map { counter($_, 'cancels_handed_on') } values %proxy) }
+sub handed_on { return sum0(map { $_->counter('cancels_handed_on') } values %proxy) }
 
 sub peer
 {
@@ -117,18 +95,18 @@ for my $version (0x30000, 0x30002) {
 		is(row_values(($w->until('Z'))[1])->[0], $w->{pid}, 'the process id is the server\'s');
 		ok(sleeps($w), "a query runs at proxy $to");
 		ok(cancel_at($proxy{ 3 - $to }, $w), 'its key is said to the other');
-		is(ended($w), '57014', 'and ends it');
+		is($w->ended_with, '57014', 'and ends it');
 		ok(sleeps($w), 'a query runs again');
 		ok(cancel_at($proxy{$to}, $w), 'its key is said to the right one');
-		is(ended($w), '57014', 'and ends it');
+		is($w->ended_with, '57014', 'and ends it');
 		$w->send(query('SELECT 1'));
 		is(row_values(($w->until('Z'))[1])->[0], '1', 'the session goes on');
 	}
 }
-is(counter($proxy{$_}, 'cancels_handed_on'), 2, "proxy $_ has handed two on") for 1, 2;
-is(counter($proxy{$_}, 'cancels_of_peers'), 2, "proxy $_ has got two") for 1, 2;
+is($proxy{$_}->counter('cancels_handed_on'), 2, "proxy $_ has handed two on") for 1, 2;
+is($proxy{$_}->counter('cancels_of_peers'), 2, "proxy $_ has got two") for 1, 2;
 is_deeply([ @{ peer($proxy{1}, 2) }{qw(state forwarded received failed last_error)} ], [ 'up', 2, 2, 0, '' ], 'and SHOW PEERS says so');
-ok(counter($proxy{2}, 'tls_handshakes') >= 2, 'by TLS where there is one');
+ok($proxy{2}->counter('tls_handshakes') >= 2, 'by TLS where there is one');
 
 my %secret = map { session($proxy{1})->{secret} => 1 } 1 .. 20;
 is(scalar keys %secret, 20, 'each session has another secret');
@@ -150,8 +128,8 @@ for my $i (0, 1, 5, 16, 40, length($long->{secret}) - 1) {
 cancel_at($proxy{2}, $long, secret => substr $long->{secret}, 0, 100);
 srand 42;
 cancel_at($proxy{2}, $w, secret => pack 'N', int rand 2**32) for 1 .. 500;
-is(counter($proxy{2}, 'cancels_handed_on'), 2, 'keys that are wrong go nowhere');
-ok(sleeping(2), 'and both queries run on');
+is($proxy{2}->counter('cancels_handed_on'), 2, 'keys that are wrong go nowhere');
+ok(sleeping($node, 2), 'and both queries run on');
 
 # What a stranger can say to the port of a peer. The right letter needs the key.
 sub hello
@@ -186,7 +164,7 @@ is(error_fields($s->message)->{C}, '08P01', 'more than hello');
 $s = Meridian::Test::Wire->new($proxy{1});
 $s->send(letter('x' x 80));
 is(error_fields($s->message)->{C}, '0A000', 'a letter without hello');
-is(counter($proxy{1}, 'peers_refused'), 6, 'refusals are counted');
+is($proxy{1}->counter('peers_refused'), 6, 'refusals are counted');
 my $alone = Meridian::Test::Proxy->new('alone', regions => [ 'us-east1' => $node ]);
 $alone->start;
 $s = Meridian::Test::Wire->new($alone);
@@ -196,7 +174,7 @@ my $unsealed = session($alone, version => 0x30002);
 is(length $unsealed->{secret}, 32, 'and gives long keys that are random');
 ok(sleeps($unsealed, 3), 'a query runs there');
 ok($unsealed->cancel, 'its key');
-is(ended($unsealed), '57014', 'ends it');
+is($unsealed->ended_with, '57014', 'ends it');
 $alone->stop;
 
 # A letter that was overheard: a wire between the two, that keeps what is said.
@@ -218,7 +196,7 @@ if (!$tapped) {
 }
 $proxy{2}->reload(set => { peers => '1=127.0.0.1:' . $listen->sockport });
 ok(cancel_at($proxy{2}, $w), 'a request goes over a wire that is tapped');
-is(ended($w), '57014', 'and arrives');
+is($w->ended_with, '57014', 'and arrives');
 waitpid $tapped, 0;
 my ($overheard) = PostgreSQL::Test::Utils::slurp_file("$dir/overheard") =~ /(....MF\0\x02.*)/s;
 ok(defined $overheard, 'a letter was overheard');
@@ -227,13 +205,13 @@ ok(sleeps($w, 2), 'a query runs again');
 ($s) = hello($proxy{1});
 $s->send($overheard);
 is($s->bytes(1), 'R', 'the same letter is refused');
-ok(sleeping(2), 'and the query runs on');
+ok(sleeping($node, 2), 'and the query runs on');
 $proxy{2}->reload(set => { peers => join ', ', map { "$_=localhost:$port{$_}" } 1 .. 3 });
 
 # ---------------------------------------------------------------- misconfigured
 
 # Peers that are each other's mirror: nothing goes round in circles.
-sub letters { return sum0(map { counter($_, 'cancels_of_peers') + counter($_, 'peers_refused') } values %proxy) }
+sub letters { return sum0(map { $_->counter('cancels_of_peers') + $_->counter('peers_refused') } values %proxy) }
 
 sub guess
 {
@@ -253,35 +231,35 @@ guess($proxy{$_}, 100) for 1, 2;
 my $letters = letters() - $before;
 ok($letters > 10 && $letters < 150, "of 200 guesses, the $letters that name one of 300 peers are handed on, once");
 guess($proxy{2}, 1500);
-cmp_ok(counter($proxy{2}, 'cancels_limited'), '>', 50, 'who guesses on is not helped any more');
+cmp_ok($proxy{2}->counter('cancels_limited'), '>', 50, 'who guesses on is not helped any more');
 cmp_ok(letters() - $before, '<', 600, 'nor are the peers troubled');
-ok(sleeping(2), 'and the queries run on');
+ok(sleeping($node, 2), 'and the queries run on');
 cancel_at($proxy{2}, $long);
-is(ended($long), '57014', 'a box is opened all the same');
+is($long->ended_with, '57014', 'a box is opened all the same');
 ok(sleeps($long, 2), 'a query runs again');
 
 # Other keys.
 $proxy{1}->reload(set => { peers => join ', ', map { "$_=localhost:$port{$_}" } 1 .. 3 });
 $proxy{2}->reload(set => { peers => join(', ', map { "$_=localhost:$port{$_}" } 1 .. 3), fleet_key_file => key_file('foreign', $foreign) });
 cancel_at($proxy{2}, $_) for $w, $long;
-ok(sleeping(2), 'with other keys, the other proxy makes nothing of it');
+ok(sleeping($node, 2), 'with other keys, the other proxy makes nothing of it');
 my $stranger = session($proxy{2}, version => 0x30002);
 ok(sleeps($stranger, 3), 'a query runs at that one');
 cancel_at($proxy{1}, $stranger);
-ok(sleeping(3), 'nor does the first of its keys');
+ok(sleeping($node, 3), 'nor does the first of its keys');
 $stranger->cancel;
-is(ended($stranger), '57014', 'its own proxy does');
+is($stranger->ended_with, '57014', 'its own proxy does');
 
 # The key is changed while sessions live: the new one is added everywhere, then put first.
 $proxy{$_}->reload(set => { fleet_key_file => key_file("both$_", $old, $new) }) for 1, 2;
 $proxy{$_}->reload(set => { fleet_key_file => key_file("both$_", $new, $old) }) for 1, 2;
 cancel_at($proxy{2}, $_) for $w, $long;
-is(ended($_), '57014', 'keys of before still work') for $w, $long;
+is($_->ended_with, '57014', 'keys of before still work') for $w, $long;
 for my $version (0x30000, 0x30002) {
 	my $fresh = session($proxy{1}, version => $version);
 	ok(sleeps($fresh), 'a session under the new key');
 	cancel_at($proxy{2}, $fresh);
-	is(ended($fresh), '57014', 'is cancelled through the other');
+	is($fresh->ended_with, '57014', 'is cancelled through the other');
 }
 like($proxy{1}->reload(set => { fleet_key_file => key_file('bad', 'x') }), qr/reload failed.*64 hexadecimal digits/, 'a bad file of keys');
 like($proxy{1}->reload(set => { fleet_key_file => "$dir/both1" }), qr/configuration reloaded/, 'changes nothing');
@@ -298,30 +276,30 @@ ok(sleeps($long, 2), 'at proxy 1');
 $proxy{1}->kill9;
 my $begin = time;
 ok(cancel_at($proxy{2}, $long), 'proxy 1 is killed; a long key is said to proxy 2');
-ok(sleeping(1), 'which has the node cancel the query');
+ok(sleeping($node, 1), 'which has the node cancel the query');
 ok(time - $begin < 5, 'soon');
 ok(cancel_at($proxy{2}, $short), 'a short key is said to it');
-ok(sleeping(1), 'which does not know the node');
-is(counter($proxy{2}, 'cancels_direct'), 1, 'one was told to the node');
+ok(sleeping($node, 1), 'which does not know the node');
+is($proxy{2}->counter('cancels_direct'), 1, 'one was told to the node');
 is_deeply([ @{ peer($proxy{2}, 1) }{qw(state failed last_error)} ], [ 'down', 2, 'Connection refused' ], 'SHOW PEERS says why');
 $proxy{2}->log_like(qr/peer 1 \(localhost:\d+\).*Connection refused/, 'and so does the log');
 
 # Its successor has its number, and knows of nothing.
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(100)'");
-ok(sleeping(0), 'the other query is ended by hand');
+ok(sleeping($node, 0), 'the other query is ended by hand');
 $proxy{1}->start;
 $long = session($proxy{1}, version => 0x30002);
 ok(sleeps($long), 'a query runs at proxy 1, which was started again');
 $proxy{1}->kill9;
 $proxy{1}->start;
 cancel_at($proxy{1}, $long);
-ok(sleeping(0), 'killed and started again: its successor has the node cancel it');
+ok(sleeping($node, 0), 'killed and started again: its successor has the node cancel it');
 $long = session($proxy{1}, version => 0x30002);
 ok(sleeps($long), 'and once more');
 $proxy{1}->kill9;
 $proxy{1}->start;
 cancel_at($proxy{2}, $long);
-ok(sleeping(0), 'through the other proxy');
+ok(sleeping($node, 0), 'through the other proxy');
 is(peer($proxy{2}, 1)->{state}, 'up', 'which finds it well');
 cancel_at($proxy{2}, $dead);
 cancel_at($proxy{2}, $long);
@@ -339,7 +317,7 @@ $proxy{2}->reload(set => { peers => "1=127.0.0.1:$inner{1}" });
 kill 'TERM', $proxy{1}->pid;
 ok(wait_until(sub { !IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port{1}) }), 'which is told to drain');
 cancel_at($proxy{2}, $short);
-is(ended($short), '57014', 'a cancel by way of the other finds it');
+is($short->ended_with, '57014', 'a cancel by way of the other finds it');
 ok($proxy{1}->wait_exit, 'and it ends with its last session');
 is($proxy{1}->exit_status, 0, 'in peace');
 $proxy{1}->start;
@@ -354,11 +332,11 @@ ok(sleeps($long, 4), 'queries run');
 $proxy{2}->reload(set => { peers => '1=127.0.0.1:' . $hang->sockport });
 $begin = time;
 cancel_at($proxy{2}, $long);
-is(ended($long), '57014', 'the issuer hangs: the node is asked');
+is($long->ended_with, '57014', 'the issuer hangs: the node is asked');
 ok(time - $begin >= 2.5, 'after a while');
 $begin = time;
 cancel_at($proxy{2}, $_) for @more;
-is(ended($_), '57014', 'and the next') for @more;
+is($_->ended_with, '57014', 'and the next') for @more;
 ok(time - $begin < 2 * Meridian::Test::Proxy::slow(1), 'at once');
 $proxy{2}->reload(set => { peers => join ', ', map { "$_=localhost:$port{$_}" } 1 .. 3 });
 close $hang;
@@ -401,14 +379,14 @@ EOT
 	# many at once
 	my @crowd = map { session($front, version => $_ % 2 ? 0x30000 : 0x30002) } 1 .. 60;
 	$_->send(query('SELECT pg_sleep(100)')) for @crowd;
-	ok(sleeping(60), 'sixty queries run');
+	ok(sleeping($node, 60), 'sixty queries run');
 	my @asking = map {
 		my $c = Meridian::Test::Wire->new(port => $front);
 		$c->send(cancel_request($_->{pid}, $_->{secret}));
 		$c
 	} @crowd;
 	is((grep { $_->closed } @asking), 60, 'sixty cancel requests at once');
-	is((grep { ended($_) eq '57014' } @crowd), 60, 'end them all');
+	is((grep { $_->ended_with eq '57014' } @crowd), 60, 'end them all');
 	$lb->stop;
 }
 undef $_ for $w, $long, $short, $dead;

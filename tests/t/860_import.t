@@ -15,14 +15,7 @@ use Test::More;
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
-sub meridian
-{
-	my (@args) = @_;
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ Meridian::Test::Proxy::program(), @args ], '<', \'', '>', \$out, '2>', \$err,
-		IPC::Run::timeout(Meridian::Test::Proxy::slow(20)));
-	return ($? >> 8, $out, $err);
-}
+sub meridian { return Meridian::Test::Proxy::program_says(@_) }
 
 sub write_file
 {

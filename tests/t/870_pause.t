@@ -27,7 +27,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	set     => { http => 'on', tls_cert_file => $cert, tls_key_file => $key, workers => 2, region => 'us-east1', client_login_timeout => '2s' },
 	conf    => "[database other]\ndbname = postgres\n[database postgres]\n");
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_up(2);
 
 # A psql that stays, and what it has printed so far. Statements are sent without waiting.
 sub session
@@ -66,17 +66,6 @@ sub is_silent
 }
 
 sub ask { my ($s, $sql, $answer) = @_; say_to($s, $sql); return hears($s, $answer) }
-
-# A command at the console that has not been answered yet.
-sub console_start
-{
-	my ($sql) = @_;
-	my %c = (out => '', err => '');
-	$c{run} = IPC::Run::start(
-		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-c', $sql, '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
-		'<', \'', '>', \$c{out}, '2>', \$c{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
-	return \%c;
-}
 
 sub is_waiting
 {
@@ -133,7 +122,7 @@ like($proxy->console_error('RESUME'), qr/nothing is paused/, 'a second RESUME ha
 # ---------------------------------------------------------------- a transaction is open
 
 ok(ask($a, 'BEGIN; SELECT 4;', '4'), 'a transaction');
-my $c = console_start('PAUSE');
+my $c = $proxy->console_start('PAUSE');
 ok(is_waiting($c), 'PAUSE waits for it');
 $before = $b->{out};
 say_to($b, 'SELECT 5;');
@@ -155,7 +144,7 @@ ok(hears($a, '7') && hears($b, '5'), 'RESUME');
 # a failed transaction is open as well, and can be ended
 say_to($a, 'BEGIN; SELECT 1/0;');
 ok(ask($a, '\echo failed', 'failed'), 'a transaction that has failed');
-$c = console_start('PAUSE');
+$c = $proxy->console_start('PAUSE');
 ok(is_waiting($c), 'PAUSE waits for it');
 say_to($a, 'ROLLBACK;');
 is(ends($c), 0, 'until it is rolled back');
@@ -165,7 +154,7 @@ $proxy->console('RESUME');
 say_to($a, 'COPY t FROM STDIN;');
 say_to($a, '8');
 usleep(200_000);
-$c = console_start('PAUSE');
+$c = $proxy->console_start('PAUSE');
 ok(is_waiting($c), 'PAUSE waits for COPY');
 say_to($a, '9');
 say_to($a, '\.');
@@ -181,7 +170,7 @@ like($err, qr/57014.*PAUSE of everything was taken back: a transaction was open/
 ok(ask($b, 'SELECT 11;', '11'), 'and nobody is held any more');
 is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
 
-$c = console_start('PAUSE');
+$c = $proxy->console_start('PAUSE');
 ok(is_waiting($c), 'PAUSE waits');
 like($proxy->console_error('PAUSE'), qr/55006.*being paused already/, 'a second one is refused');
 $proxy->console('RESUME');
@@ -189,7 +178,7 @@ isnt(ends($c), 0, 'RESUME ends the first');
 like($c->{err}, qr/57014.*taken back: RESUME/, 'with an error');
 ok(ask($b, 'SELECT 12;', '12'), 'and nobody is held');
 
-$c = console_start('PAUSE');
+$c = $proxy->console_start('PAUSE');
 ok(is_waiting($c), 'PAUSE waits');
 $before = $b->{out};
 say_to($b, 'SELECT 13;');
@@ -197,7 +186,7 @@ ok(is_silent($b, $before), 'a session is held');
 $c->{run}->kill_kill;
 ok(hears($b, '13'), 'a console that goes before the answer takes PAUSE with it');
 is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
-$c = console_start('PAUSE');
+$c = $proxy->console_start('PAUSE');
 ok(is_waiting($c), 'PAUSE waits');
 $c->{run}->signal('INT');
 isnt(ends($c), 0, 'Ctrl-C ends it');
@@ -287,7 +276,7 @@ ok(ask($a, 'SELECT 32;', '32'), 'the others go on');
 my $chatty = Meridian::Test::Wire->new($proxy);
 $chatty->login(database => 'postgres', user => 'postgres');
 $chatty->send(query('SELECT pg_sleep(0.1)'));
-$c = console_start("PAUSE DEADLINE '3s'");
+$c = $proxy->console_start("PAUSE DEADLINE '3s'");
 for (1 .. 60) {
 	$chatty->send(query('SELECT pg_sleep(0.1)'));
 	usleep(50_000);
@@ -299,7 +288,7 @@ is(scalar(grep { !grep { $_->[0] eq 'E' } $chatty->until('Z') } 1 .. 61), 61, 'w
 
 # what it sent ahead in a transaction is read as soon as the server says that one is open
 $chatty->send(query('BEGIN; SELECT pg_sleep(0.6)'));
-$c = console_start('PAUSE');
+$c = $proxy->console_start('PAUSE');
 ok(is_waiting($c), 'PAUSE waits for a transaction that is beginning');
 $chatty->send(query('SELECT 50'));
 my @answers = map { [ $chatty->until('Z') ] } 1 .. 2;
@@ -309,7 +298,7 @@ is(ends($c), 0, 'and ends');
 $proxy->console('RESUME');
 $chatty->until('Z');
 $chatty->send(query('SELECT pg_sleep(0.6); COPY t FROM STDIN'));
-$c = console_start('PAUSE');
+$c = $proxy->console_start('PAUSE');
 ok(is_waiting($c), 'PAUSE waits for a COPY that is beginning');
 $chatty->send(frame('d', "50\n"), frame('c', ''));
 is(ends($c), 0, 'whose data was sent ahead');

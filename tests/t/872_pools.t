@@ -57,13 +57,10 @@ sub measured
 sub console_start
 {
 	my ($sql) = @_;
-	my %c = (out => '', err => '');
-	$c{run} = IPC::Run::start(
-		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-c', $sql, '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
-		'<', \'', '>', \$c{out}, '2>', \$c{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+	my $c = $proxy->console_start($sql);
 	usleep(300_000);
-	$c{run}->pump_nb;
-	return \%c;
+	$c->{run}->pump_nb;
+	return $c;
 }
 
 sub ends { my ($c) = @_; $c->{run}->finish; return $c->{run}->result(0) }

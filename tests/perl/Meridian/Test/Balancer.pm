@@ -34,6 +34,8 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time usleep);
 
+use parent 'Meridian::Test::Child';
+
 our @EXPORT_OK = qw(balancer_missing meridian_side meridian_sides echo_server echo_head);
 
 my %kind = (
@@ -247,14 +249,6 @@ sub stop
 		waitpid $self->{pid}, 0;
 	}
 	delete $self->{pid};
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local ($?, $!, $@);
-	$self->stop;
 	return;
 }
 

@@ -15,27 +15,22 @@ package Meridian::Test::Bridge;
 use strict;
 use warnings;
 
-use Carp;
 use IO::Select;
-use IPC::Open2;
 use Time::HiRes qw(time);
+
+use parent 'Meridian::Test::Child';
 
 sub new
 {
 	my ($class, $to, %opt) = @_;
 	my $port = ref $to ? $to->port : $to;
-	my $tool = ($ENV{MERIDIAN_BUILDDIR} || '.') . '/tests/tools/bridge';
 	my @words = map { "--$_" } grep { $opt{$_} } qw(plain connect tls);
 	push @words, map { ("--$_", $opt{$_}) } grep { defined $opt{$_} } qw(path from);
 	push @words, map { ('--header', $_) } @{ $opt{headers} || [] };
-	my $pid = open2(my $out, my $in, $tool, @words, "127.0.0.1:$port");
-	my $said = <$out> // '';
-	$said =~ /^port (\d+)/ or croak "$tool did not start";
-	return bless { in => $in, out => $out, pid => $pid, port => $1, text => '' }, $class;
+	my $self = $class->start_tool('bridge', @words, "127.0.0.1:$port");
+	$self->{text} = '';
+	return $self;
 }
-
-sub port { return $_[0]{port} }
-sub pid  { return $_[0]{pid} }
 
 # What it says next; undef where that is nothing, for `seconds` (10).
 sub line
@@ -50,24 +45,6 @@ sub line
 	}
 	$self->{text} =~ s/^(.*)\n//;
 	return $1;
-}
-
-sub stop
-{
-	my ($self) = @_;
-	return unless $self->{pid};
-	close $self->{in};
-	waitpid $self->{pid}, 0;
-	delete $self->{pid};
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local ($?, $!, $@);
-	$self->stop;
-	return;
 }
 
 1;

@@ -8,6 +8,8 @@
 #   my ($one) = regional_clusters('one', { conf => "max_connections = 20\n", streaming => 1 });
 #   my ($tls) = regional_clusters('tls', { tls => 1,                        # ssl = on, own certificate
 #       users => { alice => 'secret' }, auth => 'scram-sha-256' });         # who has to log in how
+#   my %method = users_by_method($one);       # alice/wonder, mary/lamb, paul/plain, tom, and nobody else
+#   ok(sleeping($one, 2), "two are in their SELECT pg_sleep(100)");
 #   my $cert = certificate('proxy', alt => 'DNS:localhost,IP:127.0.0.1');   # {cert}, {key}, {ca}
 #
 # Each is a PostgreSQL::Test::Cluster (psql, safe_psql, stop, start, promote … work) that listens on
@@ -23,7 +25,7 @@ use Fcntl qw(:flock);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT_OK = qw(regional_clusters certificate);
+our @EXPORT_OK = qw(regional_clusters certificate sleeping users_by_method);
 
 # Names, each followed by a hash of options if it has any: conf, tls, users, auth, streaming,
 # no_start.
@@ -132,6 +134,30 @@ sub cluster_users
 			"SET password_encryption = '$kind'; CREATE ROLE \"$name\" LOGIN SUPERUSER PASSWORD '$password'");
 	}
 	return;
+}
+
+# Whoever comes over TCP is one of four, each let in by a method of its own. Returns user => method.
+sub users_by_method
+{
+	my ($node) = @_;
+	my %method = (alice => 'scram-sha-256', mary => 'md5', paul => 'password', tom => 'trust');
+	my $file = $node->data_dir . '/pg_hba.conf';
+	unlink $file;
+	PostgreSQL::Test::Utils::append_to_file($file,
+		join '', "local all all trust\n", map { "host all $_ 127.0.0.1/32 $method{$_}\n" } sort keys %method);
+	$node->reload;
+	$node->safe_psql('postgres', "CREATE ROLE tom LOGIN; SET password_encryption = 'scram-sha-256';"
+		  . "CREATE ROLE alice LOGIN PASSWORD 'wonder'; CREATE ROLE paul LOGIN PASSWORD 'plain';"
+		  . "SET password_encryption = 'md5'; CREATE ROLE mary LOGIN PASSWORD 'lamb'");
+	return %method;
+}
+
+# Waits until so many sessions are in their SELECT pg_sleep(100); false if they never are.
+sub sleeping
+{
+	my ($node, $want) = @_;
+	return $node->poll_query_until('postgres',
+		"SELECT count(*) = $want FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(100)' AND state = 'active'");
 }
 
 # A certificate for a name, signed by the CA of this test run: files cert, key, ca. The key is

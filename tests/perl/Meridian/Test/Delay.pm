@@ -20,23 +20,16 @@ use strict;
 use warnings;
 
 use Carp;
-use IPC::Open2;
+
+use parent 'Meridian::Test::Child';
 
 sub new
 {
 	my ($class, $to, %opt) = @_;
 	my $port = ref $to ? $to->port : $to;
-	my $tool = ($ENV{MERIDIAN_BUILDDIR} || '.') . '/tests/tools/delay';
 	my @listen = $opt{port} ? ('--listen', $opt{port}) : ();
-	my $pid = open2(my $out, my $in, $tool, @listen, '--ms', $opt{ms} // 0, "127.0.0.1:$port");
-	my $self = bless { in => $in, out => $out, pid => $pid }, $class;
-	my $said = <$out> // '';
-	$said =~ /^port (\d+)/ or croak "$tool did not start";
-	$self->{port} = $1;
-	return $self;
+	return $class->start_tool('delay', @listen, '--ms', $opt{ms} // 0, "127.0.0.1:$port");
 }
-
-sub port { return $_[0]{port} }
 
 sub tell_it
 {
@@ -56,23 +49,5 @@ sub pass   { return $_[0]->tell_it('pass') }
 sub refuse { return $_[0]->tell_it('refuse') }
 sub cut    { return $_[0]->tell_it('cut') }
 sub count  { return $_[0]->tell_it('count') }
-
-sub stop
-{
-	my ($self) = @_;
-	return unless $self->{pid};
-	close $self->{in};
-	waitpid $self->{pid}, 0;
-	delete $self->{pid};
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local ($?, $!, $@);
-	$self->stop;
-	return;
-}
 
 1;

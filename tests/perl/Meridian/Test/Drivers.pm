@@ -2,8 +2,9 @@
 #
 # Meridian::Test::Drivers - programs that use a real driver.
 #
-#   use Meridian::Test::Drivers qw(driver_run driver_missing);
+#   use Meridian::Test::Drivers qw(driver_run driver_missing driver_is);
 #
+#   driver_is('psycopg', $script, "expected output\n", $proxy->port);     # or it is skipped
 #   SKIP: {
 #       my $why = driver_missing('node-postgres');
 #       skip $why, 1 if $why;
@@ -23,8 +24,9 @@ use Fcntl    qw(:flock);
 use File::Temp ();
 use IPC::Run   ();
 use JSON::PP qw(encode_json);
+use Test::More;
 
-our @EXPORT_OK = qw(driver_run driver_missing);
+our @EXPORT_OK = qw(driver_run driver_missing driver_is);
 
 my $jar = '/usr/share/java/postgresql.jar';
 my @pythons = ([ 'python3', '-c' ], [ '/usr/bin/python3', '-c' ]); # Debian's has Debian's packages
@@ -116,6 +118,19 @@ sub driver_run
 		1;
 	} or $out .= "did not end: $@";
 	return $out;
+}
+
+# One test: what a driver's program says; skipped where there is no such driver.
+sub driver_is
+{
+	my ($name, $program, $want, @args) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+  SKIP: {
+		my $why = driver_missing($name);
+		skip $why, 1 if $why;
+		is(driver_run($name, $program, @args), $want, $name);
+	}
+	return;
 }
 
 1;

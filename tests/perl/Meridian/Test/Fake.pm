@@ -27,6 +27,8 @@ use Meridian::Test::Wire qw(:build);
 use POSIX  ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 
+use parent 'Meridian::Test::Child';
+
 my $ready = frame('Z', 'I');
 my $one_row =
     frame('T', pack('n', 1) . "n\0" . pack('N n N n N n', 0, 0, 23, 4, 0xffffffff, 0))
@@ -58,8 +60,6 @@ sub new
 	POSIX::_exit(0);
 }
 
-sub port { return $_[0]{port} }
-
 sub stop
 {
 	my ($self) = @_;
@@ -67,14 +67,6 @@ sub stop
 	kill 'KILL', $self->{pid};
 	waitpid $self->{pid}, 0;
 	delete $self->{pid};
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local ($?, $!, $@);
-	$self->stop;
 	return;
 }
 

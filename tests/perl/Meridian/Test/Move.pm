@@ -3,6 +3,7 @@
 # Meridian::Test::Move - what tests of moves have in common: a writer that remembers what it was
 # promised (tests/tools/ledger), sums of pgbench, and what a database looks like from outside.
 #
+#   my ($agora, $osc, @config) = two_regions(migration_lease => '1s');  # clusters; regions, set of a proxy
 #   my $l = ledger($proxy->connstr('app'), '-c', 4);     # writes from now on, into ledger(client, n)
 #   ...
 #   $l->stop;                                            # {acked} {errors} {reconnects} {gap_ms}
@@ -19,13 +20,38 @@ use warnings;
 
 use Exporter qw(import);
 use IPC::Run ();
+use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(usleep);
 
-our @EXPORT_OK = qw(catalog_of counts_of difference hold_copies ledger pgbench_sums watch_both);
+our @EXPORT_OK = qw(app_to_move catalog_of counts_of difference hold_copies ledger pgbench_sums two_regions watch_both);
+
+# Two clusters, and what a proxy beside the first one is configured with (`regions`, `set` and more of it).
+sub two_regions
+{
+	my (%set) = @_;
+	my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
+	return ($agora, $osc,
+		regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
+		set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', %set });
+}
+
+# The database `app`, with a ledger, something to probe with, and a thousand rows to be copied.
+sub app_to_move
+{
+	my ($cluster, @more) = @_;
+	$cluster->safe_psql('postgres', 'CREATE DATABASE app');
+	$cluster->safe_psql('app', $_) for <<'SQL', @more;
+CREATE TABLE ledger(client int, n int, PRIMARY KEY (client, n));
+CREATE TABLE probe(i int);
+CREATE TABLE shelf(id serial PRIMARY KEY, what text);
+INSERT INTO shelf(what) SELECT 'thing' FROM generate_series(1, 1000);
+SQL
+	return;
+}
 
 sub ledger
 {

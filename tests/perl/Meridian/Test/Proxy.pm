@@ -73,6 +73,15 @@ sub pid         { return $_[0]{pid} }
 sub program     { return $ENV{MERIDIAN} || './meridian' }
 sub socket_path { return "$_[0]{sockdir}/.s.PGSQL.$_[0]{_port}" }
 
+# (status, output, errors) of the program with these arguments, which ends by itself.
+sub program_says
+{
+	my (@args) = @_;
+	my ($out, $err) = ('', '');
+	IPC::Run::run([ program(), @args ], '<', \'', '>', \$out, '2>', \$err, IPC::Run::timeout(slow(20)));
+	return ($? >> 8, $out, $err);
+}
+
 # A time limit in seconds, stretched where a sanitizer makes everything slow.
 sub slow { my ($seconds) = @_; return $seconds * ($ENV{MERIDIAN_TEST_SLOW} || 1) }
 
@@ -122,6 +131,15 @@ sub conf_text
 		push @lines, '', "[region $name]", map { "$_ = $region{$_}" } sort keys %region;
 	}
 	return join("\n", @lines, '', $opt->{conf} // '') . "\n";
+}
+
+# Sections for `conf`: a database without pools, with those of sessions, with those of transactions;
+# more of them are pairs of a name and what stands in the section.
+sub databases_of
+{
+	my ($dbname, @more) = @_;
+	return join '', map { "[database $_->[0]]\ndbname = $dbname\n$_->[1]\n" } [ own => 'pool = off' ], [ ses => 'pool = session' ],
+	  [ tx => 'pool = transaction' ], @more;
 }
 
 # ---------------------------------------------------------------- start and stop
@@ -398,6 +416,35 @@ sub wait_console
 		usleep(50_000);
 	} while (time < $end);
 	croak "console: $sql never became as expected: " . explain($rows);
+}
+
+# Until so many nodes are up: at least one, where no number is given.
+sub wait_up
+{
+	my ($self, $n) = @_;
+	return $self->wait_console('SHOW NODES', sub {
+		my $up = grep { $_->{state} eq 'up' } @{ $_[0] };
+		return defined $n ? $up == $n : $up > 0;
+	});
+}
+
+# What SHOW STATS says of a counter.
+sub counter
+{
+	my ($self, $name) = @_;
+	my ($row) = grep { $_->{counter} eq $name } @{ $self->console('SHOW STATS') };
+	return $row->{value};
+}
+
+# A command at the console that is not waited for: {run}, {out}, {err}.
+sub console_start
+{
+	my ($self, $sql) = @_;
+	my %c = (out => '', err => '');
+	$c{run} = IPC::Run::start(
+		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-c', $sql, '-d', $self->connstr('meridian', host => $self->socket_dir) ],
+		'<', \'', '>', \$c{out}, '2>', \$c{err}, IPC::Run::timeout(slow(60)));
+	return \%c;
 }
 
 1;

@@ -7,6 +7,9 @@
 #   toys($node, 'toys');                         # makes the database: stores, products, orders, line_items
 #   plan skip_all => citus_reason() if citus_reason();
 #   my ($coordinator, @workers) = citus_cluster('toys', 2);     # the extension and its nodes in that database
+#   my $proxy = citus_proxy($coordinator, 'main');               # in front of it; more options of new() may follow
+#   citus_shop($coordinator, 'toys', 1000);      # stores and orders anew, as they were before anything was distributed
+#   my $text = citus_catalogs($coordinator, 'toys', @queries);   # what an ABORT brings back, and what these answer
 #
 # The cluster is of real servers; citus_reason() says why there can be none ('' when there can).
 package Meridian::Test::Toys;
@@ -14,9 +17,11 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Proxy;
 
-our @EXPORT_OK = qw(toys citus_reason citus_cluster);
+our @EXPORT_OK = qw(toys citus_reason citus_cluster citus_proxy citus_catalogs citus_shop);
 
 # 60 stores, 600 products, 3000 orders with a line item each.
 my $schema = <<'SQL';
@@ -96,6 +101,45 @@ sub citus_cluster
 	$coordinator->safe_psql($db, "SELECT citus_set_coordinator_host('127.0.0.1', " . $coordinator->port . ')');
 	$coordinator->safe_psql($db, "SELECT citus_add_node('127.0.0.1', " . $_->port . ')') for @workers;
 	return @nodes;
+}
+
+sub citus_proxy
+{
+	my ($coordinator, $name, %opt) = @_;
+	my %set = %{ delete $opt{set} || {} };
+	return Meridian::Test::Proxy->new($name,
+		regions => [ 'us-east1' => $coordinator ],
+		set     => { migration_conninfo => 'user=postgres', %set },
+		%opt);
+}
+
+# Schema, slots, publications; sorted lines.
+sub citus_catalogs
+{
+	my ($node, $db, @queries) = @_;
+	my ($out, $err) = ('', '');
+	IPC::Run::run([ 'pg_dump', '-s', '-N', 'meridian', '-d', $node->connstr($db) ], '>', \$out, '2>', \$err) or die $err;
+	my @lines = sort grep { !/^--|^$|restrict/ } split /\n/, $out;
+	push @lines, $node->safe_psql($db, join(' UNION ALL ', "SELECT 'slot ' || slot_name FROM pg_replication_slots",
+		"SELECT 'publication ' || pubname FROM pg_publication", @queries) . ' ORDER BY 1');
+	return join "\n", @lines;
+}
+
+# Twenty stores and so many orders; when what Citus still had to clean is gone.
+sub citus_shop
+{
+	my ($coordinator, $db, $rows) = @_;
+	$coordinator->safe_psql($db, <<"SQL");
+DROP TABLE IF EXISTS orders, stores CASCADE;
+CREATE TABLE stores (store_id bigint PRIMARY KEY, name text);
+CREATE TABLE orders (store_id bigint NOT NULL, order_id bigserial, note text, PRIMARY KEY (store_id, order_id),
+	CONSTRAINT orders_store FOREIGN KEY (store_id) REFERENCES stores ON DELETE CASCADE);
+INSERT INTO stores SELECT i, i FROM generate_series(1, 20) i;
+INSERT INTO orders (store_id, note) SELECT 1 + i % 20, repeat('x', 100) FROM generate_series(1, $rows) i;
+ANALYZE;
+SQL
+	$coordinator->poll_query_until($db, 'SELECT count(*) = 0 FROM pg_dist_cleanup') or die 'leftovers stay';
+	return;
 }
 
 1;

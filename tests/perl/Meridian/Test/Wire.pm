@@ -35,7 +35,7 @@ use Time::HiRes  qw(time);
 
 my @build = qw(startup ssl_request gssenc_request cancel_request frame query parse bind_message
   describe execute sync_message flush_message close_message password terminate copy_data copy_done
-  copy_fail function_call proxy_v1 proxy_v2 crc32c error_fields row_values parameter);
+  copy_fail function_call proxy_v1 proxy_v2 crc32c error_fields row_values parameter early);
 our @EXPORT_OK   = @build;
 our %EXPORT_TAGS = (build => \@build);
 
@@ -82,6 +82,13 @@ sub copy_fail     { return frame('f', "$_[0]\0") }
 sub execute       { return frame('E', ($_[0] // '') . "\0" . pack 'N', $_[1] // 0) }
 sub describe      { return frame('D', $_[0] . ($_[1] // '') . "\0") }
 sub close_message { return frame('C', $_[0] . ($_[1] // '') . "\0") }
+
+# A login by a password that nobody has asked for yet, and a query behind it; see early_answer.
+sub early
+{
+	my ($user, $password) = @_;
+	return startup(user => $user, database => 'postgres') . password($password) . query('SELECT 42');
+}
 
 # parse($sql, $name, @oids)
 sub parse
@@ -279,6 +286,14 @@ sub until
 	return @all;
 }
 
+# The SQLSTATE of the first error before ReadyForQuery; '' where there is none.
+sub ended_with
+{
+	my ($self) = @_;
+	my ($e) = grep { $_->[0] eq 'E' } $self->until('Z');
+	return $e ? error_fields($e)->{C} : '';
+}
+
 # Nothing has come for so many seconds, and the connection stands.
 sub silent
 {
@@ -351,6 +366,21 @@ sub ask
 }
 
 # ---------------------------------------------------------------- login
+
+# The messages up to the answer of the query behind a login, in short (' R0 row 42 ready'); what was
+# wrong, where there was an error.
+sub early_answer
+{
+	my ($self) = @_;
+	my ($said, $ready) = ('', 0);
+	while (my $m = $self->message) {
+		return "$said E " . error_fields($m)->{C} if $m->[0] eq 'E';
+		$said .= ' R' . unpack 'N', $m->[1] if $m->[0] eq 'R';
+		$said .= ' row ' . row_values($m)->[0] if $m->[0] eq 'D';
+		return "$said ready" if $m->[0] eq 'Z' && ++$ready == 2;
+	}
+	return "$said closed";
+}
 
 # StartupMessage with these parameters, then whatever authentication is asked for, to ReadyForQuery
 # (or an error). `password` is no parameter. Returns the messages; keeps pid, secret (bytes),
