@@ -39,16 +39,13 @@ play(struct flow *f, struct slice in)
 {
 	flow_init(f, REPLICATION_NONE);
 	while (in.n > 0) {
-		unsigned char control = (unsigned char)in.p[0];
-		struct slice chunk = slice_skip(in, 1);
+		bool server;
+		struct slice chunk = fuzz_chunk(&in, &server);
 
-		if (chunk.n > (control & 0x7fu))
-			chunk.n = control & 0x7fu;
-		if (control & 0x80)
+		if (server)
 			(void)flow_server(f, chunk.p, chunk.n, NULL);
 		else
 			(void)flow_client(f, chunk.p, chunk.n);
-		in = slice_skip(in, 1 + chunk.n);
 	}
 }
 

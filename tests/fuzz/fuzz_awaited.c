@@ -18,16 +18,13 @@ run(struct awaited *a, struct slice in, size_t step)
 {
 	awaited_begin(a);
 	while (in.n > 0) {
-		unsigned char control = (unsigned char)in.p[0];
-		struct slice chunk = slice_skip(in, 1);
+		bool server;
+		struct slice chunk = fuzz_chunk(&in, &server);
 
-		if (chunk.n > (control & 0x7fu))
-			chunk.n = control & 0x7fu;
-		in = slice_skip(in, 1 + chunk.n);
 		for (; chunk.n > 0; chunk = slice_skip(chunk, step)) {
 			size_t n = chunk.n < step ? chunk.n : step;
 
-			if (control & 0x80)
+			if (server)
 				awaited_server(a, chunk.p, n);
 			else
 				awaited_client(a, chunk.p, n);

@@ -40,13 +40,10 @@ run(struct flow *f, struct slice in, size_t step, struct flow_tally *sum)
 	*sum = (struct flow_tally){ 0 };
 	flow_init(f, REPLICATION_NONE);
 	while (in.n > 0) {
-		unsigned char control = (unsigned char)in.p[0];
-		struct slice chunk = slice_skip(in, 1);
+		bool server;
+		struct slice chunk = fuzz_chunk(&in, &server);
 
-		if (chunk.n > (control & 0x7fu))
-			chunk.n = control & 0x7fu;
-		events |= feed(f, control & 0x80, chunk, step, sum);
-		in = slice_skip(in, 1 + chunk.n);
+		events |= feed(f, server, chunk, step, sum);
 	}
 	return events;
 }

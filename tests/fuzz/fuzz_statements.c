@@ -64,12 +64,10 @@ run_raw(struct slice in)
 	flow_init(&r.flow, REPLICATION_NONE);
 	statements_attach(r.c, ss, &r.flow);
 	while (in.n > 0 && !r.over) {
-		unsigned char control = (unsigned char)in.p[0];
-		struct slice chunk = slice_skip(in, 1);
+		bool server;
+		struct slice chunk = fuzz_chunk(&in, &server);
 
-		if (chunk.n > (control & 0x7fu))
-			chunk.n = control & 0x7fu;
-		if (control & 0x80)
+		if (server)
 			from_server(&r, chunk);
 		else
 			from_client(&r, chunk);
@@ -77,7 +75,6 @@ run_raw(struct slice in)
 			statements_detach(r.c);
 			statements_attach(r.c, ss, &r.flow);
 		}
-		in = slice_skip(in, 1 + chunk.n);
 	}
 	statements_free(r.c);
 	server_statements_free(ss);
