@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The options of [listener], [region] and [database].
+ */
+#include <config.h> /* the build's: "config.h" would be the one beside this file */
+
+#include "proxy/config/options_int.h"
+
+#include "base/log.h"
+#include "proxy/config/values.h"
+
+/* The words of enums: in the order of their constants. */
+static const char *const database_auth_words[] = { "passthrough", "trust", "scram-sha-256", "md5",
+						   "cert",        "hba",   "global",        NULL };
+static const char *const mode_words[] = { "off", "allow", "require", NULL };
+static const char *const tls_words[] = { "auto", "off", "allow", "require", NULL };
+static const char *const sslmode_words[] = { "disable",   "allow",       "prefer", "require",
+					     "verify-ca", "verify-full", NULL };
+static const char *const binding_words[] = { "disable", "prefer", "require", NULL };
+static const char *const access_words[] = { "any",     "read-write",     "read-only", "primary",
+					    "standby", "prefer-standby", NULL };
+static const char *const pool_words[] = { "off", "session", "transaction", NULL };
+static const char *const reads_words[] = { "home", NULL };
+static const char *const residency_words[] = { "prefer", "strict", NULL };
+
+/* clang-format off */
+static const struct option listener_rows[] = {
+	{ .name = "listen", .type = OPT_LIST, AT(conf_listener, listen, struct strlist),
+	  .apply = APPLY_RESTART, .fallback = "127.0.0.1", .item = item_listen,
+	  .expected = "an address (127.0.0.1:6433, [::1]:6433, *:6433) or the directory of a unix "
+		      "socket",
+	  .group = "Listening",
+	  .text = "Where clients may connect: addresses (* for every one; without a port: "
+		  "listen_port) and directories for unix sockets. The default is that of "
+		  "[meridian]; a [listener] of its own has none." },
+	{ .name = "proxy_protocol", .type = OPT_ENUM, AT_ENUM(conf_listener, proxy_protocol),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = mode_words,
+	  .group = "Listening",
+	  .text = "Whether a connection may, or must, begin with a PROXY header (version 1 or 2). "
+		  "What it says counts only from trusted_proxies." },
+	{ .name = "tls", .type = OPT_ENUM, AT_ENUM(conf_listener, tls_choice),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "auto", .words = tls_words, .group = "Listening",
+	  .text = "Whether clients may, or must, use TLS; auto: allow where a certificate is set, "
+		  "else off. Clients on unix sockets need none." },
+	{ .name = "tls_cert_file", .type = OPT_STRING, AT(conf_listener, tls_cert_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
+	  .text = "Certificate that clients are shown, with its chain, in PEM. Read again at each "
+		  "reload." },
+	{ .name = "tls_key_file", .type = OPT_STRING, AT(conf_listener, tls_key_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
+	  .text = "Private key of the certificate, in PEM. A handshake with a client costs least with "
+		  "ECDSA (P-256), and many times that with RSA of 3072 bits or more." },
+	{ .name = "tls_ca_file", .type = OPT_STRING, AT(conf_listener, tls_ca_file, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
+	  .text = "Certificates of authorities, in PEM. A client certificate that none of them has "
+		  "signed is refused; a client needs none, unless auth or hba_file wants one." },
+	{ .name = "http", .type = OPT_BOOL, AT(conf_listener, http, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
+	  .text = "Speak HTTP/1.1 too: PostgreSQL in a WebSocket (on any path that is not named "
+		  "here) or behind CONNECT, SQL by POST /sql, and GET /healthz. Plain PostgreSQL "
+		  "clients are served as ever: the first byte tells." },
+	{ .name = "metrics", .type = OPT_BOOL, AT(conf_listener, metrics, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
+	  .text = "With http = on: serve GET /metrics, to whoever asks." },
+	{ .name = "peers_only", .type = OPT_BOOL, AT(conf_listener, peers_only, bool),
+	  .apply = APPLY_RESTART, .fallback = "off", .group = "Listening",
+	  .text = "Serve nobody but the proxies of the fleet (see peers), and stay open while the "
+		  "proxy drains: cancel requests still find the sessions that go on. Load "
+		  "balancers must not know this address." },
+	{ .name = "sni_suffix", .type = OPT_STRING, AT(conf_listener, sni_suffix, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
+	  .text = "With db.example, a client that connects to paris.db.example says by its TLS "
+		  "server name that it is in Paris; a region's name works as well." },
+};
+
+static const struct option region_rows[] = {
+	{ .name = "nodes", .type = OPT_LIST, AT(conf_region, nodes, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_node,
+	  .expected = "a node (host, host:port, [address]:port, or /directory of a unix socket)",
+	  .group = "Region",
+	  .text = "The database servers of the region; the port is 5432 where none is given. Which "
+		  "of them takes writes is found out by the prober." },
+	{ .name = "location", .type = OPT_LOCATION, AT(conf_region, has_location, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Latitude and longitude in degrees. Needed only where the name is not that of a "
+		  "known cloud region." },
+	{ .name = "cities", .type = OPT_LIST, AT(conf_region, cities, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_city,
+	  .expected = "the name of a city", .group = "Region",
+	  .text = "Callers from these cities belong here, whatever the distance. Case, accents and "
+		  "punctuation do not matter." },
+	{ .name = "countries", .type = OPT_LIST, AT(conf_region, countries, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_country,
+	  .expected = "a country (its ISO 3166 code or name)", .group = "Region",
+	  .text = "Callers of whom only the country is known belong here." },
+	{ .name = "networks", .type = OPT_ORIGINS, AT(conf_region, networks, struct cidrlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Callers from these address blocks belong here, and those that come through these "
+		  "private endpoints, which a PROXY header names: vpce-0123abcd (AWS), psc:123 (the "
+		  "connection id of Google Cloud's Private Service Connect), azure:123 (the LINKID "
+		  "of an Azure private endpoint)." },
+	{ .name = "bias", .type = OPT_INT, AT(conf_region, bias, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = -99, .max = 99, .group = "Region",
+	  .text = "Makes the region look nearer (positive, up to 99) or farther (negative, down to "
+		  "-99) than it is." },
+	{ .name = "strict_region", .type = OPT_BOOL, AT(conf_region, strict, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Region",
+	  .text = "Callers that belong here go nowhere else: where no node is usable they get an "
+		  "error." },
+	{ .name = "export_locality", .type = OPT_BOOL, AT(conf_region, export_locality, bool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "Region",
+	  .text = "Give each server session the settings meridian.region, meridian.city and "
+		  "meridian.country of its caller." },
+	{ .name = "sslmode", .type = OPT_ENUM, AT_ENUM(conf_region, sslmode),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = sslmode_words,
+	  .group = "Region", .text = "TLS towards the nodes: libpq's words with libpq's meaning." },
+	{ .name = "sslrootcert", .type = OPT_STRING, AT(conf_region, sslrootcert, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Certificates of the authorities that the nodes' certificates are checked "
+		  "against, in PEM." },
+	{ .name = "sslcert", .type = OPT_STRING, AT(conf_region, sslcert, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Certificate that the nodes are shown, in PEM." },
+	{ .name = "sslkey", .type = OPT_STRING, AT(conf_region, sslkey, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "Private key of sslcert, in PEM." },
+	{ .name = "channel_binding", .type = OPT_ENUM, AT_ENUM(conf_region, channel_binding),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = binding_words,
+	  .group = "Region",
+	  .text = "Where Meridian itself logs in to the nodes: whether it binds SCRAM to their "
+		  "certificates, so that nobody in between can pass the login on. libpq's words: "
+		  "disable, prefer (where the node is on TLS and offers it), require." },
+	{ .name = "entry", .type = OPT_STRING, AT(conf_region, entry, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
+	  .text = "What clients of this region connect to, host:port, as they are told it: those "
+		  "that still enter by a region from which a migration has moved their database "
+		  "here. When the migration's redirect_until is over they are refused (57P03) and "
+		  "sent there; without it they are forwarded on." },
+	{ .name = "migration_peer_conninfo", .type = OPT_CONNINFO,
+	  AT(conf_region, migration_peer_conninfo, char *), .apply = APPLY_AT_ONCE, .fallback = "",
+	  .with_host = true, .group = "Region",
+	  .text = "How servers of other regions reach this one when they replicate from it: "
+		  "libpq's keyword = value words (host, port, user, password, sslmode and so on) "
+		  "that win over the node's own and over migration_conninfo." },
+	{ .name = "migration_through_conninfo", .type = OPT_CONNINFO,
+	  AT(conf_region, migration_through_conninfo, char *), .apply = APPLY_AT_ONCE,
+	  .fallback = "", .with_host = true, .group = "Region",
+	  .text = "How this region's servers reach Meridian, for moves with connection = "
+		  "through_meridian: libpq's keyword = value words (host, port, sslmode and so on) of "
+		  "one of its listeners. Empty: nobody replicates through it on behalf of them." },
+};
+
+static const struct option database_rows[] = {
+	{ .name = "dbname", .type = OPT_STRING, AT(conf_database, dbname, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
+	  .text = "Its name on the servers, where that is another one." },
+	{ .name = "auth", .type = OPT_ENUM, AT_ENUM(conf_database, auth),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "global", .words = database_auth_words,
+	  .group = "Database",
+	  .text = "How its clients prove who they are, in the words of [meridian]; global: as it is "
+		  "said there." },
+	{ .name = "regions", .type = OPT_LIST, AT(conf_database, regions, struct strlist),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
+	  .expected = "the name of a region", .group = "Database",
+	  .text = "The regions where it is served; empty: all of them." },
+	{ .name = "access", .type = OPT_ENUM, AT_ENUM(conf_database, access),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "read-write", .words = access_words,
+	  .group = "Database",
+	  .text = "Which nodes will do: libpq's target_session_attrs words. A client may wish "
+		  "otherwise by options=-c meridian.access=any (or another of them)." },
+	{ .name = "pool", .type = OPT_ENUM, AT_ENUM(conf_database, pool),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = pool_words, .group = "Database",
+	  .text = "Whether server connections are shared; that needs an auth other than passthrough. "
+		  "off: one per session. session: a session has one from its first query until it "
+		  "ends, and leaves it for others. transaction: it has one for the length of a transaction." },
+	{ .name = "pool_size", .type = OPT_INT, AT(conf_database, pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "-1", .min = -1, .max = 100000, .group = "Database",
+	  .text = "default_pool_size of its pools; -1, or 0: that of [meridian]." },
+	{ .name = "min_pool_size", .type = OPT_INT, AT(conf_database, min_pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "-1", .min = -1, .max = 100000, .group = "Database",
+	  .text = "min_pool_size of its pools; -1: that of [meridian]." },
+	{ .name = "reserve_pool_size", .type = OPT_INT, AT(conf_database, reserve_pool_size, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "-1", .min = -1, .max = 100000, .group = "Database",
+	  .text = "reserve_pool_size of its pools; -1: that of [meridian]." },
+	{ .name = "auth_query", .type = OPT_STRING, AT(conf_database, auth_query, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
+	  .text = "The auth_query of users of this database; empty: that of [meridian]." },
+	{ .name = "auth_dbname", .type = OPT_STRING, AT(conf_database, auth_dbname, char *),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
+	  .text = "The database in which the auth_query of users of this database runs; empty: "
+		  "that of [meridian]." },
+	{ .name = "reads", .type = OPT_ENUM, AT_ENUM(conf_database, reads),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_words,
+	  .group = "Database",
+	  .text = "Where queries that only read go. home: to the node of the session." },
+	{ .name = "statement_sample", .type = OPT_INT, AT(conf_database, statement_sample, int),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 1000000,
+	  .group = "Database",
+	  .text = "One of so many statements is looked at, by chance, for SHOW FINGERPRINTS and for "
+		  "migrations that ask what traffic there is: which statements run, how often, and "
+		  "how long their answers take, of the last 24 hours. Kept without constants, in "
+		  "the memory of this process alone. 1: every one; 0: none." },
+	{ .name = "residency", .type = OPT_ENUM, AT_ENUM(conf_database, residency),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = residency_words,
+	  .group = "Database",
+	  .text = "strict: only what a trusted source says of the caller's place counts, not what "
+		  "the client says of itself, and no region but the caller's own will do." },
+};
+/* clang-format on */
+
+const struct section section_listener = {
+	.word = "listener",
+	.arg = "NAME",
+	.text = "A further place to listen, with rules of its own.",
+	ROWS(listener_rows),
+	.size = sizeof(struct conf_listener),
+};
+
+const struct section section_region = {
+	.word = "region",
+	.arg = "NAME",
+	.text = "A place with database servers. At least one is needed. The "
+		"name is free; that of a cloud region (us-east1, gcp-us-east1, "
+		"eu-west-3) brings its coordinates along.",
+	ROWS(region_rows),
+	.size = sizeof(struct conf_region),
+};
+
+const struct section section_database = {
+	.word = "database",
+	.arg = "NAME",
+	.text = "Rules for one database; the name * stands for all that have "
+		"no section of their own.",
+	ROWS(database_rows),
+	.size = sizeof(struct conf_database),
+};
