@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Gate;
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -143,27 +144,39 @@ leave($s);
 $proxy->reload(set => { server_reset_query => 'DISCARD ALL' });
 
 # What was set for the next one is refused behind the reset: nobody is told, and it is known that it is not there.
-$east->safe_psql('postgres', 'GRANT bob TO eve');
-my $eve = session(user => 'eve', role => 'bob', search_path => 'side, public');
-$backend = $eve->ask($pid);
-is($eve->ask('SELECT current_user'), 'bob', 'a role in the startup packet');
-$east->safe_psql('postgres', 'REVOKE bob FROM eve');
-leave($eve);
-$eve = session(user => 'eve');
+sub bob_is_taken_away
+{
+	$east->safe_psql('postgres', 'GRANT bob TO eve');
+	my $eve = session(user => 'eve', role => 'bob', search_path => 'side, public');
+	my $backend = $eve->ask($pid);
+	is($eve->ask('SELECT current_user'), 'bob', 'a role in the startup packet');
+	$east->safe_psql('postgres', 'REVOKE bob FROM eve');
+	leave($eve);
+	return $backend;
+}
+
+$backend = bob_is_taken_away();
+my $eve = session(user => 'eve');
 is($eve->ask("SELECT current_user, current_setting('search_path'), pg_backend_pid()"), qq{eve,"\$user", public,$backend},
 	'which is taken away meanwhile: the next one has nothing of it');
 leave($eve);
+bob_is_taken_away();
 $eve = session(user => 'eve', role => 'bob', search_path => 'side, public');
 $eve->send(query('SELECT current_user'));
 my ($error) = grep { $_->[0] eq 'E' } $eve->until('E');
-is(error_fields($error)->{C}, '42501', 'and who wants it is refused by the server');
+is($error && error_fields($error)->{C}, '42501', 'and who wants it is refused by the server');
 $eve = session(user => 'eve', search_path => 'side, public');
 is($eve->ask("SELECT current_user, current_setting('search_path')"), 'eve,side, public', 'others are not');
 leave($eve);
 
 # ---------------------------------------------------------------- REHOME of one that has no server
 
+$s = session();
+is($s->ask('SELECT 1'), 1, 'what servers report is known');
+leave($s);
+ok(wait_until(sub { pool()->{sv_idle} == 1 }), 'the only connection is idle');
 $s = session(application_name => 'mover');
+is(pool()->{sv_active}, 0, 'and stays so');
 is($proxy->console_error('REHOME SESSION ' . facts('mover')->{id} . ' TO REGION us-west1'), '', 'a session without a server moves');
 is(facts('mover')->{home}, 'us-west1', 'SHOW SESSIONS says so');
 is($s->ask($where), 'us-west1', 'its first query is answered there');
