@@ -9,9 +9,11 @@
  *    discards everything up to the next Sync, a Query or FunctionCall too. If we see the error when
  *    nothing is owed, the client's next Query is not counted (`skip`). If a Query was already under
  *    way, the error may be its own or that of a message before it; nothing tells. It is then taken
- *    for the Query's own, which errs to "owed": such a session (extended messages without Sync, a
- *    Query behind them, and an error) looks busy for the rest of its life, unless flow_forgive()
- *    is told.
+ *    for the Query's own, which errs to "owed", and in doubt: QUERY_BEHIND (a Query with extended
+ *    messages and no Sync in front) becomes DOUBT, and if a ReadyForQuery settles that, a
+ *    BARE_SYNC behind it becomes DOUBT_SYNC, for it may have been that one's. What is in doubt
+ *    alone is taken back by the next Sync, and a DOUBT_SYNC by the next Query too: the server
+ *    would long have answered it. Where it does after all, `unsure` (see 3.) sees to that.
  *
  * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
  *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
@@ -53,7 +55,16 @@
 #define LENGTH_MAX    ((uint32_t)INT32_MAX)
 #define SWALLOWED_MAX 15
 
-enum unit { UNIT_SYNC, UNIT_BARE_SYNC, UNIT_QUERY, UNIT_QUERY_ENDED, UNIT_MARK };
+enum unit {
+	UNIT_SYNC,
+	UNIT_BARE_SYNC,
+	UNIT_QUERY,
+	UNIT_QUERY_ENDED,
+	UNIT_MARK,
+	UNIT_QUERY_BEHIND,
+	UNIT_DOUBT,
+	UNIT_DOUBT_SYNC,
+};
 
 #define UNIT_MASK ((uint64_t)7)
 
@@ -104,7 +115,7 @@ is_sync(enum unit u)
 static bool
 is_query(enum unit u)
 {
-	return u == UNIT_QUERY || u == UNIT_QUERY_ENDED;
+	return u == UNIT_QUERY || u == UNIT_QUERY_ENDED || u == UNIT_QUERY_BEHIND;
 }
 
 static void
@@ -150,6 +161,22 @@ owe(struct flow *f, enum unit u)
 	unit_add(f, u);
 }
 
+/* All that is owed may have been discarded by the server. */
+static bool
+is_in_doubt(const struct flow *f)
+{
+	return f->pending == 1 && f->queued == 1 && unit_at(f, 0) >= UNIT_DOUBT;
+}
+
+/* The client goes on, and the server would have answered before: nothing is owed, then. */
+static void
+doubt_no_more(struct flow *f)
+{
+	f->pending = 0;
+	forget_units(f);
+	f->unsure = 2;
+}
+
 void
 flow_expect_ready(struct flow *f)
 {
@@ -193,6 +220,8 @@ drop_oldest(struct flow *f)
 		unit_remove(f, 0);
 	}
 	f->pending--;
+	if (UNLIKELY(u >= UNIT_DOUBT) && f->queued > 0 && unit_at(f, 0) == UNIT_BARE_SYNC)
+		unit_set(f, 0, UNIT_DOUBT_SYNC);
 }
 
 void
@@ -244,9 +273,11 @@ on_query(struct flow *f)
 		return 0;
 	if (f->copy == FLOW_COPY_IN)
 		f->copy = FLOW_COPY_IN_ENDED;
+	if (UNLIKELY(f->pending == 1) && is_in_doubt(f) && unit_at(f, 0) == UNIT_DOUBT_SYNC)
+		doubt_no_more(f);
+	owe(f, UNLIKELY(f->open) ? UNIT_QUERY_BEHIND : UNIT_QUERY);
 	f->open = f->reopened = 0;
 	f->simple++;
-	owe(f, UNIT_QUERY);
 	return FLOW_QUERY;
 }
 
@@ -277,6 +308,8 @@ on_sync(struct flow *f)
 	}
 	if (f->copy == FLOW_COPY_BOTH)
 		return 0;
+	if (UNLIKELY(f->pending == 1) && is_in_doubt(f))
+		doubt_no_more(f);
 	owe(f, is_open(f) ? UNIT_SYNC : UNIT_BARE_SYNC);
 	f->skip = f->open = f->reopened = 0;
 	return 0;
@@ -296,7 +329,7 @@ on_copy_end(struct flow *f)
 		return 0;
 	else if (is_open(f) || (last > 0 && is_sync(unit_at(f, last - 1))))
 		unit_add(f, UNIT_MARK);
-	else if (last > 0 && unit_at(f, last - 1) == UNIT_QUERY)
+	else if (last > 0 && is_query(unit_at(f, last - 1)))
 		unit_set(f, last - 1, UNIT_QUERY_ENDED);
 	return 0;
 }
@@ -398,6 +431,8 @@ on_error(struct flow *f)
 		f->reopened = 0;
 		forget_units(f);
 	}
+	if (f->queued > 0 && unit_at(f, 0) == UNIT_QUERY_BEHIND)
+		unit_set(f, 0, UNIT_DOUBT);
 	on_complete(f);
 	f->server.type = 'E';
 	f->error_field = f->error_at = 0;
@@ -674,6 +709,13 @@ flow_is_idle(const struct flow *f)
 }
 
 bool
+flow_is_in_doubt(const struct flow *f)
+{
+	return is_in_doubt(f) && !is_open(f) && f->copy == FLOW_COPY_NONE &&
+	       flow_at_client_boundary(f) && flow_at_server_boundary(f);
+}
+
+bool
 flow_owes(const struct flow *f)
 {
 	return f->pending > 0 || is_open(f) || f->copy != FLOW_COPY_NONE;
@@ -700,7 +742,7 @@ flow_activity(const struct flow *f)
 		return FLOW_REPLICATING;
 	if (f->copy != FLOW_COPY_NONE)
 		return FLOW_COPYING;
-	if (f->pending > 0 || is_open(f))
+	if ((f->pending > 0 && !is_in_doubt(f)) || is_open(f))
 		return FLOW_ACTIVE;
 	if (f->tx == 'T')
 		return FLOW_IN_TRANSACTION;

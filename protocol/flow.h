@@ -170,6 +170,9 @@ flow_tx_status(const struct flow *f)
 
 /* The server owes nothing, the client is in the middle of nothing, no transaction is open. */
 bool flow_is_idle(const struct flow *f);
+/* The server may have discarded all that it is taken to owe, and wait for a Sync: the client has
+ * heard of an error, and at most a ReadyForQuery is still to come, which would not take long. */
+bool flow_is_in_doubt(const struct flow *f);
 /* The server connection may be exchanged now: idle beyond doubt, not a replication session, and
  * the client has not said Terminate. (What the session has set up on the server is not known here.)
  */

@@ -58,6 +58,27 @@ last_words($prompted, '57P01', 'a deadline ends who is at the prompt');
 last_words($working,  '57P01', 'and who is in');
 $proxy->console('UNDRAIN REGION us-east1');
 
+# ---------------------------------------------------------------- what the server has discarded
+
+# Extended messages without a Sync, one of which fails, and a Query behind them: the server passes over
+# the Query, and would over all others. The session is not busy for ever.
+my $discarding = Meridian::Test::Proxy->new('discarding', regions => [ 'us-east1' => $node ], set => { probe_conninfo => undef });
+$discarding->start;
+my @lost = map { Meridian::Test::Wire->session($discarding) } 1 .. 3;
+my $fails = parse('SELECT 1/0') . bind_message([]) . execute();
+$_->send($fails, query('SELECT 1')) for @lost;
+is(error_fields(($_->until('E'))[-1])->{C}, '22012', 'a message in front of a Query fails') for @lost;
+ok($lost[0]->silent(0.2), 'the Query is passed over');
+is_deeply([ map { $_->{activity} // $_->{state} } grep { $_->{database} eq 'postgres' } @{ $discarding->console('SHOW SESSIONS') } ],
+	[ ('idle') x 3 ], 'nobody is taken for busy');
+$_->send(sync_message) for @lost[ 1, 2 ];
+is(($_->until('Z'))[-1][1], 'I', 'behind a Sync') for @lost[ 1, 2 ];
+is($lost[1]->ask('SELECT 42'), '42', 'it goes on');
+kill 'TERM', $discarding->pid;
+last_words($_, '57P01', 'SIGTERM ends it') for @lost;
+ok($discarding->wait_exit(20), 'and the process');
+is($discarding->exit_status, 0, 'in peace');
+
 # ---------------------------------------------------------------- the end of the process
 
 # Sessions keep some workers alive, the others have nothing to do any more. Cancel requests that
