@@ -34,6 +34,24 @@ set_ipv6(struct addr *out, const uint8_t ip[16])
 	memcpy(out->ip, ip, 16);
 }
 
+/* As inet_pton(): four numbers in decimal, none with a zero in front. */
+static bool
+parse_ipv4(const char *p, uint8_t ip[4])
+{
+	for (unsigned i = 0; i < 4; i++) {
+		const char *begin = p;
+		unsigned n = 0;
+
+		while (*p >= '0' && *p <= '9' && p - begin < 3)
+			n = n * 10 + (unsigned)(*p++ - '0');
+		if (p == begin || n > 255 || (*begin == '0' && p - begin > 1) ||
+		    *p++ != (i < 3 ? '.' : '\0'))
+			return false;
+		ip[i] = (uint8_t)n;
+	}
+	return true;
+}
+
 bool
 addr_parse(struct slice s, struct addr *out)
 {
@@ -45,9 +63,8 @@ addr_parse(struct slice s, struct addr *out)
 		s = slice_of(s.p + 1, s.n - 2);
 	if (s.n == 0 || !text_copy(text, sizeof(text), s) || strlen(text) != s.n)
 		return false;
-	if (inet_pton(AF_INET, text, ip) == 1) {
+	if (parse_ipv4(text, a.ip)) {
 		a.family = ADDR_IPV4;
-		memcpy(a.ip, ip, 4);
 	} else if (inet_pton(AF_INET6, text, ip) == 1) {
 		set_ipv6(&a, ip);
 	} else {
@@ -127,11 +144,28 @@ addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
 	return 0;
 }
 
+/* As inet_ntop(), which goes through sprintf() and all that is behind it: every login comes here.
+ */
+static void
+print_ipv4(const uint8_t ip[4], char *to)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		if (i > 0)
+			*to++ = '.';
+		if (ip[i] >= 100)
+			*to++ = (char)('0' + ip[i] / 100);
+		if (ip[i] >= 10)
+			*to++ = (char)('0' + ip[i] / 10 % 10);
+		*to++ = (char)('0' + ip[i] % 10);
+	}
+	*to = '\0';
+}
+
 const char *
 addr_print_ip(const struct addr *a, char to[ADDR_TEXT_MAX])
 {
 	if (a->family == ADDR_IPV4)
-		inet_ntop(AF_INET, a->ip, to, ADDR_TEXT_MAX);
+		print_ipv4(a->ip, to);
 	else if (a->family == ADDR_IPV6)
 		inet_ntop(AF_INET6, a->ip, to, ADDR_TEXT_MAX);
 	else

@@ -16,10 +16,10 @@ struct err {
 
 /* Each returns -1, so that `return err_set(e, …)` reads well; e may be NULL. */
 int err_set(struct err *e, const char *sqlstate, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-int err_detail(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+    __attribute__((cold, format(printf, 3, 4)));
+int err_detail(struct err *e, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
+int err_hint(struct err *e, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
 /* Put "context: " before the message. */
-int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int err_prefix(struct err *e, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
 
 #endif

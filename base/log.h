@@ -41,9 +41,10 @@ int log_level_parse(const char *word);
 const char *log_level_name(enum log_level level);
 
 bool log_wants(enum log_level level);
-void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_msg(enum log_level level, const char *fmt, ...)
+    __attribute__((cold, format(printf, 2, 3)));
 void log_about(enum log_level level, struct log_subject about, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((cold, format(printf, 3, 4)));
 
 /* At most `LOG_LIMIT_BURST` lines per second and call site; what was left out is counted in the
  * next line that gets through. For anything that a client can trigger. */
@@ -55,7 +56,7 @@ struct log_limit {
 };
 
 /* True where a line may be written now; *dropped gets how many were left out since the last. */
-bool log_limit_pass(struct log_limit *l, unsigned *dropped);
+bool log_limit_pass(struct log_limit *l, unsigned *dropped) __attribute__((cold));
 
 #define log_limited(level, subject, fmt, ...)                                                   \
 	do {                                                                                    \

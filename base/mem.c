@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void
+__attribute__((cold, noreturn)) static void
 out_of_memory(void)
 {
 	static const char text[] = "meridian: out of memory\n";
@@ -17,13 +17,25 @@ out_of_memory(void)
 	abort();
 }
 
+/* What is small comes from what the thread has just given back (glibc's malloc() has a cache for
+ * that up to this size), which calloc() passes by. */
+#define CACHED_MAX ((size_t)1024)
+
 void *
 xcalloc(size_t n, size_t size)
 {
-	void *p = calloc(n > 0 ? n : 1, size > 0 ? size : 1);
+	size_t bytes;
+	void *p;
 
+	if (__builtin_mul_overflow(n, size, &bytes))
+		out_of_memory();
+	p = bytes > CACHED_MAX ? calloc(1, bytes) : malloc(bytes > 0 ? bytes : 1);
 	if (p == NULL)
 		out_of_memory();
+	if (bytes <= CACHED_MAX) {
+		__asm__("" : "+r"(p)); /* or the compiler makes a calloc() of the two again */
+		memset(p, 0, bytes);
+	}
 	return p;
 }
 

@@ -46,7 +46,7 @@ note(struct weighing *w, const struct claim *c, const char *outcome)
 	*e = (struct locality_evidence){
 		.source = c->source, .kind = c->kind, .value = c->value, .trusted = c->trusted
 	};
-	snprintf(e->outcome, sizeof(e->outcome), "%s", outcome);
+	(void)text_copy(e->outcome, sizeof(e->outcome), slice_str(outcome));
 	return e;
 }
 
@@ -289,12 +289,11 @@ weigh_self(struct weighing *w)
 	bool known = t->self_region >= 0 && t->self_region < t->nregions;
 	struct claim row = { .source = SOURCE_SELF, .kind = CLAIM_REGION, .trusted = true };
 	struct locality_evidence *noted;
-	char outcome[160];
 
-	snprintf(outcome, sizeof(outcome), "%s%.63s",
-		 known ? "this proxy stands in region " : "this proxy does not know its own region",
-		 known ? t->regions[t->self_region].name : "");
-	noted = note(w, &row, outcome);
+	noted = note(w, &row, known ? "" : "this proxy does not know its own region");
+	if (noted != NULL && known)
+		snprintf(noted->outcome, sizeof(noted->outcome),
+			 "this proxy stands in region %.63s", t->regions[t->self_region].name);
 	if (w->decided)
 		return;
 	*w->out = (struct locality){ .source = SOURCE_SELF,
@@ -303,6 +302,26 @@ weigh_self(struct weighing *w)
 	w->decided = true;
 	if (noted != NULL)
 		noted->won = true;
+}
+
+/* Whether nothing can come of what the source claims: nothing is claimed, or addresses of which
+ * nobody knows anything. */
+static bool
+is_mute(const struct locality_input *in, enum locality_source source)
+{
+	const struct topology *t = in->topology;
+
+	for (unsigned i = 0; i < in->claims->n; i++) {
+		struct claim c = claims_get(in->claims, i);
+
+		if (c.source == source && (c.kind != CLAIM_ADDRESS || in->geo != NULL))
+			return false;
+		for (unsigned r = 0; c.source == source && r < t->nregions; r++) {
+			if (t->regions[r].networks.n > 0)
+				return false;
+		}
+	}
+	return true;
 }
 
 static void
@@ -314,7 +333,7 @@ weigh(struct weighing *w, enum locality_source source)
 		weigh_overrides(w);
 	else if (source == SOURCE_SELF)
 		weigh_self(w);
-	else
+	else if (w->evidence != NULL || !is_mute(w->in, source))
 		find_by_claims(w, source, &f);
 }
 

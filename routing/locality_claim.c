@@ -17,7 +17,7 @@
 static void
 say(struct finding *f, const char *what)
 {
-	snprintf(f->outcome, sizeof(f->outcome), "%s", what);
+	(void)text_copy(f->outcome, sizeof(f->outcome), slice_str(what));
 }
 
 static void

@@ -256,7 +256,8 @@ pick_region(const struct pick_wish *w, uint16_t region, struct pick *out)
 	out->rtt_us = -1;
 	n = line_up(w, r, out, line);
 	set_costs(w->topology, out->rtt_us, line, n);
-	qsort(line, n, sizeof(line[0]), compare_order);
+	if (n > 1)
+		qsort(line, n, sizeof(line[0]), compare_order);
 	for (unsigned i = 0; i < n; i = end) {
 		for (end = i + 1; end < n && line[end].order == line[i].order; end++)
 			;

@@ -455,7 +455,8 @@ route_decide(const struct route_input *in, struct route *out)
 	}
 	apply_rules(in, v, n);
 	out->home.nearest = home_of(v, n);
-	qsort(v, n, sizeof(v[0]), compare_entries);
+	if (n > 1)
+		qsort(v, n, sizeof(v[0]), compare_entries);
 	sticky = keep_sticky(in, v, n);
 	conclude(in, v, n, sticky, out);
 	out->home.kept = sticky ? v[0].row.region : -1;

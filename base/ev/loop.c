@@ -18,9 +18,14 @@ struct deferred {
 	void *arg;
 };
 
+/* As many are kept for the next turns. */
+#define SPARE_MAX 64
+
 struct loop {
 	struct event_base *base;
 	struct deferred *first, **last;
+	struct deferred *spare;
+	unsigned nspare;
 	uint64_t turns;
 	int64_t now_us; /* of this turn; 0: nobody has asked */
 	bool stop;
@@ -43,6 +48,30 @@ loop_new(void)
 }
 
 static void
+put_aside(struct loop *l, struct deferred *d)
+{
+	if (l->nspare == SPARE_MAX) {
+		free(d);
+		return;
+	}
+	d->next = l->spare;
+	l->spare = d;
+	l->nspare++;
+}
+
+static struct deferred *
+take_spare(struct loop *l)
+{
+	struct deferred *d = l->spare;
+
+	if (d == NULL)
+		return xmalloc(sizeof(*d));
+	l->spare = d->next;
+	l->nspare--;
+	return d;
+}
+
+static void
 run_deferred(struct loop *l)
 {
 	struct deferred *d;
@@ -52,17 +81,23 @@ run_deferred(struct loop *l)
 		if (l->first == NULL)
 			l->last = &l->first;
 		d->fn(d->arg);
-		free(d);
+		put_aside(l, d);
 	}
 }
 
 void
 loop_free(struct loop *l)
 {
+	struct deferred *d;
+
 	if (l == NULL)
 		return;
 	run_deferred(l);
 	event_base_free(l->base);
+	while ((d = l->spare) != NULL) {
+		l->spare = d->next;
+		free(d);
+	}
 	free(l);
 }
 
@@ -118,10 +153,9 @@ loop_stop(struct loop *l)
 void
 loop_defer(struct loop *l, loop_fn fn, void *arg)
 {
-	struct deferred *d = xcalloc(1, sizeof(*d));
+	struct deferred *d = take_spare(l);
 
-	d->fn = fn;
-	d->arg = arg;
+	*d = (struct deferred){ .fn = fn, .arg = arg };
 	*l->last = d;
 	l->last = &d->next;
 }

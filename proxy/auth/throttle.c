@@ -4,6 +4,7 @@
 #include "proxy/auth/throttle.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,11 +24,14 @@ struct entry {
 
 struct shard {
 	pthread_mutex_t lock;
+	unsigned used;
 	struct entry v[SHARD_ENTRIES];
 };
 
 struct throttle {
 	uint64_t key[2];
+	atomic_uint used; /* shards that are not empty: nearly always none is, and that is all
+			     that a login need know */
 	struct shard shards[SHARDS];
 };
 
@@ -113,6 +117,12 @@ hash_pair(const struct throttle *t, const struct addr *from, uint64_t user)
 	return h != 0 ? h : 1;
 }
 
+static bool
+nobody_has_failed(const struct throttle *t)
+{
+	return atomic_load(&t->used) == 0;
+}
+
 static struct shard *
 shard_of(struct throttle *t, uint64_t pair)
 {
@@ -185,13 +195,17 @@ int64_t
 throttle_wait_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
 		 struct slice user, int64_t now_us)
 {
-	uint64_t pair = hash_pair(t, from, hash_user(t, user));
-	struct shard *s = shard_of(t, pair);
 	const struct entry *e;
 	int64_t wait_us = 0;
+	struct shard *s;
+	uint64_t pair;
 
-	if (pair == 0 || rules->base_us <= 0)
+	if (rules->base_us <= 0 || nobody_has_failed(t))
 		return 0;
+	pair = hash_pair(t, from, hash_user(t, user));
+	if (pair == 0)
+		return 0;
+	s = shard_of(t, pair);
 	pthread_mutex_lock(&s->lock);
 	e = find(s, pair);
 	if (e != NULL && e->until_us > now_us)
@@ -216,6 +230,8 @@ throttle_failed(struct throttle *t, const struct throttle_rules *rules, const st
 	e = find(s, pair);
 	if (e == NULL) {
 		e = make_room(s);
+		if (e->pair == 0 && s->used++ == 0)
+			atomic_fetch_add(&t->used, 1);
 		*e = (struct entry){ .pair = pair, .user = user_hash, .failed_at_us = now_us };
 	}
 	forget(e, rules, now_us);
@@ -231,16 +247,23 @@ throttle_failed(struct throttle *t, const struct throttle_rules *rules, const st
 void
 throttle_passed(struct throttle *t, const struct addr *from, struct slice user)
 {
-	uint64_t pair = hash_pair(t, from, hash_user(t, user));
-	struct shard *s = shard_of(t, pair);
+	struct shard *s;
 	struct entry *e;
+	uint64_t pair;
 
+	if (nobody_has_failed(t))
+		return;
+	pair = hash_pair(t, from, hash_user(t, user));
 	if (pair == 0)
 		return;
+	s = shard_of(t, pair);
 	pthread_mutex_lock(&s->lock);
 	e = find(s, pair);
-	if (e != NULL)
+	if (e != NULL) {
 		*e = (struct entry){ 0 };
+		if (--s->used == 0)
+			atomic_fetch_sub(&t->used, 1);
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -25,12 +25,12 @@
 
 static void attach_next(struct session *s);
 
-/* A reload meanwhile may have numbered the regions anew; and where a server replicates from says
- * nothing of where callers of its address belong. */
+/* Of one region there is nothing to remember; a reload meanwhile may have numbered the regions
+ * anew; and where a server replicates from says nothing of where callers of its address belong. */
 static bool
 sticky_fits(const struct session *s)
 {
-	return s->login->through == NULL &&
+	return s->login->world->topology->nregions > 1 && s->login->through == NULL &&
 	       s->worker->sticky_config == s->login->world->config->version;
 }
 

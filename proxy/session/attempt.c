@@ -14,6 +14,7 @@
 #include "proxy/worker_int.h"
 
 #define ANSWER_MAX (64 * 1024)
+#define OURS_MORE  64 /* what we add to a startup packet, nearly always */
 
 static const struct node *
 node_of(const struct attempt *a)
@@ -102,6 +103,7 @@ send_startup(struct attempt *a)
 			    (struct startup_param){ slice_str("meridian.country"),
 						    slice_str(l->locality.country) };
 	}
+	(void)buf_reserve(&b, l->packet.n + OURS_MORE);
 	startup_build(&b, login_startup(l), &edit);
 	if (b.failed) {
 		/* the client has left no room: what it said itself comes first */

@@ -39,6 +39,7 @@ void attempt_free(struct attempt *a);
 
 /* attach.c: how it went. */
 void attach_won(struct attempt *a);
-void attach_failed(struct attempt *a, enum attempt_end how, const char *reason);
+void attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
+    __attribute__((cold));
 
 #endif

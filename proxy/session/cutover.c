@@ -382,21 +382,28 @@ tell_to_reconnect(struct session *s, const struct cutover *c, const char *why)
 	session_close_err(s, WHY_MOVED, &e);
 }
 
+static void
+tell_late(struct session *s, const struct authority *a)
+{
+	struct cutover c = { .to = "" };
+
+	(void)text_copy(c.to, sizeof(c.to), slice_str(a->place));
+	tell_to_reconnect(s, &c, "its login had begun before");
+}
+
 bool
 cutover_is_late(struct session *s)
 {
 	const struct world *w = worker_world(s->worker);
 	const struct authority *a = locate_authority(w, session_name(s, NAME_DATABASE));
 	const struct node *n;
-	struct cutover c = { .to = "" };
 
 	if (a == NULL || s->flow.replication != REPLICATION_NONE)
 		return false;
 	n = topology_node_by_live(w->topology, s->server->live);
 	if (n == NULL || authority_has(a, w->topology, n))
 		return false;
-	(void)text_copy(c.to, sizeof(c.to), slice_str(a->place));
-	tell_to_reconnect(s, &c, "its login had begun before");
+	tell_late(s, a);
 	return true;
 }
 

@@ -44,7 +44,7 @@ entrance_admits(struct session *s)
 	struct slice database = session_name(s, NAME_DATABASE);
 	struct redirection r;
 	const char *entry;
-	struct err e = { 0 };
+	struct err e;
 
 	if (!find(s, &r) || !r.is_over)
 		return true;
@@ -81,7 +81,7 @@ put_notice(const struct session *s, const struct redirection *r, struct buf *out
 {
 	struct slice database = session_name(s, NAME_DATABASE);
 	const char *entry = world_entry(s->login->world, r->to);
-	struct err e = { 0 };
+	struct err e;
 
 	if (entry != NULL)
 		err_set(&e, SQLSTATE_SUCCESS, "database \"%.*s\" has moved to %s (region \"%s\")",

@@ -37,6 +37,7 @@
 
 #define LOGIN_MESSAGE_MAX (64 * 1024) /* PostgreSQL bounds authentication messages likewise */
 #define ANSWERS_MAX       (4 * LOGIN_MESSAGE_MAX) /* all that a node may say until it is ready */
+#define OURS_MORE         64 /* what our own messages are longer than the node's, nearly always */
 #define PLUS              SCRAM_MECHANISM_PLUS
 
 /* What became of a message of the node. */
@@ -338,12 +339,14 @@ become_ready(struct session *s)
 static bool
 from_server(struct session *s)
 {
-	struct buf *in = &s->login->server_inbox, out = { .cap = 2 * LOGIN_MESSAGE_MAX };
+	struct buf *in = &s->login->server_inbox,
+		   out = { .cap = 2 * LOGIN_MESSAGE_MAX + OURS_MORE };
 	struct slice rest = buf_view(in);
 	struct frame f = { 0 };
 	enum step step = STEP_ON;
 	enum parse p = PARSE_MORE;
 
+	(void)buf_reserve(&out, in->n + OURS_MORE);
 	while (step == STEP_ON && (p = frame_cut(rest, LOGIN_MESSAGE_MAX, &f)) == PARSE_DONE) {
 		step = take_server_message(s, &f, slice_of(rest.p, f.total), &out);
 		if (step != STEP_HOLD)

@@ -322,9 +322,14 @@ begin_session(struct session *s, struct slice packet)
 {
 	struct login *l = s->login;
 
+	if (packet.n == l->inbox.n) { /* as nearly always: it is all that was said */
+		l->packet = l->inbox;
+		l->inbox = (struct buf){ .cap = l->packet.cap };
+	} else {
+		buf_slice(&l->packet, packet);
+		buf_drop(&l->inbox, packet.n);
+	}
 	l->packet.cap = STARTUP_BYTES_MAX;
-	buf_slice(&l->packet, packet);
-	buf_drop(&l->inbox, packet.n);
 	l->world = world_ref(worker_world(s->worker));
 	if (listener_of(s)->tls == MODE_REQUIRE && !stream_is_encrypted(&s->client) &&
 	    s->peer.family != ADDR_UNIX)

@@ -164,17 +164,23 @@ session_name(const struct session *s, unsigned i)
 void
 session_set_names(struct session *s, const struct slice v[NAME_COUNT])
 {
-	struct buf b = { .cap = 4096 };
+	size_t n[NAME_COUNT], size = 0;
+	char *names, *to;
 
 	for (unsigned i = 0; i < NAME_COUNT; i++) {
 		/* names are at most 63 bytes in PostgreSQL: what is longer is cut for display */
-		buf_slice(&b, v[i].n > NAME_SHOWN_MAX ? slice_of(v[i].p, NAME_SHOWN_MAX) : v[i]);
-		buf_u8(&b, 0);
+		n[i] = v[i].n < NAME_SHOWN_MAX ? v[i].n : NAME_SHOWN_MAX;
+		size += n[i] + 1;
+	}
+	names = to = xmalloc(size);
+	for (unsigned i = 0; i < NAME_COUNT; i++) {
+		if (n[i] > 0)
+			memcpy(to, v[i].p, n[i]);
+		to += n[i];
+		*to++ = '\0';
 	}
 	free(s->names);
-	s->names = xmalloc(b.n);
-	memcpy(s->names, b.p, b.n);
-	buf_fini(&b);
+	s->names = names;
 }
 
 static void
@@ -358,10 +364,11 @@ session_abort(struct session *s, enum why why)
 
 	if (s->state == SESSION_CLOSED)
 		return;
-	err_set(&e, "", "%s", fault != NULL ? why_get(WHY_WEBSOCKET)->text : "");
-	if (fault != NULL)
+	if (fault != NULL) {
+		err_set(&e, "", "%s", why_get(WHY_WEBSOCKET)->text);
 		err_detail(&e, "%s", fault);
-	(void)note_end(s, fault != NULL ? WHY_WEBSOCKET : why, &e);
+	}
+	(void)note_end(s, fault != NULL ? WHY_WEBSOCKET : why, fault != NULL ? &e : NULL);
 	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
 		cancel_server(s);
 	finish(s);

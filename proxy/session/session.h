@@ -23,7 +23,7 @@ struct world;
 
 /* End it: the client is told (FATAL, at a message boundary) where it can be, then everything is
  * closed. First caller wins. `detail` may be NULL. */
-void session_close(struct session *s, enum why why, const char *detail);
+void session_close(struct session *s, enum why why, const char *detail) __attribute__((cold));
 
 /* What SHOW SESSIONS shows; strings are borrowed until the session runs again. */
 struct session_facts {

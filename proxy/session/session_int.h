@@ -109,7 +109,7 @@ struct session *session_new(struct worker *w, int take_fd, uint16_t listener,
 			    const struct addr *peer);
 void session_enter(struct session *s, enum session_state state);
 /* As session_close(), with an error of the caller's own for the client. */
-void session_close_err(struct session *s, enum why why, const struct err *e);
+void session_close_err(struct session *s, enum why why, const struct err *e) __attribute__((cold));
 /* Nothing more to say: close when the client has taken what is queued. */
 void session_end(struct session *s, enum why why);
 /* The same where the client may still be sending: it is read until it has heard us, or reset. */

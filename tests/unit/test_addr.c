@@ -19,6 +19,8 @@ addresses_with_ports_survive_a_round_trip(void **state)
 {
 	(void)state;
 	assert_string_equal(printed("10.0.0.1:5432"), "10.0.0.1:5432");
+	assert_string_equal(printed("0.109.110.255:65535"), "0.109.110.255:65535");
+	assert_string_equal(printed("99.100.9.10:9"), "99.100.9.10:9");
 	assert_string_equal(printed("[2001:db8::1]:6433"), "[2001:db8::1]:6433");
 	assert_string_equal(printed("[::ffff:10.0.0.1]:1"), "10.0.0.1:1");
 }
@@ -35,7 +37,15 @@ what_is_no_address_is_refused(void **state)
 					   "localhost:5432",
 					   "10.0.0.1:5432x",
 					   "[::1]5432",
-					   "10.0.0:1" };
+					   "10.0.0:1",
+					   "10.0.0.1.:1",
+					   "10.0.0.1.1:1",
+					   "10.0..1:1",
+					   "10.0.0.01:1",
+					   "10.0.0.256:1",
+					   "10.0.0.1000:1",
+					   "10.0.0.+1:1",
+					   "10.0.0.:1" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

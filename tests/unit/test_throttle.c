@@ -141,6 +141,26 @@ a_success_is_a_new_beginning(void **state)
 	assert_int_equal(miss(*state, "192.0.2.1", "tom", SEC(1000)), 0);
 }
 
+/* The table knows whether anybody has failed at all. */
+static void
+who_is_not_the_last_to_be_forgiven_leaves_the_others(void **state)
+{
+	struct addr a = address("192.0.2.1");
+
+	for (int i = 0; i < 5; i++) {
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+		(void)miss(*state, "192.0.2.1", "ann", SEC(1000));
+	}
+	throttle_passed(*state, &a, slice_str("tom"));
+	throttle_passed(*state, &a, slice_str("tom"));
+	assert_int_equal(wait_of(*state, "192.0.2.1", "ann", SEC(1000)), SEC(2));
+	throttle_passed(*state, &a, slice_str("ann"));
+	assert_int_equal(wait_of(*state, "192.0.2.1", "ann", SEC(1000)), 0);
+	for (int i = 0; i < 5; i++)
+		(void)miss(*state, "192.0.2.1", "ann", SEC(1000));
+	assert_int_equal(wait_of(*state, "192.0.2.1", "ann", SEC(1000)), SEC(2));
+}
+
 static void
 a_success_of_somebody_else_changes_nothing(void **state)
 {
@@ -287,6 +307,7 @@ main(void)
 		T(ports_do_not_matter),
 		T(the_unix_socket_never_waits),
 		T(a_success_is_a_new_beginning),
+		T(who_is_not_the_last_to_be_forgiven_leaves_the_others),
 		T(a_success_of_somebody_else_changes_nothing),
 		T(each_ceiling_without_a_failure_halves_the_count),
 		T(a_clock_that_stands_still_or_goes_back_does_no_harm),

@@ -1,0 +1,98 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# timeout: 300
+#
+# What a new session without a pool touches, counted by valgrind: instructions, and lines of cache, code
+# and data, that it needs of a memory that others have used meanwhile. The latter is what a login costs
+# where a PostgreSQL forks beside us for each: nothing of ours is in any cache by then, and a line that is
+# not there takes as long as hundreds of instructions.
+#
+# A bound is what was counted when it was set, and 5 % more; gcc 12 -O2 on x86-64, libevent 2.1.12.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(measured sanitized wait_until);
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use PostgreSQL::Test::Utils ();
+use Test::More;
+
+my %bound = (instructions => 1.05 * 34374, lines => 1.05 * 1258);
+my $turns = 5;
+
+my $relaystep = "$ENV{MERIDIAN_BUILDDIR}/tests/tools/relaystep";
+my $built = `'$relaystep' built`;
+plan skip_all => 'a sanitizer has instructions of its own' if sanitized();
+plan skip_all => "built by $built" unless $built =~ /^12\..* optimized$/m && `uname -m` =~ /^x86_64$/m;
+
+my $node = regional_clusters('here');
+my $out  = PostgreSQL::Test::Utils::tempdir() . '/callgrind';
+
+sub one_session
+{
+	my ($proxy) = @_;
+	my $w = Meridian::Test::Wire->session($proxy);
+	$w->{last}[0] eq 'Z' && $w->ask('SELECT 1') eq '1' or die explain $w->{last};
+	$w->send(terminate);
+	return $w->closed && $w->close;
+}
+
+sub control
+{
+	my ($proxy, @what) = @_;
+	my $said = `callgrind_control @what @{[ $proxy->pid ]} 2>&1`;
+	return $? == 0 || die "callgrind_control @what: $said";
+}
+
+# Of each dump, the thread that did most: its events by name.
+sub dumps
+{
+	my %most;
+	for my $file (glob "$out.*") {
+		my (@names, @totals, $part);
+		open my $in, '<', $file or die "$file: $!";
+		while (<$in>) {
+			$part   = $1           if /^part: (\d+)/;
+			@names  = split ' ', $1 if /^events: (.*)/;
+			@totals = split ' ', $1 if /^totals: (.*)/;
+		}
+		next unless @totals > 1;
+		my %count;
+		@count{@names} = @totals;
+		$most{$part} = \%count if !$most{$part} || $count{Ir} > $most{$part}{Ir};
+	}
+	return values %most;
+}
+
+# The kind of CPU must not matter: libc takes other functions for each.
+my $proxy = Meridian::Test::Proxy->new('footprint',
+	regions => [ here => { nodes => $node, sslmode => 'disable' } ],
+	env     => { GLIBC_TUNABLES => 'glibc.cpu.hwcaps=-AVX2,-AVX512F,-ERMS,-FSRM' },
+	set     => { workers => 1, probe_interval => '1h', auth => 'passthrough', gazetteer => 'off',
+		log_connections => 'off', log_disconnections => 'off' },
+	wrapper => [ qw(valgrind --tool=callgrind --instr-atstart=no --separate-threads=yes --cache-sim=yes),
+		"--I1=32768,8,64", "--D1=49152,12,64", "--LL=67108864,16,64", "--callgrind-out-file=$out" ]);
+$proxy->start;
+one_session($proxy) for 1 .. 70;    # the worker's tables have grown by then
+
+# Nothing is in its cache when it begins to look.
+for (1 .. $turns) {
+	control($proxy, '-i', 'on');
+	one_session($proxy);
+	control($proxy, '-i', 'off');
+	control($proxy, '-d');
+}
+$proxy->stop;
+
+my @seen = sort { $a->{Ir} <=> $b->{Ir} } grep { $_->{Ir} > 10_000 } dumps();
+is(scalar @seen, $turns, 'each session was seen');
+my $instructions = $seen[0]{Ir};
+my ($lines) = sort { $a <=> $b } map { $_->{ILmr} + $_->{DLmr} + $_->{DLmw} } @seen;
+measured('%d instructions, %d lines (of all: %s)', $instructions, $lines,
+	join ', ', map { "$_->{Ir} and $_->{ILmr} + " . ($_->{DLmr} + $_->{DLmw}) } @seen);
+cmp_ok($instructions, '<=', $bound{instructions}, 'a session costs no more instructions than it did');
+cmp_ok($lines, '<=', $bound{lines}, '… nor lines of cache');
+cmp_ok($lines, '>', 0.5 * $bound{lines}, '… and was counted');
+
+done_testing();
