@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/mem.h"
 
 void
 buf_init(struct buf *b, size_t cap)
@@ -168,6 +169,15 @@ buf_text(struct buf *b)
 		return "";
 	*to = '\0';
 	return b->p;
+}
+
+char *
+buf_take_text(struct buf *b)
+{
+	char *text = xstrdup(buf_text(b));
+
+	buf_fini(b);
+	return text;
 }
 
 size_t

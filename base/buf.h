@@ -50,6 +50,8 @@ void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(print
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 /* A terminated view of the contents (the NUL is not counted in n); "" where that failed. */
 const char *buf_text(struct buf *b);
+/* The same, the caller's to free; the buf is finished. */
+char *buf_take_text(struct buf *b);
 
 /* Begin a protocol message: its type byte and four bytes of length to be filled in by
  * buf_message_end(), which takes what buf_message() returned. type 0 leaves the byte out (startup

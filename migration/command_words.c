@@ -82,8 +82,7 @@ expanded(const char *text, const struct migration *m)
 	char *out;
 
 	expand(text, m, &b);
-	out = xstrdup(buf_text(&b));
-	buf_fini(&b);
+	out = buf_take_text(&b);
 	return out;
 }
 

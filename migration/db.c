@@ -99,8 +99,7 @@ db_conninfo(const char *conninfo, int migration)
 		buf_u8(&b, (uint8_t)*p);
 	}
 	buf_str(&b, "'");
-	out = xstrdup(buf_text(&b));
-	buf_fini(&b);
+	out = buf_take_text(&b);
 	free(options);
 	return out;
 }

@@ -241,15 +241,6 @@ bad_value(const struct migration_option *o, const char *value, const char *expec
 }
 
 static char *
-text_of(struct buf *b)
-{
-	char *text = xstrdup(buf_text(b));
-
-	buf_fini(b);
-	return text;
-}
-
-static char *
 check_words(const struct migration_option *o, const char *value, struct err *e)
 {
 	struct slice rest = slice_str(o->words);
@@ -266,7 +257,7 @@ check_words(const struct migration_option *o, const char *value, struct err *e)
 		buf_str(&known, known.n == 0 ? "" : rest.n > 0 ? ", " : " or ");
 		buf_slice(&known, word);
 	}
-	said = text_of(&known);
+	said = buf_take_text(&known);
 	(void)bad_value(o, value, said, e);
 	free(said);
 	return NULL;
@@ -281,7 +272,7 @@ check_interval(const struct migration_option *o, const char *value, struct err *
 	if (!migration_parse_interval(value, &usec))
 		return bad_value(o, value, "a duration such as '500ms', '2s' or '30 days'", e);
 	text_put_usec(&b, usec);
-	return text_of(&b);
+	return buf_take_text(&b);
 }
 
 static char *
@@ -293,7 +284,7 @@ check_bytes(const struct migration_option *o, const char *value, struct err *e)
 	if (!text_to_bytes(slice_str(value), &bytes) || bytes < 0)
 		return bad_value(o, value, "a size such as '64kB'", e);
 	text_put_bytes(&b, bytes);
-	return text_of(&b);
+	return buf_take_text(&b);
 }
 
 static char *
@@ -338,7 +329,7 @@ check_window(const struct migration_option *o, const char *value, struct err *e)
 	if (!window_parse(value, &w))
 		return bad_value(o, value, WINDOW_EXPECTED, e);
 	window_put(&w, &b);
-	return text_of(&b);
+	return buf_take_text(&b);
 }
 
 char *

@@ -182,15 +182,6 @@ put_address(struct buf *out, const struct site_node *n)
 }
 
 static char *
-text_of(struct buf *b)
-{
-	char *text = xstrdup(buf_text(b));
-
-	buf_fini(b);
-	return text;
-}
-
-static char *
 site_conninfo(void *arg, const struct site_node *n, const char *dbname)
 {
 	struct world *w = current_world(arg);
@@ -205,7 +196,7 @@ site_conninfo(void *arg, const struct site_node *n, const char *dbname)
 	conninfo_put(&b, "dbname", dbname);
 	free(tls);
 	world_unref(w);
-	return text_of(&b);
+	return buf_take_text(&b);
 }
 
 static const char *const who[] = { "user", "password", NULL };
@@ -229,7 +220,7 @@ site_peer_conninfo(void *arg, const struct site_node *n, const char *dbname)
 	}
 	conninfo_put(&b, "dbname", dbname);
 	world_unref(w);
-	return text_of(&b);
+	return buf_take_text(&b);
 }
 
 /* Who logs in is who would at the node: Meridian takes that login there. */
@@ -254,7 +245,7 @@ site_through_conninfo(void *arg, const struct site_node *to, const struct site_n
 		buf_fini(&name);
 	}
 	world_unref(w);
-	return way != NULL ? text_of(&b) : NULL;
+	return way != NULL ? buf_take_text(&b) : NULL;
 }
 
 /* ---- who we are ---- */

@@ -128,7 +128,6 @@ dist_list_join(const struct strlist *list)
 
 	for (size_t i = 0; i < list->n; i++)
 		buf_printf(&b, "%s%s", i > 0 ? ", " : "", list->v[i]);
-	out = xstrdup(buf_text(&b));
-	buf_fini(&b);
+	out = buf_take_text(&b);
 	return out;
 }

@@ -161,8 +161,7 @@ history_sums(const struct sqltext *t)
 		digest_text(t->script.v[i].text, sum);
 		buf_printf(&b, "%s%s", i > 0 ? " " : "", sum);
 	}
-	out = xstrdup(buf_text(&b));
-	buf_fini(&b);
+	out = buf_take_text(&b);
 	return out;
 }
 

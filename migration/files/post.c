@@ -52,8 +52,7 @@ value_of(struct slice s)
 		buf_u8(&b, (uint8_t)s.p[i]);
 		i += s.p[i] == '\'' && i + 1 < s.n && s.p[i + 1] == '\'';
 	}
-	out = xstrdup(buf_text(&b));
-	buf_fini(&b);
+	out = buf_take_text(&b);
 	return out;
 }
 

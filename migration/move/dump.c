@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "migration/kind.h"
 #include "migration/move/move.h"
 #include "migration/move/tools.h"
@@ -232,8 +231,7 @@ dbname_word(const char *name)
 		buf_u8(&b, (uint8_t)*name);
 	}
 	buf_u8(&b, '\'');
-	word = xstrdup(buf_text(&b));
-	buf_fini(&b);
+	word = buf_take_text(&b);
 	return word;
 }
 

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "migration/db.h"
 #include "migration/fleet.h"
 #include "migration/move/cutover.h"
@@ -45,8 +44,7 @@ pid_array(const struct gate_straggler *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		buf_printf(&b, "%s%" PRIu32, i > 0 ? "," : "", v[i].pid);
 	buf_str(&b, "}");
-	text = xstrdup(buf_text(&b));
-	buf_fini(&b);
+	text = buf_take_text(&b);
 	return text;
 }
 

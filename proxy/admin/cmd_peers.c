@@ -23,18 +23,6 @@ state_of(const struct run *r, const struct peer *p)
 	return peer_state_name((enum peer_state)atomic_load(&p->state));
 }
 
-static void
-row_addresses(struct rows *rows, const struct node *n)
-{
-	char one[ADDR_TEXT_MAX];
-	struct buf text = { 0 };
-
-	for (unsigned i = 0; i < n->naddrs; i++)
-		buf_printf(&text, "%s%s", i > 0 ? ", " : "", addr_print(&n->addrs[i], one));
-	row_text(rows, buf_view(&text));
-	buf_fini(&text);
-}
-
 static enum step
 peers_row(struct run *r)
 {
@@ -57,7 +45,7 @@ peers_row(struct run *r)
 	row_count(&r->rows, atomic_load(&p->received));
 	row_count(&r->rows, atomic_load(&p->failed));
 	row_str(&r->rows, last_error[0] != '\0' ? last_error : NULL);
-	row_addresses(&r->rows, n);
+	row_addresses(&r->rows, n->addrs, n->naddrs);
 	row_end(&r->rows);
 	return STEP_MORE;
 }

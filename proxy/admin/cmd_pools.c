@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 
-#include "base/mem.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
 #include "proxy/pool/show.h"
@@ -21,17 +20,8 @@ static int
 filtered_begin(struct run *r, enum answer (*answer)(struct fanout *a))
 {
 	struct fanout *a = fanout_begin(r, answer);
-	const char *region = run_arg(r, "region");
-	int index = region != NULL ? run_region(r, region) : -1;
 
-	if (region != NULL && index < 0)
-		return -1;
-	if (region != NULL)
-		a->region = xstrdup(r->world->topology->regions[index].name);
-	a->database = run_arg_dup(r, "database");
-	a->user = run_arg_dup(r, "user");
-	a->state = run_arg_dup(r, "state");
-	return 0;
+	return fanout_take_filters(r, a);
 }
 
 static bool

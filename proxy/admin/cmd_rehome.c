@@ -5,7 +5,6 @@
  */
 #include "config.h"
 
-#include "base/mem.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
@@ -74,14 +73,8 @@ static int
 rehome_begin(struct run *r)
 {
 	struct fanout *a = fanout_begin(r, rehome_answer);
-	const char *region = run_arg(r, "region");
-	int index = region != NULL ? run_region(r, region) : -1;
 
-	if (region != NULL && index < 0)
-		return -1;
-	if (region != NULL)
-		a->region = xstrdup(r->world->topology->regions[index].name);
-	return fanout_take_id(r, a);
+	return fanout_take_region(r, a) < 0 ? -1 : fanout_take_id(r, a);
 }
 
 static const struct command commands[] = {

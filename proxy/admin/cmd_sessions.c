@@ -24,18 +24,9 @@ static int
 listing_begin(struct run *r, void (*row)(struct fanout *a, const struct session *s))
 {
 	struct fanout *a = fanout_begin(r, fanout_sessions);
-	const char *region = run_arg(r, "region");
-	int index = region != NULL ? run_region(r, region) : -1;
 
-	if (region != NULL && index < 0)
-		return -1;
-	if (region != NULL)
-		a->region = xstrdup(r->world->topology->regions[index].name);
 	a->row = row;
-	a->database = run_arg_dup(r, "database");
-	a->user = run_arg_dup(r, "user");
-	a->state = run_arg_dup(r, "state");
-	return 0;
+	return fanout_take_filters(r, a);
 }
 
 static bool

@@ -163,18 +163,6 @@ row_version(struct rows *rows, int num)
 }
 
 static void
-row_addresses(struct rows *rows, const struct node *n)
-{
-	char one[ADDR_TEXT_MAX];
-	struct buf text = { 0 };
-
-	for (unsigned i = 0; i < n->naddrs; i++)
-		buf_printf(&text, "%s%s", i > 0 ? ", " : "", addr_print(&n->addrs[i], one));
-	row_text(rows, buf_view(&text));
-	buf_fini(&text);
-}
-
-static void
 row_system_id(struct rows *rows, uint64_t id)
 {
 	if (id == 0)
@@ -189,7 +177,7 @@ node_details(struct rows *rows, const struct node *n)
 {
 	bool live = n->live != NULL;
 
-	row_addresses(rows, n);
+	row_addresses(rows, n->addrs, n->naddrs);
 	row_ms(rows, known_us(n->connect_us));
 	row_count(rows, live ? atomic_load(&n->live->connects) : 0);
 	row_count(rows, live ? atomic_load(&n->live->failures) : 0);

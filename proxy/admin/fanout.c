@@ -54,6 +54,30 @@ fanout_take_id(struct run *r, struct fanout *a)
 	return 0;
 }
 
+int
+fanout_take_region(struct run *r, struct fanout *a)
+{
+	const char *region = run_arg(r, "region");
+	int index = region != NULL ? run_region(r, region) : -1;
+
+	if (region != NULL && index < 0)
+		return -1;
+	if (region != NULL)
+		a->region = xstrdup(r->world->topology->regions[index].name);
+	return 0;
+}
+
+int
+fanout_take_filters(struct run *r, struct fanout *a)
+{
+	if (fanout_take_region(r, a) < 0)
+		return -1;
+	a->database = run_arg_dup(r, "database");
+	a->user = run_arg_dup(r, "user");
+	a->state = run_arg_dup(r, "state");
+	return 0;
+}
+
 void
 fanout_end(struct run *r)
 {

@@ -53,6 +53,10 @@ struct fanout {
 struct fanout *fanout_begin(struct run *r, enum answer (*answer)(struct fanout *a));
 /* Reads argument `id` into ask->id; -1 and r->err (22023). */
 int fanout_take_id(struct run *r, struct fanout *a);
+/* Its region, where it names one: -1, there is none of that name. */
+int fanout_take_region(struct run *r, struct fanout *a);
+/* The same, and database, user and state. */
+int fanout_take_filters(struct run *r, struct fanout *a);
 /* As `row` and `end` of a command. When every worker has said ANSWER_NEXT, a question with an id
  * fails: there is no such session. */
 enum step fanout_row(struct run *r);

@@ -208,6 +208,18 @@ row_text(struct rows *r, struct slice v)
 }
 
 void
+row_addresses(struct rows *r, const struct addr *v, unsigned n)
+{
+	char one[ADDR_TEXT_MAX];
+	struct buf text = { 0 };
+
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&text, "%s%s", i > 0 ? ", " : "", addr_print(&v[i], one));
+	row_text(r, buf_view(&text));
+	buf_fini(&text);
+}
+
+void
 row_str(struct rows *r, const char *v)
 {
 	if (v == NULL)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "base/buf.h"
 #include "base/slice.h"
 
@@ -57,7 +58,8 @@ void row_count(struct rows *r, uint64_t v);
 void row_float(struct rows *r, double v);
 void row_time(struct rows *r, int64_t wall_us); /* microseconds since 1970 */
 void row_text(struct rows *r, struct slice v);
-void row_str(struct rows *r, const char *v); /* NULL pointer: NULL */
+void row_addresses(struct rows *r, const struct addr *v, unsigned n); /* "a, b" */
+void row_str(struct rows *r, const char *v);                          /* NULL pointer: NULL */
 void row_printf(struct rows *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* NULL where v < 0. */
 void row_int_known(struct rows *r, int64_t v);
