@@ -186,15 +186,23 @@ on_reset(struct server *sv, const struct ask_answer *a)
 	pool_return(sv);
 }
 
-/* Settings behind a query of the operator's are known where that is what everybody writes. */
-static void
-put_settings(const struct server *sv, const char *sql, struct vars *next, struct buf *change)
+/* Settings behind a query of the operator's are known where that is what everybody writes. False:
+ * they are those. */
+static bool
+put_settings(const struct server *sv, const char *sql, struct vars *next, struct buf *messages)
 {
 	struct vars *none = vars_empty(sv->worker->vars);
+	const struct vars *has = strcasecmp(sql, "DISCARD ALL") == 0 ? none : NULL;
+	size_t at;
 
-	vars_put_change(change, strcasecmp(sql, "DISCARD ALL") == 0 ? none : NULL, next,
-			VARS_ERROR);
-	vars_unref(none);
+	vars_unref(none); /* the table has it */
+	if (has == next)
+		return false;
+	at = buf_message(messages, MSG_QUERY);
+	vars_put_change(messages, has, next, VARS_ERROR);
+	buf_u8(messages, 0);
+	buf_message_end(messages, at);
+	return true;
 }
 
 /* Who comes next begins most often as who has gone: in one go with the reset, and nobody waits. */
@@ -202,23 +210,21 @@ void
 pooled_reset(struct server *sv, struct vars *next)
 {
 	const char *sql = sv->worker->world->config->main.server_reset_query;
-	struct buf messages = { .cap = ASK_ANSWER_MAX }, change = { .cap = CHANGE_CAP };
+	struct buf messages = { .cap = ASK_ANSWER_MAX };
+	unsigned syncs = 1;
 
 	if (sql == NULL) {
 		server_free(sv);
 		return;
 	}
-	put_settings(sv, sql, next, &change);
+	message_put_query(&messages, slice_str(sql));
+	syncs += put_settings(sv, sql, next, &messages);
 	(void)vars_ref(next);
 	vars_unref(sv->vars);
 	sv->vars = next;
-	message_put_query(&messages, slice_str(sql));
-	if (change.n > 0)
-		message_put_query(&messages, buf_view(&change));
 	pool_put(sv, SERVER_BUSY);
-	ask_begin_messages(sv, &messages, change.n > 0 ? 2 : 1, on_reset);
+	ask_begin_messages(sv, &messages, syncs, on_reset);
 	buf_fini(&messages);
-	buf_fini(&change);
 }
 
 static void
