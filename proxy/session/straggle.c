@@ -121,6 +121,8 @@ seize(struct straggle *st)
 	struct server *sv = s->server;
 
 	st->stage = SEIZED;
+	/* what it says is kept: a client that reads slowly does not keep it from being heard */
+	stream_want(&sv->stream, (short)(sv->stream.interest | EV_READ));
 	if (sv->ask == NULL)
 		return;
 	/* a question of ours: the answer is of no use to anyone */
@@ -130,7 +132,6 @@ seize(struct straggle *st)
 		s->pooled->asking = QUESTION_NONE;
 		s->pooled->ahead = false;
 	}
-	stream_want(&sv->stream, (short)(sv->stream.interest | EV_READ));
 }
 
 bool
