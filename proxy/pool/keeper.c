@@ -97,7 +97,9 @@ is_drained(const struct pool *p)
 	const struct topology *t = w->topology;
 	const struct node *n = topology_node_by_live(t, p->live);
 
-	return n == NULL || n->drained || t->regions[n->region].drained ||
+	if (n == NULL || n->drained || t->regions[n->region].drained)
+		return true;
+	return clock_us() >= p->promised_us &&
 	       !authority_has(locate_authority(w, slice_str(p->database)), t, n);
 }
 

@@ -19,6 +19,8 @@
 
 /* So many idle connections are looked at for one that has the session's settings. */
 #define LOOK_AT_MAX 4
+/* How long after pool_warm() connections stay where their database is not served. */
+#define PROMISE_US (60 * USEC_PER_SEC)
 
 static const struct conf_main *
 conf_of(const struct pool *p)
@@ -455,11 +457,18 @@ pool_warm(struct pool *p, unsigned n)
 	unsigned limit = pool_share(p->worker, pool_sizes(p)->size);
 
 	p->wanted_us = clock_us();
+	p->promised_us = p->wanted_us + PROMISE_US;
 	pools_arm(p->worker->pools);
 	while (pool_size(p) < (n < limit ? n : limit) && !p->paused && !pool_is_failing(p)) {
 		if (!pool_launch(p))
 			return;
 	}
+}
+
+void
+pool_cool(struct pool *p)
+{
+	p->promised_us = 0;
 }
 
 bool

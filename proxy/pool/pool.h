@@ -57,6 +57,7 @@ struct pool {
 	struct pool_count *of_database, *of_user; /* over all workers */
 	int64_t wanted_us;           /* monotonic: a login may have come here; 0: never */
 	int64_t told_us;             /* … and the other workers were told so */
+	int64_t promised_us;         /* until then its database is about to be served here */
 	struct greetings *greetings; /* what its servers report to sessions */
 	bool starving;               /* counted in of_database->starving and of_user->starving */
 	struct pool_sizes sizes;     /* pool_sizes() alone reads them */
@@ -99,8 +100,10 @@ void pool_cancel_done(struct server *sv);
 /* Open connections as far as somebody waits and the limits allow. */
 void pool_grow(struct pool *p);
 void pool_put(struct server *sv, enum server_place place);
-/* Have so many connections, as far as the limits allow: somebody will want them. */
+/* Have so many connections, as far as the limits allow: the database will be served here. They stay
+ * for a minute, or until pool_cool() says that it will not. */
 void pool_warm(struct pool *p, unsigned n);
+void pool_cool(struct pool *p);
 /* Close what is idle; what is lent is closed when it comes back (RECONNECT). */
 void pool_reconnect(struct pool *p);
 void pool_pause(struct pool *p, bool paused);

@@ -243,6 +243,12 @@ cutover_carry(struct worker *w, const struct cutover *c)
 void
 cutover_forget(struct worker *w, const struct cutover *c)
 {
+	struct pool *p;
+
+	TAILQ_FOREACH (p, pools_list(w->pools), all) {
+		if (is_of(w, c, p))
+			pool_cool(p);
+	}
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = session_at(w, c, i);
 
