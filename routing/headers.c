@@ -192,17 +192,15 @@ headers_item(struct slice item, char to[HEADERS_ITEM_MAX])
 	const struct set *set = word.p == NULL ? find_set(name) : NULL;
 	int kind = word.p != NULL ? kind_parse(slice_trim(word)) : known_kind(name);
 
-	if (set != NULL) {
-		strcpy(to, set->name);
-		return true;
-	}
+	if (set != NULL)
+		return text_copy(to, HEADERS_ITEM_MAX, slice_str(set->name));
 	if (kind < 0 || !is_header_name(name))
 		return false;
 	for (size_t i = 0; i < name.n; i++)
 		to[i] = (char)tolower((unsigned char)name.p[i]);
 	to[name.n] = ':';
-	strcpy(to + name.n + 1, kind_name(kind));
-	return true;
+	return text_copy(to + name.n + 1, HEADERS_ITEM_MAX - name.n - 1,
+			 slice_str(kind_name(kind)));
 }
 
 /* A head being read. */
