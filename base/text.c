@@ -23,6 +23,17 @@ text_copy(char *to, size_t size, struct slice s)
 }
 
 bool
+text_append(char *to, size_t size, size_t *n, struct slice s)
+{
+	if (*n > size || s.n > size - *n)
+		return false;
+	if (s.n > 0)
+		memcpy(to + *n, s.p, s.n);
+	*n += s.n;
+	return true;
+}
+
+bool
 text_to_int(struct slice s, int64_t min, int64_t max, int64_t *out)
 {
 	char text[32], *end;

@@ -40,5 +40,8 @@ void text_put_ident(struct buf *b, struct slice s);
 void text_put_safe(struct buf *b, struct slice s, size_t max);
 /* Copy into a fixed array, always terminated; false where it was cut. */
 bool text_copy(char *to, size_t size, struct slice s);
+/* Put s behind the first *n bytes of a fixed array, and count it; nothing is terminated. False,
+ * with nothing changed, where there is no room for all of it. */
+bool text_append(char *to, size_t size, size_t *n, struct slice s) MUST_CHECK;
 
 #endif

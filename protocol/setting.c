@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hot.h"
+#include "base/text.h"
 
 enum token_kind {
 	TOKEN_END,
@@ -289,11 +290,11 @@ take_mark(struct parser *p, char c)
 static bool
 append(struct setting_word *w, const char *p, size_t n)
 {
-	if (n > sizeof(w->text) - w->n)
-		return false;
-	memcpy(w->text + w->n, p, n);
-	w->n = (uint16_t)(w->n + n);
-	return true;
+	size_t at = w->n;
+	bool fits = text_append(w->text, sizeof(w->text), &at, slice_of(p, n));
+
+	w->n = (uint16_t)at;
+	return fits;
 }
 
 static void

@@ -6,12 +6,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "protocol/sqltoken.h"
 
-#define NAME_PARTS_MAX 8
-#define NAME_MAX_BYTES 256
-#define DEPTH_MAX      4  /* texts inside texts */
-#define ARGUMENT_MAX   64 /* tokens of an argument that are looked at */
+#define DEPTH_MAX    4  /* texts inside texts */
+#define ARGUMENT_MAX 64 /* tokens of an argument that are looked at */
 
 #define DOUBT (1U << 31) /* beside enum sqleffect: it must be read the other way too */
 
@@ -85,7 +84,7 @@ sqleffects_put_name(struct buf *names, struct slice name)
 		if (known.n == name.n && strncasecmp(known.p, name.p, name.n) == 0)
 			return;
 	}
-	if (name.n + 1 > max - names->n) {
+	if (names->n >= max || name.n >= max - names->n) {
 		names->failed = true;
 		return;
 	}
@@ -144,21 +143,19 @@ put_name(const struct scan *s, struct slice name)
 static unsigned
 take_name(struct scan *s, struct sqltoken *t)
 {
-	char name[NAME_MAX_BYTES];
+	char name[SQLEFFECTS_NAME_MAX];
 	size_t n = 0;
 
-	for (;;) {
-		if ((t->kind != SQLTOKEN_WORD && t->kind != SQLTOKEN_NAME) || !t->exact ||
-		    t->text.n > sizeof(name) - 1 - n)
-			return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
-		memcpy(name + n, t->text.p, t->text.n);
-		n += t->text.n;
+	while ((t->kind == SQLTOKEN_WORD || t->kind == SQLTOKEN_NAME) && t->exact &&
+	       text_append(name, sizeof(name), &n, t->text)) {
 		*t = take(s);
 		if (t->mark != '.')
 			return put_name(s, slice_of(name, n));
-		name[n++] = '.';
+		if (!text_append(name, sizeof(name), &n, SLICE_LITERAL(".")))
+			break;
 		*t = take(s);
 	}
+	return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
 }
 
 /* ---- set_config(…) ---- */

@@ -53,6 +53,8 @@ unsigned sqleffects(struct slice sql);
  * them are among them; those of a single transaction are not. More than *names may hold (its cap;
  * 0: SQLEFFECTS_NAMES_MAX): names->failed; then say EFFECT_UNNAMED. */
 #define SQLEFFECTS_NAMES_MAX 4096
+/* A name of several parts, app.tenant, that is longer than this is none: EFFECT_UNNAMED. */
+#define SQLEFFECTS_NAME_MAX 256
 void sqleffects_names(struct slice sql, struct buf *names);
 /* Whether what a text means when it is prepared depends on this setting. */
 bool sqleffects_has_meaning(struct slice name);

@@ -360,6 +360,63 @@ every_beginning_of_a_text_can_be_read(void **state)
 	buf_fini(&b);
 }
 
+/* "SET a…a.b…b.b…b = 1", with so many letters in its first part, and in those behind it. */
+static void
+put_long_name(struct buf *text, struct buf *name, size_t first, size_t more, unsigned parts)
+{
+	for (size_t i = 0; i < first; i++)
+		buf_u8(name, 'a');
+	for (unsigned part = 1; part < parts; part++) {
+		buf_u8(name, '.');
+		for (size_t i = 0; i < more; i++)
+			buf_u8(name, 'b');
+	}
+	buf_str(text, "SET ");
+	buf_slice(text, buf_view(name));
+	buf_str(text, " = 1");
+}
+
+static void
+check_long_name(size_t first, size_t more, unsigned parts)
+{
+	struct buf text = { 0 }, name = { 0 }, found = { 0 };
+	unsigned effects;
+
+	put_long_name(&text, &name, first, more, parts);
+	buf_u8(&name, '\0');
+	effects = sqleffects(buf_view(&text));
+	sqleffects_names(buf_view(&text), &found);
+	if (name.n - 1 <= SQLEFFECTS_NAME_MAX) {
+		assert_int_equal(effects, EFFECT_SETTINGS);
+		assert_int_equal(found.n, name.n);
+		assert_memory_equal(found.p, name.p, name.n);
+	} else {
+		assert_int_equal(effects, EFFECT_UNNAMED | EFFECT_SETTINGS_ALL);
+		assert_int_equal(found.n, 0);
+	}
+	buf_fini(&text);
+	buf_fini(&name);
+	buf_fini(&found);
+}
+
+static void
+a_name_fits_or_is_none(void **state)
+{
+	(void)state;
+	for (size_t first = 1; first < 2 * SQLEFFECTS_NAME_MAX; first++)
+		check_long_name(first, 0, 1);
+	for (size_t first = SQLEFFECTS_NAME_MAX - 4; first < SQLEFFECTS_NAME_MAX + 4; first++) {
+		for (size_t more = 1; more < 4; more++) {
+			check_long_name(first, more, 2);
+			check_long_name(first, more, 3);
+		}
+		check_long_name(first, 4096, 2);
+		check_long_name(first, 4096, 16);
+	}
+	check_long_name(1, 1, SQLEFFECTS_NAME_MAX);
+	check_long_name(1, 64, 64);
+}
+
 /* Texts that would be long to read if each part of them were read again for every other. */
 static void
 a_hostile_text_is_read_in_little_time(void **state)
@@ -400,6 +457,7 @@ main(void)
 		cmocka_unit_test(the_body_of_do_is_read),
 		cmocka_unit_test(a_backslash_is_read_both_ways),
 		cmocka_unit_test(odd_texts_are_suspected),
+		cmocka_unit_test(a_name_fits_or_is_none),
 		cmocka_unit_test(a_hostile_text_is_read_in_little_time),
 		cmocka_unit_test(every_beginning_of_a_text_can_be_read),
 	};

@@ -81,6 +81,29 @@ numbers_and_booleans_have_bounds(void **state)
 	assert_false(text_to_bool(slice_str("maybe"), &t));
 }
 
+static void
+what_does_not_fit_is_not_appended(void **state)
+{
+	char to[4] = "....";
+	size_t n = 0;
+
+	(void)state;
+	assert_true(text_append(to, 3, &n, slice_of(NULL, 0)));
+	assert_true(text_append(to, 3, &n, slice_str("ab")));
+	assert_false(text_append(to, 3, &n, slice_str("cd")));
+	assert_int_equal(n, 2);
+	assert_true(text_append(to, 3, &n, slice_str("c")));
+	assert_true(text_append(to, 3, &n, slice_of(NULL, 0)));
+	assert_false(text_append(to, 3, &n, slice_str("d")));
+	assert_int_equal(n, 3);
+	assert_memory_equal(to, "abc.", 4);
+	/* a count that is past the end leaves no room, not a lot */
+	n = 4;
+	assert_false(text_append(to, 3, &n, slice_str("d")));
+	assert_false(text_append(to, 3, &n, slice_of(NULL, 0)));
+	assert_int_equal(n, 4);
+}
+
 int
 main(void)
 {
@@ -89,6 +112,7 @@ main(void)
 		cmocka_unit_test(durations_are_printed_in_the_largest_whole_unit),
 		cmocka_unit_test(quoting_cannot_be_escaped),
 		cmocka_unit_test(numbers_and_booleans_have_bounds),
+		cmocka_unit_test(what_does_not_fit_is_not_appended),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
