@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,14 +131,17 @@ look(struct watching *w, struct err *e)
 
 /* ---- whether it goes on ---- */
 
-/* Nobody's heart has beaten for a while. */
+/* Nobody's heart has beaten for a while, and the row is still the one that was read: an executor
+ * that ends writes its last row first and lets the lease go then. One statement sees both. */
 static bool
 is_abandoned(struct watching *w)
 {
 	static const char sql[] =
-	    "SELECT owner = '' OR heartbeat < clock_timestamp() - interval '30 seconds' FROM "
-	    "meridian.lease WHERE uuid = $1";
-	const char *params[] = { w->c->at.m.uuid };
+	    "SELECT (owner = '' OR heartbeat < clock_timestamp() - interval '30 seconds') AND "
+	    "EXISTS (SELECT 1 FROM meridian.migration m WHERE m.uuid = lease.uuid AND m.is_home "
+	    "AND m.rev = CAST($2 AS int8)) FROM meridian.lease WHERE uuid = $1";
+	char rev[24];
+	const char *params[] = { w->c->at.m.uuid, rev };
 	bool abandoned = false;
 	struct err ignored;
 
@@ -145,7 +149,8 @@ is_abandoned(struct watching *w)
 	    clock_us() - w->looked_us < LOOK_AT_US)
 		return false;
 	w->looked_us = clock_us();
-	return db_is(w->c->at.db, &abandoned, &ignored, sql, 1, params) == 0 && abandoned;
+	snprintf(rev, sizeof(rev), "%" PRId64, w->c->at.m.rev);
+	return db_is(w->c->at.db, &abandoned, &ignored, sql, 2, params) == 0 && abandoned;
 }
 
 /* Its executor may be dead: the ABORT is done when that is certain. */

@@ -74,6 +74,37 @@ for my $stays (1, 0) {
 	is(difference($before, catalog_of($agora, 'app')), '', "$how: the source is as it was");
 }
 
+# ---------------------------------------------------------------- an executor that ends while it is looked for
+
+# Who follows reads the row, and asks for the lease. Between the two the executor writes its last row and lets the
+# lease go: the lease is kept from being read until it has. (state that it ends in, or '' where it just dies)
+sub ends_between
+{
+	my ($m, $state) = @_;
+	run_it($second, "CREATE MIGRATION $m OF DATABASE app FROM agora-fr1 TO osc-fr1");
+	my $mine = "WHERE mig = (SELECT id FROM meridian.migration WHERE name = '$m' AND is_home)";
+	my $row  = 'INSERT INTO meridian.lease (uuid, mig, token, owner, proxy, heartbeat) SELECT uuid, id, 1, $$x/1/1$$, $$x$$, now() '
+	  . "+ interval '1 hour' FROM meridian.migration WHERE name = '$m' ON CONFLICT (uuid) DO UPDATE SET owner = excluded.owner, heartbeat = excluded.heartbeat";
+	$agora->safe_psql('app', "$row; UPDATE meridian.migration SET state = 'running(data)', phase = 'data', rev = rev + 1 WHERE name = '$m'");
+	my $holder = $agora->background_psql('app');
+	$holder->query_safe('BEGIN; LOCK TABLE meridian.lease IN ACCESS EXCLUSIVE MODE');
+	my $follows = $second->console_start("FOLLOW MIGRATION $m");
+	ok($agora->poll_query_until('app', q(SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE
+		'%heartbeat < clock_timestamp() - interval ''30 seconds''%')), "$m: whoever follows has read the row, and asks for the lease");
+	$holder->query_safe("UPDATE meridian.migration SET state = '$state', rev = rev + 1 WHERE name = '$m'") if $state;
+	$holder->query_safe("UPDATE meridian.lease SET owner = '' $mine; COMMIT");
+	$holder->quit;
+	$follows->{run}->finish;
+	$agora->safe_psql('app', "UPDATE meridian.migration SET state = 'data-migrated', rev = rev + 1 WHERE name = '$m'");
+	run_it($second, "ABORT MIGRATION $m");
+	return "$follows->{out}$follows->{err}";
+}
+my $heard = ends_between('ended', 'data-migrated');
+like($heard, qr/migration \d+ is data-migrated; next: /, 'it is told how that ended');
+unlike($heard, qr/nobody works/, '... and not that nobody works on it');
+like(ends_between('died', ''), qr/57P01: nobody works on migration \d+ any more, its state is running\(data\)\nHINT: +RETRY MIGRATION/,
+	'where it has just died, that is told');
+
 # ---------------------------------------------------------------- numbers
 
 # A migration between two regions, of which nothing is known where one of them is down.
