@@ -117,21 +117,11 @@ meaning_of(struct slice name)
 	return sqleffects_has_meaning(name) ? EFFECT_MEANING : 0;
 }
 
-/* Of a setting that changes until the end of the transaction. */
-static unsigned
-local_effects(struct slice name)
-{
-	static const char *const looked_at_anew[] = { "search_path", "role",
-						      "session_authorization" };
-
-	return IS_ONE_OF(name, looked_at_anew) ? 0 : meaning_of(name);
-}
-
 static unsigned
 put_name(const struct scan *s, struct slice name)
 {
 	if (s->is_local)
-		return local_effects(name);
+		return meaning_of(name);
 	if (s->names != NULL)
 		sqleffects_put_name(s->names, name);
 	/* the path on which LOAD and CREATE FUNCTION look is shown to superusers only */
@@ -209,9 +199,8 @@ set_config_effects(struct scan s)
 	    take_argument(&s, &local, &sure) == '\0')
 		return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
 	if (sure && is_true(&local))
-		return named && name.kind == SQLTOKEN_STRING && name.exact
-			   ? local_effects(name.text)
-			   : 0;
+		return named && name.kind == SQLTOKEN_STRING && name.exact ? meaning_of(name.text)
+									   : EFFECT_MEANING;
 	if (!named || name.kind != SQLTOKEN_STRING || !name.exact)
 		return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
 	effects = put_name(&s, name.text);

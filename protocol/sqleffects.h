@@ -41,9 +41,13 @@ enum sqleffect {
 				       transaction: sqleffects_has_meaning() */
 };
 
+/* Behind these there may be a temporary table that had another's name before. */
+#define EFFECTS_THAT_SHADOW (EFFECT_TEMP | EFFECT_CODE | EFFECT_UNKNOWN)
+
 /* Behind these nobody knows what a text means until it is known what they have done. */
-#define EFFECTS_ON_MEANING \
-	(EFFECT_MEANING | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED | EFFECT_RESET_ALL | EFFECT_UNKNOWN)
+#define EFFECTS_ON_MEANING                                                          \
+	(EFFECT_MEANING | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED | EFFECT_RESET_ALL | \
+	 EFFECTS_THAT_SHADOW)
 
 /* What a whole text may do; 0: nothing that outlives its transaction. */
 unsigned sqleffects(struct slice sql);

@@ -114,6 +114,15 @@ pooled_settled(struct server *sv)
 	sv->settled = sv->reported;
 }
 
+/* What the texts have done that went to the server since this was last said. */
+static void
+note_effects(struct pooled *pd)
+{
+	pd->effects |= statements_effects(pd->statements, &pd->names);
+	if (pd->names.failed)
+		pd->effects |= EFFECT_UNNAMED;
+}
+
 static void
 take_truth(struct pooled *pd, struct truth *t)
 {
@@ -125,18 +134,14 @@ take_truth(struct pooled *pd, struct truth *t)
 	sv->vars = t->server != NULL ? vars_ref(t->server) : NULL;
 	pooled_settled(sv);
 	pd->pins = t->pins;
+	note_effects(pd);
+	if (t->pins & PIN_TEMP)
+		statements_shadow(pd->statements, true);
+	else if (!(t->pins & PINS_UNKNOWN) && !(pd->effects & EFFECTS_THAT_SHADOW))
+		statements_shadow(pd->statements, false);
 	pd->asked_effects = 0;
 	buf_fini(&pd->asked_names);
 	truth_fini(t);
-}
-
-/* What the texts have done that went to the server since this was last said. */
-static void
-note_effects(struct pooled *pd)
-{
-	pd->effects |= statements_effects(pd->statements, &pd->names);
-	if (pd->names.failed)
-		pd->effects |= EFFECT_UNNAMED;
 }
 
 /* All of it is in question now. */
@@ -209,7 +214,9 @@ static uint64_t
 meaning_of(struct pooled *pd)
 {
 	note_effects(pd);
-	return (pd->effects | pd->asked_effects) & EFFECTS_ON_MEANING ? 0 : vars_meaning(pd->vars);
+	if (((pd->effects | pd->asked_effects) & EFFECTS_ON_MEANING) || (pd->pins & PINS_UNKNOWN))
+		return 0;
+	return vars_meaning(pd->vars);
 }
 
 /* Which statements of a session pool take settings back is known by whether they have a name. */

@@ -275,6 +275,14 @@ statements_change_meaning(unsigned effects)
 			   EFFECT_RESET_ALL | EFFECT_CODE | EFFECT_UNKNOWN)) != 0;
 }
 
+void
+statements_shadow(struct statements *c, bool is_so)
+{
+	if (is_so && !c->shadowed && ++c->era == 0)
+		c->era = 1;
+	c->shadowed = is_so;
+}
+
 const char *
 statements_why(const struct statements *c)
 {

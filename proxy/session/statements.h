@@ -70,6 +70,12 @@ void statements_detach(struct statements *c);
 /* Texts may mean something else behind one with these effects: meaning 0, until that is known. */
 bool statements_change_meaning(unsigned effects);
 
+/* The session has temporary tables or other objects of pg_temp on its server (or may have), or has
+ * them no more. A text with one of their names means something else in this session than in any
+ * other: from the first on it shares no statement, and what it has prepared before is prepared anew
+ * when it is used. It begins by itself behind a text of EFFECTS_THAT_SHADOW. */
+void statements_shadow(struct statements *c, bool is_so);
+
 enum statements_verdict {
 	STATEMENTS_AS_IS,     /* send the bytes that were given */
 	STATEMENTS_REWRITTEN, /* send what has been put into `out`, and only that (maybe nothing) */

@@ -132,8 +132,10 @@ struct statements {
 	    in_shape : 1; /* a ParameterDescription or RowDescription that counts is passing … */
 	uint16_t in_rows : 1;           /* … the latter */
 	uint16_t going : 1;             /* the body that is read does not go on to the client */
+	uint16_t shadowed : 1;          /* there may be temporary tables: see statements_shadow() */
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
+	uint32_t era;                   /* how often `shadowed` has begun */
 
 	uint32_t ends;      /* of sequences, among `units` */
 	uint32_t discarded; /* of those, by the server, and flow does not know */

@@ -265,7 +265,7 @@ walk_on_parse(struct walk *w, size_t total)
 	dropped = m.name.n == 0 ? deallocated(w, text.sql, &step) : NULL;
 	if (step == STEP_WAIT)
 		return STEP_WAIT;
-	m.st = statement_get(w->c->table, w->meaning, m.tail, text.sql);
+	m.st = walk_statement(w, m.tail, text.sql);
 	if (m.name.n > 0)
 		return parse_named(w, &m);
 	if (dropped == NULL)

@@ -56,13 +56,21 @@ renew(struct walk *w, struct name *name)
 {
 	struct statement *st = name->st, *now;
 
-	if (name->pending > 0 || st->meaning == w->meaning)
+	if (name->pending > 0 || (st->meaning == w->meaning && !w->c->shadowed))
 		return name->view;
-	now = statement_get(w->c->table, w->meaning, statement_tail(st),
-			    slice_of(st->tail + (st->sql.p - st->tail), st->sql.n));
+	now = walk_statement(w, statement_tail(st),
+			     slice_of(st->tail + (st->sql.p - st->tail), st->sql.n));
 	name->st = name->view = now;
 	statement_unref(st);
 	return now;
+}
+
+/* It was prepared before the temporary tables that there are now: PostgreSQL looks anew where they
+ * are the first of a connection, and this one may have had others'. */
+static bool
+is_shadowed(const struct walk *w, const struct name *name)
+{
+	return w->c->shadowed && name->view->era != w->c->era && name->view->repeatable;
 }
 
 /* The client relies on what Describe has said of the statement, perhaps elsewhere, and long ago.
@@ -118,6 +126,8 @@ refer(struct walk *w, struct slice text, enum use how, struct reference *out)
 		out->server = stray(w, text);
 		return STEP_ON;
 	}
+	if (is_shadowed(w, name))
+		(void)renew(w, name);
 	slot = slot_find(c->ss, name->view);
 	if (walk_slot_must_wait(c, slot))
 		return STEP_WAIT;

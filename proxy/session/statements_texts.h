@@ -31,6 +31,7 @@ struct statement {
 	struct statement_table *table;
 	uint64_t meaning;
 	uint32_t refs;
+	uint32_t era;     /* one client's: prepared where temporary tables were; 0: elsewhere */
 	unsigned effects; /* enum sqleffect */
 	bool shared;      /* others may find it */
 	bool repeatable;  /* its text is here */

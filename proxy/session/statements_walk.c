@@ -137,6 +137,8 @@ walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
 		sqleffects_names(sql, &c->settings);
 	if (effects & EFFECTS_ON_MEANING)
 		w->meaning = 0;
+	if (effects & EFFECTS_THAT_SHADOW)
+		statements_shadow(c, true);
 	if (effects & (EFFECT_RESET_ALL | EFFECT_UNKNOWN)) {
 		if (!walk_must_doubt(c))
 			c->doubt_from = c->seq;
@@ -151,6 +153,20 @@ walk_note_statement(struct walk *w, const struct statement *st)
 {
 	if (st->effects != 0)
 		walk_note_effects(w, st->effects, st->sql);
+}
+
+/* ---- what texts mean ---- */
+
+struct statement *
+walk_statement(struct walk *w, struct slice tail, struct slice sql)
+{
+	struct statements *c = w->c;
+	struct statement *st;
+
+	st = statement_get(c->table, c->shadowed ? 0 : w->meaning, tail, sql);
+	if (c->shadowed)
+		st->era = c->era;
+	return st;
 }
 
 /* ---- heads of messages ---- */

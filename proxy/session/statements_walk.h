@@ -85,6 +85,9 @@ bool walk_slot_must_wait(const struct statements *c, const struct slot *slot);
 void walk_note_effects(struct walk *w, unsigned effects, struct slice sql);
 void walk_note_statement(struct walk *w, const struct statement *st);
 
+/* A reference to the statement that a text is here and now; `sql` lies in `tail`. */
+struct statement *walk_statement(struct walk *w, struct slice tail, struct slice sql);
+
 /* The string at p, which must end before `end`. */
 bool walk_read_name(const char *p, const char *end, struct slice *out);
 /* The end of what there is of a message, or of what its names may reach to. */

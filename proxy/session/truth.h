@@ -34,6 +34,10 @@ enum pin {
 	PIN_UNSURE = 1 << 8,  /* the server did not say */
 };
 
+/* With one of these the server is not asked any more, or does not say: what else has become of it
+ * is not known. */
+#define PINS_UNKNOWN (PIN_LOAD | PIN_SESSION | PIN_SETTING | PIN_UNSURE)
+
 /* "listen", "advisory lock" …: of the first; "" for none. */
 const char *pin_name(unsigned pins);
 

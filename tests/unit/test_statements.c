@@ -222,6 +222,67 @@ an_equal_text_is_not_parsed_twice(void **state)
 }
 
 static void
+a_shadowed_text_is_one_sessions(void **state)
+{
+	struct fixture *f = begin(200);
+
+	(void)state;
+	client(f, 0, "P a S1|P b S2|S", "P meridian_1 S1|P meridian_2 S2|S");
+	server(f, "11Z", "11Z");
+	statements_shadow(f->c, true);
+	client(f, 0, "P c S1|S", "P meridian_3 S1|S");
+	server(f, "1Z", "1Z");
+	client(f, 0, "B c|E|S|B a|E|S", "B meridian_3|E|S|P meridian_4 S1|B meridian_4|E|S");
+	server(f, "2CZ12CZ", "2CZ2CZ");
+	statements_shadow(f->c, true); /* it is known already */
+	client(f, 0, "B a|E|B c|E|S", "B meridian_4|E|B meridian_3|E|S");
+	server(f, "2C2CZ", "2C2CZ");
+	statements_shadow(f->c, false);
+	client(f, 0, "P d S1|S", "C meridian_0|S");
+	server(f, "3Z", "1Z");
+	client(f, 0, "B a|E|B d|E|S", "B meridian_4|E|B meridian_1|E|S");
+	server(f, "2C2CZ", "2C2CZ");
+	/* another, later: all are prepared anew */
+	statements_shadow(f->c, true);
+	client(f, 0, "B a|E|S", "P meridian_5 S1|B meridian_5|E|S");
+	server(f, "12CZ", "2CZ");
+	/* b has not been used since: it is the one that all share */
+	statements_shadow(f->c, false);
+	client(f, 0, "B b|E|S", "B meridian_2|E|S");
+	server(f, "2CZ", "2CZ");
+	assert_int_equal(statement_table_count(f->table), 2);
+	end(f);
+}
+
+static void
+a_text_that_shadows_is_noticed_at_once(void **state)
+{
+	static const char *const makers[] = { "CREATE TEMP TABLE t (a int)", "CALL make()",
+					      "DO 'x'", "SELECT 1 INTO pg_temp.t" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(makers) / sizeof(makers[0]); i++) {
+		struct fixture *f = begin(200);
+		size_t at;
+
+		client(f, 0, "P a S1|S", "P meridian_1 S1|S");
+		server(f, "1Z", "1Z");
+		buf_clear(&f->in);
+		buf_clear(&f->out);
+		at = buf_message(&f->in, 'Q');
+		buf_str(&f->in, makers[i]);
+		buf_u8(&f->in, 0);
+		buf_message_end(&f->in, at);
+		say(f, buf_view(&f->in));
+		server(f, "CZ", "CZ");
+		client(f, 0, "P b S1|B b|E|S|B a|E|S",
+		       "P meridian_2 S1|B meridian_2|E|S|P meridian_3 S1|B meridian_3|E|S");
+		server(f, "12CZ12CZ", "12CZ2CZ");
+		end(f);
+	}
+}
+
+static void
 the_least_recently_used_goes(void **state)
 {
 	struct fixture *f = begin(2);
@@ -393,6 +454,7 @@ a_statement_that_is_lost_is_not_offered_again(void **state)
 	client(f, 0, "B b|S", "B b|S"); /* the client's own mistake */
 	server(f, "EZ", "EZ");
 	statements_error(f->c, "26000");
+	statements_shadow(f->c, false); /* what it was nobody knew, until the server was asked */
 	client(f, 0, "B a|S", "B meridian_2|S");
 	server(f, "2Z", "2Z");
 	statements_error(f->c, "0A000"); /* a plan that is out of date */
@@ -429,6 +491,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_ours_on_the_server),
 		cmocka_unit_test(an_equal_text_is_not_parsed_twice),
+		cmocka_unit_test(a_shadowed_text_is_one_sessions),
+		cmocka_unit_test(a_text_that_shadows_is_noticed_at_once),
 		cmocka_unit_test(the_least_recently_used_goes),
 		cmocka_unit_test(what_an_error_has_skipped_is_not_there),
 		cmocka_unit_test(a_reference_waits_for_what_is_open),
