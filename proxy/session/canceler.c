@@ -272,6 +272,7 @@ canceler_for_orphan(struct session *s)
 
 	if (c == NULL)
 		return;
+	bulk_end(&s->server->bulk);
 	stream_move(&s->server->stream, &c->orphan, orphan_on_event, c);
 	/* it reads the end of the file behind the query */
 	(void)shutdown(c->orphan.fd, SHUT_WR);

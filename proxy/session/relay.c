@@ -169,6 +169,10 @@ to_client(struct session *s, char *p, size_t n)
 		pooled_forgive(s);
 	if (tally.transactions + tally.errors > 0)
 		relay_count(s, &tally);
+	if ((events & FLOW_READY) && UNLIKELY(s->server->bulk.bytes + s->bulk.bytes > 0)) {
+		bulk_end(&s->server->bulk);
+		bulk_end(&s->bulk);
+	}
 	if (events & FLOW_FATAL)
 		s->fatal_told = true;
 	if (events & FLOW_BAD) {
@@ -218,6 +222,7 @@ relay_on_client(struct session *s)
 				 : n == 0      ? WHY_CLIENT_GONE
 					       : WHY_CLIENT_ERROR);
 	else {
+		bulk_heard(&s->bulk, (size_t)n, &s->client, s->worker->loop);
 		if (s->worker->pauses != NULL)
 			pause_take_note(s, scratch + held, (size_t)n);
 		from_client(s, scratch, held, (size_t)n);
@@ -240,8 +245,10 @@ read_server(struct session *s)
 		straggle_lose(s);
 	else if (n <= 0)
 		server_lost(s);
-	else
+	else {
+		bulk_heard(&s->server->bulk, (size_t)n, st, s->worker->loop);
 		(void)to_client(s, scratch, held + (size_t)n);
+	}
 }
 
 void

@@ -92,6 +92,7 @@ server_free(struct server *sv)
 	if (sv->is_next)
 		rehome_on_server_freed(sv->session->rehome);
 	atomic_fetch_sub(&sv->live->sessions, 1);
+	bulk_end(&sv->bulk);
 	stream_fini(&sv->stream);
 	signon_free(sv->signon);
 	ask_free(sv->ask);

@@ -13,6 +13,7 @@
 
 #include "base/slice.h"
 #include "proxy/net/stream.h"
+#include "proxy/session/bulk.h"
 
 struct ask;
 struct attempt;
@@ -39,6 +40,7 @@ struct server {
 	struct stream stream;
 	struct worker *worker;
 	struct session *session; /* NULL: nobody has it */
+	struct bulk_state bulk;  /* of what it sends */
 	struct attempt *attempt; /* until it is attached */
 	struct signon *signon;   /* until it is logged in, where no client has a part in that */
 	struct ask *ask;         /* a question of our own is under way */

@@ -272,6 +272,7 @@ finish(struct session *s)
 		discard_input(s);
 	rehome_forget(s);
 	session_enter(s, SESSION_CLOSED);
+	bulk_end(&s->bulk);
 	stream_fini(&s->client);
 	console_free(s->console);
 	s->console = NULL;

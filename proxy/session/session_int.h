@@ -70,6 +70,7 @@ struct session {
 	struct rehome *rehome;     /* on its way to another server, or NULL */
 	struct straggle *straggle; /* its transaction is being ended, or NULL */
 	struct flow flow;
+	struct bulk_state bulk; /* of what the client sends */
 	uint64_t rx_bytes, tx_bytes;
 	uint8_t state;                 /* enum session_state; session_enter() alone writes it */
 	uint8_t why;                   /* enum why: NONE until it is closed */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/session/bulk.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/ev/loop.h"
+#include "base/mem.h"
+
+struct bulk {
+	struct event timer;
+	struct bulk_state *state;
+	struct stream *st;
+	struct loop *loop;
+	bool heard; /* since the last tick */
+};
+
+static bool
+tell_from(const struct stream *st, int low)
+{
+	return setsockopt(st->fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)) == 0;
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct bulk *b = arg;
+
+	(void)fd;
+	(void)what;
+	if (b->heard)
+		b->heard = false;
+	else
+		bulk_end(b->state);
+}
+
+static void
+begin(struct bulk_state *state, struct stream *st, struct loop *l)
+{
+	const struct timeval tick = { 0, BULK_MS * 1000L };
+	struct bulk *b;
+
+	if (st->ssl != NULL || st->ws != NULL || !tell_from(st, BULK_LOW)) {
+		state->bytes = 0;
+		return;
+	}
+	state->now = b = xcalloc(1, sizeof(*b));
+	b->state = state;
+	b->st = st;
+	b->loop = l;
+	event_assign(&b->timer, loop_base(l), -1, EV_PERSIST, on_tick, b);
+	if (event_add(&b->timer, &tick) != 0)
+		bulk_end(state);
+}
+
+void
+bulk_go_on(struct bulk_state *state, struct stream *st, struct loop *l)
+{
+	if (state->now == NULL)
+		begin(state, st, l);
+	if (state->now != NULL)
+		state->now->heard = true;
+}
+
+void
+bulk_end(struct bulk_state *state)
+{
+	struct bulk *b = state->now;
+
+	state->bytes = 0;
+	if (b == NULL)
+		return;
+	state->now = NULL;
+	event_del(&b->timer);
+	if (stream_is_open(b->st))
+		(void)tell_from(b->st, 1);
+	loop_defer(b->loop, free, b); /* its own callback may be what runs */
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Bulk: whoever has sent 16 MB in large pieces, and nobody has become ready meanwhile, is read in
+ * larger ones still. The kernel then tells of its bytes when there are 48 kB of them (SO_RCVLOWAT,
+ * socket(7)) instead of when there is one: fewer turns of the loop for the same bytes. What is less
+ * than that waits no longer than the timer's second tick; the end of an answer, of the stream and
+ * a full window are told at once (tcp(7), Linux tcp_epollin_ready()). doc/decisions/0037-bulk.md.
+ */
+#ifndef PROXY_SESSION_BULK_H
+#define PROXY_SESSION_BULK_H
+
+#include <stddef.h>
+
+#include "proxy/net/stream.h"
+
+struct bulk;
+struct loop;
+
+#define BULK_READ   ((size_t)4 << 10)  /* bytes: a large piece */
+#define BULK_BEHIND ((size_t)16 << 20) /* bytes of large pieces behind which it begins */
+#define BULK_LOW    (48 << 10)         /* bytes: the low-water mark of its socket */
+#define BULK_MS     1                  /* between two looks whether anything has come */
+
+/* Of one stream; all zero to begin with. */
+struct bulk_state {
+	struct bulk *now; /* under way, or NULL */
+	size_t bytes;     /* of large pieces, since somebody was ready */
+};
+
+/* A large piece has come, and enough before it. `st` stays where it is until bulk_end(). Where the
+ * socket is not read as it stands (TLS, a WebSocket), nothing changes. */
+void bulk_go_on(struct bulk_state *b, struct stream *st, struct loop *l);
+/* The mark is taken back and the count begins anew; also where the stream is closed. Idempotent. */
+void bulk_end(struct bulk_state *b);
+
+/* n bytes were read. */
+static inline void
+bulk_heard(struct bulk_state *b, size_t n, struct stream *st, struct loop *l)
+{
+	if (n < BULK_READ)
+		return;
+	b->bytes += n;
+	if (b->bytes >= BULK_BEHIND)
+		bulk_go_on(b, st, l);
+}
+
+#endif
