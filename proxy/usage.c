@@ -4,12 +4,32 @@
 #include "proxy/usage.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+
+#ifdef SANITIZED
+#include <sanitizer/allocator_interface.h>
+
+struct usage_heap
+usage_heap(void)
+{
+	return (struct usage_heap){ (int64_t)__sanitizer_get_current_allocated_bytes(), -1, -1 };
+}
+#else
+struct usage_heap
+usage_heap(void)
+{
+	struct mallinfo2 heap = mallinfo2();
+
+	return (struct usage_heap){ (int64_t)(heap.uordblks + heap.hblkhd), (int64_t)heap.fordblks,
+				    (int64_t)heap.hblkhd };
+}
+#endif
 
 int64_t
 usage_resident_bytes(void)

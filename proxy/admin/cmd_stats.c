@@ -5,8 +5,6 @@
  */
 #include "config.h"
 
-#include <malloc.h>
-
 #include "proxy/admin/commands.h"
 #include "proxy/descriptors.h"
 #include "proxy/meridian.h"
@@ -276,17 +274,16 @@ static const struct column memory_columns[] = {
 static enum step
 memory_row(struct run *r)
 {
-	struct mallinfo2 heap = mallinfo2();
+	struct usage_heap heap = usage_heap();
 	const struct {
 		const char *item;
 		int64_t bytes;
 		const char *help;
 	} items[] = {
 		{ "resident", usage_resident_bytes(), "memory of the process that is in RAM" },
-		{ "heap_used", (int64_t)(heap.uordblks + heap.hblkhd), "allocated by the program" },
-		{ "heap_free", (int64_t)heap.fordblks, "freed, kept by the allocator" },
-		{ "heap_mapped", (int64_t)heap.hblkhd,
-		  "of what is allocated, in mappings of its own" },
+		{ "heap_used", heap.used, "allocated by the program" },
+		{ "heap_free", heap.free, "freed, kept by the allocator" },
+		{ "heap_mapped", heap.mapped, "of what is allocated, in mappings of its own" },
 	};
 
 	if (r->at >= sizeof(items) / sizeof(items[0]))
