@@ -156,7 +156,7 @@ check_waiting(struct pool *p, int64_t now_us)
 	for (pd = TAILQ_FIRST(&p->waiting); pd != NULL; pd = next) {
 		next = TAILQ_NEXT(pd, in_queue);
 		if (p->paused) /* this time does not count */
-			pd->waiting_since_us = now_us;
+			pd->waiting_since_us = pd->queued_us = now_us;
 		else
 			pooled_check_wait(pd, now_us);
 	}

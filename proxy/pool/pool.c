@@ -255,7 +255,7 @@ pool_forget(struct pool *p, struct pooled *pd)
 	TAILQ_REMOVE(&p->waiting, pd, in_queue);
 	if (--p->nwaiting == 0)
 		shares_starve(p, false);
-	p->wait_us += (uint64_t)(clock_us() - pd->waiting_since_us);
+	p->wait_us += (uint64_t)(clock_us() - pd->queued_us);
 	stat_leave(&p->worker->stats.pool_waiting);
 	pd->waiting = false;
 }
@@ -285,6 +285,7 @@ static bool
 needs_check(const struct server *sv)
 {
 	const struct conf_main *conf = conf_of(sv->pool);
+	pd->queued_us = clock_us();
 
 	return conf->server_check_query != NULL &&
 	       loop_now_us(sv->worker->loop) - sv->since_us >= conf->server_check_delay;

@@ -77,6 +77,15 @@ refuse(struct pooled *pd, const struct err *why)
 	session_close_err(s, WHY_NO_ROUTE, &e);
 }
 
+/* From now on the session has something to ask. Being sent from one pool to the next, or trying the
+ * same one again, is all one wait. */
+static void
+begin_wait(struct pooled *pd)
+{
+	pd->waiting_since_us = loop_now_us(pd->session->worker->loop);
+	pd->notified = false;
+}
+
 /* Ask the pool. The session may have a server then, or wait, or be over. */
 static void
 acquire(struct pooled *pd)
@@ -89,8 +98,6 @@ acquire(struct pooled *pd)
 		refuse(pd, &e);
 		return;
 	}
-	pd->waiting_since_us = loop_now_us(pd->session->worker->loop);
-	pd->notified = false;
 	sv = pool_lend(pd->pool, pd);
 	if (sv != NULL)
 		pooled_attach(pd, sv);
@@ -121,6 +128,7 @@ pooled_begin(struct session *s)
 		pooled_greet(pd);
 		return;
 	}
+	begin_wait(pd);
 	acquire(pd);
 	if (s->state == SESSION_ATTACHING && s->server != NULL && pd->asking == QUESTION_NONE)
 		pooled_greet(pd);
@@ -169,6 +177,7 @@ pooled_take(struct session *s, const char *p, size_t n)
 			session_end(s, WHY_CLIENT_DONE);
 			return false;
 		}
+		begin_wait(pd);
 		acquire(pd);
 		if (s->state != SESSION_RELAY)
 			return false;
@@ -401,6 +410,7 @@ pooled_resume(struct session *s)
 	}
 	if (pd->held.n == 0 || pd->waiting)
 		return;
+	begin_wait(pd);
 	acquire(pd);
 	if (can_send(pd))
 		ready(pd);

@@ -54,7 +54,8 @@ struct pooled {
 	struct buf asked_names;
 	uint64_t topology_version; /* with which its node was decided … */
 	int64_t decided_us;        /* … and when; INT64_MAX: an operator has said so */
-	int64_t waiting_since_us;
+	int64_t waiting_since_us;  /* with what it asks, wherever it has waited … */
+	int64_t queued_us;         /* … and in this queue */
 	enum pool_mode mode;
 	enum question asking;   /* under way on its server … */
 	unsigned effects;       /* what its queries may have done since it was last looked at … */
