@@ -106,6 +106,7 @@ on_refresh(struct letter *letter, void *owner)
 	free(letter);
 	(void)worker_world(w);
 	worker_arm_sweep(w);
+	pools_refresh(w->pools);
 	pings_refresh(w);
 }
 

@@ -24,6 +24,7 @@
 struct tlsset {
 	struct refcount refs;
 	SSL_CTX **listeners, **regions;
+	uint64_t *terms; /* of the regions */
 	size_t nlisteners, nregions;
 	SSL_CTX *peers; /* towards the other proxies, or NULL */
 };
@@ -244,6 +245,41 @@ failed:
 	return NULL;
 }
 
+/* A file that cannot be read has been refused before, or is not used. */
+static void
+digest_file(EVP_MD_CTX *md, const char *name)
+{
+	FILE *f = name != NULL ? fopen(name, "re") : NULL;
+	char part[4096];
+	size_t n;
+
+	(void)EVP_DigestUpdate(md, name != NULL ? "f" : "-", 1);
+	while (f != NULL && (n = fread(part, 1, sizeof(part), f)) > 0)
+		(void)EVP_DigestUpdate(md, part, n);
+	OPENSSL_cleanse(part, sizeof(part));
+	if (f != NULL)
+		(void)fclose(f);
+}
+
+static uint64_t
+region_terms(const struct conf_region *r)
+{
+	const char *const files[] = { r->sslrootcert, r->sslcert, r->sslkey };
+	unsigned char digest[EVP_MAX_MD_SIZE] = { 0 };
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	uint64_t terms;
+
+	BUG_ON(md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1);
+	(void)EVP_DigestUpdate(md, &r->sslmode, sizeof(r->sslmode));
+	(void)EVP_DigestUpdate(md, &r->channel_binding, sizeof(r->channel_binding));
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		digest_file(md, r->sslmode != SSLMODE_DISABLE ? files[i] : NULL);
+	(void)EVP_DigestFinal_ex(md, digest, NULL);
+	EVP_MD_CTX_free(md);
+	memcpy(&terms, digest, sizeof(terms));
+	return terms;
+}
+
 /* Peers prove themselves by the fleet's keys, whatever certificate they show: TLS hides who is
  * cancelled, and no more. */
 static const struct conf_region peers_tls = { .sslmode = SSLMODE_PREFER };
@@ -258,6 +294,7 @@ tlsset_build(const struct config *config, struct err *e)
 	t->nregions = config->nregions;
 	t->listeners = xcalloc(t->nlisteners, sizeof(SSL_CTX *));
 	t->regions = xcalloc(t->nregions, sizeof(SSL_CTX *));
+	t->terms = xcalloc(t->nregions, sizeof(*t->terms));
 	for (size_t i = 0; i < t->nlisteners; i++) {
 		const struct conf_listener *l = &config->listeners[i];
 
@@ -271,6 +308,7 @@ tlsset_build(const struct config *config, struct err *e)
 	for (size_t i = 0; i < t->nregions; i++) {
 		const struct conf_region *r = &config->regions[i];
 
+		t->terms[i] = region_terms(r);
 		if (r->sslmode == SSLMODE_DISABLE)
 			continue;
 		if ((t->regions[i] = region_context(r, e)) == NULL) {
@@ -305,6 +343,7 @@ tlsset_unref(struct tlsset *t)
 	SSL_CTX_free(t->peers);
 	free(t->listeners);
 	free(t->regions);
+	free(t->terms);
 	free(t);
 }
 
@@ -318,6 +357,12 @@ struct ssl_ctx_st *
 tlsset_region(const struct tlsset *t, size_t region)
 {
 	return region < t->nregions ? t->regions[region] : NULL;
+}
+
+uint64_t
+tlsset_terms(const struct tlsset *t, size_t region)
+{
+	return region < t->nregions ? t->terms[region] : 0;
 }
 
 struct ssl_ctx_st *

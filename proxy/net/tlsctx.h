@@ -30,6 +30,9 @@ void tlsset_unref(struct tlsset *t); /* accepts NULL */
 /* NULL where the listener has no certificate / the region's sslmode is disable. */
 struct ssl_ctx_st *tlsset_listener(const struct tlsset *t, size_t listener);
 struct ssl_ctx_st *tlsset_region(const struct tlsset *t, size_t region);
+/* A number that is another where sslmode or what its files say is: a connection made under other
+ * terms is not what the operator wants now. */
+uint64_t tlsset_terms(const struct tlsset *t, size_t region);
 /* Towards the other proxies of the fleet; NULL where there are none. */
 struct ssl_ctx_st *tlsset_peers(const struct tlsset *t);
 

@@ -257,6 +257,15 @@ close_all(struct pool *p, enum server_place place)
 }
 
 void
+pools_refresh(struct pools *ps)
+{
+	struct pool *p;
+
+	TAILQ_FOREACH (p, &ps->list, all)
+		pool_renew(p);
+}
+
+void
 pools_drain(struct pools *ps)
 {
 	struct pool *p;

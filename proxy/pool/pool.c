@@ -9,6 +9,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "proxy/auth/credential.h"
+#include "proxy/net/tlsctx.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
@@ -216,10 +217,26 @@ pool_remove(struct server *sv)
 	pools_arm(p->worker->pools);
 }
 
+/* A node that is configured no more has none. */
+static uint64_t
+terms_of(struct pool *p)
+{
+	const struct world *w = p->worker->world;
+	const struct node *n;
+
+	if (p->terms_version != w->config->version) {
+		p->terms_version = w->config->version;
+		n = topology_node_by_live(w->topology, p->live);
+		p->terms = n != NULL ? tlsset_terms(w->tls, n->region) : 0;
+	}
+	return p->terms;
+}
+
 static bool
 is_expired(const struct server *sv)
 {
 	return sv->close_needed || !stream_is_open(&sv->stream) ||
+	       sv->terms != terms_of(sv->pool) ||
 	       (sv->expires_us > 0 && loop_now_us(sv->worker->loop) >= sv->expires_us);
 }
 
@@ -268,6 +285,7 @@ wait_turn(struct pool *p, struct pooled *pd)
 	p->nwaiting++;
 	p->waited++;
 	pd->waiting = true;
+	pd->queued_us = clock_us();
 	pools_hurry(p->worker->pools);
 }
 
@@ -285,7 +303,6 @@ static bool
 needs_check(const struct server *sv)
 {
 	const struct conf_main *conf = conf_of(sv->pool);
-	pd->queued_us = clock_us();
 
 	return conf->server_check_query != NULL &&
 	       loop_now_us(sv->worker->loop) - sv->since_us >= conf->server_check_delay;
@@ -506,6 +523,15 @@ pool_reconnect(struct pool *p)
 				sv->close_needed = true;
 		}
 	}
+}
+
+void
+pool_renew(struct pool *p)
+{
+	uint64_t before = p->terms;
+
+	if (p->terms_version != 0 && terms_of(p) != before)
+		pool_reconnect(p);
 }
 
 void

@@ -62,6 +62,8 @@ struct pool {
 	bool starving;               /* counted in of_database->starving and of_user->starving */
 	struct pool_sizes sizes;     /* pool_sizes() alone reads them */
 	uint64_t sizes_version;      /* … of the configuration that they are of */
+	uint64_t terms;              /* what TLS its connections must have: pool_terms() … */
+	uint64_t terms_version;      /* … of the same */
 	bool paused;                 /* PAUSE: nothing is lent */
 	bool giving;                 /* those who wait are being served */
 	int64_t retry_us;            /* a launch has failed: no other before this; 0: none has */
@@ -106,6 +108,8 @@ void pool_warm(struct pool *p, unsigned n);
 void pool_cool(struct pool *p);
 /* Close what is idle; what is lent is closed when it comes back (RECONNECT). */
 void pool_reconnect(struct pool *p);
+/* The configuration may be another: the same, where its connections are not what it wants. */
+void pool_renew(struct pool *p);
 void pool_pause(struct pool *p, bool paused);
 /* Ready, and nobody's: to the first who waits, or idle. */
 void pool_give(struct server *sv);
@@ -128,6 +132,8 @@ struct pool_list *pools_list(struct pools *ps);
 void pools_arm(struct pools *ps);
 /* … a session waits, which cannot wait for the next usual look. */
 void pools_hurry(struct pools *ps);
+/* The world has changed. */
+void pools_refresh(struct pools *ps);
 /* The worker is draining: no more launches but for who waits; idle ones are closed. */
 void pools_drain(struct pools *ps);
 

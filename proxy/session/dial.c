@@ -23,7 +23,8 @@ dial_target(const struct world *w, uint16_t node)
 	return (struct dial_target){ .node = n,
 				     .conf = &w->config->main,
 				     .ctx = tlsset_region(w->tls, n->region),
-				     .sslmode = w->config->regions[n->region].sslmode };
+				     .sslmode = w->config->regions[n->region].sslmode,
+				     .terms = tlsset_terms(w->tls, n->region) };
 }
 
 static enum dial_step

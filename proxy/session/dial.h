@@ -23,6 +23,7 @@ struct dial_target {
 	const struct conf_main *conf; /* keepalive and its like */
 	struct ssl_ctx_st *ctx;       /* NULL: no TLS */
 	enum sslmode sslmode;
+	uint64_t terms; /* tlsset_terms() */
 };
 
 struct dial {

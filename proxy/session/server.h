@@ -66,6 +66,7 @@ struct server {
 	struct vars *vars;                    /* its settings; NULL: not known */
 	struct vars *reported;                /* what it has said of some of them … */
 	struct vars *settled;                 /* … when `vars` was known to be so */
+	uint64_t terms;                       /* of TLS, when it was dialled */
 	int64_t launched_us, since_us;        /* monotonic: logged in; came to its place */
 	int64_t expires_us;                   /* server_lifetime, less its jitter; 0: never */
 };

@@ -118,6 +118,7 @@ begin(struct signon *so, enum dial_way way)
 	struct dial_target to =
 	    dial_target(so->world, (uint16_t)(so->node - so->world->topology->nodes));
 
+	so->server->terms = to.terms;
 	so->dial = (struct dial){ .tls = so->worker->tls };
 	buf_clear(&so->inbox);
 	so->heard = 0;
