@@ -25,7 +25,7 @@ pop(struct awaited *a)
 static void
 on_client(struct awaited *a, char type)
 {
-	if (strchr("PBDECSQF", type) == NULL) {
+	if (type == '\0' || strchr("PBDECSQF", type) == NULL) {
 		/* Flush awaits nothing; COPY's are not for us */
 		a->lost = a->lost || type != MSG_FLUSH;
 	} else if (a->n == AWAITED_MAX) {

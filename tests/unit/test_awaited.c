@@ -141,6 +141,22 @@ half_a_message_is_not_answered(void **state)
 	buf_fini(&out);
 }
 
+static void
+types_that_are_none_are_not_awaited(void **state)
+{
+	static const char known[] = { 'P', 'B', 'D', 'E', 'C', 'S', 'Q', 'F', 'H' };
+
+	(void)state;
+	for (int type = 0; type < 256; type++) {
+		const char message[] = { (char)type, 0, 0, 0, 4 };
+		struct awaited a;
+
+		awaited_begin(&a);
+		awaited_client(&a, message, sizeof(message));
+		assert_int_equal(a.lost, memchr(known, type, sizeof(known)) == NULL);
+	}
+}
+
 int
 main(void)
 {
@@ -148,6 +164,7 @@ main(void)
 		cmocka_unit_test(what_is_awaited_is_answered_as_a_commit),
 		cmocka_unit_test(too_many_are_lost_and_not_confused),
 		cmocka_unit_test(half_a_message_is_not_answered),
+		cmocka_unit_test(types_that_are_none_are_not_awaited),
 	};
 
 	return cmocka_run_group_tests_name("awaited", tests, NULL, NULL);
