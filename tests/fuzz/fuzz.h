@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/slice.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,6 +41,26 @@ fuzz_chunk(struct slice *in, bool *from_server)
 	*from_server = (control & 0x80) != 0;
 	*in = slice_skip(*in, 1 + chunk.n);
 	return chunk;
+}
+
+/* A short input for a long one, so that the ends of fixed arrays are within reach: a byte of 1 to 8
+ * becomes that many letters. Nothing is written where there is no such byte. */
+static inline void
+fuzz_stretch(struct slice in, struct buf *out)
+{
+	static const uint16_t letters[] = { 15, 62, 63, 127, 128, 254, 255, 4090 };
+	bool any = false;
+
+	for (size_t i = 0; i < in.n; i++)
+		any = any || ((uint8_t)in.p[i] >= 1 && (uint8_t)in.p[i] <= 8);
+	for (size_t i = 0; any && i < in.n; i++) {
+		uint8_t c = (uint8_t)in.p[i];
+
+		for (unsigned n = c >= 1 && c <= 8 ? letters[c - 1] : 0; n > 0; n--)
+			buf_u8(out, 'a');
+		if (c < 1 || c > 8)
+			buf_u8(out, c);
+	}
 }
 
 #endif

@@ -43,10 +43,10 @@ read_all(struct slice sql, struct buf *b, struct slice *last)
 	}
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+check(struct slice sql)
 {
-	struct slice sql = slice_of((const char *)data, size), last = { 0 }, again = { 0 };
+	struct slice last = { 0 }, again = { 0 };
 	struct buf one = { 0 }, two = { 0 }, text = { 0 };
 
 	read_all(sql, &one, &last);
@@ -63,5 +63,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_fini(&one);
 	buf_fini(&two);
 	buf_fini(&text);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct slice sql = slice_of((const char *)data, size);
+	struct buf longer = { .cap = 64 * 1024 };
+
+	check(sql);
+	fuzz_stretch(sql, &longer);
+	if (longer.n > 0)
+		check(buf_view(&longer));
+	buf_fini(&longer);
 	return 0;
 }

@@ -46,6 +46,17 @@ check_names(struct slice sql, unsigned effects)
 	buf_fini(&names);
 }
 
+static void
+check_stretched(struct slice in)
+{
+	struct buf sql = { .cap = 64 * 1024 };
+
+	fuzz_stretch(in, &sql);
+	if (sql.n > 0)
+		check_names(buf_view(&sql), sqleffects(buf_view(&sql)));
+	buf_fini(&sql);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -53,6 +64,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned effects = sqleffects(sql);
 
 	check_names(sql, effects);
+	check_stretched(sql);
 	if (size > 10000)
 		return 0;
 	FUZZ_ASSERT(effects_between(" \n/* x */ -- y\n", sql, "") == effects);

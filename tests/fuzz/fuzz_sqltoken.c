@@ -110,11 +110,15 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_of((const char *)data, size);
+	struct buf longer = { .cap = 64 * 1024 };
 
 	check_scan(in, false);
 	check_scan(in, true);
 	check_lexer(in);
 	check_deallocate(in);
+	fuzz_stretch(in, &longer);
+	check_deallocate(buf_view(&longer));
+	buf_fini(&longer);
 	if (size < 1000 && utf8_valid(in) && memchr(data, '\0', size) == NULL)
 		check_quoted(in);
 	return 0;

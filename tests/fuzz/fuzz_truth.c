@@ -3,7 +3,7 @@
  * The answer of a server to the question what a session has left on it. The first four bytes say
  * what is suspected, the next two how many bytes of names follow, as texts would have named them;
  * the rest is the answer, any bytes. What is concluded is always something, and leaks nothing; the
- * question is text that any encoding has.
+ * question is text that any encoding has. Names may be long (fuzz_stretch()).
  */
 #include "config.h"
 
@@ -73,7 +73,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct vars_table *t = vars_table_new();
 	struct slice in = slice_of((const char *)data, size), names;
 	struct truth_question q = { .user = SLICE_LITERAL("app") };
-	struct buf gathered = { .cap = SQLEFFECTS_NAMES_MAX };
+	struct buf gathered = { .cap = SQLEFFECTS_NAMES_MAX }, longer = { .cap = 64 * 1024 };
 
 	if (size < 6) {
 		vars_table_free(t);
@@ -88,10 +88,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	names = slice_of(in.p, in.n < get_u16(data + 4) ? in.n : get_u16(data + 4));
 	in = slice_skip(in, names.n);
 	sqleffects_names(names, &gathered);
+	fuzz_stretch(names, &longer);
+	sqleffects_names(buf_view(&longer), &gathered);
 	q.names = buf_view(&gathered);
 	check_question(&q);
 	check_answer(&q, in);
 	buf_fini(&gathered);
+	buf_fini(&longer);
 	vars_unref(q.startup);
 	vars_unref(q.session);
 	vars_unref(q.server);
