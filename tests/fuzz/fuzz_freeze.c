@@ -12,6 +12,7 @@
 #include "proxy/errand.h"
 #include "proxy/pauses.h"
 #include "proxy/session/cutover.h"
+#include "proxy/session/pause.h"
 #include "proxy/session/straggle_int.h"
 
 /* What the databases of stage.c are, each with its migration: trust, SCRAM, and pools. */
@@ -220,6 +221,7 @@ clear(struct play *y)
 	}
 	y->rest = slice_of("", 0);
 	stage_turn(y);
+	FUZZ_ASSERT(!paused_any(y->p->process.control) && pause_count(y->p->worker) == 0);
 }
 
 static stage_step *const steps[] = {
@@ -229,7 +231,7 @@ static stage_step *const steps[] = {
 	do_thaw,          do_query,           do_answer,           do_query,         do_answer,
 	do_query,         do_answer,          stage_fatal,         stage_kill,       stage_deadline,
 	stage_half_close, stage_node_leaves,  stage_client_leaves, stage_new_world,  stage_ready,
-	stage_turn,       stage_startup_of,
+	stage_flood,      stage_startup_of,
 };
 
 int

@@ -13,7 +13,7 @@ static stage_step *const steps[] = {
 	/* as many again, so that what a step of above 15 means stays what it was */
 	stage_startup_of, stage_prove, stage_node_bytes, stage_startup, stage_ready, stage_fatal,
 	stage_bulk, stage_read, stage_turn, stage_client_leaves, stage_kill, stage_deadline,
-	stage_half_close, stage_turn, stage_node_leaves, stage_new_world
+	stage_half_close, stage_flood, stage_node_leaves, stage_new_world
 };
 
 int

@@ -4,11 +4,16 @@
 #include "tests/fuzz/stage.h"
 
 #include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef SANITIZED
+#include <sanitizer/allocator_interface.h>
+#endif
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -121,14 +126,18 @@ start(bool has_far)
 /* ---- turns ---- */
 
 static void
-accept_nodes(struct play *y, int listening)
+accept_nodes(struct play *y)
 {
+	struct pollfd at[] = { { .fd = y->p->near.fd, .events = POLLIN },
+			       { .fd = y->p->far.fd, .events = POLLIN } };
 	int fd;
 
-	while ((fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		if (y->nnodes < NODES_MAX)
+	for (unsigned i = 0; poll(at, 2, 0) > 0 && i < NODES_MAX; i++) {
+		fd = accept4(at[at[0].revents != 0 ? 0 : 1].fd, NULL, NULL,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0 && y->nnodes < NODES_MAX)
 			y->nodes[y->nnodes++] = fd;
-		else
+		else if (fd >= 0)
 			close(fd);
 	}
 }
@@ -138,10 +147,10 @@ stage_turn(struct play *y)
 {
 	for (int i = 0; i < 4; i++) {
 		loop_poll(worker_loop(y->p->worker));
-		accept_nodes(y, y->p->near.fd);
-		accept_nodes(y, y->p->far.fd);
+		accept_nodes(y);
 	}
-	while (control_deliver(y->p->process.control))
+	/* not control_deliver(), which ends what is under way */
+	while (mailbox_deliver(y->p->process.control->mail))
 		;
 }
 
@@ -190,11 +199,14 @@ stage_put(int fd, const char *p, size_t n)
 		(void)!send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* What is said, or heard, at once. */
+static char bulk[BULK];
+
 static void
-get(struct play *y, int fd)
+get(int fd)
 {
 	if (fd >= 0)
-		(void)!recv(fd, y->bulk, BULK, MSG_DONTWAIT);
+		(void)!recv(fd, bulk, sizeof(bulk), MSG_DONTWAIT);
 }
 
 static void
@@ -358,18 +370,42 @@ stage_fatal(struct play *y)
 void
 stage_bulk(struct play *y)
 {
-	memset(y->bulk, 'd', BULK);
+	memset(bulk, 'd', BULK);
 	for (size_t i = 0; i + 100 <= BULK; i += 100)
-		put_u32(y->bulk + i + 1, 99);
-	stage_put(y->rest.n & 1 ? y->client : *stage_newest_node(y), y->bulk, BULK - BULK % 100);
+		put_u32(bulk + i + 1, 99);
+	stage_put(y->rest.n & 1 ? y->client : *stage_newest_node(y), bulk, BULK - BULK % 100);
+}
+
+/* Any message without end: the next bytes say who sends it, its type, and what is in it. Short ones
+ * are answered with more than they are, or remembered. */
+void
+stage_flood(struct play *y)
+{
+	struct slice said = stage_take_bytes(y);
+	bool by_node = said.n > 0 && (said.p[0] & 1) != 0;
+	struct slice body = slice_skip(said, 2);
+	size_t n = 5 + body.n, at = 0;
+
+	if (said.n < 2)
+		return;
+	for (; at + n <= BULK; at += n) {
+		bulk[at] = said.p[1];
+		put_u32(bulk + at + 1, (uint32_t)(4 + body.n));
+		if (body.n > 0)
+			memcpy(bulk + at + 5, body.p, body.n);
+		/* a name that differs */
+		if (body.n > 4 && (said.p[0] & 2) != 0)
+			snprintf(bulk + at + 5, 4, "%03u", (unsigned)(at / n % 1000));
+	}
+	stage_put(by_node ? *stage_newest_node(y) : y->client, bulk, at);
 }
 
 void
 stage_read(struct play *y)
 {
-	get(y, y->client);
+	get(y->client);
 	for (unsigned i = 0; i < y->nnodes; i++)
-		get(y, y->nodes[i]);
+		get(y->nodes[i]);
 }
 
 void
@@ -463,13 +499,34 @@ clear(struct play *y, const struct stage *stage)
 		FUZZ_ASSERT(TAILQ_EMPTY(&w->states[i]));
 }
 
+/* Of the whole process. */
+static size_t
+allocated(void)
+{
+#ifdef SANITIZED
+	return __sanitizer_get_current_allocated_bytes();
+#else
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+#endif
+}
+
+static void
+check_bounds(const struct play *y)
+{
+	size_t now = allocated();
+
+	FUZZ_ASSERT(now < y->allocated || now - y->allocated < HELD_MAX);
+}
+
 void
 stage_play(const uint8_t *data, size_t size, const struct stage *stage)
 {
 	struct play y = { .rest = slice_of((const char *)data, size), .client = -1 };
 
 	y.p = the_proxy != NULL ? the_proxy : start(stage->has_far);
-	y.bulk = xmalloc(BULK);
+	y.allocated = allocated();
 	stage_connect(&y);
 	for (int i = 0; i < STEPS_MAX && y.rest.n > 0; i++) {
 		unsigned step = (uint8_t)y.rest.p[0] % stage->nsteps;
@@ -478,10 +535,10 @@ stage_play(const uint8_t *data, size_t size, const struct stage *stage)
 		stage->steps[step](&y);
 		if (data[0] & 0x80) /* else the input says when */
 			stage_turn(&y);
+		check_bounds(&y);
 	}
 	if (stage->clear != NULL)
 		stage->clear(&y);
 	clear(&y, stage);
 	scram_client_fini(&y.scram);
-	free(y.bulk);
 }

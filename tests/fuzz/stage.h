@@ -5,7 +5,8 @@
  * socketpair, the nodes listen on unix sockets in a directory of its own. The database that the
  * client names says who authenticates it, and whether it gets a connection of a pool; it can prove
  * itself as it is asked to. Whatever happens in whatever order, when all sides have left nothing
- * stays behind: no session, no connection, no cancel request, no count.
+ * stays behind: no session, no connection, no cancel request, no count. And however much either
+ * side says, or does not read, what a session keeps of it is bounded after every step.
  */
 #ifndef TESTS_FUZZ_STAGE_H
 #define TESTS_FUZZ_STAGE_H
@@ -19,6 +20,10 @@
 #define STEPS_MAX 64
 #define NODES_MAX 16
 #define BULK      (200 * 1024)
+/* More than is ever allocated for one session and its servers: 4 MiB may be kept for a client, 1
+ * MiB each for a server, of what waits for one, and of what a server says behind the client's back.
+ */
+#define HELD_MAX ((size_t)10 << 20)
 
 struct listening {
 	char path[64];
@@ -41,7 +46,7 @@ struct play {
 	int client;           /* -1: gone */
 	int nodes[NODES_MAX]; /* connections that the proxy has made, oldest first; -1: gone */
 	unsigned nnodes;
-	char *bulk;
+	size_t allocated;          /* in the whole process when it began */
 	struct scram_client scram; /* its part of an exchange */
 };
 
@@ -65,7 +70,7 @@ struct slice stage_take_bytes(struct play *y);
 void stage_put(int fd, const char *p, size_t n);
 
 stage_step stage_turn, stage_connect, stage_client_bytes, stage_node_bytes, stage_startup,
-    stage_startup_of, stage_prove, stage_ready, stage_fatal, stage_bulk, stage_read,
+    stage_startup_of, stage_prove, stage_ready, stage_fatal, stage_bulk, stage_flood, stage_read,
     stage_client_leaves, stage_node_leaves, stage_half_close, stage_kill, stage_deadline,
     stage_new_world;
 
