@@ -13,12 +13,17 @@
 #include "base/clock.h"
 
 #ifdef SANITIZED
-#include <sanitizer/allocator_interface.h>
+/* sanitizer/allocator_interface.h, which not every compiler brings; UBSan alone has no allocator */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 struct usage_heap
 usage_heap(void)
 {
-	return (struct usage_heap){ (int64_t)__sanitizer_get_current_allocated_bytes(), -1, -1 };
+	int64_t used = -1;
+
+	if (__sanitizer_get_current_allocated_bytes != NULL)
+		used = (int64_t)__sanitizer_get_current_allocated_bytes();
+	return (struct usage_heap){ used, -1, -1 };
 }
 #else
 struct usage_heap

@@ -124,6 +124,7 @@ my @sources = map { $_->{source} } @{ $proxy->console('SHOW LOCALITY SOURCES') }
 is("@sources[0 .. 6]", 'override startup sni header tlv geoip self', 'sources in their order');
 my %memory = map { $_->{item} => $_->{bytes} } @{ $proxy->console('SHOW MEMORY') };
 cmp_ok($memory{resident}, '>', 1 << 20, 'memory');
+cmp_ok($memory{heap_used}, '>', 1 << 16, 'and what of it is allocated');
 is(scalar @{ $proxy->console('SHOW WORKERS') }, 2, 'a row per worker');
 like($proxy->console('HELP EXPLAIN')->[0]{command}, qr/^EXPLAIN/, 'HELP with a word');
 my @timeouts = map { $_->{key} } @{ $proxy->console('SHOW TIMEOUTS') };
