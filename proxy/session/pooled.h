@@ -68,8 +68,12 @@ struct pooled {
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool attached;          /* it has, or has had, a server */
 	bool forgives;          /* the server has discarded what flow must be told of */
-	bool resets_unnamed;    /* in a session pool: its statement without a name … */
-	bool resets_named;      /* … or one with a name may take settings back */
+	char skip_head[5];      /* of a message that is skipped, behind a cancel request … */
+	uint8_t skip_have;      /* … so much of it; and of its body so much is still to come */
+	bool skips;             /* … up to a Sync: nobody but us knows of what comes */
+	uint32_t skip_left;
+	bool resets_unnamed; /* in a session pool: its statement without a name … */
+	bool resets_named;   /* … or one with a name may take settings back */
 };
 
 static inline struct slice
@@ -115,6 +119,9 @@ bool pooled_is_full(const struct pooled *pd);
 
 /* The client cancels what it asks, and it has no server: it may be waiting for one. */
 void pooled_cancel(struct session *s);
+
+/* Where `skips`: what is to be skipped of *p, *n is. True: something is left behind that. */
+bool pooled_skip(struct session *s, const char **p, size_t *n);
 
 /* Its database is served elsewhere now: between two transactions, what it has of a node it gives
  * up, and its next transaction, or what it waits with, goes where the route says. False: something

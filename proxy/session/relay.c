@@ -75,7 +75,8 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	uint64_t queries = s->flow.simple + s->flow.extended;
 	unsigned events;
 
-	if (s->pooled != NULL && !pooled_take(s, p, n))
+	if (s->pooled != NULL &&
+	    ((s->pooled->skips && !pooled_skip(s, &p, &n)) || !pooled_take(s, p, n)))
 		return s->state == SESSION_RELAY;
 	if (s->sampler != NULL)
 		sampler_client(s->sampler, slice_of(p, n));
