@@ -71,7 +71,7 @@ try_bytes(const uint8_t *bytes, size_t size)
 }
 
 static void
-put_u32(uint8_t *at, uint32_t v)
+put_le32(uint8_t *at, uint32_t v)
 {
 	v = htole32(v);
 	memcpy(at, &v, sizeof(v));
@@ -89,9 +89,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_ASSERT(sealed != NULL);
 	memcpy(sealed, data, size);
 	memcpy(sealed, "MERIDGAZ", 8);
-	put_u32(sealed + 8, 1);
-	put_u32(sealed + 12, (uint32_t)size);
-	put_u32(sealed + 16, crc32c(0, sealed + 20, size - 20));
+	put_le32(sealed + 8, 1);
+	put_le32(sealed + 12, (uint32_t)size);
+	put_le32(sealed + 16, crc32c(0, sealed + 20, size - 20));
 	try_bytes(sealed, size);
 	free(sealed);
 	return 0;

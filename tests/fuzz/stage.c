@@ -4,16 +4,12 @@
 #include "tests/fuzz/stage.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef SANITIZED
-#include <sanitizer/allocator_interface.h>
-#endif
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -26,6 +22,7 @@
 #include "proxy/net/sock.h"
 #include "proxy/redirects.h"
 #include "proxy/session/pooled.h"
+#include "proxy/usage.h"
 
 static const struct addr local = { .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 }, .port = 4711 };
 
@@ -499,25 +496,12 @@ clear(struct play *y, const struct stage *stage)
 		FUZZ_ASSERT(TAILQ_EMPTY(&w->states[i]));
 }
 
-/* Of the whole process. */
-static size_t
-allocated(void)
-{
-#ifdef SANITIZED
-	return __sanitizer_get_current_allocated_bytes();
-#else
-	struct mallinfo2 m = mallinfo2();
-
-	return m.uordblks + m.hblkhd;
-#endif
-}
-
 static void
 check_bounds(const struct play *y)
 {
-	size_t now = allocated();
+	int64_t now = usage_heap().used; /* of the whole process */
 
-	FUZZ_ASSERT(now < y->allocated || now - y->allocated < HELD_MAX);
+	FUZZ_ASSERT(now - y->allocated < HELD_MAX);
 }
 
 void
@@ -526,7 +510,7 @@ stage_play(const uint8_t *data, size_t size, const struct stage *stage)
 	struct play y = { .rest = slice_of((const char *)data, size), .client = -1 };
 
 	y.p = the_proxy != NULL ? the_proxy : start(stage->has_far);
-	y.allocated = allocated();
+	y.allocated = usage_heap().used;
 	stage_connect(&y);
 	for (int i = 0; i < STEPS_MAX && y.rest.n > 0; i++) {
 		unsigned step = (uint8_t)y.rest.p[0] % stage->nsteps;

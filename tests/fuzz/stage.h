@@ -23,7 +23,7 @@
 /* More than is ever allocated for one session and its servers: 4 MiB may be kept for a client, 1
  * MiB each for a server, of what waits for one, and of what a server says behind the client's back.
  */
-#define HELD_MAX ((size_t)10 << 20)
+#define HELD_MAX ((int64_t)10 << 20)
 
 struct listening {
 	char path[64];
@@ -46,7 +46,7 @@ struct play {
 	int client;           /* -1: gone */
 	int nodes[NODES_MAX]; /* connections that the proxy has made, oldest first; -1: gone */
 	unsigned nnodes;
-	size_t allocated;          /* in the whole process when it began */
+	int64_t allocated;         /* in the whole process when it began */
 	struct scram_client scram; /* its part of an exchange */
 };
 
