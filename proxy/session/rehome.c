@@ -112,6 +112,15 @@ rehome_forget(struct session *s)
 		done(r->arg, s, &e);
 }
 
+/* What the session's server has said meanwhile is there yet. A client that has not taken what it
+ * was told before is waited for: when it has, the relay reads on. */
+static void
+read_on(struct session *s)
+{
+	if (!stream_is_blocked(&s->client))
+		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
+}
+
 /* Everything is given up, the client is read again. */
 static void
 stay(struct rehome *r)
@@ -120,9 +129,8 @@ stay(struct rehome *r)
 
 	event_del(&r->timer);
 	rehome_let_go(r);
-	/* what it has said meanwhile is there yet */
 	if (r->stage == REHOME_READY)
-		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
+		read_on(s);
 	r->stage = r->goal = REHOME_NONE;
 	r->done = NULL;
 	if (!r->asking)
@@ -473,7 +481,7 @@ aim(struct rehome *r, const struct rehome_want *want)
 
 	rehome_let_go(r);
 	if (r->stage == REHOME_READY)
-		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
+		read_on(s);
 	r->stage = REHOME_NONE;
 	if (r->live != NULL)
 		node_live_unref(r->live);

@@ -171,6 +171,108 @@ for ([ $temp, 'temp table' ], [ $lock, 'advisory lock' ]) {
 }
 is($_->ask($where), 'us-east1', 'the others are there') for @all;
 
+# ---------------------------------------------------------------- a client that reads slowly
+
+# Bytes that stand in the kernel between the proxy and this client, who is at a unix socket.
+sub in_the_kernel
+{
+	my ($w) = @_;
+	my $n = pack 'i', 0;
+	ioctl $w->{fd}, 0x541B, $n or die "FIONREAD: $!";
+	return unpack 'i', $n;
+}
+
+# What the console says that it has been sent.
+my $console = Meridian::Test::Wire->new(path => $proxy->socket_path);
+$console->login(database => 'meridian');
+
+sub sent_to_slow
+{
+	$console->send(query('SHOW SESSIONS'));
+	my ($heads, @rows) = grep { $_->[0] =~ /[TD]/ } $console->until('Z');
+	my @names = unpack('x2 (Z* x18)*', $heads->[1]);
+	for my $row (@rows) {
+		my %s;
+		@s{@names} = @{ row_values($row) };
+		return $s{tx_bytes} if ($s{application_name} // '') eq 'slow';
+	}
+	return 0;
+}
+
+# It listens, is told more than the kernel takes, message by message, and reads nothing: the proxy keeps the rest
+# and does not read its server until that has gone. (session, its server process, how often it was told)
+sub slow_listener
+{
+	my ($database) = @_;
+	my $w = Meridian::Test::Wire->new(path => $proxy->socket_path);
+	$w->login(user => 'postgres', database => $database, application_name => 'slow');
+	my $pid = $w->ask("SET app.tenant = 'slow'", 'LISTEN much', 'SELECT pg_backend_pid()');
+	my $notifier = Meridian::Test::Wire->new(port => ($from eq 'us-east1' ? $east : $west)->port);
+	$notifier->login(database => 'app');
+	my ($base, $sent, $text) = (sent_to_slow(), 0, ' much' x 1500);
+	for my $told (1 .. 500) {
+		$notifier->ask("SELECT pg_notify('much', '$told$text')");
+		$sent += 1 + 4 + 4 + length("much\0$told$text\0");
+		my $until = time + 30 * $slow;
+		while (sent_to_slow() < $base + $sent) {
+			die 'a notification does not come' if time > $until;
+			usleep(1000);
+		}
+		return ($w, $pid, $told) if $sent > in_the_kernel($w);
+	}
+	die 'the kernel takes everything';
+}
+
+# All of it, in its order.
+sub hears_all
+{
+	my ($w, $told, $name) = @_;
+	my $n = 0;
+	while ($n < $told) {
+		my ($m) = ($w->until('AE'))[-1] or last;
+		last if $m->[0] ne 'A' || $m->[1] !~ /much\0(\d+) much/ || $1 != $n + 1;
+		$n++;
+	}
+	return is($n, $told, $name);
+}
+
+# It is on its way: what it has left is at the new server.
+sub slow_is_ready
+{
+	my ($new, $name) = @_;
+	like(order('prewarm', (++$m, 'app', $from, $to, '-'), 5000), qr/^ok/, "$name: a connection is opened for it");
+	like(order('freeze', way(), 2000, 30000), qr/^ok sessions=5 open=0/, '... it is frozen');
+	ok($new->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'app' AND state = 'idle' AND query ~ 'LISTEN.*much'"),
+		'... what it has left is carried over');
+	return;
+}
+
+$far->ms(0);
+for my $case ([ 'own', 'before' ], [ 'ses', 'before' ], [ 'own', 'behind' ], [ 'own', 'never' ]) {
+	my ($database, $when) = @$case;
+	my ($old, $new) = $from eq 'us-east1' ? ($east, $west) : ($west, $east);
+	my ($w, $pid, $told) = slow_listener($database);
+	slow_is_ready($new, "a client that reads slowly, $database, $when the switch");
+	if ($when eq 'before') {
+		hears_all($w, $told, '... it reads all that it was told');
+		$old->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+		ok($old->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"), '... its old server ends');
+		ok($w->silent(0.3 * $slow), '... which is no news');
+	}
+	if ($when ne 'never') {
+		order('serve', 'app', $to, '-', $m);
+		like(order('switch', way()), qr/kept=5 closed=0/, '... it moves');
+		($from, $to) = ($to, $from);
+	} else {
+		is(order('resume', $m, 'app', $from), 'ok', '... it is not moved');
+	}
+	hears_all($w, $told, '... it reads all that it was told') if $when ne 'before';
+	is($w->ask($where), $from, '... and is where it should be');
+	is($w->ask('SHOW app.tenant'), 'slow', '... with its settings');
+	$w->close;
+	$proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{application_name} eq 'slow' } @{ $_[0] } });
+}
+
 # ---------------------------------------------------------------- the proxy ends in the middle
 
 $m++;
