@@ -6,11 +6,13 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/bug.h"
 #include "base/clock.h"
 #include "protocol/frame.h"
+#include "protocol/sqlstate.h"
 #include "protocol/startup.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/session/reports.h"
@@ -25,10 +27,16 @@ fail(struct server *sv, enum signon_end how, const struct err *e)
 	struct pool *p = sv->pool;
 	struct worker *w = p->worker;
 
-	snprintf(p->reason, sizeof(p->reason), "%.199s", e->msg);
+	if (strcmp(e->sqlstate, SQLSTATE_CONNECTION_FAILURE) == 0)
+		snprintf(p->reason, sizeof(p->reason), "%.199s", e->msg);
+	else
+		snprintf(p->reason, sizeof(p->reason), "%.180s (%.5s)", e->msg, e->sqlstate);
 	p->retry_us = clock_us() + w->world->config->main.server_login_retry;
 	server_free(sv);
-	pool_refuse(p, e, how == SIGNON_FATAL);
+	pool_refuse(p, e, how);
+	/* a descriptor may be there at any time, and the node has done nothing wrong */
+	if (how == SIGNON_SCARCE)
+		p->retry_us = 0;
 	pools_arm(w->pools);
 }
 

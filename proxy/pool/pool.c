@@ -495,17 +495,28 @@ pool_is_failing(const struct pool *p)
 	return p->retry_us > 0 && clock_us() < p->retry_us;
 }
 
-/* None will come now. Whoever waits is sent elsewhere, unless others are at work whom he can wait
- * for. Each is asked once, though some may come back to the end of the queue. */
-void
-pool_refuse(struct pool *p, const struct err *e, bool fatal)
+/* Whether whoever waits is to hear of it, and not wait for others that are at work. Those of a
+ * session pool are at work for as long as their clients like. */
+static bool
+is_for_all(struct pool *p, enum signon_end how)
 {
-	unsigned n = fatal || pool_size(p) == 0 ? p->nwaiting : 0;
+	const struct pooled *first = TAILQ_FIRST(&p->waiting);
+
+	return how == SIGNON_FATAL || pool_size(p) == 0 ||
+	       (how == SIGNON_SCARCE && first != NULL && first->mode == POOL_SESSION);
+}
+
+/* None will come now. Whoever waits is sent elsewhere, or told. Each is asked once, though some may
+ * come back to the end of the queue. */
+void
+pool_refuse(struct pool *p, const struct err *e, enum signon_end how)
+{
+	unsigned n = is_for_all(p, how) ? p->nwaiting : 0;
 	struct pooled *pd;
 
 	pool_join(p);
 	while (n-- > 0 && (pd = take_first(p)) != NULL)
-		pooled_on_refused(pd, e, fatal);
+		pooled_on_refused(pd, e, how);
 	pool_leave(p);
 }
 

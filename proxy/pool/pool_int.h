@@ -8,6 +8,7 @@
 #include <event2/event_struct.h>
 
 #include "proxy/pool/pool.h"
+#include "proxy/session/signon.h"
 
 /* pool.c */
 void pool_free(struct pool *p);
@@ -15,7 +16,7 @@ void pool_free(struct pool *p);
 void pool_remove(struct server *sv);
 /* One more connection, where the limits over all workers allow it. */
 bool pool_launch(struct pool *p);
-void pool_refuse(struct pool *p, const struct err *e, bool fatal);
+void pool_refuse(struct pool *p, const struct err *e, enum signon_end how);
 
 /* shares.c: pools of other workers. A login here may have its next session there. */
 void shares_want(struct pool *p);

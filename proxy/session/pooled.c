@@ -10,6 +10,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
+#include "proxy/descriptors.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/authenticate.h"
 #include "proxy/session/cancel.h"
@@ -63,17 +64,17 @@ pooled_greet(struct pooled *pd)
 }
 
 static void
-refuse(struct pooled *pd, const struct err *why)
+refuse(struct pooled *pd)
 {
 	struct session *s = pd->session;
-	struct err e = *why;
+	struct err e;
 
-	if (!pd->greeted) {
+	if (pd->greeted) {
+		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no node can take this session");
+	} else {
 		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
-		if (pd->pool != NULL)
-			err_detail(&e, "Tried %s %s: %s.", pd->pool->live->region,
-				   pd->pool->live->name, pd->pool->reason);
 	}
+	pooled_explain(pd, &e);
 	session_close_err(s, WHY_NO_ROUTE, &e);
 }
 
@@ -91,11 +92,9 @@ static void
 acquire(struct pooled *pd)
 {
 	struct server *sv;
-	struct err e;
 
 	if (pooled_is_due(pd) && !pooled_decide(pd) && (!pd->greeted || pd->pool == NULL)) {
-		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no node can take this session");
-		refuse(pd, &e);
+		refuse(pd);
 		return;
 	}
 	sv = pool_lend(pd->pool, pd);
@@ -227,22 +226,30 @@ pooled_on_lent(struct pooled *pd, struct server *sv)
 		ready(pd);
 }
 
+/* For another node there would be no descriptor either. */
+static void
+refuse_scarce(struct session *s)
+{
+	stat_add(&s->worker->stats.clients_without_descriptors, 1);
+	session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
+}
+
 void
-pooled_on_refused(struct pooled *pd, const struct err *e, bool fatal)
+pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 {
 	struct session *s = pd->session;
 
 	if (pd->rehome != NULL) {
 		rehome_on_refused(pd->rehome, e);
-		return;
-	}
-	if (fatal) {
+	} else if (how == SIGNON_FATAL) {
 		session_close_err(s, WHY_SERVER_REFUSED, e);
-		return;
+	} else if (how == SIGNON_SCARCE) {
+		refuse_scarce(s);
+	} else {
+		acquire(pd);
+		if (can_send(pd))
+			ready(pd);
 	}
-	acquire(pd);
-	if (can_send(pd))
-		ready(pd);
 }
 
 /* ---- parting ---- */
@@ -433,6 +440,18 @@ notify(struct pooled *pd)
 	buf_fini(&b);
 }
 
+/* Where its pool has room and no connection comes, it is told why. */
+static void
+give_up(struct pooled *pd)
+{
+	const struct pool *p = pd->pool;
+	char why[300];
+
+	snprintf(why, sizeof(why), "Region %.60s, node %.80s: %.140s.", p->live->region,
+		 p->live->name, p->reason);
+	session_close(pd->session, WHY_QUERY_WAIT, p->retry_us > 0 ? why : NULL);
+}
+
 /* Its pool is in trouble, and the world has changed since it came here. */
 static void
 look_elsewhere(struct pooled *pd)
@@ -457,7 +476,7 @@ pooled_check_wait(struct pooled *pd, int64_t now_us)
 	if (!pd->waiting || pd->rehome != NULL)
 		return; /* another's refusal has had it sent elsewhere */
 	if (conf->query_wait_timeout > 0 && waited >= conf->query_wait_timeout) {
-		session_close(s, WHY_QUERY_WAIT, NULL);
+		give_up(pd);
 		return;
 	}
 	if (pd->greeted && !pd->notified && conf->query_wait_notify > 0 &&

@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "proxy/config/config.h"
+#include "proxy/session/signon.h"
 
 struct err;
 struct flow_side;
@@ -142,8 +143,9 @@ void pooled_replace(struct session *s, struct server *sv, struct vars *settings)
 
 /* The pool's answers. */
 void pooled_on_lent(struct pooled *pd, struct server *sv);
-/* This node cannot be had now: another is tried. `fatal`: no other would do either (a password, a
- * database that does not exist): the client is told `e`. */
-void pooled_on_refused(struct pooled *pd, const struct err *e, bool fatal);
+/* This node cannot be had now: another is tried. FATAL: no other would do either (a password, a
+ * database that does not exist): the client is told `e`. SCARCE: it is told that we are at our
+ * limit. */
+void pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how);
 
 #endif

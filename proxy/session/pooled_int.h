@@ -33,6 +33,9 @@ bool pooled_is_hopeless(const struct pool *p);
 /* Decide the route anew, and take the first node on it that has not just failed. False: there is
  * none; pd->pool is the first of those that have failed then, if there is any. */
 bool pooled_decide(struct pooled *pd);
+/* The DETAIL of an error: each node that was tried, and each region that is not on the route. To be
+ * called when pooled_decide() has found nothing. */
+void pooled_explain(struct pooled *pd, struct err *e);
 /* Its pool is in trouble, or the world has changed so that the route is to be decided anew. */
 bool pooled_is_due(struct pooled *pd);
 

@@ -89,6 +89,38 @@ pooled_decide(struct pooled *pd)
 	return false;
 }
 
+#define AND_SO_ON " …"
+
+void
+pooled_explain(struct pooled *pd, struct err *e)
+{
+	const struct world *w = pd->session->worker->world;
+	const struct topology *t = w->topology;
+	const struct route *route = &pd->session->worker->route;
+	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
+	char reason[160];
+
+	for (unsigned i = 0; i < route->nnodes && !b.failed; i++) {
+		const struct pool *p = pool_at(pd, w, t->nodes[route->nodes[i]].live);
+
+		buf_printf(&b, "%s%s %s: %s", i > 0 ? "; " : "Tried ", p->live->region,
+			   p->live->name, p->reason);
+	}
+	if (b.n > 0)
+		buf_str(&b, ".");
+	for (unsigned i = 0; i < route->nrows && !b.failed; i++) {
+		const struct route_row *row = &route->rows[i];
+
+		if (row->verdict != VERDICT_REJECTED)
+			continue;
+		route_reason_text(t, row, clock_us(), reason, sizeof(reason));
+		buf_printf(&b, "%sRegion %s: %s.", b.n > 0 ? " " : "", t->regions[row->region].name,
+			   reason);
+	}
+	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
+	buf_fini(&b);
+}
+
 void
 pooled_send_to(struct pooled *pd, struct node_live *live)
 {

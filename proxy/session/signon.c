@@ -143,13 +143,20 @@ again(struct signon *so)
 	return true;
 }
 
+static enum signon_end
+how_dial_failed(const struct dial *d)
+{
+	if (d->no_descriptor)
+		return SIGNON_SCARCE;
+	return d->our_fault ? SIGNON_UNFIT : SIGNON_FAILED;
+}
+
 static void
 advance(struct signon *so, enum dial_step step)
 {
 	if (step == DIAL_FAILED) {
 		if (!so->dial.tls_failed || !again(so))
-			fail_text(so, so->dial.our_fault ? SIGNON_UNFIT : SIGNON_FAILED,
-				  so->dial.reason);
+			fail_text(so, how_dial_failed(&so->dial), so->dial.reason);
 	} else if (step == DIAL_READY && send_startup(so) != 0) {
 		fail_text(so, SIGNON_FAILED, "connection lost");
 	}

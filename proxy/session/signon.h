@@ -23,6 +23,7 @@ enum signon_end {
 	SIGNON_READY,
 	SIGNON_FAILED, /* evidence against the node */
 	SIGNON_UNFIT,  /* the node is well, but not for this */
+	SIGNON_SCARCE, /* we have no descriptor: there is none for any other node either */
 	SIGNON_FATAL,  /* nor is any other: what the node said is for the clients */
 };
 
