@@ -444,7 +444,8 @@ aborted_client(struct aborted *a, const char *p, size_t n, size_t *used, struct 
 	while (!over) {
 		rest = slice_skip(rest, pass_body(a, rest.n));
 		over = is_implicit(a) && a->left == 0;
-		if (over || a->left > 0 || a->terminated || !step(a, &rest, &type, out))
+		if (over || a->left > 0 || a->terminated || out->n >= ABORTED_SAY_MAX ||
+		    !step(a, &rest, &type, out))
 			break;
 		over = ends_round(type) && is_over(a) && a->left == 0;
 	}
@@ -462,7 +463,7 @@ aborted_begin(struct aborted *a, const struct flow *f, struct buf *out)
 	a->explicit = f->tx != 'I';
 	a->left = f->client.left;
 	buf_put(&a->in, f->client.head, f->client.have);
-	for (uint32_t i = 0; i < f->pending; i++) {
+	for (uint32_t i = 0; i < f->pending && !out->failed; i++) {
 		put_failure(a, out);
 		put_ready(a, out);
 	}

@@ -30,6 +30,7 @@
 
 #define ABORTED_LOOK_MAX ((size_t)4096)
 #define ABORTED_OWED_MAX ((size_t)64 * 1024)
+#define ABORTED_SAY_MAX  ((size_t)64 * 1024)
 #define ABORTED_NAMES    8 /* of statements, and of portals, that are kept */
 
 /* What a text does in a transaction that has failed. */
@@ -66,11 +67,14 @@ struct aborted {
 };
 
 /* At the moment when the server is no longer asked: what the client awaits is answered into `out`
- * where there is anything. True: it is over already, nothing was open but that. */
+ * where there is anything. True: it is over already, nothing was open but that. More than `out` may
+ * hold: out->failed, and nothing of it is to be said. */
 bool aborted_begin(struct aborted *a, const struct flow *f, struct buf *out);
 void aborted_fini(struct aborted *a);
 /* The client's next n bytes; *used: how many were for the transaction. True: it is over; what is in
- * `in` and the rest of the bytes is for the next server, behind `owed`. */
+ * `in` and the rest of the bytes is for the next server, behind `owed`. False with bytes left, of a
+ * client that has not terminated: there are ABORTED_SAY_MAX bytes or more in `out` and less than a
+ * KiB beyond that, which are to be said first. */
 bool aborted_client(struct aborted *a, const char *p, size_t n, size_t *used, struct buf *out);
 
 #endif

@@ -261,8 +261,10 @@ relay_from_server(struct session *s, char *p, size_t n)
 void
 relay_on_client_drained(struct session *s)
 {
+	if (s->straggle != NULL)
+		straggle_on_client_drained(s);
 	/* what a server says that is to be left waits (rehome.c) */
-	if (s->server != NULL && rehome_stage(s) != REHOME_READY)
+	if (s->state == SESSION_RELAY && s->server != NULL && rehome_stage(s) != REHOME_READY)
 		stream_want(&s->server->stream, s->server->stream.interest | EV_READ);
 }
 

@@ -61,6 +61,8 @@ void straggle_free(struct straggle *st); /* accepts NULL */
 
 /* Where s->straggle is not NULL: */
 void straggle_on_client(struct session *s);
+/* The client has taken what there was for it; the session may be over then. */
+void straggle_on_client_drained(struct session *s);
 /* The server's bytes go their usual way; else straggle_on_server() takes them. */
 bool straggle_relays(const struct session *s);
 void straggle_on_server(struct session *s, short what);

@@ -86,6 +86,18 @@ straggle_restart(struct straggle *st)
 	sampler_restart(s->sampler);
 }
 
+/* What was built for it, whole. False: the session is over. */
+static bool
+say(struct straggle *st, struct buf *out)
+{
+	bool told = !out->failed && (out->n == 0 || session_say(st->session, out->p, out->n));
+
+	if (out->failed)
+		tell_to_reconnect(st->session);
+	buf_fini(out);
+	return told;
+}
+
 static void answer_rest(struct straggle *st);
 
 /* The server is not asked any more: what the client awaits is answered, and what it says next. */
@@ -111,11 +123,8 @@ straggle_answer(struct straggle *st)
 		buf_put(&st->rest, front, settings_put_held(s, front));
 		settings_forget_held(s);
 	}
-	if (out.n > 0 && !session_say(s, out.p, out.n)) {
-		buf_fini(&out);
+	if (!say(st, &out))
 		return;
-	}
-	buf_fini(&out);
 	if (over) {
 		straggle_be_done(st);
 		return;
@@ -205,22 +214,33 @@ on_over(struct straggle *st, const char *p, size_t n)
 	straggle_go_on(s);
 }
 
+/* As much as the client takes the answers of; what is left waits until it does. */
 static void
 answer(struct straggle *st, const char *p, size_t n)
 {
 	struct session *s = st->session;
-	struct buf out = { .cap = STRAGGLE_HELD_MAX };
-	size_t used;
-	bool over = aborted_client(st->aborted, p, n, &used, &out), told;
+	bool over = false;
 
-	told = out.n == 0 || session_say(s, out.p, out.n);
-	buf_fini(&out);
-	if (!told)
-		return;
-	if (st->aborted->terminated)
-		session_end(s, WHY_CLIENT_DONE);
-	else if (over)
-		on_over(st, p + used, n - used);
+	while (n > 0 && !over && !stream_is_blocked(&s->client)) {
+		struct buf out = { .cap = STRAGGLE_HELD_MAX };
+		size_t used;
+
+		over = aborted_client(st->aborted, p, n, &used, &out);
+		p += used;
+		n -= used;
+		if (!say(st, &out))
+			return;
+		if (st->aborted->terminated) {
+			session_end(s, WHY_CLIENT_DONE);
+			return;
+		}
+	}
+	if (over) {
+		on_over(st, p, n);
+	} else if (stream_is_blocked(&s->client)) {
+		buf_put(&st->rest, p, n);
+		straggle_read_client(s, false);
+	}
 }
 
 /* What had been read of it before. */
@@ -232,6 +252,18 @@ answer_rest(struct straggle *st)
 	st->rest = (struct buf){ .cap = STRAGGLE_HELD_MAX };
 	answer(st, rest.p, rest.n);
 	buf_fini(&rest);
+}
+
+void
+straggle_on_client_drained(struct session *s)
+{
+	struct straggle *st = s->straggle;
+
+	if (st->stage != ANSWERING)
+		return;
+	straggle_read_client(s, true);
+	if (st->rest.n > 0)
+		answer_rest(st);
 }
 
 void

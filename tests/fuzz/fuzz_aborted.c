@@ -58,9 +58,14 @@ run(struct outcome *o, const struct flow *f, uint8_t known, struct slice in, siz
 	o->over = aborted_begin(&a, f, &o->out);
 	while (!o->over && !a.terminated && o->taken < in.n) {
 		size_t n = in.n - o->taken < step ? in.n - o->taken : step, used = SIZE_MAX;
+		struct buf out = { .cap = ABORTED_SAY_MAX + 1024 };
 
-		o->over = aborted_client(&a, in.p + o->taken, n, &used, &o->out);
-		FUZZ_ASSERT(used <= n && (o->over || a.terminated || used == n));
+		o->over = aborted_client(&a, in.p + o->taken, n, &used, &out);
+		FUZZ_ASSERT(!out.failed && used <= n);
+		FUZZ_ASSERT(o->over || a.terminated || used == n || out.n >= ABORTED_SAY_MAX);
+		FUZZ_ASSERT(used > 0 || o->over || a.terminated);
+		buf_slice(&o->out, buf_view(&out));
+		buf_fini(&out);
 		FUZZ_ASSERT(a.in.n <= ABORTED_LOOK_MAX && !a.in.failed);
 		FUZZ_ASSERT(a.owed.n <= ABORTED_OWED_MAX && !a.owed.failed);
 		o->taken += used;

@@ -133,6 +133,25 @@ for my $db (@databases) {
 }
 is(rows('again'), 4 * 4 * 2, 'all that was tried again is there');
 
+# Far more answers than are kept at a time, to the shortest message that has one, a function call: all of
+# them are there when the proxy reads on, and the client is read as it reads.
+for my $db (qw(own tx)) {
+	my ($n, $w, %heard) = (20_000, session($db));
+	is($w->ask('BEGIN', "INSERT INTO t VALUES (1, 'many')"), '', "$db: in a transaction");
+	straggle();
+	kill 'STOP', $proxy->pid;
+	$w->send(pack('a1 N', 'F', 4) x $n, query('ROLLBACK'));
+	kill 'CONT', $proxy->pid;
+	while (my $msg = $w->message) {
+		$heard{ $msg->[0] }++;
+		last if $msg->[0] eq 'Z' && $msg->[1] eq 'I';
+	}
+	is_deeply(\%heard, { E => $n, C => 1, Z => $n + 1 }, '... whoever says a lot before it reads is answered all of it');
+	back();
+	is($w->ask('SELECT 8'), '8', '... and goes on');
+}
+is(rows('many'), 0, 'nothing of it was done');
+
 # ---------------------------------------------------------------- a statement is under way
 
 for my $db (@databases) {

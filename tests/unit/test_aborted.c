@@ -423,6 +423,66 @@ names_are_bounded(void **state)
 	buf_fini(&out);
 }
 
+/* Many short messages are answered with far more than they are: not all of it at once. */
+static void
+answers_are_bounded(void **state)
+{
+	enum { QUERIES = 20000 };
+	struct aborted a = { 0 };
+	struct buf in = { 0 }, out = { .cap = ABORTED_SAY_MAX + 1024 };
+	size_t at = 0, used, answers = 0;
+	struct flow f;
+
+	(void)state;
+	flow_init(&f, REPLICATION_NONE);
+	f.tx = 'T';
+	(void)aborted_begin(&a, &f, &out);
+	for (int i = 0; i < QUERIES; i++)
+		put_message(&in, 'Q', "x");
+	while (at < in.n) {
+		struct frame frame;
+		struct slice said;
+
+		assert_false(aborted_client(&a, in.p + at, in.n - at, &used, &out));
+		assert_true(used > 0 && !out.failed);
+		assert_true(at + used == in.n || out.n >= ABORTED_SAY_MAX);
+		for (said = buf_view(&out); said.n > 0; said = slice_skip(said, frame.total)) {
+			assert_int_equal(frame_cut(said, 1 << 20, &frame), PARSE_DONE);
+			answers += frame.type == MSG_READY;
+		}
+		at += used;
+		buf_clear(&out);
+	}
+	assert_int_equal(answers, QUERIES);
+	aborted_fini(&a);
+	buf_fini(&in);
+	buf_fini(&out);
+}
+
+/* What was asked before is answered whole, or not at all. */
+static void
+too_much_to_answer_is_said_to_be(void **state)
+{
+	struct aborted a = { 0 };
+	struct buf out = { .cap = 1 << 20 };
+	struct flow f;
+
+	(void)state;
+	flow_init(&f, REPLICATION_NONE);
+	f.tx = 'T';
+	f.pending = 1000;
+	(void)aborted_begin(&a, &f, &out);
+	assert_false(out.failed);
+	aborted_fini(&a);
+	a = (struct aborted){ 0 };
+	buf_clear(&out);
+	f.pending = UINT32_MAX;
+	(void)aborted_begin(&a, &f, &out);
+	assert_true(out.failed);
+	aborted_fini(&a);
+	buf_fini(&out);
+}
+
 static void
 what_is_no_protocol_ends_it(void **state)
 {
@@ -450,6 +510,8 @@ main(void)
 		cmocka_unit_test(clients_are_answered_as_by_a_server_that_failed),
 		cmocka_unit_test(long_messages_are_not_looked_into),
 		cmocka_unit_test(names_are_bounded),
+		cmocka_unit_test(answers_are_bounded),
+		cmocka_unit_test(too_much_to_answer_is_said_to_be),
 		cmocka_unit_test(what_is_no_protocol_ends_it),
 	};
 
