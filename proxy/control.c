@@ -141,12 +141,12 @@ control_on_signal(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *c = arg;
 	int64_t grace = c->config->main.shutdown_timeout;
-	struct err e;
+	struct err said, e;
 
 	(void)what;
 	switch (fd) {
 	case SIGHUP:
-		(void)control_reload(c, &e);
+		(void)control_reload(c, &said, &e);
 		break;
 	case SIGUSR1:
 		dump_state(c);
@@ -244,6 +244,7 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	c->fleet_resolver = resolver_new(c->loop, on_peer_resolved, c);
 	steer_init(&c->steer, c);
 	paused_init(c);
+	c->begun = config_ref(take_config);
 	control_take(c, take_config, tls, geo);
 	datafiles_init(c);
 	return c;
@@ -323,6 +324,7 @@ control_free(struct control *c)
 	loop_free(c->loop);
 	topology_unref(c->base);
 	config_unref(c->config);
+	config_unref(c->begun);
 	tlsset_unref(c->tls);
 	gazetteer_unref(c->gazetteer);
 	geo_unref(c->geo);

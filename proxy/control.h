@@ -51,7 +51,8 @@ struct control_request {
 
 	bool failed;
 	struct err err;
-	char tag[128]; /* command tag, e.g. "DRAIN" */
+	struct err notice; /* of one that has not failed: what there is to say; msg "": nothing */
+	char tag[128];     /* command tag, e.g. "DRAIN" */
 };
 
 /* Any thread: a session attempt on a node failed before the client was told anything. */

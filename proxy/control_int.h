@@ -23,6 +23,7 @@ struct control {
 	struct mailbox *mail;
 	struct notifier *notifier; /* to whoever supervises us */
 	struct config *config;     /* one reference each */
+	struct config *begun;      /* what the process began with */
 	struct tlsset *tls;
 	struct gazetteer *gazetteer; /* or NULL */
 	struct geo *geo;             /* or NULL */
@@ -80,9 +81,10 @@ void control_take(struct control *c, struct config *take_config, struct tlsset *
 		  struct geo *take_geo);
 /* Tell the prober which addresses to watch. */
 void control_watch(struct control *c);
-/* Take a configuration into use; -1 and *e: the running one stays. */
-int control_adopt(struct control *c, struct config *take_config, struct err *e);
-int control_reload(struct control *c, struct err *e);
+/* Take a configuration into use; -1 and *e: the running one stays. said: what has changed and what
+ * waits for a restart, or NULL. */
+int control_adopt(struct control *c, struct config *take_config, struct err *said, struct err *e);
+int control_reload(struct control *c, struct err *said, struct err *e);
 
 /* requests.c */
 void requests_on_round(struct control *c);

@@ -195,32 +195,78 @@ same_listeners(const struct config *a, const struct config *b)
 }
 
 static void
-log_diff(const struct config *from, const struct config *to)
+log_lines(enum log_level level, struct slice lines)
 {
-	struct buf text = { .cap = 64 * 1024 };
-	struct slice rest;
-
-	(void)config_diff(from, to, &text);
-	for (rest = buf_view(&text); rest.n > 0;) {
-		struct slice line = slice_cut(&rest, '\n');
+	while (lines.n > 0) {
+		struct slice line = slice_cut(&lines, '\n');
 
 		if (line.n > 0)
-			log_msg(LOG_LEVEL_INFO, "configuration: %.*s", (int)line.n, line.p);
+			log_msg(level, "configuration: %.*s", (int)line.n, line.p);
 	}
-	buf_fini(&text);
+}
+
+static void
+summarize(size_t changed, size_t waiting, struct err *said)
+{
+	const char *verb = waiting == 1 ? "waits" : "wait";
+	char first[64] = "no setting has changed";
+
+	if (changed > 0)
+		snprintf(first, sizeof(first), "%zu setting%s changed", changed,
+			 changed == 1 ? " has" : "s have");
+	err_set(said, SQLSTATE_SUCCESS, "%s", first);
+	if (waiting > 0)
+		err_set(said, SQLSTATE_SUCCESS, "%s, %zu %s for a restart", first, waiting, verb);
+}
+
+/* Which settings are different from now on, and which of them, whenever they were changed, wait for
+ * a restart: to the log, and to whoever asked for it (NULL: nobody wants to know what waits). */
+static void
+tell_changes(const struct control *c, const struct config *to, struct err *said)
+{
+	struct buf now = { .cap = 64 * 1024 }, later = { .cap = 64 * 1024 };
+	size_t changed = config_diff(c->config, to, DIFF_APPLIED, &now), waiting;
+
+	log_lines(LOG_LEVEL_INFO, buf_view(&now));
+	if (said != NULL) {
+		waiting = config_diff(c->begun, to, DIFF_PENDING, &later);
+		log_lines(LOG_LEVEL_WARNING, buf_view(&later));
+		summarize(changed, waiting, said);
+		buf_slice(&now, buf_view(&later));
+		if (now.n > 0) /* without its last line feed */
+			err_detail(said, "%.*s", (int)(now.n - 1), now.p);
+		if (now.n > sizeof(said->detail))
+			err_hint(said, "There are more: the log has all of them.");
+	}
+	buf_fini(&now);
+	buf_fini(&later);
+}
+
+/* Every listener that has come or gone. */
+static int
+other_listeners(const struct control *c, const struct config *to, struct err *e)
+{
+	struct buf lines = { .cap = 64 * 1024 };
+
+	(void)config_diff(c->config, to, DIFF_PENDING, &lines);
+	err_set(e, "55P02", "listeners cannot be added or removed without a restart");
+	if (lines.n > 0)
+		err_detail(e, "%.*s", (int)(lines.n - 1), lines.p);
+	buf_fini(&lines);
+	return err_hint(e, "Restart the proxy, or leave the listeners as they were.");
 }
 
 int
-control_adopt(struct control *c, struct config *take_config, struct err *e)
+control_adopt(struct control *c, struct config *take_config, struct err *said, struct err *e)
 {
 	struct tlsset *tls;
 	struct geo *geo;
 	struct err geo_err = { 0 };
 
 	if (!same_listeners(c->config, take_config)) {
+		(void)other_listeners(c, take_config, e);
 		config_unref(take_config);
-		return err_set(e, "55P02",
-			       "listeners cannot be added or removed without a restart");
+		return -1;
 	}
 	tls = tlsset_build(take_config, e);
 	if (tls == NULL) {
@@ -233,7 +279,7 @@ control_adopt(struct control *c, struct config *take_config, struct err *e)
 			c->geo != NULL ? "keeping the GeoIP databases in use"
 				       : "no GeoIP database is in use",
 			geo_err.msg);
-	log_diff(c->config, take_config);
+	tell_changes(c, take_config, said);
 	take_config->version = c->config->version + 1;
 	control_take(c, take_config, tls, geo);
 	c->gazetteer_complaint[0] = '\0'; /* who asks anew is told anew */
@@ -245,8 +291,16 @@ control_adopt(struct control *c, struct config *take_config, struct err *e)
 	return 0;
 }
 
+static void
+log_failure(const struct err *e)
+{
+	log_msg(LOG_LEVEL_ERROR, "reload failed, the running configuration stays: %s", e->msg);
+	log_lines(LOG_LEVEL_ERROR, slice_str(e->detail));
+	log_lines(LOG_LEVEL_ERROR, slice_str(e->hint));
+}
+
 int
-control_reload(struct control *c, struct err *e)
+control_reload(struct control *c, struct err *said, struct err *e)
 {
 	struct config *fresh;
 	char word[64];
@@ -258,13 +312,12 @@ control_reload(struct control *c, struct err *e)
 	descriptors_make_room(c->process->descriptors);
 	fresh = config_load(c->args, e);
 	if (fresh != NULL)
-		r = control_adopt(c, fresh, e);
+		r = control_adopt(c, fresh, said, e);
 	descriptors_refill(c->process->descriptors);
 	if (r == 0)
-		log_msg(LOG_LEVEL_INFO, "configuration reloaded");
+		log_msg(LOG_LEVEL_INFO, "configuration reloaded: %s", said->msg);
 	else
-		log_msg(LOG_LEVEL_ERROR, "reload failed, the running configuration stays: %s",
-			e->msg);
+		log_failure(e);
 	notifier_say(c->notifier, "READY=1");
 	return r;
 }

@@ -110,14 +110,14 @@ do_set(struct control *c, struct control_request *r)
 {
 	struct config *fresh = config_set(c->config, r->subject, r->value, &r->err);
 
-	r->failed = fresh == NULL || control_adopt(c, fresh, &r->err) != 0;
+	r->failed = fresh == NULL || control_adopt(c, fresh, NULL, &r->err) != 0;
 	return true;
 }
 
 static bool
 do_reload(struct control *c, struct control_request *r)
 {
-	r->failed = control_reload(c, &r->err) != 0;
+	r->failed = control_reload(c, &r->notice, &r->err) != 0;
 	return true;
 }
 

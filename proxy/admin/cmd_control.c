@@ -71,6 +71,8 @@ request_row(struct run *r)
 		r->err = q->err;
 		return STEP_FAIL;
 	}
+	if (q->notice.msg[0] != '\0')
+		run_notice(r, "NOTICE", &q->notice);
 	(void)text_copy(r->tag, sizeof(r->tag), slice_str(q->tag));
 	return STEP_DONE;
 }
@@ -358,7 +360,8 @@ static const struct command commands[] = {
 	{ .words = "RELOAD",
 	  REQUEST,
 	  .begin = reload_begin,
-	  .help = "read the configuration again; with an error in it, the old one stays" },
+	  .help = "read the configuration again, and say what has changed; with an error in it, "
+		  "the old one stays" },
 	{ .words = "PROBE",
 	  REQUEST,
 	  .begin = probe_begin,

@@ -209,9 +209,13 @@ void config_row(const struct config *c, size_t i, struct config_row *out);
 struct config *config_set(const struct config *c, const char *option, const char *value,
 			  struct err *e);
 
+/* Which differences: those that count with a reload, or those that wait for a restart. */
+enum diff_part { DIFF_ALL, DIFF_APPLIED, DIFF_PENDING };
+
 /* Append one line per difference, each with its newline: "max_client_conn: 100 -> 200 (at once)",
  * "[region us-east1] added (new sessions)". Returns how many. */
-size_t config_diff(const struct config *from, const struct config *to, struct buf *text);
+size_t config_diff(const struct config *from, const struct config *to, enum diff_part part,
+		   struct buf *text);
 
 /* Derived documents. */
 void config_help(struct buf *out);   /* for --help-config */

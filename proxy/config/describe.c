@@ -58,9 +58,16 @@ config_row(const struct config *c, size_t i, struct config_row *out)
 
 struct diff {
 	const struct config *from, *to;
+	enum diff_part part;
 	struct buf *out;
 	size_t n;
 };
+
+static bool
+is_of_part(const struct diff *d, enum option_apply apply)
+{
+	return d->part == DIFF_ALL || (d->part == DIFF_PENDING) == (apply == APPLY_RESTART);
+}
 
 static void
 put_section(struct buf *b, enum section_kind kind, const char *name)
@@ -76,6 +83,8 @@ diff_option(struct diff *d, enum section_kind kind, size_t from, size_t to, cons
 	struct config *b = (struct config *)(uintptr_t)d->to;
 	struct buf old = { .cap = 0 }, new = { .cap = 0 };
 
+	if (!is_of_part(d, o->apply))
+		return;
 	value_print(o, config_section(a, kind, from), true, &old);
 	value_print(o, config_section(b, kind, to), true, &new);
 	if (old.n != new.n || (old.n > 0 && memcmp(old.p, new.p, old.n) != 0)) {
@@ -93,6 +102,19 @@ diff_option(struct diff *d, enum section_kind kind, size_t from, size_t to, cons
 	buf_fini(&new);
 }
 
+/* A whole section has come, or gone. */
+static void
+put_whole(struct diff *d, enum section_kind kind, const char *name, const char *what)
+{
+	enum option_apply apply = kind == SECTION_LISTENER ? APPLY_RESTART : APPLY_NEW_SESSIONS;
+
+	if (!is_of_part(d, apply))
+		return;
+	put_section(d->out, kind, name);
+	buf_printf(d->out, "%s (%s)\n", what, option_apply_name(apply));
+	d->n++;
+}
+
 static void
 diff_section(struct diff *d, enum section_kind kind, size_t to)
 {
@@ -103,11 +125,7 @@ diff_section(struct diff *d, enum section_kind kind, size_t to)
 	if (kind == SECTION_MERIDIAN)
 		from = 0;
 	if (from < 0) {
-		put_section(d->out, kind, name);
-		buf_printf(d->out, "added (%s)\n",
-			   option_apply_name(kind == SECTION_LISTENER ? APPLY_RESTART
-								      : APPLY_NEW_SESSIONS));
-		d->n++;
+		put_whole(d, kind, name, "added");
 		return;
 	}
 	for (size_t i = 0; i < s->nrows; i++)
@@ -120,20 +138,16 @@ diff_removed(struct diff *d, enum section_kind kind)
 	for (size_t i = 0; kind != SECTION_MERIDIAN && i < config_count(d->from, kind); i++) {
 		const char *name = config_section_name(d->from, kind, i);
 
-		if (config_find_section(d->to, kind, slice_str(name)) >= 0)
-			continue;
-		put_section(d->out, kind, name);
-		buf_printf(d->out, "removed (%s)\n",
-			   option_apply_name(kind == SECTION_LISTENER ? APPLY_RESTART
-								      : APPLY_NEW_SESSIONS));
-		d->n++;
+		if (config_find_section(d->to, kind, slice_str(name)) < 0)
+			put_whole(d, kind, name, "removed");
 	}
 }
 
 size_t
-config_diff(const struct config *from, const struct config *to, struct buf *text)
+config_diff(const struct config *from, const struct config *to, enum diff_part part,
+	    struct buf *text)
 {
-	struct diff d = { from, to, text, 0 };
+	struct diff d = { from, to, part, text, 0 };
 
 	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
 		enum section_kind kind = (enum section_kind)k;

@@ -66,7 +66,7 @@ check_accepted(struct config *c)
 	check_values(c);
 	for (size_t i = 0; i < config_nrows(); i++)
 		config_row(c, i, &row);
-	FUZZ_ASSERT(config_diff(c, c, &text) == 0 && text.n == 0);
+	FUZZ_ASSERT(config_diff(c, c, DIFF_ALL, &text) == 0 && text.n == 0);
 	buf_fini(&text);
 }
 

@@ -307,7 +307,7 @@ the_difference_of_a_reload_is_told_line_by_line(void **state)
 	struct buf text = { 0 };
 
 	(void)state;
-	assert_int_equal(config_diff(a, b, &text), 8);
+	assert_int_equal(config_diff(a, b, DIFF_ALL, &text), 8);
 	assert_string_equal(
 	    buf_text(&text),
 	    "workers: auto -> 4 (restart)\n"
@@ -319,7 +319,7 @@ the_difference_of_a_reload_is_told_line_by_line(void **state)
 	    "[region gone] removed (new sessions)\n"
 	    "[database d] added (new sessions)\n");
 	buf_clear(&text);
-	assert_int_equal(config_diff(a, a, &text), 0);
+	assert_int_equal(config_diff(a, a, DIFF_ALL, &text), 0);
 	assert_int_equal(text.n, 0);
 	buf_fini(&text);
 	config_unref(a);
@@ -395,7 +395,7 @@ the_sample_is_the_defaults(void **state)
 	config_sample(&sample);
 	a = good(buf_text(&sample));
 	assert_string_equal(a->regions[0].nodes.v[0], "127.0.0.1:5432");
-	assert_int_equal(config_diff(a, b, &diff), 1);
+	assert_int_equal(config_diff(a, b, DIFF_ALL, &diff), 1);
 	assert_string_equal(buf_text(&diff), "[region us-east1] nodes: 127.0.0.1:5432 -> db1:5432 "
 					     "(new sessions)\n");
 	config_unref(a);
@@ -441,7 +441,7 @@ the_sample_with_every_default_written_out_is_the_same(void **state)
 			 section_of(SECTION_REGION)->nrows - 1 +
 			     section_of(SECTION_DATABASE)->nrows);
 	b = good(buf_text(&sample));
-	assert_int_equal(config_diff(a, b, &diff), 0);
+	assert_int_equal(config_diff(a, b, DIFF_ALL, &diff), 0);
 	config_unref(a);
 	config_unref(b);
 	buf_fini(&sample);
@@ -540,7 +540,7 @@ headers_and_types_of_tlvs_are_read(void **state)
 	assert_non_null(copy);
 	assert_int_equal(copy->regions[0].endpoints.n, 3);
 	assert_ptr_not_equal(copy->regions[0].endpoints.v[0], c->regions[0].endpoints.v[0]);
-	assert_int_equal(config_diff(c, copy, &text), 1);
+	assert_int_equal(config_diff(c, copy, DIFF_ALL, &text), 1);
 	assert_string_equal(buf_text(&text), "header_names: x-town:city, gcp, x-city:city -> "
 					     "cloudflare (new sessions)\n");
 	buf_fini(&text);
