@@ -246,6 +246,24 @@ static const struct {
 	[VERB_SHOW_EXECUTORS] = { command_executors, false, false },
 };
 
+/* What is refused for the state that the migration is in says which command gets on. */
+static int
+refused(const struct command_run *c, struct err *e)
+{
+	char *next;
+
+	if (c->at.m.id == 0 || *e->hint != '\0' ||
+	    strcmp(e->sqlstate, SQLSTATE_OBJECT_NOT_IN_STATE) != 0)
+		return -1;
+	next = command_next(&c->at.m);
+	if (*next != '\0')
+		err_hint(e, "Next: %s", next);
+	else
+		err_hint(e, "It is over. CREATE MIGRATION makes a new one.");
+	free(next);
+	return -1;
+}
+
 int
 migration_execute(struct migrations *ms, const struct migration_request *rq,
 		  const struct migration_sink *sink, struct err *e)
@@ -259,6 +277,8 @@ migration_execute(struct migrations *ms, const struct migration_request *rq,
 		rc = command_journal(&c, e);
 	if (rc == 0)
 		rc = verbs[rq->verb].run(&c, e);
+	if (rc != 0)
+		rc = refused(&c, e);
 	migration_at_fini(&c.at);
 	return rc;
 }

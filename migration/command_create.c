@@ -135,7 +135,8 @@ exists(struct command_run *c, const struct spec *s, struct err *e)
 	}
 	if (s->if_not_exists)
 		return 1;
-	return err_set(e, "42710", "migration %s exists already", s->name);
+	err_set(e, "42710", "migration %s exists already", s->name);
+	return err_hint(e, "SHOW MIGRATION %.64s; says how it stands.", s->name);
 }
 
 /* Nothing is written before it could be asked whether it can be done at all. */

@@ -202,7 +202,7 @@ transition_check(enum migration_state from, enum migration_event ev, int phase, 
 		events[ev], migration_state_name(from));
 	if (transition_is_over(from))
 		return err_hint(e, "It is over. CREATE MIGRATION makes a new one.");
-	if (ev == EVENT_ABORT)
+	if (ev == EVENT_ABORT && transition(from, EVENT_REVERSE, phase) >= 0)
 		return err_hint(e, "It has been decided forward; use REVERSE MIGRATION.");
 	return -1;
 }

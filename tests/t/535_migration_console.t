@@ -164,6 +164,28 @@ is($proxy->console('SHOW MIGRATION 1')->[0]{state}, 'done', 'a migration runs to
 is($europe->safe_psql('app', "SELECT count(*) FROM pg_class WHERE relname IN ('one', 'two')"),
 	'2', 'and everything is everywhere');
 like($proxy->console_error('ABORT MIGRATION 1'), qr/55000.*state done/s, 'what is over cannot be aborted');
+
+# In each state, what is refused says with which command it goes on. The states are written by hand: nothing that is
+# asked here begins anything.
+my %refused = (
+	'created'           => [ 'RESUME', 'RETRY', 'PAUSE', 'REVERSE', 'COMPLETE' ],
+	'preflight-success' => [ 'RESUME', 'RETRY', 'PAUSE', 'REVERSE', 'COMPLETE' ],
+	'prepared'          => [ 'RESUME', 'RETRY', 'PAUSE', 'REVERSE', 'COMPLETE' ],
+	'data-migrated'     => [ 'RESUME', 'RETRY', 'PAUSE', 'REVERSE', 'COMPLETE' ],
+	'redirecting'       => [ 'RESUME', 'RETRY', 'PAUSE', 'ABORT' ],
+	'reversed'          => [ 'RESUME', 'RETRY', 'PAUSE', 'ABORT', 'REVERSE' ],
+	'paused'            => [ 'PAUSE', 'REVERSE' ],
+	'error'             => [ 'RESUME', 'PAUSE', 'REVERSE' ],
+	'done'              => [ 'RESUME', 'RETRY', 'PAUSE', 'ABORT', 'REVERSE', 'COMPLETE', 'CHECK' ],
+	'aborted'           => [ 'RESUME', 'RETRY', 'PAUSE', 'ABORT', 'REVERSE', 'COMPLETE', 'CHECK' ]);
+for my $state (sort keys %refused) {
+	$_->safe_psql('app', "UPDATE meridian.migration SET state = '$state', rev = rev + 1 WHERE id = 1") for $east, $europe;
+	for my $verb (@{ $refused{$state} }) {
+		like($proxy->console_error("$verb MIGRATION 1"), qr/^ERROR:  55000: .*^HINT:  .*(?:Next: [A-Z]+ MIGRATION 1\b.*;|CREATE MIGRATION|REVERSE MIGRATION)/ms,
+			"$verb in state $state says what gets on");
+	}
+}
+$_->safe_psql('app', "UPDATE meridian.migration SET state = 'done', rev = rev + 1 WHERE id = 1") for $east, $europe;
 like($proxy->console_error('RUN MIGRATION 1 ALL'), qr/55000/, 'or run again');
 is(scalar(grep { $_->{state} !~ /^(done|skipped)$/ } @{ $proxy->console('SHOW MIGRATION 1 STEPS') }), 0, 'its steps are done');
 
