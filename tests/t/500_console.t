@@ -196,6 +196,10 @@ like(psql_script("SHOW USERS \\gx"), qr/^user\|admin$/m, '\gx');
 like(psql_script("SHOW VERSION \\gset\n\\echo :version\n"), qr/^Meridian \d/m, '\gset');
 like(psql_script("SHOW OVERRIDES \\watch 0.05\n", qr/until.*until.*until/s), qr/kind\|value/, '\watch');
 like(psql_script("SELECT 1;\nBEGIN;\nSHOW max_lag;\nCOMMIT;\nSHOW server_version;"), qr/Meridian/, 'as if it were a server');
+my $catalog = psql_script(join "\n", '\d', '\dt', '\l', '\du', '\df',
+	q(SELECT pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'S') LIMIT 1000;), 'SHOW USERS;');
+is(() = $catalog =~ /no tables or catalogs/g, 6, 'what psql asks of catalogs, for \d and for the tab key, is refused by its name');
+like($catalog, qr/^admin\|/m, 'and the connection stays');
 unlike(psql_script("\\conninfo\nSHOW USERS;"), qr/server version|Some psql features/, 'psql has no complaint');
 
 # ---------------------------------------------------------------- changes
