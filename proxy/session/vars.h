@@ -49,13 +49,6 @@ struct vars *vars_ref(struct vars *v);
 /* NULL is allowed. */
 void vars_unref(struct vars *v);
 
-/* So many settings, and so many bytes of them, are carried from server to server; a text that
- * replays them has room for that many, however they have to be spelt. False: not with this one
- * more. */
-#define VARS_SET_MAX   512
-#define VARS_SET_BYTES ((size_t)64 * 1024)
-bool vars_has_room(const struct vars *v, struct slice name, struct slice value);
-
 /* False: it is not in there. Names compare without regard to case. */
 bool vars_get(const struct vars *v, const char *name, struct slice *value);
 size_t vars_count(const struct vars *v);
