@@ -7,29 +7,30 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/mem.h"
 
-void
+WARM void
 buf_init(struct buf *b, size_t cap)
 {
 	*b = (struct buf){ .cap = cap };
 }
 
-void
+WARM void
 buf_fini(struct buf *b)
 {
 	free(b->p);
 	*b = (struct buf){ .cap = b->cap };
 }
 
-void
+WARM void
 buf_clear(struct buf *b)
 {
 	b->n = 0;
 	b->failed = false;
 }
 
-void
+WARM void
 buf_drop(struct buf *b, size_t n)
 {
 	BUG_ON(n > b->n);
@@ -41,7 +42,7 @@ buf_drop(struct buf *b, size_t n)
 	memmove(b->p, b->p + n, b->n);
 }
 
-char *
+WARM char *
 buf_reserve(struct buf *b, size_t n)
 {
 	size_t cap = b->cap != 0 ? b->cap : BUF_CAP_DEFAULT;
@@ -70,7 +71,7 @@ buf_reserve(struct buf *b, size_t n)
 	return b->p + b->n;
 }
 
-void
+WARM void
 buf_put(struct buf *b, const void *p, size_t n)
 {
 	char *to;
@@ -84,19 +85,19 @@ buf_put(struct buf *b, const void *p, size_t n)
 	b->n += n;
 }
 
-void
+WARM void
 buf_slice(struct buf *b, struct slice s)
 {
 	buf_put(b, s.p, s.n);
 }
 
-void
+WARM void
 buf_u8(struct buf *b, uint8_t v)
 {
 	buf_put(b, &v, 1);
 }
 
-void
+WARM void
 buf_u16(struct buf *b, uint16_t v)
 {
 	uint8_t bytes[2] = { (uint8_t)(v >> 8), (uint8_t)v };
@@ -104,7 +105,7 @@ buf_u16(struct buf *b, uint16_t v)
 	buf_put(b, bytes, sizeof(bytes));
 }
 
-void
+WARM void
 buf_u32(struct buf *b, uint32_t v)
 {
 	uint8_t bytes[4];
@@ -120,19 +121,19 @@ buf_u64(struct buf *b, uint64_t v)
 	buf_u32(b, (uint32_t)v);
 }
 
-void
+WARM void
 buf_cstr(struct buf *b, const char *s)
 {
 	buf_put(b, s, strlen(s) + 1);
 }
 
-void
+WARM void
 buf_str(struct buf *b, const char *s)
 {
 	buf_put(b, s, strlen(s));
 }
 
-void
+WARM void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
@@ -142,7 +143,7 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 }
 
-void
+WARM void
 buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
@@ -180,7 +181,7 @@ buf_take_text(struct buf *b)
 	return text;
 }
 
-size_t
+WARM size_t
 buf_message(struct buf *b, char type)
 {
 	size_t at;
@@ -192,7 +193,7 @@ buf_message(struct buf *b, char type)
 	return at;
 }
 
-void
+WARM void
 buf_message_end(struct buf *b, size_t at)
 {
 	if (b->failed)

@@ -5,6 +5,8 @@
 
 #include <time.h>
 
+#include "base/hot.h"
+
 static int64_t
 read_clock(clockid_t id)
 {
@@ -14,7 +16,7 @@ read_clock(clockid_t id)
 	return ts.tv_sec * USEC_PER_SEC + ts.tv_nsec / 1000;
 }
 
-int64_t
+WARM int64_t
 clock_us(void)
 {
 	return read_clock(CLOCK_MONOTONIC);

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 
 #define PER_DOUBLING (1 << HISTOGRAM_SCHEMA)
 
@@ -53,7 +54,7 @@ native_slot(int64_t us)
 	return i < HISTOGRAM_FIRST ? 0 : (unsigned)(i - HISTOGRAM_FIRST);
 }
 
-void
+WARM void
 histogram_observe(struct histogram *h, int64_t us)
 {
 	unsigned i = 0;

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/hot.h"
 
 static atomic_int log_threshold = LOG_LEVEL_INFO;
 
@@ -55,7 +56,7 @@ log_level_name(enum log_level level)
 	return levels[level].word;
 }
 
-bool
+WARM bool
 log_wants(enum log_level level)
 {
 	return level >= log_get_level();

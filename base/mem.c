@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hot.h"
+
 __attribute__((cold, noreturn)) static void
 out_of_memory(void)
 {
@@ -21,7 +23,7 @@ out_of_memory(void)
  * that up to this size), which calloc() passes by. */
 #define CACHED_MAX ((size_t)1024)
 
-void *
+WARM void *
 xcalloc(size_t n, size_t size)
 {
 	size_t bytes;
@@ -39,7 +41,7 @@ xcalloc(size_t n, size_t size)
 	return p;
 }
 
-void *
+WARM void *
 xmalloc(size_t size)
 {
 	void *p = malloc(size > 0 ? size : 1);
@@ -49,7 +51,7 @@ xmalloc(size_t size)
 	return p;
 }
 
-void *
+WARM void *
 xreallocarray(void *p, size_t n, size_t size)
 {
 	p = reallocarray(p, n > 0 ? n : 1, size > 0 ? size : 1);

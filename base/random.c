@@ -7,8 +7,9 @@
 #include <sys/random.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 
-void
+WARM void
 random_take(struct random *r, void *to, size_t n)
 {
 	uint8_t *from;

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 
-bool
+WARM bool
 text_copy(char *to, size_t size, struct slice s)
 {
 	size_t n = s.n < size ? s.n : size - 1;

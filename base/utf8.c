@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "base/hot.h"
+
 struct lead {
 	uint8_t from, to;               /* first byte */
 	uint8_t length;                 /* of the sequence */
@@ -30,7 +32,7 @@ fits(const struct lead *lead, const uint8_t *p, size_t n)
 	return true;
 }
 
-size_t
+WARM size_t
 utf8_sequence(struct slice s)
 {
 	for (size_t i = 0; s.n > 0 && i < sizeof(leads) / sizeof(leads[0]); i++)
@@ -52,7 +54,7 @@ utf8_valid(struct slice s)
 	return true;
 }
 
-void
+WARM void
 utf8_put(struct buf *b, struct slice s)
 {
 	while (s.n > 0) {

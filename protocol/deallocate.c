@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "base/hot.h"
+
 static bool
 is_blank(char c)
 {
@@ -31,7 +33,7 @@ is_in_name(char c)
 }
 
 /* The word in front, without its blanks; empty where there is none. */
-static struct slice
+static WARM struct slice
 take_word(struct slice *s)
 {
 	struct slice word;
@@ -87,7 +89,7 @@ read_discard(struct slice sql)
 	return DEALLOCATE_ALL;
 }
 
-enum deallocate_what
+WARM enum deallocate_what
 deallocate_read(struct slice sql, struct deallocate *out)
 {
 	struct deallocate d = { .n = 0 };

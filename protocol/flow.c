@@ -73,7 +73,7 @@ typedef unsigned (*flow_handler)(struct flow *f);
 
 static_assert(sizeof(struct flow) == 64, "struct flow is meant to be one cache line");
 
-void
+WARM void
 flow_init(struct flow *f, enum replication kind)
 {
 	*f = (struct flow){ .tx = 'I', .replication = (unsigned)kind & 3u };
@@ -134,7 +134,7 @@ unit_remove(struct flow *f, unsigned i)
 	f->queued--;
 }
 
-static void
+static WARM void
 unit_add(struct flow *f, enum unit u)
 {
 	if (f->beyond || f->queued == QUEUE_MAX) {
@@ -210,7 +210,7 @@ is_surplus(const struct flow *f)
 }
 
 /* The oldest unit is done, and the marks before it with it. */
-static void
+static WARM void
 drop_oldest(struct flow *f)
 {
 	enum unit u = UNIT_MARK;
@@ -334,7 +334,7 @@ on_copy_end(struct flow *f)
 	return 0;
 }
 
-static unsigned
+static WARM unsigned
 on_terminate(struct flow *f)
 {
 	f->terminated = 1;
@@ -678,7 +678,7 @@ rest_of(const struct flow_side *side, const char *p, size_t n)
 	return n < rest ? n : rest;
 }
 
-size_t
+WARM size_t
 flow_client_rest(const struct flow *f, const char *p, size_t n)
 {
 	return rest_of(&f->client, p, n);
@@ -700,7 +700,7 @@ flow_server_ends_ready(const struct flow *f, size_t n)
 	return side->type == 'Z' && n >= side->left;
 }
 
-bool
+WARM bool
 flow_is_idle(const struct flow *f)
 {
 	return f->pending == 0 && !is_open(f) && f->copy == FLOW_COPY_NONE && f->tx == 'I' &&
@@ -728,14 +728,14 @@ flow_awaits_query(const struct flow *f)
 	       !is_open(f) && f->copy == FLOW_COPY_NONE;
 }
 
-bool
+WARM bool
 flow_safe_point(const struct flow *f)
 {
 	return flow_is_idle(f) && f->unsure == 0 && !f->terminated &&
 	       f->replication == REPLICATION_NONE;
 }
 
-enum flow_activity
+WARM enum flow_activity
 flow_activity(const struct flow *f)
 {
 	if (f->copy == FLOW_COPY_BOTH)

@@ -4,8 +4,9 @@
 #include "protocol/frame.h"
 
 #include "base/buf.h"
+#include "base/hot.h"
 
-enum parse
+WARM enum parse
 frame_cut(struct slice in, size_t max_len, struct frame *out)
 {
 	size_t len;
@@ -25,7 +26,7 @@ frame_cut(struct slice in, size_t max_len, struct frame *out)
 	return PARSE_DONE;
 }
 
-enum parse
+WARM enum parse
 frame_cut_startup(struct slice in, struct slice *packet)
 {
 	size_t len;

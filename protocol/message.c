@@ -4,6 +4,7 @@
 #include "protocol/message.h"
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/utf8.h"
 #include "protocol/sqlstate.h"
 
@@ -49,7 +50,7 @@ take_bytes(struct slice *s, size_t n, struct slice *out)
 	return true;
 }
 
-static bool
+static WARM bool
 take_cstr(struct slice *s, struct slice *out)
 {
 	const char *end = s->n > 0 ? memchr(s->p, '\0', s->n) : NULL;
@@ -69,7 +70,7 @@ take_array(struct slice *s, size_t size, uint16_t *n, struct slice *out)
 }
 
 /* Text from the wire where a NUL ends it: what stands before the first NUL. */
-static void
+static WARM void
 put_cstr(struct buf *b, struct slice s)
 {
 	buf_slice(b, slice_cut(&s, '\0'));
@@ -206,7 +207,7 @@ message_report_err(const struct message_report *r, struct err *e)
 
 /* ---- authentication ---- */
 
-void
+WARM void
 message_put_auth(struct buf *b, enum auth_code code, struct slice data)
 {
 	size_t at = buf_message(b, MSG_AUTHENTICATION);
@@ -216,7 +217,7 @@ message_put_auth(struct buf *b, enum auth_code code, struct slice data)
 	buf_message_end(b, at);
 }
 
-void
+WARM void
 message_put_auth_sasl(struct buf *b, const char *const *mechanisms, size_t n)
 {
 	size_t at = buf_message(b, MSG_AUTHENTICATION);
@@ -240,7 +241,7 @@ is_mechanism_list(struct slice list)
 	return false;
 }
 
-enum parse
+WARM enum parse
 message_parse_auth(struct slice body, struct message_auth *out)
 {
 	struct message_auth m;
@@ -269,7 +270,7 @@ message_next_mechanism(struct slice *list, struct slice *name)
 	return true;
 }
 
-bool
+WARM bool
 message_offers(struct slice list, const char *mechanism)
 {
 	struct slice name;
@@ -300,7 +301,7 @@ message_put_auth_sasl_without(struct buf *b, struct slice list, const char *with
 	return n;
 }
 
-enum parse
+WARM enum parse
 message_parse_sasl_initial(struct slice body, struct message_sasl_initial *out)
 {
 	struct message_sasl_initial m = { 0 };
@@ -365,7 +366,7 @@ message_put_password(struct buf *b, struct slice password)
 
 /* ---- the end of the login ---- */
 
-void
+WARM void
 message_put_parameter(struct buf *b, struct slice name, struct slice value)
 {
 	size_t at = buf_message(b, MSG_PARAMETER_STATUS);
@@ -375,7 +376,7 @@ message_put_parameter(struct buf *b, struct slice name, struct slice value)
 	buf_message_end(b, at);
 }
 
-enum parse
+WARM enum parse
 message_parse_parameter(struct slice body, struct message_parameter *out)
 {
 	struct message_parameter m;
@@ -386,7 +387,7 @@ message_parse_parameter(struct slice body, struct message_parameter *out)
 	return PARSE_DONE;
 }
 
-void
+WARM void
 message_put_key(struct buf *b, uint32_t pid, struct slice secret)
 {
 	size_t at = buf_message(b, MSG_BACKEND_KEY);
@@ -396,7 +397,7 @@ message_put_key(struct buf *b, uint32_t pid, struct slice secret)
 	buf_message_end(b, at);
 }
 
-enum parse
+WARM enum parse
 message_parse_key(struct slice body, struct message_key *out)
 {
 	struct message_key m;
@@ -408,7 +409,7 @@ message_parse_key(struct slice body, struct message_key *out)
 	return PARSE_DONE;
 }
 
-void
+WARM void
 message_put_ready(struct buf *b, char status)
 {
 	size_t at = buf_message(b, MSG_READY);
@@ -417,7 +418,7 @@ message_put_ready(struct buf *b, char status)
 	buf_message_end(b, at);
 }
 
-enum parse
+WARM enum parse
 message_parse_ready(struct slice body, char *status)
 {
 	if (body.n != 1 || (body.p[0] != 'I' && body.p[0] != 'T' && body.p[0] != 'E'))
@@ -548,7 +549,7 @@ message_put_bare(struct buf *b, enum message_type type)
 	buf_message_end(b, at);
 }
 
-void
+WARM void
 message_put_query(struct buf *b, struct slice sql)
 {
 	size_t at = buf_message(b, MSG_QUERY);
@@ -591,7 +592,7 @@ message_put_statement(struct buf *b, struct slice name, struct slice sql)
 
 /* ---- the query protocols: what a client sends ---- */
 
-enum parse
+WARM enum parse
 message_parse_query(struct slice body, struct slice *sql)
 {
 	return message_parse_password(body, sql); /* one string, too */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "base/text.h"
 #include "protocol/sqltoken.h"
 
@@ -96,7 +97,7 @@ sqleffects_put_name(struct buf *names, struct slice name)
 	buf_u8(names, 0);
 }
 
-bool
+WARM bool
 sqleffects_has_meaning(struct slice name)
 {
 	static const char *const names[] = {
@@ -268,7 +269,7 @@ is_like(struct slice text, const struct word *w)
 }
 
 /* Most words are none of these, and known by a few bytes. */
-static bool
+static WARM bool
 is_ordinary(struct slice text)
 {
 	if (text.n < 4)
@@ -555,7 +556,7 @@ skip_word(struct scan *s, struct slice *before)
 	return true;
 }
 
-static unsigned
+static WARM unsigned
 read_text(struct scan *s)
 {
 	struct slice before = { NULL, 0 };
@@ -586,7 +587,7 @@ read_text(struct scan *s)
 	}
 }
 
-static unsigned
+static WARM unsigned
 read_both_ways(struct slice sql, struct buf *names)
 {
 	struct scan s = { .in = { .p = sql.p, .end = sql.p + sql.n }, .names = names };
@@ -599,7 +600,7 @@ read_both_ways(struct slice sql, struct buf *names)
 	return effects & ~DOUBT;
 }
 
-unsigned
+WARM unsigned
 sqleffects(struct slice sql)
 {
 	return sql.n > 0 ? read_both_ways(sql, NULL) : 0;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "base/hot.h"
+
 /* clang-format off */
 const uint8_t sqltoken_kinds[256] = {
 	[' '] = SQLBYTE_BLANK,
@@ -60,7 +62,7 @@ skip_comment(struct sqltoken_scan *s)
 }
 
 /* False: something else stands here. */
-static bool
+static WARM bool
 skip_blank_or_comment(struct sqltoken_scan *s)
 {
 	if (sqltoken_kind_of(*s->p) & SQLBYTE_BLANK)
@@ -215,7 +217,7 @@ read_special(struct sqltoken_scan *s, struct sqltoken *t)
 	}
 }
 
-bool
+WARM bool
 sqltoken_next(struct sqltoken_scan *s, struct sqltoken *t)
 {
 	while (s->p < s->end && skip_blank_or_comment(s))

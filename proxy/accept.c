@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/hot.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/descriptors.h"
@@ -119,7 +120,7 @@ accept_one(struct listen_socket *ls, bool alone)
 	return true;
 }
 
-static void
+static WARM void
 worker_on_accept(evutil_socket_t fd, short what, void *arg)
 {
 	struct listen_socket *ls = arg;

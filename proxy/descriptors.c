@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/hot.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/config/config.h"
@@ -37,7 +38,7 @@ descriptors_limit(void)
 	return (int64_t)limit.rlim_cur;
 }
 
-bool
+WARM bool
 descriptors_short(const struct descriptors *d)
 {
 	return d != NULL && descriptors_held(d) < d->wanted;
@@ -60,7 +61,7 @@ take_all(struct descriptors *d)
 	atomic_store_explicit(&d->held, n, memory_order_relaxed);
 }
 
-void
+WARM void
 descriptors_refill(struct descriptors *d)
 {
 	if (!descriptors_short(d))

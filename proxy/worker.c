@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/control.h"
@@ -80,7 +81,7 @@ worker_post(struct worker *w, struct letter *take_letter, letter_fn deliver)
 	mailbox_post(w->mail, take_letter, deliver);
 }
 
-struct world *
+WARM struct world *
 worker_world(struct worker *w)
 {
 	struct world *fresh = snapshot_slot_take(&w->slot);
@@ -157,7 +158,7 @@ add_slots(struct worker *w)
 	w->nslots = n;
 }
 
-uint32_t
+WARM uint32_t
 worker_take_slot(struct worker *w, struct session *s)
 {
 	uint32_t i;
@@ -189,7 +190,7 @@ check_drained(struct worker *w)
 }
 
 /* The loop goes on: other workers may still ask this one for a session that they look for. */
-void
+WARM void
 worker_check_done(struct worker *w)
 {
 	if (!w->draining || w->done || worker_nsessions(w) > 0 || w->ncancels > 0)
@@ -198,7 +199,7 @@ worker_check_done(struct worker *w)
 	control_worker_done(w->process->control);
 }
 
-void
+WARM void
 worker_give_slot(struct worker *w, struct session *s)
 {
 	w->slots[s->slot] = NULL;
@@ -251,7 +252,7 @@ sweep_interval(const struct worker *w)
 					 : SWEEP_MAX_US;
 }
 
-void
+WARM void
 worker_arm_sweep(struct worker *w)
 {
 	int64_t interval;
@@ -304,7 +305,7 @@ sweep_session(struct worker *w, struct session *s, int64_t now_us)
 		session_check_deadline(s, now_us);
 }
 
-static void
+static WARM void
 worker_on_sweep(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;

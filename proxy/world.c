@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "proxy/fleet.h"
 #include "proxy/net/tlsctx.h"
@@ -24,14 +25,14 @@ world_new(struct config *take_config, struct topology *take_topology,
 	return w;
 }
 
-struct world *
+WARM struct world *
 world_ref(struct world *w)
 {
 	refcount_get(&w->refs);
 	return w;
 }
 
-void
+WARM void
 world_unref(struct world *w)
 {
 	if (w == NULL || !refcount_put(&w->refs))

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "routing/locality_int.h"
@@ -72,7 +73,7 @@ cut_length(const char *p, size_t n, size_t max)
 	return max;
 }
 
-static void
+static WARM void
 add(struct claims *c, enum locality_source source, unsigned kind, struct slice value)
 {
 	size_t n = cut_length(value.p, value.n, CLAIM_VALUE_MAX);
@@ -92,7 +93,7 @@ add(struct claims *c, enum locality_source source, unsigned kind, struct slice v
 	c->nlater = (uint8_t)(c->nlater + ((kind & CLAIM_LATER) != 0));
 }
 
-void
+WARM void
 claims_add(struct claims *c, enum locality_source source, enum claim_kind kind, bool trusted,
 	   struct slice value)
 {
@@ -111,7 +112,7 @@ unpack(const uint8_t *at)
 	};
 }
 
-struct claim
+WARM struct claim
 claims_get(const struct claims *c, unsigned i)
 {
 	const uint8_t *at = c->packed;
@@ -122,7 +123,7 @@ claims_get(const struct claims *c, unsigned i)
 }
 
 /* Drop the claims whose first byte, or of whose second some bits, are these. */
-static void
+static WARM void
 drop(struct claims *c, unsigned byte, unsigned mask, unsigned bits)
 {
 	uint8_t *from = c->packed, *to = c->packed;
@@ -146,7 +147,7 @@ drop(struct claims *c, unsigned byte, unsigned mask, unsigned bits)
 		claims_fini(c);
 }
 
-void
+WARM void
 claims_drop(struct claims *c, enum locality_source source)
 {
 	drop(c, 0, UINT8_MAX, source);
@@ -171,7 +172,7 @@ claims_set(struct claims *c, enum claim_kind kind, struct slice value)
 	add(c, SOURCE_STARTUP, kind | CLAIM_LATER, value);
 }
 
-void
+WARM void
 claims_fini(struct claims *c)
 {
 	free(c->packed);

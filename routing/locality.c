@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "base/text.h"
 #include "routing/locality_int.h"
 
@@ -35,7 +36,7 @@ claim_counts(const struct locality_input *in, const struct claim *c, const char 
 }
 
 /* Note what came of a claim; returns the row, or NULL where nobody wants it. */
-static struct locality_evidence *
+static WARM struct locality_evidence *
 note(struct weighing *w, const struct claim *c, const char *outcome)
 {
 	struct locality_evidence *e;
@@ -282,7 +283,7 @@ weigh_overrides(struct weighing *w)
 		noted->won = true;
 }
 
-static void
+static WARM void
 weigh_self(struct weighing *w)
 {
 	const struct topology *t = w->in->topology;
@@ -324,7 +325,7 @@ is_mute(const struct locality_input *in, enum locality_source source)
 	return true;
 }
 
-static void
+static WARM void
 weigh(struct weighing *w, enum locality_source source)
 {
 	struct finding f;
@@ -351,7 +352,7 @@ note_unasked(struct weighing *w, unsigned asked)
 	}
 }
 
-void
+WARM void
 locality_decide(const struct locality_input *in, struct locality *out,
 		struct locality_evidence *evidence, size_t *nevidence)
 {

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "base/hot.h"
+
 /* Within a region round trips are a matter of scheduling: less than this makes no node slow. */
 #define RTT_NOISE_US 1000
 
@@ -16,7 +18,7 @@ struct runner {
 	double cost;
 };
 
-bool
+WARM bool
 pick_is_panic(const struct topology *t, int64_t now_us)
 {
 	unsigned all = 0, alive = 0;
@@ -244,7 +246,7 @@ draw_lots(struct runner *group, unsigned n, uint64_t seed)
 	}
 }
 
-void
+WARM void
 pick_region(const struct pick_wish *w, uint16_t region, struct pick *out)
 {
 	const struct region *r = &w->topology->regions[region];

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/text.h"
 #include "routing/places.h"
 
@@ -23,14 +24,14 @@ node_live_new(uint32_t id, const char *region, const char *name)
 	return l;
 }
 
-struct node_live *
+WARM struct node_live *
 node_live_ref(struct node_live *l)
 {
 	refcount_get(&l->refs);
 	return l;
 }
 
-void
+WARM void
 node_live_unref(struct node_live *l)
 {
 	if (l == NULL || !refcount_put(&l->refs))
@@ -218,7 +219,7 @@ topology_authority(const struct topology *t, struct slice database)
 	return NULL;
 }
 
-bool
+WARM bool
 authority_has(const struct authority *a, const struct topology *t, const struct node *n)
 {
 	if (a == NULL)
@@ -258,7 +259,7 @@ topology_node_by_name(const struct topology *t, struct slice name)
 	return NULL;
 }
 
-const struct node *
+WARM const struct node *
 topology_node_by_live(const struct topology *t, const struct node_live *live)
 {
 	for (unsigned i = 0; i < t->nnodes; i++)
@@ -329,7 +330,7 @@ topology_dup(const struct topology *t)
 	return d;
 }
 
-int64_t
+WARM int64_t
 node_lag_us(const struct node *n, int64_t now_us)
 {
 	int64_t age = now_us - n->sampled_at_us;
@@ -341,7 +342,7 @@ node_lag_us(const struct node *n, int64_t now_us)
 	return n->lag_us + (age > 0 ? age : 0);
 }
 
-enum node_state
+WARM enum node_state
 node_state_at(const struct topology *t, const struct node *n, int64_t now_us)
 {
 	bool stale = t->stale_after_us > 0 && n->sampled_at_us != 0 &&
@@ -368,7 +369,7 @@ region_usable(const struct topology *t, uint16_t region, int64_t now_us)
 	return false;
 }
 
-bool
+WARM bool
 node_fenced(const struct topology *t, const struct node *n)
 {
 	if (n->role != ROLE_PRIMARY || n->system_id == 0 || n->timeline == 0)

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/console_int.h"
@@ -74,7 +75,7 @@ console_cancel(struct console *c)
 	console_go(c);
 }
 
-void
+WARM void
 console_free(struct console *c)
 {
 	if (c == NULL)

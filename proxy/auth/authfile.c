@@ -13,6 +13,7 @@
 #define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
+#include "base/hot.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/auth/credential.h"
@@ -131,7 +132,7 @@ authfile_user_fini(struct authfile_user *u)
 
 /* The table. */
 
-static struct entry *
+static WARM struct entry *
 find(const struct authfile *f, const char *name, size_t n)
 {
 	struct entry *found;
@@ -231,7 +232,7 @@ authfile_parse(struct slice text, const char *name, struct err *e)
 	return f;
 }
 
-const struct authfile_user *
+WARM const struct authfile_user *
 authfile_find(const struct authfile *f, struct slice user)
 {
 	struct entry *entry;
@@ -242,7 +243,7 @@ authfile_find(const struct authfile *f, struct slice user)
 	return entry != NULL ? &entry->user : NULL;
 }
 
-const char *
+WARM const char *
 authfile_why_not(const struct authfile_user *u)
 {
 	static const char *const why[] = {

@@ -11,6 +11,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "proxy/auth/authquery_int.h"
@@ -37,7 +38,7 @@ authwords_of(const struct config *c, const struct conf_database *db)
 	return w;
 }
 
-bool
+WARM bool
 authquery_is_on(const struct config *c, const struct conf_database *db)
 {
 	struct authwords w = authwords_of(c, db);

@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -22,7 +23,7 @@ struct credential_made {
 	} v[MADE_MAX];
 };
 
-static struct credential *
+static WARM struct credential *
 make(enum credential_kind kind, struct slice password)
 {
 	struct credential *c = xcalloc(1, sizeof(*c) + password.n + 1);
@@ -62,7 +63,7 @@ credential_new_md5(const char *md5)
 	return c;
 }
 
-struct credential *
+WARM struct credential *
 credential_new_keys(const struct scram_keys *keys)
 {
 	struct credential *c = make(CREDENTIAL_SCRAM_KEYS, slice_of("", 0));
@@ -79,7 +80,7 @@ credential_ref(struct credential *c)
 	return c;
 }
 
-void
+WARM void
 credential_unref(struct credential *c)
 {
 	if (c == NULL || !refcount_put(&c->refs))
@@ -157,7 +158,7 @@ credential_make_keys(struct credential *c, const struct scram_challenge *ask,
 	return 0;
 }
 
-bool
+WARM bool
 credential_equal(const struct credential *a, const struct credential *b)
 {
 	if (a == NULL || b == NULL || a == b)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 
 #define SHARDS        64U
@@ -191,7 +192,7 @@ wait_after(const struct throttle_rules *rules, unsigned failures)
 	return rules->base_us << doublings;
 }
 
-int64_t
+WARM int64_t
 throttle_wait_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
 		 struct slice user, int64_t now_us)
 {
@@ -244,7 +245,7 @@ throttle_failed(struct throttle *t, const struct throttle_rules *rules, const st
 	return wait_us;
 }
 
-void
+WARM void
 throttle_passed(struct throttle *t, const struct addr *from, struct slice user)
 {
 	struct shard *s;

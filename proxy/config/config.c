@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/suggest.h"
 #include "base/text.h"
 #include "protocol/fleetkey.h"
@@ -27,7 +28,7 @@ struct array {
 	size_t n;
 };
 
-static struct array
+static WARM struct array
 section_array(const struct config *c, enum section_kind kind)
 {
 	switch (kind) {
@@ -94,7 +95,7 @@ config_section_name(const struct config *c, enum section_kind kind, size_t index
 	return *(char *const *)const_section(c, kind, index);
 }
 
-int
+WARM int
 config_find_section(const struct config *c, enum section_kind kind, struct slice name)
 {
 	for (size_t i = 0; i < config_count(c, kind); i++) {
@@ -165,7 +166,7 @@ for_each_value(struct config *c, void (*visit)(const struct option *o, void *con
 	}
 }
 
-enum auth_method
+WARM enum auth_method
 config_auth(const struct config *c, const struct conf_database *db)
 {
 	return db->auth != METHOD_GLOBAL ? db->auth : c->main.auth;
@@ -468,7 +469,7 @@ config_set(const struct config *c, const char *option, const char *value, struct
 	return NULL;
 }
 
-const struct conf_database *
+WARM const struct conf_database *
 config_database(const struct config *c, struct slice name)
 {
 	static const struct conf_database builtin = { .access = ACCESS_READ_WRITE,
@@ -483,7 +484,7 @@ config_database(const struct config *c, struct slice name)
 	return own < 0 ? &builtin : &c->databases[own];
 }
 
-struct pool_sizes
+WARM struct pool_sizes
 config_pool_sizes(const struct config *c, const struct conf_database *d)
 {
 	const struct conf_main *m = &c->main;

@@ -3,6 +3,7 @@
 
 #include "proxy/config/options.h"
 
+#include "base/hot.h"
 #include "proxy/config/options_int.h"
 
 static const struct section *const sections[SECTION_KIND_COUNT] = {
@@ -12,7 +13,7 @@ static const struct section *const sections[SECTION_KIND_COUNT] = {
 	[SECTION_DATABASE] = &section_database,
 };
 
-const struct section *
+WARM const struct section *
 section_of(enum section_kind kind)
 {
 	return sections[kind];

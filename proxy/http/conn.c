@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "proxy/worker_int.h"
 
 #define HTTP_READ  (16 * 1024)
@@ -69,7 +70,7 @@ http_request_free(struct http_conn *c)
 	c->request = NULL;
 }
 
-void
+WARM void
 http_free(struct session *s)
 {
 	struct http_conn *c = s->http;
@@ -85,7 +86,7 @@ http_free(struct session *s)
 	s->http = NULL;
 }
 
-bool
+WARM bool
 http_speaks(const struct session *s)
 {
 	return s->http != NULL && s->http->request != NULL;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "proxy/http/http_int.h"
 #include "proxy/session/pings.h"
@@ -29,7 +30,7 @@ transport_name(enum transport t)
 	return transport_names[t];
 }
 
-enum transport
+WARM enum transport
 http_transport(const struct session *s)
 {
 	return s->http != NULL ? (enum transport)s->http->transport : TRANSPORT_PLAIN;

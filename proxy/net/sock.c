@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "proxy/config/config.h"
 
 static void
@@ -27,7 +28,7 @@ open_socket(int family)
 	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-void
+WARM void
 sock_tune(int fd, const struct conf_main *conf)
 {
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -89,7 +90,7 @@ close_keep_errno(int fd)
 /* To a server on this host the handshake is over by the time that connect() returns, though it says
  * "in progress" to whoever does not block: asked again it tells. Elsewhere it still is (EALREADY).
  */
-static int
+static WARM int
 begin_connect(int fd, const struct sockaddr *sa, socklen_t len, bool *done)
 {
 	*done = connect(fd, sa, len) == 0;
@@ -100,7 +101,7 @@ begin_connect(int fd, const struct sockaddr *sa, socklen_t len, bool *done)
 	return fd;
 }
 
-int
+WARM int
 sock_connect(const struct addr *to, bool *done)
 {
 	struct sockaddr_storage sa;

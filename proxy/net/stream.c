@@ -22,7 +22,7 @@
 #include "proxy/net/tlsbio.h"
 #include "proxy/net/tlsctx.h"
 
-void
+WARM void
 stream_init(struct stream *st, struct event_base *base, int take_fd, event_callback_fn fn,
 	    void *arg)
 {
@@ -52,7 +52,7 @@ say_close_notify(struct stream *st, SSL *ssl)
 }
 
 /* We have said all: each layer says so, from the uppermost to the lowest. */
-static void
+static WARM void
 say_close(struct stream *st)
 {
 	if (stream_unsent(st) > 0)
@@ -85,7 +85,7 @@ stream_drop_unsent(struct stream *st)
 	st->out = NULL;
 }
 
-void
+WARM void
 stream_keep_at_most(struct stream *st, size_t n)
 {
 	uint8_t bits = 1;
@@ -109,7 +109,7 @@ keep(struct stream *st, const char *p, size_t n)
 	return st->out->failed ? -1 : 0;
 }
 
-void
+WARM void
 stream_fini(struct stream *st)
 {
 	if (st->fd < 0)
@@ -138,7 +138,7 @@ stream_move(struct stream *from, struct stream *to, event_callback_fn fn, void *
 	*from = (struct stream){ .fd = -1 };
 }
 
-bool
+WARM bool
 stream_is_open(const struct stream *st)
 {
 	return st->fd >= 0;
@@ -146,7 +146,7 @@ stream_is_open(const struct stream *st)
 
 /* An event that is taken out forgets that it was to be called again: this is said anew whenever
  * reading begins to be waited for. */
-static void
+static WARM void
 announce_unread(struct stream *st)
 {
 	if ((st->interest & EV_READ) &&
@@ -154,7 +154,7 @@ announce_unread(struct stream *st)
 		loop_again(&st->ev, EV_READ);
 }
 
-void
+WARM void
 stream_want(struct stream *st, short interest)
 {
 	struct event *ev = &st->ev;

@@ -15,6 +15,7 @@
 
 #include "base/addr.h"
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
 #include "base/text.h"
@@ -347,13 +348,13 @@ tlsset_unref(struct tlsset *t)
 	free(t);
 }
 
-struct ssl_ctx_st *
+WARM struct ssl_ctx_st *
 tlsset_listener(const struct tlsset *t, size_t listener)
 {
 	return listener < t->nlisteners ? t->listeners[listener] : NULL;
 }
 
-struct ssl_ctx_st *
+WARM struct ssl_ctx_st *
 tlsset_region(const struct tlsset *t, size_t region)
 {
 	return region < t->nregions ? t->regions[region] : NULL;
@@ -499,7 +500,7 @@ signature_hash(X509 *cert)
 	return EVP_get_digestbynid(nid);
 }
 
-void
+WARM void
 tls_end_point(const struct ssl_st *ssl, bool of_peer, struct scram_binding *out)
 {
 	X509 *cert = NULL;

@@ -7,6 +7,7 @@
 
 #include <openssl/ssl.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "proxy/net/stream_int.h"
 
@@ -46,7 +47,7 @@ websocket_new(struct ssl_st *take_outer, bool unread)
 	return ws;
 }
 
-void
+WARM void
 websocket_free(struct websocket *ws)
 {
 	if (ws == NULL)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -24,7 +25,7 @@ struct ask {
 	struct ask_answer answer;
 };
 
-static void
+static WARM void
 finish(struct ask *a)
 {
 	struct server *sv = a->server;
@@ -149,7 +150,7 @@ flush(struct ask *a)
 		lost(a, "connection lost");
 }
 
-void
+WARM void
 ask_on_event(struct ask *a, short what)
 {
 	struct server *sv = a->server;
@@ -160,7 +161,7 @@ ask_on_event(struct ask *a, short what)
 		read_answer(a);
 }
 
-void
+WARM void
 ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs, ask_done_fn *done)
 {
 	struct ask *a = xcalloc(1, sizeof(*a));
@@ -209,7 +210,7 @@ ask_begin_apart(struct server *sv, struct slice statements, ask_done_fn *done)
 	buf_fini(&b);
 }
 
-void
+WARM void
 ask_free(struct ask *a)
 {
 	if (a == NULL)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/pool/pool_int.h"
@@ -44,7 +45,7 @@ interval_of(struct pool *p)
 	return pool_size(p) == 0 && p->nsessions == 0 ? KEEP_MAX_US : t;
 }
 
-static void
+static WARM void
 arm(struct pools *ps)
 {
 	int64_t t = 0;
@@ -64,7 +65,7 @@ arm(struct pools *ps)
 	event_add(&ps->timer, &tv);
 }
 
-void
+WARM void
 pools_arm(struct pools *ps)
 {
 	if (!evtimer_pending(&ps->timer, NULL))
@@ -90,7 +91,7 @@ is_wanted(const struct pool *p)
 
 /* No session is to be there: the operator has said so, the database is served elsewhere, or the
  * node is configured no more. */
-static bool
+static WARM bool
 is_drained(const struct pool *p)
 {
 	const struct world *w = p->worker->world;
@@ -164,7 +165,7 @@ check_waiting(struct pool *p, int64_t now_us)
 		pool_grow(p);
 }
 
-static void
+static WARM void
 keep(evutil_socket_t fd, short what, void *arg)
 {
 	struct pools *ps = arg;

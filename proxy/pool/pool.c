@@ -8,6 +8,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/hot.h"
 #include "proxy/auth/credential.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/pool/ask.h"
@@ -70,7 +71,7 @@ pool_new(struct worker *w, const struct pool_key *key)
 	return p;
 }
 
-struct pool *
+WARM struct pool *
 pool_get(struct worker *w, const struct pool_key *key)
 {
 	struct buf name = { .cap = 64 * 1024 };
@@ -111,21 +112,21 @@ pool_free(struct pool *p)
 	free(p);
 }
 
-void
+WARM void
 pool_join(struct pool *p)
 {
 	p->nsessions++;
 }
 
 /* It is freed by the keeper: it may be wanted again soon, and nobody is surprised that way. */
-void
+WARM void
 pool_leave(struct pool *p)
 {
 	p->nsessions--;
 	pools_arm(p->worker->pools);
 }
 
-void
+WARM void
 pool_set_credential(struct pool *p, struct credential *c)
 {
 	/* one that says the same may know more by now: the keys of a password */
@@ -149,7 +150,7 @@ pool_want(struct pool *p, struct credential *c)
 	pools_arm(p->worker->pools);
 }
 
-unsigned
+WARM unsigned
 pool_size(const struct pool *p)
 {
 	unsigned sum = 0;
@@ -159,7 +160,7 @@ pool_size(const struct pool *p)
 	return sum;
 }
 
-unsigned
+WARM unsigned
 pool_share(const struct worker *w, int size)
 {
 	unsigned n = (unsigned)w->process->nworkers, of = (unsigned)size;
@@ -180,7 +181,7 @@ server_place_name(enum server_place place)
 }
 
 /* The only writer of server.place. */
-void
+WARM void
 pool_put(struct server *sv, enum server_place place)
 {
 	struct pool *p = sv->pool;
@@ -320,7 +321,7 @@ pick_idle(struct pool *p, const struct vars *vars)
 	return TAILQ_FIRST(&p->places[SERVER_IDLE]);
 }
 
-struct server *
+WARM struct server *
 pool_lend(struct pool *p, struct pooled *pd)
 {
 	struct server *sv = p->paused ? NULL : pick_idle(p, pd->vars);
@@ -347,7 +348,7 @@ pool_lend(struct pool *p, struct pooled *pd)
 
 /* Who has it may give it back before this returns, and so on through all who wait: that is done
  * here, one after the other, and not one inside the other. */
-void
+WARM void
 pool_give(struct server *sv)
 {
 	struct pool *p = sv->pool;
@@ -369,7 +370,7 @@ pool_give(struct server *sv)
 	p->giving = false;
 }
 
-void
+WARM void
 pool_return(struct server *sv)
 {
 	if (sv->cancels > 0)
@@ -387,7 +388,7 @@ pool_cancel_done(struct server *sv)
 
 /* ---- size ---- */
 
-const struct pool_sizes *
+WARM const struct pool_sizes *
 pool_sizes(struct pool *p)
 {
 	const struct config *c = p->worker->world->config;
@@ -489,7 +490,7 @@ pool_cool(struct pool *p)
 	p->promised_us = 0;
 }
 
-bool
+WARM bool
 pool_is_failing(const struct pool *p)
 {
 	return p->retry_us > 0 && clock_us() < p->retry_us;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "proxy/auth/credential.h"
 #include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
@@ -45,7 +46,7 @@ others_starve(const struct pool *p)
 	       atomic_load_explicit(&p->of_user->starving, memory_order_relaxed) > own;
 }
 
-bool
+WARM bool
 shares_must_go(const struct server *sv)
 {
 	const struct pool *p = sv->pool;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "proxy/control.h"
 #include "proxy/descriptors.h"
 #include "proxy/http/http.h"
@@ -34,7 +35,7 @@ sticky_fits(const struct session *s)
 	       s->worker->sticky_config == s->login->world->config->version;
 }
 
-void
+WARM void
 attach_route(struct session *s, struct route *out)
 {
 	struct login *l = s->login;
@@ -62,7 +63,7 @@ first_node(const struct login *l)
 	return l->ncandidates > 0 ? l->world->topology->nodes[l->candidates[0]].live : NULL;
 }
 
-void
+WARM void
 attach_begin(struct session *s)
 {
 	struct route *route = &s->worker->route;
@@ -173,7 +174,7 @@ count_outcome(const struct session *s, enum route_outcome outcome)
 	stat_add(&s->worker->stats.routes[s->source][outcome], 1);
 }
 
-static void
+static WARM void
 attach_next(struct session *s)
 {
 	struct login *l = s->login;
@@ -257,7 +258,7 @@ count_won(const struct attempt *a, const struct node *n, int64_t now_us)
 	atomic_fetch_add(&n->live->connects, 1);
 }
 
-void
+WARM void
 attach_won(struct attempt *a)
 {
 	struct login *l = a->login;
@@ -281,7 +282,7 @@ attach_won(struct attempt *a)
 	login_begin(s, &inbox);
 }
 
-void
+WARM void
 attach_stop(struct login *l)
 {
 	if (event_initialized(&l->hedge))

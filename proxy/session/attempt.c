@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
@@ -34,7 +35,7 @@ attempt_on_timer(evutil_socket_t fd, short what, void *arg)
 
 static void advance(struct attempt *a, enum dial_step step);
 
-void
+WARM void
 attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 {
 	struct session *s = l->session;
@@ -63,7 +64,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	advance(a, dial_begin(&a->dial, &a->server->stream, &to, way));
 }
 
-void
+WARM void
 attempt_free(struct attempt *a)
 {
 	if (a == NULL)
@@ -119,7 +120,7 @@ send_startup(struct attempt *a)
 	return result;
 }
 
-static void
+static WARM void
 advance(struct attempt *a, enum dial_step step)
 {
 	enum dial_way way;
@@ -218,7 +219,7 @@ weigh(struct attempt *a, const struct frame *f)
 	}
 }
 
-static void
+static WARM void
 read_answer(struct attempt *a)
 {
 	char *scratch = a->login->session->worker->scratch;
@@ -247,7 +248,7 @@ read_answer(struct attempt *a)
 		attach_failed(a, ATTEMPT_FAILED, "protocol violation");
 }
 
-void
+WARM void
 attempt_on_event(struct attempt *a, short what)
 {
 	struct stream *st = &a->server->stream;

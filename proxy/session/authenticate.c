@@ -7,6 +7,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
@@ -40,7 +41,7 @@ auth_refuse(struct session *s, const char *log_why)
 	return VERDICT_OVER;
 }
 
-void
+WARM void
 auth_pass(struct session *s)
 {
 	struct auth *a = s->login->auth;
@@ -62,7 +63,7 @@ wants_pool(const struct session *s)
 	       login_startup(l)->replication == REPLICATION_NONE;
 }
 
-void
+WARM void
 auth_done(struct session *s)
 {
 	if (!entrance_admits(s))
@@ -75,7 +76,7 @@ auth_done(struct session *s)
 	attach_begin(s);
 }
 
-void
+WARM void
 auth_put_ok(struct login *l, struct buf *out)
 {
 	if (l->auth != NULL)
@@ -83,7 +84,7 @@ auth_put_ok(struct login *l, struct buf *out)
 	message_put_auth(out, AUTH_OK, slice_of(NULL, 0));
 }
 
-void
+WARM void
 auth_forget(struct login *l)
 {
 	if (l->auth == NULL)
@@ -97,7 +98,7 @@ auth_forget(struct login *l)
 
 /* ---- what the client says ---- */
 
-void
+WARM void
 auth_take_inbox(struct session *s)
 {
 	struct buf *in = &s->login->inbox;
@@ -133,7 +134,7 @@ is_asking(const struct session *s)
 
 /* … and look at what has come already: behind the startup packet, or while the secret was looked
  * up. */
-static void
+static WARM void
 ask(struct session *s)
 {
 	auth_ask(s);
@@ -142,7 +143,7 @@ ask(struct session *s)
 		auth_take_inbox(s);
 }
 
-void
+WARM void
 auth_on_client(struct session *s)
 {
 	struct buf *in;
@@ -202,7 +203,7 @@ go_on_bound(struct session *s)
 	auth_take_inbox(s);
 }
 
-void
+WARM void
 auth_go_on(struct session *s)
 {
 	const struct auth *a = s->login->auth;
@@ -244,7 +245,7 @@ auth_method_of(const struct session *s)
 	return config_auth(l->world->config, l->database);
 }
 
-void
+WARM void
 auth_begin(struct session *s)
 {
 	enum auth_method method = auth_method_of(s);
@@ -292,7 +293,7 @@ auth_begin_bound(struct session *s, void (*passed)(struct session *s),
 	auth_go_on(s);
 }
 
-bool
+WARM bool
 auth_negotiate(struct session *s)
 {
 	const struct startup *st = login_startup(s->login);

@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "protocol/message.h"
@@ -97,7 +98,7 @@ put_box(struct session *s, const struct server *sv, const struct config *conf, s
 	buf_fini(&sealed);
 }
 
-void
+WARM void
 cancel_give_key(struct session *s, const struct server *sv, struct buf *out)
 {
 	const struct config *conf = worker_world(s->worker)->config;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/fleetkey.h"
 #include "proxy/net/tlsctx.h"
@@ -304,7 +305,7 @@ canceler_for_box(struct worker *w, uint32_t pid, const struct fleet_box *box,
 	return true;
 }
 
-void
+WARM void
 canceler_forget(struct server *sv)
 {
 	struct canceler *c;

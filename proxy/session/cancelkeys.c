@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/hot.h"
 #include "base/mem.h"
 
 #define FREE UINT32_MAX
@@ -65,7 +66,7 @@ insert(struct cancel_keys *k, uint32_t head, uint32_t slot)
 	k->v[i] = (struct entry){ head, slot };
 }
 
-void
+WARM void
 cancelkeys_add(struct cancel_keys *k, const uint8_t *secret, uint32_t slot)
 {
 	if (k->used >= k->size / 2) {
@@ -81,7 +82,7 @@ cancelkeys_add(struct cancel_keys *k, const uint8_t *secret, uint32_t slot)
 	insert(k, get_u32(secret), slot);
 }
 
-void
+WARM void
 cancelkeys_remove(struct cancel_keys *k, const uint8_t *secret, uint32_t slot)
 {
 	uint32_t head = get_u32(secret);

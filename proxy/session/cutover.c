@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "protocol/sqlstate.h"
@@ -397,7 +398,7 @@ tell_late(struct session *s, const struct authority *a)
 	tell_to_reconnect(s, &c, "its login had begun before");
 }
 
-bool
+WARM bool
 cutover_is_late(struct session *s)
 {
 	const struct world *w = worker_world(s->worker);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/hot.h"
 #include "base/text.h"
 #include "protocol/startup.h"
 #include "proxy/net/sock.h"
@@ -15,7 +16,7 @@
 
 static enum dial_step connected(struct dial *d);
 
-struct dial_target
+WARM struct dial_target
 dial_target(const struct world *w, uint16_t node)
 {
 	const struct node *n = &w->topology->nodes[node];
@@ -51,7 +52,7 @@ is_ours(int error)
 }
 
 /* Open the next address; *done where it is connected already. -1: errno. */
-static int
+static WARM int
 open_next(struct dial *d, bool *done)
 {
 	const struct node *n = d->to.node;
@@ -64,7 +65,7 @@ open_next(struct dial *d, bool *done)
 	return sock_connect_unix(path, done);
 }
 
-static enum dial_step
+static WARM enum dial_step
 connect_next(struct dial *d)
 {
 	const struct node *n = d->to.node;
@@ -93,7 +94,7 @@ connect_next(struct dial *d)
 	return d->step;
 }
 
-enum dial_step
+WARM enum dial_step
 dial_begin(struct dial *d, struct stream *st, const struct dial_target *to, enum dial_way way)
 {
 	struct tls_local *tls = d->tls;
@@ -117,7 +118,7 @@ dial_other_way(const struct dial *d, enum dial_way *way)
 	       mode == (d->use_tls ? SSLMODE_PREFER : SSLMODE_ALLOW);
 }
 
-static enum dial_step
+static WARM enum dial_step
 connected(struct dial *d)
 {
 	struct buf b = { .cap = 64 };

@@ -5,6 +5,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/hot.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
@@ -28,7 +29,7 @@ refuse(struct session *s)
 	session_close_err(s, WHY_NOT_ALLOWED, &e);
 }
 
-enum parse
+WARM enum parse
 early_password(struct session *s, bool needed)
 {
 	struct login *l = s->login;

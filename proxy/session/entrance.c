@@ -3,6 +3,7 @@
 
 #include "proxy/session/entrance.h"
 
+#include "base/hot.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/http/http.h"
@@ -17,7 +18,7 @@ shown(struct slice s)
 	return (int)(s.n < SHOWN ? s.n : SHOWN);
 }
 
-static bool
+static WARM bool
 find(const struct session *s, struct redirection *out)
 {
 	const struct world *w = s->login->world;
@@ -38,7 +39,7 @@ count(const struct session *s, const struct redirection *r, bool refused)
 			   session_name(s, NAME_APPLICATION), refused);
 }
 
-bool
+WARM bool
 entrance_admits(struct session *s)
 {
 	struct slice database = session_name(s, NAME_DATABASE);
@@ -99,7 +100,7 @@ put_notice(const struct session *s, const struct redirection *r, struct buf *out
 	message_put_notice(out, "NOTICE", &e);
 }
 
-void
+WARM void
 entrance_welcome(struct session *s, struct buf *out)
 {
 	struct redirection r;

@@ -4,6 +4,7 @@
 #include "proxy/session/guard.h"
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/throttle.h"
 #include "proxy/session/lookup.h"
@@ -41,7 +42,7 @@ refuse(struct session *s, struct slice user, int64_t wait_us)
 	session_close_err(s, WHY_THROTTLED, &e);
 }
 
-bool
+WARM bool
 guard_admits(struct session *s)
 {
 	struct throttle_rules rules;
@@ -71,7 +72,7 @@ guard_failed(struct session *s)
 			      login_startup(s->login)->user, clock_us());
 }
 
-void
+WARM void
 guard_passed(struct session *s)
 {
 	if (is_known(s))

@@ -11,6 +11,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/hot.h"
 #include "proxy/auth/credential.h"
 #include "proxy/auth/keymaker.h"
 #include "proxy/http/http.h"
@@ -48,7 +49,7 @@ fits(const struct auth *a, const struct scram_keys *keys)
 	return has_verifier(a) && scram_keys_fit(keys, &a->user->scram);
 }
 
-void
+WARM void
 password_forget(struct auth *a)
 {
 	if (a->job != NULL)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "protocol/sqlstate.h"
 #include "proxy/http/http.h"
 #include "proxy/net/tlsctx.h"
@@ -29,7 +30,7 @@ static const struct {
 };
 #define PLACE_SETTINGS (sizeof(place_settings) / sizeof(place_settings[0]))
 
-static void
+static WARM void
 count_claim(const struct session *s, const struct claim *c, bool strict)
 {
 	struct stats *stats = &s->worker->stats;
@@ -167,7 +168,7 @@ take_setting(struct session *s, const struct startup_setting *set, bool *known)
 	return access >= 0;
 }
 
-static bool
+static WARM bool
 claim_settings(struct session *s)
 {
 	struct login *l = s->login;
@@ -208,7 +209,7 @@ note_locality(struct session *s, const struct locality *loc)
 	memcpy(s->country, loc->country, sizeof(s->country));
 }
 
-bool
+WARM bool
 locate_session(struct session *s)
 {
 	struct login *l = s->login;
@@ -249,7 +250,7 @@ locate_configured_dbname(const struct world *w, struct slice database)
 	return db->dbname != NULL ? slice_str(db->dbname) : database;
 }
 
-const struct authority *
+WARM const struct authority *
 locate_authority(const struct world *w, struct slice database)
 {
 	if (w->topology->nauthorities == 0)
@@ -257,7 +258,7 @@ locate_authority(const struct world *w, struct slice database)
 	return topology_authority(w->topology, locate_configured_dbname(w, database));
 }
 
-struct slice
+WARM struct slice
 locate_dbname(const struct world *w, struct slice database)
 {
 	const struct authority *a = locate_authority(w, database);
@@ -267,7 +268,7 @@ locate_dbname(const struct world *w, struct slice database)
 	return locate_configured_dbname(w, database);
 }
 
-void
+WARM void
 locate_route(const struct world *w, const struct route_wish *wish, struct route *out)
 {
 	const struct conf_database *db = config_database(w->config, wish->database);
@@ -346,7 +347,7 @@ locate_set(struct session *s, enum claim_kind kind, struct slice value)
 	session_moved_locality(s);
 }
 
-void
+WARM void
 locate_route_again(struct session *s, int sticky_region, const struct authority *as_if,
 		   struct route *out)
 {

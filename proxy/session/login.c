@@ -21,6 +21,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/hot.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/control.h"
@@ -85,7 +86,7 @@ misfit(enum access want, const struct server *sv, const struct control_lesson *l
 	return NULL;
 }
 
-const char *
+WARM const char *
 login_learn(struct worker *w, const struct node *n, enum access want, struct server *sv,
 	    struct slice body)
 {
@@ -336,7 +337,7 @@ become_ready(struct session *s)
 }
 
 /* Forward what is complete. False: the login is over (ready, or closed). */
-static bool
+static WARM bool
 from_server(struct session *s)
 {
 	struct buf *in = &s->login->server_inbox,
@@ -370,7 +371,7 @@ from_server(struct session *s)
 	return step == STEP_ON || step == STEP_HOLD;
 }
 
-void
+WARM void
 login_begin(struct session *s, struct buf *take_inbox)
 {
 	s->login->server_inbox = *take_inbox;
@@ -387,7 +388,7 @@ server_gone(struct session *s)
 	session_close(s, WHY_SERVER_DIED, "The node closed the connection during login.");
 }
 
-void
+WARM void
 login_on_server(struct session *s, short what)
 {
 	struct stream *st = &s->server->stream;
@@ -509,7 +510,7 @@ go_on(struct session *s)
 		from_client(s);
 }
 
-void
+WARM void
 login_on_client(struct session *s)
 {
 	struct buf *in;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "proxy/auth/authquery.h"
 #include "proxy/worker_int.h"
@@ -122,7 +123,7 @@ ask(struct session *s, struct lookup *k)
 	authquery_post(q, a);
 }
 
-enum auth_lookup
+WARM enum auth_lookup
 lookup_user(struct session *s, const struct authfile_user **user)
 {
 	struct login *l = s->login;
@@ -153,7 +154,7 @@ lookup_doubt(struct session *s)
 	return true;
 }
 
-void
+WARM void
 lookup_forget(struct login *l)
 {
 	if (l->lookup == NULL)

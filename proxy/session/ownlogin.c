@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/scram.h"
 #include "protocol/sqlstate.h"
@@ -49,7 +50,7 @@ ownlogin_new(struct slice password)
 	return o;
 }
 
-void
+WARM void
 ownlogin_free(struct ownlogin *o)
 {
 	if (o == NULL)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
@@ -29,7 +30,7 @@
 
 /* ---- login ---- */
 
-void
+WARM void
 pooled_greet(struct pooled *pd)
 {
 	struct session *s = pd->session;
@@ -88,7 +89,7 @@ begin_wait(struct pooled *pd)
 }
 
 /* Ask the pool. The session may have a server then, or wait, or be over. */
-static void
+static WARM void
 acquire(struct pooled *pd)
 {
 	struct server *sv;
@@ -102,7 +103,7 @@ acquire(struct pooled *pd)
 		pooled_attach(pd, sv);
 }
 
-void
+WARM void
 pooled_begin(struct session *s)
 {
 	struct pooled *pd = xcalloc(1, sizeof(*pd));
@@ -166,7 +167,7 @@ can_send(const struct pooled *pd)
 	return pd->session->server != NULL && (pd->asking == QUESTION_NONE || pd->ahead);
 }
 
-bool
+WARM bool
 pooled_take(struct session *s, const char *p, size_t n)
 {
 	struct pooled *pd = s->pooled;
@@ -254,7 +255,7 @@ pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 
 /* ---- parting ---- */
 
-void
+WARM void
 pooled_part(struct session *s)
 {
 	struct pooled *pd = s->pooled;
@@ -315,7 +316,7 @@ pooled_owes(const struct session *s)
 	       statements_holds(pd->statements);
 }
 
-static void
+static WARM void
 free_pooled(void *arg)
 {
 	struct pooled *pd = arg;
@@ -332,7 +333,7 @@ free_pooled(void *arg)
 	free(pd);
 }
 
-void
+WARM void
 pooled_free(struct pooled *pd)
 {
 	if (pd == NULL)

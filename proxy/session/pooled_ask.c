@@ -5,6 +5,7 @@
 
 #include <strings.h>
 
+#include "base/hot.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/ask.h"
@@ -115,7 +116,7 @@ replay(struct pooled *pd, const struct buf *sql, bool ahead)
 		begin_asking(pd, QUESTION_SETTINGS, buf_view(sql), ahead);
 }
 
-void
+WARM void
 pooled_attach(struct pooled *pd, struct server *sv)
 {
 	struct session *s = pd->session;
@@ -170,7 +171,7 @@ restore(struct pooled *pd)
 	buf_fini(&sql);
 }
 
-static void
+static WARM void
 on_reset(struct server *sv, const struct ask_answer *a)
 {
 	if (a->lost || a->failed || a->status != 'I') {
@@ -206,7 +207,7 @@ put_settings(const struct server *sv, const char *sql, struct vars *next, struct
 }
 
 /* Who comes next begins most often as who has gone: in one go with the reset, and nobody waits. */
-void
+WARM void
 pooled_reset(struct server *sv, struct vars *next)
 {
 	const char *sql = sv->worker->world->config->main.server_reset_query;
@@ -267,7 +268,7 @@ on_truth(struct server *sv, const struct ask_answer *a)
 	done_asking(pd, a);
 }
 
-void
+WARM void
 pooled_settle(struct session *s)
 {
 	struct pooled *pd = s->pooled;

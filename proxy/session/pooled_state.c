@@ -7,6 +7,7 @@
 
 #include "proxy/session/pooled_int.h"
 
+#include "base/hot.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -35,13 +36,13 @@ greeting_of(const struct pooled *pd)
 	return known;
 }
 
-bool
+WARM bool
 pooled_can_greet(const struct pooled *pd)
 {
 	return greeting_of(pd) != NULL;
 }
 
-void
+WARM void
 pooled_put_welcome(struct pooled *pd, struct buf *b)
 {
 	const struct server *sv = pd->session->server;
@@ -54,7 +55,7 @@ pooled_put_welcome(struct pooled *pd, struct buf *b)
 	told(pd, known);
 }
 
-void
+WARM void
 pooled_tell(struct pooled *pd)
 {
 	struct session *s = pd->session;
@@ -106,7 +107,7 @@ pooled_ends_on_error(const struct server *sv)
 	return !vars_get(sv->reported, "crdb_version", &value);
 }
 
-void
+WARM void
 pooled_settled(struct server *sv)
 {
 	(void)vars_ref(sv->reported);
@@ -157,7 +158,7 @@ move_effects(struct pooled *pd)
 	buf_fini(&pd->names);
 }
 
-bool
+WARM bool
 pooled_was_reset(struct pooled *pd)
 {
 	note_effects(pd);
@@ -165,7 +166,7 @@ pooled_was_reset(struct pooled *pd)
 	       vars_count(pd->startup) > 0;
 }
 
-bool
+WARM bool
 pooled_suspects(struct pooled *pd, struct buf *sql)
 {
 	const struct server *sv = pd->session->server;
@@ -203,7 +204,7 @@ pooled_learn(struct pooled *pd, const struct ask_answer *a)
 
 /* ---- prepared statements ---- */
 
-void
+WARM void
 pooled_forget_statements(struct server *sv)
 {
 	server_statements_clear(sv->statements);
@@ -280,7 +281,7 @@ look_for_resets(struct pooled *pd, struct slice in)
 	}
 }
 
-bool
+WARM bool
 pooled_rewrite(struct session *s, const char **p, size_t *n)
 {
 	struct pooled *pd = s->pooled;
@@ -309,7 +310,7 @@ pooled_rewrite(struct session *s, const char **p, size_t *n)
 	return false;
 }
 
-bool
+WARM bool
 pooled_terminate(struct session *s, size_t n)
 {
 	if (flow_is_idle(&s->flow) && n == FRAME_HEAD_BYTES) {
@@ -321,13 +322,13 @@ pooled_terminate(struct session *s, size_t n)
 	return true;
 }
 
-size_t
+WARM size_t
 pooled_put_held(struct session *s, char *to)
 {
 	return statements_put_held(s->pooled->statements, to);
 }
 
-size_t
+WARM size_t
 pooled_from_server(struct session *s, char *p, size_t n)
 {
 	struct statements *c = s->pooled->statements;
@@ -377,7 +378,7 @@ pooled_on_server_drained(struct session *s)
 		pooled_settle(s);
 }
 
-void
+WARM void
 pooled_answered(struct session *s, bool is_ready)
 {
 	if (statements_goes_on(s->pooled->statements) && !stream_is_blocked(&s->server->stream))

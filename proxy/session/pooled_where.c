@@ -4,6 +4,7 @@
 #include "proxy/session/pooled_int.h"
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/session_int.h"
 #include "proxy/worker_int.h"
@@ -11,7 +12,7 @@
 /* A session looks for a better node so often, where its own is well. */
 #define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
 
-static struct pool *
+static WARM struct pool *
 pool_at(struct pooled *pd, const struct world *w, struct node_live *live)
 {
 	const struct session *s = pd->session;
@@ -61,7 +62,7 @@ want_all(struct pooled *pd, const struct route *route)
 			  pd->session->credential);
 }
 
-bool
+WARM bool
 pooled_decide(struct pooled *pd)
 {
 	struct session *s = pd->session;
@@ -142,7 +143,7 @@ is_astray(const struct pooled *pd, const struct world *w, const struct node *n)
 			     !slice_is(locate_dbname(w, database), pd->pool->dbname));
 }
 
-bool
+WARM bool
 pooled_is_due(struct pooled *pd)
 {
 	const struct world *w = worker_world(pd->session->worker);

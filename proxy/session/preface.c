@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/hot.h"
 #include "protocol/frame.h"
 #include "proxy/admin/console.h"
 #include "proxy/descriptors.h"
@@ -57,7 +58,7 @@ refuse_proxy_header(struct session *s, const char *why)
 	session_close_err(s, WHY_PROXY_HEADER, &e);
 }
 
-void
+WARM void
 preface_begin(struct session *s)
 {
 	enum tri_mode mode = listener_of(s)->proxy_protocol;
@@ -291,7 +292,7 @@ answer_request(struct session *s, enum startup_kind kind)
 		session_enter(s, SESSION_TLS_HELLO);
 }
 
-void
+WARM void
 session_admit(struct session *s)
 {
 	struct meridian *p = s->worker->process;
@@ -340,7 +341,7 @@ begin_session(struct session *s, struct slice packet)
 		session_admit(s);
 }
 
-static void
+static WARM void
 take_packet(struct session *s, struct slice packet)
 {
 	struct startup *st = &s->worker->startup;
@@ -386,7 +387,7 @@ starts_with_client_hello(struct session *s)
 	       stream_peek(&s->client, &first) && first == TLS_CLIENT_HELLO;
 }
 
-void
+WARM void
 preface_on_readable(struct session *s)
 {
 	ssize_t n;
@@ -414,7 +415,7 @@ is_http(const struct session *s)
 		(is_direct_tls(s) && !tls_alpn_is_postgresql(s->client.ssl)));
 }
 
-void
+WARM void
 preface_on_inbox(struct session *s)
 {
 	struct slice packet;

@@ -8,6 +8,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/hot.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
@@ -83,7 +84,7 @@ say_challenge(struct session *s, const struct buf *data)
 	return said ? VERDICT_ON : VERDICT_OVER;
 }
 
-static enum auth_verdict
+static WARM enum auth_verdict
 take_sasl_initial(struct session *s, struct slice body)
 {
 	struct auth *a = s->login->auth;
@@ -122,7 +123,7 @@ take_credential(struct session *s)
 	scram_keys_wipe(&keys);
 }
 
-static enum auth_verdict
+static WARM enum auth_verdict
 take_sasl_proof(struct session *s, struct slice body)
 {
 	struct auth *a = s->login->auth;
@@ -150,7 +151,7 @@ ask(struct session *s, enum auth_awaits awaits, const struct buf *request)
 	(void)session_say(s, request->p, request->n);
 }
 
-static void
+static WARM void
 prepare_scram(struct session *s)
 {
 	struct auth *a = s->login->auth;
@@ -168,7 +169,7 @@ prepare_scram(struct session *s)
 	scram_server_bind(&a->scram, &binding);
 }
 
-static void
+static WARM void
 ask_scram(struct session *s)
 {
 	static const char *const mechanisms[] = { SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM };
@@ -206,7 +207,7 @@ ask_password(struct session *s)
 }
 
 /* Nothing is asked. What is known of the user serves at the node; so does what it has said. */
-static void
+static WARM void
 trust(struct session *s)
 {
 	struct login *l = s->login;
@@ -252,7 +253,7 @@ take_early(struct session *s)
 
 /* md5 means SCRAM for those of whom there is a verifier; and for those whom nobody knows, if that
  * is what most would be asked for. */
-static void
+static WARM void
 settle_method(struct session *s)
 {
 	struct auth *a = s->login->auth;
@@ -272,7 +273,7 @@ settle_method(struct session *s)
 		a->hopeless = authfile_why_not(a->user);
 }
 
-void
+WARM void
 auth_ask(struct session *s)
 {
 	struct auth *a = s->login->auth;
@@ -312,7 +313,7 @@ out_of_turn(struct session *s, struct slice body)
 	return VERDICT_OVER;
 }
 
-enum auth_verdict
+WARM enum auth_verdict
 auth_weigh(struct session *s, struct slice body)
 {
 	static enum auth_verdict (*const takes[])(struct session *, struct slice) = {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -96,7 +97,7 @@ rehome_free(struct rehome *r)
 	loop_defer(r->session->worker->loop, free, r);
 }
 
-void
+WARM void
 rehome_forget(struct session *s)
 {
 	struct rehome *r = s->rehome;

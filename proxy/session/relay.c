@@ -108,7 +108,7 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	return went_to_server(s);
 }
 
-void
+WARM void
 relay_count(struct session *s, const struct flow_tally *tally)
 {
 	struct stats *stats = &s->worker->stats;
@@ -292,7 +292,7 @@ relay_on_server(struct session *s, short what)
 }
 
 /* The login is over: what either side sent beyond it goes its way, and the login's memory back. */
-void
+WARM void
 relay_begin(struct session *s)
 {
 	struct login *l = s->login;

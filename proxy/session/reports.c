@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "protocol/frame.h"
@@ -240,7 +241,7 @@ guess(const struct vars *startup, struct vars *base)
 	return v;
 }
 
-struct vars *
+WARM struct vars *
 greetings_find(struct greetings *g, struct vars *startup, struct vars *none)
 {
 	struct vars *base = find(g, none), *known = find(g, startup);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/fingerprint.h"
 #include "protocol/frame.h"
@@ -47,7 +48,7 @@ sampler_new(struct fingerprints *table, struct slice database, unsigned one_of)
 	return s;
 }
 
-void
+WARM void
 sampler_free(struct sampler *s)
 {
 	if (s == NULL)

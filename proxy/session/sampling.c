@@ -5,12 +5,13 @@
 #include "config.h"
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "proxy/fingerprints.h"
 #include "proxy/session/sampler.h"
 #include "proxy/session/session_int.h"
 #include "proxy/worker_int.h"
 
-void
+WARM void
 session_sample(struct session *s)
 {
 	const struct conf_database *db = s->login->database;

@@ -51,7 +51,7 @@ server_open(struct server *sv)
 	stream_keep_at_most(&sv->stream, SERVER_OUT_CAP);
 }
 
-struct server *
+WARM struct server *
 server_new(struct worker *w, struct session *s, struct node_live *live)
 {
 	struct server *sv = xcalloc(1, sizeof(*sv));
@@ -64,7 +64,7 @@ server_new(struct worker *w, struct session *s, struct node_live *live)
 	return sv;
 }
 
-void
+WARM void
 server_keep_key(struct server *sv, struct slice key)
 {
 	uint8_t *to = sv->key.here;
@@ -83,7 +83,7 @@ server_key(const struct server *sv)
 	return slice_of((const char *)key, sv->key_len);
 }
 
-void
+WARM void
 server_free(struct server *sv)
 {
 	if (sv == NULL)

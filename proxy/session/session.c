@@ -93,7 +93,7 @@ session_on_client(evutil_socket_t fd, short what, void *arg)
 		h->on_readable(s);
 }
 
-struct session *
+WARM struct session *
 session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr *peer)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
@@ -115,7 +115,7 @@ session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr 
 	return s;
 }
 
-void
+WARM void
 session_enter(struct session *s, enum session_state state)
 {
 	struct worker *w = s->worker;
@@ -137,7 +137,7 @@ session_enter(struct session *s, enum session_state state)
 	s->state = (uint8_t)state;
 }
 
-struct login *
+WARM struct login *
 session_login(struct session *s)
 {
 	if (s->login == NULL) {
@@ -149,7 +149,7 @@ session_login(struct session *s)
 	return s->login;
 }
 
-struct slice
+WARM struct slice
 session_name(const struct session *s, unsigned i)
 {
 	const char *p = s->names;
@@ -161,7 +161,7 @@ session_name(const struct session *s, unsigned i)
 	return slice_str(p);
 }
 
-void
+WARM void
 session_set_names(struct session *s, const struct slice v[NAME_COUNT])
 {
 	size_t n[NAME_COUNT], size = 0;
@@ -222,7 +222,7 @@ session_say(struct session *s, const char *p, size_t n)
 	return false;
 }
 
-static void
+static WARM void
 free_session(void *arg)
 {
 	struct session *s = arg;
@@ -263,7 +263,7 @@ drop_server(struct session *s)
 }
 
 /* The end: everything is given back but the struct, which goes at the end of the tick. */
-static void
+static WARM void
 finish(struct session *s)
 {
 	struct worker *w = s->worker;
@@ -330,7 +330,7 @@ ignore_readable(struct session *s)
 }
 
 /* Remember why, log it, count it. False where it was closed before: the first caller wins. */
-static bool
+static WARM bool
 note_end(struct session *s, enum why why, const struct err *e)
 {
 	const struct why_row *row = why_get(why);
@@ -375,7 +375,7 @@ session_abort(struct session *s, enum why why)
 	finish(s);
 }
 
-void
+WARM void
 session_end(struct session *s, enum why why)
 {
 	if (!note_end(s, why, NULL))
@@ -458,7 +458,7 @@ session_close(struct session *s, enum why why, const char *detail)
 	session_close_err(s, why, &e);
 }
 
-const struct startup *
+WARM const struct startup *
 login_startup(const struct login *l)
 {
 	struct startup *st = &l->session->worker->startup;
@@ -468,7 +468,7 @@ login_startup(const struct login *l)
 	return st;
 }
 
-void
+WARM void
 login_free(struct login *l)
 {
 	if (l == NULL)
@@ -529,7 +529,7 @@ check_quiet(struct session *s, int64_t now_us)
 	}
 }
 
-void
+WARM void
 session_check_deadline(struct session *s, int64_t now_us)
 {
 	const struct conf_main *conf = &s->worker->world->config->main;

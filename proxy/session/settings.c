@@ -144,7 +144,7 @@ remember(struct session *s, struct slice name, struct slice sql)
 		forget(s, TAILQ_FIRST(&all->prepared));
 }
 
-void
+WARM void
 settings_free(struct session *s)
 {
 	struct prepared *p;

@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 
 #include "base/clock.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -44,7 +45,7 @@ struct signon {
 
 static void advance(struct signon *so, enum dial_step step);
 
-void
+WARM void
 signon_free(struct signon *so)
 {
 	if (so == NULL)

@@ -20,6 +20,7 @@
 
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -115,7 +116,7 @@ one_message(struct walk *w)
 	return handlers[(uint8_t)w->at[0]](w, total);
 }
 
-static enum step
+static WARM enum step
 all_messages(struct walk *w)
 {
 	enum step step = STEP_ON;
@@ -173,7 +174,7 @@ keep(struct walk *w, struct buf *in)
 	buf_fini(in);
 }
 
-enum statements_verdict
+WARM enum statements_verdict
 statements_client(struct statements *c, uint64_t meaning, const char *p, size_t n, struct buf *out)
 {
 	struct buf in = c->held;
@@ -210,7 +211,7 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 
 /* ---- life ---- */
 
-struct statements *
+WARM struct statements *
 statements_new(struct statement_table *t)
 {
 	struct statements *c = xcalloc(1, sizeof(*c));
@@ -222,7 +223,7 @@ statements_new(struct statement_table *t)
 	return c;
 }
 
-void
+WARM void
 statements_free(struct statements *c)
 {
 	if (c == NULL)
@@ -236,7 +237,7 @@ statements_free(struct statements *c)
 	free(c);
 }
 
-void
+WARM void
 statements_attach(struct statements *c, struct server_statements *ss, const struct flow *flow)
 {
 	c->ss = ss;
@@ -245,7 +246,7 @@ statements_attach(struct statements *c, struct server_statements *ss, const stru
 	c->strayed = c->open = c->doubt = 0;
 }
 
-void
+WARM void
 statements_detach(struct statements *c)
 {
 	units_abandon(c);
@@ -256,7 +257,7 @@ statements_detach(struct statements *c)
 	c->unnamed_there = 0;
 }
 
-bool
+WARM bool
 statements_settled(struct statements *c)
 {
 	if (c->held.n > 0 || c->server_have > 0)
@@ -268,7 +269,7 @@ statements_settled(struct statements *c)
 
 /* ---- answers ---- */
 
-bool
+WARM bool
 statements_change_meaning(unsigned effects)
 {
 	return (effects & (EFFECT_SETTINGS | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED |
@@ -301,7 +302,7 @@ statements_waits(const struct statements *c)
 	return c->state != STATEMENTS_FLOWING;
 }
 
-bool
+WARM bool
 statements_goes_on(const struct statements *c)
 {
 	return c->state == STATEMENTS_MAY_GO_ON;
@@ -319,7 +320,7 @@ statements_has_discarded(const struct statements *c)
 	return c->discarded > 0;
 }
 
-unsigned
+WARM unsigned
 statements_effects(struct statements *c, struct buf *names)
 {
 	unsigned effects = c->effects;
@@ -334,7 +335,7 @@ statements_effects(struct statements *c, struct buf *names)
 	return effects;
 }
 
-bool
+WARM bool
 statements_pins(const struct statements *c)
 {
 	return c->own || c->longs > 0 ||

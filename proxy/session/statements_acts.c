@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -166,7 +167,7 @@ names_expect_none(struct statements *c, struct act *act)
 	}
 }
 
-void
+WARM void
 names_fini(struct statements *c)
 {
 	struct name *name, *next;
@@ -188,7 +189,7 @@ unnamed_expect(struct statements *c)
 	c->unnamed_seq = c->seq;
 }
 
-void
+WARM void
 unnamed_set(struct statements *c, struct statement *st)
 {
 	struct statement *old = c->unnamed;

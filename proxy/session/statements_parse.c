@@ -6,6 +6,7 @@
 
 #include "proxy/session/statements_walk.h"
 
+#include "base/hot.h"
 #include "protocol/deallocate.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -16,7 +17,7 @@
 /* ---- DEALLOCATE ---- */
 
 /* The name that a text DEALLOCATEs, if it is one of ours; *step says whether to go on. */
-static struct name *
+static WARM struct name *
 deallocated(struct walk *w, struct slice sql, enum step *step)
 {
 	struct deallocate d;
@@ -290,7 +291,7 @@ query_begins(struct walk *w, struct slice sql)
 		unnamed_expect(c);
 }
 
-enum step
+WARM enum step
 walk_on_query(struct walk *w, size_t total)
 {
 	struct slice sql = { .n = 0 };

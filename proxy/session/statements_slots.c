@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 
 struct server_statements *
@@ -24,7 +25,7 @@ server_statements_new(struct statement_table *t)
 	return ss;
 }
 
-void
+WARM void
 server_statements_free(struct server_statements *ss)
 {
 	if (ss == NULL)
@@ -33,7 +34,7 @@ server_statements_free(struct server_statements *ss)
 	free(ss);
 }
 
-void
+WARM void
 server_statements_clear(struct server_statements *ss)
 {
 	struct slot *slot;

@@ -12,6 +12,7 @@
 #include <sys/random.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/deallocate.h"
 #include "protocol/sqleffects.h"
@@ -146,7 +147,7 @@ statement_withdraw(struct statement *st)
 	st->shared = false;
 }
 
-void
+WARM void
 statement_unref(struct statement *st)
 {
 	if (st == NULL || --st->refs > 0)

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -138,7 +139,7 @@ oldest(struct statements *c)
 	return c->before > 0 || u->head == u->n ? -1 : u->v[u->head];
 }
 
-void
+WARM void
 units_abandon(struct statements *c)
 {
 	while (!queue_is_empty(c))
@@ -159,7 +160,7 @@ statements_discarded(struct statements *c, bool *skips)
 	return n;
 }
 
-void
+WARM void
 units_fini(struct statements *c)
 {
 	free(c->units.v);
@@ -520,7 +521,7 @@ hold_back(struct filter *f)
 	f->from = f->end;
 }
 
-size_t
+WARM size_t
 statements_put_held(const struct statements *c, char *to)
 {
 	memcpy(to, c->server_head, c->server_have);

@@ -7,6 +7,7 @@
 
 #include "proxy/session/statements_walk.h"
 
+#include "base/hot.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
 
@@ -86,7 +87,7 @@ walk_follow(struct walk *w)
 	}
 }
 
-void
+WARM void
 walk_await(struct walk *w, enum unit unit, const struct act *take_act)
 {
 	w->open = true;
@@ -125,7 +126,7 @@ walk_slot_must_wait(const struct statements *c, const struct slot *slot)
 /* ---- what texts may do ---- */
 
 /* Whether all statements are gone behind this. */
-void
+WARM void
 walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
 {
 	struct statements *c = w->c;
@@ -172,7 +173,7 @@ walk_statement(struct walk *w, struct slice tail, struct slice sql)
 /* ---- heads of messages ---- */
 
 /* The string at p, which must end before `end`. */
-bool
+WARM bool
 walk_read_name(const char *p, const char *end, struct slice *out)
 {
 	const char *nul = end > p ? memchr(p, '\0', (size_t)(end - p)) : NULL;
@@ -272,7 +273,7 @@ walk_put_refused(struct walk *w)
 
 /* ---- the ends of sequences ---- */
 
-void
+WARM void
 walk_forget_drop(struct statements *c)
 {
 	if (c->drop_slot != NULL)
@@ -281,7 +282,7 @@ walk_forget_drop(struct statements *c)
 	c->drop_slot = NULL;
 }
 
-void
+WARM void
 walk_end_sequence(struct walk *w, size_t total)
 {
 	walk_forget_drop(w->c);

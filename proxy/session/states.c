@@ -3,6 +3,8 @@
 
 #include "proxy/session/states.h"
 
+#include "base/hot.h"
+
 static const struct session_state_row rows[] = {
 #define S(id, label_, deadline_, speaks_, to_)                                                    \
 	[SESSION_##id] = {                                                                        \
@@ -12,13 +14,13 @@ static const struct session_state_row rows[] = {
 #undef S
 };
 
-const struct session_state_row *
+WARM const struct session_state_row *
 session_state_row(enum session_state s)
 {
 	return &rows[s];
 }
 
-bool
+WARM bool
 session_state_may(enum session_state from, enum session_state to)
 {
 	if (from == SESSION_CLOSED)

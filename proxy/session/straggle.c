@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/aborted.h"
 #include "proxy/pool/ask.h"
@@ -46,7 +47,7 @@ straggle_call_ready(struct straggle *st)
 		ready(st->arg);
 }
 
-void
+WARM void
 straggle_free(struct straggle *st)
 {
 	if (st == NULL)

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/sqlstate.h"
@@ -96,7 +97,7 @@ rename_database(struct login *l, const struct startup *st, struct slice database
 	return true;
 }
 
-bool
+WARM bool
 through_begin(struct session *s)
 {
 	struct login *l = s->login;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/flow.h"
 #include "protocol/frame.h"
@@ -25,7 +26,7 @@ struct traces {
 	bool lost; /* … was too long */
 };
 
-struct traces *
+WARM struct traces *
 traces_new(struct slice packet)
 {
 	struct traces *t = xcalloc(1, sizeof(*t));
@@ -37,7 +38,7 @@ traces_new(struct slice packet)
 	return t;
 }
 
-void
+WARM void
 traces_free(struct traces *t)
 {
 	if (t == NULL)
@@ -78,7 +79,7 @@ keep_unnamed(struct traces *t, struct slice raw)
 		t->lost = true;
 }
 
-static void
+static WARM void
 look_at(struct traces *t, const struct frame *f, struct slice raw)
 {
 	struct message_target target;
@@ -153,7 +154,7 @@ add_to_part(struct traces *t, struct slice more)
 	t->part.failed = false;
 }
 
-void
+WARM void
 traces_client(struct traces *t, const struct flow *f, const char *p, size_t n)
 {
 	struct slice in = slice_of(p, n);

@@ -12,6 +12,7 @@
 #define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "protocol/message.h"
@@ -40,7 +41,7 @@ static struct vars *sense_of(struct vars *v);
 /* ---- the table ---- */
 
 /* The one that consists of these items; a reference. */
-static struct vars *
+static WARM struct vars *
 intern(struct vars_table *t, struct slice text, size_t count)
 {
 	struct vars *v;
@@ -84,14 +85,14 @@ vars_table_count(const struct vars_table *t)
 	return HASH_COUNT(t->all);
 }
 
-struct vars *
+WARM struct vars *
 vars_ref(struct vars *v)
 {
 	v->refs++;
 	return v;
 }
 
-void
+WARM void
 vars_unref(struct vars *v)
 {
 	if (v == NULL || --v->refs > 0)
@@ -101,13 +102,13 @@ vars_unref(struct vars *v)
 	free(v);
 }
 
-struct vars *
+WARM struct vars *
 vars_empty(struct vars_table *t)
 {
 	return vars_ref(t->empty);
 }
 
-struct vars *
+WARM struct vars *
 vars_none(const struct vars *like)
 {
 	return vars_empty(like->table);
@@ -115,7 +116,7 @@ vars_none(const struct vars *like)
 
 /* ---- looking ---- */
 
-bool
+WARM bool
 vars_next(const struct vars *v, size_t *at, struct vars_item *out)
 {
 	struct slice rest = slice_of(v->text + *at, v->n - *at);
@@ -142,7 +143,7 @@ is_same(struct slice a, struct slice b)
 	return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
 }
 
-bool
+WARM bool
 vars_get(const struct vars *v, const char *name, struct slice *value)
 {
 	struct vars_item item;
@@ -156,7 +157,7 @@ vars_get(const struct vars *v, const char *name, struct slice *value)
 	return false;
 }
 
-size_t
+WARM size_t
 vars_count(const struct vars *v)
 {
 	return v->count;
@@ -196,7 +197,7 @@ struct pair {
 	struct vars_item in_a, in_b;
 };
 
-static bool
+static WARM bool
 pair_next(struct pair *p)
 {
 	size_t a_at = p->a_at, b_at = p->b_at;
@@ -216,7 +217,7 @@ pair_next(struct pair *p)
 	return p->has_a || p->has_b;
 }
 
-struct vars *
+WARM struct vars *
 vars_overlay(struct vars *base, struct vars *over)
 {
 	struct pair p = { .a = base, .b = over };
@@ -234,7 +235,7 @@ vars_overlay(struct vars *base, struct vars *over)
 	return finish(base->table, &d);
 }
 
-struct vars *
+WARM struct vars *
 vars_with(struct vars *base, struct slice name, struct slice value)
 {
 	struct draft d = { 0 };
@@ -279,7 +280,7 @@ sense_of(struct vars *v)
 	return NULL;
 }
 
-uint64_t
+WARM uint64_t
 vars_meaning(const struct vars *v)
 {
 	return v->sense != NULL ? v->sense->serial : v->serial;
@@ -336,7 +337,7 @@ put_lower(struct buf *b, struct slice name)
 	buf_u8(b, 0);
 }
 
-struct vars *
+WARM struct vars *
 vars_from_startup(struct vars_table *t, const struct startup *in)
 {
 	const struct startup_param *params[STARTUP_PARAMS_MAX];
@@ -365,7 +366,7 @@ code_point(struct slice s)
 }
 
 /* '…', or E'…' where backslashes or more than ASCII stand in it. */
-void
+WARM void
 vars_put_literal(struct buf *b, struct slice s)
 {
 	size_t plain = 0;
@@ -427,7 +428,7 @@ is_simple(struct slice name)
 	return false;
 }
 
-static void
+static WARM void
 put_set(struct change *c, struct slice name, struct slice value)
 {
 	if (c->calls++ > 0)
@@ -543,7 +544,7 @@ put_apart(struct change *c, const struct vars *to)
 		put_call(c, slice_str(EXIT_ON_ERROR), value);
 }
 
-void
+WARM void
 vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 		enum vars_failure failure)
 {
@@ -579,7 +580,7 @@ has_room(const struct vars *v, const struct message_parameter *m)
 	       v->n + m->name.n + m->value.n + 2 <= VARS_REPORTS_BYTES;
 }
 
-void
+WARM void
 vars_report(struct vars **reported, struct slice body)
 {
 	struct message_parameter m;
@@ -591,7 +592,7 @@ vars_report(struct vars **reported, struct slice body)
 	vars_unref(old);
 }
 
-void
+WARM void
 vars_put_reports(struct buf *b, const struct vars *told, const struct vars *reported)
 {
 	struct pair p = { .a = told, .b = reported };

@@ -3,6 +3,8 @@
 
 #include "proxy/session/why.h"
 
+#include "base/hot.h"
+
 static const struct why_row rows[] = {
 #define W(id, level_, sqlstate_, counter_, text_) \
 	[WHY_##id] = { LOG_LEVEL_##level_, sqlstate_, counter_, text_ },
@@ -10,7 +12,7 @@ static const struct why_row rows[] = {
 #undef W
 };
 
-const struct why_row *
+WARM const struct why_row *
 why_get(enum why w)
 {
 	return &rows[w];
