@@ -54,7 +54,11 @@ xmalloc(size_t size)
 WARM void *
 xreallocarray(void *p, size_t n, size_t size)
 {
-	p = reallocarray(p, n > 0 ? n : 1, size > 0 ? size : 1);
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		out_of_memory();
+	p = realloc(p, bytes > 0 ? bytes : 1);
 	if (p == NULL)
 		out_of_memory();
 	return p;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/descriptors.h"
+#include "proxy/net/rawio.h"
 #include "proxy/net/sock.h"
 #include "proxy/worker_int.h"
 
@@ -89,7 +90,7 @@ accept_connection(const struct listen_socket *ls, struct sockaddr_storage *sa)
 	do {
 		socklen_t len = sizeof(*sa);
 
-		fd = accept4(ls->fd, (struct sockaddr *)sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = raw_accept(ls->fd, (struct sockaddr *)sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		spent = fd < 0 && (errno == EMFILE || errno == ENFILE) &&
 			descriptors_spend(d, ls->kind == LISTEN_UNIX);
 	} while (spent);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * recv(2) and send(2) of connected sockets. Those of libc are points of cancellation: in a process
- * with threads each of them does two locked instructions, and nobody cancels a thread of ours.
- * Sanitizers look at what libc's do, and have them.
+ * The system calls of a session's sockets. Those of libc are points of cancellation: in a process
+ * with threads each of them does two locked instructions, and nobody cancels a thread of ours. And
+ * they lie pages apart: a new session would need each of these. Sanitizers look at what libc's do,
+ * and have them.
  */
 #ifndef PROXY_NET_RAWIO_H
 #define PROXY_NET_RAWIO_H
@@ -13,7 +14,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#if defined(SYS_recvfrom) && defined(SYS_sendto) && !defined(SANITIZED)
+#if defined(SYS_recvfrom) && defined(SYS_sendto) && defined(SYS_accept4) && !defined(SANITIZED)
 
 static inline ssize_t
 raw_recv(int fd, void *to, size_t n)
@@ -25,6 +26,43 @@ static inline ssize_t
 raw_send(int fd, const void *from, size_t n)
 {
 	return syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL, NULL, 0);
+}
+
+/* More is to come, or the end: it waits for that. */
+static inline ssize_t
+raw_send_more(int fd, const void *from, size_t n)
+{
+	return syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL | MSG_MORE, NULL, 0);
+}
+
+static inline int
+raw_socket(int family, int type)
+{
+	return (int)syscall(SYS_socket, family, type, 0);
+}
+
+static inline int
+raw_accept(int fd, struct sockaddr *from, socklen_t *n, int flags)
+{
+	return (int)syscall(SYS_accept4, fd, from, n, flags);
+}
+
+static inline int
+raw_connect(int fd, const struct sockaddr *to, socklen_t n)
+{
+	return (int)syscall(SYS_connect, fd, to, n);
+}
+
+static inline int
+raw_set_option(int fd, int level, int option, int value)
+{
+	return (int)syscall(SYS_setsockopt, fd, level, option, &value, (socklen_t)sizeof(value));
+}
+
+static inline void
+raw_close(int fd)
+{
+	(void)syscall(SYS_close, fd);
 }
 
 #else
@@ -39,6 +77,42 @@ static inline ssize_t
 raw_send(int fd, const void *from, size_t n)
 {
 	return send(fd, from, n, MSG_NOSIGNAL);
+}
+
+static inline ssize_t
+raw_send_more(int fd, const void *from, size_t n)
+{
+	return send(fd, from, n, MSG_NOSIGNAL | MSG_MORE);
+}
+
+static inline int
+raw_socket(int family, int type)
+{
+	return socket(family, type, 0);
+}
+
+static inline int
+raw_accept(int fd, struct sockaddr *from, socklen_t *n, int flags)
+{
+	return accept4(fd, from, n, flags);
+}
+
+static inline int
+raw_connect(int fd, const struct sockaddr *to, socklen_t n)
+{
+	return connect(fd, to, n);
+}
+
+static inline int
+raw_set_option(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+static inline void
+raw_close(int fd)
+{
+	close(fd);
 }
 
 #endif

@@ -15,17 +15,18 @@
 #include "base/clock.h"
 #include "base/hot.h"
 #include "proxy/config/config.h"
+#include "proxy/net/rawio.h"
 
 static void
 set_int(int fd, int level, int option, int value)
 {
-	(void)setsockopt(fd, level, option, &value, sizeof(value));
+	(void)raw_set_option(fd, level, option, value);
 }
 
 static int
 open_socket(int family)
 {
-	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return raw_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 WARM void
@@ -87,22 +88,37 @@ close_keep_errno(int fd)
 	return -1;
 }
 
+/* Whether it is connected by now: asked again, connect() tells. So does send(), of what is to be
+ * said first anyway. */
+static bool
+is_connected(int fd, const struct sockaddr *sa, socklen_t len, struct slice first)
+{
+	ssize_t n;
+
+	if (first.n == 0)
+		return raw_connect(fd, sa, len) == 0;
+	n = raw_send(fd, first.p, first.n);
+	if (n >= 0 && (size_t)n < first.n)
+		errno = EPIPE; /* never: it cannot be said again */
+	return n == (ssize_t)first.n;
+}
+
 /* To a server on this host the handshake is over by the time that connect() returns, though it says
- * "in progress" to whoever does not block: asked again it tells. Elsewhere it still is (EALREADY).
+ * "in progress" to whoever does not block. Elsewhere it still is (EALREADY, EAGAIN).
  */
 static WARM int
-begin_connect(int fd, const struct sockaddr *sa, socklen_t len, bool *done)
+begin_connect(int fd, const struct sockaddr *sa, socklen_t len, struct slice first, bool *done)
 {
-	*done = connect(fd, sa, len) == 0;
+	*done = raw_connect(fd, sa, len) == 0;
 	if (!*done && errno == EINPROGRESS)
-		*done = connect(fd, sa, len) == 0;
-	if (!*done && errno != EINPROGRESS && errno != EALREADY)
+		*done = is_connected(fd, sa, len, first);
+	if (!*done && errno != EINPROGRESS && errno != EALREADY && errno != EAGAIN)
 		return close_keep_errno(fd);
 	return fd;
 }
 
 WARM int
-sock_connect(const struct addr *to, bool *done)
+sock_connect(const struct addr *to, const struct conf_main *conf, struct slice first, bool *done)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = addr_to_sockaddr(to, &sa);
@@ -110,7 +126,10 @@ sock_connect(const struct addr *to, bool *done)
 
 	if (fd < 0)
 		return -1;
-	return begin_connect(fd, (struct sockaddr *)&sa, len, done);
+	sock_tune(fd, conf);
+	/* the last segment of the handshake waits for our first words, and goes with them */
+	set_int(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
+	return begin_connect(fd, (struct sockaddr *)&sa, len, first, done);
 }
 
 static int
@@ -136,7 +155,7 @@ sock_connect_unix(const char *path, bool *done)
 	fd = open_socket(AF_UNIX);
 	if (fd < 0)
 		return -1;
-	return begin_connect(fd, (struct sockaddr *)&sun, sizeof(sun), done);
+	return begin_connect(fd, (struct sockaddr *)&sun, sizeof(sun), slice_of("", 0), done);
 }
 
 int

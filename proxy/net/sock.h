@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/slice.h"
 
 struct conf_main;
 
@@ -19,8 +20,11 @@ void sock_tune(int fd, const struct conf_main *conf);
  * system's default again. */
 void sock_tune_again(int fd, const struct conf_main *conf);
 
-/* Begin to connect: the descriptor, with *done where it is connected already; -1 and errno. */
-int sock_connect(const struct addr *to, bool *done);
+/* Begin to connect, tuned: the descriptor, with *done where it is connected already; -1 and errno.
+ * Whoever connects speaks first, and at once: `first`, unless it is empty, which has been said
+ * where *done; a few hundred bytes, so that they are taken whole. */
+int sock_connect(const struct addr *to, const struct conf_main *conf, struct slice first,
+		 bool *done);
 int sock_connect_unix(const char *path, bool *done);
 /* How a connect ended: 0 or an errno. */
 int sock_connect_result(int fd);

@@ -117,10 +117,11 @@ stream_fini(struct stream *st)
 	say_close(st);
 	if (st->interest != 0)
 		event_del(&st->ev);
-	SSL_free(st->ssl);
+	if (st->ssl != NULL)
+		SSL_free(st->ssl);
 	websocket_free(st->ws);
 	stream_drop_unsent(st);
-	close(st->fd);
+	raw_close(st->fd);
 	st->ssl = NULL;
 	st->ws = NULL;
 	st->interest = 0;
@@ -372,6 +373,18 @@ stream_send(struct stream *st, const char *p, size_t n)
 		return -1;
 	stream_want(st, st->interest | EV_WRITE);
 	return 0;
+}
+
+WARM int
+stream_send_last(struct stream *st, const char *p, size_t n)
+{
+	ssize_t done = 0;
+
+	if (st->fd >= 0 && st->ssl == NULL && st->ws == NULL && stream_unsent(st) == 0)
+		done = taken(raw_send_more(st->fd, p, n));
+	if (done < 0)
+		return -1;
+	return (size_t)done < n ? stream_send(st, p + done, n - (size_t)done) : 0;
 }
 
 /* ---- layers ---- */

@@ -72,6 +72,9 @@ void stream_keep_at_most(struct stream *st, size_t n);
  * connection failed or more would have to be kept than may be (stream_is_overfull()). EV_WRITE is
  * waited for while there is something in `out`. */
 int stream_send(struct stream *st, const char *p, size_t n);
+/* The same for the last that is said: the caller closes the stream now, and the end of a plain one
+ * goes with it, in one segment. */
+int stream_send_last(struct stream *st, const char *p, size_t n);
 /* Send what is kept; to be called on EV_WRITE. -1 where the connection failed. */
 int stream_flush(struct stream *st);
 /* How many bytes are kept. */

@@ -34,6 +34,7 @@ attempt_on_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 static void advance(struct attempt *a, enum dial_step step);
+static void build_startup(const struct attempt *a, struct buf *b);
 
 WARM void
 attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
@@ -43,6 +44,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	int64_t limit = l->world->config->main.server_connect_timeout;
 	struct dial_target to = dial_target(l->world, node);
 	struct attempt *a = xcalloc(1, sizeof(*a));
+	struct buf first = { .cap = 2 * STARTUP_BYTES_MAX };
 	struct timeval tv;
 
 	a->login = l;
@@ -61,7 +63,12 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	}
 	stat_add(&s->worker->stats.attempts, 1);
 	atomic_fetch_add(&n->live->attempts, 1);
+	if (dial_may_say(&to, way))
+		build_startup(a, &first);
+	if (!first.failed)
+		to.first = buf_view(&first);
 	advance(a, dial_begin(&a->dial, &a->server->stream, &to, way));
+	buf_fini(&first);
 }
 
 WARM void
@@ -77,9 +84,9 @@ attempt_free(struct attempt *a)
 
 enum { STARTUP_TOO_LONG = -2 };
 
-/* The StartupMessage as this node shall read it: 0, -1 where the connection failed. */
-static int
-send_startup(struct attempt *a)
+/* The StartupMessage as this node shall read it; failed: it is too long for it. */
+static WARM void
+build_startup(const struct attempt *a, struct buf *b)
 {
 	struct login *l = a->login;
 	const struct region *r = &l->world->topology->regions[node_of(a)->region];
@@ -88,8 +95,6 @@ send_startup(struct attempt *a)
 	struct startup_edit edit = { .set = set, .plain = l->auth != NULL };
 	struct slice said = session_name(l->session, NAME_DATABASE);
 	struct slice dbname = l->through == NULL ? locate_dbname(l->world, said) : said;
-	struct buf b = { .cap = 2 * STARTUP_BYTES_MAX };
-	int result;
 
 	if (dbname.p != said.p)
 		edit.database = dbname;
@@ -104,17 +109,25 @@ send_startup(struct attempt *a)
 			    (struct startup_param){ slice_str("meridian.country"),
 						    slice_str(l->locality.country) };
 	}
-	(void)buf_reserve(&b, l->packet.n + OURS_MORE);
-	startup_build(&b, login_startup(l), &edit);
-	if (b.failed) {
+	(void)buf_reserve(b, l->packet.n + OURS_MORE);
+	startup_build(b, login_startup(l), &edit);
+	if (b->failed) {
 		/* the client has left no room: what it said itself comes first */
-		buf_clear(&b);
+		buf_clear(b);
 		edit.set_n = 0;
-		startup_build(&b, login_startup(l), &edit);
+		startup_build(b, login_startup(l), &edit);
 	}
-	if (b.failed)
-		result = STARTUP_TOO_LONG;
-	else
+}
+
+/* 0, -1 where the connection failed. */
+static int
+send_startup(struct attempt *a)
+{
+	struct buf b = { .cap = 2 * STARTUP_BYTES_MAX };
+	int result = STARTUP_TOO_LONG;
+
+	build_startup(a, &b);
+	if (!b.failed)
 		result = stream_send(&a->server->stream, b.p, b.n);
 	buf_fini(&b);
 	return result;
@@ -131,7 +144,7 @@ advance(struct attempt *a, enum dial_step step)
 		how = ATTEMPT_RETRY;
 	if (step == DIAL_FAILED)
 		attach_failed(a, how, a->dial.reason);
-	else if (step == DIAL_READY && (sent = send_startup(a)) != 0)
+	else if (step == DIAL_READY && !a->dial.said && (sent = send_startup(a)) != 0)
 		attach_failed(a, sent == STARTUP_TOO_LONG ? ATTEMPT_UNFIT : ATTEMPT_FAILED,
 			      sent == STARTUP_TOO_LONG ? "the startup packet is too long for it"
 						       : "connection lost");

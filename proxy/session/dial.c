@@ -14,6 +14,9 @@
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
 
+/* A new socket takes so much at once. */
+#define FIRST_MAX 1024
+
 static enum dial_step connected(struct dial *d);
 
 WARM struct dial_target
@@ -57,9 +60,13 @@ open_next(struct dial *d, bool *done)
 {
 	const struct node *n = d->to.node;
 	char path[512];
+	int fd;
 
-	if (n->host[0] != '/')
-		return sock_connect(&n->addrs[d->next_addr++], done);
+	if (n->host[0] != '/') {
+		fd = sock_connect(&n->addrs[d->next_addr++], d->to.conf, d->to.first, done);
+		d->said = *done && d->to.first.n > 0;
+		return fd;
+	}
 	d->next_addr++;
 	snprintf(path, sizeof(path), "%s/.s.PGSQL.%u", n->host, n->port);
 	return sock_connect_unix(path, done);
@@ -94,18 +101,34 @@ connect_next(struct dial *d)
 	return d->step;
 }
 
+static WARM bool
+wants_tls(const struct dial_target *to, enum dial_way way)
+{
+	if (to->node->host[0] == '/')
+		return false;
+	return way == DIAL_AS_CONFIGURED ? to->sslmode >= SSLMODE_PREFER : way == DIAL_WITH_TLS;
+}
+
+WARM bool
+dial_may_say(const struct dial_target *to, enum dial_way way)
+{
+	return to->node->host[0] != '/' && !wants_tls(to, way);
+}
+
 WARM enum dial_step
 dial_begin(struct dial *d, struct stream *st, const struct dial_target *to, enum dial_way way)
 {
 	struct tls_local *tls = d->tls;
+	enum dial_step step;
 
 	*d = (struct dial){ .stream = st, .to = *to, .tls = tls };
 	d->way = way;
-	d->use_tls =
-	    way == DIAL_AS_CONFIGURED ? d->to.sslmode >= SSLMODE_PREFER : way == DIAL_WITH_TLS;
-	if (d->to.node->host[0] == '/')
-		d->use_tls = false;
-	return connect_next(d);
+	d->use_tls = wants_tls(to, way);
+	if (d->to.first.n > FIRST_MAX)
+		d->to.first = slice_of("", 0);
+	step = connect_next(d);
+	d->to.first = slice_of("", 0);
+	return step;
 }
 
 bool
@@ -124,8 +147,6 @@ connected(struct dial *d)
 	struct buf b = { .cap = 64 };
 	int r;
 
-	if (d->to.node->host[0] != '/')
-		sock_tune(d->stream->fd, d->to.conf);
 	stream_want(d->stream, EV_READ);
 	if (!d->use_tls)
 		return d->step = DIAL_READY;

@@ -23,7 +23,8 @@ struct dial_target {
 	const struct conf_main *conf; /* keepalive and its like */
 	struct ssl_ctx_st *ctx;       /* NULL: no TLS */
 	enum sslmode sslmode;
-	uint64_t terms; /* tlsset_terms() */
+	uint64_t terms;     /* tlsset_terms() */
+	struct slice first; /* while dial_begin() runs; empty unless dial_may_say() */
 };
 
 struct dial {
@@ -34,6 +35,7 @@ struct dial {
 	enum dial_way way;
 	enum dial_step step;
 	bool use_tls;
+	bool said;          /* `first` has been; else it is the owner's to say when READY */
 	bool our_fault;     /* no descriptor, no port: the node is not to blame */
 	bool no_descriptor; /* … the former */
 	bool tls_failed;    /* the handshake did, not the connection */
@@ -42,6 +44,9 @@ struct dial {
 
 /* A node as the world has it. */
 struct dial_target dial_target(const struct world *w, uint16_t node);
+/* Whether the owner's first packet may go with the end of the TCP handshake: there is nothing that
+ * is said before it. */
+bool dial_may_say(const struct dial_target *to, enum dial_way way);
 /* The stream must have been initialised with the callback that will call dial_on_event(). A second
  * try is the owner's business: see dial_other_way(). */
 enum dial_step dial_begin(struct dial *d, struct stream *st, const struct dial_target *to,

@@ -51,6 +51,21 @@ server_lost(struct session *s)
 	close_with_server(s, WHY_SERVER_DIED);
 }
 
+/* Nobody has anything more to say when that is said. */
+static HOT_INLINE bool
+is_last_word(const struct session *s)
+{
+	return UNLIKELY(s->terminated) && s->pooled == NULL && flow_is_idle(&s->flow);
+}
+
+static HOT int
+hand_on(struct session *s, const char *p, size_t n)
+{
+	if (is_last_word(s))
+		return stream_send_last(&s->server->stream, p, n);
+	return stream_send(&s->server->stream, p, n);
+}
+
 /* What the client said has been handed on. False: the session is over. */
 static HOT bool
 went_to_server(struct session *s)
@@ -60,8 +75,7 @@ went_to_server(struct session *s)
 	} else if (s->pooled != NULL) {
 		if (flow_pending(&s->flow) == 0)
 			pooled_settle(s);
-	} else if (s->terminated && flow_is_idle(&s->flow)) {
-		/* the node has been told, and nobody has anything more to say */
+	} else if (is_last_word(s)) {
 		session_end(s, WHY_CLIENT_DONE);
 		return false;
 	}
@@ -95,7 +109,7 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	}
 	if (s->pooled != NULL && s->terminated && !pooled_terminate(s, n))
 		return false;
-	if (stream_send(&s->server->stream, p, n) != 0) {
+	if (hand_on(s, p, n) != 0) {
 		/* one read is far below the cap, but not what SHOW meridian.route makes of it */
 		if (stream_is_overfull(&s->server->stream)) {
 			session_close(s, WHY_PROTOCOL, "Too many statements at once.");

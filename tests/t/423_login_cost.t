@@ -7,11 +7,15 @@
 # and the end, with and without a pool; and what many idle or silent connections add to it.
 use strict;
 use warnings;
+use IO::Socket::INET;
+use List::Util qw(min);
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Measure qw(:all);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
+use POSIX ();
 use PostgreSQL::Test::Utils ();
+use Socket ();
 use Test::More;
 
 my $node = regional_clusters('here', { users => { alice => 'wonder' } });
@@ -81,5 +85,65 @@ for my $k (@kinds) {
 	cmp_ok($more, '<=', $k->{allocations}, 'nor allocations');
 	$proxy->stop;
 }
+
+# What comes to a node, as its socket counts it: the first segment of the handshake, the last one with the startup packet,
+# the query, and the Terminate with the end of the connection. (Where the client takes its time the kernel says in between that it
+# has the answer: the least of some sessions.)
+sub segments
+{
+	my ($c) = @_;
+	my $info = getsockopt $c, Socket::IPPROTO_TCP(), Socket::TCP_INFO() or die "TCP_INFO: $!";
+	return unpack 'x140 L', $info;    # tcpi_segs_in
+}
+
+sub play_node
+{
+	my ($c, $out) = @_;
+	while (sysread $c, my $in, 10000) {
+		if (length $in == 8) {
+			syswrite $c, 'N';
+		} elsif ($in =~ /^Q/) {
+			syswrite $c, frame('C', "SELECT 0\0") . frame('Z', 'I');
+		} elsif ($in =~ /^X/) {
+			1 while sysread $c, $in, 10000;
+			syswrite $out, segments($c) . "\n";
+		} else {
+			syswrite $c, frame('R', pack 'N', 0) . frame('K', pack 'N N', 1, 2) . frame('Z', 'I');
+		}
+	}
+	return;
+}
+
+my $listen = IO::Socket::INET->new(Listen => 20, LocalAddr => '127.0.0.1') or die "listen: $!";
+pipe my $counted, my $out or die "pipe: $!";
+my $child = fork // die "fork: $!";
+if (!$child) {
+	local $SIG{CHLD} = 'IGNORE';
+	while (1) {
+		my $c = $listen->accept or next;
+		next if fork;
+		play_node($c, $out);
+		POSIX::_exit(0);
+	}
+}
+my $proxy = Meridian::Test::Proxy->new('segments',
+	regions => [ here => { nodes => '127.0.0.1:' . $listen->sockport, sslmode => 'disable' } ],
+	set     => { workers => 1, probe_interval => '1h' });
+$proxy->start;
+my @segments;
+for (1 .. 20) {
+	my $w = Meridian::Test::Wire->session($proxy);
+	$w->send(query('SELECT'));
+	$w->until('Z');
+	$w->send(terminate);
+	$w->closed or die 'it is not closed';
+	push @segments, scalar <$counted>;
+}
+chomp @segments;
+measured('a session is %s segments to its node', join ' ', @segments);
+is(min(@segments), 4, 'a session is four segments to its node');
+$proxy->stop;
+kill 'KILL', $child;
+waitpid $child, 0;
 
 done_testing();
