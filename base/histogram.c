@@ -3,7 +3,7 @@
 
 #include "base/histogram.h"
 
-#include <string.h>
+#include <math.h>
 
 #include "base/clock.h"
 #include "base/hot.h"
@@ -22,20 +22,7 @@ bump(_Atomic uint64_t *counter, uint64_t n)
 			      memory_order_relaxed);
 }
 
-/* As frexp(3) does it, of a number above zero: a fraction from 0.5 to below 1, times 2^exponent. */
-static WARM double
-split(double value, int *exponent)
-{
-	uint64_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	*exponent = (int)(bits >> 52) - 1022;
-	bits = (bits & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1022) << 52;
-	memcpy(&value, &bits, sizeof(bits));
-	return value;
-}
-
-WARM int
+int
 histogram_native_index(int64_t us)
 {
 	/* 0.5 * 2^(k/8): where the buckets of one doubling begin */
@@ -50,7 +37,7 @@ histogram_native_index(int64_t us)
 		0.9170040432046711,
 	};
 	int exponent, k = 0;
-	double fraction = split((double)us / (double)USEC_PER_SEC, &exponent);
+	double fraction = frexp((double)us / (double)USEC_PER_SEC, &exponent);
 
 	while (k < PER_DOUBLING && steps[k] < fraction)
 		k++;

@@ -21,9 +21,7 @@ random_take(struct random *r, void *to, size_t n)
 	}
 	from = r->bytes + sizeof(r->bytes) - r->left;
 	memcpy(to, from, n);
-	/* as explicit_bzero(3), which has a page of libc's code to itself */
-	memset(from, 0, n);
-	__asm__ volatile("" : : "r"(from) : "memory");
+	explicit_bzero(from, n);
 	r->left -= n;
 }
 

@@ -313,8 +313,7 @@ is_own(struct slice name)
 {
 	size_t n = sizeof(OWN_PREFIX) - 1;
 
-	return name.n > n && (name.p[0] | 0x20) == OWN_PREFIX[0] &&
-	       strncasecmp(name.p, OWN_PREFIX, n) == 0;
+	return name.n > n && strncasecmp(name.p, OWN_PREFIX, n) == 0;
 }
 
 /* What no server may get from a client through us: our own settings, and what CockroachDB takes

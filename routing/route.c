@@ -181,8 +181,7 @@ set_base(const struct route_input *in, bool has_origin, struct entry *e)
 		km = has_distance ? e->row.distance_km : proxy_km;
 	e->has_base = has_distance || has_proxy;
 	if (e->has_base)
-		e->base =
-		    route_biased_km(km, r->bias) + LOAD_KM * (e->row.load < 1 ? e->row.load : 1);
+		e->base = route_biased_km(km, r->bias) + LOAD_KM * fmin(1, e->row.load);
 }
 
 static bool

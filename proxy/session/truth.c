@@ -148,7 +148,8 @@ put_dotted(struct buf *names, const struct vars *v)
 	}
 }
 
-#define GATHERED_MAX ((size_t)64 * 1024)
+/* Those of a session, those of a server, and those that texts have named. */
+#define GATHERED_MAX (2 * VARS_SET_BYTES + SQLEFFECTS_NAMES_MAX)
 
 /* Those that are asked for by name: pg_settings does not show the ones with a dot that no library
  * knows, nor who the session is. */
@@ -304,6 +305,11 @@ on_setting(struct answer *a, struct slice name, struct slice value)
 {
 	bool unset = value.p == NULL || is_unset(a, name, value);
 
+	/* it stays where it is, and the session with it */
+	if (!unset && !vars_has_room(a->session, name, value)) {
+		a->pins |= PIN_SETTING;
+		return;
+	}
 	set_in(&a->server, name, unset ? NULL : &value);
 	set_in(&a->session, name, unset ? NULL : &value);
 }

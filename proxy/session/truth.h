@@ -30,7 +30,8 @@ enum pin {
 	PIN_PREPARED = 1 << 4,
 	PIN_LOAD = 1 << 5,
 	PIN_SESSION = 1 << 6, /* a function that binds something to the session */
-	PIN_SETTING = 1 << 7, /* one whose name is not known, or whose value is too long */
+	PIN_SETTING = 1 << 7, /* one whose name is not known, whose value is too long, or that is
+				 one too many */
 	PIN_UNSURE = 1 << 8,  /* the server did not say */
 };
 

@@ -163,6 +163,15 @@ vars_count(const struct vars *v)
 	return v->count;
 }
 
+bool
+vars_has_room(const struct vars *v, struct slice name, struct slice value)
+{
+	size_t left = v->n < VARS_SET_BYTES ? VARS_SET_BYTES - v->n : 0;
+
+	return v->count < VARS_SET_MAX && left > 2 && name.n <= left - 2 &&
+	       value.n <= left - 2 - name.n;
+}
+
 /* ---- making ---- */
 
 struct draft {

@@ -49,6 +49,12 @@ struct vars *vars_ref(struct vars *v);
 /* NULL is allowed. */
 void vars_unref(struct vars *v);
 
+/* So many settings, and so many bytes of them, are known of a session. False: not with this one
+ * more. (How much of it can be replayed is another matter.) */
+#define VARS_SET_MAX   4096
+#define VARS_SET_BYTES ((size_t)512 * 1024)
+bool vars_has_room(const struct vars *v, struct slice name, struct slice value);
+
 /* False: it is not in there. Names compare without regard to case. */
 bool vars_get(const struct vars *v, const char *name, struct slice *value);
 size_t vars_count(const struct vars *v);

@@ -3,6 +3,7 @@
 
 #include "proxy/session/truth.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/message.h"
@@ -266,6 +267,47 @@ a_server_that_refuses_pins(void **state)
 	end(&f);
 }
 
+/* So many settings with values of so many bytes; whether they pin their session. */
+static bool
+too_many(unsigned count, size_t bytes)
+{
+	struct fixture f = { 0 };
+	struct truth out;
+	bool pinned;
+	char *value = calloc(1, bytes + 1), name[32];
+
+	assert_non_null(value);
+	memset(value, 'v', bytes);
+	begin(&f, "", "");
+	f.q.effects = EFFECT_SETTINGS;
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "a.setting_%u", i);
+		row(&f.answer, "n", name, value);
+	}
+	message_put_ready(&f.answer, 'I');
+	assert_int_equal(truth_read(buf_view(&f.answer), &f.q, &out), 0);
+	pinned = out.pins == PIN_SETTING;
+	assert_true(pinned || out.pins == 0);
+	assert_true(vars_count(out.session) <= VARS_SET_MAX);
+	assert_int_equal(vars_count(out.session) < count, pinned);
+	truth_fini(&out);
+	end(&f);
+	free(value);
+	return pinned;
+}
+
+static void
+what_is_carried_is_bounded(void **state)
+{
+	(void)state;
+	assert_false(too_many(VARS_SET_MAX, 1));
+	assert_true(too_many(VARS_SET_MAX + 1, 1));
+	assert_true(too_many(10000, 1));
+	assert_false(too_many(31, 16384));
+	assert_true(too_many(32, 16384));
+	assert_true(too_many(100, 16384));
+}
+
 static void
 nonsense_is_no_answer(void **state)
 {
@@ -305,6 +347,7 @@ main(void)
 		cmocka_unit_test(what_is_reset_goes_back_to_the_startup_message),
 		cmocka_unit_test(pins_come_and_go),
 		cmocka_unit_test(a_server_that_refuses_pins),
+		cmocka_unit_test(what_is_carried_is_bounded),
 		cmocka_unit_test(nonsense_is_no_answer),
 	};
 
