@@ -400,7 +400,8 @@ pooled_forsake(struct session *s, unsigned effects)
 	s->server->close_needed = true;
 	pooled_part(s);
 	pd->asking = QUESTION_NONE;
-	pd->ahead = pd->asked_again = false;
+	pd->ahead = false;
+	pd->cancelled = 0;
 	pd->effects = pd->asked_effects = 0;
 	buf_clear(&pd->names);
 	buf_clear(&pd->asked_names);

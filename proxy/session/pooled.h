@@ -65,7 +65,7 @@ struct pooled {
 	bool waiting;           /* in the pool's queue */
 	bool notified;          /* … and it was told so */
 	bool ahead;             /* what the client says may be sent behind the question */
-	bool asked_again;       /* … because the last answer was that it had been cancelled */
+	uint8_t cancelled;      /* so often in a row a late cancel request has hit ours instead */
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool attached;          /* it has, or has had, a server */
 	bool forgives;          /* the server has discarded what flow must be told of */

@@ -17,6 +17,7 @@
 
 #define CHANGE_CAP   ((size_t)512 * 1024) /* of a text that replays settings */
 #define QUESTION_CAP ((size_t)1 << 20)
+#define CANCELS_MAX  20 /* in a row; behind them it is taken as it is */
 
 static ask_done_fn on_replayed, on_truth;
 
@@ -72,6 +73,19 @@ done_asking(struct pooled *pd, const struct ask_answer *a)
 		rehome_on_quiet(s);
 }
 
+/* A cancel request came too late for the query that it was for, and hit what we say in between. */
+static bool
+was_cancelled(struct pooled *pd, const struct ask_answer *a)
+{
+	bool again = a->failed && !a->lost && pd->cancelled < CANCELS_MAX &&
+		     strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
+
+	pd->cancelled = again ? (uint8_t)(pd->cancelled + 1) : 0;
+	return again;
+}
+
+static void replay_change(struct pooled *pd);
+
 static void
 on_replayed(struct server *sv, const struct ask_answer *a)
 {
@@ -83,6 +97,10 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 	pd->ahead = false;
 	if (a->failed && !a->lost && a->status == 'I' && !ahead) {
 		/* all of it was taken back: the connection is as it was */
+		if (was_cancelled(pd, a)) {
+			replay_change(pd);
+			return;
+		}
 		statements_detach(pd->statements);
 		part_from_server(pd);
 		pool_return(sv);
@@ -114,6 +132,19 @@ replay(struct pooled *pd, const struct buf *sql, bool ahead)
 		session_close(pd->session, WHY_PROTOCOL, "Too many settings to be replayed.");
 	else
 		begin_asking(pd, QUESTION_SETTINGS, buf_view(sql), ahead);
+}
+
+/* From what its server has to what it has, before anything else is said. */
+static void
+replay_change(struct pooled *pd)
+{
+	struct server *sv = pd->session->server;
+	struct buf sql = { .cap = CHANGE_CAP };
+
+	vars_put_change(&sql, sv->vars, pd->vars, keeps_statements(pd) ? VARS_APART : VARS_ERROR);
+	if (sql.n > 0)
+		replay(pd, &sql, false);
+	buf_fini(&sql);
 }
 
 WARM void
@@ -158,17 +189,12 @@ static void
 restore(struct pooled *pd)
 {
 	struct server *sv = pd->session->server;
-	struct buf sql = { .cap = CHANGE_CAP };
 
 	/* what the server has may not be known, but then not if the session has more than we know
 	 */
 	if (sv->vars != pd->vars &&
 	    (sv->vars != NULL || !(pd->pins & (PIN_SETTING | PIN_LOAD | PIN_UNSURE))))
-		vars_put_change(&sql, sv->vars, pd->vars,
-				keeps_statements(pd) ? VARS_APART : VARS_ERROR);
-	if (sql.n > 0)
-		replay(pd, &sql, false);
-	buf_fini(&sql);
+		replay_change(pd);
 }
 
 static WARM void
@@ -234,8 +260,7 @@ on_truth(struct server *sv, const struct ask_answer *a)
 	struct session *s = sv->session;
 	struct vars *none;
 	struct pooled *pd;
-	bool cancelled = a->failed && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
-	bool ahead;
+	bool ahead, again;
 
 	if (s == NULL) {
 		/* nobody wants to know any more */
@@ -256,13 +281,15 @@ on_truth(struct server *sv, const struct ask_answer *a)
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
 	}
-	/* a cancel request came too late for its query, and hit ours */
-	pd->asked_again = cancelled && !pd->asked_again;
-	if (!pd->asked_again)
+	again = was_cancelled(pd, a);
+	if (!again)
 		pooled_learn(pd, a);
 	if (!ahead) {
 		statements_attach(pd->statements, sv->statements, &s->flow);
-		if (!pd->asked_again)
+		/* what the client has said meanwhile waits for the answer */
+		if (again)
+			pooled_settle(s);
+		else
 			restore(pd);
 	}
 	done_asking(pd, a);

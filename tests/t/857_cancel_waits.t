@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -121,6 +122,27 @@ sub waits_in_queue
 		is(eval { $w->ask('SHOW application_name') } // "lost: $@", 'mine', 'the session goes on, with its settings');
 		$far->ms(0);
 	}
+}
+
+# A late request hits our own question of what a reset has left; what the client has said meanwhile waits.
+{
+	my $w = session(application_name => 'mine');
+	my $locker = Meridian::Test::Wire->session($node, database => 'postgres', user => $ENV{PGUSER} // 'postgres');
+	my $waits  = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid <> pg_backend_pid()";
+	my $count  = sub { return $node->safe_psql('template1', "SELECT count(*) $waits") };
+	is($w->ask("SET TimeZone = 'Asia/Tokyo'"), '', 'a session of a transaction pool with settings of its own');
+	$locker->ask('BEGIN; LOCK TABLE pg_catalog.pg_settings IN ACCESS EXCLUSIVE MODE');
+	$w->ask('DISCARD ALL');
+	$w->send(query('SHOW application_name'));
+	for my $i (1 .. 3) {
+		ok(wait_until(sub { $count->() == 1 }, 60), "our question waits, $i");
+		is($node->safe_psql('template1', "SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) $waits"), 1, 'and is cancelled');
+	}
+	$locker->ask('COMMIT');
+	is($w->answer, 'mine', 'the query behind it finds the settings of its session');
+	is($w->ask('SHOW TimeZone') ne 'Asia/Tokyo', 1, 'and none that was discarded');
+	$w->send(terminate());
+	ok($w->closed, 'the session ends');
 }
 
 $proxy->stop;
