@@ -62,7 +62,7 @@ struct pool {
 	bool starving;               /* counted in of_database->starving and of_user->starving */
 	struct pool_sizes sizes;     /* pool_sizes() alone reads them */
 	uint64_t sizes_version;      /* … of the configuration that they are of */
-	uint64_t terms;              /* what TLS its connections must have: pool_terms() … */
+	uint64_t terms;              /* what TLS its connections must have … */
 	uint64_t terms_version;      /* … of the same */
 	bool paused;                 /* PAUSE: nothing is lent */
 	bool giving;                 /* those who wait are being served */

@@ -113,6 +113,7 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 				  &a->error);
 		return;
 	}
+	pd->cancelled = 0;
 	vars_unref(sv->vars);
 	sv->vars = vars_ref(pd->vars);
 	pooled_settled(sv);
