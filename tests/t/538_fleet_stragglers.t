@@ -102,11 +102,14 @@ $_->poll_query_until('app', "SELECT to_regclass('meridian.straggler') IS NOT NUL
 	my %w = map { my $p = $_; map { ($p->name . " $_" => session($p, $_)) } qw(tx ses) } $first, $second;
 	my $idle = session($second, 'tx');
 	$_->ask('BEGIN', "INSERT INTO t (who) VALUES ('through')") for values %w, $idle;
-	$_->send(query('SELECT pg_sleep(3), 7')) for values %w;
-	is_active($agora, 4, "query LIKE 'SELECT pg_sleep%'");
+	my $holder = $agora->background_psql('app');
+	$holder->query_safe('SELECT pg_advisory_lock(7)');
+	$_->send(query('SELECT pg_advisory_xact_lock_shared(7)')) for values %w;
+	is_active($agora, 4, "wait_event = 'advisory'");
 	my ($status, $err) = said($first, 'RUN MIGRATION mv FINALIZE FORCE (long_xact)');
 	isnt($status, 0, 'where a proxy does not say which transactions are open');
 	like($err, qr/MR003.*1 proxies have not said in time which transactions are open/s, '... the move does not go on') or diag $err;
+	$holder->quit;
 	for my $name (sort keys %w) {
 		is(heard($w{$name}), 'T D C(SELECT 1) Z(T)', "$name: a statement that was under way is answered as if nothing had been");
 		is(says($w{$name}, 'COMMIT'), 'C(COMMIT) Z(I)', '... and so is its COMMIT');
