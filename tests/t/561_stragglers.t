@@ -104,6 +104,21 @@ sub wait_active
 	return;
 }
 
+# Who holds what lock_shared(7) waits for.
+sub locked
+{
+	my $holder = $east->background_psql('app');
+	$holder->query_safe('SELECT pg_advisory_lock(7)');
+	return $holder;
+}
+
+# The backend has said all that it had to say.
+sub answered
+{
+	my ($pid) = @_;
+	return $east->poll_query_until('postgres', "SELECT state LIKE 'idle%' FROM pg_stat_activity WHERE pid = $pid");
+}
+
 # ---------------------------------------------------------------- idle in a transaction
 
 for my $db (@databases) {
@@ -268,14 +283,16 @@ is(rows('copy') + rows('half'), 0, 'nothing of it was done');
 {
 	my $w = session('own');
 	$w->ask('BEGIN');
-	$w->send(query('SELECT pg_sleep(1.0)'));
-	wait_active('%pg_sleep(1.0)%');
+	my $lock = locked();
+	$w->send(query('SELECT pg_advisory_xact_lock_shared(7)'));
+	wait_active('%lock_shared(7)%');
 	$m++;
 	order('freeze', $m, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
 	my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
 	is(scalar(@list), 1, 'a statement is under way');
-	sleep 2;
 	my ($id, $pid) = split / /, $list[0];
+	$lock->quit;
+	ok(answered($pid), 'the server has answered');
 	$east->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 	order('settle', $m, 'app', 'us-east1', "$id=aborted");
 	like(heard($w), qr/^T D C\(SELECT 1\) Z\(T\)$/, 'what was answered in time is told as it was');
@@ -285,13 +302,15 @@ is(rows('copy') + rows('half'), 0, 'nothing of it was done');
 {
 	my $w = session('own');
 	$w->ask('BEGIN', "INSERT INTO t VALUES (1, 'in time')");
-	$w->send(query('SELECT pg_sleep(1.0); COMMIT'));
-	wait_active('%pg_sleep(1.0)%');
+	my $lock = locked();
+	$w->send(query('SELECT pg_advisory_xact_lock_shared(7); COMMIT'));
+	wait_active('%lock_shared(7)%');
 	$m++;
 	order('freeze', $m, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
 	my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
-	sleep 2;
 	my ($id, $pid) = split / /, $list[0];
+	$lock->quit;
+	ok(answered($pid), 'the server has answered');
 	$east->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 	order('settle', $m, 'app', 'us-east1', "$id=unknown");
 	is(heard($w), 'T D C(SELECT 1) C(COMMIT) Z(I)', 'a COMMIT that was answered in time is told, whatever the migration knows');
