@@ -3,12 +3,17 @@
 
 #include "migration/db.h"
 
+#include <inttypes.h>
+#include <libpq-events.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -33,12 +38,84 @@ options_of(const char *conninfo)
 	return out != NULL ? out : xstrdup(OUR_OPTIONS);
 }
 
+/* ---- waits that end ---- */
+
+/* What a connection has that does not wait for ever: instance data of libpq. */
+struct limit {
+	int64_t us;
+	bool was_reached;
+};
+
+static int
+limit_on_event(PGEventId id, void *info, void *arg)
+{
+	(void)arg;
+	if (id == PGEVT_CONNDESTROY)
+		free(PQinstanceData(((PGEventConnDestroy *)info)->conn, limit_on_event));
+	return 1;
+}
+
+int
+db_limit_waits(PGconn *c, int64_t us, struct err *e)
+{
+	struct limit *l;
+
+	if (!PQregisterEventProc(c, limit_on_event, "limit", NULL) || PQsetnonblocking(c, 1) < 0)
+		return err_set(e, "53200", "out of memory");
+	l = xcalloc(1, sizeof(*l));
+	l->us = us;
+	PQsetInstanceData(c, limit_on_event, l);
+	return 0;
+}
+
+/* Until PQgetResult() does not wait; one that has waited for too long hears that the server has
+ * gone. */
+static void
+await_result(PGconn *c, struct limit *l, int64_t until)
+{
+	while (!l->was_reached) {
+		int unsent = PQflush(c);
+		struct pollfd p = { .fd = PQsocket(c),
+				    .events = (short)(unsent > 0 ? POLLIN | POLLOUT : POLLIN) };
+		int64_t left = until - clock_us();
+
+		if (unsent < 0 || !PQisBusy(c))
+			return;
+		l->was_reached = left <= 0;
+		if (l->was_reached)
+			shutdown(p.fd, SHUT_RDWR);
+		else if (poll(&p, 1, (int)(left / USEC_PER_MSEC) + 1) > 0 && !PQconsumeInput(c))
+			return;
+	}
+}
+
+/* The last result of what has been sent, as PQexec() has it. */
+static PGresult *
+last_result(PGconn *c, struct limit *l)
+{
+	int64_t until = clock_us() + l->us;
+	PGresult *r, *last = NULL;
+
+	do {
+		await_result(c, l, until);
+		r = PQgetResult(c);
+		if (r != NULL) {
+			PQclear(last);
+			last = r;
+		}
+	} while (r != NULL);
+	return last;
+}
+
 static int
 err_unreached(PGconn *c, struct err *e)
 {
+	const struct limit *l = PQinstanceData(c, limit_on_event);
 	const char *why = c != NULL ? PQerrorMessage(c) : "out of memory";
 	size_t n = strcspn(why, "\n");
 
+	if (l != NULL && l->was_reached)
+		return err_set(e, "08006", "no answer within %" PRId64 " s", l->us / USEC_PER_SEC);
 	err_set(e, "08006", "%.*s", (int)n, why);
 	if (why[n] == '\n' && why[n + 1] != '\0')
 		err_detail(e, "%s", why + n + 1);
@@ -135,9 +212,19 @@ is_good(const PGresult *r)
 	return s == PGRES_COMMAND_OK || s == PGRES_TUPLES_OK || s == PGRES_EMPTY_QUERY;
 }
 
+/* nparams < 0: a simple query. */
 static PGresult *
-judged(PGconn *c, PGresult *r, struct err *e)
+ask(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
 {
+	struct limit *l = PQinstanceData(c, limit_on_event);
+	PGresult *r = NULL;
+
+	if (l == NULL)
+		r = nparams < 0 ? PQexec(c, sql)
+				: PQexecParams(c, sql, nparams, NULL, params, NULL, NULL, 0);
+	else if (nparams < 0 ? PQsendQuery(c, sql)
+			     : PQsendQueryParams(c, sql, nparams, NULL, params, NULL, NULL, 0))
+		r = last_result(c, l);
 	if (r != NULL && is_good(r))
 		return r;
 	db_error(c, r, e);
@@ -148,7 +235,7 @@ judged(PGconn *c, PGresult *r, struct err *e)
 int
 db_exec(PGconn *c, struct err *e, const char *sql)
 {
-	PGresult *r = judged(c, PQexec(c, sql), e);
+	PGresult *r = ask(c, e, sql, -1, NULL);
 
 	PQclear(r);
 	return r != NULL ? 0 : -1;
@@ -184,7 +271,7 @@ db_execf(PGconn *c, struct err *e, const char *fmt, ...)
 PGresult *
 db_query(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
 {
-	return judged(c, PQexecParams(c, sql, nparams, NULL, params, NULL, NULL, 0), e);
+	return ask(c, e, sql, nparams, params);
 }
 
 PGresult *
@@ -197,7 +284,7 @@ db_queryf(PGconn *c, struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	sql = formatted(fmt, ap);
 	va_end(ap);
-	r = judged(c, PQexec(c, sql), e);
+	r = ask(c, e, sql, -1, NULL);
 	free(sql);
 	return r;
 }

@@ -90,6 +90,18 @@ finding_open(struct migrations *ms, const struct finding *f, struct err *e)
 	return migrations_open(ms, &f->node, f->dbname, e);
 }
 
+/* For a look. */
+static PGconn *
+open_briefly(struct migrations *ms, const struct site_node *node, const char *dbname, struct err *e)
+{
+	PGconn *c = migrations_open(ms, node, dbname, e);
+
+	if (c == NULL || db_limit_waits(c, ANSWER_US, e) == 0)
+		return c;
+	PQfinish(c);
+	return NULL;
+}
+
 /* The databases of that server, and whether somebody of ours works there; where from does not
  * matter. */
 static PGresult *
@@ -99,7 +111,7 @@ databases_of(struct migrations *ms, const struct site_node *node, struct err *e)
 	PGresult *r = NULL;
 
 	for (size_t i = 0; i < sizeof(doors) / sizeof(*doors) && r == NULL; i++) {
-		PGconn *c = migrations_open(ms, node, doors[i], e);
+		PGconn *c = open_briefly(ms, node, doors[i], e);
 
 		if (c == NULL && strcmp(e->sqlstate, "08006") == 0 &&
 		    strstr(e->msg, "does not exist") == NULL)
@@ -156,7 +168,7 @@ static void
 look_into(struct look *k, const char *dbname)
 {
 	struct err why;
-	PGconn *c = migrations_open(k->ms, k->node, dbname, &why);
+	PGconn *c = open_briefly(k->ms, k->node, dbname, &why);
 	bool is_there = false;
 
 	if (c != NULL && is_standby(c)) {

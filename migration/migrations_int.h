@@ -63,6 +63,9 @@ bool migrations_are_over(const struct migrations *ms);
 PGconn *migrations_open(struct migrations *ms, const struct site_node *node, const char *dbname,
 			struct err *e);
 
+/* So long a look waits for what it has asked. */
+#define ANSWER_US INT64_C(5000000)
+
 void findings_fini(struct findings *f);
 /* Those of a region's node that takes writes, as they were found at most `age_us` ago; `out` grows.
  * -1 and *e: it cannot be asked. */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The watcher, for its own files: a thread for each region, that knows which databases there are
+ * (watch.c), and one for each of those, that asks it (watch_db.c). Whoever waits for a database
+ * waits for no other.
+ */
+#ifndef MIGRATION_WATCH_INT_H
+#define MIGRATION_WATCH_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/migrations_int.h"
+#include "migration/watch.h"
+
+struct region_watch {
+	struct watch *w;
+	char region[64];
+	pthread_t thread;
+	bool is_started;
+	unsigned heard;       /* watch.asked, at the last look */
+	pthread_mutex_t lock; /* of what follows, and what struct watched says */
+	bool is_tried;        /* one look is over, good or not */
+	bool is_reached;      /* the last was good */
+	struct watched *dbs;  /* the region's thread changes the list */
+};
+
+struct watch {
+	struct migrations *ms;
+	struct routes *routes;
+	struct region_watch *regions;
+	size_t nregions;
+	atomic_uint asked; /* so often was asked who is still redirected: everybody looks at once */
+	pthread_mutex_t lock; /* of news */
+	pthread_cond_t cond;
+	unsigned news; /* so often was there something for those who nap */
+};
+
+/* Somebody asks, somebody has to go, or it is the end. */
+void watch_wake(struct watch *w);
+/* Until the next look, of the region (d NULL) or the database, whose last one was when `heard` was
+ * watch.asked; false: there is none any more. */
+bool watch_wait(struct watch *w, unsigned heard, struct watched *d);
+/* What the databases of the region have said: to routes.c. */
+void watch_tell_routes(struct region_watch *r);
+
+/* ---- watch_db.c ---- */
+
+/* The thread of a struct watched, until it has to go or all is over. */
+void *watched_main(void *arg);
+/* What was notified there, within that time; only where it has a connection. */
+void watched_listen(struct watched *d, int64_t us);
+void watched_free(struct watched *d);
+
+#endif
