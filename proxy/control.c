@@ -245,6 +245,7 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	steer_init(&c->steer, c);
 	paused_init(c);
 	c->begun = config_ref(take_config);
+	process->begun = c->begun;
 	control_take(c, take_config, tls, geo);
 	datafiles_init(c);
 	return c;

@@ -11,6 +11,7 @@
 
 struct authcache;
 struct authquery;
+struct config;
 struct control;
 struct descriptors;
 struct keymaker;
@@ -22,6 +23,7 @@ struct worker;
 
 struct meridian {
 	struct control *control;
+	const struct config *begun;  /* what it began with; control's */
 	struct listeners *listeners; /* control's, once the workers run */
 	struct descriptors *descriptors;
 	struct authcache *authcache; /* what auth_query has told */

@@ -21,7 +21,7 @@
 
 static const struct column config_columns[] = {
 	{ "key", COLUMN_TEXT },        { "value", COLUMN_TEXT }, { "default", COLUMN_TEXT },
-	{ "changeable", COLUMN_TEXT }, { "help", COLUMN_TEXT },
+	{ "changeable", COLUMN_TEXT }, { "help", COLUMN_TEXT },  { "pending", COLUMN_TEXT },
 };
 
 static void
@@ -33,7 +33,14 @@ put_option(struct rows *rows, const struct config_row *row)
 	row_str(rows, row->fallback);
 	row_str(rows, row->changeable);
 	row_str(rows, row->text);
+	row_str(rows, row->pending);
 	row_end(rows);
+}
+
+static void
+option_of(const struct run *r, size_t i, struct config_row *out)
+{
+	config_row(r->world->config, worker_process(r->worker)->begun, i, out);
 }
 
 static enum step
@@ -43,7 +50,7 @@ config_row_step(struct run *r)
 
 	if (r->at >= config_nrows())
 		return STEP_DONE;
-	config_row(r->world->config, r->at++, &row);
+	option_of(r, r->at++, &row);
 	put_option(&r->rows, &row);
 	return STEP_MORE;
 }
@@ -69,7 +76,7 @@ timeouts_row(struct run *r)
 
 	if (r->at >= config_nrows())
 		return STEP_DONE;
-	config_row(r->world->config, r->at++, &row);
+	option_of(r, r->at++, &row);
 	if (is_time(row.key))
 		put_option(&r->rows, &row);
 	return STEP_MORE;
@@ -78,10 +85,10 @@ timeouts_row(struct run *r)
 /* ---- SHOW <option> ---- */
 
 static bool
-find_option(const struct config *config, const char *name, struct config_row *out)
+find_option(const struct run *r, const char *name, struct config_row *out)
 {
 	for (size_t i = 0; i < config_nrows(); i++) {
-		config_row(config, i, out);
+		option_of(r, i, out);
 		if (slice_is_nocase(slice_str(name), out->key))
 			return true;
 	}
@@ -120,7 +127,7 @@ hint_option(struct run *r, const char *name)
 	char typed[64];
 
 	for (size_t i = 0; i < config_nrows(); i++) {
-		config_row(r->world->config, i, &row);
+		option_of(r, i, &row);
 		suggest_offer(&option, row.key);
 	}
 	snprintf(typed, sizeof(typed), "SHOW %s", name);
@@ -141,7 +148,7 @@ option_begin(struct run *r)
 	const struct greeting_row *known = greeting_find(slice_str(name));
 	struct config_row row;
 
-	if (known == NULL && !find_option(r->world->config, name, &row)) {
+	if (known == NULL && !find_option(r, name, &row)) {
 		err_set(&r->err, SQLSTATE_UNDEFINED_OBJECT, "there is no option \"%s\"", name);
 		hint_option(r, name);
 		return -1;
@@ -181,7 +188,8 @@ static const struct command commands[] = {
 	  COLUMNS(config_columns),
 	  .row = config_row_step,
 	  .help =
-	      "every option of [meridian]: its value, its default, when a change takes effect" },
+	      "every option of [meridian]: its value, its default, when a change takes effect, and "
+	      "the value that waits for a restart, if one does" },
 	{ .words = "SHOW TIMEOUTS",
 	  COLUMNS(config_columns),
 	  .row = timeouts_row,

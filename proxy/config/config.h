@@ -195,14 +195,18 @@ int config_region(const struct config *c, struct slice name);
 /* SHOW CONFIG: one row per option of [meridian], those of the listener "main" included. */
 struct config_row {
 	const char *key;
-	char value[512];
+	char value[512];        /* in force */
+	char pending[512];      /* what a restart makes of it; "": the same */
 	char fallback[512];     /* the default */
 	const char *changeable; /* "at once", "new sessions", "restart" */
 	const char *text;
 };
 
 size_t config_nrows(void);
-void config_row(const struct config *c, size_t i, struct config_row *out);
+/* `begun`: what the process began with. What only a restart changes is in force as it stands there.
+ */
+void config_row(const struct config *c, const struct config *begun, size_t i,
+		struct config_row *out);
 
 /* SET option = value: a copy of `c` with one option of [meridian] changed; NULL and *e (42704 no
  * such option, 22023 a bad value, 55P02 takes a restart). */

@@ -31,23 +31,50 @@ copy_shown(char *to, size_t size, const struct buf *b)
 		memcpy(to + size - sizeof(dots), dots, sizeof(dots));
 }
 
+static bool
+is_same(const struct option *o, const void *a, const void *b)
+{
+	struct buf x = { .cap = 0 }, y = { .cap = 0 };
+	bool yes;
+
+	value_print(o, a, true, &x);
+	value_print(o, b, true, &y);
+	yes = x.n == y.n && (x.n == 0 || memcmp(x.p, y.p, x.n) == 0);
+	buf_fini(&x);
+	buf_fini(&y);
+	return yes;
+}
+
+static void
+show_value(char *to, size_t size, const struct option *o, const void *conf)
+{
+	struct buf b = { .cap = 0 };
+
+	value_print(o, conf, false, &b);
+	copy_shown(to, size, &b);
+	buf_fini(&b);
+}
+
 void
-config_row(const struct config *c, size_t i, struct config_row *out)
+config_row(const struct config *c, const struct config *begun, size_t i, struct config_row *out)
 {
 	const struct section *s = section_of(SECTION_MERIDIAN);
-	const void *conf = &c->main;
+	const void *conf = &c->main, *before = &begun->main;
 	const struct option *o;
-	struct buf b = { .cap = 0 };
 
 	if (i >= s->nrows) {
 		i -= s->nrows;
 		s = section_of(SECTION_LISTENER);
 		conf = &c->listeners[0];
+		before = &begun->listeners[0];
 	}
 	o = &s->rows[i];
-	value_print(o, conf, false, &b);
-	copy_shown(out->value, sizeof(out->value), &b);
-	buf_fini(&b);
+	if (o->apply != APPLY_RESTART)
+		before = conf;
+	show_value(out->value, sizeof(out->value), o, before);
+	out->pending[0] = '\0';
+	if (!is_same(o, before, conf))
+		show_value(out->pending, sizeof(out->pending), o, conf);
 	snprintf(out->fallback, sizeof(out->fallback), "%s", o->fallback);
 	out->key = o->name;
 	out->changeable = option_apply_name(o->apply);
@@ -81,23 +108,17 @@ diff_option(struct diff *d, enum section_kind kind, size_t from, size_t to, cons
 {
 	struct config *a = (struct config *)(uintptr_t)d->from;
 	struct config *b = (struct config *)(uintptr_t)d->to;
+	const void *before = config_section(a, kind, from), *now = config_section(b, kind, to);
 	struct buf old = { .cap = 0 }, new = { .cap = 0 };
 
-	if (!is_of_part(d, o->apply))
+	if (!is_of_part(d, o->apply) || is_same(o, before, now))
 		return;
-	value_print(o, config_section(a, kind, from), true, &old);
-	value_print(o, config_section(b, kind, to), true, &new);
-	if (old.n != new.n || (old.n > 0 && memcmp(old.p, new.p, old.n) != 0)) {
-		buf_clear(&old);
-		buf_clear(&new);
-		value_print(o, config_section(a, kind, from), false, &old);
-		value_print(o, config_section(b, kind, to), false, &new);
-		put_section(d->out, kind, config_section_name(d->to, kind, to));
-		buf_printf(d->out, "%s: %s -> %s (%s)\n", o->name,
-			   old.n > 0 ? buf_text(&old) : "(none)",
-			   new.n > 0 ? buf_text(&new) : "(none)", option_apply_name(o->apply));
-		d->n++;
-	}
+	value_print(o, before, false, &old);
+	value_print(o, now, false, &new);
+	put_section(d->out, kind, config_section_name(d->to, kind, to));
+	buf_printf(d->out, "%s: %s -> %s (%s)\n", o->name, old.n > 0 ? buf_text(&old) : "(none)",
+		   new.n > 0 ? buf_text(&new) : "(none)", option_apply_name(o->apply));
+	d->n++;
 	buf_fini(&old);
 	buf_fini(&new);
 }

@@ -65,7 +65,7 @@ check_accepted(struct config *c)
 	FUZZ_ASSERT(c->nregions > 0 && c->listeners[0].listen.n + c->nlisteners > 1);
 	check_values(c);
 	for (size_t i = 0; i < config_nrows(); i++)
-		config_row(c, i, &row);
+		config_row(c, c, i, &row);
 	FUZZ_ASSERT(config_diff(c, c, DIFF_ALL, &text) == 0 && text.n == 0);
 	buf_fini(&text);
 }

@@ -53,12 +53,16 @@ like($said, qr/: 1 setting has changed, 1 waits for a restart\nDETAIL:  max_clie
 	'one that counts, and one that waits');
 ($status, $said) = reload(meridian => [ 'admin_users = one, two', 'workers = 3' ]);
 like($said, qr/: no setting has changed, 1 waits for a restart\nDETAIL:  workers: 2 -> 3 \(restart\)$/m, 'what waits is said again');
+my ($row) = grep { $_->{key} eq 'workers' } @{ $proxy->console('SHOW CONFIG') };
+is("$row->{value} $row->{pending}", '2 3', '... SHOW CONFIG has what is in force, and what waits');
+is_deeply([ grep { $_->{pending} ne '' && $_->{key} ne 'workers' } @{ $proxy->console('SHOW CONFIG') } ], [], '... of nothing else is that said');
 my $from = -s $proxy->logfile;
 kill 'HUP', $proxy->pid;
 $proxy->log_like(qr/configuration: workers: 2 -> 3 \(restart\).*configuration reloaded: no setting has changed, 1 waits for a restart/s,
 	'by SIGHUP the log says the same', $from);
 ($status, $said) = reload(meridian => ['admin_users = one, two']);
 like($said, qr/: no setting has changed$/m, 'nothing waits any more');
+is_deeply([ grep { $_->{pending} ne '' } @{ $proxy->console('SHOW CONFIG') } ], [], '... in SHOW CONFIG neither');
 
 ($status, $said) = reload(rest => "[listener other]\nlisten = 127.0.0.1:1\n[listener lb]\nlisten = 127.0.0.1:2");
 isnt($status, 0, 'listeners that come');

@@ -535,6 +535,7 @@ fake_new(void)
 	TAILQ_INIT(&f->pools);
 	refcount_init(&f->world.refs);
 	f->world.config = make_config();
+	f->meridian.begun = f->world.config;
 	f->world.topology = make_topology();
 	return f;
 }

@@ -327,15 +327,22 @@ the_difference_of_a_reload_is_told_line_by_line(void **state)
 }
 
 static const struct config_row *
-find_row(const struct config *c, const char *key, struct config_row *row)
+find_row_since(const struct config *begun, const struct config *c, const char *key,
+	       struct config_row *row)
 {
 	for (size_t i = 0; i < config_nrows(); i++) {
-		config_row(c, i, row);
+		config_row(c, begun, i, row);
 		if (strcmp(row->key, key) == 0)
 			return row;
 	}
 	fail_msg("no row %s", key);
 	return NULL;
+}
+
+static const struct config_row *
+find_row(const struct config *c, const char *key, struct config_row *row)
+{
+	return find_row_since(c, c, key, row);
 }
 
 static void
@@ -356,10 +363,35 @@ rows_show_every_option_and_no_password(void **state)
 	assert_string_equal(find_row(c, "probe_conninfo", &row)->value,
 			    "user='a b' password=******** dbname=''");
 	for (size_t i = 0; i < config_nrows(); i++) {
-		config_row(c, i, &row);
+		config_row(c, c, i, &row);
 		assert_null(strstr(row.value, "geheim"));
 		assert_true(strlen(row.text) > 20);
 	}
+	config_unref(c);
+}
+
+static void
+a_row_shows_what_is_in_force_and_what_a_restart_brings(void **state)
+{
+	static const struct {
+		const char *key, *value, *pending;
+	} v[] = { { "workers", "2", "3" },
+		  { "max_client_conn", "20", "" },
+		  { "listen", "127.0.0.1:1", "127.0.0.1:2" },
+		  { "listen_port", "6433", "" } };
+	struct config *begun = good("[meridian]\nworkers = 2\nlisten = 127.0.0.1:1\n"
+				    "max_client_conn = 10\n" REGION);
+	struct config *c = good("[meridian]\nworkers = 3\nlisten = 127.0.0.1:2\n"
+				"max_client_conn = 20\n" REGION);
+	struct config_row row;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		find_row_since(begun, c, v[i].key, &row);
+		assert_string_equal(row.value, v[i].value);
+		assert_string_equal(row.pending, v[i].pending);
+	}
+	config_unref(begun);
 	config_unref(c);
 }
 
@@ -623,6 +655,7 @@ main(void)
 		cmocka_unit_test(set_refuses_what_is_unknown_or_wrong_or_takes_a_restart),
 		cmocka_unit_test(the_difference_of_a_reload_is_told_line_by_line),
 		cmocka_unit_test(rows_show_every_option_and_no_password),
+		cmocka_unit_test(a_row_shows_what_is_in_force_and_what_a_restart_brings),
 		cmocka_unit_test(a_value_that_does_not_fit_its_row_is_cut_visibly),
 		cmocka_unit_test(the_sample_is_the_defaults),
 		cmocka_unit_test(the_sample_with_every_default_written_out_is_the_same),
