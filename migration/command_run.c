@@ -287,9 +287,11 @@ command_run_phase(struct command_run *c, struct err *e)
 		rq.what = runs[i].what;
 		rq.phase = runs[i].phase;
 	}
-	if (rq.what == RUN_STEP && !text_to_int(slice_str(c->rq->argument), 1, INT32_MAX, &step))
-		return err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%.64s\" is no step",
-			       c->rq->argument);
+	if (rq.what == RUN_STEP && !text_to_int(slice_str(c->rq->argument), 1, INT32_MAX, &step)) {
+		err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%.64s\" is no step",
+			c->rq->argument);
+		return err_hint(e, "SHOW MIGRATION %d STEPS; has their numbers.", c->at.m.id);
+	}
 	rq.step = (int)step;
 	return order(c, &rq, plan_and_start, e);
 }

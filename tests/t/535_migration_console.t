@@ -165,6 +165,10 @@ is($europe->safe_psql('app', "SELECT count(*) FROM pg_class WHERE relname IN ('o
 	'2', 'and everything is everywhere');
 like($proxy->console_error('ABORT MIGRATION 1'), qr/55000.*state done/s, 'what is over cannot be aborted');
 
+# What there is not in this kind of migration, or under that number: which command says what there is.
+like($proxy->console_error("$_"), qr/^ERROR:  (?:0A000|22023): .*^HINT:  SHOW MIGRATION 1 STEPS;/ms, "$_ says what there is")
+  for (map { "SHOW MIGRATION 1 $_" } qw(TABLES SEQUENCES LAG)), 'VERIFY MIGRATION 1', 'RUN MIGRATION 1 STEP 0';
+
 # In each state, what is refused says with which command it goes on. The states are written by hand: nothing that is
 # asked here begins anything.
 my %refused = (

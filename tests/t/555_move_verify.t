@@ -59,6 +59,7 @@ $osc->safe_psql('app2', q(SET session_replication_role = replica; UPDATE t SET b
 my ($verify) = grep { $_->{table} eq 'public.t' } @{ $proxy->console('VERIFY MIGRATION mv') };
 is("$verify->{equal} $verify->{source_rows} $verify->{target_rows} $verify->{detail}", 'f 1000 1000 differs', 'VERIFY finds a row that differs');
 is($proxy->console('VERIFY MIGRATION mv TABLE child')->[0]{equal}, 't', '... and what is the same');
+like($proxy->console_error('VERIFY MIGRATION mv TABLE nosuch'), qr/42P01: there is no table nosuch.*^HINT:  VERIFY MIGRATION \d+; compares all/ms, '... and which command knows them all');
 # A VERIFY that waits holds up nobody: the one who asked, and the end of the process.
 for my $how (qw(client proxy)) {
 	my $lock = $osc->background_psql('app2');
