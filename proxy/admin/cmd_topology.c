@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "proxy/admin/commands.h"
+#include "proxy/meridian.h"
+#include "proxy/worker.h"
 #include "proxy/world.h"
 
 static unsigned
@@ -291,18 +293,18 @@ static const struct column listener_columns[] = {
 	{ "tls_cert_file", COLUMN_TEXT },  { "sni_suffix", COLUMN_TEXT },
 };
 
-/* The n-th address of all listeners. */
-static const struct conf_listener *
-listener_address(const struct config *config, size_t n, const char **address)
+/* The n-th address of all listeners, and which listener that is: both are as the process has begun
+ * with them, whatever waits for a restart. */
+static const char *
+listener_address(const struct config *begun, size_t n, size_t *listener)
 {
-	for (size_t i = 0; i < config->nlisteners; i++) {
-		const struct conf_listener *l = &config->listeners[i];
+	for (size_t i = 0; i < begun->nlisteners; i++) {
+		const struct strlist *at = &begun->listeners[i].listen;
 
-		if (n < l->listen.n) {
-			*address = l->listen.v[n];
-			return l;
-		}
-		n -= l->listen.n;
+		*listener = i;
+		if (n < at->n)
+			return at->v[n];
+		n -= at->n;
 	}
 	return NULL;
 }
@@ -310,11 +312,14 @@ listener_address(const struct config *config, size_t n, const char **address)
 static enum step
 listeners_row(struct run *r)
 {
-	const char *address;
-	const struct conf_listener *l = listener_address(r->world->config, r->at++, &address);
+	size_t listener = 0;
+	const char *address =
+	    listener_address(worker_process(r->worker)->begun, r->at++, &listener);
+	const struct conf_listener *l;
 
-	if (l == NULL)
+	if (address == NULL)
 		return STEP_DONE;
+	l = &r->world->config->listeners[listener];
 	row_begin(&r->rows);
 	row_str(&r->rows, l->name);
 	row_str(&r->rows, address);

@@ -56,6 +56,11 @@ like($said, qr/: no setting has changed, 1 waits for a restart\nDETAIL:  workers
 my ($row) = grep { $_->{key} eq 'workers' } @{ $proxy->console('SHOW CONFIG') };
 is("$row->{value} $row->{pending}", '2 3', '... SHOW CONFIG has what is in force, and what waits');
 is_deeply([ grep { $_->{pending} ne '' && $_->{key} ne 'workers' } @{ $proxy->console('SHOW CONFIG') } ], [], '... of nothing else is that said');
+my $listens = join ' ', map { $_->{listen} } @{ $proxy->console('SHOW LISTENERS') };
+reload(meridian => [ 'admin_users = one, two', 'workers = 3', 'listen_backlog = 77', 'listen = 127.0.0.1:1, 127.0.0.1:2, ' . $proxy->socket_dir ]);
+is($proxy->console('SHOW listen_backlog')->[0]{listen_backlog}, 1024, '... SHOW of one option has what is in force');
+is(join(' ', map { $_->{listen} } @{ $proxy->console('SHOW LISTENERS') }), $listens, '... SHOW LISTENERS has where is listened');
+reload(meridian => [ 'admin_users = one, two', 'workers = 3' ]);
 my $from = -s $proxy->logfile;
 kill 'HUP', $proxy->pid;
 $proxy->log_like(qr/configuration: workers: 2 -> 3 \(restart\).*configuration reloaded: no setting has changed, 1 waits for a restart/s,
