@@ -272,87 +272,84 @@ hold_talk(const struct talk *t, size_t chunk)
 	buf_fini(&out);
 }
 
+/* What a client says in a transaction that was ended, and what it is answered. */
+static const struct talk talks[] = {
+	/* idle in its transaction: nothing is said before it asks */
+	{ "Q(BEGIN)", 0, "T", "", "Q(SELECT 1)", "E(40001) Z(E)", NULL, NULL },
+	{ "Q(BEGIN)", 0, "T", "", "Q(SELECT 1) Q(SELECT 2) Q(ROLLBACK) Q(SELECT 3)",
+	  "E(40001) Z(E) E(25P02) Z(E) C(ROLLBACK) Z(I)", "Q(SELECT 3)", NULL },
+	/* no COMMIT is ever told as one, nor as the ROLLBACK that drivers take for one */
+	{ "Q(BEGIN)", 0, "T", "", "Q(COMMIT)", "E(40001) Z(I)", "", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "Q(SELECT 1) Q(COMMIT)", "E(40001) Z(E) E(40001) Z(I)", "",
+	  NULL },
+	{ "Q(BEGIN)", 0, "T", "", "Q(END; SELECT 1) Q(x)", "E(40001) Z(I)", "Q(x)", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "Q(ROLLBACK)", "C(ROLLBACK) Z(I)", "", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "Q() Q(ROLLBACK TO s) Q(ABORT)",
+	  "I Z(E) E(40001) Z(E) C(ROLLBACK) Z(I)", "", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "F(x) X", "E(40001) Z(E)", NULL, NULL },
+	{ "Q(BEGIN)", 0, "E", "", "Q(COMMIT)", "E(40001) Z(I)", "", NULL },
+	/* the extended protocol */
+	{ "Q(BEGIN)", 0, "T", "", "P(:SELECT 1) B(:) D(P) E() S", "E(40001) Z(E)", NULL, NULL },
+	{ "Q(BEGIN)", 0, "T", "", "P(:ROLLBACK) B(:) D(P) E() S H", "1 2 n C(ROLLBACK) Z(I)", "H",
+	  NULL },
+	{ "Q(BEGIN)", 0, "T", "", "P(:ROLLBACK) D(S) S B(:) E() S", "1 t n Z(E) 2 C(ROLLBACK) Z(I)",
+	  "", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "P(:COMMIT) B(:) E() S", "1 2 E(40001) Z(I)", "", NULL },
+	{ "Q(BEGIN)", 0, "T", "",
+	  "P(:SELECT 1) B(:) E() S P(:COMMIT) B(:) D(P) E() P(:x) B(:) E() S",
+	  "E(40001) Z(E) 1 2 n E(40001) Z(I)", "", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "P(:ROLLBACK) B(:) E() P(:SELECT 1) B(:) E() S",
+	  "1 2 C(ROLLBACK) E(40001) Z(I)", "", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "P(:) B(:) E() S P(:ABORT) B(p:) E(p) S",
+	  "1 2 I Z(E) 1 2 C(ROLLBACK) Z(I)", "", NULL },
+	/* names: what was prepared before, known or not; what is prepared now is owed */
+	{ "Q(BEGIN)", 0, "T", "", "B(:S_1) E() S", "2 C(ROLLBACK) Z(I)", "", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "B(:S_2) E() S", "E(40001) Z(E)", NULL, NULL },
+	{ "Q(BEGIN)", 0, "T", "", "B(:S_2) E() S B(:S_3) E() S", "E(40001) Z(E) E(25P02) Z(I)", "",
+	  NULL },
+	{ "Q(BEGIN)", 0, "T", "", "P(S_9:ROLLBACK) B(:S_9) E() S C(x)", "1 2 C(ROLLBACK) Z(I)",
+	  "C(x)", "P(S_9:ROLLBACK)" },
+	{ "Q(BEGIN)", 0, "T", "", "C(Sa) C(Pa) S Q(ABORT)", "3 3 Z(E) C(ROLLBACK) Z(I)", "",
+	  "C(Sa)" },
+	{ "Q(BEGIN)", 0, "T", "", "P(a:ABORT) C(Sa) B(:a) S", "1 3 E(40001) Z(E)", NULL,
+	  "P(a:ABORT) C(Sa)" },
+	{ "Q(BEGIN)", 0, "T", "", "D(Sx) S E(x) S", "E(40001) Z(E) E(25P02) Z(E)", NULL, NULL },
+	/* a statement was under way */
+	{ "Q(BEGIN) Q(INSERT)", 0, "T", "E(40001) Z(E)", "Q(COMMIT)", "E(40001) Z(I)", "", NULL },
+	{ "Q(INSERT)", 0, "", "E(40001) Z(I)", "", "", "", NULL },
+	{ "Q(BEGIN) P(:x) B(:) E() S", 0, "T", "E(40001) Z(E)", "Q(ROLLBACK)", "C(ROLLBACK) Z(I)",
+	  "", NULL },
+	{ "P(:x) B(:) E() S", 0, "", "E(40001) Z(I)", "", "", "", NULL },
+	{ "Q(BEGIN) P(:x) B(:) E() H", 0, "T", "E(40001)", "P(:y) S Q(ROLLBACK)",
+	  "Z(E) C(ROLLBACK) Z(I)", "", NULL },
+	{ "P(:x) B(:) E() H", 0, "", "E(40001)", "S Q(x)", "Z(I)", "Q(x)", NULL },
+	/* pipelines: each is answered */
+	{ "Q(BEGIN) Q(a) Q(b)", 0, "T", "E(40001) Z(E) E(25P02) Z(E)", "Q(ABORT)",
+	  "C(ROLLBACK) Z(I)", "", NULL },
+	{ "Q(a) Q(b)", 0, "", "E(40001) Z(I) E(40001) Z(I)", "", "", "", NULL },
+	{ "Q(BEGIN) P(:x) B(:) E() S P(:y) B(:)", 0, "T", "E(40001) Z(E) E(25P02)",
+	  "E() S Q(ABORT)", "Z(E) C(ROLLBACK) Z(I)", "", NULL },
+	/* after an error of the server's own the Sync is all that is awaited */
+	{ "P(:x) B(:)", 0, "!", "", "E() S", "Z(I)", "", NULL },
+	/* COPY */
+	{ "Q(COPY)", 0, "c", "E(40001) Z(I)", "", "", "", NULL },
+	{ "Q(BEGIN) Q(COPY)", 0, "Tc", "E(40001) Z(E)", "d(x) d(y) c Q(COMMIT)", "E(40001) Z(I)",
+	  "", NULL },
+	/* half messages */
+	{ "Q(BEGIN) Q(INSERT)", 3, "T", "E(40001) Z(E)", "Q(ABORT)", "C(ROLLBACK) Z(I)", "", NULL },
+	{ "Q(INSERT)", 3, "", "E(40001) Z(I)", "Q(x)", "", "Q(x)", NULL },
+	{ "Q(BEGIN) S", 2, "T", "", "Q(ABORT)", "Z(E) C(ROLLBACK) Z(I)", "", NULL },
+	{ "Q(BEGIN) P(:x) B(:)", 2, "T", "E(40001)", "S Q(ABORT)", "Z(E) C(ROLLBACK) Z(I)", "",
+	  NULL },
+};
+
 static void
 clients_are_answered_as_by_a_server_that_failed(void **state)
 {
-	static const struct talk table[] = {
-		/* idle in its transaction: nothing is said before it asks */
-		{ "Q(BEGIN)", 0, "T", "", "Q(SELECT 1)", "E(40001) Z(E)", NULL, NULL },
-		{ "Q(BEGIN)", 0, "T", "", "Q(SELECT 1) Q(SELECT 2) Q(ROLLBACK) Q(SELECT 3)",
-		  "E(40001) Z(E) E(25P02) Z(E) C(ROLLBACK) Z(I)", "Q(SELECT 3)", NULL },
-		/* no COMMIT is ever told as one, nor as the ROLLBACK that drivers take for one */
-		{ "Q(BEGIN)", 0, "T", "", "Q(COMMIT)", "E(40001) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "Q(SELECT 1) Q(COMMIT)", "E(40001) Z(E) E(40001) Z(I)",
-		  "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "Q(END; SELECT 1) Q(x)", "E(40001) Z(I)", "Q(x)", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "Q(ROLLBACK)", "C(ROLLBACK) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "Q() Q(ROLLBACK TO s) Q(ABORT)",
-		  "I Z(E) E(40001) Z(E) C(ROLLBACK) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "F(x) X", "E(40001) Z(E)", NULL, NULL },
-		{ "Q(BEGIN)", 0, "E", "", "Q(COMMIT)", "E(40001) Z(I)", "", NULL },
-		/* the extended protocol */
-		{ "Q(BEGIN)", 0, "T", "", "P(:SELECT 1) B(:) D(P) E() S", "E(40001) Z(E)", NULL,
-		  NULL },
-		{ "Q(BEGIN)", 0, "T", "", "P(:ROLLBACK) B(:) D(P) E() S H",
-		  "1 2 n C(ROLLBACK) Z(I)", "H", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "P(:ROLLBACK) D(S) S B(:) E() S",
-		  "1 t n Z(E) 2 C(ROLLBACK) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "P(:COMMIT) B(:) E() S", "1 2 E(40001) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "",
-		  "P(:SELECT 1) B(:) E() S P(:COMMIT) B(:) D(P) E() P(:x) B(:) E() S",
-		  "E(40001) Z(E) 1 2 n E(40001) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "P(:ROLLBACK) B(:) E() P(:SELECT 1) B(:) E() S",
-		  "1 2 C(ROLLBACK) E(40001) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "P(:) B(:) E() S P(:ABORT) B(p:) E(p) S",
-		  "1 2 I Z(E) 1 2 C(ROLLBACK) Z(I)", "", NULL },
-		/* names: what was prepared before, known or not; what is prepared now is owed */
-		{ "Q(BEGIN)", 0, "T", "", "B(:S_1) E() S", "2 C(ROLLBACK) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "B(:S_2) E() S", "E(40001) Z(E)", NULL, NULL },
-		{ "Q(BEGIN)", 0, "T", "", "B(:S_2) E() S B(:S_3) E() S",
-		  "E(40001) Z(E) E(25P02) Z(I)", "", NULL },
-		{ "Q(BEGIN)", 0, "T", "", "P(S_9:ROLLBACK) B(:S_9) E() S C(x)",
-		  "1 2 C(ROLLBACK) Z(I)", "C(x)", "P(S_9:ROLLBACK)" },
-		{ "Q(BEGIN)", 0, "T", "", "C(Sa) C(Pa) S Q(ABORT)", "3 3 Z(E) C(ROLLBACK) Z(I)", "",
-		  "C(Sa)" },
-		{ "Q(BEGIN)", 0, "T", "", "P(a:ABORT) C(Sa) B(:a) S", "1 3 E(40001) Z(E)", NULL,
-		  "P(a:ABORT) C(Sa)" },
-		{ "Q(BEGIN)", 0, "T", "", "D(Sx) S E(x) S", "E(40001) Z(E) E(25P02) Z(E)", NULL,
-		  NULL },
-		/* a statement was under way */
-		{ "Q(BEGIN) Q(INSERT)", 0, "T", "E(40001) Z(E)", "Q(COMMIT)", "E(40001) Z(I)", "",
-		  NULL },
-		{ "Q(INSERT)", 0, "", "E(40001) Z(I)", "", "", "", NULL },
-		{ "Q(BEGIN) P(:x) B(:) E() S", 0, "T", "E(40001) Z(E)", "Q(ROLLBACK)",
-		  "C(ROLLBACK) Z(I)", "", NULL },
-		{ "P(:x) B(:) E() S", 0, "", "E(40001) Z(I)", "", "", "", NULL },
-		{ "Q(BEGIN) P(:x) B(:) E() H", 0, "T", "E(40001)", "P(:y) S Q(ROLLBACK)",
-		  "Z(E) C(ROLLBACK) Z(I)", "", NULL },
-		{ "P(:x) B(:) E() H", 0, "", "E(40001)", "S Q(x)", "Z(I)", "Q(x)", NULL },
-		/* pipelines: each is answered */
-		{ "Q(BEGIN) Q(a) Q(b)", 0, "T", "E(40001) Z(E) E(25P02) Z(E)", "Q(ABORT)",
-		  "C(ROLLBACK) Z(I)", "", NULL },
-		{ "Q(a) Q(b)", 0, "", "E(40001) Z(I) E(40001) Z(I)", "", "", "", NULL },
-		{ "Q(BEGIN) P(:x) B(:) E() S P(:y) B(:)", 0, "T", "E(40001) Z(E) E(25P02)",
-		  "E() S Q(ABORT)", "Z(E) C(ROLLBACK) Z(I)", "", NULL },
-		/* after an error of the server's own the Sync is all that is awaited */
-		{ "P(:x) B(:)", 0, "!", "", "E() S", "Z(I)", "", NULL },
-		/* COPY */
-		{ "Q(COPY)", 0, "c", "E(40001) Z(I)", "", "", "", NULL },
-		{ "Q(BEGIN) Q(COPY)", 0, "Tc", "E(40001) Z(E)", "d(x) d(y) c Q(COMMIT)",
-		  "E(40001) Z(I)", "", NULL },
-		/* half messages */
-		{ "Q(BEGIN) Q(INSERT)", 3, "T", "E(40001) Z(E)", "Q(ABORT)", "C(ROLLBACK) Z(I)", "",
-		  NULL },
-		{ "Q(INSERT)", 3, "", "E(40001) Z(I)", "Q(x)", "", "Q(x)", NULL },
-		{ "Q(BEGIN) S", 2, "T", "", "Q(ABORT)", "Z(E) C(ROLLBACK) Z(I)", "", NULL },
-		{ "Q(BEGIN) P(:x) B(:)", 2, "T", "E(40001)", "S Q(ABORT)", "Z(E) C(ROLLBACK) Z(I)",
-		  "", NULL },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+	for (size_t i = 0; i < sizeof(talks) / sizeof(talks[0]); i++) {
 		for (size_t chunk = 1; chunk < 400; chunk++)
-			hold_talk(&table[i], chunk);
+			hold_talk(&talks[i], chunk);
 	}
 }
 

@@ -234,91 +234,83 @@ a_rule_says_how(void **state)
 	}
 }
 
+/* Texts, and what is said of them. */
+static const struct {
+	const char *text, *message;
+} wrong_lines[] = {
+	{ "x", "hba:1: invalid connection type \"x\"" },
+	{ "Local all all trust", "hba:1: invalid connection type \"Local\"" },
+	{ "host,local all all all trust",
+	  "hba:1: expected one value for connection type, found 2" },
+	{ "\nhost", "hba:2: end-of-line before database specification" },
+	{ "host all", "hba:1: end-of-line before role specification" },
+	{ "host all all", "hba:1: end-of-line before IP address specification" },
+	{ "host all all 10.0.0.1", "hba:1: end-of-line before netmask specification" },
+	{ "host all all 10.0.0.1 trust", "hba:1: invalid IP mask \"trust\"" },
+	{ "host all all 10.0.0.1 ffff:: trust", "hba:1: IP address and mask do not match" },
+	{ "host all all 10.0.0.0/8", "hba:1: end-of-line before authentication method" },
+	{ "host all all 10.0.0.0/33 trust", "hba:1: invalid CIDR mask in address \"10.0.0.0/33\"" },
+	{ "host all all 10.0.0.0/ trust", "hba:1: invalid CIDR mask in address \"10.0.0.0/\"" },
+	{ "host all all 10.0.0.0/8x trust", "hba:1: invalid CIDR mask in address \"10.0.0.0/8x\"" },
+	{ "host all all ::1/129 trust", "hba:1: invalid CIDR mask in address \"::1/129\"" },
+	{ "host all all ::ffff:10.0.0.0/8 trust",
+	  "hba:1: invalid CIDR mask in address \"::ffff:10.0.0.0/8\"" },
+	{ "host all all db.example trust",
+	  "hba:1: \"db.example\" is not an IP address (host names are not supported)" },
+	{ "host all all .example trust", "hba:1: \".example\" is not an IP address" },
+	{ "host all all \"all\" trust", "hba:1: \"all\" is not an IP address" },
+	{ "host all all 10.0.0.0/8,11.0.0.0/8 trust",
+	  "hba:1: expected one value for IP address specification, found 2" },
+	{ "local all all", "hba:1: end-of-line before authentication method" },
+	{ "local all all magic", "hba:1: invalid authentication method \"magic\"" },
+	{ "local all all trust,md5",
+	  "hba:1: expected one value for authentication method, found 2" },
+	{ "host all all all ldap ldapserver=x",
+	  "hba:1: authentication method \"ldap\" is not supported by this proxy" },
+	{ "host all all all ident",
+	  "hba:1: authentication method \"ident\" is not supported by this proxy" },
+	{ "host all all all peer",
+	  "hba:1: peer authentication is only supported on local sockets" },
+	{ "host all all all cert",
+	  "hba:1: cert authentication is only supported on hostssl connections" },
+	{ "local all all cert",
+	  "hba:1: cert authentication is only supported on hostssl connections" },
+	{ "local all all trust x", "hba:1: authentication option not in name=value format: \"x\"" },
+	{ "local all all trust pamservice=x",
+	  "hba:1: unrecognized authentication option name: \"pamservice\"" },
+	{ "local all all md5 map=x", "hba:1: authentication option \"map\" is only valid for "
+				     "authentication methods peer and cert" },
+	{ "host all all all md5 clientcert=verify-ca",
+	  "hba:1: clientcert can only be configured for \"hostssl\" rows" },
+	{ "hostssl all all all md5 clientcert=1", "hba:1: invalid value for clientcert: \"1\"" },
+	{ "hostssl all all all md5 clientcert=", "hba:1: invalid value for clientcert: \"\"" },
+	{ "hostssl all all all cert clientcert=verify-ca",
+	  "hba:1: clientcert only accepts \"verify-full\" when using \"cert\"" },
+	{ "host all all all md5 clientname=DN",
+	  "hba:1: clientname can only be configured for \"hostssl\" rows" },
+	{ "hostssl all all all cert clientname=cn", "hba:1: invalid value for clientname: \"cn\"" },
+	{ "local samerole all trust",
+	  "hba:1: \"samerole\": a proxy does not know who is a member of a role" },
+	{ "local samegroup all trust",
+	  "hba:1: \"samegroup\": a proxy does not know who is a member of a role" },
+	{ "local +x all trust", "hba:1: \"+x\": a proxy does not know who is a member of a role" },
+	{ "local all all trust\nlocal all +x trust",
+	  "hba:2: \"+x\": a proxy does not know who is a member of a role" },
+	{ "local all a,/( trust", "hba:1: invalid regular expression \"(\": " },
+	{ "local all \"x trust", "hba:1: no closing double quote in the line" },
+};
+
 static void
 errors_name_the_line_and_what_is_wrong(void **state)
 {
-	static const struct {
-		const char *text, *message;
-	} rows[] = {
-		{ "x", "hba:1: invalid connection type \"x\"" },
-		{ "Local all all trust", "hba:1: invalid connection type \"Local\"" },
-		{ "host,local all all all trust",
-		  "hba:1: expected one value for connection type, found 2" },
-		{ "\nhost", "hba:2: end-of-line before database specification" },
-		{ "host all", "hba:1: end-of-line before role specification" },
-		{ "host all all", "hba:1: end-of-line before IP address specification" },
-		{ "host all all 10.0.0.1", "hba:1: end-of-line before netmask specification" },
-		{ "host all all 10.0.0.1 trust", "hba:1: invalid IP mask \"trust\"" },
-		{ "host all all 10.0.0.1 ffff:: trust", "hba:1: IP address and mask do not match" },
-		{ "host all all 10.0.0.0/8", "hba:1: end-of-line before authentication method" },
-		{ "host all all 10.0.0.0/33 trust",
-		  "hba:1: invalid CIDR mask in address \"10.0.0.0/33\"" },
-		{ "host all all 10.0.0.0/ trust",
-		  "hba:1: invalid CIDR mask in address \"10.0.0.0/\"" },
-		{ "host all all 10.0.0.0/8x trust",
-		  "hba:1: invalid CIDR mask in address \"10.0.0.0/8x\"" },
-		{ "host all all ::1/129 trust", "hba:1: invalid CIDR mask in address \"::1/129\"" },
-		{ "host all all ::ffff:10.0.0.0/8 trust",
-		  "hba:1: invalid CIDR mask in address \"::ffff:10.0.0.0/8\"" },
-		{ "host all all db.example trust",
-		  "hba:1: \"db.example\" is not an IP address (host names are not supported)" },
-		{ "host all all .example trust", "hba:1: \".example\" is not an IP address" },
-		{ "host all all \"all\" trust", "hba:1: \"all\" is not an IP address" },
-		{ "host all all 10.0.0.0/8,11.0.0.0/8 trust",
-		  "hba:1: expected one value for IP address specification, found 2" },
-		{ "local all all", "hba:1: end-of-line before authentication method" },
-		{ "local all all magic", "hba:1: invalid authentication method \"magic\"" },
-		{ "local all all trust,md5",
-		  "hba:1: expected one value for authentication method, found 2" },
-		{ "host all all all ldap ldapserver=x",
-		  "hba:1: authentication method \"ldap\" is not supported by this proxy" },
-		{ "host all all all ident",
-		  "hba:1: authentication method \"ident\" is not supported by this proxy" },
-		{ "host all all all peer",
-		  "hba:1: peer authentication is only supported on local sockets" },
-		{ "host all all all cert",
-		  "hba:1: cert authentication is only supported on hostssl connections" },
-		{ "local all all cert",
-		  "hba:1: cert authentication is only supported on hostssl connections" },
-		{ "local all all trust x",
-		  "hba:1: authentication option not in name=value format: \"x\"" },
-		{ "local all all trust pamservice=x",
-		  "hba:1: unrecognized authentication option name: \"pamservice\"" },
-		{ "local all all md5 map=x",
-		  "hba:1: authentication option \"map\" is only valid for "
-		  "authentication methods peer and cert" },
-		{ "host all all all md5 clientcert=verify-ca",
-		  "hba:1: clientcert can only be configured for \"hostssl\" rows" },
-		{ "hostssl all all all md5 clientcert=1",
-		  "hba:1: invalid value for clientcert: \"1\"" },
-		{ "hostssl all all all md5 clientcert=",
-		  "hba:1: invalid value for clientcert: \"\"" },
-		{ "hostssl all all all cert clientcert=verify-ca",
-		  "hba:1: clientcert only accepts \"verify-full\" when using \"cert\"" },
-		{ "host all all all md5 clientname=DN",
-		  "hba:1: clientname can only be configured for \"hostssl\" rows" },
-		{ "hostssl all all all cert clientname=cn",
-		  "hba:1: invalid value for clientname: \"cn\"" },
-		{ "local samerole all trust",
-		  "hba:1: \"samerole\": a proxy does not know who is a member of a role" },
-		{ "local samegroup all trust",
-		  "hba:1: \"samegroup\": a proxy does not know who is a member of a role" },
-		{ "local +x all trust",
-		  "hba:1: \"+x\": a proxy does not know who is a member of a role" },
-		{ "local all all trust\nlocal all +x trust",
-		  "hba:2: \"+x\": a proxy does not know who is a member of a role" },
-		{ "local all a,/( trust", "hba:1: invalid regular expression \"(\": " },
-		{ "local all \"x trust", "hba:1: no closing double quote in the line" },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
+	for (size_t i = 0; i < COUNT(wrong_lines); i++) {
 		struct err e = { 0 };
 
-		if (parse(rows[i].text, &e) != NULL)
-			fail_msg("accepted: %s", rows[i].text);
-		if (strncmp(e.msg, rows[i].message, strlen(rows[i].message)) != 0)
-			fail_msg("%s: %s", rows[i].text, e.msg);
+		if (parse(wrong_lines[i].text, &e) != NULL)
+			fail_msg("accepted: %s", wrong_lines[i].text);
+		if (strncmp(e.msg, wrong_lines[i].message, strlen(wrong_lines[i].message)) != 0)
+			fail_msg("%s: %s", wrong_lines[i].text, e.msg);
 	}
 }
 

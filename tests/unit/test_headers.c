@@ -64,93 +64,91 @@ read_plain(const char *lines)
 }
 
 /* Every row of what clouds and CDNs send, as it was seen or is documented. */
+static const struct {
+	const char *lines, *claims;
+} sent_by_clouds[] = {
+	/* Google Cloud: names are the operator's */
+	{ "X-City: Paris\r\n", "city=Paris" },
+	{ "x-city: paris\r\n", "city=paris" },
+	{ "X-City: \r\n", "" },
+	{ "X-Client-City: New York\r\n", "city=New York" },
+	{ "X-Client-City-Lat-Long: 37.386051,-122.083851\r\n", "location=37.386051,-122.083851" },
+	{ "X-Client-CityLatLong: 37.386051,-122.083851\r\n", "location=37.386051,-122.083851" },
+	{ "X-Client-City: Mountain View\r\nX-Client-Region: US\r\n"
+	  "X-Client-Region-Subdivision: USCA\r\n",
+	  "city=Mountain View, CA, US country=US" },
+	{ "X-Client-City: Mountain View\r\nX-Client-Region-Subdivision: USCA\r\n",
+	  "city=Mountain View, CA, US country=US" },
+	{ "X-Client-City: Paris\r\nX-Client-Region: FR\r\n"
+	  "X-Client-Region-Subdivision: FRIDF\r\n",
+	  "city=Paris, IDF, FR country=FR" },
+	{ "X-Client-City: Paris\r\nX-Client-Region: US\r\n"
+	  "X-Client-Region-Subdivision: FRIDF\r\n",
+	  "city=Paris country=US" },
+	{ "X-Client-Geo-Location: FR,Paris\r\n", "city=Paris country=FR" },
+	{ "X-Client-Geo-Location: US,Springfield\r\nX-Client-Region-Subdivision: USIL\r\n",
+	  "city=Springfield, IL, US country=US" },
+	{ "X-Client-Geo-Location: US,\r\n", "country=US" },
+	{ "X-Client-Geo-Location: ,\r\n", "" },
+	{ "X-PLACE: paris,48.85,2.35\r\n", "city=paris location=48.85,2.35" },
+	{ "X-PLACE: paris,\r\n", "city=paris" },
+	{ "X-PLACE: ,48.85,2.35\r\n", "location=48.85,2.35" },
+	{ "X-PLACE: 48.85,2.35\r\n", "location=48.85,2.35" },
+	{ "X-PLACE: paris,0.000000,0.000000\r\n", "city=paris" },
+	/* App Engine */
+	{ "X-Appengine-City: mountain view\r\nX-Appengine-CityLatLong: "
+	  "37.386051,-122.083851\r\nX-Appengine-Country: US\r\nX-Appengine-Region: ca\r\n",
+	  "city=mountain view, ca, US country=US location=37.386051,-122.083851" },
+	{ "X-Appengine-City: ?\r\nX-Appengine-CityLatLong: 0.000000,0.000000\r\n"
+	  "X-Appengine-Country: ZZ\r\nX-Appengine-Region: ?\r\n",
+	  "" },
+	/* Cloudflare */
+	{ "cf-ipcity: Z\xc3\xbcrich\r\ncf-ipcountry: CH\r\ncf-ipcontinent: EU\r\n"
+	  "cf-iplatitude: 47.36667\r\ncf-iplongitude: 8.55000\r\ncf-region: Zurich\r\n"
+	  "cf-region-code: ZH\r\ncf-timezone: Europe/Zurich\r\n",
+	  "city=Z\xc3\xbcrich, ZH, CH country=CH location=47.36667,8.55000" },
+	{ "cf-ipcity: Z\xfcrich\r\n", "city=Z\xc3\xbcrich" },
+	{ "CF-IPCountry: XX\r\n", "" },
+	{ "CF-IPCountry: T1\r\n", "" },
+	{ "CF-IPCity: Austin\r\nCF-IPCountry: US\r\nCF-Region-Code: TX\r\n",
+	  "city=Austin, TX, US country=US" },
+	{ "CF-IPLatitude: 47.4\r\n", "" },
+	/* CloudFront */
+	{ "CloudFront-Viewer-City: Ann Arbor\r\nCloudFront-Viewer-Country: US\r\n"
+	  "CloudFront-Viewer-Country-Region: MI\r\n"
+	  "CloudFront-Viewer-Latitude: 42.30680\r\n"
+	  "CloudFront-Viewer-Longitude: -83.70590\r\n",
+	  "city=Ann Arbor, MI, US country=US location=42.30680,-83.70590" },
+	{ "CloudFront-Viewer-City: S%C3%A3o%20Paulo\r\nCloudFront-Viewer-Country: BR\r\n",
+	  "city=S\xc3\xa3o Paulo country=BR" },
+	{ "CloudFront-Viewer-City: Stoke+on+Trent\r\n", "city=Stoke+on+Trent" },
+	/* Vercel */
+	{ "x-vercel-ip-city: San%20Francisco\r\nx-vercel-ip-country: US\r\n"
+	  "x-vercel-ip-country-region: CA\r\nx-vercel-ip-latitude: 37.7749\r\n"
+	  "x-vercel-ip-longitude: -122.4194\r\n",
+	  "city=San Francisco, CA, US country=US location=37.7749,-122.4194" },
+	/* Fly.io, Akamai */
+	{ "Fly-Region: cdg\r\n", "region=cdg" },
+	{ "X-Akamai-Edgescape: georegion=246,country_code=US,region_code=CA,"
+	  "city=SANFRANCISCO,dma=807,lat=40.6397,long=-73.7789,areacode=415+510\r\n",
+	  "city=SANFRANCISCO, CA, US country=US location=40.6397,-73.7789" },
+	{ "X-Akamai-Edgescape: georegion=246\r\n", "" },
+	/* others */
+	{ "x-city: Oslo\r\nx-country: NO\r\n", "city=Oslo" },
+	{ "X-Country: NO\r\n", "country=NO" },
+	{ "X-Unheard-Of: Oslo\r\n", "" },
+};
+
 static void
 what_clouds_send_is_read(void **state)
 {
-	static const struct {
-		const char *lines, *claims;
-	} rows[] = {
-		/* Google Cloud: names are the operator's */
-		{ "X-City: Paris\r\n", "city=Paris" },
-		{ "x-city: paris\r\n", "city=paris" },
-		{ "X-City: \r\n", "" },
-		{ "X-Client-City: New York\r\n", "city=New York" },
-		{ "X-Client-City-Lat-Long: 37.386051,-122.083851\r\n",
-		  "location=37.386051,-122.083851" },
-		{ "X-Client-CityLatLong: 37.386051,-122.083851\r\n",
-		  "location=37.386051,-122.083851" },
-		{ "X-Client-City: Mountain View\r\nX-Client-Region: US\r\n"
-		  "X-Client-Region-Subdivision: USCA\r\n",
-		  "city=Mountain View, CA, US country=US" },
-		{ "X-Client-City: Mountain View\r\nX-Client-Region-Subdivision: USCA\r\n",
-		  "city=Mountain View, CA, US country=US" },
-		{ "X-Client-City: Paris\r\nX-Client-Region: FR\r\n"
-		  "X-Client-Region-Subdivision: FRIDF\r\n",
-		  "city=Paris, IDF, FR country=FR" },
-		{ "X-Client-City: Paris\r\nX-Client-Region: US\r\n"
-		  "X-Client-Region-Subdivision: FRIDF\r\n",
-		  "city=Paris country=US" },
-		{ "X-Client-Geo-Location: FR,Paris\r\n", "city=Paris country=FR" },
-		{ "X-Client-Geo-Location: US,Springfield\r\nX-Client-Region-Subdivision: USIL\r\n",
-		  "city=Springfield, IL, US country=US" },
-		{ "X-Client-Geo-Location: US,\r\n", "country=US" },
-		{ "X-Client-Geo-Location: ,\r\n", "" },
-		{ "X-PLACE: paris,48.85,2.35\r\n", "city=paris location=48.85,2.35" },
-		{ "X-PLACE: paris,\r\n", "city=paris" },
-		{ "X-PLACE: ,48.85,2.35\r\n", "location=48.85,2.35" },
-		{ "X-PLACE: 48.85,2.35\r\n", "location=48.85,2.35" },
-		{ "X-PLACE: paris,0.000000,0.000000\r\n", "city=paris" },
-		/* App Engine */
-		{ "X-Appengine-City: mountain view\r\nX-Appengine-CityLatLong: "
-		  "37.386051,-122.083851\r\nX-Appengine-Country: US\r\nX-Appengine-Region: ca\r\n",
-		  "city=mountain view, ca, US country=US location=37.386051,-122.083851" },
-		{ "X-Appengine-City: ?\r\nX-Appengine-CityLatLong: 0.000000,0.000000\r\n"
-		  "X-Appengine-Country: ZZ\r\nX-Appengine-Region: ?\r\n",
-		  "" },
-		/* Cloudflare */
-		{ "cf-ipcity: Z\xc3\xbcrich\r\ncf-ipcountry: CH\r\ncf-ipcontinent: EU\r\n"
-		  "cf-iplatitude: 47.36667\r\ncf-iplongitude: 8.55000\r\ncf-region: Zurich\r\n"
-		  "cf-region-code: ZH\r\ncf-timezone: Europe/Zurich\r\n",
-		  "city=Z\xc3\xbcrich, ZH, CH country=CH location=47.36667,8.55000" },
-		{ "cf-ipcity: Z\xfcrich\r\n", "city=Z\xc3\xbcrich" },
-		{ "CF-IPCountry: XX\r\n", "" },
-		{ "CF-IPCountry: T1\r\n", "" },
-		{ "CF-IPCity: Austin\r\nCF-IPCountry: US\r\nCF-Region-Code: TX\r\n",
-		  "city=Austin, TX, US country=US" },
-		{ "CF-IPLatitude: 47.4\r\n", "" },
-		/* CloudFront */
-		{ "CloudFront-Viewer-City: Ann Arbor\r\nCloudFront-Viewer-Country: US\r\n"
-		  "CloudFront-Viewer-Country-Region: MI\r\n"
-		  "CloudFront-Viewer-Latitude: 42.30680\r\n"
-		  "CloudFront-Viewer-Longitude: -83.70590\r\n",
-		  "city=Ann Arbor, MI, US country=US location=42.30680,-83.70590" },
-		{ "CloudFront-Viewer-City: S%C3%A3o%20Paulo\r\nCloudFront-Viewer-Country: BR\r\n",
-		  "city=S\xc3\xa3o Paulo country=BR" },
-		{ "CloudFront-Viewer-City: Stoke+on+Trent\r\n", "city=Stoke+on+Trent" },
-		/* Vercel */
-		{ "x-vercel-ip-city: San%20Francisco\r\nx-vercel-ip-country: US\r\n"
-		  "x-vercel-ip-country-region: CA\r\nx-vercel-ip-latitude: 37.7749\r\n"
-		  "x-vercel-ip-longitude: -122.4194\r\n",
-		  "city=San Francisco, CA, US country=US location=37.7749,-122.4194" },
-		/* Fly.io, Akamai */
-		{ "Fly-Region: cdg\r\n", "region=cdg" },
-		{ "X-Akamai-Edgescape: georegion=246,country_code=US,region_code=CA,"
-		  "city=SANFRANCISCO,dma=807,lat=40.6397,long=-73.7789,areacode=415+510\r\n",
-		  "city=SANFRANCISCO, CA, US country=US location=40.6397,-73.7789" },
-		{ "X-Akamai-Edgescape: georegion=246\r\n", "" },
-		/* others */
-		{ "x-city: Oslo\r\nx-country: NO\r\n", "city=Oslo" },
-		{ "X-Country: NO\r\n", "country=NO" },
-		{ "X-Unheard-Of: Oslo\r\n", "" },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct read r = read_plain(rows[i].lines);
+	for (size_t i = 0; i < sizeof(sent_by_clouds) / sizeof(sent_by_clouds[0]); i++) {
+		struct read r = read_plain(sent_by_clouds[i].lines);
 
-		if (strcmp(r.claims, rows[i].claims) != 0)
-			print_error("%s", rows[i].lines);
-		assert_string_equal(r.claims, rows[i].claims);
+		if (strcmp(r.claims, sent_by_clouds[i].claims) != 0)
+			print_error("%s", sent_by_clouds[i].lines);
+		assert_string_equal(r.claims, sent_by_clouds[i].claims);
 		assert_string_equal(r.address, "-");
 	}
 }

@@ -75,84 +75,86 @@ unlisted_cities_go_by_distance(void **state)
 	}
 }
 
+/* Claims, and what they are taken for. */
+static const struct {
+	const char *city, *shown, *country;
+	int region; /* -1: not decided by this claim */
+} beside_the_city[] = {
+	{ "London, GB", "London", "GB", EUROPE },
+	{ "London, CA", "London", "CA", EAST },
+	{ "London, Canada", "London", "CA", EAST },
+	{ "london,uk", "london", "GB", EUROPE },
+	{ "Paris, France", "Paris", "FR", EUROPE },
+	{ "FR,Paris", "Paris", "FR", EUROPE },
+	{ "Paris, Île-de-France, FR", "Paris", "FR", EUROPE },
+	{ "Portland, OR", "Portland", "US", WEST },
+	{ "Portland, OR, US", "Portland", "US", WEST },
+	{ "San Francisco, CA", "San Francisco", "US", WEST },
+	{ "Vancouver, CA", "Vancouver", "CA", WEST },
+	{ "Birmingham, US", "Birmingham", "US", EAST },
+	{ "Birmingham, GB", "Birmingham", "GB", EUROPE },
+	{ "Birmingham, AL", "Birmingham", "US", EAST },
+	{ "paris, 48.8534, 2.3488", "paris", "FR", EUROPE },
+	{ "nowhere,47.6,-122.3", "nowhere", "", WEST },
+	{ "paris,0,0", "paris", "FR", EUROPE },
+	{ "denver,999.0,999.0", "denver", "US", WEST },
+	{ "0,0", "", "", -1 },
+	{ "Paris, US", "Paris", "US", EAST },
+	{ "Paris, TX", "Paris", "US", EAST },
+	{ "Paris, US-TX", "Paris", "US", EAST },
+	{ "Paris, us-tx", "Paris", "US", EAST },
+	{ "Paris, USTX", "Paris", "US", EAST },
+	{ "Paris, TX, US", "Paris", "US", EAST },
+	{ "Paris, FR-IDF", "Paris", "FR", EUROPE },
+	{ "Paris, FR-75", "Paris", "FR", EUROPE },
+	{ "London, ON", "London", "CA", EAST },
+	{ "London, CA-ON", "London", "CA", EAST },
+	{ "Perth, AU-WA", "Perth", "AU", EUROPE },
+	{ "Richmond, BC", "Richmond", "CA", WEST },
+	{ "Richmond, VA", "Richmond", "US", EAST },
+	{ "Glasgow, GBSCT", "Glasgow", "GB", EUROPE },
+	{ "Melbourne, FL", "Melbourne", "US", EAST },
+	{ "Melbourne", "Melbourne", "AU", WEST },
+	{ "Lima, Peru", "Lima", "PE", EAST },
+	{ "Paris, Texas", "Paris", "US", EAST },
+	{ "Paris, texas, US", "Paris", "US", EAST },
+	{ "Portland, Oregon", "Portland", "US", WEST },
+	{ "Vancouver, British Columbia", "Vancouver", "CA", WEST },
+	{ "Atlanta, Georgia", "Atlanta", "US", EAST },
+	{ "Tbilisi, Georgia", "Tbilisi", "GE", EUROPE },
+	{ "Berlin, Germany", "Berlin", "DE", EUROPE },
+	{ "Bamako, Mali", "Bamako", "ML", EUROPE },
+	{ "Apia, Samoa", "Apia", "WS", WEST },
+	{ "Tijuana, MX-BCN", "Tijuana", "MX", WEST },
+	{ "Tijuana, BCN, MX", "Tijuana", "MX", WEST },
+	{ "Berlin, CH-BE", "Berlin", "CH", EUROPE },
+	{ "Boxford, GB-ENG", "Boxford", "GB", EUROPE },
+	{ "St Georges", "St Georges", "CA", EAST },
+	{ "Paris, US-CA", "", "", -1 },
+	{ "Paris, California", "", "", -1 },
+	{ "Seattle, TX, US", "", "", -1 },
+	{ "Seattle, us-", "", "", -1 },
+	{ "Seattle, ZZ", "", "", -1 },
+	{ ",", "", "", -1 },
+	{ ",,,,", "", "", -1 },
+	{ "FR,", "", "", -1 },
+};
+
 static void
 a_country_or_state_beside_the_city_chooses(void **state)
 {
-	static const struct {
-		const char *city, *shown, *country;
-		int region; /* -1: not decided by this claim */
-	} v[] = {
-		{ "London, GB", "London", "GB", EUROPE },
-		{ "London, CA", "London", "CA", EAST },
-		{ "London, Canada", "London", "CA", EAST },
-		{ "london,uk", "london", "GB", EUROPE },
-		{ "Paris, France", "Paris", "FR", EUROPE },
-		{ "FR,Paris", "Paris", "FR", EUROPE },
-		{ "Paris, Île-de-France, FR", "Paris", "FR", EUROPE },
-		{ "Portland, OR", "Portland", "US", WEST },
-		{ "Portland, OR, US", "Portland", "US", WEST },
-		{ "San Francisco, CA", "San Francisco", "US", WEST },
-		{ "Vancouver, CA", "Vancouver", "CA", WEST },
-		{ "Birmingham, US", "Birmingham", "US", EAST },
-		{ "Birmingham, GB", "Birmingham", "GB", EUROPE },
-		{ "Birmingham, AL", "Birmingham", "US", EAST },
-		{ "paris, 48.8534, 2.3488", "paris", "FR", EUROPE },
-		{ "nowhere,47.6,-122.3", "nowhere", "", WEST },
-		{ "paris,0,0", "paris", "FR", EUROPE },
-		{ "denver,999.0,999.0", "denver", "US", WEST },
-		{ "0,0", "", "", -1 },
-		{ "Paris, US", "Paris", "US", EAST },
-		{ "Paris, TX", "Paris", "US", EAST },
-		{ "Paris, US-TX", "Paris", "US", EAST },
-		{ "Paris, us-tx", "Paris", "US", EAST },
-		{ "Paris, USTX", "Paris", "US", EAST },
-		{ "Paris, TX, US", "Paris", "US", EAST },
-		{ "Paris, FR-IDF", "Paris", "FR", EUROPE },
-		{ "Paris, FR-75", "Paris", "FR", EUROPE },
-		{ "London, ON", "London", "CA", EAST },
-		{ "London, CA-ON", "London", "CA", EAST },
-		{ "Perth, AU-WA", "Perth", "AU", EUROPE },
-		{ "Richmond, BC", "Richmond", "CA", WEST },
-		{ "Richmond, VA", "Richmond", "US", EAST },
-		{ "Glasgow, GBSCT", "Glasgow", "GB", EUROPE },
-		{ "Melbourne, FL", "Melbourne", "US", EAST },
-		{ "Melbourne", "Melbourne", "AU", WEST },
-		{ "Lima, Peru", "Lima", "PE", EAST },
-		{ "Paris, Texas", "Paris", "US", EAST },
-		{ "Paris, texas, US", "Paris", "US", EAST },
-		{ "Portland, Oregon", "Portland", "US", WEST },
-		{ "Vancouver, British Columbia", "Vancouver", "CA", WEST },
-		{ "Atlanta, Georgia", "Atlanta", "US", EAST },
-		{ "Tbilisi, Georgia", "Tbilisi", "GE", EUROPE },
-		{ "Berlin, Germany", "Berlin", "DE", EUROPE },
-		{ "Bamako, Mali", "Bamako", "ML", EUROPE },
-		{ "Apia, Samoa", "Apia", "WS", WEST },
-		{ "Tijuana, MX-BCN", "Tijuana", "MX", WEST },
-		{ "Tijuana, BCN, MX", "Tijuana", "MX", WEST },
-		{ "Berlin, CH-BE", "Berlin", "CH", EUROPE },
-		{ "Boxford, GB-ENG", "Boxford", "GB", EUROPE },
-		{ "St Georges", "St Georges", "CA", EAST },
-		{ "Paris, US-CA", "", "", -1 },
-		{ "Paris, California", "", "", -1 },
-		{ "Seattle, TX, US", "", "", -1 },
-		{ "Seattle, us-", "", "", -1 },
-		{ "Seattle, ZZ", "", "", -1 },
-		{ ",", "", "", -1 },
-		{ ",,,,", "", "", -1 },
-		{ "FR,", "", "", -1 },
-	};
 	struct world *w = *state;
 
-	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
-		decide_on(w, SOURCE_STARTUP, CLAIM_CITY, v[i].city);
-		if (v[i].region < 0) {
+	for (size_t i = 0; i < sizeof(beside_the_city) / sizeof(beside_the_city[0]); i++) {
+		decide_on(w, SOURCE_STARTUP, CLAIM_CITY, beside_the_city[i].city);
+		if (beside_the_city[i].region < 0) {
 			assert_decided(w, SOURCE_SELF, EAST, CONFIDENCE_COUNTRY);
 			continue;
 		}
 		assert_int_equal(w->out.source, SOURCE_STARTUP);
-		assert_int_equal(lands_in(w), v[i].region);
-		assert_string_equal(w->out.city, v[i].shown);
-		assert_string_equal(w->out.country, v[i].country);
+		assert_int_equal(lands_in(w), beside_the_city[i].region);
+		assert_string_equal(w->out.city, beside_the_city[i].shown);
+		assert_string_equal(w->out.country, beside_the_city[i].country);
 	}
 	decide_on(w, SOURCE_STARTUP, CLAIM_CITY, "148.85,2.35");
 	assert_string_equal(outcome_of(w, SOURCE_STARTUP), "not a place on earth");
