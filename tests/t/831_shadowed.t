@@ -184,5 +184,26 @@ for my $words (@same) {
 	is(say_to($pooled, @messages), say_to($direct, @messages), "as a connection of its own: $name");
 }
 
+# A table for good that comes in front of another in the path, whoever makes it: PostgreSQL looks for the name when it
+# prepares, so a statement prepared behind it means the new one. A text that a connection of the pool has prepared before
+# is not looked at again (doc/pools.md): RECONNECT is what has it looked at.
+{
+	$node->safe_psql('postgres', "CREATE SCHEMA front; CREATE TABLE late AS SELECT 'public' AS v");
+	my $sql = 'SELECT v FROM late';
+	$_->close for $pooled, $y;    # the one has the connection for good
+	my ($own, $x, $y) = (session(direct => 1), session(), session());
+	say_to($_, query('SET search_path = front, public')) for $own, $x, $y;
+	is(say_to($_, fresh($sql, 'before')), '1 2 D=public C Z', 'a table, prepared') for $own, $x, $y;
+	$node->safe_psql('postgres', "CREATE TABLE front.late AS SELECT 'front' AS v");
+	is(say_to($own, fresh($sql, 'behind')), '1 2 D=front C Z', 'another in front of it: a connection of its own reads that one by a new statement');
+	my $old = say_to($own, again('before'));
+	is(say_to($own, fresh($sql, '')), '1 2 D=front C Z', '... also without a name');
+	is(say_to($x, again('before')), $old, 'an old statement reads in a pool what it reads there');
+	is(say_to($_, fresh('SELECT v AS w FROM late', 'w')), '1 2 D=front C Z', 'a text that nobody has prepared yet') for $own, $x;
+	$proxy->console('RECONNECT DATABASE postgres');
+	is(say_to($_, fresh($sql, 'reconnected')), '1 2 D=front C Z', 'behind RECONNECT a new statement reads it in the pool, too') for $x, $y;
+	is(say_to($_, fresh($sql, '')), '1 2 D=front C Z', '... also without a name') for $x, $y;
+}
+
 $proxy->stop;
 done_testing();
