@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-use constant { CROWD => 200, GROWTH_KB => 24 * 1024 };
+use constant { CROWD => 200, GROWTH_KB => 3 * 1024 };
 
 my ($node) = regional_clusters('us-east1');
 my $port   = PostgreSQL::Test::Cluster::get_free_port();
