@@ -331,14 +331,15 @@ static void
 want_requests(struct session *s)
 {
 	const struct http_request *r;
-	bool full;
+	short what = EV_READ;
 
 	/* a session of PostgreSQL's protocol by now, or none */
 	if ((s->state != SESSION_HTTP && !http_speaks(s)) || s->state >= SESSION_FAREWELL)
 		return;
 	r = s->http->request;
-	full = r != NULL && is_full(r);
-	stream_want(&s->client, (short)((s->client.interest & EV_WRITE) | (full ? 0 : EV_READ)));
+	if (r != NULL && is_full(r))
+		what = r->phase == HTTP_HANDLING ? EV_CLOSED : 0;
+	stream_want(&s->client, (short)((s->client.interest & EV_WRITE) | what));
 }
 
 void

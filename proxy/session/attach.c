@@ -306,7 +306,7 @@ attach_on_client(struct session *s)
 		return;
 	}
 	if (room == 0) {
-		stream_want(&s->client, s->client.interest & ~EV_READ);
+		session_only_watch(s);
 		return;
 	}
 	n = stream_recv(&s->client, s->worker->scratch,

@@ -533,7 +533,7 @@ login_on_client(struct session *s)
 		if (n > 0)
 			buf_put(in, s->worker->scratch, (size_t)n);
 	} else {
-		stream_want(&s->client, s->client.interest & ~EV_READ);
+		session_only_watch(s);
 	}
 	go_on(s);
 }

@@ -157,7 +157,7 @@ pause_on_client(struct session *s)
 	if (!is_stopped(s))
 		return false;
 	/* who hangs up meanwhile is not waited with */
-	stream_want(&s->client, (short)((s->client.interest & ~EV_READ) | EV_CLOSED));
+	session_only_watch(s);
 	return true;
 }
 
@@ -167,6 +167,7 @@ go_on(struct session *s)
 {
 	bool blocked = s->server != NULL && stream_is_blocked(&s->server->stream);
 	bool full = s->pooled != NULL && pooled_is_full(s->pooled);
+	short what = blocked || full ? 0 : EV_READ;
 
 	if (s->straggle != NULL) {
 		straggle_go_on(s);
@@ -174,8 +175,9 @@ go_on(struct session *s)
 	}
 	if (!(s->client.interest & EV_CLOSED) || is_stopped(s))
 		return;
-	stream_want(&s->client,
-		    (short)((s->client.interest & ~EV_CLOSED) | (blocked || full ? 0 : EV_READ)));
+	if (full && s->server == NULL)
+		what = EV_CLOSED; /* it is in a queue */
+	stream_want(&s->client, (short)((s->client.interest & ~EV_CLOSED) | what));
 }
 
 /* From the first message that goes to a server that owes nothing. */

@@ -151,7 +151,7 @@ keep(struct pooled *pd, const char *p, size_t n)
 	if (pd->held.failed)
 		session_close(s, WHY_PROTOCOL, "Too many statements at once.");
 	else if (pd->held.n >= HELD_ENOUGH)
-		stream_want(&s->client, s->client.interest & ~EV_READ);
+		session_only_watch(s);
 }
 
 bool

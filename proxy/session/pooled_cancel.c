@@ -108,7 +108,7 @@ drop_held(struct pooled *pd, size_t n)
 	buf_drop(&pd->held, n);
 	if (pd->held.n == 0)
 		pool_forget(pd->pool, pd);
-	stream_want(&s->client, s->client.interest | EV_READ);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 }
 
 void

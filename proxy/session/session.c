@@ -69,7 +69,7 @@ session_on_client(evutil_socket_t fd, short what, void *arg)
 	const struct session_handlers *h;
 
 	(void)fd;
-	if (s->client.interest == EV_CLOSED) { /* it is held (pause.c) */
+	if (s->client.interest == EV_CLOSED) { /* session_only_watch() */
 		if ((what & EV_CLOSED) || stream_has_failed(&s->client))
 			session_abort(s, WHY_CLIENT_GONE);
 		return;
@@ -207,6 +207,12 @@ struct log_subject
 session_subject(const struct session *s)
 {
 	return (struct log_subject){ describe_session, s };
+}
+
+void
+session_only_watch(struct session *s)
+{
+	stream_want(&s->client, (short)((s->client.interest & ~EV_READ) | EV_CLOSED));
 }
 
 HOT bool
