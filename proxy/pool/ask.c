@@ -4,6 +4,7 @@
 #include "proxy/pool/ask.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/hot.h"
@@ -19,7 +20,8 @@ struct ask {
 	struct server *server;
 	ask_done_fn *done;
 	struct buf in;
-	size_t seen;    /* bytes of it looked at */
+	size_t kept;    /* of it: bytes of the answer; what stood behind them was passed on … */
+	size_t seen;    /* … up to here: bytes looked at */
 	unsigned syncs; /* answered so far … */
 	unsigned until; /* … of so many */
 	struct ask_answer answer;
@@ -31,7 +33,7 @@ finish(struct ask *a)
 	struct server *sv = a->server;
 
 	sv->ask = NULL;
-	a->answer.messages = slice_of(a->in.p, a->seen);
+	a->answer.messages = slice_of(a->in.p, a->kept);
 	a->answer.rest = a->in.p != NULL ? a->in.p + a->seen : NULL;
 	a->answer.rest_n = a->in.n - a->seen;
 	a->done(sv, &a->answer);
@@ -62,14 +64,21 @@ take_error(struct ask *a, struct slice body)
 	message_report_err(&r, &a->answer.error);
 }
 
-/* A session that listens hears what comes meanwhile. */
-static void
-pass_on(struct ask *a, struct slice raw)
+/* A session that listens hears what comes meanwhile, and it is no part of the answer. False: it is
+ * for whoever has asked; it comes from a server that is yet to be the session's (rehome.h). */
+static bool
+passes_on(struct ask *a, struct slice raw)
 {
-	struct session *s = a->server->session;
+	struct server *sv = a->server;
+	struct session *s = sv->session;
 
-	if (s != NULL && s->server == a->server && s->state == SESSION_RELAY)
-		(void)session_say(s, raw.p, raw.n);
+	if (s != NULL && s->server != sv)
+		return false;
+	/* others than the client wait for the answer: INV-3 holds with that much of patience */
+	if (s != NULL && s->state == SESSION_RELAY && session_say(s, raw.p, raw.n) &&
+	    stream_unsent(&s->client) > ASK_ANSWER_MAX)
+		stream_want(&sv->stream, sv->stream.interest & ~EV_READ);
+	return true;
 }
 
 /* DONE: that was the last. BAD: it is none. */
@@ -82,7 +91,7 @@ take_ready(struct ask *a, struct slice body)
 }
 
 static enum parse
-take(struct ask *a, const struct frame *f, struct slice raw)
+take(struct ask *a, const struct frame *f)
 {
 	switch (f->type) {
 	case MSG_ERROR:
@@ -91,14 +100,57 @@ take(struct ask *a, const struct frame *f, struct slice raw)
 	case MSG_PARAMETER_STATUS:
 		vars_report(&a->server->reported, f->body);
 		return PARSE_MORE;
-	case MSG_NOTIFICATION:
-		pass_on(a, raw);
-		return PARSE_MORE;
 	case MSG_READY:
 		return take_ready(a, f->body);
 	default:
 		return PARSE_MORE;
 	}
+}
+
+/* n bytes from `seen` on are the answer's next. */
+static void
+keep(struct ask *a, size_t n)
+{
+	if (a->kept != a->seen)
+		memmove(a->in.p + a->kept, a->in.p + a->seen, n);
+	a->kept += n;
+	a->seen += n;
+}
+
+/* What has come, message by message. DONE: the answer is whole. */
+static enum parse
+take_all(struct ask *a)
+{
+	struct server *sv = a->server;
+	struct frame f;
+	enum parse p;
+
+	while ((p = frame_cut(slice_skip(buf_view(&a->in), a->seen), ASK_ANSWER_MAX, &f)) ==
+	       PARSE_DONE) {
+		if (f.type == MSG_NOTIFICATION &&
+		    passes_on(a, slice_of(a->in.p + a->seen, f.total))) {
+			if (sv->ask != a)
+				break; /* the session has ended, and its server with it */
+			a->seen += f.total;
+			continue;
+		}
+		p = take(a, &f);
+		keep(a, f.total);
+		if (p != PARSE_MORE)
+			break;
+	}
+	return p;
+}
+
+/* What was passed on makes room. */
+static void
+close_gap(struct ask *a)
+{
+	size_t kept = a->kept;
+
+	keep(a, a->in.n - a->seen);
+	a->in.n = a->kept;
+	a->kept = a->seen = kept;
 }
 
 static void
@@ -107,35 +159,27 @@ read_answer(struct ask *a)
 	struct server *sv = a->server;
 	char *scratch = sv->worker->scratch;
 	ssize_t n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
-	struct frame f;
 	enum parse p;
 
 	if (n == STREAM_AGAIN)
 		return;
-	if (n > 0)
-		buf_put(&a->in, scratch, (size_t)n);
-	if (n <= 0 || a->in.failed) {
-		lost(a, n <= 0 ? "server closed the connection unexpectedly"
-			       : "the answer to a question of the proxy is too long");
+	if (n <= 0) {
+		lost(a, "server closed the connection unexpectedly");
 		return;
 	}
-	while ((p = frame_cut(slice_skip(buf_view(&a->in), a->seen), ASK_ANSWER_MAX, &f)) ==
-	       PARSE_DONE) {
-		struct slice raw = slice_of(a->in.p + a->seen, f.total);
-
-		a->seen += f.total;
-		p = take(a, &f, raw);
-		if (p == PARSE_DONE) {
-			finish(a);
-			return;
-		}
-		if (sv->ask != a)
-			return; /* the session has ended on the way, and its server with it */
-		if (p == PARSE_BAD)
-			break;
+	buf_put(&a->in, scratch, (size_t)n);
+	p = take_all(a);
+	if (sv->ask != a)
+		return;
+	if (p == PARSE_DONE) {
+		finish(a);
+		return;
 	}
+	close_gap(a);
 	if (p == PARSE_BAD)
 		lost(a, "protocol violation");
+	else if (a->in.failed || a->in.n > ASK_ANSWER_MAX)
+		lost(a, "the answer to a question of the proxy is too long");
 }
 
 /* What was queued goes on its way; with the session's own behind it, that is for the session. */
@@ -169,7 +213,7 @@ ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs
 	a->server = sv;
 	a->done = done;
 	a->until = syncs;
-	a->in.cap = ASK_ANSWER_MAX;
+	a->in.cap = ASK_ANSWER_MAX + WORKER_SCRATCH;
 	sv->ask = a;
 	/* where the connection is gone, reading says so */
 	(void)stream_send(&sv->stream, messages->p, messages->n);

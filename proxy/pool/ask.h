@@ -3,7 +3,8 @@
  * A question of Meridian's own on a server connection: one simple Query, or statements of the
  * extended protocol, whose answer no client sees. While it is under way the connection's events
  * come here; what is sent behind it is answered behind it. The answer is kept whole, bounded by
- * ASK_ANSWER_MAX.
+ * ASK_ANSWER_MAX. Notifications that come meanwhile go to the session that has the connection, and
+ * are no part of it.
  */
 #ifndef PROXY_POOL_ASK_H
 #define PROXY_POOL_ASK_H
