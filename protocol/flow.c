@@ -690,6 +690,12 @@ flow_server_rest(const struct flow *f, const char *p, size_t n)
 	return rest_of(&f->server, p, n);
 }
 
+size_t
+flow_server_left(const struct flow *f)
+{
+	return f->server.have > 0 ? (size_t)(FRAME_HEAD_BYTES - f->server.have) : f->server.left;
+}
+
 bool
 flow_server_ends_ready(const struct flow *f, size_t n)
 {

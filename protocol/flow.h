@@ -158,6 +158,9 @@ bool flow_awaits_query(const struct flow *f);
 /* How many of the next n bytes of one direction belong to a message that has begun before them. */
 size_t flow_client_rest(const struct flow *f, const char *p, size_t n);
 size_t flow_server_rest(const struct flow *f, const char *p, size_t n);
+/* How many bytes end the server's message that is half through, or its header where that is; 0:
+ * none is. */
+size_t flow_server_left(const struct flow *f);
 /* The server's next n bytes complete a ReadyForQuery that has begun before them. */
 bool flow_server_ends_ready(const struct flow *f, size_t n);
 

@@ -322,6 +322,19 @@ pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
 	count(w, &w->pauses->v[i], out);
 }
 
+/* Who listens and does not read is in no transaction. */
+static void
+end_notifications(struct worker *w, const struct pause_scope *p)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = w->slots[i];
+
+		if (s != NULL && s->state == SESSION_RELAY && s->server != NULL &&
+		    pause_concerns(w, p, s))
+			relay_end_notification(s);
+	}
+}
+
 static void
 pause_on_look(evutil_socket_t fd, short what, void *arg)
 {
@@ -335,6 +348,7 @@ pause_on_look(evutil_socket_t fd, short what, void *arg)
 	for (size_t i = 0; i < ps->n; i++) {
 		if (ps->quiet[i])
 			continue;
+		end_notifications(ps->worker, &ps->v[i].scope);
 		count(ps->worker, &ps->v[i], &facts);
 		ps->quiet[i] = facts.open == 0;
 		wait = wait || !ps->quiet[i];

@@ -273,6 +273,24 @@ relay_from_server(struct session *s, char *p, size_t n)
 }
 
 void
+relay_end_notification(struct session *s)
+{
+	struct stream *st = &s->server->stream;
+	struct flow *f = &s->flow;
+	size_t left;
+	ssize_t n;
+
+	if (!stream_is_blocked(&s->client) || s->straggle != NULL || s->server->ask != NULL ||
+	    rehome_stage(s) == REHOME_READY || flow_owes(f) || flow_tx_status(f) != 'I')
+		return;
+	while ((left = flow_server_left(f)) > 0 && left <= WORKER_SCRATCH &&
+	       (n = stream_recv(st, s->worker->scratch, left)) > 0) {
+		if (!to_client(s, s->worker->scratch, (size_t)n))
+			return;
+	}
+}
+
+void
 relay_on_client_drained(struct session *s)
 {
 	if (s->straggle != NULL)

@@ -143,6 +143,10 @@ void relay_on_server(struct session *s, short what);
 bool relay_to_server(struct session *s, const char *p, size_t n);
 /* The node's answers: for the client; p is changed. The session may be over then. */
 void relay_from_server(struct session *s, char *p, size_t n);
+/* A client that does not read may have the beginning of a notification, and nothing to wait for:
+ * the rest of that, as far as it has come, is taken from its server, which is between two messages
+ * then. */
+void relay_end_notification(struct session *s);
 /* Bytes of the client that were read already. */
 void relay_take(struct session *s, const char *p, size_t n);
 /* What flow_server() has counted. */

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # Sessions that listen, and are told more than they read, or than a question of Meridian's own is
-# answered in front of: every notification arrives, once and in its order, and memory stays bounded.
+# answered in front of: every notification arrives, once and in its order, memory stays bounded, and
+# nobody waits for who does not read.
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
@@ -107,4 +108,19 @@ $l->ask('UNLISTEN *');
 ok(wait_until(sub { row('tx')->{move_block} eq '' }), 'whose connection is shared again');
 $l->close;
 
+# ---------------------------------------------------------------- half a notification, and PAUSE
+
+for my $database (qw(own ses tx)) {
+	$l = session($database);
+	$l->ask('LISTEN news');
+	notify(2500);
+	ok(is_stuck($database), "$database: a session listens and does not read");
+	is($proxy->console_error("PAUSE DATABASE $database DEADLINE '5s'"), '', 'PAUSE does not wait for it');
+	my ($held) = grep { $_->{held} } @{ $proxy->console('SHOW PAUSES') };
+	is("@$held{qw(database held open)}", "$database 1 0", 'and holds it') if $held;
+	$proxy->console("RESUME DATABASE $database");
+	is(hears($l, 2500), 2500, 'which has lost nothing');
+	is($l->ask('SELECT 1'), '1', 'and goes on');
+	$l->close;
+}
 done_testing();

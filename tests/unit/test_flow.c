@@ -703,6 +703,21 @@ the_rest_of_a_message_is_known_at_every_cut(void **state)
 }
 
 static void
+what_ends_the_servers_message_is_known_at_every_cut(void **state)
+{
+	static const char bytes[] = "A\0\0\0\010abcd";
+	static const size_t left[] = { 0, 4, 3, 2, 1, 4, 3, 2, 1, 0 };
+	struct flow f;
+
+	(void)state;
+	for (size_t cut = 0; cut < sizeof(left) / sizeof(left[0]); cut++) {
+		flow_init(&f, REPLICATION_NONE);
+		(void)flow_server(&f, bytes, cut, NULL);
+		assert_int_equal(flow_server_left(&f), left[cut]);
+	}
+}
+
+static void
 the_server_refuses_in_a_failed_transaction_and_before_sync(void **state)
 {
 	static const struct {
@@ -768,6 +783,7 @@ main(void)
 		cmocka_unit_test(what_we_asked_ourselves_is_owed_too),
 		cmocka_unit_test(terminate_and_counters_are_seen),
 		cmocka_unit_test(the_rest_of_a_message_is_known_at_every_cut),
+		cmocka_unit_test(what_ends_the_servers_message_is_known_at_every_cut),
 		cmocka_unit_test(the_server_refuses_in_a_failed_transaction_and_before_sync),
 		cmocka_unit_test(activities_have_names),
 	};
