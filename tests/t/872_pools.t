@@ -8,6 +8,7 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Http;
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Metrics;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
@@ -128,6 +129,88 @@ is($many[1]->answer, '11', 'RESUME: a query that waited through a restart of the
 is($new->answer,     '14', 'a login of meanwhile');
 is($many[2]->answer, '15', 'a query of meanwhile');
 is($_->ask('SELECT 16'), '16', 'a session that had nothing to say') for $many[3];
+
+# ---------------------------------------------------------------- PAUSE that waits: what is seen of it, and how it ends
+
+# What SHOW PAUSES counts, over the workers.
+sub pauses { return join ' ', map { sum($_, 'SHOW PAUSES') } qw(open held) }
+
+sub state_of
+{
+	my ($name) = @_;
+	my ($row) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS DATABASE postgres') };
+	return $row->{state};
+}
+
+# Sessions that are there, but for the one in a transaction: so many are held.
+my $in     = session(application_name => 'in');
+my $beside = session(application_name => 'beside');
+$in->ask('BEGIN');
+my $its = $in->ask($pid);
+my $others = @{ $proxy->console('SHOW SESSIONS DATABASE postgres') } - 1;
+
+sub begin_pause
+{
+	my ($how) = @_;
+	ok(wait_until(sub { pauses() eq "1 $others" }), "$how: SHOW PAUSES counts a transaction, and the sessions that are held") or diag pauses();
+	is(state_of('in') . ', ' . state_of('beside'), 'idle in transaction, paused', 'SHOW SESSIONS says which');
+	$beside->send(query('SELECT 17'));
+	ok($beside->silent(0.2), 'no other transaction begins');
+	ok(!(grep { $_->{paused} ne 't' } @{ $proxy->console('SHOW POOLS DATABASE postgres') }), 'SHOW POOLS says paused');
+	ok(wait_until(sub { sum('sv_idle', 'SHOW POOLS DATABASE postgres') == 0 }), 'idle connections are closed already');
+	my @used = map { "$_->{state} $_->{server_pid}" } @{ $proxy->console('SHOW SERVERS DATABASE postgres') };
+	is("@used", "used $its", 'SHOW SERVERS has the one that is waited for');
+	is($in->ask($pid), $its, 'whose transaction goes on');
+	return;
+}
+
+sub is_back
+{
+	my ($how) = @_;
+	is($beside->answer, '17', "$how: the others go on");
+	is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
+	is($in->ask($pid), $its, 'and the transaction is what it was');
+	return;
+}
+
+$c = $proxy->console_start('PAUSE DATABASE postgres');
+begin_pause('PAUSE');
+$proxy->console('RESUME DATABASE postgres');
+isnt(ends($c), 0, 'RESUME ends a PAUSE that waits');
+like($c->{err}, qr/57014.*taken back: RESUME/, 'with an error');
+is_back('RESUME');
+
+$c = $proxy->console_start("PAUSE DATABASE postgres DEADLINE '2s'");
+begin_pause('with a deadline');
+isnt(ends($c), 0, 'the deadline ends it');
+like($c->{err}, qr/57014.*taken back: a transaction was open/, 'with an error');
+is_back('the deadline');
+
+# consoles that go: by a signal, by a reset, and with more said behind PAUSE than anybody reads
+$c = $proxy->console_start('PAUSE DATABASE postgres');
+begin_pause('psql');
+$c->{run}->kill_kill;
+is_back('psql is killed');
+for my $how (qw(abort close)) {
+	my $admin = Meridian::Test::Wire->new(path => $proxy->socket_path);
+	$admin->login(database => 'meridian');
+	$admin->send(query('PAUSE DATABASE postgres'), $how eq 'close' ? query('SHOW VERSION') x 1000 : ());
+	begin_pause("before $how");
+	$admin->$how;
+	is_back("$how");
+}
+
+$c = $proxy->console_start('PAUSE DATABASE postgres');
+begin_pause('the end of the transaction');
+$in->ask('COMMIT');
+is(ends($c), 0, 'answers PAUSE');
+is(pauses(), '0 ' . ($others + 1), 'everybody is held');
+is(scalar(@{ $proxy->console('SHOW SERVERS DATABASE postgres') }), 0, 'and no connection is left');
+$in->send(query('SELECT 18'));
+ok($in->silent(0.2), 'also who was waited for');
+$proxy->console('RESUME DATABASE postgres');
+is($beside->answer . $in->answer, '1718', 'until RESUME');
+$_->close for $in, $beside;
 
 # ---------------------------------------------------------------- the queue
 
