@@ -84,12 +84,6 @@ migrations_open(struct migrations *ms, const struct site_node *node, const char 
 	return c;
 }
 
-PGconn *
-finding_open(struct migrations *ms, const struct finding *f, struct err *e)
-{
-	return migrations_open(ms, &f->node, f->dbname, e);
-}
-
 /* For a look. */
 static PGconn *
 open_briefly(struct migrations *ms, const struct site_node *node, const char *dbname, struct err *e)
@@ -100,6 +94,12 @@ open_briefly(struct migrations *ms, const struct site_node *node, const char *db
 		return c;
 	PQfinish(c);
 	return NULL;
+}
+
+PGconn *
+finding_open(struct migrations *ms, const struct finding *f, struct err *e)
+{
+	return open_briefly(ms, &f->node, f->dbname, e);
 }
 
 /* The databases of that server, and whether somebody of ours works there; where from does not

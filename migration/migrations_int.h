@@ -63,7 +63,7 @@ bool migrations_are_over(const struct migrations *ms);
 PGconn *migrations_open(struct migrations *ms, const struct site_node *node, const char *dbname,
 			struct err *e);
 
-/* So long a look waits for what it has asked. */
+/* So long a look, and who reads what it has found, waits for what it has asked. */
 #define ANSWER_US INT64_C(5000000)
 
 void findings_fini(struct findings *f);
@@ -74,6 +74,7 @@ int migrations_look(struct migrations *ms, const char *region, int64_t age_us, s
 		    struct err *e);
 /* A control schema was just made there. */
 void migrations_note(struct migrations *ms, const struct site_node *node, const char *dbname);
+/* To read what is there, or to change a row: a statement on it has ANSWER_US. NULL and *e. */
 PGconn *finding_open(struct migrations *ms, const struct finding *f, struct err *e);
 void looked_free(struct looked *l);
 

@@ -58,8 +58,7 @@ connect_to(struct watched *d, struct err *e)
 		return 0;
 	hang_up(d);
 	d->c = finding_open(d->r->w->ms, &d->at, e);
-	if (d->c == NULL || db_limit_waits(d->c, ANSWER_US, e) < 0 ||
-	    db_exec(d->c, e, "SET lock_timeout = '1s'") < 0)
+	if (d->c == NULL || db_exec(d->c, e, "SET lock_timeout = '1s'") < 0)
 		return -1;
 	return lease_has_locks(d->c) ? db_exec(d->c, e, "LISTEN meridian") : 0;
 }

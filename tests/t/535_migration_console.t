@@ -111,6 +111,16 @@ is_deeply($proxy->console("SHOW MIGRATIONS LIKE 'x%'"), [], 'not LIKE');
 is(scalar(@{ $proxy->console("SHOW MIGRATIONS STATE 'preflight-success'") }), 1, 'STATE');
 is_deeply($proxy->console('SHOW MIGRATIONS STATE done'), [], 'not that STATE');
 
+# Somebody keeps the control schema to himself: the console says so, and does not wait for him.
+my $locker = $east->background_psql('app');
+$locker->query_safe('BEGIN; LOCK TABLE meridian.migration, meridian.authority, meridian.lease');
+for my $sql ('SHOW MIGRATIONS', 'SHOW AUTHORITY', 'SHOW EXECUTORS') {
+	my ($status, $out, $err) = $proxy->console_raw($sql);
+	like($err, qr/not every place could be asked: .*no answer within 5 s/, "$sql of a database that does not answer") or diag $status, $out;
+}
+$locker->quit;
+is($proxy->console('SHOW MIGRATIONS')->[0]{uuid}, $uuid, 'and it is asked again');
+
 # ---------------------------------------------------------------- options
 
 my %options = map { $_->{option} => $_ } @{ $proxy->console('SHOW MIGRATION 1 OPTIONS') };
