@@ -68,17 +68,22 @@ sub ends { my ($c) = @_; $c->{run}->finish; return $c->{run}->result(0) }
 
 # ---------------------------------------------------------------- SHOW POOLS, SHOW SERVERS
 
+# Which of the two workers a session comes to is chance, and under PAUSE one without a pool greets nobody.
 my @many = map { session() } 1 .. 6;
 $_->ask($pid) for @many;
-my $pools = $proxy->console("SHOW POOLS DATABASE postgres REGION us-east1");
-ok(@$pools >= 1 && @$pools <= 2, 'a pool per worker');
+my $pools;
+until (@{ $pools = $proxy->console('SHOW POOLS DATABASE postgres REGION us-east1') } > 1 || @many > 60) {
+	push @many, session();
+	$many[-1]->ask($pid);
+}
+is(scalar(@$pools), 2, 'a pool per worker');
 my %pool = %{ $pools->[0] };
 is("@pool{qw(database user region pool_mode pool_size paused)}", 'postgres postgres us-east1 transaction 2 f',
 	'SHOW POOLS says what it is');
 is($pool{node}, '127.0.0.1:' . $east->port, 'and where');
-is(sum('cl_active', 'SHOW POOLS DATABASE postgres'), 6, 'its sessions');
+is(sum('cl_active', 'SHOW POOLS DATABASE postgres'), scalar(@many), 'its sessions');
 cmp_ok(sum('sv_idle', 'SHOW POOLS'), '>=', 1, 'idle connections');
-cmp_ok(sum('lent', 'SHOW POOLS DATABASE postgres'), '>=', 6, 'how often one was lent');
+cmp_ok(sum('lent', 'SHOW POOLS DATABASE postgres'), '>=', scalar(@many), 'how often one was lent');
 is(sum('cl_active', 'SHOW POOLS USER nobody'), 0, 'USER is a filter');
 
 my @open = grep { $_->ask('BEGIN') eq '' } @many[ 0, 1 ];
