@@ -298,6 +298,14 @@ on_execute(struct flow *f)
 	return FLOW_QUERY;
 }
 
+/* One with a body is an error like that of any extended-query message: what follows is discarded.
+ */
+static unsigned
+on_flush(struct flow *f)
+{
+	return f->client.left > 0 && f->copy != FLOW_COPY_IN ? on_extended(f) : 0;
+}
+
 static HOT unsigned
 on_sync(struct flow *f)
 {
@@ -342,9 +350,9 @@ on_terminate(struct flow *f)
 }
 
 static const flow_handler client_handlers[256] = {
-	['Q'] = on_query,    ['F'] = on_query,    ['P'] = on_extended,  ['B'] = on_extended,
-	['C'] = on_extended, ['D'] = on_extended, ['E'] = on_execute,   ['S'] = on_sync,
-	['c'] = on_copy_end, ['f'] = on_copy_end, ['X'] = on_terminate,
+	['Q'] = on_query,    ['F'] = on_query,    ['P'] = on_extended, ['B'] = on_extended,
+	['C'] = on_extended, ['D'] = on_extended, ['E'] = on_execute,  ['S'] = on_sync,
+	['H'] = on_flush,    ['c'] = on_copy_end, ['f'] = on_copy_end, ['X'] = on_terminate,
 };
 
 /* ---- messages of the server ---- */

@@ -9,5 +9,6 @@ use warnings;
 use Meridian::Test::Bent;
 use Test::More;
 
-compare_bent(1 .. 60);
+# The last: a Flush with a body, and rubbish behind it; a pool lent that server on, which skipped what came.
+compare_bent(1 .. 60, 3805 .. 3807);
 done_testing();

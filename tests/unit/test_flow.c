@@ -36,7 +36,8 @@ put_report(struct buf *b, const char *severity)
 	buf_message_end(b, at);
 }
 
-/* 'F' from the server stands for an ErrorResponse of severity FATAL. */
+/* 'F' from the server stands for an ErrorResponse of severity FATAL, 'h' from the client for a
+ * Flush that has a body. */
 static void
 put_one(struct talk *t, bool server, char type, char status)
 {
@@ -46,10 +47,10 @@ put_one(struct talk *t, bool server, char type, char status)
 		put_report(&t->bytes, type == 'F' ? "FATAL" : "ERROR");
 		return;
 	}
-	at = buf_message(&t->bytes, type);
+	at = buf_message(&t->bytes, type == 'h' ? 'H' : type);
 	if (server && type == 'Z')
 		buf_u8(&t->bytes, (uint8_t)status);
-	else if (strchr("QPBEDd", type) != NULL)
+	else if (strchr("QPBEDdh", type) != NULL)
 		buf_put(&t->bytes, "Z\0\0\0\5I", 6); /* a body that looks like a message */
 	buf_message_end(&t->bytes, at);
 }
@@ -245,6 +246,10 @@ after_an_error_the_server_skips_to_sync(void **state)
 		{ ">PBES<12EZI", 0, true, true },
 		{ ">S<EZI", 0, true, true },    /* a deferred constraint at Sync */
 		{ ">PBEQ<E", 1, false, false }, /* whose error? taken for the Query's */
+		{ ">SH<ZI", 0, true, true },    /* a Flush is none … */
+		{ ">Sh<ZI", 0, false, false },  /* … but where it has a body */
+		{ ">h<E>Q", 0, false, false },
+		{ ">h<E>QS<ZI", 0, true, true },
 	};
 
 	(void)state;
@@ -259,6 +264,7 @@ sync_in_copy_in_mode_is_not_answered(void **state)
 		{ ">Q<G>dddc", 1, false, false },
 		{ ">Q<G>dddc<CZI", 0, true, true },
 		{ ">Q<G>ddHSddc<CZI", 0, true, true }, /* Flush and Sync among the data */
+		{ ">Q<G>dhdc<CZI", 0, true, true },    /* whatever that Flush holds */
 		{ ">PBES<G", 0, false, false },        /* libpq: the Sync is lost … */
 		{ ">PBES<G>dddcS", 1, false, false },  /* … and it sends a second one */
 		{ ">PBES<12G>dddcS<CZI", 0, true, true },
