@@ -358,7 +358,8 @@ static const struct option meridian_rows[] = {
 	  AT(conf_main, server_check_query, char *),
 	  .apply = APPLY_AT_ONCE, .fallback = "", .group = "Pools",
 	  .text = "Asked before a server connection is lent that was idle for server_check_delay; "
-		  "where it fails, another is taken. Empty: not asked." },
+		  "where it fails, or has no answer for a second, another is taken. Empty: not "
+		  "asked." },
 	{ .name = "server_check_delay", .type = OPT_TIME, AT(conf_main, server_check_delay, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "30s", .min = 0, .max = DAY, .group = "Pools",
 	  .text = "See server_check_query." },

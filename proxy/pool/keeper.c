@@ -38,6 +38,8 @@ interval_of(struct pool *p)
 		t = shorter(shorter(conf->query_wait_timeout, conf->query_wait_notify),
 			    shorter(conf->server_login_retry,
 				    sizes->reserve > 0 ? conf->reserve_pool_timeout : 0));
+	if (p->nwaiting > 0 && p->n[SERVER_BUSY] > 0)
+		t = shorter(t, SOON_US);
 	if (pool_size(p) > 0)
 		t = shorter(t, shorter(conf->server_lifetime, conf->server_idle_timeout));
 	if (sizes->min > 0)

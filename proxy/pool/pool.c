@@ -309,6 +309,13 @@ needs_check(const struct server *sv)
 	       loop_now_us(sv->worker->loop) - sv->since_us >= conf->server_check_delay;
 }
 
+static void
+check(struct server *sv)
+{
+	pool_put(sv, SERVER_BUSY);
+	ask_begin(sv, slice_str(conf_of(sv->pool)->server_check_query), on_checked);
+}
+
 static struct server *
 pick_idle(struct pool *p, const struct vars *vars)
 {
@@ -337,12 +344,10 @@ pool_lend(struct pool *p, struct pooled *pd)
 		return sv;
 	}
 	wait_turn(p, pd);
-	if (sv != NULL) {
-		pool_put(sv, SERVER_BUSY);
-		ask_begin(sv, slice_str(conf_of(p)->server_check_query), on_checked);
-	} else {
+	if (sv != NULL)
+		check(sv);
+	else
 		pool_grow(p);
-	}
 	return NULL;
 }
 
@@ -453,19 +458,40 @@ pool_launch(struct pool *p)
 	return true;
 }
 
+/* Connections that whoever waits can count on. One that has not answered a question of ours in all
+ * this time may never do so. */
+static unsigned
+coming(const struct pool *p)
+{
+	int64_t now_us = loop_now_us(p->worker->loop);
+	unsigned n = p->n[SERVER_LAUNCHING];
+	const struct server *sv;
+
+	TAILQ_FOREACH (sv, &p->places[SERVER_BUSY], in_place)
+		n += now_us - sv->since_us < SOON_US;
+	return n;
+}
+
 void
 pool_grow(struct pool *p)
 {
-	unsigned coming = p->n[SERVER_LAUNCHING] + p->n[SERVER_BUSY];
+	struct server *sv;
 
 	if (p->paused)
 		return;
-	while (p->nwaiting > coming && pool_size(p) < limit_of(p) && !pool_is_failing(p)) {
+	/* idle ones beside sessions that wait: another is being checked, and does not answer */
+	while (!p->giving && p->nwaiting > coming(p) &&
+	       (sv = TAILQ_FIRST(&p->places[SERVER_IDLE])) != NULL) {
+		if (needs_check(sv))
+			check(sv);
+		else
+			pool_give(sv);
+	}
+	while (p->nwaiting > coming(p) && pool_size(p) < limit_of(p) && !pool_is_failing(p)) {
 		if (!pool_launch(p)) {
 			shares_starve(p, pool_size(p) == 0);
 			return;
 		}
-		coming = p->n[SERVER_LAUNCHING] + p->n[SERVER_BUSY];
 	}
 	shares_starve(p, false);
 }

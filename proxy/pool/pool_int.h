@@ -7,8 +7,12 @@
 
 #include <event2/event_struct.h>
 
+#include "base/clock.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/signon.h"
+
+/* For so long a question of ours is under way; behind it, it may never be answered. */
+#define SOON_US USEC_PER_SEC
 
 /* pool.c */
 void pool_free(struct pool *p);

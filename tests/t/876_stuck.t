@@ -1,0 +1,77 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# A server connection that does not answer what Meridian asks of it between two sessions is nobody's:
+# who waits gets another, and it is lent again once it has answered.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+
+my ($east) = regional_clusters('us-east1');
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => $east ],
+	set     => {
+		workers => 1, region => 'us-east1', auth => 'trust', default_pool_size => 2, query_wait_timeout => '20s',
+		query_wait_notify => '1min', server_idle_timeout => 0, server_check_query => 'SELECT 1', server_check_delay => 0,
+		probe_interval => '10min'
+	},
+	conf => "[database ses]\ndbname = postgres\npool = session\n[database tx]\ndbname = postgres\npool = transaction\n");
+$proxy->start;
+
+my %stopped;
+END { kill 'CONT', keys %stopped }
+
+sub halt { my ($pid) = @_; $stopped{$pid} = 1; return kill 'STOP', $pid }
+sub go_on { my ($pid) = @_; delete $stopped{$pid}; return kill 'CONT', $pid }
+
+my $which = 'SELECT pg_backend_pid()';
+
+sub session { my ($database) = @_; return Meridian::Test::Wire->session($proxy, database => $database) }
+
+sub leave { my ($w) = @_; $w->send(terminate); return $w->closed }
+
+# How many are in use, idle, and asked something.
+sub servers
+{
+	my ($database) = @_;
+	my ($p) = @{ $proxy->console("SHOW POOLS DATABASE $database") };
+	return "$p->{sv_active} $p->{sv_idle} $p->{sv_reset}";
+}
+
+sub become { my ($database, $want) = @_; return wait_until(sub { servers($database) eq $want }) }
+
+# ---------------------------------------------------------------- a reset
+
+my $first = session('ses');
+my $stuck = $first->ask($which);
+ok(halt($stuck), 'a server stops');
+ok(leave($first), 'its client leaves');
+ok(become('ses', '0 0 1'), 'it is to reset itself, and does not');
+my $second = session('ses');
+my $other = $second->ask($which);
+like($other, qr/^\d+$/, 'the next client is served all the same');
+isnt($other, $stuck, 'by another');
+is(servers('ses'), '1 0 1', 'SHOW POOLS has both');
+ok(go_on($stuck), 'it goes on');
+ok(become('ses', '1 1 0'), 'answers after all, and is to be had');
+my $third = session('ses');
+is($third->ask($which), $stuck, 'it is lent again');
+is($second->ask($which), $other, 'both are at work');
+
+# ---------------------------------------------------------------- a check, with another idle, in a pool that is full
+
+my @two = map { session('tx') } 1, 2;
+$_->ask('BEGIN') for @two;
+my @pids = map { $_->ask($which) } @two;
+$_->ask('COMMIT') for @two;
+ok(become('tx', '0 2 0'), 'two idle ones, more there may not be');
+ok(halt($pids[1]), 'the one that would be lent next stops');
+is($two[0]->ask($which), $pids[0], 'the other is');
+is(servers('tx'), '0 1 1', 'SHOW POOLS has both');
+ok(go_on($pids[1]), 'it goes on');
+ok(become('tx', '0 2 0'), 'and is to be had');
+done_testing();
