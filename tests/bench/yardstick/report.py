@@ -21,7 +21,10 @@ kernel does in the proxy's calls, on loopback also the receiver's part of what i
 this machine only.
 
 COPY: `direct`, `floor`, `haproxy` and `meridian` open a server connection for each; poolers keep theirs, whose receive buffer
-the kernel has grown by then (seen: 1 to 13 MB beside 33 MB), so that PostgreSQL need not wait for who reads."""
+the kernel has grown by then (seen: 1 to 13 MB beside 33 MB), so that PostgreSQL need not wait for who reads.
+
+Poolers also lend server processes that are warm from the run before, where the others begin each run with new ones: it shows
+in p99. `pooled-session` is what compares with `pgbouncer`, `meridian` with `haproxy`."""
 
 
 def number(x):

@@ -11,7 +11,7 @@ PROXIES = EVERY[1:]
 ENDING_TLS = ["pgbouncer", "meridian", "pgbouncer-tx", "pooled"]
 FRAMES = ["bridged", "websocket"]
 POOLS = ["pgbouncer-tx", "pooled"]
-NEW_SESSIONS = EVERY + ["pooled-session"]
+WITH_POOLS = EVERY + ["pooled-session"]
 
 
 @dataclasses.dataclass
@@ -36,18 +36,19 @@ def held(title, run, rows, sessions, **kw):
 WORKS = {
     "one-cpu": Work("One client, simple protocol; client, proxy and server on one CPU", speed.one_cpu, EVERY, fine=True,
                     quick=True),
-    "prepared": Work("16 clients, prepared statements", speed.prepared, EVERY + FRAMES, fine=True, prepares=True, quick=True),
-    "tls": Work("16 clients, prepared statements, TLS (`floor` and `haproxy` leave it to PostgreSQL)", speed.over_tls, EVERY,
-                fine=True, prepares=True, quick=True),
+    "prepared": Work("16 clients, prepared statements", speed.prepared, WITH_POOLS + FRAMES, fine=True, prepares=True,
+                     quick=True),
+    "tls": Work("16 clients, prepared statements, TLS (`floor` and `haproxy` leave it to PostgreSQL)", speed.over_tls,
+                WITH_POOLS, fine=True, prepares=True, quick=True),
     "workers": Work("32 clients, prepared statements, more workers", speed.workers,
                     ["direct", "meridian", "meridian-2", "meridian-4"]),
     "copy-out": Work("COPY TO STDOUT", speed.copy_out, EVERY + FRAMES, quick=True),
     "copy-in": Work("COPY FROM STDIN", speed.copy_in_rows, EVERY),
     "copy-out-tls": Work("COPY TO STDOUT over TLS", speed.copy_out_tls, EVERY),
     "row": Work("One row of 100 MB", speed.big_row, EVERY),
-    "login": Work("A new session for each transaction, 4 clients", logins.trusted, NEW_SESSIONS, fine=True, quick=True),
+    "login": Work("A new session for each transaction, 4 clients", logins.trusted, WITH_POOLS, fine=True, quick=True),
     "login-scram": Work("A new session by SCRAM (`floor`, `haproxy` and `meridian` leave it to PostgreSQL)", logins.proving,
-                        NEW_SESSIONS),
+                        WITH_POOLS),
     "login-rsa": Work("A new session over TLS, RSA key of 2,048 bits, no resumption", logins.shaking_hands, ENDING_TLS,
                       fresh="cluster"),
     "login-ecdsa": Work("A new session over TLS, ECDSA key (P-256), no resumption", logins.shaking_hands, ENDING_TLS,
