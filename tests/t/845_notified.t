@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
+use Meridian::Test::Gate;
 use Meridian::Test::Measure qw(measured peak_kb peak_reset sanitized wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
@@ -16,7 +17,8 @@ use Time::HiRes qw(time usleep);
 
 my ($east) = regional_clusters('us-east1');
 my $far = Meridian::Test::Delay->new($east);
-my $proxy = Meridian::Test::Proxy->new('main',
+my $gate  = Meridian::Test::Gate->new;
+my $proxy = Meridian::Test::Proxy->new('main', $gate->proxy_options,
 	regions => [ 'us-east1' => { nodes => $far } ],
 	set     => { auth => 'trust', workers => 1, region => 'us-east1' },
 	conf    => Meridian::Test::Proxy::databases_of('postgres'));
@@ -108,8 +110,9 @@ $l->ask('UNLISTEN *');
 ok(wait_until(sub { row('tx')->{move_block} eq '' }), 'whose connection is shared again');
 $l->close;
 
-# ---------------------------------------------------------------- half a notification, and PAUSE
+# ---------------------------------------------------------------- half a notification, and PAUSE, and a migration's freeze
 
+my $m = 0;
 for my $database (qw(own ses tx)) {
 	$l = session($database);
 	$l->ask('LISTEN news');
@@ -121,6 +124,14 @@ for my $database (qw(own ses tx)) {
 	$proxy->console("RESUME DATABASE $database");
 	is(hears($l, 2500), 2500, 'which has lost nothing');
 	is($l->ask('SELECT 1'), '1', 'and goes on');
+
+	notify(2500);
+	ok(is_stuck($database), 'it does not read again');
+	my ($frozen) = $gate->order('freeze', ++$m, 'postgres', 'us-east1', 'us-east1', 'elsewhere', 5000, 30000);
+	like($frozen, qr/^ok .*\bopen=0\b/, 'it is in no transaction that a migration has to end');
+	is(($gate->order('resume', $m, 'postgres', 'us-east1'))[0], 'ok', 'the freeze is given up');
+	is(hears($l, 2500), 2500, 'nothing is lost');
+	is($l->ask('SELECT 1'), '1', 'it goes on');
 	$l->close;
 }
 done_testing();
