@@ -343,7 +343,7 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_AT_ONCE, .fallback = "10min", .min = 0, .max = 365 * DAY, .group = "Pools",
 	  .text = "A server connection that nobody has had for so long is closed, down to "
 		  "min_pool_size; and one whose node has not answered a reset or a check for so "
-		  "long. 0: never." },
+		  "long, or for server_connect_timeout where sessions wait. 0: never." },
 	{ .name = "server_login_retry", .type = OPT_TIME, AT(conf_main, server_login_retry, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "1s", .min = MSEC(10), .max = DAY, .group = "Pools",
 	  .text = "After a server connection of a pool could not be opened, no other is tried for "

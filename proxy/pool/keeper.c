@@ -126,11 +126,14 @@ close_old(struct pool *p, int64_t now_us)
 	}
 }
 
-/* A question of ours that a node has not answered in all this time it never will. */
+/* A question of ours that a node has not answered in all this time it never will. Its place goes to
+ * whoever waits when a login would have been given up. */
 static void
 close_stuck(struct pool *p, int64_t now_us)
 {
-	int64_t limit = p->worker->world->config->main.server_idle_timeout;
+	const struct conf_main *conf = &p->worker->world->config->main;
+	int64_t limit =
+	    shorter(conf->server_idle_timeout, p->nwaiting > 0 ? conf->server_connect_timeout : 0);
 	struct server *sv, *next;
 
 	for (sv = TAILQ_FIRST(&p->places[SERVER_BUSY]); sv != NULL && limit > 0; sv = next) {

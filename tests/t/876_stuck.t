@@ -17,7 +17,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	set     => {
 		workers => 1, region => 'us-east1', auth => 'trust', default_pool_size => 2, query_wait_timeout => '20s',
 		query_wait_notify => '1min', server_idle_timeout => 0, server_check_query => 'SELECT 1', server_check_delay => 0,
-		probe_interval => '10min'
+		server_connect_timeout => '2s', probe_interval => '10min'
 	},
 	conf => "[database ses]\ndbname = postgres\npool = session\n[database tx]\ndbname = postgres\npool = transaction\n");
 $proxy->start;
@@ -25,8 +25,8 @@ $proxy->start;
 my %stopped;
 END { kill 'CONT', keys %stopped }
 
-sub halt { my ($pid) = @_; $stopped{$pid} = 1; return kill 'STOP', $pid }
-sub go_on { my ($pid) = @_; delete $stopped{$pid}; return kill 'CONT', $pid }
+sub halt { my @pids = @_; @stopped{@pids} = @pids; return kill('STOP', @pids) == @pids }
+sub go_on { my @pids = @_; delete @stopped{@pids}; return kill('CONT', @pids) == @pids }
 
 my $which = 'SELECT pg_backend_pid()';
 
@@ -74,4 +74,16 @@ is($two[0]->ask($which), $pids[0], 'the other is');
 is(servers('tx'), '0 1 1', 'SHOW POOLS has both');
 ok(go_on($pids[1]), 'it goes on');
 ok(become('tx', '0 2 0'), 'and is to be had');
+
+# ---------------------------------------------------------------- all of them
+
+ok(halt(@pids), 'both stop');
+my $new = $two[1]->ask($which);
+like($new, qr/^\d+$/, 'who waits is served all the same');
+ok(!grep({ $_ == $new } @pids), 'by a new one');
+is(servers('tx'), '0 1 1', 'in the place of one of them');
+ok(go_on(@pids), 'they go on');
+ok(become('tx', '0 2 0'), 'one is to be had');
+ok($east->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pg_stat_activity WHERE pid IN (' . join(',', @pids) . ')'),
+	'the other is left');
 done_testing();
