@@ -367,7 +367,6 @@ SELECT count(*) FROM t WHERE i > 10000;
 COPY (SELECT i, x FROM t WHERE i > 10000 ORDER BY i) TO STDOUT;
 COPY (SELECT i, x FROM t WHERE i > 10000 ORDER BY i) TO STDOUT WITH (FORMAT csv, FORCE_QUOTE *);
 COPY (SELECT 1/(i - 10002) FROM t WHERE i > 10000 ORDER BY i) TO STDOUT;
-COPY nowhere FROM STDIN;
 COPY nowhere TO STDOUT;
 BEGIN;
 SELECT 1/0;
@@ -468,7 +467,9 @@ for my $way (@ways) {
 	my ($noise_said, $noisy) = ('');
 	$noisy = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-T', 300, '-f', $noise, connstr($way) ],
 		'<', \'', '>&', \$noise_said, IPC::Run::timeout(400));
-	$said{$way} = masked(says('psql', '-X', '-a', '-f', $script, '-d', connstr($way)));
+	# psql 15.19 and later leave a script whose COPY FROM does not begin
+	$said{$way} = masked(says('psql', '-X', '-a', '-f', $script, '-d', connstr($way)))
+	  . says('psql', '-X', '-a', '-c', 'COPY nowhere FROM STDIN', '-d', connstr($way));
 	$noisy->kill_kill;
 	unlike($noise_said, qr/error|abort/i, "$way: the others are served");
 }

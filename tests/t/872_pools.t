@@ -238,8 +238,9 @@ my @queued = grep { !$begun{$_} } @blockers;
 ok($_->silent(0.05), 'they wait, and longer than query_wait_timeout') for $queued[0];
 $proxy->console('RESUME');
 my @late = @queued;
-while (@late) {
-	my @now = grep { !$_->silent(0.05) } @late or last;
+my $until = time + Meridian::Test::Proxy::slow(20);
+while (@late && time < $until) {
+	my @now = grep { !$_->silent(0.05) } @late;
 	is($_->answer, '', 'BEGIN of one that was queued') for @now;
 	is($_->ask('COMMIT'), '', 'and its end') for @now;
 	my %now = map { $_ => 1 } @now;
