@@ -368,7 +368,9 @@ statements_bytes(const struct statements *c)
 
 /* 26000, invalid_sql_statement_name: what should be there is not, if it was not the client's own
  * mistake. 0A000, feature_not_supported: "cached plan must not change result type", and the client
- * will prepare the same text anew to be rid of it. */
+ * will prepare the same text anew to be rid of it. XX000, internal_error: "cache lookup failed for
+ * type 16385" of a statement with a parameter of a type that was dropped, even where there is
+ * another of that name now. */
 void
 statements_error(struct statements *c, const char sqlstate[5])
 {
@@ -381,7 +383,7 @@ statements_error(struct statements *c, const char sqlstate[5])
 			slot_discard(c->ss, slot);
 		}
 	}
-	if (memcmp(sqlstate, "0A000", 5) != 0)
+	if (memcmp(sqlstate, "0A000", 5) != 0 && memcmp(sqlstate, "XX000", 5) != 0)
 		return;
 	HASH_ITER(hh, c->names, name, next)
 	{

@@ -186,6 +186,15 @@ say_to($b, query('BEGIN'));
 is(say_to($a, run('shape2'), execute(), $S), '2 D=1 C Z', 'on either');
 say_to($b, query('COMMIT'));
 
+# A type that is dropped and created anew is another one. PostgreSQL does not prepare the statement anew, and says so by an
+# internal error; who prepares the text again, by the same session or another, gets a new plan.
+my $typed = 'SELECT $1::mood';
+$node->safe_psql('postgres', q(CREATE TYPE mood AS ENUM ('sad')));
+is(say_to($a, prepare('mood', $typed), run('mood', 'sad'), execute(), $S), '1 2 D=sad C Z', 'a type');
+$node->safe_psql('postgres', q(DROP TYPE mood; CREATE TYPE mood AS ENUM ('glad')));
+is(say_to($a, run('mood', 'glad'), execute(), $S), 'E=XX000 Z', 'is another now');
+is(say_to($_, prepare('mood2', $typed), run('mood2', 'glad'), execute(), $S), '1 2 D=glad C Z', 'the same text prepared after that has the new one') for $a, $c;
+
 # ---------------------------------------------------------------- long ones
 
 my $long = "SELECT length('" . 'x' x 200000 . "')";

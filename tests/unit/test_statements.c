@@ -7,6 +7,7 @@
 
 #include "proxy/session/statements.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -457,9 +458,34 @@ a_statement_that_is_lost_is_not_offered_again(void **state)
 	statements_shadow(f->c, false); /* what it was nobody knew, until the server was asked */
 	client(f, 0, "B a|S", "B meridian_2|S");
 	server(f, "2Z", "2Z");
-	statements_error(f->c, "0A000"); /* a plan that is out of date */
-	client(f, 0, "P c S1|S", "P meridian_3 S1|S");
+	end(f);
+}
+
+/* A plan that is out of date, and one with a type that was dropped, are not offered to who prepares
+ * the text again; any other error says nothing of the text. */
+static void
+a_text_that_went_wrong_is_prepared_anew(void **state)
+{
+	static const char *const gone[] = { "0A000", "XX000" };
+	struct fixture *f = begin(200);
+	char says[32], parse[32];
+
+	(void)state;
+	client(f, 0, "P a S1|S", "P meridian_1 S1|S");
 	server(f, "1Z", "1Z");
+	for (unsigned i = 0; i < 2; i++) {
+		client(f, 0, "B a|S", "B meridian_1|S");
+		server(f, "EZ", "EZ");
+		statements_error(f->c, "42501");
+		(void)snprintf(says, sizeof(says), "P b%u S1|S", i);
+		client(f, 0, says, "C meridian_0|S");
+		server(f, "3Z", "1Z");
+		statements_error(f->c, gone[i]);
+		(void)snprintf(says, sizeof(says), "P c%u S1|S", i);
+		(void)snprintf(parse, sizeof(parse), "P meridian_%u S1|S", i + 2);
+		client(f, 0, says, parse);
+		server(f, "1Z", "1Z");
+	}
 	end(f);
 }
 
@@ -502,6 +528,7 @@ main(void)
 		cmocka_unit_test(a_long_one_pins_until_it_is_closed),
 		cmocka_unit_test(what_is_not_the_protocol_is_refused),
 		cmocka_unit_test(a_statement_that_is_lost_is_not_offered_again),
+		cmocka_unit_test(a_text_that_went_wrong_is_prepared_anew),
 		cmocka_unit_test(clients_read_what_a_server_of_their_own_would_say),
 	};
 
