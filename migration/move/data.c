@@ -282,6 +282,13 @@ look_at_copy(PGconn *c, const char *subscription, struct copy_look *out, struct 
 	return 0;
 }
 
+/* The workers that copy do not wait for the disk; a transaction of ours that writes does. */
+static int
+flush(PGconn *c, struct err *e)
+{
+	return db_exec(c, e, "SELECT pg_logical_emit_message(true, 'meridian', '')");
+}
+
 static int
 copy_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
@@ -293,7 +300,7 @@ copy_done(struct job *j, const struct migration_step *s, bool *is_done, struct e
 	if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0)
 		return -1;
 	*is_done = look.all > 0 && look.ready == look.all;
-	return 0;
+	return *is_done ? flush(c, e) : 0;
 }
 
 /* The server copies; we look on, and say so when it cannot. */
@@ -314,7 +321,7 @@ copy_act(struct job *j, const struct migration_step *s, struct err *e)
 		if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0)
 			return -1;
 		if (look.ready == look.all)
-			return 0;
+			return flush(c, e);
 		if (look.errors > errors && move_tell_changes(j, e) != 0)
 			return -1;
 		if (look.errors > errors)
