@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "migration/db.h"
 #include "migration/grammar.h"
+#include "migration/move/again.h"
 #include "migration/move/rows.h"
 #include "migration/move/sql.h"
 #include "protocol/sqlstate.h"
@@ -295,26 +296,26 @@ copy_done(struct job *j, const struct migration_step *s, bool *is_done, struct e
 	PGconn *c = job_db(j, s->place, e);
 	struct copy_look look;
 	struct move_names names;
+	char *again;
 
 	move_names(j, &names);
-	if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0)
+	if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0 ||
+	    move_under_way_again(j, &again, e) != 0)
 		return -1;
-	*is_done = look.all > 0 && look.ready == look.all;
+	*is_done = look.all > 0 && look.ready == look.all && again == NULL;
+	free(again);
 	return *is_done ? flush(c, e) : 0;
 }
 
 /* The server copies; we look on, and say so when it cannot. */
 static int
-copy_act(struct job *j, const struct migration_step *s, struct err *e)
+watch_copy(struct job *j, const struct migration_step *s, struct lost_copy *lost, struct err *e)
 {
 	struct copy_look look = { 0 };
 	struct move_names names;
 	int64_t errors = 0;
 	PGconn *c;
 
-	c = job_db(j, s->place, e);
-	if (c == NULL || move_note_copies(j, c, e) != 0)
-		return -1;
 	move_names(j, &names);
 	for (;;) {
 		c = job_db(j, s->place, e);
@@ -334,9 +335,23 @@ copy_act(struct job *j, const struct migration_step *s, struct err *e)
 			     "%" PRId64 " of %" PRId64 " tables copied, %" PRId64
 			     " bytes of those under way",
 			     look.ready, look.all, look.bytes);
-		if (job_sleep(j, COPY_LOOK_US, e) != 0)
+		if (move_mend_copies(j, c, lost, e) != 0 || job_sleep(j, COPY_LOOK_US, e) != 0)
 			return -1;
 	}
+}
+
+static int
+copy_act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	struct lost_copy lost = { .table = NULL };
+	PGconn *c = job_db(j, s->place, e);
+	int rc;
+
+	if (c == NULL || move_note_copies(j, c, e) != 0 || move_go_on_again(j, e) != 0)
+		return -1;
+	rc = watch_copy(j, s, &lost, e);
+	free(lost.table);
+	return rc;
 }
 
 /* It goes with the subscription. */

@@ -10,7 +10,8 @@
 #   is($l->lost($cluster, 'app'), 0);                    # acknowledged rows that are not there
 #   my $before = catalog_of($cluster, 'app');            # text: schema, slots, settings, roles …
 #   is(difference($before, catalog_of($cluster, 'app')), '');
-#   my $lock = hold_copies($target, 'app', 't');         # no row is copied into t there before $lock->quit
+#   my $lock = hold_copies($target, 'app', 't', …);      # no row is copied into t there before $lock->quit
+#   let_copies($target, 'app');                          # nothing of that is left there
 #   my $w = watch_both($one, $other, 'app');             # tries to write into probe(i) on both, past the proxy
 #   ...
 #   is_deeply($w->stop, …);                              # {tries} {one} {other} {both}
@@ -27,7 +28,7 @@ use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(usleep);
 
-our @EXPORT_OK = qw(app_to_move catalog_of counts_of difference hold_copies ledger pgbench_sums two_regions watch_both);
+our @EXPORT_OK = qw(app_to_move catalog_of counts_of difference hold_copies ledger let_copies pgbench_sums two_regions watch_both);
 
 # Two clusters, and what a proxy beside the first one is configured with (`regions`, `set` and more of it).
 sub two_regions
@@ -140,19 +141,28 @@ sub difference
 	return join '', map { sprintf "%+d %s\n", $n{$_}, $_ } grep { $n{$_} } sort keys %n || 'their order';
 }
 
-# The initial copy of a table waits on the target for as long as the session that is returned lives.
+# The initial copies of tables wait on the target for as long as the session that is returned lives.
 sub hold_copies
 {
-	my ($target, $database, $table) = @_;
+	my ($target, $database, @tables) = @_;
 	my $lock = $target->background_psql($database);
-	$lock->query_safe(<<"SQL");
+	$lock->query_safe(<<'SQL');
 SET meridian.internal = on;
 CREATE FUNCTION meridian.held() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN new; END';
-CREATE TRIGGER held BEFORE INSERT ON $table FOR EACH ROW EXECUTE FUNCTION meridian.held();
-ALTER TABLE $table ENABLE ALWAYS TRIGGER held;
 SELECT pg_advisory_lock(4711)
 SQL
+	$lock->query_safe(<<"SQL") for @tables;
+CREATE TRIGGER held BEFORE INSERT ON $_ FOR EACH ROW EXECUTE FUNCTION meridian.held();
+ALTER TABLE $_ ENABLE ALWAYS TRIGGER held
+SQL
 	return $lock;
+}
+
+sub let_copies
+{
+	my ($target, $database) = @_;
+	$target->safe_psql($database, 'SET meridian.internal = on; DROP FUNCTION meridian.held() CASCADE');
+	return;
 }
 
 # A child that tries to write on both sides all the time: each try is a transaction on one, and while

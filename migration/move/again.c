@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A table whose initial copy cannot go on is copied anew.
+ *
+ * Whoever copies a table drops the slot of that copy at the source before it commits that the copy
+ * is done (PostgreSQL's src/backend/replication/logical/tablesync.c,
+ * process_syncing_tables_for_sync()), and that commit is on disk only later. A target that dies in
+ * between comes back with the table in state 'f' (copied, not caught up, from PostgreSQL 14 on) and
+ * no slot to catch up from: its worker asks for it for ever. How far the table has come cannot be
+ * used: what it has missed may be gone with the slot.
+ *
+ * So the table leaves the publication, and the subscription with it, which forgets where it was; it
+ * is emptied, and comes back to both like a new one. Nobody else writes it on the target: there the
+ * fence is in force, and changes of a table are applied only while its row in pg_subscription_rel
+ * says so. Those that are committed on the source meanwhile are in the copy, or behind its
+ * snapshot, for which the server waits until every transaction is over that has begun before the
+ * table was published again.
+ *
+ * What is under way stands in the source's meridian.marker, kind 'again', from the transaction that
+ * takes the table out of the publication until the subscription has it again: any executor goes on
+ * there, and until then the copy is not done, though no table is left that waits.
+ */
+#include "config.h"
+
+#include "migration/move/again.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "migration/db.h"
+#include "migration/move/move.h"
+#include "migration/move/sql.h"
+
+#define LOOK_US (2 * USEC_PER_SEC)
+
+/* ---- which one ---- */
+
+/* No worker is at one of these. $1: the subscription. */
+static const char idle_sql[] =
+    "SELECT " SQL_QUALIFIED ", 'pg_' || s.oid || '_sync_' || r.srrelid || '_' ||"
+    " x.system_identifier FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid"
+    " JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace,"
+    " pg_control_system() x WHERE s.subname = $1 AND r.srsubstate = 'f' AND NOT EXISTS (SELECT"
+    " FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.relid = r.srrelid AND w.pid IS NOT"
+    " NULL) ORDER BY 1";
+
+/* A table that has no slot any more, the caller's; NULL: none, or the source cannot be asked now.
+ */
+static int
+find_lost(struct job *j, PGconn *target, char **out, struct err *e)
+{
+	struct move_names names;
+	const char *params[1];
+	PGresult *r;
+
+	*out = NULL;
+	move_names(j, &names);
+	params[0] = names.forward;
+	r = db_query(target, e, idle_sql, 1, params);
+	for (int i = 0; r != NULL && *out == NULL && i < PQntuples(r); i++) {
+		struct err ignored;
+		PGconn *source = job_db(j, MOVE_SOURCE, &ignored);
+		bool is_there = true;
+
+		params[0] = PQgetvalue(r, i, 1);
+		if (source == NULL ||
+		    db_is(source, &is_there, &ignored,
+			  "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)",
+			  1, params) != 0)
+			break;
+		if (!is_there)
+			*out = xstrdup(PQgetvalue(r, i, 0));
+	}
+	PQclear(r);
+	return r != NULL ? 0 : -1;
+}
+
+/* ---- step by step ---- */
+
+/* One transaction. Our connections wait for the disk (db.c): no step is lost that a later one, on
+ * the other server, relies on. */
+static int __attribute__((format(printf, 4, 5)))
+change(struct job *j, PGconn *c, struct err *e, const char *fmt, ...)
+{
+	struct buf sql = { .cap = 0 };
+	va_list ap;
+	int rc = db_exec(c, e, "BEGIN");
+
+	va_start(ap, fmt);
+	buf_vprintf(&sql, fmt, ap);
+	va_end(ap);
+	if (rc == 0)
+		rc = job_check_lease(j, c, e);
+	if (rc == 0)
+		rc = job_exec_retry(j, c, buf_text(&sql), e);
+	buf_fini(&sql);
+	if (rc == 0)
+		return db_exec(c, e, "COMMIT");
+	db_exec(c, NULL, "ROLLBACK");
+	return -1;
+}
+
+static int
+unpublish(struct job *j, const char *table, struct err *e)
+{
+	PGconn *source = job_db(j, MOVE_SOURCE, e);
+	struct move_names names;
+	char *literal;
+	int rc;
+
+	if (source == NULL)
+		return -1;
+	move_names(j, &names);
+	literal = db_literal(source, table);
+	rc = change(j, source, e,
+		    "INSERT INTO meridian.marker(mig, kind, at, payload) VALUES (%d, 'again',"
+		    " clock_timestamp(), to_jsonb(%s::text)); ALTER PUBLICATION %s DROP TABLE"
+		    " ONLY %s",
+		    job_id(j), literal, names.publication, table);
+	free(literal);
+	return rc;
+}
+
+/* meridian.marker has rows that were made on the target. */
+static int
+empty(struct job *j, PGconn *target, const char *table, struct err *e)
+{
+	bool is_marker = strcmp(table, "meridian.marker") == 0;
+
+	return change(j, target, e, "SET LOCAL session_replication_role = replica; %s %s%s",
+		      is_marker ? "DELETE FROM ONLY" : "TRUNCATE ONLY", table,
+		      is_marker ? " WHERE kind NOT IN ('schema', 'post_data')" : "");
+}
+
+/* The subscription has what is published: rows of other tables go, with their workers, origins and
+ * slots; new ones come. */
+static int
+refresh(struct job *j, PGconn *target, struct err *e)
+{
+	struct move_names names;
+
+	move_names(j, &names);
+	return move_execf(j, target, e, "ALTER SUBSCRIPTION %s REFRESH PUBLICATION", names.forward);
+}
+
+static int
+is_published(struct job *j, PGconn *source, const char *table, bool *out, struct err *e)
+{
+	struct move_names names;
+	const char *const params[] = { names.publication, table };
+
+	move_names(j, &names);
+	return db_is(source, out, e,
+		     "SELECT EXISTS (SELECT FROM pg_publication_rel x JOIN pg_publication b ON"
+		     " b.oid = x.prpubid WHERE b.pubname = $1 AND x.prrelid = $2::regclass)",
+		     2, params);
+}
+
+static int
+go_on(struct job *j, PGconn *source, const char *table, struct err *e)
+{
+	PGconn *target = job_db(j, MOVE_TARGET, e);
+	struct move_names names;
+	bool is_there = false;
+
+	if (target == NULL || is_published(j, source, table, &is_there, e) != 0)
+		return -1;
+	job_progress(j, -1, "%s is copied anew", table);
+	move_names(j, &names);
+	if (!is_there && (refresh(j, target, e) != 0 || empty(j, target, table, e) != 0 ||
+			  change(j, source, e, "ALTER PUBLICATION %s ADD TABLE ONLY %s",
+				 names.publication, table) != 0))
+		return -1;
+	if (refresh(j, target, e) != 0)
+		return -1;
+	return change(j, source, e, "DELETE FROM meridian.marker WHERE mig = %d AND kind = 'again'",
+		      job_id(j));
+}
+
+/* ---- from outside ---- */
+
+int
+move_under_way_again(struct job *j, char **table, struct err *e)
+{
+	PGconn *source = job_db(j, MOVE_SOURCE, e);
+	char id[16];
+	const char *const params[] = { id };
+
+	*table = NULL;
+	snprintf(id, sizeof(id), "%d", job_id(j));
+	if (source == NULL || db_value(source, table, e,
+				       "SELECT payload #>> '{}' FROM meridian.marker WHERE mig ="
+				       " $1::int AND kind = 'again'",
+				       1, params) < 0)
+		return -1;
+	return 0;
+}
+
+int
+move_go_on_again(struct job *j, struct err *e)
+{
+	char *table;
+	int rc = move_under_way_again(j, &table, e);
+	PGconn *source = rc == 0 && table != NULL ? job_db(j, MOVE_SOURCE, e) : NULL;
+
+	if (rc == 0 && table != NULL)
+		rc = source != NULL ? go_on(j, source, table, e) : -1;
+	free(table);
+	return rc;
+}
+
+int
+move_mend_copies(struct job *j, PGconn *target, struct lost_copy *l, struct err *e)
+{
+	char *before = l->table;
+	bool is_lost;
+	int rc;
+
+	if (clock_us() < l->next_us)
+		return 0;
+	l->next_us = clock_us() + LOOK_US;
+	if (find_lost(j, target, &l->table, e) != 0) {
+		free(before);
+		return -1;
+	}
+	/* Seen once, its end may have been on its way between the two servers. */
+	is_lost = before != NULL && l->table != NULL && strcmp(before, l->table) == 0;
+	free(before);
+	if (!is_lost)
+		return 0;
+	job_notice(j,
+		   "the copy of %s cannot go on: the target died at its end, and its slot is gone;"
+		   " the table is copied anew",
+		   l->table);
+	rc = unpublish(j, l->table, e);
+	free(l->table);
+	l->table = NULL;
+	return rc == 0 ? move_go_on_again(j, e) : -1;
+}
