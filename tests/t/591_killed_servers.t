@@ -94,11 +94,14 @@ sub begun_and_fenced
 	return ($m, $ledger, fenced($m));
 }
 
-# The target, and with it who waits in its lock.
+# The target, and with it who waits in its lock. Its processes do not die at once: the executor is not to have the
+# target's word, by the last of them, that nothing was decided (it would open the source, and be right).
 sub target_dies
 {
 	my ($lock) = @_;
+	kill 'STOP', $proxy[0]->pid;
 	$cluster{$to}->stop('immediate');
+	kill 'CONT', $proxy[0]->pid;
 	$lock->{run}->kill_kill;
 	return;
 }
