@@ -3,8 +3,10 @@
 
 #include "proxy/session/truth.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/text.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -135,17 +137,20 @@ put_all(struct text *t)
 			"AS s");
 }
 
+/* One that a text has named, too, is there twice: the answer to both is the same. */
 static void
-put_dotted(struct buf *names, const struct vars *v)
+put_dotted(struct buf *names, struct vars *session, struct vars *server)
 {
+	struct vars *both = server != NULL ? vars_overlay(session, server) : vars_ref(session);
 	struct vars_item item;
 
-	if (v == NULL)
-		return;
-	for (size_t at = 0; vars_next(v, &at, &item);) {
-		if (memchr(item.name.p, '.', item.name.n) != NULL)
-			sqleffects_put_name(names, item.name);
+	for (size_t at = 0; vars_next(both, &at, &item);) {
+		if (memchr(item.name.p, '.', item.name.n) != NULL) {
+			buf_slice(names, item.name);
+			buf_u8(names, 0);
+		}
 	}
+	vars_unref(both);
 }
 
 /* Those of a session, those of a server, and those that texts have named. */
@@ -169,8 +174,7 @@ gather_names(const struct truth_question *q, unsigned set, struct buf *names)
 		return;
 	sqleffects_put_name(names, SLICE_LITERAL("role"));
 	sqleffects_put_name(names, SLICE_LITERAL("session_authorization"));
-	put_dotted(names, q->session);
-	put_dotted(names, q->server);
+	put_dotted(names, q->session, q->server);
 }
 
 static void
@@ -219,20 +223,12 @@ truth_put_query(struct buf *sql, const struct truth_question *q)
 
 struct answer {
 	const struct truth_question *q;
-	struct vars *session; /* what the session has set … */
-	struct vars *server;  /* … and what the server has, as far as it has been read */
+	struct vars_item *settings; /* those read; value.p == NULL: there is none of that name */
+	size_t n, cap;
+	struct buf text; /* which they point into: it has room for all, and stays where it is */
 	unsigned pins;
-	bool is_all; /* both were begun empty */
+	bool is_all; /* there are no others */
 };
-
-static void
-set_in(struct vars **v, struct slice name, const struct slice *value)
-{
-	struct vars *old = *v;
-
-	*v = value != NULL ? vars_with(old, name, *value) : vars_without(old, name);
-	vars_unref(old);
-}
 
 bool
 truth_put_unescaped(struct buf *b, struct slice s)
@@ -274,44 +270,62 @@ is_named(const struct truth_question *q, struct slice name)
 	return false;
 }
 
-static bool
-has(const struct vars *v, struct slice name)
-{
+/* A walk beside another in the order of names. */
+struct beside {
+	const struct vars *v;
+	size_t at;
 	struct vars_item item;
+	bool is_begun, is_over;
+};
 
-	for (size_t at = 0; vars_next(v, &at, &item);) {
-		if (item.name.n == name.n && strncasecmp(item.name.p, name.p, name.n) == 0)
-			return true;
+static bool
+has(struct beside *b, struct slice name)
+{
+	while (!b->is_over && (!b->is_begun || vars_compare(b->item.name, name) < 0)) {
+		b->is_begun = true;
+		b->is_over = !vars_next(b->v, &b->at, &b->item);
 	}
-	return false;
+	return !b->is_over && vars_compare(b->item.name, name) == 0;
 }
 
 /* Whether the value of a name says that it is not set. */
 static bool
-is_unset(const struct answer *a, struct slice name, struct slice value)
+is_unset(const struct answer *a, const struct vars_item *item, struct beside *startup,
+	 struct beside *session)
 {
+	struct slice name = item->name, value = item->value;
+
 	if (slice_is(name, "role"))
 		return slice_is(value, "none");
 	if (slice_is(name, "session_authorization"))
 		return value.n == a->q->user.n && memcmp(value.p, a->q->user.p, value.n) == 0;
 	/* a name with a dot that was set and reset is empty from then on */
 	return value.n == 0 && a->is_all && memchr(name.p, '.', name.n) != NULL &&
-	       (has(a->q->startup, name) || (!has(a->q->session, name) && !is_named(a->q, name)));
+	       (has(startup, name) || (!has(session, name) && !is_named(a->q, name)));
 }
 
-/* A setting and its value; value->p == NULL: there is none of that name. */
 static void
-on_setting(struct answer *a, struct slice name, struct slice value)
+sort_settings(struct answer *a)
 {
-	bool unset = value.p == NULL || is_unset(a, name, value);
+	struct beside startup = { .v = a->q->startup }, session = { .v = a->q->session };
 
-	/* it stays where it is, and the session with it */
-	if (!unset && !vars_has_room(a->session, name, value)) {
-		a->pins |= PIN_SETTING;
-		return;
+	a->n = vars_sort(a->settings, a->n);
+	for (size_t i = 0; i < a->n; i++) {
+		struct vars_item *item = &a->settings[i];
+
+		if (item->value.p != NULL && is_unset(a, item, &startup, &session))
+			item->value = slice_of(NULL, 0);
 	}
-	set_in(&a->server, name, unset ? NULL : &value);
-	set_in(&a->session, name, unset ? NULL : &value);
+}
+
+static void
+add_setting(struct answer *a, struct vars_item item)
+{
+	if (a->n == a->cap) {
+		a->cap = a->cap > 0 ? 2 * a->cap : 16;
+		a->settings = xreallocarray(a->settings, a->cap, sizeof(*a->settings));
+	}
+	a->settings[a->n++] = item;
 }
 
 bool
@@ -333,11 +347,35 @@ truth_next_column(struct slice *row, struct slice *out)
 	return true;
 }
 
+/* Of a row: name, and value where there is one. */
+static bool
+read_setting(struct answer *a, struct slice name, struct slice value)
+{
+	struct buf lower = { 0 };
+	size_t at = a->text.n;
+	struct vars_item item;
+	bool good = true;
+
+	sqleffects_put_name(&lower, name);
+	/* of no interest: one that ends with its transaction */
+	if (lower.n > 0) {
+		buf_slice(&a->text, slice_of(lower.p, name.n));
+		item.name = slice_of(a->text.p + at, name.n);
+		at = a->text.n;
+		good = truth_put_unescaped(&a->text, value);
+		item.value = slice_of(value.p != NULL ? a->text.p + at : NULL, a->text.n - at);
+		good =
+		    good && (item.value.n == 0 || memchr(item.value.p, '\0', item.value.n) == NULL);
+		add_setting(a, item);
+	}
+	buf_fini(&lower);
+	return good;
+}
+
 /* 's' and 'n', a setting: name, value; 'l', one that is too long; 'p', a pin: its number. */
 static bool
 read_row(struct answer *a, struct slice row)
 {
-	struct buf text = { 0 }, lower = { 0 };
 	struct slice kind, name, value;
 	int64_t pin;
 	bool good;
@@ -357,19 +395,7 @@ read_row(struct answer *a, struct slice row)
 		a->pins |= PIN_SETTING;
 		return true;
 	}
-	sqleffects_put_name(&lower, name);
-	/* of no interest: one that ends with its transaction */
-	if (lower.n == 0)
-		return true;
-	good = truth_put_unescaped(&text, value) &&
-	       (text.n == 0 || memchr(text.p, '\0', text.n) == NULL);
-	if (good && value.p != NULL)
-		value = slice_of(text.n > 0 ? text.p : "", text.n);
-	if (good)
-		on_setting(a, slice_of(lower.p, name.n), value);
-	buf_fini(&lower);
-	buf_fini(&text);
-	return good;
+	return read_setting(a, name, value);
 }
 
 static bool
@@ -433,26 +459,45 @@ pins_now(const struct answer *a, const struct vars *session)
 	return set | (leads_to_temp(session) ? PIN_TEMP : 0);
 }
 
+/* What there is no room for stays where it is, and the session with it. */
+static void
+conclude(struct answer *a, struct truth *out)
+{
+	const struct truth_question *q = a->q;
+	struct vars *none = vars_none(q->session), *session;
+	size_t n = (sort_settings(a), a->n);
+
+	session = vars_change(a->is_all ? none : q->session, a->settings, &n, true);
+	if (n < a->n)
+		a->pins |= PIN_SETTING;
+	out->server = NULL;
+	if (!(q->effects & (EFFECT_UNKNOWN | EFFECT_UNNAMED)))
+		out->server = vars_change(a->is_all           ? none
+					  : q->server != NULL ? q->server
+							      : q->session,
+					  a->settings, &n, false);
+	out->session = a->is_all ? vars_overlay(q->startup, session) : vars_ref(session);
+	out->pins = pins_now(a, out->session);
+	vars_unref(session);
+	vars_unref(none);
+}
+
 int
 truth_read(struct slice messages, const struct truth_question *q, struct truth *out)
 {
-	bool is_all = (parts(q) & PART_ALL) != 0;
-	struct answer a = { .q = q, .is_all = is_all };
+	struct answer a = { .q = q, .is_all = (parts(q) & PART_ALL) != 0 };
 	bool good;
 
-	a.session = is_all ? vars_none(q->session) : vars_ref(q->session);
-	a.server = is_all || q->server == NULL ? vars_ref(a.session) : vars_ref(q->server);
+	/* names and values are no longer there than here */
+	a.text.cap = messages.n + 1;
+	buf_reserve(&a.text, messages.n + 1);
 	good = read_rows(&a, messages);
-	if (good) {
-		out->session = is_all ? vars_overlay(q->startup, a.session) : vars_ref(a.session);
-		out->pins = pins_now(&a, out->session);
-		out->server =
-		    q->effects & (EFFECT_UNKNOWN | EFFECT_UNNAMED) ? NULL : vars_ref(a.server);
-	} else {
+	if (good)
+		conclude(&a, out);
+	else
 		truth_guess(q, out);
-	}
-	vars_unref(a.session);
-	vars_unref(a.server);
+	free(a.settings);
+	buf_fini(&a.text);
 	return good ? 0 : -1;
 }
 

@@ -129,8 +129,8 @@ vars_next(const struct vars *v, size_t *at, struct vars_item *out)
 	return true;
 }
 
-static int
-compare(struct slice a, struct slice b)
+int
+vars_compare(struct slice a, struct slice b)
 {
 	int c = strncasecmp(a.p, b.p, a.n < b.n ? a.n : b.n);
 
@@ -161,15 +161,6 @@ WARM size_t
 vars_count(const struct vars *v)
 {
 	return v->count;
-}
-
-bool
-vars_has_room(const struct vars *v, struct slice name, struct slice value)
-{
-	size_t left = v->n < VARS_SET_BYTES ? VARS_SET_BYTES - v->n : 0;
-
-	return v->count < VARS_SET_MAX && left > 2 && name.n <= left - 2 &&
-	       value.n <= left - 2 - name.n;
 }
 
 /* ---- making ---- */
@@ -215,7 +206,7 @@ pair_next(struct pair *p)
 	p->has_a = p->a != NULL && vars_next(p->a, &a_at, &p->in_a);
 	p->has_b = p->b != NULL && vars_next(p->b, &b_at, &p->in_b);
 	if (p->has_a && p->has_b) {
-		c = compare(p->in_a.name, p->in_b.name);
+		c = vars_compare(p->in_a.name, p->in_b.name);
 		p->has_a = c <= 0;
 		p->has_b = c >= 0;
 	}
@@ -257,16 +248,87 @@ vars_with(struct vars *base, struct slice name, struct slice value)
 	return both;
 }
 
-struct vars *
-vars_without(struct vars *base, struct slice name)
-{
-	struct draft d = { 0 };
-	struct vars_item item;
+/* What a list is, and is to stay below. */
+struct size {
+	size_t count, n;
+};
 
-	for (size_t at = 0; vars_next(base, &at, &item);) {
-		if (compare(item.name, name) != 0)
-			put_item(&d, item.name, item.value);
+/* With one item in the place of another; NULL: none. False: it is too much, and nothing has
+ * changed.
+ */
+static bool
+fits(struct size *s, const struct vars_item *old, const struct vars_item *item)
+{
+	struct size to = *s;
+
+	if (old != NULL) {
+		to.count--;
+		to.n -= old->name.n + old->value.n + 2;
 	}
+	if (item != NULL) {
+		to.count++;
+		to.n += item->name.n + item->value.n + 2;
+		if (to.count > VARS_SET_MAX || to.n > VARS_SET_BYTES)
+			return false;
+	}
+	*s = to;
+	return true;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	const struct vars_item *x = a, *y = b;
+	int c = vars_compare(x->name, y->name);
+
+	/* they stand in one text, in the order in which they were said */
+	return c != 0 ? c : (x->name.p > y->name.p) - (x->name.p < y->name.p);
+}
+
+size_t
+vars_sort(struct vars_item *items, size_t n)
+{
+	size_t kept = 0;
+
+	if (n > 0)
+		qsort(items, n, sizeof(*items), by_name);
+	for (size_t i = 0; i < n; i++) {
+		if (i + 1 == n || vars_compare(items[i].name, items[i + 1].name) != 0)
+			items[kept++] = items[i];
+	}
+	return kept;
+}
+
+struct vars *
+vars_change(struct vars *base, struct vars_item *items, size_t *n, bool is_bounded)
+{
+	struct size size = { base->count, base->n };
+	struct draft d = { .text = { .cap = SIZE_MAX } };
+	struct vars_item old;
+	size_t at = 0, taken = 0;
+	bool more = vars_next(base, &at, &old);
+
+	if (*n == 0)
+		return vars_ref(base);
+	for (size_t i = 0; i < *n; i++) {
+		const struct vars_item *item = &items[i];
+		bool is_set = item->value.p != NULL, is_there;
+
+		for (; more && vars_compare(old.name, item->name) < 0;
+		     more = vars_next(base, &at, &old))
+			put_item(&d, old.name, old.value);
+		is_there = more && vars_compare(old.name, item->name) == 0;
+		if (!fits(&size, is_there ? &old : NULL, is_set ? item : NULL) && is_bounded)
+			continue;
+		if (is_there)
+			more = vars_next(base, &at, &old);
+		if (is_set)
+			put_item(&d, item->name, item->value);
+		items[taken++] = *item;
+	}
+	for (; more; more = vars_next(base, &at, &old))
+		put_item(&d, old.name, old.value);
+	*n = taken;
 	return finish(base->table, &d);
 }
 
@@ -322,9 +384,9 @@ sort_params(const struct startup *in, const struct startup_param **out)
 
 		if (!is_setting(param->name))
 			continue;
-		while (at > 0 && compare(out[at - 1]->name, param->name) > 0)
+		while (at > 0 && vars_compare(out[at - 1]->name, param->name) > 0)
 			at--;
-		if (at > 0 && compare(out[at - 1]->name, param->name) == 0) {
+		if (at > 0 && vars_compare(out[at - 1]->name, param->name) == 0) {
 			out[at - 1] = param;
 			continue;
 		}

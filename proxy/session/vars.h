@@ -39,21 +39,14 @@ struct vars *vars_none(const struct vars *like);
 /* The parameters of a StartupMessage but user, database, options, replication, _pq_.* and
  * meridian.*: what a client sets for its session at once. */
 struct vars *vars_from_startup(struct vars_table *t, const struct startup *in);
-/* With one changed or added; without one. */
+/* With one changed or added. */
 struct vars *vars_with(struct vars *base, struct slice name, struct slice value);
-struct vars *vars_without(struct vars *base, struct slice name);
 /* What `over` has, and what only `base` has. */
 struct vars *vars_overlay(struct vars *base, struct vars *over);
 
 struct vars *vars_ref(struct vars *v);
 /* NULL is allowed. */
 void vars_unref(struct vars *v);
-
-/* So many settings, and so many bytes of them, are known of a session. False: not with this one
- * more. (How much of it can be replayed is another matter.) */
-#define VARS_SET_MAX   4096
-#define VARS_SET_BYTES ((size_t)512 * 1024)
-bool vars_has_room(const struct vars *v, struct slice name, struct slice value);
 
 /* False: it is not in there. Names compare without regard to case. */
 bool vars_get(const struct vars *v, const char *name, struct slice *value);
@@ -68,6 +61,22 @@ struct vars_item {
 
 /* Walk them in the order of names: *at begins as 0. False: no more. */
 bool vars_next(const struct vars *v, size_t *at, struct vars_item *out);
+/* That order: below 0, 0, above 0. */
+int vars_compare(struct slice a, struct slice b);
+
+/* So many settings, and so many bytes of them, are known of a session. (How much of it can be
+ * replayed is another matter.) */
+#define VARS_SET_MAX   4096
+#define VARS_SET_BYTES ((size_t)512 * 1024)
+
+/* Many changes at once, in time for one: their names stand in one text, lower case, in the order in
+ * which they were said. Puts them in the order of names; of those of one name the last stays.
+ * Returns how many there are. */
+size_t vars_sort(struct vars_item *items, size_t n);
+/* `base` with these changes, in the order of names and each name once; value.p == NULL: without
+ * that name. is_bounded: what would be more than VARS_SET_* is left out. *n and `items` become what
+ * has been done. A reference. */
+struct vars *vars_change(struct vars *base, struct vars_item *items, size_t *n, bool is_bounded);
 
 /* What becomes of a change that the server refuses. */
 enum vars_failure {

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
+use Meridian::Test::Measure qw(cpu_ticks measured);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -438,6 +439,28 @@ for my $i (1 .. 30) {
 $x = session();
 is($x->ask("SELECT current_setting('work_mem'), coalesce(current_setting('app.i', true), '')"), '4MB,', 'nothing of thirty sessions is left');
 $x->close;
+
+# ---------------------------------------------------------------- many settings
+
+# What it costs us to ask for all of so many, twenty times.
+sub cost_of
+{
+	my ($n) = @_;
+	my $w = session();
+	$w->ask(join ';', map { "SET app.s_$_ = 1" } $_ * 100 + 1 .. $_ * 100 + 100) for 0 .. $n / 100 - 1;
+	$w->ask('DO $$ BEGIN END $$');
+	my $before = cpu_ticks($proxy->pid);
+	$w->ask('DO $$ BEGIN END $$') for 1 .. 20;
+	my $cost = cpu_ticks($proxy->pid) - $before;
+	is($w->ask("SELECT current_setting('app.s_$n')"), '1', "$n settings of a session are kept");
+	is((grep { $_->{user} eq 'app' } @{ $proxy->console('SHOW SESSIONS') })[0]{move_block}, '', 'and it wanders with them');
+	$w->close;
+	return $cost;
+}
+
+my ($some, $many) = map { cost_of($_) } 1300, 3900;
+measured('asking for 1,300 settings: %d ms of CPU, for 3,900: %d ms', $some / 2, $many / 2);
+cmp_ok($many, '<=', 5 * $some + 10, 'three times as many cost three times as much, not nine times');
 
 $proxy->stop;
 done_testing();

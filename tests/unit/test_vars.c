@@ -3,7 +3,9 @@
 
 #include "proxy/session/vars.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "protocol/startup.h"
@@ -51,13 +53,22 @@ assert_vars(const struct vars *v, const char *want)
 	buf_fini(&b);
 }
 
+static struct vars *
+without(struct vars *v, const char *name)
+{
+	struct vars_item gone = { .name = slice_str(name) };
+	size_t n = 1;
+
+	return vars_change(v, &gone, &n, false);
+}
+
 static void
 equal_settings_are_one_object(void **state)
 {
 	struct vars_table *t = vars_table_new();
 	struct vars *a = made(t, "b=2 a=1"), *b = made(t, "a=1 b=2"), *c = made(t, "a=1 b=3");
-	struct vars *d = vars_with(c, S("B"), S("2")), *e = vars_without(a, S("b"));
-	struct vars *none = vars_without(e, S("A")), *empty = vars_empty(t);
+	struct vars *d = vars_with(c, S("B"), S("2")), *e = without(a, "b");
+	struct vars *none = without(e, "A"), *empty = vars_empty(t);
 
 	(void)state;
 	assert_ptr_equal(a, b);
@@ -110,6 +121,96 @@ one_lies_over_the_other(void **state)
 	}
 	assert_int_equal(vars_table_count(t), 1);
 	vars_table_free(t);
+}
+
+/* "a=1 b" (b is to go), made at once to "base"; what became of it, and what was done. */
+static void
+assert_changed(const char *base, const char *changes, const char *want, const char *done)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *v = made(t, base), *now;
+	struct vars_item items[16];
+	struct buf b = { 0 };
+	struct slice rest = slice_str(changes);
+	size_t n = 0;
+
+	for (; rest.n > 0; n++) {
+		struct slice value = slice_cut(&rest, ' ');
+		bool is_set = memchr(value.p, '=', value.n) != NULL;
+
+		items[n].name = slice_cut(&value, '=');
+		items[n].value = is_set ? value : slice_of(NULL, 0);
+	}
+	n = vars_sort(items, n);
+	now = vars_change(v, items, &n, true);
+	assert_vars(now, want);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&b, "%s%.*s", i > 0 ? " " : "", (int)items[i].name.n, items[i].name.p);
+	assert_string_equal(b.n > 0 ? buf_text(&b) : "", done);
+	buf_fini(&b);
+	vars_unref(v);
+	vars_unref(now);
+	assert_int_equal(vars_table_count(t), 1);
+	vars_table_free(t);
+}
+
+static void
+many_changes_are_made_at_once(void **state)
+{
+	(void)state;
+	assert_changed("", "", "", "");
+	assert_changed("a=1", "", "a=1", "");
+	assert_changed("", "b=2 a=1 c=3", "a=1 b=2 c=3", "a b c");
+	assert_changed("", "a=1 b=2 a=3", "a=3 b=2", "a b");
+	assert_changed("b=1 d=2", "a=1 c=3 e=4", "a=1 b=1 c=3 d=2 e=4", "a c e");
+	assert_changed("b=1 d=2", "d=3 b=4", "b=4 d=3", "b d");
+	assert_changed("a=1 b=2 c=3", "b", "a=1 c=3", "b");
+	assert_changed("a=1 b=2 c=3", "c a x", "b=2", "a c x");
+	assert_changed("a=1", "a b=2 a=3", "a=3 b=2", "a b");
+	assert_changed("a=1", "a=3 b=2 a", "b=2", "a b");
+	assert_changed("b=1", "a= b=", "a= b=", "a b");
+	assert_changed("ab=1", "a=1 abc=2", "a=1 ab=1 abc=2", "a abc");
+}
+
+static void
+changes_stay_within_bounds(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars_item *items = calloc(VARS_SET_MAX + 2, sizeof(*items));
+	char(*names)[8] = calloc(VARS_SET_MAX + 2, sizeof(*names));
+	struct vars *none = vars_empty(t), *full, *now;
+	size_t n = VARS_SET_MAX;
+
+	(void)state;
+	assert_non_null(items);
+	assert_non_null(names);
+	for (size_t i = 0; i < VARS_SET_MAX + 2; i++) {
+		snprintf(names[i], sizeof(names[i]), "n%05zu", i);
+		items[i] = (struct vars_item){ slice_str(names[i]), slice_str("1") };
+	}
+	full = vars_change(none, items, &n, true);
+	assert_int_equal(vars_count(full), VARS_SET_MAX);
+	assert_int_equal(n, VARS_SET_MAX);
+
+	/* one more: not; one in the place of another: yes; and one where another goes */
+	struct vars_item more[] = { { slice_str(names[3]), slice_of(NULL, 0) },
+				    { slice_str(names[5]), slice_str("2") },
+				    items[VARS_SET_MAX],
+				    items[VARS_SET_MAX + 1] };
+	n = 4;
+	now = vars_change(full, more, &n, true);
+	assert_int_equal(vars_count(now), VARS_SET_MAX);
+	assert_int_equal(n, 3);
+	vars_unref(now);
+	n = 2;
+	now = vars_change(full, &items[VARS_SET_MAX], &n, false);
+	assert_int_equal(vars_count(now), VARS_SET_MAX + 2);
+	vars_unref(now);
+	vars_unref(full);
+	vars_unref(none);
+	vars_table_free(t);
+	free(items);
+	free(names);
 }
 
 static void
@@ -401,6 +502,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_settings_are_one_object),
 		cmocka_unit_test(one_lies_over_the_other),
+		cmocka_unit_test(many_changes_are_made_at_once),
+		cmocka_unit_test(changes_stay_within_bounds),
 		cmocka_unit_test(a_startup_message_sets_all_but_who_and_where),
 		cmocka_unit_test(a_change_is_the_difference),
 		cmocka_unit_test(what_drivers_set_costs_no_plan),
