@@ -15,6 +15,11 @@
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
 
+/* What DEALLOCATE ALLs that are under way may have to end: the names of two sessions that have as
+ * many as may be, or of a thousand that have none. */
+#define ALL_MAX   65536
+#define ALL_LEAST 64
+
 /* ---- names ---- */
 
 static struct slice
@@ -63,6 +68,8 @@ name_expect(struct statements *c, struct name *name, struct statement *view)
 	name->pending++;
 	name->seq = c->seq;
 	name->view = view;
+	if (view != NULL)
+		c->none = 0;
 }
 
 /* What its name stood for and cannot be repeated is of no use on the server any more. */
@@ -102,8 +109,10 @@ settle(struct statements *c, struct name *name)
 	if (name->pending > 0)
 		return;
 	name->view = name->st;
-	if (name->st != NULL)
+	if (name->st != NULL) {
+		c->none = 0;
 		return;
+	}
 	HASH_DEL(c->names, name);
 	c->bytes -= sizeof(*name) + name->n;
 	if (c->drop == name)
@@ -153,18 +162,48 @@ names_forget_all(struct statements *c)
 	c->own = 0;
 }
 
-void
-names_expect_none(struct statements *c, struct act *act)
+/* What is there already in this sequence: where it fails, what comes behind it is not done. */
+static uint32_t
+expected_here(const struct statements *c)
+{
+	return c->all_seq == c->seq ? c->all_here : 0;
+}
+
+/* For answers to sequences that are whole: others may come when the rest of theirs has been sent.
+ */
+bool
+names_must_wait(const struct statements *c)
+{
+	return c->all > expected_here(c) && c->all + HASH_COUNT(c->names) > ALL_MAX;
+}
+
+static void
+expect_none(struct statements *c, struct act *act)
 {
 	struct name *name, *next;
 
-	act->nall = 0;
 	act->all = xreallocarray(NULL, HASH_COUNT(c->names) + 1, sizeof(struct name *));
 	HASH_ITER(hh, c->names, name, next)
 	{
+		if (name->pending > 0 && name->view == NULL && name->seq == c->seq)
+			continue;
 		act->all[act->nall++] = name;
 		name_expect(c, name, NULL);
 	}
+	act->all = xreallocarray(act->all, act->nall + 1, sizeof(struct name *));
+}
+
+void
+names_expect_none(struct statements *c, struct act *act)
+{
+	uint32_t here = expected_here(c);
+
+	if (here == 0 || !c->none)
+		expect_none(c, act);
+	c->none = 1;
+	c->all += (uint32_t)act->nall + ALL_LEAST;
+	c->all_here = here + (uint32_t)act->nall + ALL_LEAST;
+	c->all_seq = c->seq;
 }
 
 WARM void
@@ -302,6 +341,7 @@ end_reset(struct statements *c, struct act *a, enum ending e)
 		a->all[i]->pending--;
 		settle(c, a->all[i]);
 	}
+	c->all -= (uint32_t)a->nall + ALL_LEAST;
 	free(a->all);
 }
 

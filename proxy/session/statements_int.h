@@ -133,6 +133,7 @@ struct statements {
 	uint16_t in_rows : 1;           /* … the latter */
 	uint16_t going : 1;             /* the body that is read does not go on to the client */
 	uint16_t shadowed : 1;          /* there may be temporary tables: see statements_shadow() */
+	uint16_t none : 1;              /* behind the last ALL no name has come */
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
 	uint32_t era;                   /* how often `shadowed` has begun */
@@ -142,6 +143,9 @@ struct statements {
 	uint32_t before;    /* ReadyForQuery messages that come before the answers to `units` */
 	struct units units;
 	struct acts acts;
+	/* of names that ACT_RESETs await the end of, and ALL_LEAST for each; of those, in a
+	 * sequence */
+	uint32_t all, all_here, all_seq;
 
 	struct name *drop; /* the next Execute of this sequence DEALLOCATEs it … */
 	struct slot *drop_slot;
@@ -187,7 +191,9 @@ void name_expect(struct statements *c, struct name *name, struct statement *view
 /* What is to come for a statement without a name: an act, or a Query. */
 void unnamed_expect(struct statements *c);
 void unnamed_set(struct statements *c, struct statement *st);
-/* All names that there are now will be gone; fills the act. */
+/* All names that there are now will be gone; fills the act. True before it: so much of that kind is
+ * under way that it has to wait. */
+bool names_must_wait(const struct statements *c);
 void names_expect_none(struct statements *c, struct act *act);
 /* DEALLOCATE ALL or DISCARD ALL has run. */
 void names_forget_all(struct statements *c);

@@ -21,9 +21,12 @@ static WARM struct name *
 deallocated(struct walk *w, struct slice sql, enum step *step)
 {
 	struct deallocate d;
+	enum deallocate_what kind = deallocate_read(sql, &d);
 	struct name *name;
 
-	if (deallocate_read(sql, &d) != DEALLOCATE_ONE)
+	if (kind == DEALLOCATE_ALL && names_must_wait(w->c))
+		*step = STEP_WAIT;
+	if (kind != DEALLOCATE_ONE)
 		return NULL;
 	name = name_find(w->c, slice_of(d.name, d.n));
 	if (walk_must_wait(w->c, name))
@@ -88,6 +91,8 @@ walk_on_execute(struct walk *w, size_t total)
 		name_expect(c, act.name, NULL);
 		walk_await(w, UNIT_EXECUTE_DROP, &act);
 	} else if (c->portal_drops && statement_hash(c->table, portal) == c->portal_hash) {
+		if (names_must_wait(c))
+			return STEP_WAIT;
 		act.what = ACT_RESET;
 		names_expect_none(c, &act);
 		walk_await(w, UNIT_EXECUTE_RESET, &act);

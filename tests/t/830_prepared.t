@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(measured peak_kb peak_reset sanitized);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -239,6 +240,34 @@ for my $turn (1, 2) {
 	$w->send(terminate());
 	ok($w->closed, 'the session ends');
 }
+
+# ---------------------------------------------------------------- all of many names, again and again
+
+my ($rich, $lock) = map { session() } 1 .. 2;
+my $names = 30_000;
+for my $from (map { $_ * 1000 } 0 .. $names / 1000 - 1) {
+	$rich->send(join '', (map { prepare("many_$_", 'SELECT 1') } $from .. $from + 999), $S);
+	$rich->until('Z');
+}
+is(say_to($rich, run('many_29999'), execute(), $S), '2 D=1 C Z', 'a session of 30,000 names');
+is(say_to($lock, query('BEGIN; SELECT pg_advisory_xact_lock(7)')), 'C D= C Z', 'a lock');
+peak_reset($proxy->pid);
+my $kb = peak_kb($proxy->pid);
+$rich->send(query('SELECT pg_advisory_lock_shared(7), pg_advisory_unlock_shared(7)'), map { query('DEALLOCATE ALL') } 1 .. 2000);
+$node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)");
+ok($rich->silent(0.5), 'it forgets them two thousand times, and has to wait');
+$kb = peak_kb($proxy->pid) - $kb;
+measured("%d kB of memory for 2,000 DEALLOCATE ALL of 30,000 names", $kb);
+cmp_ok($kb, '<', sanitized() ? 200_000 : 32_000, 'which takes memory for few of them');
+is(say_to($lock, query('COMMIT')), 'C Z', 'it may go on');
+is(answer($rich), 'D= C Z', 'it goes on');
+is((grep { answer($rich) eq 'C Z' } 1 .. 2000), 2000, 'each of them is answered');
+is(say_to($rich, run('many_1'), $S), 'E=26000 Z', 'and there are none any more');
+# in one sequence, of which nobody hears before its end
+is(say_to($rich, (map { prepare("again_$_", 'SELECT 1') } 1 .. 5), prepare('', 'DEALLOCATE ALL'), (bind_message([]), execute()) x 1500, $S),
+	'1 ' x 6 . '2 C ' x 1500 . 'Z', 'nor does it wait in a sequence that goes on');
+is(say_to($rich, run('again_1'), $S), 'E=26000 Z', 'they are gone, too');
+$_->send(terminate()) && $_->closed for $rich, $lock;
 
 # ---------------------------------------------------------------- not at all
 
