@@ -15,6 +15,7 @@
 
 #include "base/hot.h"
 #include "protocol/frame.h"
+#include "protocol/message.h"
 #include "proxy/admin/console.h"
 #include "proxy/descriptors.h"
 #include "proxy/http/http.h"
@@ -415,6 +416,14 @@ is_http(const struct session *s)
 		(is_direct_tls(s) && !tls_alpn_is_postgresql(s->client.ssl)));
 }
 
+/* Terminate in the place of a startup packet, as node-postgres says it when it is told to leave at
+ * once: PostgreSQL closes such a connection without a word. */
+static bool
+says_terminate(struct slice in)
+{
+	return in.n >= 4 && in.p[0] == MSG_TERMINATE && memcmp(in.p + 1, "\0\0", 3) == 0;
+}
+
 WARM void
 preface_on_inbox(struct session *s)
 {
@@ -435,7 +444,10 @@ preface_on_inbox(struct session *s)
 	case PARSE_MORE:
 		break;
 	case PARSE_BAD:
-		session_close(s, WHY_PROTOCOL, "Invalid length of startup packet.");
+		if (says_terminate(buf_view(&s->login->inbox)))
+			session_abort(s, WHY_CLIENT_GONE);
+		else
+			session_close(s, WHY_PROTOCOL, "Invalid length of startup packet.");
 		break;
 	case PARSE_DONE:
 		take_packet(s, packet);

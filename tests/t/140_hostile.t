@@ -104,6 +104,11 @@ for my $case (@wrong) {
 		ok($w->closed && !length $w->{in}, 'closed, with nothing behind it');
 	}
 }
+for my $size (5, 1) {
+	$w = wire();
+	$w->send_split(terminate(), $size);
+	ok($w->closed && !length $w->{in}, 'Terminate in the place of a startup packet: closed without a word');
+}
 $w = wire();
 $w->send(startup(@login, 'meridian.access' => 'sometimes'));
 my $e = error_fields($w->message);
