@@ -111,6 +111,8 @@ for my $mode (qw(session transaction)) {
 	$_->close for splice @hold, 0, 3;
 	like($_->answer, qr/^3$/, "$mode: all nodes are full: a session waits, and is served when one is not") for $first, $second;
 	$_->send(terminate()) && $_->closed for $first, $second;
+	# one that is opened for who is served by another by then is not an old one
+	$proxy->wait_console('SHOW POOLS DATABASE postgres USER app', sub { !grep { $_->{sv_login} } @{ $_[0] } });
 	$proxy->console('RECONNECT');
 	$nodes[0]->poll_query_until('postgres', "SELECT count(*) = 3 FROM pg_stat_activity WHERE usename = 'app'");
 	push @hold, map { $direct->($nodes[0]) } 1 .. 3;

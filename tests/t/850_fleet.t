@@ -253,8 +253,10 @@ is($stranger->ended_with, '57014', 'its own proxy does');
 # The key is changed while sessions live: the new one is added everywhere, then put first.
 $proxy{$_}->reload(set => { fleet_key_file => key_file("both$_", $old, $new) }) for 1, 2;
 $proxy{$_}->reload(set => { fleet_key_file => key_file("both$_", $new, $old) }) for 1, 2;
-cancel_at($proxy{2}, $_) for $w, $long;
-is($_->ended_with, '57014', 'keys of before still work') for $w, $long;
+# what was tried with foreign keys may count as a guess for a moment
+ok(wait_until(sub { cancel_at($proxy{2}, $w); return !$w->silent(0.2) }), 'keys of before');
+cancel_at($proxy{2}, $long);
+is($_->ended_with, '57014', 'still work') for $w, $long;
 for my $version (0x30000, 0x30002) {
 	my $fresh = session($proxy{1}, version => $version);
 	ok(sleeps($fresh), 'a session under the new key');
