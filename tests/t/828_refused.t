@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -39,6 +40,15 @@ for my $mode (qw(session transaction)) {
 		my $d = Meridian::Test::Wire->new(path => $node->host . '/.s.PGSQL.' . $node->port);
 		$d->login(user => 'app', database => 'postgres');
 		return $d;
+	};
+	# All slots of a node; one that somebody is just leaving is tried again.
+	my $fill = sub {
+		my ($node, $hold) = @_;
+		return wait_until(sub {
+			my $d = $direct->($node);
+			push @$hold, $d if $d->{parameters}{server_version};
+			return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'") == 6;
+		});
 	};
 	my $login_error = sub {
 		my ($e) = map { error_fields($_) } grep { $_->[0] eq 'E' } $begin->(@_)->until('EZ');
@@ -103,7 +113,7 @@ for my $mode (qw(session transaction)) {
 	my @hold;
 	for my $node (@nodes) {
 		$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = 'app'");
-		push @hold, map { $direct->($node) } 1 .. 6;
+		ok($fill->($node, \@hold), "$mode: a node is full");
 	}
 	my ($first, $second) = map { $begin->() } 1 .. 2;
 	$_->until('Z'), $_->send(query('SELECT 3')) for $first, $second;
@@ -115,7 +125,7 @@ for my $mode (qw(session transaction)) {
 	$proxy->wait_console('SHOW POOLS DATABASE postgres USER app', sub { !grep { $_->{sv_login} } @{ $_[0] } });
 	$proxy->console('RECONNECT');
 	$nodes[0]->poll_query_until('postgres', "SELECT count(*) = 3 FROM pg_stat_activity WHERE usename = 'app'");
-	push @hold, map { $direct->($nodes[0]) } 1 .. 3;
+	ok($fill->($nodes[0], \@hold), "$mode: full again");
 	$proxy->reload(set => { auth => 'trust', workers => 1, default_pool_size => 3, probe_interval => '1h', probe_conninfo => '', region => 'us-east1',
 			server_login_retry => '500ms', query_wait_timeout => '2s' });
 	$w = $begin->();
