@@ -191,9 +191,10 @@ void name_expect(struct statements *c, struct name *name, struct statement *view
 /* What is to come for a statement without a name: an act, or a Query. */
 void unnamed_expect(struct statements *c);
 void unnamed_set(struct statements *c, struct statement *st);
-/* All names that there are now will be gone; fills the act. True before it: so much of that kind is
- * under way that it has to wait. */
+/* Whether so many names are to be gone by what is under way that the next of that kind has to wait
+ * for an answer; there is one to come. */
 bool names_must_wait(const struct statements *c);
+/* All names that there are now will be gone; fills the act. */
 void names_expect_none(struct statements *c, struct act *act);
 /* DEALLOCATE ALL or DISCARD ALL has run. */
 void names_forget_all(struct statements *c);

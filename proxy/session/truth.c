@@ -275,17 +275,23 @@ struct beside {
 	const struct vars *v;
 	size_t at;
 	struct vars_item item;
-	bool is_begun, is_over;
+	bool more;
 };
+
+static void
+begin_beside(struct beside *b, const struct vars *v)
+{
+	b->v = v;
+	b->at = 0;
+	b->more = vars_next(v, &b->at, &b->item);
+}
 
 static bool
 has(struct beside *b, struct slice name)
 {
-	while (!b->is_over && (!b->is_begun || vars_compare(b->item.name, name) < 0)) {
-		b->is_begun = true;
-		b->is_over = !vars_next(b->v, &b->at, &b->item);
-	}
-	return !b->is_over && vars_compare(b->item.name, name) == 0;
+	while (b->more && vars_compare(b->item.name, name) < 0)
+		b->more = vars_next(b->v, &b->at, &b->item);
+	return b->more && vars_compare(b->item.name, name) == 0;
 }
 
 /* Whether the value of a name says that it is not set. */
@@ -307,8 +313,10 @@ is_unset(const struct answer *a, const struct vars_item *item, struct beside *st
 static void
 sort_settings(struct answer *a)
 {
-	struct beside startup = { .v = a->q->startup }, session = { .v = a->q->session };
+	struct beside startup, session;
 
+	begin_beside(&startup, a->q->startup);
+	begin_beside(&session, a->q->session);
 	a->n = vars_sort(a->settings, a->n);
 	for (size_t i = 0; i < a->n; i++) {
 		struct vars_item *item = &a->settings[i];
@@ -464,18 +472,19 @@ static void
 conclude(struct answer *a, struct truth *out)
 {
 	const struct truth_question *q = a->q;
-	struct vars *none = vars_none(q->session), *session;
-	size_t n = (sort_settings(a), a->n);
+	struct vars *none = vars_none(q->session);
+	struct vars *session = a->is_all ? none : q->session;
+	struct vars *server = a->is_all || q->server == NULL ? session : q->server;
+	size_t n;
 
-	session = vars_change(a->is_all ? none : q->session, a->settings, &n, true);
+	sort_settings(a);
+	n = a->n;
+	session = vars_change(session, a->settings, &n, true);
 	if (n < a->n)
 		a->pins |= PIN_SETTING;
-	out->server = NULL;
-	if (!(q->effects & (EFFECT_UNKNOWN | EFFECT_UNNAMED)))
-		out->server = vars_change(a->is_all           ? none
-					  : q->server != NULL ? q->server
-							      : q->session,
-					  a->settings, &n, false);
+	out->server = q->effects & (EFFECT_UNKNOWN | EFFECT_UNNAMED)
+			  ? NULL
+			  : vars_change(server, a->settings, &n, false);
 	out->session = a->is_all ? vars_overlay(q->startup, session) : vars_ref(session);
 	out->pins = pins_now(a, out->session);
 	vars_unref(session);

@@ -154,22 +154,30 @@ assert_changed(const char *base, const char *changes, const char *want, const ch
 	vars_table_free(t);
 }
 
+static const struct {
+	const char *base, *changes, *want, *done;
+} changed[] = {
+	{ "", "", "", "" },
+	{ "a=1", "", "a=1", "" },
+	{ "", "b=2 a=1 c=3", "a=1 b=2 c=3", "a b c" },
+	{ "", "a=1 b=2 a=3", "a=3 b=2", "a b" },
+	{ "b=1 d=2", "a=1 c=3 e=4", "a=1 b=1 c=3 d=2 e=4", "a c e" },
+	{ "b=1 d=2", "d=3 b=4", "b=4 d=3", "b d" },
+	{ "a=1 b=2 c=3", "b", "a=1 c=3", "b" },
+	{ "a=1 b=2 c=3", "c a x", "b=2", "a c x" },
+	{ "a=1", "a b=2 a=3", "a=3 b=2", "a b" },
+	{ "a=1", "a=3 b=2 a", "b=2", "a b" },
+	{ "b=1", "a= b=", "a= b=", "a b" },
+	{ "ab=1", "a=1 abc=2", "a=1 ab=1 abc=2", "a abc" },
+};
+
 static void
 many_changes_are_made_at_once(void **state)
 {
 	(void)state;
-	assert_changed("", "", "", "");
-	assert_changed("a=1", "", "a=1", "");
-	assert_changed("", "b=2 a=1 c=3", "a=1 b=2 c=3", "a b c");
-	assert_changed("", "a=1 b=2 a=3", "a=3 b=2", "a b");
-	assert_changed("b=1 d=2", "a=1 c=3 e=4", "a=1 b=1 c=3 d=2 e=4", "a c e");
-	assert_changed("b=1 d=2", "d=3 b=4", "b=4 d=3", "b d");
-	assert_changed("a=1 b=2 c=3", "b", "a=1 c=3", "b");
-	assert_changed("a=1 b=2 c=3", "c a x", "b=2", "a c x");
-	assert_changed("a=1", "a b=2 a=3", "a=3 b=2", "a b");
-	assert_changed("a=1", "a=3 b=2 a", "b=2", "a b");
-	assert_changed("b=1", "a= b=", "a= b=", "a b");
-	assert_changed("ab=1", "a=1 abc=2", "a=1 ab=1 abc=2", "a abc");
+	for (size_t i = 0; i < sizeof(changed) / sizeof(changed[0]); i++)
+		assert_changed(changed[i].base, changed[i].changes, changed[i].want,
+			       changed[i].done);
 }
 
 static void
