@@ -366,11 +366,27 @@ statements_bytes(const struct statements *c)
 	return sizeof(*c) + c->bytes + c->held.size;
 }
 
+/* By which PostgreSQL says that a plan is out of date: 0A000, "cached plan must not change result
+ * type"; XX000, "cache lookup failed for type 16385", of a parameter, even where there is another
+ * of that name now; and that a text cannot be read anew with the types which its parameters have
+ * had since it was prepared: 42804 datatype_mismatch, 42846 cannot_coerce, 42883
+ * undefined_function, 42703 undefined_column, 42P01 undefined_table. The client will prepare the
+ * text anew to be rid of it. */
+static bool
+is_out_of_date(const char sqlstate[5])
+{
+	static const char states[][6] = { "0A000", "XX000", "42804", "42846",
+					  "42883", "42703", "42P01" };
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (memcmp(sqlstate, states[i], 5) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* 26000, invalid_sql_statement_name: what should be there is not, if it was not the client's own
- * mistake. 0A000, feature_not_supported: "cached plan must not change result type", and the client
- * will prepare the same text anew to be rid of it. XX000, internal_error: "cache lookup failed for
- * type 16385" of a statement with a parameter of a type that was dropped, even where there is
- * another of that name now. */
+ * mistake. */
 void
 statements_error(struct statements *c, const char sqlstate[5])
 {
@@ -383,7 +399,7 @@ statements_error(struct statements *c, const char sqlstate[5])
 			slot_discard(c->ss, slot);
 		}
 	}
-	if (memcmp(sqlstate, "0A000", 5) != 0 && memcmp(sqlstate, "XX000", 5) != 0)
+	if (!is_out_of_date(sqlstate))
 		return;
 	HASH_ITER(hh, c->names, name, next)
 	{

@@ -115,8 +115,7 @@ bool statements_has_discarded(const struct statements *c);
  */
 size_t statements_server(struct statements *c, char *p, size_t n);
 /* The server has reported an error with this SQLSTATE (any error of a pooled session): a plan that
- * is out of date, one of a type that is gone, or a statement that is not there, is not offered to
- * anybody again. */
+ * is out of date, or a statement that is not there, is not offered to anybody again. */
 void statements_error(struct statements *c, const char sqlstate[5]);
 
 /* What the texts that ran since the last call may have changed: enum sqleffect; the names of

@@ -196,6 +196,14 @@ $node->safe_psql('postgres', q(DROP TYPE mood; CREATE TYPE mood AS ENUM ('glad')
 is(say_to($a, run('mood', 'glad'), execute(), $S), 'E=XX000 Z', 'is another now');
 is(say_to($_, prepare('mood2', $typed), run('mood2', 'glad'), execute(), $S), '1 2 D=glad C Z', 'the same text prepared after that has the new one') for $a, $c;
 
+# A text that cannot be read anew with the types its parameters have had since it was prepared.
+my $half = 'SELECT half($1)';
+$node->safe_psql('postgres', q(CREATE FUNCTION half(int) RETURNS int LANGUAGE sql AS 'SELECT $1 / 2'));
+is(say_to($a, prepare('half', $half), run('half', '4'), execute(), $S), '1 2 D=2 C Z', 'a function');
+$node->safe_psql('postgres', q(DROP FUNCTION half; CREATE FUNCTION half(text) RETURNS text LANGUAGE sql AS 'SELECT $1 || $1'));
+is(say_to($c, prepare('half', $half), run('half', '4'), execute(), $S), '1 E=42883 Z', 'has other arguments now: a plan that was there fails');
+is(say_to($_, prepare('half2', $half), run('half2', 'x'), execute(), $S), '1 2 D=xx C Z', '... once') for $a, $c;
+
 # ---------------------------------------------------------------- long ones
 
 my $long = "SELECT length('" . 'x' x 200000 . "')";

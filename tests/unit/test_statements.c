@@ -466,17 +466,19 @@ a_statement_that_is_lost_is_not_offered_again(void **state)
 static void
 a_text_that_went_wrong_is_prepared_anew(void **state)
 {
-	static const char *const gone[] = { "0A000", "XX000" };
+	static const char *const gone[] = { "0A000", "XX000", "42804", "42846",
+					    "42883", "42703", "42P01" };
 	struct fixture *f = begin(200);
 	char says[32], parse[32];
 
 	(void)state;
 	client(f, 0, "P a S1|S", "P meridian_1 S1|S");
 	server(f, "1Z", "1Z");
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < sizeof(gone) / sizeof(gone[0]); i++) {
 		client(f, 0, "B a|S", "B meridian_1|S");
 		server(f, "EZ", "EZ");
 		statements_error(f->c, "42501");
+		statements_error(f->c, "22P02");
 		(void)snprintf(says, sizeof(says), "P b%u S1|S", i);
 		client(f, 0, says, "C meridian_0|S");
 		server(f, "3Z", "1Z");
