@@ -502,6 +502,28 @@ clear_effects(struct scan s)
 	return EFFECT_CLEAR;
 }
 
+/* CREATE and ALTER of what texts are about. DROP says nothing that counts: what a text has meant is
+ * there no more, or is created behind it. */
+static unsigned
+schema_effects(struct scan s)
+{
+	static const char *const kinds[] = { "table",    "type",      "domain",    "view",
+					     "function", "procedure", "aggregate", "operator",
+					     "cast",     "schema",    "extension" };
+	static const char *const temporary[] = { "temp", "temporary" };
+
+	/* OR REPLACE, UNLOGGED, FOREIGN, RECURSIVE … */
+	for (int i = 0; i < 4; i++) {
+		struct sqltoken t = take(&s);
+
+		if (t.kind != SQLTOKEN_WORD || IS_ONE_OF(t.text, temporary))
+			return 0;
+		if (IS_ONE_OF(t.text, kinds))
+			return EFFECT_SCHEMA;
+	}
+	return 0;
+}
+
 static const struct {
 	const char *word;
 	unsigned (*effects)(struct scan s);
@@ -512,12 +534,13 @@ static const struct {
 	{ "close", clear_effects },     { "deallocate", deallocate_effects },
 	{ "drop", clear_effects },      { "load", load_effects },
 	{ "do", do_effects },           { "call", call_effects },
+	{ "create", schema_effects },   { "alter", schema_effects },
 };
 
 static unsigned
 verb_effects(const struct scan *s, struct slice word)
 {
-	if (word.n < 2 || word.n > 10 || strchr("srdlupcSRDLUPC", word.p[0]) == NULL)
+	if (word.n < 2 || word.n > 10 || strchr("srdlupcaSRDLUPCA", word.p[0]) == NULL)
 		return 0;
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (slice_is_nocase(word, verbs[i].word))

@@ -39,15 +39,17 @@ enum sqleffect {
 	EFFECT_UNKNOWN = 1 << 13,   /* the text could not be read: may do anything */
 	EFFECT_MEANING = 1 << 14,   /* texts behind it may mean something else, be it only for this
 				       transaction: sqleffects_has_meaning() */
+	EFFECT_SCHEMA = 1 << 15,    /* … for all sessions of the database, once it is committed: a
+				       table, a type, a function … was created or altered */
 };
 
 /* Behind these there may be a temporary table that had another's name before. */
 #define EFFECTS_THAT_SHADOW (EFFECT_TEMP | EFFECT_CODE | EFFECT_UNKNOWN)
 
 /* Behind these nobody knows what a text means until it is known what they have done. */
-#define EFFECTS_ON_MEANING                                                          \
-	(EFFECT_MEANING | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED | EFFECT_RESET_ALL | \
-	 EFFECTS_THAT_SHADOW)
+#define EFFECTS_ON_MEANING                                                       \
+	(EFFECT_MEANING | EFFECT_SCHEMA | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED | \
+	 EFFECT_RESET_ALL | EFFECTS_THAT_SHADOW)
 
 /* What a whole text may do; 0: nothing that outlives its transaction. */
 unsigned sqleffects(struct slice sql);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * How many connections the pools of all workers have together, of a database on a node and of a
- * user on a node: for max_db_connections and max_user_connections. The counters are shared by
- * reference; counting is one atomic instruction, finding a counter (once per pool) takes a lock.
+ * user on a node: for max_db_connections and max_user_connections; and how often a database's
+ * schema was changed by their sessions. The counters are shared by reference; counting is one
+ * atomic instruction, finding a counter (once per pool) takes a lock.
  */
 #ifndef PROXY_POOL_LIMITS_H
 #define PROXY_POOL_LIMITS_H
@@ -18,6 +19,7 @@ struct pool_count {
 	uint32_t node; /* node_live.id */
 	atomic_uint n;
 	atomic_uint starving; /* pools with waiting sessions and no connection, for want of room */
+	atomic_uint changes;  /* of its schema, seen or suspected; wraps */
 	char name[];
 };
 

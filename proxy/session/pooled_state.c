@@ -12,6 +12,7 @@
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
 #include "proxy/pool/ask.h"
+#include "proxy/pool/limits.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/reports.h"
 #include "proxy/session/session_int.h"
@@ -210,14 +211,20 @@ pooled_forget_statements(struct server *sv)
 	server_statements_clear(sv->statements);
 }
 
-/* Texts mean what the settings say, as far as we know: equal settings, equal meaning. */
+#define SERIAL_BITS 40 /* of vars_meaning(): the settings that there have ever been in a worker */
+
+/* Texts mean what the settings say, as far as we know, and what the schema is that they are
+ * prepared under: equal settings, and no change of the schema between, equal meaning. */
 static uint64_t
 meaning_of(struct pooled *pd)
 {
+	uint64_t changes =
+	    atomic_load_explicit(&pd->pool->of_database->changes, memory_order_acquire);
+
 	note_effects(pd);
 	if (((pd->effects | pd->asked_effects) & EFFECTS_ON_MEANING) || (pd->pins & PINS_UNKNOWN))
 		return 0;
-	return vars_meaning(pd->vars);
+	return vars_meaning(pd->vars) ^ changes << SERIAL_BITS;
 }
 
 /* Which statements of a session pool take settings back is known by whether they have a name. */
@@ -355,6 +362,17 @@ void
 pooled_on_error(struct session *s, const char sqlstate[5])
 {
 	statements_error(s->pooled->statements, sqlstate);
+}
+
+/* Whoever prepares a text after our client has been told finds none that was prepared before. */
+WARM void
+pooled_on_end(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+
+	note_effects(pd);
+	if (pd->effects & EFFECT_SCHEMA)
+		atomic_fetch_add(&pd->pool->of_database->changes, 1);
 }
 
 /* What has waited for the server's answers goes on, as far as the server takes it. */

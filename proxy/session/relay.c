@@ -128,6 +128,8 @@ relay_count(struct session *s, const struct flow_tally *tally)
 	struct stats *stats = &s->worker->stats;
 
 	stat_add(&stats->transactions, tally->transactions);
+	if (s->pooled != NULL && tally->transactions > 0)
+		pooled_on_end(s);
 	for (unsigned i = 0; i < tally->errors; i++) {
 		bool known = i < FLOW_TALLY_MAX;
 

@@ -83,10 +83,10 @@ enum statements_verdict {
 };
 
 /* The client's next n bytes; before flow_client() has them. What is half a message may be kept
- * inside, and is put in front of what comes next. `meaning` stands for the settings that decide
- * what a text means (search_path, TimeZone, …; not application_name): sessions of equal meaning
- * share statements; 0, unknown: this session's statements are its own. With n = 0 goes on after a
- * wait. */
+ * inside, and is put in front of what comes next. `meaning` stands for what decides what a text
+ * means when it is prepared, the schema and settings (search_path, TimeZone, …; not
+ * application_name): sessions of equal meaning share statements; 0, unknown: this session's
+ * statements are its own. With n = 0 goes on after a wait. */
 enum statements_verdict statements_client(struct statements *c, uint64_t meaning, const char *p,
 					  size_t n, struct buf *out);
 const char *statements_why(const struct statements *c);

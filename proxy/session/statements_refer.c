@@ -50,7 +50,7 @@ stray(struct walk *w, struct slice text)
 	return text;
 }
 
-/* A statement is prepared anew: by what its text means today. */
+/* A statement is to be prepared anew: by what its text means today. */
 static struct statement *
 renew(struct walk *w, struct name *name)
 {
@@ -129,14 +129,16 @@ refer(struct walk *w, struct slice text, enum use how, struct reference *out)
 	if (is_shadowed(w, name))
 		(void)renew(w, name);
 	slot = slot_find(c->ss, name->view);
+	if (slot == NULL && name->view->repeatable)
+		slot = slot_find(c->ss, renew(w, name));
 	if (walk_slot_must_wait(c, slot))
 		return STEP_WAIT;
-	if (how != DESCRIBES)
-		walk_note_statement(w, name->view);
 	if (slot != NULL)
 		slot_touch(c->ss, slot);
 	else if (name->view->repeatable)
-		slot = walk_parse_in_front(w, renew(w, name));
+		slot = walk_parse_in_front(w, name->view);
+	if (how != DESCRIBES)
+		walk_note_statement(w, name->view);
 	if (how == RUNS && name->shape != 0 && slot != NULL && verify(w, name, slot) == STEP_WAIT)
 		return STEP_WAIT;
 	out->name = name;

@@ -34,7 +34,7 @@ check_names(struct slice sql, unsigned effects)
 	struct slice rest, name;
 
 	sqleffects_names(sql, &names);
-	FUZZ_ASSERT(!(effects & ~(unsigned)(2 * EFFECT_MEANING - 1)));
+	FUZZ_ASSERT(!(effects & ~(unsigned)(2 * EFFECT_SCHEMA - 1)));
 	FUZZ_ASSERT(names.n == 0 || (effects & EFFECT_SETTINGS));
 	FUZZ_ASSERT(names.n == 0 || names.p[names.n - 1] == '\0');
 	for (rest = buf_view(&names); rest.n > 0;) {

@@ -184,7 +184,7 @@ for my $words (@same) {
 	is(say_to($pooled, @messages), say_to($direct, @messages), "as a connection of its own: $name");
 }
 
-# A table for good that comes in front of another in the path, whoever makes it: PostgreSQL looks for the name when it
+# A table for good that comes in front of another in the path, made past the proxy (through it: 833): PostgreSQL looks for the name when it
 # prepares, so a statement prepared behind it means the new one. A text that a connection of the pool has prepared before
 # is not looked at again (doc/pools.md): RECONNECT is what has it looked at.
 {

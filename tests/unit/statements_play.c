@@ -441,7 +441,9 @@ static void
 to_server(struct play *p, struct client *cl, const char *bytes, size_t n)
 {
 	struct buf out = { .n = 0 };
-	enum statements_verdict v = statements_client(cl->c, cl->meaning, bytes, n, &out);
+	/* now and then it is another, as behind a SET or a change of the schema */
+	uint64_t meaning = cl->meaning + (cl->said >> 7 & 1);
+	enum statements_verdict v = statements_client(cl->c, meaning, bytes, n, &out);
 
 	if (v == STATEMENTS_BAD) {
 		p->result.wrong = "the client's bytes are refused";

@@ -19,7 +19,7 @@ static const struct {
 	{ EFFECT_LOAD, "load" },         { EFFECT_SESSION, "session" },
 	{ EFFECT_CLEAR, "clear" },       { EFFECT_RESET_ALL, "reset" },
 	{ EFFECT_CODE, "code" },         { EFFECT_UNKNOWN, "unknown" },
-	{ EFFECT_MEANING, "meaning" },
+	{ EFFECT_MEANING, "meaning" },   { EFFECT_SCHEMA, "schema" },
 };
 
 /* What the text does, as text: "settings all: search_path role". */
@@ -102,10 +102,8 @@ ordinary_statements_do_nothing(void **state)
 		{ "FETCH ALL FROM c", "" },
 		{ "NOTIFY x, 'SET'", "" },
 		{ "SELECT temp, temporary, hold FROM t", "" },
-		{ "CREATE TABLE temp (temporary int)", "" },
 		{ "ALTER ROLE r SET search_path TO x", "" },
 		{ "ALTER SYSTEM SET work_mem = '4MB'", "" },
-		{ "CREATE FUNCTION f() RETURNS int SET search_path TO x AS $$ SET y = 1 $$", "" },
 		{ "EXECUTE p(1)", "" },
 		{ "SHOW search_path", "" },
 		{ "SELECT * FROM pg_settings", "" },
@@ -257,8 +255,9 @@ what_pins_is_seen(void **state)
 		{ "CREATE GLOBAL TEMPORARY TABLE t (a int)", "temp" },
 		{ "CREATE /* x */ TEMP -- y\n VIEW v AS SELECT 1", "temp" },
 		{ "CREATE OR REPLACE TEMP VIEW v AS SELECT 1", "temp" },
-		{ "CREATE TABLE pg_temp.t (a int)", "temp" },
-		{ "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "temp" },
+		{ "CREATE TABLE pg_temp.t (a int)", "temp schema" },
+		{ "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+		  "temp schema" },
 		{ "SELECT 1 INTO TEMP t", "temp" },
 		{ "SELECT 1 AS a INTO LOCAL TEMPORARY TABLE t", "temp" },
 		{ "EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1", "temp" },
@@ -277,6 +276,40 @@ what_pins_is_seen(void **state)
 		{ "SELECT dblink_connect('c', 'x')", "session" },
 		{ "SELECT pg_replication_origin_session_setup('x')", "session" },
 		{ "BEGIN; LISTEN a; CREATE TEMP TABLE t (a int); END", "listen temp" },
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
+static void
+a_change_of_the_schema_is_seen(void **state)
+{
+	static const struct example v[] = {
+		{ "CREATE TABLE temp (temporary int)", "schema" },
+		{ "create unlogged table t (a int)", "schema" },
+		{ "CREATE FOREIGN TABLE t (a int) SERVER s", "schema" },
+		{ "CREATE OR REPLACE RECURSIVE VIEW v (n) AS SELECT 1", "schema" },
+		{ "CREATE MATERIALIZED VIEW v AS SELECT 1", "schema" },
+		{ "CREATE FUNCTION f() RETURNS int SET search_path TO x AS $$ SET y = 1 $$",
+		  "schema" },
+		{ "ALTER TABLE t ADD c int", "schema" },
+		{ "ALTER TYPE t ADD VALUE 'x'", "schema" },
+		{ "alter /* */ extension e UPDATE", "schema" },
+		{ "CREATE SCHEMA IF NOT EXISTS s", "schema" },
+		{ "BEGIN; ALTER DOMAIN d DROP NOT NULL", "schema" },
+		{ "DO $$ BEGIN EXECUTE 'CREATE TABLE t (a int)'; END $$", "code schema" },
+		{ "DROP TABLE t; CREATE TABLE t (a int)", "clear schema" },
+		{ "CREATE INDEX i ON t (a)", "" },
+		{ "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)", "" },
+		{ "CREATE ROLE r", "" },
+		{ "CREATE TRIGGER t BEFORE INSERT ON v EXECUTE FUNCTION f()", "" },
+		{ "CREATE TEMP TABLE t (a int)", "temp" },
+		{ "CREATE \"table\"", "" },
+		{ "CREATE", "" },
+		{ "ALTER ROLE r SET x = 1", "" },
+		{ "SELECT 'CREATE TABLE t (a int)'", "" },
+		{ "SELECT \"create\", alter FROM t", "" },
 	};
 
 	(void)state;
@@ -454,6 +487,7 @@ main(void)
 		cmocka_unit_test(settings_have_names),
 		cmocka_unit_test(set_config_is_read),
 		cmocka_unit_test(what_pins_is_seen),
+		cmocka_unit_test(a_change_of_the_schema_is_seen),
 		cmocka_unit_test(the_body_of_do_is_read),
 		cmocka_unit_test(a_backslash_is_read_both_ways),
 		cmocka_unit_test(odd_texts_are_suspected),

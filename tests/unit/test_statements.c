@@ -222,6 +222,30 @@ an_equal_text_is_not_parsed_twice(void **state)
 	end(f);
 }
 
+/* A statement that has to be prepared anew somewhere is what others prepare now. */
+static void
+a_text_that_means_something_else_is_shared_again(void **state)
+{
+	struct fixture *f = begin(200);
+
+	(void)state;
+	client(f, 0, "P a S1|S", "P meridian_1 S1|S");
+	server(f, "1Z", "1Z");
+	f->meaning = 2;
+	client(f, 0, "P b S1|S", "P meridian_2 S1|S");
+	server(f, "1Z", "1Z");
+	client(f, 0, "B a|E|S", "B meridian_1|E|S"); /* what is there is used as it is */
+	server(f, "2CZ", "2CZ");
+	statements_detach(f->c);
+	statements_attach(f->c, f->other, &f->flow);
+	client(f, 0, "B b|E|S", "P meridian_1 S1|B meridian_1|E|S");
+	server(f, "12CZ", "2CZ");
+	client(f, 0, "B a|E|S", "B meridian_1|E|S");
+	server(f, "2CZ", "2CZ");
+	assert_int_equal(server_statements_count(f->other), 1);
+	end(f);
+}
+
 static void
 a_shadowed_text_is_one_sessions(void **state)
 {
@@ -519,6 +543,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_ours_on_the_server),
 		cmocka_unit_test(an_equal_text_is_not_parsed_twice),
+		cmocka_unit_test(a_text_that_means_something_else_is_shared_again),
 		cmocka_unit_test(a_shadowed_text_is_one_sessions),
 		cmocka_unit_test(a_text_that_shadows_is_noticed_at_once),
 		cmocka_unit_test(the_least_recently_used_goes),
