@@ -372,8 +372,8 @@ read_setting(struct answer *a, struct slice name, struct slice value)
 		at = a->text.n;
 		good = truth_put_unescaped(&a->text, value);
 		item.value = slice_of(value.p != NULL ? a->text.p + at : NULL, a->text.n - at);
-		good =
-		    good && (item.value.n == 0 || memchr(item.value.p, '\0', item.value.n) == NULL);
+		good = good &&
+		       (item.value.p == NULL || memchr(item.value.p, '\0', item.value.n) == NULL);
 		add_setting(a, item);
 	}
 	buf_fini(&lower);
