@@ -27,6 +27,7 @@
 #include "migration/types.h"
 
 struct job;
+struct migration;
 struct spec;
 struct step_def;
 
@@ -123,6 +124,12 @@ struct kind {
 	int (*may_begin)(struct job *j, enum migration_phase phase, struct err *e);
 	/* VERIFY; NULL: 0A000. */
 	int (*verify)(struct job *j, const char *table, const struct rows_sink *out, struct err *e);
+	/* Asked once a second of a migration that rests behind DATA or FINALIZE, by the watcher of
+	 * the database where it is at home: what has come to pass there, so that it cannot go on.
+	 * Nothing is put where there is nothing; is_final: it will not come right by itself. NULL:
+	 * there never is. */
+	int (*remark)(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
+		      struct err *e);
 };
 
 extern const struct kind kind_move, kind_regions, kind_distribute, kind_files;

@@ -3,6 +3,7 @@
 
 #include "migration/store.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -456,6 +457,26 @@ int
 store_set_request(PGconn *c, const char *uuid, const char *request, struct err *e)
 {
 	return update(c, uuid, "request = $2", request, NULL, e);
+}
+
+int
+store_set_detail(PGconn *c, const struct migration *m, const char *detail, struct err *e)
+{
+	char rev[24];
+	const char *params[] = { m->uuid, detail, rev };
+	PGresult *r;
+	bool hit;
+
+	snprintf(rev, sizeof(rev), "%" PRId64, m->rev);
+	r = db_query(c, e,
+		     "UPDATE meridian.migration SET detail = $2, rev = rev + 1 WHERE uuid = $1 AND"
+		     " rev = CAST($3 AS int8) AND is_home",
+		     3, params);
+	if (r == NULL)
+		return -1;
+	hit = strcmp(PQcmdTuples(r), "0") != 0;
+	PQclear(r);
+	return hit;
 }
 
 int

@@ -91,6 +91,8 @@ int store_set_state(PGconn *c, const char *uuid, enum migration_state s, const c
 int store_set_options(PGconn *c, const char *uuid, const char *options_json, struct err *e);
 int store_set_checks(PGconn *c, const char *uuid, const char *checks_json, struct err *e);
 int store_set_request(PGconn *c, const char *uuid, const char *request, struct err *e);
+/* The line of what is going on, of a row that is as it was read: 1; 0: it has changed since. */
+int store_set_detail(PGconn *c, const struct migration *m, const char *detail, struct err *e);
 int store_ack(PGconn *c, const char *uuid, const char *guard, const char *text, struct err *e);
 
 /* ---- steps ---- */

@@ -38,6 +38,7 @@ struct watched {
 	unsigned heard;    /* watch.asked, at the last look */
 	int64_t active_us; /* the last good look at which it was active, or the first; 0: none */
 	struct answers *answers;
+	unsigned doubts;  /* so many looks in a row a migration's remark was to be another one */
 	int64_t flush_us; /* when callers are written next (redirect.h); 0: at once */
 	unsigned flushes;
 };

@@ -218,6 +218,7 @@ look(struct watched *d, struct err *e)
 	if (d->is_active) {
 		d->active_us = d->looked_us;
 		look_for_dead(ms, d);
+		remarks_look(d);
 	}
 	return PQstatus(d->c) == CONNECTION_OK ? 0 : db_error(d->c, NULL, e);
 }

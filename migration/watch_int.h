@@ -55,4 +55,10 @@ void *watched_main(void *arg);
 void watched_listen(struct watched *d, int64_t us);
 void watched_free(struct watched *d);
 
+/* ---- remark.c ---- */
+
+/* What has come to pass with migrations that rest there, told once: in the row, the journal and the
+ * log. */
+void remarks_look(struct watched *d);
+
 #endif

@@ -18,6 +18,7 @@
 #include "migration/move/again.h"
 #include "migration/move/rows.h"
 #include "migration/move/sql.h"
+#include "migration/move/stream.h"
 #include "protocol/sqlstate.h"
 
 #define WORKER_US    (60 * USEC_PER_SEC)
@@ -242,6 +243,8 @@ move_wait_for_worker(struct job *j, PGconn *c, const char *name, bool runs, stru
 			     runs ? "the start of the apply worker" : "the end of the apply worker",
 			     e);
 	buf_fini(&sql);
+	if (rc != 0 && runs && strcmp(e->sqlstate, SQLSTATE_OBJECT_NOT_IN_STATE) == 0)
+		err_hint(e, "The log of the server that subscribes says why.");
 	return rc;
 }
 
@@ -254,6 +257,7 @@ struct copy_look {
 static int
 look_at_copy(PGconn *c, const char *subscription, struct copy_look *out, struct err *e)
 {
+	const char *const params[] = { subscription };
 	int version = PQserverVersion(c);
 	struct buf sql = { .cap = 0 };
 	PGresult *r;
@@ -261,17 +265,16 @@ look_at_copy(PGconn *c, const char *subscription, struct copy_look *out, struct 
 	buf_printf(&sql,
 		   "SELECT count(*) FILTER (WHERE r.srsubstate = 'r'), count(*), %s, %s"
 		   " FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid"
-		   " WHERE s.subname = '%s'",
+		   " WHERE s.subname = $1",
 		   version >= 140000 ? "(SELECT coalesce(sum(bytes_processed), 0)::bigint"
 				       " FROM pg_stat_progress_copy"
 				       " WHERE datname = current_database())"
 				     : "0",
 		   version >= 150000
 		       ? "(SELECT coalesce(sum(apply_error_count + sync_error_count), 0)"
-			 "::bigint FROM pg_stat_subscription_stats)"
-		       : "0",
-		   subscription);
-	r = db_query(c, e, buf_text(&sql), 0, NULL);
+			 "::bigint FROM pg_stat_subscription_stats WHERE subname = $1)"
+		       : "0");
+	r = db_query(c, e, buf_text(&sql), 1, params);
 	buf_fini(&sql);
 	if (r == NULL)
 		return -1;
@@ -307,51 +310,68 @@ copy_done(struct job *j, const struct migration_step *s, bool *is_done, struct e
 	return *is_done ? flush(c, e) : 0;
 }
 
-/* The server copies; we look on, and say so when it cannot. */
+/* What a wait for copies keeps between two looks. */
+struct waiting {
+	struct copy_look look;
+	int64_t errors; /* as many have been told */
+	struct lost_copy lost;
+	struct stream_watch stream;
+};
+
 static int
-watch_copy(struct job *j, const struct migration_step *s, struct lost_copy *lost, struct err *e)
+tell_errors(struct job *j, struct waiting *w, struct err *e)
 {
-	struct copy_look look = { 0 };
+	if (w->look.errors <= w->errors)
+		return 0;
+	if (move_tell_changes(j, e) != 0)
+		return -1;
+	job_notice(j, "the target has met %" PRId64 " errors while it copies: its log says which",
+		   w->look.errors);
+	w->errors = w->look.errors;
+	return 0;
+}
+
+/* The server copies; we look on, and say so when it cannot. 1: all is there. */
+static int
+look_on(struct job *j, PGconn *c, struct waiting *w, struct err *e)
+{
+	const struct copy_look *look = &w->look;
 	struct move_names names;
-	int64_t errors = 0;
-	PGconn *c;
+	const char *why;
 
 	move_names(j, &names);
-	for (;;) {
-		c = job_db(j, s->place, e);
-		if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0)
-			return -1;
-		if (look.ready == look.all)
-			return flush(c, e);
-		if (look.errors > errors && move_tell_changes(j, e) != 0)
-			return -1;
-		if (look.errors > errors)
-			job_notice(j,
-				   "the target has met %" PRId64 " errors while it copies: its log"
-				   " says which",
-				   look.errors);
-		errors = look.errors;
-		job_progress(j, (int)(look.ready * 100 / look.all),
-			     "%" PRId64 " of %" PRId64 " tables copied, %" PRId64
-			     " bytes of those under way",
-			     look.ready, look.all, look.bytes);
-		if (move_mend_copies(j, c, lost, e) != 0 || job_sleep(j, COPY_LOOK_US, e) != 0)
-			return -1;
-	}
+	if (look_at_copy(c, names.forward, &w->look, e) != 0)
+		return -1;
+	if (look->ready == look->all && look->all > 0)
+		return 1;
+	if (tell_errors(j, w, e) != 0 || move_mend_copies(j, c, &w->lost, e) != 0 ||
+	    stream_watch(j, c, &w->stream, &why, e) != 0)
+		return -1;
+	job_progress(j, look->all > 0 ? (int)(look->ready * 100 / look->all) : 0,
+		     "%" PRId64 " of %" PRId64 " tables copied, %" PRId64
+		     " bytes of those under way%s%s",
+		     look->ready, look->all, look->bytes, *why != '\0' ? "; " : "", why);
+	return 0;
 }
 
 static int
 copy_act(struct job *j, const struct migration_step *s, struct err *e)
 {
-	struct lost_copy lost = { .table = NULL };
+	struct waiting w = { .errors = 0 };
 	PGconn *c = job_db(j, s->place, e);
-	int rc;
+	int rc = -1;
 
-	if (c == NULL || move_note_copies(j, c, e) != 0 || move_go_on_again(j, e) != 0)
-		return -1;
-	rc = watch_copy(j, s, &lost, e);
-	free(lost.table);
-	return rc;
+	if (c != NULL && move_note_copies(j, c, e) == 0 && move_go_on_again(j, e) == 0)
+		rc = 0;
+	while (rc == 0) {
+		c = job_db(j, s->place, e);
+		rc = c != NULL ? look_on(j, c, &w, e) : -1;
+		if (rc == 0)
+			rc = job_sleep(j, COPY_LOOK_US, e);
+	}
+	free(w.lost.table);
+	stream_watch_fini(&w.stream);
+	return rc > 0 ? flush(c, e) : -1;
 }
 
 /* It goes with the subscription. */

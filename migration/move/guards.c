@@ -11,9 +11,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "migration/db.h"
 #include "migration/move/cutover.h"
 #include "migration/move/sql.h"
+#include "migration/move/stream.h"
 #include "migration/plan.h"
 #include "protocol/sqlstate.h"
 
@@ -28,6 +30,7 @@ struct guarded {
 	PGconn *from, *to;
 	struct checks *out;
 	bool is_last_word; /* what may come right by waiting is an error too */
+	bool is_lost;      /* replication is: what else is not as it should be follows from that */
 };
 
 /* FINALIZE waits a while for these by itself. */
@@ -67,6 +70,23 @@ fail_rows(struct guarded *g, PGconn *c, const char *guard, const char *sql, cons
 }
 
 /* ---- one by one ---- */
+
+/* No waiting brings it back. */
+static int
+guard_lost(struct guarded *g, struct err *e)
+{
+	bool is_kept = !g->d.is_backward || move_has_way_back(g->j);
+	char *what = is_kept ? NULL : xstrdup("nothing was replicated back (reverse = off)");
+	int rc = is_kept ? stream_is_lost(&g->d, g->from, g->to, &what, e) : 1;
+
+	if (rc > 0)
+		fail(g, "lost", "", what,
+		     g->d.is_backward ? "COMPLETE, and give up the way back"
+				      : "ABORT, and begin again");
+	g->is_lost = rc > 0 && !job_is_forced(g->j, "lost");
+	free(what);
+	return rc < 0 ? err_prefix(e, "guard lost") : 0;
+}
 
 static int
 guard_copied(struct guarded *g, struct err *e)
@@ -294,12 +314,14 @@ static int
 run_guards(struct guarded *g, struct err *e)
 {
 	static int (*const of_replication[])(struct guarded * g, struct err * e) = {
-		guard_copied, guard_slot, guard_lag, guard_schema, guard_tables, guard_identity
+		guard_lost,   guard_copied, guard_slot,    guard_lag,
+		guard_schema, guard_tables, guard_identity
 	};
 
 	if (guard_data(g, e) != 0)
 		return -1;
-	for (size_t i = 0; g->d.streams && i < sizeof(of_replication) / sizeof(of_replication[0]);
+	for (size_t i = 0;
+	     g->d.streams && !g->is_lost && i < sizeof(of_replication) / sizeof(of_replication[0]);
 	     i++) {
 		if (of_replication[i](g, e) != 0)
 			return -1;
@@ -351,6 +373,17 @@ put_failed(struct buf *b, const struct checks *c)
 	return may_wait;
 }
 
+static int
+refuse(struct job *j, bool backward, bool is_lost, struct buf *failed, struct err *e)
+{
+	err_set(e, SQLSTATE_GUARD_FAILED, "guards of %s failed", backward ? "REVERSE" : "FINALIZE");
+	err_detail(e, "%s", buf_text(failed));
+	if (!is_lost)
+		return err_hint(e, "FORCE (guard, …) passes over those that it names.");
+	return backward ? err_hint(e, "COMPLETE MIGRATION %d; gives up the way back.", job_id(j))
+			: err_hint(e, "ABORT MIGRATION %d; and begin again.", job_id(j));
+}
+
 /* What is only a matter of time is waited for. */
 static int
 guards_act(struct job *j, const struct migration_step *s, struct err *e)
@@ -358,7 +391,7 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 	int64_t end = clock_us() + PATIENCE_US;
 	bool backward = s->def->phase == PHASE_REVERSE;
 	struct buf failed = { .cap = 0 };
-	bool may_wait;
+	bool may_wait, is_lost;
 	int rc;
 
 	if (!backward && move_tell_changes(j, e) != 0)
@@ -369,6 +402,7 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 
 		buf_clear(&failed);
 		rc = check_guards(&g, backward, e);
+		is_lost = g.is_lost;
 		may_wait = put_failed(&failed, &checks);
 		checks_fini(&checks);
 		if (rc != 0 || failed.n == 0 || !may_wait || clock_us() > end)
@@ -378,12 +412,8 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 		if (rc != 0)
 			break;
 	}
-	if (rc == 0 && failed.n > 0) {
-		rc = err_set(e, SQLSTATE_GUARD_FAILED, "guards of %s failed",
-			     backward ? "REVERSE" : "FINALIZE");
-		err_detail(e, "%s", buf_text(&failed));
-		err_hint(e, "FORCE (guard, …) passes over those that it names.");
-	}
+	if (rc == 0 && failed.n > 0)
+		rc = refuse(j, backward, is_lost, &failed, e);
 	buf_fini(&failed);
 	return rc;
 }

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "migration/grammar.h"
+#include "migration/move/stream.h"
 #include "protocol/sqlstate.h"
 
 void
@@ -241,4 +242,5 @@ const struct kind kind_move = {
 	.show = move_show,
 	.may_begin = move_may_begin,
 	.verify = move_verify_tables,
+	.remark = stream_remark,
 };

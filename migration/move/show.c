@@ -159,8 +159,9 @@ put_lag(struct job *j, const struct direction *d, const struct rows_sink *out)
 	r = c == NULL
 		? NULL
 		: db_query(c, &why,
-			   "SELECT coalesce(r.state, CASE WHEN s.active THEN 'active' ELSE"
-			   " 'stopped' END), pg_wal_lsn_diff(pg_current_wal_lsn(),"
+			   "SELECT coalesce(r.state, CASE WHEN s.active THEN 'active' WHEN"
+			   " to_jsonb(s) ->> 'wal_status' = 'lost' THEN 'lost' ELSE 'stopped' "
+			   "END), pg_wal_lsn_diff(pg_current_wal_lsn(),"
 			   " coalesce(r.replay_lsn, s.confirmed_flush_lsn))::bigint,"
 			   " extract(epoch FROM r.replay_lag) * 1000 FROM pg_replication_slots s"
 			   " LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid"
