@@ -80,6 +80,61 @@ find_lost(struct job *j, PGconn *target, char **out, struct err *e)
 	return r != NULL ? 0 : -1;
 }
 
+/* ---- not there any more ---- */
+
+/* Tables that wait for their copy, as an array. $1: the subscription. */
+static const char waiting_sql[] =
+    "SELECT array_agg(" SQL_QUALIFIED ")::text FROM pg_subscription_rel r JOIN pg_subscription s ON"
+    " s.oid = r.srsubid JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid ="
+    " c.relnamespace WHERE s.subname = $1 AND r.srsubstate IN ('i', 'd') AND NOT EXISTS (SELECT"
+    " FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.relid = r.srrelid AND w.pid IS NOT"
+    " NULL)";
+
+/* Those that the source has not got any more, in words; NULL: none, or it cannot be asked now. */
+static int
+find_dropped(struct job *j, PGconn *target, char **out, struct err *e)
+{
+	struct move_names names;
+	const char *params[1];
+	PGconn *source;
+	char *waiting;
+	struct err ignored;
+	int rc;
+
+	*out = NULL;
+	move_names(j, &names);
+	params[0] = names.forward;
+	rc = db_value(target, &waiting, e, waiting_sql, 1, params);
+	if (rc <= 0)
+		return rc;
+	params[0] = waiting;
+	source = job_db(j, MOVE_SOURCE, &ignored);
+	if (source != NULL)
+		(void)db_value(source, out, &ignored,
+			       "SELECT string_agg(t, ', ' ORDER BY t) FROM unnest($1::text[]) t"
+			       " WHERE to_regclass(t) IS NULL",
+			       1, params);
+	free(waiting);
+	return 0;
+}
+
+static int
+is_dropped(PGconn *source, const char *table, bool *out, struct err *e)
+{
+	const char *const params[] = { table };
+
+	return db_is(source, out, e, "SELECT to_regclass($1) IS NULL", 1, params);
+}
+
+static void
+tell_dropped(struct job *j, const char *tables)
+{
+	job_notice(j,
+		   "not on the source any more, so the copy goes on without: %s; drop it on the"
+		   " target too",
+		   tables);
+}
+
 /* ---- step by step ---- */
 
 /* One transaction. Our connections wait for the disk (db.c): no step is lost that a later one, on
@@ -109,19 +164,24 @@ static int
 unpublish(struct job *j, const char *table, struct err *e)
 {
 	PGconn *source = job_db(j, MOVE_SOURCE, e);
+	struct buf drop = { .cap = 0 };
 	struct move_names names;
+	bool is_gone;
 	char *literal;
 	int rc;
 
-	if (source == NULL)
+	if (source == NULL || is_dropped(source, table, &is_gone, e) != 0)
 		return -1;
 	move_names(j, &names);
 	literal = db_literal(source, table);
+	if (!is_gone)
+		buf_printf(&drop, "; ALTER PUBLICATION %s DROP TABLE ONLY %s", names.publication,
+			   table);
 	rc = change(j, source, e,
 		    "INSERT INTO meridian.marker(mig, kind, at, payload) VALUES (%d, 'again',"
-		    " clock_timestamp(), to_jsonb(%s::text)); ALTER PUBLICATION %s DROP TABLE"
-		    " ONLY %s",
-		    job_id(j), literal, names.publication, table);
+		    " clock_timestamp(), to_jsonb(%s::text))%s",
+		    job_id(j), literal, buf_text(&drop));
+	buf_fini(&drop);
 	free(literal);
 	return rc;
 }
@@ -157,26 +217,42 @@ is_published(struct job *j, PGconn *source, const char *table, bool *out, struct
 	move_names(j, &names);
 	return db_is(source, out, e,
 		     "SELECT EXISTS (SELECT FROM pg_publication_rel x JOIN pg_publication b ON"
-		     " b.oid = x.prpubid WHERE b.pubname = $1 AND x.prrelid = $2::regclass)",
+		     " b.oid = x.prpubid WHERE b.pubname = $1 AND x.prrelid = to_regclass($2))",
 		     2, params);
+}
+
+/* Somebody may drop it meanwhile: then both sides only forget it. */
+static int
+bring_back(struct job *j, PGconn *source, PGconn *target, const char *table, struct err *e)
+{
+	struct move_names names;
+	bool is_gone = false, is_there = false;
+
+	move_names(j, &names);
+	if (is_published(j, source, table, &is_there, e) != 0 ||
+	    is_dropped(source, table, &is_gone, e) != 0)
+		return -1;
+	if (is_there)
+		return 0;
+	if (!is_gone && (refresh(j, target, e) != 0 || empty(j, target, table, e) != 0 ||
+			 is_dropped(source, table, &is_gone, e) != 0))
+		return -1;
+	if (!is_gone)
+		return change(j, source, e, "ALTER PUBLICATION %s ADD TABLE ONLY %s",
+			      names.publication, table);
+	tell_dropped(j, table);
+	return 0;
 }
 
 static int
 go_on(struct job *j, PGconn *source, const char *table, struct err *e)
 {
 	PGconn *target = job_db(j, MOVE_TARGET, e);
-	struct move_names names;
-	bool is_there = false;
 
-	if (target == NULL || is_published(j, source, table, &is_there, e) != 0)
+	if (target == NULL)
 		return -1;
 	job_progress(j, -1, "%s is copied anew", table);
-	move_names(j, &names);
-	if (!is_there && (refresh(j, target, e) != 0 || empty(j, target, table, e) != 0 ||
-			  change(j, source, e, "ALTER PUBLICATION %s ADD TABLE ONLY %s",
-				 names.publication, table) != 0))
-		return -1;
-	if (refresh(j, target, e) != 0)
+	if (bring_back(j, source, target, table, e) != 0 || refresh(j, target, e) != 0)
 		return -1;
 	return change(j, source, e, "DELETE FROM meridian.marker WHERE mig = %d AND kind = 'again'",
 		      job_id(j));
@@ -214,6 +290,21 @@ move_go_on_again(struct job *j, struct err *e)
 	return rc;
 }
 
+/* Nobody is to wait for what will not come. */
+static int
+forget_dropped(struct job *j, PGconn *target, struct err *e)
+{
+	char *tables;
+	int rc = find_dropped(j, target, &tables, e);
+
+	if (rc == 0 && tables != NULL) {
+		tell_dropped(j, tables);
+		rc = refresh(j, target, e);
+	}
+	free(tables);
+	return rc;
+}
+
 int
 move_mend_copies(struct job *j, PGconn *target, struct lost_copy *l, struct err *e)
 {
@@ -224,7 +315,8 @@ move_mend_copies(struct job *j, PGconn *target, struct lost_copy *l, struct err 
 	if (clock_us() < l->next_us)
 		return 0;
 	l->next_us = clock_us() + LOOK_US;
-	if (find_lost(j, target, &l->table, e) != 0) {
+	l->table = NULL;
+	if (forget_dropped(j, target, e) != 0 || find_lost(j, target, &l->table, e) != 0) {
 		free(before);
 		return -1;
 	}
