@@ -543,7 +543,7 @@ verb_effects(const struct scan *s, struct slice word)
 	if (word.n < 2 || word.n > 10 || strchr("srdlupcaSRDLUPCA", word.p[0]) == NULL)
 		return 0;
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (slice_is_nocase(word, verbs[i].word))
+		if (verbs[i].word[0] == (word.p[0] | 0x20) && slice_is_nocase(word, verbs[i].word))
 			return verbs[i].effects(*s);
 	}
 	return 0;

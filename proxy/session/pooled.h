@@ -101,7 +101,8 @@ void pooled_on_reports(struct session *s, const struct flow_side *before, struct
 /* What the server has discarded, flow is told: behind flow_server(), where `forgives`. */
 void pooled_forgive(struct session *s);
 void pooled_on_error(struct session *s, const char sqlstate[5]);
-/* Transactions have ended, and the client is still to hear of it. */
+/* Transactions have ended, one of which may have changed the schema; the client is still to hear of
+ * it. */
 void pooled_on_end(struct session *s);
 /* The server takes more again. */
 void pooled_on_server_drained(struct session *s);

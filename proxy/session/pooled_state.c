@@ -221,7 +221,6 @@ meaning_of(struct pooled *pd)
 	uint64_t changes =
 	    atomic_load_explicit(&pd->pool->of_database->changes, memory_order_acquire);
 
-	note_effects(pd);
 	if (((pd->effects | pd->asked_effects) & EFFECTS_ON_MEANING) || (pd->pins & PINS_UNKNOWN))
 		return 0;
 	return vars_meaning(pd->vars) ^ changes << SERIAL_BITS;
@@ -293,6 +292,7 @@ pooled_rewrite(struct session *s, const char **p, size_t *n)
 {
 	struct pooled *pd = s->pooled;
 	struct buf *out = &s->worker->rewritten;
+	enum statements_verdict verdict;
 
 	/* it has its server for good: names are the server's, also in SQL */
 	if (pd->mode == POOL_SESSION) {
@@ -301,7 +301,9 @@ pooled_rewrite(struct session *s, const char **p, size_t *n)
 		return true;
 	}
 	buf_clear(out);
-	switch (statements_client(pd->statements, meaning_of(pd), *p, *n, out)) {
+	verdict = statements_client(pd->statements, meaning_of(pd), *p, *n, out);
+	note_effects(pd);
+	switch (verdict) {
 	case STATEMENTS_AS_IS:
 		return true;
 	case STATEMENTS_REWRITTEN:
@@ -365,14 +367,10 @@ pooled_on_error(struct session *s, const char sqlstate[5])
 }
 
 /* Whoever prepares a text after our client has been told finds none that was prepared before. */
-WARM void
+void
 pooled_on_end(struct session *s)
 {
-	struct pooled *pd = s->pooled;
-
-	note_effects(pd);
-	if (pd->effects & EFFECT_SCHEMA)
-		atomic_fetch_add(&pd->pool->of_database->changes, 1);
+	atomic_fetch_add(&s->pooled->pool->of_database->changes, 1);
 }
 
 /* What has waited for the server's answers goes on, as far as the server takes it. */

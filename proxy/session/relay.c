@@ -16,6 +16,7 @@
 #include "base/hot.h"
 #include "protocol/awaited.h"
 #include "protocol/message.h"
+#include "protocol/sqleffects.h"
 #include "proxy/session/cutover.h"
 #include "proxy/session/pause.h"
 #include "proxy/session/pooled.h"
@@ -128,8 +129,6 @@ relay_count(struct session *s, const struct flow_tally *tally)
 	struct stats *stats = &s->worker->stats;
 
 	stat_add(&stats->transactions, tally->transactions);
-	if (s->pooled != NULL && tally->transactions > 0)
-		pooled_on_end(s);
 	for (unsigned i = 0; i < tally->errors; i++) {
 		bool known = i < FLOW_TALLY_MAX;
 
@@ -182,8 +181,12 @@ to_client(struct session *s, char *p, size_t n)
 	}
 	tally.transactions = tally.errors = 0;
 	events = flow_server(&s->flow, p, n, &tally);
-	if (s->pooled != NULL && UNLIKELY(s->pooled->forgives))
-		pooled_forgive(s);
+	if (s->pooled != NULL) {
+		if (UNLIKELY(s->pooled->forgives))
+			pooled_forgive(s);
+		if (UNLIKELY(s->pooled->effects & EFFECT_SCHEMA) && tally.transactions > 0)
+			pooled_on_end(s);
+	}
 	if (tally.transactions + tally.errors > 0)
 		relay_count(s, &tally);
 	if ((events & FLOW_READY) && UNLIKELY(s->server->bulk.bytes + s->bulk.bytes > 0)) {

@@ -23,7 +23,7 @@ my %counted = (
 	'prepared'        => 2575,
 	'copy-out'        => 11216,
 	'copy-in'         => 10582,
-	'pooled-simple'   => 5516,
+	'pooled-simple'   => 5446,
 	'pooled-prepared' => 5436,
 );
 
