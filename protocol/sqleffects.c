@@ -60,6 +60,63 @@ is_one_of(struct slice word, const char *const *words, size_t n)
 
 /* ---- names of settings ---- */
 
+static int
+compare(struct slice a, struct slice b)
+{
+	int c = strncasecmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+
+	return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+/* Where it stands among names in order, or is to stand. */
+static size_t
+place_of(struct slice names, struct slice name, bool *is_there)
+{
+	size_t from = 0, to = names.n;
+
+	*is_there = false;
+	while (from < to && !*is_there) {
+		size_t at = from + (to - from) / 2;
+		const char *nul = memrchr(names.p + from, '\0', at - from);
+		int c;
+
+		at = nul != NULL ? (size_t)(nul - names.p) + 1 : from;
+		c = compare(name, slice_str(names.p + at));
+		*is_there = c == 0;
+		if (c <= 0)
+			to = at;
+		else
+			from = at + strlen(names.p + at) + 1;
+	}
+	return to;
+}
+
+bool
+sqleffects_is_named(struct slice names, struct slice name)
+{
+	bool is_there;
+
+	(void)place_of(names, name, &is_there);
+	return is_there;
+}
+
+static size_t
+most_of(const struct buf *names)
+{
+	return names->cap > 0 ? names->cap : SQLEFFECTS_NAMES_MAX;
+}
+
+static void
+put_lower(char *to, struct slice name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		to[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+	}
+	to[name.n] = '\0';
+}
+
 void
 sqleffects_put_name(struct buf *names, struct slice name)
 {
@@ -73,28 +130,50 @@ sqleffects_put_name(struct buf *names, struct slice name)
 					      "server_encoding",
 					      "integer_datetimes",
 					      "in_hot_standby" };
-	size_t max = names->cap > 0 ? names->cap : SQLEFFECTS_NAMES_MAX;
-	struct slice rest = buf_view(names);
+	size_t at, max = most_of(names);
+	bool is_there;
 
 	if (names->failed || name.n == 0 || memchr(name.p, '\0', name.n) != NULL ||
 	    IS_ONE_OF(name, others))
 		return;
-	while (rest.n > 0) {
-		struct slice known = slice_cut(&rest, '\0');
-
-		if (known.n == name.n && strncasecmp(known.p, name.p, name.n) == 0)
-			return;
-	}
-	if (names->n >= max || name.n >= max - names->n) {
+	at = place_of(buf_view(names), name, &is_there);
+	if (is_there)
+		return;
+	if (names->n >= max || name.n >= max - names->n || buf_reserve(names, name.n + 1) == NULL) {
 		names->failed = true;
 		return;
 	}
-	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
+	memmove(names->p + at + name.n + 1, names->p + at, names->n - at);
+	put_lower(names->p + at, name);
+	names->n += name.n + 1;
+}
 
-		buf_u8(names, (uint8_t)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c));
+void
+sqleffects_put_names(struct buf *names, struct slice more)
+{
+	struct slice mine = buf_view(names), a = slice_cut(&mine, '\0'), b = slice_cut(&more, '\0');
+	struct buf both = { .n = 0 };
+
+	if (names->failed || b.n == 0)
+		return;
+	while (a.n > 0 || b.n > 0) {
+		int c = a.n == 0 ? 1 : b.n == 0 ? -1 : compare(a, b);
+
+		buf_slice(&both, c <= 0 ? a : b);
+		buf_u8(&both, 0);
+		if (c <= 0)
+			a = slice_cut(&mine, '\0');
+		if (c >= 0)
+			b = slice_cut(&more, '\0');
 	}
-	buf_u8(names, 0);
+	both.cap = names->cap;
+	if (both.n > most_of(names)) {
+		names->failed = true;
+		buf_fini(&both);
+		return;
+	}
+	buf_fini(names);
+	*names = both;
 }
 
 WARM bool

@@ -54,17 +54,21 @@ enum sqleffect {
 /* What a whole text may do; 0: nothing that outlives its transaction. */
 unsigned sqleffects(struct slice sql);
 
-/* Append the names of the settings that a text with EFFECT_SETTINGS may change to *names: lower
- * case, each with a NUL behind it, none twice. role, session_authorization and names with a dot in
- * them are among them; those of a single transaction are not. More than *names may hold (its cap;
- * 0: SQLEFFECTS_NAMES_MAX): names->failed; then say EFFECT_UNNAMED. */
+/* Add the names of the settings that a text with EFFECT_SETTINGS may change to *names: lower case,
+ * each with a NUL behind it, in their order (by byte; a longer one behind its beginning), none
+ * twice. role, session_authorization and names with a dot in them are among them; those of a single
+ * transaction are not. More than *names may hold (its cap; 0: SQLEFFECTS_NAMES_MAX): names->failed;
+ * then say EFFECT_UNNAMED. */
 #define SQLEFFECTS_NAMES_MAX 4096
 /* A name of several parts, app.tenant, that is longer than this is none: EFFECT_UNNAMED. */
 #define SQLEFFECTS_NAME_MAX 256
 void sqleffects_names(struct slice sql, struct buf *names);
 /* Whether what a text means when it is prepared depends on this setting. */
 bool sqleffects_has_meaning(struct slice name);
-/* Append one name as sqleffects_names() does. */
+/* Add one name as sqleffects_names() does; or all of another list, in time for both. */
 void sqleffects_put_name(struct buf *names, struct slice name);
+void sqleffects_put_names(struct buf *names, struct slice more);
+/* Whether it is in such a list, in any case. */
+bool sqleffects_is_named(struct slice names, struct slice name);
 
 #endif

@@ -150,11 +150,10 @@ take_truth(struct pooled *pd, struct truth *t)
 static void
 move_effects(struct pooled *pd)
 {
-	struct slice name, rest = buf_view(&pd->names);
-
 	pd->asked_effects |= pd->effects;
-	while (message_next_cstr(&rest, &name))
-		sqleffects_put_name(&pd->asked_names, name);
+	sqleffects_put_names(&pd->asked_names, buf_view(&pd->names));
+	if (pd->asked_names.failed)
+		pd->asked_effects |= EFFECT_UNNAMED;
 	pd->effects = 0;
 	buf_fini(&pd->names);
 }

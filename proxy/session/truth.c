@@ -256,20 +256,6 @@ truth_put_unescaped(struct buf *b, struct slice s)
 	return true;
 }
 
-static bool
-is_named(const struct truth_question *q, struct slice name)
-{
-	struct slice rest = q->names;
-
-	while (rest.n > 0) {
-		struct slice known = slice_cut(&rest, '\0');
-
-		if (known.n == name.n && strncasecmp(known.p, name.p, name.n) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* A walk beside another in the order of names. */
 struct beside {
 	const struct vars *v;
@@ -307,7 +293,8 @@ is_unset(const struct answer *a, const struct vars_item *item, struct beside *st
 		return value.n == a->q->user.n && memcmp(value.p, a->q->user.p, value.n) == 0;
 	/* a name with a dot that was set and reset is empty from then on */
 	return value.n == 0 && a->is_all && memchr(name.p, '.', name.n) != NULL &&
-	       (has(startup, name) || (!has(session, name) && !is_named(a->q, name)));
+	       (has(startup, name) ||
+		(!has(session, name) && !sqleffects_is_named(a->q->names, name)));
 }
 
 static void

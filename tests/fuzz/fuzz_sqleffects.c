@@ -42,6 +42,7 @@ check_names(struct slice sql, unsigned effects)
 		FUZZ_ASSERT(name.n > 0);
 		for (size_t i = 0; i < name.n; i++)
 			FUZZ_ASSERT(name.p[i] < 'A' || name.p[i] > 'Z');
+		FUZZ_ASSERT(sqleffects_is_named(buf_view(&names), name));
 	}
 	buf_fini(&names);
 }

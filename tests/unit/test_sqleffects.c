@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/unit/cost.h"
+
 #include "tests/unit/unit.h"
 
 static const struct {
@@ -162,10 +164,10 @@ settings_have_names(void **state)
 		{ "SET ROLE bob", "settings meaning: role" },
 		{ "SET ROLE NONE", "settings meaning: role" },
 		{ "SET SESSION ROLE bob", "settings meaning: role" },
-		{ "SET SESSION AUTHORIZATION bob", "settings meaning: session_authorization role" },
+		{ "SET SESSION AUTHORIZATION bob", "settings meaning: role session_authorization" },
 		{ "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-		  "settings: default_transaction_isolation default_transaction_read_only "
-		  "default_transaction_deferrable" },
+		  "settings: default_transaction_deferrable default_transaction_isolation "
+		  "default_transaction_read_only" },
 		{ "SET XML OPTION DOCUMENT", "settings all meaning: xmloption" },
 		{ "SET x TO DEFAULT", "settings all: x" },
 		{ "SET x = default", "settings all: x" },
@@ -187,7 +189,7 @@ settings_have_names(void **state)
 		{ "RESET app.tenant", "settings all: app.tenant" },
 		{ "RESET ROLE", "settings all meaning: role" },
 		{ "RESET SESSION AUTHORIZATION",
-		  "settings all meaning: session_authorization role" },
+		  "settings all meaning: role session_authorization" },
 		{ "RESET TIME ZONE", "settings all meaning: timezone" },
 		{ "RESET ALL", "all reset" },
 		{ "DISCARD ALL", "all clear reset" },
@@ -479,6 +481,85 @@ a_hostile_text_is_read_in_little_time(void **state)
 	buf_fini(&found);
 }
 
+/* Of a text of 64 kB with `n` names, each set over and over. */
+static double
+cost_of_names(const void *arg, size_t n)
+{
+	struct buf text = { 0 }, found = { 0 };
+	double ms;
+
+	for (size_t i = 0; text.n < 65536; i++)
+		buf_printf(&text, "SET %c%c=1;", 'a' + (int)(i % n / 26), 'a' + (int)(i % 26));
+	ms = cost_ms();
+	for (int i = 0; i < 5; i++)
+		sqleffects_names(buf_view(&text), &found);
+	ms = cost_ms() - ms;
+	assert_int_equal(found.n, 3 * n);
+	(void)arg;
+	buf_fini(&text);
+	buf_fini(&found);
+	return ms;
+}
+
+static void
+many_names_cost_little_more_than_few(void **state)
+{
+	double few = cost_least(cost_of_names, NULL, 26),
+	       many = cost_least(cost_of_names, NULL, 26 * 26);
+
+	(void)state;
+	print_message("# texts of SET: %.1f ms with 26 names, %.1f ms with 676\n", few, many);
+	assert_cost(many, 1, few);
+}
+
+static void
+assert_list(const struct buf *list, const char *want)
+{
+	struct slice rest = buf_view(list), known = slice_str(want);
+
+	while (known.n > 0) {
+		struct slice one = slice_cut(&rest, '\0'), wanted = slice_cut(&known, ' ');
+
+		assert_int_equal(one.n, wanted.n);
+		assert_memory_equal(one.p, wanted.p, wanted.n);
+		assert_true(sqleffects_is_named(buf_view(list), wanted));
+	}
+	assert_int_equal(rest.n, 0);
+}
+
+static void
+lists_of_names_are_in_order(void **state)
+{
+	struct buf a = { 0 }, b = { 0 }, small = { .cap = 8 };
+
+	(void)state;
+	assert_false(sqleffects_is_named(buf_view(&a), slice_str("a")));
+	sqleffects_put_names(&a, buf_view(&b));
+	assert_list(&a, "");
+	sqleffects_names(slice_str("SET m = 1; SET B = 1; SET mm = 1; SET z.z = 1; SET b = 2"), &a);
+	assert_list(&a, "b m mm z.z");
+	assert_false(sqleffects_is_named(buf_view(&a), slice_str("a")));
+	assert_false(sqleffects_is_named(buf_view(&a), slice_str("mmm")));
+	assert_false(sqleffects_is_named(buf_view(&a), slice_str("zz")));
+	assert_true(sqleffects_is_named(buf_view(&a), slice_str("Z.Z")));
+	sqleffects_put_names(&b, buf_view(&a));
+	assert_list(&b, "b m mm z.z");
+	buf_clear(&b);
+	sqleffects_names(slice_str("SET a = 1; SET n = 1; SET mm = 1; SET zz = 1"), &b);
+	sqleffects_put_names(&a, buf_view(&b));
+	assert_list(&a, "a b m mm n z.z zz");
+	/* no more than there is room for */
+	sqleffects_put_names(&small, SLICE_LITERAL("a\0b\0c\0"));
+	sqleffects_put_names(&small, SLICE_LITERAL("b\0d\0"));
+	assert_list(&small, "a b c d");
+	assert_false(small.failed);
+	sqleffects_put_names(&small, SLICE_LITERAL("e\0"));
+	assert_true(small.failed);
+	buf_fini(&a);
+	buf_fini(&b);
+	buf_fini(&small);
+}
+
 int
 main(void)
 {
@@ -493,6 +574,8 @@ main(void)
 		cmocka_unit_test(odd_texts_are_suspected),
 		cmocka_unit_test(a_name_fits_or_is_none),
 		cmocka_unit_test(a_hostile_text_is_read_in_little_time),
+		cmocka_unit_test(many_names_cost_little_more_than_few),
+		cmocka_unit_test(lists_of_names_are_in_order),
 		cmocka_unit_test(every_beginning_of_a_text_can_be_read),
 	};
 

@@ -137,8 +137,8 @@ only_what_is_suspected_is_asked(void **state)
 	f.q.effects = EFFECT_CLEAR | EFFECT_RESET_ALL | EFFECT_LOAD;
 	assert_string_equal(asked(&f, &b), "");
 	f.q.effects = EFFECT_SETTINGS;
-	f.q.names = NAMES("timezone\0c.d\0");
-	assert_string_equal(asked(&f, &b), NAMED "('timezone'), ('c.d')) AS named(n)) AS s");
+	f.q.names = NAMES("c.d\0timezone\0");
+	assert_string_equal(asked(&f, &b), NAMED "('c.d'), ('timezone')) AS named(n)) AS s");
 	f.q.effects = EFFECT_SETTINGS | EFFECT_SETTINGS_ALL;
 	assert_string_equal(asked(&f, &b),
 			    ALL " UNION ALL " NAMED "('c.d'), ('role'), ('session_authorization'), "

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * For tests that compare what little costs with what much costs. What is too much for the caches
+ * takes longer, but not by as much as there is more of it.
+ */
+#ifndef TESTS_UNIT_COST_H
+#define TESTS_UNIT_COST_H
+
+#include <time.h>
+
+/* Milliseconds that are within what cannot be told apart. */
+#ifdef SANITIZED
+#define COST_SLACK_MS 30
+#else
+#define COST_SLACK_MS 5
+#endif
+
+/* Of this thread, so far; milliseconds. */
+static inline double
+cost_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* The least of three: whatever else the machine does makes it more, never less. Takes what fn()
+ * returns, its time. */
+static inline double
+cost_least(double (*fn)(const void *arg, size_t n), const void *arg, size_t n)
+{
+	double least = fn(arg, n);
+
+	for (int i = 0; i < 2; i++) {
+		double ms = fn(arg, n);
+
+		least = ms < least ? ms : least;
+	}
+	return least;
+}
+
+#define assert_cost(many_ms, times, few_ms) \
+	assert_true((many_ms) <= 5 * (times) * (few_ms) + COST_SLACK_MS)
+
+#endif
