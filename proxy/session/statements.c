@@ -193,6 +193,7 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 		w.end = in.p + in.n;
 	}
 	w.sequence = w.at;
+	w.number = ++c->table->walks;
 	w.copying = c->flow->copy == FLOW_COPY_IN;
 	if (in.failed || go(&w) == STEP_BAD) {
 		buf_fini(&in);
@@ -324,10 +325,9 @@ WARM unsigned
 statements_effects(struct statements *c, struct buf *names)
 {
 	unsigned effects = c->effects;
-	struct slice rest = buf_view(&c->settings), name;
 
-	while (effects & EFFECT_SETTINGS && message_next_cstr(&rest, &name))
-		sqleffects_put_name(names, name);
+	if (c->settings.n > 0)
+		sqleffects_put_names(names, buf_view(&c->settings));
 	if (c->settings.failed)
 		effects |= EFFECT_UNNAMED;
 	buf_fini(&c->settings);
@@ -390,20 +390,14 @@ is_out_of_date(const char sqlstate[5])
 void
 statements_error(struct statements *c, const char sqlstate[5])
 {
-	struct name *name, *next;
 	struct slot *slot;
 
 	if (memcmp(sqlstate, "26000", 5) == 0 && !c->strayed && c->ss != NULL) {
-		while ((slot = TAILQ_FIRST(&c->ss->used)) != NULL && slot->confirmed) {
+		while ((slot = TAILQ_FIRST(&c->ss->used)) != NULL) {
 			slot_unlink(c->ss, slot);
 			slot_discard(c->ss, slot);
 		}
 	}
-	if (!is_out_of_date(sqlstate))
-		return;
-	HASH_ITER(hh, c->names, name, next)
-	{
-		if (name->st != NULL)
-			statement_withdraw(name->st);
-	}
+	if (is_out_of_date(sqlstate))
+		names_withdraw(c);
 }

@@ -31,7 +31,7 @@ clip(struct slice text)
 static size_t
 weight(const struct statement *st)
 {
-	return st != NULL ? sizeof(*st) + st->n : 0;
+	return st != NULL ? sizeof(*st) + st->n + st->names_n : 0;
 }
 
 struct name *
@@ -56,7 +56,7 @@ name_need(struct statements *c, struct slice text)
 	hash = statement_hash(c->table, text);
 	name = xcalloc(1, sizeof(*name) + text.n);
 	memcpy(name->text, text.p, text.n);
-	name->n = (uint32_t)text.n;
+	name->n = (uint8_t)text.n;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, c->names, name->text, name->n, hash, name);
 	c->bytes += sizeof(*name) + name->n;
 	return name;
@@ -89,6 +89,17 @@ forget_long(struct statements *c, struct statement *st)
 }
 
 static void
+stand_for(struct statements *c, struct name *name, struct statement *take_st)
+{
+	if (name->st != NULL)
+		LIST_REMOVE(name, standing);
+	name->st = take_st;
+	name->withdrawn = false;
+	if (take_st != NULL)
+		LIST_INSERT_HEAD(&c->standing, name, standing);
+}
+
+static void
 put_statement(struct statements *c, struct name *name, struct statement *st)
 {
 	struct statement *old = name->st;
@@ -97,9 +108,33 @@ put_statement(struct statements *c, struct name *name, struct statement *st)
 	c->longs += st != NULL && !st->repeatable;
 	if (st != old)
 		name->shape = 0;
-	name->st = st != NULL ? statement_ref(st) : NULL;
+	stand_for(c, name, st != NULL ? statement_ref(st) : NULL);
 	forget_long(c, old);
 	statement_unref(old);
+}
+
+void
+name_renew(struct statements *c, struct name *name, struct statement *take_st)
+{
+	struct statement *old = name->st;
+
+	stand_for(c, name, take_st);
+	name->view = take_st;
+	statement_unref(old);
+}
+
+/* Each is looked at once: who makes errors makes no work. */
+void
+names_withdraw(struct statements *c)
+{
+	struct name *name;
+
+	LIST_FOREACH (name, &c->standing, standing) {
+		if (name->withdrawn)
+			return;
+		statement_withdraw(name->st);
+		name->withdrawn = true;
+	}
 }
 
 /* Nothing is pending: it is what it is, or not at all. */
@@ -110,7 +145,7 @@ settle(struct statements *c, struct name *name)
 		return;
 	name->view = name->st;
 	if (name->st != NULL) {
-		c->none = 0;
+		c->none = c->ended = 0;
 		return;
 	}
 	HASH_DEL(c->names, name);
@@ -133,18 +168,14 @@ end_name(struct statements *c, const struct act *a, enum ending e)
 void
 names_forget_all(struct statements *c)
 {
-	struct name *name, *next;
-	struct slot *slot, *after;
+	struct name *name;
+	struct slot *slot;
 
-	HASH_ITER(hh, c->names, name, next)
-	{
+	while ((name = LIST_FIRST(&c->standing)) != NULL) {
 		put_statement(c, name, NULL);
 		settle(c, name);
 	}
-	for (slot = TAILQ_FIRST(&c->ss->used); slot != NULL; slot = after) {
-		after = TAILQ_NEXT(slot, all);
-		if (!slot->confirmed)
-			continue;
+	while ((slot = TAILQ_FIRST(&c->ss->used)) != NULL) {
 		slot_unlink(c->ss, slot);
 		slot_free(slot);
 	}
@@ -152,11 +183,12 @@ names_forget_all(struct statements *c)
 		TAILQ_REMOVE(&c->ss->surplus, slot, all);
 		slot_free(slot);
 	}
-	for (uint32_t i = c->acts.head; i < c->acts.n; i++) {
+	for (uint32_t i = c->acts.head; c->stale && i < c->acts.n; i++) {
 		slot_free(c->acts.v[i].old);
 		c->acts.v[i].old = NULL;
 		c->acts.v[i].done |= c->acts.v[i].what == ACT_EVICT;
 	}
+	c->stale = 0;
 	if (c->own)
 		c->effects |= EFFECT_UNKNOWN; /* of what those did that nobody has read */
 	c->own = 0;
@@ -178,17 +210,46 @@ names_must_wait(const struct statements *c)
 }
 
 static void
+expect_gone(struct statements *c, struct act *act, struct name *name)
+{
+	if (name->pending > 0 && name->view == NULL && name->seq == c->seq)
+		return;
+	act->all[act->nall++] = name;
+	name_expect(c, name, NULL);
+}
+
+static void
 expect_none(struct statements *c, struct act *act)
 {
 	struct name *name, *next;
 
 	act->all = xreallocarray(NULL, HASH_COUNT(c->names) + 1, sizeof(struct name *));
 	HASH_ITER(hh, c->names, name, next)
-	{
-		if (name->pending > 0 && name->view == NULL && name->seq == c->seq)
-			continue;
-		act->all[act->nall++] = name;
-		name_expect(c, name, NULL);
+	expect_gone(c, act, name);
+	act->all = xreallocarray(act->all, act->nall + 1, sizeof(struct name *));
+}
+
+/* Those that have come behind the last one of this sequence; SIZE_MAX: it is not there any more. */
+static size_t
+acts_since(const struct statements *c)
+{
+	for (uint32_t i = c->acts.n; i > c->acts.head; i--) {
+		if (c->acts.v[i - 1].what == ACT_RESET)
+			return c->acts.n - i;
+	}
+	return SIZE_MAX;
+}
+
+/* The same, where only those may stand that have come in acts since. */
+static void
+expect_none_since(struct statements *c, struct act *act, size_t n)
+{
+	const struct act *since = c->acts.v + (c->acts.n - n);
+
+	act->all = xreallocarray(NULL, n + 1, sizeof(struct name *));
+	for (size_t i = 0; i < n; i++) {
+		if (since[i].name != NULL)
+			expect_gone(c, act, since[i].name);
 	}
 	act->all = xreallocarray(act->all, act->nall + 1, sizeof(struct name *));
 }
@@ -197,10 +258,13 @@ void
 names_expect_none(struct statements *c, struct act *act)
 {
 	uint32_t here = expected_here(c);
+	size_t since = here > 0 && !c->none && c->ended ? acts_since(c) : SIZE_MAX;
 
-	if (here == 0 || !c->none)
+	if (since != SIZE_MAX)
+		expect_none_since(c, act, since);
+	else if (here == 0 || !c->none)
 		expect_none(c, act);
-	c->none = 1;
+	c->none = c->ended = 1;
 	c->all += (uint32_t)act->nall + ALL_LEAST;
 	c->all_here = here + (uint32_t)act->nall + ALL_LEAST;
 	c->all_seq = c->seq;
@@ -251,7 +315,7 @@ static void
 end_parse_slot(struct statements *c, struct act *a, enum ending e)
 {
 	if (e == ENDED_DONE) {
-		a->slot->confirmed = true;
+		slot_confirm(c->ss, a->slot);
 		if (a->slot->displaced)
 			slot_discard(c->ss, a->slot);
 		slot_discard(c->ss, a->old);

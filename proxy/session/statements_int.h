@@ -22,14 +22,18 @@
 
 struct name {
 	UT_hash_handle hh;
-	struct statement *st;   /* as the server has answered; one reference; or NULL */
-	struct statement *view; /* when all that is pending is done; or NULL */
-	uint64_t shape;         /* what Describe has told the client of it; 0: nothing */
-	uint32_t pending;       /* acts */
-	uint32_t seq;           /* of those acts */
-	uint32_t n;
+	LIST_ENTRY(name) standing; /* while there is `st` */
+	struct statement *st;      /* as the server has answered; one reference; or NULL */
+	struct statement *view;    /* when all that is pending is done; or NULL */
+	uint64_t shape;            /* what Describe has told the client of it; 0: nothing */
+	uint32_t pending;          /* acts */
+	uint32_t seq;              /* of those acts */
+	bool withdrawn;            /* `st` is, since it was put here */
+	uint8_t n;
 	char text[];
 };
+
+LIST_HEAD(names, name);
 
 /* ---- what is still to be answered ---- */
 
@@ -104,7 +108,8 @@ struct statements {
 	struct server_statements *ss; /* while attached */
 	const struct flow *flow;
 	struct name *names;
-	size_t bytes; /* of names, and of the texts that they stand for */
+	struct names standing; /* for something: the last first, those that are withdrawn last */
+	size_t bytes;          /* of names, and of the texts that they stand for */
 	struct buf held;
 	struct statement *unnamed; /* the one without a name, as the server has answered, or NULL */
 	uint32_t unnamed_pending, unnamed_seq;
@@ -134,11 +139,15 @@ struct statements {
 	uint16_t going : 1;             /* the body that is read does not go on to the client */
 	uint16_t shadowed : 1;          /* there may be temporary tables: see statements_shadow() */
 	uint16_t none : 1;              /* behind the last ALL no name has come */
+	uint16_t ended : 1;             /* … and none of those of an act that has ended stands */
+	uint16_t stale : 1;             /* an act has a slot that an ALL takes with it */
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
 	uint32_t era;                   /* how often `shadowed` has begun */
 
-	uint32_t ends;      /* of sequences, among `units` */
+	uint32_t ends;      /* of sequences, among `units` … */
+	uint32_t parses;    /* … and UNIT_PARSEs … */
+	uint32_t closes;    /* … and UNIT_CLOSEs */
 	uint32_t discarded; /* of those, by the server, and flow does not know */
 	uint32_t before;    /* ReadyForQuery messages that come before the answers to `units` */
 	struct units units;
@@ -151,11 +160,11 @@ struct statements {
 	struct slot *drop_slot;
 
 	uint64_t shape;
-	unsigned field_at; /* where in a RowDescription we are */
 	unsigned effects;
 
 	uint32_t server_left;
 	uint8_t server_have, tag_n;
+	uint8_t field_at; /* where in a RowDescription we are */
 	char server_head[STATEMENTS_HELD_MAX];
 	char tag[16];
 
@@ -191,6 +200,10 @@ void name_expect(struct statements *c, struct name *name, struct statement *view
 /* What is to come for a statement without a name: an act, or a Query. */
 void unnamed_expect(struct statements *c);
 void unnamed_set(struct statements *c, struct statement *st);
+/* It is the same, prepared anew. */
+void name_renew(struct statements *c, struct name *name, struct statement *take_st);
+/* Nobody is to find any more what the names stand for. */
+void names_withdraw(struct statements *c);
 /* Whether so many names are to be gone by what is under way that the next of that kind has to wait
  * for an answer; there is one to come. */
 bool names_must_wait(const struct statements *c);

@@ -58,10 +58,8 @@ renew(struct walk *w, struct name *name)
 
 	if (name->pending > 0 || (st->meaning == w->meaning && !w->c->shadowed))
 		return name->view;
-	now = walk_statement(w, statement_tail(st),
-			     slice_of(st->tail + (st->sql.p - st->tail), st->sql.n));
-	name->st = name->view = now;
-	statement_unref(st);
+	now = walk_statement(w, statement_tail(st), st->sql);
+	name_renew(w->c, name, now);
 	return now;
 }
 

@@ -21,6 +21,7 @@ server_statements_new(struct statement_table *t)
 
 	ss->table = t;
 	TAILQ_INIT(&ss->used);
+	TAILQ_INIT(&ss->staying);
 	TAILQ_INIT(&ss->surplus);
 	return ss;
 }
@@ -39,7 +40,8 @@ server_statements_clear(struct server_statements *ss)
 {
 	struct slot *slot;
 
-	while ((slot = TAILQ_FIRST(&ss->used)) != NULL) {
+	while ((slot = TAILQ_FIRST(&ss->used)) != NULL ||
+	       (slot = TAILQ_FIRST(&ss->staying)) != NULL) {
 		slot_unlink(ss, slot);
 		slot_free(slot);
 	}
@@ -102,13 +104,22 @@ slot_find(struct server_statements *ss, const struct statement *st)
 	return slot;
 }
 
+/* Where one is that is found by its statement. */
+static struct slots *
+list_of(struct server_statements *ss, const struct slot *slot)
+{
+	return slot->confirmed && slot->st->repeatable ? &ss->used : &ss->staying;
+}
+
 void
 slot_touch(struct server_statements *ss, struct slot *slot)
 {
+	struct slots *list = list_of(ss, slot);
+
 	if (TAILQ_NEXT(slot, all) == NULL)
 		return;
-	TAILQ_REMOVE(&ss->used, slot, all);
-	TAILQ_INSERT_TAIL(&ss->used, slot, all);
+	TAILQ_REMOVE(list, slot, all);
+	TAILQ_INSERT_TAIL(list, slot, all);
 }
 
 struct slot *
@@ -119,7 +130,7 @@ slot_link(struct server_statements *ss, struct slot *slot)
 	if (old != NULL)
 		slot_unlink(ss, old);
 	HASH_ADD_PTR(ss->by_statement, st, slot);
-	TAILQ_INSERT_TAIL(&ss->used, slot, all);
+	TAILQ_INSERT_TAIL(list_of(ss, slot), slot, all);
 	if (old == NULL || old->confirmed)
 		return old;
 	old->displaced = true;
@@ -130,7 +141,17 @@ void
 slot_unlink(struct server_statements *ss, struct slot *slot)
 {
 	HASH_DEL(ss->by_statement, slot);
-	TAILQ_REMOVE(&ss->used, slot, all);
+	TAILQ_REMOVE(list_of(ss, slot), slot, all);
+}
+
+void
+slot_confirm(struct server_statements *ss, struct slot *slot)
+{
+	if (!slot->displaced)
+		TAILQ_REMOVE(list_of(ss, slot), slot, all);
+	slot->confirmed = true;
+	if (!slot->displaced)
+		TAILQ_INSERT_TAIL(list_of(ss, slot), slot, all);
 }
 
 void
@@ -150,7 +171,7 @@ slot_restore(struct server_statements *ss, struct slot *slot)
 		return;
 	}
 	HASH_ADD_PTR(ss->by_statement, st, slot);
-	TAILQ_INSERT_HEAD(&ss->used, slot, all);
+	TAILQ_INSERT_HEAD(list_of(ss, slot), slot, all);
 }
 
 /* A statement that cannot be repeated stays, and so does one whose Parse is under way. */
@@ -166,11 +187,8 @@ slot_take_victim(struct server_statements *ss)
 	}
 	if (HASH_COUNT(ss->by_statement) < max)
 		return NULL;
-	TAILQ_FOREACH (slot, &ss->used, all) {
-		if (!slot->confirmed || !slot->st->repeatable)
-			continue;
+	slot = TAILQ_FIRST(&ss->used);
+	if (slot != NULL)
 		slot_unlink(ss, slot);
-		return slot;
-	}
-	return NULL;
+	return slot;
 }

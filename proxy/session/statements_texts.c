@@ -84,18 +84,33 @@ new_statement(struct statement_table *t, size_t n)
 	return st;
 }
 
+/* It will run often, and then its text is not read again. */
+static void
+note_effects(struct statement *st)
+{
+	struct buf names = { .cap = SQLEFFECTS_NAMES_MAX };
+	struct deallocate name;
+
+	st->effects = sqleffects(st->sql);
+	if (st->effects & EFFECT_SETTINGS)
+		sqleffects_names(st->sql, &names);
+	if (names.failed)
+		st->effects |= EFFECT_UNNAMED;
+	st->names = names.p;
+	st->names_n = (uint16_t)names.n;
+	st->drops_all = deallocate_read(st->sql, &name) == DEALLOCATE_ALL;
+}
+
 static struct statement *
 keep(struct statement_table *t, uint64_t meaning, struct slice tail, struct slice sql)
 {
 	struct statement *st = new_statement(t, tail.n);
-	struct deallocate name;
 
 	memcpy(st->tail, tail.p, tail.n);
 	st->sql = slice_of(st->tail + (sql.p - tail.p), sql.n);
 	st->meaning = meaning;
-	st->effects = sqleffects(st->sql);
-	st->drops_all = deallocate_read(st->sql, &name) == DEALLOCATE_ALL;
 	st->repeatable = true;
+	note_effects(st);
 	return st;
 }
 
@@ -153,5 +168,6 @@ statement_unref(struct statement *st)
 	if (st == NULL || --st->refs > 0)
 		return;
 	statement_withdraw(st);
+	free(st->names);
 	free(st);
 }

@@ -33,9 +33,12 @@ struct statement {
 	uint32_t refs;
 	uint32_t era;     /* one client's: prepared where temporary tables were; 0: elsewhere */
 	unsigned effects; /* enum sqleffect */
-	bool shared;      /* others may find it */
-	bool repeatable;  /* its text is here */
-	bool drops_all;   /* DEALLOCATE ALL, DISCARD ALL */
+	uint16_t names_n;
+	bool shared : 1;     /* others may find it */
+	bool repeatable : 1; /* its text is here */
+	bool drops_all : 1;  /* DEALLOCATE ALL, DISCARD ALL */
+	char *names;         /* of settings: sqleffects_names(); or NULL */
+	uint64_t noted;      /* walk in which it was said to have run */
 	struct slice sql;
 	uint32_t n;
 	char tail[]; /* of its Parse: all behind the name */
@@ -43,6 +46,7 @@ struct statement {
 
 struct statement_table {
 	struct statement *texts;
+	uint64_t walks; /* through clients' bytes, so far */
 	uint64_t seed;
 	unsigned max;
 };
@@ -78,7 +82,8 @@ TAILQ_HEAD(slots, slot);
 struct server_statements {
 	struct statement_table *table;
 	struct slot *by_statement;
-	struct slots used;    /* those found by statement; least recently used first */
+	struct slots used;    /* those found by statement; least recently used first … */
+	struct slots staying; /* … but for those that are not there yet, or cannot be repeated */
 	struct slots surplus; /* on the server for nothing: to be closed */
 	uint64_t serial;
 };
@@ -93,6 +98,8 @@ void slot_touch(struct server_statements *ss, struct slot *slot);
 /* Let it be found; what was found in its place comes back if it is confirmed, or NULL. */
 struct slot *slot_link(struct server_statements *ss, struct slot *slot);
 void slot_unlink(struct server_statements *ss, struct slot *slot);
+/* Its Parse is done: it is there. */
+void slot_confirm(struct server_statements *ss, struct slot *slot);
 /* It is on the server after all: to be found, or to be closed. NULL is nothing. */
 void slot_restore(struct server_statements *ss, struct slot *slot);
 void slot_discard(struct server_statements *ss, struct slot *slot);

@@ -30,6 +30,18 @@ has_act(enum unit unit)
 	return unit >= UNIT_PARSE;
 }
 
+/* It is there, or (by -1) is no more. */
+static void
+count_unit(struct statements *c, enum unit unit, uint32_t by)
+{
+	if (unit_is_end(unit))
+		c->ends += by;
+	else if (unit == UNIT_PARSE)
+		c->parses += by;
+	else if (unit == UNIT_CLOSE)
+		c->closes += by;
+}
+
 static void
 add_unit(struct statements *c, enum unit unit)
 {
@@ -40,7 +52,7 @@ add_unit(struct statements *c, enum unit unit)
 		u->v = xreallocarray(u->v, u->size, sizeof(*u->v));
 	}
 	u->v[u->n++] = (uint8_t)unit;
-	c->ends += unit_is_end(unit);
+	count_unit(c, unit, 1);
 }
 
 static void
@@ -53,6 +65,7 @@ add_act(struct statements *c, const struct act *act)
 		all->v = xreallocarray(all->v, all->size, sizeof(*all->v));
 	}
 	all->v[all->n++] = *act;
+	c->stale |= act->old != NULL || act->what == ACT_EVICT;
 }
 
 /* Make room at the front, where most of it is used up. */
@@ -96,7 +109,7 @@ end_unit(struct statements *c, enum ending e)
 	enum unit unit = (enum unit)c->units.v[c->units.head++];
 	struct act *act;
 
-	c->ends -= unit_is_end(unit);
+	count_unit(c, unit, UINT32_MAX);
 	if (unit == UNIT_QUERY || unit == UNIT_QUERY_DROP || unit == UNIT_QUERY_RESET) {
 		c->unnamed_pending--;
 		if (e == ENDED_DONE)
@@ -177,15 +190,13 @@ static char
 on_complete_of(struct statements *c, enum unit unit)
 {
 	struct units *u = &c->units;
-	uint32_t at = u->head;
 	enum act_what what;
 
-	while (at < u->n && u->v[at] != unit)
-		at++;
-	if (at == u->n)
+	/* a server that says so out of turn finds none, and makes us look for none */
+	if ((unit == UNIT_PARSE ? c->parses : c->closes) == 0)
 		return REPLY_PASSES;
 	c->before = 0;
-	while (u->head < at)
+	while (u->v[u->head] != unit)
 		end_unit(c, ENDED_DONE);
 	what = c->acts.v[c->acts.head].what;
 	end_unit(c, ENDED_DONE);
@@ -374,17 +385,17 @@ on_copy_in(struct statements *c)
 {
 	int unit = oldest(c);
 	struct units *u = &c->units;
-	uint32_t at = u->head + 1, to = at;
+	uint32_t to = u->head + 1;
 
 	if (unit < 0)
 		return REPLY_PASSES;
 	while (unit == UNIT_EXECUTE && to < u->n && u->v[to] == UNIT_SYNC)
 		to++;
-	c->ends -= to - at;
+	c->ends -= to - u->head - 1;
 	if (to < u->n && u->v[to] == UNIT_COPY_END)
 		to++;
-	memmove(u->v + at, u->v + to, u->n - to);
-	u->n -= to - at;
+	u->head = to - 1;
+	u->v[u->head] = (uint8_t)unit;
 	return REPLY_PASSES;
 }
 

@@ -126,16 +126,14 @@ walk_slot_must_wait(const struct statements *c, const struct slot *slot)
 /* ---- what texts may do ---- */
 
 /* Whether all statements are gone behind this. */
-WARM void
-walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
+static WARM void
+note_effects(struct walk *w, unsigned effects)
 {
 	struct statements *c = w->c;
 
 	c->effects |= effects;
 	if (statements_change_meaning(effects))
 		w->meaning = 0;
-	if (effects & EFFECT_SETTINGS)
-		sqleffects_names(sql, &c->settings);
 	if (effects & EFFECTS_ON_MEANING)
 		w->meaning = 0;
 	if (effects & EFFECTS_THAT_SHADOW)
@@ -149,11 +147,24 @@ walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
 	}
 }
 
-void
-walk_note_statement(struct walk *w, const struct statement *st)
+WARM void
+walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
 {
-	if (st->effects != 0)
-		walk_note_effects(w, st->effects, st->sql);
+	note_effects(w, effects);
+	if (effects & EFFECT_SETTINGS)
+		sqleffects_names(sql, &w->c->settings);
+}
+
+void
+walk_note_statement(struct walk *w, struct statement *st)
+{
+	if (st->effects == 0)
+		return;
+	note_effects(w, st->effects);
+	/* one read may run it thousands of times */
+	if (st->noted != w->number)
+		sqleffects_put_names(&w->c->settings, slice_of(st->names, st->names_n));
+	st->noted = w->number;
 }
 
 /* ---- what texts mean ---- */

@@ -30,6 +30,7 @@ struct walk {
 	const char *from, *at, *end; /* `from` to `at` passes, but has not been put out */
 	const char *sequence;        /* where the open sequence begins, or these bytes */
 	uint64_t meaning;
+	uint64_t number;     /* of this walk */
 	struct name *bound;  /* by the message before this one, or NULL … */
 	struct slice portal; /* … to this */
 	uint32_t ended;      /* sequences that end in these bytes */
@@ -83,7 +84,7 @@ bool walk_must_wait(struct statements *c, const struct name *name);
 bool walk_slot_must_wait(const struct statements *c, const struct slot *slot);
 /* What a text may do that runs now. */
 void walk_note_effects(struct walk *w, unsigned effects, struct slice sql);
-void walk_note_statement(struct walk *w, const struct statement *st);
+void walk_note_statement(struct walk *w, struct statement *st);
 
 /* A reference to the statement that a text is here and now; `sql` lies in `tail`. */
 struct statement *walk_statement(struct walk *w, struct slice tail, struct slice sql);

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the messages of one read may cost in a pool: as much as they are, however much the session
+ * has prepared and awaits. Each is measured with little of that and with much.
+ */
+#include "config.h"
+
+#include "proxy/session/statements.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "protocol/message.h"
+#include "protocol/sqleffects.h"
+#include "tests/unit/cost.h"
+
+#include "tests/unit/unit.h"
+
+#define READ_BYTES 131072 /* WORKER_SCRATCH */
+
+struct fixture {
+	struct statement_table *table;
+	struct server_statements *ss;
+	struct statements *c;
+	struct flow flow;
+	struct buf said; /* by the client, and not yet given to us */
+	struct buf heard;
+};
+
+static void
+begin(struct fixture *f, unsigned max)
+{
+	*f = (struct fixture){ 0 };
+	f->table = statement_table_new(max);
+	f->ss = server_statements_new(f->table);
+	f->c = statements_new(f->table);
+	flow_init(&f->flow, REPLICATION_NONE);
+	statements_attach(f->c, f->ss, &f->flow);
+}
+
+static void
+end(struct fixture *f)
+{
+	statements_free(f->c);
+	server_statements_free(f->ss);
+	statement_table_free(f->table);
+	buf_fini(&f->said);
+	buf_fini(&f->heard);
+}
+
+/* ---- messages ---- */
+
+static void
+put_parse(struct fixture *f, const char *name, const char *sql)
+{
+	size_t at = buf_message(&f->said, MSG_PARSE);
+
+	buf_cstr(&f->said, name);
+	buf_cstr(&f->said, sql);
+	buf_u16(&f->said, 0);
+	buf_message_end(&f->said, at);
+}
+
+static void
+put_bind(struct fixture *f, const char *name)
+{
+	size_t at = buf_message(&f->said, MSG_BIND);
+
+	buf_cstr(&f->said, "");
+	buf_cstr(&f->said, name);
+	buf_put(&f->said, "\0\0\0\0\0", 6);
+	buf_message_end(&f->said, at);
+}
+
+static void
+put_execute(struct fixture *f)
+{
+	size_t at = buf_message(&f->said, MSG_EXECUTE);
+
+	buf_cstr(&f->said, "");
+	buf_u32(&f->said, 0);
+	buf_message_end(&f->said, at);
+}
+
+static void
+put_close(struct fixture *f, const char *name)
+{
+	size_t at = buf_message(&f->said, MSG_CLOSE);
+
+	buf_u8(&f->said, 'S');
+	buf_cstr(&f->said, name);
+	buf_message_end(&f->said, at);
+}
+
+static void
+put_sync(struct fixture *f)
+{
+	message_put_bare(&f->said, MSG_SYNC);
+}
+
+/* What was put, read by read. */
+static void
+client(struct fixture *f)
+{
+	struct slice left = buf_view(&f->said);
+	struct buf out = { .n = 0 };
+
+	while (left.n > 0 || statements_goes_on(f->c)) {
+		struct slice some = slice_of(left.p, left.n < READ_BYTES ? left.n : READ_BYTES);
+		enum statements_verdict v = statements_client(f->c, 1, some.p, some.n, &out);
+
+		assert_int_not_equal(v, STATEMENTS_BAD);
+		if (v == STATEMENTS_AS_IS)
+			buf_slice(&out, some);
+		(void)flow_client(&f->flow, out.p, out.n);
+		buf_clear(&out);
+		left = slice_skip(left, some.n);
+	}
+	buf_fini(&out);
+	buf_clear(&f->said);
+}
+
+static void
+hear(struct fixture *f, char type, const char *body, size_t n)
+{
+	size_t at = buf_message(&f->heard, type);
+
+	buf_put(&f->heard, body, n);
+	buf_message_end(&f->heard, at);
+}
+
+static void
+hear_tag(struct fixture *f, const char *tag)
+{
+	hear(f, MSG_COMMAND_COMPLETE, tag, strlen(tag) + 1);
+}
+
+static void
+server(struct fixture *f)
+{
+	struct flow_tally tally = { 0 };
+	size_t n = statements_server(f->c, f->heard.p, f->heard.n);
+
+	(void)flow_server(&f->flow, f->heard.p, n, &tally);
+	buf_clear(&f->heard);
+}
+
+/* n statements under names of their own, which the server has. */
+static void
+prepare(struct fixture *f, size_t n)
+{
+	char name[32], sql[48];
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "n%zu", i);
+		snprintf(sql, sizeof(sql), "SELECT %zu", i);
+		put_parse(f, name, sql);
+		hear(f, MSG_PARSE_COMPLETE, NULL, 0);
+		if (i % 1000 == 999 || i + 1 == n) {
+			put_sync(f);
+			client(f);
+			hear(f, MSG_READY, "I", 1);
+			server(f);
+		}
+	}
+	assert_true(statements_settled(f->c));
+	assert_int_equal(statements_count(f->c), n);
+}
+
+/* ---- measuring ---- */
+
+struct cost {
+	const char *what;
+	unsigned max; /* statements of a server */
+	size_t few, many;
+	double times; /* so many times as much is asked for with many */
+	void (*before)(struct fixture *f, size_t n);
+	void (*run)(struct fixture *f, size_t n);
+};
+
+static double
+cost_once(const void *arg, size_t n)
+{
+	const struct cost *k = arg;
+	struct fixture f;
+	double ms;
+
+	begin(&f, k->max);
+	k->before(&f, n);
+	ms = cost_ms();
+	k->run(&f, n);
+	ms = cost_ms() - ms;
+	end(&f);
+	return ms;
+}
+
+static void
+check(const struct cost *k)
+{
+	double few = cost_least(cost_once, k, k->few);
+	double many = cost_least(cost_once, k, k->many);
+
+	print_message("# %s: %.1f ms with %zu, %.1f ms with %zu\n", k->what, few, k->few, many,
+		      k->many);
+	assert_cost(many, k->times, few);
+}
+
+/* ---- the costs ---- */
+
+static void
+fail_often(struct fixture *f, size_t n)
+{
+	(void)n;
+	for (int i = 0; i < 500; i++)
+		statements_error(f->c, i % 2 == 0 ? "0A000" : "XX000");
+}
+
+static void
+an_error_does_not_look_at_all_names_again(void **state)
+{
+	static const struct cost k = { "500 errors, names", 100000, 1000, 30000, 1, prepare,
+				       fail_often };
+
+	(void)state;
+	check(&k);
+}
+
+static void
+prepare_set(struct fixture *f, size_t n)
+{
+	struct buf sql = { 0 };
+
+	buf_str(&sql, "SET a.b TO 1 /*");
+	while (sql.n < n)
+		buf_str(&sql, " and so on");
+	buf_str(&sql, "*/");
+	put_parse(f, "set", buf_text(&sql));
+	put_sync(f);
+	client(f);
+	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
+	hear(f, MSG_READY, "I", 1);
+	server(f);
+	buf_fini(&sql);
+}
+
+static void
+run_often(struct fixture *f, size_t n)
+{
+	struct buf names = { 0 };
+
+	(void)n;
+	for (int i = 0; i < 2000; i++) {
+		put_bind(f, "set");
+		put_execute(f);
+	}
+	put_sync(f);
+	client(f);
+	assert_true(statements_effects(f->c, &names) & EFFECT_SETTINGS);
+	assert_string_equal(buf_text(&names), "a.b");
+	buf_fini(&names);
+}
+
+static void
+a_text_is_not_read_again_when_it_runs(void **state)
+{
+	static const struct cost k = {
+		"2000 runs of SET, bytes", 200, 100, 60000, 1, prepare_set, run_often
+	};
+
+	(void)state;
+	check(&k);
+}
+
+static void
+prepare_set_of_many(struct fixture *f, size_t n)
+{
+	struct buf sql = { 0 };
+
+	buf_str(&sql, "SELECT 1");
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&sql, ", set_config('a.%zu','',$1)", i);
+	put_parse(f, "set", buf_text(&sql));
+	put_sync(f);
+	client(f);
+	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
+	hear(f, MSG_READY, "I", 1);
+	server(f);
+	buf_fini(&sql);
+}
+
+static void
+run_set_of_many(struct fixture *f, size_t n)
+{
+	struct buf names = { 0 };
+
+	(void)n;
+	for (int i = 0; i < 2000; i++)
+		put_bind(f, "set");
+	put_sync(f);
+	client(f);
+	(void)statements_effects(f->c, &names);
+	assert_false(names.failed);
+	buf_fini(&names);
+}
+
+static void
+its_names_are_not_gathered_again(void **state)
+{
+	static const struct cost k = { "2000 runs of set_config(), names",
+				       200,
+				       5,
+				       500,
+				       1,
+				       prepare_set_of_many,
+				       run_set_of_many };
+
+	(void)state;
+	check(&k);
+}
+
+static void
+nothing(struct fixture *f, size_t n)
+{
+	(void)f;
+	(void)n;
+}
+
+static void
+parse_many(struct fixture *f, size_t n)
+{
+	char name[32], sql[48];
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "n%zu", i);
+		snprintf(sql, sizeof(sql), "SELECT %zu", i);
+		put_parse(f, name, sql);
+	}
+	client(f);
+}
+
+static void
+what_is_under_way_is_not_looked_at_for_room(void **state)
+{
+	static const struct cost k = {
+		"Parses under way", 100, 2000, 30000, 15, nothing, parse_many
+	};
+
+	(void)state;
+	check(&k);
+}
+
+/* A DEALLOCATE ALL that runs again and again, and so much behind it. */
+static void
+deallocate_often(struct fixture *f, size_t n)
+{
+	put_parse(f, "", "DEALLOCATE ALL");
+	put_bind(f, "");
+	for (int i = 0; i < 3000; i++)
+		put_execute(f);
+	parse_many(f, n);
+	for (size_t i = 0; i < n; i++)
+		put_close(f, "");
+	put_sync(f);
+	client(f);
+}
+
+static void
+hear_deallocated(struct fixture *f, size_t n)
+{
+	(void)n;
+	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
+	hear(f, MSG_BIND_COMPLETE, NULL, 0);
+	for (int i = 0; i < 3000; i++)
+		hear_tag(f, "DEALLOCATE ALL");
+	server(f);
+}
+
+static void
+what_is_gone_is_not_looked_for(void **state)
+{
+	static const struct cost k = { "3000 times all is gone, with so much to come",
+				       100000,
+				       500,
+				       25000,
+				       1,
+				       deallocate_often,
+				       hear_deallocated };
+
+	(void)state;
+	check(&k);
+}
+
+/* A name, and all is gone, in one sequence. */
+static void
+forget_often(struct fixture *f, size_t n)
+{
+	(void)n;
+	for (int i = 0; i < 1000; i++) {
+		put_parse(f, "again", "SELECT 1");
+		put_parse(f, "", "DEALLOCATE ALL");
+		put_bind(f, "");
+		put_execute(f);
+	}
+	client(f);
+}
+
+static void
+what_is_to_be_gone_is_not_looked_at_again(void **state)
+{
+	static const struct cost k = {
+		"1000 times all is to be gone, names", 100000, 500, 30000, 1, prepare, forget_often
+	};
+
+	(void)state;
+	check(&k);
+}
+
+/* Much is awaited of a server that says what it likes. */
+static void
+await_much(struct fixture *f, size_t n)
+{
+	put_parse(f, "a", "SELECT 1");
+	for (size_t i = 0; i < n; i++)
+		put_execute(f);
+	client(f);
+	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
+	server(f);
+}
+
+static void
+hear_nonsense(struct fixture *f, size_t n)
+{
+	(void)n;
+	for (int i = 0; i < 10000; i++) {
+		hear(f, MSG_PARSE_COMPLETE, NULL, 0);
+		hear(f, MSG_CLOSE_COMPLETE, NULL, 0);
+	}
+	server(f);
+}
+
+static void
+await_copies(struct fixture *f, size_t n)
+{
+	put_parse(f, "a", "SELECT 1");
+	put_execute(f);
+	for (size_t i = 0; i < n; i++)
+		message_put_bare(&f->said, MSG_COPY_DONE);
+	client(f);
+	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
+	server(f);
+}
+
+static void
+hear_copies(struct fixture *f, size_t n)
+{
+	(void)n;
+	for (int i = 0; i < 40000; i++)
+		hear(f, 'G', "\0\0", 3);
+	server(f);
+}
+
+static void
+nonsense_of_a_server_is_passed_over(void **state)
+{
+	static const struct cost k = {
+		"20,000 replies to nothing, awaited", 200, 100, 60000, 1, await_much, hear_nonsense
+	};
+
+	(void)state;
+	check(&k);
+}
+
+static void
+copies_of_a_server_move_nothing(void **state)
+{
+	static const struct cost k = {
+		"40,000 CopyInResponses, CopyDones", 200, 100, 60000, 1, await_copies, hear_copies
+	};
+
+	(void)state;
+	check(&k);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_error_does_not_look_at_all_names_again),
+		cmocka_unit_test(a_text_is_not_read_again_when_it_runs),
+		cmocka_unit_test(its_names_are_not_gathered_again),
+		cmocka_unit_test(what_is_under_way_is_not_looked_at_for_room),
+		cmocka_unit_test(what_is_gone_is_not_looked_for),
+		cmocka_unit_test(what_is_to_be_gone_is_not_looked_at_again),
+		cmocka_unit_test(nonsense_of_a_server_is_passed_over),
+		cmocka_unit_test(copies_of_a_server_move_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
