@@ -12,6 +12,7 @@
 #include <uthash.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "protocol/fingerprint.h"
 
@@ -41,6 +42,7 @@ struct fingerprints {
 	int64_t since_us;
 	uint64_t forgotten;
 	uint64_t random;
+	uint64_t seed;
 };
 
 /* ---- the table ---- */
@@ -53,6 +55,7 @@ fingerprints_new(int64_t now_us)
 	TAILQ_INIT(&t->by_age);
 	t->since_us = now_us;
 	t->random = (uint64_t)now_us | 1;
+	t->seed = hash_new_seed();
 	return t;
 }
 
@@ -90,12 +93,19 @@ fingerprints_chance(struct fingerprints *t, unsigned one_of)
 	return one_of <= 1 || ((t->random * UINT64_C(0x2545f4914f6cdd1d)) >> 32) % one_of == 0;
 }
 
+/* Keys are hashes that everybody can calculate. */
+static uint32_t
+hash_of(const struct fingerprints *t, uint64_t key)
+{
+	return hash_slice(t->seed, slice_of((const char *)&key, sizeof(key)));
+}
+
 static struct entry *
 find(const struct fingerprints *t, uint64_t key)
 {
 	struct entry *e;
 
-	HASH_FIND(hh, t->entries, &key, sizeof(key), e);
+	HASH_FIND_BYHASHVALUE(hh, t->entries, &key, sizeof(key), hash_of(t, key), e);
 	return e;
 }
 
@@ -128,7 +138,7 @@ fingerprints_key(struct fingerprints *t, struct slice database, struct slice tex
 	e->seen_us = now_us;
 	e->database = xstrndup(database.p, database.n);
 	e->text = xstrndup(text.p, text.n);
-	HASH_ADD(hh, t->entries, key, sizeof(e->key), e);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->entries, &e->key, sizeof(e->key), hash_of(t, key), e);
 	TAILQ_INSERT_TAIL(&t->by_age, e, by_age);
 	return key;
 }

@@ -13,6 +13,7 @@
 #include <uthash.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
@@ -37,6 +38,7 @@ struct user {
 
 struct tally {
 	struct user *users;
+	uint64_t seed;     /* of their hashes */
 	struct user *next; /* to be shown, when all are counted */
 	bool sorted;
 };
@@ -44,14 +46,15 @@ struct tally {
 static struct user *
 user_of(struct tally *t, struct slice name)
 {
+	uint32_t hash = hash_slice(t->seed, name);
 	struct user *u;
 
-	HASH_FIND(hh, t->users, name.p, name.n, u);
+	HASH_FIND_BYHASHVALUE(hh, t->users, name.p, name.n, hash, u);
 	if (u != NULL)
 		return u;
 	u = xcalloc(1, sizeof(*u) + name.n + 1);
 	memcpy(u->name, name.p, name.n);
-	HASH_ADD(hh, t->users, name, name.n, u);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->users, u->name, name.n, hash, u);
 	return u;
 }
 
@@ -161,6 +164,7 @@ users_begin(struct run *r)
 	struct tally *t = xcalloc(1, sizeof(*t));
 
 	a->row = count_session;
+	t->seed = hash_new_seed();
 	a->tally = t;
 	a->tally_free = tally_free;
 	add_console_users(t, &config->main.admin_users, "admin");

@@ -12,6 +12,7 @@
 #include <uthash.h>
 
 #include "base/bug.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 struct answer {
@@ -23,6 +24,7 @@ struct answer {
 
 struct table {
 	struct answer *answers; /* the one that was not used for longest comes first */
+	uint64_t seed;
 	size_t max;
 	int64_t ttl_max_us;
 };
@@ -78,7 +80,7 @@ find(const struct table *t, struct slice key)
 {
 	struct answer *a;
 
-	HASH_FIND(hh, t->answers, key.p, key.n, a);
+	HASH_FIND_BYHASHVALUE(hh, t->answers, key.p, key.n, hash_slice(t->seed, key), a);
 	return a;
 }
 
@@ -96,13 +98,14 @@ static void
 add(struct table *t, struct slice key, struct authrecord *take_record, int64_t now_us)
 {
 	struct answer *a = xcalloc(1, sizeof(*a) + key.n);
+	uint32_t hash = hash_slice(t->seed, key);
 
 	while (HASH_COUNT(t->answers) >= t->max)
 		drop(t, t->answers);
 	a->record = take_record;
 	a->fetched_at_us = now_us;
 	memcpy(a->key, key.p, key.n);
-	HASH_ADD(hh, t->answers, key, key.n, a);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->answers, a->key, key.n, hash, a);
 }
 
 static bool
@@ -115,10 +118,10 @@ is_fresh(const struct table *t, const struct answer *a, int64_t ttl_us, int64_t 
 
 /* It was used: it goes to the end of the order. */
 static void
-touch(struct table *t, struct answer *a, size_t key_len)
+touch(struct table *t, struct answer *a)
 {
 	HASH_DEL(t->answers, a);
-	HASH_ADD(hh, t->answers, key, key_len, a);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->answers, a->key, a->hh.keylen, a->hh.hashv, a);
 }
 
 static struct answer *
@@ -132,7 +135,7 @@ take_fresh(struct table *t, struct slice key, int64_t ttl_us, int64_t now_us)
 		drop(t, a);
 		return NULL;
 	}
-	touch(t, a, key.n);
+	touch(t, a);
 	return a;
 }
 
@@ -220,8 +223,11 @@ authcache_new(size_t found_max, size_t missing_max)
 	struct authcache *c = xcalloc(1, sizeof(*c));
 
 	(void)pthread_mutex_init(&c->lock, NULL);
-	c->found = (struct table){ .max = found_max, .ttl_max_us = INT64_MAX };
-	c->missing = (struct table){ .max = missing_max, .ttl_max_us = AUTHCACHE_MISSING_MAX_US };
+	c->found =
+	    (struct table){ .seed = hash_new_seed(), .max = found_max, .ttl_max_us = INT64_MAX };
+	c->missing = (struct table){ .seed = hash_new_seed(),
+				     .max = missing_max,
+				     .ttl_max_us = AUTHCACHE_MISSING_MAX_US };
 	return c;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -347,15 +348,15 @@ join(struct authjob *j, struct authquery_ask *take_ask)
 }
 
 static void
-begin(struct authquery *q, const char *key, size_t key_len, struct authquery_ask *take_ask)
+begin(struct authquery *q, struct slice key, uint32_t hash, struct authquery_ask *take_ask)
 {
 	struct authjob *j = xcalloc(1, sizeof(*j));
 
 	j->q = q;
 	j->failures.cap = FAILURES_BYTES;
-	memcpy(j->key, key, key_len);
-	j->key_len = key_len;
-	HASH_ADD(hh, q->jobs, key, j->key_len, j);
+	memcpy(j->key, key.p, key.n);
+	j->key_len = key.n;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, q->jobs, j->key, j->key_len, hash, j);
 	join(j, take_ask);
 	go(j);
 }
@@ -384,6 +385,7 @@ on_ask(struct letter *take_letter, void *owner)
 	char key[AUTHCACHE_KEY_MAX];
 	size_t n = make_key(a, key);
 	struct authjob *j;
+	uint32_t hash;
 
 	if (q->stopped) {
 		answer(q, a, AUTHQUERY_FAILED, NULL, "the proxy is shutting down");
@@ -400,11 +402,12 @@ on_ask(struct letter *take_letter, void *owner)
 		answer(q, a, AUTHQUERY_FAILED, NULL, "too many logins are waiting for auth_query");
 		return;
 	}
-	HASH_FIND(hh, q->jobs, key, n, j);
+	hash = hash_slice(q->seed, slice_of(key, n));
+	HASH_FIND_BYHASHVALUE(hh, q->jobs, key, n, hash, j);
 	if (j != NULL)
 		join(j, a);
 	else
-		begin(q, key, n, a);
+		begin(q, slice_of(key, n), hash, a);
 }
 
 void
@@ -421,6 +424,7 @@ authquery_new(struct authcache *cache, struct throttle *throttle)
 	struct authquery *q = xcalloc(1, sizeof(*q));
 
 	q->throttle = throttle;
+	q->seed = hash_new_seed();
 	q->loop = loop_new();
 	q->mail = mailbox_new(q->loop, q);
 	q->cache = cache;

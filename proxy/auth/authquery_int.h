@@ -41,6 +41,7 @@ struct authquery {
 	struct authcache *cache;
 	struct throttle *throttle;
 	struct authjob *jobs; /* by key */
+	uint64_t seed;        /* of its hashes */
 	struct authconns conns;
 	unsigned nwaiting;
 	int64_t ttl_us; /* as last heard of */

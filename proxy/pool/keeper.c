@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/hot.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -248,6 +249,7 @@ pools_new(struct worker *w)
 	struct pools *ps = xcalloc(1, sizeof(*ps));
 
 	ps->worker = w;
+	ps->seed = hash_new_seed();
 	TAILQ_INIT(&ps->list);
 	evtimer_assign(&ps->timer, loop_base(w->loop), keep, ps);
 	return ps;

@@ -8,6 +8,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/hot.h"
 #include "proxy/auth/credential.h"
 #include "proxy/net/tlsctx.h"
@@ -76,15 +77,17 @@ pool_get(struct worker *w, const struct pool_key *key)
 {
 	struct buf name = { .cap = 64 * 1024 };
 	struct pool *p;
+	uint32_t hash;
 
 	put_name(&name, key);
-	HASH_FIND(hh, w->pools->by_name, name.p, name.n, p);
+	hash = hash_slice(w->pools->seed, buf_view(&name));
+	HASH_FIND_BYHASHVALUE(hh, w->pools->by_name, name.p, name.n, hash, p);
 	if (p == NULL) {
 		p = pool_new(w, key);
 		p->name = xmalloc(name.n);
 		memcpy(p->name, name.p, name.n);
 		p->paused = pause_covers(w, key->database, key->live);
-		HASH_ADD_KEYPTR(hh, w->pools->by_name, p->name, name.n, p);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, w->pools->by_name, p->name, name.n, hash, p);
 		TAILQ_INSERT_TAIL(&w->pools->list, p, all);
 	}
 	buf_fini(&name);

@@ -38,6 +38,7 @@ void keeper_on_idle(struct server *sv, short what);
 struct pools {
 	struct worker *worker;
 	struct pool *by_name;
+	uint64_t seed; /* of its hashes */
 	struct pool_list list;
 	struct event timer;
 	bool draining;

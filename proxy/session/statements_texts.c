@@ -9,9 +9,9 @@
 #include "proxy/session/statements_int.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/bug.h"
+#include "base/hash.h"
 #include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/deallocate.h"
@@ -22,7 +22,7 @@ statement_table_new(unsigned max)
 {
 	struct statement_table *t = xcalloc(1, sizeof(*t));
 
-	BUG_ON(getrandom(&t->seed, sizeof(t->seed), 0) != sizeof(t->seed));
+	t->seed = hash_new_seed();
 	t->max = max;
 	return t;
 }
@@ -48,29 +48,10 @@ statement_table_count(const struct statement_table *t)
 	return HASH_COUNT(t->texts);
 }
 
-static uint64_t
-mix(uint64_t a, uint64_t b)
-{
-	__uint128_t product = (__uint128_t)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* With a random seed: clients choose the texts, and must not be able to choose collisions. */
 uint32_t
 statement_hash(const struct statement_table *t, struct slice s)
 {
-	uint64_t h = t->seed ^ s.n, part = 0;
-
-	for (; s.n > sizeof(part); s = slice_skip(s, sizeof(part))) {
-		memcpy(&part, s.p, sizeof(part));
-		h = mix(h ^ part, 0x9fb21c651e98df25u) ^ t->seed;
-	}
-	part = 0;
-	if (s.n > 0)
-		memcpy(&part, s.p, s.n);
-	h = mix(h ^ part, 0xd6e8feb86659fd93u);
-	return (uint32_t)(h ^ h >> 32);
+	return hash_slice(t->seed, s);
 }
 
 static struct statement *

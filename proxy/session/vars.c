@@ -12,6 +12,7 @@
 #define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
+#include "base/hash.h"
 #include "base/hot.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -34,6 +35,7 @@ struct vars_table {
 	struct vars *all;
 	struct vars *empty; /* it outlives its references */
 	uint64_t serials;   /* given so far */
+	uint64_t seed;
 };
 
 static struct vars *sense_of(struct vars *v);
@@ -44,9 +46,10 @@ static struct vars *sense_of(struct vars *v);
 static WARM struct vars *
 intern(struct vars_table *t, struct slice text, size_t count)
 {
+	uint32_t hash = hash_slice(t->seed, text);
 	struct vars *v;
 
-	HASH_FIND(hh, t->all, text.p, text.n, v);
+	HASH_FIND_BYHASHVALUE(hh, t->all, text.p, text.n, hash, v);
 	if (v != NULL)
 		return vars_ref(v);
 	v = xcalloc(1, sizeof(*v) + text.n);
@@ -56,7 +59,7 @@ intern(struct vars_table *t, struct slice text, size_t count)
 	v->n = text.n;
 	memcpy(v->text, text.p, text.n);
 	v->serial = ++t->serials;
-	HASH_ADD_KEYPTR(hh, t->all, v->text, v->n, v);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->all, v->text, v->n, hash, v);
 	v->sense = sense_of(v);
 	return v;
 }
@@ -66,6 +69,7 @@ vars_table_new(void)
 {
 	struct vars_table *t = xcalloc(1, sizeof(*t));
 
+	t->seed = hash_new_seed();
 	t->empty = intern(t, SLICE_LITERAL(""), 0);
 	return t;
 }
