@@ -18,6 +18,9 @@
 #define HTTP_READ  (16 * 1024)
 #define INBOX_MAX  ((size_t)128 * 1024)
 #define HTTP_WORDS "HTTP/1.1 100 Continue\r\n\r\n"
+/* So many are answered at a time, whatever has been sent; GET /metrics is as much as all of them.
+ */
+#define AT_A_TIME 8
 
 static const struct http_route routes[] = {
 	{ .path = "/healthz", .method = HTTP_GET, .handle = answer_healthz },
@@ -293,16 +296,26 @@ next_request(struct session *s)
 	return false;
 }
 
-/* As far as the bytes that are here go. */
+static unsigned
+weight(const struct http_request *r)
+{
+	return r->route != NULL && r->route->metrics ? AT_A_TIME : 1;
+}
+
+/* As far as the bytes that are here go, but for what is put off. */
 static void
 advance(struct session *s)
 {
+	unsigned done = 0;
 	bool more = true;
 
 	while (more && s->state == SESSION_HTTP && http_speaks(s)) {
-		switch (s->http->request->phase) {
+		struct http_request *r = s->http->request;
+
+		r->is_put_off = r->phase == HTTP_IN_HEAD && done >= AT_A_TIME;
+		switch (r->phase) {
 		case HTTP_IN_HEAD:
-			more = take_head(s);
+			more = !r->is_put_off && take_head(s);
 			break;
 		case HTTP_IN_BODY:
 			more = take_request(s);
@@ -311,6 +324,7 @@ advance(struct session *s)
 			more = false;
 			break;
 		case HTTP_ANSWERED:
+			done += weight(r);
 			/* who does not read its answers gets no more of them */
 			more = !stream_is_blocked(&s->client) && next_request(s);
 			break;
@@ -347,6 +361,8 @@ http_go_on(struct session *s)
 {
 	advance(s);
 	want_requests(s);
+	if (s->state == SESSION_HTTP && http_speaks(s) && s->http->request->is_put_off)
+		loop_again(&s->client.ev, EV_READ);
 	worker_arm_sweep(s->worker);
 }
 
@@ -376,6 +392,10 @@ http_on_readable(struct session *s)
 	struct http_conn *c = s->http;
 	ssize_t n;
 
+	if (c->request != NULL && c->request->is_put_off) {
+		http_go_on(s);
+		return;
+	}
 	/* a login on behalf of the request has the client read again, full or not */
 	if (c->request != NULL && is_full(c->request)) {
 		want_requests(s);

@@ -70,6 +70,7 @@ struct http_request {
 	struct buf body;
 	struct http_error refused; /* what is wrong with it; status 0: nothing */
 	int64_t begun_us;          /* when its head was there */
+	bool is_put_off;           /* others have their turn before it */
 };
 
 /* A connection that speaks, or has spoken, HTTP. */

@@ -17,7 +17,7 @@ use constant { PIECE => 2048, FULL => 114_688 };    # the proxy reads no more be
 my ($node) = regional_clusters('us-east1');
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
-	set     => { workers => 1, http => 'on', client_login_timeout => '60s' });
+	set     => { workers => 1, http => 'on', metrics => 'on', client_login_timeout => '60s' });
 $proxy->start;
 my $user = (getpwuid $>)[0];
 
@@ -108,6 +108,20 @@ for my $come (\&http_connect, \&http_websocket) {
 	is(($w->login(user => $user, database => 'postgres'))[-1][0], 'Z', 'with a session');
 	is($w->ask('SELECT 42'), 42, 'and a query');
 }
+
+# Who sends hundreds of requests at once does not keep another from its answer: that says how many have
+# been read before it. Both are there before the proxy looks.
+my ($many, $other) = map { Meridian::Test::Wire->new($proxy) } 1 .. 2;
+is(http_ask($_, GET => '/healthz')->{status}, 200, 'a connection') for $many, $other;
+my $read   = sub { $_[0]{body} =~ /^meridian_http_requests_total (\d+)$/m ? $1 : die 'no counter' };
+my $before = $read->(http_ask($other, GET => '/metrics'));
+kill STOP => $proxy->pid;
+$many->send(http_request(GET => '/healthz') x 300);
+$other->send(http_request(GET => '/metrics'));
+kill CONT => $proxy->pid;
+cmp_ok($read->(http_answer($other)) - $before, '<', 50, 'who comes second does not wait for hundreds in front');
+is(scalar(grep { http_answer($many)->{status} == 200 } 1 .. 300), 300, 'and they are answered, too');
+is(http_ask($many, GET => '/healthz')->{status}, 200, 'to the last');
 
 $proxy->stop;
 done_testing();
