@@ -326,6 +326,8 @@ statements_effects(struct statements *c, struct buf *names)
 {
 	unsigned effects = c->effects;
 
+	if (effects == 0)
+		return 0;
 	if (c->settings.n > 0)
 		sqleffects_put_names(names, buf_view(&c->settings));
 	if (c->settings.failed)
