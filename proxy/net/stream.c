@@ -80,7 +80,7 @@ void
 stream_drop_unsent(struct stream *st)
 {
 	if (st->out != NULL)
-		buf_fini(st->out);
+		buf_fini(&st->out->bytes);
 	free(st->out);
 	st->out = NULL;
 }
@@ -94,7 +94,7 @@ stream_keep_at_most(struct stream *st, size_t n)
 		bits++;
 	st->out_bits = bits;
 	if (st->out != NULL)
-		st->out->cap = (size_t)1 << bits;
+		st->out->bytes.cap = (size_t)1 << bits;
 }
 
 /* Keep them for later; -1: they are too many. */
@@ -103,10 +103,13 @@ keep(struct stream *st, const char *p, size_t n)
 {
 	if (st->out == NULL) {
 		st->out = xcalloc(1, sizeof(*st->out));
-		buf_init(st->out, st->out_bits > 0 ? (size_t)1 << st->out_bits : 0);
+		buf_init(&st->out->bytes, st->out_bits > 0 ? (size_t)1 << st->out_bits : 0);
 	}
-	buf_put(st->out, p, n);
-	return st->out->failed ? -1 : 0;
+	if (st->out->gone > 0)
+		buf_drop(&st->out->bytes, st->out->gone);
+	st->out->gone = 0;
+	buf_put(&st->out->bytes, p, n);
+	return st->out->bytes.failed ? -1 : 0;
 }
 
 WARM void
@@ -336,13 +339,18 @@ int
 stream_flush(struct stream *st)
 {
 	while (stream_unsent(st) > 0) {
-		ssize_t n = push(st, st->out->p, st->out->n);
+		ssize_t n = push(st, st->out->bytes.p + st->out->gone, stream_unsent(st));
 
 		if (n < 0)
 			return -1;
 		if (n == 0)
 			break;
-		buf_drop(st->out, (size_t)n);
+		/* the rest stays where it is: it may be long, and taken in small pieces */
+		st->out->gone += (size_t)n;
+		if (stream_unsent(st) == 0) {
+			buf_fini(&st->out->bytes);
+			st->out->gone = 0;
+		}
 	}
 	if (stream_unsent(st) == 0 && !stream_is_overfull(st))
 		stream_drop_unsent(st);

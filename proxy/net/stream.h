@@ -23,13 +23,19 @@
 struct ssl_ctx_st;
 struct tls_local;
 
+/* What the peer has not taken yet. */
+struct stream_out {
+	struct buf bytes;
+	size_t gone; /* of them: it has, by now */
+};
+
 struct stream {
 	struct event ev;
-	struct ssl_st *ssl;   /* the uppermost layer; NULL: it is not TLS */
-	struct websocket *ws; /* below it, or NULL; holds the TLS that is below itself */
-	struct buf *out;      /* what the peer has not taken yet; NULL: nothing */
-	int fd;               /* -1: closed */
-	short interest;       /* EV_READ, EV_WRITE, or 0 */
+	struct ssl_st *ssl;     /* the uppermost layer; NULL: it is not TLS */
+	struct websocket *ws;   /* below it, or NULL; holds the TLS that is below itself */
+	struct stream_out *out; /* NULL: nothing */
+	int fd;                 /* -1: closed */
+	short interest;         /* EV_READ, EV_WRITE, or 0 */
 	bool unread; /* `ssl` may hold what no descriptor will announce: bytes, or the end */
 	uint8_t
 	    out_bits; /* of `out`: never more than 2 to the power of this; 0: no limit of ours */
@@ -81,7 +87,7 @@ int stream_flush(struct stream *st);
 static inline size_t
 stream_unsent(const struct stream *st)
 {
-	return st->out != NULL ? st->out->n : 0;
+	return st->out != NULL ? st->out->bytes.n - st->out->gone : 0;
 }
 
 /* The peer will not hear them: forget them. */
@@ -90,7 +96,7 @@ void stream_drop_unsent(struct stream *st);
 static inline bool
 stream_is_overfull(const struct stream *st)
 {
-	return st->out != NULL && st->out->failed;
+	return st->out != NULL && st->out->bytes.failed;
 }
 
 /* True where bytes are kept that the peer has not taken. */

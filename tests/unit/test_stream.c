@@ -19,6 +19,8 @@
 #include "base/ev/loop.h"
 #include "base/mem.h"
 #include "proxy/net/tlsctx.h"
+#include "tests/unit/cost.h"
+
 #include "tests/unit/unit.h"
 
 #define BIG ((size_t)300000)
@@ -205,7 +207,7 @@ the_end_of_the_file_is_zero_and_a_send_behind_it_fails(void **state)
 	assert_int_equal(stream_recv(&e->st, e->got, 10), 0);
 	assert_int_equal(stream_send(&e->st, "x", 1), -1);
 	e->st.out = xcalloc(1, sizeof(*e->st.out));
-	buf_put(e->st.out, "x", 1);
+	buf_put(&e->st.out->bytes, "x", 1);
 	assert_int_equal(stream_flush(&e->st), -1);
 }
 
@@ -604,6 +606,38 @@ noise_behind_a_handshake_fails_for_good(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Of n bytes that the peer takes as it likes. */
+static double
+cost_of_taking(const void *arg, size_t n)
+{
+	struct ends *e = *(struct ends *const *)arg;
+	char *much = test_calloc(n, 1);
+	double ms = cost_ms();
+	size_t taken = 0;
+
+	stream_keep_at_most(&e->st, n);
+	assert_int_equal(stream_send(&e->st, much, n), 0);
+	while (taken < n) {
+		taken += peer_read(e, 0, BIG);
+		assert_int_equal(stream_flush(&e->st), 0);
+		assert_true(stream_unsent(&e->st) <= n - taken);
+	}
+	assert_false(stream_is_blocked(&e->st));
+	ms = cost_ms() - ms;
+	test_free(much);
+	return ms;
+}
+
+static void
+much_that_is_taken_slowly_is_not_moved(void **state)
+{
+	double some = cost_least(cost_of_taking, state, (size_t)1 << 20),
+	       more = cost_least(cost_of_taking, state, (size_t)32 << 20);
+
+	print_message("# 1 MB: %.1f ms, 32 MB: %.1f ms\n", some, more);
+	assert_cost(more, 32, some);
+}
+
 int
 main(void)
 {
@@ -615,6 +649,7 @@ main(void)
 		TEST(the_end_of_the_file_is_zero_and_a_send_behind_it_fails),
 		TEST(closing_twice_and_using_what_is_closed_is_harmless),
 		TEST(a_stream_moves_with_what_it_has_not_sent),
+		TEST(much_that_is_taken_slowly_is_not_moved),
 		TEST(tls_keeps_what_the_peer_does_not_take),
 		TEST(records_that_the_kernel_will_not_announce_are_announced),
 		TEST(records_are_announced_when_reading_is_wanted_again),
