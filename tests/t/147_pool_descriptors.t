@@ -58,6 +58,8 @@ for my $database (qw(postgres template1)) {
 	if ($database eq 'template1') {
 		$known->send(terminate());
 		ok($known->closed, "$database: its session leaves");
+		# until it is reset, RECONNECT leaves it open: its descriptor would be free too late
+		ok(wait_until(sub { !grep { $_->{state} ne 'idle' } @{ $proxy->console('SHOW SERVERS') } }), "$database: its connection is idle");
 	}
 	my @crowd = fill();
 	cmp_ok(scalar @crowd, '>', 20, "$database: clients have all descriptors (" . @crowd . ')');
