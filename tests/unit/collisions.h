@@ -12,6 +12,9 @@
 #include <string.h>
 
 #include "base/slice.h"
+#include "tests/unit/cost.h"
+
+#include "tests/unit/unit.h"
 
 #define COLLISION_PIECES 12
 #define COLLISION_PIECE  5
@@ -77,6 +80,18 @@ collision_make(struct slice behind, size_t i, char to[COLLISION_BYTES])
 		memcpy(to + k * COLLISION_PIECE, pairs[k][i >> k & 1], COLLISION_PIECE);
 	to[COLLISION_BYTES - 1] = '\0';
 	return COLLISION_BYTES - 1;
+}
+
+/* n keys that were chosen cost no more than others: `cost_of` has a bool, whether they are. */
+static inline void
+collisions_cost_nothing(const char *what, double (*cost_of)(const void *collide, size_t n),
+			size_t n)
+{
+	const bool no = false, yes = true;
+	double others = cost_least(cost_of, &no, n), chosen = cost_least(cost_of, &yes, n);
+
+	print_message("# %zu %s: %.1f ms, of one hash by FNV: %.1f ms\n", n, what, others, chosen);
+	assert_cost(chosen, 1, others);
 }
 
 #endif

@@ -170,6 +170,7 @@ prepare(struct fixture *f, size_t n)
 /* ---- measuring ---- */
 
 struct cost {
+	const char *name; /* what holds */
 	const char *what;
 	unsigned max; /* statements of a server */
 	size_t few, many;
@@ -195,8 +196,9 @@ cost_once(const void *arg, size_t n)
 }
 
 static void
-check(const struct cost *k)
+check(void **state)
 {
+	const struct cost *k = *state;
 	double few = cost_least(cost_once, k, k->few);
 	double many = cost_least(cost_once, k, k->many);
 
@@ -216,13 +218,15 @@ fail_often(struct fixture *f, size_t n)
 }
 
 static void
-an_error_does_not_look_at_all_names_again(void **state)
+prepare_text(struct fixture *f, struct buf *take_sql)
 {
-	static const struct cost k = { "500 errors, names", 100000, 1000, 30000, 1, prepare,
-				       fail_often };
-
-	(void)state;
-	check(&k);
+	put_parse(f, "set", buf_text(take_sql));
+	put_sync(f);
+	client(f);
+	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
+	hear(f, MSG_READY, "I", 1);
+	server(f);
+	buf_fini(take_sql);
 }
 
 static void
@@ -234,13 +238,7 @@ prepare_set(struct fixture *f, size_t n)
 	while (sql.n < n)
 		buf_str(&sql, " and so on");
 	buf_str(&sql, "*/");
-	put_parse(f, "set", buf_text(&sql));
-	put_sync(f);
-	client(f);
-	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
-	hear(f, MSG_READY, "I", 1);
-	server(f);
-	buf_fini(&sql);
+	prepare_text(f, &sql);
 }
 
 static void
@@ -261,17 +259,6 @@ run_often(struct fixture *f, size_t n)
 }
 
 static void
-a_text_is_not_read_again_when_it_runs(void **state)
-{
-	static const struct cost k = {
-		"2000 runs of SET, bytes", 200, 100, 60000, 1, prepare_set, run_often
-	};
-
-	(void)state;
-	check(&k);
-}
-
-static void
 prepare_set_of_many(struct fixture *f, size_t n)
 {
 	struct buf sql = { 0 };
@@ -279,13 +266,7 @@ prepare_set_of_many(struct fixture *f, size_t n)
 	buf_str(&sql, "SELECT 1");
 	for (size_t i = 0; i < n; i++)
 		buf_printf(&sql, ", set_config('a.%zu','',$1)", i);
-	put_parse(f, "set", buf_text(&sql));
-	put_sync(f);
-	client(f);
-	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
-	hear(f, MSG_READY, "I", 1);
-	server(f);
-	buf_fini(&sql);
+	prepare_text(f, &sql);
 }
 
 static void
@@ -301,21 +282,6 @@ run_set_of_many(struct fixture *f, size_t n)
 	(void)statements_effects(f->c, &names);
 	assert_false(names.failed);
 	buf_fini(&names);
-}
-
-static void
-its_names_are_not_gathered_again(void **state)
-{
-	static const struct cost k = { "2000 runs of set_config(), names",
-				       200,
-				       5,
-				       500,
-				       1,
-				       prepare_set_of_many,
-				       run_set_of_many };
-
-	(void)state;
-	check(&k);
 }
 
 static void
@@ -336,17 +302,6 @@ parse_many(struct fixture *f, size_t n)
 		put_parse(f, name, sql);
 	}
 	client(f);
-}
-
-static void
-what_is_under_way_is_not_looked_at_for_room(void **state)
-{
-	static const struct cost k = {
-		"Parses under way", 100, 2000, 30000, 15, nothing, parse_many
-	};
-
-	(void)state;
-	check(&k);
 }
 
 /* A DEALLOCATE ALL that runs again and again, and so much behind it. */
@@ -375,21 +330,6 @@ hear_deallocated(struct fixture *f, size_t n)
 	server(f);
 }
 
-static void
-what_is_gone_is_not_looked_for(void **state)
-{
-	static const struct cost k = { "3000 times all is gone, with so much to come",
-				       100000,
-				       500,
-				       25000,
-				       1,
-				       deallocate_often,
-				       hear_deallocated };
-
-	(void)state;
-	check(&k);
-}
-
 /* A name, and all is gone, in one sequence. */
 static void
 forget_often(struct fixture *f, size_t n)
@@ -402,17 +342,6 @@ forget_often(struct fixture *f, size_t n)
 		put_execute(f);
 	}
 	client(f);
-}
-
-static void
-what_is_to_be_gone_is_not_looked_at_again(void **state)
-{
-	static const struct cost k = {
-		"1000 times all is to be gone, names", 100000, 500, 30000, 1, prepare, forget_often
-	};
-
-	(void)state;
-	check(&k);
 }
 
 /* Much is awaited of a server that says what it likes. */
@@ -459,41 +388,35 @@ hear_copies(struct fixture *f, size_t n)
 	server(f);
 }
 
-static void
-nonsense_of_a_server_is_passed_over(void **state)
-{
-	static const struct cost k = {
-		"20,000 replies to nothing, awaited", 200, 100, 60000, 1, await_much, hear_nonsense
-	};
+static struct cost costs[] = {
+	{ "an_error_does_not_look_at_all_names_again", "500 errors, names", 100000, 1000, 30000, 1,
+	  prepare, fail_often },
+	{ "a_text_is_not_read_again_when_it_runs", "2000 runs of SET, bytes", 200, 100, 60000, 1,
+	  prepare_set, run_often },
+	{ "its_names_are_not_gathered_again", "2000 runs of set_config(), names", 200, 5, 500, 1,
+	  prepare_set_of_many, run_set_of_many },
+	{ "what_is_under_way_is_not_looked_at_for_room", "Parses under way", 100, 2000, 30000, 15,
+	  nothing, parse_many },
+	{ "what_is_gone_is_not_looked_for", "3000 times all is gone, with so much to come", 100000,
+	  500, 25000, 1, deallocate_often, hear_deallocated },
+	{ "what_is_to_be_gone_is_not_looked_at_again", "1000 times all is to be gone, names",
+	  100000, 500, 30000, 1, prepare, forget_often },
+	{ "nonsense_of_a_server_is_passed_over", "20,000 replies to nothing, awaited", 200, 100,
+	  60000, 1, await_much, hear_nonsense },
+	{ "copies_of_a_server_move_nothing", "40,000 CopyInResponses, CopyDones", 200, 100, 60000,
+	  1, await_copies, hear_copies },
+};
 
-	(void)state;
-	check(&k);
-}
-
-static void
-copies_of_a_server_move_nothing(void **state)
-{
-	static const struct cost k = {
-		"40,000 CopyInResponses, CopyDones", 200, 100, 60000, 1, await_copies, hear_copies
-	};
-
-	(void)state;
-	check(&k);
-}
+#define COSTS (sizeof(costs) / sizeof(costs[0]))
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_error_does_not_look_at_all_names_again),
-		cmocka_unit_test(a_text_is_not_read_again_when_it_runs),
-		cmocka_unit_test(its_names_are_not_gathered_again),
-		cmocka_unit_test(what_is_under_way_is_not_looked_at_for_room),
-		cmocka_unit_test(what_is_gone_is_not_looked_for),
-		cmocka_unit_test(what_is_to_be_gone_is_not_looked_at_again),
-		cmocka_unit_test(nonsense_of_a_server_is_passed_over),
-		cmocka_unit_test(copies_of_a_server_move_nothing),
-	};
+	struct CMUnitTest tests[COSTS];
 
+	for (size_t i = 0; i < COSTS; i++)
+		tests[i] = (struct CMUnitTest){ .name = costs[i].name,
+						.test_func = check,
+						.initial_state = &costs[i] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
