@@ -13,7 +13,8 @@
  *    messages and no Sync in front) becomes DOUBT, and if a ReadyForQuery settles that, a
  *    BARE_SYNC behind it becomes DOUBT_SYNC, for it may have been that one's. What is in doubt
  *    alone is taken back by the next Sync, and a DOUBT_SYNC by the next Query too: the server
- *    would long have answered it. Where it does after all, `unsure` (see 3.) sees to that.
+ *    would long have answered it. Where it does after all, `unsure` (see 3.) sees to that. Who has
+ *    followed each message says whose error it was: flow_forgive(), flow_assure().
  *
  * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
  *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
@@ -238,6 +239,13 @@ flow_forgive(struct flow *f, uint32_t n, bool skips)
 	}
 	if (skips || !is_open(f))
 		forget_units(f);
+}
+
+void
+flow_assure(struct flow *f)
+{
+	if (f->queued > 0 && unit_at(f, 0) >= UNIT_DOUBT)
+		unit_set(f, 0, unit_at(f, 0) == UNIT_DOUBT ? UNIT_QUERY : UNIT_BARE_SYNC);
 }
 
 /* One ReadyForQuery has come: the oldest unit is done, and the marks before it with it. */

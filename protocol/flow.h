@@ -115,6 +115,9 @@ void flow_expect_ready(struct flow *f);
  */
 void flow_forgive(struct flow *f, uint32_t n, bool skips);
 
+/* … and has discarded nothing of what it may be taken to have: what is in doubt is owed. */
+void flow_assure(struct flow *f);
+
 /* The server is another one: nothing is owed, no transaction is open. The counters go on. */
 void flow_restart(struct flow *f);
 

@@ -68,7 +68,7 @@ struct pooled {
 	uint8_t cancelled;      /* so often in a row a late cancel request has hit ours instead */
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool attached;          /* it has, or has had, a server */
-	bool forgives;          /* the server has discarded what flow must be told of */
+	bool judges;            /* an error has come that flow must be told of */
 	char skip_head[5];      /* of a message that is skipped, behind a cancel request … */
 	uint8_t skip_have;      /* … so much of it; and of its body so much is still to come */
 	bool skips;             /* … up to a Sync: nobody but us knows of what comes */
@@ -98,8 +98,8 @@ size_t pooled_put_held(struct session *s, char *to);
 size_t pooled_from_server(struct session *s, char *p, size_t n);
 /* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
 void pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes);
-/* What the server has discarded, flow is told: behind flow_server(), where `forgives`. */
-void pooled_forgive(struct session *s);
+/* What the server has discarded, flow is told: behind flow_server(), where `judges`. */
+void pooled_judge(struct session *s);
 void pooled_on_error(struct session *s, const char sqlstate[5]);
 /* Transactions have ended, one of which may have changed the schema; the client is still to hear of
  * it. */

@@ -344,19 +344,15 @@ pooled_from_server(struct session *s, char *p, size_t n)
 	if (!statements_expects(c))
 		return n;
 	n = statements_server(c, p, n);
-	s->pooled->forgives = statements_has_discarded(c);
+	s->pooled->judges = statements_judges(c);
 	return n;
 }
 
 void
-pooled_forgive(struct session *s)
+pooled_judge(struct session *s)
 {
-	bool skips;
-	uint32_t n = statements_discarded(s->pooled->statements, &skips);
-
-	s->pooled->forgives = false;
-	if (n > 0)
-		flow_forgive(&s->flow, n, skips);
+	s->pooled->judges = false;
+	statements_judge(s->pooled->statements, &s->flow);
 }
 
 void

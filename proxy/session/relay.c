@@ -182,8 +182,8 @@ to_client(struct session *s, char *p, size_t n)
 	tally.transactions = tally.errors = 0;
 	events = flow_server(&s->flow, p, n, &tally);
 	if (s->pooled != NULL) {
-		if (UNLIKELY(s->pooled->forgives))
-			pooled_forgive(s);
+		if (UNLIKELY(s->pooled->judges))
+			pooled_judge(s);
 		if (UNLIKELY(s->pooled->effects & EFFECT_SCHEMA) && tally.transactions > 0)
 			pooled_on_end(s);
 	}

@@ -133,13 +133,16 @@ all_messages(struct walk *w)
 }
 
 /* A wait that no answer will end: the server owes nothing, or it is it that waits, for the data of
- * a COPY, which what comes next is not. */
+ * a COPY, which what comes next is not. But not in the middle of what it says. */
 static bool
 waits_in_vain(const struct walk *w)
 {
-	bool owes = flow_pending(w->c->flow) > 0 || w->c->open;
+	const struct statements *c = w->c;
+	bool owes = flow_pending(c->flow) > 0 || c->open;
 
-	return w->out->n <= OUT_MAX && w->ended == 0 && (!owes || w->c->flow->copy == FLOW_COPY_IN);
+	if (w->out->n > OUT_MAX || w->ended > 0 || c->server_have > 0 || c->server_left > 0)
+		return false;
+	return !owes || c->flow->copy == FLOW_COPY_IN;
 }
 
 static enum step
@@ -316,9 +319,9 @@ statements_expects(const struct statements *c)
 }
 
 bool
-statements_has_discarded(const struct statements *c)
+statements_judges(const struct statements *c)
 {
-	return c->discarded > 0;
+	return c->judges;
 }
 
 WARM unsigned

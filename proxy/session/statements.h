@@ -107,10 +107,11 @@ bool statements_expects(const struct statements *c);
 /* Put the bytes that were kept back (up to STATEMENTS_HELD_MAX) in front of what is read next;
  * returns how many. They count as bytes for statements_server(). */
 size_t statements_put_held(const struct statements *c, char *to);
-/* Queries that the server has discarded since this was last asked, and whether it goes on to: for
- * flow_forgive(), when flow_server() has had the same bytes. */
-uint32_t statements_discarded(struct statements *c, bool *skips);
-bool statements_has_discarded(const struct statements *c);
+/* Whose errors those were that have come since this was last asked: flow, which cannot know of a
+ * Query behind messages without a Sync, is told whether it is owed an answer or was discarded. When
+ * flow_server() has had the same bytes. */
+void statements_judge(struct statements *c, struct flow *flow);
+bool statements_judges(const struct statements *c);
 /* The server's bytes, before flow_server() has them; changed in place. Returns how many are left.
  */
 size_t statements_server(struct statements *c, char *p, size_t n);

@@ -141,6 +141,7 @@ struct statements {
 	uint16_t none : 1;              /* behind the last ALL no name has come */
 	uint16_t ended : 1;             /* … and none of those of an act that has ended stands */
 	uint16_t stale : 1;             /* an act has a slot that an ALL takes with it */
+	uint16_t judges : 1;            /* an error has come: statements_judge() */
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
 	uint32_t era;                   /* how often `shadowed` has begun */

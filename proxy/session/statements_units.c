@@ -163,14 +163,17 @@ units_abandon(struct statements *c)
 	rest(c);
 }
 
-uint32_t
-statements_discarded(struct statements *c, bool *skips)
+void
+statements_judge(struct statements *c, struct flow *flow)
 {
-	uint32_t n = c->discarded;
+	int unit = oldest(c);
 
+	if (c->discarded > 0)
+		flow_forgive(flow, c->discarded, c->skipping);
+	if (unit >= 0 && unit_is_end((enum unit)unit))
+		flow_assure(flow);
 	c->discarded = 0;
-	*skips = c->skipping;
-	return n;
+	c->judges = 0;
 }
 
 WARM void
@@ -347,6 +350,7 @@ on_error(struct statements *c)
 {
 	int unit = oldest(c);
 
+	c->judges = 1;
 	if (unit < 0 || unit_is_end((enum unit)unit))
 		return REPLY_PASSES;
 	end_unit(c, ENDED_FAILED);

@@ -48,6 +48,8 @@ from_server(struct raw *r, struct slice in)
 	n = statements_server(r->c, bytes, held + in.n);
 	FUZZ_ASSERT(n <= held + in.n);
 	(void)flow_server(&r->flow, bytes, n, &tally);
+	if (statements_judges(r->c))
+		statements_judge(r->c, &r->flow);
 	for (unsigned i = 0; i < tally.errors && i < FLOW_TALLY_MAX; i++)
 		statements_error(r->c, tally.sqlstates[i]);
 	if (statements_goes_on(r->c))

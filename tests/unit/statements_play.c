@@ -512,6 +512,8 @@ from_server(struct play *p, struct client *cl, size_t n)
 	if (statements_expects(cl->c))
 		n = statements_server(cl->c, bytes, n);
 	(void)flow_server(&cl->flow, bytes, n, &tally);
+	if (statements_judges(cl->c))
+		statements_judge(cl->c, &cl->flow);
 	buf_put(&cl->got, bytes, n);
 	for (unsigned i = 0; i < tally.errors && i < FLOW_TALLY_MAX; i++)
 		statements_error(cl->c, tally.sqlstates[i]);

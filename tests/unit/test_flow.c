@@ -569,6 +569,41 @@ a_query_that_was_discarded_can_be_forgiven(void **state)
 	assert_int_equal(flow_pending(&f), 0);
 }
 
+static void
+a_query_that_was_not_can_be_assured(void **state)
+{
+	static const char execute[] = "E\0\0\0\x9\0\0\0\0\0", query[] = "Q\0\0\0\5\0",
+			  sync[] = "S\0\0\0\4", error[] = "E\0\0\0\5\0", ready[] = "Z\0\0\0\5I";
+	struct flow f;
+
+	(void)state;
+	flow_init(&f, REPLICATION_NONE);
+	flow_assure(&f);
+	flow_client(&f, execute, sizeof(execute) - 1);
+	flow_client(&f, query, sizeof(query) - 1);
+	flow_server(&f, error, sizeof(error) - 1, NULL);
+	assert_true(flow_is_in_doubt(&f));
+	flow_assure(&f);
+	assert_false(flow_is_in_doubt(&f));
+	flow_client(&f, sync, sizeof(sync) - 1);
+	assert_int_equal(flow_pending(&f), 2);
+	flow_server(&f, ready, sizeof(ready) - 1, NULL);
+	assert_false(flow_is_in_doubt(&f));
+	flow_server(&f, ready, sizeof(ready) - 1, NULL);
+	assert_true(flow_safe_point(&f));
+
+	/* and what stands behind it, where it has been settled meanwhile */
+	flow_client(&f, execute, sizeof(execute) - 1);
+	flow_client(&f, query, sizeof(query) - 1);
+	flow_client(&f, sync, sizeof(sync) - 1);
+	flow_server(&f, error, sizeof(error) - 1, NULL);
+	flow_server(&f, ready, sizeof(ready) - 1, NULL);
+	assert_true(flow_is_in_doubt(&f));
+	flow_assure(&f);
+	flow_client(&f, query, sizeof(query) - 1);
+	assert_int_equal(flow_pending(&f), 2);
+}
+
 /* Exception 1: Execute without Sync, a Query behind it, an error; and then what the server does. */
 static void
 what_may_have_been_discarded_is_not_owed_for_ever(void **state)
@@ -783,6 +818,7 @@ main(void)
 		cmocka_unit_test(errors_beyond_the_tally_are_still_counted),
 		cmocka_unit_test(nonsense_is_bad_and_stays_bad),
 		cmocka_unit_test(a_query_that_was_discarded_can_be_forgiven),
+		cmocka_unit_test(a_query_that_was_not_can_be_assured),
 		cmocka_unit_test(a_bad_message_is_told_from_what_stands_in_front_of_it),
 		cmocka_unit_test(what_may_have_been_discarded_is_not_owed_for_ever),
 		cmocka_unit_test(more_than_the_queue_holds_is_still_counted),

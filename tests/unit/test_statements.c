@@ -167,6 +167,8 @@ server(struct fixture *f, const char *says, const char *reads)
 	if (statements_expects(f->c))
 		n = statements_server(f->c, bytes, n);
 	(void)flow_server(&f->flow, bytes, n, &tally);
+	if (statements_judges(f->c))
+		statements_judge(f->c, &f->flow);
 	for (size_t i = 0; i < n; i += 1 + get_u32(bytes + i + 1))
 		assert_int_equal(bytes[i], *reads++);
 	assert_int_equal(*reads, '\0');
@@ -515,6 +517,60 @@ a_text_that_went_wrong_is_prepared_anew(void **state)
 	end(f);
 }
 
+/* Of a DEALLOCATE in a failed transaction, with more on its way: it is the Query that is refused,
+ * and not the Parse of ours in front of it. */
+static void
+whose_error_it_was_is_known(void **state)
+{
+	struct fixture *f = begin(10);
+
+	(void)state;
+	client(f, 0, "P a S1|S", "P meridian_1 S1|S");
+	server(f, "1Z", "1Z");
+	client(f, 0, "Q DEALLOCATE\ta", "P meridian_2 |Q DEALLOCATE meridian_2");
+	client(f, 0, "P b S2", "P meridian_3 S2");
+	server(f, "1E", "E");
+	client(f, 0, "S", "S");
+	assert_int_equal(flow_pending(&f->flow), 2);
+	server(f, "Z1", "Z1");
+	assert_int_equal(flow_pending(&f->flow), 1);
+	server(f, "Z", "Z");
+	assert_true(flow_safe_point(&f->flow));
+
+	/* here it is the Parse, and the Query is passed over */
+	client(f, 0, "Q DEALLOCATE\ta", "P meridian_4 |Q DEALLOCATE meridian_4");
+	client(f, 0, "P c S3", "C meridian_2|P meridian_5 S3");
+	server(f, "E", "E");
+	client(f, 0, "S", "S");
+	assert_int_equal(flow_pending(&f->flow), 1);
+	server(f, "Z", "Z");
+	assert_true(flow_safe_point(&f->flow));
+	end(f);
+}
+
+/* Whatever the server may owe: it has begun to say something. */
+static void
+half_a_header_is_not_lost(void **state)
+{
+	struct fixture *f = begin(10);
+	char bytes[16] = "Z\0\0\0\5I1\0\0";
+	struct flow_tally tally = { 0 };
+	size_t n;
+
+	(void)state;
+	client(f, 0, "P a S1|S", "P meridian_1 S1|S");
+	client(f, 0, "B a|E|S", "");
+	assert_true(statements_waits(f->c));
+	n = statements_server(f->c, bytes, 9);
+	assert_int_equal(n, 6);
+	(void)flow_server(&f->flow, bytes, n, &tally);
+	assert_true(statements_goes_on(f->c));
+	say(f, slice_of(NULL, 0));
+	assert_int_equal(statements_put_held(f->c, bytes), 3);
+	assert_memory_equal(bytes, "1\0\0", 3);
+	end(f);
+}
+
 static void
 clients_read_what_a_server_of_their_own_would_say(void **state)
 {
@@ -556,6 +612,8 @@ main(void)
 		cmocka_unit_test(what_is_not_the_protocol_is_refused),
 		cmocka_unit_test(a_statement_that_is_lost_is_not_offered_again),
 		cmocka_unit_test(a_text_that_went_wrong_is_prepared_anew),
+		cmocka_unit_test(whose_error_it_was_is_known),
+		cmocka_unit_test(half_a_header_is_not_lost),
 		cmocka_unit_test(clients_read_what_a_server_of_their_own_would_say),
 	};
 
