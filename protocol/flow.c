@@ -207,7 +207,7 @@ is_surplus(const struct flow *f)
 		return false;
 	while (i < f->queued && unit_at(f, i) == UNIT_MARK)
 		i++;
-	return i < f->queued && unit_at(f, i) != UNIT_BARE_SYNC;
+	return i < f->queued && unit_at(f, i) != UNIT_BARE_SYNC && unit_at(f, i) != UNIT_DOUBT_SYNC;
 }
 
 /* The oldest unit is done, and the marks before it with it. */

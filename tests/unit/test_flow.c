@@ -610,7 +610,7 @@ what_may_have_been_discarded_is_not_owed_for_ever(void **state)
 {
 	static const char execute[] = "E\0\0\0\x9\0\0\0\0\0", query[] = "Q\0\0\0\5\0",
 			  sync[] = "S\0\0\0\4", error[] = "E\0\0\0\5\0", ready[] = "Z\0\0\0\5I",
-			  row[] = "C\0\0\0\5\0";
+			  row[] = "C\0\0\0\5\0", copy[] = "G\0\0\0\7\0\0\0", fail[] = "f\0\0\0\5\0";
 	/* > to the server, < from it; then: ReadyForQuery messages owed, in doubt, safe */
 	static const struct {
 		const char *what, *says;
@@ -633,6 +633,8 @@ what_may_have_been_discarded_is_not_owed_for_ever(void **state)
 		{ "… and answered", ">E>Q>S<E<Z>Q<Z<C<Z", 0, false, true },
 		{ "no extended messages", ">Q<E", 1, false, false },
 		{ "a Query that runs behind it", ">E>Q>Q<E<Z", 1, false, false },
+		{ "a COPY has failed, and this is its own", ">E>S<G>f>S<E<Z>E>Q>S<E<Z<Z", 0, false,
+		  false },
 	};
 
 	(void)state;
@@ -645,10 +647,14 @@ what_may_have_been_discarded_is_not_owed_for_ever(void **state)
 				flow_client(&f, execute, sizeof(execute) - 1);
 			else if (p[0] == '>' && p[1] == 'Q')
 				flow_client(&f, query, sizeof(query) - 1);
+			else if (p[0] == '>' && p[1] == 'f')
+				flow_client(&f, fail, sizeof(fail) - 1);
 			else if (p[0] == '>')
 				flow_client(&f, sync, sizeof(sync) - 1);
 			else if (p[1] == 'E')
 				flow_server(&f, error, sizeof(error) - 1, NULL);
+			else if (p[1] == 'G')
+				flow_server(&f, copy, sizeof(copy) - 1, NULL);
 			else if (p[1] == 'C')
 				flow_server(&f, row, sizeof(row) - 1, NULL);
 			else
