@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Texts: "X…" does not parse; "V…" cannot be bound; "F…" fails when it runs; "BEGIN", "COMMIT",
- * "ROLLBACK", "COPY", "DEALLOCATE name", "DEALLOCATE ALL", "DISCARD ALL" do what they say; "N…"
- * raises a notice; "" is empty; anything else returns a row with its text.
+ * Texts: "X…" does not parse, nor does "x…" (which the proxy says to be refused); "V…" cannot be
+ * bound; "F…" fails when it runs; "BEGIN", "COMMIT", "ROLLBACK", "COPY", "DEALLOCATE name",
+ * "DEALLOCATE ALL", "DISCARD ALL" do what they say; "N…" raises a notice; "" is empty; anything
+ * else returns a row with its text.
  */
 #include "config.h"
 
@@ -249,7 +250,7 @@ on_parse(struct pg_model *m, const char *name)
 	m->parses++;
 	if (name[0] == '\0')
 		drop_unnamed(m);
-	if (text[0] == 'X') {
+	if (text[0] == 'X' || text[0] == 'x') {
 		fail(m, "42601");
 	} else if (is_refused(m, text)) {
 		fail(m, "25P02");

@@ -18,7 +18,7 @@
 
 #include "tests/unit/unit.h"
 
-#define SEEDS 100
+#define SEEDS 1000
 
 struct fixture {
 	struct statement_table *table;
