@@ -13,8 +13,8 @@
 
 static const char key_text[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
 			       "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeffe0e1e2e3e4e5e6e7e8e9eaebecedeeef\n";
-static const uint8_t nonce[FLEET_NONCE_BYTES] = "twelve bytes";
-static const uint8_t challenge[FLEET_CHALLENGE_BYTES] = "sixteen  of them";
+static const uint8_t nonce[FLEET_NONCE_BYTES + 1] = "twelve bytes";
+static const uint8_t challenge[FLEET_CHALLENGE_BYTES + 1] = "sixteen  of them";
 
 static void
 read_file(struct slice text)

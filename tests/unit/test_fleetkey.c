@@ -10,8 +10,8 @@
 #define KEY_A "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define KEY_B "F0F1F2F3F4F5F6F7F8F9FAFBFCFDFEFFe0e1e2e3e4e5e6e7e8e9eaebecedeeef"
 
-static const uint8_t nonce[FLEET_NONCE_BYTES] = "twelve bytes";
-static const uint8_t challenge[FLEET_CHALLENGE_BYTES] = "sixteen  of them";
+static const uint8_t nonce[FLEET_NONCE_BYTES + 1] = "twelve bytes";
+static const uint8_t challenge[FLEET_CHALLENGE_BYTES + 1] = "sixteen  of them";
 
 static struct fleet_keys *
 keys(const char *text)

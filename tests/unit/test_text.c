@@ -84,7 +84,7 @@ numbers_and_booleans_have_bounds(void **state)
 static void
 what_does_not_fit_is_not_appended(void **state)
 {
-	char to[4] = "....";
+	char to[4] = { '.', '.', '.', '.' };
 	size_t n = 0;
 
 	(void)state;
