@@ -4,6 +4,7 @@
 #include "routing/watch/pgdial.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,9 +70,9 @@ ignore_notice(void *arg, const PGresult *res)
 	(void)arg, (void)res;
 }
 
-/* The connection as libpq has begun it, or why it has not. */
+/* The connection as libpq has begun it, or why it has not; `error` is what errno was then. */
 static PGconn *
-take_started(PGconn *conn, char why[128])
+take_started(PGconn *conn, int error, char why[128])
 {
 	char sqlstate[6];
 
@@ -81,6 +82,9 @@ take_started(PGconn *conn, char why[128])
 	}
 	if (PQstatus(conn) == CONNECTION_BAD) {
 		pgdial_explain(PQerrorMessage(conn), why, sqlstate);
+		/* libpq 16 and later say nothing where socket() has failed for the last address */
+		if (why[0] == '\0')
+			snprintf(why, 128, "could not create socket: %s", strerror(error));
 		PQfinish(conn);
 		return NULL;
 	}
@@ -112,7 +116,9 @@ pgdial_start(const struct pgdial *d, char why[128])
 		words_add(&words, "host", d->naddrs > 0 ? buf_text(&hosts) : d->host);
 		words_add(&words, "hostaddr", d->naddrs > 0 ? buf_text(&addrs) : "");
 		words_add(&words, "port", port);
-		conn = take_started(PQconnectStartParams(words.key, words.value, 0), why);
+		errno = 0;
+		conn = PQconnectStartParams(words.key, words.value, 0);
+		conn = take_started(conn, errno, why);
 	}
 	PQconninfoFree(own);
 	PQconninfoFree(regional);
