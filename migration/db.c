@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "routing/watch/pgdial.h"
 
 /* What each connection says of itself, in front of the options that the conninfo may have. */
 #define OUR_OPTIONS                                                             \
@@ -111,7 +112,7 @@ static int
 err_unreached(PGconn *c, struct err *e)
 {
 	const struct limit *l = PQinstanceData(c, limit_on_event);
-	const char *why = c != NULL ? PQerrorMessage(c) : "out of memory";
+	const char *why = c != NULL ? pgdial_message(c) : "out of memory";
 	size_t n = strcspn(why, "\n");
 
 	if (l != NULL && l->was_reached)

@@ -133,7 +133,7 @@ lose_by_message(struct authconn *c)
 {
 	char sqlstate[6];
 
-	pgdial_explain(PQerrorMessage(c->pg), c->why, sqlstate);
+	pgdial_explain(pgdial_message(c->pg), c->why, sqlstate);
 	lose(c);
 }
 

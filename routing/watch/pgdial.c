@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/text.h"
@@ -70,9 +72,9 @@ ignore_notice(void *arg, const PGresult *res)
 	(void)arg, (void)res;
 }
 
-/* The connection as libpq has begun it, or why it has not; `error` is what errno was then. */
+/* The connection as libpq has begun it, or why it has not. */
 static PGconn *
-take_started(PGconn *conn, int error, char why[128])
+take_started(PGconn *conn, char why[128])
 {
 	char sqlstate[6];
 
@@ -81,10 +83,7 @@ take_started(PGconn *conn, int error, char why[128])
 		return NULL;
 	}
 	if (PQstatus(conn) == CONNECTION_BAD) {
-		pgdial_explain(PQerrorMessage(conn), why, sqlstate);
-		/* libpq 16 and later say nothing where socket() has failed for the last address */
-		if (why[0] == '\0')
-			snprintf(why, 128, "could not create socket: %s", strerror(error));
+		pgdial_explain(pgdial_message(conn), why, sqlstate);
 		PQfinish(conn);
 		return NULL;
 	}
@@ -116,15 +115,28 @@ pgdial_start(const struct pgdial *d, char why[128])
 		words_add(&words, "host", d->naddrs > 0 ? buf_text(&hosts) : d->host);
 		words_add(&words, "hostaddr", d->naddrs > 0 ? buf_text(&addrs) : "");
 		words_add(&words, "port", port);
-		errno = 0;
-		conn = PQconnectStartParams(words.key, words.value, 0);
-		conn = take_started(conn, errno, why);
+		conn = take_started(PQconnectStartParams(words.key, words.value, 0), why);
 	}
 	PQconninfoFree(own);
 	PQconninfoFree(regional);
 	buf_fini(&hosts);
 	buf_fini(&addrs);
 	return conn;
+}
+
+const char *
+pgdial_message(const PGconn *conn)
+{
+	const char *said = PQerrorMessage(conn);
+	int fd;
+
+	if (said[0] != '\0')
+		return said;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return strerror(errno);
+	close(fd);
+	return "could not create a socket";
 }
 
 /* "FATAL:  28P01: password …": take the code out, return what follows it. */

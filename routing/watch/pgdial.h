@@ -28,6 +28,9 @@ struct pgdial {
 
 /* Begin to connect; NULL and *why where that fails at once. */
 PGconn *pgdial_start(const struct pgdial *d, char why[128]);
+/* What libpq says of a connection that has failed. From 16 on it says nothing of a socket that it
+ * could not create: then it is what the system says of another. */
+const char *pgdial_message(const PGconn *conn);
 /* The words that matter of a libpq message ("connection refused"), and its SQLSTATE or "". */
 void pgdial_explain(const char *message, char why[128], char sqlstate[6]);
 

@@ -25,7 +25,7 @@ broken(struct watch *w)
 {
 	char why[128], sqlstate[6];
 
-	pgdial_explain(PQerrorMessage(w->conn), why, sqlstate);
+	pgdial_explain(pgdial_message(w->conn), why, sqlstate);
 	watch_drop_connection(w);
 	if (w->kept) {
 		w->kept = false;
@@ -193,7 +193,7 @@ login_failed(struct watch *w)
 	char why[128], sqlstate[6];
 	bool news = w->login_after_us == 0;
 
-	pgdial_explain(PQerrorMessage(w->conn), why, sqlstate);
+	pgdial_explain(pgdial_message(w->conn), why, sqlstate);
 	watch_drop_connection(w);
 	if (sqlstate[0] == '\0' && login_is_our_fault(why)) {
 		watch_skip(w, why);
