@@ -22,6 +22,7 @@ use warnings;
 
 use Exporter qw(import);
 use Fcntl qw(:flock);
+use Meridian::Test::Signals;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 

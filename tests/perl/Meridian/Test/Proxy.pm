@@ -32,6 +32,7 @@ use Carp;
 use File::Temp ();
 use IO::Socket::UNIX;
 use IPC::Run ();
+use Meridian::Test::Signals;
 use POSIX qw(:sys_wait_h);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
