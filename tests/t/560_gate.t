@@ -8,6 +8,7 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Gate;
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -176,8 +177,9 @@ sub move_all
 	order('freeze', 12, @move, 2000, 20000);
 	say_to($busy, $where);
 	my $new = IPC::Run::start([ 'psql', '-XAtqc', $where, '-d', $proxy->connstr('tx') . ' user=app password=secret' ], '>', \my $said, '2>', \my $err);
+	ok(wait_until(sub { grep { $_->{application_name} ne '' && $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS') } }), 'a login that comes meanwhile waits');
 	order(qw(serve app us-west1 - 12));
-	is(order('switch', 12, @move), 'ok sessions=0 open=0 kept=5 closed=1 aborted=0', 'five are kept, one is told to reconnect');
+	is(order('switch', 12, @move), 'ok sessions=0 open=0 kept=6 closed=1 aborted=0', 'six are kept, one is told to reconnect');
 	is($busy->answer, 'us-west1/app', 'who waited is answered in the west');
 	is($idle->ask($where), 'us-west1/app', 'who had said nothing yet as well');
 	is($_->[1]->ask($where), 'us-west1/app', "$_->[0] is there") for @all[ 0 .. 2 ];
@@ -185,7 +187,7 @@ sub move_all
 	is(join(' ', @{ error_fields($last) }{qw(S C M)}), 'FATAL 57P01 this database has moved to "us-west1"', 'a relayed login is told that it has moved');
 	ok($all[3][1]->closed, '... and closed');
 	$new->finish;
-	is($said, "us-west1/app\n", 'a login that came meanwhile waited, and got in there');
+	is($said, "us-west1/app\n", 'the login that came meanwhile got in there');
 	is(scalar(@{ paused() }), 0, 'nothing is frozen any more');
 	$epoch = 12;
 	$all[3][1] = session('through');

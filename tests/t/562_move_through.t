@@ -83,7 +83,7 @@ sub stream_of
 {
 	my ($subscriber, $database, $sender, $by) = @_;
 	my $name = $subscriber->safe_psql($database, 'SELECT subname FROM pg_subscription');
-	ok($sender->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_replication WHERE application_name = '$name'"), "$name streams");
+	ok($sender->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_replication WHERE application_name = '$name' AND state = 'streaming'"), "$name streams");
 	my ($s) = grep { $_->{application_name} eq $name } @{ ($by || $proxy)->console('SHOW SESSIONS') };
 	return "$s->{user} $s->{database} $s->{state} $s->{node}";
 }
