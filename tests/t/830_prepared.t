@@ -189,7 +189,7 @@ say_to($b, query('COMMIT'));
 
 # A name that is closed and means another statement in the same sequence: what Describe has said of the one before is not
 # what the client relies on then.
-my ($one, $two) = ('SELECT 1 AS one', "SELECT 'two' AS two");
+($one, $two) = ('SELECT 1 AS one', "SELECT 'two' AS two");
 is(say_to($a, prepare('two', $two), describe('S', 'two'), $S), '1 Z', 'two statements, described');
 is(say_to($a, prepare('turn', $one), describe('S', 'turn'), $S), '1 Z', 'of other columns');
 is(say_to($a, close_message('S', 'turn'), prepare('turn', $two), run('turn'), execute(), $S), '3 1 2 D=two C Z', 'the name of one becomes the other\'s');
