@@ -131,6 +131,17 @@ not_bound(struct err *e)
 		       "channel_binding = require, and the node did not bind the channel");
 }
 
+static int
+no_mechanism(struct slice mechanisms, struct err *e)
+{
+	if (message_offers(mechanisms, "OAUTHBEARER"))
+		return err_set(e, SQLSTATE_INVALID_AUTHORIZATION,
+			       "the node asks for an OAuth token, which passes under auth = "
+			       "passthrough alone");
+	return err_set(e, SQLSTATE_INVALID_AUTHORIZATION,
+		       "the node offers no SASL mechanism that is known here");
+}
+
 /* Bind to the node's certificate where that can be; *plus: the node can, too. */
 static int
 begin_binding(struct ownlogin *o, struct slice mechanisms, bool *plus, struct err *e)
@@ -143,8 +154,7 @@ begin_binding(struct ownlogin *o, struct slice mechanisms, bool *plus, struct er
 	if (!*plus && o->mode == BINDING_REQUIRE)
 		return not_bound(e);
 	if (!*plus && !message_offers(mechanisms, SCRAM_MECHANISM))
-		return err_set(e, SQLSTATE_INVALID_AUTHORIZATION,
-			       "the node offers no SASL mechanism that is known here");
+		return no_mechanism(mechanisms, e);
 	if (node.n > 0)
 		scram_client_bind(&o->scram, &node, *plus);
 	return 0;
@@ -162,6 +172,9 @@ begin_scram(struct ownlogin *o, struct slice mechanisms, struct buf *out, struct
 
 	if (o->is_scram)
 		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "unexpected SASL message");
+	if (!message_offers(mechanisms, SCRAM_MECHANISM) &&
+	    !message_offers(mechanisms, SCRAM_MECHANISM_PLUS))
+		return no_mechanism(mechanisms, e);
 	if (kind != CREDENTIAL_PASSWORD && kind != CREDENTIAL_SCRAM_KEYS)
 		return cannot(o, "SCRAM", e);
 	BUG_ON(getrandom(random, sizeof(random), 0) != sizeof(random));

@@ -277,6 +277,37 @@ what_a_credential_cannot_answer_is_said(void **state)
 	buf_fini(&out);
 }
 
+/* PostgreSQL 18 can ask for a token: not for a secret that the proxy might know. */
+static void
+what_is_no_scram_is_not_said_to_be(void **state)
+{
+	static const struct {
+		struct slice offered;
+		const char *why;
+	} rows[] = {
+		{ { "OAUTHBEARER\0", 13 },
+		  "the node asks for an OAuth token, which passes under auth = passthrough alone" },
+		{ { "SCRAM-SHA-512\0", 15 },
+		  "the node offers no SASL mechanism that is known here" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct message_auth asked = { .code = AUTH_SASL,
+						    .data = rows[i / 2].offered };
+		struct ownlogin *o =
+		    i % 2 == 0 ? ownlogin_new_credential(NULL) : ownlogin_new(slice_str("lamb"));
+		struct buf out = { 0 };
+		struct err e = { 0 };
+
+		assert_int_equal(ownlogin_answer(o, slice_str("mary"), &asked, &out, &e), -1);
+		assert_string_equal(e.sqlstate, "28000");
+		assert_string_equal(e.msg, rows[i / 2].why);
+		ownlogin_free(o);
+		buf_fini(&out);
+	}
+}
+
 static void
 who_requires_a_bound_channel_says_nothing_over_another(void **state)
 {
@@ -311,6 +342,7 @@ main(void)
 		cmocka_unit_test(a_hash_answers_what_its_password_would),
 		cmocka_unit_test(keys_answer_scram_as_the_password_would),
 		cmocka_unit_test(what_a_credential_cannot_answer_is_said),
+		cmocka_unit_test(what_is_no_scram_is_not_said_to_be),
 		cmocka_unit_test(who_requires_a_bound_channel_says_nothing_over_another),
 	};
 
