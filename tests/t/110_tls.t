@@ -64,7 +64,7 @@ for my $row (@matrix) {
 			next;
 		}
 		my $out = $proxy->safe_psql('postgres', '\conninfo', connstr => $conn);
-		($text eq 'TLS' ? \&like : \&unlike)->($out, qr/SSL connection/, "tls = $listener, client says $mode: $text");
+		($text eq 'TLS' ? \&like : \&unlike)->($out, qr{SSL connection|SSL Connection\|true}, "tls = $listener, client says $mode: $text");
 	}
 }
 is($proxy->safe_psql('postgres', $where, connstr => via('allow', sslmode => 'verify-full', host => 'localhost',
