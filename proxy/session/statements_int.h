@@ -120,6 +120,7 @@ struct statements {
 	uint32_t seq;               /* number of the sequence that is open; wraps */
 	uint16_t unnamed_there : 1; /* the server's is the client's, also where there is none */
 	uint16_t unnamed_bound : 1;
+	uint16_t unnamed_again : 1; /* what is pending puts it there once more */
 	uint16_t unnamed_drops : 1; /* it is a DEALLOCATE ALL */
 	uint16_t portal_drops : 1;  /* … and the portal of this hash is bound to one */
 

@@ -207,7 +207,7 @@ parse_unnamed(struct walk *w, const struct prepare *m)
 
 	unnamed_expect(w->c);
 	w->c->unnamed_there = 1;
-	w->c->unnamed_bound = 0;
+	w->c->unnamed_bound = w->c->unnamed_again = 0;
 	w->c->unnamed_drops = m->st->drops_all;
 	walk_await(w, UNIT_PARSE, &act);
 	walk_note_statement(w, m->st);
@@ -290,6 +290,7 @@ query_begins(struct walk *w, struct slice sql)
 
 	walk_note_effects(w, sqleffects(sql), sql);
 	c->unnamed_there = 1; /* there is none any more */
+	c->unnamed_again = 0;
 	if (!units_active(c))
 		unnamed_set(c, NULL);
 	else

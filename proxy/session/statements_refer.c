@@ -29,7 +29,7 @@ refer_unnamed(struct walk *w)
 		return STEP_ON;
 	walk_flush(w);
 	unnamed_expect(c);
-	c->unnamed_there = 1;
+	c->unnamed_there = c->unnamed_again = 1;
 	if (c->unnamed != NULL && c->unnamed->repeatable) {
 		walk_put_parse(w->out, slice_of("", 0), statement_tail(c->unnamed), c->unnamed->n);
 		walk_await(w, UNIT_PARSE, &act);
@@ -156,7 +156,7 @@ bound(struct walk *w, struct slice portal, struct slice text, const struct name 
 	if (text.n == 0) {
 		drops = c->unnamed_drops;
 		c->unnamed_bound = 1;
-		if (c->unnamed_pending == 0 && c->unnamed != NULL)
+		if ((c->unnamed_pending == 0 || c->unnamed_again) && c->unnamed != NULL)
 			walk_note_statement(w, c->unnamed);
 	}
 	if (!drops && !c->portal_drops)
@@ -309,6 +309,7 @@ walk_on_close(struct walk *w, size_t total)
 		act.what = ACT_CLOSE_UNNAMED;
 		unnamed_expect(w->c);
 		w->c->unnamed_there = 1;
+		w->c->unnamed_again = 0;
 	}
 	walk_await(w, UNIT_CLOSE, &act);
 	walk_pass(w, total);

@@ -400,6 +400,22 @@ effects_are_those_of_what_runs(void **state)
 	server(f, "CZ", "CZ");
 	assert_true(statements_effects(f->c, &names) & EFFECT_SETTINGS);
 	assert_string_equal(names.p, "work_mem");
+
+	/* of the one without a name also where it is put in front, on another server */
+	client(f, 0, "P - LISTEN/**/x|S", "P - LISTEN/**/x|S");
+	server(f, "1Z", "1Z");
+	assert_int_equal(statements_effects(f->c, &names), EFFECT_LISTEN);
+	statements_detach(f->c);
+	statements_attach(f->c, f->other, &f->flow);
+	client(f, 0, "B -|E|S", "P - LISTEN/**/x|B -|E|S");
+	assert_int_equal(statements_effects(f->c, &names), EFFECT_LISTEN);
+	server(f, "12CZ", "2CZ");
+	/* … but not of the one that it was */
+	statements_detach(f->c);
+	statements_attach(f->c, f->ss, &f->flow);
+	client(f, 0, "D -|P - S1|B -|E|S", "P - LISTEN/**/x|D -|P - S1|B -|E|S");
+	assert_int_equal(statements_effects(f->c, &names), 0);
+	server(f, "1tn12CZ", "tn12CZ");
 	buf_fini(&names);
 	end(f);
 }
