@@ -170,6 +170,8 @@ slot_restore(struct server_statements *ss, struct slot *slot)
 		slot_discard(ss, slot);
 		return;
 	}
+	/* what was asked of it has been answered, or skipped, while another stood in its place */
+	slot->asked = false;
 	HASH_ADD_PTR(ss->by_statement, st, slot);
 	TAILQ_INSERT_HEAD(list_of(ss, slot), slot, all);
 }

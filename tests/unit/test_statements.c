@@ -14,6 +14,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
+#include "proxy/session/statements_texts.h"
 #include "tests/unit/statements_play.h"
 
 #include "tests/unit/unit.h"
@@ -587,6 +588,25 @@ half_a_header_is_not_lost(void **state)
 	end(f);
 }
 
+/* Or its next Bind would wait for an answer that has come. */
+static void
+what_comes_back_has_been_asked_nothing(void **state)
+{
+	struct fixture *f = begin(10);
+	struct slot *slot;
+
+	(void)state;
+	client(f, 0, "P a S1|S", "P meridian_1 S1|S");
+	server(f, "1Z", "1Z");
+	slot = TAILQ_FIRST(&f->ss->used);
+	slot->asked = true;
+	slot_unlink(f->ss, slot);
+	slot_restore(f->ss, slot);
+	assert_false(slot->asked);
+	assert_ptr_equal(TAILQ_FIRST(&f->ss->used), slot);
+	end(f);
+}
+
 static void
 clients_read_what_a_server_of_their_own_would_say(void **state)
 {
@@ -630,6 +650,7 @@ main(void)
 		cmocka_unit_test(a_text_that_went_wrong_is_prepared_anew),
 		cmocka_unit_test(whose_error_it_was_is_known),
 		cmocka_unit_test(half_a_header_is_not_lost),
+		cmocka_unit_test(what_comes_back_has_been_asked_nothing),
 		cmocka_unit_test(clients_read_what_a_server_of_their_own_would_say),
 	};
 
