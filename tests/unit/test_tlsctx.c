@@ -3,7 +3,8 @@
  * A listener's TLS context as it is built from a configuration, under a stream: what goes over the
  * wire (records and packets are counted), what OpenSSL keeps of an idle session, tickets, and no
  * renegotiation. The pair is one of SOCK_SEQPACKET: each send(2) of ours is one packet of the
- * peer's.
+ * peer's. What is not read of a packet is gone, and OpenSSL from 3.2 on reads a handshake by header
+ * and body, whatever is said of reading ahead: so the peer sends these apart.
  */
 #include "config.h"
 
@@ -28,8 +29,9 @@
 #define SCRATCH       (128 * 1024)
 #define RECORD_MAX    16384
 #define RECORD_HEADER 5
-/* Measured with OpenSSL 3.0 on 64 bits: 13,490 with TLS 1.3, of which SSL_new() takes 8,900. */
-#define IDLE_MAX 13800
+/* Measured on 64 bits: OpenSSL 3.0 has 13,490 with TLS 1.3, of which SSL_new() takes 8,900; 3.5 has
+ * 27,550, of which SSL_new() takes 16,060 and the keys of X25519MLKEM768, which it keeps, 6,100. */
+#define IDLE_MAX (OpenSSL_version_num() < 0x30200000L ? 13800 : 28000)
 
 /* ---- what OpenSSL holds on our side, in bytes ---- */
 
@@ -202,7 +204,6 @@ setup(void **state)
 	e->ctx = SSL_CTX_new(TLS_client_method());
 	SSL_CTX_set_session_cache_mode(e->ctx, SSL_SESS_CACHE_CLIENT);
 	SSL_CTX_sess_set_new_cb(e->ctx, keep_ticket);
-	SSL_CTX_set_read_ahead(e->ctx, 1); /* the rest of a packet that is not read is gone */
 	*state = e;
 	return 0;
 }
@@ -275,6 +276,56 @@ our_send(struct ends *e, size_t n)
 	assert_false(stream_is_blocked(&e->st));
 }
 
+/* An empty one is not at its end. */
+static BIO *
+memory(void)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+
+	BIO_set_mem_eof_return(bio, -1);
+	return bio;
+}
+
+/* What has come for the peer. */
+static void
+peer_takes(struct ends *e)
+{
+	ssize_t n;
+
+	while ((n = recv(e->fd, e->got, SCRATCH, 0)) > 0)
+		assert_int_equal(BIO_write(SSL_get_rbio(e->peer), e->got, (int)n), n);
+}
+
+/* What the peer has to say, header by header and body by body. */
+static void
+peer_gives(struct ends *e)
+{
+	unsigned char *p;
+	long left = BIO_get_mem_data(SSL_get_wbio(e->peer), &p);
+
+	while (left > RECORD_HEADER) {
+		long body = p[3] << 8 | p[4];
+
+		assert_int_equal(send(e->fd, p, RECORD_HEADER, 0), RECORD_HEADER);
+		assert_int_equal(send(e->fd, p + RECORD_HEADER, (size_t)body, 0), body);
+		p += RECORD_HEADER + body;
+		left -= RECORD_HEADER + body;
+	}
+	assert_int_equal(left, 0);
+	(void)BIO_reset(SSL_get_wbio(e->peer));
+}
+
+static int
+peer_handshake(struct ends *e)
+{
+	int r;
+
+	peer_takes(e);
+	r = SSL_do_handshake(e->peer);
+	peer_gives(e);
+	return r;
+}
+
 static void
 connect_with(struct ends *e, int version)
 {
@@ -288,7 +339,7 @@ connect_with(struct ends *e, int version)
 	e->peer = SSL_new(e->ctx);
 	SSL_set_app_data(e->peer, e);
 	SSL_set_max_proto_version(e->peer, version);
-	SSL_set_fd(e->peer, e->fd);
+	SSL_set_bio(e->peer, memory(), memory());
 	SSL_set_connect_state(e->peer);
 	if (e->ticket != NULL)
 		SSL_set_session(e->peer, e->ticket);
@@ -298,7 +349,7 @@ connect_with(struct ends *e, int version)
 	assert_int_equal(stream_start_tls(&e->st, tlsset_listener(e->set, 0), e->local, true), 0);
 	ours(false);
 	for (int i = 0; i < 20 && (mine != 1 || theirs != 1); i++) {
-		theirs = theirs == 1 ? 1 : SSL_do_handshake(e->peer);
+		theirs = theirs == 1 ? 1 : peer_handshake(e);
 		mine = mine == 1 ? 1 : our_handshake(e);
 		assert_int_not_equal(mine, STREAM_FAILED);
 	}
@@ -312,8 +363,10 @@ static void
 chat(struct ends *e)
 {
 	assert_int_equal(SSL_write(e->peer, "ask", 3), 3);
+	peer_gives(e);
 	assert_int_equal(our_recv(e), 3);
 	our_send(e, 300);
+	peer_takes(e);
 	assert_int_equal(SSL_read(e->peer, e->got, SCRATCH), 300);
 }
 
@@ -423,10 +476,10 @@ nobody_negotiates_again(void **state)
 	connect_with(e, TLS1_2_VERSION);
 	chat(e);
 	assert_int_equal(SSL_renegotiate(e->peer), 1);
-	assert_int_equal(SSL_do_handshake(e->peer), -1);
+	assert_int_equal(peer_handshake(e), -1);
 	assert_int_equal(our_recv(e), STREAM_AGAIN); /* an alert is all that it has */
 	ERR_clear_error();
-	assert_int_equal(SSL_do_handshake(e->peer), -1);
+	assert_int_equal(peer_handshake(e), -1);
 	assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
 	our_send(e, 100); /* the session itself lives */
 }
