@@ -138,6 +138,22 @@ for my $case ([ [], 'without ALPN' ], [ [ '-alpn', 'http/1.1' ], 'with ALPN of a
 $t = Meridian::Test::Tls->new({ port => $port{off} }, '-alpn', 'postgresql');
 ok($t->closed, 'direct TLS where there is no TLS is refused');
 
+# libpq of 17 does that.
+SKIP: {
+	my ($version) = `psql --version` =~ /(\d+)/;
+	skip "psql is $version, older than 17", 7 if $version < 17;
+	my @want = ([ off => 2, qr/SSL|closed/ ], [ allow => 0 ], [ require => 0 ]);
+	for my $case (@want) {
+		my ($listener, $status, $why) = @$case;
+		my ($got, $out, $err) = $proxy->psql('postgres', $where, connstr => via($listener, sslmode => 'require', sslnegotiation => 'direct'));
+		is($got, $status, "sslnegotiation=direct, tls = $listener: " . ($status ? 'refused' : 'TLS'));
+		$status ? like($err, $why, '... and why') : is($out, 'us-east1', '... and served');
+	}
+	is($proxy->safe_psql('postgres', $where, connstr => via('require', sslmode => 'verify-full', sslnegotiation => 'direct',
+				host => 'localhost', hostaddr => '127.0.0.1', sslrootcert => $cert->{ca})),
+		'us-east1', 'verify-full is content with the certificate then, too');
+}
+
 # Resumption: the second handshake uses the ticket of the first, on any worker.
 for my $v ('-tls1_2', '-tls1_3') {
 	my $ticket = PostgreSQL::Test::Utils::tempdir() . '/ticket';

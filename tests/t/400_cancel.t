@@ -46,6 +46,18 @@ for my $tls (qw(disable require)) {
 	is($out, 'pid same ' x 8 . "\n" . '57014 ' x 8 . "\n", "PQcancel, sslmode=$tls: each cancels its own query");
 }
 
+# libpq of 17 asks over TLS where the session is on TLS, also without an SSLRequest.
+run([ $clients, 'cancelconn', 1, $proxy->connstr('postgres') ], '>', \$out);
+SKIP: {
+	skip 'libpq is older than 17', 4 if $out eq "none\n";
+	for my $how ('sslnegotiation=postgres', 'sslnegotiation=direct') {
+		my $before = $proxy->counter('tls_handshakes');
+		run([ $clients, 'cancelconn', 8, $proxy->connstr('postgres', sslmode => 'require') . " $how" ], '>', \$out);
+		is($out, 'pid same ' x 8 . "\n" . '57014 ' x 8 . "\n", "PQcancelBlocking, $how: each cancels its own query");
+		cmp_ok($proxy->counter('tls_handshakes') - $before, '>=', 16, '... over TLS');
+	}
+}
+
 # psql does it on Ctrl-C.
 my ($said, $complained) = ('', '');
 my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $proxy->connstr('postgres'), '-c', 'SELECT pg_sleep(100)' ],

@@ -13,6 +13,9 @@
  *   clients cancel N CONNINFO     N sessions; in each a long query, cancelled by PQcancel; prints
  *                                 the SQLSTATE of each, and says whether PQbackendPID() is the pid
  *                                 that the server gives
+ *   clients cancelconn N CONNINFO the same by PQcancelBlocking, whose connection is made as the
+ *                                 session's was, encrypted; prints "none" where libpq has it not
+ *                                 (before 17)
  */
 #include "config.h"
 
@@ -170,27 +173,36 @@ echo(int n, const char *conninfo)
 
 /* ---------------------------------------------------------------- cancel */
 
-/* Until it ends: a cancel that comes before the query has begun cancels nothing. */
-static PGresult *
-cancelled(PGconn *conn)
+typedef void (*request_fn)(PGconn *conn);
+
+static void
+request(PGconn *conn)
 {
 	PGcancel *key = PQgetCancel(conn);
-	struct pollfd answer = { .fd = PQsocket(conn), .events = POLLIN };
 	char reason[256];
 
+	if (PQcancel(key, reason, sizeof(reason)) != 1)
+		die(reason, NULL);
+	PQfreeCancel(key);
+}
+
+/* Until it ends: a cancel that comes before the query has begun cancels nothing. */
+static PGresult *
+cancelled(PGconn *conn, request_fn ask)
+{
+	struct pollfd answer = { .fd = PQsocket(conn), .events = POLLIN };
+
 	do {
-		if (PQcancel(key, reason, sizeof(reason)) != 1)
-			die(reason, NULL);
+		ask(conn);
 		poll(&answer, 1, 1000);
 		if (PQconsumeInput(conn) != 1)
 			die("answer", conn);
 	} while (PQisBusy(conn));
-	PQfreeCancel(key);
 	return PQgetResult(conn);
 }
 
 static int
-cancel(int n, const char *conninfo)
+cancel_by(int n, const char *conninfo, request_fn ask)
 {
 	PGconn **conns = calloc((size_t)n, sizeof(*conns));
 
@@ -209,7 +221,7 @@ cancel(int n, const char *conninfo)
 	}
 	printf("\n");
 	for (int i = 0; i < n; i++) {
-		PGresult *res = cancelled(conns[i]);
+		PGresult *res = cancelled(conns[i], ask);
 
 		printf("%s ", PQresultErrorField(res, PG_DIAG_SQLSTATE));
 		PQclear(res);
@@ -224,6 +236,38 @@ cancel(int n, const char *conninfo)
 	return 0;
 }
 
+static int
+cancel(int n, const char *conninfo)
+{
+	return cancel_by(n, conninfo, request);
+}
+
+#ifdef LIBPQ_HAS_ASYNC_CANCEL
+static void
+request_alike(PGconn *conn)
+{
+	PGcancelConn *c = PQcancelCreate(conn);
+
+	if (PQcancelBlocking(c) != 1)
+		die(PQcancelErrorMessage(c), NULL);
+	PQcancelFinish(c);
+}
+
+static int
+cancelconn(int n, const char *conninfo)
+{
+	return cancel_by(n, conninfo, request_alike);
+}
+#else
+static int
+cancelconn(int n, const char *conninfo)
+{
+	(void)n, (void)conninfo;
+	printf("none\n");
+	return 0;
+}
+#endif
+
 int
 main(int argc, char **argv)
 {
@@ -231,7 +275,8 @@ main(int argc, char **argv)
 		const char *name;
 		int (*run)(int n, const char *conninfo);
 	} commands[] = {
-		{ "hold", hold }, { "pipeline", pipeline }, { "echo", echo }, { "cancel", cancel }
+		{ "hold", hold },     { "pipeline", pipeline },     { "echo", echo },
+		{ "cancel", cancel }, { "cancelconn", cancelconn },
 	};
 	int n = argc == 4 ? atoi(argv[2]) : 0;
 
@@ -239,6 +284,6 @@ main(int argc, char **argv)
 		if (n > 0 && strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(n, argv[3]);
 	}
-	fprintf(stderr, "usage: clients hold|pipeline|echo|cancel N CONNINFO\n");
+	fprintf(stderr, "usage: clients hold|pipeline|echo|cancel|cancelconn N CONNINFO\n");
 	return 2;
 }
