@@ -8,7 +8,8 @@
 # Each client says the same, at random, on two connections: one that has a server process to itself, and one whose server
 # connection others use between its transactions. It is answered before the next one speaks, so both databases go through the
 # same, and each answer must be the same to the byte, but for what doc/pools.md says is not. `own` and `shared` log a client in:
-# they get its number and parameters, and return a Meridian::Test::Wire. The same seed says the same.
+# they get its number and parameters, and return a Meridian::Test::Wire. `between`, if there is one, gets the number of a client
+# that is in no transaction, now and then. The same seed says the same.
 package Meridian::Test::Twins;
 use strict;
 use warnings;
@@ -53,6 +54,9 @@ sub new
 # RESET in a transaction goes back to what the server's connection began with, and only behind it to what the client's did: who
 # has said something at the beginning does not say that.
 my $resets;
+
+# What an error has left as the statement without a name does not move.
+my $moves;
 
 sub one { return $_[ rand @_ ] }
 sub maybe { my ($odds, @what) = @_; return rand() < $odds ? @what : () }
@@ -143,7 +147,7 @@ sub cycle
 {
 	my ($me) = @_;
 	my ($name, $portal) = (name(), one('', '', 'w'));
-	return (maybe(0.6, parse(text($me), $name), maybe(0.5, describe('S', $name))), bind_message([], one($name, $name, 'p'), $portal),
+	return (maybe($name eq '' && $moves ? 1 : 0.6, parse(text($me), $name), maybe(0.5, describe('S', $name))), bind_message([], one($name, $name, 'p'), $portal),
 		maybe(0.5, describe('P', $portal)), execute($portal, one(0, 0, 0, 2)), maybe(0.1, execute($portal)), maybe(0.2, close_message('S', $name)));
 }
 
@@ -244,6 +248,7 @@ sub connect
 		# a server process knows such a name from the first session that has set it
 		$client->{$way}->ask("SET my.var = ''; SET other.var = ''");
 	}
+	$client->{in_transaction} = 0;
 	push @{ $self->{script} }, "$client->{number}: connects " . join ' ', %param;
 	return;
 }
@@ -265,7 +270,11 @@ sub step
 		$self->connect($client);
 		return;
 	}
-	$resets = $client->{resets};
+	($resets, $moves) = ($client->{resets}, defined $self->{between});
+	if ($self->{between} && !$client->{in_transaction} && rand() < 0.2) {
+		my $what = $self->{between}->($client->{number});
+		push @{ $self->{script} }, "$client->{number}: $what";
+	}
 	my @said = says($client->{number});
 	my $ends = grep { /^[QS]/ } @said;
 	my %read;
@@ -274,6 +283,7 @@ sub step
 		$client->{$way}->send(join '', @said);
 		$read{$way} = answer($client->{$way}, $ends, $client->{told}{$way});
 	}
+	$client->{in_transaction} = $read{own} !~ /Z I$/;
 	return $self->parted($client, @read{qw(own shared)}) if $read{own} ne $read{shared};
 	for my $name (sort keys %{ $client->{told}{own} }) {
 		my ($own, $shared) = map { $client->{told}{$_}{$name} // 'nothing' } qw(own shared);
