@@ -9,15 +9,20 @@ use warnings;
 use PostgreSQL::Test::Cluster ();
 
 # From 16 on they make a test end by die() where a signal ends it, so that its clusters are stopped. A
-# process that the test has forked must not do that: it would stop them when it is ended itself.
+# process that the test has forked must not do that: it would stop them when it is ended itself. Those of 18 say
+# so in an INIT, which comes in front of this one.
 my $test = $$;
-for my $name (grep { ref $SIG{$_} } qw(TERM INT)) {
-	my $theirs = $SIG{$name};
-	$SIG{$name} = sub {
-		$theirs->(@_) if $$ == $test;
-		$SIG{$name} = 'DEFAULT';
-		kill $name, $$;
-	};
+
+INIT
+{
+	for my $name (grep { ref $SIG{$_} } qw(TERM INT)) {
+		my $theirs = $SIG{$name};
+		$SIG{$name} = sub {
+			$theirs->(@_) if $$ == $test;
+			$SIG{$name} = 'DEFAULT';
+			kill $name, $$;
+		};
+	}
 }
 
 # They also have it hear of each child that ends: whatever it is waiting for would end with EINTR then.
