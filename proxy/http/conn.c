@@ -363,6 +363,8 @@ http_go_on(struct session *s)
 	want_requests(s);
 	if (s->state == SESSION_HTTP && http_speaks(s) && s->http->request->is_put_off)
 		loop_again(&s->client.ev, EV_READ);
+	else /* the call that this was may have been the one for bytes */
+		stream_announce(&s->client);
 	worker_arm_sweep(s->worker);
 }
 

@@ -150,8 +150,8 @@ stream_is_open(const struct stream *st)
 
 /* An event that is taken out forgets that it was to be called again: this is said anew whenever
  * reading begins to be waited for. */
-static WARM void
-announce_unread(struct stream *st)
+WARM void
+stream_announce(struct stream *st)
 {
 	if ((st->interest & EV_READ) &&
 	    (st->unread || (st->ws != NULL && websocket_is_unread(st->ws))))
@@ -178,7 +178,7 @@ stream_want(struct stream *st, short interest)
 	event_assign(ev, event_get_base(ev), st->fd, (short)(interest | EV_PERSIST),
 		     event_get_callback(ev), event_get_callback_arg(ev));
 	event_add(ev, NULL);
-	announce_unread(st);
+	stream_announce(st);
 }
 
 bool
@@ -266,7 +266,7 @@ stream_recv(struct stream *st, char *to, size_t size)
 		n = stream_tls_recv(st, st->ssl, &st->unread, to, size);
 	else
 		n = websocket_recv(st, to, size);
-	announce_unread(st);
+	stream_announce(st);
 	return n;
 }
 
@@ -408,7 +408,7 @@ stream_start_websocket(struct stream *st, struct slice behind)
 	st->unread = false;
 	if (!websocket_feed(st, behind))
 		return -1;
-	announce_unread(st);
+	stream_announce(st);
 	return 0;
 }
 
@@ -445,13 +445,13 @@ stream_handshake(struct stream *st)
 		/* what came with the peer's last message */
 		st->unread = SSL_has_pending(st->ssl);
 		stream_want(st, EV_READ);
-		announce_unread(st);
+		stream_announce(st);
 		return 1;
 	}
 	switch (SSL_get_error(st->ssl, r)) {
 	case SSL_ERROR_WANT_READ:
 		stream_want(st, EV_READ);
-		announce_unread(st);
+		stream_announce(st);
 		return STREAM_AGAIN;
 	case SSL_ERROR_WANT_WRITE:
 		stream_want(st, EV_WRITE);

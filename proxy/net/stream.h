@@ -61,6 +61,10 @@ void stream_end(struct stream *st);
  * EV_CLOSED alone: the callback is called with EV_CLOSED, or with EV_WRITE, which means nothing
  * but that stream_has_failed() is to be asked. */
 void stream_want(struct stream *st, short interest);
+/* Where it is waited for bytes and some are here that the socket does not tell of, the callback is
+ * called. Whoever was called and has not received says this, where it is not going to say
+ * stream_want() of EV_READ anew. */
+void stream_announce(struct stream *st);
 /* The connection was reset. */
 bool stream_has_failed(const struct stream *st);
 

@@ -8,9 +8,11 @@ use warnings;
 use Meridian::Test::Bridge;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Http;
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
+use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -38,6 +40,25 @@ my %come = (
 	'wss'            => sub { Meridian::Test::Wire->new(port => $bridge{wss}->port) },
 	'TLS inside a WebSocket' => sub { Meridian::Test::Tls->new({ port => $bridge{ws}->port }, @starttls) },
 	'TLS inside wss' => sub { Meridian::Test::Tls->new({ port => $bridge{wss}->port }, @starttls) });
+
+# Bytes that connections to a port have in their sockets, unread.
+sub waiting_at
+{
+	my ($port) = @_;
+	my $local = sprintf '0100007F:%04X', $port;
+	my $n = 0;
+	for (split /\n/, PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp')) {
+		my (undef, $at, undef, $state, $queues) = split;
+		$n += hex((split /:/, $queues)[1]) if $at eq $local && $state eq '01';
+	}
+	return $n;
+}
+
+sub all_stand_still
+{
+	my ($pid) = @_;
+	return !grep { PostgreSQL::Test::Utils::slurp_file($_) !~ /\) T / } glob "/proc/$pid/task/*/stat";
+}
 
 # Send as much as goes of what is left, for as long as somebody takes it; how much went.
 sub push_ahead
@@ -109,6 +130,24 @@ for my $how ('TCP', 'a unix socket', 'TLS') {
 		return $a->{body} =~ /"a":"(x*)"/ && length $1 == $size[ $i / 21 ];
 	}), scalar @questions, "$how: each request is answered");
 	$w->close;
+}
+
+# More comes at once than is read at a time, and than is answered at a time: of what OpenSSL has read ahead and keeps,
+# some bytes of its last records, the socket tells nothing.
+{
+	my $t   = Meridian::Test::Tls->new($proxy, '-alpn', 'http/1.1');
+	my $one = http_request(GET => '/healthz', 'X-Pad' => '');
+	$one = http_request(GET => '/healthz', 'X-Pad' => 'y' x (100 - length $one));
+	is(http_ask($t, GET => '/healthz')->{status}, 200, 'a request over TLS');
+	kill 'STOP', $proxy->pid;
+	ok(wait_until(sub { all_stand_still($proxy->pid) }), 'the proxy stands still');
+	syswrite $t->{fd}, $one;
+	ok(wait_until(sub { waiting_at($proxy->port) >= 122 }), 'a short record waits');
+	syswrite $t->{fd}, $one x 164;
+	ok(wait_until(sub { waiting_at($proxy->port) >= 16_500 + 3 * 22 }), 'and long ones behind it');
+	kill 'CONT', $proxy->pid;
+	is((grep { http_answer($t)->{status} == 200 } 1 .. 165), 165, 'all that is asked in them is answered');
+	$t->close;
 }
 
 $_->stop for values %bridge;
