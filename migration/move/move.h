@@ -70,9 +70,6 @@ int move_wait_until(struct job *j, PGconn *c, const char *sql, int64_t usec, con
 
 /* ---- schema.c ---- */
 
-/* A hash over columns, constraints, indexes, triggers, functions, views, policies: two databases
- * with the same one have the same schema. The caller frees. */
-char *move_fingerprint(PGconn *c, struct err *e);
 /* What differs, in words (bounded), where it does. 1: differs, 0: the same, -1 and *e. */
 int move_compare_schemas(PGconn *source, PGconn *target, struct buf *differences, struct err *e);
 /* The statement that adds ALTER TABLE … ENABLE/DISABLE for every fence to `sql`. */

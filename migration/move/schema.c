@@ -21,7 +21,10 @@
 
 /* ---- the fingerprint ---- */
 
-/* One text for each thing; search_path is empty, so names are whole. */
+/* One text for each thing; search_path is empty, so names are whole. $1: the servers are of one
+ * major version. Others print a view in other words (16 has left out what "t." says in FROM t), and
+ * have other constraints in the catalog (NOT NULL, from 18 on): its name and its columns, and the
+ * columns that are NOT NULL, are compared then. */
 static const char things_sql[] =
     "SELECT 'column ' || " SQL_QUALIFIED " || '.' || quote_ident(a.attname) || ' ' ||"
     " format_type(a.atttypid, a.atttypmod) || ' notnull=' || a.attnotnull || ' ' || "
@@ -35,7 +38,8 @@ static const char things_sql[] =
 	"c.oid") " UNION ALL SELECT 'constraint ' || quote_ident(k.conname) || ' on ' "
 		 "|| " SQL_QUALIFIED " || ' ' || pg_get_constraintdef(k.oid) FROM pg_constraint k"
 		 " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = "
-		 "c.relnamespace WHERE " SQL_USER_SCHEMA " AND " SQL_NOT_OF_EXTENSION(
+		 "c.relnamespace WHERE ($1 OR k.contype <> 'n') AND " SQL_USER_SCHEMA
+		 " AND " SQL_NOT_OF_EXTENSION(
 		     "pg_class",
 		     "c.oid") " UNION ALL SELECT 'index ' || pg_get_indexdef(i.indexrelid) || CASE "
 			      "WHEN i.indisvalid THEN ''"
@@ -58,7 +62,8 @@ static const char things_sql[] =
 					       "pg_proc",
 					       "p.oid") " UNION ALL SELECT 'view ' "
 							"|| " SQL_QUALIFIED
-							" || ' ' || pg_get_viewdef(c.oid)"
+							" || CASE WHEN $1::bool THEN ' ' || "
+							"pg_get_viewdef(c.oid) ELSE '' END"
 							" FROM pg_class c JOIN pg_namespace n ON "
 							"n.oid = c.relnamespace WHERE c.relkind IN "
 							"('v', 'm')"
@@ -111,10 +116,13 @@ static const char things_sql[] =
 								     " AND " SQL_NOT_OF_EXTENSION(
 									 "pg_type", "t.oid");
 
-/* In a transaction of its own, so that search_path is as it was. */
+/* To be compared with what `other` has. In a transaction of its own, so that search_path is as it
+ * was. */
 static PGresult *
-ask_things(PGconn *c, const char *before, const char *after, struct err *e)
+ask_things(PGconn *c, const PGconn *other, const char *before, const char *after, struct err *e)
 {
+	bool is_alike = PQserverVersion(c) / 10000 == PQserverVersion(other) / 10000;
+	const char *const params[] = { is_alike ? "true" : "false" };
 	bool is_ours = PQtransactionStatus(c) == PQTRANS_IDLE;
 	struct buf sql = { .cap = 0 };
 	PGresult *r = NULL;
@@ -124,7 +132,7 @@ ask_things(PGconn *c, const char *before, const char *after, struct err *e)
 	buf_str(&sql, after);
 	if ((!is_ours || db_exec(c, e, "BEGIN READ ONLY") == 0) &&
 	    db_exec(c, e, "SET LOCAL search_path = ''") == 0)
-		r = db_query(c, e, buf_text(&sql), 0, NULL);
+		r = db_query(c, e, buf_text(&sql), 1, params);
 	if (is_ours && PQtransactionStatus(c) != PQTRANS_IDLE &&
 	    db_exec(c, NULL, "ROLLBACK") != 0) {
 		PQclear(r);
@@ -135,10 +143,12 @@ ask_things(PGconn *c, const char *before, const char *after, struct err *e)
 	return r;
 }
 
-char *
-move_fingerprint(PGconn *c, struct err *e)
+/* A hash over columns, constraints, indexes, triggers, functions, views, policies: two databases
+ * with the same one have the same schema. The caller frees. */
+static char *
+fingerprint(PGconn *c, const PGconn *other, struct err *e)
 {
-	PGresult *r = ask_things(c,
+	PGresult *r = ask_things(c, other,
 				 "SELECT coalesce(md5(string_agg(z.x, E'\\n' ORDER BY z.x"
 				 " COLLATE \"C\")), '') FROM (",
 				 ") z", e);
@@ -181,8 +191,8 @@ merge(PGresult *a, PGresult *b, struct buf *out)
 int
 move_compare_schemas(PGconn *source, PGconn *target, struct buf *differences, struct err *e)
 {
-	char *a = move_fingerprint(source, e);
-	char *b = a != NULL ? move_fingerprint(target, e) : NULL;
+	char *a = fingerprint(source, target, e);
+	char *b = a != NULL ? fingerprint(target, source, e) : NULL;
 	int rc = b != NULL ? strcmp(a, b) != 0 : -1;
 	PGresult *ra, *rb;
 
@@ -190,10 +200,10 @@ move_compare_schemas(PGconn *source, PGconn *target, struct buf *differences, st
 	free(b);
 	if (rc <= 0)
 		return rc;
-	ra = ask_things(source, "SELECT z.x FROM (", ") z ORDER BY z.x COLLATE \"C\"", e);
-	rb = ra != NULL
-		 ? ask_things(target, "SELECT z.x FROM (", ") z ORDER BY z.x COLLATE \"C\"", e)
-		 : NULL;
+	ra = ask_things(source, target, "SELECT z.x FROM (", ") z ORDER BY z.x COLLATE \"C\"", e);
+	rb = ra != NULL ? ask_things(target, source, "SELECT z.x FROM (",
+				     ") z ORDER BY z.x COLLATE \"C\"", e)
+			: NULL;
 	if (rb != NULL)
 		merge(ra, rb, differences);
 	rc = rb != NULL ? 1 : -1;
@@ -356,8 +366,8 @@ post_data_done(struct job *j, const struct migration_step *s, bool *is_done, str
 	*is_done = false;
 	if (to == NULL)
 		return -1;
-	a = move_fingerprint(from, e);
-	b = a != NULL ? move_fingerprint(to, e) : NULL;
+	a = fingerprint(from, to, e);
+	b = a != NULL ? fingerprint(to, from, e) : NULL;
 	*is_done = b != NULL && strcmp(a, b) == 0;
 	free(a);
 	if (b == NULL)

@@ -8,6 +8,7 @@
 #   my ($one) = regional_clusters('one', { conf => "max_connections = 20\n", streaming => 1 });
 #   my ($tls) = regional_clusters('tls', { tls => 1,                        # ssl = on, own certificate
 #       users => { alice => 'secret' }, auth => 'scram-sha-256' });         # who has to log in how
+#   my ($old) = regional_clusters('old', { install_path => '/usr/lib/postgresql/15' });   # of another version
 #   my %method = users_by_method($one);       # alice/wonder, mary/lamb, paul/plain, tom, and nobody else
 #   ok(sleeping($one, 2), "two are in their SELECT pg_sleep(100)");
 #   my $cert = certificate('proxy', alt => 'DNS:localhost,IP:127.0.0.1');   # {cert}, {key}, {ca}
@@ -29,14 +30,14 @@ use PostgreSQL::Test::Utils ();
 our @EXPORT_OK = qw(regional_clusters certificate sleeping users_by_method);
 
 # Names, each followed by a hash of options if it has any: conf, tls, users, auth, streaming,
-# no_start.
+# no_start, install_path.
 sub regional_clusters
 {
 	my (@words) = @_;
 	my @made;
 	while (defined(my $name = shift @words)) {
 		my $opt = ref $words[0] ? shift @words : {};
-		my $node = PostgreSQL::Test::Cluster->new($name);
+		my $node = PostgreSQL::Test::Cluster->new($name, map { ($_ => $opt->{$_}) } grep { $opt->{$_} } 'install_path');
 		cluster_init($node, $opt);
 		push @made, $node;
 		next if $opt->{no_start};
@@ -46,10 +47,13 @@ sub regional_clusters
 	return wantarray ? @made : $made[0];
 }
 
-# One initdb for all tests of a run, by whoever comes first.
+# One initdb for all tests of a run (and version), by whoever comes first.
 sub template
 {
-	my $dir = ($ENV{MERIDIAN_TMP} || $PostgreSQL::Test::Utils::tmp_check) . '/template';
+	my ($path) = @_;
+	my $dir = ($ENV{MERIDIAN_TMP} || $PostgreSQL::Test::Utils::tmp_check) . '/template' . ($path // '') =~ tr{/}{-}r;
+	local $ENV{PATH} = $path ? "$path/bin:$ENV{PATH}" : $ENV{PATH};
+	local $ENV{LD_LIBRARY_PATH} = $path ? "$path/lib" : $ENV{LD_LIBRARY_PATH} // '';
 	open my $lock, '>', "$dir.lock" or die "$dir.lock: $!";
 	flock $lock, LOCK_EX or die "flock: $!";
 	return $dir if -e "$dir/made";
@@ -76,7 +80,7 @@ sub cluster_init
 	my ($node, $opt) = @_;
 	mkdir $node->backup_dir;
 	mkdir $node->archive_dir;
-	PostgreSQL::Test::Utils::system_or_bail('cp', '-a', template() . '/data', $node->data_dir);
+	PostgreSQL::Test::Utils::system_or_bail('cp', '-a', template($opt->{install_path}) . '/data', $node->data_dir);
 	my $port    = $node->port;
 	my $sockets = $node->host;
 	$node->append_conf('postgresql.conf', <<"CONF");
