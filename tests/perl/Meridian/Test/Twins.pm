@@ -86,7 +86,7 @@ sub set
 
 sub ask
 {
-	return one($all, $all, "SELECT '2020-01-02 03:04:05+00'::timestamptz, interval '1 day 2 hours', 1.1::float8 / 3, '\\xff00'::bytea, 'é'");
+	return one($all, $all, "SELECT '2020-01-02 03:04:05+00'::timestamptz, interval '1 day 2 hours', 1.1::float8 / 3, '\\xff00'::bytea");
 }
 
 sub transaction
@@ -174,7 +174,8 @@ sub says
 	my ($me) = @_;
 	my $roll = rand;
 	return query(text($me)) if $roll < 0.43;
-	return query('DEALLOCATE a') if $roll < 0.45;
+	return query('DEALLOCATE a') if $roll < 0.44;
+	return query("SELECT 'é'") if $roll < 0.45;
 	return query(join '; ', map { text($me) } 1 .. one(2, 3)) if $roll < 0.55;
 	return sequence($me) if $roll < 0.85;
 	return copy($me) if $roll < 0.9;
