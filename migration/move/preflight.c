@@ -63,6 +63,11 @@ static const struct source_check checks_of_source[] = {
 	  " '', 'max_slot_wal_keep_size = ' || current_setting('max_slot_wal_keep_size'),"
 	  " 'unlimited: a target that is down fills the disk of the source; limited: the slot is lost"
 	  " then, and DATA begins again'", 130000, IF_REPLICATED },
+	{ "slot_idle_limit",
+	  "SELECT 'WARN', '', 'idle_replication_slot_timeout = ' ||"
+	  " current_setting('idle_replication_slot_timeout'), 'the slot of a target that is down for"
+	  " longer is lost, and DATA begins again'"
+	  " WHERE current_setting('idle_replication_slot_timeout') <> '0'", 180000, IF_REPLICATED },
 	{ "no_replica_identity",
 	  "SELECT 'ERROR', " SQL_QUALIFIED ", 'UPDATE and DELETE on the source would fail once it is"
 	  " published (seen so far: ' || coalesce(u.n_tup_upd, 0) || ' and ' || coalesce(u.n_tup_del, 0)"

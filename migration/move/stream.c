@@ -2,7 +2,8 @@
  *
  * Servers that replicate try again for ever, and say why they do not get on in the log of the one
  * that subscribes. What can be seen from outside is said here. A slot that was dropped, or that was
- * further behind than max_slot_wal_keep_size allows, has lost changes: who waits for them fails. A
+ * further behind than max_slot_wal_keep_size allows, or unread for longer than
+ * idle_replication_slot_timeout does (18 and later), has lost changes: who waits for them fails. A
  * subscription that is disabled or whose worker ends each time goes on when somebody has mended
  * what stands in its way: that is told, and waited for.
  */
@@ -24,12 +25,16 @@
 
 #define LOOK_US (2 * USEC_PER_SEC)
 
-/* $1: a slot. No row: it is there. PostgreSQL 12 does not know lost ones. */
+/* $1: a slot. No row: it is there. PostgreSQL 12 does not know lost ones, and those before 17 but
+ * one reason. */
 static const char slot_sql[] =
     "SELECT 'replication slot ' || $1 || ' is gone' WHERE NOT EXISTS (SELECT FROM"
     " pg_replication_slots WHERE slot_name = $1 AND database = current_database())"
-    " UNION ALL SELECT 'replication slot ' || $1 || ' is lost: more than max_slot_wal_keep_size was"
-    " written before it was read' FROM pg_replication_slots s WHERE slot_name = $1 AND"
+    " UNION ALL SELECT 'replication slot ' || $1 || ' is lost: ' || CASE to_jsonb(s) ->>"
+    " 'invalidation_reason' WHEN 'idle_timeout' THEN 'nobody had read it for longer than"
+    " idle_replication_slot_timeout' WHEN 'wal_level_insufficient' THEN 'wal_level was not logical'"
+    " ELSE 'more than max_slot_wal_keep_size was written before it was read' END FROM "
+    "pg_replication_slots s WHERE slot_name = $1 AND"
     " to_jsonb(s) ->> 'wal_status' = 'lost'";
 
 /* What is replicated from there: the slot, and what is published. */
