@@ -99,7 +99,9 @@ leaves('own', 'paused', 'a request under PAUSE', sub {
 });
 my $stays = by_tcp('own');
 my $tls = Meridian::Test::Tls->new($proxy, '-starttls', 'postgres');
-$tls->send(startup(user => 'postgres', database => 'own'), $lots);
+# Less: 147 kB of it are kept, and the kernel counts a record of 16 kB as more than its bytes. Of 180 kB the last ones, and the
+# end behind them, found no room now and then.
+$tls->send(startup(user => 'postgres', database => 'own'), $one x 155);
 ok(wait_until(sub { seen('own', 'paused') == 2 }), 'two more, one of them by TLS');
 $tls->close;
 ok(waits('own', 'paused'), 'that one leaves: it is noticed');
