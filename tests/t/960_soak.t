@@ -86,8 +86,11 @@ sub backend
 {
 	my ($node) = @_;
 	my $out = '';
-	$node->psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
-		stdout => \$out, stderr => \my $err);
+	# a psql that finds the server gone may leave before it is written to, which ends the call by EPIPE
+	eval {
+		$node->psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+			stdout => \$out, stderr => \my $err);
+	};
 	my @all = split /\n/, $out;
 	return $all[ rand @all ] // ();
 }
