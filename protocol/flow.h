@@ -115,7 +115,8 @@ void flow_expect_ready(struct flow *f);
  */
 void flow_forgive(struct flow *f, uint32_t n, bool skips);
 
-/* … and has discarded nothing of what it may be taken to have: what is in doubt is owed. */
+/* The server has not discarded the oldest message that it is taken to owe an answer to: where that
+ * is in doubt, it is not any more. For the same. */
 void flow_assure(struct flow *f);
 
 /* The server is another one: nothing is owed, no transaction is open. The counters go on. */

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: PostgreSQL
 #
-# Meridian::Test::Twins - sessions of a pool beside sessions of their own.
+# Meridian::Test::Twins - sessions of ours beside connections of their own.
 #
 #   my $twins = Meridian::Test::Twins->new(seed => 7, clients => 3, own => sub { … }, shared => sub { … });
 #   my $parted = $twins->play(400);          # undef, or where and how they parted
 #
-# Each client says the same, at random, on two connections: one that has a server process to itself, and one whose server
-# connection others use between its transactions. It is answered before the next one speaks, so both databases go through the
+# Each client says the same, at random, on two connections: one that has a server process to itself, and one through
+# Meridian, whose server connection others use between its transactions, or which is moved. It is answered before the next one speaks, so both databases go through the
 # same, and each answer must be the same to the byte, but for what doc/pools.md says is not. `own` and `shared` log a client in:
 # they get its number and parameters, and return a Meridian::Test::Wire. `between`, if there is one, gets the number of a client
 # that is in no transaction, now and then. The same seed says the same.
@@ -39,6 +39,7 @@ my %values = (
 my @settings = sort keys %values;
 my $all = 'SELECT * FROM public.settings';
 
+# What the view `settings` has to show, which the databases need.
 sub settings { return grep { $_ ne 'no_such' } @settings }
 
 sub new
