@@ -440,6 +440,8 @@ on_complete(struct flow *f)
 static unsigned
 on_error(struct flow *f)
 {
+	unsigned events = f->answered ? FLOW_ERROR : FLOW_ERROR | FLOW_UNANSWERED;
+
 	if (f->swallowed > 0 && f->copy != FLOW_COPY_NONE)
 		f->unsure = 2;
 	if (f->pending == 0 && (f->open || f->reopened)) {
@@ -454,7 +456,7 @@ on_error(struct flow *f)
 	f->error_field = f->error_at = 0;
 	f->fatal = f->fatal_sure = 0;
 	memset(f->sqlstate, 0, sizeof(f->sqlstate));
-	return FLOW_ERROR;
+	return events;
 }
 
 static HOT unsigned

@@ -36,6 +36,7 @@ enum flow_event {
 	FLOW_COPY = 1 << 5,      /* COPY in, out or both has begun */
 	FLOW_PARAMETER = 1 << 7, /* a ParameterStatus has begun */
 	FLOW_BAD = 1 << 6, /* not the protocol; sticks: this direction is not followed any more */
+	FLOW_UNANSWERED = 1 << 8, /* FLOW_ERROR, and nothing since the last ReadyForQuery answers */
 };
 
 enum flow_activity {
@@ -167,6 +168,13 @@ size_t flow_server_rest(const struct flow *f, const char *p, size_t n);
 size_t flow_server_left(const struct flow *f);
 /* The server's next n bytes complete a ReadyForQuery that has begun before them. */
 bool flow_server_ends_ready(const struct flow *f, size_t n);
+
+/* The server discards what the client sends, up to a Sync. */
+static inline bool
+flow_skips(const struct flow *f)
+{
+	return f->skip;
+}
 
 /* 'I', 'T' or 'E', as of the last ReadyForQuery. */
 static inline char

@@ -167,6 +167,15 @@ server_strayed(struct session *s, const char *p, const struct flow_tally *tally)
 		close_with_server(s, WHY_SERVER_PROTOCOL);
 }
 
+static void
+note_error(struct session *s, unsigned events)
+{
+	if (events & FLOW_FATAL)
+		s->fatal_told = true;
+	if ((events & FLOW_ERROR) && s->traces != NULL)
+		traces_error(s->traces, &s->flow, events & FLOW_UNANSWERED);
+}
+
 /* False: the session is over. */
 static HOT bool
 to_client(struct session *s, char *p, size_t n)
@@ -193,8 +202,8 @@ to_client(struct session *s, char *p, size_t n)
 		bulk_end(&s->server->bulk);
 		bulk_end(&s->bulk);
 	}
-	if (events & FLOW_FATAL)
-		s->fatal_told = true;
+	if (UNLIKELY(events & (FLOW_ERROR | FLOW_FATAL)))
+		note_error(s, events);
 	if (events & FLOW_BAD) {
 		server_strayed(s, p, &tally);
 		return false;

@@ -16,14 +16,29 @@
 
 /* Longer texts are not looked into. */
 #define TEXT_MAX ((size_t)64 * 1024)
+#define NOTHING  slice_of(NULL, 0)
+
+/* What has been sent since nothing was owed, and may yet be discarded by the server. */
+struct flight {
+	bool begun;  /* a message has been sent */
+	bool ended;  /* … and a Sync or a Query */
+	bool beyond; /* … and more behind that */
+	bool first;  /* the first message was one that changes the statement without a name … */
+	bool parsed; /* … namely a Parse */
+	bool other;  /* a later one was, too */
+	bool doubt;  /* it may have been discarded: what the statement is, nobody knows */
+	bool skips;  /* the server discards what comes, up to a Sync */
+};
 
 struct traces {
 	struct buf packet;
 	struct buf part;    /* the beginning of a message that was cut */
 	struct buf unnamed; /* the last Parse without a name */
 	struct buf names;
+	struct flight flight;
 	unsigned effects;
-	bool lost; /* … was too long */
+	bool part_first; /* nothing was on its way in front of `part` */
+	bool lost;       /* the unnamed one was too long, or may be another */
 };
 
 WARM struct traces *
@@ -66,21 +81,64 @@ static void
 forget_unnamed(struct traces *t)
 {
 	buf_clear(&t->unnamed);
-	t->unnamed.failed = t->lost = false;
+	t->unnamed.failed = false;
+	t->lost = t->flight.doubt;
 }
 
+/* A message that changes the statement without a name, all of it or its beginning; `after` is what
+ * the statement is then, where the server takes it: empty for none. */
 static void
-keep_unnamed(struct traces *t, struct slice raw)
+change_unnamed(struct traces *t, bool first, bool parsed, struct slice after)
 {
+	struct flight *f = &t->flight;
+
+	if (f->skips)
+		return;
+	if (first) {
+		f->first = true;
+		f->parsed = parsed;
+	} else {
+		f->other = true;
+	}
 	forget_unnamed(t);
-	if (raw.n <= TRACES_PARSE_MAX)
-		buf_slice(&t->unnamed, raw);
+	if (after.n <= TRACES_PARSE_MAX)
+		buf_slice(&t->unnamed, after);
 	else
 		t->lost = true;
 }
 
+/* Of each message, whole or not. True: nothing is on its way in front of it. */
+static WARM bool
+note_sent(struct flight *f, char type)
+{
+	bool first = !f->begun;
+
+	f->begun = true;
+	switch (type) {
+	case MSG_SYNC:
+		f->skips = false;
+		f->ended = true;
+		break;
+	case MSG_QUERY:
+	case MSG_FUNCTION_CALL:
+		f->beyond |= f->ended;
+		f->ended = true;
+		break;
+	case MSG_PARSE:
+	case MSG_BIND:
+	case MSG_DESCRIBE:
+	case MSG_EXECUTE:
+	case MSG_CLOSE:
+		f->beyond |= f->ended;
+		break;
+	default:
+		break;
+	}
+	return first;
+}
+
 static WARM void
-look_at(struct traces *t, const struct frame *f, struct slice raw)
+look_at(struct traces *t, const struct frame *f, struct slice raw, bool first)
 {
 	struct message_target target;
 	struct message_parse parse;
@@ -88,7 +146,7 @@ look_at(struct traces *t, const struct frame *f, struct slice raw)
 
 	switch (f->type) {
 	case MSG_QUERY:
-		forget_unnamed(t);
+		change_unnamed(t, first, false, NOTHING);
 		if (message_parse_query(f->body, &sql) == PARSE_DONE)
 			look_at_text(t, sql);
 		break;
@@ -97,12 +155,12 @@ look_at(struct traces *t, const struct frame *f, struct slice raw)
 			break;
 		look_at_text(t, parse.sql);
 		if (parse.name.n == 0)
-			keep_unnamed(t, raw);
+			change_unnamed(t, first, true, raw);
 		break;
 	case MSG_CLOSE:
 		if (message_parse_target(f->body, &target) == PARSE_DONE && target.kind == 'S' &&
 		    target.name.n == 0)
-			forget_unnamed(t);
+			change_unnamed(t, first, false, NOTHING);
 		break;
 	default:
 		break;
@@ -111,13 +169,15 @@ look_at(struct traces *t, const struct frame *f, struct slice raw)
 
 /* The rest of it is not looked at. */
 static void
-look_at_long(struct traces *t, struct slice part)
+look_at_long(struct traces *t, struct slice part, bool first)
 {
 	if (*part.p == MSG_QUERY)
-		forget_unnamed(t);
+		change_unnamed(t, first, false, NOTHING);
 	else if (*part.p == MSG_PARSE &&
-		 (part.n == FRAME_HEAD_BYTES || part.p[FRAME_HEAD_BYTES] == '\0'))
-		t->lost = true;
+		 (part.n == FRAME_HEAD_BYTES || part.p[FRAME_HEAD_BYTES] == '\0')) {
+		change_unnamed(t, first, true, NOTHING);
+		t->lost |= !t->flight.skips;
+	}
 }
 
 /* A message that is not whole: wait for the rest where it may matter. */
@@ -125,13 +185,16 @@ static void
 begin_part(struct traces *t, struct slice rest)
 {
 	char type = *rest.p;
+	bool first = note_sent(&t->flight, type);
 
 	if (type != MSG_QUERY && type != MSG_PARSE && type != MSG_CLOSE)
 		return;
-	if (rest.n >= FRAME_HEAD_BYTES && get_u32(rest.p + 1) >= TEXT_MAX)
-		look_at_long(t, rest);
-	else
-		buf_slice(&t->part, rest);
+	if (rest.n >= FRAME_HEAD_BYTES && get_u32(rest.p + 1) >= TEXT_MAX) {
+		look_at_long(t, rest, first);
+		return;
+	}
+	buf_slice(&t->part, rest);
+	t->part_first = first;
 }
 
 /* More of the message that has begun. */
@@ -147,9 +210,9 @@ add_to_part(struct traces *t, struct slice more)
 	    (t->part.n < FRAME_HEAD_BYTES || get_u32(t->part.p + 1) < TEXT_MAX))
 		return;
 	if (p == PARSE_DONE)
-		look_at(t, &f, buf_view(&t->part));
+		look_at(t, &f, buf_view(&t->part), t->part_first);
 	else if (p == PARSE_MORE)
-		look_at_long(t, buf_view(&t->part));
+		look_at_long(t, buf_view(&t->part), t->part_first);
 	buf_fini(&t->part);
 	t->part.failed = false;
 }
@@ -162,15 +225,34 @@ traces_client(struct traces *t, const struct flow *f, const char *p, size_t n)
 	struct frame frame;
 	enum parse result;
 
+	if (!flow_owes(f) && flow_at_client_boundary(f))
+		t->flight = (struct flight){ 0 };
 	if (rest > 0 && t->part.n > 0)
 		add_to_part(t, slice_of(p, rest));
 	in = slice_skip(in, rest);
 	while ((result = frame_cut(in, INT32_MAX, &frame)) == PARSE_DONE) {
-		look_at(t, &frame, slice_of(in.p, frame.total));
+		look_at(t, &frame, slice_of(in.p, frame.total), note_sent(&t->flight, frame.type));
 		in = slice_skip(in, frame.total);
 	}
 	if (result == PARSE_MORE && in.n > 0)
 		begin_part(t, in);
+}
+
+/* The server drops the statement before it reads the text of another (exec_parse_message()), so one
+ * that it does not take leaves none. Which message an error is about is certain where it is the
+ * first that was sent, or the only one that matters here is and something was answered. */
+void
+traces_error(struct traces *t, const struct flow *f, bool unanswered)
+{
+	struct flight *now = &t->flight;
+	bool sure = flow_at_client_boundary(f) && !now->beyond && !now->other;
+
+	now->doubt |= !sure || flow_is_in_doubt(f);
+	now->skips = sure && flow_skips(f);
+	if (!sure && (now->first || now->other))
+		t->lost = true;
+	else if (now->first && now->parsed && unanswered)
+		forget_unnamed(t);
 }
 
 /* ---- what is known ---- */

@@ -31,6 +31,10 @@ void traces_free(struct traces *t); /* accepts NULL */
 
 /* The client's next bytes, before flow_client() follows them. */
 void traces_client(struct traces *t, const struct flow *f, const char *p, size_t n);
+/* An ErrorResponse has passed; `unanswered`: with nothing in front of it since the last
+ * ReadyForQuery (FLOW_UNANSWERED). flow_server() has followed it: what was sent behind it may have
+ * been discarded ("Message Flow", Extended Query). */
+void traces_error(struct traces *t, const struct flow *f, bool unanswered);
 
 struct slice traces_packet(const struct traces *t);
 /* The names, lower case, each with a NUL behind it. */
@@ -38,7 +42,8 @@ struct slice traces_names(const struct traces *t);
 /* What pins by the texts alone: enum pin of truth.h. */
 unsigned traces_pins(const struct traces *t);
 /* The message that has prepared the statement without a name; empty: there is none. False: there
- * may be one that was too long to be kept. */
+ * may be one that was too long to be kept, or that an error in front of it has kept from being
+ * prepared. */
 bool traces_unnamed(const struct traces *t, struct slice *message);
 
 #endif

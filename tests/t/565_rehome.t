@@ -143,6 +143,18 @@ for my $database (qw(own ses)) {
 	is(move($p, 'us-west1'), '', 'does not keep the session');
 	like(extended($p, bind_message([]), execute()), qr/^26000/, 'and is not there');
 
+	# one that an error has passed over is not the last that was prepared
+	extended($p, parse("SELECT 'first'"));
+	like(extended($p, parse('SELECT nonsense', 'bad'), parse("SELECT 'second'")), qr/^42703/, 'an error in front of a statement');
+	like(move($p, 'us-east1'), qr/cannot be moved: prepared statement$/, 'which of two it has nobody knows');
+	is(extended($p, bind_message([]), execute()), 'first', 'but the server');
+	extended($p, parse("SELECT 'third'"));
+	is(move($p, 'us-east1'), '', 'the next one is known');
+	is(extended($p, bind_message([]), execute()), 'third', 'and there');
+	like(extended($p, parse('SELECT 4 / $1::int'), bind_message([0]), execute()), qr/^22012/, 'an error behind one');
+	is(move($p, 'us-west1'), '', 'does not keep it from being known');
+	is(extended($p, bind_message([1]), execute()), '4', 'and there');
+
 	# ---------------------------------------------------------------- encodings
 
 	my $l = session($database, client_encoding => 'LATIN1');

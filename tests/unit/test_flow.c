@@ -415,19 +415,30 @@ errors_tell_severity_and_sqlstate(void **state)
 	struct flow f;
 
 	(void)state;
-	assert_int_equal(run("<E", &f), FLOW_ERROR);
+	assert_int_equal(run("<E", &f), FLOW_ERROR | FLOW_UNANSWERED);
 	assert_memory_equal(f.sqlstate, "57P01", 5);
-	assert_int_equal(run("<F", &f), FLOW_ERROR | FLOW_FATAL);
+	assert_int_equal(run("<F", &f), FLOW_ERROR | FLOW_UNANSWERED | FLOW_FATAL);
 	/* without 'V' the shown severity decides */
 	flow_init(&f, REPLICATION_NONE);
 	assert_int_equal(flow_server(&f, "E\0\0\0\14SFATAL\0\0", 13, NULL),
-			 FLOW_ERROR | FLOW_FATAL);
+			 FLOW_ERROR | FLOW_UNANSWERED | FLOW_FATAL);
 	assert_int_equal(flow_server(&f, "E\0\0\0\14SERROR\0\0", 13, NULL), FLOW_ERROR);
 	assert_int_equal(flow_server(&f, "E\0\0\0\14VPANIC\0\0", 13, NULL),
 			 FLOW_ERROR | FLOW_FATAL);
 	assert_int_equal(flow_server(&f, "E\0\0\0\4", 5, NULL), FLOW_ERROR);
 	assert_int_equal(f.sqlstate[0], 0);
 	assert_int_equal(flow_server(&f, "N\0\0\0\14SFATAL\0\0", 13, NULL), 0);
+}
+
+static void
+errors_tell_whether_something_was_answered(void **state)
+{
+	struct flow f;
+
+	(void)state;
+	assert_int_equal(run(">PS<E", &f) & FLOW_UNANSWERED, FLOW_UNANSWERED);
+	assert_int_equal(run(">PS<1E", &f) & FLOW_UNANSWERED, 0);
+	assert_int_equal(run(">PSPS<1ZIE", &f) & FLOW_UNANSWERED, FLOW_UNANSWERED);
 }
 
 /* Ended transactions and errors are counted once each, wherever the bytes are cut. */
@@ -689,6 +700,7 @@ main(void)
 		cmocka_unit_test(boundaries_are_seen),
 		cmocka_unit_test(a_body_of_two_gigabytes_streams_by),
 		cmocka_unit_test(errors_tell_severity_and_sqlstate),
+		cmocka_unit_test(errors_tell_whether_something_was_answered),
 		cmocka_unit_test(transactions_and_errors_are_tallied),
 		cmocka_unit_test(errors_beyond_the_tally_are_still_counted),
 		cmocka_unit_test(nonsense_is_bad_and_stays_bad),
