@@ -745,6 +745,12 @@ flow_owes(const struct flow *f)
 	return f->pending > 0 || is_open(f) || f->copy != FLOW_COPY_NONE;
 }
 
+WARM bool
+flow_is_settled(const struct flow *f)
+{
+	return !flow_owes(f) && f->unsure == 0 && flow_at_client_boundary(f);
+}
+
 bool
 flow_awaits_query(const struct flow *f)
 {

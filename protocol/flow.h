@@ -158,6 +158,8 @@ flow_refuses(const struct flow *f)
 
 /* The server has something to answer, or to be told. */
 bool flow_owes(const struct flow *f);
+/* It has neither, beyond doubt, and the client is not in the middle of a message. */
+bool flow_is_settled(const struct flow *f);
 /* One Query and nothing else is to be answered. */
 bool flow_awaits_query(const struct flow *f);
 /* How many of the next n bytes of one direction belong to a message that has begun before them. */

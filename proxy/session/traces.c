@@ -225,7 +225,7 @@ traces_client(struct traces *t, const struct flow *f, const char *p, size_t n)
 	struct frame frame;
 	enum parse result;
 
-	if (!flow_owes(f) && flow_at_client_boundary(f))
+	if (flow_is_settled(f))
 		t->flight = (struct flight){ 0 };
 	if (rest > 0 && t->part.n > 0)
 		add_to_part(t, slice_of(p, rest));
