@@ -7,9 +7,10 @@
  *
  * Listens on a free port of 127.0.0.1, prints "port N", and carries each connection to HOST:PORT in
  * a WebSocket (RFC 6455) of its own, as a tunnel (--connect), or as it is (--plain: for comparing).
- * With --tls all of it in TLS, whose certificate is not verified. Prints what a far end says that a
- * client does not see: "refused HTTP/1.1 404 …", "ping", "close CODE", "bad frame". The end of
- * standard input ends the program. Addresses are numbers, of the loopback.
+ * With --tls all of it in TLS, whose certificate is not verified; as it is, that is direct TLS of
+ * PostgreSQL's. Prints what a far end says that a client does not see: "refused HTTP/1.1 404 …",
+ * "ping", "close CODE", "bad frame". The end of standard input ends the program. Addresses are
+ * numbers, of the loopback.
  */
 #include "config.h"
 
@@ -415,6 +416,8 @@ start_tls(struct conn *c)
 	if (c->ssl == NULL)
 		return true;
 	SSL_set_fd(c->ssl, c->far);
+	if (c->setup->mode == PLAIN)
+		SSL_set_alpn_protos(c->ssl, (const unsigned char *)"\012postgresql", 11);
 	while ((r = SSL_connect(c->ssl)) != 1) {
 		if (is_fatal(tls_errno(c, r)))
 			return false;

@@ -97,13 +97,14 @@ sub parse
 	return frame('P', ($name // '') . "\0$sql\0" . pack 'n N*', scalar @oids, @oids);
 }
 
-# bind_message(\@text_values, $statement, $portal)
+# bind_message(\@values, $statement, $portal, \@formats_of_values, \@formats_of_results): text where there is no list of formats
 sub bind_message
 {
-	my ($values, $statement, $portal) = @_;
-	my $body = ($portal // '') . "\0" . ($statement // '') . "\0" . pack 'n n', 0, scalar @{ $values || [] };
+	my ($values, $statement, $portal, @formats) = @_;
+	my ($in, $out) = map { pack 'n n*', scalar @{ $_ || [] }, @{ $_ || [] } } @formats[ 0, 1 ];
+	my $body = ($portal // '') . "\0" . ($statement // '') . "\0" . $in . pack 'n', scalar @{ $values || [] };
 	$body .= defined $_ ? pack('N', length $_) . $_ : pack('N', 0xffffffff) for @{ $values || [] };
-	return frame('B', $body . pack 'n', 0);
+	return frame('B', $body . $out);
 }
 
 sub function_call
@@ -262,16 +263,25 @@ sub bytes
 	return substr $self->{in}, 0, $n, '';
 }
 
-# The next message as [ type, body ]; undef at the end of the stream.
-sub message
+# The next message as [ type, body ], if it is there; else undef.
+sub whole_message
 {
 	my ($self) = @_;
-	while (length $self->{in} < 5) { return undef unless $self->fill }
+	return undef if length $self->{in} < 5;
 	my ($type, $len) = unpack 'a1 N', $self->{in};
-	while (length $self->{in} < 1 + $len) { return undef unless $self->fill }
+	return undef if length $self->{in} < 1 + $len;
 	my $body = substr $self->{in}, 5, $len - 4;
 	substr($self->{in}, 0, 1 + $len) = '';
 	return [ $type, $body ];
+}
+
+# The same, waited for; undef at the end of the stream.
+sub message
+{
+	my ($self) = @_;
+	my $message;
+	until ($message = $self->whole_message) { return undef unless $self->fill }
+	return $message;
 }
 
 # All messages up to and with the first of one of these types, or to the end of the stream.
