@@ -27,13 +27,16 @@ static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct bulk *b = arg;
+	struct bulk_state *state = b->state;
 
 	(void)fd;
 	(void)what;
-	if (b->heard)
+	if (b->heard) {
 		b->heard = false;
-	else
-		bulk_end(b->state);
+		return;
+	}
+	bulk_end(state);
+	state->bytes = BULK_BEHIND - BULK_AGAIN;
 }
 
 static void
