@@ -337,6 +337,13 @@ call_drop(struct migration_call *c)
 
 	c->wake = NULL;
 	c->dropped = true;
+	while (c->first != NULL) {
+		struct call_item *item = c->first;
+
+		c->first = item->next;
+		call_item_free(item);
+	}
+	c->last = &c->first;
 	return arg;
 }
 
