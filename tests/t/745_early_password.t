@@ -115,4 +115,5 @@ for ([ '192.0.2.7', 403 ], [ '127.0.0.9', 200 ])
 	like($w->{in}, qr{^HTTP/1\.1 $status }, "the password of $client, behind a PROXY header");
 }
 
+$proxy->stop;
 done_testing();

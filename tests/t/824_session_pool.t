@@ -224,4 +224,5 @@ is($has->ask($where), 'us-west1', 'and the next of who had a server');
 is(session()->ask($where), 'us-west1', 'as are new ones');
 is(backends($east), 0, 'nobody is left in the old one');
 
+$proxy->stop;
 done_testing();

@@ -512,4 +512,5 @@ for my $way (@ways) {
 }
 like($done{direct}, qr{actually processed: 400/400}, 'pgbench goes through');
 is($done{$_}, $done{direct}, "$_: and does the same as at the server") for @ways[ 1 .. 3 ];
+$proxy->stop;
 done_testing();

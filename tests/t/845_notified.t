@@ -134,4 +134,5 @@ for my $database (qw(own ses tx)) {
 	is($l->ask('SELECT 1'), '1', 'it goes on');
 	$l->close;
 }
+$proxy->stop;
 done_testing();

@@ -139,4 +139,5 @@ ok(wait_until(sub { waiting() == 1 }), 'RESUME, and one leaves: it is noticed');
 $holder->ask('COMMIT');
 is(answers($stays, 90), 90, 'the other is answered, all of it');
 is($stays->ask('SELECT 2'), '2', 'and is heard afterwards');
+$proxy->stop;
 done_testing();

@@ -86,4 +86,5 @@ ok(go_on(@pids), 'they go on');
 ok(become('tx', '0 2 0'), 'one is to be had');
 ok($east->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pg_stat_activity WHERE pid IN (' . join(',', @pids) . ')'),
 	'the other is left');
+$proxy->stop;
 done_testing();
