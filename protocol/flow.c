@@ -38,7 +38,8 @@
  *    is owed all the time; CommandComplete ends it. Sync is not allowed in it.
  *
  * Extended-query messages without a Sync owe nothing and still have a transaction open in the
- * server: `open` says so.
+ * server: `open` says so. So do messages of a type that there is not: PostgreSQL ends the session
+ * for one ("invalid frontend message type"), and until it has, the connection is nobody else's.
  */
 #include "config.h"
 
@@ -357,10 +358,18 @@ on_terminate(struct flow *f)
 	return FLOW_TERMINATE;
 }
 
+static unsigned
+on_copy_data(struct flow *f)
+{
+	(void)f;
+	return 0;
+}
+
 static const flow_handler client_handlers[256] = {
-	['Q'] = on_query,    ['F'] = on_query,    ['P'] = on_extended, ['B'] = on_extended,
-	['C'] = on_extended, ['D'] = on_extended, ['E'] = on_execute,  ['S'] = on_sync,
-	['H'] = on_flush,    ['c'] = on_copy_end, ['f'] = on_copy_end, ['X'] = on_terminate,
+	['Q'] = on_query,     ['F'] = on_query,    ['P'] = on_extended, ['B'] = on_extended,
+	['C'] = on_extended,  ['D'] = on_extended, ['E'] = on_execute,  ['S'] = on_sync,
+	['H'] = on_flush,     ['c'] = on_copy_end, ['f'] = on_copy_end, ['X'] = on_terminate,
+	['d'] = on_copy_data,
 };
 
 /* ---- messages of the server ---- */
@@ -565,7 +574,9 @@ begin_message(struct flow *f, struct flow_side *side, const flow_handler *on, co
 	}
 	side->left = len - 4;
 	side->type = 0;
-	return on[head[0]] != NULL ? on[head[0]](f) : 0;
+	if (UNLIKELY(on[head[0]] == NULL))
+		return side == &f->client ? on_extended(f) : 0;
+	return on[head[0]](f);
 }
 
 /* Pass over what there is of the current body. */

@@ -5,7 +5,8 @@
  * Sees message headers only (and the status byte of ReadyForQuery, and severity and SQLSTATE of
  * ErrorResponse, which it also tallies for statistics); never buffers a message, never allocates,
  * never calls back. It does not judge the protocol: what it does not know it skips by its length,
- * so that the server has the last word.
+ * so that the server has the last word; where the client has said it, the server is taken to owe
+ * that.
  *
  * The state after k bytes of one direction and j of the other depends on those bytes and on how the
  * two directions were interleaved, never on how they were cut into calls.

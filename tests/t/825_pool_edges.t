@@ -88,6 +88,14 @@ is($other->ask('SELECT 10'), 10, 'nor do four megabytes');
 is($copies->ask('SELECT 11'), 11, 'behind which it goes on');
 $copies->ask('DROP TABLE copied');
 
+# ---------------------------------------------------------------- what no server knows
+
+my $strange = session($one);
+$strange->send(frame('!', 'what'));
+is($other->ask('SELECT 12'), 12, 'a message of a type that there is not meets nobody else');
+my ($fatal) = eval { $strange->until('Z') };
+is($fatal && error_fields($fatal)->{M}, 'invalid frontend message type 33', 'and its client hears what the server says of it');
+
 # ---------------------------------------------------------------- more settings than can be carried
 
 my $loaded = session($one);

@@ -233,6 +233,21 @@ extended_messages_are_open_until_sync(void **state)
 	CHECK(v);
 }
 
+/* PostgreSQL ends the session for it, and says so first. */
+static void
+what_no_server_knows_is_not_idle(void **state)
+{
+	static const struct vector v[] = {
+		{ ">!", 0, false, false },      { ">QS<CZIZI>p", 0, false, false },
+		{ ">d!", 0, false, false },     { ">!<E", 0, false, false },
+		{ ">!<E>S<ZI", 0, true, true }, /* who passes over it goes on */
+		{ ">d", 0, true, true },        /* of a COPY that has failed: nothing comes of it */
+	};
+
+	(void)state;
+	CHECK(v);
+}
+
 static void
 after_an_error_the_server_skips_to_sync(void **state)
 {
@@ -691,6 +706,7 @@ main(void)
 		cmocka_unit_test(a_query_is_owed_one_ready),
 		cmocka_unit_test(an_open_transaction_is_not_idle),
 		cmocka_unit_test(extended_messages_are_open_until_sync),
+		cmocka_unit_test(what_no_server_knows_is_not_idle),
 		cmocka_unit_test(after_an_error_the_server_skips_to_sync),
 		cmocka_unit_test(sync_in_copy_in_mode_is_not_answered),
 		cmocka_unit_test(copy_data_sent_ahead_of_its_response_counts),
