@@ -509,6 +509,8 @@ nearest_text(const struct route_row *row)
 {
 	if (row->verdict == VERDICT_STANDBY)
 		return "nearer, but not by enough to leave the region of last time";
+	if (row->score < 0 && row->rtt_us > 0)
+		return "nothing is known of distances: the shortest round trip";
 	if (row->score < 0)
 		return "nothing is known of distances: first in order of configuration";
 	return "nearest";

@@ -545,6 +545,61 @@ a_decision_may_name_one_node_and_is_told_in_words(void **state)
 	topology_unref(copy);
 }
 
+static const char *
+words_for(const struct topology *t, const struct route_row *row)
+{
+	static char text[200];
+
+	route_reason_text(t, row, NOW, text, sizeof(text));
+	return text;
+}
+
+/* Where the caller is somewhere and no region is: by round trip, and without any as configured. */
+static void
+without_distances_the_first_says_what_decided(void **state)
+{
+	struct topology *t = movr();
+	struct route r;
+
+	(void)state;
+	for (unsigned i = 0; i < t->nregions; i++)
+		t->regions[i].has_location = false;
+	for (unsigned i = 0; i < t->nnodes; i++)
+		t->nodes[i].rtt_us = -1;
+	r = decide_for(t, &paris);
+	assert_string_equal(told(&r), "0+nearest 1=farther 2=farther");
+	assert_string_equal(words_for(t, &r.rows[0]),
+			    "nothing is known of distances: first in order of configuration");
+	t->nodes[3].rtt_us = 40000;
+	r = decide_for(t, &paris);
+	assert_string_equal(told(&r), "2+nearest 0=farther 1=farther");
+	t->nodes[2].rtt_us = 900;
+	r = decide_for(t, &paris);
+	assert_string_equal(told(&r), "1+nearest 2=farther 0=farther");
+	assert_string_equal(words_for(t, &r.rows[0]),
+			    "nothing is known of distances: the shortest round trip");
+	topology_unref(t);
+}
+
+static void
+the_nearest_that_is_not_taken_says_why(void **state)
+{
+	struct topology *t = movr();
+	struct locality l = { .region = -1, .has_location = true, .lat = 50.4482, .lon = 3.8189 };
+	struct route_input in = input(t, &l);
+	struct route r;
+
+	(void)state;
+	/* the caller was in the west's region last time, which is 110 km to the north now */
+	region_set_location(&t->regions[WEST], 51.4482, 3.8189);
+	in.sticky_region = WEST;
+	r = decide(&in);
+	assert_string_equal(told(&r), "1+sticky 2=nearest 0=farther");
+	assert_string_equal(words_for(t, &r.rows[1]),
+			    "nearer, but not by enough to leave the region of last time");
+	topology_unref(t);
+}
+
 int
 main(void)
 {
@@ -553,6 +608,8 @@ main(void)
 		cmocka_unit_test(what_is_down_is_tried_where_nothing_else_is_left),
 		cmocka_unit_test(outcomes_tell_whether_all_was_well),
 		cmocka_unit_test(reasons_are_told_in_words),
+		cmocka_unit_test(without_distances_the_first_says_what_decided),
+		cmocka_unit_test(the_nearest_that_is_not_taken_says_why),
 		cmocka_unit_test(a_decision_may_name_one_node_and_is_told_in_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
