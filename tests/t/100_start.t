@@ -116,16 +116,17 @@ ok(!-e $args->socket_path, 'a clean end removes the unix socket');
 
 my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $east, 'us-west1' => $west ],
 	set => { region => 'us-east1' });
-my $v6 = PostgreSQL::Test::Cluster::get_free_port();
+my ($v6, $any) = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 2;
 my $has_v6 = IO::Socket::IP->new(LocalHost => '::1', LocalPort => $v6, Listen => 1, V6Only => 1);
 close $has_v6 if $has_v6;
 $proxy->write_conf(set => {
-		listen => '127.0.0.1:' . $proxy->port . ', ' . $proxy->socket_dir . ($has_v6 ? ", [::1]:$v6" : '') });
+		listen => '127.0.0.1:' . $proxy->port . ', ' . $proxy->socket_dir . ($has_v6 ? ", [::1]:$v6, *:$any" : '') });
 $proxy->start;
 SKIP: {
-	skip 'this machine has no IPv6', 1 unless $has_v6;
-	is($proxy->safe_psql('postgres', $where, connstr => $proxy->connstr('postgres', host => '::1', port => $v6)),
-		'us-east1', 'over IPv6');
+	skip 'this machine has no IPv6', 3 unless $has_v6;
+	is($proxy->safe_psql('postgres', $where, connstr => $proxy->connstr('postgres', host => $_->[0], port => $_->[1])),
+		'us-east1', $_->[2])
+	  for [ '::1', $v6, 'over IPv6' ], [ '::1', $any, '*:port, over IPv6' ], [ '127.0.0.1', $any, '*:port, over IPv4' ];
 }
 
 is($proxy->safe_psql('postgres', $where), 'us-east1', 'before the reload');
