@@ -263,10 +263,20 @@ $hold->login(user => 'tom', database => 'postgres');
 $a = ask(query_of('select 1'), base => $base2);
 is_deeply([ $a->{status}, $a->{json}{code} ], [ 503, '53300' ], 'max_client_conn counts requests too');
 undef $hold;
-$east->stop('immediate');
 $other->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'tom' } @{ $_[0] } });
+
+# A node that goes while it is at work says no error.
+$w = Meridian::Test::Wire->new($other);
+$w->send($request->($json->encode(query_of('select pg_sleep(60)')), Connection => 'close'));
+ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
+$east->stop('immediate');
+1 while $w->fill;
+like($w->{in}, qr{^HTTP/1\.1 400 .*"code":"57P01"}s, 'its node goes');
+like($w->{in}, qr/"Region us-east1, node \S+, server process \d+\."/, 'which is named');
+$other->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
 $a = ask(query_of('select 1'), base => $base2);
 is_deeply([ $a->{status}, $a->{json}{code} ], [ 400, '08006' ], 'no region can take it');
 like($a->{json}{detail}, qr/us-east1/, 'and each is named');
 
+$other->stop;
 done_testing();
