@@ -96,6 +96,16 @@ is($other->ask('SELECT 12'), 12, 'a message of a type that there is not meets no
 my ($fatal) = eval { $strange->until('Z') };
 is($fatal && error_fields($fatal)->{M}, 'invalid frontend message type 33', 'and its client hears what the server says of it');
 
+# PostgreSQL closes the connection on one of more than 10,000 bytes, without a word.
+for my $type (qw(f c)) {
+	my $long = session($one);
+	my $pid  = $other->ask('SELECT pg_backend_pid()');
+	$long->send(frame($type, 'x' x 20_000));
+	my ($why) = $long->until('Z');
+	is(error_fields($why)->{C}, '08P01', "a CopyFail or CopyDone ($type) that is too long is refused");
+	is($other->ask('SELECT pg_backend_pid()'), $pid, 'and meets nobody else');
+}
+
 # ---------------------------------------------------------------- more settings than can be carried
 
 my $loaded = session($one);
