@@ -4,8 +4,9 @@
 # Clients say what comes to their minds, each on a session of ours and on a connection of its own, and must read the same on both:
 # settings, roles, transactions, temporary tables, locks, cursors, notifications, prepared statements, COPY, pipelines, cancels,
 # much at once, and mistakes (Meridian::Test::Twins). In a transaction pool they share server connections; with a session pool,
-# and without one, their sessions are moved between regions by REHOME. They come by TCP, TLS, WebSocket and unix socket, to one
-# worker or to two, while an administrator pauses, drains and reloads; or all at once to one server connection.
+# and without one, their sessions are moved between regions by REHOME; or they log in with the node themselves. They come by TCP,
+# TLS, WebSocket and unix socket, to one worker or to two, while an administrator pauses, drains and reloads and a region is now
+# nearer, now farther; one by one, or all at once, to one server connection, or as several users to two.
 # TWINS=seed or TWINS=from-to plays others than the usual ones; TWINS_WAY='off on two' (a regular expression) only those ways,
 # TWINS_STEPS=3 three times as long; TWINS_ALL=1 shows what all clients have said where one has parted, not that one's alone.
 use strict;
@@ -32,7 +33,7 @@ my $west = Meridian::Test::Delay->new($node); # the same server, as another regi
 $node->safe_psql('postgres', 'CREATE ROLE reader; CREATE ROLE app LOGIN IN ROLE reader; ALTER ROLE app SET work_mem = \'5MB\'');
 $node->safe_psql('postgres', "CREATE ROLE app$_ LOGIN IN ROLE app, reader; ALTER ROLE app$_ SET work_mem = '5MB'") for 1 .. 5;
 my $settings = join ', ', map { "coalesce(current_setting('$_', true), '') AS \"$_\"" } settings();
-my @databases = qw(own transaction session off);
+my @databases = qw(own transaction session off through);
 for my $database (@databases) {
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$node->safe_psql($database, <<"SQL");
@@ -56,7 +57,7 @@ $direct{$_}->login(database => $_, user => scalar getpwuid $<) for @databases;
 # ---------------------------------------------------------------- the ways
 
 my $cert = certificate('proxy', alt => 'DNS:localhost,IP:127.0.0.1');
-my $databases = join '', map { "[database $_]\npool = $_\n" } qw(transaction session off);
+my $databases = join '', "[database through]\nauth = passthrough\n", map { "[database $_]\npool = $_\n" } qw(transaction session off);
 
 sub proxy
 {
@@ -71,11 +72,12 @@ sub proxy
 	return $proxy;
 }
 
-# One plain worker; two with everything; and one server connection for all.
+# One plain worker; two with everything; one server connection for all; and two for pools of several users.
 my %proxies = (
 	plain => sub { proxy('plain', default_pool_size => 3) },
 	two   => sub { proxy('two', workers => 2, default_pool_size => 8, max_prepared_statements => 2, query_wait_notify => 0) },
-	alone => sub { proxy('alone', default_pool_size => 1, max_prepared_statements => 3, query_wait_notify => 0) });
+	alone => sub { proxy('alone', default_pool_size => 1, max_prepared_statements => 3, query_wait_notify => 0) },
+	tight => sub { proxy('tight', workers => 2, max_db_connections => 2, query_wait_notify => 0) });
 
 # By what a client comes to a proxy: where it connects to.
 sub fronts
@@ -85,15 +87,20 @@ sub fronts
 	return ([ port => $proxy->port ], [ path => $proxy->socket_path ], map { [ port => $_->port, bridge => $_ ] } @bridges);
 }
 
+my %all = (on => 'two', fronts => 1, others => 0.1);
 my @ways = (
-	[ transaction => on => 'plain', steps => 400 ],
-	[ session     => on => 'plain', steps => 400, moves => 0.2 ],
-	[ off         => on => 'plain', steps => 400, moves => 0.2 ],
-	[ transaction => on => 'two', steps => 300, fronts => 1, moves => 0.1, others => 0.1 ],
-	[ session     => on => 'two', steps => 200, fronts => 1, moves => 0.2, others => 0.1 ],
-	[ off         => on => 'two', steps => 200, fronts => 1, moves => 0.2, others => 0.1 ],
-	[ transaction => on => 'alone', steps => 150, fronts => 1, moves => 0.1, others => 0.1, may => { crowd => 1, shares => 1 } ],
-	[ transaction => on => 'two', steps => 150, fronts => 1, moves => 0.1, others => 0.1, may => { crowd => 1 } ]);
+	[ transaction => on => 'plain', steps => 300 ],
+	[ session     => on => 'plain', steps => 300, moves => 0.2 ],
+	[ off         => on => 'plain', steps => 300, moves => 0.2 ],
+	[ transaction => %all, steps => 200, moves => 0.1 ],
+	[ session     => %all, steps => 120, moves => 0.2 ],
+	[ off         => %all, steps => 120, moves => 0.2 ],
+	[ through     => %all, steps => 120 ],
+	[ session     => %all, steps => 60, moves => 0.3, may => { crowd => 1 } ],
+	[ off         => %all, steps => 60, moves => 0.3, may => { crowd => 1 } ],
+	[ transaction => %all, steps => 100, moves => 0.1, may => { crowd => 1 } ],
+	[ transaction => %all, on => 'alone', steps => 100, moves => 0.1, may => { crowd => 1, shares => 1 } ],
+	[ transaction => %all, on => 'tight', steps => 100, users => 1, may => { crowd => 1, shares => 1 } ]);
 
 my (%running, %fronts, %did);
 
@@ -120,10 +127,10 @@ sub play
 	my ($seed, $database, %way) = @_;
 	my $proxy = $running{ $way{on} } //= $proxies{ $way{on} }->();
 	my $fronts = $fronts{ $way{on} } //= [ $way{fronts} ? fronts($proxy) : [ port => $proxy->port ] ];
-	my $user = sub { $database eq 'transaction' ? 'app' : "app$_[0]" };
+	my $user = sub { $database eq 'transaction' && !$way{users} ? 'app' : "app$_[0]" };
 	my $acts = Meridian::Test::TwinActs->new(proxy => $proxy, database => $database, user => $user, regions => [ 'us-east1', 'us-west1' ],
 		moves => $way{moves} // 0, others => $way{others} // 0, shares => ($way{may} || {})->{shares},
-		direct => $direct{own});
+		direct => $direct{own}, west => $west);
 	$direct{$_}->ask('TRUNCATE public.t, one.t', 'SELECT lo_unlink(oid) FROM pg_largeobject_metadata') for 'own', $database;
 	my $twins = Meridian::Test::Twins->new(
 		seed    => $seed,
@@ -132,8 +139,10 @@ sub play
 		shared  => sub { my $n = shift; login($user->($n), $database, $fronts->[ ($seed + $n) % @$fronts ], @_) },
 		left    => sub { left($database, @_) },
 		acts    => $acts,
-		may     => { moves => ($way{moves} // 0) > 0 && $database ne 'transaction', %{ $way{may} || {} } });
-	is($twins->play($way{steps} * $factor), undef, "$database on $way{on}, seed $seed: the same for $way{steps} steps");
+		may     => { moves => $database ne 'transaction', %{ $way{may} || {} } });
+	my $steps = $way{steps} * $factor;
+	my $how = $way{may} ? 'all at once' : 'one by one';
+	is($twins->play($steps), undef, "$database on $way{on}, $how, seed $seed: the same for $steps steps");
 	$acts->calm;
 	$did{"$database on $way{on}"}{$_} += $acts->{did}{$_} for keys %{ $acts->{did} };
 	return;

@@ -5,10 +5,11 @@
 #   my $acts = Meridian::Test::TwinActs->new(proxy => $proxy, database => 'transaction', user => sub { "app$_[0]" },
 #       regions => [ 'us-east1', 'us-west1' ], moves => 0.2, others => 0.05);
 #   print $acts->before(client => …, is_idle => 1, all_idle => 0);   # what was done, if anything
-#   $acts->after;                                                    # RESUME, where that was PAUSE
+#   print $acts->after;                                              # RESUME, where that was PAUSE; or what does not wait
 #   $acts->calm;                                                     # all as it was
 #       shares => 1,                                             # where several clients have one connection
-#       direct => $wire);                                        # a superuser's, at the server itself
+#       direct => $wire,                                         # a superuser's, at the server itself
+#       west => $delay);                                         # Meridian::Test::Delay in front of the other region
 #
 # `moves` and `others` say how often: REHOME of the client that is about to speak, and PAUSE, RECONNECT, DRAIN, RELOAD and options.
 package Meridian::Test::TwinActs;
@@ -21,7 +22,7 @@ use Meridian::Test::Wire qw(:build);
 sub new
 {
 	my ($class, %opt) = @_;
-	my $self = bless { %opt, did => {} }, $class;
+	my $self = bless { %opt, did => {}, waits => $opt{user}->(1) eq $opt{user}->(2) }, $class;
 	$self->{$_} = console($opt{proxy}) for qw(console second);
 	return $self;
 }
@@ -60,7 +61,8 @@ sub ask
 
 # ---------------------------------------------------------------- each act
 
-# The client's session; where several clients have one user, any one's: none may be in a transaction then, whose end is waited for.
+# The client's session; where several clients have one user, any one's. One that is in a transaction comes to its end first: what is
+# said of it is read then.
 sub rehome
 {
 	my ($self, $client) = @_;
@@ -69,9 +71,18 @@ sub rehome
 	my $session = one(@sessions) or return 'no session';
 	my ($east, $west) = @{ $self->{regions} };
 	my $region = $session->{home} eq $west ? $east : $west;
-	my $said = $self->ask("REHOME SESSION $session->{id} TO REGION $region");
+	$self->{console}->send(query("REHOME SESSION $session->{id} TO REGION $region"));
+	$self->{moving} = $client;
+	return "REHOME TO $region: " . ($self->{waits} || rand() < 0.5 ? $self->rehomed : 'goes on');
+}
+
+sub rehomed
+{
+	my ($self) = @_;
+	delete $self->{moving};
+	my $said = answer($self->{console});
 	$self->{did}{rehome}++ if ref $said;
-	return 'rehome: ' . (ref $said ? "moved to $region" : $said);
+	return ref $said ? 'moved' : $said;
 }
 
 # Answered or not, it is in force when what the client says next arrives.
@@ -85,14 +96,23 @@ sub pause
 	return 'PAUSE';
 }
 
+# What may be done while a client's messages are on their way; what has come of it.
 sub after
 {
 	my ($self) = @_;
-	delete $self->{paused} or return;
+	return $self->resume if $self->{paused};
+	return () if $self->{moving} || rand() >= $self->{others} / 2;
+	return $self->act(one(qw(reconnect drain option reload))); # a server process may be lent in the moment in which it ends
+}
+
+sub resume
+{
+	my ($self) = @_;
+	delete $self->{paused};
 	$self->ask('RESUME', $self->{second});
 	my $said = answer($self->{console});
 	$self->{did}{ ref $said ? 'paused' : 'not paused' }++;
-	return;
+	return ();
 }
 
 sub drain
@@ -142,26 +162,37 @@ sub option
 	return "SET $name = $value" . (ref $said ? '' : ": $said");
 }
 
-sub before
+sub act
 {
-	my ($self, %now) = @_;
-	return $self->rehome($now{client}) if $now{ $self->{user}->(1) eq $self->{user}->(2) ? 'all_idle' : 'is_idle' } && rand() < $self->{moves};
-	return () unless rand() < $self->{others};
-	my $act = one(qw(pause pause reconnect drain option option reload kill));
+	my ($self, $act) = @_;
 	$self->{did}{$act}++;
 	return $self->pause if $act eq 'pause';
 	return $self->drain if $act eq 'drain';
 	return $self->option if $act eq 'option';
+	return 'distance ' . $self->{west}->ms(one(0, 0, 1, 3)) if $act eq 'distance';
 	return $self->kill_idle if $act eq 'kill';
 	$self->{proxy}->reload if $act eq 'reload';
 	$self->ask("RECONNECT DATABASE $self->{database}") if $act eq 'reconnect';
 	return uc $act;
 }
 
+sub before
+{
+	my ($self, %now) = @_;
+	if (my $moving = $self->{moving}) {
+		return $moving->{own}->is_idle && rand() < 0.7 ? 'REHOME: ' . $self->rehomed : ();
+	}
+	return $self->rehome($now{client}) if $now{ $self->{waits} ? 'all_idle' : 'is_idle' } && rand() < $self->{moves};
+	return () unless rand() < $self->{others};
+	return $self->act(one(qw(pause pause reconnect drain option option reload kill distance)));
+}
+
 sub calm
 {
 	my ($self) = @_;
+	eval { $self->rehomed } if $self->{moving}; # of a play that has ended in the middle, perhaps
 	$self->drain if $self->{drained};
+	$self->{west}->ms(0);
 	$self->{proxy}->reload;
 	return;
 }

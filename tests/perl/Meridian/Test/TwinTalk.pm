@@ -154,6 +154,15 @@ sub large
 		[ query('COPY t FROM STDIN'), copy_data($rows), copy_data($rows), one(copy_done(), copy_fail('enough')), query("DELETE FROM t WHERE who = $me") ]);
 }
 
+# More in one than anybody counts.
+sub many
+{
+	my $n = one(20, 30, 70);
+	return one([ map { query("SELECT $_") } 1 .. $n ], [ map { sequence() } 1 .. $n ], [ map { rand() < 0.8 ? query(text($me, %may)) : sequence() } 1 .. $n ],
+		[ (map { parse("SELECT $_"), bind_message(), execute() } 1 .. $n), sync_message() ], [ map { sync_message() } 1 .. $n ],
+		[ map { (bind_message([$me], 'q'), execute(), sync_message()) } 1 .. $n ]); # an Execute alone can crash PostgreSQL 15 in a failed transaction
+}
+
 # ---------------------------------------------------------------- what ends before it is done
 
 # The reader cancels what says that it sleeps. PostgreSQL may send its process two signals for that: the second would meet the next
@@ -166,6 +175,14 @@ sub waits
 	my @sleeps = (parse($sleep), bind_message(), execute(), maybe(0.5, messages()), sync_message());
 	return one([ query($sleep) ], [ query("SELECT 1; $sleep; SELECT 2") ], \@sleeps,
 		map { [ @$_, maybe(0.6, query(one('COMMIT', 'ROLLBACK'))) ] } \@late, $may{crowd} ? () : \@locked);
+}
+
+# The end of the server process, and so of both connections.
+sub dies
+{
+	my $sql = 'SELECT pg_terminate_backend(pg_backend_pid())';
+	return one([ query($sql) ], [ query('BEGIN'), query("SELECT 1; $sql"), query('SELECT 2') ], [ parse($sql), bind_message(), execute(), cycle(), sync_message() ],
+		[ query("DO \$\$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM 1 / 0; END \$\$") ], [ frame('!', 'what') ], [ frame('Q', '') ], [ frame('S', 'too long') ]);
 }
 
 # ---------------------------------------------------------------- all of it
@@ -184,7 +201,9 @@ sub turns
 	return portals() if $roll < 0.87;
 	return copy() if $roll < 0.92;
 	return [ calls() ] if $roll < 0.96;
-	return large() if $roll < 0.98;
+	return large() if $roll < 0.976;
+	return many() if $roll < 0.983;
+	return dies() if $roll < 0.986;
 	return waits();
 }
 

@@ -53,7 +53,7 @@ sub connect
 		$client->{$way}{wire}->ask($known);
 	}
 	push @{ $self->{script} }, "$client->{number}: connects " . join ' ', %param;
-	return;
+	return undef;
 }
 
 # What others could be kept from by what it has must be given back first, on both.
@@ -63,14 +63,14 @@ sub leave
 	my $is_polite = rand() < 0.5 || delete $client->{keeps};
 	my @last = maybe(0.5, terminate());
 	for my $reader (@$client{@ways}) {
-		if ($is_polite) {
+		if ($is_polite && !$reader->{closed}) {
 			$reader->say($reader->{open} || $reader->{skips} ? sync_message() : (), query('ROLLBACK'), query('SELECT pg_advisory_unlock_all()'));
 			$reader->read;
 		}
-		$reader->wire->send(@last);
+		$reader->wire->send(@last) unless $reader->{closed};
 		$reader->wire->close;
 	}
-	$self->{left}->($client->{number}) if $self->{left} && !$is_polite;
+	$self->{left}->($client->{number}) if $self->{left} && (!$is_polite || $client->{own}{closed});
 	return;
 }
 
@@ -97,6 +97,7 @@ sub compare
 		($own, $shared) = map { $client->{$_}{told}{$name} // 'nothing' } @ways;
 		return $self->parted($client, "told $name $own", $shared) if $own ne $shared;
 	}
+	return $self->connect($client) if $client->{own}{closed};
 	return undef unless $client->{own}->is_idle;
 	($own, $shared) = map { join "\n", splice @{ $client->{$_}{notified} } } @ways;
 	return $self->parted($client, $own, $shared) if $own ne $shared;
@@ -122,14 +123,14 @@ sub turns_of
 	return @turns;
 }
 
-# One after the other on one connection; `said` is called when the first was sent.
+# One after the other on one connection; `said` is called when each was sent.
 sub say_turns
 {
 	my ($reader, $said, @turns) = @_;
 	for my $turn (@turns) {
+		last if $reader->{closed};
 		$reader->say(@$turn);
 		$said->() if $said;
-		undef $said;
 		$reader->read;
 	}
 	return;
@@ -139,6 +140,8 @@ sub say_turns
 sub cancel_nothing
 {
 	my ($self, $client) = @_;
+	# not where a turn of it is open: it might be run already
+	return unless $client->{own}{status} eq 'I';
 	$client->{$_}{wire}->cancel for @ways;
 	push @{ $self->{script} }, "$client->{number}: cancels nothing";
 	return;
@@ -155,18 +158,24 @@ sub act
 	return;
 }
 
+# While what a client has said is under way, or just behind it.
+sub act_meanwhile
+{
+	my ($self) = @_;
+	my $acts = $self->{acts} or return;
+	push @{ $self->{script} }, map { "*: meanwhile $_" } $acts->after;
+	return;
+}
+
 sub step
 {
 	my ($self) = @_;
 	my $client = one(@{ $self->{clients} });
-	if (rand() < 0.01) {
-		$self->connect($client);
-		return undef;
-	}
+	return $self->connect($client) if rand() < 0.01;
 	$self->act($client);
 	my @turns = $self->turns_of($client);
 	say_turns($client->{own}, undef, @turns);
-	say_turns($client->{shared}, sub { $self->{acts}->after if $self->{acts} }, @turns);
+	say_turns($client->{shared}, sub { $self->act_meanwhile }, @turns);
 	return $self->compare($client);
 }
 
@@ -178,7 +187,7 @@ sub crowd_tells
 	my ($self, %turns) = @_;
 	my @busy = grep { $turns{ $_->{number} } } @{ $self->{clients} };
 	$_->{shared}->say(@{ shift @{ $turns{ $_->{number} } } }) for @busy;
-	$self->{acts}->after if $self->{acts};
+	$self->act_meanwhile;
 	while (1) {
 		@busy = grep { !goes_on($_->{shared}, $turns{ $_->{number} }) } @busy;
 		return undef unless @busy;
@@ -192,6 +201,7 @@ sub goes_on
 	my ($reader, $turns) = @_;
 	while ($reader->takes) {
 		my $turn = shift @$turns or return 1;
+		return 1 if $reader->{closed};
 		$reader->say(@$turn);
 	}
 	return 0;
@@ -201,10 +211,7 @@ sub crowd_step
 {
 	my ($self) = @_;
 	my @clients = @{ $self->{clients} };
-	if (rand() < 0.03) {
-		$self->connect(one(@clients));
-		return undef;
-	}
+	return $self->connect(one(@clients)) if rand() < 0.03;
 	$self->act($clients[0]);
 	my %turns;
 	for my $client (@clients) {
