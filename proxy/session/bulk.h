@@ -4,8 +4,8 @@
  * larger ones still. The kernel then tells of its bytes when there are 96 kB of them (SO_RCVLOWAT,
  * socket(7)) instead of when there is one: fewer turns of the loop for the same bytes. What is less
  * than that waits no longer than the timer's second tick; the end of an answer, of the stream and
- * a full window are told at once (tcp(7), Linux tcp_epollin_ready()). Behind such a wait 1 MB more
- * is enough, as long as nobody has become ready. doc/decisions/0037-bulk.md.
+ * a full window are told at once (tcp(7), Linux tcp_epollin_ready()). Behind such a wait
+ * 256 kB more are enough, as long as nobody has become ready. doc/decisions/0037-bulk.md.
  */
 #ifndef PROXY_SESSION_BULK_H
 #define PROXY_SESSION_BULK_H
@@ -17,11 +17,11 @@
 struct bulk;
 struct loop;
 
-#define BULK_READ   ((size_t)4 << 10)  /* bytes: a large piece */
-#define BULK_BEHIND ((size_t)16 << 20) /* bytes of large pieces behind which it begins */
-#define BULK_AGAIN  ((size_t)1 << 20)  /* bytes: the same once it has been interrupted by silence */
-#define BULK_LOW    (96 << 10)         /* bytes: the low-water mark of its socket */
-#define BULK_MS     1                  /* between two looks whether anything has come */
+#define BULK_READ   ((size_t)4 << 10)   /* bytes: a large piece */
+#define BULK_BEHIND ((size_t)16 << 20)  /* bytes of large pieces behind which it begins */
+#define BULK_AGAIN  ((size_t)256 << 10) /* bytes: the same behind a silence that has ended it */
+#define BULK_LOW    (96 << 10)          /* bytes: the low-water mark of its socket */
+#define BULK_MS     1                   /* between two looks whether anything has come */
 
 /* Of one stream; all zero to begin with. */
 struct bulk_state {
