@@ -88,6 +88,8 @@ sub citus_cluster
 	  . "citus.local_hostname = '127.0.0.1'\ncitus.shard_count = 4\n"
 	  . "citus.defer_shard_delete_interval = '1s'\ncitus.enable_statistics_collection = off\n"
 	  . "citus.node_conninfo = 'sslmode=disable'\n";
+	# 573 crashes the coordinator: what Citus has still to clean on its workers, it writes down on connections of its own
+	$conf .= "synchronous_commit = on\n";
 	$conf .= "output_plugin_libraries = 'pgoutput, test_decoding, citus'\n" if knows_plugins();
 	my @nodes = map { regional_clusters($_, { conf => $conf }) } 'coordinator', map { "worker$_" } 1 .. $nworkers;
 	for my $node (@nodes) {
