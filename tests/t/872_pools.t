@@ -219,6 +219,9 @@ $_->close for $in, $beside;
 
 # ---------------------------------------------------------------- the queue
 
+# Long enough that nobody in the queue is refused while it is counted, on a busy machine either.
+my $wait = Meridian::Test::Proxy::slow(5);
+$proxy->reload(set => { query_wait_timeout => "${wait}s" });
 my @blockers = map { session() } 1 .. 8;
 $_->send(query('BEGIN')) for @blockers;
 usleep(300_000);
@@ -232,7 +235,7 @@ my @begun = grep { !$_->silent(0.05) } @blockers;
 $_->answer for @begun;
 is($_->ask('COMMIT'), '', 'one of them ends') for @begun;
 is(ends($c), 0, 'PAUSE is answered, with sessions in the queue');
-usleep(1_500_000);
+usleep(($wait + 0.5) * 1_000_000);
 my %begun = map { $_ => 1 } @begun;
 my @queued = grep { !$begun{$_} } @blockers;
 ok($_->silent(0.05), 'they wait, and longer than query_wait_timeout') for $queued[0];
