@@ -150,7 +150,7 @@ keep_warm(struct pool *p)
 	unsigned want = pool_share(p->worker, pool_sizes(p)->min);
 
 	while (is_wanted(p) && !p->paused && pool_size(p) < want && !pool_is_failing(p)) {
-		if (!pool_launch(p))
+		if (!pool_launch_spare(p))
 			return;
 	}
 }

@@ -440,25 +440,37 @@ close_another(struct pool *p, const struct pool_count *full)
 }
 
 static bool
-enter(struct pool *p, struct pool_count *c, int limit)
+enter(struct pool *p, struct pool_count *c, int limit, bool evicts)
 {
 	return pool_count_enter(c, (unsigned)limit) ||
-	       (close_another(p, c) && pool_count_enter(c, (unsigned)limit));
+	       (evicts && close_another(p, c) && pool_count_enter(c, (unsigned)limit));
 }
 
-bool
-pool_launch(struct pool *p)
+static bool
+launch(struct pool *p, bool evicts)
 {
 	const struct conf_main *conf = conf_of(p);
 
-	if (!enter(p, p->of_database, conf->max_db_connections))
+	if (!enter(p, p->of_database, conf->max_db_connections, evicts))
 		return false;
-	if (!enter(p, p->of_user, conf->max_user_connections)) {
+	if (!enter(p, p->of_user, conf->max_user_connections, evicts)) {
 		pool_count_leave(p->of_database);
 		return false;
 	}
 	launch_begin(p);
 	return true;
+}
+
+bool
+pool_launch(struct pool *p)
+{
+	return launch(p, true);
+}
+
+bool
+pool_launch_spare(struct pool *p)
+{
+	return !shares_others_starve(p) && launch(p, false);
 }
 
 /* Connections that whoever waits can count on. One that has not answered a question of ours in all

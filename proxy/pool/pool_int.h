@@ -18,14 +18,19 @@
 void pool_free(struct pool *p);
 /* The connection is being closed: it leaves its pool, which opens another where somebody waits. */
 void pool_remove(struct server *sv);
-/* One more connection, where the limits over all workers allow it. */
+/* One more connection, where the limits over all workers allow it; an idle one of another pool may
+ * have to go for that. */
 bool pool_launch(struct pool *p);
+/* The same to be warm: nobody's has to go for it, and whoever waits comes first. */
+bool pool_launch_spare(struct pool *p);
 void pool_refuse(struct pool *p, const struct err *e, enum signon_end how);
 
 /* shares.c: pools of other workers. A login here may have its next session there. */
 void shares_want(struct pool *p);
 /* Whether it has sessions that wait, no connection at all, and no room to open one. */
 void shares_starve(struct pool *p, bool starving);
+/* Another pool does. */
+bool shares_others_starve(const struct pool *p);
 /* The connection is nobody's now: whether it has to go, so that a pool that starves can open one.
  */
 bool shares_must_go(const struct server *sv);

@@ -37,8 +37,8 @@ shares_starve(struct pool *p, bool starving)
 		shares_wake(p->worker);
 }
 
-static bool
-others_starve(const struct pool *p)
+bool
+shares_others_starve(const struct pool *p)
 {
 	unsigned own = p->starving;
 
@@ -51,7 +51,8 @@ shares_must_go(const struct server *sv)
 {
 	const struct pool *p = sv->pool;
 
-	return others_starve(p) && (p->nwaiting == 0 || clock_us() - sv->launched_us > STAY_US);
+	return shares_others_starve(p) &&
+	       (p->nwaiting == 0 || clock_us() - sv->launched_us > STAY_US);
 }
 
 static void
@@ -59,7 +60,7 @@ close_spare(struct pool *p)
 {
 	struct server *sv = TAILQ_LAST(&p->places[SERVER_IDLE], server_list);
 
-	if (sv != NULL && others_starve(p))
+	if (sv != NULL && shares_others_starve(p))
 		server_free(sv);
 }
 

@@ -118,6 +118,20 @@ is($other->ask("SELECT coalesce(current_setting('my.v1', true), '')"), '', 'and 
 is($other->ask('SHOW exit_on_error'), 'off', 'nor anything else of it');
 $one->stop;
 
+# ---------------------------------------------------------------- more to be kept warm than there is room for
+
+$east->safe_psql('postgres', "CREATE ROLE app$_ LOGIN") for 1 .. 4;
+my $tight = proxy('tight', set => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '1h', max_db_connections => 2, min_pool_size => 2 });
+my @users = map { session($tight, user => "app$_") } 1 .. 4;
+my $served = 0;
+for (1 .. 5) {
+	$_->send(query('SELECT 1')) for @users;
+	$served += eval { $_->answer eq '1' } ? 1 : last for @users;
+}
+is($served, 20, 'sessions of four users share two connections, though each pool would have two');
+cmp_ok($east->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE usename ~ '^app'"), '<=', 2, 'and there are no more');
+$tight->stop;
+
 # ---------------------------------------------------------------- a drain, while a query waits its turn
 
 my $drained = proxy('drained', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => '1h' });
