@@ -46,22 +46,24 @@ open_unix(struct listeners *l, const struct conf_main *conf, const char *dir, si
 	return fd >= 0 ? 0 : -1;
 }
 
-/* "*:6433" is every address of both families; returns how many addresses were written (≤ 2). */
+/* "*:6433" is every address of both families, or of the one there is; returns how many addresses
+ * were written (≤ 2). */
 static size_t
 parse_listen(const char *text, struct addr out[2])
 {
 	static const char *const any[] = { "0.0.0.0", "::" };
+	size_t n = sock_has_ipv6() ? 2 : 1;
 	int64_t port;
 
 	if (text[0] != '*')
 		return addr_parse_port(slice_str(text), &out[0]) ? 1 : 0;
 	if (text[1] != ':' || !text_to_int(slice_str(text + 2), 1, 65535, &port))
 		return 0;
-	for (int i = 0; i < 2; i++) {
+	for (size_t i = 0; i < n; i++) {
 		(void)addr_parse(slice_str(any[i]), &out[i]);
 		out[i].port = (uint16_t)port;
 	}
-	return 2;
+	return n;
 }
 
 static int

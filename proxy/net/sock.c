@@ -169,6 +169,16 @@ sock_connect_result(int fd)
 	return error;
 }
 
+bool
+sock_has_ipv6(void)
+{
+	int fd = open_socket(AF_INET6);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || errno != EAFNOSUPPORT;
+}
+
 static int
 bind_to(const struct addr *at, bool reuseport, struct err *e)
 {

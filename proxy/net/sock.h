@@ -29,6 +29,8 @@ int sock_connect_unix(const char *path, bool *done);
 /* How a connect ended: 0 or an errno. */
 int sock_connect_result(int fd);
 
+/* Whether the kernel knows IPv6 at all (ipv6.disable=1, ipv6(7)). */
+bool sock_has_ipv6(void);
 /* Whether an address is free. To be asked before the first sock_listen(): SO_REUSEPORT would let a
  * second process of the same user share it unnoticed. 0, or -1 and *e. */
 int sock_probe_listen(const struct addr *at, struct err *e);

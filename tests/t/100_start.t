@@ -116,7 +116,7 @@ ok(!-e $args->socket_path, 'a clean end removes the unix socket');
 
 my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $east, 'us-west1' => $west ],
 	set => { region => 'us-east1' });
-my ($v6, $any) = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 2;
+my ($v6, $any, $any4) = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 3;
 my $has_v6 = IO::Socket::IP->new(LocalHost => '::1', LocalPort => $v6, Listen => 1, V6Only => 1);
 close $has_v6 if $has_v6;
 $proxy->write_conf(set => {
@@ -128,6 +128,14 @@ SKIP: {
 		'us-east1', $_->[2])
 	  for [ '::1', $v6, 'over IPv6' ], [ '::1', $any, '*:port, over IPv6' ], [ '127.0.0.1', $any, '*:port, over IPv4' ];
 }
+
+# A kernel that knows no IPv6.
+my $old = Meridian::Test::Proxy->new('old', regions => [ 'us-east1' => $east ], wrapper => [ $^X, "$ENV{MERIDIAN_SRCDIR}/tests/tools/without_ipv6.pl" ]);
+$old->write_conf(set => { region => 'us-east1', listen => "*:$any4, " . $old->socket_dir });
+$old->start;
+is($old->safe_psql('postgres', $where, connstr => $old->connstr('postgres', host => '127.0.0.1', port => $any4)),
+	'us-east1', '*:port where there is no IPv6');
+$old->stop;
 
 is($proxy->safe_psql('postgres', $where), 'us-east1', 'before the reload');
 my $idle = $proxy->background_psql('postgres');
