@@ -20,14 +20,20 @@
 
 /* What has been sent since nothing was owed, and may yet be discarded by the server. */
 struct flight {
-	bool begun;  /* a message has been sent */
-	bool ended;  /* … and a Sync or a Query */
-	bool beyond; /* … and more behind that */
-	bool first;  /* the first message was one that changes the statement without a name … */
-	bool parsed; /* … namely a Parse */
-	bool other;  /* a later one was, too */
-	bool doubt;  /* it may have been discarded: what the statement is, nobody knows */
-	bool skips;  /* the server discards what comes, up to a Sync */
+	enum {
+		FLIGHT_NONE,
+		FLIGHT_OPEN,   /* messages, and no end of their sequence */
+		FLIGHT_ENDED,  /* a Sync or a Query ends it */
+		FLIGHT_BEYOND, /* more is behind that */
+	} sent;
+	enum {
+		CHANGE_NONE,  /* none of them changes the statement without a name */
+		CHANGE_PARSE, /* the first one does, a Parse */
+		CHANGE_DROP,  /* the first one does, a Query or Close */
+		CHANGE_LATER, /* one that is not the first does */
+	} change;
+	bool doubt; /* it may have been discarded: what the statement is, nobody knows */
+	bool skips; /* the server discards what comes, up to a Sync */
 };
 
 struct traces {
@@ -94,12 +100,7 @@ change_unnamed(struct traces *t, bool first, bool parsed, struct slice after)
 
 	if (f->skips)
 		return;
-	if (first) {
-		f->first = true;
-		f->parsed = parsed;
-	} else {
-		f->other = true;
-	}
+	f->change = !first ? CHANGE_LATER : parsed ? CHANGE_PARSE : CHANGE_DROP;
 	forget_unnamed(t);
 	if (after.n <= TRACES_PARSE_MAX)
 		buf_slice(&t->unnamed, after);
@@ -111,25 +112,27 @@ change_unnamed(struct traces *t, bool first, bool parsed, struct slice after)
 static WARM bool
 note_sent(struct flight *f, char type)
 {
-	bool first = !f->begun;
+	bool first = f->sent == FLIGHT_NONE;
 
-	f->begun = true;
+	if (first)
+		f->sent = FLIGHT_OPEN;
 	switch (type) {
 	case MSG_SYNC:
 		f->skips = false;
-		f->ended = true;
+		if (f->sent == FLIGHT_OPEN)
+			f->sent = FLIGHT_ENDED;
 		break;
 	case MSG_QUERY:
 	case MSG_FUNCTION_CALL:
-		f->beyond |= f->ended;
-		f->ended = true;
+		f->sent = f->sent == FLIGHT_OPEN ? FLIGHT_ENDED : FLIGHT_BEYOND;
 		break;
 	case MSG_PARSE:
 	case MSG_BIND:
 	case MSG_DESCRIBE:
 	case MSG_EXECUTE:
 	case MSG_CLOSE:
-		f->beyond |= f->ended;
+		if (f->sent == FLIGHT_ENDED)
+			f->sent = FLIGHT_BEYOND;
 		break;
 	default:
 		break;
@@ -245,13 +248,14 @@ void
 traces_error(struct traces *t, const struct flow *f, bool unanswered)
 {
 	struct flight *now = &t->flight;
-	bool sure = flow_at_client_boundary(f) && !now->beyond && !now->other;
+	bool sure =
+	    flow_at_client_boundary(f) && now->sent != FLIGHT_BEYOND && now->change != CHANGE_LATER;
 
 	now->doubt |= !sure || flow_is_in_doubt(f);
 	now->skips = sure && flow_skips(f);
-	if (!sure && (now->first || now->other))
+	if (!sure && now->change != CHANGE_NONE)
 		t->lost = true;
-	else if (now->first && now->parsed && unanswered)
+	else if (now->change == CHANGE_PARSE && unanswered)
 		forget_unnamed(t);
 }
 
