@@ -8,13 +8,24 @@
  * 1. Error skipping ("Extended Query"): after an error in an extended-query message the server
  *    discards everything up to the next Sync, a Query or FunctionCall too. If we see the error when
  *    nothing is owed, the client's next Query is not counted (`skip`). If a Query was already under
- *    way, the error may be its own or that of a message before it; nothing tells. It is then taken
- *    for the Query's own, which errs to "owed", and in doubt: QUERY_BEHIND (a Query with extended
- *    messages and no Sync in front) becomes DOUBT, and if a ReadyForQuery settles that, a
- *    BARE_SYNC behind it becomes DOUBT_SYNC, for it may have been that one's. What is in doubt
- *    alone is taken back by the next Sync, and a DOUBT_SYNC by the next Query too: the server
- *    would long have answered it. Where it does after all, `unsure` (see 3.) sees to that. Who has
- *    followed each message says whose error it was: flow_forgive(), flow_assure().
+ *    way, QUERY_BEHIND (with extended messages and no Sync in front), the error may be its own or
+ *    that of a message before it. Each of those is answered by one message that says that it is
+ *    done (ParseComplete, BindComplete, CloseComplete, RowDescription or NoData, CommandComplete,
+ *    EmptyQueryResponse or PortalSuspended), so the numbers tell: `said` of the client, how many
+ *    are due since the last Sync or Query, becomes `behind`; `said` of the server, how many have
+ *    come since the last ReadyForQuery. Fewer, and the Query is discarded, with all up to a Sync.
+ *
+ *    Only one Query's number is kept, of Queries that are under way at a time; it is not known
+ *    behind a Sync that went into a COPY's data, and up to SAID_MANY. It says nothing where
+ * Meridian puts in messages of its own, and takes their answers out: who does so has to say whose
+ * error it was, flow_be_told(), flow_forgive(), flow_assure(). Nor does it with CockroachDB, for
+ * which a Query ends the sequence as a Sync does: it discards that one alone, and says
+ * ReadyForQuery (StmtBuf.seekToNextBatch() in its pkg/sql/conn_io.go). Where it is not known, the
+ * error is taken for the Query's own, which errs to "owed", and in doubt: QUERY_BEHIND becomes
+ * DOUBT, and if a ReadyForQuery settles that, a BARE_SYNC behind it becomes DOUBT_SYNC, for it may
+ * have been that one's. What is in doubt alone is taken back by the next Sync, and a DOUBT_SYNC by
+ *    the next Query too: the server would long have answered it. Where it does after all, `unsure`
+ *    (see 3.) sees to that.
  *
  * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
  *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
@@ -56,6 +67,9 @@
 #define QUEUE_MAX     21
 #define LENGTH_MAX    ((uint32_t)INT32_MAX)
 #define SWALLOWED_MAX 15
+#define SAID_MANY     254 /* so many or more … */
+#define SAID_UNKNOWN  255
+#define AT_MAX        15
 
 enum unit {
 	UNIT_SYNC,
@@ -91,6 +105,13 @@ flow_restart(struct flow *f)
 	f->extended = was.extended;
 	memcpy(f->sqlstate, was.sqlstate, sizeof(f->sqlstate));
 	f->terminated = was.terminated;
+	f->told = was.told;
+}
+
+void
+flow_be_told(struct flow *f)
+{
+	f->told = 1;
 }
 
 /* ---- what the server owes ---- */
@@ -118,6 +139,17 @@ static bool
 is_query(enum unit u)
 {
 	return u == UNIT_QUERY || u == UNIT_QUERY_ENDED || u == UNIT_QUERY_BEHIND;
+}
+
+/* The first that is owed an answer, or `queued`. */
+static unsigned
+oldest(const struct flow *f)
+{
+	unsigned i = 0;
+
+	while (i < f->queued && unit_at(f, i) == UNIT_MARK)
+		i++;
+	return i;
 }
 
 static void
@@ -190,6 +222,7 @@ flow_expect_ready(struct flow *f)
 static void
 swallow(struct flow *f)
 {
+	f->client.said = f->behind = SAID_UNKNOWN;
 	f->reopened = f->pending == 0;
 	if (f->swallowed < SWALLOWED_MAX)
 		f->swallowed = (f->swallowed + 1) & SWALLOWED_MAX;
@@ -200,15 +233,23 @@ swallow(struct flow *f)
 static bool
 is_surplus(const struct flow *f)
 {
-	unsigned i = 0;
+	unsigned i;
 
 	if (f->pending == 0)
 		return true;
-	if (f->unsure == 0 || f->answered)
+	if (f->unsure == 0 || f->server.said > 0)
 		return false;
-	while (i < f->queued && unit_at(f, i) == UNIT_MARK)
-		i++;
+	i = oldest(f);
 	return i < f->queued && unit_at(f, i) != UNIT_BARE_SYNC && unit_at(f, i) != UNIT_DOUBT_SYNC;
+}
+
+/* A Query with extended messages in front is done, or what was taken for one. */
+static void
+drop_behind(struct flow *f, enum unit u)
+{
+	f->behind = SAID_UNKNOWN; /* that of the next one was not kept */
+	if (u >= UNIT_DOUBT && f->queued > 0 && unit_at(f, 0) == UNIT_BARE_SYNC)
+		unit_set(f, 0, UNIT_DOUBT_SYNC);
 }
 
 /* The oldest unit is done, and the marks before it with it. */
@@ -222,8 +263,8 @@ drop_oldest(struct flow *f)
 		unit_remove(f, 0);
 	}
 	f->pending--;
-	if (UNLIKELY(u >= UNIT_DOUBT) && f->queued > 0 && unit_at(f, 0) == UNIT_BARE_SYNC)
-		unit_set(f, 0, UNIT_DOUBT_SYNC);
+	if (UNLIKELY(u >= UNIT_QUERY_BEHIND))
+		drop_behind(f, u);
 }
 
 void
@@ -267,13 +308,84 @@ settle(struct flow *f)
 	f->beyond = 0;
 	if (!is_open(f))
 		forget_units(f);
-	if (f->unsure > 0 && f->answered)
+	if (f->unsure > 0 && f->server.said > 0)
 		f->unsure = (f->unsure - 1) & 3;
 	if (f->unsure == 0)
 		f->swallowed = 0;
 }
 
+/* ---- whose error it was: exception 1 ---- */
+
+static bool
+is_queued(const struct flow *f, bool (*is)(enum unit u))
+{
+	unsigned i = 0;
+
+	while (i < f->queued && !is(unit_at(f, i)))
+		i++;
+	return i < f->queued;
+}
+
+static bool
+is_behind(enum unit u)
+{
+	return u == UNIT_QUERY_BEHIND;
+}
+
+/* A Query, or FunctionCall, with extended messages in front. */
+static void
+owe_behind(struct flow *f)
+{
+	if (!is_queued(f, is_behind))
+		f->behind = f->client.said;
+	owe(f, UNIT_QUERY_BEHIND);
+}
+
+/* The server discards what it was sent, up to a Sync that it has been sent or one to come. */
+static void
+discard(struct flow *f)
+{
+	while (f->queued > 0 && !is_sync(unit_at(f, 0))) {
+		f->pending -= unit_at(f, 0) != UNIT_MARK;
+		unit_remove(f, 0);
+	}
+	if (f->queued == 0) {
+		f->skip = 1;
+		f->reopened = 0;
+	}
+}
+
+/* An error, and the oldest that is owed an answer is a Query with extended messages in front. */
+static unsigned
+blame(struct flow *f)
+{
+	uint8_t due = f->behind, come = f->server.said;
+	bool is_known = !f->told && due != SAID_UNKNOWN && !(f->beyond && !is_queued(f, is_sync));
+	unsigned events = 0;
+
+	for (unsigned marks = oldest(f); marks > 0; marks--)
+		unit_remove(f, 0); /* of data that is of no account any more */
+	if (is_known && come < due) {
+		discard(f);
+		events = FLOW_DISCARDED;
+	} else if (is_known && due < SAID_MANY) {
+		unit_set(f, 0, UNIT_QUERY);
+		events = FLOW_OWN;
+	} else {
+		unit_set(f, 0, UNIT_DOUBT);
+	}
+	f->behind = SAID_UNKNOWN;
+	return events;
+}
+
 /* ---- messages of the client ---- */
+
+static HOT_INLINE void
+count(struct flow_side *side)
+{
+	if (!UNLIKELY(side->said >= SAID_MANY))
+		side->said++;
+}
 
 static HOT unsigned
 on_query(struct flow *f)
@@ -284,18 +396,38 @@ on_query(struct flow *f)
 		f->copy = FLOW_COPY_IN_ENDED;
 	if (UNLIKELY(f->pending == 1) && is_in_doubt(f) && unit_at(f, 0) == UNIT_DOUBT_SYNC)
 		doubt_no_more(f);
-	owe(f, UNLIKELY(f->open) ? UNIT_QUERY_BEHIND : UNIT_QUERY);
+	if (UNLIKELY(f->open || f->reopened))
+		owe_behind(f);
+	else
+		owe(f, UNIT_QUERY);
 	f->open = f->reopened = 0;
+	f->client.said = 0;
 	f->simple++;
 	return FLOW_QUERY;
+}
+
+static HOT_INLINE void
+begin_sequence(struct flow *f)
+{
+	if (f->copy == FLOW_COPY_IN)
+		f->copy = FLOW_COPY_IN_ENDED;
+	f->open = 1;
 }
 
 static HOT unsigned
 on_extended(struct flow *f)
 {
-	if (f->copy == FLOW_COPY_IN)
-		f->copy = FLOW_COPY_IN_ENDED;
-	f->open = 1;
+	begin_sequence(f);
+	count(&f->client);
+	return 0;
+}
+
+/* What answers it, if anything does, nobody knows. */
+static unsigned
+on_nonsense(struct flow *f)
+{
+	begin_sequence(f);
+	f->client.said = SAID_UNKNOWN;
 	return 0;
 }
 
@@ -312,7 +444,7 @@ on_execute(struct flow *f)
 static unsigned
 on_flush(struct flow *f)
 {
-	return f->client.left > 0 && f->copy != FLOW_COPY_IN ? on_extended(f) : 0;
+	return f->client.left > 0 && f->copy != FLOW_COPY_IN ? on_nonsense(f) : 0;
 }
 
 static HOT unsigned
@@ -329,6 +461,7 @@ on_sync(struct flow *f)
 		doubt_no_more(f);
 	owe(f, is_open(f) ? UNIT_SYNC : UNIT_BARE_SYNC);
 	f->skip = f->open = f->reopened = 0;
+	f->client.said = 0;
 	return 0;
 }
 
@@ -421,11 +554,11 @@ on_copy_out_end(struct flow *f)
 	return 0;
 }
 
-/* Anything said in answer to a message, where that is all that matters about it. */
+/* What says that a message is done, where that is all that matters about it. */
 static HOT unsigned
 on_reply(struct flow *f)
 {
-	f->answered = 1;
+	count(&f->server);
 	return 0;
 }
 
@@ -440,7 +573,7 @@ static HOT unsigned
 on_complete(struct flow *f)
 {
 	f->copy = FLOW_COPY_NONE;
-	f->answered = 1;
+	count(&f->server);
 	if (f->unsure == 0)
 		f->swallowed = 0; /* ignored, then */
 	return 0;
@@ -449,7 +582,7 @@ on_complete(struct flow *f)
 static unsigned
 on_error(struct flow *f)
 {
-	unsigned events = f->answered ? FLOW_ERROR : FLOW_ERROR | FLOW_UNANSWERED;
+	unsigned events = f->server.said > 0 ? FLOW_ERROR : FLOW_ERROR | FLOW_UNANSWERED;
 
 	if (f->swallowed > 0 && f->copy != FLOW_COPY_NONE)
 		f->unsure = 2;
@@ -458,11 +591,11 @@ on_error(struct flow *f)
 		f->reopened = 0;
 		forget_units(f);
 	}
-	if (f->queued > 0 && unit_at(f, 0) == UNIT_QUERY_BEHIND)
-		unit_set(f, 0, UNIT_DOUBT);
+	if (oldest(f) < f->queued && is_behind(unit_at(f, oldest(f))))
+		events |= blame(f);
 	on_complete(f);
 	f->server.type = 'E';
-	f->error_field = f->error_at = 0;
+	f->error_field = f->server.at = 0;
 	f->fatal = f->fatal_sure = 0;
 	memset(f->sqlstate, 0, sizeof(f->sqlstate));
 	return events;
@@ -495,9 +628,9 @@ static const flow_handler server_handlers[256] = {
 static void
 note_error_byte(struct flow *f, char c)
 {
-	if (f->error_field == 'C' && f->error_at < sizeof(f->sqlstate))
-		f->sqlstate[f->error_at] = c;
-	if (f->error_at != 1)
+	if (f->error_field == 'C' && f->server.at < sizeof(f->sqlstate))
+		f->sqlstate[f->server.at] = c;
+	if (f->server.at != 1)
 		return;
 	if (f->error_field == 'V') {
 		f->fatal = c == 'A';
@@ -513,13 +646,13 @@ scan_error(struct flow *f, const char *p, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (f->error_field == 0) {
 			f->error_field = (uint8_t)p[i];
-			f->error_at = 0;
+			f->server.at = 0;
 		} else if (p[i] == '\0') {
 			f->error_field = 0;
 		} else {
 			note_error_byte(f, p[i]);
-			if (f->error_at < UINT8_MAX)
-				f->error_at++;
+			if (f->server.at < AT_MAX)
+				f->server.at = (f->server.at + 1) & AT_MAX;
 		}
 	}
 }
@@ -545,7 +678,7 @@ read_status(struct flow *f, char status, struct flow_tally *tally)
 	f->tx = status;
 	f->copy = FLOW_COPY_NONE;
 	settle(f);
-	f->answered = 0;
+	f->server.said = 0;
 	return FLOW_READY;
 }
 
@@ -575,7 +708,7 @@ begin_message(struct flow *f, struct flow_side *side, const flow_handler *on, co
 	side->left = len - 4;
 	side->type = 0;
 	if (UNLIKELY(on[head[0]] == NULL))
-		return side == &f->client ? on_extended(f) : 0;
+		return side == &f->client ? on_nonsense(f) : 0;
 	return on[head[0]](f);
 }
 

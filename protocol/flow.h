@@ -38,6 +38,11 @@ enum flow_event {
 	FLOW_PARAMETER = 1 << 7, /* a ParameterStatus has begun */
 	FLOW_BAD = 1 << 6, /* not the protocol; sticks: this direction is not followed any more */
 	FLOW_UNANSWERED = 1 << 8, /* FLOW_ERROR, and nothing since the last ReadyForQuery answers */
+	/* FLOW_ERROR, with a Query or FunctionCall behind messages without a Sync: it was that of
+	 * one of those, and the Query is discarded; or it was the Query's own. Neither: not known.
+	 */
+	FLOW_DISCARDED = 1 << 9,
+	FLOW_OWN = 1 << 10,
 };
 
 enum flow_activity {
@@ -72,11 +77,13 @@ struct flow_tally {
 
 /* One direction. */
 struct flow_side {
-	uint32_t left;   /* bytes of the current body still to come */
-	uint8_t have;    /* bytes of a header that was cut by the end of a read */
-	uint8_t head[5]; /* … and those bytes */
+	uint32_t left;    /* bytes of the current body still to come */
+	uint8_t have : 3; /* bytes of a header that was cut by the end of a read */
+	uint8_t at : 4;   /* in an ErrorResponse: how far into the value of a field */
+	uint8_t bad : 1;
+	uint8_t head[5]; /* the bytes of that header */
 	uint8_t type;    /* of the current body, where its bytes are looked at; else 0 */
-	bool bad;
+	uint8_t said;    /* so many messages of a kind, up to a limit (flow.c) */
 };
 
 /* One cache line. Only the two counters are for reading; the rest has functions. */
@@ -90,16 +97,16 @@ struct flow {
 	uint8_t queued;      /* entries in queue */
 	uint8_t copy;        /* enum flow_copy */
 	char tx;             /* last status byte: I, T, E */
-	uint8_t error_field; /* where in an ErrorResponse we are: field type, 0 between fields, … */
-	uint8_t error_at;    /* … and how far into its value */
-	char sqlstate[5];    /* of the last ErrorResponse; zeros before the first */
+	uint8_t error_field; /* where in an ErrorResponse we are: field type, 0 between fields */
+	uint8_t behind;   /* answers due in front of the oldest Query that has them due (flow.c) */
+	char sqlstate[5]; /* of the last ErrorResponse; zeros before the first */
 	uint16_t beyond : 1;     /* more is awaited than queue can hold */
 	uint16_t open : 1;       /* extended-protocol messages were sent, and no Sync since */
 	uint16_t reopened : 1;   /* … or one, but the server has ignored it (swallowed) */
 	uint16_t skip : 1;       /* the server discards messages until Sync */
 	uint16_t swallowed : 4;  /* Sync messages that went into a COPY's data: no answer is due */
 	uint16_t unsure : 2;     /* rounds to wait until pending can be trusted again */
-	uint16_t answered : 1;   /* something was, since the last ReadyForQuery */
+	uint16_t told : 1;       /* flow_be_told() */
 	uint16_t fatal : 1;      /* severity of the ErrorResponse that is passing … */
 	uint16_t fatal_sure : 1; /* … known from its unlocalised field */
 	uint16_t terminated : 1;
@@ -107,6 +114,11 @@ struct flow {
 };
 
 void flow_init(struct flow *f, enum replication kind);
+/* Whose errors those are that come is not to be told by the answers: what passes here is not all
+ * that is sent and answered, and somebody else knows the rest, flow_forgive(), flow_assure(); or
+ * the server answers a Query with ReadyForQuery even where it discards it (CockroachDB). For good.
+ */
+void flow_be_told(struct flow *f);
 /* The server owes one more ReadyForQuery, for something that did not pass through flow_client():
  * the end of the login, or a query of our own. */
 void flow_expect_ready(struct flow *f);

@@ -110,6 +110,7 @@ login_learn(struct worker *w, const struct node *n, enum access want, struct ser
 		news = n->server_version == 0;
 	} else if (slice_is(p.name, "crdb_version")) {
 		lesson.kind = KIND_COCKROACHDB;
+		sv->is_cockroachdb = true;
 		news = n->kind != KIND_COCKROACHDB;
 	}
 	if (news && !n->probed)

@@ -30,6 +30,17 @@
 
 /* ---- login ---- */
 
+/* Who knows whose errors come: in a transaction pool pooled_judge() does. */
+void
+pooled_follow(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	bool is_cockroachdb = s->server != NULL && s->server->is_cockroachdb;
+
+	if (pd->mode == POOL_TRANSACTION || is_cockroachdb)
+		flow_be_told(&s->flow);
+}
+
 WARM void
 pooled_greet(struct pooled *pd)
 {
@@ -48,6 +59,7 @@ pooled_greet(struct pooled *pd)
 	if (s->worker->world->config->main.log_connections)
 		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
 	flow_init(&s->flow, REPLICATION_NONE);
+	pooled_follow(pd);
 	session_sample(s);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);

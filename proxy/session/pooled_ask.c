@@ -157,6 +157,8 @@ pooled_attach(struct pooled *pd, struct server *sv)
 
 	s->server = sv;
 	sv->session = s;
+	if (UNLIKELY(sv->is_cockroachdb))
+		pooled_follow(pd);
 	if (sv->vars != pd->vars) {
 		/* one round trip for the change and what the client says */
 		ahead = pd->greeted && pooled_ends_on_error(sv);

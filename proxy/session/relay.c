@@ -173,7 +173,7 @@ note_error(struct session *s, unsigned events)
 	if (events & FLOW_FATAL)
 		s->fatal_told = true;
 	if ((events & FLOW_ERROR) && s->traces != NULL)
-		traces_error(s->traces, &s->flow, events & FLOW_UNANSWERED);
+		traces_error(s->traces, &s->flow, events);
 }
 
 /* False: the session is over. */
@@ -345,6 +345,8 @@ relay_begin(struct session *s)
 	bool open = true;
 
 	flow_init(&s->flow, login_startup(l)->replication);
+	if (s->server->is_cockroachdb)
+		flow_be_told(&s->flow);
 	/* whoever has logged in for it can do so again, unless with what is not kept */
 	if (l->own != NULL && l->said == NULL && s->flow.replication == REPLICATION_NONE)
 		s->traces = traces_new(buf_view(&l->packet));

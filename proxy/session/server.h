@@ -55,6 +55,7 @@ struct server {
 	bool is_primary;  /* in_hot_standby = off */
 	bool is_next;     /* it waits to become the server of `session` (rehome.h) */
 	bool is_writable; /* default_transaction_read_only = off */
+	bool is_cockroachdb;
 
 	/* of a pool */
 	bool close_needed; /* not to be lent again */

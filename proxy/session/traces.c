@@ -18,6 +18,13 @@
 #define TEXT_MAX ((size_t)64 * 1024)
 #define NOTHING  slice_of(NULL, 0)
 
+enum change {
+	CHANGE_NONE,  /* none of them changes the statement without a name */
+	CHANGE_PARSE, /* the first one does, a Parse */
+	CHANGE_DROP,  /* the first one does, a Query or Close */
+	CHANGE_LATER, /* one that is not the first does */
+};
+
 /* What has been sent since nothing was owed, and may yet be discarded by the server. */
 struct flight {
 	enum {
@@ -26,25 +33,23 @@ struct flight {
 		FLIGHT_ENDED,  /* a Sync or a Query ends it */
 		FLIGHT_BEYOND, /* more is behind that */
 	} sent;
-	enum {
-		CHANGE_NONE,  /* none of them changes the statement without a name */
-		CHANGE_PARSE, /* the first one does, a Parse */
-		CHANGE_DROP,  /* the first one does, a Query or Close */
-		CHANGE_LATER, /* one that is not the first does */
-	} change;
-	bool doubt; /* it may have been discarded: what the statement is, nobody knows */
-	bool skips; /* the server discards what comes, up to a Sync */
+	enum change change;
+	bool behind; /* so does a Query that ends their sequence: `before` is as it was then */
+	bool doubt;  /* it may have been discarded: what the statement is, nobody knows */
+	bool skips;  /* the server discards what comes, up to a Sync */
 };
 
 struct traces {
 	struct buf packet;
 	struct buf part;    /* the beginning of a message that was cut */
-	struct buf unnamed; /* the last Parse without a name */
+	struct buf unnamed; /* the last Parse without a name … */
+	struct buf before;  /* … in front of a Query that may not have run (flight.behind) */
 	struct buf names;
 	struct flight flight;
 	unsigned effects;
 	bool part_first; /* nothing was on its way in front of `part` */
-	bool lost;       /* the unnamed one was too long, or may be another */
+	bool lost;       /* the unnamed one was too long, or may be another … */
+	bool lost_before;
 };
 
 WARM struct traces *
@@ -53,7 +58,7 @@ traces_new(struct slice packet)
 	struct traces *t = xcalloc(1, sizeof(*t));
 
 	t->packet.cap = t->part.cap = TEXT_MAX;
-	t->unnamed.cap = TRACES_PARSE_MAX;
+	t->unnamed.cap = t->before.cap = TRACES_PARSE_MAX;
 	t->names.cap = SQLEFFECTS_NAMES_MAX;
 	buf_slice(&t->packet, packet);
 	return t;
@@ -67,6 +72,7 @@ traces_free(struct traces *t)
 	buf_fini(&t->packet);
 	buf_fini(&t->part);
 	buf_fini(&t->unnamed);
+	buf_fini(&t->before);
 	buf_fini(&t->names);
 	free(t);
 }
@@ -106,6 +112,33 @@ change_unnamed(struct traces *t, bool first, bool parsed, struct slice after)
 		buf_slice(&t->unnamed, after);
 	else
 		t->lost = true;
+}
+
+static void
+exchange(struct traces *t)
+{
+	struct buf unnamed = t->unnamed;
+	bool lost = t->lost;
+
+	t->unnamed = t->before;
+	t->before = unnamed;
+	t->lost = t->lost_before;
+	t->lost_before = lost;
+}
+
+/* A Query drops it, before it looks at its text (exec_simple_query()). */
+static void
+note_query(struct traces *t, bool first)
+{
+	struct flight *f = &t->flight;
+
+	if (first || f->skips || f->sent != FLIGHT_ENDED) {
+		change_unnamed(t, first, false, NOTHING);
+		return;
+	}
+	f->behind = true;
+	exchange(t);
+	forget_unnamed(t);
 }
 
 /* Of each message, whole or not. True: nothing is on its way in front of it. */
@@ -149,7 +182,7 @@ look_at(struct traces *t, const struct frame *f, struct slice raw, bool first)
 
 	switch (f->type) {
 	case MSG_QUERY:
-		change_unnamed(t, first, false, NOTHING);
+		note_query(t, first);
 		if (message_parse_query(f->body, &sql) == PARSE_DONE)
 			look_at_text(t, sql);
 		break;
@@ -175,7 +208,7 @@ static void
 look_at_long(struct traces *t, struct slice part, bool first)
 {
 	if (*part.p == MSG_QUERY)
-		change_unnamed(t, first, false, NOTHING);
+		note_query(t, first);
 	else if (*part.p == MSG_PARSE &&
 		 (part.n == FRAME_HEAD_BYTES || part.p[FRAME_HEAD_BYTES] == '\0')) {
 		change_unnamed(t, first, true, NOTHING);
@@ -241,22 +274,44 @@ traces_client(struct traces *t, const struct flow *f, const char *p, size_t n)
 		begin_part(t, in);
 }
 
+/* The messages in front of a Query, and with them the Query, were not done from the failing one on.
+ * False: which one that is nobody knows. */
+static bool
+undo_query(struct traces *t, bool unanswered)
+{
+	enum change change = t->flight.change;
+
+	if (change == CHANGE_LATER || (change == CHANGE_DROP && unanswered))
+		return false;
+	exchange(t);
+	if (change == CHANGE_PARSE && unanswered)
+		forget_unnamed(t);
+	return true;
+}
+
 /* The server drops the statement before it reads the text of another (exec_parse_message()), so one
  * that it does not take leaves none. Which message an error is about is certain where it is the
- * first that was sent, or the only one that matters here is and something was answered. */
+ * first that was sent, or the only one that matters here is and something was answered; and where
+ * it is a Query behind others, or is not, flow tells. */
 void
-traces_error(struct traces *t, const struct flow *f, bool unanswered)
+traces_error(struct traces *t, const struct flow *f, unsigned events)
 {
 	struct flight *now = &t->flight;
-	bool sure =
-	    flow_at_client_boundary(f) && now->sent != FLIGHT_BEYOND && now->change != CHANGE_LATER;
+	bool unanswered = events & FLOW_UNANSWERED;
+	bool sure = flow_at_client_boundary(f) && now->sent != FLIGHT_BEYOND;
 
+	if (now->behind)
+		sure = sure && ((events & FLOW_OWN) ||
+				((events & FLOW_DISCARDED) && undo_query(t, unanswered)));
+	else
+		sure = sure && now->change != CHANGE_LATER;
 	now->doubt |= !sure || flow_is_in_doubt(f);
 	now->skips = sure && flow_skips(f);
-	if (!sure && now->change != CHANGE_NONE)
+	if (!sure && (now->change != CHANGE_NONE || now->behind))
 		t->lost = true;
-	else if (now->change == CHANGE_PARSE && unanswered)
+	else if (!now->behind && now->change == CHANGE_PARSE && unanswered)
 		forget_unnamed(t);
+	now->behind = false;
 }
 
 /* ---- what is known ---- */

@@ -31,10 +31,9 @@ void traces_free(struct traces *t); /* accepts NULL */
 
 /* The client's next bytes, before flow_client() follows them. */
 void traces_client(struct traces *t, const struct flow *f, const char *p, size_t n);
-/* An ErrorResponse has passed; `unanswered`: with nothing in front of it since the last
- * ReadyForQuery (FLOW_UNANSWERED). flow_server() has followed it: what was sent behind it may have
- * been discarded ("Message Flow", Extended Query). */
-void traces_error(struct traces *t, const struct flow *f, bool unanswered);
+/* An ErrorResponse has passed: flow_server() has followed it, and said these events. What was sent
+ * behind it may have been discarded ("Message Flow", Extended Query). */
+void traces_error(struct traces *t, const struct flow *f, unsigned events);
 
 struct slice traces_packet(const struct traces *t);
 /* The names, lower case, each with a NUL behind it. */

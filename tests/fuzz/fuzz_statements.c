@@ -64,6 +64,7 @@ run_raw(struct slice in)
 	struct raw r = { .c = statements_new(t) };
 
 	flow_init(&r.flow, REPLICATION_NONE);
+	flow_be_told(&r.flow);
 	statements_attach(r.c, ss, &r.flow);
 	while (in.n > 0 && !r.over) {
 		bool server;

@@ -155,6 +155,22 @@ for my $database (qw(own ses)) {
 	is(move($p, 'us-west1'), '', 'does not keep it from being known');
 	is(extended($p, bind_message([1]), execute()), '4', 'and there');
 
+	# a Query behind messages without a Sync: whose error it was is known by what was answered
+	extended($p, parse("SELECT 'kept'"));
+	like(extended($p, parse('SELECT nonsense', 'worse'), query('SELECT 1')), qr/^42703/, 'an error in front of a Query');
+	is(facts($p)->{move_block}, '', 'nothing is in the way');
+	is(move($p, 'us-east1'), '', 'the session moves with its client silent');
+	is(extended($p, bind_message([]), execute()), 'kept', 'with the statement that the Query has not dropped');
+	like(extended($p, parse('SELECT 5 / $1::int'), bind_message([0]), execute(), query('SELECT 1')), qr/^22012/, 'an error behind a statement, in front of a Query');
+	is(move($p, 'us-west1'), '', 'the session moves');
+	is(extended($p, bind_message([1]), execute()), '5', 'with that statement');
+	$p->send(parse('SELECT 6'), bind_message([]), execute(), query('SELECT 1/0'), sync_message());
+	like($p->answer, qr/^22012/, 'the error of the Query itself');
+	is($p->answer, '', '… which is answered, as is the Sync');
+	is(move($p, 'us-east1'), '', 'the session moves');
+	like(extended($p, bind_message([]), execute()), qr/^26000/, 'and the Query has dropped the statement');
+	is(move($p, 'us-west1'), '', 'and back');
+
 	# ---------------------------------------------------------------- encodings
 
 	my $l = session($database, client_encoding => 'LATIN1');

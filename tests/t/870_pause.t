@@ -304,6 +304,17 @@ $chatty->send(frame('d', "50\n"), frame('c', ''));
 is(ends($c), 0, 'whose data was sent ahead');
 $proxy->console('RESUME');
 like(join(' ', map { $_->[0] eq 'C' ? $_->[1] : () } $chatty->until('Z')), qr/COPY 1/, 'and has arrived');
+
+# a Query behind messages without a Sync is discarded where one of those has failed: nothing is owed
+for my $wrong ([ 'the first', parse('SELECT nonsense') ], [ 'another', parse('SELECT 51'), parse('SELECT nonsense') ]) {
+	my ($which, @messages) = @$wrong;
+	$chatty->send(@messages, query('SELECT 52'), sync_message());
+	is(scalar(grep { $_->[0] =~ /[DE]/ } $chatty->until('Z')), 1, "an error of $which of them");
+	is($proxy->console_error("PAUSE DEADLINE '2s'"), '', 'PAUSE does not wait for more');
+	$proxy->console('RESUME') if @{ $proxy->console('SHOW PAUSES') };
+}
+$chatty->send(query('SELECT 53'));
+is(row_values((grep { $_->[0] eq 'D' } $chatty->until('Z'))[0])->[0], '53', 'and the session goes on');
 $chatty->close;
 
 # nor does load

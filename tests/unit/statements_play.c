@@ -628,6 +628,7 @@ begin(struct play *p, unsigned max)
 		cl->c = statements_new(p->table);
 		cl->meaning = 1 + roll(&p->dice, 2);
 		flow_init(&cl->flow, REPLICATION_NONE);
+		flow_be_told(&cl->flow);
 		write_script(cl, &p->dice);
 		ask_a_server_of_its_own(cl);
 	}

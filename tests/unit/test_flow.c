@@ -260,9 +260,10 @@ after_an_error_the_server_skips_to_sync(void **state)
 		{ ">PBESQ<EZITDCZI", 0, true, true },
 		{ ">PBES<12EZI", 0, true, true },
 		{ ">S<EZI", 0, true, true },    /* a deferred constraint at Sync */
-		{ ">PBEQ<E", 1, false, false }, /* whose error? taken for the Query's */
-		{ ">SH<ZI", 0, true, true },    /* a Flush is none … */
-		{ ">Sh<ZI", 0, false, false },  /* … but where it has a body */
+		{ ">PBEQ<E", 0, false, false }, /* whose error? test_flow_doubt.c */
+		{ ">PBEQ<12CE", 1, false, false },
+		{ ">SH<ZI", 0, true, true },   /* a Flush is none … */
+		{ ">Sh<ZI", 0, false, false }, /* … but where it has a body */
 		{ ">h<E>Q", 0, false, false },
 		{ ">h<E>QS<ZI", 0, true, true },
 	};

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What flow does not know from the bytes alone: whether a Query behind an Execute without Sync was
- * discarded or refused by itself (exception 1 of flow.c), what settles it, and what flow is told by
- * who knows better. Everything else about flow: test_flow.c.
+ * Whether a Query behind an Execute without Sync was discarded or refused by itself (exception 1 of
+ * flow.c): what flow knows from the bytes, what it does not, what settles that, and what it is told
+ * by who knows better. Everything else about flow: test_flow.c.
  */
 #include "config.h"
 
 #include "protocol/flow.h"
+
+#include "base/buf.h"
 
 #include "tests/unit/unit.h"
 
@@ -18,6 +20,7 @@ a_query_that_was_discarded_can_be_forgiven(void **state)
 
 	(void)state;
 	flow_init(&f, REPLICATION_NONE);
+	flow_be_told(&f);
 	flow_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0S\0\0\0\4", 21);
 	assert_int_equal(flow_pending(&f), 2);
 	flow_server(&f, "E\0\0\0\5\0Z\0\0\0\5I", 12, NULL);
@@ -49,6 +52,7 @@ a_query_that_was_not_can_be_assured(void **state)
 
 	(void)state;
 	flow_init(&f, REPLICATION_NONE);
+	flow_be_told(&f);
 	flow_assure(&f);
 	flow_client(&f, execute, sizeof(execute) - 1);
 	flow_client(&f, query, sizeof(query) - 1);
@@ -75,70 +79,191 @@ a_query_that_was_not_can_be_assured(void **state)
 	assert_int_equal(flow_pending(&f), 2);
 }
 
-/* Exception 1: Execute without Sync, a Query behind it, an error; and then what the server does. */
+/* > to the server, < from it; then: ReadyForQuery messages owed, in doubt, safe */
+struct row {
+	const char *what, *says;
+	unsigned pending;
+	bool doubt, safe;
+};
+
+static void
+put(struct flow *f, bool server, char type)
+{
+	struct buf b = { 0 };
+	size_t at = buf_message(&b, type == 'h' ? 'H' : type);
+
+	if (server && type == 'Z')
+		buf_u8(&b, 'I');
+	else if (strchr("PBDECQfh", type) != NULL)
+		buf_u8(&b, 0);
+	buf_message_end(&b, at);
+	if (server)
+		flow_server(f, b.p, b.n, NULL);
+	else
+		flow_client(f, b.p, b.n);
+	buf_fini(&b);
+}
+
+static void
+play(struct flow *f, const char *says)
+{
+	bool server = false;
+
+	for (const char *p = says; *p != '\0'; p++) {
+		if (*p == '<' || *p == '>')
+			server = *p == '<';
+		else
+			put(f, server, *p);
+	}
+}
+
+static void
+check(const struct row *rows, size_t n, bool told)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct flow f;
+
+		flow_init(&f, REPLICATION_NONE);
+		if (told)
+			flow_be_told(&f);
+		play(&f, rows[i].says);
+		if (flow_pending(&f) != rows[i].pending || flow_is_in_doubt(&f) != rows[i].doubt ||
+		    flow_safe_point(&f) != rows[i].safe)
+			fail_msg("%s (%s): %u owed, doubt %d, safe %d", rows[i].what, rows[i].says,
+				 flow_pending(&f), flow_is_in_doubt(&f), flow_safe_point(&f));
+		assert_int_equal(flow_activity(&f) == FLOW_ACTIVE,
+				 (rows[i].pending > 0 && !rows[i].doubt) || flow_skips(&f));
+	}
+}
+
+#define CHECK(rows, told) check(rows, sizeof(rows) / sizeof((rows)[0]), told)
+
+/* Exception 1: Execute without Sync, a Query behind it, an error; and then what the server does.
+ * Where answers are taken out, their number says nothing. */
 static void
 what_may_have_been_discarded_is_not_owed_for_ever(void **state)
 {
-	static const char execute[] = "E\0\0\0\x9\0\0\0\0\0", query[] = "Q\0\0\0\5\0",
-			  sync[] = "S\0\0\0\4", error[] = "E\0\0\0\5\0", ready[] = "Z\0\0\0\5I",
-			  row[] = "C\0\0\0\5\0", copy[] = "G\0\0\0\7\0\0\0", fail[] = "f\0\0\0\5\0";
-	/* > to the server, < from it; then: ReadyForQuery messages owed, in doubt, safe */
-	static const struct {
-		const char *what, *says;
-		unsigned pending;
-		bool doubt, safe;
-	} table[] = {
-		{ "nothing yet", ">E>Q", 1, false, false },
-		{ "the error", ">E>Q<E", 1, true, false },
-		{ "it was its own", ">E>Q<E<Z", 0, false, true },
-		{ "discarded, a Sync later", ">E>Q<E>S", 1, false, false },
-		{ "… answered", ">E>Q<E>S<Z", 0, false, false },
-		{ "… and on", ">E>Q<E>S<Z>Q<C<Z>Q<C<Z", 0, false, true },
-		{ "its own, a Sync on its way", ">E>Q<E>S<Z<Z", 0, false, true },
-		{ "discarded, Sync in time", ">E>Q>S<E", 2, false, false },
-		{ "… answered once", ">E>Q>S<E<Z", 1, true, false },
-		{ "… and on", ">E>Q>S<E<Z>Q<C<Z", 0, false, false },
-		{ "… and on and on", ">E>Q>S<E<Z>Q<C<Z>Q<C<Z", 0, false, true },
-		{ "its own, Sync in time", ">E>Q>S<E<Z<Z", 0, false, true },
-		{ "… late", ">E>Q>S<E<Z>Q<Z<C", 1, false, false },
-		{ "… and answered", ">E>Q>S<E<Z>Q<Z<C<Z", 0, false, true },
+	static const struct row rows[] = {
+		{ "nothing yet", ">EQ", 1, false, false },
+		{ "the error", ">EQ<E", 1, true, false },
+		{ "it was its own", ">EQ<EZ", 0, false, true },
+		{ "discarded, a Sync later", ">EQ<E>S", 1, false, false },
+		{ "… answered", ">EQ<E>S<Z", 0, false, false },
+		{ "… and on", ">EQ<E>S<Z>Q<CZ>Q<CZ", 0, false, true },
+		{ "its own, a Sync on its way", ">EQ<E>S<ZZ", 0, false, true },
+		{ "discarded, Sync in time", ">EQS<E", 2, false, false },
+		{ "… answered once", ">EQS<EZ", 1, true, false },
+		{ "… and on", ">EQS<EZ>Q<CZ", 0, false, false },
+		{ "… and on and on", ">EQS<EZ>Q<CZ>Q<CZ", 0, false, true },
+		{ "its own, Sync in time", ">EQS<EZZ", 0, false, true },
+		{ "… late", ">EQS<EZ>Q<ZC", 1, false, false },
+		{ "… and answered", ">EQS<EZ>Q<ZCZ", 0, false, true },
 		{ "no extended messages", ">Q<E", 1, false, false },
-		{ "a Query that runs behind it", ">E>Q>Q<E<Z", 1, false, false },
-		{ "a COPY has failed, and this is its own", ">E>S<G>f>S<E<Z>E>Q>S<E<Z<Z", 0, false,
+		{ "a Query that runs behind it", ">EQQ<EZ", 1, false, false },
+		{ "a COPY has failed, and this is its own", ">ES<G>fS<EZ>EQS<EZZ", 0, false,
 		  false },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		struct flow f;
+	CHECK(rows, true);
+}
 
-		flow_init(&f, REPLICATION_NONE);
-		for (const char *p = table[i].says; *p != '\0'; p += 2) {
-			if (p[0] == '>' && p[1] == 'E')
-				flow_client(&f, execute, sizeof(execute) - 1);
-			else if (p[0] == '>' && p[1] == 'Q')
-				flow_client(&f, query, sizeof(query) - 1);
-			else if (p[0] == '>' && p[1] == 'f')
-				flow_client(&f, fail, sizeof(fail) - 1);
-			else if (p[0] == '>')
-				flow_client(&f, sync, sizeof(sync) - 1);
-			else if (p[1] == 'E')
-				flow_server(&f, error, sizeof(error) - 1, NULL);
-			else if (p[1] == 'G')
-				flow_server(&f, copy, sizeof(copy) - 1, NULL);
-			else if (p[1] == 'C')
-				flow_server(&f, row, sizeof(row) - 1, NULL);
-			else
-				flow_server(&f, ready, sizeof(ready) - 1, NULL);
-		}
-		if (flow_pending(&f) != table[i].pending ||
-		    flow_is_in_doubt(&f) != table[i].doubt || flow_safe_point(&f) != table[i].safe)
-			fail_msg("%s (%s): %u owed, doubt %d, safe %d", table[i].what,
-				 table[i].says, flow_pending(&f), flow_is_in_doubt(&f),
-				 flow_safe_point(&f));
-		assert_int_equal(flow_activity(&f) == FLOW_ACTIVE,
-				 table[i].pending > 0 && !table[i].doubt);
-	}
+/* So many messages are in front of the Query, so many of them were answered. */
+static void
+whose_error_it_was_is_known_by_the_answers(void **state)
+{
+	static const struct row rows[] = {
+		{ "the first one's", ">EQ<E", 0, false, false },
+		{ "… and a Sync", ">EQ<E>S", 1, false, false },
+		{ "… and its answer", ">EQ<E>S<Z", 0, false, true },
+		{ "what comes is discarded", ">EQ<E>QPQ", 0, false, false },
+		{ "… up to a Sync", ">EQ<E>QPQS<Z", 0, false, true },
+		{ "a Sync was there", ">EQS<EZ", 0, false, true },
+		{ "… and is owed an answer", ">EQS<E", 1, false, false },
+		{ "a Query behind it is not discarded", ">EQSQ<EZ", 1, false, false },
+		{ "… and what is in front of it is", ">EQPBEQS<EZ", 0, false, true },
+		{ "the last one's", ">PBDEQS<12T", 2, false, false },
+		{ "… has an error", ">PBDEQS<12TE", 1, false, false },
+		{ "… has one", ">PBDEQS<12TEZ", 0, false, true },
+		{ "the Query's own", ">PBDEQS<12TCE", 2, false, false },
+		{ "… and answered", ">PBDEQS<12TCEZ", 1, false, false },
+		{ "… as the Sync is", ">PBDEQS<12TCEZZ", 0, false, true },
+		{ "in the middle of its answer", ">PBDEQS<12TCTEZ", 1, false, false },
+		{ "no Sync", ">PBDEQ<12TCE", 1, false, false },
+		{ "… and answered", ">PBDEQ<12TCEZ", 0, false, true },
+		{ "a Close, and the Query's own", ">CQ<3EZ", 0, false, true },
+		{ "no rows, suspended, empty", ">DEEQ<nsIE", 1, false, false },
+		{ "one of these", ">DEEQ<nsE", 0, false, false },
+		{ "answered before", ">PBH<12>EQS<EZ", 0, false, true },
+		{ "all of them", ">PBH<12>QS<EZ", 1, false, false },
+		{ "answers to something before", ">PBES<12CZ>PBQS<1EZ", 0, false, true },
+		{ "… in one go", ">PBESPBQS<12CZ1EZ", 0, false, true },
+		{ "a function's own", ">PF<1EZ", 0, false, true },
+		{ "a function is discarded", ">PFS<EZ", 0, false, true },
+		{ "the data of a COPY behind it", ">PBEdcQS<EZ", 0, false, true },
+		{ "a COPY that fails", ">PBEdcQS<12GEZ", 0, false, true },
+		{ "a COPY, and its own", ">PBEdcQS<12GCEZ", 1, false, false },
+		{ "two in a row, the first one's", ">PQSPBQS<EZ", 2, false, false },
+	};
+
+	(void)state;
+	CHECK(rows, false);
+}
+
+static void
+where_the_answers_do_not_tell_it_is_in_doubt(void **state)
+{
+	static const struct row rows[] = {
+		{ "the second of two", ">PQSPBQS<1CZZ1EZ", 1, true, false },
+		{ "… until the client goes on", ">PQSPBQS<1CZZ1EZ>S<Z>Q<CZ>Q<CZ", 0, false, true },
+		{ "… and the third is known again", ">PQSPBQS<1CZZ12CZZ>PBQS<1EZ", 0, false, true },
+		{ "a message that there is not", ">P!Q<1E", 1, true, false },
+		{ "a Flush with a body", ">PhQ<1E", 1, true, false },
+		{ "a Sync that went into a COPY", ">PBES<12G>dcQ<E", 1, true, false },
+		{ "… and on", ">PBES<12G>dcQ<E>S<Z", 0, false, false },
+	};
+	struct flow f;
+
+	(void)state;
+	CHECK(rows, false);
+	flow_init(&f, REPLICATION_NONE);
+	for (int i = 0; i < 300; i++)
+		play(&f, ">B");
+	play(&f, ">Q");
+	for (int i = 0; i < 253; i++)
+		play(&f, "<2");
+	assert_int_equal(flow_pending(&f), 1);
+	play(&f, "<2E");
+	assert_true(flow_is_in_doubt(&f));
+	flow_init(&f, REPLICATION_NONE);
+	for (int i = 0; i < 300; i++)
+		play(&f, ">B");
+	play(&f, ">QS");
+	for (int i = 0; i < 253; i++)
+		play(&f, "<2");
+	play(&f, "<EZ");
+	assert_true(flow_safe_point(&f));
+}
+
+/* More than the queue holds: what stands behind it, a Sync perhaps, is not known. */
+static void
+what_the_queue_does_not_hold_is_not_discarded(void **state)
+{
+	struct flow f;
+
+	(void)state;
+	flow_init(&f, REPLICATION_NONE);
+	play(&f, ">P");
+	for (int i = 0; i < 30; i++)
+		play(&f, ">Q");
+	play(&f, ">S<E");
+	assert_int_equal(flow_pending(&f), 31);
+	flow_init(&f, REPLICATION_NONE);
+	play(&f, ">PQS");
+	for (int i = 0; i < 30; i++)
+		play(&f, ">Q");
+	play(&f, "<E");
+	assert_int_equal(flow_pending(&f), 31);
 }
 
 int
@@ -148,6 +273,9 @@ main(void)
 		cmocka_unit_test(a_query_that_was_discarded_can_be_forgiven),
 		cmocka_unit_test(a_query_that_was_not_can_be_assured),
 		cmocka_unit_test(what_may_have_been_discarded_is_not_owed_for_ever),
+		cmocka_unit_test(whose_error_it_was_is_known_by_the_answers),
+		cmocka_unit_test(where_the_answers_do_not_tell_it_is_in_doubt),
+		cmocka_unit_test(what_the_queue_does_not_hold_is_not_discarded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

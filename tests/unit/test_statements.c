@@ -41,6 +41,7 @@ begin(unsigned max)
 	f->c = statements_new(f->table);
 	f->meaning = 1;
 	flow_init(&f->flow, REPLICATION_NONE);
+	flow_be_told(&f->flow);
 	statements_attach(f->c, f->ss, &f->flow);
 	return f;
 }

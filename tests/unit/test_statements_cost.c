@@ -35,6 +35,7 @@ begin(struct fixture *f, unsigned max)
 	f->ss = server_statements_new(f->table);
 	f->c = statements_new(f->table);
 	flow_init(&f->flow, REPLICATION_NONE);
+	flow_be_told(&f->flow);
 	statements_attach(f->c, f->ss, &f->flow);
 }
 

@@ -147,7 +147,7 @@ carry_to_client(struct play *p)
 
 	assert_int_equal(events & FLOW_BAD, 0);
 	if (events & FLOW_ERROR)
-		traces_error(p->t, &p->flow, events & FLOW_UNANSWERED);
+		traces_error(p->t, &p->flow, events);
 	p->heard += n;
 }
 
