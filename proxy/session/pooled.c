@@ -39,6 +39,8 @@ pooled_follow(struct pooled *pd)
 
 	if (pd->mode == POOL_TRANSACTION || is_cockroachdb)
 		flow_be_told(&s->flow);
+	if (is_cockroachdb)
+		server_statements_end_with_query(s->server->statements);
 }
 
 WARM void

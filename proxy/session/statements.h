@@ -53,6 +53,9 @@ void server_statements_free(struct server_statements *ss);
 /* A DISCARD ALL or DEALLOCATE ALL of ours has run there: nothing is prepared any more. */
 void server_statements_clear(struct server_statements *ss);
 size_t server_statements_count(const struct server_statements *ss);
+/* Where an error has it discard what comes, it does so up to a Query or Sync, and answers that with
+ * ReadyForQuery (CockroachDB), not up to a Sync only. */
+void server_statements_end_with_query(struct server_statements *ss);
 
 /* One per pooled session: what the client has prepared. */
 struct statements;

@@ -355,8 +355,15 @@ on_error(struct statements *c)
 		return REPLY_PASSES;
 	end_unit(c, ENDED_FAILED);
 	while (!queue_is_empty(c) && c->units.v[c->units.head] != UNIT_SYNC) {
-		c->discarded += unit_is_end((enum unit)c->units.v[c->units.head]);
+		bool is_end = unit_is_end((enum unit)c->units.v[c->units.head]);
+
 		end_unit(c, ENDED_SKIPPED);
+		if (is_end && c->ss->ends_with_query) {
+			c->units.v[--c->units.head] = UNIT_SYNC; /* as which it is answered */
+			count_unit(c, UNIT_SYNC, 1);
+			break;
+		}
+		c->discarded += is_end;
 	}
 	c->skipping = queue_is_empty(c);
 	return REPLY_PASSES;
@@ -375,7 +382,7 @@ on_ready_end(struct statements *c)
 {
 	int unit = oldest(c);
 
-	c->in_ready = 0;
+	c->in_ready = c->skipping = 0;
 	if (c->before > 0)
 		c->before--;
 	else if (unit >= 0 && unit_is_end((enum unit)unit))
