@@ -3,76 +3,177 @@
 
 #include "protocol/sqljson.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <jansson.h>
-
+#include "base/mem.h"
+#include "protocol/jsontext.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 
 /* ---- a body, read and checked ---- */
 
+struct reading {
+	struct jsontext text;
+	struct sqljson_request *request;
+	struct err *e;
+};
+
 static int
-bad_request(struct err *e, const char *what)
+bad_request(struct reading *in, const char *what)
 {
-	return err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE, "invalid SQL request: %s", what);
+	return err_set(in->e, SQLSTATE_INVALID_PARAMETER_VALUE, "invalid SQL request: %s", what);
 }
 
 static int
-check_query(const json_t *q, struct err *e)
+not_json(struct reading *in)
 {
-	const json_t *params = json_object_get(q, "params");
+	unsigned line, column;
+	const char *wrong = jsontext_wrong(&in->text, &line, &column);
 
-	if (!json_is_object(q))
-		return bad_request(e, "a query is not an object");
-	if (!json_is_string(json_object_get(q, "query")))
-		return bad_request(e, "\"query\" is not a string");
-	if (params != NULL && !json_is_null(params) && !json_is_array(params))
-		return bad_request(e, "\"params\" is not an array");
-	if (json_array_size(params) > SQLJSON_PARAMS_MAX)
-		return bad_request(e, "there are too many parameters");
+	err_set(in->e, SQLSTATE_INVALID_TEXT, "the request is not JSON");
+	err_detail(in->e, "Line %u, column %u: %s.", line, column, wrong);
+	return -1;
+}
+
+/* Behind the bracket that `list` is: up to the one that closes it. */
+static int
+read_params(struct reading *in, struct sqljson_query *q, struct slice list)
+{
+	enum jsontext_token token;
+	struct slice text;
+
+	while ((token = jsontext_next(&in->text, &text)) != JSONTEXT_LIST_END) {
+		if (jsontext_rest(&in->text, token, &text) == JSONTEXT_BAD)
+			return not_json(in);
+		if (q->nparams++ == SQLJSON_PARAMS_MAX)
+			return bad_request(in, "there are too many parameters");
+	}
+	q->params = slice_of(list.p, (size_t)(text.p + text.n - list.p));
+	return 0;
+}
+
+/* A member of a query whose value begins with this token. What is said twice counts as it was said
+ * last. */
+static int
+read_member(struct reading *in, struct sqljson_query *q, struct slice name,
+	    enum jsontext_token token, struct slice text)
+{
+	bool is_params = jsontext_means(name, "params");
+
+	if (is_params) {
+		q->params = (struct slice){ 0 };
+		q->nparams = 0;
+		q->params_are_wrong = token != JSONTEXT_LIST && token != JSONTEXT_NULL;
+		if (token == JSONTEXT_LIST)
+			return read_params(in, q, text);
+	} else if (jsontext_means(name, "query")) {
+		q->text = token == JSONTEXT_STRING ? text : (struct slice){ 0 };
+	} else if (jsontext_means(name, "arrayMode")) {
+		q->says_mode = token == JSONTEXT_TRUE || token == JSONTEXT_FALSE;
+		q->array = token == JSONTEXT_TRUE;
+	}
+	return jsontext_rest(&in->text, token, &text) == JSONTEXT_BAD ? not_json(in) : 0;
+}
+
+static int
+check_query(struct reading *in, const struct sqljson_query *q)
+{
+	if (q->text.p == NULL)
+		return bad_request(in, "\"query\" is not a string");
+	if (q->params_are_wrong)
+		return bad_request(in, "\"params\" is not an array");
 	return 0;
 }
 
 static int
-check_request(const json_t *root, struct sqljson_request *r, struct err *e)
+add_query(struct reading *in, const struct sqljson_query *q)
 {
-	const json_t *queries;
+	struct sqljson_request *r = in->request;
 
-	if (!json_is_object(root))
-		return bad_request(e, "it is not an object");
-	queries = json_object_get(root, "queries");
-	r->batch = queries != NULL;
-	r->nqueries = 1;
-	if (!r->batch)
-		return check_query(root, e);
-	if (!json_is_array(queries))
-		return bad_request(e, "\"queries\" is not an array");
-	r->nqueries = json_array_size(queries);
-	if (r->nqueries > SQLJSON_QUERIES_MAX)
-		return bad_request(e, "there are too many queries");
-	for (size_t i = 0; i < r->nqueries; i++)
-		if (check_query(json_array_get(queries, i), e) != 0)
+	if (check_query(in, q) != 0)
+		return -1;
+	if (r->nqueries == SQLJSON_QUERIES_MAX)
+		return bad_request(in, "there are too many queries");
+	if ((r->nqueries & (r->nqueries - 1)) == 0)
+		r->queries =
+		    xreallocarray(r->queries, r->nqueries > 0 ? 2 * r->nqueries : 1, sizeof(*q));
+	r->queries[r->nqueries++] = *q;
+	return 0;
+}
+
+static int
+read_query(struct reading *in, struct sqljson_query *q)
+{
+	struct slice name, text = { 0 };
+	enum jsontext_token token;
+
+	while ((token = jsontext_next(&in->text, &name)) == JSONTEXT_NAME) {
+		token = jsontext_next(&in->text, &text);
+		if (read_member(in, q, name, token, text) != 0)
 			return -1;
+	}
+	return token == JSONTEXT_BAD ? not_json(in) : 0;
+}
+
+static int
+read_queries(struct reading *in)
+{
+	enum jsontext_token token;
+	struct slice text;
+
+	in->request->nqueries = 0;
+	while ((token = jsontext_next(&in->text, &text)) != JSONTEXT_LIST_END) {
+		struct sqljson_query q = { 0 };
+
+		if (token == JSONTEXT_BAD)
+			return not_json(in);
+		if (token != JSONTEXT_OBJECT)
+			return bad_request(in, "a query is not an object");
+		if (read_query(in, &q) != 0 || add_query(in, &q) != 0)
+			return -1;
+	}
 	return 0;
+}
+
+static int
+read_root(struct reading *in)
+{
+	struct sqljson_request *r = in->request;
+	struct sqljson_query q = { 0 };
+	struct slice name, text;
+	enum jsontext_token token = jsontext_next(&in->text, &text);
+
+	if (token == JSONTEXT_BAD)
+		return not_json(in);
+	if (token != JSONTEXT_OBJECT)
+		return bad_request(in, "it is not an object");
+	while ((token = jsontext_next(&in->text, &name)) == JSONTEXT_NAME) {
+		bool queries = jsontext_means(name, "queries");
+
+		token = jsontext_next(&in->text, &text);
+		r->batch = r->batch || queries;
+		if (queries && token != JSONTEXT_LIST)
+			return token == JSONTEXT_BAD
+				   ? not_json(in)
+				   : bad_request(in, "\"queries\" is not an array");
+		if ((queries ? read_queries(in) : read_member(in, &q, name, token, text)) != 0)
+			return -1;
+	}
+	if (token == JSONTEXT_BAD || jsontext_next(&in->text, &text) == JSONTEXT_BAD)
+		return not_json(in);
+	return r->batch ? 0 : add_query(in, &q);
 }
 
 int
 sqljson_parse(struct slice body, struct sqljson_request *out, struct err *e)
 {
 	struct sqljson_request r = { 0 };
-	json_error_t said;
+	struct reading in = { .request = &r, .e = e };
 
-	r.root = json_loadb(body.n > 0 ? body.p : "", body.n, 0, &said);
-	if (r.root == NULL) {
-		err_set(e, SQLSTATE_INVALID_TEXT, "the request is not JSON");
-		err_detail(e, "Line %d, column %d: %s.", said.line, said.column, said.text);
-		return -1;
-	}
-	if (check_request(r.root, &r, e) != 0) {
-		json_decref(r.root);
+	jsontext_init(&in.text, body, JSONTEXT_DEPTH_MAX, JSONTEXT_TEXT_STRINGS);
+	if (read_root(&in) != 0) {
+		sqljson_request_fini(&r);
 		return -1;
 	}
 	*out = r;
@@ -82,190 +183,267 @@ sqljson_parse(struct slice body, struct sqljson_request *out, struct err *e)
 void
 sqljson_request_fini(struct sqljson_request *r)
 {
-	json_decref(r->root);
+	free(r->queries);
 	*r = (struct sqljson_request){ 0 };
-}
-
-static const json_t *
-query_at(const struct sqljson_request *r, size_t i)
-{
-	return r->batch ? json_array_get(json_object_get(r->root, "queries"), i) : r->root;
-}
-
-static struct slice
-text_of(const json_t *string)
-{
-	return slice_of(json_string_value(string), json_string_length(string));
-}
-
-struct slice
-sqljson_query_text(const struct sqljson_request *r, size_t i)
-{
-	return text_of(json_object_get(query_at(r, i), "query"));
 }
 
 bool
 sqljson_array_mode(const struct sqljson_request *r, size_t i, bool fallback)
 {
-	const json_t *mode = json_object_get(query_at(r, i), "arrayMode");
+	return r->queries[i].says_mode ? r->queries[i].array : fallback;
+}
 
-	return json_is_boolean(mode) ? json_is_true(mode) : fallback;
+/* ---- what there may be millions of: without a call where there is room ---- */
+
+static inline void
+put_byte(struct buf *b, char c)
+{
+	if (b->n < b->size)
+		b->p[b->n++] = c;
+	else
+		buf_u8(b, (uint8_t)c);
+}
+
+static inline void
+put_bytes(struct buf *b, struct slice s)
+{
+	if (s.n > 16 || s.n > b->size - b->n) {
+		buf_slice(b, s);
+		return;
+	}
+	for (size_t i = 0; i < s.n; i++)
+		b->p[b->n++] = s.p[i];
+}
+
+/* ---- numbers ---- */
+
+#define NUMBER_SHORT 40
+
+/* digits[0].digits[1]… times ten to the power of `exponent`; none: zero. */
+struct decimal {
+	char digits[NUMBER_SHORT];
+	int n;
+	int exponent;
+};
+
+/* False: its exponent is beyond what any type has. */
+static bool
+read_decimal(struct slice s, struct decimal *d)
+{
+	char text[NUMBER_SHORT + 1], *e;
+	bool fraction = false;
+	long said = 0;
+
+	*d = (struct decimal){ .exponent = -1 };
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	e = strpbrk(text, "eE");
+	if (e != NULL) {
+		*e = '\0';
+		said = strtol(e + 1, NULL, 10);
+	}
+	for (const char *p = text; *p != '\0'; p++) {
+		fraction = fraction || *p == '.';
+		if (*p < '0')
+			continue;
+		if (*p != '0' || d->n > 0)
+			d->digits[d->n++] = *p;
+		if (fraction ? d->n == 0 : d->n > 0)
+			d->exponent += fraction ? -1 : 1;
+	}
+	while (d->n > 0 && d->digits[d->n - 1] == '0')
+		d->n--;
+	d->exponent += (int)(said < -100000 || said > 100000 ? 0 : said);
+	return said >= -100000 && said <= 100000;
+}
+
+static void
+put_zeros(struct buf *b, int n)
+{
+	for (; n > 0; n--)
+		buf_u8(b, '0');
+}
+
+/* It has a point or an exponent. */
+static bool
+has_fraction(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == '.' || s.p[i] == 'e' || s.p[i] == 'E')
+			return true;
+	return false;
+}
+
+/* As it was said, in printf's %g: 1.50 is 1.5, and 1.0 or 1e2 is what can be read as an integer.
+ * All digits stay. */
+static void
+put_number(struct buf *b, struct slice s)
+{
+	int whole; /* digits before the point */
+	struct decimal d;
+
+	if (s.n > NUMBER_SHORT || !has_fraction(s) || !read_decimal(s, &d)) {
+		put_bytes(b, s);
+		return;
+	}
+	if (s.p[0] == '-')
+		buf_u8(b, '-');
+	if (d.n == 0) {
+		buf_u8(b, '0');
+		return;
+	}
+	if (d.exponent < -4 || d.exponent >= (d.n > 15 ? d.n : 15))
+		whole = 1;
+	else
+		whole = d.exponent + 1;
+	if (whole <= 0) {
+		buf_str(b, "0.");
+		put_zeros(b, -whole);
+		buf_put(b, d.digits, (size_t)d.n);
+		return;
+	}
+	buf_put(b, d.digits, (size_t)(d.n < whole ? d.n : whole));
+	put_zeros(b, whole - d.n);
+	if (d.n > whole) {
+		buf_u8(b, '.');
+		buf_put(b, d.digits + whole, (size_t)(d.n - whole));
+	}
+	if (whole != d.exponent + 1)
+		buf_printf(b, "e%+03d", d.exponent);
 }
 
 /* ---- parameters, as PostgreSQL reads them ---- */
 
-/* The shortest decimal that reads back as the same number. */
+/* What a JSONTEXT_STRING means, as an element of an array literal in quotes: a backslash takes the
+ * next byte as it is. */
 static void
-put_real(struct buf *b, double v)
+put_quoted_string(struct buf *b, struct slice string)
 {
-	char text[40];
+	char store[4];
 
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, v);
-		if (strtod(text, NULL) == v)
-			break;
+	put_byte(b, '"');
+	while (string.n > 0) {
+		struct slice piece = jsontext_piece(&string, store);
+
+		if (piece.p[0] == '"' || piece.p[0] == '\\')
+			put_byte(b, '\\');
+		put_bytes(b, piece);
 	}
-	buf_str(b, text);
+	put_byte(b, '"');
 }
 
-static void put_json(struct buf *b, const json_t *v);
-
-static void
-put_object(struct buf *b, const json_t *v)
-{
-	/* the library's iterator wants to be able to change what it walks */
-	json_t *object = json_incref((json_t *)(uintptr_t)v);
-	const char *key, *sep = "";
-	size_t n;
-	json_t *value;
-
-	buf_u8(b, '{');
-	json_object_keylen_foreach(object, key, n, value)
-	{
-		buf_str(b, sep);
-		sqljson_put_string(b, slice_of(key, n));
-		buf_u8(b, ':');
-		put_json(b, value);
-		sep = ",";
-	}
-	buf_u8(b, '}');
-	json_decref(object);
-}
-
-static void
-put_json(struct buf *b, const json_t *v)
-{
-	switch (json_typeof(v)) {
-	case JSON_OBJECT:
-		put_object(b, v);
-		break;
-	case JSON_ARRAY:
-		buf_u8(b, '[');
-		for (size_t i = 0; i < json_array_size(v); i++) {
-			buf_str(b, i > 0 ? "," : "");
-			put_json(b, json_array_get(v, i));
-		}
-		buf_u8(b, ']');
-		break;
-	case JSON_STRING:
-		sqljson_put_string(b, text_of(v));
-		break;
-	case JSON_INTEGER:
-		buf_printf(b, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-		break;
-	case JSON_REAL:
-		put_real(b, json_real_value(v));
-		break;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		buf_str(b, json_is_true(v) ? "true" : "false");
-		break;
-	case JSON_NULL:
-		buf_str(b, "null");
-		break;
-	}
-}
-
-/* An element of an array literal in quotes: a backslash takes the next byte as it is. */
 static void
 put_quoted(struct buf *b, struct slice s)
 {
-	buf_u8(b, '"');
+	size_t run = 0;
+
+	put_byte(b, '"');
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"' || s.p[i] == '\\')
-			buf_u8(b, '\\');
-		buf_u8(b, (uint8_t)s.p[i]);
+		if (s.p[i] != '"' && s.p[i] != '\\')
+			continue;
+		put_bytes(b, slice_of(s.p + run, i - run));
+		put_byte(b, '\\');
+		run = i;
 	}
-	buf_u8(b, '"');
+	put_bytes(b, slice_of(s.p + run, s.n - run));
+	put_byte(b, '"');
 }
 
 static void
-put_array(struct buf *b, const json_t *array)
+put_element(struct buf *b, struct jsontext *j, enum jsontext_token token, struct slice text)
 {
-	buf_u8(b, '{');
-	for (size_t i = 0; i < json_array_size(array); i++) {
-		const json_t *v = json_array_get(array, i);
-		struct buf text = { .cap = b->cap };
+	if (token == JSONTEXT_LIST)
+		put_byte(b, '{');
+	else if (token == JSONTEXT_LIST_END)
+		put_byte(b, '}');
+	else if (token == JSONTEXT_STRING)
+		put_quoted_string(b, text);
+	else if (token == JSONTEXT_NUMBER)
+		put_number(b, text);
+	else if (token == JSONTEXT_NULL)
+		buf_str(b, "NULL");
+	else if (jsontext_rest(j, token, &text) == JSONTEXT_OBJECT)
+		put_quoted(b, text);
+	else
+		put_bytes(b, text);
+}
 
-		buf_str(b, i > 0 ? "," : "");
-		if (json_is_array(v)) {
-			put_array(b, v);
-		} else if (json_is_null(v)) {
-			buf_str(b, "NULL");
-		} else if (json_is_string(v)) {
-			put_quoted(b, text_of(v));
-		} else if (json_is_object(v)) {
-			put_object(&text, v);
-			put_quoted(b, buf_view(&text));
-		} else {
-			put_json(b, v);
-		}
-		b->failed = b->failed || text.failed;
-		buf_fini(&text);
-	}
-	buf_u8(b, '}');
+/* Behind the bracket that opens it: with all lists that are in it, element by element. */
+static void
+put_array(struct buf *b, struct jsontext *j)
+{
+	enum jsontext_token token, last = JSONTEXT_LIST;
+	unsigned depth = j->depth;
+	struct slice text;
+
+	put_byte(b, '{');
+	do {
+		token = jsontext_next(j, &text);
+		if (last != JSONTEXT_LIST && token != JSONTEXT_LIST_END)
+			put_byte(b, ',');
+		put_element(b, j, token, text);
+		last = token;
+	} while (j->depth >= depth && !b->failed);
 }
 
 static void
-put_param(struct buf *b, const json_t *v)
+put_param(struct buf *b, struct jsontext *j, enum jsontext_token token, struct slice text)
 {
 	size_t at = b->n;
 
-	buf_u32(b, json_is_null(v) ? UINT32_MAX : 0);
-	if (json_is_null(v))
+	buf_u32(b, token == JSONTEXT_NULL ? UINT32_MAX : 0);
+	if (token == JSONTEXT_NULL)
 		return;
-	if (json_is_string(v))
-		buf_slice(b, text_of(v));
-	else if (json_is_array(v))
-		put_array(b, v);
-	else
-		put_json(b, v);
+	if (token == JSONTEXT_STRING) {
+		jsontext_put(b, text);
+	} else if (token == JSONTEXT_NUMBER) {
+		put_number(b, text);
+	} else if (token == JSONTEXT_LIST) {
+		put_array(b, j);
+	} else {
+		(void)jsontext_rest(j, token, &text);
+		buf_slice(b, text);
+	}
 	if (!b->failed)
 		put_u32(b->p + at, (uint32_t)(b->n - at - 4));
 }
 
 static void
-put_bind(struct buf *b, const json_t *params)
+put_params(struct buf *b, struct slice params)
 {
-	size_t n = json_array_size(params), at = buf_message(b, MSG_BIND);
+	enum jsontext_token token;
+	struct slice text;
+	struct jsontext j;
+
+	jsontext_init(&j, params, JSONTEXT_DEPTH_MAX, JSONTEXT_TEXT_STRINGS);
+	(void)jsontext_next(&j, &text);
+	while (!b->failed && (token = jsontext_next(&j, &text)) != JSONTEXT_LIST_END)
+		put_param(b, &j, token, text);
+}
+
+static void
+put_bind(struct buf *b, struct slice params, size_t nparams)
+{
+	size_t at = buf_message(b, MSG_BIND);
 
 	buf_cstr(b, "");
 	buf_cstr(b, "");
 	buf_u16(b, 0);
-	buf_u16(b, (uint16_t)n);
-	for (size_t i = 0; i < n; i++)
-		put_param(b, json_array_get(params, i));
+	buf_u16(b, (uint16_t)nparams);
+	if (params.n > 0)
+		put_params(b, params);
 	buf_u16(b, 0);
 	buf_message_end(b, at);
 }
 
+/* `sql` as a JSONTEXT_STRING; what has no backslash means itself. */
 static void
 put_parse(struct buf *b, struct slice sql)
 {
 	size_t at = buf_message(b, MSG_PARSE);
 
 	buf_cstr(b, "");
-	buf_slice(b, sql);
+	jsontext_put(b, sql);
 	buf_u8(b, 0);
 	buf_u16(b, 0);
 	buf_message_end(b, at);
@@ -284,10 +462,11 @@ put_execute(struct buf *b)
 void
 sqljson_put_query(struct buf *b, const struct sqljson_request *r, size_t i)
 {
+	const struct sqljson_query *q = &r->queries[i];
 	size_t at;
 
-	put_parse(b, sqljson_query_text(r, i));
-	put_bind(b, json_object_get(query_at(r, i), "params"));
+	put_parse(b, q->text);
+	put_bind(b, q->params, q->nparams);
 	at = buf_message(b, MSG_DESCRIBE);
 	buf_u8(b, 'P');
 	buf_cstr(b, "");
@@ -299,6 +478,6 @@ void
 sqljson_put_command(struct buf *b, const char *sql)
 {
 	put_parse(b, slice_str(sql));
-	put_bind(b, NULL);
+	put_bind(b, (struct slice){ 0 }, 0);
 	put_execute(b);
 }

@@ -6,16 +6,18 @@
  * Request, one statement or several that stand or fall together:
  *     {"query": "select $1::int", "params": [1, "text", null]}
  *     {"queries": [{"query": …, "params": …, "arrayMode": true}, …]}
- * A parameter becomes PostgreSQL text: null is NULL, a string itself, an array an array literal,
- * everything else its JSON. Types are never given: the server infers them.
+ * A parameter becomes PostgreSQL text: null is NULL, a string itself, an array an array literal, an
+ * object its JSON as it stands there, a number all of its digits. Types are never given: the server
+ * infers them.
  *
  * Answer: {"fields": [{"name", "dataTypeID", …}], "rows": [[…]], "command", "rowCount",
  * "rowAsArray"}, or {"results": [answer, …]}. Values are the server's text; where the caller did
  * not ask for that, booleans, small numbers, JSON and arrays of built-in types become what they are
  * in JSON (sqlvalue.c).
  *
- * Pure. A request owns its JSON until sqljson_request_fini(). Everything written is valid UTF-8 and
- * valid JSON, whatever the server sends. Too much output shows as `failed` of the buffer.
+ * Pure. A request is slices of its body, which is read once and copied once, into the messages: no
+ * tree is made of it (jsontext.h). Everything written is valid UTF-8 and valid JSON, whatever the
+ * server sends. Too much output shows as `failed` of the buffer.
  */
 #ifndef PROTOCOL_SQLJSON_H
 #define PROTOCOL_SQLJSON_H
@@ -31,20 +33,26 @@
 #define SQLJSON_PARAMS_MAX  65535 /* the protocol counts them in 16 bits */
 #define SQLJSON_QUERIES_MAX 10000
 
-struct json_t;
-
 /* ---- the request ---- */
 
+struct sqljson_query {
+	struct slice text;   /* a JSONTEXT_STRING */
+	struct slice params; /* a JSONTEXT_LIST, brackets and all, or nothing */
+	uint16_t nparams;
+	bool params_are_wrong; /* … they are something else */
+	bool says_mode, array;
+};
+
 struct sqljson_request {
-	struct json_t *root;
+	struct sqljson_query *queries;
 	size_t nqueries;
 	bool batch;
 };
 
-/* Read a whole body. -1 and *e (22P02 not JSON, 22023 not a request) where it is none. */
+/* Read a whole body, which must outlive the request. -1 and *e (22P02 not JSON, 22023 not a
+ * request) where it is none. */
 int sqljson_parse(struct slice body, struct sqljson_request *out, struct err *e) MUST_CHECK;
 void sqljson_request_fini(struct sqljson_request *r);
-struct slice sqljson_query_text(const struct sqljson_request *r, size_t i);
 /* Whether its rows are arrays; `fallback` where the request does not say. */
 bool sqljson_array_mode(const struct sqljson_request *r, size_t i, bool fallback);
 /* Append Parse, Bind, Describe and Execute of a statement: unnamed, all text. */

@@ -7,10 +7,8 @@
 
 #include "protocol/sqljson.h"
 
-#include <ctype.h>
-#include <stdio.h>
-
 #include "base/utf8.h"
+#include "protocol/jsontext.h"
 
 /* pg_type.dat: types whose text is not a JSON string, and the arrays of built-in types. */
 enum shape { SHAPE_BOOL, SHAPE_NUMBER, SHAPE_JSON, SHAPE_ARRAY };
@@ -69,7 +67,7 @@ sqljson_put_string(struct buf *b, struct slice s)
 	buf_u8(b, '"');
 }
 
-/* ---- is this text JSON? (RFC 8259) Each takes what it looks for from the front. ---- */
+/* ---- array literals (PostgreSQL: "Array Input and Output Syntax") ---- */
 
 static bool
 take_char(struct slice *s, char c)
@@ -79,129 +77,6 @@ take_char(struct slice *s, char c)
 	*s = slice_skip(*s, 1);
 	return true;
 }
-
-static bool
-take_digits(struct slice *s)
-{
-	size_t n = 0;
-
-	while (n < s->n && isdigit((unsigned char)s->p[n]))
-		n++;
-	*s = slice_skip(*s, n);
-	return n > 0;
-}
-
-static bool
-take_number(struct slice *s)
-{
-	(void)take_char(s, '-');
-	if (!take_char(s, '0') && !take_digits(s))
-		return false;
-	if (take_char(s, '.') && !take_digits(s))
-		return false;
-	if (!take_char(s, 'e') && !take_char(s, 'E'))
-		return true;
-	if (!take_char(s, '+'))
-		(void)take_char(s, '-');
-	return take_digits(s);
-}
-
-static bool
-take_escape(struct slice *s)
-{
-	size_t n = 1;
-
-	if (s->n == 0 || s->p[0] == '\0' || strchr("\"\\/bfnrtu", s->p[0]) == NULL)
-		return false;
-	for (; s->p[0] == 'u' && n < 5; n++)
-		if (n >= s->n || !isxdigit((unsigned char)s->p[n]))
-			return false;
-	*s = slice_skip(*s, n);
-	return true;
-}
-
-static bool
-take_string(struct slice *s)
-{
-	if (!take_char(s, '"'))
-		return false;
-	while (s->n > 0) {
-		size_t n = utf8_sequence(*s);
-
-		if (take_char(s, '"'))
-			return true;
-		if (take_char(s, '\\')) {
-			if (!take_escape(s))
-				return false;
-			continue;
-		}
-		if (n == 0 || (uint8_t)s->p[0] < 0x20)
-			return false;
-		*s = slice_skip(*s, n);
-	}
-	return false;
-}
-
-static void
-skip_blanks(struct slice *s)
-{
-	while (s->n > 0 && s->p[0] != '\0' && strchr(" \t\r\n", s->p[0]) != NULL)
-		*s = slice_skip(*s, 1);
-}
-
-static bool take_json(struct slice *s, unsigned depth);
-
-/* The members behind an opening bracket, up to the closing one. */
-static bool
-take_members(struct slice *s, char close, unsigned depth)
-{
-	skip_blanks(s);
-	if (take_char(s, close))
-		return true;
-	do {
-		skip_blanks(s);
-		if (close == '}') {
-			if (!take_string(s))
-				return false;
-			skip_blanks(s);
-			if (!take_char(s, ':'))
-				return false;
-		}
-		if (!take_json(s, depth + 1))
-			return false;
-	} while (take_char(s, ','));
-	return take_char(s, close);
-}
-
-static bool
-take_json(struct slice *s, unsigned depth)
-{
-	static const char *const words[] = { "true", "false", "null" };
-	bool good = false;
-
-	skip_blanks(s);
-	if (depth > DEPTH_MAX || s->n == 0)
-		return false;
-	if (take_char(s, '{')) {
-		good = take_members(s, '}', depth);
-	} else if (take_char(s, '[')) {
-		good = take_members(s, ']', depth);
-	} else if (s->p[0] == '"') {
-		good = take_string(s);
-	} else if (s->p[0] == '-' || isdigit((unsigned char)s->p[0])) {
-		good = take_number(s);
-	} else {
-		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && !good; i++) {
-			good = slice_starts(*s, words[i]);
-			if (good)
-				*s = slice_skip(*s, strlen(words[i]));
-		}
-	}
-	skip_blanks(s);
-	return good;
-}
-
-/* ---- array literals (PostgreSQL: "Array Input and Output Syntax") ---- */
 
 static bool put_elements(struct buf *b, uint32_t type, struct slice *s, unsigned depth);
 
@@ -296,7 +171,6 @@ void
 sqljson_put_value(struct buf *b, uint32_t type, struct slice text)
 {
 	const struct type *t = find_type(type);
-	struct slice rest = text;
 	bool good = false;
 
 	if (t != NULL && t->shape == SHAPE_BOOL) {
@@ -306,8 +180,9 @@ sqljson_put_value(struct buf *b, uint32_t type, struct slice text)
 	} else if (t != NULL && t->shape == SHAPE_ARRAY) {
 		good = put_array(b, t->element, text);
 	} else if (t != NULL) {
-		good = (t->shape == SHAPE_NUMBER ? take_number(&rest) : take_json(&rest, 0)) &&
-		       rest.n == 0;
+		good = t->shape == SHAPE_NUMBER
+			   ? jsontext_is_number(text)
+			   : jsontext_is_valid(text, DEPTH_MAX, JSONTEXT_ANY_STRINGS);
 		if (good)
 			buf_slice(b, text);
 	}

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * SQL over HTTP: the first byte says what the rest is. 'q': the body of a request, which becomes
- * messages that are whole and well-formed. 'r': the messages of a server, type byte and two bytes
- * of length each, whose answer must be JSON whatever they hold. 'u': a connection URI, whose
- * startup packet must be read as it was meant. Else a value: its type in four bytes, then its text.
+ * messages that are whole and well-formed, and of which a library that makes a tree reads the same.
+ * 'r': the messages of a server, type byte and two bytes of length each, whose answer must be JSON
+ * whatever they hold. 'u': a connection URI, whose startup packet must be read as it was meant.
+ * Else a value: its type in four bytes, then its text.
  */
 #include "config.h"
 
 #include "protocol/sqljson.h"
 
+#include <jansson.h>
+
 #include "protocol/connuri.h"
 #include "protocol/frame.h"
+#include "protocol/jsontext.h"
 #include "protocol/message.h"
 #include "protocol/startup.h"
 #include "tests/fuzz/fuzz.h"
@@ -28,8 +32,79 @@ check_json(const struct buf *b)
 	buf_fini(&again);
 }
 
+/* What is JSON for jansson is JSON for us, and the other way round; but a number may be longer, and
+ * jansson reads over a NUL behind one. */
+static json_t *
+read_by_library(struct slice in)
+{
+	bool valid = jsontext_is_valid(in, JSONTEXT_DEPTH_MAX, JSONTEXT_TEXT_STRINGS);
+	json_error_t e;
+	json_t *root = json_loadb(in.p, in.n, JSON_DECODE_ANY, &e);
+
+	if (root == NULL && valid)
+		FUZZ_ASSERT(json_error_code(&e) == json_error_numeric_overflow);
+	if (root != NULL && !valid) {
+		FUZZ_ASSERT(memchr(in.p, '\0', in.n) != NULL);
+		json_decref(root);
+		root = NULL;
+	}
+	return root;
+}
+
+static struct slice
+text_of(const json_t *string)
+{
+	return slice_of(json_string_value(string), json_string_length(string));
+}
+
+static bool
+same(struct slice a, struct slice b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* Of a parameter what it is for PostgreSQL. */
 static void
-check_messages(const struct buf *b)
+check_value(const json_t *v, struct slice value)
+{
+	char text[64];
+
+	FUZZ_ASSERT((value.p == NULL) == json_is_null(v));
+	if (json_is_string(v)) {
+		FUZZ_ASSERT(same(text_of(v), value));
+	} else if (json_is_number(v) && value.n < sizeof(text)) {
+		memcpy(text, value.p, value.n);
+		text[value.n] = '\0';
+		FUZZ_ASSERT(strtod(text, NULL) == json_number_value(v));
+	} else if (json_is_boolean(v)) {
+		FUZZ_ASSERT(slice_is(value, json_is_true(v) ? "true" : "false"));
+	} else if (json_is_array(v)) {
+		FUZZ_ASSERT(value.n >= 2 && value.p[0] == '{' && value.p[value.n - 1] == '}');
+	} else if (json_is_object(v)) {
+		json_t *again = json_loadb(value.p, value.n, 0, NULL);
+
+		FUZZ_ASSERT(json_equal(again, (json_t *)(uintptr_t)v));
+		json_decref(again);
+	}
+}
+
+static void
+check_query(const json_t *q, const struct message_parse *parse, struct message_bind *bind)
+{
+	const json_t *params = json_object_get(q, "params");
+	struct slice value;
+
+	FUZZ_ASSERT(same(text_of(json_object_get(q, "query")), parse->sql));
+	FUZZ_ASSERT(bind->values_n == json_array_size(params));
+	for (size_t i = 0; i < json_array_size(params); i++) {
+		FUZZ_ASSERT(message_next_value(&bind->values, &value));
+		check_value(json_array_get(params, i), value);
+	}
+}
+
+/* `q`: the same query, read by a library; or NULL. */
+static void
+check_messages(const struct buf *b, const json_t *q)
 {
 	static const char want[] = { MSG_PARSE, MSG_BIND, MSG_DESCRIBE, MSG_EXECUTE };
 	struct slice rest = buf_view(b);
@@ -46,11 +121,14 @@ check_messages(const struct buf *b)
 		rest = slice_skip(rest, f.total);
 	}
 	FUZZ_ASSERT(rest.n == 0);
+	if (q != NULL)
+		check_query(q, &parse, &bind);
 }
 
 static void
 fuzz_request(struct slice in)
 {
+	json_t *root = read_by_library(in), *queries = json_object_get(root, "queries");
 	struct sqljson_request r;
 	struct buf b = { 0 };
 	struct err e = { 0 };
@@ -60,14 +138,17 @@ fuzz_request(struct slice in)
 		sqljson_put_error(&b, "ERROR", &e);
 		check_json(&b);
 		buf_fini(&b);
+		json_decref(root);
 		return;
 	}
+	FUZZ_ASSERT(root == NULL || r.batch == (queries != NULL));
 	for (size_t i = 0; i < r.nqueries && i < 16; i++) {
 		buf_clear(&b);
 		sqljson_put_query(&b, &r, i);
-		check_messages(&b);
+		check_messages(&b, r.batch ? json_array_get(queries, i) : root);
 	}
 	sqljson_request_fini(&r);
+	json_decref(root);
 	buf_fini(&b);
 }
 
@@ -114,12 +195,6 @@ fuzz_result(struct slice in)
 	}
 	sqljson_result_fini(&r);
 	buf_fini(&b);
-}
-
-static bool
-same(struct slice a, struct slice b)
-{
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
 static void

@@ -15,7 +15,7 @@ my %rank   = map { $layers[$_] => $_ } 0 .. $#layers;
 my @rules = (
 	[ qr{^event2/},             qr{^(?:base/ev|routing/watch|proxy)/} ],
 	[ qr{^libpq|^postgres},     qr{^(?:routing/watch|migration|proxy)/} ],
-	[ qr{^jansson},             qr{^(?:protocol/sqljson\.c$|migration/)} ],
+	[ qr{^jansson},             qr{^migration/} ],
 	[ qr{^stringprep},          qr{^protocol/saslprep\.c$} ],
 	[ qr{^maxminddb},           qr{^routing/geo\.c$} ],
 	[ qr{^pg_query},            qr{^routing/classify\.c$} ],

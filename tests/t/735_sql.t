@@ -8,6 +8,7 @@ use warnings;
 use HTTP::Tiny;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
+use Meridian::Test::Measure qw(cpu_ticks measured peak_kb peak_reset sanitized);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -162,6 +163,36 @@ cmp_ok(length $a->{content}, '>', 15_000_000, 'is there, every byte');
 my $long = 'x' x 9_000_000;
 is(ask(qq({"query":"select length(\$1)","params":["$long"]}))->{json}{rows}[0][0], '9000000', 'a parameter of 9 MB');
 is(ask(qq({"query":"select length(\$1)","params":["$long$long"]}))->{status}, 413, 'a body beyond http_max_body');
+
+# Whatever it is made of: no more than a small multiple of its bytes, in memory and in time, before it is
+# refused or on its way. Workers serve others meanwhile.
+sub cost_of
+{
+	my ($text) = @_;
+	peak_reset($proxy->pid);
+	my ($memory, $ticks) = (peak_kb($proxy->pid), cpu_ticks($proxy->pid));
+	my $answer = ask($text);
+	return ($answer, peak_kb($proxy->pid) - $memory, cpu_ticks($proxy->pid) - $ticks);
+}
+
+sub filled { my ($head, $again, $tail) = @_; return $head . $again x ((9_900_000 - length $head) / length $again) . $tail }
+my (undef, undef, $plain) = cost_of(filled('{"query":"select length($1)","params":["', 'x', '"]}'));
+my $params = '{"query":"select length($1)","params":[';
+for my $case (
+	[ 'an array of objects',  filled($params . '[{}', ',{}', ']]}'), [ 200, undef ] ],
+	[ 'an array of numbers',  filled($params . '[1.5', ',1.5', ']]}'), [ 200, undef ] ],
+	[ 'too many parameters',  filled($params . '{}', ',{}', ']}'), [ 400, '22023' ] ],
+	[ 'too many queries',     filled('{"queries":[{"query":""}', ',{"query":""}', ']}'), [ 400, '22023' ] ],
+	[ 'brackets without end', filled($params, '[', ''), [ 400, '22P02' ] ],
+  ) {
+	my ($name, $text, $want) = @$case;
+	my ($answer, $kb, $ticks) = cost_of($text);
+	is_deeply([ $answer->{status}, $answer->{json}{code} ], $want, "10 MB, $name");
+	measured('%s: %d kB, %d ms; one string: %d ms', $name, $kb, 10 * $ticks, 10 * $plain);
+	next if sanitized();
+	cmp_ok($kb, '<', 80_000, '... in eight times its memory at most');
+	cmp_ok($ticks, '<=', 3 * $plain + 20, '... and in the time of its bytes');
+}
 is(() = ask(query_of('select generate_series(1, 100000)'))->{content} =~ /\["\d+"\]/g, 100_000, '100,000 rows');
 $proxy->reload(set => { sql_max_response => '1MB' });
 for my $sql ("select repeat('x', 2000000)", 'select generate_series(1, 1000000)') {

@@ -25,6 +25,21 @@ parse_good(const char *body, struct sqljson_request *r)
 		fail_msg("%s: %s (%s)", body, e.msg, e.detail);
 }
 
+/* The statement of a query, as it stands in its Parse. */
+static void
+assert_statement(const struct sqljson_request *r, size_t i, const char *text)
+{
+	struct message_parse parse;
+	struct buf b = { 0 };
+	struct frame f;
+
+	sqljson_put_query(&b, r, i);
+	assert_int_equal(frame_cut(buf_view(&b), 1 << 20, &f), PARSE_DONE);
+	assert_int_equal(message_parse_parse(f.body, &parse), PARSE_DONE);
+	assert_true(slice_is(parse.sql, text));
+	buf_fini(&b);
+}
+
 /* The one parameter of a request, as it stands in its Bind; NULL where it is NULL. */
 static char *
 param_of(const char *json)
@@ -74,6 +89,29 @@ parameters_become_postgresql_text(void **state)
 		{ "1.0", "1" },
 		{ "1e21", "1e+21" },
 		{ "0.30000000000000004", "0.30000000000000004" },
+		{ "-0.0", "-0" },
+		{ "0e5", "0" },
+		{ "-1.50", "-1.5" },
+		{ "1e5", "100000" },
+		{ "12.5E+1", "125" },
+		{ "1234.5678e2", "123456.78" },
+		{ "0.00010", "0.0001" },
+		{ "0.000012", "1.2e-05" },
+		{ "123456789012345678.0", "123456789012345678" },
+		{ "1e15", "1e+15" },
+		{ "1.25e-300", "1.25e-300" },
+		/* no digit is lost, nor is there a number that only a type of the server's is too
+		   small for */
+		{ "18446744073709551616", "18446744073709551616" },
+		{ "3.14159265358979323846264338327950288",
+		  "3.14159265358979323846264338327950288" },
+		{ "3.14159265358979323846264338327950288419716939937510",
+		  "3.14159265358979323846264338327950288419716939937510" },
+		{ "1e999", "1e+999" },
+		{ "1e99999999999999999999", "1e99999999999999999999" },
+		{ "{ \"a\" : 1.0 }", "{ \"a\" : 1.0 }" },
+		{ "[[],[ [1.0 , \"\\\\\\u0022\"],{\"b\":\"\\\"\"} ]]",
+		  "{{},{{1,\"\\\\\\\"\"},\"{\\\"b\\\":\\\"\\\\\\\"\\\"}\"}}" },
 		{ "{\"a\":0.1,\"b\":[1,null,\"x\\\"\"]}", "{\"a\":0.1,\"b\":[1,null,\"x\\\"\"]}" },
 		{ "{}", "{}" },
 		{ "[]", "{}" },
@@ -124,18 +162,38 @@ a_batch_has_its_queries_in_order(void **state)
 
 	(void)state;
 	parse_good("{\"queries\":[{\"query\":\"a\",\"params\":[],\"arrayMode\":true},"
-		   "{\"query\":\"b\",\"params\":null,\"arrayMode\":false},{\"query\":\"c\"}]}",
+		   "{\"query\":\"b\",\"params\":null,\"arrayMode\":false},{\"qu\\u0065ry\":"
+		   "\"c\\\"\\u00e9\\n\"}]}",
 		   &r);
 	assert_true(r.batch);
 	assert_int_equal(r.nqueries, 3);
-	assert_true(slice_is(sqljson_query_text(&r, 0), "a"));
-	assert_true(slice_is(sqljson_query_text(&r, 2), "c"));
+	assert_statement(&r, 0, "a");
+	assert_statement(&r, 2, "c\"\303\251\n");
 	assert_true(sqljson_array_mode(&r, 0, false));
 	assert_false(sqljson_array_mode(&r, 1, true));
 	assert_true(sqljson_array_mode(&r, 2, true));
 	sqljson_request_fini(&r);
 	parse_good("{\"queries\":[]}", &r);
 	assert_int_equal(r.nqueries, 0);
+	sqljson_request_fini(&r);
+}
+
+static void
+what_is_said_twice_counts_as_it_was_said_last(void **state)
+{
+	struct sqljson_request r;
+
+	(void)state;
+	parse_good("{\"query\":1,\"params\":1,\"query\":\"a\",\"params\":[1],\"params\":null}", &r);
+	assert_int_equal(r.nqueries, 1);
+	assert_int_equal(r.queries[0].nparams, 0);
+	assert_statement(&r, 0, "a");
+	sqljson_request_fini(&r);
+	parse_good("{\"queries\":[{\"query\":\"a\"},{\"query\":\"b\"}],\"query\":0,"
+		   "\"queries\":[{\"query\":\"c\"}]}",
+		   &r);
+	assert_int_equal(r.nqueries, 1);
+	assert_statement(&r, 0, "c");
 	sqljson_request_fini(&r);
 }
 
@@ -151,12 +209,17 @@ what_is_no_request_is_refused(void **state)
 		{ "{\"query\":\"a\"} x", SQLSTATE_INVALID_TEXT },
 		{ "{\"query\":\"a\\u0000b\"}", SQLSTATE_INVALID_TEXT },
 		{ "{\"query\":\"\xff\"}", SQLSTATE_INVALID_TEXT },
-		{ "{\"query\":\"a\",\"params\":[1e999]}", SQLSTATE_INVALID_TEXT },
+		{ "{\"query\":\"a\",\"params\":[[{\"a\":\"\\ud800\"}]]}", SQLSTATE_INVALID_TEXT },
+		{ "{\"query\":\"a\",\"params\":[1}", SQLSTATE_INVALID_TEXT },
+		{ "{\"queries\":[{\"query\":\"a\"}", SQLSTATE_INVALID_TEXT },
+		{ "{\"queries\":", SQLSTATE_INVALID_TEXT },
 		{ "[]", SQLSTATE_INVALID_PARAMETER_VALUE },
 		{ "{}", SQLSTATE_INVALID_PARAMETER_VALUE },
 		{ "{\"query\":1}", SQLSTATE_INVALID_PARAMETER_VALUE },
 		{ "{\"query\":\"a\",\"params\":{}}", SQLSTATE_INVALID_PARAMETER_VALUE },
 		{ "{\"queries\":{}}", SQLSTATE_INVALID_PARAMETER_VALUE },
+		{ "{\"queries\":null}", SQLSTATE_INVALID_PARAMETER_VALUE },
+		{ "{\"query\":\"a\",\"query\":null}", SQLSTATE_INVALID_PARAMETER_VALUE },
 		{ "{\"queries\":[1]}", SQLSTATE_INVALID_PARAMETER_VALUE },
 		{ "{\"queries\":[{\"query\":\"a\"},{}]}", SQLSTATE_INVALID_PARAMETER_VALUE },
 	};
@@ -189,6 +252,29 @@ more_parameters_than_the_protocol_can_count_are_refused(void **state)
 	body.n -= 2;
 	buf_str(&body, ",0]}");
 	assert_int_equal(sqljson_parse(buf_view(&body), &r, &e), -1);
+	assert_string_equal(e.sqlstate, SQLSTATE_INVALID_PARAMETER_VALUE);
+	buf_fini(&body);
+}
+
+static void
+more_queries_than_a_batch_may_have_are_refused(void **state)
+{
+	struct buf body = { 0 };
+	struct sqljson_request r;
+	struct err e = { 0 };
+
+	(void)state;
+	buf_str(&body, "{\"queries\":[{\"query\":\"\"}");
+	for (int i = 1; i < SQLJSON_QUERIES_MAX; i++)
+		buf_str(&body, ",{\"query\":\"\"}");
+	buf_str(&body, "]}");
+	assert_int_equal(sqljson_parse(buf_view(&body), &r, &e), 0);
+	assert_int_equal(r.nqueries, SQLJSON_QUERIES_MAX);
+	sqljson_request_fini(&r);
+	body.n -= 2;
+	buf_str(&body, ",{\"query\":\"\"}]}");
+	assert_int_equal(sqljson_parse(buf_view(&body), &r, &e), -1);
+	assert_string_equal(e.sqlstate, SQLSTATE_INVALID_PARAMETER_VALUE);
 	buf_fini(&body);
 }
 
@@ -451,8 +537,10 @@ main(void)
 		cmocka_unit_test(parameters_become_postgresql_text),
 		cmocka_unit_test(a_query_is_parse_bind_describe_execute),
 		cmocka_unit_test(a_batch_has_its_queries_in_order),
+		cmocka_unit_test(what_is_said_twice_counts_as_it_was_said_last),
 		cmocka_unit_test(what_is_no_request_is_refused),
 		cmocka_unit_test(more_parameters_than_the_protocol_can_count_are_refused),
+		cmocka_unit_test(more_queries_than_a_batch_may_have_are_refused),
 		cmocka_unit_test(a_result_has_fields_rows_and_its_command),
 		cmocka_unit_test(the_command_tag_says_how_many_rows),
 		cmocka_unit_test(messages_cut_anywhere_are_bad),
