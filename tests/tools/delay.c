@@ -15,6 +15,8 @@
  *   split N  at most N bytes per write, a turn of the loop between them; 0: as they come
  *   refuse   stop listening                  cut     reset every connection
  *   pass     relay and listen again          count   answers "ok N": connections now open
+ *   hold     what servers say from now on waits, until pass; what clients say does not
+ *   step N   N bytes of it go on             held    answers "ok N": bytes that wait
  * The end of standard input ends the program, so it never outlives the test that started it; --keep
  * ignores it.
  */
@@ -67,7 +69,7 @@ struct relay {
 	int listener;
 	int64_t delay_us;
 	size_t split; /* bytes per write; SIZE_MAX: no limit */
-	bool hang, keep, done;
+	bool hang, hold, keep, done;
 	struct conn *conns;
 	size_t nconns;
 	struct pollfd *set;
@@ -159,6 +161,20 @@ way_push(struct way *w, const char *data, size_t len, int64_t due_us)
 	w->bytes += len;
 }
 
+/* A chunk that is waiting becomes two of them. */
+static void
+way_cut(struct way *w, struct chunk *c, size_t len)
+{
+	struct chunk *rest = need(malloc(sizeof *rest + c->len - len));
+
+	*rest = (struct chunk){ .next = c->next, .due_us = c->due_us, .len = c->len - len };
+	memcpy(rest->data, c->data + len, rest->len);
+	c->len = len;
+	c->next = rest;
+	if (w->tail == &c->next)
+		w->tail = &rest->next;
+}
+
 /* What is due goes out, or `split` bytes of it; false when the connection is broken. */
 static bool
 way_flush(struct way *w, int to, int64_t now, size_t split)
@@ -246,6 +262,8 @@ conn_read(struct relay *r, struct conn *c, int from)
 	due = now + r->delay_us;
 	if (from == 0 && due < c->opened_us + 3 * r->delay_us)
 		due = c->opened_us + 3 * r->delay_us;
+	if (from == 1 && r->hold)
+		due = INT64_MAX;
 	way_push(w, scratch, (size_t)n, due);
 	w->read_ended = n == 0;
 }
@@ -293,6 +311,29 @@ relay_reap(struct relay *r, bool all)
 
 /* ---------------------------------------------------------------- commands */
 
+/* How many bytes of servers are held; of each connection so many go on. */
+static size_t
+relay_held(struct relay *r, size_t go)
+{
+	size_t n = 0;
+
+	for (struct conn *c = r->conns; c != NULL; c = c->next) {
+		size_t left = go;
+
+		for (struct chunk *at = c->way[1].head; at != NULL; at = at->next) {
+			if (at->due_us != INT64_MAX)
+				continue;
+			n += at->len;
+			if (left > 0 && left < at->len)
+				way_cut(&c->way[1], at, left);
+			if (left > 0)
+				at->due_us = 0;
+			left -= at->len < left ? at->len : left;
+		}
+	}
+	return n;
+}
+
 static void
 command_run(struct relay *r, const char *line)
 {
@@ -304,16 +345,21 @@ command_run(struct relay *r, const char *line)
 		r->split = n == 0 ? SIZE_MAX : (size_t)n;
 	else if (strcmp(line, "hang") == 0)
 		r->hang = true;
+	else if (strcmp(line, "hold") == 0)
+		r->hold = true;
+	else if (sscanf(line, "step %d", &n) == 1 && n > 0)
+		relay_held(r, (size_t)n);
 	else if (strcmp(line, "cut") == 0)
 		relay_reap(r, true);
 	else if (strcmp(line, "refuse") == 0)
 		relay_refuse(r);
 	else if (strcmp(line, "pass") == 0) {
-		r->hang = false;
+		r->hang = r->hold = false;
+		relay_held(r, SIZE_MAX);
 		if (r->listener < 0)
 			relay_listen(r);
-	} else if (strcmp(line, "count") == 0) {
-		printf("ok %zu\n", r->nconns);
+	} else if (strcmp(line, "count") == 0 || strcmp(line, "held") == 0) {
+		printf("ok %zu\n", *line == 'c' ? r->nconns : relay_held(r, 0));
 		return;
 	} else {
 		printf("what? %s\n", line);

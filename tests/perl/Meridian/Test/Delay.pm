@@ -14,6 +14,12 @@
 #   $far->pass;         # relays again
 #   is($far->count, 0, 'no connection is left open');
 #
+# Round trips are counted, and not timed, where what servers say waits until it is told to go on:
+#
+#   $far->hold;         # what clients say arrives; what servers say does not, until pass
+#   wait_until(sub { $far->held >= 15 });           # so many bytes wait
+#   $far->step(15);     # they go on, what is behind them waits
+#
 # It ends with the test: its standard input is a pipe of ours.
 package Meridian::Test::Delay;
 use strict;
@@ -48,6 +54,9 @@ sub hang   { return $_[0]->tell_it('hang') }
 sub pass   { return $_[0]->tell_it('pass') }
 sub refuse { return $_[0]->tell_it('refuse') }
 sub cut    { return $_[0]->tell_it('cut') }
+sub hold   { return $_[0]->tell_it('hold') }
+sub step   { my ($self, $n) = @_; return $self->tell_it("step $n") }
+sub held   { return $_[0]->tell_it('held') }
 sub count  { return $_[0]->tell_it('count') }
 
 1;
