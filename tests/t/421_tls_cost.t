@@ -15,7 +15,6 @@ use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(usleep);
 
 plan skip_all => 'a sanitizer makes system calls of its own' if sanitized();
 
@@ -64,19 +63,15 @@ sub unread
 
 # A burst of the client's, record by record, goes on in one piece, whatever the number of records.
 my $w = $session{-tls1_3};
-my $burst = system_calls(
-	$worker,
-	sub {
-		kill 'STOP', $proxy->pid;
-		for (1 .. 50) {
-			$w->send(parse("SELECT $_", "s$_"));
-			usleep(2_000);    # or s_client makes fewer records of them
-		}
-		$w->send(sync_message);
-		wait_until(sub { unread() > 50 * 40 });
-		kill 'CONT', $proxy->pid;
-		$w->until('Z');
-	});
+stand_still($proxy->pid);
+for (1 .. 50) {
+	my $before = unread();
+	$w->send(parse("SELECT $_", "s$_"));
+	wait_until(sub { unread() > $before }) or die 'no record came';    # or s_client makes fewer of them
+}
+$w->send(sync_message);
+ok(wait_until(sub { unread() > 50 * 40 }), 'a burst of records waits for a proxy that stands still');
+my $burst = system_calls($worker, sub { kill 'CONT', $proxy->pid; $w->until('Z') });
 cmp_ok($burst->{sendto}, '<=', 2, '51 records of a client: one send to the node, and one back') or diag explain $burst;
 
 # A session, handshake and all. What it reads depends on how the bytes come; what it sends does not: S,

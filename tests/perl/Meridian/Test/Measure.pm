@@ -9,6 +9,7 @@
 #   my $peak = peak_kb($proxy->pid); peak_reset($proxy->pid);  # VmHWM
 #   my $kb = pss_kb($proxy->pid);                   # proportional set size of what is its own
 #   is(descriptors($proxy->pid), $before);
+#   stand_still($proxy->pid);                       # SIGSTOP, and none of its threads runs any more
 #   my %env = allocations_env($file);               # for Meridian::Test::Proxy->new(env => …)
 #   my $n = allocations($file, $thread_id);         # so far
 #   measured("$what: %.2f kB", $kb);                # a line in the log of the test
@@ -25,7 +26,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT_OK = qw(threads system_calls peak_kb peak_reset pss_kb descriptors allocations_env
-  allocations measured sanitized wait_until cpu_ticks);
+  allocations measured sanitized wait_until cpu_ticks stand_still);
 our %EXPORT_TAGS = (all => \@EXPORT_OK);
 
 my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
@@ -112,6 +113,19 @@ sub cpu_ticks
 	my ($pid) = @_;
 	my @field = split ' ', slurp("/proc/$pid/stat") =~ s/.*\) //r;
 	return $field[11] + $field[12];
+}
+
+# The signal is on its way to each thread when kill() returns: one that is in a system call comes to the
+# end of it first. Not while somebody traces it.
+sub stand_still
+{
+	my ($pid) = @_;
+	kill 'STOP', $pid or croak "kill: $!";
+	wait_until(sub {
+		my @states = map { slurp($_) =~ /\) (\w)/ ? $1 : '' } glob "/proc/$pid/task/*/stat";
+		return @states && !grep { $_ ne 'T' } @states;
+	}) or croak "process $pid does not stand still";
+	return;
 }
 
 sub descriptors
