@@ -18,8 +18,9 @@
 #define LOOK_US    (5 * USEC_PER_MSEC)
 #define RESUME_US  (2 * USEC_PER_SEC)
 #define FREEZE_MAX (60 * USEC_PER_SEC)
-#define FRESH      "5 seconds" /* a proxy whose heartbeat is older does not count */
-#define EXTRA_US   (200 * USEC_PER_MSEC)
+#define FRESH      "5 seconds"           /* a proxy whose heartbeat is older does not count */
+#define EXTRA_US   (200 * USEC_PER_MSEC) /* at least, and at most, for an answer to arrive */
+#define EXTRA_MAX  (2 * USEC_PER_SEC)
 #define OTHERS_US  (5 * USEC_PER_SEC) /* so old may the number of proxies be in the pause */
 
 PGconn *
@@ -168,6 +169,16 @@ fleet_prewarm(struct job *j, const struct gate_move *m, int64_t deadline_us, str
 	return others > 0 ? fleet_await(&a, deadline_us, &ignored, &left, e) : 0;
 }
 
+/* Others answer at the deadline where a transaction is still open, from as far away as the fleet
+ * reaches, on machines as busy as they are: who has time for transactions has some for that. */
+static int64_t
+extra_of(int64_t wait_us)
+{
+	int64_t extra = wait_us / 2;
+
+	return extra < EXTRA_US ? EXTRA_US : extra > EXTRA_MAX ? EXTRA_MAX : extra;
+}
+
 int
 fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us, struct gate_counts *out,
 	     struct err *e)
@@ -181,7 +192,8 @@ fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us, stru
 		return -1;
 	if (j->site->ops->gate->freeze(j->site->arg, m, deadline_us, out, e) < 0)
 		return -1;
-	if (others > 0 && fleet_await(&a, deadline_us + EXTRA_US, &others_sum, &left, e) < 0)
+	if (others > 0 &&
+	    fleet_await(&a, deadline_us + extra_of(a.wait_us), &others_sum, &left, e) < 0)
 		return -1;
 	add_counts(out, &others_sum);
 	if (left == 0)
