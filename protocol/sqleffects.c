@@ -648,10 +648,13 @@ skip_word(struct scan *s, struct slice *before)
 	const char *p = s->in.p;
 	struct slice word;
 
+	/* dollar signs are looked at once, not from each of them to the end of all */
+	if (p >= s->in.end || !(sqltoken_kind_of(*p) & SQLBYTE_LETTER))
+		return false;
 	while (p < s->in.end && (sqltoken_kind_of(*p) & SQLBYTE_IN_WORD))
 		p++;
 	word = slice_of(s->in.p, (size_t)(p - s->in.p));
-	if (word.n < 2 || !(sqltoken_kind_of(word.p[0]) & SQLBYTE_LETTER) || !is_ordinary(word))
+	if (word.n < 2 || !is_ordinary(word))
 		return false;
 	*before = word;
 	s->in.p = p;

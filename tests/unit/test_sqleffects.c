@@ -512,6 +512,38 @@ many_names_cost_little_more_than_few(void **state)
 	assert_cost(many, 1, few);
 }
 
+/* Of a text of `n` bytes that are one part over and over. */
+static double
+cost_of_parts(const void *part, size_t n)
+{
+	struct buf text = { 0 };
+	double ms;
+
+	while (text.n < n)
+		buf_str(&text, part);
+	ms = cost_ms();
+	(void)sqleffects(buf_view(&text));
+	ms = cost_ms() - ms;
+	buf_fini(&text);
+	return ms;
+}
+
+/* Bytes that belong to words and begin none. */
+static void
+a_run_that_begins_no_word_is_read_once(void **state)
+{
+	static const char *const parts[] = { "$", "$a$", "$$1", "1$", "9", "1a" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		double few = cost_least(cost_of_parts, parts[i], 8 * 1024),
+		       many = cost_least(cost_of_parts, parts[i], 64 * 1024);
+
+		print_message("# %s: %.1f ms for 8 kB, %.1f ms for 64 kB\n", parts[i], few, many);
+		assert_cost(many, 8, few > 1 ? 1 : few);
+	}
+}
+
 static void
 assert_list(const struct buf *list, const char *want)
 {
@@ -575,6 +607,7 @@ main(void)
 		cmocka_unit_test(a_name_fits_or_is_none),
 		cmocka_unit_test(a_hostile_text_is_read_in_little_time),
 		cmocka_unit_test(many_names_cost_little_more_than_few),
+		cmocka_unit_test(a_run_that_begins_no_word_is_read_once),
 		cmocka_unit_test(lists_of_names_are_in_order),
 		cmocka_unit_test(every_beginning_of_a_text_can_be_read),
 	};
