@@ -472,10 +472,26 @@ struct change {
 	void (*put)(struct change *c, struct slice name, struct slice value);
 };
 
+/* PostgreSQL takes 1,664 entries in the list of a SELECT (MaxTupleAttributeNumber). */
+#define CALLS_OF_SELECT 1024
+
+static void
+begin_call(struct change *c)
+{
+	if (c->calls % CALLS_OF_SELECT > 0) {
+		buf_str(c->sql, ", ");
+	} else {
+		if (c->calls > 0)
+			buf_slice(c->sql, c->end);
+		buf_str(c->sql, "SELECT ");
+	}
+	c->calls++;
+}
+
 static void
 put_call(struct change *c, struct slice name, struct slice value)
 {
-	buf_str(c->sql, c->calls++ > 0 ? ", " : "SELECT ");
+	begin_call(c);
 	buf_str(c->sql, "pg_catalog.set_config(");
 	vars_put_literal(c->sql, name);
 	buf_str(c->sql, ", ");
@@ -568,7 +584,7 @@ put_reset(const struct change *c, const struct vars *from)
 static void
 put_role_first(struct change *c, struct slice role)
 {
-	buf_str(c->sql, c->calls++ > 0 ? ", " : "SELECT ");
+	begin_call(c);
 	buf_str(c->sql, "(SELECT pg_catalog.set_config('role', ");
 	vars_put_literal(c->sql, role);
 	buf_str(c->sql, ", false) FROM pg_catalog.pg_roles WHERE rolsuper AND rolname "

@@ -116,6 +116,15 @@ my ($full) = grep { $_->[0] eq 'E' } $loaded->until('E');
 is(error_fields($full)->{D}, 'Too many settings to be replayed.', 'which ends where it cannot have them back');
 is($other->ask("SELECT coalesce(current_setting('my.v1', true), '')"), '', 'and nobody has half of them');
 is($other->ask('SHOW exit_on_error'), 'off', 'nor anything else of it');
+
+# A list of a SELECT may have 1,664 entries.
+my $rich = session($one);
+for my $i (0 .. 19) {
+	$rich->send(query(join ';', map { "SET my.n$_ = $_" } $i * 100 .. $i * 100 + 99));
+	$rich->until('Z');
+}
+is($other->ask("SELECT coalesce(current_setting('my.n1999', true), '')"), '', 'two thousand settings are not for others');
+is($rich->ask("SELECT current_setting('my.n0') || current_setting('my.n1999')"), '01999', 'and whoever has them has them again');
 $one->stop;
 
 # ---------------------------------------------------------------- more to be kept warm than there is room for

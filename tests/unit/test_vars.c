@@ -224,6 +224,52 @@ changes_stay_within_bounds(void **state)
 	free(names);
 }
 
+/* Settings of one server connection are set in one text, but not in one list: a server takes 1,664
+ * entries of that (MaxTupleAttributeNumber). */
+static void
+many_changes_are_several_lists(void **state)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *none = vars_empty(t), *full;
+	static const enum vars_failure kinds[] = { VARS_ERROR, VARS_FATAL, VARS_APART };
+	char(*names)[8] = calloc(VARS_SET_MAX, sizeof(*names));
+	struct vars_item *items = calloc(VARS_SET_MAX, sizeof(*items));
+	size_t n = VARS_SET_MAX;
+
+	(void)state;
+	assert_non_null(names);
+	assert_non_null(items);
+	for (size_t i = 0; i < n; i++) {
+		snprintf(names[i], sizeof(names[i]), "a.%zu", i);
+		items[i] = (struct vars_item){ slice_str(names[i]), S("1") };
+	}
+	n = vars_sort(items, n);
+	full = vars_change(none, items, &n, true);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct buf sql = { .cap = SIZE_MAX };
+		size_t calls = 0;
+		struct slice rest;
+
+		vars_put_change(&sql, none, full, kinds[i]);
+		for (rest = buf_view(&sql); rest.n > 0;) {
+			struct slice one = slice_cut(&rest, kinds[i] == VARS_APART ? '\0' : ';');
+			size_t here = 0;
+
+			for (; slice_cut(&one, '(').n > 0 && one.n > 0; here++)
+				;
+			assert_true(here <= 1664);
+			calls += here;
+		}
+		assert_int_equal(calls, VARS_SET_MAX);
+		buf_fini(&sql);
+	}
+	vars_unref(full);
+	vars_unref(none);
+	vars_table_free(t);
+	free(items);
+	free(names);
+}
+
 static void
 a_startup_message_sets_all_but_who_and_where(void **state)
 {
@@ -551,6 +597,7 @@ main(void)
 		cmocka_unit_test(one_lies_over_the_other),
 		cmocka_unit_test(many_changes_are_made_at_once),
 		cmocka_unit_test(changes_stay_within_bounds),
+		cmocka_unit_test(many_changes_are_several_lists),
 		cmocka_unit_test(a_startup_message_sets_all_but_who_and_where),
 		cmocka_unit_test(a_change_is_the_difference),
 		cmocka_unit_test(what_drivers_set_costs_no_plan),
