@@ -682,6 +682,22 @@ message_parse_execute(struct slice body, struct message_execute *out)
 	return PARSE_DONE;
 }
 
+enum parse
+message_parse_call(struct slice body, struct message_call *out)
+{
+	struct message_call m;
+	uint16_t result;
+
+	if (!take_u32(&body, &m.function) || !take_array(&body, 2, &m.formats_n, &m.formats) ||
+	    !take_values(&body, &m.values_n, &m.values) || !take_u16(&body, &result) || body.n != 0)
+		return PARSE_BAD;
+	if (!are_formats(m.formats, m.formats_n) || result > 1 ||
+	    (m.formats_n > 1 && m.formats_n != m.values_n))
+		return PARSE_BAD;
+	*out = m;
+	return PARSE_DONE;
+}
+
 uint32_t
 message_oid(const struct message_parse *m, uint16_t i)
 {

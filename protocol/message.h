@@ -208,6 +208,14 @@ struct message_target {
 	struct slice name;
 };
 
+struct message_call {
+	uint32_t function;  /* its number in pg_proc */
+	uint16_t formats_n; /* as of a Bind */
+	struct slice formats;
+	uint16_t values_n;
+	struct slice values;
+};
+
 struct message_execute {
 	struct slice portal;
 	uint32_t max_rows; /* 0: all of them */
@@ -218,9 +226,11 @@ enum parse message_parse_parse(struct slice body, struct message_parse *out) MUS
 enum parse message_parse_bind(struct slice body, struct message_bind *out) MUST_CHECK;
 enum parse message_parse_target(struct slice body, struct message_target *out) MUST_CHECK;
 enum parse message_parse_execute(struct slice body, struct message_execute *out) MUST_CHECK;
+/* A FunctionCall. */
+enum parse message_parse_call(struct slice body, struct message_call *out) MUST_CHECK;
 /* The i-th type of a Parse, 0-based; 0 (unspecified) where it was not given. */
 uint32_t message_oid(const struct message_parse *m, uint16_t i);
-/* The next parameter value of a Bind; out->p is NULL for SQL NULL. False at the end. */
+/* The next value of a Bind or FunctionCall; out->p is NULL for SQL NULL. False at the end. */
 bool message_next_value(struct slice *values, struct slice *out);
 /* The format (0 text, 1 binary) that a list of n formats gives to item i. */
 int16_t message_format(struct slice formats, uint16_t n, uint16_t i);

@@ -8,6 +8,7 @@
 #include "proxy/session/pooled_int.h"
 
 #include "base/hot.h"
+#include "protocol/calleffects.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -246,6 +247,8 @@ takes_settings_back(struct pooled *pd, const struct frame *f)
 
 	if (f->type == MSG_QUERY && message_parse_query(f->body, &sql) == PARSE_DONE)
 		return sqleffects(sql) & EFFECT_SETTINGS_ALL;
+	if (f->type == MSG_FUNCTION_CALL)
+		return calleffects(f->body, f->body.n, NULL) & EFFECT_SETTINGS_ALL;
 	if (f->type == MSG_PARSE && message_parse_parse(f->body, &parse) == PARSE_DONE)
 		look_at_parse(pd, &parse);
 	if (f->type == MSG_BIND && message_parse_bind(f->body, &bind) == PARSE_DONE)
@@ -264,6 +267,9 @@ may_take_settings_back(struct pooled *pd, struct slice in)
 		pd->resets_unnamed |= !is_named;
 		pd->resets_named |= is_named || in.n <= FRAME_HEAD_BYTES;
 	}
+	if (type == MSG_FUNCTION_CALL)
+		return calleffects(slice_skip(in, FRAME_HEAD_BYTES), get_u32(in.p + 1) - 4, NULL) &
+		       EFFECT_SETTINGS_ALL;
 	return type == '\0' || type == MSG_QUERY ||
 	       (type == MSG_BIND && (pd->resets_unnamed || pd->resets_named));
 }

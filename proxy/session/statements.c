@@ -22,6 +22,7 @@
 
 #include "base/hot.h"
 #include "base/mem.h"
+#include "protocol/calleffects.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -47,7 +48,15 @@ on_sync(struct walk *w, size_t total)
 static enum step
 on_call(struct walk *w, size_t total)
 {
-	w->c->effects |= EFFECT_CODE;
+	struct slice body = slice_skip(slice_of(w->at, walk_left(w)), FRAME_HEAD_BYTES);
+	size_t n = total - FRAME_HEAD_BYTES, wants;
+
+	if (body.n > n)
+		body.n = n;
+	wants = calleffects_wants(body, n);
+	if (body.n < wants && wants <= STATEMENTS_TEXT_MAX)
+		return STEP_MORE;
+	walk_note(w, calleffects(body, n, &w->c->settings));
 	if (w->open)
 		walk_follow(w);
 	walk_await(w, UNIT_CALL, NULL);

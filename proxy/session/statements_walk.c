@@ -126,8 +126,8 @@ walk_slot_must_wait(const struct statements *c, const struct slot *slot)
 /* ---- what texts may do ---- */
 
 /* Whether all statements are gone behind this. */
-static WARM void
-note_effects(struct walk *w, unsigned effects)
+WARM void
+walk_note(struct walk *w, unsigned effects)
 {
 	struct statements *c = w->c;
 
@@ -150,7 +150,7 @@ note_effects(struct walk *w, unsigned effects)
 WARM void
 walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
 {
-	note_effects(w, effects);
+	walk_note(w, effects);
 	if (effects & EFFECT_SETTINGS)
 		sqleffects_names(sql, &w->c->settings);
 }
@@ -160,7 +160,7 @@ walk_note_statement(struct walk *w, struct statement *st)
 {
 	if (st->effects == 0)
 		return;
-	note_effects(w, st->effects);
+	walk_note(w, st->effects);
 	/* one read may run it thousands of times */
 	if (st->noted != w->number)
 		sqleffects_put_names(&w->c->settings, slice_of(st->names, st->names_n));

@@ -82,7 +82,9 @@ bool walk_must_doubt(struct statements *c);
 /* Whether names cannot be relied on yet. */
 bool walk_must_wait(struct statements *c, const struct name *name);
 bool walk_slot_must_wait(const struct statements *c, const struct slot *slot);
-/* What a text may do that runs now. */
+/* What may be done now … */
+void walk_note(struct walk *w, unsigned effects);
+/* … by a text. */
 void walk_note_effects(struct walk *w, unsigned effects, struct slice sql);
 void walk_note_statement(struct walk *w, struct statement *st);
 

@@ -8,6 +8,7 @@
 
 #include "base/hot.h"
 #include "base/mem.h"
+#include "protocol/calleffects.h"
 #include "protocol/flow.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -198,9 +199,28 @@ look_at(struct traces *t, const struct frame *f, struct slice raw, bool first)
 		    target.name.n == 0)
 			change_unnamed(t, first, false, NOTHING);
 		break;
+	case MSG_FUNCTION_CALL:
+		t->effects |= calleffects(f->body, f->body.n, &t->names);
+		break;
 	default:
 		break;
 	}
+}
+
+/* Whether more of the message has to be there, of which that is the beginning. */
+static bool
+wants_more(struct slice part)
+{
+	size_t wants = TEXT_MAX, n;
+
+	if (part.n < FRAME_HEAD_BYTES)
+		return true;
+	n = get_u32(part.p + 1);
+	if (*part.p == MSG_FUNCTION_CALL && n >= 4)
+		wants = 1 + 4 + calleffects_wants(slice_skip(part, FRAME_HEAD_BYTES), n - 4);
+	else if (n < TEXT_MAX)
+		return true;
+	return part.n < wants && wants < TEXT_MAX;
 }
 
 /* The rest of it is not looked at. */
@@ -209,6 +229,9 @@ look_at_long(struct traces *t, struct slice part, bool first)
 {
 	if (*part.p == MSG_QUERY)
 		note_query(t, first);
+	else if (*part.p == MSG_FUNCTION_CALL)
+		t->effects |= calleffects(slice_skip(part, FRAME_HEAD_BYTES),
+					  get_u32(part.p + 1) - 4, &t->names);
 	else if (*part.p == MSG_PARSE &&
 		 (part.n == FRAME_HEAD_BYTES || part.p[FRAME_HEAD_BYTES] == '\0')) {
 		change_unnamed(t, first, true, NOTHING);
@@ -223,9 +246,10 @@ begin_part(struct traces *t, struct slice rest)
 	char type = *rest.p;
 	bool first = note_sent(&t->flight, type);
 
-	if (type != MSG_QUERY && type != MSG_PARSE && type != MSG_CLOSE)
+	if (type != MSG_QUERY && type != MSG_PARSE && type != MSG_CLOSE &&
+	    type != MSG_FUNCTION_CALL)
 		return;
-	if (rest.n >= FRAME_HEAD_BYTES && get_u32(rest.p + 1) >= TEXT_MAX) {
+	if (!wants_more(rest)) {
 		look_at_long(t, rest, first);
 		return;
 	}
@@ -242,8 +266,7 @@ add_to_part(struct traces *t, struct slice more)
 
 	buf_slice(&t->part, more);
 	p = frame_cut(buf_view(&t->part), INT32_MAX, &f);
-	if (p == PARSE_MORE && !t->part.failed &&
-	    (t->part.n < FRAME_HEAD_BYTES || get_u32(t->part.p + 1) < TEXT_MAX))
+	if (p == PARSE_MORE && !t->part.failed && wants_more(buf_view(&t->part)))
 		return;
 	if (p == PARSE_DONE)
 		look_at(t, &f, buf_view(&t->part), t->part_first);

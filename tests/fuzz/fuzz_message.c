@@ -138,12 +138,27 @@ try_parse(struct slice body)
 }
 
 static void
+try_call(struct slice body)
+{
+	struct message_call m;
+	struct slice value;
+	uint16_t n = 0;
+
+	if (message_parse_call(body, &m) != PARSE_DONE)
+		return;
+	for (; message_next_value(&m.values, &value); n++)
+		check_inside(value, body);
+	FUZZ_ASSERT(n == m.values_n && m.values.n == 0);
+}
+
+static void
 try_bind(struct slice body)
 {
 	struct message_bind m;
 	struct slice value;
 	uint16_t n = 0;
 
+	try_call(body);
 	if (message_parse_bind(body, &m) != PARSE_DONE)
 		return;
 	for (; message_next_value(&m.values, &value); n++) {

@@ -100,7 +100,9 @@ for my $database (qw(own ses)) {
 	$s->ask("SET search_path TO side, public", "SET TIME ZONE 'Asia/Tokyo'", "SET app.tenant = 'it''s 42'", 'SET statement_timeout = 12345',
 		"SET application_name = 'other'", 'SET ROLE bob', "SELECT set_config('my.\xc3\xa4', '\xe2\x82\xac', false)");
 	extended($s, parse("SELECT set_config('app.asked', \$1, false)"), bind_message(["x'y"]), execute());
-	my $all = "SELECT current_setting('search_path'), current_setting('TimeZone'), current_setting('app.tenant'), "
+	$s->send(function_call(2078, 'app.called', "it's so", 'f'));
+	$s->answer;
+	my $all = "SELECT current_setting('app.called'), current_setting('search_path'), current_setting('TimeZone'), current_setting('app.tenant'), "
 	  . "current_setting('statement_timeout'), current_setting('application_name'), current_setting('DateStyle'), current_setting('app.begun'), "
 	  . "current_setting('extra_float_digits'), current_setting('app.asked'), current_setting('my.\xc3\xa4'), current_user, session_user";
 	my $before = $s->ask($all);
@@ -266,6 +268,16 @@ for my $database (qw(own ses)) {
 	extended($u, parse('SELECT set_config($1, $2, false)'), bind_message([qw(app.who knows)]), execute());
 	like(move($u, 'us-west1'), qr/cannot be moved: setting$/, "$database: a setting whose name is a parameter");
 	is(facts($u)->{move_block}, 'setting', 'SHOW SESSIONS has the word');
+	$u->close;
+	$u = session($database);
+	$u->send(function_call(2078, 'app.' . 'x' x 5000, '1', 'f'));
+	$u->answer;
+	like(move($u, 'us-west1'), qr/cannot be moved: setting$/, 'one that is set by a FunctionCall, and too long');
+	$u->close;
+	$u = session($database);
+	$u->send(function_call(2880, 7));
+	$u->answer;
+	like(move($u, 'us-west1'), qr/cannot be moved: advisory lock$/, 'a lock that is taken so');
 	my $long = session($database);
 	extended($long, parse("SELECT '" . 'x' x 20_000 . "'"));
 	like(move($long, 'us-west1'), qr/cannot be moved: prepared statement$/, 'a long statement without a name');

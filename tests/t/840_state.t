@@ -116,6 +116,33 @@ $z->ask('SET ROLE boss', "SET log_min_duration_statement = '1h'", 'RESET ROLE');
 is($y->ask('SHOW log_min_duration_statement'), '-1', 'and what the role alone could set');
 $z->close;
 
+# ---------------------------------------------------------------- by FunctionCall
+
+sub call { my ($w, @call) = @_; $w->send(function_call(@call)); my ($v) = grep { $_->[0] =~ /[VE]/ } $w->until('Z'); return $v->[0] eq 'V' ? substr $v->[1], 4 : error_fields($v)->{C} }
+
+is(call($x, 2078, 'app.called', "it's x", 'f'), "it's x", 'set_config() of a name of one\'s own');
+unlike($y->ask("SELECT current_setting('app.called', true)"), qr/x/, 'is not lent on');
+call($y, 2078, 'app.called', 'y', 'f');
+is($x->ask('SHOW app.called'), "it's x", 'and comes back');
+is($y->ask('SHOW app.called'), 'y', 'to each');
+call($x, 2078, 'app.called', 'nobody', 't');
+$y->ask('SELECT 1');
+is($x->ask('SHOW app.called'), "it's x", 'what is local to a transaction ends with it');
+call($x, 2078, 'TimeZone', 'Asia/Tokyo', 'f');
+isnt($y->ask('SHOW TimeZone'), 'Asia/Tokyo', 'one that is reported');
+is($x->ask('SHOW TimeZone'), 'Asia/Tokyo', 'is kept, too');
+$x->ask('RESET TimeZone');
+$x->ask('BEGIN');
+my $lo = call($x, 957, 393216);
+my $fd = call($x, 952, $lo, 393216);
+is(call($x, 955, $fd, 'z' x 100_000), '100000', 'a large object is written');
+is(call($x, 956, $fd, 0, 0) . length call($x, 954, $fd, 100_000), '0' . (2 + 2 * 100_000), 'and read');
+call($x, 953, $fd);
+$x->ask('COMMIT');
+is($y->ask("SELECT length(lo_get($lo))"), '100000', 'in a transaction of its own');
+is($x->ask($pid), $y->ask($pid), 'and both have one connection between them');
+call($x, 964, $lo);
+
 # ---------------------------------------------------------------- transactions
 
 $x->ask('BEGIN', "SET TIME ZONE 'Asia/Tokyo'", 'ROLLBACK');
@@ -299,6 +326,9 @@ my $s = session(application_name => 'tx');
 $s->ask('BEGIN', 'LISTEN news', 'CREATE TEMP TABLE t (a int)', 'COMMIT');
 becomes(sub { pinned('tx') }, 'listen', 'two pins: the first is shown');
 $s->ask('UNLISTEN news');
+call($s, 2880, 4);
+becomes(sub { pinned('tx') }, 'advisory lock', 'one by FunctionCall');
+call($s, 2884, 4);
 becomes(sub { pinned('tx') }, 'temp table', 'then the other');
 $s->ask('BEGIN', 'DROP TABLE t', 'ROLLBACK');
 becomes(sub { pinned('tx') }, 'temp table', 'a DROP that is rolled back');

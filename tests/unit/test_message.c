@@ -380,6 +380,35 @@ query_describe_and_execute_are_read(void **state)
 }
 
 static void
+a_function_call_is_read(void **state)
+{
+	/* 954 ("1" and NULL), both binary */
+	struct slice body = slice_of("\0\0\3\272\0\1\0\1\0\2\0\0\0\1"
+				     "1\xff\xff\xff\xff\0\0",
+				     21);
+	struct message_call m;
+	struct slice value;
+
+	(void)state;
+	CHECK_LAYOUT(message_parse_call, struct message_call, body, 0);
+	assert_int_equal(message_parse_call(body, &m), PARSE_DONE);
+	assert_int_equal(m.function, 954);
+	assert_int_equal(m.values_n, 2);
+	assert_int_equal(message_format(m.formats, m.formats_n, 1), 1);
+	assert_true(message_next_value(&m.values, &value));
+	assert_slice(value, "1");
+	assert_true(message_next_value(&m.values, &value));
+	assert_null(value.p);
+	assert_false(message_next_value(&m.values, &value));
+	/* formats: there are 0 and 1, and one for each */
+	assert_int_equal(message_parse_call(slice_of("\0\0\3\272\0\1\0\2\0\0\0\0", 12), &m),
+			 PARSE_BAD);
+	assert_int_equal(message_parse_call(slice_of("\0\0\3\272\0\2\0\1\0\1\0\0\0\0", 14), &m),
+			 PARSE_BAD);
+	assert_int_equal(message_parse_call(slice_of("\0\0\3\272\0\0\0\0\0\2", 10), &m), PARSE_BAD);
+}
+
+static void
 parse_is_read(void **state)
 {
 	struct slice body = slice_of("s\0select $1\0\0\2\0\0\0\27\0\0\0\31", 22);
@@ -449,6 +478,7 @@ main(void)
 		cmocka_unit_test(a_version_is_negotiated),
 		cmocka_unit_test(rows_are_written),
 		cmocka_unit_test(query_describe_and_execute_are_read),
+		cmocka_unit_test(a_function_call_is_read),
 		cmocka_unit_test(parse_is_read),
 		cmocka_unit_test(bind_is_read),
 	};

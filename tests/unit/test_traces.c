@@ -40,6 +40,25 @@ put_bind(struct buf *b)
 }
 
 static void
+put_call(struct buf *b, uint32_t function, const char *first, size_t n)
+{
+	size_t at = buf_message(b, MSG_FUNCTION_CALL);
+
+	buf_u32(b, function);
+	buf_u16(b, 0);
+	buf_u16(b, 3);
+	buf_u32(b, (uint32_t)n);
+	for (size_t i = 0; i < n; i++)
+		buf_u8(b, (uint8_t)first[i % strlen(first)]);
+	buf_u32(b, 1);
+	buf_str(b, "1");
+	buf_u32(b, 1);
+	buf_str(b, "f");
+	buf_u16(b, 0);
+	buf_message_end(b, at);
+}
+
+static void
 put_query(struct buf *b, const char *sql)
 {
 	message_put_query(b, slice_str(sql));
@@ -93,13 +112,14 @@ assert_names(const struct traces *t, const char *want, size_t n)
 static void
 names_of_settings_are_gathered(void **state)
 {
-	static const char want[] = "app.tenant\0my.own\0work_mem";
+	static const char want[] = "app.called\0app.tenant\0my.own\0work_mem";
 	struct buf b = { 0 };
 
 	(void)state;
 	put_query(&b, "SELECT 1; SET app.tenant = '5'; SET LOCAL app.not = 1");
 	put_parse(&b, "s1", "SELECT set_config('My.Own', $1, false)");
 	put_bind(&b);
+	put_call(&b, 2078, "App.Called", 10);
 	put_query(&b, "SET app.tenant = 6; SET work_mem = '1MB'");
 	for (size_t piece = 1; piece <= b.n; piece++) {
 		struct traces *t = play(&b, piece);
@@ -444,6 +464,43 @@ what_cannot_be_asked_pins(void **state)
 	}
 }
 
+/* Of a long one, which may be a large object's data, no more is read than the function's number. */
+static void
+function_calls_are_told_by_their_functions(void **state)
+{
+	static const struct {
+		uint32_t function;
+		size_t n;
+		unsigned pins;
+	} rows[] = {
+		{ 955, 5, 0 },
+		{ 955, 200000, 0 },
+		{ 6006, 5, PIN_SESSION },
+		{ 2078, 5000, PIN_SETTING },
+		{ 6006, 200000, PIN_SESSION },
+		{ 2078, 200000, PIN_SETTING },
+		{ 2880, 70000, 0 },
+	};
+	static const size_t pieces[] = { 1, 4, 5, 8, 9, 1000, 1 << 20 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (size_t k = 0; k < sizeof(pieces) / sizeof(pieces[0]); k++) {
+			struct buf b = { 0 };
+			struct traces *t;
+
+			put_query(&b, "SELECT 1");
+			put_call(&b, rows[i].function, "x", rows[i].n);
+			put_parse(&b, "", "SELECT 'kept'");
+			t = play(&b, pieces[k]);
+			assert_int_equal(traces_pins(t), rows[i].pins);
+			assert_int_equal(unnamed_of(t), 'k');
+			traces_free(t);
+			buf_fini(&b);
+		}
+	}
+}
+
 static void
 the_packet_is_kept(void **state)
 {
@@ -467,6 +524,7 @@ main(void)
 		cmocka_unit_test(an_error_may_keep_it_from_being_prepared),
 		cmocka_unit_test(an_error_amid_a_message_leaves_doubt),
 		cmocka_unit_test(what_cannot_be_asked_pins),
+		cmocka_unit_test(function_calls_are_told_by_their_functions),
 		cmocka_unit_test(the_packet_is_kept),
 	};
 
