@@ -58,6 +58,24 @@ last_words($prompted, '57P01', 'a deadline ends who is at the prompt');
 last_words($working,  '57P01', 'and who is in');
 $proxy->console('UNDRAIN REGION us-east1');
 
+# ---------------------------------------------------------------- UNDRAIN of what is not drained
+
+my $name = '127.0.0.1:' . $node->port;
+sub drained { return join ' ', map { "$_->{drained}" } @{ $proxy->console('SHOW REGIONS') }, @{ $proxy->console('SHOW NODES') } }
+my $nothing = drained();
+my $log     = length $proxy->log_text;
+like($proxy->console_error('UNDRAIN REGION us-east1'), qr/55000: region "us-east1" is not drained/, 'a region that is not drained any more');
+like($proxy->console_error("UNDRAIN NODE '$name'"), qr/55000: node "\Q$name\E" is not drained/, 'a node that never was');
+like($proxy->console_error('UNDRAIN REGION nowhere'), qr/42704: region "nowhere" does not exist/, 'a region that there is not');
+$proxy->console('DRAIN REGION us-east1');
+like($proxy->console_error("UNDRAIN NODE '$name'"), qr/55000: node "\Q$name\E" is not drained/, 'a node of a region that is');
+isnt(drained(), $nothing, '... which stays so');
+is(Meridian::Test::Wire->session($proxy)->{last}[0], 'E', '... and nobody gets in');
+$proxy->console('UNDRAIN REGION us-east1');
+is(drained(), $nothing, 'until it is over');
+is(Meridian::Test::Wire->session($proxy)->{last}[0], 'Z', '... and all is as before');
+is(() = $proxy->log_text($proxy->{log_from} + $log) =~ /is no longer drained/g, 1, '... once, as the log has it');
+
 # ---------------------------------------------------------------- what the server has discarded
 
 # Extended messages without a Sync, one of which fails, and a Query behind them: the server passes over

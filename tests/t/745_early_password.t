@@ -115,5 +115,48 @@ for ([ '192.0.2.7', 403 ], [ '127.0.0.9', 200 ])
 	like($w->{in}, qr{^HTTP/1\.1 $status }, "the password of $client, behind a PROXY header");
 }
 
+
+# … also in a WebSocket, where it comes in front of being asked.
+sub by { my ($client) = @_; return Meridian::Test::WebSocket->new($proxy, before => proxy_v1(src => $client, dst => '127.0.0.1')) }
+$w = by('192.0.2.7');
+$w->send(first('alice'));
+my $e = error_fields($w->message);
+is_deeply([ @$e{qw(S C M)} ], [ 'FATAL', '28000', 'a password in clear may not come over a connection that is not private' ],
+	'the password of a stranger is not taken');
+like("$e->{D} $e->{H}", qr/in front of being asked.*trusted_proxies.*wss:/s, '... what would help is said');
+ok($w->closed, '... and it is over');
+$w = by('192.0.2.7');
+@m = $w->login(user => 'alice', database => 'postgres', password => 'wonder');
+is($m[-1][0], 'Z', 'asked for it, it may come');
+$w = by('192.0.2.7');
+$w->send(first('tom'));
+is($w->early_answer, ' R0 row 42 ready', 'one that nobody needs does no harm');
+$w = by('127.0.0.9');
+$w->send(first('alice'));
+is($w->early_answer, ' R0 row 42 ready', 'that of a client of this host is taken');
+
+# Passwords that are none, behind a startup packet that is one.
+my $first = startup(user => 'alice', database => 'postgres');
+my @none = (
+	[ frame('p', ''),                          'of no bytes' ],
+	[ frame('p', 'wonder'),                    'without an end' ],
+	[ frame('p', "won\0der\0"),                'with a NUL in it' ],
+	[ 'p' . pack('N', 3),                      'of a length that there is not' ],
+	[ 'p' . pack('N', 64 * 1024 + 1) . 'x',    'longer than any that PostgreSQL would read' ],
+	[ 'p' . pack('N', 2**31) . 'x',            'without end' ]);
+for my $case (@none) {
+	$w = Meridian::Test::WebSocket->new($proxy);
+	$w->send($first . $case->[0]);
+	my $said = error_fields($w->message);
+	is_deeply([ @$said{qw(S C D)} ], [ 'FATAL', '08P01', 'Invalid authentication message.' ], "a password $case->[1]");
+	ok($w->closed, '... ends it');
+}
+# One that is long, and takes its time, is one.
+$w = Meridian::Test::WebSocket->new($proxy);
+my $long = ws_frame(0x82, $first . password('x' x 60_000) . query('SELECT 42'));
+$w->raw(substr $long, 0, 30_000);
+$w->raw(substr $long, 30_000);
+is($w->early_answer, ' E 28P01', 'a long one is read to its end, and is wrong');
+
 $proxy->stop;
 done_testing();

@@ -4,6 +4,7 @@
 # frames of a WebSocket.
 #
 #   my $w = Meridian::Test::WebSocket->new($proxy, headers => ['X-City: paris']);   # path => '/v2'
+#                                                       # before => a PROXY header, in front of it all
 #   like($w->{head}, qr{^HTTP/1.1 101 });               # the whole head of the answer
 #   $w->login(database => 'postgres');                  # … and all that Wire can do
 #   $w->send_frame(0x89, 'there?');                     # one frame, first byte and payload
@@ -30,7 +31,7 @@ sub new
 	my $self = $class->SUPER::new(ref $to eq 'HASH' ? %$to : $to);
 	@$self{qw(wire told frames)} = ('', '', 0);
 	$self->{key} = encode_base64(join('', map { chr int rand 256 } 1 .. 16), '');
-	$self->raw(join "\r\n", 'GET ' . ($opt{path} // '/v2') . ' HTTP/1.1', 'Host: database.test', 'Upgrade: websocket',
+	$self->raw($opt{before} // '', join "\r\n", 'GET ' . ($opt{path} // '/v2') . ' HTTP/1.1', 'Host: database.test', 'Upgrade: websocket',
 		'Connection: Upgrade', 'Sec-WebSocket-Version: 13', "Sec-WebSocket-Key: $self->{key}",
 		@{ $opt{headers} || [] }, '', $opt{behind} // '');
 	$self->read_more until $self->{wire} =~ s/^(.*?\r\n)\r\n//s || $self->{ended};
