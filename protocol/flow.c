@@ -883,6 +883,20 @@ flow_is_in_doubt(const struct flow *f)
 	       flow_at_client_boundary(f) && flow_at_server_boundary(f);
 }
 
+/* A Query ends a sequence for us, an error leaves it open for the server. */
+static bool
+is_stranded(const struct flow *f)
+{
+	return f->skip && !f->open && f->pending == 0;
+}
+
+bool
+flow_is_stranded(const struct flow *f)
+{
+	return is_stranded(f) && f->copy == FLOW_COPY_NONE && flow_at_client_boundary(f) &&
+	       flow_at_server_boundary(f);
+}
+
 bool
 flow_owes(const struct flow *f)
 {
@@ -916,7 +930,7 @@ flow_activity(const struct flow *f)
 		return FLOW_REPLICATING;
 	if (f->copy != FLOW_COPY_NONE)
 		return FLOW_COPYING;
-	if ((f->pending > 0 && !is_in_doubt(f)) || is_open(f))
+	if ((f->pending > 0 && !is_in_doubt(f)) || (is_open(f) && !is_stranded(f)))
 		return FLOW_ACTIVE;
 	if (f->tx == 'T')
 		return FLOW_IN_TRANSACTION;

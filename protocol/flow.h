@@ -203,6 +203,9 @@ bool flow_is_idle(const struct flow *f);
 /* The server may have discarded all that it is taken to owe, and wait for a Sync: the client has
  * heard of an error, and at most a ReadyForQuery is still to come, which would not take long. */
 bool flow_is_in_doubt(const struct flow *f);
+/* It has, and waits for one: the client heard of an error, and of the Query that was discarded with
+ * what failed it will hear nothing, unless it says Sync. It has said nothing since. */
+bool flow_is_stranded(const struct flow *f);
 /* The server connection may be exchanged now: idle beyond doubt, not a replication session, and
  * the client has not said Terminate. (What the session has set up on the server is not known here.)
  */

@@ -285,7 +285,8 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 	if (s->state < SESSION_ATTACHING)
 		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	/* an answer that would have come by now, or never comes */
-	if (s->state == SESSION_RELAY && s->pooled == NULL && flow_is_in_doubt(&s->flow))
+	if (s->state == SESSION_RELAY && s->pooled == NULL &&
+	    (flow_is_in_doubt(&s->flow) || flow_is_stranded(&s->flow)))
 		return w->drain_idle && now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	if (s->state == SESSION_RELAY && !streams && (!flow_is_idle(&s->flow) || settings_hold(s)))
 		return false;

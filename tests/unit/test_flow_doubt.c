@@ -132,7 +132,8 @@ check(const struct row *rows, size_t n, bool told)
 			fail_msg("%s (%s): %u owed, doubt %d, safe %d", rows[i].what, rows[i].says,
 				 flow_pending(&f), flow_is_in_doubt(&f), flow_safe_point(&f));
 		assert_int_equal(flow_activity(&f) == FLOW_ACTIVE,
-				 (rows[i].pending > 0 && !rows[i].doubt) || flow_skips(&f));
+				 (rows[i].pending > 0 && !rows[i].doubt) ||
+				     (flow_skips(&f) && !flow_is_stranded(&f)));
 	}
 }
 
@@ -266,6 +267,29 @@ what_the_queue_does_not_hold_is_not_discarded(void **state)
 	assert_int_equal(flow_pending(&f), 31);
 }
 
+/* PostgreSQL waits for a Sync, and the client for the answer to its Query: nobody else waits. */
+static void
+who_waits_for_a_discarded_query_is_stranded(void **state)
+{
+	struct flow f;
+
+	(void)state;
+	flow_init(&f, REPLICATION_NONE);
+	play(&f, ">PBE<1E");
+	assert_false(flow_is_stranded(&f));
+	assert_int_equal(flow_activity(&f), FLOW_ACTIVE);
+	play(&f, ">S<Z>PBEQ<1E");
+	assert_true(flow_is_stranded(&f));
+	assert_int_equal(flow_activity(&f), FLOW_IDLE);
+	assert_false(flow_safe_point(&f));
+	play(&f, ">P");
+	assert_false(flow_is_stranded(&f));
+	assert_int_equal(flow_activity(&f), FLOW_ACTIVE);
+	play(&f, ">S<Z");
+	assert_false(flow_is_stranded(&f));
+	assert_true(flow_safe_point(&f));
+}
+
 int
 main(void)
 {
@@ -275,6 +299,7 @@ main(void)
 		cmocka_unit_test(what_may_have_been_discarded_is_not_owed_for_ever),
 		cmocka_unit_test(whose_error_it_was_is_known_by_the_answers),
 		cmocka_unit_test(where_the_answers_do_not_tell_it_is_in_doubt),
+		cmocka_unit_test(who_waits_for_a_discarded_query_is_stranded),
 		cmocka_unit_test(what_the_queue_does_not_hold_is_not_discarded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
