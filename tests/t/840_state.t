@@ -416,7 +416,8 @@ sub asked
 	return $backend;
 }
 
-$proxy->reload(set => { probe_interval => '1h', stale_after => '1h' });    # nothing else is under way there
+$proxy->reload(set => { probe_interval => '1h', stale_after => '1h' });
+$proxy->console('PROBE');    # and when that is over, nothing else is under way there
 $far->hold;
 $x->send(query('SELECT 11'));
 heard($shared, 'SELECT 11', 'a query that brings its settings goes with them, and waits for no answer to them');
