@@ -1,60 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * How the count of owed ReadyForQuery messages is kept right.
- *
- * Each Query, FunctionCall and Sync is answered by one ReadyForQuery ("Message Flow": Simple Query,
- * Extended Query, Function Call), with these exceptions:
- *
- * 1. Error skipping ("Extended Query"): after an error in an extended-query message the server
- *    discards everything up to the next Sync, a Query or FunctionCall too. If we see the error when
- *    nothing is owed, the client's next Query is not counted (`skip`). If a Query was already under
- *    way, QUERY_BEHIND (with extended messages and no Sync in front), the error may be its own or
- *    that of a message before it. Each of those is answered by one message that says that it is
- *    done (ParseComplete, BindComplete, CloseComplete, RowDescription or NoData, CommandComplete,
- *    EmptyQueryResponse or PortalSuspended), so the numbers tell: `said` of the client, how many
- *    are due since the last Sync or Query, becomes `behind`; `said` of the server, how many have
- *    come since the last ReadyForQuery. Fewer, and the Query is discarded, with all up to a Sync.
- *
- *    Only one Query's number is kept, of Queries that are under way at a time; it is not known
- *    behind a Sync that went into a COPY's data, and up to SAID_MANY. It says nothing where
- * Meridian puts in messages of its own, and takes their answers out: who does so has to say whose
- * error it was, flow_be_told(), flow_forgive(), flow_assure(). Nor does it with CockroachDB, for
- * which a Query ends the sequence as a Sync does: it discards that one alone, and says
- * ReadyForQuery (StmtBuf.seekToNextBatch() in its pkg/sql/conn_io.go). Where it is not known, the
- * error is taken for the Query's own, which errs to "owed", and in doubt: QUERY_BEHIND becomes
- * DOUBT, and if a ReadyForQuery settles that, a BARE_SYNC behind it becomes DOUBT_SYNC, for it may
- * have been that one's. What is in doubt alone is taken back by the next Sync, and a DOUBT_SYNC by
- *    the next Query too: the server would long have answered it. Where it does after all, `unsure`
- *    (see 3.) sees to that.
- *
- * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
- *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
- *    this was a COPY, sends the data, CopyDone and a second Sync, and gets one ReadyForQuery. So
- *    when CopyInResponse passes, every Sync that was sent behind the command and before its
- *    CopyDone is taken back, and so is every one that follows while copy-in lasts. To know
- *    which these are, `queue` holds in order what is owed: SYNC, BARE_SYNC (with nothing since the
- *    one before), QUERY, QUERY_ENDED (a Query and, behind it, a CopyDone sent before
- *    CopyInResponse was seen) and MARK (such a CopyDone in an extended-query sequence; it owes
- *    nothing). Anything else in copy-in mode is an error that ends the connection, so a client
- *    that sends it must have finished its data.
- *
- * 3. A COPY that fails ("COPY Operations"): the server leaves copy-in mode by an ErrorResponse,
- *    drops the CopyData, CopyDone and CopyFail that still come, and, if the command was an
- *    extended-query one, skips to the next Sync. A Sync that had gone into the data may have been
- *    read before the failure (and ignored) or after it (and answered): only the server knows. It
- *    is taken as ignored, and `unsure` withholds flow_safe_point() until a surplus ReadyForQuery
- *    shows that it was not, or all that was owed has been answered twice over.
- *
- * 4. Copy-both mode ("Streaming Replication Protocol"): only Query starts it, so one ReadyForQuery
- *    is owed all the time; CommandComplete ends it. Sync is not allowed in it.
- *
- * Extended-query messages without a Sync owe nothing and still have a transaction open in the
- * server: `open` says so. So do messages of a type that there is not: PostgreSQL ends the session
- * for one ("invalid frontend message type"), and until it has, the connection is nobody else's.
+ * The following of the two streams: message by message, by their headers, and of two bodies by what
+ * they say. What each message does to what the server owes is reasoned about in flow_owed.c; the
+ * exceptions that are cited here are its.
  */
 #include "config.h"
 
-#include "protocol/flow.h"
+#include "protocol/flow_int.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -63,26 +15,8 @@
 #include "base/hot.h"
 #include "protocol/frame.h"
 
-#define UNIT_BITS     3
-#define QUEUE_MAX     21
-#define LENGTH_MAX    ((uint32_t)INT32_MAX)
-#define SWALLOWED_MAX 15
-#define SAID_MANY     254 /* so many or more … */
-#define SAID_UNKNOWN  255
-#define AT_MAX        15
-
-enum unit {
-	UNIT_SYNC,
-	UNIT_BARE_SYNC,
-	UNIT_QUERY,
-	UNIT_QUERY_ENDED,
-	UNIT_MARK,
-	UNIT_QUERY_BEHIND,
-	UNIT_DOUBT,
-	UNIT_DOUBT_SYNC,
-};
-
-#define UNIT_MASK ((uint64_t)7)
+#define LENGTH_MAX ((uint32_t)INT32_MAX)
+#define AT_MAX     15
 
 /* What a message does to the state when its header has passed; NULL: nothing. */
 typedef unsigned (*flow_handler)(struct flow *f);
@@ -114,276 +48,12 @@ flow_be_told(struct flow *f)
 	f->told = 1;
 }
 
-/* ---- what the server owes ---- */
-
-/* The server is in the middle of extended-query messages, and a Sync must follow. */
-static bool
-is_open(const struct flow *f)
-{
-	return f->open || f->reopened || f->skip;
-}
-
-static enum unit
-unit_at(const struct flow *f, unsigned i)
-{
-	return (enum unit)(f->queue >> (UNIT_BITS * i) & UNIT_MASK);
-}
-
-static bool
-is_sync(enum unit u)
-{
-	return u == UNIT_SYNC || u == UNIT_BARE_SYNC;
-}
-
-static bool
-is_query(enum unit u)
-{
-	return u == UNIT_QUERY || u == UNIT_QUERY_ENDED || u == UNIT_QUERY_BEHIND;
-}
-
-/* The first that is owed an answer, or `queued`. */
-static unsigned
-oldest(const struct flow *f)
-{
-	unsigned i = 0;
-
-	while (i < f->queued && unit_at(f, i) == UNIT_MARK)
-		i++;
-	return i;
-}
-
-static void
-unit_set(struct flow *f, unsigned i, enum unit u)
-{
-	f->queue &= ~(UNIT_MASK << (UNIT_BITS * i));
-	f->queue |= (uint64_t)u << (UNIT_BITS * i);
-}
-
-static void
-unit_remove(struct flow *f, unsigned i)
-{
-	uint64_t before = ((uint64_t)1 << (UNIT_BITS * i)) - 1;
-
-	f->queue = (f->queue & before) | (f->queue >> UNIT_BITS & ~before);
-	f->queued--;
-}
-
-static WARM void
-unit_add(struct flow *f, enum unit u)
-{
-	if (f->beyond || f->queued == QUEUE_MAX) {
-		f->beyond |= u != UNIT_MARK;
-		return;
-	}
-	unit_set(f, f->queued++, u);
-}
-
-static void
-forget_units(struct flow *f)
-{
-	f->queue = 0;
-	f->queued = 0;
-	f->beyond = 0;
-}
-
-static void
-owe(struct flow *f, enum unit u)
-{
-	if (f->pending == UINT32_MAX)
-		return;
-	f->pending++;
-	unit_add(f, u);
-}
-
-/* All that is owed may have been discarded by the server. */
-static bool
-is_in_doubt(const struct flow *f)
-{
-	return f->pending == 1 && f->queued == 1 && unit_at(f, 0) >= UNIT_DOUBT;
-}
-
-/* The client goes on, and the server would have answered before: nothing is owed, then. */
-static void
-doubt_no_more(struct flow *f)
-{
-	f->pending = 0;
-	forget_units(f);
-	f->unsure = 2;
-}
-
-void
-flow_expect_ready(struct flow *f)
-{
-	owe(f, UNIT_QUERY);
-}
-
-/* A Sync that the server is taken to ignore; its sequence has not ended, then. The COPY of a Query
- * keeps that one pending. */
-static void
-swallow(struct flow *f)
-{
-	f->client.said = f->behind = SAID_UNKNOWN;
-	f->reopened = f->pending == 0;
-	if (f->swallowed < SWALLOWED_MAX)
-		f->swallowed = (f->swallowed + 1) & SWALLOWED_MAX;
-}
-
-/* Exception 3: this ReadyForQuery answers a Sync that was taken for ignored. Nothing is owed, or it
- * comes alone where the oldest unit has more to say. */
-static bool
-is_surplus(const struct flow *f)
-{
-	unsigned i;
-
-	if (f->pending == 0)
-		return true;
-	if (f->unsure == 0 || f->server.said > 0)
-		return false;
-	i = oldest(f);
-	return i < f->queued && unit_at(f, i) != UNIT_BARE_SYNC && unit_at(f, i) != UNIT_DOUBT_SYNC;
-}
-
-/* A Query with extended messages in front is done, or what was taken for one. */
-static void
-drop_behind(struct flow *f, enum unit u)
-{
-	f->behind = SAID_UNKNOWN; /* that of the next one was not kept */
-	if (u >= UNIT_DOUBT && f->queued > 0 && unit_at(f, 0) == UNIT_BARE_SYNC)
-		unit_set(f, 0, UNIT_DOUBT_SYNC);
-}
-
-/* The oldest unit is done, and the marks before it with it. */
-static WARM void
-drop_oldest(struct flow *f)
-{
-	enum unit u = UNIT_MARK;
-
-	while (u == UNIT_MARK && f->queued > 0) {
-		u = unit_at(f, 0);
-		unit_remove(f, 0);
-	}
-	f->pending--;
-	if (UNLIKELY(u >= UNIT_QUERY_BEHIND))
-		drop_behind(f, u);
-}
-
-void
-flow_forgive(struct flow *f, uint32_t n, bool skips)
-{
-	while (n-- > 0 && f->pending > 0)
-		drop_oldest(f);
-	if (f->pending > 0)
-		return;
-	f->beyond = 0;
-	if (skips) {
-		f->skip = 1;
-		f->reopened = 0;
-	}
-	if (skips || !is_open(f))
-		forget_units(f);
-}
-
-void
-flow_assure(struct flow *f)
-{
-	if (f->queued > 0 && unit_at(f, 0) >= UNIT_DOUBT)
-		unit_set(f, 0, unit_at(f, 0) == UNIT_DOUBT ? UNIT_QUERY : UNIT_BARE_SYNC);
-}
-
-/* One ReadyForQuery has come: the oldest unit is done, and the marks before it with it. */
-static void
-settle(struct flow *f)
-{
-	if (is_surplus(f)) {
-		f->skip = 0;
-		if (f->swallowed > 0 && f->swallowed < SWALLOWED_MAX)
-			f->swallowed = (f->swallowed - 1) & SWALLOWED_MAX;
-		if (f->swallowed == 0)
-			f->unsure = 0;
-		return;
-	}
-	drop_oldest(f);
-	if (f->pending > 0)
-		return;
-	f->beyond = 0;
-	if (!is_open(f))
-		forget_units(f);
-	if (f->unsure > 0 && f->server.said > 0)
-		f->unsure = (f->unsure - 1) & 3;
-	if (f->unsure == 0)
-		f->swallowed = 0;
-}
-
-/* ---- whose error it was: exception 1 ---- */
-
-static bool
-is_queued(const struct flow *f, bool (*is)(enum unit u))
-{
-	unsigned i = 0;
-
-	while (i < f->queued && !is(unit_at(f, i)))
-		i++;
-	return i < f->queued;
-}
-
-static bool
-is_behind(enum unit u)
-{
-	return u == UNIT_QUERY_BEHIND;
-}
-
-/* A Query, or FunctionCall, with extended messages in front. */
-static void
-owe_behind(struct flow *f)
-{
-	if (!is_queued(f, is_behind))
-		f->behind = f->client.said;
-	owe(f, UNIT_QUERY_BEHIND);
-}
-
-/* The server discards what it was sent, up to a Sync that it has been sent or one to come. */
-static void
-discard(struct flow *f)
-{
-	while (f->queued > 0 && !is_sync(unit_at(f, 0))) {
-		f->pending -= unit_at(f, 0) != UNIT_MARK;
-		unit_remove(f, 0);
-	}
-	if (f->queued == 0) {
-		f->skip = 1;
-		f->reopened = 0;
-	}
-}
-
-/* An error, and the oldest that is owed an answer is a Query with extended messages in front. */
-static unsigned
-blame(struct flow *f)
-{
-	uint8_t due = f->behind, come = f->server.said;
-	bool is_known = !f->told && due != SAID_UNKNOWN && !(f->beyond && !is_queued(f, is_sync));
-	unsigned events = 0;
-
-	for (unsigned marks = oldest(f); marks > 0; marks--)
-		unit_remove(f, 0); /* of data that is of no account any more */
-	if (is_known && come < due) {
-		discard(f);
-		events = FLOW_DISCARDED;
-	} else if (is_known && due < SAID_MANY) {
-		unit_set(f, 0, UNIT_QUERY);
-		events = FLOW_OWN;
-	} else {
-		unit_set(f, 0, UNIT_DOUBT);
-	}
-	f->behind = SAID_UNKNOWN;
-	return events;
-}
-
 /* ---- messages of the client ---- */
 
 static HOT_INLINE void
 count(struct flow_side *side)
 {
-	if (!UNLIKELY(side->said >= SAID_MANY))
+	if (!UNLIKELY(side->said >= FLOW_SAID_MANY))
 		side->said++;
 }
 
@@ -394,8 +64,8 @@ on_query(struct flow *f)
 		return 0;
 	if (f->copy == FLOW_COPY_IN)
 		f->copy = FLOW_COPY_IN_ENDED;
-	if (UNLIKELY(f->pending == 1) && is_in_doubt(f) && unit_at(f, 0) == UNIT_DOUBT_SYNC)
-		doubt_no_more(f);
+	if (UNLIKELY(f->pending == 1) && owed_in_doubt(f) && unit_at(f, 0) == UNIT_DOUBT_SYNC)
+		owed_no_more(f);
 	if (UNLIKELY(f->open || f->reopened))
 		owe_behind(f);
 	else
@@ -427,7 +97,7 @@ static unsigned
 on_nonsense(struct flow *f)
 {
 	begin_sequence(f);
-	f->client.said = SAID_UNKNOWN;
+	f->client.said = FLOW_SAID_UNKNOWN;
 	return 0;
 }
 
@@ -452,14 +122,14 @@ on_sync(struct flow *f)
 {
 	if (f->copy == FLOW_COPY_IN) {
 		f->open = 0;
-		swallow(f);
+		owe_not(f);
 		return 0;
 	}
 	if (f->copy == FLOW_COPY_BOTH)
 		return 0;
-	if (UNLIKELY(f->pending == 1) && is_in_doubt(f))
-		doubt_no_more(f);
-	owe(f, is_open(f) ? UNIT_SYNC : UNIT_BARE_SYNC);
+	if (UNLIKELY(f->pending == 1) && owed_in_doubt(f))
+		owed_no_more(f);
+	owe(f, flow_is_open(f) ? UNIT_SYNC : UNIT_BARE_SYNC);
 	f->skip = f->open = f->reopened = 0;
 	f->client.said = 0;
 	return 0;
@@ -477,9 +147,9 @@ on_copy_end(struct flow *f)
 		f->copy = FLOW_COPY_IN_ENDED;
 	else if (f->skip || f->beyond || f->copy == FLOW_COPY_BOTH)
 		return 0;
-	else if (is_open(f) || (last > 0 && is_sync(unit_at(f, last - 1))))
+	else if (flow_is_open(f) || (last > 0 && unit_is_sync(unit_at(f, last - 1))))
 		unit_add(f, UNIT_MARK);
-	else if (last > 0 && is_query(unit_at(f, last - 1)))
+	else if (last > 0 && unit_is_query(unit_at(f, last - 1)))
 		unit_set(f, last - 1, UNIT_QUERY_ENDED);
 	return 0;
 }
@@ -511,7 +181,7 @@ static const flow_handler client_handlers[256] = {
 static unsigned
 on_copy_in(struct flow *f)
 {
-	bool simple = f->queued > 0 && is_query(unit_at(f, 0));
+	bool simple = f->queued > 0 && unit_is_query(unit_at(f, 0));
 	unsigned at = simple ? 1 : 0;
 
 	f->copy = FLOW_COPY_IN;
@@ -520,10 +190,10 @@ on_copy_in(struct flow *f)
 		f->copy = FLOW_COPY_IN_ENDED;
 		return FLOW_COPY;
 	}
-	while (f->queued > at && is_sync(unit_at(f, at))) {
+	while (f->queued > at && unit_is_sync(unit_at(f, at))) {
 		unit_remove(f, at);
 		f->pending--;
-		swallow(f);
+		owe_not(f);
 	}
 	if (f->queued > at && unit_at(f, at) == UNIT_MARK) {
 		unit_remove(f, at);
@@ -584,15 +254,7 @@ on_error(struct flow *f)
 {
 	unsigned events = f->server.said > 0 ? FLOW_ERROR : FLOW_ERROR | FLOW_UNANSWERED;
 
-	if (f->swallowed > 0 && f->copy != FLOW_COPY_NONE)
-		f->unsure = 2;
-	if (f->pending == 0 && (f->open || f->reopened)) {
-		f->skip = 1;
-		f->reopened = 0;
-		forget_units(f);
-	}
-	if (oldest(f) < f->queued && is_behind(unit_at(f, oldest(f))))
-		events |= blame(f);
+	events |= owed_blame(f);
 	on_complete(f);
 	f->server.type = 'E';
 	f->error_field = f->server.at = 0;
@@ -677,7 +339,7 @@ read_status(struct flow *f, char status, struct flow_tally *tally)
 		tally->transactions++;
 	f->tx = status;
 	f->copy = FLOW_COPY_NONE;
-	settle(f);
+	owed_settle(f);
 	f->server.said = 0;
 	return FLOW_READY;
 }
@@ -866,88 +528,4 @@ flow_server_ends_ready(const struct flow *f, size_t n)
 	if (side->have > 0)
 		return side->head[0] == 'Z' && n >= (size_t)(FRAME_HEAD_BYTES + 1 - side->have);
 	return side->type == 'Z' && n >= side->left;
-}
-
-WARM bool
-flow_is_idle(const struct flow *f)
-{
-	return f->pending == 0 && !is_open(f) && f->copy == FLOW_COPY_NONE && f->tx == 'I' &&
-	       flow_at_client_boundary(f) && flow_at_server_boundary(f) && !f->client.bad &&
-	       !f->server.bad;
-}
-
-bool
-flow_is_in_doubt(const struct flow *f)
-{
-	return is_in_doubt(f) && !is_open(f) && f->copy == FLOW_COPY_NONE &&
-	       flow_at_client_boundary(f) && flow_at_server_boundary(f);
-}
-
-/* A Query ends a sequence for us, an error leaves it open for the server. */
-static bool
-is_stranded(const struct flow *f)
-{
-	return f->skip && !f->open && f->pending == 0;
-}
-
-bool
-flow_is_stranded(const struct flow *f)
-{
-	return is_stranded(f) && f->copy == FLOW_COPY_NONE && flow_at_client_boundary(f) &&
-	       flow_at_server_boundary(f);
-}
-
-bool
-flow_owes(const struct flow *f)
-{
-	return f->pending > 0 || is_open(f) || f->copy != FLOW_COPY_NONE;
-}
-
-WARM bool
-flow_is_settled(const struct flow *f)
-{
-	return !flow_owes(f) && f->unsure == 0 && flow_at_client_boundary(f);
-}
-
-bool
-flow_awaits_query(const struct flow *f)
-{
-	return f->pending == 1 && !f->beyond && f->queued == 1 && is_query(unit_at(f, 0)) &&
-	       !is_open(f) && f->copy == FLOW_COPY_NONE;
-}
-
-WARM bool
-flow_safe_point(const struct flow *f)
-{
-	return flow_is_idle(f) && f->unsure == 0 && !f->terminated &&
-	       f->replication == REPLICATION_NONE;
-}
-
-WARM enum flow_activity
-flow_activity(const struct flow *f)
-{
-	if (f->copy == FLOW_COPY_BOTH)
-		return FLOW_REPLICATING;
-	if (f->copy != FLOW_COPY_NONE)
-		return FLOW_COPYING;
-	if ((f->pending > 0 && !is_in_doubt(f)) || (is_open(f) && !is_stranded(f)))
-		return FLOW_ACTIVE;
-	if (f->tx == 'T')
-		return FLOW_IN_TRANSACTION;
-	return f->tx == 'E' ? FLOW_IN_FAILED_TRANSACTION : FLOW_IDLE;
-}
-
-const char *
-flow_activity_name(enum flow_activity a)
-{
-	static const char *const names[] = {
-		[FLOW_IDLE] = "idle",
-		[FLOW_ACTIVE] = "active",
-		[FLOW_IN_TRANSACTION] = "idle in transaction",
-		[FLOW_IN_FAILED_TRANSACTION] = "idle in transaction (aborted)",
-		[FLOW_COPYING] = "copy",
-		[FLOW_REPLICATING] = "replication",
-	};
-
-	return names[a];
 }

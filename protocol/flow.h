@@ -15,7 +15,7 @@
  * over, that is with the byte behind the first ReadyForQuery; to start earlier, say
  * flow_expect_ready() first.
  *
- * The reasoning about COPY, Sync and error skipping stands in flow.c. Format: PostgreSQL
+ * The reasoning about COPY, Sync and error skipping stands in flow_owed.c. Format: PostgreSQL
  * documentation, "Message Flow" and "Message Formats".
  */
 #ifndef PROTOCOL_FLOW_H
@@ -83,7 +83,7 @@ struct flow_side {
 	uint8_t bad : 1;
 	uint8_t head[5]; /* the bytes of that header */
 	uint8_t type;    /* of the current body, where its bytes are looked at; else 0 */
-	uint8_t said;    /* so many messages of a kind, up to a limit (flow.c) */
+	uint8_t said;    /* so many messages of a kind, up to a limit (flow_owed.c) */
 };
 
 /* One cache line. Only the two counters are for reading; the rest has functions. */
@@ -92,14 +92,15 @@ struct flow {
 	struct flow_side server;
 	uint64_t simple;     /* counter: Query and FunctionCall messages */
 	uint64_t extended;   /* counter: Execute messages */
-	uint64_t queue;      /* what the client awaits, oldest first, 3 bits each (flow.c) */
+	uint64_t queue;      /* what the client awaits, oldest first, 3 bits each (flow_owed.c) */
 	uint32_t pending;    /* ReadyForQuery messages still owed by the server */
 	uint8_t queued;      /* entries in queue */
 	uint8_t copy;        /* enum flow_copy */
 	char tx;             /* last status byte: I, T, E */
 	uint8_t error_field; /* where in an ErrorResponse we are: field type, 0 between fields */
-	uint8_t behind;   /* answers due in front of the oldest Query that has them due (flow.c) */
-	char sqlstate[5]; /* of the last ErrorResponse; zeros before the first */
+	uint8_t
+	    behind; /* answers due in front of the oldest Query that has them due (flow_owed.c) */
+	char sqlstate[5];        /* of the last ErrorResponse; zeros before the first */
 	uint16_t beyond : 1;     /* more is awaited than queue can hold */
 	uint16_t open : 1;       /* extended-protocol messages were sent, and no Sync since */
 	uint16_t reopened : 1;   /* … or one, but the server has ignored it (swallowed) */

@@ -22,7 +22,7 @@ my %counted = (
 	'simple'          => 2464,
 	'prepared'        => 2575,
 	'copy-out'        => 11216,
-	'copy-in'         => 10582,
+	'copy-in'         => 9964,
 	'pooled-simple'   => 5446,
 	'pooled-prepared' => 5436,
 );

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Whether a Query behind an Execute without Sync was discarded or refused by itself (exception 1 of
- * flow.c): what flow knows from the bytes, what it does not, what settles that, and what it is told
- * by who knows better. Everything else about flow: test_flow.c.
+ * flow_owed.c): what flow knows from the bytes, what it does not, what settles that, and what it is
+ * told by who knows better. Everything else about flow: test_flow.c.
  */
 #include "config.h"
 
@@ -12,7 +12,7 @@
 
 #include "tests/unit/unit.h"
 
-/* Exception 1 of flow.c, for who knows whose error it was. */
+/* Exception 1 of flow_owed.c, for who knows whose error it was. */
 static void
 a_query_that_was_discarded_can_be_forgiven(void **state)
 {
