@@ -15,6 +15,7 @@
 #include "proxy/session/statements.h"
 #include "proxy/session/statements_texts.h"
 #include "tests/unit/pg_model.h"
+#include "tests/unit/says.h"
 
 #define CLIENTS   3
 #define SERVERS   2
@@ -100,50 +101,6 @@ any_portal(struct dice *d)
 }
 
 static void
-say_parse(struct buf *b, const char *name, const char *text)
-{
-	size_t at = buf_message(b, MSG_PARSE);
-
-	buf_cstr(b, name);
-	buf_cstr(b, text);
-	buf_u16(b, 0);
-	buf_message_end(b, at);
-}
-
-static void
-say_bind(struct buf *b, const char *portal, const char *name)
-{
-	size_t at = buf_message(b, MSG_BIND);
-
-	buf_cstr(b, portal);
-	buf_cstr(b, name);
-	buf_u16(b, 0);
-	buf_u16(b, 0);
-	buf_u16(b, 0);
-	buf_message_end(b, at);
-}
-
-static void
-say_target(struct buf *b, enum message_type type, char kind, const char *name)
-{
-	size_t at = buf_message(b, (char)type);
-
-	buf_u8(b, (uint8_t)kind);
-	buf_cstr(b, name);
-	buf_message_end(b, at);
-}
-
-static void
-say_execute(struct buf *b, const char *portal)
-{
-	size_t at = buf_message(b, MSG_EXECUTE);
-
-	buf_cstr(b, portal);
-	buf_u32(b, 0);
-	buf_message_end(b, at);
-}
-
-static void
 say_query(struct buf *b, const char *text)
 {
 	message_put_query(b, slice_str(text));
@@ -186,8 +143,8 @@ say_copy(struct client *cl, struct dice *d)
 	if (simple) {
 		say_query(b, "COPY");
 	} else {
-		say_parse(b, "", "COPY");
-		say_bind(b, "", "");
+		say_parse(b, "", "COPY", 0);
+		say_bind(b, "", "", NULL, 0);
 		say_execute(b, "");
 		message_put_bare(b, MSG_SYNC);
 	}
@@ -203,7 +160,7 @@ say_cycle(struct buf *b, struct dice *d, const char *name)
 {
 	const char *portal = any_portal(d);
 
-	say_bind(b, portal, name);
+	say_bind(b, portal, name, NULL, 0);
 	if (roll(d, 2) == 0)
 		say_target(b, MSG_DESCRIBE, 'P', portal);
 	say_execute(b, portal);
@@ -222,11 +179,11 @@ say_drop_all(struct buf *b, struct dice *d)
 		say_query(b, text);
 		return;
 	}
-	say_parse(b, "", text);
-	say_bind(b, "", "");
+	say_parse(b, "", text, 0);
+	say_bind(b, "", "", NULL, 0);
 	say_execute(b, "");
 	if (roll(d, 2) == 0)
-		say_parse(b, names[roll(d, 3)], copyless(any_text(d)));
+		say_parse(b, names[roll(d, 3)], copyless(any_text(d)), 0);
 	message_put_bare(b, MSG_SYNC);
 }
 
@@ -241,8 +198,8 @@ say_drop_one(struct buf *b, struct dice *d)
 		say_query(b, text);
 		return;
 	}
-	say_parse(b, "", text);
-	say_bind(b, "", "");
+	say_parse(b, "", text, 0);
+	say_bind(b, "", "", NULL, 0);
 	say_execute(b, "");
 	if (roll(d, 2) == 0)
 		say_cycle(b, d, names[roll(d, 3)]);
@@ -271,7 +228,7 @@ say_failure(struct buf *b, struct dice *d)
 	say_query(b, "BEGIN");
 	say_query(b, "F");
 	for (unsigned i = roll(d, 4); i > 0; i--) {
-		say_parse(b, any_name(d), copyless(any_text(d)));
+		say_parse(b, any_name(d), copyless(any_text(d)), 0);
 		if (roll(d, 2) == 0)
 			say_cycle(b, d, any_name(d));
 		message_put_bare(b, MSG_SYNC);
@@ -286,7 +243,7 @@ say_skipped(struct buf *b, struct dice *d)
 	message_put_bare(b, MSG_SYNC);
 	say_target(b, MSG_DESCRIBE, 'P', "none");
 	if (roll(d, 2) == 0)
-		say_parse(b, "", "S1");
+		say_parse(b, "", "S1", 0);
 	else
 		say_target(b, MSG_CLOSE, 'S', "");
 	message_put_bare(b, MSG_SYNC);
@@ -309,10 +266,10 @@ say_something(struct client *cl, struct dice *d)
 		break;
 	case 0:
 	case 1:
-		say_parse(b, name, copyless(any_text(d)));
+		say_parse(b, name, copyless(any_text(d)), 0);
 		break;
 	case 2:
-		say_parse(b, name, copyless(any_text(d)));
+		say_parse(b, name, copyless(any_text(d)), 0);
 		say_target(b, MSG_DESCRIBE, 'S', name);
 		message_put_bare(b, MSG_SYNC);
 		break;
@@ -322,7 +279,7 @@ say_something(struct client *cl, struct dice *d)
 		say_cycle(b, d, name);
 		break;
 	case 6:
-		say_parse(b, name, copyless(any_text(d)));
+		say_parse(b, name, copyless(any_text(d)), 0);
 		say_cycle(b, d, name);
 		break;
 	case 7:

@@ -9,6 +9,7 @@
 
 #include "protocol/message.h"
 #include "tests/unit/console_fake.h"
+#include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"
 
@@ -30,33 +31,12 @@ static void
 send_extended(struct fake *f, const char *sql, const char *value)
 {
 	struct buf b = { 0 };
-	size_t at = buf_message(&b, 'P');
 
-	buf_cstr(&b, "");
-	buf_cstr(&b, sql);
-	buf_u16(&b, 0);
-	buf_message_end(&b, at);
-	at = buf_message(&b, 'B');
-	buf_cstr(&b, "");
-	buf_cstr(&b, "");
-	buf_u16(&b, 0);
-	buf_u16(&b, value != NULL);
-	if (value != NULL) {
-		buf_u32(&b, (uint32_t)strlen(value));
-		buf_str(&b, value);
-	}
-	buf_u16(&b, 1);
-	buf_u16(&b, 1);
-	buf_message_end(&b, at);
-	at = buf_message(&b, 'D');
-	buf_cstr(&b, "P");
-	buf_message_end(&b, at);
-	at = buf_message(&b, 'E');
-	buf_cstr(&b, "");
-	buf_u32(&b, 0);
-	buf_message_end(&b, at);
-	at = buf_message(&b, 'S');
-	buf_message_end(&b, at);
+	say_parse(&b, "", sql, 0);
+	say_bind(&b, "", "", value, 1);
+	say_target(&b, MSG_DESCRIBE, 'P', "");
+	say_execute(&b, "");
+	message_put_bare(&b, MSG_SYNC);
 	console_input(f->console, b.p, b.n);
 	fake_settle(f);
 	buf_fini(&b);

@@ -9,22 +9,11 @@
 #include "base/clock.h"
 #include "protocol/message.h"
 #include "proxy/fingerprints.h"
+#include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"
 
 /* ---- what a client says ---- */
-
-static void
-put_parse(struct buf *b, const char *name, const char *sql)
-{
-	size_t at = buf_message(b, MSG_PARSE);
-
-	buf_cstr(b, name);
-	buf_cstr(b, sql);
-	buf_u16(b, 1);
-	buf_u32(b, 23);
-	buf_message_end(b, at);
-}
 
 static void
 put_bind(struct buf *b, const char *name, size_t more)
@@ -65,10 +54,10 @@ say_all(struct buf *b)
 {
 	message_put_query(b, slice_str("SELECT 1"));
 	message_put_query(b, slice_str("select  2"));
-	put_parse(b, "", "INSERT INTO t VALUES ($1)");
+	say_parse(b, "", "INSERT INTO t VALUES ($1)", 23);
 	put_bind(b, "", 0);
 	put_bind(b, "", 9000);
-	put_parse(b, "s", "SELECT a FROM t WHERE b = $1");
+	say_parse(b, "s", "SELECT a FROM t WHERE b = $1", 23);
 	put_bind(b, "s", 3);
 	message_put_bare(b, MSG_SYNC);
 	put_bind(b, "nobody", 3);
@@ -154,10 +143,10 @@ one_of_n_stands_for_n(void **state)
 	struct heard h;
 
 	(void)state;
-	put_parse(&b, "s", "SELECT a");
+	say_parse(&b, "s", "SELECT a", 23);
 	for (int i = 0; i < 20000; i++) {
 		message_put_query(&b, slice_str("SELECT 1"));
-		put_parse(&b, "", "SELECT b");
+		say_parse(&b, "", "SELECT b", 23);
 		put_bind(&b, "", 0);
 		put_bind(&b, "s", 0);
 	}
@@ -181,7 +170,7 @@ prepared_statements_are_bounded(void **state)
 	(void)state;
 	for (int i = 0; i < 200; i++) {
 		snprintf(name, sizeof(name), "s%d", i);
-		put_parse(&b, name, "SELECT a");
+		say_parse(&b, name, "SELECT a", 23);
 	}
 	put_bind(&b, "s0", 0);
 	put_bind(&b, "s199", 0);

@@ -13,6 +13,7 @@
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
 #include "tests/unit/cost.h"
+#include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"
 
@@ -50,48 +51,6 @@ end(struct fixture *f)
 }
 
 /* ---- messages ---- */
-
-static void
-put_parse(struct fixture *f, const char *name, const char *sql)
-{
-	size_t at = buf_message(&f->said, MSG_PARSE);
-
-	buf_cstr(&f->said, name);
-	buf_cstr(&f->said, sql);
-	buf_u16(&f->said, 0);
-	buf_message_end(&f->said, at);
-}
-
-static void
-put_bind(struct fixture *f, const char *name)
-{
-	size_t at = buf_message(&f->said, MSG_BIND);
-
-	buf_cstr(&f->said, "");
-	buf_cstr(&f->said, name);
-	buf_put(&f->said, "\0\0\0\0\0", 6);
-	buf_message_end(&f->said, at);
-}
-
-static void
-put_execute(struct fixture *f)
-{
-	size_t at = buf_message(&f->said, MSG_EXECUTE);
-
-	buf_cstr(&f->said, "");
-	buf_u32(&f->said, 0);
-	buf_message_end(&f->said, at);
-}
-
-static void
-put_close(struct fixture *f, const char *name)
-{
-	size_t at = buf_message(&f->said, MSG_CLOSE);
-
-	buf_u8(&f->said, 'S');
-	buf_cstr(&f->said, name);
-	buf_message_end(&f->said, at);
-}
 
 static void
 put_sync(struct fixture *f)
@@ -155,7 +114,7 @@ prepare(struct fixture *f, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "n%zu", i);
 		snprintf(sql, sizeof(sql), "SELECT %zu", i);
-		put_parse(f, name, sql);
+		say_parse(&f->said, name, sql, 0);
 		hear(f, MSG_PARSE_COMPLETE, NULL, 0);
 		if (i % 1000 == 999 || i + 1 == n) {
 			put_sync(f);
@@ -221,7 +180,7 @@ fail_often(struct fixture *f, size_t n)
 static void
 prepare_text(struct fixture *f, struct buf *take_sql)
 {
-	put_parse(f, "set", buf_text(take_sql));
+	say_parse(&f->said, "set", buf_text(take_sql), 0);
 	put_sync(f);
 	client(f);
 	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
@@ -249,8 +208,8 @@ run_often(struct fixture *f, size_t n)
 
 	(void)n;
 	for (int i = 0; i < 2000; i++) {
-		put_bind(f, "set");
-		put_execute(f);
+		say_bind(&f->said, "", "set", NULL, 0);
+		say_execute(&f->said, "");
 	}
 	put_sync(f);
 	client(f);
@@ -277,7 +236,7 @@ run_set_of_many(struct fixture *f, size_t n)
 
 	(void)n;
 	for (int i = 0; i < 2000; i++)
-		put_bind(f, "set");
+		say_bind(&f->said, "", "set", NULL, 0);
 	put_sync(f);
 	client(f);
 	(void)statements_effects(f->c, &names);
@@ -300,7 +259,7 @@ parse_many(struct fixture *f, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "n%zu", i);
 		snprintf(sql, sizeof(sql), "SELECT %zu", i);
-		put_parse(f, name, sql);
+		say_parse(&f->said, name, sql, 0);
 	}
 	client(f);
 }
@@ -309,13 +268,13 @@ parse_many(struct fixture *f, size_t n)
 static void
 deallocate_often(struct fixture *f, size_t n)
 {
-	put_parse(f, "", "DEALLOCATE ALL");
-	put_bind(f, "");
+	say_parse(&f->said, "", "DEALLOCATE ALL", 0);
+	say_bind(&f->said, "", "", NULL, 0);
 	for (int i = 0; i < 3000; i++)
-		put_execute(f);
+		say_execute(&f->said, "");
 	parse_many(f, n);
 	for (size_t i = 0; i < n; i++)
-		put_close(f, "");
+		say_target(&f->said, MSG_CLOSE, 'S', "");
 	put_sync(f);
 	client(f);
 }
@@ -337,10 +296,10 @@ forget_often(struct fixture *f, size_t n)
 {
 	(void)n;
 	for (int i = 0; i < 1000; i++) {
-		put_parse(f, "again", "SELECT 1");
-		put_parse(f, "", "DEALLOCATE ALL");
-		put_bind(f, "");
-		put_execute(f);
+		say_parse(&f->said, "again", "SELECT 1", 0);
+		say_parse(&f->said, "", "DEALLOCATE ALL", 0);
+		say_bind(&f->said, "", "", NULL, 0);
+		say_execute(&f->said, "");
 	}
 	client(f);
 }
@@ -349,9 +308,9 @@ forget_often(struct fixture *f, size_t n)
 static void
 await_much(struct fixture *f, size_t n)
 {
-	put_parse(f, "a", "SELECT 1");
+	say_parse(&f->said, "a", "SELECT 1", 0);
 	for (size_t i = 0; i < n; i++)
-		put_execute(f);
+		say_execute(&f->said, "");
 	client(f);
 	hear(f, MSG_PARSE_COMPLETE, NULL, 0);
 	server(f);
@@ -371,8 +330,8 @@ hear_nonsense(struct fixture *f, size_t n)
 static void
 await_copies(struct fixture *f, size_t n)
 {
-	put_parse(f, "a", "SELECT 1");
-	put_execute(f);
+	say_parse(&f->said, "a", "SELECT 1", 0);
+	say_execute(&f->said, "");
 	for (size_t i = 0; i < n; i++)
 		message_put_bare(&f->said, MSG_COPY_DONE);
 	client(f);

@@ -9,35 +9,11 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/session/truth.h"
+#include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"
 
 /* ---- what a client says ---- */
-
-static void
-put_parse(struct buf *b, const char *name, const char *sql)
-{
-	size_t at = buf_message(b, MSG_PARSE);
-
-	buf_cstr(b, name);
-	buf_cstr(b, sql);
-	buf_u16(b, 1);
-	buf_u32(b, 23);
-	buf_message_end(b, at);
-}
-
-static void
-put_bind(struct buf *b)
-{
-	size_t at = buf_message(b, MSG_BIND);
-
-	buf_cstr(b, "");
-	buf_cstr(b, "");
-	buf_u16(b, 0);
-	buf_u16(b, 0);
-	buf_u16(b, 0);
-	buf_message_end(b, at);
-}
 
 static void
 put_call(struct buf *b, uint32_t function, const char *first, size_t n)
@@ -117,8 +93,8 @@ names_of_settings_are_gathered(void **state)
 
 	(void)state;
 	put_query(&b, "SELECT 1; SET app.tenant = '5'; SET LOCAL app.not = 1");
-	put_parse(&b, "s1", "SELECT set_config('My.Own', $1, false)");
-	put_bind(&b);
+	say_parse(&b, "s1", "SELECT set_config('My.Own', $1, false)", 23);
+	say_bind(&b, "", "", NULL, 0);
 	put_call(&b, 2078, "App.Called", 10);
 	put_query(&b, "SET app.tenant = 6; SET work_mem = '1MB'");
 	for (size_t piece = 1; piece <= b.n; piece++) {
@@ -138,13 +114,13 @@ the_last_parse_without_a_name_is_kept(void **state)
 
 	(void)state;
 	put_query(&b, "SELECT 1");
-	put_parse(&b, "", "SELECT 'one'");
-	put_parse(&b, "named", "SELECT 'two'");
-	put_parse(&b, "", "SELECT 'three'");
-	put_bind(&b);
+	say_parse(&b, "", "SELECT 'one'", 23);
+	say_parse(&b, "named", "SELECT 'two'", 23);
+	say_parse(&b, "", "SELECT 'three'", 23);
+	say_bind(&b, "", "", NULL, 0);
 	message_put_close_statement(&b, slice_str("named"));
 	message_put_bare(&b, MSG_SYNC);
-	put_parse(&want, "", "SELECT 'three'");
+	say_parse(&want, "", "SELECT 'three'", 23);
 	for (size_t piece = 1; piece <= b.n; piece++) {
 		struct traces *t = play(&b, piece);
 
@@ -164,7 +140,7 @@ a_query_or_a_close_drops_it(void **state)
 	for (int way = 0; way < 2; way++) {
 		struct buf b = { 0 };
 
-		put_parse(&b, "", "SELECT 'one'");
+		say_parse(&b, "", "SELECT 'one'", 23);
 		if (way == 0)
 			put_query(&b, "");
 		else
@@ -188,7 +164,7 @@ long_parse(const char *name, size_t n)
 	while (sql.n < n)
 		buf_str(&sql, "0123456789abcdef");
 	buf_str(&sql, "'");
-	put_parse(&b, name, buf_text(&sql));
+	say_parse(&b, name, buf_text(&sql), 23);
 	buf_fini(&sql);
 	return b;
 }
@@ -226,8 +202,8 @@ a_long_one_with_a_name_is_of_no_interest(void **state)
 	struct buf b = { 0 }, more = long_parse("named", 150000), want = { 0 };
 
 	(void)state;
-	put_parse(&b, "", "SELECT 'kept'");
-	put_parse(&want, "", "SELECT 'kept'");
+	say_parse(&b, "", "SELECT 'kept'", 23);
+	say_parse(&want, "", "SELECT 'kept'", 23);
 	buf_slice(&b, buf_view(&more));
 	for (size_t k = 0; k < sizeof(pieces) / sizeof(pieces[0]); k++) {
 		struct traces *t = play(&b, pieces[k]);
@@ -248,16 +224,16 @@ put_client(struct buf *b, char what)
 	switch (what) {
 	case 'a':
 	case 'b':
-		put_parse(b, "", what == 'a' ? "SELECT 'a'" : "SELECT 'b'");
+		say_parse(b, "", what == 'a' ? "SELECT 'a'" : "SELECT 'b'", 23);
 		break;
 	case 'n':
-		put_parse(b, "named", "SELECT 'n'");
+		say_parse(b, "named", "SELECT 'n'", 23);
 		break;
 	case 'c':
 		message_put_close_statement(b, slice_str(""));
 		break;
 	case 'B':
-		put_bind(b);
+		say_bind(b, "", "", NULL, 0);
 		break;
 	case 'Q':
 		put_query(b, "SELECT 'q'");
@@ -456,7 +432,7 @@ what_cannot_be_asked_pins(void **state)
 		struct buf b = { 0 };
 		struct traces *t;
 
-		put_parse(&b, "x", rows[i].sql);
+		say_parse(&b, "x", rows[i].sql, 23);
 		t = play(&b, 4);
 		assert_int_equal(traces_pins(t), rows[i].pins);
 		traces_free(t);
@@ -491,7 +467,7 @@ function_calls_are_told_by_their_functions(void **state)
 
 			put_query(&b, "SELECT 1");
 			put_call(&b, rows[i].function, "x", rows[i].n);
-			put_parse(&b, "", "SELECT 'kept'");
+			say_parse(&b, "", "SELECT 'kept'", 23);
 			t = play(&b, pieces[k]);
 			assert_int_equal(traces_pins(t), rows[i].pins);
 			assert_int_equal(unnamed_of(t), 'k');

@@ -14,6 +14,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "tests/unit/pg_model.h"
+#include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"
 
@@ -41,39 +42,12 @@ roll(struct play *p, unsigned n)
 /* ---- what the client says ---- */
 
 static void
-say_parse(struct play *p, const char *name)
+say_a_text(struct play *p, const char *name)
 {
 	/* X is none, V cannot be bound, F fails when it runs */
 	static const char *const texts[] = { "S1", "S2", "S3", "S4", "S5", "X", "V", "F" };
-	size_t at = buf_message(&p->said, MSG_PARSE);
 
-	buf_cstr(&p->said, name);
-	buf_cstr(&p->said, texts[roll(p, sizeof(texts) / sizeof(texts[0]))]);
-	buf_u16(&p->said, 0);
-	buf_message_end(&p->said, at);
-}
-
-static void
-say_bind(struct play *p, const char *name)
-{
-	size_t at = buf_message(&p->said, MSG_BIND);
-
-	buf_cstr(&p->said, "");
-	buf_cstr(&p->said, name);
-	buf_u16(&p->said, 0);
-	buf_u16(&p->said, 0);
-	buf_u16(&p->said, 0);
-	buf_message_end(&p->said, at);
-}
-
-static void
-say_execute(struct play *p)
-{
-	size_t at = buf_message(&p->said, MSG_EXECUTE);
-
-	buf_cstr(&p->said, "");
-	buf_u32(&p->said, 0);
-	buf_message_end(&p->said, at);
+	say_parse(&p->said, name, texts[roll(p, sizeof(texts) / sizeof(texts[0]))], 0);
 }
 
 static void
@@ -94,12 +68,12 @@ say_something(struct play *p)
 	case 0:
 	case 1:
 	case 2:
-		say_parse(p, name);
+		say_a_text(p, name);
 		break;
 	case 3:
 	case 4:
-		say_bind(p, name);
-		say_execute(p);
+		say_bind(&p->said, "", name, NULL, 0);
+		say_execute(&p->said, "");
 		break;
 	case 5:
 		message_put_close_statement(&p->said, slice_str(name));
