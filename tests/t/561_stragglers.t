@@ -319,6 +319,57 @@ is(rows('copy') + rows('half'), 0, 'nothing of it was done');
 	back();
 }
 
+# ---------------------------------------------------------------- the server is lost, and nobody says what became of it
+
+# The executor is gone, as it were: the freeze ends without a word from it.
+for my $db (@databases) {
+	my %w = map { $_ => session($db) } qw(idle flight auto);
+	$w{$_}->ask('BEGIN', "INSERT INTO t VALUES (1, 'lost')") for qw(idle flight);
+	my $lock = locked();
+	$w{flight}->send(query('SELECT pg_advisory_xact_lock_shared(7)'));
+	$w{auto}->send(query("INSERT INTO t SELECT 1, 'lost' FROM (SELECT pg_advisory_xact_lock_shared(7)) s"));
+	ok($east->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event = 'advisory'"), "$db: two statements are under way");
+	$m++;
+	order('freeze', $m, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
+	my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
+	is(scalar(@list), 2, '... which are taken hold of');
+	for (map { (split / /)[1] } @list) {
+		$east->safe_psql('postgres', "SELECT pg_terminate_backend($_)");
+		$east->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $_)");
+	}
+	ok($w{$_}->silent(0.02), '... and their servers are lost, of which nobody hears yet') for qw(flight auto);
+	back();
+	is(last_words($w{$_}), 'FATAL MR006', "... before it is clear that nobody will say what became of it ($_)") for qw(flight auto);
+	is(says($w{idle}, query('SELECT 1')), 'E(40001) Z(E)', '... whose transaction we have ended ourselves knows it');
+	is(says($w{idle}, query('ROLLBACK')), 'C(ROLLBACK) Z(I)', '... gets out of it');
+	is($w{idle}->ask('SELECT 8'), '8', '... and goes on');
+	$lock->quit;
+}
+is(rows('lost'), 0, 'nothing of it was done');
+
+# A server that does not answer our ROLLBACK: the migration ends it, or it is lost on its own.
+for my $settled (1, 0) {
+	for my $db (@databases) {
+		my $w = session($db);
+		$w->ask('BEGIN', "INSERT INTO t VALUES (1, 'deaf')");
+		my $pid = $w->ask('SELECT pg_backend_pid()');
+		kill 'STOP', $pid or die;
+		$m++;
+		order('freeze', $m, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
+		my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
+		is((split / /, $list[0] // '0 0')[1], $pid, "$db: a server that does not answer is left to the migration");
+		$east->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+		kill 'CONT', $pid;
+		$east->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
+		order('settle', $m, 'app', 'us-east1', (split / /, $list[0])[0] . '=unknown') if $settled;
+		back();
+		is(says($w, query('COMMIT')), 'E(40001) Z(I)', $settled ? '... whatever that knows: no COMMIT was ever sent' : '... which says nothing: the same');
+		if ($db eq 'tx') { is($w->ask('SELECT 8'), '8', '... and the session goes on') }
+		else             { is(last_words($w), 'FATAL 57P01', '... and the session, whose server is gone, is told to reconnect') }
+	}
+}
+is(rows('deaf'), 0, 'nothing of it was done');
+
 # A client that reads slowly: the server is done, what it has said waits between it and the proxy, which
 # has stopped to read. How much that takes is for the kernel to say. (session, rows)
 sub slow_reader
