@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/hot.h"
+#include "base/utf8.h"
 
 static atomic_int log_threshold = LOG_LEVEL_INFO;
 
@@ -80,13 +81,28 @@ put_prefix(struct buf *b, enum log_level level)
 		   levels[level].shown);
 }
 
-/* One event is one line, whatever a client or a server put into its words. */
+/* Of one sequence: C0, DEL, and C1 (U+0080 to U+009F), of which terminals make commands, too. */
+static bool
+is_control(const char *p, size_t n)
+{
+	unsigned char a = (unsigned char)p[0];
+
+	return a < ' ' || a == 127 || (n == 2 && a == 0xc2 && (unsigned char)p[1] < 0xa0);
+}
+
+/* One event is one line of text, whatever a client or a server put into its words. A line with
+ * anything else in it journalctl shows as "[n bytes blob data]". */
 static void
 flatten(struct buf *b)
 {
-	for (size_t i = 0; i < b->n; i++) {
-		if ((unsigned char)b->p[i] < ' ' || b->p[i] == 127)
-			b->p[i] = ' ';
+	for (size_t i = 0, n; i < b->n; i += n) {
+		n = utf8_sequence(slice_skip(buf_view(b), i));
+		if (n == 0) {
+			n = 1;
+			b->p[i] = '?';
+		} else if (is_control(b->p + i, n)) {
+			memset(b->p + i, n == 1 ? ' ' : '?', n);
+		}
 	}
 }
 

@@ -129,6 +129,12 @@ $w = wire();
 $w->login(user => "y\nforged", database => 'nowhere');
 $proxy->log_like(qr/user="y\\x0aforged"/, 'a name with a line feed is quoted in the log', $from);
 unlike($proxy->log_text($from), qr/^\s*(?:\S+ )?forged/m, 'and begins no line of it');
+$from = -s $proxy->logfile;
+$w = wire();
+$w->login(user => "y\xff\xc2\x9b31m\xe2\x82hidden", database => 'nowhere');
+$proxy->log_like(qr/user=\S*31m\S*hidden/, 'one that is no text is there', $from);
+ok(utf8::decode(my $lines = $proxy->log_text($from)), '... and the log stays text, or a journal shows bytes in the place of a line');
+unlike($lines, qr/[\x80-\x9f]/, '... with nothing in it that a terminal obeys');
 witness_is_well('after all that');
 
 # ---------------------------------------------------------------- garbage after the login
