@@ -382,6 +382,16 @@ startup_setting_value(const struct startup *in, const char *name, struct buf *va
 	return found;
 }
 
+bool
+startup_may_delay(const struct startup *in)
+{
+	for (size_t i = 0; i < in->params_n; i++) {
+		if (slice_is_nocase(in->params[i].name, "post_auth_delay"))
+			return true;
+	}
+	return in->options.n > 0;
+}
+
 /* ---- our own settings ---- */
 
 /* Append a setting's name in the form in which it is compared; returns where it stands. */

@@ -30,7 +30,11 @@ attempt_on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	attach_failed(a, ATTEMPT_FAILED, "timeout expired");
+	attach_failed(a,
+		      a->dial.step == DIAL_READY && startup_may_delay(login_startup(a->login))
+			  ? ATTEMPT_UNFIT
+			  : ATTEMPT_FAILED,
+		      "timeout expired");
 }
 
 static void advance(struct attempt *a, enum dial_step step);
@@ -164,6 +168,13 @@ login_another_may_do(struct slice sqlstate)
 	return slice_starts(sqlstate, "53") || slice_starts(sqlstate, "58");
 }
 
+bool
+login_says_nothing_of_node(struct slice sqlstate)
+{
+	return slice_is(sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ||
+	       slice_is(sqlstate, SQLSTATE_UNDEFINED_FILE);
+}
+
 /* An ErrorResponse came first. False: the attempt is over. */
 static bool
 weigh_error(struct attempt *a, struct slice body)
@@ -181,10 +192,9 @@ weigh_error(struct attempt *a, struct slice body)
 		 (int)(r.sqlstate.n < 5 ? r.sqlstate.n : 5), r.sqlstate.p);
 	if (login_another_may_do(r.sqlstate)) {
 		stats_error(&a->login->session->worker->stats, ERROR_OF_NODE, r.sqlstate);
-		attach_failed(a,
-			      slice_is(r.sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ? ATTEMPT_UNFIT
-										  : ATTEMPT_FAILED,
-			      reason);
+		attach_failed(
+		    a, login_says_nothing_of_node(r.sqlstate) ? ATTEMPT_UNFIT : ATTEMPT_FAILED,
+		    reason);
 		return false;
 	}
 	if (slice_is(r.sqlstate, SQLSTATE_INVALID_AUTHORIZATION) &&

@@ -112,6 +112,9 @@ const char *login_learn(struct worker *w, const struct node *n, enum access want
 			struct slice body);
 /* Errors that say "not here, not now" rather than "not you": another node may do better. */
 bool login_another_may_do(struct slice sqlstate);
+/* … and the node is well: a role may have a limit of its own, and everybody may name a library that
+ * is not there (local_preload_libraries). */
+bool login_says_nothing_of_node(struct slice sqlstate);
 void login_on_client(struct session *s);
 void login_on_server(struct session *s, short what);
 

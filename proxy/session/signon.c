@@ -99,12 +99,25 @@ fail_text(struct signon *so, enum signon_end how, const char *reason)
 	fail(so, how, &e);
 }
 
+/* The node has heard who wants what, and that may be why it takes its time. */
+static bool
+is_slow_by_request(const struct signon *so)
+{
+	struct startup *st = &so->worker->startup;
+
+	return so->dial.step == DIAL_READY &&
+	       startup_parse(buf_view(&so->startup), st, NULL) == PARSE_DONE &&
+	       startup_may_delay(st);
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct signon *so = arg;
+
 	(void)fd;
 	(void)what;
-	fail_text(arg, SIGNON_FAILED, "timeout expired");
+	fail_text(so, is_slow_by_request(so) ? SIGNON_UNFIT : SIGNON_FAILED, "timeout expired");
 }
 
 static int
@@ -222,10 +235,7 @@ take_error(struct signon *so, struct slice body)
 		log_msg(LOG_LEVEL_WARNING, "%s: %s", so->about, ownlogin_suspicion(so->own));
 	message_report_err(&r, &e);
 	if (login_another_may_do(r.sqlstate))
-		fail(so,
-		     slice_is(r.sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ? SIGNON_UNFIT
-									 : SIGNON_FAILED,
-		     &e);
+		fail(so, login_says_nothing_of_node(r.sqlstate) ? SIGNON_UNFIT : SIGNON_FAILED, &e);
 	else if (!slice_is(r.sqlstate, SQLSTATE_INVALID_AUTHORIZATION) || !again(so))
 		fail(so, SIGNON_FATAL, &e);
 }
