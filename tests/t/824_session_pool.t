@@ -101,6 +101,9 @@ my $s = session(application_name => 'unnamed');
 is(extended($s, parse('SELECT $1 + 1', '', 23)), '', 'the first message is a Parse without a name');
 is(extended($s, bind_message([41]), execute()), '42', 'which is there with the next');
 is($s->ask('RESET application_name', 'SHOW application_name'), 'unnamed', 'RESET leads to what the session began with');
+$s->send(frame('F', pack('N n n', 2078, 0, 3) . pack('N/a* N N/a* n', 'application_name', 0xffffffff, 'f', 0)));
+is($s->answer, '', 'so does set_config() to NULL, as a FunctionCall');
+is($s->ask('SHOW application_name'), 'unnamed', '…');
 leave($s);
 
 # ---------------------------------------------------------------- what is left behind
