@@ -58,6 +58,9 @@ sub where
 
 sub moving { my ($w) = @_; return $proxy->console_start("REHOME SESSION $w->{id} TO REGION us-west1") }
 
+# When no probe is under way, whose answers would be held, too.
+sub hold { my ($relay) = @_; $proxy->console('PROBE'); $proxy->wait_up(2); return $relay->hold }
+
 # What the console says of it in the end.
 sub told { my ($c) = @_; $c->{run}->finish; return $c->{err} =~ /ERROR:\s+(.*)/ ? $1 : $c->{err} }
 
@@ -83,29 +86,25 @@ for my $database (qw(own ses)) {
 	# ---------------------------------------------------------------- the login of the new server
 
 	my $w = session($database);
-	$far->hold;
+	hold($far);
 	my $c = moving($w);
 	ok(wait_until(sub { $far->held > 0 }), "$database: the new node asks for a password, and is not heard");
 	$far->cut;
 	like(told($c), qr/^08006: /, '... and is lost: that is said');
 	$far->pass;
 	goes_on($w, 'the new server lost at its login');
-	$proxy->console('PROBE');
-	$proxy->wait_up(2);
 
-	$far->hold;
+	hold($far);
 	$c = moving($w);
 	ok(wait_until(sub { $far->held > 0 }), "$database: once more");
 	$near->cut;
 	is(ends($w), '57P01', '... and the old server is lost: the client hears that');
 	is(told($c), '08006: the session has ended', '... and so does who wanted it moved');
 	$far->pass;
-	$proxy->console('PROBE');
-	$proxy->wait_up(2);
 	nobody_left() if $database eq 'own';
 
 	$w = session($database);
-	$far->hold;
+	hold($far);
 	$c = moving($w);
 	ok(wait_until(sub { $far->held > 0 }), "$database: and again");
 	$w->abort;
@@ -116,7 +115,7 @@ for my $database (qw(own ses)) {
 	# ---------------------------------------------------------------- the question to the old one
 
 	$w = session($database);
-	$near->hold;
+	hold($near);
 	$c = moving($w);
 	ok(wait_until(sub { $near->held > 0 }), "$database: the old server is asked what is there, and not heard");
 	$near->cut;
@@ -125,7 +124,7 @@ for my $database (qw(own ses)) {
 	$near->pass;
 
 	$w = session($database);
-	$near->hold;
+	hold($near);
 	$c = moving($w);
 	ok(wait_until(sub { $near->held > 0 }), "$database: the same");
 	$far->cut;
