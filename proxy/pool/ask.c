@@ -12,8 +12,8 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
+#include "proxy/session/reports.h"
 #include "proxy/session/server.h"
-#include "proxy/session/vars.h"
 #include "proxy/worker_int.h"
 
 struct ask {
@@ -27,6 +27,23 @@ struct ask {
 	struct ask_answer answer;
 };
 
+/* What it has reported of its settings. */
+static void
+take_reports(struct ask *a)
+{
+	struct slice rest = a->answer.messages;
+	struct reports r;
+	struct frame f;
+
+	reports_begin(&r, &a->server->reported, NULL, rest);
+	while (frame_cut(rest, ASK_ANSWER_MAX, &f) == PARSE_DONE) {
+		if (f.type == MSG_PARAMETER_STATUS)
+			reports_add(&r, f.body);
+		rest = slice_skip(rest, f.total);
+	}
+	reports_end(&r);
+}
+
 static WARM void
 finish(struct ask *a)
 {
@@ -34,6 +51,7 @@ finish(struct ask *a)
 
 	sv->ask = NULL;
 	a->answer.messages = slice_of(a->in.p, a->kept);
+	take_reports(a);
 	a->answer.rest = a->in.p != NULL ? a->in.p + a->seen : NULL;
 	a->answer.rest_n = a->in.n - a->seen;
 	a->done(sv, &a->answer);
@@ -96,9 +114,6 @@ take(struct ask *a, const struct frame *f)
 	switch (f->type) {
 	case MSG_ERROR:
 		take_error(a, f->body);
-		return PARSE_MORE;
-	case MSG_PARAMETER_STATUS:
-		vars_report(&a->server->reported, f->body);
 		return PARSE_MORE;
 	case MSG_READY:
 		return take_ready(a, f->body);

@@ -72,19 +72,14 @@ pooled_tell(struct pooled *pd)
 	buf_fini(&b);
 }
 
-static void
-on_report(void *arg, struct slice body)
-{
-	struct pooled *pd = arg;
-
-	vars_report(&pd->session->server->reported, body);
-	vars_report(&pd->told, body);
-}
-
 void
 pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes)
 {
-	reports_read(&s->pooled->report, before, bytes, on_report, s->pooled);
+	struct reports r;
+
+	reports_begin(&r, &s->server->reported, &s->pooled->told, bytes);
+	reports_read(&s->pooled->report, before, bytes, reports_add, &r);
+	reports_end(&r);
 }
 
 static struct truth_question

@@ -90,6 +90,43 @@ reports_read(struct buf *part, const struct flow_side *before, struct slice byte
 	read_messages(part, bytes, fn, arg);
 }
 
+/* ---- many ---- */
+
+void
+reports_begin(struct reports *r, struct vars **to, struct vars **to_also, struct slice from)
+{
+	r->to[0] = to;
+	r->to[1] = to_also;
+	r->from = from;
+	r->n = 0;
+}
+
+void
+reports_end(struct reports *r)
+{
+	for (size_t i = 0; i < 2 && r->n > 0; i++) {
+		if (r->to[i] != NULL)
+			vars_report_all(r->to[i], r->items, r->n);
+	}
+	r->n = 0;
+}
+
+void
+reports_add(void *arg, struct slice body)
+{
+	struct reports *r = arg;
+	struct message_parameter m;
+	bool stays = body.p >= r->from.p && body.p < r->from.p + r->from.n;
+
+	if (message_parse_parameter(body, &m) != PARSE_DONE)
+		return;
+	if (!stays || r->n == VARS_REPORTS_AT_ONCE)
+		reports_end(r);
+	r->items[r->n++] = (struct vars_item){ m.name, m.value };
+	if (!stays)
+		reports_end(r);
+}
+
 /* ---- greetings ---- */
 
 struct greetings {

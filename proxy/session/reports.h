@@ -10,8 +10,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 #include "protocol/flow.h"
-
-struct vars;
+#include "proxy/session/vars.h"
 
 /* Called with the body of each; it lives as long as the call. */
 typedef void report_fn(void *arg, struct slice body);
@@ -21,6 +20,19 @@ typedef void report_fn(void *arg, struct slice body);
  * as it was before that call. One that is cut is kept in *part until the rest comes. */
 void reports_read(struct buf *part, const struct flow_side *before, struct slice bytes,
 		  report_fn *fn, void *arg);
+
+/* Many of them, for one list or two (NULL: no other): each change copies a list, so that they are
+ * gathered first. */
+struct reports {
+	struct vars **to[2];
+	struct slice from; /* bodies in there stay; others are taken at once */
+	size_t n;
+	struct vars_item items[VARS_REPORTS_AT_ONCE];
+};
+
+void reports_begin(struct reports *r, struct vars **to, struct vars **to_also, struct slice from);
+report_fn reports_add; /* its arg: struct reports */
+void reports_end(struct reports *r);
 
 /* What a server reported when a session with some startup parameters had got it: the next one with
  * the same can be greeted with that, and no connection at all. Remembers a few. */

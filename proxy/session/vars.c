@@ -12,6 +12,7 @@
 #define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
+#include "base/bug.h"
 #include "base/hash.h"
 #include "base/hot.h"
 #include "base/mem.h"
@@ -261,7 +262,8 @@ struct size {
  * changed.
  */
 static bool
-fits(struct size *s, const struct vars_item *old, const struct vars_item *item)
+fits(struct size *s, const struct size *most, const struct vars_item *old,
+     const struct vars_item *item)
 {
 	struct size to = *s;
 
@@ -272,7 +274,7 @@ fits(struct size *s, const struct vars_item *old, const struct vars_item *item)
 	if (item != NULL) {
 		to.count++;
 		to.n += item->name.n + item->value.n + 2;
-		if (to.count > VARS_SET_MAX || to.n > VARS_SET_BYTES)
+		if (to.count > most->count || to.n > most->n)
 			return false;
 	}
 	*s = to;
@@ -303,8 +305,9 @@ vars_sort(struct vars_item *items, size_t n)
 	return kept;
 }
 
-struct vars *
-vars_change(struct vars *base, struct vars_item *items, size_t *n, bool is_bounded)
+/* See vars_change(); most == NULL: there is no bound. */
+static struct vars *
+change(struct vars *base, struct vars_item *items, size_t *n, const struct size *most)
 {
 	struct size size = { base->count, base->n };
 	struct draft d = { .text = { .cap = SIZE_MAX } };
@@ -322,7 +325,8 @@ vars_change(struct vars *base, struct vars_item *items, size_t *n, bool is_bound
 		     more = vars_next(base, &at, &old))
 			put_item(&d, old.name, old.value);
 		is_there = more && vars_compare(old.name, item->name) == 0;
-		if (!fits(&size, is_there ? &old : NULL, is_set ? item : NULL) && is_bounded)
+		if (most != NULL &&
+		    !fits(&size, most, is_there ? &old : NULL, is_set ? item : NULL))
 			continue;
 		if (is_there)
 			more = vars_next(base, &at, &old);
@@ -334,6 +338,14 @@ vars_change(struct vars *base, struct vars_item *items, size_t *n, bool is_bound
 		put_item(&d, old.name, old.value);
 	*n = taken;
 	return finish(base->table, &d);
+}
+
+struct vars *
+vars_change(struct vars *base, struct vars_item *items, size_t *n, bool is_bounded)
+{
+	static const struct size most = { VARS_SET_MAX, VARS_SET_BYTES };
+
+	return change(base, items, n, is_bounded ? &most : NULL);
 }
 
 /* ---- the meaning ---- */
@@ -662,25 +674,32 @@ vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 
 /* ---- reports ---- */
 
-/* Servers report a dozen settings, and each report copies the list: one that has more to say than
+/* Servers report a dozen settings, and each change copies the list: one that has more to say than
  * any real one is not listened to. */
-static bool
-has_room(const struct vars *v, const struct message_parameter *m)
+WARM void
+vars_report_all(struct vars **reported, const struct vars_item *items, size_t n)
 {
-	return v->count < VARS_REPORTS_MAX &&
-	       v->n + m->name.n + m->value.n + 2 <= VARS_REPORTS_BYTES;
+	static const struct size most = { VARS_REPORTS_MAX, VARS_REPORTS_BYTES };
+	struct vars_item sorted[VARS_REPORTS_AT_ONCE];
+	struct vars *old = *reported;
+
+	BUG_ON(n > VARS_REPORTS_AT_ONCE);
+	memcpy(sorted, items, n * sizeof(*items));
+	n = vars_sort(sorted, n);
+	*reported = change(old, sorted, &n, &most);
+	vars_unref(old);
 }
 
 WARM void
 vars_report(struct vars **reported, struct slice body)
 {
 	struct message_parameter m;
-	struct vars *old = *reported;
+	struct vars_item item;
 
-	if (message_parse_parameter(body, &m) != PARSE_DONE || !has_room(old, &m))
+	if (message_parse_parameter(body, &m) != PARSE_DONE)
 		return;
-	*reported = vars_with(old, m.name, m.value);
-	vars_unref(old);
+	item = (struct vars_item){ m.name, m.value };
+	vars_report_all(reported, &item, 1);
 }
 
 WARM void

@@ -104,6 +104,10 @@ void vars_put_literal(struct buf *sql, struct slice s);
 /* A ParameterStatus (its body) has passed: what has been said with it, in place of *reported.
  * Malformed ones are ignored, and those for which there is no room. */
 void vars_report(struct vars **reported, struct slice body);
+/* So many at once, in time for one; they stand in one text, in the order in which they were said.
+ */
+#define VARS_REPORTS_AT_ONCE 256
+void vars_report_all(struct vars **reported, const struct vars_item *items, size_t n);
 /* Append the ParameterStatus messages that a client, who was told `told`, must hear where the
  * server says `reported`. */
 void vars_put_reports(struct buf *b, const struct vars *told, const struct vars *reported);

@@ -3,10 +3,13 @@
 
 #include "proxy/session/reports.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/message.h"
 #include "proxy/session/vars.h"
+
+#include "tests/unit/cost.h"
 
 #include "tests/unit/unit.h"
 
@@ -220,6 +223,70 @@ what_a_server_is_certain_to_say_is_known(void **state)
 	vars_table_free(t);
 }
 
+/* `n` reports of settings that were reported before, in three reads, of which the cuts are
+ * anywhere: how long the lists take; both are what the last report of each name says. */
+static double
+cost_of_reports(const void *arg, size_t n)
+{
+	struct vars_table *t = vars_table_new();
+	struct vars *told = vars_empty(t), *reported = vars_empty(t);
+	struct buf bytes = { .cap = SIZE_MAX }, part = { 0 };
+	struct flow f;
+	double ms;
+	char name[24], value[24];
+
+	(void)arg;
+	flow_init(&f, REPLICATION_NONE);
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "Name%u", i);
+		message_put_parameter(&bytes, slice_str(name), slice_str("long ago, a long value"));
+	}
+	for (size_t i = 0; i < n; i++) {
+		snprintf(value, sizeof(value), "%zu", i);
+		message_put_parameter(&bytes, slice_str(i % 2 == 0 ? "Name7" : "Name70"),
+				      slice_str(value));
+	}
+	ms = cost_ms();
+	for (size_t from = 0, i = 1; i <= 3; i++) {
+		struct slice read = slice_of(bytes.p + from, bytes.n * i / 3 - from);
+		struct flow_side before = f.server;
+		struct reports r;
+
+		(void)flow_server(&f, read.p, read.n, NULL);
+		reports_begin(&r, &reported, &told, read);
+		reports_read(&part, &before, read, reports_add, &r);
+		reports_end(&r);
+		from += read.n;
+	}
+	ms = cost_ms() - ms;
+	assert_ptr_equal(told, reported);
+	assert_int_equal(vars_count(told), 100);
+	for (size_t i = n > 2 ? n - 2 : 0; i < n; i++) {
+		struct slice now;
+
+		snprintf(value, sizeof(value), "%zu", i);
+		assert_true(vars_get(told, i % 2 == 0 ? "Name7" : "Name70", &now));
+		assert_true(slice_is(now, value));
+	}
+	vars_unref(told);
+	vars_unref(reported);
+	vars_table_free(t);
+	buf_fini(&bytes);
+	buf_fini(&part);
+	return ms;
+}
+
+static void
+many_reports_cost_little_more_than_one(void **state)
+{
+	double few = cost_least(cost_of_reports, NULL, 1),
+	       many = cost_least(cost_of_reports, NULL, 10000);
+
+	(void)state;
+	print_message("# reports: %.2f ms for one, %.2f ms for 10,000\n", few, many);
+	assert_cost(many, 4, few > 1 ? 1 : few);
+}
+
 int
 main(void)
 {
@@ -227,6 +294,7 @@ main(void)
 		cmocka_unit_test(reports_are_found_however_the_bytes_are_cut),
 		cmocka_unit_test(reports_are_found_byte_by_byte),
 		cmocka_unit_test(one_that_is_too_long_is_not_kept),
+		cmocka_unit_test(many_reports_cost_little_more_than_one),
 		cmocka_unit_test(a_few_greetings_are_remembered),
 		cmocka_unit_test(what_a_server_is_certain_to_say_is_known),
 	};

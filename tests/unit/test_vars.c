@@ -232,7 +232,7 @@ many_changes_are_several_lists(void **state)
 	struct vars_table *t = vars_table_new();
 	struct vars *none = vars_empty(t), *full;
 	static const enum vars_failure kinds[] = { VARS_ERROR, VARS_FATAL, VARS_APART };
-	char(*names)[8] = calloc(VARS_SET_MAX, sizeof(*names));
+	char(*names)[24] = calloc(VARS_SET_MAX, sizeof(*names));
 	struct vars_item *items = calloc(VARS_SET_MAX, sizeof(*items));
 	size_t n = VARS_SET_MAX;
 
