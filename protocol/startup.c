@@ -382,6 +382,20 @@ startup_setting_value(const struct startup *in, const char *name, struct buf *va
 	return found;
 }
 
+/* What is no setting may be a switch that is short for it ("-W", "-EW30"). */
+static bool
+options_may_delay(struct slice options)
+{
+	struct option_walk w = { .rest = options };
+	bool may = false;
+
+	while (!may && option_next(&w))
+		may = w.name.n == 0 || slice_is_nocase(w.name, "post_auth_delay");
+	may |= w.words.failed;
+	buf_fini(&w.words);
+	return may;
+}
+
 bool
 startup_may_delay(const struct startup *in)
 {
@@ -389,7 +403,7 @@ startup_may_delay(const struct startup *in)
 		if (slice_is_nocase(in->params[i].name, "post_auth_delay"))
 			return true;
 	}
-	return in->options.n > 0;
+	return options_may_delay(in->options);
 }
 
 /* ---- our own settings ---- */

@@ -375,6 +375,38 @@ a_servers_setting_is_the_last_one_said_and_plain_ones_win(void **state)
 }
 
 static void
+who_may_have_told_the_server_to_take_its_time(void **state)
+{
+	static const struct {
+		const char *name, *value;
+		bool may;
+	} rows[] = {
+		{ "options", "", false },
+		{ "options", "-c meridian.city=paris --search_path=a -cgeqo=off", false },
+		{ "options", "-c post_auth_delay=30", true },
+		{ "options", "-c meridian.city=paris -cPost_Auth_Delay=30", true },
+		{ "options", "--post-auth-delay=30", true },
+		{ "options", "-c post\\-auth-delay=30", true },
+		{ "options", "-c geqo=off -W 30", true },
+		{ "options", "-EW30", true },
+		{ "options", "-c", true },
+		{ "Post_Auth_Delay", "30", true },
+		{ "geqo", "off", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b = { 0 };
+		struct startup s;
+
+		parse_ok(&b, V3_0, WORDS("user", "app", rows[i].name, rows[i].value), &s);
+		if (startup_may_delay(&s) != rows[i].may)
+			fail_msg("%s = %s", rows[i].name, rows[i].value);
+		buf_fini(&b);
+	}
+}
+
+static void
 our_settings_are_listed_with_their_values_unescaped(void **state)
 {
 	struct startup_setting settings[8];
@@ -550,6 +582,7 @@ main(void)
 		cmocka_unit_test(options_are_split_as_postgresql_does),
 		cmocka_unit_test(our_settings_leave_the_options_and_nothing_else_does),
 		cmocka_unit_test(a_servers_setting_is_the_last_one_said_and_plain_ones_win),
+		cmocka_unit_test(who_may_have_told_the_server_to_take_its_time),
 		cmocka_unit_test(our_settings_are_listed_with_their_values_unescaped),
 		cmocka_unit_test(what_is_built_has_no_trace_of_us_and_nothing_reserved),
 		cmocka_unit_test(a_plain_edit_says_no_more_than_we_speak),
