@@ -69,6 +69,23 @@ sub wait_for_end
 	return;
 }
 
+# Bytes one by one, each once those before it have been read, and then nothing.
+sub in_pieces
+{
+	my (@bytes) = @_;
+	return sub {
+		my ($fd) = @_;
+		my ($own)  = sockaddr_in(getsockname $fd);
+		my ($peer) = sockaddr_in(getpeername $fd);
+		my $unread = sprintf ':%04X \w+:%04X \w\w \w+:0*[1-9A-F]', $peer, $own;
+		for (split //, join '', @bytes) {
+			syswrite $fd, $_;
+			select undef, undef, undef, 0.001 while PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /$unread/;
+		}
+		wait_for_end($fd);
+	};
+}
+
 # Bytes, and the end of the connection; with a reset, once they have been read.
 sub then_close { my (@bytes) = @_; return sub { syswrite $_[0], join '', @bytes } }
 
@@ -190,8 +207,7 @@ my @query = (
 	[ query_length_3         => sub { then_silence(pack 'a1 N', 'T', 3) }, $violation ],
 	[ query_length_negative  => sub { then_silence(pack 'a1 N', 'D', 0xffffffff) }, $violation ],
 	[ query_row_then_bad     => sub { then_silence($row, pack 'a1 N', 'D', 0) }, $violation ],
-	[ query_bad_in_pieces    => sub { sub { my ($fd) = @_; for (split //, $row . pack 'a1 N', 'D', 0) { syswrite $fd, $_; select undef, undef, undef, 0.01 } wait_for_end($fd) } },
-		'query closed' ],
+	[ query_bad_in_pieces    => sub { in_pieces($row, pack 'a1 N', 'D', 0) }, 'query closed' ],
 	[ query_garbage          => sub { then_silence($garbage) }, $violation ],
 	[ query_no_type          => sub { $no_type . $answer }, $on ],
 	[ query_bad_status       => sub { then_silence($row, frame('C', "SELECT 1\0"), frame('Z', 'x')) }, $violation ],
