@@ -17,15 +17,15 @@
  *
  *    Only one Query's number is kept, of Queries that are under way at a time; it is not known
  *    behind a Sync that went into a COPY's data, and up to FLOW_SAID_MANY. It says nothing where
- * Meridian puts in messages of its own, and takes their answers out: who does so has to say whose
- * error it was, flow_be_told(), flow_forgive(), flow_assure(). Nor does it with CockroachDB, for
- * which a Query ends the sequence as a Sync does: it discards that one alone, and says
- * ReadyForQuery (StmtBuf.seekToNextBatch() in its pkg/sql/conn_io.go). Where it is not known, the
- * error is taken for the Query's own, which errs to "owed", and in doubt: QUERY_BEHIND becomes
- * DOUBT, and if a ReadyForQuery settles that, a BARE_SYNC behind it becomes DOUBT_SYNC, for it may
- * have been that one's. What is in doubt alone is taken back by the next Sync, and a DOUBT_SYNC by
- *    the next Query too: the server would long have answered it. Where it does after all, `unsure`
- *    (see 3.) sees to that.
+ *    Meridian puts in messages of its own, and takes their answers out: who does so has to say
+ *    whose error it was, flow_be_told(), flow_forgive(), flow_assure(). Nor does it with
+ *    CockroachDB, for which a Query ends the sequence as a Sync does: it discards that one alone,
+ *    and says ReadyForQuery (StmtBuf.seekToNextBatch() in its pkg/sql/conn_io.go). Where it is not
+ *    known, the error is taken for the Query's own, which errs to "owed", and in doubt:
+ *    QUERY_BEHIND becomes DOUBT, and if a ReadyForQuery settles that, a BARE_SYNC behind it becomes
+ *    DOUBT_SYNC, for it may have been that one's. What is in doubt alone is taken back by the next
+ *    Sync, and a DOUBT_SYNC by the next Query too: the server would long have answered it. Where it
+ *    does after all, `unsure` (see 3.) sees to that.
  *
  * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
  *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that

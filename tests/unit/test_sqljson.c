@@ -408,13 +408,27 @@ messages_cut_anywhere_are_bad(void **state)
 	buf_fini(&row);
 }
 
+struct value_case {
+	uint32_t type;
+	const char *text, *json;
+};
+
+static void
+check_values(const struct value_case *cases, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct buf b = { 0 };
+
+		sqljson_put_value(&b, cases[i].type, slice_str(cases[i].text));
+		assert_string_equal(buf_text(&b), cases[i].json);
+		buf_fini(&b);
+	}
+}
+
 static void
 values_become_what_they_are_in_json(void **state)
 {
-	static const struct {
-		uint32_t type;
-		const char *text, *json;
-	} cases[] = {
+	static const struct value_case cases[] = {
 		{ 25, "a\"b\\c\n\x01/", "\"a\\\"b\\\\c\\n\\u0001/\"" },
 		{ 25, "\303\251\xff\360\237\230\200", "\"\303\251\357\277\275\360\237\230\200\"" },
 		{ 25, "", "\"\"" },
@@ -448,7 +462,16 @@ values_become_what_they_are_in_json(void **state)
 		{ 1007, "{1}x", "\"{1}x\"" },
 		{ 1007, "{{{{{{{1}}}}}}}", "\"{{{{{{{1}}}}}}}\"" },
 		{ 1007, "", "\"\"" },
-		/* JSON that is none: a string, whatever is wrong with it */
+	};
+
+	(void)state;
+	check_values(cases, N(cases));
+}
+
+static void
+json_that_is_none_is_a_string(void **state)
+{
+	static const struct value_case cases[] = {
 		{ 114, "", "\"\"" },
 		{ 114, "{", "\"{\"" },
 		{ 114, "{\"a\"", "\"{\\\"a\\\"\"" },
@@ -472,7 +495,17 @@ values_become_what_they_are_in_json(void **state)
 		/* but what its reader may not like is JSON */
 		{ 114, "\"\\ud800\\u0000\"", "\"\\ud800\\u0000\"" },
 		{ 114, "1e999", "1e999" },
-		/* arrays that are none, and elements that are not what the type says */
+	};
+
+	(void)state;
+	check_values(cases, N(cases));
+}
+
+/* … and so are elements that are not what the type says. */
+static void
+arrays_that_are_none_are_strings(void **state)
+{
+	static const struct value_case cases[] = {
 		{ 1009, "{\"a", "\"{\\\"a\"" },
 		{ 1009, "{\"a\\", "\"{\\\"a\\\\\"" },
 		{ 1009, "{\"a\"b}", "\"{\\\"a\\\"b}\"" },
@@ -493,13 +526,7 @@ values_become_what_they_are_in_json(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < N(cases); i++) {
-		struct buf b = { 0 };
-
-		sqljson_put_value(&b, cases[i].type, slice_str(cases[i].text));
-		assert_string_equal(buf_text(&b), cases[i].json);
-		buf_fini(&b);
-	}
+	check_values(cases, N(cases));
 }
 
 static void
@@ -594,6 +621,8 @@ main(void)
 		cmocka_unit_test(the_command_tag_says_how_many_rows),
 		cmocka_unit_test(messages_cut_anywhere_are_bad),
 		cmocka_unit_test(values_become_what_they_are_in_json),
+		cmocka_unit_test(json_that_is_none_is_a_string),
+		cmocka_unit_test(arrays_that_are_none_are_strings),
 		cmocka_unit_test(json_that_is_nested_without_end_is_a_string),
 		cmocka_unit_test(an_error_has_all_of_its_members),
 		cmocka_unit_test(too_much_output_shows_as_failed),
