@@ -23,14 +23,15 @@ my $sessions = 500;
 my $tls      = certificate('proxy', alt => 'IP:127.0.0.1');
 my @tls_conf = (tls => 'allow', tls_cert_file => $tls->{cert}, tls_key_file => $tls->{key});
 
-# A proxy whose control thread stays out of the picture: nothing probes while we count.
+# A proxy that has nothing to do by itself while we count: no probes, no pings, no file that may change.
 sub quiet_proxy
 {
 	my ($name, $node, %opt) = @_;
 	my $proxy = Meridian::Test::Proxy->new($name,
 		regions => [ here => $node ],
 		%opt,
-		set => { workers => 1, probe_interval => '1h', %{ $opt{set} || {} } });
+		set => { workers => 1, probe_interval => '1h', websocket_ping_interval => '1h', gazetteer => 'auto',
+			%{ $opt{set} || {} } });
 	$proxy->start;
 	return $proxy;
 }
@@ -235,7 +236,7 @@ each_costs('a connection that has asked for TLS', 3, sub { hold_silent(@_, ssl_r
 each_costs('a connection that has said nothing', 1.5, sub { hold_silent(@_, '', '') });
 
 # Nobody is there: no thread wakes up, control neither.
-my $nobody = quiet_proxy('nobody', $fake, set => { gazetteer => 'auto' });
+my $nobody = quiet_proxy('nobody', $fake);
 SKIP: {
 	skip 'a sanitizer has threads of its own', 1 if sanitized() eq 'thread';
 	usleep(1_000_000);
