@@ -211,7 +211,7 @@ sub wait_for
 	my $bits = '';
 	vec($bits, fileno $self->{fd}, 1) = 1;
 	my $left = $end - time;
-	return 0 if $left <= 0;
+	$left = 0 if $left < 0;    # what is there already counts, however late we look
 	return $for eq 'read' ? select($bits, undef, undef, $left) > 0 : select(undef, $bits, undef, $left) > 0;
 }
 
