@@ -67,6 +67,14 @@ sub is_silent
 
 sub ask { my ($s, $sql, $answer) = @_; say_to($s, $sql); return hears($s, $answer) }
 
+# A PAUSE that is under way: each of the workers knows of it.
+sub pause_begins
+{
+	my $c = $proxy->console_start('PAUSE');
+	$proxy->wait_console('SHOW PAUSES', sub { @{ $_[0] } == 2 });
+	return $c;
+}
+
 sub is_waiting
 {
 	my ($c) = @_;
@@ -122,7 +130,7 @@ like($proxy->console_error('RESUME'), qr/nothing is paused/, 'a second RESUME ha
 # ---------------------------------------------------------------- a transaction is open
 
 ok(ask($a, 'BEGIN; SELECT 4;', '4'), 'a transaction');
-my $c = $proxy->console_start('PAUSE');
+my $c = pause_begins();
 ok(is_waiting($c), 'PAUSE waits for it');
 $before = $b->{out};
 say_to($b, 'SELECT 5;');
@@ -144,7 +152,7 @@ ok(hears($a, '7') && hears($b, '5'), 'RESUME');
 # a failed transaction is open as well, and can be ended
 say_to($a, 'BEGIN; SELECT 1/0;');
 ok(ask($a, '\echo failed', 'failed'), 'a transaction that has failed');
-$c = $proxy->console_start('PAUSE');
+$c = pause_begins();
 ok(is_waiting($c), 'PAUSE waits for it');
 say_to($a, 'ROLLBACK;');
 is(ends($c), 0, 'until it is rolled back');
@@ -153,8 +161,8 @@ $proxy->console('RESUME');
 # COPY
 say_to($a, 'COPY t FROM STDIN;');
 say_to($a, '8');
-usleep(200_000);
-$c = $proxy->console_start('PAUSE');
+ok($east->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pg_stat_progress_copy'), 'a COPY has begun');
+$c = pause_begins();
 ok(is_waiting($c), 'PAUSE waits for COPY');
 say_to($a, '9');
 say_to($a, '\.');
@@ -170,7 +178,7 @@ like($err, qr/57014.*PAUSE of everything was taken back: a transaction was open/
 ok(ask($b, 'SELECT 11;', '11'), 'and nobody is held any more');
 is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
 
-$c = $proxy->console_start('PAUSE');
+$c = pause_begins();
 ok(is_waiting($c), 'PAUSE waits');
 like($proxy->console_error('PAUSE'), qr/55006.*being paused already/, 'a second one is refused');
 $proxy->console('RESUME');
@@ -178,7 +186,7 @@ isnt(ends($c), 0, 'RESUME ends the first');
 like($c->{err}, qr/57014.*taken back: RESUME/, 'with an error');
 ok(ask($b, 'SELECT 12;', '12'), 'and nobody is held');
 
-$c = $proxy->console_start('PAUSE');
+$c = pause_begins();
 ok(is_waiting($c), 'PAUSE waits');
 $before = $b->{out};
 say_to($b, 'SELECT 13;');
@@ -186,7 +194,7 @@ ok(is_silent($b, $before), 'a session is held');
 $c->{run}->kill_kill;
 ok(hears($b, '13'), 'a console that goes before the answer takes PAUSE with it');
 is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
-$c = $proxy->console_start('PAUSE');
+$c = pause_begins();
 ok(is_waiting($c), 'PAUSE waits');
 $c->{run}->signal('INT');
 isnt(ends($c), 0, 'Ctrl-C ends it');
@@ -287,20 +295,25 @@ $proxy->console('RESUME');
 is(scalar(grep { !grep { $_->[0] eq 'E' } $chatty->until('Z') } 1 .. 61), 61, 'which is answered all of it afterwards');
 
 # what it sent ahead in a transaction is read as soon as the server says that one is open
-$chatty->send(query('BEGIN; SELECT pg_sleep(0.6)'));
-$c = $proxy->console_start('PAUSE');
+my $locker = Meridian::Test::Wire->session($east);
+$locker->ask('SELECT pg_advisory_lock(1)');
+$chatty->send(query('BEGIN; SELECT pg_advisory_xact_lock(1)'));
+$c = pause_begins();
 ok(is_waiting($c), 'PAUSE waits for a transaction that is beginning');
 $chatty->send(query('SELECT 50'));
+$locker->ask('SELECT pg_advisory_unlock(1)');
 my @answers = map { [ $chatty->until('Z') ] } 1 .. 2;
 is(row_values((grep { $_->[0] eq 'D' } @{ $answers[1] })[0])->[0], '50', 'which goes on');
 $chatty->send(query('COMMIT'));
 is(ends($c), 0, 'and ends');
 $proxy->console('RESUME');
 $chatty->until('Z');
-$chatty->send(query('SELECT pg_sleep(0.6); COPY t FROM STDIN'));
-$c = $proxy->console_start('PAUSE');
+$locker->ask('SELECT pg_advisory_lock(1)');
+$chatty->send(query('SELECT pg_advisory_xact_lock(1); COPY t FROM STDIN'));
+$c = pause_begins();
 ok(is_waiting($c), 'PAUSE waits for a COPY that is beginning');
 $chatty->send(frame('d', "50\n"), frame('c', ''));
+$locker->close;
 is(ends($c), 0, 'whose data was sent ahead');
 $proxy->console('RESUME');
 like(join(' ', map { $_->[0] eq 'C' ? $_->[1] : () } $chatty->until('Z')), qr/COPY 1/, 'and has arrived');
@@ -342,7 +355,7 @@ say_to($a, 'SELECT 40;');
 $_->{run}->pump_nb for $a;
 my $late = session($here);
 say_to($late, 'SELECT 41;');
-usleep(300_000);
+$proxy->wait_console("SHOW SESSIONS STATE 'paused'", sub { 0 < grep { $_->{home} eq '' } @{ $_[0] } });
 $proxy->stop;
 eval { $_->{run}->finish } for $a, $late;
 like($a->{err}, qr/the proxy is shutting down/, 'SIGTERM ends a session that is held');
@@ -362,10 +375,9 @@ my @stay = map { session($here) } 1 .. 8;
 ask($_, 'SELECT 44;', '44') for @stay;
 my $admin = session($proxy->connstr('meridian', host => $proxy->socket_dir));
 ok(ask($admin, "SHUTDOWN WAIT;\n\\echo done", 'done'), 'SHUTDOWN WAIT');
-say_to($admin, 'PAUSE;');
-usleep(300_000);
-$admin->{run}->pump_nb;
-like($admin->{err}, qr/the proxy is shutting down/, 'no PAUSE any more');
+ok(ask($admin, "PAUSE;\n\\echo heard", 'heard'), 'who says PAUSE then');
+$admin->{run}->pump_nb until $admin->{err} ne '' || !$admin->{run}->pumpable;
+like($admin->{err}, qr/the proxy is shutting down/, 'is refused');
 ok(ask($_, 'SELECT 45;', '45'), 'a session goes on') for $stay[0];
 $_->{in} .= "\\q\n" for $a, @stay, $admin;
 eval { $_->{run}->finish } for $a, @stay, $b, $o, $admin;
