@@ -74,13 +74,19 @@ $proxy->write_conf(set => { workers => 1, default_pool_size => 1 });
 $proxy->start;
 ($a, $b) = map { session() } 1 .. 2;
 is($_->ask('SELECT 1'), 1, 'one server connection serves two sessions') for $a, $b;
-$far->ms(30);    # and TLS: a request is under way for five times as long
-$a->send(query("SELECT 'a', pg_sleep(0.05)"));
-usleep(20_000);
+$far->hold;
+$a->send(query("SELECT 'a'"));
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'SELECT ''a''' AND state = 'idle'"),
+	'a query is over');
+my $answer;
+ok(wait_until(sub { $answer = $far->held }), 'of which its session has not heard');
 my $asking = Meridian::Test::Wire->new($proxy);
 $asking->send(cancel_request($a->{pid}, $a->{secret}));
+ok(wait_until(sub { $far->held > $answer }), 'a request for it is under way');
 $b->send(query("SELECT 'b', pg_sleep(0.3)"));
-is($a->answer, 'a,', 'the query is over before the request for it arrives');
+$far->ms(30);    # and TLS: the request is under way for three times as long
+$far->pass;
+is($a->answer, 'a', 'the query is over before the request for it arrives');
 is($b->answer, 'b,', 'the next one is not hit');
 ok($asking->closed, 'the request was answered');
 $far->ms(0);
@@ -105,7 +111,14 @@ $proxy->start;
 # Who waits for a server connection has not begun: Meridian answers.
 my @crowd = map { session() } 1 .. 8;
 $_->send(query('BEGIN')) for @crowd;
-my @waiting = grep { $_->silent(0.2) } @crowd;
+my @waiting;
+wait_until(sub {
+	@waiting = grep { $_->silent(0) } @crowd;
+	my @pools = @{ $proxy->console('SHOW POOLS DATABASE postgres') };
+	my $queued = 0;
+	$queued += $_->{cl_waiting} for @pools;
+	return $queued == @waiting && !grep { $_->{sv_active} == 0 } @pools;
+}) or diag explain $proxy->console('SHOW POOLS');
 cmp_ok(scalar @waiting, '>=', 4, scalar(@waiting) . ' sessions wait for a server connection');
 $_->cancel for @waiting;
 like($_->answer, qr/^57014/, 'a query that waits is cancelled') for @waiting;

@@ -12,7 +12,7 @@ use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(usleep);
 
 my ($node) = regional_clusters('us-east1');
 my $far = Meridian::Test::Delay->new($node);
@@ -37,26 +37,29 @@ sub waits_in_queue
 {
 	my ($x, $y) = map { session(database => 'template1') } 1 .. 2;
 	is($_->[0]->ask($_->[1]), 1, 'a session of a session pool has the server') for [ $x, 'SELECT 1' ];
-	$far->ms(500);
+	$far->hold;
 	$x->send(terminate());
 	ok($x->closed, 'and leaves');
-	my $from = time;
 	$y->send(query("SELECT 'y'"));
 	waits_in_queue(1);
 	ok($y->cancel, 'another, which waits for the reset, is cancelled');
 	like($y->answer, qr/^57014/, 'and hears it');
 	$y->send(query("SELECT 'y2', pg_sleep(0.1)"));
+	$far->pass;
 	is($y->answer, 'y2,', 'its next query is not hit');
-	$far->ms(0);
 
 	# A request that was sent for the one who left arrives with the reset.
 	my $z = session(database => 'template1');
-	$far->ms(200);
+	$far->hold;
 	$y->send(query("SELECT 'y3'"));
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'SELECT ''y3''' AND state = 'idle'"), 'a query ends');
+	my $open = $far->count;
+	$far->ms(200);
 	my $asking = Meridian::Test::Wire->new($proxy);
-	usleep(50_000);
 	$asking->send(cancel_request($y->{pid}, $y->{secret}));
-	is($y->answer, 'y3', 'a query ends, a request for it is under way');
+	ok(wait_until(sub { $far->count > $open }), 'a request for it is under way');
+	$far->pass;
+	is($y->answer, 'y3', '... when its session hears so');
 	$y->send(terminate());
 	$z->send(query("SELECT 'z', pg_sleep(0.5)"));
 	is($z->answer, 'z,', 'and does not hit the next session');
