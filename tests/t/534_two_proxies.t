@@ -70,10 +70,9 @@ my $seq = $east->safe_psql('app', 'SELECT max(seq) FROM meridian.journal');
 kill 'CONT', $first->pid;
 my $log = $first->wait_console('SHOW MIGRATIONS', sub { ($_[0][0]{state} || '') eq 'done' });
 ok($log, 'the first one, woken, sees that it is done');
-sleep 1;
-is($east->safe_psql('app', 'SELECT max(seq) FROM meridian.journal'), $seq, '… has written nothing');
-is($east->safe_psql('app', "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'meridian-exec-%'"), 0,
-	'… and has no connection left');
+ok($east->poll_query_until('app', "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE 'meridian-exec-%'"),
+	'… has no connection left');
+is($east->safe_psql('app', 'SELECT max(seq) FROM meridian.journal'), $seq, '… and has written nothing');
 for my $node ($east, $west) {
 	is($node->safe_psql('app', "SELECT string_agg(file, ' ' ORDER BY file) FROM done_by"), 'one three two',
 		$node->name . ': every file was run once');

@@ -230,14 +230,23 @@ like($row->{detail}, qr/division by zero/, 'and why');
 
 # ---------------------------------------------------------------- PAUSE, Ctrl-C, hanging up
 
-my $slow = files(map { sprintf('V1%02d__sleep.sql', $_) => "SELECT pg_sleep(0.2);\n" } 1 .. 15);
+# The fifth waits until there is a row in the table "go"; the others take a while.
+$europe->safe_psql('app', 'CREATE TABLE go(i int)');
+my $gate = <<'SQL';
+DO $$ BEGIN
+	FOR i IN 1 .. 1200 LOOP
+		EXIT WHEN EXISTS (SELECT FROM go);
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END $$;
+SQL
+my $slow = files(map { sprintf('V1%02d__sleep.sql', $_) => $_ == 5 ? $gate : "SELECT pg_sleep(0.2);\n" } 1 .. 15);
 $proxy->console("CREATE MIGRATION slow OF DATABASE app FROM FILES '$slow' REGIONS (europe-west1) WITH (lint = off)");
 my ($in, $psql_out, $psql_err) = ('', '', '');
 my $psql = IPC::Run::start([ 'psql', '-XAq', '-v', 'VERBOSITY=verbose', '-d',
 		$proxy->connstr('meridian', host => $proxy->socket_dir), '-c', 'RUN MIGRATION slow ALL' ],
 	'<', \$in, '>', \$psql_out, '2>', \$psql_err);
-$proxy->wait_console('SHOW MIGRATION slow', sub { $_[0][0]{state} =~ /^running/ });
-usleep(400_000);
+$proxy->wait_console('SHOW MIGRATION slow', sub { $_[0][0]{step} =~ /V105/ });
 $psql->signal('INT');
 $psql->finish;
 like($psql_err, qr/57014: detached from migration slow; it continues: FOLLOW MIGRATION slow; stop it with PAUSE MIGRATION slow or ABORT MIGRATION slow/,
@@ -245,8 +254,12 @@ like($psql_err, qr/57014: detached from migration slow; it continues: FOLLOW MIG
 is($proxy->console('SHOW MIGRATION slow')->[0]{state} =~ /^running/ ? 1 : 0, 1, 'and it goes on');
 is(scalar(@{ $proxy->console('SHOW EXECUTORS') }), 1, 'it has an executor');
 like($proxy->console_error('RUN MIGRATION slow ALL'), qr/55P03/, 'a second one is refused');
-($row) = @{ $proxy->console('PAUSE MIGRATION slow') };
-is($row->{state}, 'paused', 'PAUSE');
+my $pause = $proxy->console_start('PAUSE MIGRATION slow');
+ok($europe->poll_query_until('app', "SELECT request = 'pause' FROM meridian.migration WHERE name = 'slow'"), 'PAUSE');
+$europe->safe_psql('app', 'INSERT INTO go VALUES (1)');
+$pause->{run}->finish;
+($row) = @{ $proxy->console('SHOW MIGRATION slow') };
+is($row->{state}, 'paused', 'is answered when the step that runs has come to an end');
 is($row->{next}, 'RESUME MIGRATION 3;', 'and what comes next');
 my $done = grep { $_->{state} eq 'done' } @{ $proxy->console('SHOW MIGRATION slow STEPS') };
 cmp_ok($done, '<', 15, 'in the middle');

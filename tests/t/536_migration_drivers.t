@@ -18,18 +18,30 @@ my $proxy = Meridian::Test::Proxy->new('main',
 $proxy->start;
 $proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' });
 
-# One database and one folder of files for each driver, so that none sees another's.
+# One database and one folder of files for each driver, so that none sees another's. The fourth file waits
+# until there is a row in the table "go".
 sub prepare
 {
 	my ($name) = @_;
 	$node->safe_psql('postgres', "CREATE DATABASE \"$name\"");
+	$node->safe_psql($name, 'CREATE TABLE go(i int)');
 	my $dir = PostgreSQL::Test::Utils::tempdir();
 	PostgreSQL::Test::Utils::append_to_file("$dir/V001__t.sql", "CREATE TABLE t(id int PRIMARY KEY);\n");
-	PostgreSQL::Test::Utils::append_to_file("$dir/V00${_}__sleep.sql", "SELECT pg_sleep(0.3);\n") for 2 .. 6;
+	PostgreSQL::Test::Utils::append_to_file("$dir/V00${_}__sleep.sql", "SELECT pg_sleep(0.3);\n") for 2, 3, 5, 6;
+	PostgreSQL::Test::Utils::append_to_file("$dir/V004__wait.sql", <<'SQL');
+DO $$ BEGIN
+	FOR i IN 1 .. 1200 LOOP
+		EXIT WHEN EXISTS (SELECT FROM go);
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END $$;
+SQL
 	return ($proxy->socket_dir, $proxy->port, $name, $dir);
 }
 
-driver_is('psycopg', <<'PY', <<'OUT', prepare('psycopg'));
+my @where = prepare('psycopg');
+$node->safe_psql('psycopg', 'INSERT INTO go VALUES (1)');
+driver_is('psycopg', <<'PY', <<'OUT', @where);
 import sys, threading, time, psycopg
 host, port, db, files = sys.argv[1:5]
 c = psycopg.connect(host=host, port=port, dbname='meridian', autocommit=True)
@@ -70,7 +82,7 @@ done
 OUT
 
 driver_is('psycopg2', <<'PY', <<'OUT', prepare('psycopg2'));
-import io, sys, threading, time, psycopg2
+import io, os, socket, sys, threading, time, psycopg2
 host, port, db, files = sys.argv[1:5]
 c = psycopg2.connect(host=host, port=port, dbname='meridian')
 c.autocommit = True
@@ -78,7 +90,16 @@ k = c.cursor()
 k.execute('CREATE MIGRATION c OF DATABASE ' + db + ' FROM FILES %s WITH (lint = off)', (files,))
 m = k.fetchone()[0]
 print(any('Start the migration with' in n for n in c.notices))
-threading.Timer(0.7, c.cancel).start()
+def cancel_when_it_waits():
+    o = psycopg2.connect(host=host, port=port, dbname='meridian')
+    o.autocommit = True
+    l = o.cursor()
+    step = ''
+    while 'V004' not in step:
+        l.execute('SHOW MIGRATION %s', (m,))
+        step = l.fetchone()[4] or ''
+    c.cancel()
+threading.Thread(target=cancel_when_it_waits).start()
 try:
     k.execute('RUN MIGRATION %s ALL', (m,))
 except psycopg2.Error as e:
@@ -88,11 +109,20 @@ print(k.fetchone()[3].startswith('running'))
 # one who hangs up while it is told changes nothing
 d = psycopg2.connect(host=host, port=port, dbname='meridian')
 d.autocommit = True
-threading.Timer(0.3, d.close).start()
+class Leaves(io.StringIO):
+    def write(self, text):
+        socket.socket(fileno=os.dup(d.fileno())).shutdown(socket.SHUT_RDWR)
 try:
     d.cursor().execute('RETRY MIGRATION %s', (m,))
 except psycopg2.Error as e:
     print(e.pgcode)
+try:
+    d.cursor().copy_expert('FOLLOW MIGRATION %d' % m, Leaves())
+except psycopg2.Error as e:
+    print('left')
+g = psycopg2.connect(host=host, port=port, dbname=db)
+g.cursor().execute('INSERT INTO go VALUES (1)')
+g.commit()
 out = io.StringIO()
 k.copy_expert('FOLLOW MIGRATION %d' % m, out)
 print(out.getvalue().count('step-done'))
@@ -105,6 +135,7 @@ True
 57014 True
 True
 55P03
+left
 8
 55000
 OUT
@@ -115,21 +146,31 @@ host, port, db, files = sys.argv[1:5]
 async def main():
     c = await asyncpg.connect(host=host, port=int(port), database='meridian')
     said = []
-    c.add_log_listener(lambda _, m: said.append(m.message))
+    steps = asyncio.Event()
+    def hear(_, m):
+        said.append(m.message)
+        if 'V003' in m.message:
+            steps.set()
+    c.add_log_listener(hear)
     r = await c.fetchrow('CREATE MIGRATION d OF DATABASE ' + db + ' FROM FILES $1 WITH (lint = $2)', files, 'off')
     m = r['migration']
     print(type(m).__name__, r['state'])
+    run = asyncio.ensure_future(c.fetch('RUN MIGRATION $1 ALL', str(m)))
+    await asyncio.wait_for(steps.wait(), 60)
+    run.cancel()
     try:
-        await c.fetch('RUN MIGRATION $1 ALL', str(m), timeout=0.7)
-    except asyncio.TimeoutError:
-        print('timeout')
+        await run
+    except asyncio.CancelledError:
+        print('cancelled')
     r = await c.fetchrow('SHOW MIGRATION $1', str(m))
     print(r['state'].startswith('running'))
     try:
         await c.fetch('RUN MIGRATION $1 ALL', str(m))
     except asyncpg.PostgresError as e:
         print(e.sqlstate)
-    for i in range(100):
+    g = await asyncpg.connect(host=host, port=int(port), database=db)
+    await g.execute('INSERT INTO go VALUES (1)')
+    for i in range(600):
         r = await c.fetchrow('SHOW MIGRATION $1', str(m))
         if not r['state'].startswith('running'):
             break
@@ -140,7 +181,7 @@ async def main():
 asyncio.run(main())
 PY
 int preflight-success
-timeout
+cancelled
 True
 55P03
 done 1 True True
