@@ -547,6 +547,9 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 	r->done = want->done;
 	r->arg = want->arg;
 	r->frozen = want->frozen;
+	log_about(LOG_LEVEL_DEBUG, session_subject(s),
+		  "the session is to move to region %s, node %s", want->live->region,
+		  want->live->name);
 	arm(r, want->deadline_us);
 	advance(r);
 }

@@ -26,9 +26,13 @@ $proxy->wait_up(2);
 
 sub order { my ($answer) = $gate->order(@_); return $answer }
 
+my $admin = Meridian::Test::Wire->new(path => $proxy->socket_path);
+$admin->login(database => 'meridian');
+
 sub in_the_west
 {
-	return scalar grep { $_->{region} eq 'us-west1' && $_->{state} eq 'idle' } @{ $proxy->console('SHOW SERVERS') };
+	$admin->send(query('SHOW SERVERS STATE idle REGION us-west1'));
+	return scalar grep { $_->[0] eq 'D' } $admin->until('Z');
 }
 
 my $client = Meridian::Test::Wire->session($proxy, database => 'app', user => 'app');

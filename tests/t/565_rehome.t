@@ -41,7 +41,7 @@ my $users = PostgreSQL::Test::Utils::tempdir() . '/users.txt';
 PostgreSQL::Test::Utils::append_to_file($users, "\"app\" \"secret\"\n");
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east, 'us-west1' => { nodes => $far } ],
-	set     => { auth => 'scram-sha-256', auth_file => $users, workers => 2, region => 'us-east1', default_pool_size => 60 },
+	set     => { auth => 'scram-sha-256', auth_file => $users, workers => 2, region => 'us-east1', default_pool_size => 60, log_level => 'debug' },
 	conf    => Meridian::Test::Proxy::databases_of('postgres', [ through => "auth = passthrough\npool = off" ]));
 $proxy->start;
 $proxy->wait_up(2);
@@ -60,6 +60,16 @@ sub session
 }
 
 sub facts { my ($w) = @_; return (grep { $_->{id} eq $w->{id} } @{ $proxy->console('SHOW SESSIONS') })[0] }
+
+# The same to a session that is in a transaction: it knows where to go, and is not there yet.
+sub moving
+{
+	my ($w, $region) = @_;
+	my $from = -s $proxy->logfile;
+	my $c = $proxy->console_start("REHOME SESSION $w->{id} TO REGION $region");
+	$proxy->wait_for_log(qr/the session is to move to region $region/, $from);
+	return $c;
+}
 
 # To that region; "" or the error.
 sub move
@@ -215,7 +225,7 @@ for my $database (qw(own ses)) {
 	my $c = session($database);
 	is(move($c, 'us-west1'), '', "$database: one who will cancel");
 	$c->send(query('SELECT pg_sleep(60)'));
-	usleep(200_000);
+	ok($west->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"), 'asks');
 	$c->cancel;
 	like($c->answer, qr/^57014/, 'cancels in the west with the key that it has');
 	is($c->ask($where), 'west', 'and goes on');
@@ -225,21 +235,17 @@ for my $database (qw(own ses)) {
 	my $t = session($database);
 	$t->ask('BEGIN', $where);
 	is(facts($t)->{move_block}, 'idle in transaction', "$database: a transaction is in the way");
-	my $start = time;
-	my $pid = fork // die;
-	if (!$pid) { exec 'psql', '-XAtqo', '/dev/null', '-c', "REHOME SESSION $t->{id} TO REGION us-west1", '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) or die }
-	usleep(300_000);
+	my $moving = moving($t, 'us-west1');
 	is($t->ask($where), 'east', 'it goes on where it is');
+	ok($moving->{run}->pumpable, 'REHOME waits for its end');
 	$t->ask('COMMIT');
-	waitpid $pid, 0;
-	is($?, 0, 'REHOME has waited for its end');
+	$moving->{run}->finish;
+	is($moving->{run}->result(0), 0, '... which has come');
 	is($t->ask($where), 'west', 'and then it moved');
 
 	# what comes behind it in one go waits, and is answered there
 	$t->ask('BEGIN');
-	$pid = fork // die;
-	if (!$pid) { exec 'psql', '-XAtqo', '/dev/null', '-c', "REHOME SESSION $t->{id} TO REGION us-east1", '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) or die }
-	usleep(300_000);
+	$moving = moving($t, 'us-east1');
 	$t->send(query('COPY place FROM STDIN'));
 	$t->until('G');
 	$t->send(copy_data("copied\n") . copy_done());
@@ -248,7 +254,7 @@ for my $database (qw(own ses)) {
 	is($t->answer, '', 'its end');
 	$t->send(query($where));
 	is($t->answer, 'east', 'and the next');
-	waitpid $pid, 0;
+	$moving->{run}->finish;
 
 	# ---------------------------------------------------------------- what cannot be carried over
 

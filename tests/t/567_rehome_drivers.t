@@ -9,6 +9,7 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Drivers qw(driver_run driver_missing);
 use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
 use Test::More;
 use Time::HiRes qw(usleep);
 
@@ -30,10 +31,13 @@ sub begin_moving
 	my $round = 0;
 	$SIG{TERM} = sub { POSIX::_exit(0) };
 	require POSIX;
+	my $admin = Meridian::Test::Wire->new(path => $proxy->socket_path);
+	$admin->login(database => 'meridian');
 	for (;;) {
 		my $region = $round++ % 2 ? 'us-east1' : 'us-west1';
-		for (@{ $proxy->console('SHOW SESSIONS') }) {
-			$proxy->console_error("REHOME SESSION $_->{id} TO REGION $region") if $_->{database} =~ /^(?:own|ses)$/;
+		for my $database (qw(own ses)) {
+			$admin->send(query("SHOW SESSIONS DATABASE $database"));
+			$admin->ask("REHOME SESSION $_ TO REGION $region") for map { row_values($_)->[0] } grep { $_->[0] eq 'D' } $admin->until('Z');
 		}
 		usleep(20_000);
 	}
