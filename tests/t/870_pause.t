@@ -100,9 +100,12 @@ sub states
 my $here = $proxy->connstr('postgres', sslmode => 'disable');
 my $a    = session($here);
 ok(ask($a, 'SELECT 1;', '1'), 'a session');
+my $console = Meridian::Test::Wire->new(path => $proxy->socket_path);
+$console->login(database => 'meridian');
 my $begun = time;
-$proxy->console('PAUSE');
+$console->ask('PAUSE');
 cmp_ok(time - $begun, '<', Meridian::Test::Proxy::slow(1), 'PAUSE answers at once where nothing is open');
+$console->close;
 my $before = $a->{out};
 say_to($a, 'INSERT INTO t VALUES (1); SELECT 2;');
 ok(is_silent($a, $before), 'a statement waits');

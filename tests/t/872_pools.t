@@ -32,12 +32,16 @@ my $pid = 'SELECT pg_backend_pid()';
 
 sub session { return Meridian::Test::Wire->session($proxy, @_) }
 
+# What the console says, by one connection: what is looked at can be over before as many programs have been started.
+my $admin = Meridian::Test::Wire->new(path => $proxy->socket_path);
+$admin->login(database => 'meridian');
+
 # A sum over the workers' rows.
 sub sum
 {
 	my ($column, $what) = @_;
 	my $sum = 0;
-	$sum += $_->{$column} for @{ $proxy->console($what) };
+	$sum += $_->{$column} for @{ $admin->rows($what) };
 	return $sum;
 }
 
@@ -55,11 +59,12 @@ sub measured
 	return metric(metrics_of_text(http_ask(Meridian::Test::Wire->new($proxy), GET => '/metrics')->{body}), $name);
 }
 
-sub console_start
+# Each of the workers knows of it.
+sub begins_to_pause
 {
 	my ($sql) = @_;
 	my $c = $proxy->console_start($sql);
-	usleep(300_000);
+	wait_until(sub { 2 == @{ $admin->rows('SHOW PAUSES') } }) or die "$sql has not begun";
 	$c->{run}->pump_nb;
 	return $c;
 }
@@ -108,7 +113,7 @@ is(measured('meridian_pool_lent_total'), sum('lent', 'SHOW POOLS'), 'and how oft
 # ---------------------------------------------------------------- PAUSE: what is open ends, then connections go
 
 $many[0]->ask('BEGIN');
-my $c = console_start('PAUSE DATABASE postgres');
+my $c = begins_to_pause('PAUSE DATABASE postgres');
 ok($c->{run}->pumpable, 'PAUSE waits for a transaction');
 $many[1]->send(query('SELECT 11'));
 ok($many[1]->silent(0.3), 'no other begins');
@@ -143,7 +148,7 @@ sub pauses { return join ' ', map { sum($_, 'SHOW PAUSES') } qw(open held) }
 sub state_of
 {
 	my ($name) = @_;
-	my ($row) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS DATABASE postgres') };
+	my ($row) = grep { $_->{application_name} eq $name } @{ $admin->rows('SHOW SESSIONS DATABASE postgres') };
 	return $row->{state};
 }
 
@@ -161,9 +166,9 @@ sub begin_pause
 	is(state_of('in') . ', ' . state_of('beside'), 'idle in transaction, paused', 'SHOW SESSIONS says which');
 	$beside->send(query('SELECT 17'));
 	ok($beside->silent(0.2), 'no other transaction begins');
-	ok(!(grep { $_->{paused} ne 't' } @{ $proxy->console('SHOW POOLS DATABASE postgres') }), 'SHOW POOLS says paused');
+	ok(!(grep { $_->{paused} ne 't' } @{ $admin->rows('SHOW POOLS DATABASE postgres') }), 'SHOW POOLS says paused');
 	ok(wait_until(sub { sum('sv_idle', 'SHOW POOLS DATABASE postgres') == 0 }), 'idle connections are closed already');
-	my @used = map { "$_->{state} $_->{server_pid}" } @{ $proxy->console('SHOW SERVERS DATABASE postgres') };
+	my @used = map { "$_->{state} $_->{server_pid}" } @{ $admin->rows('SHOW SERVERS DATABASE postgres') };
 	is("@used", "used $its", 'SHOW SERVERS has the one that is waited for');
 	is($in->ask($pid), $its, 'whose transaction goes on');
 	return;
@@ -197,11 +202,11 @@ begin_pause('psql');
 $c->{run}->kill_kill;
 is_back('psql is killed');
 for my $how (qw(abort close)) {
-	my $admin = Meridian::Test::Wire->new(path => $proxy->socket_path);
-	$admin->login(database => 'meridian');
-	$admin->send(query('PAUSE DATABASE postgres'), $how eq 'close' ? query('SHOW VERSION') x 1000 : ());
+	my $leaves = Meridian::Test::Wire->new(path => $proxy->socket_path);
+	$leaves->login(database => 'meridian');
+	$leaves->send(query('PAUSE DATABASE postgres'), $how eq 'close' ? query('SHOW VERSION') x 1000 : ());
 	begin_pause("before $how");
-	$admin->$how;
+	$leaves->$how;
 	is_back("$how");
 }
 
@@ -224,14 +229,19 @@ my $wait = Meridian::Test::Proxy::slow(5);
 $proxy->reload(set => { query_wait_timeout => "${wait}s" });
 my @blockers = map { session() } 1 .. 8;
 $_->send(query('BEGIN')) for @blockers;
-usleep(300_000);
-my $waiting = sum('cl_waiting', 'SHOW POOLS DATABASE postgres');
+my ($waiting, @begun);
+wait_until(sub {
+	my @now = @{ $admin->rows('SHOW POOLS DATABASE postgres') };
+	$waiting = 0;
+	$waiting += $_->{cl_waiting} for @now;
+	@begun = grep { !$_->silent(0) } @blockers;
+	return $waiting + @begun == @blockers && !grep { $_->{cl_waiting} > 0 && $_->{sv_active} < $_->{pool_size} } @now;
+}) or diag explain $admin->rows('SHOW POOLS');
 cmp_ok($waiting, '>=', 4, 'sessions in the queue of a full pool');
 cmp_ok(sum('maxwait_us', 'SHOW POOLS') + sum('maxwait', 'SHOW POOLS'), '>', 0, 'and for how long');
 is(measured('meridian_pool_waiting'), $waiting, '/metrics says so, too');
-$c = console_start('PAUSE');
+$c = begins_to_pause('PAUSE');
 ok($c->{run}->pumpable, 'PAUSE waits for those that have begun');
-my @begun = grep { !$_->silent(0.05) } @blockers;
 $_->answer for @begun;
 is($_->ask('COMMIT'), '', 'one of them ends') for @begun;
 is(ends($c), 0, 'PAUSE is answered, with sessions in the queue');

@@ -363,6 +363,24 @@ sub answer
 	return $error // $row // '';
 }
 
+# The rows of the answer to a query, as hashes by column.
+sub rows
+{
+	my ($self, $sql) = @_;
+	my (@columns, @rows);
+	$self->send(query($sql));
+	for ($self->until('Z')) {
+		my ($type, $body) = @$_;
+		croak "$sql: " . error_fields($_)->{M} if $type eq 'E';
+		@columns = unpack 'x2 (Z* x18)*', $body if $type eq 'T';
+		next if $type ne 'D';
+		my %row;
+		@row{@columns} = @{ row_values($_) };
+		push @rows, \%row;
+	}
+	return \@rows;
+}
+
 # Queries one after another; the answer to the last.
 sub ask
 {
