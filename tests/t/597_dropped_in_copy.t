@@ -72,8 +72,7 @@ wait_for($osc, 'turn', q(SELECT count(*) > 1 FROM pg_subscription_rel r JOIN pg_
 	'a table is copied, others wait for their turn');
 my $victim = $osc->safe_psql('turn', q(SELECT quote_ident(relname) FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid WHERE srsubstate = 'i' AND relname <> 'marker' ORDER BY relname COLLATE "C" LIMIT 1));
 $agora->safe_psql('turn', "DROP TABLE $victim");
-$copies->quit;
-let_copies($osc, 'turn');
+let_copies($osc, 'turn', $copies);
 ends('turn', $victim, 'mrd_1_fwd');
 
 # ---------------------------------------------------------------- one that is copied anew

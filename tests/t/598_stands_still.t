@@ -60,8 +60,7 @@ my $told = q(SELECT count(*) FROM meridian.journal WHERE detail ->> 'text' ~ 'th
 is($agora->safe_psql('app', $told), '1', '... once');
 $osc->safe_psql('app', 'SET meridian.internal = on; ALTER TABLE probe ADD COLUMN more int');
 detail_of(qr/3 of 4 tables copied, \d+ bytes of those under way$/, '... and goes on when they are');
-$copies->quit;
-let_copies($osc, 'app');
+let_copies($osc, 'app', $copies);
 my $rows = eval { $proxy->wait_console('SHOW MIGRATION mv', sub { $_[0][0]{state} eq 'data-migrated' }, 40) };
 ok($rows, 'the copy comes to its end');
 

@@ -158,10 +158,20 @@ SQL
 	return $lock;
 }
 
+# They go on, and nothing is left of what made them wait: that is taken away when they come to their end, or the
+# migration could compare the schemas before. (The session that hold_copies returned, if it lives.)
 sub let_copies
 {
-	my ($target, $database) = @_;
-	$target->safe_psql($database, 'SET meridian.internal = on; DROP FUNCTION meridian.held() CASCADE');
+	my ($target, $database, $lock) = @_;
+	my $drop = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $target->connstr($database),
+			'-c', 'SET meridian.internal = on; DROP FUNCTION meridian.held() CASCADE' ],
+		'<', \'', '>', \my $out, '2>', \my $err, IPC::Run::timeout(Meridian::Test::Proxy::slow(120)));
+	if ($lock) {
+		$target->poll_query_until($database, q(SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'))
+		  or die 'nothing waits for the copies';
+		$lock->quit;
+	}
+	$drop->finish or die "let_copies: $err";
 	return;
 }
 
