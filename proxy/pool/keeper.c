@@ -20,6 +20,7 @@
 
 #define KEEP_MIN_US (20 * USEC_PER_MSEC)
 #define KEEP_MAX_US (15 * USEC_PER_SEC)
+#define LOOKS       4                    /* in the shortest time that matters */
 #define WANTED_US   (600 * USEC_PER_SEC) /* where server_idle_timeout is 0 */
 
 static int64_t
@@ -41,6 +42,8 @@ interval_of(struct pool *p)
 				    sizes->reserve > 0 ? conf->reserve_pool_timeout : 0));
 	if (p->nwaiting > 0 && p->n[SERVER_BUSY] > 0)
 		t = shorter(t, SOON_US);
+	if (p->starving)
+		t = shorter(t, LOOKS * SHARES_STAY_US);
 	if (pool_size(p) > 0)
 		t = shorter(t, shorter(conf->server_lifetime, conf->server_idle_timeout));
 	if (sizes->min > 0)
@@ -62,7 +65,8 @@ arm(struct pools *ps)
 	}
 	if (t == 0)
 		return;
-	t = t / 4 < KEEP_MIN_US ? KEEP_MIN_US : t / 4 > KEEP_MAX_US ? KEEP_MAX_US : t / 4;
+	t /= LOOKS;
+	t = t < KEEP_MIN_US ? KEEP_MIN_US : t > KEEP_MAX_US ? KEEP_MAX_US : t;
 	tv.tv_sec = t / USEC_PER_SEC;
 	tv.tv_usec = t % USEC_PER_SEC;
 	event_add(&ps->timer, &tv);
@@ -80,6 +84,12 @@ pools_hurry(struct pools *ps)
 {
 	if (!ps->quick || !evtimer_pending(&ps->timer, NULL))
 		arm(ps);
+}
+
+void
+pools_look_soon(struct pools *ps)
+{
+	arm(ps);
 }
 
 /* Somebody is here, or was at another node of the same database not long ago. */
@@ -251,6 +261,7 @@ pools_new(struct worker *w)
 	ps->worker = w;
 	ps->seed = hash_new_seed();
 	TAILQ_INIT(&ps->list);
+	TAILQ_INIT(&ps->starving);
 	evtimer_assign(&ps->timer, loop_base(w->loop), keep, ps);
 	return ps;
 }

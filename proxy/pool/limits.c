@@ -7,47 +7,55 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pool_count *all; /* under the lock */
+static uint64_t seed;          /* of its hashes; 0: there has been none yet */
+
+static struct pool_count *
+count_new(struct slice key, uint32_t hash)
+{
+	struct pool_count *c = xcalloc(1, sizeof(*c) + key.n);
+
+	memcpy(c->key, key.p, key.n);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, all, c->key, key.n, hash, c);
+	return c;
+}
 
 struct pool_count *
 pool_count_get(char kind, uint32_t node, const char *name)
 {
-	size_t size = strlen(name) + 1;
+	struct buf key = { 0 };
 	struct pool_count *c;
+	uint32_t hash;
 
+	buf_u8(&key, (uint8_t)kind);
+	buf_u32(&key, node);
+	buf_slice(&key, slice_str(name));
 	pthread_mutex_lock(&lock);
-	for (c = all; c != NULL; c = c->next) {
-		if (c->kind == kind && c->node == node && strcmp(c->name, name) == 0)
-			break;
-	}
-	if (c == NULL) {
-		c = xcalloc(1, sizeof(*c) + size);
-		c->kind = kind;
-		c->node = node;
-		memcpy(c->name, name, size);
-		c->next = all;
-		all = c;
-	}
+	if (seed == 0)
+		seed = hash_new_seed();
+	hash = hash_slice(seed, buf_view(&key));
+	HASH_FIND_BYHASHVALUE(hh, all, key.p, key.n, hash, c);
+	if (c == NULL)
+		c = count_new(buf_view(&key), hash);
 	c->refs++;
 	pthread_mutex_unlock(&lock);
+	buf_fini(&key);
 	return c;
 }
 
 void
 pool_count_put(struct pool_count *c)
 {
-	struct pool_count **at;
-
 	if (c == NULL)
 		return;
 	pthread_mutex_lock(&lock);
 	if (--c->refs == 0) {
-		for (at = &all; *at != c; at = &(*at)->next)
-			;
-		*at = c->next;
+		HASH_DELETE(hh, all, c);
 		free(c);
 	}
 	pthread_mutex_unlock(&lock);

@@ -12,17 +12,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* the default falls through its switch, which clang warns of */
+#define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
+#include <uthash.h>
+
 struct pool_count {
-	struct pool_count *next;
-	unsigned refs; /* under the lock */
-	char kind;     /* 'd' of a database, 'u' of a user */
-	uint32_t node; /* node_live.id */
+	UT_hash_handle hh; /* under the lock */
+	unsigned refs;     /* under the lock */
 	atomic_uint n;
 	atomic_uint starving; /* pools with waiting sessions and no connection, for want of room */
 	atomic_uint changes;  /* of its schema, seen or suspected; wraps */
-	char name[];
+	char key[];           /* kind, node, name */
 };
 
+/* Of a database ('d') or of a user ('u') on the node of that node_live.id. */
 struct pool_count *pool_count_get(char kind, uint32_t node, const char *name);
 void pool_count_put(struct pool_count *c); /* accepts NULL */
 

@@ -214,8 +214,7 @@ pool_remove(struct server *sv)
 	sv->pool = NULL;
 	pool_count_leave(p->of_database);
 	pool_count_leave(p->of_user);
-	if (p->of_database->starving + p->of_user->starving > 0)
-		shares_wake(p->worker);
+	shares_room(p);
 	if (p->nwaiting > 0)
 		pool_grow(p);
 	pools_arm(p->worker->pools);
@@ -421,29 +420,56 @@ limit_of(struct pool *p)
 	return limit;
 }
 
-/* A connection of another pool that nobody has makes room in what both count in. */
 static bool
-close_another(struct pool *p, const struct pool_count *full)
+has_room(const struct pool_count *c, int limit)
 {
-	struct pool *other;
+	return limit == 0 || atomic_load_explicit(&c->n, memory_order_relaxed) < (unsigned)limit;
+}
 
-	TAILQ_FOREACH (other, &p->worker->pools->list, all) {
-		struct server *sv = TAILQ_LAST(&other->places[SERVER_IDLE], server_list);
+bool
+pool_has_room(const struct pool *p)
+{
+	return has_room(p->of_database, conf_of(p)->max_db_connections) &&
+	       has_room(p->of_user, conf_of(p)->max_user_connections);
+}
 
-		if (other == p || sv == NULL ||
-		    (other->of_database != full && other->of_user != full))
-			continue;
-		server_free(sv);
-		return true;
+/* It counts in what is full, and a pool that counts there too could use the room. */
+static bool
+is_in_the_way(const struct pool *p, const struct pool_place *of)
+{
+	return p != of->pool && ((p->of_database == of->of_database &&
+				  !has_room(p->of_database, conf_of(p)->max_db_connections)) ||
+				 (p->of_user == of->of_user &&
+				  !has_room(p->of_user, conf_of(p)->max_user_connections)));
+}
+
+bool
+pool_make_room(struct worker *w, const struct pool_place *of)
+{
+	struct server *longest = NULL;
+	struct pool *p;
+
+	if (stat_get(&w->stats.pool_servers[SERVER_IDLE]) == 0)
+		return false;
+	TAILQ_FOREACH (p, &w->pools->list, all) {
+		struct server *sv = TAILQ_LAST(&p->places[SERVER_IDLE], server_list);
+
+		if (sv != NULL && is_in_the_way(p, of) &&
+		    (longest == NULL || sv->since_us < longest->since_us))
+			longest = sv;
 	}
-	return false;
+	if (longest != NULL)
+		server_free(longest);
+	return longest != NULL;
 }
 
 static bool
 enter(struct pool *p, struct pool_count *c, int limit, bool evicts)
 {
+	const struct pool_place of = { p, p->of_database, p->of_user };
+
 	return pool_count_enter(c, (unsigned)limit) ||
-	       (evicts && close_another(p, c) && pool_count_enter(c, (unsigned)limit));
+	       (evicts && pool_make_room(p->worker, &of) && pool_count_enter(c, (unsigned)limit));
 }
 
 static bool

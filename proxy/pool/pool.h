@@ -41,8 +41,9 @@ TAILQ_HEAD(pool_list, pool);
 
 struct pool {
 	UT_hash_handle hh;
-	char *name;            /* all that tells it from others */
-	TAILQ_ENTRY(pool) all; /* pools of the worker */
+	char *name;                    /* all that tells it from others */
+	TAILQ_ENTRY(pool) all;         /* pools of the worker */
+	TAILQ_ENTRY(pool) in_starving; /* where it is `starving` */
 	struct worker *worker;
 	struct node_live *live;        /* one reference */
 	char *database, *dbname;       /* as clients say it; as the node does */

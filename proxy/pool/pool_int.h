@@ -11,6 +11,8 @@
 #include "proxy/pool/pool.h"
 #include "proxy/session/signon.h"
 
+/* A connection stays so long where it is, though others starve: reconnecting has its price. */
+#define SHARES_STAY_US (50 * USEC_PER_MSEC)
 /* For so long a question of ours is under way; behind it, it may never be answered. */
 #define SOON_US USEC_PER_SEC
 
@@ -23,6 +25,16 @@ void pool_remove(struct server *sv);
 bool pool_launch(struct pool *p);
 /* The same to be warm: nobody's has to go for it, and whoever waits comes first. */
 bool pool_launch_spare(struct pool *p);
+/* The limits over all workers allow one more. */
+bool pool_has_room(const struct pool *p);
+/* Close the one connection of this worker that is idle for longest, of those that keep this pool
+ * from having one: they count in what is full and `of` counts in too. False: there is none. */
+struct pool_place {
+	const struct pool *pool; /* NULL: one of another worker's */
+	/* compared, and not looked into */
+	const struct pool_count *of_database, *of_user;
+};
+bool pool_make_room(struct worker *w, const struct pool_place *of);
 void pool_refuse(struct pool *p, const struct err *e, enum signon_end how);
 
 /* shares.c: pools of other workers. A login here may have its next session there. */
@@ -34,17 +46,23 @@ bool shares_others_starve(const struct pool *p);
 /* The connection is nobody's now: whether it has to go, so that a pool that starves can open one.
  */
 bool shares_must_go(const struct server *sv);
-/* There is room: whoever starves may try. */
-void shares_wake(struct worker *w);
+/* A connection of this pool is gone: the room goes to one that starves, where there is any. Those
+ * of this worker have their share of it, as many as there are beside those of the others. */
+void shares_room(const struct pool *p);
 
 /* An idle connection can be read: the node has closed it, or says something nobody asked for. */
 void keeper_on_idle(struct server *sv, short what);
+
+/* keeper.c: a pool has begun to starve, and is looked at soon. */
+void pools_look_soon(struct pools *ps);
 
 struct pools {
 	struct worker *worker;
 	struct pool *by_name;
 	uint64_t seed; /* of its hashes */
 	struct pool_list list;
+	struct pool_list starving; /* in the order in which they began to */
+	uint64_t owed;             /* what shares_room() has not given them yet of their share */
 	struct event timer;
 	bool draining;
 	bool quick; /* the timer was set with a session waiting */

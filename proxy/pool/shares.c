@@ -3,7 +3,8 @@
  * What the pools of different workers have to do with one another: not connections, but the room
  * that max_db_connections and max_user_connections leave to all of them, and the wish to be warm. A
  * pool that has sessions waiting, no connection, and no room starves; the others see that in a
- * counter they share, and give up a connection that is idle or has had its time.
+ * counter they share, and give up a connection that is idle or has had its time. Those of one
+ * worker that starve stand in a queue: whoever has done so longest takes the room that is left.
  */
 #include "config.h"
 
@@ -16,16 +17,46 @@
 #include "proxy/pool/pool_int.h"
 #include "proxy/worker_int.h"
 
-/* A connection stays so long where it is, though others starve: reconnecting has its price. */
-#define STAY_US (50 * USEC_PER_MSEC)
 /* Other workers are told again so often that a user is here. */
 #define TELL_US (30 * USEC_PER_SEC)
 
 /* ---- room ---- */
 
+/* What has happened to a pool of another worker. */
+struct room_letter {
+	struct letter letter;
+	struct pool_place of;
+};
+
+static void
+tell_others(const struct pool *p, void (*fn)(struct letter *letter, void *owner))
+{
+	struct worker *w = p->worker;
+
+	for (int i = 0; i < w->process->nworkers; i++) {
+		struct room_letter *l;
+
+		if (w->process->workers[i] == w)
+			continue;
+		l = xcalloc(1, sizeof(*l));
+		l->of = (struct pool_place){ NULL, p->of_database, p->of_user };
+		worker_post(w->process->workers[i], &l->letter, fn);
+	}
+}
+
+static void
+on_starving(struct letter *letter, void *owner)
+{
+	struct room_letter *l = (struct room_letter *)letter;
+
+	(void)pool_make_room(owner, &l->of);
+	free(l);
+}
+
 void
 shares_starve(struct pool *p, bool starving)
 {
+	struct pools *ps = p->worker->pools;
 	unsigned by = starving ? 1 : UINT32_MAX;
 
 	if (p->starving == starving)
@@ -33,8 +64,14 @@ shares_starve(struct pool *p, bool starving)
 	p->starving = starving;
 	atomic_fetch_add(&p->of_database->starving, by);
 	atomic_fetch_add(&p->of_user->starving, by);
-	if (starving)
-		shares_wake(p->worker);
+	if (!starving) {
+		TAILQ_REMOVE(&ps->starving, p, in_starving);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&ps->starving, p, in_starving);
+	if (TAILQ_FIRST(&ps->starving) == p)
+		pools_look_soon(ps);
+	tell_others(p, on_starving);
 }
 
 bool
@@ -52,40 +89,65 @@ shares_must_go(const struct server *sv)
 	const struct pool *p = sv->pool;
 
 	return shares_others_starve(p) &&
-	       (p->nwaiting == 0 || clock_us() - sv->launched_us > STAY_US);
+	       (p->nwaiting == 0 || clock_us() - sv->launched_us > SHARES_STAY_US);
 }
 
-static void
-close_spare(struct pool *p)
+/* The first of this worker's that can use it. False: there is none. */
+static bool
+feed_first(struct pools *ps, const struct pool_place *of)
 {
-	struct server *sv = TAILQ_LAST(&p->places[SERVER_IDLE], server_list);
-
-	if (sv != NULL && shares_others_starve(p))
-		server_free(sv);
-}
-
-static void
-on_wake(struct letter *letter, void *owner)
-{
-	struct worker *w = owner;
 	struct pool *p;
 
-	free(letter);
-	TAILQ_FOREACH (p, pools_list(w->pools), all) {
-		if (p->nwaiting > 0)
+	TAILQ_FOREACH (p, &ps->starving, in_starving) {
+		if ((p->of_database == of->of_database || p->of_user == of->of_user) &&
+		    pool_has_room(p)) {
 			pool_grow(p);
-		close_spare(p);
+			return pool_size(p) > 0;
+		}
 	}
+	return false;
+}
+
+static void
+on_room(struct letter *letter, void *owner)
+{
+	struct room_letter *l = (struct room_letter *)letter;
+	struct worker *w = owner;
+
+	(void)feed_first(w->pools, &l->of);
+	free(l);
+}
+
+static unsigned
+starving_of(const struct pool_count *c, unsigned own)
+{
+	unsigned all = atomic_load_explicit(&c->starving, memory_order_relaxed);
+
+	return all > own ? all - own : 0;
 }
 
 void
-shares_wake(struct worker *w)
+shares_room(const struct pool *p)
 {
-	for (int i = 0; i < w->process->nworkers; i++) {
-		if (w->process->workers[i] != w)
-			worker_post(w->process->workers[i], xcalloc(1, sizeof(struct letter)),
-				    on_wake);
+	const struct pool_place of = { p, p->of_database, p->of_user };
+	struct pools *ps = p->worker->pools;
+	unsigned own_database = 0, own_user = 0, own, others;
+	const struct pool *q;
+
+	TAILQ_FOREACH (q, &ps->starving, in_starving) {
+		own_database += q->of_database == of.of_database;
+		own_user += q->of_user == of.of_user;
 	}
+	own = own_database > own_user ? own_database : own_user;
+	others = starving_of(of.of_database, own_database) + starving_of(of.of_user, own_user);
+	ps->owed += own;
+	if (own > 0 && ps->owed >= own + others) {
+		ps->owed = others > 0 ? ps->owed - (own + others) : 0;
+		if (feed_first(ps, &of))
+			return;
+	}
+	if (others > 0)
+		tell_others(p, on_room);
 }
 
 /* ---- warmth ---- */
