@@ -46,6 +46,7 @@ struct authconn {
 	struct authjobs waiting, sent;
 	unsigned nsent;
 	unsigned nulls; /* NULLs of PQgetResult() in a row */
+	size_t heard;   /* since it was connected to, or the last answer */
 	char why[128];  /* of the last failure */
 };
 
@@ -137,11 +138,21 @@ lose_by_message(struct authconn *c)
 	lose(c);
 }
 
+/* It may be the one question's fault: the others are asked once more. */
+static void
+give_up(struct authconn *c)
+{
+	struct authjob *first = TAILQ_FIRST(&c->sent);
+
+	if (first != NULL)
+		first->again = true;
+	lose(c);
+}
+
 static void
 authconn_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct authconn *c = arg;
-	struct authjob *first;
 
 	(void)fd, (void)what;
 	if (c->state != AUTHCONN_CONNECTING && c->nsent == 0) {
@@ -150,11 +161,7 @@ authconn_on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	snprintf(c->why, sizeof(c->why), "no answer within %lld ms",
 		 (long long)(c->timeout_us / USEC_PER_MSEC));
-	/* it may be the one question that takes so long: the others are asked once more */
-	first = TAILQ_FIRST(&c->sent);
-	if (first != NULL)
-		first->again = true;
-	lose(c);
+	give_up(c);
 }
 
 void
@@ -175,6 +182,14 @@ authconn_free(struct authconn *c)
 
 /* ---- questions and answers ---- */
 
+/* Patience is for the first of the questions under way: neither those behind it nor what the node
+ * says meanwhile make it longer. */
+static void
+arm(struct authconn *c)
+{
+	set_timer(c, c->nsent > 0 ? c->timeout_us : KEEP_US);
+}
+
 /* What is still in libpq's buffer has to go out as well. */
 static void
 flush(struct authconn *c)
@@ -186,7 +201,6 @@ flush(struct authconn *c)
 		return;
 	}
 	wait_for(c, left > 0 ? EV_READ | EV_WRITE : EV_READ);
-	set_timer(c, c->nsent > 0 ? c->timeout_us : KEEP_US);
 }
 
 static bool
@@ -203,6 +217,7 @@ send_question(struct authconn *c, const struct authjob *j)
 static void
 pump(struct authconn *c)
 {
+	bool was_idle = c->nsent == 0;
 	struct authjob *j;
 
 	while (c->nsent < PIPELINE_MAX && (j = TAILQ_FIRST(&c->waiting)) != NULL) {
@@ -214,6 +229,8 @@ pump(struct authconn *c)
 		TAILQ_INSERT_TAIL(&c->sent, j, in_conn);
 		c->nsent++;
 	}
+	if (was_idle)
+		arm(c);
 	flush(c);
 }
 
@@ -234,6 +251,8 @@ take_result(struct authconn *c, PGresult *take_res)
 	PQclear(take_res);
 	TAILQ_REMOVE(&c->sent, j, in_conn);
 	c->nsent--;
+	c->heard = 0;
+	arm(c);
 	authjob_done(j);
 }
 
@@ -291,12 +310,16 @@ authconn_on_io(evutil_socket_t fd, short what, void *arg)
 	struct authconn *c = arg;
 
 	(void)fd, (void)what;
-	if (c->state == AUTHCONN_CONNECTING)
+	if (!pgdial_hear(c->pg, &c->heard)) {
+		snprintf(c->why, sizeof(c->why), "it says more than it was asked");
+		give_up(c);
+	} else if (c->state == AUTHCONN_CONNECTING) {
 		poll_connection(c);
-	else if (!take_results(c))
+	} else if (!take_results(c)) {
 		lose_by_message(c);
-	else
+	} else {
 		pump(c);
+	}
 }
 
 /* The password of the role in auth_file, where it is there in plain text; else NULL. */
@@ -347,6 +370,7 @@ start(struct authconn *c, const struct authquery_ask *a, const struct node *n)
 		return false;
 	}
 	c->state = AUTHCONN_CONNECTING;
+	c->heard = 0;
 	wait_for(c, EV_WRITE);
 	set_timer(c, c->timeout_us);
 	return true;

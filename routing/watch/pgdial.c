@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -178,4 +179,14 @@ pgdial_explain(const char *message, char why[128], char sqlstate[6])
 			*c = '?';
 	if (isupper((unsigned char)why[0]) && islower((unsigned char)why[1]))
 		why[0] = (char)tolower((unsigned char)why[0]);
+}
+
+bool
+pgdial_hear(const PGconn *conn, size_t *heard)
+{
+	int waiting = 0;
+
+	if (ioctl(PQsocket(conn), FIONREAD, &waiting) == 0 && waiting > 0)
+		*heard += (size_t)waiting;
+	return *heard <= PGDIAL_HEARD_MAX;
 }

@@ -7,6 +7,8 @@
 #define ROUTING_WATCH_PGDIAL_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -33,5 +35,13 @@ PGconn *pgdial_start(const struct pgdial *d, char why[128]);
 const char *pgdial_message(const PGconn *conn);
 /* The words that matter of a libpq message ("connection refused"), and its SQLSTATE or "". */
 void pgdial_explain(const char *message, char why[128], char sqlstate[6]);
+
+/* What we ask nodes has short answers, and libpq keeps whatever comes. In front of PQconnectPoll()
+ * and PQconsumeInput(): add what waits to be read to *heard, which the caller sets to 0 whenever it
+ * asks or has been answered. False: it is too much by now, and is not to be read. What waits for
+ * long is counted as often as it is looked at; of one long message libpq reads as much as comes
+ * meanwhile. */
+#define PGDIAL_HEARD_MAX (1024UL * 1024)
+bool pgdial_hear(const PGconn *conn, size_t *heard);
 
 #endif

@@ -74,6 +74,7 @@ struct watch {
 	int64_t began_us, step_us;
 	struct health_sample sample; /* of the probe under way */
 	PGresult *result;            /* first one of the query under way */
+	size_t heard;                /* since the probe began, or ended */
 
 	int64_t login_after_us; /* the role was refused: bare handshakes until then */
 	struct health health;
@@ -131,6 +132,8 @@ void watch_fail(struct watch *w, const char *fmt, ...) __attribute__((format(pri
 void watch_skip(struct watch *w, const char *why);
 void watch_drop_socket(struct watch *w);
 void watch_drop_connection(struct watch *w);
+/* In front of reading from w->conn. False: it has said too much, and the probe has failed. */
+bool watch_hear(struct watch *w);
 
 /* probe_bare.c */
 void watch_handshake(struct watch *w);

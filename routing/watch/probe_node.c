@@ -16,6 +16,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "routing/watch/pgdial.h"
 #include "routing/watch/probe_int.h"
 
 /* Probes of one node begin at least this far apart, whatever asks for them. */
@@ -83,14 +84,16 @@ watch_drop_connection(struct watch *w)
 	w->conn = NULL;
 }
 
-/* The server said something, or hung up, between two probes: only a hang-up matters. */
+/* The server said something, or hung up, between two probes: only a hang-up matters, and what would
+ * take memory. */
 static void
 watch_on_idle(evutil_socket_t fd, short what, void *arg)
 {
 	struct watch *w = arg;
 
 	(void)fd, (void)what;
-	if (PQconsumeInput(w->conn) != 0 && PQstatus(w->conn) == CONNECTION_OK) {
+	if (pgdial_hear(w->conn, &w->heard) && PQconsumeInput(w->conn) != 0 &&
+	    PQstatus(w->conn) == CONNECTION_OK) {
 		(void)PQisBusy(w->conn); /* parses, so that what came does not pile up */
 		watch_wait_for(w, PQsocket(w->conn), EV_READ, watch_on_idle);
 		return;
@@ -146,6 +149,7 @@ watch_finish(struct watch *w, bool ok)
 		w->said_at_us = 0; /* it may come back as something else */
 	if (!ok)
 		w->first_addr++;
+	w->heard = 0;
 	w->answered = true;
 	watch_enter(w, WATCH_WAITING);
 	if (changed)
@@ -167,6 +171,15 @@ watch_fail(struct watch *w, const char *fmt, ...)
 	watch_drop_socket(w);
 	watch_drop_connection(w);
 	watch_finish(w, false);
+}
+
+bool
+watch_hear(struct watch *w)
+{
+	if (pgdial_hear(w->conn, &w->heard))
+		return true;
+	watch_fail(w, "it says more than it was asked");
+	return false;
 }
 
 void
@@ -208,6 +221,7 @@ begin(struct watch *w)
 	w->began_us = clock_us();
 	w->sample = (struct health_sample){ 0 };
 	w->kept = false;
+	w->heard = 0;
 	w->pings = 0;
 	set_timer(w, w->prober->timeout_us);
 	if (has_target(w))

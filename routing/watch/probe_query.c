@@ -167,6 +167,8 @@ watch_on_result(evutil_socket_t fd, short what, void *arg)
 	PGresult *res;
 
 	(void)fd, (void)what;
+	if (!watch_hear(w))
+		return;
 	if (PQconsumeInput(w->conn) == 0) {
 		broken(w);
 		return;
@@ -229,6 +231,8 @@ watch_on_login(evutil_socket_t fd, short what, void *arg)
 	PostgresPollingStatusType next;
 
 	(void)fd, (void)what;
+	if (!watch_hear(w))
+		return;
 	event_del(&w->io); /* libpq may close the descriptor and open another */
 	next = PQconnectPoll(w->conn);
 	if (w->sample.connect_us == 0 && w->naddrs > 0 && PQstatus(w->conn) != CONNECTION_BAD &&

@@ -277,6 +277,19 @@ is(asked('behind', $west), 0, 'and no other');
 undef $slow;
 $proxy->log_like(qr/auth_query: us-east1 [^ ]+: no answer within 1000 ms; europe-west1/, 'and the log says who was asked', $from);
 
+# Others who come all the while do not make it longer.
+$slow = Meridian::Test::Wire->new($proxy);
+$slow->send(startup(user => 'stuck once', database => 'postgres', 'meridian.region' => 'us-east1'));
+$began = time;
+my $later = 0;
+until (!$slow->silent(0.2) || time - $began > Meridian::Test::Proxy::slow(15)) {
+	Meridian::Test::Wire->new($proxy)->send(startup(user => 'later' . $later++, database => 'postgres', 'meridian.region' => 'us-east1'));
+}
+cmp_ok($later, '>', 4, "while one waits, $later others come");
+cmp_ok(time - $began, '<', Meridian::Test::Proxy::slow(15), 'it does not wait any longer for that');
+is(error_fields($slow->message)->{C}, '08006', 'and it is given up');
+undef $slow;
+
 # ---------------------------------------------------------------- answers that are none
 
 for my $case ([ narrow => 'paul', qr/must answer with two columns/ ], [ odd => 'two', qr/more than one row/ ],
