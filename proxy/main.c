@@ -99,11 +99,11 @@ log_start(const struct meridian *m, const struct listeners *l)
 
 /* What all workers need to know who their clients are. */
 static void
-make_auth(struct meridian *m)
+make_auth(struct meridian *m, const struct config_args *args)
 {
 	uint8_t secret[THROTTLE_SECRET_BYTES];
 
-	BUG_ON(getrandom(m->mock_secret, sizeof(m->mock_secret), 0) != sizeof(m->mock_secret));
+	memcpy(m->mock_secret, args->salt_secret, sizeof(m->mock_secret));
 	BUG_ON(getrandom(secret, sizeof(secret), 0) != sizeof(secret));
 	m->throttle = throttle_new(secret);
 	m->authcache = authcache_new(CACHED_USERS_MAX, CACHED_MISSING_MAX);
@@ -156,7 +156,7 @@ serve(const struct args *args, struct config *take_config)
 	struct err e = { 0 };
 
 	m.descriptors = descriptors_new();
-	make_auth(&m);
+	make_auth(&m, &args->config);
 	take_life(&m);
 	m.migrations = proxy_migrations_new(&m, args->crash_points);
 	m.redirections = redirections_new();
@@ -253,6 +253,8 @@ main(int argc, char **argv)
 		return import_run(args.config.path);
 	if (args.action != ACTION_RUN && args.action != ACTION_CHECK)
 		return print_answer(args.action);
+	BUG_ON(getrandom(args.config.salt_secret, sizeof(args.config.salt_secret), 0) !=
+	       sizeof(args.config.salt_secret));
 	config = config_load(&args.config, &e);
 	if (config == NULL) {
 		fprintf(stderr, "meridian: %s\n%s%s", e.msg, e.hint, e.hint[0] != '\0' ? "\n" : "");

@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "protocol/scram.h"
+
 struct authcache;
 struct authquery;
 struct config;
@@ -40,7 +42,7 @@ struct meridian {
 	atomic_uint streams;   /* WebSockets and CONNECT tunnels: http_max_streams counts these */
 	_Atomic uint64_t last_session_id; /* ids are 1, 2, 3 … */
 	/* SCRAM for users that do not exist: one, or the workers' salts would tell them apart */
-	uint8_t mock_secret[32];
+	uint8_t mock_secret[SCRAM_KEY_BYTES];
 	uint32_t life; /* random, not 0: what tells us from who had our peer_id before */
 	_Atomic uint32_t last_key; /* serial number of cancel keys, begins anywhere */
 };

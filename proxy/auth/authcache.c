@@ -37,11 +37,12 @@ struct authcache {
 /* ---- records ---- */
 
 struct authrecord *
-authrecord_new(struct slice name, struct slice secret, int64_t now_us, struct err *e)
+authrecord_new(struct slice name, struct slice text, const uint8_t secret[SCRAM_KEY_BYTES],
+	       int64_t now_us, struct err *e)
 {
 	struct authrecord *r;
 
-	if (name.n == 0 || name.n > AUTHFILE_NAME_MAX || secret.n > AUTHFILE_SECRET_MAX) {
+	if (name.n == 0 || name.n > AUTHFILE_NAME_MAX || text.n > AUTHFILE_SECRET_MAX) {
 		err_set(e, "54000", "the name or the secret is too long");
 		return NULL;
 	}
@@ -51,7 +52,7 @@ authrecord_new(struct slice name, struct slice secret, int64_t now_us, struct er
 	memcpy(r->name, name.p, name.n);
 	r->user.name = r->name;
 	r->user.name_len = name.n;
-	if (authfile_user_init(&r->user, secret, e) == 0)
+	if (authfile_user_init(&r->user, text, secret, e) == 0)
 		return r;
 	authrecord_unref(r);
 	return NULL;

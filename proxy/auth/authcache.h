@@ -30,8 +30,10 @@ struct authrecord {
 	char name[AUTHFILE_NAME_MAX + 1];
 };
 
-/* NULL and *e where the secret is none; it is never quoted. About a millisecond for plain text. */
-struct authrecord *authrecord_new(struct slice name, struct slice secret, int64_t now_us,
+/* NULL and *e where the text is no secret; it is never quoted. About a millisecond for plain text.
+ * `secret` is that of authfile_load(). */
+struct authrecord *authrecord_new(struct slice name, struct slice text,
+				  const uint8_t secret[SCRAM_KEY_BYTES], int64_t now_us,
 				  struct err *e) MUST_CHECK;
 struct authrecord *authrecord_ref(struct authrecord *r);
 void authrecord_unref(struct authrecord *r); /* accepts NULL */

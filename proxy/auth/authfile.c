@@ -28,6 +28,7 @@ struct entry {
 };
 
 struct authfile {
+	const uint8_t *secret; /* while it is read */
 	struct entry *by_name;
 	size_t plain, md5, verifiers;
 };
@@ -87,38 +88,39 @@ looks_like_md5(struct slice secret)
 }
 
 static int
-make_from_plain(struct slice secret, struct authfile_user *u, struct err *e)
+make_from_plain(struct slice text, const uint8_t secret[SCRAM_KEY_BYTES], struct authfile_user *u,
+		struct err *e)
 {
 	struct slice name = slice_of(u->name, u->name_len);
-	char salt[SCRAM_SALT_BYTES];
+	struct scram_verifier mock;
 
-	if (getentropy(salt, sizeof(salt)) != 0)
-		return err_set(e, "58000", "the system gives no random bytes: %m");
-	if (!md5_secret(name, secret, u->md5))
+	if (!md5_secret(name, text, u->md5))
 		u->md5[0] = '\0'; /* a library without MD5: the method md5 will not do */
 	u->was_plain = true;
-	u->credential = credential_new_password(secret);
-	return scram_verifier_make(secret, slice_of(salt, sizeof(salt)), SCRAM_ITERATIONS_DEFAULT,
-				   &u->scram, e);
+	u->credential = credential_new_password(text);
+	scram_verifier_mock(name, secret, &mock);
+	return scram_verifier_make(text, slice_of((const char *)mock.salt, mock.salt_len),
+				   mock.iterations, &u->scram, e);
 }
 
 int
-authfile_user_init(struct authfile_user *u, struct slice secret, struct err *e)
+authfile_user_init(struct authfile_user *u, struct slice text,
+		   const uint8_t secret[SCRAM_KEY_BYTES], struct err *e)
 {
 	u->kind = AUTHFILE_SCRAM;
-	if (looks_like_md5(secret)) {
+	if (looks_like_md5(text)) {
 		u->kind = AUTHFILE_MD5;
 		/* what is hashed with the salt is the text, in lower case as PostgreSQL has it */
-		for (size_t i = 0; i < secret.n; i++)
-			u->md5[i] = (char)(secret.p[i] | 0x20);
+		for (size_t i = 0; i < text.n; i++)
+			u->md5[i] = (char)(text.p[i] | 0x20);
 		u->credential = credential_new_md5(u->md5);
 		return 0;
 	}
-	if (secret.n > 0 && !slice_starts(secret, SCRAM_MECHANISM "$"))
-		return make_from_plain(secret, u, e);
+	if (text.n > 0 && !slice_starts(text, SCRAM_MECHANISM "$"))
+		return make_from_plain(text, secret, u, e);
 	u->credential = credential_new_none();
-	if (secret.n > 0)
-		return scram_verifier_parse(secret, &u->scram, e);
+	if (text.n > 0)
+		return scram_verifier_parse(text, &u->scram, e);
 	u->kind = AUTHFILE_NONE;
 	return 0;
 }
@@ -163,7 +165,7 @@ add(struct authfile *f, const struct place *at, struct slice name, struct slice 
 	entry->user.name = entry->name;
 	entry->user.name_len = name.n;
 	entry->user.line = at->line;
-	if (authfile_user_init(&entry->user, secret, e) != 0) {
+	if (authfile_user_init(&entry->user, secret, f->secret, e) != 0) {
 		err_prefix(e, "%s:%u: user \"%s\"", at->file, at->line, entry->name);
 		entry_free(entry);
 		return -1;
@@ -212,11 +214,13 @@ parse_line(struct authfile *f, const struct place *at, struct slice line, struct
 }
 
 struct authfile *
-authfile_parse(struct slice text, const char *name, struct err *e)
+authfile_parse(struct slice text, const char *name, const uint8_t secret[SCRAM_KEY_BYTES],
+	       struct err *e)
 {
 	struct authfile *f = xcalloc(1, sizeof(*f));
 	struct place at = { .file = name };
 
+	f->secret = secret;
 	while (text.n > 0) {
 		at.line++;
 		if (parse_line(f, &at, slice_cut(&text, '\n'), e) != 0) {
@@ -224,6 +228,7 @@ authfile_parse(struct slice text, const char *name, struct err *e)
 			return NULL;
 		}
 	}
+	f->secret = NULL;
 	if (f->plain > MANY_PLAIN_ENTRIES)
 		log_msg(LOG_LEVEL_WARNING,
 			"%s: %zu plain-text passwords make loading slow; SCRAM verifiers "
@@ -347,7 +352,7 @@ read_all(int fd, char *to, size_t size)
 }
 
 struct authfile *
-authfile_load(const char *path, struct err *e)
+authfile_load(const char *path, const uint8_t secret[SCRAM_KEY_BYTES], struct err *e)
 {
 	struct authfile *f = NULL;
 	size_t size = 0;
@@ -362,7 +367,7 @@ authfile_load(const char *path, struct err *e)
 	if (n < 0)
 		err_set(e, "58030", "could not read auth_file \"%s\": %m", path);
 	else
-		f = authfile_parse(slice_of(text, (size_t)n), path, e);
+		f = authfile_parse(slice_of(text, (size_t)n), path, secret, e);
 	close(fd);
 	explicit_bzero(text, size);
 	free(text);

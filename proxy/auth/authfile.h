@@ -46,17 +46,22 @@ struct authfile_user {
 	struct credential *credential;
 };
 
-/* NULL and *e on failure. Warns in the log where others may read the file. */
-struct authfile *authfile_load(const char *path, struct err *e) MUST_CHECK;
+/* NULL and *e on failure. Warns in the log where others may read the file. Passwords in clear have
+ * the salt that scram_verifier_mock() makes with this secret: who watches salts does not see that
+ * they were read anew, or come and go. */
+struct authfile *authfile_load(const char *path, const uint8_t secret[SCRAM_KEY_BYTES],
+			       struct err *e) MUST_CHECK;
 /* The same out of memory; `name` stands for the file in messages. */
-struct authfile *authfile_parse(struct slice text, const char *name, struct err *e) MUST_CHECK;
+struct authfile *authfile_parse(struct slice text, const char *name,
+				const uint8_t secret[SCRAM_KEY_BYTES], struct err *e) MUST_CHECK;
 /* NULL where there is no such user. Valid as long as the table. */
 const struct authfile_user *authfile_find(const struct authfile *f, struct slice user);
 /* NULL where this user can log in with SCRAM, else why not, for the log. */
 const char *authfile_why_not(const struct authfile_user *u);
 /* A user whose secret comes from elsewhere: fills all but name, name_len and line, which are there
  * already. 1 ms for plain text. _fini also follows a failure. */
-int authfile_user_init(struct authfile_user *u, struct slice secret, struct err *e) MUST_CHECK;
+int authfile_user_init(struct authfile_user *u, struct slice text,
+		       const uint8_t secret[SCRAM_KEY_BYTES], struct err *e) MUST_CHECK;
 void authfile_user_fini(struct authfile_user *u);
 /* Whether most who can prove a password here have given no more than its md5 hash. */
 bool authfile_is_mostly_md5(const struct authfile *f);

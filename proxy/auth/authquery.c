@@ -230,7 +230,8 @@ take_row(struct authjob *j)
 		refuse_answer(j, "auth_query has answered with another user than it was asked for");
 		return;
 	}
-	r = authrecord_new(name, slice_of(secret, n), clock_us(), &e);
+	r = authrecord_new(name, slice_of(secret, n), j->asks->world->config->salt_secret,
+			   clock_us(), &e);
 	explicit_bzero(secret, n);
 	if (r == NULL)
 		refuse_answer(j, e.msg);

@@ -379,7 +379,7 @@ load_auth(struct config *c, struct err *e)
 	c->auth_refs = NULL;
 	if (c->main.auth_file == NULL)
 		return 0;
-	c->auth = authfile_load(c->main.auth_file, e);
+	c->auth = authfile_load(c->main.auth_file, c->salt_secret, e);
 	if (c->auth == NULL)
 		return -1;
 	c->auth_refs = xcalloc(1, sizeof(*c->auth_refs));
@@ -421,6 +421,7 @@ config_load(const struct config_args *args, struct err *e)
 	struct origins origins = { NULL, NULL, 0 };
 	bool good = read_config(c, args, &origins, e) == 0 && apply_args(c, args, e) == 0;
 
+	memcpy(c->salt_secret, args->salt_secret, sizeof(c->salt_secret));
 	if (good) {
 		config_resolve(c);
 		good = config_check(c, &origins, true, e) == 0 && load_auth(c, e) == 0 &&

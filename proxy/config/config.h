@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "protocol/scram.h"
 #include "proxy/config/words.h"
 #include "routing/locality.h"
 #include "routing/route.h"
@@ -150,11 +151,12 @@ struct config {
 	size_t nregions;
 	struct conf_database *databases;
 	size_t ndatabases;
-	struct authfile *auth;         /* parsed auth_file, or NULL */
-	struct refcount *auth_refs;    /* copies made by config_set() share it */
-	struct fleet_keys *fleet_keys; /* of fleet_key_file, or NULL; one reference */
-	struct hba *hba;               /* of hba_file, the same */
-	struct ident *ident;           /* of auth_ident_file, the same */
+	struct authfile *auth;                /* parsed auth_file, or NULL */
+	struct refcount *auth_refs;           /* copies made by config_set() share it */
+	struct fleet_keys *fleet_keys;        /* of fleet_key_file, or NULL; one reference */
+	struct hba *hba;                      /* of hba_file, the same */
+	struct ident *ident;                  /* of auth_ident_file, the same */
+	uint8_t salt_secret[SCRAM_KEY_BYTES]; /* of the arguments */
 };
 
 #define CONFIG_DEFAULT_PATH "/etc/meridian/meridian.conf"
@@ -167,6 +169,7 @@ struct config_args {
 	struct strlist set;     /* --set OPTION=VALUE */
 	struct strlist geoip;   /* --geoip FILE */
 	char *socket_dir;       /* --socket-dir */
+	uint8_t salt_secret[SCRAM_KEY_BYTES]; /* of the process: see authfile_load() */
 };
 
 /* Read the file and the arguments, check everything, load auth_file. NULL and *e on the first

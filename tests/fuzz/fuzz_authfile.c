@@ -50,6 +50,7 @@ check_users(const struct authfile *f, struct slice text)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const uint8_t salts[SCRAM_KEY_BYTES];
 	struct slice text = slice_of((const char *)data, size);
 	struct err e = { 0 };
 	struct authfile *f;
@@ -57,7 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > TEXT_MAX)
 		return 0;
-	f = authfile_parse(text, "f", &e);
+	f = authfile_parse(text, "f", salts, &e);
 	if (f != NULL) {
 		FUZZ_ASSERT(authfile_count(f) <= lines(text));
 		check_users(f, text);

@@ -164,6 +164,14 @@ sub salt
 is(salt('alice'), salt('alice'), 'a user has one salt');
 is(salt('nobody'), salt('nobody'), 'so has nobody');
 isnt(salt('nobody'), salt('nobody2'), 'and everybody a different one');
+my %salt = map { $_ => salt($_) } qw(alice paul nobody mary);
+$proxy->reload;
+is(salt($_), $salt{$_}, "$_: a reload changes nothing of that") for sort keys %salt;
+write_users($list =~ s/"paul".*\n//r . qq("nobody" "somebody"\n));
+$proxy->reload;
+is(salt($_), $salt{$_}, "$_: nor do passwords in clear that come and go") for sort keys %salt;
+write_users($list);
+$proxy->reload;
 
 # ---------------------------------------------------------------- what the node says is told
 

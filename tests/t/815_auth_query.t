@@ -233,6 +233,15 @@ $proxy->reload(set => { auth_cache_ttl => 0 });
 $before = asked('alice');
 is(attempt('alice', 'postgres'), '', 'auth_cache_ttl = 0') for 1 .. 3;
 is(asked('alice') - $before, 3, 'each login asks');
+# The salt of a password in clear, as that of nobody, is the same whenever it was asked for.
+sub salt
+{
+	my ($user) = @_;
+	my $w = Meridian::Test::Wire->new($proxy);
+	$w->login(user => $user, database => 'odd', password => 'x', 'meridian.region' => 'us-east1');
+	return $w->{challenge} =~ /,s=([^,]+)/ ? $1 : '';
+}
+is(salt($_), salt($_), "$_: each time the same salt") for qw(paul nobody);
 $proxy->reload(set => { auth_cache_ttl => '60s' });
 
 # ---------------------------------------------------------------- many at once

@@ -15,6 +15,8 @@
 #define TTL       SEC(60)
 #define MD5_OF(x) "md5" x x x x x x x x
 
+static const uint8_t salts[SCRAM_KEY_BYTES];
+
 static int
 setup(void **state)
 {
@@ -33,7 +35,8 @@ static struct authrecord *
 record(const char *name, const char *secret)
 {
 	struct err e = { 0 };
-	struct authrecord *r = authrecord_new(slice_str(name), slice_str(secret), SEC(1), &e);
+	struct authrecord *r =
+	    authrecord_new(slice_str(name), slice_str(secret), salts, SEC(1), &e);
 
 	assert_non_null(r);
 	return r;
@@ -228,12 +231,15 @@ a_secret_that_is_none_is_refused_and_not_quoted(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_null(authrecord_new(slice_str("tom"), slice_str("SCRAM-SHA-256$hugo"), SEC(1), &e));
+	assert_null(
+	    authrecord_new(slice_str("tom"), slice_str("SCRAM-SHA-256$hugo"), salts, SEC(1), &e));
 	assert_null(strstr(e.msg, "hugo"));
 	memset(big, 'x', sizeof(big));
-	assert_null(authrecord_new(slice_str("tom"), slice_of(big, sizeof(big)), SEC(1), &e));
-	assert_null(authrecord_new(slice_of(big, AUTHFILE_NAME_MAX + 1), slice_str("x"), 1, &e));
-	assert_null(authrecord_new(slice_str(""), slice_str("x"), 1, &e));
+	assert_null(
+	    authrecord_new(slice_str("tom"), slice_of(big, sizeof(big)), salts, SEC(1), &e));
+	assert_null(
+	    authrecord_new(slice_of(big, AUTHFILE_NAME_MAX + 1), slice_str("x"), salts, 1, &e));
+	assert_null(authrecord_new(slice_str(""), slice_str("x"), salts, 1, &e));
 }
 
 /* Of names that are no user's, which anybody may say. */

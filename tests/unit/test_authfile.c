@@ -19,11 +19,13 @@
 	"SCRAM-SHA-256$4096:EkOSF6RJHu4+k2gi8AUeiQ==$zZblK1QQpT7NdVvXIkEVE4fIPiQ/" \
 	"coXGEl8wBEtPaQM=:pZ+3urUipgkmQ7HFN/ka0MzcabWkmJMzWX1DudNEETM="
 
+static const uint8_t salts[SCRAM_KEY_BYTES];
+
 static struct authfile *
 parsed(const char *text)
 {
 	struct err e = { 0 };
-	struct authfile *f = authfile_parse(slice_str(text), "users.txt", &e);
+	struct authfile *f = authfile_parse(slice_str(text), "users.txt", salts, &e);
 
 	if (f == NULL)
 		print_error("%s\n", e.msg);
@@ -207,7 +209,7 @@ errors_name_the_line_and_never_the_secret(void **state)
 	for (size_t i = 0; i < COUNT(files); i++) {
 		struct err e = { 0 };
 
-		assert_null(authfile_parse(slice_str(files[i].text), "users.txt", &e));
+		assert_null(authfile_parse(slice_str(files[i].text), "users.txt", salts, &e));
 		assert_string_equal(e.msg, files[i].message);
 	}
 }
@@ -219,7 +221,7 @@ a_zero_byte_is_an_error(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_null(authfile_parse(slice_of(text, sizeof(text) - 1), "users.txt", &e));
+	assert_null(authfile_parse(slice_of(text, sizeof(text) - 1), "users.txt", salts, &e));
 	assert_non_null(strstr(e.msg, "users.txt:2: "));
 }
 
@@ -241,11 +243,11 @@ names_and_secrets_have_a_longest(void **state)
 	authfile_free(f);
 	buf_clear(&b);
 	buf_printf(&b, "\"%s\" \"\"", name);
-	assert_null(authfile_parse(buf_view(&b), "users.txt", NULL));
+	assert_null(authfile_parse(buf_view(&b), "users.txt", salts, NULL));
 	secret[AUTHFILE_SECRET_MAX] = 's';
 	buf_clear(&b);
 	buf_printf(&b, "\"a\" \"%s\"", secret);
-	assert_null(authfile_parse(buf_view(&b), "users.txt", NULL));
+	assert_null(authfile_parse(buf_view(&b), "users.txt", salts, NULL));
 	buf_fini(&b);
 }
 
@@ -279,7 +281,7 @@ log_of_loading(const char *path)
 	assert_non_null(to);
 	fflush(stderr);
 	assert_true(dup2(fileno(to), STDERR_FILENO) >= 0);
-	f = authfile_load(path, &e);
+	f = authfile_load(path, salts, &e);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
@@ -318,7 +320,7 @@ what_is_no_readable_file_is_an_error_with_its_name(void **state)
 	for (size_t i = 0; i < COUNT(paths); i++) {
 		struct err e = { 0 };
 
-		assert_null(authfile_load(paths[i], &e));
+		assert_null(authfile_load(paths[i], salts, &e));
 		assert_non_null(strstr(e.msg, paths[i]));
 		assert_string_equal(e.sqlstate, "58030");
 	}
@@ -332,7 +334,7 @@ a_file_of_more_than_16_mb_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(truncate(path, (off_t)AUTHFILE_MAX_BYTES + 1), 0);
-	assert_null(authfile_load(path, &e));
+	assert_null(authfile_load(path, salts, &e));
 	assert_non_null(strstr(e.msg, "larger than 16 MB"));
 	unlink(path);
 }

@@ -464,6 +464,7 @@ sub scram_final
 {
 	my ($self, $server_first, $password) = @_;
 	my %f = map { /^(\w)=(.*)/s } split /,/, $server_first;
+	$self->{challenge} = $server_first;
 	my $salted = my $u = hmac_sha256(decode_base64($f{s}) . "\0\0\0\1", $password);
 	for (2 .. $f{i}) { $u = hmac_sha256($u, $password); $salted ^= $u }
 	my $key   = hmac_sha256('Client Key', $salted);
