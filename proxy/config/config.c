@@ -21,123 +21,6 @@
 #include "proxy/config/quote.h"
 #include "proxy/config/values.h"
 
-/* sections */
-
-struct array {
-	void *v;
-	size_t n;
-};
-
-static WARM struct array
-section_array(const struct config *c, enum section_kind kind)
-{
-	switch (kind) {
-	case SECTION_LISTENER:
-		return (struct array){ c->listeners, c->nlisteners };
-	case SECTION_REGION:
-		return (struct array){ c->regions, c->nregions };
-	case SECTION_DATABASE:
-		return (struct array){ c->databases, c->ndatabases };
-	case SECTION_MERIDIAN:
-	case SECTION_KIND_COUNT:
-		break;
-	}
-	return (struct array){ NULL, 0 };
-}
-
-static void
-set_section_array(struct config *c, enum section_kind kind, struct array a)
-{
-	if (kind == SECTION_LISTENER) {
-		c->listeners = a.v;
-		c->nlisteners = a.n;
-	} else if (kind == SECTION_REGION) {
-		c->regions = a.v;
-		c->nregions = a.n;
-	} else if (kind == SECTION_DATABASE) {
-		c->databases = a.v;
-		c->ndatabases = a.n;
-	}
-}
-
-void *
-config_section(struct config *c, enum section_kind kind, size_t index)
-{
-	if (kind == SECTION_MERIDIAN)
-		return &c->main;
-	return (char *)section_array(c, kind).v + index * section_of(kind)->size;
-}
-
-static const void *
-const_section(const struct config *c, enum section_kind kind, size_t index)
-{
-	if (kind == SECTION_MERIDIAN)
-		return &c->main;
-	return (const char *)section_array(c, kind).v + index * section_of(kind)->size;
-}
-
-size_t
-config_count(const struct config *c, enum section_kind kind)
-{
-	return kind == SECTION_MERIDIAN ? 1 : section_array(c, kind).n;
-}
-
-/* The name is the first field of every section that has one. */
-_Static_assert(offsetof(struct conf_listener, name) == 0, "name comes first");
-_Static_assert(offsetof(struct conf_region, name) == 0, "name comes first");
-_Static_assert(offsetof(struct conf_database, name) == 0, "name comes first");
-
-const char *
-config_section_name(const struct config *c, enum section_kind kind, size_t index)
-{
-	if (kind == SECTION_MERIDIAN)
-		return "";
-	return *(char *const *)const_section(c, kind, index);
-}
-
-WARM int
-config_find_section(const struct config *c, enum section_kind kind, struct slice name)
-{
-	for (size_t i = 0; i < config_count(c, kind); i++) {
-		if (slice_is(name, config_section_name(c, kind, i)))
-			return (int)i;
-	}
-	return -1;
-}
-
-static void
-set_defaults(enum section_kind kind, void *conf)
-{
-	const struct section *s = section_of(kind);
-	struct err e;
-
-	for (size_t i = 0; i < s->nrows; i++) {
-		int rc = value_set(&s->rows[i], conf, slice_str(s->rows[i].fallback), &e);
-
-		BUG_ON(rc < 0);
-	}
-}
-
-size_t
-config_add_section(struct config *c, enum section_kind kind, char *take_name)
-{
-	struct array a = section_array(c, kind);
-	size_t size = section_of(kind)->size;
-	char *conf;
-
-	a.v = xreallocarray(a.v, a.n + 1, size);
-	conf = (char *)a.v + a.n * size;
-	memset(conf, 0, size);
-	*(char **)(void *)conf = take_name;
-	a.n++;
-	set_section_array(c, kind, a);
-	set_defaults(kind, conf);
-	/* the default address is the main listener's */
-	if (kind == SECTION_LISTENER && a.n > 1)
-		strlist_fini(&c->listeners[a.n - 1].listen);
-	return a.n - 1;
-}
-
 /* life */
 
 struct config *
@@ -147,7 +30,7 @@ config_new(void)
 
 	refcount_init(&c->refs);
 	c->version = 1;
-	set_defaults(SECTION_MERIDIAN, &c->main);
+	config_set_defaults(c, SECTION_MERIDIAN, 0);
 	config_add_section(c, SECTION_LISTENER, xstrdup("main"));
 	return c;
 }
@@ -185,13 +68,7 @@ config_unref(struct config *c)
 	if (c == NULL || !refcount_put(&c->refs))
 		return;
 	for_each_value(c, value_fini);
-	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
-		enum section_kind kind = (enum section_kind)k;
-
-		for (size_t i = 0; kind != SECTION_MERIDIAN && i < config_count(c, kind); i++)
-			free(*(char **)config_section(c, kind, i));
-		free(section_array(c, kind).v);
-	}
+	config_free_sections(c);
 	if (c->auth_refs != NULL && refcount_put(c->auth_refs)) {
 		authfile_free(c->auth);
 		free(c->auth_refs);
@@ -210,19 +87,7 @@ config_dup(const struct config *from)
 	memcpy(c, from, sizeof(*c));
 	refcount_init(&c->refs);
 	c->path = from->path != NULL ? xstrdup(from->path) : NULL;
-	for (int k = SECTION_LISTENER; k < SECTION_KIND_COUNT; k++) {
-		enum section_kind kind = (enum section_kind)k;
-		struct array a = section_array(from, kind);
-		size_t size = section_of(kind)->size;
-		void *v = a.n > 0 ? xreallocarray(NULL, a.n, size) : NULL;
-
-		if (a.n > 0)
-			memcpy(v, a.v, a.n * size);
-		set_section_array(c, kind, (struct array){ v, a.n });
-		for (size_t i = 0; i < a.n; i++)
-			*(char **)config_section(c, kind, i) =
-			    xstrdup(config_section_name(from, kind, i));
-	}
+	config_own_sections(c);
 	for_each_value(c, value_own);
 	if (c->auth_refs != NULL)
 		refcount_get(c->auth_refs);

@@ -139,6 +139,8 @@ struct conf_main {
 	bool log_connections, log_disconnections;
 };
 
+#define CONFIG_SECTION_KINDS 4 /* enum section_kind */
+
 struct config {
 	struct refcount refs;
 	uint64_t version; /* config_load() gives 1; config_set() one more than its original; a
@@ -151,12 +153,13 @@ struct config {
 	size_t nregions;
 	struct conf_database *databases;
 	size_t ndatabases;
-	struct authfile *auth;                /* parsed auth_file, or NULL */
-	struct refcount *auth_refs;           /* copies made by config_set() share it */
-	struct fleet_keys *fleet_keys;        /* of fleet_key_file, or NULL; one reference */
-	struct hba *hba;                      /* of hba_file, the same */
-	struct ident *ident;                  /* of auth_ident_file, the same */
-	uint8_t salt_secret[SCRAM_KEY_BYTES]; /* of the arguments */
+	uint32_t *by_name[CONFIG_SECTION_KINDS]; /* the sections of each kind, by their names */
+	struct authfile *auth;                   /* parsed auth_file, or NULL */
+	struct refcount *auth_refs;              /* copies made by config_set() share it */
+	struct fleet_keys *fleet_keys;           /* of fleet_key_file, or NULL; one reference */
+	struct hba *hba;                         /* of hba_file, the same */
+	struct ident *ident;                     /* of auth_ident_file, the same */
+	uint8_t salt_secret[SCRAM_KEY_BYTES];    /* of the arguments */
 };
 
 #define CONFIG_DEFAULT_PATH "/etc/meridian/meridian.conf"

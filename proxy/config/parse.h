@@ -49,6 +49,12 @@ const char *config_name_expected(enum section_kind kind);
 
 /* An empty configuration: defaults, the listener "main", no region. One reference. */
 struct config *config_new(void);
+/* What the options' table has for it. */
+void config_set_defaults(struct config *c, enum section_kind kind, size_t index);
+/* Have copies of one's own of what a copy of the structure has in common with its original; free
+ * them. */
+void config_own_sections(struct config *c);
+void config_free_sections(struct config *c);
 /* Append a section of a kind that has a name, with its defaults; returns its index. `take_name` is
  * owned by the configuration from now on. */
 size_t config_add_section(struct config *c, enum section_kind kind, char *take_name);

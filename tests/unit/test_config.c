@@ -639,6 +639,39 @@ a_database_has_its_own_auth_or_the_global_one(void **state)
 	config_unref(c);
 }
 
+/* In whatever order they stand, and with names that begin like others'. */
+static void
+a_section_is_found_among_thousands(void **state)
+{
+	enum { MANY = 4000, STEP = 1237 };
+	struct buf text = { 0 };
+	struct config *c, *copy;
+	char name[16];
+	struct err e;
+
+	(void)state;
+	buf_printf(&text, "[region r]\nnodes = h\n[database *]\npool_size = 5000\n");
+	for (unsigned i = 0; i < MANY; i++)
+		buf_printf(&text, "[database d%u]\npool_size = %u\n", i * STEP % MANY,
+			   i * STEP % MANY + 1);
+	c = good(buf_text(&text));
+	copy = config_set(c, "max_client_conn", "5", &e);
+	assert_non_null(copy);
+	for (unsigned i = 0; i < MANY + 2; i++) {
+		int expected = i < MANY ? (int)i + 1 : 5000;
+
+		snprintf(name, sizeof(name), "d%u", i);
+		assert_int_equal(config_database(c, slice_str(name))->pool_size, expected);
+		assert_int_equal(config_database(copy, slice_str(name))->pool_size, expected);
+	}
+	assert_int_equal(config_database(c, slice_str(""))->pool_size, 5000);
+	assert_int_equal(config_database(c, slice_str("d"))->pool_size, 5000);
+	assert_int_equal(config_database(c, slice_of("d17", 2))->pool_size, 2);
+	buf_fini(&text);
+	config_unref(c);
+	config_unref(copy);
+}
+
 int
 main(void)
 {
@@ -666,6 +699,7 @@ main(void)
 		cmocka_unit_test(headers_and_types_that_are_none_are_refused),
 		cmocka_unit_test(regions_are_found_without_their_provider),
 		cmocka_unit_test(a_database_has_its_own_auth_or_the_global_one),
+		cmocka_unit_test(a_section_is_found_among_thousands),
 	};
 
 	log_set_level(LOG_LEVEL_FATAL);
