@@ -10,6 +10,7 @@ use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Drivers;
 use Meridian::Test::Gate;
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -49,13 +50,23 @@ my $m = 0;
 sub session { my ($database) = @_; return Meridian::Test::Wire->session($proxy, database => $database, user => 'app', password => 'secret') }
 sub order { my ($answer) = $gate->order(@_); return $answer }
 
+# Each worker knows of it when this returns: the answer comes at the deadline, whether they do or not.
+my $admin = Meridian::Test::Wire->new(path => $proxy->socket_path);
+$admin->login(database => 'meridian');
+sub freeze
+{
+	my ($number, $ms) = @_;
+	my $said = order('freeze', $number, 'app', 'us-east1', 'us-west1', '-', $ms // 50, 30000);
+	wait_until(sub { 2 == grep { $_->{migration} eq $number } @{ $admin->rows('SHOW PAUSES') } }) or die "freeze $number: $said";
+	return $said;
+}
+
 # Freeze, end whoever is in a transaction as a migration does, and tell the gate what became of each.
 sub straggle
 {
 	my ($outcome) = @_;
 	$m++;
-	my @way = ('app', 'us-east1', 'us-west1', '-');
-	like(order('freeze', $m, @way, 100, 30000), qr/^ok .* open=[1-9]/, 'a transaction is open at the deadline');
+	like(freeze($m, 100), qr/^ok .* open=[1-9]/, 'a transaction is open at the deadline');
 	my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
 	my (@settle, %pid);
 	for (@list) {
@@ -205,7 +216,7 @@ for my $db (@databases) {
 	$auto->send(query("SELECT set_config('synchronous_commit', 'on', true); INSERT INTO t VALUES (1, 'commit')"));
 	$east->poll_query_until('postgres', "SELECT count(*) = 3 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
 	# this one while it is frozen already
-	order('freeze', $m + 1, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
+	freeze($m + 1);
 	$frozen->send(parse('COMMIT') . describe('S') . bind_message([]) . describe('P') . execute() . sync_message());
 	$east->poll_query_until('postgres', "SELECT count(*) = 4 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
 	straggle();
@@ -287,7 +298,7 @@ is(rows('copy') + rows('half'), 0, 'nothing of it was done');
 	$w->send(query('SELECT pg_advisory_xact_lock_shared(7)'));
 	wait_active('%lock_shared(7)%');
 	$m++;
-	order('freeze', $m, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
+	freeze($m);
 	my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
 	is(scalar(@list), 1, 'a statement is under way');
 	my ($id, $pid) = split / /, $list[0];
@@ -306,7 +317,7 @@ is(rows('copy') + rows('half'), 0, 'nothing of it was done');
 	$w->send(query('SELECT pg_advisory_xact_lock_shared(7); COMMIT'));
 	wait_active('%lock_shared(7)%');
 	$m++;
-	order('freeze', $m, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
+	freeze($m);
 	my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
 	my ($id, $pid) = split / /, $list[0];
 	$lock->quit;
@@ -330,7 +341,7 @@ for my $db (@databases) {
 	$w{auto}->send(query("INSERT INTO t SELECT 1, 'lost' FROM (SELECT pg_advisory_xact_lock_shared(7)) s"));
 	ok($east->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event = 'advisory'"), "$db: two statements are under way");
 	$m++;
-	order('freeze', $m, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
+	freeze($m);
 	my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
 	is(scalar(@list), 2, '... which are taken hold of');
 	for (map { (split / /)[1] } @list) {
@@ -355,7 +366,7 @@ for my $settled (1, 0) {
 		my $pid = $w->ask('SELECT pg_backend_pid()');
 		kill 'STOP', $pid or die;
 		$m++;
-		order('freeze', $m, 'app', 'us-east1', 'us-west1', '-', 50, 30000);
+		freeze($m);
 		my ($ok, @list) = $gate->order('stragglers', $m, 'app', 'us-east1');
 		is((split / /, $list[0] // '0 0')[1], $pid, "$db: a server that does not answer is left to the migration");
 		$east->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
