@@ -1,7 +1,6 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: PostgreSQL
 #
-# timeout: 300
 #
 # What a new session without a pool touches, counted by valgrind: instructions, and lines of cache, code
 # and data, that it needs of a memory that others have used meanwhile. The latter is what a login costs

@@ -3,7 +3,6 @@
 #
 # Neon's serverless driver as it comes from npm, straight at Meridian: over WebSockets and over POST
 # /sql; with its password in front of being asked and without; against each of PostgreSQL's methods.
-# timeout: 600
 use strict;
 use warnings;
 use JSON::PP ();

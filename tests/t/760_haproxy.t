@@ -3,7 +3,6 @@
 #
 # A real HAProxy in front, run from the example that we ship: what it sends, and where its callers
 # land.
-# timeout: 600
 use strict;
 use warnings;
 use Meridian::Test::Balancer qw(balancer_missing echo_server echo_head);

@@ -3,7 +3,6 @@
 #
 # A fleet behind a balancer that sends each connection to another proxy: every cancel request finds
 # its session, whoever gets it, and nobody who has no key can do anything with that.
-# timeout: 300
 use strict;
 use warnings;
 use IO::Select;

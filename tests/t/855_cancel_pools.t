@@ -4,7 +4,6 @@
 # Cancel requests and pools: a request hits the query for which it was made, or nothing. Two hundred
 # sessions share ten server connections; some of them are cancelled, a thousand times in all, early,
 # late and when they have let go of their server connection; the others never hear of it.
-# timeout: 300
 use strict;
 use warnings;
 use IO::Select;

@@ -5,7 +5,6 @@
 # by message what it must be told (Meridian::Test::Storm), while servers are killed, the network
 # fails, the operator turns every knob, and clients cancel and vanish. Nobody gets what is another's,
 # nobody waits for ever, whoever is lost is told why, and nothing is left over.
-# timeout: 300
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);

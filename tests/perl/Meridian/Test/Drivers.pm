@@ -112,7 +112,7 @@ sub driver_run
 	my @command = (@{ $driver{$name}{run} }, text_of($driver{$name}, $program), @args);
 	@command = ('node', "$ENV{MERIDIAN_SRCDIR}/tests/drivers/$driver{$name}{program}", encode_json($program))
 	  if ref $program;
-	my $limit = IPC::Run::timeout(60 * ($ENV{MERIDIAN_TEST_SLOW} || 1));
+	my $limit = IPC::Run::timeout(240 * ($ENV{MERIDIAN_TEST_SLOW} || 1));
 	eval {
 		IPC::Run::run(\@command, '<', \'', '>', \$out, '2>&1', $limit);
 		1;
