@@ -72,8 +72,8 @@ my $slow   = session();
 $slow->send(query($rows));
 my $taken = settled(sub { row('wire', 'tx_bytes') });
 cmp_ok($taken, '<', $mb * 500_000, 'a client that does not read: the relay stops') or diag $taken;
-is($node->safe_psql('postgres', "SELECT wait_event FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%'"),
-	'ClientWrite', 'and the server waits');
+ok($node->poll_query_until('postgres', "SELECT wait_event = 'ClientWrite' FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%'"),
+	'and the server waits');
 grown_less($before, 1024, 'a slow reader');
 my $busy = cpu_ticks($proxy->pid);
 is($proxy->safe_psql('postgres', 'SELECT 1'), '1', 'others are served');

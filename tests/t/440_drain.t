@@ -169,9 +169,11 @@ $heir->stop;
 
 my $deaf = Meridian::Test::Delay->new($node);
 $deaf->hang;
-my $early = Meridian::Test::Proxy->new('early',
+# as soon as it minds the second of them, or after a while
+my $signals = 'for i in $(seq 40); do grep -Eq "^Sig(Ign|Cgt):.*[2367abef]..$" /proc/$$/status && break; sleep 0.05; done; kill -HUP $$; kill -USR1 $$';
+my $early   = Meridian::Test::Proxy->new('early',
 	regions => [ 'us-east1' => $deaf ],
-	wrapper => [ 'sh', '-c', '(sleep 0.5; kill -HUP $$; kill -USR1 $$) & exec "$@"', 'sh' ]);
+	wrapper => [ 'sh', '-c', qq{($signals) & exec "\$@"}, 'sh' ]);
 ok($early->start(fail_ok => 1), 'SIGHUP before it listens to signals is not the end of it');
 $early->stop;
 

@@ -50,8 +50,9 @@ sub taken_after
 prepared('alive');
 my $run = at_work({ MIGRATOR_WAIT_MS => 6000 });
 my ($rc, $out) = $m->run([ 'run', $id, 'data' ], id => 'second', lease => $lease);
-like($out, qr{^55P03: another executor holds the lease .* first/\d+/1 on first, heartbeat 0\.\d s ago}m,
+like($out, qr{^55P03: another executor holds the lease .* first/\d+/1 on first, heartbeat \d+\.\d s ago}m,
 	'a second proxy is refused while the first lives, and told who it is');
+cmp_ok($out =~ /heartbeat ([\d.]+) s ago/ ? $1 : 1e9, '<=', $lease / 1000, '… and that it lives');
 like($m->run(['executors'], lease => $lease), qr/^$id app \S+ first token 2 alive$/m, 'SHOW EXECUTORS');
 is($run->finish, 0, 'the first one is not disturbed');
 like($run->{out}, qr/ data-migrated\|/, '… and comes to its end');

@@ -157,8 +157,8 @@ is(asked('admin'), 0, 'and auth_query was not asked');
 is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn('alice', 'listed')), 'alice', 'hba_file says how');
 is(attempt('zoe', 'listed'), '28000', 'or that not');
 is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn('alice', 'pooled')), 'alice', 'a pool');
-my ($alice) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW USERS') };
-is_deeply([ @$alice{qw(sessions server_connections)} ], [ 0, 1 ], 'whose connection SHOW USERS counts as hers');
+ok($proxy->wait_console('SHOW USERS', sub { grep { $_->{user} eq 'alice' && "$_->{sessions} $_->{server_connections}" eq '0 1' } @{ $_[0] } }),
+	'whose connection SHOW USERS counts as hers');
 is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn('mary', 'trusting', password => 'no matter')), 'mary',
 	'trust: what auth_query tells serves at the node');
 my $http = HTTP::Tiny->new(timeout => Meridian::Test::Proxy::slow(20));

@@ -147,7 +147,7 @@ my $drained = proxy('drained', set => { auth => 'trust', workers => 1, default_p
 my ($holder, $waiter, $idle) = map { session($drained) } 1 .. 3;
 $holder->ask('BEGIN');
 $waiter->send(query('SELECT 7'));
-ok($waiter->silent(0.3), 'a query waits for the connection of a transaction');
+ok(wait_until(sub { my ($pool) = @{ $drained->console('SHOW POOLS') }; $pool->{cl_waiting} == 1 }), 'a query waits for the connection of a transaction');
 kill 'TERM', $drained->pid;
 ok($idle->closed, 'SIGTERM ends the session that is idle');
 ok($waiter->silent(0.5), 'not the one that waits');
