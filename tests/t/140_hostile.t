@@ -163,9 +163,9 @@ my %slow = (
 my %silent = map { $_ => Meridian::Test::Wire->new(port => $slow{$_}[0]) } keys %slow;
 $silent{$_}->send($slow{$_}[1]) for keys %slow;
 my $t = Meridian::Test::Tls->new($proxy, '-starttls', 'postgres');
+$begin = time;
 my $loris = wire();
 my @drops = split //, startup(@login, application_name => 'x' x 200);
-my $told = '';
 while (time - $begin < 5 && @drops) {
 	$loris->send(shift @drops);
 	last if !$loris->silent(0.05);
