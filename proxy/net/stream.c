@@ -241,6 +241,7 @@ stream_tls_recv(struct stream *st, SSL *ssl, bool *unread, char *to, size_t size
 		int n;
 
 		forget_errors();
+		tlsbio_limit(ssl);
 		n = SSL_read(ssl, to + total, want > INT32_MAX ? INT32_MAX : (int)want);
 		if (n <= 0) {
 			r = tls_result(st, ssl, unread, n);

@@ -4,21 +4,51 @@
 #include "proxy/net/tlsbio.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 
+#include "base/mem.h"
 #include "proxy/net/rawio.h"
 #include "proxy/net/stream.h"
+
+/* Two records and what a third one has in front. */
+#define CHATTER_MAX (40 * 1024)
+
+/* What a BIO has to do. */
+struct task {
+	BIO_METHOD *method;
+	struct stream *st; /* whose turn it is */
+	long left;         /* so much may be read before something comes of it */
+};
+
+/* False: SSL_read() is not going to end on its own account. */
+static bool
+may_read(BIO *bio)
+{
+	const struct task *t = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	if (t->left > 0)
+		return true;
+	errno = EPROTO;
+	return false;
+}
 
 static int
 socket_read(BIO *bio, char *to, int size)
 {
-	const struct stream *st = BIO_get_data(bio);
-	ssize_t n = raw_recv(st->fd, to, (size_t)size);
+	struct task *t = BIO_get_data(bio);
+	ssize_t n;
 
-	BIO_clear_retry_flags(bio);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (!may_read(bio))
+		return -1;
+	n = raw_recv(t->st->fd, to, (size_t)size);
+	if (n > 0)
+		t->left -= n;
+	else if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_read(bio);
 	return (int)n;
 }
@@ -26,8 +56,8 @@ socket_read(BIO *bio, char *to, int size)
 static int
 socket_write(BIO *bio, const char *p, int n)
 {
-	const struct stream *st = BIO_get_data(bio);
-	ssize_t w = raw_send(st->fd, p, (size_t)n);
+	const struct task *t = BIO_get_data(bio);
+	ssize_t w = raw_send(t->st->fd, p, (size_t)n);
 
 	BIO_clear_retry_flags(bio);
 	if (w < 0 && (errno == EAGAIN || errno == EINTR))
@@ -38,10 +68,15 @@ socket_write(BIO *bio, const char *p, int n)
 static int
 websocket_read(BIO *bio, char *to, int size)
 {
-	ssize_t n = websocket_recv(BIO_get_data(bio), to, (size_t)size);
+	struct task *t = BIO_get_data(bio);
+	ssize_t n;
 
-	BIO_clear_retry_flags(bio);
-	if (n == STREAM_AGAIN)
+	if (!may_read(bio))
+		return -1;
+	n = websocket_recv(t->st, to, (size_t)size);
+	if (n > 0)
+		t->left -= n;
+	else if (n == STREAM_AGAIN)
 		BIO_set_retry_read(bio);
 	return n < 0 ? -1 : (int)n;
 }
@@ -49,7 +84,8 @@ websocket_read(BIO *bio, char *to, int size)
 static int
 websocket_write(BIO *bio, const char *p, int n)
 {
-	ssize_t w = websocket_push(BIO_get_data(bio), p, (size_t)n);
+	const struct task *t = BIO_get_data(bio);
+	ssize_t w = websocket_push(t->st, p, (size_t)n);
 
 	BIO_clear_retry_flags(bio);
 	if (w == 0)
@@ -70,7 +106,11 @@ bio_ctrl(BIO *bio, int command, long argument, void *pointer)
 static int
 bio_destroy(BIO *bio)
 {
-	BIO_meth_free(BIO_get_app_data(bio));
+	struct task *t = BIO_get_data(bio);
+
+	if (t != NULL)
+		BIO_meth_free(t->method);
+	free(t);
 	return 1;
 }
 
@@ -85,6 +125,7 @@ tlsbio_new(enum tlsbio_kind kind)
 		[TLSBIO_WEBSOCKET] = { websocket_read, websocket_write },
 	};
 	BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
+	struct task *t;
 	BIO *bio;
 
 	if (method == NULL)
@@ -99,7 +140,9 @@ tlsbio_new(enum tlsbio_kind kind)
 		return NULL;
 	}
 	BIO_set_init(bio, 1);
-	BIO_set_app_data(bio, method);
+	t = xcalloc(1, sizeof(*t));
+	t->method = method;
+	BIO_set_data(bio, t);
 	return bio;
 }
 
@@ -119,5 +162,16 @@ tlsbio_attach(struct bio_st *bio, struct ssl_st *ssl)
 void
 tlsbio_aim(struct ssl_st *ssl, struct stream *st)
 {
-	BIO_set_data(SSL_get_rbio(ssl), st);
+	struct task *t = BIO_get_data(SSL_get_rbio(ssl));
+
+	t->st = st;
+	t->left = LONG_MAX;
+}
+
+void
+tlsbio_limit(struct ssl_st *ssl)
+{
+	struct task *t = BIO_get_data(SSL_get_rbio(ssl));
+
+	t->left = CHATTER_MAX;
 }

@@ -23,5 +23,10 @@ tlsbio_free(struct bio_st *bio); /* TLS objects that still use it have reference
 void tlsbio_attach(struct bio_st *bio, struct ssl_st *ssl);
 /* What OpenSSL does next with `ssl` is on this stream. */
 void tlsbio_aim(struct ssl_st *ssl, struct stream *st);
+/* In front of SSL_read(), behind tlsbio_aim(): a peer that has much to say in TLS itself (its keys
+ * have changed, it would like to negotiate anew) and nothing in it has broken the protocol.
+ * SSL_read() would go on for as long as more of that comes, and nobody else of the thread have his
+ * turn. */
+void tlsbio_limit(struct ssl_st *ssl);
 
 #endif

@@ -160,7 +160,8 @@ struct ends {
 	struct tlsset *set;
 	struct tls_local *local;
 	struct stream st;
-	int fd; /* the peer's */
+	int type; /* of the sockets: SOCK_SEQPACKET, unless a test says another */
+	int fd;   /* the peer's */
 	SSL_CTX *ctx;
 	SSL *peer;
 	SSL_SESSION *ticket;
@@ -197,6 +198,7 @@ setup(void **state)
 	e->local = tls_local_new();
 	e->set = build();
 	e->st.fd = e->fd = -1;
+	e->type = SOCK_SEQPACKET;
 	e->sent = test_malloc(SCRATCH);
 	e->got = test_malloc(SCRATCH);
 	for (size_t i = 0; i < SCRATCH; i++)
@@ -331,7 +333,7 @@ connect_with(struct ends *e, int version)
 {
 	int fd[2], large = 1 << 20, mine = STREAM_AGAIN, theirs = 0;
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fd), 0);
+	assert_int_equal(socketpair(AF_UNIX, e->type | SOCK_NONBLOCK, 0, fd), 0);
 	(void)setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
 	stream_init(&e->st, loop_base(e->loop), fd[0], on_event, NULL);
 	stream_keep_at_most(&e->st, 1 << 20);
@@ -484,6 +486,47 @@ nobody_negotiates_again(void **state)
 	our_send(e, 100); /* the session itself lives */
 }
 
+/* So many messages of TLS's own, sent at once. */
+static void
+change_keys(struct ends *e, int times)
+{
+	unsigned char *p;
+	long n;
+
+	for (int i = 0; i < times; i++) {
+		assert_int_equal(SSL_key_update(e->peer, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(e->peer), 1);
+	}
+	n = BIO_get_mem_data(SSL_get_wbio(e->peer), &p);
+	assert_int_equal(send(e->fd, p, (size_t)n, 0), n);
+	(void)BIO_reset(SSL_get_wbio(e->peer));
+}
+
+static void
+keys_may_change(void **state)
+{
+	struct ends *e = *state;
+
+	connect_with(e, TLS1_3_VERSION);
+	for (int i = 0; i < 20; i++) {
+		change_keys(e, 100);
+		assert_int_equal(our_recv(e), STREAM_AGAIN);
+		chat(e);
+	}
+}
+
+/* Nobody else of the thread has his turn before SSL_read() returns. */
+static void
+who_has_only_keys_to_say_is_cut_off(void **state)
+{
+	struct ends *e = *state;
+
+	e->type = SOCK_STREAM;
+	connect_with(e, TLS1_3_VERSION);
+	change_keys(e, 5000);
+	assert_int_equal(our_recv(e), STREAM_FAILED);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -495,6 +538,8 @@ main(void)
 		TEST(a_ticket_is_given_and_taken_back),
 		TEST(a_ticket_of_other_rules_is_not_taken),
 		TEST(nobody_negotiates_again),
+		TEST(keys_may_change),
+		TEST(who_has_only_keys_to_say_is_cut_off),
 	};
 
 	if (CRYPTO_set_mem_functions(counted_malloc, counted_realloc, counted_free) != 1)
