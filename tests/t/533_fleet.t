@@ -60,7 +60,7 @@ for my $load ([ $first, 'tx', 1 ], [ $second, 'tx', 3 ], [ $second, 'ses', 5 ]) 
 }
 
 # ---------------------------------------------------------------- both together
-run_by($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', retry_wait = '1s', attempts = 1)");
+run_by($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', retry_wait = '1s', attempts = 1, pause_budget = '10s')");
 ok($second->wait_console('SHOW MIGRATIONS', sub { ($_[0][0]{name} || '') eq 'mv' }), 'the other proxy sees it');
 run_by($first, 'RUN MIGRATION mv PREPARE');
 run_by($second, 'RUN MIGRATION mv DATA');
@@ -92,7 +92,7 @@ cmp_ok($written, '>', 200, 'they have written');
 
 # ---------------------------------------------------------------- the executor's proxy dies
 $osc->safe_psql('postgres', 'DROP DATABASE app WITH (FORCE)');
-run_by($second, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1)");
+run_by($second, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1, pause_budget = '10s')");
 run_by($second, 'RUN MIGRATION mv PREPARE');
 run_by($second, 'RUN MIGRATION mv DATA');
 for my $case ([ 'freeze:after', 'error', 'agora-fr1' ], [ 'decide:after', 'redirecting', 'osc-fr1' ]) {

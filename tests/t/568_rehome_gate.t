@@ -15,7 +15,7 @@ use Meridian::Test::Wire qw(:build);
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $ms = 80;
+my $ms = 200;
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $_->safe_psql('postgres', 'CREATE DATABASE app') for $east, $west;
 my $far   = Meridian::Test::Delay->new($west);
