@@ -35,7 +35,7 @@ sub session
 	my ($connstr) = @_;
 	my %s = (in => '', out => '', err => '');
 	$s{run} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $connstr ],
-		'<', \$s{in}, '>', \$s{out}, '2>', \$s{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(120)));
+		'<', \$s{in}, '>', \$s{out}, '2>', \$s{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(600)));
 	return \%s;
 }
 

@@ -181,7 +181,7 @@ sub sanitized
 sub wait_until
 {
 	my ($good, $seconds) = @_;
-	my $end = time + ($seconds || 20) * $slow;
+	my $end = time + ($seconds || 60) * $slow;
 	my $value;
 	until ($value = $good->()) {
 		return $value if time >= $end;

@@ -409,7 +409,7 @@ sub console_raw
 sub wait_console
 {
 	my ($self, $sql, $good, $seconds) = @_;
-	my $end = time + slow($seconds || 20);
+	my $end = time + slow($seconds || 60);
 	my $rows;
 	do {
 		$rows = $self->console($sql);

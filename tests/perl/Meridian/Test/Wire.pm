@@ -17,7 +17,7 @@
 #   $w->send(proxy_v2(src => '81.2.69.142', tlv => { 0xe4 => 'paris' }, crc => 1));
 #
 # Builders (query, parse, bind, startup, …) return bytes and send nothing, so that a test can cut,
-# join and bend them. Every wait has a time limit (10 s, stretched under sanitizers).
+# join and bend them. Every wait has a time limit (30 s, stretched under sanitizers).
 package Meridian::Test::Wire;
 use strict;
 use warnings;
@@ -194,7 +194,7 @@ sub new
 {
 	my ($class, @where) = @_;
 	my %opt = @where % 2 ? (at => @where) : @where;
-	my $self = bless { in => '', seconds => 10 * ($ENV{MERIDIAN_TEST_SLOW} || 1) }, $class;
+	my $self = bless { in => '', seconds => 30 * ($ENV{MERIDIAN_TEST_SLOW} || 1) }, $class;
 	$opt{port} //= $opt{at}->port if $opt{at};
 	$self->{fd} = $opt{path} ? IO::Socket::UNIX->new(Peer => $opt{path})
 	  : IO::Socket::INET->new(PeerAddr => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Proto => 'tcp',
