@@ -74,7 +74,7 @@ nobody_left();
 
 # ---------------------------------------------------------------- logins
 
-$proxy->reload(set => { client_login_timeout => '600ms' });
+$proxy->reload(set => { client_login_timeout => '1500ms' });
 my $w = Meridian::Test::Wire->new($proxy);
 $w->send(startup(user => 'alice', database => 'postgres'));
 is(unpack('N', $w->message->[1]), 10, 'asked for SCRAM');

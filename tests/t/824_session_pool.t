@@ -201,7 +201,7 @@ leave($s);
 $s = session(application_name => 'paused');
 $proxy->console('PAUSE DATABASE ses');
 is(facts('paused')->{state}, 'paused', 'PAUSE: a session without a server is paused');
-is(backends($east), 0, 'and no server is left');
+ok(wait_until(sub { backends($east) == 0 }), 'and no server is left');
 $s->send(query('SELECT 3'));
 ok($s->silent(0.2), 'its first query waits');
 $proxy->console('RESUME DATABASE ses');
@@ -225,7 +225,7 @@ is($asks->answer, 'us-west1', 'the query that waited is answered in the new regi
 is($fresh->ask($where), 'us-west1', 'and so is the first of who had said nothing');
 is($has->ask($where), 'us-west1', 'and the next of who had a server');
 is(session()->ask($where), 'us-west1', 'as are new ones');
-is(backends($east), 0, 'nobody is left in the old one');
+ok(wait_until(sub { backends($east) == 0 }), 'nobody is left in the old one');
 
 $proxy->stop;
 done_testing();
