@@ -26,7 +26,7 @@ our @EXPORT = qw(outcome);
 
 my $slow    = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my $endless = 4 * 1024 * 1024;
-my ($patience, $pause);    # nothing for so long is silence; between two queries
+my ($patience, $pause_until);    # nothing for so long is silence; what there is between two queries
 
 # ---------------------------------------------------------------- what was seen
 
@@ -34,13 +34,13 @@ my ($patience, $pause);    # nothing for so long is silence; between two queries
 # SQLSTATE of an ErrorResponse, `-` where it has none), "login request 10", "login closed", "login
 # silence", "query 1, goes on", "query 57P01, closed", "query endless"; "query 1, 57P01, closed"
 # where the second did not go as the first; "query 1, unasked 1, goes on" where an answer came
-# between them. Nothing for `patience` seconds (10) is silence; the second query comes `pause` seconds
-# (0.1) after the first.
+# between them. Nothing for `patience` seconds (10) is silence; the second query comes a
+# little after the first, and after `pause_until` is true.
 sub outcome
 {
 	my ($w, %param) = @_;
 	my $last = (delete $param{patience} // 10) * $slow;
-	$pause    = (delete $param{pause} // 0.1) * $slow;
+	$pause_until = delete $param{pause_until} // sub { 1 };
 	$patience = 10 * $slow;
 	my $login = login_outcome($w, %param);
 	$patience = $last;
@@ -54,7 +54,8 @@ sub two_queries
 	my ($w) = @_;
 	my $first = query_outcome($w);
 	return $first unless $first =~ s/, on$//;
-	usleep(1_000_000 * $pause);
+	wait_until($pause_until, 30);
+	usleep(100_000 * $slow);
 	my $unasked = query_outcome($w, 1);
 	return "$first, $unasked" if $unasked =~ /,/ && $unasked !~ s/, on$//;
 	my $second = query_outcome($w) =~ s/, on$//r;

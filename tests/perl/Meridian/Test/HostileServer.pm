@@ -69,18 +69,26 @@ sub wait_for_end
 	return;
 }
 
+# What was said has been read.
+sub wait_for_reader
+{
+	my ($fd) = @_;
+	my ($own)  = sockaddr_in(getsockname $fd);
+	my ($peer) = sockaddr_in(getpeername $fd);
+	my $unread = sprintf ':%04X \w+:%04X \w\w \w+:0*[1-9A-F]', $peer, $own;
+	select undef, undef, undef, 0.001 while PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /$unread/;
+	return;
+}
+
 # Bytes one by one, each once those before it have been read, and then nothing.
 sub in_pieces
 {
 	my (@bytes) = @_;
 	return sub {
 		my ($fd) = @_;
-		my ($own)  = sockaddr_in(getsockname $fd);
-		my ($peer) = sockaddr_in(getpeername $fd);
-		my $unread = sprintf ':%04X \w+:%04X \w\w \w+:0*[1-9A-F]', $peer, $own;
 		for (split //, join '', @bytes) {
 			syswrite $fd, $_;
-			select undef, undef, undef, 0.001 while PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /$unread/;
+			wait_for_reader($fd);
 		}
 		wait_for_end($fd);
 	};
@@ -241,15 +249,19 @@ my @reset = (
 	[ reset_endless    => sub { endless('', frame('D', pack('n N a*', 1, 1000, 'x' x 1000))) }, undef, $on ],
 	[ reset_settings   => sub { endless('', sub { setting("x.y$_[0]", 'z') }) }, undef, $on ]);
 
-# What is said between two queries is said a little after the first answer.
+# What is said between two queries is said a little after the first answer; when it has been read,
+# there is a file.
 sub late
 {
-	my ($bytes) = @_;
+	my ($bytes, $said) = @_;
 	return sub {
 		my ($fd) = @_;
 		syswrite $fd, $answer;
+		wait_for_reader($fd);
 		select undef, undef, undef, 0.05;
 		syswrite $fd, $bytes;
+		wait_for_reader($fd);
+		symlink 'said', $said;
 		while (sysread $fd, my $in, 65536) { syswrite $fd, $answer if $in =~ /^Q/ }
 	};
 }
@@ -295,7 +307,7 @@ sub new
 				return $case ? $case->{make}->() : frame('C', "DISCARD ALL\0") . $ready;
 			}
 			my $case = $by_name->($c, 'query') // $by_name->($c, 'late') // return $answer;
-			return $case->{at} eq 'late' ? late($case->{make}->()) : $case->{make}->();
+			return $case->{at} eq 'late' ? late($case->{make}->(), "$mood.$case->{name}") : $case->{make}->();
 		} });
 	$self->{mood} = $mood;
 	return $self;
@@ -371,7 +383,9 @@ sub run_case
 	$self->begin($case);
 	$self->before($proxy, $case) if $case->{at} eq 'reset';
 	my $w = $what =~ /^tls/ ? Meridian::Test::Tls->new($proxy, '-starttls', 'postgres') : Meridian::Test::Wire->new($proxy);
-	my %time = (patience => $sees =~ /silence/ ? 0.4 : 10, pause => $case->{at} eq 'late' ? 0.6 : 0.1);
+	my $said = "$self->{mood}.$case->{name}";
+	unlink $said;
+	my %time = (patience => $sees =~ /silence/ ? 0.4 : 10, $case->{at} eq 'late' ? (pause_until => sub { -l $said }) : ());
 	is(outcome($w, database => $case->{name}, %time), $sees, $what);
 	undef $w;
 	$self->behave;

@@ -26,7 +26,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT_OK = qw(threads system_calls peak_kb peak_reset pss_kb descriptors allocations_env
-  allocations measured sanitized wait_until cpu_ticks stand_still);
+  allocations measured sanitized distorted wait_until cpu_ticks stand_still);
 our %EXPORT_TAGS = (all => \@EXPORT_OK);
 
 my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
@@ -175,6 +175,13 @@ sub sanitized
 		return $kind if system('grep', '-aq', $symbol, $program) == 0;
 	}
 	return '';
+}
+
+# The program counts its lines, or has a sanitizer: what it costs says nothing.
+sub distorted
+{
+	my $program = $ENV{MERIDIAN} || './meridian';
+	return sanitized() || system('grep', '-aq', '__gcov_', $program) == 0;
 }
 
 # Until something is true (its value), or the time is up (false).
