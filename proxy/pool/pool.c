@@ -437,10 +437,12 @@ pool_has_room(const struct pool *p)
 static bool
 is_in_the_way(const struct pool *p, const struct pool_place *of)
 {
-	return p != of->pool && ((p->of_database == of->of_database &&
-				  !has_room(p->of_database, conf_of(p)->max_db_connections)) ||
-				 (p->of_user == of->of_user &&
-				  !has_room(p->of_user, conf_of(p)->max_user_connections)));
+	if (p == of->pool || (of->pool == NULL && !shares_others_starve(p)))
+		return false;
+	return (p->of_database == of->of_database &&
+		!has_room(p->of_database, conf_of(p)->max_db_connections)) ||
+	       (p->of_user == of->of_user &&
+		!has_room(p->of_user, conf_of(p)->max_user_connections));
 }
 
 bool

@@ -30,7 +30,7 @@ bool pool_has_room(const struct pool *p);
 /* Close the one connection of this worker that is idle for longest, of those that keep this pool
  * from having one: they count in what is full and `of` counts in too. False: there is none. */
 struct pool_place {
-	const struct pool *pool; /* NULL: one of another worker's */
+	const struct pool *pool; /* NULL: one of another worker's, which may be served by now */
 	/* compared, and not looked into */
 	const struct pool_count *of_database, *of_user;
 };
