@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -180,6 +181,8 @@ config_resolve(struct config *c)
 static int
 check_file(const struct check *k, struct spot at, const char *path)
 {
+	struct stat st;
+	bool is_file;
 	int fd;
 
 	if (path == NULL || !k->files)
@@ -188,7 +191,12 @@ check_file(const struct check *k, struct spot at, const char *path)
 	if (fd < 0)
 		return refuse(k, at, "option \"%s\": could not open \"%s\": %s", at.option,
 			      quote(slice_str(path)).text, strerror(errno));
+	is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	close(fd);
+	/* who reads it later would wait for a pipe's writer, or read a device for ever */
+	if (!is_file)
+		return refuse(k, at, "option \"%s\": \"%s\" is not a regular file", at.option,
+			      quote(slice_str(path)).text);
 	return 0;
 }
 

@@ -4,9 +4,12 @@
 #include "proxy/config/config.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 #include "base/hot.h"
@@ -20,6 +23,9 @@
 #include "proxy/config/parse.h"
 #include "proxy/config/quote.h"
 #include "proxy/config/values.h"
+
+#define READ_BYTES 65536
+#define PIPE_MS    5000
 
 /* life */
 
@@ -99,33 +105,48 @@ config_dup(const struct config *from)
 
 /* loading */
 
+/* At most READ_BYTES. Of a pipe (a shell's <(…)) there may be none yet: they are waited for, but
+ * not by the control thread for good. */
+static ssize_t
+read_some(int fd, char *to)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ssize_t n;
+
+	for (;;) {
+		n = read(fd, to, READ_BYTES);
+		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+			return n;
+		if (errno == EAGAIN && poll(&p, 1, PIPE_MS) == 0) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+	}
+}
+
 /* The whole file into memory. An absent file is no error where `may_be_absent`: *out stays empty.
  */
 static int
 read_file(const char *path, bool may_be_absent, struct buf *out, struct err *e)
 {
-	FILE *f = fopen(path, "re");
-	size_t got = 1;
+	/* O_NONBLOCK: opening a named pipe must not wait for its writer */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t got = 1;
 
-	if (f == NULL && errno == ENOENT && may_be_absent)
+	if (fd < 0 && errno == ENOENT && may_be_absent)
 		return 0;
-	if (f == NULL)
+	if (fd < 0)
 		return err_set(e, "F0000", "could not open configuration file \"%s\": %s", path,
 			       strerror(errno));
 	while (got > 0 && out->n <= CONFIG_FILE_MAX) {
-		char *to = buf_reserve(out, 65536);
-
-		got = fread(to, 1, 65536, f);
-		out->n += got;
+		got = read_some(fd, buf_reserve(out, READ_BYTES));
+		out->n += got > 0 ? (size_t)got : 0;
 	}
-	if (ferror(f)) {
+	if (got < 0)
 		err_set(e, "F0000", "could not read configuration file \"%s\": %s", path,
 			strerror(errno));
-		fclose(f);
-		return -1;
-	}
-	fclose(f);
-	return 0;
+	close(fd);
+	return got < 0 ? -1 : 0;
 }
 
 static const struct option *

@@ -8,6 +8,8 @@ use warnings;
 use Meridian::Test::Cluster qw(certificate);
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
+use Fcntl                   ();
+use POSIX                   ();
 use PostgreSQL::Test::Utils ();
 use Test::More;
 
@@ -37,6 +39,11 @@ push @cases, [ 'listener', 'tls_key_file', $new->{key}, qr/listener "\w+": .*pri
   [ 'listener', 'tls_cert_file', $old->{key}, qr/listener "\w+": could not load certificate file/ ];
 push @cases, map { [ 'listener', $_, "$dir/none", qr/$_.*\Q$dir\E\/none.*No such file/s ] } sort keys %listener;
 push @cases, map { [ 'region', $_, "$dir/none", qr/$_.*\Q$dir\E\/none.*No such file/s ] } grep { $_ ne 'sslmode' } sort keys %region;
+POSIX::mkfifo("$dir/pipe", 0600) or die "mkfifo: $!";
+for my $not ([ pipe => "$dir/pipe" ], [ 'device', '/dev/zero' ], [ 'folder', $dir ]) {
+	push @cases, map { [ 'listener', $_, $not->[1], qr/$_.*is not a regular file/s ] } sort keys %listener;
+	push @cases, map { [ 'region', $_, $not->[1], qr/$_.*is not a regular file/s ] } grep { $_ ne 'sslmode' } sort keys %region;
+}
 
 sub conf
 {
@@ -54,7 +61,7 @@ for my $case (@cases) {
 	my $name = "$option = " . ($value =~ s{.*/}{}r);
 	$unfit->write_conf(conf(@$case));
 	my $err = '';
-	IPC::Run::run([ $unfit->command('--check') ], '>', \my $out, '2>', \$err);
+	IPC::Run::run([ 'timeout', Meridian::Test::Proxy::slow(10), $unfit->command('--check') ], '>', \my $out, '2>', \$err);
 	isnt($?, 0, "$name: --check fails");
 	like($err, $said, '... and says why');
 }
@@ -93,5 +100,23 @@ $proxy->write_conf(conf());
 $proxy->write_conf(set => { tls_cert_file => $new->{cert}, tls_key_file => $new->{key} });
 is($proxy->console_error('RELOAD'), '', 'another good one');
 is(shown(), 'new', '... counts at once');
+
+# ---------------------------------------------------------------- the configuration itself
+
+# It was a file, and is a pipe: nobody waits for whoever may write to it, or not.
+my $conf = $proxy->conf_file;
+rename $conf, "$dir/conf" or die "rename: $!";
+POSIX::mkfifo($conf, 0600) or die "mkfifo: $!";
+like($proxy->console_error('RELOAD'), qr/no region is configured/, 'a pipe without a writer is no configuration');
+sysopen my $writer, $conf, Fcntl::O_RDWR or die "$conf: $!";
+like($proxy->console_error('RELOAD'), qr/could not read configuration file .*timed out/, 'nor is one whose writer says nothing');
+is(shown(), 'new', 'and all is as it was');
+close $writer;
+unlink $conf;
+rename "$dir/conf", $conf or die "rename: $!";
+is($proxy->console_error('RELOAD'), '', 'a file again');
+my $err = '';
+IPC::Run::run([ 'bash', '-c', 'exec "$@" <(cat "$0")', $conf, grep { $_ ne $conf } $proxy->command('--check') ], '>', \my $out, '2>', \$err);
+is($?, 0, 'what a shell makes of <(...) is read to its end') or diag $err;
 $proxy->stop;
 done_testing();

@@ -199,12 +199,17 @@ files_that_are_named_must_be_readable(void **state)
 	struct err e;
 
 	(void)state;
-	assert_null(load_text("[meridian]\ntls_cert_file = /dev/null\n"
+	assert_null(load_text("[meridian]\ntls_cert_file = /proc/self/stat\n"
 			      "tls_key_file = /nonexistent/k\n" REGION,
 			      &args, &e));
 	assert_non_null(strstr(e.msg,
 			       "m.conf:3: [meridian]: option \"tls_key_file\": could not open "
 			       "\"/nonexistent/k\": No such file or directory"));
+	assert_null(load_text("[meridian]\ntls_cert_file = /proc/self/stat\n"
+			      "tls_key_file = /dev/zero\n" REGION,
+			      &args, &e));
+	assert_non_null(
+	    strstr(e.msg, "option \"tls_key_file\": \"/dev/zero\" is not a regular file"));
 	assert_null(load_text("[meridian]\nauth_file = /nonexistent/u\n" REGION, &args, &e));
 	assert_non_null(strstr(e.msg, "/nonexistent/u"));
 }
