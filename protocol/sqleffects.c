@@ -188,7 +188,8 @@ sqleffects_has_meaning(struct slice name)
 		"lc_numeric", "transform_null_equals", "xmloption"
 	};
 
-	return IS_ONE_OF(name, names);
+	/* those that are many are somebody's own, app.tenant */
+	return name.n > 0 && memchr(name.p, '.', name.n) == NULL && IS_ONE_OF(name, names);
 }
 
 static unsigned

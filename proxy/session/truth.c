@@ -225,34 +225,50 @@ struct answer {
 	const struct truth_question *q;
 	struct vars_item *settings; /* those read; value.p == NULL: there is none of that name */
 	size_t n, cap;
-	struct buf text; /* which they point into: it has room for all, and stays where it is */
+	struct buf text;  /* which they point into: it has room for all, and stays where it is */
+	struct buf lower; /* a name */
 	unsigned pins;
 	bool is_all; /* there are no others */
 };
 
+/* One character that stands for itself; -1: none. */
+static int
+unescape(struct slice *s)
+{
+	size_t n = s->n > 1 && s->p[1] == '\\' ? 2 : 4;
+	const char *p = s->p;
+	int c = '\\';
+
+	if (s->n < n)
+		return -1;
+	for (size_t i = 1; n == 4 && i < 4; i++) {
+		if (p[i] < '0' || p[i] > '7')
+			return -1;
+	}
+	if (n == 4)
+		c = ((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0')) & 0xff;
+	*s = slice_skip(*s, n);
+	return c;
+}
+
 bool
 truth_put_unescaped(struct buf *b, struct slice s)
 {
-	while (s.n > 0) {
-		unsigned c = (unsigned char)*s.p;
-		size_t n = 1;
+	/* never more than there is */
+	char *begin = buf_reserve(b, s.n), *to = begin;
 
-		if (c == '\\') {
-			n = s.n > 1 && s.p[1] == '\\' ? 2 : 4;
-			if (s.n < n)
-				return false;
-			for (size_t i = 1; n == 4 && i < 4; i++) {
-				if (s.p[i] < '0' || s.p[i] > '7')
-					return false;
-			}
-			if (n == 4)
-				c = ((unsigned)(s.p[1] - '0') << 6 | (unsigned)(s.p[2] - '0') << 3 |
-				     (unsigned)(s.p[3] - '0')) &
-				    0xff;
-		}
-		buf_u8(b, (uint8_t)c);
-		s = slice_skip(s, n);
+	while (s.n > 0 && to != NULL) {
+		int c = (unsigned char)*s.p;
+
+		if (c == '\\')
+			c = unescape(&s);
+		else
+			s = slice_skip(s, 1);
+		if (c < 0)
+			return false;
+		*to++ = (char)c;
 	}
+	b->n += to != NULL ? (size_t)(to - begin) : 0;
 	return true;
 }
 
@@ -346,25 +362,22 @@ truth_next_column(struct slice *row, struct slice *out)
 static bool
 read_setting(struct answer *a, struct slice name, struct slice value)
 {
-	struct buf lower = { 0 };
 	size_t at = a->text.n;
 	struct vars_item item;
-	bool good = true;
 
-	sqleffects_put_name(&lower, name);
+	buf_clear(&a->lower);
+	sqleffects_put_name(&a->lower, name);
 	/* of no interest: one that ends with its transaction */
-	if (lower.n > 0) {
-		buf_slice(&a->text, slice_of(lower.p, name.n));
-		item.name = slice_of(a->text.p + at, name.n);
-		at = a->text.n;
-		good = truth_put_unescaped(&a->text, value);
-		item.value = slice_of(value.p != NULL ? a->text.p + at : NULL, a->text.n - at);
-		good = good &&
-		       (item.value.p == NULL || memchr(item.value.p, '\0', item.value.n) == NULL);
-		add_setting(a, item);
-	}
-	buf_fini(&lower);
-	return good;
+	if (a->lower.n == 0)
+		return true;
+	buf_slice(&a->text, slice_of(a->lower.p, name.n));
+	item.name = slice_of(a->text.p + at, name.n);
+	at = a->text.n;
+	if (!truth_put_unescaped(&a->text, value))
+		return false;
+	item.value = slice_of(value.p != NULL ? a->text.p + at : NULL, a->text.n - at);
+	add_setting(a, item);
+	return item.value.p == NULL || memchr(item.value.p, '\0', item.value.n) == NULL;
 }
 
 /* 's' and 'n', a setting: name, value; 'l', one that is too long; 'p', a pin: its number. */
@@ -462,6 +475,8 @@ conclude(struct answer *a, struct truth *out)
 	struct vars *none = vars_none(q->session);
 	struct vars *session = a->is_all ? none : q->session;
 	struct vars *server = a->is_all || q->server == NULL ? session : q->server;
+	bool is_known = (q->effects & (EFFECT_UNKNOWN | EFFECT_UNNAMED)) == 0;
+	bool alike = server == session;
 	size_t n;
 
 	sort_settings(a);
@@ -469,9 +484,10 @@ conclude(struct answer *a, struct truth *out)
 	session = vars_change(session, a->settings, &n, true);
 	if (n < a->n)
 		a->pins |= PIN_SETTING;
-	out->server = q->effects & (EFFECT_UNKNOWN | EFFECT_UNNAMED)
-			  ? NULL
-			  : vars_change(server, a->settings, &n, false);
+	out->server = NULL;
+	if (is_known)
+		out->server =
+		    alike ? vars_ref(session) : vars_change(server, a->settings, &n, false);
 	out->session = a->is_all ? vars_overlay(q->startup, session) : vars_ref(session);
 	out->pins = pins_now(a, out->session);
 	vars_unref(session);
@@ -493,6 +509,7 @@ truth_read(struct slice messages, const struct truth_question *q, struct truth *
 	else
 		truth_guess(q, out);
 	free(a.settings);
+	buf_fini(&a.lower);
 	buf_fini(&a.text);
 	return good ? 0 : -1;
 }

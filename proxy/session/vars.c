@@ -151,15 +151,15 @@ is_same(struct slice a, struct slice b)
 WARM bool
 vars_get(const struct vars *v, const char *name, struct slice *value)
 {
+	struct slice wanted = slice_str(name);
 	struct vars_item item;
+	int c = -1;
 
-	for (size_t at = 0; vars_next(v, &at, &item);) {
-		if (slice_is_nocase(item.name, name)) {
-			*value = item.value;
-			return true;
-		}
-	}
-	return false;
+	for (size_t at = 0; c < 0 && vars_next(v, &at, &item);)
+		c = vars_compare(item.name, wanted);
+	if (c == 0)
+		*value = item.value;
+	return c == 0;
 }
 
 WARM size_t
@@ -178,11 +178,18 @@ struct draft {
 static void
 put_item(struct draft *d, struct slice name, struct slice value)
 {
-	buf_slice(&d->text, name);
-	buf_u8(&d->text, 0);
-	buf_slice(&d->text, value);
-	buf_u8(&d->text, 0);
+	size_t n = name.n + value.n + 2;
+	char *to = buf_reserve(&d->text, n);
+
 	d->count++;
+	if (to == NULL)
+		return;
+	memcpy(to, name.p, name.n);
+	to[name.n] = '\0';
+	if (value.n > 0)
+		memcpy(to + name.n + 1, value.p, value.n);
+	to[n - 1] = '\0';
+	d->text.n += n;
 }
 
 static struct vars *
@@ -441,37 +448,58 @@ vars_from_startup(struct vars_table *t, const struct startup *in)
 
 /* ---- the change ---- */
 
+#define ESCAPED_MAX 10 /* what one character becomes at most: \\U, eight digits */
+
 /* Of a valid sequence of more than one byte. */
-static uint32_t
-code_point(struct slice s)
+static size_t
+put_code_point(char *to, struct slice s)
 {
+	static const char digits[] = "0123456789abcdef";
 	uint32_t c = (uint32_t)(uint8_t)s.p[0] & (0x7fU >> s.n);
 
 	for (size_t i = 1; i < s.n; i++)
 		c = c << 6 | ((uint8_t)s.p[i] & 0x3f);
-	return c;
+	to[0] = '\\';
+	to[1] = 'U';
+	for (unsigned i = 0; i < 8; i++)
+		to[2 + i] = digits[c >> (28 - 4 * i) & 15];
+	return ESCAPED_MAX;
+}
+
+/* The first character of *s, which is dropped. Returns how many bytes it has become. */
+static size_t
+put_escaped(char *to, struct slice *s)
+{
+	char c = *s->p;
+	bool is_ascii = (c & 0x80) == 0, twice = c == '\\' || c == '\'';
+	size_t n = is_ascii ? 1 : utf8_sequence(*s), put = twice ? 2 : 1;
+
+	if (n > 1) {
+		put = put_code_point(to, slice_of(s->p, n));
+	} else {
+		to[0] = n > 0 ? c : '?';
+		to[1] = c;
+	}
+	*s = slice_skip(*s, n > 0 ? n : 1);
+	return put;
 }
 
 /* '…', or E'…' where backslashes or more than ASCII stand in it. */
 WARM void
 vars_put_literal(struct buf *b, struct slice s)
 {
+	char piece[64 * ESCAPED_MAX];
 	size_t plain = 0;
 
 	while (plain < s.n && s.p[plain] != '\\' && (s.p[plain] & 0x80) == 0)
 		plain++;
 	buf_str(b, plain < s.n ? "E'" : "'");
 	while (s.n > 0) {
-		size_t n = utf8_sequence(s);
-		char c = *s.p;
+		size_t n = 0;
 
-		if (n > 1)
-			buf_printf(b, "\\U%08x", (unsigned)code_point(slice_of(s.p, n)));
-		else if (c == '\\' || c == '\'')
-			buf_printf(b, "%c%c", c, c);
-		else
-			buf_u8(b, (uint8_t)(n > 0 ? c : '?'));
-		s = slice_skip(s, n > 0 ? n : 1);
+		while (s.n > 0 && n <= sizeof(piece) - ESCAPED_MAX)
+			n += put_escaped(piece + n, &s);
+		buf_put(b, piece, n);
 	}
 	buf_u8(b, '\'');
 }
@@ -550,12 +578,19 @@ put_set(struct change *c, struct slice name, struct slice value)
 /* Who the session is decides what it may set, and is set last. */
 static const char *const identity[] = { "session_authorization", "role" };
 
+/* It is among the few that have a meaning. */
+static bool
+get_identity(const struct vars *v, size_t i, struct slice *value)
+{
+	return vars_get(v->sense != NULL ? v->sense : v, identity[i], value);
+}
+
 static bool
 has_identity(const struct vars *v)
 {
 	struct slice value;
 
-	return vars_get(v, identity[0], &value) || vars_get(v, identity[1], &value);
+	return get_identity(v, 0, &value) || get_identity(v, 1, &value);
 }
 
 static bool
@@ -640,7 +675,7 @@ put_apart(struct change *c, const struct vars *to)
 	struct slice value;
 
 	for (size_t i = 0; i < 2; i++) {
-		if (vars_get(to, identity[i], &value))
+		if (get_identity(to, i, &value))
 			put_call(c, slice_str(identity[i]), value);
 	}
 	if (vars_get(to, EXIT_ON_ERROR, &value))
@@ -664,7 +699,7 @@ vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 	c.put = are_simple(from, to) ? put_set : put_call;
 	if (failure == VARS_FATAL)
 		buf_str(sql, "SET " EXIT_ON_ERROR " TO on; ");
-	if (vars_get(to, identity[1], &value) && !vars_get(to, identity[0], &value))
+	if (get_identity(to, 1, &value) && !get_identity(to, 0, &value))
 		put_role_first(&c, value);
 	put_settings(&c, from, to);
 	put_apart(&c, to);

@@ -64,10 +64,11 @@ bool vars_next(const struct vars *v, size_t *at, struct vars_item *out);
 /* That order: below 0, 0, above 0. */
 int vars_compare(struct slice a, struct slice b);
 
-/* So many settings, and so many bytes of them, are known of a session. (How much of it can be
- * replayed is another matter.) */
-#define VARS_SET_MAX   4096
-#define VARS_SET_BYTES ((size_t)512 * 1024)
+/* So many settings, and so many bytes of them, are known of a session: three times what PostgreSQL
+ * has itself, and as much as can be said to another server in half a megabyte, whatever the bytes
+ * are. All of them are read behind each DO. */
+#define VARS_SET_MAX   1024
+#define VARS_SET_BYTES ((size_t)64 * 1024)
 
 /* Many changes at once, in time for one: their names stand in one text, lower case, in the order in
  * which they were said. Puts them in the order of names; of those of one name the last stays.

@@ -108,23 +108,54 @@ for my $type (qw(f c)) {
 
 # ---------------------------------------------------------------- more settings than can be carried
 
-my $loaded = session($one);
-$loaded->ask("SELECT set_config('my.v$_', repeat('\xc3\xa9', 8000), false)") for 1 .. 13;
-is($other->ask("SELECT coalesce(current_setting('my.v13', true), '')"), '', 'settings of hundreds of kilobytes stay with their session');
-$loaded->send(query("SELECT current_setting('my.v13')"));
-my ($full) = grep { $_->[0] eq 'E' } $loaded->until('E');
-is(error_fields($full)->{D}, 'Too many settings to be replayed.', 'which ends where it cannot have them back');
-is($other->ask("SELECT coalesce(current_setting('my.v1', true), '')"), '', 'and nobody has half of them');
-is($other->ask('SHOW exit_on_error'), 'off', 'nor anything else of it');
+# What is within the bound is carried whatever it is made of, and however much longer that makes the text.
+my $carries = session($one);
+$carries->ask("SELECT set_config('my.v$_', repeat('\xc3\xa9', 8000), false)") for 1 .. 4;
+is($other->ask("SELECT coalesce(current_setting('my.v4', true), '')"), '', 'settings of 64,000 bytes stay with their session');
+is($carries->ask("SELECT length(current_setting('my.v1') || current_setting('my.v4'))"), 16_000, 'which has them back');
+is($other->ask('SELECT 13'), 13, 'and lets go of its connection again');
 
-# A list of a SELECT may have 1,664 entries.
-my $rich = session($one);
-for my $i (0 .. 19) {
-	$rich->send(query(join ';', map { "SET my.n$_ = $_" } $i * 100 .. $i * 100 + 99));
-	$rich->until('Z');
+# More than is carried: the session keeps its connection, and everything.
+sub set_many
+{
+	my ($s, $n) = @_;
+	for (my $i = 0; $i < $n; $i += 100) {
+		my $last = $i + 99 < $n ? $i + 99 : $n - 1;
+		$s->send(query(join ';', map { "SET my.n$_ = $_" } $i .. $last));
+		$s->until('Z');
+	}
+	return;
 }
-is($other->ask("SELECT coalesce(current_setting('my.n1999', true), '')"), '', 'two thousand settings are not for others');
-is($rich->ask("SELECT current_setting('my.n0') || current_setting('my.n1999')"), '01999', 'and whoever has them has them again');
+
+sub is_pinned
+{
+	my ($name) = @_;
+	my ($row) = grep { $_->{application_name} eq $name } @{ $one->console('SHOW SESSIONS') };
+	return $row && $row->{move_block} eq 'setting';
+}
+
+my %too_much = (
+	'settings of more than 64 kB' => sub { my ($s) = @_; $s->ask("SELECT set_config('my.v$_', repeat('\xc3\xa9', 8000), false)") for 1 .. 5 },
+	'more than 1,024 settings'    => sub { my ($s) = @_; set_many($s, 1025) },
+);
+for my $what (sort keys %too_much) {
+	my $loaded = session($one, application_name => 'loaded');
+	$too_much{$what}->($loaded);
+	ok(wait_until(sub { is_pinned('loaded') }), "$what keep their session on its connection");
+	my ($first, $last) = $what =~ /kB/ ? qw(v1 v5) : qw(n0 n1024);
+	is($loaded->ask("SELECT current_setting('my.$first') <> '' AND current_setting('my.$last') <> ''"), 't', 'and nothing is lost');
+	$loaded->ask('DO $$ BEGIN PERFORM 1; END $$');
+	is($loaded->ask("SELECT current_setting('my.$last') <> ''"), 't', 'nor behind a DO');
+	$loaded->send(terminate);
+	is($other->ask("SELECT coalesce(current_setting('my.$last', true), '')"), '', 'nor has anybody else something of it');
+	is($other->ask('SHOW exit_on_error'), 'off', 'nor is anything else left');
+}
+
+# A list of a SELECT may have 1,664 entries; 1,024 settings are all there may be.
+my $rich = session($one);
+set_many($rich, 1024);
+is($other->ask("SELECT coalesce(current_setting('my.n1023', true), '')"), '', 'a thousand settings are not for others');
+is($rich->ask("SELECT current_setting('my.n0') || current_setting('my.n1023')"), '01023', 'and whoever has them has them again');
 $one->stop;
 
 # ---------------------------------------------------------------- more to be kept warm than there is room for
