@@ -501,18 +501,31 @@ pool_launch_spare(struct pool *p)
 	return !shares_others_starve(p) && launch(p, false);
 }
 
-/* Connections that whoever waits can count on. One that has not answered a question of ours in all
- * this time may never do so. */
+/* Connections that have come to this place not long ago. One that has not answered a question of
+ * ours in all this time may never do so. */
+static unsigned
+fresh(const struct pool *p, enum server_place place)
+{
+	int64_t now_us = loop_now_us(p->worker->loop);
+	const struct server *sv;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (sv, &p->places[place], in_place)
+		n += now_us - sv->since_us < SOON_US;
+	return n;
+}
+
+/* Connections that whoever waits can count on. */
 static unsigned
 coming(const struct pool *p)
 {
-	int64_t now_us = loop_now_us(p->worker->loop);
-	unsigned n = p->n[SERVER_LAUNCHING];
-	const struct server *sv;
+	return p->n[SERVER_LAUNCHING] + fresh(p, SERVER_BUSY);
+}
 
-	TAILQ_FOREACH (sv, &p->places[SERVER_BUSY], in_place)
-		n += now_us - sv->since_us < SOON_US;
-	return n;
+bool
+pool_has_hope(const struct pool *p)
+{
+	return pool_size(p) > p->n[SERVER_LAUNCHING] || fresh(p, SERVER_LAUNCHING) > 0;
 }
 
 void
@@ -572,7 +585,7 @@ is_for_all(struct pool *p, enum signon_end how)
 {
 	const struct pooled *first = TAILQ_FIRST(&p->waiting);
 
-	return how == SIGNON_FATAL || pool_size(p) == 0 ||
+	return how == SIGNON_FATAL || !pool_has_hope(p) ||
 	       (how == SIGNON_SCARCE && first != NULL && first->mode == POOL_SESSION);
 }
 

@@ -116,6 +116,9 @@ void pool_pause(struct pool *p, bool paused);
 void pool_give(struct server *sv);
 /* A launch has failed, and it is too early for the next. */
 bool pool_is_failing(const struct pool *p);
+/* There is a connection, or one that was begun not long ago: behind a failure, those that have not
+ * answered in all this time will not either. */
+bool pool_has_hope(const struct pool *p);
 /* Connections now, in all places. */
 unsigned pool_size(const struct pool *p);
 /* What the operator wrote for pools of this database. */

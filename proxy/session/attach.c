@@ -168,6 +168,28 @@ explain_failure(struct session *s, struct err *e)
 	buf_fini(&b);
 }
 
+void
+attach_explain_wait(const struct session *s, struct err *e)
+{
+	const struct login *l = s->login;
+	const struct topology *t = l->world->topology;
+	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
+
+	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+		const struct attempt *a = l->attempts[i];
+
+		if (a != NULL)
+			buf_printf(&b, "%sRegion %s, node %s: no answer yet.", b.n > 0 ? " " : "",
+				   t->regions[t->nodes[a->node].region].name,
+				   t->nodes[a->node].name);
+	}
+	if (l->failures.n > 0)
+		buf_printf(&b, "%sTried %.*s%s.", b.n > 0 ? " " : "", (int)l->failures.n,
+			   l->failures.p, l->failures.failed ? AND_SO_ON : "");
+	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
+	buf_fini(&b);
+}
+
 static void
 count_outcome(const struct session *s, enum route_outcome outcome)
 {

@@ -43,6 +43,7 @@ struct login {
 	struct attempt *attempts[ATTEMPTS_MAX];
 	struct event hedge;      /* when to try the next one beside the first */
 	struct buf failures;     /* "us-east1 db1:5432: connection refused; …" */
+	struct buf refused;      /* the pools that had nothing for it: ids of their nodes */
 	struct buf server_inbox; /* bytes of the node not forwarded yet */
 	uint32_t auth_code;      /* last Authentication message of the node */
 	bool asked;              /* a request of the node has been forwarded */
@@ -100,6 +101,8 @@ void locate_input(const struct session *s, const struct world *w, bool strict,
 
 /* attach.c */
 void attach_begin(struct session *s);
+/* The DETAIL of an error that ends the wait for a node: which one that is, and what came before. */
+void attach_explain_wait(const struct session *s, struct err *e);
 /* Where a login goes, by its world and by where callers of its place went before. */
 void attach_route(struct session *s, struct route *out);
 void attach_on_client(struct session *s);

@@ -261,6 +261,7 @@ pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 	} else if (how == SIGNON_SCARCE) {
 		refuse_scarce(s);
 	} else {
+		pooled_note_refusal(pd);
 		acquire(pd);
 		if (can_send(pd))
 			ready(pd);
@@ -456,16 +457,26 @@ notify(struct pooled *pd)
 	buf_fini(&b);
 }
 
-/* Where its pool has room and no connection comes, it is told why. */
+void
+pooled_explain_wait(const struct pooled *pd, struct err *e)
+{
+	const struct pool *p = pd->pool;
+	const char *why = p->retry_us > 0 ? p->reason : "no connection is free";
+
+	if (p->retry_us == 0 && (!pd->waiting || p->n[SERVER_LAUNCHING] > 0))
+		why = "no answer yet";
+	err_detail(e, "Region %.60s, node %.80s: %.140s.", p->live->region, p->live->name, why);
+}
+
 static void
 give_up(struct pooled *pd)
 {
-	const struct pool *p = pd->pool;
-	char why[300];
+	const struct why_row *row = why_get(WHY_QUERY_WAIT);
+	struct err e;
 
-	snprintf(why, sizeof(why), "Region %.60s, node %.80s: %.140s.", p->live->region,
-		 p->live->name, p->reason);
-	session_close(pd->session, WHY_QUERY_WAIT, p->retry_us > 0 ? why : NULL);
+	err_set(&e, row->sqlstate, "%s", row->text);
+	pooled_explain_wait(pd, &e);
+	session_close_err(pd->session, WHY_QUERY_WAIT, &e);
 }
 
 /* Its pool is in trouble, and the world has changed since it came here. */

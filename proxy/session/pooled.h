@@ -115,6 +115,8 @@ void pooled_part(struct session *s);
 /* The client has said something that no server has got yet, and one will. */
 bool pooled_owes(const struct session *s);
 void pooled_free(struct pooled *pd); /* accepts NULL */
+/* The DETAIL of an error that ends its wait: its node, and what is known of that. */
+void pooled_explain_wait(const struct pooled *pd, struct err *e);
 /* Deadlines of one that waits; it may be over then. */
 void pooled_check_wait(struct pooled *pd, int64_t now_us);
 

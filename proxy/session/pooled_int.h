@@ -30,6 +30,9 @@ void pooled_go_on(struct pooled *pd);
 void pooled_move_to(struct pooled *pd, struct pool *p);
 /* To the pool of that node, whatever the route says as long as it can be had. */
 void pooled_send_to(struct pooled *pd, struct node_live *live);
+/* Its pool has nothing for it. A login is not sent there again: a node that is silent fails anew
+ * only when it may be tried again since long. */
+void pooled_note_refusal(struct pooled *pd);
 /* Nothing there, and nothing is coming soon. */
 bool pooled_is_hopeless(const struct pool *p);
 /* Decide the route anew, and take the first node on it that has not just failed. False: there is

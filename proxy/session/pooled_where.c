@@ -44,7 +44,33 @@ pooled_move_to(struct pooled *pd, struct pool *p)
 bool
 pooled_is_hopeless(const struct pool *p)
 {
-	return pool_is_failing(p) && pool_size(p) == 0;
+	return pool_is_failing(p) && !pool_has_hope(p);
+}
+
+/* Ids of nodes, one behind the other. */
+static bool
+has_refused(const struct session *s, const struct pool *p)
+{
+	struct slice ids = s->login != NULL ? buf_view(&s->login->refused) : SLICE_LITERAL("");
+
+	for (; ids.n > 0; ids = slice_skip(ids, sizeof(p->live->id))) {
+		if (memcmp(ids.p, &p->live->id, sizeof(p->live->id)) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+pooled_note_refusal(struct pooled *pd)
+{
+	struct login *l = pd->session->login;
+	const struct node_live *live = pd->pool->live;
+
+	if (l == NULL || has_refused(pd->session, pd->pool))
+		return;
+	buf_put(&l->refused, &live->id, sizeof(live->id));
+	buf_printf(&l->failures, "%s%s %s: %s", l->failures.n > 0 ? "; " : "", live->region,
+		   live->name, pd->pool->reason);
 }
 
 /* min_pool_size connections wait wherever a session of this user may be sent one day. */
@@ -80,7 +106,7 @@ pooled_decide(struct pooled *pd)
 		struct pool *p = pool_at(pd, w, w->topology->nodes[route->nodes[i]].live);
 
 		pool_set_credential(p, s->credential);
-		if (!pooled_is_hopeless(p)) {
+		if (!pooled_is_hopeless(p) && !has_refused(s, p)) {
 			pooled_move_to(pd, p);
 			return true;
 		}
@@ -98,14 +124,19 @@ pooled_explain(struct pooled *pd, struct err *e)
 	const struct world *w = pd->session->worker->world;
 	const struct topology *t = w->topology;
 	const struct route *route = &pd->session->worker->route;
+	const struct login *l = pd->session->login;
 	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
 	char reason[160];
 
+	if (l != NULL && l->failures.n > 0)
+		buf_printf(&b, "Tried %.*s", (int)l->failures.n, l->failures.p);
 	for (unsigned i = 0; i < route->nnodes && !b.failed; i++) {
 		const struct pool *p = pool_at(pd, w, t->nodes[route->nodes[i]].live);
 
-		buf_printf(&b, "%s%s %s: %s", i > 0 ? "; " : "Tried ", p->live->region,
-			   p->live->name, p->reason);
+		/* that of a pool that was made anew is not known */
+		if (p->reason[0] != '\0' && !has_refused(pd->session, p))
+			buf_printf(&b, "%s%s %s: %s", b.n > 0 ? "; " : "Tried ", p->live->region,
+				   p->live->name, p->reason);
 	}
 	if (b.n > 0)
 		buf_str(&b, ".");

@@ -484,6 +484,7 @@ login_free(struct login *l)
 	buf_fini(&l->packet);
 	buf_fini(&l->text);
 	buf_fini(&l->failures);
+	buf_fini(&l->refused);
 	buf_fini(&l->server_inbox);
 	auth_forget(l);
 	lookup_forget(l);
@@ -535,6 +536,21 @@ check_quiet(struct session *s, int64_t now_us)
 	}
 }
 
+/* Who waits for a node is told which. */
+static void
+end_login(struct session *s)
+{
+	const struct why_row *row = why_get(WHY_LOGIN_TIMEOUT);
+	struct err e;
+
+	err_set(&e, row->sqlstate, "%s", row->text);
+	if (s->state == SESSION_ATTACHING && s->pooled != NULL)
+		pooled_explain_wait(s->pooled, &e);
+	else if (s->state == SESSION_ATTACHING)
+		attach_explain_wait(s, &e);
+	session_close_err(s, WHY_LOGIN_TIMEOUT, &e);
+}
+
 WARM void
 session_check_deadline(struct session *s, int64_t now_us)
 {
@@ -553,6 +569,6 @@ session_check_deadline(struct session *s, int64_t now_us)
 	} else if (s->state != SESSION_CONSOLE && s->state != SESSION_PAUSED &&
 		   conf->client_login_timeout > 0 &&
 		   now_us - s->quiet_since_us > conf->client_login_timeout) {
-		session_close(s, WHY_LOGIN_TIMEOUT, NULL);
+		end_login(s);
 	}
 }
