@@ -81,15 +81,6 @@ put_prefix(struct buf *b, enum log_level level)
 		   levels[level].shown);
 }
 
-/* Of one sequence: C0, DEL, and C1 (U+0080 to U+009F), of which terminals make commands, too. */
-static bool
-is_control(const char *p, size_t n)
-{
-	unsigned char a = (unsigned char)p[0];
-
-	return a < ' ' || a == 127 || (n == 2 && a == 0xc2 && (unsigned char)p[1] < 0xa0);
-}
-
 /* One event is one line of text, whatever a client or a server put into its words. A line with
  * anything else in it journalctl shows as "[n bytes blob data]". */
 static void
@@ -100,7 +91,7 @@ flatten(struct buf *b)
 		if (n == 0) {
 			n = 1;
 			b->p[i] = '?';
-		} else if (is_control(b->p + i, n)) {
+		} else if (utf8_is_control(b->p + i, n)) {
 			memset(b->p + i, n == 1 ? ' ' : '?', n);
 		}
 	}

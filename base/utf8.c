@@ -54,6 +54,14 @@ utf8_valid(struct slice s)
 	return true;
 }
 
+bool
+utf8_is_control(const char *p, size_t n)
+{
+	unsigned char a = (unsigned char)p[0];
+
+	return a < ' ' || a == 127 || (n == 2 && a == 0xc2 && (unsigned char)p[1] < 0xa0);
+}
+
 WARM void
 utf8_put(struct buf *b, struct slice s)
 {

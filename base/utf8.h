@@ -14,6 +14,9 @@
 /* Length of the valid sequence at the front, 0 where there is none. */
 size_t utf8_sequence(struct slice s);
 bool utf8_valid(struct slice s);
+/* Of one sequence of n bytes: C0, DEL, and C1 (U+0080 to U+009F), of which terminals make commands,
+ * too. */
+bool utf8_is_control(const char *p, size_t n);
 /* Append; each byte that belongs to no valid sequence, and each NUL, becomes U+FFFD. */
 void utf8_put(struct buf *b, struct slice s);
 

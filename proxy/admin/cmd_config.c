@@ -29,11 +29,11 @@ put_option(struct rows *rows, const struct config_row *row)
 {
 	row_begin(rows);
 	row_str(rows, row->key);
-	row_str(rows, row->value);
-	row_str(rows, row->fallback);
+	row_lines(rows, row->value);
+	row_lines(rows, row->fallback);
 	row_str(rows, row->changeable);
 	row_str(rows, row->text);
-	row_str(rows, row->pending);
+	row_lines(rows, row->pending);
 	row_end(rows);
 }
 
@@ -154,7 +154,7 @@ option_begin(struct run *r)
 		return -1;
 	}
 	row_begin(&r->rows);
-	row_str(&r->rows, known != NULL ? known->value : row.value);
+	row_lines(&r->rows, known != NULL ? known->value : row.value);
 	row_end(&r->rows);
 	return 0;
 }

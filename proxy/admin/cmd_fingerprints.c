@@ -77,7 +77,7 @@ put_sum(struct run *r, const struct tally *t, const struct fingerprint_sum *s)
 	row_count(&r->rows, s->timed);
 	row_time(&r->rows, clock_wall_us() + s->seen_us - t->now_us);
 	row_text(&r->rows, buf_view(&tables));
-	row_str(&r->rows, s->text);
+	row_lines(&r->rows, s->text);
 	row_end(&r->rows);
 	buf_fini(&tables);
 }

@@ -211,8 +211,8 @@ static void
 put_value(struct rows *rows, enum column_type type, const char *text)
 {
 	static void (*const puts[])(struct rows * rows, const char *text) = {
-		[COLUMN_BOOL] = put_bool,    [COLUMN_INT4] = put_int, [COLUMN_INT8] = put_int,
-		[COLUMN_FLOAT8] = put_float, [COLUMN_TEXT] = row_str, [COLUMN_TIME] = put_time,
+		[COLUMN_BOOL] = put_bool,    [COLUMN_INT4] = put_int,   [COLUMN_INT8] = put_int,
+		[COLUMN_FLOAT8] = put_float, [COLUMN_TEXT] = row_lines, [COLUMN_TIME] = put_time,
 	};
 
 	if (text == NULL)

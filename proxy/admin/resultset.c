@@ -190,21 +190,67 @@ row_time(struct rows *r, int64_t wall_us)
 	message_row_value(&r->out, slice_str(time_text(wall_us, text)));
 }
 
-void
-row_text(struct rows *r, struct slice v)
+static bool
+is_plain(struct slice v)
+{
+	size_t i = 0;
+
+	while (i < v.n && v.p[i] >= ' ' && v.p[i] < 127)
+		i++;
+	return i == v.n;
+}
+
+/* Control characters as PostgreSQL shows those of an application_name: \x1b. */
+static void
+put_visible(struct buf *b, struct slice v, const char *but)
+{
+	struct buf valid = { 0 };
+	struct slice rest;
+	size_t n;
+
+	utf8_put(&valid, v);
+	for (rest = buf_view(&valid); rest.n > 0; rest = slice_skip(rest, n)) {
+		n = utf8_sequence(rest);
+		if (!utf8_is_control(rest.p, n) || strchr(but, *rest.p) != NULL) {
+			buf_put(b, rest.p, n);
+			continue;
+		}
+		for (size_t i = 0; i < n; i++)
+			buf_printf(b, "\\x%02x", (unsigned char)rest.p[i]);
+	}
+	buf_fini(&valid);
+}
+
+static void
+put_text(struct rows *r, struct slice v, const char *but)
 {
 	struct buf safe = { 0 };
 
 	next_is_binary(r, COLUMN_TEXT, COLUMN_TEXT); /* the same bytes in both formats */
 	if (v.n == 0)
 		v = SLICE_LITERAL("");
-	if (utf8_valid(v) && (v.n == 0 || memchr(v.p, '\0', v.n) == NULL)) {
+	if (is_plain(v)) {
 		message_row_value(&r->out, v);
 		return;
 	}
-	utf8_put(&safe, v);
+	put_visible(&safe, v, but);
 	message_row_value(&r->out, buf_view(&safe));
 	buf_fini(&safe);
+}
+
+void
+row_text(struct rows *r, struct slice v)
+{
+	put_text(r, v, "");
+}
+
+void
+row_lines(struct rows *r, const char *v)
+{
+	if (v == NULL)
+		row_null(r);
+	else
+		put_text(r, slice_str(v), "\n\t");
 }
 
 void

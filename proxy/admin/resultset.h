@@ -3,8 +3,9 @@
  * Typed columns and the rows under them, built straight as DataRow messages in the formats that the
  * client asked for. Knows nothing of commands; any thread may build rows into its own struct rows.
  *
- * Text that came from the wire is made valid UTF-8 on the way out. Time zone UTC, DateStyle ISO.
- * Source of the binary forms: PostgreSQL's boolsend, int4send, int8send, float8send, textsend,
+ * Text that came from the wire is made valid UTF-8 on the way out, without control characters:
+ * where psql does not align, it writes them as they are. Time zone UTC, DateStyle ISO. Source of
+ * the binary forms: PostgreSQL's boolsend, int4send, int8send, float8send, textsend,
  * timestamptz_send.
  */
 #ifndef PROXY_ADMIN_RESULTSET_H
@@ -60,6 +61,7 @@ void row_time(struct rows *r, int64_t wall_us); /* microseconds since 1970 */
 void row_text(struct rows *r, struct slice v);
 void row_addresses(struct rows *r, const struct addr *v, unsigned n); /* "a, b" */
 void row_str(struct rows *r, const char *v);                          /* NULL pointer: NULL */
+void row_lines(struct rows *r, const char *v); /* the same; it may have several lines */
 void row_printf(struct rows *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* NULL where v < 0. */
 void row_int_known(struct rows *r, int64_t v);

@@ -222,5 +222,18 @@ $proxy->wait_console('SHOW SESSIONS', sub { 29 == grep { $_->{database} eq 'post
 $w = wire();
 is(($w->login(@login))[-1][0], 'Z', 'where one leaves another may come');
 is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'none of this counts against the node');
+
+# ---------------------------------------------------------------- names with commands for a terminal in them
+
+(shift @in)->close;
+$proxy->wait_console('SHOW SESSIONS', sub { 29 == grep { $_->{database} eq 'postgres' } @{ $_[0] } });
+$w = wire();
+$w->login(@login, application_name => "x\e[2J\x1e\n\xc2\x9by\xc3\xa9");
+my $shown = 'x\\x1b[2J\\x1e\\x0a\\xc2\\x9by' . "\xc3\xa9";
+my $sessions = $proxy->console('SHOW SESSIONS');
+is(scalar(grep { $_->{application_name} eq $shown } @$sessions), 1, 'SHOW SESSIONS shows them, and does not say them');
+is(scalar(grep { $_->{id} !~ /^\d+$/ } @$sessions), 0, 'each session is one row');
+my ($odd) = map { $_->{id} } grep { $_->{application_name} eq $shown } @$sessions;
+is(scalar(grep { $_->{key} eq 'application_name' && $_->{value} eq $shown } @{ $proxy->console("SHOW SESSION $odd") }), 1, 'and so does SHOW SESSION');
 $proxy->stop;
 done_testing();

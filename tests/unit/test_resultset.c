@@ -196,11 +196,38 @@ parameters_are_read_in_both_formats(void **state)
 	}
 }
 
+/* What terminals make commands of, and what looks like another row in a script. */
+static void
+control_characters_are_made_visible(void **state)
+{
+	static const struct column texts[] = { { "a", COLUMN_TEXT }, { "b", COLUMN_TEXT } };
+	static const char said[] = "caf\xc3\xa9 \x1b[2J\n\t\x7f\xc2\x9b\\x1b";
+	static const char *const want[] = { "caf\xc3\xa9 \\x1b[2J\\x0a\\x09\\x7f\\xc2\\x9b\\x1b",
+					    "caf\xc3\xa9 \\x1b[2J\n\t\\x7f\\xc2\\x9b\\x1b" };
+	struct rows r;
+	size_t at = 7;
+
+	(void)state;
+	rows_init(&r, texts, 2, 0);
+	row_begin(&r);
+	row_str(&r, said);
+	row_lines(&r, said);
+	row_end(&r);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(get_u32(r.out.p + at), strlen(want[i]));
+		assert_memory_equal(r.out.p + at + 4, want[i], strlen(want[i]));
+		at += 4 + strlen(want[i]);
+	}
+	assert_int_equal(r.out.n, at);
+	rows_fini(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_are_written_as_text),
+		cmocka_unit_test(control_characters_are_made_visible),
 		cmocka_unit_test(values_are_written_in_binary),
 		cmocka_unit_test(unknown_values_are_null),
 		cmocka_unit_test(floats_read_back_as_the_same_number),
