@@ -64,30 +64,40 @@ is_true(struct slice value, bool is_binary)
 }
 
 /* set_config(name, value, is_local) */
+bool
+calleffects_setting(struct slice body, struct call_setting *out)
+{
+	struct message_call m;
+	struct slice local;
+
+	if (function_of(body) != SET_CONFIG || message_parse_call(body, &m) != PARSE_DONE ||
+	    m.values_n != 3 || !message_next_value(&m.values, &out->name) ||
+	    !message_next_value(&m.values, &out->value) || !message_next_value(&m.values, &local))
+		return false;
+	out->is_local = is_true(local, message_format(m.formats, m.formats_n, 2) == 1);
+	return out->name.n > 0;
+}
+
 static unsigned
 set_config_effects(struct slice body, struct buf *names)
 {
-	struct slice name, value, local;
-	struct message_call m;
+	struct call_setting c;
 	unsigned meaning;
 
-	if (message_parse_call(body, &m) != PARSE_DONE || m.values_n != 3 ||
-	    !message_next_value(&m.values, &name) || !message_next_value(&m.values, &value) ||
-	    !message_next_value(&m.values, &local))
+	if (!calleffects_setting(body, &c))
 		return EFFECT_CODE; /* it fails */
-	if (name.n == 0)
-		return EFFECT_CODE;
-	if (memchr(name.p, '\0', name.n) != NULL)
+	if (memchr(c.name.p, '\0', c.name.n) != NULL)
 		return ANY_SETTING;
-	meaning = sqleffects_has_meaning(name) ? EFFECT_MEANING : 0;
-	if (is_true(local, message_format(m.formats, m.formats_n, 2) == 1))
+	meaning = sqleffects_has_meaning(c.name) ? EFFECT_MEANING : 0;
+	if (c.is_local)
 		return meaning;
 	if (names != NULL)
-		sqleffects_put_name(names, name);
+		sqleffects_put_name(names, c.name);
 	/* NULL takes it back to its default; one with a dot has none */
 	return EFFECT_SETTINGS | meaning |
-	       (slice_is_nocase(name, "dynamic_library_path") ? EFFECT_SESSION : 0) |
-	       (value.p == NULL && memchr(name.p, '.', name.n) == NULL ? EFFECT_SETTINGS_ALL : 0);
+	       (slice_is_nocase(c.name, "dynamic_library_path") ? EFFECT_SESSION : 0) |
+	       (c.value.p == NULL && memchr(c.name.p, '.', c.name.n) == NULL ? EFFECT_SETTINGS_ALL
+									     : 0);
 }
 
 unsigned

@@ -10,6 +10,7 @@
 #ifndef PROTOCOL_CALLEFFECTS_H
 #define PROTOCOL_CALLEFFECTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -20,5 +21,13 @@ size_t calleffects_wants(struct slice body, size_t n);
 /* A set of enum sqleffect. The name of a setting goes to *names, if there is one, as
  * sqleffects_names() does it. With less of the body than is wanted: whatever it may do. */
 unsigned calleffects(struct slice body, size_t n, struct buf *names);
+
+/* A whole call of set_config(): what it sets. value.p == NULL: back to the default. */
+struct call_setting {
+	struct slice name, value;
+	bool is_local; /* to its transaction */
+};
+/* False: it is none, or fails. */
+bool calleffects_setting(struct slice body, struct call_setting *out);
 
 #endif

@@ -302,7 +302,7 @@ int
 locate_setting(struct slice name)
 {
 	for (size_t k = 0; k < PLACE_SETTINGS; k++) {
-		if (slice_is(name, place_settings[k].name))
+		if (slice_is_nocase(name, place_settings[k].name))
 			return (int)place_settings[k].kind;
 	}
 	return -1;

@@ -5,10 +5,11 @@
  * like become a SELECT of the answer on their way, so that the node keeps order, transactions and
  * the extended protocol right.
  *
- * Query, Parse and Bind are looked at, and only where they are short. One that a read has cut is
- * held until the rest is there, so that how the client's bytes were cut changes nothing; it is put
- * in front of what is read next. What a prepared statement says counts when it is bound: its text
- * is kept, of the last few. All of that memory exists only where there is something to keep.
+ * Query, Parse, Bind and FunctionCall are looked at, and only where they are short. One that a read
+ * has cut is held until the rest is there, so that how the client's bytes were cut changes nothing;
+ * it is put in front of what is read next. What a prepared statement says counts when it is bound:
+ * its text is kept, of the last few. All of that memory exists only where there is something to
+ * keep.
  *
  * A setting counts from when it was sent: a ROLLBACK takes it back in the node, but not here.
  */
@@ -20,6 +21,7 @@
 
 #include "base/hot.h"
 #include "base/text.h"
+#include "protocol/calleffects.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/setting.h"
@@ -232,27 +234,36 @@ reset(struct session *s, int kind)
 	session_moved_locality(s);
 }
 
+/* To nothing: set_config() with NULL resets. */
+static void
+change(struct session *s, struct slice name, struct slice value)
+{
+	struct slice rest;
+	int kind = setting_is_ours(name, &rest) ? locate_setting(rest) : -1;
+
+	if (kind >= 0 && value.p == NULL)
+		reset(s, kind);
+	else if (kind >= 0)
+		set(s, (enum claim_kind)kind, value);
+}
+
 static void
 apply(struct reading *r, const struct setting *st)
 {
-	struct slice name, value, rest;
-	int kind;
+	struct slice name, value;
+	bool has_value;
 
 	if (st->verb == SETTING_RESET_ALL) {
 		reset(r->s, -1);
 		return;
 	}
-	if (!word(r, &st->name, &name) || !setting_is_ours(name, &rest) ||
-	    is_local(r, st->is_local))
+	if (!word(r, &st->name, &name) || is_local(r, st->is_local))
 		return;
-	kind = locate_setting(rest);
-	if (kind < 0)
-		return;
-	/* set_config() with NULL resets */
-	if (st->verb == SETTING_RESET || (word(r, &st->value, &value) && value.p == NULL))
-		reset(r->s, kind);
-	else if (word(r, &st->value, &value))
-		set(r->s, (enum claim_kind)kind, value);
+	has_value = word(r, &st->value, &value);
+	if (st->verb == SETTING_RESET)
+		value = slice_of(NULL, 0);
+	if (st->verb == SETTING_RESET || has_value)
+		change(r->s, name, value);
 }
 
 /* ---- SHOW ---- */
@@ -342,11 +353,18 @@ may_replace(char type)
 	return type == MSG_QUERY || type == MSG_PARSE;
 }
 
+/* Whether they may say something where nothing is kept. */
+static bool
+may_speak(char type)
+{
+	return may_replace(type) || type == MSG_FUNCTION_CALL;
+}
+
 /* Whether messages of this type may matter now. */
 static bool
 may_matter(const struct session *s, char type)
 {
-	if (may_replace(type))
+	if (may_speak(type))
 		return true;
 	return s->settings != NULL && (type == MSG_BIND || type == MSG_CLOSE);
 }
@@ -469,6 +487,24 @@ pass(struct session *s, struct passage *p)
 	return from == p->at || relay_to_server(s, from, (size_t)(p->at - from));
 }
 
+/* A FunctionCall. False: the session is over. */
+static bool
+call(struct session *s, struct passage *p, size_t total)
+{
+	struct slice body = slice_of(p->at + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES), rest;
+	struct call_setting c;
+
+	if (calleffects_setting(body, &c) && !c.is_local && setting_is_ours(c.name, &rest)) {
+		/* what came before has its effect first */
+		if (!pass(s, p))
+			return false;
+		if (!flow_refuses(&s->flow))
+			change(s, c.name, c.value);
+	}
+	p->at += total;
+	return true;
+}
+
 /* One whole message at p->at. False: the session is over. */
 static APART bool
 inspect(struct session *s, struct passage *p, size_t total)
@@ -477,6 +513,8 @@ inspect(struct session *s, struct passage *p, size_t total)
 	struct seen m;
 	bool open = true;
 
+	if (p->at[0] == MSG_FUNCTION_CALL)
+		return call(s, p, total);
 	if (!see(s, p->at, total, &m)) {
 		p->at += total;
 		return true;
@@ -501,7 +539,7 @@ passes(const struct session *s, const char *at, size_t total, size_t left)
 {
 	if (s->settings != NULL)
 		return false;
-	if (!may_replace(at[0]) || total > MESSAGE_MAX)
+	if (!may_speak(at[0]) || total > MESSAGE_MAX)
 		return true;
 	return at[0] == MSG_QUERY && total <= left && total > FRAME_HEAD_BYTES &&
 	       at[total - 1] == '\0' &&

@@ -151,6 +151,8 @@ is(answers($w, $bind->('meridian.city', 'seattle')), '2DCZ', 'Bind');
 is(value($w, 'SHOW meridian.city'), 'seattle', 'does');
 answers($w, $bind->('application_name', 'x'));
 is(value($w, 'SHOW meridian.city'), 'seattle', 'another name changes nothing');
+answers($w, $bind->('MERIDIAN.City', 'new york'));
+is(value($w, 'SHOW meridian.city'), 'new york', 'the same in capitals does');
 answers($w, $bind->('meridian.city', 'paris'));
 is(value($w, 'SHOW meridian.city'), 'paris', 'and again');
 answers($w, $bind->('meridian.city', undef));
@@ -172,6 +174,25 @@ is(answers($w, $binary . execute . sync_message), 'EZ', 'a statement that was cl
 is(value($w, 'SHOW meridian.city'), 'seattle', 'says nothing');
 answers($w, parse('SELECT 1/0') . bind_message([]) . execute . $bind->('meridian.city', 'paris'));
 is(value($w, 'SHOW meridian.city'), 'seattle', 'behind an error in the batch: nothing, and the session goes on');
+
+# set_config() is function 2078
+answers($w, query('RESET ALL'));
+my $call = function_call(2078, 'meridian.city', 'paris', 'f');
+for my $cut (0, 1, 5, 9, 40) {
+	is(answers($w, $call, cut => $cut), 'VZ', "FunctionCall of set_config(), cut at $cut");
+	is(value($w, 'SHOW meridian.city'), 'paris', 'counts as well');
+	answers($w, function_call(2078, 'meridian.city', undef, 'f'));
+	is(value($w, 'SHOW meridian.city'), 'new york', 'NULL resets');
+}
+is(answers($w, $call . query('SHOW meridian.city') . function_call(2078, 'Meridian.City', 'seattle', 'f') . query('SHOW meridian.city'), ready => 4), 'VZTDCZVZTDCZ',
+	'several in one write');
+is_deeply(\@values, [ 'paris', 'seattle' ], 'each in its place');
+answers($w, $_) for function_call(2078, 'meridian.city', 'paris', 't'), function_call(2078, 'application_name', 'paris', 'f'),
+  function_call(2077, 'meridian.city'), function_call(2078, 'meridian.city', 'paris'), function_call(2078, 'meridian.city', 'p' x 2000, 'f');
+is(value($w, 'SHOW meridian.city'), 'seattle', 'a local one, another name, another function, one that fails, one that is too long: nothing');
+answers($w, query('BEGIN; SELECT 1/0'));
+is(answers($w, $call . query('ROLLBACK'), ready => 2), 'EZCZ', 'FunctionCall in a failed transaction');
+is(value($w, 'SHOW meridian.city'), 'seattle', 'says nothing either');
 
 # many prepared statements: only the last few are known, and the memory is bounded
 answers($w, join('', map { parse("SET meridian.city = 'city $_'", "many$_") } 1 .. 200) . sync_message);

@@ -111,7 +111,7 @@ sub function_call
 {
 	my ($oid, @values) = @_;
 	my $body = pack 'N n n', $oid, 0, scalar @values;
-	$body .= pack('N', length $_) . $_ for @values;
+	$body .= defined $_ ? pack('N', length $_) . $_ : pack('N', 0xffffffff) for @values;
 	return frame('F', $body . pack 'n', 0);
 }
 
