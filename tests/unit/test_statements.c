@@ -344,6 +344,29 @@ what_an_error_has_skipped_is_not_there(void **state)
 	end(f);
 }
 
+/* Only the server knows whether a Sync that went into a COPY's data was read before the COPY failed
+ * or behind it. Where it was behind, nothing is discarded any more: what comes next has its name.
+ */
+static void
+an_answer_that_was_not_awaited_ends_what_is_skipped(void **state)
+{
+	(void)state;
+	for (size_t step = 0; step < 3; step++) {
+		struct fixture *f = begin(200);
+
+		client(f, step, "P a S1", "P meridian_1 S1");
+		server(f, "E", "E");
+		client(f, step, "P b S2", "P b S2");
+		server(f, "Z", "Z");
+		client(f, step, "P c S3|S", "P meridian_2 S3|S");
+		server(f, "1Z", "1Z");
+		client(f, step, "B c|E|S", "B meridian_2|E|S");
+		server(f, "2CZ", "2CZ");
+		assert_int_equal(server_statements_count(f->ss), 1);
+		end(f);
+	}
+}
+
 static void
 a_reference_waits_for_what_is_open(void **state)
 {
@@ -641,6 +664,7 @@ main(void)
 		cmocka_unit_test(a_text_that_shadows_is_noticed_at_once),
 		cmocka_unit_test(the_least_recently_used_goes),
 		cmocka_unit_test(what_an_error_has_skipped_is_not_there),
+		cmocka_unit_test(an_answer_that_was_not_awaited_ends_what_is_skipped),
 		cmocka_unit_test(a_reference_waits_for_what_is_open),
 		cmocka_unit_test(the_one_without_a_name_is_the_clients),
 		cmocka_unit_test(effects_are_those_of_what_runs),
