@@ -62,10 +62,11 @@ for my $stays (1, 0) {
 		like($said, qr/\baborted\b/, "$how: it hears that it is aborted");
 		cmp_ok(time - $since, '<', 2 * $lease + Meridian::Test::Proxy::slow(8), '... soon after the lease is over');
 	} else {
-		my $err;
-		IPC::Run::run([ qw(timeout -s INT 1 psql -XAq -v VERBOSITY=verbose -d), $second->connstr('meridian', host => $second->socket_dir),
-				'-c', "ABORT MIGRATION $m" ], '<', \'', '>', \my $out, '2>', \$err);
-		like($err, qr/57014: detached/, "$how: within a second nothing is known");
+		my $c = $second->console_start("ABORT MIGRATION $m");
+		ok($agora->poll_query_until('app', "SELECT request LIKE 'abort%' FROM meridian.migration WHERE name = '$m' AND is_home"), "$how: it is asked for");
+		$c->{run}->signal('INT');
+		$c->{run}->finish;
+		like($c->{err}, qr/57014: detached/, "$how: nothing is known yet");
 		$second->wait_console("SHOW MIGRATION $m", sub { ($_[0][0]{state} || '') eq 'aborted' });
 		is($second->console("SHOW MIGRATION $m")->[0]{state}, 'aborted', "$how: it is aborted all the same");
 	}

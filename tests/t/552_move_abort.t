@@ -132,8 +132,7 @@ for my $where (sort keys %crash) {
 	my $lock = $osc->background_psql('app');
 	$lock->query_safe('BEGIN; LOCK TABLE meridian.marker IN EXCLUSIVE MODE');
 	$proxy->console_raw("RUN MIGRATION $m FINALIZE");
-	usleep(100_000);
-	ok(!$dying->is_running, "the proxy dies at $where");
+	ok($dying->wait_exit, "the proxy dies at $where");
 	(undef, undef, $error) = $agora->psql('app', 'INSERT INTO bare VALUES (4)');
 	like($error, qr/no longer accepts writes/, '... and leaves the source fenced');
 	(undef, undef, $error) = $osc->psql('app', 'INSERT INTO bare VALUES (4)');

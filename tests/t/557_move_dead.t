@@ -26,8 +26,7 @@ for my $sql ("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH
 my $lock = $osc->background_psql('app');
 $lock->query_safe('BEGIN; LOCK TABLE meridian.marker IN EXCLUSIVE MODE');
 $proxy->console_raw('RUN MIGRATION mv FINALIZE');
-usleep(200_000);
-ok(!$proxy->is_running, 'the proxy dies behind the fence');
+ok($proxy->wait_exit, 'the proxy dies behind the fence');
 $osc->stop('immediate');
 $lock->{run}->kill_kill;
 my (undef, undef, $error) = $agora->psql('app', 'INSERT INTO t VALUES (1)');

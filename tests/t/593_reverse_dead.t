@@ -43,8 +43,7 @@ sub said_of
 my $lock = $agora->background_psql('app');
 $lock->query_safe('BEGIN; LOCK TABLE meridian.marker IN EXCLUSIVE MODE');
 $proxy->console_raw('REVERSE MIGRATION app');
-usleep(200_000);
-ok(!$proxy->is_running, 'the proxy dies behind the fence of the way back');
+ok($proxy->wait_exit, 'the proxy dies behind the fence of the way back');
 $agora->stop('immediate');
 $lock->{run}->kill_kill;
 my (undef, undef, $error) = $osc->psql('app', 'INSERT INTO t VALUES (1)');

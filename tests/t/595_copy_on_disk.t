@@ -28,7 +28,7 @@ for my $sql ("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH
 }
 $one->console_raw('RUN MIGRATION mv DATA');
 $osc->stop('immediate');
-ok(!$one->is_running, 'the proxy has died behind the copy, and the target with it');
+ok($one->wait_exit, 'the proxy has died behind the copy, and the target with it');
 is($agora->safe_psql('app', q(SELECT state FROM meridian.step WHERE name = 'copy')), 'done', 'the copy is done');
 $osc->start;
 is($osc->safe_psql('app', 'SELECT string_agg(DISTINCT srsubstate::text, NULL) FROM pg_subscription_rel'), 'r', 'so it is on the target');
