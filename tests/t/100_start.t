@@ -190,9 +190,11 @@ my $in_block = Meridian::Test::Wire->new($proxy);
 $in_block->login(database => 'postgres');
 $in_block->send(query('BEGIN'));
 $in_block->until('Z');
-$busy->send(query("SELECT pg_sleep(0.7), 'finished'"));
+my $locker = Meridian::Test::Wire->session($west);
+$locker->ask('SELECT pg_advisory_lock(1)');
+$busy->send(query("SELECT pg_advisory_lock(1), 'finished'"));
 ok($west->poll_query_until('postgres',
-		"SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%finished%' AND wait_event = 'PgSleep'"),
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%finished%' AND wait_event = 'advisory'"),
 	'a query is running');
 kill 'TERM', $proxy->pid;
 ok($proxy->wait_notify(qr/^STOPPING=1$/m), 'SIGTERM: systemd is told');
@@ -205,6 +207,7 @@ for (1 .. 200) {
 	select undef, undef, undef, 0.01;
 }
 ok(!$taken, 'no new connection is taken');
+$locker->close;
 my @rest = $busy->until('Z');
 is(row_values($rest[1])->[1], 'finished', 'a query that was running is finished');
 is(error_fields($busy->message)->{C}, '57P01', 'and then its session ends with 57P01');

@@ -185,11 +185,14 @@ ok($listener->closed, 'Terminate ends it');
 states_are('idle', 'and the other is as it was');
 
 # A client that says Terminate behind a query has not vanished: the server finishes.
-my $quick = session();
-$quick->send(query('CREATE TABLE left_behind AS SELECT 1 FROM pg_sleep(1)'));
-ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 'a query runs');
+my ($quick, $locker) = (session(), Meridian::Test::Wire->session($node));
+$locker->ask('SELECT pg_advisory_lock(1)');
+$quick->send(query('CREATE TABLE left_behind AS SELECT 1 FROM pg_advisory_xact_lock(1)'));
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"), 'a query runs');
 $quick->send(terminate);
 $quick->close;
+select undef, undef, undef, 0.3;
+$locker->close;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_class WHERE relname = 'left_behind'"),
 	'with Terminate behind it, it is carried out');
 

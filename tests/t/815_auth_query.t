@@ -76,7 +76,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => '127.0.0.1:' . $road->port, 'europe-west1' => $west ],
 	set => { auth => 'scram-sha-256', auth_file => $users, auth_conninfo => 'user=auth', auth_query => $lookup,
 		region => 'us-east1', admin_users => 'admin', stats_users => 'monitor', auth_throttle_base => 0,
-		server_connect_timeout => '1s', http => 'on', hba_file => $hba_file, tls_cert_file => $cert->{cert},
+		server_connect_timeout => '3s', http => 'on', hba_file => $hba_file, tls_cert_file => $cert->{cert},
 		tls_key_file => $cert->{key}, probe_conninfo => 'user=tom dbname=postgres' },
 	conf => <<'CONF');
 [database other]
@@ -284,7 +284,7 @@ is(attempt('behind', 'postgres', 'b'), '', 'the question behind it is answered')
 is(asked('behind'), 1, 'by the same node');
 is(asked('behind', $west), 0, 'and no other');
 undef $slow;
-$proxy->log_like(qr/auth_query: us-east1 [^ ]+: no answer within 1000 ms; europe-west1/, 'and the log says who was asked', $from);
+$proxy->log_like(qr/auth_query: us-east1 [^ ]+: no answer within 3000 ms; europe-west1/, 'and the log says who was asked', $from);
 
 # Others who come all the while do not make it longer.
 $slow = Meridian::Test::Wire->new($proxy);
