@@ -184,8 +184,9 @@ go_on(struct session *s)
 void
 pause_take_note(struct session *s, const char *p, size_t n)
 {
+	bool holds = settings_hold(s) || (s->pooled != NULL && pooled_holds(s->pooled));
 	bool begins = !flow_owes(&s->flow) && flow_at_client_boundary(&s->flow) &&
-		      flow_at_server_boundary(&s->flow) && !settings_hold(s);
+		      flow_at_server_boundary(&s->flow) && !holds;
 
 	if (s->awaited == NULL) {
 		if (!begins || !pause_is_frozen(s))

@@ -322,6 +322,12 @@ pooled_replace(struct session *s, struct server *sv, struct vars *settings)
 }
 
 bool
+pooled_holds(const struct pooled *pd)
+{
+	return pd->held.n > 0 || statements_holds(pd->statements);
+}
+
+bool
 pooled_owes(const struct session *s)
 {
 	const struct pooled *pd = s->pooled;

@@ -112,6 +112,8 @@ void pooled_answered(struct session *s, bool is_ready);
 void pooled_settle(struct session *s);
 /* The session is at an end, or its server is: give back what can be used again. Idempotent. */
 void pooled_part(struct session *s);
+/* Bytes of the client's are kept. */
+bool pooled_holds(const struct pooled *pd);
 /* The client has said something that no server has got yet, and one will. */
 bool pooled_owes(const struct session *s);
 void pooled_free(struct pooled *pd); /* accepts NULL */

@@ -210,7 +210,8 @@ for my $db (@databases) {
 	my $auto = session($db);
 	my $extended = session($db);
 	my $frozen = session($db);
-	for ($commit, $extended, $frozen) { $_->ask('BEGIN', 'SET LOCAL synchronous_commit = on', "INSERT INTO t VALUES (1, 'commit')") }
+	my $cut = session($db);
+	for ($commit, $extended, $frozen, $cut) { $_->ask('BEGIN', 'SET LOCAL synchronous_commit = on', "INSERT INTO t VALUES (1, 'commit')") }
 	$commit->send(query('COMMIT'));
 	$extended->send(extended('COMMIT'));
 	$auto->send(query("SELECT set_config('synchronous_commit', 'on', true); INSERT INTO t VALUES (1, 'commit')"));
@@ -218,19 +219,27 @@ for my $db (@databases) {
 	# this one while it is frozen already
 	freeze($m + 1);
 	$frozen->send(parse('COMMIT') . describe('S') . bind_message([]) . describe('P') . execute() . sync_message());
-	$east->poll_query_until('postgres', "SELECT count(*) = 4 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+	# longer than what is looked at for settings, and held by whoever writes names of statements, where that is anybody
+	my $long = parse('/*' . 'x' x 3000 . '*/ COMMIT') . bind_message([]) . execute() . sync_message();
+	my $read = sub { my $n = 0; $n += $_->{rx_bytes} for grep { $_->{database} eq $db } @{ $proxy->console('SHOW SESSIONS') }; return $n };
+	my $before = $read->();
+	$cut->send(substr $long, 0, 2000);
+	ok(wait_until(sub { $read->() == $before + 2000 }), "$db: half a message has been read");
+	$cut->send(substr $long, 2000);
+	$east->poll_query_until('postgres', "SELECT count(*) = 5 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
 	straggle();
 	is(heard($commit), 'C(COMMIT) Z(I)', "$db: a COMMIT that has happened is told as one") ;
 	is(heard($frozen), '1 t n 2 n C(COMMIT) Z(I)', '... in the extended protocol as well');
+	is(heard($cut), '1 2 C(COMMIT) Z(I)', '... wherever it was cut');
 	like(last_words($extended), qr/^FATAL MR006$/, '... unless it had begun before, and nobody knows what is awaited');
 	like(last_words($auto), qr/^FATAL MR006$/, '... nor is that of a statement that was its own transaction');
 	back();
-	for ($commit, $frozen) {
+	for ($commit, $frozen, $cut) {
 		if ($db eq 'tx') { is($_->ask('SELECT 8'), '8', 'the connection has stayed, and serves') }
 		else             { is(last_words($_), 'FATAL 57P01', 'the session is told to reconnect') }
 	}
 }
-is(rows('commit'), 4 * @databases, 'all of that was committed');
+is(rows('commit'), 5 * @databases, 'all of that was committed');
 
 # A COMMIT that did not: its last check takes long, and is ended.
 $_->safe_psql('app', <<'SQL') for $east, $west;
