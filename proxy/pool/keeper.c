@@ -117,24 +117,35 @@ is_drained(const struct pool *p)
 	       !authority_has(locate_authority(w, slice_str(p->database)), t, n);
 }
 
-/* The oldest first, down to what is to be kept warm. */
-static void
-close_old(struct pool *p, int64_t now_us)
+/* The oldest that has to go, where there are more than are to be kept warm; NULL: none. */
+static struct server *
+oldest_to_go(struct pool *p, int64_t now_us, unsigned keep)
 {
 	const struct conf_main *conf = &p->worker->world->config->main;
-	unsigned keep = is_wanted(p) ? pool_share(p->worker, pool_sizes(p)->min) : 0;
 	bool drained = is_drained(p);
-	struct server *sv, *newer;
+	struct server *sv;
 
-	for (sv = TAILQ_LAST(&p->places[SERVER_IDLE], server_list); sv != NULL; sv = newer) {
+	TAILQ_FOREACH_REVERSE(sv, &p->places[SERVER_IDLE], server_list, in_place)
+	{
 		bool old = sv->expires_us > 0 && now_us >= sv->expires_us;
 		bool idle = conf->server_idle_timeout > 0 &&
 			    now_us - sv->since_us >= conf->server_idle_timeout;
 
-		newer = TAILQ_PREV(sv, server_list, in_place);
 		if (drained || old || (idle && pool_size(p) > keep))
-			server_free(sv);
+			return sv;
 	}
+	return NULL;
+}
+
+static void
+close_old(struct pool *p, int64_t now_us)
+{
+	unsigned keep = is_wanted(p) ? pool_share(p->worker, pool_sizes(p)->min) : 0;
+	struct server *sv;
+
+	/* whoever waits may be lent another one meanwhile */
+	while ((sv = oldest_to_go(p, now_us, keep)) != NULL)
+		server_free(sv);
 }
 
 /* A question of ours that a node has not answered in all this time it never will. Its place goes to

@@ -606,16 +606,14 @@ pool_refuse(struct pool *p, const struct err *e, enum signon_end how)
 void
 pool_reconnect(struct pool *p)
 {
-	struct server *sv, *next;
+	struct server *sv;
 
-	for (int i = SERVER_IDLE; i < SERVER_PLACES; i++) {
-		for (sv = TAILQ_FIRST(&p->places[i]); sv != NULL; sv = next) {
-			next = TAILQ_NEXT(sv, in_place);
-			if (i == SERVER_IDLE)
-				server_free(sv);
-			else
-				sv->close_needed = true;
-		}
+	/* whoever waits may be lent the next one meanwhile */
+	while ((sv = TAILQ_FIRST(&p->places[SERVER_IDLE])) != NULL)
+		server_free(sv);
+	for (int i = SERVER_IDLE + 1; i < SERVER_PLACES; i++) {
+		TAILQ_FOREACH (sv, &p->places[i], in_place)
+			sv->close_needed = true;
 	}
 }
 
