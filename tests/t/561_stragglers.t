@@ -10,7 +10,7 @@ use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Drivers;
 use Meridian::Test::Gate;
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Measure qw(stand_still wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -165,7 +165,7 @@ for my $db (qw(own tx)) {
 	my ($n, $w, %heard) = (20_000, session($db));
 	is($w->ask('BEGIN', "INSERT INTO t VALUES (1, 'many')"), '', "$db: in a transaction");
 	straggle();
-	kill 'STOP', $proxy->pid;
+	stand_still($proxy->pid);
 	$w->send(pack('a1 N', 'F', 4) x $n, query('ROLLBACK'));
 	kill 'CONT', $proxy->pid;
 	while (my $msg = $w->message) {

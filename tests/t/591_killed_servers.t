@@ -7,6 +7,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(stand_still);
 use Meridian::Test::Move qw(app_to_move catalog_of difference ledger watch_both);
 use Meridian::Test::Proxy;
 use Test::More;
@@ -101,7 +102,7 @@ sub begun_and_fenced
 sub target_dies
 {
 	my ($lock) = @_;
-	kill 'STOP', $proxy[0]->pid;
+	stand_still($proxy[0]->pid);
 	$cluster{$to}->stop('immediate');
 	kill 'CONT', $proxy[0]->pid;
 	$lock->{run}->kill_kill;

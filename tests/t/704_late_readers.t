@@ -8,7 +8,7 @@ use warnings;
 use Meridian::Test::Bridge;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Http;
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Measure qw(stand_still wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
@@ -52,12 +52,6 @@ sub waiting_at
 		$n += hex((split /:/, $queues)[1]) if $at eq $local && $state eq '01';
 	}
 	return $n;
-}
-
-sub all_stand_still
-{
-	my ($pid) = @_;
-	return !grep { PostgreSQL::Test::Utils::slurp_file($_) !~ /\) T / } glob "/proc/$pid/task/*/stat";
 }
 
 # Send as much as goes of what is left, for as long as somebody takes it; how much went.
@@ -139,8 +133,7 @@ for my $how ('TCP', 'a unix socket', 'TLS') {
 	my $one = http_request(GET => '/healthz', 'X-Pad' => '');
 	$one = http_request(GET => '/healthz', 'X-Pad' => 'y' x (100 - length $one));
 	is(http_ask($t, GET => '/healthz')->{status}, 200, 'a request over TLS');
-	kill 'STOP', $proxy->pid;
-	ok(wait_until(sub { all_stand_still($proxy->pid) }), 'the proxy stands still');
+	stand_still($proxy->pid);
 	syswrite $t->{fd}, $one;
 	ok(wait_until(sub { waiting_at($proxy->port) >= 122 }), 'a short record waits');
 	syswrite $t->{fd}, $one x 164;

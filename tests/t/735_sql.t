@@ -8,7 +8,7 @@ use warnings;
 use HTTP::Tiny;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
-use Meridian::Test::Measure qw(cpu_ticks measured peak_kb peak_reset distorted);
+use Meridian::Test::Measure qw(cpu_ticks measured peak_kb peak_reset distorted stand_still);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -236,7 +236,7 @@ ok($east->poll_query_until('postgres', "select count(*) = 0 from pg_stat_activit
 $w = Meridian::Test::Wire->new($proxy);
 $w->send($request->($json->encode(query_of('select pg_sleep(1)'))));
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
-kill 'STOP', $proxy->pid;
+stand_still($proxy->pid);
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'idle'"), 'and ends');
 $w->abort;
 kill 'CONT', $proxy->pid;
