@@ -284,7 +284,9 @@ is(attempt('behind', 'postgres', 'b'), '', 'the question behind it is answered')
 is(asked('behind'), 1, 'by the same node');
 is(asked('behind', $west), 0, 'and no other');
 undef $slow;
-$proxy->log_like(qr/auth_query: us-east1 [^ ]+: no answer within 3000 ms; europe-west1/, 'and the log says who was asked', $from);
+# which one comes first is the route's affair: the worker may hear later than the console that a node is up again
+my ($first, $second) = map { qr/$_ [^ ]+: no answer within 3000 ms/ } 'us-east1', 'europe-west1';
+$proxy->log_like(qr/auth_query: (?:$first; $second|$second; $first)/, 'and the log says who was asked', $from);
 
 # Others who come all the while do not make it longer.
 $slow = Meridian::Test::Wire->new($proxy);
