@@ -125,8 +125,7 @@ oldest_to_go(struct pool *p, int64_t now_us, unsigned keep)
 	bool drained = is_drained(p);
 	struct server *sv;
 
-	TAILQ_FOREACH_REVERSE(sv, &p->places[SERVER_IDLE], server_list, in_place)
-	{
+	TAILQ_FOREACH_REVERSE (sv, &p->places[SERVER_IDLE], server_list, in_place) {
 		bool old = sv->expires_us > 0 && now_us >= sv->expires_us;
 		bool idle = conf->server_idle_timeout > 0 &&
 			    now_us - sv->since_us >= conf->server_idle_timeout;
