@@ -5,6 +5,7 @@
 # delay relay. What fails here is no fault of Meridian's.
 use strict;
 use warnings;
+use IO::Socket::INET;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Delay;
 use Meridian::Test::Wire qw(:build);
@@ -79,6 +80,7 @@ $far->cut;
 ok($dw->closed && $dw->{reset}, 'cut resets');
 $far->refuse;
 ok(!eval { Meridian::Test::Wire->new($far); 1 }, 'refuse refuses');
+ok(!IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $far->port, Listen => 1), 'and nobody else gets the port meanwhile');
 $far->pass;
 ok(Meridian::Test::Wire->new($far), 'pass listens again');
 

@@ -102,8 +102,10 @@ need(void *p)
 	return p;
 }
 
-static void
-relay_listen(struct relay *r)
+/* A socket at the relay's port. The first never listens: nobody else gets the port while
+ * connections are refused. */
+static int
+relay_bind(struct relay *r)
 {
 	socklen_t len = sizeof r->at;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
@@ -111,10 +113,19 @@ relay_listen(struct relay *r)
 	if (fd < 0)
 		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)&r->at, sizeof r->at) != 0 || listen(fd, 1024) != 0)
-		die("listen");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&r->at, sizeof r->at) != 0)
+		die("bind");
 	getsockname(fd, (struct sockaddr *)&r->at, &len);
-	r->listener = fd;
+	return fd;
+}
+
+static void
+relay_listen(struct relay *r)
+{
+	r->listener = relay_bind(r);
+	if (listen(r->listener, 1024) != 0)
+		die("listen");
 }
 
 static void
@@ -490,6 +501,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: delay [--listen PORT] [--ms N] [--keep] HOST:PORT\n");
 		return 2;
 	}
+	(void)relay_bind(&r);
 	relay_listen(&r);
 	printf("port %d\n", ntohs(r.at.sin_port));
 	fflush(stdout);
