@@ -9,6 +9,7 @@ use IO::Socket::INET;
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -201,12 +202,7 @@ ok($proxy->wait_notify(qr/^STOPPING=1$/m), 'SIGTERM: systemd is told');
 is(error_fields($quiet->message)->{C}, '57P01', 'an idle session ends with 57P01');
 ok($quiet->closed, 'and is closed');
 # Each worker closes its own listening socket, one perhaps a moment after the other.
-my $taken = 1;
-for (1 .. 200) {
-	last unless $taken = eval { Meridian::Test::Wire->new($proxy); 1 };
-	select undef, undef, undef, 0.01;
-}
-ok(!$taken, 'no new connection is taken');
+ok(wait_until(sub { !eval { Meridian::Test::Wire->new($proxy); 1 } }), 'no new connection is taken');
 $locker->close;
 my @rest = $busy->until('Z');
 is(row_values($rest[1])->[1], 'finished', 'a query that was running is finished');

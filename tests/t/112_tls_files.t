@@ -61,7 +61,7 @@ for my $case (@cases) {
 	my $name = "$option = " . ($value =~ s{.*/}{}r);
 	$unfit->write_conf(conf(@$case));
 	my $err = '';
-	IPC::Run::run([ 'timeout', Meridian::Test::Proxy::slow(10), $unfit->command('--check') ], '>', \my $out, '2>', \$err);
+	IPC::Run::run([ 'timeout', Meridian::Test::Proxy::slow(30), $unfit->command('--check') ], '>', \my $out, '2>', \$err);
 	isnt($?, 0, "$name: --check fails");
 	like($err, $said, '... and says why');
 }

@@ -89,7 +89,7 @@ for my $what (sort keys %says) {
 	my $fake = Meridian::Test::Fake->new(on => { Q => sub { frame('I', '') . frame('Z', 'I') }, S => sub { sub { $says{$what}->($_[0], $of_query) } } });
 	my $proxy = Meridian::Test::Proxy->new('auth', regions => [ 'us-east1' => $fake, 'europe-west1' => $node ],
 		set => { probe_conninfo => undef, region => 'us-east1', auth => 'scram-sha-256', auth_conninfo => 'user=postgres',
-			server_connect_timeout => '1s', client_login_timeout => '60s' });
+			server_connect_timeout => '4s', client_login_timeout => '60s' });
 	$proxy->start;
 	my $w = Meridian::Test::Wire->new($proxy);
 	$w->send(startup(user => 'alice', database => 'postgres'));

@@ -61,7 +61,7 @@ for my $case (
 	$active->send(query("${first}SELECT pg_advisory_xact_lock(1)"));
 	$idle->send(query("${first}SELECT 1"));
 	$idle->until('Z');
-	$proxy->reload(set => { client_idle_timeout => undef, idle_transaction_timeout => undef, $option => '1500ms' });
+	$proxy->reload(set => { client_idle_timeout => undef, idle_transaction_timeout => undef, $option => '3s' });
 	ends($idle, $state, "terminating connection due to $option", "$option, of a session that was there");
 	$holder->quit;
 	is(($active->until('Z'))[-1][1], $status, 'a query that runs longer is not idle');
@@ -74,13 +74,13 @@ nobody_left();
 
 # ---------------------------------------------------------------- logins
 
-$proxy->reload(set => { client_login_timeout => '1500ms' });
+$proxy->reload(set => { client_login_timeout => '4s' });
 my $w = Meridian::Test::Wire->new($proxy);
 $w->send(startup(user => 'alice', database => 'postgres'));
 is(unpack('N', $w->message->[1]), 10, 'asked for SCRAM');
 ends($w, '08P01', 'login took too long', 'who does not answer the node');
 nobody_left();
-$node->safe_psql('postgres', "ALTER SYSTEM SET post_auth_delay = 3; SELECT pg_reload_conf()");
+$node->safe_psql('postgres', "ALTER SYSTEM SET post_auth_delay = 8; SELECT pg_reload_conf()");
 $w = Meridian::Test::Wire->new($proxy);
 $w->send(startup(user => (getpwuid $>)[0], database => 'postgres'));
 ends($w, '08P01', 'login took too long', 'a node that takes too long');

@@ -21,9 +21,9 @@ my ($de, $dw) = map { Meridian::Test::Delay->new($_) } $east, $west;
 my $where = "SELECT current_setting('cluster_name')";
 my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my %still = (probe_interval => '10min', probe_max_backoff => '10min');
-my %quick = (probe_interval => '100ms', probe_max_backoff => '100ms', probe_timeout => '1s', probe_fall => 2, probe_rise => 2);
+my %quick = (probe_interval => '100ms', probe_max_backoff => '100ms', probe_timeout => '3s', probe_fall => 2, probe_rise => 2);
 my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $de, 'us-west1' => $dw ],
-	set => { region => 'us-east1', %still, failback_delay => 0, hedge_delay => '50ms', log_disconnections => 'off', log_connections => 'off' });
+	set => { region => 'us-east1', %still, server_connect_timeout => '60s', failback_delay => 0, log_disconnections => 'off', log_connections => 'off' });
 $proxy->start;
 
 sub node { return $proxy->console('SHOW NODES')->[ $_[0] ] }
@@ -44,6 +44,9 @@ sub lands
 	my (undef, $region) = session(@_);
 	return ref $region ? $region->{C} : $region;
 }
+
+# Whether a node that takes its time is waited for, or another tried beside it.
+sub hedges { my ($yes) = @_; $proxy->reload(set => { hedge_delay => $yes ? '50ms' : '10s' }); return }
 
 # Makes all nodes known as up again, at once.
 sub heal
@@ -74,11 +77,12 @@ is(lands(), 'us-east1', 'healed, without failback_delay: home at once');
 
 # ---------------------------------------------------------------- hanging
 
+hedges(1);
 my ($hedges, $won) = map { $proxy->counter($_) } qw(hedges hedges_won);
 $de->hang;
 my $begin = time;
 is(lands(), 'us-west1', 'a node that accepts and says nothing: the next one is tried beside it');
-cmp_ok(time - $begin, '<', 5 * $slow, 'long before server_connect_timeout');
+cmp_ok(time - $begin, '<', 30 * $slow, 'long before server_connect_timeout');
 is($proxy->counter('hedges') - $hedges, 1, 'a second attempt was begun');
 is($proxy->counter('hedges_won') - $won, 1, 'and was first');
 ok($dw->count >= 1, 'the winner is connected');
@@ -88,7 +92,9 @@ kill 'STOP', my $postmaster = (split /\n/, PostgreSQL::Test::Utils::slurp_file($
 is(lands(), 'us-west1', 'a stopped postmaster');
 kill 'CONT', $postmaster;
 heal();
+hedges(0);
 is(lands(), 'us-east1', 'that goes on');
+hedges(1);
 
 # Where the first hangs and the second refuses, the third is not kept waiting.
 my $third = Meridian::Test::Delay->new($west);
@@ -97,7 +103,7 @@ $_->hang for $de;
 $third->refuse;
 $begin = time;
 is(lands(), 'us-west1', 'the first hangs, the second refuses: the third');
-cmp_ok(time - $begin, '<', 5 * $slow, 'without waiting for a timeout');
+cmp_ok(time - $begin, '<', 30 * $slow, 'without waiting for a timeout');
 $proxy->reload(regions => [ 'us-east1' => $de, 'us-west1' => $dw ]);
 heal();
 
@@ -109,6 +115,7 @@ $w->send(startup(user => (getpwuid $>)[0], database => 'postgres'));
 ok($w->silent(1), 'the only one left hangs');
 $de->pass;
 is(($w->until('ZE'))[-1][0], 'Z', 'and has the session when it goes on');
+hedges(0);
 heal();
 
 # ---------------------------------------------------------------- nobody
@@ -145,7 +152,7 @@ $proxy->console("UNDRAIN REGION $_") for qw(us-east1 us-west1);
 $proxy->reload(set => \%quick);
 $proxy->wait_console('SHOW NODES', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
 is(lands(), 'us-east1', 'it stays up and sees that they are back');
-$proxy->reload(set => { server_connect_timeout => undef });
+$proxy->reload(set => { server_connect_timeout => '60s' });
 
 # ---------------------------------------------------------------- going home
 
@@ -161,7 +168,8 @@ is(lands(), 'us-west1', 'a region is down');
 my $passes = time;    # before the proxy can know of it
 $de->pass;
 $proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' });
-is(lands(), 'us-west1', 'it is up, but failback_delay has not passed');
+my $early = lands();
+ok($early eq 'us-west1' || time - $passes > $delay, 'it is up, but failback_delay has not passed');
 my $home;
 while (time - $passes < 20 * $slow) {
 	last if ($home = lands()) eq 'us-east1';

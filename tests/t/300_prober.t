@@ -105,7 +105,7 @@ my @verify  = ('-r', "sslmode=verify-full sslrootcert=$ca");
 # ---------------------------------------------------------------- what an ordinary role learns
 
 my $p = prober([ '-c', 'user=prober password=p1', @verify ], @nodes);
-my ($e, $w) = until_nodes($p, 'the first rounds are complete', sub { $_[0]{round} && $_[0]{probed} && $_[1]{probed} });
+my ($e, $w) = until_nodes($p, 'the first rounds are complete', sub { $_[0]{round} && 2 == grep { $_->{probed} && $_->{state} eq 'up' } @_ });
 is("$e->{state} $e->{role} $e->{kind}", 'up primary postgres', 'the primary is known');
 is("$w->{state} $w->{role} $w->{kind}", 'up standby postgres', 'the standby is known');
 is($e->{system}, $east->safe_psql('postgres', 'SELECT system_identifier FROM pg_control_system()'),
@@ -215,8 +215,10 @@ for ([ 'a wrong password', 'user=prober password=wrong' ], [ 'no such database',
 
 for my $tls ('on', 'off') {
 	$east->safe_psql('postgres', "ALTER SYSTEM SET ssl = $tls");
+	my $from = -s $east->logfile;
 	$east->reload;
-	sleep 0.5;
+	$east->wait_for_log(qr/received SIGHUP/, $from);
+	$east->poll_query_until('postgres', "SELECT setting = '$tls' FROM pg_settings WHERE name = 'ssl'") or die 'no reload';
 	my $before = log_lines($east);
 	$p = prober([ '-i', 200 ], @nodes[0, 1], $east->host, $east->port);
 	($e) = until_nodes($p, 'bare handshakes find it up', sub { $_[0]{state} eq 'up' && $_[1]{state} eq 'up' });

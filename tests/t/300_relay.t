@@ -40,7 +40,7 @@ sub states_are
 		@states = map { $_->{state} } grep { $_->{application_name} eq ($application // 'wire') }
 		  @{ $proxy->console('SHOW SESSIONS') };
 		return "@states" eq $want;
-	}, 5);
+	});
 	is("@states", $want, $what);
 	return;
 }

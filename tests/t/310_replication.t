@@ -108,6 +108,6 @@ ok($other->poll_query_until('postgres', "SELECT count(*) = 1000 FROM t WHERE s =
 	'and follows');
 $other->safe_psql('postgres', 'DROP SUBSCRIPTION s');
 
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_replication"), 0, 'no sender is left');
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_replication'), 'no sender is left');
 $proxy->stop;
 done_testing();

@@ -62,7 +62,7 @@ my @ways = (
 	},
 );
 my $end = time + 60;
-while (time < $end && grep { $_->{run}->pumpable } values %bench) {
+while (time < $end && (!$killed || $rounds < 2 || grep { $_->{run}->pumpable } values %bench)) {
 	for (map { $_->{run} } values %bench) {
 		eval { $_->pump_nb } if $_->pumpable;
 	}

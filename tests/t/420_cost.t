@@ -240,7 +240,12 @@ my $nobody = quiet_proxy('nobody', $fake);
 SKIP: {
 	skip 'a sanitizer has threads of its own', 1 if sanitized() eq 'thread';
 	usleep(1_000_000);
-	is(system_calls([ $nobody->pid ], sub { usleep(5_500_000) })->{total}, 0, 'nobody: no system call in 5.5 seconds');
+	my $calls;
+	for (1 .. 3) {    # what it does at the start may last
+		$calls = system_calls([ $nobody->pid ], sub { usleep(5_500_000) })->{total};
+		last if !$calls;
+	}
+	is($calls, 0, 'nobody: no system call in 5.5 seconds');
 }
 $nobody->stop;
 

@@ -146,7 +146,7 @@ my $heir = Meridian::Test::Proxy->new('heir',
 	port    => $port,
 	set     => { listen => "127.0.0.1:$port, " . $proxy->socket_dir });
 my $started = 0;
-for (1 .. 20) {
+for (1 .. 100) {
 	last if $started = $heir->start(fail_ok => 1);
 	usleep(100_000);
 }
