@@ -14,12 +14,12 @@ use Time::HiRes qw(sleep time);
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $_->safe_psql('postgres', 'CREATE DATABASE app') for $east, $west;
 my $m     = Meridian::Test::Migrator->new(a => $east, b => $west);
-my $lease = 1000 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
+my $lease = 2000 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
 my $cache = PostgreSQL::Test::Utils::tempdir() . '/authority';
 
 $m->run([ 'create', 'app', 'first' ]);
 $m->run([ 'run', 1, $_ ]) for qw(prepare data);
-my $watcher = $m->start([ 'hold', 60 ], id => 'other', watch => 1, lease => $lease, env => { AUTHORITY_FILE => $cache });
+my $watcher = $m->start([ 'hold', 600 ], id => 'other', watch => 1, lease => $lease, env => { AUTHORITY_FILE => $cache });
 ok($east->poll_query_until('app', "SELECT count(*) = 1 FROM meridian.proxy WHERE id = 'other'"), 'a proxy says that it is there');
 
 # ---- the fleet ----
@@ -46,7 +46,7 @@ $west->safe_psql('app', "UPDATE meridian.authority SET epoch = 3, decision = 'fo
 $east->safe_psql('app', "UPDATE meridian.authority SET epoch = 2, decision = 'away', writable = false, serves = 'b', newdb = 'app2'");
 ok($watcher->pump_until(qr/^serve app at b as app2 epoch [23]$/m), 'what was decided is in force');
 unlike($watcher->{out}, qr/^serve app at a/m, '… and nothing else before');
-my $until = time + 20;
+my $until = time + 60;
 sleep 0.1 until -e $cache && slurp_file($cache) =~ /"epoch": 3/ || time > $until;
 like(slurp_file($cache), qr/"place": "b".*"epoch": 3/s, '… and is kept in the file');
 $watcher->{run}->signal('KILL');

@@ -60,7 +60,8 @@ for my $load ([ $first, 'tx', 1 ], [ $second, 'tx', 3 ], [ $second, 'ses', 5 ]) 
 }
 
 # ---------------------------------------------------------------- both together
-run_by($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', retry_wait = '1s', attempts = 1, pause_budget = '10s')");
+run_by($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', retry_wait = '1s', attempts = 1, "
+	  . "freeze_deadline = '10s', catchup_deadline = '30s', pause_budget = '10s')");
 ok($second->wait_console('SHOW MIGRATIONS', sub { ($_[0][0]{name} || '') eq 'mv' }), 'the other proxy sees it');
 run_by($first, 'RUN MIGRATION mv PREPARE');
 run_by($second, 'RUN MIGRATION mv DATA');

@@ -14,7 +14,7 @@ use Time::HiRes qw(sleep time);
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $_->safe_psql('postgres', 'CREATE DATABASE app') for $east, $west;
 $_->safe_psql('app', 'CREATE TABLE done_by(file text)') for $east, $west;
-my $lease = Meridian::Test::Proxy::slow(2);
+my $lease = Meridian::Test::Proxy::slow(4);
 my $dir   = PostgreSQL::Test::Utils::tempdir();
 append_to_file("$dir/V001__one.sql", "INSERT INTO done_by VALUES ('one');\n");
 append_to_file("$dir/V002__two.sql", "SELECT pg_sleep(CASE WHEN to_regclass('fast') IS NULL THEN 120 ELSE 0 END);\n"
@@ -61,9 +61,9 @@ my $since = time;
 do {
 	sleep 0.2;
 	($status, $text) = said($second, 'RUN MIGRATION f ALL');
-} while $status != 0 && time - $since < Meridian::Test::Proxy::slow(30);
+} while $status != 0 && time - $since < Meridian::Test::Proxy::slow(90);
 is($status, 0, 'stopped, it is replaced') or diag $text;
-cmp_ok(time - $since, '<', 3 * $lease + Meridian::Test::Proxy::slow(3), '… within seconds');
+cmp_ok(time - $since, '<', 3 * $lease + Meridian::Test::Proxy::slow(15), '… within seconds');
 is($second->console('SHOW MIGRATION f')->[0]{state}, 'done', '… and the second does the rest');
 
 my $seq = $east->safe_psql('app', 'SELECT max(seq) FROM meridian.journal');

@@ -289,19 +289,21 @@ is($row->{state}, 'done', 'and RETRY goes on, without it');
 
 # ---------------------------------------------------------------- the proxy ends while somebody waits
 
-my $later = files(map { sprintf('V2%02d__sleep.sql', $_) => "SELECT pg_sleep(0.5);\n" } 1 .. 8);
+my $later = files(map { sprintf('V2%02d__sleep.sql', $_) => $_ == 3 ? $gate : "SELECT pg_sleep(0.1);\n" } 1 .. 8);
+$europe->safe_psql('app', 'DELETE FROM go');
 $proxy->console("CREATE MIGRATION later OF DATABASE app FROM FILES '$later' REGIONS (europe-west1) WITH (lint = off)");
 $psql = IPC::Run::start([ 'psql', '-XAq', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir),
 		'-c', 'RUN MIGRATION later ALL' ], '<', \$in, '>', \$psql_out, '2>', \$psql_err);
-$proxy->wait_console('SHOW MIGRATION later', sub { $_[0][0]{step} =~ /sleep/ });
+$proxy->wait_console('SHOW MIGRATION later', sub { $_[0][0]{step} =~ /V203/ });
 my $began = time;
 $proxy->stop;
-cmp_ok(time - $began, '<', 10, 'a proxy that is told to stop does not wait for a migration');
+cmp_ok(time - $began, '<', Meridian::Test::Proxy::slow(20), 'a proxy that is told to stop does not wait for a migration');
 $psql->finish;
 $proxy->start;
 $proxy->wait_up(2);
 ($row) = @{ $proxy->console('SHOW MIGRATION later') };
 isnt($row->{state}, 'done', 'it is where it was');
+$europe->safe_psql('app', 'INSERT INTO go VALUES (1)');
 ($row) = @{ $proxy->console('RETRY MIGRATION later') } unless $row->{state} eq 'done';
 is($row->{state}, 'done', 'and goes on when it is asked to');
 

@@ -60,7 +60,7 @@ for my $stays (1, 0) {
 	if ($stays) {
 		$said = run_it($second, "ABORT MIGRATION $m");
 		like($said, qr/\baborted\b/, "$how: it hears that it is aborted");
-		cmp_ok(time - $since, '<', 2 * $lease + Meridian::Test::Proxy::slow(8), '... soon after the lease is over');
+		cmp_ok(time - $since, '<', 2 * $lease + Meridian::Test::Proxy::slow(25), '... soon after the lease is over');
 	} else {
 		my $c = $second->console_start("ABORT MIGRATION $m");
 		ok($agora->poll_query_until('app', "SELECT request LIKE 'abort%' FROM meridian.migration WHERE name = '$m' AND is_home"), "$how: it is asked for");

@@ -35,7 +35,7 @@ sub follower
 	my $w = Meridian::Test::Wire->new(path => $proxy->socket_path);
 	$w->login(database => 'meridian');
 	$w->send(query('FOLLOW MIGRATION long'));
-	ok($w->wait_for('read', time + 10), 'it is being told');
+	ok($w->wait_for('read', time + Meridian::Test::Proxy::slow(30)), 'it is being told');
 	sleep 0.3;
 	return $w;
 }
@@ -70,6 +70,7 @@ is(scalar(grep { $_->[0] eq 'D' } $w->until('Z')), 1, 'and the next one is answe
 
 # A long listing is no different.
 $w->send(query(join '; ', ('SHOW CONFIG') x 40));
+ok($w->wait_for('read', time + Meridian::Test::Proxy::slow(30)), 'SHOW is at it');
 sleep 0.3;
 $w->cancel;
 ($n, $error, $tag) = told($w);
@@ -83,7 +84,7 @@ for (1 .. 2) {
 	$_->close for @left;
 	$proxy->wait_console('SHOW SESSIONS', sub { @{ $_[0] } <= 2 });
 }
-my ($out, $stop) = ('', time + Meridian::Test::Proxy::slow(20));
+my ($out, $stop) = ('', time + Meridian::Test::Proxy::slow(60));
 while ($out !~ /done/ && time < $stop) {
 	(undef, $out) = $proxy->console_raw('SHOW MIGRATION long');
 	sleep 0.1;
@@ -93,5 +94,5 @@ like($out, qr/done/, 'who left is not counted any more');
 my $begun = time;
 $w = follower();
 $proxy->stop;
-cmp_ok(time - $begun, '<', 10, 'a proxy that is told to stop does not wait for who does not read');
+cmp_ok(time - $begun, '<', Meridian::Test::Proxy::slow(20), 'a proxy that is told to stop does not wait for who does not read');
 done_testing();

@@ -69,9 +69,9 @@ for my $at_step (@steps) {
 		my $m = $proxy->console("CREATE MIGRATION OF DATABASE app FROM FILES '$dir' REGIONS (us-east1, europe-west1) CANARY us-east1")->[0]{migration};
 		my $dies = proxy('dies', args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => $at_step });
 		$dies->console_error("RUN MIGRATION $m ALL");
-		ok($dies->wait_exit(20), "crash at $at_step");
+		ok($dies->wait_exit(60), "crash at $at_step");
 		my $said = '';
-		for (1 .. 50) {
+		for (1 .. 300) {
 			$said = $proxy->console_error($then eq 'RUN' ? "RUN MIGRATION $m ALL" : "ABORT MIGRATION $m");
 			last if $said !~ /55P03/;
 			usleep(200_000);

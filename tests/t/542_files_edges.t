@@ -184,7 +184,7 @@ rename $dir, "$dir.elsewhere" or die;
 $holder->query_safe('COMMIT');
 $holder->quit;
 my $said;
-for (1 .. 50) {
+for (1 .. 300) {
 	$said = $other->console_error("RUN MIGRATION $m ALL");
 	last if $said !~ /55P03/;
 	usleep(200_000);

@@ -41,7 +41,7 @@ for my $load ([ 'own', 'simple', 2 ], [ 'ses', 'prepared', 2 ], [ 'tx', 'simple'
 	# Rate-limited: what is measured is the pause, not the machine.
 	$b{run} = IPC::Run::start([ 'pgbench', '-n', '-c', $clients, '-R', 20 * $clients, '-T', 3600, '-M', $mode,
 			$proxy->connstr($database, user => 'postgres') ],
-		'<', \'', '>', \$b{out}, '2>', \$b{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(300)));
+		'<', \'', '>', \$b{out}, '2>', \$b{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(600)));
 	$bench{"$database $mode"} = \%b;
 }
 my %ledger;
@@ -70,11 +70,12 @@ sub pause_of
 	return $ms // 1e9;
 }
 
-run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB', retry_wait = '1s')");
+run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB', retry_wait = '1s', "
+	  . "pause_budget = '30s', freeze_deadline = '10s', catchup_deadline = '30s')");
 run_it('RUN MIGRATION mv PREPARE');
 run_it('RUN MIGRATION mv DATA');
 my $said = run_it('RUN MIGRATION mv FINALIZE');
-cmp_ok(pause_of($said), '<', Meridian::Test::Proxy::slow(1000), 'the pause is short');
+cmp_ok(pause_of($said), '<', Meridian::Test::Proxy::slow(3000), 'the pause is short');
 like($said, qr/ 0 closed, 0 aborted/, 'every session was kept');
 like($said, qr/verified at the frozen point: \d+ tables are the same/, 'both sides were the same at the frozen point');
 is($proxy->console('SHOW MIGRATION mv')->[0]{state}, 'redirecting', 'it is over there');
@@ -84,7 +85,7 @@ usleep(1_500_000);
 # ---------------------------------------------------------------- and back
 
 $said = run_it('REVERSE MIGRATION mv');
-cmp_ok(pause_of($said), '<', Meridian::Test::Proxy::slow(1000), 'the pause of the way back is short');
+cmp_ok(pause_of($said), '<', Meridian::Test::Proxy::slow(3000), 'the pause of the way back is short');
 like($said, qr/ 0 closed, 0 aborted/, 'every session was kept again');
 is($proxy->console('SHOW MIGRATION mv')->[0]{state}, 'reversed', 'it is back');
 is($proxy->safe_psql('own', q(SELECT current_setting('cluster_name'))), 'agora-fr1', 'new sessions go there');

@@ -141,7 +141,7 @@ for my $where (sort keys %crash) {
 	my $other = Meridian::Test::Proxy->new('other', @config);
 	$other->start;
 	$other->wait_up(2);
-	my $end = time + 30;
+	my $end = time + Meridian::Test::Proxy::slow(90);
 	my $said;
 	do {
 		usleep(300_000);

@@ -45,7 +45,7 @@ $session{'generic plan'}->query("SET plan_cache_mode = force_generic_plan; PREPA
 $session{'generic plan'}->query("EXECUTE put($_)") for 20 .. 26;
 my $writer = ledger([ map { $_->connstr('app') . " user=app options='-csearch_path=app'" } $agora, $osc ], '-c', 3, '-w', 2, '-e');
 
-run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', freeze_deadline = '500ms')");
+run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', freeze_deadline = '500ms', pause_budget = '30s', catchup_deadline = '30s')");
 run_it('RUN MIGRATION mv PREPARE');
 run_it('RUN MIGRATION mv DATA');
 usleep(300_000);

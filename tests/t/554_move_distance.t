@@ -47,7 +47,8 @@ sub run_it
 	return $err =~ /write pause (\d+) ms/ ? $1 : 1e9;
 }
 
-run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', retry_wait = '1s')");
+run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', retry_wait = '1s', "
+	  . "pause_budget = '30s', freeze_deadline = '10s', catchup_deadline = '30s')");
 run_it('RUN MIGRATION mv PREPARE');
 run_it('RUN MIGRATION mv DATA');
 my $there = run_it('RUN MIGRATION mv FINALIZE');

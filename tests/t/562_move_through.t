@@ -98,7 +98,7 @@ for my $auth (qw(passthrough scram-sha-256)) {
 	# ------------------------------------------------------------ they cannot reach each other
 
 	said('CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1' . ($there ne 'app' ? " AS $there" : '')
-		  . " WITH (retry_wait = '1s', max_lag = '1MB')");
+		  . " WITH (retry_wait = '1s', max_lag = '1MB', pause_budget = '30s', freeze_deadline = '10s', catchup_deadline = '30s')");
 	like(checks(), qr/^ERROR target_reaches_source: .*Connection refused.*connection = through_meridian$/ms,
 		"$auth: the target cannot reach the source, and CHECK says what helps");
 	like(checks(), qr/^ERROR source_reaches_target/m, '... nor the source the target');

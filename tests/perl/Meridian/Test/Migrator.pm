@@ -33,7 +33,7 @@ sub start
 	my $run = { out => '' };
 	local @ENV{ keys %env } = values %env;
 	$run->{run} = IPC::Run::start([ @words, '--', @$command ], '<', \'', '>', \$run->{out}, '2>&1',
-		IPC::Run::timeout(60 * ($ENV{MERIDIAN_TEST_SLOW} || 1)));
+		IPC::Run::timeout(300 * ($ENV{MERIDIAN_TEST_SLOW} || 1)));
 	$run->{pid} = $run->{run}{KIDS}[0]{PID};
 	return bless $run, 'Meridian::Test::Migrator::Run';
 }
