@@ -6,12 +6,18 @@
  */
 #include "config.h"
 
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/control_int.h"
 
 #define CHECK_S        5
 #define INSTALLED_FILE PKGDATADIR "/gazetteer.dat"
+
+struct path {
+	char text[PATH_MAX];
+};
 
 static bool
 is_automatic(const struct conf_main *conf)
@@ -19,12 +25,34 @@ is_automatic(const struct conf_main *conf)
 	return conf->gazetteer != NULL && strcmp(conf->gazetteer, "auto") == 0;
 }
 
+/* Where the file lies as seen from the program's folder: in the tree that it was built in, and
+ * where an installation stands elsewhere than it was configured for (DESTDIR, a moved prefix). */
+static const char *const beside_program[] = { "routing/gazetteer.dat",
+					      "../share/" PACKAGE "/gazetteer.dat" };
+
+/* The file that belongs to this program; `to` may hold its path. */
+static const char *
+own_gazetteer(struct path *to)
+{
+	ssize_t n = readlink("/proc/self/exe", to->text, sizeof(to->text));
+
+	while (n > 0 && to->text[n - 1] != '/')
+		n--;
+	for (size_t i = 0; n > 0 && i < sizeof(beside_program) / sizeof(*beside_program); i++) {
+		if (text_copy(to->text + n, sizeof(to->text) - (size_t)n,
+			      slice_str(beside_program[i])) &&
+		    access(to->text, R_OK) == 0)
+			return to->text;
+	}
+	return INSTALLED_FILE;
+}
+
 /* NULL: none is wanted. */
 static const char *
-gazetteer_path(const struct conf_main *conf)
+gazetteer_path(const struct conf_main *conf, struct path *room)
 {
 	if (is_automatic(conf))
-		return INSTALLED_FILE;
+		return own_gazetteer(room);
 	return conf->gazetteer != NULL && strcmp(conf->gazetteer, "off") != 0 ? conf->gazetteer
 									      : NULL;
 }
@@ -33,7 +61,8 @@ int
 datafiles_open(const struct conf_main *conf, struct gazetteer **gazetteer, struct geo **geo,
 	       struct err *e)
 {
-	const char *path = gazetteer_path(conf);
+	struct path room;
+	const char *path = gazetteer_path(conf, &room);
 
 	*gazetteer = path != NULL ? gazetteer_open(path, e) : NULL;
 	*geo = NULL;
@@ -68,7 +97,8 @@ log_gazetteer(const struct gazetteer *g, const char *what)
 bool
 datafiles_take_gazetteer(struct control *c)
 {
-	const char *path = gazetteer_path(&c->config->main);
+	struct path room;
+	const char *path = gazetteer_path(&c->config->main, &room);
 	bool had = c->gazetteer != NULL;
 	struct gazetteer *fresh = NULL;
 	struct err e = { 0 };
@@ -140,10 +170,11 @@ void
 datafiles_watch(struct control *c)
 {
 	static const struct timeval every = { .tv_sec = CHECK_S };
+	const struct conf_main *conf = &c->config->main;
+	struct path room;
 
 	/* the installed gazetteer comes with the program: a reload looks at it */
-	if (c->config->main.geoip.n == 0 &&
-	    (is_automatic(&c->config->main) || gazetteer_path(&c->config->main) == NULL))
+	if (conf->geoip.n == 0 && (is_automatic(conf) || gazetteer_path(conf, &room) == NULL))
 		event_del(&c->files_timer);
 	else if (!event_pending(&c->files_timer, EV_TIMEOUT, NULL))
 		event_add(&c->files_timer, &every);

@@ -77,6 +77,7 @@ struct conf_database {
 	int pool_size, min_pool_size, reserve_pool_size; /* -1: as [meridian] says */
 	int statement_sample; /* one of so many statements is looked at; 0: none */
 	enum reads_mode reads;
+	enum consistency_mode consistency;
 	enum residency_mode residency;
 };
 

@@ -47,8 +47,8 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "auto", .group = "Place and routing",
 	  .text = "The file of the world's cities (of 15,000 inhabitants and more, by their names in "
 		  "many languages) that turns the name of a city into a place. auto: the one that "
-		  "was installed with this program; where it is missing the log says so, and only "
-		  "cities that a region lists are known. off: none. A file that is named here and "
+		  "was installed or built with this program; where it is missing the log says so, and "
+		  "only cities that a region lists are known. off: none. A file that is named here and "
 		  "replaced on disk is opened anew by itself, the installed one by a reload. Data: GeoNames (geonames.org), CC BY 4.0." },
 	{ .name = "geoip", .type = OPT_LIST, AT(conf_main, geoip, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_path, .expected = "a file name",

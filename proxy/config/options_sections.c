@@ -21,6 +21,7 @@ static const char *const access_words[] = { "any",     "read-write",     "read-o
 					    "standby", "prefer-standby", NULL };
 static const char *const pool_words[] = { "off", "session", "transaction", NULL };
 static const char *const reads_words[] = { "home", NULL };
+static const char *const consistency_words[] = { "session", NULL };
 static const char *const residency_words[] = { "prefer", "strict", NULL };
 
 /* clang-format off */
@@ -193,6 +194,10 @@ static const struct option database_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_words,
 	  .group = "Database",
 	  .text = "Where queries that only read go. home: to the node of the session." },
+	{ .name = "consistency", .type = OPT_ENUM, AT_ENUM(conf_database, consistency),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "session", .words = consistency_words,
+	  .group = "Database",
+	  .text = "What such a query must see. session: all that its session has written before." },
 	{ .name = "statement_sample", .type = OPT_INT, AT(conf_database, statement_sample, int),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 1000000,
 	  .group = "Database",

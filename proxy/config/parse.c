@@ -22,7 +22,8 @@ struct reader {
 	struct err *err;
 	struct slice rest; /* what has not been read yet */
 	int line;          /* number of the line that was read last */
-	bool indented;     /* that line may go on with the option before it */
+	bool indented;     /* that line goes on with the option before it */
+	size_t indent;     /* so many blanks stand before that option */
 	bool failed;
 	int origin; /* the open section, -1 before the first */
 	/* the option that further lines would extend: NULL at the start of a section */
@@ -249,7 +250,8 @@ is_text(struct reader *r, struct slice line)
 	return true;
 }
 
-/* An indented line goes on with the option above it, unless it is the header of a section. */
+/* A line that is indented more than the option above it goes on with that, unless it is the header
+ * of a section. */
 static bool
 is_section_header(struct slice text)
 {
@@ -280,6 +282,7 @@ next_line(char *to, int size, void *arg)
 {
 	struct reader *r = arg;
 	struct slice line, text;
+	size_t indent;
 
 	if (r->failed || r->rest.p == NULL || r->rest.n == 0)
 		return NULL;
@@ -288,7 +291,10 @@ next_line(char *to, int size, void *arg)
 	text = slice_trim(line);
 	if (!is_text(r, line))
 		return NULL;
-	r->indented = r->last != NULL && text.p > line.p && !is_section_header(text);
+	indent = (size_t)(text.p - line.p);
+	r->indented = r->last != NULL && indent > r->indent && !is_section_header(text);
+	if (!r->indented && text.n > 0)
+		r->indent = indent;
 	line = r->indented ? slice_of(line.p, (size_t)(text.p + text.n - line.p)) : text;
 	if (line.n >= (size_t)size) {
 		fail(r,

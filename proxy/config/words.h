@@ -37,6 +37,7 @@ enum auth_method {
 };
 enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
 enum reads_mode { READS_HOME };
+enum consistency_mode { CONSISTENCY_SESSION };
 enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
 
 const char *sslmode_name(enum sslmode m);

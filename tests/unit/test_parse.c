@@ -187,13 +187,22 @@ a_database_without_a_section_has_the_built_in_rules(void **state)
 }
 
 static void
-an_indented_option_belongs_to_its_section_only_where_nothing_is_above_it(void **state)
+options_may_be_indented_all_alike(void **state)
 {
-	struct config *c = good("[region a]\n  nodes = x\n  [region b]\n\tnodes = y\n");
+	struct config *c = good("  [region a]\n  nodes = x,\n    z\n  bias = 3\n\n; -\n"
+				"\tcities = lyon\n"
+				"[region b]\n    nodes = y\n    bias = 4\n  sslmode = require\n");
 
 	(void)state;
 	assert_int_equal(c->nregions, 2);
+	assert_int_equal(c->regions[0].nodes.n, 2);
+	assert_string_equal(c->regions[0].nodes.v[1], "z:5432");
+	assert_int_equal(c->regions[0].bias, 3);
+	assert_int_equal(c->regions[0].cities.n, 1);
 	assert_string_equal(c->regions[1].nodes.v[0], "y:5432");
+	assert_int_equal(c->regions[1].nodes.n, 1);
+	assert_int_equal(c->regions[1].bias, 4);
+	assert_int_equal(c->regions[1].sslmode, SSLMODE_REQUIRE);
 	config_unref(c);
 }
 
@@ -243,6 +252,8 @@ static const struct {
 				     "from 0 to 256 or auto" },
 	{ "[meridian]\nnearest = callr\n", "m.conf:2: option \"nearest\": \"callr\" is not one of "
 					   "caller, proxy, blend (did you mean \"caller\"?)" },
+	{ "[database movr]\nreads = home\nconsistency = eventual\n",
+	  "m.conf:3: option \"consistency\": \"eventual\" is not session" },
 	{ "[database movr]\nreads = nearest\n",
 	  "m.conf:2: option \"reads\": \"nearest\" is not home" },
 	{ "[meridian]\nblend = 2\n",
@@ -454,8 +465,7 @@ main(void)
 		cmocka_unit_test(a_file_with_one_region_gives_the_defaults),
 		cmocka_unit_test(every_kind_of_section_and_value_is_read),
 		cmocka_unit_test(a_database_without_a_section_has_the_built_in_rules),
-		cmocka_unit_test(
-		    an_indented_option_belongs_to_its_section_only_where_nothing_is_above_it),
+		cmocka_unit_test(options_may_be_indented_all_alike),
 		cmocka_unit_test(every_mistake_is_told_with_file_and_line_and_what_was_expected),
 		cmocka_unit_test(a_line_that_libinih_would_cut_is_refused),
 		cmocka_unit_test(a_long_comment_is_no_matter),
