@@ -331,8 +331,10 @@ session_moved_locality(struct session *s)
 		names[i] = session_name(s, i);
 	names[NAME_CITY] = slice_str(loc.city);
 	session_set_names(s, names);
-	if (s->pooled != NULL)
+	if (s->pooled != NULL) {
 		s->pooled->topology_version = s->pooled->decided_us = 0;
+		s->pooled->is_elsewhere = true;
+	}
 }
 
 void

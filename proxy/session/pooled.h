@@ -62,6 +62,7 @@ struct pooled {
 	unsigned effects;       /* what its queries may have done since it was last looked at … */
 	unsigned asked_effects; /* … and that, of the question that is under way */
 	unsigned pins;          /* why it keeps its server: see proxy/session/truth.h */
+	bool is_elsewhere;      /* it has said so since its node was decided */
 	bool waiting;           /* in the pool's queue */
 	bool notified;          /* … and it was told so */
 	bool ahead;             /* what the client says may be sent behind the question */

@@ -94,13 +94,15 @@ pooled_decide(struct pooled *pd)
 	struct session *s = pd->session;
 	const struct world *w = worker_world(s->worker);
 	struct route *route = &s->worker->route;
-	int sticky = pd->pool != NULL
+	/* another caller is not kept where the one before it was */
+	int sticky = pd->pool != NULL && !pd->is_elsewhere
 			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
 			 : -1;
 
 	locate_route_again(s, sticky, NULL, route);
 	pd->topology_version = w->topology->version;
 	pd->decided_us = clock_us();
+	pd->is_elsewhere = false;
 	want_all(pd, route);
 	for (unsigned i = 0; i < route->nnodes; i++) {
 		struct pool *p = pool_at(pd, w, w->topology->nodes[route->nodes[i]].live);

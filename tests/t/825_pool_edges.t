@@ -38,6 +38,20 @@ is($new_york->ask('SHOW meridian.region'), 'us-east1', 'SHOW meridian.region bef
 is($paris->ask('SHOW meridian.region'), 'europe-west1', 'and far away');
 is($paris->ask('SHOW meridian.route'), 'europe-west1, us-east1', 'SHOW meridian.route');
 
+# ---------------------------------------------------------------- another caller, on the same session
+
+# a place that is not much nearer to one of them: who says it is served where who logs in with it is
+my $greenland = session($proxy, 'meridian.location' => '64.18,-51.7');
+is($greenland->ask('SHOW port'), $west->port, 'a caller in Greenland is served in Europe');
+my $pooled = session($proxy, 'meridian.city' => 'new york');
+is($pooled->ask('SHOW port'), $east->port, 'a session of New York');
+$pooled->ask("SET meridian.location = '64.18,-51.7'");
+is($pooled->ask('SHOW port'), $west->port, 'that says it is in Greenland now is, too');
+is($pooled->ask('SHOW meridian.region'), 'europe-west1', 'and says so');
+$pooled->ask("SET meridian.city = 'new york'");
+is($pooled->ask('SHOW port'), $east->port, 'and back');
+$_->close for $greenland, $pooled;
+
 # ---------------------------------------------------------------- a launch that fails at once
 
 is($new_york->ask('SHOW port'), $east->port, 'a session has its server at home');
