@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
+use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -55,7 +56,7 @@ sub session
 	my $name = 'session' . ++$nth;
 	my $w = Meridian::Test::Wire->session($proxy, database => $database, user => 'app', password => 'secret', application_name => $name, %param);
 	my ($row) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS') };
-	$w->{id} = $row->{id};
+	@$w{qw(id name)} = ($row->{id}, $name);
 	return $w;
 }
 
@@ -69,6 +70,14 @@ sub moving
 	my $c = $proxy->console_start("REHOME SESSION $w->{id} TO REGION $region");
 	$proxy->wait_for_log(qr/the session is to move to region $region/, $from);
 	return $c;
+}
+
+# A connection in the east is logged in for it: its own, or one of the pool.
+sub there
+{
+	my ($w) = @_;
+	return $east->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE application_name = '$w->{name}' AND state = 'idle'")
+	  || grep { $_->{region} eq 'us-east1' && $_->{state} eq 'used' && $_->{session} eq $w->{id} } @{ $proxy->console('SHOW SERVERS') };
 }
 
 # To that region; "" or the error.
@@ -246,6 +255,7 @@ for my $database (qw(own ses)) {
 	# what comes behind it in one go waits, and is answered there
 	$t->ask('BEGIN');
 	$moving = moving($t, 'us-east1');
+	ok(wait_until(sub { there($t) }), 'a connection is there for it');
 	$t->send(query('COPY place FROM STDIN'));
 	$t->until('G');
 	$t->send(copy_data("copied\n") . copy_done());

@@ -45,7 +45,7 @@ for my $database (qw(own ses)) {
 		}
 	}
 }
-usleep(500_000);
+$proxy->wait_console('SHOW SESSIONS', sub { 24 == grep { $_->{database} =~ /^(own|ses)$/ } @{ $_[0] } });
 
 # one console keeps on asking
 my ($in, $out, $err) = ('', '', '');

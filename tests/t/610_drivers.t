@@ -19,10 +19,15 @@ $proxy->start;
 my $port = $proxy->port;
 
 my $psycopg = <<'PY';
-import sys, threading, psycopg
+import sys, threading, time, psycopg
 sys.stdout.reconfigure(line_buffering=True)
-c = psycopg.connect(host='127.0.0.1', port=sys.argv[1], user='alice', password='secret', dbname='postgres',
-                    options='-c meridian.city=paris', autocommit=True)
+at = dict(host='127.0.0.1', port=sys.argv[1], user='alice', password='secret', dbname='postgres', options='-c meridian.city=paris')
+c = psycopg.connect(**at, autocommit=True)
+def cancel():
+    with psycopg.connect(**at, autocommit=True) as o:
+        while not o.execute("select count(*) from pg_stat_activity where wait_event = 'PgSleep'").fetchone()[0]:
+            time.sleep(0.02)
+    c.cancel()
 print(c.execute("select current_setting('cluster_name')").fetchone()[0])
 for i in range(8):
     assert c.execute('select %s::int + 1', (i,), prepare=True).fetchone()[0] == i + 1
@@ -42,7 +47,7 @@ try:
     c.execute('select 1/0')
 except psycopg.errors.DivisionByZero as e:
     print('error', e.sqlstate)
-threading.Timer(0.3, c.cancel).start()
+threading.Thread(target=cancel).start()
 try:
     c.execute('select pg_sleep(100)')
 except psycopg.errors.QueryCanceled as e:
@@ -53,10 +58,21 @@ print('end', c.execute('select count(*) from t').fetchone()[0])
 PY
 
 my $psycopg2 = <<'PY';
-import io, sys, threading, psycopg2
+import io, sys, threading, time, psycopg2
 sys.stdout.reconfigure(line_buffering=True)
-c = psycopg2.connect(host='127.0.0.1', port=sys.argv[1], user='alice', password='secret', dbname='postgres',
-                     options='-c meridian.city=paris')
+at = dict(host='127.0.0.1', port=sys.argv[1], user='alice', password='secret', dbname='postgres', options='-c meridian.city=paris')
+c = psycopg2.connect(**at)
+def cancel():
+    o = psycopg2.connect(**at)
+    o.autocommit = True
+    k = o.cursor()
+    while True:
+        k.execute("select count(*) from pg_stat_activity where wait_event = 'PgSleep'")
+        if k.fetchone()[0]:
+            break
+        time.sleep(0.02)
+    o.close()
+    c.cancel()
 k = c.cursor()
 k.execute("select current_setting('cluster_name')")
 print(k.fetchone()[0])
@@ -71,7 +87,7 @@ try:
 except psycopg2.Error as e:
     print('error', e.pgcode)
 c.rollback()
-threading.Timer(0.3, c.cancel).start()
+threading.Thread(target=cancel).start()
 try:
     k.execute('select pg_sleep(100)')
 except psycopg2.Error as e:
