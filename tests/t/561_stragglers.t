@@ -4,6 +4,8 @@
 # Sessions that do not come to the end of their transaction while their database is frozen: what a
 # client hears is what became of it, in either protocol, in every kind of pool. A COMMIT that did not
 # happen is never told as one, nor as the ROLLBACK that drivers take for success.
+#
+# timeout: 1800
 use strict;
 use warnings;
 use IPC::Run ();

@@ -50,7 +50,7 @@ while (time < $until) {
 cmp_ok($looks, '>', 5, 'looked at again and again');
 is($least, 1, 'they stay, though nobody serves the database there');
 is(order('resume', 1, qw(app us-east1)), 'ok', 'the migration has changed its mind');
-ok(wait_until(sub { !in_the_west() }, 10), 'they are closed');
+ok(wait_until(sub { !in_the_west() }), 'they are closed');
 is($client->ask('SELECT 1'), 1, 'the session has heard nothing of it');
 $proxy->stop;
 done_testing();

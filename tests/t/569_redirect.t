@@ -63,7 +63,7 @@ sub until_come
 {
 	my ($proxy, $database, $good, $what) = @_;
 	my @said;
-	for (1 .. 100) {
+	for (1 .. 300) {
 		@said = come($proxy, $database);
 		return pass($what) if $good->(@said);
 		Time::HiRes::usleep(100_000);
@@ -84,7 +84,7 @@ my $stays = do {
 $stays->query_safe('SELECT 1');
 is((come($first, 'app'))[1], '', 'before it moves nobody is told anything');
 is_deeply($first->console('SHOW REDIRECTS'), [], '… nor is there a redirection');
-run_it($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', redirect_until = '1 hour')");
+run_it($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', redirect_until = '1 hour', pause_budget = '30s', catchup_deadline = '30s')");
 run_it($first, 'RUN MIGRATION mv PREPARE');
 run_it($first, 'RUN MIGRATION mv DATA');
 ok($agora->poll_query_until('app', 'SELECT count(*) = 3 FROM meridian.proxy'), 'all proxies are there');
@@ -172,7 +172,7 @@ is((come($there, 'app'))[0], 'osc-fr1', 'the new region takes everybody');
 
 $agora->safe_psql('postgres', 'DROP DATABASE app WITH (FORCE)');
 $stays->quit;
-run_it($there, "CREATE MIGRATION back OF DATABASE app FROM osc-fr1 TO agora-fr1 WITH (max_lag = '1MB')");
+run_it($there, "CREATE MIGRATION back OF DATABASE app FROM osc-fr1 TO agora-fr1 WITH (max_lag = '1MB', pause_budget = '30s', catchup_deadline = '30s')");
 like((come($first, 'app'))[1], $over, 'a new move changes nothing before it is decided');
 $said = run_it($there, 'RUN MIGRATION back ALL');
 like($said, qr/\[region agora-fr1\]; as long as nobody does, it goes on forwarding/, 'FINALIZE says that nobody knows where else to go');

@@ -44,7 +44,7 @@ for my $i (0 .. $#steps) {
 		my $victim = movr_proxy("v$n", $crdb, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => "$step:$where" });
 		$victim->start;
 		$victim->console_raw("RUN MIGRATION $m ALL");
-		ok($victim->wait_exit(20) && $victim->exit_status == 9 << 8, "killed $where $step") or $victim->kill9;
+		ok($victim->wait_exit(60) && $victim->exit_status == 9 << 8, "killed $where $step") or $victim->kill9;
 		my ($status, $err) = go_on($back ? "ABORT MIGRATION $m" : "RUN MIGRATION $m ALL");
 		is($status, 0, $back ? 'another proxy aborts it' : 'another proxy goes on') or diag $err;
 		my $state = $crdb->psql_value('STANDIN STATE');
@@ -70,7 +70,7 @@ for my $where (qw(before after)) {
 	my $victim = movr_proxy("v$n", $crdb, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => "region_column:$where" });
 	$victim->start;
 	$victim->console_raw("RUN MIGRATION $m ALL");
-	ok($victim->wait_exit(20) && $victim->exit_status == 9 << 8, "killed $where region_column") or $victim->kill9;
+	ok($victim->wait_exit(60) && $victim->exit_status == 9 << 8, "killed $where region_column") or $victim->kill9;
 	is((go_on("RUN MIGRATION $m NEXT"))[0], 0, 'another proxy goes on, a step') if $where eq 'before';
 	is((go_on("ABORT MIGRATION $m"))[0],    0, 'another proxy aborts it');
 	is($crdb->psql_value('STANDIN STATE'), $fresh, 'and everything is as it was');

@@ -4,6 +4,8 @@
 # A move whose proxy is killed before or after a step, under load, and resumed by another proxy, to the
 # end or by ABORT: nothing that was acknowledged is lost, the two sides are never writable at once, and
 # ABORT leaves the source as it was. Here at some steps; 945 kills at both sides of every step.
+#
+# timeout: 1800
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
@@ -145,7 +147,7 @@ for my $point (@points) {
 	my ($order, $and_then) = lead_there($m, $step, $side);
 	my $ledger = ledger([ map { $_->connstr('app', user => 'postgres') } $victim, $other ], '-c', 4, '-w', 10, '-f', 10 * $n);
 	my ($status, undef, $said) = $victim->console_raw(sprintf $order, $m);
-	ok($victim->wait_exit(30) && $victim->exit_status == 9 << 8, "$name: it dies there") or diag($said), $victim->kill9;
+	ok($victim->wait_exit(60) && $victim->exit_status == 9 << 8, "$name: it dies there") or diag($said), $victim->kill9;
 	$and_then->() if $and_then;
 
 	my $is_aborted = go_on($m, $step, $then, $before, $name);

@@ -73,6 +73,7 @@ is(state_of('w'), 'error', '... it failed');
 run_it("SET MIGRATION w (window = '$closed')");
 like(refused('RETRY MIGRATION w'), qr/55000: FINALIZE is to freeze in its window only/, 'RETRY outside of the window');
 is($agora->safe_psql('app', 'INSERT INTO t VALUES (2) RETURNING id'), '2', '... nothing is fenced');
+run_it(q{SET MIGRATION w (catchup_deadline = '30s', pause_budget = '30s')});
 run_it('RUN MIGRATION w FINALIZE FORCE (window)');
 is(state_of('w'), 'redirecting', 'FORCE (window) goes past it');
 run_it('REVERSE MIGRATION w');
@@ -81,7 +82,7 @@ is(state_of('w'), 'reversed', 'the way back is open at any hour');
 # ---------------------------------------------------------------- ddl = record
 
 sub alice { my ($sql) = @_; return $proxy->safe_psql('other', $sql, extra_params => [ '-U', 'alice' ]) }
-run_it("CREATE MIGRATION d OF DATABASE other FROM agora-fr1 TO osc-fr1 WITH (ddl = record, window = '$open UTC', max_lag = '1MB')");
+run_it("CREATE MIGRATION d OF DATABASE other FROM agora-fr1 TO osc-fr1 WITH (ddl = record, window = '$open UTC', max_lag = '1MB', pause_budget = '30s', catchup_deadline = '30s')");
 run_it("RUN MIGRATION d $_") for qw(PREPARE DATA);
 alice('ALTER TABLE t ADD COLUMN extra text');
 alice('CREATE INDEX t_extra ON t(extra)');

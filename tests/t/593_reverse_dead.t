@@ -17,7 +17,7 @@ $proxy->wait_up(2);
 for my $db (qw(app idle)) {
 	$agora->safe_psql('postgres', "CREATE DATABASE $db");
 	$agora->safe_psql($db, 'CREATE TABLE t(id int PRIMARY KEY)');
-	for my $sql ("CREATE MIGRATION $db OF DATABASE $db FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1, pause_budget = '10s')", map { "RUN MIGRATION $db $_" } qw(PREPARE DATA FINALIZE)) {
+	for my $sql ("CREATE MIGRATION $db OF DATABASE $db FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1, pause_budget = '10s', catchup_deadline = '30s')", map { "RUN MIGRATION $db $_" } qw(PREPARE DATA FINALIZE)) {
 		my ($status, undef, $err) = $proxy->console_raw($sql);
 		is($status, 0, $sql) or diag $err;
 	}

@@ -59,7 +59,7 @@ sub held
 }
 
 my $sync = q(slot_name ~ '^pg_[0-9]+_sync_');
-run_it($one, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB', retry_wait = '200ms')");
+run_it($one, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB', retry_wait = '200ms', pause_budget = '30s', catchup_deadline = '30s')");
 run_it($one, 'RUN MIGRATION mv PREPARE');
 my $ledger = ledger($agora->connstr('app'), '-c', 2, '-w', 3);
 my %bench = (out => '', err => '', script => PostgreSQL::Test::Utils::tempdir() . '/odd.sql');
@@ -69,7 +69,7 @@ INSERT INTO $odd VALUES (:id, 1) ON CONFLICT (id) DO UPDATE SET n = "Odd ""Table
 DELETE FROM $odd WHERE id = :id % 700 + 1;
 SQL
 $bench{run} = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-R', 100, '-T', 3600, '-f', $bench{script}, $agora->connstr('app') ],
-	'<', \'', '>', \$bench{out}, '2>', \$bench{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(300)));
+	'<', \'', '>', \$bench{out}, '2>', \$bench{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(600)));
 
 # ---------------------------------------------------------------- the target dies with three copies at their end
 

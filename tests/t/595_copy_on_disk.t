@@ -22,7 +22,7 @@ $_->start for $one, $two;
 $_->wait_up(2) for $one, $two;
 app_to_move($agora, map { "CREATE TABLE t$_(i int PRIMARY KEY)" } 1 .. 12);
 
-for my $sql ("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB')", 'RUN MIGRATION mv PREPARE') {
+for my $sql ("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB', pause_budget = '30s', catchup_deadline = '30s')", 'RUN MIGRATION mv PREPARE') {
 	my ($status, undef, $err) = $one->console_raw($sql);
 	is($status, 0, $sql) or diag $err;
 }

@@ -54,7 +54,7 @@ sub row_of { my ($m) = @_; return $one->console("SHOW MIGRATION $m")->[0] }
 sub detail_of
 {
 	my ($m, $words, $what) = @_;
-	my $rows = eval { $one->wait_console("SHOW MIGRATION $m", sub { ($_[0][0]{detail} // '') =~ $words }, 20) };
+	my $rows = eval { $one->wait_console("SHOW MIGRATION $m", sub { ($_[0][0]{detail} // '') =~ $words }) };
 	return ok($rows, $what) || diag row_of($m)->{detail} // '(no detail)';
 }
 
@@ -85,7 +85,7 @@ detail_of('behind', qr/tables copied.*; subscription mrd_1_fwd is disabled there
 is(row_of('behind')->{state}, 'running(data)', '... and waited for');
 ok($agora->poll_query_until('app', q(SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'mrd_1_fwd')), '... nobody reads its slot');
 loses($agora, 'mrd_1_fwd');
-eval { $one->wait_console('SHOW MIGRATION behind', sub { $_[0][0]{state} eq 'error' }, 15) };
+eval { $one->wait_console('SHOW MIGRATION behind', sub { $_[0][0]{state} eq 'error' }) };
 is(row_of('behind')->{state}, 'error', 'a slot that is lost is an error of DATA within seconds');
 like(row_of('behind')->{detail}, qr/55000: replication slot mrd_1_fwd is lost: more than max_slot_wal_keep_size/, '... and said');
 refused('RETRY MIGRATION behind', qr/55000: replication slot mrd_1_fwd is lost.*HINT:  ABORT MIGRATION 1; and begin again/s, 'for good');
@@ -97,7 +97,7 @@ $copies = hold_copies($osc, 'app', 'shelf');
 run_it('RUN MIGRATION unpublished DATA NOWAIT');
 ok($osc->poll_query_until('app', q(SELECT count(*) > 0 FROM pg_subscription_rel WHERE srsubstate = 'r')), 'the copy is under way');
 $agora->safe_psql('app', 'SET meridian.internal = on; DROP PUBLICATION mrd_2');
-eval { $one->wait_console('SHOW MIGRATION unpublished', sub { $_[0][0]{state} eq 'error' }, 15) };
+eval { $one->wait_console('SHOW MIGRATION unpublished', sub { $_[0][0]{state} eq 'error' }) };
 like(row_of('unpublished')->{detail}, qr/55000: publication mrd_2 is gone/, 'a publication that was dropped is an error of DATA');
 $copies->quit;
 aborted('unpublished');

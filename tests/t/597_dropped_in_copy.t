@@ -41,7 +41,7 @@ sub wait_for
 sub begins
 {
 	my ($db) = @_;
-	run_it("CREATE MIGRATION $db OF DATABASE $db FROM agora-fr1 TO osc-fr1 WITH (ddl = allow, max_lag = '1MB', retry_wait = '200ms')");
+	run_it("CREATE MIGRATION $db OF DATABASE $db FROM agora-fr1 TO osc-fr1 WITH (ddl = allow, max_lag = '1MB', retry_wait = '200ms', pause_budget = '30s', catchup_deadline = '30s')");
 	return run_it("RUN MIGRATION $db PREPARE");
 }
 

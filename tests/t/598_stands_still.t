@@ -30,11 +30,11 @@ sub run_it
 sub detail_of
 {
 	my ($words, $what) = @_;
-	my $rows = eval { $proxy->wait_console('SHOW MIGRATION mv', sub { ($_[0][0]{detail} // '') =~ $words }, 25) };
+	my $rows = eval { $proxy->wait_console('SHOW MIGRATION mv', sub { ($_[0][0]{detail} // '') =~ $words }) };
 	return ok($rows, $what) || diag $proxy->console('SHOW MIGRATION mv')->[0]{detail} // '(no detail)';
 }
 
-run_it(q(CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, ddl = allow, max_lag = '1MB')));
+run_it(q(CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, ddl = allow, max_lag = '1MB', pause_budget = '30s', catchup_deadline = '30s')));
 run_it('RUN MIGRATION mv PREPARE');
 
 # ---------------------------------------------------------------- no worker is free

@@ -268,10 +268,10 @@ freeze_all(struct job *j, const struct migration_step *s, struct err *e)
 			       .database = job_database(j),
 			       .from = "a",
 			       .to = "b",
-			       .expires_us = 10 * USEC_PER_SEC };
+			       .expires_us = 60 * USEC_PER_SEC };
 	struct gate_counts n;
 
-	if (fleet_freeze(j, &m, clock_us() + USEC_PER_SEC, &n, e) < 0)
+	if (fleet_freeze(j, &m, clock_us() + 10 * USEC_PER_SEC, &n, e) < 0)
 		return -1;
 	job_notice(j, "frozen: %u sessions", n.sessions);
 	return write_row(j, s, e);
