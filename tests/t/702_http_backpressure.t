@@ -44,7 +44,7 @@ sub stopped
 {
 	my $w = Meridian::Test::Wire->new(path => $proxy->socket_path);
 	$w->send(statement("SELECT repeat('x', 3000000) AS a"));
-	ok($w->wait_for('read', time + 10), 'an answer that is longer than what the socket takes');
+	ok($w->wait_for('read', time + 30), 'an answer that is longer than what the socket takes');
 	$w->send(sized(PIECE) x (FULL / PIECE));
 	sleep 0.5;
 	return $w;

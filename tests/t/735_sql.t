@@ -234,9 +234,12 @@ ok($east->poll_query_until('postgres', "select count(*) = 0 from pg_stat_activit
 
 # The answer is there, and then the caller resets its connection: the proxy hears of both at once.
 $w = Meridian::Test::Wire->new($proxy);
-$w->send($request->($json->encode(query_of('select pg_sleep(1)'))));
+my $locker = Meridian::Test::Wire->session($east);
+$locker->ask('SELECT pg_advisory_lock(1)');
+$w->send($request->($json->encode(query_of('select 1 from pg_advisory_xact_lock(1)'))));
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
 stand_still($proxy->pid);
+$locker->ask('SELECT pg_advisory_unlock(1)');
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'idle'"), 'and ends');
 $w->abort;
 kill 'CONT', $proxy->pid;
@@ -273,12 +276,15 @@ $slow->send($request->($json->encode(query_of("select repeat('x', 30000000)"))))
 $slow->fill until length $slow->{in};    # it is there, whole, and hardly begun to be read
 $proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
 $w = Meridian::Test::Wire->new($proxy);
-$w->send($request->($json->encode(query_of('select pg_sleep(5)'))));
+$locker->ask('SELECT pg_advisory_lock(1)');
+$w->send($request->($json->encode(query_of('select 1 from pg_advisory_xact_lock(1)'))));
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
 my $idle = Meridian::Test::Wire->new($proxy);
 $idle->send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
 $idle->fill until $idle->{in} =~ /ok\n/;
 kill 'TERM', $proxy->pid;
+$proxy->wait_for_log(qr/SIGTERM: draining/);
+$locker->close;
 1 while $w->fill;
 like($w->{in}, qr{^HTTP/1\.1 200 .*Connection: close.*"rowCount":1}s, 'it ends well, and the connection with it');
 1 while $slow->fill;

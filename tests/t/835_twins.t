@@ -9,6 +9,8 @@
 # nearer, now farther; one by one, or all at once, to one server connection, or as several users to two.
 # TWINS=seed or TWINS=from-to plays others than the usual ones; TWINS_WAY='off on two' (a regular expression) only those ways,
 # TWINS_STEPS=3 three times as long; TWINS_ALL=1 shows what all clients have said where one has parted, not that one's alone.
+#
+# timeout: 1800
 use strict;
 use warnings;
 use Meridian::Test::Bridge;

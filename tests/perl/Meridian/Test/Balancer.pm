@@ -219,7 +219,7 @@ sub start
 sub wait_port
 {
 	my ($self, $port) = @_;
-	my $end = time + 20 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
+	my $end = time + 60 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
 	while (time < $end) {
 		return if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
 		last if waitpid($self->{pid}, WNOHANG) > 0;

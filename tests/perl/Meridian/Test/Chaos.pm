@@ -40,7 +40,7 @@ sub outcome
 {
 	my ($w, %param) = @_;
 	my $last = (delete $param{patience} // 10) * $slow;
-	$pause_until = delete $param{pause_until} // sub { 1 };
+	$pause_until = delete $param{pause_until};
 	$patience = 10 * $slow;
 	my $login = login_outcome($w, %param);
 	$patience = $last;
@@ -54,8 +54,8 @@ sub two_queries
 	my ($w) = @_;
 	my $first = query_outcome($w);
 	return $first unless $first =~ s/, on$//;
-	wait_until($pause_until, 30);
-	usleep(100_000 * $slow);
+	wait_until($pause_until, 30) if $pause_until;
+	usleep(($pause_until ? 400_000 : 100_000) * $slow);
 	my $unasked = query_outcome($w, 1);
 	return "$first, $unasked" if $unasked =~ /,/ && $unasked !~ s/, on$//;
 	my $second = query_outcome($w) =~ s/, on$//r;

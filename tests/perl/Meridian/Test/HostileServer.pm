@@ -103,6 +103,7 @@ sub then_reset
 	return sub {
 		my ($fd) = @_;
 		syswrite $fd, join '', @bytes;
+		wait_for_reader($fd);
 		select undef, undef, undef, 0.05;
 		reset_it($fd);
 	};
@@ -334,7 +335,7 @@ sub proxy
 	my $cert  = certificate('proxy', alt => 'DNS:localhost');
 	my $proxy = Meridian::Test::Proxy->new($mode,
 		regions => [ 'us-east1' => { nodes => $self, sslmode => $mode =~ /secure/ ? 'require' : 'disable' } ],
-		set     => { workers => 1, auth_throttle_base => 0, auth => $pool ? 'trust' : 'passthrough', server_connect_timeout => 500 * $slow . 'ms',
+		set     => { workers => 1, auth_throttle_base => 0, auth => $pool ? 'trust' : 'passthrough', server_connect_timeout => 1 * $slow . 's',
 			query_wait_timeout => 3 * $slow . 's', server_login_retry => '20ms', probe_conninfo => undef, probe_interval => '100ms', probe_rise => 1,
 			$mode eq 'reset' ? (default_pool_size => 1, server_idle_timeout => 1 * $slow . 's', query_wait_timeout => 20 * $slow . 's') : (),
 			failback_delay => 0, tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key} },
