@@ -172,7 +172,7 @@ for my $round (1 .. 60) {
 	$w->close;
 }
 my $left = 60;
-for (1 .. 100) {
+for (1 .. 1000) {
 	$left = grep { $_->{state} =~ /authent|looking/ } @{ $proxy->console('SHOW SESSIONS') };
 	last if $left == 0;
 	select undef, undef, undef, 0.05;

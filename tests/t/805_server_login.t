@@ -147,7 +147,7 @@ sub await_certificate
 {
 	my ($crt) = @_;
 	my $wanted = PostgreSQL::Test::Utils::slurp_file($crt);
-	for (1 .. 100) {
+	for (1 .. 1000) {
 		return if index(qx(openssl s_client -starttls postgres -connect 127.0.0.1:$port </dev/null 2>/dev/null), $wanted) >= 0;
 		usleep(50_000);
 	}

@@ -180,7 +180,7 @@ is($p->ask('SHOW port'), $west->port, 'a session of Paris is served there');
 $delay->refuse;
 $delay->cut;
 my $moved;
-for (1 .. 100) {
+for (1 .. 400) {
 	$p = session('meridian.city' => 'paris') if $p->{gone};
 	$moved = eval { $p->ask('SHOW port') } // '';
 	last if $moved eq $east->port;
@@ -256,7 +256,8 @@ my $far = distant_proxy('europe-west1', $delay);
 ($cold, @warm) = cold_and_warm($far, $west, 150 + 5 * $slow);
 measured('first result, 75 ms each way: cold %.1f ms, warm %.1f to %.1f ms', $cold, @warm[0, -1]);
 cmp_ok($cold, '>', 400, 'without a pool the first result takes several round trips');
-cmp_ok($warm[0], '<', 150 + 5 * $slow, 'with a warm one it takes one');
+# One round trip is to be told from two.
+cmp_ok($warm[0], '<', $ENV{MERIDIAN_TEST_STRICT} ? 155 : 250 + 5 * $slow, 'with a warm one it takes one');
 $far->stop;
 
 # ---------------------------------------------------------------- limits over all workers

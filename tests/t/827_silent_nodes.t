@@ -59,20 +59,20 @@ for my $mode (qw(own ses tx)) {
 	is(sorted(refused(login($proxy, database => $mode))), "08006 no region can take this session: Tried $listed", "$mode: each of three silent nodes is tried once, and named");
 	$proxy->stop;
 
-	$proxy = proxy("$mode-late", \@silent, server_connect_timeout => '50s', client_login_timeout => '500ms');
+	$proxy = proxy("$mode-late", \@silent, server_connect_timeout => '50s', client_login_timeout => '2s');
 	is(refused(login($proxy, database => $mode)), '08P01 login took too long: Region us-east1, node 127.0.0.1:' . $silent[0]->port . ': no answer yet.',
 		"$mode: who is waited for in the end");
 	$proxy->stop;
 }
 
 for my $mode (qw(ses tx)) {
-	my $proxy = proxy("$mode-one", [$east], client_login_timeout => '1s', default_pool_size => 2);
+	my $proxy = proxy("$mode-one", [$east], client_login_timeout => '4s', default_pool_size => 2);
 	my $has = login($proxy, database => $mode, user => 'one');
 	$has->until('Z');
 	is($has->ask('BEGIN; SELECT 1'), 1, "$mode: a session has all that there may be");
 	my $why = 'Region us-east1, node 127.0.0.1:' . $east->port . ': too many connections for role "one" (53300).';
 	is(refused(login($proxy, database => $mode, user => 'one', TimeZone => 'Asia/Tokyo')), "08P01 login took too long: $why", "$mode: another waits for it, and why");
-	$proxy->reload(set => { query_wait_timeout => '1s' });
+	$proxy->reload(set => { query_wait_timeout => '4s' });
 	my $late = login($proxy, database => $mode, user => 'one');
 	$late->until('Z');
 	$late->send(query('SELECT 2'));
@@ -81,7 +81,7 @@ for my $mode (qw(ses tx)) {
 	$proxy->stop;
 
 	# Each has begun a connection of its own when the first of these fails.
-	$proxy = proxy("$mode-two", [ $silent[0], $east ], server_connect_timeout => 2 * $slow . 's', client_login_timeout => '50s');
+	$proxy = proxy("$mode-two", [ $silent[0], $east ], server_connect_timeout => 4 * $slow . 's', client_login_timeout => '50s');
 	my @all;
 	for (1 .. 3) {
 		push @all, login($proxy, database => $mode);

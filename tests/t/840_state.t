@@ -46,7 +46,7 @@ sub becomes
 {
 	my ($read, $want, $name) = @_;
 	my $got;
-	for (1 .. 100) {
+	for (1 .. 1000) {
 		$got = $read->();
 		last if $got eq $want;
 		usleep(20_000 * ($ENV{MERIDIAN_TEST_SLOW} || 1));

@@ -118,7 +118,7 @@ for my $database (qw(own ses tx)) {
 	$l->ask('LISTEN news');
 	notify(2500);
 	ok(is_stuck($database), "$database: a session listens and does not read");
-	is($proxy->console_error("PAUSE DATABASE $database DEADLINE '5s'"), '', 'PAUSE does not wait for it');
+	is($proxy->console_error("PAUSE DATABASE $database DEADLINE '30s'"), '', 'PAUSE does not wait for it');
 	my ($held) = grep { $_->{held} } @{ $proxy->console('SHOW PAUSES') };
 	is("@$held{qw(database held open)}", "$database 1 0", 'and holds it') if $held;
 	$proxy->console("RESUME DATABASE $database");

