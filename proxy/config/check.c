@@ -17,6 +17,8 @@
 #include "proxy/config/values.h"
 #include "routing/places.h"
 
+#define DEFAULT_PORT 6433
+
 struct check {
 	struct config *c;
 	const struct origins *origins;
@@ -111,6 +113,28 @@ lacks_port(const char *listen)
 	return listen[0] != '/' && (colon == NULL || (bracket != NULL && colon < bracket));
 }
 
+/* The port of the first address in `listen`; 0: there are only unix sockets. */
+static int
+first_port(const struct conf_listener *l)
+{
+	for (size_t i = 0; i < l->listen.n; i++) {
+		if (l->listen.v[i][0] != '/')
+			return atoi(strrchr(l->listen.v[i], ':') + 1);
+	}
+	return 0;
+}
+
+/* Who knows the port of an address knows the name of the unix socket beside it. */
+static int
+socket_port(const struct config *c, const struct conf_listener *l)
+{
+	int port = c->main.listen_port != 0 ? c->main.listen_port : first_port(l);
+
+	for (size_t i = 0; port == 0 && i < c->nlisteners; i++)
+		port = first_port(&c->listeners[i]);
+	return port != 0 ? port : DEFAULT_PORT;
+}
+
 static void
 resolve_listener(struct conf_listener *l, int port)
 {
@@ -165,7 +189,10 @@ config_resolve(struct config *c)
 
 	m->stale_after = m->stale_after_set > 0 ? m->stale_after_set : 3 * m->probe_interval;
 	for (size_t i = 0; i < c->nlisteners; i++)
-		resolve_listener(&c->listeners[i], m->listen_port);
+		resolve_listener(&c->listeners[i],
+				 m->listen_port != 0 ? m->listen_port : DEFAULT_PORT);
+	for (size_t i = 0; i < c->nlisteners; i++)
+		c->listeners[i].socket_port = socket_port(c, &c->listeners[i]);
 	for (size_t i = 0; i < c->nregions; i++) {
 		struct conf_region *r = &c->regions[i];
 

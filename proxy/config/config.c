@@ -187,13 +187,29 @@ apply_set(struct config *c, const char *text, struct err *e)
 	return 0;
 }
 
+/* Whether an argument before that one names the same region. */
+static bool
+is_repeated(const struct strlist *args, size_t at, struct slice name)
+{
+	for (size_t i = 0; i < at; i++) {
+		struct slice rest = slice_str(args->v[i]);
+		struct slice other = slice_trim(slice_cut(&rest, '='));
+
+		if (other.n == name.n && memcmp(other.p, name.p, name.n) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* --region NAME=HOST:PORT[,…]: a further region, or other nodes for one of the file. */
 static int
-apply_region(struct config *c, const char *text, struct err *e)
+apply_region(struct config *c, const struct strlist *args, size_t at, struct err *e)
 {
+	const char *text = args->v[at];
 	struct slice nodes = slice_str(text), name = slice_trim(slice_cut(&nodes, '='));
 	enum section_kind kind = SECTION_REGION;
-	int index;
+	const struct option *o = option_find(&kind, SLICE_LITERAL("nodes"));
+	int index, result;
 
 	if (nodes.p == NULL)
 		return err_set(e, "F0000", "--region: expected NAME=HOST:PORT[,…], found \"%s\"",
@@ -204,9 +220,11 @@ apply_region(struct config *c, const char *text, struct err *e)
 	index = config_find_section(c, kind, name);
 	if (index < 0)
 		index = (int)config_add_section(c, kind, xstrndup(name.p, name.n));
-	if (value_set(option_find(&kind, SLICE_LITERAL("nodes")), &c->regions[index], nodes, e) < 0)
-		return err_prefix(e, "--region %s", quote(name).text);
-	return 0;
+	if (is_repeated(args, at, name))
+		result = value_append(o, &c->regions[index], nodes, e);
+	else
+		result = value_set(o, &c->regions[index], nodes, e);
+	return result < 0 ? err_prefix(e, "--region %s", quote(name).text) : 0;
 }
 
 /* Options that replace a list of [meridian]. */
@@ -239,7 +257,7 @@ apply_args(struct config *c, const struct config_args *args, struct err *e)
 			return -1;
 	}
 	for (size_t i = 0; i < args->regions.n; i++) {
-		if (apply_region(c, args->regions.v[i], e) < 0)
+		if (apply_region(c, &args->regions, i, e) < 0)
 			return -1;
 	}
 	if (args->socket_dir == NULL)

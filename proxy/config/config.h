@@ -34,6 +34,7 @@ struct ident;
 struct conf_listener {
 	char *name;
 	struct strlist listen; /* "127.0.0.1:6433", "*:6433"; "/run/meridian": a directory */
+	int socket_port;       /* names its unix sockets: .s.PGSQL.<socket_port> */
 	enum tri_mode proxy_protocol;
 	enum tls_choice tls_choice; /* as written; `tls` is what follows from it */
 	enum tri_mode tls;          /* auto: allow where a certificate is set, else off */
@@ -95,7 +96,7 @@ struct conf_main {
 	int trusted_hops;
 	struct tlv_rules tlv;
 	int workers;     /* 0: auto (one per CPU) */
-	int listen_port; /* names the unix sockets: .s.PGSQL.<listen_port> */
+	int listen_port; /* 0: auto; what follows is resolved in `listen` and `socket_port` */
 	int listen_backlog;
 	int unix_socket_mode; /* permissions */
 	enum auth_method auth;

@@ -113,9 +113,11 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_RESTART, .fallback = "auto", .min = 0, .max = 256, .zero = "auto",
 	  .group = "Process", .text = "Number of worker threads; auto: one per CPU." },
 	{ .name = "listen_port", .type = OPT_INT, AT(conf_main, listen_port, int),
-	  .apply = APPLY_RESTART, .fallback = "6433", .min = 1, .max = 65535, .group = "Process",
-	  .text = "The port of each address in listen that has none; it also names the unix "
-		  "sockets (.s.PGSQL.6433)." },
+	  .apply = APPLY_RESTART, .fallback = "auto", .min = 0, .max = 65535, .zero = "auto",
+	  .group = "Process",
+	  .text = "The port of each address in listen that has none, which also names the unix "
+		  "sockets (.s.PGSQL.6433). auto: 6433; and unix sockets are named after the first "
+		  "port in the same listen, or where that has none, of the first listener." },
 	{ .name = "listen_backlog", .type = OPT_INT, AT(conf_main, listen_backlog, int),
 	  .apply = APPLY_RESTART, .fallback = "1024", .min = 1, .max = 65535, .group = "Process",
 	  .text = "How many connections the kernel may hold that were not accepted yet, per worker. "

@@ -31,10 +31,11 @@ share(struct worker **workers, int nworkers, int take_fd, size_t listener, enum 
 }
 
 static int
-open_unix(struct listeners *l, const struct conf_main *conf, const char *dir, size_t listener,
+open_unix(struct listeners *l, const struct config *config, const char *dir, size_t listener,
 	  struct worker **workers, int nworkers, struct err *e)
 {
-	char *path = xasprintf("%s/.s.PGSQL.%d", dir, conf->listen_port);
+	const struct conf_main *conf = &config->main;
+	char *path = xasprintf("%s/.s.PGSQL.%d", dir, config->listeners[listener].socket_port);
 	int fd = sock_listen_unix(path, conf->unix_socket_mode, conf->listen_backlog, e);
 
 	if (fd >= 0) {
@@ -142,7 +143,7 @@ listeners_open(struct listeners *l, const struct config *config, struct worker *
 		for (size_t k = 0; k < at->n; k++) {
 			bool is_unix = at->v[k][0] == '/';
 			int r = is_unix
-				    ? open_unix(l, &config->main, at->v[k], i, workers, nworkers, e)
+				    ? open_unix(l, config, at->v[k], i, workers, nworkers, e)
 				    : open_tcp(l, &config->main, at->v[k], i, workers, nworkers, e);
 
 			if (r != 0)

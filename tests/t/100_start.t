@@ -82,13 +82,13 @@ my $port = $args->port;
 my @node = map { '127.0.0.1:' . $_->port } $east, $west;
 $args->start(args => [
 	'--listen', "127.0.0.1:$port", '--region', "us-east1=$node[0]", "--region=us-west1=$node[1]",
-	'--socket-dir', $args->socket_dir, '--set', "listen_port=$port", '--set', 'workers=1',
+	'--socket-dir', $args->socket_dir, '--set', 'workers=1',
 	'--set', 'region=us-east1' ]);
 is($args->safe_psql('postgres', $where), 'us-east1', 'with arguments alone, over TCP');
 is($args->psql_from({ city => 'seattle' }, 'postgres', $where), 'us-west1', "--region, twice, and the build tree's gazetteer");
 my $over_unix = $args->connstr('postgres', host => $args->socket_dir);
 is($args->safe_psql('postgres', $where, connstr => $over_unix), 'us-east1', 'over the unix socket');
-ok(-S $args->socket_path, 'the unix socket is named after the port');
+ok(-S $args->socket_path, 'the unix socket is named after the port of --listen');
 
 # A second one on the same sockets.
 my $second = Meridian::Test::Proxy->new('second', no_file => 1, port => $port);

@@ -126,6 +126,7 @@ arguments_win_over_the_file(void **state)
 	strlist_add(&args.listen, "[::1]:7002");
 	strlist_add(&args.regions, "us-east1=a:1,b:2");
 	strlist_add(&args.regions, "europe-west1=c");
+	strlist_add(&args.regions, "us-east1 = d:4");
 	strlist_add(&args.set, "workers=2");
 	strlist_add(&args.set, "probe_conninfo=user=x dbname=y");
 	strlist_add(&args.set, "listen_port = 7003");
@@ -139,8 +140,9 @@ arguments_win_over_the_file(void **state)
 	assert_int_equal(c->main.listen_port, 7003);
 	assert_string_equal(c->main.probe_conninfo, "user=x dbname=y");
 	assert_int_equal(c->nregions, 2);
-	assert_int_equal(c->regions[0].nodes.n, 2);
+	assert_int_equal(c->regions[0].nodes.n, 3);
 	assert_string_equal(c->regions[0].nodes.v[1], "b:2");
+	assert_string_equal(c->regions[0].nodes.v[2], "d:4");
 	assert_string_equal(c->regions[1].name, "europe-west1");
 	assert_string_equal(c->regions[1].nodes.v[0], "c:5432");
 	config_unref(c);
@@ -376,6 +378,36 @@ rows_show_every_option_and_no_password(void **state)
 }
 
 static void
+unix_sockets_are_named_after_the_port_beside_them(void **state)
+{
+	static const struct {
+		const char *text;
+		int first, second;
+	} v[] = {
+		{ "listen = /a\n", 7000, 7000 },
+		{ "listen = /a\n[listener x]\nlisten = /b\n", 6433, 6433 },
+		{ "listen = /a, [::1]:7001, *:7002\n", 7001, 7000 },
+		{ "listen = /a, ::1\n", 6433, 7000 },
+		{ "listen = /a, *:7001\n[listener x]\nlisten = /b\n", 7001, 7001 },
+		{ "listen = /a, *:7001\nlisten_port = 7009\n", 7009, 7009 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		bool has_second = strstr(v[i].text, "[listener") != NULL;
+		char text[256];
+		struct config *c;
+
+		snprintf(text, sizeof(text), "[meridian]\n%s%s" REGION, v[i].text,
+			 has_second ? "" : "[listener x]\nlisten = 127.0.0.1:7000, /b\n");
+		c = good(text);
+		assert_int_equal(c->listeners[0].socket_port, v[i].first);
+		assert_int_equal(c->listeners[1].socket_port, v[i].second);
+		config_unref(c);
+	}
+}
+
+static void
 a_row_shows_what_is_in_force_and_what_a_restart_brings(void **state)
 {
 	static const struct {
@@ -383,7 +415,7 @@ a_row_shows_what_is_in_force_and_what_a_restart_brings(void **state)
 	} v[] = { { "workers", "2", "3" },
 		  { "max_client_conn", "20", "" },
 		  { "listen", "127.0.0.1:1", "127.0.0.1:2" },
-		  { "listen_port", "6433", "" } };
+		  { "listen_port", "auto", "" } };
 	struct config *begun = good("[meridian]\nworkers = 2\nlisten = 127.0.0.1:1\n"
 				    "max_client_conn = 10\n" REGION);
 	struct config *c = good("[meridian]\nworkers = 3\nlisten = 127.0.0.1:2\n"
@@ -693,6 +725,7 @@ main(void)
 		cmocka_unit_test(set_refuses_what_is_unknown_or_wrong_or_takes_a_restart),
 		cmocka_unit_test(the_difference_of_a_reload_is_told_line_by_line),
 		cmocka_unit_test(rows_show_every_option_and_no_password),
+		cmocka_unit_test(unix_sockets_are_named_after_the_port_beside_them),
 		cmocka_unit_test(a_row_shows_what_is_in_force_and_what_a_restart_brings),
 		cmocka_unit_test(a_value_that_does_not_fit_its_row_is_cut_visibly),
 		cmocka_unit_test(the_sample_is_the_defaults),
