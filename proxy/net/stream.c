@@ -158,6 +158,13 @@ stream_announce(struct stream *st)
 		loop_again(&st->ev, EV_READ);
 }
 
+void
+stream_expect_more(struct stream *st, bool more)
+{
+	st->unread = more;
+	stream_announce(st);
+}
+
 WARM void
 stream_want(struct stream *st, short interest)
 {
@@ -261,8 +268,10 @@ stream_recv(struct stream *st, char *to, size_t size)
 {
 	ssize_t n;
 
-	if (st->ssl == NULL && st->ws == NULL)
+	if (st->ssl == NULL && st->ws == NULL) {
+		st->unread = false;
 		return socket_recv(st, to, size);
+	}
 	if (st->ssl != NULL)
 		n = stream_tls_recv(st, st->ssl, &st->unread, to, size);
 	else

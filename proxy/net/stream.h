@@ -36,7 +36,7 @@ struct stream {
 	struct stream_out *out; /* NULL: nothing */
 	int fd;                 /* -1: closed */
 	short interest;         /* EV_READ, EV_WRITE, or 0 */
-	bool unread; /* `ssl` may hold what no descriptor will announce: bytes, or the end */
+	bool unread; /* what no descriptor will announce may be there: bytes, or the end */
 	uint8_t
 	    out_bits; /* of `out`: never more than 2 to the power of this; 0: no limit of ours */
 };
@@ -65,6 +65,10 @@ void stream_want(struct stream *st, short interest);
  * called. Whoever was called and has not received says this, where it is not going to say
  * stream_want() of EV_READ anew. */
 void stream_announce(struct stream *st);
+/* The last read may have left some that the socket does not tell of (a low-water mark): they are
+ * announced until somebody receives, or until it tells of each again (false). Not where there is
+ * TLS or a WebSocket. */
+void stream_expect_more(struct stream *st, bool more);
 /* The connection was reset. */
 bool stream_has_failed(const struct stream *st);
 

@@ -3,6 +3,7 @@
 
 #include "proxy/session/bulk.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -14,7 +15,8 @@ struct bulk {
 	struct bulk_state *state;
 	struct stream *st;
 	struct loop *loop;
-	bool heard; /* since the last tick */
+	int low;      /* the mark */
+	size_t heard; /* bytes, since the last tick */
 };
 
 static bool
@@ -24,15 +26,29 @@ tell_from(const struct stream *st, int low)
 }
 
 static void
+aim(struct bulk *b, int low)
+{
+	if (b->low != low && tell_from(b->st, low))
+		b->low = low;
+}
+
+static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct bulk *b = arg;
 	struct bulk_state *state = b->state;
+	size_t heard = b->heard;
 
 	(void)fd;
 	(void)what;
-	if (b->heard) {
-		b->heard = false;
+	b->heard = 0;
+	if (heard >= BULK_QUICK)
+		aim(b, BULK_HIGH);
+	if (heard > 0)
+		return;
+	if (b->low == BULK_HIGH) {
+		/* some are there, perhaps, but not as many as that */
+		aim(b, BULK_LOW);
 		return;
 	}
 	bulk_end(state);
@@ -52,6 +68,7 @@ begin(struct bulk_state *state, struct stream *st, struct loop *l)
 	state->now = b = xcalloc(1, sizeof(*b));
 	b->state = state;
 	b->st = st;
+	b->low = BULK_LOW;
 	b->loop = l;
 	event_assign(&b->timer, loop_base(l), -1, EV_PERSIST, on_tick, b);
 	if (event_add(&b->timer, &tick) != 0)
@@ -59,12 +76,16 @@ begin(struct bulk_state *state, struct stream *st, struct loop *l)
 }
 
 void
-bulk_go_on(struct bulk_state *state, struct stream *st, struct loop *l)
+bulk_go_on(struct bulk_state *state, size_t n, bool full, struct stream *st, struct loop *l)
 {
 	if (state->now == NULL)
 		begin(state, st, l);
-	if (state->now != NULL)
-		state->now->heard = true;
+	if (state->now == NULL)
+		return;
+	state->now->heard += n;
+	/* what is left may be less than the mark: the kernel would not tell of it */
+	if (full)
+		stream_expect_more(st, true);
 }
 
 void
@@ -77,7 +98,9 @@ bulk_end(struct bulk_state *state)
 		return;
 	state->now = NULL;
 	event_del(&b->timer);
-	if (stream_is_open(b->st))
+	if (stream_is_open(b->st)) {
 		(void)tell_from(b->st, 1);
+		stream_expect_more(b->st, false);
+	}
 	loop_defer(b->loop, free, b); /* its own callback may be what runs */
 }

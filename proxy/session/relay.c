@@ -251,7 +251,7 @@ relay_on_client(struct session *s)
 				 : n == 0      ? WHY_CLIENT_GONE
 					       : WHY_CLIENT_ERROR);
 	else {
-		bulk_heard(&s->bulk, (size_t)n, &s->client, s->worker->loop);
+		bulk_heard(&s->bulk, (size_t)n, WORKER_SCRATCH - held, &s->client, s->worker->loop);
 		if (s->worker->pauses != NULL)
 			pause_take_note(s, scratch + held, (size_t)n);
 		from_client(s, scratch, held, (size_t)n);
@@ -275,7 +275,7 @@ read_server(struct session *s)
 	else if (n <= 0)
 		server_lost(s);
 	else {
-		bulk_heard(&s->server->bulk, (size_t)n, st, s->worker->loop);
+		bulk_heard(&s->server->bulk, (size_t)n, WORKER_SCRATCH - held, st, s->worker->loop);
 		(void)to_client(s, scratch, held + (size_t)n);
 	}
 }
