@@ -13,7 +13,7 @@ use Test::More;
 my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my @nodes = regional_clusters('us-east1', 'europe-west1');
 $_->safe_psql('postgres', "CREATE ROLE app LOGIN; CREATE ROLE bent LOGIN; ALTER ROLE bent SET local_preload_libraries = 'nowhere'") for @nodes;
-my $limit = 2 * $slow;
+my $limit = 4 * $slow;
 
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $nodes[0], 'europe-west1' => $nodes[1] ],
