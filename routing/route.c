@@ -195,6 +195,14 @@ is_served(const struct route_input *in, uint16_t region)
 	return false;
 }
 
+/* Distances are to a caller; where one is unknown, those of this proxy count, and they are
+ * measured. */
+static bool
+is_unknown(const struct locality *l)
+{
+	return l->source == SOURCE_SELF;
+}
+
 static void
 fill_entry(const struct route_input *in, const double *origin, const struct pick *p,
 	   struct entry *e)
@@ -215,7 +223,7 @@ fill_entry(const struct route_input *in, const double *origin, const struct pick
 	e->row.lag_us = e->row.node >= 0 ? node_lag_us(&t->nodes[e->row.node], in->now_us) : -1;
 	e->row.distance_km =
 	    origin != NULL && r->has_location ? route_distance_km(origin, r->unit) : -1;
-	set_base(in, origin != NULL, e);
+	set_base(in, origin != NULL && !is_unknown(in->locality), e);
 }
 
 static int
@@ -367,6 +375,12 @@ keep_sticky(const struct route_input *in, struct entry *v, unsigned n)
 	return true;
 }
 
+static enum route_reason
+named_by(const struct route_input *in)
+{
+	return is_unknown(in->locality) ? REASON_SELF : REASON_NAMED;
+}
+
 /* What has been ranked becomes rows. */
 static void
 conclude(const struct route_input *in, const struct entry *v, unsigned n, bool sticky,
@@ -387,7 +401,7 @@ conclude(const struct route_input *in, const struct entry *v, unsigned n, bool s
 			continue;
 		if (i == 0)
 			row->reason = in->authority != NULL ? REASON_SERVES
-				      : v[i].named          ? REASON_NAMED
+				      : v[i].named          ? named_by(in)
 				      : sticky              ? REASON_STICKY
 							    : REASON_NEAREST;
 		else
@@ -522,6 +536,7 @@ route_reason_text(const struct topology *t, const struct route_row *row, int64_t
 {
 	static const char *const texts[] = {
 		[REASON_NAMED] = "named by the caller or the operator",
+		[REASON_SELF] = "the caller's place is unknown: this proxy's own region",
 		[REASON_FARTHER] = "usable, but farther",
 		[REASON_STICKY] = "the region of last time; no other is better by enough",
 		[REASON_NO_ROLE] = "no node with the wanted access",

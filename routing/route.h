@@ -35,6 +35,7 @@ int nearest_parse(struct slice word);
 /* Why a region stands where it stands. The text shown is made from the code (route_reason_text). */
 enum route_reason {
 	REASON_NAMED,      /* the caller or the operator named it */
+	REASON_SELF,       /* nothing is known of the caller: where this proxy stands */
 	REASON_NEAREST,    /* best score; on a standby row: nearer than what hysteresis kept */
 	REASON_FARTHER,    /* usable, but another is nearer */
 	REASON_STICKY,     /* hysteresis kept it */

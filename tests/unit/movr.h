@@ -98,11 +98,11 @@ decide_for(const struct topology *t, const struct locality *l)
 static inline const char *
 told(const struct route *r)
 {
-	static const char *const reasons[] = { "named",    "nearest",  "farther",    "sticky",
-					       "drained",  "down",     "no_role",    "lagging",
-					       "failback", "full",     "not_served", "residency",
-					       "suspect",  "no_nodes", "strict",     "serves",
-					       "moved",    "last" };
+	static const char *const reasons[] = { "named",     "self",     "nearest",  "farther",
+					       "sticky",    "drained",  "down",     "no_role",
+					       "lagging",   "failback", "full",     "not_served",
+					       "residency", "suspect",  "no_nodes", "strict",
+					       "serves",    "moved",    "last" };
 	static char text[512];
 	int n = 0;
 

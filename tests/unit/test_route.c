@@ -183,6 +183,34 @@ hysteresis_keeps_a_region_that_is_not_much_worse(void **state)
 	topology_unref(t);
 }
 
+/* Where the caller is, nobody knows: what counts is what this proxy measures. */
+static void
+behind_the_proxys_own_region_round_trips_decide(void **state)
+{
+	struct topology *t = movr();
+	struct locality l = { .region = EAST, .source = SOURCE_SELF };
+	struct route r;
+
+	(void)state;
+	t->nodes[2].rtt_us = 90000; /* nearer on the map */
+	t->nodes[3].rtt_us = t->nodes[4].rtt_us = 40000;
+	r = decide_for(t, &l);
+	assert_string_equal(told(&r), "0+self 2=farther 1=farther");
+	assert_true(fabs(row_of(&r, WEST)->distance_km - 3747) < 5);
+	t->nodes[0].state = t->nodes[1].state = NODE_DOWN;
+	r = decide_for(t, &l);
+	assert_int_equal(r.rows[0].region, EUROPE);
+	/* what was not measured goes by the map */
+	t->nodes[2].rtt_us = 0;
+	t->self_region = EAST;
+	r = decide_for(t, &l);
+	assert_int_equal(r.rows[0].region, EUROPE);
+	t->nodes[3].rtt_us = t->nodes[4].rtt_us = 0;
+	r = decide_for(t, &l);
+	assert_int_equal(r.rows[0].region, WEST);
+	topology_unref(t);
+}
+
 static void
 small_gains_are_no_reason_to_leave(void **state)
 {
@@ -459,6 +487,7 @@ main(void)
 		cmocka_unit_test(a_role_that_only_one_region_has_is_nearest_there),
 		cmocka_unit_test(a_region_named_comes_first_and_the_rest_by_its_place),
 		cmocka_unit_test(hysteresis_keeps_a_region_that_is_not_much_worse),
+		cmocka_unit_test(behind_the_proxys_own_region_round_trips_decide),
 		cmocka_unit_test(small_gains_are_no_reason_to_leave),
 		cmocka_unit_test(equal_regions_are_told_apart_by_name),
 		cmocka_unit_test(callers_come_home_one_after_the_other),
