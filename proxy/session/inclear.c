@@ -80,22 +80,23 @@ on_keys(void *arg, const struct scram_keys *keys)
 	auth_pass(s);
 }
 
-/* What the verifier asks for; nobody's password takes as long to be found wrong as somebody's. */
-static bool
+/* What the verifier asks for, or one that stands in for it: nobody's password takes as long to be
+ * found wrong as somebody's. */
+static void
 challenge(const struct session *s, struct scram_challenge *out)
 {
-	const struct auth *a = s->login->auth;
+	struct auth *a = s->login->auth;
 	struct slice user = login_startup(s->login)->user;
 	struct scram_verifier mock;
 	const struct scram_verifier *v = &mock;
 
-	if (has_verifier(a))
+	scram_verifier_mock(user, s->worker->process->mock_secret, &mock);
+	if (has_verifier(a) && a->user->scram.iterations <= ITERATIONS_MAX)
 		v = &a->user->scram;
-	else
-		scram_verifier_mock(user, s->worker->process->mock_secret, &mock);
+	else if (has_verifier(a))
+		a->hopeless = "a verifier of too many iterations for a password in clear";
 	*out = (struct scram_challenge){ .salt_len = v->salt_len, .iterations = v->iterations };
 	memcpy(out->salt, v->salt, v->salt_len);
-	return v->iterations <= ITERATIONS_MAX;
 }
 
 static enum auth_verdict
@@ -104,10 +105,7 @@ await_keys(struct session *s, struct slice password)
 	struct auth *a = s->login->auth;
 	struct scram_challenge ask;
 
-	if (!challenge(s, &ask)) {
-		a->hopeless = "a verifier of too many iterations for a password in clear";
-		return refuse(s);
-	}
+	challenge(s, &ask);
 	/* a request over HTTP is not read on meanwhile */
 	if (http_speaks(s) && s->state != SESSION_LOOKUP)
 		session_enter(s, SESSION_LOOKUP);
@@ -124,10 +122,11 @@ password_check(struct session *s, struct slice password)
 	const struct auth *a = s->login->auth;
 	struct slice user = login_startup(s->login)->user;
 
-	if (a->user == NULL || a->user->kind != AUTHFILE_MD5)
+	/* that an md5 hash is other than this is known at once, and said when it would be of others
+	 */
+	if (a->user == NULL || a->user->kind != AUTHFILE_MD5 ||
+	    !is_md5_password(user, a->user->md5, password))
 		return await_keys(s, password);
-	if (!is_md5_password(user, a->user->md5, password))
-		return refuse(s);
 	s->credential = credential_new_password(password);
 	return VERDICT_PASSED;
 }

@@ -37,6 +37,8 @@ PostgreSQL::Test::Utils::append_to_file($file,
 	"local all all trust\nhost all tom 127.0.0.1/32 trust\nhost all mary 127.0.0.1/32 md5\nhost all all 127.0.0.1/32 scram-sha-256\n");
 $node->reload;
 
+my ($ines) = $secret{alice} =~ /:(.*)/; # a verifier of more iterations than are made for a password in clear
+
 my $dir   = PostgreSQL::Test::Utils::tempdir();
 my $users = "$dir/users.txt";
 sub write_users { open my $out, '>', $users or die; print $out @_; close $out; chmod 0600, $users }
@@ -50,19 +52,21 @@ my $list = <<"TXT";
 "nina" "none"
 "erin" "$secret{erin}"
 "tom" ""
+"ines" "SCRAM-SHA-256\$200000:$ines"
 "zara" "md50123456789abcdef0123456789abcdef"
 "admin" "adminpw"
 TXT
 write_users($list);
+PostgreSQL::Test::Utils::append_to_file("$dir/hba", "host clear all all password\n");
 
 my $cert   = certificate('proxy', alt => 'DNS:localhost,IP:127.0.0.1');
 my $port   = $node->port;
 my $socket = $node->host;
-my @methods = ([ scram => 'scram-sha-256' ], [ md5 => 'md5' ], [ trust => 'trust' ], [ pass => 'passthrough' ]);
+my @methods = ([ scram => 'scram-sha-256' ], [ md5 => 'md5' ], [ trust => 'trust' ], [ pass => 'passthrough' ], [ clear => 'hba' ]);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => "127.0.0.1:$port", sslmode => 'disable' },
 		'us-west1' => { nodes => "localhost:$port", sslmode => 'require' } ],
-	set => { auth => 'scram-sha-256', auth_file => $users, admin_users => 'admin', tls_cert_file => $cert->{cert},
+	set => { auth => 'scram-sha-256', auth_file => $users, hba_file => "$dir/hba", auth_throttle_after => 1000, admin_users => 'admin', tls_cert_file => $cert->{cert},
 		tls_key_file => $cert->{key}, region => 'us-east1', log_connections => 'on', log_level => 'debug',
 		probe_conninfo => 'user=tom dbname=postgres' },
 	conf => join '', map { "[database $_->[0]]\ndbname = postgres\nauth = $_->[1]\n" } @methods);
@@ -172,6 +176,32 @@ $proxy->reload;
 is(salt($_), $salt{$_}, "$_: nor do passwords in clear that come and go") for sort keys %salt;
 write_users($list);
 $proxy->reload;
+
+# Nor does the time tell: a password in clear that is wrong costs as much, whatever its user has.
+sub hashing
+{
+	my $ns = 0;
+	for my $thread (glob "/proc/$proxy->{pid}/task/*") {
+		next if PostgreSQL::Test::Utils::slurp_file("$thread/comm") ne "keymaker\n";
+		$ns += (split ' ', PostgreSQL::Test::Utils::slurp_file("$thread/schedstat"))[0];
+	}
+	return $ns;
+}
+my %cost;
+for my $user (qw(nobody alice mary tom ines)) {
+	my $before = hashing();
+	for (1 .. 10) {
+		my $w = Meridian::Test::Wire->new($proxy);
+		$w->send(startup(user => $user, database => 'clear'), password('wrong'));
+		is(error_fields(($w->until('E'))[-1])->{C}, '28P01', "$user: refused");
+	}
+	$cost{$user} = hashing() - $before;
+}
+for my $user (qw(alice mary tom ines)) {
+	my $ratio = $cost{$user} / $cost{nobody};
+	ok($ratio > 0.4 && $ratio < 2.5, sprintf '%s: hashed like nobody\'s (%.2f times as long)', $user, $ratio);
+}
+is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn($_, 'clear')), $_, "$_: the right one lets in") for qw(alice mary);
 
 # ---------------------------------------------------------------- what the node says is told
 
