@@ -147,8 +147,10 @@ on_copy_end(struct flow *f)
 		f->copy = FLOW_COPY_IN_ENDED;
 	else if (f->skip || f->beyond || f->copy == FLOW_COPY_BOTH)
 		return 0;
-	else if (flow_is_open(f) || (last > 0 && unit_is_sync(unit_at(f, last - 1))))
+	else if (flow_is_open(f))
 		unit_add(f, UNIT_MARK);
+	else if (last > 0 && unit_is_sync(unit_at(f, last - 1)))
+		unit_add(f, UNIT_MARK_BEHIND);
 	else if (last > 0 && unit_is_query(unit_at(f, last - 1)))
 		unit_set(f, last - 1, UNIT_QUERY_ENDED);
 	return 0;
@@ -195,7 +197,7 @@ on_copy_in(struct flow *f)
 		f->pending--;
 		owe_not(f);
 	}
-	if (f->queued > at && unit_at(f, at) == UNIT_MARK) {
+	if (f->queued > at && unit_is_mark(unit_at(f, at))) {
 		unit_remove(f, at);
 		f->copy = FLOW_COPY_IN_ENDED;
 	}

@@ -11,8 +11,8 @@
 #include "base/hot.h"
 #include "protocol/flow.h"
 
-#define FLOW_UNIT_BITS     3
-#define FLOW_QUEUE_MAX     21
+#define FLOW_UNIT_BITS     4
+#define FLOW_QUEUE_MAX     16
 #define FLOW_SWALLOWED_MAX 15
 #define FLOW_SAID_MANY     254 /* so many or more … */
 #define FLOW_SAID_UNKNOWN  255
@@ -24,6 +24,7 @@ enum unit {
 	UNIT_QUERY,
 	UNIT_QUERY_ENDED,  /* … and, behind it, a CopyDone sent before CopyInResponse was seen */
 	UNIT_MARK,         /* such a CopyDone in an extended-query sequence; it owes nothing */
+	UNIT_MARK_BEHIND,  /* … behind the Sync of that sequence; it goes with that one */
 	UNIT_QUERY_BEHIND, /* with extended messages in front */
 	UNIT_DOUBT,        /* such a one that may have been discarded */
 	UNIT_DOUBT_SYNC,   /* a BARE_SYNC, or what stands in front of it, is answered */
@@ -32,13 +33,13 @@ enum unit {
 static inline enum unit
 unit_at(const struct flow *f, unsigned i)
 {
-	return (enum unit)(f->queue >> (FLOW_UNIT_BITS * i) & 7);
+	return (enum unit)(f->queue >> (FLOW_UNIT_BITS * i) & 15);
 }
 
 static inline void
 unit_set(struct flow *f, unsigned i, enum unit u)
 {
-	f->queue &= ~((uint64_t)7 << (FLOW_UNIT_BITS * i));
+	f->queue &= ~((uint64_t)15 << (FLOW_UNIT_BITS * i));
 	f->queue |= (uint64_t)u << (FLOW_UNIT_BITS * i);
 }
 
@@ -46,6 +47,12 @@ static inline bool
 unit_is_sync(enum unit u)
 {
 	return u == UNIT_SYNC || u == UNIT_BARE_SYNC;
+}
+
+static inline bool
+unit_is_mark(enum unit u)
+{
+	return u == UNIT_MARK || u == UNIT_MARK_BEHIND;
 }
 
 static inline bool

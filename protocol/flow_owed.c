@@ -35,8 +35,9 @@
  *    which these are, `queue` holds in order what is owed: SYNC, BARE_SYNC (with nothing since the
  *    one before), QUERY, QUERY_ENDED (a Query and, behind it, a CopyDone sent before
  *    CopyInResponse was seen) and MARK (such a CopyDone in an extended-query sequence; it owes
- *    nothing). Anything else in copy-in mode is an error that ends the connection, so a client
- *    that sends it must have finished its data.
+ *    nothing). One that comes behind the Sync of its sequence is MARK_BEHIND: it goes when that
+ * Sync has been answered, for a COPY that comes later is not ended by it. Anything else in copy-in
+ * mode is an error that ends the connection, so a client that sends it must have finished its data.
  *
  * 3. A COPY that fails ("COPY Operations"): the server leaves copy-in mode by an ErrorResponse,
  *    drops the CopyData, CopyDone and CopyFail that still come, and, if the command was an
@@ -66,7 +67,7 @@ oldest(const struct flow *f)
 {
 	unsigned i = 0;
 
-	while (i < f->queued && unit_at(f, i) == UNIT_MARK)
+	while (i < f->queued && unit_is_mark(unit_at(f, i)))
 		i++;
 	return i;
 }
@@ -92,7 +93,7 @@ WARM void
 unit_add(struct flow *f, enum unit u)
 {
 	if (f->beyond || f->queued == FLOW_QUEUE_MAX) {
-		f->beyond |= u != UNIT_MARK;
+		f->beyond |= !unit_is_mark(u);
 		return;
 	}
 	unit_set(f, f->queued++, u);
@@ -172,13 +173,16 @@ drop_oldest(struct flow *f)
 {
 	enum unit u = UNIT_MARK;
 
-	while (u == UNIT_MARK && f->queued > 0) {
+	while (unit_is_mark(u) && f->queued > 0) {
 		u = unit_at(f, 0);
 		unit_remove(f, 0);
 	}
 	f->pending--;
 	if (UNLIKELY(u >= UNIT_QUERY_BEHIND))
 		drop_behind(f, u);
+	/* the sequence to whose COPY it would have belonged is over */
+	if (UNLIKELY(f->queued > 0) && unit_at(f, 0) == UNIT_MARK_BEHIND)
+		unit_remove(f, 0);
 }
 
 void
@@ -260,7 +264,7 @@ static void
 discard(struct flow *f)
 {
 	while (f->queued > 0 && !unit_is_sync(unit_at(f, 0))) {
-		f->pending -= unit_at(f, 0) != UNIT_MARK;
+		f->pending -= !unit_is_mark(unit_at(f, 0));
 		unit_remove(f, 0);
 	}
 	if (f->queued == 0) {

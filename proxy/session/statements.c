@@ -74,6 +74,17 @@ on_copy_end(struct walk *w, size_t total)
 	return STEP_ON;
 }
 
+/* One with a body is an error like that of any extended-query message: what follows is discarded.
+ */
+static enum step
+on_flush(struct walk *w, size_t total)
+{
+	if (total > FRAME_HEAD_BYTES && !w->copying)
+		walk_await(w, UNIT_NONSENSE, NULL);
+	walk_pass(w, total);
+	return STEP_ON;
+}
+
 /* ---- the stream ---- */
 
 /* As servers bound them (PQ_SMALL_MESSAGE_LIMIT, PQ_LARGE_MESSAGE_LIMIT): what is longer they do
@@ -94,11 +105,17 @@ message_bytes(const struct walk *w)
 }
 
 static enum step (*const handlers[256])(struct walk *w, size_t total) = {
-	[MSG_PARSE] = walk_on_parse,       [MSG_BIND] = walk_on_bind,
-	[MSG_DESCRIBE] = walk_on_describe, [MSG_CLOSE] = walk_on_close,
-	[MSG_EXECUTE] = walk_on_execute,   [MSG_SYNC] = on_sync,
-	[MSG_QUERY] = walk_on_query,       [MSG_FUNCTION_CALL] = on_call,
-	[MSG_COPY_DONE] = on_copy_end,     [MSG_COPY_FAIL] = on_copy_end,
+	[MSG_PARSE] = walk_on_parse,
+	[MSG_BIND] = walk_on_bind,
+	[MSG_DESCRIBE] = walk_on_describe,
+	[MSG_CLOSE] = walk_on_close,
+	[MSG_EXECUTE] = walk_on_execute,
+	[MSG_SYNC] = on_sync,
+	[MSG_QUERY] = walk_on_query,
+	[MSG_FUNCTION_CALL] = on_call,
+	[MSG_COPY_DONE] = on_copy_end,
+	[MSG_COPY_FAIL] = on_copy_end,
+	[MSG_FLUSH] = on_flush,
 };
 
 static enum step

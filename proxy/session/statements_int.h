@@ -46,6 +46,7 @@ enum unit {
 	UNIT_QUERY,
 	UNIT_CALL,
 	UNIT_COPY_END, /* CopyDone or CopyFail before CopyInResponse was seen: no answer */
+	UNIT_NONSENSE, /* a Flush with a body: an error answers it */
 	UNIT_PARSE,
 	UNIT_CLOSE,
 	UNIT_DESCRIBE_SHAPE, /* of a statement */
@@ -182,10 +183,15 @@ units_active(const struct statements *c)
 }
 
 static inline bool
+unit_is_query(enum unit unit)
+{
+	return unit == UNIT_QUERY || unit == UNIT_QUERY_DROP || unit == UNIT_QUERY_RESET;
+}
+
+static inline bool
 unit_is_end(enum unit unit)
 {
-	return unit == UNIT_SYNC || unit == UNIT_QUERY || unit == UNIT_CALL ||
-	       unit == UNIT_QUERY_DROP || unit == UNIT_QUERY_RESET;
+	return unit == UNIT_SYNC || unit == UNIT_CALL || unit_is_query(unit);
 }
 
 /* The server has answered all of this sequence. */

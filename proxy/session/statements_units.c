@@ -110,7 +110,7 @@ end_unit(struct statements *c, enum ending e)
 	struct act *act;
 
 	count_unit(c, unit, UINT32_MAX);
-	if (unit == UNIT_QUERY || unit == UNIT_QUERY_DROP || unit == UNIT_QUERY_RESET) {
+	if (unit_is_query(unit)) {
 		c->unnamed_pending--;
 		if (e == ENDED_DONE)
 			unnamed_set(c, NULL);
@@ -390,7 +390,7 @@ on_ready_end(struct statements *c)
 	(void)oldest(c);
 }
 
-/* CopyInResponse: the server ignores Sync until the copy's end ("COPY Operations"). */
+/* CopyInResponse: the server ignores Sync and Flush until the copy's end ("COPY Operations"). */
 static char
 on_copy_in(struct statements *c)
 {
@@ -400,9 +400,9 @@ on_copy_in(struct statements *c)
 
 	if (unit < 0)
 		return REPLY_PASSES;
-	while (unit == UNIT_EXECUTE && to < u->n && u->v[to] == UNIT_SYNC)
-		to++;
-	c->ends -= to - u->head - 1;
+	while ((unit == UNIT_EXECUTE || unit_is_query((enum unit)unit)) && to < u->n &&
+	       (u->v[to] == UNIT_SYNC || u->v[to] == UNIT_NONSENSE))
+		c->ends -= u->v[to++] == UNIT_SYNC;
 	if (to < u->n && u->v[to] == UNIT_COPY_END)
 		to++;
 	u->head = to - 1;

@@ -66,8 +66,14 @@ walk_put_target(struct buf *b, enum message_type type, struct slice name)
 static const int8_t plain_units[256] = {
 	[MSG_BIND] = 1 + UNIT_BIND,          [MSG_DESCRIBE] = 1 + UNIT_DESCRIBE,
 	[MSG_EXECUTE] = 1 + UNIT_EXECUTE,    [MSG_COPY_DONE] = 1 + UNIT_COPY_END,
-	[MSG_COPY_FAIL] = 1 + UNIT_COPY_END,
+	[MSG_COPY_FAIL] = 1 + UNIT_COPY_END, [MSG_FLUSH] = 1 + UNIT_NONSENSE,
 };
+
+static bool
+is_plain_unit(const char *p, size_t n)
+{
+	return plain_units[(uint8_t)p[0]] > 0 && (p[0] != MSG_FLUSH || n > FRAME_HEAD_BYTES);
+}
 
 /* From here on every answer counts. What has been sent of this sequence is in these bytes. */
 void
@@ -81,7 +87,7 @@ walk_follow(struct walk *w)
 	while (p < w->at) {
 		size_t n = (size_t)get_u32(p + 1) + 1;
 
-		if (plain_units[(uint8_t)p[0]] > 0)
+		if (is_plain_unit(p, n))
 			units_add(w->c, (enum unit)(plain_units[(uint8_t)p[0]] - 1), NULL);
 		p += n < (size_t)(w->at - p) ? n : (size_t)(w->at - p);
 	}

@@ -86,5 +86,41 @@ ok(go_on(@pids), 'they go on');
 ok(become('tx', '0 2 0'), 'one is to be had');
 ok($east->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pg_stat_activity WHERE pid IN (' . join(',', @pids) . ')'),
 	'the other is left');
+# ---------------------------------------------------------------- what no driver says
+
+# A Flush with a body is an error, behind which the server discards what comes; Syncs that go into a COPY it ignores, and an end of
+# a COPY where there is none. None of that leaves the session waiting for an answer that will not come, and its server with it.
+my $reset = query("SELECT set_config('work_mem', '2MB', false)");
+my $use   = bind_message([], 'nothing');
+my %said = (
+	'a Flush with a body in front of a Query' => frame('H', 'x') . $reset . $use . function_call(0, '') . $use,
+	'the same in a message of its own'        => frame('H', 'x') . '|' . $reset . $use . function_call(0, '') . $use,
+	'a Sync behind a COPY in a Query'         => $use . sync_message . query('COPY stuck FROM STDIN') . sync_message . copy_done . $reset . $use,
+	'an end of a COPY in front of one'        => $use . sync_message . copy_fail('no') . query('COPY stuck FROM STDIN') . sync_message . copy_done . $reset . $use);
+$east->safe_psql('postgres', 'CREATE TABLE stuck (a text)');
+for my $what (sort keys %said) {
+	my ($w, $direct) = (session('tx'), Meridian::Test::Wire->new(port => $east->port));
+	$direct->login(database => 'postgres', user => 'postgres');
+	my @read;
+	for my $wire ($w, $direct) {
+		for my $part (split /\|/, $said{$what}) {
+			$wire->send($part);
+			$wire->until('E') if $part eq frame('H', 'x');
+		}
+		$wire->send(sync_message . sync_message . query("SELECT 'end'"));
+		my ($types, $value) = ('', '');
+		until ($value eq 'end') {
+			my $m = eval { $wire->message } or last;
+			$types .= $m->[0] if $m->[0] ne 'S';
+			$value = row_values($m)->[0] if $m->[0] eq 'D';
+		}
+		$wire->until('Z') if $value eq 'end';
+		push @read, "$types $value";
+	}
+	is($read[0], $read[1], "$what: answered as PostgreSQL does");
+	leave($_) for $w, $direct;
+	ok($proxy->wait_console('SHOW POOLS DATABASE tx', sub { $_[0][0]{sv_active} == 0 }), 'and the server connection is free again');
+}
+
 $proxy->stop;
 done_testing();

@@ -309,6 +309,14 @@ copy_data_sent_ahead_of_its_response_counts(void **state)
 		{ ">PBEddcPBEddcS<12GC12GCZI", 0, true, true },
 		{ ">Qddc<EZI>Q<GCZI", 0, true, true }, /* the first COPY never began */
 		{ ">Qddc<EZI>PBES<12G>dcS<CZI", 0, true, true },
+		{ ">ScQS<ZIG", 1, false,
+		  false }, /* the end of none: of what came before the Sync */
+		{ ">ScQS<ZIG>dc<CZI", 0, true, true },
+		{ ">ScPBES<ZI12G>dcS<CZI", 0, true, true },
+		{ ">PBEScS<ZI", 1, false, false },
+		{ ">PBEScPBEcS<12CZI12G", 1, false,
+		  false }, /* the first of no COPY, the second of this */
+		{ ">PBEScPBEcS<12CZI12GCZI", 0, true, true },
 	};
 
 	(void)state;
