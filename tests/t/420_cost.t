@@ -100,6 +100,7 @@ sub many_clients_cost_four
 SKIP: {
 	my $kind = sanitized();
 	skip "a sanitizer ($kind) makes system calls and allocations of its own", 14 if $kind;
+	skip no_strace(), 14 if no_strace();
 
 	my $counts = PostgreSQL::Test::Utils::tempdir() . '/mallocs';
 	my $proxy  = quiet_proxy('counted', $node, env => { allocations_env($counts) }, set => { http => 'on' });
@@ -187,7 +188,7 @@ sub is_silent
 {
 	my ($pid, $what) = @_;
 	my $calls;
-	return if sanitized() eq 'thread';    # it has a thread of its own
+	return if sanitized() eq 'thread' || no_strace();    # it has a thread of its own
 	for (1 .. 3) {
 		$calls = system_calls([$pid], sub { usleep(1_500_000) });
 		last if $calls->{total} == 0;
@@ -239,6 +240,7 @@ each_costs('a connection that has said nothing', 1.5, sub { hold_silent(@_, '', 
 my $nobody = quiet_proxy('nobody', $fake);
 SKIP: {
 	skip 'a sanitizer has threads of its own', 1 if sanitized() eq 'thread';
+	skip no_strace(), 1 if no_strace();
 	usleep(1_000_000);
 	my $calls;
 	for (1 .. 3) {    # what it does at the start may last

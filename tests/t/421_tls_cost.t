@@ -17,6 +17,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 
 plan skip_all => 'a sanitizer makes system calls of its own' if sanitized();
+plan skip_all => no_strace() if no_strace();
 
 my $tools = "$ENV{MERIDIAN_BUILDDIR}/tests/tools";
 my $cert  = certificate('proxy', alt => 'IP:127.0.0.1');

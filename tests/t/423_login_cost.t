@@ -21,6 +21,7 @@ use Test::More;
 my $node = regional_clusters('here', { users => { alice => 'wonder' } });
 my $kind = sanitized();
 plan skip_all => "a sanitizer ($kind) makes system calls and allocations of its own" if $kind;
+plan skip_all => no_strace() if no_strace();
 
 my $crowd  = 500;
 my $dir    = PostgreSQL::Test::Utils::tempdir();

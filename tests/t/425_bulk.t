@@ -16,6 +16,7 @@ use Test::More;
 
 my $kind = sanitized();
 plan skip_all => "a sanitizer ($kind) makes system calls of its own" if $kind;
+plan skip_all => no_strace() if no_strace();
 
 my $dir   = PostgreSQL::Test::Utils::tempdir();
 my $node  = regional_clusters('here');

@@ -82,6 +82,7 @@ ok($idle->silent(1.2 * $slow), 'a session that sits idle is left alone');
 
 SKIP: {
 	skip 'a sanitizer has threads of its own', 1 if sanitized();
+	skip no_strace(), 1 if no_strace();
 	my $calls;
 	for (1 .. 3) {
 		$calls = system_calls([ $proxy->pid ], sub { usleep(1_200_000) });

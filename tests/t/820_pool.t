@@ -161,6 +161,7 @@ $t->send(terminate);
 
 SKIP: {
 	skip 'a sanitizer makes system calls of its own', 2 if sanitized();
+	skip no_strace(), 2 if no_strace();
 	my %thread = threads($proxy->pid);
 	my $w = session();
 	$w->ask('SELECT 1') for 1 .. 3;

@@ -63,6 +63,7 @@ SKIP: {
 	$before = allocations($counts, $worker);
 	rows($_ % 2 ? $clients[0] : $clients[1], query('SELECT 1')) for 1 .. 1000;
 	is(allocations($counts, $worker) - $before, 0, 'nor do simple ones');
+	skip no_strace(), 1 if no_strace();
 	my $few  = system_calls($worker, sub { turns(1,   @clients) });
 	my $lots = system_calls($worker, sub { turns(251, @clients) });
 	my $each = ($lots->{total} - $few->{total}) / 500;

@@ -6,6 +6,7 @@
 #
 #   my %thread = threads($proxy->pid);              # name => thread id: worker/1, worker/2, …
 #   my $n = system_calls($thread{'worker/1'}, sub { … });      # { recvfrom => 2, …, total => 6 }
+#   plan skip_all => no_strace() if no_strace();    # a container may forbid it
 #   my $peak = peak_kb($proxy->pid); peak_reset($proxy->pid);  # VmHWM
 #   my $kb = pss_kb($proxy->pid);                   # proportional set size of what is its own
 #   is(descriptors($proxy->pid), $before);
@@ -21,11 +22,13 @@ use warnings;
 
 use Carp;
 use Exporter qw(import);
+use Meridian::Test::Proxy;
+use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT_OK = qw(threads system_calls peak_kb peak_reset pss_kb descriptors allocations_env
+our @EXPORT_OK = qw(threads system_calls no_strace peak_kb peak_reset pss_kb descriptors allocations_env
   allocations measured sanitized distorted wait_until cpu_ticks stand_still);
 our %EXPORT_TAGS = (all => \@EXPORT_OK);
 
@@ -79,6 +82,24 @@ sub system_calls
 		$count{total} += $1;
 	}
 	return \%count;
+}
+
+# Why strace may not look at another process here; '' where it may.
+my $no_strace;
+
+sub no_strace
+{
+	return $no_strace if defined $no_strace;
+	my $pid = fork // croak "fork: $!";
+	if (!$pid) {
+		Meridian::Test::Proxy::let_be_traced();
+		sleep 60;
+		POSIX::_exit(0);
+	}
+	$no_strace = eval { system_calls($pid, sub { }); 1 } ? '' : $@ =~ s{^strace: }{}r =~ s{\n.*}{}sr;
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+	return $no_strace;
 }
 
 sub status_kb
