@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bug.h"
 #include "base/hot.h"
@@ -71,30 +72,36 @@ buf_reserve(struct buf *b, size_t n)
 	return b->p + b->n;
 }
 
+/* Most that is put is small and finds room: with n known, this is a comparison and a store. */
+static HOT_INLINE void
+append(struct buf *b, const void *p, size_t n)
+{
+	size_t cap = b->cap != 0 ? b->cap : BUF_CAP_DEFAULT;
+
+	if (UNLIKELY(b->failed || b->size > cap || n > b->size - b->n) && buf_reserve(b, n) == NULL)
+		return;
+	memcpy(b->p + b->n, p, n);
+	b->n += n;
+}
+
 WARM void
 buf_put(struct buf *b, const void *p, size_t n)
 {
-	char *to;
-
-	if (n == 0)
-		return;
-	to = buf_reserve(b, n);
-	if (to == NULL)
-		return;
-	memcpy(to, p, n);
-	b->n += n;
+	if (n > 0)
+		append(b, p, n);
 }
 
 WARM void
 buf_slice(struct buf *b, struct slice s)
 {
-	buf_put(b, s.p, s.n);
+	if (s.n > 0)
+		append(b, s.p, s.n);
 }
 
 WARM void
 buf_u8(struct buf *b, uint8_t v)
 {
-	buf_put(b, &v, 1);
+	append(b, &v, 1);
 }
 
 WARM void
@@ -102,7 +109,7 @@ buf_u16(struct buf *b, uint16_t v)
 {
 	uint8_t bytes[2] = { (uint8_t)(v >> 8), (uint8_t)v };
 
-	buf_put(b, bytes, sizeof(bytes));
+	append(b, bytes, sizeof(bytes));
 }
 
 WARM void
@@ -111,7 +118,7 @@ buf_u32(struct buf *b, uint32_t v)
 	uint8_t bytes[4];
 
 	put_u32(bytes, v);
-	buf_put(b, bytes, sizeof(bytes));
+	append(b, bytes, sizeof(bytes));
 }
 
 void

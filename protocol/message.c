@@ -77,6 +77,16 @@ put_cstr(struct buf *b, struct slice s)
 	buf_u8(b, 0);
 }
 
+/* The same where there is room: the place behind it. */
+static WARM char *
+lay_cstr(char *to, struct slice s)
+{
+	if (s.n > 0)
+		memcpy(to, s.p, s.n);
+	to[s.n] = '\0';
+	return to + s.n + 1;
+}
+
 /* ---- errors and notices ---- */
 
 static bool
@@ -369,11 +379,17 @@ message_put_password(struct buf *b, struct slice password)
 WARM void
 message_put_parameter(struct buf *b, struct slice name, struct slice value)
 {
-	size_t at = buf_message(b, MSG_PARAMETER_STATUS);
+	struct slice a = slice_cut(&name, '\0'), v = slice_cut(&value, '\0');
+	size_t n = 4 + a.n + 1 + v.n + 1;
+	char *to = buf_reserve(b, 1 + n);
 
-	put_cstr(b, name);
-	put_cstr(b, value);
-	buf_message_end(b, at);
+	/* a dozen of them are most of what a login is answered: written as one */
+	if (to == NULL)
+		return;
+	to[0] = MSG_PARAMETER_STATUS;
+	put_u32(to + 1, (uint32_t)n);
+	lay_cstr(lay_cstr(to + 5, a), v);
+	b->n += 1 + n;
 }
 
 WARM enum parse

@@ -19,6 +19,7 @@ struct cancel_keys;
 struct canceler;
 struct fingerprints;
 struct listen_socket;
+struct login;
 struct pauses;
 struct pools;
 struct statement_table;
@@ -66,7 +67,8 @@ struct worker {
 	unsigned ncancels;              /* cancel requests on their way */
 	struct canceler_list cancelers; /* … those to nodes */
 	struct strikes *strikes;        /* who asks for sessions that there are not */
-	struct startup startup;         /* scratch of login_startup() */
+	struct startup startup;         /* the packet that was read last: worker_startup() */
+	const struct login *startup_of; /* whose it is; NULL: of none that can be told */
 	struct route route;             /* scratch of route_decide() */
 };
 
@@ -97,6 +99,14 @@ bool worker_deliver(struct worker *w);
 /* Any thread: leave a new world (takes the reference). The worker finds it when it next needs one;
  * `wake` has it look now, for what sessions that sit idle must obey too. */
 void worker_publish(struct worker *w, struct world *take_world, bool wake);
+
+/* Where a startup packet can be read; what login_startup() has read there is forgotten. */
+static inline struct startup *
+worker_startup(struct worker *w)
+{
+	w->startup_of = NULL;
+	return &w->startup;
+}
 
 /* accept.c. Before it starts: accept from this descriptor, later. */
 void accept_from(struct worker *w, int take_fd, uint16_t listener, enum listen_kind kind);

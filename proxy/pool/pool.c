@@ -38,7 +38,8 @@ put_name(struct buf *b, const struct pool_key *key)
 {
 	const struct slice parts[] = { key->database, key->dbname, key->user, key->options };
 
-	buf_printf(b, "%u:%d", (unsigned)key->live->id, (int)key->access);
+	buf_u32(b, key->live->id);
+	buf_u8(b, (uint8_t)key->access);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		buf_u8(b, 0);
 		buf_slice(b, parts[i]);

@@ -59,8 +59,9 @@ struct login {
 /* The login's part: made at the first byte, given back when ready. */
 struct login *session_login(struct session *s);
 void login_free(struct login *l);
-/* The startup packet, read anew into the worker's scratch: a burst of logins holds packets, not
- * tables of parameters. Valid until the next call on this worker. */
+/* The startup packet, read into the worker's scratch (anew where another one was read there since):
+ * a burst of logins holds packets, not tables of parameters. Valid until the next login's call on
+ * this worker. */
 const struct startup *login_startup(const struct login *l);
 
 /* preface.c */

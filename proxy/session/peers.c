@@ -437,7 +437,7 @@ take_letter(struct session *s, struct slice body)
 void
 peers_on_readable(struct session *s)
 {
-	struct startup *st = &s->worker->startup;
+	struct startup *st = worker_startup(s->worker);
 	ssize_t n = stream_recv(&s->client, s->worker->scratch, LETTER_MAX);
 	struct slice packet;
 	enum parse p;

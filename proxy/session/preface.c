@@ -345,7 +345,7 @@ begin_session(struct session *s, struct slice packet)
 static WARM void
 take_packet(struct session *s, struct slice packet)
 {
-	struct startup *st = &s->worker->startup;
+	struct startup *st = worker_startup(s->worker);
 	struct err e;
 
 	if (startup_parse(packet, st, &e) != PARSE_DONE) {

@@ -115,7 +115,7 @@ static void
 put_startup(const struct rehome *r, struct slice dbname, struct buf *b)
 {
 	struct session *s = r->session;
-	struct startup *st = &s->worker->startup;
+	struct startup *st = worker_startup(s->worker);
 	struct startup_param set[3];
 	struct startup_edit edit = { .database = dbname, .set = set, .plain = true };
 

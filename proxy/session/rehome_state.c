@@ -77,7 +77,7 @@ put_table(const struct rehome *r, struct buf *sql)
 static struct vars *
 startup_of(const struct session *s)
 {
-	struct startup *st = &s->worker->startup;
+	struct startup *st = worker_startup(s->worker);
 
 	if (s->pooled != NULL)
 		return vars_ref(s->pooled->startup);

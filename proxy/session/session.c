@@ -467,11 +467,14 @@ session_close(struct session *s, enum why why, const char *detail)
 WARM const struct startup *
 login_startup(const struct login *l)
 {
-	struct startup *st = &l->session->worker->startup;
+	struct worker *w = l->session->worker;
 
-	/* it was read before, when it came */
-	BUG_ON(startup_parse(buf_view(&l->packet), st, NULL) != PARSE_DONE);
-	return st;
+	if (w->startup_of != l) {
+		/* it was read before, when it came */
+		BUG_ON(startup_parse(buf_view(&l->packet), &w->startup, NULL) != PARSE_DONE);
+		w->startup_of = l;
+	}
+	return &w->startup;
 }
 
 WARM void
@@ -480,6 +483,8 @@ login_free(struct login *l)
 	if (l == NULL)
 		return;
 	attach_stop(l);
+	if (l->session->worker->startup_of == l)
+		(void)worker_startup(l->session->worker);
 	buf_fini(&l->inbox);
 	buf_fini(&l->packet);
 	buf_fini(&l->text);

@@ -103,7 +103,7 @@ fail_text(struct signon *so, enum signon_end how, const char *reason)
 static bool
 is_slow_by_request(const struct signon *so)
 {
-	struct startup *st = &so->worker->startup;
+	struct startup *st = worker_startup(so->worker);
 
 	return so->dial.step == DIAL_READY &&
 	       startup_parse(buf_view(&so->startup), st, NULL) == PARSE_DONE &&

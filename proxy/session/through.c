@@ -94,6 +94,7 @@ rename_database(struct login *l, const struct startup *st, struct slice database
 	}
 	buf_fini(&l->packet);
 	l->packet = packet;
+	(void)worker_startup(l->session->worker);
 	return true;
 }
 
