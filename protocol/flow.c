@@ -204,6 +204,22 @@ on_copy_in(struct flow *f)
 	return FLOW_COPY;
 }
 
+unsigned
+flow_ignored_syncs(const struct flow *f, unsigned told)
+{
+	unsigned i = 0, from;
+
+	while (i < f->queued && (told > 0 || unit_at(f, i) == UNIT_MARK_BEHIND))
+		told -= !unit_is_mark(unit_at(f, i++));
+	if (i < f->queued && unit_at(f, i) == UNIT_QUERY_ENDED)
+		return 0;
+	if (i < f->queued && unit_is_query(unit_at(f, i)))
+		i++;
+	for (from = i; i < f->queued && unit_is_sync(unit_at(f, i));)
+		i++;
+	return i - from;
+}
+
 static unsigned
 on_copy_out(struct flow *f)
 {

@@ -179,6 +179,10 @@ bool flow_awaits_query(const struct flow *f);
 /* How many of the next n bytes of one direction belong to a message that has begun before them. */
 size_t flow_client_rest(const struct flow *f, const char *p, size_t n);
 size_t flow_server_rest(const struct flow *f, const char *p, size_t n);
+/* How many Syncs that were sent a CopyInResponse has the server ignore, where it comes behind
+ * `told` more of what is owed: ReadyForQuery messages, and Syncs that one in front of it has it
+ * ignore. */
+unsigned flow_ignored_syncs(const struct flow *f, unsigned told);
 /* How many bytes end the server's message that is half through, or its header where that is; 0:
  * none is. */
 size_t flow_server_left(const struct flow *f);

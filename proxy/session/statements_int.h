@@ -152,7 +152,8 @@ struct statements {
 	uint32_t parses;    /* … and UNIT_PARSEs … */
 	uint32_t closes;    /* … and UNIT_CLOSEs */
 	uint32_t discarded; /* of those, by the server, and flow does not know */
-	uint32_t before;    /* ReadyForQuery messages that come before the answers to `units` */
+	uint32_t before;    /* ReadyForQuery messages that come before the answers to `units` … */
+	uint32_t told;      /* … and how many of what flow awaits this read has settled */
 	struct units units;
 	struct acts acts;
 	/* of names that ACT_RESETs await the end of, and ALL_LEAST for each; of those, in a

@@ -383,6 +383,7 @@ on_ready_end(struct statements *c)
 	int unit = oldest(c);
 
 	c->in_ready = c->skipping = 0;
+	c->told++;
 	if (c->before > 0)
 		c->before--;
 	else if (unit >= 0 && unit_is_end((enum unit)unit))
@@ -396,8 +397,13 @@ on_copy_in(struct statements *c)
 {
 	int unit = oldest(c);
 	struct units *u = &c->units;
-	uint32_t to = u->head + 1;
+	uint32_t to = u->head + 1, ignored;
 
+	if (c->before > 0) {
+		ignored = flow_ignored_syncs(c->flow, c->told);
+		c->told += ignored;
+		c->before -= ignored < c->before ? ignored : c->before;
+	}
 	if (unit < 0)
 		return REPLY_PASSES;
 	while ((unit == UNIT_EXECUTE || unit_is_query((enum unit)unit)) && to < u->n &&
@@ -557,6 +563,7 @@ statements_server(struct statements *c, char *p, size_t n)
 	size_t rest_n;
 
 	c->server_have = 0; /* they are in front of the bytes */
+	c->told = 0;
 	if (!units_active(c))
 		return n;
 	if (c->behind) {

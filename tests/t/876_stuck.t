@@ -96,6 +96,12 @@ my %said = (
 	'a Flush with a body in front of a Query' => frame('H', 'x') . $reset . $use . function_call(0, '') . $use,
 	'the same in a message of its own'        => frame('H', 'x') . '|' . $reset . $use . function_call(0, '') . $use,
 	'a Sync behind a COPY in a Query'         => $use . sync_message . query('COPY stuck FROM STDIN') . sync_message . copy_done . $reset . $use,
+	'the same, and a name behind it'          => query('COPY stuck FROM STDIN') . sync_message . copy_fail('no') . $use . sync_message
+	  . parse('SELECT 1') . close_message('S', 'nothing'),
+	'two of them, and a name'                 => (query('COPY stuck FROM STDIN') . sync_message . sync_message . copy_done) x 2
+	  . parse('SELECT 1') . close_message('S', 'nothing'),
+	'the same in an extended query'           => parse('COPY stuck FROM STDIN') . bind_message([]) . execute . sync_message . copy_done
+	  . sync_message . parse('SELECT 1') . close_message('S', 'nothing'),
 	'an end of a COPY in front of one'        => $use . sync_message . copy_fail('no') . query('COPY stuck FROM STDIN') . sync_message . copy_done . $reset . $use);
 $east->safe_psql('postgres', 'CREATE TABLE stuck (a text)');
 for my $what (sort keys %said) {
@@ -103,11 +109,10 @@ for my $what (sort keys %said) {
 	$direct->login(database => 'postgres', user => 'postgres');
 	my @read;
 	for my $wire ($w, $direct) {
-		for my $part (split /\|/, $said{$what}) {
+		for my $part (split /\|/, $said{$what} . sync_message . sync_message . query("SELECT 'end'")) {
 			$wire->send($part);
 			$wire->until('E') if $part eq frame('H', 'x');
 		}
-		$wire->send(sync_message . sync_message . query("SELECT 'end'"));
 		my ($types, $value) = ('', '');
 		until ($value eq 'end') {
 			my $m = eval { $wire->message } or last;
