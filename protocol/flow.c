@@ -179,13 +179,32 @@ static const flow_handler client_handlers[256] = {
 
 /* ---- messages of the server ---- */
 
+/* A CopyDone in front of a Query that begins a COPY has ended none where all that is due in front
+ * of that Query has come: the server has dropped it. */
+static void
+drop_stray_marks(struct flow *f)
+{
+	unsigned n = 0;
+
+	while (n < f->queued && unit_at(f, n) == UNIT_MARK)
+		n++;
+	if (n == f->queued || unit_at(f, n) != UNIT_QUERY_BEHIND || f->behind >= FLOW_SAID_MANY ||
+	    f->server.said < f->behind)
+		return;
+	while (n-- > 0)
+		unit_remove(f, 0);
+}
+
 /* CopyInResponse: exception 2. The command is in the oldest unit, or in front of it. */
 static unsigned
 on_copy_in(struct flow *f)
 {
-	bool simple = f->queued > 0 && unit_is_query(unit_at(f, 0));
-	unsigned at = simple ? 1 : 0;
+	bool simple;
+	unsigned at;
 
+	drop_stray_marks(f);
+	simple = f->queued > 0 && unit_is_query(unit_at(f, 0));
+	at = simple ? 1 : 0;
 	f->copy = FLOW_COPY_IN;
 	if (simple && unit_at(f, 0) == UNIT_QUERY_ENDED) {
 		unit_set(f, 0, UNIT_QUERY);

@@ -92,7 +92,7 @@ struct flow {
 	struct flow_side server;
 	uint64_t simple;     /* counter: Query and FunctionCall messages */
 	uint64_t extended;   /* counter: Execute messages */
-	uint64_t queue;      /* what the client awaits, oldest first, 3 bits each (flow_owed.c) */
+	uint64_t queue;      /* what the client awaits, oldest first, 4 bits each (flow_owed.c) */
 	uint32_t pending;    /* ReadyForQuery messages still owed by the server */
 	uint8_t queued;      /* entries in queue */
 	uint8_t copy;        /* enum flow_copy */

@@ -102,6 +102,8 @@ my %said = (
 	  . parse('SELECT 1') . close_message('S', 'nothing'),
 	'the same in an extended query'           => parse('COPY stuck FROM STDIN') . bind_message([]) . execute . sync_message . copy_done
 	  . sync_message . parse('SELECT 1') . close_message('S', 'nothing'),
+	'ends of none, and none where one is due' => parse('SELECT 1') . bind_message([]) . execute . copy_done . copy_done
+	  . query('COPY stuck FROM STDIN') . describe('S') . $use,
 	'an end of a COPY in front of one'        => $use . sync_message . copy_fail('no') . query('COPY stuck FROM STDIN') . sync_message . copy_done . $reset . $use);
 $east->safe_psql('postgres', 'CREATE TABLE stuck (a text)');
 for my $what (sort keys %said) {

@@ -317,6 +317,11 @@ copy_data_sent_ahead_of_its_response_counts(void **state)
 		{ ">PBEScPBEcS<12CZI12G", 1, false,
 		  false }, /* the first of no COPY, the second of this */
 		{ ">PBEScPBEcS<12CZI12GCZI", 0, true, true },
+		{ ">PBEcQ<12CG>S", 1, false,
+		  false }, /* the end of none, and the Query's has none */
+		{ ">PBEccQ<12CG>Sdc<CZI", 0, true, true },
+		{ ">PBEcQ<12G>S", 2, false, false }, /* the end of the Execute's */
+		{ ">PBEcQ<12GCG>S", 1, false, false },
 	};
 
 	(void)state;
