@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "protocol/flow.h"
+#include "protocol/flow_int.h"
 
 #include <string.h>
 
@@ -53,10 +53,12 @@ check_queue(const struct flow *f)
 {
 	unsigned units = 0;
 
-	FUZZ_ASSERT(f->queued <= 21);
-	for (unsigned i = 0; i < f->queued; i++)
-		units += (f->queue >> (3 * i) & 7) != 4;
-	FUZZ_ASSERT(f->queue >> (3 * f->queued) == 0);
+	FUZZ_ASSERT(f->queued <= FLOW_QUEUE_MAX);
+	for (unsigned i = 0; i < f->queued; i++) {
+		FUZZ_ASSERT(unit_at(f, i) <= UNIT_DOUBT_SYNC);
+		units += !unit_is_mark(unit_at(f, i));
+	}
+	FUZZ_ASSERT(f->queued == FLOW_QUEUE_MAX || f->queue >> (FLOW_UNIT_BITS * f->queued) == 0);
 	FUZZ_ASSERT(f->beyond ? units <= f->pending : units == f->pending);
 	FUZZ_ASSERT(f->tx == 'I' || f->tx == 'T' || f->tx == 'E');
 }
