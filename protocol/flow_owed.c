@@ -31,15 +31,15 @@
  *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
  *    this was a COPY, sends the data, CopyDone and a second Sync, and gets one ReadyForQuery. So
  *    when CopyInResponse passes, every Sync that was sent behind the command and before its
- *    CopyDone is taken back, and so is every one that follows while copy-in lasts. To know which
- *    these are, `queue` holds in order what is owed: SYNC, BARE_SYNC (with nothing since the one
- *    before), QUERY, QUERY_ENDED (a Query and, behind it, a CopyDone sent before CopyInResponse was
- *    seen) and MARK (such a CopyDone in an extended-query sequence; it owes nothing). One that
- * comes behind the Sync of its sequence is MARK_BEHIND: it goes when that Sync has been answered,
- * for a COPY that comes later is not ended by it. Nor is one that begins in a Query by a MARK in
- * front, where `said` (see 1.) shows that all in front of the Query has been answered. Anything
- * else in copy-in mode is an error that ends the connection, so a client that sends it must have
- * finished its data.
+ *    CopyDone is taken back, and so is every one that follows while copy-in lasts. To know
+ *    which these are, `queue` holds in order what is owed: SYNC, BARE_SYNC (with nothing since
+ *    the one before), QUERY, QUERY_ENDED (a Query and, behind it, a CopyDone sent before
+ *    CopyInResponse was seen) and MARK (such a CopyDone in an extended-query sequence; it owes
+ *    nothing). One that comes behind the Sync of its sequence is MARK_BEHIND: it goes when that
+ *    Sync has been answered, for a COPY that comes later is not ended by it. Nor is one that
+ *    begins in a Query by a MARK in front, where `said` (see 1.) shows that all in front of the
+ *    Query has been answered. Anything else in copy-in mode is an error that ends the
+ *    connection, so a client that sends it must have finished its data.
  *
  * 3. A COPY that fails ("COPY Operations"): the server leaves copy-in mode by an ErrorResponse,
  *    drops the CopyData, CopyDone and CopyFail that still come, and, if the command was an
