@@ -106,13 +106,13 @@ def any_certificate():
 ANY_CERTIFICATE = any_certificate()
 
 
-def log_in(port, tls=False):
-    """A session that has been told ReadyForQuery."""
+def log_in(port, tls=False, resume=None):
+    """A session that has been told ReadyForQuery; `resume` is the TLS session that it offers to resume."""
     s = ask_for_tls(port) if tls else connect(port)
     if tls:
         if receive(s, 1) != b"S":
             raise Failed("TLS is refused")
-        s = ANY_CERTIFICATE.wrap_socket(s)
+        s = ANY_CERTIFICATE.wrap_socket(s, session=resume)
     words = f"user\0{TRUSTED}\0database\0{DB}\0application_name\0bench\0\0".encode()
     s.sendall(struct.pack("!II", 8 + len(words), 196608) + words)
     until(s, b"Z")

@@ -31,6 +31,20 @@ def shaking_hands(row, bench):
     return new_sessions(row, bench, tls=True)
 
 
+def resuming(row, bench):
+    """New sessions, one at a time, each of which offers to resume the TLS session of the one before it; `resumed`: the
+    part that was. No proxy can resume at PostgreSQL, which gives no tickets."""
+    last, resumed, done, before, begin = None, 0, 0, row.cpu(), time.monotonic()
+    while time.monotonic() - begin < bench.o.seconds:
+        s = log_in(row.port, tls=True, resume=last)
+        resumed += s.session_reused
+        last = s.session
+        s.close()
+        done += 1
+    took = time.monotonic() - begin
+    return {"rate": done / took, "cpu": (row.cpu() - before) * 1e6 / done, "resumed": resumed / done}
+
+
 def storm_once(row, bench, rate):
     before = row.cpu()
     argv = [bench.program("tests/tools/storm"), str(rate), str(bench.o.seconds), str(row.port), PROVING, PASSWORD, DB]

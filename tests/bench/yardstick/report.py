@@ -18,7 +18,8 @@ tests/bench/node.c, which holds any number of sessions). In each round each row 
 round in the opposite order; who is not in turn is stopped. Figures are medians of the rounds with [least – most]; ratios are
 medians of the ratios of each round. CPU is that of the proxy alone, all its threads, from /proc; it holds the work that the
 kernel does in the proxy's calls, on loopback also the receiver's part of what it sends. Absolute numbers say something about
-this machine only.
+this machine only: targets are counts, sizes, and ratios to another row of the same round. A target is met where the interval of
+its rounds touches it.
 
 COPY: `direct`, `floor`, `haproxy` and `meridian` open a server connection for each; poolers keep theirs, whose receive buffer
 the kernel has grown by then (seen: 1 to 13 MB beside 33 MB), so that PostgreSQL need not wait for who reads.
@@ -86,7 +87,7 @@ def ratios(results, row, base, work, measure):
 
 def bases_of(names, work):
     """Beside whom a workload's ratios are shown."""
-    return [base for base in ("direct", "floor", "pgbouncer", "pgbouncer-tx") if base in names and
+    return [base for base in ("direct", "floor", "pgbouncer", "pgbouncer-tx", "pgbouncer-tls") if base in names and
             (base != "pgbouncer-tx" or "pgbouncer" not in names)] if len(names) > 1 and not WORKS[work].once else []
 
 

@@ -51,7 +51,7 @@ def knows_prepared(program):
     return bool(version) and tuple(map(int, version.groups())) >= (1, 21)
 
 
-def pgbouncer(bench, row, site, mode="session"):
+def pgbouncer(bench, row, site, mode="session", sslmode="disable"):
     cert, key = bench.cluster.certificates[site.key]
     size = site.sessions if mode == "session" else bench.o.pool
     prepared = "max_prepared_statements = 200" if mode == "transaction" and bench.pgbouncer_prepares else ""
@@ -75,7 +75,7 @@ query_wait_timeout = 0
 client_tls_sslmode = allow
 client_tls_cert_file = {cert}
 client_tls_key_file = {key}
-server_tls_sslmode = disable
+server_tls_sslmode = {sslmode}
 log_connections = 0
 log_disconnections = 0
 log_stats = 0
@@ -83,11 +83,7 @@ log_stats = 0
 """)]
 
 
-def pgbouncer_tx(bench, row, site):
-    return pgbouncer(bench, row, site, "transaction")
-
-
-def meridian(bench, row, site, workers=1, pool=None):
+def meridian(bench, row, site, workers=1, pool=None, sslmode="disable"):
     cert, key = bench.cluster.certificates[site.key]
     write(f"{row.dir}/hba", f"host all {PROVING} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
     login = f"auth = hba\nhba_file = {row.dir}/hba\nauth_file = {bench.cluster.users}\n" if pool else ""
@@ -114,12 +110,12 @@ pool = {pool or "off"}
 [region here]
 nodes = 127.0.0.1:{site.port}
 location = 0, 0
-sslmode = disable
+sslmode = {sslmode}
 """)]
 
 
-def of_meridian(**kw):
-    return lambda bench, row, site: meridian(bench, row, site, **kw)
+def of(function, **kw):
+    return lambda bench, row, site: function(bench, row, site, **kw)
 
 
 ROWS = {
@@ -128,11 +124,15 @@ ROWS = {
     "haproxy": (haproxy, "mode tcp, one thread"),
     "pgbouncer": (pgbouncer, "pool_mode = session"),
     "meridian": (meridian, "one worker, no pools: a server connection for each session"),
-    "meridian-2": (of_meridian(workers=2), "the same with two workers"),
-    "meridian-4": (of_meridian(workers=4), "the same with four workers"),
-    "pgbouncer-tx": (pgbouncer_tx, "pool_mode = transaction"),
-    "pooled": (of_meridian(pool="transaction"), "Meridian, one worker, pool = transaction"),
-    "pooled-session": (of_meridian(pool="session"), "Meridian, one worker, pool = session"),
+    "meridian-2": (of(meridian, workers=2), "the same with two workers"),
+    "meridian-4": (of(meridian, workers=4), "the same with four workers"),
+    "pgbouncer-tx": (of(pgbouncer, mode="transaction"), "pool_mode = transaction"),
+    "pooled": (of(meridian, pool="transaction"), "Meridian, one worker, pool = transaction"),
+    "pooled-session": (of(meridian, pool="session"), "Meridian, one worker, pool = session"),
+    "pgbouncer-tls": (of(pgbouncer, sslmode="require"), "`pgbouncer` with TLS to the node: server_tls_sslmode = require"),
+    "meridian-tls": (of(meridian, sslmode="require"), "`meridian` with TLS to the node: sslmode = require"),
+    "pooled-tls": (of(meridian, pool="transaction", sslmode="require"), "`pooled` with TLS to the node"),
+    "pooled-session-tls": (of(meridian, pool="session", sslmode="require"), "`pooled-session` with TLS to the node"),
     "bridged": (meridian, "Meridian behind tests/tools/bridge, which carries the bytes as they are"),
     "websocket": (meridian, "the same, which carries them in the frames of a WebSocket"),
 }

@@ -72,6 +72,10 @@ def copy_in_rows(row, bench):
     return moved(row, bench.o.mb, lambda: copy_in(row, bench.o.mb))
 
 
+def copy_in_tls(row, bench):
+    return moved(row, bench.o.mb, lambda: copy_in(row, bench.o.mb, tls=True))
+
+
 def copy_out_tls(row, bench):
     return moved(row, bench.o.mb, lambda: psql(row, rows_of(bench.o.mb), tls=True))
 

@@ -12,6 +12,7 @@ ENDING_TLS = ["pgbouncer", "meridian", "pgbouncer-tx", "pooled"]
 FRAMES = ["bridged", "websocket"]
 POOLS = ["pgbouncer-tx", "pooled"]
 WITH_POOLS = EVERY + ["pooled-session"]
+NODE_TLS = ["pgbouncer-tls", "meridian-tls", "pooled-tls", "pooled-session-tls"]  # the far leg as it is in real life
 
 
 @dataclasses.dataclass
@@ -53,6 +54,16 @@ WORKS = {
                       fresh="cluster"),
     "login-ecdsa": Work("A new session over TLS, ECDSA key (P-256), no resumption", logins.shaking_hands, ENDING_TLS,
                         fresh="cluster", key="ecdsa"),
+    "one-cpu-node-tls": Work("One client on one CPU, TLS to the node", speed.one_cpu, ["direct"] + NODE_TLS, fine=True),
+    "node-tls": Work("16 clients, prepared statements, TLS to the node", speed.prepared, NODE_TLS, fine=True),
+    "both-tls": Work("16 clients, prepared statements, TLS on both legs", speed.over_tls, NODE_TLS, fine=True),
+    "copy-out-node-tls": Work("COPY TO STDOUT, TLS to the node", speed.copy_out, NODE_TLS),
+    "copy-out-both-tls": Work("COPY TO STDOUT, TLS on both legs", speed.copy_out_tls, NODE_TLS),
+    "copy-in-node-tls": Work("COPY FROM STDIN, TLS to the node", speed.copy_in_rows, NODE_TLS),
+    "copy-in-both-tls": Work("COPY FROM STDIN, TLS on both legs", speed.copy_in_tls, NODE_TLS),
+    "login-node-tls": Work("A new session for each transaction, TLS to the node", logins.trusted, NODE_TLS, fine=True),
+    "login-both-tls": Work("A new session over TLS, TLS to the node, no resumption", logins.shaking_hands, NODE_TLS),
+    "login-resumed": Work("The same by clients that offer to resume their TLS session", logins.resuming, NODE_TLS),
     "storm": Work("SCRAM logins at a given rate beside a session that runs SELECT 1", logins.storm, POOLS),
     "pool": Work("Many clients on few server connections", speed.pool, POOLS),
     "calls": Work("System calls of the proxy", counting.calls, PROXIES, once=True, quick=True),
@@ -75,6 +86,7 @@ MEASURES = {
     "tps": ("transactions/s", True),
     "rate": ("sessions/s", True),
     "mbs": ("MB/s", True),
+    "resumed": ("resumed", False),
     "cpu": ("CPU, µs each", True),
     "cpu_gb": ("CPU, s/GB", True),
     "p50": ("p50, µs", False),
