@@ -47,6 +47,9 @@ struct node_live {
 	_Atomic uint64_t attempts; /* connections ever begun for sessions */
 	_Atomic uint64_t connects; /* sessions ever attached */
 	_Atomic uint64_t failures; /* attempts that failed before the client was told anything */
+	/* What TLS the last connection of a session has negotiated: constants of OpenSSL, "" in
+	 * clear, NULL before the first. */
+	const char *_Atomic tls_version, *_Atomic tls_cipher;
 };
 
 struct node_live *node_live_new(uint32_t id, const char *region, const char *name);

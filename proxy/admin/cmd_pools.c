@@ -111,6 +111,7 @@ static const struct column server_columns[] = {
 	{ "queries", COLUMN_INT8 },       { "pool_mode", COLUMN_TEXT },
 	{ "state_since", COLUMN_TIME },   { "close_needed", COLUMN_BOOL },
 	{ "tls", COLUMN_TEXT },           { "prepared_statements", COLUMN_INT4 },
+	{ "tls_cipher", COLUMN_TEXT },
 };
 
 /* A connection that belongs to its session: it has the session's state, times and counts. */
@@ -142,6 +143,7 @@ own_row(struct fanout *a, const struct session *s)
 	row_bool(rows, false);
 	row_str(rows, f.server_tls);
 	row_null(rows);
+	row_str(rows, f.server_cipher);
 	row_end(rows);
 }
 
@@ -171,6 +173,7 @@ server_row(void *arg, const struct server_facts *f)
 	row_bool(rows, f->close_needed);
 	row_str(rows, f->tls);
 	row_int(rows, f->prepared);
+	row_str(rows, f->tls_cipher);
 	row_end(rows);
 }
 

@@ -150,6 +150,8 @@ static const struct column node_columns[] = {
 	{ "system_identifier", COLUMN_TEXT },
 	{ "used_connections", COLUMN_INT4 },
 	{ "max_connections", COLUMN_INT4 },
+	{ "tls", COLUMN_TEXT },
+	{ "tls_cipher", COLUMN_TEXT },
 };
 
 /* 150006 is 15.6, 90603 is 9.6.3. */
@@ -173,6 +175,23 @@ row_system_id(struct rows *rows, uint64_t id)
 		row_printf(rows, "%llu", (unsigned long long)id);
 }
 
+/* The leg to a node as its last connection had it: the version or "off", and the cipher. */
+static void
+row_leg(struct rows *rows, const struct node_live *live)
+{
+	const char *version = live != NULL ? atomic_load(&live->tls_version) : NULL;
+	const char *cipher = live != NULL ? atomic_load(&live->tls_cipher) : NULL;
+
+	if (version == NULL)
+		row_null(rows);
+	else
+		row_str(rows, version[0] != '\0' ? version : "off");
+	if (cipher == NULL)
+		row_null(rows);
+	else
+		row_str(rows, cipher);
+}
+
 /* The columns that DESIGN leaves open: what a second look at a node wants. */
 static void
 node_details(struct rows *rows, const struct node *n)
@@ -188,6 +207,7 @@ node_details(struct rows *rows, const struct node *n)
 	row_system_id(rows, n->system_id);
 	row_int_known(rows, n->max_connections > 0 ? n->used_connections : -1);
 	row_int_known(rows, n->max_connections > 0 ? n->max_connections : -1);
+	row_leg(rows, n->live);
 }
 
 static enum step

@@ -471,14 +471,27 @@ stream_handshake(struct stream *st)
 	}
 }
 
+static const SSL *
+innermost_tls(const struct stream *st)
+{
+	return st->ssl == NULL && st->ws != NULL ? websocket_tls(st->ws) : st->ssl;
+}
+
 const char *
 stream_tls_version(const struct stream *st)
 {
-	const SSL *ssl = st->ssl;
+	const SSL *ssl = innermost_tls(st);
 
-	if (ssl == NULL && st->ws != NULL)
-		ssl = websocket_tls(st->ws);
 	return ssl != NULL ? SSL_get_version(ssl) : "";
+}
+
+const char *
+stream_tls_cipher(const struct stream *st)
+{
+	const SSL *ssl = innermost_tls(st);
+	const SSL_CIPHER *cipher = ssl != NULL ? SSL_get_current_cipher(ssl) : NULL;
+
+	return cipher != NULL ? SSL_CIPHER_get_name(cipher) : "";
 }
 
 int64_t

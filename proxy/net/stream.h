@@ -126,8 +126,10 @@ int stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, struct tls_local
 		     bool server);
 /* Go on with the handshake: 1 done, STREAM_AGAIN (interest is set), STREAM_FAILED. */
 int stream_handshake(struct stream *st);
-/* "TLSv1.3" or "": the innermost. */
+/* "TLSv1.3" or "", and "TLS_AES_256_GCM_SHA384" or "" (no handshake yet): the innermost. The texts
+ * are OpenSSL's constants and stay valid when the stream has gone. */
 const char *stream_tls_version(const struct stream *st);
+const char *stream_tls_cipher(const struct stream *st);
 /* Smoothed round trip as the kernel knows it (TCP_INFO), microseconds; -1 unknown. */
 int64_t stream_rtt_us(const struct stream *st);
 

@@ -76,6 +76,7 @@ server_facts(const struct server *sv, int64_t now_us, struct server_facts *out)
 		.state = server_place_name((enum server_place)sv->place),
 		.mode = mode_of(sv->pool),
 		.tls = stream_tls_version(&sv->stream),
+		.tls_cipher = stream_tls_cipher(&sv->stream),
 		.session = sv->session != NULL ? sv->session->id : 0,
 		.pid = sv->pid,
 		.close_needed = sv->close_needed,

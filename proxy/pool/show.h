@@ -22,7 +22,7 @@ struct pool_facts {
 };
 
 struct server_facts {
-	const char *database, *user, *region, *node, *state, *mode, *tls;
+	const char *database, *user, *region, *node, *state, *mode, *tls, *tls_cipher;
 	uint64_t session; /* that has it; 0: none */
 	uint32_t pid;
 	bool close_needed;

@@ -141,6 +141,21 @@ dial_other_way(const struct dial *d, enum dial_way *way)
 	       mode == (d->use_tls ? SSLMODE_PREFER : SSLMODE_ALLOW);
 }
 
+/* The node remembers what the leg to it is, without a write where it is as it was. */
+static WARM enum dial_step
+ready(struct dial *d)
+{
+	struct node_live *live = d->to.node->live;
+	const char *version = stream_tls_version(d->stream);
+	const char *cipher = stream_tls_cipher(d->stream);
+
+	if (atomic_load_explicit(&live->tls_version, memory_order_relaxed) != version)
+		atomic_store_explicit(&live->tls_version, version, memory_order_relaxed);
+	if (atomic_load_explicit(&live->tls_cipher, memory_order_relaxed) != cipher)
+		atomic_store_explicit(&live->tls_cipher, cipher, memory_order_relaxed);
+	return d->step = DIAL_READY;
+}
+
 static WARM enum dial_step
 connected(struct dial *d)
 {
@@ -149,7 +164,7 @@ connected(struct dial *d)
 
 	stream_want(d->stream, EV_READ);
 	if (!d->use_tls)
-		return d->step = DIAL_READY;
+		return ready(d);
 	startup_build_ssl_request(&b);
 	r = stream_send(d->stream, b.p, b.n);
 	buf_fini(&b);
@@ -203,7 +218,7 @@ on_ssl_answer(struct dial *d)
 		return failed(d, "server answered an SSLRequest with an error");
 	if (d->to.sslmode >= SSLMODE_REQUIRE)
 		return failed(d, "server does not support TLS, but sslmode requires it");
-	return d->step = DIAL_READY;
+	return ready(d);
 }
 
 static enum dial_step
@@ -215,7 +230,7 @@ on_tls(struct dial *d)
 	if (r == STREAM_AGAIN)
 		return d->step;
 	if (r == 1)
-		return d->step = DIAL_READY;
+		return ready(d);
 	tls_last_error(d->stream->ssl, reason, sizeof(reason));
 	snprintf(d->reason, sizeof(d->reason), "TLS: %s", reason);
 	d->tls_failed = true;

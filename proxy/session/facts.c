@@ -101,6 +101,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 		.tx_bytes = s->tx_bytes,
 		.queries = s->flow.simple + s->flow.extended,
 		.server_tls = "",
+		.server_cipher = "",
 		.client_rtt_us = -1,
 		.server_rtt_us = -1,
 		.move_block = move_block(s),
@@ -122,6 +123,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 	(void)text_copy(out->node, sizeof(out->node), slice_str(s->server->live->name));
 	out->server_pid = s->server->pid;
 	out->server_tls = stream_tls_version(&s->server->stream);
+	out->server_cipher = stream_tls_cipher(&s->server->stream);
 	if (deep)
 		out->server_rtt_us = stream_rtt_us(&s->server->stream);
 }

@@ -50,7 +50,7 @@ struct session_facts {
 	const char *move_block;               /* why it cannot be moved now: "" it could */
 	struct slice endpoint; /* the private endpoint of a cloud that it came through, or "" */
 	uint32_t server_pid;
-	const char *server_tls; /* "" : none */
+	const char *server_tls, *server_cipher; /* "" : none */
 	bool console;
 	bool pooled;           /* what server connection it has is a pool's */
 	const char *transport; /* "tcp", "unix", "websocket", "connect", "sql" */

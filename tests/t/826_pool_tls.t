@@ -37,11 +37,20 @@ my $how = "SELECT pid || ' ' || ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid(
 sub session { return Meridian::Test::Wire->session($proxy, @_) }
 sub how { my ($w) = @_; return split / /, $w->ask($how) }
 
+# What the console says of the leg to the node: of a server connection, and of the node.
+sub leg
+{
+	my ($server) = grep { $_->{server_pid} eq $_[0] } @{ $proxy->console('SHOW SERVERS') };
+	my ($shown) = @{ $proxy->console('SHOW NODES') };
+	return map { $_ // 'NULL' } @$server{qw(tls tls_cipher)}, @$shown{qw(tls tls_cipher)};
+}
+
 my @many = map { session() } 1 .. 3;
 $_->ask('BEGIN') for @many;
 my %first = map { (how($_))[0] => 1 } @many;
 is(scalar(keys %first), 3, 'a pool has three connections');
 is_deeply([ map { (how($_))[1] } @many ], [ ('false') x 3 ], 'without TLS');
+is_deeply([ leg((how($many[0]))[0]) ], [ '', '', 'off', '' ], 'SHOW SERVERS and SHOW NODES say so');
 $_->ask('COMMIT') for @many[ 1, 2 ];
 my $kept = session(database => 'template1');
 is((how($kept))[1], 'false', 'and a session of a session pool has one');
@@ -52,6 +61,9 @@ is((how($many[0]))[1], 'false', 'a transaction keeps what it has');
 $many[0]->ask('COMMIT');
 is((how($many[0]))[1], 'true', 'until its end');
 is((how($kept))[1], 'false', 'a session of a session pool to its own');
+my ($pid, $version, $cipher) = split / /, $many[1]->ask("SELECT pid || ' ' || version || ' ' || cipher FROM pg_stat_ssl "
+	. 'WHERE pid = pg_backend_pid()');
+is_deeply([ leg($pid) ], [ ($version, $cipher) x 2 ], 'they say the version and the cipher that PostgreSQL has');
 $kept->send(terminate());
 ok($kept->closed, 'it ends');
 is((how(session(database => 'template1')))[1], 'true', 'the next has TLS');
@@ -60,7 +72,7 @@ ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activit
 
 # What does not change closes nothing.
 sub lent { return (how($many[0]))[0] }
-my $pid = lent();
+$pid = lent();
 $proxy->reload(set => { %set, server_check_delay => '1h' });
 is(lent(), $pid, 'a reload of something else keeps the connections');
 for my $case (

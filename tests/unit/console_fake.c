@@ -174,6 +174,7 @@ pools_show_servers(struct worker *w, void (*row)(void *arg, const struct server_
 		.state = "idle",
 		.mode = "transaction",
 		.tls = "TLSv1.3",
+		.tls_cipher = "TLS_AES_256_GCM_SHA384",
 		.pid = 77,
 		.prepared = 4,
 		.rtt_us = -1,

@@ -24,16 +24,17 @@
 #define SERVERS_T                                                                              \
 	"T(region:25 node:25 server_pid:20 session:20 worker:23 database:25 user:25 state:25 " \
 	"server_rtt_us:20 connected_at:1184 queries:20 pool_mode:25 state_since:1184 "         \
-	"close_needed:16 tls:25 prepared_statements:23)"
+	"close_needed:16 tls:25 prepared_statements:23 tls_cipher:25)"
 #define OWN(id, worker)                             \
 	"D[us-east1|db1:5432|4711|" #id "|" #worker \
-	"|movr|other|idle||1970-01-01 00:00:00.000000+00|0|off||f||]"
-#define POOL_SERVER(worker) \
-	"D[us-west1|db3:5432|77||" #worker "|movr|app|idle||||transaction||f|TLSv1.3|4]"
-#define NODE_1      "D[us-east1|db1:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||]"
-#define NODE_2      "D[us-east1|db2:5432|unknown|unknown|down|f|||||0||connection refused|||0|0|f||||]"
-#define NODE_3      "D[us-west1|db3:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||]"
-#define NODE_4      "D[europe-west1|db4:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||]"
+	"|movr|other|idle||1970-01-01 00:00:00.000000+00|0|off||f|||]"
+#define POOL_SERVER(worker)                \
+	"D[us-west1|db3:5432|77||" #worker \
+	"|movr|app|idle||||transaction||f|TLSv1.3|4|TLS_AES_256_GCM_SHA384]"
+#define NODE_1      "D[us-east1|db1:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||||]"
+#define NODE_2      "D[us-east1|db2:5432|unknown|unknown|down|f|||||0||connection refused|||0|0|f||||||]"
+#define NODE_3      "D[us-west1|db3:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||||]"
+#define NODE_4      "D[europe-west1|db4:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||||]"
 #define VERSION_ROW "D[15.0 (Meridian " PACKAGE_VERSION ")]"
 
 static const struct {
