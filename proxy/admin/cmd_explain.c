@@ -2,7 +2,7 @@
  *
  * EXPLAIN ROUTE and EXPLAIN LOCALITY: what would become of a caller who came now. The subject
  * stands in for the claims that such a caller would make; a session's own claims are weighed on the
- * worker that has it.
+ * worker that has it. Without a subject it is the session of this console.
  */
 #include "config.h"
 
@@ -16,14 +16,15 @@
 #include "proxy/admin/commands.h"
 #include "proxy/admin/explain.h"
 #include "proxy/admin/fanout.h"
+#include "proxy/admin/subject.h"
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
 #include "routing/headers.h"
 #include "routing/sticky.h"
 
-#define SUBJECT                                                                           \
-	"[FOR] (CITY <city> | COUNTRY <country> | REGION <region> | ADDRESS <address> | " \
-	"LOCATION <location> | HEADER <header> [FROM <peer>] | SESSION <id>)"
+#define SUBJECT                                                                            \
+	"[[FOR] (CITY <city> | COUNTRY <country> | REGION <region> | ADDRESS <address> | " \
+	"LOCATION <location> | HEADER <header> [FROM <peer>] | SESSION <id>) | FOR <subject>]"
 
 /* How a subject becomes a claim: as a caller would have made it. Of a header the source alone is
  * used: what it claims depends on the option header_names. */
@@ -41,13 +42,44 @@ static const struct subject {
 	{ "header", SOURCE_HEADER, CLAIM_CITY, true },
 };
 
+/* What is asked about. */
+struct asked {
+	const struct subject *subject; /* NULL: a session */
+	const char *value;             /* NULL: this very session */
+};
+
 static const struct subject *
-find_subject(const struct run *r)
+subject_of_kind(const char *kind)
 {
 	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
-		if (run_arg(r, subjects[i].argument) != NULL)
+		if (strcmp(subjects[i].argument, kind) == 0)
 			return &subjects[i];
 	return NULL;
+}
+
+/* The kind of a subject that stands behind FOR alone; NULL: none was given, or it is nothing. */
+static const char *
+guessed_kind(const struct run *r)
+{
+	const char *text = run_arg(r, "subject");
+
+	if (text == NULL)
+		return NULL;
+	return subject_guess(slice_str(text),
+			     topology_region_by_name(r->world->topology, slice_str(text)) >= 0);
+}
+
+static struct asked
+what_is_asked(const struct run *r)
+{
+	const char *kind = guessed_kind(r);
+
+	if (kind != NULL)
+		return (struct asked){ subject_of_kind(kind), run_arg(r, "subject") };
+	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
+		if (run_arg(r, subjects[i].argument) != NULL)
+			return (struct asked){ &subjects[i], run_arg(r, subjects[i].argument) };
+	return (struct asked){ NULL, run_arg(r, "id") };
 }
 
 /* ---- what is asked ---- */
@@ -113,14 +145,13 @@ check_header(struct run *r)
 }
 
 static int
-check_subject(struct run *r, const struct subject *s)
+check_subject(struct run *r, const struct subject *s, const char *value)
 {
-	const char *value = run_arg(r, s->argument);
 	struct addr a;
 
 	if (s->source == SOURCE_HEADER)
 		return check_header(r);
-	if (s->kind == CLAIM_ADDRESS && !addr_parse(slice_str(value), &a))
+	if (s->kind == CLAIM_ADDRESS && !addr_parse(slice_trim(slice_str(value)), &a))
 		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no IP address",
 			       value);
 	if (s->kind == CLAIM_LOCATION && !valid_location(value)) {
@@ -145,20 +176,54 @@ check_access(struct run *r)
 				 "prefer-standby.");
 }
 
+/* Says what the text behind FOR is taken for. */
+static int
+notice_guess(struct run *r)
+{
+	const char *text = run_arg(r, "subject"), *kind = guessed_kind(r);
+	struct err e = { 0 };
+
+	if (text == NULL)
+		return 0;
+	if (kind == NULL) {
+		err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE,
+			"\"%.100s\" is no address, location, session, region or city", text);
+		return err_hint(&r->err, "Write FOR '81.2.69.142', '48.85,2.35', 'paris', or the "
+					 "id of a session.");
+	}
+	err_set(&e, "00000", "'%.100s' is taken for %s %s", text, subject_article(kind), kind);
+	run_notice(r, "NOTICE", &e);
+	return 0;
+}
+
+static int
+ask_session(struct run *r, struct fanout *a, const char *id)
+{
+	struct err e = { 0 };
+
+	if (id != NULL)
+		return fanout_set_id(r, a, id);
+	a->id = run_session(r);
+	err_set(&e, "00000", "this connection is explained: session %llu",
+		(unsigned long long)a->id);
+	run_notice(r, "NOTICE", &e);
+	return 0;
+}
+
 static int
 explain_begin(struct run *r, enum answer (*answer)(struct fanout *a))
 {
-	const struct subject *s = find_subject(r);
+	struct asked asked = what_is_asked(r);
 	struct fanout *a;
 
-	if (check_access(r) != 0)
+	if (notice_guess(r) != 0 || check_access(r) != 0)
 		return -1;
-	if (s != NULL)
-		return check_subject(r, s);
+	if (asked.subject != NULL)
+		return check_subject(r, asked.subject, asked.value);
 	a = fanout_begin(r, answer);
 	a->database = run_arg_dup(r, "database");
 	a->access = run_arg_dup(r, "access");
-	return fanout_take_id(r, a);
+	return ask_session(r, a, asked.value);
 }
 
 /* ---- what is answered ---- */
@@ -215,9 +280,10 @@ claim_headers(struct run *r, struct caller *c)
 }
 
 static void
-claim_subject(struct run *r, const struct subject *s, struct caller *c)
+claim_subject(struct run *r, const struct asked *asked, struct caller *c)
 {
-	struct slice value = slice_str(run_arg(r, s->argument));
+	const struct subject *s = asked->subject;
+	struct slice value = slice_trim(slice_str(asked->value));
 
 	if (s->kind == CLAIM_ADDRESS)
 		(void)addr_parse(value, &c->address);
@@ -264,17 +330,17 @@ route_of_subject(struct run *r, const struct addr *address, const struct conf_da
 }
 
 static void
-answer_subject(struct run *r, const struct subject *s, bool route)
+answer_subject(struct run *r, const struct asked *asked, bool route)
 {
 	const struct conf_database *db =
 	    config_database(r->world->config, slice_str(run_arg(r, "database")));
 	struct caller caller = { 0 };
 	struct explained x;
 
-	claim_subject(r, s, &caller);
+	claim_subject(r, asked, &caller);
 	explain_locality(r->world, &caller.claims, db, &x);
 	if (route) {
-		notice_unused(r, s, &x);
+		notice_unused(r, asked->subject, &x);
 		route_of_subject(r, &caller.address, db, &x);
 	} else {
 		explain_locality_rows(r->world, &x, &r->rows);
@@ -285,22 +351,22 @@ answer_subject(struct run *r, const struct subject *s, bool route)
 static enum step
 route_row(struct run *r)
 {
-	const struct subject *s = find_subject(r);
+	struct asked asked = what_is_asked(r);
 
-	if (s == NULL)
+	if (asked.subject == NULL)
 		return fanout_row(r);
-	answer_subject(r, s, true);
+	answer_subject(r, &asked, true);
 	return STEP_DONE;
 }
 
 static enum step
 locality_row(struct run *r)
 {
-	const struct subject *s = find_subject(r);
+	struct asked asked = what_is_asked(r);
 
-	if (s == NULL)
+	if (asked.subject == NULL)
 		return fanout_row(r);
-	answer_subject(r, s, false);
+	answer_subject(r, &asked, false);
 	return STEP_DONE;
 }
 
@@ -377,14 +443,16 @@ static const struct command commands[] = {
 	  .begin = route_begin,
 	  .row = route_row,
 	  .end = fanout_end,
-	  .help = "every region in the order in which this caller would get it, and why" },
+	  .help = "every region in the order in which this caller would get it, and why; without a "
+		  "caller: this connection" },
 	{ .words = "EXPLAIN LOCALITY",
 	  .args = SUBJECT " [DATABASE <database>]",
 	  COLUMNS(explain_locality_columns),
 	  .begin = locality_begin,
 	  .row = locality_row,
 	  .end = fanout_end,
-	  .help = "which source says what about where this caller is, which one wins, and why" },
+	  .help = "which source says what about where this caller is, which one wins, and why; "
+		  "without a caller: this connection" },
 };
 
 COMMAND_TABLE(commands_explain, commands);

@@ -94,6 +94,8 @@ bool run_has(const struct run *r, const char *keyword);
 /* A region or node of the run's world by name; -1 or NULL, and r->err (42704). */
 int run_region(struct run *r, const char *name);
 const struct node *run_node(struct run *r, const char *name);
+/* The id of the session that the console belongs to. */
+uint64_t run_session(const struct run *r);
 /* A WARNING or NOTICE beside the answer. */
 void run_notice(struct run *r, const char *severity, const struct err *e);
 

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -31,6 +32,7 @@ struct console_port {
 	bool (*send)(void *owner, const char *p, size_t n);
 	/* The client said Terminate, or broke the protocol (after an error was sent). */
 	void (*close)(void *owner);
+	uint64_t session; /* id of the client's session */
 };
 
 #define CONSOLE_DATABASE "meridian"

@@ -42,9 +42,8 @@ fanout_begin(struct run *r, enum answer (*answer)(struct fanout *a))
 }
 
 int
-fanout_take_id(struct run *r, struct fanout *a)
+fanout_set_id(struct run *r, struct fanout *a, const char *text)
 {
-	const char *text = run_arg(r, "id");
 	int64_t id;
 
 	if (!text_to_int(slice_str(text), 1, INT64_MAX, &id))
@@ -52,6 +51,12 @@ fanout_take_id(struct run *r, struct fanout *a)
 			       text);
 	a->id = (uint64_t)id;
 	return 0;
+}
+
+int
+fanout_take_id(struct run *r, struct fanout *a)
+{
+	return fanout_set_id(r, a, run_arg(r, "id"));
 }
 
 int

@@ -53,6 +53,8 @@ struct fanout {
 struct fanout *fanout_begin(struct run *r, enum answer (*answer)(struct fanout *a));
 /* Reads argument `id` into ask->id; -1 and r->err (22023). */
 int fanout_take_id(struct run *r, struct fanout *a);
+/* The same of a text that is no argument of that name. */
+int fanout_set_id(struct run *r, struct fanout *a, const char *text);
 /* Its region, where it names one: -1, there is none of that name. */
 int fanout_take_region(struct run *r, struct fanout *a);
 /* The same, and database, user and state. */

@@ -113,6 +113,12 @@ run_has(const struct run *r, const char *keyword)
 	return statement_has(r->statement, keyword);
 }
 
+uint64_t
+run_session(const struct run *r)
+{
+	return r->console->port.session;
+}
+
 void
 run_notice(struct run *r, const char *severity, const struct err *e)
 {

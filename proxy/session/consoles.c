@@ -60,7 +60,7 @@ consoles_open(struct session *s)
 	const struct conf_main *conf = &l->world->config->main;
 	const struct startup *st = login_startup(l);
 	int privilege = privilege_of(s, conf, st->user);
-	struct console_port port = { s, port_send, port_close };
+	struct console_port port = { s, port_send, port_close, s->id };
 	struct buf b = { .cap = 16384 };
 	char user[128], address[ADDR_TEXT_MAX];
 
@@ -73,6 +73,7 @@ consoles_open(struct session *s)
 	(void)text_copy(user, sizeof(user), st->user);
 	session_set_names(
 	    s, (struct slice[]){ st->user, st->database, st->application_name, slice_str("") });
+	locate_claim_console(s);
 	s->key_len = 4;
 	s->cancel_pid = (uint32_t)s->id & 0x7fffffff;
 	random_take(&s->worker->random, s->key, s->key_len);

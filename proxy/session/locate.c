@@ -209,6 +209,33 @@ note_locality(struct session *s, const struct locality *loc)
 	memcpy(s->country, loc->country, sizeof(s->country));
 }
 
+/* Before the client's own claims: those cannot crowd it out. */
+static WARM void
+claim_address(struct session *s)
+{
+	char address[ADDR_TEXT_MAX];
+
+	claims_drop(&s->claims, SOURCE_GEOIP);
+	if (s->true_addr.family == ADDR_IPV4 || s->true_addr.family == ADDR_IPV6)
+		claims_add(&s->claims, SOURCE_GEOIP, CLAIM_ADDRESS, true,
+			   slice_str(addr_print_ip(&s->true_addr, address)));
+}
+
+void
+locate_claim_console(struct session *s)
+{
+	struct login *l = s->login;
+	struct startup_setting set[32];
+	size_t n = startup_settings(login_startup(l), &l->text, set, 32);
+	bool known;
+
+	l->access = config_database(l->world->config, login_startup(l)->database)->access;
+	claim_address(s);
+	for (size_t i = 0; i < n; i++)
+		(void)take_setting(s, &set[i], &known);
+	s->access = (uint8_t)l->access;
+}
+
 WARM bool
 locate_session(struct session *s)
 {
@@ -216,15 +243,10 @@ locate_session(struct session *s)
 	const struct startup *st = login_startup(l);
 	struct locality_input in;
 	struct slice names[NAME_COUNT];
-	char address[ADDR_TEXT_MAX];
 
 	l->database = config_database(l->world->config, st->database);
 	l->access = l->database->access;
-	/* before the client's own claims: those cannot crowd it out */
-	claims_drop(&s->claims, SOURCE_GEOIP);
-	if (s->true_addr.family == ADDR_IPV4 || s->true_addr.family == ADDR_IPV6)
-		claims_add(&s->claims, SOURCE_GEOIP, CLAIM_ADDRESS, true,
-			   slice_str(addr_print_ip(&s->true_addr, address)));
+	claim_address(s);
 	if (!claim_settings(s))
 		return false;
 	if (l->through != NULL)

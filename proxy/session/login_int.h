@@ -82,6 +82,8 @@ void locate_claim_tlvs(struct session *s, const struct proxyhdr *h);
 /* The name that the client asked for (TLS SNI, AUTHORITY, Host): a claim where it ends in the
  * listener's sni_suffix: then true. Replaces what an earlier one said. */
 bool locate_claim_name(struct session *s, struct slice name);
+/* What a session of the console would be routed by: for EXPLAIN, where it is the subject. */
+void locate_claim_console(struct session *s);
 /* What a request's head says of the caller: claims, and s->true_addr. Each request anew. */
 void locate_claim_headers(struct session *s, const struct http_head *h);
 /* The claims of a live session have changed: who it is, and where its next attachment goes, is

@@ -150,6 +150,31 @@ is("$evidence[0]{source} $evidence[0]{won}", 'startup t', 'the claim won');
 is("$evidence[0]{source} $evidence[0]{won}", 'startup f', 'but not where residency is strict');
 like(($proxy->console_raw("EXPLAIN ROUTE CITY 'paris' DATABASE home"))[2], qr/NOTICE.*did not decide/, 'which is said');
 
+# what is meant is guessed, and said
+for my $case (
+	[ "FOR 'paris'",             'gcp-europe-west1', "'paris' is taken for a city" ],
+	[ "FOR 'paris, FR'",         'gcp-europe-west1', "'paris, FR' is taken for a city" ],
+	[ "FOR '48.85,2.35'",        'gcp-europe-west1', "'48.85,2.35' is taken for a location" ],
+	[ 'FOR gcp-europe-west1',    'gcp-europe-west1', "'gcp-europe-west1' is taken for a region" ],
+	[ "FOR '81.2.69.142'",       'us-east1',         "'81.2.69.142' is taken for an address" ],
+	[ '',                        'us-east1',         'this connection is explained: session \d+' ],
+	[ "ACCESS any DATABASE movr", 'us-east1',        'this connection is explained: session \d+' ]) {
+	my ($for, $region, $notice) = @$case;
+	my ($status, $out, $err) = $proxy->console_raw("EXPLAIN ROUTE $for");
+	my ($head, $first) = split /\x1e/, $out;
+	is((split /\x1f/, $first // '')[1], $region, "EXPLAIN ROUTE $for");
+	like($err, qr/NOTICE:  (?:00000: )?$notice$/m, 'and says so');
+}
+my $mine = sub {
+	my ($sql, %connstr) = @_;
+	local $ENV{PGPASSWORD} = 'look';
+	my ($status, $out, $err) = $proxy->console_raw($sql, connstr => { host => '127.0.0.1', user => 'monitor', %connstr });
+	return join "\n", map { join '|', split /\x1f/, $_, -1 } split /\x1e/, $out;
+};
+like($mine->('EXPLAIN LOCALITY'), qr/^geoip\|address\|127\.0\.0\.1\|t\|/m, 'EXPLAIN LOCALITY of this connection: its address');
+like($mine->('EXPLAIN LOCALITY', options => '-c meridian.city=paris'), qr/^startup\|city\|paris\|f\|t\|/m, 'and what it says of itself');
+like($mine->('EXPLAIN ROUTE', options => '-c meridian.city=paris'), qr/^1\|gcp-europe-west1\|/m, 'which is where it goes');
+
 # ---------------------------------------------------------------- errors
 
 my %errors = (
@@ -164,6 +189,8 @@ my %errors = (
 	'SET max_client_conn = many' => qr/22023.*many/,
 	'SET max_cleint_conn = 5'   => qr/42704.*HINT:.*max_client_conn/s,
 	"EXPLAIN ROUTE ADDRESS 'x'" => qr/22023/,
+	"EXPLAIN ROUTE FOR '81.2.69.300'" => qr/22023.*is no address, location, session.*HINT:  Write FOR/s,
+	'EXPLAIN ROUTE FOR 4711'    => qr/42704.*session 4711 does not exist/,
 	"SHOW 'x"                   => qr/42601.*unterminated quoted string/,
 	'\d'                        => qr/0A000.*no tables or catalogs/,
 	'SUSPEND'                   => qr/42601/);

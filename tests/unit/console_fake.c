@@ -590,7 +590,7 @@ fake_sessions(struct fake *f, unsigned n)
 void
 fake_open(struct fake *f, enum privilege privilege)
 {
-	struct console_port port = { f, port_send, port_close };
+	struct console_port port = { f, port_send, port_close, 1 };
 
 	f->console = console_new(&f->workers[0], &port, privilege, "ada", "192.0.2.7");
 }

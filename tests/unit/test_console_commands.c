@@ -265,6 +265,10 @@ ctrl_c_ends_what_waits_and_nothing_else(void **state)
 	fake_free(f);
 }
 
+#define ROUTE_T                                                                                   \
+	"T(rank:23 region:25 node:25 verdict:25 reason:25 distance_km:701 rtt_ms:701 lag_ms:701 " \
+	"load:701 score:701)"
+
 static void
 a_route_is_explained_in_order(void **state)
 {
@@ -279,6 +283,27 @@ a_route_is_explained_in_order(void **state)
 		  "D[1|europe-west1|db4:5432|chosen|" },
 		{ "P |EXPLAIN ROUTE CITY $1|\nDS \nB ||new york|\nE |0\nS",
 		  "D[1|us-east1|db1:5432|chosen|" },
+		{ "Q EXPLAIN ROUTE FOR 'new york'",
+		  "N(00000 'new york' is taken for a city) " ROUTE_T
+		  " D[1|us-east1|db1:5432|chosen|" },
+		{ "Q EXPLAIN ROUTE FOR '50.45, 3.82' ACCESS read-write",
+		  "N(00000 '50.45, 3.82' is taken for a location) " ROUTE_T
+		  " D[1|europe-west1|db4:5432|chosen|" },
+		{ "Q EXPLAIN ROUTE FOR '81.2.69.142'",
+		  "N(00000 '81.2.69.142' is taken for an address) " },
+		{ "Q EXPLAIN ROUTE FOR us-west1",
+		  "N(00000 'us-west1' is taken for a region) " ROUTE_T
+		  " D[1|us-west1|db3:5432|chosen|" },
+		{ "Q EXPLAIN ROUTE FOR 2 DATABASE movr",
+		  "N(00000 '2' is taken for a session) " ROUTE_T
+		  " D[1|europe-west1|db4:5432|chosen|" },
+		{ "P |EXPLAIN ROUTE FOR $1|\nB ||new york|\nDP \nE |0\nS",
+		  "N(00000 'new york' is taken for a city) D[1|us-east1|db1:5432|chosen|" },
+		{ "Q EXPLAIN ROUTE", "N(00000 this connection is explained: session 1) " ROUTE_T
+				     " D[1|europe-west1|db4:5432|chosen|" },
+		{ "Q EXPLAIN ROUTE DATABASE movr ACCESS any",
+		  "N(00000 this connection is explained: session 1) " ROUTE_T
+		  " D[1|europe-west1|db4:5432|chosen|" },
 	};
 	struct fake *f = fake_new();
 	struct buf got = { 0 };
@@ -302,6 +327,18 @@ a_route_is_explained_in_order(void **state)
 	assert_non_null(strstr(buf_text(&got), "D[startup|city|new york|f|t|"));
 	ask(f, "Q EXPLAIN LOCALITY SESSION 1", &got);
 	assert_non_null(strstr(buf_text(&got), "D[startup|city|paris|f|t|"));
+	ask(f, "Q EXPLAIN LOCALITY", &got);
+	assert_non_null(strstr(buf_text(&got), "D[startup|city|paris|f|t|"));
+	ask(f, "Q EXPLAIN LOCALITY FOR 'new york'", &got);
+	assert_non_null(strstr(buf_text(&got), "D[startup|city|new york|f|t|"));
+	ask(f, "Q EXPLAIN LOCALITY FOR '81.2.69.300'", &got);
+	assert_string_equal(buf_text(&got), "E(22023 \"81.2.69.300\" is no address, location, "
+					    "session, region or city) Z");
+	ask(f, "Q EXPLAIN ROUTE FOR '91,2'", &got);
+	assert_string_equal(buf_text(&got), "N(00000 '91,2' is taken for a location) "
+					    "E(22023 \"91,2\" is no location) Z");
+	ask(f, "Q EXPLAIN ROUTE FOR 4711", &got);
+	assert_non_null(strstr(buf_text(&got), "E(42704 session 4711 does not exist) Z"));
 	ask(f, "Q EXPLAIN ROUTE CITY 'nowhere at all'", &got);
 	assert_non_null(
 	    strstr(buf_text(&got), "N(01000 the city did not decide where the caller is"));
