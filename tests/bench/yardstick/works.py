@@ -66,7 +66,7 @@ WORKS = {
     "login-resumed": Work("The same by clients that offer to resume their TLS session", logins.resuming, NODE_TLS),
     "storm": Work("SCRAM logins at a given rate beside a session that runs SELECT 1", logins.storm, POOLS),
     "pool": Work("Many clients on few server connections", speed.pool, POOLS),
-    "calls": Work("System calls of the proxy", counting.calls, PROXIES, once=True, quick=True),
+    "calls": Work("System calls of the proxy", counting.calls, PROXIES + NODE_TLS[:3], once=True, quick=True),
     "wake-ups": Work("100 idle sessions", counting.wake_ups, PROXIES, once=True),
     "idle": held("Memory of some idle sessions", holding.some, PROXIES, "sessions", quick=True),
     "idle-tls": held("Memory of some idle sessions over TLS", holding.some_tls, ENDING_TLS, "sessions", quick=True),
