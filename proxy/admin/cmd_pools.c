@@ -42,13 +42,27 @@ row_time_known(struct rows *rows, int64_t wall_us)
 /* ---- SHOW POOLS ---- */
 
 static const struct column pool_columns[] = {
-	{ "database", COLUMN_TEXT },   { "user", COLUMN_TEXT },       { "region", COLUMN_TEXT },
-	{ "node", COLUMN_TEXT },       { "worker", COLUMN_INT4 },     { "cl_active", COLUMN_INT4 },
-	{ "cl_waiting", COLUMN_INT4 }, { "sv_active", COLUMN_INT4 },  { "sv_idle", COLUMN_INT4 },
-	{ "sv_reset", COLUMN_INT4 },   { "sv_held", COLUMN_INT4 },    { "sv_login", COLUMN_INT4 },
-	{ "maxwait", COLUMN_INT4 },    { "maxwait_us", COLUMN_INT4 }, { "pool_mode", COLUMN_TEXT },
-	{ "pool_size", COLUMN_INT4 },  { "paused", COLUMN_BOOL },     { "lent", COLUMN_INT8 },
-	{ "waited", COLUMN_INT8 },     { "wait_us", COLUMN_INT8 },    { "options", COLUMN_TEXT },
+	{ "database", EVERYDAY_CUT(COLUMN_TEXT, 13) },
+	{ "user", EVERYDAY_CUT(COLUMN_TEXT, 12) },
+	{ "region", COLUMN_TEXT },
+	{ "node", EVERYDAY_CUT(COLUMN_TEXT, 21) },
+	{ "worker", EVERYDAY(COLUMN_INT4) },
+	{ "cl_active", EVERYDAY(COLUMN_INT4) },
+	{ "cl_waiting", EVERYDAY(COLUMN_INT4) },
+	{ "sv_active", EVERYDAY(COLUMN_INT4) },
+	{ "sv_idle", EVERYDAY(COLUMN_INT4) },
+	{ "sv_reset", COLUMN_INT4 },
+	{ "sv_held", COLUMN_INT4 },
+	{ "sv_login", COLUMN_INT4 },
+	{ "maxwait", EVERYDAY(COLUMN_INT4) },
+	{ "maxwait_us", COLUMN_INT4 },
+	{ "pool_mode", COLUMN_TEXT },
+	{ "pool_size", COLUMN_INT4 },
+	{ "paused", COLUMN_BOOL },
+	{ "lent", COLUMN_INT8 },
+	{ "waited", COLUMN_INT8 },
+	{ "wait_us", COLUMN_INT8 },
+	{ "options", COLUMN_TEXT },
 	{ "reason", COLUMN_TEXT },
 };
 
@@ -277,7 +291,7 @@ reconnect_row(struct run *r)
 
 static const struct command commands[] = {
 	{ .words = "SHOW POOLS",
-	  .args = FILTERS,
+	  .args = "[FULL] " FILTERS,
 	  COLUMNS(pool_columns),
 	  .begin = pools_begin,
 	  .row = fanout_row,

@@ -45,17 +45,17 @@ passes(const struct fanout *a, const struct session_facts *f)
 /* ---- SHOW SESSIONS ---- */
 
 static const struct column session_columns[] = {
-	{ "id", COLUMN_INT8 },
+	{ "id", EVERYDAY(COLUMN_INT8) },
 	{ "worker", COLUMN_INT4 },
-	{ "database", COLUMN_TEXT },
-	{ "user", COLUMN_TEXT },
-	{ "client_addr", COLUMN_TEXT },
+	{ "database", EVERYDAY_CUT(COLUMN_TEXT, 12) },
+	{ "user", EVERYDAY_CUT(COLUMN_TEXT, 12) },
+	{ "client_addr", EVERYDAY_CUT(COLUMN_TEXT, 21) },
 	{ "true_addr", COLUMN_TEXT },
-	{ "state", COLUMN_TEXT },
-	{ "city", COLUMN_TEXT },
+	{ "state", EVERYDAY_CUT(COLUMN_TEXT, 19) },
+	{ "city", EVERYDAY_CUT(COLUMN_TEXT, 13) },
 	{ "country", COLUMN_TEXT },
 	{ "locality_source", COLUMN_TEXT },
-	{ "home", COLUMN_TEXT },
+	{ "home", EVERYDAY_CUT(COLUMN_TEXT, 15) },
 	{ "node", COLUMN_TEXT },
 	{ "tls", COLUMN_TEXT },
 	{ "application_name", COLUMN_TEXT },
@@ -295,7 +295,7 @@ kill_begin(struct run *r)
 
 static const struct command commands[] = {
 	{ .words = "SHOW SESSIONS",
-	  .args = FILTERS,
+	  .args = "[FULL] " FILTERS,
 	  COLUMNS(session_columns),
 	  .begin = sessions_begin,
 	  .row = fanout_row,

@@ -87,17 +87,32 @@ put_roff(struct buf *out, const char *text)
 }
 
 static void
-put_columns(struct buf *out, const struct command *c)
+put_names(struct buf *out, const char *title, const struct heading *h)
 {
-	buf_str(out, "Columns: ");
-	for (uint16_t i = 0; i < c->ncolumns; i++) {
-		if (i > 0)
-			buf_str(out, ", ");
-		buf_str(out, "\\fI");
-		put_roff(out, c->columns[i].name);
+	const char *between = "";
+
+	buf_printf(out, "%s: ", title);
+	for (uint16_t i = 0; i < h->n; i++) {
+		if (!heading_has(h, i))
+			continue;
+		buf_printf(out, "%s\\fI", between);
+		put_roff(out, h->columns[i].name);
 		buf_str(out, "\\fR");
+		between = ", ";
 	}
 	buf_str(out, ".\n");
+}
+
+static void
+put_columns(struct buf *out, const struct command *c)
+{
+	struct heading h = { c->columns, c->ncolumns, true };
+	bool is_short = heading_count(&h) > 0;
+
+	if (is_short)
+		put_names(out, "Columns", &h);
+	h.everyday = false;
+	put_names(out, is_short ? "With FULL" : "Columns", &h);
 }
 
 void

@@ -232,8 +232,8 @@ bind_values(const struct message_bind *m, const struct prepared *st, struct port
 static int
 bind_formats(const struct message_bind *m, struct portal *p, struct err *e)
 {
-	const struct column *columns;
-	uint16_t n = statement_columns(&p->statement, &columns);
+	struct heading h = statement_heading(&p->statement);
+	uint16_t n = heading_count(&h);
 
 	if (m->results_n > 1 && m->results_n != n)
 		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
@@ -278,11 +278,10 @@ on_bind(struct console *c, struct slice body, struct err *e)
 static void
 describe_rows(struct console *c, const struct statement *st, uint64_t binary)
 {
-	const struct column *columns;
-	uint16_t n = statement_columns(st, &columns);
+	struct heading h = statement_heading(st);
 
-	if (n > 0)
-		rows_describe(&c->out, columns, n, binary);
+	if (h.n > 0)
+		rows_describe(&c->out, &h, binary);
 	else
 		message_put_bare(&c->out, MSG_NO_DATA);
 }

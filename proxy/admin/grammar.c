@@ -353,13 +353,20 @@ statement_has(const struct statement *st, const char *keyword)
 	return find_argument(st, keyword) != NULL;
 }
 
-uint16_t
-statement_columns(const struct statement *st, const struct column **out)
+struct heading
+statement_heading(const struct statement *st)
 {
-	if (st->command != NULL && st->command->describe != NULL) {
-		*out = &st->own_column;
-		return 1;
-	}
-	*out = st->command != NULL ? st->command->columns : NULL;
-	return *out != NULL ? st->command->ncolumns : 0;
+	const struct command *c = st->command;
+	struct heading h = { 0 };
+
+	if (c == NULL)
+		return h;
+	if (c->describe != NULL)
+		return (struct heading){ .columns = &st->own_column, .n = 1 };
+	if (c->columns != NULL)
+		h = (struct heading){ .columns = c->columns, .n = c->ncolumns, .everyday = true };
+	/* of a table that has no short form, everything is shown */
+	if (statement_has(st, "FULL") || heading_count(&h) == 0)
+		h.everyday = false;
+	return h;
 }

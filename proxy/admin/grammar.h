@@ -49,7 +49,7 @@ void statement_fini(struct statement *st);
 
 const char *statement_arg(const struct statement *st, const char *name);
 bool statement_has(const struct statement *st, const char *keyword);
-/* Columns of its answer; 0 where it answers with a tag alone. */
-uint16_t statement_columns(const struct statement *st, const struct column **out);
+/* Columns of its answer, all of them where it says FULL; none where it answers with a tag alone. */
+struct heading statement_heading(const struct statement *st);
 
 #endif

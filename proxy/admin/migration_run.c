@@ -226,8 +226,9 @@ static void
 put_row(struct rows *rows, const struct call_item *item)
 {
 	row_begin(rows);
-	for (uint16_t i = 0; i < rows->ncolumns; i++)
-		put_value(rows, rows->columns[i].type, i < item->n ? item->values[i] : NULL);
+	for (uint16_t i = 0; i < rows->heading.n; i++)
+		put_value(rows, column_type(&rows->heading.columns[i]),
+			  i < item->n ? item->values[i] : NULL);
 	row_end(rows);
 }
 

@@ -24,17 +24,45 @@ static const struct {
 	[COLUMN_FLOAT8] = { 701, 8 }, [COLUMN_TEXT] = { 25, -1 }, [COLUMN_TIME] = { 1184, 8 },
 };
 
-void
-rows_init(struct rows *r, const struct column *columns, uint16_t n, uint64_t binary)
+enum column_type
+column_type(const struct column *c)
 {
-	BUG_ON(n > COLUMNS_MAX);
-	*r = (struct rows){ .columns = columns, .ncolumns = n, .binary = binary };
+	return (enum column_type)(c->type & 0xff);
+}
+
+static unsigned
+everyday_width(const struct column *c)
+{
+	return c->type >> 8;
+}
+
+bool
+heading_has(const struct heading *h, uint16_t i)
+{
+	return !h->everyday || everyday_width(&h->columns[i]) > 0;
+}
+
+uint16_t
+heading_count(const struct heading *h)
+{
+	uint16_t shown = 0;
+
+	for (uint16_t i = 0; i < h->n; i++)
+		shown += heading_has(h, i);
+	return shown;
+}
+
+void
+rows_init(struct rows *r, const struct heading *h, uint64_t binary)
+{
+	BUG_ON(h->n > COLUMNS_MAX);
+	*r = (struct rows){ .heading = *h, .binary = binary };
 }
 
 void
 rows_like(struct rows *r, const struct rows *model)
 {
-	rows_init(r, model->columns, model->ncolumns, model->binary);
+	rows_init(r, &model->heading, model->binary);
 }
 
 void
@@ -46,26 +74,45 @@ rows_fini(struct rows *r)
 void
 row_begin(struct rows *r)
 {
-	r->at_column = 0;
-	r->message = message_row_begin(&r->out, r->ncolumns);
+	r->at_column = r->at_shown = 0;
+	r->message = message_row_begin(&r->out, heading_count(&r->heading));
 }
 
 void
 row_end(struct rows *r)
 {
-	BUG_ON(r->at_column != r->ncolumns);
+	BUG_ON(r->at_column != r->heading.n);
 	message_row_end(&r->out, r->message);
 	r->n++;
 }
 
-/* The column that the next value belongs to; says whether it is wanted in binary. */
-static bool
-next_is_binary(struct rows *r, enum column_type a, enum column_type b)
+/* The column that the next value belongs to; NULL where it is not shown. */
+static const struct column *
+next_column(struct rows *r)
 {
 	uint16_t i = r->at_column++;
 
-	BUG_ON(i >= r->ncolumns || (r->columns[i].type != a && r->columns[i].type != b));
-	return r->binary >> i & 1;
+	BUG_ON(i >= r->heading.n);
+	if (!heading_has(&r->heading, i))
+		return NULL;
+	r->at_shown++;
+	return &r->heading.columns[i];
+}
+
+static const struct column *
+next_of_type(struct rows *r, enum column_type a, enum column_type b)
+{
+	const struct column *c = next_column(r), *told = &r->heading.columns[r->at_column - 1];
+
+	BUG_ON(column_type(told) != a && column_type(told) != b);
+	return c;
+}
+
+/* Whether the column that was taken last is wanted in binary. */
+static bool
+is_binary(const struct rows *r)
+{
+	return r->binary >> (r->at_shown - 1) & 1;
 }
 
 static void
@@ -81,15 +128,16 @@ put_big_endian(struct rows *r, uint64_t v, size_t n)
 void
 row_null(struct rows *r)
 {
-	BUG_ON(r->at_column >= r->ncolumns);
-	r->at_column++;
-	message_row_null(&r->out);
+	if (next_column(r) != NULL)
+		message_row_null(&r->out);
 }
 
 void
 row_bool(struct rows *r, bool v)
 {
-	if (next_is_binary(r, COLUMN_BOOL, COLUMN_BOOL))
+	if (next_of_type(r, COLUMN_BOOL, COLUMN_BOOL) == NULL)
+		return;
+	if (is_binary(r))
 		put_big_endian(r, v, 1);
 	else
 		message_row_value(&r->out, slice_str(v ? "t" : "f"));
@@ -98,12 +146,13 @@ row_bool(struct rows *r, bool v)
 void
 row_int(struct rows *r, int64_t v)
 {
+	const struct column *c = next_of_type(r, COLUMN_INT4, COLUMN_INT8);
 	char text[24];
 
-	if (next_is_binary(r, COLUMN_INT4, COLUMN_INT8)) {
-		bool wide = r->columns[r->at_column - 1].type == COLUMN_INT8;
-
-		put_big_endian(r, (uint64_t)v, wide ? 8 : 4);
+	if (c == NULL)
+		return;
+	if (is_binary(r)) {
+		put_big_endian(r, (uint64_t)v, column_type(c) == COLUMN_INT8 ? 8 : 4);
 		return;
 	}
 	snprintf(text, sizeof(text), "%lld", (long long)v);
@@ -142,7 +191,9 @@ row_float(struct rows *r, double v)
 	char text[32];
 	uint64_t bits;
 
-	if (next_is_binary(r, COLUMN_FLOAT8, COLUMN_FLOAT8)) {
+	if (next_of_type(r, COLUMN_FLOAT8, COLUMN_FLOAT8) == NULL)
+		return;
+	if (is_binary(r)) {
 		memcpy(&bits, &v, sizeof(bits));
 		put_big_endian(r, bits, 8);
 		return;
@@ -183,7 +234,9 @@ row_time(struct rows *r, int64_t wall_us)
 {
 	char text[TIME_TEXT_MAX];
 
-	if (next_is_binary(r, COLUMN_TIME, COLUMN_TIME)) {
+	if (next_of_type(r, COLUMN_TIME, COLUMN_TIME) == NULL)
+		return;
+	if (is_binary(r)) {
 		put_big_endian(r, (uint64_t)(wall_us - POSTGRES_EPOCH * USEC_PER_SEC), 8);
 		return;
 	}
@@ -221,20 +274,58 @@ put_visible(struct buf *b, struct slice v, const char *but)
 	buf_fini(&valid);
 }
 
-static void
-put_text(struct rows *r, struct slice v, const char *but)
+/* How many bytes of valid text fit `width` characters of a terminal, on which those of three bytes
+ * and more (Chinese, Japanese, Korean …) may take two. */
+static size_t
+fitting(struct slice v, size_t width)
 {
-	struct buf safe = { 0 };
+	size_t done = 0, used = 0;
 
-	next_is_binary(r, COLUMN_TEXT, COLUMN_TEXT); /* the same bytes in both formats */
-	if (v.n == 0)
-		v = SLICE_LITERAL("");
-	if (is_plain(v)) {
+	while (done < v.n) {
+		size_t n = utf8_sequence(slice_skip(v, done));
+
+		used += n > 2 ? 2 : 1;
+		if (used > width)
+			break;
+		done += n;
+	}
+	return done;
+}
+
+/* Valid text as a value, cut where its column says so. */
+static void
+put_cut(struct rows *r, const struct column *c, struct slice v)
+{
+	unsigned width = everyday_width(c);
+	struct buf cut = { 0 };
+
+	if (!r->heading.everyday || width == UINT8_MAX || fitting(v, width) == v.n) {
 		message_row_value(&r->out, v);
 		return;
 	}
+	buf_put(&cut, v.p, fitting(v, width - 1));
+	buf_str(&cut, "\xe2\x80\xa6"); /* … */
+	message_row_value(&r->out, buf_view(&cut));
+	buf_fini(&cut);
+}
+
+static void
+put_text(struct rows *r, struct slice v, const char *but)
+{
+	/* the same bytes in both formats */
+	const struct column *c = next_of_type(r, COLUMN_TEXT, COLUMN_TEXT);
+	struct buf safe = { 0 };
+
+	if (c == NULL)
+		return;
+	if (v.n == 0)
+		v = SLICE_LITERAL("");
+	if (is_plain(v)) {
+		put_cut(r, c, v);
+		return;
+	}
 	put_visible(&safe, v, but);
-	message_row_value(&r->out, buf_view(&safe));
+	put_cut(r, c, buf_view(&safe));
 	buf_fini(&safe);
 }
 
@@ -288,17 +379,22 @@ row_printf(struct rows *r, const char *fmt, ...)
 }
 
 void
-rows_describe(struct buf *out, const struct column *columns, uint16_t n, uint64_t binary)
+rows_describe(struct buf *out, const struct heading *h, uint64_t binary)
 {
 	struct message_column described[COLUMNS_MAX];
+	uint16_t n = 0;
 
-	BUG_ON(n > COLUMNS_MAX);
-	for (uint16_t i = 0; i < n; i++)
-		described[i] = (struct message_column){
-			.name = columns[i].name,
-			.type_oid = types[columns[i].type].oid,
-			.type_size = types[columns[i].type].size,
-			.format = (int16_t)(binary >> i & 1),
+	BUG_ON(h->n > COLUMNS_MAX);
+	for (uint16_t i = 0; i < h->n; i++) {
+		if (!heading_has(h, i))
+			continue;
+		described[n] = (struct message_column){
+			.name = h->columns[i].name,
+			.type_oid = types[column_type(&h->columns[i])].oid,
+			.type_size = types[column_type(&h->columns[i])].size,
+			.format = (int16_t)(binary >> n & 1),
 		};
+		n++;
+	}
 	message_put_row_description(out, described, n);
 }

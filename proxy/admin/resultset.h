@@ -29,28 +29,45 @@ enum column_type {
 
 struct column {
 	const char *name;
-	enum column_type type;
+	unsigned type; /* enum column_type, or one that is EVERYDAY */
 };
 
-#define COLUMNS_MAX 64
+/* A column that the short form of a listing has as well, and one whose text is cut there to so many
+ * characters (at most 255). */
+#define EVERYDAY(type)            ((type) | 0xff00U)
+#define EVERYDAY_CUT(type, width) ((type) | (width) << 8)
+#define COLUMNS_MAX               64
+
+enum column_type column_type(const struct column *c);
+
+/* The columns of a table, and which of them are shown. */
+struct heading {
+	const struct column *columns; /* borrowed */
+	uint16_t n;
+	bool everyday; /* only those that say so */
+};
+
+bool heading_has(const struct heading *h, uint16_t i);
+/* How many columns are shown. */
+uint16_t heading_count(const struct heading *h);
 
 struct rows {
-	struct buf out;               /* DataRow messages */
-	const struct column *columns; /* borrowed */
-	uint16_t ncolumns;
-	uint64_t binary; /* bit i: column i in binary */
+	struct buf out; /* DataRow messages */
+	struct heading heading;
+	uint64_t binary; /* bit i: the i-th column that is shown is in binary */
 	uint64_t n;      /* rows built */
 	/* of the row being built */
-	uint16_t at_column;
+	uint16_t at_column, at_shown;
 	size_t message;
 };
 
-void rows_init(struct rows *r, const struct column *columns, uint16_t n, uint64_t binary);
+void rows_init(struct rows *r, const struct heading *h, uint64_t binary);
 /* Same columns and formats, no rows: for a thread that builds some of them. */
 void rows_like(struct rows *r, const struct rows *model);
 void rows_fini(struct rows *r);
 
-/* A row: begin, one call per column in order, end. The type of the call must be the column's. */
+/* A row: begin, one call per column in order, end. The type of the call must be the column's.
+ * Values of columns that are not shown are given all the same, and dropped. */
 void row_begin(struct rows *r);
 void row_null(struct rows *r);
 void row_bool(struct rows *r, bool v);
@@ -74,6 +91,6 @@ void row_end(struct rows *r);
 const char *time_text(int64_t wall_us, char to[TIME_TEXT_MAX]);
 
 /* Append RowDescription; formats as in `binary`. */
-void rows_describe(struct buf *out, const struct column *columns, uint16_t n, uint64_t binary);
+void rows_describe(struct buf *out, const struct heading *h, uint64_t binary);
 
 #endif

@@ -159,15 +159,14 @@ run_copy_end(struct run *r)
 static void
 run_init(struct run *r, struct console *c, struct portal *p)
 {
-	const struct column *columns;
-	uint16_t n = statement_columns(&p->statement, &columns);
+	struct heading h = statement_heading(&p->statement);
 
 	*r = (struct run){ .console = c,
 			   .statement = &p->statement,
 			   .command = p->statement.command,
 			   .worker = c->worker };
 	r->world = world_ref(worker_world(c->worker));
-	rows_init(&r->rows, columns, n, p->binary);
+	rows_init(&r->rows, &h, p->binary);
 	r->hold = xcalloc(1, sizeof(*r->hold));
 	refcount_init(&r->hold->refs);
 	r->hold->run = r;
@@ -282,8 +281,7 @@ portal_cancel(struct console *c)
 static bool
 start(struct console *c, struct portal *p)
 {
-	const struct column *columns;
-	uint16_t n = statement_columns(&p->statement, &columns);
+	struct heading h = statement_heading(&p->statement);
 
 	p->state = PORTAL_STARTED;
 	run_init(&p->run, c, p);
@@ -291,8 +289,8 @@ start(struct console *c, struct portal *p)
 		fail(c, p);
 		return false;
 	}
-	if (c->cycle == CYCLE_SIMPLE && n > 0)
-		rows_describe(&c->out, columns, n, p->binary);
+	if (c->cycle == CYCLE_SIMPLE && h.n > 0)
+		rows_describe(&c->out, &h, p->binary);
 	return true;
 }
 

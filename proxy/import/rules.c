@@ -167,7 +167,7 @@ static const struct rule global_rows[] = {
 	{ .key = "server_tls_key_file", .how = CARRY_AS_IS, REGION, .option = "sslkey" },
 
 	/* what has no counterpart */
-	NOT("application_name_add_host", "the application's name is left as it is; SHOW SESSIONS "
+	NOT("application_name_add_host", "the application's name is left as it is; SHOW SESSIONS FULL "
 					 "has the addresses"),
 	NOT("auth_ldap_options", "there is no LDAP"),
 	NOT("auth_pam_confdir", "there is no PAM"),

@@ -266,7 +266,7 @@ $inherit->start;
 is($inherit->safe_psql('postgres', $where), 'us-east1', 'a socket of systemd\'s');
 my $on_lb = Meridian::Test::Wire->new(port => $lb);
 is(($on_lb->login(database => 'postgres'))[-1][0], 'Z', 'and a second one');
-is_deeply([ sort map { $_->{listener} } @{ $inherit->console('SHOW SESSIONS') } ],
+is_deeply([ sort map { $_->{listener} } @{ $inherit->console('SHOW SESSIONS FULL') } ],
 	[ 'lb', 'main' ], 'a third one is a unix socket; each belongs to the listener that its name says');
 $inherit->stop;
 done_testing();

@@ -77,7 +77,7 @@ for my $case ([ 'nobody', 'postgres', '28000' ], [ 'tom', 'nowhere', '3D000' ]) 
 	ok($w->closed, 'and closed');
 }
 is($proxy->safe_psql('postgres', 'SELECT 1', connstr => conn('tom')), '1', 'none of which counts against the node');
-is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'it is up');
+is($proxy->console('SHOW NODES FULL')->[0]{state}, 'up', 'it is up');
 
 # ---------------------------------------------------------------- sent ahead of being asked
 

@@ -34,7 +34,7 @@ sub session_of
 	my ($w) = @_;
 	$w->send(query('SELECT pg_backend_pid()'));
 	my $pid = row_values(($w->until('Z'))[1])->[0];
-	my ($row) = grep { $_->{server_pid} eq $pid } @{ $proxy->console('SHOW SESSIONS') };
+	my ($row) = grep { $_->{server_pid} eq $pid } @{ $proxy->console('SHOW SESSIONS FULL') };
 	return $row;
 }
 
@@ -262,7 +262,7 @@ CFG
 		is(($w->login(@login))[-1][0], 'Z', "a session through HAProxy, $way");
 		is(session_of($w)->{true_addr}, '127.0.0.1:' . $w->{fd}->sockport, 'its address is the one behind HAProxy');
 	}
-	my $errors = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
+	my $errors = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES FULL') };
 	is($errors, 0, 'its health checks harm nothing');
 	kill 'TERM', $pid;
 	waitpid $pid, 0;

@@ -47,7 +47,7 @@ for my $size (1, 3, 11) {
 my $longest = 10004 - length startup(@login, application_name => '');
 $w = wire();
 is(($w->login(@login, application_name => 'x' x $longest))[-1][0], 'Z', 'the longest startup packet that PostgreSQL takes');
-is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'and no word against the node');
+is($proxy->console('SHOW NODES FULL')->[0]{state}, 'up', 'and no word against the node');
 $w = wire();
 is(($w->login(@login, version => 0x30002))[0][0], 'R', 'protocol 3.2: we speak it, whatever the node does')
   or diag explain $w;
@@ -200,7 +200,7 @@ is(scalar(grep { $_->closed } @crowd), 500, 'each of the 500 is closed in time')
 
 $proxy->reload(set => { client_login_timeout => '20s' });
 undef $w;
-$proxy->wait_console('SHOW SESSIONS', sub { 1 == grep { $_->{database} eq 'postgres' } @{ $_[0] } });
+$proxy->wait_console('SHOW SESSIONS FULL', sub { 1 == grep { $_->{database} eq 'postgres' } @{ $_[0] } });
 my (@in, @out);
 for my $n (1 .. 300) {
 	my $c = wire();
@@ -218,19 +218,19 @@ is($proxy->counter('clients_refused'), 272, 'and counted');
 witness_is_well('beside them');
 ok($proxy->console('SHOW VERSION'), 'the console can be reached');
 (shift @in)->close;
-$proxy->wait_console('SHOW SESSIONS', sub { 29 == grep { $_->{database} eq 'postgres' } @{ $_[0] } });
+$proxy->wait_console('SHOW SESSIONS FULL', sub { 29 == grep { $_->{database} eq 'postgres' } @{ $_[0] } });
 $w = wire();
 is(($w->login(@login))[-1][0], 'Z', 'where one leaves another may come');
-is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'none of this counts against the node');
+is($proxy->console('SHOW NODES FULL')->[0]{state}, 'up', 'none of this counts against the node');
 
 # ---------------------------------------------------------------- names with commands for a terminal in them
 
 (shift @in)->close;
-$proxy->wait_console('SHOW SESSIONS', sub { 29 == grep { $_->{database} eq 'postgres' } @{ $_[0] } });
+$proxy->wait_console('SHOW SESSIONS FULL', sub { 29 == grep { $_->{database} eq 'postgres' } @{ $_[0] } });
 $w = wire();
 $w->login(@login, application_name => "x\e[2J\x1e\n\xc2\x9by\xc3\xa9");
 my $shown = 'x\\x1b[2J\\x1e\\x0a\\xc2\\x9by' . "\xc3\xa9";
-my $sessions = $proxy->console('SHOW SESSIONS');
+my $sessions = $proxy->console('SHOW SESSIONS FULL');
 is(scalar(grep { $_->{application_name} eq $shown } @$sessions), 1, 'SHOW SESSIONS shows them, and does not say them');
 is(scalar(grep { $_->{id} !~ /^\d+$/ } @$sessions), 0, 'each session is one row');
 my ($odd) = map { $_->{id} } grep { $_->{application_name} eq $shown } @$sessions;

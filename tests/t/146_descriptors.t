@@ -120,6 +120,6 @@ is(of_descriptors()->{reserve}, 15, 'the reserve is whole again');
 $_->close for @in;
 ok(wait_until(sub { descriptors($proxy->pid) <= $usual }), 'and nothing is left over')
   or diag descriptors($proxy->pid) . " instead of $usual";
-is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'no node was blamed');
+is($proxy->console('SHOW NODES FULL')->[0]{state}, 'up', 'no node was blamed');
 $proxy->stop;
 done_testing();

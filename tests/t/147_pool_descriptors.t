@@ -71,7 +71,7 @@ for my $database (qw(postgres template1)) {
 	like($e->{D} // '', qr/no descriptors left/, "$database: and why");
 	ok($idle[0]->closed, "$database: it is closed");
 	is($proxy->counter('clients_without_descriptors'), $before + 1, "$database: it is counted");
-	is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES') } ], [ 'up', 'up' ], "$database: no node is blamed");
+	is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES FULL') } ], [ 'up', 'up' ], "$database: no node is blamed");
 	$_->close for splice @crowd, 0, 6;
 	ok(wait_until(sub { my ($open) = grep { $_->{item} eq 'open' } @{ $proxy->console('SHOW DESCRIPTORS') }; $open->{descriptors} < $limit - 3 }), "$database: some leave");
 	is($idle[1]->ask('SELECT 3'), 3, "$database: the next is served, although server_login_retry is ten minutes");

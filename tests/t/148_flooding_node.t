@@ -54,8 +54,8 @@ for my $what (sort keys %says) {
 	my $proxy = Meridian::Test::Proxy->new('probes', regions => [ 'us-east1' => $fake, 'europe-west1' => $node ],
 		set => { probe_interval => '200ms', probe_conninfo => 'user=postgres dbname=postgres', region => 'us-east1' });
 	$proxy->start;
-	$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'down' });
-	is($proxy->console('SHOW NODES')->[1]{state}, 'up', "probes, $what: the other node is up");
+	$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'down' });
+	is($proxy->console('SHOW NODES FULL')->[1]{state}, 'up', "probes, $what: the other node is up");
 	cmp_ok(peak_kb($proxy->pid) - $usual, '<', $spare, 'no memory is given for that');
 	is($proxy->safe_psql('postgres', 'SELECT 1'), 1, 'a session goes where it is served');
 	$proxy->stop;
@@ -77,7 +77,7 @@ for my $what (sort keys %says) {
 		set => { probe_interval => '1h', probe_conninfo => 'user=postgres dbname=postgres', region => 'europe-west1' });
 	$proxy->start;
 	my $end = time + 5;
-	$proxy->wait_console('SHOW NODES', sub { time > $end || peak_kb($proxy->pid) - $usual > $spare });
+	$proxy->wait_console('SHOW NODES FULL', sub { time > $end || peak_kb($proxy->pid) - $usual > $spare });
 	cmp_ok(peak_kb($proxy->pid) - $usual, '<', $spare, 'between two probes: no memory is given for that either');
 	$proxy->stop;
 	$fake->stop;

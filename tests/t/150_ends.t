@@ -108,6 +108,6 @@ for my $how (qw(close abort)) {
 	$w->$how;
 	nobody_left();
 }
-is($proxy->console('SHOW NODES')->[0]{sessions}, 0, 'nor in the proxy\'s books');
+is($proxy->console('SHOW NODES FULL')->[0]{sessions}, 0, 'nor in the proxy\'s books');
 $proxy->stop;
 done_testing();

@@ -26,7 +26,7 @@ my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $de, '
 	set => { region => 'us-east1', %still, server_connect_timeout => '60s', failback_delay => 0, log_disconnections => 'off', log_connections => 'off' });
 $proxy->start;
 
-sub node { return $proxy->console('SHOW NODES')->[ $_[0] ] }
+sub node { return $proxy->console('SHOW NODES FULL')->[ $_[0] ] }
 
 # A session: (wire, region it landed in) or (undef, its error's fields).
 sub session
@@ -54,9 +54,9 @@ sub heal
 	$_->pass for $de, $dw;
 	for (1 .. 100) {
 		$proxy->console('PROBE');
-		last if !grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
+		last if !grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES FULL') };
 	}
-	is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES') } ], [ 'up', 'up' ], 'both nodes are up');
+	is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES FULL') } ], [ 'up', 'up' ], 'both nodes are up');
 	return;
 }
 
@@ -69,7 +69,7 @@ $de->refuse;
 my $failures = $proxy->counter('attempt_failures');
 is(lands(), 'us-west1', 'refused: the next region, no error');
 is($proxy->counter('attempt_failures') - $failures, 1, 'one failed attempt');
-$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} ne 'up' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} ne 'up' });
 is(lands(), 'us-west1', 'and the next session goes there too');
 is($proxy->counter('attempt_failures') - $failures, 1, 'without another failed attempt');
 heal();
@@ -130,7 +130,7 @@ like($e->{D}, qr/us-east1 \S+: Connection refused/, 'the detail names each regio
 like($e->{D}, qr/us-west1 \S+: timeout expired/, 'each of them');
 $dw->refuse;
 $proxy->reload(set => \%quick);
-$proxy->wait_console('SHOW NODES', sub { !grep { $_->{state} ne 'down' } @{ $_[0] } });
+$proxy->wait_console('SHOW NODES FULL', sub { !grep { $_->{state} ne 'down' } @{ $_[0] } });
 (undef, $e) = session();
 is($e->{C}, '08006', 'known to be down: FATAL 08006');
 like($e->{D}, qr/Region us-east1: all nodes down: .*refused.* Region us-west1: all nodes down: .*refused/s, 'with the reasons');
@@ -141,7 +141,7 @@ like($proxy->console("EXPLAIN ROUTE CITY 'seattle'")->[$_]{reason}, qr/all nodes
   for 0, 1;
 $_->pass for $de, $dw;
 is(lands(), 'us-east1', 'what is known to be down is tried as a last resort');
-is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES') } ], [ 'down', 'down' ], 'the prober had not seen it');
+is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES FULL') } ], [ 'down', 'down' ], 'the prober had not seen it');
 $proxy->console('DRAIN REGION us-east1');
 is(lands(), 'us-west1', 'but never what an administrator has drained');
 $proxy->console('DRAIN REGION us-west1');
@@ -150,7 +150,7 @@ is($e->{C}, '08006', 'not even where there is nothing else');
 unlike($e->{D}, qr/Tried/, 'nothing is tried then');
 $proxy->console("UNDRAIN REGION $_") for qw(us-east1 us-west1);
 $proxy->reload(set => \%quick);
-$proxy->wait_console('SHOW NODES', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
+$proxy->wait_console('SHOW NODES FULL', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
 is(lands(), 'us-east1', 'it stays up and sees that they are back');
 $proxy->reload(set => { server_connect_timeout => '60s' });
 
@@ -163,11 +163,11 @@ my $delay = 2;
 $proxy->reload(set => { failback_delay => "${delay}s" });
 $proxy->wait_console("EXPLAIN ROUTE CITY 'seattle'", sub { $_[0][0]{reason} eq 'nearest' });
 dies($de);
-$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'down' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'down' });
 is(lands(), 'us-west1', 'a region is down');
 my $passes = time;    # before the proxy can know of it
 $de->pass;
-$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'up' });
 my $early = lands();
 ok($early eq 'us-west1' || time - $passes > $delay, 'it is up, but failback_delay has not passed');
 my $home;
@@ -177,11 +177,11 @@ while (time - $passes < 20 * $slow) {
 is($home, 'us-east1', 'then new sessions go home');
 cmp_ok(time - $passes, '>=', $delay * 0.95, 'not before failback_delay');
 dies($dw);
-$proxy->wait_console('SHOW NODES', sub { $_[0][1]{state} eq 'down' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][1]{state} eq 'down' });
 dies($de);
-$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'down' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'down' });
 $de->pass;
-$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'up' });
 is(lands(), 'us-east1', 'where there is no other, the delay does not count');
 $proxy->reload(set => { %still, failback_delay => 0 });
 heal();
@@ -350,7 +350,7 @@ is($e->{C}, '08006', 'and where it is the only one: 08006');
 like($e->{D}, qr/us-east1.*no-such-host\.invalid.*(?:resolved|address|not known)/s, 'which names it');
 $proxy->reload(regions => [ 'us-east1' => $east->host . ':' . $east->port, 'us-west1' => $west ]);
 is(lands(), 'us-east1', 'a node behind a unix socket');
-$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'up' });
 pass('and it can be probed');
 
 kill 'KILL', @fakes;

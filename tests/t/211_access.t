@@ -42,7 +42,7 @@ my @paris = ('meridian.city' => 'paris');
 my @ny    = ('meridian.city' => 'new york');
 my @words = qw(any read-write read-only primary standby prefer-standby);
 
-ok($proxy->wait_console('SHOW NODES', sub { "$_[0][0]{role} $_[0][1]{role}" eq 'primary standby' }), 'the prober knows the roles');
+ok($proxy->wait_console('SHOW NODES FULL', sub { "$_[0][0]{role} $_[0][1]{role}" eq 'primary standby' }), 'the prober knows the roles');
 
 # ---------------------------------------------------------------- the wish decides
 
@@ -67,7 +67,7 @@ for my $attrs (qw(any read-write read-only primary standby prefer-standby)) {
 
 # Both in one region.
 $proxy->reload(regions => [ 'us-east1' => "$p, $s" ]);
-$proxy->wait_console('SHOW NODES', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
+$proxy->wait_console('SHOW NODES FULL', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
 for my $wish (grep { $_ ne 'any' } @words) {
 	is(lands(@paris, 'meridian.access' => $wish), $from_paris{$wish}, "both in one region, $wish");
 }
@@ -77,7 +77,7 @@ sub spread
 {
 	my (%param) = @_;
 	my @v = map { my $v = Meridian::Test::Wire->new($proxy); $v->login(database => 'postgres', %param); $v } 1 .. 10;
-	my %node = map { $_->{node} => 1 } grep { $_->{database} eq 'postgres' } @{ $proxy->console('SHOW SESSIONS') };
+	my %node = map { $_->{node} => 1 } grep { $_->{database} eq 'postgres' } @{ $proxy->console('SHOW SESSIONS FULL') };
 	return scalar keys %node;
 }
 is(spread('meridian.access' => 'any'), 2, 'any uses both');
@@ -85,16 +85,16 @@ is(spread(), 1, 'read-write only one');
 
 # A primary that is read-only by default takes no read-write session.
 $primary->safe_psql('postgres', "ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()");
-$proxy->wait_console('SHOW NODES', sub { $_[0] && lands(@paris, 'meridian.access' => 'read-write') eq '08006' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0] && lands(@paris, 'meridian.access' => 'read-write') eq '08006' });
 is(lands('meridian.access' => 'primary'), 'primary', 'read-only by default: still the primary');
-$proxy->wait_console('SHOW NODES', sub { spread('meridian.access' => 'read-only') == 2 });
+$proxy->wait_console('SHOW NODES FULL', sub { spread('meridian.access' => 'read-only') == 2 });
 pass('and now one of those that are read-only');
 my $w = Meridian::Test::Wire->new($proxy);
 my $e = error_fields(($w->login(database => 'postgres'))[-1]);
 like($e->{D}, qr/us-east1: no node with the wanted access|us-east1 \S+: the node is read-only/, 'the reason is told');
 $primary->safe_psql('postgres', "SET transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only");
 $primary->reload;
-$proxy->wait_console('SHOW NODES', sub { lands(@paris) eq 'primary' });
+$proxy->wait_console('SHOW NODES FULL', sub { lands(@paris) eq 'primary' });
 $proxy->reload(regions => [@apart]);
 is(lands(@paris), 'primary', 'it takes writes again');
 
@@ -109,7 +109,7 @@ is(lands(), 'primary', 'which is no word on the node');
 # ---------------------------------------------------------------- lag
 
 $proxy->reload(set => { max_lag => '500ms' });
-$proxy->wait_console('SHOW NODES', sub { lands(@paris, 'meridian.access' => 'any') eq 'standby' });
+$proxy->wait_console('SHOW NODES FULL', sub { lands(@paris, 'meridian.access' => 'any') eq 'standby' });
 pass('a standby that keeps up is used');
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
 $primary->safe_psql('postgres', 'CREATE TABLE behind(a int)');
@@ -119,7 +119,7 @@ $proxy->wait_console("EXPLAIN ROUTE CITY 'paris' ACCESS any", sub {
 is(lands(@paris, 'meridian.access' => 'any'), 'primary', 'over max_lag: any goes on to the primary');
 is(lands(@paris, 'meridian.access' => 'standby'), '08006', 'and there is no standby');
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
-$proxy->wait_console('SHOW NODES', sub { lands(@paris, 'meridian.access' => 'any') eq 'standby' });
+$proxy->wait_console('SHOW NODES FULL', sub { lands(@paris, 'meridian.access' => 'any') eq 'standby' });
 pass('caught up: used again');
 $proxy->reload(set => { max_lag => undef });
 
@@ -147,14 +147,14 @@ is(lands(@paris, database => 'any'), 'standby', 'undrained');
 $proxy->stop;
 $proxy->write_conf(set => { probe_conninfo => undef });
 $proxy->start;
-is_deeply([ map { $_->{role} } @{ $proxy->console('SHOW NODES') } ], [ 'unknown', 'unknown' ], 'without a probe role no role is known');
+is_deeply([ map { $_->{role} } @{ $proxy->console('SHOW NODES FULL') } ], [ 'unknown', 'unknown' ], 'without a probe role no role is known');
 is(lands(@ny, 'meridian.access' => 'read-only'), 'standby', 'read-only passes by a primary');
 $proxy->stop;
 $proxy->start;
 is(lands(@paris), 'primary', 'a login that finds a standby moves on before the client is told anything');
 my ($unfit) = grep { $_->{counter} eq 'attempts' } @{ $proxy->console('SHOW STATS') };
 is($unfit->{value}, 2, 'in two attempts');
-$proxy->wait_console('SHOW NODES', sub { $_[0][1]{role} eq 'standby' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][1]{role} eq 'standby' });
 is(lands(@paris), 'primary', 'and what was learnt is remembered');
 ($unfit) = grep { $_->{counter} eq 'attempts' } @{ $proxy->console('SHOW STATS') };
 is($unfit->{value}, 3, 'in one attempt');
@@ -162,14 +162,14 @@ is(lands(@paris, 'meridian.access' => 'standby'), 'standby', 'a standby is found
 is(lands(@ny, 'meridian.access' => 'standby'), 'standby', 'from elsewhere too');
 is(lands(@ny, user => 'reader'), 'primary', 'a role whose transactions are read-only');
 is(lands(@ny), 'primary', 'which is no word on the node');
-is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES') } ], [ 'up', 'up' ], 'none of which counts against a node');
+is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES FULL') } ], [ 'up', 'up' ], 'none of which counts against a node');
 
 # The standby becomes a primary.
 $proxy->reload(set => { probe_conninfo => 'dbname=postgres' });
 $primary->stop('immediate');
 is(lands(@paris, 'meridian.access' => 'any'), 'standby', 'the primary is gone');
 $standby->promote;
-$proxy->wait_console('SHOW NODES', sub { $_[0][1]{role} eq 'primary' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][1]{role} eq 'primary' });
 is(lands(@ny), 'primary', 'a promoted standby takes writes');
 $proxy->stop;
 done_testing();

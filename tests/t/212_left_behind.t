@@ -25,7 +25,7 @@ sub nodes
 {
 	my ($what, $good) = @_;
 	my %node;
-	my $rows = $proxy->wait_console('SHOW NODES', sub { %node = map { $_->{region} => $_ } @{ $_[0] }; $good->(@node{qw(us-east1 us-west1)}) });
+	my $rows = $proxy->wait_console('SHOW NODES FULL', sub { %node = map { $_->{region} => $_ } @{ $_[0] }; $good->(@node{qw(us-east1 us-west1)}) });
 	ok($rows, $what);
 	return @node{qw(us-east1 us-west1)};
 }

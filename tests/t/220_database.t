@@ -57,14 +57,14 @@ sub dies { my ($relay) = @_; $relay->refuse; $relay->cut; return }
 sub wait_state
 {
 	my ($n, $state) = @_;
-	return $proxy->wait_console('SHOW NODES', sub { $_[0][$n]{state} eq $state });
+	return $proxy->wait_console('SHOW NODES FULL', sub { $_[0][$n]{state} eq $state });
 }
 my %from = (ny => [ 'meridian.city' => 'new york' ], sf => [ 'meridian.city' => 'san francisco' ], paris => [ 'meridian.city' => 'paris' ]);
 
 # ---------------------------------------------------------------- names, and where they are served
 
 is_deeply([ session('movr', @{ $from{paris} }) ], [ 'europe-west1', 'movr_live' ], 'dbname: another name on the servers');
-is($proxy->console('SHOW SESSIONS') && lands('nowhere'), '3D000', 'a database without a section has its own name');
+is($proxy->console('SHOW SESSIONS FULL') && lands('nowhere'), '3D000', 'a database without a section has its own name');
 is(lands('europe', @{ $from{$_} }), 'europe-west1', "served in Europe only, from $_") for sort keys %from;
 is(lands('america', @{ $from{paris} }), 'us-east1', 'served in America only, from Paris');
 is(lands('america', @{ $from{sf} }), 'us-west1', 'and from San Francisco');

@@ -38,7 +38,7 @@ sub states_are
 	my @states;
 	wait_until(sub {
 		@states = map { $_->{state} } grep { $_->{application_name} eq ($application // 'wire') }
-		  @{ $proxy->console('SHOW SESSIONS') };
+		  @{ $proxy->console('SHOW SESSIONS FULL') };
 		return "@states" eq $want;
 	});
 	is("@states", $want, $what);

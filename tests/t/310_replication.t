@@ -35,7 +35,7 @@ is(($w->until('W'))[-1][0], 'W', 'START_REPLICATION begins copy-both');
 $node->safe_psql('postgres', 'INSERT INTO t SELECT i, md5(i::text) FROM generate_series(50001, 51000) i');
 my ($data) = $w->until('d');
 like($data->[1], qr/^[wk]/, 'WAL comes');
-my ($state) = map { $_->{state} } grep { $_->{application_name} eq 'wire' } @{ $proxy->console('SHOW SESSIONS') };
+my ($state) = map { $_->{state} } grep { $_->{application_name} eq 'wire' } @{ $proxy->console('SHOW SESSIONS FULL') };
 is($state, 'replication', 'SHOW SESSIONS calls it replication');
 $w->send(copy_done);
 is(join('', map { $_->[0] } grep { $_->[0] ne 'd' } $w->until('Z')), 'cCCZ', 'CopyDone from both sides ends it');

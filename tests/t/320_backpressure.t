@@ -32,7 +32,7 @@ sub session
 	return $w;
 }
 
-sub row { my ($name, $column) = @_; return (grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS') })[0]{$column} }
+sub row { my ($name, $column) = @_; return (grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS FULL') })[0]{$column} }
 
 # Until a number stands still, for it is as far as it goes; returns it.
 sub settled
@@ -86,7 +86,7 @@ $slow->send(terminate);
 my $many = 20;
 my @slow = map { session() } 1 .. $many;
 $_->send(query($rows)) for @slow;
-settled(sub { my $sum = 0; $sum += $_->{tx_bytes} for @{ $proxy->console('SHOW SESSIONS') }; $sum });
+settled(sub { my $sum = 0; $sum += $_->{tx_bytes} for @{ $proxy->console('SHOW SESSIONS FULL') }; $sum });
 grown_less($before, 1024 + 160 * $many, "$many slow readers");
 $_->abort for @slow;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%' AND state = 'active' AND pid <> pg_backend_pid()"),
@@ -115,7 +115,7 @@ $w->abort;
 kill 'CONT', $w->{pid};
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $w->{pid}"),
 	'its client vanishes: the process goes when it can');
-ok(wait_until(sub { !grep { $_->{application_name} eq 'wire' } @{ $proxy->console('SHOW SESSIONS') } }),
+ok(wait_until(sub { !grep { $_->{application_name} eq 'wire' } @{ $proxy->console('SHOW SESSIONS FULL') } }),
 	'and the session with it');
 
 # The same, and it goes on.

@@ -56,7 +56,7 @@ my @ways = (
 	},
 	sub {
 		my ($w) = @_;
-		my ($mine) = grep { $_->{application_name} eq 'churn' } @{ $proxy->console('SHOW SESSIONS') };
+		my ($mine) = grep { $_->{application_name} eq 'churn' } @{ $proxy->console('SHOW SESSIONS FULL') };
 		$killed += $proxy->console_error("KILL SESSION $mine->{id}") eq '' if $mine;
 		$w->close;
 	},
@@ -87,7 +87,7 @@ is($served, $rounds, 'a session that stays does not notice');
 cmp_ok($killed, '>', 0, 'sessions were killed');
 $steady->send(terminate);
 ok(wait_until(sub { alive() == 0 }), 'no process of the server is left over');
-ok(wait_until(sub { @{ $proxy->console('SHOW SESSIONS') } == 1 }), 'no session') or diag explain $proxy->console('SHOW SESSIONS');
+ok(wait_until(sub { @{ $proxy->console('SHOW SESSIONS FULL') } == 1 }), 'no session') or diag explain $proxy->console('SHOW SESSIONS FULL');
 ok(wait_until(sub { descriptors($proxy->pid) <= $before + 1 }), 'no descriptor')
   or diag descriptors($proxy->pid) . " instead of $before";
 

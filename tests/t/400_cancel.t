@@ -156,9 +156,9 @@ ok(backends(0), 'amid a transaction');
 $far->hang;
 my $early = Meridian::Test::Wire->new($proxy);
 $early->send(startup(user => 'postgres', database => 'postgres', application_name => 'wire'));
-ok(wait_until(sub { grep { $_->{state} eq 'attaching' } @{ $proxy->console('SHOW SESSIONS') } }), 'a session that attaches');
+ok(wait_until(sub { grep { $_->{state} eq 'attaching' } @{ $proxy->console('SHOW SESSIONS FULL') } }), 'a session that attaches');
 $early->close;
-ok(wait_until(sub { !grep { $_->{state} eq 'attaching' } @{ $proxy->console('SHOW SESSIONS') } }), 'vanishes');
+ok(wait_until(sub { !grep { $_->{state} eq 'attaching' } @{ $proxy->console('SHOW SESSIONS FULL') } }), 'vanishes');
 $far->pass;
 ok(wait_until(sub { descriptors($proxy->pid) <= $before }), 'no descriptor is left') or diag descriptors($proxy->pid);
 

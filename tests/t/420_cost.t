@@ -255,7 +255,7 @@ $nobody->stop;
 my $proxy = quiet_proxy('spread', $fake, set => { workers => 4 });
 my $held  = hold($proxy, 100);
 my %on;
-$on{ $_->{worker} }++ for grep { $_->{database} eq 'postgres' } @{ $proxy->console('SHOW SESSIONS') };
+$on{ $_->{worker} }++ for grep { $_->{database} eq 'postgres' } @{ $proxy->console('SHOW SESSIONS FULL') };
 is(scalar keys %on, 4, 'each of four workers has sessions') or diag explain \%on;
 cmp_ok((sort { $a <=> $b } values %on)[0], '>', 5, 'and none has next to none') or diag explain \%on;
 close $held;

@@ -61,7 +61,7 @@ $proxy->console('UNDRAIN REGION us-east1');
 # ---------------------------------------------------------------- UNDRAIN of what is not drained
 
 my $name = '127.0.0.1:' . $node->port;
-sub drained { return join ' ', map { "$_->{drained}" } @{ $proxy->console('SHOW REGIONS') }, @{ $proxy->console('SHOW NODES') } }
+sub drained { return join ' ', map { "$_->{drained}" } @{ $proxy->console('SHOW REGIONS') }, @{ $proxy->console('SHOW NODES FULL') } }
 my $nothing = drained();
 my $log     = length $proxy->log_text;
 like($proxy->console_error('UNDRAIN REGION us-east1'), qr/55000: region "us-east1" is not drained/, 'a region that is not drained any more');
@@ -87,7 +87,7 @@ my $fails = parse('SELECT 1/0') . bind_message([]) . execute();
 $_->send($fails, query('SELECT 1')) for @lost;
 is(error_fields(($_->until('E'))[-1])->{C}, '22012', 'a message in front of a Query fails') for @lost;
 ok($lost[0]->silent(0.2), 'the Query is passed over');
-is_deeply([ map { $_->{activity} // $_->{state} } grep { $_->{database} eq 'postgres' } @{ $discarding->console('SHOW SESSIONS') } ],
+is_deeply([ map { $_->{activity} // $_->{state} } grep { $_->{database} eq 'postgres' } @{ $discarding->console('SHOW SESSIONS FULL') } ],
 	[ ('idle') x 3 ], 'nobody is taken for busy');
 $_->send(sync_message) for @lost[ 1, 2 ];
 is(($_->until('Z'))[-1][1], 'I', 'behind a Sync') for @lost[ 1, 2 ];

@@ -47,7 +47,7 @@ is($status, 0, "the daemon's own user opens it over the unix socket") or diag $e
 like($out, qr/Meridian \d/, 'and it answers');
 ($status, $out, $err) = by_tcp('admin', 'secret', 'RELOAD');
 is($status, 0, 'an admin logs in by SCRAM over TCP, and may change things') or diag $err;
-($status, $out, $err) = by_tcp('monitor', 'look', 'SHOW SESSIONS');
+($status, $out, $err) = by_tcp('monitor', 'look', 'SHOW SESSIONS FULL');
 is($status, 0, 'a stats user may look') or diag $err;
 # every command that HELP says is for admins: the first of alternatives, no optional part
 my @admins = map { $_->{command} } grep { $_->{privilege} eq 'admin' } @{ $proxy->console('HELP') };
@@ -72,12 +72,19 @@ like($err, qr/admin_users|permission denied/, 'a user of auth_file who is in no 
 
 my %columns = (
 	'SHOW REGIONS' => [qw(region lat lon nodes usable drained sessions rtt_ms bias)],
-	'SHOW NODES'   => [
+	'SHOW NODES FULL'   => [
 		qw(region node kind role state drained rtt_ms lag_ms lag_bytes sample_age_ms sessions version reason)
 	],
-	'SHOW SESSIONS' => [
+	'SHOW SESSIONS FULL' => [
 		qw(id worker database user client_addr true_addr state city country locality_source home node tls
 		  application_name connected_at rx_bytes tx_bytes queries client_rtt_us server_rtt_us move_block)
+	],
+	'SHOW NODES'    => [qw(region node role state drained rtt_ms lag_ms reason)],
+	'SHOW SESSIONS' => [qw(id database user client_addr state city home)],
+	'SHOW POOLS'    => [qw(database user node worker cl_active cl_waiting sv_active sv_idle maxwait)],
+	'SHOW POOLS FULL' => [
+		qw(database user region node worker cl_active cl_waiting sv_active sv_idle sv_reset sv_held sv_login
+		  maxwait maxwait_us pool_mode pool_size paused lent waited wait_us options reason)
 	],
 	"EXPLAIN ROUTE CITY 'paris'"  => [qw(rank region node verdict reason distance_km rtt_ms lag_ms load score)],
 	"EXPLAIN LOCALITY CITY 'paris'" => [qw(source kind value trusted won outcome)],
@@ -110,7 +117,7 @@ is($us->{region}, 'us-east1', 'a region by its name');
 is($eu->{region}, 'gcp-europe-west1', 'another, spelled as configured');
 is("$us->{nodes} $us->{usable} $us->{drained}", '1 1 f', 'its nodes');
 cmp_ok($us->{rtt_ms}, '>', 0, 'its round trip');
-my ($node) = @{ $proxy->console('SHOW NODES') };
+my ($node) = @{ $proxy->console('SHOW NODES FULL') };
 is($node->{node}, '127.0.0.1:' . $east->port, 'a node by its address');
 is("$node->{kind} $node->{role} $node->{state}", 'postgres primary up', 'what it is and how it is');
 like($node->{version}, qr/^\d+\.\d+$/, 'its version');

@@ -47,7 +47,7 @@ sub said
 sub sessions
 {
 	my ($filter) = @_;
-	return grep { $_->{state} ne 'console' } @{ $proxy->console('SHOW SESSIONS ' . ($filter // '')) };
+	return grep { $_->{state} ne 'console' } @{ $proxy->console('SHOW SESSIONS FULL ' . ($filter // '')) };
 }
 
 # ---------------------------------------------------------------- listed
@@ -126,7 +126,7 @@ is(error_fields($last)->{C}, '57P01', 'ends those that are left');
 is($proxy->console_error('UNDRAIN REGION europe-west1'), '', 'UNDRAIN');
 is(said(caller_of('paris'), $where), 'europe-west1', 'and it is used again');
 is($proxy->console_error('DRAIN NODE 127.0.0.1:' . $europe->port), '', 'DRAIN NODE');
-is($proxy->console('SHOW NODES')->[1]{drained}, 't', 'that node');
+is($proxy->console('SHOW NODES FULL')->[1]{drained}, 't', 'that node');
 is($proxy->console('SHOW REGIONS')->[1]{usable}, 0, 'leaves none in its region');
 is($proxy->console_error('UNDRAIN NODE 127.0.0.1:' . $europe->port), '', 'UNDRAIN NODE');
 
@@ -160,7 +160,7 @@ is(scalar @{ $proxy->console('SHOW OVERRIDES') }, 0, 'nothing is left of it');
 $europe->stop('immediate');
 is($proxy->console_error('PROBE'), '', 'PROBE answers when all nodes have answered or failed');
 $proxy->console_error('PROBE') for 1 .. 3;
-isnt($proxy->console('SHOW NODES')->[1]{state}, 'up', 'and knows who is gone');
+isnt($proxy->console('SHOW NODES FULL')->[1]{state}, 'up', 'and knows who is gone');
 my $left = caller_of('new york');
 is($proxy->console_error('SHUTDOWN WAIT'), '', 'SHUTDOWN WAIT');
 usleep(300_000);

@@ -88,7 +88,7 @@ const { Client, Pool } = require('pg');
   console.log(many.length);
   await c.end();
   const pool = new Pool({ ...at, max: 4 });
-  const all = await Promise.all([...Array(30).keys()].map(() => pool.query('SHOW SESSIONS')));
+  const all = await Promise.all([...Array(30).keys()].map(() => pool.query('SHOW SESSIONS FULL')));
   console.log(all.every(x => x.rows.length > 0));
   await pool.end();
 })().catch(e => { console.log(e.message); process.exit(1); });

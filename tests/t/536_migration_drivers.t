@@ -16,7 +16,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
 	set     => { migration_conninfo => 'user=postgres' });
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' });
+$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'up' });
 
 # One database and one folder of files for each driver, so that none sees another's. The fourth file waits
 # until there is a row in the table "go".

@@ -82,7 +82,7 @@ for (1 .. 2) {
 		$v->login(database => 'meridian'); $v->send(query('FOLLOW MIGRATION long')); $v } 1 .. CALLS - 1;
 	sleep 0.3;
 	$_->close for @left;
-	$proxy->wait_console('SHOW SESSIONS', sub { @{ $_[0] } <= 2 });
+	$proxy->wait_console('SHOW SESSIONS FULL', sub { @{ $_[0] } <= 2 });
 }
 my ($out, $stop) = ('', time + Meridian::Test::Proxy::slow(60));
 while ($out !~ /done/ && time < $stop) {

@@ -158,7 +158,7 @@ is(join(' ', map { sql($_, "SELECT count(*) FROM pg_class WHERE relname = 'a'") 
 like(checks(create($dir, 'REGIONS (us-east1, asia-south1)')), qr/ERROR standby asia-south1/, 'one that is named has to take writes');
 like($proxy->console_error("CREATE MIGRATION OF DATABASE app FROM FILES '$dir' REGIONS (nowhere)"), qr/42704/, 'a region that there is none of');
 $west->stop;
-$proxy->wait_console('SHOW NODES', sub { 1 == grep { $_->{state} ne 'up' } @{ $_[0] } });
+$proxy->wait_console('SHOW NODES FULL', sub { 1 == grep { $_->{state} ne 'up' } @{ $_[0] } });
 $m = create($dir, 'REGIONS (us-east1, europe-west1)');
 like(checks($m), qr/ERROR unreachable europe-west1/, 'a region that cannot be reached is told');
 isnt(fails($m), '', '… and nothing runs without it');

@@ -178,7 +178,7 @@ sub move_all
 	say_to($busy, $where);
 	my $new = IPC::Run::start([ 'psql', '-XAtqc', $where, '-d', $proxy->connstr('tx') . ' user=app password=secret' ], '>', \my $said, '2>', \my $err);
 	# greeted, or not yet: that is known to a worker which has sessions of this pool
-	ok(wait_until(sub { grep { $_->{application_name} ne '' && $_->{state} =~ /^(?:paused|waiting)$/ } @{ $proxy->console('SHOW SESSIONS') } }), 'a login that comes meanwhile waits');
+	ok(wait_until(sub { grep { $_->{application_name} ne '' && $_->{state} =~ /^(?:paused|waiting)$/ } @{ $proxy->console('SHOW SESSIONS FULL') } }), 'a login that comes meanwhile waits');
 	order(qw(serve app us-west1 - 12));
 	like(order('switch', 12, @move), qr/^ok sessions=0 open=0 kept=[56] closed=1 aborted=0$/, 'five are kept, and who was greeted in the freeze; one is told to reconnect');
 	is($busy->answer, 'us-west1/app', 'who waited is answered in the west');

@@ -223,7 +223,7 @@ for my $db (@databases) {
 	$frozen->send(parse('COMMIT') . describe('S') . bind_message([]) . describe('P') . execute() . sync_message());
 	# longer than what is looked at for settings, and held by whoever writes names of statements, where that is anybody
 	my $long = parse('/*' . 'x' x 3000 . '*/ COMMIT') . bind_message([]) . execute() . sync_message();
-	my $read = sub { my $n = 0; $n += $_->{rx_bytes} for grep { $_->{database} eq $db } @{ $proxy->console('SHOW SESSIONS') }; return $n };
+	my $read = sub { my $n = 0; $n += $_->{rx_bytes} for grep { $_->{database} eq $db } @{ $proxy->console('SHOW SESSIONS FULL') }; return $n };
 	my $before = $read->();
 	$cut->send(substr $long, 0, 2000);
 	ok(wait_until(sub { $read->() == $before + 2000 }), "$db: half a message has been read");
@@ -407,13 +407,13 @@ sub slow_reader
 		while ($said != $before) {
 			usleep 50_000;
 			$before = $said;
-			($said) = map { $_->{tx_bytes} } grep { $_->{database} eq 'own' } @{ $proxy->console('SHOW SESSIONS') };
+			($said) = map { $_->{tx_bytes} } grep { $_->{database} eq 'own' } @{ $proxy->console('SHOW SESSIONS FULL') };
 		}
 		my $left = 1011 * $rows - $said;
 		return ($w, $rows, $left) if $left > 50_000 && $left < 800_000 && $east->safe_psql('postgres', $state) eq 'idle in transaction';
 		last if $left >= 800_000;
 		$w->close;
-		$proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{database} eq 'own' } @{ $_[0] } });
+		$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{database} eq 'own' } @{ $_[0] } });
 	}
 	return;
 }

@@ -85,7 +85,7 @@ sub stream_of
 	my $name = $subscriber->safe_psql($database, 'SELECT subname FROM pg_subscription');
 	ok($sender->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_replication WHERE application_name = '$name' AND state = 'streaming'"), "$name streams");
 	my $s;    # the sender of before may not have noticed yet that its proxy has gone
-	eval { ($by || $proxy)->wait_console('SHOW SESSIONS', sub { ($s) = grep { $_->{application_name} eq $name && $_->{state} eq 'replication' } @{ $_[0] } }) };
+	eval { ($by || $proxy)->wait_console('SHOW SESSIONS FULL', sub { ($s) = grep { $_->{application_name} eq $name && $_->{state} eq 'replication' } @{ $_[0] } }) };
 	$s //= { map { $_ => 'none' } qw(user database state node) };
 	return "$s->{user} $s->{database} $s->{state} $s->{node}";
 }

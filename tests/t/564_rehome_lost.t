@@ -45,7 +45,7 @@ sub session
 	$w->ask('SET app.kept = 1');
 	$w->send(parse('SELECT name FROM place', 'where') . sync_message());
 	$w->until('Z');
-	($w->{id}) = map { $_->{id} } grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS') };
+	($w->{id}) = map { $_->{id} } grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS FULL') };
 	return $w;
 }
 
@@ -153,6 +153,6 @@ for my $database (qw(own ses)) {
 	is($w->ask('SHOW app.kept'), '1', '... indeed');
 	$w->close;
 }
-is($proxy->console('SHOW SESSIONS')->@*, 1, 'nobody is left but who asks');
+is($proxy->console('SHOW SESSIONS FULL')->@*, 1, 'nobody is left but who asks');
 $proxy->stop;
 done_testing();

@@ -55,12 +55,12 @@ sub session
 	my ($database, %param) = @_;
 	my $name = 'session' . ++$nth;
 	my $w = Meridian::Test::Wire->session($proxy, database => $database, user => 'app', password => 'secret', application_name => $name, %param);
-	my ($row) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS') };
+	my ($row) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS FULL') };
 	@$w{qw(id name)} = ($row->{id}, $name);
 	return $w;
 }
 
-sub facts { my ($w) = @_; return (grep { $_->{id} eq $w->{id} } @{ $proxy->console('SHOW SESSIONS') })[0] }
+sub facts { my ($w) = @_; return (grep { $_->{id} eq $w->{id} } @{ $proxy->console('SHOW SESSIONS FULL') })[0] }
 
 # The same to a session that is in a transaction: it knows where to go, and is not there yet.
 sub moving

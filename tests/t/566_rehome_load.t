@@ -45,14 +45,14 @@ for my $database (qw(own ses)) {
 		}
 	}
 }
-$proxy->wait_console('SHOW SESSIONS', sub { 24 == grep { $_->{database} =~ /^(own|ses)$/ } @{ $_[0] } });
+$proxy->wait_console('SHOW SESSIONS FULL', sub { 24 == grep { $_->{database} =~ /^(own|ses)$/ } @{ $_[0] } });
 
 # one console keeps on asking
 my ($in, $out, $err) = ('', '', '');
 my $psql = IPC::Run::start([ 'psql', '-XAtq', '-F', ' ', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
 	'<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout(Meridian::Test::Proxy::slow(120)));
 my ($end, $moved, $round) = (time + $seconds - 3, 0, 0);
-my @ids = map { $_->{id} } grep { $_->{database} =~ /^(own|ses)$/ } @{ $proxy->console('SHOW SESSIONS') };
+my @ids = map { $_->{id} } grep { $_->{database} =~ /^(own|ses)$/ } @{ $proxy->console('SHOW SESSIONS FULL') };
 is(scalar @ids, 24, 'all are there');
 while (time < $end) {
 	$far->ms($round % 3 == 2 ? 20 : 0);

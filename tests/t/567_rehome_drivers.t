@@ -36,7 +36,7 @@ sub begin_moving
 	for (;;) {
 		my $region = $round++ % 2 ? 'us-east1' : 'us-west1';
 		for my $database (qw(own ses)) {
-			$admin->send(query("SHOW SESSIONS DATABASE $database"));
+			$admin->send(query("SHOW SESSIONS FULL DATABASE $database"));
 			$admin->ask("REHOME SESSION $_ TO REGION $region") for map { row_values($_)->[0] } grep { $_->[0] eq 'D' } $admin->until('Z');
 		}
 		usleep(20_000);

@@ -192,7 +192,7 @@ $console->login(database => 'meridian');
 
 sub sent_to_slow
 {
-	$console->send(query('SHOW SESSIONS'));
+	$console->send(query('SHOW SESSIONS FULL'));
 	my ($heads, @rows) = grep { $_->[0] =~ /[TD]/ } $console->until('Z');
 	my @names = unpack('x2 (Z* x18)*', $heads->[1]);
 	for my $row (@rows) {
@@ -274,7 +274,7 @@ for my $case ([ 'own', 'before' ], [ 'ses', 'before' ], [ 'own', 'behind' ], [ '
 	is($w->ask($where), $from, '... and is where it should be');
 	is($w->ask('SHOW app.tenant'), 'slow', '... with its settings');
 	$w->close;
-	$proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{application_name} eq 'slow' } @{ $_[0] } });
+	$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{application_name} eq 'slow' } @{ $_[0] } });
 }
 
 # ---------------------------------------------------------------- the proxy ends in the middle

@@ -28,7 +28,7 @@ $proxy->start;
 
 sub is_up
 {
-	return $proxy->wait_console('SHOW NODES',
+	return $proxy->wait_console('SHOW NODES FULL',
 		sub { grep { $_->{state} eq 'up' && $_->{role} eq 'primary' } @{ $_[0] } }, 60);
 }
 

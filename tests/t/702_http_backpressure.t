@@ -96,7 +96,7 @@ for my $i (1 .. 10) {
 $w = stopped();
 $w->send(sized(PIECE));
 $w->close;
-$proxy->wait_console('SHOW SESSIONS', sub { @{ $_[0] } == 1 });
+$proxy->wait_console('SHOW SESSIONS FULL', sub { @{ $_[0] } == 1 });
 pass('who leaves unread answers behind is gone');
 
 # What follows the last request that was kept is another protocol.

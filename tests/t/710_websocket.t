@@ -107,7 +107,7 @@ run([ 'pgbench', '-n', '-M', 'prepared', '-c8', '-j2', '-t100', $proxy->connstr(
 like($out, qr{actually processed: 800/800}, 'pgbench');
 my $held = Meridian::Test::Wire->new(port => $wss->port);
 is(($held->login(database => 'postgres', application_name => 'held'))[-1][0], 'Z', 'a session in a WebSocket inside TLS');
-my ($shown) = grep { $_->{application_name} eq 'held' } @{ $proxy->console('SHOW SESSIONS') };
+my ($shown) = grep { $_->{application_name} eq 'held' } @{ $proxy->console('SHOW SESSIONS FULL') };
 is("$shown->{transport} $shown->{tls}", 'websocket TLSv1.3', 'is shown as such');
 $held->close;
 my $direct = Meridian::Test::Tls->new({ port => $bridge->port }, '-alpn', 'postgresql');
@@ -123,7 +123,7 @@ $_->stop for $bridge, $wss, $tunnel;
 my $w = session();
 like($w->{head}, qr{^HTTP/1\.1 101 .*^Upgrade: websocket\r$}ms, 'the handshake is answered');
 is(value($w, 'SELECT 1'), '1', 'and a query');
-my ($facts) = grep { $_->{application_name} eq 'wire' } @{ $proxy->console('SHOW SESSIONS') };
+my ($facts) = grep { $_->{application_name} eq 'wire' } @{ $proxy->console('SHOW SESSIONS FULL') };
 is($facts->{transport}, 'websocket', 'SHOW SESSIONS says how it came');
 
 $w->send_split(query('SELECT 2'), 1);

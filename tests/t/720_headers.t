@@ -45,7 +45,7 @@ sub session
 	my $w = connected(@_) or return {};
 	$w->send(query('SELECT pg_backend_pid()'));
 	my $pid = row_values(($w->until('Z'))[1])->[0];
-	my ($row) = grep { $_->{server_pid} && $_->{server_pid} eq $pid } @{ $proxy->console('SHOW SESSIONS') };
+	my ($row) = grep { $_->{server_pid} && $_->{server_pid} eq $pid } @{ $proxy->console('SHOW SESSIONS FULL') };
 	$row->{wire} = $w;
 	return $row;
 }
@@ -106,7 +106,7 @@ is(http_websocket($ws, '/v2', 'X-City' => 'paris', 'X-Forwarded-For' => '203.0.1
 $ws->login(database => 'postgres');
 $ws->send(query("SELECT current_setting('cluster_name') || ' ' || current_setting('meridian.city')"));
 is(row_values(($ws->until('Z'))[1])->[0], 'europe-west1 paris', 'lands by its header');
-my ($shown) = grep { $_->{transport} eq 'websocket' } @{ $proxy->console('SHOW SESSIONS') };
+my ($shown) = grep { $_->{transport} eq 'websocket' } @{ $proxy->console('SHOW SESSIONS FULL') };
 is_deeply([ @$shown{qw(true_addr locality_source)} ], [ '203.0.113.7:0', 'header' ], 'and is shown');
 
 my $sql = Meridian::Test::Wire->new($proxy);

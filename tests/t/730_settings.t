@@ -59,7 +59,7 @@ sub value
 sub facts
 {
 	my ($w, $column) = @_;
-	my ($row) = grep { ($_->{server_pid} // '') eq $w->{pid} } @{ $proxy->console('SHOW SESSIONS') };
+	my ($row) = grep { ($_->{server_pid} // '') eq $w->{pid} } @{ $proxy->console('SHOW SESSIONS FULL') };
 	return lc $row->{$column};
 }
 

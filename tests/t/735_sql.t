@@ -218,15 +218,15 @@ my $request = sub {
 my $w = Meridian::Test::Wire->new($proxy);
 $w->send($request->($body));
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'active'"), 'a query runs');
-my ($shown) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW SESSIONS') };
+my ($shown) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW SESSIONS FULL') };
 is_deeply([ @$shown{qw(state home database transport)} ], [ 'active', 'us-east1', 'postgres', 'sql' ], 'SHOW SESSIONS shows it');
 undef $w;
 ok($east->poll_query_until('postgres', "select count(*) = 0 from pg_stat_activity where usename = 'alice'"), 'it is cancelled when its caller leaves');
 
 $w = Meridian::Test::Wire->new($proxy);
 $w->send($request->($body));
-my ($at_work) = @{ $proxy->wait_console('SHOW SESSIONS', sub { grep { $_->{user} eq 'alice' && $_->{state} eq 'active' } @{ $_[0] } }) };
-($at_work) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW SESSIONS') };
+my ($at_work) = @{ $proxy->wait_console('SHOW SESSIONS FULL', sub { grep { $_->{user} eq 'alice' && $_->{state} eq 'active' } @{ $_[0] } }) };
+($at_work) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW SESSIONS FULL') };
 $proxy->console("KILL SESSION $at_work->{id}");
 1 while $w->fill;
 like($w->{in}, qr{^HTTP/1\.1 400 .*"code":"57P01"}s, 'KILL SESSION');
@@ -243,7 +243,7 @@ $locker->ask('SELECT pg_advisory_unlock(1)');
 ok($east->poll_query_until('postgres', "select count(*) = 1 from pg_stat_activity where usename = 'alice' and state = 'idle'"), 'and ends');
 $w->abort;
 kill 'CONT', $proxy->pid;
-$proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
+$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
 is_deeply(rows_of('select 1'), [ ['1'] ], 'a caller that is gone when its answer comes');
 
 # A connection of a load balancer is many callers', and each has a name of its own.
@@ -274,7 +274,7 @@ $proxy->reload(set => { sql_max_response => '64MB' });
 my $slow = Meridian::Test::Wire->new($proxy);
 $slow->send($request->($json->encode(query_of("select repeat('x', 30000000)"))));
 $slow->fill until length $slow->{in};    # it is there, whole, and hardly begun to be read
-$proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
+$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
 $w = Meridian::Test::Wire->new($proxy);
 $locker->ask('SELECT pg_advisory_lock(1)');
 $w->send($request->($json->encode(query_of('select 1 from pg_advisory_xact_lock(1)'))));
@@ -302,7 +302,7 @@ $hold->login(user => 'tom', database => 'postgres');
 $a = ask(query_of('select 1'), base => $base2);
 is_deeply([ $a->{status}, $a->{json}{code} ], [ 503, '53300' ], 'max_client_conn counts requests too');
 undef $hold;
-$other->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'tom' } @{ $_[0] } });
+$other->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{user} eq 'tom' } @{ $_[0] } });
 
 # A node that goes while it is at work says no error.
 $w = Meridian::Test::Wire->new($other);
@@ -312,7 +312,7 @@ $east->stop('immediate');
 1 while $w->fill;
 like($w->{in}, qr{^HTTP/1\.1 400 .*"code":"57P01"}s, 'its node goes');
 like($w->{in}, qr/"Region us-east1, node \S+, server process \d+\."/, 'which is named');
-$other->wait_console('SHOW SESSIONS', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
+$other->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{user} eq 'alice' } @{ $_[0] } });
 $a = ask(query_of('select 1'), base => $base2);
 is_deeply([ $a->{status}, $a->{json}{code} ], [ 400, '08006' ], 'no region can take it');
 like($a->{json}{detail}, qr/us-east1/, 'and each is named');

@@ -66,6 +66,6 @@ for my $user (qw(mary paul)) {
 }
 neon_says('tom, who is trusted, early', [qw(client pool)], user => 'tom');
 neon_says('tom, who is trusted, asked', [qw(client)],      user => 'tom', pipeline => JSON::PP::false());
-is_deeply([ grep { $_->{user} ne 'admin' && $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS') } ], [], 'nobody is left');
+is_deeply([ grep { $_->{user} ne 'admin' && $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS FULL') } ], [], 'nobody is left');
 $proxy->stop;
 done_testing();

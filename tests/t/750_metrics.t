@@ -178,7 +178,7 @@ is((grep { $_ =~ $info } keys %$m), 1, 'kind, role and version');
 
 $east->stop('immediate');
 grows(1, $routes->('spilled'), 'a node that is gone', $boston);
-$proxy->wait_console('SHOW NODES', sub { grep { $_->{state} eq 'down' } @{ $_[0] } });
+$proxy->wait_console('SHOW NODES FULL', sub { grep { $_->{state} eq 'down' } @{ $_[0] } });
 $m = metrics();
 is($m->{"meridian_node_state{$east_is,state=\"down\"}"}, 1, 'is told as down');
 is($m->{"meridian_node_usable{$east_is}"},               0, 'and not usable');

@@ -95,7 +95,7 @@ for my $from (sort keys %callers) {
 connect_lands($b, $front->{web});
 neon_lands($b, $front->{web}, $cert->{ca});
 
-my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
+my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES FULL') };
 is($bad, undef, 'health checks of the balancer harm nothing');
 $lb->stop;
 $proxy->stop;

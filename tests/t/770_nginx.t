@@ -108,7 +108,7 @@ SKIP: {
 	unlike($silent->(), qr/no error/, 'and only by them');
 }
 
-my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') };
+my ($bad) = grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES FULL') };
 is($bad, undef, 'all nodes are well');
 $lb->stop;
 $proxy->stop;

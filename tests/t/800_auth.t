@@ -215,7 +215,7 @@ like($err, qr/FATAL:  password authentication failed for user "erin"/, 'a role w
 like($err, qr/FATAL:  database "nowhere" does not exist/, 'a database that the node does not have');
 ($code, undef, $err) = $proxy->psql('postgres', 'SELECT 1', connstr => conn('zoe', 'trust'));
 isnt($code, 0, 'trust: a node that asks for a password that nobody has said does not let in');
-is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'none of which counts against the node');
+is($proxy->console('SHOW NODES FULL')->[0]{state}, 'up', 'none of which counts against the node');
 
 # ---------------------------------------------------------------- sent ahead of being asked
 

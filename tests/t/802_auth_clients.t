@@ -173,7 +173,7 @@ for my $round (1 .. 60) {
 }
 my $left = 60;
 for (1 .. 1000) {
-	$left = grep { $_->{state} =~ /authent|looking/ } @{ $proxy->console('SHOW SESSIONS') };
+	$left = grep { $_->{state} =~ /authent|looking/ } @{ $proxy->console('SHOW SESSIONS FULL') };
 	last if $left == 0;
 	select undef, undef, undef, 0.05;
 }

@@ -244,7 +244,7 @@ sub facts_of
 	my @m = $c->login(%login);
 	$c->send(query('SELECT pg_backend_pid()'));
 	my $pid = row_values(($c->until('Z'))[1])->[0];
-	my ($row) = grep { $_->{server_pid} eq $pid } @{ $proxy->console('SHOW SESSIONS') };
+	my ($row) = grep { $_->{server_pid} eq $pid } @{ $proxy->console('SHOW SESSIONS FULL') };
 	return { map { $_->{key} => $_->{value} } grep { $_->{section} eq 'facts' } @{ $proxy->console("SHOW SESSION $row->{id}") } };
 }
 my $facts = facts_of(user => 'alice', database => 'postgres', password => 'wonder');

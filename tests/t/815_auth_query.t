@@ -272,7 +272,7 @@ is(attempt('sleeper3', 'postgres', 's'), '', 'a node that hangs: the next one of
 ok(time - $began < Meridian::Test::Proxy::slow(30), 'in time');
 is(asked('sleeper3', $west), 1, 'in the other region');
 $road->pass;
-$proxy->wait_console('SHOW NODES', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
+$proxy->wait_console('SHOW NODES FULL', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
 $began = time;
 is(attempt('stuck', 'postgres', 's'), '08006', 'a query that does not end, at any node');
 ok(time - $began < Meridian::Test::Proxy::slow(30), 'is given up');

@@ -128,7 +128,7 @@ is($proxy->console_error('SHOW VERSION'), '', 'and our own user is let in over t
 is(exhaust('paul', database => 'relayed'), $four, 'passwords that the node finds wrong');
 is(code('paul', 'plain', database => 'relayed'), '28000', 'count as well');
 is(code('paul', 'plain', database => 'relayed', from => '127.0.0.6'), '', 'for the pair alone');
-is($proxy->console('SHOW NODES')->[0]{state}, 'up', 'and not against the node');
+is($proxy->console('SHOW NODES FULL')->[0]{state}, 'up', 'and not against the node');
 
 # ---------------------------------------------------------------- which address
 

@@ -61,7 +61,7 @@ for my $limit (sort keys %kinds) {
 		is(round(20, $kinds{$limit}, @sessions), $pools, "$pools pools of $workers workers share the $room of $limit") for 1 .. 3;
 		# a server's process outlives its connection for a moment
 		ok($node->poll_query_until('postgres', "SELECT count(*) <= $room FROM pg_stat_activity WHERE usename ~ '^app'"), 'and there are no more');
-		my @waiting = grep { $_->{cl_waiting} } @{ $proxy->console('SHOW POOLS') };
+		my @waiting = grep { $_->{cl_waiting} } @{ $proxy->console('SHOW POOLS FULL') };
 		is(scalar @waiting, 0, 'nobody waits any more') or diag explain \@waiting;
 		$proxy->stop;
 	}

@@ -22,7 +22,7 @@ my $proxy = Meridian::Test::Proxy->new('main', $gate->proxy_options,
 	set     => { auth => 'trust', workers => 1, region => 'us-east1', default_pool_size => 1 },
 	conf    => "[database ses]\ndbname = app\npool = session\n");
 $proxy->start;
-$proxy->wait_console('SHOW NODES', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
+$proxy->wait_console('SHOW NODES FULL', sub { 2 == grep { $_->{state} eq 'up' } @{ $_[0] } });
 
 my $nth = 0;
 my $where = "SELECT current_setting('cluster_name')";
@@ -30,13 +30,13 @@ my $pid = 'SELECT pg_backend_pid()';
 
 sub session { return Meridian::Test::Wire->session($proxy, database => 'ses', @_) }
 
-sub facts { my ($name) = @_; return (grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS') })[0] }
+sub facts { my ($name) = @_; return (grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS FULL') })[0] }
 
 sub backends { return $_[0]->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app'") }
 
 sub pool
 {
-	my ($row) = grep { $_->{database} eq 'ses' && $_->{region} eq 'us-east1' && $_->{user} eq 'postgres' } @{ $proxy->console('SHOW POOLS') };
+	my ($row) = grep { $_->{database} eq 'ses' && $_->{region} eq 'us-east1' && $_->{user} eq 'postgres' } @{ $proxy->console('SHOW POOLS FULL') };
 	return $row;
 }
 

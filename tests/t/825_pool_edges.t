@@ -71,7 +71,7 @@ my $small = proxy('small', sanitized() eq 'thread' ? () : (wrapper => [ 'prlimit
 $small->console('PAUSE');
 my @waiting = map { Meridian::Test::Wire->new($small) } 1 .. $many;
 $_->send(startup(database => 'postgres', user => 'postgres')) for @waiting;
-ok(wait_until(sub { my ($pool) = @{ $small->console('SHOW POOLS') }; $pool && $pool->{cl_waiting} == $many }), "$many logins wait");
+ok(wait_until(sub { my ($pool) = @{ $small->console('SHOW POOLS FULL') }; $pool && $pool->{cl_waiting} == $many }), "$many logins wait");
 $small->console('RESUME');
 my $greeted = grep { eval { $_->until('Z'); 1 } } @waiting;
 is($greeted, $many, 'they are all greeted, one after the other, with a small stack');
@@ -144,7 +144,7 @@ sub set_many
 sub is_pinned
 {
 	my ($name) = @_;
-	my ($row) = grep { $_->{application_name} eq $name } @{ $one->console('SHOW SESSIONS') };
+	my ($row) = grep { $_->{application_name} eq $name } @{ $one->console('SHOW SESSIONS FULL') };
 	return $row && $row->{move_block} eq 'setting';
 }
 
@@ -192,7 +192,7 @@ my $drained = proxy('drained', set => { auth => 'trust', workers => 1, default_p
 my ($holder, $waiter, $idle) = map { session($drained) } 1 .. 3;
 $holder->ask('BEGIN');
 $waiter->send(query('SELECT 7'));
-ok(wait_until(sub { my ($pool) = @{ $drained->console('SHOW POOLS') }; $pool->{cl_waiting} == 1 }), 'a query waits for the connection of a transaction');
+ok(wait_until(sub { my ($pool) = @{ $drained->console('SHOW POOLS FULL') }; $pool->{cl_waiting} == 1 }), 'a query waits for the connection of a transaction');
 kill 'TERM', $drained->pid;
 ok($idle->closed, 'SIGTERM ends the session that is idle');
 ok($waiter->silent(0.5), 'not the one that waits');

@@ -82,7 +82,7 @@ for my $mode (qw(session transaction)) {
 	is($after->{attempt_failures} - $before->{attempt_failures}, 0, "$mode: and held against no node");
 	my %errors = map { ("$_->{said_by} $_->{sqlstate}" => $_->{errors}) } grep { $_->{errors} ne '' } @{ $proxy->console('SHOW ERRORS') };
 	is($errors{"meridian $_"}, 1, "$mode: SHOW ERRORS: $_ was said to a client once") for qw(3D000 28000 42501 22023 42704 08006);
-	is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES') } ], [ ('up') x 3 ], "$mode: all nodes are up");
+	is_deeply([ map { $_->{state} } @{ $proxy->console('SHOW NODES FULL') } ], [ ('up') x 3 ], "$mode: all nodes are up");
 
 	# ------------------------------------------------------------ behind it
 
@@ -117,12 +117,12 @@ for my $mode (qw(session transaction)) {
 	}
 	my ($first, $second) = map { $begin->() } 1 .. 2;
 	$_->until('Z'), $_->send(query('SELECT 3')) for $first, $second;
-	$proxy->wait_console('SHOW POOLS DATABASE postgres USER app', sub { my $n = 0; $n += $_->{cl_waiting} for @{ $_[0] }; $n == 2 });
+	$proxy->wait_console('SHOW POOLS FULL DATABASE postgres USER app', sub { my $n = 0; $n += $_->{cl_waiting} for @{ $_[0] }; $n == 2 });
 	$_->close for splice @hold, 0, 3;
 	like($_->answer, qr/^3$/, "$mode: all nodes are full: a session waits, and is served when one is not") for $first, $second;
 	$_->send(terminate()) && $_->closed for $first, $second;
 	# one that is opened for who is served by another by then is not an old one
-	$proxy->wait_console('SHOW POOLS DATABASE postgres USER app', sub { !grep { $_->{sv_login} } @{ $_[0] } });
+	$proxy->wait_console('SHOW POOLS FULL DATABASE postgres USER app', sub { !grep { $_->{sv_login} } @{ $_[0] } });
 	$proxy->console('RECONNECT');
 	$nodes[0]->poll_query_until('postgres', "SELECT count(*) = 3 FROM pg_stat_activity WHERE usename = 'app'");
 	ok($fill->($nodes[0], \@hold), "$mode: full again");

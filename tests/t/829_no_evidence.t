@@ -40,7 +40,7 @@ sub refused
 sub nobody_notices
 {
 	my ($what) = @_;
-	is_deeply([ map { "$_->{node} $_->{state}" } @{ $proxy->console('SHOW NODES') } ], [ map { '127.0.0.1:' . $_->port . ' up' } @nodes ], "$what: all nodes are up");
+	is_deeply([ map { "$_->{node} $_->{state}" } @{ $proxy->console('SHOW NODES FULL') } ], [ map { '127.0.0.1:' . $_->port . ' up' } @nodes ], "$what: all nodes are up");
 	is($proxy->counter('attempt_failures'), 0, '... and nothing is held against them');
 	for my $database (qw(own ses tx)) {
 		my $w = wire();

@@ -216,7 +216,7 @@ is(say_to($_, prepare('half2', $half), run('half2', 'x'), execute(), $S), '1 2 D
 
 my $long = "SELECT length('" . 'x' x 200000 . "')";
 is(say_to($a, prepare('', $long), run(''), execute(), $S), '1 2 D=200000 C Z', 'a long text without a name');
-my $block = sub { my ($row) = grep { $_->{database} eq 'postgres' && $_->{move_block} } @{ $proxy->console('SHOW SESSIONS') }; $row ? $row->{move_block} : '' };
+my $block = sub { my ($row) = grep { $_->{database} eq 'postgres' && $_->{move_block} } @{ $proxy->console('SHOW SESSIONS FULL') }; $row ? $row->{move_block} : '' };
 is($block->(), '', 'pins nothing once it is bound');
 is(say_to($a, prepare('long', $long), $S), '1 Z', 'a long text with a name');
 is($block->(), 'prepared statement', 'pins the session');

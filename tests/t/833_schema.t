@@ -65,7 +65,7 @@ sub one_near_one_far
 	my (%of, @all);
 	for (1 .. 60) {
 		push @all, session();
-		%of = map { $_->{application_name} => $_->{worker} } @{ $proxy->console('SHOW SESSIONS') };
+		%of = map { $_->{application_name} => $_->{worker} } @{ $proxy->console('SHOW SESSIONS FULL') };
 		my @near = grep { $of{ $_->{named} } == $of{ $all[0]{named} } } @all;
 		my ($far) = grep { $of{ $_->{named} } != $of{ $all[0]{named} } } @all;
 		return (@near[ 0, 1 ], $far) if @near > 1 && $far;

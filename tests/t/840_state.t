@@ -279,7 +279,7 @@ $proxy->reload(set => { default_pool_size => 3 });
 sub pinned
 {
 	my ($name) = @_;
-	my ($row) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS') };
+	my ($row) = grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS FULL') };
 	return $row ? $row->{move_block} : 'gone';
 }
 
@@ -477,7 +477,7 @@ $z = session(application_name => 'hasty');
 my $mine = asked($z, "SET work_mem = '6MB'");
 $z->send(terminate());
 $z->close;
-$proxy->wait_console('SHOW SESSIONS', sub { !grep { $_->{application_name} eq 'hasty' } @{ $_[0] } });
+$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{application_name} eq 'hasty' } @{ $_[0] } });
 $far->pass;
 becomes(sub { $east->safe_psql('postgres', "SELECT query FROM pg_stat_activity WHERE pid = $mine AND state = 'idle'") }, 'DISCARD ALL',
 	'a connection that was asked something when its client left is cleaned, and stays');
@@ -516,7 +516,7 @@ sub cost_of
 	$w->ask('DO $$ BEGIN END $$') for 1 .. 100;
 	my $cost = cpu_ticks($proxy->pid) - $before;
 	is($w->ask("SELECT current_setting('app.s_$n')"), '1', "$n settings of a session are kept");
-	is((grep { $_->{user} eq 'app' } @{ $proxy->console('SHOW SESSIONS') })[0]{move_block}, '', 'and it wanders with them');
+	is((grep { $_->{user} eq 'app' } @{ $proxy->console('SHOW SESSIONS FULL') })[0]{move_block}, '', 'and it wanders with them');
 	$w->close;
 	return $cost;
 }

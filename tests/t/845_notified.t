@@ -33,7 +33,7 @@ sub session
 sub row
 {
 	my ($database) = @_;
-	my ($row) = grep { $_->{application_name} eq "l_$database" } @{ $proxy->console('SHOW SESSIONS') };
+	my ($row) = grep { $_->{application_name} eq "l_$database" } @{ $proxy->console('SHOW SESSIONS FULL') };
 	return $row // {};
 }
 

@@ -28,7 +28,7 @@ sub words { return join ' ', map { $_->[0] eq 'E' ? 'E=' . error_fields($_)->{C}
 sub waits_in_queue
 {
 	my ($n) = @_;
-	$proxy->wait_console('SHOW POOLS', sub { my $sum = 0; $sum += $_->{cl_waiting} for @{ $_[0] }; $sum == $n });
+	$proxy->wait_console('SHOW POOLS FULL', sub { my $sum = 0; $sum += $_->{cl_waiting} for @{ $_[0] }; $sum == $n });
 	return;
 }
 

@@ -91,7 +91,7 @@ sub ends { my ($c) = @_; $c->{run}->finish; return $c->{run}->result(0) }
 sub states
 {
 	my %n;
-	$n{ $_->{state} }++ for grep { $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS') };
+	$n{ $_->{state} }++ for grep { $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS FULL') };
 	return \%n;
 }
 
@@ -110,7 +110,7 @@ my $before = $a->{out};
 say_to($a, 'INSERT INTO t VALUES (1); SELECT 2;');
 ok(is_silent($a, $before), 'a statement waits');
 is($east->safe_psql('postgres', 'SELECT count(*) FROM t'), '0', 'and has not reached the server');
-is($proxy->console('SHOW SESSIONS DATABASE postgres')->[0]{state}, 'paused', 'SHOW SESSIONS says so');
+is($proxy->console('SHOW SESSIONS FULL DATABASE postgres')->[0]{state}, 'paused', 'SHOW SESSIONS says so');
 my ($pauses) = $proxy->console('SHOW PAUSES');
 is(scalar(@$pauses), 2, 'SHOW PAUSES has a row per worker');
 my $held = 0;
@@ -146,7 +146,7 @@ is(ends($c), 0, 'and with its end PAUSE is answered');
 $before = $a->{out};
 say_to($a, 'SELECT 7;');
 ok(is_silent($a, $before), 'its next statement waits');
-is(scalar(grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS') }), 2, 'both are paused');
+is(scalar(grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS FULL') }), 2, 'both are paused');
 $proxy->console('PAUSE');
 pass('PAUSE of what is paused succeeds');
 $proxy->console('RESUME');
@@ -263,20 +263,20 @@ $proxy->console('PAUSE');
 for my $s ($w, $n) { say_to($s, 'SELECT 30;'); $s->{run}->pump_nb; }
 $_->send(query('SELECT 30')) for @reset;
 usleep(300_000);
-my $sessions = () = grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS') };
+my $sessions = () = grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS FULL') };
 $_->{run}->kill_kill for $w, $n;
-my $left = $proxy->wait_console('SHOW SESSIONS',
+my $left = $proxy->wait_console('SHOW SESSIONS FULL',
 	sub { $sessions - 2 == grep { $_->{state} eq 'paused' } @{ $_[0] } });
 ok($left, 'clients that hang up are noticed');
 $_->abort for @reset;
-$left = $proxy->wait_console('SHOW SESSIONS',
+$left = $proxy->wait_console('SHOW SESSIONS FULL',
 	sub { $sessions - 4 == grep { $_->{state} eq 'paused' } @{ $_[0] } });
 ok($left, 'and those that reset their connection');
 my $killed = session($here);
 say_to($killed, 'SELECT 31;');
-my ($waiting) = @{ $proxy->wait_console("SHOW SESSIONS STATE 'paused'",
+my ($waiting) = @{ $proxy->wait_console("SHOW SESSIONS FULL STATE 'paused'",
 	sub { 0 < grep { $_->{home} eq '' } @{ $_[0] } }) };
-my ($login) = grep { $_->{home} eq '' } @{ $proxy->console("SHOW SESSIONS STATE 'paused'") };
+my ($login) = grep { $_->{home} eq '' } @{ $proxy->console("SHOW SESSIONS FULL STATE 'paused'") };
 $proxy->console("KILL SESSION $login->{id}");
 eval { $killed->{run}->finish };
 like($killed->{err}, qr/terminating connection due to administrator command/, 'a login that waits can be killed');
@@ -360,7 +360,7 @@ say_to($a, 'SELECT 40;');
 $_->{run}->pump_nb for $a;
 my $late = session($here);
 say_to($late, 'SELECT 41;');
-$proxy->wait_console("SHOW SESSIONS STATE 'paused'", sub { 0 < grep { $_->{home} eq '' } @{ $_[0] } });
+$proxy->wait_console("SHOW SESSIONS FULL STATE 'paused'", sub { 0 < grep { $_->{home} eq '' } @{ $_[0] } });
 $proxy->stop;
 eval { $_->{run}->finish } for $a, $late;
 like($a->{err}, qr/the proxy is shutting down/, 'SIGTERM ends a session that is held');
@@ -380,7 +380,7 @@ my (@stay, %busy);
 while (keys %busy < 2 && @stay < 60) {
 	push @stay, session($here);
 	ask($stay[-1], 'SELECT 44;', '44');
-	%busy = map { $_->{worker} => 1 } grep { $_->{database} eq 'postgres' } @{ $proxy->console('SHOW SESSIONS') };
+	%busy = map { $_->{worker} => 1 } grep { $_->{database} eq 'postgres' } @{ $proxy->console('SHOW SESSIONS FULL') };
 }
 my $admin = session($proxy->connstr('meridian', host => $proxy->socket_dir));
 ok(ask($admin, "SHUTDOWN WAIT;\n\\echo done", 'done'), 'SHUTDOWN WAIT');

@@ -77,7 +77,7 @@ sub ends { my ($c) = @_; $c->{run}->finish; return $c->{run}->result(0) }
 my @many = map { session() } 1 .. 6;
 $_->ask($pid) for @many;
 my $pools;
-until (@{ $pools = $proxy->console('SHOW POOLS DATABASE postgres REGION us-east1') } > 1 || @many > 60) {
+until (@{ $pools = $proxy->console('SHOW POOLS FULL DATABASE postgres REGION us-east1') } > 1 || @many > 60) {
 	push @many, session();
 	$many[-1]->ask($pid);
 }
@@ -86,17 +86,17 @@ my %pool = %{ $pools->[0] };
 is("@pool{qw(database user region pool_mode pool_size paused)}", 'postgres postgres us-east1 transaction 2 f',
 	'SHOW POOLS says what it is');
 is($pool{node}, '127.0.0.1:' . $east->port, 'and where');
-is(sum('cl_active', 'SHOW POOLS DATABASE postgres'), scalar(@many), 'its sessions');
-cmp_ok(sum('sv_idle', 'SHOW POOLS'), '>=', 1, 'idle connections');
-cmp_ok(sum('lent', 'SHOW POOLS DATABASE postgres'), '>=', scalar(@many), 'how often one was lent');
-is(sum('cl_active', 'SHOW POOLS USER nobody'), 0, 'USER is a filter');
+is(sum('cl_active', 'SHOW POOLS FULL DATABASE postgres'), scalar(@many), 'its sessions');
+cmp_ok(sum('sv_idle', 'SHOW POOLS FULL'), '>=', 1, 'idle connections');
+cmp_ok(sum('lent', 'SHOW POOLS FULL DATABASE postgres'), '>=', scalar(@many), 'how often one was lent');
+is(sum('cl_active', 'SHOW POOLS FULL USER nobody'), 0, 'USER is a filter');
 
 my @open = grep { $_->ask('BEGIN') eq '' } @many[ 0, 1 ];
 my ($one) = map { $_->ask($pid) } $open[0];
 my ($server) = grep { $_->{server_pid} eq $one } @{ $proxy->console('SHOW SERVERS') };
 is("@$server{qw(database user region pool_mode state close_needed)}", 'postgres postgres us-east1 transaction used f',
 	'SHOW SERVERS has a connection that is lent');
-my ($holder) = grep { $_->{id} eq $server->{session} } @{ $proxy->console('SHOW SESSIONS') };
+my ($holder) = grep { $_->{id} eq $server->{session} } @{ $proxy->console('SHOW SESSIONS FULL') };
 is($holder->{server_pid}, $one, 'and who has it');
 like($server->{connected_at}, qr/^20\d\d-/, 'since when it is there');
 my $own = session(database => 'own');
@@ -107,8 +107,8 @@ $_->ask('COMMIT') for @open;
 my $idle = () = @{ $proxy->console('SHOW SERVERS STATE idle DATABASE postgres') };
 cmp_ok($idle, '>=', 1, 'idle ones have no session');
 
-is(measured('meridian_pool_servers{state="idle"}'), sum('sv_idle', 'SHOW POOLS'), '/metrics counts the same');
-is(measured('meridian_pool_lent_total'), sum('lent', 'SHOW POOLS'), 'and how often one was lent');
+is(measured('meridian_pool_servers{state="idle"}'), sum('sv_idle', 'SHOW POOLS FULL'), '/metrics counts the same');
+is(measured('meridian_pool_lent_total'), sum('lent', 'SHOW POOLS FULL'), 'and how often one was lent');
 
 # ---------------------------------------------------------------- PAUSE: what is open ends, then connections go
 
@@ -123,7 +123,7 @@ is(ends($c), 0, 'PAUSE is answered');
 wait_until(sub { backends($east, 'postgres') == 1 });
 is(backends($east, 'postgres'), 1, 'the pool has no connection left, but what is a session\'s own is there');
 is($own->ask('SELECT 13'), '13', 'which is not paused');
-ok(!(grep { $_->{paused} ne 't' } @{ $proxy->console('SHOW POOLS DATABASE postgres') }), 'SHOW POOLS says paused');
+ok(!(grep { $_->{paused} ne 't' } @{ $proxy->console('SHOW POOLS FULL DATABASE postgres') }), 'SHOW POOLS says paused');
 my $new = session();
 ok($new, 'a client can log in');
 $new->send(query('SELECT 14'));
@@ -148,7 +148,7 @@ sub pauses { return join ' ', map { sum($_, 'SHOW PAUSES') } qw(open held) }
 sub state_of
 {
 	my ($name) = @_;
-	my ($row) = grep { $_->{application_name} eq $name } @{ $admin->rows('SHOW SESSIONS DATABASE postgres') };
+	my ($row) = grep { $_->{application_name} eq $name } @{ $admin->rows('SHOW SESSIONS FULL DATABASE postgres') };
 	return $row->{state};
 }
 
@@ -157,7 +157,7 @@ my $in     = session(application_name => 'in');
 my $beside = session(application_name => 'beside');
 $in->ask('BEGIN');
 my $its = $in->ask($pid);
-my $others = @{ $proxy->console('SHOW SESSIONS DATABASE postgres') } - 1;
+my $others = @{ $proxy->console('SHOW SESSIONS FULL DATABASE postgres') } - 1;
 
 sub begin_pause
 {
@@ -166,8 +166,8 @@ sub begin_pause
 	is(state_of('in') . ', ' . state_of('beside'), 'idle in transaction, paused', 'SHOW SESSIONS says which');
 	$beside->send(query('SELECT 17'));
 	ok($beside->silent(0.2), 'no other transaction begins');
-	ok(!(grep { $_->{paused} ne 't' } @{ $admin->rows('SHOW POOLS DATABASE postgres') }), 'SHOW POOLS says paused');
-	ok(wait_until(sub { sum('sv_idle', 'SHOW POOLS DATABASE postgres') == 0 }), 'idle connections are closed already');
+	ok(!(grep { $_->{paused} ne 't' } @{ $admin->rows('SHOW POOLS FULL DATABASE postgres') }), 'SHOW POOLS says paused');
+	ok(wait_until(sub { sum('sv_idle', 'SHOW POOLS FULL DATABASE postgres') == 0 }), 'idle connections are closed already');
 	my @used = map { "$_->{state} $_->{server_pid}" } @{ $admin->rows('SHOW SERVERS DATABASE postgres') };
 	is("@used", "used $its", 'SHOW SERVERS has the one that is waited for');
 	is($in->ask($pid), $its, 'whose transaction goes on');
@@ -231,14 +231,14 @@ my @blockers = map { session() } 1 .. 8;
 $_->send(query('BEGIN')) for @blockers;
 my ($waiting, @begun);
 wait_until(sub {
-	my @now = @{ $admin->rows('SHOW POOLS DATABASE postgres') };
+	my @now = @{ $admin->rows('SHOW POOLS FULL DATABASE postgres') };
 	$waiting = 0;
 	$waiting += $_->{cl_waiting} for @now;
 	@begun = grep { !$_->silent(0) } @blockers;
 	return $waiting + @begun == @blockers && !grep { $_->{cl_waiting} > 0 && $_->{sv_active} < $_->{pool_size} } @now;
-}) or diag explain $admin->rows('SHOW POOLS');
+}) or diag explain $admin->rows('SHOW POOLS FULL');
 cmp_ok($waiting, '>=', 4, 'sessions in the queue of a full pool');
-cmp_ok(sum('maxwait_us', 'SHOW POOLS') + sum('maxwait', 'SHOW POOLS'), '>', 0, 'and for how long');
+cmp_ok(sum('maxwait_us', 'SHOW POOLS FULL') + sum('maxwait', 'SHOW POOLS FULL'), '>', 0, 'and for how long');
 is(measured('meridian_pool_waiting'), $waiting, '/metrics says so, too');
 $c = begins_to_pause('PAUSE');
 ok($c->{run}->pumpable, 'PAUSE waits for those that have begun');
@@ -265,7 +265,7 @@ is(scalar(@late), 0, 'all of them were served');
 
 my $s = session(database => 'template1');
 my $his = $s->ask($pid);
-is($proxy->console('SHOW POOLS DATABASE template1')->[0]{pool_size}, 3, 'pool_size of a database, shared among the workers');
+is($proxy->console('SHOW POOLS FULL DATABASE template1')->[0]{pool_size}, 3, 'pool_size of a database, shared among the workers');
 $proxy->console('PAUSE');
 $s->send(query($pid));
 ok($s->silent(0.3), 'a session with a connection for life waits');
@@ -310,7 +310,7 @@ my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', 8, '-j', 2, '-T', 5, '-f', 
 usleep(700_000);
 for my $round (1 .. 10) {
 	$proxy->console("PAUSE DEADLINE '10s'");
-	is(sum('sv_active', 'SHOW POOLS DATABASE postgres'), 0, "PAUSE $round under load: nothing is lent");
+	is(sum('sv_active', 'SHOW POOLS FULL DATABASE postgres'), 0, "PAUSE $round under load: nothing is lent");
 	$proxy->console('RESUME');
 	$proxy->console('RECONNECT') if $round % 3 == 0;
 	usleep(100_000);

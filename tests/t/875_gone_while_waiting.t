@@ -40,7 +40,7 @@ my $some = $one x 90;      # in a queue: 16 kB
 sub seen
 {
 	my ($database, $state) = @_;
-	return grep { $_->{database} eq $database && $_->{state} eq $state } @{ $proxy->console('SHOW SESSIONS') };
+	return grep { $_->{database} eq $database && $_->{state} eq $state } @{ $proxy->console('SHOW SESSIONS FULL') };
 }
 
 sub waits
@@ -77,7 +77,7 @@ sub answers
 	return $n;
 }
 
-sub waiting { return $proxy->console('SHOW POOLS DATABASE tx')->[0]{cl_waiting} }
+sub waiting { return $proxy->console('SHOW POOLS FULL DATABASE tx')->[0]{cl_waiting} }
 
 sub by_tcp
 {

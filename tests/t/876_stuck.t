@@ -38,7 +38,7 @@ sub leave { my ($w) = @_; $w->send(terminate); return $w->closed }
 sub servers
 {
 	my ($database) = @_;
-	my ($p) = @{ $proxy->console("SHOW POOLS DATABASE $database") };
+	my ($p) = @{ $proxy->console("SHOW POOLS FULL DATABASE $database") };
 	return "$p->{sv_active} $p->{sv_idle} $p->{sv_reset}";
 }
 
@@ -126,7 +126,7 @@ for my $what (sort keys %said) {
 	}
 	is($read[0], $read[1], "$what: answered as PostgreSQL does");
 	leave($_) for $w, $direct;
-	ok($proxy->wait_console('SHOW POOLS DATABASE tx', sub { $_[0][0]{sv_active} == 0 }), 'and the server connection is free again');
+	ok($proxy->wait_console('SHOW POOLS FULL DATABASE tx', sub { $_[0][0]{sv_active} == 0 }), 'and the server connection is free again');
 }
 
 $proxy->stop;

@@ -46,7 +46,7 @@ for my $database (qw(own ses tx)) {
 	my $other = $database eq 'tx' ? Meridian::Test::Wire->session($proxy, database => $database) : undef;
 	if ($other) {
 		$other->send(query('SELECT 2'));
-		ok($proxy->wait_console("SHOW POOLS DATABASE $database", sub { $_[0][0]{cl_waiting} == 1 }), 'and who wants the connection waits');
+		ok($proxy->wait_console("SHOW POOLS FULL DATABASE $database", sub { $_[0][0]{cl_waiting} == 1 }), 'and who wants the connection waits');
 	}
 	PostgreSQL::Test::Utils::append_to_file("$dir/$database", '');
 	is($w->answer, '', 'it comes, and belongs to whom it is for');

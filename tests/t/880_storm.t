@@ -35,7 +35,7 @@ sub backends
 		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> '880_storm.t'");
 }
 
-sub sessions { return grep { $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS') } }
+sub sessions { return grep { $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS FULL') } }
 
 sub report
 {

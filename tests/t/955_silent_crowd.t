@@ -67,7 +67,7 @@ sub let_go
 
 sub sessions_in
 {
-	return $chaos->count('SHOW SESSIONS') - $chaos->{sessions};
+	return $chaos->count('SHOW SESSIONS FULL') - $chaos->{sessions};
 }
 
 # Seconds of a login and a query; the middle of so many.

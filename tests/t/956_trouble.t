@@ -32,7 +32,7 @@ sub proxy
 	$proxy->start;
 	# whatever is made at the first use is there
 	$proxy->safe_psql('postgres', 'SELECT 1');
-	$proxy->console('SHOW SESSIONS');
+	$proxy->console('SHOW SESSIONS FULL');
 	return $proxy;
 }
 
@@ -42,8 +42,8 @@ sub nodes_up
 {
 	my ($proxy, $what) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return ok(wait_until(sub { !grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES') } }), $what)
-	  || diag explain $proxy->console('SHOW NODES');
+	return ok(wait_until(sub { !grep { $_->{state} ne 'up' } @{ $proxy->console('SHOW NODES FULL') } }), $what)
+	  || diag explain $proxy->console('SHOW NODES FULL');
 }
 
 # All have left: sessions and descriptors are as they were; of server connections, those of a pool.
@@ -52,8 +52,8 @@ sub nothing_left
 	my ($proxy, $fresh, $what) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $idle = 0;
-	ok(wait_until(sub { @{ $proxy->console('SHOW SESSIONS') } == 1 }), "$what: no session is left")
-	  or diag explain $proxy->console('SHOW SESSIONS');
+	ok(wait_until(sub { @{ $proxy->console('SHOW SESSIONS FULL') } == 1 }), "$what: no session is left")
+	  or diag explain $proxy->console('SHOW SESSIONS FULL');
 	ok(wait_until(sub { $idle = @{ $proxy->console('SHOW SERVERS') }; descriptors($proxy->pid) <= $fresh + $idle }), "$what: no descriptor")
 	  or diag descriptors($proxy->pid) . " instead of $fresh and $idle";
 	return;
@@ -335,14 +335,14 @@ sub clocks_jump
 		$new->close;
 		my ($v) = @{ $proxy->console('SHOW VERSION') };
 		ok($v->{uptime_s} >= $on && $v->{uptime_s} < $on + 600, 'it knows how long it runs') or diag explain $v;
-		ok($proxy->console('SHOW SESSIONS') && $proxy->console('SHOW SERVERS'), 'and can show who is there');
+		ok($proxy->console('SHOW SESSIONS FULL') && $proxy->console('SHOW SERVERS'), 'and can show who is there');
 	}
 	$busy->ask('COMMIT');
 	# A worker that waits in the kernel is not told that it is late: whoever asks it for its sessions
 	# wakes it. The first time it sees that they have asked since it looked last.
 	for my $hours (3, 6, 9) {
 		jump($file, 0, $monotonic + $hours * 3600);
-		$proxy->console('SHOW SESSIONS');
+		$proxy->console('SHOW SESSIONS FULL');
 	}
 	is(error_fields(($_->until('E'))[-1])->{C}, '57P05', 'hours later idle sessions end') for @idle;
 	$busy->close;

@@ -188,7 +188,7 @@ sub quiet
 {
 	my ($n) = @_;
 	my ($idle, $sessions, $held);
-	ok(wait_until(sub { $sessions = $proxy->console('SHOW SESSIONS'); @$sessions == 1 }, 30), "round $n: all sessions are gone")
+	ok(wait_until(sub { $sessions = $proxy->console('SHOW SESSIONS FULL'); @$sessions == 1 }, 30), "round $n: all sessions are gone")
 	  or diag explain $sessions;
 	$proxy->console('RECONNECT');
 	ok(wait_until(sub { ($idle) = scalar grep { $_->{state} ne 'idle' } @{ $proxy->console('SHOW SERVERS') }; !$idle }, 30),

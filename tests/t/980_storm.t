@@ -114,7 +114,7 @@ my %trouble = (
 	'DRAIN'     => sub { order('DRAIN REGION "us-east1"'); later(0.5, sub { order('UNDRAIN REGION "us-east1"') }) },
 	'KILL'      => sub {
 		return if !$proxy->pid || $busy;
-		my @all = eval { @{ $proxy->console('SHOW SESSIONS') } } or return;
+		my @all = eval { @{ $proxy->console('SHOW SESSIONS FULL') } } or return;
 		order("KILL SESSION $all[ rand @all ]{id}");
 	},
 	'a restart' => sub {
@@ -173,12 +173,12 @@ measured('%s: %d', $_, $storm->{shape_done}{$_} // 0) for sort keys %{ $storm->{
 
 # What is left when all have gone.
 $storm->go_away;
-ok(wait_until(sub { !grep { $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS') } }), 'all sessions are gone')
-  or diag explain $proxy->console('SHOW SESSIONS');
+ok(wait_until(sub { !grep { $_->{database} ne 'meridian' } @{ $proxy->console('SHOW SESSIONS FULL') } }), 'all sessions are gone')
+  or diag explain $proxy->console('SHOW SESSIONS FULL');
 my $servers;
 ok(wait_until(sub { $servers = $proxy->console('SHOW SERVERS'); !grep { $_->{state} ne 'idle' } @$servers }), 'all server connections are idle')
   or diag explain $servers;
-my $pools = $proxy->console('SHOW POOLS');
+my $pools = $proxy->console('SHOW POOLS FULL');
 diag explain $pools if !ok(!(grep { $_->{cl_waiting} || $_->{cl_active} } @$pools), 'nobody is in a pool');
 cmp_ok(descriptors($proxy->pid), '<=', $fresh + @$servers + 12, 'descriptors');
 $proxy->stop;

@@ -18,6 +18,10 @@
 	"country:25 locality_source:25 home:25 node:25 tls:25 application_name:25 "               \
 	"connected_at:1184 rx_bytes:20 tx_bytes:20 queries:20 client_rtt_us:20 server_rtt_us:20 " \
 	"move_block:25 confidence:25 listener:25 server_pid:20 transport:25 endpoint:25)"
+#define SHORT_SESSIONS_T "T(id:20 database:25 user:25 client_addr:25 state:25 city:25 home:25)"
+#define SHORT_POOLS_T                                                                      \
+	"T(database:25 user:25 node:25 worker:23 cl_active:23 cl_waiting:23 sv_active:23 " \
+	"sv_idle:23 maxwait:23)"
 #define ROUTE_T                                                                                   \
 	"T(rank:23 region:25 node:25 verdict:25 reason:25 distance_km:701 rtt_ms:701 lag_ms:701 " \
 	"load:701 score:701)"
@@ -87,7 +91,7 @@ static const struct {
 	  "D[us-west1|45.59|-121.18|1|1|f|0|12.345|0|f|f|||] s "
 	  "D[europe-west1|50.45|3.82|1|1|f|0|12.345|0|f|f|||] C(SHOW) C(SHOW) Z" },
 	/* a portal that was left half-way outlives the Sync; COMMIT ends it */
-	{ "P |SHOW NODES|\nB c|||\nE c|1\nS\nE c|3\nS\nQ COMMIT\nE c|1\nS",
+	{ "P |SHOW NODES FULL|\nB c|||\nE c|1\nS\nE c|3\nS\nQ COMMIT\nE c|1\nS",
 	  "1 2 " NODE_1 " s Z " NODE_2 " " NODE_3 " " NODE_4 " s Z C(COMMIT) Z "
 	  "E(34000 portal \"c\" does not exist) Z" },
 	{ "P |SELECT 1|\nB c|||\nE c|0\nS\nE c|0\nS",
@@ -122,7 +126,7 @@ static const struct {
 	{ "Q SHOW SERVERS USER other", SERVERS_T " " OWN(3, 1) " " OWN(4, 2) " C(SHOW) Z" },
 	{ "Q SHOW SERVERS REGION us-west1",
 	  SERVERS_T " " POOL_SERVER(1) " " POOL_SERVER(2) " C(SHOW) Z" },
-	{ "Q SHOW POOLS USER app REGION us-east1",
+	{ "Q SHOW POOLS FULL USER app REGION us-east1",
 	  "T(database:25 user:25 region:25 node:25 worker:23 cl_active:23 cl_waiting:23 "
 	  "sv_active:23 sv_idle:23 sv_reset:23 sv_held:23 sv_login:23 maxwait:23 maxwait_us:23 "
 	  "pool_mode:25 pool_size:23 paused:16 lent:20 waited:20 wait_us:20 options:25 reason:25) "
@@ -135,15 +139,26 @@ static const struct {
 	{ "Q RECONNECT DATABASE movr", "C(RECONNECT) Z" },
 	{ "Q RECONNECT", "N(00000 4 sessions keep a connection of their own) C(RECONNECT) Z" },
 	{ "Q RECONNECT REGION mars", "E(42704 region \"mars\" does not exist) Z" },
-	{ "Q SHOW SESSIONS REGION europe-west1; SELECT 1",
+	{ "Q SHOW SESSIONS FULL REGION europe-west1; SELECT 1",
 	  SESSIONS_T " C(SHOW) T(?column?:23) D[1] "
 		     "C(SELECT 1) Z" },
-	{ "Q SHOW SESSIONS REGION mars", "E(42704 region \"mars\" does not exist) Z" },
-	{ "Q SHOW SESSIONS USER app",
+	{ "Q SHOW SESSIONS FULL REGION mars", "E(42704 region \"mars\" does not exist) Z" },
+	{ "Q SHOW SESSIONS FULL USER app",
 	  SESSIONS_T " D[1|1|movr|app|-|-|idle|paris|FR|startup|us-east1|db1:5432||caf\xef\xbf\xbd|"
 		     "1970-01-01 00:00:00.000000+00|0|0|0|1500|||city|main|4711|tcp|] "
 		     "D[2|2|movr|app|-|-|idle|paris|FR|startup|us-east1|db1:5432||caf\xef\xbf\xbd|"
 		     "1970-01-01 00:00:00.000000+00|0|0|0|1500|||city|main|4711|tcp|] C(SHOW) Z" },
+	{ "Q SHOW SESSIONS USER app",
+	  SHORT_SESSIONS_T " D[1|movr|app|-|idle|paris|us-east1] "
+			   "D[2|movr|app|-|idle|paris|us-east1] C(SHOW) Z" },
+	{ "P |SHOW SESSIONS USER $1|\nDS \nB ||app|bt\nS",
+	  "1 t(25) " SHORT_SESSIONS_T " E(08P01 bind message has 2 result formats but query has 7 "
+	  "columns) Z" },
+	{ "P |SHOW POOLS USER $1|\nDS \nB ||app|\nDP \nE |1\nS",
+	  "1 t(25) " SHORT_POOLS_T " 2 " SHORT_POOLS_T " D[movr|app|db1:5432|1|5|2|3|1|1] s Z" },
+	{ "P |SHOW NODES|\nB |||ttttttbt\nDP \nE |1\nS",
+	  "1 2 T(region:25 node:25 role:25 state:25 drained:16 rtt_ms:701 lag_ms:701:b reason:25) "
+	  "D[us-east1|db1:5432|primary|up|f|12.345|\\0\\0\\0\\0\\0\\0\\0\\0|] s Z" },
 	{ "P |SHOW SERVERS USER other|\nB |||\nE |1\nS\nE |3\nS",
 	  "1 2 " OWN(3, 1) " s Z " OWN(4, 2) " C(SHOW) Z" },
 	{ "Q KILL SESSION 99", "E(42704 session 99 does not exist) Z" },

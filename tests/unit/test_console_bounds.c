@@ -39,7 +39,7 @@ a_long_listing_yields_between_chunks(void **state)
 	(void)state;
 	fake_sessions(f, 1000);
 	fake_open(f, PRIVILEGE_STATS);
-	send_query(f, "SHOW SESSIONS");
+	send_query(f, "SHOW SESSIONS FULL");
 	while (fake_deliver(f)) {
 		letters++;
 		chunk = count_rows(f);
@@ -83,7 +83,7 @@ nothing_is_produced_while_the_client_does_not_read(void **state)
 	fake_sessions(f, 1000);
 	fake_open(f, PRIVILEGE_STATS);
 	f->full = true;
-	send_query(f, "SHOW SESSIONS; SHOW OVERRIDES");
+	send_query(f, "SHOW SESSIONS FULL; SHOW OVERRIDES");
 	for (int turn = 0; turn < 40; turn++) {
 		unsigned chunk;
 
@@ -103,8 +103,9 @@ static void
 an_operator_may_hang_up_at_any_moment(void **state)
 {
 	static const char *const scripts[] = {
-		"Q SHOW SESSIONS", "Q SHOW SESSION 3", "Q EXPLAIN ROUTE SESSION 4",
-		"Q RELOAD",        "Q SHOW OVERRIDES", "P a|SHOW SESSIONS|\nB b|a||\nE b|1\nS",
+		"Q SHOW SESSIONS FULL",      "Q SHOW SESSION 3",
+		"Q EXPLAIN ROUTE SESSION 4", "Q RELOAD",
+		"Q SHOW OVERRIDES",          "P a|SHOW SESSIONS FULL|\nB b|a||\nE b|1\nS",
 	};
 
 	(void)state;
@@ -208,7 +209,7 @@ what_is_sent_ahead_is_bounded(void **state)
 	(void)state;
 	fake_sessions(f, 1);
 	fake_open(f, PRIVILEGE_STATS);
-	send_query(f, "SHOW SESSIONS"); /* waits for a letter that nobody delivers */
+	send_query(f, "SHOW SESSIONS FULL"); /* waits for a letter that nobody delivers */
 	for (int i = 0; i < 64 && !f->closed; i++)
 		console_input(f->console, flood, 64 * 1024);
 	assert_true(f->closed);

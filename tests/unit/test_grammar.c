@@ -26,6 +26,11 @@ describe_n(struct statement *st)
 
 /* A language for the test: spelled so that each kind of element stands somewhere. */
 static const struct column one_column[] = { { "one", COLUMN_TEXT } };
+static const struct column plum_columns[] = {
+	{ "kind", EVERYDAY_CUT(COLUMN_TEXT, 10) },
+	{ "stone", COLUMN_BOOL },
+	{ "n", EVERYDAY(COLUMN_INT4) },
+};
 static const struct command rows[] = {
 	{ .words = "SHOW APPLES", .help = "h", COLUMNS(one_column) },
 	{ .words = "SHOW APPLE", .args = "<id>", .help = "h" },
@@ -39,6 +44,7 @@ static const struct command rows[] = {
 	{ .words = "CALL f '(' ')'" },
 	{ .words = "CLEAN", .args = "(A <a> | B) CLEAR", .help = "h" },
 	{ .words = "CLEAN CLEAR", .help = "h" },
+	{ .words = "SHOW PLUMS", .args = "[FULL]", .help = "h", COLUMNS(plum_columns) },
 };
 COMMAND_TABLE(fruit, rows);
 static const struct command_table *const tables[] = { &fruit, NULL };
@@ -224,24 +230,48 @@ commands_may_describe_their_own_column(void **state)
 {
 	struct slice text = slice_str("count $1");
 	struct statement st, bound;
-	const struct column *columns;
+	struct heading h;
 	struct err e = { 0 };
 	char value[] = "many", *values[] = { value };
 
 	(void)state;
 	assert_int_equal(statement_parse(&text, tables, &st, &e), 0);
 	assert_string_equal(st.command->tag, "big");
-	assert_int_equal(statement_columns(&st, &columns), 1);
-	assert_string_equal(columns[0].name, "?");
+	h = statement_heading(&st);
+	assert_int_equal(heading_count(&h), 1);
+	assert_string_equal(h.columns[0].name, "?");
 	assert_int_equal(statement_bind(&st, values, 1, &bound, &e), 0);
-	assert_int_equal(statement_columns(&bound, &columns), 1);
-	assert_string_equal(columns[0].name, "many");
+	h = statement_heading(&bound);
+	assert_int_equal(heading_count(&h), 1);
+	assert_string_equal(h.columns[0].name, "many");
 	statement_fini(&st);
 	statement_fini(&bound);
-	assert_int_equal(statement_columns(&st, &columns), 0);
+	assert_int_equal(statement_heading(&st).n, 0);
 	text = slice_str("show apples");
 	assert_int_equal(statement_parse(&text, tables, &st, &e), 0);
-	assert_int_equal(statement_columns(&st, &columns), 1);
+	h = statement_heading(&st);
+	assert_int_equal(heading_count(&h), 1);
+	statement_fini(&st);
+}
+
+static void
+a_short_form_has_the_columns_of_every_day(void **state)
+{
+	struct slice text = slice_str("show plums; show plums full");
+	struct statement st;
+	struct heading h;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(statement_parse(&text, tables, &st, &e), 0);
+	h = statement_heading(&st);
+	assert_true(h.everyday);
+	assert_int_equal(heading_count(&h), 2);
+	statement_fini(&st);
+	assert_int_equal(statement_parse(&text, tables, &st, &e), 0);
+	h = statement_heading(&st);
+	assert_false(h.everyday);
+	assert_int_equal(heading_count(&h), 3);
 	statement_fini(&st);
 }
 
@@ -255,6 +285,7 @@ main(void)
 		cmocka_unit_test(parameters_are_bound_inside_a_rest),
 		cmocka_unit_test(parameters_are_bound_where_values_stand),
 		cmocka_unit_test(commands_may_describe_their_own_column),
+		cmocka_unit_test(a_short_form_has_the_columns_of_every_day),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ values_are_written_as_text(void **state)
 	struct rows r;
 
 	(void)state;
-	rows_init(&r, columns, 6, 0);
+	rows_init(&r, &(struct heading){ columns, 6, false }, 0);
 	put_row(&r);
 	assert_int_equal(r.out.p[0], 'D');
 	assert_int_equal(get_u32(r.out.p + 1), r.out.n - 1);
@@ -74,7 +74,7 @@ values_are_written_in_binary(void **state)
 	size_t n = sizeof(want) - 1;
 
 	(void)state;
-	rows_init(&r, columns, 6, 0x3f);
+	rows_init(&r, &(struct heading){ columns, 6, false }, 0x3f);
 	put_row(&r);
 	assert_int_equal(r.out.n, 5 + n + 8);
 	assert_int_equal(get_u32(r.out.p + 1), 4 + n + 8);
@@ -91,7 +91,7 @@ unknown_values_are_null(void **state)
 	struct rows r;
 
 	(void)state;
-	rows_init(&r, columns, 6, 0);
+	rows_init(&r, &(struct heading){ columns, 6, false }, 0);
 	row_begin(&r);
 	row_null(&r);
 	row_int_known(&r, -1);
@@ -122,7 +122,7 @@ floats_read_back_as_the_same_number(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct rows r;
 
-		rows_init(&r, one, 1, 0);
+		rows_init(&r, &(struct heading){ one, 1, false }, 0);
 		row_begin(&r);
 		row_float(&r, cases[i].v);
 		row_end(&r);
@@ -151,7 +151,7 @@ columns_are_described_with_their_formats(void **state)
 	size_t n = sizeof(first) - 1;
 
 	(void)state;
-	rows_describe(&out, columns, 6, 0x20);
+	rows_describe(&out, &(struct heading){ columns, 6, false }, 0x20);
 	assert_int_equal(out.n, 7 + 6 * n);
 	assert_memory_equal(out.p + 7, first, n);
 	assert_memory_equal(out.p + 7 + 5 * n, last, n);
@@ -208,7 +208,7 @@ control_characters_are_made_visible(void **state)
 	size_t at = 7;
 
 	(void)state;
-	rows_init(&r, texts, 2, 0);
+	rows_init(&r, &(struct heading){ texts, 2, false }, 0);
 	row_begin(&r);
 	row_str(&r, said);
 	row_lines(&r, said);
@@ -222,12 +222,98 @@ control_characters_are_made_visible(void **state)
 	rows_fini(&r);
 }
 
+static const struct column some[] = {
+	{ "hidden", COLUMN_INT8 }, { "id", EVERYDAY(COLUMN_INT8) },
+	{ "absent", COLUMN_TEXT }, { "name", EVERYDAY_CUT(COLUMN_TEXT, 5) },
+	{ "when", COLUMN_TIME },
+};
+
+static void
+put_some(struct rows *r, const char *name)
+{
+	row_begin(r);
+	row_int(r, 7);
+	row_int(r, 8);
+	row_null(r);
+	row_str(r, name);
+	row_time(r, WHEN);
+	row_end(r);
+}
+
+/* Formats are those of the columns that the client knows of. */
+static void
+the_short_form_has_some_columns(void **state)
+{
+	static const char want[] = "\0\2"
+				   "\0\0\0\1"
+				   "8"
+				   "\0\0\0\4"
+				   "anna";
+	static const char binary[] = "\0\2"
+				     "\0\0\0\x08\0\0\0\0\0\0\0\x08"
+				     "\0\0\0\4"
+				     "anna";
+	const struct heading h = { some, 5, true };
+	struct buf out = { 0 };
+	struct rows r;
+
+	(void)state;
+	rows_init(&r, &h, 0);
+	put_some(&r, "anna");
+	assert_int_equal(r.out.n, 5 + sizeof(want) - 1);
+	assert_memory_equal(r.out.p + 5, want, sizeof(want) - 1);
+	rows_fini(&r);
+	rows_init(&r, &h, 1);
+	put_some(&r, "anna");
+	assert_int_equal(r.out.n, 5 + sizeof(binary) - 1);
+	assert_memory_equal(r.out.p + 5, binary, sizeof(binary) - 1);
+	rows_fini(&r);
+	rows_describe(&out, &h, 1);
+	assert_memory_equal(out.p + 5, "\0\2id\0", 5);
+	assert_memory_equal(out.p + 5 + 2 + 3 + 18, "name\0", 5);
+	assert_int_equal(out.n, 5 + 2 + 3 + 18 + 5 + 18);
+	assert_int_equal(out.p[5 + 2 + 3 + 17], 1);
+	buf_fini(&out);
+}
+
+static void
+long_text_is_cut_in_the_short_form(void **state)
+{
+	static const struct {
+		const char *said, *everyday;
+	} cases[] = {
+		{ "", "" },
+		{ "annas", "annas" },
+		{ "annabel", "anna\xe2\x80\xa6" },
+		{ "caf\xc3\xa9s", "caf\xc3\xa9s" },
+		{ "caf\xc3\xa9 noir", "caf\xc3\xa9\xe2\x80\xa6" },
+		/* two characters of a terminal each */
+		{ "\xe6\x9d\xb1\xe4\xba\xac", "\xe6\x9d\xb1\xe4\xba\xac" },
+		{ "\xe6\x9d\xb1\xe4\xba\xac\xe9\x83\xbd", "\xe6\x9d\xb1\xe4\xba\xac\xe2\x80\xa6" },
+		{ "ab\ncd", "ab\\x\xe2\x80\xa6" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t n = strlen(cases[i].everyday);
+		struct rows r;
+
+		rows_init(&r, &(struct heading){ some, 5, true }, 0);
+		put_some(&r, cases[i].said);
+		assert_int_equal(get_u32(r.out.p + 12), n);
+		assert_memory_equal(r.out.p + 16, cases[i].everyday, n);
+		rows_fini(&r);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_are_written_as_text),
 		cmocka_unit_test(control_characters_are_made_visible),
+		cmocka_unit_test(the_short_form_has_some_columns),
+		cmocka_unit_test(long_text_is_cut_in_the_short_form),
 		cmocka_unit_test(values_are_written_in_binary),
 		cmocka_unit_test(unknown_values_are_null),
 		cmocka_unit_test(floats_read_back_as_the_same_number),

@@ -59,7 +59,7 @@ sub session_of
 	my ($b, $w) = @_;
 	$w->send(query('SELECT pg_backend_pid()'));
 	my $pid = row_values(($w->until('Z'))[1])->[0];
-	my ($row) = grep { $_->{server_pid} eq $pid } @{ $b->{proxy}->console('SHOW SESSIONS') };
+	my ($row) = grep { $_->{server_pid} eq $pid } @{ $b->{proxy}->console('SHOW SESSIONS FULL') };
 	return $row;
 }
 

@@ -169,7 +169,7 @@ sub compare_bent
 		is(scalar @{ $differs{$kind} }, 0, "$kind: " . @seeds . ' sessions are answered as PostgreSQL answers them')
 		  or diag join "\n", @{ $differs{$kind} };
 		$chaos{$kind}->all_is_back("after them ($kind)");
-		is($proxy{$kind}->console('SHOW NODES')->[0]{state}, 'up', 'no word against the node');
+		is($proxy{$kind}->console('SHOW NODES FULL')->[0]{state}, 'up', 'no word against the node');
 		$proxy{$kind}->stop;
 	}
 	return;

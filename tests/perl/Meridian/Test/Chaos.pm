@@ -124,7 +124,7 @@ sub new
 	$self->{witness} = Meridian::Test::Wire->session($proxy, %login) if %login;
 	$self->{console} = Meridian::Test::Wire->new(path => $proxy->socket_path);
 	$self->{console}->login(database => 'meridian', user => (getpwuid $>)[0]);
-	$self->{sessions}    = $self->count('SHOW SESSIONS');
+	$self->{sessions}    = $self->count('SHOW SESSIONS FULL');
 	$self->{descriptors} = $self->least_descriptors;
 	return $self;
 }
@@ -170,7 +170,7 @@ sub sessions_are_back
 	my ($self, $when) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $n;
-	return 1 if wait_until(sub { ($n = $self->count('SHOW SESSIONS')) == $self->{sessions} });
+	return 1 if wait_until(sub { ($n = $self->count('SHOW SESSIONS FULL')) == $self->{sessions} });
 	return is($n, $self->{sessions}, "sessions are gone $when");
 }
 

@@ -390,7 +390,7 @@ sub run_case
 	is(outcome($w, database => $case->{name}, %time), $sees, $what);
 	undef $w;
 	$self->behave;
-	$proxy->wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' }) if $case->{at} =~ /accept|ssl/;
+	$proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'up' }) if $case->{at} =~ /accept|ssl/;
 	$chaos->sessions_are_back("after $case->{name}");
 	return;
 }

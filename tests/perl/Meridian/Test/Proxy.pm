@@ -416,7 +416,7 @@ sub console_raw
 	return ($status, $out, $err);
 }
 
-# Until a console command's answer pleases: wait_console('SHOW NODES', sub { $_[0][0]{state} eq 'up' }).
+# Until a console command's answer pleases: wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'up' }).
 sub wait_console
 {
 	my ($self, $sql, $good, $seconds) = @_;
@@ -434,7 +434,7 @@ sub wait_console
 sub wait_up
 {
 	my ($self, $n) = @_;
-	return $self->wait_console('SHOW NODES', sub {
+	return $self->wait_console('SHOW NODES FULL', sub {
 		my $up = grep { $_->{state} eq 'up' } @{ $_[0] };
 		return defined $n ? $up == $n : $up > 0;
 	});

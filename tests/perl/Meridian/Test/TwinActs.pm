@@ -67,7 +67,7 @@ sub rehome
 {
 	my ($self, $client) = @_;
 	my $user = $self->{user}->($client->{number});
-	my @sessions = grep { $_->{user} eq $user } @{ $self->ask("SHOW SESSIONS DATABASE $self->{database}") };
+	my @sessions = grep { $_->{user} eq $user } @{ $self->ask("SHOW SESSIONS FULL DATABASE $self->{database}") };
 	my $session = one(@sessions) or return 'no session';
 	my ($east, $west) = @{ $self->{regions} };
 	my $region = $session->{home} eq $west ? $east : $west;
