@@ -41,7 +41,7 @@ sub how { my ($w) = @_; return split / /, $w->ask($how) }
 sub leg
 {
 	my ($server) = grep { $_->{server_pid} eq $_[0] } @{ $proxy->console('SHOW SERVERS') };
-	my ($shown) = @{ $proxy->console('SHOW NODES') };
+	my ($shown) = @{ $proxy->console('SHOW NODES FULL') };
 	return map { $_ // 'NULL' } @$server{qw(tls tls_cipher)}, @$shown{qw(tls tls_cipher)};
 }
 
