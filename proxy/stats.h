@@ -25,6 +25,7 @@
 	C(logins, "sessions that reached ReadyForQuery")                                       \
 	C(login_failures, "sessions that ended before it")                                     \
 	C(logins_throttled, "logins refused because too many before them had failed")          \
+	C(logins_delayed, "logins that waited their turn because too many had failed")         \
 	C(auth_queries, "users that auth_query was asked for")                                 \
 	C(auth_query_failures, "of those, the ones that no node could be asked for")           \
 	C(cancels, "cancel requests that found their session")                                 \

@@ -114,17 +114,20 @@ same_secret(const struct authrecord *a, const struct authrecord *b)
 		memcmp(a->user.scram.stored_key, b->user.scram.stored_key, SCRAM_KEY_BYTES) == 0);
 }
 
-/* A failed login against a record that is still true was a wrong password. */
+/* A failed login against a record that is still true was a wrong password. While the pair is
+ * throttled none counts, as none of a user does whom nobody knows. */
 static void
 judge(struct authquery *q, const struct authquery_ask *a)
 {
 	const struct conf_main *m = &a->world->config->main;
 	const struct throttle_rules rules = { (unsigned)m->auth_throttle_after,
-					      m->auth_throttle_base, m->auth_throttle_max };
+					      m->auth_throttle_base, m->auth_throttle_max, 0 };
+	int64_t now_us = clock_us();
 
 	if (a->outcome == AUTHQUERY_FOUND && !same_secret(a->suspect, a->record))
 		return;
-	(void)throttle_failed(q->throttle, &rules, &a->addr, slice_str(a->user), clock_us());
+	if (throttle_wait_us(q->throttle, &rules, &a->addr, slice_str(a->user), now_us) == 0)
+		(void)throttle_failed(q->throttle, &rules, &a->addr, slice_str(a->user), now_us);
 }
 
 /* Takes the ask; the record is borrowed. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/hot.h"
 #include "base/mem.h"
 
@@ -15,18 +16,29 @@
 #define SHARD_ENTRIES 64U
 #define IPV6_BYTES    8 /* a /64 */
 #define DOUBLINGS_MAX 40U
+#define SHARD_MARKS   64U
+#define TRUST_US      (INT64_C(86400) * USEC_PER_SEC)
+#define TURNS_MIN     4 /* so many at least can wait */
 
 /* One pair that has failed; `pair` 0: free. */
 struct entry {
 	uint64_t pair, user;
 	int64_t failed_at_us, until_us;
+	int64_t turn_us; /* the next turn that is not taken */
 	uint32_t failures;
+};
+
+/* One pair that has logged in right; `pair` 0: free. */
+struct mark {
+	uint64_t pair;
+	int64_t passed_at_us;
 };
 
 struct shard {
 	pthread_mutex_t lock;
 	unsigned used;
 	struct entry v[SHARD_ENTRIES];
+	struct mark marks[SHARD_MARKS];
 };
 
 struct throttle {
@@ -245,28 +257,103 @@ throttle_failed(struct throttle *t, const struct throttle_rules *rules, const st
 	return wait_us;
 }
 
-WARM void
-throttle_passed(struct throttle *t, const struct addr *from, struct slice user)
-{
-	struct shard *s;
-	struct entry *e;
-	uint64_t pair;
+/* ---- turns ---- */
 
-	if (nobody_has_failed(t))
-		return;
-	pair = hash_pair(t, from, hash_user(t, user));
-	if (pair == 0)
-		return;
-	s = shard_of(t, pair);
+static int64_t
+turn_length(const struct throttle_rules *rules)
+{
+	int64_t longest_us = rules->patience_us / TURNS_MIN;
+
+	return rules->base_us < longest_us ? rules->base_us : longest_us;
+}
+
+int64_t
+throttle_turn_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
+		 struct slice user, int64_t now_us)
+{
+	uint64_t pair = hash_pair(t, from, hash_user(t, user));
+	struct shard *s = shard_of(t, pair);
+	int64_t wait_us = 0;
+	struct entry *e;
+
+	if (pair == 0 || rules->base_us <= 0)
+		return 0;
 	pthread_mutex_lock(&s->lock);
 	e = find(s, pair);
-	if (e != NULL) {
-		*e = (struct entry){ 0 };
-		if (--s->used == 0)
-			atomic_fetch_sub(&t->used, 1);
+	if (e != NULL && e->until_us > now_us) {
+		if (e->turn_us < now_us)
+			e->turn_us = now_us;
+		wait_us = e->turn_us - now_us;
+		if (wait_us <= rules->patience_us)
+			e->turn_us += turn_length(rules);
 	}
 	pthread_mutex_unlock(&s->lock);
+	return wait_us;
 }
+
+/* ---- right logins ---- */
+
+static struct mark *
+find_mark(struct shard *s, uint64_t pair)
+{
+	for (size_t i = 0; i < SHARD_MARKS; i++) {
+		if (s->marks[i].pair == pair)
+			return &s->marks[i];
+	}
+	return NULL;
+}
+
+/* Its own, a free one, or the oldest. */
+static struct mark *
+place_for_mark(struct shard *s, uint64_t pair)
+{
+	struct mark *m = find_mark(s, pair), *oldest = &s->marks[0];
+
+	if (m == NULL)
+		m = find_mark(s, 0);
+	for (size_t i = 0; m == NULL && i < SHARD_MARKS; i++) {
+		if (s->marks[i].passed_at_us < oldest->passed_at_us)
+			oldest = &s->marks[i];
+	}
+	return m != NULL ? m : oldest;
+}
+
+WARM void
+throttle_passed(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
+		struct slice user, bool had_turn, int64_t now_us)
+{
+	uint64_t pair = hash_pair(t, from, hash_user(t, user));
+	struct shard *s = shard_of(t, pair);
+	struct entry *e;
+
+	if (pair == 0)
+		return;
+	pthread_mutex_lock(&s->lock);
+	*place_for_mark(s, pair) = (struct mark){ pair, now_us };
+	e = had_turn ? find(s, pair) : NULL;
+	if (e != NULL)
+		e->turn_us -= turn_length(rules);
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool
+throttle_trusts(struct throttle *t, const struct addr *from, struct slice user, int64_t now_us)
+{
+	uint64_t pair = hash_pair(t, from, hash_user(t, user));
+	struct shard *s = shard_of(t, pair);
+	const struct mark *m;
+	bool trusts;
+
+	if (pair == 0)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	m = find_mark(s, pair);
+	trusts = m != NULL && now_us - m->passed_at_us <= TRUST_US;
+	pthread_mutex_unlock(&s->lock);
+	return trusts;
+}
+
+/* ---- for the console ---- */
 
 int64_t
 throttle_until_us(struct throttle *t, struct slice user, int64_t now_us)

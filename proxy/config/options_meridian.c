@@ -189,14 +189,19 @@ static const struct option meridian_rows[] = {
 	  AT(conf_main, auth_throttle_base, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "1s", .min = 0, .max = HOUR, .group = "Login",
 	  .text = "After auth_throttle_after failed logins of one user from one address (of IPv6: one "
-		  "network of 64 bits) further ones are refused at once for so long, twice as long "
-		  "with each further failure. Logins over unix sockets are not counted, nor are "
-		  "those of a load balancer of trusted_proxies that does not say whose they are. 0: "
-		  "no logins are refused." },
+		  "network of 64 bits) the pair is throttled for so long, twice as long with each "
+		  "further failure. Meanwhile one login of the pair in so long (in 2s at most) is "
+		  "looked at, and others wait for their turn, 8s or half of client_login_timeout at "
+		  "most; where more are waiting, they are refused at once. Then a right login gets in "
+		  "where the user has logged in from that address within a day, and every other one "
+		  "is refused. Logins over unix sockets are not counted, nor are those of a load "
+		  "balancer of trusted_proxies that does not say whose they are. 0: nobody is "
+		  "throttled." },
 	{ .name = "auth_throttle_max", .type = OPT_TIME, AT(conf_main, auth_throttle_max, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY, .group = "Login",
-	  .text = "The longest time for which they are refused. After as long again without a "
-		  "failure half of the failures are forgotten; after a login all of them." },
+	  .text = "The longest time for which a pair is throttled. After as long again without a "
+		  "failure half of the failures are forgotten; a login forgets none, as they may be "
+		  "somebody else's behind the same address." },
 	{ .name = "auth_throttle_after", .type = OPT_INT, AT(conf_main, auth_throttle_after, int),
 	  .apply = APPLY_AT_ONCE, .fallback = "10", .min = 0, .max = 1000, .group = "Login",
 	  .text = "So many failed logins are free." },

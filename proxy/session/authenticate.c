@@ -34,11 +34,27 @@ auth_refuse(struct session *s, const char *log_why)
 	struct err e;
 
 	log_limited(LOG_LEVEL_INFO, session_subject(s), "login refused: %s", log_why);
-	guard_failed(s);
+	if (!guard_failed(s))
+		return VERDICT_OVER;
 	err_set(&e, SQLSTATE_INVALID_PASSWORD, "password authentication failed for user \"%.*s\"",
 		(int)(user.n < NAME_TOLD_MAX ? user.n : NAME_TOLD_MAX), user.p);
 	session_close_err(s, WHY_AUTH_FAILED, &e);
 	return VERDICT_OVER;
+}
+
+/* Whether the throttle lets in who has proven itself, or has its password judged by the node. Who
+ * came by a certificate or over the unix socket has guessed nothing. */
+static bool
+may_pass(struct session *s)
+{
+	enum auth_method method = s->login->auth->method;
+
+	if (method == METHOD_TRUST)
+		return s->login->said == NULL || guard_admits(s);
+	if (auth_needs_secret(s) && !guard_admits(s))
+		return false;
+	guard_passed(s);
+	return true;
 }
 
 WARM void
@@ -46,8 +62,9 @@ auth_pass(struct session *s)
 {
 	struct auth *a = s->login->auth;
 
+	if (!may_pass(s))
+		return;
 	a->awaits = AWAIT_NOTHING;
-	guard_passed(s);
 	s->auth_method = (uint8_t)a->method;
 	a->passed(s);
 }
@@ -245,16 +262,14 @@ auth_method_of(const struct session *s)
 	return config_auth(l->world->config, l->database);
 }
 
-WARM void
-auth_begin(struct session *s)
+static WARM void
+begin_admitted(struct session *s)
 {
 	enum auth_method method = auth_method_of(s);
 
 	s->hba_line = 0; /* of an earlier request over HTTP */
-	if (!guard_admits(s))
-		return;
 	if (method == METHOD_PASSTHROUGH) {
-		if (!entrance_admits(s))
+		if (!guard_admits(s) || !entrance_admits(s))
 			return;
 		if (s->login->said != NULL)
 			s->login->own = ownlogin_new_credential(s->login->said);
@@ -274,14 +289,26 @@ auth_begin(struct session *s)
 		auth_go_on(s);
 }
 
-void
-auth_begin_console(struct session *s)
+WARM void
+auth_begin(struct session *s)
 {
-	if (!guard_admits(s))
-		return;
+	if (guard_begin(s, begin_admitted))
+		begin_admitted(s);
+}
+
+static void
+begin_console_admitted(struct session *s)
+{
 	begin(s, METHOD_SCRAM, consoles_open);
 	session_enter(s, SESSION_CONSOLE_LOGIN);
 	auth_go_on(s);
+}
+
+void
+auth_begin_console(struct session *s)
+{
+	if (guard_begin(s, begin_console_admitted))
+		begin_console_admitted(s);
 }
 
 void

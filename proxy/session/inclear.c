@@ -15,7 +15,6 @@
 #include "proxy/auth/credential.h"
 #include "proxy/auth/keymaker.h"
 #include "proxy/http/http.h"
-#include "proxy/session/guard.h"
 #include "proxy/worker_int.h"
 
 /* A verifier that asks for more is no use for passwords in clear: this many take some 40 ms. */
@@ -67,9 +66,6 @@ on_keys(void *arg, const struct scram_keys *keys)
 
 	a->job = NULL;
 	if (s->state == SESSION_FAREWELL || s->state == SESSION_CLOSED)
-		return;
-	/* others may have guessed meanwhile: then nobody learns how this guess was */
-	if (!guard_admits(s))
 		return;
 	if (keys == NULL || !fits(a, keys)) {
 		(void)refuse(s);

@@ -230,7 +230,8 @@ is_judged_by_node(const struct session *s)
 	return l->auth == NULL || (l->auth->method == METHOD_TRUST && l->said != NULL);
 }
 
-static void
+/* False: the session is closed, its client may not be told what the node said. */
+static bool
 count_refusal(struct session *s, struct slice body)
 {
 	const struct ownlogin *own = s->login->own;
@@ -238,19 +239,22 @@ count_refusal(struct session *s, struct slice body)
 	bool known = message_parse_report(body, &r) == PARSE_DONE;
 
 	stats_error(&s->worker->stats, ERROR_OF_NODE, known ? r.sqlstate : slice_of("", 0));
-	if (is_judged_by_node(s) && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD))
-		guard_failed(s);
+	if (is_judged_by_node(s) && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) &&
+	    !guard_failed(s))
+		return false;
 	if (own != NULL && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) &&
 	    ownlogin_suspicion(own) != NULL)
 		log_limited(LOG_LEVEL_WARNING, session_subject(s),
 			    "the node took the client for somebody else: %s",
 			    ownlogin_suspicion(own));
+	return true;
 }
 
 static enum step
 take_error(struct session *s, const struct frame *f, struct slice raw, struct buf *out)
 {
-	count_refusal(s, f->body);
+	if (!count_refusal(s, f->body))
+		return STEP_OVER;
 	if (http_speaks(s)) {
 		sql_on_refusal(s, f->body);
 		return STEP_OVER;

@@ -52,6 +52,8 @@ struct login {
 	struct auth *auth;       /* Meridian finds out who it is (authenticate.h), or NULL */
 	struct lookup *lookup;   /* what auth_query knows of it (lookup.h), or NULL */
 	struct credential *said; /* a password said in front of being asked, or NULL */
+	struct turn *turn;       /* it waits for its turn (guard.h), or NULL */
+	bool has_turn;           /* … and has come to it */
 	char *through;           /* a server that replicates from this place (through.h), or NULL */
 };
 

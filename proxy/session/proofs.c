@@ -14,7 +14,6 @@
 #include "proxy/auth/credential.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/session/early.h"
-#include "proxy/session/guard.h"
 #include "proxy/worker_int.h"
 
 /* ---- a password in clear ---- */
@@ -324,6 +323,5 @@ auth_weigh(struct session *s, struct slice body)
 		[AWAIT_PASSWORD] = take_password,     [AWAIT_KEYS] = out_of_turn,
 	};
 
-	/* of many that were admitted at once only the first ones may guess */
-	return guard_admits(s) ? takes[s->login->auth->awaits](s, body) : VERDICT_OVER;
+	return takes[s->login->auth->awaits](s, body);
 }

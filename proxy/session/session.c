@@ -21,6 +21,7 @@
 #include "proxy/session/cancel.h"
 #include "proxy/session/cancelkeys.h"
 #include "proxy/session/consoles.h"
+#include "proxy/session/guard.h"
 #include "proxy/session/lookup.h"
 #include "proxy/session/ownlogin.h"
 #include "proxy/session/peers.h"
@@ -48,6 +49,7 @@ static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
 	[SESSION_TLS_HANDSHAKE] = { preface_on_tls_handshake, NULL },
 	[SESSION_STARTUP] = { preface_on_readable, NULL },
 	[SESSION_HTTP] = { http_on_readable, http_on_drained },
+	[SESSION_THROTTLED] = { attach_on_client, NULL },
 	[SESSION_LOOKUP] = { attach_on_client, NULL },
 	[SESSION_AUTH] = { auth_on_client, NULL },
 	[SESSION_PAUSED] = { attach_on_client, NULL },
@@ -493,6 +495,7 @@ login_free(struct login *l)
 	buf_fini(&l->server_inbox);
 	auth_forget(l);
 	lookup_forget(l);
+	guard_forget(l);
 	credential_unref(l->said);
 	free(l->through);
 	ownlogin_free(l->own);

@@ -18,18 +18,24 @@
 	S(NEW,           "new",           "",         false, TO(PROXY_HEADER) | TO(PREFACE))       \
 	S(PROXY_HEADER,  "proxy header",  "login",    false, TO(PREFACE))                          \
 	S(PREFACE,       "preface",       "login",    true,  TO(TLS_HELLO) | TO(TLS_HANDSHAKE) |   \
+	                                                     TO(THROTTLED) |                       \
 	                                                     TO(LOOKUP) | TO(AUTH) |               \
 	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
 	                                                     TO(PEER) | TO(HTTP) | TO(PAUSED))     \
 	S(TLS_HELLO,     "tls hello",     "login",    false, TO(TLS_HANDSHAKE))                    \
 	S(TLS_HANDSHAKE, "tls handshake", "login",    false, TO(STARTUP))                          \
-	S(STARTUP,       "startup",       "login",    true,  TO(LOOKUP) | TO(AUTH) |               \
+	S(STARTUP,       "startup",       "login",    true,  TO(THROTTLED) |                       \
+	                                                     TO(LOOKUP) | TO(AUTH) |               \
 	                                                     TO(ATTACHING) | TO(CONSOLE_LOGIN) |   \
 	                                                     TO(CONSOLE) | TO(CANCELLING) |        \
 	                                                     TO(PEER) | TO(HTTP) | TO(PAUSED))     \
-	S(HTTP,          "http",          "http",     true,  TO(PREFACE) | TO(LOOKUP) |            \
+	S(HTTP,          "http",          "http",     true,  TO(PREFACE) | TO(THROTTLED) |         \
+	                                                     TO(LOOKUP) |                          \
 	                                                     TO(ATTACHING) | TO(PAUSED))           \
+	S(THROTTLED,     "throttled",     "login",    true,  TO(LOOKUP) | TO(AUTH) |               \
+	                                                     TO(ATTACHING) | TO(HTTP) |            \
+	                                                     TO(PAUSED) | TO(CONSOLE_LOGIN))       \
 	S(LOOKUP,        "looking up",    "login",    true,  TO(AUTH) | TO(ATTACHING) | TO(HTTP) | \
 	                                                     TO(PAUSED))                           \
 	S(AUTH,          "authenticating", "login",   true,  TO(ATTACHING) | TO(PAUSED))           \

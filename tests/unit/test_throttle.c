@@ -12,7 +12,9 @@
 #define SEC(n) ((n)*USEC_PER_SEC)
 
 static const uint8_t secret[THROTTLE_SECRET_BYTES] = "0123456789abcde";
-static const struct throttle_rules rules = { .after = 3, .base_us = SEC(1), .max_us = SEC(60) };
+static const struct throttle_rules rules = {
+	.after = 3, .base_us = SEC(1), .max_us = SEC(60), .patience_us = SEC(8)
+};
 
 static int
 setup(void **state)
@@ -130,46 +132,214 @@ the_unix_socket_never_waits(void **state)
 }
 
 static void
-a_success_is_a_new_beginning(void **state)
+pass(struct throttle *t, const char *from, const char *user, bool had_turn, int64_t now_us)
 {
-	struct addr a = address("192.0.2.1");
+	struct addr a = address(from);
 
-	for (int i = 0; i < 8; i++)
-		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
-	throttle_passed(*state, &a, slice_str("tom"));
-	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1000)), 0);
-	assert_int_equal(miss(*state, "192.0.2.1", "tom", SEC(1000)), 0);
+	throttle_passed(t, &rules, &a, slice_str(user), had_turn, now_us);
 }
 
-/* The table knows whether anybody has failed at all. */
-static void
-who_is_not_the_last_to_be_forgiven_leaves_the_others(void **state)
+static bool
+trusts(struct throttle *t, const char *from, const char *user, int64_t now_us)
 {
-	struct addr a = address("192.0.2.1");
+	struct addr a = address(from);
 
-	for (int i = 0; i < 5; i++) {
-		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
-		(void)miss(*state, "192.0.2.1", "ann", SEC(1000));
-	}
-	throttle_passed(*state, &a, slice_str("tom"));
-	throttle_passed(*state, &a, slice_str("tom"));
-	assert_int_equal(wait_of(*state, "192.0.2.1", "ann", SEC(1000)), SEC(2));
-	throttle_passed(*state, &a, slice_str("ann"));
-	assert_int_equal(wait_of(*state, "192.0.2.1", "ann", SEC(1000)), 0);
-	for (int i = 0; i < 5; i++)
-		(void)miss(*state, "192.0.2.1", "ann", SEC(1000));
-	assert_int_equal(wait_of(*state, "192.0.2.1", "ann", SEC(1000)), SEC(2));
+	return throttle_trusts(t, &a, slice_str(user), now_us);
 }
 
-static void
-a_success_of_somebody_else_changes_nothing(void **state)
+static int64_t
+turn(struct throttle *t, const char *from, const char *user, int64_t now_us)
 {
-	struct addr a = address("192.0.2.1");
+	struct addr a = address(from);
 
+	return throttle_turn_us(t, &rules, &a, slice_str(user), now_us);
+}
+
+/* Else one who guesses beside an application would have new guesses at each of its logins. */
+static void
+a_right_login_forgets_no_failure(void **state)
+{
 	for (int i = 0; i < 5; i++)
 		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
-	throttle_passed(*state, &a, slice_str("ann"));
+	pass(*state, "192.0.2.1", "tom", false, SEC(1000));
 	assert_int_equal(wait_of(*state, "192.0.2.1", "tom", SEC(1000)), SEC(2));
+	assert_int_equal(miss(*state, "192.0.2.1", "tom", SEC(1002)), SEC(4));
+}
+
+static void
+who_has_logged_in_right_is_trusted_for_a_day(void **state)
+{
+	struct addr unix_socket = { .family = ADDR_UNIX };
+
+	assert_false(trusts(*state, "192.0.2.1", "tom", SEC(1000)));
+	pass(*state, "192.0.2.1", "tom", false, SEC(1000));
+	assert_true(trusts(*state, "192.0.2.1", "tom", SEC(1000)));
+	assert_true(trusts(*state, "192.0.2.1", "tom", SEC(1000 + 86400)));
+	assert_false(trusts(*state, "192.0.2.1", "tom", SEC(1001 + 86400)));
+	assert_false(trusts(*state, "192.0.2.2", "tom", SEC(1000)));
+	assert_false(trusts(*state, "192.0.2.1", "ann", SEC(1000)));
+	throttle_passed(*state, &rules, &unix_socket, slice_str("tom"), false, SEC(1000));
+	assert_false(throttle_trusts(*state, &unix_socket, slice_str("tom"), SEC(1000)));
+}
+
+static void
+who_is_throttled_takes_turns(void **state)
+{
+	assert_int_equal(turn(*state, "192.0.2.1", "tom", SEC(1000)), 0);
+	assert_int_equal(turn(*state, "192.0.2.1", "tom", SEC(1000)), 0);
+	for (int i = 0; i < 10; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	for (int i = 0; i <= 8; i++)
+		assert_int_equal(turn(*state, "192.0.2.1", "tom", SEC(1000)), SEC(i));
+	/* nine have one: whoever comes now is refused, and moves nobody back */
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(turn(*state, "192.0.2.1", "tom", SEC(1000)), SEC(9));
+	assert_int_equal(turn(*state, "192.0.2.1", "tom", SEC(1001)), SEC(8));
+	assert_int_equal(turn(*state, "192.0.2.1", "ann", SEC(1000)), 0);
+	/* turns that nobody took are lost */
+	assert_int_equal(turn(*state, "192.0.2.1", "tom", SEC(1050)), 0);
+	assert_int_equal(turn(*state, "192.0.2.1", "tom", SEC(1050)), SEC(1));
+}
+
+static void
+a_right_login_gives_its_turn_back(void **state)
+{
+	for (int i = 0; i < 10; i++)
+		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(turn(*state, "192.0.2.1", "tom", SEC(1000)), 0);
+		pass(*state, "192.0.2.1", "tom", true, SEC(1000));
+	}
+}
+
+static void
+a_turn_is_short_where_the_first_wait_is_long(void **state)
+{
+	struct throttle_rules slow = {
+		.after = 0, .base_us = SEC(60), .max_us = SEC(600), .patience_us = SEC(8)
+	};
+	struct addr a = address("192.0.2.1");
+
+	(void)throttle_failed(*state, &slow, &a, slice_str("tom"), SEC(1000));
+	for (int i = 0; i <= 4; i++)
+		assert_int_equal(throttle_turn_us(*state, &slow, &a, slice_str("tom"), SEC(1000)),
+				 SEC(2 * i));
+}
+
+static void
+no_guess_takes_a_mark_away(void **state)
+{
+	char user[32];
+
+	pass(*state, "192.0.2.1", "tom", false, SEC(1000));
+	for (int i = 0; i < 100000; i++) {
+		snprintf(user, sizeof(user), "x%d", i);
+		(void)miss(*state, "192.0.2.1", user, SEC(1001));
+	}
+	assert_true(trusts(*state, "192.0.2.1", "tom", SEC(1001)));
+}
+
+static void
+the_oldest_mark_makes_room(void **state)
+{
+	unsigned n = 0;
+	char user[32];
+
+	for (int i = 0; i < 100000; i++) {
+		snprintf(user, sizeof(user), "x%d", i);
+		pass(*state, "192.0.2.1", user, false, SEC(1000 + i % 1000) + i);
+	}
+	for (int i = 0; i < 100000; i++) {
+		snprintf(user, sizeof(user), "x%d", i);
+		n += trusts(*state, "192.0.2.1", user, SEC(2000));
+	}
+	assert_int_equal(n, 64 * 64);
+	assert_true(trusts(*state, "192.0.2.1", "x99999", SEC(2000)));
+}
+
+/* One address: an application that logs in once a second, and `n` who guess without a pause. Each
+ * guess is seen where it was looked at, whatever was told. */
+struct siege {
+	int64_t seconds;
+	unsigned guessers, seen, refused, in;
+	int64_t longest_us;
+};
+
+/* What the session does with a login: its turn, then the verdict. True: it was looked at. */
+static bool
+try_at(struct throttle *t, const char *user, bool right, int64_t now_us, int64_t *wait_us)
+{
+	int64_t at_us;
+
+	*wait_us = turn(t, "192.0.2.1", user, now_us);
+	at_us = now_us + *wait_us;
+	if (*wait_us > rules.patience_us)
+		return false;
+	if (wait_of(t, "192.0.2.1", user, at_us) > 0 && !trusts(t, "192.0.2.1", user, at_us))
+		return false;
+	if (right)
+		pass(t, "192.0.2.1", user, true, at_us);
+	else if (wait_of(t, "192.0.2.1", user, at_us) == 0)
+		(void)miss(t, "192.0.2.1", user, at_us);
+	return true;
+}
+
+static void
+besiege(struct throttle *t, struct siege *g)
+{
+	int64_t end_us = SEC(1000 + g->seconds), free_at_us[16] = { 0 }, wait_us;
+
+	for (int64_t now_us = SEC(1000); now_us < end_us; now_us += SEC(1) / 20) {
+		for (unsigned i = 0; i < g->guessers; i++) {
+			if (free_at_us[i] > now_us)
+				continue;
+			g->seen += try_at(t, "tom", false, now_us, &wait_us);
+			free_at_us[i] = now_us + (wait_us <= rules.patience_us ? wait_us : 0);
+		}
+		if (now_us % SEC(1) != 0)
+			continue;
+		if (try_at(t, "tom", true, now_us, &wait_us))
+			g->in++;
+		else
+			g->refused++;
+		if (wait_us > g->longest_us)
+			g->longest_us = wait_us;
+	}
+}
+
+static void
+an_application_gets_in_beside_who_guesses(void **state)
+{
+	static const struct {
+		unsigned guessers, longest_s;
+	} rows[] = { { 0, 0 }, { 1, 2 }, { 2, 3 }, { 4, 5 }, { 7, 8 } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct siege g = { .seconds = 600, .guessers = rows[i].guessers };
+		struct throttle *t = throttle_new(secret);
+
+		(void)state;
+		pass(t, "192.0.2.1", "tom", false, SEC(999));
+		besiege(t, &g);
+		assert_int_equal(g.in, 600);
+		assert_int_equal(g.refused, 0);
+		assert_true(g.longest_us <= SEC(rows[i].longest_s));
+		/* the free ones, and one each second */
+		assert_true(g.seen <= (rows[i].guessers > 0 ? 3 + 8 + 600 + 60 : 0));
+		throttle_free(t);
+	}
+}
+
+/* Without an application nothing is told at all but one guess per ceiling. */
+static void
+who_guesses_alone_is_seen_once_in_a_ceiling(void **state)
+{
+	int64_t wait_us;
+	unsigned seen = 0;
+
+	for (int64_t now_us = SEC(1000); now_us < SEC(1600); now_us += SEC(1) / 20)
+		seen += try_at(*state, "tom", false, now_us, &wait_us);
+	assert_true(seen >= 3 + 6 && seen <= 3 + 6 + 10 + 2);
 }
 
 static void
@@ -214,9 +384,7 @@ rules_may_change_while_it_runs(void **state)
 	assert_int_equal(throttle_wait_us(*state, &off, &a, tom, SEC(1000)), 0);
 	assert_int_equal(throttle_failed(*state, &off, &a, tom, SEC(1000)), 0);
 	assert_int_equal(throttle_wait_us(*state, &strict, &a, tom, SEC(1000)), SEC(7));
-	throttle_passed(*state, &a, tom);
-	assert_int_equal(throttle_failed(*state, &strict, &a, tom, SEC(1000)), SEC(5));
-	assert_int_equal(throttle_failed(*state, &strict, &a, tom, SEC(1000)), SEC(7));
+	assert_int_equal(throttle_turn_us(*state, &off, &a, tom, SEC(1000)), 0);
 }
 
 static void
@@ -306,9 +474,15 @@ main(void)
 		T(an_ipv4_address_is_the_same_inside_ipv6),
 		T(ports_do_not_matter),
 		T(the_unix_socket_never_waits),
-		T(a_success_is_a_new_beginning),
-		T(who_is_not_the_last_to_be_forgiven_leaves_the_others),
-		T(a_success_of_somebody_else_changes_nothing),
+		T(a_right_login_forgets_no_failure),
+		T(who_has_logged_in_right_is_trusted_for_a_day),
+		T(who_is_throttled_takes_turns),
+		T(a_right_login_gives_its_turn_back),
+		T(a_turn_is_short_where_the_first_wait_is_long),
+		T(no_guess_takes_a_mark_away),
+		T(the_oldest_mark_makes_room),
+		T(an_application_gets_in_beside_who_guesses),
+		T(who_guesses_alone_is_seen_once_in_a_ceiling),
 		T(each_ceiling_without_a_failure_halves_the_count),
 		T(a_clock_that_stands_still_or_goes_back_does_no_harm),
 		T(rules_may_change_while_it_runs),
