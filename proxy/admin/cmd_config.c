@@ -189,7 +189,8 @@ static const struct command commands[] = {
 	  .row = config_row_step,
 	  .help =
 	      "every option of [meridian]: its value, its default, when a change takes effect, and "
-	      "the value that waits for a restart, if one does" },
+	      "the value that waits for a restart, if one does",
+	  .brief = "every option of [meridian]: its value and its default" },
 	{ .words = "SHOW TIMEOUTS",
 	  COLUMNS(config_columns),
 	  .row = timeouts_row,
@@ -197,7 +198,8 @@ static const struct command commands[] = {
 	{ .words = "SHOW VERSION",
 	  COLUMNS(version_columns),
 	  .begin = version_begin,
-	  .help = "the program's version, since when it runs, with which configuration" },
+	  .help = "the program's version, since when it runs, with which configuration",
+	  .brief = "the program's version and configuration, since when it runs" },
 	{ .words = "SHOW",
 	  .args = "<option>",
 	  .describe = option_describe,

@@ -444,7 +444,8 @@ static const struct command commands[] = {
 	  .row = route_row,
 	  .end = fanout_end,
 	  .help = "every region in the order in which this caller would get it, and why; without a "
-		  "caller: this connection" },
+		  "caller: this connection",
+	  .brief = "every region in the order in which a caller would get it" },
 	{ .words = "EXPLAIN LOCALITY",
 	  .args = SUBJECT " [DATABASE <database>]",
 	  COLUMNS(explain_locality_columns),
@@ -452,7 +453,8 @@ static const struct command commands[] = {
 	  .row = locality_row,
 	  .end = fanout_end,
 	  .help = "which source says what about where this caller is, which one wins, and why; "
-		  "without a caller: this connection" },
+		  "without a caller: this connection",
+	  .brief = "which source says what about where a caller is" },
 };
 
 COMMAND_TABLE(commands_explain, commands);

@@ -110,7 +110,8 @@ static const struct command commands[] = {
 	  .help = "which statements ran through this proxy in the last 24 hours, without their "
 		  "constants: how often (as far as statement_sample lets one know), how long their "
 		  "answers took, and the tables that they seem to name; the most frequent first. "
-		  "Databases by their names on the nodes" },
+		  "Databases by their names on the nodes",
+	  .brief = "which statements ran in the last 24 hours, how often, how long" },
 };
 
 COMMAND_TABLE(commands_fingerprints, commands);

@@ -48,7 +48,8 @@ static const struct command commands[] = {
 	{ .words = "SHOW HBA",
 	  COLUMNS(hba_columns),
 	  .row = hba_row,
-	  .help = "the rules of hba_file in their order, as PostgreSQL would write them" },
+	  .help = "the rules of hba_file in their order, as PostgreSQL would write them",
+	  .brief = "the rules of hba_file in their order" },
 };
 
 COMMAND_TABLE(commands_hba, commands);

@@ -56,7 +56,8 @@ static const struct command commands[] = {
 	  .row = peers_row,
 	  .help =
 	      "one row per proxy of the fleet: where it is, whether the last cancel request that "
-	      "it was handed arrived, and how many went which way" },
+	      "it was handed arrived, and how many went which way",
+	  .brief = "one row per proxy of the fleet, and cancel requests to it" },
 };
 
 COMMAND_TABLE(commands_peers, commands);

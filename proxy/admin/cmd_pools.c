@@ -297,7 +297,8 @@ static const struct command commands[] = {
 	  .row = fanout_row,
 	  .end = fanout_end,
 	  .help = "one row per pool and worker: sessions that are there and that wait, server "
-		  "connections by what they do, how often one was lent and how long was waited" },
+		  "connections by what they do, how often one was lent and how long was waited",
+	  .brief = "one row per pool and worker: who is served, who waits" },
 	{ .words = "SHOW SERVERS",
 	  .args = FILTERS " [STATE <state>]",
 	  COLUMNS(server_columns),
@@ -312,14 +313,16 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help = "one row per PAUSE in force and worker: sessions that it holds, and those that "
 		  "are in a transaction yet; `migration`: whose freeze it is, which RESUME does "
-		  "not end" },
+		  "not end",
+	  .brief = "one row per PAUSE in force and worker: sessions that it holds" },
 	{ .words = "RECONNECT",
 	  .args = "[DATABASE <database>] [REGION <region>]",
 	  .privilege = PRIVILEGE_ADMIN,
 	  .begin = reconnect_begin,
 	  .row = reconnect_row,
 	  .end = fanout_end,
-	  .help = "close the server connections of pools, those that are lent as they come back" },
+	  .help = "close the server connections of pools, those that are lent as they come back",
+	  .brief = "close the server connections of pools" },
 };
 
 COMMAND_TABLE(commands_pools, commands);

@@ -88,7 +88,8 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help =
 	      "give one session another server connection, where its route leads now or in that "
-	      "region, at the end of its transaction; its client stays connected" },
+	      "region, at the end of its transaction; its client stays connected",
+	  .brief = "give one session another server connection, maybe elsewhere" },
 };
 
 COMMAND_TABLE(commands_rehome, commands);

@@ -300,8 +300,8 @@ static const struct command commands[] = {
 	  .begin = sessions_begin,
 	  .row = fanout_row,
 	  .end = fanout_end,
-	  .help =
-	      "one row per client: who it is, where it is, where it went, and what it is doing" },
+	  .help = "one row per client: who it is, where it is, where it went, and what it is doing",
+	  .brief = "one row per client: who and where it is, where it went" },
 	{ .words = "SHOW SESSION",
 	  .args = "<id>",
 	  COLUMNS(detail_columns),
@@ -309,7 +309,8 @@ static const struct command commands[] = {
 	  .row = fanout_row,
 	  .end = fanout_end,
 	  .help = "all about one session: history, locality evidence, route, bytes, why it cannot "
-		  "be moved" },
+		  "be moved",
+	  .brief = "all about one session: history, evidence, route, bytes" },
 	{ .words = "KILL SESSION",
 	  .args = "<id>",
 	  .privilege = PRIVILEGE_ADMIN,

@@ -347,11 +347,13 @@ static const struct command commands[] = {
 	  .row = errors_row,
 	  .help =
 	      "why sessions ended and how many; below it the error messages that clients got, by "
-	      "SQLSTATE and by who said them" },
+	      "SQLSTATE and by who said them",
+	  .brief = "why sessions ended, and the errors that clients got" },
 	{ .words = "SHOW LOCALITY SOURCES",
 	  COLUMNS(source_columns),
 	  .row = sources_row,
-	  .help = "where localities came from, in the order in which sources are asked" },
+	  .help = "where localities came from, in the order in which sources are asked",
+	  .brief = "where localities came from, in the order of asking" },
 	{ .words = "SHOW MEMORY",
 	  COLUMNS(memory_columns),
 	  .row = memory_row,

@@ -257,7 +257,8 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help = "one row per user: of the console, of auth_file, lately told by auth_query, or "
 		  "known to its node alone; what kind of secret it has, and until when its logins "
-		  "are refused from an address where too many have failed" },
+		  "are refused from an address where too many have failed",
+	  .brief = "one row per user: where it is known from, and its sessions" },
 };
 
 COMMAND_TABLE(commands_users, commands);

@@ -57,9 +57,12 @@ struct command {
 	/* The client said Ctrl-C, or it was told so: `e` says what that means where it is not that
 	 * the statement was cancelled. `end` follows. */
 	void (*cancel)(struct run *r, struct err *e);
-	bool keeps_text;  /* statement.text */
-	const char *help; /* NULL: not listed (what drivers send by themselves) */
+	bool keeps_text;   /* statement.text */
+	const char *help;  /* NULL: not listed (what drivers send by themselves) */
+	const char *brief; /* the same in BRIEF_MAX characters, where `help` has more */
 };
+
+#define BRIEF_MAX 63
 
 /* A module's table, as listed in commands.c. */
 struct command_table {

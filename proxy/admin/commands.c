@@ -3,8 +3,6 @@
 
 #include "proxy/admin/commands.h"
 
-#include <string.h>
-
 static const struct command_table *const tables[] = {
 	&commands_help,   &commands_topology,     &commands_rehome,  &commands_sessions,
 	&commands_pools,  &commands_users,        &commands_hba,     &commands_peers,
@@ -18,9 +16,8 @@ command_tables(void)
 	return tables;
 }
 
-/* The n-th command that is listed, in the order of the tables. */
-static const struct command *
-listed_command(size_t n)
+const struct command *
+command_listed(size_t n)
 {
 	for (size_t t = 0; tables[t] != NULL; t++)
 		for (size_t i = 0; i < tables[t]->n; i++)
@@ -29,47 +26,20 @@ listed_command(size_t n)
 	return NULL;
 }
 
-/* ---- HELP ---- */
-
-static const struct column help_columns[] = {
-	{ "command", COLUMN_TEXT },
-	{ "privilege", COLUMN_TEXT },
-	{ "help", COLUMN_TEXT },
-};
-
-static enum step
-help_row(struct run *r)
+void
+command_syntax(const struct command *c, struct buf *out)
 {
-	const struct command *c = listed_command(r->at++);
-	const char *topic = run_arg(r, "word");
-
-	if (c == NULL)
-		return STEP_DONE;
-	if (topic != NULL && strcasestr(c->words, topic) == NULL &&
-	    (c->args == NULL || strcasestr(c->args, topic) == NULL))
-		return STEP_MORE;
-	row_begin(&r->rows);
-	if (c->args != NULL)
-		row_printf(&r->rows, "%s %s", c->words, c->args);
-	else
-		row_str(&r->rows, c->words);
-	row_str(&r->rows, privilege_name(c->privilege));
-	row_str(&r->rows, c->help);
-	row_end(&r->rows);
-	return STEP_MORE;
+	buf_printf(out, "%s%s%s", c->words, c->args != NULL ? " " : "",
+		   c->args != NULL ? c->args : "");
 }
 
-static const struct command help_commands[] = {
-	{ .words = "HELP",
-	  .args = "[<word>]",
-	  COLUMNS(help_columns),
-	  .tag = "SHOW",
-	  .row = help_row,
-	  .help = "every command, or those with this word in them" },
-	{ .words = "SHOW HELP", COLUMNS(help_columns), .row = help_row, .help = "every command" },
-};
+bool
+command_is_short(const struct command *c)
+{
+	const struct heading h = { c->columns, c->ncolumns, true };
 
-COMMAND_TABLE(commands_help, help_commands);
+	return heading_count(&h) > 0;
+}
 
 /* ---- the manual ---- */
 
@@ -107,12 +77,11 @@ static void
 put_columns(struct buf *out, const struct command *c)
 {
 	struct heading h = { c->columns, c->ncolumns, true };
-	bool is_short = heading_count(&h) > 0;
 
-	if (is_short)
+	if (command_is_short(c))
 		put_names(out, "Columns", &h);
 	h.everyday = false;
-	put_names(out, is_short ? "With FULL" : "Columns", &h);
+	put_names(out, command_is_short(c) ? "With FULL" : "Columns", &h);
 }
 
 void
@@ -120,7 +89,7 @@ commands_man(struct buf *out)
 {
 	const struct command *c;
 
-	for (size_t n = 0; (c = listed_command(n)) != NULL; n++) {
+	for (size_t n = 0; (c = command_listed(n)) != NULL; n++) {
 		buf_str(out, ".TP\n\\fB");
 		put_roff(out, c->words);
 		buf_str(out, "\\fR");

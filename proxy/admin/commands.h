@@ -27,6 +27,12 @@ extern const struct command_table commands_driver; /* what drivers send by thems
 /* NULL-terminated; the first command that fits is taken. */
 const struct command_table *const *command_tables(void);
 
+/* The n-th command that HELP lists, NULL past the last. */
+const struct command *command_listed(size_t n);
+/* Its words and arguments. */
+void command_syntax(const struct command *c, struct buf *out);
+/* Whether it has a short form, and FULL. */
+bool command_is_short(const struct command *c);
 /* The table of commands as a part of meridian-console(7), roff man. */
 void commands_man(struct buf *out);
 

@@ -19,15 +19,23 @@
 static const struct {
 	uint32_t oid;
 	int16_t size;
+	const char *name;
 } types[] = {
-	[COLUMN_BOOL] = { 16, 1 },    [COLUMN_INT4] = { 23, 4 },  [COLUMN_INT8] = { 20, 8 },
-	[COLUMN_FLOAT8] = { 701, 8 }, [COLUMN_TEXT] = { 25, -1 }, [COLUMN_TIME] = { 1184, 8 },
+	[COLUMN_BOOL] = { 16, 1, "boolean" }, [COLUMN_INT4] = { 23, 4, "integer" },
+	[COLUMN_INT8] = { 20, 8, "bigint" },  [COLUMN_FLOAT8] = { 701, 8, "double precision" },
+	[COLUMN_TEXT] = { 25, -1, "text" },   [COLUMN_TIME] = { 1184, 8, "timestamptz" },
 };
 
 enum column_type
 column_type(const struct column *c)
 {
 	return (enum column_type)(c->type & 0xff);
+}
+
+const char *
+column_type_name(enum column_type type)
+{
+	return types[type].name;
 }
 
 static unsigned

@@ -39,6 +39,8 @@ struct column {
 #define COLUMNS_MAX               64
 
 enum column_type column_type(const struct column *c);
+/* As PostgreSQL calls it: "bigint". */
+const char *column_type_name(enum column_type type);
 
 /* The columns of a table, and which of them are shown. */
 struct heading {

@@ -50,7 +50,7 @@ is($status, 0, 'an admin logs in by SCRAM over TCP, and may change things') or d
 ($status, $out, $err) = by_tcp('monitor', 'look', 'SHOW SESSIONS FULL');
 is($status, 0, 'a stats user may look') or diag $err;
 # every command that HELP says is for admins: the first of alternatives, no optional part
-my @admins = map { $_->{command} } grep { $_->{privilege} eq 'admin' } @{ $proxy->console('HELP') };
+my @admins = map { $_->{command} } grep { $_->{privilege} eq 'admin' } @{ $proxy->console('HELP FULL') };
 cmp_ok(scalar(@admins), '>=', 10, 'there are commands for admins');
 my @open;
 for my $sql (@admins) {
@@ -134,6 +134,12 @@ cmp_ok($memory{resident}, '>', 1 << 20, 'memory');
 cmp_ok($memory{heap_used}, '>', 1 << 16, 'and what of it is allocated');
 is(scalar @{ $proxy->console('SHOW WORKERS') }, 2, 'a row per worker');
 like($proxy->console('HELP EXPLAIN')->[0]{command}, qr/^EXPLAIN/, 'HELP with a word');
+my $help = sub { return join "\n", map { "$_->{section}: $_->{text}" } @{ $proxy->console($_[0]) } };
+like($help->('HELP SHOW SESSIONS'),
+	qr{^command: SHOW SESSIONS \[FULL\].*^privilege: stats\n.*^help: one row.*^columns: id bigint, database text.*^with FULL: id bigint, worker}ms, 'HELP of one command');
+is($help->("help  show\n sessions full;"), $help->('HELP SHOW SESSIONS'), 'however it is written');
+is(() = $help->('HELP OVERRIDE') =~ /^command:/mg, 2, 'HELP of two commands with the same words');
+like($help->('HELP SHOW MIGRATION STEPS'), qr/\Acommand: SHOW MIGRATION <migration> STEPS\n(?!.*^command:)/ms, 'HELP by words behind an argument');
 my @timeouts = map { $_->{key} } @{ $proxy->console('SHOW TIMEOUTS') };
 ok((grep { $_ eq 'client_login_timeout' } @timeouts) && !(grep { $_ eq 'listen' } @timeouts), 'timeouts alone');
 
@@ -200,6 +206,8 @@ my %errors = (
 	'EXPLAIN ROUTE FOR 4711'    => qr/42704.*session 4711 does not exist/,
 	"SHOW 'x"                   => qr/42601.*unterminated quoted string/,
 	'\d'                        => qr/0A000.*no tables or catalogs/,
+	'HELP SHOW SESIONS'         => qr/42704.*no command "SHOW SESIONS".*HINT:  Did you mean HELP SHOW SESSIONS\?/s,
+	'HELP frobnicate'           => qr/42704.*HINT:  HELP lists the commands/s,
 	'SUSPEND'                   => qr/42601/);
 for my $sql (sort keys %errors) {
 	like($proxy->console_error($sql), $errors{$sql}, "error of $sql");

@@ -76,6 +76,19 @@ whatever_changes_something_needs_admin(void **state)
 	}
 }
 
+/* HELP has one line of a terminal for each. */
+static void
+every_command_has_a_short_help(void **state)
+{
+	const struct command *c;
+
+	(void)state;
+	for (size_t n = 0; (c = command_listed(n)) != NULL; n++) {
+		if (strlen(c->brief != NULL ? c->brief : c->help) > BRIEF_MAX)
+			fail_msg("%s needs a .brief of %d characters", c->words, BRIEF_MAX);
+	}
+}
+
 /* One statement of a command: the first of alternatives, no optional part, 1 for each value. */
 static void
 spell(struct buf *b, const struct command *c)
@@ -399,6 +412,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stats_may_look_and_admins_may_change),
 		cmocka_unit_test(whatever_changes_something_needs_admin),
+		cmocka_unit_test(every_command_has_a_short_help),
 		cmocka_unit_test(no_command_of_admins_is_open_to_others),
 		cmocka_unit_test(every_listing_without_arguments_answers),
 		cmocka_unit_test(requests_reach_control_as_they_were_meant),
