@@ -224,6 +224,18 @@ streams(const struct metrics *m)
 	return m->streams;
 }
 
+static double
+throttled(const struct metrics *m)
+{
+	return m->throttled;
+}
+
+static double
+trusted(const struct metrics *m)
+{
+	return m->trusted;
+}
+
 /* ---- regions ---- */
 
 static void
@@ -494,6 +506,10 @@ static const struct metric rows[] = {
 	{ GAUGE("clients_max", "connections that max_client_conn allows"), VALUE(clients_max) },
 	{ GAUGE("http_streams", "sessions that came by WebSocket or CONNECT and are there now"),
 	  VALUE(streams) },
+	{ GAUGE("logins_throttled_pairs", "pairs of address and user whose logins are throttled"),
+	  VALUE(throttled) },
+	{ GAUGE("logins_trusted_pairs", "pairs of address and user that logged in within a day"),
+	  VALUE(trusted) },
 	{ GAUGE("sessions", "connections of clients, by what they are doing"), .labels = "state",
 	  ARRAY(states, 0, SESSION_CLOSED, state_name) },
 

@@ -23,6 +23,7 @@ struct metrics {
 	int64_t open_fds;       /* -1 unknown */
 	int64_t max_fds;
 	unsigned workers, clients, clients_max, streams;
+	unsigned throttled, trusted; /* pairs of address and user */
 };
 
 /* Append all of it. */

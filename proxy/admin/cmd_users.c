@@ -185,6 +185,8 @@ static const struct column user_columns[] = {
 	{ "server_connections", COLUMN_INT8 },
 	{ "max_user_connections", COLUMN_INT8 },
 	{ "throttled_until", COLUMN_TIME },
+	{ "throttled_addresses", COLUMN_INT8 },
+	{ "trusted_addresses", COLUMN_INT8 },
 };
 
 static void
@@ -192,12 +194,14 @@ put_throttled(struct run *r, const struct user *u)
 {
 	const struct meridian *m = worker_process(r->worker);
 	int64_t now_us = clock_us();
-	int64_t until_us = throttle_until_us(m->throttle, slice_str(u->name), now_us);
+	struct throttle_count n = throttle_count_user(m->throttle, slice_str(u->name), now_us);
 
-	if (until_us > 0)
-		row_time(&r->rows, clock_wall_us() + until_us - now_us);
+	if (n.until_us > 0)
+		row_time(&r->rows, clock_wall_us() + n.until_us - now_us);
 	else
 		row_null(&r->rows);
+	row_count(&r->rows, n.throttled);
+	row_count(&r->rows, n.trusted);
 }
 
 static void
@@ -256,8 +260,10 @@ static const struct command commands[] = {
 	  .row = users_row,
 	  .end = fanout_end,
 	  .help = "one row per user: of the console, of auth_file, lately told by auth_query, or "
-		  "known to its node alone; what kind of secret it has, and until when its logins "
-		  "are refused from an address where too many have failed",
+		  "known to its node alone; what kind of secret it has, until when its logins are "
+		  "throttled from an address where too many have failed, from how many addresses "
+		  "they are, and from how many it has logged in right within a day, so that it "
+		  "gets in all the same",
 	  .brief = "one row per user: where it is known from, and its sessions" },
 };
 

@@ -30,7 +30,7 @@ struct entry {
 
 /* One pair that has logged in right; `pair` 0: free. */
 struct mark {
-	uint64_t pair;
+	uint64_t pair, user;
 	int64_t passed_at_us;
 };
 
@@ -111,7 +111,9 @@ siphash(const uint64_t key[2], const uint8_t *p, size_t n)
 static uint64_t
 hash_user(const struct throttle *t, struct slice user)
 {
-	return siphash(t->key, (const uint8_t *)user.p, user.n);
+	uint64_t h = siphash(t->key, (const uint8_t *)user.p, user.n);
+
+	return h != 0 ? h : 1;
 }
 
 /* The pair's key; 0 where it cannot be throttled. */
@@ -322,14 +324,14 @@ WARM void
 throttle_passed(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
 		struct slice user, bool had_turn, int64_t now_us)
 {
-	uint64_t pair = hash_pair(t, from, hash_user(t, user));
+	uint64_t user_hash = hash_user(t, user), pair = hash_pair(t, from, user_hash);
 	struct shard *s = shard_of(t, pair);
 	struct entry *e;
 
 	if (pair == 0)
 		return;
 	pthread_mutex_lock(&s->lock);
-	*place_for_mark(s, pair) = (struct mark){ pair, now_us };
+	*place_for_mark(s, pair) = (struct mark){ pair, user_hash, now_us };
 	e = had_turn ? find(s, pair) : NULL;
 	if (e != NULL)
 		e->turn_us -= turn_length(rules);
@@ -353,28 +355,56 @@ throttle_trusts(struct throttle *t, const struct addr *from, struct slice user, 
 	return trusts;
 }
 
-/* ---- for the console ---- */
+/* ---- for the console, and metrics ---- */
 
-int64_t
-throttle_until_us(struct throttle *t, struct slice user, int64_t now_us)
+static void
+count_shard(const struct shard *s, uint64_t user, int64_t now_us, struct throttle_count *sum)
 {
-	uint64_t hash = hash_user(t, user);
-	int64_t until_us = 0;
+	for (size_t i = 0; i < SHARD_ENTRIES; i++) {
+		const struct entry *e = &s->v[i];
+
+		if (e->pair == 0 || (user != 0 && e->user != user))
+			continue;
+		sum->failures += e->failures;
+		if (e->until_us <= now_us)
+			continue;
+		sum->throttled++;
+		if (e->until_us > sum->until_us)
+			sum->until_us = e->until_us;
+	}
+	for (size_t i = 0; i < SHARD_MARKS; i++) {
+		const struct mark *m = &s->marks[i];
+
+		sum->trusted += m->pair != 0 && (user == 0 || m->user == user) &&
+				now_us - m->passed_at_us <= TRUST_US;
+	}
+}
+
+static struct throttle_count
+count(struct throttle *t, uint64_t user, int64_t now_us)
+{
+	struct throttle_count sum = { 0 };
 
 	for (size_t i = 0; i < SHARDS; i++) {
 		struct shard *s = &t->shards[i];
 
 		pthread_mutex_lock(&s->lock);
-		for (size_t j = 0; j < SHARD_ENTRIES; j++) {
-			const struct entry *e = &s->v[j];
-
-			if (e->pair != 0 && e->user == hash && e->until_us > now_us &&
-			    e->until_us > until_us)
-				until_us = e->until_us;
-		}
+		count_shard(s, user, now_us, &sum);
 		pthread_mutex_unlock(&s->lock);
 	}
-	return until_us;
+	return sum;
+}
+
+struct throttle_count
+throttle_count(struct throttle *t, int64_t now_us)
+{
+	return count(t, 0, now_us);
+}
+
+struct throttle_count
+throttle_count_user(struct throttle *t, struct slice user, int64_t now_us)
+{
+	return count(t, hash_user(t, user), now_us);
 }
 
 /* ---- life ---- */

@@ -63,7 +63,17 @@ void throttle_passed(struct throttle *t, const struct throttle_rules *rules,
 /* Whether this pair has logged in right within the last day. */
 bool throttle_trusts(struct throttle *t, const struct addr *from, struct slice user,
 		     int64_t now_us);
-/* When the last address from which this user is throttled may try again; 0: none is. */
-int64_t throttle_until_us(struct throttle *t, struct slice user, int64_t now_us);
+
+/* What is in the table now, of everybody or of one user. A failure that lies back counts until the
+ * next one. */
+struct throttle_count {
+	uint64_t failures;  /* that count */
+	unsigned throttled; /* pairs, or addresses of the user */
+	unsigned trusted;   /* those that have logged in right within a day */
+	int64_t until_us;   /* when the last one ceases to be throttled; 0: none is */
+};
+
+struct throttle_count throttle_count(struct throttle *t, int64_t now_us);
+struct throttle_count throttle_count_user(struct throttle *t, struct slice user, int64_t now_us);
 
 #endif

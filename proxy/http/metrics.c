@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "proxy/auth/throttle.h"
 #include "proxy/descriptors.h"
 #include "proxy/http/http_int.h"
 #include "proxy/metrics.h"
@@ -22,13 +23,15 @@ gather(struct session *s, struct stats *sum, struct metrics *m)
 {
 	const struct meridian *p = s->worker->process;
 	const struct world *w = worker_world(s->worker);
+	int64_t now_us = clock_us();
+	struct throttle_count logins = throttle_count(p->throttle, now_us);
 
 	for (int i = 0; i < p->nworkers; i++)
 		stats_sum(sum, worker_stats(p->workers[i]));
 	*m = (struct metrics){
 		.stats = sum,
 		.topology = w->topology,
-		.now_us = clock_us(),
+		.now_us = now_us,
 		.started_at_us = p->started_at_us,
 		.cpu_us = usage_cpu_us(),
 		.resident_bytes = usage_resident_bytes(),
@@ -38,6 +41,8 @@ gather(struct session *s, struct stats *sum, struct metrics *m)
 		.clients = atomic_load_explicit(&p->clients, memory_order_relaxed),
 		.clients_max = (unsigned)w->config->main.max_client_conn,
 		.streams = atomic_load_explicit(&p->streams, memory_order_relaxed),
+		.throttled = logins.throttled,
+		.trusted = logins.trusted,
 	};
 }
 

@@ -66,6 +66,7 @@ is(code('alice', 'wonder', from => '127.0.0.3'), '', 'and the same user from els
 is(code('alice', 'wonder', path => $proxy->socket_path), '', 'or over the unix socket');
 my ($row) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW USERS') };
 like($row->{throttled_until}, qr/^20\d\d-/, 'SHOW USERS says until when');
+is_deeply([ @$row{qw(throttled_addresses trusted_addresses)} ], [ 1, 1 ], 'from how many addresses, and where it has logged in');
 ok(wait_until(sub { code('alice', 'wonder') eq '' }, $wait + 30), 'after the wait it gets in');
 cmp_ok(time - $began, '>', $wait - 1, 'not before');
 ($row) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW USERS') };

@@ -41,7 +41,9 @@ told_as(enum exposition_format format, const struct topology *t, const struct st
 			     .topology = t,
 			     .now_us = NOW,
 			     .resident_bytes = -1,
-			     .clients_max = 1000 };
+			     .clients_max = 1000,
+			     .throttled = 3,
+			     .trusted = 70 };
 	struct buf b = { 0 };
 	char *text;
 
@@ -76,6 +78,8 @@ counters_are_told_with_their_labels(void **arg)
 	HAS(text, "meridian_login_seconds_bucket{le=\"0.025\"} 1");
 	HAS(text, "meridian_login_seconds_sum 0.02");
 	HAS(text, "meridian_clients_max 1000");
+	HAS(text, "meridian_logins_throttled_pairs 3");
+	HAS(text, "meridian_logins_trusted_pairs 70");
 	free(text);
 	free(stats);
 	topology_unref(t);

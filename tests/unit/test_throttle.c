@@ -424,16 +424,37 @@ a_flood_of_names_does_not_free_who_is_throttled(void **state)
 }
 
 static void
-a_user_is_throttled_until_its_last_address_is_not(void **state)
+a_user_is_counted_over_its_addresses(void **state)
 {
-	assert_int_equal(throttle_until_us(*state, slice_str("tom"), SEC(1000)), 0);
+	struct throttle_count n = throttle_count_user(*state, slice_str("tom"), SEC(1000));
+
+	assert_int_equal(n.until_us, 0);
+	assert_int_equal(n.failures + n.throttled + n.trusted, 0);
 	for (int i = 0; i < 4; i++)
 		(void)miss(*state, "192.0.2.1", "tom", SEC(1000));
 	for (int i = 0; i < 5; i++)
 		(void)miss(*state, "192.0.2.2", "tom", SEC(1000));
-	assert_int_equal(throttle_until_us(*state, slice_str("tom"), SEC(1000)), SEC(1002));
-	assert_int_equal(throttle_until_us(*state, slice_str("tom"), SEC(1002)), 0);
-	assert_int_equal(throttle_until_us(*state, slice_str("ann"), SEC(1000)), 0);
+	(void)miss(*state, "192.0.2.3", "tom", SEC(1000));
+	pass(*state, "192.0.2.2", "tom", false, SEC(1000));
+	pass(*state, "192.0.2.2", "ann", false, SEC(1000));
+	n = throttle_count_user(*state, slice_str("tom"), SEC(1000));
+	assert_int_equal(n.until_us, SEC(1002));
+	assert_int_equal(n.failures, 10);
+	assert_int_equal(n.throttled, 2);
+	assert_int_equal(n.trusted, 1);
+	n = throttle_count_user(*state, slice_str("tom"), SEC(1001));
+	assert_int_equal(n.throttled, 1);
+	n = throttle_count_user(*state, slice_str("tom"), SEC(1002));
+	assert_int_equal(n.until_us, 0);
+	assert_int_equal(n.throttled, 0);
+	n = throttle_count_user(*state, slice_str("ann"), SEC(1000));
+	assert_int_equal(n.throttled, 0);
+	assert_int_equal(n.trusted, 1);
+	n = throttle_count(*state, SEC(1000));
+	assert_int_equal(n.throttled, 2);
+	assert_int_equal(n.trusted, 2);
+	n = throttle_count(*state, SEC(1001 + 86400));
+	assert_int_equal(n.trusted, 0);
 }
 
 static const struct throttle_rules many = { .after = 4000, .base_us = SEC(1), .max_us = SEC(60) };
@@ -488,7 +509,7 @@ main(void)
 		T(rules_may_change_while_it_runs),
 		T(huge_times_do_not_overflow),
 		T(a_flood_of_names_does_not_free_who_is_throttled),
-		T(a_user_is_throttled_until_its_last_address_is_not),
+		T(a_user_is_counted_over_its_addresses),
 		T(threads_share_one_count),
 	};
 
