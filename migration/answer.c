@@ -12,9 +12,11 @@
 #include "base/text.h"
 #include "migration/answer_int.h"
 #include "migration/db.h"
+#include "migration/forecast.h"
 #include "migration/gate.h"
 
-#define PREWARM_US (2 * USEC_PER_SEC)
+#define PREWARM_US  (2 * USEC_PER_SEC)
+#define REHEARSE_US (5 * USEC_PER_SEC)
 
 /* The last thing that was done for a migration. */
 struct answers {
@@ -61,6 +63,29 @@ is_new(struct watched *d, const struct asked *q)
 /* ---- words ---- */
 
 static int
+do_rehearse(const struct asked *q, const struct gate_move *m, struct gate_counts *out,
+	    struct err *e)
+{
+	const struct site *s = &q->ms->site;
+	const struct gate_ops *gate = s->ops->gate;
+	struct gate_logins *logins = gate->logins(s->arg, m);
+	struct forecast f;
+
+	(void)e;
+	gate->rehearse(s->arg, logins, clock_us() + REHEARSE_US);
+	forecast_make(s, m, logins, &f);
+	out->sessions = f.sessions;
+	out->closed = f.closed;
+	out->kept = f.sessions - f.closed;
+	for (size_t i = 0; i < f.reasons.n; i++)
+		log_msg(LOG_LEVEL_WARNING, "migration %d: %s: %s", q->migration,
+			f.reasons.v[i].object, f.reasons.v[i].detail);
+	forecast_fini(&f);
+	gate->logins_free(logins);
+	return 0;
+}
+
+static int
 do_prewarm(const struct asked *q, const struct gate_move *m, struct gate_counts *out, struct err *e)
 {
 	const struct site *s = &q->ms->site;
@@ -104,9 +129,10 @@ static const struct {
 	int (*act)(const struct asked *q, const struct gate_move *m, struct gate_counts *out,
 		   struct err *e);
 } words[] = {
-	{ "prewarm", true, false, do_prewarm },          { "freeze", true, true, do_freeze },
-	{ "stragglers", true, true, answer_stragglers }, { "settle", false, true, answer_settle },
-	{ "switch", false, false, do_switch },           { "resume", false, false, do_resume },
+	{ "rehearse", true, false, do_rehearse }, { "prewarm", true, false, do_prewarm },
+	{ "freeze", true, true, do_freeze },      { "stragglers", true, true, answer_stragglers },
+	{ "settle", false, true, answer_settle }, { "switch", false, false, do_switch },
+	{ "resume", false, false, do_resume },
 };
 
 /* ---- rows ---- */

@@ -49,6 +49,24 @@ command_tell_checks(struct command_run *c, int id, const struct checks *found)
 		}
 }
 
+void
+command_tell_mends(struct command_run *c)
+{
+	struct checks found;
+	struct err ignored;
+
+	if (command_reload(c, &ignored) != 0 || !checks_parse(&found, c->at.m.checks))
+		return;
+	for (size_t i = 0; i < found.n; i++) {
+		const struct check *v = &found.v[i];
+
+		if (v->severity == CHECK_ERROR && *v->fix != '\0')
+			command_notice(c, "%s%s%s: %s", v->check, *v->object != '\0' ? " " : "",
+				       v->object, v->fix);
+	}
+	checks_fini(&found);
+}
+
 static bool
 have_passed(const struct checks *found)
 {

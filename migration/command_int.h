@@ -57,6 +57,9 @@ command_fn command_follow;
 
 /* What was found, as NOTICEs: their number, then those that matter. */
 void command_tell_checks(struct command_run *c, int id, const struct checks *found);
+/* NOTICEs: what stands in the way of a phase, and how that is mended. It may have a password in it,
+ * which keeps it out of errors: they are journaled. */
+void command_tell_mends(struct command_run *c);
 
 /* ---- command_redirects.c ---- */
 

@@ -215,11 +215,14 @@ start(struct command_run *c, const struct run_request *rq, struct err *e)
 {
 	int64_t seq = 0;
 
-	if (journal_last(c->at.db, c->at.m.uuid, &seq, e) != 0 ||
-	    executor_start(c->ms, &c->at, rq, e) != 0)
+	if (journal_last(c->at.db, c->at.m.uuid, &seq, e) != 0)
 		return -1;
-	if (!c->rq->nowait && command_wait(c, seq, e) != 0)
+	if (executor_start(c->ms, &c->at, rq, e) != 0 ||
+	    (!c->rq->nowait && command_wait(c, seq, e) != 0)) {
+		if (strcmp(e->sqlstate, SQLSTATE_GUARD_FAILED) == 0)
+			command_tell_mends(c);
 		return -1;
+	}
 	if (command_reload(c, e) != 0)
 		return -1;
 	if (!c->rq->nowait)

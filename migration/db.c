@@ -276,6 +276,22 @@ db_query(PGconn *c, struct err *e, const char *sql, int nparams, const char *con
 }
 
 PGresult *
+db_query_secretly(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
+{
+	PGresult *r;
+
+	if (db_exec(c, e, SQL_SECRETLY("false")) != 0)
+		return NULL;
+	r = db_query(c, e, sql, nparams, params);
+	/* in a transaction that has failed it goes with that */
+	(void)db_exec(c, NULL,
+		      "SELECT set_config(name, reset_val, false) FROM pg_settings WHERE name IN"
+		      " ('log_statement', 'log_min_error_statement', 'log_min_duration_statement')"
+		      " AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)");
+	return r;
+}
+
+PGresult *
 db_queryf(PGconn *c, struct err *e, const char *fmt, ...)
 {
 	va_list ap;

@@ -15,6 +15,13 @@
 
 #include "base/err.h"
 
+/* In front of a statement with a password in it: the server's log has it not, not even when it
+ * fails. `local`: true in a transaction, for that one. */
+#define SQL_SECRETLY(local)                                                                     \
+	"SELECT set_config(v.name, v.value, " local ") FROM (VALUES ('log_statement', 'none')," \
+	" ('log_min_error_statement', 'panic'), ('log_min_duration_statement', '-1')) v(name,"  \
+	" value) WHERE (SELECT rolsuper FROM pg_roles WHERE rolname = current_user); "
+
 /* NULL and *e. `conninfo`: site_ops.conninfo's; migration 0: none. */
 PGconn *db_connect(const char *conninfo, int migration, struct err *e);
 /* Each statement on it has to be answered within that time, or the connection has ended: this one
@@ -28,6 +35,9 @@ int db_execf(PGconn *c, struct err *e, const char *fmt, ...) __attribute__((form
 /* Rows, the caller clears them; NULL and *e. params: text or NULL each. */
 PGresult *db_query(PGconn *c, struct err *e, const char *sql, int nparams,
 		   const char *const *params);
+/* The same where a parameter holds a password: the server's log has it not, where we may say so. */
+PGresult *db_query_secretly(PGconn *c, struct err *e, const char *sql, int nparams,
+			    const char *const *params);
 PGresult *db_queryf(PGconn *c, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The first value of the first row, copied: 1; no row or NULL: 0 and *out = NULL; -1 and *e. */

@@ -169,6 +169,24 @@ fleet_prewarm(struct job *j, const struct gate_move *m, int64_t deadline_us, str
 	return others > 0 ? fleet_await(&a, deadline_us, &ignored, &left, e) : 0;
 }
 
+int
+fleet_rehearse(struct job *j, const struct gate_move *m, int64_t deadline_us,
+	       struct gate_counts *others, struct err *e)
+{
+	struct asking a = { .j = j, .m = m, .what = "rehearse" };
+	int64_t left = 0;
+	int n = fleet_others(j, e);
+
+	if (n <= 0)
+		return n;
+	if (fleet_call(&a, e) < 0 || fleet_await(&a, deadline_us + EXTRA_MAX, others, &left, e) < 0)
+		return -1;
+	if (left > 0)
+		job_notice(j, "%d proxies have not said what will become of their sessions",
+			   (int)left);
+	return 0;
+}
+
 /* Others answer at the deadline where a transaction is still open, from as far away as the fleet
  * reaches, on machines as busy as they are: who has time for transactions has some for that. */
 static int64_t

@@ -19,6 +19,10 @@ struct job;
 int fleet_others(struct job *j, struct err *e);
 /* Like the functions of struct gate_ops; counts are sums over the fleet. Deadlines: clock_us(). */
 int fleet_prewarm(struct job *j, const struct gate_move *m, int64_t deadline_us, struct err *e);
+/* The other proxies try the logins of their sessions; *others: how many they would keep and close.
+ * Our own are asked directly (gate_ops.rehearse). Who has not answered by then counts as none. */
+int fleet_rehearse(struct job *j, const struct gate_move *m, int64_t deadline_us,
+		   struct gate_counts *others, struct err *e);
 int fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us,
 		 struct gate_counts *out, struct err *e);
 /* Where the route goes now; then the sessions. `epoch`: that of meridian.authority. Waits for the

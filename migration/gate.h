@@ -56,6 +56,24 @@ struct gate_straggler {
 	} outcome; /* filled in by the migration */
 };
 
+/* What Meridian logs in to nodes with for the sessions of a database that could be moved: a copy,
+ * of the thread that asked for it. One entry for each user and secret. */
+struct gate_logins;
+
+struct gate_login {
+	const char *user;
+	unsigned sessions;   /* that have it */
+	bool is_rehearsed;   /* it has been tried at the new node … */
+	const char *refused; /* … and why it was not let in; "": it was */
+};
+
+/* How the logins of one user go together with a secret that a node keeps of it. */
+struct gate_fit {
+	unsigned sessions, unfit; /* unfit: of them, the node would refuse these */
+	const char *known_by; /* "auth_file", "auth_query": what keeps a secret here; "": none */
+	bool known_fits;      /* … and it is for the same password, and as good at the node */
+};
+
 struct gate_ops {
 	/* Connections for the sessions at the new node, as far as the time allows. */
 	int (*prewarm)(void *arg, const struct gate_move *m, int64_t deadline_us, struct err *e);
@@ -84,6 +102,19 @@ struct gate_ops {
 	/* Each session of the database in `from`. */
 	void (*sessions)(void *arg, const struct gate_move *m,
 			 void (*each)(void *to, const struct gate_session *s), void *to);
+
+	/* Never NULL; the caller's (logins_free). */
+	struct gate_logins *(*logins)(void *arg, const struct gate_move *m);
+	/* Each logs in at the node that its sessions will go to, and leaves again: its session
+	 * notices nothing. Who has no answer at the deadline counts as refused. */
+	void (*rehearse)(void *arg, struct gate_logins *l, int64_t deadline_us);
+	void (*logins_each)(const struct gate_logins *l,
+			    void (*each)(void *to, const struct gate_login *login), void *to);
+	/* `secret`: pg_authid.rolpassword of that user. A millisecond or more for each password in
+	 * clear. */
+	void (*logins_fit)(const struct gate_logins *l, const char *user, const char *secret,
+			   struct gate_fit *out);
+	void (*logins_free)(struct gate_logins *l); /* accepts NULL */
 };
 
 #endif

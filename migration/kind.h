@@ -68,6 +68,7 @@ struct step_def {
 	/* What the pause relies on may have changed since: every executor does this one anew until
 	 * the pause behind it has come to its end. */
 	bool each_time;
+	bool has_secrets; /* what it notes for `undo` is in no server's log */
 	int (*describe)(struct job *j, const struct migration_step *s, struct step_text *out,
 			struct err *e);
 	int (*done)(struct job *j, const struct migration_step *s, bool *is_done, struct err *e);

@@ -46,6 +46,7 @@ step_row_of(const struct migration_step *s)
 				  .attempt = s->attempt,
 				  .before = s->before,
 				  .undo = s->undo,
+				  .has_secrets = s->def->has_secrets,
 				  .error = s->error };
 }
 

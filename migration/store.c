@@ -411,9 +411,13 @@ store_max_id(PGconn *c, int *out, struct err *e)
 	return 0;
 }
 
+typedef PGresult *query_fn(PGconn *c, struct err *e, const char *sql, int nparams,
+			   const char *const *params);
+
 /* UPDATE … SET `set` (with $2, $3) of that row; 42704 where there is none. */
 static int
-update(PGconn *c, const char *uuid, const char *set, const char *a, const char *b, struct err *e)
+update_by(query_fn *query, PGconn *c, const char *uuid, const char *set, const char *a,
+	  const char *b, struct err *e)
 {
 	const char *params[] = { uuid, a, b };
 	char sql[512];
@@ -422,12 +426,18 @@ update(PGconn *c, const char *uuid, const char *set, const char *a, const char *
 
 	snprintf(sql, sizeof(sql),
 		 "UPDATE meridian.migration SET %s, rev = rev + 1 WHERE uuid = $1", set);
-	r = db_query(c, e, sql, b != NULL ? 3 : 2, params);
+	r = query(c, e, sql, b != NULL ? 3 : 2, params);
 	if (r == NULL)
 		return -1;
 	hit = strcmp(PQcmdTuples(r), "0") != 0;
 	PQclear(r);
 	return hit ? 0 : err_set(e, "42704", "migration %s has no row here", uuid);
+}
+
+static int
+update(PGconn *c, const char *uuid, const char *set, const char *a, const char *b, struct err *e)
+{
+	return update_by(db_query, c, uuid, set, a, b, e);
 }
 
 int
@@ -450,7 +460,11 @@ store_set_options(PGconn *c, const char *uuid, const char *options_json, struct 
 int
 store_set_checks(PGconn *c, const char *uuid, const char *checks_json, struct err *e)
 {
-	return update(c, uuid, "checks = CAST($2 AS jsonb)", checks_json, NULL, e);
+	/* a statement that mends a role has its password in it */
+	bool secret = strstr(checks_json, " PASSWORD '") != NULL;
+
+	return update_by(secret ? db_query_secretly : db_query, c, uuid,
+			 "checks = CAST($2 AS jsonb)", checks_json, NULL, e);
 }
 
 int

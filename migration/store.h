@@ -105,6 +105,7 @@ struct step_row {
 	enum step_state state;
 	int attempt;
 	char *before, *undo;           /* NULL: none */
+	bool has_secrets;              /* as struct step_def; not read */
 	char *started, *ended, *error; /* "" */
 };
 

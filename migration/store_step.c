@@ -189,7 +189,7 @@ store_put_step(PGconn *c, const struct migration *m, const struct step_row *r,
 
 	put_step(&b, &p, m, r, clock);
 	put_step_conflict(&b, clock);
-	done = db_query(c, e, buf_text(&b), p.n, p.v);
+	done = (r->has_secrets ? db_query_secretly : db_query)(c, e, buf_text(&b), p.n, p.v);
 	PQclear(done);
 	buf_fini(&b);
 	return done != NULL ? 0 : -1;
@@ -254,7 +254,8 @@ store_write(PGconn *c, const struct migration *m, const struct lease *l,
 		put_event(&b, &p, m, ch);
 	buf_printf(&b, " SELECT (SELECT count(*) FROM l), %s",
 		   ch->event != NULL ? "(SELECT count(*) FROM j)" : "1");
-	r = db_query(c, e, buf_text(&b), p.n, p.v);
+	r = (ch->step != NULL && ch->step->has_secrets ? db_query_secretly
+						       : db_query)(c, e, buf_text(&b), p.n, p.v);
 	buf_fini(&b);
 	if (r == NULL)
 		return -1;

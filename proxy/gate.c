@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/gate.h"
+#include "proxy/gate_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,6 @@
 #include "proxy/errand.h"
 #include "proxy/session/cutover.h"
 
-/* So long is waited for an answer that takes a loop no more than a turn. */
-#define TURN_US (2 * USEC_PER_SEC)
 /* Sessions whose new connection was not ready yet may take some round trips. */
 #define SWITCH_US     (8 * USEC_PER_SEC)
 #define LOOK_AGAIN_US (2 * USEC_PER_MSEC)
@@ -152,7 +150,7 @@ is_somewhere(struct meridian *m, const struct gate_move *move,
 	bool is_so = false;
 
 	errand_to_workers(e, look);
-	if (errand_wait(e, clock_us() + TURN_US)) {
+	if (errand_wait(e, clock_us() + GATE_TURN_US)) {
 		for (int i = 0; i < o->nworkers; i++)
 			is_so = is_so || o->workers[i].is_so;
 	}
@@ -226,7 +224,7 @@ gate_freeze(void *arg, const struct gate_move *m, int64_t deadline_us, struct ga
 	errand_unref(errand);
 	if (quiet)
 		return -1;
-	if (!tally(arg, m, count_frozen_here, TURN_US, out))
+	if (!tally(arg, m, count_frozen_here, GATE_TURN_US, out))
 		return no_answer(e);
 	wait_while(arg, m, carrying_here, clock_us() + CARRY_US);
 	return 0;
@@ -249,7 +247,7 @@ thaw(struct meridian *m, const struct gate_move *move, const char *why)
 
 	o->why = why;
 	errand_to_control(e, thaw_here);
-	(void)errand_wait(e, clock_us() + TURN_US);
+	(void)errand_wait(e, clock_us() + GATE_TURN_US);
 	errand_unref(e);
 }
 
@@ -267,7 +265,7 @@ gate_resume(void *arg, const struct gate_move *m)
 {
 	struct gate_counts counts = { 0 };
 
-	(void)tally(arg, m, forget_here, TURN_US, &counts);
+	(void)tally(arg, m, forget_here, GATE_TURN_US, &counts);
 	thaw(arg, m, "the migration has ended it");
 }
 
@@ -296,7 +294,7 @@ gate_prewarm(void *arg, const struct gate_move *m, int64_t deadline_us, struct e
 {
 	struct gate_counts counts = { 0 };
 
-	if (!tally(arg, m, warm_here, TURN_US, &counts))
+	if (!tally(arg, m, warm_here, GATE_TURN_US, &counts))
 		return no_answer(e);
 	wait_while(arg, m, warming_here, deadline_us);
 	return 0;
@@ -344,7 +342,7 @@ seize_all(struct meridian *m, const struct gate_move *move)
 	struct errand *e = order_new(m, move, &o);
 
 	errand_to_workers(e, seize_here);
-	(void)errand_wait(e, clock_us() + TURN_US);
+	(void)errand_wait(e, clock_us() + GATE_TURN_US);
 	errand_unref(e);
 }
 
@@ -357,12 +355,12 @@ gate_stragglers(void *arg, const struct gate_move *m, struct gate_straggler *v, 
 	size_t n = 0;
 
 	seize_all(arg, m);
-	if (tally(arg, m, count_frozen_here, TURN_US, &counts))
+	if (tally(arg, m, count_frozen_here, GATE_TURN_US, &counts))
 		wait_while(arg, m, carrying_here, clock_us() + CARRY_US);
 	e = order_new(arg, m, &o);
 	o->nstragglers = max;
 	errand_to_workers(e, tell_here);
-	if (errand_wait(e, clock_us() + TURN_US)) {
+	if (errand_wait(e, clock_us() + GATE_TURN_US)) {
 		for (int i = 0; i < o->nworkers; i++) {
 			for (size_t k = 0; k < o->workers[i].nstragglers && n < max; k++)
 				v[n++] = o->workers[i].stragglers[k];
@@ -395,7 +393,7 @@ gate_settle(void *arg, const struct gate_move *m, const struct gate_straggler *v
 	if (n > 0)
 		memcpy(o->stragglers, v, n * sizeof(*v));
 	errand_to_workers(e, settle_here);
-	(void)errand_wait(e, clock_us() + TURN_US);
+	(void)errand_wait(e, clock_us() + GATE_TURN_US);
 	errand_unref(e);
 }
 
@@ -459,7 +457,7 @@ gate_sessions(void *arg, const struct gate_move *m,
 	struct errand *e = order_new(arg, m, &o);
 
 	errand_to_workers(e, list_here);
-	if (errand_wait(e, clock_us() + TURN_US)) {
+	if (errand_wait(e, clock_us() + GATE_TURN_US)) {
 		for (int i = 0; i < o->nworkers; i++) {
 			for (size_t k = 0; k < o->workers[i].nsessions; k++)
 				each(to, &o->workers[i].sessions[k].v);
@@ -511,10 +509,10 @@ gate_serve(struct meridian *m, const char *database, const char *place, const ch
 
 	o->epoch = epoch;
 	errand_to_control(e, serve_here);
-	follow = errand_wait(e, clock_us() + TURN_US) && o->follow;
+	follow = errand_wait(e, clock_us() + GATE_TURN_US) && o->follow;
 	errand_unref(e);
 	if (follow)
-		(void)tally(m, &move, follow_here, TURN_US, &ignored);
+		(void)tally(m, &move, follow_here, GATE_TURN_US, &ignored);
 }
 
 static bool
@@ -548,7 +546,7 @@ gate_each_served(struct meridian *m, void (*each)(void *to, const struct gate_se
 	struct errand *e = order_new(m, NULL, &o);
 
 	errand_to_control(e, served_here);
-	if (errand_wait(e, clock_us() + TURN_US)) {
+	if (errand_wait(e, clock_us() + GATE_TURN_US)) {
 		for (size_t i = 0; i < o->nserved; i++) {
 			const struct served_copy *s = &o->served[i];
 			const struct gate_served v = { s->database, s->place, s->newdb, s->epoch,
@@ -568,4 +566,9 @@ const struct gate_ops proxy_gate_ops = {
 	.switch_over = gate_switch_over,
 	.resume = gate_resume,
 	.sessions = gate_sessions,
+	.logins = gate_logins,
+	.rehearse = gate_rehearse,
+	.logins_each = gate_logins_each,
+	.logins_fit = gate_logins_fit,
+	.logins_free = gate_logins_free,
 };

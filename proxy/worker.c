@@ -21,6 +21,7 @@
 #include "proxy/session/pause.h"
 #include "proxy/session/pings.h"
 #include "proxy/session/pooled.h"
+#include "proxy/session/rehearsal.h"
 #include "proxy/session/statements.h"
 #include "proxy/session/strikes.h"
 #include "proxy/session/vars.h"
@@ -480,6 +481,7 @@ worker_free(struct worker *w)
 		if (w->slots[i] != NULL)
 			session_abort(w->slots[i], WHY_SHUTDOWN);
 	}
+	rehearsal_end_all(w);
 	pools_free(w->pools);
 	mailbox_free(w->mail);
 	event_del(&w->sweep);

@@ -29,6 +29,7 @@ struct vars_table;
 
 TAILQ_HEAD(session_list, session);
 LIST_HEAD(canceler_list, canceler);
+LIST_HEAD(rehearsal_list, rehearsal);
 
 struct worker {
 	struct meridian *process;
@@ -64,12 +65,13 @@ struct worker {
 	pthread_t thread;
 	int id;
 	atomic_uint nsessions;
-	unsigned ncancels;              /* cancel requests on their way */
-	struct canceler_list cancelers; /* … those to nodes */
-	struct strikes *strikes;        /* who asks for sessions that there are not */
-	struct startup startup;         /* the packet that was read last: worker_startup() */
-	const struct login *startup_of; /* whose it is; NULL: of none that can be told */
-	struct route route;             /* scratch of route_decide() */
+	unsigned ncancels;                /* cancel requests on their way */
+	struct canceler_list cancelers;   /* … those to nodes */
+	struct rehearsal_list rehearsals; /* logins that are tried for a migration */
+	struct strikes *strikes;          /* who asks for sessions that there are not */
+	struct startup startup;           /* the packet that was read last: worker_startup() */
+	const struct login *startup_of;   /* whose it is; NULL: of none that can be told */
+	struct route route;               /* scratch of route_decide() */
 };
 
 /* One listening socket of a worker. */

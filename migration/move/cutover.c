@@ -51,7 +51,8 @@ void
 direction_gate(struct job *j, const struct direction *d, struct gate_move *out)
 {
 	*out =
-	    (struct gate_move){ .migration = job_id(j),
+	    /* one that has no number yet is whichever */
+	    (struct gate_move){ .migration = job_id(j) != 0 ? job_id(j) : -1,
 				.attempt = job_attempt(j),
 				.database = job_database(j),
 				.from = d->from_name,

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "migration/grammar.h"
+#include "migration/move/verifiers.h"
 
 struct words {
 	const char *step, *sql, *lock, *undo;
@@ -43,6 +44,8 @@ static const struct words texts[] = {
 	  "ALTER TABLE <each> DISABLE TRIGGER meridian_fence" },
 	{ "roles", "CREATE ROLE <each that is missing>; GRANT <memberships>; ALTER ROLE … SET …", "none",
 	  "DROP ROLE <those that were made>" },
+	{ "role_verifiers", "ALTER ROLE <each with another verifier> PASSWORD '<the source's>'", "none",
+	  "ALTER ROLE … PASSWORD '<what it had>'" },
 	{ "database", "CREATE DATABASE %d TEMPLATE template0 ENCODING … LC_COLLATE … LC_CTYPE …",
 	  "none", "DROP DATABASE %d" },
 	{ "database_settings", "ALTER DATABASE %d SET …; ALTER ROLE … IN DATABASE %d SET …; GRANT … ON"
@@ -72,7 +75,8 @@ static const struct words texts[] = {
 	{ "reverse_publication", "CREATE PUBLICATION %p FOR TABLE <each>, meridian.marker", "none",
 	  WITH_THE_DATABASE },
 
-	{ "guards", "-- everything copied, lag below max_lag, schemas the same, no long transaction",
+	{ "guards", "-- everything copied, lag below max_lag, schemas the same, no long transaction, the"
+	  " sessions' logins tried on the target",
 	  "none", "nothing to undo" },
 	{ "prewarm", "-- connections to the target for the sessions that will be moved", "none",
 	  "nothing to undo" },
@@ -158,7 +162,8 @@ move_describe(struct job *j, const struct migration_step *s, struct step_text *o
 {
 	struct move_names names;
 
-	(void)e;
+	if (s->def == &move_switch && move_put_forecast(j, &out->estimate, e) != 0)
+		return -1;
 	move_names(j, &names);
 	for (size_t i = 0; i < NTEXTS; i++) {
 		if (strcmp(texts[i].step, s->def->name) != 0)

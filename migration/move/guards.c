@@ -13,9 +13,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "migration/db.h"
+#include "migration/fleet.h"
+#include "migration/forecast.h"
 #include "migration/move/cutover.h"
 #include "migration/move/sql.h"
 #include "migration/move/stream.h"
+#include "migration/move/verifiers.h"
 #include "migration/plan.h"
 #include "protocol/sqlstate.h"
 
@@ -23,6 +26,15 @@
 #define LOOK_US     (250 * USEC_PER_MSEC)
 #define SAMPLES     3
 #define SAMPLE_US   (30 * USEC_PER_MSEC)
+#define REHEARSE_US (5 * USEC_PER_SEC)
+
+/* The logins of the sessions, tried once. */
+struct rehearsed {
+	struct gate_logins *logins; /* NULL: not yet, or there are no sessions here */
+	bool is_done;
+	unsigned others; /* sessions of other proxies that would be closed */
+	unsigned others_kept;
+};
 
 struct guarded {
 	struct job *j;
@@ -31,13 +43,17 @@ struct guarded {
 	struct checks *out;
 	bool is_last_word; /* what may come right by waiting is an error too */
 	bool is_lost;      /* replication is: what else is not as it should be follows from that */
+	bool is_hopeless;  /* no waiting helps */
+	struct rehearsed *rehearsed;
+	struct buf forecast; /* of the sessions, for people; empty: not made */
 };
 
 /* FINALIZE waits a while for these by itself. */
 static bool
 may_come_right(const char *guard)
 {
-	static const char *const guards[] = { "copied", "slot", "lag", "long_xact", "proxies" };
+	static const char *const guards[] = { "copied",    "slot",    "lag",
+					      "long_xact", "proxies", "sessions" };
 
 	for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++) {
 		if (strcmp(guard, guards[i]) == 0)
@@ -296,6 +312,70 @@ guard_window(struct guarded *g, struct err *e)
 	return rc < 0 ? err_prefix(e, "window") : 0;
 }
 
+/* ---- the sessions ---- */
+
+static int
+rehearse(struct guarded *g, const struct gate_move *m, struct err *e)
+{
+	const struct gate_ops *gate = job_site(g->j)->ops->gate;
+	void *arg = job_site(g->j)->arg;
+	int64_t deadline_us = clock_us() + REHEARSE_US;
+	struct gate_counts others = { 0 };
+
+	if (g->rehearsed->is_done)
+		return 0;
+	if (fleet_rehearse(g->j, m, deadline_us, &others, e) != 0)
+		return err_prefix(e, "guard sessions");
+	g->rehearsed->others = others.closed;
+	g->rehearsed->others_kept = others.kept;
+	if (gate != NULL && gate->logins != NULL) {
+		g->rehearsed->logins = gate->logins(arg, m);
+		gate->rehearse(arg, g->rehearsed->logins, deadline_us);
+	}
+	g->rehearsed->is_done = true;
+	return 0;
+}
+
+static void
+fail_session(struct guarded *g, const struct forecast *f, const struct check *c)
+{
+	static const char role[] = "role ";
+	bool is_role = strncmp(c->object, role, strlen(role)) == 0;
+	bool is_warning = job_is_forced(g->j, c->check) || g->d.is_backward ||
+			  (!g->is_last_word && f->may_come_right);
+	char *mend =
+	    is_role ? move_mend_role(g->j, g->from, g->to, c->object + strlen(role)) : NULL;
+
+	checks_add(g->out, is_warning ? CHECK_WARN : CHECK_ERROR, c->check, c->object, c->detail,
+		   mend != NULL ? mend : c->fix);
+	free(mend);
+}
+
+/* Asked when all else is well: it takes logins. */
+static int
+guard_sessions(struct guarded *g, struct err *e)
+{
+	struct gate_move m;
+	struct forecast f;
+
+	if (checks_count(g->out, CHECK_ERROR) > 0)
+		return 0;
+	direction_gate(g->j, &g->d, &m);
+	if (rehearse(g, &m, e) != 0)
+		return -1;
+	forecast_make(job_site(g->j), &m, g->rehearsed->logins, &f);
+	f.sessions += g->rehearsed->others_kept + g->rehearsed->others;
+	if (g->rehearsed->others > 0)
+		forecast_add(&f, g->rehearsed->others, "other proxies", "their logs say why");
+	for (size_t i = 0; i < f.reasons.n; i++)
+		fail_session(g, &f, &f.reasons.v[i]);
+	g->is_hopeless = !f.may_come_right;
+	buf_clear(&g->forecast);
+	forecast_put(&f, &g->forecast);
+	forecast_fini(&f);
+	return 0;
+}
+
 /* ---- all ---- */
 
 static int
@@ -335,7 +415,17 @@ run_guards(struct guarded *g, struct err *e)
 		return -1;
 	if (guard_proxies(g, e) != 0 || guard_long_transactions(g, e) != 0)
 		return -1;
-	return guard_window(g, e);
+	if (guard_window(g, e) != 0)
+		return -1;
+	return guard_sessions(g, e);
+}
+
+static void
+guarded_fini(struct guarded *g)
+{
+	if (g->rehearsed->logins != NULL)
+		job_site(g->j)->ops->gate->logins_free(g->rehearsed->logins);
+	buf_fini(&g->forecast);
 }
 
 static int
@@ -350,9 +440,14 @@ check_guards(struct guarded *g, bool backward, struct err *e)
 int
 move_check_guards(struct job *j, bool backward, struct checks *out, struct err *e)
 {
-	struct guarded g = { .j = j, .out = out };
+	struct rehearsed rehearsed = { 0 };
+	struct guarded g = { .j = j, .out = out, .rehearsed = &rehearsed };
+	int rc = check_guards(&g, backward, e);
 
-	return check_guards(&g, backward, e);
+	if (g.forecast.n > 0)
+		job_notice(j, "%s", buf_text(&g.forecast));
+	guarded_fini(&g);
+	return rc;
 }
 
 /* ---- the steps ---- */
@@ -384,36 +479,48 @@ refuse(struct job *j, bool backward, bool is_lost, struct buf *failed, struct er
 			: err_hint(e, "ABORT MIGRATION %d; and begin again.", job_id(j));
 }
 
+/* One look at all of them. 0: they hold; 1: those in `failed` do not, and waiting may help (else
+ * *hopeless); -1 and *e. */
+static int
+look(struct guarded *g, bool backward, struct buf *failed, bool *hopeless, struct err *e)
+{
+	struct checks checks = { 0 };
+	int rc;
+
+	g->out = &checks;
+	g->is_hopeless = false;
+	buf_clear(failed);
+	rc = check_guards(g, backward, e);
+	*hopeless = !put_failed(failed, &checks) || g->is_hopeless;
+	checks_fini(&checks);
+	return rc != 0 ? -1 : failed->n > 0;
+}
+
 /* What is only a matter of time is waited for. */
 static int
 guards_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	int64_t end = clock_us() + PATIENCE_US;
-	bool backward = s->def->phase == PHASE_REVERSE;
+	bool backward = s->def->phase == PHASE_REVERSE, hopeless;
+	struct rehearsed rehearsed = { 0 };
+	struct guarded g = { .j = j, .is_last_word = true, .rehearsed = &rehearsed };
 	struct buf failed = { .cap = 0 };
-	bool may_wait, is_lost;
 	int rc;
 
 	if (!backward && move_tell_changes(j, e) != 0)
 		return -1;
-	for (;;) {
-		struct checks checks = { 0 };
-		struct guarded g = { .j = j, .out = &checks, .is_last_word = true };
-
-		buf_clear(&failed);
-		rc = check_guards(&g, backward, e);
-		is_lost = g.is_lost;
-		may_wait = put_failed(&failed, &checks);
-		checks_fini(&checks);
-		if (rc != 0 || failed.n == 0 || !may_wait || clock_us() > end)
-			break;
+	while ((rc = look(&g, backward, &failed, &hopeless, e)) == 1 && !hopeless &&
+	       clock_us() <= end) {
 		job_progress(j, -1, "guards: %.200s", buf_text(&failed));
 		rc = job_sleep(j, LOOK_US, e);
 		if (rc != 0)
 			break;
 	}
-	if (rc == 0 && failed.n > 0)
-		rc = refuse(j, backward, is_lost, &failed, e);
+	if (rc >= 0 && g.forecast.n > 0)
+		job_notice(j, "%s", buf_text(&g.forecast));
+	if (rc == 1)
+		rc = refuse(j, backward, g.is_lost, &failed, e);
+	guarded_fini(&g);
 	buf_fini(&failed);
 	return rc;
 }

@@ -44,7 +44,7 @@ move_has_rest(const struct job *j)
 /* ---- the plan ---- */
 
 /* Which options a step is there for. */
-enum when { ALWAYS, ONLINE, SNAPSHOT, IDENTITY, DDL, READ_ONLY };
+enum when { ALWAYS, ONLINE, SNAPSHOT, IDENTITY, DDL, READ_ONLY, VERIFIERS };
 
 struct planned {
 	const struct step_def *def;
@@ -59,6 +59,7 @@ static const struct planned order[] = {
 	{ &move_fence_source_disabled, MOVE_SOURCE, ALWAYS },
 	{ &move_read_only, MOVE_SOURCE, READ_ONLY },
 	{ &move_roles, MOVE_TARGET, ALWAYS },
+	{ &move_role_verifiers, MOVE_TARGET, VERIFIERS },
 	{ &move_make_database, MOVE_TARGET, ALWAYS },
 	{ &move_database_settings, MOVE_TARGET, ALWAYS },
 	{ &move_control_target, MOVE_TARGET, ALWAYS },
@@ -121,6 +122,8 @@ is_wanted(const struct job *j, enum when when)
 		return !job_option_is(j, "ddl", "allow");
 	case READ_ONLY:
 		return job_option_is(j, "write_mode", "read_only");
+	case VERIFIERS:
+		return job_option_is(j, "roles", "copy");
 	}
 	return false;
 }
@@ -146,6 +149,7 @@ static const struct step_def *const defs[] = {
 	&move_fence_source_disabled,
 	&move_read_only,
 	&move_roles,
+	&move_role_verifiers,
 	&move_make_database,
 	&move_database_settings,
 	&move_control_target,

@@ -86,6 +86,12 @@ int move_put_authority(struct job *j, PGconn *c, bool is_writable, struct err *e
 /* Every table has its fence, new ones in the state that is asked for. */
 int move_lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e);
 
+/* ---- target.c ---- */
+
+/* Connected to the target's server, not to the database that is made there; 0 and NULL: it cannot
+ * be reached, and that was forced: told that `what` is left there. */
+int move_server_of_undo(struct job *j, const char *what, PGconn **out, struct err *e);
+
 /* ---- data.c ---- */
 
 /* libpq's words for the other side's server, which replicates from place `from`: directly, or
@@ -116,7 +122,7 @@ int move_target_of_undo(struct job *j, const char *what, PGconn **out, struct er
 /* ---- the steps, in the order of the plan ---- */
 
 extern const struct step_def move_control_source, move_identity, move_ddl_block,
-    move_fence_source_disabled, move_read_only, move_roles, move_make_database,
+    move_fence_source_disabled, move_read_only, move_roles, move_role_verifiers, move_make_database,
     move_database_settings, move_control_target, move_schema, move_fence_target;
 extern const struct step_def move_publication, move_slot, move_subscription, move_copy,
     move_stop_writes, move_copy_rows, move_post_data, move_enable, move_reverse_publication;

@@ -13,10 +13,11 @@
 
 #include "base/mem.h"
 #include "migration/db.h"
-#include "migration/gate.h"
 #include "migration/grammar.h"
+#include "migration/move/cutover.h"
 #include "migration/move/sql.h"
 #include "migration/move/tools.h"
+#include "migration/move/verifiers.h"
 
 #define SKEW_US    1000000
 #define EXPLICIT_N 32 /* sessions that are named one by one */
@@ -176,6 +177,18 @@ check_programs(struct job *j, struct checks *out)
 }
 
 static int
+check_verifiers(struct job *j, PGconn *source, PGconn *target, struct checks *out, struct err *e)
+{
+	struct gate_logins *logins = move_logins(j);
+	unsigned closed;
+	int rc = move_check_verifiers(j, source, target, logins, out, &closed, e);
+
+	if (logins != NULL)
+		job_site(j)->ops->gate->logins_free(logins);
+	return rc;
+}
+
+static int
 check_server(struct job *j, PGconn *source, PGconn *target, struct checks *out, struct err *e)
 {
 	check_versions(source, target, out);
@@ -186,7 +199,8 @@ check_server(struct job *j, PGconn *source, PGconn *target, struct checks *out, 
 	    ask(target, "target_database", database_sql, job_dbname(j, MOVE_TARGET), out, e) != 0)
 		return -1;
 	if (check_extensions(source, target, out, e) != 0 ||
-	    check_skew(source, target, out, e) != 0)
+	    check_skew(source, target, out, e) != 0 ||
+	    check_verifiers(j, source, target, out, e) != 0)
 		return -1;
 	return check_logical(j, source, target, out, e);
 }
@@ -234,15 +248,14 @@ move_check_sessions(struct job *j, struct checks *out)
 {
 	const struct gate_ops *gate = job_site(j)->ops->gate;
 	struct pinned p = { .out = out };
-	struct gate_move m = { .migration = job_id(j),
-			       .database = job_database(j),
-			       .from = job_spec(j)->from,
-			       .to = job_spec(j)->to,
-			       .newdb = job_dbname(j, MOVE_TARGET) };
+	struct direction d;
+	struct gate_move m;
 	char text[64];
 
 	if (gate == NULL)
 		return 0;
+	direction_of(j, false, &d);
+	direction_gate(j, &d, &m);
 	gate->sessions(job_site(j)->arg, &m, add_pinned, &p);
 	if (p.n > EXPLICIT_N) {
 		snprintf(text, sizeof(text), "%u more sessions cannot be moved", p.n - EXPLICIT_N);

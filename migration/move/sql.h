@@ -53,13 +53,6 @@
 	"set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off'" \
 	" THEN 'local' ELSE current_setting('synchronous_commit') END, true)"
 
-/* In front of a statement with a password in it: the server's log has it not, not even when it
- * fails. `local`: true in a transaction, for that one. */
-#define SQL_SECRETLY(local)                                                                     \
-	"SELECT set_config(v.name, v.value, " local ") FROM (VALUES ('log_statement', 'none')," \
-	" ('log_min_error_statement', 'panic'), ('log_min_duration_statement', '-1')) v(name,"  \
-	" value) WHERE (SELECT rolsuper FROM pg_roles WHERE rolname = current_user); "
-
 #define SQL_FENCE_FUNCTION                                                                 \
 	"CREATE OR REPLACE FUNCTION meridian.fence() RETURNS trigger LANGUAGE plpgsql"     \
 	" SECURITY DEFINER SET search_path = pg_catalog AS $f$\n"                          \

@@ -170,9 +170,8 @@ roles_act(struct job *j, const struct migration_step *s, struct err *e)
 	return rc;
 }
 
-/* Connected to the target's server; 0 and NULL: it cannot be reached, and that was forced. */
-static int
-server_of_undo(struct job *j, const char *what, PGconn **out, struct err *e)
+int
+move_server_of_undo(struct job *j, const char *what, PGconn **out, struct err *e)
 {
 	struct err why;
 
@@ -210,7 +209,7 @@ roles_undo(struct job *j, const struct migration_step *s, struct err *e)
 
 	if (s->undo == NULL)
 		return 0;
-	if (server_of_undo(j, "the roles that were made stay there", &c, e) != 0)
+	if (move_server_of_undo(j, "the roles that were made stay there", &c, e) != 0)
 		return -1;
 	if (c == NULL)
 		return 0;
@@ -400,7 +399,7 @@ make_database_undo(struct job *j, const struct migration_step *s, struct err *e)
 
 	if (s->undo == NULL)
 		return 0;
-	if (server_of_undo(j, "the database that was made stays there", &c, e) != 0)
+	if (move_server_of_undo(j, "the database that was made stays there", &c, e) != 0)
 		return -1;
 	if (c == NULL)
 		return 0;

@@ -168,3 +168,49 @@ credential_equal(const struct credential *a, const struct credential *b)
 	       CRYPTO_memcmp(a->md5, b->md5, sizeof(a->md5)) == 0 &&
 	       CRYPTO_memcmp(&a->keys, &b->keys, sizeof(a->keys)) == 0;
 }
+
+static bool
+fits_verifier(const struct credential *c, const struct scram_verifier *v)
+{
+	struct slice salt = slice_of((const char *)v->salt, v->salt_len);
+	struct scram_keys keys;
+	struct err e;
+	bool fit;
+
+	if (c->kind == CREDENTIAL_SCRAM_KEYS)
+		return scram_keys_fit(&c->keys, v);
+	if (c->kind != CREDENTIAL_PASSWORD)
+		return false;
+	fit = scram_keys_make(slice_of(c->password, c->length), salt, v->iterations, &keys, &e) ==
+		  0 &&
+	      scram_keys_fit(&keys, v);
+	scram_keys_wipe(&keys);
+	return fit;
+}
+
+static bool
+fits_md5(const struct credential *c, struct slice user, struct slice secret)
+{
+	char made[MD5_PASSWORD_TEXT] = "";
+
+	if (c->kind == CREDENTIAL_MD5)
+		return slice_is(secret, c->md5);
+	return c->kind == CREDENTIAL_PASSWORD &&
+	       md5_secret(user, slice_of(c->password, c->length), made) && slice_is(secret, made);
+}
+
+bool
+credential_fits(const struct credential *c, struct slice user, struct slice secret)
+{
+	struct scram_verifier v;
+	struct err e;
+	bool fit;
+
+	if (c->kind == CREDENTIAL_NONE)
+		return true;
+	if (scram_verifier_parse(secret, &v, &e) != 0)
+		return fits_md5(c, user, secret);
+	fit = fits_verifier(c, &v);
+	scram_verifier_wipe(&v);
+	return fit;
+}

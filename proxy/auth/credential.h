@@ -68,4 +68,9 @@ int credential_make_keys(struct credential *c, const struct scram_challenge *ask
  * length. NULL is equal to NULL alone. */
 bool credential_equal(const struct credential *a, const struct credential *b);
 
+/* Whether a node that keeps this secret of the user (pg_authid.rolpassword) would take what we have
+ * for it. True for NONE, whom it lets in by other means. Runs PBKDF2 for a password in clear: not
+ * on an event loop. */
+bool credential_fits(const struct credential *c, struct slice user, struct slice secret);
+
 #endif

@@ -28,9 +28,8 @@ cutover_init(struct cutover *c, const struct gate_move *m)
 	(void)text_copy(c->newdb, sizeof(c->newdb), slice_str(m->newdb != NULL ? m->newdb : ""));
 }
 
-/* The n-th slot's session, where it is one of those that are meant. */
-static struct session *
-session_at(const struct worker *w, const struct cutover *c, uint32_t slot)
+struct session *
+cutover_session_at(const struct worker *w, const struct cutover *c, uint32_t slot)
 {
 	struct session *s = w->slots[slot];
 
@@ -44,7 +43,7 @@ void
 cutover_count(const struct worker *w, const struct cutover *c, struct gate_counts *out)
 {
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		const struct session *s = session_at(w, c, i);
+		const struct session *s = cutover_session_at(w, c, i);
 
 		out->sessions += s != NULL;
 		out->open += s != NULL && pause_is_open(s);
@@ -61,9 +60,8 @@ pool_name(const struct session *s)
 	return s->pooled->mode == POOL_SESSION ? "session" : "transaction";
 }
 
-/* Why it cannot be moved, in whatever it is now; "": it can. */
-static const char *
-why_not(const struct session *s)
+const char *
+cutover_why_not(const struct session *s)
 {
 	const char *why = "";
 
@@ -76,7 +74,7 @@ static void
 list_one(const struct session *s, void (*each)(void *to, const struct gate_session *s), void *to)
 {
 	struct session_facts f;
-	struct gate_session v = { .id = s->id, .pool = pool_name(s), .why = why_not(s) };
+	struct gate_session v = { .id = s->id, .pool = pool_name(s), .why = cutover_why_not(s) };
 	char addr[ADDR_TEXT_MAX];
 
 	session_facts(s, false, &f);
@@ -93,7 +91,7 @@ cutover_list(const struct worker *w, const struct cutover *c,
 	     void (*each)(void *to, const struct gate_session *s), void *to)
 {
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		const struct session *s = session_at(w, c, i);
+		const struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL)
 			list_one(s, each, to);
@@ -140,9 +138,8 @@ pool_there(struct worker *w, const struct cutover *c, const struct topology *t,
 	return pool_get(w, &key);
 }
 
-/* What will be decided, as the only thing that is; a reference. */
-static struct topology *
-decided(struct worker *w, const struct cutover *c)
+struct topology *
+cutover_decided(struct worker *w, const struct cutover *c)
 {
 	struct topology *t = topology_dup(worker_world(w)->topology);
 
@@ -192,7 +189,7 @@ fill(struct warming *wm)
 
 	wm->filling = true;
 	while (wm->next < w->nslots && wm->going < WARMING_MAX && !w->draining) {
-		struct session *s = session_at(w, &wm->cutover, wm->next++);
+		struct session *s = cutover_session_at(w, &wm->cutover, wm->next++);
 
 		if (s == NULL || !cutover_is_own(s))
 			continue;
@@ -229,11 +226,11 @@ on_step(void *arg, struct session *s, const struct err *e)
 void
 cutover_carry(struct worker *w, const struct cutover *c)
 {
-	struct topology *t = decided(w, c);
+	struct topology *t = cutover_decided(w, c);
 	const struct authority *as_if = topology_authority(t, slice_str(c->from.database));
 
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		struct session *s = session_at(w, c, i);
+		struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL && cutover_is_own(s))
 			cutover_own_to(s, c, REHOME_READY, as_if, on_step, NULL);
@@ -251,7 +248,7 @@ cutover_forget(struct worker *w, const struct cutover *c)
 			pool_cool(p);
 	}
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		struct session *s = session_at(w, c, i);
+		struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL)
 			rehome_drop(s);
@@ -261,7 +258,7 @@ cutover_forget(struct worker *w, const struct cutover *c)
 void
 cutover_warm(struct worker *w, const struct cutover *c)
 {
-	struct topology *t = decided(w, c);
+	struct topology *t = cutover_decided(w, c);
 	struct pool *p, *there;
 
 	TAILQ_FOREACH (p, pools_list(w->pools), all) {
@@ -281,7 +278,7 @@ bool
 cutover_is_carrying(const struct worker *w, const struct cutover *c)
 {
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		const struct session *s = session_at(w, c, i);
+		const struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL && rehome_is_going(s) && !pause_is_in_transaction(s))
 			return true;
@@ -300,7 +297,7 @@ cutover_is_warming(const struct worker *w, const struct cutover *c)
 			return true;
 	}
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		const struct session *s = session_at(w, c, i);
+		const struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL && rehome_is_going(s))
 			return true;
@@ -316,7 +313,7 @@ cutover_seize(struct worker *w, const struct cutover *c, void (*ready)(void *arg
 	unsigned later = 0;
 
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		struct session *s = session_at(w, c, i);
+		struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL && s->state == SESSION_RELAY && pause_is_open(s) &&
 		    pause_is_frozen(s))
@@ -345,7 +342,7 @@ cutover_tell(const struct worker *w, const struct cutover *c, struct gate_stragg
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < w->nslots && n < max; i++) {
-		const struct session *s = session_at(w, c, i);
+		const struct session *s = cutover_session_at(w, c, i);
 
 		n += s != NULL && tell_of(s, &v[n]);
 	}
@@ -452,7 +449,7 @@ switch_one(struct session *s, struct switching *sw)
 	} else {
 		sw->out->closed++;
 		if (!straggle_dooms(s))
-			tell_to_reconnect(s, &sw->cutover, why_not(s));
+			tell_to_reconnect(s, &sw->cutover, cutover_why_not(s));
 	}
 }
 
@@ -484,7 +481,7 @@ cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *ou
 	out->aborted +=
 	    (unsigned)(stat_get(&w->stats.aborted) - pause_aborted_before(w, c->from.migration));
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		struct session *s = session_at(w, c, i);
+		struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL && s->state == SESSION_RELAY &&
 		    (!pause_is_open(s) || rehome_is_going(s)))
@@ -519,7 +516,7 @@ cutover_follow(struct worker *w, const struct cutover *c)
 	sw->left = 1;
 	(void)worker_world(w);
 	for (uint32_t i = 0; i < w->nslots; i++) {
-		struct session *s = session_at(w, c, i);
+		struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL && s->state == SESSION_RELAY && !pause_is_open(s) && is_astray(w, s))
 			switch_one(s, sw);

@@ -15,10 +15,10 @@
 #include "proxy/session/pause.h"
 #include "proxy/session/rehome.h"
 
-struct session;
-struct worker;
-
 struct authority;
+struct session;
+struct topology;
+struct worker;
 
 struct cutover {
 	struct pause_scope from; /* whose sessions */
@@ -66,6 +66,15 @@ void cutover_follow(struct worker *w, const struct cutover *c);
 /* Its database is served elsewhere since its login began: then it is told so. Replication is left
  * alone. */
 bool cutover_is_late(struct session *s);
+
+/* ---- for rehearsal.c ---- */
+
+/* The n-th slot's session, where it is one of those that are meant; else NULL. */
+struct session *cutover_session_at(const struct worker *w, const struct cutover *c, uint32_t slot);
+/* Why it cannot be moved, in whatever it is now; "": it can. */
+const char *cutover_why_not(const struct session *s);
+/* What will be decided, as the only thing that is; a reference. */
+struct topology *cutover_decided(struct worker *w, const struct cutover *c);
 
 /* ---- cutover_own.c: sessions with a server of their own (rehome.h) ---- */
 

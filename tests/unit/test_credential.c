@@ -143,6 +143,52 @@ the_last_few_challenges_are_remembered(void **state)
 	credential_unref(c);
 }
 
+/* What a node keeps, beside what we have. */
+static void
+a_login_fits_what_the_node_keeps(void **state)
+{
+	struct slice user = slice_str("app"), secret = slice_str("secret");
+	struct buf here = { 0 }, there = { 0 };
+	struct scram_verifier v;
+	struct scram_keys keys;
+	char md5[MD5_PASSWORD_TEXT];
+	struct credential *c[4];
+	struct err e;
+
+	(void)state;
+	assert_int_equal(scram_verifier_make(secret, slice_str("here"), 4096, &v, &e), 0);
+	scram_verifier_put(&here, &v);
+	assert_int_equal(scram_verifier_make(secret, slice_str("there"), 4096, &v, &e), 0);
+	scram_verifier_put(&there, &v);
+	assert_int_equal(scram_keys_make(secret, slice_str("here"), 4096, &keys, &e), 0);
+	assert_true(md5_secret(user, secret, md5));
+	c[0] = credential_new_none();
+	c[1] = credential_new_password(secret);
+	c[2] = credential_new_md5(md5);
+	c[3] = credential_new_keys(&keys);
+	const struct {
+		const char *kept;
+		bool fits[4]; /* none, password, md5 hash, keys */
+	} want[] = {
+		{ buf_text(&here), { true, true, false, true } },
+		{ buf_text(&there), { true, true, false, false } },
+		{ md5, { true, true, true, false } },
+		{ OTHER, { true, false, false, false } },
+		{ "", { true, false, false, false } },
+		{ "SCRAM-SHA-256$4096:", { true, false, false, false } },
+	};
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		for (size_t k = 0; k < 4; k++)
+			assert_int_equal(credential_fits(c[k], user, slice_str(want[i].kept)),
+					 want[i].fits[k]);
+	}
+	for (size_t k = 0; k < 4; k++)
+		credential_unref(c[k]);
+	buf_fini(&here);
+	buf_fini(&there);
+}
+
 int
 main(void)
 {
@@ -154,6 +200,7 @@ main(void)
 		cmocka_unit_test(the_keys_of_a_password_are_made_once_for_each_challenge),
 		cmocka_unit_test(no_keys_are_made_of_a_password_without_end),
 		cmocka_unit_test(the_last_few_challenges_are_remembered),
+		cmocka_unit_test(a_login_fits_what_the_node_keeps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
