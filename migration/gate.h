@@ -78,8 +78,9 @@ struct gate_ops {
 	/* Connections for the sessions at the new node, as far as the time allows. */
 	int (*prewarm)(void *arg, const struct gate_move *m, int64_t deadline_us, struct err *e);
 	/* No transaction of the database begins any more: new work waits. Returns when none is
-	 * open, or at the deadline: out->open says how many are, and the freeze stays. -1: it could
-	 * not be, nothing is frozen. */
+	 * open, or at the deadline: out->open says how many are, and the freeze stays. out->closed:
+	 * what these sessions have on their servers was asked for, and they cannot be moved. -1: it
+	 * could not be, nothing is frozen. */
 	int (*freeze)(void *arg, const struct gate_move *m, int64_t deadline_us,
 		      struct gate_counts *out, struct err *e);
 	/* Take hold of the sessions that are still in a transaction: what their server says from

@@ -196,6 +196,13 @@ carrying_here(struct errand *e, struct worker *w)
 }
 
 static bool
+count_unmoved_here(struct errand *e, struct worker *w)
+{
+	cutover_count_unmoved(w, &answer_of(e, w)->counts);
+	return true;
+}
+
+static bool
 freeze_here(struct errand *e, struct control *c)
 {
 	struct order *o = errand_what(e);
@@ -227,7 +234,7 @@ gate_freeze(void *arg, const struct gate_move *m, int64_t deadline_us, struct ga
 	if (!tally(arg, m, count_frozen_here, GATE_TURN_US, out))
 		return no_answer(e);
 	wait_while(arg, m, carrying_here, clock_us() + CARRY_US);
-	return 0;
+	return tally(arg, m, count_unmoved_here, GATE_TURN_US, out) ? 0 : no_answer(e);
 }
 
 static bool

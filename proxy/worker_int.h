@@ -68,10 +68,11 @@ struct worker {
 	unsigned ncancels;                /* cancel requests on their way */
 	struct canceler_list cancelers;   /* … those to nodes */
 	struct rehearsal_list rehearsals; /* logins that are tried for a migration */
-	struct strikes *strikes;          /* who asks for sessions that there are not */
-	struct startup startup;           /* the packet that was read last: worker_startup() */
-	const struct login *startup_of;   /* whose it is; NULL: of none that can be told */
-	struct route route;               /* scratch of route_decide() */
+	unsigned unmoved;        /* sessions that what was carried over last had to leave behind */
+	struct strikes *strikes; /* who asks for sessions that there are not */
+	struct startup startup;  /* the packet that was read last: worker_startup() */
+	const struct login *startup_of; /* whose it is; NULL: of none that can be told */
+	struct route route;             /* scratch of route_decide() */
 };
 
 /* One listening socket of a worker. */

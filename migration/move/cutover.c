@@ -236,6 +236,19 @@ arm_undo(struct job *j, const struct migration_step *s, struct err *e)
 
 /* ---- freeze ---- */
 
+/* What only its server knows of a session was asked behind the freeze. The way back goes on. */
+static int
+keep_all(struct job *j, const struct direction *d, const struct gate_counts *counts, struct err *e)
+{
+	if (counts->closed == 0 || d->is_backward || job_is_forced(j, "sessions"))
+		return 0;
+	err_set(e, SQLSTATE_GUARD_FAILED, "%u sessions would be closed at the switch",
+		counts->closed);
+	err_detail(e, "They have something on their server that cannot be taken along; the log of "
+		      "their proxy says what.");
+	return err_hint(e, "FORCE (sessions): they are told to reconnect (57P01).");
+}
+
 static int
 freeze_act(struct job *j, const struct migration_step *s, struct err *e)
 {
@@ -248,6 +261,8 @@ freeze_act(struct job *j, const struct migration_step *s, struct err *e)
 	c->freezing_us = clock_us();
 	if (fleet_freeze(j, &m, c->freezing_us + job_option_usec(j, "freeze_deadline"), &c->counts,
 			 e) != 0)
+		return -1;
+	if (keep_all(j, &d, &c->counts, e) != 0)
 		return -1;
 	if (c->counts.open > 0) {
 		if (job_option_is(j, "stragglers", "wait"))

@@ -98,6 +98,12 @@ cutover_list(const struct worker *w, const struct cutover *c,
 	}
 }
 
+void
+cutover_count_unmoved(const struct worker *w, struct gate_counts *out)
+{
+	out->closed += w->unmoved;
+}
+
 /* ---- prewarm ---- */
 
 static bool
@@ -214,13 +220,14 @@ warm_own(struct worker *w, const struct cutover *c, struct topology *t)
 	fill(wm);
 }
 
-/* As with the others. */
+/* It stays where it is, and would be closed at the switch. */
 static void
 on_step(void *arg, struct session *s, const struct err *e)
 {
-	(void)arg;
+	struct worker *w = arg;
+
 	(void)s;
-	(void)e;
+	w->unmoved += e != NULL && !is_dropped(e);
 }
 
 void
@@ -229,11 +236,12 @@ cutover_carry(struct worker *w, const struct cutover *c)
 	struct topology *t = cutover_decided(w, c);
 	const struct authority *as_if = topology_authority(t, slice_str(c->from.database));
 
+	w->unmoved = 0;
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL && cutover_is_own(s))
-			cutover_own_to(s, c, REHOME_READY, as_if, on_step, NULL);
+			cutover_own_to(s, c, REHOME_READY, as_if, on_step, w);
 	}
 	topology_unref(t);
 }

@@ -41,6 +41,8 @@ bool cutover_is_warming(const struct worker *w, const struct cutover *c);
 void cutover_carry(struct worker *w, const struct cutover *c);
 /* That is under way for one that is between two transactions. */
 bool cutover_is_carrying(const struct worker *w, const struct cutover *c);
+/* Adds to `out`: closed, those that were left behind when that was over. */
+void cutover_count_unmoved(const struct worker *w, struct gate_counts *out);
 /* Nothing comes of it: connections that were opened for sessions are closed. */
 void cutover_forget(struct worker *w, const struct cutover *c);
 /* Sessions between two transactions go to where the route says now; those that cannot are told to

@@ -39,12 +39,16 @@ isnt($salt{there}, $salt{here}, 'one password, two salts');
 my $users = PostgreSQL::Test::Utils::tempdir() . '/users.txt';
 PostgreSQL::Test::Utils::append_to_file($users, qq("app" "$salt{here}"\n"postgres" ""\n));
 chmod 0600, $users;
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'scram-sha-256', auth_file => $users, region => 'agora-fr1', migration_conninfo => 'user=postgres' },
-	conf    => Meridian::Test::Proxy::databases_of('app'));
-$proxy->start;
-$proxy->wait_up(2);
+my ($proxy, $second) = map {
+	Meridian::Test::Proxy->new($_,
+		regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
+		set     => { auth => 'scram-sha-256', auth_file => $users, region => 'agora-fr1', migration_conninfo => 'user=postgres' },
+		conf    => Meridian::Test::Proxy::databases_of('app'))
+} qw(main second);
+for my $p ($proxy, $second) {
+	$p->start;
+	$p->wait_up(2);
+}
 
 # ---------------------------------------------------------------- sessions of every kind
 
@@ -118,18 +122,27 @@ like($said, qr/MR005.*role_verifiers app: /s, 'PREPARE is refused');
 # ---------------------------------------------------------------- FINALIZE tries the logins
 
 run_it("RUN MIGRATION one $_") for 'PREPARE FORCE (role_verifiers)', 'DATA FORCE (role_verifiers)';
+$agora->poll_query_until('app', 'SELECT count(*) = 2 FROM meridian.proxy') or die 'the fleet has not met';
+my $elsewhere = Meridian::Test::Wire->session($second, database => 'ses', user => 'app', password => 'secret');
+is($elsewhere->ask('SELECT id FROM t'), 1, 'a session of another proxy');
 $said = refused('RUN MIGRATION one FINALIZE');
 like($said, qr/MR005/,                                             '... with MR005');
 like($said, qr/sessions role app: 3 would be closed at the switch: .*password authentication failed for user "app"/, '... which says why');
+like($said, qr/sessions other proxies: 1 would be closed at the switch: their logs say why/, '... for other proxies too');
+ok($second->log_like(qr/migration 1: role app: 1 would be closed at the switch: password authentication failed/), '... whose logs do');
 like($said, qr/NOTICE: .*\Qsessions role app: $statement\E/, '... and how that is mended');
 is_deeply(where_they_are(), all_at($agora), '... nobody was frozen, nobody closed');
 
 $osc->safe_psql('postgres', join ';', @secretly, $statement);
 is(estimate('one'), '3 of 3 sessions will be kept', 'after the statement PLAN says that all will be kept');
 $said = run_it('RUN MIGRATION one FINALIZE');
-like($said, qr/3 of 3 sessions will be kept/,  'FINALIZE says so before');
-like($said, qr/3 sessions kept, 0 closed/,     '... and after');
+like($said, qr/4 of 4 sessions will be kept/,  'FINALIZE says so before');
+like($said, qr/4 sessions kept, 0 closed/,     '... and after');
 is_deeply(where_they_are(), all_at($osc), 'the sessions are at the target');
+is($elsewhere->ask("SELECT current_setting('port')"), $osc->port, '... also that of the other proxy');
+$elsewhere->close;
+$second->stop;
+$agora->poll_query_until('app', 'SELECT count(*) = 1 FROM meridian.proxy') or die 'the other proxy has not left';
 
 # ---------------------------------------------------------------- back, and the target as it was
 
@@ -152,8 +165,12 @@ is(verifier($osc, 'app'), $salt{here}, 'PREPARE gives the role the source\'s ver
 run_it('ABORT MIGRATION two');
 is(verifier($osc, 'app'), $salt{there}, 'ABORT takes that back');
 
-run_it("CREATE MIGRATION three OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (roles = 'copy', reverse = off)");
+run_it("CREATE MIGRATION three OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (roles = 'copy', reverse = off, attempts = 1)");
 run_it("RUN MIGRATION three $_") for qw(PREPARE DATA);
+is($session{own}->ask('CREATE TEMP TABLE mine(i int)', 'SELECT 1'), 1, 'a session with something that cannot be taken along');
+like(refused('RUN MIGRATION three FINALIZE'), qr/MR005.*1 sessions would be closed at the switch/s, 'what only its server knows is seen behind the freeze');
+is_deeply([ map { $session{$_}->ask('SELECT 1') } sort keys %session ], [ 1, 1, 1 ], '... nobody was closed');
+is($session{own}->ask('DROP TABLE mine', 'SELECT 1'), 1, '... which lets go of it');
 $session{reader} = delete $session{tx};
 $said = run_it('RUN MIGRATION three FINALIZE');
 like($said, qr/3 sessions kept, 0 closed/, 'with roles = copy all sessions are kept');
