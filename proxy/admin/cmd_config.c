@@ -190,21 +190,33 @@ static const struct command commands[] = {
 	  .help =
 	      "every option of [meridian]: its value, its default, when a change takes effect, and "
 	      "the value that waits for a restart, if one does",
-	  .brief = "every option of [meridian]: its value and its default" },
+	  .brief = "every option of [meridian]: its value and its default",
+	  .example = "SHOW CONFIG",
+	  .answer = "blend|0.5|0.5|new sessions|With nearest = blend: the weight of the distance "
+		    "to the caller; \xe2\x80\xa6"
+		    "|" },
 	{ .words = "SHOW TIMEOUTS",
 	  COLUMNS(config_columns),
 	  .row = timeouts_row,
-	  .help = "the options that are times" },
+	  .help = "the options that are times",
+	  .example = "SHOW TIMEOUTS",
+	  .answer = "probe_interval|2s|2s|at once|Time between two probes of a node.|\n"
+		    "probe_timeout|3s|3s|at once|A probe that takes longer has failed.|" },
 	{ .words = "SHOW VERSION",
 	  COLUMNS(version_columns),
 	  .begin = version_begin,
 	  .help = "the program's version, since when it runs, with which configuration",
-	  .brief = "the program's version and configuration, since when it runs" },
+	  .brief = "the program's version and configuration, since when it runs",
+	  .example = "SHOW VERSION",
+	  .answer =
+	      "Meridian 0.1.0|2026-11-21 12:45:47.367124+00|1838|1|/etc/meridian/meridian.conf" },
 	{ .words = "SHOW",
 	  .args = "<option>",
 	  .describe = option_describe,
 	  .begin = option_begin,
-	  .help = "the value of one option of [meridian]" },
+	  .help = "the value of one option of [meridian]",
+	  .example = "SHOW max_client_conn",
+	  .answer = "1000" },
 };
 
 COMMAND_TABLE(commands_config, commands);

@@ -445,7 +445,12 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help = "every region in the order in which this caller would get it, and why; without a "
 		  "caller: this connection",
-	  .brief = "every region in the order in which a caller would get it" },
+	  .brief = "every region in the order in which a caller would get it",
+	  .example = "EXPLAIN ROUTE FOR 'paris' ACCESS read-write",
+	  .answer =
+	      "1|europe-west1|10.1.10.15:5432|chosen|named by the caller or the "
+	      "operator|206.5|1.249|0|0.01|207.5\n"
+	      "2|us-east1|10.0.10.15:5432|standby|usable, but farther|6778.1|4.473|0|0.01|6779.2" },
 	{ .words = "EXPLAIN LOCALITY",
 	  .args = SUBJECT " [DATABASE <database>]",
 	  COLUMNS(explain_locality_columns),
@@ -454,7 +459,11 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help = "which source says what about where this caller is, which one wins, and why; "
 		  "without a caller: this connection",
-	  .brief = "which source says what about where a caller is" },
+	  .brief = "which source says what about where a caller is",
+	  .example = "EXPLAIN LOCALITY FOR 'paris'",
+	  .answer = "startup|city|paris|f|t|city of region europe-west1\n"
+		    "self|region||t|f|this proxy stands in region us-east1\n"
+		    "override||||f|says nothing" },
 };
 
 COMMAND_TABLE(commands_explain, commands);

@@ -111,7 +111,10 @@ static const struct command commands[] = {
 		  "constants: how often (as far as statement_sample lets one know), how long their "
 		  "answers took, and the tables that they seem to name; the most frequent first. "
 		  "Databases by their names on the nodes",
-	  .brief = "which statements ran in the last 24 hours, how often, how long" },
+	  .brief = "which statements ran in the last 24 hours, how often, how long",
+	  .example = "SHOW FINGERPRINTS DATABASE movr",
+	  .answer = "a1c4f70b29d3e856|movr|1840|2.1|0.84|3.2|184|2026-11-21 "
+		    "13:18:02.770121+00|rides|SELECT * FROM rides WHERE id = $1" },
 };
 
 COMMAND_TABLE(commands_fingerprints, commands);

@@ -49,7 +49,9 @@ static const struct command commands[] = {
 	  COLUMNS(hba_columns),
 	  .row = hba_row,
 	  .help = "the rules of hba_file in their order, as PostgreSQL would write them",
-	  .brief = "the rules of hba_file in their order" },
+	  .brief = "the rules of hba_file in their order",
+	  .example = "SHOW HBA",
+	  .answer = "1|/etc/meridian/hba.conf|3|hostssl|movr|app|10.0.0.0/8|scram-sha-256|" },
 };
 
 COMMAND_TABLE(commands_hba, commands);

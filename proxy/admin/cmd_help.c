@@ -132,7 +132,11 @@ static const struct command commands[] = {
 	  .tag = "SHOW",
 	  .row = list_row,
 	  .help = "every command in a line; FULL: with all of its arguments and its whole help",
-	  .brief = "every command in a line; FULL: with all there is to say" },
+	  .brief = "every command in a line; FULL: with all there is to say",
+	  .example = "HELP",
+	  .answer =
+	      "KILL SESSION <id>|admin|end one session; its client gets a FATAL error (57P01)\n"
+	      "PROBE|admin|probe every node now, and wait for the answers" },
 	{ .words = "HELP",
 	  .args = "<command...>",
 	  COLUMNS(help_columns),
@@ -141,7 +145,13 @@ static const struct command commands[] = {
 	  .row = help_row,
 	  .help = "one command: how it is spelled, who may give it, its columns; where there is "
 		  "none of that name, those with the word in them",
-	  .brief = "one command with its columns, or those with this word in them" },
+	  .brief = "one command with its columns, or those with this word in them",
+	  .example = "HELP PROBE",
+	  .answer = "command|PROBE\n"
+		    "privilege|admin\n"
+		    "help|probe every node now, and answer when all have answered or failed\n"
+		    "example|PROBE\n"
+		    "answer|PROBE" },
 	{ .words = "HELP",
 	  .args = "<word...>",
 	  COLUMNS(list_columns),
@@ -152,7 +162,9 @@ static const struct command commands[] = {
 	  .args = "[FULL]",
 	  COLUMNS(list_columns),
 	  .row = list_row,
-	  .help = "the same as HELP" },
+	  .help = "the same as HELP",
+	  .example = "SHOW HELP",
+	  .answer = "PROBE|admin|probe every node now, and wait for the answers" },
 };
 
 COMMAND_TABLE(commands_help, commands);

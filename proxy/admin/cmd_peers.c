@@ -57,7 +57,9 @@ static const struct command commands[] = {
 	  .help =
 	      "one row per proxy of the fleet: where it is, whether the last cancel request that "
 	      "it was handed arrived, and how many went which way",
-	  .brief = "one row per proxy of the fleet, and cancel requests to it" },
+	  .brief = "one row per proxy of the fleet, and cancel requests to it",
+	  .example = "SHOW PEERS",
+	  .answer = "2|proxy2.example.com|6433|up|4|1|0||10.0.20.2:6433" },
 };
 
 COMMAND_TABLE(commands_peers, commands);

@@ -298,14 +298,20 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help = "one row per pool and worker: sessions that are there and that wait, server "
 		  "connections by what they do, how often one was lent and how long was waited",
-	  .brief = "one row per pool and worker: who is served, who waits" },
+	  .brief = "one row per pool and worker: who is served, who waits",
+	  .example = "SHOW POOLS DATABASE movr",
+	  .answer = "movr|app|10.0.10.15:5432|1|3|0|1|2|0" },
 	{ .words = "SHOW SERVERS",
 	  .args = FILTERS " [STATE <state>]",
 	  COLUMNS(server_columns),
 	  .begin = servers_begin,
 	  .row = fanout_row,
 	  .end = fanout_end,
-	  .help = "one row per connection to a node, those of pools included" },
+	  .help = "one row per connection to a node, those of pools included",
+	  .example = "SHOW SERVERS STATE 'idle'",
+	  .answer = "us-east1|10.0.10.15:5432|18210||1|movr|app|idle|1440|2026-11-21 "
+		    "13:16:25.020546+00|17|transaction|2026-11-21 "
+		    "13:18:02.770121+00|f|TLSv1.3|4|TLS_AES_256_GCM_SHA384" },
 	{ .words = "SHOW PAUSES",
 	  COLUMNS(pause_columns),
 	  .begin = pauses_begin,
@@ -314,7 +320,9 @@ static const struct command commands[] = {
 	  .help = "one row per PAUSE in force and worker: sessions that it holds, and those that "
 		  "are in a transaction yet; `migration`: whose freeze it is, which RESUME does "
 		  "not end",
-	  .brief = "one row per PAUSE in force and worker: sessions that it holds" },
+	  .brief = "one row per PAUSE in force and worker: sessions that it holds",
+	  .example = "SHOW PAUSES",
+	  .answer = "movr||1|2026-11-21 13:16:25.020546+00|3|1|" },
 	{ .words = "RECONNECT",
 	  .args = "[DATABASE <database>] [REGION <region>]",
 	  .privilege = PRIVILEGE_ADMIN,
@@ -322,7 +330,8 @@ static const struct command commands[] = {
 	  .row = reconnect_row,
 	  .end = fanout_end,
 	  .help = "close the server connections of pools, those that are lent as they come back",
-	  .brief = "close the server connections of pools" },
+	  .brief = "close the server connections of pools",
+	  .example = "RECONNECT DATABASE movr" },
 };
 
 COMMAND_TABLE(commands_pools, commands);

@@ -89,7 +89,9 @@ static const struct command commands[] = {
 	  .help =
 	      "give one session another server connection, where its route leads now or in that "
 	      "region, at the end of its transaction; its client stays connected",
-	  .brief = "give one session another server connection, maybe elsewhere" },
+	  .brief = "give one session another server connection, maybe elsewhere",
+	  .example = "REHOME SESSION 26 TO REGION us-east1",
+	  .answer = "26|us-east1|10.0.10.15:5432" },
 };
 
 COMMAND_TABLE(commands_rehome, commands);

@@ -301,7 +301,9 @@ static const struct command commands[] = {
 	  .row = fanout_row,
 	  .end = fanout_end,
 	  .help = "one row per client: who it is, where it is, where it went, and what it is doing",
-	  .brief = "one row per client: who and where it is, where it went" },
+	  .brief = "one row per client: who and where it is, where it went",
+	  .example = "SHOW SESSIONS DATABASE movr",
+	  .answer = "26|movr|app|127.0.0.1:33032|idle|paris|europe-west1" },
 	{ .words = "SHOW SESSION",
 	  .args = "<id>",
 	  COLUMNS(detail_columns),
@@ -310,7 +312,15 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help = "all about one session: history, locality evidence, route, bytes, why it cannot "
 		  "be moved",
-	  .brief = "all about one session: history, evidence, route, bytes" },
+	  .brief = "all about one session: history, evidence, route, bytes",
+	  .example = "SHOW SESSION 26",
+	  .answer =
+	      "facts|user|app\n"
+	      "facts|state|idle\n"
+	      "locality|city|paris\n"
+	      "evidence|startup city|paris: city of region europe-west1 (self-declared) (won)\n"
+	      "bytes|queries|1\n"
+	      "move|move_block|passthrough login" },
 	{ .words = "KILL SESSION",
 	  .args = "<id>",
 	  .privilege = PRIVILEGE_ADMIN,
@@ -318,7 +328,8 @@ static const struct command commands[] = {
 	  .begin = kill_begin,
 	  .row = fanout_row,
 	  .end = fanout_end,
-	  .help = "end one session; its client gets a FATAL error (57P01)" },
+	  .help = "end one session; its client gets a FATAL error (57P01)",
+	  .example = "KILL SESSION 26" },
 };
 
 COMMAND_TABLE(commands_sessions, commands);

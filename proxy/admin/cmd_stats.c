@@ -337,31 +337,50 @@ static const struct command commands[] = {
 	{ .words = "SHOW WORKERS",
 	  COLUMNS(worker_columns),
 	  .row = workers_row,
-	  .help = "one row per worker thread: its sessions and its counters" },
+	  .help = "one row per worker thread: its sessions and its counters",
+	  .example = "SHOW WORKERS",
+#define NONE(name, text) "|0"
+	  .answer = "1|12" STATS_COUNTERS(NONE) },
+#undef NONE
 	{ .words = "SHOW STATS",
 	  COLUMNS(stats_columns),
 	  .row = stats_row,
-	  .help = "every counter, summed over the workers" },
+	  .help = "every counter, summed over the workers",
+	  .example = "SHOW STATS",
+	  .answer = "clients_accepted|672|connections accepted\n"
+		    "clients_refused|0|connections refused at max_client_conn" },
 	{ .words = "SHOW ERRORS",
 	  COLUMNS(error_columns),
 	  .row = errors_row,
 	  .help =
 	      "why sessions ended and how many; below it the error messages that clients got, by "
 	      "SQLSTATE and by who said them",
-	  .brief = "why sessions ended, and the errors that clients got" },
+	  .brief = "why sessions ended, and the errors that clients got",
+	  .example = "SHOW ERRORS",
+	  .answer = "client_done||649|client disconnected||\n"
+		    "login_timeout|08P01|0|login took too long||" },
 	{ .words = "SHOW LOCALITY SOURCES",
 	  COLUMNS(source_columns),
 	  .row = sources_row,
 	  .help = "where localities came from, in the order in which sources are asked",
-	  .brief = "where localities came from, in the order of asking" },
+	  .brief = "where localities came from, in the order of asking",
+	  .example = "SHOW LOCALITY SOURCES",
+	  .answer = "1|override|0|0|0|0 overrides\n"
+		    "2|startup|649|649|0|" },
 	{ .words = "SHOW MEMORY",
 	  COLUMNS(memory_columns),
 	  .row = memory_row,
-	  .help = "what the process uses" },
+	  .help = "what the process uses",
+	  .example = "SHOW MEMORY",
+	  .answer = "resident|15728640|memory of the process that is in RAM\n"
+		    "heap_used|1269200|allocated by the program" },
 	{ .words = "SHOW DESCRIPTORS",
 	  COLUMNS(descriptor_columns),
 	  .row = descriptors_row,
-	  .help = "how many descriptors the process may have, has, and could need" },
+	  .help = "how many descriptors the process may have, has, and could need",
+	  .example = "SHOW DESCRIPTORS",
+	  .answer = "limit|20000|the process may have so many (ulimit -n)\n"
+		    "open|44|it has now, those in reserve included" },
 };
 
 COMMAND_TABLE(commands_stats, commands);

@@ -264,7 +264,10 @@ static const struct command commands[] = {
 		  "throttled from an address where too many have failed, from how many addresses "
 		  "they are, and from how many it has logged in right within a day, so that it "
 		  "gets in all the same",
-	  .brief = "one row per user: where it is known from, and its sessions" },
+	  .brief = "one row per user: where it is known from, and its sessions",
+	  .example = "SHOW USERS",
+	  .answer = "admin|admin|scram|auth_file|1|0|||0|1\n"
+		    "app|user||auth_query|12|4|40||0|3" },
 };
 
 COMMAND_TABLE(commands_users, commands);

@@ -57,9 +57,11 @@ struct command {
 	/* The client said Ctrl-C, or it was told so: `e` says what that means where it is not that
 	 * the statement was cancelled. `end` follows. */
 	void (*cancel)(struct run *r, struct err *e);
-	bool keeps_text;   /* statement.text */
-	const char *help;  /* NULL: not listed (what drivers send by themselves) */
-	const char *brief; /* the same in BRIEF_MAX characters, where `help` has more */
+	bool keeps_text;     /* statement.text */
+	const char *help;    /* NULL: not listed (what drivers send by themselves) */
+	const char *brief;   /* the same in BRIEF_MAX characters, where `help` has more */
+	const char *example; /* as an administrator says it */
+	const char *answer;  /* its rows, values between '|'; NULL: it has none */
 };
 
 #define BRIEF_MAX 63

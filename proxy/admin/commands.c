@@ -33,6 +33,15 @@ command_syntax(const struct command *c, struct buf *out)
 		   c->args != NULL ? c->args : "");
 }
 
+void
+command_put_tag(const struct command *c, struct buf *out)
+{
+	if (c->tag != NULL)
+		buf_str(out, c->tag);
+	else
+		buf_put(out, c->words, strcspn(c->words, " "));
+}
+
 bool
 command_is_short(const struct command *c)
 {

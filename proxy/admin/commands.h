@@ -31,6 +31,8 @@ const struct command_table *const *command_tables(void);
 const struct command *command_listed(size_t n);
 /* Its words and arguments. */
 void command_syntax(const struct command *c, struct buf *out);
+/* What CommandComplete says of it, but for the number of rows. */
+void command_put_tag(const struct command *c, struct buf *out);
 /* Whether it has a short form, and FULL. */
 bool command_is_short(const struct command *c);
 /* The table of commands as a part of meridian-console(7), roff man. */

@@ -6,6 +6,7 @@
 #include <ctype.h>
 
 #include "proxy/admin/commands.h"
+#include "proxy/admin/example.h"
 #include "proxy/admin/grammar.h"
 
 /* ---- which command is meant ---- */
@@ -107,6 +108,19 @@ put_columns(struct rows *rows, const char *section, const struct heading *h)
 	buf_fini(&text);
 }
 
+static void
+put_example(struct rows *rows, const struct command *c)
+{
+	struct buf answer = { 0 };
+	struct slice lines;
+
+	put_wrapped(rows, "example", slice_str(c->example));
+	example_answer(c, &answer);
+	for (lines = buf_view(&answer); lines.n > 0;)
+		put_line(rows, "answer", slice_cut(&lines, '\n'));
+	buf_fini(&answer);
+}
+
 void
 help_rows(const struct command *c, struct rows *rows)
 {
@@ -123,4 +137,6 @@ help_rows(const struct command *c, struct rows *rows)
 	h.everyday = false;
 	if (h.n > 0)
 		put_columns(rows, command_is_short(c) ? "with FULL" : "columns", &h);
+	if (c->example != NULL)
+		put_example(rows, c);
 }

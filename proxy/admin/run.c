@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
+#include "proxy/admin/commands.h"
 #include "proxy/admin/console_int.h"
 #include "proxy/worker.h"
 #include "proxy/world.h"
@@ -236,17 +237,16 @@ static void
 complete(struct console *c, struct portal *p)
 {
 	struct run *r = &p->run;
-	const char *tag = r->tag[0] != '\0' ? r->tag : r->command->tag;
-	char text[sizeof(r->tag) + 32];
+	struct buf tag = { 0 };
 
-	if (tag == NULL)
-		snprintf(text, sizeof(text), "%.*s", (int)strcspn(r->command->words, " "),
-			 r->command->words);
+	if (r->tag[0] != '\0')
+		buf_str(&tag, r->tag);
 	else
-		snprintf(text, sizeof(text), "%s", tag);
-	if (strcmp(text, "SELECT") == 0)
-		snprintf(text, sizeof(text), "SELECT %llu", (unsigned long long)r->rows.n);
-	message_put_command_complete(&c->out, text);
+		command_put_tag(r->command, &tag);
+	if (slice_is(buf_view(&tag), "SELECT"))
+		buf_printf(&tag, " %llu", (unsigned long long)r->rows.n);
+	message_put_command_complete(&c->out, buf_text(&tag));
+	buf_fini(&tag);
 	p->state = PORTAL_DONE;
 	c->active = NULL;
 }

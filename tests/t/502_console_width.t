@@ -25,7 +25,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 		'northamerica-northeast1' => { nodes => $node, cities => 'san francisco, saint-germain-en-laye', location => '45.5, -73.6' },
 		'asia-southeast1'         => { nodes => $far, location => '1.3, 103.8' }
 	],
-	set  => { auth => 'trust', workers => 2, probe_interval => '200ms' },
+	set  => { auth => 'trust', workers => 2, probe_interval => '200ms', migration_conninfo => 'user=postgres' },
 	conf => "[database $long]\npool = transaction\n");
 $proxy->start;
 $proxy->wait_console('SHOW NODES FULL', sub { "$_[0][0]{state} $_[0][1]{state}" eq 'up down' });
@@ -82,6 +82,44 @@ my %words;
 $words{ $_->{command} =~ s/[ ]*[\[(<].*//r } = 1 for @{ $proxy->console('HELP FULL') };
 cmp_ok(scalar(keys %words), '>', 40, 'there are commands');
 is_deeply([ grep { widest(lines_of("HELP $_")) > WIDTH } sort keys %words ], [], 'and so does HELP of each');
+
+# ---------------------------------------------------------------- examples
+
+# Of HELP <command>: its example, and the columns that its answer shows.
+sub example_of
+{
+	my ($words) = @_;
+	my %of;
+	push @{ $of{ $_->{section} } }, $_->{text} for @{ $proxy->console("HELP $words") };
+	my @answer = @{ $of{answer} || [] };
+	my @names  = ($answer[0] // '') =~ /^-\[ RECORD/ ? map { /^(\w+) +\|/ ? $1 : () } @answer
+	  : map { s/^\s+|\s+$//gr } split /\|/, $answer[0] // '';
+	my %once;
+	my @columns = grep { !$once{$_}++ } @names; # of each record again
+	return ($of{example}[0], \@columns, \@answer);
+}
+
+my ($example, $columns, $answer) = example_of('SHOW SESSIONS');
+like($example, qr/^SHOW SESSIONS/, 'HELP SHOW SESSIONS has an example');
+cmp_ok(scalar(@$answer), '>', 2, '... and its answer, as psql shows it');
+like($answer->[1], qr/^-+\+-+/, '... with a line below the columns');
+
+# What changes something, or asks for a migration or a session that is not here, is not said.
+my $ran = 0;
+for my $words (sort keys %words) {
+	my ($said, $want) = example_of($words);
+	next unless $said && $said =~ /^(SHOW|HELP|EXPLAIN)\b/;
+	my ($status, $out, $err) = $proxy->console_raw($said);
+	if ($said =~ /MIGRATION \w|SESSION \d/) {
+		like($err, qr/^ERROR:  (42704|55000)|no (session|migration)/m, "$said is understood") if $status != 0;
+		next;
+	}
+	is($status, 0, $said) or do { diag $err; next };
+	my $rows = $proxy->console($said);
+	is_deeply([ sort keys %{ $rows->[0] } ], [ sort @$want ], "... $said: its columns are those of the answer in HELP") if @$rows;
+	$ran++ if @$rows;
+}
+cmp_ok($ran, '>', 10, 'many of them had rows');
 
 $_->close for @sessions;
 $proxy->stop;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "proxy/admin/commands.h"
+#include "proxy/admin/grammar.h"
 #include "tests/unit/console_script.h"
 
 #include "tests/unit/unit.h"
@@ -86,6 +87,71 @@ every_command_has_a_short_help(void **state)
 	for (size_t n = 0; (c = command_listed(n)) != NULL; n++) {
 		if (strlen(c->brief != NULL ? c->brief : c->help) > BRIEF_MAX)
 			fail_msg("%s needs a .brief of %d characters", c->words, BRIEF_MAX);
+	}
+}
+
+static bool
+is_of_type(struct slice v, enum column_type type)
+{
+	if (v.n == 0) /* NULL */
+		return true;
+	if (type == COLUMN_BOOL)
+		return slice_is(v, "t") || slice_is(v, "f");
+	if (type != COLUMN_INT4 && type != COLUMN_INT8 && type != COLUMN_FLOAT8)
+		return true;
+	for (size_t i = 0; i < v.n; i++) {
+		if (strchr("-0123456789.", v.p[i]) == NULL)
+			return false;
+	}
+	return true;
+}
+
+static void
+look_at_row(const struct command *c, const struct heading *h, struct slice row)
+{
+	unsigned n = 1;
+
+	for (size_t i = 0; i < row.n; i++)
+		n += row.p[i] == '|';
+	if (n != heading_count(h))
+		fail_msg("%s: \"%.*s\" has %u values, not %u", c->words, (int)row.n, row.p, n,
+			 heading_count(h));
+	for (uint16_t i = 0; i < h->n; i++) {
+		struct slice v = slice_of("", 0);
+
+		if (heading_has(h, i))
+			v = slice_cut(&row, '|');
+		if (!is_of_type(v, column_type(&h->columns[i])))
+			fail_msg("%s: \"%.*s\" is no value of %s", c->words, (int)v.n, v.p,
+				 h->columns[i].name);
+	}
+}
+
+/* HELP <command> shows it: it is of this command, and its answer has the columns of the heading. */
+static void
+every_command_has_an_example_with_its_answer(void **state)
+{
+	const struct command *c;
+
+	(void)state;
+	for (size_t n = 0; (c = command_listed(n)) != NULL; n++) {
+		struct slice text = slice_str(c->example != NULL ? c->example : ""), rows;
+		struct statement st;
+		struct heading h;
+		struct err e = { 0 };
+
+		if (statement_parse(&text, command_tables(), &st, &e) != 0)
+			fail_msg("%s: \"%s\": %s", c->words, c->example, e.msg);
+		if (st.command != c)
+			fail_msg("%s %s: \"%s\" is another command", c->words,
+				 c->args != NULL ? c->args : "", c->example);
+		h = statement_heading(&st);
+		if (h.n > 0 && c->answer == NULL)
+			fail_msg("%s has rows, and no answer", c->words);
+		rows = slice_str(c->answer != NULL ? c->answer : "");
+		while (h.n > 0 && rows.n > 0)
+			look_at_row(c, &h, slice_cut(&rows, '\n'));
+		statement_fini(&st);
 	}
 }
 
@@ -413,6 +479,7 @@ main(void)
 		cmocka_unit_test(stats_may_look_and_admins_may_change),
 		cmocka_unit_test(whatever_changes_something_needs_admin),
 		cmocka_unit_test(every_command_has_a_short_help),
+		cmocka_unit_test(every_command_has_an_example_with_its_answer),
 		cmocka_unit_test(no_command_of_admins_is_open_to_others),
 		cmocka_unit_test(every_listing_without_arguments_answers),
 		cmocka_unit_test(requests_reach_control_as_they_were_meant),
