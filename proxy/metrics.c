@@ -236,6 +236,18 @@ trusted(const struct metrics *m)
 	return m->trusted;
 }
 
+static double
+limited_users(const struct metrics *m)
+{
+	return m->limited_users;
+}
+
+static double
+limited_addresses(const struct metrics *m)
+{
+	return m->limited_addresses;
+}
+
 /* ---- regions ---- */
 
 static void
@@ -510,6 +522,10 @@ static const struct metric rows[] = {
 	  VALUE(throttled) },
 	{ GAUGE("logins_trusted_pairs", "pairs of address and user that logged in within a day"),
 	  VALUE(trusted) },
+	{ GAUGE("logins_limited_users", "users of whom too many logins have failed from wherever"),
+	  VALUE(limited_users) },
+	{ GAUGE("logins_limited_addresses", "addresses from which too many logins have failed"),
+	  VALUE(limited_addresses) },
 	{ GAUGE("sessions", "connections of clients, by what they are doing"), .labels = "state",
 	  ARRAY(states, 0, SESSION_CLOSED, state_name) },
 

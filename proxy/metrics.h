@@ -24,6 +24,7 @@ struct metrics {
 	int64_t max_fds;
 	unsigned workers, clients, clients_max, streams;
 	unsigned throttled, trusted; /* pairs of address and user */
+	unsigned limited_users, limited_addresses;
 };
 
 /* Append all of it. */

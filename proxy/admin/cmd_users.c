@@ -187,7 +187,17 @@ static const struct column user_columns[] = {
 	{ "throttled_until", COLUMN_TIME },
 	{ "throttled_addresses", COLUMN_INT8 },
 	{ "trusted_addresses", COLUMN_INT8 },
+	{ "limited_until", COLUMN_TIME },
 };
+
+static void
+put_until(struct run *r, int64_t until_us, int64_t now_us)
+{
+	if (until_us > 0)
+		row_time(&r->rows, clock_wall_us() + until_us - now_us);
+	else
+		row_null(&r->rows);
+}
 
 static void
 put_throttled(struct run *r, const struct user *u)
@@ -196,12 +206,10 @@ put_throttled(struct run *r, const struct user *u)
 	int64_t now_us = clock_us();
 	struct throttle_count n = throttle_count_user(m->throttle, slice_str(u->name), now_us);
 
-	if (n.until_us > 0)
-		row_time(&r->rows, clock_wall_us() + n.until_us - now_us);
-	else
-		row_null(&r->rows);
+	put_until(r, n.until_us, now_us);
 	row_count(&r->rows, n.throttled);
 	row_count(&r->rows, n.trusted);
+	put_until(r, n.limited_until_us, now_us);
 }
 
 static void
@@ -262,12 +270,13 @@ static const struct command commands[] = {
 	  .help = "one row per user: of the console, of auth_file, lately told by auth_query, or "
 		  "known to its node alone; what kind of secret it has, until when its logins are "
 		  "throttled from an address where too many have failed, from how many addresses "
-		  "they are, and from how many it has logged in right within a day, so that it "
-		  "gets in all the same",
+		  "they are, from how many it has logged in right within a day, so that it gets "
+		  "in all the same, and until when its logins from elsewhere are limited, as too "
+		  "many have failed from all addresses together",
 	  .brief = "one row per user: where it is known from, and its sessions",
 	  .example = "SHOW USERS",
-	  .answer = "admin|admin|scram|auth_file|1|0|||0|1\n"
-		    "app|user||auth_query|12|4|40||0|3" },
+	  .answer = "admin|admin|scram|auth_file|1|0|||0|1|\n"
+		    "app|user||auth_query|12|4|40||0|3|" },
 };
 
 COMMAND_TABLE(commands_users, commands);

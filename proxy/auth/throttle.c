@@ -18,14 +18,19 @@
 #define DOUBLINGS_MAX 40U
 #define SHARD_MARKS   64U
 #define TRUST_US      (INT64_C(86400) * USEC_PER_SEC)
-#define TURNS_MIN     4 /* so many at least can wait */
+#define TURNS_MIN     4  /* so many at least can wait */
+#define LIMIT_TIMES   10 /* as many failures are free to a user, or an address, as to a pair */
 
-/* One pair that has failed; `pair` 0: free. */
+enum whose { WHOSE_NOBODY, WHOSE_PAIR, WHOSE_USER, WHOSE_ADDRESS };
+
+/* Whose logins have failed. */
 struct entry {
-	uint64_t pair, user;
+	uint64_t key;
+	uint64_t user; /* 0: an address's */
 	int64_t failed_at_us, until_us;
 	int64_t turn_us; /* the next turn that is not taken */
 	uint32_t failures;
+	enum whose whose;
 };
 
 /* One pair that has logged in right; `pair` 0: free. */
@@ -108,6 +113,7 @@ siphash(const uint64_t key[2], const uint8_t *p, size_t n)
 
 /* ---- keys ---- */
 
+/* The key of a user, too, from wherever it comes. */
 static uint64_t
 hash_user(const struct throttle *t, struct slice user)
 {
@@ -116,7 +122,7 @@ hash_user(const struct throttle *t, struct slice user)
 	return h != 0 ? h : 1;
 }
 
-/* The pair's key; 0 where it cannot be throttled. */
+/* The key of a pair, or with `user` 0 of an address; 0 where it cannot be throttled. */
 static uint64_t
 hash_pair(const struct throttle *t, const struct addr *from, uint64_t user)
 {
@@ -139,90 +145,98 @@ nobody_has_failed(const struct throttle *t)
 }
 
 static struct shard *
-shard_of(struct throttle *t, uint64_t pair)
+shard_of(struct throttle *t, uint64_t key)
 {
-	return &t->shards[pair % SHARDS];
+	return &t->shards[key % SHARDS];
 }
 
 static struct entry *
-find(struct shard *s, uint64_t pair)
+find(struct shard *s, uint64_t key)
 {
 	for (size_t i = 0; i < SHARD_ENTRIES; i++) {
-		if (s->v[i].pair == pair)
+		if (s->v[i].key == key)
 			return &s->v[i];
 	}
 	return NULL;
 }
 
-/* What may be forgotten first: who waits least, of those who do not wait who failed least, of those
- * who failed longest ago. */
-static bool
-matters_less(const struct entry *a, const struct entry *b)
-{
-	if (a->until_us != b->until_us)
-		return a->until_us < b->until_us;
-	if (a->failures != b->failures)
-		return a->failures < b->failures;
-	return a->failed_at_us < b->failed_at_us;
-}
-
-/* A place for a pair that is not in the table. */
-static struct entry *
-make_room(struct shard *s)
-{
-	struct entry *least = &s->v[0];
-
-	for (size_t i = 0; i < SHARD_ENTRIES; i++) {
-		if (s->v[i].pair == 0)
-			return &s->v[i];
-		if (matters_less(&s->v[i], least))
-			least = &s->v[i];
-	}
-	return least;
-}
-
 /* ---- rules ---- */
 
-/* Each max_us without a failure, the wait itself not counted, halves what there was. */
-static void
-forget(struct entry *e, const struct throttle_rules *rules, int64_t now_us)
+/* The failures that still count: each max_us without one, the wait itself not counted, halves what
+ * there was. */
+static uint32_t
+remembered(const struct entry *e, const struct throttle_rules *rules, int64_t now_us)
 {
 	int64_t since_us = e->until_us > e->failed_at_us ? e->until_us : e->failed_at_us;
 	int64_t halvings = rules->max_us > 0 ? (now_us - since_us) / rules->max_us : 0;
 
-	e->failures = halvings >= 32 ? 0 : e->failures >> (halvings > 0 ? halvings : 0);
+	return halvings >= 32 ? 0 : e->failures >> (halvings > 0 ? halvings : 0);
+}
+
+static unsigned
+free_failures(const struct throttle_rules *rules, enum whose whose)
+{
+	if (whose == WHOSE_PAIR)
+		return rules->after;
+	return LIMIT_TIMES * (rules->after > 0 ? rules->after : 1);
 }
 
 static int64_t
-wait_after(const struct throttle_rules *rules, unsigned failures)
+wait_after(const struct throttle_rules *rules, enum whose whose, unsigned failures)
 {
-	unsigned doublings;
+	unsigned doublings, after = free_failures(rules, whose);
 
-	if (failures <= rules->after || rules->base_us <= 0)
+	if (failures <= after || rules->base_us <= 0)
 		return 0;
-	doublings = failures - rules->after - 1;
+	doublings = failures - after - 1;
 	if (doublings > DOUBLINGS_MAX || rules->base_us > rules->max_us >> doublings)
 		return rules->max_us;
 	return rules->base_us << doublings;
 }
 
-WARM int64_t
-throttle_wait_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
-		 struct slice user, int64_t now_us)
+/* What may be forgotten first: who waits least, of those who do not wait who failed least, of those
+ * who failed longest ago. */
+static bool
+matters_less(const struct entry *a, const struct entry *b, const struct throttle_rules *rules,
+	     int64_t now_us)
 {
+	int64_t a_until_us = a->until_us > now_us ? a->until_us : 0;
+	int64_t b_until_us = b->until_us > now_us ? b->until_us : 0;
+	uint32_t a_failures = remembered(a, rules, now_us);
+	uint32_t b_failures = remembered(b, rules, now_us);
+
+	if (a_until_us != b_until_us)
+		return a_until_us < b_until_us;
+	if (a_failures != b_failures)
+		return a_failures < b_failures;
+	return a->failed_at_us < b->failed_at_us;
+}
+
+/* A place for one that is not in the table. */
+static struct entry *
+make_room(struct shard *s, const struct throttle_rules *rules, int64_t now_us)
+{
+	struct entry *least = &s->v[0];
+
+	for (size_t i = 0; i < SHARD_ENTRIES; i++) {
+		if (s->v[i].whose == WHOSE_NOBODY)
+			return &s->v[i];
+		if (matters_less(&s->v[i], least, rules, now_us))
+			least = &s->v[i];
+	}
+	return least;
+}
+
+/* How long it is still throttled. */
+static int64_t
+wait_of(struct throttle *t, const struct throttle_rules *rules, uint64_t key, int64_t now_us)
+{
+	struct shard *s = shard_of(t, key);
 	const struct entry *e;
 	int64_t wait_us = 0;
-	struct shard *s;
-	uint64_t pair;
 
-	if (rules->base_us <= 0 || nobody_has_failed(t))
-		return 0;
-	pair = hash_pair(t, from, hash_user(t, user));
-	if (pair == 0)
-		return 0;
-	s = shard_of(t, pair);
 	pthread_mutex_lock(&s->lock);
-	e = find(s, pair);
+	e = find(s, key);
 	if (e != NULL && e->until_us > now_us)
 		wait_us = e->until_us - now_us;
 	pthread_mutex_unlock(&s->lock);
@@ -230,33 +244,79 @@ throttle_wait_us(struct throttle *t, const struct throttle_rules *rules, const s
 	return wait_us < rules->max_us ? wait_us : rules->max_us;
 }
 
+WARM int64_t
+throttle_wait_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
+		 struct slice user, int64_t now_us)
+{
+	uint64_t pair;
+
+	if (rules->base_us <= 0 || nobody_has_failed(t))
+		return 0;
+	pair = hash_pair(t, from, hash_user(t, user));
+	return pair != 0 ? wait_of(t, rules, pair, now_us) : 0;
+}
+
+WARM int64_t
+throttle_limit_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
+		  struct slice user, int64_t now_us)
+{
+	uint64_t address;
+	int64_t user_us, address_us;
+
+	if (rules->base_us <= 0 || nobody_has_failed(t))
+		return 0;
+	address = hash_pair(t, from, 0);
+	if (address == 0)
+		return 0;
+	user_us = wait_of(t, rules, hash_user(t, user), now_us);
+	address_us = wait_of(t, rules, address, now_us);
+	return user_us > address_us ? user_us : address_us;
+}
+
+static int64_t
+count_failure(struct throttle *t, const struct throttle_rules *rules, const struct entry *fresh)
+{
+	struct shard *s = shard_of(t, fresh->key);
+	int64_t now_us = fresh->failed_at_us, wait_us;
+	struct entry *e;
+
+	pthread_mutex_lock(&s->lock);
+	e = find(s, fresh->key);
+	if (e == NULL) {
+		e = make_room(s, rules, now_us);
+		if (e->whose == WHOSE_NOBODY && s->used++ == 0)
+			atomic_fetch_add(&t->used, 1);
+		*e = *fresh;
+	}
+	e->failures = remembered(e, rules, now_us);
+	if (e->failures < free_failures(rules, e->whose) + DOUBLINGS_MAX)
+		e->failures++;
+	e->failed_at_us = now_us;
+	wait_us = wait_after(rules, e->whose, e->failures);
+	e->until_us = wait_us > 0 ? now_us + wait_us : 0;
+	pthread_mutex_unlock(&s->lock);
+	return wait_us;
+}
+
 int64_t
 throttle_failed(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
 		struct slice user, int64_t now_us)
 {
-	uint64_t user_hash = hash_user(t, user), pair = hash_pair(t, from, user_hash);
-	struct shard *s = shard_of(t, pair);
-	struct entry *e;
-	int64_t wait_us;
+	uint64_t h = hash_user(t, user), address = hash_pair(t, from, 0);
+	struct entry fresh[] = {
+		{ .whose = WHOSE_PAIR, .key = hash_pair(t, from, h), .user = h },
+		{ .whose = WHOSE_USER, .key = h, .user = h },
+		{ .whose = WHOSE_ADDRESS, .key = address },
+	};
+	int64_t wait_us[3];
 
-	if (pair == 0 || rules->base_us <= 0)
+	if (address == 0 || rules->base_us <= 0)
 		return 0;
-	pthread_mutex_lock(&s->lock);
-	e = find(s, pair);
-	if (e == NULL) {
-		e = make_room(s);
-		if (e->pair == 0 && s->used++ == 0)
-			atomic_fetch_add(&t->used, 1);
-		*e = (struct entry){ .pair = pair, .user = user_hash, .failed_at_us = now_us };
+	for (size_t i = 0; i < 3; i++) {
+		fresh[i].failed_at_us = now_us;
+		wait_us[i] = count_failure(t, rules, &fresh[i]);
 	}
-	forget(e, rules, now_us);
-	if (e->failures < rules->after + DOUBLINGS_MAX)
-		e->failures++;
-	e->failed_at_us = now_us;
-	wait_us = wait_after(rules, e->failures);
-	e->until_us = wait_us > 0 ? now_us + wait_us : 0;
-	pthread_mutex_unlock(&s->lock);
-	return wait_us;
+	return wait_us[0];
 }
 
 /* ---- turns ---- */
@@ -269,28 +329,72 @@ turn_length(const struct throttle_rules *rules)
 	return rules->base_us < longest_us ? rules->base_us : longest_us;
 }
 
-int64_t
-throttle_turn_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
-		 struct slice user, int64_t now_us)
+/* When the next turn is. Where it is not later than `latest_us` from now it is taken: *taken. 0,
+ * and none is taken: there is nothing to wait for. */
+static int64_t
+take_turn(struct throttle *t, uint64_t key, int64_t length_us, int64_t latest_us, int64_t now_us,
+	  bool *taken)
 {
-	uint64_t pair = hash_pair(t, from, hash_user(t, user));
-	struct shard *s = shard_of(t, pair);
+	struct shard *s = shard_of(t, key);
 	int64_t wait_us = 0;
 	struct entry *e;
 
-	if (pair == 0 || rules->base_us <= 0)
-		return 0;
+	*taken = false;
 	pthread_mutex_lock(&s->lock);
-	e = find(s, pair);
+	e = find(s, key);
 	if (e != NULL && e->until_us > now_us) {
 		if (e->turn_us < now_us)
 			e->turn_us = now_us;
 		wait_us = e->turn_us - now_us;
-		if (wait_us <= rules->patience_us)
-			e->turn_us += turn_length(rules);
+		*taken = wait_us <= latest_us;
+		if (*taken)
+			e->turn_us += length_us;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return wait_us;
+}
+
+static void
+give_back(struct throttle *t, uint64_t key, int64_t length_us, bool *taken)
+{
+	struct shard *s = shard_of(t, key);
+	struct entry *e;
+
+	if (!*taken)
+		return;
+	*taken = false;
+	pthread_mutex_lock(&s->lock);
+	e = find(s, key);
+	if (e != NULL)
+		e->turn_us -= length_us;
+	pthread_mutex_unlock(&s->lock);
+}
+
+int64_t
+throttle_turn_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
+		 struct slice user, int64_t now_us, struct throttle_turns *taken)
+{
+	uint64_t pair = hash_pair(t, from, hash_user(t, user));
+
+	if (pair == 0 || rules->base_us <= 0)
+		return 0;
+	return take_turn(t, pair, turn_length(rules), rules->patience_us, now_us, &taken->of_pair);
+}
+
+bool
+throttle_share(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
+	       struct slice user, int64_t now_us, struct throttle_turns *taken)
+{
+	uint64_t h = hash_user(t, user), address = hash_pair(t, from, 0);
+
+	if (address == 0 || rules->base_us <= 0)
+		return true;
+	if (take_turn(t, h, rules->base_us, 0, now_us, &taken->of_user) > 0)
+		return false;
+	if (take_turn(t, address, rules->base_us, 0, now_us, &taken->of_address) == 0)
+		return true;
+	give_back(t, h, rules->base_us, &taken->of_user);
+	return false;
 }
 
 /* ---- right logins ---- */
@@ -322,20 +426,20 @@ place_for_mark(struct shard *s, uint64_t pair)
 
 WARM void
 throttle_passed(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
-		struct slice user, bool had_turn, int64_t now_us)
+		struct slice user, struct throttle_turns *taken, int64_t now_us)
 {
-	uint64_t user_hash = hash_user(t, user), pair = hash_pair(t, from, user_hash);
+	uint64_t h = hash_user(t, user), pair = hash_pair(t, from, h);
 	struct shard *s = shard_of(t, pair);
-	struct entry *e;
 
 	if (pair == 0)
 		return;
 	pthread_mutex_lock(&s->lock);
-	*place_for_mark(s, pair) = (struct mark){ pair, user_hash, now_us };
-	e = had_turn ? find(s, pair) : NULL;
-	if (e != NULL)
-		e->turn_us -= turn_length(rules);
+	*place_for_mark(s, pair) = (struct mark){ pair, h, now_us };
 	pthread_mutex_unlock(&s->lock);
+	give_back(t, pair, turn_length(rules), &taken->of_pair);
+	give_back(t, h, rules->base_us, &taken->of_user);
+	if (taken->of_address)
+		give_back(t, hash_pair(t, from, 0), rules->base_us, &taken->of_address);
 }
 
 bool
@@ -358,19 +462,31 @@ throttle_trusts(struct throttle *t, const struct addr *from, struct slice user, 
 /* ---- for the console, and metrics ---- */
 
 static void
+count_entry(const struct entry *e, int64_t now_us, struct throttle_count *sum)
+{
+	bool waits = e->until_us > now_us;
+	int64_t *until_us = e->whose == WHOSE_PAIR ? &sum->until_us : &sum->limited_until_us;
+
+	if (waits && e->until_us > *until_us)
+		*until_us = e->until_us;
+	if (e->whose == WHOSE_PAIR) {
+		sum->failures += e->failures;
+		sum->throttled += waits;
+	} else if (e->whose == WHOSE_USER) {
+		sum->limited_users += waits;
+	} else {
+		sum->limited_addresses += waits;
+	}
+}
+
+static void
 count_shard(const struct shard *s, uint64_t user, int64_t now_us, struct throttle_count *sum)
 {
 	for (size_t i = 0; i < SHARD_ENTRIES; i++) {
 		const struct entry *e = &s->v[i];
 
-		if (e->pair == 0 || (user != 0 && e->user != user))
-			continue;
-		sum->failures += e->failures;
-		if (e->until_us <= now_us)
-			continue;
-		sum->throttled++;
-		if (e->until_us > sum->until_us)
-			sum->until_us = e->until_us;
+		if (e->whose != WHOSE_NOBODY && (user == 0 || e->user == user))
+			count_entry(e, now_us, sum);
 	}
 	for (size_t i = 0; i < SHARD_MARKS; i++) {
 		const struct mark *m = &s->marks[i];

@@ -204,7 +204,11 @@ static const struct option meridian_rows[] = {
 		  "somebody else's behind the same address." },
 	{ .name = "auth_throttle_after", .type = OPT_INT, AT(conf_main, auth_throttle_after, int),
 	  .apply = APPLY_AT_ONCE, .fallback = "10", .min = 0, .max = 1000, .group = "Login",
-	  .text = "So many failed logins are free." },
+	  .text = "So many failed logins of one user from one address are free; ten times as many, "
+		  "at least ten, of one user from wherever, and of one address whoever the users. "
+		  "Beyond that, of the logins of that user, or from that address, only one in "
+		  "auth_throttle_base is looked at, and all others are refused; users who have "
+		  "logged in from their address within a day are not concerned." },
 	{ .name = "admin_users", .type = OPT_LIST, AT(conf_main, admin_users, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
 	  .expected = "a user name", .group = "Login",

@@ -43,6 +43,8 @@ gather(struct session *s, struct stats *sum, struct metrics *m)
 		.streams = atomic_load_explicit(&p->streams, memory_order_relaxed),
 		.throttled = logins.throttled,
 		.trusted = logins.trusted,
+		.limited_users = logins.limited_users,
+		.limited_addresses = logins.limited_addresses,
 	};
 }
 

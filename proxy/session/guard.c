@@ -99,100 +99,121 @@ guard_forget(struct login *l)
 	l->turn = NULL;
 }
 
-/* Whether the pair is throttled. Then the login has a turn, or the session is closed. */
-enum standing { STANDING_FREE, STANDING_THROTTLED, STANDING_REFUSED };
+/* What earlier failures do to a login. */
+enum standing {
+	STANDING_FREE,
+	STANDING_LIMITED,   /* its user's, or its address's: it shares turns with many */
+	STANDING_THROTTLED, /* its pair's, and it has a turn */
+	STANDING_CLOSED     /* its pair's, and too many wait: the session is closed */
+};
+
+struct look {
+	struct throttle *table;
+	struct throttle_rules rules;
+	struct slice user;
+	int64_t now_us;
+	int64_t turn_us; /* how long it has to wait for its turn */
+	int64_t end_us;  /* … and for the end of what is held against it */
+};
 
 static WARM enum standing
-find_standing(struct session *s, int64_t *turn_us)
+find_standing(struct session *s, struct look *k)
 {
-	struct throttle *t = s->worker->process->throttle;
-	struct slice user = login_startup(s->login)->user;
-	struct throttle_rules rules = rules_of(s);
-	int64_t now_us = clock_us();
-	int64_t wait_us = throttle_wait_us(t, &rules, &s->true_addr, user, now_us);
+	struct throttle_turns *took = &s->login->took;
 
-	*turn_us = 0;
-	if (wait_us == 0)
-		return STANDING_FREE;
-	if (s->login->has_turn)
-		return STANDING_THROTTLED;
-	*turn_us = throttle_turn_us(t, &rules, &s->true_addr, user, now_us);
-	if (*turn_us > rules.patience_us) {
-		refuse(s, user, wait_us);
-		return STANDING_REFUSED;
+	*k = (struct look){ .table = s->worker->process->throttle,
+			    .rules = rules_of(s),
+			    .user = login_startup(s->login)->user,
+			    .now_us = clock_us() };
+	k->end_us = throttle_wait_us(k->table, &k->rules, &s->true_addr, k->user, k->now_us);
+	if (k->end_us == 0) {
+		k->end_us =
+		    throttle_limit_us(k->table, &k->rules, &s->true_addr, k->user, k->now_us);
+		return k->end_us > 0 ? STANDING_LIMITED : STANDING_FREE;
 	}
-	s->login->has_turn = true;
-	return STANDING_THROTTLED;
+	if (!took->of_pair)
+		k->turn_us =
+		    throttle_turn_us(k->table, &k->rules, &s->true_addr, k->user, k->now_us, took);
+	if (k->turn_us <= k->rules.patience_us)
+		return STANDING_THROTTLED;
+	refuse(s, k->user, k->end_us);
+	return STANDING_CLOSED;
 }
 
 WARM bool
 guard_begin(struct session *s, void (*go_on)(struct session *))
 {
 	enum standing standing;
-	int64_t turn_us;
+	struct look k;
 
 	if (!is_known(s))
 		return true;
-	standing = find_standing(s, &turn_us);
-	if (standing == STANDING_THROTTLED && turn_us > 0)
-		await_turn(s, turn_us, go_on);
-	return standing != STANDING_REFUSED && turn_us == 0;
+	standing = find_standing(s, &k);
+	if (standing == STANDING_THROTTLED && k.turn_us > 0)
+		await_turn(s, k.turn_us, go_on);
+	return standing != STANDING_CLOSED && k.turn_us == 0;
 }
 
 /* ---- verdicts ---- */
 
-static void
-refuse_now(struct session *s)
+/* A limited login is looked at where there is a turn now, or was when it was looked at first. */
+static bool
+shares_turn(struct session *s, const struct look *k)
 {
-	struct throttle_rules rules = rules_of(s);
-	struct slice user = login_startup(s->login)->user;
+	struct throttle_turns *took = &s->login->took;
 
-	refuse(s, user,
-	       throttle_wait_us(s->worker->process->throttle, &rules, &s->true_addr, user,
-				clock_us()));
+	return took->of_user || took->of_address ||
+	       throttle_share(k->table, &k->rules, &s->true_addr, k->user, k->now_us, took);
+}
+
+static void
+count_failure(struct session *s, const struct look *k)
+{
+	(void)throttle_failed(k->table, &k->rules, &s->true_addr, k->user, k->now_us);
 }
 
 WARM bool
 guard_admits(struct session *s)
 {
 	enum standing standing;
-	int64_t turn_us;
+	struct look k;
 
 	if (!is_known(s))
 		return true;
 	/* who began before the others had failed takes a turn here, and does not wait for it: what
 	 * is taken early is missing later */
-	standing = find_standing(s, &turn_us);
-	if (standing == STANDING_THROTTLED &&
-	    !throttle_trusts(s->worker->process->throttle, &s->true_addr,
-			     login_startup(s->login)->user, clock_us())) {
-		refuse_now(s);
-		standing = STANDING_REFUSED;
-	}
-	return standing != STANDING_REFUSED;
+	standing = find_standing(s, &k);
+	if (standing == STANDING_FREE || standing == STANDING_CLOSED)
+		return standing == STANDING_FREE;
+	if (throttle_trusts(k.table, &s->true_addr, k.user, k.now_us) ||
+	    (standing == STANDING_LIMITED && shares_turn(s, &k)))
+		return true;
+	if (standing == STANDING_LIMITED)
+		count_failure(s, &k); /* as a wrong one does */
+	refuse(s, k.user, k.end_us);
+	return false;
 }
 
 bool
 guard_failed(struct session *s)
 {
 	enum standing standing;
+	struct look k;
 	bool doubtful;
-	int64_t turn_us;
-	struct throttle_rules rules;
 
 	if (!is_known(s))
 		return true;
 	doubtful = lookup_doubt(s);
-	standing = find_standing(s, &turn_us);
-	if (standing == STANDING_THROTTLED)
-		refuse_now(s);
-	if (standing != STANDING_FREE)
+	standing = find_standing(s, &k);
+	if (standing == STANDING_CLOSED)
 		return false;
-	rules = rules_of(s);
-	if (!doubtful)
-		(void)throttle_failed(s->worker->process->throttle, &rules, &s->true_addr,
-				      login_startup(s->login)->user, clock_us());
-	return true;
+	if (standing == STANDING_LIMITED)
+		(void)shares_turn(s, &k); /* as a right one does */
+	if (standing != STANDING_THROTTLED && !doubtful)
+		count_failure(s, &k);
+	if (standing != STANDING_FREE)
+		refuse(s, k.user, k.end_us);
+	return standing == STANDING_FREE;
 }
 
 WARM void
@@ -204,5 +225,5 @@ guard_passed(struct session *s)
 		return;
 	rules = rules_of(s);
 	throttle_passed(s->worker->process->throttle, &rules, &s->true_addr,
-			login_startup(s->login)->user, s->login->has_turn, clock_us());
+			login_startup(s->login)->user, &s->login->took, clock_us());
 }

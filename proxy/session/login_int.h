@@ -11,6 +11,7 @@
 #include "protocol/http.h"
 #include "protocol/proxyhdr.h"
 #include "protocol/startup.h"
+#include "proxy/auth/throttle.h"
 #include "proxy/session/server.h"
 #include "proxy/session/session.h"
 #include "routing/route.h"
@@ -41,20 +42,20 @@ struct login {
 	struct route_home home;
 	int64_t decided_at_us;
 	struct attempt *attempts[ATTEMPTS_MAX];
-	struct event hedge;      /* when to try the next one beside the first */
-	struct buf failures;     /* "us-east1 db1:5432: connection refused; …" */
-	struct buf refused;      /* the pools that had nothing for it: ids of their nodes */
-	struct buf server_inbox; /* bytes of the node not forwarded yet */
-	uint32_t auth_code;      /* last Authentication message of the node */
-	bool asked;              /* a request of the node has been forwarded */
-	size_t heard;            /* bytes of the node since it is attached */
-	struct ownlogin *own;    /* Meridian answers the node's requests itself, or NULL */
-	struct auth *auth;       /* Meridian finds out who it is (authenticate.h), or NULL */
-	struct lookup *lookup;   /* what auth_query knows of it (lookup.h), or NULL */
-	struct credential *said; /* a password said in front of being asked, or NULL */
-	struct turn *turn;       /* it waits for its turn (guard.h), or NULL */
-	bool has_turn;           /* … and has come to it */
-	char *through;           /* a server that replicates from this place (through.h), or NULL */
+	struct event hedge;         /* when to try the next one beside the first */
+	struct buf failures;        /* "us-east1 db1:5432: connection refused; …" */
+	struct buf refused;         /* the pools that had nothing for it: ids of their nodes */
+	struct buf server_inbox;    /* bytes of the node not forwarded yet */
+	uint32_t auth_code;         /* last Authentication message of the node */
+	bool asked;                 /* a request of the node has been forwarded */
+	size_t heard;               /* bytes of the node since it is attached */
+	struct ownlogin *own;       /* Meridian answers the node's requests itself, or NULL */
+	struct auth *auth;          /* Meridian finds out who it is (authenticate.h), or NULL */
+	struct lookup *lookup;      /* what auth_query knows of it (lookup.h), or NULL */
+	struct credential *said;    /* a password said in front of being asked, or NULL */
+	struct turn *turn;          /* it waits for its turn (guard.h), or NULL */
+	struct throttle_turns took; /* … and what it has taken */
+	char *through; /* a server that replicates from this place (through.h), or NULL */
 };
 
 /* session.c */

@@ -3,7 +3,8 @@
 #
 # An application and somebody who guesses its password, behind one address: the application gets in
 # at every login, the guesses stay bounded, and who guesses cannot tell a user who logs in there from
-# one whom nobody knows.
+# one whom nobody knows. Guesses of one user from many addresses, and of many users from one, are
+# bounded too, and nobody who has logged in from there notices.
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
@@ -25,10 +26,11 @@ my $proxy = Meridian::Test::Proxy->new('main',
 delete @ENV{qw(PGPASSWORD PGUSER)};
 $proxy->start;
 
+# What a login gets: '' or its SQLSTATE.
 sub code
 {
-	my ($user, $password, $database) = @_;
-	my $w = Meridian::Test::Wire->new($proxy, from => '127.0.0.2');
+	my ($user, $password, $database, $from) = @_;
+	my $w = Meridian::Test::Wire->new($proxy, from => $from // '127.0.0.2');
 	my @m = $w->login(user => $user, database => $database // 'postgres', password => $password);
 	return $m[-1][0] eq 'E' ? error_fields($m[-1])->{C} : '';
 }
@@ -106,7 +108,51 @@ is($trusted, $unknown, 'so does one who has');
 cmp_ok(abs($took_trusted - $took), '<', Meridian::Test::Proxy::slow(1), 'as slowly');
 is(code('paul', 'plain'), '', 'who gets in');
 is(code('late', 'x'), '28000', 'where the other one does not');
-my %stats = map { $_->{counter} => $_->{value} } @{ $proxy->console('SHOW STATS') };
-cmp_ok($stats{logins_delayed}, '>', 0, 'SHOW STATS counts who waited');
+
+sub delayed { my %n = map { $_->{counter} => $_->{value} } @{ $proxy->console('SHOW STATS') }; return $n{logins_delayed} }
+cmp_ok(delayed(), '>', 0, 'SHOW STATS counts who waited');
+
+# ---------------------------------------------------------------- many addresses, many users
+
+# Ten times as many failures as of a pair are free to a user, and to an address.
+$proxy->stop;
+$proxy->write_conf(set => { auth_throttle_base => '5s' });
+$proxy->start;
+is(code('alice', 'wonder'), '', 'one who has logged in');
+
+# How often each answer comes, of 40 addresses or of 40 users.
+sub from_many { my ($user) = @_; my %n; $n{ code($user, 'wrong', undef, "127.0.1.$_") }++ for 1 .. 40; return \%n }
+sub at_many   { my ($from) = @_; my %n; $n{ code("x$_", 'wrong', undef, $from) }++ for 1 .. 40; return \%n }
+
+# Three right logins in a row, and that they do not wait.
+sub unconcerned
+{
+	my ($what, @login) = @_;
+	my $at = time;
+	is_deeply([ map { code(@login) } 1 .. 3 ], [ ('') x 3 ], $what);
+	cmp_ok(time - $at, '<', 2 * Meridian::Test::Proxy::slow(1), '... without a wait');
+	return;
+}
+
+is_deeply(from_many('alice'), { '28P01' => 31, 28000 => 9 }, 'guesses from many addresses are bounded in total');
+unconcerned('who has logged in from its address gets in', 'alice', 'wonder');
+is(code('alice', 'wrong'), '28000', '... and a wrong password from there looks like those of others');
+is_deeply(from_many('nobody'), { '28P01' => 31, 28000 => 9 }, 'a user whom nobody knows gets the same answers');
+is(code('paul', 'plain', undef, '127.0.1.1'), '', 'the other users of those addresses notice nothing');
+my ($row) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW USERS') };
+ok($row->{limited_until}, 'SHOW USERS says so');
+usleep(5_100_000);
+is(code('alice', 'wonder', undef, '127.0.1.200'), '', 'from a new address it gets in when there is a turn');
+is(code('alice', 'wonder', undef, '127.0.1.201'), '', '... which a right login gives back');
+is(code('alice', 'wrong', undef, '127.0.1.202'), '28000', 'a wrong password from a new address');
+is(code('alice', 'wonder', undef, '127.0.1.203'), '28000', '... has the turn');
+
+is(code('paul', 'plain', undef, '127.0.2.1'), '', 'one of many behind an address');
+is_deeply(at_many('127.0.2.1'), { '28P01' => 31, 28000 => 9 }, 'guesses at many users from there are bounded in total');
+unconcerned('who has logged in from there gets in', 'paul', 'plain', undef, '127.0.2.1');
+is(code('paul', 'plain', 'relayed', '127.0.2.1'), '', '... under passthrough too');
+is(code('late', 'x', undef, '127.0.2.1'), '28000', 'who has not waits until there is a turn');
+unconcerned('other addresses notice nothing', 'paul', 'plain', undef, '127.0.2.2');
+is(delayed(), 0, 'nobody has waited: a limit has no queue');
 $proxy->stop;
 done_testing();

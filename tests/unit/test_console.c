@@ -121,9 +121,9 @@ static const struct {
 	{ "Q SHOW USERS; SELECT 1",
 	  "T(user:25 privilege:25 secret:25 source:25 sessions:20 server_connections:20 "
 	  "max_user_connections:20 throttled_until:1184 throttled_addresses:20 "
-	  "trusted_addresses:20) D[admin|admin|||0|0|0||0|0] D[app|||node|2|2|0||0|0] "
-	  "D[eve|stats|||0|0|0||0|0] D[monitor|stats|||0|0|0||0|0] "
-	  "D[other|||node|2|2|0||0|0] C(SHOW) T(?column?:23) D[1] C(SELECT 1) Z" },
+	  "trusted_addresses:20 limited_until:1184) D[admin|admin|||0|0|0||0|0|] "
+	  "D[app|||node|2|2|0||0|0|] D[eve|stats|||0|0|0||0|0|] D[monitor|stats|||0|0|0||0|0|] "
+	  "D[other|||node|2|2|0||0|0|] C(SHOW) T(?column?:23) D[1] C(SELECT 1) Z" },
 	{ "Q SHOW SERVERS USER other", SERVERS_T " " OWN(3, 1) " " OWN(4, 2) " C(SHOW) Z" },
 	{ "Q SHOW SERVERS REGION us-west1",
 	  SERVERS_T " " POOL_SERVER(1) " " POOL_SERVER(2) " C(SHOW) Z" },

@@ -43,7 +43,9 @@ told_as(enum exposition_format format, const struct topology *t, const struct st
 			     .resident_bytes = -1,
 			     .clients_max = 1000,
 			     .throttled = 3,
-			     .trusted = 70 };
+			     .trusted = 70,
+			     .limited_users = 5,
+			     .limited_addresses = 6 };
 	struct buf b = { 0 };
 	char *text;
 
@@ -80,6 +82,8 @@ counters_are_told_with_their_labels(void **arg)
 	HAS(text, "meridian_clients_max 1000");
 	HAS(text, "meridian_logins_throttled_pairs 3");
 	HAS(text, "meridian_logins_trusted_pairs 70");
+	HAS(text, "meridian_logins_limited_users 5");
+	HAS(text, "meridian_logins_limited_addresses 6");
 	free(text);
 	free(stats);
 	topology_unref(t);
