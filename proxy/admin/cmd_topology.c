@@ -150,7 +150,7 @@ static const struct column node_columns[] = {
 	{ "system_identifier", COLUMN_TEXT },
 	{ "used_connections", COLUMN_INT4 },
 	{ "max_connections", COLUMN_INT4 },
-	{ "tls", COLUMN_TEXT },
+	{ "tls", EVERYDAY_CUT(COLUMN_TEXT, 7) },
 	{ "tls_cipher", COLUMN_TEXT },
 };
 
@@ -366,8 +366,8 @@ static const struct command commands[] = {
 	  .row = nodes_row,
 	  .help = "one row per node: what it is, how it is, and why it is not used",
 	  .example = "SHOW NODES",
-	  .answer = "us-east1|10.0.10.15:5432|primary|up|f|4.473|0|\n"
-		    "us-east1|10.0.10.16:5432|standby|up|f|0.802|1979.576|" },
+	  .answer = "us-east1|10.0.10.15:5432|primary|up|f|4.473|0||TLSv1.3\n"
+		    "us-east1|10.0.10.16:5432|standby|up|f|0.802|1979.576||" },
 	{ .words = "SHOW DATABASES",
 	  COLUMNS(database_columns),
 	  .row = databases_row,

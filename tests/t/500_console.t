@@ -79,7 +79,7 @@ my %columns = (
 		qw(id worker database user client_addr true_addr state city country locality_source home node tls
 		  application_name connected_at rx_bytes tx_bytes queries client_rtt_us server_rtt_us move_block)
 	],
-	'SHOW NODES'    => [qw(region node role state drained rtt_ms lag_ms reason)],
+	'SHOW NODES'    => [qw(region node role state drained rtt_ms lag_ms reason tls)],
 	'SHOW SESSIONS' => [qw(id database user client_addr state city home)],
 	'SHOW POOLS'    => [qw(database user node worker cl_active cl_waiting sv_active sv_idle maxwait)],
 	'SHOW POOLS FULL' => [

@@ -157,9 +157,10 @@ static const struct {
 	  "columns) Z" },
 	{ "P |SHOW POOLS USER $1|\nDS \nB ||app|\nDP \nE |1\nS",
 	  "1 t(25) " SHORT_POOLS_T " 2 " SHORT_POOLS_T " D[movr|app|db1:5432|1|5|2|3|1|1] s Z" },
-	{ "P |SHOW NODES|\nB |||ttttttbt\nDP \nE |1\nS",
-	  "1 2 T(region:25 node:25 role:25 state:25 drained:16 rtt_ms:701 lag_ms:701:b reason:25) "
-	  "D[us-east1|db1:5432|primary|up|f|12.345|\\0\\0\\0\\0\\0\\0\\0\\0|] s Z" },
+	{ "P |SHOW NODES|\nB |||ttttttbtt\nDP \nE |1\nS",
+	  "1 2 T(region:25 node:25 role:25 state:25 drained:16 rtt_ms:701 lag_ms:701:b reason:25 "
+	  "tls:25) "
+	  "D[us-east1|db1:5432|primary|up|f|12.345|\\0\\0\\0\\0\\0\\0\\0\\0||] s Z" },
 	{ "P |SHOW SERVERS USER other|\nB |||\nE |1\nS\nE |3\nS",
 	  "1 2 " OWN(3, 1) " s Z " OWN(4, 2) " C(SHOW) Z" },
 	{ "Q KILL SESSION 99", "E(42704 session 99 does not exist) Z" },
