@@ -93,7 +93,7 @@ cmp_ok($written, '>', 200, 'they have written');
 
 # ---------------------------------------------------------------- the executor's proxy dies
 $osc->safe_psql('postgres', 'DROP DATABASE app WITH (FORCE)');
-run_by($second, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1, pause_budget = '10s')");
+run_by($second, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1, freeze_deadline = '10s', catchup_deadline = '30s', pause_budget = '10s')");
 run_by($second, 'RUN MIGRATION mv PREPARE');
 run_by($second, 'RUN MIGRATION mv DATA');
 for my $case ([ 'freeze:after', 'error', 'agora-fr1' ], [ 'decide:after', 'redirecting', 'osc-fr1' ]) {
