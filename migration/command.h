@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The commands of the console about migrations, each a function that waits for databases: the
- * console gives it a thread (proxy/migrations.h). All state is in the control schema, so any proxy
- * of the fleet answers any command.
+ * console gives it a thread (proxy/move/migrations.h). All state is in the control schema, so any
+ * proxy of the fleet answers any command.
  */
 #ifndef MIGRATION_COMMAND_H
 #define MIGRATION_COMMAND_H

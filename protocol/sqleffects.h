@@ -2,7 +2,7 @@
  *
  * What a text of SQL may leave behind on the server connection that runs it: settings, LISTEN,
  * session locks, temporary tables, cursors, prepared statements. It only suspects, and rather too
- * much than too little; what is so the server is asked (proxy/session/truth.h). Knows SQL's tokens
+ * much than too little; what is so the server is asked (proxy/sqlstate/truth.h). Knows SQL's tokens
  * and a table of words; allocates nothing but names, remembers nothing, never looks beyond the
  * text. Wants whole texts: of one that is cut, say EFFECT_UNKNOWN.
  *

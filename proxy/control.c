@@ -15,8 +15,8 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "proxy/fleet.h"
-#include "proxy/migrations.h"
+#include "proxy/cancel/fleet.h"
+#include "proxy/move/migrations.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
 

@@ -25,10 +25,10 @@
 #include "proxy/control_int.h"
 #include "proxy/descriptors.h"
 #include "proxy/import/import.h"
-#include "proxy/migrations.h"
+#include "proxy/move/migrations.h"
+#include "proxy/move/redirects.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/redirects.h"
 #include "routing/geo.h"
 
 /* What is kept of auth_query. */

@@ -15,10 +15,10 @@
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/authcache.h"
+#include "proxy/cancel/fleet.h"
 #include "proxy/conninfo.h"
 #include "proxy/control_int.h"
 #include "proxy/descriptors.h"
-#include "proxy/fleet.h"
 #include "proxy/net/tlsctx.h"
 #include "routing/places.h"
 

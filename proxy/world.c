@@ -7,7 +7,7 @@
 
 #include "base/hot.h"
 #include "base/mem.h"
-#include "proxy/fleet.h"
+#include "proxy/cancel/fleet.h"
 #include "proxy/net/tlsctx.h"
 
 struct world *

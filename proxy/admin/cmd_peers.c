@@ -5,7 +5,7 @@
 #include "config.h"
 
 #include "proxy/admin/commands.h"
-#include "proxy/fleet.h"
+#include "proxy/cancel/fleet.h"
 #include "proxy/world.h"
 #include "routing/topology.h"
 

@@ -8,8 +8,8 @@
 
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
+#include "proxy/move/pause.h"
 #include "proxy/pool/show.h"
-#include "proxy/session/pause.h"
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
 #include "proxy/world.h"

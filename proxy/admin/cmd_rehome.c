@@ -8,7 +8,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
-#include "proxy/session/rehome.h"
+#include "proxy/move/rehome.h"
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
 

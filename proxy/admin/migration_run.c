@@ -14,7 +14,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/admin/console_int.h"
 #include "proxy/meridian.h"
-#include "proxy/migrations.h"
+#include "proxy/move/migrations.h"
 #include "proxy/worker.h"
 
 struct state {

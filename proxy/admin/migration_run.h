@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * How a command about migrations runs on the console: a call on a thread of its own
- * (proxy/migrations.h), whose rows, notices and lines become messages here. Ctrl-C, and a client
- * that hangs up, leave the call to itself.
+ * (proxy/move/migrations.h), whose rows, notices and lines become messages here. Ctrl-C, and a
+ * client that hangs up, leave the call to itself.
  */
 #ifndef PROXY_ADMIN_MIGRATION_RUN_H
 #define PROXY_ADMIN_MIGRATION_RUN_H

@@ -15,9 +15,9 @@
 #include "protocol/sqlstate.h"
 #include "proxy/admin/console.h"
 #include "proxy/auth/credential.h"
+#include "proxy/cancel/cancel.h"
 #include "proxy/http/http_int.h"
 #include "proxy/http/sql_int.h"
-#include "proxy/session/cancel.h"
 #include "proxy/worker_int.h"
 
 #define JSON_TYPE        "application/json"

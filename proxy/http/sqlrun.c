@@ -15,7 +15,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/http/http_int.h"
 #include "proxy/http/sql_int.h"
-#include "proxy/session/sampler.h"
+#include "proxy/sqlstate/sampler.h"
 #include "proxy/worker_int.h"
 #include "routing/topology.h"
 

@@ -12,7 +12,7 @@
 #include "base/hot.h"
 #include "base/mem.h"
 #include "proxy/http/http_int.h"
-#include "proxy/session/pings.h"
+#include "proxy/http/pings.h"
 #include "proxy/worker_int.h"
 
 #define TARGET_MAX ((size_t)255)

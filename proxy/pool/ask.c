@@ -12,8 +12,8 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
-#include "proxy/session/reports.h"
 #include "proxy/session/server.h"
+#include "proxy/sqlstate/reports.h"
 #include "proxy/worker_int.h"
 
 struct ask {

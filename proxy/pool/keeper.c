@@ -14,8 +14,8 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/pool/pool_int.h"
-#include "proxy/session/pooled.h"
-#include "proxy/session/vars.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/sqlstate/vars.h"
 #include "proxy/worker_int.h"
 
 #define KEEP_MIN_US (20 * USEC_PER_MSEC)

@@ -15,10 +15,10 @@
 #include "protocol/sqlstate.h"
 #include "protocol/startup.h"
 #include "proxy/pool/pool_int.h"
-#include "proxy/session/reports.h"
 #include "proxy/session/signon.h"
-#include "proxy/session/statements.h"
-#include "proxy/session/vars.h"
+#include "proxy/sqlstate/reports.h"
+#include "proxy/sqlstate/statements.h"
+#include "proxy/sqlstate/vars.h"
 #include "proxy/worker_int.h"
 
 static void

@@ -11,13 +11,13 @@
 #include "base/hash.h"
 #include "base/hot.h"
 #include "proxy/auth/credential.h"
+#include "proxy/move/pause.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
-#include "proxy/session/pause.h"
-#include "proxy/session/pooled.h"
-#include "proxy/session/reports.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/sqlstate/reports.h"
 #include "proxy/worker_int.h"
 
 /* So many idle connections are looked at for one that has the session's settings. */

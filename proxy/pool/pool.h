@@ -2,7 +2,7 @@
  *
  * Pools: server connections that are lent to sessions. One pool per worker, database, user, node
  * and `options` of the startup packet, so that whoever borrows a connection finds what its own
- * login would have given it, but for settings, which are replayed (proxy/session/vars.h). A worker
+ * login would have given it, but for settings, which are replayed (proxy/sqlstate/vars.h). A worker
  * has its share of the sizes that the operator wrote: no lock, no other worker's connection.
  *
  * A connection is opened by its pool, not by a session (launch.c): dial, login with the pool's
@@ -10,7 +10,7 @@
  * last come, first lent, so that those beyond the need grow old and are closed (keeper.c); sessions
  * wait in the order in which they came.
  *
- * Nothing here looks at messages; what a session does with a connection is proxy/session/pooled.h.
+ * Nothing here looks at messages; what a session does with a connection is proxy/pool/pooled.h.
  */
 #ifndef PROXY_POOL_POOL_H
 #define PROXY_POOL_POOL_H

@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "proxy/pool/pool.h"
-#include "proxy/session/pooled.h"
-#include "proxy/session/statements.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/sqlstate/statements.h"
 #include "proxy/worker_int.h"
 
 static const char *

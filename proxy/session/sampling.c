@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/hot.h"
 #include "proxy/fingerprints.h"
-#include "proxy/session/sampler.h"
 #include "proxy/session/session_int.h"
+#include "proxy/sqlstate/sampler.h"
 #include "proxy/worker_int.h"
 
 WARM void

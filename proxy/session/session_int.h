@@ -24,8 +24,8 @@
 
 #include "base/ev/loop.h"
 #include "protocol/flow.h"
+#include "proxy/login/login_int.h"
 #include "proxy/net/stream.h"
-#include "proxy/session/login_int.h"
 #include "proxy/session/server.h"
 #include "proxy/session/session.h"
 #include "proxy/session/states.h"

@@ -26,7 +26,7 @@
 #include "protocol/message.h"
 #include "protocol/setting.h"
 #include "proxy/pool/pool.h"
-#include "proxy/session/pooled.h"
+#include "proxy/pool/pooled.h"
 #include "proxy/worker_int.h"
 
 #define MESSAGE_MAX  SETTINGS_HELD_MAX /* longer ones are not looked at */

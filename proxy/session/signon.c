@@ -15,10 +15,10 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
+#include "proxy/auth/ownlogin.h"
 #include "proxy/control.h"
-#include "proxy/session/dial.h"
-#include "proxy/session/ownlogin.h"
-#include "proxy/session/vars.h"
+#include "proxy/net/dial.h"
+#include "proxy/sqlstate/vars.h"
 #include "proxy/worker_int.h"
 
 #define LOGIN_MESSAGE_MAX ((size_t)64 * 1024)

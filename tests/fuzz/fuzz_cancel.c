@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "proxy/session/cancelkeys.h"
+#include "proxy/cancel/cancelkeys.h"
 
 #include <string.h>
 

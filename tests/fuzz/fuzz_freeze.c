@@ -9,11 +9,11 @@
 #include "tests/fuzz/stage.h"
 
 #include "protocol/message.h"
-#include "proxy/errand.h"
-#include "proxy/pauses.h"
-#include "proxy/session/cutover.h"
-#include "proxy/session/pause.h"
-#include "proxy/session/straggle_int.h"
+#include "proxy/move/cutover.h"
+#include "proxy/move/errand.h"
+#include "proxy/move/pause.h"
+#include "proxy/move/pauses.h"
+#include "proxy/move/straggle_int.h"
 
 /* What the databases of stage.c are, each with its migration: trust, SCRAM, and pools. */
 static const char *const databases[] = { "t", "s", "p", "q" };

@@ -5,13 +5,13 @@
  */
 #include "config.h"
 
-#include "proxy/session/reports.h"
+#include "proxy/sqlstate/reports.h"
 
 #include <string.h>
 
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "proxy/session/vars.h"
+#include "proxy/sqlstate/vars.h"
 #include "tests/fuzz/fuzz.h"
 
 struct heard {

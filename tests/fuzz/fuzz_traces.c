@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "proxy/session/traces.h"
+#include "proxy/sqlstate/traces.h"
 
 #include <string.h>
 
@@ -15,7 +15,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/fingerprints.h"
-#include "proxy/session/sampler.h"
+#include "proxy/sqlstate/sampler.h"
 #include "tests/fuzz/fuzz.h"
 
 struct seen {

@@ -7,12 +7,12 @@
  */
 #include "config.h"
 
-#include "proxy/session/truth.h"
+#include "proxy/sqlstate/truth.h"
 
 #include <string.h>
 
 #include "protocol/sqleffects.h"
-#include "proxy/session/vars.h"
+#include "proxy/sqlstate/vars.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct vars *

@@ -19,9 +19,9 @@
 #include "proxy/auth/keymaker.h"
 #include "proxy/auth/md5.h"
 #include "proxy/auth/throttle.h"
+#include "proxy/move/redirects.h"
 #include "proxy/net/sock.h"
-#include "proxy/redirects.h"
-#include "proxy/session/pooled.h"
+#include "proxy/pool/pooled.h"
 #include "proxy/usage.h"
 
 static const struct addr local = { .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 }, .port = 4711 };

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: PostgreSQL
 #
-# The gate of migrations (proxy/gate.h): who serves a database, freezes that expire, and sessions of
+# The gate of migrations (proxy/move/gate.h): who serves a database, freezes that expire, and sessions of
 # every kind that go to the new node with their connection, or are told to reconnect.
 use strict;
 use warnings;

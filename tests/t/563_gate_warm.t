@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: PostgreSQL
 #
-# Connections that a migration has opened where its database will be (prewarm, proxy/gate.h): nobody
+# Connections that a migration has opened where its database will be (prewarm, proxy/move/gate.h): nobody
 # serves it there yet, and pools are looked after meanwhile. They stay, until the migration has let go.
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * meridian with a door to its gate (proxy/gate.h), for tests of what migrations do to sessions: all
- * of the program, and a thread that takes orders on the unix socket MERIDIAN_GATE, one line each,
- * words separated by blanks:
+ * meridian with a door to its gate (proxy/move/gate.h), for tests of what migrations do to
+ * sessions: all of the program, and a thread that takes orders on the unix socket MERIDIAN_GATE,
+ * one line each, words separated by blanks:
  *
  *   serve DATABASE PLACE|- NEWDB|- EPOCH       served
  *   prewarm M DATABASE FROM TO NEWDB|- MS      freeze M DATABASE FROM TO NEWDB|- MS EXPIRES_MS
@@ -22,7 +22,7 @@
 
 #include "base/clock.h"
 #include "proxy/control_int.h"
-#include "proxy/gate.h"
+#include "proxy/move/gate.h"
 
 static void run_with_door(struct control *c);
 #define control_run run_with_door

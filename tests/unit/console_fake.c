@@ -14,9 +14,9 @@
 #include "protocol/sqlstate.h"
 #include "proxy/auth/authcache.h"
 #include "proxy/auth/throttle.h"
+#include "proxy/move/pause.h"
+#include "proxy/move/rehome.h"
 #include "proxy/pool/show.h"
-#include "proxy/session/pause.h"
-#include "proxy/session/rehome.h"
 
 /* ---- proxy/worker.h ---- */
 
@@ -136,7 +136,7 @@ session_history(const struct session *s, struct session_step *out, size_t max)
 	return n;
 }
 
-/* ---- proxy/pool/show.h, proxy/session/pause.h ---- */
+/* ---- proxy/pool/show.h, proxy/move/pause.h ---- */
 
 void
 pools_show(struct worker *w, void (*row)(void *arg, const struct pool_facts *f), void *arg)
@@ -204,7 +204,7 @@ pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
 	*out = (struct pause_facts){ .pause.scope.database = "movr", .held = 3, .open = 1 };
 }
 
-/* ---- proxy/session/rehome.h: only session 4 can be moved, and not to us-west1 ---- */
+/* ---- proxy/move/rehome.h: only session 4 can be moved, and not to us-west1 ---- */
 
 bool
 rehome_can(const struct session *s, const char **why)
@@ -265,7 +265,7 @@ locate_route(const struct world *w, const struct route_wish *wish, struct route 
 	route_decide(&in, out);
 }
 
-/* ---- proxy/migrations.h: the pointer to them is the fake ---- */
+/* ---- proxy/move/migrations.h: the pointer to them is the fake ---- */
 
 void
 call_item_free(struct call_item *item)

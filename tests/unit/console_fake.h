@@ -11,7 +11,7 @@
 #include "proxy/admin/console.h"
 #include "proxy/control.h"
 #include "proxy/meridian.h"
-#include "proxy/migrations.h"
+#include "proxy/move/migrations.h"
 #include "proxy/pool/pool.h"
 #include "proxy/session/session.h"
 #include "proxy/stats.h"

@@ -12,8 +12,8 @@
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "proxy/session/statements.h"
-#include "proxy/session/statements_texts.h"
+#include "proxy/sqlstate/statements.h"
+#include "proxy/sqlstate/statements_texts.h"
 #include "tests/unit/pg_model.h"
 #include "tests/unit/says.h"
 

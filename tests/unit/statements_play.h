@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Three clients that share two servers by proxy/session/statements.h, from one transaction to the
+ * Three clients that share two servers by proxy/sqlstate/statements.h, from one transaction to the
  * next, against a model of PostgreSQL (tests/unit/pg_model.h). What they say, and how all of it is
  * cut and delayed, comes from the bytes of `data`. Each client must read what a server of its own
  * would have said to the same bytes, to the byte; and nothing may be left waiting.

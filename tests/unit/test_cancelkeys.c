@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/cancelkeys.h"
+#include "proxy/cancel/cancelkeys.h"
 
 #include <stdbool.h>
 

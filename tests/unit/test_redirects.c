@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/redirects.h"
+#include "proxy/move/redirects.h"
 
 #include <stdio.h>
 #include <stdlib.h>

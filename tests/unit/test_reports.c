@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/reports.h"
+#include "proxy/sqlstate/reports.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/message.h"
-#include "proxy/session/vars.h"
+#include "proxy/sqlstate/vars.h"
 
 #include "tests/unit/cost.h"
 

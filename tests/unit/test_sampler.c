@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/sampler.h"
+#include "proxy/sqlstate/sampler.h"
 
 #include <stdio.h>
 #include <stdlib.h>

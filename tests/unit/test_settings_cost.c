@@ -7,14 +7,14 @@
  */
 #include "config.h"
 
-#include "proxy/session/truth.h"
+#include "proxy/sqlstate/truth.h"
 
 #include <stdio.h>
 
 #include "protocol/crc32c.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
-#include "proxy/session/vars.h"
+#include "proxy/sqlstate/vars.h"
 #include "tests/unit/cost.h"
 
 #include "tests/unit/unit.h"

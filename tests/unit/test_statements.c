@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "proxy/session/statements.h"
+#include "proxy/sqlstate/statements.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
-#include "proxy/session/statements_texts.h"
+#include "proxy/sqlstate/statements_texts.h"
 #include "tests/unit/statements_play.h"
 
 #include "tests/unit/unit.h"

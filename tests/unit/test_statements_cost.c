@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "proxy/session/statements.h"
+#include "proxy/sqlstate/statements.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/strikes.h"
+#include "proxy/cancel/strikes.h"
 
 #include "base/slice.h"
 #include "tests/unit/unit.h"

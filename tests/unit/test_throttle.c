@@ -309,7 +309,7 @@ struct siege {
 	int64_t longest_us;
 };
 
-/* What the session does with a login that has its turn (proxy/session/guard.c). True: it was looked
+/* What the session does with a login that has its turn (proxy/login/guard.c). True: it was looked
  * at. */
 static bool
 judge(struct throttle *t, const char *from, const char *user, bool right, int64_t now_us,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/through.h"
+#include "proxy/login/through.h"
 
 #include "tests/unit/unit.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/traces.h"
+#include "proxy/sqlstate/traces.h"
 
 #include <stdlib.h>
 
 #include "protocol/flow.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "proxy/session/truth.h"
+#include "proxy/sqlstate/truth.h"
 #include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "proxy/session/traces.h"
+#include "proxy/sqlstate/traces.h"
 
 #include <string.h>
 

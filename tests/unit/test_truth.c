@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/truth.h"
+#include "proxy/sqlstate/truth.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
-#include "proxy/session/vars.h"
+#include "proxy/sqlstate/vars.h"
 
 #include "tests/unit/unit.h"
 

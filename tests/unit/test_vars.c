@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/session/vars.h"
+#include "proxy/sqlstate/vars.h"
 
 #include <stdio.h>
 #include <stdlib.h>

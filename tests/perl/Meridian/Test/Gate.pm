@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 #
-# Meridian::Test::Gate - orders to the gate of a proxy (proxy/gate.h), as migrations give them.
+# Meridian::Test::Gate - orders to the gate of a proxy (proxy/move/gate.h), as migrations give them.
 #
 #   my $gate  = Meridian::Test::Gate->new;
 #   my $proxy = Meridian::Test::Proxy->new('main', $gate->proxy_options, regions => [ … ]);

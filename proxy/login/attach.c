@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Attaching: walks the route's nodes until one answers. A second attempt is begun beside the first
+ * where that is slower than its usual round trip allows; whoever answers first has the session.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/hot.h"
+#include "proxy/control.h"
+#include "proxy/descriptors.h"
+#include "proxy/http/http.h"
+#include "proxy/login/attempt.h"
+#include "proxy/login/through.h"
+#include "proxy/move/pause.h"
+#include "proxy/worker_int.h"
+
+/* Connected but silent: a server forks for each session, so it has this much longer to answer. */
+#define ANSWER_PATIENCE 10
+
+/* Behind a list that has no room for all. */
+#define AND_SO_ON " …"
+
+static void attach_next(struct session *s);
+
+/* Of one region there is nothing to remember; a reload meanwhile may have numbered the regions
+ * anew; and where a server replicates from says nothing of where callers of its address belong. */
+static bool
+sticky_fits(const struct session *s)
+{
+	return s->login->world->topology->nregions > 1 && s->login->through == NULL &&
+	       s->worker->sticky_config == s->login->world->config->version;
+}
+
+WARM void
+attach_route(struct session *s, struct route *out)
+{
+	struct login *l = s->login;
+	struct route_wish wish = {
+		.database = session_name(s, NAME_DATABASE),
+		.access = l->access,
+		.locality = &l->locality,
+		.sticky_region = -1,
+		.seed = s->id,
+	};
+
+	if (l->through != NULL) {
+		through_route(l, out);
+		return;
+	}
+	if (sticky_fits(s))
+		wish.sticky_region = sticky_get(
+		    s->worker->sticky, sticky_key(&l->locality, &s->true_addr), clock_us());
+	locate_route(l->world, &wish, out);
+}
+
+static const struct node_live *
+first_node(const struct login *l)
+{
+	return l->ncandidates > 0 ? l->world->topology->nodes[l->candidates[0]].live : NULL;
+}
+
+WARM void
+attach_begin(struct session *s)
+{
+	struct route *route = &s->worker->route;
+	struct login *l = s->login;
+
+	if (s->worker->sticky_config != l->world->config->version) {
+		sticky_clear(s->worker->sticky);
+		s->worker->sticky_config = l->world->config->version;
+	}
+	attach_route(s, route);
+	l->home = route->home;
+	l->decided_at_us = clock_us();
+	l->ncandidates = route->nnodes;
+	memcpy(l->candidates, route->nodes, route->nnodes * sizeof(l->candidates[0]));
+	if (s->worker->pauses != NULL && pause_login(s, first_node(l)))
+		return;
+	session_enter(s, SESSION_ATTACHING);
+	attach_next(s);
+}
+
+static unsigned
+in_flight(const struct login *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ATTEMPTS_MAX; i++)
+		n += l->attempts[i] != NULL;
+	return n;
+}
+
+static void
+arm_hedge(struct login *l, int64_t delay_us)
+{
+	struct timeval tv = { .tv_sec = delay_us / USEC_PER_SEC,
+			      .tv_usec = delay_us % USEC_PER_SEC };
+
+	event_add(&l->hedge, &tv);
+}
+
+/* How long the attempt may take before another is begun beside it: 2 × the usual round trip + 50 ms
+ * to connect, and where it has connected, room for a fork and the TLS handshake as well. */
+static int64_t
+patience(const struct attempt *a)
+{
+	const struct login *l = a->login;
+	const struct node *n = &l->world->topology->nodes[a->node];
+	int64_t rtt = n->connect_us > n->rtt_us ? n->connect_us : n->rtt_us;
+	int64_t delay = l->world->config->main.hedge_delay;
+
+	if (a->dial.step == DIAL_CONNECT)
+		return 2 * rtt + delay;
+	return 8 * rtt + ANSWER_PATIENCE * delay;
+}
+
+static void
+attach_on_hedge(evutil_socket_t fd, short what, void *arg)
+{
+	struct login *l = arg;
+	struct session *s = l->session;
+	struct attempt *first = l->attempts[0] != NULL ? l->attempts[0] : l->attempts[1];
+	unsigned place = l->attempts[0] == NULL ? 0 : 1;
+	int64_t left;
+
+	(void)fd;
+	(void)what;
+	if (first == NULL || in_flight(l) == ATTEMPTS_MAX || l->next >= l->ncandidates)
+		return;
+	left = first->begun_us + patience(first) - clock_us();
+	if (left > 0) {
+		arm_hedge(l, left);
+		return;
+	}
+	stat_add(&s->worker->stats.hedges, 1);
+	attempt_begin(l, place, l->candidates[l->next++], DIAL_AS_CONFIGURED);
+	if (s->login == l && l->attempts[place] != NULL)
+		l->attempts[place]->hedge = true;
+}
+
+/* Every region with why it was not used, for the DETAIL of 08006. */
+static void
+explain_failure(struct session *s, struct err *e)
+{
+	struct login *l = s->login;
+	struct route *route = &s->worker->route;
+	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
+	char reason[160];
+
+	if (l->failures.n > 0)
+		buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
+			   l->failures.failed ? AND_SO_ON : "");
+	attach_route(s, route);
+	for (unsigned i = 0; i < route->nrows && !b.failed; i++) {
+		const struct route_row *row = &route->rows[i];
+
+		if (row->verdict != VERDICT_REJECTED)
+			continue;
+		route_reason_text(l->world->topology, row, clock_us(), reason, sizeof(reason));
+		buf_printf(&b, "%sRegion %s: %s.", b.n > 0 ? " " : "",
+			   l->world->topology->regions[row->region].name, reason);
+	}
+	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
+	buf_fini(&b);
+}
+
+void
+attach_explain_wait(const struct session *s, struct err *e)
+{
+	const struct login *l = s->login;
+	const struct topology *t = l->world->topology;
+	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
+
+	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+		const struct attempt *a = l->attempts[i];
+
+		if (a != NULL)
+			buf_printf(&b, "%sRegion %s, node %s: no answer yet.", b.n > 0 ? " " : "",
+				   t->regions[t->nodes[a->node].region].name,
+				   t->nodes[a->node].name);
+	}
+	if (l->failures.n > 0)
+		buf_printf(&b, "%sTried %.*s%s.", b.n > 0 ? " " : "", (int)l->failures.n,
+			   l->failures.p, l->failures.failed ? AND_SO_ON : "");
+	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
+	buf_fini(&b);
+}
+
+static void
+count_outcome(const struct session *s, enum route_outcome outcome)
+{
+	stat_add(&s->worker->stats.routes[s->source][outcome], 1);
+}
+
+static WARM void
+attach_next(struct session *s)
+{
+	struct login *l = s->login;
+	struct err e;
+
+	if (l->next >= l->ncandidates) {
+		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
+		explain_failure(s, &e);
+		count_outcome(s, ROUTE_NONE);
+		session_close_err(s, WHY_NO_ROUTE, &e);
+		return;
+	}
+	if (!event_initialized(&l->hedge))
+		evtimer_assign(&l->hedge, loop_base(s->worker->loop), attach_on_hedge, l);
+	attempt_begin(l, 0, l->candidates[l->next++], DIAL_AS_CONFIGURED);
+	if (s->login == l && l->attempts[0] != NULL && l->next < l->ncandidates)
+		arm_hedge(l, patience(l->attempts[0]));
+}
+
+static unsigned
+place_of(const struct login *l, const struct attempt *a)
+{
+	return l->attempts[0] == a ? 0 : 1;
+}
+
+/* For another node there would be no descriptor either. */
+static void
+refuse_scarce(struct session *s)
+{
+	stat_add(&s->worker->stats.clients_without_descriptors, 1);
+	session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
+}
+
+void
+attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
+{
+	struct login *l = a->login;
+	struct session *s = l->session;
+	const struct topology *t = l->world->topology;
+	const struct node *n = &t->nodes[a->node];
+	unsigned place = place_of(l, a);
+	uint16_t node = a->node;
+	enum dial_way way;
+	bool no_descriptor;
+
+	log_limited(LOG_LEVEL_INFO, session_subject(s), "node %s of region %s failed: %s", n->name,
+		    t->regions[n->region].name, reason);
+	buf_printf(&l->failures, "%s%s %s: %s", l->failures.n > 0 ? "; " : "",
+		   t->regions[n->region].name, n->name, reason);
+	if (how == ATTEMPT_FAILED) {
+		stat_add(&s->worker->stats.attempt_failures, 1);
+		atomic_fetch_add(&n->live->failures, 1);
+		control_evidence(s->worker->process->control, n->live->id, reason);
+	}
+	l->attempts[place] = NULL;
+	(void)dial_other_way(&a->dial, &way);
+	no_descriptor = a->dial.no_descriptor && in_flight(l) == 0;
+	attempt_free(a);
+	if (no_descriptor)
+		refuse_scarce(s);
+	else if (how == ATTEMPT_RETRY)
+		attempt_begin(l, place, node, way);
+	else if (in_flight(l) == 0)
+		attach_next(s);
+	else /* the other one goes on alone: again a third waits no longer for it than it deserves
+	      */
+		attach_on_hedge(-1, 0, l);
+}
+
+static void
+count_won(const struct attempt *a, const struct node *n, int64_t now_us)
+{
+	const struct login *l = a->login;
+	struct stats *stats = &l->session->worker->stats;
+
+	histogram_observe(&stats->attempt, now_us - a->begun_us);
+	histogram_observe(&stats->attach, now_us - l->decided_at_us);
+	count_outcome(l->session, route_outcome(&l->home, n->region));
+	if (a->hedge && in_flight(l) > 1)
+		stat_add(&stats->hedges_won, 1);
+	atomic_fetch_add(&n->live->connects, 1);
+}
+
+WARM void
+attach_won(struct attempt *a)
+{
+	struct login *l = a->login;
+	struct session *s = l->session;
+	const struct node *n = &l->world->topology->nodes[a->node];
+	struct buf inbox = a->inbox;
+	int64_t now_us = clock_us();
+
+	count_won(a, n, now_us);
+	l->node = a->node;
+	l->attempts[place_of(l, a)] = NULL;
+	s->server = a->server;
+	s->server->attempt = NULL;
+	a->server = NULL;
+	a->inbox = (struct buf){ 0 };
+	attempt_free(a);
+	attach_stop(l);
+	if (sticky_fits(s))
+		sticky_put(s->worker->sticky, sticky_key(&l->locality, &s->true_addr), n->region,
+			   now_us);
+	login_begin(s, &inbox);
+}
+
+WARM void
+attach_stop(struct login *l)
+{
+	if (event_initialized(&l->hedge))
+		event_del(&l->hedge);
+	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+		attempt_free(l->attempts[i]);
+		l->attempts[i] = NULL;
+	}
+}
+
+/* The client spoke early, or left. What it says is kept, bounded. */
+void
+attach_on_client(struct session *s)
+{
+	struct buf *inbox = &s->login->inbox;
+	size_t room = inbox->cap - inbox->n;
+	ssize_t n;
+
+	if (http_speaks(s)) {
+		http_on_readable(s);
+		return;
+	}
+	if (room == 0) {
+		session_only_watch(s);
+		return;
+	}
+	n = stream_recv(&s->client, s->worker->scratch,
+			room < WORKER_SCRATCH ? room : WORKER_SCRATCH);
+	if (n > 0)
+		buf_put(inbox, s->worker->scratch, (size_t)n);
+	else if (n != STREAM_AGAIN)
+		session_abort(s, n == 0 ? WHY_CLIENT_GONE : WHY_CLIENT_ERROR);
+}

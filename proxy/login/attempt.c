@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/login/attempt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/hot.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/control.h"
+#include "proxy/worker_int.h"
+
+#define ANSWER_MAX (64 * 1024)
+#define OURS_MORE  64 /* what we add to a startup packet, nearly always */
+
+static const struct node *
+node_of(const struct attempt *a)
+{
+	return &a->login->world->topology->nodes[a->node];
+}
+
+static void
+attempt_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct attempt *a = arg;
+
+	(void)fd;
+	(void)what;
+	attach_failed(a,
+		      a->dial.step == DIAL_READY && startup_may_delay(login_startup(a->login))
+			  ? ATTEMPT_UNFIT
+			  : ATTEMPT_FAILED,
+		      "timeout expired");
+}
+
+static void advance(struct attempt *a, enum dial_step step);
+static void build_startup(const struct attempt *a, struct buf *b);
+
+WARM void
+attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
+{
+	struct session *s = l->session;
+	const struct node *n = &l->world->topology->nodes[node];
+	int64_t limit = l->world->config->main.server_connect_timeout;
+	struct dial_target to = dial_target(l->world, node);
+	struct attempt *a = xcalloc(1, sizeof(*a));
+	struct buf first = { .cap = 2 * STARTUP_BYTES_MAX };
+	struct timeval tv;
+
+	a->login = l;
+	a->node = node;
+	a->begun_us = clock_us();
+	a->inbox.cap = ANSWER_MAX;
+	a->server = server_new(s->worker, s, n->live);
+	a->server->attempt = a;
+	a->dial.tls = s->worker->tls;
+	l->attempts[place] = a;
+	evtimer_assign(&a->timer, loop_base(s->worker->loop), attempt_on_timer, a);
+	if (limit > 0) {
+		tv.tv_sec = limit / USEC_PER_SEC;
+		tv.tv_usec = limit % USEC_PER_SEC;
+		event_add(&a->timer, &tv);
+	}
+	stat_add(&s->worker->stats.attempts, 1);
+	atomic_fetch_add(&n->live->attempts, 1);
+	if (dial_may_say(&to, way))
+		build_startup(a, &first);
+	if (!first.failed)
+		to.first = buf_view(&first);
+	advance(a, dial_begin(&a->dial, &a->server->stream, &to, way));
+	buf_fini(&first);
+}
+
+WARM void
+attempt_free(struct attempt *a)
+{
+	if (a == NULL)
+		return;
+	event_del(&a->timer);
+	server_free(a->server);
+	buf_fini(&a->inbox);
+	free(a);
+}
+
+enum { STARTUP_TOO_LONG = -2 };
+
+/* The StartupMessage as this node shall read it; failed: it is too long for it. */
+static WARM void
+build_startup(const struct attempt *a, struct buf *b)
+{
+	struct login *l = a->login;
+	const struct region *r = &l->world->topology->regions[node_of(a)->region];
+	struct startup_param set[3];
+	/* with a client that we authenticate, we have agreed on the protocol ourselves */
+	struct startup_edit edit = { .set = set, .plain = l->auth != NULL };
+	struct slice said = session_name(l->session, NAME_DATABASE);
+	struct slice dbname = l->through == NULL ? locate_dbname(l->world, said) : said;
+
+	if (dbname.p != said.p)
+		edit.database = dbname;
+	if (r->export_locality) {
+		set[edit.set_n++] =
+		    (struct startup_param){ slice_str("meridian.region"), slice_str(r->name) };
+		if (l->locality.city[0] != '\0')
+			set[edit.set_n++] = (struct startup_param){ slice_str("meridian.city"),
+								    slice_str(l->locality.city) };
+		if (l->locality.country[0] != '\0')
+			set[edit.set_n++] =
+			    (struct startup_param){ slice_str("meridian.country"),
+						    slice_str(l->locality.country) };
+	}
+	(void)buf_reserve(b, l->packet.n + OURS_MORE);
+	startup_build(b, login_startup(l), &edit);
+	if (b->failed) {
+		/* the client has left no room: what it said itself comes first */
+		buf_clear(b);
+		edit.set_n = 0;
+		startup_build(b, login_startup(l), &edit);
+	}
+}
+
+/* 0, -1 where the connection failed. */
+static int
+send_startup(struct attempt *a)
+{
+	struct buf b = { .cap = 2 * STARTUP_BYTES_MAX };
+	int result = STARTUP_TOO_LONG;
+
+	build_startup(a, &b);
+	if (!b.failed)
+		result = stream_send(&a->server->stream, b.p, b.n);
+	buf_fini(&b);
+	return result;
+}
+
+static WARM void
+advance(struct attempt *a, enum dial_step step)
+{
+	enum dial_way way;
+	int sent;
+	enum attempt_end how = a->dial.our_fault ? ATTEMPT_UNFIT : ATTEMPT_FAILED;
+
+	if (a->dial.tls_failed && dial_other_way(&a->dial, &way))
+		how = ATTEMPT_RETRY;
+	if (step == DIAL_FAILED)
+		attach_failed(a, how, a->dial.reason);
+	else if (step == DIAL_READY && !a->dial.said && (sent = send_startup(a)) != 0)
+		attach_failed(a, sent == STARTUP_TOO_LONG ? ATTEMPT_UNFIT : ATTEMPT_FAILED,
+			      sent == STARTUP_TOO_LONG ? "the startup packet is too long for it"
+						       : "connection lost");
+}
+
+bool
+login_another_may_do(struct slice sqlstate)
+{
+	static const char *const states[] = { SQLSTATE_CANNOT_CONNECT_NOW, SQLSTATE_ADMIN_SHUTDOWN,
+					      SQLSTATE_CRASH_SHUTDOWN,
+					      SQLSTATE_TOO_MANY_CONNECTIONS };
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (slice_is(sqlstate, states[i]))
+			return true;
+	}
+	return slice_starts(sqlstate, "53") || slice_starts(sqlstate, "58");
+}
+
+bool
+login_says_nothing_of_node(struct slice sqlstate)
+{
+	return slice_is(sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ||
+	       slice_is(sqlstate, SQLSTATE_UNDEFINED_FILE);
+}
+
+/* An ErrorResponse came first. False: the attempt is over. */
+static bool
+weigh_error(struct attempt *a, struct slice body)
+{
+	struct message_report r;
+	char reason[200];
+	enum dial_way way;
+
+	if (message_parse_report(body, &r) != PARSE_DONE) {
+		attach_failed(a, ATTEMPT_FAILED, "protocol violation");
+		return false;
+	}
+	snprintf(reason, sizeof(reason), "%.*s (%.*s)",
+		 (int)(r.message.n < 150 ? r.message.n : 150), r.message.p,
+		 (int)(r.sqlstate.n < 5 ? r.sqlstate.n : 5), r.sqlstate.p);
+	if (login_another_may_do(r.sqlstate)) {
+		stats_error(&a->login->session->worker->stats, ERROR_OF_NODE, r.sqlstate);
+		attach_failed(
+		    a, login_says_nothing_of_node(r.sqlstate) ? ATTEMPT_UNFIT : ATTEMPT_FAILED,
+		    reason);
+		return false;
+	}
+	if (slice_is(r.sqlstate, SQLSTATE_INVALID_AUTHORIZATION) &&
+	    dial_other_way(&a->dial, &way)) {
+		stats_error(&a->login->session->worker->stats, ERROR_OF_NODE, r.sqlstate);
+		attach_failed(a, ATTEMPT_RETRY, reason);
+		return false;
+	}
+	attach_won(a); /* the refusal is meant for the client */
+	return false;
+}
+
+/* One message of the answer. True: look at the next one; false: the attempt is over. */
+static bool
+weigh(struct attempt *a, const struct frame *f)
+{
+	struct message_auth auth;
+	const char *unfit;
+
+	switch (f->type) {
+	case MSG_AUTHENTICATION:
+		if (message_parse_auth(f->body, &auth) == PARSE_DONE && auth.code == AUTH_OK)
+			return true;
+		attach_won(a);
+		return false;
+	case MSG_ERROR:
+		return weigh_error(a, f->body);
+	case MSG_PARAMETER_STATUS:
+		unfit = login_learn(a->server->worker, node_of(a), a->login->access, a->server,
+				    f->body);
+		if (unfit == NULL)
+			return true;
+		attach_failed(a, ATTEMPT_UNFIT, unfit);
+		return false;
+	case MSG_BACKEND_KEY:
+	case MSG_NOTICE:
+	case MSG_NEGOTIATE_VERSION:
+		return true;
+	case MSG_READY:
+		attach_won(a);
+		return false;
+	default:
+		attach_failed(a, ATTEMPT_FAILED, "protocol violation");
+		return false;
+	}
+}
+
+static WARM void
+read_answer(struct attempt *a)
+{
+	char *scratch = a->login->session->worker->scratch;
+	ssize_t n = stream_recv(&a->server->stream, scratch, ANSWER_MAX);
+	struct frame f;
+	enum parse p;
+
+	if (n == STREAM_AGAIN)
+		return;
+	if (n <= 0) {
+		attach_failed(a, ATTEMPT_FAILED, "server closed the connection unexpectedly");
+		return;
+	}
+	buf_put(&a->inbox, scratch, (size_t)n);
+	if (a->inbox.failed) {
+		attach_failed(a, ATTEMPT_FAILED, "protocol violation");
+		return;
+	}
+	while ((p = frame_cut(slice_skip(buf_view(&a->inbox), a->seen), ANSWER_MAX, &f)) ==
+	       PARSE_DONE) {
+		a->seen += f.total;
+		if (!weigh(a, &f))
+			return;
+	}
+	if (p == PARSE_BAD)
+		attach_failed(a, ATTEMPT_FAILED, "protocol violation");
+}
+
+WARM void
+attempt_on_event(struct attempt *a, short what)
+{
+	struct stream *st = &a->server->stream;
+
+	if (a->dial.step != DIAL_READY) {
+		advance(a, dial_on_event(&a->dial, what));
+		return;
+	}
+	if ((what & EV_WRITE) && stream_flush(st) != 0) {
+		attach_failed(a, ATTEMPT_FAILED, "connection lost");
+		return;
+	}
+	if (what & EV_READ)
+		read_answer(a);
+}

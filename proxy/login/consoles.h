@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Sessions of the console, as the other files of proxy/session see them.
+ */
+#ifndef PROXY_LOGIN_CONSOLES_H
+#define PROXY_LOGIN_CONSOLES_H
+
+struct session;
+
+/* The startup packet names the console: who may, goes in. */
+void consoles_begin(struct session *s);
+/* … who has proven himself. */
+void consoles_open(struct session *s);
+void consoles_on_readable(struct session *s);
+void consoles_on_drained(struct session *s);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/login/guard.h"
+
+#include <stdlib.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "base/clock.h"
+#include "base/hot.h"
+#include "base/mem.h"
+#include "protocol/sqlstate.h"
+#include "proxy/auth/throttle.h"
+#include "proxy/login/lookup.h"
+#include "proxy/worker_int.h"
+
+#define NAME_TOLD_MAX ((size_t)100)
+/* The longest wait for a turn: drivers give a login some 10 s, and the wait is not all of it. */
+#define PATIENCE_MAX_US (8 * USEC_PER_SEC)
+
+/* A session in the state THROTTLED. */
+struct turn {
+	struct session *session;
+	struct event at;
+	void (*go_on)(struct session *s);
+};
+
+static struct throttle_rules
+rules_of(const struct session *s)
+{
+	const struct conf_main *m = &s->login->world->config->main;
+	int64_t patience_us = m->client_login_timeout / 2;
+
+	if (patience_us <= 0 || patience_us > PATIENCE_MAX_US)
+		patience_us = PATIENCE_MAX_US;
+	return (struct throttle_rules){ (unsigned)m->auth_throttle_after, m->auth_throttle_base,
+					m->auth_throttle_max, patience_us };
+}
+
+/* Whether it is known who this is. */
+static bool
+is_known(const struct session *s)
+{
+	return s->login != NULL && s->login->world != NULL &&
+	       !cidrlist_has(&s->login->world->config->main.trusted_proxies, &s->true_addr);
+}
+
+static void
+refuse(struct session *s, struct slice user, int64_t wait_us)
+{
+	struct err e;
+
+	stat_add(&s->worker->stats.logins_throttled, 1);
+	err_set(&e, SQLSTATE_INVALID_AUTHORIZATION, "too many failed logins of user \"%.*s\"",
+		(int)(user.n < NAME_TOLD_MAX ? user.n : NAME_TOLD_MAX), user.p);
+	err_hint(&e, "Try again in %lld s.",
+		 (long long)((wait_us + USEC_PER_SEC - 1) / USEC_PER_SEC));
+	session_close_err(s, WHY_THROTTLED, &e);
+}
+
+/* ---- turns ---- */
+
+static void
+on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct turn *turn = arg;
+
+	(void)fd;
+	(void)what;
+	if (turn->session->state == SESSION_THROTTLED)
+		turn->go_on(turn->session);
+}
+
+static void
+await_turn(struct session *s, int64_t wait_us, void (*go_on)(struct session *))
+{
+	struct timeval tv = { .tv_sec = wait_us / USEC_PER_SEC, .tv_usec = wait_us % USEC_PER_SEC };
+	struct turn *turn = xcalloc(1, sizeof(*turn));
+
+	stat_add(&s->worker->stats.logins_delayed, 1);
+	turn->session = s;
+	turn->go_on = go_on;
+	evtimer_assign(&turn->at, loop_base(s->worker->loop), on_turn, turn);
+	event_add(&turn->at, &tv);
+	guard_forget(s->login);
+	s->login->turn = turn;
+	session_enter(s, SESSION_THROTTLED);
+}
+
+void
+guard_forget(struct login *l)
+{
+	if (l->turn == NULL)
+		return;
+	event_del(&l->turn->at);
+	free(l->turn);
+	l->turn = NULL;
+}
+
+/* What earlier failures do to a login. */
+enum standing {
+	STANDING_FREE,
+	STANDING_LIMITED,   /* its user's, or its address's: it shares turns with many */
+	STANDING_THROTTLED, /* its pair's, and it has a turn */
+	STANDING_CLOSED     /* its pair's, and too many wait: the session is closed */
+};
+
+struct look {
+	struct throttle *table;
+	struct throttle_rules rules;
+	struct slice user;
+	int64_t now_us;
+	int64_t turn_us; /* how long it has to wait for its turn */
+	int64_t end_us;  /* … and for the end of what is held against it */
+};
+
+static WARM enum standing
+find_standing(struct session *s, struct look *k)
+{
+	struct throttle_turns *took = &s->login->took;
+
+	*k = (struct look){ .table = s->worker->process->throttle,
+			    .rules = rules_of(s),
+			    .user = login_startup(s->login)->user,
+			    .now_us = clock_us() };
+	k->end_us = throttle_wait_us(k->table, &k->rules, &s->true_addr, k->user, k->now_us);
+	if (k->end_us == 0) {
+		k->end_us =
+		    throttle_limit_us(k->table, &k->rules, &s->true_addr, k->user, k->now_us);
+		return k->end_us > 0 ? STANDING_LIMITED : STANDING_FREE;
+	}
+	if (!took->of_pair)
+		k->turn_us =
+		    throttle_turn_us(k->table, &k->rules, &s->true_addr, k->user, k->now_us, took);
+	if (k->turn_us <= k->rules.patience_us)
+		return STANDING_THROTTLED;
+	refuse(s, k->user, k->end_us);
+	return STANDING_CLOSED;
+}
+
+WARM bool
+guard_begin(struct session *s, void (*go_on)(struct session *))
+{
+	enum standing standing;
+	struct look k;
+
+	if (!is_known(s))
+		return true;
+	standing = find_standing(s, &k);
+	if (standing == STANDING_THROTTLED && k.turn_us > 0)
+		await_turn(s, k.turn_us, go_on);
+	return standing != STANDING_CLOSED && k.turn_us == 0;
+}
+
+/* ---- verdicts ---- */
+
+/* A limited login is looked at where there is a turn now, or was when it was looked at first. */
+static bool
+shares_turn(struct session *s, const struct look *k)
+{
+	struct throttle_turns *took = &s->login->took;
+
+	return took->of_user || took->of_address ||
+	       throttle_share(k->table, &k->rules, &s->true_addr, k->user, k->now_us, took);
+}
+
+static void
+count_failure(struct session *s, const struct look *k)
+{
+	(void)throttle_failed(k->table, &k->rules, &s->true_addr, k->user, k->now_us);
+}
+
+WARM bool
+guard_admits(struct session *s)
+{
+	enum standing standing;
+	struct look k;
+
+	if (!is_known(s))
+		return true;
+	/* who began before the others had failed takes a turn here, and does not wait for it: what
+	 * is taken early is missing later */
+	standing = find_standing(s, &k);
+	if (standing == STANDING_FREE || standing == STANDING_CLOSED)
+		return standing == STANDING_FREE;
+	if (throttle_trusts(k.table, &s->true_addr, k.user, k.now_us) ||
+	    (standing == STANDING_LIMITED && shares_turn(s, &k)))
+		return true;
+	if (standing == STANDING_LIMITED)
+		count_failure(s, &k); /* as a wrong one does */
+	refuse(s, k.user, k.end_us);
+	return false;
+}
+
+bool
+guard_failed(struct session *s)
+{
+	enum standing standing;
+	struct look k;
+	bool doubtful;
+
+	if (!is_known(s))
+		return true;
+	doubtful = lookup_doubt(s);
+	standing = find_standing(s, &k);
+	if (standing == STANDING_CLOSED)
+		return false;
+	if (standing == STANDING_LIMITED)
+		(void)shares_turn(s, &k); /* as a right one does */
+	if (standing != STANDING_THROTTLED && !doubtful)
+		count_failure(s, &k);
+	if (standing != STANDING_FREE)
+		refuse(s, k.user, k.end_us);
+	return standing == STANDING_FREE;
+}
+
+WARM void
+guard_passed(struct session *s)
+{
+	struct throttle_rules rules;
+
+	if (!is_known(s))
+		return;
+	rules = rules_of(s);
+	throttle_passed(s->worker->process->throttle, &rules, &s->true_addr,
+			login_startup(s->login)->user, &s->login->took, clock_us());
+}

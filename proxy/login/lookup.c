@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/login/lookup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hot.h"
+#include "base/mem.h"
+#include "proxy/auth/authquery.h"
+#include "proxy/worker_int.h"
+
+/* An answer so young needs no second one. */
+#define FRESH_US (1 * USEC_PER_SEC)
+
+enum lookup_step { LOOKUP_ASKING, LOOKUP_ANSWERED };
+
+struct lookup {
+	enum lookup_step step;
+	struct authrecord *record; /* one reference; NULL: no such user */
+};
+
+/* The node where the session is, or the first ones of its route: where it goes, its role is known.
+ */
+static void
+add_nodes(struct session *s, struct authquery_ask *a)
+{
+	struct route *route = &s->worker->route;
+
+	if (s->server != NULL) {
+		a->nodes[a->nnodes++] = s->login->node;
+		return;
+	}
+	attach_route(s, route);
+	while (a->nnodes < route->nnodes && a->nnodes < AUTHQUERY_NODES_MAX) {
+		a->nodes[a->nnodes] = route->nodes[a->nnodes];
+		a->nnodes++;
+	}
+}
+
+/* NULL: a name so long is nobody's. */
+static struct authquery_ask *
+new_ask(struct session *s)
+{
+	struct slice user = login_startup(s->login)->user;
+	struct authquery_ask *a;
+
+	if (user.n == 0 || user.n > AUTHFILE_NAME_MAX)
+		return NULL;
+	a = xcalloc(1, sizeof(*a));
+	a->from = s->worker;
+	a->session_id = s->id;
+	a->slot = s->slot;
+	a->world = world_ref(s->login->world);
+	a->database = s->login->database;
+	memcpy(a->user, user.p, user.n);
+	add_nodes(s, a);
+	return a;
+}
+
+static enum auth_lookup
+result(const struct lookup *k, const struct authfile_user **user)
+{
+	if (k->record == NULL)
+		return LOOKUP_UNKNOWN;
+	*user = &k->record->user;
+	return LOOKUP_FOUND;
+}
+
+/* The session that has asked, where it still waits. */
+static struct session *
+who_asked(struct worker *w, const struct authquery_ask *a)
+{
+	struct session *s = a->slot < w->nslots ? w->slots[a->slot] : NULL;
+
+	if (s == NULL || s->id != a->session_id || s->login == NULL || s->login->lookup == NULL ||
+	    s->login->lookup->step != LOOKUP_ASKING || s->login->world != a->world)
+		return NULL;
+	return s;
+}
+
+static void
+on_answer(struct letter *take_letter, void *owner)
+{
+	struct authquery_ask *a = (struct authquery_ask *)take_letter;
+	struct worker *w = owner;
+	struct session *s = who_asked(w, a);
+
+	stat_add(&w->stats.auth_queries, 1);
+	if (a->outcome == AUTHQUERY_FAILED)
+		stat_add(&w->stats.auth_query_failures, 1);
+	if (s != NULL && a->outcome == AUTHQUERY_FAILED)
+		log_limited(LOG_LEVEL_WARNING, session_subject(s), "auth_query: %s", a->why);
+	if (s != NULL && a->outcome == AUTHQUERY_FAILED && auth_needs_secret(s)) {
+		session_close(s, WHY_LOOKUP_FAILED, NULL);
+	} else if (s != NULL) {
+		s->login->lookup->step = LOOKUP_ANSWERED;
+		s->login->lookup->record = a->record;
+		a->record = NULL;
+		auth_go_on(s);
+	}
+	authquery_ask_free(a);
+}
+
+/* What is known, or else the question is on its way. */
+static void
+ask(struct session *s, struct lookup *k)
+{
+	struct authquery *q = s->worker->process->authquery;
+	struct authquery_ask *a = new_ask(s);
+
+	k->step = LOOKUP_ANSWERED;
+	if (a == NULL)
+		return;
+	if (authquery_known(q, a, &k->record) != AUTHCACHED_NOT) {
+		authquery_ask_free(a);
+		return;
+	}
+	k->step = LOOKUP_ASKING;
+	a->reply = on_answer;
+	authquery_post(q, a);
+}
+
+WARM enum auth_lookup
+lookup_user(struct session *s, const struct authfile_user **user)
+{
+	struct login *l = s->login;
+
+	if (l->database == NULL || !authquery_is_on(l->world->config, l->database))
+		return LOOKUP_UNKNOWN;
+	if (l->lookup == NULL) {
+		l->lookup = xcalloc(1, sizeof(*l->lookup));
+		ask(s, l->lookup);
+	}
+	return l->lookup->step == LOOKUP_ASKING ? LOOKUP_PENDING : result(l->lookup, user);
+}
+
+bool
+lookup_doubt(struct session *s)
+{
+	struct lookup *k = s->login->lookup;
+	struct authquery_ask *a;
+
+	if (k == NULL || k->record == NULL || clock_us() - k->record->fetched_at_us < FRESH_US)
+		return false;
+	a = new_ask(s);
+	if (a == NULL)
+		return false;
+	a->suspect = authrecord_ref(k->record);
+	a->addr = s->true_addr;
+	authquery_post(s->worker->process->authquery, a);
+	return true;
+}
+
+WARM void
+lookup_forget(struct login *l)
+{
+	if (l->lookup == NULL)
+		return;
+	authrecord_unref(l->lookup->record);
+	free(l->lookup);
+	l->lookup = NULL;
+}

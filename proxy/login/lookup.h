@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The users that auth_file does not have, looked up by auth_query (proxy/auth/authquery.h), for one
+ * login: what is known without asking, the question, the answer, and the doubt where a login has
+ * failed against an answer that was kept for a while.
+ */
+#ifndef PROXY_LOGIN_LOOKUP_H
+#define PROXY_LOGIN_LOOKUP_H
+
+#include <stdbool.h>
+
+#include "proxy/login/authenticate.h"
+
+/* The secret of the login's user. FOUND: *user lives as long as the login. PENDING: auth_go_on() is
+ * called when it is known, or the session is closed. */
+enum auth_lookup lookup_user(struct session *s, const struct authfile_user **user);
+/* A login has failed. True: what it was held against is not fresh, so it is asked anew, and the
+ * failure counts where that is still true. */
+bool lookup_doubt(struct session *s);
+/* What the login holds of it. */
+void lookup_forget(struct login *l);
+
+#endif

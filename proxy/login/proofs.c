@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The proofs: what a client is asked for, and whether what it answers is right.
+ */
+#include "config.h"
+
+#include "proxy/login/authenticate.h"
+
+#include <openssl/crypto.h>
+
+#include "base/hot.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/auth/credential.h"
+#include "proxy/login/early.h"
+#include "proxy/net/tlsctx.h"
+#include "proxy/worker_int.h"
+
+/* ---- a password in clear ---- */
+
+static enum auth_verdict
+take_password(struct session *s, struct slice body)
+{
+	struct slice password;
+
+	if (message_parse_password(body, &password) != PARSE_DONE) {
+		session_close(s, WHY_PROTOCOL, "Invalid authentication message.");
+		return VERDICT_OVER;
+	}
+	return password_check(s, password);
+}
+
+/* ---- md5 ---- */
+
+static enum auth_verdict
+take_md5(struct session *s, struct slice body)
+{
+	const struct auth *a = s->login->auth;
+	/* an answer to it is made and compared as to any other; that it is right does not help */
+	const char *md5 = a->user != NULL && a->user->md5[0] != '\0'
+			      ? a->user->md5
+			      : "md500000000000000000000000000000000";
+	char expected[MD5_PASSWORD_TEXT];
+	struct slice answer;
+	bool right;
+
+	if (message_parse_password(body, &answer) != PARSE_DONE) {
+		session_close(s, WHY_PROTOCOL, "Invalid authentication message.");
+		return VERDICT_OVER;
+	}
+	right = md5_answer(md5, a->salt, expected) && answer.n == sizeof(expected) - 1 &&
+		CRYPTO_memcmp(answer.p, expected, answer.n) == 0;
+	if (!right || a->hopeless != NULL)
+		return auth_refuse(s, a->hopeless != NULL ? a->hopeless : "wrong password");
+	s->credential = credential_ref(a->user->credential);
+	return VERDICT_PASSED;
+}
+
+/* ---- SCRAM ---- */
+
+/* A proof that is wrong is told like any wrong password; what breaks the protocol, or the channel's
+ * binding, is told as it is: it has nothing to do with who the user is. */
+static enum auth_verdict
+refuse_scram(struct session *s, const struct err *e)
+{
+	const struct auth *a = s->login->auth;
+
+	if (slice_is(slice_str(e->sqlstate), SQLSTATE_INVALID_PASSWORD))
+		return auth_refuse(s, a->hopeless != NULL ? a->hopeless : "wrong password");
+	session_close_err(s, WHY_AUTH_FAILED, e);
+	return VERDICT_OVER;
+}
+
+static enum auth_verdict
+say_challenge(struct session *s, const struct buf *data)
+{
+	struct buf out = { .cap = 2 * SCRAM_MESSAGE_MAX };
+	bool said;
+
+	message_put_auth(&out, AUTH_SASL_CONTINUE, buf_view(data));
+	said = session_say(s, out.p, out.n);
+	buf_fini(&out);
+	return said ? VERDICT_ON : VERDICT_OVER;
+}
+
+static WARM enum auth_verdict
+take_sasl_initial(struct session *s, struct slice body)
+{
+	struct auth *a = s->login->auth;
+	struct message_sasl_initial first;
+	struct buf data = { .cap = SCRAM_MESSAGE_MAX };
+	enum auth_verdict verdict;
+	struct err e;
+
+	if (message_parse_sasl_initial(body, &first) != PARSE_DONE) {
+		session_close(s, WHY_PROTOCOL, "Expected SCRAM-SHA-256.");
+		return VERDICT_OVER;
+	}
+	a->awaits = AWAIT_SASL_PROOF;
+	if (scram_server_first(&a->scram, first.mechanism, first.data, &data, &e) != 0)
+		verdict = refuse_scram(s, &e);
+	else
+		verdict = say_challenge(s, &data);
+	buf_fini(&data);
+	return verdict;
+}
+
+/* What the client has shown is enough for a node with the same verifier; what auth_file has in
+ * clear is enough for any. */
+static void
+take_credential(struct session *s)
+{
+	const struct auth *a = s->login->auth;
+	struct scram_keys keys;
+
+	if (a->user->was_plain) {
+		s->credential = credential_ref(a->user->credential);
+		return;
+	}
+	scram_server_keys(&a->scram, &keys);
+	s->credential = credential_new_keys(&keys);
+	scram_keys_wipe(&keys);
+}
+
+static WARM enum auth_verdict
+take_sasl_proof(struct session *s, struct slice body)
+{
+	struct auth *a = s->login->auth;
+	struct buf data = { .cap = SCRAM_MESSAGE_MAX };
+	enum auth_verdict verdict;
+	struct err e;
+
+	if (scram_server_final(&a->scram, body, &data, &e) != 0) {
+		verdict = refuse_scram(s, &e);
+	} else {
+		take_credential(s);
+		message_put_auth(&a->final, AUTH_SASL_FINAL, buf_view(&data));
+		verdict = VERDICT_PASSED;
+	}
+	buf_fini(&data);
+	return verdict;
+}
+
+/* ---- what a client is asked for ---- */
+
+static void
+ask(struct session *s, enum auth_awaits awaits, const struct buf *request)
+{
+	s->login->auth->awaits = awaits;
+	(void)session_say(s, request->p, request->n);
+}
+
+static WARM void
+prepare_scram(struct session *s)
+{
+	struct auth *a = s->login->auth;
+	uint8_t random[SCRAM_NONCE_BYTES];
+	char nonce[SCRAM_NONCE_TEXT + 1];
+	struct scram_verifier mock;
+	struct scram_binding binding;
+
+	random_take(&s->worker->random, random, sizeof(random));
+	scram_nonce(random, nonce);
+	/* made in any case: nobody's exchange takes longer than anybody's */
+	scram_verifier_mock(login_startup(s->login)->user, s->worker->process->mock_secret, &mock);
+	scram_server_init(&a->scram, a->hopeless != NULL ? &mock : &a->user->scram, nonce);
+	tls_end_point(s->client.ssl, false, &binding);
+	scram_server_bind(&a->scram, &binding);
+}
+
+static WARM void
+ask_scram(struct session *s)
+{
+	static const char *const mechanisms[] = { SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM };
+	struct buf b = { .cap = 256 };
+
+	prepare_scram(s);
+	if (s->login->auth->scram.binding.n > 0)
+		message_put_auth_sasl(&b, mechanisms, 2);
+	else
+		message_put_auth_sasl(&b, mechanisms + 1, 1);
+	ask(s, AWAIT_SASL_INITIAL, &b);
+	buf_fini(&b);
+}
+
+static void
+ask_md5(struct session *s)
+{
+	struct auth *a = s->login->auth;
+	struct buf b = { .cap = 64 };
+
+	random_take(&s->worker->random, a->salt, sizeof(a->salt));
+	message_put_auth(&b, AUTH_MD5, slice_of((const char *)a->salt, sizeof(a->salt)));
+	ask(s, AWAIT_MD5, &b);
+	buf_fini(&b);
+}
+
+static void
+ask_password(struct session *s)
+{
+	struct buf b = { .cap = 64 };
+
+	message_put_auth(&b, AUTH_CLEARTEXT, slice_of(NULL, 0));
+	ask(s, AWAIT_PASSWORD, &b);
+	buf_fini(&b);
+}
+
+/* Nothing is asked. What is known of the user serves at the node; so does what it has said. */
+static WARM void
+trust(struct session *s)
+{
+	struct login *l = s->login;
+
+	if (l->said != NULL)
+		s->credential = credential_ref(l->said);
+	else if (l->auth->user != NULL)
+		s->credential = credential_ref(l->auth->user->credential);
+	else
+		s->credential = credential_new_none();
+	auth_pass(s);
+}
+
+/* Of each method: what it asks for, and whether a password in clear answers that. */
+static const struct {
+	void (*ask)(struct session *s);
+	bool wants_password;
+} methods[] = {
+	[METHOD_TRUST] = { trust, false },
+	[METHOD_SCRAM] = { ask_scram, true },
+	[METHOD_MD5] = { ask_md5, true },
+	[METHOD_PASSWORD] = { ask_password, true },
+	/* these have proven themselves (hbarule.h) */
+	[METHOD_CERT] = { trust, false },
+	[METHOD_PEER] = { trust, false },
+};
+
+bool
+auth_needs_secret(const struct session *s)
+{
+	return methods[s->login->auth->method].wants_password;
+}
+
+/* The password that was said in front of being asked, in the header of a request or in a frame. */
+static void
+take_early(struct session *s)
+{
+	const struct credential *said = s->login->said;
+
+	if (password_check(s, slice_of(said->password, said->length)) == VERDICT_PASSED)
+		auth_pass(s);
+}
+
+/* md5 means SCRAM for those of whom there is a verifier; and for those whom nobody knows, if that
+ * is what most would be asked for. */
+static WARM void
+settle_method(struct session *s)
+{
+	struct auth *a = s->login->auth;
+	const struct authfile *file = s->login->world->config->auth;
+	bool scram;
+
+	if (a->user != NULL)
+		scram = a->user->kind == AUTHFILE_SCRAM &&
+			(!a->user->was_plain || a->user->md5[0] == '\0');
+	else
+		scram = file == NULL || !authfile_is_mostly_md5(file);
+	if (a->method == METHOD_MD5 && scram)
+		a->method = METHOD_SCRAM;
+	if (a->user == NULL)
+		a->hopeless = "no such user";
+	else if (a->user->kind == AUTHFILE_NONE || a->method == METHOD_SCRAM)
+		a->hopeless = authfile_why_not(a->user);
+}
+
+WARM void
+auth_ask(struct session *s)
+{
+	struct auth *a = s->login->auth;
+
+	settle_method(s);
+	if (methods[a->method].wants_password) {
+		switch (early_password(s, true)) {
+		case PARSE_BAD:
+			return;
+		case PARSE_MORE:
+			a->awaits = AWAIT_EARLY;
+			return;
+		case PARSE_DONE:
+			break;
+		}
+		if (s->login->said != NULL) {
+			take_early(s);
+			return;
+		}
+	}
+	methods[a->method].ask(s);
+}
+
+void
+auth_ask_bound(struct session *s)
+{
+	settle_method(s);
+	prepare_scram(s);
+	s->login->auth->awaits = AWAIT_SASL_INITIAL;
+}
+
+static enum auth_verdict
+out_of_turn(struct session *s, struct slice body)
+{
+	(void)body;
+	session_close(s, WHY_PROTOCOL, "Unexpected password message.");
+	return VERDICT_OVER;
+}
+
+WARM enum auth_verdict
+auth_weigh(struct session *s, struct slice body)
+{
+	static enum auth_verdict (*const takes[])(struct session *, struct slice) = {
+		[AWAIT_NOTHING] = out_of_turn,        [AWAIT_SECRET] = out_of_turn,
+
+		[AWAIT_EARLY] = out_of_turn,          [AWAIT_SASL_INITIAL] = take_sasl_initial,
+		[AWAIT_SASL_PROOF] = take_sasl_proof, [AWAIT_MD5] = take_md5,
+		[AWAIT_PASSWORD] = take_password,     [AWAIT_KEYS] = out_of_turn,
+	};
+
+	return takes[s->login->auth->awaits](s, body);
+}

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/move/pause.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "protocol/awaited.h"
+#include "proxy/move/pauses.h"
+#include "proxy/move/rehome_int.h"
+#include "proxy/move/straggle.h"
+#include "proxy/pool/pool.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/worker_int.h"
+
+/* How often to look whether all transactions are over while a PAUSE waits for that. */
+#define LOOK_US (10 * USEC_PER_MSEC)
+
+struct pauses {
+	struct worker *worker;
+	struct event look; /* armed while not every PAUSE has been told */
+	size_t n;
+	struct pause *v;
+	bool *quiet;       /* each: it has been told */
+	uint64_t *aborted; /* each: transactions that had been ended when it began */
+};
+
+/* ---- who is meant ---- */
+
+static bool
+is_database(const struct worker *w, const struct pause_scope *p, struct slice database)
+{
+	if (p->migration != 0)
+		database = locate_configured_dbname(w->world, database);
+	return slice_is(database, p->database);
+}
+
+/* A migration's may be a node, and is said as freely as in the console. */
+bool
+pause_is_at(const struct worker *w, const struct pause_scope *p, const struct node_live *live)
+{
+	const struct topology *t = w->world->topology;
+	int region;
+
+	if (p->migration == 0 || strcmp(p->region, live->region) == 0)
+		return strcmp(p->region, live->region) == 0;
+	if (topology_node_by_name(t, slice_str(p->region)) != NULL)
+		return strcasecmp(p->region, live->name) == 0;
+	region = topology_region_by_name(t, slice_str(p->region));
+	return region >= 0 && strcmp(t->regions[region].name, live->region) == 0;
+}
+
+static bool
+scope_covers(const struct worker *w, const struct pause_scope *p, struct slice database,
+	     const struct node_live *live)
+{
+	return (p->database[0] == '\0' || is_database(w, p, database)) &&
+	       (p->region[0] == '\0' || (live != NULL && pause_is_at(w, p, live)));
+}
+
+/* Where the session is, or was last; NULL: nowhere yet. */
+static const struct node_live *
+place_of(const struct session *s)
+{
+	if (s->server != NULL)
+		return s->server->live;
+	if (s->pooled != NULL && s->pooled->pool != NULL)
+		return s->pooled->pool->live;
+	return NULL;
+}
+
+bool
+pause_concerns(const struct worker *w, const struct pause_scope *p, const struct session *s)
+{
+	return s->flow.replication == REPLICATION_NONE &&
+	       scope_covers(w, p, session_name(s, NAME_DATABASE), place_of(s));
+}
+
+static bool
+is_paused(const struct session *s)
+{
+	const struct pauses *ps = s->worker->pauses;
+
+	for (size_t i = 0; ps != NULL && i < ps->n; i++) {
+		if (pause_concerns(s->worker, &ps->v[i].scope, s))
+			return true;
+	}
+	return false;
+}
+
+bool
+pause_is_frozen(const struct session *s)
+{
+	const struct pauses *ps = s->worker->pauses;
+
+	for (size_t i = 0; ps != NULL && i < ps->n; i++) {
+		if (ps->v[i].scope.migration != 0 && pause_concerns(s->worker, &ps->v[i].scope, s))
+			return true;
+	}
+	return false;
+}
+
+bool
+pause_covers(const struct worker *w, struct slice database, const struct node_live *live)
+{
+	for (size_t i = 0; w->pauses != NULL && i < w->pauses->n; i++) {
+		if (scope_covers(w, &w->pauses->v[i].scope, database, live))
+			return true;
+	}
+	return false;
+}
+
+/* ---- sessions that are there ---- */
+
+/* Between two transactions, for all we know. */
+static bool
+is_between(const struct session *s)
+{
+	return flow_is_idle(&s->flow) && !settings_hold(s);
+}
+
+/* The server has to say first whether a transaction is open: all that the client has sent ends in a
+ * Sync or is a Query. Who sends without end would never be between two transactions. */
+static bool
+is_answer_due(const struct session *s)
+{
+	const struct flow *f = &s->flow;
+
+	return f->pending > 0 && !f->open && f->copy == FLOW_COPY_NONE && f->unsure == 0 &&
+	       flow_at_client_boundary(f) && !settings_hold(s);
+}
+
+static bool
+is_stopped(const struct session *s)
+{
+	return s->state == SESSION_RELAY && !s->terminated && (is_paused(s) || rehome_holds(s)) &&
+	       (is_between(s) || is_answer_due(s));
+}
+
+bool
+pause_is_held(const struct session *s)
+{
+	return s->state == SESSION_PAUSED ||
+	       (s->state == SESSION_RELAY && is_paused(s) && is_between(s));
+}
+
+bool
+pause_on_client(struct session *s)
+{
+	if (s->straggle != NULL) {
+		straggle_on_client(s);
+		return true;
+	}
+	if (!is_stopped(s))
+		return false;
+	/* who hangs up meanwhile is not waited with */
+	session_only_watch(s);
+	return true;
+}
+
+/* Read the client again, unless something else keeps it from that. */
+static void
+go_on(struct session *s)
+{
+	bool blocked = s->server != NULL && stream_is_blocked(&s->server->stream);
+	bool full = s->pooled != NULL && pooled_is_full(s->pooled);
+	short what = blocked || full ? 0 : EV_READ;
+
+	if (s->straggle != NULL) {
+		straggle_go_on(s);
+		return;
+	}
+	if (!(s->client.interest & EV_CLOSED) || is_stopped(s))
+		return;
+	if (full && s->server == NULL)
+		what = EV_CLOSED; /* it is in a queue */
+	stream_want(&s->client, (short)((s->client.interest & ~EV_CLOSED) | what));
+}
+
+/* From the first message that goes to a server that owes nothing. */
+void
+pause_take_note(struct session *s, const char *p, size_t n)
+{
+	bool holds = settings_hold(s) || (s->pooled != NULL && pooled_holds(s->pooled));
+	bool begins = !flow_owes(&s->flow) && flow_at_client_boundary(&s->flow) &&
+		      flow_at_server_boundary(&s->flow) && !holds;
+
+	if (s->awaited == NULL) {
+		if (!begins || !pause_is_frozen(s))
+			return;
+		s->awaited = xcalloc(1, sizeof(*s->awaited));
+	}
+	if (begins)
+		awaited_begin(s->awaited);
+	awaited_client(s->awaited, p, n);
+}
+
+void
+pause_on_server(struct session *s)
+{
+	if (s->state == SESSION_RELAY)
+		go_on(s);
+}
+
+/* ---- sessions that are not there yet ---- */
+
+/* The world may have gone on while it waited. */
+static void
+take_world(struct session *s)
+{
+	struct login *l = s->login;
+	struct locality_input in;
+
+	world_unref(l->world);
+	l->world = world_ref(worker_world(s->worker));
+	l->database = config_database(l->world->config, login_startup(l)->database);
+	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
+	locality_decide(&in, &l->locality, NULL, NULL);
+}
+
+bool
+pause_login(struct session *s, const struct node_live *live)
+{
+	if (login_startup(s->login)->replication != REPLICATION_NONE ||
+	    !pause_covers(s->worker, session_name(s, NAME_DATABASE), live))
+		return false;
+	if (s->state != SESSION_PAUSED)
+		session_enter(s, SESSION_PAUSED);
+	return true;
+}
+
+/* attach_begin() asks pause_login() itself, and so may leave it where it is. */
+static void
+begin_again(struct session *s)
+{
+	s->quiet_since_us = clock_us(); /* the time it was held is no time of the login's */
+	take_world(s);
+	attach_begin(s);
+}
+
+/* ---- all of them ---- */
+
+static void
+look_at(struct session *s)
+{
+	if (s->awaited != NULL && s->straggle == NULL && !pause_is_frozen(s)) {
+		free(s->awaited);
+		s->awaited = NULL;
+	}
+	if (s->rehome != NULL && !is_paused(s))
+		rehome_on_thaw(s);
+	if (s->state == SESSION_RELAY)
+		go_on(s);
+	else if (s->state == SESSION_PAUSED)
+		begin_again(s);
+}
+
+static void
+look_at_all(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		if (w->slots[i] != NULL)
+			look_at(w->slots[i]);
+	}
+}
+
+/* Whether a PAUSE has to wait for it. A login that was let through before is no transaction, but
+ * what its client has said already becomes one. */
+bool
+pause_is_open(const struct session *s)
+{
+	if (s->straggle != NULL)
+		return straggle_is_open(s);
+	if (s->state == SESSION_RELAY)
+		return !is_between(s) || (s->pooled != NULL && s->pooled->asking != QUESTION_NONE);
+	return s->state == SESSION_SQL || (s->state == SESSION_LOGIN && s->login->inbox.n > 0);
+}
+
+bool
+pause_is_in_transaction(const struct session *s)
+{
+	return s->straggle != NULL ? straggle_is_open(s) : !is_between(s);
+}
+
+static void
+count(const struct worker *w, const struct pause *p, struct pause_facts *out)
+{
+	*out = (struct pause_facts){ .pause = *p };
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		const struct session *s = w->slots[i];
+
+		if (s == NULL || !pause_concerns(w, &p->scope, s))
+			continue;
+		out->open += pause_is_open(s);
+		out->held += pause_is_held(s);
+	}
+}
+
+uint64_t
+pause_aborted_before(const struct worker *w, int migration)
+{
+	const struct pauses *ps = w->pauses;
+
+	for (size_t i = 0; ps != NULL && i < ps->n; i++) {
+		if (ps->v[i].scope.migration == migration)
+			return ps->aborted[i];
+	}
+	return stat_get(&w->stats.aborted);
+}
+
+size_t
+pause_count(const struct worker *w)
+{
+	return w->pauses != NULL ? w->pauses->n : 0;
+}
+
+void
+pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
+{
+	count(w, &w->pauses->v[i], out);
+}
+
+/* Who listens and does not read is in no transaction. */
+static void
+end_notifications(struct worker *w, const struct pause_scope *p)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		struct session *s = w->slots[i];
+
+		if (s != NULL && s->state == SESSION_RELAY && s->server != NULL &&
+		    pause_concerns(w, p, s))
+			relay_end_notification(s);
+	}
+}
+
+static void
+pause_on_look(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval again = { .tv_usec = LOOK_US };
+	struct pauses *ps = arg;
+	struct pause_facts facts;
+	bool wait = false;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < ps->n; i++) {
+		if (ps->quiet[i])
+			continue;
+		end_notifications(ps->worker, &ps->v[i].scope);
+		count(ps->worker, &ps->v[i], &facts);
+		ps->quiet[i] = facts.open == 0;
+		wait = wait || !ps->quiet[i];
+		if (ps->quiet[i])
+			control_paused(ps->worker->process->control, ps->v[i].serial);
+	}
+	if (wait)
+		event_add(&ps->look, &again);
+}
+
+void
+pauses_free(struct pauses *ps)
+{
+	if (ps == NULL)
+		return;
+	event_del(&ps->look);
+	free(ps->v);
+	free(ps->quiet);
+	free(ps->aborted);
+	free(ps);
+}
+
+/* ---- what control says ---- */
+
+struct pause_letter {
+	struct letter letter;
+	struct pause *v;
+	size_t n;
+};
+
+/* What has been told is not told again. */
+static struct pauses *
+pauses_new(struct worker *w, struct pause_letter *l)
+{
+	const struct pauses *old = w->pauses;
+	struct pauses *ps = xcalloc(1, sizeof(*ps));
+
+	ps->worker = w;
+	ps->n = l->n;
+	ps->v = l->v;
+	ps->quiet = xcalloc(l->n, sizeof(*ps->quiet));
+	ps->aborted = xcalloc(l->n, sizeof(*ps->aborted));
+	evtimer_assign(&ps->look, loop_base(w->loop), pause_on_look, ps);
+	for (size_t i = 0; i < ps->n; i++) {
+		ps->aborted[i] = stat_get(&w->stats.aborted);
+		for (size_t k = 0; old != NULL && k < old->n; k++) {
+			if (old->v[k].serial == ps->v[i].serial)
+				ps->quiet[i] = old->quiet[k];
+			if (old->v[k].since_us == ps->v[i].since_us)
+				ps->aborted[i] = old->aborted[k];
+		}
+	}
+	return ps;
+}
+
+static void
+tell_pools(struct worker *w)
+{
+	struct pool *p;
+
+	TAILQ_FOREACH (p, pools_list(w->pools), all) {
+		bool paused = pause_covers(w, slice_str(p->database), p->live);
+
+		if (p->paused != paused)
+			pool_pause(p, paused);
+	}
+}
+
+static void
+on_pauses(struct letter *letter, void *owner)
+{
+	struct pause_letter *l = (struct pause_letter *)letter;
+	struct worker *w = owner;
+	struct pauses *old = w->pauses;
+
+	w->pauses = l->n > 0 ? pauses_new(w, l) : NULL;
+	if (l->n == 0)
+		free(l->v);
+	free(l);
+	pauses_free(old);
+	tell_pools(w);
+	look_at_all(w);
+	if (w->pauses != NULL)
+		pause_on_look(-1, 0, w->pauses);
+}
+
+void
+pause_publish(struct worker *w, struct pause *take_pauses, size_t n)
+{
+	struct pause_letter *l = xcalloc(1, sizeof(*l));
+
+	l->v = take_pauses;
+	l->n = n;
+	worker_post(w, &l->letter, on_pauses);
+}

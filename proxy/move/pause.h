@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * PAUSE, a worker's side of it (proxy/move/pauses.h is control's): while a database, a region or
+ * all of it is paused, no transaction begins there. A client is not read at the point where its
+ * next message would begin one: what it says stays in the kernel, its server connection is kept,
+ * and it is gone when the kernel says so. A login that would go there waits. What is under way goes
+ * on, and control is told when nothing is any more. Pools of the paused part lend nothing
+ * (proxy/pool/pool.h).
+ *
+ * Nothing is remembered of a session that is held: whether it is follows from what is paused and
+ * from its flow, and so RESUME has only to look again. Replication connections are left alone.
+ *
+ * On the data path it costs one branch: worker->pauses is NULL where nothing is paused.
+ */
+#ifndef PROXY_MOVE_PAUSE_H
+#define PROXY_MOVE_PAUSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+struct node_live;
+struct pauses;
+struct session;
+struct worker;
+
+/* What is paused; "" stands for all. */
+struct pause_scope {
+	char database[128]; /* as clients say it */
+	char region[288];
+	/* 0: the operator's. Else the freeze of that migration: `database` is its name on the
+	 * nodes as the configuration has it, `region` may be a node. */
+	int migration;
+};
+
+struct pause {
+	struct pause_scope scope;
+	uint64_t serial;  /* of the PAUSE that is to be told when nothing is under way any more */
+	int64_t since_us; /* wall clock */
+};
+
+/* Any thread: these are paused from now on, and nothing else. Takes the array, from malloc. */
+void pause_publish(struct worker *w, struct pause *take_pauses, size_t n);
+void pauses_free(struct pauses *ps); /* accepts NULL */
+
+/* Where worker->pauses is not NULL, or the session is on its way to another server (rehome.h): */
+/* Before the client is read: true where it is not to be, and then it is not asked for any more. */
+bool pause_on_client(struct session *s);
+/* The client has said this, and was not kept from it. */
+void pause_take_note(struct session *s, const char *p, size_t n);
+/* Bytes of the server have passed: the client may have to go on. */
+void pause_on_server(struct session *s);
+/* Before an attachment at a node begins (NULL: there is none to go to): true where it has to wait
+ * (state PAUSED); attach_begin() is called again when it may go on. */
+bool pause_login(struct session *s, const struct node_live *live);
+/* Whether a pool of this database and node lends nothing. */
+bool pause_covers(const struct worker *w, struct slice database, const struct node_live *live);
+/* Whether a node is in the place that is meant. */
+bool pause_is_at(const struct worker *w, const struct pause_scope *p, const struct node_live *live);
+/* Whether the session is meant. */
+bool pause_concerns(const struct worker *w, const struct pause_scope *p, const struct session *s);
+
+/* For SHOW PAUSES and SHOW SESSIONS. */
+struct pause_facts {
+	struct pause pause;
+	unsigned held; /* sessions that are kept from going on */
+	unsigned open; /* that are in a transaction yet, or logging in */
+};
+/* It is in a part that a migration has frozen. */
+bool pause_is_frozen(const struct session *s);
+/* How many transactions were ended here before that migration's freeze began. */
+uint64_t pause_aborted_before(const struct worker *w, int migration);
+/* A PAUSE has to wait for it: it is in a transaction, or may be. */
+bool pause_is_open(const struct session *s);
+/* What it is in is the client's, not ours. */
+bool pause_is_in_transaction(const struct session *s);
+size_t pause_count(const struct worker *w);
+void pause_facts(const struct worker *w, size_t i, struct pause_facts *out);
+bool pause_is_held(const struct session *s);
+
+#endif

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/move/pauses.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "protocol/sqlstate.h"
+#include "proxy/control_int.h"
+#include "proxy/move/errand.h"
+#include "proxy/move/pause.h"
+
+/* What scope_text() writes at most. */
+#define SCOPE_TEXT 480
+
+struct paused {
+	LIST_ENTRY(paused) next;
+	struct control *control;
+	struct pause pause;
+	int left;                        /* workers that have not said yet that it is quiet there */
+	struct control_request *waiting; /* the PAUSE, until they all have; NULL: it is in force */
+	struct errand *errand;           /* the freeze, the same */
+	struct event deadline;           /* of that; of a freeze: its end */
+};
+
+/* What is meant, for messages: "database "movr" in region "us-east1"". */
+static const char *
+scope_text(const struct pause_scope *p, char to[SCOPE_TEXT])
+{
+	bool d = p->database[0] != '\0', r = p->region[0] != '\0';
+
+	if (p->migration != 0) {
+		(void)snprintf(to, SCOPE_TEXT, "database \"%s\" in \"%s\" by migration %d",
+			       p->database, p->region, p->migration);
+		return to;
+	}
+	(void)snprintf(to, SCOPE_TEXT, "%s%s%s%s%s%s%s%s", d ? "database \"" : "", p->database,
+		       d ? "\"" : "", d && r ? " in " : "", r ? "region \"" : "", p->region,
+		       r ? "\"" : "", !d && !r ? "everything" : "");
+	return to;
+}
+
+static void
+publish(struct control *c)
+{
+	struct paused *p;
+	size_t n = 0;
+
+	LIST_FOREACH (p, &c->paused.list, next)
+		n++;
+	for (int i = 0; i < c->process->nworkers; i++) {
+		struct pause *v = n > 0 ? xcalloc(n, sizeof(*v)) : NULL;
+		size_t k = 0;
+
+		LIST_FOREACH (p, &c->paused.list, next)
+			v[k++] = p->pause;
+		pause_publish(c->process->workers[i], v, n);
+	}
+}
+
+static void
+answer(struct paused *p, const char *why)
+{
+	struct control_request *r = p->waiting;
+	struct errand *e = p->errand;
+	char scope[SCOPE_TEXT];
+
+	p->errand = NULL;
+	if (e != NULL)
+		errand_done(e);
+	if (p->pause.scope.migration == 0)
+		event_del(&p->deadline);
+	p->waiting = NULL;
+	if (r == NULL)
+		return;
+	r->failed = why != NULL;
+	if (why != NULL)
+		err_set(&r->err, SQLSTATE_QUERY_CANCELED, "PAUSE of %s was taken back: %s",
+			scope_text(&p->pause.scope, scope), why);
+	worker_post(r->from, &r->letter, r->reply);
+}
+
+static void
+take_back(struct paused *p, const char *why)
+{
+	char scope[SCOPE_TEXT];
+
+	log_msg(LOG_LEVEL_INFO, "PAUSE of %s is over: %s", scope_text(&p->pause.scope, scope), why);
+	answer(p, why);
+	event_del(&p->deadline);
+	LIST_REMOVE(p, next);
+	free(p);
+}
+
+static void
+paused_on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct paused *p = arg;
+	struct control *c = p->control;
+
+	(void)fd;
+	(void)what;
+	take_back(p, p->pause.scope.migration != 0 ? "its time is over, and nobody has ended it"
+						   : "a transaction was open yet at its deadline");
+	publish(c);
+}
+
+static struct paused *
+find_scope(struct control *c, const struct pause_scope *scope)
+{
+	struct paused *p;
+
+	LIST_FOREACH (p, &c->paused.list, next) {
+		if (p->pause.scope.migration == scope->migration &&
+		    strcmp(p->pause.scope.database, scope->database) == 0 &&
+		    strcmp(p->pause.scope.region, scope->region) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+static struct pause_scope
+scope_of(const struct control_request *r)
+{
+	struct pause_scope scope = { .migration = 0 };
+
+	(void)text_copy(scope.database, sizeof(scope.database), slice_str(r->subject));
+	(void)text_copy(scope.region, sizeof(scope.region), slice_str(r->region));
+	return scope;
+}
+
+/* From now on. */
+static void
+set_deadline(struct paused *p, int64_t us)
+{
+	struct timeval tv = { .tv_sec = us / USEC_PER_SEC, .tv_usec = us % USEC_PER_SEC };
+
+	event_del(&p->deadline);
+	if (us > 0)
+		event_add(&p->deadline, &tv);
+}
+
+static struct paused *
+begin(struct control *c, const struct pause_scope *scope)
+{
+	struct paused *p = xcalloc(1, sizeof(*p));
+
+	p->control = c;
+	p->pause.scope = *scope;
+	p->pause.since_us = clock_wall_us();
+	evtimer_assign(&p->deadline, loop_base(c->loop), paused_on_deadline, p);
+	LIST_INSERT_HEAD(&c->paused.list, p, next);
+	return p;
+}
+
+/* Have the workers say when nothing is under way there. */
+static void
+ask_workers(struct control *c, struct paused *p)
+{
+	p->pause.serial = ++c->paused.last_serial;
+	p->left = c->process->nworkers;
+	publish(c);
+}
+
+static bool
+is_operator_there(const struct control *c)
+{
+	const struct paused *p;
+
+	LIST_FOREACH (p, &c->paused.list, next) {
+		if (p->pause.scope.migration == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What the operator has paused (all of it), or a migration frozen of a database. False: nothing. */
+static bool
+take_all_back(struct control *c, const struct pause_scope *scope, const char *why)
+{
+	struct paused *p, *next;
+	bool some = false;
+
+	for (p = LIST_FIRST(&c->paused.list); p != NULL; p = next) {
+		next = LIST_NEXT(p, next);
+		if (p->pause.scope.migration != scope->migration ||
+		    (scope->migration != 0 &&
+		     strcmp(p->pause.scope.database, scope->database) != 0))
+			continue;
+		take_back(p, why);
+		some = true;
+	}
+	return some;
+}
+
+bool
+paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expires_us,
+	      struct errand *take_e)
+{
+	struct paused *p = find_scope(c, scope);
+	char text[SCOPE_TEXT];
+
+	if (c->stopping > 0)
+		return false;
+	log_msg(LOG_LEVEL_INFO, "freeze of %s", scope_text(scope, text));
+	if (p == NULL)
+		p = begin(c, scope);
+	answer(p, NULL); /* whoever has asked before */
+	p->errand = take_e;
+	set_deadline(p, expires_us);
+	ask_workers(c, p);
+	return true;
+}
+
+bool
+paused_is_frozen(const struct control *c, const char *database)
+{
+	const struct paused *p;
+
+	LIST_FOREACH (p, &c->paused.list, next) {
+		if (p->pause.scope.migration != 0 && strcmp(p->pause.scope.database, database) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+paused_thaw(struct control *c, const struct pause_scope *scope, const char *why)
+{
+	if (take_all_back(c, scope, why))
+		publish(c);
+}
+
+bool
+paused_any(const struct control *c)
+{
+	return !LIST_EMPTY(&c->paused.list);
+}
+
+bool
+paused_begin(struct control *c, struct control_request *r)
+{
+	struct pause_scope scope = scope_of(r);
+	struct paused *p = find_scope(c, &scope);
+	char text[SCOPE_TEXT];
+
+	if (c->stopping > 0) {
+		r->failed = true;
+		err_set(&r->err, SQLSTATE_ADMIN_SHUTDOWN, "the proxy is shutting down");
+		return true;
+	}
+	if (p != NULL && p->waiting != NULL) {
+		r->failed = true;
+		err_set(&r->err, SQLSTATE_OBJECT_IN_USE, "%s is being paused already",
+			scope_text(&scope, text));
+	}
+	if (p != NULL)
+		return true;
+	log_msg(LOG_LEVEL_INFO, "PAUSE of %s", scope_text(&scope, text));
+	p = begin(c, &scope);
+	p->waiting = r;
+	set_deadline(p, r->deadline_us);
+	ask_workers(c, p);
+	return false;
+}
+
+bool
+paused_end(struct control *c, struct control_request *r)
+{
+	struct pause_scope scope = scope_of(r);
+	struct paused *p = find_scope(c, &scope);
+	bool all = scope.database[0] == '\0' && scope.region[0] == '\0';
+	char text[SCOPE_TEXT];
+
+	if (p == NULL && (!all || !is_operator_there(c))) {
+		r->failed = true;
+		err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE, "%s is not paused",
+			all ? "nothing" : scope_text(&scope, text));
+		if (all)
+			err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE, "nothing is paused");
+		else if (!LIST_EMPTY(&c->paused.list))
+			err_hint(&r->err,
+				 "SHOW PAUSES lists what is; RESUME alone ends all of it but "
+				 "what a migration has frozen.");
+		return true;
+	}
+	if (all)
+		take_all_back(c, &scope, "RESUME");
+	else
+		take_back(p, "RESUME");
+	publish(c);
+	return true;
+}
+
+/* The console that waits for a PAUSE has gone: nobody would know that it is in force. */
+bool
+paused_left(struct control *c, struct control_request *r)
+{
+	struct paused *p;
+
+	LIST_FOREACH (p, &c->paused.list, next) {
+		if (p->waiting != NULL && p->waiting->sender_id == r->sender_id) {
+			take_back(p, "its console has gone");
+			publish(c);
+			break;
+		}
+	}
+	return true;
+}
+
+/* ---- letters of workers ---- */
+
+struct quiet_letter {
+	struct letter letter;
+	uint64_t serial;
+};
+
+static void
+on_quiet(struct letter *letter, void *owner)
+{
+	struct quiet_letter *l = (struct quiet_letter *)letter;
+	struct control *c = owner;
+	struct paused *p;
+	char scope[SCOPE_TEXT];
+
+	LIST_FOREACH (p, &c->paused.list, next) {
+		if (p->pause.serial != l->serial || --p->left > 0)
+			continue;
+		log_msg(LOG_LEVEL_INFO, "PAUSE of %s is in force",
+			scope_text(&p->pause.scope, scope));
+		answer(p, NULL);
+	}
+	free(l);
+}
+
+void
+control_paused(struct control *c, uint64_t serial)
+{
+	struct quiet_letter *l = xcalloc(1, sizeof(*l));
+
+	l->serial = serial;
+	mailbox_post(c->mail, &l->letter, on_quiet);
+}
+
+/* ---- life ---- */
+
+void
+paused_init(struct control *c)
+{
+	LIST_INIT(&c->paused.list);
+}
+
+void
+paused_fini(struct control *c)
+{
+	while (!LIST_EMPTY(&c->paused.list))
+		take_back(LIST_FIRST(&c->paused.list), "the proxy is shutting down");
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * PAUSE and RESUME, control's side: what is paused, by names, so that it survives reloads; who
+ * waits to be told that nothing is under way there any more; and deadlines, at which a PAUSE that
+ * is not through is taken back. The workers do the work (proxy/move/pause.h).
+ *
+ * A PAUSE that was answered with success is in force until RESUME. One that failed, that was ended
+ * by its deadline or by RESUME, or whose console has gone before the answer, leaves nothing behind.
+ *
+ * The freeze of a migration (migration/gate.h) is a PAUSE that is not the operator's: it stays when
+ * its deadline is over, RESUME does not end it, and it has an end of its own.
+ */
+#ifndef PROXY_MOVE_PAUSES_H
+#define PROXY_MOVE_PAUSES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct control;
+struct control_request;
+struct errand;
+struct pause_scope;
+struct paused;
+
+struct paused_list {
+	LIST_HEAD(, paused) list;
+	uint64_t last_serial;
+};
+
+void paused_init(struct control *c);
+/* Answers those that wait. */
+void paused_fini(struct control *c);
+/* Requests CONTROL_PAUSE, CONTROL_RESUME, CONTROL_PAUSE_LEFT: subject = database, region, ""
+ * standing for all. True: answered now; false: kept. */
+bool paused_begin(struct control *c, struct control_request *r);
+bool paused_end(struct control *c, struct control_request *r);
+bool paused_left(struct control *c, struct control_request *r);
+
+bool paused_any(const struct control *c);
+
+/* A freeze, or the one that there is already, with another end; expires_us: from now on, 0: none.
+ * `take_e`'s part is over when nothing is under way there any more. False: the proxy is stopping,
+ * and nothing was taken. */
+bool paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expires_us,
+		   struct errand *take_e);
+/* A migration has frozen that database, or a part of it. */
+bool paused_is_frozen(const struct control *c, const char *database);
+/* What that migration has frozen of that database goes on. */
+void paused_thaw(struct control *c, const struct pause_scope *scope, const char *why);
+
+/* Any thread: on one worker nothing is under way any more of what this PAUSE is about. */
+void control_paused(struct control *c, uint64_t serial);
+
+#endif

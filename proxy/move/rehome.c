@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/move/rehome.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/hot.h"
+#include "base/mem.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/move/pause.h"
+#include "proxy/move/rehome_int.h"
+#include "proxy/pool/ask.h"
+#include "proxy/pool/pool.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/sqlstate/statements.h"
+#include "proxy/sqlstate/traces.h"
+#include "proxy/sqlstate/truth.h"
+#include "proxy/sqlstate/vars.h"
+#include "proxy/worker_int.h"
+#include "routing/topology.h"
+
+#define KEEP_S 300 /* a connection that nobody wants */
+
+static void advance(struct rehome *r);
+
+/* ---- who can ---- */
+
+/* These go along. */
+#define PINS_CARRIED (PIN_LISTEN | PIN_PREPARED | PIN_UNSURE)
+
+static const char *
+block_of(const struct session *s)
+{
+	struct slice unnamed;
+	unsigned pins;
+
+	if (s->state != SESSION_RELAY)
+		return s->state == SESSION_CONSOLE ? "console" : "not attached";
+	if (s->flow.replication != REPLICATION_NONE)
+		return "replication";
+	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION)
+		return s->server == NULL                        ? ""
+		       : statements_pins(s->pooled->statements) ? "prepared statement"
+								: pin_name(s->pooled->pins);
+	if (s->pooled != NULL && s->server == NULL)
+		return s->pooled->attached ? "not attached" : "";
+	if (s->traces == NULL)
+		return "passthrough login";
+	pins = traces_pins(s->traces) | (s->pooled != NULL ? s->pooled->pins : 0);
+	if (pins & ~(unsigned)PINS_CARRIED)
+		return pin_name(pins & ~(unsigned)PINS_CARRIED);
+	return traces_unnamed(s->traces, &unnamed) ? "" : "prepared statement";
+}
+
+bool
+rehome_can(const struct session *s, const char **why)
+{
+	*why = block_of(s);
+	return **why == '\0';
+}
+
+bool
+rehome_holds(const struct session *s)
+{
+	const struct rehome *r = s->rehome;
+
+	return r != NULL && (r->asking || r->replaying || r->stage == REHOME_READY ||
+			     (r->stage == REHOME_PREPARED && r->goal >= REHOME_READY));
+}
+
+static bool
+is_quiet(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	return s->state == SESSION_RELAY && s->server != NULL && s->server->ask == NULL &&
+	       flow_safe_point(&s->flow) && !settings_hold(s) &&
+	       (pd == NULL || (pd->asking == QUESTION_NONE && pd->held.n == 0));
+}
+
+/* ---- the end of it ---- */
+
+static void
+rehome_free(struct rehome *r)
+{
+	event_del(&r->timer);
+	rehome_let_go(r);
+	r->session->rehome = NULL;
+	if (r->live != NULL)
+		node_live_unref(r->live);
+	free(r->dbname);
+	loop_defer(r->session->worker->loop, free, r);
+}
+
+WARM void
+rehome_forget(struct session *s)
+{
+	struct rehome *r = s->rehome;
+	rehome_done_fn *done;
+	struct err e;
+
+	if (r == NULL)
+		return;
+	done = r->done;
+	rehome_free(r);
+	err_set(&e, SQLSTATE_CONNECTION_FAILURE, "the session has ended");
+	if (done != NULL)
+		done(r->arg, s, &e);
+}
+
+/* What the session's server has said meanwhile is there yet. A client that has not taken what it
+ * was told before is waited for: when it has, the relay reads on. */
+static void
+read_on(struct session *s)
+{
+	if (!stream_is_blocked(&s->client))
+		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
+}
+
+/* Everything is given up, the client is read again. */
+static void
+stay(struct rehome *r)
+{
+	struct session *s = r->session;
+
+	event_del(&r->timer);
+	rehome_let_go(r);
+	if (r->stage == REHOME_READY)
+		read_on(s);
+	r->stage = r->goal = REHOME_NONE;
+	r->done = NULL;
+	if (!r->asking)
+		rehome_free(r);
+	pause_on_server(s);
+}
+
+/* Whoever has waited until now waits in vain. */
+static void
+dismiss(struct session *s, rehome_done_fn *done, void *arg)
+{
+	struct err e;
+
+	err_set(&e, SQLSTATE_QUERY_CANCELED, "the session's move was given up");
+	if (done != NULL)
+		done(arg, s, &e);
+}
+
+void
+rehome_drop(struct session *s)
+{
+	struct rehome *r = s->rehome;
+	rehome_done_fn *done = r != NULL ? r->done : NULL;
+	void *arg = r != NULL ? r->arg : NULL;
+
+	if (r == NULL)
+		return;
+	stay(r);
+	dismiss(s, done, arg);
+}
+
+void
+rehome_fail(struct rehome *r, const struct err *e)
+{
+	struct session *s = r->session;
+	rehome_done_fn *done = r->done;
+	void *arg = r->arg;
+	struct err copy = *e;
+
+	log_about(LOG_LEVEL_INFO, session_subject(s), "the session stays where it is: %s", e->msg);
+	stay(r);
+	if (done != NULL)
+		done(arg, s, &copy);
+}
+
+static void
+reached(struct rehome *r)
+{
+	static const struct timeval keep = { .tv_sec = KEEP_S };
+	struct session *s = r->session;
+	rehome_done_fn *done = r->done;
+	void *arg = r->arg;
+
+	event_del(&r->timer);
+	r->done = NULL;
+	if (r->stage == REHOME_SWAPPED) {
+		rehome_free(r);
+		pause_on_server(s);
+	} else if (r->stage == REHOME_PREPARED) {
+		event_add(&r->timer, &keep);
+	}
+	if (done != NULL)
+		done(arg, s, NULL);
+}
+
+/* ---- from the old one to the new one ---- */
+
+void
+rehome_logged_in(struct rehome *r, struct server *sv)
+{
+	r->server = sv;
+	rehome_reserve(r, sv, true);
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+	r->stage = REHOME_PREPARED;
+	advance(r);
+}
+
+static void
+become_ready(struct rehome *r)
+{
+	struct server *old = r->session->server;
+
+	r->stage = REHOME_READY;
+	/* what it says from now on waits: it may be its end, which is no error then */
+	stream_want(&old->stream, 0);
+	advance(r);
+}
+
+/* What they are among. */
+static void
+put_notifications(struct buf *b, struct slice messages)
+{
+	struct frame f;
+
+	while (frame_cut(messages, INT32_MAX, &f) == PARSE_DONE) {
+		if (f.type == MSG_NOTIFICATION)
+			buf_put(b, messages.p, f.total);
+		messages = slice_skip(messages, f.total);
+	}
+}
+
+static void
+on_replayed(struct server *sv, const struct ask_answer *a)
+{
+	struct rehome *r = sv->session->rehome;
+	struct err e;
+
+	r->replaying = false;
+	if (a->lost || a->failed || a->status != 'I') {
+		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "the new server refuses it: %s",
+			a->lost || a->failed ? a->error.msg : "protocol violation");
+		rehome_fail(r, &e);
+		return;
+	}
+	put_notifications(&r->later, a->messages);
+	if (a->rest_n > 0 && !rehome_take_all(r, a->rest, a->rest_n))
+		rehome_lost(r, "server closed the connection unexpectedly");
+	else
+		become_ready(r);
+}
+
+static void
+replay(struct rehome *r, const struct ask_answer *a)
+{
+	struct buf messages = { .cap = ASK_ANSWER_MAX };
+	unsigned syncs = 0;
+	struct err e;
+
+	if (rehome_read_answer(r, a, &messages, &syncs, &e) != 0) {
+		rehome_fail(r, &e);
+	} else if (syncs > 0) {
+		r->replaying = true;
+		ask_begin_messages(r->server, &messages, syncs, on_replayed);
+	} else {
+		become_ready(r);
+	}
+	buf_fini(&messages);
+}
+
+/* A cancel request came too late for its query, and hit our question: once, that is no answer. */
+static bool
+was_cancelled(struct rehome *r, const struct ask_answer *a)
+{
+	bool again =
+	    a->failed && !r->asked_again && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
+
+	r->asked_again = again;
+	return again;
+}
+
+static void
+on_captured(struct server *sv, const struct ask_answer *a)
+{
+	struct session *s = sv->session;
+	struct rehome *r = s->rehome;
+
+	r->asking = false;
+	if (s->pooled != NULL)
+		s->pooled->asking = QUESTION_NONE;
+	if (a->lost) {
+		session_close_err(s, WHY_SERVER_DIED, &a->error);
+		return;
+	}
+	if (a->rest_n > 0) {
+		relay_from_server(s, a->rest, a->rest_n);
+		if (s->state != SESSION_RELAY || s->rehome != r)
+			return;
+	}
+	if (r->goal == REHOME_NONE) {
+		rehome_free(r);
+		pause_on_server(s);
+	} else if (r->stage != REHOME_PREPARED || r->replaying || was_cancelled(r, a)) {
+		advance(r); /* it was dropped, and begun anew; or it is asked again */
+	} else {
+		replay(r, a);
+	}
+}
+
+static void
+capture(struct rehome *r)
+{
+	struct session *s = r->session;
+	struct buf messages = { .cap = ASK_ANSWER_MAX };
+
+	r->asking = true;
+	if (s->pooled != NULL)
+		s->pooled->asking = QUESTION_REHOME;
+	rehome_put_question(r, &messages);
+	ask_begin_messages(s->server, &messages, 1, on_captured);
+	buf_fini(&messages);
+}
+
+/* The last that the old server has said to one who listens; that comes first. */
+static void
+take_leave(struct rehome *r)
+{
+	struct session *s = r->session;
+	char *scratch = s->worker->scratch;
+	ssize_t n = stream_recv(&s->server->stream, scratch, WORKER_SCRATCH);
+	struct buf last = { .cap = REHOME_INBOX_MAX };
+
+	put_notifications(&last, slice_of(scratch, n > 0 ? (size_t)n : 0));
+	buf_slice(&last, buf_view(&r->later));
+	buf_fini(&r->later);
+	r->later = last;
+}
+
+static void
+swap(struct rehome *r)
+{
+	struct session *s = r->session;
+	struct server *old = s->server, *sv = r->server;
+
+	take_leave(r);
+	r->server = NULL;
+	rehome_reserve(r, sv, false);
+	log_about(LOG_LEVEL_INFO, session_subject(s), "the session moves to region %s, node %s",
+		  sv->live->region, sv->live->name);
+	stat_add(&s->worker->stats.rehomed, 1);
+	if (s->pooled != NULL) {
+		pooled_replace(s, sv, r->settings);
+	} else {
+		s->server = sv;
+		sv->session = s;
+		old->session = NULL;
+		server_free(old);
+		vars_put_reports(&r->later, r->told, sv->reported);
+	}
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+	r->stage = REHOME_SWAPPED;
+	if (r->later.n > 0 && !session_say(s, r->later.p, r->later.n))
+		return;
+	/* half a message: the rest goes the usual way */
+	if (r->inbox.n > 0)
+		relay_from_server(s, r->inbox.p, r->inbox.n);
+	if (s->state == SESSION_RELAY)
+		reached(r);
+}
+
+/* ---- on and on ---- */
+
+static void
+advance(struct rehome *r)
+{
+	if (r->session->state != SESSION_RELAY) {
+		rehome_forget(r->session); /* it takes its leave */
+		return;
+	}
+	if (r->asking || r->replaying)
+		return;
+	if (r->stage >= r->goal) {
+		reached(r);
+		return;
+	}
+	switch (r->stage) {
+	case REHOME_NONE:
+		if (r->server == NULL && r->place == NULL)
+			rehome_login(r);
+		break;
+	case REHOME_PREPARED:
+		if (is_quiet(r->session))
+			capture(r);
+		break;
+	case REHOME_READY:
+		swap(r);
+		break;
+	case REHOME_SWAPPED:
+		break;
+	}
+}
+
+void
+rehome_on_quiet(struct session *s)
+{
+	struct rehome *r = s->rehome;
+
+	pause_on_server(s);
+	if (s->state == SESSION_RELAY && r->stage == REHOME_PREPARED && r->goal >= REHOME_READY)
+		advance(r);
+}
+
+void
+rehome_on_thaw(struct session *s)
+{
+	struct rehome *r = s->rehome;
+	struct err e;
+
+	if (!r->frozen || r->goal != REHOME_READY)
+		return;
+	err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "the database is no longer paused");
+	rehome_fail(r, &e);
+}
+
+bool
+rehome_is_going(const struct session *s)
+{
+	return s->rehome != NULL && s->rehome->done != NULL;
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct rehome *r = arg;
+	const struct session *s = r->session;
+	struct err e;
+
+	(void)fd;
+	(void)what;
+	if (r->done == NULL) {
+		rehome_drop(r->session);
+		return;
+	}
+	if (r->stage == REHOME_NONE)
+		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no connection to the node in time");
+	else if (!r->asking && !r->replaying)
+		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
+			"the session does not come to the end of its transaction (%s)",
+			flow_activity_name(flow_activity(&s->flow)));
+	else
+		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "a server does not answer in time");
+	rehome_fail(r, &e);
+}
+
+static struct rehome *
+rehome_new(struct session *s)
+{
+	struct rehome *r = xcalloc(1, sizeof(*r));
+
+	r->session = s;
+	r->inbox.cap = r->later.cap = REHOME_INBOX_MAX;
+	evtimer_assign(&r->timer, loop_base(s->worker->loop), on_timer, r);
+	s->rehome = r;
+	return r;
+}
+
+static bool
+is_other(const struct rehome *r, const struct rehome_want *want)
+{
+	return r->live != want->live || (r->dbname == NULL) != (want->dbname == NULL) ||
+	       (r->dbname != NULL && strcmp(r->dbname, want->dbname) != 0);
+}
+
+static void
+aim(struct rehome *r, const struct rehome_want *want)
+{
+	struct session *s = r->session;
+	struct node_live *live = node_live_ref(want->live);
+
+	rehome_let_go(r);
+	if (r->stage == REHOME_READY)
+		read_on(s);
+	r->stage = REHOME_NONE;
+	if (r->live != NULL)
+		node_live_unref(r->live);
+	free(r->dbname);
+	r->live = live;
+	r->dbname = want->dbname != NULL ? xstrdup(want->dbname) : NULL;
+}
+
+static void
+arm(struct rehome *r, int64_t deadline_us)
+{
+	int64_t limit = r->session->worker->world->config->main.server_connect_timeout;
+	int64_t left = deadline_us > 0 ? deadline_us - clock_us() : limit;
+	struct timeval tv = { .tv_sec = left / USEC_PER_SEC, .tv_usec = left % USEC_PER_SEC };
+
+	event_del(&r->timer);
+	if (left <= 0 && deadline_us > 0)
+		tv = (struct timeval){ 0 };
+	if (left > 0 || deadline_us > 0)
+		event_add(&r->timer, &tv);
+}
+
+void
+rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *want)
+{
+	struct rehome *r = s->rehome;
+	rehome_done_fn *done;
+	const char *why;
+	struct err e;
+
+	if (!rehome_can(s, &why)) {
+		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "session %" PRIu64 " cannot be moved: %s",
+			s->id, why);
+		rehome_drop(s);
+		want->done(want->arg, s, &e);
+		return;
+	}
+	/* its next transaction goes where the route leads */
+	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION) {
+		if (flow_is_idle(&s->flow) && pooled_can_leave(s))
+			pooled_leave_node(s);
+		want->done(want->arg, s, NULL);
+		return;
+	}
+	if (s->server == NULL) {
+		pooled_head_for(s, want->live);
+		want->done(want->arg, s, NULL);
+		return;
+	}
+	if (r == NULL && want->dbname == NULL && s->server->live == want->live) {
+		want->done(want->arg, s, NULL); /* it is there */
+		return;
+	}
+	if (r == NULL)
+		r = rehome_new(s);
+	done = r->done;
+	r->done = NULL;
+	dismiss(s, done, r->arg);
+	if (is_other(r, want))
+		aim(r, want);
+	r->goal = goal;
+	r->done = want->done;
+	r->arg = want->arg;
+	r->frozen = want->frozen;
+	log_about(LOG_LEVEL_DEBUG, session_subject(s),
+		  "the session is to move to region %s, node %s", want->live->region,
+		  want->live->name);
+	arm(r, want->deadline_us);
+	advance(r);
+}
+
+enum rehome_stage
+rehome_stage(const struct session *s)
+{
+	return s->rehome != NULL ? s->rehome->stage : REHOME_NONE;
+}

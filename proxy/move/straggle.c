@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/move/straggle_int.h"
+
+#include <stdlib.h>
+
+#include "base/hot.h"
+#include "base/mem.h"
+#include "protocol/aborted.h"
+#include "proxy/move/pause.h"
+#include "proxy/move/rehome_int.h"
+#include "proxy/pool/ask.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/sqlstate/statements.h"
+#include "proxy/worker_int.h"
+
+/* How long a ROLLBACK may take, and the end of a connection whose server process has gone. */
+#define PATIENCE_US (500 * USEC_PER_MSEC)
+
+/* ---- life ---- */
+
+static void straggle_on_timer(evutil_socket_t fd, short what, void *arg);
+
+static struct straggle *
+straggle_new(struct session *s, enum straggle_stage stage)
+{
+	struct straggle *st = xcalloc(1, sizeof(*st));
+
+	st->session = s;
+	st->stage = stage;
+	st->held.cap = st->said.cap = STRAGGLE_HELD_MAX + WORKER_SCRATCH;
+	st->rest.cap = STRAGGLE_HELD_MAX;
+	evtimer_assign(&st->timer, loop_base(s->worker->loop), straggle_on_timer, st);
+	s->straggle = st;
+	return st;
+}
+
+void
+straggle_call_ready(struct straggle *st)
+{
+	void (*ready)(void *arg) = st->ready;
+
+	st->ready = NULL;
+	event_del(&st->timer);
+	if (ready != NULL)
+		ready(st->arg);
+}
+
+WARM void
+straggle_free(struct straggle *st)
+{
+	if (st == NULL)
+		return;
+	straggle_call_ready(st);
+	st->session->straggle = NULL;
+	buf_fini(&st->held);
+	buf_fini(&st->said);
+	buf_fini(&st->rest);
+	if (st->aborted != NULL)
+		aborted_fini(st->aborted);
+	free(st->aborted);
+	loop_defer(st->session->worker->loop, free, st);
+}
+
+void
+straggle_wait_for(struct straggle *st, void (*ready)(void *arg), void *arg)
+{
+	static const struct timeval patience = { .tv_usec = PATIENCE_US };
+
+	straggle_call_ready(st); /* who has settled it before, and is waiting */
+	st->ready = ready;
+	st->arg = arg;
+	event_add(&st->timer, &patience);
+}
+
+void
+straggle_read_client(struct session *s, bool read)
+{
+	short base = (short)(s->client.interest & ~(EV_READ | EV_CLOSED));
+
+	stream_want(&s->client, (short)(base | (read ? EV_READ : EV_CLOSED)));
+}
+
+/* ---- taking hold ---- */
+
+static bool
+is_idle_in_transaction(const struct session *s)
+{
+	const struct flow *f = &s->flow;
+
+	return f->pending == 0 && !f->open && !f->reopened && !f->skip &&
+	       f->copy == FLOW_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
+	       flow_at_server_boundary(f) && s->server->ask == NULL &&
+	       (s->pooled == NULL ||
+		(s->pooled->asking == QUESTION_NONE && s->pooled->held.n == 0 &&
+		 statements_settled(s->pooled->statements)));
+}
+
+static void
+on_rolled_back(struct server *sv, const struct ask_answer *a)
+{
+	struct session *s = sv->session;
+	struct straggle *st = s->straggle;
+
+	if (a->lost || a->failed || a->status != 'I') {
+		/* it is over all the same: no COMMIT was ever sent */
+		st->lost = a->lost;
+		sv->close_needed = true;
+		straggle_leave_server(st);
+	}
+	straggle_call_ready(st);
+	straggle_answer(st);
+	if (s->straggle == st && s->pooled != NULL)
+		pooled_settle(s);
+}
+
+static void
+seize(struct straggle *st)
+{
+	struct session *s = st->session;
+	struct server *sv = s->server;
+
+	st->stage = SEIZED;
+	/* what it says is kept: a client that reads slowly does not keep it from being heard */
+	stream_want(&sv->stream, (short)(sv->stream.interest | EV_READ));
+	if (sv->ask == NULL)
+		return;
+	/* a question of ours: the answer is of no use to anyone */
+	st->deaf = true;
+	ask_free(sv->ask);
+	if (s->pooled != NULL) {
+		s->pooled->asking = QUESTION_NONE;
+		s->pooled->ahead = false;
+	}
+}
+
+bool
+straggle_begin(struct session *s, void (*ready)(void *arg), void *arg)
+{
+	struct straggle *st;
+
+	if (s->straggle != NULL || s->server == NULL || s->terminated)
+		return true;
+	st = straggle_new(s, SEIZED);
+	straggle_read_client(s, false);
+	if (!is_idle_in_transaction(s)) {
+		seize(st);
+		return true;
+	}
+	st->stage = ROLLING;
+	straggle_wait_for(st, ready, arg);
+	ask_begin_apart(s->server, slice_str("ROLLBACK"), on_rolled_back);
+	return false;
+}
+
+bool
+straggle_tell(const struct session *s, struct gate_straggler *out)
+{
+	const struct straggle *st = s->straggle;
+
+	if (st == NULL || st->stage != SEIZED || s->server == NULL)
+		return false;
+	*out = (struct gate_straggler){
+		.session = s->id,
+		.pid = s->server->pid,
+		.in_flight = flow_activity(&s->flow) != FLOW_IN_TRANSACTION &&
+			     flow_activity(&s->flow) != FLOW_IN_FAILED_TRANSACTION,
+		.outcome = GATE_UNKNOWN,
+	};
+	out->in_commit = out->in_flight;
+	out->in_block = s->flow.tx != 'I';
+	return true;
+}
+
+static void
+straggle_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct straggle *st = arg;
+
+	(void)fd;
+	(void)what;
+	if (st->stage == ROLLING) {
+		/* the migration ends it, then; it is as good as rolled back */
+		seize(st);
+		straggle_call_ready(st);
+	} else if (st->stage == SEIZED) {
+		straggle_finish(st);
+	}
+}
+
+bool
+straggle_is_settled(const struct session *s)
+{
+	return s->straggle != NULL &&
+	       (s->straggle->stage == ANSWERING || s->straggle->stage == KEEPING);
+}
+
+bool
+straggle_is_doomed(const struct session *s)
+{
+	return s->straggle != NULL && s->straggle->doomed;
+}
+
+bool
+straggle_dooms(struct session *s)
+{
+	if (!straggle_is_settled(s))
+		return false;
+	s->straggle->doomed = true;
+	return true;
+}
+
+/* ---- a server that goes while nothing is open ---- */
+
+bool
+straggle_may_lose(const struct session *s)
+{
+	return s->straggle == NULL && flow_is_idle(&s->flow) && pause_is_frozen(s);
+}
+
+void
+straggle_lose(struct session *s)
+{
+	struct straggle *st = straggle_new(s, LOST);
+
+	straggle_leave_server(st);
+	if (st->doomed)
+		straggle_read_client(s, false);
+	else
+		straggle_be_done(st);
+}
+
+bool
+straggle_is_open(const struct session *s)
+{
+	return s->straggle != NULL &&
+	       (s->straggle->stage == SEIZED || s->straggle->stage == ROLLING);
+}
+
+bool
+straggle_has_lost(const struct session *s)
+{
+	return s->straggle != NULL && s->straggle->stage == LOST;
+}
+
+/* ---- the server ---- */
+
+static void
+keep_said(struct straggle *st)
+{
+	struct session *s = st->session;
+	struct stream *stream = &s->server->stream;
+	char *scratch = s->worker->scratch;
+	ssize_t n = stream_recv(stream, scratch, WORKER_SCRATCH);
+
+	if (n == STREAM_AGAIN)
+		return;
+	if (n > 0 && !st->deaf)
+		buf_put(&st->held, scratch, (size_t)n);
+	if (n > 0 && st->held.n < STRAGGLE_HELD_MAX)
+		return;
+	/* its end, or more than anybody will hear */
+	stream_want(stream, 0);
+	st->lost = n <= 0;
+	if (st->lost && st->ready != NULL && st->stage == SEIZED)
+		straggle_finish(st);
+}
+
+bool
+straggle_relays(const struct session *s)
+{
+	return s->straggle->stage != SEIZED && s->straggle->stage != ROLLING;
+}
+
+void
+straggle_on_server(struct session *s, short what)
+{
+	struct straggle *st = s->straggle;
+
+	if ((what & EV_WRITE) && stream_flush(&s->server->stream) != 0)
+		stream_want(&s->server->stream, EV_READ);
+	if ((what & EV_READ) && (st->stage == SEIZED || st->stage == ROLLING))
+		keep_said(st);
+}
+
+bool
+straggle_passes(struct session *s, const char *p, size_t n)
+{
+	struct straggle *st = s->straggle;
+
+	if (st->stage == DELIVERED)
+		buf_put(&st->said, p, n);
+	return st->stage != DELIVERED && st->stage != REPAYING;
+}

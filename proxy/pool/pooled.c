@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/pool/pooled.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/hot.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/cancel/cancel.h"
+#include "proxy/descriptors.h"
+#include "proxy/login/authenticate.h"
+#include "proxy/login/entrance.h"
+#include "proxy/move/rehome_int.h"
+#include "proxy/pool/pool.h"
+#include "proxy/pool/pooled_int.h"
+#include "proxy/session/session_int.h"
+#include "proxy/sqlstate/sampler.h"
+#include "proxy/sqlstate/statements.h"
+#include "proxy/sqlstate/traces.h"
+#include "proxy/worker_int.h"
+
+/* Reading stops when so much is kept of a client that waits; one more read may come on top. */
+#define HELD_ENOUGH ((size_t)16 * 1024)
+#define HELD_CAP    ((size_t)1 << 20)
+
+/* ---- login ---- */
+
+/* Who knows whose errors come: in a transaction pool pooled_judge() does. */
+void
+pooled_follow(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	bool is_cockroachdb = s->server != NULL && s->server->is_cockroachdb;
+
+	if (pd->mode == POOL_TRANSACTION || is_cockroachdb)
+		flow_be_told(&s->flow);
+	if (is_cockroachdb)
+		server_statements_end_with_query(s->server->statements);
+}
+
+WARM void
+pooled_greet(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	struct login *l = s->login;
+	struct buf b = { .cap = 2 * HELD_CAP };
+
+	pd->greeted = true;
+	auth_put_ok(l, &b);
+	pooled_put_welcome(pd, &b);
+	cancel_give_key(s, NULL, &b);
+	entrance_welcome(s, &b);
+	message_put_ready(&b, 'I');
+	stat_add(&s->worker->stats.logins, 1);
+	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);
+	if (s->worker->world->config->main.log_connections)
+		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
+	flow_init(&s->flow, REPLICATION_NONE);
+	pooled_follow(pd);
+	session_sample(s);
+	s->login = NULL;
+	session_enter(s, SESSION_RELAY);
+	s->quiet_since_us = clock_us();
+	if (pd->mode == POOL_SESSION)
+		s->traces = traces_new(slice_of(NULL, 0));
+	worker_arm_sweep(s->worker);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (session_say(s, b.p, b.n) && l->inbox.n > 0)
+		relay_take(s, l->inbox.p, l->inbox.n);
+	buf_fini(&b);
+	login_free(l);
+	if (s->state == SESSION_RELAY)
+		pooled_settle(s);
+}
+
+static void
+refuse(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	struct err e;
+
+	if (pd->greeted) {
+		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no node can take this session");
+	} else {
+		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
+	}
+	pooled_explain(pd, &e);
+	session_close_err(s, WHY_NO_ROUTE, &e);
+}
+
+/* From now on the session has something to ask. Being sent from one pool to the next, or trying the
+ * same one again, is all one wait. */
+static void
+begin_wait(struct pooled *pd)
+{
+	pd->waiting_since_us = loop_now_us(pd->session->worker->loop);
+	pd->notified = false;
+}
+
+/* Ask the pool. The session may have a server then, or wait, or be over. */
+static WARM void
+acquire(struct pooled *pd)
+{
+	struct server *sv;
+
+	if (pooled_is_due(pd) && !pooled_decide(pd) && (!pd->greeted || pd->pool == NULL)) {
+		refuse(pd);
+		return;
+	}
+	sv = pool_lend(pd->pool, pd);
+	if (sv != NULL)
+		pooled_attach(pd, sv);
+}
+
+WARM void
+pooled_begin(struct session *s)
+{
+	struct pooled *pd = xcalloc(1, sizeof(*pd));
+	struct login *l = s->login;
+	const struct startup *st = login_startup(l);
+	struct buf options = { .cap = STARTUP_BYTES_MAX };
+
+	startup_options_strip(&options, st->options);
+	pd->session = s;
+	pd->mode = l->database->pool;
+	if (options.n > 0)
+		pd->options = xstrndup(options.p, options.n);
+	pd->held.cap = HELD_CAP;
+	pd->startup = vars_from_startup(s->worker->vars, st);
+	pd->vars = vars_ref(pd->startup);
+	pd->statements = statements_new(s->worker->texts);
+	buf_fini(&options);
+	s->pooled = pd;
+	session_enter(s, SESSION_ATTACHING);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (pooled_decide(pd) && pooled_can_greet(pd)) {
+		pooled_greet(pd);
+		return;
+	}
+	begin_wait(pd);
+	acquire(pd);
+	if (s->state == SESSION_ATTACHING && s->server != NULL && pd->asking == QUESTION_NONE)
+		pooled_greet(pd);
+}
+
+/* ---- attached, or waiting ---- */
+
+static bool
+says_terminate(const struct session *s, const char *p, size_t n)
+{
+	return n >= 5 && p[0] == MSG_TERMINATE && flow_at_client_boundary(&s->flow);
+}
+
+static void
+keep(struct pooled *pd, const char *p, size_t n)
+{
+	struct session *s = pd->session;
+
+	buf_put(&pd->held, p, n);
+	if (pd->held.failed)
+		session_close(s, WHY_PROTOCOL, "Too many statements at once.");
+	else if (pd->held.n >= HELD_ENOUGH)
+		session_only_watch(s);
+}
+
+bool
+pooled_is_full(const struct pooled *pd)
+{
+	return pd->held.n >= HELD_ENOUGH || statements_waits(pd->statements);
+}
+
+/* What the client says can be sent now. */
+static bool
+can_send(const struct pooled *pd)
+{
+	return pd->session->server != NULL && (pd->asking == QUESTION_NONE || pd->ahead);
+}
+
+WARM bool
+pooled_take(struct session *s, const char *p, size_t n)
+{
+	struct pooled *pd = s->pooled;
+
+	if (s->server == NULL && !pd->waiting) {
+		if (says_terminate(s, p, n)) {
+			session_end(s, WHY_CLIENT_DONE);
+			return false;
+		}
+		begin_wait(pd);
+		acquire(pd);
+		if (s->state != SESSION_RELAY)
+			return false;
+	}
+	if (can_send(pd))
+		return true;
+	keep(pd, p, n);
+	return false;
+}
+
+void
+pooled_go_on(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	struct buf held = pd->held;
+	bool open = true;
+
+	pd->held = (struct buf){ .cap = HELD_CAP };
+	if (held.n >= HELD_ENOUGH)
+		stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (held.n > 0)
+		open = relay_to_server(s, held.p, held.n);
+	buf_fini(&held);
+	if (open && s->state == SESSION_RELAY)
+		pooled_settle(s);
+}
+
+/* Nothing is kept where whoever has asked for the server is about to say what it is for. */
+static void
+ready(struct pooled *pd)
+{
+	if (!pd->greeted)
+		pooled_greet(pd);
+	else if (pd->held.n > 0)
+		pooled_go_on(pd);
+}
+
+void
+pooled_on_lent(struct pooled *pd, struct server *sv)
+{
+	if (pd->rehome != NULL) {
+		rehome_on_lent(pd->rehome, sv);
+		return;
+	}
+	pooled_attach(pd, sv);
+	if (can_send(pd))
+		ready(pd);
+}
+
+/* For another node there would be no descriptor either. */
+static void
+refuse_scarce(struct session *s)
+{
+	stat_add(&s->worker->stats.clients_without_descriptors, 1);
+	session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
+}
+
+void
+pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
+{
+	struct session *s = pd->session;
+
+	if (pd->rehome != NULL) {
+		rehome_on_refused(pd->rehome, e);
+	} else if (how == SIGNON_FATAL) {
+		session_close_err(s, WHY_SERVER_REFUSED, e);
+	} else if (how == SIGNON_SCARCE) {
+		refuse_scarce(s);
+	} else {
+		pooled_note_refusal(pd);
+		acquire(pd);
+		if (can_send(pd))
+			ready(pd);
+	}
+}
+
+/* ---- parting ---- */
+
+WARM void
+pooled_part(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	struct server *sv = s->server;
+	bool idle = pd->greeted && flow_is_idle(&s->flow) && s->flow.unsure == 0 &&
+		    statements_settled(pd->statements);
+	bool pinned = pd->pins != 0 || statements_pins(pd->statements);
+
+	if (pd->waiting)
+		pool_forget(pd->pool, pd);
+	if (sv == NULL)
+		return;
+	statements_detach(pd->statements);
+	s->server = NULL;
+	sv->session = NULL;
+	if (!idle || s->fatal_told ||
+	    (pd->asking != QUESTION_NONE && pd->asking != QUESTION_TRUTH) ||
+	    !stream_is_open(&sv->stream) || sv->close_needed)
+		server_free(sv);
+	else if (pd->asking == QUESTION_TRUTH)
+		pool_put(sv, SERVER_BUSY); /* on_truth() will come */
+	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
+		pooled_reset(sv, pd->startup);
+	else
+		pool_return(sv);
+}
+
+void
+pooled_replace(struct session *s, struct server *sv, struct vars *settings)
+{
+	struct pooled *pd = s->pooled;
+	struct server *old = s->server;
+
+	statements_detach(pd->statements);
+	s->server = NULL;
+	old->session = NULL;
+	server_free(old);
+	pooled_move_to(pd, sv->pool);
+	(void)vars_ref(settings);
+	vars_unref(pd->vars);
+	pd->vars = settings;
+	vars_unref(sv->vars);
+	sv->vars = vars_ref(settings);
+	pooled_settled(sv);
+	s->server = sv;
+	sv->session = s;
+	statements_attach(pd->statements, sv->statements, &s->flow);
+	pooled_tell(pd);
+}
+
+bool
+pooled_holds(const struct pooled *pd)
+{
+	return pd->held.n > 0 || statements_holds(pd->statements);
+}
+
+bool
+pooled_owes(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	/* nobody is served under PAUSE: it is not waited for */
+	return (pd->held.n > 0 && !(pd->waiting && pd->pool->paused)) ||
+	       statements_holds(pd->statements);
+}
+
+static WARM void
+free_pooled(void *arg)
+{
+	struct pooled *pd = arg;
+
+	statements_free(pd->statements);
+	vars_unref(pd->startup);
+	vars_unref(pd->vars);
+	vars_unref(pd->told);
+	buf_fini(&pd->report);
+	buf_fini(&pd->held);
+	buf_fini(&pd->names);
+	buf_fini(&pd->asked_names);
+	free(pd->options);
+	free(pd);
+}
+
+WARM void
+pooled_free(struct pooled *pd)
+{
+	if (pd == NULL)
+		return;
+	if (pd->pool != NULL)
+		pool_leave(pd->pool);
+	pd->pool = NULL;
+	loop_defer(pd->session->worker->loop, free_pooled, pd);
+}
+
+/* ---- served elsewhere ---- */
+
+bool
+pooled_can_leave(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	return (pd->mode == POOL_TRANSACTION || !pd->attached) && pd->asking == QUESTION_NONE &&
+	       pd->pins == 0 && (pd->effects | pd->asked_effects) == 0 &&
+	       !statements_pins(pd->statements) && statements_settled(pd->statements);
+}
+
+void
+pooled_leave_node(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	bool waits = pd->waiting;
+
+	pooled_part(s);
+	pd->topology_version = 0;
+	pd->decided_us = 0;
+	if (!waits) {
+		(void)pooled_decide(pd);
+		return;
+	}
+	acquire(pd);
+	if (can_send(pd))
+		ready(pd);
+}
+
+void
+pooled_head_for(struct session *s, struct node_live *live)
+{
+	struct pooled *pd = s->pooled;
+	bool waits = pd->waiting;
+
+	if (waits)
+		pool_forget(pd->pool, pd);
+	pooled_send_to(pd, live);
+	if (!waits)
+		return;
+	acquire(pd);
+	if (can_send(pd))
+		ready(pd);
+}
+
+bool
+pooled_forsake(struct session *s, unsigned effects)
+{
+	struct pooled *pd = s->pooled;
+	bool lost = pd->mode == POOL_SESSION || pd->pins != 0 || statements_pins(pd->statements) ||
+		    ((pd->effects | pd->asked_effects) & effects) != 0;
+
+	s->server->close_needed = true;
+	pooled_part(s);
+	pd->asking = QUESTION_NONE;
+	pd->ahead = false;
+	pd->cancelled = 0;
+	pd->effects = pd->asked_effects = 0;
+	buf_clear(&pd->names);
+	buf_clear(&pd->asked_names);
+	return !lost;
+}
+
+void
+pooled_resume(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+
+	if (s->server != NULL) {
+		pooled_settle(s);
+		return;
+	}
+	if (pd->held.n == 0 || pd->waiting)
+		return;
+	begin_wait(pd);
+	acquire(pd);
+	if (can_send(pd))
+		ready(pd);
+}
+
+/* ---- waiting too long ---- */
+
+static void
+notify(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	struct buf b = { .cap = 4096 };
+	struct err e;
+
+	pd->notified = true;
+	err_set(&e, "00000", "no server connection is free, the query waits");
+	err_detail(&e, "Region %s, node %s.", pd->pool->live->region, pd->pool->live->name);
+	message_put_notice(&b, "NOTICE", &e);
+	(void)session_say(s, b.p, b.n);
+	buf_fini(&b);
+}
+
+void
+pooled_explain_wait(const struct pooled *pd, struct err *e)
+{
+	const struct pool *p = pd->pool;
+	const char *why = p->retry_us > 0 ? p->reason : "no connection is free";
+
+	if (p->retry_us == 0 && (!pd->waiting || p->n[SERVER_LAUNCHING] > 0))
+		why = "no answer yet";
+	err_detail(e, "Region %.60s, node %.80s: %.140s.", p->live->region, p->live->name, why);
+}
+
+static void
+give_up(struct pooled *pd)
+{
+	const struct why_row *row = why_get(WHY_QUERY_WAIT);
+	struct err e;
+
+	err_set(&e, row->sqlstate, "%s", row->text);
+	pooled_explain_wait(pd, &e);
+	session_close_err(pd->session, WHY_QUERY_WAIT, &e);
+}
+
+/* Its pool is in trouble, and the world has changed since it came here. */
+static void
+look_elsewhere(struct pooled *pd)
+{
+	const struct topology *t = worker_world(pd->session->worker)->topology;
+
+	if (pd->topology_version == t->version || !pooled_is_hopeless(pd->pool))
+		return;
+	pool_forget(pd->pool, pd);
+	acquire(pd);
+	if (can_send(pd))
+		ready(pd);
+}
+
+void
+pooled_check_wait(struct pooled *pd, int64_t now_us)
+{
+	struct session *s = pd->session;
+	const struct conf_main *conf = &s->worker->world->config->main;
+	int64_t waited = now_us - pd->waiting_since_us;
+
+	if (!pd->waiting || pd->rehome != NULL)
+		return; /* another's refusal has had it sent elsewhere */
+	if (conf->query_wait_timeout > 0 && waited >= conf->query_wait_timeout) {
+		give_up(pd);
+		return;
+	}
+	if (pd->greeted && !pd->notified && conf->query_wait_notify > 0 &&
+	    waited >= conf->query_wait_notify)
+		notify(pd);
+	if (s->state != SESSION_CLOSED)
+		look_elsewhere(pd);
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/pool/pooled_int.h"
+
+#include <strings.h>
+
+#include "base/hot.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/move/rehome_int.h"
+#include "proxy/pool/ask.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/session_int.h"
+#include "proxy/sqlstate/statements.h"
+#include "proxy/worker_int.h"
+
+#define CHANGE_CAP   ((size_t)512 * 1024) /* of a text that replays settings */
+#define QUESTION_CAP ((size_t)1 << 20)
+#define CANCELS_MAX  20 /* in a row; behind them it is taken as it is */
+
+static ask_done_fn on_replayed, on_truth;
+
+/* ---- settings ---- */
+
+static void
+part_from_server(struct pooled *pd)
+{
+	struct server *sv = pd->session->server;
+
+	pd->session->server = NULL;
+	sv->session = NULL;
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+}
+
+/* Its statements are the server's, so also the one without a name; it has said none before it had
+ * the server. */
+static bool
+keeps_statements(const struct pooled *pd)
+{
+	return pd->mode == POOL_SESSION && pd->attached;
+}
+
+static void
+begin_asking(struct pooled *pd, enum question what, struct slice sql, bool ahead)
+{
+	struct server *sv = pd->session->server;
+	ask_done_fn *done = what == QUESTION_TRUTH ? on_truth : on_replayed;
+
+	pd->asking = what;
+	pd->ahead = ahead;
+	if (keeps_statements(pd))
+		ask_begin_apart(sv, sql, done);
+	else
+		ask_begin(sv, sql, done);
+	/* it has taken the place of the statement without a name */
+	if (ahead)
+		statements_attach(pd->statements, sv->statements, &pd->session->flow);
+}
+
+/* Before, the client is told what has changed; then comes what was answered behind the question. */
+static void
+done_asking(struct pooled *pd, const struct ask_answer *a)
+{
+	struct session *s = pd->session;
+
+	pooled_tell(pd);
+	if (a->rest_n > 0 && s->state == SESSION_RELAY)
+		relay_from_server(s, a->rest, a->rest_n);
+	if (s->state == SESSION_RELAY && pd->asking == QUESTION_NONE)
+		pooled_go_on(pd);
+	if (s->rehome != NULL)
+		rehome_on_quiet(s);
+}
+
+/* A cancel request came too late for the query that it was for, and hit what we say in between. */
+static bool
+was_cancelled(struct pooled *pd, const struct ask_answer *a)
+{
+	bool again = a->failed && !a->lost && pd->cancelled < CANCELS_MAX &&
+		     strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
+
+	pd->cancelled = again ? (uint8_t)(pd->cancelled + 1) : 0;
+	return again;
+}
+
+static void replay_change(struct pooled *pd);
+
+static void
+on_replayed(struct server *sv, const struct ask_answer *a)
+{
+	struct session *s = sv->session;
+	struct pooled *pd = s->pooled;
+	bool ahead = pd->ahead;
+
+	pd->asking = QUESTION_NONE;
+	pd->ahead = false;
+	if (a->failed && !a->lost && a->status == 'I' && !ahead) {
+		/* all of it was taken back: the connection is as it was */
+		if (was_cancelled(pd, a)) {
+			replay_change(pd);
+			return;
+		}
+		statements_detach(pd->statements);
+		part_from_server(pd);
+		pool_return(sv);
+		session_close_err(s, WHY_SERVER_REFUSED, &a->error);
+		return;
+	}
+	if (a->lost || a->failed || a->status != 'I') {
+		sv->close_needed = true;
+		session_close_err(s, a->lost && !a->failed ? WHY_SERVER_DIED : WHY_SERVER_REFUSED,
+				  &a->error);
+		return;
+	}
+	pd->cancelled = 0;
+	vars_unref(sv->vars);
+	sv->vars = vars_ref(pd->vars);
+	pooled_settled(sv);
+	if (!ahead)
+		statements_attach(pd->statements, sv->statements, &s->flow);
+	if (pd->greeted)
+		done_asking(pd, a);
+	else
+		pooled_greet(pd);
+}
+
+/* Half a change would leave settings of somebody else. */
+static void
+replay(struct pooled *pd, const struct buf *sql, bool ahead)
+{
+	if (sql->failed)
+		session_close(pd->session, WHY_PROTOCOL, "Too many settings to be replayed.");
+	else
+		begin_asking(pd, QUESTION_SETTINGS, buf_view(sql), ahead);
+}
+
+/* From what its server has to what it has, before anything else is said. */
+static void
+replay_change(struct pooled *pd)
+{
+	struct server *sv = pd->session->server;
+	struct buf sql = { .cap = CHANGE_CAP };
+
+	vars_put_change(&sql, sv->vars, pd->vars, keeps_statements(pd) ? VARS_APART : VARS_ERROR);
+	if (sql.n > 0)
+		replay(pd, &sql, false);
+	buf_fini(&sql);
+}
+
+WARM void
+pooled_attach(struct pooled *pd, struct server *sv)
+{
+	struct session *s = pd->session;
+	struct buf sql = { .cap = CHANGE_CAP };
+	bool ahead = false;
+
+	s->server = sv;
+	sv->session = s;
+	if (UNLIKELY(sv->is_cockroachdb))
+		pooled_follow(pd);
+	if (sv->vars != pd->vars) {
+		/* one round trip for the change and what the client says */
+		ahead = pd->greeted && pooled_ends_on_error(sv);
+		vars_put_change(&sql, sv->vars, pd->vars, ahead ? VARS_FATAL : VARS_ERROR);
+	}
+	if (sql.n > 0) {
+		replay(pd, &sql, ahead);
+	} else {
+		statements_attach(pd->statements, sv->statements, &s->flow);
+		pooled_tell(pd);
+	}
+	pd->attached = true;
+	buf_fini(&sql);
+}
+
+/* ---- giving it back ---- */
+
+static void
+let_go(struct pooled *pd)
+{
+	struct server *sv = pd->session->server;
+
+	statements_detach(pd->statements);
+	part_from_server(pd);
+	pool_return(sv);
+}
+
+/* A reset has brought the server's own settings back, and not those that the session began with:
+ * they follow, before anything else. */
+static void
+restore(struct pooled *pd)
+{
+	struct server *sv = pd->session->server;
+
+	/* what the server has may not be known, but then not if the session has more than we know
+	 */
+	if (sv->vars != pd->vars &&
+	    (sv->vars != NULL || !(pd->pins & (PIN_SETTING | PIN_LOAD | PIN_UNSURE))))
+		replay_change(pd);
+}
+
+static WARM void
+on_reset(struct server *sv, const struct ask_answer *a)
+{
+	if (a->lost || a->failed || a->status != 'I') {
+		server_free(sv);
+		return;
+	}
+	if (a->failed_behind) {
+		vars_unref(sv->vars);
+		sv->vars = NULL;
+	}
+	pooled_settled(sv);
+	pooled_forget_statements(sv);
+	pool_return(sv);
+}
+
+/* Settings behind a query of the operator's are known where that is what everybody writes. False:
+ * they are those. */
+static bool
+put_settings(const struct server *sv, const char *sql, struct vars *next, struct buf *messages)
+{
+	struct vars *none = vars_empty(sv->worker->vars);
+	const struct vars *has = strcasecmp(sql, "DISCARD ALL") == 0 ? none : NULL;
+	size_t at;
+
+	vars_unref(none); /* the table has it */
+	if (has == next)
+		return false;
+	at = buf_message(messages, MSG_QUERY);
+	vars_put_change(messages, has, next, VARS_ERROR);
+	buf_u8(messages, 0);
+	buf_message_end(messages, at);
+	return true;
+}
+
+/* Who comes next begins most often as who has gone: in one go with the reset, and nobody waits. */
+WARM void
+pooled_reset(struct server *sv, struct vars *next)
+{
+	const char *sql = sv->worker->world->config->main.server_reset_query;
+	struct buf messages = { .cap = ASK_ANSWER_MAX };
+	unsigned syncs = 1;
+
+	if (sql == NULL) {
+		server_free(sv);
+		return;
+	}
+	message_put_query(&messages, slice_str(sql));
+	syncs += put_settings(sv, sql, next, &messages);
+	(void)vars_ref(next);
+	vars_unref(sv->vars);
+	sv->vars = next;
+	pool_put(sv, SERVER_BUSY);
+	ask_begin_messages(sv, &messages, syncs, on_reset);
+	buf_fini(&messages);
+}
+
+static void
+on_truth(struct server *sv, const struct ask_answer *a)
+{
+	struct session *s = sv->session;
+	struct vars *none;
+	struct pooled *pd;
+	bool ahead, again;
+
+	if (s == NULL) {
+		/* nobody wants to know any more */
+		if (a->lost) {
+			server_free(sv);
+			return;
+		}
+		none = vars_empty(sv->worker->vars);
+		pooled_reset(sv, none);
+		vars_unref(none);
+		return;
+	}
+	pd = s->pooled;
+	ahead = pd->ahead;
+	pd->asking = QUESTION_NONE;
+	pd->ahead = false;
+	if (a->lost) {
+		session_close_err(s, WHY_SERVER_DIED, &a->error);
+		return;
+	}
+	again = was_cancelled(pd, a);
+	if (!again)
+		pooled_learn(pd, a);
+	if (!ahead) {
+		statements_attach(pd->statements, sv->statements, &s->flow);
+		/* what the client has said meanwhile waits for the answer */
+		if (again)
+			pooled_settle(s);
+		else
+			restore(pd);
+	}
+	done_asking(pd, a);
+}
+
+WARM void
+pooled_settle(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	struct buf sql = { .cap = QUESTION_CAP };
+
+	if (s->server == NULL || pd->asking != QUESTION_NONE || !flow_safe_point(&s->flow) ||
+	    !statements_settled(pd->statements) ||
+	    (pd->mode == POOL_SESSION && !pooled_was_reset(pd)))
+		return;
+	if (pooled_suspects(pd, &sql)) {
+		begin_asking(pd, QUESTION_TRUTH, buf_view(&sql), !pooled_was_reset(pd));
+	} else if (pd->mode == POOL_TRANSACTION && pd->pins == 0 &&
+		   !statements_pins(pd->statements)) {
+		let_go(pd);
+	}
+	buf_fini(&sql);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A cancel request for a session that waits in a pool's queue: what it would ask first has not
+ * begun, so that Meridian answers for the node. A pipeline without its Sync is answered too, and
+ * what comes up to that is skipped, as a node would do. Where no message has come whole yet,
+ * nothing happens, as between two queries.
+ */
+#include "config.h"
+
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/pool/pool.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/worker_int.h"
+
+/* The bytes up to the message behind which the node would say ReadyForQuery; 0 where it has not
+ * come, or the client wants to leave. */
+static size_t
+first_cycle(struct slice held)
+{
+	struct slice rest = held;
+	bool extended = false;
+	struct frame f;
+
+	while (frame_cut(rest, INT32_MAX, &f) == PARSE_DONE) {
+		rest = slice_skip(rest, f.total);
+		if (f.type == MSG_SYNC)
+			return held.n - rest.n;
+		/* behind an error, one of these would be skipped with the rest up to Sync */
+		if ((f.type == MSG_QUERY || f.type == MSG_FUNCTION_CALL) && !extended)
+			return held.n - rest.n;
+		if (f.type == MSG_TERMINATE)
+			return 0;
+		extended = true;
+	}
+	return 0;
+}
+
+static bool
+has_message(struct slice held)
+{
+	struct frame f;
+
+	return frame_cut(held, INT32_MAX, &f) == PARSE_DONE && f.type != MSG_TERMINATE;
+}
+
+static void
+say_ready(struct session *s, struct buf *b)
+{
+	message_put_ready(b, 'I');
+	(void)session_say(s, b->p, b->n);
+}
+
+/* The head of a message is there. False: skipping is over, or the session. */
+static bool
+skip_head(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	struct buf b = { .cap = 64 };
+	uint32_t length = get_u32(pd->skip_head + 1);
+
+	pd->skip_have = 0;
+	if (length < 4) {
+		session_close(s, WHY_PROTOCOL, "Invalid message length.");
+		return false;
+	}
+	pd->skip_left = length - 4;
+	if (pd->skip_head[0] == MSG_TERMINATE)
+		session_end(s, WHY_CLIENT_DONE);
+	if (pd->skip_head[0] == MSG_SYNC && pd->skip_left == 0) {
+		pd->skips = false;
+		say_ready(s, &b);
+		buf_fini(&b);
+	}
+	return pd->skips && s->state == SESSION_RELAY;
+}
+
+bool
+pooled_skip(struct session *s, const char **p, size_t *n)
+{
+	struct pooled *pd = s->pooled;
+	bool going = true;
+
+	while (going && *n > 0) {
+		size_t part = pd->skip_left < *n ? pd->skip_left : *n;
+
+		if (part == 0) {
+			pd->skip_head[pd->skip_have++] = **p;
+			part = 1;
+		} else {
+			pd->skip_left -= (uint32_t)part;
+		}
+		*p += part;
+		*n -= part;
+		if (pd->skip_have == FRAME_HEAD_BYTES)
+			going = skip_head(s);
+	}
+	return !pd->skips && s->state == SESSION_RELAY && *n > 0;
+}
+
+/* The client goes on with what it has said behind n bytes. */
+static void
+drop_held(struct pooled *pd, size_t n)
+{
+	struct session *s = pd->session;
+
+	buf_drop(&pd->held, n);
+	if (pd->held.n == 0)
+		pool_forget(pd->pool, pd);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+}
+
+void
+pooled_cancel(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	struct slice held = buf_view(&pd->held);
+	size_t n = pd->waiting ? first_cycle(held) : 0;
+	bool skips = pd->waiting && n == 0 && has_message(held);
+	struct buf b = { .cap = 1024 };
+	struct err e;
+
+	if (n == 0 && !skips)
+		return;
+	err_set(&e, SQLSTATE_QUERY_CANCELED, "canceling statement due to user request");
+	stats_error(&s->worker->stats, ERROR_OF_MERIDIAN, slice_str(e.sqlstate));
+	message_put_error(&b, "ERROR", &e);
+	if (skips) {
+		const char *p = held.p;
+		size_t left = held.n;
+
+		pd->skips = true;
+		(void)session_say(s, b.p, b.n);
+		if (s->state == SESSION_RELAY)
+			(void)pooled_skip(s, &p, &left);
+		if (s->state == SESSION_RELAY)
+			drop_held(pd, held.n - left);
+	} else {
+		drop_held(pd, n);
+		say_ready(s, &b);
+	}
+	buf_fini(&b);
+}

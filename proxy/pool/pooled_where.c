@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/pool/pooled_int.h"
+
+#include "base/clock.h"
+#include "base/hot.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/session_int.h"
+#include "proxy/worker_int.h"
+
+/* A session looks for a better node so often, where its own is well. */
+#define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
+
+static WARM struct pool *
+pool_at(struct pooled *pd, const struct world *w, struct node_live *live)
+{
+	const struct session *s = pd->session;
+	struct slice database = session_name(s, NAME_DATABASE);
+	struct pool_key key = {
+		.live = live,
+		.database = database,
+		.dbname = locate_dbname(w, database),
+		.user = session_name(s, NAME_USER),
+		.options = pooled_options(pd),
+		.access = (enum access)s->access,
+	};
+
+	return pool_get(s->worker, &key);
+}
+
+void
+pooled_move_to(struct pooled *pd, struct pool *p)
+{
+	if (pd->pool != p) {
+		pool_join(p);
+		if (pd->pool != NULL)
+			pool_leave(pd->pool);
+		pd->pool = p;
+	}
+	pool_set_credential(p, pd->session->credential);
+}
+
+bool
+pooled_is_hopeless(const struct pool *p)
+{
+	return pool_is_failing(p) && !pool_has_hope(p);
+}
+
+/* Ids of nodes, one behind the other. */
+static bool
+has_refused(const struct session *s, const struct pool *p)
+{
+	struct slice ids = s->login != NULL ? buf_view(&s->login->refused) : SLICE_LITERAL("");
+
+	for (; ids.n > 0; ids = slice_skip(ids, sizeof(p->live->id))) {
+		if (memcmp(ids.p, &p->live->id, sizeof(p->live->id)) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+pooled_note_refusal(struct pooled *pd)
+{
+	struct login *l = pd->session->login;
+	const struct node_live *live = pd->pool->live;
+
+	if (l == NULL || has_refused(pd->session, pd->pool))
+		return;
+	buf_put(&l->refused, &live->id, sizeof(live->id));
+	buf_printf(&l->failures, "%s%s %s: %s", l->failures.n > 0 ? "; " : "", live->region,
+		   live->name, pd->pool->reason);
+}
+
+/* min_pool_size connections wait wherever a session of this user may be sent one day. */
+static void
+want_all(struct pooled *pd, const struct route *route)
+{
+	const struct world *w = worker_world(pd->session->worker);
+	const struct config *c = w->config;
+	struct slice database = session_name(pd->session, NAME_DATABASE);
+
+	if (config_pool_sizes(c, config_database(c, database)).min == 0)
+		return;
+	for (unsigned i = 0; i < route->nnodes; i++)
+		pool_want(pool_at(pd, w, w->topology->nodes[route->nodes[i]].live),
+			  pd->session->credential);
+}
+
+WARM bool
+pooled_decide(struct pooled *pd)
+{
+	struct session *s = pd->session;
+	const struct world *w = worker_world(s->worker);
+	struct route *route = &s->worker->route;
+	/* another caller is not kept where the one before it was */
+	int sticky = pd->pool != NULL && !pd->is_elsewhere
+			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
+			 : -1;
+
+	locate_route_again(s, sticky, NULL, route);
+	pd->topology_version = w->topology->version;
+	pd->decided_us = clock_us();
+	pd->is_elsewhere = false;
+	want_all(pd, route);
+	for (unsigned i = 0; i < route->nnodes; i++) {
+		struct pool *p = pool_at(pd, w, w->topology->nodes[route->nodes[i]].live);
+
+		pool_set_credential(p, s->credential);
+		if (!pooled_is_hopeless(p) && !has_refused(s, p)) {
+			pooled_move_to(pd, p);
+			return true;
+		}
+	}
+	if (route->nnodes > 0)
+		pooled_move_to(pd, pool_at(pd, w, w->topology->nodes[route->nodes[0]].live));
+	return false;
+}
+
+#define AND_SO_ON " …"
+
+void
+pooled_explain(struct pooled *pd, struct err *e)
+{
+	const struct world *w = pd->session->worker->world;
+	const struct topology *t = w->topology;
+	const struct route *route = &pd->session->worker->route;
+	const struct login *l = pd->session->login;
+	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
+	char reason[160];
+
+	if (l != NULL && l->failures.n > 0)
+		buf_printf(&b, "Tried %.*s", (int)l->failures.n, l->failures.p);
+	for (unsigned i = 0; i < route->nnodes && !b.failed; i++) {
+		const struct pool *p = pool_at(pd, w, t->nodes[route->nodes[i]].live);
+
+		/* that of a pool that was made anew is not known */
+		if (p->reason[0] != '\0' && !has_refused(pd->session, p))
+			buf_printf(&b, "%s%s %s: %s", b.n > 0 ? "; " : "Tried ", p->live->region,
+				   p->live->name, p->reason);
+	}
+	if (b.n > 0)
+		buf_str(&b, ".");
+	for (unsigned i = 0; i < route->nrows && !b.failed; i++) {
+		const struct route_row *row = &route->rows[i];
+
+		if (row->verdict != VERDICT_REJECTED)
+			continue;
+		route_reason_text(t, row, clock_us(), reason, sizeof(reason));
+		buf_printf(&b, "%sRegion %s: %s.", b.n > 0 ? " " : "", t->regions[row->region].name,
+			   reason);
+	}
+	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
+	buf_fini(&b);
+}
+
+void
+pooled_send_to(struct pooled *pd, struct node_live *live)
+{
+	const struct world *w = worker_world(pd->session->worker);
+
+	pooled_move_to(pd, pool_at(pd, w, live));
+	pd->topology_version = w->topology->version;
+	pd->decided_us = INT64_MAX;
+}
+
+/* A migration has decided that its database is served elsewhere, or by another name. */
+static bool
+is_astray(const struct pooled *pd, const struct world *w, const struct node *n)
+{
+	struct slice database = session_name(pd->session, NAME_DATABASE);
+	const struct authority *a = locate_authority(w, database);
+
+	return a != NULL && (!authority_has(a, w->topology, n) ||
+			     !slice_is(locate_dbname(w, database), pd->pool->dbname));
+}
+
+WARM bool
+pooled_is_due(struct pooled *pd)
+{
+	const struct world *w = worker_world(pd->session->worker);
+	const struct topology *t = w->topology;
+	const struct node *n;
+	int64_t now_us;
+
+	if (pd->pool == NULL || pooled_is_hopeless(pd->pool))
+		return true;
+	if (pd->topology_version == t->version)
+		return false;
+	now_us = clock_us();
+	n = topology_node_by_live(t, pd->pool->live);
+	if (n == NULL || !node_usable(t, n, now_us) || now_us - pd->decided_us >= DECIDE_AGAIN_US ||
+	    is_astray(pd, w, n))
+		return true;
+	pd->topology_version = t->version;
+	return false;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/sqlstate/sampler.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/hot.h"
+#include "base/mem.h"
+#include "protocol/fingerprint.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "proxy/fingerprints.h"
+
+#define PREPARED_MAX 64  /* statements of one session */
+#define NAMES_MAX    256 /* of a portal and a statement, with their NULs */
+
+struct prepared {
+	uint64_t name; /* fingerprint_id() of it */
+	uint64_t key;
+};
+
+struct sampler {
+	struct fingerprints *table;
+	char *database;
+	unsigned one_of;
+	uint32_t left;   /* of a message that has been seen, so many bytes are to come */
+	struct buf part; /* the beginning of one that has not */
+	struct prepared *prepared;
+	size_t nprepared, next; /* `next` gives way when there are too many */
+	unsigned under_way;     /* statements since the server last owed nothing */
+	uint64_t timed;         /* key of the one whose answer is timed; 0: none is */
+	int64_t began_us;
+};
+
+struct sampler *
+sampler_new(struct fingerprints *table, struct slice database, unsigned one_of)
+{
+	struct sampler *s = xcalloc(1, sizeof(*s));
+
+	s->table = table;
+	s->database = xstrndup(database.p, database.n);
+	s->one_of = one_of;
+	s->part.cap = FRAME_HEAD_BYTES + NAMES_MAX + SAMPLER_TEXT_MAX;
+	return s;
+}
+
+WARM void
+sampler_free(struct sampler *s)
+{
+	if (s == NULL)
+		return;
+	buf_fini(&s->part);
+	free(s->prepared);
+	free(s->database);
+	free(s);
+}
+
+void
+sampler_restart(struct sampler *s)
+{
+	if (s == NULL)
+		return;
+	buf_fini(&s->part);
+	s->left = 0;
+	s->timed = 0;
+	s->under_way = 0;
+}
+
+/* ---- prepared statements ---- */
+
+static struct prepared *
+find(const struct sampler *s, uint64_t name)
+{
+	for (size_t i = 0; i < s->nprepared; i++)
+		if (s->prepared[i].name == name)
+			return &s->prepared[i];
+	return NULL;
+}
+
+static void
+forget(struct sampler *s, struct slice name)
+{
+	struct prepared *p = find(s, fingerprint_id(name));
+
+	if (p != NULL)
+		*p = s->prepared[--s->nprepared];
+}
+
+static void
+remember(struct sampler *s, struct slice name, uint64_t key)
+{
+	struct prepared *p = find(s, fingerprint_id(name));
+
+	if (p == NULL && s->nprepared < PREPARED_MAX) {
+		s->prepared = xreallocarray(s->prepared, s->nprepared + 1, sizeof(*s->prepared));
+		p = &s->prepared[s->nprepared++];
+	} else if (p == NULL) {
+		p = &s->prepared[s->next++ % PREPARED_MAX];
+	}
+	*p = (struct prepared){ .name = fingerprint_id(name), .key = key };
+}
+
+/* ---- statements ---- */
+
+static uint64_t
+key_of(struct sampler *s, struct slice sql, bool is_cut)
+{
+	struct buf text = { 0 };
+	uint64_t key;
+
+	fingerprint_put(sql, is_cut, &text);
+	key = fingerprints_key(s->table, slice_str(s->database), buf_view(&text), clock_us());
+	buf_fini(&text);
+	return key;
+}
+
+/* One runs; key 0: it is not looked at. */
+static void
+run(struct sampler *s, uint64_t key)
+{
+	int64_t now_us = key != 0 ? clock_us() : 0;
+
+	s->timed = s->under_way++ == 0 ? key : 0;
+	s->began_us = now_us;
+	if (key != 0)
+		fingerprints_count(s->table, key, s->one_of, now_us);
+}
+
+static bool
+is_chosen(struct sampler *s)
+{
+	return fingerprints_chance(s->table, s->one_of);
+}
+
+/* A text to its NUL, or as much of it as there is. */
+static struct slice
+text_of(struct slice body, bool *is_cut)
+{
+	struct slice rest = body, text = slice_cut(&rest, '\0');
+
+	*is_cut = text.n == body.n || text.n > SAMPLER_TEXT_MAX;
+	if (text.n > SAMPLER_TEXT_MAX)
+		text.n = SAMPLER_TEXT_MAX;
+	return text;
+}
+
+static void
+on_query(struct sampler *s, struct slice body)
+{
+	struct slice sql;
+	bool is_cut;
+
+	forget(s, slice_of("", 0)); /* so does the server */
+	if (!is_chosen(s)) {
+		run(s, 0);
+		return;
+	}
+	sql = text_of(body, &is_cut);
+	run(s, key_of(s, sql, is_cut));
+}
+
+static void
+on_parse(struct sampler *s, struct slice body)
+{
+	struct slice name = slice_cut(&body, '\0'), sql;
+	bool is_cut;
+
+	if (name.n == 0 && !is_chosen(s)) {
+		forget(s, name);
+		return;
+	}
+	sql = text_of(body, &is_cut);
+	remember(s, name, key_of(s, sql, is_cut));
+}
+
+static void
+on_bind(struct sampler *s, struct slice body)
+{
+	struct slice name;
+	const struct prepared *p;
+
+	(void)slice_cut(&body, '\0'); /* the portal */
+	name = slice_cut(&body, '\0');
+	p = find(s, fingerprint_id(name));
+	/* that without a name was chosen when it was parsed */
+	run(s, p != NULL && (name.n == 0 || is_chosen(s)) ? p->key : 0);
+}
+
+static void
+on_close(struct sampler *s, struct slice body)
+{
+	if (body.n > 0 && body.p[0] == 'S') {
+		body = slice_skip(body, 1);
+		forget(s, slice_cut(&body, '\0'));
+	}
+}
+
+/* ---- messages ---- */
+
+static const struct {
+	char type;
+	size_t enough; /* so much of the body is looked at */
+	void (*on)(struct sampler *s, struct slice body);
+} kinds[] = {
+	{ MSG_QUERY, SAMPLER_TEXT_MAX + 1, on_query },
+	{ MSG_PARSE, NAMES_MAX + SAMPLER_TEXT_MAX, on_parse },
+	{ MSG_BIND, NAMES_MAX, on_bind },
+	{ MSG_CLOSE, NAMES_MAX, on_close },
+};
+
+enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+static size_t
+kind_of(char type)
+{
+	size_t i = 0;
+
+	while (i < NKINDS && kinds[i].type != type)
+		i++;
+	return i;
+}
+
+/* One message from the front of `in`, or as much of it as matters: how many bytes there have to be;
+ * more than there are: nothing was done. */
+static size_t
+look(struct sampler *s, struct slice in, size_t *total)
+{
+	size_t kind, wanted, length;
+
+	if (in.n < FRAME_HEAD_BYTES)
+		return FRAME_HEAD_BYTES;
+	length = get_u32(in.p + 1);
+	*total = length + 1 > FRAME_HEAD_BYTES ? length + 1 : FRAME_HEAD_BYTES;
+	kind = kind_of(in.p[0]);
+	if (kind == NKINDS)
+		return FRAME_HEAD_BYTES;
+	wanted = *total - FRAME_HEAD_BYTES;
+	if (wanted > kinds[kind].enough)
+		wanted = kinds[kind].enough;
+	if (in.n >= FRAME_HEAD_BYTES + wanted)
+		kinds[kind].on(s, slice_of(in.p + FRAME_HEAD_BYTES, wanted));
+	return FRAME_HEAD_BYTES + wanted;
+}
+
+/* More of a message that a read has cut: how many bytes were taken. */
+static size_t
+complete(struct sampler *s, struct slice in)
+{
+	size_t had = s->part.n, taken = 0, total = 0, wanted;
+
+	do {
+		size_t more;
+
+		wanted = look(s, buf_view(&s->part), &total);
+		if (s->part.n >= wanted)
+			break;
+		more = wanted - s->part.n;
+		more = more < in.n - taken ? more : in.n - taken;
+		buf_put(&s->part, in.p + taken, more);
+		taken += more;
+	} while (taken < in.n || s->part.n >= wanted);
+	if (s->part.n < wanted)
+		return taken;
+	s->left = (uint32_t)(total - had - taken);
+	buf_fini(&s->part);
+	return taken;
+}
+
+void
+sampler_client(struct sampler *s, struct slice in)
+{
+	while (in.n > 0) {
+		size_t total = 0, rest;
+
+		if (s->left > 0) {
+			rest = s->left < in.n ? s->left : in.n;
+			s->left -= (uint32_t)rest;
+			in = slice_skip(in, rest);
+		} else if (s->part.n > 0) {
+			in = slice_skip(in, complete(s, in));
+		} else if (look(s, in, &total) > in.n) {
+			buf_slice(&s->part, in);
+			return;
+		} else {
+			rest = total < in.n ? total : in.n;
+			s->left = (uint32_t)(total - rest);
+			in = slice_skip(in, rest);
+		}
+	}
+}
+
+void
+sampler_answered(struct sampler *s)
+{
+	if (s->timed != 0) {
+		int64_t now_us = clock_us();
+
+		fingerprints_took(s->table, s->timed, now_us - s->began_us, now_us);
+	}
+	s->timed = 0;
+	s->under_way = 0;
+}

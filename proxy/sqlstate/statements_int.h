@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the files of proxy/sqlstate/statements.h share: what a client has (statements_acts.c), and
+ * what is still to be answered (statements_units.c: the server's direction). The client's direction
+ * is statements.c and those that it walks with (statements_walk.h).
+ *
+ * A name is the client's. What a message of the client's will have done is an act: it waits in line
+ * until the server has answered, and only then changes what is known (`name->st`,
+ * `slot->confirmed`). `view` is what a name will stand for when all acts are done: right for
+ * messages of the same sequence.
+ */
+#ifndef PROXY_SQLSTATE_STATEMENTS_INT_H
+#define PROXY_SQLSTATE_STATEMENTS_INT_H
+
+#include "proxy/sqlstate/statements.h"
+
+#include "proxy/sqlstate/statements_texts.h"
+
+/* ---- what a client has ---- */
+
+#define NAME_MAX_BYTES 63 /* NAMEDATALEN - 1: what is beyond does not count */
+
+struct name {
+	UT_hash_handle hh;
+	LIST_ENTRY(name) standing; /* while there is `st` */
+	struct statement *st;      /* as the server has answered; one reference; or NULL */
+	struct statement *view;    /* when all that is pending is done; or NULL */
+	uint64_t shape;            /* what Describe has told the client of it; 0: nothing */
+	uint32_t pending;          /* acts */
+	uint32_t seq;              /* of those acts */
+	bool withdrawn;            /* `st` is, since it was put here */
+	uint8_t n;
+	char text[];
+};
+
+LIST_HEAD(names, name);
+
+/* ---- what is still to be answered ---- */
+
+/* What the server answers, in order. Those from UNIT_PARSE on have an act. */
+enum unit {
+	UNIT_BIND,
+	UNIT_DESCRIBE,
+	UNIT_EXECUTE,
+	UNIT_SYNC,
+	UNIT_QUERY,
+	UNIT_CALL,
+	UNIT_COPY_END, /* CopyDone or CopyFail before CopyInResponse was seen: no answer */
+	UNIT_NONSENSE, /* a Flush with a body: an error answers it */
+	UNIT_PARSE,
+	UNIT_CLOSE,
+	UNIT_DESCRIBE_SHAPE, /* of a statement */
+	UNIT_EXECUTE_DROP,   /* of a DEALLOCATE */
+	UNIT_QUERY_DROP,
+	UNIT_EXECUTE_RESET, /* of a DEALLOCATE ALL */
+	UNIT_QUERY_RESET,
+};
+
+enum act_what {
+	ACT_PASS,    /* Parse or Close that changes nothing here */
+	ACT_NAME,    /* Parse of the client's, with a name */
+	ACT_AGAIN,   /* … that the client has in use: an error, or it was gone */
+	ACT_KNOWN,   /* Close that goes in the place of a Parse which the server need not see */
+	ACT_UNNAMED, /* Parse of the client's without a name */
+	ACT_CLOSE,   /* Close of the client's, of a name */
+	ACT_CLOSE_UNNAMED, /* … without a name */
+	ACT_DROP,          /* DEALLOCATE of a name */
+	ACT_RESET,         /* DEALLOCATE of all that there were */
+	ACT_OURS,          /* Parse of ours: the statement was not there */
+	ACT_OURS_UNNAMED,  /* Parse or Close of ours of the statement without a name */
+	ACT_EVICT,         /* Close of ours */
+	ACT_DUMMY,         /* Parse of ours, to be DEALLOCATEd */
+	ACT_SHAPE,         /* Describe of the client\'s */
+	ACT_OUR_SHAPE,     /* … of ours */
+	ACT_REFUSE,        /* Parse of ours that fails in the place of a Bind */
+};
+
+struct act {
+	enum act_what what;
+	bool done;            /* ACT_DROP in a Query: it has run; ACT_EVICT: it is gone anyway */
+	bool dummy;           /* ACT_AGAIN: the name in use is a dummy's */
+	struct name *name;    /* or NULL */
+	struct statement *st; /* one reference, or NULL */
+	struct slot *slot;    /* what comes into being, or is closed */
+	struct slot *old;     /* what `slot` has displaced; belongs to the act */
+	struct name **all;    /* ACT_RESET */
+	size_t nall;
+};
+
+enum ending { ENDED_DONE, ENDED_FAILED, ENDED_SKIPPED };
+
+/* What the client reads in place of a reply, where it is not another type of message. */
+enum { REPLY_GOES = 0, REPLY_PASSES = 'p' };
+
+struct units {
+	uint8_t *v; /* enum unit */
+	uint32_t head, n, size;
+};
+
+struct acts {
+	struct act *v;
+	uint32_t head, n, size;
+};
+
+enum statements_state { STATEMENTS_FLOWING, STATEMENTS_WAITING, STATEMENTS_MAY_GO_ON };
+
+struct statements {
+	struct statement_table *table;
+	struct server_statements *ss; /* while attached */
+	const struct flow *flow;
+	struct name *names;
+	struct names standing; /* for something: the last first, those that are withdrawn last */
+	size_t bytes;          /* of names, and of the texts that they stand for */
+	struct buf held;
+	struct statement *unnamed; /* the one without a name, as the server has answered, or NULL */
+	uint32_t unnamed_pending, unnamed_seq;
+	uint32_t portal_hash;
+
+	enum statements_state state;
+	uint32_t left;              /* bytes of a client's body that pass */
+	uint32_t seq;               /* number of the sequence that is open; wraps */
+	uint16_t unnamed_there : 1; /* the server's is the client's, also where there is none */
+	uint16_t unnamed_bound : 1;
+	uint16_t unnamed_again : 1; /* what is pending puts it there once more */
+	uint16_t unnamed_drops : 1; /* it is a DEALLOCATE ALL */
+	uint16_t portal_drops : 1;  /* … and the portal of this hash is bound to one */
+
+	uint16_t open : 1;      /* part of a sequence has been sent */
+	uint16_t doubt : 1;     /* all statements may be gone when what runs has run … */
+	uint16_t following : 1; /* every message counts as a unit */
+	uint16_t skipping : 1;  /* the server discards messages until Sync */
+	uint16_t own : 1;       /* a name has passed as it was */
+	uint16_t as_is : 1;     /* they all do: so it began, and so it stays */
+	uint16_t strayed : 1;   /* a name that we do not know was referred to */
+	uint16_t behind : 1; /* where messages begin in the server's bytes is known to flow only */
+	uint16_t in_tag : 1; /* a CommandComplete is passing */
+	uint16_t in_ready : 1; /* a ReadyForQuery is passing */
+	uint16_t
+	    in_shape : 1; /* a ParameterDescription or RowDescription that counts is passing … */
+	uint16_t in_rows : 1;           /* … the latter */
+	uint16_t going : 1;             /* the body that is read does not go on to the client */
+	uint16_t shadowed : 1;          /* there may be temporary tables: see statements_shadow() */
+	uint16_t none : 1;              /* behind the last ALL no name has come */
+	uint16_t ended : 1;             /* … and none of those of an act that has ended stands */
+	uint16_t stale : 1;             /* an act has a slot that an ALL takes with it */
+	uint16_t judges : 1;            /* an error has come: statements_judge() */
+	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
+	uint32_t longs;                 /* names of statements that cannot be repeated */
+	uint32_t era;                   /* how often `shadowed` has begun */
+
+	uint32_t ends;      /* of sequences, among `units` … */
+	uint32_t parses;    /* … and UNIT_PARSEs … */
+	uint32_t closes;    /* … and UNIT_CLOSEs */
+	uint32_t discarded; /* of those, by the server, and flow does not know */
+	uint32_t before;    /* ReadyForQuery messages that come before the answers to `units` … */
+	uint32_t told;      /* … and how many of what flow awaits this read has settled */
+	struct units units;
+	struct acts acts;
+	/* of names that ACT_RESETs await the end of, and ALL_LEAST for each; of those, in a
+	 * sequence */
+	uint32_t all, all_here, all_seq;
+
+	struct name *drop; /* the next Execute of this sequence DEALLOCATEs it … */
+	struct slot *drop_slot;
+
+	uint64_t shape;
+	unsigned effects;
+
+	uint32_t server_left;
+	uint8_t server_have, tag_n;
+	uint8_t field_at; /* where in a RowDescription we are */
+	char server_head[STATEMENTS_HELD_MAX];
+	char tag[16];
+
+	struct buf settings; /* names, of `effects`: sqleffects_names() */
+	const char *why;
+};
+
+/* Answers are awaited, or refused until a Sync. */
+static inline bool
+units_active(const struct statements *c)
+{
+	return c->following;
+}
+
+static inline bool
+unit_is_query(enum unit unit)
+{
+	return unit == UNIT_QUERY || unit == UNIT_QUERY_DROP || unit == UNIT_QUERY_RESET;
+}
+
+static inline bool
+unit_is_end(enum unit unit)
+{
+	return unit == UNIT_SYNC || unit == UNIT_CALL || unit_is_query(unit);
+}
+
+/* The server has answered all of this sequence. */
+static inline bool
+is_settled(const struct statements *c, uint32_t seq)
+{
+	return (int32_t)(c->seq - c->ends - seq) > 0;
+}
+
+struct name *name_find(const struct statements *c, struct slice text);
+struct name *name_need(struct statements *c, struct slice text);
+/* An act on it is under way, and will make it stand for `view`. */
+void name_expect(struct statements *c, struct name *name, struct statement *view);
+/* What is to come for a statement without a name: an act, or a Query. */
+void unnamed_expect(struct statements *c);
+void unnamed_set(struct statements *c, struct statement *st);
+/* It is the same, prepared anew. */
+void name_renew(struct statements *c, struct name *name, struct statement *take_st);
+/* Nobody is to find any more what the names stand for. */
+void names_withdraw(struct statements *c);
+/* Whether so many names are to be gone by what is under way that the next of that kind has to wait
+ * for an answer; there is one to come. */
+bool names_must_wait(const struct statements *c);
+/* All names that there are now will be gone; fills the act. */
+void names_expect_none(struct statements *c, struct act *act);
+/* DEALLOCATE ALL or DISCARD ALL has run. */
+void names_forget_all(struct statements *c);
+void names_fini(struct statements *c);
+void act_end(struct statements *c, struct act *take_act, enum ending e);
+char act_instead(enum act_what what);
+
+/* ReadyForQuery messages owed for what came before are `before`; units may be added now. */
+void units_begin(struct statements *c, uint32_t before);
+/* Add one; *take_act, where there is an act, is copied and belongs to the queue. */
+void units_add(struct statements *c, enum unit unit, const struct act *take_act);
+/* Nothing more will be answered. */
+void units_abandon(struct statements *c);
+void units_fini(struct statements *c);
+
+#endif

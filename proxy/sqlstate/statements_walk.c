@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the walk through a client's messages is made of: what goes out, what is awaited, when to
+ * wait, and the Parses and Closes of our own.
+ */
+#include "config.h"
+
+#include "proxy/sqlstate/statements_walk.h"
+
+#include "base/hot.h"
+#include "protocol/message.h"
+#include "protocol/sqleffects.h"
+
+/* ---- what goes out ---- */
+
+/* What stands before `at` goes out as it is. */
+void
+walk_flush(struct walk *w)
+{
+	if (w->at > w->from)
+		buf_put(w->out, w->from, (size_t)(w->at - w->from));
+	w->from = w->at;
+}
+
+/* The next n bytes, of which not all need be here yet, pass. */
+void
+walk_pass(struct walk *w, size_t n)
+{
+	size_t here = walk_left(w) < n ? walk_left(w) : n;
+
+	w->at += here;
+	w->c->left = (uint32_t)(n - here);
+}
+
+/* The next n bytes do not go out. */
+void
+walk_drop(struct walk *w, size_t n)
+{
+	walk_flush(w);
+	w->at += n;
+	w->from = w->at;
+}
+
+void
+walk_put_parse(struct buf *b, struct slice name, struct slice tail, size_t tail_n)
+{
+	buf_u8(b, MSG_PARSE);
+	buf_u32(b, (uint32_t)(4 + name.n + 1 + tail_n));
+	buf_slice(b, name);
+	buf_u8(b, 0);
+	buf_slice(b, tail);
+}
+
+void
+walk_put_target(struct buf *b, enum message_type type, struct slice name)
+{
+	buf_u8(b, (uint8_t)type);
+	buf_u32(b, (uint32_t)(4 + 1 + name.n + 1));
+	buf_u8(b, 'S');
+	buf_slice(b, name);
+	buf_u8(b, 0);
+}
+
+/* ---- what is awaited ---- */
+
+static const int8_t plain_units[256] = {
+	[MSG_BIND] = 1 + UNIT_BIND,          [MSG_DESCRIBE] = 1 + UNIT_DESCRIBE,
+	[MSG_EXECUTE] = 1 + UNIT_EXECUTE,    [MSG_COPY_DONE] = 1 + UNIT_COPY_END,
+	[MSG_COPY_FAIL] = 1 + UNIT_COPY_END, [MSG_FLUSH] = 1 + UNIT_NONSENSE,
+};
+
+static bool
+is_plain_unit(const char *p, size_t n)
+{
+	return plain_units[(uint8_t)p[0]] > 0 && (p[0] != MSG_FLUSH || n > FRAME_HEAD_BYTES);
+}
+
+/* From here on every answer counts. What has been sent of this sequence is in these bytes. */
+void
+walk_follow(struct walk *w)
+{
+	const char *p = w->sequence;
+
+	if (units_active(w->c))
+		return;
+	units_begin(w->c, flow_pending(w->c->flow) + w->ended);
+	while (p < w->at) {
+		size_t n = (size_t)get_u32(p + 1) + 1;
+
+		if (is_plain_unit(p, n))
+			units_add(w->c, (enum unit)(plain_units[(uint8_t)p[0]] - 1), NULL);
+		p += n < (size_t)(w->at - p) ? n : (size_t)(w->at - p);
+	}
+}
+
+WARM void
+walk_await(struct walk *w, enum unit unit, const struct act *take_act)
+{
+	w->open = true;
+	w->c->open = 1;
+	if (take_act != NULL)
+		walk_follow(w);
+	if (units_active(w->c))
+		units_add(w->c, unit, take_act);
+}
+
+bool
+walk_must_doubt(struct statements *c)
+{
+	if (c->doubt && is_settled(c, c->doubt_from))
+		c->doubt_from = c->doubt_seq;
+	if (c->doubt && is_settled(c, c->doubt_seq))
+		c->doubt = 0;
+	return c->doubt;
+}
+
+/* Whether names can be relied on. */
+bool
+walk_must_wait(struct statements *c, const struct name *name)
+{
+	if (walk_must_doubt(c) && c->doubt_from != c->seq)
+		return true;
+	return name != NULL && walk_is_open_before(c, name->pending, name->seq);
+}
+
+bool
+walk_slot_must_wait(const struct statements *c, const struct slot *slot)
+{
+	return slot != NULL && walk_is_open_before(c, !slot->confirmed, slot->seq);
+}
+
+/* ---- what texts may do ---- */
+
+/* Whether all statements are gone behind this. */
+WARM void
+walk_note(struct walk *w, unsigned effects)
+{
+	struct statements *c = w->c;
+
+	c->effects |= effects;
+	if (statements_change_meaning(effects))
+		w->meaning = 0;
+	if (effects & EFFECTS_ON_MEANING)
+		w->meaning = 0;
+	if (effects & EFFECTS_THAT_SHADOW)
+		statements_shadow(c, true);
+	if (effects & (EFFECT_RESET_ALL | EFFECT_UNKNOWN)) {
+		if (!walk_must_doubt(c))
+			c->doubt_from = c->seq;
+		c->doubt = 1;
+		c->doubt_seq = c->seq;
+		walk_follow(w);
+	}
+}
+
+WARM void
+walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
+{
+	walk_note(w, effects);
+	if (effects & EFFECT_SETTINGS)
+		sqleffects_names(sql, &w->c->settings);
+}
+
+void
+walk_note_statement(struct walk *w, struct statement *st)
+{
+	if (st->effects == 0)
+		return;
+	walk_note(w, st->effects);
+	/* one read may run it thousands of times */
+	if (st->noted != w->number)
+		sqleffects_put_names(&w->c->settings, slice_of(st->names, st->names_n));
+	st->noted = w->number;
+}
+
+/* ---- what texts mean ---- */
+
+struct statement *
+walk_statement(struct walk *w, struct slice tail, struct slice sql)
+{
+	struct statements *c = w->c;
+	struct statement *st;
+
+	st = statement_get(c->table, c->shadowed ? 0 : w->meaning, tail, sql);
+	if (c->shadowed)
+		st->era = c->era;
+	return st;
+}
+
+/* ---- heads of messages ---- */
+
+/* The string at p, which must end before `end`. */
+WARM bool
+walk_read_name(const char *p, const char *end, struct slice *out)
+{
+	const char *nul = end > p ? memchr(p, '\0', (size_t)(end - p)) : NULL;
+
+	if (nul == NULL)
+		return false;
+	*out = slice_of(p, (size_t)(nul - p));
+	return true;
+}
+
+/* The end of what there is of a message, or of what its names may reach to. */
+const char *
+walk_head_end(const struct walk *w, size_t total)
+{
+	size_t n = walk_left(w) < total ? walk_left(w) : total;
+
+	return w->at + (n < STATEMENTS_HEAD_MAX ? n : STATEMENTS_HEAD_MAX);
+}
+
+/* No name where one should be: wait for it, or let the server judge. */
+enum step
+walk_no_head(struct walk *w, size_t total, enum unit unit)
+{
+	struct act act = { .what = ACT_PASS };
+
+	if (walk_left(w) < total && walk_left(w) < STATEMENTS_HEAD_MAX)
+		return STEP_MORE;
+	walk_await(w, unit, unit >= UNIT_PARSE ? &act : NULL);
+	walk_pass(w, total);
+	return STEP_ON;
+}
+
+/* ---- Parses and Closes of ours ---- */
+
+static void
+make_room(struct walk *w)
+{
+	struct act act = { .what = ACT_EVICT };
+
+	while ((act.slot = slot_take_victim(w->c->ss)) != NULL) {
+		walk_put_target(w->out, MSG_CLOSE, slot_name(act.slot));
+		walk_await(w, UNIT_CLOSE, &act);
+	}
+}
+
+/* A slot whose Parse goes out now; `old` is what it takes the place of. */
+struct slot *
+walk_open_slot(struct walk *w, struct statement *st, struct slot **old)
+{
+	struct slot *slot;
+
+	make_room(w);
+	slot = slot_new(w->c->ss, st);
+	slot->seq = w->c->seq;
+	*old = slot_link(w->c->ss, slot);
+	return slot;
+}
+
+struct slot *
+walk_parse_in_front(struct walk *w, struct statement *st)
+{
+	struct act act = { .what = ACT_OURS };
+
+	walk_flush(w);
+	act.slot = walk_open_slot(w, st, &act.old);
+	walk_put_parse(w->out, slot_name(act.slot), statement_tail(st), st->n);
+	walk_await(w, UNIT_PARSE, &act);
+	return act.slot;
+}
+
+/* An empty text can be parsed in a failed transaction, too. */
+struct slot *
+walk_dummy_in_front(struct walk *w)
+{
+	static const char empty[] = { '\0', '\0', '\0' };
+	struct act act = { .what = ACT_DUMMY };
+	struct slot *dummy = slot_new(w->c->ss, NULL);
+
+	walk_put_parse(w->out, slot_name(dummy), slice_of(empty, sizeof(empty)), sizeof(empty));
+	walk_await(w, UNIT_PARSE, &act);
+	return dummy;
+}
+
+void
+walk_put_refused(struct walk *w)
+{
+	struct act act = { .what = ACT_REFUSE };
+	char text[300 + 3];
+
+	/* one long word: the syntax error repeats it, and leaves room for another error */
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 3] = text[sizeof(text) - 2] = text[sizeof(text) - 1] = '\0';
+	walk_put_parse(w->out, SLICE_LITERAL(STATEMENTS_NOWHERE), slice_of(text, sizeof(text)),
+		       sizeof(text));
+	walk_await(w, UNIT_PARSE, &act);
+}
+
+/* ---- the ends of sequences ---- */
+
+WARM void
+walk_forget_drop(struct statements *c)
+{
+	if (c->drop_slot != NULL)
+		slot_discard(c->ss, c->drop_slot);
+	c->drop = NULL;
+	c->drop_slot = NULL;
+}
+
+WARM void
+walk_end_sequence(struct walk *w, size_t total)
+{
+	walk_forget_drop(w->c);
+	w->c->portal_drops = 0;
+	w->c->seq++;
+	w->ended++;
+	w->open = false;
+	w->c->open = 0;
+	walk_pass(w, total);
+	w->sequence = w->at;
+}

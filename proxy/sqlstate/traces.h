@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What a session may have left on a server connection of its own that the server cannot be asked
+ * for when the session is to get another (rehome.h): the names of its own settings
+ * (pg_settings does not list them), what can be told from the text alone (LOAD, a setting whose
+ * name is a parameter), and the last Parse of the statement without a name, which no view shows.
+ * And, with pool = off, its StartupMessage, with which the other connection begins.
+ *
+ * Kept for sessions whose login Meridian makes itself and that have a server of their own; in a
+ * transaction pool statements.h and truth.h know all that. Reads whole messages of the client and
+ * changes none; keeps one Parse of at most TRACES_PARSE_MAX bytes and a few names. Of what is
+ * longer nothing is known.
+ */
+#ifndef PROXY_SQLSTATE_TRACES_H
+#define PROXY_SQLSTATE_TRACES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct flow;
+struct traces;
+
+#define TRACES_PARSE_MAX ((size_t)16 * 1024)
+
+/* Copies the packet; empty where the session has another way to begin anew (a pool). */
+struct traces *traces_new(struct slice packet);
+void traces_free(struct traces *t); /* accepts NULL */
+
+/* The client's next bytes, before flow_client() follows them. */
+void traces_client(struct traces *t, const struct flow *f, const char *p, size_t n);
+/* An ErrorResponse has passed: flow_server() has followed it, and said these events. What was sent
+ * behind it may have been discarded ("Message Flow", Extended Query). */
+void traces_error(struct traces *t, const struct flow *f, unsigned events);
+
+struct slice traces_packet(const struct traces *t);
+/* The names, lower case, each with a NUL behind it. */
+struct slice traces_names(const struct traces *t);
+/* What pins by the texts alone: enum pin of truth.h. */
+unsigned traces_pins(const struct traces *t);
+/* The message that has prepared the statement without a name; empty: there is none. False: there
+ * may be one that was too long to be kept, or that an error in front of it has kept from being
+ * prepared. */
+bool traces_unnamed(const struct traces *t, struct slice *message);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The truth about a server connection, from the server: after a transaction whose texts are
+ * suspected (protocol/sqleffects.h), and before the connection is lent to anybody else, Meridian
+ * asks what has become of it. This file writes that one Query, of the parts that are suspected
+ * only, and reads its answer. It sends nothing and waits for nothing.
+ *
+ * Ask outside a transaction only ('I'): what is local to one is gone then. The query is right with
+ * any search_path, as any role, in any client_encoding, on PostgreSQL 12 and later.
+ *
+ * What the server cannot be asked (LOAD, a set_config() of an unknown name, an engine that refuses
+ * the query) pins the session by the text alone, and for good.
+ */
+#ifndef PROXY_SQLSTATE_TRUTH_H
+#define PROXY_SQLSTATE_TRUTH_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct vars;
+
+/* Why a session cannot let go of its server connection; a set. */
+enum pin {
+	PIN_LISTEN = 1 << 0,
+	PIN_ADVISORY_LOCK = 1 << 1,
+	PIN_TEMP = 1 << 2,
+	PIN_HOLD = 1 << 3,
+	PIN_PREPARED = 1 << 4,
+	PIN_LOAD = 1 << 5,
+	PIN_SESSION = 1 << 6, /* a function that binds something to the session */
+	PIN_SETTING = 1 << 7, /* one whose name is not known, whose value is too long, or that is
+				 one too many */
+	PIN_UNSURE = 1 << 8,  /* the server did not say */
+};
+
+/* With one of these the server is not asked any more, or does not say: what else has become of it
+ * is not known. */
+#define PINS_UNKNOWN (PIN_LOAD | PIN_SESSION | PIN_SETTING | PIN_UNSURE)
+
+/* "listen", "advisory lock" …: of the first; "" for none. */
+const char *pin_name(unsigned pins);
+
+struct truth_question {
+	unsigned effects;     /* of every text since it was last asked */
+	unsigned pins;        /* that the session has so far */
+	struct slice names;   /* what sqleffects_names() has gathered of them */
+	struct slice user;    /* that the server connection has logged in as */
+	struct vars *session; /* what the session has set so far */
+	struct vars *startup; /* … and what it said at its beginning */
+	struct vars *server;  /* what the server had when it was lent; NULL: not known */
+};
+
+struct truth {
+	struct vars *session; /* a reference: its settings now */
+	struct vars *server;  /* a reference: those of the server; NULL: not known */
+	unsigned pins;        /* in place of question.pins */
+};
+
+/* Whether there is anything to ask; where not, truth_guess() has all there is to know. */
+bool truth_is_wanted(const struct truth_question *q);
+/* Append the SQL text of the query. */
+void truth_put_query(struct buf *sql, const struct truth_question *q);
+/* Read the answer: its messages, up to ReadyForQuery. -1: the server has refused, or said what
+ * cannot be read; *out is what is known then (it is filled either way). */
+int truth_read(struct slice messages, const struct truth_question *q, struct truth *out);
+/* What is known without asking. */
+void truth_guess(const struct truth_question *q, struct truth *out);
+/* For rows of others that ask as this file does: the next column of a DataRow's body, behind the
+ * number of columns (out->p NULL: SQL's NULL); and text as encode(…, 'escape') writes it. False:
+ * malformed. */
+bool truth_next_column(struct slice *row, struct slice *out);
+bool truth_put_unescaped(struct buf *b, struct slice s);
+void truth_fini(struct truth *t);
+
+#endif
