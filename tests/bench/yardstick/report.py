@@ -4,6 +4,7 @@ import os
 import statistics
 import time
 
+from .rows import OTHER
 from .targets import TARGETS, judge
 from .works import MEASURES, WORKS
 
@@ -118,6 +119,24 @@ def table(results, names, work):
         yield line([f"`{name}`"] + [cell(name) for _, cell in columns])
 
 
+def builds(results, names):
+    """Each row beside the same by the other build: the ratios of the rounds."""
+    pairs = [(name, name + OTHER) for name in names if name + OTHER in names]
+    if not pairs:
+        return
+    yield "\n## This build beside the other\n"
+    yield line(["workload", "row", "of", "× the other build"])
+    yield "|---|---|---|---|"
+    for work, measure, name, other in [(w, m, *pair) for w in WORKS for m in MEASURES for pair in pairs]:
+        found = ratios(results, name, other, work, measure) if numeric(results, name, work, measure) else []
+        if found:
+            yield line([f"`{work}`", f"`{name}`", MEASURES[measure][0], spread(found, ratio)])
+
+
+def numeric(results, row, work, measure):
+    return all(isinstance(value, (int, float)) for value in values_of(results, row, work, measure))
+
+
 def frames(results):
     """What the frames of a WebSocket cost, in words."""
     speed, cpu = [ratios(results, "websocket", "bridged", "copy-out", measure) for measure in ("mbs", "cpu_gb")]
@@ -145,7 +164,7 @@ def document(bench, began):
     names = [row.name for row in bench.rows]
     results = bench.results
     lines = [HEAD]
-    lines += [*targets(results, bench.o.work), *conditions(bench, began), "\n## Figures"]
+    lines += [*targets(results, bench.o.work), *builds(results, names), *conditions(bench, began), "\n## Figures"]
     for work in WORKS:
         if any((name, work) in results for name in names):
             lines += table(results, names, work)

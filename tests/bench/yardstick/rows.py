@@ -88,7 +88,7 @@ def meridian(bench, row, site, workers=1, pool=None, sslmode="disable"):
     write(f"{row.dir}/hba", f"host all {PROVING} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
     login = f"auth = hba\nhba_file = {row.dir}/hba\nauth_file = {bench.cluster.users}\n" if pool else ""
     size = site.sessions if pool == "session" else bench.o.pool
-    return [bench.program("meridian"), write(f"{row.dir}/meridian.conf", f"""
+    return [bench.program("meridian" + OTHER if row.name.endswith(OTHER) else "meridian"), write(f"{row.dir}/meridian.conf", f"""
 [meridian]
 listen = 127.0.0.1:{row.port}
 listen_backlog = 4096
@@ -136,12 +136,22 @@ ROWS = {
     "bridged": (meridian, "Meridian behind tests/tools/bridge, which carries the bytes as they are"),
     "websocket": (meridian, "the same, which carries them in the frames of a WebSocket"),
 }
+# The same by another build, the program in OTHER: what a change costs is a ratio of one run.
+OTHER = "-other"
+if os.environ.get("OTHER"):
+    ROWS.update({name + OTHER: (ROWS[name][0], f"`{name}` by the build in OTHER")
+                 for name in ("meridian", "pooled", "pooled-session", "meridian-tls", "pooled-session-tls")})
 BRIDGED = {"bridged": ["--plain"], "websocket": []}
+
+
+def kind(name):
+    """The row that this one is, by whichever build."""
+    return name.removesuffix(OTHER)
 
 
 def possible(name, n):
     """So many sessions, or those for which there are descriptors: in a pool of transactions one each, else two."""
-    return min(n, (descriptors() - 300) // (1 if name in ("pgbouncer-tx", "pooled") else 2))
+    return min(n, (descriptors() - 300) // (1 if kind(name) in ("pgbouncer-tx", "pooled") else 2))
 
 
 class Row:

@@ -24,6 +24,9 @@ class Bench:
         for name in PROGRAMS:
             shutil.copy(f"{o.builddir}/{name}", self.program(name))
             own(self.program(name), 0o755)
+        if os.environ.get("OTHER"):
+            shutil.copy(os.environ["OTHER"], self.program("meridian" + rows.OTHER))
+            own(self.program("meridian" + rows.OTHER), 0o755)
         self.cluster = cluster.Cluster(folder)
         self.rows = [rows.Row(name, self) for name in o.rows]
 
@@ -36,7 +39,7 @@ class Bench:
         shared = [name for name in self.o.work if not WORKS[name].fresh]
         if shared:
             wanted = {row for name in shared for row in WORKS[name].rows}
-            self.start([row for row in self.rows if row.name in wanted])
+            self.start([row for row in self.rows if rows.kind(row.name) in wanted])
             for name in shared:
                 self.rounds(name)
             self.stop_rows()
@@ -57,7 +60,7 @@ class Bench:
 
     def rounds(self, name):
         work = WORKS[name]
-        took = [row for row in self.rows if row.name in work.rows]
+        took = [row for row in self.rows if rows.kind(row.name) in work.rows]
         if work.prepares and not self.pgbouncer_prepares:
             took = [row for row in took if row.name != "pgbouncer-tx"]
         for turn in range(1 if work.once else self.o.rounds * (2 if work.fine else 1)):
