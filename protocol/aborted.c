@@ -454,7 +454,7 @@ aborted_client(struct aborted *a, const char *p, size_t n, size_t *used, struct 
 }
 
 bool
-aborted_begin(struct aborted *a, const struct flow *f, struct buf *out)
+aborted_begin(struct aborted *a, const struct exchange *f, struct buf *out)
 {
 	bool open = f->open || f->reopened;
 

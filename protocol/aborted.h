@@ -26,7 +26,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 
 #define ABORTED_LOOK_MAX ((size_t)4096)
 #define ABORTED_OWED_MAX ((size_t)64 * 1024)
@@ -69,7 +69,7 @@ struct aborted {
 /* At the moment when the server is no longer asked: what the client awaits is answered into `out`
  * where there is anything. True: it is over already, nothing was open but that. More than `out` may
  * hold: out->failed, and nothing of it is to be said. */
-bool aborted_begin(struct aborted *a, const struct flow *f, struct buf *out);
+bool aborted_begin(struct aborted *a, const struct exchange *f, struct buf *out);
 void aborted_fini(struct aborted *a);
 /* The client's next n bytes; *used: how many were for the transaction. True: it is over; what is in
  * `in` and the rest of the bytes is for the next server, behind `owed`. False with bytes left, of a

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Which messages of a client a server has yet to answer, one by one: what protocol/flow.h does not
- * keep, and what must be known to answer in the place of a server that has committed, and gone.
+ * Which messages of a client a server has yet to answer, one by one: what protocol/exchange.h does
+ * not keep, and what must be known to answer in the place of a server that has committed, and gone.
  * Begins where nothing is awaited; where it loses its way (too many, COPY, what it does not know)
  * it says so until it is begun anew. Reads headers only.
  *

@@ -3,7 +3,7 @@
  * Cutting a byte stream into protocol messages where a whole message is wanted: the login phase and
  * the console. Knows lengths, not contents. Nothing is copied: what comes out are slices into what
  * went in. The relay of a live session does not use this (it never waits for a whole message): see
- * protocol/flow.h.
+ * protocol/exchange.h.
  *
  * Format: PostgreSQL documentation, "Frontend/Backend Protocol", "Message Formats"; the length of a
  * message counts itself but not the type byte. The startup limit is MAX_STARTUP_PACKET_LENGTH of

@@ -275,7 +275,8 @@ static bool
 is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 {
 	/* replication has no end of its own, and whoever follows comes again */
-	bool streams = s->state == SESSION_RELAY && flow_activity(&s->flow) == FLOW_REPLICATING;
+	bool streams =
+	    s->state == SESSION_RELAY && exchange_activity(&s->exchange) == EXCHANGE_REPLICATING;
 
 	if (s->state == SESSION_CONSOLE || s->state == SESSION_FAREWELL)
 		return false;
@@ -287,13 +288,14 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	/* an answer that would have come by now, or never comes */
 	if (s->state == SESSION_RELAY && s->pooled == NULL &&
-	    (flow_is_in_doubt(&s->flow) || flow_is_stranded(&s->flow)))
+	    (exchange_is_in_doubt(&s->exchange) || exchange_is_stranded(&s->exchange)))
 		return w->drain_idle && now_us - s->quiet_since_us > DRAIN_SILENCE_US;
-	if (s->state == SESSION_RELAY && !streams && (!flow_is_idle(&s->flow) || settings_hold(s)))
+	if (s->state == SESSION_RELAY && !streams &&
+	    (!exchange_is_idle(&s->exchange) || settings_hold(s)))
 		return false;
 	if (s->state == SESSION_RELAY && s->pooled != NULL && pooled_owes(s))
 		return false;
-	if (s->state == SESSION_SQL && !flow_is_idle(&s->flow))
+	if (s->state == SESSION_SQL && !exchange_is_idle(&s->exchange))
 		return false;
 	return w->drain_idle && s->state != SESSION_CANCELLING && s->state != SESSION_PEER;
 }

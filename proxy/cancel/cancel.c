@@ -283,11 +283,11 @@ cancel_on_client(struct session *s)
 void
 cancel_server(struct session *s)
 {
-	enum flow_activity doing = flow_activity(&s->flow);
+	enum exchange_activity doing = exchange_activity(&s->exchange);
 
 	/* a client that said Terminate behind its query wants the query to end well */
 	if (s->server == NULL || !stream_is_open(&s->server->stream) || s->terminated)
 		return;
-	if (doing == FLOW_ACTIVE || doing == FLOW_COPYING || doing == FLOW_REPLICATING)
+	if (doing == EXCHANGE_ACTIVE || doing == EXCHANGE_COPYING || doing == EXCHANGE_REPLICATING)
 		canceler_for_orphan(s);
 }

@@ -165,7 +165,7 @@ sql_begin(struct session *s)
 	/* what an earlier request of this connection said of itself */
 	claims_drop(&s->claims, SOURCE_STARTUP);
 	claims_drop(&s->claims, SOURCE_GEOIP);
-	flow_init(&s->flow, REPLICATION_NONE);
+	exchange_init(&s->exchange, REPLICATION_NONE);
 	session_admit(s);
 }
 

@@ -94,9 +94,9 @@ send_to_node(struct session *s, const struct buf *b)
 
 	if (s->sampler != NULL)
 		sampler_client(s->sampler, buf_view(b));
-	events = flow_client(&s->flow, b->p, b->n);
+	events = exchange_client(&s->exchange, b->p, b->n);
 
-	if (!(events & FLOW_BAD) && stream_send(&s->server->stream, b->p, b->n) == 0)
+	if (!(events & EXCHANGE_BAD) && stream_send(&s->server->stream, b->p, b->n) == 0)
 		return true;
 	server_lost(s);
 	return false;
@@ -269,15 +269,15 @@ take_messages(struct session *s, struct slice in)
 static void
 take_bytes(struct session *s, struct slice in)
 {
-	struct flow_tally tally = { 0 };
+	struct exchange_tally tally = { 0 };
 	struct sql *q = sql_of(s);
-	unsigned events = flow_server(&s->flow, in.p, in.n, &tally);
+	unsigned events = exchange_server(&s->exchange, in.p, in.n, &tally);
 	size_t n;
 
 	relay_count(s, &tally);
-	if (s->sampler != NULL && (events & FLOW_READY) && flow_pending(&s->flow) == 0)
+	if (s->sampler != NULL && (events & EXCHANGE_READY) && exchange_pending(&s->exchange) == 0)
 		sampler_answered(s->sampler);
-	if (events & FLOW_BAD) {
+	if (events & EXCHANGE_BAD) {
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
 		return;
 	}

@@ -410,7 +410,7 @@ cutover_is_late(struct session *s)
 	const struct authority *a = locate_authority(w, session_name(s, NAME_DATABASE));
 	const struct node *n;
 
-	if (a == NULL || s->flow.replication != REPLICATION_NONE)
+	if (a == NULL || s->exchange.replication != REPLICATION_NONE)
 		return false;
 	n = topology_node_by_live(w->topology, s->server->live);
 	if (n == NULL || authority_has(a, w->topology, n))

@@ -75,7 +75,7 @@ place_of(const struct session *s)
 bool
 pause_concerns(const struct worker *w, const struct pause_scope *p, const struct session *s)
 {
-	return s->flow.replication == REPLICATION_NONE &&
+	return s->exchange.replication == REPLICATION_NONE &&
 	       scope_covers(w, p, session_name(s, NAME_DATABASE), place_of(s));
 }
 
@@ -119,7 +119,7 @@ pause_covers(const struct worker *w, struct slice database, const struct node_li
 static bool
 is_between(const struct session *s)
 {
-	return flow_is_idle(&s->flow) && !settings_hold(s);
+	return exchange_is_idle(&s->exchange) && !settings_hold(s);
 }
 
 /* The server has to say first whether a transaction is open: all that the client has sent ends in a
@@ -127,10 +127,10 @@ is_between(const struct session *s)
 static bool
 is_answer_due(const struct session *s)
 {
-	const struct flow *f = &s->flow;
+	const struct exchange *f = &s->exchange;
 
-	return f->pending > 0 && !f->open && f->copy == FLOW_COPY_NONE && f->unsure == 0 &&
-	       flow_at_client_boundary(f) && !settings_hold(s);
+	return f->pending > 0 && !f->open && f->copy == EXCHANGE_COPY_NONE && f->unsure == 0 &&
+	       exchange_at_client_boundary(f) && !settings_hold(s);
 }
 
 static bool
@@ -185,8 +185,9 @@ void
 pause_take_note(struct session *s, const char *p, size_t n)
 {
 	bool holds = settings_hold(s) || (s->pooled != NULL && pooled_holds(s->pooled));
-	bool begins = !flow_owes(&s->flow) && flow_at_client_boundary(&s->flow) &&
-		      flow_at_server_boundary(&s->flow) && !holds;
+	bool begins = !exchange_is_busy(&s->exchange) &&
+		      exchange_at_client_boundary(&s->exchange) &&
+		      exchange_at_server_boundary(&s->exchange) && !holds;
 
 	if (s->awaited == NULL) {
 		if (!begins || !pause_is_frozen(s))

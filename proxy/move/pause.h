@@ -8,7 +8,7 @@
  * (proxy/pool/pool.h).
  *
  * Nothing is remembered of a session that is held: whether it is follows from what is paused and
- * from its flow, and so RESUME has only to look again. Replication connections are left alone.
+ * from its exchange, and so RESUME has only to look again. Replication connections are left alone.
  *
  * On the data path it costs one branch: worker->pauses is NULL where nothing is paused.
  */

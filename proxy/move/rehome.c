@@ -41,7 +41,7 @@ block_of(const struct session *s)
 
 	if (s->state != SESSION_RELAY)
 		return s->state == SESSION_CONSOLE ? "console" : "not attached";
-	if (s->flow.replication != REPLICATION_NONE)
+	if (s->exchange.replication != REPLICATION_NONE)
 		return "replication";
 	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION)
 		return s->server == NULL                        ? ""
@@ -79,7 +79,7 @@ is_quiet(const struct session *s)
 	const struct pooled *pd = s->pooled;
 
 	return s->state == SESSION_RELAY && s->server != NULL && s->server->ask == NULL &&
-	       flow_safe_point(&s->flow) && !settings_hold(s) &&
+	       exchange_safe_point(&s->exchange) && !settings_hold(s) &&
 	       (pd == NULL || (pd->asking == QUESTION_NONE && pd->held.n == 0));
 }
 
@@ -449,7 +449,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	else if (!r->asking && !r->replaying)
 		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
 			"the session does not come to the end of its transaction (%s)",
-			flow_activity_name(flow_activity(&s->flow)));
+			exchange_activity_name(exchange_activity(&s->exchange)));
 	else
 		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "a server does not answer in time");
 	rehome_fail(r, &e);
@@ -522,7 +522,7 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 	}
 	/* its next transaction goes where the route leads */
 	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION) {
-		if (flow_is_idle(&s->flow) && pooled_can_leave(s))
+		if (exchange_is_idle(&s->exchange) && pooled_can_leave(s))
 			pooled_leave_node(s);
 		want->done(want->arg, s, NULL);
 		return;

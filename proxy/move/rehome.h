@@ -6,10 +6,10 @@
  * transaction goes elsewhere by itself.
  *
  *   PREPARED   there is a connection to the new node, logged in, that nobody else has
- *   READY      at a safe point (protocol/flow.h): what the session has left on its old server was
- *              asked for, and the new one has it: settings, role, prepared statements, LISTEN. From
- *              the asking on the client is not read (what it says stays in the kernel)
- *   SWAPPED    the new one is the session's, the old one is closed, the client is read again
+ *   READY      at a safe point (protocol/exchange.h): what the session has left on its old server
+ * was asked for, and the new one has it: settings, role, prepared statements, LISTEN. From the
+ * asking on the client is not read (what it says stays in the kernel) SWAPPED    the new one is the
+ * session's, the old one is closed, the client is read again
  *
  * Each call names the stage that is wanted; stages in front of it are gone through on the way, and
  * what has to wait (a login, a safe point, an answer) is waited for, within the deadline. What

@@ -87,11 +87,11 @@ straggle_read_client(struct session *s, bool read)
 static bool
 is_idle_in_transaction(const struct session *s)
 {
-	const struct flow *f = &s->flow;
+	const struct exchange *f = &s->exchange;
 
 	return f->pending == 0 && !f->open && !f->reopened && !f->skip &&
-	       f->copy == FLOW_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
-	       flow_at_server_boundary(f) && s->server->ask == NULL &&
+	       f->copy == EXCHANGE_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
+	       exchange_at_server_boundary(f) && s->server->ask == NULL &&
 	       (s->pooled == NULL ||
 		(s->pooled->asking == QUESTION_NONE && s->pooled->held.n == 0 &&
 		 statements_settled(s->pooled->statements)));
@@ -164,12 +164,12 @@ straggle_tell(const struct session *s, struct gate_straggler *out)
 	*out = (struct gate_straggler){
 		.session = s->id,
 		.pid = s->server->pid,
-		.in_flight = flow_activity(&s->flow) != FLOW_IN_TRANSACTION &&
-			     flow_activity(&s->flow) != FLOW_IN_FAILED_TRANSACTION,
+		.in_flight = exchange_activity(&s->exchange) != EXCHANGE_IN_TRANSACTION &&
+			     exchange_activity(&s->exchange) != EXCHANGE_IN_FAILED_TRANSACTION,
 		.outcome = GATE_UNKNOWN,
 	};
 	out->in_commit = out->in_flight;
-	out->in_block = s->flow.tx != 'I';
+	out->in_block = s->exchange.tx != 'I';
 	return true;
 }
 
@@ -216,7 +216,7 @@ straggle_dooms(struct session *s)
 bool
 straggle_may_lose(const struct session *s)
 {
-	return s->straggle == NULL && flow_is_idle(&s->flow) && pause_is_frozen(s);
+	return s->straggle == NULL && exchange_is_idle(&s->exchange) && pause_is_frozen(s);
 }
 
 void

@@ -82,7 +82,7 @@ straggle_restart(struct straggle *st)
 {
 	struct session *s = st->session;
 
-	flow_restart(&s->flow);
+	exchange_restart(&s->exchange);
 	sampler_restart(s->sampler);
 }
 
@@ -116,7 +116,7 @@ straggle_answer(struct straggle *st)
 	stat_add(&s->worker->stats.aborted, 1);
 	log_about(LOG_LEVEL_INFO, session_subject(s),
 		  "the transaction was ended: its database is being moved");
-	over = aborted_begin(st->aborted, &s->flow, &out);
+	over = aborted_begin(st->aborted, &s->exchange, &out);
 	straggle_restart(st);
 	if (settings_hold(s)) {
 		over = false;
@@ -158,7 +158,7 @@ straggle_on_answer(struct session *s, bool is_ready)
 		return;
 	if (s->pooled != NULL)
 		pooled_answered(s, is_ready);
-	if (s->straggle == st && flow_is_idle(&s->flow))
+	if (s->straggle == st && exchange_is_idle(&s->exchange))
 		say_rest(st);
 }
 

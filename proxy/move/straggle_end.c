@@ -75,11 +75,11 @@ put_commit(const struct straggle *st, struct buf *out)
 {
 	const struct session *s = st->session;
 
-	if (st->deaf || flow_pending(&s->flow) != 1)
+	if (st->deaf || exchange_pending(&s->exchange) != 1)
 		return false;
 	if (s->awaited != NULL)
 		return awaited_put_commit(s->awaited, out);
-	if (!flow_awaits_query(&s->flow))
+	if (!exchange_awaits_query(&s->exchange))
 		return false;
 	message_put_command_complete(out, "COMMIT");
 	message_put_ready(out, 'I');
@@ -107,10 +107,10 @@ static void
 conclude(struct straggle *st, bool progress, bool had_begun)
 {
 	struct session *s = st->session;
-	bool in_same = had_begun && s->flow.tx != 'I';
+	bool in_same = had_begun && s->exchange.tx != 'I';
 
 	/* what the migration has found may be of the one before */
-	if (progress && !in_same && !flow_is_idle(&s->flow))
+	if (progress && !in_same && !exchange_is_idle(&s->exchange))
 		st->outcome = GATE_UNKNOWN;
 	if (st->outcome == GATE_ABORTED) {
 		straggle_leave_server(st);
@@ -124,8 +124,8 @@ void
 straggle_finish(struct straggle *st)
 {
 	struct session *s = st->session;
-	struct flow before = s->flow;
-	size_t rest = s->flow.server.left, n;
+	struct exchange before = s->exchange;
+	size_t rest = s->exchange.server.left, n;
 	bool is_ready = false, told = false;
 
 	straggle_call_ready(st);
@@ -145,10 +145,10 @@ straggle_finish(struct straggle *st)
 	if (!told)
 		return;
 	/* it is between two messages now, whatever came behind */
-	s->flow.server = (struct flow_side){ 0 };
+	s->exchange.server = (struct exchange_side){ 0 };
 	if (!is_ready)
-		s->flow.skip = before.skip;
-	if ((is_ready || st->deaf) && flow_is_idle(&s->flow)) {
+		s->exchange.skip = before.skip;
+	if ((is_ready || st->deaf) && exchange_is_idle(&s->exchange)) {
 		straggle_leave_server(st);
 		straggle_be_done(st);
 	} else {
@@ -164,7 +164,7 @@ straggle_settle(struct session *s, int outcome, void (*ready)(void *arg), void *
 	if (st == NULL || st->stage != SEIZED)
 		return true;
 	/* no COMMIT was ever sent */
-	st->outcome = flow_owes(&s->flow) ? outcome : GATE_ABORTED;
+	st->outcome = exchange_is_busy(&s->exchange) ? outcome : GATE_ABORTED;
 	if (!st->lost) {
 		straggle_wait_for(st, ready, arg);
 		return false;
@@ -199,6 +199,6 @@ straggle_release(struct straggle *st)
 		let_go(st);
 		return;
 	}
-	st->outcome = flow_owes(&st->session->flow) ? GATE_UNKNOWN : GATE_ABORTED;
+	st->outcome = exchange_is_busy(&st->session->exchange) ? GATE_UNKNOWN : GATE_ABORTED;
 	straggle_finish(st);
 }

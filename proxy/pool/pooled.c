@@ -38,7 +38,7 @@ pooled_follow(struct pooled *pd)
 	bool is_cockroachdb = s->server != NULL && s->server->is_cockroachdb;
 
 	if (pd->mode == POOL_TRANSACTION || is_cockroachdb)
-		flow_be_told(&s->flow);
+		exchange_be_told(&s->exchange);
 	if (is_cockroachdb)
 		server_statements_end_with_query(s->server->statements);
 }
@@ -60,7 +60,7 @@ pooled_greet(struct pooled *pd)
 	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);
 	if (s->worker->world->config->main.log_connections)
 		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
-	flow_init(&s->flow, REPLICATION_NONE);
+	exchange_init(&s->exchange, REPLICATION_NONE);
 	pooled_follow(pd);
 	session_sample(s);
 	s->login = NULL;
@@ -153,7 +153,7 @@ pooled_begin(struct session *s)
 static bool
 says_terminate(const struct session *s, const char *p, size_t n)
 {
-	return n >= 5 && p[0] == MSG_TERMINATE && flow_at_client_boundary(&s->flow);
+	return n >= 5 && p[0] == MSG_TERMINATE && exchange_at_client_boundary(&s->exchange);
 }
 
 static void
@@ -275,7 +275,7 @@ pooled_part(struct session *s)
 {
 	struct pooled *pd = s->pooled;
 	struct server *sv = s->server;
-	bool idle = pd->greeted && flow_is_idle(&s->flow) && s->flow.unsure == 0 &&
+	bool idle = pd->greeted && exchange_is_idle(&s->exchange) && s->exchange.unsure == 0 &&
 		    statements_settled(pd->statements);
 	bool pinned = pd->pins != 0 || statements_pins(pd->statements);
 
@@ -317,7 +317,7 @@ pooled_replace(struct session *s, struct server *sv, struct vars *settings)
 	pooled_settled(sv);
 	s->server = sv;
 	sv->session = s;
-	statements_attach(pd->statements, sv->statements, &s->flow);
+	statements_attach(pd->statements, sv->statements, &s->exchange);
 	pooled_tell(pd);
 }
 

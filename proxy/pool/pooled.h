@@ -7,8 +7,8 @@
  * So is one of a session pool until it says something: its login is answered with what is known
  * without a server. What the client says then is forwarded at once where a connection is idle; else
  * it is kept here, bounded, and the session waits its turn. In a transaction pool it gives the
- * connection back at a safe point (protocol/flow.h) where nothing pins it; in a session pool, when
- * it ends.
+ * connection back at a safe point (protocol/exchange.h) where nothing pins it; in a session pool,
+ * when it ends.
  */
 #ifndef PROXY_POOL_POOLED_H
 #define PROXY_POOL_POOLED_H
@@ -22,7 +22,7 @@
 #include "proxy/session/signon.h"
 
 struct err;
-struct flow_side;
+struct exchange_side;
 struct node_live;
 struct pool;
 struct rehome;
@@ -69,7 +69,7 @@ struct pooled {
 	uint8_t cancelled;      /* so often in a row a late cancel request has hit ours instead */
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool attached;          /* it has, or has had, a server */
-	bool judges;            /* an error has come that flow must be told of */
+	bool judges;            /* an error has come that the exchange must be told of */
 	char skip_head[5];      /* of a message that is skipped, behind a cancel request … */
 	uint8_t skip_have;      /* … so much of it; and of its body so much is still to come */
 	bool skips;             /* … up to a Sync: nobody but us knows of what comes */
@@ -98,8 +98,8 @@ size_t pooled_put_held(struct session *s, char *to);
 /* Bytes of the server, before the client gets them: changed in place, returns how many remain. */
 size_t pooled_from_server(struct session *s, char *p, size_t n);
 /* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
-void pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes);
-/* What the server has discarded, flow is told: behind flow_server(), where `judges`. */
+void pooled_on_reports(struct session *s, const struct exchange_side *before, struct slice bytes);
+/* What the server has discarded, the exchange is told: behind exchange_server(), where `judges`. */
 void pooled_judge(struct session *s);
 void pooled_on_error(struct session *s, const char sqlstate[5]);
 /* Transactions have ended, one of which may have changed the schema; the client is still to hear of

@@ -55,7 +55,7 @@ begin_asking(struct pooled *pd, enum question what, struct slice sql, bool ahead
 		ask_begin(sv, sql, done);
 	/* it has taken the place of the statement without a name */
 	if (ahead)
-		statements_attach(pd->statements, sv->statements, &pd->session->flow);
+		statements_attach(pd->statements, sv->statements, &pd->session->exchange);
 }
 
 /* Before, the client is told what has changed; then comes what was answered behind the question. */
@@ -118,7 +118,7 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 	sv->vars = vars_ref(pd->vars);
 	pooled_settled(sv);
 	if (!ahead)
-		statements_attach(pd->statements, sv->statements, &s->flow);
+		statements_attach(pd->statements, sv->statements, &s->exchange);
 	if (pd->greeted)
 		done_asking(pd, a);
 	else
@@ -167,7 +167,7 @@ pooled_attach(struct pooled *pd, struct server *sv)
 	if (sql.n > 0) {
 		replay(pd, &sql, ahead);
 	} else {
-		statements_attach(pd->statements, sv->statements, &s->flow);
+		statements_attach(pd->statements, sv->statements, &s->exchange);
 		pooled_tell(pd);
 	}
 	pd->attached = true;
@@ -288,7 +288,7 @@ on_truth(struct server *sv, const struct ask_answer *a)
 	if (!again)
 		pooled_learn(pd, a);
 	if (!ahead) {
-		statements_attach(pd->statements, sv->statements, &s->flow);
+		statements_attach(pd->statements, sv->statements, &s->exchange);
 		/* what the client has said meanwhile waits for the answer */
 		if (again)
 			pooled_settle(s);
@@ -304,8 +304,8 @@ pooled_settle(struct session *s)
 	struct pooled *pd = s->pooled;
 	struct buf sql = { .cap = QUESTION_CAP };
 
-	if (s->server == NULL || pd->asking != QUESTION_NONE || !flow_safe_point(&s->flow) ||
-	    !statements_settled(pd->statements) ||
+	if (s->server == NULL || pd->asking != QUESTION_NONE ||
+	    !exchange_safe_point(&s->exchange) || !statements_settled(pd->statements) ||
 	    (pd->mode == POOL_SESSION && !pooled_was_reset(pd)))
 		return;
 	if (pooled_suspects(pd, &sql)) {

@@ -19,7 +19,7 @@ struct pool;
 
 /* What the node would have said at the end of a login. */
 void pooled_greet(struct pooled *pd);
-/* It has a server, or flow begins anew: how errors are told apart there. */
+/* It has a server, or the exchange begins anew: how errors are told apart there. */
 void pooled_follow(struct pooled *pd);
 /* What was kept of the client goes on its way. */
 void pooled_go_on(struct pooled *pd);

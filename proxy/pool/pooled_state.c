@@ -73,7 +73,7 @@ pooled_tell(struct pooled *pd)
 }
 
 void
-pooled_on_reports(struct session *s, const struct flow_side *before, struct slice bytes)
+pooled_on_reports(struct session *s, const struct exchange_side *before, struct slice bytes)
 {
 	struct reports r;
 
@@ -275,7 +275,7 @@ look_for_resets(struct pooled *pd, struct slice in)
 {
 	struct frame f;
 
-	in = slice_skip(in, flow_client_rest(&pd->session->flow, in.p, in.n));
+	in = slice_skip(in, exchange_client_rest(&pd->session->exchange, in.p, in.n));
 	while (in.n > 0) {
 		bool is_whole = frame_cut(in, INT32_MAX, &f) == PARSE_DONE;
 
@@ -322,7 +322,7 @@ pooled_rewrite(struct session *s, const char **p, size_t *n)
 WARM bool
 pooled_terminate(struct session *s, size_t n)
 {
-	if (flow_is_idle(&s->flow) && n == FRAME_HEAD_BYTES) {
+	if (exchange_is_idle(&s->exchange) && n == FRAME_HEAD_BYTES) {
 		/* it is for us: the server stays */
 		session_end(s, WHY_CLIENT_DONE);
 		return false;
@@ -353,7 +353,7 @@ void
 pooled_judge(struct session *s)
 {
 	s->pooled->judges = false;
-	statements_judge(s->pooled->statements, &s->flow);
+	statements_judge(s->pooled->statements, &s->exchange);
 }
 
 void

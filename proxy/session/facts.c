@@ -21,13 +21,13 @@ static const char *
 state_label(const struct session *s)
 {
 	if (s->straggle != NULL && straggle_is_settled(s))
-		return flow_activity_name(FLOW_IN_FAILED_TRANSACTION);
+		return exchange_activity_name(EXCHANGE_IN_FAILED_TRANSACTION);
 	if (s->worker->pauses != NULL && pause_is_held(s))
 		return "paused";
 	if (s->pooled != NULL && s->pooled->waiting)
 		return "waiting";
 	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
-		return flow_activity_name(flow_activity(&s->flow));
+		return exchange_activity_name(exchange_activity(&s->exchange));
 	return session_state_row((enum session_state)s->state)->label;
 }
 
@@ -39,8 +39,8 @@ move_block(const struct session *s)
 
 	if (!rehome_can(s, &why))
 		return why;
-	if (!flow_is_idle(&s->flow) || settings_hold(s))
-		return flow_activity_name(flow_activity(&s->flow));
+	if (!exchange_is_idle(&s->exchange) || settings_hold(s))
+		return exchange_activity_name(exchange_activity(&s->exchange));
 	return "";
 }
 
@@ -99,7 +99,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 		.connected_at_us = wall_of(s->connected_at_us),
 		.rx_bytes = s->rx_bytes,
 		.tx_bytes = s->tx_bytes,
-		.queries = s->flow.simple + s->flow.extended,
+		.queries = s->exchange.simple + s->exchange.extended,
 		.server_tls = "",
 		.server_cipher = "",
 		.client_rtt_us = -1,

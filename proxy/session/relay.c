@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The relay. Bytes are read into the worker's one scratch buffer, followed by their message headers
- * (protocol/flow), and handed to the other socket from where they lie. What that socket does not
- * take is kept by its stream, and reading stops until it has drained: memory stays bounded whatever
- * a peer does. Per message: no allocation, no clock, no timer; per turn one recv and one send.
+ * (protocol/exchange), and handed to the other socket from where they lie. What that socket does
+ * not take is kept by its stream, and reading stops until it has drained: memory stays bounded
+ * whatever a peer does. Per message: no allocation, no clock, no timer; per turn one recv and one
+ * send.
  */
 #include "config.h"
 
@@ -56,7 +57,7 @@ server_lost(struct session *s)
 static HOT_INLINE bool
 is_last_word(const struct session *s)
 {
-	return UNLIKELY(s->terminated) && s->pooled == NULL && flow_is_idle(&s->flow);
+	return UNLIKELY(s->terminated) && s->pooled == NULL && exchange_is_idle(&s->exchange);
 }
 
 static HOT int
@@ -74,7 +75,7 @@ went_to_server(struct session *s)
 	if (stream_is_blocked(&s->server->stream)) {
 		stream_want(&s->client, s->client.interest & ~EV_READ);
 	} else if (s->pooled != NULL) {
-		if (flow_pending(&s->flow) == 0)
+		if (exchange_pending(&s->exchange) == 0)
 			pooled_settle(s);
 	} else if (is_last_word(s)) {
 		session_end(s, WHY_CLIENT_DONE);
@@ -87,7 +88,7 @@ HOT bool
 relay_to_server(struct session *s, const char *p, size_t n)
 {
 	struct stats *stats = &s->worker->stats;
-	uint64_t queries = s->flow.simple + s->flow.extended;
+	uint64_t queries = s->exchange.simple + s->exchange.extended;
 	unsigned events;
 
 	if (s->pooled != NULL &&
@@ -98,15 +99,15 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	if (s->pooled != NULL && !pooled_rewrite(s, &p, &n))
 		return s->state == SESSION_RELAY;
 	if (s->traces != NULL)
-		traces_client(s->traces, &s->flow, p, n);
-	events = flow_client(&s->flow, p, n);
-	if (events & (FLOW_QUERY | FLOW_TERMINATE | FLOW_BAD)) {
-		if (events & FLOW_BAD) {
+		traces_client(s->traces, &s->exchange, p, n);
+	events = exchange_client(&s->exchange, p, n);
+	if (events & (EXCHANGE_QUERY | EXCHANGE_TERMINATE | EXCHANGE_BAD)) {
+		if (events & EXCHANGE_BAD) {
 			session_close(s, WHY_PROTOCOL, "Invalid message length.");
 			return false;
 		}
-		s->terminated = s->terminated || (events & FLOW_TERMINATE);
-		stat_add(&stats->queries, s->flow.simple + s->flow.extended - queries);
+		s->terminated = s->terminated || (events & EXCHANGE_TERMINATE);
+		stat_add(&stats->queries, s->exchange.simple + s->exchange.extended - queries);
 	}
 	if (s->pooled != NULL && s->terminated && !pooled_terminate(s, n))
 		return false;
@@ -124,13 +125,13 @@ relay_to_server(struct session *s, const char *p, size_t n)
 }
 
 WARM void
-relay_count(struct session *s, const struct flow_tally *tally)
+relay_count(struct session *s, const struct exchange_tally *tally)
 {
 	struct stats *stats = &s->worker->stats;
 
 	stat_add(&stats->transactions, tally->transactions);
 	for (unsigned i = 0; i < tally->errors; i++) {
-		bool known = i < FLOW_TALLY_MAX;
+		bool known = i < EXCHANGE_TALLY_MAX;
 
 		stats_error(stats, ERROR_OF_NODE,
 			    slice_of(known ? tally->sqlstates[i] : "", known ? 5 : 0));
@@ -158,7 +159,7 @@ from_client(struct session *s, const char *p, size_t held, size_t n)
 
 /* What stands in front of the message that is none is the client's, and so is why it ends there. */
 static void
-server_strayed(struct session *s, const char *p, const struct flow_tally *tally)
+server_strayed(struct session *s, const char *p, const struct exchange_tally *tally)
 {
 	/* it has read the beginning of that message, or not all that is in front of it */
 	if (tally->good == SIZE_MAX || s->straggle != NULL)
@@ -170,26 +171,26 @@ server_strayed(struct session *s, const char *p, const struct flow_tally *tally)
 static void
 note_error(struct session *s, unsigned events)
 {
-	if (events & FLOW_FATAL)
+	if (events & EXCHANGE_FATAL)
 		s->fatal_told = true;
-	if ((events & FLOW_ERROR) && s->traces != NULL)
-		traces_error(s->traces, &s->flow, events);
+	if ((events & EXCHANGE_ERROR) && s->traces != NULL)
+		traces_error(s->traces, &s->exchange, events);
 }
 
 /* False: the session is over. */
 static HOT bool
 to_client(struct session *s, char *p, size_t n)
 {
-	struct flow_side before = { 0 };
-	struct flow_tally tally;
+	struct exchange_side before = { 0 };
+	struct exchange_tally tally;
 	unsigned events;
 
 	if (s->pooled != NULL) {
 		n = pooled_from_server(s, p, n);
-		before = s->flow.server;
+		before = s->exchange.server;
 	}
 	tally.transactions = tally.errors = 0;
-	events = flow_server(&s->flow, p, n, &tally);
+	events = exchange_server(&s->exchange, p, n, &tally);
 	if (s->pooled != NULL) {
 		if (UNLIKELY(s->pooled->judges))
 			pooled_judge(s);
@@ -198,22 +199,22 @@ to_client(struct session *s, char *p, size_t n)
 	}
 	if (tally.transactions + tally.errors > 0)
 		relay_count(s, &tally);
-	if ((events & FLOW_READY) && UNLIKELY(s->server->bulk.bytes + s->bulk.bytes > 0)) {
+	if ((events & EXCHANGE_READY) && UNLIKELY(s->server->bulk.bytes + s->bulk.bytes > 0)) {
 		bulk_end(&s->server->bulk);
 		bulk_end(&s->bulk);
 	}
-	if (UNLIKELY(events & (FLOW_ERROR | FLOW_FATAL)))
+	if (UNLIKELY(events & (EXCHANGE_ERROR | EXCHANGE_FATAL)))
 		note_error(s, events);
-	if (events & FLOW_BAD) {
+	if (events & EXCHANGE_BAD) {
 		server_strayed(s, p, &tally);
 		return false;
 	}
-	if (s->sampler != NULL && (events & FLOW_READY) && flow_pending(&s->flow) == 0)
+	if (s->sampler != NULL && (events & EXCHANGE_READY) && exchange_pending(&s->exchange) == 0)
 		sampler_answered(s->sampler);
-	if (s->pooled != NULL && ((events & FLOW_PARAMETER) || s->pooled->report.n > 0))
+	if (s->pooled != NULL && ((events & EXCHANGE_PARAMETER) || s->pooled->report.n > 0))
 		pooled_on_reports(s, &before, slice_of(p, n));
 	if (s->straggle != NULL && !straggle_passes(s, p, n)) {
-		straggle_on_answer(s, events & FLOW_READY);
+		straggle_on_answer(s, events & EXCHANGE_READY);
 		return s->state == SESSION_RELAY;
 	}
 	if (!session_say(s, p, n))
@@ -221,7 +222,7 @@ to_client(struct session *s, char *p, size_t n)
 	if (stream_is_blocked(&s->client))
 		stream_want(&s->server->stream, s->server->stream.interest & ~EV_READ);
 	if (s->pooled != NULL)
-		pooled_answered(s, events & FLOW_READY);
+		pooled_answered(s, events & EXCHANGE_READY);
 	if (s->worker->pauses != NULL) {
 		if (s->awaited != NULL)
 			awaited_server(s->awaited, p, n);
@@ -290,14 +291,14 @@ void
 relay_end_notification(struct session *s)
 {
 	struct stream *st = &s->server->stream;
-	struct flow *f = &s->flow;
+	struct exchange *f = &s->exchange;
 	size_t left;
 	ssize_t n;
 
 	if (!stream_is_blocked(&s->client) || s->straggle != NULL || s->server->ask != NULL ||
-	    rehome_stage(s) == REHOME_READY || flow_owes(f) || flow_tx_status(f) != 'I')
+	    rehome_stage(s) == REHOME_READY || exchange_is_busy(f) || exchange_tx_status(f) != 'I')
 		return;
-	while ((left = flow_server_left(f)) > 0 && left <= WORKER_SCRATCH &&
+	while ((left = exchange_server_left(f)) > 0 && left <= WORKER_SCRATCH &&
 	       (n = stream_recv(st, s->worker->scratch, left)) > 0) {
 		if (!to_client(s, s->worker->scratch, (size_t)n))
 			return;
@@ -344,11 +345,11 @@ relay_begin(struct session *s)
 	struct login *l = s->login;
 	bool open = true;
 
-	flow_init(&s->flow, login_startup(l)->replication);
+	exchange_init(&s->exchange, login_startup(l)->replication);
 	if (s->server->is_cockroachdb)
-		flow_be_told(&s->flow);
+		exchange_be_told(&s->exchange);
 	/* whoever has logged in for it can do so again, unless with what is not kept */
-	if (l->own != NULL && l->said == NULL && s->flow.replication == REPLICATION_NONE)
+	if (l->own != NULL && l->said == NULL && s->exchange.replication == REPLICATION_NONE)
 		s->traces = traces_new(buf_view(&l->packet));
 	session_sample(s);
 	s->login = NULL;

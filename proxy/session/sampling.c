@@ -19,7 +19,7 @@ session_sample(struct session *s)
 
 	sampler_free(s->sampler);
 	s->sampler = NULL;
-	if (db->statement_sample == 0 || s->flow.replication != REPLICATION_NONE)
+	if (db->statement_sample == 0 || s->exchange.replication != REPLICATION_NONE)
 		return;
 	if (w->fingerprints == NULL)
 		w->fingerprints = fingerprints_new(clock_us());

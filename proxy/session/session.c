@@ -419,7 +419,8 @@ may_speak(const struct session *s)
 {
 	if (s->state == SESSION_HTTP || http_speaks(s))
 		return http_awaits_answer(s);
-	if (s->state == SESSION_RELAY && (s->fatal_told || !flow_at_server_boundary(&s->flow)))
+	if (s->state == SESSION_RELAY &&
+	    (s->fatal_told || !exchange_at_server_boundary(&s->exchange)))
 		return false;
 	return session_state_row((enum session_state)s->state)->speaks;
 }
@@ -509,15 +510,15 @@ static void
 check_quiet(struct session *s, int64_t now_us)
 {
 	const struct conf_main *conf = &s->worker->world->config->main;
-	enum flow_activity activity = flow_activity(&s->flow);
+	enum exchange_activity activity = exchange_activity(&s->exchange);
 	/* it goes up with each request, and with each that is done: a pipeline has the time of all
 	 * its queries */
-	uint32_t moved = (uint32_t)(s->rx_bytes - flow_pending(&s->flow));
+	uint32_t moved = (uint32_t)(s->rx_bytes - exchange_pending(&s->exchange));
 	int64_t quiet;
 
 	if (s->pooled != NULL && s->pooled->waiting)
 		return; /* it is we who keep it waiting: query_wait_timeout */
-	if (moved != s->quiet_moved || activity != (enum flow_activity)s->quiet_activity) {
+	if (moved != s->quiet_moved || activity != (enum exchange_activity)s->quiet_activity) {
 		s->quiet_moved = moved;
 		s->quiet_activity = (uint8_t)activity;
 		s->quiet_since_us = now_us;
@@ -525,21 +526,21 @@ check_quiet(struct session *s, int64_t now_us)
 	}
 	quiet = now_us - s->quiet_since_us;
 	switch (activity) {
-	case FLOW_IDLE:
+	case EXCHANGE_IDLE:
 		if (conf->client_idle_timeout > 0 && quiet > conf->client_idle_timeout)
 			session_close(s, WHY_IDLE_TIMEOUT, NULL);
 		break;
-	case FLOW_IN_TRANSACTION:
-	case FLOW_IN_FAILED_TRANSACTION:
+	case EXCHANGE_IN_TRANSACTION:
+	case EXCHANGE_IN_FAILED_TRANSACTION:
 		if (conf->idle_transaction_timeout > 0 && quiet > conf->idle_transaction_timeout)
 			session_close(s, WHY_IDLE_TRANSACTION, NULL);
 		break;
-	case FLOW_ACTIVE:
+	case EXCHANGE_ACTIVE:
 		if (conf->query_timeout > 0 && quiet > conf->query_timeout)
 			session_close(s, WHY_QUERY_TIMEOUT, NULL);
 		break;
-	case FLOW_COPYING:
-	case FLOW_REPLICATING:
+	case EXCHANGE_COPYING:
+	case EXCHANGE_REPLICATING:
 		break;
 	}
 }

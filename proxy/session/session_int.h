@@ -23,7 +23,7 @@
 #include <sys/queue.h>
 
 #include "base/ev/loop.h"
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 #include "proxy/login/login_int.h"
 #include "proxy/net/stream.h"
 #include "proxy/session/server.h"
@@ -69,7 +69,7 @@ struct session {
 	struct sampler *sampler;   /* looks at some of its statements, or NULL */
 	struct rehome *rehome;     /* on its way to another server, or NULL */
 	struct straggle *straggle; /* its transaction is being ended, or NULL */
-	struct flow flow;
+	struct exchange exchange;
 	struct bulk_state bulk; /* of what the client sends */
 	uint64_t rx_bytes, tx_bytes;
 	uint8_t state;                 /* enum session_state; session_enter() alone writes it */
@@ -94,7 +94,7 @@ struct session {
 	uint32_t hba_line; /* of hba_file, that has let it in; or 0 */
 	uint16_t listener;
 	uint8_t source, confidence, access;
-	uint8_t quiet_activity;       /* enum flow_activity when last looked at */
+	uint8_t quiet_activity;       /* enum exchange_activity when last looked at */
 	uint32_t cancel_pid;          /* the process id that the client got, with `key` */
 	uint8_t key_len, auth_method; /* enum auth_method that has let it in */
 	uint8_t marks;                /* entered so far, modulo the ring */
@@ -149,8 +149,8 @@ void relay_from_server(struct session *s, char *p, size_t n);
 void relay_end_notification(struct session *s);
 /* Bytes of the client that were read already. */
 void relay_take(struct session *s, const char *p, size_t n);
-/* What flow_server() has counted. */
-void relay_count(struct session *s, const struct flow_tally *tally);
+/* What exchange_server() has counted. */
+void relay_count(struct session *s, const struct exchange_tally *tally);
 
 /* settings.c: what the client sends goes to the node through here. May end the session. */
 void settings_take(struct session *s, const char *bytes, size_t n);

@@ -441,7 +441,7 @@ read_message(struct session *s, const struct seen *m, struct buf *instead)
 	struct buf text = { .cap = 64 * 1024 };
 	struct reading r = { .s = s,
 			     .bind = m->type == MSG_BIND ? &m->bind : NULL,
-			     .applies = m->type != MSG_PARSE && !flow_refuses(&s->flow),
+			     .applies = m->type != MSG_PARSE && !exchange_refuses(&s->exchange),
 			     .from = m->sql.p,
 			     .text = m->type != MSG_BIND ? &text : NULL };
 	struct setting_scan scan;
@@ -498,7 +498,7 @@ call(struct session *s, struct passage *p, size_t total)
 		/* what came before has its effect first */
 		if (!pass(s, p))
 			return false;
-		if (!flow_refuses(&s->flow))
+		if (!exchange_refuses(&s->exchange))
 			change(s, c.name, c.value);
 	}
 	p->at += total;
@@ -554,7 +554,7 @@ inspect_all(struct session *s, struct passage *p)
 		size_t total = (size_t)get_u32(p->at + 1) + 1, left = (size_t)(p->end - p->at);
 
 		if (UNLIKELY(total < FRAME_HEAD_BYTES)) {
-			p->at = p->end; /* not the protocol: flow says so */
+			p->at = p->end; /* not the protocol: the exchange says so */
 		} else if (passes(s, p->at, total, left)) {
 			p->at += total < left ? total : left;
 		} else if (total <= MESSAGE_MAX && may_matter(s, p->at[0])) {
@@ -584,12 +584,12 @@ settings_take(struct session *s, const char *bytes, size_t n)
 		buf_fini(&s->settings->held); /* it is in front of the bytes */
 		give_back(s);
 	}
-	if (s->flow.replication != REPLICATION_NONE || s->flow.copy == FLOW_COPY_IN) {
+	if (s->exchange.replication != REPLICATION_NONE || s->exchange.copy == EXCHANGE_COPY_IN) {
 		(void)relay_to_server(s, bytes, n);
 		return;
 	}
-	if (!flow_at_client_boundary(&s->flow))
-		p.at += flow_client_rest(&s->flow, bytes, n);
+	if (!exchange_at_client_boundary(&s->exchange))
+		p.at += exchange_client_rest(&s->exchange, bytes, n);
 	if (!inspect_all(s, &p))
 		return;
 	left = (size_t)(p.end - p.at);

@@ -25,7 +25,7 @@ length_of(const char *head)
 
 /* A header was cut. A report's goes to *part, another message is stepped over. */
 static void
-join_head(struct buf *part, const struct flow_side *before, struct slice *bytes)
+join_head(struct buf *part, const struct exchange_side *before, struct slice *bytes)
 {
 	size_t missing = FRAME_HEAD_BYTES - (size_t)before->have;
 	char head[FRAME_HEAD_BYTES];
@@ -74,8 +74,8 @@ read_messages(struct buf *part, struct slice bytes, report_fn *fn, void *arg)
 }
 
 void
-reports_read(struct buf *part, const struct flow_side *before, struct slice bytes, report_fn *fn,
-	     void *arg)
+reports_read(struct buf *part, const struct exchange_side *before, struct slice bytes,
+	     report_fn *fn, void *arg)
 {
 	if (part->n == 0 && before->have > 0)
 		join_head(part, before, &bytes);

@@ -164,11 +164,11 @@ static bool
 waits_in_vain(const struct walk *w)
 {
 	const struct statements *c = w->c;
-	bool owes = flow_pending(c->flow) > 0 || c->open;
+	bool owes = exchange_pending(c->exchange) > 0 || c->open;
 
 	if (w->out->n > OUT_MAX || w->ended > 0 || c->server_have > 0 || c->server_left > 0)
 		return false;
-	return !owes || c->flow->copy == FLOW_COPY_IN;
+	return !owes || c->exchange->copy == EXCHANGE_COPY_IN;
 }
 
 static enum step
@@ -223,7 +223,7 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 	}
 	w.sequence = w.at;
 	w.number = ++c->table->walks;
-	w.copying = c->flow->copy == FLOW_COPY_IN;
+	w.copying = c->exchange->copy == EXCHANGE_COPY_IN;
 	if (in.failed || go(&w) == STEP_BAD) {
 		buf_fini(&in);
 		return STATEMENTS_BAD;
@@ -268,10 +268,11 @@ statements_free(struct statements *c)
 }
 
 WARM void
-statements_attach(struct statements *c, struct server_statements *ss, const struct flow *flow)
+statements_attach(struct statements *c, struct server_statements *ss,
+		  const struct exchange *exchange)
 {
 	c->ss = ss;
-	c->flow = flow;
+	c->exchange = exchange;
 	c->unnamed_there = 0;
 	c->strayed = c->open = c->doubt = 0;
 }
@@ -283,7 +284,7 @@ statements_detach(struct statements *c)
 	units_fini(c);
 	walk_forget_drop(c);
 	c->ss = NULL;
-	c->flow = NULL;
+	c->exchange = NULL;
 	c->unnamed_there = 0;
 }
 

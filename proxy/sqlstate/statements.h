@@ -8,8 +8,8 @@
  * have said: no reply is ever made up, replies to messages of ours are taken out, and order and
  * errors are the server's.
  *
- *   client's bytes -> statements_client() -> flow_client() -> server
- *   client <- flow_server() <- statements_server() <- server's bytes
+ *   client's bytes -> statements_client() -> exchange_client() -> server
+ *   client <- exchange_server() <- statements_server() <- server's bytes
  *
  * Knows bytes, not sockets; no clock; nothing calls back. Memory is bounded. A Bind streams; a
  * Parse and a Query are looked at whole, those above STATEMENTS_TEXT_MAX pass in pieces. A
@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 
 #define STATEMENTS_TEXT_MAX ((size_t)64 * 1024) /* of a message that is looked at whole */
 #define STATEMENTS_HELD_MAX 4                   /* of the server's bytes */
@@ -65,8 +65,9 @@ void statements_free(struct statements *c);
 
 /* A server connection is the session's from now on, after the answer to the last question of ours
  * there (a Query of ours takes the place of the statement without a name: say this anew after
- * each). `flow` is the session's: it must outlive the attachment. */
-void statements_attach(struct statements *c, struct server_statements *ss, const struct flow *flow);
+ * each). `exchange` is the session's: it must outlive the attachment. */
+void statements_attach(struct statements *c, struct server_statements *ss,
+		       const struct exchange *exchange);
 /* At a safe point; or the server is gone. */
 void statements_detach(struct statements *c);
 
@@ -85,7 +86,7 @@ enum statements_verdict {
 	STATEMENTS_BAD,       /* not the protocol, or too much: statements_why() */
 };
 
-/* The client's next n bytes; before flow_client() has them. What is half a message may be kept
+/* The client's next n bytes; before exchange_client() has them. What is half a message may be kept
  * inside, and is put in front of what comes next. `meaning` stands for what decides what a text
  * means when it is prepared, the schema and settings (search_path, TimeZone, …; not
  * application_name): sessions of equal meaning share statements; 0, unknown: this session's
@@ -94,7 +95,7 @@ enum statements_verdict statements_client(struct statements *c, uint64_t meaning
 					  size_t n, struct buf *out);
 const char *statements_why(const struct statements *c);
 
-/* At a safe point by flow_safe_point(): whether it is one for us, too. */
+/* At a safe point by exchange_safe_point(): whether it is one for us, too. */
 bool statements_settled(struct statements *c);
 /* Bytes of the client's are kept. */
 bool statements_holds(const struct statements *c);
@@ -110,12 +111,13 @@ bool statements_expects(const struct statements *c);
 /* Put the bytes that were kept back (up to STATEMENTS_HELD_MAX) in front of what is read next;
  * returns how many. They count as bytes for statements_server(). */
 size_t statements_put_held(const struct statements *c, char *to);
-/* Whose errors those were that have come since this was last asked: flow, which cannot know of a
- * Query behind messages without a Sync, is told whether it is owed an answer or was discarded. When
- * flow_server() has had the same bytes. */
-void statements_judge(struct statements *c, struct flow *flow);
+/* Whose errors those were that have come since this was last asked: exchange, which cannot know of
+ * a Query behind messages without a Sync, is told whether it is owed an answer or was discarded.
+ * When exchange_server() has had the same bytes. */
+void statements_judge(struct statements *c, struct exchange *exchange);
 bool statements_judges(const struct statements *c);
-/* The server's bytes, before flow_server() has them; changed in place. Returns how many are left.
+/* The server's bytes, before exchange_server() has them; changed in place. Returns how many are
+ * left.
  */
 size_t statements_server(struct statements *c, char *p, size_t n);
 /* The server has reported an error with this SQLSTATE (any error of a pooled session): a plan that

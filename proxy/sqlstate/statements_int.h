@@ -107,7 +107,7 @@ enum statements_state { STATEMENTS_FLOWING, STATEMENTS_WAITING, STATEMENTS_MAY_G
 struct statements {
 	struct statement_table *table;
 	struct server_statements *ss; /* while attached */
-	const struct flow *flow;
+	const struct exchange *exchange;
 	struct name *names;
 	struct names standing; /* for something: the last first, those that are withdrawn last */
 	size_t bytes;          /* of names, and of the texts that they stand for */
@@ -132,7 +132,8 @@ struct statements {
 	uint16_t own : 1;       /* a name has passed as it was */
 	uint16_t as_is : 1;     /* they all do: so it began, and so it stays */
 	uint16_t strayed : 1;   /* a name that we do not know was referred to */
-	uint16_t behind : 1; /* where messages begin in the server's bytes is known to flow only */
+	uint16_t behind : 1; /* where messages begin in the server's bytes is known to the exchange
+				only */
 	uint16_t in_tag : 1; /* a CommandComplete is passing */
 	uint16_t in_ready : 1; /* a ReadyForQuery is passing */
 	uint16_t
@@ -151,9 +152,9 @@ struct statements {
 	uint32_t ends;      /* of sequences, among `units` … */
 	uint32_t parses;    /* … and UNIT_PARSEs … */
 	uint32_t closes;    /* … and UNIT_CLOSEs */
-	uint32_t discarded; /* of those, by the server, and flow does not know */
+	uint32_t discarded; /* of those, by the server, and the exchange does not know */
 	uint32_t before;    /* ReadyForQuery messages that come before the answers to `units` … */
-	uint32_t told;      /* … and how many of what flow awaits this read has settled */
+	uint32_t told;      /* … and how many of what the exchange awaits this read has settled */
 	struct units units;
 	struct acts acts;
 	/* of names that ACT_RESETs await the end of, and ALL_LEAST for each; of those, in a

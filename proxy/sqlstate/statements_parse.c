@@ -108,9 +108,9 @@ walk_on_execute(struct walk *w, size_t total)
 static bool
 cannot_have_failed(const struct walk *w)
 {
-	const struct flow *f = w->c->flow;
+	const struct exchange *f = w->c->exchange;
 
-	return flow_pending(f) == 0 && w->ended == 0 && flow_tx_status(f) != 'E';
+	return exchange_pending(f) == 0 && w->ended == 0 && exchange_tx_status(f) != 'E';
 }
 
 /* A Parse of the client's. */

@@ -164,14 +164,14 @@ units_abandon(struct statements *c)
 }
 
 void
-statements_judge(struct statements *c, struct flow *flow)
+statements_judge(struct statements *c, struct exchange *exchange)
 {
 	int unit = oldest(c);
 
 	if (c->discarded > 0)
-		flow_forgive(flow, c->discarded, c->skipping);
+		exchange_forgive(exchange, c->discarded, c->skipping);
 	if (unit >= 0 && unit_is_end((enum unit)unit))
-		flow_assure(flow);
+		exchange_assure(exchange);
 	c->discarded = 0;
 	c->judges = 0;
 }
@@ -369,7 +369,7 @@ on_error(struct statements *c)
 	return REPLY_PASSES;
 }
 
-/* It has come when its last byte has, as it has for flow. */
+/* It has come when its last byte has, as it has for exchange. */
 static char
 on_ready(struct statements *c)
 {
@@ -400,7 +400,7 @@ on_copy_in(struct statements *c)
 	uint32_t to = u->head + 1, ignored;
 
 	if (c->before > 0) {
-		ignored = flow_ignored_syncs(c->flow, c->told);
+		ignored = exchange_ignored_syncs(c->exchange, c->told);
 		c->told += ignored;
 		c->before -= ignored < c->before ? ignored : c->before;
 	}
@@ -508,7 +508,7 @@ put_refusal(char *message, size_t n, uint32_t len)
 	body[room - 2] = body[room - 1] = '\0';
 }
 
-/* False: it is not the protocol; flow will say so. */
+/* False: it is not the protocol; the exchange will say so. */
 static bool
 begin_message(struct filter *f)
 {
@@ -567,8 +567,8 @@ statements_server(struct statements *c, char *p, size_t n)
 	if (!units_active(c))
 		return n;
 	if (c->behind) {
-		rest_n = flow_server_rest(c->flow, p, n);
-		if (flow_server_ends_ready(c->flow, n))
+		rest_n = exchange_server_rest(c->exchange, p, n);
+		if (exchange_server_ends_ready(c->exchange, n))
 			on_ready_end(c);
 		keep_bytes(&f, rest_n);
 		c->behind = rest_n == n;

@@ -83,7 +83,7 @@ walk_follow(struct walk *w)
 
 	if (units_active(w->c))
 		return;
-	units_begin(w->c, flow_pending(w->c->flow) + w->ended);
+	units_begin(w->c, exchange_pending(w->c->exchange) + w->ended);
 	while (p < w->at) {
 		size_t n = (size_t)get_u32(p + 1) + 1;
 

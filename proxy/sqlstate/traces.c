@@ -9,7 +9,7 @@
 #include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/calleffects.h"
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -116,7 +116,7 @@ change_unnamed(struct traces *t, bool first, bool parsed, struct slice after)
 }
 
 static void
-exchange(struct traces *t)
+swap_unnamed(struct traces *t)
 {
 	struct buf unnamed = t->unnamed;
 	bool lost = t->lost;
@@ -138,7 +138,7 @@ note_query(struct traces *t, bool first)
 		return;
 	}
 	f->behind = true;
-	exchange(t);
+	swap_unnamed(t);
 	forget_unnamed(t);
 }
 
@@ -277,14 +277,14 @@ add_to_part(struct traces *t, struct slice more)
 }
 
 WARM void
-traces_client(struct traces *t, const struct flow *f, const char *p, size_t n)
+traces_client(struct traces *t, const struct exchange *f, const char *p, size_t n)
 {
 	struct slice in = slice_of(p, n);
-	size_t rest = flow_client_rest(f, p, n);
+	size_t rest = exchange_client_rest(f, p, n);
 	struct frame frame;
 	enum parse result;
 
-	if (flow_is_settled(f))
+	if (exchange_is_settled(f))
 		t->flight = (struct flight){ 0 };
 	if (rest > 0 && t->part.n > 0)
 		add_to_part(t, slice_of(p, rest));
@@ -306,7 +306,7 @@ undo_query(struct traces *t, bool unanswered)
 
 	if (change == CHANGE_LATER || (change == CHANGE_DROP && unanswered))
 		return false;
-	exchange(t);
+	swap_unnamed(t);
 	if (change == CHANGE_PARSE && unanswered)
 		forget_unnamed(t);
 	return true;
@@ -315,21 +315,21 @@ undo_query(struct traces *t, bool unanswered)
 /* The server drops the statement before it reads the text of another (exec_parse_message()), so one
  * that it does not take leaves none. Which message an error is about is certain where it is the
  * first that was sent, or the only one that matters here is and something was answered; and where
- * it is a Query behind others, or is not, flow tells. */
+ * it is a Query behind others, or is not, the exchange tells. */
 void
-traces_error(struct traces *t, const struct flow *f, unsigned events)
+traces_error(struct traces *t, const struct exchange *f, unsigned events)
 {
 	struct flight *now = &t->flight;
-	bool unanswered = events & FLOW_UNANSWERED;
-	bool sure = flow_at_client_boundary(f) && now->sent != FLIGHT_BEYOND;
+	bool unanswered = events & EXCHANGE_UNANSWERED;
+	bool sure = exchange_at_client_boundary(f) && now->sent != FLIGHT_BEYOND;
 
 	if (now->behind)
-		sure = sure && ((events & FLOW_OWN) ||
-				((events & FLOW_DISCARDED) && undo_query(t, unanswered)));
+		sure = sure && ((events & EXCHANGE_OWN) ||
+				((events & EXCHANGE_DISCARDED) && undo_query(t, unanswered)));
 	else
 		sure = sure && now->change != CHANGE_LATER;
-	now->doubt |= !sure || flow_is_in_doubt(f);
-	now->skips = sure && flow_skips(f);
+	now->doubt |= !sure || exchange_is_in_doubt(f);
+	now->skips = sure && exchange_skips(f);
 	if (!sure && (now->change != CHANGE_NONE || now->behind))
 		t->lost = true;
 	else if (!now->behind && now->change == CHANGE_PARSE && unanswered)

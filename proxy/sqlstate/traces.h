@@ -20,7 +20,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-struct flow;
+struct exchange;
 struct traces;
 
 #define TRACES_PARSE_MAX ((size_t)16 * 1024)
@@ -29,11 +29,11 @@ struct traces;
 struct traces *traces_new(struct slice packet);
 void traces_free(struct traces *t); /* accepts NULL */
 
-/* The client's next bytes, before flow_client() follows them. */
-void traces_client(struct traces *t, const struct flow *f, const char *p, size_t n);
-/* An ErrorResponse has passed: flow_server() has followed it, and said these events. What was sent
- * behind it may have been discarded ("Message Flow", Extended Query). */
-void traces_error(struct traces *t, const struct flow *f, unsigned events);
+/* The client's next bytes, before exchange_client() follows them. */
+void traces_client(struct traces *t, const struct exchange *f, const char *p, size_t n);
+/* An ErrorResponse has passed: exchange_server() has followed it, and said these events. What was
+ * sent behind it may have been discarded ("Message Flow", Extended Query). */
+void traces_error(struct traces *t, const struct exchange *f, unsigned events);
 
 struct slice traces_packet(const struct traces *t);
 /* The names, lower case, each with a NUL behind it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * A client whose server has been taken away in the middle of a transaction. First byte: whose texts
- * are known; second: how many of the next bytes are what had been said before, as in fuzz_flow; the
- * rest is what the client says now. What it is answered is whole messages, never more of
+ * are known; second: how many of the next bytes are what had been said before, as in fuzz_exchange;
+ * the rest is what the client says now. What it is answered is whole messages, never more of
  * ReadyForQuery than it asked for, and does not depend on how its bytes are cut; what is kept of
  * them is bounded.
  */
@@ -35,22 +35,22 @@ text_of(void *arg, struct slice name, struct slice *sql)
 }
 
 static void
-play(struct flow *f, struct slice in)
+play(struct exchange *f, struct slice in)
 {
-	flow_init(f, REPLICATION_NONE);
+	exchange_init(f, REPLICATION_NONE);
 	while (in.n > 0) {
 		bool server;
 		struct slice chunk = fuzz_chunk(&in, &server);
 
 		if (server)
-			(void)flow_server(f, chunk.p, chunk.n, NULL);
+			(void)exchange_server(f, chunk.p, chunk.n, NULL);
 		else
-			(void)flow_client(f, chunk.p, chunk.n);
+			(void)exchange_client(f, chunk.p, chunk.n);
 	}
 }
 
 static void
-run(struct outcome *o, const struct flow *f, uint8_t known, struct slice in, size_t step)
+run(struct outcome *o, const struct exchange *f, uint8_t known, struct slice in, size_t step)
 {
 	struct aborted a = { .text_of = text_of, .arg = &known };
 
@@ -108,7 +108,7 @@ count(struct slice in, const char *types)
 
 /* What the client has asked for: by the lengths of its messages alone. */
 static size_t
-count_rounds(const struct flow *f, struct slice in)
+count_rounds(const struct exchange *f, struct slice in)
 {
 	struct buf said = { 0 };
 	size_t n = 0;
@@ -130,7 +130,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const size_t steps[] = { 1, 2, 3, 7 };
 	struct slice in = slice_of((const char *)data, size), before;
 	struct outcome whole, cut;
-	struct flow f;
+	struct exchange f;
 
 	if (size < 2)
 		return 0;

@@ -36,22 +36,22 @@ static bool
 feed(struct heard *h, struct vars_table *t, struct slice in, size_t step)
 {
 	struct buf part = { 0 };
-	struct flow f;
+	struct exchange f;
 	bool good = true;
 
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	*h = (struct heard){ .reported = vars_empty(t) };
 	for (; in.n > 0 && good; in = slice_skip(in, step)) {
 		size_t n = in.n < step ? in.n : step;
-		struct flow_side before = f.server;
+		struct exchange_side before = f.server;
 		char *exact = malloc(n);
 		unsigned events;
 
 		FUZZ_ASSERT(exact != NULL);
 		memcpy(exact, in.p, n);
-		events = flow_server(&f, exact, n, NULL);
-		good = !(events & FLOW_BAD);
-		if (good && ((events & FLOW_PARAMETER) || part.n > 0))
+		events = exchange_server(&f, exact, n, NULL);
+		good = !(events & EXCHANGE_BAD);
+		if (good && ((events & EXCHANGE_PARAMETER) || part.n > 0))
 			reports_read(&part, &before, slice_of(exact, n), on_report, h);
 		free(exact);
 	}

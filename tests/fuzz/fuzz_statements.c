@@ -17,7 +17,7 @@
 
 struct raw {
 	struct statements *c;
-	struct flow flow;
+	struct exchange exchange;
 	bool over;
 };
 
@@ -28,9 +28,9 @@ from_client(struct raw *r, struct slice in)
 	enum statements_verdict v = statements_client(r->c, 1, in.p, in.n, &out);
 
 	if (v == STATEMENTS_AS_IS)
-		(void)flow_client(&r->flow, in.p, in.n);
+		(void)exchange_client(&r->exchange, in.p, in.n);
 	else if (v == STATEMENTS_REWRITTEN && out.n > 0)
-		(void)flow_client(&r->flow, out.p, out.n);
+		(void)exchange_client(&r->exchange, out.p, out.n);
 	r->over = v == STATEMENTS_BAD;
 	FUZZ_ASSERT(v != STATEMENTS_AS_IS || !statements_holds(r->c));
 	buf_fini(&out);
@@ -39,7 +39,7 @@ from_client(struct raw *r, struct slice in)
 static void
 from_server(struct raw *r, struct slice in)
 {
-	struct flow_tally tally = { 0 };
+	struct exchange_tally tally = { 0 };
 	char bytes[256];
 	size_t held = statements_put_held(r->c, bytes), n;
 
@@ -47,10 +47,10 @@ from_server(struct raw *r, struct slice in)
 	memcpy(bytes + held, in.p, in.n);
 	n = statements_server(r->c, bytes, held + in.n);
 	FUZZ_ASSERT(n <= held + in.n);
-	(void)flow_server(&r->flow, bytes, n, &tally);
+	(void)exchange_server(&r->exchange, bytes, n, &tally);
 	if (statements_judges(r->c))
-		statements_judge(r->c, &r->flow);
-	for (unsigned i = 0; i < tally.errors && i < FLOW_TALLY_MAX; i++)
+		statements_judge(r->c, &r->exchange);
+	for (unsigned i = 0; i < tally.errors && i < EXCHANGE_TALLY_MAX; i++)
 		statements_error(r->c, tally.sqlstates[i]);
 	if (statements_goes_on(r->c))
 		from_client(r, slice_of(NULL, 0));
@@ -63,9 +63,9 @@ run_raw(struct slice in)
 	struct server_statements *ss = server_statements_new(t);
 	struct raw r = { .c = statements_new(t) };
 
-	flow_init(&r.flow, REPLICATION_NONE);
-	flow_be_told(&r.flow);
-	statements_attach(r.c, ss, &r.flow);
+	exchange_init(&r.exchange, REPLICATION_NONE);
+	exchange_be_told(&r.exchange);
+	statements_attach(r.c, ss, &r.exchange);
 	while (in.n > 0 && !r.over) {
 		bool server;
 		struct slice chunk = fuzz_chunk(&in, &server);
@@ -74,9 +74,9 @@ run_raw(struct slice in)
 			from_server(&r, chunk);
 		else
 			from_client(&r, chunk);
-		if (flow_safe_point(&r.flow) && statements_settled(r.c)) {
+		if (exchange_safe_point(&r.exchange) && statements_settled(r.c)) {
 			statements_detach(r.c);
-			statements_attach(r.c, ss, &r.flow);
+			statements_attach(r.c, ss, &r.exchange);
 		}
 	}
 	statements_free(r.c);

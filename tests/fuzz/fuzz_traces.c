@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/fingerprints.h"
@@ -29,10 +29,10 @@ static void
 feed(struct seen *s, struct slice in, size_t step)
 {
 	struct sampler *sampler;
-	struct flow f;
+	struct exchange f;
 	bool good = true;
 
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	*s = (struct seen){ .traces = traces_new(SLICE_LITERAL("packet")),
 			    .table = fingerprints_new(clock_us()) };
 	sampler = sampler_new(s->table, SLICE_LITERAL("shop"), 1);
@@ -44,7 +44,7 @@ feed(struct seen *s, struct slice in, size_t step)
 		memcpy(exact, in.p, n);
 		traces_client(s->traces, &f, exact, n);
 		sampler_client(sampler, slice_of(exact, n));
-		good = !(flow_client(&f, exact, n) & FLOW_BAD);
+		good = !(exchange_client(&f, exact, n) & EXCHANGE_BAD);
 		free(exact);
 	}
 	sampler_free(sampler);

@@ -42,7 +42,7 @@ struct client {
 	size_t pauses[PAUSES]; /* places where the client waits for all answers first */
 	unsigned npauses, paused;
 	struct statements *c;
-	struct flow flow;
+	struct exchange exchange;
 	struct server *server; /* or NULL */
 	uint64_t meaning;
 	bool reused[64];
@@ -139,7 +139,7 @@ say_copy(struct client *cl, struct dice *d)
 	if (cl->npauses + 3 >= PAUSES)
 		return;
 	message_put_bare(b, MSG_SYNC);
-	pause_here(cl); /* behind more than it can hold, flow is not sure of a COPY */
+	pause_here(cl); /* behind more than it can hold, the exchange is not sure of a COPY */
 	if (simple) {
 		say_query(b, "COPY");
 	} else {
@@ -215,7 +215,8 @@ say_query_somehow(struct buf *b, struct dice *d)
 
 	if (strcmp(text, "COPY") == 0)
 		text = "S7";
-	/* without it no sensible client sends a Query, and protocol/flow.c is not sure of one */
+	/* without it no sensible client sends a Query, and protocol/exchange.c is not sure of one
+	 */
 	message_put_bare(b, MSG_SYNC);
 	say_query(b, text);
 }
@@ -373,7 +374,7 @@ attach(struct play *p, struct client *cl)
 		return;
 	sv->lent = true;
 	cl->server = sv;
-	statements_attach(cl->c, sv->ss, &cl->flow);
+	statements_attach(cl->c, sv->ss, &cl->exchange);
 	p->result.attachments++;
 }
 
@@ -390,7 +391,7 @@ pass_on(struct play *p, struct client *cl, struct slice bytes)
 {
 	if (shows("2"))
 		show(cl == p->clients ? "0 >" : cl == p->clients + 1 ? "1 >" : "2 >", bytes);
-	(void)flow_client(&cl->flow, bytes.p, bytes.n);
+	(void)exchange_client(&cl->exchange, bytes.p, bytes.n);
 	pg_read(&cl->server->model, bytes.p, bytes.n);
 }
 
@@ -453,7 +454,7 @@ static void
 from_server(struct play *p, struct client *cl, size_t n)
 {
 	struct pg_model *m = &cl->server->model;
-	struct flow_tally tally = { 0 };
+	struct exchange_tally tally = { 0 };
 	char bytes[4096];
 	size_t held = statements_put_held(cl->c, bytes);
 
@@ -468,11 +469,11 @@ from_server(struct play *p, struct client *cl, size_t n)
 	n += held;
 	if (statements_expects(cl->c))
 		n = statements_server(cl->c, bytes, n);
-	(void)flow_server(&cl->flow, bytes, n, &tally);
+	(void)exchange_server(&cl->exchange, bytes, n, &tally);
 	if (statements_judges(cl->c))
-		statements_judge(cl->c, &cl->flow);
+		statements_judge(cl->c, &cl->exchange);
 	buf_put(&cl->got, bytes, n);
-	for (unsigned i = 0; i < tally.errors && i < FLOW_TALLY_MAX; i++)
+	for (unsigned i = 0; i < tally.errors && i < EXCHANGE_TALLY_MAX; i++)
 		statements_error(cl->c, tally.sqlstates[i]);
 	p->result.errors += tally.errors;
 	if (statements_goes_on(cl->c))
@@ -502,8 +503,8 @@ server_speaks(struct play *p, struct client *cl)
 static bool
 lets_go(struct play *p, struct client *cl)
 {
-	if (cl->server == NULL || !flow_safe_point(&cl->flow) || !statements_settled(cl->c) ||
-	    statements_pins(cl->c))
+	if (cl->server == NULL || !exchange_safe_point(&cl->exchange) ||
+	    !statements_settled(cl->c) || statements_pins(cl->c))
 		return false;
 	if (!pg_is_idle(&cl->server->model))
 		p->result.wrong = "a safe point is none";
@@ -563,8 +564,8 @@ explain(const struct play *p)
 			statements_waits(cl->c) ? ", waits" : "",
 			statements_holds(cl->c) ? ", holds" : "",
 			statements_expects(cl->c) ? ", expects" : "",
-			flow_safe_point(&cl->flow) ? "" : ", unsafe",
-			cl->flow.unsure ? ", unsure" : "");
+			exchange_safe_point(&cl->exchange) ? "" : ", unsafe",
+			cl->exchange.unsure ? ", unsure" : "");
 		show("#   says", buf_view(&cl->script));
 		show("#   wants", buf_view(&cl->want));
 		show("#   got", buf_view(&cl->got));
@@ -584,8 +585,8 @@ begin(struct play *p, unsigned max)
 
 		cl->c = statements_new(p->table);
 		cl->meaning = 1 + roll(&p->dice, 2);
-		flow_init(&cl->flow, REPLICATION_NONE);
-		flow_be_told(&cl->flow);
+		exchange_init(&cl->exchange, REPLICATION_NONE);
+		exchange_be_told(&cl->exchange);
 		write_script(cl, &p->dice);
 		ask_a_server_of_its_own(cl);
 	}

@@ -158,7 +158,7 @@ told(const struct buf *out)
 
 /* What the server said before it went: R: a ReadyForQuery with that status, c: CopyInResponse. */
 static void
-play_server(struct flow *f, const char *text)
+play_server(struct exchange *f, const char *text)
 {
 	struct buf b = { 0 };
 	size_t at;
@@ -176,7 +176,7 @@ play_server(struct flow *f, const char *text)
 		}
 	}
 	if (b.n > 0)
-		(void)flow_server(f, b.p, b.n, NULL);
+		(void)exchange_server(f, b.p, b.n, NULL);
 	buf_fini(&b);
 }
 
@@ -247,14 +247,14 @@ hold_talk(const struct talk *t, size_t chunk)
 {
 	struct aborted a = { .text_of = one_text };
 	struct buf in = { 0 }, out = { 0 };
-	struct flow f;
+	struct exchange f;
 	size_t kept;
 	bool over;
 
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	put_messages(&in, t->before);
 	kept = in.n - t->cut;
-	(void)flow_client(&f, in.p, kept);
+	(void)exchange_client(&f, in.p, kept);
 	play_server(&f, t->server);
 	over = aborted_begin(&a, &f, &out);
 	check("at once", told(&out), t->at_once, t, chunk);
@@ -359,7 +359,7 @@ long_messages_are_not_looked_into(void **state)
 	struct aborted a = { 0 };
 	struct buf in = { 0 }, out = { 0 };
 	char sql[2 * ABORTED_LOOK_MAX];
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	memset(sql, ' ', sizeof(sql));
@@ -369,7 +369,7 @@ long_messages_are_not_looked_into(void **state)
 		size_t at = 0, used;
 		bool over = false;
 
-		flow_init(&f, REPLICATION_NONE);
+		exchange_init(&f, REPLICATION_NONE);
 		f.tx = 'T';
 		a = (struct aborted){ 0 };
 		assert_false(aborted_begin(&a, &f, &out));
@@ -399,11 +399,11 @@ names_are_bounded(void **state)
 {
 	struct aborted a = { 0 };
 	struct buf in = { 0 }, out = { 0 };
-	struct flow f;
+	struct exchange f;
 	size_t used;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	f.tx = 'T';
 	(void)aborted_begin(&a, &f, &out);
 	for (int i = 0; i <= ABORTED_NAMES; i++) {
@@ -428,10 +428,10 @@ answers_are_bounded(void **state)
 	struct aborted a = { 0 };
 	struct buf in = { 0 }, out = { .cap = ABORTED_SAY_MAX + 1024 };
 	size_t at = 0, used, answers = 0;
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	f.tx = 'T';
 	(void)aborted_begin(&a, &f, &out);
 	for (int i = 0; i < QUERIES; i++)
@@ -462,10 +462,10 @@ too_much_to_answer_is_said_to_be(void **state)
 {
 	struct aborted a = { 0 };
 	struct buf out = { .cap = 1 << 20 };
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	f.tx = 'T';
 	f.pending = 1000;
 	(void)aborted_begin(&a, &f, &out);
@@ -485,11 +485,11 @@ what_is_no_protocol_ends_it(void **state)
 {
 	struct aborted a = { 0 };
 	struct buf out = { 0 };
-	struct flow f;
+	struct exchange f;
 	size_t used;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	f.tx = 'T';
 	(void)aborted_begin(&a, &f, &out);
 	assert_false(aborted_client(&a, "Q\0\0\0\3xyz", 8, &used, &out));

@@ -29,18 +29,18 @@ on_report(void *arg, struct slice body)
 
 /* As the relay does it. */
 static void
-feed(struct flow *f, struct buf *part, struct slice bytes, struct seen *seen)
+feed(struct exchange *f, struct buf *part, struct slice bytes, struct seen *seen)
 {
 	/* exactly as long as what was read */
 	char *copy = malloc(bytes.n + 1);
-	struct flow_side before = f->server;
+	struct exchange_side before = f->server;
 	unsigned events;
 
 	assert_non_null(copy);
 	memcpy(copy, bytes.p, bytes.n);
-	events = flow_server(f, copy, bytes.n, NULL);
-	assert_int_equal(events & FLOW_BAD, 0);
-	if ((events & FLOW_PARAMETER) || part->n > 0)
+	events = exchange_server(f, copy, bytes.n, NULL);
+	assert_int_equal(events & EXCHANGE_BAD, 0);
+	if ((events & EXCHANGE_PARAMETER) || part->n > 0)
 		reports_read(part, &before, slice_of(copy, bytes.n), on_report, seen);
 	free(copy);
 }
@@ -82,9 +82,9 @@ reports_are_found_however_the_bytes_are_cut(void **state)
 		for (size_t second = first; second <= answer.n; second++) {
 			struct seen seen = { { 0 } };
 			struct buf part = { 0 };
-			struct flow f;
+			struct exchange f;
 
-			flow_init(&f, REPLICATION_NONE);
+			exchange_init(&f, REPLICATION_NONE);
 			feed(&f, &part, slice_of(answer.p, first), &seen);
 			feed(&f, &part, slice_of(answer.p + first, second - first), &seen);
 			feed(&f, &part, slice_of(answer.p + second, answer.n - second), &seen);
@@ -102,11 +102,11 @@ reports_are_found_byte_by_byte(void **state)
 {
 	struct buf answer = { 0 }, part = { 0 };
 	struct seen seen = { { 0 } };
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	put_answer(&answer);
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	for (size_t i = 0; i < answer.n; i++)
 		feed(&f, &part, slice_of(answer.p + i, 1), &seen);
 	assert_string_equal(buf_text(&seen.text), WANTED);
@@ -121,11 +121,11 @@ one_that_is_too_long_is_not_kept(void **state)
 	static const char head[] = { 'S', 0, 2, 0, 0, 'a', 0 };
 	struct buf part = { 0 };
 	struct seen seen = { { 0 } };
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	for (size_t n = 1; n <= sizeof(head); n++) {
-		flow_init(&f, REPLICATION_NONE);
+		exchange_init(&f, REPLICATION_NONE);
 		feed(&f, &part, slice_of(head, n), &seen);
 		feed(&f, &part, slice_of(head + n, sizeof(head) - n), &seen);
 		assert_int_equal(part.n, 0);
@@ -231,12 +231,12 @@ cost_of_reports(const void *arg, size_t n)
 	struct vars_table *t = vars_table_new();
 	struct vars *told = vars_empty(t), *reported = vars_empty(t);
 	struct buf bytes = { .cap = SIZE_MAX }, part = { 0 };
-	struct flow f;
+	struct exchange f;
 	double ms;
 	char name[24], value[24];
 
 	(void)arg;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	for (unsigned i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "Name%u", i);
 		message_put_parameter(&bytes, slice_str(name), slice_str("long ago, a long value"));
@@ -249,10 +249,10 @@ cost_of_reports(const void *arg, size_t n)
 	ms = cost_ms();
 	for (size_t from = 0, i = 1; i <= 3; i++) {
 		struct slice read = slice_of(bytes.p + from, bytes.n * i / 3 - from);
-		struct flow_side before = f.server;
+		struct exchange_side before = f.server;
 		struct reports r;
 
-		(void)flow_server(&f, read.p, read.n, NULL);
+		(void)exchange_server(&f, read.p, read.n, NULL);
 		reports_begin(&r, &reported, &told, read);
 		reports_read(&part, &before, read, reports_add, &r);
 		reports_end(&r);

@@ -25,7 +25,7 @@ struct fixture {
 	struct statement_table *table;
 	struct server_statements *ss, *other;
 	struct statements *c;
-	struct flow flow;
+	struct exchange exchange;
 	struct buf in, out, seen;
 	uint64_t meaning;
 };
@@ -40,9 +40,9 @@ begin(unsigned max)
 	f->other = server_statements_new(f->table);
 	f->c = statements_new(f->table);
 	f->meaning = 1;
-	flow_init(&f->flow, REPLICATION_NONE);
-	flow_be_told(&f->flow);
-	statements_attach(f->c, f->ss, &f->flow);
+	exchange_init(&f->exchange, REPLICATION_NONE);
+	exchange_be_told(&f->exchange);
+	statements_attach(f->c, f->ss, &f->exchange);
 	return f;
 }
 
@@ -124,7 +124,7 @@ say(struct fixture *f, struct slice bytes)
 	if (v == STATEMENTS_AS_IS)
 		buf_slice(&out, bytes);
 	if (out.n > 0)
-		(void)flow_client(&f->flow, out.p, out.n);
+		(void)exchange_client(&f->exchange, out.p, out.n);
 	buf_slice(&f->out, buf_view(&out));
 	buf_fini(&out);
 }
@@ -154,7 +154,7 @@ client(struct fixture *f, size_t step, const char *says, const char *server)
 static void
 server(struct fixture *f, const char *says, const char *reads)
 {
-	struct flow_tally tally = { 0 };
+	struct exchange_tally tally = { 0 };
 	char bytes[512];
 	size_t n = 0, held;
 
@@ -168,9 +168,9 @@ server(struct fixture *f, const char *says, const char *reads)
 	}
 	if (statements_expects(f->c))
 		n = statements_server(f->c, bytes, n);
-	(void)flow_server(&f->flow, bytes, n, &tally);
+	(void)exchange_server(&f->exchange, bytes, n, &tally);
 	if (statements_judges(f->c))
-		statements_judge(f->c, &f->flow);
+		statements_judge(f->c, &f->exchange);
 	for (size_t i = 0; i < n; i += 1 + get_u32(bytes + i + 1))
 		assert_int_equal(bytes[i], *reads++);
 	assert_int_equal(*reads, '\0');
@@ -189,7 +189,7 @@ names_are_ours_on_the_server(void **state)
 		server(f, "2CZ", "2CZ");
 		assert_true(statements_settled(f->c));
 		statements_detach(f->c);
-		statements_attach(f->c, f->other, &f->flow);
+		statements_attach(f->c, f->other, &f->exchange);
 		client(f, step, "B a|E|S", "P meridian_1 S1|B meridian_1|E|S");
 		server(f, "12CZ", "2CZ");
 		client(f, step, "D a|S", "D meridian_1|S");
@@ -241,7 +241,7 @@ a_text_that_means_something_else_is_shared_again(void **state)
 	client(f, 0, "B a|E|S", "B meridian_1|E|S"); /* what is there is used as it is */
 	server(f, "2CZ", "2CZ");
 	statements_detach(f->c);
-	statements_attach(f->c, f->other, &f->flow);
+	statements_attach(f->c, f->other, &f->exchange);
 	client(f, 0, "B b|E|S", "P meridian_1 S1|B meridian_1|E|S");
 	server(f, "12CZ", "2CZ");
 	client(f, 0, "B a|E|S", "B meridian_1|E|S");
@@ -401,7 +401,7 @@ the_one_without_a_name_is_the_clients(void **state)
 	client(f, 0, "B -|E|S", "B -|E|S");
 	server(f, "2CZ", "2CZ");
 	statements_detach(f->c);
-	statements_attach(f->c, f->other, &f->flow);
+	statements_attach(f->c, f->other, &f->exchange);
 	client(f, 0, "B -|E|S", "P - S1|B -|E|S");
 	server(f, "12CZ", "2CZ");
 	end(f);
@@ -431,13 +431,13 @@ effects_are_those_of_what_runs(void **state)
 	server(f, "1Z", "1Z");
 	assert_int_equal(statements_effects(f->c, &names), EFFECT_LISTEN);
 	statements_detach(f->c);
-	statements_attach(f->c, f->other, &f->flow);
+	statements_attach(f->c, f->other, &f->exchange);
 	client(f, 0, "B -|E|S", "P - LISTEN/**/x|B -|E|S");
 	assert_int_equal(statements_effects(f->c, &names), EFFECT_LISTEN);
 	server(f, "12CZ", "2CZ");
 	/* … but not of the one that it was */
 	statements_detach(f->c);
-	statements_attach(f->c, f->ss, &f->flow);
+	statements_attach(f->c, f->ss, &f->exchange);
 	client(f, 0, "D -|P - S1|B -|E|S", "P - LISTEN/**/x|D -|P - S1|B -|E|S");
 	assert_int_equal(statements_effects(f->c, &names), 0);
 	server(f, "1tn12CZ", "tn12CZ");
@@ -572,20 +572,20 @@ whose_error_it_was_is_known(void **state)
 	client(f, 0, "P b S2", "P meridian_3 S2");
 	server(f, "1E", "E");
 	client(f, 0, "S", "S");
-	assert_int_equal(flow_pending(&f->flow), 2);
+	assert_int_equal(exchange_pending(&f->exchange), 2);
 	server(f, "Z1", "Z1");
-	assert_int_equal(flow_pending(&f->flow), 1);
+	assert_int_equal(exchange_pending(&f->exchange), 1);
 	server(f, "Z", "Z");
-	assert_true(flow_safe_point(&f->flow));
+	assert_true(exchange_safe_point(&f->exchange));
 
 	/* here it is the Parse, and the Query is passed over */
 	client(f, 0, "Q DEALLOCATE\ta", "P meridian_4 |Q DEALLOCATE meridian_4");
 	client(f, 0, "P c S3", "C meridian_2|P meridian_5 S3");
 	server(f, "E", "E");
 	client(f, 0, "S", "S");
-	assert_int_equal(flow_pending(&f->flow), 1);
+	assert_int_equal(exchange_pending(&f->exchange), 1);
 	server(f, "Z", "Z");
-	assert_true(flow_safe_point(&f->flow));
+	assert_true(exchange_safe_point(&f->exchange));
 	end(f);
 }
 
@@ -595,7 +595,7 @@ half_a_header_is_not_lost(void **state)
 {
 	struct fixture *f = begin(10);
 	char bytes[16] = "Z\0\0\0\5I1\0\0";
-	struct flow_tally tally = { 0 };
+	struct exchange_tally tally = { 0 };
 	size_t n;
 
 	(void)state;
@@ -604,7 +604,7 @@ half_a_header_is_not_lost(void **state)
 	assert_true(statements_waits(f->c));
 	n = statements_server(f->c, bytes, 9);
 	assert_int_equal(n, 6);
-	(void)flow_server(&f->flow, bytes, n, &tally);
+	(void)exchange_server(&f->exchange, bytes, n, &tally);
 	assert_true(statements_goes_on(f->c));
 	say(f, slice_of(NULL, 0));
 	assert_int_equal(statements_put_held(f->c, bytes), 3);

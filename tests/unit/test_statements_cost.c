@@ -23,7 +23,7 @@ struct fixture {
 	struct statement_table *table;
 	struct server_statements *ss;
 	struct statements *c;
-	struct flow flow;
+	struct exchange exchange;
 	struct buf said; /* by the client, and not yet given to us */
 	struct buf heard;
 };
@@ -35,9 +35,9 @@ begin(struct fixture *f, unsigned max)
 	f->table = statement_table_new(max);
 	f->ss = server_statements_new(f->table);
 	f->c = statements_new(f->table);
-	flow_init(&f->flow, REPLICATION_NONE);
-	flow_be_told(&f->flow);
-	statements_attach(f->c, f->ss, &f->flow);
+	exchange_init(&f->exchange, REPLICATION_NONE);
+	exchange_be_told(&f->exchange);
+	statements_attach(f->c, f->ss, &f->exchange);
 }
 
 static void
@@ -72,7 +72,7 @@ client(struct fixture *f)
 		assert_int_not_equal(v, STATEMENTS_BAD);
 		if (v == STATEMENTS_AS_IS)
 			buf_slice(&out, some);
-		(void)flow_client(&f->flow, out.p, out.n);
+		(void)exchange_client(&f->exchange, out.p, out.n);
 		buf_clear(&out);
 		left = slice_skip(left, some.n);
 	}
@@ -98,10 +98,10 @@ hear_tag(struct fixture *f, const char *tag)
 static void
 server(struct fixture *f)
 {
-	struct flow_tally tally = { 0 };
+	struct exchange_tally tally = { 0 };
 	size_t n = statements_server(f->c, f->heard.p, f->heard.n);
 
-	(void)flow_server(&f->flow, f->heard.p, n, &tally);
+	(void)exchange_server(&f->exchange, f->heard.p, n, &tally);
 	buf_clear(&f->heard);
 }
 

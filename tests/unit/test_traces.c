@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/truth.h"
@@ -45,9 +45,9 @@ static struct traces *
 play(const struct buf *b, size_t piece)
 {
 	struct traces *t = traces_new(slice_str("packet"));
-	struct flow f;
+	struct exchange f;
 
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	for (size_t at = 0; at < b->n; at += piece) {
 		size_t n = b->n - at < piece ? b->n - at : piece;
 		/* exactly as long as what was read */
@@ -56,7 +56,7 @@ play(const struct buf *b, size_t piece)
 		assert_non_null(copy);
 		memcpy(copy, b->p + at, n);
 		traces_client(t, &f, copy, n);
-		assert_int_equal(flow_client(&f, copy, n) & FLOW_BAD, 0);
+		assert_int_equal(exchange_client(&f, copy, n) & EXCHANGE_BAD, 0);
 		free(copy);
 	}
 	return t;
@@ -256,24 +256,24 @@ put_server(struct buf *b, char what)
 }
 
 static void
-hear_client(struct traces *t, struct flow *f, struct slice in, size_t piece)
+hear_client(struct traces *t, struct exchange *f, struct slice in, size_t piece)
 {
 	for (; in.n > 0; in = slice_skip(in, piece)) {
 		size_t n = in.n < piece ? in.n : piece;
 
 		traces_client(t, f, in.p, n);
-		assert_int_equal(flow_client(f, in.p, n) & FLOW_BAD, 0);
+		assert_int_equal(exchange_client(f, in.p, n) & EXCHANGE_BAD, 0);
 	}
 }
 
 static void
-hear_server(struct traces *t, struct flow *f, struct slice in, size_t piece)
+hear_server(struct traces *t, struct exchange *f, struct slice in, size_t piece)
 {
 	for (; in.n > 0; in = slice_skip(in, piece)) {
-		unsigned events = flow_server(f, in.p, in.n < piece ? in.n : piece, NULL);
+		unsigned events = exchange_server(f, in.p, in.n < piece ? in.n : piece, NULL);
 
-		assert_int_equal(events & FLOW_BAD, 0);
-		if (events & FLOW_ERROR)
+		assert_int_equal(events & EXCHANGE_BAD, 0);
+		if (events & EXCHANGE_ERROR)
 			traces_error(t, f, events);
 	}
 }
@@ -283,9 +283,9 @@ static struct traces *
 converse(const char *script, size_t piece)
 {
 	struct traces *t = traces_new(slice_str("packet"));
-	struct flow f;
+	struct exchange f;
 
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	while (*script != '\0') {
 		bool client = *script++ == '>';
 		struct buf b = { 0 };
@@ -302,7 +302,7 @@ converse(const char *script, size_t piece)
 			hear_server(t, &f, buf_view(&b), piece);
 		buf_fini(&b);
 	}
-	assert_true(flow_is_idle(&f));
+	assert_true(exchange_is_idle(&f));
 	return t;
 }
 
@@ -393,10 +393,10 @@ an_error_amid_a_message_leaves_doubt(void **state)
 {
 	struct traces *t = traces_new(slice_str("packet"));
 	struct buf said = { 0 }, answer = { 0 };
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	put_client(&said, 'n');
 	put_client(&said, 'a');
 	put_client(&said, 'S');

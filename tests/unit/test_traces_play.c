@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "tests/unit/pg_model.h"
@@ -26,7 +26,7 @@ struct play {
 	uint64_t seed;
 	struct pg_model model;
 	struct traces *t;
-	struct flow flow;
+	struct exchange exchange;
 	struct buf said;
 	size_t sent, heard; /* of what the client and the server have said */
 	unsigned known, unknown;
@@ -106,8 +106,8 @@ carry_to_server(struct play *p)
 	const char *from = p->said.p + p->sent;
 	size_t n = piece_of(p, p->said.n - p->sent);
 
-	traces_client(p->t, &p->flow, from, n);
-	assert_int_equal(flow_client(&p->flow, from, n) & FLOW_BAD, 0);
+	traces_client(p->t, &p->exchange, from, n);
+	assert_int_equal(exchange_client(&p->exchange, from, n) & EXCHANGE_BAD, 0);
 	pg_read(&p->model, from, n);
 	p->sent += n;
 }
@@ -117,11 +117,11 @@ carry_to_client(struct play *p)
 {
 	const char *from = p->model.out.p + p->heard;
 	size_t n = piece_of(p, p->model.flushed - p->heard);
-	unsigned events = flow_server(&p->flow, from, n, NULL);
+	unsigned events = exchange_server(&p->exchange, from, n, NULL);
 
-	assert_int_equal(events & FLOW_BAD, 0);
-	if (events & FLOW_ERROR)
-		traces_error(p->t, &p->flow, events);
+	assert_int_equal(events & EXCHANGE_BAD, 0);
+	if (events & EXCHANGE_ERROR)
+		traces_error(p->t, &p->exchange, events);
 	p->heard += n;
 }
 
@@ -133,7 +133,8 @@ check(struct play *p)
 	struct slice got;
 	struct frame f;
 
-	if (!flow_safe_point(&p->flow) || p->heard < p->model.out.n || !pg_is_idle(&p->model))
+	if (!exchange_safe_point(&p->exchange) || p->heard < p->model.out.n ||
+	    !pg_is_idle(&p->model))
 		return;
 	if (!traces_unnamed(p->t, &got)) {
 		p->unknown++;
@@ -157,7 +158,7 @@ play(struct play *p, unsigned seed)
 	p->seed = seed;
 	p->t = traces_new(slice_str("packet"));
 	pg_init(&p->model);
-	flow_init(&p->flow, REPLICATION_NONE);
+	exchange_init(&p->exchange, REPLICATION_NONE);
 	for (unsigned says = 0;
 	     says < SAYS || p->sent < p->said.n || p->heard < p->model.flushed;) {
 		unsigned turn = roll(p, 4);

@@ -59,7 +59,7 @@ sub messages
 }
 
 # A Query behind messages of an extended query, with no Sync between: where one of these fails, only a transaction pool knows that the
-# Query was passed over. Other sessions have to say something else before they can be moved (protocol/flow.c).
+# Query was passed over. Other sessions have to say something else before they can be moved (protocol/exchange.c).
 sub behind { my ($odds, $query) = @_; return $may{moves} ? () : maybe($odds, $query) }
 
 sub sequence { return (messages(), sync_message()) }

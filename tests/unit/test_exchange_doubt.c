@@ -1,46 +1,46 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Whether a Query behind an Execute without Sync was discarded or refused by itself (exception 1 of
- * flow_owed.c): what flow knows from the bytes, what it does not, what settles that, and what it is
- * told by who knows better. Everything else about flow: test_flow.c.
+ * exchange_rounds.c): what the exchange knows from the bytes, what it does not, what settles that,
+ * and what it is told by who knows better. Everything else about the exchange: test_exchange.c.
  */
 #include "config.h"
 
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 
 #include "base/buf.h"
 
 #include "tests/unit/unit.h"
 
-/* Exception 1 of flow_owed.c, for who knows whose error it was. */
+/* Exception 1 of exchange_rounds.c, for who knows whose error it was. */
 static void
 a_query_that_was_discarded_can_be_forgiven(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
-	flow_be_told(&f);
-	flow_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0S\0\0\0\4", 21);
-	assert_int_equal(flow_pending(&f), 2);
-	flow_server(&f, "E\0\0\0\5\0Z\0\0\0\5I", 12, NULL);
-	assert_int_equal(flow_pending(&f), 1);
-	flow_forgive(&f, 1, false);
-	assert_true(flow_safe_point(&f));
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_be_told(&f);
+	exchange_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0S\0\0\0\4", 21);
+	assert_int_equal(exchange_pending(&f), 2);
+	exchange_server(&f, "E\0\0\0\5\0Z\0\0\0\5I", 12, NULL);
+	assert_int_equal(exchange_pending(&f), 1);
+	exchange_forgive(&f, 1, false);
+	assert_true(exchange_safe_point(&f));
 
-	flow_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0", 16);
-	flow_server(&f, "E\0\0\0\5\0", 6, NULL);
-	flow_forgive(&f, 1, true);
-	assert_false(flow_is_idle(&f));
-	flow_client(&f, "Q\0\0\0\5\0", 6);
-	assert_int_equal(flow_pending(&f), 0);
-	flow_client(&f, "S\0\0\0\4", 5);
-	assert_int_equal(flow_pending(&f), 1);
-	flow_server(&f, "Z\0\0\0\5I", 6, NULL);
-	assert_true(flow_safe_point(&f));
+	exchange_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0", 16);
+	exchange_server(&f, "E\0\0\0\5\0", 6, NULL);
+	exchange_forgive(&f, 1, true);
+	assert_false(exchange_is_idle(&f));
+	exchange_client(&f, "Q\0\0\0\5\0", 6);
+	assert_int_equal(exchange_pending(&f), 0);
+	exchange_client(&f, "S\0\0\0\4", 5);
+	assert_int_equal(exchange_pending(&f), 1);
+	exchange_server(&f, "Z\0\0\0\5I", 6, NULL);
+	assert_true(exchange_safe_point(&f));
 
-	flow_forgive(&f, 3, false);
-	assert_int_equal(flow_pending(&f), 0);
+	exchange_forgive(&f, 3, false);
+	assert_int_equal(exchange_pending(&f), 0);
 }
 
 static void
@@ -48,35 +48,35 @@ a_query_that_was_not_can_be_assured(void **state)
 {
 	static const char execute[] = "E\0\0\0\x9\0\0\0\0\0", query[] = "Q\0\0\0\5\0",
 			  sync[] = "S\0\0\0\4", error[] = "E\0\0\0\5\0", ready[] = "Z\0\0\0\5I";
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
-	flow_be_told(&f);
-	flow_assure(&f);
-	flow_client(&f, execute, sizeof(execute) - 1);
-	flow_client(&f, query, sizeof(query) - 1);
-	flow_server(&f, error, sizeof(error) - 1, NULL);
-	assert_true(flow_is_in_doubt(&f));
-	flow_assure(&f);
-	assert_false(flow_is_in_doubt(&f));
-	flow_client(&f, sync, sizeof(sync) - 1);
-	assert_int_equal(flow_pending(&f), 2);
-	flow_server(&f, ready, sizeof(ready) - 1, NULL);
-	assert_false(flow_is_in_doubt(&f));
-	flow_server(&f, ready, sizeof(ready) - 1, NULL);
-	assert_true(flow_safe_point(&f));
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_be_told(&f);
+	exchange_assure(&f);
+	exchange_client(&f, execute, sizeof(execute) - 1);
+	exchange_client(&f, query, sizeof(query) - 1);
+	exchange_server(&f, error, sizeof(error) - 1, NULL);
+	assert_true(exchange_is_in_doubt(&f));
+	exchange_assure(&f);
+	assert_false(exchange_is_in_doubt(&f));
+	exchange_client(&f, sync, sizeof(sync) - 1);
+	assert_int_equal(exchange_pending(&f), 2);
+	exchange_server(&f, ready, sizeof(ready) - 1, NULL);
+	assert_false(exchange_is_in_doubt(&f));
+	exchange_server(&f, ready, sizeof(ready) - 1, NULL);
+	assert_true(exchange_safe_point(&f));
 
 	/* and what stands behind it, where it has been settled meanwhile */
-	flow_client(&f, execute, sizeof(execute) - 1);
-	flow_client(&f, query, sizeof(query) - 1);
-	flow_client(&f, sync, sizeof(sync) - 1);
-	flow_server(&f, error, sizeof(error) - 1, NULL);
-	flow_server(&f, ready, sizeof(ready) - 1, NULL);
-	assert_true(flow_is_in_doubt(&f));
-	flow_assure(&f);
-	flow_client(&f, query, sizeof(query) - 1);
-	assert_int_equal(flow_pending(&f), 2);
+	exchange_client(&f, execute, sizeof(execute) - 1);
+	exchange_client(&f, query, sizeof(query) - 1);
+	exchange_client(&f, sync, sizeof(sync) - 1);
+	exchange_server(&f, error, sizeof(error) - 1, NULL);
+	exchange_server(&f, ready, sizeof(ready) - 1, NULL);
+	assert_true(exchange_is_in_doubt(&f));
+	exchange_assure(&f);
+	exchange_client(&f, query, sizeof(query) - 1);
+	assert_int_equal(exchange_pending(&f), 2);
 }
 
 /* > to the server, < from it; then: ReadyForQuery messages owed, in doubt, safe */
@@ -87,7 +87,7 @@ struct row {
 };
 
 static void
-put(struct flow *f, bool server, char type)
+put(struct exchange *f, bool server, char type)
 {
 	struct buf b = { 0 };
 	size_t at = buf_message(&b, type == 'h' ? 'H' : type);
@@ -98,14 +98,14 @@ put(struct flow *f, bool server, char type)
 		buf_u8(&b, 0);
 	buf_message_end(&b, at);
 	if (server)
-		flow_server(f, b.p, b.n, NULL);
+		exchange_server(f, b.p, b.n, NULL);
 	else
-		flow_client(f, b.p, b.n);
+		exchange_client(f, b.p, b.n);
 	buf_fini(&b);
 }
 
 static void
-play(struct flow *f, const char *says)
+play(struct exchange *f, const char *says)
 {
 	bool server = false;
 
@@ -121,19 +121,21 @@ static void
 check(const struct row *rows, size_t n, bool told)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct flow f;
+		struct exchange f;
 
-		flow_init(&f, REPLICATION_NONE);
+		exchange_init(&f, REPLICATION_NONE);
 		if (told)
-			flow_be_told(&f);
+			exchange_be_told(&f);
 		play(&f, rows[i].says);
-		if (flow_pending(&f) != rows[i].pending || flow_is_in_doubt(&f) != rows[i].doubt ||
-		    flow_safe_point(&f) != rows[i].safe)
+		if (exchange_pending(&f) != rows[i].pending ||
+		    exchange_is_in_doubt(&f) != rows[i].doubt ||
+		    exchange_safe_point(&f) != rows[i].safe)
 			fail_msg("%s (%s): %u owed, doubt %d, safe %d", rows[i].what, rows[i].says,
-				 flow_pending(&f), flow_is_in_doubt(&f), flow_safe_point(&f));
-		assert_int_equal(flow_activity(&f) == FLOW_ACTIVE,
+				 exchange_pending(&f), exchange_is_in_doubt(&f),
+				 exchange_safe_point(&f));
+		assert_int_equal(exchange_activity(&f) == EXCHANGE_ACTIVE,
 				 (rows[i].pending > 0 && !rows[i].doubt) ||
-				     (flow_skips(&f) && !flow_is_stranded(&f)));
+				     (exchange_skips(&f) && !exchange_is_stranded(&f)));
 	}
 }
 
@@ -223,71 +225,71 @@ where_the_answers_do_not_tell_it_is_in_doubt(void **state)
 		{ "a Sync that went into a COPY", ">PBES<12G>dcQ<E", 1, true, false },
 		{ "… and on", ">PBES<12G>dcQ<E>S<Z", 0, false, false },
 	};
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	CHECK(rows, false);
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	for (int i = 0; i < 300; i++)
 		play(&f, ">B");
 	play(&f, ">Q");
 	for (int i = 0; i < 253; i++)
 		play(&f, "<2");
-	assert_int_equal(flow_pending(&f), 1);
+	assert_int_equal(exchange_pending(&f), 1);
 	play(&f, "<2E");
-	assert_true(flow_is_in_doubt(&f));
-	flow_init(&f, REPLICATION_NONE);
+	assert_true(exchange_is_in_doubt(&f));
+	exchange_init(&f, REPLICATION_NONE);
 	for (int i = 0; i < 300; i++)
 		play(&f, ">B");
 	play(&f, ">QS");
 	for (int i = 0; i < 253; i++)
 		play(&f, "<2");
 	play(&f, "<EZ");
-	assert_true(flow_safe_point(&f));
+	assert_true(exchange_safe_point(&f));
 }
 
 /* More than the queue holds: what stands behind it, a Sync perhaps, is not known. */
 static void
 what_the_queue_does_not_hold_is_not_discarded(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	play(&f, ">P");
 	for (int i = 0; i < 30; i++)
 		play(&f, ">Q");
 	play(&f, ">S<E");
-	assert_int_equal(flow_pending(&f), 31);
-	flow_init(&f, REPLICATION_NONE);
+	assert_int_equal(exchange_pending(&f), 31);
+	exchange_init(&f, REPLICATION_NONE);
 	play(&f, ">PQS");
 	for (int i = 0; i < 30; i++)
 		play(&f, ">Q");
 	play(&f, "<E");
-	assert_int_equal(flow_pending(&f), 31);
+	assert_int_equal(exchange_pending(&f), 31);
 }
 
 /* PostgreSQL waits for a Sync, and the client for the answer to its Query: nobody else waits. */
 static void
 who_waits_for_a_discarded_query_is_stranded(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	play(&f, ">PBE<1E");
-	assert_false(flow_is_stranded(&f));
-	assert_int_equal(flow_activity(&f), FLOW_ACTIVE);
+	assert_false(exchange_is_stranded(&f));
+	assert_int_equal(exchange_activity(&f), EXCHANGE_ACTIVE);
 	play(&f, ">S<Z>PBEQ<1E");
-	assert_true(flow_is_stranded(&f));
-	assert_int_equal(flow_activity(&f), FLOW_IDLE);
-	assert_false(flow_safe_point(&f));
+	assert_true(exchange_is_stranded(&f));
+	assert_int_equal(exchange_activity(&f), EXCHANGE_IDLE);
+	assert_false(exchange_safe_point(&f));
 	play(&f, ">P");
-	assert_false(flow_is_stranded(&f));
-	assert_int_equal(flow_activity(&f), FLOW_ACTIVE);
+	assert_false(exchange_is_stranded(&f));
+	assert_int_equal(exchange_activity(&f), EXCHANGE_ACTIVE);
 	play(&f, ">S<Z");
-	assert_false(flow_is_stranded(&f));
-	assert_true(flow_safe_point(&f));
+	assert_false(exchange_is_stranded(&f));
+	assert_true(exchange_safe_point(&f));
 }
 
 int

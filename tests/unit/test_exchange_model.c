@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * flow against a model of PostgreSQL's main loop (PostgresMain, SocketBackend, CopyGetData): random
- * conversations of sensible clients, pipelining, COPY in all its forms and failures, with both
- * directions delayed at random and cut at random. After every message:
- *   - what flow says is owed is never less than what the model will still answer, unless flow
- *     knows that a Sync of unknown fate is about;
+ * the exchange against a model of PostgreSQL's main loop (PostgresMain, SocketBackend,
+ * CopyGetData): random conversations of sensible clients, pipelining, COPY in all its forms and
+ * failures, with both directions delayed at random and cut at random. After every message:
+ *   - what the exchange says is owed is never less than what the model will still answer, unless
+ * the exchange knows that a Sync of unknown fate is about;
  *   - a safe point is one: the model has nothing to do, nothing to say and nothing open;
- *   - flow is in doubt only with clients that send a Query behind messages without a Sync before
- *     another one is answered;
- * and when all has been said and read, nothing is owed, but perhaps with such a client.
- * Deterministic: the seeds are fixed.
+ *   - the exchange is in doubt only with clients that send a Query behind messages without a Sync
+ * before another one is answered; and when all has been said and read, nothing is owed, but perhaps
+ * with such a client. Deterministic: the seeds are fixed.
  */
 #include "config.h"
 
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 
 #include "base/buf.h"
 
@@ -64,7 +63,7 @@ struct world {
 	unsigned discarded, own, doubts;
 	struct server server;
 	struct client client;
-	struct flow flow;
+	struct exchange exchange;
 };
 
 static unsigned
@@ -228,11 +227,12 @@ check(const struct world *w)
 	bool idle;
 	unsigned owed = truth(&w->server, &idle);
 
-	if (flow_pending(&w->flow) < owed && !w->flow.swallowed && w->flow.unsure == 0)
-		fail_msg("pending %u, owed %u", flow_pending(&w->flow), owed);
-	if (flow_safe_point(&w->flow) && !idle)
+	if (exchange_pending(&w->exchange) < owed && !w->exchange.ignored &&
+	    w->exchange.unsure == 0)
+		fail_msg("pending %u, owed %u", exchange_pending(&w->exchange), owed);
+	if (exchange_safe_point(&w->exchange) && !idle)
 		fail_msg("not a safe point: owed %u", owed);
-	if (flow_is_in_doubt(&w->flow) && !w->hasty)
+	if (exchange_is_in_doubt(&w->exchange) && !w->hasty)
 		fail_msg("in doubt: owed %u", owed);
 }
 
@@ -257,13 +257,13 @@ feed(struct world *w, bool server, struct message m)
 		n = 1 + roll(w, 3) * roll(w, (unsigned)b.n);
 		if (n > b.n - done)
 			n = b.n - done;
-		events = server ? flow_server(&w->flow, b.p + done, n, NULL)
-				: flow_client(&w->flow, b.p + done, n);
+		events = server ? exchange_server(&w->exchange, b.p + done, n, NULL)
+				: exchange_client(&w->exchange, b.p + done, n);
 
-		w->discarded += (events & FLOW_DISCARDED) != 0;
-		w->own += (events & FLOW_OWN) != 0;
+		w->discarded += (events & EXCHANGE_DISCARDED) != 0;
+		w->own += (events & EXCHANGE_OWN) != 0;
 		if (done + n < b.n)
-			assert_false(flow_is_idle(&w->flow));
+			assert_false(exchange_is_idle(&w->exchange));
 	}
 	buf_fini(&b);
 }
@@ -426,17 +426,17 @@ drain(struct world *w)
 		check(w);
 	}
 	truth(&w->server, &idle);
-	if (w->hasty && flow_pending(&w->flow) > 0) {
+	if (w->hasty && exchange_pending(&w->exchange) > 0) {
 		w->doubts++;
 		return;
 	}
-	if (flow_pending(&w->flow) != 0)
-		fail_msg("at rest, but pending %u", flow_pending(&w->flow));
-	assert_int_equal(flow_is_idle(&w->flow), idle);
+	if (exchange_pending(&w->exchange) != 0)
+		fail_msg("at rest, but pending %u", exchange_pending(&w->exchange));
+	assert_int_equal(exchange_is_idle(&w->exchange), idle);
 }
 
 static void
-flow_agrees_with_a_model_of_the_server(void **state)
+exchange_agrees_with_a_model_of_the_server(void **state)
 {
 	static struct world w;
 	unsigned discarded = 0, own = 0, doubts = 0;
@@ -447,7 +447,7 @@ flow_agrees_with_a_model_of_the_server(void **state)
 		w.seed = seed * 7919 + 1;
 		w.hasty = seed % 4 == 0;
 		w.server.tx = 'I';
-		flow_init(&w.flow, REPLICATION_NONE);
+		exchange_init(&w.exchange, REPLICATION_NONE);
 		for (int i = 0; i < 600; i++)
 			step(&w);
 		drain(&w);
@@ -466,7 +466,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(flow_agrees_with_a_model_of_the_server),
+		cmocka_unit_test(exchange_agrees_with_a_model_of_the_server),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "protocol/flow.h"
+#include "protocol/exchange.h"
 
 #include "base/buf.h"
 
@@ -78,14 +78,14 @@ talk_init(struct talk *t, const char *script)
 }
 
 static unsigned
-feed(struct flow *f, bool server, const char *p, size_t n)
+feed(struct exchange *f, bool server, const char *p, size_t n)
 {
-	return server ? flow_server(f, p, n, NULL) : flow_client(f, p, n);
+	return server ? exchange_server(f, p, n, NULL) : exchange_client(f, p, n);
 }
 
 /* Run it with every call cut after `step` bytes (0: not at all). */
 static unsigned
-talk_run(const struct talk *t, struct flow *f, size_t step)
+talk_run(const struct talk *t, struct exchange *f, size_t step)
 {
 	unsigned events = 0;
 
@@ -106,7 +106,7 @@ talk_run(const struct talk *t, struct flow *f, size_t step)
 
 /* Run it cut in two in the whole conversation's byte `cut`. */
 static unsigned
-talk_run_cut(const struct talk *t, struct flow *f, size_t cut)
+talk_run_cut(const struct talk *t, struct exchange *f, size_t cut)
 {
 	unsigned events = 0;
 
@@ -122,22 +122,22 @@ talk_run_cut(const struct talk *t, struct flow *f, size_t cut)
 
 /* Returns the events; the state at the end is in *f. */
 static unsigned
-run_as(const char *script, struct flow *f, enum replication kind)
+run_as(const char *script, struct exchange *f, enum replication kind)
 {
 	struct talk t;
-	struct flow cut;
+	struct exchange cut;
 	unsigned events;
 
 	talk_init(&t, script);
-	flow_init(f, kind);
+	exchange_init(f, kind);
 	events = talk_run(&t, f, 0);
 	for (size_t at = 0; at <= t.bytes.n; at++) {
-		flow_init(&cut, kind);
+		exchange_init(&cut, kind);
 		assert_int_equal(talk_run_cut(&t, &cut, at), events);
 		assert_memory_equal(&cut, f, sizeof(cut));
 	}
 	for (size_t step = 1; step < 8; step++) {
-		flow_init(&cut, kind);
+		exchange_init(&cut, kind);
 		assert_int_equal(talk_run(&t, &cut, step), events);
 		assert_memory_equal(&cut, f, sizeof(cut));
 	}
@@ -146,7 +146,7 @@ run_as(const char *script, struct flow *f, enum replication kind)
 }
 
 static unsigned
-run(const char *script, struct flow *f)
+run(const char *script, struct exchange *f)
 {
 	return run_as(script, f, REPLICATION_NONE);
 }
@@ -163,13 +163,14 @@ static void
 check(const struct vector *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct flow f;
+		struct exchange f;
 
 		run(v[i].script, &f);
-		if (flow_pending(&f) != v[i].pending || flow_is_idle(&f) != v[i].idle ||
-		    flow_safe_point(&f) != v[i].safe)
-			fail_msg("%s: pending %u idle %d safe %d", v[i].script, flow_pending(&f),
-				 flow_is_idle(&f), flow_safe_point(&f));
+		if (exchange_pending(&f) != v[i].pending || exchange_is_idle(&f) != v[i].idle ||
+		    exchange_safe_point(&f) != v[i].safe)
+			fail_msg("%s: pending %u idle %d safe %d", v[i].script,
+				 exchange_pending(&f), exchange_is_idle(&f),
+				 exchange_safe_point(&f));
 	}
 }
 
@@ -203,14 +204,14 @@ an_open_transaction_is_not_idle(void **state)
 		{ ">Q<CZT>Q<EZE", 0, false, false },
 		{ ">Q<CZT>Q<EZE>Q<CZI", 0, true, true },
 	};
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	CHECK(v);
 	run(v[0].script, &f);
-	assert_int_equal(flow_tx_status(&f), 'T');
+	assert_int_equal(exchange_tx_status(&f), 'T');
 	run(v[1].script, &f);
-	assert_int_equal(flow_tx_status(&f), 'E');
+	assert_int_equal(exchange_tx_status(&f), 'E');
 }
 
 static void
@@ -260,7 +261,7 @@ after_an_error_the_server_skips_to_sync(void **state)
 		{ ">PBESQ<EZITDCZI", 0, true, true },
 		{ ">PBES<12EZI", 0, true, true },
 		{ ">S<EZI", 0, true, true },    /* a deferred constraint at Sync */
-		{ ">PBEQ<E", 0, false, false }, /* whose error? test_flow_doubt.c */
+		{ ">PBEQ<E", 0, false, false }, /* whose error? test_exchange_doubt.c */
 		{ ">PBEQ<12CE", 1, false, false },
 		{ ">SH<ZI", 0, true, true },   /* a Flush is none … */
 		{ ">Sh<ZI", 0, false, false }, /* … but where it has a body */
@@ -369,105 +370,105 @@ a_sync_whose_fate_is_unknown_withholds_the_safe_point(void **state)
 static void
 copy_out_and_both_are_followed(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	assert_int_equal(run(">Q<Hdd", &f), FLOW_QUERY | FLOW_COPY);
-	assert_int_equal(flow_activity(&f), FLOW_COPYING);
+	assert_int_equal(run(">Q<Hdd", &f), EXCHANGE_QUERY | EXCHANGE_COPY);
+	assert_int_equal(exchange_activity(&f), EXCHANGE_COPYING);
 	run(">Q<HddcC", &f);
-	assert_int_equal(flow_activity(&f), FLOW_ACTIVE);
+	assert_int_equal(exchange_activity(&f), EXCHANGE_ACTIVE);
 	run(">Q<HddcCZI", &f);
-	assert_true(flow_safe_point(&f));
+	assert_true(exchange_safe_point(&f));
 	run(">PBES<12HddcCZI", &f);
-	assert_true(flow_safe_point(&f));
+	assert_true(exchange_safe_point(&f));
 	run(">Q<HddE", &f);
-	assert_int_equal(flow_activity(&f), FLOW_ACTIVE);
+	assert_int_equal(exchange_activity(&f), EXCHANGE_ACTIVE);
 	run_as(">Q<Wdd>d<d", &f, REPLICATION_PHYSICAL);
-	assert_int_equal(flow_activity(&f), FLOW_REPLICATING);
+	assert_int_equal(exchange_activity(&f), EXCHANGE_REPLICATING);
 	run_as(">Q<Wdd>dSc<dc", &f, REPLICATION_PHYSICAL);
-	assert_int_equal(flow_activity(&f), FLOW_REPLICATING);
-	assert_int_equal(flow_pending(&f), 1);
+	assert_int_equal(exchange_activity(&f), EXCHANGE_REPLICATING);
+	assert_int_equal(exchange_pending(&f), 1);
 	run_as(">Q<Wdd>dc<dcTDCCZI", &f, REPLICATION_LOGICAL);
-	assert_int_equal(flow_activity(&f), FLOW_IDLE);
-	assert_true(flow_is_idle(&f));
-	assert_false(flow_safe_point(&f));
+	assert_int_equal(exchange_activity(&f), EXCHANGE_IDLE);
+	assert_true(exchange_is_idle(&f));
+	assert_false(exchange_safe_point(&f));
 }
 
 static void
 boundaries_are_seen(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
-	flow_client(&f, "Q\0\0", 3);
-	assert_false(flow_at_client_boundary(&f));
-	assert_true(flow_at_server_boundary(&f));
-	assert_int_equal(flow_pending(&f), 0); /* not known yet, and not idle either */
-	assert_false(flow_is_idle(&f));
-	flow_client(&f, "\0\6x", 3);
-	assert_int_equal(flow_pending(&f), 1);
-	assert_false(flow_at_client_boundary(&f));
-	flow_client(&f, "\0", 1);
-	assert_true(flow_at_client_boundary(&f));
-	flow_server(&f, "Z\0\0\0\5", 5, NULL);
-	assert_false(flow_at_server_boundary(&f));
-	assert_int_equal(flow_pending(&f), 1);
-	assert_int_equal(flow_server(&f, "T", 1, NULL), FLOW_READY);
-	assert_int_equal(flow_pending(&f), 0);
-	assert_int_equal(flow_activity(&f), FLOW_IN_TRANSACTION);
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_client(&f, "Q\0\0", 3);
+	assert_false(exchange_at_client_boundary(&f));
+	assert_true(exchange_at_server_boundary(&f));
+	assert_int_equal(exchange_pending(&f), 0); /* not known yet, and not idle either */
+	assert_false(exchange_is_idle(&f));
+	exchange_client(&f, "\0\6x", 3);
+	assert_int_equal(exchange_pending(&f), 1);
+	assert_false(exchange_at_client_boundary(&f));
+	exchange_client(&f, "\0", 1);
+	assert_true(exchange_at_client_boundary(&f));
+	exchange_server(&f, "Z\0\0\0\5", 5, NULL);
+	assert_false(exchange_at_server_boundary(&f));
+	assert_int_equal(exchange_pending(&f), 1);
+	assert_int_equal(exchange_server(&f, "T", 1, NULL), EXCHANGE_READY);
+	assert_int_equal(exchange_pending(&f), 0);
+	assert_int_equal(exchange_activity(&f), EXCHANGE_IN_TRANSACTION);
 }
 
 static void
 a_body_of_two_gigabytes_streams_by(void **state)
 {
 	static const char zeros[65536];
-	struct flow f;
+	struct exchange f;
 	size_t left = INT32_MAX - 4;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
-	flow_server(&f, "D\x7f\xff\xff\xff", 5, NULL);
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_server(&f, "D\x7f\xff\xff\xff", 5, NULL);
 	while (left > sizeof(zeros)) {
-		flow_server(&f, zeros, sizeof(zeros), NULL);
+		exchange_server(&f, zeros, sizeof(zeros), NULL);
 		left -= sizeof(zeros);
 	}
-	flow_server(&f, zeros, left - 1, NULL);
-	assert_false(flow_at_server_boundary(&f));
-	assert_int_equal(flow_server(&f, zeros, 1, NULL), 0);
-	assert_true(flow_at_server_boundary(&f));
+	exchange_server(&f, zeros, left - 1, NULL);
+	assert_false(exchange_at_server_boundary(&f));
+	assert_int_equal(exchange_server(&f, zeros, 1, NULL), 0);
+	assert_true(exchange_at_server_boundary(&f));
 }
 
 static void
 errors_tell_severity_and_sqlstate(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	assert_int_equal(run("<E", &f), FLOW_ERROR | FLOW_UNANSWERED);
+	assert_int_equal(run("<E", &f), EXCHANGE_ERROR | EXCHANGE_UNANSWERED);
 	assert_memory_equal(f.sqlstate, "57P01", 5);
-	assert_int_equal(run("<F", &f), FLOW_ERROR | FLOW_UNANSWERED | FLOW_FATAL);
+	assert_int_equal(run("<F", &f), EXCHANGE_ERROR | EXCHANGE_UNANSWERED | EXCHANGE_FATAL);
 	/* without 'V' the shown severity decides */
-	flow_init(&f, REPLICATION_NONE);
-	assert_int_equal(flow_server(&f, "E\0\0\0\14SFATAL\0\0", 13, NULL),
-			 FLOW_ERROR | FLOW_UNANSWERED | FLOW_FATAL);
-	assert_int_equal(flow_server(&f, "E\0\0\0\14SERROR\0\0", 13, NULL), FLOW_ERROR);
-	assert_int_equal(flow_server(&f, "E\0\0\0\14VPANIC\0\0", 13, NULL),
-			 FLOW_ERROR | FLOW_FATAL);
-	assert_int_equal(flow_server(&f, "E\0\0\0\4", 5, NULL), FLOW_ERROR);
+	exchange_init(&f, REPLICATION_NONE);
+	assert_int_equal(exchange_server(&f, "E\0\0\0\14SFATAL\0\0", 13, NULL),
+			 EXCHANGE_ERROR | EXCHANGE_UNANSWERED | EXCHANGE_FATAL);
+	assert_int_equal(exchange_server(&f, "E\0\0\0\14SERROR\0\0", 13, NULL), EXCHANGE_ERROR);
+	assert_int_equal(exchange_server(&f, "E\0\0\0\14VPANIC\0\0", 13, NULL),
+			 EXCHANGE_ERROR | EXCHANGE_FATAL);
+	assert_int_equal(exchange_server(&f, "E\0\0\0\4", 5, NULL), EXCHANGE_ERROR);
 	assert_int_equal(f.sqlstate[0], 0);
-	assert_int_equal(flow_server(&f, "N\0\0\0\14SFATAL\0\0", 13, NULL), 0);
+	assert_int_equal(exchange_server(&f, "N\0\0\0\14SFATAL\0\0", 13, NULL), 0);
 }
 
 static void
 errors_tell_whether_something_was_answered(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	assert_int_equal(run(">PS<E", &f) & FLOW_UNANSWERED, FLOW_UNANSWERED);
-	assert_int_equal(run(">PS<1E", &f) & FLOW_UNANSWERED, 0);
-	assert_int_equal(run(">PSPS<1ZIE", &f) & FLOW_UNANSWERED, FLOW_UNANSWERED);
+	assert_int_equal(run(">PS<E", &f) & EXCHANGE_UNANSWERED, EXCHANGE_UNANSWERED);
+	assert_int_equal(run(">PS<1E", &f) & EXCHANGE_UNANSWERED, 0);
+	assert_int_equal(run(">PSPS<1ZIE", &f) & EXCHANGE_UNANSWERED, EXCHANGE_UNANSWERED);
 }
 
 /* Ended transactions and errors are counted once each, wherever the bytes are cut. */
@@ -480,14 +481,14 @@ transactions_and_errors_are_tallied(void **state)
 	talk_init(&t, "<EZICZTCZTEZECZICFZI");
 	for (size_t step = 1; step <= t.bytes.n; step++) {
 		unsigned transactions = 0, errors = 0;
-		struct flow f;
+		struct exchange f;
 
-		flow_init(&f, REPLICATION_NONE);
+		exchange_init(&f, REPLICATION_NONE);
 		for (size_t at = 0; at < t.bytes.n; at += step) {
-			struct flow_tally tally = { 0 };
+			struct exchange_tally tally = { 0 };
 			size_t n = t.bytes.n - at < step ? t.bytes.n - at : step;
 
-			flow_server(&f, t.bytes.p + at, n, &tally);
+			exchange_server(&f, t.bytes.p + at, n, &tally);
 			transactions += tally.transactions;
 			errors += tally.errors;
 			for (unsigned i = 0; i < tally.errors; i++)
@@ -502,16 +503,16 @@ transactions_and_errors_are_tallied(void **state)
 static void
 errors_beyond_the_tally_are_still_counted(void **state)
 {
-	struct flow_tally tally = { 0 };
+	struct exchange_tally tally = { 0 };
 	struct talk t;
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	talk_init(&t, "<EEEEEEEEEE");
-	flow_init(&f, REPLICATION_NONE);
-	flow_server(&f, t.bytes.p, t.bytes.n, &tally);
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_server(&f, t.bytes.p, t.bytes.n, &tally);
 	assert_int_equal(tally.errors, 10);
-	assert_memory_equal(tally.sqlstates[FLOW_TALLY_MAX - 1], "57P01", 5);
+	assert_memory_equal(tally.sqlstates[EXCHANGE_TALLY_MAX - 1], "57P01", 5);
 	buf_fini(&t.bytes);
 }
 
@@ -532,22 +533,23 @@ nonsense_is_bad_and_stays_bad(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
 		for (size_t cut = 0; cut <= v[i].n; cut++) {
-			struct flow f;
+			struct exchange f;
 
-			flow_init(&f, REPLICATION_NONE);
-			assert_true((flow_server(&f, v[i].p, cut, NULL) |
-				     flow_server(&f, v[i].p + cut, v[i].n - cut, NULL)) &
-				    FLOW_BAD);
-			assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6, NULL), FLOW_BAD);
-			assert_false(flow_is_idle(&f));
+			exchange_init(&f, REPLICATION_NONE);
+			assert_true((exchange_server(&f, v[i].p, cut, NULL) |
+				     exchange_server(&f, v[i].p + cut, v[i].n - cut, NULL)) &
+				    EXCHANGE_BAD);
+			assert_int_equal(exchange_server(&f, "Z\0\0\0\5I", 6, NULL), EXCHANGE_BAD);
+			assert_false(exchange_is_idle(&f));
 			if (!v[i].client_too)
 				continue;
-			flow_init(&f, REPLICATION_NONE);
-			assert_true((flow_client(&f, v[i].p, cut) |
-				     flow_client(&f, v[i].p + cut, v[i].n - cut)) &
-				    FLOW_BAD);
-			assert_int_equal(flow_client(&f, "S\0\0\0\4", 5), FLOW_BAD);
-			assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6, NULL), FLOW_READY);
+			exchange_init(&f, REPLICATION_NONE);
+			assert_true((exchange_client(&f, v[i].p, cut) |
+				     exchange_client(&f, v[i].p + cut, v[i].n - cut)) &
+				    EXCHANGE_BAD);
+			assert_int_equal(exchange_client(&f, "S\0\0\0\4", 5), EXCHANGE_BAD);
+			assert_int_equal(exchange_server(&f, "Z\0\0\0\5I", 6, NULL),
+					 EXCHANGE_READY);
 		}
 	}
 }
@@ -565,16 +567,17 @@ a_bad_message_is_told_from_what_stands_in_front_of_it(void **state)
 	memcpy(all, good, n);
 	memcpy(all + n, bad, sizeof(bad) - 1);
 	for (size_t cut = 0; cut < sizeof(all); cut++) {
-		struct flow_tally tally = { 0 };
-		struct flow f;
+		struct exchange_tally tally = { 0 };
+		struct exchange f;
 
-		flow_init(&f, REPLICATION_NONE);
-		assert_int_equal(flow_server(&f, all, cut, &tally) & FLOW_BAD, 0);
-		assert_int_equal(flow_server(&f, all + cut, sizeof(all) - cut, &tally) & FLOW_BAD,
-				 FLOW_BAD);
+		exchange_init(&f, REPLICATION_NONE);
+		assert_int_equal(exchange_server(&f, all, cut, &tally) & EXCHANGE_BAD, 0);
+		assert_int_equal(exchange_server(&f, all + cut, sizeof(all) - cut, &tally) &
+				     EXCHANGE_BAD,
+				 EXCHANGE_BAD);
 		assert_true(tally.good == (cut <= n ? n - cut : SIZE_MAX));
-		assert_true(flow_at_server_boundary(&f));
-		assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6, &tally), FLOW_BAD);
+		assert_true(exchange_at_server_boundary(&f));
+		assert_int_equal(exchange_server(&f, "Z\0\0\0\5I", 6, &tally), EXCHANGE_BAD);
 		assert_true(tally.good == SIZE_MAX);
 	}
 }
@@ -582,53 +585,53 @@ a_bad_message_is_told_from_what_stands_in_front_of_it(void **state)
 static void
 more_than_the_queue_holds_is_still_counted(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
+	exchange_init(&f, REPLICATION_NONE);
 	for (int i = 0; i < 1000; i++)
-		flow_client(&f, "S\0\0\0\4", 5);
-	assert_int_equal(flow_pending(&f), 1000);
+		exchange_client(&f, "S\0\0\0\4", 5);
+	assert_int_equal(exchange_pending(&f), 1000);
 	for (int i = 0; i < 999; i++)
-		flow_server(&f, "Z\0\0\0\5I", 6, NULL);
-	assert_int_equal(flow_pending(&f), 1);
-	flow_client(&f, "S\0\0\0\4", 5);
-	flow_server(&f, "Z\0\0\0\5IZ\0\0\0\5I", 12, NULL);
-	assert_true(flow_safe_point(&f));
+		exchange_server(&f, "Z\0\0\0\5I", 6, NULL);
+	assert_int_equal(exchange_pending(&f), 1);
+	exchange_client(&f, "S\0\0\0\4", 5);
+	exchange_server(&f, "Z\0\0\0\5IZ\0\0\0\5I", 12, NULL);
+	assert_true(exchange_safe_point(&f));
 	/* and its order is known again */
-	flow_client(&f, "P\0\0\0\4S\0\0\0\4", 10);
-	flow_server(&f, "G\0\0\0\4", 5, NULL);
-	assert_int_equal(flow_pending(&f), 0);
-	assert_false(flow_is_idle(&f));
+	exchange_client(&f, "P\0\0\0\4S\0\0\0\4", 10);
+	exchange_server(&f, "G\0\0\0\4", 5, NULL);
+	assert_int_equal(exchange_pending(&f), 0);
+	assert_false(exchange_is_idle(&f));
 }
 
 static void
 what_we_asked_ourselves_is_owed_too(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	flow_init(&f, REPLICATION_NONE);
-	flow_expect_ready(&f);
-	assert_false(flow_is_idle(&f));
-	flow_client(&f, "Q\0\0\0\4", 5);
-	assert_int_equal(flow_server(&f, "Z\0\0\0\5I", 6, NULL), FLOW_READY);
-	assert_int_equal(flow_pending(&f), 1);
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_expect_ready(&f);
+	assert_false(exchange_is_idle(&f));
+	exchange_client(&f, "Q\0\0\0\4", 5);
+	assert_int_equal(exchange_server(&f, "Z\0\0\0\5I", 6, NULL), EXCHANGE_READY);
+	assert_int_equal(exchange_pending(&f), 1);
 }
 
 static void
 terminate_and_counters_are_seen(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
-	assert_int_equal(run(">QQFPBEES<", &f), FLOW_QUERY);
+	assert_int_equal(run(">QQFPBEES<", &f), EXCHANGE_QUERY);
 	assert_int_equal(f.simple, 3);
 	assert_int_equal(f.extended, 2);
-	assert_int_equal(run(">X", &f), FLOW_TERMINATE);
-	assert_true(flow_is_idle(&f));
-	assert_false(flow_safe_point(&f));
-	assert_int_equal(run(">Q<TDCZI", &f), FLOW_QUERY | FLOW_READY);
+	assert_int_equal(run(">X", &f), EXCHANGE_TERMINATE);
+	assert_true(exchange_is_idle(&f));
+	assert_false(exchange_safe_point(&f));
+	assert_int_equal(run(">Q<TDCZI", &f), EXCHANGE_QUERY | EXCHANGE_READY);
 }
 
 /* However a stream is cut: the rest of the message that is under way, told from the two pieces. */
@@ -637,7 +640,7 @@ the_rest_of_a_message_is_known_at_every_cut(void **state)
 {
 	static const size_t ends[] = { 0, 11, 16, 21, 32 };
 	struct talk t;
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	talk_init(&t, ">PHSQ");
@@ -647,10 +650,10 @@ the_rest_of_a_message_is_known_at_every_cut(void **state)
 
 		while (ends[end] < cut)
 			end++;
-		flow_init(&f, REPLICATION_NONE);
-		(void)flow_client(&f, t.bytes.p, cut);
+		exchange_init(&f, REPLICATION_NONE);
+		(void)exchange_client(&f, t.bytes.p, cut);
 		for (size_t n = 0; n <= t.bytes.n - cut; n++) {
-			size_t rest = flow_client_rest(&f, t.bytes.p + cut, n);
+			size_t rest = exchange_client_rest(&f, t.bytes.p + cut, n);
 
 			assert_int_equal(rest, n < ends[end] - cut ? n : ends[end] - cut);
 		}
@@ -663,13 +666,13 @@ what_ends_the_servers_message_is_known_at_every_cut(void **state)
 {
 	static const char bytes[] = "A\0\0\0\010abcd";
 	static const size_t left[] = { 0, 4, 3, 2, 1, 4, 3, 2, 1, 0 };
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	for (size_t cut = 0; cut < sizeof(left) / sizeof(left[0]); cut++) {
-		flow_init(&f, REPLICATION_NONE);
-		(void)flow_server(&f, bytes, cut, NULL);
-		assert_int_equal(flow_server_left(&f), left[cut]);
+		exchange_init(&f, REPLICATION_NONE);
+		(void)exchange_server(&f, bytes, cut, NULL);
+		assert_int_equal(exchange_server_left(&f), left[cut]);
 	}
 }
 
@@ -684,33 +687,34 @@ the_server_refuses_in_a_failed_transaction_and_before_sync(void **state)
 		{ ">Q<EZE>Q", false }, { ">P<E", true },          { ">P<E>S", false },
 		{ ">PS<EZE", true },   { ">Q<EZE>Q<CZI", false },
 	};
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		run(all[i].script, &f);
-		assert_int_equal(flow_refuses(&f), all[i].refuses);
+		assert_int_equal(exchange_refuses(&f), all[i].refuses);
 	}
 }
 
 static void
 activities_have_names(void **state)
 {
-	struct flow f;
+	struct exchange f;
 
 	(void)state;
 	run("", &f);
-	assert_string_equal(flow_activity_name(flow_activity(&f)), "idle");
+	assert_string_equal(exchange_activity_name(exchange_activity(&f)), "idle");
 	run(">P", &f);
-	assert_string_equal(flow_activity_name(flow_activity(&f)), "active");
+	assert_string_equal(exchange_activity_name(exchange_activity(&f)), "active");
 	run(">Q<CZT", &f);
-	assert_string_equal(flow_activity_name(flow_activity(&f)), "idle in transaction");
+	assert_string_equal(exchange_activity_name(exchange_activity(&f)), "idle in transaction");
 	run(">Q<EZE", &f);
-	assert_string_equal(flow_activity_name(flow_activity(&f)), "idle in transaction (aborted)");
+	assert_string_equal(exchange_activity_name(exchange_activity(&f)),
+			    "idle in transaction (aborted)");
 	run(">Q<G", &f);
-	assert_string_equal(flow_activity_name(flow_activity(&f)), "copy");
+	assert_string_equal(exchange_activity_name(exchange_activity(&f)), "copy");
 	run(">Q<W", &f);
-	assert_string_equal(flow_activity_name(flow_activity(&f)), "replication");
+	assert_string_equal(exchange_activity_name(exchange_activity(&f)), "replication");
 }
 
 int

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "protocol/flow_int.h"
+#include "protocol/exchange_int.h"
 
 #include <string.h>
 
@@ -15,15 +15,16 @@
 
 /* Feed `in` in pieces of `step` bytes (0: in one). */
 static unsigned
-feed(struct flow *f, bool server, struct slice in, size_t step, struct flow_tally *sum)
+feed(struct exchange *f, bool server, struct slice in, size_t step, struct exchange_tally *sum)
 {
 	unsigned events = 0;
 
 	while (in.n > 0) {
 		size_t n = step == 0 || step > in.n ? in.n : step;
-		struct flow_tally tally = { 0 };
+		struct exchange_tally tally = { 0 };
 
-		events |= server ? flow_server(f, in.p, n, &tally) : flow_client(f, in.p, n);
+		events |=
+		    server ? exchange_server(f, in.p, n, &tally) : exchange_client(f, in.p, n);
 		FUZZ_ASSERT(tally.transactions <= n && tally.errors <= n);
 		sum->transactions += tally.transactions;
 		sum->errors += tally.errors;
@@ -33,12 +34,12 @@ feed(struct flow *f, bool server, struct slice in, size_t step, struct flow_tall
 }
 
 static unsigned
-run(struct flow *f, struct slice in, size_t step, struct flow_tally *sum)
+run(struct exchange *f, struct slice in, size_t step, struct exchange_tally *sum)
 {
 	unsigned events = 0;
 
-	*sum = (struct flow_tally){ 0 };
-	flow_init(f, REPLICATION_NONE);
+	*sum = (struct exchange_tally){ 0 };
+	exchange_init(f, REPLICATION_NONE);
 	while (in.n > 0) {
 		bool server;
 		struct slice chunk = fuzz_chunk(&in, &server);
@@ -49,16 +50,16 @@ run(struct flow *f, struct slice in, size_t step, struct flow_tally *sum)
 }
 
 static void
-check_queue(const struct flow *f)
+check_queue(const struct exchange *f)
 {
 	unsigned units = 0;
 
-	FUZZ_ASSERT(f->queued <= FLOW_QUEUE_MAX);
+	FUZZ_ASSERT(f->queued <= ROUNDS_MAX);
 	for (unsigned i = 0; i < f->queued; i++) {
-		FUZZ_ASSERT(unit_at(f, i) <= UNIT_DOUBT_SYNC);
-		units += !unit_is_mark(unit_at(f, i));
+		FUZZ_ASSERT(round_at(f, i) <= ROUND_SYNC_IN_DOUBT);
+		units += !round_is_copy_end(round_at(f, i));
 	}
-	FUZZ_ASSERT(f->queued == FLOW_QUEUE_MAX || f->queue >> (FLOW_UNIT_BITS * f->queued) == 0);
+	FUZZ_ASSERT(f->queued == ROUNDS_MAX || f->queue >> (ROUND_BITS * f->queued) == 0);
 	FUZZ_ASSERT(f->beyond ? units <= f->pending : units == f->pending);
 	FUZZ_ASSERT(f->tx == 'I' || f->tx == 'T' || f->tx == 'E');
 }
@@ -68,13 +69,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t steps[] = { 1, 2, 3, 7 };
 	struct slice in = slice_of((const char *)data, size);
-	struct flow_tally sum, sum_cut;
-	struct flow whole, cut;
+	struct exchange_tally sum, sum_cut;
+	struct exchange whole, cut;
 	unsigned events = run(&whole, in, 0, &sum);
 
 	check_queue(&whole);
-	FUZZ_ASSERT(!flow_safe_point(&whole) || flow_is_idle(&whole));
-	FUZZ_ASSERT(flow_activity_name(flow_activity(&whole)) != NULL);
+	FUZZ_ASSERT(!exchange_safe_point(&whole) || exchange_is_idle(&whole));
+	FUZZ_ASSERT(exchange_activity_name(exchange_activity(&whole)) != NULL);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		FUZZ_ASSERT(run(&cut, in, steps[i], &sum_cut) == events);
 		FUZZ_ASSERT(sum_cut.transactions == sum.transactions);
