@@ -2,9 +2,9 @@
  *
  * What a text of SQL may leave behind on the server connection that runs it: settings, LISTEN,
  * session locks, temporary tables, cursors, prepared statements. It only suspects, and rather too
- * much than too little; what is so the server is asked (proxy/sqlstate/truth.h). Knows SQL's tokens
- * and a table of words; allocates nothing but names, remembers nothing, never looks beyond the
- * text. Wants whole texts: of one that is cut, say EFFECT_UNKNOWN.
+ * much than too little; what is so the server is asked (proxy/sqlstate/session_probe.h). Knows
+ * SQL's tokens and a table of words; allocates nothing but names, remembers nothing, never looks
+ * beyond the text. Wants whole texts: of one that is cut, say EFFECT_UNKNOWN.
  *
  * It cannot see into functions: what SELECT f() does inside is suspected only where f is one of
  * PostgreSQL's own that this file knows. The body of DO is a text, and read.

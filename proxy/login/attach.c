@@ -14,7 +14,7 @@
 #include "proxy/descriptors.h"
 #include "proxy/http/http.h"
 #include "proxy/login/attempt.h"
-#include "proxy/login/through.h"
+#include "proxy/login/subscriber.h"
 #include "proxy/move/pause.h"
 #include "proxy/worker_int.h"
 
@@ -48,7 +48,7 @@ attach_route(struct session *s, struct route *out)
 	};
 
 	if (l->through != NULL) {
-		through_route(l, out);
+		subscriber_route(l, out);
 		return;
 	}
 	if (sticky_fits(s))

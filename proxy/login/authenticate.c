@@ -15,10 +15,10 @@
 #include "proxy/auth/ownlogin.h"
 #include "proxy/http/http.h"
 #include "proxy/login/consoles.h"
-#include "proxy/login/entrance.h"
 #include "proxy/login/guard.h"
 #include "proxy/login/hbarule.h"
 #include "proxy/login/lookup.h"
+#include "proxy/login/redirect.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/worker_int.h"
 
@@ -83,7 +83,7 @@ wants_pool(const struct session *s)
 WARM void
 auth_done(struct session *s)
 {
-	if (!entrance_admits(s))
+	if (!redirect_admits(s))
 		return;
 	if (wants_pool(s)) {
 		pooled_begin(s);
@@ -269,7 +269,7 @@ begin_admitted(struct session *s)
 
 	s->hba_line = 0; /* of an earlier request over HTTP */
 	if (method == METHOD_PASSTHROUGH) {
-		if (!guard_admits(s) || !entrance_admits(s))
+		if (!guard_admits(s) || !redirect_admits(s))
 			return;
 		if (s->login->said != NULL)
 			s->login->own = ownlogin_new_credential(s->login->said);

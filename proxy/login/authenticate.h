@@ -108,7 +108,7 @@ void auth_pass(struct session *s);
 void auth_ask(struct session *s);
 /* The same where the client has chosen SCRAM already. */
 void auth_ask_bound(struct session *s);
-/* inclear.c: a password in clear against auth->user. What one knows by it is s->credential. */
+/* cleartext.c: a password in clear against auth->user. What one knows by it is s->credential. */
 enum auth_verdict password_check(struct session *s, struct slice password);
 void password_forget(struct auth *a);
 /* A secret is needed to find out who it is; else it only serves at the node. */

@@ -7,7 +7,7 @@
  * passes.
  *
  * A client that Meridian has authenticated itself (authenticate.c), or that says its password in
- * front of being asked (early.c), does not see the node's requests: Meridian answers them
+ * front of being asked (early_password.c), does not see the node's requests: Meridian answers them
  * (ownlogin.c), and the client reads AuthenticationOk when the node has said it.
  */
 #include "config.h"
@@ -30,9 +30,9 @@
 #include "proxy/http/http.h"
 #include "proxy/http/sql.h"
 #include "proxy/login/authenticate.h"
-#include "proxy/login/early.h"
-#include "proxy/login/entrance.h"
+#include "proxy/login/early_password.h"
 #include "proxy/login/guard.h"
+#include "proxy/login/redirect.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/worker_int.h"
 
@@ -314,7 +314,7 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 		take_negotiate(l, f->body, raw, out);
 		return STEP_ON;
 	case MSG_READY:
-		entrance_welcome(s, out);
+		redirect_welcome(s, out);
 		buf_slice(out, raw);
 		return STEP_READY;
 	default:

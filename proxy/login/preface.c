@@ -23,7 +23,7 @@
 #include "proxy/http/http.h"
 #include "proxy/login/authenticate.h"
 #include "proxy/login/consoles.h"
-#include "proxy/login/through.h"
+#include "proxy/login/subscriber.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/worker_int.h"
@@ -338,7 +338,7 @@ begin_session(struct session *s, struct slice packet)
 		session_close(s, WHY_TLS_REQUIRED, NULL);
 	else if (slice_is(login_startup(l)->database, CONSOLE_DATABASE))
 		consoles_begin(s);
-	else if (through_begin(s))
+	else if (subscriber_begin(s))
 		session_admit(s);
 }
 

@@ -12,7 +12,7 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
-#include "proxy/login/early.h"
+#include "proxy/login/early_password.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/worker_int.h"
 

@@ -24,7 +24,7 @@
 #include "proxy/auth/authfile.h"
 #include "proxy/auth/credential.h"
 #include "proxy/conninfo.h"
-#include "proxy/login/through.h"
+#include "proxy/login/subscriber.h"
 #include "proxy/meridian.h"
 #include "proxy/move/gate.h"
 #include "proxy/move/migrations_int.h"
@@ -240,7 +240,7 @@ site_through_conninfo(void *arg, const struct site_node *to, const struct site_n
 		if (from >= 0)
 			put_words(&b, w->config->regions[from].migration_peer_conninfo, who);
 		put_words(&b, way, NULL);
-		through_put_name(&name, place, dbname);
+		subscriber_put_name(&name, place, dbname);
 		conninfo_put(&b, "dbname", buf_text(&name));
 		buf_fini(&name);
 	}

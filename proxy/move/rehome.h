@@ -15,7 +15,7 @@
  * what has to wait (a login, a safe point, an answer) is waited for, within the deadline. What
  * fails leaves the session where it was, its client read again; READY may wait as long as its owner
  * wants. What cannot be carried over (temp tables, advisory locks, cursors WITH HOLD, …) is why a
- * session stays: see truth.h.
+ * session stays: see session_probe.h.
  *
  * A connection that is PREPARED and not wanted is closed after some minutes.
  *

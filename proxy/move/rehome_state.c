@@ -2,9 +2,9 @@
  *
  * What a session has left on its server, and how another one gets the same. The old server is asked
  * once, in the extended protocol, which leaves the statement without a name alone: first what
- * truth.c asks of settings and pins, then a table of five columns (below). The new one is told in
- * one go: settings, statements, LISTEN, and in a transaction of its own the statement without a
- * name, whose failure does no harm: the client has seen it fail before.
+ * session_probe.c asks of settings and pins, then a table of five columns (below). The new one is
+ * told in one go: settings, statements, LISTEN, and in a transaction of its own the statement
+ * without a name, whose failure does no harm: the client has seen it fail before.
  *
  * Text goes as UTF-8 both ways: the new server is told client_encoding last where that matters.
  */
@@ -21,8 +21,8 @@
 #include "proxy/move/rehome_int.h"
 #include "proxy/pool/ask.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/sqlstate/session_probe.h"
 #include "proxy/sqlstate/traces.h"
-#include "proxy/sqlstate/truth.h"
 #include "proxy/sqlstate/vars.h"
 #include "proxy/worker_int.h"
 
@@ -87,10 +87,10 @@ startup_of(const struct session *s)
 }
 
 /* Everything that can be asked for. */
-static struct truth_question
+static struct session_question
 question_of(const struct session *s, struct vars *startup)
 {
-	return (struct truth_question){
+	return (struct session_question){
 		.effects = EFFECT_UNKNOWN,
 		.names = traces_names(s->traces),
 		.user = session_name(s, NAME_USER),
@@ -103,10 +103,10 @@ void
 rehome_put_question(const struct rehome *r, struct buf *messages)
 {
 	struct vars *startup = startup_of(r->session);
-	struct truth_question q = question_of(r->session, startup);
+	struct session_question q = question_of(r->session, startup);
 	struct buf sql = { .cap = ASK_ANSWER_MAX };
 
-	truth_put_query(&sql, &q);
+	session_probe_put_query(&sql, &q);
 	buf_u8(&sql, '\0');
 	put_table(r, &sql);
 	ask_put_apart(messages, buf_view(&sql));
@@ -141,7 +141,7 @@ put_column(struct slice *from, struct buf *to)
 {
 	struct slice value;
 
-	return truth_next_column(from, &value) && truth_put_unescaped(to, value) &&
+	return session_probe_next_column(from, &value) && session_probe_put_unescaped(to, value) &&
 	       (to->n == 0 || memchr(to->p, '\0', to->n) == NULL);
 }
 
@@ -153,11 +153,11 @@ read_row(struct slice body, struct row *out)
 	if (body.n < 2 || get_u16(body.p) != 5)
 		return false;
 	body = slice_skip(body, 2);
-	if (!truth_next_column(&body, &kind) || kind.n != 1)
+	if (!session_probe_next_column(&body, &kind) || kind.n != 1)
 		return false;
 	out->kind = *kind.p;
 	return put_column(&body, &out->name) && put_column(&body, &out->text) &&
-	       truth_next_column(&body, &out->oids) && put_column(&body, &out->types);
+	       session_probe_next_column(&body, &out->oids) && put_column(&body, &out->types);
 }
 
 static void
@@ -443,16 +443,16 @@ put_messages(struct telling *t, const struct vars *startup, struct buf *messages
 static int
 take_settings(struct telling *t, const struct ask_answer *a, struct vars *startup)
 {
-	struct truth_question q = question_of(t->r->session, startup);
+	struct session_question q = question_of(t->r->session, startup);
 	unsigned pins;
-	struct truth truth;
+	struct session_findings found;
 	int result;
 
-	result = truth_read(a->messages, &q, &truth);
-	pins = truth.pins & ~(unsigned)(PIN_LISTEN | PIN_PREPARED);
+	result = session_probe_read(a->messages, &q, &found);
+	pins = found.pins & ~(unsigned)(PIN_LISTEN | PIN_PREPARED);
 	vars_unref(t->r->settings);
-	t->r->settings = vars_ref(truth.session);
-	truth_fini(&truth);
+	t->r->settings = vars_ref(found.session);
+	session_probe_fini(&found);
 	if (result != 0 || pins != 0)
 		return refuse(t, pin_name(result != 0 ? PIN_UNSURE : pins));
 	return 0;

@@ -14,7 +14,7 @@
 #include "proxy/cancel/cancel.h"
 #include "proxy/descriptors.h"
 #include "proxy/login/authenticate.h"
-#include "proxy/login/entrance.h"
+#include "proxy/login/redirect.h"
 #include "proxy/move/rehome_int.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled_int.h"
@@ -54,7 +54,7 @@ pooled_greet(struct pooled *pd)
 	auth_put_ok(l, &b);
 	pooled_put_welcome(pd, &b);
 	cancel_give_key(s, NULL, &b);
-	entrance_welcome(s, &b);
+	redirect_welcome(s, &b);
 	message_put_ready(&b, 'I');
 	stat_add(&s->worker->stats.logins, 1);
 	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);
@@ -287,11 +287,11 @@ pooled_part(struct session *s)
 	s->server = NULL;
 	sv->session = NULL;
 	if (!idle || s->fatal_told ||
-	    (pd->asking != QUESTION_NONE && pd->asking != QUESTION_TRUTH) ||
+	    (pd->asking != QUESTION_NONE && pd->asking != QUESTION_PROBE) ||
 	    !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
-	else if (pd->asking == QUESTION_TRUTH)
-		pool_put(sv, SERVER_BUSY); /* on_truth() will come */
+	else if (pd->asking == QUESTION_PROBE)
+		pool_put(sv, SERVER_BUSY); /* on_probed() will come */
 	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
 		pooled_reset(sv, pd->startup);
 	else

@@ -35,7 +35,7 @@ struct vars;
 enum question {
 	QUESTION_NONE,
 	QUESTION_SETTINGS, /* its settings are brought there */
-	QUESTION_TRUTH,    /* what has been left there */
+	QUESTION_PROBE,    /* what has been left there */
 	QUESTION_REHOME,   /* what is to be taken elsewhere */
 };
 
@@ -61,7 +61,7 @@ struct pooled {
 	enum question asking;   /* under way on its server … */
 	unsigned effects;       /* what its queries may have done since it was last looked at … */
 	unsigned asked_effects; /* … and that, of the question that is under way */
-	unsigned pins;          /* why it keeps its server: see proxy/sqlstate/truth.h */
+	unsigned pins;          /* why it keeps its server: see proxy/sqlstate/session_probe.h */
 	bool is_elsewhere;      /* it has said so since its node was decided */
 	bool waiting;           /* in the pool's queue */
 	bool notified;          /* … and it was told so */

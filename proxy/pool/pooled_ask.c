@@ -19,7 +19,7 @@
 #define QUESTION_CAP ((size_t)1 << 20)
 #define CANCELS_MAX  20 /* in a row; behind them it is taken as it is */
 
-static ask_done_fn on_replayed, on_truth;
+static ask_done_fn on_replayed, on_probed;
 
 /* ---- settings ---- */
 
@@ -45,7 +45,7 @@ static void
 begin_asking(struct pooled *pd, enum question what, struct slice sql, bool ahead)
 {
 	struct server *sv = pd->session->server;
-	ask_done_fn *done = what == QUESTION_TRUTH ? on_truth : on_replayed;
+	ask_done_fn *done = what == QUESTION_PROBE ? on_probed : on_replayed;
 
 	pd->asking = what;
 	pd->ahead = ahead;
@@ -258,7 +258,7 @@ pooled_reset(struct server *sv, struct vars *next)
 }
 
 static void
-on_truth(struct server *sv, const struct ask_answer *a)
+on_probed(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
 	struct vars *none;
@@ -309,7 +309,7 @@ pooled_settle(struct session *s)
 	    (pd->mode == POOL_SESSION && !pooled_was_reset(pd)))
 		return;
 	if (pooled_suspects(pd, &sql)) {
-		begin_asking(pd, QUESTION_TRUTH, buf_view(&sql), !pooled_was_reset(pd));
+		begin_asking(pd, QUESTION_PROBE, buf_view(&sql), !pooled_was_reset(pd));
 	} else if (pd->mode == POOL_TRANSACTION && pd->pins == 0 &&
 		   !statements_pins(pd->statements)) {
 		let_go(pd);

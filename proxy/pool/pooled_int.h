@@ -8,7 +8,7 @@
 #define PROXY_POOL_POOLED_INT_H
 
 #include "proxy/pool/pooled.h"
-#include "proxy/sqlstate/truth.h"
+#include "proxy/sqlstate/session_probe.h"
 #include "proxy/sqlstate/vars.h"
 
 struct ask_answer;

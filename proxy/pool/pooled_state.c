@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What a session of a pool leaves on its server: settings, prepared statements, and what cannot be
- * carried over and pins it. The decisions are proxy/session/{statements,vars,truth}.c's.
+ * carried over and pins it. The decisions are proxy/session/{statements,vars,session_probe}.c's.
  */
 #include "config.h"
 
@@ -82,10 +82,10 @@ pooled_on_reports(struct session *s, const struct exchange_side *before, struct 
 	reports_end(&r);
 }
 
-static struct truth_question
+static struct session_question
 question_of(const struct pooled *pd)
 {
-	return (struct truth_question){
+	return (struct session_question){
 		.effects = pd->asked_effects,
 		.pins = pd->pins,
 		.names = buf_view(&pd->asked_names),
@@ -122,7 +122,7 @@ note_effects(struct pooled *pd)
 }
 
 static void
-take_truth(struct pooled *pd, struct truth *t)
+take_findings(struct pooled *pd, struct session_findings *t)
 {
 	struct server *sv = pd->session->server;
 
@@ -139,7 +139,7 @@ take_truth(struct pooled *pd, struct truth *t)
 		statements_shadow(pd->statements, false);
 	pd->asked_effects = 0;
 	buf_fini(&pd->asked_names);
-	truth_fini(t);
+	session_probe_fini(t);
 }
 
 /* All of it is in question now. */
@@ -166,8 +166,8 @@ WARM bool
 pooled_suspects(struct pooled *pd, struct buf *sql)
 {
 	const struct server *sv = pd->session->server;
-	struct truth_question q;
-	struct truth t;
+	struct session_question q;
+	struct session_findings t;
 
 	note_effects(pd);
 	/* a function has changed what its caller's text does not name */
@@ -179,23 +179,23 @@ pooled_suspects(struct pooled *pd, struct buf *sql)
 		return false;
 	move_effects(pd);
 	q = question_of(pd);
-	if (truth_is_wanted(&q)) {
-		truth_put_query(sql, &q);
+	if (session_probe_is_wanted(&q)) {
+		session_probe_put_query(sql, &q);
 		return true;
 	}
-	truth_guess(&q, &t);
-	take_truth(pd, &t);
+	session_probe_infer(&q, &t);
+	take_findings(pd, &t);
 	return false;
 }
 
 void
 pooled_learn(struct pooled *pd, const struct ask_answer *a)
 {
-	struct truth_question q = question_of(pd);
-	struct truth t;
+	struct session_question q = question_of(pd);
+	struct session_findings t;
 
-	(void)truth_read(a->messages, &q, &t);
-	take_truth(pd, &t);
+	(void)session_probe_read(a->messages, &q, &t);
+	take_findings(pd, &t);
 }
 
 /* ---- prepared statements ---- */

@@ -13,7 +13,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
-#include "proxy/sqlstate/truth.h"
+#include "proxy/sqlstate/session_probe.h"
 
 /* Longer texts are not looked into. */
 #define TEXT_MAX ((size_t)64 * 1024)

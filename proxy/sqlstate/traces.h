@@ -7,9 +7,9 @@
  * And, with pool = off, its StartupMessage, with which the other connection begins.
  *
  * Kept for sessions whose login Meridian makes itself and that have a server of their own; in a
- * transaction pool statements.h and truth.h know all that. Reads whole messages of the client and
- * changes none; keeps one Parse of at most TRACES_PARSE_MAX bytes and a few names. Of what is
- * longer nothing is known.
+ * transaction pool statements.h and session_probe.h know all that. Reads whole messages of the
+ * client and changes none; keeps one Parse of at most TRACES_PARSE_MAX bytes and a few names. Of
+ * what is longer nothing is known.
  */
 #ifndef PROXY_SQLSTATE_TRACES_H
 #define PROXY_SQLSTATE_TRACES_H
@@ -38,7 +38,7 @@ void traces_error(struct traces *t, const struct exchange *f, unsigned events);
 struct slice traces_packet(const struct traces *t);
 /* The names, lower case, each with a NUL behind it. */
 struct slice traces_names(const struct traces *t);
-/* What pins by the texts alone: enum pin of truth.h. */
+/* What pins by the texts alone: enum pin of session_probe.h. */
 unsigned traces_pins(const struct traces *t);
 /* The message that has prepared the statement without a name; empty: there is none. False: there
  * may be one that was too long to be kept, or that an error in front of it has kept from being

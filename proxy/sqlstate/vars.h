@@ -7,8 +7,9 @@
  * Also used for what a server has reported and what a client has been told (ParameterStatus).
  *
  * Values are UTF-8, as current_setting() says them; names of settings are lower case, those of
- * reports as the server writes them. Does not know where they come from (proxy/sqlstate/truth.h),
- * nor what they mean, but for the few whose order matters: role, session_authorization, DateStyle.
+ * reports as the server writes them. Does not know where they come from
+ * (proxy/sqlstate/session_probe.h), nor what they mean, but for the few whose order matters: role,
+ * session_authorization, DateStyle.
  *
  * Ownership: functions that return a struct vars * return a reference. Everything belongs to one
  * worker's thread.

@@ -7,7 +7,7 @@
  */
 #include "config.h"
 
-#include "proxy/sqlstate/truth.h"
+#include "proxy/sqlstate/session_probe.h"
 
 #include <stdio.h>
 
@@ -33,7 +33,7 @@ struct world {
 	struct vars_table *t;
 	struct vars *none, *full;
 	struct buf answer;
-	struct truth_question q;
+	struct session_question q;
 };
 
 static void
@@ -61,7 +61,7 @@ put_row(struct world *w, const char *name, const struct shape *k, size_t bytes)
 static void
 begin(struct world *w, const struct shape *k, size_t parts)
 {
-	struct truth out;
+	struct session_findings out;
 	char name[32];
 	size_t n = VARS_SET_BYTES / (sizeof("app.setting_00000") + 1 + k->value_bytes);
 	bool are_few = n < VARS_SET_MAX;
@@ -74,17 +74,17 @@ begin(struct world *w, const struct shape *k, size_t parts)
 		put_row(w, name, k, are_few ? k->value_bytes / parts : k->value_bytes);
 	}
 	message_put_ready(&w->answer, 'I');
-	w->q = (struct truth_question){ .effects = EFFECT_CODE,
-					.session = w->none,
-					.startup = w->none,
-					.server = w->none,
-					.user = SLICE_LITERAL("app") };
-	assert_int_equal(truth_read(buf_view(&w->answer), &w->q, &out), 0);
+	w->q = (struct session_question){ .effects = EFFECT_CODE,
+					  .session = w->none,
+					  .startup = w->none,
+					  .server = w->none,
+					  .user = SLICE_LITERAL("app") };
+	assert_int_equal(session_probe_read(buf_view(&w->answer), &w->q, &out), 0);
 	assert_int_equal(out.pins, 0);
 	w->full = vars_ref(out.session);
 	assert_int_equal(vars_count(w->full), n);
 	w->q.session = w->q.server = w->full;
-	truth_fini(&out);
+	session_probe_fini(&out);
 }
 
 static void
@@ -100,14 +100,14 @@ static void
 ask_and_replay(struct world *w)
 {
 	struct buf sql = { 0 };
-	struct truth out;
+	struct session_findings out;
 
-	truth_put_query(&sql, &w->q);
+	session_probe_put_query(&sql, &w->q);
 	assert_false(sql.failed);
-	assert_int_equal(truth_read(buf_view(&w->answer), &w->q, &out), 0);
+	assert_int_equal(session_probe_read(buf_view(&w->answer), &w->q, &out), 0);
 	assert_ptr_equal(out.session, w->full);
 	assert_ptr_equal(out.server, w->full);
-	truth_fini(&out);
+	session_probe_fini(&out);
 	buf_clear(&sql);
 	vars_put_change(&sql, w->none, w->full, VARS_ERROR);
 	assert_false(sql.failed);
@@ -117,9 +117,9 @@ ask_and_replay(struct world *w)
 static void
 set_another(struct world *w)
 {
-	struct truth_question q = w->q;
+	struct session_question q = w->q;
 	struct buf answer = { 0 };
-	struct truth out;
+	struct session_findings out;
 	size_t at = message_row_begin(&answer, 3);
 
 	q.effects = EFFECT_SETTINGS;
@@ -128,9 +128,9 @@ set_another(struct world *w)
 	message_row_value(&answer, SLICE_LITERAL("another"));
 	message_row_end(&answer, at);
 	message_put_ready(&answer, 'I');
-	assert_int_equal(truth_read(buf_view(&answer), &q, &out), 0);
+	assert_int_equal(session_probe_read(buf_view(&answer), &q, &out), 0);
 	assert_ptr_not_equal(out.session, w->full);
-	truth_fini(&out);
+	session_probe_fini(&out);
 	buf_fini(&answer);
 }
 

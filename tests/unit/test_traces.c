@@ -8,7 +8,7 @@
 #include "protocol/exchange.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "proxy/sqlstate/truth.h"
+#include "proxy/sqlstate/session_probe.h"
 #include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/sqlstate/truth.h"
+#include "proxy/sqlstate/session_probe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 struct fixture {
 	struct vars_table *t;
-	struct truth_question q;
+	struct session_question q;
 	struct buf answer;
 };
 
@@ -77,11 +77,11 @@ found(struct fixture *f, int want)
 {
 	static char text[512];
 	struct vars *both[2];
-	struct truth out;
+	struct session_findings out;
 	struct buf b = { 0 };
 
 	message_put_ready(&f->answer, 'I');
-	assert_int_equal(truth_read(buf_view(&f->answer), &f->q, &out), want);
+	assert_int_equal(session_probe_read(buf_view(&f->answer), &f->q, &out), want);
 	both[0] = out.session;
 	both[1] = out.server;
 	for (size_t i = 0; i < 2; i++) {
@@ -95,7 +95,7 @@ found(struct fixture *f, int want)
 		buf_str(&b, "| ");
 	}
 	buf_printf(&b, "%s", pin_name(out.pins));
-	truth_fini(&out);
+	session_probe_fini(&out);
 	strncpy(text, buf_text(&b), sizeof(text) - 1);
 	buf_fini(&b);
 	buf_clear(&f->answer);
@@ -106,8 +106,8 @@ static const char *
 asked(struct fixture *f, struct buf *b)
 {
 	buf_clear(b);
-	truth_put_query(b, &f->q);
-	assert_int_equal(b->n > 0, truth_is_wanted(&f->q));
+	session_probe_put_query(b, &f->q);
+	assert_int_equal(b->n > 0, session_probe_is_wanted(&f->q));
 	return buf_text(b);
 }
 
@@ -240,7 +240,7 @@ a_server_that_refuses_pins(void **state)
 {
 	static const struct err e = { .sqlstate = "57014", .msg = "canceled" };
 	struct fixture f = { 0 };
-	struct truth out;
+	struct session_findings out;
 
 	(void)state;
 	begin(&f, "", "a=1");
@@ -252,17 +252,17 @@ a_server_that_refuses_pins(void **state)
 	assert_string_equal(found(&f, 0), "| | ");
 	f.q.pins = 0;
 	f.q.effects = EFFECT_LOAD | EFFECT_CLEAR;
-	assert_false(truth_is_wanted(&f.q));
-	truth_guess(&f.q, &out);
+	assert_false(session_probe_is_wanted(&f.q));
+	session_probe_infer(&f.q, &out);
 	assert_string_equal(pin_name(out.pins), "load");
 	assert_null(out.server);
 	assert_ptr_equal(out.session, f.q.session);
-	truth_fini(&out);
+	session_probe_fini(&out);
 	f.q.effects = EFFECT_CLEAR;
-	truth_guess(&f.q, &out);
+	session_probe_infer(&f.q, &out);
 	assert_int_equal(out.pins, 0);
 	assert_ptr_equal(out.server, f.q.server);
-	truth_fini(&out);
+	session_probe_fini(&out);
 	assert_string_equal(pin_name(0), "");
 	end(&f);
 }
@@ -272,7 +272,7 @@ static bool
 too_many(unsigned count, size_t bytes)
 {
 	struct fixture f = { 0 };
-	struct truth out;
+	struct session_findings out;
 	bool pinned;
 	char *value = calloc(1, bytes + 1), name[32];
 
@@ -285,12 +285,12 @@ too_many(unsigned count, size_t bytes)
 		row(&f.answer, "n", name, value);
 	}
 	message_put_ready(&f.answer, 'I');
-	assert_int_equal(truth_read(buf_view(&f.answer), &f.q, &out), 0);
+	assert_int_equal(session_probe_read(buf_view(&f.answer), &f.q, &out), 0);
 	pinned = out.pins == PIN_SETTING;
 	assert_true(pinned || out.pins == 0);
 	assert_true(vars_count(out.session) <= VARS_SET_MAX);
 	assert_int_equal(vars_count(out.session) < count, pinned);
-	truth_fini(&out);
+	session_probe_fini(&out);
 	end(&f);
 	free(value);
 	return pinned;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/login/through.h"
+#include "proxy/login/subscriber.h"
 
 #include "tests/unit/unit.h"
 
@@ -30,7 +30,7 @@ a_name_says_a_place_and_a_database_or_is_a_databases_own(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct slice place, database;
-		bool cut = through_cut_name(slice_str(names[i].name), &place, &database);
+		bool cut = subscriber_cut_name(slice_str(names[i].name), &place, &database);
 
 		assert_int_equal(cut, names[i].place != NULL);
 		if (cut) {
@@ -49,7 +49,7 @@ what_is_put_is_what_is_cut(void **state)
 
 		if (names[i].place == NULL)
 			continue;
-		through_put_name(&b, names[i].place, names[i].database);
+		subscriber_put_name(&b, names[i].place, names[i].database);
 		assert_string_equal(buf_text(&b), names[i].name);
 		buf_fini(&b);
 	}

@@ -7,7 +7,7 @@
  */
 #include "config.h"
 
-#include "proxy/sqlstate/truth.h"
+#include "proxy/sqlstate/session_probe.h"
 
 #include <string.h>
 
@@ -25,12 +25,12 @@ with(struct vars *take, const char *name, const char *value)
 }
 
 static void
-check_question(const struct truth_question *q)
+check_question(const struct session_question *q)
 {
 	struct buf sql = { 0 };
 
-	if (truth_is_wanted(q)) {
-		truth_put_query(&sql, q);
+	if (session_probe_is_wanted(q)) {
+		session_probe_put_query(&sql, q);
 		FUZZ_ASSERT(!sql.failed);
 		for (size_t i = 0; i < sql.n; i++)
 			FUZZ_ASSERT(sql.p[i] != '\0' && (sql.p[i] & 0x80) == 0);
@@ -50,12 +50,12 @@ check_vars(const struct vars *v)
 }
 
 static void
-check_answer(const struct truth_question *q, struct slice answer)
+check_answer(const struct session_question *q, struct slice answer)
 {
-	struct truth out = { 0 }, guess = { 0 };
-	int result = truth_read(answer, q, &out);
+	struct session_findings out = { 0 }, guess = { 0 };
+	int result = session_probe_read(answer, q, &out);
 
-	truth_guess(q, &guess);
+	session_probe_infer(q, &guess);
 	FUZZ_ASSERT(out.session != NULL && (result == 0 || result == -1));
 	if (result != 0)
 		FUZZ_ASSERT(out.session == guess.session && out.server == guess.server &&
@@ -63,8 +63,8 @@ check_answer(const struct truth_question *q, struct slice answer)
 	check_vars(out.session);
 	check_vars(out.server);
 	FUZZ_ASSERT(out.pins < 2 * PIN_UNSURE && (out.pins == 0 || pin_name(out.pins)[0] != '\0'));
-	truth_fini(&out);
-	truth_fini(&guess);
+	session_probe_fini(&out);
+	session_probe_fini(&guess);
 }
 
 int
@@ -72,7 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct vars_table *t = vars_table_new();
 	struct slice in = slice_of((const char *)data, size), names;
-	struct truth_question q = { .user = SLICE_LITERAL("app") };
+	struct session_question q = { .user = SLICE_LITERAL("app") };
 	struct buf gathered = { .cap = SQLEFFECTS_NAMES_MAX }, longer = { .cap = 64 * 1024 };
 
 	if (size < 6) {

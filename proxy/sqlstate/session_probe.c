@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/sqlstate/truth.h"
+#include "proxy/sqlstate/session_probe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,7 @@ pin_name(unsigned set)
 /* ---- the question ---- */
 
 static unsigned
-parts(const struct truth_question *q)
+parts(const struct session_question *q)
 {
 	unsigned set = 0;
 
@@ -94,7 +94,7 @@ parts(const struct truth_question *q)
 }
 
 bool
-truth_is_wanted(const struct truth_question *q)
+session_probe_is_wanted(const struct session_question *q)
 {
 	return parts(q) != 0;
 }
@@ -159,7 +159,7 @@ put_dotted(struct buf *names, struct vars *session, struct vars *server)
 /* Those that are asked for by name: pg_settings does not show the ones with a dot that no library
  * knows, nor who the session is. */
 static void
-gather_names(const struct truth_question *q, unsigned set, struct buf *names)
+gather_names(const struct session_question *q, unsigned set, struct buf *names)
 {
 	struct slice rest = q->names;
 
@@ -178,7 +178,7 @@ gather_names(const struct truth_question *q, unsigned set, struct buf *names)
 }
 
 static void
-put_named(struct text *t, const struct truth_question *q, unsigned set)
+put_named(struct text *t, const struct session_question *q, unsigned set)
 {
 	struct buf names = { .cap = GATHERED_MAX };
 	struct slice rest;
@@ -201,7 +201,7 @@ put_named(struct text *t, const struct truth_question *q, unsigned set)
 }
 
 void
-truth_put_query(struct buf *sql, const struct truth_question *q)
+session_probe_put_query(struct buf *sql, const struct session_question *q)
 {
 	struct text t = { .sql = sql };
 	unsigned set = parts(q);
@@ -222,7 +222,7 @@ truth_put_query(struct buf *sql, const struct truth_question *q)
 /* ---- the answer ---- */
 
 struct answer {
-	const struct truth_question *q;
+	const struct session_question *q;
 	struct vars_item *settings; /* those read; value.p == NULL: there is none of that name */
 	size_t n, cap;
 	struct buf text;  /* which they point into: it has room for all, and stays where it is */
@@ -252,7 +252,7 @@ unescape(struct slice *s)
 }
 
 bool
-truth_put_unescaped(struct buf *b, struct slice s)
+session_probe_put_unescaped(struct buf *b, struct slice s)
 {
 	/* never more than there is */
 	char *begin = buf_reserve(b, s.n), *to = begin;
@@ -340,7 +340,7 @@ add_setting(struct answer *a, struct vars_item item)
 }
 
 bool
-truth_next_column(struct slice *row, struct slice *out)
+session_probe_next_column(struct slice *row, struct slice *out)
 {
 	uint32_t n;
 
@@ -373,7 +373,7 @@ read_setting(struct answer *a, struct slice name, struct slice value)
 	buf_slice(&a->text, slice_of(a->lower.p, name.n));
 	item.name = slice_of(a->text.p + at, name.n);
 	at = a->text.n;
-	if (!truth_put_unescaped(&a->text, value))
+	if (!session_probe_put_unescaped(&a->text, value))
 		return false;
 	item.value = slice_of(value.p != NULL ? a->text.p + at : NULL, a->text.n - at);
 	add_setting(a, item);
@@ -391,8 +391,8 @@ read_row(struct answer *a, struct slice row)
 	if (row.n < 2 || get_u16(row.p) != 3)
 		return false;
 	row = slice_skip(row, 2);
-	if (!truth_next_column(&row, &kind) || !truth_next_column(&row, &name) ||
-	    !truth_next_column(&row, &value) || name.p == NULL)
+	if (!session_probe_next_column(&row, &kind) || !session_probe_next_column(&row, &name) ||
+	    !session_probe_next_column(&row, &value) || name.p == NULL)
 		return false;
 	if (slice_is(kind, "p")) {
 		good = text_to_int(name, 0, PIN_UNSURE, &pin);
@@ -436,7 +436,7 @@ pins_of(unsigned effects)
 }
 
 void
-truth_guess(const struct truth_question *q, struct truth *out)
+session_probe_infer(const struct session_question *q, struct session_findings *out)
 {
 	bool asked = parts(q) != 0;
 
@@ -469,9 +469,9 @@ pins_now(const struct answer *a, const struct vars *session)
 
 /* What there is no room for stays where it is, and the session with it. */
 static void
-conclude(struct answer *a, struct truth *out)
+conclude(struct answer *a, struct session_findings *out)
 {
-	const struct truth_question *q = a->q;
+	const struct session_question *q = a->q;
 	struct vars *none = vars_none(q->session);
 	struct vars *session = a->is_all ? none : q->session;
 	struct vars *server = a->is_all || q->server == NULL ? session : q->server;
@@ -495,7 +495,8 @@ conclude(struct answer *a, struct truth *out)
 }
 
 int
-truth_read(struct slice messages, const struct truth_question *q, struct truth *out)
+session_probe_read(struct slice messages, const struct session_question *q,
+		   struct session_findings *out)
 {
 	struct answer a = { .q = q, .is_all = (parts(q) & PART_ALL) != 0 };
 	bool good;
@@ -507,7 +508,7 @@ truth_read(struct slice messages, const struct truth_question *q, struct truth *
 	if (good)
 		conclude(&a, out);
 	else
-		truth_guess(q, out);
+		session_probe_infer(q, out);
 	free(a.settings);
 	buf_fini(&a.lower);
 	buf_fini(&a.text);
@@ -515,9 +516,9 @@ truth_read(struct slice messages, const struct truth_question *q, struct truth *
 }
 
 void
-truth_fini(struct truth *t)
+session_probe_fini(struct session_findings *t)
 {
 	vars_unref(t->session);
 	vars_unref(t->server);
-	*t = (struct truth){ 0 };
+	*t = (struct session_findings){ 0 };
 }

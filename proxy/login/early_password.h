@@ -4,8 +4,8 @@
  * queries, right behind the startup packet, all in one frame of its WebSocket (pipelineConnect =
  * "password").
  */
-#ifndef PROXY_LOGIN_EARLY_H
-#define PROXY_LOGIN_EARLY_H
+#ifndef PROXY_LOGIN_EARLY_PASSWORD_H
+#define PROXY_LOGIN_EARLY_PASSWORD_H
 
 #include <stdbool.h>
 

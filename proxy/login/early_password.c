@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/login/early.h"
+#include "proxy/login/early_password.h"
 
 #include <openssl/crypto.h>
 

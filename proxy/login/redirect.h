@@ -4,8 +4,8 @@
  * operator wants it (redirect_notice), and refused when forwarding has ended and there is an
  * address to send them to (entry of the region that serves them now).
  */
-#ifndef PROXY_LOGIN_ENTRANCE_H
-#define PROXY_LOGIN_ENTRANCE_H
+#ifndef PROXY_LOGIN_REDIRECT_H
+#define PROXY_LOGIN_REDIRECT_H
 
 #include <stdbool.h>
 
@@ -14,8 +14,8 @@
 struct session;
 
 /* Before the session gets a server. False: it was refused, and is over. */
-bool entrance_admits(struct session *s);
+bool redirect_admits(struct session *s);
 /* It is let in: counted, and the notice goes in front of its first ReadyForQuery. */
-void entrance_welcome(struct session *s, struct buf *out);
+void redirect_welcome(struct session *s, struct buf *out);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The truth about a server connection, from the server: after a transaction whose texts are
- * suspected (protocol/sqleffects.h), and before the connection is lent to anybody else, Meridian
- * asks what has become of it. This file writes that one Query, of the parts that are suspected
- * only, and reads its answer. It sends nothing and waits for nothing.
+ * The session probe asks a server connection what has become of it: after a transaction whose texts
+ * are suspected (protocol/sqleffects.h), and before the connection is lent to another session. This
+ * file writes that one Query, of the parts that are suspected only, and reads its answer. It sends
+ * nothing and waits for nothing.
  *
  * Ask outside a transaction only ('I'): what is local to one is gone then. The query is right with
  * any search_path, as any role, in any client_encoding, on PostgreSQL 12 and later.
@@ -11,8 +11,8 @@
  * What the server cannot be asked (LOAD, a set_config() of an unknown name, an engine that refuses
  * the query) pins the session by the text alone, and for good.
  */
-#ifndef PROXY_SQLSTATE_TRUTH_H
-#define PROXY_SQLSTATE_TRUTH_H
+#ifndef PROXY_SQLSTATE_SESSION_PROBE_H
+#define PROXY_SQLSTATE_SESSION_PROBE_H
 
 #include <stdbool.h>
 
@@ -42,7 +42,7 @@ enum pin {
 /* "listen", "advisory lock" …: of the first; "" for none. */
 const char *pin_name(unsigned pins);
 
-struct truth_question {
+struct session_question {
 	unsigned effects;     /* of every text since it was last asked */
 	unsigned pins;        /* that the session has so far */
 	struct slice names;   /* what sqleffects_names() has gathered of them */
@@ -52,26 +52,27 @@ struct truth_question {
 	struct vars *server;  /* what the server had when it was lent; NULL: not known */
 };
 
-struct truth {
+struct session_findings {
 	struct vars *session; /* a reference: its settings now */
 	struct vars *server;  /* a reference: those of the server; NULL: not known */
 	unsigned pins;        /* in place of question.pins */
 };
 
-/* Whether there is anything to ask; where not, truth_guess() has all there is to know. */
-bool truth_is_wanted(const struct truth_question *q);
+/* Whether there is anything to ask; where not, session_probe_infer() has all there is to know. */
+bool session_probe_is_wanted(const struct session_question *q);
 /* Append the SQL text of the query. */
-void truth_put_query(struct buf *sql, const struct truth_question *q);
+void session_probe_put_query(struct buf *sql, const struct session_question *q);
 /* Read the answer: its messages, up to ReadyForQuery. -1: the server has refused, or said what
  * cannot be read; *out is what is known then (it is filled either way). */
-int truth_read(struct slice messages, const struct truth_question *q, struct truth *out);
+int session_probe_read(struct slice messages, const struct session_question *q,
+		       struct session_findings *out);
 /* What is known without asking. */
-void truth_guess(const struct truth_question *q, struct truth *out);
+void session_probe_infer(const struct session_question *q, struct session_findings *out);
 /* For rows of others that ask as this file does: the next column of a DataRow's body, behind the
  * number of columns (out->p NULL: SQL's NULL); and text as encode(…, 'escape') writes it. False:
  * malformed. */
-bool truth_next_column(struct slice *row, struct slice *out);
-bool truth_put_unescaped(struct buf *b, struct slice s);
-void truth_fini(struct truth *t);
+bool session_probe_next_column(struct slice *row, struct slice *out);
+bool session_probe_put_unescaped(struct buf *b, struct slice s);
+void session_probe_fini(struct session_findings *t);
 
 #endif

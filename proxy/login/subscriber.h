@@ -12,8 +12,8 @@
  * migration_through_conninfo may ask for it, and only where some region has the last one. Who it
  * is, is found out as with everybody.
  */
-#ifndef PROXY_LOGIN_THROUGH_H
-#define PROXY_LOGIN_THROUGH_H
+#ifndef PROXY_LOGIN_SUBSCRIBER_H
+#define PROXY_LOGIN_SUBSCRIBER_H
 
 #include <stdbool.h>
 
@@ -25,14 +25,14 @@ struct route;
 struct session;
 
 /* Append the name that means that database there. */
-void through_put_name(struct buf *out, const char *place, const char *database);
+void subscriber_put_name(struct buf *out, const char *place, const char *database);
 /* False: a database's own name. */
-bool through_cut_name(struct slice name, struct slice *place, struct slice *database);
+bool subscriber_cut_name(struct slice name, struct slice *place, struct slice *database);
 
 /* The startup packet has been read. Where it is such a login, it is noted in login->through, and
  * the packet has the database's own name from now on. False: the session is over. */
-bool through_begin(struct session *s);
+bool subscriber_begin(struct session *s);
 /* Where such a login goes: the nodes of its place that are primaries, or may be. */
-void through_route(const struct login *l, struct route *out);
+void subscriber_route(const struct login *l, struct route *out);
 
 #endif

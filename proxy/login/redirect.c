@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/login/entrance.h"
+#include "proxy/login/redirect.h"
 
 #include "base/hot.h"
 #include "protocol/message.h"
@@ -40,7 +40,7 @@ count(const struct session *s, const struct redirection *r, bool refused)
 }
 
 WARM bool
-entrance_admits(struct session *s)
+redirect_admits(struct session *s)
 {
 	struct slice database = session_name(s, NAME_DATABASE);
 	struct redirection r;
@@ -101,7 +101,7 @@ put_notice(const struct session *s, const struct redirection *r, struct buf *out
 }
 
 WARM void
-entrance_welcome(struct session *s, struct buf *out)
+redirect_welcome(struct session *s, struct buf *out)
 {
 	struct redirection r;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/login/through.h"
+#include "proxy/login/subscriber.h"
 
 #include <string.h>
 
@@ -15,13 +15,13 @@
 #define PREFIX "meridian:"
 
 void
-through_put_name(struct buf *out, const char *place, const char *database)
+subscriber_put_name(struct buf *out, const char *place, const char *database)
 {
 	buf_printf(out, PREFIX "%s %s", place, database);
 }
 
 bool
-through_cut_name(struct slice name, struct slice *place, struct slice *database)
+subscriber_cut_name(struct slice name, struct slice *place, struct slice *database)
 {
 	if (!slice_starts(name, PREFIX))
 		return false;
@@ -99,7 +99,7 @@ rename_database(struct login *l, const struct startup *st, struct slice database
 }
 
 WARM bool
-through_begin(struct session *s)
+subscriber_begin(struct session *s)
 {
 	struct login *l = s->login;
 	const struct startup *st = login_startup(l);
@@ -107,7 +107,7 @@ through_begin(struct session *s)
 	struct err e;
 
 	if (st->replication != REPLICATION_LOGICAL || !is_on(l->world->config) ||
-	    !through_cut_name(st->database, &place, &database))
+	    !subscriber_cut_name(st->database, &place, &database))
 		return true;
 	if (check(s, st->user, place, &e) != 0) {
 		session_close_err(s, WHY_NOT_ALLOWED, &e);
@@ -135,7 +135,7 @@ add_nodes(const struct topology *t, const struct authority *a, bool known, struc
 }
 
 void
-through_route(const struct login *l, struct route *out)
+subscriber_route(const struct login *l, struct route *out)
 {
 	const struct topology *t = l->world->topology;
 	struct authority a;
