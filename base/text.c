@@ -186,40 +186,6 @@ text_put_bytes(struct buf *b, int64_t bytes)
 }
 
 void
-text_put_literal(struct buf *b, struct slice s)
-{
-	buf_u8(b, '\'');
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\'')
-			buf_u8(b, '\'');
-		buf_u8(b, (uint8_t)s.p[i]);
-	}
-	buf_u8(b, '\'');
-}
-
-void
-text_put_ident(struct buf *b, struct slice s)
-{
-	bool plain = s.n > 0 && (islower((unsigned char)s.p[0]) || s.p[0] == '_');
-
-	for (size_t i = 0; plain && i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		plain = islower(c) || isdigit(c) || c == '_';
-	}
-	if (plain) {
-		buf_slice(b, s);
-		return;
-	}
-	buf_u8(b, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"')
-			buf_u8(b, '"');
-		buf_u8(b, (uint8_t)s.p[i]);
-	}
-	buf_u8(b, '"');
-}
-
-void
 text_put_safe(struct buf *b, struct slice s, size_t max)
 {
 	bool cut = s.n > max, quote = s.n == 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Small text work: numbers with bounds, times and sizes with units, quoting, escaping for logs.
+ * Small text work: numbers with bounds, times and sizes with units, escaping for logs.
  */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
@@ -31,10 +31,6 @@ bool text_is_alnum(struct slice s);
 void text_put_usec(struct buf *b, int64_t usec);
 /* Append a number of bytes in the largest unit that divides it ("16kB", "0"). */
 void text_put_bytes(struct buf *b, int64_t bytes);
-/* Append as an SQL literal: '…' with quotes doubled. */
-void text_put_literal(struct buf *b, struct slice s);
-/* Append as an SQL identifier, quoted only where it must be. */
-void text_put_ident(struct buf *b, struct slice s);
 /* Append for a log line: quoted where it holds blanks, quotes, '=' or control bytes (\xNN); at most
  * `max` input bytes, then "…". */
 void text_put_safe(struct buf *b, struct slice s, size_t max);

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/pgquote.h"
 #include "base/text.h"
 #include "routing/watch/pgdial.h"
 
@@ -170,13 +171,8 @@ db_conninfo(const char *conninfo, int migration)
 	char *options = options_of(conninfo), *out;
 	struct buf b = { 0 };
 
-	buf_printf(&b, "%s application_name=meridian-exec-%d options='", conninfo, migration);
-	for (const char *p = options; *p != '\0'; p++) {
-		if (*p == '\'' || *p == '\\')
-			buf_u8(&b, '\\');
-		buf_u8(&b, (uint8_t)*p);
-	}
-	buf_str(&b, "'");
+	buf_printf(&b, "%s application_name=meridian-exec-%d options=", conninfo, migration);
+	pgquote_conninfo(&b, slice_str(options));
 	out = buf_take_text(&b);
 	free(options);
 	return out;

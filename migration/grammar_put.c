@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/text.h"
+#include "base/pgquote.h"
 #include "migration/grammar.h"
 
 /* Words that the grammar has at places where a name may stand or end. */
@@ -38,25 +38,13 @@ is_plain(const char *name, const char *chars)
 #define NAME_CHARS SQL_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZ.:-"
 
 static void
-put_quoted(struct buf *out, const char *name)
-{
-	buf_u8(out, '"');
-	for (; *name != '\0'; name++) {
-		if (*name == '"')
-			buf_u8(out, '"');
-		buf_u8(out, (uint8_t)*name);
-	}
-	buf_u8(out, '"');
-}
-
-static void
 put_name(struct buf *out, const char *before, const char *name)
 {
 	buf_str(out, before);
 	if (is_plain(name, NAME_CHARS))
 		buf_str(out, name);
 	else
-		put_quoted(out, name);
+		pgquote_ident(out, slice_str(name));
 }
 
 static void
@@ -66,7 +54,7 @@ put_sql_name(struct buf *out, const char *before, const char *name)
 	if (is_plain(name, SQL_CHARS) && (name[0] < '0' || name[0] > '9'))
 		buf_str(out, name);
 	else
-		put_quoted(out, name);
+		pgquote_ident(out, slice_str(name));
 }
 
 void
@@ -163,7 +151,7 @@ static void
 put_files(const struct spec *s, struct buf *out)
 {
 	buf_str(out, " FROM FILES ");
-	text_put_literal(out, slice_str(s->directory));
+	pgquote_literal(out, slice_str(s->directory));
 	if (s->all_regions) {
 		buf_str(out, " ALL REGIONS");
 	} else {
@@ -192,7 +180,7 @@ spec_put(const struct spec *s, struct buf *out)
 	for (size_t i = 0; i < s->options.n; i++) {
 		put_name(out, i == 0 ? " WITH (" : ", ", s->options.v[i]);
 		buf_str(out, " = ");
-		text_put_literal(out, slice_str(s->values.v[i]));
+		pgquote_literal(out, slice_str(s->values.v[i]));
 	}
 	if (s->options.n > 0)
 		buf_u8(out, ')');

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/pgquote.h"
 #include "base/text.h"
 #include "migration/db.h"
 #include "migration/transitions.h"
@@ -244,14 +245,7 @@ store_create(PGconn *c, struct err *e)
 static void
 put_text(struct buf *b, const char *s)
 {
-	buf_str(b, *s == '\0' || strchr(s, '\\') == NULL ? "" : "E");
-	buf_u8(b, '\'');
-	for (; *s != '\0'; s++) {
-		if (*s == '\'' || *s == '\\')
-			buf_u8(b, (uint8_t)*s);
-		buf_u8(b, (uint8_t)*s);
-	}
-	buf_u8(b, '\'');
+	pgquote_literal(b, slice_str(s));
 }
 
 static void

@@ -7,19 +7,15 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/pgquote.h"
 
 void
 conninfo_put(struct buf *b, const char *keyword, const char *value)
 {
 	if (value == NULL)
 		return;
-	buf_printf(b, " %s='", keyword);
-	for (; *value != '\0'; value++) {
-		if (*value == '\'' || *value == '\\')
-			buf_u8(b, '\\');
-		buf_u8(b, (uint8_t)*value);
-	}
-	buf_u8(b, '\'');
+	buf_printf(b, " %s=", keyword);
+	pgquote_conninfo(b, slice_str(value));
 }
 
 bool

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/text.h"
+#include "base/pgquote.h"
 
 static void
 table_fini(struct dist_table *t)
@@ -62,9 +62,9 @@ dist_catalog_add_table(struct dist_catalog *c, const char *schema, const char *t
 	memset(t, 0, sizeof(*t));
 	t->schema = xstrdup(schema);
 	t->table = xstrdup(table);
-	text_put_ident(&name, slice_of(schema, strlen(schema)));
+	pgquote_ident_if_needed(&name, slice_str(schema));
 	buf_str(&name, ".");
-	text_put_ident(&name, slice_of(table, strlen(table)));
+	pgquote_ident_if_needed(&name, slice_str(table));
 	t->name = xstrdup(buf_text(&name));
 	t->relkind = 'r';
 	buf_fini(&name);

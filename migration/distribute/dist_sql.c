@@ -5,27 +5,21 @@
 
 #include <string.h>
 
-#include "base/text.h"
+#include "base/pgquote.h"
 
 #define ORPHANS_MAX 1000
 
-/* Always in quotes: a name may be a word of SQL. */
+/* In quotes: a name may be a word of SQL. */
 static void
 put_name(struct buf *b, const char *name)
 {
-	buf_str(b, "\"");
-	for (const char *p = name; *p != '\0'; p++) {
-		if (*p == '"')
-			buf_str(b, "\"");
-		buf_put(b, p, 1);
-	}
-	buf_str(b, "\"");
+	pgquote_ident(b, slice_str(name));
 }
 
 static void
 put_literal(struct buf *b, const char *s)
 {
-	text_put_literal(b, slice_of(s, strlen(s)));
+	pgquote_literal(b, slice_str(s));
 }
 
 struct slice

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/pgquote.h"
 #include "migration/kind.h"
 #include "migration/move/move.h"
 #include "migration/move/tools.h"
@@ -222,17 +223,10 @@ static char *
 dbname_word(const char *name)
 {
 	struct buf b = { .cap = 0 };
-	char *word;
 
-	buf_str(&b, "dbname='");
-	for (; *name != '\0'; name++) {
-		if (*name == '\'' || *name == '\\')
-			buf_u8(&b, '\\');
-		buf_u8(&b, (uint8_t)*name);
-	}
-	buf_u8(&b, '\'');
-	word = buf_take_text(&b);
-	return word;
+	buf_str(&b, "dbname=");
+	pgquote_conninfo(&b, slice_str(name));
+	return buf_take_text(&b);
 }
 
 int

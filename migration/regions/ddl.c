@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/pgquote.h"
 
 void
 ddl_put_name(struct buf *b, const char *name)
@@ -32,7 +32,7 @@ ddl_put_table(struct buf *b, const char *schema, const char *table)
 static void
 literal(struct buf *b, const char *s)
 {
-	text_put_literal(b, slice_str(s));
+	pgquote_literal(b, slice_str(s));
 }
 
 /* ---- the database ---- */

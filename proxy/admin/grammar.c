@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pgquote.h"
 #include "base/suggest.h"
 #include "base/text.h"
 #include "protocol/sqlstate.h"
@@ -77,7 +78,7 @@ bind_text(const char *text, char *const *values, size_t n, struct err *e)
 			goto out;
 		}
 		buf_put(&out, done, (size_t)(t.text.p - done));
-		text_put_literal(&out, slice_str(values[t.param - 1]));
+		pgquote_literal(&out, slice_str(values[t.param - 1]));
 		done = t.text.p + t.text.n;
 	}
 	buf_str(&out, done);

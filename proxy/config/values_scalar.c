@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/pgquote.h"
 #include "base/suggest.h"
 #include "base/text.h"
 #include "proxy/config/quote.h"
@@ -334,7 +335,7 @@ conninfo_print(const struct option *o, const void *field, bool secrets, struct b
 		if (w->dispchar[0] == '*')
 			buf_str(out, "********");
 		else if (w->val[0] == '\0' || strpbrk(w->val, " '\\") != NULL)
-			text_put_literal(out, slice_str(w->val));
+			pgquote_conninfo(out, slice_str(w->val));
 		else
 			buf_str(out, w->val);
 		blank = " ";

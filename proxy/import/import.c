@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/pgquote.h"
 #include "proxy/config/check.h"
 #include "proxy/config/config.h"
 #include "proxy/config/parse.h"
@@ -107,13 +107,8 @@ put_auth_user(struct import *m, struct import_section *s)
 
 	if (user[0] == '\0')
 		return;
-	buf_str(&b, "user='");
-	for (; *user != '\0'; user++) {
-		if (*user == '\'' || *user == '\\')
-			buf_u8(&b, '\\');
-		buf_u8(&b, (uint8_t)*user);
-	}
-	buf_u8(&b, '\'');
+	buf_str(&b, "user=");
+	pgquote_conninfo(&b, slice_str(user));
 	import_put(m, s, "auth_conninfo", buf_text(&b), entry);
 	buf_fini(&b);
 	entry = import_global(m, "auth_query");

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "base/pgquote.h"
 #include "base/text.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -67,7 +68,7 @@ put_table(const struct rehome *r, struct buf *sql)
 		     "(VALUES ");
 	for (size_t at = 0, n = 0; vars_next(r->server->reported, &at, &item); n++) {
 		buf_str(sql, n > 0 ? ", (" : "(");
-		vars_put_literal(sql, item.name);
+		pgquote_literal_ascii(sql, item.name);
 		buf_u8(sql, ')');
 	}
 	buf_str(sql, ") AS named(n)");
@@ -175,18 +176,6 @@ note_text(struct telling *t, const struct buf *b)
 		t->is_ascii = t->is_ascii && (b->p[i] & 0x80) == 0;
 }
 
-static void
-put_identifier(struct buf *sql, struct slice name)
-{
-	buf_u8(sql, '"');
-	for (size_t i = 0; i < name.n; i++) {
-		if (name.p[i] == '"')
-			buf_u8(sql, '"');
-		buf_u8(sql, (uint8_t)name.p[i]);
-	}
-	buf_u8(sql, '"');
-}
-
 /* "23,25" into numbers; how many, SIZE_MAX where they are not. */
 static size_t
 read_oids(struct slice text, uint32_t oids[TYPES_MAX])
@@ -210,7 +199,7 @@ put_prepare(struct telling *t, const struct row *row)
 	struct slice types = buf_view(&row->types);
 
 	buf_str(&sql, "PREPARE ");
-	put_identifier(&sql, buf_view(&row->name));
+	pgquote_ident(&sql, buf_view(&row->name));
 	buf_str(&sql, " (");
 	for (size_t i = 0; types.n > 0; i++) {
 		buf_str(&sql, i > 0 ? ", " : "");
@@ -305,7 +294,7 @@ tell_listen(struct telling *t, const struct row *row)
 	struct buf sql = { 0 };
 
 	buf_str(&sql, "LISTEN ");
-	put_identifier(&sql, buf_view(&row->name));
+	pgquote_ident(&sql, buf_view(&row->name));
 	ask_put_apart(&t->statements, buf_view(&sql));
 	buf_fini(&sql);
 	return 0;
@@ -406,7 +395,7 @@ put_all(struct telling *t, const struct vars *from, struct buf *messages)
 	buf_slice(messages, buf_view(&t->statements));
 	if (vars_get(t->r->settings, name.p, &value)) {
 		buf_str(&sql, "SET client_encoding TO ");
-		vars_put_literal(&sql, value);
+		pgquote_literal_ascii(&sql, value);
 	} else {
 		buf_str(&sql, "RESET client_encoding");
 	}

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 #include "base/hot.h"
-#include "base/text.h"
+#include "base/pgquote.h"
 #include "protocol/calleffects.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -297,23 +297,6 @@ static const struct {
 	{ "route", locate_put_route },
 };
 
-/* Whatever standard_conforming_strings says. */
-static void
-put_literal(struct buf *b, struct slice s)
-{
-	if (s.n == 0 || memchr(s.p, '\\', s.n) == NULL) {
-		text_put_literal(b, s);
-		return;
-	}
-	buf_str(b, "E'");
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\\' || s.p[i] == '\'')
-			buf_u8(b, (uint8_t)s.p[i]);
-		buf_u8(b, (uint8_t)s.p[i]);
-	}
-	buf_u8(b, '\'');
-}
-
 static void
 answer(struct reading *r, const struct setting *st)
 {
@@ -329,7 +312,7 @@ answer(struct reading *r, const struct setting *st)
 	shown[i].show(r->s, &value);
 	buf_slice(r->text, slice_of(r->from, (size_t)(st->statement.p - r->from)));
 	buf_str(r->text, "SELECT ");
-	put_literal(r->text, buf_view(&value));
+	pgquote_literal(r->text, buf_view(&value));
 	buf_printf(r->text, "::text AS \"meridian.%s\"", shown[i].name);
 	r->from = st->statement.p + st->statement.n;
 	buf_fini(&value);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pgquote.h"
 #include "base/text.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -192,7 +193,7 @@ put_named(struct text *t, const struct session_question *q, unsigned set)
 				"(VALUES ");
 		for (rest = buf_view(&names); rest.n > 0; n++) {
 			buf_str(t->sql, n > 0 ? ", (" : "(");
-			vars_put_literal(t->sql, slice_cut(&rest, '\0'));
+			pgquote_literal_ascii(t->sql, slice_cut(&rest, '\0'));
 			buf_u8(t->sql, ')');
 		}
 		buf_str(t->sql, ") AS named(n)) AS s");

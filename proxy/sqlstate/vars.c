@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/hot.h"
 #include "base/mem.h"
+#include "base/pgquote.h"
 #include "base/utf8.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -448,62 +449,6 @@ vars_from_startup(struct vars_table *t, const struct startup *in)
 
 /* ---- the change ---- */
 
-#define ESCAPED_MAX 10 /* what one character becomes at most: \\U, eight digits */
-
-/* Of a valid sequence of more than one byte. */
-static size_t
-put_code_point(char *to, struct slice s)
-{
-	static const char digits[] = "0123456789abcdef";
-	uint32_t c = (uint32_t)(uint8_t)s.p[0] & (0x7fU >> s.n);
-
-	for (size_t i = 1; i < s.n; i++)
-		c = c << 6 | ((uint8_t)s.p[i] & 0x3f);
-	to[0] = '\\';
-	to[1] = 'U';
-	for (unsigned i = 0; i < 8; i++)
-		to[2 + i] = digits[c >> (28 - 4 * i) & 15];
-	return ESCAPED_MAX;
-}
-
-/* The first character of *s, which is dropped. Returns how many bytes it has become. */
-static size_t
-put_escaped(char *to, struct slice *s)
-{
-	char c = *s->p;
-	bool is_ascii = (c & 0x80) == 0, twice = c == '\\' || c == '\'';
-	size_t n = is_ascii ? 1 : utf8_sequence(*s), put = twice ? 2 : 1;
-
-	if (n > 1) {
-		put = put_code_point(to, slice_of(s->p, n));
-	} else {
-		to[0] = n > 0 ? c : '?';
-		to[1] = c;
-	}
-	*s = slice_skip(*s, n > 0 ? n : 1);
-	return put;
-}
-
-/* '…', or E'…' where backslashes or more than ASCII stand in it. */
-WARM void
-vars_put_literal(struct buf *b, struct slice s)
-{
-	char piece[64 * ESCAPED_MAX];
-	size_t plain = 0;
-
-	while (plain < s.n && s.p[plain] != '\\' && (s.p[plain] & 0x80) == 0)
-		plain++;
-	buf_str(b, plain < s.n ? "E'" : "'");
-	while (s.n > 0) {
-		size_t n = 0;
-
-		while (s.n > 0 && n <= sizeof(piece) - ESCAPED_MAX)
-			n += put_escaped(piece + n, &s);
-		buf_put(b, piece, n);
-	}
-	buf_u8(b, '\'');
-}
-
 struct change {
 	struct buf *sql;
 	size_t calls;
@@ -533,10 +478,10 @@ put_call(struct change *c, struct slice name, struct slice value)
 {
 	begin_call(c);
 	buf_str(c->sql, "pg_catalog.set_config(");
-	vars_put_literal(c->sql, name);
+	pgquote_literal_ascii(c->sql, name);
 	buf_str(c->sql, ", ");
 	if (value.p != NULL)
-		vars_put_literal(c->sql, value);
+		pgquote_literal_ascii(c->sql, value);
 	else
 		buf_str(c->sql, "NULL");
 	buf_str(c->sql, ", false)");
@@ -568,7 +513,7 @@ put_set(struct change *c, struct slice name, struct slice value)
 	buf_slice(c->sql, name);
 	buf_str(c->sql, " TO ");
 	if (value.p != NULL)
-		vars_put_literal(c->sql, value);
+		pgquote_literal_ascii(c->sql, value);
 	else
 		buf_str(c->sql, "DEFAULT");
 }
@@ -633,10 +578,10 @@ put_role_first(struct change *c, struct slice role)
 {
 	begin_call(c);
 	buf_str(c->sql, "(SELECT pg_catalog.set_config('role', ");
-	vars_put_literal(c->sql, role);
+	pgquote_literal_ascii(c->sql, role);
 	buf_str(c->sql, ", false) FROM pg_catalog.pg_roles WHERE rolsuper AND rolname "
 			"OPERATOR(pg_catalog.=) ");
-	vars_put_literal(c->sql, role);
+	pgquote_literal_ascii(c->sql, role);
 	buf_u8(c->sql, ')');
 }
 

@@ -95,9 +95,6 @@ enum vars_failure {
 void vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 		     enum vars_failure failure);
 
-/* Append UTF-8 as an SQL literal, with the same care. */
-void vars_put_literal(struct buf *sql, struct slice s);
-
 /* ---- reports ---- */
 
 #define VARS_REPORTS_MAX   128

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "base/text.h"
+#include "base/pgquote.h"
 #include "base/utf8.h"
 #include "protocol/deallocate.h"
 #include "protocol/lexer.h"
@@ -77,10 +77,10 @@ check_quoted(struct slice text)
 {
 	struct buf b = { 0 };
 
-	text_put_literal(&b, text);
+	pgquote_literal(&b, text);
 	check_written(&b, text);
 	buf_clear(&b);
-	text_put_ident(&b, text);
+	pgquote_ident(&b, text);
 	if (text.n > 0)
 		check_written(&b, text);
 	buf_fini(&b);
@@ -96,7 +96,7 @@ check_deallocate(struct slice sql)
 	FUZZ_ASSERT(what == DEALLOCATE_ONE ? d.n <= DEALLOCATE_NAME_MAX : d.n == 77);
 	if (what == DEALLOCATE_ONE) {
 		buf_str(&b, " deallocate PREPARE ");
-		text_put_ident(&b, slice_of(d.name, d.n));
+		pgquote_ident(&b, slice_of(d.name, d.n));
 		buf_str(&b, " ; ");
 		if (deallocate_read(buf_view(&b), &again) == DEALLOCATE_ONE)
 			FUZZ_ASSERT(again.n == d.n && memcmp(again.name, d.name, d.n) == 0);
