@@ -410,23 +410,23 @@ gather(struct aborted *a, struct slice *rest, size_t want)
 static bool
 step(struct aborted *a, struct slice *rest, char *type, struct buf *out)
 {
-	uint32_t len;
+	size_t total;
 
 	if (!gather(a, rest, FRAME_HEAD_BYTES))
 		return false;
-	len = get_u32(a->in.p + 1);
+	total = frame_total(a->in.p);
 	*type = a->in.p[0];
-	if (len < 4) {
+	if (total < FRAME_HEAD_BYTES) {
 		a->terminated = true; /* not the protocol */
 		return false;
 	}
-	if ((size_t)len + 1 > ABORTED_LOOK_MAX) {
-		a->left = (size_t)len + 1 - FRAME_HEAD_BYTES;
+	if (total > ABORTED_LOOK_MAX) {
+		a->left = total - FRAME_HEAD_BYTES;
 		take(a, *type, slice_of(NULL, 0), slice_of(NULL, 0), out);
-	} else if (!gather(a, rest, (size_t)len + 1)) {
+	} else if (!gather(a, rest, total)) {
 		return false;
 	} else {
-		take(a, *type, slice_of(a->in.p + FRAME_HEAD_BYTES, (size_t)len - 4),
+		take(a, *type, slice_of(a->in.p + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES),
 		     buf_view(&a->in), out);
 	}
 	buf_clear(&a->in);

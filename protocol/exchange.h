@@ -24,7 +24,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "protocol/frame.h"
 #include "protocol/startup.h"
 
 /* What happened in one call; a set. */
@@ -146,6 +148,16 @@ void exchange_restart(struct exchange *x);
  * is added to: clear its two counts first. */
 unsigned exchange_client(struct exchange *x, const char *p, size_t n);
 unsigned exchange_server(struct exchange *x, const char *p, size_t n, struct exchange_tally *tally);
+
+/* Where messages begin in the bytes that the server says next. */
+static inline struct framer
+exchange_server_framer(const struct exchange *x)
+{
+	struct framer f = { .left = x->server.left, .have = x->server.have };
+
+	memcpy(f.head, x->server.head, sizeof(f.head));
+	return f;
+}
 
 /* No header and no body is half way through. */
 static inline bool

@@ -18,11 +18,11 @@
 #include <sys/queue.h>
 
 #include "base/buf.h"
+#include "protocol/frame.h"
 #include "proxy/config/config.h"
 #include "proxy/session/signon.h"
 
 struct err;
-struct exchange_side;
 struct node_live;
 struct pool;
 struct rehome;
@@ -70,12 +70,10 @@ struct pooled {
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool attached;          /* it has, or has had, a server */
 	bool judges;            /* an error has come that the exchange must be told of */
-	char skip_head[5];      /* of a message that is skipped, behind a cancel request … */
-	uint8_t skip_have;      /* … so much of it; and of its body so much is still to come */
-	bool skips;             /* … up to a Sync: nobody but us knows of what comes */
-	uint32_t skip_left;
-	bool resets_unnamed; /* in a session pool: its statement without a name … */
-	bool resets_named;   /* … or one with a name may take settings back */
+	bool skips; /* behind a cancel request, up to a Sync: no server is to see what comes … */
+	struct framer skipped; /* … which this follows */
+	bool resets_unnamed;   /* in a session pool: its statement without a name … */
+	bool resets_named;     /* … or one with a name may take settings back */
 };
 
 static inline struct slice
@@ -98,7 +96,7 @@ size_t pooled_put_held(struct session *s, char *to);
 /* Bytes of the server, before the client gets them: changed in place, returns how many remain. */
 size_t pooled_from_server(struct session *s, char *p, size_t n);
 /* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
-void pooled_on_reports(struct session *s, const struct exchange_side *before, struct slice bytes);
+void pooled_on_reports(struct session *s, struct framer before, struct slice bytes);
 /* What the server has discarded, the exchange is told: behind exchange_server(), where `judges`. */
 void pooled_judge(struct session *s);
 void pooled_on_error(struct session *s, const char sqlstate[5]);

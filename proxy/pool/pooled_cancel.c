@@ -52,50 +52,39 @@ say_ready(struct session *s, struct buf *b)
 	(void)session_say(s, b->p, b->n);
 }
 
-/* The head of a message is there. False: skipping is over, or the session. */
-static bool
-skip_head(struct session *s)
+/* A message begins that is skipped. */
+static void
+on_skipped(struct session *s, const struct frame_piece *piece)
 {
 	struct pooled *pd = s->pooled;
 	struct buf b = { .cap = 64 };
-	uint32_t length = get_u32(pd->skip_head + 1);
 
-	pd->skip_have = 0;
-	if (length < 4) {
-		session_close(s, WHY_PROTOCOL, "Invalid message length.");
-		return false;
-	}
-	pd->skip_left = length - 4;
-	if (pd->skip_head[0] == MSG_TERMINATE)
+	if (piece->type == MSG_TERMINATE)
 		session_end(s, WHY_CLIENT_DONE);
-	if (pd->skip_head[0] == MSG_SYNC && pd->skip_left == 0) {
-		pd->skips = false;
-		say_ready(s, &b);
-		buf_fini(&b);
-	}
-	return pd->skips && s->state == SESSION_RELAY;
+	if (piece->type != MSG_SYNC || piece->length > 0)
+		return;
+	pd->skips = false;
+	say_ready(s, &b);
+	buf_fini(&b);
 }
 
 bool
 pooled_skip(struct session *s, const char **p, size_t *n)
 {
 	struct pooled *pd = s->pooled;
-	bool going = true;
+	struct slice in = slice_of(*p, *n);
+	struct frame_piece piece;
+	enum parse result = PARSE_DONE;
 
-	while (going && *n > 0) {
-		size_t part = pd->skip_left < *n ? pd->skip_left : *n;
-
-		if (part == 0) {
-			pd->skip_head[pd->skip_have++] = **p;
-			part = 1;
-		} else {
-			pd->skip_left -= (uint32_t)part;
-		}
-		*p += part;
-		*n -= part;
-		if (pd->skip_have == FRAME_HEAD_BYTES)
-			going = skip_head(s);
+	while (pd->skips && s->state == SESSION_RELAY &&
+	       (result = framer_next(&pd->skipped, &in, &piece)) == PARSE_DONE) {
+		if (piece.begins)
+			on_skipped(s, &piece);
 	}
+	if (result == PARSE_BAD)
+		session_close(s, WHY_PROTOCOL, "Invalid message length.");
+	*p = in.p;
+	*n = in.n;
 	return !pd->skips && s->state == SESSION_RELAY && *n > 0;
 }
 

@@ -73,7 +73,7 @@ pooled_tell(struct pooled *pd)
 }
 
 void
-pooled_on_reports(struct session *s, const struct exchange_side *before, struct slice bytes)
+pooled_on_reports(struct session *s, struct framer before, struct slice bytes)
 {
 	struct reports r;
 
@@ -263,7 +263,8 @@ may_take_settings_back(struct pooled *pd, struct slice in)
 		pd->resets_named |= is_named || in.n <= FRAME_HEAD_BYTES;
 	}
 	if (type == MSG_FUNCTION_CALL)
-		return calleffects(slice_skip(in, FRAME_HEAD_BYTES), get_u32(in.p + 1) - 4, NULL) &
+		return calleffects(slice_skip(in, FRAME_HEAD_BYTES),
+				   frame_total(in.p) - FRAME_HEAD_BYTES, NULL) &
 		       EFFECT_SETTINGS_ALL;
 	return type == '\0' || type == MSG_QUERY ||
 	       (type == MSG_BIND && (pd->resets_unnamed || pd->resets_named));

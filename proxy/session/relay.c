@@ -181,13 +181,13 @@ note_error(struct session *s, unsigned events)
 static HOT bool
 to_client(struct session *s, char *p, size_t n)
 {
-	struct exchange_side before = { 0 };
+	struct framer before = { 0 };
 	struct exchange_tally tally;
 	unsigned events;
 
 	if (s->pooled != NULL) {
 		n = pooled_from_server(s, p, n);
-		before = s->exchange.server;
+		before = exchange_server_framer(&s->exchange);
 	}
 	tally.transactions = tally.errors = 0;
 	events = exchange_server(&s->exchange, p, n, &tally);
@@ -212,7 +212,7 @@ to_client(struct session *s, char *p, size_t n)
 	if (s->sampler != NULL && (events & EXCHANGE_READY) && exchange_pending(&s->exchange) == 0)
 		sampler_answered(s->sampler);
 	if (s->pooled != NULL && ((events & EXCHANGE_PARAMETER) || s->pooled->report.n > 0))
-		pooled_on_reports(s, &before, slice_of(p, n));
+		pooled_on_reports(s, before, slice_of(p, n));
 	if (s->straggle != NULL && !straggle_passes(s, p, n)) {
 		straggle_on_answer(s, events & EXCHANGE_READY);
 		return s->state == SESSION_RELAY;

@@ -534,7 +534,7 @@ static HOT bool
 inspect_all(struct session *s, struct passage *p)
 {
 	while (p->end - p->at >= FRAME_HEAD_BYTES) {
-		size_t total = (size_t)get_u32(p->at + 1) + 1, left = (size_t)(p->end - p->at);
+		size_t total = frame_total(p->at), left = (size_t)(p->end - p->at);
 
 		if (UNLIKELY(total < FRAME_HEAD_BYTES)) {
 			p->at = p->end; /* not the protocol: the exchange says so */

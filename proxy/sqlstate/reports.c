@@ -12,82 +12,41 @@
 #include "protocol/message.h"
 #include "proxy/sqlstate/vars.h"
 
-#define REPORT_MAX ((size_t)64 * 1024)
+#define REPORT_MAX ((uint32_t)64 * 1024) /* of one that is cut */
 #define GREETINGS  8
 
 /* ---- among the bytes ---- */
 
-static size_t
-length_of(const char *head)
-{
-	return 1 + (size_t)get_u32(head + 1);
-}
-
-/* A header was cut. A report's goes to *part, another message is stepped over. */
+/* The next piece of a report. `part` gathers it where it is cut, behind a byte that says so. */
 static void
-join_head(struct buf *part, const struct exchange_side *before, struct slice *bytes)
+read_piece(struct buf *part, const struct frame_piece *piece, report_fn *fn, void *arg)
 {
-	size_t missing = FRAME_HEAD_BYTES - (size_t)before->have;
-	char head[FRAME_HEAD_BYTES];
-
-	if (bytes->n < missing) {
-		bytes->n = 0;
+	if (piece->begins && piece->ends) {
+		fn(arg, piece->body);
 		return;
 	}
-	memcpy(head, before->head, before->have);
-	memcpy(head + before->have, bytes->p, missing);
-	*bytes = slice_skip(*bytes, missing);
-	if (*head == MSG_PARAMETER_STATUS && length_of(head) <= REPORT_MAX)
-		buf_put(part, head, sizeof(head));
-	else
-		*bytes = slice_skip(*bytes, length_of(head) - FRAME_HEAD_BYTES);
-}
-
-/* False: it is not whole yet. */
-static bool
-complete(struct buf *part, struct slice *bytes)
-{
-	size_t n = length_of(part->p) - part->n;
-
-	if (n > bytes->n)
-		n = bytes->n;
-	buf_put(part, bytes->p, n);
-	*bytes = slice_skip(*bytes, n);
-	return part->n == length_of(part->p);
-}
-
-/* Whole messages, and the beginning of the last. */
-static void
-read_messages(struct buf *part, struct slice bytes, report_fn *fn, void *arg)
-{
-	struct frame f;
-	enum parse p;
-
-	while ((p = frame_cut(bytes, BUF_CAP_DEFAULT, &f)) == PARSE_DONE) {
-		if (f.type == MSG_PARAMETER_STATUS)
-			fn(arg, f.body);
-		bytes = slice_skip(bytes, f.total);
-	}
-	if (p == PARSE_MORE && bytes.n >= FRAME_HEAD_BYTES && *bytes.p == MSG_PARAMETER_STATUS &&
-	    length_of(bytes.p) <= REPORT_MAX)
-		buf_slice(part, bytes);
+	if (piece->begins)
+		buf_u8(part, MSG_PARAMETER_STATUS);
+	buf_slice(part, piece->body);
+	if (!piece->ends)
+		return;
+	fn(arg, slice_skip(buf_view(part), 1));
+	buf_fini(part);
 }
 
 void
-reports_read(struct buf *part, const struct exchange_side *before, struct slice bytes,
-	     report_fn *fn, void *arg)
+reports_read(struct buf *part, struct framer before, struct slice bytes, report_fn *fn, void *arg)
 {
-	if (part->n == 0 && before->have > 0)
-		join_head(part, before, &bytes);
-	else if (part->n == 0)
-		bytes = slice_skip(bytes, before->left);
-	if (part->n > 0) {
-		if (!complete(part, &bytes))
-			return;
-		fn(arg, slice_skip(buf_view(part), FRAME_HEAD_BYTES));
-		buf_fini(part);
+	struct frame_piece piece;
+
+	while (framer_next(&before, &bytes, &piece) == PARSE_DONE) {
+		bool is_report = piece.begins ? piece.type == MSG_PARAMETER_STATUS &&
+						    (piece.ends || piece.length <= REPORT_MAX)
+					      : part->n > 0;
+
+		if (is_report)
+			read_piece(part, &piece, fn, arg);
 	}
-	read_messages(part, bytes, fn, arg);
 }
 
 /* ---- many ---- */

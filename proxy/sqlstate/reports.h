@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
-#include "protocol/exchange.h"
+#include "protocol/frame.h"
 #include "proxy/sqlstate/vars.h"
 
 /* Called with the body of each; it lives as long as the call. */
@@ -17,10 +17,10 @@ typedef void report_fn(void *arg, struct slice body);
 
 /* Find the ParameterStatus messages in a server's bytes of which exchange_server() has said
  * EXCHANGE_PARAMETER, or of whose predecessors it has and *part is not empty; `before` is
- * exchange->server as it was before that call. One that is cut is kept in *part until the rest
- * comes. */
-void reports_read(struct buf *part, const struct exchange_side *before, struct slice bytes,
-		  report_fn *fn, void *arg);
+ * exchange_server_framer() as it was before that call. One that is cut is kept in *part until the
+ * rest comes. */
+void reports_read(struct buf *part, struct framer before, struct slice bytes, report_fn *fn,
+		  void *arg);
 
 /* Many of them, for one list or two (NULL: no other): each change copies a list, so that they are
  * gathered first. */

@@ -23,12 +23,16 @@ struct prepared {
 	uint64_t key;
 };
 
+struct kind;
+
 struct sampler {
 	struct fingerprints *table;
 	char *database;
 	unsigned one_of;
-	uint32_t left;   /* of a message that has been seen, so many bytes are to come */
-	struct buf part; /* the beginning of one that has not */
+	struct framer framer;
+	const struct kind *kind; /* of the message that is gathered; NULL: none is … */
+	size_t wanted;           /* … so much of its body … */
+	struct buf part;         /* … and what there is of that */
 	struct prepared *prepared;
 	size_t nprepared, next; /* `next` gives way when there are too many */
 	unsigned under_way;     /* statements since the server last owed nothing */
@@ -44,7 +48,7 @@ sampler_new(struct fingerprints *table, struct slice database, unsigned one_of)
 	s->table = table;
 	s->database = xstrndup(database.p, database.n);
 	s->one_of = one_of;
-	s->part.cap = FRAME_HEAD_BYTES + NAMES_MAX + SAMPLER_TEXT_MAX;
+	s->part.cap = NAMES_MAX + SAMPLER_TEXT_MAX;
 	return s;
 }
 
@@ -65,7 +69,8 @@ sampler_restart(struct sampler *s)
 	if (s == NULL)
 		return;
 	buf_fini(&s->part);
-	s->left = 0;
+	s->kind = NULL;
+	s->framer = (struct framer){ 0 };
 	s->timed = 0;
 	s->under_way = 0;
 }
@@ -201,7 +206,7 @@ on_close(struct sampler *s, struct slice body)
 
 /* ---- messages ---- */
 
-static const struct {
+static const struct kind {
 	char type;
 	size_t enough; /* so much of the body is looked at */
 	void (*on)(struct sampler *s, struct slice body);
@@ -212,85 +217,54 @@ static const struct {
 	{ MSG_CLOSE, NAMES_MAX, on_close },
 };
 
-enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
-
-static size_t
+static const struct kind *
 kind_of(char type)
 {
-	size_t i = 0;
-
-	while (i < NKINDS && kinds[i].type != type)
-		i++;
-	return i;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (kinds[i].type == type)
+			return &kinds[i];
+	}
+	return NULL;
 }
 
-/* One message from the front of `in`, or as much of it as matters: how many bytes there have to be;
- * more than there are: nothing was done. */
-static size_t
-look(struct sampler *s, struct slice in, size_t *total)
+/* A piece of a message: its statement counts when enough of it is there, and is gathered until
+ * then. */
+static void
+look(struct sampler *s, const struct frame_piece *piece)
 {
-	size_t kind, wanted, length;
+	const struct kind *kind;
+	size_t more;
 
-	if (in.n < FRAME_HEAD_BYTES)
-		return FRAME_HEAD_BYTES;
-	length = get_u32(in.p + 1);
-	*total = length + 1 > FRAME_HEAD_BYTES ? length + 1 : FRAME_HEAD_BYTES;
-	kind = kind_of(in.p[0]);
-	if (kind == NKINDS)
-		return FRAME_HEAD_BYTES;
-	wanted = *total - FRAME_HEAD_BYTES;
-	if (wanted > kinds[kind].enough)
-		wanted = kinds[kind].enough;
-	if (in.n >= FRAME_HEAD_BYTES + wanted)
-		kinds[kind].on(s, slice_of(in.p + FRAME_HEAD_BYTES, wanted));
-	return FRAME_HEAD_BYTES + wanted;
-}
-
-/* More of a message that a read has cut: how many bytes were taken. */
-static size_t
-complete(struct sampler *s, struct slice in)
-{
-	size_t had = s->part.n, taken = 0, total = 0, wanted;
-
-	do {
-		size_t more;
-
-		wanted = look(s, buf_view(&s->part), &total);
-		if (s->part.n >= wanted)
-			break;
-		more = wanted - s->part.n;
-		more = more < in.n - taken ? more : in.n - taken;
-		buf_put(&s->part, in.p + taken, more);
-		taken += more;
-	} while (taken < in.n || s->part.n >= wanted);
-	if (s->part.n < wanted)
-		return taken;
-	s->left = (uint32_t)(total - had - taken);
+	if (piece->begins) {
+		kind = kind_of(piece->type);
+		s->kind = kind;
+		if (kind != NULL)
+			s->wanted = piece->length < kind->enough ? piece->length : kind->enough;
+	}
+	kind = s->kind;
+	if (kind == NULL)
+		return;
+	if (piece->begins && piece->body.n >= s->wanted) {
+		s->kind = NULL;
+		kind->on(s, slice_of(piece->body.p, s->wanted));
+		return;
+	}
+	more = s->wanted - s->part.n < piece->body.n ? s->wanted - s->part.n : piece->body.n;
+	buf_put(&s->part, piece->body.p, more);
+	if (s->part.n < s->wanted)
+		return;
+	s->kind = NULL;
+	kind->on(s, buf_view(&s->part));
 	buf_fini(&s->part);
-	return taken;
 }
 
 void
 sampler_client(struct sampler *s, struct slice in)
 {
-	while (in.n > 0) {
-		size_t total = 0, rest;
+	struct frame_piece piece;
 
-		if (s->left > 0) {
-			rest = s->left < in.n ? s->left : in.n;
-			s->left -= (uint32_t)rest;
-			in = slice_skip(in, rest);
-		} else if (s->part.n > 0) {
-			in = slice_skip(in, complete(s, in));
-		} else if (look(s, in, &total) > in.n) {
-			buf_slice(&s->part, in);
-			return;
-		} else {
-			rest = total < in.n ? total : in.n;
-			s->left = (uint32_t)(total - rest);
-			in = slice_skip(in, rest);
-		}
-	}
+	while (framer_next(&s->framer, &in, &piece) == PARSE_DONE)
+		look(s, &piece);
 }
 
 void

@@ -98,12 +98,6 @@ longest(char type)
 	return memchr(small, type, sizeof(small)) != NULL ? 1 + 10000 : 1 + (size_t)0x3ffffffe;
 }
 
-static size_t
-message_bytes(const struct walk *w)
-{
-	return (size_t)get_u32(w->at + 1) + 1;
-}
-
 static enum step (*const handlers[256])(struct walk *w, size_t total) = {
 	[MSG_PARSE] = walk_on_parse,
 	[MSG_BIND] = walk_on_bind,
@@ -125,7 +119,7 @@ one_message(struct walk *w)
 
 	if (walk_left(w) < FRAME_HEAD_BYTES)
 		return STEP_MORE;
-	total = message_bytes(w);
+	total = frame_total(w->at);
 	if (total < FRAME_HEAD_BYTES || total > longest(w->at[0])) {
 		w->c->why = "Invalid message length.";
 		return STEP_BAD;

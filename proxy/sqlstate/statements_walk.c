@@ -85,7 +85,7 @@ walk_follow(struct walk *w)
 		return;
 	units_begin(w->c, exchange_pending(w->c->exchange) + w->ended);
 	while (p < w->at) {
-		size_t n = (size_t)get_u32(p + 1) + 1;
+		size_t n = frame_total(p);
 
 		if (is_plain_unit(p, n))
 			units_add(w->c, (enum unit)(plain_units[(uint8_t)p[0]] - 1), NULL);

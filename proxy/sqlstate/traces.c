@@ -215,10 +215,11 @@ wants_more(struct slice part)
 
 	if (part.n < FRAME_HEAD_BYTES)
 		return true;
-	n = get_u32(part.p + 1);
-	if (*part.p == MSG_FUNCTION_CALL && n >= 4)
-		wants = 1 + 4 + calleffects_wants(slice_skip(part, FRAME_HEAD_BYTES), n - 4);
-	else if (n < TEXT_MAX)
+	n = frame_total(part.p);
+	if (*part.p == MSG_FUNCTION_CALL && n >= FRAME_HEAD_BYTES)
+		wants = FRAME_HEAD_BYTES +
+			calleffects_wants(slice_skip(part, FRAME_HEAD_BYTES), n - FRAME_HEAD_BYTES);
+	else if (n <= TEXT_MAX)
 		return true;
 	return part.n < wants && wants < TEXT_MAX;
 }
@@ -231,7 +232,7 @@ look_at_long(struct traces *t, struct slice part, bool first)
 		note_query(t, first);
 	else if (*part.p == MSG_FUNCTION_CALL)
 		t->effects |= calleffects(slice_skip(part, FRAME_HEAD_BYTES),
-					  get_u32(part.p + 1) - 4, &t->names);
+					  frame_total(part.p) - FRAME_HEAD_BYTES, &t->names);
 	else if (*part.p == MSG_PARSE &&
 		 (part.n == FRAME_HEAD_BYTES || part.p[FRAME_HEAD_BYTES] == '\0')) {
 		change_unnamed(t, first, true, NOTHING);

@@ -40,6 +40,34 @@ check_startup(struct slice in)
 	FUZZ_ASSERT(get_u32(packet.p) == packet.n);
 }
 
+/* In pieces it is the messages that frame_cut() finds, and then the beginning of one. */
+static void
+check_pieces(struct slice in, size_t step)
+{
+	struct framer framer = { 0 };
+	struct slice rest = in;
+	enum parse r = PARSE_MORE;
+	struct frame_piece piece;
+	struct frame f;
+	size_t body = 0;
+
+	while (rest.n > 0 && r != PARSE_BAD) {
+		struct slice read = slice_of(rest.p, rest.n < step ? rest.n : step);
+
+		rest = slice_skip(rest, read.n);
+		while ((r = framer_next(&framer, &read, &piece)) == PARSE_DONE) {
+			body = piece.begins ? piece.body.n : body + piece.body.n;
+			if (!piece.ends)
+				continue;
+			FUZZ_ASSERT(frame_cut(in, SIZE_MAX, &f) == PARSE_DONE);
+			FUZZ_ASSERT(f.type == piece.type && f.body.n == body);
+			FUZZ_ASSERT(piece.length == body);
+			in = slice_skip(in, f.total);
+		}
+	}
+	FUZZ_ASSERT(frame_cut(in, SIZE_MAX, &f) == (r == PARSE_BAD ? PARSE_BAD : PARSE_MORE));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -49,6 +77,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t max_len;
 
 	check_startup(in);
+	check_pieces(in, 1);
+	check_pieces(in, 7);
+	check_pieces(in, SIZE_MAX);
 	if (size < 2)
 		return 0;
 	max_len = get_u16(data);

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "protocol/exchange.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/vars.h"
@@ -43,7 +44,7 @@ feed(struct heard *h, struct vars_table *t, struct slice in, size_t step)
 	*h = (struct heard){ .reported = vars_empty(t) };
 	for (; in.n > 0 && good; in = slice_skip(in, step)) {
 		size_t n = in.n < step ? in.n : step;
-		struct exchange_side before = f.server;
+		struct framer before = exchange_server_framer(&f);
 		char *exact = malloc(n);
 		unsigned events;
 
@@ -52,7 +53,7 @@ feed(struct heard *h, struct vars_table *t, struct slice in, size_t step)
 		events = exchange_server(&f, exact, n, NULL);
 		good = !(events & EXCHANGE_BAD);
 		if (good && ((events & EXCHANGE_PARAMETER) || part.n > 0))
-			reports_read(&part, &before, slice_of(exact, n), on_report, h);
+			reports_read(&part, before, slice_of(exact, n), on_report, h);
 		free(exact);
 	}
 	buf_fini(&part);

@@ -88,12 +88,65 @@ a_startup_length_out_of_bounds_is_bad(void **state)
 	}
 }
 
+/* What a framer says of `in` when it comes in reads of `step` bytes: "Q(" at a beginning, the bytes
+ * of the body, ")" at the end. */
+static void
+frame_in_steps(struct slice in, size_t step, struct framer f, struct buf *out)
+{
+	struct frame_piece piece;
+
+	while (in.n > 0) {
+		struct slice read = slice_of(in.p, in.n < step ? in.n : step);
+
+		in = slice_skip(in, read.n);
+		while (framer_next(&f, &read, &piece) == PARSE_DONE) {
+			if (piece.begins)
+				buf_printf(out, "%c%u(", piece.type, piece.length);
+			buf_slice(out, piece.body);
+			if (piece.ends)
+				buf_str(out, ")");
+		}
+		assert_int_equal(read.n, 0);
+	}
+}
+
+static void
+a_stream_is_the_same_in_pieces_of_any_size(void **state)
+{
+	static const char in[] = "xyQ\0\0\0\7hi\0S\0\0\0\4d\0\0\0\10abcd";
+	static const char out[] = "xy)Q3(hi\0)S0()d4(abcd)";
+
+	(void)state;
+	for (size_t step = 1; step < sizeof(in); step++) {
+		struct framer f = { .left = 2 }; /* of a message that began before */
+		struct buf got = { .cap = 100 };
+
+		frame_in_steps(slice_of(in, sizeof(in) - 1), step, f, &got);
+		assert_int_equal(got.n, sizeof(out) - 1);
+		assert_memory_equal(got.p, out, got.n);
+		buf_fini(&got);
+	}
+}
+
+static void
+a_framer_stops_at_a_length_that_is_none(void **state)
+{
+	struct slice in = slice_of("Q\0\0\0\3", 5);
+	struct frame_piece piece;
+	struct framer f = { 0 };
+
+	(void)state;
+	assert_int_equal(framer_next(&f, &in, &piece), PARSE_BAD);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_is_cut_out_whole),
 		cmocka_unit_test(the_length_is_judged_before_the_body_is_there),
+		cmocka_unit_test(a_stream_is_the_same_in_pieces_of_any_size),
+		cmocka_unit_test(a_framer_stops_at_a_length_that_is_none),
 		cmocka_unit_test(a_startup_packet_keeps_its_length_word),
 		cmocka_unit_test(a_startup_length_out_of_bounds_is_bad),
 	};

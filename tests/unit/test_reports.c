@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "protocol/exchange.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/vars.h"
 
@@ -33,7 +34,7 @@ feed(struct exchange *f, struct buf *part, struct slice bytes, struct seen *seen
 {
 	/* exactly as long as what was read */
 	char *copy = malloc(bytes.n + 1);
-	struct exchange_side before = f->server;
+	struct framer before = exchange_server_framer(f);
 	unsigned events;
 
 	assert_non_null(copy);
@@ -41,7 +42,7 @@ feed(struct exchange *f, struct buf *part, struct slice bytes, struct seen *seen
 	events = exchange_server(f, copy, bytes.n, NULL);
 	assert_int_equal(events & EXCHANGE_BAD, 0);
 	if ((events & EXCHANGE_PARAMETER) || part->n > 0)
-		reports_read(part, &before, slice_of(copy, bytes.n), on_report, seen);
+		reports_read(part, before, slice_of(copy, bytes.n), on_report, seen);
 	free(copy);
 }
 
@@ -249,12 +250,12 @@ cost_of_reports(const void *arg, size_t n)
 	ms = cost_ms();
 	for (size_t from = 0, i = 1; i <= 3; i++) {
 		struct slice read = slice_of(bytes.p + from, bytes.n * i / 3 - from);
-		struct exchange_side before = f.server;
+		struct framer before = exchange_server_framer(&f);
 		struct reports r;
 
 		(void)exchange_server(&f, read.p, read.n, NULL);
 		reports_begin(&r, &reported, &told, read);
-		reports_read(&part, &before, read, reports_add, &r);
+		reports_read(&part, before, read, reports_add, &r);
 		reports_end(&r);
 		from += read.n;
 	}
