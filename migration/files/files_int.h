@@ -85,6 +85,8 @@ enum file_mode { FILE_TRANSACTION, FILE_STATEMENTS };
 
 /* `version`: server_version_num. */
 enum file_mode files_mode(struct job *j, const struct script *s, int version);
+/* Whether that server takes the statement in no transaction. */
+bool files_is_alone(const struct script_statement *st, int version);
 /* -1 and *e: a statement that cannot be carried out that way: it ends the transaction, cannot be in
  * one, or is psql's. */
 int files_may_run(const struct script *s, enum file_mode mode, int version, struct err *e);
@@ -100,8 +102,7 @@ int files_again(struct job *j, int attempt, struct err *e);
 /* The end of a transaction that files_begin() began and that makes one change: COMMIT, or ROLLBACK
  * where the change has failed (rc -1, *e) or cannot be committed. */
 int files_end(PGconn *c, int rc, struct err *e);
-/* After a failed try in a transaction: ROLLBACK, then files_again(). */
-int files_try_again(struct job *j, PGconn *c, int attempt, struct err *e);
+/* ROLLBACK where a transaction is open. */
 void files_roll_back(PGconn *c);
 /* A connection of our own for one file, with lock_timeout set. */
 PGconn *files_connect(struct job *j, const char *place, struct err *e);
@@ -117,7 +118,7 @@ int post_ask(PGconn *c, const struct script_statement *st, enum post_answer *out
 /* Away with what a failed one has left behind (an invalid index), and what it could not finish. */
 int post_clean(struct job *j, PGconn *c, const struct script_statement *st, struct err *e);
 
-/* ---- apply.c, files_undo.c ---- */
+/* ---- apply.c ---- */
 
 int apply_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e);
 int apply_act(struct job *j, const struct migration_step *s, struct err *e);

@@ -40,29 +40,17 @@ store_done(struct job *j, const struct migration_step *s, bool *is_done, struct 
 }
 
 static int
-store_all(struct job *j, const struct tree *t, PGconn *c, struct err *e)
-{
-	if (files_begin(j, c, e) < 0)
-		return -1;
-	for (size_t i = 0; i < t->n; i++)
-		if (stored_put(c, job_id(j), &t->v[i], e) < 0)
-			return -1;
-	return db_exec(c, e, "COMMIT");
-}
-
-static int
 store_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	const struct tree *t = files_tree(j, e);
 	PGconn *c = t != NULL ? job_db(j, s->place, e) : NULL;
-	int rc;
+	int rc = 0;
 
-	if (c == NULL)
+	if (c == NULL || files_begin(j, c, e) < 0)
 		return -1;
-	rc = store_all(j, t, c, e);
-	if (rc < 0 && PQtransactionStatus(c) != PQTRANS_IDLE)
-		(void)db_exec(c, NULL, "ROLLBACK");
-	return rc;
+	for (size_t i = 0; i < t->n && rc == 0; i++)
+		rc = stored_put(c, job_id(j), &t->v[i], e);
+	return files_end(c, rc, e);
 }
 
 static int

@@ -28,8 +28,8 @@ files_is_wrapper(const struct script *s, size_t i)
 	return first.what == STMT_BEGIN && last.what == STMT_COMMIT;
 }
 
-static bool
-is_alone(const struct script_statement *st, int version)
+bool
+files_is_alone(const struct script_statement *st, int version)
 {
 	struct stmt s;
 
@@ -46,7 +46,7 @@ files_mode(struct job *j, const struct script *s, int version)
 	if (job_option_is(j, "transactional", "per_statement") || s->no_transaction)
 		return FILE_STATEMENTS;
 	for (size_t i = 0; i < s->n; i++)
-		if (is_alone(&s->v[i], version))
+		if (files_is_alone(&s->v[i], version))
 			return FILE_STATEMENTS;
 	return FILE_TRANSACTION;
 }
@@ -64,7 +64,7 @@ wrong_with(const struct script *s, size_t i, enum file_mode mode, int version)
 		return NULL;
 	if (what.what == STMT_BEGIN || what.what == STMT_COMMIT || what.what == STMT_ROLLBACK)
 		return "a transaction begins or ends inside of the file: Meridian does that";
-	if (mode == FILE_TRANSACTION && is_alone(&s->v[i], version))
+	if (mode == FILE_TRANSACTION && files_is_alone(&s->v[i], version))
 		return "it cannot run in a transaction, and transactional = per_file asks for one";
 	return NULL;
 }
@@ -251,13 +251,6 @@ files_roll_back(PGconn *c)
 {
 	if (PQtransactionStatus(c) != PQTRANS_IDLE)
 		(void)db_exec(c, NULL, "ROLLBACK");
-}
-
-int
-files_try_again(struct job *j, PGconn *c, int attempt, struct err *e)
-{
-	files_roll_back(c);
-	return files_again(j, attempt, e);
 }
 
 int

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * meridian.history, one row for each file in each region's own database: what was carried out
- *there, how far, by which migration, and its text, so that a file that was changed later can be
- *shown beside it. The row of a file that is one transaction commits with it. And meridian.file, in
- *the migration's home: the files as they were when the migration began, for a proxy that has not
- *got the directory.
+ * there, how far, by which migration, and its text, so that a file that was changed later can be
+ * shown beside it. The row of a file that is one transaction commits with it. And meridian.file, in
+ * the migration's home: the files as they were when the migration began, for a proxy that has not
+ * got the directory.
  *
  *	history  file, region, checksum, stmts_done, stmts_total, state, error, at, ms, mig,
  *		 running (number of a statement that was begun in no transaction; 0), sums (of each
@@ -66,10 +66,10 @@ int history_progress(PGconn *c, const char *file, const char *region, int done, 
 int history_done(PGconn *c, const char *file, const char *region, int ms, struct err *e) MUST_CHECK;
 /* Why it stopped; where there is no row, there will be none. */
 int history_error(PGconn *c, const char *file, const char *region, const char *why, struct err *e);
-/* Beginning to take it back: running … of its undo text. */
-/* The undo file as it is when it is begun. */
+/* Keep the text of the undo file, as it is when it is begun. */
 int history_keep_undo(PGconn *c, const char *file, const char *region, const struct sqltext *t,
 		      struct err *e);
+/* The same as history_progress() for the statements of the undo text. */
 int history_undoing(PGconn *c, const char *file, const char *region, int done, int running,
 		    struct err *e) MUST_CHECK;
 int history_delete(PGconn *c, const char *file, const char *region, struct err *e) MUST_CHECK;
