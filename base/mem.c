@@ -109,6 +109,22 @@ strlist_add_slice(struct strlist *list, const char *p, size_t n)
 	list->v[list->n++] = xstrndup(p, n);
 }
 
+bool
+strlist_has(const struct strlist *list, const char *s)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->v[i], s) == 0)
+			return true;
+	return false;
+}
+
+void
+strlist_add_once(struct strlist *list, const char *s)
+{
+	if (!strlist_has(list, s))
+		strlist_add(list, s);
+}
+
 void
 strlist_copy(struct strlist *to, const struct strlist *from)
 {

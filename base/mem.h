@@ -6,6 +6,7 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
@@ -25,6 +26,9 @@ struct strlist {
 };
 
 void strlist_add(struct strlist *list, const char *s);
+/* Unless it is there already. */
+void strlist_add_once(struct strlist *list, const char *s);
+bool strlist_has(const struct strlist *list, const char *s);
 void strlist_add_slice(struct strlist *list, const char *p, size_t n);
 void strlist_copy(struct strlist *to, const struct strlist *from);
 void strlist_fini(struct strlist *list);

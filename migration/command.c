@@ -49,12 +49,6 @@ command_notice_lines(struct command_run *c, const char *msg, struct buf *lines)
 	c->sink->notice(c->sink->arg, "NOTICE", &e);
 }
 
-static const char *
-or_null(const char *text)
-{
-	return text != NULL && text[0] != '\0' ? text : NULL;
-}
-
 void
 command_put_row(struct command_run *c, const struct migration *m, const char *const *more,
 		size_t nmore)
@@ -87,22 +81,6 @@ command_row(struct command_run *c, const struct migration *m)
 
 /* ---- the row, again ---- */
 
-/* A schema that was made since the last look is found too. */
-static void
-look_anew(struct command_run *c)
-{
-	const struct site *site = migrations_site(c->ms);
-	struct strlist regions = { 0 };
-	struct findings found = { 0 };
-	struct err ignored;
-
-	site->ops->regions(site->arg, &regions);
-	for (size_t i = 0; i < regions.n; i++)
-		(void)migrations_look(c->ms, regions.v[i], true, &found, &ignored);
-	findings_fini(&found);
-	strlist_fini(&regions);
-}
-
 int
 command_find_again(struct command_run *c, int64_t patience_us, struct err *e)
 {
@@ -113,8 +91,11 @@ command_find_again(struct command_run *c, int64_t patience_us, struct err *e)
 	memcpy(uuid, c->at.m.uuid, sizeof(uuid));
 	for (;;) {
 		struct migration_at at = { 0 };
+		struct control_dbs found = { 0 };
 
-		look_anew(c);
+		/* A schema that was made since the last look is found too. */
+		control_dbs_everywhere(c->ms, 1, &found, NULL, e);
+		control_dbs_fini(&found);
 		if (migrations_find(c->ms, uuid, &at, e) == 0) {
 			migration_at_fini(&c->at);
 			c->at = at;

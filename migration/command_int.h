@@ -23,11 +23,23 @@ struct command_run {
 
 typedef int command_fn(struct command_run *c, struct err *e);
 
+/* SQL NULL for "". */
+static inline const char *
+or_null(const char *text)
+{
+	return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+/* One row of the answer: an array of texts, NULL for SQL NULL. */
+#define ROW(c, values) \
+	(c)->sink->row((c)->sink->arg, (values), sizeof(values) / sizeof((values)[0]))
+
 /* ---- command.c ---- */
 
 /* The row, read again. */
 int command_reload(struct command_run *c, struct err *e);
-/* … from wherever its home is now, for as long as `patience_us` where it cannot be reached. */
+/* The same where its home may be another one; tried for `patience_us` where it cannot be reached.
+ */
 int command_find_again(struct command_run *c, int64_t patience_us, struct err *e);
 int command_result(struct command_run *c, struct err *e);
 void command_row(struct command_run *c, const struct migration *m);
@@ -53,26 +65,12 @@ command_fn command_list, command_show, command_show_steps, command_show_checks, 
     command_redirects, command_authority, command_executors;
 command_fn command_follow;
 
-/* ---- command_checks.c ---- */
-
-/* What was found, as NOTICEs: their number, then those that matter. */
-void command_tell_checks(struct command_run *c, int id, const struct checks *found);
-/* NOTICEs: what stands in the way of a phase, and how that is mended. It may have a password in it,
- * which keeps it out of errors: they are journaled. */
-void command_tell_mends(struct command_run *c);
-
-/* ---- command_redirects.c ---- */
+/* ---- command_show.c ---- */
 
 /* "- 3 client hosts still enter through r1 (SHOW REDIRECTS); it forwards until …" */
 void command_put_redirects(struct command_run *c, const struct migration *m, struct buf *out);
 /* What COMPLETE means to them, as a NOTICE. */
 void command_tell_redirects_end(struct command_run *c);
-
-/* ---- command_wait.c ---- */
-
-/* Until it rests, with its steps as NOTICEs; *e where it rests in an error. `seq`: the journal's
- * last row that is old news. */
-int command_wait(struct command_run *c, int64_t seq, struct err *e);
 
 /* ---- command_words.c ---- */
 

@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * SHOW: what the control schemas, the kinds and the gate know. Columns: migration/topics.h.
+ * SHOW: what the control schemas, the kinds and the gate know, of one migration (columns:
+ * migration/topics.h) and of all (SHOW REDIRECTS, AUTHORITY, EXECUTORS); and what FINALIZE and
+ * COMPLETE say of clients that still enter by the region that was left.
  */
 #include "config.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
 #include "migration/command_int.h"
 #include "migration/db.h"
 #include "migration/gate.h"
 #include "migration/journal.h"
 #include "migration/migrations_int.h"
 #include "migration/options.h"
+#include "migration/redirect.h"
+#include "migration/transitions.h"
 #include "protocol/sqlstate.h"
 
 #define LOG_BATCH 500
-
-#define ROW(c, values) \
-	(c)->sink->row((c)->sink->arg, (values), sizeof(values) / sizeof((values)[0]))
-
-static const char *
-or_null(const char *text)
+static void
+tell_unreached(struct command_run *c, const struct err *why)
 {
-	return text != NULL && text[0] != '\0' ? text : NULL;
+	if (why->msg[0] != '\0')
+		command_notice(c, "not every place could be asked: %s", why->msg);
 }
 
 /* ---- SHOW MIGRATIONS ---- */
@@ -87,8 +90,7 @@ command_list(struct command_run *c, struct err *e)
 
 	(void)e;
 	migrations_list(c->ms, list_row, c, &unreached);
-	if (unreached.msg[0] != '\0')
-		command_notice(c, "not every place could be asked: %s", unreached.msg);
+	tell_unreached(c, &unreached);
 	return 0;
 }
 
@@ -335,4 +337,259 @@ command_show_sessions(struct command_run *c, struct err *e)
 	move = direction_of(&c->at.m);
 	site->ops->gate->sessions(site->arg, &move, session_row, c);
 	return 0;
+}
+
+/* ---- SHOW AUTHORITY, SHOW EXECUTORS: what the nodes themselves say ---- */
+
+static void
+authority_of(struct command_run *c, const struct control_db *f, struct err *why)
+{
+	static const char sql[] = "SELECT db, epoch, writable, coalesce(decision, ''), "
+				  "coalesce(serves, ''), coalesce(newdb, '') FROM "
+				  "meridian.authority ORDER BY 1";
+	PGconn *db = control_db_open(c->ms, f, why);
+	PGresult *r = db != NULL ? db_query(db, why, sql, 0, NULL) : NULL;
+
+	for (int i = 0; r != NULL && i < PQntuples(r); i++) {
+		const char *values[] = { PQgetvalue(r, i, 0),
+					 f->node.name,
+					 f->dbname,
+					 PQgetvalue(r, i, 1),
+					 PQgetvalue(r, i, 2),
+					 or_null(PQgetvalue(r, i, 3)),
+					 or_null(PQgetvalue(r, i, 4)),
+					 or_null(PQgetvalue(r, i, 5)) };
+
+		ROW(c, values);
+	}
+	PQclear(r);
+	PQfinish(db);
+}
+
+int
+command_authority(struct command_run *c, struct err *e)
+{
+	struct control_dbs found = { 0 };
+	struct err why;
+
+	(void)e;
+	control_dbs_everywhere(c->ms, LOOK_AGE_US, &found, NULL, &why);
+	for (size_t i = 0; i < found.n && !command_is_cancelled(c); i++)
+		authority_of(c, &found.v[i], &why);
+	control_dbs_fini(&found);
+	tell_unreached(c, &why);
+	return 0;
+}
+
+static void
+executor_row(void *to, const struct executor_row *v)
+{
+	struct command_run *c = to;
+	char id[16], token[24];
+	const char *values[] = { id,
+				 v->uuid,
+				 v->database,
+				 v->place,
+				 v->owner,
+				 v->proxy,
+				 token,
+				 or_null(v->heartbeat),
+				 v->is_alive ? "t" : "f",
+				 or_null(v->step) };
+
+	snprintf(id, sizeof(id), "%d", v->migration);
+	snprintf(token, sizeof(token), "%lld", (long long)v->token);
+	ROW(c, values);
+}
+
+int
+command_executors(struct command_run *c, struct err *e)
+{
+	struct err why = { .msg = "" };
+
+	(void)e;
+	executors_list(c->ms, executor_row, c, &why);
+	tell_unreached(c, &why);
+	return 0;
+}
+
+/* Clients with a session are written every ten seconds. */
+#define FRESH "40 seconds"
+
+/* ---- redirections ---- */
+
+/* The address that clients are sent to, the caller's; NULL: none is configured. */
+static char *
+entry_of(struct command_run *c, const struct redirect *r)
+{
+	const struct site *site = migrations_site(c->ms);
+
+	return site->ops->redirects != NULL ? site->ops->redirects->entry(site->arg, r->to) : NULL;
+}
+
+static void
+callers_of(struct command_run *c, PGconn *db, const struct redirect *m)
+{
+	static const char sql[] =
+	    "SELECT addr, usr, application, sum(CASE WHEN last_seen > clock_timestamp() - interval "
+	    "'" FRESH "' THEN sessions ELSE 0 END), sum(logins), sum(refused), max(last_seen), "
+	    "CAST($2 AS int) FROM meridian.redirect WHERE uuid = $1 GROUP BY 1, 2, 3 ORDER BY 7 "
+	    "DESC, 1, 2, 3 LIMIT 10000";
+	char id[16], *entry = entry_of(c, m);
+	const char *params[] = { m->uuid, id };
+	struct err ignored;
+	PGresult *r;
+
+	snprintf(id, sizeof(id), "%d", m->migration);
+	r = db_query(db, &ignored, sql, 2, params);
+	for (int i = 0; r != NULL && i < PQntuples(r); i++) {
+		const char *values[] = { id,
+					 m->database,
+					 m->from,
+					 m->to,
+					 or_null(PQgetvalue(r, i, 0)),
+					 or_null(PQgetvalue(r, i, 1)),
+					 or_null(PQgetvalue(r, i, 2)),
+					 PQgetvalue(r, i, 3),
+					 PQgetvalue(r, i, 4),
+					 PQgetvalue(r, i, 5),
+					 PQgetvalue(r, i, 6),
+					 or_null(m->until),
+					 entry };
+
+		ROW(c, values);
+	}
+	PQclear(r);
+	free(entry);
+}
+
+static void
+redirects_of(struct command_run *c, const struct control_db *f)
+{
+	struct err ignored;
+	struct redirects all = { 0 };
+	PGconn *db = control_db_open(c->ms, f, &ignored);
+
+	if (db != NULL && redirects_read(db, &all, &ignored) == 0 && all.n > 0)
+		redirects_ask(c->ms, db, db);
+	if (all.n > 0)
+		for (size_t i = 0; i < all.n && !command_is_cancelled(c); i++) {
+			(void)redirect_flush(c->ms, db, &all.v[i], true, &ignored);
+			callers_of(c, db, &all.v[i]);
+		}
+	redirects_fini(&all);
+	PQfinish(db);
+}
+
+int
+command_redirects(struct command_run *c, struct err *e)
+{
+	struct control_dbs found = { 0 };
+
+	control_dbs_everywhere(c->ms, LOOK_AGE_US, &found, NULL, e);
+	for (size_t i = 0; i < found.n && !command_is_cancelled(c); i++)
+		redirects_of(c, &found.v[i]);
+	control_dbs_fini(&found);
+	return 0;
+}
+
+/* What FINALIZE and COMPLETE say of them. */
+
+/* Right behind the switch the proxies of the fleet still watch the side that was left. */
+static void
+ask_fleet(struct command_run *c, const struct redirect *r)
+{
+	const struct site *site = migrations_site(c->ms);
+	struct site_node v[SITE_NODES_MAX];
+	PGconn *left = NULL;
+	struct err ignored;
+
+	if (site->ops->nodes(site->arg, r->from, v, &ignored) > 0 && v[0].is_usable)
+		left = migrations_open(c->ms, &v[0], r->database, &ignored);
+	redirects_ask(c->ms, c->at.db, left != NULL ? left : c->at.db);
+	PQfinish(left);
+}
+
+/* The redirection of the command's migration, and how many hosts were seen; NULL: it has none, or
+ * cannot be asked. */
+static const struct redirect *
+own_redirect(struct command_run *c, struct redirects *all, int64_t *hosts)
+{
+	struct err ignored;
+
+	if (c->at.db == NULL || redirects_read(c->at.db, all, &ignored) < 0)
+		return NULL;
+	for (size_t i = 0; i < all->n; i++) {
+		const struct redirect *r = &all->v[i];
+
+		if (strcmp(r->uuid, c->at.m.uuid) != 0)
+			continue;
+		ask_fleet(c, r);
+		(void)redirect_flush(c->ms, c->at.db, r, true, &ignored);
+		return redirect_hosts(c->at.db, r, hosts, &ignored) == 0 ? r : NULL;
+	}
+	return NULL;
+}
+
+static void
+put_hosts(struct buf *out, int64_t n, const char *enter, const char *enters)
+{
+	if (n == 0)
+		buf_printf(out, "No client host was seen that %s", enters);
+	else
+		buf_printf(out, "%" PRId64 " client host%s still %s", n, n == 1 ? "" : "s",
+			   n == 1 ? enters : enter);
+}
+
+void
+command_put_redirects(struct command_run *c, const struct migration *m, struct buf *out)
+{
+	struct redirects all = { 0 };
+	int64_t hosts = 0;
+	const struct redirect *r = own_redirect(c, &all, &hosts);
+	char *entry = r != NULL ? entry_of(c, r) : NULL;
+
+	buf_str(out, "- ");
+	if (r != NULL)
+		put_hosts(out, hosts, "enter", "enters");
+	else
+		buf_str(out, "Who still enters");
+	buf_printf(out, " through %s (SHOW REDIRECTS)", m->src);
+	if (r != NULL)
+		buf_printf(out, "; it forwards until %s", r->until);
+	if (r != NULL && entry == NULL)
+		buf_printf(out,
+			   "\n- Say what clients are to connect to then: entry in [region %s]; as "
+			   "long as nobody does, it goes on forwarding",
+			   r->to);
+	free(entry);
+	redirects_fini(&all);
+}
+
+void
+command_tell_redirects_end(struct command_run *c)
+{
+	struct redirects all = { 0 };
+	struct buf said = { .cap = 4096 };
+	int64_t hosts = 0;
+	const struct redirect *r =
+	    c->at.m.state == STATE_REDIRECTING ? own_redirect(c, &all, &hosts) : NULL;
+	char *entry = r != NULL ? entry_of(c, r) : NULL;
+
+	if (r != NULL && hosts > 0) {
+		put_hosts(&said, hosts, "enter", "enters");
+		if (entry != NULL)
+			command_notice(c,
+				       "%s through %s (SHOW REDIRECTS): from COMPLETE on they are "
+				       "refused (57P03) and told to connect to %s",
+				       buf_text(&said), r->from, entry);
+		else
+			command_notice(c,
+				       "%s through %s (SHOW REDIRECTS): they are forwarded on, "
+				       "because [region %s] has no entry to tell them",
+				       buf_text(&said), r->from, r->to);
+	}
+	free(entry);
+	buf_fini(&said);
+	redirects_fini(&all);
 }

@@ -49,10 +49,10 @@ int migrations_create(struct migrations *ms, struct migration *m, const char *cr
 /* The kind has named its places; no lease. NULL and *e. */
 struct job *job_open(struct migrations *ms, const struct migration *m, struct err *e);
 void job_close(struct job *j);
-/* From here on its connections are read-only (PLAN, SHOW): what was opened before is closed. */
-void job_only_looks(struct job *j);
-/* job_tick() fails from when nobody wants its answer any more (57014). */
-void job_unless(struct job *j, bool (*is_unwanted)(void *arg), void *arg);
+/* From here on its connections are read-only (PLAN, SHOW); open ones are closed. */
+void job_set_read_only(struct job *j);
+/* job_check_stop() fails (57014) as soon as the command is cancelled. */
+void job_set_cancel(struct job *j, bool (*is_cancelled)(void *arg), void *arg);
 const char *job_first_place(const struct job *j);
 const struct kind *job_kind(const struct job *j);
 int job_may_begin(struct job *j, enum migration_phase phase, struct err *e);
@@ -70,8 +70,8 @@ enum run_what {
 	RUN_ABORT,
 	RUN_REVERSE,
 	RUN_COMPLETE,
-	/* The watcher's, in place of an executor that died: forward where it is decided, else what
-	 * was between freeze and decision is undone, and the state is error. */
+	/* The watcher's, for an executor that died: forward where it is decided, else what was
+	 * between freeze and decision is undone, and the state is error. */
 	RUN_RECOVER,
 	RUN_AGAIN, /* what was asked for last: RETRY, RESUME, and after a crash */
 };
@@ -89,8 +89,8 @@ struct run_request {
 /* What a row asks of an executor of another proxy; "pause" too. */
 #define REQUEST_ABORT       "abort"
 #define REQUEST_ABORT_FORCE "abort force"
-/* An ABORT that an executor elsewhere has not obeyed yet; where that one is dead, whoever watches
- * does it in its place. */
+/* An ABORT that an executor elsewhere has not obeyed yet; where that one is dead, a proxy that
+ * watches the database does it. */
 bool request_is_abort(const char *request);
 
 /* Have it run on a thread of its own. Returns when the lease is ours and the state says so: 0; -1
@@ -108,7 +108,7 @@ struct executor_row {
 	int migration;
 	const char *uuid, *database, *place, *owner, *proxy, *heartbeat, *step;
 	int64_t token;
-	bool is_alive; /* its heart beats, by the clock of the database */
+	bool is_alive; /* its heartbeat is fresh, by the clock of the database */
 };
 void executors_list(struct migrations *ms, void (*each)(void *to, const struct executor_row *row),
 		    void *to, struct err *e);

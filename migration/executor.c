@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The executor: the thread that runs a migration. It takes the lease, recovers what a dead executor
+ * left between freeze and decision, runs the phases and their guards step by step (or undoes the
+ * steps, for ABORT), and writes how it ended. Functions return 0, or -1 and *e.
+ */
 #include "config.h"
 
 #include <stdio.h>
@@ -11,13 +16,13 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "migration/db.h"
-#include "migration/executor_int.h"
 #include "migration/job_int.h"
 #include "migration/journal.h"
 #include "migration/migrations_int.h"
 #include "migration/transitions.h"
 
-#define SAY_TRIES 30
+#define STATE_TRIES  30
+#define LAST_FORWARD PHASE_FINALIZE
 
 static const char *const whats[] = {
 	[RUN_PHASE] = "phase",       [RUN_ALL] = "all",         [RUN_NEXT] = "next",
@@ -27,8 +32,8 @@ static const char *const whats[] = {
 
 /* ---- what was ordered, as the row keeps it ---- */
 
-char *
-executor_order_text(const struct executor *x)
+static char *
+order_text(const struct executor *x)
 {
 	return json_text(json_pack("{ss,ss,si,ss,sb,ss}", "what", whats[x->what], "phase",
 				   migration_phase_name(x->phase), "step", x->step, "force",
@@ -60,10 +65,10 @@ order_read(struct executor *x, const char *json)
 	return is_known;
 }
 
-/* ---- saying how it ended ---- */
-
-void
-executor_tell_starter(struct executor *x, const struct err *why)
+/* Tell the command that started it that it runs (`why` NULL), or why it does not; the first call
+ * counts. */
+static void
+report_start(struct executor *x, const struct err *why)
 {
 	pthread_mutex_lock(&x->lock);
 	if (x->started == EXECUTOR_STARTS) {
@@ -75,14 +80,346 @@ executor_tell_starter(struct executor *x, const struct err *why)
 	pthread_mutex_unlock(&x->lock);
 }
 
-/* A state that must get into the row, tried for a while: the database may just be restarting. */
+/* ---- the plan, looked at ---- */
+
+static bool
+is_finished(const struct migration_step *s)
+{
+	return s->state == STEP_APPLIED || s->state == STEP_SKIPPED;
+}
+
+static bool
+has_steps(const struct plan *p, enum migration_phase phase)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].def->phase == phase)
+			return true;
+	return false;
+}
+
+static bool
+is_phase_finished(const struct plan *p, enum migration_phase phase)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].def->phase == phase && !is_finished(&p->v[i]))
+			return false;
+	return true;
+}
+
+static bool
+is_phase_begun(const struct plan *p, enum migration_phase phase)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].def->phase == phase && p->v[i].state != STEP_PENDING)
+			return true;
+	return false;
+}
+
+static bool
+is_last_phase(const struct plan *p, enum migration_phase phase)
+{
+	for (int q = (int)phase + 1; q < MIGRATION_NPHASES; q++)
+		if (has_steps(p, (enum migration_phase)q))
+			return false;
+	return true;
+}
+
+static bool
+is_decided_by_rows(const struct job *j)
+{
+	for (size_t i = 0; i < j->plan.n; i++)
+		if (j->plan.v[i].def->once_decided && j->plan.v[i].def->phase == PHASE_FINALIZE &&
+		    is_finished(&j->plan.v[i]))
+			return true;
+	return false;
+}
+
+/* ---- guards ---- */
+
+static bool
+is_in_the_way(const struct job *j, const struct check *c)
+{
+	return c->severity == CHECK_ERROR && !job_is_forced(j, c->check);
+}
+
+static int
+refuse(struct job *j, const struct checks *found, struct err *e)
+{
+	struct buf b = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < found->n; i++) {
+		const struct check *c = &found->v[i];
+
+		if (!is_in_the_way(j, c))
+			continue;
+		buf_printf(&b, "%s%s", n++ > 0 ? "\n" : "", c->check);
+		if (*c->object != '\0')
+			buf_printf(&b, " %s", c->object);
+		buf_printf(&b, ": %s", c->detail);
+	}
+	err_set(e, SQLSTATE_GUARD_FAILED, "%zu check%s stand%s in the way", n, n > 1 ? "s" : "",
+		n > 1 ? "" : "s");
+	err_detail(e, "%s", buf_text(&b));
+	err_hint(e, "SHOW MIGRATION %d CHECKS; says how to mend them, FORCE (check, …) goes past.",
+		 j->m.id);
+	buf_fini(&b);
+	return -1;
+}
+
+static int
+check_guards(struct job *j, enum migration_phase phase, struct err *e)
+{
+	struct checks found;
+	PGconn *home;
+	char *json;
+	int rc;
+	bool stands = false;
+
+	if (!is_decided_by_rows(j) && job_may_begin(j, phase, e) < 0)
+		return -1;
+	if (is_phase_begun(&j->plan, phase))
+		return 0;
+	if (job_checks(j, phase, &found, e) < 0)
+		return -1;
+	json = checks_json(&found);
+	home = job_home(j, e);
+	rc = home != NULL ? store_set_checks(home, j->m.uuid, json, e) : -1;
+	free(json);
+	for (size_t i = 0; i < found.n; i++)
+		stands = stands || is_in_the_way(j, &found.v[i]);
+	if (rc == 0 && stands)
+		rc = refuse(j, &found, e);
+	checks_fini(&found);
+	return rc;
+}
+
+/* ---- running ---- */
+
+/* 0, -1 and *e, or 1: as far as was ordered (NEXT, STEP). */
+static int
+run_steps(struct job *j, enum migration_phase phase, struct err *e)
+{
+	struct executor *x = j->x;
+
+	for (size_t i = 0; i < j->plan.n; i++) {
+		struct migration_step *s = &j->plan.v[i];
+		bool again = is_finished(s);
+		size_t end = i + 1;
+		int rc;
+
+		if (s->def->phase != phase || (again && !group_repeats(&j->plan, i)))
+			continue;
+		if (x->what == RUN_STEP && s->n > x->step)
+			return 1;
+		if (job_check_stop(j, e) < 0)
+			return -1;
+		if (s->def->in_pause) {
+			end = group_end(&j->plan, i);
+			rc = group_run(j, i, end, e);
+		} else {
+			rc = step_run(j, s, e);
+		}
+		if (rc < 0)
+			return -1;
+		i = end - 1;
+		if (x->what == RUN_NEXT && !again)
+			return 1;
+	}
+	return 0;
+}
+
+static enum migration_state
+running_state(const struct job *j, enum migration_phase phase)
+{
+	if (phase == PHASE_FINALIZE && is_decided_by_rows(j))
+		return STATE_SWITCHED;
+	return transition_running(phase);
+}
+
+static int
+end_phase(struct job *j, enum migration_phase phase, struct err *e)
+{
+	enum migration_event ev =
+	    is_last_phase(&j->plan, phase) ? EVENT_ALL_DONE : EVENT_PHASE_DONE;
+	enum migration_state from = running_state(j, phase);
+	int to = transition(from, ev, phase);
+
+	if (to < 0)
+		to = transition(from, EVENT_PHASE_DONE, phase);
+	if (to < 0)
+		return err_set(e, "XX000", "state %s has no end", migration_state_name(from));
+	job_progress(j, 100, "%s", "");
+	return job_enter(j, (enum migration_state)to, e);
+}
+
+static int
+run_phase(struct job *j, enum migration_phase phase, struct err *e)
+{
+	int rc;
+
+	j->m.phase = (int)phase;
+	j->m.progress = -1;
+	if (job_enter(j, running_state(j, phase), e) < 0)
+		return -1;
+	report_start(j->x, NULL);
+	rc = run_steps(j, phase, e);
+	if (rc < 0 || (rc > 0 && !is_phase_finished(&j->plan, phase)))
+		return rc;
+	return end_phase(j, phase, e) < 0 ? -1 : rc;
+}
+
+/* RUN ALL, NEXT and STEP: the phases one after another, those without steps left out. */
+static int
+run_forward(struct job *j, struct err *e)
+{
+	int rc = 0;
+
+	for (int p = PHASE_PREPARE; p <= LAST_FORWARD && rc == 0; p++) {
+		enum migration_phase phase = (enum migration_phase)p;
+
+		if (!has_steps(&j->plan, phase))
+			continue;
+		if (is_phase_finished(&j->plan, phase)) {
+			/* the last one died behind its last step */
+			if (j->m.state == running_state(j, phase))
+				rc = end_phase(j, phase, e);
+			continue;
+		}
+		rc = check_guards(j, phase, e);
+		if (rc == 0)
+			rc = run_phase(j, phase, e);
+	}
+	if (rc > 0 && !transition_is_over(j->m.state) && transition_is_running(j->m.state))
+		return job_enter(j, STATE_PAUSED, e);
+	return rc < 0 ? -1 : 0;
+}
+
+static int
+run_one(struct job *j, enum migration_phase phase, struct err *e)
+{
+	if (check_guards(j, phase, e) < 0)
+		return -1;
+	return run_phase(j, phase, e) < 0 ? -1 : 0;
+}
+
+/* ---- ABORT ---- */
+
+static int
+refuse_abort(struct job *j, struct err *e)
+{
+	err_set(e, "55000", "migration %d is decided: it cannot be aborted", j->m.id);
+	return err_hint(e, "REVERSE MIGRATION %d; is the way back.", j->m.id);
+}
+
+static int
+undo_all(struct job *j, struct err *e)
+{
+	for (size_t i = j->plan.n; i-- > 0;) {
+		struct migration_step *s = &j->plan.v[i];
+
+		if (s->state != STEP_RUNNING && s->state != STEP_APPLIED && s->state != STEP_FAILED)
+			continue;
+		/* What cannot be asked whether it is done has not been begun: nothing of it is
+		 * ours. */
+		if (s->state == STEP_FAILED && s->attempt == 0)
+			continue;
+		if (job_check_stop(j, e) < 0)
+			return -1;
+		if (step_undo(j, s, e) == 0)
+			continue;
+		if (!j->x->is_forced || j->x->stop != STOP_NO ||
+		    strcmp(e->sqlstate, SQLSTATE_DECIDED) == 0)
+			return err_prefix(e, "undo of step %d %s", s->n, s->def->name);
+		job_notice(j, "undo of step %d %s failed and was left out (FORCE): %s", s->n,
+			   s->def->name, e->msg);
+	}
+	return 0;
+}
+
+/* The request in the row has been obeyed. */
+static int
+clear_request(struct job *j, struct err *e)
+{
+	PGconn *home = job_home(j, e);
+
+	return home != NULL ? store_set_request(home, j->m.uuid, "", e) : -1;
+}
+
+static int
+run_abort(struct job *j, struct err *e)
+{
+	struct err ignored;
+	char *order;
+
+	j->x->what = RUN_ABORT;
+	j->x->stop = STOP_NO;
+	j->x->is_forced = j->x->is_forced || atomic_load(&j->x->force_abort);
+	if (j->kind->may_abort != NULL && j->kind->may_abort(j, j->x->is_forced, e) < 0) {
+		(void)clear_request(j, &ignored);
+		return -1;
+	}
+	order = order_text(j->x);
+	free(j->m.run);
+	j->m.run = order;
+	if (job_enter(j, STATE_ABORTING, e) < 0 || clear_request(j, e) < 0)
+		return -1;
+	report_start(j->x, NULL);
+	if (undo_all(j, e) < 0)
+		return -1;
+	free(j->m.error);
+	j->m.error = xstrdup("");
+	return job_enter(j, STATE_ABORTED, e);
+}
+
+/* A REVERSE that failed before it was decided may be given up, with the way back. */
+static int
+run_complete(struct job *j, struct err *e)
+{
+	bool is_decided = false;
+
+	for (size_t i = 0; i < j->plan.n; i++)
+		if (j->plan.v[i].def->phase == PHASE_REVERSE && j->plan.v[i].def->once_decided)
+			is_decided = is_finished(&j->plan.v[i]);
+	if (!is_decided || is_phase_finished(&j->plan, PHASE_REVERSE))
+		return run_one(j, PHASE_COMPLETE, e);
+	err_set(e, "55000", "the way back of migration %d is decided, and not at its end", j->m.id);
+	return err_hint(e, "RETRY MIGRATION %d; goes on.", j->m.id);
+}
+
+static int
+run_order(struct job *j, struct err *e)
+{
+	switch (j->x->what) {
+	case RUN_PHASE:
+		return run_one(j, j->x->phase, e);
+	case RUN_ALL:
+	case RUN_NEXT:
+	case RUN_STEP:
+		return run_forward(j, e);
+	case RUN_ABORT:
+		return run_abort(j, e);
+	case RUN_REVERSE:
+		return run_one(j, PHASE_REVERSE, e);
+	case RUN_COMPLETE:
+		return run_complete(j, e);
+	case RUN_RECOVER:
+	case RUN_AGAIN:
+		break;
+	}
+	return err_set(e, "55000", "nothing was begun that could go on");
+}
+
+/* ---- how it ended ---- */
+
+/* A state that must get into the row: the database may just be restarting. */
 static void
-say(struct job *j, enum migration_state s)
+write_state(struct job *j, enum migration_state s)
 {
 	struct timespec second = { .tv_sec = 1 };
 	struct err e;
 
-	for (int i = 0; i < SAY_TRIES && !migrations_are_over(j->ms); i++) {
+	for (int i = 0; i < STATE_TRIES && !migrations_are_over(j->ms); i++) {
 		if (job_enter(j, s, &e) == 0)
 			return;
 		if (strcmp(e.sqlstate, LEASE_LOST) == 0)
@@ -100,10 +437,10 @@ end_in_error(struct job *j, const struct err *why)
 	j->m.error = xasprintf("%s: %s%s%s", why->sqlstate, why->msg,
 			       *why->detail != '\0' ? "\n" : "", why->detail);
 	log_msg(LOG_LEVEL_WARNING, "migration %d: %s", j->m.id, why->msg);
-	say(j, STATE_ERROR);
+	write_state(j, STATE_ERROR);
 }
 
-/* Why it ended before its end. Abort is done by the caller. */
+/* Write why the order was not carried out to its end; true: the caller is to abort. */
 static bool
 wants_abort(struct job *j, const struct err *why)
 {
@@ -111,7 +448,7 @@ wants_abort(struct job *j, const struct err *why)
 	struct err ignored;
 
 	/* An ABORT that came while it failed. */
-	if (x->stop == STOP_NO && job_tick(j, &ignored) < 0 && x->stop != STOP_ABORT)
+	if (x->stop == STOP_NO && job_check_stop(j, &ignored) < 0 && x->stop != STOP_ABORT)
 		x->stop = STOP_NO;
 	switch (x->stop) {
 	case STOP_LOST:
@@ -121,7 +458,7 @@ wants_abort(struct job *j, const struct err *why)
 	case STOP_SHUTDOWN:
 		return false;
 	case STOP_PAUSE:
-		say(j, STATE_PAUSED);
+		write_state(j, STATE_PAUSED);
 		return false;
 	case STOP_ABORT:
 		return true;
@@ -129,7 +466,7 @@ wants_abort(struct job *j, const struct err *why)
 	case STOP_DEADLINE:
 		break;
 	}
-	if (strcmp(why->sqlstate, LEASE_LOST) == 0 && x->beat.is_lost) {
+	if (strcmp(why->sqlstate, LEASE_LOST) == 0 && x->heartbeat.is_lost) {
 		x->stop = STOP_LOST;
 		return false;
 	}
@@ -146,12 +483,12 @@ take_lease(struct executor *x, PGconn *c, struct err *e)
 	for (int i = 0; i < 3; i++) {
 		if (lease_take(c, &x->lease, e) < 0)
 			return -1;
-		x->seen = 0;
+		x->higher_token = 0;
 		if (job_claim_places(x->j, e) == 0)
 			return 0;
-		if (x->seen <= x->lease.token)
+		if (x->higher_token <= x->lease.token)
 			return -1;
-		x->lease.token = x->seen;
+		x->lease.token = x->higher_token;
 	}
 	return -1;
 }
@@ -196,7 +533,7 @@ note_start(struct job *j, struct err *e)
 	int rc;
 
 	free(j->m.run);
-	j->m.run = executor_order_text(j->x);
+	j->m.run = order_text(j->x);
 	free(j->m.error);
 	j->m.error = xstrdup("");
 	detail = json_text(json_pack("{ss,sI,ss,ss}", "owner", j->x->lease.owner, "token",
@@ -219,22 +556,22 @@ prepare(struct executor *x, struct err *e)
 	free(words);
 	if (c == NULL)
 		return -1;
-	x->beat.c = c;
-	atomic_store(&x->beat.pid, PQbackendPID(c));
+	x->heartbeat.c = c;
+	atomic_store(&x->heartbeat.pid, PQbackendPID(c));
 	if (take_lease(x, c, e) < 0 || reload(j, e) < 0)
 		return -1;
 	if (x->what == RUN_AGAIN && !order_read(x, j->m.run))
 		return err_set(e, "55000", "nothing was begun that could go on");
-	if (beat_start(x, c, e) < 0 || steps_load(j, e) < 0)
+	if (heartbeat_start(x, c, e) < 0 || steps_load(j, e) < 0)
 		return -1;
 	if (x->what != RUN_ABORT && steps_freeze(j, e) < 0)
 		return -1;
 	return 0;
 }
 
-/* Forward what was decided, and an abort; the rest waits for somebody to say what to do. */
+/* What was decided goes forward, an ABORT goes on; everything else waits for the operator. */
 static int
-recover(struct job *j, bool is_decided, struct err *e)
+take_up_order(struct job *j, bool is_decided, struct err *e)
 {
 	if (!is_decided && steps_decided(j, &is_decided, e) < 0)
 		return -1;
@@ -245,9 +582,10 @@ recover(struct job *j, bool is_decided, struct err *e)
 	return err_detail(e, "What it had frozen and fenced is open again.");
 }
 
-/* FORCE of ABORT: who could say whether it is decided is gone for good. */
+/* ABORT … FORCE goes on where the database that would say whether it is decided is gone for good.
+ */
 static bool
-goes_on_unasked(struct job *j, const struct err *why)
+is_forced_past(struct job *j, const struct err *why)
 {
 	if (j->x->what != RUN_ABORT || !j->x->is_forced || strncmp(why->sqlstate, "08", 2) != 0)
 		return false;
@@ -256,33 +594,33 @@ goes_on_unasked(struct job *j, const struct err *why)
 	return true;
 }
 
-/* What a dead executor left between freeze and decision is mended first, whatever was ordered. An
- * ABORT that comes too late is refused, and what it wanted to abort goes on by itself: 1 where
- * there is nothing to go on with. */
+/* What a dead executor left between freeze and decision is recovered first, whatever was ordered.
+ * An ABORT that comes too late is refused, and the migration goes on: 1 where there is nothing to
+ * go on with. */
 static int
-mend(struct job *j, struct err *e)
+recover_dead(struct job *j, struct err *e)
 {
 	struct executor *x = j->x;
 	bool is_decided = false;
 
 	if (group_recover(j, &is_decided, e) < 0)
-		return !is_decided && goes_on_unasked(j, e) ? 0 : -1;
+		return !is_decided && is_forced_past(j, e) ? 0 : -1;
 	if (x->what == RUN_RECOVER)
-		return recover(j, is_decided, e);
+		return take_up_order(j, is_decided, e);
 	if (x->what != RUN_ABORT)
 		return 0;
 	if (!is_decided && steps_decided(j, &is_decided, e) < 0)
-		return goes_on_unasked(j, e) ? 0 : -1;
+		return is_forced_past(j, e) ? 0 : -1;
 	if (!is_decided)
 		return 0;
-	executor_refuse_abort(j, e);
-	executor_tell_starter(x, e);
+	refuse_abort(j, e);
+	report_start(x, e);
 	return transition_is_running(j->m.state) && order_read(x, j->m.run) && x->what != RUN_ABORT
 		   ? 0
 		   : 1;
 }
 
-/* It did not come to its end: say why, or turn round. */
+/* The order was not carried out to its end: write why, or abort. */
 static void
 end_early(struct executor *x, struct err *e)
 {
@@ -295,67 +633,55 @@ end_early(struct executor *x, struct err *e)
 		return;
 	rc = steps_decided(j, &is_decided, e);
 	if (rc == 0 && is_decided) {
-		(void)executor_forget_request(j, &ignored);
-		rc = executor_refuse_abort(j, e);
+		(void)clear_request(j, &ignored);
+		rc = refuse_abort(j, e);
 	} else if (rc == 0) {
-		rc = executor_abort(j, e);
+		rc = run_abort(j, e);
 	}
 	if (rc < 0 && x->stop == STOP_NO)
 		end_in_error(j, e);
 }
 
-static bool
-is_refused(struct executor *x)
-{
-	bool yes;
-
-	pthread_mutex_lock(&x->lock);
-	yes = x->started == EXECUTOR_STARTS;
-	pthread_mutex_unlock(&x->lock);
-	return yes;
-}
-
 static void
-work(struct executor *x)
+run_executor(struct executor *x)
 {
 	struct job *j = x->j;
 	struct err e = { .msg = "" };
-	int rc = mend(j, &e);
-	bool was_running = transition_is_running(j->m.state);
+	int rc = recover_dead(j, &e);
+	bool was_running = transition_is_running(j->m.state), refused;
 
 	if (rc == 0)
 		rc = note_start(j, &e);
 	if (rc == 0)
-		rc = executor_run(j, &e);
+		rc = run_order(j, &e);
 	if (rc >= 0) {
-		executor_tell_starter(x, NULL);
+		report_start(x, NULL);
 		return;
 	}
-	/* Refused before anything was done: the command says so, the state stays. */
-	if (is_refused(x) && !was_running) {
-		executor_tell_starter(x, &e);
-		return;
-	}
-	executor_tell_starter(x, &e);
-	end_early(x, &e);
+	/* Refused before anything was done: the command says so, the state stays. (`started` is
+	 * changed on this thread only.) */
+	refused = x->started == EXECUTOR_STARTS && !was_running;
+	report_start(x, &e);
+	if (!refused)
+		end_early(x, &e);
 }
 
 static void
-leave(struct executor *x)
+give_up_lease(struct executor *x)
 {
 	struct err e;
 	PGconn *home = x->stop == STOP_LOST ? NULL : job_home(x->j, &e);
 
-	beat_stop(&x->beat);
+	heartbeat_stop(&x->heartbeat);
 	if (home != NULL && x->lease.token > 0) {
-		beat_drain(x, home);
-		if (x->beat.c != NULL)
-			lease_drop(x->beat.c, &x->lease);
+		heartbeat_write_events(x, home);
+		if (x->heartbeat.c != NULL)
+			lease_drop(x->heartbeat.c, &x->lease);
 		else
 			lease_drop(home, &x->lease);
 	}
-	PQfinish(x->beat.c);
-	x->beat.c = NULL;
+	PQfinish(x->heartbeat.c);
+	x->heartbeat.c = NULL;
 }
 
 void *
@@ -365,10 +691,10 @@ executor_main(void *arg)
 	struct err e = { .msg = "" };
 
 	if (prepare(x, &e) < 0)
-		executor_tell_starter(x, &e);
+		report_start(x, &e);
 	else
-		work(x);
-	leave(x);
+		run_executor(x);
+	give_up_lease(x);
 	job_close(x->j);
 	x->j = NULL;
 	atomic_store(&x->is_over, true);

@@ -15,23 +15,22 @@
 
 struct job;
 
-/* How many other proxies are fresh (prewarm and the guards want to know); -1 and *e. */
+/* How many other proxies are alive: their heartbeat is fresh. -1 and *e. */
 int fleet_others(struct job *j, struct err *e);
 /* Like the functions of struct gate_ops; counts are sums over the fleet. Deadlines: clock_us(). */
 int fleet_prewarm(struct job *j, const struct gate_move *m, int64_t deadline_us, struct err *e);
 /* The other proxies try the logins of their sessions; *others: how many they would keep and close.
- * Our own are asked directly (gate_ops.rehearse). Who has not answered by then counts as none. */
+ * The own proxy is asked directly (gate_ops.rehearse). One that has not answered by then counts as
+ * having none. */
 int fleet_rehearse(struct job *j, const struct gate_move *m, int64_t deadline_us,
 		   struct gate_counts *others, struct err *e);
 int fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us,
 		 struct gate_counts *out, struct err *e);
-/* Where the route goes now; then the sessions. `epoch`: that of meridian.authority. Waits for the
+/* Change the route, then move the sessions. `epoch`: that of meridian.authority. Waits for the
  * own proxy, and for the others until deadline_us. */
 int fleet_switch(struct job *j, const struct gate_move *m, int64_t epoch, int64_t deadline_us,
 		 struct gate_counts *out, struct err *e);
 void fleet_resume(struct job *j, const struct gate_move *m);
-
-/* ---- fleet_stragglers.c ---- */
 
 #define FLEET_STRAGGLERS_MAX 65536
 
@@ -44,11 +43,11 @@ struct fleet_stragglers {
 
 /* Behind a freeze: every proxy takes hold of its sessions that are still in a transaction. Where
  * one has not in time: -1, *e MR003 (unless FORCE (proxies)), and fleet_resume() lets them go on.
- * Whoever has taken hold lets go when its freeze has expired, too. */
+ * A proxy that has taken hold lets go when its freeze has expired, too. */
 int fleet_stragglers(struct job *j, const struct gate_move *m, struct fleet_stragglers *out,
 		     struct err *e);
-/* What became of each (.outcome) is told to the proxy that has it; bounded in time. Who does not
- * hear of it tells its clients that it is not known. */
+/* What became of each (.outcome) is told to the proxy that has it; bounded in time. A proxy that
+ * does not hear of it tells its clients that it is not known. */
 void fleet_settle(struct job *j, const struct gate_move *m, const struct fleet_stragglers *s);
 void fleet_stragglers_fini(struct fleet_stragglers *s);
 

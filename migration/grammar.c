@@ -1,11 +1,17 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * CREATE MIGRATION read into a spec, and a spec as text again. Names are quoted in that text
+ * wherever the grammar might take them for something else.
+ */
 #include "config.h"
 
 #include "migration/grammar.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/pgquote.h"
 #include "migration/parser.h"
 #include "protocol/sqlstate.h"
 
@@ -24,32 +30,25 @@ add_unique(struct parser *p, struct strlist *list, const char *what, const char 
 }
 
 static int
-take_into(struct parser *p, struct strlist *list, const char *what)
+parse_region(struct parser *p, struct strlist *list)
 {
 	char *name = NULL;
 	int rc = parser_name(p, &name, "a region");
 
 	if (rc == 0)
-		rc = add_unique(p, list, what, name);
+		rc = add_unique(p, list, "region", name);
 	free(name);
 	return rc;
 }
 
-static bool
-same_name(const struct spec_name *a, const struct spec_name *b)
-{
-	if (strcmp(a->table, b->table) != 0 || (a->schema == NULL) != (b->schema == NULL))
-		return false;
-	return a->schema == NULL || strcmp(a->schema, b->schema) == 0;
-}
-
 static int
-named_twice(struct parser *p, const struct spec_name *n)
+check_unique(struct parser *p, const struct spec_name *a, const struct spec_name *b)
 {
-	return err_set(p->e, "42710", "table \"%.64s\" is named twice", n->table);
+	if (strcmp(a->table, b->table) != 0 || (a->schema == NULL) != (b->schema == NULL) ||
+	    (a->schema != NULL && strcmp(a->schema, b->schema) != 0))
+		return 0;
+	return err_set(p->e, "42710", "table \"%.64s\" is named twice", b->table);
 }
-
-/* ---- FROM … TO … ---- */
 
 static int
 parse_move(struct parser *p, struct spec *s)
@@ -63,7 +62,7 @@ parse_move(struct parser *p, struct spec *s)
 	return parser_name(p, &s->newdb, "the database's name there");
 }
 
-/* ---- FROM FILES ---- */
+/* ---- FROM ---- */
 
 static int
 parse_file_regions(struct parser *p, struct spec *s)
@@ -77,28 +76,23 @@ parse_file_regions(struct parser *p, struct spec *s)
 	if (parser_expect(p, "(") != 0)
 		return -1;
 	do {
-		if (take_into(p, &s->regions, "region") != 0)
+		if (parse_region(p, &s->regions) != 0)
 			return -1;
 	} while (parser_accept(p, ","));
 	return parser_expect_end_of_list(p);
 }
 
+/* FROM FILES, or else FROM … TO …. */
 static int
-parse_files(struct parser *p, struct spec *s)
+parse_from(struct parser *p, struct spec *s)
 {
+	if (!parser_accept_before_string(p, "FILES"))
+		return parse_move(p, s);
 	s->kind = KIND_FILES;
 	if (parser_string(p, &s->directory, "a directory in quotes") != 0 ||
 	    parse_file_regions(p, s) != 0)
 		return -1;
 	return parser_accept(p, "CANARY") ? parser_name(p, &s->canary, "a region") : 0;
-}
-
-static int
-parse_from(struct parser *p, struct spec *s)
-{
-	if (parser_accept_before_string(p, "FILES"))
-		return parse_files(p, s);
-	return parse_move(p, s);
 }
 
 /* ---- TO REGIONS ---- */
@@ -152,8 +146,8 @@ parse_placing(struct parser *p, struct spec *s)
 	if (parser_table(p, &at->name) != 0)
 		return -1;
 	for (size_t i = 0; i + 1 < s->nplacings; i++)
-		if (same_name(&s->placings[i].name, &at->name))
-			return named_twice(p, &at->name);
+		if (check_unique(p, &s->placings[i].name, &at->name) != 0)
+			return -1;
 	return parse_locality(p, at);
 }
 
@@ -189,11 +183,11 @@ static int
 parse_regions(struct parser *p, struct spec *s)
 {
 	s->kind = KIND_REGIONS_OF;
-	if (parser_expect(p, "REGIONS") != 0 || take_into(p, &s->regions, "region") != 0 ||
+	if (parser_expect(p, "REGIONS") != 0 || parse_region(p, &s->regions) != 0 ||
 	    parser_expect(p, "PRIMARY") != 0)
 		return -1;
 	while (parser_accept(p, ","))
-		if (take_into(p, &s->regions, "region") != 0)
+		if (parse_region(p, &s->regions) != 0)
 			return -1;
 	return parse_survival(p, s) != 0 ? -1 : parse_placings(p, s);
 }
@@ -241,8 +235,8 @@ parse_distribute_table(struct parser *p, struct spec *s)
 	if (parser_table(p, &t->name) != 0)
 		return -1;
 	for (size_t i = 0; i + 1 < s->ntables; i++)
-		if (same_name(&s->tables[i].name, &t->name))
-			return named_twice(p, &t->name);
+		if (check_unique(p, &s->tables[i].name, &t->name) != 0)
+			return -1;
 	return parse_method(p, t);
 }
 
@@ -297,20 +291,13 @@ parse_option(struct parser *p, struct strlist *options, struct strlist *values)
 static int
 parse_options(struct parser *p, struct strlist *options, struct strlist *values)
 {
+	if (parser_expect(p, "(") != 0)
+		return -1;
 	do {
 		if (parse_option(p, options, values) != 0)
 			return -1;
 	} while (parser_accept(p, ","));
-	return 0;
-}
-
-static int
-parse_option_list(struct parser *p, struct strlist *options, struct strlist *values)
-{
-	if (parser_expect(p, "(") != 0 || parse_options(p, options, values) != 0 ||
-	    parser_expect_end_of_list(p) != 0)
-		return -1;
-	return parser_end(p, "the end");
+	return parser_expect_end_of_list(p);
 }
 
 int
@@ -320,7 +307,8 @@ spec_parse_options(struct slice text, struct strlist *options, struct strlist *v
 	struct parser p;
 
 	*options = *values = (struct strlist){ 0 };
-	if (parser_init(&p, text, e) == 0 && parse_option_list(&p, options, values) == 0)
+	if (parser_init(&p, text, e) == 0 && parse_options(&p, options, values) == 0 &&
+	    parser_end(&p, "the end") == 0)
 		return 0;
 	strlist_fini(options);
 	strlist_fini(values);
@@ -347,15 +335,6 @@ parse_clause(struct parser *p, struct spec *s)
 	return parser_fail(p, "FROM, TO REGIONS or DISTRIBUTE BY");
 }
 
-/* A reference to a migration is its number too. */
-static int
-check_name(struct parser *p, const char *name)
-{
-	if (name == NULL || name[strspn(name, "0123456789")] != '\0')
-		return 0;
-	return err_set(p->e, "42602", "a migration's name may not be a number");
-}
-
 static int
 parse_head(struct parser *p, struct spec *s)
 {
@@ -364,9 +343,15 @@ parse_head(struct parser *p, struct spec *s)
 		if (parser_expect(p, "NOT") != 0 || parser_expect(p, "EXISTS") != 0)
 			return -1;
 	}
-	if (!parser_accept(p, "OF") && (parser_name(p, &s->name, "a name, or OF DATABASE") != 0 ||
-					check_name(p, s->name) != 0 || parser_expect(p, "OF") != 0))
-		return -1;
+	if (!parser_accept(p, "OF")) {
+		if (parser_name(p, &s->name, "a name, or OF DATABASE") != 0)
+			return -1;
+		/* Commands name a migration by its number too. */
+		if (s->name != NULL && s->name[strspn(s->name, "0123456789")] == '\0')
+			return err_set(p->e, "42602", "a migration's name may not be a number");
+		if (parser_expect(p, "OF") != 0)
+			return -1;
+	}
 	if (parser_expect(p, "DATABASE") != 0)
 		return -1;
 	return parser_name(p, &s->database, "the name of a database");
@@ -377,9 +362,7 @@ parse_spec(struct parser *p, struct spec *s)
 {
 	if (parse_head(p, s) != 0 || parse_clause(p, s) != 0)
 		return -1;
-	if (parser_accept(p, "WITH") &&
-	    (parser_expect(p, "(") != 0 || parse_options(p, &s->options, &s->values) != 0 ||
-	     parser_expect_end_of_list(p) != 0))
+	if (parser_accept(p, "WITH") && parse_options(p, &s->options, &s->values) != 0)
 		return -1;
 	return parser_end(p, "WITH ( option = value, … ), or the end");
 }
@@ -445,11 +428,178 @@ spec_fini(struct spec *s)
 	*s = (struct spec){ 0 };
 }
 
-const char *
-spec_option(const struct spec *s, const char *name)
+/* Words that the grammar has at places where a name may stand or end. */
+static const char *const keywords[] = {
+	"all",     "as",    "by",     "canary",  "database", "distribute", "exists",
+	"files",   "from",  "global", "if",      "in",       "locality",   "map",
+	"method",  "not",   "of",     "primary", "regional", "regions",    "root",
+	"survive", "table", "to",     "with",
+};
+
+static bool
+is_keyword(const char *name)
 {
-	for (size_t i = 0; i < s->options.n; i++)
-		if (strcmp(s->options.v[i], name) == 0)
-			return s->values.v[i];
-	return NULL;
+	for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++)
+		if (strcasecmp(keywords[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Whether it may stand without quotes, made of these characters. */
+static bool
+is_plain(const char *name, const char *chars)
+{
+	return name[strspn(name, chars)] == '\0' && !is_keyword(name) && strstr(name, "--") == NULL;
+}
+
+#define SQL_CHARS  "abcdefghijklmnopqrstuvwxyz0123456789_"
+#define NAME_CHARS SQL_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZ.:-"
+
+static void
+put_name(struct buf *out, const char *before, const char *name)
+{
+	buf_str(out, before);
+	if (is_plain(name, NAME_CHARS))
+		buf_str(out, name);
+	else
+		pgquote_ident(out, slice_str(name));
+}
+
+static void
+put_sql_name(struct buf *out, const char *before, const char *name)
+{
+	buf_str(out, before);
+	if (is_plain(name, SQL_CHARS) && (name[0] < '0' || name[0] > '9'))
+		buf_str(out, name);
+	else
+		pgquote_ident(out, slice_str(name));
+}
+
+void
+spec_put_name(const struct spec_name *n, struct buf *out)
+{
+	if (n->schema != NULL) {
+		put_sql_name(out, "", n->schema);
+		buf_u8(out, '.');
+	}
+	put_sql_name(out, "", n->table);
+}
+
+static void
+put_list(struct buf *out, const struct strlist *list, const char *behind_first)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		put_name(out, i > 0 ? ", " : "", list->v[i]);
+		if (i == 0)
+			buf_str(out, behind_first);
+	}
+}
+
+/* ---- a spec as text ---- */
+
+static void
+put_move(const struct spec *s, struct buf *out)
+{
+	put_name(out, " FROM ", s->from);
+	put_name(out, " TO ", s->to);
+	if (s->newdb != NULL)
+		put_name(out, " AS ", s->newdb);
+}
+
+static void
+put_placing(const struct spec_placing *at, struct buf *out)
+{
+	static const char *const words[] = {
+		[LOCALITY_GLOBAL] = " GLOBAL",
+		[LOCALITY_BY_TABLE] = " REGIONAL BY TABLE",
+		[LOCALITY_BY_ROW] = " REGIONAL BY ROW",
+		[LOCALITY_BY_ROW_AS] = " REGIONAL BY ROW AS ",
+		[LOCALITY_BY_ROW_MAP] = " REGIONAL BY ROW BY (",
+	};
+
+	spec_put_name(&at->name, out);
+	buf_str(out, words[at->locality]);
+	if (at->region != NULL)
+		put_name(out, " IN ", at->region);
+	if (at->column != NULL)
+		put_sql_name(out, "", at->column);
+	if (at->map != NULL)
+		put_name(out, ") MAP ", at->map);
+}
+
+static void
+put_regions(const struct spec *s, struct buf *out)
+{
+	static const char *const survivals[] = {
+		[SURVIVE_UNSAID] = "",
+		[SURVIVE_ZONE] = " SURVIVE ZONE FAILURE",
+		[SURVIVE_REGION] = " SURVIVE REGION FAILURE",
+	};
+
+	buf_str(out, " TO REGIONS ");
+	put_list(out, &s->regions, " PRIMARY");
+	buf_str(out, survivals[s->survive]);
+	for (size_t i = 0; i < s->nplacings; i++) {
+		buf_str(out, i == 0 ? " LOCALITY (" : ", ");
+		put_placing(&s->placings[i], out);
+	}
+	if (s->nplacings > 0)
+		buf_u8(out, ')');
+}
+
+static void
+put_distribute(const struct spec *s, struct buf *out)
+{
+	put_sql_name(out, " DISTRIBUTE BY ", s->column);
+	if (s->root.table != NULL) {
+		buf_str(out, " ROOT ");
+		spec_put_name(&s->root, out);
+	}
+	for (size_t i = 0; i < s->ntables; i++) {
+		buf_str(out, i == 0 ? " (" : ", ");
+		spec_put_name(&s->tables[i].name, out);
+		if (s->tables[i].method != METHOD_CHOOSE)
+			buf_printf(out, " METHOD %s", spec_method_words(s->tables[i].method));
+	}
+	if (s->ntables > 0)
+		buf_u8(out, ')');
+}
+
+static void
+put_files(const struct spec *s, struct buf *out)
+{
+	buf_str(out, " FROM FILES ");
+	pgquote_literal(out, slice_str(s->directory));
+	if (s->all_regions) {
+		buf_str(out, " ALL REGIONS");
+	} else {
+		buf_str(out, " REGIONS (");
+		put_list(out, &s->regions, "");
+		buf_u8(out, ')');
+	}
+	if (s->canary != NULL)
+		put_name(out, " CANARY ", s->canary);
+}
+
+void
+spec_put(const struct spec *s, struct buf *out)
+{
+	static void (*const kinds[])(const struct spec *s, struct buf *out) = {
+		[KIND_MOVE] = put_move,
+		[KIND_REGIONS_OF] = put_regions,
+		[KIND_DISTRIBUTE] = put_distribute,
+		[KIND_FILES] = put_files,
+	};
+
+	if (s->name != NULL)
+		put_name(out, "", s->name);
+	put_name(out, s->name != NULL ? " OF DATABASE " : "OF DATABASE ", s->database);
+	kinds[s->kind](s, out);
+	for (size_t i = 0; i < s->options.n; i++) {
+		put_name(out, i == 0 ? " WITH (" : ", ", s->options.v[i]);
+		buf_str(out, " = ");
+		pgquote_literal(out, slice_str(s->values.v[i]));
+	}
+	if (s->options.n > 0)
+		buf_u8(out, ')');
 }

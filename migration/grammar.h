@@ -92,8 +92,6 @@ int spec_parse(struct slice text, struct spec *out, struct err *e) MUST_CHECK;
 void spec_fini(struct spec *s);
 /* The text that spec_parse() reads as the same spec; in one line, no IF NOT EXISTS. */
 void spec_put(const struct spec *s, struct buf *out);
-/* The value that WITH gives for an option; NULL. */
-const char *spec_option(const struct spec *s, const char *name);
 
 /* "( option = value , … )" of SET MIGRATION m ( … ). */
 int spec_parse_options(struct slice text, struct strlist *options, struct strlist *values,

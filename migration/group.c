@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The group: the steps between freeze and switch (step_def.in_pause), tried as one. Their rows are
+ * written before the first begins and after the last; what a failure or a crash leaves is told by
+ * the decision in the database: forward, or back.
+ */
 #include "config.h"
 
 #include <stdio.h>
@@ -30,7 +35,7 @@ group_end(const struct plan *p, size_t first)
 }
 
 bool
-group_wants_again(const struct plan *p, size_t i)
+group_repeats(const struct plan *p, size_t i)
 {
 	if (!p->v[i].def->each_time)
 		return false;
@@ -64,7 +69,7 @@ decided(struct job *j, size_t first, size_t end, bool *out, size_t *at, struct e
 	return 0;
 }
 
-/* Everything that the undo may have to mend is "running" before the first begins. */
+/* Every step that may have to be undone is "running" before the first begins. */
 static int
 mark(struct job *j, size_t first, size_t end, struct err *e)
 {
@@ -96,7 +101,7 @@ write_all(struct job *j, size_t first, size_t end, enum step_state state, const 
 	return 0;
 }
 
-/* ask: somebody may have done some of it before. */
+/* ask: an earlier try may have done some of the steps. */
 static int
 one_way(struct job *j, size_t first, size_t end, bool ask, size_t *at, struct err *e)
 {
@@ -112,7 +117,7 @@ one_way(struct job *j, size_t first, size_t end, bool ask, size_t *at, struct er
 			return -1;
 		crash_point(j, s->def->name, "after");
 		if (s->def->once_decided)
-			j->x->is_deaf = true;
+			j->x->is_decided = true;
 	}
 	return 0;
 }
@@ -123,11 +128,11 @@ forward(struct job *j, size_t first, size_t end, struct err *e)
 {
 	size_t at;
 
-	j->x->is_deaf = true;
+	j->x->is_decided = true;
 	for (int i = 0; i < FORWARD_TRIES; i++) {
 		if (one_way(j, first, end, true, &at, e) == 0)
 			return 0;
-		if (job_tick(j, e) < 0)
+		if (job_check_stop(j, e) < 0)
 			return -1;
 		job_notice(j, "decided; %s is tried again: %s", j->plan.v[at].def->name, e->msg);
 		nap(USEC_PER_SEC);
@@ -135,8 +140,8 @@ forward(struct job *j, size_t first, size_t end, struct err *e)
 	return -1;
 }
 
-/* Nothing has been decided: as before the first step. Tried a while, since a fence that stays shut
- * stops everybody. */
+/* Nothing has been decided: undo all steps. Tried for a while, since a fence that stays in force
+ * stops all clients. */
 static int
 back(struct job *j, size_t first, size_t end, struct err *e)
 {
@@ -187,7 +192,7 @@ end_well(struct job *j, size_t first, size_t end, struct err *e)
 {
 	j->in_group = false;
 	j->now = NULL;
-	j->x->is_deaf = false;
+	j->x->is_decided = false;
 	for (size_t i = first; i < end; i++)
 		if (j->plan.v[i].def->once_decided && j->m.state == STATE_FINALIZING)
 			j->m.state = STATE_SWITCHED;

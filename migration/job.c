@@ -131,7 +131,7 @@ connect_to(struct job *j, const struct place *p, const char *dbname, struct err 
 	PGconn *c = db_connect(words, j->x != NULL ? j->m.id : 0, e);
 
 	free(words);
-	if (c != NULL && j->only_looks &&
+	if (c != NULL && j->is_read_only &&
 	    db_exec(c, e, "SET default_transaction_read_only = on") < 0) {
 		PQfinish(c);
 		c = NULL;
@@ -142,9 +142,9 @@ connect_to(struct job *j, const struct place *p, const char *dbname, struct err 
 }
 
 void
-job_only_looks(struct job *j)
+job_set_read_only(struct job *j)
 {
-	j->only_looks = true;
+	j->is_read_only = true;
 	for (size_t i = 0; i < j->nplaces; i++) {
 		PQfinish(j->places[i].c);
 		j->places[i].c = NULL;
@@ -152,10 +152,10 @@ job_only_looks(struct job *j)
 }
 
 void
-job_unless(struct job *j, bool (*is_unwanted)(void *arg), void *arg)
+job_set_cancel(struct job *j, bool (*is_cancelled)(void *arg), void *arg)
 {
-	j->is_unwanted = is_unwanted;
-	j->unwanted_arg = arg;
+	j->is_cancelled = is_cancelled;
+	j->cancel_arg = arg;
 }
 
 /* Somebody else's executor may have come while we were cut off: without a fresh heartbeat the home
@@ -167,9 +167,9 @@ still_ours(struct job *j, const struct place *p, struct err *e)
 
 	if (j->x == NULL || p == &j->places[j->home])
 		return 0;
-	pthread_mutex_lock(&j->x->beat.lock);
-	last = j->x->beat.last_us;
-	pthread_mutex_unlock(&j->x->beat.lock);
+	pthread_mutex_lock(&j->x->heartbeat.lock);
+	last = j->x->heartbeat.last_us;
+	pthread_mutex_unlock(&j->x->heartbeat.lock);
 	if (clock_us() - last < j->x->lease.lease_us / 2)
 		return 0;
 	PGconn *home = job_home(j, e);
@@ -188,7 +188,7 @@ evict(struct job *j, struct place *p, struct err *e)
 	for (size_t i = 0; i < j->nplaces; i++)
 		if (j->places[i].c != NULL)
 			own[n++] = PQbackendPID(j->places[i].c);
-	own[n++] = atomic_load(&j->x->beat.pid);
+	own[n++] = atomic_load(&j->x->heartbeat.pid);
 	rc = lease_evict(p->c, &j->x->lease, own, n, e);
 	free(own);
 	p->is_evicted = rc == 0;
@@ -207,7 +207,7 @@ claim(struct job *j, struct place *p, struct err *e)
 	if (!is_there)
 		return 0;
 	if (lease_claim(p->c, &j->x->lease, &seen, e) < 0) {
-		j->x->seen = seen;
+		j->x->higher_token = seen;
 		return -1;
 	}
 	p->is_claimed = true;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * struct job, and the executor that runs one: shared by job.c (places, options), tick.c (what a
- * step asks while it works), beat.c (the heart), step.c (one step), executor.c and executor_run.c
- * (the thread) and migrations.c. A job belongs to one thread; what the heart's thread shares with
- * it stands in struct beat.
+ * struct job, and the executor that runs one: shared by job.c (places, options), executor_job.c
+ * (what a step asks of the engine while it works), heartbeat.c (the second thread), step.c (one
+ * step), group.c (the steps of the pause), executor.c (the thread) and migrations.c. A job belongs
+ * to one thread; what the heartbeat's thread shares with it stands in struct heartbeat.
  */
 #ifndef MIGRATION_JOB_INT_H
 #define MIGRATION_JOB_INT_H
@@ -22,7 +22,7 @@ struct place {
 	struct site_node node;
 	char *dbname;
 	PGconn *c;       /* NULL: none now */
-	bool is_evicted; /* nobody of an older executor is left there */
+	bool is_evicted; /* the backends of older executors have been ended there */
 	bool is_claimed; /* the connection has found, or made, our lease */
 };
 
@@ -38,13 +38,13 @@ struct job {
 	size_t nplaces, home;
 	struct plan plan;
 	bool is_frozen;
-	struct migration_step *now;     /* that runs */
-	bool in_group;                  /* … between freeze and switch */
-	bool in_transaction;            /* … of class T */
-	bool only_looks;                /* its connections refuse to write */
-	struct executor *x;             /* NULL: of a command */
-	bool (*is_unwanted)(void *arg); /* of a command; may be NULL */
-	void *unwanted_arg;
+	struct migration_step *now;      /* that runs */
+	bool in_group;                   /* … between freeze and switch */
+	bool in_transaction;             /* … of class T */
+	bool is_read_only;               /* its connections refuse to write */
+	struct executor *x;              /* NULL: of a command */
+	bool (*is_cancelled)(void *arg); /* of a command; may be NULL */
+	void *cancel_arg;
 	int others;        /* proxies of the fleet, as they were counted … */
 	int64_t others_us; /* … then; 0: never */
 	void *memory;      /* the kind's: job_memory() */
@@ -59,24 +59,23 @@ struct event {
 	char *event, *detail;
 };
 
-/* The heart: a thread with a connection to the home, which beats, writes what need not be waited
- * for, and reads what others ordered. All under the lock but the connection, which is the thread's
- * own. */
-struct beat {
+/* A thread with a connection to the home, which writes the heartbeat and what need not be waited
+ * for, and reads what others have ordered. All under the lock but the connection, which is the
+ * thread's own. */
+struct heartbeat {
 	pthread_t thread;
 	bool is_started;
-	pthread_mutex_t lock, draining;
+	pthread_mutex_t lock, writing; /* writing: one thread writes events at a time */
 	pthread_cond_t cond;
 	PGconn *c;
 	atomic_int pid; /* of its server process */
 	bool is_over;
-	bool home_moved; /* look for the home anew */
-	int64_t last_us; /* the last good beat, by clock_us() */
+	bool home_moved; /* connect to the new home */
+	int64_t last_us; /* the last good heartbeat, by clock_us() */
 	bool is_lost;
 	struct event *first, **last;
 	int percent;
-	char *detail, *written; /* progress: now, and as it was written last */
-	int written_percent;
+	char *detail; /* progress */
 	char request[16];
 	char *acks, *options; /* as they were read last; NULL: not yet */
 	bool options_new;
@@ -86,8 +85,8 @@ struct executor {
 	struct executor *next;
 	struct job *j;
 	struct lease lease;
-	int64_t seen; /* a token above ours, at another place */
-	struct beat beat;
+	int64_t higher_token; /* found at another place; 0: none */
+	struct heartbeat heartbeat;
 	pthread_t thread;
 	enum run_what what;
 	enum migration_phase phase;
@@ -96,18 +95,18 @@ struct executor {
 	char *force;
 	bool is_forced;
 	char *actor;
-	enum stop stop;   /* why job_tick() said no */
-	bool is_deaf;     /* decided: only a lost lease stops it */
+	enum stop stop;   /* why job_check_stop() failed */
+	bool is_decided;  /* only a lost lease stops it any more */
 	atomic_int order; /* enum stop, of this process */
-	/* Who started it waits for this. */
+	/* The command that started it waits for this. */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	enum { EXECUTOR_STARTS, EXECUTOR_RUNS, EXECUTOR_FAILED } started;
 	struct err why;
-	atomic_bool is_over; /* the thread may be joined, when nobody waits for `started` */
+	atomic_bool is_over; /* the thread may be joined once no command waits for `started` */
 	atomic_int waiters;
-	atomic_bool force_abort; /* of an ABORT that came later */
-	struct finding *places;  /* of the job, for who stops it */
+	atomic_bool force_abort;   /* of an ABORT that came later */
+	struct control_db *places; /* of the job, for migrations_stop() */
 	size_t nplaces;
 };
 
@@ -117,18 +116,18 @@ struct place *job_place(const struct job *j, const char *name);
 PGconn *job_home(struct job *j, struct err *e);
 /* The options as a text has them from now on. */
 void job_load_options(struct job *j, const char *json);
-/* Every other executor's backends end, on each place that can be reached, and our token is there.
+/* End every other executor's backends on each place that can be reached, and write our token there.
  */
 int job_claim_places(struct job *j, struct err *e);
 
-/* ---- beat.c ---- */
-int beat_start(struct executor *x, PGconn *c, struct err *e);
-void beat_stop(struct beat *b);
-void beat_event(struct beat *b, const char *event, const char *detail);
-/* Write the events that wait, now, on the caller's connection. */
-void beat_drain(struct executor *x, PGconn *c);
+/* ---- heartbeat.c ---- */
+int heartbeat_start(struct executor *x, PGconn *c, struct err *e);
+void heartbeat_stop(struct heartbeat *b);
+void heartbeat_add_event(struct heartbeat *b, const char *event, const char *detail);
+/* Write the events that wait on the caller's connection. */
+void heartbeat_write_events(struct executor *x, PGconn *c);
 
-/* ---- tick.c ---- */
+/* ---- executor_job.c ---- */
 /* A row of the journal and columns of the migration's row, now. */
 int job_write(struct job *j, const struct store_change *ch, struct err *e);
 int job_enter(struct job *j, enum migration_state s, struct err *e);
@@ -138,7 +137,6 @@ char *json_text(json_t *take_json);
 /* Its strings are the step's. */
 struct step_row step_row_of(const struct migration_step *s);
 int steps_load(struct job *j, struct err *e);
-int steps_make(struct job *j, struct plan *out, struct err *e);
 int steps_freeze(struct job *j, struct err *e);
 int step_run(struct job *j, struct migration_step *s, struct err *e);
 int step_undo(struct job *j, struct migration_step *s, struct err *e);
@@ -154,8 +152,8 @@ int step_undo_act(struct job *j, struct migration_step *s, struct err *e);
 
 /* ---- group.c: the steps between freeze and switch ---- */
 size_t group_end(const struct plan *p, size_t first);
-/* Whether step i, finished by an earlier executor, is to be done anew (each_time). */
-bool group_wants_again(const struct plan *p, size_t i);
+/* Whether step i, which an earlier executor has finished, is to be done anew (each_time). */
+bool group_repeats(const struct plan *p, size_t i);
 int group_run(struct job *j, size_t first, size_t end, struct err *e);
 /* What an executor that died left: forward where it was decided, else back. */
 int group_recover(struct job *j, bool *is_decided, struct err *e);

@@ -57,13 +57,13 @@ struct step_def {
 	enum migration_phase phase;
 	enum step_class class;
 	bool once_decided; /* ABORT is refused when this one is done: REVERSE instead */
-	/* Between the freeze and the switch: its row waits for nobody. All of a run of such steps
-	 * are "running" before the first begins, and "done" after the last; `done` and `undo` look
-	 * at the databases, not at rows. Class I or R. When one fails, or after a crash, the engine
-	 * asks `done` of the step that decides (once_decided): decided, it goes on behind that one,
-	 * asking `done` of each; undecided, it calls `undo` of all of them in reverse order, also
-	 * of those that were not reached, waits for the option retry_wait, and tries the whole
-	 * anew, as often as the option attempts says. */
+	/* Between the freeze and the switch: no row is written on the way. All of a run of such
+	 * steps are "running" before the first begins, and "done" after the last; `done` and `undo`
+	 * look at the databases, not at rows. Class I or R. When one fails, or after a crash, the
+	 * engine asks `done` of the step that decides (once_decided): decided, it goes on behind
+	 * that one, asking `done` of each; undecided, it calls `undo` of all of them in reverse
+	 * order, also of those that were not reached, waits for the option retry_wait, and tries
+	 * the whole anew, as often as the option attempts says. */
 	bool in_pause;
 	/* What the pause relies on may have changed since: every executor does this one anew until
 	 * the pause behind it has come to its end. */
@@ -125,12 +125,11 @@ struct kind {
 	int (*may_begin)(struct job *j, enum migration_phase phase, struct err *e);
 	/* VERIFY; NULL: 0A000. */
 	int (*verify)(struct job *j, const char *table, const struct rows_sink *out, struct err *e);
-	/* Asked once a second of a migration that rests behind DATA or FINALIZE, by the watcher of
-	 * the database where it is at home: what has come to pass there, so that it cannot go on.
-	 * Nothing is put where there is nothing; is_final: it will not come right by itself. NULL:
-	 * there never is. */
-	int (*remark)(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
-		      struct err *e);
+	/* Called once a second for a migration that rests behind DATA or FINALIZE, by the watcher
+	 * of its home: why it cannot go on any more; nothing is put where it can. is_final: that
+	 * will not come right by itself. NULL: it always can. */
+	int (*stalled)(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
+		       struct err *e);
 };
 
 extern const struct kind kind_move, kind_regions, kind_distribute, kind_files;
@@ -175,16 +174,16 @@ enum migration_state job_state(const struct job *j);
 /* Whether that step is done, by its definition's name and label (NULL: the first). */
 bool job_step_done(const struct job *j, const char *name, const char *label);
 
-/* An event for the journal and for those who FOLLOW; detail is JSON or NULL. */
+/* An event for the journal and for FOLLOW; detail is JSON or NULL. */
 void job_event(struct job *j, const char *event, const char *detail_json);
-/* The line that SHOW MIGRATIONS has in `detail`, and NOTICE for who waits. */
+/* The line that SHOW MIGRATIONS has in `detail`, and a NOTICE for commands that wait. */
 void job_progress(struct job *j, int percent, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void job_notice(struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* In long waits of `act`, at least every 100 ms: -1 and *e where the step is to stop: the lease is
- * lost, PAUSE, ABORT, shutdown. Also keeps the lease alive. */
-int job_tick(struct job *j, struct err *e);
-/* job_tick() and a pause of so long. */
+/* Call it in long waits of `act`, at least every 100 ms: -1 and *e where the step is to stop: the
+ * lease is lost, PAUSE, ABORT, shutdown, the command is cancelled. */
+int job_check_stop(struct job *j, struct err *e);
+/* job_check_stop() and a pause of so long. */
 int job_sleep(struct job *j, int64_t usec, struct err *e);
 /* Run with lock_timeout and come back on 55P03/40P01 with a growing pause, as often as the options
  * lock_timeout and retries say; the statements are one transaction. */

@@ -32,7 +32,7 @@ migrations_new(const struct site *site)
 
 	ms->site = *site;
 	pthread_mutex_init(&ms->lock, NULL);
-	pthread_mutex_init(&ms->finding, NULL);
+	pthread_mutex_init(&ms->dbs_lock, NULL);
 	return ms;
 }
 
@@ -63,17 +63,9 @@ migrations_are_over(const struct migrations *ms)
 /* ---- executors ---- */
 
 static void
-beat_init(struct beat *b)
-{
-	pthread_mutex_init(&b->lock, NULL);
-	pthread_mutex_init(&b->draining, NULL);
-	b->last = &b->first;
-}
-
-static void
 executor_free(struct executor *x)
 {
-	struct beat *b = &x->beat;
+	struct heartbeat *b = &x->heartbeat;
 
 	while (b->first != NULL) {
 		struct event *v = b->first;
@@ -84,7 +76,7 @@ executor_free(struct executor *x)
 		free(v);
 	}
 	pthread_mutex_destroy(&b->lock);
-	pthread_mutex_destroy(&b->draining);
+	pthread_mutex_destroy(&b->writing);
 	free(b->detail);
 	free(b->acks);
 	free(b->options);
@@ -156,7 +148,8 @@ choose_home(struct job *j, const struct migration_at *at)
 		}
 }
 
-/* Names stand in SQL between quotes. */
+/* Without characters that mean something in the SQL literals and LIKE patterns that names stand in.
+ */
 static void
 copy_plain(char *to, size_t size, const char *s)
 {
@@ -204,9 +197,11 @@ executor_new(struct migrations *ms, const struct migration_at *at, const struct 
 	x->nplaces = j->nplaces;
 	x->places = xcalloc(j->nplaces, sizeof(*x->places));
 	for (size_t i = 0; i < j->nplaces; i++)
-		x->places[i] = (struct finding){ .node = j->places[i].node,
-						 .dbname = xstrdup(j->places[i].dbname) };
-	beat_init(&x->beat);
+		x->places[i] = (struct control_db){ .node = j->places[i].node,
+						    .dbname = xstrdup(j->places[i].dbname) };
+	pthread_mutex_init(&x->heartbeat.lock, NULL);
+	pthread_mutex_init(&x->heartbeat.writing, NULL);
+	x->heartbeat.last = &x->heartbeat.first;
 	pthread_mutex_init(&x->lock, NULL);
 	pthread_cond_init(&x->cond, NULL);
 	return x;
@@ -307,7 +302,7 @@ executor_start(struct migrations *ms, const struct migration_at *at, const struc
 		return 0;
 	if (wait_started(x, e) == 0)
 		return 0;
-	/* Another proxy's executor is alive: it hears of the ABORT by the row. */
+	/* An executor of another proxy is alive: it reads the ABORT in the row. */
 	if (rq->what == RUN_ABORT && strcmp(e->sqlstate, "55P03") == 0 && at->db != NULL)
 		return store_set_request(at->db, at->m.uuid,
 					 rq->is_forced ? REQUEST_ABORT_FORCE : REQUEST_ABORT, e);
@@ -355,7 +350,7 @@ static void
 executor_cancel(const struct migrations *ms, const struct executor *x)
 {
 	for (size_t i = 0; i < x->nplaces; i++) {
-		const struct finding *f = &x->places[i];
+		const struct control_db *f = &x->places[i];
 		char *words = ms->site.ops->conninfo(ms->site.arg, &f->node, f->dbname);
 		struct err e;
 		PGconn *c = db_connect(words, 0, &e);
@@ -405,9 +400,9 @@ migrations_free(struct migrations *ms)
 		pthread_join(x->thread, NULL);
 		executor_free(x);
 	}
-	looked_free(ms->looked);
+	region_dbs_free(ms->dbs);
 	pthread_mutex_destroy(&ms->lock);
-	pthread_mutex_destroy(&ms->finding);
+	pthread_mutex_destroy(&ms->dbs_lock);
 	free(ms);
 }
 
@@ -420,7 +415,7 @@ static const char executors_sql[] =
     "AND coalesce(m.is_home, false) ORDER BY 1";
 
 static void
-executors_of(PGconn *c, const struct finding *f, int lease_ms,
+executors_of(PGconn *c, const struct control_db *f, int lease_ms,
 	     void (*each)(void *to, const struct executor_row *row), void *to, struct err *e)
 {
 	PGresult *r = db_queryf(c, e, executors_sql, lease_ms);
@@ -446,23 +441,18 @@ void
 executors_list(struct migrations *ms, void (*each)(void *to, const struct executor_row *row),
 	       void *to, struct err *e)
 {
-	struct strlist regions = { 0 };
-	struct findings found = { 0 };
+	struct control_dbs found = { 0 };
 	struct site_settings settings = { 0 };
 
-	e->msg[0] = '\0';
 	ms->site.ops->settings(ms->site.arg, &settings);
-	ms->site.ops->regions(ms->site.arg, &regions);
-	for (size_t i = 0; i < regions.n; i++)
-		migrations_look(ms, regions.v[i], LOOK_AGE_US, &found, e);
+	control_dbs_everywhere(ms, LOOK_AGE_US, &found, NULL, e);
 	for (size_t i = 0; i < found.n; i++) {
-		PGconn *c = finding_open(ms, &found.v[i], e);
+		PGconn *c = control_db_open(ms, &found.v[i], e);
 
 		if (c != NULL)
 			executors_of(c, &found.v[i], (int)(settings.lease_us / USEC_PER_MSEC), each,
 				     to, e);
 		PQfinish(c);
 	}
-	findings_fini(&found);
-	strlist_fini(&regions);
+	control_dbs_fini(&found);
 }

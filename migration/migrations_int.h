@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * struct migrations, for the files of the engine: the executors of this process (migrations.c),
- * where control schemas have been found (look.c), the watcher (watch.c).
+ * where control schemas have been found (find.c), the watcher (watch.c).
  */
 #ifndef MIGRATION_MIGRATIONS_INT_H
 #define MIGRATION_MIGRATIONS_INT_H
@@ -18,24 +18,24 @@ struct executor;
 struct watch;
 
 /* A database with a control schema. */
-struct finding {
+struct control_db {
 	struct site_node node;
 	char *dbname;
 };
 
-struct findings {
-	struct finding *v;
+struct control_dbs {
+	struct control_db *v;
 	size_t n;
 };
 
-/* What was found on the node of a region that takes writes. */
-struct looked {
-	struct looked *next;
+/* The databases that were looked into on the node of a region that takes writes. */
+struct region_dbs {
+	struct region_dbs *next;
 	char region[64];
 	int64_t at_us;     /* clock_us() of the last whole look; 0: never */
 	int64_t failed_us; /* … of the last that failed; 0: none */
-	struct findings found;
-	int64_t emptied_us; /* when all the others were looked into last */
+	struct control_dbs found;
+	int64_t emptied_us; /* when those without a control schema were looked into last */
 	struct strlist empty;
 };
 
@@ -48,8 +48,8 @@ struct migrations {
 	struct executor *executors;
 	unsigned nexecutors; /* made since the start */
 
-	pthread_mutex_t finding; /* of looked */
-	struct looked *looked;
+	pthread_mutex_t dbs_lock; /* of dbs */
+	struct region_dbs *dbs;
 
 	struct watch *watch;
 };
@@ -58,25 +58,30 @@ const struct site *migrations_site(const struct migrations *ms);
 const struct kind *migrations_kind(const struct migrations *ms, enum migration_kind id);
 bool migrations_are_over(const struct migrations *ms);
 
-/* ---- look.c ---- */
+/* ---- find.c ---- */
 
 PGconn *migrations_open(struct migrations *ms, const struct site_node *node, const char *dbname,
 			struct err *e);
 
-/* So long a look, and who reads what it has found, waits for what it has asked. */
+/* How long a statement of a look may take, and one of a thread that reads what it has found. */
 #define ANSWER_US INT64_C(5000000)
-
-void findings_fini(struct findings *f);
-/* Those of a region's node that takes writes, as they were found at most `age_us` ago; `out` grows.
- * -1 and *e: it cannot be asked. */
+/* How old what is known of the control schemas may usually be. */
 #define LOOK_AGE_US INT64_C(10000000)
-int migrations_look(struct migrations *ms, const char *region, int64_t age_us, struct findings *out,
-		    struct err *e);
+
+void control_dbs_fini(struct control_dbs *dbs);
+/* The databases with a control schema on the region's node that takes writes, as they were found at
+ * most `age_us` ago; `out` grows. -1 and *e: the node cannot be asked. */
+int control_dbs_of_region(struct migrations *ms, const char *region, int64_t age_us,
+			  struct control_dbs *out, struct err *e);
+/* The same of all regions. *e: why the last one that could not be asked could not (msg "": all
+ * could); `unasked` (may be NULL) gets the names of those regions. */
+void control_dbs_everywhere(struct migrations *ms, int64_t age_us, struct control_dbs *out,
+			    struct strlist *unasked, struct err *e);
 /* A control schema was just made there. */
-void migrations_note(struct migrations *ms, const struct site_node *node, const char *dbname);
-/* To read what is there, or to change a row: a statement on it has ANSWER_US. NULL and *e. */
-PGconn *finding_open(struct migrations *ms, const struct finding *f, struct err *e);
-void looked_free(struct looked *l);
+void control_dbs_note(struct migrations *ms, const struct site_node *node, const char *dbname);
+/* A connection to read or to change a row: a statement on it has ANSWER_US. NULL and *e. */
+PGconn *control_db_open(struct migrations *ms, const struct control_db *f, struct err *e);
+void region_dbs_free(struct region_dbs *l);
 
 /* ---- watch.c ---- */
 

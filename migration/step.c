@@ -129,7 +129,7 @@ steps_load(struct job *j, struct err *e)
 	return j->is_frozen ? load_from(j, home, &j->plan, e) : 0;
 }
 
-int
+static int
 steps_make(struct job *j, struct plan *out, struct err *e)
 {
 	*out = (struct plan){ 0 };

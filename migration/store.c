@@ -394,17 +394,6 @@ store_list(PGconn *c, void (*each)(void *to, const struct migration *m), void *t
 	return 0;
 }
 
-int
-store_max_id(PGconn *c, int *out, struct err *e)
-{
-	int64_t id;
-
-	if (db_int(c, &id, e, "SELECT coalesce(max(id), 0) FROM meridian.migration", 0, NULL) < 0)
-		return -1;
-	*out = (int)id;
-	return 0;
-}
-
 typedef PGresult *query_fn(PGconn *c, struct err *e, const char *sql, int nparams,
 			   const char *const *params);
 

@@ -81,7 +81,6 @@ int store_load(PGconn *c, const char *uuid, struct migration *out, struct err *e
 /* Each migration of this database, by number. */
 int store_list(PGconn *c, void (*each)(void *to, const struct migration *m), void *to,
 	       struct err *e);
-int store_max_id(PGconn *c, int *out, struct err *e);
 /* The copy of another place: everything of the row, inserted or replaced where rev is older. */
 int store_mirror(PGconn *c, const struct migration *m, struct err *e);
 

@@ -40,7 +40,9 @@ traffic_of_proxy(const struct site *site, const char *database, struct traffic *
 		out->source = TRAFFIC_OF_PROXY;
 }
 
-void
+/* The statements of the connection's database that take the most time, as pg_stat_statements has
+ * them. */
+static void
 traffic_of_server(PGconn *c, struct traffic *out)
 {
 	bool is_there = false;

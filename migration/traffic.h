@@ -36,9 +36,6 @@ void traffic_fini(struct traffic *t);
 
 /* What this proxy saw of that database (job_database()); nothing: TRAFFIC_UNKNOWN. */
 void traffic_of_proxy(const struct site *site, const char *database, struct traffic *out);
-/* The statements of the connection's database that take the most time, as pg_stat_statements has
- * them. */
-void traffic_of_server(PGconn *c, struct traffic *out);
 /* The first of the two that knows something. */
 void traffic_load(const struct site *site, const char *database, PGconn *c, struct traffic *out);
 

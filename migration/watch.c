@@ -4,7 +4,7 @@
  * which of those on the region's node that takes writes have a control schema. Each of them has a
  * thread that reads it (watch_db.c). Who serves which database goes to routes.c, who still enters
  * by the region that it has left to redirect.c; what an executor elsewhere asks of this proxy's
- * gate is done (answer.c); an executor that died between freeze and decision, or behind the
+ * gate is done (fleet_proxy.c); an executor that died between freeze and decision, or behind the
  * decision, is replaced: nobody waits for a human there.
  */
 #include "config.h"
@@ -90,7 +90,7 @@ watch_wait(struct watch *w, unsigned heard, struct watched *d)
 /* ---- the databases ---- */
 
 static struct watched *
-watched_of(struct region_watch *r, const struct finding *f)
+watched_of(struct region_watch *r, const struct control_db *f)
 {
 	for (struct watched *d = r->dbs; d != NULL; d = d->next)
 		if (strcmp(d->at.node.name, f->node.name) == 0 &&
@@ -137,7 +137,7 @@ leave(struct watched *lost)
 }
 
 static bool
-is_found(const struct watched *d, const struct findings *found)
+is_found(const struct watched *d, const struct control_dbs *found)
 {
 	for (size_t i = 0; i < found->n; i++)
 		if (strcmp(found->v[i].node.name, d->at.node.name) == 0 &&
@@ -148,7 +148,7 @@ is_found(const struct watched *d, const struct findings *found)
 
 /* Those that are not found any more; nobody knows of them from now on but who leaves them. */
 static struct watched *
-take_lost(struct region_watch *r, const struct findings *found)
+take_lost(struct region_watch *r, const struct control_dbs *found)
 {
 	struct watched **p = &r->dbs, *lost = NULL;
 
@@ -196,13 +196,13 @@ static void
 look_at_region(struct region_watch *r)
 {
 	unsigned asked = atomic_load(&r->w->asked);
-	struct findings found = { 0 };
+	struct control_dbs found = { 0 };
 	struct watched *lost = NULL;
 	struct err e;
 	bool is_reached;
 
-	is_reached = migrations_look(r->w->ms, r->region, asked != r->heard ? 1 : LOOK_AGE_US,
-				     &found, &e) == 0;
+	is_reached = control_dbs_of_region(r->w->ms, r->region, asked != r->heard ? 1 : LOOK_AGE_US,
+					   &found, &e) == 0;
 	r->heard = asked;
 	pthread_mutex_lock(&r->lock);
 	r->is_reached = is_reached;
@@ -217,14 +217,14 @@ look_at_region(struct region_watch *r)
 	if (is_reached)
 		watch_tell_routes(r);
 	leave(lost);
-	findings_fini(&found);
+	control_dbs_fini(&found);
 }
 
 static void *
 region_main(void *arg)
 {
 	struct region_watch *r = arg;
-	const struct findings nothing = { 0 };
+	const struct control_dbs nothing = { 0 };
 
 	do
 		look_at_region(r);

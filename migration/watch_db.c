@@ -7,15 +7,19 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "migration/db.h"
+#include "migration/job_int.h"
+#include "migration/journal.h"
 #include "migration/lease.h"
 #include "migration/redirect.h"
 #include "migration/routes.h"
@@ -25,6 +29,7 @@
 #define IDLE_US       (10 * USEC_PER_SEC) /* between looks at a database where nothing happens */
 #define RECENT_US     (60 * USEC_PER_SEC) /* one migration is often followed by the next */
 #define AUTHORITY_MAX "1000"
+#define STALL_LOOKS   5 /* looks: what goes wrong for a moment is not worth a word */
 
 static void
 hang_up(struct watched *d)
@@ -47,7 +52,7 @@ watched_free(struct watched *d)
 	hang_up(d);
 	free(d->at.dbname);
 	rows_free(d->rows, d->nrows);
-	answers_free(d->answers);
+	orders_free(d->obeyed);
 	free(d);
 }
 
@@ -57,7 +62,7 @@ connect_to(struct watched *d, struct err *e)
 	if (d->c != NULL && PQstatus(d->c) == CONNECTION_OK)
 		return 0;
 	hang_up(d);
-	d->c = finding_open(d->r->w->ms, &d->at, e);
+	d->c = control_db_open(d->r->w->ms, &d->at, e);
 	if (d->c == NULL || db_exec(d->c, e, "SET lock_timeout = '1s'") < 0)
 		return -1;
 	return lease_has_locks(d->c) ? db_exec(d->c, e, "LISTEN meridian") : 0;
@@ -138,8 +143,8 @@ replace_executor(struct migrations *ms, const struct watched *d, const char *uui
 	migration_at_fini(&at);
 }
 
-/* What its executor's death leaves to be done: 1 and *rq. An ABORT that was ordered while nobody
- * knew that it was dead is not forgotten. */
+/* Whether the death of its executor leaves something to be done: *rq. An ABORT that was ordered
+ * before the death was noticed is done too. */
 static bool
 is_wanted(struct migrations *ms, PGresult *r, int i, struct run_request *rq)
 {
@@ -184,6 +189,76 @@ look_for_dead(struct migrations *ms, struct watched *d)
 	PQclear(r);
 }
 
+/* ---- migrations at rest ----
+ *
+ * No executor works on a migration that rests between two phases, and what it needs to go on may be
+ * lost meanwhile. Every proxy looks; the one whose change of the row gets in tells it, in the
+ * journal and the log.
+ */
+
+static void
+tell_stall(struct watched *d, const struct migration *m, const char *why)
+{
+	const char *text = *why != '\0' ? why : "what stood still goes on";
+	char *detail = json_text(json_pack("{ss}", "text", text));
+	struct err e;
+
+	log_msg(*why != '\0' ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "migration %d: %s", m->id, text);
+	if (journal_add(d->c, m, "watcher", JOURNAL_NOTICE, detail, &e) < 0)
+		log_msg(LOG_LEVEL_WARNING, "migration %d: that is not in its journal: %s", m->id,
+			e.msg);
+	free(detail);
+}
+
+/* The line `detail` of a row at rest is empty, or says why it cannot go on. */
+static void
+note_stall(struct watched *d, const struct migration *m, bool is_final, const char *why)
+{
+	struct err e;
+
+	if (strcmp(m->detail, why) == 0) {
+		d->stall_looks = 0;
+		return;
+	}
+	if (!is_final && ++d->stall_looks < STALL_LOOKS)
+		return;
+	d->stall_looks = 0;
+	if (store_set_detail(d->c, m, why, &e) > 0)
+		tell_stall(d, m, why);
+}
+
+static void
+look_for_stall(struct watched *d, const char *uuid)
+{
+	struct buf why = { .cap = 1024 };
+	const struct kind *k;
+	bool is_final = false;
+	struct migration m;
+	struct err e;
+
+	if (store_load(d->c, uuid, &m, &e) <= 0)
+		return;
+	k = migrations_kind(d->r->w->ms, m.kind);
+	if (k != NULL && k->stalled != NULL && k->stalled(d->c, &m, &is_final, &why, &e) == 0)
+		note_stall(d, &m, is_final, buf_text(&why));
+	buf_fini(&why);
+	migration_fini(&m);
+}
+
+static void
+look_for_stalls(struct watched *d)
+{
+	struct err e;
+	PGresult *r = db_query(d->c, &e,
+			       "SELECT uuid FROM meridian.migration WHERE is_home AND state IN"
+			       " ('data-migrated', 'redirecting')",
+			       0, NULL);
+
+	for (int i = 0; r != NULL && i < PQntuples(r); i++)
+		look_for_stall(d, PQgetvalue(r, i, 0));
+	PQclear(r);
+}
+
 /* ---- one look ---- */
 
 static bool
@@ -213,17 +288,17 @@ look(struct watched *d, struct err *e)
 		  0, NULL) < 0)
 		return -1;
 	if (d->is_active)
-		answers_beat(ms, d);
+		fleet_proxy_heartbeat(ms, d);
 	redirects_look(ms, d);
 	if (d->is_active) {
 		d->active_us = d->looked_us;
 		look_for_dead(ms, d);
-		remarks_look(d);
+		look_for_stalls(d);
 	}
 	return PQstatus(d->c) == CONNECTION_OK ? 0 : db_error(d->c, NULL, e);
 }
 
-/* What goes on is said once. */
+/* Silence is logged once, and its end. */
 static void
 note(struct watched *d, bool is_well, const struct err *e)
 {
@@ -239,7 +314,7 @@ note(struct watched *d, bool is_well, const struct err *e)
 			d->at.dbname, d->at.node.name, e->msg);
 }
 
-/* Whether one is due. A node that nobody reaches is left to the region's thread. */
+/* Whether a look is due. A node that cannot be reached is left to the region's thread. */
 static bool
 is_due(struct watched *d)
 {
@@ -265,7 +340,8 @@ look_if_due(struct watched *d)
 		return;
 	is_well = look(d, &e) == 0;
 	note(d, is_well, &e);
-	/* Where nothing happens nobody shall find the database in use by us. */
+	/* Where nothing happens our connection does not keep the database in use (DROP DATABASE).
+	 */
 	if (!d->is_active || (d->c != NULL && PQstatus(d->c) != CONNECTION_OK))
 		hang_up(d);
 	pthread_mutex_lock(&d->r->lock);
@@ -297,7 +373,7 @@ watched_listen(struct watched *d, int64_t us)
 		PQfreemem(note);
 	}
 	if (was_called)
-		answers_give(d->r->w->ms, d);
+		fleet_proxy_obey(d->r->w->ms, d);
 }
 
 void *
@@ -311,7 +387,7 @@ watched_main(void *arg)
 	while (watch_wait(d->r->w, d->heard, d));
 	if (migrations_are_over(ms)) {
 		redirects_leave(ms, d);
-		answers_leave(ms, d);
+		fleet_proxy_leave(ms, d);
 	}
 	return NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The watcher, for its own files: a thread for each region, that knows which databases there are
- * (watch.c), and one for each of those, that asks it (watch_db.c). Whoever waits for a database
- * waits for no other.
+ * (watch.c), and one for each of those, that asks it (watch_db.c). A thread that waits for a
+ * database waits for no other one.
  */
 #ifndef MIGRATION_WATCH_INT_H
 #define MIGRATION_WATCH_INT_H
@@ -33,32 +33,27 @@ struct watch {
 	struct routes *routes;
 	struct region_watch *regions;
 	size_t nregions;
-	atomic_uint asked; /* so often was asked who is still redirected: everybody looks at once */
+	atomic_uint
+	    asked; /* counts requests for the redirected clients: all threads look at once */
 	pthread_mutex_t lock; /* of news */
 	pthread_cond_t cond;
-	unsigned news; /* so often was there something for those who nap */
+	unsigned news; /* counts calls of watch_wake() */
 };
 
-/* Somebody asks, somebody has to go, or it is the end. */
+/* Wake all threads: redirections are asked for, a database is to be left, or all is over. */
 void watch_wake(struct watch *w);
-/* Until the next look, of the region (d NULL) or the database, whose last one was when `heard` was
- * watch.asked; false: there is none any more. */
+/* Wait until the next look of the region (d NULL) or the database is due, whose last one was when
+ * watch.asked was `heard`; false: there is none any more. */
 bool watch_wait(struct watch *w, unsigned heard, struct watched *d);
-/* What the databases of the region have said: to routes.c. */
+/* Give routes.c what the databases of the region have said. */
 void watch_tell_routes(struct region_watch *r);
 
 /* ---- watch_db.c ---- */
 
 /* The thread of a struct watched, until it has to go or all is over. */
 void *watched_main(void *arg);
-/* What was notified there, within that time; only where it has a connection. */
+/* Take what is notified there within that time; only where it has a connection. */
 void watched_listen(struct watched *d, int64_t us);
 void watched_free(struct watched *d);
-
-/* ---- remark.c ---- */
-
-/* What has come to pass with migrations that rest there, told once: in the row, the journal and the
- * log. */
-void remarks_look(struct watched *d);
 
 #endif

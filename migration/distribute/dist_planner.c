@@ -20,18 +20,6 @@ struct maker {
 	size_t anchor;    /* the table whose shards the next one's go with */
 };
 
-const char *
-dist_act_name(enum dist_act a)
-{
-	static const char *const names[] = {
-#define DIST_NAME(constant, word) [constant] = word,
-		DIST_ACTS(DIST_NAME)
-#undef DIST_NAME
-	};
-
-	return names[a];
-}
-
 double
 dist_seconds(const struct dist_catalog *c, int64_t bytes)
 {

@@ -95,6 +95,5 @@ void dist_plan_fini(struct dist_plan *p);
 double dist_seconds(const struct dist_catalog *c, int64_t bytes);
 /* Whether the table has been distributed by that column. */
 bool dist_is_done(const struct dist_table *t, const char *column);
-const char *dist_act_name(enum dist_act a);
 
 #endif

@@ -74,7 +74,7 @@ wait_for_answer(struct job *j, PGconn *c, void (*look)(void *arg), void *arg, st
 			return db_error(c, NULL, e);
 		if (PQisBusy(c) == 0)
 			return 0;
-		if (job_tick(j, e) != 0) {
+		if (job_check_stop(j, e) != 0) {
 			cancel(c);
 			(void)results(c, NULL, NULL);
 			return -1;
@@ -208,7 +208,7 @@ dist_orphans(struct job *j, PGconn *c, const struct dist_key_args *k, int64_t *n
 
 	*first = NULL;
 	dist_sql_orphans(&sql, k);
-	if (job_tick(j, e) != 0) {
+	if (job_check_stop(j, e) != 0) {
 		buf_fini(&sql);
 		return -1;
 	}

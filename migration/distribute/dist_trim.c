@@ -83,7 +83,7 @@ dist_put_trimmings(struct job *j, PGconn *db, const struct strlist *statements, 
 	for (size_t i = 0; i < statements->n; i++) {
 		struct err why = { .msg = "" };
 
-		if (job_tick(j, e) != 0 || db_exec(db, e, "SAVEPOINT meridian_trim") != 0)
+		if (job_check_stop(j, e) != 0 || db_exec(db, e, "SAVEPOINT meridian_trim") != 0)
 			return -1;
 		if (job_exec_retry(j, db, statements->v[i], &why) == 0)
 			continue;

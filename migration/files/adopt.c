@@ -113,15 +113,6 @@ has_changesets(const struct sqlfile *f, const struct strlist *rows)
 	return sets > 0;
 }
 
-static void
-add_once(struct strlist *out, const char *name)
-{
-	for (size_t i = 0; i < out->n; i++)
-		if (strcmp(out->v[i], name) == 0)
-			return;
-	strlist_add(out, name);
-}
-
 static int
 take_row(const struct tool *tool, const struct tree *t, const struct adopted_row *row,
 	 struct strlist *out, struct err *e)
@@ -146,8 +137,8 @@ take_row(const struct tool *tool, const struct tree *t, const struct adopted_row
 		return err_hint(e, "Let it end its work first.");
 	}
 	for (const struct sqlfile *first = t->v; row->is_all_up_to && first < f; first++)
-		add_once(out, first->up.name);
-	add_once(out, f->up.name);
+		strlist_add_once(out, first->up.name);
+	strlist_add_once(out, f->up.name);
 	return 0;
 }
 
@@ -173,7 +164,7 @@ take_rows(const struct tool *tool, const struct tree *t, const PGresult *r, stru
 	}
 	for (size_t i = 0; i < t->n && changesets.n > 0; i++)
 		if (has_changesets(&t->v[i], &changesets))
-			add_once(out, t->v[i].up.name);
+			strlist_add_once(out, t->v[i].up.name);
 	strlist_fini(&changesets);
 	return rc;
 }

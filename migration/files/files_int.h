@@ -138,7 +138,6 @@ int adopt_list(PGconn *c, const char *tool, const struct tree *t, struct strlist
 int files_check(struct job *j, enum migration_phase before, struct checks *out, struct err *e);
 void files_lint(struct job *j, const struct tree *t, const struct file_regions *regions,
 		struct checks *out);
-int files_plan(struct job *j, struct plan *out, struct err *e);
 int files_show(struct job *j, enum show_topic topic, const struct rows_sink *out, struct err *e);
 int files_describe(struct job *j, const struct migration_step *s, struct step_text *out,
 		   struct err *e);

@@ -197,15 +197,6 @@ struct planning {
 	struct strlist *adopted; /* one for each region */
 };
 
-static bool
-is_adopted(const struct strlist *list, const char *file)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (strcmp(list->v[i], file) == 0)
-			return true;
-	return false;
-}
-
 bool
 files_is_pending(struct job *j, const struct file_region *r, const char *file)
 {
@@ -221,7 +212,7 @@ is_to_do(const struct planning *p, size_t region, size_t file)
 {
 	return region_takes_files(&p->regions.v[region]) &&
 	       files_is_pending(p->j, &p->regions.v[region], p->files.v[file]) &&
-	       !is_adopted(&p->adopted[region], p->files.v[file]);
+	       !strlist_has(&p->adopted[region], p->files.v[file]);
 }
 
 static int
@@ -357,7 +348,7 @@ make_plan(struct planning *p, struct err *e)
 	return 0;
 }
 
-int
+static int
 files_plan(struct job *j, struct plan *out, struct err *e)
 {
 	struct planning p = { .j = j, .out = out };

@@ -11,15 +11,6 @@
 
 /* ---- places ---- */
 
-static void
-add_once(struct strlist *list, const char *name)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (strcmp(list->v[i], name) == 0)
-			return;
-	strlist_add(list, name);
-}
-
 /* ALL REGIONS: those that take writes first, so that the first one can be the home. */
 static void
 add_all(struct job *j, struct strlist *out)
@@ -35,7 +26,7 @@ add_all(struct job *j, struct strlist *out)
 			int n = site->ops->nodes(site->arg, all.v[i], v, &ignored);
 
 			if (n > 0 && (pass > 0 || v[0].is_primary))
-				add_once(out, all.v[i]);
+				strlist_add_once(out, all.v[i]);
 		}
 	strlist_fini(&all);
 }
@@ -46,9 +37,9 @@ regions_names(struct job *j, struct strlist *out)
 	const struct spec *spec = job_spec(j);
 
 	if (spec->canary != NULL)
-		add_once(out, spec->canary);
+		strlist_add_once(out, spec->canary);
 	for (size_t i = 0; i < spec->regions.n; i++)
-		add_once(out, spec->regions.v[i]);
+		strlist_add_once(out, spec->regions.v[i]);
 	if (spec->all_regions)
 		add_all(j, out);
 }
@@ -148,9 +139,8 @@ static bool
 share(const struct strlist *a, const struct strlist *b)
 {
 	for (size_t i = 0; i < a->n; i++)
-		for (size_t k = 0; k < b->n; k++)
-			if (strcmp(a->v[i], b->v[k]) == 0)
-				return true;
+		if (strlist_has(b, a->v[i]))
+			return true;
 	return false;
 }
 
@@ -217,23 +207,14 @@ regions_are_linked(const struct file_regions *r)
 	return false;
 }
 
-static bool
-receives_from(const struct file_region *r, const char *name)
-{
-	for (size_t i = 0; i < r->publishers.n; i++)
-		if (strcmp(r->publishers.v[i], name) == 0)
-			return true;
-	return false;
-}
-
 /* Whether region b has to have the file before a. */
 static bool
 comes_first(const struct file_region *b, const struct file_region *a, unsigned way)
 {
 	if (way == LINT_ADDS)
-		return receives_from(b, a->name);
+		return strlist_has(&b->publishers, a->name);
 	if (way == LINT_TAKES)
-		return receives_from(a, b->name);
+		return strlist_has(&a->publishers, b->name);
 	return false;
 }
 

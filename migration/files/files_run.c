@@ -190,7 +190,7 @@ files_run(struct job *j, PGconn *c, struct slice sql, struct err *e)
 	while (!is_over) {
 		int got = wait_for(c, LOOK_MS);
 
-		if (got == 0 && job_tick(j, e) < 0) {
+		if (got == 0 && job_check_stop(j, e) < 0) {
 			give_up(c);
 			return -1;
 		}

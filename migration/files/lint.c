@@ -67,8 +67,8 @@ is_made(const struct lint *l, struct slice table)
 	return false;
 }
 
-void
-lint_made(struct lint *l, struct slice table)
+static void
+note_made(struct lint *l, struct slice table)
 {
 	if (table.n > 0 && !is_made(l, table))
 		strlist_add_slice(&l->made, table.p, table.n);
@@ -204,7 +204,7 @@ check_create_table(struct lint_at *at, size_t i)
 	size_t next;
 
 	i = lint_skip(&at->t, i, "if not exists");
-	lint_made(at->lint, stmt_name(&at->t, i, &next));
+	note_made(at->lint, stmt_name(&at->t, i, &next));
 }
 
 static void

@@ -74,7 +74,6 @@ int fence_close(struct job *j, const struct direction *d, struct cutover *c, str
 /* A transaction on `from` that holds the lease: what fence_close() goes on with; and what it will
  * say, so that nothing is asked in the pause. */
 int fence_prepare(struct job *j, const struct direction *d, struct cutover *c, struct err *e);
-int fence_begin(struct job *j, const struct direction *d, struct cutover *c, struct err *e);
 int fence_lift(struct job *j, const struct direction *d, struct err *e);
 
 #endif

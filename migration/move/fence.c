@@ -17,8 +17,8 @@
 
 #define RETRY_US (50 * USEC_PER_MSEC)
 
-/* Those who are in a transaction and do not come through us would hold the fence up. Readers are
- * not told from writers: they can begin again. */
+/* Clients that do not come through Meridian and are in a transaction would delay the fence. Readers
+ * cannot be told from writers: they can begin again. */
 #define SQL_END_OTHERS                                                                \
 	"SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a"                  \
 	" WHERE a.datname = current_database() AND a.backend_type = 'client backend'" \
@@ -58,18 +58,8 @@ put_closing(struct job *j, const struct direction *d, struct cutover *c, struct 
 	return 0;
 }
 
-/* Everything that is asked of the server before the pause. */
-int
-fence_prepare(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
-{
-	buf_clear(&c->closing);
-	if (fence_begin(j, d, c, e) != 0)
-		return -1;
-	return put_closing(j, d, c, &c->closing, e);
-}
-
-int
-fence_begin(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
+static int
+begin(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
 {
 	if (c->fence == NULL || PQstatus(c->fence) != CONNECTION_OK) {
 		PQfinish(c->fence);
@@ -84,7 +74,17 @@ fence_begin(struct job *j, const struct direction *d, struct cutover *c, struct 
 	return job_check_lease(j, c->fence, e);
 }
 
-/* One flight: the transaction is open already. */
+/* Everything that is asked of the server before the pause. */
+int
+fence_prepare(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
+{
+	buf_clear(&c->closing);
+	if (begin(j, d, c, e) != 0)
+		return -1;
+	return put_closing(j, d, c, &c->closing, e);
+}
+
+/* One round trip: the transaction is open already. */
 int
 fence_close(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
 {
@@ -95,14 +95,14 @@ fence_close(struct job *j, const struct direction *d, struct cutover *c, struct 
 		rc = db_exec(c->fence, e, buf_text(&c->closing));
 		if (rc == 0 || !db_is_retryable(e) || clock_us() > end)
 			break;
-		rc = fence_begin(j, d, c, e);
+		rc = begin(j, d, c, e);
 	}
 	if (rc != 0)
 		db_exec(c->fence, NULL, "ROLLBACK");
 	return rc;
 }
 
-/* As one transaction that holds the lease: who has lost it lifts no fence. */
+/* As one transaction that holds the lease: an executor that has lost it lifts no fence. */
 static int
 exec_leased(struct job *j, PGconn *c, const char *sql, struct err *e)
 {
@@ -128,7 +128,7 @@ exec_leased(struct job *j, PGconn *c, const char *sql, struct err *e)
 
 /* It was in force before this cut-over: writes have been stopped for good. */
 static bool
-stays_shut(const struct job *j, const struct direction *d)
+stays_in_force(const struct job *j, const struct direction *d)
 {
 	return !d->is_backward &&
 	       (job_step_done(j, "read_only", NULL) || job_step_done(j, "stop_writes", NULL));
@@ -148,8 +148,8 @@ put_own_decision(struct job *j, const struct direction *d, PGconn *c, struct buf
 	free(newdb);
 }
 
-/* It was never in force: nobody's transaction is waited for. A fence whose connection was lost may
- * yet come into force. */
+/* Whether the fence was never in force: no transaction has to be waited for then. A fence whose
+ * connection was lost may yet come into force. */
 static bool
 is_open(struct job *j, PGconn *c)
 {
@@ -171,7 +171,7 @@ is_open(struct job *j, PGconn *c)
 int
 fence_lift(struct job *j, const struct direction *d, struct err *e)
 {
-	bool is_alone = cutover_of(j)->is_alone, is_shut = stays_shut(j, d);
+	bool is_alone = cutover_of(j)->is_alone, is_kept = stays_in_force(j, d);
 	PGconn *c = job_db(j, d->from, e);
 	struct buf sql = { .cap = 0 };
 	char *db;
@@ -179,14 +179,14 @@ fence_lift(struct job *j, const struct direction *d, struct err *e)
 
 	if (c == NULL)
 		return -1;
-	if (!is_alone && (is_shut || is_open(j, c)))
+	if (!is_alone && (is_kept || is_open(j, c)))
 		return 0;
-	if (!is_shut)
+	if (!is_kept)
 		rc = move_put_fences(c, "DISABLE", &sql, e);
 	if (rc == 0) {
 		buf_printf(&sql,
 			   "SELECT " SQL_DURABLE "; UPDATE meridian.authority SET writable = %s",
-			   is_shut ? "writable" : "true");
+			   is_kept ? "writable" : "true");
 		if (is_alone)
 			put_own_decision(j, d, c, &sql);
 		db = db_literal(c, job_database(j));

@@ -246,5 +246,5 @@ const struct kind kind_move = {
 	.show = move_show,
 	.may_begin = move_may_begin,
 	.verify = move_verify_tables,
-	.remark = stream_remark,
+	.stalled = stream_remark,
 };

@@ -52,7 +52,8 @@ bool move_has_rest(const struct job *j);
 
 /* ---- run.c: statements that may take long ---- */
 
-/* One simple query; job_tick() meanwhile, and the statement is cancelled where that says stop. */
+/* One simple query; job_check_stop() meanwhile, and the statement is cancelled where that says
+ * stop. */
 int move_exec(struct job *j, PGconn *c, const char *sql, struct err *e);
 int move_execf(struct job *j, PGconn *c, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -79,12 +80,6 @@ int move_put_fences(PGconn *c, const char *verb, struct buf *sql, struct err *e)
 int move_wait_for_worker(struct job *j, PGconn *c, const char *name, bool runs, struct err *e);
 
 /* ---- prepare.c ---- */
-
-/* The row of meridian.authority before anything is decided; how many were made (0: there is one),
- * -1. */
-int move_put_authority(struct job *j, PGconn *c, bool is_writable, struct err *e);
-/* Every table has its fence, new ones in the state that is asked for. */
-int move_lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e);
 
 /* ---- target.c ---- */
 

@@ -48,8 +48,10 @@ static const char ddl_block[] =
     "END $f$";
 
 /* What a place has in its row of meridian.authority before anything is decided. */
-int
-move_put_authority(struct job *j, PGconn *c, bool is_writable, struct err *e)
+/* The row of meridian.authority before anything is decided; how many were made (0: there is one),
+ * -1. */
+static int
+put_authority(struct job *j, PGconn *c, bool is_writable, struct err *e)
 {
 	const char *const params[] = { job_database(j), is_writable ? "t" : "f", job_spec(j)->from,
 				       job_dbname(j, MOVE_SOURCE) };
@@ -71,7 +73,7 @@ control_source_act(struct job *j, const struct migration_step *s, struct err *e)
 
 	if (c == NULL || db_exec(c, e, SQL_FENCE_FUNCTION) != 0 || db_exec(c, e, ddl_block) != 0)
 		return -1;
-	n = move_put_authority(j, c, true, e);
+	n = put_authority(j, c, true, e);
 	if (n < 0)
 		return -1;
 	return n > 0 ? job_note_undo(j, "{\"authority\": true}", e) : 0;
@@ -227,8 +229,9 @@ const struct step_def move_ddl_block = {
 	" FOR EACH STATEMENT EXECUTE FUNCTION meridian.fence()"
 
 /* Every table has its fence, new ones in the state that is asked for. */
-int
-move_lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e)
+/* Give every table its fence; a new one is in the state that is asked for. */
+static int
+lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e)
 {
 	int n = move_each(j, c, SQL_WITHOUT_FENCE " ORDER BY 1",
 			  in_force ? CREATE_FENCE
@@ -255,7 +258,7 @@ fence_source_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
 
-	return c != NULL ? move_lay_fences(j, c, false, e) : -1;
+	return c != NULL ? lay_fences(j, c, false, e) : -1;
 }
 
 static int
@@ -295,7 +298,7 @@ fence_target_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
 
-	if (c == NULL || move_lay_fences(j, c, true, e) != 0)
+	if (c == NULL || lay_fences(j, c, true, e) != 0)
 		return -1;
 	return db_exec(c, e,
 		       "DROP EVENT TRIGGER IF EXISTS meridian_new;"
@@ -422,7 +425,7 @@ control_target_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (c == NULL || store_create(c, e) != 0 || db_exec(c, e, SQL_FENCE_FUNCTION) != 0 ||
 	    db_exec(c, e, fence_new) != 0)
 		return -1;
-	return move_put_authority(j, c, false, e) >= 0 ? 0 : -1;
+	return put_authority(j, c, false, e) >= 0 ? 0 : -1;
 }
 
 const struct step_def move_control_target = {

@@ -52,7 +52,7 @@ pump(struct job *j, PGconn *from, PGconn *to, struct err *e)
 		if (since < TICK_EVERY)
 			continue;
 		since = 0;
-		if (job_tick(j, e) != 0)
+		if (job_check_stop(j, e) != 0)
 			return -1;
 	}
 	return n == -1 ? 0 : db_error(from, NULL, e);
@@ -185,7 +185,7 @@ rows_copy_large_objects(struct job *j, PGconn *from, PGconn *to, struct err *e)
 	for (int i = 0; rc == 0 && i < PQntuples(r); i++) {
 		rc = copy_large_object(from, to, r, i, e);
 		if (rc == 0)
-			rc = job_tick(j, e);
+			rc = job_check_stop(j, e);
 	}
 	PQclear(r);
 	if (rc == 0)

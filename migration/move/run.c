@@ -65,7 +65,7 @@ move_finish(struct job *j, PGconn *c, PGresult **out, struct err *e)
 		while (PQisBusy(c)) {
 			if (wait_readable(c, TICK_MS) != 0)
 				return db_error(c, NULL, e);
-			if (PQisBusy(c) && job_tick(j, e) != 0) {
+			if (PQisBusy(c) && job_check_stop(j, e) != 0) {
 				cancel(c);
 				drain(c);
 				return -1;
@@ -169,7 +169,7 @@ move_each(struct job *j, PGconn *c, const char *query, const char *statement, st
 	for (int i = 0; i < n; i++) {
 		buf_clear(&sql);
 		put_statement(&sql, statement, PQgetvalue(r, i, 0));
-		if (job_tick(j, e) != 0 || job_exec_retry(j, c, buf_text(&sql), e) != 0)
+		if (job_check_stop(j, e) != 0 || job_exec_retry(j, c, buf_text(&sql), e) != 0)
 			n = -1;
 	}
 	PQclear(r);

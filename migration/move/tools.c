@@ -241,7 +241,7 @@ child_read(struct job *j, struct child *k, struct buf *out, struct err *e)
 			slurp(&k->out, out);
 		if (p[1].fd >= 0 && p[1].revents != 0)
 			slurp(&k->err, &k->errors);
-		if (job_tick(j, e) != 0)
+		if (job_check_stop(j, e) != 0)
 			return -1;
 	}
 	return 0;

@@ -212,16 +212,6 @@ regions_catalog_fini(struct regions_catalog *c)
 
 /* ---- looking ---- */
 
-bool
-strlist_has(const struct strlist *list, const char *s)
-{
-	for (size_t i = 0; i < list->n; i++) {
-		if (strcmp(list->v[i], s) == 0)
-			return true;
-	}
-	return false;
-}
-
 const struct regions_table *
 regions_catalog_table(const struct regions_catalog *c, const char *name)
 {

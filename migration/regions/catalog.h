@@ -118,7 +118,6 @@ void regions_catalog_add_job(struct regions_catalog *c, const char *id, const ch
 const struct regions_table *regions_catalog_table(const struct regions_catalog *c,
 						  const char *name);
 const struct regions_column *regions_table_column(const struct regions_table *t, const char *name);
-bool strlist_has(const struct strlist *list, const char *s);
 
 /* Whether SHOW CREATE TABLE has that column NOT VISIBLE. */
 bool regions_column_is_hidden(const char *create, const char *column);

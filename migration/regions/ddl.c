@@ -137,16 +137,6 @@ city_map_add(struct city_map *m, const char *value, const char *region)
 	m->n++;
 }
 
-const char *
-city_map_region(const struct city_map *m, const char *value)
-{
-	for (size_t i = 0; i < m->n; i++) {
-		if (strcmp(m->v[i].value, value) == 0)
-			return m->v[i].region;
-	}
-	return NULL;
-}
-
 void
 city_map_fini(struct city_map *m)
 {

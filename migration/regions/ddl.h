@@ -42,7 +42,6 @@ struct city_map {
 };
 
 void city_map_add(struct city_map *m, const char *value, const char *region);
-const char *city_map_region(const struct city_map *m, const char *value);
 void city_map_fini(struct city_map *m);
 
 /* UPDATE of at most `batch` rows whose region is not the one of their city. */

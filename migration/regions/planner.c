@@ -228,13 +228,6 @@ add_of_cities(struct regions_plan *p, enum regions_step_kind kind, const struct 
 	copy_map(&s->cities, map);
 }
 
-bool
-regions_is_by_row(const struct spec_placing *p)
-{
-	return p->locality == LOCALITY_BY_ROW || p->locality == LOCALITY_BY_ROW_AS ||
-	       p->locality == LOCALITY_BY_ROW_MAP;
-}
-
 /* Into REGIONAL BY ROW and out of it: the region is part of the primary key, or no more. */
 bool
 regions_changes_key(const struct spec_placing *p, const struct regions_table *t)
@@ -245,7 +238,8 @@ regions_changes_key(const struct spec_placing *p, const struct regions_table *t)
 	home_parse(t->locality, &now);
 	is_by_row = now.kind == HOME_ROW;
 	home_fini(&now);
-	return is_by_row || regions_is_by_row(p);
+	return is_by_row || p->locality == LOCALITY_BY_ROW || p->locality == LOCALITY_BY_ROW_AS ||
+	       p->locality == LOCALITY_BY_ROW_MAP;
 }
 
 static void

@@ -100,8 +100,6 @@ char *regions_home_wanted(const struct regions_wish *w, const struct spec_placin
 /* As regions_catalog_table(); by a name in its parts. */
 const struct regions_table *regions_table_of(const struct regions_catalog *c,
 					     const struct spec_name *name);
-/* REGIONAL BY ROW, of any sort. */
-bool regions_is_by_row(const struct spec_placing *p);
 /* The table gets another primary key. */
 bool regions_changes_key(const struct spec_placing *p, const struct regions_table *t);
 /* The cities of that table come from the map, and its region column is computed from them. */

@@ -21,8 +21,8 @@
 
 /* ---- jobs ---- */
 
-int
-regions_has_jobs(struct job *j, PGconn *c, bool *out, struct err *e)
+static int
+has_jobs(struct job *j, PGconn *c, bool *out, struct err *e)
 {
 	struct regions_catalog cat = { .database = xstrdup(job_dbname(j, REGIONS_PLACE)) };
 	int rc = regions_read_jobs(c, &cat, e);
@@ -40,7 +40,7 @@ regions_and_no_jobs(struct job *j, bool *is, struct err *e)
 
 	if (!*is)
 		return 0;
-	if (c == NULL || regions_has_jobs(j, c, &jobs, e) < 0)
+	if (c == NULL || has_jobs(j, c, &jobs, e) < 0)
 		return -1;
 	*is = !jobs;
 	return 0;
@@ -70,8 +70,9 @@ look_at_jobs(struct job *j, PGconn *c, struct err *e)
 	return rc;
 }
 
-int
-regions_wait_jobs(struct job *j, PGconn *c, struct err *e)
+/* Wait until no schema change of this database runs. */
+static int
+wait_jobs(struct job *j, PGconn *c, struct err *e)
 {
 	int rc;
 
@@ -93,7 +94,7 @@ wait_answer(struct job *j, PGconn *c, struct err *e)
 
 		if (poll(&p, 1, POLL_MS) > 0 && !PQconsumeInput(c))
 			return 0; /* the error is the result's */
-		if (job_tick(j, e) < 0)
+		if (job_check_stop(j, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -161,7 +162,7 @@ try_once(struct job *j, const struct regions_ddl *d, struct err *e)
 
 	if (c == NULL)
 		return FAILED;
-	if (regions_wait_jobs(j, c, e) < 0)
+	if (wait_jobs(j, c, e) < 0)
 		return is_lost(e) ? FAILED : STOPPED;
 	if (d->enough != NULL && d->enough(j, d->step, &is_done, e) < 0)
 		return FAILED;
@@ -188,7 +189,7 @@ explain(struct err *e)
 			    "database and of every table.");
 }
 
-int
+static int
 regions_run(struct job *j, const struct regions_ddl *d, struct err *e)
 {
 	int lost = 0, busy = 0;
@@ -208,7 +209,7 @@ regions_run(struct job *j, const struct regions_ddl *d, struct err *e)
 			return -1;
 	}
 	c = job_db(j, REGIONS_PLACE, e);
-	return c == NULL ? -1 : regions_wait_jobs(j, c, e);
+	return c == NULL ? -1 : wait_jobs(j, c, e);
 }
 
 int

@@ -46,14 +46,10 @@ struct regions_ddl {
 	const struct regions_step *step;
 };
 
-int regions_run(struct job *j, const struct regions_ddl *d, struct err *e);
 /* The same; `sql` is finished. */
 int regions_run_sql(struct job *j, const struct regions_step *s, struct buf *sql, const char *fine,
 		    int (*enough)(struct job *, const struct regions_step *, bool *, struct err *),
 		    struct err *e);
-/* Until no schema change of this database runs. */
-int regions_wait_jobs(struct job *j, PGconn *c, struct err *e);
-int regions_has_jobs(struct job *j, PGconn *c, bool *out, struct err *e);
 /* *is stays true only when no job of the database is under way. */
 int regions_and_no_jobs(struct job *j, bool *is, struct err *e);
 

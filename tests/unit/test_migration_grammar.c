@@ -247,8 +247,9 @@ the_parts_of_a_spec_are_where_they_belong(void **state)
 	assert_string_equal(s.regions.v[0], "b");
 	assert_false(s.all_regions);
 	assert_string_equal(s.canary, "a");
-	assert_string_equal(spec_option(&s, "retries"), "3");
-	assert_null(spec_option(&s, "lint"));
+	assert_int_equal(s.options.n, 1);
+	assert_string_equal(s.options.v[0], "retries");
+	assert_string_equal(s.values.v[0], "3");
 	spec_fini(&s);
 	assert_int_equal(
 	    spec_parse(slice_str("OF DATABASE m TO REGIONS a PRIMARY LOCALITY (x.\"Y\" "

@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A job and its executor: what a step asks of the engine while it works (migration/kind.h). Events
+ * and progress, orders to stop, statements that wait for locks, the rows of the migration and the
+ * place where they are kept. A job of a command has no executor: it writes nothing.
+ */
 #include "config.h"
 
 #include <stdarg.h>
@@ -20,6 +25,7 @@
 #define WRITE_TRIES  5
 #define RETRY_MIN_US (50 * USEC_PER_MSEC)
 #define RETRY_MAX_US (2 * USEC_PER_SEC)
+#define BATCH        500
 
 static const struct {
 	const char *sqlstate, *text;
@@ -67,7 +73,7 @@ void
 job_event(struct job *j, const char *event, const char *detail_json)
 {
 	if (j->x != NULL)
-		beat_event(&j->x->beat, event, detail_json);
+		heartbeat_add_event(&j->x->heartbeat, event, detail_json);
 }
 
 void
@@ -89,7 +95,7 @@ job_notice(struct job *j, const char *fmt, ...)
 void
 job_progress(struct job *j, int percent, const char *fmt, ...)
 {
-	struct beat *t;
+	struct heartbeat *t;
 	char text[512];
 	va_list ap;
 
@@ -101,7 +107,7 @@ job_progress(struct job *j, int percent, const char *fmt, ...)
 	j->m.detail = xstrdup(text);
 	if (j->x == NULL)
 		return;
-	t = &j->x->beat;
+	t = &j->x->heartbeat;
 	pthread_mutex_lock(&t->lock);
 	t->percent = percent;
 	free(t->detail);
@@ -114,7 +120,7 @@ job_progress(struct job *j, int percent, const char *fmt, ...)
 static enum stop
 ordered(struct executor *x)
 {
-	struct beat *b = &x->beat;
+	struct heartbeat *b = &x->heartbeat;
 	enum stop s = STOP_NO;
 	char *options = NULL;
 
@@ -148,17 +154,17 @@ ordered(struct executor *x)
 }
 
 int
-job_tick(struct job *j, struct err *e)
+job_check_stop(struct job *j, struct err *e)
 {
 	struct executor *x = j->x;
 	enum stop s;
 
-	if (x == NULL && j->is_unwanted != NULL && j->is_unwanted(j->unwanted_arg))
+	if (x == NULL && j->is_cancelled != NULL && j->is_cancelled(j->cancel_arg))
 		return err_set(e, "57014", "the command was cancelled");
 	if (x == NULL)
 		return 0;
 	s = ordered(x);
-	if (s == STOP_NO || (x->is_deaf && s != STOP_LOST))
+	if (s == STOP_NO || (x->is_decided && s != STOP_LOST))
 		return 0;
 	x->stop = s;
 	return err_set(e, stops[s].sqlstate, "%s", stops[s].text);
@@ -172,7 +178,7 @@ job_sleep(struct job *j, int64_t usec, struct err *e)
 	for (;;) {
 		int64_t left = until - clock_us();
 
-		if (job_tick(j, e) < 0)
+		if (job_check_stop(j, e) < 0)
 			return -1;
 		if (left <= 0)
 			return 0;
@@ -237,7 +243,7 @@ job_exec_retry(struct job *j, PGconn *c, const char *sql, struct err *e)
 	int64_t wait = RETRY_MIN_US, most = retries_of(j);
 
 	for (int64_t i = 0;; i++) {
-		if (job_tick(j, e) < 0)
+		if (job_check_stop(j, e) < 0)
 			return -1;
 		if (attempt_of(j, c, sql, e) == 0)
 			return 0;
@@ -263,7 +269,7 @@ job_write(struct job *j, const struct store_change *ch, struct err *e)
 		PGconn *home = job_home(j, e);
 
 		if (home != NULL)
-			beat_drain(j->x, home);
+			heartbeat_write_events(j->x, home);
 		if (home != NULL && store_write(home, &j->m, &j->x->lease, &mine, e) == 0)
 			return 0;
 		/* A connection that broke: the row may be in or not, it is the same row. */
@@ -327,7 +333,7 @@ job_was_acked(const struct job *j, const char *guard)
 	bool is_in;
 
 	if (j->x != NULL) {
-		struct beat *b = &j->x->beat;
+		struct heartbeat *b = &j->x->heartbeat;
 
 		pthread_mutex_lock(&b->lock);
 		acks = json_loads(b->acks != NULL ? b->acks : j->m.acks, 0, NULL);
@@ -357,4 +363,136 @@ job_wait_ack(struct job *j, const char *guard, const char *what, struct err *e)
 	if (rc < 0)
 		return -1;
 	return job_enter(j, before, e);
+}
+
+struct copying {
+	PGconn *to;
+	const struct migration *m;
+	struct err *e;
+	int rc;
+};
+
+static void
+copy_event(void *arg, const struct journal_row *row)
+{
+	struct copying *c = arg;
+	char seq[24], id[16];
+	const char *params[] = {
+		c->m->uuid, seq, id, row->at, row->actor, row->event, row->detail
+	};
+	PGresult *r;
+
+	snprintf(seq, sizeof(seq), "%lld", (long long)row->seq);
+	snprintf(id, sizeof(id), "%d", c->m->id);
+	r = db_query(
+	    c->to, c->e,
+	    "INSERT INTO meridian.journal (uuid, seq, mig, at, actor, event, detail) VALUES "
+	    "(CAST($1 AS text), CAST($2 AS int8), CAST($3 AS int), CAST($4 AS timestamptz), "
+	    "CAST($5 AS text), CAST($6 AS text), CAST($7 AS jsonb)) ON CONFLICT DO NOTHING",
+	    7, params);
+	if (r == NULL)
+		c->rc = -1;
+	PQclear(r);
+}
+
+/* Where replication brings the journal it must not be written a second time. */
+static int
+copy_journal(struct job *j, PGconn *from, PGconn *to, struct err *e)
+{
+	struct copying c = { .to = to, .m = &j->m, .e = e };
+	int64_t last = 0, before;
+	bool is_published;
+
+	if (db_is(
+		from, &is_published, e,
+		"SELECT EXISTS (SELECT 1 FROM pg_publication_tables WHERE schemaname = 'meridian' "
+		"AND tablename = 'journal')",
+		0, NULL) < 0)
+		return -1;
+	if (is_published)
+		return 0;
+	do {
+		before = last;
+		if (journal_read(from, j->m.uuid, last, BATCH, copy_event, &c, &last, e) < 0)
+			return -1;
+	} while (c.rc == 0 && last > before);
+	return c.rc;
+}
+
+static int
+copy_steps(struct job *j, PGconn *to, struct err *e)
+{
+	for (size_t i = 0; i < j->plan.n; i++) {
+		const struct migration_step *s = &j->plan.v[i];
+		struct step_row r = step_row_of(s);
+
+		if (store_put_step(to, &j->m, &r, CLOCK_KEEP, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+set_home(PGconn *c, const struct migration *m, bool is_home, struct err *e)
+{
+	const char *params[] = { m->uuid, is_home ? "true" : "false" };
+	PGresult *r =
+	    db_query(c, e,
+		     "UPDATE meridian.migration SET is_home = CAST($2 AS bool), rev = rev + "
+		     "1 WHERE uuid = $1",
+		     2, params);
+
+	PQclear(r);
+	return r != NULL ? 0 : -1;
+}
+
+/* What the commands of others have written is in the row of the old home. */
+static void
+refresh(struct job *j, PGconn *from)
+{
+	struct migration m;
+	struct err e;
+
+	if (store_load(from, j->m.uuid, &m, &e) <= 0)
+		return;
+	free(j->m.options);
+	free(j->m.acks);
+	free(j->m.checks);
+	free(j->m.name);
+	j->m.options = xstrdup(m.options);
+	j->m.acks = xstrdup(m.acks);
+	j->m.checks = xstrdup(m.checks);
+	j->m.name = xstrdup(m.name);
+	j->m.rev = m.rev;
+	migration_fini(&m);
+}
+
+int
+job_set_home(struct job *j, const char *place, struct err *e)
+{
+	struct place *p = job_place(j, place);
+	struct err why = { .msg = "" };
+	PGconn *to, *from;
+
+	if (p == NULL || j->x == NULL)
+		return err_set(e, "XX000", "%s is no place", place);
+	if (p == &j->places[j->home])
+		return 0;
+	from = job_home(j, &why); /* may be gone for good */
+	to = job_db(j, place, e);
+	if (to == NULL)
+		return -1;
+	if (from != NULL)
+		refresh(j, from);
+	j->m.rev += 1000; /* what others still write to the old one does not overtake it */
+	if (store_mirror(to, &j->m, e) < 0 || copy_steps(j, to, e) < 0 ||
+	    (from != NULL && copy_journal(j, from, to, e) < 0) || set_home(to, &j->m, true, e) < 0)
+		return -1;
+	pthread_mutex_lock(&j->x->heartbeat.lock);
+	j->home = (size_t)(p - j->places);
+	j->x->heartbeat.home_moved = true;
+	pthread_mutex_unlock(&j->x->heartbeat.lock);
+	j->m.is_home = true;
+	control_dbs_note(j->ms, &p->node, p->dbname);
+	return from != NULL ? set_home(from, &j->m, false, &why) : 0;
 }

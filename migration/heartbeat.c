@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The second thread of an executor: it keeps the lease alive while a step waits, writes events and
+ * progress, and reads what others have ordered (PAUSE, ABORT, SET, ACK).
+ */
 #include "config.h"
 
 #include <errno.h>
@@ -19,7 +23,6 @@
 
 #define PERIOD_MIN   (50 * USEC_PER_MSEC)
 #define PERIOD_MAX   (250 * USEC_PER_MSEC)
-#define EVENTS_MAX   10000
 #define LOCK_TIMEOUT "1s"
 
 static int64_t
@@ -33,7 +36,7 @@ period_of(const struct executor *x)
 /* ---- events ---- */
 
 void
-beat_event(struct beat *b, const char *event, const char *detail)
+heartbeat_add_event(struct heartbeat *b, const char *event, const char *detail)
 {
 	struct event *v = xcalloc(1, sizeof(*v));
 
@@ -47,7 +50,7 @@ beat_event(struct beat *b, const char *event, const char *detail)
 }
 
 static struct event *
-first_event(struct beat *b)
+first_event(struct heartbeat *b)
 {
 	struct event *v;
 
@@ -58,7 +61,7 @@ first_event(struct beat *b)
 }
 
 static void
-drop_first(struct beat *b)
+drop_first(struct heartbeat *b)
 {
 	struct event *v;
 
@@ -73,16 +76,16 @@ drop_first(struct beat *b)
 	free(v);
 }
 
-/* In the order in which they came, whoever writes. One that cannot be written waits; one that the
- * server does not take is left out. */
+/* In the order in which they came, on either thread. One that cannot be written waits; one that the
+ * server refuses is left out. */
 void
-beat_drain(struct executor *x, PGconn *c)
+heartbeat_write_events(struct executor *x, PGconn *c)
 {
-	struct beat *b = &x->beat;
+	struct heartbeat *b = &x->heartbeat;
 	struct event *v;
 	struct err e;
 
-	pthread_mutex_lock(&b->draining);
+	pthread_mutex_lock(&b->writing);
 	while ((v = first_event(b)) != NULL && PQtransactionStatus(c) == PQTRANS_IDLE) {
 		int rc = journal_add(c, &x->j->m, x->actor, v->event, v->detail, &e);
 
@@ -90,10 +93,10 @@ beat_drain(struct executor *x, PGconn *c)
 			break;
 		drop_first(b);
 	}
-	pthread_mutex_unlock(&b->draining);
+	pthread_mutex_unlock(&b->writing);
 }
 
-/* ---- the heart ---- */
+/* ---- the thread ---- */
 
 struct reading {
 	bool is_ours;
@@ -101,9 +104,9 @@ struct reading {
 };
 
 static int
-beat_once(struct executor *x, PGconn *c, struct reading *out, struct err *e)
+heartbeat_once(struct executor *x, PGconn *c, struct reading *out, struct err *e)
 {
-	struct beat *b = &x->beat;
+	struct heartbeat *b = &x->heartbeat;
 	char percent[16], token[24], *detail;
 	const char *params[] = { x->lease.uuid, token, x->lease.owner, percent, NULL };
 	PGresult *r;
@@ -139,7 +142,7 @@ beat_once(struct executor *x, PGconn *c, struct reading *out, struct err *e)
 }
 
 static void
-take_in(struct beat *b, struct reading *r)
+store_reading(struct heartbeat *b, struct reading *r)
 {
 	pthread_mutex_lock(&b->lock);
 	b->is_lost = b->is_lost || !r->is_ours;
@@ -162,10 +165,10 @@ take_in(struct beat *b, struct reading *r)
 	free(r->options);
 }
 
-/* The home, after the connection was lost or the home has moved. A lock that somebody else took is
- * the end of ours. */
+/* Connect to the home, after the connection was lost or the home has moved. Where another executor
+ * has taken the lock, the lease is lost. */
 static PGconn *
-reopen(struct executor *x, struct site_node *node, char **dbname, struct err *e)
+reconnect(struct executor *x, struct site_node *node, char **dbname, struct err *e)
 {
 	const struct site *s = x->j->site;
 	char *words = s->ops->conninfo(s->arg, node, *dbname);
@@ -178,20 +181,20 @@ reopen(struct executor *x, struct site_node *node, char **dbname, struct err *e)
 	if (lease_relock(c, &x->lease, e) == 0)
 		return c;
 	if (strcmp(e->sqlstate, LEASE_LOST) == 0) {
-		pthread_mutex_lock(&x->beat.lock);
-		x->beat.is_lost = true;
-		pthread_mutex_unlock(&x->beat.lock);
+		pthread_mutex_lock(&x->heartbeat.lock);
+		x->heartbeat.is_lost = true;
+		pthread_mutex_unlock(&x->heartbeat.lock);
 	}
 	PQfinish(c);
 	return NULL;
 }
 
-/* eager: an event ends the wait. */
+/* eager: an event ends the wait. False: the thread is to end. */
 static bool
-wait_period(struct beat *b, int64_t us, bool eager)
+wait_period(struct heartbeat *b, int64_t us, bool eager)
 {
 	struct timespec until;
-	bool goes_on;
+	bool go_on;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += us % USEC_PER_SEC * 1000;
@@ -201,16 +204,16 @@ wait_period(struct beat *b, int64_t us, bool eager)
 	while (!b->is_over && !(eager && b->first != NULL) && !b->home_moved &&
 	       pthread_cond_timedwait(&b->cond, &b->lock, &until) != ETIMEDOUT)
 		;
-	goes_on = !b->is_over && !b->is_lost;
+	go_on = !b->is_over && !b->is_lost;
 	pthread_mutex_unlock(&b->lock);
-	return goes_on;
+	return go_on;
 }
 
-/* Where the home is; true: it is another one than before. */
+/* Where the home is; true: it is another one than at the last call. */
 static bool
 home_of(struct executor *x, struct site_node *node, char **dbname)
 {
-	struct beat *b = &x->beat;
+	struct heartbeat *b = &x->heartbeat;
 	bool moved;
 
 	pthread_mutex_lock(&b->lock);
@@ -228,14 +231,13 @@ home_of(struct executor *x, struct site_node *node, char **dbname)
 }
 
 static void *
-beat_main(void *arg)
+heartbeat_main(void *arg)
 {
 	struct executor *x = arg;
-	struct beat *b = &x->beat;
+	struct heartbeat *b = &x->heartbeat;
 	struct site_node node;
 	char *dbname = NULL;
 	struct err e;
-
 	bool is_well;
 
 	home_of(x, &node, &dbname);
@@ -245,13 +247,13 @@ beat_main(void *arg)
 		is_well = false;
 		if (home_of(x, &node, &dbname) || PQstatus(b->c) != CONNECTION_OK) {
 			PQfinish(b->c);
-			b->c = reopen(x, &node, &dbname, &e);
+			b->c = reconnect(x, &node, &dbname, &e);
 			atomic_store(&b->pid, b->c != NULL ? PQbackendPID(b->c) : 0);
 		}
-		if (b->c == NULL || beat_once(x, b->c, &r, &e) < 0)
+		if (b->c == NULL || heartbeat_once(x, b->c, &r, &e) < 0)
 			continue;
-		take_in(b, &r);
-		beat_drain(x, b->c);
+		store_reading(b, &r);
+		heartbeat_write_events(x, b->c);
 		is_well = first_event(b) == NULL;
 	} while (wait_period(b, period_of(x), is_well));
 	free(dbname);
@@ -259,9 +261,9 @@ beat_main(void *arg)
 }
 
 int
-beat_start(struct executor *x, PGconn *c, struct err *e)
+heartbeat_start(struct executor *x, PGconn *c, struct err *e)
 {
-	struct beat *b = &x->beat;
+	struct heartbeat *b = &x->heartbeat;
 	pthread_condattr_t attr;
 
 	pthread_condattr_init(&attr);
@@ -274,14 +276,14 @@ beat_start(struct executor *x, PGconn *c, struct err *e)
 	b->percent = x->j->m.progress;
 	if (db_exec(c, e, "SET lock_timeout = '" LOCK_TIMEOUT "'") < 0)
 		return -1;
-	if (pthread_create(&b->thread, NULL, beat_main, x) != 0)
+	if (pthread_create(&b->thread, NULL, heartbeat_main, x) != 0)
 		return err_set(e, "53000", "cannot start a thread");
 	b->is_started = true;
 	return 0;
 }
 
 void
-beat_stop(struct beat *b)
+heartbeat_stop(struct heartbeat *b)
 {
 	if (b->is_started) {
 		pthread_mutex_lock(&b->lock);
