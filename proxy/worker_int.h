@@ -39,6 +39,7 @@ struct worker {
 	struct snapshot_slot slot; /* of struct world */
 	char *scratch;             /* WORKER_SCRATCH bytes: whatever is read, is read here */
 	struct pauses *pauses;     /* NULL: nothing is paused */
+	unsigned observers;        /* of every session here: a set of 1 << enum observer_id */
 	struct stats stats;        /* its head, with what the relay needs, in one page */
 	struct random random;
 	struct session_list states[SESSION_STATE_COUNT];
@@ -102,6 +103,13 @@ bool worker_deliver(struct worker *w);
 /* Any thread: leave a new world (takes the reference). The worker finds it when it next needs one;
  * `wake` has it look now, for what sessions that sit idle must obey too. */
 void worker_publish(struct worker *w, struct world *take_world, bool wake);
+
+/* Those that the session has: a set of 1 << enum observer_id. */
+static inline unsigned
+session_observers_of(const struct session *s)
+{
+	return s->observers | s->worker->observers;
+}
 
 /* Where a startup packet can be read; what login_startup() has read there is forgotten. */
 static inline struct startup *

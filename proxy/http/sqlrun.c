@@ -365,7 +365,7 @@ sql_run(struct session *s)
 
 	s->login->server_inbox = (struct buf){ 0 };
 	session_enter(s, SESSION_SQL);
-	session_sample(s);
+	session_sample(s, s->login->database);
 	login_free(s->login);
 	s->login = NULL;
 	if (build_pipeline(s, &b, &status, &e) != 0) {

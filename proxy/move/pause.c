@@ -134,10 +134,15 @@ is_answer_due(const struct session *s)
 }
 
 static bool
+may_stop(const struct session *s)
+{
+	return s->state == SESSION_RELAY && !s->terminated && (is_between(s) || is_answer_due(s));
+}
+
+static bool
 is_stopped(const struct session *s)
 {
-	return s->state == SESSION_RELAY && !s->terminated && (is_paused(s) || rehome_holds(s)) &&
-	       (is_between(s) || is_answer_due(s));
+	return (is_paused(s) || rehome_holds(s)) && may_stop(s);
 }
 
 bool
@@ -148,15 +153,10 @@ pause_is_held(const struct session *s)
 }
 
 bool
-pause_on_client(struct session *s)
+pause_stops(struct session *s)
 {
-	if (s->straggle != NULL) {
-		straggle_on_client(s);
-		return true;
-	}
-	if (!is_stopped(s))
+	if (!may_stop(s))
 		return false;
-	/* who hangs up meanwhile is not waited with */
 	session_only_watch(s);
 	return true;
 }
@@ -180,9 +180,10 @@ go_on(struct session *s)
 	stream_want(&s->client, (short)((s->client.interest & ~EV_CLOSED) | what));
 }
 
-/* From the first message that goes to a server that owes nothing. */
-void
-pause_take_note(struct session *s, const char *p, size_t n)
+/* From the first message that goes to a server that owes nothing, what it has to answer is noted.
+ */
+static void
+note_awaited(struct session *s, const char *p, size_t n)
 {
 	bool holds = settings_hold(s) || (s->pooled != NULL && pooled_holds(s->pooled));
 	bool begins = !exchange_is_busy(&s->exchange) &&
@@ -205,6 +206,45 @@ pause_on_server(struct session *s)
 	if (s->state == SESSION_RELAY)
 		go_on(s);
 }
+
+static bool
+holds_client(struct session *s)
+{
+	return is_paused(s) && pause_stops(s);
+}
+
+/* Why it goes is no business of a client that is frozen between two transactions. */
+static bool
+on_server_lost(struct session *s)
+{
+	if (!straggle_may_lose(s))
+		return false;
+	straggle_lose(s);
+	return true;
+}
+
+static void
+on_server_sent(struct session *s, const struct answer *a)
+{
+	if (s->awaited != NULL)
+		awaited_server(s->awaited, a->p, a->n);
+	pause_on_server(s);
+}
+
+static const char *
+doing(const struct session *s)
+{
+	return pause_is_held(s) && !straggle_is_settled(s) ? "paused" : NULL;
+}
+
+const struct observer pause_observer = {
+	.name = "pause",
+	.holds_client = holds_client,
+	.on_client_read = note_awaited,
+	.on_server_lost = on_server_lost,
+	.on_server_sent = on_server_sent,
+	.doing = doing,
+};
 
 /* ---- sessions that are not there yet ---- */
 
@@ -324,6 +364,28 @@ pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
 	count(w, &w->pauses->v[i], out);
 }
 
+/* A client that does not read may have the beginning of a notification, and nothing to wait for:
+ * the rest of that, as far as it has come, is taken from its server, which is between two messages
+ * then. */
+static void
+end_notification(struct session *s)
+{
+	struct stream *st = &s->server->stream;
+	const struct exchange *f = &s->exchange;
+	size_t left;
+	ssize_t n;
+
+	if (!stream_is_blocked(&s->client) || s->straggle != NULL || s->server->ask != NULL ||
+	    rehome_stage(s) == REHOME_READY || exchange_is_busy(f) || exchange_tx_status(f) != 'I')
+		return;
+	while ((left = exchange_server_left(f)) > 0 && left <= WORKER_SCRATCH &&
+	       (n = stream_recv(st, s->worker->scratch, left)) > 0) {
+		relay_from_server(s, s->worker->scratch, (size_t)n);
+		if (s->state != SESSION_RELAY || s->server == NULL)
+			return;
+	}
+}
+
 /* Who listens and does not read is in no transaction. */
 static void
 end_notifications(struct worker *w, const struct pause_scope *p)
@@ -333,7 +395,7 @@ end_notifications(struct worker *w, const struct pause_scope *p)
 
 		if (s != NULL && s->state == SESSION_RELAY && s->server != NULL &&
 		    pause_concerns(w, p, s))
-			relay_end_notification(s);
+			end_notification(s);
 	}
 }
 
@@ -427,6 +489,7 @@ on_pauses(struct letter *letter, void *owner)
 	struct pauses *old = w->pauses;
 
 	w->pauses = l->n > 0 ? pauses_new(w, l) : NULL;
+	w->observers = w->pauses != NULL ? 1u << OBSERVER_PAUSE : 0;
 	if (l->n == 0)
 		free(l->v);
 	free(l);

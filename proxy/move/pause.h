@@ -10,7 +10,7 @@
  * Nothing is remembered of a session that is held: whether it is follows from what is paused and
  * from its exchange, and so RESUME has only to look again. Replication connections are left alone.
  *
- * On the data path it costs one branch: worker->pauses is NULL where nothing is paused.
+ * The relay asks pause_observer only while something is paused on the worker.
  */
 #ifndef PROXY_MOVE_PAUSE_H
 #define PROXY_MOVE_PAUSE_H
@@ -22,6 +22,7 @@
 #include "base/slice.h"
 
 struct node_live;
+struct observer;
 struct pauses;
 struct session;
 struct worker;
@@ -45,11 +46,11 @@ struct pause {
 void pause_publish(struct worker *w, struct pause *take_pauses, size_t n);
 void pauses_free(struct pauses *ps); /* accepts NULL */
 
-/* Where worker->pauses is not NULL, or the session is on its way to another server (rehome.h): */
-/* Before the client is read: true where it is not to be, and then it is not asked for any more. */
-bool pause_on_client(struct session *s);
-/* The client has said this, and was not kept from it. */
-void pause_take_note(struct session *s, const char *p, size_t n);
+/* What the relay asks while anything is paused on the worker (proxy/session/observers.h). */
+extern const struct observer pause_observer;
+/* The client of a session that is to be held: where its next message would begin a transaction it
+ * is not read any more, but that it hangs up is noticed. False: it is not there yet. */
+bool pause_stops(struct session *s);
 /* Bytes of the server have passed: the client may have to go on. */
 void pause_on_server(struct session *s);
 /* Before an attachment at a node begins (NULL: there is none to go to): true where it has to wait

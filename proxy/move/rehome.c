@@ -91,13 +91,15 @@ rehome_free(struct rehome *r)
 	event_del(&r->timer);
 	rehome_let_go(r);
 	r->session->rehome = NULL;
+	session_observe(r->session, OBSERVER_REHOME, false);
 	if (r->live != NULL)
 		node_live_unref(r->live);
 	free(r->dbname);
 	loop_defer(r->session->worker->loop, free, r);
 }
 
-WARM void
+/* The session is over: everything is given back. */
+static WARM void
 rehome_forget(struct session *s)
 {
 	struct rehome *r = s->rehome;
@@ -464,6 +466,7 @@ rehome_new(struct session *s)
 	r->inbox.cap = r->later.cap = REHOME_INBOX_MAX;
 	evtimer_assign(&r->timer, loop_base(s->worker->loop), on_timer, r);
 	s->rehome = r;
+	session_observe(s, OBSERVER_REHOME, true);
 	return r;
 }
 
@@ -559,3 +562,32 @@ rehome_stage(const struct session *s)
 {
 	return s->rehome != NULL ? s->rehome->stage : REHOME_NONE;
 }
+
+static bool
+holds_client(struct session *s)
+{
+	return rehome_holds(s) && pause_stops(s);
+}
+
+static void
+on_server_sent(struct session *s, const struct answer *a)
+{
+	(void)a;
+	rehome_on_quiet(s);
+}
+
+/* What a server says that is to be left waits. */
+static bool
+holds_server(const struct session *s)
+{
+	return rehome_stage(s) == REHOME_READY;
+}
+
+const struct observer rehome_observer = {
+	.name = "rehome",
+	.holds_client = holds_client,
+	.on_server_sent = on_server_sent,
+	.holds_server = holds_server,
+	.on_end = rehome_forget,
+	.on_server_gone = rehome_forget,
+};

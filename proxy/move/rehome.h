@@ -32,6 +32,7 @@
 #include "base/slice.h"
 
 struct node_live;
+struct observer;
 struct session;
 
 /* Whether it could be moved, for all that is known without asking its server: else *why is the word
@@ -68,6 +69,8 @@ struct node_live *rehome_choose(struct session *s, const char *region, struct er
 enum rehome_stage rehome_stage(const struct session *s);
 /* Somebody waits for a stage that was not reached yet. */
 bool rehome_is_going(const struct session *s);
+/* What the relay asks (proxy/session/observers.h). */
+extern const struct observer rehome_observer;
 /* Stay: the new connection is closed, the client is read again. Idempotent. */
 void rehome_drop(struct session *s);
 

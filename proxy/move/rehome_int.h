@@ -45,8 +45,6 @@ struct rehome {
 
 /* ---- what the others say ---- */
 
-/* The session is over: everything is given back. */
-void rehome_forget(struct session *s);
 /* The client is not to be read between two transactions. */
 bool rehome_holds(const struct session *s);
 /* Where s->rehome is not NULL: the old server has said something, or was asked all there was to

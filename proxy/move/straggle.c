@@ -33,6 +33,7 @@ straggle_new(struct session *s, enum straggle_stage stage)
 	st->rest.cap = STRAGGLE_HELD_MAX;
 	evtimer_assign(&st->timer, loop_base(s->worker->loop), straggle_on_timer, st);
 	s->straggle = st;
+	session_observe(s, OBSERVER_STRAGGLER, true);
 	return st;
 }
 
@@ -54,6 +55,7 @@ straggle_free(struct straggle *st)
 		return;
 	straggle_call_ready(st);
 	st->session->straggle = NULL;
+	session_observe(st->session, OBSERVER_STRAGGLER, false);
 	buf_fini(&st->held);
 	buf_fini(&st->said);
 	buf_fini(&st->rest);
@@ -267,29 +269,61 @@ keep_said(struct straggle *st)
 		straggle_finish(st);
 }
 
-bool
-straggle_relays(const struct session *s)
-{
-	return s->straggle->stage != SEIZED && s->straggle->stage != ROLLING;
-}
-
-void
-straggle_on_server(struct session *s, short what)
+/* While what the server says is kept, nothing of it goes the usual way. */
+static bool
+takes_server(struct session *s, short what)
 {
 	struct straggle *st = s->straggle;
 
+	if (!straggle_is_open(s))
+		return false;
 	if ((what & EV_WRITE) && stream_flush(&s->server->stream) != 0)
 		stream_want(&s->server->stream, EV_READ);
-	if ((what & EV_READ) && (st->stage == SEIZED || st->stage == ROLLING))
+	if (what & EV_READ)
 		keep_said(st);
+	return true;
 }
 
-bool
-straggle_passes(struct session *s, const char *p, size_t n)
+/* The client was let through to the server: some of what that says is for us. */
+static bool
+passes(struct session *s, const struct answer *a)
 {
 	struct straggle *st = s->straggle;
 
+	if (st->stage != DELIVERED && st->stage != REPAYING)
+		return true;
 	if (st->stage == DELIVERED)
-		buf_put(&st->said, p, n);
-	return st->stage != DELIVERED && st->stage != REPAYING;
+		buf_put(&st->said, a->p, a->n);
+	straggle_on_answer(s, a->events & EXCHANGE_READY);
+	return false;
 }
+
+static bool
+holds_client(struct session *s)
+{
+	straggle_on_client(s);
+	return true;
+}
+
+static const char *
+doing(const struct session *s)
+{
+	return straggle_is_settled(s) ? exchange_activity_name(EXCHANGE_IN_FAILED_TRANSACTION)
+				      : NULL;
+}
+
+static void
+on_server_gone(struct session *s)
+{
+	straggle_free(s->straggle);
+}
+
+const struct observer straggler_observer = {
+	.name = "straggler",
+	.holds_client = holds_client,
+	.takes_server = takes_server,
+	.passes = passes,
+	.on_client_drained = straggle_on_client_drained,
+	.doing = doing,
+	.on_server_gone = on_server_gone,
+};

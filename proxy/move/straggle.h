@@ -31,8 +31,8 @@
 
 #include "migration/gate.h"
 
+struct observer;
 struct session;
-struct straggle;
 
 /* Take hold of a session in a transaction (pause_is_open(), state RELAY). False: it comes to its
  * end by itself, `ready` will be called (once). True: straggle_tell() has it for the migration now,
@@ -57,20 +57,10 @@ bool straggle_is_doomed(const struct session *s);
 /* It cannot be moved, but it is to end its transaction first: then it is told to reconnect. False:
  * nothing of that kind is open. */
 bool straggle_dooms(struct session *s);
-void straggle_free(struct straggle *st); /* accepts NULL */
+
+extern const struct observer straggler_observer;
 
 /* Where s->straggle is not NULL: */
-void straggle_on_client(struct session *s);
-/* The client has taken what there was for it; the session may be over then. */
-void straggle_on_client_drained(struct session *s);
-/* The server's bytes go their usual way; else straggle_on_server() takes them. */
-bool straggle_relays(const struct session *s);
-void straggle_on_server(struct session *s, short what);
-/* Bytes that would go to the client, while it was let through to the server: true where it is to
- * hear them. */
-bool straggle_passes(struct session *s, const char *p, size_t n);
-/* They have been followed: what comes next may be done. */
-void straggle_on_answer(struct session *s, bool is_ready);
 /* Nothing keeps the client any more. */
 void straggle_go_on(struct session *s);
 

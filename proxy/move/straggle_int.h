@@ -51,7 +51,12 @@ void straggle_wait_for(struct straggle *st, void (*ready)(void *arg), void *arg)
 /* The client is read, or is not and is gone when the kernel says so. */
 void straggle_read_client(struct session *s, bool read);
 
+void straggle_free(struct straggle *st); /* accepts NULL */
+
 /* ---- straggle_end.c ---- */
+
+/* What the server says has been followed: what comes next may be done. */
+void straggle_on_answer(struct session *s, bool is_ready);
 
 /* What the server has said is all, or its time is over: the client hears what became of it. */
 void straggle_finish(struct straggle *st);
@@ -60,6 +65,9 @@ void straggle_release(struct straggle *st);
 
 /* ---- straggle_client.c ---- */
 
+/* The client can be read, or has taken what there was for it; the session may be over then. */
+void straggle_on_client(struct session *s);
+void straggle_on_client_drained(struct session *s);
 /* Give up the server connection. */
 void straggle_leave_server(struct straggle *st);
 /* What the client says next goes to another server, from the first byte of a message on. */

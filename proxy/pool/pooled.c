@@ -19,9 +19,7 @@
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled_int.h"
 #include "proxy/session/session_int.h"
-#include "proxy/sqlstate/sampler.h"
 #include "proxy/sqlstate/statements.h"
-#include "proxy/sqlstate/traces.h"
 #include "proxy/worker_int.h"
 
 /* Reading stops when so much is kept of a client that waits; one more read may come on top. */
@@ -62,12 +60,12 @@ pooled_greet(struct pooled *pd)
 		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
 	exchange_init(&s->exchange, REPLICATION_NONE);
 	pooled_follow(pd);
-	session_sample(s);
+	session_sample(s, l->database);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
 	s->quiet_since_us = clock_us();
 	if (pd->mode == POOL_SESSION)
-		s->traces = traces_new(slice_of(NULL, 0));
+		session_trace(s, slice_of(NULL, 0));
 	worker_arm_sweep(s->worker);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 	if (session_say(s, b.p, b.n) && l->inbox.n > 0)
@@ -136,6 +134,8 @@ pooled_begin(struct session *s)
 	pd->statements = statements_new(s->worker->texts);
 	buf_fini(&options);
 	s->pooled = pd;
+	session_observe(s, OBSERVER_POOL, true);
+	session_observe(s, OBSERVER_STATEMENTS, true);
 	session_enter(s, SESSION_ATTACHING);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 	if (pooled_decide(pd) && pooled_can_greet(pd)) {
@@ -355,14 +355,17 @@ free_pooled(void *arg)
 }
 
 WARM void
-pooled_free(struct pooled *pd)
+pooled_release(struct session *s)
 {
-	if (pd == NULL)
-		return;
+	struct pooled *pd = s->pooled;
+
+	s->pooled = NULL;
+	session_observe(s, OBSERVER_POOL, false);
+	session_observe(s, OBSERVER_STATEMENTS, false);
 	if (pd->pool != NULL)
 		pool_leave(pd->pool);
 	pd->pool = NULL;
-	loop_defer(pd->session->worker->loop, free_pooled, pd);
+	loop_defer(s->worker->loop, free_pooled, pd);
 }
 
 /* ---- served elsewhere ---- */

@@ -24,6 +24,7 @@
 
 struct err;
 struct node_live;
+struct observer;
 struct pool;
 struct rehome;
 struct server;
@@ -82,30 +83,14 @@ pooled_options(const struct pooled *pd)
 	return slice_str(pd->options != NULL ? pd->options : "");
 }
 
+/* pooled_relay.c: what the relay asks. */
+extern const struct observer pool_observer, statements_observer;
+
 /* From the end of authentication to ReadyForQuery. */
 void pooled_begin(struct session *s);
-/* Bytes for the server have come. True: it is there. False: they were kept until it is, or the
- * session is over. */
-bool pooled_take(struct session *s, const char *p, size_t n);
-/* What the server is to read in place of *p, *n. False: nothing now, or the session is over. */
-bool pooled_rewrite(struct session *s, const char **p, size_t *n);
-/* The client has said Terminate with the last of n bytes. True: the server is to read it. */
-bool pooled_terminate(struct session *s, size_t n);
 /* Bytes of the server that were kept back: put them in front of what is read next; how many. */
 size_t pooled_put_held(struct session *s, char *to);
-/* Bytes of the server, before the client gets them: changed in place, returns how many remain. */
-size_t pooled_from_server(struct session *s, char *p, size_t n);
-/* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
-void pooled_on_reports(struct session *s, struct framer before, struct slice bytes);
-/* What the server has discarded, the exchange is told: behind exchange_server(), where `judges`. */
-void pooled_judge(struct session *s);
-void pooled_on_error(struct session *s, const char sqlstate[5]);
-/* Transactions have ended, one of which may have changed the schema; the client is still to hear of
- * it. */
-void pooled_on_end(struct session *s);
-/* The server takes more again. */
-void pooled_on_server_drained(struct session *s);
-/* They have gone to the client, the last of a ReadyForQuery among them or not. */
+/* Bytes of the server have gone to the client, the last of a ReadyForQuery among them or not. */
 void pooled_answered(struct session *s, bool is_ready);
 /* Give the server back where that can be. */
 void pooled_settle(struct session *s);
@@ -115,7 +100,6 @@ void pooled_part(struct session *s);
 bool pooled_holds(const struct pooled *pd);
 /* The client has said something that no server has got yet, and one will. */
 bool pooled_owes(const struct session *s);
-void pooled_free(struct pooled *pd); /* accepts NULL */
 /* The DETAIL of an error that ends its wait: its node, and what is known of that. */
 void pooled_explain_wait(const struct pooled *pd, struct err *e);
 /* Deadlines of one that waits; it may be over then. */
@@ -126,9 +110,6 @@ bool pooled_is_full(const struct pooled *pd);
 
 /* The client cancels what it asks, and it has no server: it may be waiting for one. */
 void pooled_cancel(struct session *s);
-
-/* Where `skips`: what is to be skipped of *p, *n is. True: something is left behind that. */
-bool pooled_skip(struct session *s, const char **p, size_t *n);
 
 /* Its database is served elsewhere now: between two transactions, what it has of a node it gives
  * up, and its next transaction, or what it waits with, goes where the route says. False: something

@@ -11,7 +11,7 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/pool.h"
-#include "proxy/pool/pooled.h"
+#include "proxy/pool/pooled_int.h"
 #include "proxy/worker_int.h"
 
 /* The bytes up to the message behind which the node would say ReadyForQuery; 0 where it has not

@@ -15,6 +15,32 @@ struct ask_answer;
 struct node_live;
 struct pool;
 
+/* ---- for the observers (pooled_relay.c) ---- */
+
+/* Bytes for the server have come. True: it is there. False: they were kept until it is, or the
+ * session is over. */
+bool pooled_take(struct session *s, const char *p, size_t n);
+/* What the server is to read in place of *p, *n. False: nothing now, or the session is over. */
+bool pooled_rewrite(struct session *s, const char **p, size_t *n);
+/* The client has said Terminate with the last of n bytes. True: the server is to read it. */
+bool pooled_terminate(struct session *s, size_t n);
+/* Bytes of the server, before the client gets them: changed in place, returns how many remain. */
+size_t pooled_from_server(struct session *s, char *p, size_t n);
+/* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
+void pooled_on_reports(struct session *s, struct framer before, struct slice bytes);
+/* What the server has discarded, the exchange is told: behind exchange_server(), where `judges`. */
+void pooled_judge(struct session *s);
+void pooled_on_error(struct session *s, const char sqlstate[5]);
+/* Transactions have ended, one of which may have changed the schema; the client is still to hear of
+ * it. */
+void pooled_on_end(struct session *s);
+/* The server takes more again. */
+void pooled_on_server_drained(struct session *s);
+/* Where `skips`: what is to be skipped of *p, *n is. True: something is left behind that. */
+bool pooled_skip(struct session *s, const char **p, size_t *n);
+/* The end of the session: its pool is left, and everything is given back. */
+void pooled_release(struct session *s);
+
 /* ---- pooled.c ---- */
 
 /* What the node would have said at the end of a login. */

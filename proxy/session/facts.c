@@ -9,9 +9,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "proxy/http/http.h"
-#include "proxy/move/pause.h"
 #include "proxy/move/rehome.h"
-#include "proxy/move/straggle.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/worker_int.h"
@@ -20,12 +18,10 @@
 static const char *
 state_label(const struct session *s)
 {
-	if (s->straggle != NULL && straggle_is_settled(s))
-		return exchange_activity_name(EXCHANGE_IN_FAILED_TRANSACTION);
-	if (s->worker->pauses != NULL && pause_is_held(s))
-		return "paused";
-	if (s->pooled != NULL && s->pooled->waiting)
-		return "waiting";
+	const char *doing = observers_doing(s);
+
+	if (doing != NULL)
+		return doing;
 	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
 		return exchange_activity_name(exchange_activity(&s->exchange));
 	return session_state_row((enum session_state)s->state)->label;
@@ -110,7 +106,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 				 : transport_name(http_transport(s)),
 		.target = http_target(s),
 		.endpoint = endpoint_of(s),
-		.pooled = s->pooled != NULL,
+		.pooled = session_is_pooled(s),
 		.console = s->state == SESSION_CONSOLE || s->state == SESSION_CONSOLE_LOGIN,
 	};
 	if (deep)

@@ -25,11 +25,6 @@
 #include "proxy/login/consoles.h"
 #include "proxy/login/guard.h"
 #include "proxy/login/lookup.h"
-#include "proxy/move/rehome_int.h"
-#include "proxy/move/straggle.h"
-#include "proxy/pool/pooled.h"
-#include "proxy/sqlstate/sampler.h"
-#include "proxy/sqlstate/traces.h"
 #include "proxy/worker_int.h"
 
 /* Unsent bytes kept for a client: what is left of one scratch read, or a console's chunk. */
@@ -260,12 +255,9 @@ discard_input(struct session *s)
 static void
 drop_server(struct session *s)
 {
-	rehome_forget(s);
-	straggle_free(s->straggle);
+	observers_server_gone(s);
 	free(s->awaited);
 	s->awaited = NULL;
-	if (s->pooled != NULL)
-		pooled_part(s);
 	server_free(s->server);
 	s->server = NULL;
 }
@@ -278,23 +270,18 @@ finish(struct session *s)
 
 	if (s->state == SESSION_FAREWELL)
 		discard_input(s);
-	rehome_forget(s);
+	observers_end(s);
 	session_enter(s, SESSION_CLOSED);
 	bulk_end(&s->bulk);
 	stream_fini(&s->client);
 	console_free(s->console);
 	s->console = NULL;
 	drop_server(s);
-	pooled_free(s->pooled);
-	s->pooled = NULL;
+	observers_release(s);
 	http_free(s);
 	login_free(s->login);
 	s->login = NULL;
 	settings_free(s);
-	traces_free(s->traces);
-	s->traces = NULL;
-	sampler_free(s->sampler);
-	s->sampler = NULL;
 	credential_unref(s->credential);
 	s->credential = NULL;
 	if (s->key_len > 0)
@@ -516,7 +503,7 @@ check_quiet(struct session *s, int64_t now_us)
 	uint32_t moved = (uint32_t)(s->rx_bytes - exchange_pending(&s->exchange));
 	int64_t quiet;
 
-	if (s->pooled != NULL && s->pooled->waiting)
+	if (observers_wait(s))
 		return; /* it is we who keep it waiting: query_wait_timeout */
 	if (moved != s->quiet_moved || activity != (enum exchange_activity)s->quiet_activity) {
 		s->quiet_moved = moved;
@@ -553,9 +540,7 @@ end_login(struct session *s)
 	struct err e;
 
 	err_set(&e, row->sqlstate, "%s", row->text);
-	if (s->state == SESSION_ATTACHING && s->pooled != NULL)
-		pooled_explain_wait(s->pooled, &e);
-	else if (s->state == SESSION_ATTACHING)
+	if (s->state == SESSION_ATTACHING && !observers_explain_wait(s, &e))
 		attach_explain_wait(s, &e);
 	session_close_err(s, WHY_LOGIN_TIMEOUT, &e);
 }

@@ -8,6 +8,7 @@
  *   attach.c    candidates, attempts, the second attempt beside a slow first one
  *   login.c     authentication relayed between client and node
  *   relay.c     the heart: bytes between two sockets
+ *   observers.c what features see of them, and may do to them (observers.h)
  *   settings.c  SET, RESET and SHOW of meridian.* in the client's queries
  *   cancel.c    cancel keys and requests (cancel.h); peers.c, canceler.c: where requests go
  *   consoles.c  sessions of the console: who may, SCRAM, the port to proxy/admin
@@ -26,6 +27,7 @@
 #include "protocol/exchange.h"
 #include "proxy/login/login_int.h"
 #include "proxy/net/stream.h"
+#include "proxy/session/observers.h"
 #include "proxy/session/server.h"
 #include "proxy/session/session.h"
 #include "proxy/session/states.h"
@@ -33,6 +35,7 @@
 struct attempt;
 struct awaited;
 struct auth;
+struct conf_database;
 struct console;
 struct credential;
 struct http_conn;
@@ -73,7 +76,7 @@ struct session {
 	struct bulk_state bulk; /* of what the client sends */
 	uint64_t rx_bytes, tx_bytes;
 	uint8_t state;                 /* enum session_state; session_enter() alone writes it */
-	uint8_t why;                   /* enum why: NONE until it is closed */
+	uint8_t observers;             /* a set of 1 << enum observer_id: session_observe() */
 	bool fatal_told;               /* the node's own FATAL has been forwarded */
 	bool terminated;               /* the client has said Terminate */
 	uint32_t quiet_moved;          /* what had moved when last looked at (its low bits) */
@@ -98,12 +101,26 @@ struct session {
 	uint32_t cancel_pid;          /* the process id that the client got, with `key` */
 	uint8_t key_len, auth_method; /* enum auth_method that has let it in */
 	uint8_t marks;                /* entered so far, modulo the ring */
+	uint8_t why;                  /* enum why: NONE until it is closed */
 	char country[3];
 	bool local_admin; /* the unix socket says it is our own user */
 	bool admitted;    /* counted against max_client_conn */
 	uint8_t key[SESSION_KEY_MAX];
 	struct session_past past;
 };
+
+static inline bool
+session_has(const struct session *s, enum observer_id id)
+{
+	return (s->observers & 1u << id) != 0;
+}
+
+/* Its server is lent by a pool, where it has one. */
+static inline bool
+session_is_pooled(const struct session *s)
+{
+	return session_has(s, OBSERVER_POOL);
+}
 
 /* session.c */
 struct session *session_new(struct worker *w, int take_fd, uint16_t listener,
@@ -134,6 +151,13 @@ struct session_handlers {
 	void (*on_drained)(struct session *s);
 };
 
+/* observers.c */
+/* Some of its statements are read from now on, where its database has statement_sample; else none.
+ */
+void session_sample(struct session *s, const struct conf_database *db);
+/* What it leaves on its server is noted from now on (traces_new()). */
+void session_trace(struct session *s, struct slice packet);
+
 /* relay.c */
 void relay_begin(struct session *s);
 void relay_on_client(struct session *s);
@@ -143,10 +167,6 @@ void relay_on_server(struct session *s, short what);
 bool relay_to_server(struct session *s, const char *p, size_t n);
 /* The node's answers: for the client; p is changed. The session may be over then. */
 void relay_from_server(struct session *s, char *p, size_t n);
-/* A client that does not read may have the beginning of a notification, and nothing to wait for:
- * the rest of that, as far as it has come, is taken from its server, which is between two messages
- * then. */
-void relay_end_notification(struct session *s);
 /* Bytes of the client that were read already. */
 void relay_take(struct session *s, const char *p, size_t n);
 /* What exchange_server() has counted. */

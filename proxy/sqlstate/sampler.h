@@ -40,6 +40,5 @@ void sampler_answered(struct sampler *s);
 void sampler_restart(struct sampler *s);
 
 /* sampling.c: a login is over, s->login is still there: whether the session has one. */
-void session_sample(struct session *s);
 
 #endif

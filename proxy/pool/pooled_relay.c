@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What a session's relay asks its pool (proxy/session/observers.h): that of the server it is lent
+ * stands in front of whoever reads its statements, that of its prepared statements behind it.
+ */
+#include "config.h"
+
+#include "base/hot.h"
+#include "protocol/sqleffects.h"
+#include "proxy/pool/pooled_int.h"
+#include "proxy/session/session_int.h"
+
+/* ---- the server that it is lent ---- */
+
+static WARM bool
+pool_on_client(struct session *s, const char **p, size_t *n)
+{
+	return (!s->pooled->skips || pooled_skip(s, p, n)) && pooled_take(s, *p, *n);
+}
+
+static WARM bool
+pool_passes(struct session *s, const struct answer *a)
+{
+	if ((a->events & EXCHANGE_PARAMETER) || s->pooled->report.n > 0)
+		pooled_on_reports(s, a->before, slice_of(a->p, a->n));
+	return true;
+}
+
+static WARM void
+pool_on_server_sent(struct session *s, const struct answer *a)
+{
+	pooled_answered(s, a->events & EXCHANGE_READY);
+}
+
+static bool
+pool_on_server_drained(struct session *s)
+{
+	pooled_on_server_drained(s);
+	return true;
+}
+
+static bool
+pool_waits(const struct session *s)
+{
+	return s->pooled->waiting;
+}
+
+static const char *
+pool_doing(const struct session *s)
+{
+	return s->pooled->waiting ? "waiting" : NULL;
+}
+
+static bool
+pool_explain_wait(const struct session *s, struct err *e)
+{
+	pooled_explain_wait(s->pooled, e);
+	return true;
+}
+
+const struct observer pool_observer = {
+	.name = "pool",
+	.on_client = pool_on_client,
+	.on_terminate = pooled_terminate,
+	.on_client_sent = pooled_settle,
+	.passes = pool_passes,
+	.on_server_sent = pool_on_server_sent,
+	.on_server_drained = pool_on_server_drained,
+	.waits = pool_waits,
+	.doing = pool_doing,
+	.explain_wait = pool_explain_wait,
+	.on_server_gone = pooled_part,
+	.release = pooled_release,
+};
+
+/* ---- what it has prepared ---- */
+
+static WARM void
+statements_on_server(struct session *s, struct answer *a)
+{
+	a->n = pooled_from_server(s, a->p, a->n);
+}
+
+static WARM void
+statements_on_server_read(struct session *s, const struct answer *a)
+{
+	const struct exchange_tally *tally = &a->tally;
+
+	if (UNLIKELY(s->pooled->judges))
+		pooled_judge(s);
+	if (UNLIKELY(s->pooled->effects & EFFECT_SCHEMA) && tally->transactions > 0)
+		pooled_on_end(s);
+	for (unsigned i = 0; i < tally->errors && i < EXCHANGE_TALLY_MAX; i++)
+		pooled_on_error(s, tally->sqlstates[i]);
+}
+
+const struct observer statements_observer = {
+	.name = "statements",
+	.on_client = pooled_rewrite,
+	.put_held = pooled_put_held,
+	.on_server = statements_on_server,
+	.on_server_read = statements_on_server_read,
+};
