@@ -3,114 +3,61 @@
 
 #include "protocol/deallocate.h"
 
-#include <stdbool.h>
+#include <string.h>
 
 #include "base/hot.h"
+#include "protocol/sqltoken.h"
 
+/* The name as the server sees it. */
 static bool
-is_blank(char c)
+read_name(const struct sqltoken *t, struct deallocate *d)
 {
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
+	size_t n = sqltoken_value(t, d->name, DEALLOCATE_NAME_MAX);
 
-static void
-skip_blanks(struct slice *s)
-{
-	while (s->n > 0 && is_blank(s->p[0]))
-		*s = slice_skip(*s, 1);
-}
-
-static bool
-begins_name(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80) != 0;
-}
-
-static bool
-is_in_name(char c)
-{
-	return begins_name(c) || (c >= '0' && c <= '9') || c == '$';
-}
-
-/* The word in front, without its blanks; empty where there is none. */
-static WARM struct slice
-take_word(struct slice *s)
-{
-	struct slice word;
-	size_t n = 0;
-
-	skip_blanks(s);
-	while (n < s->n && (n == 0 ? begins_name(s->p[0]) : is_in_name(s->p[n])))
-		n++;
-	word = slice_of(s->p, n);
-	*s = slice_skip(*s, n);
-	return word;
-}
-
-static void
-put(struct deallocate *d, char c)
-{
-	if (d->n < DEALLOCATE_NAME_MAX)
-		d->name[d->n++] = c;
-}
-
-static bool
-take_quoted(struct slice *s, struct deallocate *d)
-{
-	*s = slice_skip(*s, 1);
-	while (s->n > 0) {
-		bool quote = s->p[0] == '"';
-
-		if (quote && (s->n < 2 || s->p[1] != '"')) {
-			*s = slice_skip(*s, 1);
-			return d->n > 0;
-		}
-		put(d, s->p[0]);
-		*s = slice_skip(*s, quote ? 2 : 1);
+	if (n == 0 || n == SIZE_MAX)
+		return false;
+	d->n = n < DEALLOCATE_NAME_MAX ? n : DEALLOCATE_NAME_MAX;
+	for (size_t i = 0; t->kind == SQLTOKEN_WORD && i < d->n; i++) {
+		if (d->name[i] >= 'A' && d->name[i] <= 'Z')
+			d->name[i] = (char)(d->name[i] | 0x20);
 	}
-	return false;
+	return true;
 }
 
+/* Nothing follows but one semicolon. */
 static bool
-is_at_end(struct slice s)
+is_at_end(struct sqltoken_scan *s)
 {
-	skip_blanks(&s);
-	if (s.n > 0 && s.p[0] == ';')
-		s = slice_skip(s, 1);
-	skip_blanks(&s);
-	return s.n == 0;
-}
+	struct sqltoken t;
 
-static enum deallocate_what
-read_discard(struct slice sql)
-{
-	if (!slice_is_nocase(take_word(&sql), "all") || !is_at_end(sql))
-		return DEALLOCATE_NOTHING;
-	return DEALLOCATE_ALL;
+	if (sqltoken_next(s, &t) && (!sqltoken_is_mark(&t, ';') || sqltoken_next(s, &t)))
+		return false;
+	return s->endless == NULL;
 }
 
 WARM enum deallocate_what
 deallocate_read(struct slice sql, struct deallocate *out)
 {
-	struct deallocate d = { .n = 0 };
-	struct slice word = take_word(&sql);
+	struct sqltoken_scan s = sqltoken_begin(sql);
+	struct deallocate d;
+	struct sqltoken t;
+	bool is_discard;
 
-	if (slice_is_nocase(word, "discard"))
-		return read_discard(sql);
-	if (!slice_is_nocase(word, "deallocate"))
+	/* most texts begin with another word */
+	if (sql.n == 0 || ((sqltoken_kind_of(*sql.p) & SQLBYTE_LETTER) && (*sql.p | 0x20) != 'd'))
 		return DEALLOCATE_NOTHING;
-	word = take_word(&sql);
-	if (slice_is_nocase(word, "prepare"))
-		word = take_word(&sql);
-	if (word.n == 0 && (sql.n == 0 || sql.p[0] != '"' || !take_quoted(&sql, &d)))
+	if (!sqltoken_next(&s, &t))
 		return DEALLOCATE_NOTHING;
-	for (size_t i = 0; i < word.n; i++)
-		put(&d,
-		    word.p[i] >= 'A' && word.p[i] <= 'Z' ? (char)(word.p[i] | 0x20) : word.p[i]);
-	if (!is_at_end(sql))
+	is_discard = sqltoken_is_word(&t, "discard");
+	if ((!is_discard && !sqltoken_is_word(&t, "deallocate")) || !sqltoken_next(&s, &t))
 		return DEALLOCATE_NOTHING;
-	if (slice_is_nocase(word, "all"))
-		return DEALLOCATE_ALL;
+	if (!is_discard && sqltoken_is_word(&t, "prepare") && !sqltoken_next(&s, &t))
+		return DEALLOCATE_NOTHING;
+	if (sqltoken_is_word(&t, "all"))
+		return is_at_end(&s) ? DEALLOCATE_ALL : DEALLOCATE_NOTHING;
+	if (is_discard || (t.kind != SQLTOKEN_WORD && t.kind != SQLTOKEN_NAME) ||
+	    !read_name(&t, &d) || !is_at_end(&s))
+		return DEALLOCATE_NOTHING;
 	*out = d;
 	return DEALLOCATE_ONE;
 }

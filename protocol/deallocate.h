@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Texts that drop prepared statements, one or all, where the whole text is that one statement: so
- * drivers say it that have no Close message (PDO, psycopg with a libpq before 17). Anything else is
- * not recognised: several statements, comments.
+ * drivers say it that have no Close message (PDO, psycopg with a libpq before 17). Comments may
+ * stand around its words; a text of several statements is not recognised.
  *
  * Grammar: PostgreSQL documentation, "DEALLOCATE", "DISCARD".
  */

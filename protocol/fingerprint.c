@@ -160,10 +160,10 @@ put_token(struct writing *w, struct sqltoken_scan *s, const struct sqltoken *t, 
 		put_constant(w);
 		break;
 	case SQLTOKEN_MARK:
-		if (is(*at, SQLBYTE_DIGIT)) {
+		if (t->mark == '0' || t->mark == '$') {
 			skip_number(s);
 			put_constant(w);
-		} else if (*at != '$') { /* of $1 */
+		} else if (*at != '$') {
 			put_mark(w, *at, at != before);
 		}
 		break;
@@ -174,12 +174,12 @@ put_token(struct writing *w, struct sqltoken_scan *s, const struct sqltoken *t, 
 static bool
 write_as(struct slice sql, bool is_cut, bool escapes, struct buf *out)
 {
-	const char *end = slice_skip(sql, sql.n).p; /* sql may be NULL */
-	struct sqltoken_scan s = { .p = sql.p, .end = end, .escapes = escapes };
+	struct sqltoken_scan s = sqltoken_begin(sql);
 	struct writing w = { .out = out, .from = out->n };
 	const char *before = s.p;
 	struct sqltoken t;
 
+	s.escapes = escapes;
 	while (!w.is_full && sqltoken_next(&s, &t)) {
 		put_token(&w, &s, &t, before);
 		before = s.p;
@@ -332,7 +332,7 @@ see_mark(struct looking *l, const char *at)
 void
 fingerprint_put_tables(struct slice text, struct buf *out)
 {
-	struct sqltoken_scan s = { .p = text.p, .end = slice_skip(text, text.n).p };
+	struct sqltoken_scan s = sqltoken_begin(text);
 	struct looking l = { .out = out, .from = out->n };
 	struct sqltoken t;
 
@@ -341,7 +341,7 @@ fingerprint_put_tables(struct slice text, struct buf *out)
 			see_word(&l, t.text);
 		else if (t.kind == SQLTOKEN_NAME && t.text.p + t.text.n < s.end)
 			see_word(&l, slice_of(t.text.p - 1, t.text.n + 2));
-		else if (t.kind == SQLTOKEN_MARK && !is(*t.text.p, SQLBYTE_DIGIT))
+		else if (t.kind == SQLTOKEN_MARK && t.mark != '0')
 			see_mark(&l, t.text.p);
 	}
 	end_name(&l, '\0');

@@ -8,53 +8,16 @@
 
 #include "base/hot.h"
 #include "base/text.h"
-
-enum token_kind {
-	TOKEN_END,
-	TOKEN_WORD,      /* lower case */
-	TOKEN_NAME,      /* "quoted" */
-	TOKEN_STRING,    /* '…', E'…', $$…$$ */
-	TOKEN_PARAMETER, /* $1 */
-	TOKEN_NUMBER,
-	TOKEN_CAST,  /* :: */
-	TOKEN_OTHER, /* one character */
-	TOKEN_UNSURE /* what follows cannot be read without doubt */
-};
-
-struct token {
-	enum token_kind kind;
-	char mark;          /* TOKEN_OTHER */
-	bool odd;           /* its text does not fit, or was not decoded */
-	uint16_t parameter; /* TOKEN_PARAMETER */
-	size_t n;
-	const char *at; /* where it begins */
-	char text[SETTING_TEXT_MAX];
-};
+#include "protocol/sqltoken.h"
 
 struct parser {
-	struct slice rest; /* behind the token */
-	struct token t;
+	struct sqltoken_scan in; /* behind the token */
+	struct sqltoken t;
+	bool is_end;
+	bool is_unsure; /* what follows cannot be read without doubt */
 };
 
 /* ---- tokens ---- */
-
-static bool
-begins_word(char c)
-{
-	return isalpha((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
-}
-
-static bool
-continues_word(char c)
-{
-	return begins_word(c) || isdigit((unsigned char)c) || c == '$';
-}
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
 
 static char
 at(struct slice s, size_t i)
@@ -62,208 +25,49 @@ at(struct slice s, size_t i)
 	return i < s.n ? s.p[i] : '\0';
 }
 
-static void
-put(struct token *t, char c)
-{
-	if (t->n < sizeof(t->text))
-		t->text[t->n++] = c;
-	else
-		t->odd = true;
-}
-
-/* Comments nest. False: it has no end. */
-static bool
-skip_comment(struct slice *s)
-{
-	unsigned depth = 0;
-
-	do {
-		if (s->n < 2)
-			return false;
-		if (s->p[0] == '/' && s->p[1] == '*')
-			depth++;
-		else if (s->p[0] == '*' && s->p[1] == '/')
-			depth--;
-		else {
-			*s = slice_skip(*s, 1);
-			continue;
-		}
-		*s = slice_skip(*s, 2);
-	} while (depth > 0);
-	return true;
-}
-
-static bool
-skip_blanks(struct slice *s)
-{
-	for (;;) {
-		if (s->n > 0 && is_blank(s->p[0])) {
-			*s = slice_skip(*s, 1);
-		} else if (at(*s, 0) == '-' && at(*s, 1) == '-') {
-			while (s->n > 0 && s->p[0] != '\n' && s->p[0] != '\r')
-				*s = slice_skip(*s, 1);
-		} else if (at(*s, 0) == '/' && at(*s, 1) == '*') {
-			if (!skip_comment(s))
-				return false;
-		} else {
-			return true;
-		}
-	}
-}
-
-/* What stands behind a backslash of an E'…'; numbers are left to those who need them. */
-static void
-put_escaped(struct token *t, char c)
-{
-	if (c == '\'' || c == '\\')
-		put(t, c);
-	else
-		t->odd = true;
-}
-
-/* Between quotes, which are doubled inside; s stands behind the first one. */
-static enum token_kind
-read_quoted(struct slice *s, struct token *t, char quote, bool escapes)
-{
-	while (s->n > 0) {
-		char c = s->p[0];
-
-		*s = slice_skip(*s, 1);
-		if (c == '\\' && escapes && s->n > 0) {
-			put_escaped(t, s->p[0]);
-			*s = slice_skip(*s, 1);
-		} else if (c == '\\' && quote == '\'') {
-			return TOKEN_UNSURE;
-		} else if (c == quote && at(*s, 0) != quote) {
-			return quote == '"' ? TOKEN_NAME : TOKEN_STRING;
-		} else {
-			put(t, c);
-			if (c == quote)
-				*s = slice_skip(*s, 1);
-		}
-	}
-	return TOKEN_UNSURE;
-}
-
-/* $tag$…$tag$; s stands at its beginning, `tag` holds both dollar signs. */
-static enum token_kind
-read_dollars(struct slice *s, struct token *t, struct slice tag)
-{
-	*s = slice_skip(*s, tag.n);
-	while (s->n >= tag.n) {
-		if (memcmp(s->p, tag.p, tag.n) == 0) {
-			*s = slice_skip(*s, tag.n);
-			return TOKEN_STRING;
-		}
-		put(t, s->p[0]);
-		*s = slice_skip(*s, 1);
-	}
-	return TOKEN_UNSURE;
-}
-
-static enum token_kind
-read_dollar(struct slice *s, struct token *t)
-{
-	size_t n = 1;
-
-	if (isdigit((unsigned char)at(*s, 1))) {
-		for (t->parameter = 0; isdigit((unsigned char)at(*s, n)); n++) {
-			t->odd = t->odd || t->parameter > 6552;
-			t->parameter = (uint16_t)(t->parameter * 10 + (s->p[n] - '0'));
-		}
-		*s = slice_skip(*s, n);
-		return TOKEN_PARAMETER;
-	}
-	if (begins_word(at(*s, n))) {
-		while (continues_word(at(*s, n)) && at(*s, n) != '$')
-			n++;
-	}
-	if (at(*s, n) != '$')
-		return TOKEN_UNSURE;
-	return read_dollars(s, t, slice_of(s->p, n + 1));
-}
-
-static enum token_kind
-read_word(struct slice *s, struct token *t)
-{
-	do {
-		put(t, (char)tolower((unsigned char)s->p[0]));
-		*s = slice_skip(*s, 1);
-	} while (continues_word(at(*s, 0)));
-	if (t->n == 1 && at(*s, 0) == '\'') {
-		/* B'…' and X'…' are no texts, N'…' is, but nobody writes it */
-		bool escapes = t->text[0] == 'e';
-
-		t->odd = !escapes;
-		t->n = 0;
-		*s = slice_skip(*s, 1);
-		return read_quoted(s, t, '\'', escapes);
-	}
-	/* U&'…' and U&"…" have escapes of their own */
-	if (t->n == 1 && t->text[0] == 'u' && at(*s, 0) == '&' &&
-	    (at(*s, 1) == '\'' || at(*s, 1) == '"'))
-		return TOKEN_UNSURE;
-	return TOKEN_WORD;
-}
-
-static enum token_kind
-read_token(struct slice *s, struct token *t)
-{
-	char c = s->p[0];
-
-	if (begins_word(c))
-		return read_word(s, t);
-	if (c == '$')
-		return read_dollar(s, t);
-	if (isdigit((unsigned char)c)) {
-		while (continues_word(at(*s, 0)) || at(*s, 0) == '.')
-			*s = slice_skip(*s, 1);
-		return TOKEN_NUMBER;
-	}
-	*s = slice_skip(*s, 1);
-	if (c == '\'' || c == '"')
-		return read_quoted(s, t, c, false);
-	if (c == ':' && at(*s, 0) == ':') {
-		*s = slice_skip(*s, 1);
-		return TOKEN_CAST;
-	}
-	t->mark = c;
-	return TOKEN_OTHER;
-}
-
+/* A token that is unsure is a mark that nothing asks for, and so is the end. */
 static void
 advance(struct parser *p)
 {
-	struct token *t = &p->t;
+	const struct sqltoken *t = &p->t;
 
-	t->n = 0;
-	t->odd = false;
-	t->mark = '\0';
-	t->at = p->rest.p;
-	if (!skip_blanks(&p->rest)) {
-		t->kind = TOKEN_UNSURE;
-		return;
+	p->is_end = !sqltoken_next(&p->in, &p->t);
+	if (p->is_end)
+		p->t = (struct sqltoken){ .kind = SQLTOKEN_MARK, .from = p->in.p };
+	/* U&'…' and U&"…" may have escapes that make the whole text an error */
+	p->is_unsure =
+	    p->in.endless != NULL || p->in.doubtful ||
+	    (t->kind != SQLTOKEN_WORD && t->kind != SQLTOKEN_MARK && (*t->from | 0x20) == 'u') ||
+	    (t->kind == SQLTOKEN_MARK && t->text.n == 1 && *t->from == '$');
+	if (p->is_unsure) {
+		p->t.kind = SQLTOKEN_MARK;
+		p->t.mark = '\0';
 	}
-	t->at = p->rest.p;
-	t->kind = p->rest.n == 0 ? TOKEN_END : read_token(&p->rest, t);
+}
+
+static void
+begin(struct parser *p, struct slice sql)
+{
+	p->in = sqltoken_begin(sql);
+	advance(p);
 }
 
 static bool
 is_word(const struct parser *p, const char *word)
 {
-	return p->t.kind == TOKEN_WORD && !p->t.odd && slice_is(slice_of(p->t.text, p->t.n), word);
+	return sqltoken_is_word(&p->t, word);
 }
 
 static bool
 is_mark(const struct parser *p, char c)
 {
-	return p->t.kind == TOKEN_OTHER && p->t.mark == c;
+	return sqltoken_is_mark(&p->t, c);
 }
 
 static bool
 is_over(const struct parser *p)
 {
-	return p->t.kind == TOKEN_END || is_mark(p, ';');
+	return !p->is_unsure && (p->is_end || is_mark(p, ';'));
 }
 
 /* Step over what is asked for. False: it is something else. */
@@ -287,21 +91,28 @@ take_mark(struct parser *p, char c)
 
 /* ---- parts of statements ---- */
 
-static bool
-append(struct setting_word *w, const char *p, size_t n)
-{
-	size_t at = w->n;
-	bool fits = text_append(w->text, sizeof(w->text), &at, slice_of(p, n));
-
-	w->n = (uint16_t)at;
-	return fits;
-}
-
 static void
 lower(struct setting_word *w)
 {
 	for (size_t i = 0; i < w->n; i++)
 		w->text[i] = (char)tolower((unsigned char)w->text[i]);
+}
+
+/* Put the token's value behind what the word has, and step over it. False: it has none that could
+ * be known, or one that does not fit. */
+static bool
+take_value(struct parser *p, struct setting_word *w)
+{
+	size_t room = sizeof(w->text) - w->n;
+	size_t n = SIZE_MAX;
+
+	if (p->t.kind != SQLTOKEN_MARK)
+		n = sqltoken_value(&p->t, w->text + w->n, room);
+	if (n > room)
+		return false;
+	w->n = (uint16_t)(w->n + n);
+	advance(p);
+	return true;
 }
 
 /* meridian.city, "meridian"."city", "meridian.city". */
@@ -312,39 +123,44 @@ take_name(struct parser *p, struct setting_word *w)
 
 	w->parameter = w->n = 0;
 	do {
-		if ((p->t.kind != TOKEN_WORD && p->t.kind != TOKEN_NAME) || p->t.odd)
+		if (w->n == sizeof(w->text))
 			return false;
-		if ((w->n > 0 && !append(w, ".", 1)) || !append(w, p->t.text, p->t.n))
+		if (w->n > 0)
+			w->text[w->n++] = '.';
+		if (p->t.kind == SQLTOKEN_STRING || !take_value(p, w))
 			return false;
-		advance(p);
 	} while (take_mark(p, '.'));
 	lower(w);
 	return setting_is_ours(setting_text(w), &rest);
+}
+
+/* A type behind "::": words, qualified or not, and a length. */
+static bool
+take_type(struct parser *p)
+{
+	while (p->t.kind == SQLTOKEN_WORD || p->t.kind == SQLTOKEN_NAME || is_mark(p, '.'))
+		advance(p);
+	return !take_mark(p, '(') || (take_mark(p, '0') && take_mark(p, ')'));
 }
 
 /* A string, or a parameter; casts behind it change neither. */
 static bool
 take_argument(struct parser *p, struct setting_word *w)
 {
-	bool known = p->t.kind == TOKEN_STRING || p->t.kind == TOKEN_PARAMETER;
+	int64_t parameter;
 
-	if (!known || p->t.odd || (p->t.kind == TOKEN_PARAMETER && p->t.parameter == 0))
-		return false;
-	w->parameter = p->t.kind == TOKEN_PARAMETER ? p->t.parameter : 0;
-	w->n = 0;
-	(void)append(w, p->t.text, p->t.n);
-	advance(p);
-	if (p->t.kind != TOKEN_CAST)
-		return true;
-	/* a type: words, qualified or not, and a length */
-	do {
-		advance(p);
-	} while (p->t.kind == TOKEN_WORD || p->t.kind == TOKEN_NAME || is_mark(p, '.'));
-	if (take_mark(p, '(')) {
-		if (p->t.kind != TOKEN_NUMBER)
+	w->parameter = w->n = 0;
+	if (is_mark(p, '$')) {
+		if (!text_to_int(slice_skip(p->t.text, 1), 1, UINT16_MAX, &parameter))
 			return false;
+		w->parameter = (uint16_t)parameter;
 		advance(p);
-		return take_mark(p, ')');
+	} else if (p->t.kind != SQLTOKEN_STRING || !take_value(p, w)) {
+		return false;
+	}
+	while (take_mark(p, ':')) {
+		if (!take_mark(p, ':') || !take_type(p))
+			return false;
 	}
 	return true;
 }
@@ -373,6 +189,8 @@ take_extent(struct parser *p, uint16_t *parameter)
 static bool
 read_set(struct parser *p, struct setting *out)
 {
+	bool word;
+
 	(void)take_word(p, "session");
 	if (!take_name(p, &out->name) || (!take_mark(p, '=') && !take_word(p, "to")))
 		return false;
@@ -381,12 +199,12 @@ read_set(struct parser *p, struct setting *out)
 		out->verb = SETTING_RESET;
 		return is_over(p);
 	}
-	if (p->t.odd ||
-	    (p->t.kind != TOKEN_WORD && p->t.kind != TOKEN_NAME && p->t.kind != TOKEN_STRING))
-		return false;
+	word = p->t.kind == SQLTOKEN_WORD;
 	out->value.parameter = out->value.n = 0;
-	(void)append(&out->value, p->t.text, p->t.n);
-	advance(p);
+	if (!take_value(p, &out->value))
+		return false;
+	if (word)
+		lower(&out->value);
 	return is_over(p);
 }
 
@@ -447,7 +265,7 @@ read_select(struct parser *p, struct setting *out)
 		advance(p);
 		/* the column may have a name */
 		(void)take_word(p, "as");
-		if (p->t.kind == TOKEN_WORD || p->t.kind == TOKEN_NAME)
+		if (p->t.kind == SQLTOKEN_WORD || p->t.kind == SQLTOKEN_NAME)
 			advance(p);
 		if (!ours && !take_mark(p, ','))
 			return false;
@@ -471,6 +289,12 @@ setting_begin(struct setting_scan *scan, struct slice sql)
 	*scan = (struct setting_scan){ .rest = sql };
 }
 
+static struct slice
+rest_of(const struct parser *p)
+{
+	return slice_of(p->in.p, (size_t)(p->in.end - p->in.p));
+}
+
 static void
 give_up(struct setting_scan *scan)
 {
@@ -490,27 +314,26 @@ step_over(struct setting_scan *scan)
 		give_up(scan);
 		return;
 	}
-	p.rest = scan->rest;
-	for (advance(&p); p.t.kind != TOKEN_END && (depth > 0 || !is_mark(&p, ';')); advance(&p)) {
-		if (p.t.kind == TOKEN_UNSURE) {
+	for (begin(&p, scan->rest); !p.is_end && (depth > 0 || !is_mark(&p, ';')); advance(&p)) {
+		if (p.is_unsure) {
 			give_up(scan);
 			return;
 		}
 		depth += is_mark(&p, '(');
 		depth -= depth > 0 && is_mark(&p, ')');
 	}
-	scan->rest = p.rest;
+	scan->rest = rest_of(&p);
 }
 
 /* A statement, or a part of its list, has been read: note where it ends, and where to go on. */
 static bool
 found(struct setting_scan *scan, const struct parser *p, struct setting *out)
 {
-	const char *end = scan->rest.p + scan->rest.n;
+	const char *from = p->t.from;
 
 	scan->in_list = !is_over(p);
-	scan->rest = scan->in_list ? slice_of(p->t.at, (size_t)(end - p->t.at)) : p->rest;
-	out->statement = slice_of(scan->statement, (size_t)(p->t.at - scan->statement));
+	scan->rest = scan->in_list ? slice_of(from, (size_t)(p->in.end - from)) : rest_of(p);
+	out->statement = slice_of(scan->statement, (size_t)(from - scan->statement));
 	return true;
 }
 
@@ -519,9 +342,8 @@ read_statement(struct setting_scan *scan, struct setting *out)
 {
 	struct parser p;
 
-	p.rest = scan->rest;
-	advance(&p);
-	scan->statement = p.t.at;
+	begin(&p, scan->rest);
+	scan->statement = p.t.from;
 	if (is_word(&p, "create")) {
 		give_up(scan);
 		return false;
@@ -539,8 +361,7 @@ read_list(struct setting_scan *scan, struct setting *out)
 {
 	struct parser p;
 
-	p.rest = scan->rest;
-	advance(&p);
+	begin(&p, scan->rest);
 	return take_mark(&p, ',') && read_select(&p, out) && found(scan, &p, out);
 }
 
@@ -572,7 +393,7 @@ is_other_select(struct slice s)
 	if (s.n < 8 || four_letters(s.p) != four_letters("sele") ||
 	    four_letters(s.p + 3) != four_letters("ect "))
 		return false;
-	for (s = slice_skip(s, 7); s.n > 0 && is_blank(s.p[0]);)
+	for (s = slice_skip(s, 7); s.n > 0 && (sqltoken_kind_of(s.p[0]) & SQLBYTE_BLANK);)
 		s = slice_skip(s, 1);
 	switch (at(s, 0)) {
 	case '-':
@@ -609,7 +430,7 @@ is_worth_reading(struct slice s)
 	case '\0':
 		return true;
 	default:
-		return is_blank(s.p[0]);
+		return (sqltoken_kind_of(s.p[0]) & SQLBYTE_BLANK);
 	}
 }
 

@@ -41,12 +41,6 @@ take(struct scan *s)
 }
 
 static bool
-is_word(const struct sqltoken *t, const char *word)
-{
-	return t->kind == SQLTOKEN_WORD && slice_is_nocase(t->text, word);
-}
-
-static bool
 is_one_of(struct slice word, const char *const *words, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -238,7 +232,7 @@ is_true(const struct sqltoken *t)
 		"t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"
 	};
 
-	return is_word(t, "true") ||
+	return sqltoken_is_word(t, "true") ||
 	       (t->kind == SQLTOKEN_STRING && t->exact && IS_ONE_OF(t->text, words));
 }
 
@@ -392,7 +386,7 @@ static unsigned
 read_body(struct scan *s, struct slice text)
 {
 	struct scan body = {
-		.in = { .p = text.p, .end = text.p + text.n, .escapes = s->in.escapes },
+		.in = sqltoken_begin(text),
 		.names = s->names,
 		.anywhere = true,
 		.depth = (uint8_t)(s->depth + 1),
@@ -401,6 +395,7 @@ read_body(struct scan *s, struct slice text)
 
 	if (s->depth >= DEPTH_MAX)
 		return EFFECT_UNKNOWN;
+	body.in.escapes = s->in.escapes;
 	effects = read_text(&body);
 	s->in.doubtful = s->in.doubtful || body.in.doubtful;
 	return effects;
@@ -414,10 +409,10 @@ set_session_effects(struct scan *s, const struct sqltoken *t)
 						"default_transaction_read_only",
 						"default_transaction_deferrable" };
 
-	if (is_word(t, "authorization"))
+	if (sqltoken_is_word(t, "authorization"))
 		return put_name(s, slice_str("session_authorization")) |
 		       put_name(s, slice_str("role"));
-	if (!is_word(t, "characteristics"))
+	if (!sqltoken_is_word(t, "characteristics"))
 		return 0;
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
 		(void)put_name(s, slice_str(defaults[i]));
@@ -438,7 +433,7 @@ set_alias_effects(struct scan s, const struct sqltoken *t)
 	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
 		struct sqltoken value;
 
-		if (!is_word(t, aliases[i].word))
+		if (!sqltoken_is_word(t, aliases[i].word))
 			continue;
 		value = take(&s);
 		if (i == 0)
@@ -468,7 +463,7 @@ set_name_effects(struct scan *s, struct sqltoken *t)
 	if (effects == 0)
 		effects = take_name(s, t);
 	*t = take(s);
-	return effects | (is_word(t, "default") ? EFFECT_SETTINGS_ALL : 0);
+	return effects | (sqltoken_is_word(t, "default") ? EFFECT_SETTINGS_ALL : 0);
 }
 
 static unsigned
@@ -478,10 +473,10 @@ set_effects(struct scan s)
 	unsigned effects;
 
 	if (!begins_dotted(&s)) {
-		if (is_word(&t, "transaction") || is_word(&t, "constraints"))
+		if (sqltoken_is_word(&t, "transaction") || sqltoken_is_word(&t, "constraints"))
 			return 0;
-		s.is_local = is_word(&t, "local");
-		if (s.is_local || is_word(&t, "session"))
+		s.is_local = sqltoken_is_word(&t, "local");
+		if (s.is_local || sqltoken_is_word(&t, "session"))
 			t = take(&s);
 		effects = s.is_local ? 0 : set_session_effects(&s, &t);
 		if (effects != 0)
@@ -498,9 +493,9 @@ reset_effects(struct scan s)
 	unsigned effects = 0;
 
 	if (!begins_dotted(&s)) {
-		if (is_word(&t, "all"))
+		if (sqltoken_is_word(&t, "all"))
 			return EFFECT_SETTINGS_ALL | EFFECT_RESET_ALL;
-		if (is_word(&t, "session")) {
+		if (sqltoken_is_word(&t, "session")) {
 			t = take(&s);
 			effects = set_session_effects(&s, &t);
 		} else {
@@ -517,9 +512,9 @@ discard_effects(struct scan s)
 {
 	struct sqltoken t = take(&s);
 
-	if (is_word(&t, "all"))
+	if (sqltoken_is_word(&t, "all"))
 		return EFFECT_SETTINGS_ALL | EFFECT_RESET_ALL | EFFECT_CLEAR;
-	return is_word(&t, "temp") || is_word(&t, "temporary") ? EFFECT_CLEAR : 0;
+	return sqltoken_is_word(&t, "temp") || sqltoken_is_word(&t, "temporary") ? EFFECT_CLEAR : 0;
 }
 
 /* PREPARE TRANSACTION 'id' is another thing. */
@@ -528,7 +523,9 @@ prepare_effects(struct scan s)
 {
 	struct sqltoken t = take(&s);
 
-	return is_word(&t, "transaction") && take(&s).kind == SQLTOKEN_STRING ? 0 : EFFECT_PREPARE;
+	return sqltoken_is_word(&t, "transaction") && take(&s).kind == SQLTOKEN_STRING
+		   ? 0
+		   : EFFECT_PREPARE;
 }
 
 static unsigned
@@ -536,9 +533,9 @@ deallocate_effects(struct scan s)
 {
 	struct sqltoken t = take(&s);
 
-	if (is_word(&t, "prepare"))
+	if (sqltoken_is_word(&t, "prepare"))
 		t = take(&s);
-	return EFFECT_CLEAR | (is_word(&t, "all") ? EFFECT_RESET_ALL : 0);
+	return EFFECT_CLEAR | (sqltoken_is_word(&t, "all") ? EFFECT_RESET_ALL : 0);
 }
 
 static unsigned
@@ -696,11 +693,12 @@ read_text(struct scan *s)
 static WARM unsigned
 read_both_ways(struct slice sql, struct buf *names)
 {
-	struct scan s = { .in = { .p = sql.p, .end = sql.p + sql.n }, .names = names };
+	struct scan s = { .in = sqltoken_begin(sql), .names = names };
 	unsigned effects = read_text(&s);
 
 	if (s.in.doubtful || (effects & DOUBT)) {
-		s.in = (struct sqltoken_scan){ .p = sql.p, .end = sql.p + sql.n, .escapes = true };
+		s.in = sqltoken_begin(sql);
+		s.in.escapes = true;
 		effects |= read_text(&s);
 	}
 	return effects & ~DOUBT;

@@ -42,10 +42,12 @@ skip_line(struct sqltoken_scan *s)
 static void
 skip_comment(struct sqltoken_scan *s)
 {
+	const char *from = s->p;
 	unsigned depth = 0;
 
 	do {
 		if (s->end - s->p < 2) {
+			s->endless = from;
 			s->p = s->end;
 			return;
 		}
@@ -61,9 +63,8 @@ skip_comment(struct sqltoken_scan *s)
 	} while (depth > 0);
 }
 
-/* False: something else stands here. */
-static WARM bool
-skip_blank_or_comment(struct sqltoken_scan *s)
+WARM bool
+sqltoken_skip_blank(struct sqltoken_scan *s)
 {
 	if (sqltoken_kind_of(*s->p) & SQLBYTE_BLANK)
 		s->p++;
@@ -83,7 +84,7 @@ goes_on(struct sqltoken_scan *s)
 	struct sqltoken_scan ahead = *s;
 	const char *from = s->p;
 
-	while (ahead.p < ahead.end && *ahead.p != '/' && skip_blank_or_comment(&ahead))
+	while (ahead.p < ahead.end && *ahead.p != '/' && sqltoken_skip_blank(&ahead))
 		;
 	if (peek(&ahead, 0) != '\'' || (memchr(from, '\n', (size_t)(ahead.p - from)) == NULL &&
 					memchr(from, '\r', (size_t)(ahead.p - from)) == NULL))
@@ -111,7 +112,10 @@ read_quoted(struct sqltoken_scan *s, struct sqltoken *t, char quote, bool escape
 		}
 	}
 	t->text = slice_of(from, (size_t)(s->p - from));
-	s->p += s->p < s->end;
+	if (s->p < s->end)
+		s->p++;
+	else
+		s->endless = t->from;
 }
 
 static void
@@ -139,13 +143,22 @@ read_plain_string(struct sqltoken_scan *s, struct sqltoken *t)
 	}
 }
 
-/* $tag$…$tag$ or $1; the dollar sign is the next byte. */
+/* $1, or $tag$…$tag$; the dollar sign is the next byte. */
 static void
 read_dollar(struct sqltoken_scan *s, struct sqltoken *t)
 {
 	size_t n = 1;
 	const char *from, *found;
 
+	if (sqltoken_kind_of(peek(s, 1)) & SQLBYTE_DIGIT) {
+		do
+			n++;
+		while (sqltoken_kind_of(peek(s, n)) & SQLBYTE_DIGIT);
+		t->mark = '$';
+		t->text.n = n;
+		s->p += n;
+		return;
+	}
 	if (sqltoken_kind_of(peek(s, 1)) & SQLBYTE_LETTER)
 		for (n = 2; sqltoken_kind_of(peek(s, n)) & (SQLBYTE_LETTER | SQLBYTE_DIGIT);)
 			n++;
@@ -156,8 +169,10 @@ read_dollar(struct sqltoken_scan *s, struct sqltoken *t)
 	n++;
 	from = s->p + n;
 	found = memmem(from, (size_t)(s->end - from), s->p, n);
-	if (found == NULL)
+	if (found == NULL) {
 		found = s->end;
+		s->endless = t->from;
+	}
 	t->kind = SQLTOKEN_STRING;
 	t->exact = true;
 	t->text = slice_of(from, (size_t)(found - from));
@@ -220,23 +235,103 @@ read_special(struct sqltoken_scan *s, struct sqltoken *t)
 WARM bool
 sqltoken_next(struct sqltoken_scan *s, struct sqltoken *t)
 {
-	while (s->p < s->end && skip_blank_or_comment(s))
+	while (s->p < s->end && sqltoken_skip_blank(s))
 		;
 	if (s->p >= s->end)
 		return false;
 	t->kind = SQLTOKEN_MARK;
 	t->mark = '\0';
 	t->exact = false;
-	t->text = slice_of(s->p, 0);
+	t->from = s->p;
+	t->text = slice_of(s->p, 1);
 	if (sqltoken_kind_of(*s->p) & SQLBYTE_LETTER) {
 		read_word(s, t);
 	} else if (sqltoken_kind_of(*s->p) & SQLBYTE_SPECIAL) {
 		read_special(s, t);
 	} else if (sqltoken_kind_of(*s->p) & SQLBYTE_DIGIT) {
+		t->mark = '0';
 		while (s->p < s->end && ((sqltoken_kind_of(*s->p) & SQLBYTE_DIGIT) || *s->p == '.'))
 			s->p++;
+		t->text.n = (size_t)(s->p - t->from);
 	} else {
 		t->mark = *s->p++;
 	}
 	return true;
+}
+
+/* ---- values ---- */
+
+/* Up to `max` digits of a base; returns how many there were. */
+static size_t
+escape_number(struct slice s, unsigned base, size_t max, unsigned *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n;
+
+	*out = 0;
+	for (n = 0; n < s.n && n < max; n++) {
+		char c = s.p[n] >= 'A' && s.p[n] <= 'F' ? (char)(s.p[n] + 32) : s.p[n];
+		const char *at = c != '\0' ? memchr(digits, c, base) : NULL;
+
+		if (at == NULL)
+			break;
+		*out = *out * base + (unsigned)(at - digits);
+	}
+	return n;
+}
+
+/* The escape behind a backslash: returns how many bytes of `s` it took, 0 where it is not resolved.
+ */
+static size_t
+read_escape(struct slice s, char *out)
+{
+	static const char from[] = "nrtbf", to[] = "\n\r\t\b\f";
+	const char *at;
+	unsigned v;
+	size_t n;
+
+	if (s.n == 0 || s.p[0] == '\0' || s.p[0] == 'u' || s.p[0] == 'U')
+		return 0;
+	at = strchr(from, s.p[0]);
+	if (at != NULL) {
+		*out = to[at - from];
+		return 1;
+	}
+	n = escape_number(s, 8, 3, &v);
+	if (n == 0 && s.p[0] == 'x') {
+		n = escape_number(slice_skip(s, 1), 16, 2, &v);
+		n += n > 0;
+	}
+	*out = n > 0 ? (char)v : s.p[0];
+	return n > 0 ? n : 1;
+}
+
+size_t
+sqltoken_value(const struct sqltoken *t, char *to, size_t size)
+{
+	char quote = t->kind == SQLTOKEN_NAME ? '"' : '\'', prefix = (char)(*t->from | 0x20);
+	bool is_quoted = t->kind != SQLTOKEN_WORD && *t->from != '$';
+	struct slice s = t->text;
+	size_t n = 0;
+
+	if (is_quoted && prefix == 'u')
+		return SIZE_MAX;
+	while (s.n > 0) {
+		char c = s.p[0];
+		size_t took = 1;
+
+		if (is_quoted && prefix == 'e' && c == '\\') {
+			took = read_escape(slice_skip(s, 1), &c);
+			took += took > 0;
+		} else if (is_quoted && c == quote) {
+			took = s.n > 1 && s.p[1] == quote ? 2 : 0;
+		}
+		if (took == 0 || c == '\0')
+			return SIZE_MAX;
+		if (n < size)
+			to[n] = c;
+		n++;
+		s = slice_skip(s, took);
+	}
+	return n;
 }

@@ -7,11 +7,10 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "base/text.h"
 #include "protocol/sqltoken.h"
 
 struct splitter {
-	const char *p, *end;
+	struct sqltoken_scan in;
 	const char *counted; /* lines up to here are in `line` */
 	unsigned line;
 	struct script *out;
@@ -24,12 +23,6 @@ struct splitter {
 	    words[4]; /* first letters of its first words, as CREATE OR REPLACE FUNCTION has them */
 	bool was_begin; /* the last word was BEGIN */
 };
-
-static char
-peek(const struct splitter *s, size_t i)
-{
-	return i < (size_t)(s->end - s->p) ? s->p[i] : '\0';
-}
 
 static unsigned
 line_at(struct splitter *s, const char *at)
@@ -113,88 +106,35 @@ read_directive(struct splitter *s, struct slice text, struct err *e)
 	return err_hint(e, "There are no-transaction, undo, alone, done-when and lint-ok.");
 }
 
+/* A comment of the line's rest, which says something to us only in front of a statement. */
 static int
-take_line_comment(struct splitter *s, struct err *e)
+take_line_comment(struct splitter *s, struct slice comment, struct err *e)
 {
-	const char *from = s->p + 2;
-	struct slice text;
+	struct slice text = slice_trim(slice_skip(comment, 2));
 
-	while (s->p < s->end && *s->p != '\n')
-		s->p++;
-	if (s->next.text.p != NULL)
-		return 0;
-	text = slice_trim(slice_of(from, (size_t)(s->p - from)));
-	if (!slice_starts(text, "meridian:"))
+	if (s->next.text.p != NULL || !slice_starts(text, "meridian:"))
 		return 0;
 	return read_directive(s, slice_skip(text, strlen("meridian:")), e);
 }
 
-static int
-take_comment(struct splitter *s, struct err *e)
-{
-	const char *from = s->p;
-	unsigned depth = 0;
-
-	do {
-		if (s->end - s->p < 2)
-			return complain(s, from, e, "the comment that begins here has no end");
-		if (s->p[0] == '/' && s->p[1] == '*') {
-			depth++;
-			s->p += 2;
-		} else if (s->p[0] == '*' && s->p[1] == '/') {
-			depth--;
-			s->p += 2;
-		} else {
-			s->p++;
-		}
-	} while (depth > 0);
-	return 0;
-}
-
 /* ---- tokens ---- */
 
-/* The quote is the next byte. */
 static int
-take_quoted(struct splitter *s, bool escapes, struct err *e)
+complain_endless(struct splitter *s, struct err *e)
 {
-	const char *from = s->p;
-	char quote = *s->p++;
+	const char *from = s->in.endless;
+	bool is_prefixed = (*from | 0x20) == 'u'; /* U&'…', U&"…" */
 
-	for (; s->p < s->end; s->p++) {
-		if (*s->p == '\\' && escapes) {
-			s->p += s->p + 1 < s->end;
-		} else if (*s->p == quote) {
-			if (peek(s, 1) != quote) {
-				s->p++;
-				return 0;
-			}
-			s->p++;
-		}
-	}
-	return complain(s, from, e,
-			quote == '"' ? "the quoted name that begins here has no end"
-				     : "the string that begins here has no end");
-}
-
-static int
-take_dollar(struct splitter *s, struct err *e)
-{
-	const char *from = s->p, *found;
-	size_t n = 1;
-
-	if (sqltoken_kind_of(peek(s, 1)) & SQLBYTE_LETTER)
-		for (n = 2; sqltoken_kind_of(peek(s, n)) & (SQLBYTE_LETTER | SQLBYTE_DIGIT);)
-			n++;
-	if (peek(s, n) != '$') {
-		s->p++;
-		return 0;
-	}
-	n++;
-	found = memmem(s->p + n, (size_t)(s->end - s->p) - n, from, n);
-	if (found == NULL)
+	switch (is_prefixed ? from[2] : *from) {
+	case '/':
+		return complain(s, from, e, "the comment that begins here has no end");
+	case '$':
 		return complain(s, from, e, "the dollar-quoted string that begins here has no end");
-	s->p = found + n;
-	return 0;
+	case '"':
+		return complain(s, from, e, "the quoted name that begins here has no end");
+	default:
+		return complain(s, from, e, "the string that begins here has no end");
+	}
 }
 
 static bool
@@ -226,54 +166,22 @@ look_for_body(struct splitter *s, struct slice word)
 }
 
 static int
-take_word(struct splitter *s, struct err *e)
+take_token(struct splitter *s, const struct sqltoken *t, struct err *e)
 {
-	const char *from = s->p;
-	struct slice word;
-
-	while (s->p < s->end && (sqltoken_kind_of(*s->p) & SQLBYTE_IN_WORD))
-		s->p++;
-	word = slice_of(from, (size_t)(s->p - from));
-	if (peek(s, 0) == '\'' && word.n == 1 && (word.p[0] | 0x20) == 'e')
-		return take_quoted(s, true, e);
-	look_for_body(s, word);
-	return 0;
-}
-
-/* A number, with the letters that may hang on it (0x1F, 1e5), so that 1e'…' is no escape string. */
-static void
-take_number(struct splitter *s)
-{
-	while (s->p < s->end && (sqltoken_kind_of(*s->p) & (SQLBYTE_DIGIT | SQLBYTE_LETTER)))
-		s->p++;
-}
-
-static int
-take_token(struct splitter *s, struct err *e)
-{
-	unsigned kind = sqltoken_kind_of(*s->p);
-
-	if (kind & SQLBYTE_LETTER)
-		return take_word(s, e);
-	if (*s->p == '\'' || *s->p == '"')
-		return take_quoted(s, false, e);
-	if (*s->p == '$')
-		return take_dollar(s, e);
-	if (kind & SQLBYTE_DIGIT) {
-		take_number(s);
+	if (t->kind == SQLTOKEN_WORD)
+		look_for_body(s, t->text);
+	if (t->kind != SQLTOKEN_MARK)
 		return 0;
-	}
-	if (*s->p == '\\') {
-		complain(s, s->p, e, "psql's own commands cannot be carried out here");
+	if (*t->from == '\\') {
+		complain(s, t->from, e, "psql's own commands cannot be carried out here");
 		return err_hint(e, "Write it as SQL, or run this file with psql.");
 	}
-	if (*s->p == '\0')
-		return complain(s, s->p, e, "there is a zero byte");
-	if (*s->p == '(' || *s->p == '[')
+	if (*t->from == '\0')
+		return complain(s, t->from, e, "there is a zero byte");
+	if (t->mark == '(' || t->mark == '[')
 		s->depth++;
-	else if ((*s->p == ')' || *s->p == ']') && s->depth > 0)
+	else if ((t->mark == ')' || t->mark == ']') && s->depth > 0)
 		s->depth--;
-	s->p++;
 	return 0;
 }
 
@@ -302,27 +210,28 @@ end_statement(struct splitter *s, struct err *e)
 static int
 take_piece(struct splitter *s, struct err *e)
 {
-	const char *from = s->p;
+	const char *from = s->in.p;
+	struct sqltoken t;
 
-	if (sqltoken_kind_of(*s->p) & SQLBYTE_BLANK) {
-		s->p++;
-		return 0;
+	if (sqltoken_skip_blank(&s->in)) {
+		if (s->in.endless != NULL)
+			return complain_endless(s, e);
+		return *from == '-'
+			   ? take_line_comment(s, slice_of(from, (size_t)(s->in.p - from)), e)
+			   : 0;
 	}
-	if (*s->p == '-' && peek(s, 1) == '-')
-		return take_line_comment(s, e);
-	if (*s->p == '/' && peek(s, 1) == '*')
-		return take_comment(s, e);
-	if (*s->p == ';' && s->depth == 0 && s->atomic == 0) {
-		s->p++;
+	(void)sqltoken_next(&s->in, &t);
+	if (s->in.endless != NULL)
+		return complain_endless(s, e);
+	if (sqltoken_is_mark(&t, ';') && s->depth == 0 && s->atomic == 0)
 		return end_statement(s, e);
-	}
-	if (take_token(s, e) < 0)
+	if (take_token(s, &t, e) < 0)
 		return -1;
 	if (s->next.text.p == NULL) {
 		s->next.text.p = from;
 		s->next.line = line_at(s, from);
 	}
-	s->last = s->p;
+	s->last = s->in.p;
 	return 0;
 }
 
@@ -330,8 +239,7 @@ int
 split_script(struct slice text, struct script *out, struct err *e)
 {
 	struct splitter s = {
-		.p = text.p,
-		.end = text.n > 0 ? text.p + text.n : text.p,
+		.in = sqltoken_begin(text),
 		.counted = text.p,
 		.line = 1,
 		.out = out,
@@ -340,7 +248,7 @@ split_script(struct slice text, struct script *out, struct err *e)
 	memset(out, 0, sizeof(*out));
 	if (text.n > SPLIT_BYTES_MAX)
 		return err_set(e, "54000", "more than %zu bytes", SPLIT_BYTES_MAX);
-	while (s.p < s.end)
+	while (s.in.p < s.in.end)
 		if (take_piece(&s, e) < 0)
 			goto bad;
 	if (s.next.text.p != NULL && s.depth > 0) {

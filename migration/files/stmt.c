@@ -9,34 +9,18 @@
 
 /* ---- tokens ---- */
 
-/* Where a token begins that ended at `to`: its text has lost quotes and prefix. */
-static const char *
-token_from(const char *behind_last, const struct sqltoken *k, const char *to)
-{
-	const char *p = k->text.p;
-
-	if (k->kind != SQLTOKEN_STRING && k->kind != SQLTOKEN_NAME)
-		return p < to ? p : to - 1;
-	/* Quotes, dollar quotes, E and U& are blanks to nobody: go back over them. */
-	while (p > behind_last && !(sqltoken_kind_of(p[-1]) & SQLBYTE_BLANK) &&
-	       strchr("(),;=[]<>.", p[-1]) == NULL)
-		p--;
-	return p;
-}
-
 void
 stmt_tokens_read(struct stmt_tokens *t, struct slice text)
 {
-	struct sqltoken_scan scan = { .p = text.p, .end = text.p + text.n };
+	struct sqltoken_scan scan = sqltoken_begin(text);
 	struct sqltoken k = { 0 };
 	unsigned depth = 0;
 	size_t room = 64;
-	const char *last = text.p;
 
 	t->v = xcalloc(room, sizeof(*t->v));
 	t->n = 0;
 	while (t->n < STMT_TOKENS_MAX && sqltoken_next(&scan, &k)) {
-		bool closes = k.kind == SQLTOKEN_MARK && k.mark == ')';
+		bool closes = sqltoken_is_mark(&k, ')');
 
 		if (t->n == room)
 			t->v = xreallocarray(t->v, room *= 2, sizeof(*t->v));
@@ -47,12 +31,11 @@ stmt_tokens_read(struct stmt_tokens *t, struct slice text)
 			.mark = k.kind == SQLTOKEN_MARK ? k.mark : '\0',
 			.exact = k.exact,
 			.text = k.text,
-			.from = token_from(last, &k, scan.p),
+			.from = k.from,
 			.to = scan.p,
 			.depth = depth,
 		};
-		depth += k.kind == SQLTOKEN_MARK && k.mark == '(';
-		last = scan.p;
+		depth += sqltoken_is_mark(&k, '(');
 	}
 }
 

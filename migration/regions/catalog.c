@@ -51,7 +51,7 @@ by_row(struct sqltoken_scan *s, struct table_home *out)
 void
 home_parse(const char *text, struct table_home *out)
 {
-	struct sqltoken_scan s = { text, text != NULL ? text + strlen(text) : NULL, false, false };
+	struct sqltoken_scan s = sqltoken_begin(slice_str(text != NULL ? text : ""));
 
 	*out = (struct table_home){ HOME_NONE, NULL };
 	if (text == NULL)
@@ -249,7 +249,7 @@ regions_table_column(const struct regions_table *t, const char *name)
 bool
 regions_column_is_hidden(const char *create, const char *column)
 {
-	struct sqltoken_scan s = { create, create + strlen(create), false, false };
+	struct sqltoken_scan s = sqltoken_begin(slice_str(create));
 	struct sqltoken t;
 	int depth = 0;
 	bool is_there = false, is_begin = false;
@@ -320,7 +320,7 @@ add_partitioned(struct regions_table *t, struct slice index, const char *begin,
 void
 regions_table_find_partitions(struct regions_table *t)
 {
-	struct sqltoken_scan s = { t->create, t->create + strlen(t->create), false, false };
+	struct sqltoken_scan s = sqltoken_begin(slice_str(t->create));
 	struct slice index = { NULL, 0 };
 	struct sqltoken k;
 	int depth = 0;

@@ -8,37 +8,26 @@
 #include "base/slice.h"
 #include "protocol/sqltoken.h"
 
-static struct sqltoken_scan
-scan(const char *text)
-{
-	return (struct sqltoken_scan){ text, text + strlen(text), false, false };
-}
-
-static bool
-is_word(const struct sqltoken *t, const char *want)
-{
-	return t->kind == SQLTOKEN_WORD && slice_is_nocase(t->text, want);
-}
-
 bool
 feed_is_changefeed(const char *text)
 {
-	struct sqltoken_scan s = scan(text);
+	struct sqltoken_scan s = sqltoken_begin(slice_str(text));
 	struct sqltoken t;
 
-	if (!sqltoken_next(&s, &t) || !(is_word(&t, "CREATE") || is_word(&t, "EXPERIMENTAL")))
+	if (!sqltoken_next(&s, &t) ||
+	    !(sqltoken_is_word(&t, "CREATE") || sqltoken_is_word(&t, "EXPERIMENTAL")))
 		return false;
-	return sqltoken_next(&s, &t) && is_word(&t, "CHANGEFEED");
+	return sqltoken_next(&s, &t) && sqltoken_is_word(&t, "CHANGEFEED");
 }
 
 bool
 feed_has_sink(const char *text)
 {
-	struct sqltoken_scan s = scan(text);
+	struct sqltoken_scan s = sqltoken_begin(slice_str(text));
 	struct sqltoken t;
 
 	while (sqltoken_next(&s, &t)) {
-		if (is_word(&t, "INTO"))
+		if (sqltoken_is_word(&t, "INTO"))
 			return true;
 	}
 	return false;
@@ -47,7 +36,7 @@ feed_has_sink(const char *text)
 bool
 feed_stops(const struct regions_feed *f)
 {
-	struct sqltoken_scan s = scan(f->text);
+	struct sqltoken_scan s = sqltoken_begin(slice_str(f->text));
 	struct sqltoken t;
 
 	while (sqltoken_next(&s, &t)) {
@@ -104,7 +93,7 @@ dotted_is(const struct dotted *d, const char *database, const struct regions_tab
 static bool
 list_has(const char *list, const char *database, const struct regions_table *t)
 {
-	struct sqltoken_scan s = scan(list);
+	struct sqltoken_scan s = sqltoken_begin(slice_str(list));
 	struct sqltoken k;
 	struct dotted d;
 
@@ -122,7 +111,7 @@ list_has(const char *list, const char *database, const struct regions_table *t)
 static bool
 text_has(const char *text, const char *database, const struct regions_table *t)
 {
-	struct sqltoken_scan s = scan(text);
+	struct sqltoken_scan s = sqltoken_begin(slice_str(text));
 	struct sqltoken k;
 	bool is_list = false;
 
@@ -131,13 +120,14 @@ text_has(const char *text, const char *database, const struct regions_table *t)
 
 		if (k.kind == SQLTOKEN_MARK)
 			continue;
-		if (is_word(&k, "FOR") || is_word(&k, "FROM")) {
+		if (sqltoken_is_word(&k, "FOR") || sqltoken_is_word(&k, "FROM")) {
 			is_list = true;
-		} else if (is_list && (is_word(&k, "INTO") || is_word(&k, "WITH"))) {
+		} else if (is_list &&
+			   (sqltoken_is_word(&k, "INTO") || sqltoken_is_word(&k, "WITH"))) {
 			return false;
-		} else if (is_list && is_word(&k, "DATABASE")) {
+		} else if (is_list && sqltoken_is_word(&k, "DATABASE")) {
 			return sqltoken_next(&s, &k) && slice_is(k.text, database);
-		} else if (is_list && !is_word(&k, "TABLE")) {
+		} else if (is_list && !sqltoken_is_word(&k, "TABLE")) {
 			dotted_read(&s, &k, &d);
 			if (dotted_is(&d, database, t))
 				return true;

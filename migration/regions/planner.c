@@ -147,7 +147,7 @@ bool
 regions_is_zone_of(const struct regions_zone *z, const struct regions_table *t,
 		   const struct regions_partitioned *p)
 {
-	struct sqltoken_scan s = { z->target, z->target + strlen(z->target), false, false };
+	struct sqltoken_scan s = sqltoken_begin(slice_str(z->target));
 	struct slice name, index;
 	bool is_partition = slice_is_nocase(next_name(&s), "PARTITION");
 

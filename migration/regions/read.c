@@ -277,7 +277,7 @@ regions_read_values(PGconn *c, const struct regions_table *t, const char *column
 static bool
 is_zone_of(const char *target, const char *database)
 {
-	struct sqltoken_scan s = { target, target + strlen(target), false, false };
+	struct sqltoken_scan s = sqltoken_begin(slice_str(target));
 	struct sqltoken t, name = { 0 };
 	bool is_head = true;
 
@@ -433,7 +433,7 @@ regions_read_feeds(PGconn *c, struct regions_catalog *out, struct err *e)
 static bool
 names(struct slice text, const char *database)
 {
-	struct sqltoken_scan s = { text.p, text.p + text.n, false, false };
+	struct sqltoken_scan s = sqltoken_begin(text);
 	struct sqltoken t;
 
 	while (sqltoken_next(&s, &t)) {
@@ -447,7 +447,7 @@ names(struct slice text, const char *database)
 static bool
 is_job_of(const char *description, const char *database)
 {
-	struct sqltoken_scan s = { description, description + strlen(description), false, false };
+	struct sqltoken_scan s = sqltoken_begin(slice_str(description));
 	struct sqltoken t;
 
 	if (names(slice_str(description), database))

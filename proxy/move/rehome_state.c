@@ -252,21 +252,20 @@ is_name(const struct sqltoken *t, struct slice name)
 static struct slice
 find_prepare(struct slice text, struct slice name)
 {
-	struct sqltoken_scan scan = { .p = text.p, .end = text.p + text.n };
+	struct sqltoken_scan scan = sqltoken_begin(text);
 	const char *begin = text.p;
 	struct slice found = slice_of(text.p, 0);
 	struct sqltoken t;
 	bool is_ours = false;
 
 	for (unsigned i = 0; sqltoken_next(&scan, &t); i++) {
-		if (t.kind == SQLTOKEN_MARK && t.mark == ';') {
+		if (sqltoken_is_mark(&t, ';')) {
 			if (is_ours)
 				found = slice_of(begin, (size_t)(scan.p - begin));
 			begin = scan.p;
 			is_ours = false;
 			i = UINT32_MAX;
-		} else if (i == 0 &&
-			   !(t.kind == SQLTOKEN_WORD && slice_is_nocase(t.text, "prepare"))) {
+		} else if (i == 0 && !sqltoken_is_word(&t, "prepare")) {
 			i = 1; /* not one of these: its second word says nothing */
 		} else if (i == 1) {
 			is_ours = is_name(&t, name);

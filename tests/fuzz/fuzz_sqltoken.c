@@ -19,17 +19,27 @@
 static void
 check_scan(struct slice sql, bool escapes)
 {
-	struct sqltoken_scan scan = { .p = sql.p, .end = sql.p + sql.n, .escapes = escapes };
+	struct sqltoken_scan scan = sqltoken_begin(sql);
 	const char *from = sql.p;
 	struct sqltoken t;
 
+	scan.escapes = escapes;
 	while (sqltoken_next(&scan, &t)) {
-		FUZZ_ASSERT(scan.p > from && scan.p <= scan.end);
-		FUZZ_ASSERT(t.kind == SQLTOKEN_MARK ||
-			    (t.text.p >= from && t.text.p + t.text.n <= scan.p));
-		FUZZ_ASSERT(t.kind != SQLTOKEN_WORD || t.text.n > 0);
+		char value[8];
+		size_t n;
+
+		FUZZ_ASSERT(t.from >= from && scan.p > t.from && scan.p <= scan.end);
+		FUZZ_ASSERT(t.text.p >= t.from && t.text.p + t.text.n <= scan.p);
+		FUZZ_ASSERT(t.text.n > 0 || t.kind == SQLTOKEN_NAME || t.kind == SQLTOKEN_STRING);
+		if (t.kind != SQLTOKEN_MARK) {
+			n = sqltoken_value(&t, value, sizeof(value));
+			FUZZ_ASSERT(n == SIZE_MAX || n <= t.text.n);
+			FUZZ_ASSERT(n != SIZE_MAX || !t.exact ||
+				    memchr(t.text.p, '\0', t.text.n) != NULL);
+		}
 		from = scan.p;
 	}
+	FUZZ_ASSERT(scan.endless == NULL || (scan.endless >= sql.p && scan.endless < scan.end));
 	FUZZ_ASSERT(scan.p == scan.end && !sqltoken_next(&scan, &t));
 }
 

@@ -23,6 +23,8 @@ static const struct {
 	{ "DEALLOCATE ALL", "*" },
 	{ "DEALLOCATE PREPARE all ; ", "*" },
 	{ "discard all", "*" },
+	{ "/* app */ DEALLOCATE -- it\n PREPARE a;", "a" },
+	{ "DEALLOCATE a /* no end", NULL },
 	{ "DISCARD ALL; SELECT 1", NULL },
 	{ "DISCARD PLANS", NULL },
 	{ "DISCARD", NULL },
