@@ -23,7 +23,7 @@
 
 #define NAP_US        (50 * USEC_PER_MSEC)
 #define PATIENCE_US   (30 * USEC_PER_SEC) /* with a database that cannot be asked */
-#define LOOK_AT_US    USEC_PER_SEC        /* whether somebody is at work */
+#define LOOK_AT_US    USEC_PER_SEC        /* whether an executor is at work */
 #define BATCH         200
 #define PROGRESS_EACH USEC_PER_SEC
 #define LISTED_MAX    20 /* operations that are named one by one */
@@ -36,7 +36,7 @@ struct watching {
 	int64_t seq;
 	int64_t told_us;    /* when progress was told last */
 	struct err failure; /* of the last step that failed */
-	int64_t looked_us;  /* when it was asked last whether somebody is at work */
+	int64_t looked_us;  /* when it was asked last whether an executor is at work */
 };
 
 /* ---- events ---- */
@@ -137,7 +137,7 @@ look(struct watching *w, struct err *e)
 
 /* ---- whether it goes on ---- */
 
-/* Nobody's heart has beaten for a while, and the row is still the one that was read: an executor
+/* No heartbeat for a while, and the row is still the one that was read: an executor
  * that ends writes its last row first and lets the lease go then. One statement sees both. */
 static bool
 is_abandoned(struct watching *w)
@@ -191,7 +191,7 @@ detached(const struct command_run *c, struct err *e)
 }
 
 static int
-nobody_works(const struct command_run *c, struct err *e)
+no_executor(const struct command_run *c, struct err *e)
 {
 	err_set(e, SQLSTATE_ADMIN_SHUTDOWN,
 		"nobody works on migration %d any more, its state is %s", c->at.m.id,
@@ -218,7 +218,7 @@ stay(struct watching *w, struct err *e)
 			return 0;
 		if ((transition_is_running(w->c->at.m.state) || awaits_abort(&w->c->at.m)) &&
 		    is_abandoned(w))
-			return nobody_works(w->c, e);
+			return no_executor(w->c, e);
 		nanosleep(&nap, NULL);
 	}
 }

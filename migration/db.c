@@ -376,3 +376,14 @@ db_is_retryable(const struct err *e)
 	return strcmp(e->sqlstate, "55P03") == 0 || strcmp(e->sqlstate, "40P01") == 0 ||
 	       strcmp(e->sqlstate, "40001") == 0;
 }
+
+void
+db_cancel(PGconn *c)
+{
+	char ignored[256];
+	PGcancel *k = PQgetCancel(c);
+
+	if (k != NULL)
+		(void)PQcancel(k, ignored, sizeof(ignored));
+	PQfreeCancel(k);
+}

@@ -53,6 +53,8 @@ char *db_literal(PGconn *c, const char *s);
 char *db_ident(PGconn *c, const char *s);
 /* Why the last statement failed, of a result (may be NULL) or else the connection. */
 int db_error(PGconn *c, const PGresult *r, struct err *e);
+/* Ask the server to cancel the statement that runs. */
+void db_cancel(PGconn *c);
 /* A wait that is worth another try: 55P03 (lock_timeout), 40P01, 40001. */
 bool db_is_retryable(const struct err *e);
 

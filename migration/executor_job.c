@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * A job and its executor: what a step asks of the engine while it works (migration/kind.h). Events
- * and progress, orders to stop, statements that wait for locks, the rows of the migration and the
- * place where they are kept. A job of a command has no executor: it writes nothing.
+ * and progress, orders to stop, the rows of the migration and the place where they are kept. A job
+ * of a command has no executor: it writes nothing.
  */
 #include "config.h"
 
@@ -21,11 +21,9 @@
 #include "migration/journal.h"
 #include "migration/options.h"
 
-#define NAP_US       (50 * USEC_PER_MSEC)
-#define WRITE_TRIES  5
-#define RETRY_MIN_US (50 * USEC_PER_MSEC)
-#define RETRY_MAX_US (2 * USEC_PER_SEC)
-#define BATCH        500
+#define NAP_US      (50 * USEC_PER_MSEC)
+#define WRITE_TRIES 5
+#define BATCH       500
 
 static const struct {
 	const char *sqlstate, *text;
@@ -201,60 +199,6 @@ job_is_forced(const struct job *j, const char *guard)
 			return true;
 	}
 	return false;
-}
-
-/* ---- statements that wait for locks ---- */
-
-static int64_t
-retries_of(const struct job *j)
-{
-	const char *value = job_option(j, "retries");
-
-	return *value != '\0' ? migration_option_int(value) : 30;
-}
-
-static int
-attempt_of(struct job *j, PGconn *c, const char *sql, struct err *e)
-{
-	const char *timeout = job_option(j, "lock_timeout");
-	int64_t us = *timeout != '\0' ? migration_option_usec(timeout) : 500 * USEC_PER_MSEC;
-	bool in_transaction = PQtransactionStatus(c) == PQTRANS_INTRANS;
-	struct err ignored;
-	int rc;
-
-	if (in_transaction && db_exec(c, e, "SAVEPOINT meridian_retry") < 0)
-		return -1;
-	rc = db_execf(c, e, "SET lock_timeout = %lld", (long long)(us / USEC_PER_MSEC));
-	if (rc == 0)
-		rc = db_exec(c, e, sql);
-	if (in_transaction && rc == 0)
-		return db_exec(c, e, "RELEASE SAVEPOINT meridian_retry; SET lock_timeout = 0");
-	if (in_transaction)
-		db_exec(c, &ignored, "ROLLBACK TO SAVEPOINT meridian_retry");
-	if (PQtransactionStatus(c) != PQTRANS_IDLE && !in_transaction)
-		db_exec(c, &ignored, "ROLLBACK");
-	db_exec(c, &ignored, "SET lock_timeout = 0");
-	return rc;
-}
-
-int
-job_exec_retry(struct job *j, PGconn *c, const char *sql, struct err *e)
-{
-	int64_t wait = RETRY_MIN_US, most = retries_of(j);
-
-	for (int64_t i = 0;; i++) {
-		if (job_check_stop(j, e) < 0)
-			return -1;
-		if (attempt_of(j, c, sql, e) == 0)
-			return 0;
-		if (!db_is_retryable(e) || i >= most)
-			return -1;
-		if (i == 0)
-			job_progress(j, j->m.progress, "waits for a lock: %s", e->msg);
-		if (job_sleep(j, wait, e) < 0)
-			return -1;
-		wait = wait * 2 > RETRY_MAX_US ? RETRY_MAX_US : wait * 2;
-	}
 }
 
 /* ---- rows ---- */

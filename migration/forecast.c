@@ -69,7 +69,7 @@ tell_pinned(struct tally *t)
 
 		buf_printf(&text, "%u would be closed at the switch: session %s%s", p->n,
 			   buf_text(&p->ids), p->n > NAMED_MAX ? ", …" : "");
-		t->f->may_come_right = t->f->may_come_right && !is_lasting(p->why);
+		t->f->may_resolve_itself = t->f->may_resolve_itself && !is_lasting(p->why);
 		checks_add(&t->f->reasons, CHECK_ERROR, "sessions", p->why, buf_text(&text),
 			   is_lasting(p->why)
 			       ? "FORCE (sessions): they are told to reconnect (57P01)"
@@ -90,7 +90,7 @@ forecast_add(struct forecast *f, unsigned closed, const char *object, const char
 	checks_add(&f->reasons, CHECK_ERROR, "sessions", object, buf_text(&text), "");
 	buf_fini(&text);
 	f->closed += closed;
-	f->may_come_right = false;
+	f->may_resolve_itself = false;
 	if (f->closed > f->sessions) /* some have come in between */
 		f->sessions = f->closed;
 }
@@ -113,7 +113,7 @@ forecast_make(const struct site *site, const struct gate_move *m, const struct g
 	const struct gate_ops *gate = site->ops->gate;
 	struct tally t = { .f = out };
 
-	*out = (struct forecast){ .may_come_right = true };
+	*out = (struct forecast){ .may_resolve_itself = true };
 	if (gate == NULL || gate->sessions == NULL)
 		return;
 	gate->sessions(site->arg, m, count_session, &t);

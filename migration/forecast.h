@@ -16,7 +16,7 @@
 
 struct forecast {
 	unsigned sessions, closed;
-	bool may_come_right;   /* all that keeps a session from moving may end by itself */
+	bool may_resolve_itself; /* all that keeps a session from moving may end by itself */
 	struct checks reasons; /* a check `sessions` (ERROR) for each reason; object: "temp table",
 				  "role app" */
 };

@@ -21,7 +21,7 @@ struct gate_move {
 	const char *from;     /* region or node that serves it now */
 	const char *to;       /* region or node that will */
 	const char *newdb;    /* its name there; NULL: the same */
-	int64_t expires_us;   /* a freeze that nobody ends is over after this long; 0: never */
+	int64_t expires_us;   /* a freeze ends by itself after this long; 0: never */
 };
 
 struct gate_counts {

@@ -158,7 +158,7 @@ job_set_cancel(struct job *j, bool (*is_cancelled)(void *arg), void *arg)
 	j->cancel_arg = arg;
 }
 
-/* Somebody else's executor may have come while we were cut off: without a fresh heartbeat the home
+/* Another executor may have taken over while we were cut off: without a fresh heartbeat the home
  * is asked before anything new is opened. */
 static int
 still_ours(struct job *j, const struct place *p, struct err *e)
@@ -214,8 +214,8 @@ claim(struct job *j, struct place *p, struct err *e)
 	return 0;
 }
 
-/* A connection that nobody used for a while may have been closed by the server; its last words are
- * one read, the end is another. */
+/* An idle connection may have been closed by the server; its last message is one read, the end of
+ * the stream is another. */
 static bool
 is_open(PGconn *c)
 {

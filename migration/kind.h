@@ -185,6 +185,15 @@ void job_notice(struct job *j, const char *fmt, ...) __attribute__((format(print
 int job_check_stop(struct job *j, struct err *e);
 /* job_check_stop() and a pause of so long. */
 int job_sleep(struct job *j, int64_t usec, struct err *e);
+/* One simple query that may take long: job_check_stop() meanwhile, and the statement is cancelled
+ * where that says stop. */
+int job_run(struct job *j, PGconn *c, const char *sql, struct err *e);
+int job_runf(struct job *j, PGconn *c, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same for a query that was sent: the first result with rows is *out (may be NULL), the
+ * caller's to clear. `look` (may be NULL) is called every two seconds. */
+int job_finish(struct job *j, PGconn *c, PGresult **out, void (*look)(void *arg), void *arg,
+	       struct err *e);
 /* Run with lock_timeout and come back on 55P03/40P01 with a growing pause, as often as the options
  * lock_timeout and retries say; the statements are one transaction. */
 int job_exec_retry(struct job *j, PGconn *c, const char *sql, struct err *e);

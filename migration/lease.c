@@ -91,7 +91,7 @@ look(PGconn *home, const struct lease *l, struct holder *h, struct err *e)
 }
 
 static int
-somebody(const struct holder *h, struct err *e)
+held_by_another(const struct holder *h, struct err *e)
 {
 	err_set(e, "55P03", "another executor holds the lease of this migration");
 	err_detail(e, "%s on %s, heartbeat %.1f s ago.", h->owner, h->proxy,
@@ -143,7 +143,7 @@ lease_take(PGconn *home, struct lease *l, struct err *e)
 		if (look(home, l, &h, e) < 0)
 			return -1;
 		if (!h.locked_by_us && !h.is_stale)
-			rc = somebody(&h, e);
+			rc = held_by_another(&h, e);
 		else if (locks && !h.locked_by_us)
 			rc = lease_evict(home, l, &own, 1, e);
 		holder_fini(&h);

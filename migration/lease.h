@@ -12,7 +12,7 @@
  * it, a heartbeat does not). Engines without advisory locks (CockroachDB) have the row alone,
  * changed by compare-and-set.
  *
- * Errors: 55P03 somebody else has it; LEASE_LOST ours is lost for good.
+ * Errors: 55P03 another executor has it; LEASE_LOST ours is lost for good.
  */
 #ifndef MIGRATION_LEASE_H
 #define MIGRATION_LEASE_H
@@ -46,7 +46,7 @@ int lease_claim(PGconn *c, const struct lease *l, int64_t *seen, struct err *e);
 int lease_evict(PGconn *c, const struct lease *l, const int *own, size_t nown, struct err *e);
 /* First statement of a transaction that changes something. */
 int lease_check(PGconn *c, const struct lease *l, struct err *e);
-/* After the connection was lost: the advisory lock again, when nobody took it. */
+/* After the connection was lost: the advisory lock again, when no other executor took it. */
 int lease_relock(PGconn *home, const struct lease *l, struct err *e);
 /* Give it back. */
 void lease_drop(PGconn *home, const struct lease *l);

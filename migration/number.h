@@ -2,8 +2,8 @@
  *
  * The numbers of migrations: 1, 2, 3 … over all regions. While a region cannot be asked which of
  * them are in use there, a new migration takes its number from the block of its home's region, from
- * which no migration of another region ever has one: whatever is in use where nobody can look, it
- * is another number. Names of slots, of subscriptions and of advisory locks are made of it. Pure.
+ * which no migration of another region ever has one: what is in use where one cannot look is
+ * another number. Names of slots, of subscriptions and of advisory locks are made of it. Pure.
  */
 #ifndef MIGRATION_NUMBER_H
 #define MIGRATION_NUMBER_H

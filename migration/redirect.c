@@ -156,7 +156,7 @@ struct part {
 	size_t n;
 };
 
-/* Beyond the bound everybody is one row without a name. */
+/* Beyond the bound all further clients are one row without a name. */
 static struct part_row *
 row_of(struct part *p, const char *addr, const char *user, const char *application)
 {

@@ -54,7 +54,8 @@ struct redirect_ops {
 	void (*set)(void *arg, const char *told_by, const struct redirect *v, size_t n);
 	/* Whether clients of this proxy enter by the region that was left. */
 	bool (*is_entrance)(void *arg, const char *from, const char *to);
-	/* What clients of that place are to connect to, the caller's; NULL: nobody has said it. */
+	/* The address that clients of that place are to connect to, the caller's; NULL: none is
+	 * configured. */
 	char *(*entry)(void *arg, const char *place);
 	/* Those who have come since the last time: they are taken out. */
 	void (*take)(void *arg, const char *uuid,

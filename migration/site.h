@@ -72,7 +72,7 @@ struct site_ops {
 	 * nothing appended: not known. */
 	void (*traffic)(void *arg, const char *database, struct traffic *out);
 	const struct gate_ops *gate;
-	const struct redirect_ops *redirects; /* NULL: nobody is forwarded */
+	const struct redirect_ops *redirects; /* NULL: no client is forwarded */
 };
 
 struct site {

@@ -398,7 +398,7 @@ failed(struct job *j, struct migration_step *s, const struct err *why)
 {
 	struct err e;
 
-	/* Somebody ordered it to stop: it is still under way. */
+	/* It was ordered to stop: it is still under way. */
 	if (j->x->stop != STOP_NO && j->x->stop != STOP_DEADLINE)
 		return -1;
 	s->state = STEP_FAILED;

@@ -2,8 +2,8 @@
  *
  * What statements run on a database, for those that ask what a change will meet: from what this
  * proxy saw of its sessions in the last 24 hours (site_ops.traffic; statement_sample), else from
- * pg_stat_statements, which counts since it was reset and knows no distribution. Whoever counts
- * says which of the two it was.
+ * pg_stat_statements, which counts since it was reset and knows no distribution. Figures
+ * come with which of the two they are from.
  */
 #ifndef MIGRATION_TRAFFIC_H
 #define MIGRATION_TRAFFIC_H

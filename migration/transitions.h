@@ -45,9 +45,9 @@ enum migration_event { MIGRATION_EVENTS(MIGRATION_CONSTANT) MIGRATION_NEVENTS };
 const char *migration_event_words(enum migration_event ev);
 
 /* The state that follows; -1: not in this state. `phase` is the row's (that of the step that runs
- * or ran last, -1: none): whoever was interrupted goes back to its state, and RUN of another one is
- * refused until then. Which phases have steps is not known here: that RUN DATA comes after PREPARE
- * is the caller's to see. */
+ * or ran last, -1: none): one that was interrupted goes back to its state, and RUN of another one
+ * is refused until then. Which phases have steps is not known here: that RUN DATA comes after
+ * PREPARE is the caller's to see. */
 int transition(enum migration_state from, enum migration_event ev, int phase);
 /* The same for the console: -1 and *e (55000). */
 int transition_check(enum migration_state from, enum migration_event ev, int phase, struct err *e);

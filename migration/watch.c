@@ -5,7 +5,7 @@
  * thread that reads it (watch_db.c). Who serves which database goes to routes.c, who still enters
  * by the region that it has left to redirect.c; what an executor elsewhere asks of this proxy's
  * gate is done (fleet_proxy.c); an executor that died between freeze and decision, or behind the
- * decision, is replaced: nobody waits for a human there.
+ * decision, is replaced without an operator.
  */
 #include "config.h"
 
@@ -26,7 +26,7 @@
 #define PERIOD_US     USEC_PER_SEC
 #define FIRST_LOOK_US (3 * USEC_PER_SEC)
 #define NAP_US        (100 * USEC_PER_MSEC)
-#define ASKED_US      (300 * USEC_PER_MSEC) /* whoever may connect may ask */
+#define ASKED_US      (300 * USEC_PER_MSEC) /* a bound: every client of the database may notify */
 
 /* ---- waits ---- */
 
@@ -146,7 +146,7 @@ is_found(const struct watched *d, const struct control_dbs *found)
 	return false;
 }
 
-/* Those that are not found any more; nobody knows of them from now on but who leaves them. */
+/* Take those that are not found any more off the list: the caller stops their threads. */
 static struct watched *
 take_lost(struct region_watch *r, const struct control_dbs *found)
 {

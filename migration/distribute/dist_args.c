@@ -127,7 +127,7 @@ dist_args_text(const struct dist_step *s, const struct dist_plan *p, const struc
 		json_array_append_new(keys, json_of_key(c, &c->keys[s->keys[i]]));
 	o = json_pack("{s:s?, s:s, s:s?, s:s?, s:f, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
 		      "table", t != NULL ? t->name : NULL, "column", w->column, "beside",
-		      s->beside < c->ntables ? c->tables[s->beside].name : NULL, "why",
+		      s->colocated < c->ntables ? c->tables[s->colocated].name : NULL, "why",
 		      t != NULL ? p->choice[s->table].why : NULL, "seconds",
 		      dist_seconds(c, (int64_t)json_integer_value(bytes)), "partitioned",
 		      t != NULL && t->relkind == 'p', "identity", has_identities(s, c), "alone",
@@ -211,7 +211,7 @@ dist_args_parse(struct dist_args *out, const char *json, struct err *e)
 	}
 	out->table = string_of(o, "table");
 	out->column = string_or_empty(o, "column");
-	out->beside = string_of(o, "beside");
+	out->colocated = string_of(o, "beside");
 	out->why = string_or_empty(o, "why");
 	out->seconds = json_number_value(json_object_get(o, "seconds"));
 	out->bytes = json_integer_value(json_object_get(o, "bytes"));
@@ -244,7 +244,7 @@ dist_args_fini(struct dist_args *a)
 	free(a->tables);
 	free(a->table);
 	free(a->column);
-	free(a->beside);
+	free(a->colocated);
 	free(a->why);
 	memset(a, 0, sizeof(*a));
 }

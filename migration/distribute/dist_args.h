@@ -29,9 +29,9 @@ struct dist_table_args {
 };
 
 struct dist_args {
-	char *table;  /* NULL: no single one */
-	char *column; /* to distribute by */
-	char *beside; /* NULL: nobody's */
+	char *table;     /* NULL: no single one */
+	char *column;    /* to distribute by */
+	char *colocated; /* the table that it is colocated with; NULL: none */
 	char *why;
 	double seconds;
 	long long bytes;

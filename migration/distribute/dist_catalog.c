@@ -111,15 +111,6 @@ dist_catalog_find(const struct dist_catalog *c, const char *schema, const char *
 	return n == 1 ? other : c->ntables;
 }
 
-bool
-dist_list_has(const struct strlist *list, const char *s)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (strcmp(list->v[i], s) == 0)
-			return true;
-	return false;
-}
-
 char *
 dist_list_join(const struct strlist *list)
 {

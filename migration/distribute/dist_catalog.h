@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What a plan to distribute a database is made from: its tables, their keys, and the cluster, as
- * values. Filled by dist_load.h from a server or by a test from a table; nothing here asks anybody.
+ * values. Filled by dist_load.h from a server or by a test from a table; nothing here asks a
+ * server.
  */
 #ifndef MIGRATION_DISTRIBUTE_DIST_CATALOG_H
 #define MIGRATION_DISTRIBUTE_DIST_CATALOG_H
@@ -92,7 +93,6 @@ struct dist_key *dist_catalog_add_key(struct dist_catalog *c, const char *name, 
  * several others have one. */
 size_t dist_catalog_find(const struct dist_catalog *c, const char *schema, const char *table,
 			 bool *is_ambiguous);
-bool dist_list_has(const struct strlist *list, const char *s);
 /* "a, b, c", the caller's. */
 char *dist_list_join(const struct strlist *list);
 

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What stands against distributing: the cluster, the tables, and their foreign keys.
+ */
 #include "config.h"
 
 #include "migration/distribute/dist_checks.h"
@@ -9,7 +12,9 @@
 
 #include "base/mem.h"
 
-/* A table of the migration, and whether something is the matter with it. */
+/* ---- tables ---- */
+
+/* A table of the migration that is looked at. */
 struct table_case {
 	struct dist_plan *p;
 	const struct dist_catalog *c;
@@ -36,12 +41,6 @@ dist_find(struct dist_plan *p, enum check_severity severity, const char *check, 
 	f->object = xstrdup(object);
 	f->detail = xstrdup(detail);
 	f->fix = fix != NULL ? xstrdup(fix) : NULL;
-}
-
-static bool
-is_spread(const struct table_case *a) /* over the workers, by the column */
-{
-	return a->choice->method == METHOD_BLOCKING || a->choice->method == METHOD_CONCURRENT;
 }
 
 static void
@@ -73,16 +72,6 @@ check_column(const struct table_case *a)
 			  "ALTER TABLE ... ALTER COLUMN ... SET NOT NULL",
 			  "column %s may be NULL, and looking for such rows took too long",
 			  a->w->column);
-}
-
-static void
-check_keys_without(const struct table_case *a)
-{
-	for (size_t i = 0; i < a->t->keys_without.n; i++)
-		dist_find(a->p, CHECK_ERROR, "key_without_column", a->t->name,
-			  "make the column a part of it",
-			  "%s is UNIQUE, PRIMARY KEY or EXCLUDE without column %s",
-			  a->t->keys_without.v[i], a->w->column);
 }
 
 static void
@@ -205,15 +194,324 @@ check_table(const struct table_case *a)
 	check_numbers(a);
 	if (a->choice->method == METHOD_REFERENCE)
 		check_reference(a);
-	if (!is_spread(a))
-		return;
+	if (a->choice->method != METHOD_BLOCKING && a->choice->method != METHOD_CONCURRENT)
+		return; /* it is not spread over the workers */
 	check_column(a);
-	check_keys_without(a);
+	for (size_t i = 0; i < a->t->keys_without.n; i++)
+		dist_find(a->p, CHECK_ERROR, "key_without_column", a->t->name,
+			  "make the column a part of it",
+			  "%s is UNIQUE, PRIMARY KEY or EXCLUDE without column %s",
+			  a->t->keys_without.v[i], a->w->column);
 	if (a->choice->method == METHOD_CONCURRENT)
 		check_concurrent(a);
 	else
 		check_blocking(a);
 }
+
+/* ---- the cluster: whether Citus is there and can do what the plan needs ---- */
+
+static bool
+uses(const struct dist_plan *p, enum dist_act act)
+{
+	for (size_t i = 0; i < p->nsteps; i++)
+		if (p->steps[i].act == act)
+			return true;
+	return false;
+}
+
+static void
+check_citus(struct dist_plan *p, const struct dist_server *s)
+{
+	if (!s->is_coordinator)
+		dist_find(p, CHECK_ERROR, "not_coordinator", "", "name the coordinator's region",
+			  "this node is a worker: tables are distributed on the coordinator");
+	if (s->workers == 0)
+		dist_find(p, CHECK_ERROR, "no_workers", "pg_dist_node",
+			  "SELECT citus_add_node('host', port)",
+			  "there is no worker that takes shards: Citus would put all of them on "
+			  "the coordinator");
+	if (!s->is_registered && (uses(p, DIST_CONCURRENT) || uses(p, DIST_REFER)))
+		dist_find(p, CHECK_ERROR, "coordinator_not_registered", "pg_dist_node",
+			  "SELECT citus_set_coordinator_host('host', port)",
+			  "the coordinator is not among the nodes of the cluster");
+	for (size_t i = 0; i < s->unreachable.n; i++)
+		dist_find(p, CHECK_ERROR, "node_unreachable", s->unreachable.v[i],
+			  "SELECT * FROM citus_check_cluster_node_health()",
+			  "these nodes do not reach each other");
+}
+
+/* What create_distributed_table_concurrently() needs: it copies by logical replication, from the
+ * coordinator to itself and to the workers. */
+static void
+check_replication(struct dist_plan *p, const struct dist_server *s)
+{
+	if (strcmp(s->wal_level, "logical") != 0)
+		dist_find(p, CHECK_ERROR, "wal_level", "wal_level",
+			  "ALTER SYSTEM SET wal_level = logical, and a restart",
+			  "it is %s on the coordinator, METHOD CONCURRENT needs logical",
+			  s->wal_level);
+	if (s->plugins != NULL && strstr(s->plugins, "citus") == NULL)
+		dist_find(p, CHECK_ERROR, "output_plugin_libraries", "output_plugin_libraries",
+			  "ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, "
+			  "citus; SELECT pg_reload_conf()",
+			  "citus is not among them: %s", s->plugins);
+	if (s->slots_free < s->workers)
+		dist_find(p, CHECK_ERROR, "replication_slots", "max_replication_slots",
+			  "raise max_replication_slots, or drop slots that nobody uses",
+			  "%d are free on the coordinator, one for each of %d workers is needed",
+			  s->slots_free, s->workers);
+	if (s->senders_free < s->workers)
+		dist_find(p, CHECK_ERROR, "wal_senders", "max_wal_senders", "raise max_wal_senders",
+			  "%d are free on the coordinator, one for each of %d workers is needed",
+			  s->senders_free, s->workers);
+	if (s->connects_back != NULL)
+		dist_find(p, CHECK_ERROR, "connect_back", "citus.local_hostname",
+			  "set citus.local_hostname, and let the coordinator in by its own "
+			  "pg_hba.conf",
+			  "the coordinator cannot connect to itself: %s", s->connects_back);
+	if (s->replication_factor > 1)
+		dist_find(p, CHECK_ERROR, "shard_replication_factor",
+			  "citus.shard_replication_factor", "set it to 1",
+			  "it is %d, METHOD CONCURRENT needs 1", s->replication_factor);
+}
+
+static void
+check_atomic(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w)
+{
+	double sum = 0, budget = (double)w->lock_budget_us / 1e6;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->ntables; i++)
+		if (p->choice[i].is_in && (p->choice[i].method == METHOD_BLOCKING ||
+					   p->choice[i].method == METHOD_REFERENCE)) {
+			sum += dist_seconds(c, c->tables[i].bytes);
+			n++;
+		}
+	if (w->is_atomic && sum > budget)
+		dist_find(p, CHECK_WARN, "lock_budget", "atomic", "atomic = off",
+			  "writes to %zu tables wait for about %.1f s, lock_budget is %.1f s", n,
+			  sum, budget);
+	if (!w->is_atomic && n > 1 && sum <= budget && !uses(p, DIST_CONCURRENT))
+		dist_find(p, CHECK_INFO, "atomic_possible", "atomic", "atomic = on",
+			  "all %zu tables could be distributed in one transaction of about "
+			  "%.1f s: nothing would ever be half way",
+			  n, sum);
+}
+
+static void
+check_cluster(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w)
+{
+	if (!c->server.has_citus)
+		dist_find(p, CHECK_ERROR, "citus_extension", "citus",
+			  "shared_preload_libraries = 'citus', a restart, CREATE EXTENSION citus",
+			  "the extension is not installed in this database");
+	else
+		check_citus(p, &c->server);
+	if (uses(p, DIST_CONCURRENT))
+		check_replication(p, &c->server);
+	check_atomic(p, c, w);
+}
+
+/* ---- foreign keys: which the cluster cannot have, and which are not enforced for a while ---- */
+
+/* What a table will be. */
+enum fate { FATE_LOCAL, FATE_REFERENCE, FATE_HASH };
+
+struct key_case {
+	struct dist_plan *p;
+	const struct dist_catalog *c;
+	const struct dist_wish *w;
+	const struct dist_key *k;
+	size_t n; /* of the key */
+	const struct dist_table *from, *to;
+	char *object; /* "orders_store_id_fkey on public.orders" */
+};
+
+static enum fate
+fate_of(const struct key_case *a, size_t table)
+{
+	const struct dist_table *t = &a->c->tables[table];
+
+	switch (a->p->choice[table].method) {
+	case METHOD_BLOCKING:
+	case METHOD_CONCURRENT:
+		return FATE_HASH;
+	case METHOD_REFERENCE:
+		return FATE_REFERENCE;
+	case METHOD_CHOOSE:
+	case METHOD_LOCAL:
+		break;
+	}
+	return t->state == DIST_HASH        ? FATE_HASH
+	       : t->state == DIST_REFERENCE ? FATE_REFERENCE
+					    : FATE_LOCAL;
+}
+
+static bool
+is_concerned(const struct key_case *a, size_t table)
+{
+	enum spec_method m = a->p->choice[table].method;
+
+	return a->p->choice[table].is_in && m != METHOD_CHOOSE && m != METHOD_LOCAL;
+}
+
+static bool
+has_column_at_same_place(const struct key_case *a)
+{
+	for (size_t i = 0; i < a->k->columns.n && i < a->k->refers.n; i++)
+		if (strcmp(a->k->columns.v[i], a->w->column) == 0 &&
+		    strcmp(a->k->refers.v[i], a->w->column) == 0)
+			return true;
+	return false;
+}
+
+static bool
+sets_column(const struct key_case *a)
+{
+	bool on_delete = a->k->on_delete == 'n' || a->k->on_delete == 'd';
+	bool on_update = a->k->on_update == 'n' || a->k->on_update == 'd';
+
+	if (!strlist_has(&a->k->columns, a->w->column))
+		return false;
+	if (on_delete && a->k->sets.n > 0 && !strlist_has(&a->k->sets, a->w->column))
+		on_delete = false;
+	return on_delete || on_update;
+}
+
+static void
+check_hash_to_hash(const struct key_case *a)
+{
+	if (!has_column_at_same_place(a))
+		dist_find(a->p, CHECK_ERROR, "key_without_column", a->object,
+			  "put the column into both sides of it, at the same place, or drop it",
+			  "it refers to %s without column %s at the same place on both sides: %s",
+			  a->to->name, a->w->column, a->k->definition);
+}
+
+static void
+check_hash_to_local(const struct key_case *a)
+{
+	dist_find(a->p, CHECK_ERROR, "parent_stays_local", a->object,
+		  "distribute it too, or say METHOD REFERENCE for it, or drop the key",
+		  "%s would be distributed, and %s, to which it refers, not", a->from->name,
+		  a->to->name);
+}
+
+static void
+check_local_to_hash(const struct key_case *a)
+{
+	bool is_lost = a->p->choice[a->k->to].method == METHOD_CONCURRENT;
+	bool was_said = a->p->choice[a->k->from].method == METHOD_LOCAL;
+
+	dist_find(a->p, was_said && !is_lost ? CHECK_WARN : CHECK_ERROR, "child_stays_local",
+		  a->object, "distribute it too, or drop the key",
+		  is_lost ? "%s stays local: the key cannot come back when %s is distributed"
+			  : "%s stays local: a DELETE from %s will not look at its rows",
+		  a->from->name, a->to->name);
+}
+
+static void
+check_reference_to_hash(const struct key_case *a)
+{
+	dist_find(a->p, CHECK_ERROR, "reference_to_distributed", a->object, "drop the key",
+		  "%s would be a reference table: it cannot refer to %s, which is distributed",
+		  a->from->name, a->to->name);
+}
+
+static void
+check_reference_to_local(const struct key_case *a)
+{
+	dist_find(a->p, CHECK_WARN, "reference_to_local", a->object,
+		  "say METHOD REFERENCE for it too",
+		  "%s is a reference table: Citus takes %s, which stays local, into its metadata",
+		  a->from->name, a->to->name);
+}
+
+static void
+check_ends(const struct key_case *a)
+{
+	static void (*const table[3][3])(const struct key_case *) = {
+		[FATE_HASH][FATE_HASH] = check_hash_to_hash,
+		[FATE_HASH][FATE_LOCAL] = check_hash_to_local,
+		[FATE_LOCAL][FATE_HASH] = check_local_to_hash,
+		[FATE_REFERENCE][FATE_HASH] = check_reference_to_hash,
+		[FATE_REFERENCE][FATE_LOCAL] = check_reference_to_local,
+	};
+	enum fate from = fate_of(a, a->k->from), to = fate_of(a, a->k->to);
+
+	if (table[from][to] != NULL)
+		table[from][to](a);
+	if (from == FATE_HASH && sets_column(a))
+		dist_find(a->p, CHECK_ERROR, "key_sets_column", a->object,
+			  "ON DELETE CASCADE or NO ACTION, or SET NULL (other columns)",
+			  "SET NULL or SET DEFAULT would change column %s: %s", a->w->column,
+			  a->k->definition);
+}
+
+/* Steps that drop it and bring it back; 0: none. */
+static void
+gap_of(const struct key_case *a, size_t *from, size_t *to)
+{
+	*from = *to = 0;
+	for (size_t i = 0; i < a->p->nsteps; i++) {
+		const struct dist_step *s = &a->p->steps[i];
+
+		for (size_t j = 0; j < s->nkeys; j++) {
+			if (s->keys[j] != a->n)
+				continue;
+			if (s->act == DIST_DROP_KEYS)
+				*from = i + 1;
+			else if (s->act == DIST_ADD_KEYS || s->act == DIST_VALIDATE)
+				*to = i + 1;
+		}
+	}
+}
+
+static void
+check_gap(const struct key_case *a)
+{
+	size_t from, to;
+
+	gap_of(a, &from, &to);
+	if (a->p->is_cut[a->n])
+		dist_find(a->p, CHECK_WARN, "circle_of_keys", a->object, NULL,
+			  "the keys run in a circle; this one is dropped and comes back when "
+			  "%s and %s are distributed",
+			  a->from->name, a->to->name);
+	if (from == 0)
+		return;
+	if (to == 0)
+		dist_find(a->p, CHECK_ERROR, "key_lost", a->object, NULL,
+			  "it is dropped in step %zu and cannot come back", from);
+	else
+		dist_find(a->p, CHECK_WARN, "key_not_enforced", a->object,
+			  "METHOD BLOCKING keeps keys",
+			  "%s -> %s: dropped in step %zu, back and checked after step %zu",
+			  a->from->name, a->to->name, from, to);
+}
+
+static void
+check_keys(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w)
+{
+	for (size_t i = 0; i < c->nkeys; i++) {
+		struct key_case a = { .p = p, .c = c, .w = w, .k = &c->keys[i], .n = i };
+
+		a.from = &c->tables[a.k->from];
+		a.to = &c->tables[a.k->to];
+		if (!is_concerned(&a, a.k->from) && !is_concerned(&a, a.k->to))
+			continue;
+		a.object = xasprintf("%s on %s", a.k->name, a.from->name);
+		check_ends(&a);
+		if (a.k->from == a.k->to)
+			dist_find(p, CHECK_INFO, "self_reference", a.object, NULL,
+				  "the table refers to itself: nothing to be done for it");
+		else
+			check_gap(&a);
+		free(a.object);
+	}
+}
+
+/* ---- all ---- */
 
 static void
 check_name(struct dist_plan *p, const struct dist_catalog *c, const struct spec_name *n)
@@ -251,7 +549,7 @@ check_names(struct dist_plan *p, const struct dist_catalog *c, const struct dist
 void
 dist_checks(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w)
 {
-	dist_checks_cluster(p, c, w);
+	check_cluster(p, c, w);
 	check_names(p, c, w);
 	for (size_t n = 0; n < c->ntables; n++) {
 		size_t i = p->order[n];
@@ -259,5 +557,5 @@ dist_checks(struct dist_plan *p, const struct dist_catalog *c, const struct dist
 
 		check_table(&a);
 	}
-	dist_checks_keys(p, c, w);
+	check_keys(p, c, w);
 }

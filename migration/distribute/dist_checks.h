@@ -15,9 +15,4 @@ void dist_find(struct dist_plan *p, enum check_severity severity, const char *ch
 	       const char *object, const char *fix, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* The checks of the keys (dist_checks_keys.c) and of the cluster (dist_checks_cluster.c). */
-void dist_checks_keys(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w);
-void dist_checks_cluster(struct dist_plan *p, const struct dist_catalog *c,
-			 const struct dist_wish *w);
-
 #endif

@@ -29,23 +29,18 @@ struct watch {
 };
 
 int
-dist_concurrent_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+dist_is_spread(struct job *j, PGconn *c, const struct dist_args *a, bool *is_done, struct err *e)
 {
-	PGconn *c = job_db(j, DIST_PLACE, e);
-	struct dist_args a;
 	enum dist_state state = DIST_LOCAL;
 	char *column = NULL;
-	int rc;
+	int rc = dist_state_of(c, a->table, &state, &column, e);
 
-	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
-		return -1;
-	rc = dist_state_of(c, a.table, &state, &column, e);
-	*is_done = rc == 0 && state == DIST_HASH && strcmp(column, a.column) == 0;
+	(void)j;
+	*is_done = rc == 0 && state == DIST_HASH && strcmp(column, a->column) == 0;
 	if (rc == 0 && state == DIST_HASH && !*is_done)
-		rc = err_set(e, "55000", "%s is distributed by %s, not by %s", a.table, column,
-			     a.column);
+		rc = err_set(e, "55000", "%s is distributed by %s, not by %s", a->table, column,
+			     a->column);
 	free(column);
-	dist_args_fini(&a);
 	return rc;
 }
 
@@ -71,7 +66,7 @@ look(void *arg)
 		job_progress(w->j, -1, "copying %s: catching up", w->a->table);
 }
 
-/* Somebody distributes already: an executor that is gone began it, or somebody else. */
+/* Wait while another session distributes: an executor that is gone began it, or another client. */
 static int
 wait_for_others(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
@@ -130,10 +125,12 @@ run(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 
 	if (runner == NULL)
 		return -1;
-	dist_sql_concurrently(&sql, a->table, a->column, a->beside);
+	dist_sql_concurrently(&sql, a->table, a->column, a->colocated);
 	rc = dist_proof_count(j, c, a, DIST_BEFORE, &f, e);
 	if (rc == 0)
-		rc = dist_run(j, runner, buf_text(&sql), look, &w, e);
+		rc = PQsendQuery(runner, buf_text(&sql)) == 1
+			 ? job_finish(j, runner, NULL, look, &w, e)
+			 : db_error(runner, NULL, e);
 	if (rc == 0)
 		rc = dist_proof_count(j, c, a, DIST_AFTER, &f, e);
 	buf_fini(&sql);
@@ -160,21 +157,13 @@ say_half_way(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 }
 
 int
-dist_concurrent_act(struct job *j, const struct migration_step *s, struct err *e)
+dist_concurrently(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
-	PGconn *c = job_db(j, DIST_PLACE, e);
-	struct dist_args a;
 	bool is_done = false;
-	int rc;
 
-	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
+	if (wait_for_others(j, c, a, e) != 0 || dist_is_spread(j, c, a, &is_done, e) != 0)
 		return -1;
-	a.verify = dist_proof_wanted(j);
-	rc = wait_for_others(j, c, &a, e);
-	if (rc == 0)
-		rc = dist_concurrent_done(j, s, &is_done, e);
-	if (rc == 0 && !is_done && (rc = run(j, c, &a, e)) != 0)
-		rc = say_half_way(j, c, &a, e);
-	dist_args_fini(&a);
-	return rc;
+	if (is_done || run(j, c, a, e) == 0)
+		return 0;
+	return say_half_way(j, c, a, e);
 }

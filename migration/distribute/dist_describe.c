@@ -48,7 +48,7 @@ put_locks(const struct dist_args *a, struct step_text *out, const char *mode)
 		const struct dist_key_args *k = &a->keys[i / 2];
 		const char *table = i % 2 == 0 ? k->table : k->refer;
 
-		if (dist_list_has(&seen, table))
+		if (strlist_has(&seen, table))
 			continue;
 		if (seen.n == 0)
 			buf_printf(&out->lock, "%s on %s", mode, table);
@@ -93,7 +93,7 @@ on_distribute(const struct dist_args *a, struct step_text *out)
 {
 	dist_sql_settings(&out->sql, a->is_sequential);
 	dist_proof_sql(&out->sql, a, DIST_BEFORE);
-	dist_sql_distribute(&out->sql, a->table, a->column, a->beside);
+	dist_sql_distribute(&out->sql, a->table, a->column, a->colocated);
 	dist_proof_sql(&out->sql, a, DIST_AFTER);
 	buf_printf(&out->lock, "EXCLUSIVE on %s: writes wait", a->table);
 	put_estimate(a, out);
@@ -103,7 +103,7 @@ on_distribute(const struct dist_args *a, struct step_text *out)
 static void
 on_concurrently(const struct dist_args *a, struct step_text *out)
 {
-	dist_sql_concurrently(&out->sql, a->table, a->column, a->beside);
+	dist_sql_concurrently(&out->sql, a->table, a->column, a->colocated);
 	buf_printf(&out->lock, "none while copying; writes wait shortly at its end on %s",
 		   a->table);
 	put_estimate(a, out);

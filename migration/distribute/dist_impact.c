@@ -1,7 +1,12 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What the steps do to clients of the database meanwhile: after each step that changes a table,
+ * the foreign keys that are not enforced, the pairs of tables of which one is distributed and one
+ * is not, and the statements that join them (migration/traffic.h).
+ */
 #include "config.h"
 
-#include "migration/distribute/dist_impact.h"
+#include "migration/distribute/dist_steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -168,7 +168,7 @@ order_tables(struct maker *m)
 	for (size_t i = 0; i < g.nedges; i++) {
 		g.edges[i].from = m->c->keys[i].from;
 		g.edges[i].to = m->c->keys[i].to;
-		/* What stays as it is keeps nobody waiting. */
+		/* A table that stays as it is blocks no writes. */
 		if (!m->p->choice[g.edges[i].to].is_in || !m->p->choice[g.edges[i].from].is_in)
 			g.edges[i].to = g.edges[i].from;
 	}
@@ -215,7 +215,7 @@ add_step(struct maker *m, enum dist_act act, size_t table)
 
 	p->steps = xreallocarray(p->steps, p->nsteps + 1, sizeof(*p->steps));
 	s = &p->steps[p->nsteps++];
-	*s = (struct dist_step){ .act = act, .table = table, .beside = m->c->ntables };
+	*s = (struct dist_step){ .act = act, .table = table, .colocated = m->c->ntables };
 	s->keys = xcalloc(m->c->nkeys + 1, sizeof(*s->keys));
 	return s;
 }
@@ -347,7 +347,7 @@ set_beside(struct maker *m, struct dist_step *s, size_t table)
 {
 	if (m->p->choice[table].method == METHOD_REFERENCE)
 		return;
-	s->beside = m->anchor;
+	s->colocated = m->anchor;
 	if (m->anchor == m->c->ntables || table == m->p->root)
 		m->anchor = table;
 }
@@ -377,7 +377,7 @@ all_tables(struct maker *m)
 {
 	struct dist_step *s = add_step(m, DIST_ALL, m->c->ntables);
 
-	s->beside = m->anchor;
+	s->colocated = m->anchor;
 	s->tables = xcalloc(m->c->ntables + 1, sizeof(*s->tables));
 	for (size_t n = 0; n < m->c->ntables; n++)
 		if (is_ours(m, m->p->order[n]))

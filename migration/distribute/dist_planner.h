@@ -62,9 +62,9 @@ struct dist_choice {
 
 struct dist_step {
 	enum dist_act act;
-	size_t table;  /* catalog.ntables: no single one */
-	size_t beside; /* whose shards its shards go with; catalog.ntables: nobody's */
-	size_t *keys;  /* in catalog.keys */
+	size_t table;     /* catalog.ntables: no single one */
+	size_t colocated; /* the table that it is colocated with; catalog.ntables: none */
+	size_t *keys;     /* in catalog.keys */
 	size_t nkeys;
 	size_t *tables; /* of DIST_ALL */
 	size_t ntables;

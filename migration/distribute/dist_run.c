@@ -4,7 +4,6 @@
 #include "migration/distribute/dist_run.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,97 +14,24 @@
 #include "migration/db.h"
 #include "migration/distribute/dist_sql.h"
 
-#define TICK_MS   50
-#define LOOK_US   (2 * USEC_PER_SEC)
 #define GONE_US   (30 * USEC_PER_SEC)
 #define PAUSE_US  (100 * USEC_PER_MSEC)
 #define PAUSE_MAX (5 * USEC_PER_SEC)
 
-static void
-cancel(PGconn *c)
-{
-	char why[256];
-	PGcancel *k = PQgetCancel(c);
-
-	if (k != NULL)
-		(void)PQcancel(k, why, sizeof(why));
-	PQfreeCancel(k);
-}
-
-/* Every result of the string; the first error is kept, and the first value where one is wanted. */
-static int
-results(PGconn *c, char **value, struct err *e)
-{
-	int rc = 0;
-
-	for (PGresult *r; (r = PQgetResult(c)) != NULL; PQclear(r)) {
-		ExecStatusType s = PQresultStatus(r);
-
-		if (rc == 0 && s != PGRES_COMMAND_OK && s != PGRES_TUPLES_OK &&
-		    s != PGRES_EMPTY_QUERY)
-			rc = db_error(c, r, e);
-		if (value != NULL && *value == NULL && PQntuples(r) > 0 && !PQgetisnull(r, 0, 0))
-			*value = xstrdup(PQgetvalue(r, 0, 0));
-		if (PQstatus(c) != CONNECTION_OK) {
-			PQclear(r);
-			return rc != 0 ? rc : db_error(c, NULL, e);
-		}
-	}
-	return rc;
-}
-
-static void
-wait_readable(const PGconn *c)
-{
-	struct pollfd p = { .fd = PQsocket(c), .events = POLLIN };
-
-	(void)poll(&p, 1, TICK_MS);
-}
-
-/* Sent, and waited for until it answers. */
-static int
-wait_for_answer(struct job *j, PGconn *c, void (*look)(void *arg), void *arg, struct err *e)
-{
-	int64_t looked = clock_us();
-
-	for (;;) {
-		wait_readable(c);
-		if (PQconsumeInput(c) != 1)
-			return db_error(c, NULL, e);
-		if (PQisBusy(c) == 0)
-			return 0;
-		if (job_check_stop(j, e) != 0) {
-			cancel(c);
-			(void)results(c, NULL, NULL);
-			return -1;
-		}
-		if (look != NULL && clock_us() - looked > LOOK_US) {
-			look(arg);
-			looked = clock_us();
-		}
-	}
-}
-
-int
-dist_run(struct job *j, PGconn *c, const char *sql, void (*look)(void *arg), void *arg,
-	 struct err *e)
-{
-	if (PQsendQuery(c, sql) != 1)
-		return db_error(c, NULL, e);
-	return wait_for_answer(j, c, look, arg, e) == 0 ? results(c, NULL, e) : -1;
-}
-
 int
 dist_value(struct job *j, PGconn *c, const char *sql, char **out, struct err *e)
 {
+	PGresult *r = NULL;
+
 	*out = NULL;
 	if (PQsendQuery(c, sql) != 1)
 		return db_error(c, NULL, e);
-	if (wait_for_answer(j, c, NULL, NULL, e) == 0 && results(c, out, e) == 0)
-		return 0;
-	free(*out);
-	*out = NULL;
-	return -1;
+	if (job_finish(j, c, &r, NULL, NULL, e) < 0)
+		return -1;
+	if (r != NULL && PQntuples(r) > 0 && !PQgetisnull(r, 0, 0))
+		*out = xstrdup(PQgetvalue(r, 0, 0));
+	PQclear(r);
+	return 0;
 }
 
 /* One after another: Citus hands the text of a statement on as it came. */
@@ -118,7 +44,7 @@ run_each(struct job *j, PGconn *c, const char *sql, struct err *e)
 	while (rc == 0 && (one = dist_sql_next(&rest)).n > 0) {
 		char *text = xstrndup(one.p, one.n);
 
-		rc = dist_run(j, c, text, NULL, NULL, e);
+		rc = job_run(j, c, text, e);
 		free(text);
 	}
 	return rc;

@@ -17,11 +17,7 @@
  * not that of executors, so that a run is not ended with the executor that began it. */
 #define DIST_APPLICATION "meridian-distribute-"
 
-/* One string of SQL. look() (may be NULL) is called about every two seconds. Asked to stop, the
- * statement is cancelled. */
-int dist_run(struct job *j, PGconn *c, const char *sql, void (*look)(void *arg), void *arg,
-	     struct err *e);
-/* The same for one that answers: its first value, the caller's; NULL where there is none. */
+/* One statement: its first value, the caller's; NULL where there is none. */
 int dist_value(struct job *j, PGconn *c, const char *sql, char **out, struct err *e);
 /* Statements of dist_sql.h, in the transaction that is open, with lock_timeout, and again after
  * it. */
@@ -35,7 +31,7 @@ int dist_key_state(PGconn *c, const struct dist_key_args *k, struct err *e);
 /* Rows of the child without a parent (up to 1000), and the first of them. */
 int dist_orphans(struct job *j, PGconn *c, const struct dist_key_args *k, int64_t *n, char **first,
 		 struct err *e);
-/* Who holds the lock of the one concurrent operation that Citus allows; 0: nobody. */
+/* The process that holds the lock of the one concurrent operation that Citus allows; 0: none. */
 int dist_operation(PGconn *c, int *pid, struct err *e);
 /* End our own sessions that distribute concurrently, and wait until they are gone. */
 int dist_end_runs(struct job *j, PGconn *c, struct err *e);

@@ -53,7 +53,7 @@ dist_sql_settings(struct buf *b, bool sequential)
 
 static void
 put_call(struct buf *b, const char *function, const char *table, const char *column,
-	 const char *beside)
+	 const char *colocated)
 {
 	buf_printf(b, "SELECT %s(", function);
 	put_literal(b, table);
@@ -61,23 +61,23 @@ put_call(struct buf *b, const char *function, const char *table, const char *col
 		buf_str(b, ", ");
 		put_literal(b, column);
 	}
-	if (beside != NULL) {
+	if (colocated != NULL) {
 		buf_str(b, ", colocate_with => ");
-		put_literal(b, beside);
+		put_literal(b, colocated);
 	}
 	buf_str(b, ");\n");
 }
 
 void
-dist_sql_distribute(struct buf *b, const char *table, const char *column, const char *beside)
+dist_sql_distribute(struct buf *b, const char *table, const char *column, const char *colocated)
 {
-	put_call(b, "create_distributed_table", table, column, beside);
+	put_call(b, "create_distributed_table", table, column, colocated);
 }
 
 void
-dist_sql_concurrently(struct buf *b, const char *table, const char *column, const char *beside)
+dist_sql_concurrently(struct buf *b, const char *table, const char *column, const char *colocated)
 {
-	put_call(b, "create_distributed_table_concurrently", table, column, beside);
+	put_call(b, "create_distributed_table_concurrently", table, column, colocated);
 }
 
 void
@@ -89,7 +89,7 @@ dist_sql_reference(struct buf *b, const char *table)
 void
 dist_sql_all(struct buf *b, const struct dist_args *a)
 {
-	const char *beside = a->beside;
+	const char *colocated = a->colocated;
 
 	for (size_t i = 0; i < a->nkeys; i++)
 		dist_sql_drop_key(b, &a->keys[i]);
@@ -100,9 +100,9 @@ dist_sql_all(struct buf *b, const struct dist_args *a)
 			dist_sql_reference(b, t->table);
 			continue;
 		}
-		dist_sql_distribute(b, t->table, a->column, beside);
-		if (beside == NULL)
-			beside = t->table;
+		dist_sql_distribute(b, t->table, a->column, colocated);
+		if (colocated == NULL)
+			colocated = t->table;
 	}
 	for (size_t i = 0; i < a->nkeys; i++)
 		dist_sql_add_key(b, &a->keys[i], a->keys[i].is_valid);

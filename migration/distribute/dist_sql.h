@@ -13,9 +13,10 @@
  * (otherwise Citus takes every table that hangs on one into its metadata, and then refuses to
  * distribute their parents); sequential: where keys lead to reference tables. */
 void dist_sql_settings(struct buf *b, bool sequential);
-void dist_sql_distribute(struct buf *b, const char *table, const char *column, const char *beside);
+void dist_sql_distribute(struct buf *b, const char *table, const char *column,
+			 const char *colocated);
 void dist_sql_concurrently(struct buf *b, const char *table, const char *column,
-			   const char *beside);
+			   const char *colocated);
 void dist_sql_reference(struct buf *b, const char *table);
 /* Every table of a step of DIST_ALL, its circles opened and closed. */
 void dist_sql_all(struct buf *b, const struct dist_args *a);

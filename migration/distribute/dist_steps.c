@@ -15,24 +15,6 @@
 #include "migration/distribute/dist_sql.h"
 #include "migration/distribute/dist_trim.h"
 
-typedef int (*with_args)(struct job *j, PGconn *c, const struct dist_args *a, struct err *e);
-
-/* The step's connection and arguments, for what needs both. */
-static int
-with(struct job *j, const struct migration_step *s, with_args f, struct err *e)
-{
-	PGconn *c = job_db(j, DIST_PLACE, e);
-	struct dist_args a;
-	int rc;
-
-	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
-		return -1;
-	a.verify = dist_proof_wanted(j);
-	rc = f(j, c, &a, e);
-	dist_args_fini(&a);
-	return rc;
-}
-
 static int
 run_locked(struct job *j, PGconn *c, struct buf *sql, struct err *e)
 {
@@ -65,15 +47,6 @@ keys_before(struct job *j, const struct migration_step *s, char **json, struct e
 }
 
 static int
-nothing(struct job *j, const struct migration_step *s, struct err *e)
-{
-	(void)j;
-	(void)s;
-	(void)e;
-	return 0;
-}
-
-static int
 drop_keys(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
 	struct buf sql = { 0 };
@@ -81,12 +54,6 @@ drop_keys(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 	for (size_t i = 0; i < a->nkeys; i++)
 		dist_sql_drop_key(&sql, &a->keys[i]);
 	return run_locked(j, c, &sql, e);
-}
-
-static int
-drop_keys_act(struct job *j, const struct migration_step *s, struct err *e)
-{
-	return with(j, s, drop_keys, e);
 }
 
 /* Both ends spread alike, or the parent everywhere: else Citus takes the child half way along. */
@@ -132,24 +99,14 @@ add_keys(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 }
 
 static int
-add_keys_act(struct job *j, const struct migration_step *s, struct err *e)
+all_valid(struct job *j, PGconn *c, const struct dist_args *a, bool *is_done, struct err *e)
 {
-	return with(j, s, add_keys, e);
-}
-
-static int
-all_valid(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
-{
-	PGconn *c = job_db(j, DIST_PLACE, e);
-	struct dist_args a;
 	int rc = 1;
 
-	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
-		return -1;
-	for (size_t i = 0; i < a.nkeys && rc == 1; i++)
-		rc = dist_key_state(c, &a.keys[i], e);
+	(void)j;
+	for (size_t i = 0; i < a->nkeys && rc == 1; i++)
+		rc = dist_key_state(c, &a->keys[i], e);
 	*is_done = rc == 1;
-	dist_args_fini(&a);
 	return rc == -1 ? -1 : 0;
 }
 
@@ -161,7 +118,7 @@ validate(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 
 	for (size_t i = 0; i < a->nkeys; i++)
 		dist_sql_validate_key(&sql, &a->keys[i]);
-	rc = dist_run(j, c, buf_text(&sql), NULL, NULL, e);
+	rc = job_run(j, c, buf_text(&sql), e);
 	buf_fini(&sql);
 	if (rc != 0 && strcmp(e->sqlstate, "23503") == 0) {
 		if (job_option_is(j, "orphans", "report")) {
@@ -178,21 +135,9 @@ validate(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 }
 
 static int
-validate_act(struct job *j, const struct migration_step *s, struct err *e)
-{
-	return with(j, s, validate, e);
-}
-
-static int
 trim(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
 	return dist_put_trimmings(j, c, &a->trimmings, e);
-}
-
-static int
-trim_act(struct job *j, const struct migration_step *s, struct err *e)
-{
-	return with(j, s, trim, e);
 }
 
 /* ---- rows without a parent ---- */
@@ -235,18 +180,12 @@ orphans(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 	return 0;
 }
 
-static int
-orphans_act(struct job *j, const struct migration_step *s, struct err *e)
-{
-	return with(j, s, orphans, e);
-}
-
 /* ---- tables ---- */
 
 /* orphans = report: a key with orphans would stop the copy, so it goes and comes back NOT VALID. */
 static int
-step_aside(struct job *j, PGconn *c, const struct dist_args *a, struct buf *drop, struct buf *add,
-	   struct err *e)
+set_keys_aside(struct job *j, PGconn *c, const struct dist_args *a, struct buf *drop,
+	       struct buf *add, struct err *e)
 {
 	if (!job_option_is(j, "orphans", "report"))
 		return 0;
@@ -272,21 +211,15 @@ distribute(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 	int rc;
 
 	dist_sql_settings(&sql, a->is_sequential);
-	rc = step_aside(j, c, a, &sql, &add, e);
+	rc = set_keys_aside(j, c, a, &sql, &add, e);
 	dist_proof_sql(&sql, a, DIST_BEFORE);
-	dist_sql_distribute(&sql, a->table, a->column, a->beside);
+	dist_sql_distribute(&sql, a->table, a->column, a->colocated);
 	buf_slice(&sql, buf_view(&add));
 	buf_fini(&add);
 	if (rc == 0)
 		return copy_locked(j, c, a, &sql, e);
 	buf_fini(&sql);
 	return -1;
-}
-
-static int
-distribute_act(struct job *j, const struct migration_step *s, struct err *e)
-{
-	return with(j, s, distribute, e);
 }
 
 static int
@@ -301,12 +234,6 @@ reference(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 }
 
 static int
-reference_act(struct job *j, const struct migration_step *s, struct err *e)
-{
-	return with(j, s, reference, e);
-}
-
-static int
 distribute_all(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
 	struct buf sql = { 0 };
@@ -317,32 +244,19 @@ distribute_all(struct job *j, PGconn *c, const struct dist_args *a, struct err *
 	return copy_locked(j, c, a, &sql, e);
 }
 
-static int
-distribute_all_act(struct job *j, const struct migration_step *s, struct err *e)
-{
-	return with(j, s, distribute_all, e);
-}
-
 /* ---- the rows that stay on the coordinator ---- */
 
 static int
-truncate_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+has_no_rows(struct job *j, PGconn *c, const struct dist_args *a, bool *is_done, struct err *e)
 {
-	PGconn *c = job_db(j, DIST_PLACE, e);
-	struct dist_args a;
-	const char *table;
-	int rc;
+	const char *params[] = { a->table };
 
-	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
-		return -1;
-	table = a.table;
-	rc = db_is(c, is_done, e,
-		   "SELECT sum(pg_relation_size(relid)) = 0"
-		   " FROM (SELECT relid FROM pg_partition_tree($1::regclass)"
-		   " UNION SELECT $1::regclass) t",
-		   1, &table);
-	dist_args_fini(&a);
-	return rc;
+	(void)j;
+	return db_is(c, is_done, e,
+		     "SELECT sum(pg_relation_size(relid)) = 0"
+		     " FROM (SELECT relid FROM pg_partition_tree($1::regclass)"
+		     " UNION SELECT $1::regclass) t",
+		     1, params);
 }
 
 static int
@@ -357,40 +271,77 @@ truncate_rows(struct job *j, PGconn *c, const struct dist_args *a, struct err *e
 	return rc;
 }
 
+/* ---- the table of definitions ---- */
+
+/* What each step does, and how one sees that it is done (NULL: its row says so). */
+static const struct {
+	int (*act)(struct job *j, PGconn *c, const struct dist_args *a, struct err *e);
+	int (*done)(struct job *j, PGconn *c, const struct dist_args *a, bool *is_done,
+		    struct err *e);
+} works[DIST_NACTS] = {
+	[DIST_ORPHANS] = { orphans, NULL },
+	[DIST_DROP_KEYS] = { drop_keys, NULL },
+	[DIST_BLOCKING] = { distribute, NULL },
+	[DIST_CONCURRENT] = { dist_concurrently, dist_is_spread },
+	[DIST_REFER] = { reference, NULL },
+	[DIST_ALL] = { distribute_all, NULL },
+	[DIST_TRIM] = { trim, NULL },
+	[DIST_ADD_KEYS] = { add_keys, NULL },
+	[DIST_VALIDATE] = { validate, all_valid },
+	[DIST_TRUNCATE] = { truncate_rows, has_no_rows },
+};
+
+/* The step's connection and arguments; `is_done` NULL: act. */
 static int
-truncate_act(struct job *j, const struct migration_step *s, struct err *e)
+work(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
-	return with(j, s, truncate_rows, e);
+	enum dist_act act = dist_act_of(s);
+	PGconn *c = job_db(j, DIST_PLACE, e);
+	struct dist_args a;
+	int rc;
+
+	if (c == NULL || dist_args_parse(&a, s->args, e) != 0)
+		return -1;
+	a.verify = dist_proof_wanted(j);
+	rc = is_done != NULL ? works[act].done(j, c, &a, is_done, e) : works[act].act(j, c, &a, e);
+	dist_args_fini(&a);
+	return rc;
 }
 
-/* ---- the table of definitions ---- */
+static int
+act(struct job *j, const struct migration_step *s, struct err *e)
+{
+	/* The keys are kept by the row of the step alone. */
+	return dist_act_of(s) == DIST_KEEP_KEYS ? 0 : work(j, s, NULL, e);
+}
+
+static int
+done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+{
+	return work(j, s, is_done, e);
+}
 
 #define STEP(step, in, how, ...)                                                                \
 	{                                                                                       \
-		.name = step, .phase = in, .class = how, .describe = dist_describe, __VA_ARGS__ \
+		.name = step, .phase = in, .class = how, .describe = dist_describe, .act = act, \
+		__VA_ARGS__                                                                     \
 	}
 
-/* What has no undo goes back with the undo of others. */
+/* A step without an undo goes back with the undo of others. */
 static const struct step_def defs[DIST_NACTS] = {
-	[DIST_KEEP_KEYS] = STEP("keys", PHASE_PREPARE, CLASS_T, .before = keys_before,
-				.act = nothing, .undo = dist_undo_keys),
-	[DIST_ORPHANS] = STEP("orphans", PHASE_DATA, CLASS_R, .act = orphans_act),
-	[DIST_DROP_KEYS] = STEP("drop_keys", PHASE_DATA, CLASS_T, .act = drop_keys_act),
-	[DIST_BLOCKING] = STEP("distribute", PHASE_DATA, CLASS_T, .act = distribute_act,
-			       .undo = dist_undo_tables),
-	[DIST_CONCURRENT] =
-	    STEP("distribute_concurrently", PHASE_DATA, CLASS_I, .done = dist_concurrent_done,
-		 .act = dist_concurrent_act, .undo = dist_undo_tables),
-	[DIST_REFER] =
-	    STEP("reference", PHASE_DATA, CLASS_T, .act = reference_act, .undo = dist_undo_tables),
-	[DIST_ALL] = STEP("distribute_all", PHASE_DATA, CLASS_T, .act = distribute_all_act,
-			  .undo = dist_undo_tables),
-	[DIST_TRIM] = STEP("trimmings", PHASE_DATA, CLASS_T, .act = trim_act),
-	[DIST_ADD_KEYS] = STEP("add_keys", PHASE_DATA, CLASS_T, .act = add_keys_act),
-	[DIST_VALIDATE] =
-	    STEP("validate_key", PHASE_DATA, CLASS_I, .done = all_valid, .act = validate_act),
-	[DIST_TRUNCATE] = STEP("truncate_local", PHASE_FINALIZE, CLASS_I, .done = truncate_done,
-			       .act = truncate_act),
+	[DIST_KEEP_KEYS] =
+	    STEP("keys", PHASE_PREPARE, CLASS_T, .before = keys_before, .undo = dist_undo_keys),
+	[DIST_ORPHANS] = STEP("orphans", PHASE_DATA, CLASS_R, .undo = NULL),
+	[DIST_DROP_KEYS] = STEP("drop_keys", PHASE_DATA, CLASS_T, .undo = NULL),
+	[DIST_BLOCKING] = STEP("distribute", PHASE_DATA, CLASS_T, .undo = dist_undo_tables),
+	[DIST_CONCURRENT] = STEP("distribute_concurrently", PHASE_DATA, CLASS_I, .done = done,
+				 .undo = dist_undo_tables),
+	[DIST_REFER] = STEP("reference", PHASE_DATA, CLASS_T, .undo = dist_undo_tables),
+	[DIST_ALL] = STEP("distribute_all", PHASE_DATA, CLASS_T, .undo = dist_undo_tables),
+	[DIST_TRIM] = STEP("trimmings", PHASE_DATA, CLASS_T, .undo = NULL),
+	[DIST_ADD_KEYS] = STEP("add_keys", PHASE_DATA, CLASS_T, .undo = NULL),
+	[DIST_VALIDATE] = STEP("validate_key", PHASE_DATA, CLASS_I, .done = done),
+	[DIST_TRUNCATE] = STEP("truncate_local", PHASE_FINALIZE, CLASS_I, .done = done),
 };
 
 #undef STEP

@@ -11,6 +11,7 @@
 #ifndef MIGRATION_DISTRIBUTE_DIST_STEPS_H
 #define MIGRATION_DISTRIBUTE_DIST_STEPS_H
 
+#include "migration/distribute/dist_args.h"
 #include "migration/distribute/dist_planner.h"
 #include "migration/kind.h"
 
@@ -22,18 +23,23 @@ int dist_describe(struct job *j, const struct migration_step *s, struct step_tex
 		  struct err *e);
 enum dist_act dist_act_of(const struct migration_step *s);
 
-/* dist_concurrent.c */
-int dist_concurrent_done(struct job *j, const struct migration_step *s, bool *is_done,
-			 struct err *e);
-int dist_concurrent_act(struct job *j, const struct migration_step *s, struct err *e);
-
-/* dist_abort.c */
-int dist_may_abort(struct job *j, bool is_forced, struct err *e);
-/* Whether no table of others hangs on ours that Citus would take back with them. */
-int dist_is_alone_now(struct job *j, PGconn *c, bool *out, struct err *e);
+/* dist_concurrent.c: whether the table is distributed by the column; 55000: it is by another one.
+ */
+int dist_is_spread(struct job *j, PGconn *c, const struct dist_args *a, bool *is_done,
+		   struct err *e);
+int dist_concurrently(struct job *j, PGconn *c, const struct dist_args *a, struct err *e);
 
 /* dist_undo.c */
+int dist_may_abort(struct job *j, bool is_forced, struct err *e);
 int dist_undo_keys(struct job *j, const struct migration_step *s, struct err *e);
 int dist_undo_tables(struct job *j, const struct migration_step *s, struct err *e);
+
+/* dist_impact.c: SHOW MIGRATION m IMPACT: after each step, which keys nothing holds to and which
+ * tables are joined with one that is elsewhere, and what statements meet that. */
+int dist_impact(struct job *j, const struct dist_catalog *c, const struct dist_plan *p,
+		const struct dist_wish *w, const struct rows_sink *out, struct err *e);
+
+/* dist_verify.c: struct kind's `verify` */
+int dist_verify(struct job *j, const char *table, const struct rows_sink *out, struct err *e);
 
 #endif

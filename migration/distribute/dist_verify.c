@@ -1,7 +1,12 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * VERIFY of kind distribute: for each table of the plan what was counted before its copy and after
+ * it, and whether it is now what the migration makes of it: where it is, beside whom, with every
+ * foreign key that it had, each row with its parent. Changes nothing.
+ */
 #include "config.h"
 
-#include "migration/distribute/dist_verify.h"
+#include "migration/distribute/dist_steps.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -69,10 +74,10 @@ was_done(const struct migration_step *s)
 static int
 look_beside(const struct review *v, struct finding *f, struct err *e)
 {
-	const char *params[] = { f->table, f->a->beside };
+	const char *params[] = { f->table, f->a->colocated };
 	bool is_beside = true;
 
-	if (f->is_reference || f->a->beside == NULL)
+	if (f->is_reference || f->a->colocated == NULL)
 		return 0;
 	if (db_is(v->c, &is_beside, e,
 		  "SELECT count(DISTINCT colocationid) = 1 AND count(*) = 2 FROM pg_dist_partition"
@@ -80,7 +85,7 @@ look_beside(const struct review *v, struct finding *f, struct err *e)
 		  2, params) != 0)
 		return -1;
 	if (!is_beside)
-		WRONG(f, "its shards are not beside those of %s", f->a->beside);
+		WRONG(f, "its shards are not beside those of %s", f->a->colocated);
 	return 0;
 }
 

@@ -12,12 +12,10 @@
 #include "base/mem.h"
 #include "migration/db.h"
 #include "migration/distribute/dist_args.h"
-#include "migration/distribute/dist_impact.h"
 #include "migration/distribute/dist_load.h"
 #include "migration/distribute/dist_planner.h"
 #include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_steps.h"
-#include "migration/distribute/dist_verify.h"
 #include "migration/grammar.h"
 #include "migration/kind.h"
 

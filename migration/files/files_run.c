@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -11,8 +9,6 @@
 #include "migration/files/files_int.h"
 #include "migration/lease.h"
 
-#define LOOK_MS     100
-#define CANCEL_MS   10000 /* a server that does not obey a cancel request in this time is left */
 #define PAUSE_FIRST (50 * USEC_PER_MSEC)
 #define PAUSE_MAX   (2 * USEC_PER_SEC)
 
@@ -96,114 +92,17 @@ files_connect(struct job *j, const char *place, struct err *e)
 
 /* ---- one statement ---- */
 
-static void
-cancel(PGconn *c)
-{
-	char text[256];
-	PGcancel *k = PQgetCancel(c);
-
-	if (k != NULL)
-		(void)PQcancel(k, text, sizeof(text));
-	PQfreeCancel(k);
-}
-
-/* Something has come, or it has taken too long: -1. */
-static int
-wait_for(PGconn *c, int ms)
-{
-	struct pollfd p = { .fd = PQsocket(c), .events = POLLIN };
-	int n;
-
-	if (PQflush(c) > 0)
-		p.events |= POLLOUT;
-	n = poll(&p, 1, ms);
-	if (n < 0 && errno != EINTR)
-		return -1;
-	if (n > 0 && !PQconsumeInput(c))
-		return -1;
-	return n > 0 ? 1 : 0;
-}
-
-/* The result that is next; NULL: that was all. */
-static int
-take_result(PGconn *c, struct err *e, bool *is_over)
-{
-	PGresult *r = PQgetResult(c);
-	ExecStatusType s;
-	int rc = 0;
-
-	*is_over = r == NULL;
-	if (r == NULL)
-		return 0;
-	s = PQresultStatus(r);
-	if (s == PGRES_COPY_IN || s == PGRES_COPY_OUT || s == PGRES_COPY_BOTH) {
-		rc = err_set(e, "0A000", "COPY from or to the client");
-		*is_over = true; /* the connection is of no use any more */
-	} else if (s != PGRES_COMMAND_OK && s != PGRES_TUPLES_OK && s != PGRES_SINGLE_TUPLE &&
-		   s != PGRES_EMPTY_QUERY) {
-		rc = db_error(c, r, e);
-	}
-	PQclear(r);
-	return rc;
-}
-
-/* Results as they come; -1: the first error. */
-static int
-take_results(PGconn *c, struct err *e, bool *is_over)
-{
-	struct err more;
-	int rc = 0;
-
-	while (!*is_over && !PQisBusy(c))
-		if (take_result(c, rc < 0 ? &more : e, is_over) < 0)
-			rc = -1;
-	return rc;
-}
-
-/* The job has to stop: the statement too. */
-static void
-give_up(PGconn *c)
-{
-	struct err ignored;
-	bool is_over = false;
-	int64_t until = clock_us() + (int64_t)CANCEL_MS * USEC_PER_MSEC;
-
-	cancel(c);
-	while (!is_over && clock_us() < until) {
-		if (wait_for(c, LOOK_MS) < 0)
-			return;
-		(void)take_results(c, &ignored, &is_over);
-	}
-}
-
 int
 files_run(struct job *j, PGconn *c, struct slice sql, struct err *e)
 {
 	char *text = xstrndup(sql.p, sql.n);
-	bool is_over = false;
-	int sent = PQsendQueryParams(c, text, 0, NULL, NULL, NULL, NULL, 0), rc = 0;
+	int sent = PQsendQueryParams(c, text, 0, NULL, NULL, NULL, NULL, 0);
 
 	free(text);
 	if (!sent)
 		return db_error(c, NULL, e);
-	(void)PQsetSingleRowMode(c); /* whatever it answers, one row is in memory */
-	while (!is_over) {
-		int got = wait_for(c, LOOK_MS);
-
-		if (got == 0 && job_check_stop(j, e) < 0) {
-			give_up(c);
-			return -1;
-		}
-		if (got < 0 && PQstatus(c) == CONNECTION_BAD && !PQisBusy(c)) {
-			struct err ignored;
-
-			(void)take_results(c, rc < 0 ? &ignored : e, &is_over);
-			return rc < 0 ? rc : db_error(c, NULL, e);
-		}
-		if (take_results(c, e, &is_over) < 0)
-			rc = -1;
-	}
-	return rc;
+	(void)PQsetSingleRowMode(c); /* however many rows it answers, one is in memory */
+	return job_finish(j, c, NULL, NULL, NULL, e);
 }
 
 /* ---- transactions ---- */

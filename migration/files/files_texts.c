@@ -149,8 +149,8 @@ check_region(struct job *j, const char *region, const struct sqlfile *now, bool 
 	return rc;
 }
 
-/* It is another one than when the migration began. That is well where it failed and nobody has
- * any of it; the operator may say so too. */
+/* The file is another one than when the migration began. That is well where it failed and no region
+ * has any of it; the operator may say so too. */
 static int
 accept_change(struct job *j, const struct migration_step *s, const struct sqlfile *kept,
 	      const struct sqlfile *now, struct err *e)

@@ -36,8 +36,8 @@ struct lint_column {
 	bool exists;
 	char type[128];   /* as format_type() says it */
 	bool is_not_null; /* already, or by a validated CHECK */
-	int64_t calls;    /* of statements that name it and its table; -1: nobody counts */
-	char source[64];  /* who does: "this proxy, last 3 h" */
+	int64_t calls;    /* of statements that name it and its table; -1: not known */
+	char source[64];  /* of the calls: "this proxy, last 3 h" */
 };
 
 /* Names as the file writes them, quotes included. */
@@ -55,7 +55,7 @@ struct lint_finding {
 	const char *fix;
 };
 
-/* From file to file: tables that the files themselves have made are nobody's yet. */
+/* From file to file: tables that the files themselves have made are not in use yet. */
 struct lint {
 	const struct lint_facts *facts;
 	struct strlist made;

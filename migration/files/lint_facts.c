@@ -142,7 +142,7 @@ know_table(void *arg, struct slice table, struct lint_table *out)
 	free(name);
 }
 
-/* How often statements ran that name both; -1: nobody counts. */
+/* How often statements ran that name both; -1: the server does not count. */
 static int64_t
 calls_of(PGconn *c, const char *table, const char *column)
 {

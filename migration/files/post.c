@@ -124,8 +124,8 @@ post_ask(PGconn *c, const struct script_statement *st, enum post_answer *out, st
 
 /* ---- what is left behind ---- */
 
-/* Indexes that a failed build left: nobody builds them any more, and IF NOT EXISTS would take them
- * for built. */
+/* Drop indexes that a failed build left: no session builds them any more, and IF NOT EXISTS would
+ * take them for built. */
 static int
 drop_invalid(struct job *j, PGconn *c, const char *from, const char *const params[2], struct err *e)
 {

@@ -56,7 +56,7 @@ enum stmt_what {
 
 /* How to ask whether it has been carried out. */
 enum stmt_post {
-	POST_UNKNOWN,     /* nobody can tell */
+	POST_UNKNOWN,     /* the catalog does not tell */
 	POST_AGAIN,       /* carried out twice is carried out once */
 	POST_INDEX_VALID, /* name, table */
 	POST_INDEX_GONE,  /* name */

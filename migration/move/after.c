@@ -26,16 +26,9 @@ hand_over_act(struct job *j, const struct migration_step *s, struct err *e)
 	return job_set_home(j, d.to, e);
 }
 
-const struct step_def move_hand_over = { .name = "hand_over",
-					 .phase = PHASE_FINALIZE,
-					 .class = CLASS_R,
-					 .describe = move_describe,
-					 .act = hand_over_act };
-const struct step_def move_reverse_hand_over = { .name = "reverse_hand_over",
-						 .phase = PHASE_REVERSE,
-						 .class = CLASS_R,
-						 .describe = move_describe,
-						 .act = hand_over_act };
+MOVE_STEP(move_hand_over, "hand_over", PHASE_FINALIZE, CLASS_R, .act = hand_over_act);
+MOVE_STEP(move_reverse_hand_over, "reverse_hand_over", PHASE_REVERSE, CLASS_R,
+	  .act = hand_over_act);
 
 /* ---- stop_forward, stop_backward ---- */
 
@@ -43,8 +36,8 @@ const struct step_def move_reverse_hand_over = { .name = "reverse_hand_over",
 static int
 stop_subscription(struct job *j, PGconn *c, const char *name, struct err *e)
 {
-	if (move_execf(j, c, e, "ALTER SUBSCRIPTION %s DISABLE", name) != 0 ||
-	    move_execf(
+	if (job_runf(j, c, e, "ALTER SUBSCRIPTION %s DISABLE", name) != 0 ||
+	    job_runf(
 		j, c, e,
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_subscription WHERE subname = '%s'"
 		" AND pid IS NOT NULL",
@@ -84,18 +77,10 @@ stop_act(struct job *j, const struct migration_step *s, struct err *e)
 	return c != NULL ? stop_subscription(j, c, d.subscription, e) : -1;
 }
 
-const struct step_def move_stop_forward = { .name = "stop_forward",
-					    .phase = PHASE_FINALIZE,
-					    .class = CLASS_I,
-					    .describe = move_describe,
-					    .done = stop_done,
-					    .act = stop_act };
-const struct step_def move_stop_backward = { .name = "stop_backward",
-					     .phase = PHASE_REVERSE,
-					     .class = CLASS_I,
-					     .describe = move_describe,
-					     .done = stop_done,
-					     .act = stop_act };
+MOVE_STEP(move_stop_forward, "stop_forward", PHASE_FINALIZE, CLASS_I, .done = stop_done,
+	  .act = stop_act);
+MOVE_STEP(move_stop_backward, "stop_backward", PHASE_REVERSE, CLASS_I, .done = stop_done,
+	  .act = stop_act);
 
 /* ---- reverse_subscription ---- */
 
@@ -112,13 +97,10 @@ reverse_subscription_act(struct job *j, const struct migration_step *s, struct e
 	return c != NULL ? move_subscribe(j, c, MOVE_TARGET, names.backward, false, e) : -1;
 }
 
-const struct step_def move_reverse_subscription = { .name = "reverse_subscription",
-						    .phase = PHASE_FINALIZE,
-						    .class = CLASS_T,
-						    .describe = move_describe,
-						    .act = reverse_subscription_act };
+MOVE_STEP(move_reverse_subscription, "reverse_subscription", PHASE_FINALIZE, CLASS_T,
+	  .act = reverse_subscription_act);
 
-/* ---- reopen_source, reopen_target: who was left says where to go ---- */
+/* ---- reopen_source, reopen_target: the side that was left says where to go ---- */
 
 static int
 reopen_act(struct job *j, const struct migration_step *s, struct err *e)
@@ -148,16 +130,8 @@ reopen_act(struct job *j, const struct migration_step *s, struct err *e)
 	return rc;
 }
 
-const struct step_def move_reopen_source = { .name = "reopen_source",
-					     .phase = PHASE_FINALIZE,
-					     .class = CLASS_R,
-					     .describe = move_describe,
-					     .act = reopen_act };
-const struct step_def move_reopen_target = { .name = "reopen_target",
-					     .phase = PHASE_REVERSE,
-					     .class = CLASS_R,
-					     .describe = move_describe,
-					     .act = reopen_act };
+MOVE_STEP(move_reopen_source, "reopen_source", PHASE_FINALIZE, CLASS_R, .act = reopen_act);
+MOVE_STEP(move_reopen_target, "reopen_target", PHASE_REVERSE, CLASS_R, .act = reopen_act);
 
 /* ---- refresh_views ---- */
 
@@ -172,15 +146,11 @@ refresh_views_act(struct job *j, const struct migration_step *s, struct err *e)
 	return c != NULL ? rows_refresh_views(j, c, e) : -1;
 }
 
-const struct step_def move_refresh_views = { .name = "refresh_views",
-					     .phase = PHASE_FINALIZE,
-					     .class = CLASS_R,
-					     .describe = move_describe,
-					     .act = refresh_views_act };
+MOVE_STEP(move_refresh_views, "refresh_views", PHASE_FINALIZE, CLASS_R, .act = refresh_views_act);
 
 /* ---- COMPLETE ---- */
 
-/* Where the database is served now; the other side stays fenced until somebody drops it. */
+/* Where the database is served now; the other side stays fenced until the operator drops it. */
 static int
 serving_place(struct job *j, const char **out, struct err *e)
 {
@@ -225,11 +195,8 @@ drop_replication_act(struct job *j, const struct migration_step *s, struct err *
 	return db_execf(source, e, "DROP PUBLICATION IF EXISTS %s", names.publication);
 }
 
-const struct step_def move_drop_replication = { .name = "drop_replication",
-						.phase = PHASE_COMPLETE,
-						.class = CLASS_R,
-						.describe = move_describe,
-						.act = drop_replication_act };
+MOVE_STEP(move_drop_replication, "drop_replication", PHASE_COMPLETE, CLASS_R,
+	  .act = drop_replication_act);
 
 /* The side that serves: no fence, no function of ours, identities as they were. The row in
  * meridian.authority stays: it says where the database is. */
@@ -257,8 +224,5 @@ drop_leftovers_act(struct job *j, const struct migration_step *s, struct err *e)
 			job_id(j));
 }
 
-const struct step_def move_drop_leftovers = { .name = "drop_leftovers",
-					      .phase = PHASE_COMPLETE,
-					      .class = CLASS_R,
-					      .describe = move_describe,
-					      .act = drop_leftovers_act };
+MOVE_STEP(move_drop_leftovers, "drop_leftovers", PHASE_COMPLETE, CLASS_R,
+	  .act = drop_leftovers_act);

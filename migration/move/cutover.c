@@ -51,7 +51,7 @@ void
 direction_gate(struct job *j, const struct direction *d, struct gate_move *out)
 {
 	*out =
-	    /* one that has no number yet is whichever */
+	    /* a migration without a number yet: any */
 	    (struct gate_move){ .migration = job_id(j) != 0 ? job_id(j) : -1,
 				.attempt = job_attempt(j),
 				.database = job_database(j),
@@ -107,7 +107,7 @@ prewarm_act(struct job *j, const struct migration_step *s, struct err *e)
 	(void)e;
 	direction_of_step(j, s, &d);
 	direction_gate(j, &d, &m);
-	/* Politeness: who has no connection yet makes one behind the switch. */
+	/* Only to be quick: a session without a connection makes one behind the switch. */
 	if (fleet_prewarm(j, &m, clock_us() + PREWARM_US, &why) != 0)
 		job_notice(j, "connections are not all made in advance: %s", why.msg);
 	return 0;
@@ -160,7 +160,7 @@ arm_block(struct job *j, const struct direction *d, struct cutover *c, struct er
 	if (rc == 0)
 		rc = db_execf(c->armed, e, "SET lock_timeout = %" PRId64,
 			      job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
-	/* It waits for nobody who is gone. */
+	/* The block ends when this executor is gone. */
 	if (rc == 0 && PQserverVersion(c->armed) >= 140000)
 		rc = db_exec(c->armed, e, "SET client_connection_check_interval = '100ms'");
 	if (rc == 0 && PQsendQuery(c->armed, buf_text(&sql)) != 1)
@@ -425,7 +425,7 @@ await_block(struct job *j, const struct cutover *c, struct err *e)
 	int64_t catchup = c->fenced_us + job_option_usec(j, "catchup_deadline");
 	int64_t budget = c->frozen_us + job_option_usec(j, "pause_budget");
 
-	return move_finish_until(j, c->armed, catchup < budget ? catchup : budget, e);
+	return move_finish_until(c->armed, catchup < budget ? catchup : budget, e);
 }
 
 static int
@@ -493,7 +493,7 @@ tell_pause(struct job *j, const struct cutover *c, int64_t now)
 	buf_fini(&detail);
 }
 
-/* A snapshot of the side that was left: nobody writes there until replication comes back. */
+/* A snapshot of the side that was left: no client writes there until replication comes back. */
 static void
 keep_snapshot(struct job *j, const struct direction *d, struct cutover *c)
 {
@@ -539,41 +539,26 @@ switch_act(struct job *j, const struct migration_step *s, struct err *e)
 
 /* ---- both directions ---- */
 
-#define CUTOVER_STEP(variable, text, of_phase, ...)                   \
-	const struct step_def variable = { .name = text,              \
-					   .phase = of_phase,         \
-					   .class = CLASS_R,          \
-					   .describe = move_describe, \
-					   __VA_ARGS__ }
-#define DECIDE_STEP(variable, text, of_phase)                         \
-	const struct step_def variable = { .name = text,              \
-					   .phase = of_phase,         \
-					   .class = CLASS_I,          \
-					   .once_decided = true,      \
-					   .in_pause = true,          \
-					   .describe = move_describe, \
-					   .done = decide_done,       \
-					   .act = decide_act,         \
-					   .undo = decide_undo }
+#define PAUSE_STEP(step, text, of_phase, ...) \
+	MOVE_STEP(step, text, of_phase, CLASS_R, .in_pause = true, __VA_ARGS__)
+#define DECIDE_STEP(step, text, of_phase)                                                \
+	MOVE_STEP(step, text, of_phase, CLASS_I, .once_decided = true, .in_pause = true, \
+		  .done = decide_done, .act = decide_act, .undo = decide_undo)
 
-CUTOVER_STEP(move_prewarm, "prewarm", PHASE_FINALIZE, .each_time = true, .act = prewarm_act);
-CUTOVER_STEP(move_arm, "arm", PHASE_FINALIZE, .in_pause = true, .act = arm_act, .undo = arm_undo);
-CUTOVER_STEP(move_freeze, "freeze", PHASE_FINALIZE, .in_pause = true, .act = freeze_act,
-	     .undo = freeze_undo);
-CUTOVER_STEP(move_fence, "fence", PHASE_FINALIZE, .in_pause = true, .act = fence_act,
-	     .undo = fence_undo);
-CUTOVER_STEP(move_copy_rest, "copy_rest", PHASE_FINALIZE, .in_pause = true, .act = copy_rest_act);
+MOVE_STEP(move_prewarm, "prewarm", PHASE_FINALIZE, CLASS_R, .each_time = true, .act = prewarm_act);
+PAUSE_STEP(move_arm, "arm", PHASE_FINALIZE, .act = arm_act, .undo = arm_undo);
+PAUSE_STEP(move_freeze, "freeze", PHASE_FINALIZE, .act = freeze_act, .undo = freeze_undo);
+PAUSE_STEP(move_fence, "fence", PHASE_FINALIZE, .act = fence_act, .undo = fence_undo);
+PAUSE_STEP(move_copy_rest, "copy_rest", PHASE_FINALIZE, .act = copy_rest_act);
 DECIDE_STEP(move_decide, "decide", PHASE_FINALIZE);
-CUTOVER_STEP(move_switch, "switch", PHASE_FINALIZE, .in_pause = true, .act = switch_act);
+PAUSE_STEP(move_switch, "switch", PHASE_FINALIZE, .act = switch_act);
 
-CUTOVER_STEP(move_reverse_prewarm, "reverse_prewarm", PHASE_REVERSE, .each_time = true,
-	     .act = prewarm_act);
-CUTOVER_STEP(move_reverse_arm, "reverse_arm", PHASE_REVERSE, .in_pause = true, .act = arm_act,
-	     .undo = arm_undo);
-CUTOVER_STEP(move_reverse_freeze, "reverse_freeze", PHASE_REVERSE, .in_pause = true,
-	     .act = freeze_act, .undo = freeze_undo);
-CUTOVER_STEP(move_reverse_fence, "reverse_fence", PHASE_REVERSE, .in_pause = true, .act = fence_act,
-	     .undo = fence_undo);
+MOVE_STEP(move_reverse_prewarm, "reverse_prewarm", PHASE_REVERSE, CLASS_R, .each_time = true,
+	  .act = prewarm_act);
+PAUSE_STEP(move_reverse_arm, "reverse_arm", PHASE_REVERSE, .act = arm_act, .undo = arm_undo);
+PAUSE_STEP(move_reverse_freeze, "reverse_freeze", PHASE_REVERSE, .act = freeze_act,
+	   .undo = freeze_undo);
+PAUSE_STEP(move_reverse_fence, "reverse_fence", PHASE_REVERSE, .act = fence_act,
+	   .undo = fence_undo);
 DECIDE_STEP(move_reverse_decide, "reverse_decide", PHASE_REVERSE);
-CUTOVER_STEP(move_reverse_switch, "reverse_switch", PHASE_REVERSE, .in_pause = true,
-	     .act = switch_act);
+PAUSE_STEP(move_reverse_switch, "reverse_switch", PHASE_REVERSE, .act = switch_act);

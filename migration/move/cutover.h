@@ -4,7 +4,7 @@
  * try keeps between its steps is in struct cutover; what counts is in the databases:
  *
  *   meridian.authority on the side that takes over: epoch (this try's), decision NULL → 'forward'
- *   or 'back', whoever comes first; writable with it
+ *   or 'back', the first one wins; writable with it
  *   meridian.authority on the side that is left: writable false with the fence, in one transaction
  *   meridian.marker (mig, "fence" or "fence_back"): written with the fence, carries the sequences;
  *   where it has arrived, everything before it has

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "migration/db.h"
 #include "migration/grammar.h"
-#include "migration/move/again.h"
+#include "migration/move/recopy.h"
 #include "migration/move/rows.h"
 #include "migration/move/sql.h"
 #include "migration/move/stream.h"
@@ -61,26 +61,17 @@ publication_undo(struct job *j, const struct migration_step *s, struct err *e)
 	struct move_names names;
 
 	move_names(j, &names);
-	return c != NULL ? db_execf(c, e, "DROP PUBLICATION IF EXISTS %s", names.publication) : -1;
+	if (c == NULL)
+		return -1;
+	return db_execf(c, e, "DROP PUBLICATION IF EXISTS %s", names.publication);
 }
 
-const struct step_def move_publication = {
-	.name = "publication",
-	.phase = PHASE_DATA,
-	.class = CLASS_T,
-	.describe = move_describe,
-	.act = publication_act,
-	.undo = publication_undo,
-};
+MOVE_STEP(move_publication, "publication", PHASE_DATA, CLASS_T, .act = publication_act,
+	  .undo = publication_undo);
 
 /* It goes with the database. */
-const struct step_def move_reverse_publication = {
-	.name = "reverse_publication",
-	.phase = PHASE_DATA,
-	.class = CLASS_T,
-	.describe = move_describe,
-	.act = publication_act,
-};
+MOVE_STEP(move_reverse_publication, "reverse_publication", PHASE_DATA, CLASS_T,
+	  .act = publication_act);
 
 /* $1: the name that slot and subscription of the way forward have. */
 static int
@@ -117,8 +108,8 @@ slot_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (c == NULL)
 		return -1;
 	job_progress(j, -1, "waiting for the transactions that are open to make the slot");
-	return move_execf(j, c, e, "SELECT pg_create_logical_replication_slot('%s', 'pgoutput')",
-			  names.forward);
+	return job_runf(j, c, e, "SELECT pg_create_logical_replication_slot('%s', 'pgoutput')",
+			names.forward);
 }
 
 static int
@@ -131,15 +122,8 @@ slot_undo(struct job *j, const struct migration_step *s, struct err *e)
 	return c != NULL ? move_drop_slots(j, c, names.forward, e) : -1;
 }
 
-const struct step_def move_slot = {
-	.name = "slot",
-	.phase = PHASE_DATA,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = slot_done,
-	.act = slot_act,
-	.undo = slot_undo,
-};
+MOVE_STEP(move_slot, "slot", PHASE_DATA, CLASS_I, .done = slot_done, .act = slot_act,
+	  .undo = slot_undo);
 
 /* ---- subscription ---- */
 
@@ -220,14 +204,8 @@ subscription_undo(struct job *j, const struct migration_step *s, struct err *e)
 	return move_drop_subscription(j, c, names.forward, e);
 }
 
-const struct step_def move_subscription = {
-	.name = "subscription",
-	.phase = PHASE_DATA,
-	.class = CLASS_T,
-	.describe = move_describe,
-	.act = subscription_act,
-	.undo = subscription_undo,
-};
+MOVE_STEP(move_subscription, "subscription", PHASE_DATA, CLASS_T, .act = subscription_act,
+	  .undo = subscription_undo);
 
 int
 move_wait_for_worker(struct job *j, PGconn *c, const char *name, bool runs, struct err *e)
@@ -303,7 +281,7 @@ copy_done(struct job *j, const struct migration_step *s, bool *is_done, struct e
 
 	move_names(j, &names);
 	if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0 ||
-	    move_under_way_again(j, &again, e) != 0)
+	    recopy_table(j, &again, e) != 0)
 		return -1;
 	*is_done = look.all > 0 && look.ready == look.all && again == NULL;
 	free(again);
@@ -344,7 +322,7 @@ look_on(struct job *j, PGconn *c, struct waiting *w, struct err *e)
 		return -1;
 	if (look->ready == look->all && look->all > 0)
 		return 1;
-	if (tell_errors(j, w, e) != 0 || move_mend_copies(j, c, &w->lost, e) != 0 ||
+	if (tell_errors(j, w, e) != 0 || recopy_lost(j, c, &w->lost, e) != 0 ||
 	    stream_watch(j, c, &w->stream, &why, e) != 0)
 		return -1;
 	job_progress(j, look->all > 0 ? (int)(look->ready * 100 / look->all) : 0,
@@ -361,7 +339,7 @@ copy_act(struct job *j, const struct migration_step *s, struct err *e)
 	PGconn *c = job_db(j, s->place, e);
 	int rc = -1;
 
-	if (c != NULL && move_note_copies(j, c, e) == 0 && move_go_on_again(j, e) == 0)
+	if (c != NULL && move_note_copies(j, c, e) == 0 && recopy_continue(j, e) == 0)
 		rc = 0;
 	while (rc == 0) {
 		c = job_db(j, s->place, e);
@@ -375,14 +353,7 @@ copy_act(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 /* It goes with the subscription. */
-const struct step_def move_copy = {
-	.name = "copy",
-	.phase = PHASE_DATA,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = copy_done,
-	.act = copy_act,
-};
+MOVE_STEP(move_copy, "copy", PHASE_DATA, CLASS_I, .done = copy_done, .act = copy_act);
 
 /* ---- copy_rows: data = snapshot ---- */
 
@@ -404,13 +375,7 @@ copy_rows_act(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 /* They go with the database. */
-const struct step_def move_copy_rows = {
-	.name = "copy_rows",
-	.phase = PHASE_DATA,
-	.class = CLASS_R,
-	.describe = move_describe,
-	.act = copy_rows_act,
-};
+MOVE_STEP(move_copy_rows, "copy_rows", PHASE_DATA, CLASS_R, .act = copy_rows_act);
 
 /* ---- enable ---- */
 
@@ -433,11 +398,4 @@ enable_act(struct job *j, const struct migration_step *s, struct err *e)
 	return move_wait_for_worker(j, c, names.forward, true, e);
 }
 
-const struct step_def move_enable = {
-	.name = "enable",
-	.phase = PHASE_DATA,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = enable_done,
-	.act = enable_act,
-};
+MOVE_STEP(move_enable, "enable", PHASE_DATA, CLASS_I, .done = enable_done, .act = enable_act);

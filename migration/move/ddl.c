@@ -2,8 +2,8 @@
  *
  * ddl = record: schema changes that others make on the source from PREPARE on are let through, and
  * kept in meridian.ddl_log by the event trigger (prepare.c). They are not made on the target: what
- * that would do there only those know who made them. They are told, with their statements, as soon
- * as something asks for them, and FINALIZE waits until both sides are the same.
+ * that would do there only their authors know. They are told, with their statements, as soon as a
+ * step or a command reads them, and FINALIZE waits until both sides are the same.
  */
 #include "config.h"
 
@@ -14,7 +14,7 @@
 #include "migration/db.h"
 #include "migration/move/move.h"
 
-/* What somebody has to look at fits into a notice; the rest is in the table. */
+/* As much of a statement as fits into a notice; all of it is in the table. */
 #define SQL_WORDS                                                                        \
 	"tag || ' by ' || role || coalesce(': ' || left(regexp_replace(btrim(query, E' " \
 	"\\n\\t;'), "                                                                    \

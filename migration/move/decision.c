@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Who serves the database is decided on the side that takes over, by one UPDATE that either
+ * Which side serves the database is decided on the one that takes over, by one UPDATE that either
  * 'forward' or 'back' can win.
  */
 #include "config.h"
@@ -47,8 +47,8 @@ decision_epoch(struct job *j, PGconn *c, int64_t *out, struct err *e)
 	return db_int(c, out, e, "SELECT epoch FROM meridian.authority WHERE db = $1", 1, params);
 }
 
-/* Nobody can be asked, and FORCE said not to wait. What is on its way to the other side shall not
- * arrive there any more: it would decide. */
+/* `to` cannot be asked, and FORCE said not to wait. What is on its way there shall not arrive any
+ * more: it would decide. */
 static int
 give_up(struct job *j, const struct direction *d, struct err *e)
 {
@@ -123,7 +123,7 @@ put_slot(struct buf *b, const char *slot)
 		   slot, slot);
 }
 
-/* The snapshot for VERIFY is taken behind the marker and before anybody writes here; it is not
+/* The snapshot for VERIFY is taken behind the marker and before clients write here; it is not
  * waited for longer than half a second. */
 static void
 put_snapshot_wait(struct buf *b, int64_t epoch)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What has to hold before anybody is frozen. Each guard that does not is a check of severity ERROR;
- * FORCE (name) passes over it.
+ * What has to hold before any session is frozen. A guard that does not is a check of severity
+ * ERROR; FORCE (name) passes over it.
  */
 #include "config.h"
 
@@ -41,16 +41,16 @@ struct guarded {
 	struct direction d;
 	PGconn *from, *to;
 	struct checks *out;
-	bool is_last_word; /* what may come right by waiting is an error too */
-	bool is_lost;      /* replication is: what else is not as it should be follows from that */
-	bool is_hopeless;  /* no waiting helps */
+	bool is_final; /* what waiting may resolve is an error too */
+	bool is_lost;  /* replication is: what else is not as it should be follows from that */
+	bool waiting_is_useless; /* no waiting helps */
 	struct rehearsed *rehearsed;
 	struct buf forecast; /* of the sessions, for people; empty: not made */
 };
 
 /* FINALIZE waits a while for these by itself. */
 static bool
-may_come_right(const char *guard)
+may_resolve_itself(const char *guard)
 {
 	static const char *const guards[] = { "copied",    "slot",    "lag",
 					      "long_xact", "proxies", "sessions" };
@@ -65,7 +65,7 @@ may_come_right(const char *guard)
 static void
 fail(struct guarded *g, const char *guard, const char *object, const char *detail, const char *fix)
 {
-	bool is_warning = job_is_forced(g->j, guard) || (!g->is_last_word && may_come_right(guard));
+	bool is_warning = job_is_forced(g->j, guard) || (!g->is_final && may_resolve_itself(guard));
 
 	checks_add(g->out, is_warning ? CHECK_WARN : CHECK_ERROR, guard, object, detail, fix);
 }
@@ -342,7 +342,7 @@ fail_session(struct guarded *g, const struct forecast *f, const struct check *c)
 	static const char role[] = "role ";
 	bool is_role = strncmp(c->object, role, strlen(role)) == 0;
 	bool is_warning = job_is_forced(g->j, c->check) || g->d.is_backward ||
-			  (!g->is_last_word && f->may_come_right);
+			  (!g->is_final && f->may_resolve_itself);
 	char *mend =
 	    is_role ? move_mend_role(g->j, g->from, g->to, c->object + strlen(role)) : NULL;
 
@@ -369,7 +369,7 @@ guard_sessions(struct guarded *g, struct err *e)
 		forecast_add(&f, g->rehearsed->others, "other proxies", "their logs say why");
 	for (size_t i = 0; i < f.reasons.n; i++)
 		fail_session(g, &f, &f.reasons.v[i]);
-	g->is_hopeless = !f.may_come_right;
+	g->waiting_is_useless = !f.may_resolve_itself;
 	buf_clear(&g->forecast);
 	forecast_put(&f, &g->forecast);
 	forecast_fini(&f);
@@ -461,7 +461,7 @@ put_failed(struct buf *b, const struct checks *c)
 	for (size_t i = 0; i < c->n; i++) {
 		if (c->v[i].severity != CHECK_ERROR)
 			continue;
-		may_wait = may_wait && may_come_right(c->v[i].check);
+		may_wait = may_wait && may_resolve_itself(c->v[i].check);
 		buf_printf(b, "%s%s%s%s: %s", b->n > 0 ? "\n" : "", c->v[i].check,
 			   *c->v[i].object != '\0' ? " " : "", c->v[i].object, c->v[i].detail);
 	}
@@ -488,10 +488,10 @@ look(struct guarded *g, bool backward, struct buf *failed, bool *hopeless, struc
 	int rc;
 
 	g->out = &checks;
-	g->is_hopeless = false;
+	g->waiting_is_useless = false;
 	buf_clear(failed);
 	rc = check_guards(g, backward, e);
-	*hopeless = !put_failed(failed, &checks) || g->is_hopeless;
+	*hopeless = !put_failed(failed, &checks) || g->waiting_is_useless;
 	checks_fini(&checks);
 	return rc != 0 ? -1 : failed->n > 0;
 }
@@ -503,7 +503,7 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 	int64_t end = clock_us() + PATIENCE_US;
 	bool backward = s->def->phase == PHASE_REVERSE, hopeless;
 	struct rehearsed rehearsed = { 0 };
-	struct guarded g = { .j = j, .is_last_word = true, .rehearsed = &rehearsed };
+	struct guarded g = { .j = j, .is_final = true, .rehearsed = &rehearsed };
 	struct buf failed = { .cap = 0 };
 	int rc;
 
@@ -525,15 +525,6 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 	return rc;
 }
 
-const struct step_def move_guards = { .name = "guards",
-				      .phase = PHASE_FINALIZE,
-				      .class = CLASS_R,
-				      .each_time = true,
-				      .describe = move_describe,
-				      .act = guards_act };
-const struct step_def move_reverse_guards = { .name = "reverse_guards",
-					      .phase = PHASE_REVERSE,
-					      .class = CLASS_R,
-					      .each_time = true,
-					      .describe = move_describe,
-					      .act = guards_act };
+MOVE_STEP(move_guards, "guards", PHASE_FINALIZE, CLASS_R, .each_time = true, .act = guards_act);
+MOVE_STEP(move_reverse_guards, "reverse_guards", PHASE_REVERSE, CLASS_R, .each_time = true,
+	  .act = guards_act);

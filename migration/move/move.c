@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "migration/db.h"
 #include "migration/grammar.h"
 #include "migration/move/stream.h"
+#include "migration/window.h"
 #include "protocol/sqlstate.h"
 
 void
@@ -52,59 +54,8 @@ struct planned {
 	enum when when;
 };
 
-static const struct planned order[] = {
-	{ &move_control_source, MOVE_SOURCE, ALWAYS },
-	{ &move_identity, MOVE_SOURCE, IDENTITY },
-	{ &move_ddl_block, MOVE_SOURCE, DDL },
-	{ &move_fence_source_disabled, MOVE_SOURCE, ALWAYS },
-	{ &move_read_only, MOVE_SOURCE, READ_ONLY },
-	{ &move_roles, MOVE_TARGET, ALWAYS },
-	{ &move_role_verifiers, MOVE_TARGET, VERIFIERS },
-	{ &move_make_database, MOVE_TARGET, ALWAYS },
-	{ &move_database_settings, MOVE_TARGET, ALWAYS },
-	{ &move_control_target, MOVE_TARGET, ALWAYS },
-	{ &move_schema, MOVE_TARGET, ALWAYS },
-	{ &move_fence_target, MOVE_TARGET, ALWAYS },
-
-	{ &move_publication, MOVE_SOURCE, ONLINE },
-	{ &move_slot, MOVE_SOURCE, ONLINE },
-	{ &move_subscription, MOVE_TARGET, ONLINE },
-	{ &move_copy, MOVE_TARGET, ONLINE },
-	{ &move_stop_writes, MOVE_SOURCE, SNAPSHOT },
-	{ &move_copy_rows, MOVE_TARGET, SNAPSHOT },
-	{ &move_post_data, MOVE_TARGET, ALWAYS },
-	{ &move_enable, MOVE_TARGET, ONLINE },
-	{ &move_reverse_publication, MOVE_TARGET, ONLINE },
-
-	{ &move_guards, MOVE_SOURCE, ALWAYS },
-	{ &move_prewarm, MOVE_SOURCE, ALWAYS },
-	{ &move_arm, MOVE_TARGET, ALWAYS },
-	{ &move_freeze, MOVE_SOURCE, ALWAYS },
-	{ &move_fence, MOVE_SOURCE, ALWAYS },
-	{ &move_copy_rest, MOVE_TARGET, ALWAYS },
-	{ &move_decide, MOVE_TARGET, ALWAYS },
-	{ &move_switch, MOVE_TARGET, ALWAYS },
-	{ &move_hand_over, MOVE_TARGET, ALWAYS },
-	{ &move_stop_forward, MOVE_TARGET, ONLINE },
-	{ &move_reverse_subscription, MOVE_SOURCE, ONLINE },
-	{ &move_reopen_source, MOVE_SOURCE, ALWAYS },
-	{ &move_refresh_views, MOVE_TARGET, ALWAYS },
-	{ &move_verify, MOVE_TARGET, ALWAYS },
-
-	{ &move_reverse_guards, MOVE_TARGET, ONLINE },
-	{ &move_reverse_prewarm, MOVE_TARGET, ONLINE },
-	{ &move_reverse_arm, MOVE_SOURCE, ONLINE },
-	{ &move_reverse_freeze, MOVE_TARGET, ONLINE },
-	{ &move_reverse_fence, MOVE_TARGET, ONLINE },
-	{ &move_reverse_decide, MOVE_SOURCE, ONLINE },
-	{ &move_reverse_switch, MOVE_SOURCE, ONLINE },
-	{ &move_reverse_hand_over, MOVE_SOURCE, ONLINE },
-	{ &move_stop_backward, MOVE_SOURCE, ONLINE },
-	{ &move_reopen_target, MOVE_TARGET, ONLINE },
-
-	{ &move_drop_replication, MOVE_TARGET, ALWAYS },
-	{ &move_drop_leftovers, MOVE_TARGET, ALWAYS },
-};
+#define MOVE_PLANNED(step, place, when) { &step, place, when },
+static const struct planned order[] = { MOVE_STEPS(MOVE_PLANNED) };
 
 static bool
 is_wanted(const struct job *j, enum when when)
@@ -142,56 +93,86 @@ move_plan(struct job *j, struct plan *out, struct err *e)
 	return 0;
 }
 
-static const struct step_def *const defs[] = {
-	&move_control_source,
-	&move_identity,
-	&move_ddl_block,
-	&move_fence_source_disabled,
-	&move_read_only,
-	&move_roles,
-	&move_role_verifiers,
-	&move_make_database,
-	&move_database_settings,
-	&move_control_target,
-	&move_schema,
-	&move_fence_target,
-	&move_publication,
-	&move_slot,
-	&move_subscription,
-	&move_copy,
-	&move_stop_writes,
-	&move_copy_rows,
-	&move_post_data,
-	&move_enable,
-	&move_reverse_publication,
-	&move_guards,
-	&move_prewarm,
-	&move_arm,
-	&move_freeze,
-	&move_fence,
-	&move_copy_rest,
-	&move_decide,
-	&move_switch,
-	&move_hand_over,
-	&move_stop_forward,
-	&move_reverse_subscription,
-	&move_reopen_source,
-	&move_refresh_views,
-	&move_verify,
-	&move_reverse_guards,
-	&move_reverse_prewarm,
-	&move_reverse_arm,
-	&move_reverse_freeze,
-	&move_reverse_fence,
-	&move_reverse_decide,
-	&move_reverse_switch,
-	&move_reverse_hand_over,
-	&move_stop_backward,
-	&move_reopen_target,
-	&move_drop_replication,
-	&move_drop_leftovers,
-	NULL,
-};
+#define MOVE_DEF(step, place, when) &step,
+static const struct step_def *const defs[] = { MOVE_STEPS(MOVE_DEF) NULL };
+
+/* ---- the option window: the hours in which FINALIZE may freeze, by the source's clock ---- */
+
+/* What the clocks of that zone show. Where a zone is a number it is not left to the server: it
+ * counts the other way round. */
+static int
+local_time(PGconn *c, const struct window *w, int64_t *out, struct err *e)
+{
+	char minutes[16];
+	const char *const params[] = { w->zone, minutes };
+
+	snprintf(minutes, sizeof(minutes), "%d", w->offset);
+	return db_int(c, out, e,
+		      "SELECT floor(extract(epoch FROM CASE WHEN $1 <> '' THEN clock_timestamp() AT"
+		      " TIME ZONE $1 ELSE clock_timestamp() AT TIME ZONE make_interval(mins =>"
+		      " $2::int) END))::bigint",
+		      2, params);
+}
+
+int
+move_is_open(struct job *j, struct buf *opens, struct err *e)
+{
+	const char *text = job_option(j, "window");
+	int64_t local = 0, then;
+	struct window w;
+	PGconn *c;
+
+	/* What an older version has let in as a text is no window. */
+	if (*text == '\0' || !window_parse(text, &w))
+		return 1;
+	c = job_db(j, MOVE_SOURCE, e);
+	if (c == NULL || local_time(c, &w, &local, e) != 0)
+		return -1;
+	then = window_opens(&w, local);
+	if (then == local)
+		return 1;
+	buf_str(opens, "it opens ");
+	window_put_time(&w, then, opens);
+	buf_str(opens, "; it is ");
+	window_put_time(&w, local, opens);
+	return 0;
+}
+
+static int
+check_window(struct job *j, struct checks *out, struct err *e)
+{
+	struct buf opens = { .cap = 256 };
+	int rc = move_is_open(j, &opens, e);
+
+	buf_fini(&opens);
+	if (rc >= 0)
+		return 0;
+	if (strcmp(e->sqlstate, SQLSTATE_INVALID_PARAMETER_VALUE) != 0)
+		return -1;
+	checks_add(out, CHECK_ERROR, "window", job_option(j, "window"), e->msg,
+		   "a name of pg_timezone_names, or +hh:mm");
+	return 0;
+}
+
+static int
+may_begin(struct job *j, enum migration_phase phase, struct err *e)
+{
+	struct buf opens = { .cap = 256 };
+	int rc;
+
+	if (phase != PHASE_FINALIZE || job_is_forced(j, "window"))
+		return 0;
+	rc = move_is_open(j, &opens, e);
+	if (rc == 0) {
+		err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE,
+			"FINALIZE is to freeze in its window only: %s", job_option(j, "window"));
+		err_detail(e, "%s.", buf_text(&opens));
+		err_hint(e, "Wait for it, or: RUN MIGRATION %d FINALIZE FORCE (window);",
+			 job_id(j));
+	}
+	buf_fini(&opens);
+	return rc == 1 ? 0 : -1;
+}
 
 /* ---- places and checks ---- */
 
@@ -231,7 +212,7 @@ move_check(struct job *j, enum migration_phase before, struct checks *out, struc
 	if (before == PHASE_COMPLETE)
 		return 0;
 	source = job_db(j, MOVE_SOURCE, e);
-	if (source == NULL || move_check_window(j, out, e) != 0 ||
+	if (source == NULL || check_window(j, out, e) != 0 ||
 	    move_check_source(j, source, out, e) != 0 || move_check_target(j, source, out, e) != 0)
 		return -1;
 	return move_check_sessions(j, out);
@@ -244,7 +225,7 @@ const struct kind kind_move = {
 	.check = move_check,
 	.plan = move_plan,
 	.show = move_show,
-	.may_begin = move_may_begin,
+	.may_begin = may_begin,
 	.verify = move_verify_tables,
-	.stalled = stream_remark,
+	.stalled = stream_stalled,
 };

@@ -52,16 +52,9 @@ bool move_has_rest(const struct job *j);
 
 /* ---- run.c: statements that may take long ---- */
 
-/* One simple query; job_check_stop() meanwhile, and the statement is cancelled where that says
- * stop. */
-int move_exec(struct job *j, PGconn *c, const char *sql, struct err *e);
-int move_execf(struct job *j, PGconn *c, struct err *e, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-/* Collect what a query that was sent gives; the first result with rows is *out (may be NULL). */
-int move_finish(struct job *j, PGconn *c, PGresult **out, struct err *e);
-/* The same without ticks, at most until then: the statement is cancelled, and what it says last is
- * what counts. */
-int move_finish_until(struct job *j, PGconn *c, int64_t deadline_us, struct err *e);
+/* The results of a query that was sent, at most until then: the statement is cancelled, and what it
+ * says last counts. */
+int move_finish_until(PGconn *c, int64_t deadline_us, struct err *e);
 /* A statement on every row's first column, which it names by `%s`, each a transaction of its own
  * with retries. How many; -1. */
 int move_each(struct job *j, PGconn *c, const char *query, const char *statement, struct err *e);
@@ -79,8 +72,6 @@ int move_put_fences(PGconn *c, const char *verb, struct buf *sql, struct err *e)
 /* Until the worker of a subscription runs, or is gone. */
 int move_wait_for_worker(struct job *j, PGconn *c, const char *name, bool runs, struct err *e);
 
-/* ---- prepare.c ---- */
-
 /* ---- target.c ---- */
 
 /* Connected to the target's server, not to the database that is made there; 0 and NULL: it cannot
@@ -89,8 +80,8 @@ int move_server_of_undo(struct job *j, const char *what, PGconn **out, struct er
 
 /* ---- data.c ---- */
 
-/* libpq's words for the other side's server, which replicates from place `from`: directly, or
- * through Meridian. NULL and *e: nobody has said how. */
+/* The connection string for the other side's server, which replicates from place `from`: directly,
+ * or through Meridian. NULL and *e: it is not configured. */
 char *move_peer_conninfo(struct job *j, const char *from, const char *dbname, struct err *e);
 /* `c` subscribes to what place `from` publishes, at the slot of the same name. */
 int move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, bool copy,
@@ -102,12 +93,12 @@ int move_drop_subscription(struct job *j, PGconn *c, const char *name, struct er
 /* Noted on the source: which slots there the copies of our subscription make. Nothing where there
  * is no subscription. */
 int move_note_copies(struct job *j, PGconn *target, struct err *e);
-/* A slot, and those of the copies that were noted; nobody else's. */
+/* A slot, and those of the copies that were noted. */
 int move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e);
 int move_drop_fences(struct job *j, PGconn *c, struct err *e);
 int move_restore_identity(struct job *j, PGconn *c, struct err *e);
 /* A connection to a place that may be dead for good: 0 and *out NULL where it cannot be reached (*e
- * says why), we can reach the other one, and FORCE said that nobody is to wait for it. */
+ * says why), we can reach the other one, and FORCE said not to wait for it. */
 int move_place_or_gone(struct job *j, const char *place, PGconn **out, struct err *e);
 /* NOTICE and journal: `what` is left on a place that is gone. */
 void move_tell_left(struct job *j, const char *place, const char *what, const struct err *why);
@@ -116,18 +107,68 @@ int move_target_of_undo(struct job *j, const char *what, PGconn **out, struct er
 
 /* ---- the steps, in the order of the plan ---- */
 
-extern const struct step_def move_control_source, move_identity, move_ddl_block,
-    move_fence_source_disabled, move_read_only, move_roles, move_role_verifiers, move_make_database,
-    move_database_settings, move_control_target, move_schema, move_fence_target;
-extern const struct step_def move_publication, move_slot, move_subscription, move_copy,
-    move_stop_writes, move_copy_rows, move_post_data, move_enable, move_reverse_publication;
-extern const struct step_def move_guards, move_prewarm, move_arm, move_freeze, move_fence,
-    move_copy_rest, move_decide, move_switch, move_hand_over, move_stop_forward,
-    move_reverse_subscription, move_reopen_source, move_refresh_views, move_verify;
-extern const struct step_def move_reverse_guards, move_reverse_prewarm, move_reverse_arm,
-    move_reverse_freeze, move_reverse_fence, move_reverse_decide, move_reverse_switch,
-    move_reverse_hand_over, move_stop_backward, move_reopen_target;
-extern const struct step_def move_drop_replication, move_drop_leftovers;
+/* X(step, place, which options it is there for: enum when in move.c) */
+/* clang-format off */
+#define MOVE_STEPS(X) \
+	X(move_control_source, MOVE_SOURCE, ALWAYS) \
+	X(move_identity, MOVE_SOURCE, IDENTITY) \
+	X(move_ddl_block, MOVE_SOURCE, DDL) \
+	X(move_fence_source_disabled, MOVE_SOURCE, ALWAYS) \
+	X(move_read_only, MOVE_SOURCE, READ_ONLY) \
+	X(move_roles, MOVE_TARGET, ALWAYS) \
+	X(move_role_verifiers, MOVE_TARGET, VERIFIERS) \
+	X(move_make_database, MOVE_TARGET, ALWAYS) \
+	X(move_database_settings, MOVE_TARGET, ALWAYS) \
+	X(move_control_target, MOVE_TARGET, ALWAYS) \
+	X(move_schema, MOVE_TARGET, ALWAYS) \
+	X(move_fence_target, MOVE_TARGET, ALWAYS) \
+	X(move_publication, MOVE_SOURCE, ONLINE) \
+	X(move_slot, MOVE_SOURCE, ONLINE) \
+	X(move_subscription, MOVE_TARGET, ONLINE) \
+	X(move_copy, MOVE_TARGET, ONLINE) \
+	X(move_stop_writes, MOVE_SOURCE, SNAPSHOT) \
+	X(move_copy_rows, MOVE_TARGET, SNAPSHOT) \
+	X(move_post_data, MOVE_TARGET, ALWAYS) \
+	X(move_enable, MOVE_TARGET, ONLINE) \
+	X(move_reverse_publication, MOVE_TARGET, ONLINE) \
+	X(move_guards, MOVE_SOURCE, ALWAYS) \
+	X(move_prewarm, MOVE_SOURCE, ALWAYS) \
+	X(move_arm, MOVE_TARGET, ALWAYS) \
+	X(move_freeze, MOVE_SOURCE, ALWAYS) \
+	X(move_fence, MOVE_SOURCE, ALWAYS) \
+	X(move_copy_rest, MOVE_TARGET, ALWAYS) \
+	X(move_decide, MOVE_TARGET, ALWAYS) \
+	X(move_switch, MOVE_TARGET, ALWAYS) \
+	X(move_hand_over, MOVE_TARGET, ALWAYS) \
+	X(move_stop_forward, MOVE_TARGET, ONLINE) \
+	X(move_reverse_subscription, MOVE_SOURCE, ONLINE) \
+	X(move_reopen_source, MOVE_SOURCE, ALWAYS) \
+	X(move_refresh_views, MOVE_TARGET, ALWAYS) \
+	X(move_verify, MOVE_TARGET, ALWAYS) \
+	X(move_reverse_guards, MOVE_TARGET, ONLINE) \
+	X(move_reverse_prewarm, MOVE_TARGET, ONLINE) \
+	X(move_reverse_arm, MOVE_SOURCE, ONLINE) \
+	X(move_reverse_freeze, MOVE_TARGET, ONLINE) \
+	X(move_reverse_fence, MOVE_TARGET, ONLINE) \
+	X(move_reverse_decide, MOVE_SOURCE, ONLINE) \
+	X(move_reverse_switch, MOVE_SOURCE, ONLINE) \
+	X(move_reverse_hand_over, MOVE_SOURCE, ONLINE) \
+	X(move_stop_backward, MOVE_SOURCE, ONLINE) \
+	X(move_reopen_target, MOVE_TARGET, ONLINE) \
+	X(move_drop_replication, MOVE_TARGET, ALWAYS) \
+	X(move_drop_leftovers, MOVE_TARGET, ALWAYS)
+/* clang-format on */
+
+#define MOVE_EXTERN(step, place, when) extern const struct step_def step;
+MOVE_STEPS(MOVE_EXTERN)
+#undef MOVE_EXTERN
+
+#define MOVE_STEP(step, text, of_phase, of_class, ...)            \
+	const struct step_def step = { .name = text,              \
+				       .phase = of_phase,         \
+				       .class = of_class,         \
+				       .describe = move_describe, \
+				       __VA_ARGS__ }
 
 /* What PLAN shows of each of them, by its name (describe.c). */
 int move_describe(struct job *j, const struct migration_step *s, struct step_text *out,
@@ -143,10 +184,7 @@ int move_check_guards(struct job *j, bool backward, struct checks *out, struct e
 /* Whether FINALIZE may freeze now (option window): 1; 0 and when it opens next; -1 and *e, 22023
  * where the server does not know the time zone. */
 int move_is_open(struct job *j, struct buf *opens, struct err *e);
-/* The preflight: a time zone that nobody knows is an error. */
-int move_check_window(struct job *j, struct checks *out, struct err *e);
-int move_may_begin(struct job *j, enum migration_phase phase, struct err *e);
-/* ddl = record: NOTICE and journal for what nobody has been told of yet. */
+/* ddl = record: NOTICE and journal for what was not told yet. */
 int move_tell_changes(struct job *j, struct err *e);
 /* All that was recorded: an error each while both sides differ. */
 int move_check_changes(struct job *j, PGconn *source, bool differ, struct checks *out,

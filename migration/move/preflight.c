@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What is asked of the source before a move: a table of checks, each a query that gives a row
- * (severity, object, detail, fix) for what it has to say. PostgreSQL 12 to 17.
+ * The preflight of a move. The source: a table of checks, each a query that gives a row (severity,
+ * object, detail, fix) for what it has to say (PostgreSQL 12 to 17); then the target, the way
+ * between both servers, and the sessions of this proxy.
  */
 #include "config.h"
 
@@ -11,8 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "migration/db.h"
+#include "migration/grammar.h"
+#include "migration/move/cutover.h"
 #include "migration/move/sql.h"
+#include "migration/move/tools.h"
+#include "migration/move/verifiers.h"
+#include "migration/plan.h"
+
+#define SKEW_US    1000000
+#define EXPLICIT_N 32 /* sessions that are named one by one */
 
 /* When a check is less than its query says. */
 enum ease {
@@ -186,80 +196,309 @@ static const struct source_check checks_of_source[] = {
 #define NCHECKS (sizeof(checks_of_source) / sizeof(checks_of_source[0]))
 
 static enum check_severity
-severity_of(const struct job *j, const struct source_check *check, const char *word)
+severity_of(const char *word)
 {
-	enum check_severity severity = strcmp(word, "ERROR") == 0  ? CHECK_ERROR
-				       : strcmp(word, "WARN") == 0 ? CHECK_WARN
-								   : CHECK_INFO;
-
-	if (check->ease == IDENTITY_AUTO && job_option_is(j, "identity", "auto"))
-		return CHECK_INFO;
-	if ((check->ease == OBJECTS_HANDLED && !job_option_is(j, "large_objects", "error")) ||
-	    (check->ease == SLOTS_IGNORED && job_option_is(j, "foreign_slots", "ignore")))
-		return CHECK_WARN;
-	return severity;
+	return strcmp(word, "ERROR") == 0  ? CHECK_ERROR
+	       : strcmp(word, "WARN") == 0 ? CHECK_WARN
+					   : CHECK_INFO;
 }
 
+/* A check for each row (severity, object, detail, fix) of the query. */
 static int
-run_check(struct job *j, PGconn *c, const struct source_check *check, struct checks *out,
-	  struct err *e)
+ask(PGconn *c, const char *check, const char *sql, const char *param, struct checks *out,
+    struct err *e)
 {
-	PGresult *r = db_query(c, e, check->sql, 0, NULL);
+	const char *const params[] = { param };
+	PGresult *r = db_query(c, e, sql, param != NULL ? 1 : 0, params);
 
 	if (r == NULL)
-		return err_prefix(e, "check %s", check->name);
+		return err_prefix(e, "check %s", check);
 	for (int i = 0; i < PQntuples(r); i++)
-		checks_add(out, severity_of(j, check, PQgetvalue(r, i, 0)), check->name,
-			   PQgetvalue(r, i, 1), PQgetvalue(r, i, 2), PQgetvalue(r, i, 3));
+		checks_add(out, severity_of(PQgetvalue(r, i, 0)), check, PQgetvalue(r, i, 1),
+			   PQgetvalue(r, i, 2), PQgetvalue(r, i, 3));
 	PQclear(r);
 	return 0;
 }
 
-/* Two of them would take back each other's fences. A row that has no home any more is a copy. */
+static int
+check_source(struct job *j, PGconn *c, const struct source_check *check, struct checks *out,
+	     struct err *e)
+{
+	size_t from = out->n;
+
+	if (PQserverVersion(c) < check->from_version)
+		return 0;
+	if ((check->ease == IF_REPLICATED || check->ease == IDENTITY_AUTO) && !move_is_online(j))
+		return 0;
+	if (ask(c, check->name, check->sql, NULL, out, e) != 0)
+		return -1;
+	for (; from < out->n; from++) {
+		if (check->ease == IDENTITY_AUTO && job_option_is(j, "identity", "auto"))
+			out->v[from].severity = CHECK_INFO;
+		if ((check->ease == OBJECTS_HANDLED &&
+		     !job_option_is(j, "large_objects", "error")) ||
+		    (check->ease == SLOTS_IGNORED && job_option_is(j, "foreign_slots", "ignore")))
+			out->v[from].severity = CHECK_WARN;
+	}
+	return 0;
+}
+
+/* Two moves of a database would take back each other's fences. A row that is no home any more is a
+ * copy. */
 static const char others_sql[] =
-    "SELECT 'migration ' || id || ' ' || name, 'moves this database: ' || state FROM"
-    " meridian.migration WHERE is_home AND kind = 'move' AND id <> $1::int AND db = $2 AND state"
+    "SELECT 'ERROR', 'migration ' || id || ' ' || name, 'moves this database: ' || state, fix FROM"
+    " meridian.migration, (VALUES ('COMPLETE, REVERSE or ABORT that one first')) f(fix) WHERE"
+    " is_home AND kind = 'move' AND id <> $1::int AND db = current_database() AND state"
     " NOT IN ('created', 'preflight-success', 'preflight-error', 'done', 'aborted', 'reversed')"
-    " UNION ALL SELECT 'database ' || db, 'is served by ' || serves FROM meridian.authority"
-    " WHERE db = $2 AND decision = 'away'";
+    " UNION ALL SELECT 'ERROR', 'database ' || db, 'is served by ' || serves, fix FROM"
+    " meridian.authority, (VALUES ('COMPLETE, REVERSE or ABORT that one first')) f(fix)"
+    " WHERE db = current_database() AND decision = 'away'";
 
 static int
 check_others(struct job *j, PGconn *c, struct checks *out, struct err *e)
 {
 	bool is_there = false;
 	char id[16];
-	const char *const params[] = { id, job_database(j) };
-	PGresult *r;
 
 	if (db_is(c, &is_there, e, "SELECT to_regclass('meridian.authority') IS NOT NULL", 0,
 		  NULL) != 0)
 		return -1;
-	if (!is_there)
-		return 0;
 	snprintf(id, sizeof(id), "%d", job_id(j));
-	r = db_query(c, e, others_sql, 2, params);
-	if (r == NULL)
-		return err_prefix(e, "check other_migration");
-	for (int i = 0; i < PQntuples(r); i++)
-		checks_add(out, CHECK_ERROR, "other_migration", PQgetvalue(r, i, 0),
-			   PQgetvalue(r, i, 1), "COMPLETE, REVERSE or ABORT that one first");
-	PQclear(r);
-	return 0;
+	return is_there ? ask(c, "other_migration", others_sql, id, out, e) : 0;
 }
 
 int
 move_check_source(struct job *j, PGconn *c, struct checks *out, struct err *e)
 {
-	for (size_t i = 0; i < NCHECKS; i++) {
-		const struct source_check *check = &checks_of_source[i];
-
-		if (PQserverVersion(c) < check->from_version)
-			continue;
-		if ((check->ease == IF_REPLICATED || check->ease == IDENTITY_AUTO) &&
-		    !move_is_online(j))
-			continue;
-		if (run_check(j, c, check, out, e) != 0)
+	for (size_t i = 0; i < NCHECKS; i++)
+		if (check_source(j, c, &checks_of_source[i], out, e) != 0)
 			return -1;
-	}
 	return check_others(j, c, out, e);
+}
+
+/* ---- the target, and the way between both ---- */
+
+static void
+check_versions(PGconn *source, PGconn *target, struct checks *out)
+{
+	char text[96];
+	int a = PQserverVersion(source) / 10000, b = PQserverVersion(target) / 10000;
+
+	if (a <= b)
+		return;
+	snprintf(text, sizeof(text), "source %d, target %d", a, b);
+	checks_add(out, CHECK_ERROR, "target_version", "", text,
+		   "the target must not be older than the source");
+}
+
+static int
+check_extensions(PGconn *source, PGconn *target, struct checks *out, struct err *e)
+{
+	char *list = NULL;
+	int rc;
+
+	if (db_value(source, &list, e,
+		     "SELECT coalesce(json_object_agg(extname, extversion), '{}')::text"
+		     " FROM pg_extension",
+		     0, NULL) < 0)
+		return -1;
+	rc = ask(
+	    target, "target_extension",
+	    "SELECT 'ERROR', x.key, 'version ' || x.value || ' is not available on the target',"
+	    " 'install its package there' FROM json_each_text($1::json) x WHERE NOT EXISTS (SELECT"
+	    " FROM pg_available_extension_versions v WHERE v.name = x.key AND v.version = x.value)",
+	    list, out, e);
+	free(list);
+	return rc;
+}
+
+static int
+check_skew(PGconn *source, PGconn *target, struct checks *out, struct err *e)
+{
+	static const char clock[] =
+	    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+	int64_t a = 0, b = 0;
+	char text[64];
+
+	if (db_int(source, &a, e, clock, 0, NULL) != 0 ||
+	    db_int(target, &b, e, clock, 0, NULL) != 0)
+		return -1;
+	if (llabs(a - b) < SKEW_US)
+		return 0;
+	snprintf(text, sizeof(text), "the clocks differ by %.1f s", (double)llabs(a - b) / 1e6);
+	checks_add(out, CHECK_WARN, "clock_skew", "", text, "run a time service on both");
+	return 0;
+}
+
+static const char database_sql[] =
+    "SELECT 'ERROR', datname::text, 'exists already on the target', 'DROP DATABASE there, or AS"
+    " another name' FROM pg_database WHERE datname = $1";
+
+static const char workers_sql[] =
+    "SELECT 'ERROR', '', 'max_logical_replication_workers = ' || current_setting("
+    "'max_logical_replication_workers') || ', of which ' || (SELECT count(*) FROM"
+    " pg_stat_subscription WHERE pid IS NOT NULL) || ' are busy', 'raise it'"
+    " WHERE (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL) + 2 >"
+    " current_setting('max_logical_replication_workers')::int"
+    " UNION ALL SELECT 'ERROR', '', 'max_replication_slots = 0 on the target', 'raise it'"
+    " WHERE current_setting('max_replication_slots')::int < 2"
+    " UNION ALL SELECT 'WARN', '', 'wal_level = ' || current_setting('wal_level') ||"
+    " ' on the target: there is no way back', 'wal_level = logical there, or reverse = off'"
+    " WHERE current_setting('wal_level') <> 'logical'";
+
+static const char rights_sql[] =
+    "SELECT 'ERROR', current_user::text, 'is no superuser ' || $1, 'migration_conninfo: a role"
+    " that may make roles, databases, subscriptions and event triggers'"
+    " WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
+
+/* The server at `c` connects to the other one as a subscriber would, in a transaction that is
+ * taken back. */
+static void
+check_reach(struct job *j, PGconn *c, const char *peer_place, const char *check, struct checks *out)
+{
+	bool direct = !job_option_is(j, "connection", "through_meridian");
+	struct err why = { 0 };
+	char *peer, *literal;
+
+	/* The database of the target may not be there yet. */
+	peer = move_peer_conninfo(
+	    j, peer_place,
+	    strcmp(peer_place, MOVE_TARGET) == 0 ? "postgres" : job_dbname(j, peer_place), &why);
+	if (peer == NULL) {
+		checks_add(out, CHECK_ERROR, check, "", why.msg, why.hint);
+		return;
+	}
+	literal = db_literal(c, peer);
+	if (db_exec(c, &why, "BEGIN") == 0 && db_exec(c, &why, SQL_SECRETLY("true")) == 0)
+		db_execf(c, &why,
+			 "CREATE SUBSCRIPTION mrd_reach CONNECTION %s PUBLICATION mrd_reach WITH"
+			 " (create_slot = false, enabled = false, copy_data = false,"
+			 " slot_name = NONE)",
+			 literal);
+	db_exec(c, NULL, "ROLLBACK");
+	if (why.msg[0] != '\0')
+		checks_add(out, CHECK_ERROR, check, "", why.msg,
+			   direct ? "pg_hba.conf there, migration_peer_conninfo of its region, or "
+				    "connection = through_meridian"
+				  : "migration_through_conninfo of the region that replicates, the "
+				    "login at Meridian, or pg_hba.conf of the other one");
+	free(peer);
+	free(literal);
+}
+
+static int
+check_logical(struct job *j, PGconn *source, PGconn *target, struct checks *out, struct err *e)
+{
+	if (!move_is_online(j))
+		return 0;
+	if (ask(target, "target_workers", workers_sql, NULL, out, e) != 0)
+		return -1;
+	check_reach(j, target, MOVE_SOURCE, "target_reaches_source", out);
+	if (move_has_way_back(j))
+		check_reach(j, source, MOVE_TARGET, "source_reaches_target", out);
+	return 0;
+}
+
+static void
+check_programs(struct job *j, struct checks *out)
+{
+	static const char *const programs[] = { "pg_dump", "pg_restore" };
+	struct err why = { 0 };
+
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		char *path = tool_of_job(j, programs[i], &why);
+
+		if (path == NULL)
+			checks_add(out, CHECK_ERROR, "programs", programs[i], why.msg, why.hint);
+		free(path);
+	}
+}
+
+static int
+check_verifiers(struct job *j, PGconn *source, PGconn *target, struct checks *out, struct err *e)
+{
+	struct gate_logins *logins = move_logins(j);
+	unsigned closed;
+	int rc = move_check_verifiers(j, source, target, logins, out, &closed, e);
+
+	if (logins != NULL)
+		job_site(j)->ops->gate->logins_free(logins);
+	return rc;
+}
+
+static int
+check_server(struct job *j, PGconn *source, PGconn *target, struct checks *out, struct err *e)
+{
+	check_versions(source, target, out);
+	if (ask(source, "rights", rights_sql, "on the source", out, e) != 0 ||
+	    ask(target, "rights", rights_sql, "on the target", out, e) != 0)
+		return -1;
+	if (!job_step_done(j, "database", NULL) &&
+	    ask(target, "target_database", database_sql, job_dbname(j, MOVE_TARGET), out, e) != 0)
+		return -1;
+	if (check_extensions(source, target, out, e) != 0 ||
+	    check_skew(source, target, out, e) != 0 ||
+	    check_verifiers(j, source, target, out, e) != 0)
+		return -1;
+	return check_logical(j, source, target, out, e);
+}
+
+int
+move_check_target(struct job *j, PGconn *source, struct checks *out, struct err *e)
+{
+	struct err why = { 0 };
+	PGconn *target = job_db_new(j, MOVE_TARGET, "postgres", &why);
+	int rc;
+
+	check_programs(j, out);
+	if (target == NULL) {
+		checks_add(out, CHECK_ERROR, "target_reachable", job_spec(j)->to, why.msg,
+			   "migration_conninfo, and the region's nodes");
+		return 0;
+	}
+	rc = check_server(j, source, target, out, e);
+	PQfinish(target);
+	return rc;
+}
+
+/* ---- sessions of this proxy ---- */
+
+struct pinned {
+	struct checks *out;
+	unsigned n;
+};
+
+static void
+add_pinned(void *to, const struct gate_session *s)
+{
+	struct pinned *p = to;
+	char object[96];
+
+	if (s->movable || ++p->n > EXPLICIT_N)
+		return;
+	snprintf(object, sizeof(object), "session %llu", (unsigned long long)s->id);
+	checks_add(p->out, CHECK_WARN, "pinned_session", object, s->why,
+		   "it is told to reconnect at the switch (57P01)");
+}
+
+int
+move_check_sessions(struct job *j, struct checks *out)
+{
+	const struct gate_ops *gate = job_site(j)->ops->gate;
+	struct pinned p = { .out = out };
+	struct direction d;
+	struct gate_move m;
+	char text[64];
+
+	if (gate == NULL)
+		return 0;
+	direction_of(j, false, &d);
+	direction_gate(j, &d, &m);
+	gate->sessions(job_site(j)->arg, &m, add_pinned, &p);
+	if (p.n > EXPLICIT_N) {
+		snprintf(text, sizeof(text), "%u more sessions cannot be moved", p.n - EXPLICIT_N);
+		checks_add(out, CHECK_WARN, "pinned_session", "", text,
+			   "SHOW MIGRATION m SESSIONS lists them");
+	}
+	return 0;
 }

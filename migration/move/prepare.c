@@ -47,7 +47,6 @@ static const char ddl_block[] =
     " HINT = 'Wait for its migration to end, or ABORT it.';\n"
     "END $f$";
 
-/* What a place has in its row of meridian.authority before anything is decided. */
 /* The row of meridian.authority before anything is decided; how many were made (0: there is one),
  * -1. */
 static int
@@ -100,14 +99,8 @@ control_source_undo(struct job *j, const struct migration_step *s, struct err *e
 	return rc;
 }
 
-const struct step_def move_control_source = {
-	.name = "control_source",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_T,
-	.describe = move_describe,
-	.act = control_source_act,
-	.undo = control_source_undo,
-};
+MOVE_STEP(move_control_source, "control_source", PHASE_PREPARE, CLASS_T, .act = control_source_act,
+	  .undo = control_source_undo);
 
 /* ---- identity ---- */
 
@@ -158,15 +151,8 @@ identity_undo(struct job *j, const struct migration_step *s, struct err *e)
 	return c != NULL ? move_restore_identity(j, c, e) : -1;
 }
 
-const struct step_def move_identity = {
-	.name = "identity",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = identity_done,
-	.act = identity_act,
-	.undo = identity_undo,
-};
+MOVE_STEP(move_identity, "identity", PHASE_PREPARE, CLASS_I, .done = identity_done,
+	  .act = identity_act, .undo = identity_undo);
 
 /* ---- ddl_block ---- */
 
@@ -209,14 +195,8 @@ ddl_block_undo(struct job *j, const struct migration_step *s, struct err *e)
 		       " DROP TABLE IF EXISTS meridian.ddl_log");
 }
 
-const struct step_def move_ddl_block = {
-	.name = "ddl_block",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_T,
-	.describe = move_describe,
-	.act = ddl_block_act,
-	.undo = ddl_block_undo,
-};
+MOVE_STEP(move_ddl_block, "ddl_block", PHASE_PREPARE, CLASS_T, .act = ddl_block_act,
+	  .undo = ddl_block_undo);
 
 /* ---- fences ---- */
 
@@ -228,7 +208,6 @@ const struct step_def move_ddl_block = {
 	"CREATE TRIGGER meridian_fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s" \
 	" FOR EACH STATEMENT EXECUTE FUNCTION meridian.fence()"
 
-/* Every table has its fence, new ones in the state that is asked for. */
 /* Give every table its fence; a new one is in the state that is asked for. */
 static int
 lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e)
@@ -269,15 +248,8 @@ fence_source_undo(struct job *j, const struct migration_step *s, struct err *e)
 	return c != NULL ? move_drop_fences(j, c, e) : -1;
 }
 
-const struct step_def move_fence_source_disabled = {
-	.name = "fence_source_disabled",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = fence_laid,
-	.act = fence_source_act,
-	.undo = fence_source_undo,
-};
+MOVE_STEP(move_fence_source_disabled, "fence_source_disabled", PHASE_PREPARE, CLASS_I,
+	  .done = fence_laid, .act = fence_source_act, .undo = fence_source_undo);
 
 /* Tables have come with their fence: see control_target. */
 static int
@@ -306,14 +278,8 @@ fence_target_act(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 /* It goes with the database. */
-const struct step_def move_fence_target = {
-	.name = "fence_target",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = fence_target_done,
-	.act = fence_target_act,
-};
+MOVE_STEP(move_fence_target, "fence_target", PHASE_PREPARE, CLASS_I, .done = fence_target_done,
+	  .act = fence_target_act);
 
 /* ---- read_only, stop_writes: the fence on the source, for good ---- */
 
@@ -363,29 +329,15 @@ stop_writes_undo(struct job *j, const struct migration_step *s, struct err *e)
 	return c != NULL ? set_writes(j, c, true, e) : -1;
 }
 
-const struct step_def move_read_only = {
-	.name = "read_only",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = writes_stopped,
-	.act = stop_writes_act,
-	.undo = stop_writes_undo,
-};
+MOVE_STEP(move_read_only, "read_only", PHASE_PREPARE, CLASS_I, .done = writes_stopped,
+	  .act = stop_writes_act, .undo = stop_writes_undo);
 
-const struct step_def move_stop_writes = {
-	.name = "stop_writes",
-	.phase = PHASE_DATA,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = writes_stopped,
-	.act = stop_writes_act,
-	.undo = stop_writes_undo,
-};
+MOVE_STEP(move_stop_writes, "stop_writes", PHASE_DATA, CLASS_I, .done = writes_stopped,
+	  .act = stop_writes_act, .undo = stop_writes_undo);
 
 /* ---- control_target ---- */
 
-/* A table is never there without its fence: whoever is connected to the target could write. */
+/* A table never exists without its fence: clients of the target could write it. */
 static const char fence_new[] =
     "CREATE OR REPLACE FUNCTION meridian.fence_new() RETURNS event_trigger LANGUAGE plpgsql"
     " SET search_path = pg_catalog AS $f$\n"
@@ -428,11 +380,5 @@ control_target_act(struct job *j, const struct migration_step *s, struct err *e)
 	return put_authority(j, c, false, e) >= 0 ? 0 : -1;
 }
 
-const struct step_def move_control_target = {
-	.name = "control_target",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = control_target_done,
-	.act = control_target_act,
-};
+MOVE_STEP(move_control_target, "control_target", PHASE_PREPARE, CLASS_I,
+	  .done = control_target_done, .act = control_target_act);

@@ -214,7 +214,7 @@ rows_refresh_views(struct job *j, PGconn *c, struct err *e)
 	int rc = r != NULL ? 0 : -1;
 
 	for (int i = 0; rc == 0 && i < PQntuples(r); i++)
-		rc = move_execf(j, c, e, "REFRESH MATERIALIZED VIEW %s", PQgetvalue(r, i, 0));
+		rc = job_runf(j, c, e, "REFRESH MATERIALIZED VIEW %s", PQgetvalue(r, i, 0));
 	PQclear(r);
 	return rc;
 }

@@ -4,26 +4,13 @@
 #include "migration/move/move.h"
 
 #include <poll.h>
-#include <stdarg.h>
 
 #include "base/clock.h"
 #include "migration/db.h"
 #include "protocol/sqlstate.h"
 
-#define TICK_MS    100
-#define DRAIN_US   (5 * USEC_PER_SEC)
-#define CANCEL_ERR 256
-
-static void
-cancel(PGconn *c)
-{
-	char text[CANCEL_ERR];
-	PGcancel *k = PQgetCancel(c);
-
-	if (k != NULL)
-		PQcancel(k, text, sizeof(text));
-	PQfreeCancel(k);
-}
+#define TICK_MS  100
+#define DRAIN_US (5 * USEC_PER_SEC)
 
 /* Until the server has something to say. -1: the connection is gone. */
 static int
@@ -36,60 +23,8 @@ wait_readable(PGconn *c, int ms)
 	return poll(&p, 1, ms) >= 0 && PQconsumeInput(c) == 1 ? 0 : -1;
 }
 
-/* What a cancelled statement still says. */
-static void
-drain(PGconn *c)
-{
-	int64_t end = clock_us() + DRAIN_US;
-	PGresult *r;
-
-	while (PQisBusy(c) && clock_us() < end) {
-		if (wait_readable(c, TICK_MS) != 0)
-			return;
-	}
-	while (!PQisBusy(c) && (r = PQgetResult(c)) != NULL)
-		PQclear(r);
-}
-
-/* Results up to the end of the query; -1 where one of them is an error, or the query was stopped.
- */
 int
-move_finish(struct job *j, PGconn *c, PGresult **out, struct err *e)
-{
-	PGresult *r;
-	int rc = 0;
-
-	if (out != NULL)
-		*out = NULL;
-	for (;;) {
-		while (PQisBusy(c)) {
-			if (wait_readable(c, TICK_MS) != 0)
-				return db_error(c, NULL, e);
-			if (PQisBusy(c) && job_check_stop(j, e) != 0) {
-				cancel(c);
-				drain(c);
-				return -1;
-			}
-		}
-		r = PQgetResult(c);
-		if (r == NULL)
-			return rc;
-		if (rc == 0 && PQresultStatus(r) != PGRES_COMMAND_OK &&
-		    PQresultStatus(r) != PGRES_TUPLES_OK)
-			rc = db_error(c, r, e);
-		if (rc == 0 && out != NULL && *out == NULL && PQresultStatus(r) == PGRES_TUPLES_OK)
-			*out = r;
-		else
-			PQclear(r);
-		if (rc != 0 && out != NULL) {
-			PQclear(*out);
-			*out = NULL;
-		}
-	}
-}
-
-int
-move_finish_until(struct job *j, PGconn *c, int64_t deadline_us, struct err *e)
+move_finish_until(PGconn *c, int64_t deadline_us, struct err *e)
 {
 	PGresult *r;
 	int rc = 0;
@@ -98,7 +33,7 @@ move_finish_until(struct job *j, PGconn *c, int64_t deadline_us, struct err *e)
 		int64_t left = deadline_us - clock_us();
 
 		if (left <= 0) {
-			cancel(c);
+			db_cancel(c);
 			deadline_us = clock_us() + DRAIN_US;
 			if (rc != 0)
 				return rc;
@@ -110,7 +45,6 @@ move_finish_until(struct job *j, PGconn *c, int64_t deadline_us, struct err *e)
 					 : TICK_MS) != 0)
 			return db_error(c, NULL, e);
 	}
-	(void)j;
 	/* It may have ended well all the same. */
 	rc = 0;
 	while ((r = PQgetResult(c)) != NULL) {
@@ -119,29 +53,6 @@ move_finish_until(struct job *j, PGconn *c, int64_t deadline_us, struct err *e)
 			rc = db_error(c, r, e);
 		PQclear(r);
 	}
-	return rc;
-}
-
-int
-move_exec(struct job *j, PGconn *c, const char *sql, struct err *e)
-{
-	if (PQsendQuery(c, sql) != 1)
-		return db_error(c, NULL, e);
-	return move_finish(j, c, NULL, e);
-}
-
-int
-move_execf(struct job *j, PGconn *c, struct err *e, const char *fmt, ...)
-{
-	struct buf sql = { .cap = 0 };
-	va_list ap;
-	int rc;
-
-	va_start(ap, fmt);
-	buf_vprintf(&sql, fmt, ap);
-	va_end(ap);
-	rc = move_exec(j, c, buf_text(&sql), e);
-	buf_fini(&sql);
 	return rc;
 }
 

@@ -25,96 +25,48 @@
  * major version. Others print a view in other words (16 has left out what "t." says in FROM t), and
  * have other constraints in the catalog (NOT NULL, from 18 on): its name and its columns, and the
  * columns that are NOT NULL, are compared then. */
+/* clang-format off */
 static const char things_sql[] =
     "SELECT 'column ' || " SQL_QUALIFIED " || '.' || quote_ident(a.attname) || ' ' ||"
-    " format_type(a.atttypid, a.atttypmod) || ' notnull=' || a.attnotnull || ' ' || "
-    "a.attgenerated::text"
-    " || a.attidentity::text || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS x"
-    " FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-    " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE " SQL_USER_SCHEMA " AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0"
-    " AND NOT a.attisdropped AND " SQL_NOT_OF_EXTENSION(
-	"pg_class",
-	"c.oid") " UNION ALL SELECT 'constraint ' || quote_ident(k.conname) || ' on ' "
-		 "|| " SQL_QUALIFIED " || ' ' || pg_get_constraintdef(k.oid) FROM pg_constraint k"
-		 " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = "
-		 "c.relnamespace WHERE ($1 OR k.contype <> 'n') AND " SQL_USER_SCHEMA
-		 " AND " SQL_NOT_OF_EXTENSION(
-		     "pg_class",
-		     "c.oid") " UNION ALL SELECT 'index ' || pg_get_indexdef(i.indexrelid) || CASE "
-			      "WHEN i.indisvalid THEN ''"
-			      " ELSE ' invalid' END FROM pg_index i JOIN pg_class c ON c.oid = "
-			      "i.indrelid"
-			      " JOIN pg_namespace n ON n.oid = c.relnamespace "
-			      "WHERE " SQL_USER_SCHEMA " AND " SQL_NOT_OF_EXTENSION(
-				  "pg_class",
-				  "c.oid") " UNION ALL SELECT 'trigger ' || "
-					   "pg_get_triggerdef(g.oid) || ' ' || g.tgenabled::text"
-					   " FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid"
-					   " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
-					   "NOT g.tgisinternal"
-					   " AND g.tgname <> 'meridian_fence' AND " SQL_USER_SCHEMA
-					   " UNION ALL SELECT 'function ' || "
-					   "pg_get_functiondef(p.oid) FROM pg_proc p"
-					   " JOIN pg_namespace n ON n.oid = p.pronamespace WHERE "
-					   "p.prokind IN ('f', 'p') AND " SQL_USER_SCHEMA
-					   " AND " SQL_NOT_OF_EXTENSION(
-					       "pg_proc",
-					       "p.oid") " UNION ALL SELECT 'view ' "
-							"|| " SQL_QUALIFIED
-							" || CASE WHEN $1::bool THEN ' ' || "
-							"pg_get_viewdef(c.oid) ELSE '' END"
-							" FROM pg_class c JOIN pg_namespace n ON "
-							"n.oid = c.relnamespace WHERE c.relkind IN "
-							"('v', 'm')"
-							" AND " SQL_USER_SCHEMA
-							" AND " SQL_NOT_OF_EXTENSION(
-							    "pg_class",
-							    "c.oid") " UNION ALL SELECT 'policy ' "
-								     "|| quote_ident(o.polname) || "
-								     "' on ' || " SQL_QUALIFIED
-								     " || ' ' || o.polcmd::text || "
-								     "coalesce(' ' || "
-								     "pg_get_expr(o.polqual, "
-								     "o.polrelid), '')"
-								     " || coalesce(' ' || "
-								     "pg_get_expr(o.polwithcheck, "
-								     "o.polrelid), '') FROM "
-								     "pg_policy o"
-								     " JOIN pg_class c ON c.oid = "
-								     "o.polrelid JOIN pg_namespace "
-								     "n ON n.oid = c.relnamespace "
-								     "WHERE " SQL_USER_SCHEMA
-								     " UNION ALL SELECT 'sequence "
-								     "' || "
-								     "quote_ident(q.schemaname) || "
-								     "'.' ||"
-								     " quote_ident(q.sequencename) "
-								     "|| ' ' || q.increment_by || "
-								     "' ' || q.min_value || ' ' ||"
-								     " q.max_value || ' ' || "
-								     "q.cycle FROM pg_sequences q "
-								     "JOIN pg_namespace n"
-								     " ON n.nspname = q.schemaname "
-								     "WHERE " SQL_USER_SCHEMA
-								     " UNION ALL SELECT 'type ' || "
-								     "quote_ident(n.nspname) || "
-								     "'.' || "
-								     "quote_ident(t.typname) || ' "
-								     "' ||"
-								     " (SELECT "
-								     "string_agg(quote_literal(m."
-								     "enumlabel), ', ' ORDER BY "
-								     "m.enumsortorder)"
-								     " FROM pg_enum m WHERE "
-								     "m.enumtypid = t.oid) FROM "
-								     "pg_type t"
-								     " JOIN pg_namespace n ON "
-								     "n.oid = t.typnamespace WHERE "
-								     "t.typtype = 'e' "
-								     "AND " SQL_USER_SCHEMA
-								     " AND " SQL_NOT_OF_EXTENSION(
-									 "pg_type", "t.oid");
+    " format_type(a.atttypid, a.atttypmod) || ' notnull=' || a.attnotnull || ' ' ||"
+    " a.attgenerated::text || a.attidentity::text || ' ' || coalesce(pg_get_expr(d.adbin,"
+    " d.adrelid), '') AS x FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid"
+    " AND d.adnum = a.attnum JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid"
+    " = c.relnamespace WHERE " SQL_USER_SCHEMA " AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND"
+    " a.attnum > 0 AND NOT a.attisdropped AND " SQL_NOT_OF_EXTENSION("pg_class", "c.oid")
+    " UNION ALL SELECT 'constraint ' || quote_ident(k.conname) || ' on ' || " SQL_QUALIFIED " ||"
+    " ' ' || pg_get_constraintdef(k.oid) FROM pg_constraint k JOIN pg_class c ON c.oid ="
+    " k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ($1 OR k.contype <> 'n')"
+    " AND " SQL_USER_SCHEMA " AND " SQL_NOT_OF_EXTENSION("pg_class", "c.oid")
+    " UNION ALL SELECT 'index ' || pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN"
+    " '' ELSE ' invalid' END FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN"
+    " pg_namespace n ON n.oid = c.relnamespace WHERE " SQL_USER_SCHEMA " AND "
+    SQL_NOT_OF_EXTENSION("pg_class", "c.oid")
+    " UNION ALL SELECT 'trigger ' || pg_get_triggerdef(g.oid) || ' ' || g.tgenabled::text FROM"
+    " pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid ="
+    " c.relnamespace WHERE NOT g.tgisinternal AND g.tgname <> 'meridian_fence' AND "
+    SQL_USER_SCHEMA
+    " UNION ALL SELECT 'function ' || pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace"
+    " n ON n.oid = p.pronamespace WHERE p.prokind IN ('f', 'p') AND " SQL_USER_SCHEMA " AND "
+    SQL_NOT_OF_EXTENSION("pg_proc", "p.oid")
+    " UNION ALL SELECT 'view ' || " SQL_QUALIFIED " || CASE WHEN $1::bool THEN ' ' ||"
+    " pg_get_viewdef(c.oid) ELSE '' END FROM pg_class c JOIN pg_namespace n ON n.oid ="
+    " c.relnamespace WHERE c.relkind IN ('v', 'm') AND " SQL_USER_SCHEMA " AND "
+    SQL_NOT_OF_EXTENSION("pg_class", "c.oid")
+    " UNION ALL SELECT 'policy ' || quote_ident(o.polname) || ' on ' || " SQL_QUALIFIED " || ' '"
+    " || o.polcmd::text || coalesce(' ' || pg_get_expr(o.polqual, o.polrelid), '') || coalesce('"
+    " ' || pg_get_expr(o.polwithcheck, o.polrelid), '') FROM pg_policy o JOIN pg_class c ON"
+    " c.oid = o.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE " SQL_USER_SCHEMA
+    " UNION ALL SELECT 'sequence ' || quote_ident(q.schemaname) || '.' ||"
+    " quote_ident(q.sequencename) || ' ' || q.increment_by || ' ' || q.min_value || ' ' ||"
+    " q.max_value || ' ' || q.cycle FROM pg_sequences q JOIN pg_namespace n ON n.nspname ="
+    " q.schemaname WHERE " SQL_USER_SCHEMA
+    " UNION ALL SELECT 'type ' || quote_ident(n.nspname) || '.' || quote_ident(t.typname) || ' '"
+    " || (SELECT string_agg(quote_literal(m.enumlabel), ', ' ORDER BY m.enumsortorder) FROM"
+    " pg_enum m WHERE m.enumtypid = t.oid) FROM pg_type t JOIN pg_namespace n ON n.oid ="
+    " t.typnamespace WHERE t.typtype = 'e' AND " SQL_USER_SCHEMA " AND "
+    SQL_NOT_OF_EXTENSION("pg_type", "t.oid");
+/* clang-format on */
 
 /* To be compared with what `other` has. In a transaction of its own, so that search_path is as it
  * was. */
@@ -314,7 +266,7 @@ static int
 run_script(struct job *j, PGconn *c, struct buf *script, struct err *e)
 {
 	if (db_exec(c, e, "BEGIN") != 0 || job_check_lease(j, c, e) != 0 ||
-	    move_exec(j, c, buf_text(script), e) != 0 ||
+	    job_run(j, c, buf_text(script), e) != 0 ||
 	    db_execf(c, e,
 		     "INSERT INTO meridian.marker(mig, kind, at) VALUES (%d, 'schema',"
 		     " clock_timestamp())",
@@ -345,14 +297,7 @@ schema_act(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 /* It goes with the database. */
-const struct step_def move_schema = {
-	.name = "schema",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = schema_done,
-	.act = schema_act,
-};
+MOVE_STEP(move_schema, "schema", PHASE_PREPARE, CLASS_I, .done = schema_done, .act = schema_act);
 
 /* ---- post_data ---- */
 
@@ -461,7 +406,7 @@ rest_subscription(struct job *j, PGconn *to, struct err *e)
 	if (!move_is_online(j))
 		return 0;
 	move_names(j, &names);
-	if (move_execf(j, to, e, "ALTER SUBSCRIPTION %s DISABLE", names.forward) != 0)
+	if (job_runf(j, to, e, "ALTER SUBSCRIPTION %s DISABLE", names.forward) != 0)
 		return -1;
 	return move_wait_for_worker(j, to, names.forward, false, e);
 }
@@ -480,7 +425,7 @@ post_data_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (restore_missing(j, from, to, e) != 0)
 		return -1;
 	job_progress(j, -1, "statistics");
-	if (move_exec(j, to, ANALYZE_SQL, e) != 0)
+	if (job_run(j, to, ANALYZE_SQL, e) != 0)
 		return -1;
 	rc = move_compare_schemas(from, to, &differences, e);
 	if (rc == 1 && move_tell_changes(j, e) != 0)
@@ -500,11 +445,5 @@ post_data_act(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 /* It goes with the database. */
-const struct step_def move_post_data = {
-	.name = "post_data",
-	.phase = PHASE_DATA,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = post_data_done,
-	.act = post_data_act,
-};
+MOVE_STEP(move_post_data, "post_data", PHASE_DATA, CLASS_I, .done = post_data_done,
+	  .act = post_data_act);

@@ -47,7 +47,7 @@
 	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"  \
 	" WHERE g.tgname = 'meridian_fence' AND NOT g.tgisinternal"
 
-/* What is decided is on disk before anybody hears of it, and walsenders see it at once, also where
+/* What is decided is on disk before it is answered, and walsenders see it at once, also where
  * commits are not waited for as a rule. In a transaction. */
 #define SQL_DURABLE                                                                              \
 	"set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off'" \

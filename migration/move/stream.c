@@ -3,9 +3,9 @@
  * Servers that replicate try again for ever, and say why they do not get on in the log of the one
  * that subscribes. What can be seen from outside is said here. A slot that was dropped, or that was
  * further behind than max_slot_wal_keep_size allows, or unread for longer than
- * idle_replication_slot_timeout does (18 and later), has lost changes: who waits for them fails. A
- * subscription that is disabled or whose worker ends each time goes on when somebody has mended
- * what stands in its way: that is told, and waited for.
+ * idle_replication_slot_timeout does (18 and later), has lost changes: a step that waits for them
+ * fails. A subscription that is disabled or whose worker ends each time goes on when the operator
+ * has mended what is in its way: that is told, and waited for.
  */
 #include "config.h"
 
@@ -169,7 +169,7 @@ stream_watch_fini(struct stream_watch *w)
 	*w = (struct stream_watch){ .seen = NULL };
 }
 
-/* ---- at rest ---- */
+/* ---- at rest: struct kind's `stalled` ---- */
 
 /* $1: uuid, $2: its step without which there is no slot. */
 static const char expects_sql[] =
@@ -214,8 +214,8 @@ put_idle(PGconn *home, const struct migration *m, const char *slot, struct buf *
 
 /* The home is the side that serves: there the slot is, for the way on and for the way back. */
 int
-stream_remark(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
-	      struct err *e)
+stream_stalled(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
+	       struct err *e)
 {
 	bool is_back = m->state == STATE_REDIRECTING, is_expected;
 	const char *params[] = { m->uuid, is_back ? "reverse_subscription" : "slot" };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Whether changes can come: what is gone for good, and what somebody has to mend.
+ * Whether changes can come: what is gone for good, and what the operator has to mend.
  */
 #ifndef MIGRATION_MOVE_STREAM_H
 #define MIGRATION_MOVE_STREAM_H
@@ -23,7 +23,7 @@ int stream_is_lost(const struct direction *d, PGconn *from, PGconn *to, char **o
 /* Kept between two looks: zeroed at first, the texts are the owner's to free. */
 struct stream_watch {
 	char *seen;      /* what was in the way at the last look; NULL: nothing */
-	char *told;      /* what who waits was told last */
+	char *told;      /* what the journal was told last */
 	int64_t next_us; /* the next look, by clock_us() */
 };
 
@@ -34,8 +34,8 @@ int stream_watch(struct job *j, PGconn *target, struct stream_watch *w, const ch
 		 struct err *e);
 void stream_watch_fini(struct stream_watch *w);
 
-/* Of a migration at rest, asked where it is at home: struct kind's `remark`. */
-int stream_remark(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
-		  struct err *e);
+/* Of a migration at rest, asked where it is at home: struct kind's `stalled`. */
+int stream_stalled(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
+		   struct err *e);
 
 #endif

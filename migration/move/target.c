@@ -26,7 +26,7 @@ run_all(struct job *j, PGconn *to, PGresult *r, struct err *e)
 	int rc = r != NULL ? 0 : -1;
 
 	for (int i = 0; rc == 0 && i < PQntuples(r); i++)
-		rc = move_exec(j, to, PQgetvalue(r, i, 0), e);
+		rc = job_run(j, to, PQgetvalue(r, i, 0), e);
 	PQclear(r);
 	return rc;
 }
@@ -226,14 +226,7 @@ roles_undo(struct job *j, const struct migration_step *s, struct err *e)
 	return rc;
 }
 
-const struct step_def move_roles = {
-	.name = "roles",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_R,
-	.describe = move_describe,
-	.act = roles_act,
-	.undo = roles_undo,
-};
+MOVE_STEP(move_roles, "roles", PHASE_PREPARE, CLASS_R, .act = roles_act, .undo = roles_undo);
 
 /* ---- database ---- */
 
@@ -246,8 +239,8 @@ database_exists(struct job *j, PGconn *c, bool *out, struct err *e)
 		     params);
 }
 
-/* Until it is ours it has a name that nobody else gives: what has the final name by then was made
- * by somebody else. */
+/* The database is made under a name of our own, and renamed: one that has the final name by then
+ * was made by another client. */
 static void
 making_name(const struct job *j, char out[64])
 {
@@ -340,10 +333,10 @@ make_named(struct job *j, PGconn *from, PGconn *to, const char *making, struct e
 	int rc = -1;
 
 	if (statement != NULL && job_note_undo(j, "{}", e) == 0 &&
-	    move_execf(j, to, e, "DROP DATABASE IF EXISTS %s", making) == 0 &&
-	    move_exec(j, to, statement, e) == 0 && note_made(j, to, making, e) == 0) {
+	    job_runf(j, to, e, "DROP DATABASE IF EXISTS %s", making) == 0 &&
+	    job_run(j, to, statement, e) == 0 && note_made(j, to, making, e) == 0) {
 		name = db_ident(to, job_dbname(j, MOVE_TARGET));
-		rc = move_execf(j, to, e, "ALTER DATABASE %s RENAME TO %s", making, name);
+		rc = job_runf(j, to, e, "ALTER DATABASE %s RENAME TO %s", making, name);
 		free(name);
 	}
 	free(statement);
@@ -382,8 +375,8 @@ static int
 drop_database(struct job *j, PGconn *c, const char *name, struct err *e)
 {
 	char *quoted = db_ident(c, name);
-	int rc = move_execf(j, c, e, "DROP DATABASE IF EXISTS %s%s", quoted,
-			    PQserverVersion(c) >= 130000 ? " WITH (FORCE)" : "");
+	int rc = job_runf(j, c, e, "DROP DATABASE IF EXISTS %s%s", quoted,
+			  PQserverVersion(c) >= 130000 ? " WITH (FORCE)" : "");
 
 	free(quoted);
 	return rc;
@@ -413,15 +406,8 @@ make_database_undo(struct job *j, const struct migration_step *s, struct err *e)
 	return rc;
 }
 
-const struct step_def move_make_database = {
-	.name = "database",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = move_describe,
-	.done = make_database_done,
-	.act = make_database_act,
-	.undo = make_database_undo,
-};
+MOVE_STEP(move_make_database, "database", PHASE_PREPARE, CLASS_I, .done = make_database_done,
+	  .act = make_database_act, .undo = make_database_undo);
 
 /* ---- database_settings ---- */
 
@@ -464,10 +450,5 @@ database_settings_act(struct job *j, const struct migration_step *s, struct err 
 }
 
 /* They go with the database. */
-const struct step_def move_database_settings = {
-	.name = "database_settings",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_R,
-	.describe = move_describe,
-	.act = database_settings_act,
-};
+MOVE_STEP(move_database_settings, "database_settings", PHASE_PREPARE, CLASS_R,
+	  .act = database_settings_act);

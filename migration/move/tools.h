@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * pg_dump and pg_restore, run as programs of their own: found, given their connection by
- * environment variables (a password on a command line is everybody's to read), watched, and ended
+ * environment variables (every process can read a password on a command line), watched, and ended
  * when the migration is to stop.
  */
 #ifndef MIGRATION_MOVE_TOOLS_H

@@ -33,10 +33,10 @@ move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e
 	if (rc != 0 || !is_there)
 		return rc;
 	/* The slot is dropped by itself, at the other side, which may not be there any more. */
-	if (move_execf(j, c, e, "ALTER SUBSCRIPTION %s DISABLE", name) != 0 ||
-	    move_execf(j, c, e, "ALTER SUBSCRIPTION %s SET (slot_name = NONE)", name) != 0)
+	if (job_runf(j, c, e, "ALTER SUBSCRIPTION %s DISABLE", name) != 0 ||
+	    job_runf(j, c, e, "ALTER SUBSCRIPTION %s SET (slot_name = NONE)", name) != 0)
 		return -1;
-	return move_execf(j, c, e, "DROP SUBSCRIPTION %s", name);
+	return job_runf(j, c, e, "DROP SUBSCRIPTION %s", name);
 }
 
 /* ---- slots ---- */
@@ -195,7 +195,7 @@ move_restore_identity(struct job *j, PGconn *c, struct err *e)
 		   : -1;
 }
 
-/* FORCE (the place), or ABORT … FORCE for the target: nobody waits for it. */
+/* FORCE (the place), or ABORT … FORCE for the target: it is not waited for. */
 static bool
 is_given_up(const struct job *j, const char *place)
 {
@@ -204,7 +204,7 @@ is_given_up(const struct job *j, const char *place)
 	return strcmp(place, MOVE_TARGET) == 0 && job_is_forced(j, "abort");
 }
 
-/* That nobody answers there counts for something only while we are not cut off ourselves. */
+/* That a place does not answer counts only while we are not cut off ourselves. */
 static int
 ask_again(struct job *j, const char *place, PGconn **out, struct err *e)
 {

@@ -4,7 +4,7 @@
  * that has proven its password are keys that fit one salt: where the same password was given to the
  * role by hand on the target, with a salt of its own, those keys open nothing there.
  *
- * Verifiers are for those who may read pg_authid: they are compared here, and stand in the
+ * Verifiers are shown only to roles that may read pg_authid: they are compared here, and are in the
  * statement that mends the target.
  */
 #include "config.h"
@@ -135,8 +135,8 @@ differs(const struct role_secrets *r)
 }
 
 enum role_verdict
-verifiers_judge(const struct role_secrets *r, const struct gate_fit *with_target,
-		const struct gate_fit *with_source, bool copies)
+verifiers_verdict(const struct role_secrets *r, const struct gate_fit *with_target,
+		  const struct gate_fit *with_source, bool copies)
 {
 	if (!differs(r) && with_target->unfit == 0)
 		return ROLE_SAME;
@@ -200,7 +200,7 @@ judge(struct job *j, const struct gate_logins *logins, const struct role_secrets
 		gate->logins_fit(logins, r->role, r->target, with_target);
 		gate->logins_fit(logins, r->role, r->source, with_source);
 	}
-	return verifiers_judge(r, with_target, with_source, job_option_is(j, "roles", "copy"));
+	return verifiers_verdict(r, with_target, with_source, job_option_is(j, "roles", "copy"));
 }
 
 /* Whether both sides show their secrets. */
@@ -383,7 +383,7 @@ put_password(struct job *j, PGconn *to, const char *role, const char *now, const
 		return 1;
 	name = db_ident(to, role);
 	literal = *secret != '\0' ? db_literal(to, secret) : xstrdup("NULL");
-	rc = move_execf(j, to, e, "ALTER ROLE %s PASSWORD %s", name, literal);
+	rc = job_runf(j, to, e, "ALTER ROLE %s PASSWORD %s", name, literal);
 	free(name);
 	free(literal);
 	return rc;
@@ -486,12 +486,5 @@ verifiers_undo(struct job *j, const struct migration_step *s, struct err *e)
 	return rc;
 }
 
-const struct step_def move_role_verifiers = {
-	.name = "role_verifiers",
-	.phase = PHASE_PREPARE,
-	.class = CLASS_R,
-	.has_secrets = true,
-	.describe = move_describe,
-	.act = verifiers_act,
-	.undo = verifiers_undo,
-};
+MOVE_STEP(move_role_verifiers, "role_verifiers", PHASE_PREPARE, CLASS_R, .has_secrets = true,
+	  .act = verifiers_act, .undo = verifiers_undo);

@@ -19,17 +19,18 @@
 struct role_secrets {
 	const char *role, *source, *target;
 	const char *statement; /* gives the target the source's */
-	bool is_super;         /* on either side: its password is nobody's to change but its own */
+	bool is_super;         /* on either side: its password is never changed here */
 };
 
 enum role_verdict { ROLE_SAME, ROLE_DIFFERS, ROLE_WILL_BE_COPIED, ROLE_CLOSES_SESSIONS };
 
 /* Pure. How its sessions' logins fit either secret; copies: roles = copy. */
-enum role_verdict verifiers_judge(const struct role_secrets *r, const struct gate_fit *with_target,
-				  const struct gate_fit *with_source, bool copies);
+enum role_verdict verifiers_verdict(const struct role_secrets *r,
+				    const struct gate_fit *with_target,
+				    const struct gate_fit *with_source, bool copies);
 
 /* A check for each role that is not the same; *closed: sessions that ROLE_CLOSES_SESSIONS is about.
- * logins NULL: nobody has sessions. */
+ * logins NULL: there are no sessions. */
 int move_check_verifiers(struct job *j, PGconn *source, PGconn *target,
 			 const struct gate_logins *logins, struct checks *out, unsigned *closed,
 			 struct err *e);

@@ -46,7 +46,7 @@ read_figures(struct job *j, PGconn *c, struct figures *out, struct err *e)
 {
 	PGresult *r = NULL;
 
-	if (move_finish(j, c, &r, e) != 0 || r == NULL)
+	if (job_finish(j, c, &r, NULL, NULL, e) != 0 || r == NULL)
 		return -1;
 	snprintf(out->rows, sizeof(out->rows), "%s", PQgetvalue(r, 0, 0));
 	snprintf(out->hash, sizeof(out->hash), "%s", PQgetvalue(r, 0, 1));
@@ -72,7 +72,7 @@ compare(struct job *j, PGconn *source, PGconn *target, const char *table, struct
 	if (rc != 0)
 		return rc;
 	rc = read_figures(j, source, &out->source, e);
-	/* The other one is not left at work for nobody. */
+	/* The result of the other side is read too: its connection is used again. */
 	if (read_figures(j, target, &out->target, rc == 0 ? e : &ignored) != 0)
 		rc = -1;
 	return rc;
@@ -170,11 +170,7 @@ verify_act(struct job *j, const struct migration_step *s, struct err *e)
 	return 0;
 }
 
-const struct step_def move_verify = { .name = "verify",
-				      .phase = PHASE_FINALIZE,
-				      .class = CLASS_R,
-				      .describe = move_describe,
-				      .act = verify_act };
+MOVE_STEP(move_verify, "verify", PHASE_FINALIZE, CLASS_R, .act = verify_act);
 
 /* ---- VERIFY MIGRATION ---- */
 

@@ -57,7 +57,7 @@ struct regions_step {
 	char *schema, *table;
 	char *index;            /* PARTITIONS; NULL: the table itself */
 	char *clause;           /* PARTITIONS: what it was, for ABORT */
-	char *region;           /* PRIMARY, ADD; COLUMN: of cities that nobody knows */
+	char *region;           /* PRIMARY, ADD; COLUMN: of cities that are not in the map */
 	char *goal;             /* SURVIVAL: "zone", "region" */
 	char *home;             /* FEEDS, LOCALITY: as SHOW TABLES will write it */
 	char *column;           /* COLUMN, BACKFILL: of the city */
@@ -91,7 +91,7 @@ struct regions_wish {
 
 void regions_plan_make(struct regions_plan *out, const struct regions_wish *w,
 		       const struct regions_catalog *c);
-/* What stands in the way (ERROR), what somebody should know first (WARN). */
+/* What is in the way (ERROR), what the operator should know first (WARN). */
 void regions_judge(struct checks *out, const struct regions_wish *w,
 		   const struct regions_catalog *c);
 

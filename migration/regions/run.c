@@ -134,7 +134,7 @@ is_lost(const struct err *e)
 	return strncmp(e->sqlstate, "08", 2) == 0 || strncmp(e->sqlstate, "57P", 3) == 0;
 }
 
-/* Another change has to end first, which needs nobody's help. */
+/* Another change has to end first, which it does by itself. */
 static bool
 is_busy(const struct err *e)
 {

@@ -99,8 +99,8 @@ text_of(struct buf *b, const struct dist_plan *p, const struct dist_catalog *c)
 		buf_printf(b, "%s%s", i > 0 ? "\n" : "", act_names[s->act]);
 		if (s->table < c->ntables)
 			buf_printf(b, " %s", c->tables[s->table].table);
-		if (s->beside < c->ntables)
-			buf_printf(b, " by %s", c->tables[s->beside].table);
+		if (s->colocated < c->ntables)
+			buf_printf(b, " by %s", c->tables[s->colocated].table);
 		for (size_t j = 0; s->act == DIST_ALL && j < s->ntables; j++)
 			buf_printf(b, " %s", c->tables[s->tables[j]].table);
 		if (s->act == DIST_KEEP_KEYS)

@@ -45,7 +45,7 @@ roles_are_judged_by_their_sessions(void **state)
 		const struct gate_fit with_target = { .unfit = cases[i].unfit_target };
 		const struct gate_fit with_source = { .unfit = cases[i].unfit_source };
 		enum role_verdict got =
-		    verifiers_judge(&r, &with_target, &with_source, cases[i].copies);
+		    verifiers_verdict(&r, &with_target, &with_source, cases[i].copies);
 
 		if (got != cases[i].want)
 			fail_msg("%s: %d", cases[i].what, got);

@@ -2,8 +2,8 @@
  *
  * Tables whose initial copy cannot go on, because their slot is gone, are copied anew.
  */
-#ifndef MIGRATION_MOVE_AGAIN_H
-#define MIGRATION_MOVE_AGAIN_H
+#ifndef MIGRATION_MOVE_RECOPY_H
+#define MIGRATION_MOVE_RECOPY_H
 
 #include <libpq-fe.h>
 #include <stdint.h>
@@ -20,10 +20,10 @@ struct lost_copy {
 
 /* To be called again and again while copies are waited for; it looks every two seconds, and a table
  * that had no slot twice is copied anew, one at a time. -1 and *e. */
-int move_mend_copies(struct job *j, PGconn *target, struct lost_copy *l, struct err *e);
+int recopy_lost(struct job *j, PGconn *target, struct lost_copy *l, struct err *e);
 /* The table that is between publication and subscription, the caller's to free; NULL: none. */
-int move_under_way_again(struct job *j, char **table, struct err *e);
+int recopy_table(struct job *j, char **table, struct err *e);
 /* On with it, where this or an older executor has begun. */
-int move_go_on_again(struct job *j, struct err *e);
+int recopy_continue(struct job *j, struct err *e);
 
 #endif

@@ -2,15 +2,15 @@
  *
  * A table whose initial copy cannot go on is copied anew.
  *
- * Whoever copies a table drops the slot of that copy at the source before it commits that the copy
- * is done (PostgreSQL's src/backend/replication/logical/tablesync.c,
+ * The worker that copies a table drops the slot of that copy at the source before it commits that
+ * the copy is done (PostgreSQL's src/backend/replication/logical/tablesync.c,
  * process_syncing_tables_for_sync()), and that commit is on disk only later. A target that dies in
  * between comes back with the table in state 'f' (copied, not caught up, from PostgreSQL 14 on) and
  * no slot to catch up from: its worker asks for it for ever. How far the table has come cannot be
  * used: what it has missed may be gone with the slot.
  *
  * So the table leaves the publication, and the subscription with it, which forgets where it was; it
- * is emptied, and comes back to both like a new one. Nobody else writes it on the target: there the
+ * is emptied, and comes back to both like a new one. No client writes it on the target: there the
  * fence is in force, and changes of a table are applied only while its row in pg_subscription_rel
  * says so. Those that are committed on the source meanwhile are in the copy, or behind its
  * snapshot, for which the server waits until every transaction is over that has begun before the
@@ -22,7 +22,7 @@
  */
 #include "config.h"
 
-#include "migration/move/again.h"
+#include "migration/move/recopy.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -205,7 +205,7 @@ refresh(struct job *j, PGconn *target, struct err *e)
 	struct move_names names;
 
 	move_names(j, &names);
-	return move_execf(j, target, e, "ALTER SUBSCRIPTION %s REFRESH PUBLICATION", names.forward);
+	return job_runf(j, target, e, "ALTER SUBSCRIPTION %s REFRESH PUBLICATION", names.forward);
 }
 
 static int
@@ -221,7 +221,7 @@ is_published(struct job *j, PGconn *source, const char *table, bool *out, struct
 		     2, params);
 }
 
-/* Somebody may drop it meanwhile: then both sides only forget it. */
+/* A client may drop it meanwhile: then both sides only forget it. */
 static int
 bring_back(struct job *j, PGconn *source, PGconn *target, const char *table, struct err *e)
 {
@@ -261,7 +261,7 @@ go_on(struct job *j, PGconn *source, const char *table, struct err *e)
 /* ---- from outside ---- */
 
 int
-move_under_way_again(struct job *j, char **table, struct err *e)
+recopy_table(struct job *j, char **table, struct err *e)
 {
 	PGconn *source = job_db(j, MOVE_SOURCE, e);
 	char id[16];
@@ -278,10 +278,10 @@ move_under_way_again(struct job *j, char **table, struct err *e)
 }
 
 int
-move_go_on_again(struct job *j, struct err *e)
+recopy_continue(struct job *j, struct err *e)
 {
 	char *table;
-	int rc = move_under_way_again(j, &table, e);
+	int rc = recopy_table(j, &table, e);
 	PGconn *source = rc == 0 && table != NULL ? job_db(j, MOVE_SOURCE, e) : NULL;
 
 	if (rc == 0 && table != NULL)
@@ -290,7 +290,7 @@ move_go_on_again(struct job *j, struct err *e)
 	return rc;
 }
 
-/* Nobody is to wait for what will not come. */
+/* Leave out tables that will not come. */
 static int
 forget_dropped(struct job *j, PGconn *target, struct err *e)
 {
@@ -306,7 +306,7 @@ forget_dropped(struct job *j, PGconn *target, struct err *e)
 }
 
 int
-move_mend_copies(struct job *j, PGconn *target, struct lost_copy *l, struct err *e)
+recopy_lost(struct job *j, PGconn *target, struct lost_copy *l, struct err *e)
 {
 	char *before = l->table;
 	bool is_lost;
@@ -332,5 +332,5 @@ move_mend_copies(struct job *j, PGconn *target, struct lost_copy *l, struct err 
 	rc = unpublish(j, l->table, e);
 	free(l->table);
 	l->table = NULL;
-	return rc == 0 ? move_go_on_again(j, e) : -1;
+	return rc == 0 ? recopy_continue(j, e) : -1;
 }
