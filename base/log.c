@@ -18,15 +18,15 @@
 
 static atomic_int log_threshold = LOG_LEVEL_INFO;
 
+const char *const log_level_words[] = { "debug", "info", "warning", "error", "fatal", NULL };
+
 static const struct {
-	const char *word, *shown;
+	const char *shown;
 	int syslog;
 } levels[] = {
-	[LOG_LEVEL_DEBUG] = { "debug", "DEBUG", 7 },
-	[LOG_LEVEL_INFO] = { "info", "LOG", 6 },
-	[LOG_LEVEL_WARNING] = { "warning", "WARNING", 4 },
-	[LOG_LEVEL_ERROR] = { "error", "ERROR", 3 },
-	[LOG_LEVEL_FATAL] = { "fatal", "FATAL", 2 },
+	[LOG_LEVEL_DEBUG] = { "DEBUG", 7 },     [LOG_LEVEL_INFO] = { "LOG", 6 },
+	[LOG_LEVEL_WARNING] = { "WARNING", 4 }, [LOG_LEVEL_ERROR] = { "ERROR", 3 },
+	[LOG_LEVEL_FATAL] = { "FATAL", 2 },
 };
 
 void
@@ -39,22 +39,6 @@ enum log_level
 log_get_level(void)
 {
 	return (enum log_level)atomic_load_explicit(&log_threshold, memory_order_relaxed);
-}
-
-int
-log_level_parse(const char *word)
-{
-	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
-		if (strcasecmp(word, levels[i].word) == 0)
-			return (int)i;
-	}
-	return -1;
-}
-
-const char *
-log_level_name(enum log_level level)
-{
-	return levels[level].word;
 }
 
 WARM bool

@@ -36,9 +36,7 @@ struct log_subject {
 /* Events below `level` are dropped. Any thread; takes effect at once. */
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
-/* "debug", "info", "warning", "error", "fatal"; -1 for any other word. */
-int log_level_parse(const char *word);
-const char *log_level_name(enum log_level level);
+extern const char *const log_level_words[];
 
 bool log_wants(enum log_level level);
 void log_msg(enum log_level level, const char *fmt, ...)

@@ -38,7 +38,7 @@ conninfo_of_region(const struct conf_region *r)
 	struct buf b = { .cap = 16384 };
 	char *text;
 
-	conninfo_put(&b, "sslmode", sslmode_name(r->sslmode));
+	conninfo_put(&b, "sslmode", sslmode_words[r->sslmode]);
 	conninfo_put(&b, "sslrootcert", r->sslrootcert);
 	conninfo_put(&b, "sslcert", r->sslcert);
 	conninfo_put(&b, "sslkey", r->sslkey);

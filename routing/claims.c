@@ -18,7 +18,7 @@
 #define CLAIM_LATER     0x40
 #define CLAIM_KIND      0x3f
 
-static const char *const source_names[SOURCE_COUNT] = {
+const char *const locality_source_words[SOURCE_COUNT + 1] = {
 	[SOURCE_OVERRIDE] = "override", [SOURCE_STARTUP] = "startup", [SOURCE_SNI] = "sni",
 	[SOURCE_HEADER] = "header",     [SOURCE_TLV] = "tlv",         [SOURCE_GEOIP] = "geoip",
 	[SOURCE_SELF] = "self",
@@ -33,17 +33,7 @@ static const char *const kind_names[CLAIM_KIND_COUNT] = {
 const char *
 locality_source_name(enum locality_source s)
 {
-	return (unsigned)s < SOURCE_COUNT ? source_names[s] : "?";
-}
-
-int
-locality_source_parse(struct slice word)
-{
-	for (int i = 0; i < SOURCE_COUNT; i++) {
-		if (slice_is_nocase(word, source_names[i]))
-			return i;
-	}
-	return -1;
+	return (unsigned)s < SOURCE_COUNT ? locality_source_words[s] : "?";
 }
 
 const char *

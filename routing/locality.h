@@ -31,7 +31,7 @@ enum locality_source {
 };
 
 const char *locality_source_name(enum locality_source s); /* "override", "startup", … */
-int locality_source_parse(struct slice word);             /* -1: no such source */
+extern const char *const locality_source_words[];
 
 enum claim_kind {
 	CLAIM_CITY,     /* any spelling; also "city, country" */

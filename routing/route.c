@@ -32,44 +32,16 @@ struct entry {
 	unsigned turn; /* configuration order, counted from the proxy's own region */
 };
 
-static int
-word_of(const char *const *words, size_t n, struct slice word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (slice_is_nocase(word, words[i]))
-			return (int)i;
-	return -1;
-}
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-static const char *const access_words[] = { "any",     "read-write", "read-only",
-					    "primary", "standby",    "prefer-standby" };
-static const char *const nearest_words[] = { "caller", "proxy", "blend" };
-
-const char *
-access_name(enum access a)
-{
-	return access_words[a];
-}
-
-int
-access_parse(struct slice word)
-{
-	return word_of(access_words, COUNT(access_words), word);
-}
-
-const char *
-nearest_name(enum nearest n)
-{
-	return nearest_words[n];
-}
-
-int
-nearest_parse(struct slice word)
-{
-	return word_of(nearest_words, COUNT(nearest_words), word);
-}
+const char *const access_words[] = {
+	[ACCESS_ANY] = "any",
+	[ACCESS_READ_WRITE] = "read-write",
+	[ACCESS_READ_ONLY] = "read-only",
+	[ACCESS_PRIMARY] = "primary",
+	[ACCESS_STANDBY] = "standby",
+	[ACCESS_PREFER_STANDBY] = "prefer-standby",
+	[ACCESS_PREFER_STANDBY + 1] = NULL,
+};
+const char *const nearest_words[] = { "caller", "proxy", "blend", NULL };
 
 const char *
 route_verdict_name(enum route_verdict v)

@@ -27,10 +27,7 @@ enum access {
 	ACCESS_PREFER_STANDBY,
 };
 
-const char *access_name(enum access a);
-int access_parse(struct slice word); /* -1: no such word */
-const char *nearest_name(enum nearest n);
-int nearest_parse(struct slice word);
+extern const char *const access_words[], *const nearest_words[];
 
 /* Why a region stands where it stands. The text shown is made from the code (route_reason_text). */
 enum route_reason {

@@ -7,13 +7,14 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "base/words.h"
 #include "routing/locality_int.h"
 
 #define DEGREES_MAX  48 /* bytes of a latitude or longitude */
 #define LOCATION_MAX PLACE_NAME_MAX
 #define CITY_MAX     118 /* bytes of a city that have room for its state and country */
 
-static const char *const part_names[SAID_PART_COUNT] = {
+static const char *const part_names[SAID_PART_COUNT + 1] = {
 	[SAID_CITY] = "city",
 	[SAID_COUNTRY] = "country",
 	[SAID_SUBDIVISION] = "subdivision",
@@ -45,15 +46,13 @@ said_part_name(enum said_part part)
 int
 said_part_parse(struct slice word)
 {
-	for (int i = 0; i < SAID_PART_COUNT; i++) {
-		if (slice_is_nocase(word, part_names[i]))
-			return i;
-	}
-	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
+	int part = words_find(part_names, word);
+
+	for (size_t i = 0; part < 0 && i < sizeof(aliases) / sizeof(aliases[0]); i++) {
 		if (slice_is_nocase(word, aliases[i].word))
-			return (int)aliases[i].part;
+			part = (int)aliases[i].part;
 	}
-	return -1;
+	return part;
 }
 
 bool

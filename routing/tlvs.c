@@ -10,6 +10,8 @@
 #include "routing/headers.h"
 #include "routing/said.h"
 
+const char *const unique_id_words[] = { "off", "pairs", "city", NULL };
+
 #define AWS_PREFIX "vpce-"
 
 /* How the clouds of proxyhdr_endpoint() are written. */

@@ -23,6 +23,8 @@ enum unique_id {
 	UNIQUE_ID_CITY,  /* the same, or a bare city */
 };
 
+extern const char *const unique_id_words[];
+
 /* Types of TLVs; 0: none. */
 struct tlv_rules {
 	int city, location, country, region;

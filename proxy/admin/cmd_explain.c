@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/words.h"
 #include "protocol/http.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
@@ -169,7 +170,7 @@ check_access(struct run *r)
 {
 	const char *access = run_arg(r, "access");
 
-	if (access == NULL || access_parse(slice_str(access)) >= 0)
+	if (access == NULL || words_find(access_words, slice_str(access)) >= 0)
 		return 0;
 	err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no access", access);
 	return err_hint(&r->err, "One of any, read-write, read-only, primary, standby, "
@@ -231,7 +232,7 @@ explain_begin(struct run *r, enum answer (*answer)(struct fanout *a))
 static enum access
 wanted_access(const char *given, const struct conf_database *db)
 {
-	return given != NULL ? (enum access)access_parse(slice_str(given)) : db->access;
+	return given != NULL ? (enum access)words_find(access_words, slice_str(given)) : db->access;
 }
 
 /* What a caller would say, and from where it would come. */
@@ -386,7 +387,8 @@ explain_session(struct fanout *a, struct route_wish *wish, struct explained *x)
 	session_facts(s, false, &facts);
 	wish->database = a->database != NULL ? slice_str(a->database) : facts.database;
 	db = config_database(w->config, wish->database);
-	wish->access = a->access != NULL     ? (enum access)access_parse(slice_str(a->access))
+	wish->access = a->access != NULL
+			   ? (enum access)words_find(access_words, slice_str(a->access))
 		       : a->database != NULL ? db->access
 					     : facts.access;
 	wish->locality = &x->locality;

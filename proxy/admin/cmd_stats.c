@@ -204,7 +204,6 @@ put_headers(const struct conf_main *conf, struct buf *out)
 static void
 put_tlvs(const struct conf_main *conf, struct buf *out)
 {
-	static const char *const ids[] = { "off", "pairs", "city" };
 	const struct tlv_rules *t = &conf->tlv;
 	const struct {
 		const char *name;
@@ -218,7 +217,7 @@ put_tlvs(const struct conf_main *conf, struct buf *out)
 		if (all[i].type > 0)
 			buf_printf(out, "%s 0x%02x, ", all[i].name, (unsigned)all[i].type);
 	}
-	buf_printf(out, "unique_id %s; from %zu trusted networks", ids[t->unique_id],
+	buf_printf(out, "unique_id %s; from %zu trusted networks", unique_id_words[t->unique_id],
 		   conf->trusted_proxies.n);
 }
 

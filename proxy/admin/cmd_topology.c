@@ -299,7 +299,7 @@ databases_row(struct run *r)
 	row_str(&r->rows, d->name);
 	row_str(&r->rows, d->dbname);
 	row_list(&r->rows, &d->regions);
-	row_str(&r->rows, access_name(d->access));
+	row_str(&r->rows, access_words[d->access]);
 	row_str(&r->rows, d->residency == RESIDENCY_STRICT ? "strict" : "prefer");
 	row_end(&r->rows);
 	return STEP_MORE;
@@ -343,8 +343,8 @@ listeners_row(struct run *r)
 	row_begin(&r->rows);
 	row_str(&r->rows, l->name);
 	row_str(&r->rows, address);
-	row_str(&r->rows, tri_mode_name(l->proxy_protocol));
-	row_str(&r->rows, tri_mode_name(l->tls));
+	row_str(&r->rows, tri_mode_words[l->proxy_protocol]);
+	row_str(&r->rows, tri_mode_words[l->tls]);
 	row_str(&r->rows, l->tls_cert_file);
 	row_str(&r->rows, l->sni_suffix);
 	row_end(&r->rows);

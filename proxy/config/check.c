@@ -298,7 +298,7 @@ check_listener(const struct check *k, size_t index)
 	if ((l->tls_choice == TLS_ALLOW || l->tls_choice == TLS_REQUIRE) &&
 	    l->tls_cert_file == NULL)
 		return refuse(k, tls, "tls = %s needs option \"tls_cert_file\"",
-			      tri_mode_name(l->tls));
+			      tri_mode_words[l->tls]);
 	if (check_pair(k, cert, l->tls_cert_file, "tls_key_file", l->tls_key_file) < 0 ||
 	    check_pair(k, key, l->tls_key_file, "tls_cert_file", l->tls_cert_file) < 0 ||
 	    check_pair(k, ca, l->tls_ca_file, "tls_cert_file", l->tls_cert_file) < 0)
@@ -344,7 +344,7 @@ check_region_tls(const struct check *k, size_t index)
 	if (r->sslmode >= SSLMODE_VERIFY_CA && r->sslrootcert == NULL)
 		return refuse(k, (struct spot){ SECTION_REGION, index, "sslmode" },
 			      "sslmode = %s needs option \"sslrootcert\"",
-			      sslmode_name(r->sslmode));
+			      sslmode_words[r->sslmode]);
 	if (r->channel_binding == BINDING_REQUIRE && r->sslmode < SSLMODE_REQUIRE)
 		return refuse(k, (struct spot){ SECTION_REGION, index, "channel_binding" },
 			      "channel_binding = require needs sslmode = require or stricter");
@@ -446,7 +446,7 @@ check_auth(const struct check *k, struct spot at, enum auth_method method)
 		return refuse(k, at,
 			      "auth = %s needs option \"auth_file\", or \"auth_conninfo\" for "
 			      "auth_query",
-			      auth_method_name(method));
+			      auth_method_words[method]);
 	if (method == METHOD_HBA && m->hba_file == NULL)
 		return refuse(k, at, "auth = hba needs option \"hba_file\"");
 	return method == METHOD_CERT ? check_authority(k, at) : 0;
@@ -472,7 +472,7 @@ check_pool(const struct check *k, struct spot at, const struct conf_database *d)
 	return refuse(k, at,
 		      "pool = %s needs an auth other than passthrough: the proxy must know by "
 		      "itself who a client is",
-		      d->pool == POOL_SESSION ? "session" : "transaction");
+		      pool_mode_words[d->pool]);
 }
 
 static int

@@ -59,6 +59,7 @@ struct option {
 	int64_t min, max;         /* OPT_INT, OPT_OCTAL, OPT_TIME, OPT_SIZE, OPT_DOUBLE */
 	const char *zero;         /* a word for 0 ("auto"), or NULL */
 	const char *const *words; /* OPT_ENUM, ends with NULL */
+	int nwords;               /* only the first so many of them; 0: all */
 	option_item_fn item;      /* OPT_LIST */
 	const char *expected;     /* OPT_LIST: what an item is, for messages */
 	bool with_host;           /* OPT_CONNINFO: host and port may be named */

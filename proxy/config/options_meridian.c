@@ -9,13 +9,6 @@
 #include "base/log.h"
 #include "proxy/config/values.h"
 
-/* The words of enums: in the order of their constants. */
-static const char *const nearest_words[] = { "caller", "proxy", "blend", NULL };
-static const char *const auth_words[] = { "passthrough", "trust", "scram-sha-256", "md5", "cert",
-					  "hba",         NULL };
-static const char *const unique_id_words[] = { "off", "pairs", "city", NULL };
-static const char *const level_words[] = { "debug", "info", "warning", "error", "fatal", NULL };
-
 /* clang-format off */
 static const struct option meridian_rows[] = {
 	{ .name = "region", .type = OPT_STRING, AT(conf_main, region, char *),
@@ -127,7 +120,7 @@ static const struct option meridian_rows[] = {
 	  .text = "Permissions of the unix sockets, in octal." },
 
 	{ .name = "auth", .type = OPT_ENUM, AT_ENUM(conf_main, auth),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "passthrough", .words = auth_words,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "passthrough", .words = auth_method_words, .nwords = METHOD_GLOBAL,
 	  .group = "Login",
 	  .text = "Who authenticates the clients of databases, and how. passthrough: the node does; the "
 		  "proxy relays. With every other word the proxy does, and logs in to the node by "
@@ -459,7 +452,7 @@ static const struct option meridian_rows[] = {
 		  "milliseconds." },
 
 	{ .name = "log_level", .type = OPT_ENUM, AT(conf_main, log_level, int),
-	  .apply = APPLY_AT_ONCE, .fallback = "info", .words = level_words, .group = "Log",
+	  .apply = APPLY_AT_ONCE, .fallback = "info", .words = log_level_words, .group = "Log",
 	  .text = "The least important events that are logged." },
 	{ .name = "log_connections", .type = OPT_BOOL, AT(conf_main, log_connections, bool),
 	  .apply = APPLY_AT_ONCE, .fallback = "on", .group = "Log",

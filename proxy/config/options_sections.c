@@ -9,21 +9,6 @@
 #include "base/log.h"
 #include "proxy/config/values.h"
 
-/* The words of enums: in the order of their constants. */
-static const char *const database_auth_words[] = { "passthrough", "trust", "scram-sha-256", "md5",
-						   "cert",        "hba",   "global",        NULL };
-static const char *const mode_words[] = { "off", "allow", "require", NULL };
-static const char *const tls_words[] = { "auto", "off", "allow", "require", NULL };
-static const char *const sslmode_words[] = { "disable",   "allow",       "prefer", "require",
-					     "verify-ca", "verify-full", NULL };
-static const char *const binding_words[] = { "disable", "prefer", "require", NULL };
-static const char *const access_words[] = { "any",     "read-write",     "read-only", "primary",
-					    "standby", "prefer-standby", NULL };
-static const char *const pool_words[] = { "off", "session", "transaction", NULL };
-static const char *const reads_words[] = { "home", NULL };
-static const char *const consistency_words[] = { "session", NULL };
-static const char *const residency_words[] = { "prefer", "strict", NULL };
-
 /* clang-format off */
 static const struct option listener_rows[] = {
 	{ .name = "listen", .type = OPT_LIST, AT(conf_listener, listen, struct strlist),
@@ -35,12 +20,12 @@ static const struct option listener_rows[] = {
 		  "listen_port) and directories for unix sockets. The default is that of "
 		  "[meridian]; a [listener] of its own has none." },
 	{ .name = "proxy_protocol", .type = OPT_ENUM, AT_ENUM(conf_listener, proxy_protocol),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = mode_words,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = tri_mode_words,
 	  .group = "Listening",
 	  .text = "Whether a connection may, or must, begin with a PROXY header (version 1 or 2). "
 		  "What it says counts only from trusted_proxies." },
 	{ .name = "tls", .type = OPT_ENUM, AT_ENUM(conf_listener, tls_choice),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "auto", .words = tls_words, .group = "Listening",
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "auto", .words = tls_choice_words, .group = "Listening",
 	  .text = "Whether clients may, or must, use TLS; auto: allow where a certificate is set, "
 		  "else off. Clients on unix sockets need none." },
 	{ .name = "tls_cert_file", .type = OPT_STRING, AT(conf_listener, tls_cert_file, char *),
@@ -126,7 +111,7 @@ static const struct option region_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
 	  .text = "Private key of sslcert, in PEM." },
 	{ .name = "channel_binding", .type = OPT_ENUM, AT_ENUM(conf_region, channel_binding),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = binding_words,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = binding_mode_words,
 	  .group = "Region",
 	  .text = "Where Meridian itself logs in to the nodes: whether it binds SCRAM to their "
 		  "certificates, so that nobody in between can pass the login on. libpq's words: "
@@ -156,7 +141,7 @@ static const struct option database_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
 	  .text = "Its name on the servers, where that is another one." },
 	{ .name = "auth", .type = OPT_ENUM, AT_ENUM(conf_database, auth),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "global", .words = database_auth_words,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "global", .words = auth_method_words, .nwords = METHOD_GLOBAL + 1,
 	  .group = "Database",
 	  .text = "How its clients prove who they are, in the words of [meridian]; global: as it is "
 		  "said there." },
@@ -170,7 +155,7 @@ static const struct option database_rows[] = {
 	  .text = "Which nodes will do: libpq's target_session_attrs words. A client may wish "
 		  "otherwise by options=-c meridian.access=any (or another of them)." },
 	{ .name = "pool", .type = OPT_ENUM, AT_ENUM(conf_database, pool),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = pool_words, .group = "Database",
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = pool_mode_words, .group = "Database",
 	  .text = "Whether server connections are shared; that needs an auth other than passthrough. "
 		  "off: one per session. session: a session has one from its first query until it "
 		  "ends, and leaves it for others. transaction: it has one for the length of a transaction." },
@@ -191,11 +176,11 @@ static const struct option database_rows[] = {
 	  .text = "The database in which the auth_query of users of this database runs; empty: "
 		  "that of [meridian]." },
 	{ .name = "reads", .type = OPT_ENUM, AT_ENUM(conf_database, reads),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_words,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_mode_words,
 	  .group = "Database",
 	  .text = "Where queries that only read go. home: to the node of the session." },
 	{ .name = "consistency", .type = OPT_ENUM, AT_ENUM(conf_database, consistency),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "session", .words = consistency_words,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "session", .words = consistency_mode_words,
 	  .group = "Database",
 	  .text = "What such a query must see. session: all that its session has written before." },
 	{ .name = "statement_sample", .type = OPT_INT, AT(conf_database, statement_sample, int),
@@ -206,7 +191,7 @@ static const struct option database_rows[] = {
 		  "how long their answers take, of the last 24 hours. Kept without constants, in "
 		  "the memory of this process alone. 1: every one; 0: none." },
 	{ .name = "residency", .type = OPT_ENUM, AT_ENUM(conf_database, residency),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = residency_words,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = residency_mode_words,
 	  .group = "Database",
 	  .text = "strict: only what a trusted source says of the caller's place counts, not what "
 		  "the client says of itself, and no region but the caller's own will do." },

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/suggest.h"
 #include "base/text.h"
+#include "base/words.h"
 #include "proxy/config/config.h"
 #include "proxy/config/quote.h"
 
@@ -224,10 +225,10 @@ sources_append(const struct option *o, void *field, struct slice text, struct er
 
 	while (next_item(&text, &item)) {
 		struct suggestion near = { .word = item };
-		int source = locality_source_parse(item);
+		int source = words_find(locality_source_words, item);
 
 		for (int i = 0; i < SOURCE_COUNT; i++)
-			suggest_offer(&near, locality_source_name((enum locality_source)i));
+			suggest_offer(&near, locality_source_words[i]);
 		if (source < 0)
 			return value_bad(o, item, e, near.best);
 		for (size_t i = 0; i < m->nlocality; i++) {

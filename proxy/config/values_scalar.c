@@ -193,12 +193,18 @@ bool_describe(const struct option *o, struct buf *out)
 	buf_str(out, "on or off");
 }
 
+static bool
+has_word(const struct option *o, int i)
+{
+	return o->words[i] != NULL && (o->nwords == 0 || i < o->nwords);
+}
+
 static int
 enum_set(const struct option *o, void *field, struct slice text, struct err *e)
 {
 	struct suggestion near = { .word = text };
 
-	for (int i = 0; o->words[i] != NULL; i++) {
+	for (int i = 0; has_word(o, i); i++) {
 		if (slice_is_nocase(text, o->words[i])) {
 			*(int *)field = i;
 			return 0;
@@ -219,7 +225,7 @@ static void
 enum_describe(const struct option *o, struct buf *out)
 {
 	buf_str(out, o->words[1] != NULL ? "one of " : "");
-	for (int i = 0; o->words[i] != NULL; i++)
+	for (int i = 0; has_word(o, i); i++)
 		buf_printf(out, "%s%s", i > 0 ? ", " : "", o->words[i]);
 }
 

@@ -40,8 +40,14 @@ enum reads_mode { READS_HOME };
 enum consistency_mode { CONSISTENCY_SESSION };
 enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
 
-const char *sslmode_name(enum sslmode m);
-const char *tri_mode_name(enum tri_mode m);
-const char *auth_method_name(enum auth_method m);
+/* Their names: the words of the options, and of lines of hba_file. */
+extern const char *const tri_mode_words[],
+    *const tls_choice_words[], *const sslmode_words[],
+				   *const binding_mode_words[],
+				       *const auth_method_words[],
+					   *const pool_mode_words[],
+					       *const reads_mode_words[],
+						   *const consistency_mode_words[],
+						       *const residency_mode_words[];
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/hot.h"
+#include "base/words.h"
 #include "protocol/sqlstate.h"
 #include "proxy/http/http.h"
 #include "proxy/net/tlsctx.h"
@@ -134,7 +135,7 @@ refuse_setting(struct session *s, const struct startup_setting *set, bool known)
 			(int)(set->value.n < 64 ? set->value.n : 64), set->value.p);
 		buf_str(&hint, "Available values: ");
 		for (int i = 0; i <= ACCESS_PREFER_STANDBY; i++)
-			buf_printf(&hint, "%s%s", i > 0 ? ", " : "", access_name((enum access)i));
+			buf_printf(&hint, "%s%s", i > 0 ? ", " : "", access_words[i]);
 	} else {
 		err_set(&e, SQLSTATE_UNDEFINED_OBJECT,
 			"unrecognized configuration parameter \"meridian.%.*s\"", n, set->name.p);
@@ -162,7 +163,7 @@ take_setting(struct session *s, const struct startup_setting *set, bool *known)
 		}
 	}
 	*known = slice_is(set->name, "access");
-	access = *known ? access_parse(set->value) : -1;
+	access = *known ? words_find(access_words, set->value) : -1;
 	if (access >= 0)
 		s->login->access = (enum access)access;
 	return access >= 0;

@@ -55,9 +55,7 @@ cutover_count(const struct worker *w, const struct cutover *c, struct gate_count
 static const char *
 pool_name(const struct session *s)
 {
-	if (s->pooled == NULL)
-		return "off";
-	return s->pooled->mode == POOL_SESSION ? "session" : "transaction";
+	return pool_mode_words[s->pooled != NULL ? s->pooled->mode : POOL_OFF];
 }
 
 const char *

@@ -215,7 +215,7 @@ site_peer_conninfo(void *arg, const struct site_node *n, const char *dbname)
 	if (region >= 0) {
 		const struct conf_region *r = &w->config->regions[region];
 
-		conninfo_put(&b, "sslmode", sslmode_name(r->sslmode));
+		conninfo_put(&b, "sslmode", sslmode_words[r->sslmode]);
 		put_words(&b, r->migration_peer_conninfo, NULL);
 	}
 	conninfo_put(&b, "dbname", dbname);

@@ -12,9 +12,9 @@
 static const char *
 mode_of(const struct pool *p)
 {
-	static const char *const names[] = { "off", "session", "transaction" };
+	const struct config *c = p->worker->world->config;
 
-	return names[config_database(p->worker->world->config, slice_str(p->database))->pool];
+	return pool_mode_words[config_database(c, slice_str(p->database))->pool];
 }
 
 static void

@@ -90,7 +90,7 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 		.confidence = (enum confidence)s->confidence,
 		.access = (enum access)s->access,
 		.tls = stream_tls_version(&s->client),
-		.auth = auth_method_name((enum auth_method)s->auth_method),
+		.auth = auth_method_words[(enum auth_method)s->auth_method],
 		.hba_line = s->hba_line,
 		.connected_at_us = wall_of(s->connected_at_us),
 		.rx_bytes = s->rx_bytes,

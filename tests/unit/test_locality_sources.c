@@ -7,6 +7,7 @@
 
 #include "routing/locality.h"
 
+#include "base/words.h"
 #include "routing/locality_int.h"
 #include "tests/unit/locality_world.h"
 
@@ -384,12 +385,12 @@ words_have_names_and_back(void **state)
 {
 	(void)state;
 	for (int i = 0; i < SOURCE_COUNT; i++)
-		assert_int_equal(
-		    locality_source_parse(slice_str(locality_source_name((enum locality_source)i))),
-		    i);
-	assert_int_equal(locality_source_parse(SLICE_LITERAL("GeoIP")), SOURCE_GEOIP);
-	assert_int_equal(locality_source_parse(SLICE_LITERAL("")), -1);
-	assert_int_equal(locality_source_parse(SLICE_LITERAL("geo")), -1);
+		assert_int_equal(words_find(locality_source_words, slice_str(locality_source_name(
+								       (enum locality_source)i))),
+				 i);
+	assert_int_equal(words_find(locality_source_words, SLICE_LITERAL("GeoIP")), SOURCE_GEOIP);
+	assert_int_equal(words_find(locality_source_words, SLICE_LITERAL("")), -1);
+	assert_int_equal(words_find(locality_source_words, SLICE_LITERAL("geo")), -1);
 	assert_string_equal(claim_kind_name(CLAIM_LOCATION), "location");
 	assert_string_equal(confidence_name(CONFIDENCE_EXACT), "exact");
 }

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "base/words.h"
 #include "routing/pick.h"
 
 #include <math.h>
@@ -44,11 +45,12 @@ roles_fit_wishes_as_in_libpq(void **state)
 			assert_int_equal(route_role_fits(&n, (enum access)a),
 					 table[i].fits[a] == 'y');
 		}
-	assert_int_equal(access_parse(slice_str("Prefer-Standby")), ACCESS_PREFER_STANDBY);
-	assert_int_equal(access_parse(slice_str("readwrite")), -1);
-	assert_string_equal(access_name(ACCESS_READ_ONLY), "read-only");
-	assert_int_equal(nearest_parse(slice_str("blend")), NEAREST_BLEND);
-	assert_string_equal(nearest_name(NEAREST_PROXY), "proxy");
+	assert_int_equal(words_find(access_words, slice_str("Prefer-Standby")),
+			 ACCESS_PREFER_STANDBY);
+	assert_int_equal(words_find(access_words, slice_str("readwrite")), -1);
+	assert_string_equal(access_words[ACCESS_READ_ONLY], "read-only");
+	assert_int_equal(words_find(nearest_words, slice_str("blend")), NEAREST_BLEND);
+	assert_string_equal(nearest_words[NEAREST_PROXY], "proxy");
 }
 
 /* One physical cluster: primary in the east, standbys elsewhere. */
