@@ -15,8 +15,7 @@
 #include "base/hot.h"
 #include "protocol/frame.h"
 
-#define LENGTH_MAX ((uint32_t)INT32_MAX)
-#define AT_MAX     15
+#define AT_MAX 15
 
 /* What a message does to the state when its header has passed; NULL: nothing. */
 typedef unsigned (*exchange_handler)(struct exchange *x);
@@ -26,47 +25,60 @@ static_assert(sizeof(struct exchange) == 64, "struct exchange is meant to be one
 WARM void
 exchange_init(struct exchange *x, enum replication kind)
 {
-	*x = (struct exchange){ .tx = 'I', .replication = (unsigned)kind & 3u };
+	*x = (struct exchange){ .tx = 'I', .replication = kind != REPLICATION_NONE };
+}
+
+void
+exchange_fini(struct exchange *x)
+{
+	exchange_unlist(x);
 }
 
 void
 exchange_restart(struct exchange *x)
 {
-	struct exchange was = *x;
+	struct exchange was;
 
-	exchange_init(x, (enum replication)was.replication);
+	exchange_unlist(x);
+	was = *x;
+	*x = (struct exchange){ .tx = 'I' };
 	x->simple = was.simple;
 	x->extended = was.extended;
 	memcpy(x->sqlstate, was.sqlstate, sizeof(x->sqlstate));
 	x->terminated = was.terminated;
-	x->told = was.told;
+	x->replication = was.replication;
+	x->query_ends = was.query_ends;
 }
 
 void
-exchange_be_told(struct exchange *x)
+exchange_set_query_ends(struct exchange *x, bool ends)
 {
-	x->told = 1;
+	x->query_ends = ends;
 }
 
 /* ---- messages of the client ---- */
 
-static HOT_INLINE void
-count(struct exchange_side *side)
+/* The server discards it. Where that ends what it discards, it is answered as a Sync is. */
+static unsigned
+on_query_skipped(struct exchange *x)
 {
-	if (!UNLIKELY(side->count >= COUNT_MANY))
-		side->count++;
+	if (!x->query_ends)
+		return 0;
+	await_round(x, ROUND_BARE_SYNC);
+	x->skip = x->open = x->reopened = 0;
+	x->client.count = 0;
+	x->simple++;
+	return EXCHANGE_QUERY;
 }
 
 static HOT unsigned
 on_query(struct exchange *x)
 {
 	if (x->skip)
-		return 0;
+		return on_query_skipped(x);
 	if (x->copy == EXCHANGE_COPY_IN)
 		x->copy = EXCHANGE_COPY_IN_ENDED;
-	if (UNLIKELY(x->pending == 1) && rounds_in_doubt(x) &&
-	    round_at(x, 0) == ROUND_SYNC_IN_DOUBT)
-		rounds_drop(x);
+	doubt_ends_with_query(x);
 	if (UNLIKELY(x->open || x->reopened))
 		await_query_in_sequence(x);
 	else
@@ -77,19 +89,11 @@ on_query(struct exchange *x)
 	return EXCHANGE_QUERY;
 }
 
-static HOT_INLINE void
-begin_sequence(struct exchange *x)
-{
-	if (x->copy == EXCHANGE_COPY_IN)
-		x->copy = EXCHANGE_COPY_IN_ENDED;
-	x->open = 1;
-}
-
 static HOT unsigned
 on_extended(struct exchange *x)
 {
 	begin_sequence(x);
-	count(&x->client);
+	count_message(&x->client);
 	return 0;
 }
 
@@ -128,8 +132,7 @@ on_sync(struct exchange *x)
 	}
 	if (x->copy == EXCHANGE_COPY_BOTH)
 		return 0;
-	if (UNLIKELY(x->pending == 1) && rounds_in_doubt(x))
-		rounds_drop(x);
+	doubt_ends_with_sync(x);
 	await_round(x, exchange_is_open(x) ? ROUND_SYNC : ROUND_BARE_SYNC);
 	x->skip = x->open = x->reopened = 0;
 	x->client.count = 0;
@@ -139,8 +142,8 @@ on_sync(struct exchange *x)
 /* CopyDone, CopyFail. Where no copy-in is known of, one may be about to begin: the message is
  * remembered with the command that it belongs to. With no such command it is a leftover of a COPY
  * that failed, and the server drops it. */
-static unsigned
-on_copy_end(struct exchange *x)
+unsigned
+exchange_on_copy_end(struct exchange *x)
 {
 	unsigned last = x->queued;
 
@@ -172,9 +175,18 @@ on_copy_data(struct exchange *x)
 }
 
 static const exchange_handler client_handlers[256] = {
-	['Q'] = on_query,     ['F'] = on_query,    ['P'] = on_extended, ['B'] = on_extended,
-	['C'] = on_extended,  ['D'] = on_extended, ['E'] = on_execute,  ['S'] = on_sync,
-	['H'] = on_flush,     ['c'] = on_copy_end, ['f'] = on_copy_end, ['X'] = on_terminate,
+	['Q'] = on_query,
+	['F'] = on_query,
+	['P'] = on_extended,
+	['B'] = on_extended,
+	['C'] = on_extended,
+	['D'] = on_extended,
+	['E'] = on_execute,
+	['S'] = on_sync,
+	['H'] = on_flush,
+	['c'] = exchange_on_copy_end,
+	['f'] = exchange_on_copy_end,
+	['X'] = on_terminate,
 	['d'] = on_copy_data,
 };
 
@@ -203,6 +215,11 @@ on_copy_in(struct exchange *x)
 	bool simple;
 	unsigned at;
 
+	if (x->listed && rounds_pending(x) == 0) {
+		x->copy = EXCHANGE_COPY_IN;
+		list_copy_in(x, false);
+		return EXCHANGE_COPY;
+	}
 	drop_stray_copy_ends(x);
 	simple = x->queued > 0 && round_is_query(round_at(x, 0));
 	at = simple ? 1 : 0;
@@ -220,24 +237,10 @@ on_copy_in(struct exchange *x)
 	if (x->queued > at && round_is_copy_end(round_at(x, at))) {
 		round_remove(x, at);
 		x->copy = EXCHANGE_COPY_IN_ENDED;
+	} else if (x->queued == at && x->listed) {
+		list_copy_in(x, true);
 	}
 	return EXCHANGE_COPY;
-}
-
-unsigned
-exchange_ignored_syncs(const struct exchange *x, unsigned told)
-{
-	unsigned i = 0, from;
-
-	while (i < x->queued && (told > 0 || round_at(x, i) == ROUND_COPY_END_BEHIND))
-		told -= !round_is_copy_end(round_at(x, i++));
-	if (i < x->queued && round_at(x, i) == ROUND_QUERY_ENDED)
-		return 0;
-	if (i < x->queued && round_is_query(round_at(x, i)))
-		i++;
-	for (from = i; i < x->queued && round_is_sync(round_at(x, i));)
-		i++;
-	return i - from;
 }
 
 static unsigned
@@ -266,7 +269,7 @@ on_copy_out_end(struct exchange *x)
 static HOT unsigned
 on_reply(struct exchange *x)
 {
-	count(&x->server);
+	count_message(&x->server);
 	return 0;
 }
 
@@ -281,7 +284,7 @@ static HOT unsigned
 on_complete(struct exchange *x)
 {
 	x->copy = EXCHANGE_COPY_NONE;
-	count(&x->server);
+	count_message(&x->server);
 	if (x->unsure == 0)
 		x->ignored = 0; /* ignored, then */
 	return 0;
@@ -321,6 +324,12 @@ static const exchange_handler server_handlers[256] = {
 	['S'] = on_parameter,    ['T'] = on_reply,     ['s'] = on_reply,   ['I'] = on_reply,
 	['V'] = on_reply,
 };
+
+unsigned
+on_server_message(struct exchange *x, uint8_t type)
+{
+	return server_handlers[type] != NULL ? server_handlers[type](x) : 0;
+}
 
 /* ---- the two bodies that are looked at ---- */
 
@@ -384,8 +393,8 @@ read_status(struct exchange *x, char status, struct exchange_tally *tally)
 }
 
 /* n > 0 bytes of a body whose type handler asked for them; `last` where it ends with them. */
-static unsigned
-look_at_body(struct exchange *x, struct slice part, bool last, struct exchange_tally *tally)
+unsigned
+look_at_server_body(struct exchange *x, struct slice part, bool last, struct exchange_tally *tally)
 {
 	if (x->server.type == 'Z')
 		return read_status(x, part.p[0], tally);
@@ -401,14 +410,8 @@ static HOT_INLINE unsigned
 begin_message(struct exchange *x, struct exchange_side *side, const exchange_handler *on,
 	      const uint8_t *head)
 {
-	uint32_t len = get_u32(head + 1);
-
-	if (UNLIKELY(len < 4 || len > LENGTH_MAX)) {
-		side->bad = true;
+	if (UNLIKELY(!begin_body(side, head)))
 		return EXCHANGE_BAD;
-	}
-	side->left = len - 4;
-	side->type = 0;
 	if (UNLIKELY(on[head[0]] == NULL))
 		return side == &x->client ? on_nonsense(x) : 0;
 	return on[head[0]](x);
@@ -425,7 +428,7 @@ pass_body(struct exchange *x, struct exchange_side *side, struct slice in, unsig
 	if (last)
 		n = side->left;
 	if (side->type != 0 && n > 0)
-		*events |= look_at_body(x, slice_of(in.p, n), last, tally);
+		*events |= look_at_server_body(x, slice_of(in.p, n), last, tally);
 	if (last)
 		side->type = 0;
 	side->left -= (uint32_t)n;
@@ -507,6 +510,8 @@ exchange_client(struct exchange *x, const char *p, size_t n)
 {
 	if (x->client.bad)
 		return EXCHANGE_BAD;
+	if (UNLIKELY(x->listed))
+		return list_client(x, p, n);
 	return follow(x, &x->client, client_handlers, 'd', slice_of(p, n), NULL);
 }
 

@@ -98,7 +98,11 @@ struct exchange {
 	struct exchange_side server;
 	uint64_t simple;   /* counter: Query and FunctionCall messages */
 	uint64_t extended; /* counter: Execute messages */
-	uint64_t queue; /* what the client awaits, oldest first, 4 bits each (exchange_rounds.c) */
+	union {
+		uint64_t queue;             /* the rounds outstanding, oldest first, 4 bits each
+					       (exchange_rounds.c) */
+		struct exchange_list *list; /* … while `listed` (exchange_list.h) */
+	};
 	uint32_t pending;      /* ReadyForQuery messages that are still to come */
 	uint8_t queued;        /* entries in queue */
 	uint8_t copy;          /* enum exchange_copy */
@@ -113,33 +117,22 @@ struct exchange {
 	uint16_t skip : 1;     /* the server discards messages until Sync */
 	uint16_t ignored : 4;  /* Sync messages that went into a COPY's data: no answer is due */
 	uint16_t unsure : 2;   /* rounds to wait until pending can be trusted again */
-	uint16_t told : 1;     /* exchange_be_told() */
-	uint16_t fatal : 1;    /* severity of the ErrorResponse that is passing … */
+	uint16_t listed : 1;   /* the form with one entry for each request */
+	uint16_t query_ends : 1; /* exchange_set_query_ends() */
+	uint16_t fatal : 1;      /* severity of the ErrorResponse that is passing … */
 	uint16_t fatal_sure : 1; /* … known from its unlocalised field */
 	uint16_t terminated : 1;
-	uint16_t replication : 2; /* enum replication */
+	uint16_t replication : 1; /* it is a session of that kind */
 };
 
 void exchange_init(struct exchange *x, enum replication kind);
-/* Whose errors those are that come is not to be told by the answers: what passes here is not all
- * that is sent and answered, and somebody else knows the rest, exchange_forgive(),
- * exchange_assure(); or the server answers a Query with ReadyForQuery even where it discards it
- * (CockroachDB). For good.
- */
-void exchange_be_told(struct exchange *x);
+void exchange_fini(struct exchange *x);
+/* Whether a Query ends what an error has the server discard, and is answered by a ReadyForQuery, as
+ * a Sync is (CockroachDB). */
+void exchange_set_query_ends(struct exchange *x, bool ends);
 /* The server owes one more ReadyForQuery, for something that did not pass through
  * exchange_client(): the end of the login, or a query of our own. */
 void exchange_expect_ready(struct exchange *x);
-
-/* The server has discarded n of the Query and FunctionCall messages that it was taken to owe an
- * answer to, for an error of extended-query messages in front of them; with `skips` it goes on to
- * discard, up to a Sync that is yet to come. For who knows more of what was sent than is kept here.
- */
-void exchange_forgive(struct exchange *x, uint32_t n, bool skips);
-
-/* The server has not discarded the oldest message that it is taken to owe an answer to: where that
- * is in doubt, it is not any more. For the same. */
-void exchange_assure(struct exchange *x);
 
 /* The server is another one: nothing is outstanding, no transaction is open. The counters go on. */
 void exchange_restart(struct exchange *x);
@@ -149,7 +142,7 @@ void exchange_restart(struct exchange *x);
 unsigned exchange_client(struct exchange *x, const char *p, size_t n);
 unsigned exchange_server(struct exchange *x, const char *p, size_t n, struct exchange_tally *tally);
 
-/* Where messages begin in the bytes that the server says next. */
+/* Where messages begin in the bytes that go to the client next. */
 static inline struct framer
 exchange_server_framer(const struct exchange *x)
 {
@@ -196,10 +189,6 @@ bool exchange_awaits_query(const struct exchange *x);
 /* How many of the next n bytes of one direction belong to a message that has begun before them. */
 size_t exchange_client_rest(const struct exchange *x, const char *p, size_t n);
 size_t exchange_server_rest(const struct exchange *x, const char *p, size_t n);
-/* How many Syncs that were sent a CopyInResponse has the server ignore, where it comes behind
- * `told` more of what is owed: ReadyForQuery messages, and Syncs that one in front of it has it
- * ignore. */
-unsigned exchange_ignored_syncs(const struct exchange *x, unsigned told);
 /* How many bytes end the server's message that is half through, or its header where that is; 0:
  * none is. */
 size_t exchange_server_left(const struct exchange *x);

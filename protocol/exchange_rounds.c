@@ -17,16 +17,17 @@
  *    discarded, with all up to a Sync.
  *
  *    Only one Query's number is kept, of Queries that are under way at a time; it is not known
- *    behind a Sync that went into a COPY's data, and up to COUNT_MANY. It says nothing where
- *    Meridian puts in messages of its own, and takes their answers out: who does so has to say
- *    whose error it was, exchange_be_told(), exchange_forgive(), exchange_assure(). Nor does it
- *    with CockroachDB, for which a Query ends the sequence as a Sync does: it discards that one
- *    alone, and says ReadyForQuery (StmtBuf.seekToNextBatch() in its pkg/sql/conn_io.go). Where it
- *    is not known, the error is taken for the Query's own, which errs to "outstanding", and in
- *    doubt: QUERY_IN_SEQUENCE becomes QUERY_IN_DOUBT, and if a ReadyForQuery settles that, a
+ *    behind a Sync that went into a COPY's data, and up to COUNT_MANY. Where it is not known, the
+ *    error is taken for the Query's own, which errs to "outstanding", and in doubt:
+ *    QUERY_IN_SEQUENCE becomes QUERY_IN_DOUBT, and if a ReadyForQuery settles that, a
  *    BARE_SYNC behind it becomes SYNC_IN_DOUBT, for it may have been that one's. What is in doubt
  *    alone is taken back by the next Sync, and a SYNC_IN_DOUBT by the next Query too: the server
  *    would long have answered it. Where it does after all, `unsure` (see 3.) sees to that.
+ *
+ *    For CockroachDB (`query_ends`) a Query ends the sequence as a Sync does: it discards that one
+ *    alone, and says ReadyForQuery (StmtBuf.seekToNextBatch() in its pkg/sql/conn_io.go), so that
+ *    there is nothing to doubt. Nor is there in the listed form (exchange_list.c), where each
+ *    request is known, and Meridian may put in some of its own.
  *
  * 2. Copy-in mode ("COPY Operations"): until CopyDone or CopyFail the server ignores Flush and
  *    Sync. libpq relies on it: it sends Parse, Bind, Execute, Sync, learns from CopyInResponse that
@@ -79,16 +80,16 @@ oldest(const struct exchange *x)
 void
 round_remove(struct exchange *x, unsigned i)
 {
-	uint64_t before = ((uint64_t)1 << (ROUND_BITS * i)) - 1;
+	uint64_t before = ((uint64_t)1 << (ROUND_BITS * i)) - 1, rounds = *rounds_of(x);
 
-	x->queue = (x->queue & before) | (x->queue >> ROUND_BITS & ~before);
+	rounds_put(x, (rounds & before) | (rounds >> ROUND_BITS & ~before));
 	x->queued--;
 }
 
 void
 rounds_forget(struct exchange *x)
 {
-	x->queue = 0;
+	rounds_put(x, 0);
 	x->queued = 0;
 	x->beyond = 0;
 }
@@ -133,6 +134,7 @@ rounds_drop(struct exchange *x)
 void
 exchange_expect_ready(struct exchange *x)
 {
+	exchange_unlist(x);
 	await_round(x, ROUND_QUERY);
 }
 
@@ -150,7 +152,7 @@ ignore_sync(struct exchange *x)
 /* Exception 3: this ReadyForQuery answers a Sync that was taken for ignored. Nothing is owed, or it
  * comes alone where the oldest round has more to say. */
 static bool
-is_surplus(const struct exchange *x)
+is_surplus(struct exchange *x)
 {
 	unsigned i;
 
@@ -158,6 +160,8 @@ is_surplus(const struct exchange *x)
 		return true;
 	if (x->unsure == 0 || x->server.count > 0)
 		return false;
+	if (x->listed && rounds_pending(x) == 0)
+		return list_is_surplus(x);
 	i = oldest(x);
 	return i < x->queued && round_at(x, i) != ROUND_BARE_SYNC &&
 	       round_at(x, i) != ROUND_SYNC_IN_DOUBT;
@@ -190,30 +194,6 @@ drop_oldest(struct exchange *x)
 		round_remove(x, 0);
 }
 
-void
-exchange_forgive(struct exchange *x, uint32_t n, bool skips)
-{
-	while (n-- > 0 && x->pending > 0)
-		drop_oldest(x);
-	if (x->pending > 0)
-		return;
-	x->beyond = 0;
-	if (skips) {
-		x->skip = 1;
-		x->reopened = 0;
-	}
-	if (skips || !exchange_is_open(x))
-		rounds_forget(x);
-}
-
-void
-exchange_assure(struct exchange *x)
-{
-	if (x->queued > 0 && round_at(x, 0) >= ROUND_QUERY_IN_DOUBT)
-		round_set(x, 0,
-			  round_at(x, 0) == ROUND_QUERY_IN_DOUBT ? ROUND_QUERY : ROUND_BARE_SYNC);
-}
-
 /* One ReadyForQuery has come: the oldest round is done, and the marks before it with it. */
 WARM void
 round_answered_slow(struct exchange *x)
@@ -226,7 +206,10 @@ round_answered_slow(struct exchange *x)
 			x->unsure = 0;
 		return;
 	}
-	drop_oldest(x);
+	if (x->listed && rounds_pending(x) == 0)
+		list_end_round(x);
+	else
+		drop_oldest(x);
 	if (x->pending > 0)
 		return;
 	x->beyond = 0;
@@ -273,10 +256,14 @@ discard(struct exchange *x)
 		x->pending -= !round_is_copy_end(round_at(x, 0));
 		round_remove(x, 0);
 	}
-	if (x->queued == 0) {
-		x->skip = 1;
-		x->reopened = 0;
+	if (x->queued > 0)
+		return;
+	if (x->listed) {
+		(void)list_skip_to_sync(x);
+		return;
 	}
+	x->skip = 1;
+	x->reopened = 0;
 }
 
 /* The oldest that awaits an answer is a Query with extended messages in front. */
@@ -284,13 +271,15 @@ static unsigned
 attribute_to_sequence(struct exchange *x)
 {
 	uint8_t due = x->due, come = x->server.count;
-	bool is_known =
-	    !x->told && due != COUNT_UNKNOWN && !(x->beyond && !is_queued(x, round_is_sync));
+	bool is_known = due != COUNT_UNKNOWN && !(x->beyond && !is_queued(x, round_is_sync));
 	unsigned events = 0;
 
 	for (unsigned marks = oldest(x); marks > 0; marks--)
 		round_remove(x, 0); /* of data that is of no account any more */
-	if (is_known && come < due) {
+	if (x->query_ends && (!is_known || come < due)) {
+		round_set(x, 0, ROUND_BARE_SYNC); /* as which it is answered in either case */
+		events = is_known ? EXCHANGE_DISCARDED : 0;
+	} else if (is_known && come < due) {
 		discard(x);
 		events = EXCHANGE_DISCARDED;
 	} else if (is_known && due < COUNT_MANY) {
@@ -306,10 +295,13 @@ attribute_to_sequence(struct exchange *x)
 unsigned
 attribute_error(struct exchange *x)
 {
-	unsigned i = oldest(x);
+	unsigned i;
 
 	if (x->ignored > 0 && x->copy != EXCHANGE_COPY_NONE)
 		x->unsure = 2;
+	if (x->listed && rounds_pending(x) == 0)
+		return list_attribute_error(x);
+	i = oldest(x);
 	if (x->pending == 0 && (x->open || x->reopened)) {
 		x->skip = 1;
 		x->reopened = 0;
@@ -325,7 +317,7 @@ exchange_is_idle(const struct exchange *x)
 {
 	return x->pending == 0 && !exchange_is_open(x) && x->copy == EXCHANGE_COPY_NONE &&
 	       x->tx == 'I' && exchange_at_client_boundary(x) && exchange_at_server_boundary(x) &&
-	       !x->client.bad && !x->server.bad;
+	       !x->client.bad && !x->server.bad && (!x->listed || !exchange_holds(x));
 }
 
 bool
@@ -364,6 +356,9 @@ exchange_is_settled(const struct exchange *x)
 bool
 exchange_awaits_query(const struct exchange *x)
 {
+	if (x->listed && rounds_pending(x) == 0)
+		return list_awaits_query(x) && !exchange_is_open(x) &&
+		       x->copy == EXCHANGE_COPY_NONE;
 	return x->pending == 1 && !x->beyond && x->queued == 1 && round_is_query(round_at(x, 0)) &&
 	       !exchange_is_open(x) && x->copy == EXCHANGE_COPY_NONE;
 }

@@ -7,6 +7,7 @@
 
 #include "migration/types.h"
 #include "protocol/awaited.h"
+#include "protocol/exchange_list.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/pool/pooled.h"
@@ -19,13 +20,12 @@ deliver(struct straggle *st)
 {
 	struct session *s = st->session;
 	struct buf all = { .cap = STRAGGLE_HELD_MAX + 2 * WORKER_SCRATCH };
-	char front[64];
+	char front[EXCHANGE_HELD_MAX];
 
 	st->stage = DELIVERED;
 	if (st->deaf)
 		return;
-	if (s->pooled != NULL)
-		buf_put(&all, front, pooled_put_held(s, front));
+	buf_put(&all, front, exchange_put_held(&s->exchange, front));
 	buf_slice(&all, buf_view(&st->held));
 	if (all.n > 0 && !all.failed)
 		relay_from_server(s, all.p, all.n);
@@ -124,7 +124,7 @@ void
 straggle_finish(struct straggle *st)
 {
 	struct session *s = st->session;
-	struct exchange before = s->exchange;
+	bool had_begun = s->exchange.tx != 'I', skipped = exchange_skips(&s->exchange);
 	size_t rest = s->exchange.server.left, n;
 	bool is_ready = false, told = false;
 
@@ -147,12 +147,12 @@ straggle_finish(struct straggle *st)
 	/* it is between two messages now, whatever came behind */
 	s->exchange.server = (struct exchange_side){ 0 };
 	if (!is_ready)
-		s->exchange.skip = before.skip;
+		s->exchange.skip = skipped;
 	if ((is_ready || st->deaf) && exchange_is_idle(&s->exchange)) {
 		straggle_leave_server(st);
 		straggle_be_done(st);
 	} else {
-		conclude(st, is_ready, before.tx != 'I');
+		conclude(st, is_ready, had_begun);
 	}
 }
 
@@ -179,10 +179,9 @@ let_go(struct straggle *st)
 {
 	struct session *s = st->session;
 	struct buf all = { .cap = STRAGGLE_HELD_MAX + 2 * WORKER_SCRATCH };
-	char front[64];
+	char front[EXCHANGE_HELD_MAX];
 
-	if (s->pooled != NULL)
-		buf_put(&all, front, pooled_put_held(s, front));
+	buf_put(&all, front, exchange_put_held(&s->exchange, front));
 	buf_slice(&all, buf_view(&st->held));
 	straggle_free(st);
 	straggle_read_client(s, true);

@@ -28,17 +28,12 @@
 
 /* ---- login ---- */
 
-/* Who knows whose errors come: in a transaction pool pooled_judge() does. */
 void
 pooled_follow(struct pooled *pd)
 {
 	struct session *s = pd->session;
-	bool is_cockroachdb = s->server != NULL && s->server->is_cockroachdb;
 
-	if (pd->mode == POOL_TRANSACTION || is_cockroachdb)
-		exchange_be_told(&s->exchange);
-	if (is_cockroachdb)
-		server_statements_end_with_query(s->server->statements);
+	exchange_set_query_ends(&s->exchange, s->server != NULL && s->server->is_cockroachdb);
 }
 
 WARM void

@@ -70,7 +70,6 @@ struct pooled {
 	uint8_t cancelled;      /* so often in a row a late cancel request has hit ours instead */
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool attached;          /* it has, or has had, a server */
-	bool judges;            /* an error has come that the exchange must be told of */
 	bool skips; /* behind a cancel request, up to a Sync: no server is to see what comes … */
 	struct framer skipped; /* … which this follows */
 	bool resets_unnamed;   /* in a session pool: its statement without a name … */
@@ -88,8 +87,6 @@ extern const struct observer pool_observer, statements_observer;
 
 /* From the end of authentication to ReadyForQuery. */
 void pooled_begin(struct session *s);
-/* Bytes of the server that were kept back: put them in front of what is read next; how many. */
-size_t pooled_put_held(struct session *s, char *to);
 /* Bytes of the server have gone to the client, the last of a ReadyForQuery among them or not. */
 void pooled_answered(struct session *s, bool is_ready);
 /* Give the server back where that can be. */

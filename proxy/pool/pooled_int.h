@@ -24,12 +24,8 @@ bool pooled_take(struct session *s, const char *p, size_t n);
 bool pooled_rewrite(struct session *s, const char **p, size_t *n);
 /* The client has said Terminate with the last of n bytes. True: the server is to read it. */
 bool pooled_terminate(struct session *s, size_t n);
-/* Bytes of the server, before the client gets them: changed in place, returns how many remain. */
-size_t pooled_from_server(struct session *s, char *p, size_t n);
 /* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
 void pooled_on_reports(struct session *s, struct framer before, struct slice bytes);
-/* What the server has discarded, the exchange is told: behind exchange_server(), where `judges`. */
-void pooled_judge(struct session *s);
 void pooled_on_error(struct session *s, const char sqlstate[5]);
 /* Transactions have ended, one of which may have changed the schema; the client is still to hear of
  * it. */
@@ -45,7 +41,7 @@ void pooled_release(struct session *s);
 
 /* What the node would have said at the end of a login. */
 void pooled_greet(struct pooled *pd);
-/* It has a server, or the exchange begins anew: how errors are told apart there. */
+/* It has a server, or the exchange begins anew: what a Query ends there. */
 void pooled_follow(struct pooled *pd);
 /* What was kept of the client goes on its way. */
 void pooled_go_on(struct pooled *pd);

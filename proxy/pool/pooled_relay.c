@@ -9,6 +9,7 @@
 #include "protocol/sqleffects.h"
 #include "proxy/pool/pooled_int.h"
 #include "proxy/session/session_int.h"
+#include "proxy/sqlstate/statements.h"
 
 /* ---- the server that it is lent ---- */
 
@@ -76,18 +77,11 @@ const struct observer pool_observer = {
 /* ---- what it has prepared ---- */
 
 static WARM void
-statements_on_server(struct session *s, struct answer *a)
-{
-	a->n = pooled_from_server(s, a->p, a->n);
-}
-
-static WARM void
 statements_on_server_read(struct session *s, const struct answer *a)
 {
 	const struct exchange_tally *tally = &a->tally;
 
-	if (UNLIKELY(s->pooled->judges))
-		pooled_judge(s);
+	statements_heard(s->pooled->statements);
 	if (UNLIKELY(s->pooled->effects & EFFECT_SCHEMA) && tally->transactions > 0)
 		pooled_on_end(s);
 	for (unsigned i = 0; i < tally->errors && i < EXCHANGE_TALLY_MAX; i++)
@@ -97,7 +91,5 @@ statements_on_server_read(struct session *s, const struct answer *a)
 const struct observer statements_observer = {
 	.name = "statements",
 	.on_client = pooled_rewrite,
-	.put_held = pooled_put_held,
-	.on_server = statements_on_server,
 	.on_server_read = statements_on_server_read,
 };

@@ -332,31 +332,6 @@ pooled_terminate(struct session *s, size_t n)
 	return true;
 }
 
-WARM size_t
-pooled_put_held(struct session *s, char *to)
-{
-	return statements_put_held(s->pooled->statements, to);
-}
-
-WARM size_t
-pooled_from_server(struct session *s, char *p, size_t n)
-{
-	struct statements *c = s->pooled->statements;
-
-	if (!statements_expects(c))
-		return n;
-	n = statements_server(c, p, n);
-	s->pooled->judges = statements_judges(c);
-	return n;
-}
-
-void
-pooled_judge(struct session *s)
-{
-	s->pooled->judges = false;
-	statements_judge(s->pooled->statements, &s->exchange);
-}
-
 void
 pooled_on_error(struct session *s, const char sqlstate[5])
 {

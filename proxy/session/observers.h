@@ -36,8 +36,8 @@ enum observer_id {
 struct answer {
 	char *p;
 	size_t n;
-	struct framer before; /* the server's side in front of them */
-	unsigned events;      /* of exchange_server(), once they have been read */
+	struct framer before; /* the server's side in front of them, for `passes` */
+	unsigned events;      /* of the exchange, which has read them */
 	struct exchange_tally tally;
 };
 
@@ -60,12 +60,8 @@ struct observer {
 
 	/* From the server. True: the event was the observer's. */
 	bool (*takes_server)(struct session *s, short what);
-	/* Bytes that were kept back belong in front of what is read next: how many. */
-	size_t (*put_held)(struct session *s, char *to);
 	/* It has gone, or begins to say an error. True: the client is not to hear of it. */
 	bool (*on_server_lost)(struct session *s);
-	/* In front of the exchange: changed in place, a->n is how many remain. */
-	void (*on_server)(struct session *s, struct answer *a);
 	/* The exchange has read them. */
 	void (*on_server_read)(struct session *s, const struct answer *a);
 	/* They would go to the client now. False: they do not. */
@@ -102,9 +98,7 @@ enum observer_hook {
 	HOOK_ON_TERMINATE = OF_(POOL),
 	HOOK_ON_CLIENT_SENT = OF_(POOL),
 	HOOK_TAKES_SERVER = OF_(STRAGGLER),
-	HOOK_PUT_HELD = OF_(STATEMENTS),
 	HOOK_ON_SERVER_LOST = OF_(PAUSE),
-	HOOK_ON_SERVER = OF_(STATEMENTS),
 	HOOK_ON_SERVER_READ = OF_(STATEMENTS) | OF_(TRACES),
 	HOOK_PASSES = OF_(POOL) | OF_(SAMPLER) | OF_(STRAGGLER),
 	HOOK_ON_SERVER_SENT = OF_(POOL) | OF_(PAUSE) | OF_(REHOME),

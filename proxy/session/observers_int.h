@@ -79,28 +79,10 @@ observers_take_server(struct session *s, short what)
 	ASK_UNTIL(true, TAKES_SERVER, takes_server, s, what);
 }
 
-static HOT_INLINE size_t
-observers_put_held(struct session *s, char *to)
-{
-	const struct observer *o;
-	size_t n = 0;
-
-	for (unsigned at = 0; (o = observers_next(s, HOOK_PUT_HELD, &at)) != NULL;)
-		n += o->put_held(s, to + n);
-	return n;
-}
-
 static HOT_INLINE bool
 observers_server_lost(struct session *s)
 {
 	ASK_UNTIL(true, ON_SERVER_LOST, on_server_lost, s);
-}
-
-static HOT_INLINE void
-observers_server(struct session *s, struct answer *a)
-{
-	a->before = exchange_server_framer(&s->exchange);
-	ASK_EACH(ON_SERVER, on_server, s, a);
 }
 
 static HOT_INLINE void

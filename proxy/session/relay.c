@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/hot.h"
+#include "protocol/exchange_list.h"
 #include "protocol/message.h"
 #include "proxy/move/cutover.h"
 #include "proxy/worker_int.h"
@@ -171,9 +172,11 @@ to_client(struct session *s, char *p, size_t n)
 	a.p = p;
 	a.n = n;
 	a.tally.transactions = a.tally.errors = 0;
-	if (has(s, HOOK_ON_SERVER | HOOK_PASSES))
-		observers_server(s, &a);
-	a.events = exchange_server(&s->exchange, p, a.n, &a.tally);
+	if (has(s, HOOK_PASSES))
+		a.before = exchange_server_framer(&s->exchange);
+	a.events = UNLIKELY(exchange_is_listed(&s->exchange))
+		       ? exchange_filter(&s->exchange, p, &a.n, &a.tally)
+		       : exchange_server(&s->exchange, p, n, &a.tally);
 	if (has(s, HOOK_ON_SERVER_READ))
 		observers_server_read(s, &a);
 	if (a.tally.transactions + a.tally.errors > 0)
@@ -229,7 +232,9 @@ read_server(struct session *s)
 {
 	struct stream *st = &s->server->stream;
 	char *scratch = s->worker->scratch;
-	size_t held = has(s, HOOK_PUT_HELD) ? observers_put_held(s, scratch) : 0;
+	size_t held = UNLIKELY(exchange_is_listed(&s->exchange))
+			  ? exchange_put_held(&s->exchange, scratch)
+			  : 0;
 	ssize_t n = stream_recv(st, scratch + held, WORKER_SCRATCH - held);
 
 	if (n == STREAM_AGAIN)
@@ -289,8 +294,7 @@ relay_begin(struct session *s)
 	bool open = true;
 
 	exchange_init(&s->exchange, login_startup(l)->replication);
-	if (s->server->is_cockroachdb)
-		exchange_be_told(&s->exchange);
+	exchange_set_query_ends(&s->exchange, s->server->is_cockroachdb);
 	/* whoever has logged in for it can do so again, unless with what is not kept */
 	if (l->own != NULL && l->said == NULL && s->exchange.replication == REPLICATION_NONE)
 		session_trace(s, buf_view(&l->packet));

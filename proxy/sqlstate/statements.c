@@ -2,7 +2,7 @@
  *
  * The client's direction: which of its messages speak of prepared statements, and what goes to the
  * server in their place. The replies to what is put in front are taken out again by
- * statements_units.c.
+ * the exchange (protocol/exchange_list.h).
  *
  *   Parse of a statement that the server has   Close of a name that never exists; its CloseComplete
  *                                              becomes the ParseComplete
@@ -27,9 +27,9 @@
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
 
-#define HELD_MAX  ((size_t)1 << 20)    /* a read and a message */
-#define OUT_MAX   ((size_t)256 * 1024) /* put out at a time */
-#define UNITS_MAX 65536                /* awaited of the server */
+#define HELD_MAX     ((size_t)1 << 20)    /* a read and a message */
+#define OUT_MAX      ((size_t)256 * 1024) /* put out at a time */
+#define REQUESTS_MAX 65536                /* outstanding */
 
 /* ---- the ends of sequences ---- */
 
@@ -37,10 +37,12 @@ static enum step
 on_sync(struct walk *w, size_t total)
 {
 	if (w->copying) {
+		w->c->said++;
 		walk_pass(w, total);
 		return STEP_ON;
 	}
-	walk_await(w, UNIT_SYNC, NULL);
+	w->skipping = false;
+	walk_await(w, MSG_SYNC, NULL);
 	walk_end_sequence(w, total);
 	return STEP_ON;
 }
@@ -58,8 +60,8 @@ on_call(struct walk *w, size_t total)
 		return STEP_MORE;
 	walk_note(w, calleffects(body, n, &w->c->settings));
 	if (w->open)
-		walk_follow(w);
-	walk_await(w, UNIT_CALL, NULL);
+		walk_list(w);
+	walk_await(w, MSG_FUNCTION_CALL, NULL);
 	walk_end_sequence(w, total);
 	return STEP_ON;
 }
@@ -67,8 +69,6 @@ on_call(struct walk *w, size_t total)
 static enum step
 on_copy_end(struct walk *w, size_t total)
 {
-	if (!w->copying && units_active(w->c))
-		units_add(w->c, UNIT_COPY_END, NULL);
 	w->copying = false;
 	walk_pass(w, total);
 	return STEP_ON;
@@ -80,7 +80,7 @@ static enum step
 on_flush(struct walk *w, size_t total)
 {
 	if (total > FRAME_HEAD_BYTES && !w->copying)
-		walk_await(w, UNIT_NONSENSE, NULL);
+		walk_await(w, MSG_FLUSH, NULL);
 	walk_pass(w, total);
 	return STEP_ON;
 }
@@ -112,6 +112,23 @@ static enum step (*const handlers[256])(struct walk *w, size_t total) = {
 	[MSG_FLUSH] = on_flush,
 };
 
+/* What the server discards is of no interest, but for a Query that ends that. */
+static enum step
+pass_skipped(struct walk *w, size_t total)
+{
+	static const char unanswered[] = { MSG_FLUSH, MSG_COPY_DONE, MSG_COPY_FAIL };
+	char type = w->at[0];
+
+	w->c->said += memchr(unanswered, type, sizeof(unanswered)) == NULL;
+	if (w->c->exchange->query_ends && (type == MSG_QUERY || type == MSG_FUNCTION_CALL)) {
+		w->skipping = false;
+		walk_end_sequence(w, total);
+	} else {
+		walk_pass(w, total);
+	}
+	return STEP_ON;
+}
+
 static enum step
 one_message(struct walk *w)
 {
@@ -124,12 +141,13 @@ one_message(struct walk *w)
 		w->c->why = "Invalid message length.";
 		return STEP_BAD;
 	}
-	/* what the server discards is of no interest */
-	if (handlers[(uint8_t)w->at[0]] == NULL || (w->c->skipping && w->at[0] != MSG_SYNC)) {
+	if (handlers[(uint8_t)w->at[0]] == NULL) {
 		walk_pass(w, total);
 		return STEP_ON;
 	}
-	if (w->c->units.n - w->c->units.head > UNITS_MAX)
+	if (w->skipping && w->at[0] != MSG_SYNC)
+		return pass_skipped(w, total);
+	if (exchange_listed(w->c->exchange) + w->c->said > REQUESTS_MAX)
 		return STEP_WAIT;
 	if (w->at[0] != MSG_DESCRIBE)
 		w->bound = NULL;
@@ -158,11 +176,12 @@ static bool
 waits_in_vain(const struct walk *w)
 {
 	const struct statements *c = w->c;
-	bool owes = exchange_pending(c->exchange) > 0 || c->open;
+	const struct exchange *x = c->exchange;
 
-	if (w->out->n > OUT_MAX || w->ended > 0 || c->server_have > 0 || c->server_left > 0)
+	if (w->out->n > OUT_MAX || c->ended_here > 0 || exchange_holds(x) ||
+	    !exchange_at_server_boundary(x))
 		return false;
-	return !owes || c->exchange->copy == EXCHANGE_COPY_IN;
+	return !exchange_is_busy(x) || x->copy == EXCHANGE_COPY_IN;
 }
 
 static enum step
@@ -171,15 +190,16 @@ go(struct walk *w)
 	enum step step = all_messages(w);
 
 	if (step == STEP_WAIT && waits_in_vain(w)) {
-		units_abandon(w->c);
+		acts_abandon(w->c);
+		w->c->doubt = 0;
 		step = all_messages(w);
 	}
 	w->c->state = STATEMENTS_FLOWING;
 	if (step == STEP_WAIT)
 		w->c->state = w->out->n > OUT_MAX ? STATEMENTS_MAY_GO_ON : STATEMENTS_WAITING;
 	/* the answers to half a sequence must be told from those to the rest of it */
-	if (w->open && !units_active(w->c))
-		walk_follow(w);
+	if (w->open)
+		walk_list(w);
 	return step;
 }
 
@@ -215,13 +235,17 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 		w.from = w.at = in.p;
 		w.end = in.p + in.n;
 	}
-	w.sequence = w.at;
 	w.number = ++c->table->walks;
 	w.copying = c->exchange->copy == EXCHANGE_COPY_IN;
+	w.skipping = exchange_skips(c->exchange);
+	c->said = c->heard_said = c->ended_here = 0;
+	c->lists = 0;
 	if (in.failed || go(&w) == STEP_BAD) {
 		buf_fini(&in);
 		return STATEMENTS_BAD;
 	}
+	if (c->said > 0 && is_listed(c))
+		exchange_list(c->exchange, &statements_of_exchange, c);
 	if (in.n == 0 && out->n == put && w.from == at && w.at == w.end)
 		return STATEMENTS_AS_IS;
 	walk_flush(&w);
@@ -262,20 +286,20 @@ statements_free(struct statements *c)
 }
 
 WARM void
-statements_attach(struct statements *c, struct server_statements *ss,
-		  const struct exchange *exchange)
+statements_attach(struct statements *c, struct server_statements *ss, struct exchange *exchange)
 {
 	c->ss = ss;
 	c->exchange = exchange;
 	c->unnamed_there = 0;
-	c->strayed = c->open = c->doubt = 0;
+	c->strayed = c->doubt = 0;
 }
 
 WARM void
 statements_detach(struct statements *c)
 {
-	units_abandon(c);
-	units_fini(c);
+	if (c->exchange != NULL)
+		exchange_unlist(c->exchange);
+	acts_fini(c);
 	walk_forget_drop(c);
 	c->ss = NULL;
 	c->exchange = NULL;
@@ -283,13 +307,9 @@ statements_detach(struct statements *c)
 }
 
 WARM bool
-statements_settled(struct statements *c)
+statements_settled(const struct statements *c)
 {
-	if (c->held.n > 0 || c->server_have > 0)
-		return false;
-	if (units_active(c))
-		units_abandon(c);
-	return true;
+	return c->held.n == 0 && (c->exchange == NULL || !exchange_holds(c->exchange));
 }
 
 /* ---- answers ---- */
@@ -333,16 +353,11 @@ statements_goes_on(const struct statements *c)
 	return c->state == STATEMENTS_MAY_GO_ON;
 }
 
-bool
-statements_expects(const struct statements *c)
+void
+statements_heard(struct statements *c)
 {
-	return units_active(c);
-}
-
-bool
-statements_judges(const struct statements *c)
-{
-	return c->judges;
+	if (c->state == STATEMENTS_WAITING)
+		c->state = STATEMENTS_MAY_GO_ON; /* or to wait again */
 }
 
 WARM unsigned

@@ -9,7 +9,9 @@
  * errors are the server's.
  *
  *   client's bytes -> statements_client() -> exchange_client() -> server
- *   client <- exchange_server() <- statements_server() <- server's bytes
+ *   client <- exchange_filter() <- server's bytes
+ *
+ * It has the exchange listed (protocol/exchange_list.h) while it has put messages of its own there.
  *
  * Knows bytes, not sockets; no clock; nothing calls back. Memory is bounded. A Bind streams; a
  * Parse and a Query are looked at whole, those above STATEMENTS_TEXT_MAX pass in pieces. A
@@ -32,7 +34,6 @@
 #include "protocol/exchange.h"
 
 #define STATEMENTS_TEXT_MAX ((size_t)64 * 1024) /* of a message that is looked at whole */
-#define STATEMENTS_HELD_MAX 4                   /* of the server's bytes */
 #define STATEMENTS_PREFIX   "meridian_"         /* of our names on a server */
 
 /* One per worker, and outlives what was made with it: the texts that are known. */
@@ -53,10 +54,6 @@ void server_statements_free(struct server_statements *ss);
 /* A DISCARD ALL or DEALLOCATE ALL of ours has run there: nothing is prepared any more. */
 void server_statements_clear(struct server_statements *ss);
 size_t server_statements_count(const struct server_statements *ss);
-/* Where an error has it discard what comes, it does so up to a Query or Sync, and answers that with
- * ReadyForQuery (CockroachDB), not up to a Sync only. */
-void server_statements_end_with_query(struct server_statements *ss);
-
 /* One per pooled session: what the client has prepared. */
 struct statements;
 
@@ -67,7 +64,7 @@ void statements_free(struct statements *c);
  * there (a Query of ours takes the place of the statement without a name: say this anew after
  * each). `exchange` is the session's: it must outlive the attachment. */
 void statements_attach(struct statements *c, struct server_statements *ss,
-		       const struct exchange *exchange);
+		       struct exchange *exchange);
 /* At a safe point; or the server is gone. */
 void statements_detach(struct statements *c);
 
@@ -96,30 +93,18 @@ enum statements_verdict statements_client(struct statements *c, uint64_t meaning
 const char *statements_why(const struct statements *c);
 
 /* At a safe point by exchange_safe_point(): whether it is one for us, too. */
-bool statements_settled(struct statements *c);
+bool statements_settled(const struct statements *c);
 /* Bytes of the client's are kept. */
 bool statements_holds(const struct statements *c);
 /* … because their message waits for the server: do not read from the client. */
 bool statements_waits(const struct statements *c);
 /* … and need not wait any more: call statements_client() with n = 0. Ask after each call of
- * statements_server(), when its bytes have gone their way, and when the server's socket takes more.
+ * statements_heard(), when the server's bytes have gone their way, and when its socket takes more.
  */
 bool statements_goes_on(const struct statements *c);
 
-/* The server's next bytes must pass through statements_server(). */
-bool statements_expects(const struct statements *c);
-/* Put the bytes that were kept back (up to STATEMENTS_HELD_MAX) in front of what is read next;
- * returns how many. They count as bytes for statements_server(). */
-size_t statements_put_held(const struct statements *c, char *to);
-/* Whose errors those were that have come since this was last asked: exchange, which cannot know of
- * a Query behind messages without a Sync, is told whether it is owed an answer or was discarded.
- * When exchange_server() has had the same bytes. */
-void statements_judge(struct statements *c, struct exchange *exchange);
-bool statements_judges(const struct statements *c);
-/* The server's bytes, before exchange_server() has them; changed in place. Returns how many are
- * left.
- */
-size_t statements_server(struct statements *c, char *p, size_t n);
+/* The server has said something, and exchange_filter() has had it. */
+void statements_heard(struct statements *c);
 /* The server has reported an error with this SQLSTATE (any error of a pooled session): a plan that
  * is out of date, or a statement that is not there, is not offered to anybody again. */
 void statements_error(struct statements *c, const char sqlstate[5]);

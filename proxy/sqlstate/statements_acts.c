@@ -156,9 +156,9 @@ settle(struct statements *c, struct name *name)
 }
 
 static void
-end_name(struct statements *c, const struct act *a, enum ending e)
+end_name(struct statements *c, const struct act *a, enum request_outcome e)
 {
-	if (e == ENDED_DONE)
+	if (e == REQUEST_DONE)
 		put_statement(c, a->name, a->st);
 	a->name->pending--;
 	settle(c, a->name);
@@ -312,9 +312,9 @@ unnamed_unsettle(struct statements *c)
 /* ---- acts ---- */
 
 static void
-end_parse_slot(struct statements *c, struct act *a, enum ending e)
+end_parse_slot(struct statements *c, struct act *a, enum request_outcome e)
 {
-	if (e == ENDED_DONE) {
+	if (e == REQUEST_DONE) {
 		slot_confirm(c->ss, a->slot);
 		if (a->slot->displaced)
 			slot_discard(c->ss, a->slot);
@@ -328,7 +328,7 @@ end_parse_slot(struct statements *c, struct act *a, enum ending e)
 }
 
 static void
-end_own_name(struct statements *c, struct act *a, enum ending e)
+end_own_name(struct statements *c, struct act *a, enum request_outcome e)
 {
 	end_parse_slot(c, a, e);
 	end_name(c, a, e);
@@ -336,9 +336,9 @@ end_own_name(struct statements *c, struct act *a, enum ending e)
 
 /* Its slot is not linked: the server is expected to refuse. */
 static void
-end_again(struct statements *c, struct act *a, enum ending e)
+end_again(struct statements *c, struct act *a, enum request_outcome e)
 {
-	if (e == ENDED_DONE) {
+	if (e == REQUEST_DONE) {
 		a->slot->confirmed = true;
 		slot_restore(c->ss, a->slot);
 	} else if (a->dummy) {
@@ -351,7 +351,7 @@ end_again(struct statements *c, struct act *a, enum ending e)
 }
 
 static void
-end_plain_name(struct statements *c, struct act *a, enum ending e)
+end_plain_name(struct statements *c, struct act *a, enum request_outcome e)
 {
 	end_name(c, a, e);
 }
@@ -359,37 +359,37 @@ end_plain_name(struct statements *c, struct act *a, enum ending e)
 /* A Parse that fails has dropped the one before ("exec_parse_message"); one that was skipped has
  * not. */
 static void
-end_unnamed(struct statements *c, struct act *a, enum ending e)
+end_unnamed(struct statements *c, struct act *a, enum request_outcome e)
 {
 	c->unnamed_pending--;
-	if (e == ENDED_SKIPPED)
+	if (e == REQUEST_SKIPPED)
 		unnamed_unsettle(c);
 	else
-		unnamed_set(c, e == ENDED_DONE ? a->st : NULL);
+		unnamed_set(c, e == REQUEST_DONE ? a->st : NULL);
 }
 
 static void
-end_our_unnamed(struct statements *c, struct act *a, enum ending e)
+end_our_unnamed(struct statements *c, struct act *a, enum request_outcome e)
 {
 	(void)a;
 	c->unnamed_pending--;
-	if (e != ENDED_DONE)
+	if (e != REQUEST_DONE)
 		unnamed_unsettle(c);
 }
 
 static void
-end_evict(struct statements *c, struct act *a, enum ending e)
+end_evict(struct statements *c, struct act *a, enum request_outcome e)
 {
-	if (e == ENDED_DONE || a->done)
+	if (e == REQUEST_DONE || a->done)
 		slot_free(a->slot);
 	else
 		slot_restore(c->ss, a->slot);
 }
 
 static void
-end_drop(struct statements *c, struct act *a, enum ending e)
+end_drop(struct statements *c, struct act *a, enum request_outcome e)
 {
-	if (e == ENDED_DONE)
+	if (e == REQUEST_DONE)
 		slot_free(a->slot);
 	else
 		slot_discard(c->ss, a->slot);
@@ -398,7 +398,7 @@ end_drop(struct statements *c, struct act *a, enum ending e)
 
 /* If it has run, its tag has had its effect already. */
 static void
-end_reset(struct statements *c, struct act *a, enum ending e)
+end_reset(struct statements *c, struct act *a, enum request_outcome e)
 {
 	(void)e;
 	for (size_t i = 0; i < a->nall; i++) {
@@ -422,9 +422,9 @@ learn_shape(struct statements *c, const struct statement *st, bool known)
 }
 
 static void
-end_shape(struct statements *c, struct act *a, enum ending e)
+end_shape(struct statements *c, struct act *a, enum request_outcome e)
 {
-	if (e == ENDED_DONE) {
+	if (e == REQUEST_DONE) {
 		learn_shape(c, a->st, true);
 		if (a->name->st == a->st)
 			a->name->shape = c->shape;
@@ -434,14 +434,14 @@ end_shape(struct statements *c, struct act *a, enum ending e)
 }
 
 static void
-end_our_shape(struct statements *c, struct act *a, enum ending e)
+end_our_shape(struct statements *c, struct act *a, enum request_outcome e)
 {
-	learn_shape(c, a->st, e == ENDED_DONE);
+	learn_shape(c, a->st, e == REQUEST_DONE);
 }
 
 /* `instead` is what the client reads in place of the reply: the reply, nothing (0), another. */
 static const struct {
-	void (*end)(struct statements *c, struct act *a, enum ending e);
+	void (*end)(struct statements *c, struct act *a, enum request_outcome e);
 	char instead;
 } acts[] = {
 	[ACT_PASS] = { NULL, REPLY_PASSES },
@@ -460,10 +460,11 @@ static const struct {
 	[ACT_SHAPE] = { end_shape, REPLY_PASSES },
 	[ACT_OUR_SHAPE] = { end_our_shape, REPLY_GOES },
 	[ACT_REFUSE] = { NULL, REPLY_PASSES },
+	[ACT_QUERY] = { NULL, REPLY_PASSES },
 };
 
 void
-act_end(struct statements *c, struct act *a, enum ending e)
+act_end(struct statements *c, struct act *a, enum request_outcome e)
 {
 	if (acts[a->what].end != NULL)
 		acts[a->what].end(c, a, e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What the files of proxy/sqlstate/statements.h share: what a client has (statements_acts.c), and
- * what is still to be answered (statements_units.c: the server's direction). The client's direction
+ * what the server's answers change (statements_answers.c). The client's direction
  * is statements.c and those that it walks with (statements_walk.h).
  *
  * A name is the client's. What a message of the client's will have done is an act: it waits in line
@@ -14,6 +14,7 @@
 
 #include "proxy/sqlstate/statements.h"
 
+#include "protocol/exchange_list.h"
 #include "proxy/sqlstate/statements_texts.h"
 
 /* ---- what a client has ---- */
@@ -37,25 +38,6 @@ LIST_HEAD(names, name);
 
 /* ---- what is still to be answered ---- */
 
-/* What the server answers, in order. Those from UNIT_PARSE on have an act. */
-enum unit {
-	UNIT_BIND,
-	UNIT_DESCRIBE,
-	UNIT_EXECUTE,
-	UNIT_SYNC,
-	UNIT_QUERY,
-	UNIT_CALL,
-	UNIT_COPY_END, /* CopyDone or CopyFail before CopyInResponse was seen: no answer */
-	UNIT_NONSENSE, /* a Flush with a body: an error answers it */
-	UNIT_PARSE,
-	UNIT_CLOSE,
-	UNIT_DESCRIBE_SHAPE, /* of a statement */
-	UNIT_EXECUTE_DROP,   /* of a DEALLOCATE */
-	UNIT_QUERY_DROP,
-	UNIT_EXECUTE_RESET, /* of a DEALLOCATE ALL */
-	UNIT_QUERY_RESET,
-};
-
 enum act_what {
 	ACT_PASS,    /* Parse or Close that changes nothing here */
 	ACT_NAME,    /* Parse of the client's, with a name */
@@ -73,11 +55,13 @@ enum act_what {
 	ACT_SHAPE,         /* Describe of the client\'s */
 	ACT_OUR_SHAPE,     /* … of ours */
 	ACT_REFUSE,        /* Parse of ours that fails in the place of a Bind */
+	ACT_QUERY,         /* Query of the client's: the statement without a name goes */
 };
 
 struct act {
 	enum act_what what;
-	bool done;            /* ACT_DROP in a Query: it has run; ACT_EVICT: it is gone anyway */
+	bool is_query;        /* it is that of a Query: the statement without a name goes, too */
+	bool done;            /* ACT_DROP: it has run; ACT_EVICT: it is gone anyway */
 	bool dummy;           /* ACT_AGAIN: the name in use is a dummy's */
 	struct name *name;    /* or NULL */
 	struct statement *st; /* one reference, or NULL */
@@ -85,21 +69,17 @@ struct act {
 	struct slot *old;     /* what `slot` has displaced; belongs to the act */
 	struct name **all;    /* ACT_RESET */
 	size_t nall;
+	uint32_t at; /* until it is sent: its message is so many that these bytes say */
 };
-
-enum ending { ENDED_DONE, ENDED_FAILED, ENDED_SKIPPED };
 
 /* What the client reads in place of a reply, where it is not another type of message. */
 enum { REPLY_GOES = 0, REPLY_PASSES = 'p' };
 
-struct units {
-	uint8_t *v; /* enum unit */
-	uint32_t head, n, size;
-};
-
+/* Those from `head` to `sent` belong to tagged requests of the exchange, oldest first; those behind
+ * to messages that are on their way to it. */
 struct acts {
 	struct act *v;
-	uint32_t head, n, size;
+	uint32_t head, sent, n, size;
 };
 
 enum statements_state { STATEMENTS_FLOWING, STATEMENTS_WAITING, STATEMENTS_MAY_GO_ON };
@@ -107,7 +87,7 @@ enum statements_state { STATEMENTS_FLOWING, STATEMENTS_WAITING, STATEMENTS_MAY_G
 struct statements {
 	struct statement_table *table;
 	struct server_statements *ss; /* while attached */
-	const struct exchange *exchange;
+	struct exchange *exchange;
 	struct name *names;
 	struct names standing; /* for something: the last first, those that are withdrawn last */
 	size_t bytes;          /* of names, and of the texts that they stand for */
@@ -125,37 +105,22 @@ struct statements {
 	uint16_t unnamed_drops : 1; /* it is a DEALLOCATE ALL */
 	uint16_t portal_drops : 1;  /* … and the portal of this hash is bound to one */
 
-	uint16_t open : 1;      /* part of a sequence has been sent */
-	uint16_t doubt : 1;     /* all statements may be gone when what runs has run … */
-	uint16_t following : 1; /* every message counts as a unit */
-	uint16_t skipping : 1;  /* the server discards messages until Sync */
-	uint16_t own : 1;       /* a name has passed as it was */
-	uint16_t as_is : 1;     /* they all do: so it began, and so it stays */
-	uint16_t strayed : 1;   /* a name that we do not know was referred to */
-	uint16_t behind : 1; /* where messages begin in the server's bytes is known to the exchange
-				only */
-	uint16_t in_tag : 1; /* a CommandComplete is passing */
-	uint16_t in_ready : 1; /* a ReadyForQuery is passing */
-	uint16_t
-	    in_shape : 1; /* a ParameterDescription or RowDescription that counts is passing … */
-	uint16_t in_rows : 1;           /* … the latter */
-	uint16_t going : 1;             /* the body that is read does not go on to the client */
+	uint16_t doubt : 1;             /* all statements may be gone when what runs has run … */
+	uint16_t lists : 1;             /* the exchange is to be listed before it has these bytes */
+	uint16_t own : 1;               /* a name has passed as it was */
+	uint16_t as_is : 1;             /* they all do: so it began, and so it stays */
+	uint16_t strayed : 1;           /* a name that we do not know was referred to */
 	uint16_t shadowed : 1;          /* there may be temporary tables: see statements_shadow() */
 	uint16_t none : 1;              /* behind the last ALL no name has come */
 	uint16_t ended : 1;             /* … and none of those of an act that has ended stands */
 	uint16_t stale : 1;             /* an act has a slot that an ALL takes with it */
-	uint16_t judges : 1;            /* an error has come: statements_judge() */
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
 	uint32_t era;                   /* how often `shadowed` has begun */
 
-	uint32_t ends;      /* of sequences, among `units` … */
-	uint32_t parses;    /* … and UNIT_PARSEs … */
-	uint32_t closes;    /* … and UNIT_CLOSEs */
-	uint32_t discarded; /* of those, by the server, and the exchange does not know */
-	uint32_t before;    /* ReadyForQuery messages that come before the answers to `units` … */
-	uint32_t told;      /* … and how many of what the exchange awaits this read has settled */
-	struct units units;
+	uint32_t ended_here; /* sequences, in these bytes */
+	uint32_t said,
+	    heard_said; /* messages that these bytes say, and that the exchange has had */
 	struct acts acts;
 	/* of names that ACT_RESETs await the end of, and ALL_LEAST for each; of those, in a
 	 * sequence */
@@ -167,40 +132,25 @@ struct statements {
 	uint64_t shape;
 	unsigned effects;
 
-	uint32_t server_left;
-	uint8_t server_have, tag_n;
-	uint8_t field_at; /* where in a RowDescription we are */
-	char server_head[STATEMENTS_HELD_MAX];
+	uint8_t tag_n, field_at; /* where in a RowDescription we are */
 	char tag[16];
 
 	struct buf settings; /* names, of `effects`: sqleffects_names() */
 	const char *why;
 };
 
-/* Answers are awaited, or refused until a Sync. */
+/* Each message of these bytes is a request in the list. */
 static inline bool
-units_active(const struct statements *c)
+is_listed(const struct statements *c)
 {
-	return c->following;
-}
-
-static inline bool
-unit_is_query(enum unit unit)
-{
-	return unit == UNIT_QUERY || unit == UNIT_QUERY_DROP || unit == UNIT_QUERY_RESET;
-}
-
-static inline bool
-unit_is_end(enum unit unit)
-{
-	return unit == UNIT_SYNC || unit == UNIT_CALL || unit_is_query(unit);
+	return c->lists || exchange_is_listed(c->exchange);
 }
 
 /* The server has answered all of this sequence. */
 static inline bool
 is_settled(const struct statements *c, uint32_t seq)
 {
-	return (int32_t)(c->seq - c->ends - seq) > 0;
+	return (int32_t)(c->seq - c->ended_here - exchange_pending(c->exchange) - seq) > 0;
 }
 
 struct name *name_find(const struct statements *c, struct slice text);
@@ -222,15 +172,15 @@ void names_expect_none(struct statements *c, struct act *act);
 /* DEALLOCATE ALL or DISCARD ALL has run. */
 void names_forget_all(struct statements *c);
 void names_fini(struct statements *c);
-void act_end(struct statements *c, struct act *take_act, enum ending e);
+void act_end(struct statements *c, struct act *take_act, enum request_outcome e);
 char act_instead(enum act_what what);
 
-/* ReadyForQuery messages owed for what came before are `before`; units may be added now. */
-void units_begin(struct statements *c, uint32_t before);
-/* Add one; *take_act, where there is an act, is copied and belongs to the queue. */
-void units_add(struct statements *c, enum unit unit, const struct act *take_act);
-/* Nothing more will be answered. */
-void units_abandon(struct statements *c);
-void units_fini(struct statements *c);
+/* The message that these bytes say last has this act, which is copied, and belongs to its request.
+ */
+void acts_add(struct statements *c, const struct act *take_act);
+/* Those that were sent are skipped. */
+void acts_abandon(struct statements *c);
+void acts_fini(struct statements *c);
+extern const struct exchange_observer statements_of_exchange; /* its arg: struct statements */
 
 #endif

@@ -45,7 +45,7 @@ put_deallocate(struct buf *b, const struct slot *dummy)
 static void
 query_deallocates(struct walk *w, size_t total, struct name *name)
 {
-	struct act act = { .what = ACT_DROP, .name = name };
+	struct act act = { .what = ACT_DROP, .is_query = true, .name = name };
 	size_t at;
 
 	walk_drop(w, total);
@@ -54,7 +54,7 @@ query_deallocates(struct walk *w, size_t total, struct name *name)
 	put_deallocate(w->out, act.slot);
 	buf_message_end(w->out, at);
 	name_expect(w->c, name, NULL);
-	walk_await(w, UNIT_QUERY_DROP, &act);
+	walk_await(w, MSG_QUERY, &act);
 }
 
 /* A Parse without a name; the Execute is to come. */
@@ -84,20 +84,20 @@ walk_on_execute(struct walk *w, size_t total)
 	struct slice portal;
 
 	if (!walk_read_name(w->at + FRAME_HEAD_BYTES, walk_head_end(w, total), &portal))
-		return walk_no_head(w, total, UNIT_EXECUTE);
+		return walk_no_head(w, total, MSG_EXECUTE);
 	if (c->drop != NULL) {
 		c->drop = NULL;
 		c->drop_slot = NULL;
 		name_expect(c, act.name, NULL);
-		walk_await(w, UNIT_EXECUTE_DROP, &act);
+		walk_await(w, MSG_EXECUTE, &act);
 	} else if (c->portal_drops && statement_hash(c->table, portal) == c->portal_hash) {
 		if (names_must_wait(c))
 			return STEP_WAIT;
 		act.what = ACT_RESET;
 		names_expect_none(c, &act);
-		walk_await(w, UNIT_EXECUTE_RESET, &act);
+		walk_await(w, MSG_EXECUTE, &act);
 	} else {
-		walk_await(w, UNIT_EXECUTE, NULL);
+		walk_await(w, MSG_EXECUTE, NULL);
 	}
 	walk_pass(w, total);
 	return STEP_ON;
@@ -110,7 +110,7 @@ cannot_have_failed(const struct walk *w)
 {
 	const struct exchange *f = w->c->exchange;
 
-	return exchange_pending(f) == 0 && w->ended == 0 && exchange_tx_status(f) != 'E';
+	return exchange_pending(f) == 0 && w->c->ended_here == 0 && exchange_tx_status(f) != 'E';
 }
 
 /* A Parse of the client's. */
@@ -142,7 +142,7 @@ parse_again(struct walk *w, const struct prepare *m, struct act *act)
 	act->slot = there == NULL ? walk_dummy_in_front(w) : slot_like(there);
 	slot_stands_for(act->slot, m->st);
 	name_expect(w->c, act->name, m->st);
-	walk_await(w, UNIT_PARSE, act);
+	walk_await(w, MSG_PARSE, act);
 	parse_under(w, m, slot_name(act->slot));
 }
 
@@ -155,7 +155,7 @@ parse_new(struct walk *w, const struct prepare *m, struct act *act)
 	name_expect(c, act->name, m->st);
 	if (there && cannot_have_failed(w)) {
 		act->what = ACT_KNOWN;
-		walk_await(w, UNIT_CLOSE, act);
+		walk_await(w, MSG_CLOSE, act);
 		walk_drop(w, m->head_n + m->tail_n);
 		walk_put_target(w->out, MSG_CLOSE, SLICE_LITERAL(STATEMENTS_NOWHERE));
 		return;
@@ -163,7 +163,7 @@ parse_new(struct walk *w, const struct prepare *m, struct act *act)
 	walk_flush(w);
 	act->what = ACT_NAME;
 	act->slot = walk_open_slot(w, m->st, &act->old);
-	walk_await(w, UNIT_PARSE, act);
+	walk_await(w, MSG_PARSE, act);
 	parse_under(w, m, slot_name(act->slot));
 }
 
@@ -209,7 +209,7 @@ parse_unnamed(struct walk *w, const struct prepare *m)
 	w->c->unnamed_there = 1;
 	w->c->unnamed_bound = w->c->unnamed_again = 0;
 	w->c->unnamed_drops = m->st->drops_all;
-	walk_await(w, UNIT_PARSE, &act);
+	walk_await(w, MSG_PARSE, &act);
 	walk_note_statement(w, m->st);
 	walk_pass(w, m->head_n + m->tail_n);
 	return STEP_ON;
@@ -222,7 +222,7 @@ parse_as_it_is(struct walk *w, size_t total, bool named)
 	struct act act = { .what = ACT_PASS };
 
 	w->c->own |= named;
-	walk_await(w, UNIT_PARSE, &act);
+	walk_await(w, MSG_PARSE, &act);
 	walk_pass(w, total);
 	return STEP_ON;
 }
@@ -241,7 +241,7 @@ on_long_parse(struct walk *w, size_t total)
 	struct prepare m;
 
 	if (!walk_read_name(w->at + FRAME_HEAD_BYTES, walk_head_end(w, total), &m.name))
-		return walk_no_head(w, total, UNIT_PARSE);
+		return walk_no_head(w, total, MSG_PARSE);
 	if (m.name.n > 0 && w->c->as_is)
 		return parse_as_it_is(w, total, true);
 	begin_parse(&m, w, total);
@@ -283,7 +283,8 @@ walk_on_parse(struct walk *w, size_t total)
 
 /* ---- Query ---- */
 
-static void
+/* False: it is not listed; the statement without a name is taken as gone. */
+static bool
 query_begins(struct walk *w, struct slice sql)
 {
 	struct statements *c = w->c;
@@ -291,10 +292,12 @@ query_begins(struct walk *w, struct slice sql)
 	walk_note_effects(w, sqleffects(sql), sql);
 	c->unnamed_there = 1; /* there is none any more */
 	c->unnamed_again = 0;
-	if (!units_active(c))
+	if (!is_listed(c)) {
 		unnamed_set(c, NULL);
-	else
-		unnamed_expect(c);
+		return false;
+	}
+	unnamed_expect(c);
+	return true;
 }
 
 WARM enum step
@@ -302,7 +305,7 @@ walk_on_query(struct walk *w, size_t total)
 {
 	struct slice sql = { .n = 0 };
 	bool is_long = total > STATEMENTS_TEXT_MAX;
-	struct act act = { .what = ACT_RESET };
+	struct act act = { .what = ACT_QUERY };
 	struct deallocate unused;
 	struct name *dropped = NULL;
 	enum step step = STEP_ON;
@@ -317,16 +320,17 @@ walk_on_query(struct walk *w, size_t total)
 		return STEP_WAIT;
 	/* an error before it in an open sequence has it discarded */
 	if (dropped != NULL || w->open)
-		walk_follow(w);
-	query_begins(w, sql);
+		walk_list(w);
+	act.is_query = query_begins(w, sql);
 	if (dropped != NULL) {
 		query_deallocates(w, total, dropped);
 		total = 0;
 	} else if (deallocate_read(sql, &unused) == DEALLOCATE_ALL) {
+		act.what = ACT_RESET;
 		names_expect_none(w->c, &act);
-		walk_await(w, UNIT_QUERY_RESET, &act);
+		walk_await(w, MSG_QUERY, &act);
 	} else {
-		walk_await(w, UNIT_QUERY, NULL);
+		walk_await(w, MSG_QUERY, act.is_query ? &act : NULL);
 	}
 	walk_end_sequence(w, total);
 	return STEP_ON;

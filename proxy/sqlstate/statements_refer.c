@@ -32,10 +32,10 @@ refer_unnamed(struct walk *w)
 	c->unnamed_there = c->unnamed_again = 1;
 	if (c->unnamed != NULL && c->unnamed->repeatable) {
 		walk_put_parse(w->out, slice_of("", 0), statement_tail(c->unnamed), c->unnamed->n);
-		walk_await(w, UNIT_PARSE, &act);
+		walk_await(w, MSG_PARSE, &act);
 	} else {
 		walk_put_target(w->out, MSG_CLOSE, slice_of("", 0));
-		walk_await(w, UNIT_CLOSE, &act);
+		walk_await(w, MSG_CLOSE, &act);
 	}
 	return STEP_ON;
 }
@@ -92,7 +92,7 @@ verify(struct walk *w, const struct name *name, struct slot *slot)
 	act.st = statement_ref(slot->st);
 	walk_put_target(w->out, MSG_DESCRIBE, slot_name(slot));
 	message_put_bare(w->out, MSG_FLUSH);
-	walk_await(w, UNIT_DESCRIBE_SHAPE, &act);
+	walk_await(w, MSG_DESCRIBE, &act);
 	return STEP_WAIT;
 }
 
@@ -188,11 +188,11 @@ walk_on_bind(struct walk *w, size_t total)
 
 	if (!walk_read_name(w->at + FRAME_HEAD_BYTES, end, &portal) ||
 	    !walk_read_name(portal.p + portal.n + 1, end, &name))
-		return walk_no_head(w, total, UNIT_BIND);
+		return walk_no_head(w, total, MSG_BIND);
 	if (refer(w, name, is_described(w, total) ? RUNS_DESCRIBED : RUNS, &r) == STEP_WAIT)
 		return STEP_WAIT;
 	bound(w, portal, name, r.name);
-	walk_await(w, UNIT_BIND, NULL);
+	walk_await(w, MSG_BIND, NULL);
 	head = (size_t)(name.p + name.n + 1 - w->at);
 	if (r.server.p != name.p) {
 		walk_drop(w, head);
@@ -229,12 +229,12 @@ described(struct walk *w, struct name *name)
 	struct act act = { .what = ACT_SHAPE, .name = name };
 
 	if (name == NULL) {
-		walk_await(w, UNIT_DESCRIBE, NULL);
+		walk_await(w, MSG_DESCRIBE, NULL);
 		return;
 	}
 	act.st = statement_ref(name->view);
 	name_expect(w->c, name, name->view);
-	walk_await(w, UNIT_DESCRIBE_SHAPE, &act);
+	walk_await(w, MSG_DESCRIBE, &act);
 }
 
 enum step
@@ -245,7 +245,7 @@ walk_on_describe(struct walk *w, size_t total)
 	char kind;
 
 	if (!read_target(w, total, &kind, &name))
-		return walk_no_head(w, total, UNIT_DESCRIBE);
+		return walk_no_head(w, total, MSG_DESCRIBE);
 	if (kind != 'S') {
 		/* what was bound just now; once is enough */
 		if (w->bound == NULL || w->bound->shape != 0 || name.n != w->portal.n ||
@@ -284,7 +284,7 @@ on_close_name(struct walk *w, size_t total, struct slice text)
 		act.what = ACT_CLOSE;
 		name_expect(w->c, act.name, NULL);
 	}
-	walk_await(w, UNIT_CLOSE, &act);
+	walk_await(w, MSG_CLOSE, &act);
 	if (server.p == text.p) {
 		walk_pass(w, total);
 		return STEP_ON;
@@ -302,7 +302,7 @@ walk_on_close(struct walk *w, size_t total)
 	char kind;
 
 	if (!read_target(w, total, &kind, &name))
-		return walk_no_head(w, total, UNIT_CLOSE);
+		return walk_no_head(w, total, MSG_CLOSE);
 	if (kind == 'S' && name.n > 0)
 		return on_close_name(w, total, name);
 	if (kind == 'S') {
@@ -311,7 +311,7 @@ walk_on_close(struct walk *w, size_t total)
 		w->c->unnamed_there = 1;
 		w->c->unnamed_again = 0;
 	}
-	walk_await(w, UNIT_CLOSE, &act);
+	walk_await(w, MSG_CLOSE, &act);
 	walk_pass(w, total);
 	return STEP_ON;
 }

@@ -57,12 +57,6 @@ server_statements_count(const struct server_statements *ss)
 	return HASH_COUNT(ss->by_statement);
 }
 
-void
-server_statements_end_with_query(struct server_statements *ss)
-{
-	ss->ends_with_query = true;
-}
-
 /* A fresh name, so that "already exists" cannot happen, whatever became of those before. */
 struct slot *
 slot_new(struct server_statements *ss, struct statement *st)

@@ -86,7 +86,6 @@ struct server_statements {
 	struct slots staying; /* … but for those that are not there yet, or cannot be repeated */
 	struct slots surplus; /* on the server for nothing: to be closed */
 	uint64_t serial;
-	bool ends_with_query; /* server_statements_end_with_query() */
 };
 
 struct slot *slot_new(struct server_statements *ss, struct statement *st);

@@ -63,45 +63,21 @@ walk_put_target(struct buf *b, enum message_type type, struct slice name)
 
 /* ---- what is awaited ---- */
 
-static const int8_t plain_units[256] = {
-	[MSG_BIND] = 1 + UNIT_BIND,          [MSG_DESCRIBE] = 1 + UNIT_DESCRIBE,
-	[MSG_EXECUTE] = 1 + UNIT_EXECUTE,    [MSG_COPY_DONE] = 1 + UNIT_COPY_END,
-	[MSG_COPY_FAIL] = 1 + UNIT_COPY_END, [MSG_FLUSH] = 1 + UNIT_NONSENSE,
-};
-
-static bool
-is_plain_unit(const char *p, size_t n)
-{
-	return plain_units[(uint8_t)p[0]] > 0 && (p[0] != MSG_FLUSH || n > FRAME_HEAD_BYTES);
-}
-
-/* From here on every answer counts. What has been sent of this sequence is in these bytes. */
 void
-walk_follow(struct walk *w)
+walk_list(struct walk *w)
 {
-	const char *p = w->sequence;
-
-	if (units_active(w->c))
-		return;
-	units_begin(w->c, exchange_pending(w->c->exchange) + w->ended);
-	while (p < w->at) {
-		size_t n = frame_total(p);
-
-		if (is_plain_unit(p, n))
-			units_add(w->c, (enum unit)(plain_units[(uint8_t)p[0]] - 1), NULL);
-		p += n < (size_t)(w->at - p) ? n : (size_t)(w->at - p);
-	}
+	w->c->lists = 1;
 }
 
 WARM void
-walk_await(struct walk *w, enum unit unit, const struct act *take_act)
+walk_await(struct walk *w, char type, const struct act *take_act)
 {
 	w->open = true;
-	w->c->open = 1;
-	if (take_act != NULL)
-		walk_follow(w);
-	if (units_active(w->c))
-		units_add(w->c, unit, take_act);
+	w->c->said += type != MSG_FLUSH;
+	if (take_act != NULL) {
+		walk_list(w);
+		acts_add(w->c, take_act);
+	}
 }
 
 bool
@@ -149,7 +125,7 @@ walk_note(struct walk *w, unsigned effects)
 			c->doubt_from = c->seq;
 		c->doubt = 1;
 		c->doubt_seq = c->seq;
-		walk_follow(w);
+		walk_list(w);
 	}
 }
 
@@ -212,13 +188,13 @@ walk_head_end(const struct walk *w, size_t total)
 
 /* No name where one should be: wait for it, or let the server judge. */
 enum step
-walk_no_head(struct walk *w, size_t total, enum unit unit)
+walk_no_head(struct walk *w, size_t total, char type)
 {
 	struct act act = { .what = ACT_PASS };
 
 	if (walk_left(w) < total && walk_left(w) < STATEMENTS_HEAD_MAX)
 		return STEP_MORE;
-	walk_await(w, unit, unit >= UNIT_PARSE ? &act : NULL);
+	walk_await(w, type, type == MSG_PARSE || type == MSG_CLOSE ? &act : NULL);
 	walk_pass(w, total);
 	return STEP_ON;
 }
@@ -232,7 +208,7 @@ make_room(struct walk *w)
 
 	while ((act.slot = slot_take_victim(w->c->ss)) != NULL) {
 		walk_put_target(w->out, MSG_CLOSE, slot_name(act.slot));
-		walk_await(w, UNIT_CLOSE, &act);
+		walk_await(w, MSG_CLOSE, &act);
 	}
 }
 
@@ -257,7 +233,7 @@ walk_parse_in_front(struct walk *w, struct statement *st)
 	walk_flush(w);
 	act.slot = walk_open_slot(w, st, &act.old);
 	walk_put_parse(w->out, slot_name(act.slot), statement_tail(st), st->n);
-	walk_await(w, UNIT_PARSE, &act);
+	walk_await(w, MSG_PARSE, &act);
 	return act.slot;
 }
 
@@ -270,7 +246,7 @@ walk_dummy_in_front(struct walk *w)
 	struct slot *dummy = slot_new(w->c->ss, NULL);
 
 	walk_put_parse(w->out, slot_name(dummy), slice_of(empty, sizeof(empty)), sizeof(empty));
-	walk_await(w, UNIT_PARSE, &act);
+	walk_await(w, MSG_PARSE, &act);
 	return dummy;
 }
 
@@ -285,7 +261,7 @@ walk_put_refused(struct walk *w)
 	text[sizeof(text) - 3] = text[sizeof(text) - 2] = text[sizeof(text) - 1] = '\0';
 	walk_put_parse(w->out, SLICE_LITERAL(STATEMENTS_NOWHERE), slice_of(text, sizeof(text)),
 		       sizeof(text));
-	walk_await(w, UNIT_PARSE, &act);
+	walk_await(w, MSG_PARSE, &act);
 }
 
 /* ---- the ends of sequences ---- */
@@ -305,9 +281,7 @@ walk_end_sequence(struct walk *w, size_t total)
 	walk_forget_drop(w->c);
 	w->c->portal_drops = 0;
 	w->c->seq++;
-	w->ended++;
+	w->c->ended_here++;
 	w->open = false;
-	w->c->open = 0;
 	walk_pass(w, total);
-	w->sequence = w->at;
 }

@@ -28,14 +28,13 @@ struct walk {
 	struct statements *c;
 	struct buf *out;
 	const char *from, *at, *end; /* `from` to `at` passes, but has not been put out */
-	const char *sequence;        /* where the open sequence begins, or these bytes */
 	uint64_t meaning;
 	uint64_t number;     /* of this walk */
 	struct name *bound;  /* by the message before this one, or NULL … */
 	struct slice portal; /* … to this */
-	uint32_t ended;      /* sequences that end in these bytes */
 	bool open;           /* part of one has been seen in them */
 	bool copying;        /* the server ignores Sync */
+	bool skipping;       /* the server discards messages until Sync */
 };
 
 static inline size_t
@@ -74,10 +73,10 @@ void walk_put_parse(struct buf *b, struct slice name, struct slice tail, size_t 
 /* A Close or Describe of a statement. */
 void walk_put_target(struct buf *b, enum message_type type, struct slice name);
 
-/* From here on every answer counts. */
-void walk_follow(struct walk *w);
-/* The message that goes out now is awaited; with an act, it is followed in any case. */
-void walk_await(struct walk *w, enum unit unit, const struct act *take_act);
+/* These bytes, and what comes behind them, are listed: every answer counts. */
+void walk_list(struct walk *w);
+/* A message of this type goes out now; with an act, it is listed in any case. */
+void walk_await(struct walk *w, char type, const struct act *take_act);
 bool walk_must_doubt(struct statements *c);
 /* Whether names cannot be relied on yet. */
 bool walk_must_wait(struct statements *c, const struct name *name);
@@ -96,7 +95,7 @@ bool walk_read_name(const char *p, const char *end, struct slice *out);
 /* The end of what there is of a message, or of what its names may reach to. */
 const char *walk_head_end(const struct walk *w, size_t total);
 /* No name where one should be: wait for it, or let the server judge. */
-enum step walk_no_head(struct walk *w, size_t total, enum unit unit);
+enum step walk_no_head(struct walk *w, size_t total, char type);
 
 /* A slot whose Parse goes out now; `old` is what it takes the place of. */
 struct slot *walk_open_slot(struct walk *w, struct statement *st, struct slot **old);

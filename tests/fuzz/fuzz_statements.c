@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/slice.h"
+#include "protocol/exchange_list.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/statements_play.h"
 
@@ -41,15 +42,13 @@ from_server(struct raw *r, struct slice in)
 {
 	struct exchange_tally tally = { 0 };
 	char bytes[256];
-	size_t held = statements_put_held(r->c, bytes), n;
+	size_t held = exchange_put_held(&r->exchange, bytes), n = held + in.n;
 
-	FUZZ_ASSERT(held <= STATEMENTS_HELD_MAX);
+	FUZZ_ASSERT(held <= EXCHANGE_HELD_MAX);
 	memcpy(bytes + held, in.p, in.n);
-	n = statements_server(r->c, bytes, held + in.n);
+	(void)exchange_filter(&r->exchange, bytes, &n, &tally);
 	FUZZ_ASSERT(n <= held + in.n);
-	(void)exchange_server(&r->exchange, bytes, n, &tally);
-	if (statements_judges(r->c))
-		statements_judge(r->c, &r->exchange);
+	statements_heard(r->c);
 	for (unsigned i = 0; i < tally.errors && i < EXCHANGE_TALLY_MAX; i++)
 		statements_error(r->c, tally.sqlstates[i]);
 	if (statements_goes_on(r->c))
@@ -64,7 +63,6 @@ run_raw(struct slice in)
 	struct raw r = { .c = statements_new(t) };
 
 	exchange_init(&r.exchange, REPLICATION_NONE);
-	exchange_be_told(&r.exchange);
 	statements_attach(r.c, ss, &r.exchange);
 	while (in.n > 0 && !r.over) {
 		bool server;

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "protocol/exchange_list.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/statements.h"
@@ -456,7 +457,7 @@ from_server(struct play *p, struct client *cl, size_t n)
 	struct pg_model *m = &cl->server->model;
 	struct exchange_tally tally = { 0 };
 	char bytes[4096];
-	size_t held = statements_put_held(cl->c, bytes);
+	size_t held = exchange_put_held(&cl->exchange, bytes);
 
 	if (shows("2"))
 		show(cl == p->clients       ? "0 <"
@@ -467,11 +468,8 @@ from_server(struct play *p, struct client *cl, size_t n)
 	buf_drop(&m->out, n);
 	m->flushed -= n;
 	n += held;
-	if (statements_expects(cl->c))
-		n = statements_server(cl->c, bytes, n);
-	(void)exchange_server(&cl->exchange, bytes, n, &tally);
-	if (statements_judges(cl->c))
-		statements_judge(cl->c, &cl->exchange);
+	(void)exchange_filter(&cl->exchange, bytes, &n, &tally);
+	statements_heard(cl->c);
 	buf_put(&cl->got, bytes, n);
 	for (unsigned i = 0; i < tally.errors && i < EXCHANGE_TALLY_MAX; i++)
 		statements_error(cl->c, tally.sqlstates[i]);
@@ -563,7 +561,7 @@ explain(const struct play *p)
 			cl->script.n, cl->server != NULL ? ", attached" : "",
 			statements_waits(cl->c) ? ", waits" : "",
 			statements_holds(cl->c) ? ", holds" : "",
-			statements_expects(cl->c) ? ", expects" : "",
+			exchange_is_listed(&cl->exchange) ? ", listed" : "",
 			exchange_safe_point(&cl->exchange) ? "" : ", unsafe",
 			cl->exchange.unsure ? ", unsure" : "");
 		show("#   says", buf_view(&cl->script));
@@ -586,7 +584,6 @@ begin(struct play *p, unsigned max)
 		cl->c = statements_new(p->table);
 		cl->meaning = 1 + roll(&p->dice, 2);
 		exchange_init(&cl->exchange, REPLICATION_NONE);
-		exchange_be_told(&cl->exchange);
 		write_script(cl, &p->dice);
 		ask_a_server_of_its_own(cl);
 	}

@@ -2,84 +2,18 @@
  *
  * Whether a Query behind an Execute without Sync was discarded or refused by itself (exception 1 of
  * exchange_rounds.c): what the exchange knows from the bytes, what it does not, what settles that,
- * and what it is told by who knows better. Everything else about the exchange: test_exchange.c.
+ * and what its listed form makes of the same. Everything else about the exchange: test_exchange.c.
  */
 #include "config.h"
 
 #include "protocol/exchange.h"
 
 #include "base/buf.h"
+#include "protocol/exchange_list.h"
 
 #include "tests/unit/unit.h"
 
-/* Exception 1 of exchange_rounds.c, for who knows whose error it was. */
-static void
-a_query_that_was_discarded_can_be_forgiven(void **state)
-{
-	struct exchange f;
-
-	(void)state;
-	exchange_init(&f, REPLICATION_NONE);
-	exchange_be_told(&f);
-	exchange_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0S\0\0\0\4", 21);
-	assert_int_equal(exchange_pending(&f), 2);
-	exchange_server(&f, "E\0\0\0\5\0Z\0\0\0\5I", 12, NULL);
-	assert_int_equal(exchange_pending(&f), 1);
-	exchange_forgive(&f, 1, false);
-	assert_true(exchange_safe_point(&f));
-
-	exchange_client(&f, "E\0\0\0\x9\0\0\0\0\0Q\0\0\0\5\0", 16);
-	exchange_server(&f, "E\0\0\0\5\0", 6, NULL);
-	exchange_forgive(&f, 1, true);
-	assert_false(exchange_is_idle(&f));
-	exchange_client(&f, "Q\0\0\0\5\0", 6);
-	assert_int_equal(exchange_pending(&f), 0);
-	exchange_client(&f, "S\0\0\0\4", 5);
-	assert_int_equal(exchange_pending(&f), 1);
-	exchange_server(&f, "Z\0\0\0\5I", 6, NULL);
-	assert_true(exchange_safe_point(&f));
-
-	exchange_forgive(&f, 3, false);
-	assert_int_equal(exchange_pending(&f), 0);
-}
-
-static void
-a_query_that_was_not_can_be_assured(void **state)
-{
-	static const char execute[] = "E\0\0\0\x9\0\0\0\0\0", query[] = "Q\0\0\0\5\0",
-			  sync[] = "S\0\0\0\4", error[] = "E\0\0\0\5\0", ready[] = "Z\0\0\0\5I";
-	struct exchange f;
-
-	(void)state;
-	exchange_init(&f, REPLICATION_NONE);
-	exchange_be_told(&f);
-	exchange_assure(&f);
-	exchange_client(&f, execute, sizeof(execute) - 1);
-	exchange_client(&f, query, sizeof(query) - 1);
-	exchange_server(&f, error, sizeof(error) - 1, NULL);
-	assert_true(exchange_is_in_doubt(&f));
-	exchange_assure(&f);
-	assert_false(exchange_is_in_doubt(&f));
-	exchange_client(&f, sync, sizeof(sync) - 1);
-	assert_int_equal(exchange_pending(&f), 2);
-	exchange_server(&f, ready, sizeof(ready) - 1, NULL);
-	assert_false(exchange_is_in_doubt(&f));
-	exchange_server(&f, ready, sizeof(ready) - 1, NULL);
-	assert_true(exchange_safe_point(&f));
-
-	/* and what stands behind it, where it has been settled meanwhile */
-	exchange_client(&f, execute, sizeof(execute) - 1);
-	exchange_client(&f, query, sizeof(query) - 1);
-	exchange_client(&f, sync, sizeof(sync) - 1);
-	exchange_server(&f, error, sizeof(error) - 1, NULL);
-	exchange_server(&f, ready, sizeof(ready) - 1, NULL);
-	assert_true(exchange_is_in_doubt(&f));
-	exchange_assure(&f);
-	exchange_client(&f, query, sizeof(query) - 1);
-	assert_int_equal(exchange_pending(&f), 2);
-}
-
-/* > to the server, < from it; then: ReadyForQuery messages owed, in doubt, safe */
+/* > to the server, < from it; then: ReadyForQuery messages outstanding, in doubt, safe */
 struct row {
 	const char *what, *says;
 	unsigned pending;
@@ -98,7 +32,7 @@ put(struct exchange *f, bool server, char type)
 		buf_u8(&b, 0);
 	buf_message_end(&b, at);
 	if (server)
-		exchange_server(f, b.p, b.n, NULL);
+		exchange_filter(f, b.p, &b.n, NULL);
 	else
 		exchange_client(f, b.p, b.n);
 	buf_fini(&b);
@@ -117,15 +51,18 @@ play(struct exchange *f, const char *says)
 	}
 }
 
+enum form { COMPACT, LISTED, COMPACT_QUERY_ENDS, LISTED_QUERY_ENDS };
+
 static void
-check(const struct row *rows, size_t n, bool told)
+check(const struct row *rows, size_t n, enum form form)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct exchange f;
 
 		exchange_init(&f, REPLICATION_NONE);
-		if (told)
-			exchange_be_told(&f);
+		exchange_set_query_ends(&f, form >= COMPACT_QUERY_ENDS);
+		if (form == LISTED || form == LISTED_QUERY_ENDS)
+			exchange_list(&f, NULL, NULL);
 		play(&f, rows[i].says);
 		if (exchange_pending(&f) != rows[i].pending ||
 		    exchange_is_in_doubt(&f) != rows[i].doubt ||
@@ -136,39 +73,40 @@ check(const struct row *rows, size_t n, bool told)
 		assert_int_equal(exchange_activity(&f) == EXCHANGE_ACTIVE,
 				 (rows[i].pending > 0 && !rows[i].doubt) ||
 				     (exchange_skips(&f) && !exchange_is_stranded(&f)));
+		exchange_fini(&f);
 	}
 }
 
-#define CHECK(rows, told) check(rows, sizeof(rows) / sizeof((rows)[0]), told)
+#define CHECK(rows, form) check(rows, sizeof(rows) / sizeof((rows)[0]), form)
 
 /* Exception 1: Execute without Sync, a Query behind it, an error; and then what the server does.
- * Where answers are taken out, their number says nothing. */
+ * Where a Flush with a body (h) is in front, the number of the answers says nothing. */
 static void
 what_may_have_been_discarded_is_not_owed_for_ever(void **state)
 {
 	static const struct row rows[] = {
-		{ "nothing yet", ">EQ", 1, false, false },
-		{ "the error", ">EQ<E", 1, true, false },
-		{ "it was its own", ">EQ<EZ", 0, false, true },
-		{ "discarded, a Sync later", ">EQ<E>S", 1, false, false },
-		{ "… answered", ">EQ<E>S<Z", 0, false, false },
-		{ "… and on", ">EQ<E>S<Z>Q<CZ>Q<CZ", 0, false, true },
-		{ "its own, a Sync on its way", ">EQ<E>S<ZZ", 0, false, true },
-		{ "discarded, Sync in time", ">EQS<E", 2, false, false },
-		{ "… answered once", ">EQS<EZ", 1, true, false },
-		{ "… and on", ">EQS<EZ>Q<CZ", 0, false, false },
-		{ "… and on and on", ">EQS<EZ>Q<CZ>Q<CZ", 0, false, true },
-		{ "its own, Sync in time", ">EQS<EZZ", 0, false, true },
-		{ "… late", ">EQS<EZ>Q<ZC", 1, false, false },
-		{ "… and answered", ">EQS<EZ>Q<ZCZ", 0, false, true },
+		{ "nothing yet", ">hEQ", 1, false, false },
+		{ "the error", ">hEQ<E", 1, true, false },
+		{ "it was its own", ">hEQ<EZ", 0, false, true },
+		{ "discarded, a Sync later", ">hEQ<E>S", 1, false, false },
+		{ "… answered", ">hEQ<E>S<Z", 0, false, false },
+		{ "… and on", ">hEQ<E>S<Z>Q<CZ>Q<CZ", 0, false, true },
+		{ "its own, a Sync on its way", ">hEQ<E>S<ZZ", 0, false, true },
+		{ "discarded, Sync in time", ">hEQS<E", 2, false, false },
+		{ "… answered once", ">hEQS<EZ", 1, true, false },
+		{ "… and on", ">hEQS<EZ>Q<CZ", 0, false, false },
+		{ "… and on and on", ">hEQS<EZ>Q<CZ>Q<CZ", 0, false, true },
+		{ "its own, Sync in time", ">hEQS<EZZ", 0, false, true },
+		{ "… late", ">hEQS<EZ>Q<ZC", 1, false, false },
+		{ "… and answered", ">hEQS<EZ>Q<ZCZ", 0, false, true },
 		{ "no extended messages", ">Q<E", 1, false, false },
-		{ "a Query that runs behind it", ">EQQ<EZ", 1, false, false },
-		{ "a COPY has failed, and this is its own", ">ES<G>fS<EZ>EQS<EZZ", 0, false,
+		{ "a Query that runs behind it", ">hEQQ<EZ", 1, false, false },
+		{ "a COPY has failed, and this is its own", ">ES<G>fS<EZ>hEQS<EZZ", 0, false,
 		  false },
 	};
 
 	(void)state;
-	CHECK(rows, true);
+	CHECK(rows, COMPACT);
 }
 
 /* So many messages are in front of the Query, so many of them were answered. */
@@ -210,7 +148,8 @@ whose_error_it_was_is_known_by_the_answers(void **state)
 	};
 
 	(void)state;
-	CHECK(rows, false);
+	CHECK(rows, COMPACT);
+	CHECK(rows, LISTED);
 }
 
 static void
@@ -228,7 +167,7 @@ where_the_answers_do_not_tell_it_is_in_doubt(void **state)
 	struct exchange f;
 
 	(void)state;
-	CHECK(rows, false);
+	CHECK(rows, COMPACT);
 	exchange_init(&f, REPLICATION_NONE);
 	for (int i = 0; i < 300; i++)
 		play(&f, ">B");
@@ -246,6 +185,61 @@ where_the_answers_do_not_tell_it_is_in_doubt(void **state)
 		play(&f, "<2");
 	play(&f, "<EZ");
 	assert_true(exchange_safe_point(&f));
+}
+
+static void
+what_is_listed_is_never_in_doubt(void **state)
+{
+	static const struct row rows[] = {
+		{ "the second of two", ">PQSPBQS<1CZZ1EZ", 0, false, true },
+		{ "a message that there is not", ">P!Q<1E", 0, false, false },
+		{ "a Flush with a body", ">PhQ<1E", 0, false, false },
+		{ "… and a Sync", ">PhQS<1EZ", 0, false, true },
+		{ "a Sync that went into a COPY", ">PBES<12G>dcQ<E", 0, false, false },
+		{ "… and on", ">PBES<12G>dcQ<E>S<Z", 0, false, false },
+		{ "… its own", ">PBES<12G>dcQ<CEZ", 0, false, true },
+		{ "a COPY's end in front of its Execute", ">PBcES<12G", 0, false, false },
+		{ "an error that answers nothing", ">P<1E>BS<2Z", 0, false, true },
+	};
+	struct exchange f;
+
+	(void)state;
+	CHECK(rows, LISTED);
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_list(&f, NULL, NULL);
+	for (int i = 0; i < 300; i++)
+		play(&f, ">B");
+	play(&f, ">Q");
+	for (int i = 0; i < 299; i++)
+		play(&f, "<2");
+	assert_int_equal(exchange_pending(&f), 1);
+	play(&f, "<E");
+	assert_int_equal(exchange_pending(&f), 0);
+	assert_true(exchange_skips(&f));
+	play(&f, ">S<Z");
+	assert_true(exchange_safe_point(&f));
+	assert_false(exchange_is_listed(&f));
+}
+
+/* CockroachDB: a Query ends what an error has it discard, and is answered. */
+static void
+a_query_may_end_what_is_discarded(void **state)
+{
+	static const struct row rows[] = {
+		{ "the first one's", ">EQ<E", 1, false, false },
+		{ "… and the Query's answer", ">EQ<EZ", 0, false, true },
+		{ "… and a Sync", ">EQS<EZ", 1, false, false },
+		{ "… and its answer", ">EQS<EZZ", 0, false, true },
+		{ "a Query behind the error", ">PBE<1E>Q", 1, false, false },
+		{ "… and its answer", ">PBE<1E>Q<Z", 0, false, true },
+		{ "the Query's own", ">PQ<1E", 1, false, false },
+		{ "… and answered", ">PQ<1EZ", 0, false, true },
+		{ "how many were in front is not known", ">hEQ<EZ", 0, false, true },
+	};
+
+	(void)state;
+	CHECK(rows, COMPACT_QUERY_ENDS);
+	CHECK(rows, LISTED_QUERY_ENDS);
 }
 
 /* More than the queue holds: what stands behind it, a Sync perhaps, is not known. */
@@ -296,11 +290,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_query_that_was_discarded_can_be_forgiven),
-		cmocka_unit_test(a_query_that_was_not_can_be_assured),
 		cmocka_unit_test(what_may_have_been_discarded_is_not_owed_for_ever),
 		cmocka_unit_test(whose_error_it_was_is_known_by_the_answers),
 		cmocka_unit_test(where_the_answers_do_not_tell_it_is_in_doubt),
+		cmocka_unit_test(what_is_listed_is_never_in_doubt),
+		cmocka_unit_test(a_query_may_end_what_is_discarded),
 		cmocka_unit_test(who_waits_for_a_discarded_query_is_stranded),
 		cmocka_unit_test(what_the_queue_does_not_hold_is_not_discarded),
 	};

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "protocol/exchange_list.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
 #include "tests/unit/cost.h"
@@ -36,7 +37,6 @@ begin(struct fixture *f, unsigned max)
 	f->ss = server_statements_new(f->table);
 	f->c = statements_new(f->table);
 	exchange_init(&f->exchange, REPLICATION_NONE);
-	exchange_be_told(&f->exchange);
 	statements_attach(f->c, f->ss, &f->exchange);
 }
 
@@ -99,9 +99,10 @@ static void
 server(struct fixture *f)
 {
 	struct exchange_tally tally = { 0 };
-	size_t n = statements_server(f->c, f->heard.p, f->heard.n);
+	size_t n = f->heard.n;
 
-	(void)exchange_server(&f->exchange, f->heard.p, n, &tally);
+	(void)exchange_filter(&f->exchange, f->heard.p, &n, &tally);
+	statements_heard(f->c);
 	buf_clear(&f->heard);
 }
 
