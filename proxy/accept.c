@@ -14,10 +14,11 @@
 #include "base/hot.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/descriptors.h"
 #include "proxy/net/rawio.h"
 #include "proxy/net/sock.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/descriptors.h"
+#include "proxy/session/session_int.h"
+#include "proxy/workers.h"
 
 #define ACCEPTS_PER_TURN 64U
 #define PAUSE_US         25000

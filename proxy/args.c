@@ -9,7 +9,7 @@
 #include "base/suggest.h"
 #include "migration/options.h"
 #include "proxy/admin/commands.h"
-#include "proxy/metrics.h"
+#include "proxy/http/metrics.h"
 
 enum arg_kind {
 	ARG_ACTION, /* sets args.action */

@@ -14,18 +14,19 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
-#include "proxy/cancel/fleet.h"
 #include "proxy/move/migrations.h"
-#include "proxy/net/listener.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/process/fleet.h"
+#include "proxy/process/listener.h"
 
 #define FIRST_ROUND_MAX_US (3 * USEC_PER_SEC)
 
 /* ---- worlds ---- */
 
-struct world *
-control_make_world(struct control *c)
+static struct world *
+make_world(struct control *c)
 {
 	struct topology *t = topology_dup(c->base);
 	struct world *w;
@@ -41,8 +42,8 @@ control_make_world(struct control *c)
 	return w;
 }
 
-void
-control_publish(struct control *c, bool wake)
+static void
+publish(struct control *c, bool wake)
 {
 	struct world *w = control_make_world(c);
 
@@ -112,6 +113,7 @@ control_shutdown(struct control *c, bool drain_idle, int64_t grace_us)
 {
 	notifier_say(c->notifier, "STOPPING=1");
 	c->stopping++;
+	c->paused.closed = true;
 	listeners_unlink(c->process->listeners);
 	for (int i = 0; i < c->process->nworkers; i++)
 		worker_drain(c->process->workers[i], drain_idle, grace_us);
@@ -130,8 +132,8 @@ on_worker_done(struct letter *letter, void *owner)
 	loop_stop(c->loop);
 }
 
-void
-control_worker_done(struct control *c)
+static void
+worker_done(struct control *c)
 {
 	mailbox_post(c->mail, xcalloc(1, sizeof(struct letter)), on_worker_done);
 }
@@ -196,8 +198,8 @@ on_learned(struct letter *letter, void *owner)
 	free(l);
 }
 
-void
-control_evidence(struct control *c, uint32_t node_id, const char *reason)
+static void
+evidence(struct control *c, uint32_t node_id, const char *reason)
 {
 	struct node_letter *l = xcalloc(1, sizeof(*l));
 
@@ -206,8 +208,8 @@ control_evidence(struct control *c, uint32_t node_id, const char *reason)
 	mailbox_post(c->mail, &l->letter, on_evidence);
 }
 
-void
-control_learned(struct control *c, uint32_t node_id, const struct control_lesson *lesson)
+static void
+learned(struct control *c, uint32_t node_id, const struct control_lesson *lesson)
 {
 	struct node_letter *l = xcalloc(1, sizeof(*l));
 
@@ -243,7 +245,7 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	c->resolver = resolver_new(c->loop, on_resolved, c);
 	c->fleet_resolver = resolver_new(c->loop, on_peer_resolved, c);
 	steer_init(&c->steer, c);
-	paused_init(c);
+	paused_init(&c->paused, process, c->loop);
 	c->begun = config_ref(take_config);
 	process->begun = c->begun;
 	control_take(c, take_config, tls, geo);
@@ -306,7 +308,7 @@ control_deliver(struct control *c)
 	bool some = mailbox_deliver(c->mail);
 
 	requests_drop(c);
-	paused_fini(c);
+	paused_fini(&c->paused);
 	return some;
 }
 
@@ -331,3 +333,35 @@ control_free(struct control *c)
 	geo_unref(c->geo);
 	free(c);
 }
+
+/* ---- what others may ask ---- */
+
+static void
+post(struct control *c, struct letter *take_letter, letter_fn deliver)
+{
+	mailbox_post(c->mail, take_letter, deliver);
+}
+
+static struct paused_list *
+paused(struct control *c)
+{
+	return &c->paused;
+}
+
+static bool
+serve(struct control *c, const struct control_serve *what)
+{
+	return steer_serve(&c->steer, what->database, what->place, what->newdb, what->epoch);
+}
+
+const struct control_ops control_ops = {
+	.post = post,
+	.evidence = evidence,
+	.learned = learned,
+	.worker_done = worker_done,
+	.request = requests_post,
+	.paused = paused,
+	.serve = serve,
+	.publish = publish,
+	.make_world = make_world,
+};

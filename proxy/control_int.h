@@ -8,11 +8,11 @@
 #include "base/ev/loop.h"
 #include "base/ev/mailbox.h"
 #include "base/text.h"
-#include "proxy/control.h"
 #include "proxy/move/pauses.h"
 #include "proxy/notify.h"
+#include "proxy/process/control.h"
 #include "proxy/steer.h"
-#include "proxy/worker_int.h"
+#include "proxy/workers.h"
 #include "routing/watch/probe.h"
 #include "routing/watch/resolve.h"
 
@@ -56,10 +56,10 @@ void control_look_around(struct control *c);
 void control_run(struct control *c);
 /* After that: carry out the letters that the loop did not see. True where there were any. */
 bool control_deliver(struct control *c);
-/* A new world as things stand; the reference is the caller's. */
-struct world *control_make_world(struct control *c);
-void control_publish(struct control *c, bool wake);
 void control_shutdown(struct control *c, bool drain_idle, int64_t grace_us);
+
+/* requests.c: any thread. */
+void requests_post(struct control *c, struct control_request *take_request);
 
 /* datafiles.c */
 /* Open the files that the configuration names: 0, or -1 and *e. A gazetteer that is merely the

@@ -12,6 +12,8 @@
 
 #include "proxy/control_int.h"
 
+#include "base/log.h"
+
 #define CHECK_S        5
 #define INSTALLED_FILE PKGDATADIR "/gazetteer.dat"
 

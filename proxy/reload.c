@@ -12,14 +12,15 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/authcache.h"
-#include "proxy/cancel/fleet.h"
-#include "proxy/conninfo.h"
+#include "proxy/config/conninfo.h"
 #include "proxy/control_int.h"
-#include "proxy/descriptors.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/process/descriptors.h"
+#include "proxy/process/fleet.h"
 #include "routing/places.h"
 
 /* New names of a reload: longer than this the control thread does not stand still for them. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "protocol/sqlstate.h"
 #include "proxy/control_int.h"
 
@@ -138,7 +139,7 @@ do_shutdown(struct control *c, struct control_request *r)
 	bool wait = r->wait;
 
 	/* who is held never ends, and the last console would go before a RESUME */
-	if (wait && paused_any(c)) {
+	if (wait && paused_any(&c->paused)) {
 		r->failed = true;
 		err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE,
 			"sessions that are paused cannot be waited for");
@@ -149,6 +150,24 @@ do_shutdown(struct control *c, struct control_request *r)
 	answer(r); /* it is the console's from here on */
 	control_shutdown(c, false, !wait ? 0 : grace > 0 ? grace : -1);
 	return false;
+}
+
+static bool
+do_pause(struct control *c, struct control_request *r)
+{
+	return paused_begin(&c->paused, r);
+}
+
+static bool
+do_resume(struct control *c, struct control_request *r)
+{
+	return paused_end(&c->paused, r);
+}
+
+static bool
+do_pause_left(struct control *c, struct control_request *r)
+{
+	return paused_left(&c->paused, r);
 }
 
 static const struct {
@@ -162,9 +181,9 @@ static const struct {
 	[CONTROL_SET] = { do_set, "SET" },
 	[CONTROL_RELOAD] = { do_reload, "RELOAD" },
 	[CONTROL_PROBE] = { do_probe, "PROBE" },
-	[CONTROL_PAUSE] = { paused_begin, "PAUSE" },
-	[CONTROL_RESUME] = { paused_end, "RESUME" },
-	[CONTROL_PAUSE_LEFT] = { paused_left, "PAUSE" },
+	[CONTROL_PAUSE] = { do_pause, "PAUSE" },
+	[CONTROL_RESUME] = { do_resume, "RESUME" },
+	[CONTROL_PAUSE_LEFT] = { do_pause_left, "PAUSE" },
 	[CONTROL_SHUTDOWN] = { do_shutdown, "SHUTDOWN" },
 };
 
@@ -179,7 +198,7 @@ on_request(struct letter *letter, void *owner)
 }
 
 void
-control_request(struct control *c, struct control_request *take_request)
+requests_post(struct control *c, struct control_request *take_request)
 {
 	mailbox_post(c->mail, &take_request->letter, on_request);
 }

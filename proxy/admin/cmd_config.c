@@ -13,9 +13,9 @@
 #include "proxy/admin/commands.h"
 #include "proxy/admin/grammar.h"
 #include "proxy/admin/greeting.h"
-#include "proxy/meridian.h"
-#include "proxy/worker.h"
-#include "proxy/world.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
+#include "proxy/process/world.h"
 
 /* ---- SHOW CONFIG, SHOW TIMEOUTS ---- */
 

@@ -18,8 +18,9 @@
 #include "proxy/admin/explain.h"
 #include "proxy/admin/fanout.h"
 #include "proxy/admin/subject.h"
+#include "proxy/process/worker.h"
+#include "proxy/session/route.h"
 #include "proxy/session/session.h"
-#include "proxy/worker.h"
 #include "routing/headers.h"
 #include "routing/sticky.h"
 
@@ -377,7 +378,7 @@ locality_row(struct run *r)
 static bool
 explain_session(struct fanout *a, struct route_wish *wish, struct explained *x)
 {
-	const struct session *s = worker_session_by_id(a->to, a->id);
+	const struct session *s = session_by_id(a->to, a->id);
 	const struct world *w = worker_world(a->to);
 	const struct conf_database *db;
 	struct session_facts facts;

@@ -12,8 +12,8 @@
 #include "protocol/fingerprint.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
-#include "proxy/fingerprints.h"
-#include "proxy/worker.h"
+#include "proxy/process/worker.h"
+#include "proxy/sqlstate/fingerprints.h"
 
 struct tally {
 	struct fingerprint_sums sums;

@@ -7,7 +7,7 @@
 #include "proxy/admin/commands.h"
 #include "proxy/auth/hba.h"
 #include "proxy/config/config.h"
-#include "proxy/world.h"
+#include "proxy/process/world.h"
 
 static const struct column hba_columns[] = {
 	{ "rule", COLUMN_INT4 },    { "file", COLUMN_TEXT },     { "line", COLUMN_INT4 },

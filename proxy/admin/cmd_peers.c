@@ -5,8 +5,8 @@
 #include "config.h"
 
 #include "proxy/admin/commands.h"
-#include "proxy/cancel/fleet.h"
-#include "proxy/world.h"
+#include "proxy/process/fleet.h"
+#include "proxy/process/world.h"
 #include "routing/topology.h"
 
 static const struct column peer_columns[] = {

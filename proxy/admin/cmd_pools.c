@@ -10,9 +10,9 @@
 #include "proxy/admin/fanout.h"
 #include "proxy/move/pause.h"
 #include "proxy/pool/show.h"
+#include "proxy/process/worker.h"
+#include "proxy/process/world.h"
 #include "proxy/session/session.h"
-#include "proxy/worker.h"
-#include "proxy/world.h"
 
 #define FILTERS "[REGION <region>] [DATABASE <database>] [USER <user>]"
 

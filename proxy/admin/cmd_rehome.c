@@ -9,8 +9,8 @@
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
 #include "proxy/move/rehome.h"
+#include "proxy/process/worker.h"
 #include "proxy/session/session.h"
-#include "proxy/worker.h"
 
 static const struct column rehome_columns[] = {
 	{ "id", COLUMN_INT8 },
@@ -46,7 +46,7 @@ on_done(void *arg, struct session *s, const struct err *e)
 static enum answer
 rehome_answer(struct fanout *a)
 {
-	struct session *s = worker_session_by_id(a->to, a->id);
+	struct session *s = session_by_id(a->to, a->id);
 	struct rehome_want want = { .done = on_done, .arg = a };
 	const char *why;
 

@@ -13,8 +13,9 @@
 #include "proxy/admin/commands.h"
 #include "proxy/admin/explain.h"
 #include "proxy/admin/fanout.h"
+#include "proxy/process/worker.h"
+#include "proxy/session/route.h"
 #include "proxy/session/session.h"
-#include "proxy/worker.h"
 
 /* ---- filters ---- */
 
@@ -240,7 +241,7 @@ detail_route(struct rows *rows, const struct world *w, const struct route *route
 static enum answer
 session_answer(struct fanout *a)
 {
-	const struct session *s = worker_session_by_id(a->to, a->id);
+	const struct session *s = session_by_id(a->to, a->id);
 	const struct world *w = worker_world(a->to);
 	const struct conf_database *db;
 	struct session_facts f;
@@ -279,7 +280,7 @@ session_begin(struct run *r)
 static enum answer
 kill_answer(struct fanout *a)
 {
-	struct session *s = worker_session_by_id(a->to, a->id);
+	struct session *s = session_by_id(a->to, a->id);
 
 	if (s == NULL)
 		return ANSWER_NEXT;

@@ -6,12 +6,14 @@
 #include "config.h"
 
 #include "proxy/admin/commands.h"
-#include "proxy/descriptors.h"
-#include "proxy/meridian.h"
-#include "proxy/stats.h"
-#include "proxy/usage.h"
-#include "proxy/worker.h"
-#include "proxy/world.h"
+#include "proxy/process/descriptors.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/stats.h"
+#include "proxy/process/usage.h"
+#include "proxy/process/worker.h"
+#include "proxy/process/world.h"
+#include "proxy/session/session_int.h"
+#include "proxy/session/why.h"
 
 /* The counter at an offset of struct stats, on one worker. */
 static uint64_t

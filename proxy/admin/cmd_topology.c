@@ -7,9 +7,9 @@
 
 #include "base/clock.h"
 #include "proxy/admin/commands.h"
-#include "proxy/meridian.h"
-#include "proxy/worker.h"
-#include "proxy/world.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
+#include "proxy/process/world.h"
 
 static unsigned
 sessions_of(const struct node *n)

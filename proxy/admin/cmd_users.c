@@ -19,11 +19,11 @@
 #include "proxy/admin/fanout.h"
 #include "proxy/auth/authcache.h"
 #include "proxy/auth/throttle.h"
-#include "proxy/meridian.h"
 #include "proxy/pool/pool.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
+#include "proxy/process/world.h"
 #include "proxy/session/session.h"
-#include "proxy/worker.h"
-#include "proxy/world.h"
 
 enum user_source { USER_OF_NOBODY, USER_OF_FILE, USER_OF_QUERY, USER_OF_NODE };
 
@@ -137,7 +137,7 @@ count_worker(struct fanout *a)
 	const struct pool *p;
 
 	if (a->slot == 0) {
-		TAILQ_FOREACH (p, worker_pools(a->to), all) {
+		TAILQ_FOREACH (p, pools_of_worker(a->to), all) {
 			count_pool(a->tally, p);
 		}
 	}

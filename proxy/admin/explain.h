@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "proxy/admin/resultset.h"
-#include "proxy/world.h"
+#include "proxy/process/world.h"
 #include "routing/locality.h"
 #include "routing/route.h"
 

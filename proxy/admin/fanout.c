@@ -8,9 +8,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "protocol/sqlstate.h"
-#include "proxy/meridian.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
 #include "proxy/session/session.h"
-#include "proxy/worker.h"
 
 static void
 fanout_free(struct fanout *a)

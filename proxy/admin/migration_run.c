@@ -13,9 +13,9 @@
 #include "base/text.h"
 #include "protocol/sqlstate.h"
 #include "proxy/admin/console_int.h"
-#include "proxy/meridian.h"
 #include "proxy/move/migrations.h"
-#include "proxy/worker.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
 
 struct state {
 	struct migration_call *call;

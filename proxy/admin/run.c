@@ -12,8 +12,8 @@
 #include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/console_int.h"
-#include "proxy/worker.h"
-#include "proxy/world.h"
+#include "proxy/process/worker.h"
+#include "proxy/process/world.h"
 
 struct run_hold {
 	struct refcount refs;

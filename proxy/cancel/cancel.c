@@ -10,15 +10,19 @@
 
 #include "base/clock.h"
 #include "base/hot.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "protocol/exchange.h"
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
 #include "proxy/cancel/canceler.h"
 #include "proxy/cancel/cancelkeys.h"
 #include "proxy/cancel/peers.h"
 #include "proxy/pool/pooled.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/session_int.h"
 
 /* ---- keys ---- */
 

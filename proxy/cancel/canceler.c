@@ -13,7 +13,8 @@
 #include "proxy/net/dial.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/pool/pool.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/session_int.h"
 #include "routing/topology.h"
 
 #define CANCEL_TIMEOUT_S 10
@@ -212,7 +213,7 @@ aim(struct canceler *c, const struct server *sv)
 	    addr_from_sockaddr((struct sockaddr *)&sa, &c->node.addrs[0]))
 		c->node.naddrs = 1;
 	if (n != NULL)
-		c->to = dial_target(c->world, (uint16_t)(n - t->nodes));
+		c->to = world_dial_target(c->world, (uint16_t)(n - t->nodes));
 	c->to.node = &c->node;
 	c->to.conf = &c->world->config->main;
 	c->way = sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS;
@@ -293,7 +294,7 @@ canceler_for_box(struct worker *w, uint32_t pid, const struct fleet_box *box,
 	if (n == NULL)
 		return false;
 	c = canceler_new(w, done, arg);
-	c->to = dial_target(c->world, (uint16_t)(n - t->nodes));
+	c->to = world_dial_target(c->world, (uint16_t)(n - t->nodes));
 	c->node.live = node_live_ref(n->live);
 	c->node.host = xstrdup(n->host);
 	c->node.port = n->port;

@@ -11,17 +11,20 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "protocol/fleetkey.h"
 #include "protocol/frame.h"
 #include "proxy/cancel/cancel.h"
 #include "proxy/cancel/canceler.h"
-#include "proxy/cancel/fleet.h"
 #include "proxy/cancel/strikes.h"
 #include "proxy/net/dial.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/fleet.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/session_int.h"
 
 #define HELLO_TIMEOUT_S  3  /* to connect and be answered */
 #define ANSWER_TIMEOUT_S 12 /* the peer gives its node ten seconds */

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "proxy/http/http_int.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
 
 #define PLAIN_TEXT "text/plain; charset=utf-8"
 /* A body up to here goes out in one call with its head; a longer one is not copied for that. */

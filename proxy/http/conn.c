@@ -13,7 +13,8 @@
 
 #include "base/clock.h"
 #include "base/hot.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 
 #define HTTP_READ  (16 * 1024)
 #define INBOX_MAX  ((size_t)128 * 1024)
@@ -212,7 +213,7 @@ take_head(struct session *s)
 	stat_add(&s->worker->stats.http_requests, 1);
 	r->begun_us = clock_us();
 	http_body_init(&r->framing, &r->head);
-	locate_claim_headers(s, &r->head);
+	http_ops.claim_headers(s, &r->head);
 	r->route = find_route(s, &r->head);
 	r->phase = HTTP_IN_BODY;
 	return true;

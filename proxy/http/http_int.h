@@ -23,4 +23,16 @@ void answer_healthz(struct session *s);
 /* metrics.c */
 void answer_metrics(struct session *s);
 
+/* What a request asks of the way in, which stands above: proxy/rooms.c fills it in. */
+struct http_ops {
+	/* Its head says who and where the caller is. */
+	void (*claim_headers)(struct session *s, const struct http_head *h);
+	/* Behind CONNECT or the handshake of a WebSocket: the session begins, as if the client had
+	 * just connected, with what is in login->inbox. */
+	void (*on_inbox)(struct session *s);
+	/* POST /sql: the startup packet is there. */
+	void (*admit)(struct session *s);
+};
+extern const struct http_ops http_ops;
+
 #endif

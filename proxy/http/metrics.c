@@ -1,68 +1,635 @@
-/* SPDX-License-Identifier: PostgreSQL
- *
- * GET /metrics: gathers what proxy/metrics.c tells. Counters of other workers are read where they
- * stand, so no worker is asked, and none waits.
- */
+/* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
+#include "proxy/http/metrics.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "proxy/auth/throttle.h"
-#include "proxy/descriptors.h"
-#include "proxy/http/http_int.h"
-#include "proxy/metrics.h"
-#include "proxy/usage.h"
-#include "proxy/worker_int.h"
+#include "base/mem.h"
+#include "proxy/pool/pool.h"
+#include "proxy/session/states.h"
+#include "proxy/session/why.h"
 
-/* What a client that does not read may have waiting bounds an answer. */
-#define ANSWER_MAX ((size_t)3 << 20)
+/* A metric. `put` writes its samples; the fields below are for the `put` functions that more than
+ * one row has. */
+struct metric {
+	struct metric_family family;
+	const char *labels; /* for the document; the first is that of the arrays */
+	void (*put)(struct exposition *x, const struct metrics *m, const struct metric *row);
+	size_t at;                       /* in struct stats */
+	unsigned from, to;               /* an array's rows … */
+	const char *(*name)(unsigned i); /* … and what each is called */
+	double (*value)(const struct metrics *m);
+	bool (*of_region)(const struct metrics *m, uint16_t region, double *v);
+	bool (*of_node)(const struct metrics *m, const struct node *n, double *v);
+};
+
+static uint64_t
+counter_at(const struct metrics *m, size_t at)
+{
+	const char *p = (const char *)m->stats + at;
+
+	return stat_get((const _Atomic uint64_t *)(const void *)p);
+}
+
+static double
+seconds(int64_t us)
+{
+	return (double)us / (double)USEC_PER_SEC;
+}
+
+static struct metric_label
+label(const char *name, const char *value)
+{
+	return (struct metric_label){ name, slice_str(value) };
+}
+
+/* ---- samples of the counters ---- */
 
 static void
-gather(struct session *s, struct stats *sum, struct metrics *m)
+put_counter(struct exposition *x, const struct metrics *m, const struct metric *row)
 {
-	const struct meridian *p = s->worker->process;
-	const struct world *w = worker_world(s->worker);
-	int64_t now_us = clock_us();
-	struct throttle_count logins = throttle_count(p->throttle, now_us);
+	exposition_value(x, NULL, 0, (double)counter_at(m, row->at));
+}
 
-	for (int i = 0; i < p->nworkers; i++)
-		stats_sum(sum, worker_stats(p->workers[i]));
-	*m = (struct metrics){
-		.stats = sum,
-		.topology = w->topology,
-		.now_us = now_us,
-		.started_at_us = p->started_at_us,
-		.cpu_us = usage_cpu_us(),
-		.resident_bytes = usage_resident_bytes(),
-		.open_fds = usage_descriptors(),
-		.max_fds = descriptors_limit(),
-		.workers = (unsigned)p->nworkers,
-		.clients = atomic_load_explicit(&p->clients, memory_order_relaxed),
-		.clients_max = (unsigned)w->config->main.max_client_conn,
-		.streams = atomic_load_explicit(&p->streams, memory_order_relaxed),
-		.throttled = logins.throttled,
-		.trusted = logins.trusted,
-		.limited_users = logins.limited_users,
-		.limited_addresses = logins.limited_addresses,
-	};
+static void
+put_array(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	for (unsigned i = row->from; i < row->to; i++) {
+		struct metric_label l = label(row->labels, row->name(i));
+		uint64_t n = counter_at(m, row->at + i * sizeof(uint64_t));
+
+		exposition_value(x, &l, 1, (double)n);
+	}
+}
+
+static void
+put_routes(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	(void)row;
+	for (unsigned s = 0; s < SOURCE_COUNT; s++) {
+		for (unsigned o = 0; o < ROUTE_OUTCOMES; o++) {
+			const char *source = locality_source_name((enum locality_source)s);
+			const char *outcome = route_outcome_name((enum route_outcome)o);
+			struct metric_label l[] = { label("source", source),
+						    label("verdict", outcome) };
+
+			exposition_value(x, l, 2, (double)stat_get(&m->stats->routes[s][o]));
+		}
+	}
+}
+
+/* Only those that there were: most of the table never happens. */
+static void
+put_errors(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	(void)row;
+	for (unsigned s = 0; s < ERROR_SOURCES; s++) {
+		for (unsigned i = 0; sqlstate_at(i) != NULL; i++) {
+			uint64_t n = stat_get(&m->stats->errors[s][i]);
+			struct metric_label l[] = {
+				label("said_by", stats_error_source((enum error_source)s)),
+				label("sqlstate", sqlstate_at(i)->code),
+			};
+
+			if (n > 0)
+				exposition_value(x, l, 2, (double)n);
+		}
+	}
+}
+
+static void
+put_answers(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	char status[16];
+
+	for (unsigned i = 0; i < STATS_STATUSES; i++) {
+		uint64_t n = stat_get(&m->stats->http_answers[i]);
+		struct metric_label l;
+
+		if (n == 0)
+			continue;
+		snprintf(status, sizeof(status), "%u", STATS_STATUS_FIRST + i);
+		l = label(row->labels, status);
+		exposition_value(x, &l, 1, (double)n);
+	}
+}
+
+static void
+put_histogram(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	const char *p = (const char *)m->stats + row->at;
+	struct histogram_view *view = xmalloc(sizeof(*view));
+
+	histogram_read((const struct histogram *)(const void *)p, view);
+	exposition_histogram(x, NULL, 0, view);
+	free(view);
+}
+
+static const char *
+why_name(unsigned i)
+{
+	return why_get((enum why)i)->counter;
+}
+
+static const char *
+source_name(unsigned i)
+{
+	return locality_source_name((enum locality_source)i);
+}
+
+static const char *
+state_name(unsigned i)
+{
+	return session_state_row((enum session_state)i)->label;
+}
+
+static const char *
+place_name(unsigned i)
+{
+	return server_place_name((enum server_place)i);
+}
+
+/* ---- the process ---- */
+
+static void
+put_value(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	double v = row->value(m);
+
+	if (v >= 0)
+		exposition_value(x, NULL, 0, v);
+}
+
+static void
+put_build(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	struct metric_label l = label(row->labels, PACKAGE_VERSION);
+
+	(void)m;
+	exposition_value(x, &l, 1, 1);
+}
+
+static double
+started_at(const struct metrics *m)
+{
+	return seconds(m->started_at_us);
+}
+
+static double
+cpu_time(const struct metrics *m)
+{
+	return seconds(m->cpu_us);
+}
+
+static double
+resident(const struct metrics *m)
+{
+	return (double)m->resident_bytes;
+}
+
+static double
+open_fds(const struct metrics *m)
+{
+	return (double)m->open_fds;
+}
+
+static double
+max_fds(const struct metrics *m)
+{
+	return (double)m->max_fds;
+}
+
+static double
+workers(const struct metrics *m)
+{
+	return m->workers;
+}
+
+static double
+clients(const struct metrics *m)
+{
+	return m->clients;
+}
+
+static double
+clients_max(const struct metrics *m)
+{
+	return m->clients_max;
+}
+
+static double
+streams(const struct metrics *m)
+{
+	return m->streams;
+}
+
+static double
+throttled(const struct metrics *m)
+{
+	return m->throttled;
+}
+
+static double
+trusted(const struct metrics *m)
+{
+	return m->trusted;
+}
+
+static double
+limited_users(const struct metrics *m)
+{
+	return m->limited_users;
+}
+
+static double
+limited_addresses(const struct metrics *m)
+{
+	return m->limited_addresses;
+}
+
+/* ---- regions ---- */
+
+static void
+put_regions(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	double v;
+
+	for (uint16_t i = 0; i < m->topology->nregions; i++) {
+		struct metric_label l = label("region", m->topology->regions[i].name);
+
+		if (row->of_region(m, i, &v))
+			exposition_value(x, &l, 1, v);
+	}
+}
+
+static bool
+region_is_usable(const struct metrics *m, uint16_t region, double *v)
+{
+	*v = region_usable(m->topology, region, m->now_us);
+	return true;
+}
+
+static bool
+region_is_drained(const struct metrics *m, uint16_t region, double *v)
+{
+	*v = m->topology->regions[region].drained;
+	return true;
+}
+
+static const struct node *
+node_of(const struct metrics *m, uint16_t region, unsigned i)
+{
+	return &m->topology->nodes[m->topology->regions[region].first_node + i];
+}
+
+static bool
+region_nodes_usable(const struct metrics *m, uint16_t region, double *v)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < m->topology->regions[region].nnodes; i++)
+		n += node_usable(m->topology, node_of(m, region, i), m->now_us);
+	*v = n;
+	return true;
+}
+
+static bool
+region_sessions(const struct metrics *m, uint16_t region, double *v)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < m->topology->regions[region].nnodes; i++)
+		n += atomic_load_explicit(&node_of(m, region, i)->live->sessions,
+					  memory_order_relaxed);
+	*v = (double)n;
+	return true;
+}
+
+static bool
+region_rtt(const struct metrics *m, uint16_t region, double *v)
+{
+	int64_t best = 0;
+
+	for (unsigned i = 0; i < m->topology->regions[region].nnodes; i++) {
+		const struct node *n = node_of(m, region, i);
+
+		if (n->rtt_us > 0 && node_usable(m->topology, n, m->now_us) &&
+		    (best == 0 || n->rtt_us < best))
+			best = n->rtt_us;
+	}
+	*v = seconds(best);
+	return best > 0;
+}
+
+/* ---- nodes ---- */
+
+enum { NODE_LABELS = 2 };
+
+static void
+node_labels(const struct metrics *m, const struct node *n, struct metric_label l[NODE_LABELS])
+{
+	l[0] = label("region", m->topology->regions[n->region].name);
+	l[1] = label("node", n->name);
+}
+
+static void
+put_nodes(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	struct metric_label l[NODE_LABELS];
+	double v;
+
+	for (unsigned i = 0; i < m->topology->nnodes; i++) {
+		const struct node *n = &m->topology->nodes[i];
+
+		if (!row->of_node(m, n, &v))
+			continue;
+		node_labels(m, n, l);
+		exposition_value(x, l, NODE_LABELS, v);
+	}
+}
+
+static void
+put_node_info(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	struct metric_label l[NODE_LABELS + 3];
+	char version[16];
+
+	(void)row;
+	for (unsigned i = 0; i < m->topology->nnodes; i++) {
+		const struct node *n = &m->topology->nodes[i];
+
+		snprintf(version, sizeof(version), "%d", n->server_version);
+		node_labels(m, n, l);
+		l[NODE_LABELS] = label("kind", node_kind_name(n->kind));
+		l[NODE_LABELS + 1] = label("role", node_role_name(n->role));
+		l[NODE_LABELS + 2] = label("version", n->server_version > 0 ? version : "");
+		exposition_value(x, l, NODE_LABELS + 3, 1);
+	}
+}
+
+/* One sample for each state, of which one is 1: names, not numbers, are what alerts are made of. */
+static void
+put_node_states(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	struct metric_label l[NODE_LABELS + 1];
+
+	(void)row;
+	for (unsigned i = 0; i < m->topology->nnodes; i++) {
+		const struct node *n = &m->topology->nodes[i];
+		enum node_state now = node_state_at(m->topology, n, m->now_us);
+
+		node_labels(m, n, l);
+		for (unsigned s = NODE_UNKNOWN; s <= NODE_DOWN; s++) {
+			l[NODE_LABELS] = label("state", node_state_name((enum node_state)s));
+			exposition_value(x, l, NODE_LABELS + 1, s == now);
+		}
+	}
+}
+
+static bool
+known(int64_t measured, double shown, double *v)
+{
+	*v = shown;
+	return measured >= 0;
+}
+
+static bool
+node_is_usable(const struct metrics *m, const struct node *n, double *v)
+{
+	*v = node_usable(m->topology, n, m->now_us);
+	return true;
+}
+
+static bool
+node_is_drained(const struct metrics *m, const struct node *n, double *v)
+{
+	*v = n->drained || m->topology->regions[n->region].drained;
+	return true;
+}
+
+static bool
+node_sessions(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	*v = atomic_load_explicit(&n->live->sessions, memory_order_relaxed);
+	return true;
+}
+
+static bool
+node_attempts(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	*v = (double)stat_get(&n->live->attempts);
+	return true;
+}
+
+static bool
+node_attached(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	*v = (double)stat_get(&n->live->connects);
+	return true;
+}
+
+static bool
+node_failures(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	*v = (double)stat_get(&n->live->failures);
+	return true;
+}
+
+static bool
+node_rtt(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	return known(n->rtt_us - 1, seconds(n->rtt_us), v);
+}
+
+static bool
+node_connect(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	return known(n->connect_us - 1, seconds(n->connect_us), v);
+}
+
+static bool
+node_lag(const struct metrics *m, const struct node *n, double *v)
+{
+	int64_t lag = node_lag_us(n, m->now_us);
+
+	return known(lag, seconds(lag), v);
+}
+
+static bool
+node_lag_bytes(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	return known(n->lag_bytes, (double)n->lag_bytes, v);
+}
+
+static bool
+node_sample_age(const struct metrics *m, const struct node *n, double *v)
+{
+	return known(n->sampled_at_us - 1, seconds(m->now_us - n->sampled_at_us), v);
+}
+
+static bool
+node_used(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	return known(n->max_connections - 1, n->used_connections, v);
+}
+
+static bool
+node_max(const struct metrics *m, const struct node *n, double *v)
+{
+	(void)m;
+	return known(n->max_connections - 1, n->max_connections, v);
+}
+
+/* ---- the table ---- */
+
+#define COUNTER(name, help)   .family = { "meridian_" name, help, METRIC_COUNTER }
+#define GAUGE(name, help)     .family = { "meridian_" name, help, METRIC_GAUGE }
+#define HISTOGRAM(name, help) .family = { "meridian_" name, help, METRIC_HISTOGRAM }
+#define PROCESS(name, help)   .put = put_value, .family = { "process_" name, help, METRIC_GAUGE }
+#define IN(member)            .at = offsetof(struct stats, member)
+#define ARRAY(member, first, end, names) \
+	.put = put_array, IN(member), .from = (first), .to = (end), .name = (names)
+#define VALUE(fn)  .put = put_value, .value = (fn)
+#define REGION(fn) .put = put_regions, .labels = "region", .of_region = (fn)
+#define NODE(fn)   .put = put_nodes, .labels = "region, node", .of_node = (fn)
+
+/* clang-format off */
+static const struct metric rows[] = {
+	{ GAUGE("build_info", "the version; always 1"), .labels = "version", .put = put_build },
+	{ PROCESS("start_time_seconds", "when the process began, seconds since 1970"),
+	  .value = started_at },
+	{ .family = { "process_cpu_seconds", "processor time used", METRIC_COUNTER },
+	  VALUE(cpu_time) },
+	{ PROCESS("resident_memory_bytes", "memory of the process that is in RAM"),
+	  .value = resident },
+	{ PROCESS("open_fds", "descriptors that are open"), .value = open_fds },
+	{ PROCESS("max_fds", "descriptors that the process may have"), .value = max_fds },
+	{ GAUGE("workers", "worker threads"), VALUE(workers) },
+	{ GAUGE("clients", "connections that count against max_client_conn"), VALUE(clients) },
+	{ GAUGE("clients_max", "connections that max_client_conn allows"), VALUE(clients_max) },
+	{ GAUGE("http_streams", "sessions that came by WebSocket or CONNECT and are there now"),
+	  VALUE(streams) },
+	{ GAUGE("logins_throttled_pairs", "pairs of address and user whose logins are throttled"),
+	  VALUE(throttled) },
+	{ GAUGE("logins_trusted_pairs", "pairs of address and user that logged in within a day"),
+	  VALUE(trusted) },
+	{ GAUGE("logins_limited_users", "users of whom too many logins have failed from wherever"),
+	  VALUE(limited_users) },
+	{ GAUGE("logins_limited_addresses", "addresses from which too many logins have failed"),
+	  VALUE(limited_addresses) },
+	{ GAUGE("sessions", "connections of clients, by what they are doing"), .labels = "state",
+	  ARRAY(states, 0, SESSION_CLOSED, state_name) },
+
+	{ GAUGE("pool_servers", "server connections of pools, by what they are doing"),
+	  .labels = "state", ARRAY(pool_servers, 1, STATS_POOL_PLACES, place_name) },
+	{ GAUGE("pool_waiting", "sessions that wait for a server connection now"),
+	  IN(pool_waiting), .put = put_counter },
+
+#define C(counter, text) { COUNTER(#counter, text), IN(counter), .put = put_counter },
+	STATS_COUNTERS(C)
+#undef C
+	{ COUNTER("session_ends", "sessions that ended, by reason (SHOW ERRORS explains each)"),
+	  .labels = "reason", ARRAY(why, 1, WHY_COUNT, why_name) },
+	{ COUNTER("errors",
+		  "ErrorResponse messages, by who said them (meridian, node) and SQLSTATE; codes "
+		  "that are not PostgreSQL's own are counted as \"other\""),
+	  .labels = "said_by, sqlstate", .put = put_errors },
+	{ COUNTER("http_answers", "HTTP answers, by status"), .labels = "status",
+	  .put = put_answers },
+	{ COUNTER("localities", "localities decided, by the source that won"), .labels = "source",
+	  ARRAY(located, 0, SOURCE_COUNT, source_name) },
+	{ COUNTER("claims", "places said of callers, by source"), .labels = "source",
+	  ARRAY(claimed, 0, SOURCE_COUNT, source_name) },
+	{ COUNTER("claims_untrusted", "places said of callers that did not count, by source"),
+	  .labels = "source", ARRAY(untrusted, 0, SOURCE_COUNT, source_name) },
+	{ COUNTER("routes",
+		  "route decisions, by the source of the locality and what came of them: nearest; "
+		  "kept: the region of last time, as no other was better by enough; spilled: "
+		  "another region, as the nearest was down, drained, full, behind or slow; none"),
+	  .labels = "source, verdict", .put = put_routes },
+
+	{ HISTOGRAM("login_seconds", "from the connection of a client to its ReadyForQuery"),
+	  IN(login), .put = put_histogram },
+	{ HISTOGRAM("attach_seconds", "from a route decision to the answer of a node"),
+	  IN(attach), .put = put_histogram },
+	{ HISTOGRAM("http_request_seconds", "from the head of an HTTP request to its answer"),
+	  IN(http), .put = put_histogram },
+	{ HISTOGRAM("pool_wait_seconds", "how long a session waited for a server connection"),
+	  IN(pool_wait), .put = put_histogram },
+	{ HISTOGRAM("attempt_seconds", "from the beginning of a connection to a node to its answer"),
+	  IN(attempt), .put = put_histogram },
+
+	{ GAUGE("region_usable", "1: the region may take new sessions"), REGION(region_is_usable) },
+	{ GAUGE("region_drained", "1: the region is drained"), REGION(region_is_drained) },
+	{ GAUGE("region_nodes_usable", "nodes that may take new sessions"),
+	  REGION(region_nodes_usable) },
+	{ GAUGE("region_sessions", "server connections now"), REGION(region_sessions) },
+	{ GAUGE("region_rtt_seconds", "round trip to the nearest usable node"),
+	  REGION(region_rtt) },
+
+	{ GAUGE("node_info", "what is known of the node; always 1"),
+	  .labels = "region, node, kind, role, version", .put = put_node_info },
+	{ GAUGE("node_state", "1 for the state that the node is in: unknown, up, suspect, down"),
+	  .labels = "region, node, state", .put = put_node_states },
+	{ GAUGE("node_usable", "1: the node may take new sessions"), NODE(node_is_usable) },
+	{ GAUGE("node_drained", "1: the node, or its region, is drained"), NODE(node_is_drained) },
+	{ GAUGE("node_sessions", "server connections now"), NODE(node_sessions) },
+	{ COUNTER("node_attempts", "connections begun for sessions"), NODE(node_attempts) },
+	{ COUNTER("node_attached", "sessions that were attached"), NODE(node_attached) },
+	{ COUNTER("node_failures", "connections that failed before the client was told anything"),
+	  NODE(node_failures) },
+	{ GAUGE("node_rtt_seconds", "round trip, as the prober averages it"), NODE(node_rtt) },
+	{ GAUGE("node_connect_seconds", "time that a TCP connection takes, averaged"),
+	  NODE(node_connect) },
+	{ GAUGE("node_lag_seconds", "how far it is behind in time; the sample's age is added"),
+	  NODE(node_lag) },
+	{ GAUGE("node_lag_bytes", "how far it was behind in bytes when sampled"),
+	  NODE(node_lag_bytes) },
+	{ GAUGE("node_sample_age_seconds", "time since the last good probe"),
+	  NODE(node_sample_age) },
+	{ GAUGE("node_connections_used", "connections that the server has, of all clients"),
+	  NODE(node_used) },
+	{ GAUGE("node_connections_max", "connections that it takes, less what is reserved"),
+	  NODE(node_max) },
+};
+/* clang-format on */
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+void
+metrics_put(struct buf *out, enum exposition_format format, const struct metrics *m)
+{
+	struct exposition x = { .out = out, .format = format };
+
+	for (size_t i = 0; i < ROWS; i++) {
+		exposition_begin(&x, &rows[i].family);
+		rows[i].put(&x, m, &rows[i]);
+		exposition_end(&x);
+	}
+	exposition_finish(&x);
 }
 
 void
-answer_metrics(struct session *s)
+metrics_doc(struct buf *out)
 {
-	enum exposition_format format = exposition_accept(&s->http->request->head);
-	struct stats *sum = xcalloc(1, sizeof(*sum));
-	struct buf out = { .cap = ANSWER_MAX };
-	struct metrics m;
+	buf_str(out, "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
+	for (size_t i = 0; i < ROWS; i++) {
+		const struct metric *r = &rows[i];
 
-	gather(s, sum, &m);
-	metrics_put(&out, format, &m);
-	free(sum);
-	if (out.failed)
-		http_refuse(s, 500, "", "there are too many nodes for one answer");
-	else
-		http_answer(s, 200, exposition_content_type(format), "Cache-Control: no-store\r\n",
-			    buf_view(&out));
-	buf_fini(&out);
+		buf_printf(out, "| `%s%s` | %s | %s | %s |\n", r->family.name,
+			   r->family.type == METRIC_COUNTER ? "_total" : "",
+			   metric_type_name(r->family.type), r->labels != NULL ? r->labels : "",
+			   r->family.help);
+	}
 }

@@ -4,8 +4,8 @@
 #include "proxy/http/pings.h"
 
 #include "base/clock.h"
+#include "proxy/process/worker_int.h"
 #include "proxy/session/session_int.h"
-#include "proxy/worker_int.h"
 
 #define TICKS 4 /* per interval: websocket_tick() */
 

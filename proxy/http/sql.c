@@ -18,7 +18,8 @@
 #include "proxy/cancel/cancel.h"
 #include "proxy/http/http_int.h"
 #include "proxy/http/sql_int.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 
 #define JSON_TYPE        "application/json"
 #define ANSWER_HEAD_MAX  ((size_t)8192)
@@ -166,7 +167,7 @@ sql_begin(struct session *s)
 	claims_drop(&s->claims, SOURCE_STARTUP);
 	claims_drop(&s->claims, SOURCE_GEOIP);
 	exchange_init(&s->exchange, REPLICATION_NONE);
-	session_admit(s);
+	http_ops.admit(s);
 }
 
 /* ---- how it ends ---- */

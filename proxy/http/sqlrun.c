@@ -15,8 +15,9 @@
 #include "protocol/sqlstate.h"
 #include "proxy/http/http_int.h"
 #include "proxy/http/sql_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 #include "proxy/sqlstate/sampler.h"
-#include "proxy/worker_int.h"
 #include "routing/topology.h"
 
 /* More than the body that it is made of: messages, and what an array literal quotes. */

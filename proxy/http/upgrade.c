@@ -13,7 +13,8 @@
 #include "base/mem.h"
 #include "proxy/http/http_int.h"
 #include "proxy/http/pings.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 
 #define TARGET_MAX ((size_t)255)
 
@@ -123,7 +124,7 @@ begin_anew(struct session *s, enum transport transport, struct slice behind)
 	stream_want(&s->client, (short)(EV_READ | (s->client.interest & EV_WRITE)));
 	session_enter(s, SESSION_PREFACE);
 	if (s->login != NULL)
-		preface_on_inbox(s);
+		http_ops.on_inbox(s);
 }
 
 static void

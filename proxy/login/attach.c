@@ -10,13 +10,16 @@
 
 #include "base/clock.h"
 #include "base/hot.h"
-#include "proxy/control.h"
-#include "proxy/descriptors.h"
 #include "proxy/http/http.h"
 #include "proxy/login/attempt.h"
-#include "proxy/login/subscriber.h"
+#include "proxy/login/login_int.h"
 #include "proxy/move/pause.h"
-#include "proxy/worker_int.h"
+#include "proxy/move/subscriber.h"
+#include "proxy/process/control.h"
+#include "proxy/process/descriptors.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/route.h"
 
 /* Connected but silent: a server forks for each session, so it has this much longer to answer. */
 #define ANSWER_PATIENCE 10

@@ -11,8 +11,10 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
-#include "proxy/control.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/control.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/route.h"
+#include "proxy/session/signon.h"
 
 #define ANSWER_MAX (64 * 1024)
 #define OURS_MORE  64 /* what we add to a startup packet, nearly always */
@@ -46,7 +48,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	struct session *s = l->session;
 	const struct node *n = &l->world->topology->nodes[node];
 	int64_t limit = l->world->config->main.server_connect_timeout;
-	struct dial_target to = dial_target(l->world, node);
+	struct dial_target to = world_dial_target(l->world, node);
 	struct attempt *a = xcalloc(1, sizeof(*a));
 	struct buf first = { .cap = 2 * STARTUP_BYTES_MAX };
 	struct timeval tv;
@@ -154,27 +156,6 @@ advance(struct attempt *a, enum dial_step step)
 						       : "connection lost");
 }
 
-bool
-login_another_may_do(struct slice sqlstate)
-{
-	static const char *const states[] = { SQLSTATE_CANNOT_CONNECT_NOW, SQLSTATE_ADMIN_SHUTDOWN,
-					      SQLSTATE_CRASH_SHUTDOWN,
-					      SQLSTATE_TOO_MANY_CONNECTIONS };
-
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		if (slice_is(sqlstate, states[i]))
-			return true;
-	}
-	return slice_starts(sqlstate, "53") || slice_starts(sqlstate, "58");
-}
-
-bool
-login_says_nothing_of_node(struct slice sqlstate)
-{
-	return slice_is(sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ||
-	       slice_is(sqlstate, SQLSTATE_UNDEFINED_FILE);
-}
-
 /* An ErrorResponse came first. False: the attempt is over. */
 static bool
 weigh_error(struct attempt *a, struct slice body)
@@ -190,10 +171,10 @@ weigh_error(struct attempt *a, struct slice body)
 	snprintf(reason, sizeof(reason), "%.*s (%.*s)",
 		 (int)(r.message.n < 150 ? r.message.n : 150), r.message.p,
 		 (int)(r.sqlstate.n < 5 ? r.sqlstate.n : 5), r.sqlstate.p);
-	if (login_another_may_do(r.sqlstate)) {
+	if (signon_another_may_do(r.sqlstate)) {
 		stats_error(&a->login->session->worker->stats, ERROR_OF_NODE, r.sqlstate);
 		attach_failed(
-		    a, login_says_nothing_of_node(r.sqlstate) ? ATTEMPT_UNFIT : ATTEMPT_FAILED,
+		    a, signon_says_nothing_of_node(r.sqlstate) ? ATTEMPT_UNFIT : ATTEMPT_FAILED,
 		    reason);
 		return false;
 	}
@@ -223,8 +204,8 @@ weigh(struct attempt *a, const struct frame *f)
 	case MSG_ERROR:
 		return weigh_error(a, f->body);
 	case MSG_PARAMETER_STATUS:
-		unfit = login_learn(a->server->worker, node_of(a), a->login->access, a->server,
-				    f->body);
+		unfit = signon_learn(a->server->worker, node_of(a), a->login->access, a->server,
+				     f->body);
 		if (unfit == NULL)
 			return true;
 		attach_failed(a, ATTEMPT_UNFIT, unfit);

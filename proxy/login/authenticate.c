@@ -12,15 +12,17 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
-#include "proxy/auth/ownlogin.h"
 #include "proxy/http/http.h"
 #include "proxy/login/consoles.h"
 #include "proxy/login/guard.h"
 #include "proxy/login/hbarule.h"
+#include "proxy/login/login_int.h"
 #include "proxy/login/lookup.h"
 #include "proxy/login/redirect.h"
 #include "proxy/pool/pooled.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/ownlogin.h"
 
 #define PASSWORD_MESSAGE_MAX 4096
 #define NAME_TOLD_MAX        ((size_t)100)

@@ -15,7 +15,8 @@
 #include "proxy/auth/credential.h"
 #include "proxy/auth/keymaker.h"
 #include "proxy/http/http.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 
 /* A verifier that asks for more is no use for passwords in clear: this many take some 40 ms. */
 #define ITERATIONS_MAX 100000

@@ -13,8 +13,10 @@
 #include "proxy/admin/console.h"
 #include "proxy/cancel/cancelkeys.h"
 #include "proxy/login/authenticate.h"
+#include "proxy/login/login_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"
-#include "proxy/worker_int.h"
 
 #define MAY_PRODUCE (64 * 1024) /* unsent bytes at which a listing waits */
 

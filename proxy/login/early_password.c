@@ -12,6 +12,7 @@
 #include "proxy/auth/credential.h"
 #include "proxy/http/http.h"
 #include "proxy/net/websocket.h"
+#include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"
 
 #define PASSWORD_MESSAGE_MAX (64 * 1024) /* PostgreSQL bounds authentication messages likewise */

@@ -14,7 +14,8 @@
 #include "protocol/sqlstate.h"
 #include "proxy/auth/throttle.h"
 #include "proxy/login/lookup.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 
 #define NAME_TOLD_MAX ((size_t)100)
 /* The longest wait for a turn: drivers give a login some 10 s, and the wait is not all of it. */

@@ -12,8 +12,9 @@
 #include "proxy/config/hbaload.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlscert.h"
+#include "proxy/process/world.h"
+#include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"
-#include "proxy/world.h"
 
 #define PASSWD_BYTES   4096
 #define NAME_SHOWN_MAX 100

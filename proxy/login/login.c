@@ -24,17 +24,20 @@
 #include "base/hot.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "proxy/auth/ownlogin.h"
 #include "proxy/cancel/cancel.h"
-#include "proxy/control.h"
 #include "proxy/http/http.h"
 #include "proxy/http/sql.h"
 #include "proxy/login/authenticate.h"
 #include "proxy/login/early_password.h"
 #include "proxy/login/guard.h"
+#include "proxy/login/login_int.h"
 #include "proxy/login/redirect.h"
+#include "proxy/move/cutover.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/control.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/ownlogin.h"
+#include "proxy/session/signon.h"
 
 #define LOGIN_MESSAGE_MAX (64 * 1024) /* PostgreSQL bounds authentication messages likewise */
 #define ANSWERS_MAX       (4 * LOGIN_MESSAGE_MAX) /* all that a node may say until it is ready */
@@ -57,65 +60,6 @@ static bool
 same_certificate(const struct session *s)
 {
 	return tls_same_certificate(s->client.ssl, s->server->stream.ssl);
-}
-
-static int
-parse_version(struct slice text)
-{
-	int major = 0, minor = 0;
-	size_t i = 0;
-
-	for (; i < text.n && i < 3 && text.p[i] >= '0' && text.p[i] <= '9'; i++)
-		major = major * 10 + (text.p[i] - '0');
-	if (i < text.n && text.p[i] == '.') {
-		for (i++; i < text.n && i < 7 && text.p[i] >= '0' && text.p[i] <= '9'; i++)
-			minor = minor * 10 + (text.p[i] - '0');
-	}
-	return major * 10000 + minor;
-}
-
-static const char *
-misfit(enum access want, const struct server *sv, const struct control_lesson *lesson)
-{
-	if (lesson->in_hot_standby == 1 && (want == ACCESS_READ_WRITE || want == ACCESS_PRIMARY))
-		return "the node is a standby";
-	if (lesson->in_hot_standby == 0 && want == ACCESS_STANDBY)
-		return "the node is not a standby";
-	if (sv->is_primary && sv->is_writable && want == ACCESS_READ_ONLY)
-		return "the node is not read-only";
-	return NULL;
-}
-
-WARM const char *
-login_learn(struct worker *w, const struct node *n, enum access want, struct server *sv,
-	    struct slice body)
-{
-	struct control_lesson lesson = { -1, 0, KIND_UNKNOWN };
-	struct message_parameter p;
-	bool news = false;
-
-	if (message_parse_parameter(body, &p) != PARSE_DONE)
-		return NULL;
-	if (slice_is(p.name, "in_hot_standby")) {
-		lesson.in_hot_standby = slice_is(p.value, "on");
-		sv->is_primary = lesson.in_hot_standby == 0;
-		news = n->role == ROLE_UNKNOWN ||
-		       (n->role == ROLE_STANDBY) != (lesson.in_hot_standby == 1);
-	} else if (slice_is(p.name, "default_transaction_read_only")) {
-		/* may be the role's, the database's or the client's own: it says nothing of the
-		 * node, and must not keep a role that only reads from being served */
-		sv->is_writable = slice_is(p.value, "off");
-	} else if (slice_is(p.name, "server_version")) {
-		lesson.server_version = parse_version(p.value);
-		news = n->server_version == 0;
-	} else if (slice_is(p.name, "crdb_version")) {
-		lesson.kind = KIND_COCKROACHDB;
-		sv->is_cockroachdb = true;
-		news = n->kind != KIND_COCKROACHDB;
-	}
-	if (news && !n->probed)
-		control_learned(w->process->control, n->live->id, &lesson);
-	return misfit(want, sv, &lesson);
 }
 
 /* The client gets a key of ours instead of the node's. Nobody gets one for a request over HTTP. */
@@ -300,8 +244,8 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 	case MSG_BACKEND_KEY:
 		return swap_key(s, f->body, out);
 	case MSG_PARAMETER_STATUS:
-		unfit = login_learn(s->worker, &l->world->topology->nodes[l->node], l->access,
-				    s->server, f->body);
+		unfit = signon_learn(s->worker, &l->world->topology->nodes[l->node], l->access,
+				     s->server, f->body);
 		if (unfit != NULL) {
 			session_close(s, WHY_WRONG_ROLE, unfit);
 			return STEP_OVER;
@@ -323,6 +267,35 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 	}
 }
 
+/* The login is over: what either side sent beyond it goes its way, and the login's memory back. */
+static WARM void
+begin_relay(struct session *s)
+{
+	struct login *l = s->login;
+
+	exchange_init(&s->exchange, login_startup(l)->replication);
+	exchange_set_query_ends(&s->exchange, s->server->is_cockroachdb);
+	/* whoever has logged in for it can do so again, unless with what is not kept */
+	if (l->own != NULL && l->said == NULL && s->exchange.replication == REPLICATION_NONE)
+		session_trace(s, buf_view(&l->packet));
+	session_sample(s, l->database);
+	s->login = NULL;
+	session_enter(s, SESSION_RELAY);
+	if (cutover_is_late(s)) {
+		login_free(l);
+		return;
+	}
+	s->quiet_since_us = clock_us(); /* the login's time does not count as idle */
+	worker_arm_sweep(s->worker);
+	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));
+	if (l->server_inbox.n > 0)
+		relay_from_server(s, l->server_inbox.p, l->server_inbox.n);
+	if (s->state == SESSION_RELAY && l->inbox.n > 0)
+		relay_take(s, l->inbox.p, l->inbox.n);
+	login_free(l);
+}
+
 static void
 become_ready(struct session *s)
 {
@@ -338,7 +311,7 @@ become_ready(struct session *s)
 	if (http_speaks(s))
 		sql_run(s);
 	else
-		relay_begin(s);
+		begin_relay(s);
 }
 
 /* Forward what is complete. False: the login is over (ready, or closed). */

@@ -9,8 +9,10 @@
 #include "base/clock.h"
 #include "base/hot.h"
 #include "base/mem.h"
-#include "proxy/auth/authquery.h"
-#include "proxy/worker_int.h"
+#include "proxy/login/authquery.h"
+#include "proxy/login/login_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 
 /* An answer so young needs no second one. */
 #define FRESH_US (1 * USEC_PER_SEC)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The users that auth_file does not have, looked up by auth_query (proxy/auth/authquery.h), for one
- * login: what is known without asking, the question, the answer, and the doubt where a login has
- * failed against an answer that was kept for a while.
+ * The users that auth_file does not have, looked up by auth_query (proxy/login/authquery.h), for
+ * one login: what is known without asking, the question, the answer, and the doubt where a login
+ * has failed against an answer that was kept for a while.
  */
 #ifndef PROXY_LOGIN_LOOKUP_H
 #define PROXY_LOGIN_LOOKUP_H

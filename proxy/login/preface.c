@@ -19,14 +19,17 @@
 #include "proxy/admin/console.h"
 #include "proxy/cancel/cancel.h"
 #include "proxy/cancel/peers.h"
-#include "proxy/descriptors.h"
 #include "proxy/http/http.h"
 #include "proxy/login/authenticate.h"
 #include "proxy/login/consoles.h"
-#include "proxy/login/subscriber.h"
+#include "proxy/login/login_int.h"
+#include "proxy/move/subscriber.h"
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/descriptors.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/route.h"
 
 #define TLS_CLIENT_HELLO 0x16 /* RFC 8446: content type of a handshake record */
 #define PREFACE_READ     (16 * 1024)

@@ -14,7 +14,8 @@
 #include "proxy/auth/credential.h"
 #include "proxy/login/early_password.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
 
 /* ---- a password in clear ---- */
 

@@ -8,7 +8,10 @@
 #include "protocol/sqlstate.h"
 #include "proxy/http/http.h"
 #include "proxy/move/redirects.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/route.h"
+#include "proxy/session/session_int.h"
 
 #define SHOWN ((size_t)128)
 

@@ -13,7 +13,10 @@
 #include "proxy/move/straggle.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/route.h"
+#include "proxy/session/session_int.h"
+#include "proxy/session/why.h"
 
 /* Logins of one worker that are under way at a time. */
 #define WARMING_MAX 32
@@ -362,7 +365,7 @@ cutover_settle(struct worker *w, const struct gate_straggler *v, size_t n, void 
 	unsigned later = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct session *s = worker_session_by_id(w, v[i].session);
+		struct session *s = session_by_id(w, v[i].session);
 
 		if (s != NULL && s->state == SESSION_RELAY)
 			later += !straggle_settle(s, (int)v[i].outcome, ready, arg);

@@ -7,7 +7,9 @@
 #include "proxy/move/cutover.h"
 #include "proxy/move/straggle.h"
 #include "proxy/pool/pooled.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/route.h"
+#include "proxy/session/session_int.h"
 
 /* Somebody waits on the other side of a freeze. */
 #define CARRY_US (5 * USEC_PER_SEC)

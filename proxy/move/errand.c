@@ -12,8 +12,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
-#include "proxy/control_int.h"
-#include "proxy/worker.h"
+#include "proxy/process/control.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
 
 struct errand {
 	struct refcount refs;
@@ -136,7 +137,7 @@ errand_to_control(struct errand *e, bool (*run)(struct errand *e, struct control
 {
 	e->on_control = run;
 	e->left = 1;
-	mailbox_post(e->process->control->mail, part_new(e), deliver_to_control);
+	control_post(e->process->control, part_new(e), deliver_to_control);
 }
 
 bool

@@ -8,11 +8,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
-#include "proxy/control_int.h"
 #include "proxy/move/cutover.h"
 #include "proxy/move/errand.h"
+#include "proxy/move/pauses.h"
+#include "proxy/process/control.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
 
 /* Sessions whose new connection was not ready yet may take some round trips. */
 #define SWITCH_US     (8 * USEC_PER_SEC)
@@ -207,7 +211,7 @@ freeze_here(struct errand *e, struct control *c)
 {
 	struct order *o = errand_what(e);
 
-	if (paused_freeze(c, &o->cutover.from, o->expires_us, e))
+	if (paused_freeze(control_paused_list(c), &o->cutover.from, o->expires_us, e))
 		return false;
 	o->refused = true;
 	return true;
@@ -242,7 +246,7 @@ thaw_here(struct errand *e, struct control *c)
 {
 	const struct order *o = errand_what(e);
 
-	paused_thaw(c, &o->cutover.from, o->why);
+	paused_thaw(control_paused_list(c), &o->cutover.from, o->why);
 	return true;
 }
 
@@ -480,14 +484,19 @@ serve_here(struct errand *e, struct control *c)
 {
 	struct order *o = errand_what(e);
 	const struct cutover *to = &o->cutover;
+	const struct control_serve what = { .database = to->from.database,
+					    .place = to->to,
+					    .newdb = to->newdb,
+					    .epoch = o->epoch };
 
-	if (steer_serve(&c->steer, to->from.database, to->to, to->newdb, o->epoch)) {
+	if (control_serve(c, &what)) {
 		log_msg(LOG_LEVEL_INFO, "database \"%s\" is served by %s%s%s (epoch %lld)",
 			to->from.database, to->to[0] != '\0' ? "\"" : "",
 			to->to[0] != '\0' ? to->to : "whom the configuration names",
 			to->to[0] != '\0' ? "\"" : "", (long long)o->epoch);
 		control_publish(c, true);
-		o->follow = to->to[0] != '\0' && !paused_is_frozen(c, to->from.database);
+		o->follow = to->to[0] != '\0' &&
+			    !paused_is_frozen(control_paused_list(c), to->from.database);
 	}
 	return true;
 }

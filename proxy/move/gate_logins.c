@@ -16,11 +16,11 @@
 #include "proxy/auth/authcache.h"
 #include "proxy/auth/credential.h"
 #include "proxy/config/config.h"
-#include "proxy/meridian.h"
 #include "proxy/move/cutover.h"
 #include "proxy/move/errand.h"
 #include "proxy/move/rehearsal.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker_int.h"
 
 struct gate_logins {
 	struct meridian *process;

@@ -10,11 +10,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "migration/traffic.h"
-#include "proxy/fingerprints.h"
-#include "proxy/meridian.h"
 #include "proxy/move/errand.h"
 #include "proxy/move/migrations_int.h"
-#include "proxy/worker.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
+#include "proxy/sqlstate/fingerprints.h"
 
 #define WAIT_US (2 * USEC_PER_SEC)
 

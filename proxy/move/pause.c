@@ -9,12 +9,16 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "protocol/awaited.h"
+#include "protocol/exchange.h"
 #include "proxy/move/pauses.h"
 #include "proxy/move/rehome_int.h"
 #include "proxy/move/straggle.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/route.h"
+#include "proxy/session/session_int.h"
 
 /* How often to look whether all transactions are over while a PAUSE waits for that. */
 #define LOOK_US (10 * USEC_PER_MSEC)
@@ -61,22 +65,11 @@ scope_covers(const struct worker *w, const struct pause_scope *p, struct slice d
 	       (p->region[0] == '\0' || (live != NULL && pause_is_at(w, p, live)));
 }
 
-/* Where the session is, or was last; NULL: nowhere yet. */
-static const struct node_live *
-place_of(const struct session *s)
-{
-	if (s->server != NULL)
-		return s->server->live;
-	if (s->pooled != NULL && s->pooled->pool != NULL)
-		return s->pooled->pool->live;
-	return NULL;
-}
-
 bool
 pause_concerns(const struct worker *w, const struct pause_scope *p, const struct session *s)
 {
 	return s->exchange.replication == REPLICATION_NONE &&
-	       scope_covers(w, p, session_name(s, NAME_DATABASE), place_of(s));
+	       scope_covers(w, p, session_name(s, NAME_DATABASE), session_place(s));
 }
 
 static bool
@@ -273,13 +266,13 @@ pause_login(struct session *s, const struct node_live *live)
 	return true;
 }
 
-/* attach_begin() asks pause_login() itself, and so may leave it where it is. */
+/* session_ops.attach() asks pause_login() itself, and so may leave it where it is. */
 static void
 begin_again(struct session *s)
 {
 	s->quiet_since_us = clock_us(); /* the time it was held is no time of the login's */
 	take_world(s);
-	attach_begin(s);
+	session_ops.attach(s);
 }
 
 /* ---- all of them ---- */

@@ -3,22 +3,30 @@
 
 #include "proxy/move/pauses.h"
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/ev/loop.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "protocol/sqlstate.h"
-#include "proxy/control_int.h"
 #include "proxy/move/errand.h"
 #include "proxy/move/pause.h"
+#include "proxy/process/control.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/worker.h"
 
 /* What scope_text() writes at most. */
 #define SCOPE_TEXT 480
 
 struct paused {
 	LIST_ENTRY(paused) next;
-	struct control *control;
+	struct paused_list *all;
 	struct pause pause;
 	int left;                        /* workers that have not said yet that it is quiet there */
 	struct control_request *waiting; /* the PAUSE, until they all have; NULL: it is in force */
@@ -44,20 +52,20 @@ scope_text(const struct pause_scope *p, char to[SCOPE_TEXT])
 }
 
 static void
-publish(struct control *c)
+publish(struct paused_list *all)
 {
 	struct paused *p;
 	size_t n = 0;
 
-	LIST_FOREACH (p, &c->paused.list, next)
+	LIST_FOREACH (p, &all->list, next)
 		n++;
-	for (int i = 0; i < c->process->nworkers; i++) {
+	for (int i = 0; i < all->process->nworkers; i++) {
 		struct pause *v = n > 0 ? xcalloc(n, sizeof(*v)) : NULL;
 		size_t k = 0;
 
-		LIST_FOREACH (p, &c->paused.list, next)
+		LIST_FOREACH (p, &all->list, next)
 			v[k++] = p->pause;
-		pause_publish(c->process->workers[i], v, n);
+		pause_publish(all->process->workers[i], v, n);
 	}
 }
 
@@ -99,21 +107,21 @@ static void
 paused_on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct paused *p = arg;
-	struct control *c = p->control;
+	struct paused_list *all = p->all;
 
 	(void)fd;
 	(void)what;
 	take_back(p, p->pause.scope.migration != 0 ? "its time is over, and nobody has ended it"
 						   : "a transaction was open yet at its deadline");
-	publish(c);
+	publish(all);
 }
 
 static struct paused *
-find_scope(struct control *c, const struct pause_scope *scope)
+find_scope(struct paused_list *all, const struct pause_scope *scope)
 {
 	struct paused *p;
 
-	LIST_FOREACH (p, &c->paused.list, next) {
+	LIST_FOREACH (p, &all->list, next) {
 		if (p->pause.scope.migration == scope->migration &&
 		    strcmp(p->pause.scope.database, scope->database) == 0 &&
 		    strcmp(p->pause.scope.region, scope->region) == 0)
@@ -144,33 +152,33 @@ set_deadline(struct paused *p, int64_t us)
 }
 
 static struct paused *
-begin(struct control *c, const struct pause_scope *scope)
+begin(struct paused_list *all, const struct pause_scope *scope)
 {
 	struct paused *p = xcalloc(1, sizeof(*p));
 
-	p->control = c;
+	p->all = all;
 	p->pause.scope = *scope;
 	p->pause.since_us = clock_wall_us();
-	evtimer_assign(&p->deadline, loop_base(c->loop), paused_on_deadline, p);
-	LIST_INSERT_HEAD(&c->paused.list, p, next);
+	evtimer_assign(&p->deadline, loop_base(all->loop), paused_on_deadline, p);
+	LIST_INSERT_HEAD(&all->list, p, next);
 	return p;
 }
 
 /* Have the workers say when nothing is under way there. */
 static void
-ask_workers(struct control *c, struct paused *p)
+ask_workers(struct paused_list *all, struct paused *p)
 {
-	p->pause.serial = ++c->paused.last_serial;
-	p->left = c->process->nworkers;
-	publish(c);
+	p->pause.serial = ++all->last_serial;
+	p->left = all->process->nworkers;
+	publish(all);
 }
 
 static bool
-is_operator_there(const struct control *c)
+is_operator_there(const struct paused_list *all)
 {
 	const struct paused *p;
 
-	LIST_FOREACH (p, &c->paused.list, next) {
+	LIST_FOREACH (p, &all->list, next) {
 		if (p->pause.scope.migration == 0)
 			return true;
 	}
@@ -179,12 +187,12 @@ is_operator_there(const struct control *c)
 
 /* What the operator has paused (all of it), or a migration frozen of a database. False: nothing. */
 static bool
-take_all_back(struct control *c, const struct pause_scope *scope, const char *why)
+take_all_back(struct paused_list *all, const struct pause_scope *scope, const char *why)
 {
 	struct paused *p, *next;
 	bool some = false;
 
-	for (p = LIST_FIRST(&c->paused.list); p != NULL; p = next) {
+	for (p = LIST_FIRST(&all->list); p != NULL; p = next) {
 		next = LIST_NEXT(p, next);
 		if (p->pause.scope.migration != scope->migration ||
 		    (scope->migration != 0 &&
@@ -197,30 +205,30 @@ take_all_back(struct control *c, const struct pause_scope *scope, const char *wh
 }
 
 bool
-paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expires_us,
+paused_freeze(struct paused_list *all, const struct pause_scope *scope, int64_t expires_us,
 	      struct errand *take_e)
 {
-	struct paused *p = find_scope(c, scope);
+	struct paused *p = find_scope(all, scope);
 	char text[SCOPE_TEXT];
 
-	if (c->stopping > 0)
+	if (all->closed)
 		return false;
 	log_msg(LOG_LEVEL_INFO, "freeze of %s", scope_text(scope, text));
 	if (p == NULL)
-		p = begin(c, scope);
+		p = begin(all, scope);
 	answer(p, NULL); /* whoever has asked before */
 	p->errand = take_e;
 	set_deadline(p, expires_us);
-	ask_workers(c, p);
+	ask_workers(all, p);
 	return true;
 }
 
 bool
-paused_is_frozen(const struct control *c, const char *database)
+paused_is_frozen(const struct paused_list *all, const char *database)
 {
 	const struct paused *p;
 
-	LIST_FOREACH (p, &c->paused.list, next) {
+	LIST_FOREACH (p, &all->list, next) {
 		if (p->pause.scope.migration != 0 && strcmp(p->pause.scope.database, database) == 0)
 			return true;
 	}
@@ -228,26 +236,26 @@ paused_is_frozen(const struct control *c, const char *database)
 }
 
 void
-paused_thaw(struct control *c, const struct pause_scope *scope, const char *why)
+paused_thaw(struct paused_list *all, const struct pause_scope *scope, const char *why)
 {
-	if (take_all_back(c, scope, why))
-		publish(c);
+	if (take_all_back(all, scope, why))
+		publish(all);
 }
 
 bool
-paused_any(const struct control *c)
+paused_any(const struct paused_list *all)
 {
-	return !LIST_EMPTY(&c->paused.list);
+	return !LIST_EMPTY(&all->list);
 }
 
 bool
-paused_begin(struct control *c, struct control_request *r)
+paused_begin(struct paused_list *all, struct control_request *r)
 {
 	struct pause_scope scope = scope_of(r);
-	struct paused *p = find_scope(c, &scope);
+	struct paused *p = find_scope(all, &scope);
 	char text[SCOPE_TEXT];
 
-	if (c->stopping > 0) {
+	if (all->closed) {
 		r->failed = true;
 		err_set(&r->err, SQLSTATE_ADMIN_SHUTDOWN, "the proxy is shutting down");
 		return true;
@@ -260,51 +268,51 @@ paused_begin(struct control *c, struct control_request *r)
 	if (p != NULL)
 		return true;
 	log_msg(LOG_LEVEL_INFO, "PAUSE of %s", scope_text(&scope, text));
-	p = begin(c, &scope);
+	p = begin(all, &scope);
 	p->waiting = r;
 	set_deadline(p, r->deadline_us);
-	ask_workers(c, p);
+	ask_workers(all, p);
 	return false;
 }
 
 bool
-paused_end(struct control *c, struct control_request *r)
+paused_end(struct paused_list *all, struct control_request *r)
 {
 	struct pause_scope scope = scope_of(r);
-	struct paused *p = find_scope(c, &scope);
-	bool all = scope.database[0] == '\0' && scope.region[0] == '\0';
+	struct paused *p = find_scope(all, &scope);
+	bool is_all = scope.database[0] == '\0' && scope.region[0] == '\0';
 	char text[SCOPE_TEXT];
 
-	if (p == NULL && (!all || !is_operator_there(c))) {
+	if (p == NULL && (!is_all || !is_operator_there(all))) {
 		r->failed = true;
 		err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE, "%s is not paused",
-			all ? "nothing" : scope_text(&scope, text));
-		if (all)
+			is_all ? "nothing" : scope_text(&scope, text));
+		if (is_all)
 			err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE, "nothing is paused");
-		else if (!LIST_EMPTY(&c->paused.list))
+		else if (!LIST_EMPTY(&all->list))
 			err_hint(&r->err,
 				 "SHOW PAUSES lists what is; RESUME alone ends all of it but "
 				 "what a migration has frozen.");
 		return true;
 	}
-	if (all)
-		take_all_back(c, &scope, "RESUME");
+	if (is_all)
+		take_all_back(all, &scope, "RESUME");
 	else
 		take_back(p, "RESUME");
-	publish(c);
+	publish(all);
 	return true;
 }
 
 /* The console that waits for a PAUSE has gone: nobody would know that it is in force. */
 bool
-paused_left(struct control *c, struct control_request *r)
+paused_left(struct paused_list *all, struct control_request *r)
 {
 	struct paused *p;
 
-	LIST_FOREACH (p, &c->paused.list, next) {
+	LIST_FOREACH (p, &all->list, next) {
 		if (p->waiting != NULL && p->waiting->sender_id == r->sender_id) {
 			take_back(p, "its console has gone");
-			publish(c);
+			publish(all);
 			break;
 		}
 	}
@@ -322,11 +330,11 @@ static void
 on_quiet(struct letter *letter, void *owner)
 {
 	struct quiet_letter *l = (struct quiet_letter *)letter;
-	struct control *c = owner;
+	struct paused_list *all = control_paused_list(owner);
 	struct paused *p;
 	char scope[SCOPE_TEXT];
 
-	LIST_FOREACH (p, &c->paused.list, next) {
+	LIST_FOREACH (p, &all->list, next) {
 		if (p->pause.serial != l->serial || --p->left > 0)
 			continue;
 		log_msg(LOG_LEVEL_INFO, "PAUSE of %s is in force",
@@ -342,20 +350,22 @@ control_paused(struct control *c, uint64_t serial)
 	struct quiet_letter *l = xcalloc(1, sizeof(*l));
 
 	l->serial = serial;
-	mailbox_post(c->mail, &l->letter, on_quiet);
+	control_post(c, &l->letter, on_quiet);
 }
 
 /* ---- life ---- */
 
 void
-paused_init(struct control *c)
+paused_init(struct paused_list *all, struct meridian *process, struct loop *loop)
 {
-	LIST_INIT(&c->paused.list);
+	all->process = process;
+	all->loop = loop;
+	LIST_INIT(&all->list);
 }
 
 void
-paused_fini(struct control *c)
+paused_fini(struct paused_list *all)
 {
-	while (!LIST_EMPTY(&c->paused.list))
-		take_back(LIST_FIRST(&c->paused.list), "the proxy is shutting down");
+	while (!LIST_EMPTY(&all->list))
+		take_back(LIST_FIRST(&all->list), "the proxy is shutting down");
 }

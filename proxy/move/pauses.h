@@ -20,34 +20,40 @@
 struct control;
 struct control_request;
 struct errand;
+struct loop;
+struct meridian;
 struct pause_scope;
 struct paused;
 
+/* Control's; all of it on its thread. */
 struct paused_list {
+	struct meridian *process;
+	struct loop *loop;
 	LIST_HEAD(, paused) list;
 	uint64_t last_serial;
+	bool closed; /* the proxy is stopping: nothing is paused any more */
 };
 
-void paused_init(struct control *c);
+void paused_init(struct paused_list *all, struct meridian *process, struct loop *loop);
 /* Answers those that wait. */
-void paused_fini(struct control *c);
+void paused_fini(struct paused_list *all);
 /* Requests CONTROL_PAUSE, CONTROL_RESUME, CONTROL_PAUSE_LEFT: subject = database, region, ""
  * standing for all. True: answered now; false: kept. */
-bool paused_begin(struct control *c, struct control_request *r);
-bool paused_end(struct control *c, struct control_request *r);
-bool paused_left(struct control *c, struct control_request *r);
+bool paused_begin(struct paused_list *all, struct control_request *r);
+bool paused_end(struct paused_list *all, struct control_request *r);
+bool paused_left(struct paused_list *all, struct control_request *r);
 
-bool paused_any(const struct control *c);
+bool paused_any(const struct paused_list *all);
 
 /* A freeze, or the one that there is already, with another end; expires_us: from now on, 0: none.
  * `take_e`'s part is over when nothing is under way there any more. False: the proxy is stopping,
  * and nothing was taken. */
-bool paused_freeze(struct control *c, const struct pause_scope *scope, int64_t expires_us,
+bool paused_freeze(struct paused_list *all, const struct pause_scope *scope, int64_t expires_us,
 		   struct errand *take_e);
 /* A migration has frozen that database, or a part of it. */
-bool paused_is_frozen(const struct control *c, const char *database);
+bool paused_is_frozen(const struct paused_list *all, const char *database);
 /* What that migration has frozen of that database goes on. */
-void paused_thaw(struct control *c, const struct pause_scope *scope, const char *why);
+void paused_thaw(struct paused_list *all, const struct pause_scope *scope, const char *why);
 
 /* Any thread: on one worker nothing is under way any more of what this PAUSE is about. */
 void control_paused(struct control *c, uint64_t serial);

@@ -16,8 +16,10 @@
 #include "proxy/auth/credential.h"
 #include "proxy/move/cutover.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/route.h"
+#include "proxy/session/session_int.h"
 #include "proxy/session/signon.h"
-#include "proxy/worker_int.h"
 
 /* ---- the list ---- */
 

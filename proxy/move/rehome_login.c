@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
@@ -18,10 +19,12 @@
 #include "proxy/move/rehome_int.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/route.h"
+#include "proxy/session/session_int.h"
 #include "proxy/session/signon.h"
 #include "proxy/sqlstate/traces.h"
 #include "proxy/sqlstate/vars.h"
-#include "proxy/worker_int.h"
 #include "routing/topology.h"
 
 #define ABOUT_MAX 64

@@ -20,12 +20,13 @@
 #include "protocol/sqlstate.h"
 #include "protocol/sqltoken.h"
 #include "proxy/move/rehome_int.h"
-#include "proxy/pool/ask.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/ask.h"
+#include "proxy/session/session_int.h"
 #include "proxy/sqlstate/session_probe.h"
 #include "proxy/sqlstate/traces.h"
 #include "proxy/sqlstate/vars.h"
-#include "proxy/worker_int.h"
 
 #define FIRST_OID_OF_USERS 16384 /* FirstNormalObjectId: types of lower numbers are everywhere */
 #define TYPES_MAX          1000

@@ -10,10 +10,11 @@
 #include "protocol/aborted.h"
 #include "proxy/move/pause.h"
 #include "proxy/move/rehome_int.h"
-#include "proxy/pool/ask.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/ask.h"
+#include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
-#include "proxy/worker_int.h"
 
 /* How long a ROLLBACK may take, and the end of a connection whose server process has gone. */
 #define PATIENCE_US (500 * USEC_PER_MSEC)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "protocol/aborted.h"
 #include "protocol/message.h"
@@ -13,9 +14,11 @@
 #include "proxy/move/pause.h"
 #include "proxy/move/rehome_int.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/session_int.h"
+#include "proxy/session/why.h"
 #include "proxy/sqlstate/sampler.h"
 #include "proxy/sqlstate/statements.h"
-#include "proxy/worker_int.h"
 
 /* What of a session outlives the end of its transaction on its server, and would be lost with it.
  */

@@ -7,11 +7,13 @@
 
 #include "migration/types.h"
 #include "protocol/awaited.h"
+#include "protocol/exchange.h"
 #include "protocol/exchange_list.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/pool/pooled.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/session_int.h"
 
 /* All that the server has said goes its way, but for the last step: what the client is to hear is
  * in `said`. */

@@ -19,18 +19,6 @@
 
 static enum dial_step connected(struct dial *d);
 
-WARM struct dial_target
-dial_target(const struct world *w, uint16_t node)
-{
-	const struct node *n = &w->topology->nodes[node];
-
-	return (struct dial_target){ .node = n,
-				     .conf = &w->config->main,
-				     .ctx = tlsset_region(w->tls, n->region),
-				     .sslmode = w->config->regions[n->region].sslmode,
-				     .terms = tlsset_terms(w->tls, n->region) };
-}
-
 static enum dial_step
 failed(struct dial *d, const char *reason)
 {

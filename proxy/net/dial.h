@@ -7,8 +7,9 @@
 #ifndef PROXY_NET_DIAL_H
 #define PROXY_NET_DIAL_H
 
+#include "proxy/config/config.h"
 #include "proxy/net/stream.h"
-#include "proxy/world.h"
+#include "routing/topology.h"
 
 struct tls_local;
 
@@ -42,8 +43,6 @@ struct dial {
 	char reason[200];   /* where it failed */
 };
 
-/* A node as the world has it. */
-struct dial_target dial_target(const struct world *w, uint16_t node);
 /* Whether the owner's first packet may go with the end of the TCP handshake: there is nothing that
  * is said before it. */
 bool dial_may_say(const struct dial_target *to, enum dial_way way);

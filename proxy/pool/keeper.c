@@ -15,8 +15,9 @@
 #include "protocol/message.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/route.h"
 #include "proxy/sqlstate/vars.h"
-#include "proxy/worker_int.h"
 
 #define KEEP_MIN_US (20 * USEC_PER_MSEC)
 #define KEEP_MAX_US (15 * USEC_PER_SEC)
@@ -261,6 +262,12 @@ struct pool_list *
 pools_list(struct pools *ps)
 {
 	return &ps->list;
+}
+
+struct pool_list *
+pools_of_worker(const struct worker *w)
+{
+	return pools_list(w->pools);
 }
 
 struct pools *

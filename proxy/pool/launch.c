@@ -15,11 +15,11 @@
 #include "protocol/sqlstate.h"
 #include "protocol/startup.h"
 #include "proxy/pool/pool_int.h"
+#include "proxy/process/worker_int.h"
 #include "proxy/session/signon.h"
 #include "proxy/sqlstate/reports.h"
 #include "proxy/sqlstate/statements.h"
 #include "proxy/sqlstate/vars.h"
-#include "proxy/worker_int.h"
 
 static void
 fail(struct server *sv, enum signon_end how, const struct err *e)

@@ -11,14 +11,13 @@
 #include "base/hash.h"
 #include "base/hot.h"
 #include "proxy/auth/credential.h"
-#include "proxy/move/pause.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/pool/ask.h"
 #include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/ask.h"
 #include "proxy/sqlstate/reports.h"
-#include "proxy/worker_int.h"
 
 /* So many idle connections are looked at for one that has the session's settings. */
 #define LOOK_AT_MAX 4
@@ -87,7 +86,7 @@ pool_get(struct worker *w, const struct pool_key *key)
 		p = pool_new(w, key);
 		p->name = xmalloc(name.n);
 		memcpy(p->name, name.p, name.n);
-		p->paused = pause_covers(w, key->database, key->live);
+		p->paused = pool_ops.is_paused(p);
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, w->pools->by_name, p->name, name.n, hash, p);
 		TAILQ_INSERT_TAIL(&w->pools->list, p, all);
 	}

@@ -34,6 +34,8 @@ struct credential;
 struct greetings;
 struct pool_count;
 struct pooled;
+struct rehome;
+struct session;
 
 TAILQ_HEAD(server_list, server);
 TAILQ_HEAD(pooled_list, pooled);
@@ -132,6 +134,7 @@ struct pools;
 struct pools *pools_new(struct worker *w);
 void pools_free(struct pools *ps);
 struct pool_list *pools_list(struct pools *ps);
+struct pool_list *pools_of_worker(const struct worker *w);
 /* Something has a deadline now: a connection is idle … */
 void pools_arm(struct pools *ps);
 /* … a session waits, which cannot wait for the next usual look. */
@@ -140,6 +143,23 @@ void pools_hurry(struct pools *ps);
 void pools_refresh(struct pools *ps);
 /* The worker is draining: no more launches but for who waits; idle ones are closed. */
 void pools_drain(struct pools *ps);
+
+/* What a pool and its sessions ask of the rooms above: proxy/rooms.c fills it in. */
+struct pool_ops {
+	/* Something is paused that its sessions are in. */
+	bool (*is_paused)(const struct pool *p);
+	/* Of a login that is answered without a node: what has ended the authentication, its cancel
+	 * key, and what there is to be said to who has just come. */
+	void (*put_authenticated)(struct session *s, struct buf *out);
+	void (*put_key)(struct session *s, struct buf *out);
+	void (*put_welcome)(struct session *s, struct buf *out);
+	/* A question of ours is over: it may be a safe point for who wants to move the session. */
+	void (*on_quiet)(struct session *s);
+	/* The pool's answers to a place in its queue that a session on its way there has. */
+	void (*next_on_lent)(struct rehome *r, struct server *sv);
+	void (*next_on_refused)(struct rehome *r, const struct err *e);
+};
+extern const struct pool_ops pool_ops;
 
 /* launch.c */
 void launch_begin(struct pool *p);

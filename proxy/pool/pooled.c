@@ -11,16 +11,13 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
-#include "proxy/cancel/cancel.h"
-#include "proxy/descriptors.h"
-#include "proxy/login/authenticate.h"
-#include "proxy/login/redirect.h"
-#include "proxy/move/rehome_int.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled_int.h"
+#include "proxy/process/descriptors.h"
+#include "proxy/process/meridian.h"
+#include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
-#include "proxy/worker_int.h"
 
 /* Reading stops when so much is kept of a client that waits; one more read may come on top. */
 #define HELD_ENOUGH ((size_t)16 * 1024)
@@ -44,10 +41,10 @@ pooled_greet(struct pooled *pd)
 	struct buf b = { .cap = 2 * HELD_CAP };
 
 	pd->greeted = true;
-	auth_put_ok(l, &b);
+	pool_ops.put_authenticated(s, &b);
 	pooled_put_welcome(pd, &b);
-	cancel_give_key(s, NULL, &b);
-	redirect_welcome(s, &b);
+	pool_ops.put_key(s, &b);
+	pool_ops.put_welcome(s, &b);
 	message_put_ready(&b, 'I');
 	stat_add(&s->worker->stats.logins, 1);
 	histogram_observe(&s->worker->stats.login, clock_us() - s->connected_at_us);
@@ -228,7 +225,7 @@ void
 pooled_on_lent(struct pooled *pd, struct server *sv)
 {
 	if (pd->rehome != NULL) {
-		rehome_on_lent(pd->rehome, sv);
+		pool_ops.next_on_lent(pd->rehome, sv);
 		return;
 	}
 	pooled_attach(pd, sv);
@@ -250,7 +247,7 @@ pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 	struct session *s = pd->session;
 
 	if (pd->rehome != NULL) {
-		rehome_on_refused(pd->rehome, e);
+		pool_ops.next_on_refused(pd->rehome, e);
 	} else if (how == SIGNON_FATAL) {
 		session_close_err(s, WHY_SERVER_REFUSED, e);
 	} else if (how == SIGNON_SCARCE) {

@@ -125,6 +125,9 @@ void pooled_resume(struct session *s);
  * these settings. The old one is closed. */
 void pooled_replace(struct session *s, struct server *sv, struct vars *settings);
 
+/* Who its client is has changed: its node is decided anew. */
+void pooled_moved_locality(struct session *s);
+
 /* The pool's answers. */
 void pooled_on_lent(struct pooled *pd, struct server *sv);
 /* This node cannot be had now: another is tried. FATAL: no other would do either (a password, a

@@ -8,12 +8,11 @@
 #include "base/hot.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
-#include "proxy/move/rehome_int.h"
-#include "proxy/pool/ask.h"
 #include "proxy/pool/pool.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/ask.h"
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
-#include "proxy/worker_int.h"
 
 #define CHANGE_CAP   ((size_t)512 * 1024) /* of a text that replays settings */
 #define QUESTION_CAP ((size_t)1 << 20)
@@ -69,8 +68,8 @@ done_asking(struct pooled *pd, const struct ask_answer *a)
 		relay_from_server(s, a->rest, a->rest_n);
 	if (s->state == SESSION_RELAY && pd->asking == QUESTION_NONE)
 		pooled_go_on(pd);
-	if (s->rehome != NULL)
-		rehome_on_quiet(s);
+	if (session_has(s, OBSERVER_REHOME))
+		pool_ops.on_quiet(s);
 }
 
 /* A cancel request came too late for the query that it was for, and hit what we say in between. */

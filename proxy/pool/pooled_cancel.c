@@ -12,7 +12,8 @@
 #include "protocol/sqlstate.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled_int.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/session_int.h"
 
 /* The bytes up to the message behind which the node would say ReadyForQuery; 0 where it has not
  * come, or the client wants to leave. */

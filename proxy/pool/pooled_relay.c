@@ -7,6 +7,7 @@
 
 #include "base/hot.h"
 #include "protocol/sqleffects.h"
+#include "proxy/pool/pool.h"
 #include "proxy/pool/pooled_int.h"
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
@@ -59,6 +60,12 @@ pool_explain_wait(const struct session *s, struct err *e)
 	return true;
 }
 
+static const struct node_live *
+pool_place(const struct session *s)
+{
+	return s->pooled->pool != NULL ? s->pooled->pool->live : NULL;
+}
+
 const struct observer pool_observer = {
 	.name = "pool",
 	.on_client = pool_on_client,
@@ -70,6 +77,7 @@ const struct observer pool_observer = {
 	.waits = pool_waits,
 	.doing = pool_doing,
 	.explain_wait = pool_explain_wait,
+	.place = pool_place,
 	.on_server_gone = pooled_part,
 	.release = pooled_release,
 };

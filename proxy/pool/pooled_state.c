@@ -12,13 +12,13 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
-#include "proxy/pool/ask.h"
 #include "proxy/pool/limits.h"
 #include "proxy/pool/pool.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/ask.h"
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/reports.h"
 #include "proxy/sqlstate/statements.h"
-#include "proxy/worker_int.h"
 
 static void
 told(struct pooled *pd, struct vars *reported)

@@ -6,8 +6,10 @@
 #include "base/clock.h"
 #include "base/hot.h"
 #include "proxy/pool/pool.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/login_state.h"
+#include "proxy/session/route.h"
 #include "proxy/session/session_int.h"
-#include "proxy/worker_int.h"
 
 /* A session looks for a better node so often, where its own is well. */
 #define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
@@ -195,4 +197,14 @@ pooled_is_due(struct pooled *pd)
 		return true;
 	pd->topology_version = t->version;
 	return false;
+}
+
+void
+pooled_moved_locality(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+
+	pd->topology_version = 0;
+	pd->decided_us = 0;
+	pd->is_elsewhere = true;
 }

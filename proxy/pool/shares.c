@@ -15,7 +15,7 @@
 #include "proxy/auth/credential.h"
 #include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/worker_int.h"
 
 /* Other workers are told again so often that a user is here. */
 #define TELL_US (30 * USEC_PER_SEC)

@@ -6,8 +6,9 @@
 #include "base/clock.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
-#include "proxy/worker_int.h"
 
 static const char *
 mode_of(const struct pool *p)

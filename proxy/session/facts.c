@@ -8,11 +8,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "proxy/http/http.h"
-#include "proxy/move/rehome.h"
-#include "proxy/pool/pool.h"
-#include "proxy/pool/pooled.h"
-#include "proxy/worker_int.h"
+#include "proxy/session/session_int.h"
 #include "routing/topology.h"
 
 static const char *
@@ -33,7 +29,7 @@ move_block(const struct session *s)
 {
 	const char *why;
 
-	if (!rehome_can(s, &why))
+	if (!session_ops.can_move(s, &why))
 		return why;
 	if (!exchange_is_idle(&s->exchange) || settings_hold(s))
 		return exchange_activity_name(exchange_activity(&s->exchange));
@@ -58,20 +54,28 @@ endpoint_of(const struct session *s)
 	return slice_of("", 0);
 }
 
-/* A session that is parked is at home where its next transaction goes, as far as is known. */
-static void
-put_home(const struct pooled *pd, struct session_facts *out)
+static const char *
+transport_of(const struct session *s)
 {
-	if (pd == NULL || pd->pool == NULL)
-		return;
-	(void)text_copy(out->home, sizeof(out->home), slice_str(pd->pool->live->region));
-	(void)text_copy(out->node, sizeof(out->node), slice_str(pd->pool->live->name));
+	const char *transport = s->http != NULL ? session_ops.http_transport(s) : NULL;
+
+	if (transport != NULL)
+		return transport;
+	return s->peer.family == ADDR_UNIX ? "unix" : "tcp";
+}
+
+/* A session that is parked is at home where its next transaction goes, as far as is known. */
+const struct node_live *
+session_place(const struct session *s)
+{
+	return s->server != NULL ? s->server->live : observers_place(s);
 }
 
 void
 session_facts(const struct session *s, bool deep, struct session_facts *out)
 {
 	const struct config *config = s->worker->world->config;
+	const struct node_live *place = session_place(s);
 
 	*out = (struct session_facts){
 		.id = s->id,
@@ -101,22 +105,20 @@ session_facts(const struct session *s, bool deep, struct session_facts *out)
 		.client_rtt_us = -1,
 		.server_rtt_us = -1,
 		.move_block = move_block(s),
-		.transport = http_transport(s) == TRANSPORT_PLAIN && s->peer.family == ADDR_UNIX
-				 ? "unix"
-				 : transport_name(http_transport(s)),
-		.target = http_target(s),
+		.transport = transport_of(s),
+		.target = s->http != NULL ? session_ops.http_target(s) : "",
 		.endpoint = endpoint_of(s),
 		.pooled = session_is_pooled(s),
 		.console = s->state == SESSION_CONSOLE || s->state == SESSION_CONSOLE_LOGIN,
 	};
 	if (deep)
 		out->client_rtt_us = stream_rtt_us(&s->client);
-	if (s->server == NULL) {
-		put_home(s->pooled, out);
-		return;
+	if (place != NULL) {
+		(void)text_copy(out->home, sizeof(out->home), slice_str(place->region));
+		(void)text_copy(out->node, sizeof(out->node), slice_str(place->name));
 	}
-	(void)text_copy(out->home, sizeof(out->home), slice_str(s->server->live->region));
-	(void)text_copy(out->node, sizeof(out->node), slice_str(s->server->live->name));
+	if (s->server == NULL)
+		return;
 	out->server_pid = s->server->pid;
 	out->server_tls = stream_tls_version(&s->server->stream);
 	out->server_cipher = stream_tls_cipher(&s->server->stream);
@@ -148,4 +150,14 @@ session_history(const struct session *s, struct session_step *out, size_t max)
 		};
 	}
 	return n;
+}
+
+struct session *
+session_by_id(const struct worker *w, uint64_t id)
+{
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		if (w->slots[i] != NULL && w->slots[i]->id == id)
+			return w->slots[i];
+	}
+	return NULL;
 }

@@ -7,13 +7,13 @@
 
 #include "base/clock.h"
 #include "base/hot.h"
-#include "proxy/fingerprints.h"
+#include "proxy/process/worker_int.h"
 #include "proxy/session/observers_int.h"
+#include "proxy/sqlstate/fingerprints.h"
 #include "proxy/sqlstate/sampler.h"
 #include "proxy/sqlstate/traces.h"
-#include "proxy/worker_int.h"
 
-void
+WARM void
 session_observe(struct session *s, enum observer_id id, bool on)
 {
 	unsigned bit = 1u << id;
@@ -22,7 +22,7 @@ session_observe(struct session *s, enum observer_id id, bool on)
 }
 
 /* From the last to the first: in front of *at. */
-static const struct observer *
+static WARM const struct observer *
 previous(const struct session *s, unsigned *at)
 {
 	unsigned left = session_observers_of(s) & ((1u << *at) - 1);
@@ -77,19 +77,32 @@ observers_explain_wait(const struct session *s, struct err *e)
 	return explained;
 }
 
-void
+const struct node_live *
+observers_place(const struct session *s)
+{
+	const struct node_live *place = NULL;
+	const struct observer *o;
+
+	for (unsigned at = 0; place == NULL && (o = observers_next(s, HOOK_ANY, &at)) != NULL;) {
+		if (o->place != NULL)
+			place = o->place(s);
+	}
+	return place;
+}
+
+WARM void
 observers_end(struct session *s)
 {
 	ASK_BACKWARDS(on_end);
 }
 
-void
+WARM void
 observers_server_gone(struct session *s)
 {
 	ASK_BACKWARDS(on_server_gone);
 }
 
-void
+WARM void
 observers_release(struct session *s)
 {
 	ASK_BACKWARDS(release);
@@ -137,7 +150,7 @@ sampler_passes(struct session *s, const struct answer *a)
 	return true;
 }
 
-static void
+static WARM void
 sampler_release(struct session *s)
 {
 	sampler_free(s->sampler);
@@ -166,7 +179,7 @@ traces_on_server_read(struct session *s, const struct answer *a)
 		traces_error(s->traces, &s->exchange, a->events);
 }
 
-static void
+static WARM void
 traces_release(struct session *s)
 {
 	traces_free(s->traces);

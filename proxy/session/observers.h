@@ -18,6 +18,7 @@
 #include "protocol/exchange.h"
 
 struct err;
+struct node_live;
 struct session;
 
 /* In the order in which they are asked. */
@@ -80,6 +81,9 @@ struct observer {
 	bool (*waits)(const struct session *s);
 	bool (*explain_wait)(const struct session *s, struct err *e);
 
+	/* Where it was last, without a server; NULL: not known. */
+	const struct node_live *(*place)(const struct session *s);
+
 	/* The session ends: its server and its client are still there … */
 	void (*on_end)(struct session *s);
 	/* … its server goes (more than once, perhaps) … */
@@ -122,6 +126,7 @@ void session_observe(struct session *s, enum observer_id id, bool on);
 const char *observers_doing(const struct session *s);
 bool observers_wait(const struct session *s);
 bool observers_explain_wait(const struct session *s, struct err *e);
+const struct node_live *observers_place(const struct session *s);
 void observers_end(struct session *s);
 void observers_server_gone(struct session *s);
 void observers_release(struct session *s);

@@ -7,9 +7,9 @@
 #define PROXY_SESSION_OBSERVERS_INT_H
 
 #include "base/hot.h"
+#include "proxy/process/worker_int.h"
 #include "proxy/session/observers.h"
 #include "proxy/session/session_int.h"
-#include "proxy/worker_int.h"
 
 /* The next of those in `hook` that the session has, from *at on; NULL: there is none. One may come
  * or go while others are asked. */

@@ -20,8 +20,6 @@
 #include "base/hot.h"
 #include "protocol/exchange_list.h"
 #include "protocol/message.h"
-#include "proxy/move/cutover.h"
-#include "proxy/worker_int.h"
 #include "routing/topology.h"
 
 static HOT_INLINE bool
@@ -284,34 +282,4 @@ relay_on_server(struct session *s, short what)
 	}
 	if ((what & EV_READ) && s->state == SESSION_RELAY && s->server != NULL)
 		read_server(s);
-}
-
-/* The login is over: what either side sent beyond it goes its way, and the login's memory back. */
-WARM void
-relay_begin(struct session *s)
-{
-	struct login *l = s->login;
-	bool open = true;
-
-	exchange_init(&s->exchange, login_startup(l)->replication);
-	exchange_set_query_ends(&s->exchange, s->server->is_cockroachdb);
-	/* whoever has logged in for it can do so again, unless with what is not kept */
-	if (l->own != NULL && l->said == NULL && s->exchange.replication == REPLICATION_NONE)
-		session_trace(s, buf_view(&l->packet));
-	session_sample(s, l->database);
-	s->login = NULL;
-	session_enter(s, SESSION_RELAY);
-	if (cutover_is_late(s)) {
-		login_free(l);
-		return;
-	}
-	s->quiet_since_us = clock_us(); /* the login's time does not count as idle */
-	worker_arm_sweep(s->worker);
-	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
-	stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));
-	if (l->server_inbox.n > 0)
-		open = to_client(s, l->server_inbox.p, l->server_inbox.n);
-	if (open && l->inbox.n > 0)
-		from_client(s, l->inbox.p, 0, l->inbox.n);
-	login_free(l);
 }

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
+#include "proxy/session/server.h"
+
 #include <stdlib.h>
 
 #include "base/hot.h"
 #include "base/mem.h"
-#include "proxy/cancel/canceler.h"
-#include "proxy/http/sql.h"
-#include "proxy/login/attempt.h"
-#include "proxy/move/rehome_int.h"
-#include "proxy/pool/ask.h"
-#include "proxy/pool/pool_int.h"
+#include "proxy/session/ask.h"
+#include "proxy/session/session_int.h"
 #include "proxy/session/signon.h"
 #include "proxy/sqlstate/statements.h"
 #include "proxy/sqlstate/vars.h"
-#include "proxy/worker_int.h"
 #include "routing/topology.h"
 
 /* Unsent bytes kept for a node: what is left of one scratch read. */
@@ -27,21 +24,21 @@ server_on_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	if (sv->attempt != NULL)
-		attempt_on_event(sv->attempt, what);
+		session_ops.attempt_on_server(sv, what);
 	else if (sv->signon != NULL)
 		signon_on_event(sv->signon, what);
 	else if (sv->ask != NULL)
 		ask_on_event(sv->ask, what);
 	else if (sv->is_next)
-		rehome_on_server(sv->session->rehome, what);
+		session_ops.next_on_server(sv, what);
 	else if (sv->session == NULL)
-		keeper_on_idle(sv, what);
+		session_ops.idle_on_server(sv, what);
 	else if (sv->session->state == SESSION_RELAY)
 		relay_on_server(sv->session, what);
 	else if (sv->session->state == SESSION_LOGIN)
-		login_on_server(sv->session, what);
+		session_ops.login_on_server(sv->session, what);
 	else if (sv->session->state == SESSION_SQL)
-		sql_on_server(sv->session, what);
+		session_ops.sql_on_server(sv->session, what);
 }
 
 void
@@ -88,16 +85,17 @@ server_free(struct server *sv)
 {
 	if (sv == NULL)
 		return;
-	canceler_forget(sv);
+	if (sv->cancels > 0)
+		session_ops.server_forget_cancels(sv);
 	if (sv->is_next)
-		rehome_on_server_freed(sv->session->rehome);
+		session_ops.server_next_freed(sv);
 	atomic_fetch_sub(&sv->live->sessions, 1);
 	bulk_end(&sv->bulk);
 	stream_fini(&sv->stream);
 	signon_free(sv->signon);
 	ask_free(sv->ask);
 	if (sv->pool != NULL)
-		pool_remove(sv);
+		session_ops.server_leave_pool(sv);
 	node_live_unref(sv->live);
 	server_statements_free(sv->statements);
 	sv->statements = NULL;

@@ -3,6 +3,7 @@
 
 #include "proxy/session/session_int.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,19 +14,13 @@
 #include "base/hot.h"
 #include "base/text.h"
 #include "protocol/message.h"
-#include "proxy/admin/console.h"
 #include "proxy/auth/credential.h"
-#include "proxy/auth/ownlogin.h"
-#include "proxy/cancel/cancel.h"
-#include "proxy/cancel/cancelkeys.h"
-#include "proxy/cancel/peers.h"
-#include "proxy/descriptors.h"
-#include "proxy/http/http.h"
-#include "proxy/login/authenticate.h"
-#include "proxy/login/consoles.h"
-#include "proxy/login/guard.h"
-#include "proxy/login/lookup.h"
-#include "proxy/worker_int.h"
+#include "proxy/process/descriptors.h"
+#include "proxy/process/meridian.h"
+#include "proxy/session/login_state.h"
+
+static_assert(STATS_STATES == SESSION_STATE_COUNT, "struct stats has a row for each state");
+static_assert(STATS_WHYS == WHY_COUNT, "struct stats has a row for each reason");
 
 /* Unsent bytes kept for a client: what is left of one scratch read, or a console's chunk. */
 #define CLIENT_OUT_CAP      ((size_t)4 << 20)
@@ -33,31 +28,6 @@
 /* Who has a descriptor, when there are no more, and does not say for what. */
 #define SCARCE_SILENCE_US (2 * USEC_PER_SEC)
 #define NAME_SHOWN_MAX    ((size_t)200)
-
-static void farewell_on_drained(struct session *s);
-static void ignore_readable(struct session *s);
-
-static const struct session_handlers handlers[SESSION_STATE_COUNT] = {
-	[SESSION_PROXY_HEADER] = { preface_on_proxy_header, NULL },
-	[SESSION_PREFACE] = { preface_on_readable, NULL },
-	[SESSION_TLS_HELLO] = { preface_on_tls_hello, NULL },
-	[SESSION_TLS_HANDSHAKE] = { preface_on_tls_handshake, NULL },
-	[SESSION_STARTUP] = { preface_on_readable, NULL },
-	[SESSION_HTTP] = { http_on_readable, http_on_drained },
-	[SESSION_THROTTLED] = { attach_on_client, NULL },
-	[SESSION_LOOKUP] = { attach_on_client, NULL },
-	[SESSION_AUTH] = { auth_on_client, NULL },
-	[SESSION_PAUSED] = { attach_on_client, NULL },
-	[SESSION_ATTACHING] = { attach_on_client, NULL },
-	[SESSION_LOGIN] = { login_on_client, NULL },
-	[SESSION_SQL] = { http_on_readable, NULL },
-	[SESSION_RELAY] = { relay_on_client, relay_on_client_drained },
-	[SESSION_PEER] = { peers_on_readable, NULL },
-	[SESSION_CANCELLING] = { cancel_on_client, NULL },
-	[SESSION_CONSOLE_LOGIN] = { auth_on_client, NULL },
-	[SESSION_CONSOLE] = { consoles_on_readable, consoles_on_drained },
-	[SESSION_FAREWELL] = { ignore_readable, farewell_on_drained },
-};
 
 static HOT void
 session_on_client(evutil_socket_t fd, short what, void *arg)
@@ -76,7 +46,7 @@ session_on_client(evutil_socket_t fd, short what, void *arg)
 			session_abort(s, WHY_CLIENT_ERROR);
 			return;
 		}
-		h = &handlers[s->state];
+		h = &session_ops.states[s->state];
 		if (!stream_is_blocked(&s->client) && h->on_drained != NULL)
 			h->on_drained(s);
 	}
@@ -84,7 +54,7 @@ session_on_client(evutil_socket_t fd, short what, void *arg)
 		session_abort(s, WHY_CLIENT_GONE);
 		return;
 	}
-	h = &handlers[s->state];
+	h = &session_ops.states[s->state];
 	if ((what & EV_READ || s->state == SESSION_TLS_HANDSHAKE) && h->on_readable != NULL &&
 	    s->client.interest != 0)
 		h->on_readable(s);
@@ -107,7 +77,7 @@ session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr 
 	TAILQ_INSERT_TAIL(&w->states[SESSION_NEW], s, in_state);
 	stat_enter(&w->stats.states[SESSION_NEW]);
 	stat_add(&w->stats.clients_accepted, 1);
-	preface_begin(s);
+	session_ops.begin(s);
 	worker_arm_sweep(w); /* only now is it in a state that has a deadline */
 	return s;
 }
@@ -132,18 +102,6 @@ session_enter(struct session *s, enum session_state state)
 		log_about(LOG_LEVEL_DEBUG, session_subject(s), "%s -> %s",
 			  session_state_row(s->state)->label, session_state_row(state)->label);
 	s->state = (uint8_t)state;
-}
-
-WARM struct login *
-session_login(struct session *s)
-{
-	if (s->login == NULL) {
-		s->login = xcalloc(1, sizeof(*s->login));
-		s->login->session = s;
-		s->login->inbox.cap = 128 * 1024;
-		s->login->failures.cap = 1024; /* half of what an error's detail holds */
-	}
-	return s->login;
 }
 
 WARM struct slice
@@ -275,24 +233,32 @@ finish(struct session *s)
 	session_enter(s, SESSION_CLOSED);
 	bulk_end(&s->bulk);
 	stream_fini(&s->client);
-	console_free(s->console);
-	s->console = NULL;
+	if (s->console != NULL)
+		session_ops.free_console(s);
 	drop_server(s);
 	observers_release(s);
-	http_free(s);
+	if (s->http != NULL)
+		session_ops.http_free(s);
 	login_free(s->login);
 	s->login = NULL;
 	settings_free(s);
 	credential_unref(s->credential);
 	s->credential = NULL;
 	if (s->key_len > 0)
-		cancelkeys_remove(w->keys, s->key, s->slot);
+		session_ops.forget_key(s);
 	if (s->admitted)
 		atomic_fetch_sub(&w->process->clients, 1);
 	TAILQ_REMOVE(&w->states[SESSION_CLOSED], s, in_state);
 	stat_leave(&w->stats.states[SESSION_CLOSED]);
-	worker_give_slot(w, s);
+	worker_give_slot(w, s->slot);
 	loop_defer(w->loop, free_session, s);
+}
+
+/* Errors are to be told as HTTP. */
+static bool
+speaks_http(const struct session *s)
+{
+	return s->http != NULL && session_ops.http_speaks(s);
 }
 
 /* All has been said. Who came by WebSocket answers a Close with its own, and who is in the middle
@@ -301,7 +267,7 @@ finish(struct session *s)
 static void
 part(struct session *s)
 {
-	if (s->client.ws == NULL && !http_speaks(s)) {
+	if (s->client.ws == NULL && !speaks_http(s)) {
 		finish(s);
 		return;
 	}
@@ -309,14 +275,14 @@ part(struct session *s)
 	stream_end(&s->client);
 }
 
-static void
-farewell_on_drained(struct session *s)
+void
+session_on_farewell_drained(struct session *s)
 {
 	part(s);
 }
 
-static void
-ignore_readable(struct session *s)
+void
+session_on_farewell_readable(struct session *s)
 {
 	ssize_t n = stream_recv(&s->client, s->worker->scratch, WORKER_SCRATCH);
 
@@ -367,7 +333,7 @@ session_abort(struct session *s, enum why why)
 	}
 	(void)note_end(s, fault != NULL ? WHY_WEBSOCKET : why, fault != NULL ? &e : NULL);
 	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
-		cancel_server(s);
+		session_ops.cancel_query(s);
 	finish(s);
 }
 
@@ -405,8 +371,8 @@ session_end_unread(struct session *s, enum why why)
 static bool
 may_speak(const struct session *s)
 {
-	if (s->state == SESSION_HTTP || http_speaks(s))
-		return http_awaits_answer(s);
+	if (s->state == SESSION_HTTP || speaks_http(s))
+		return s->http != NULL && session_ops.http_awaits_answer(s);
 	if (s->state == SESSION_RELAY &&
 	    (s->fatal_told || !exchange_at_server_boundary(&s->exchange)))
 		return false;
@@ -421,20 +387,20 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 	if (!note_end(s, why, e))
 		return;
 	if (s->state == SESSION_RELAY || s->state == SESSION_SQL)
-		cancel_server(s);
+		session_ops.cancel_query(s);
 	if (e->sqlstate[0] == '\0' || !may_speak(s)) {
 		finish(s);
 		return;
 	}
 	drop_server(s);
 	if (s->login != NULL)
-		attach_stop(s->login);
+		session_ops.attach_stop(s->login);
 	session_enter(s, SESSION_FAREWELL);
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
 	stats_error(&s->worker->stats, ERROR_OF_MERIDIAN, slice_str(e->sqlstate));
-	if (http_speaks(s))
-		http_put_farewell(s, why, e, &b);
+	if (speaks_http(s))
+		session_ops.http_put_farewell(s, why, e, &b);
 	else
 		message_put_error(&b, "FATAL", e);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
@@ -453,43 +419,6 @@ session_close(struct session *s, enum why why, const char *detail)
 	if (detail != NULL)
 		err_detail(&e, "%s", detail);
 	session_close_err(s, why, &e);
-}
-
-WARM const struct startup *
-login_startup(const struct login *l)
-{
-	struct worker *w = l->session->worker;
-
-	if (w->startup_of != l) {
-		/* it was read before, when it came */
-		BUG_ON(startup_parse(buf_view(&l->packet), &w->startup, NULL) != PARSE_DONE);
-		w->startup_of = l;
-	}
-	return &w->startup;
-}
-
-WARM void
-login_free(struct login *l)
-{
-	if (l == NULL)
-		return;
-	attach_stop(l);
-	if (l->session->worker->startup_of == l)
-		(void)worker_startup(l->session->worker);
-	buf_fini(&l->inbox);
-	buf_fini(&l->packet);
-	buf_fini(&l->text);
-	buf_fini(&l->failures);
-	buf_fini(&l->refused);
-	buf_fini(&l->server_inbox);
-	auth_forget(l);
-	lookup_forget(l);
-	guard_forget(l);
-	credential_unref(l->said);
-	free(l->through);
-	ownlogin_free(l->own);
-	world_unref(l->world);
-	free(l);
 }
 
 /* A session that is relaying: how long the client has been silent, and while doing what. The time
@@ -542,7 +471,7 @@ end_login(struct session *s)
 
 	err_set(&e, row->sqlstate, "%s", row->text);
 	if (s->state == SESSION_ATTACHING && !observers_explain_wait(s, &e))
-		attach_explain_wait(s, &e);
+		session_ops.explain_attach(s, &e);
 	session_close_err(s, WHY_LOGIN_TIMEOUT, &e);
 }
 
@@ -557,7 +486,7 @@ session_check_deadline(struct session *s, int64_t now_us)
 		if (now_us - s->quiet_since_us > FAREWELL_TIMEOUT_US)
 			finish(s);
 	} else if (s->state == SESSION_HTTP) {
-		http_check_deadline(s, now_us);
+		session_ops.http_check_deadline(s, now_us);
 	} else if (s->state < SESSION_HTTP && now_us - s->quiet_since_us > SCARCE_SILENCE_US &&
 		   descriptors_short(s->worker->process->descriptors)) {
 		session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);

@@ -17,13 +17,15 @@
 #include "routing/locality.h"
 #include "routing/route.h"
 
-struct authority;
 struct session;
-struct world;
+struct worker;
 
 /* End it: the client is told (FATAL, at a message boundary) where it can be, then everything is
  * closed. First caller wins. `detail` may be NULL. */
 void session_close(struct session *s, enum why why, const char *detail) __attribute__((cold));
+
+/* That worker's session of that id; NULL: it is not here. */
+struct session *session_by_id(const struct worker *w, uint64_t id);
 
 /* What SHOW SESSIONS shows; strings are borrowed until the session runs again. */
 struct session_facts {
@@ -70,25 +72,5 @@ struct session_step {
 	const char *note; /* reason of a close, node of an attempt …, or "" */
 };
 size_t session_history(const struct session *s, struct session_step *out, size_t max);
-
-/* Who wants a route. */
-struct route_wish {
-	struct slice database; /* as clients say it */
-	enum access access;
-	const struct locality *locality;
-	int sticky_region; /* where callers of that place were last, or -1 */
-	uint64_t seed;
-	const struct authority *as_if; /* as if that were decided; NULL: what is */
-};
-
-/* Served regions from the database's section or from what a migration has decided, policy from
- * [meridian]. */
-void locate_route(const struct world *w, const struct route_wish *wish, struct route *out);
-/* What a migration has decided of this database; NULL: nothing. */
-const struct authority *locate_authority(const struct world *w, struct slice database);
-/* The name of this database on nodes, as the configuration has it: what migrations call it. */
-struct slice locate_configured_dbname(const struct world *w, struct slice database);
-/* … and where it is served now. */
-struct slice locate_dbname(const struct world *w, struct slice database);
 
 #endif

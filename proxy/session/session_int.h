@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The inside of a session, for the files of proxy/session and the worker alone.
+ * The inside of a session, for this room and those above it.
  *
- *   session.c   life: the state table, enter, close, farewell, timeouts
- *   preface.c   first bytes: PROXY header, SSLRequest, direct TLS, the startup packet
- *   locate.c    who is where: claims, locality, route
- *   attach.c    candidates, attempts, the second attempt beside a slow first one
- *   login.c     authentication relayed between client and node
- *   relay.c     the heart: bytes between two sockets
- *   observers.c what features see of them, and may do to them (observers.h)
- *   settings.c  SET, RESET and SHOW of meridian.* in the client's queries
- *   cancel.c    cancel keys and requests (cancel.h); peers.c, canceler.c: where requests go
- *   consoles.c  sessions of the console: who may, SCRAM, the port to proxy/admin
- *   facts.c     what SHOW shows
+ *   session.c      life: enter, close, farewell, timeouts; states.h, why.h
+ *   login_state.h  what it needs until it is ready: opaque to the rest of this room
+ *   relay.c        the heart: bytes between two sockets
+ *   observers.h    what features see of them, and may do to them
+ *   settings.c     SET, RESET and SHOW of meridian.* in the client's queries
+ *   route.c        who is where: claims, locality, route
+ *   server.c       a connection to a node; signon.c logs in on it, ask.c puts a question to it
+ *   facts.c        what SHOW shows
+ *   ops.h          what is asked of the rooms above
  *
- * What lives only until the session is ready stands in struct login (login_int.h): idle sessions
- * are small.
+ * What features keep of a session is opaque here.
  */
 #ifndef PROXY_SESSION_SESSION_INT_H
 #define PROXY_SESSION_SESSION_INT_H
@@ -25,23 +22,21 @@
 
 #include "base/ev/loop.h"
 #include "protocol/exchange.h"
-#include "proxy/login/login_int.h"
 #include "proxy/net/stream.h"
+#include "proxy/process/worker_int.h"
 #include "proxy/session/observers.h"
+#include "proxy/session/ops.h"
 #include "proxy/session/server.h"
 #include "proxy/session/session.h"
 #include "proxy/session/states.h"
 
-struct attempt;
 struct awaited;
-struct auth;
 struct conf_database;
 struct console;
 struct credential;
 struct http_conn;
 struct login;
-struct lookup;
-struct ownlogin;
+struct node_live;
 struct pooled;
 struct rehome;
 struct sampler;
@@ -115,6 +110,13 @@ session_has(const struct session *s, enum observer_id id)
 	return (s->observers & 1u << id) != 0;
 }
 
+/* Those that the session has: a set of 1 << enum observer_id. */
+static inline unsigned
+session_observers_of(const struct session *s)
+{
+	return s->observers | s->worker->observers;
+}
+
 /* Its server is lent by a pool, where it has one. */
 static inline bool
 session_is_pooled(const struct session *s)
@@ -141,15 +143,15 @@ bool session_say(struct session *s, const char *p, size_t n);
 struct log_subject session_subject(const struct session *s);
 struct slice session_name(const struct session *s, unsigned i);
 enum { NAME_USER, NAME_DATABASE, NAME_APPLICATION, NAME_CITY, NAME_COUNT };
+/* Where it is, or, in a pool, where it was last; NULL: nowhere yet. */
+const struct node_live *session_place(const struct session *s);
 void session_set_names(struct session *s, const struct slice v[NAME_COUNT]);
 /* Deadlines of a session, checked by the worker's sweep. */
 void session_check_deadline(struct session *s, int64_t now_us);
 
-/* What each state does with a client that can be read, or has taken all that was queued. */
-struct session_handlers {
-	void (*on_readable)(struct session *s);
-	void (*on_drained)(struct session *s);
-};
+/* The state FAREWELL. */
+void session_on_farewell_readable(struct session *s);
+void session_on_farewell_drained(struct session *s);
 
 /* observers.c */
 /* Some of its statements are read from now on, where its database has statement_sample; else none.
@@ -159,7 +161,6 @@ void session_sample(struct session *s, const struct conf_database *db);
 void session_trace(struct session *s, struct slice packet);
 
 /* relay.c */
-void relay_begin(struct session *s);
 void relay_on_client(struct session *s);
 void relay_on_client_drained(struct session *s);
 void relay_on_server(struct session *s, short what);

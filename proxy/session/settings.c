@@ -25,9 +25,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/setting.h"
-#include "proxy/pool/pool.h"
-#include "proxy/pool/pooled.h"
-#include "proxy/worker_int.h"
+#include "proxy/session/route.h"
 
 #define MESSAGE_MAX  SETTINGS_HELD_MAX /* longer ones are not looked at */
 #define PREPARED_MAX 16                /* of one session */
@@ -272,7 +270,7 @@ apply(struct reading *r, const struct setting *st)
 static void
 show_region(struct session *s, struct buf *b)
 {
-	buf_str(b, s->server != NULL ? s->server->live->region : s->pooled->pool->live->region);
+	buf_str(b, session_place(s)->region);
 }
 
 static void

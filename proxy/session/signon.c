@@ -10,16 +10,17 @@
 
 #include "base/clock.h"
 #include "base/hot.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
-#include "proxy/auth/ownlogin.h"
-#include "proxy/control.h"
 #include "proxy/net/dial.h"
+#include "proxy/process/control.h"
+#include "proxy/process/worker_int.h"
+#include "proxy/session/ownlogin.h"
 #include "proxy/sqlstate/vars.h"
-#include "proxy/worker_int.h"
 
 #define LOGIN_MESSAGE_MAX ((size_t)64 * 1024)
 #define ANSWERS_MAX       (4 * LOGIN_MESSAGE_MAX) /* all that a node may say until it is ready */
@@ -42,6 +43,90 @@ struct signon {
 	signon_done_fn *done;
 	void *arg;
 };
+
+/* ---- what a node says ---- */
+
+static int
+parse_version(struct slice text)
+{
+	int major = 0, minor = 0;
+	size_t i = 0;
+
+	for (; i < text.n && i < 3 && text.p[i] >= '0' && text.p[i] <= '9'; i++)
+		major = major * 10 + (text.p[i] - '0');
+	if (i < text.n && text.p[i] == '.') {
+		for (i++; i < text.n && i < 7 && text.p[i] >= '0' && text.p[i] <= '9'; i++)
+			minor = minor * 10 + (text.p[i] - '0');
+	}
+	return major * 10000 + minor;
+}
+
+static const char *
+misfit(enum access want, const struct server *sv, const struct control_lesson *lesson)
+{
+	if (lesson->in_hot_standby == 1 && (want == ACCESS_READ_WRITE || want == ACCESS_PRIMARY))
+		return "the node is a standby";
+	if (lesson->in_hot_standby == 0 && want == ACCESS_STANDBY)
+		return "the node is not a standby";
+	if (sv->is_primary && sv->is_writable && want == ACCESS_READ_ONLY)
+		return "the node is not read-only";
+	return NULL;
+}
+
+WARM const char *
+signon_learn(struct worker *w, const struct node *n, enum access want, struct server *sv,
+	     struct slice body)
+{
+	struct control_lesson lesson = { -1, 0, KIND_UNKNOWN };
+	struct message_parameter p;
+	bool news = false;
+
+	if (message_parse_parameter(body, &p) != PARSE_DONE)
+		return NULL;
+	if (slice_is(p.name, "in_hot_standby")) {
+		lesson.in_hot_standby = slice_is(p.value, "on");
+		sv->is_primary = lesson.in_hot_standby == 0;
+		news = n->role == ROLE_UNKNOWN ||
+		       (n->role == ROLE_STANDBY) != (lesson.in_hot_standby == 1);
+	} else if (slice_is(p.name, "default_transaction_read_only")) {
+		/* may be the role's, the database's or the client's own: it says nothing of the
+		 * node, and must not keep a role that only reads from being served */
+		sv->is_writable = slice_is(p.value, "off");
+	} else if (slice_is(p.name, "server_version")) {
+		lesson.server_version = parse_version(p.value);
+		news = n->server_version == 0;
+	} else if (slice_is(p.name, "crdb_version")) {
+		lesson.kind = KIND_COCKROACHDB;
+		sv->is_cockroachdb = true;
+		news = n->kind != KIND_COCKROACHDB;
+	}
+	if (news && !n->probed)
+		control_learned(w->process->control, n->live->id, &lesson);
+	return misfit(want, sv, &lesson);
+}
+
+bool
+signon_another_may_do(struct slice sqlstate)
+{
+	static const char *const states[] = { SQLSTATE_CANNOT_CONNECT_NOW, SQLSTATE_ADMIN_SHUTDOWN,
+					      SQLSTATE_CRASH_SHUTDOWN,
+					      SQLSTATE_TOO_MANY_CONNECTIONS };
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (slice_is(sqlstate, states[i]))
+			return true;
+	}
+	return slice_starts(sqlstate, "53") || slice_starts(sqlstate, "58");
+}
+
+bool
+signon_says_nothing_of_node(struct slice sqlstate)
+{
+	return slice_is(sqlstate, SQLSTATE_TOO_MANY_CONNECTIONS) ||
+	       slice_is(sqlstate, SQLSTATE_UNDEFINED_FILE);
+}
+
+/* ---- life ---- */
 
 static void advance(struct signon *so, enum dial_step step);
 
@@ -130,7 +215,7 @@ static void
 begin(struct signon *so, enum dial_way way)
 {
 	struct dial_target to =
-	    dial_target(so->world, (uint16_t)(so->node - so->world->topology->nodes));
+	    world_dial_target(so->world, (uint16_t)(so->node - so->world->topology->nodes));
 
 	so->server->terms = to.terms;
 	so->dial = (struct dial){ .tls = so->worker->tls };
@@ -234,8 +319,9 @@ take_error(struct signon *so, struct slice body)
 	if (slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) && ownlogin_suspicion(so->own) != NULL)
 		log_msg(LOG_LEVEL_WARNING, "%s: %s", so->about, ownlogin_suspicion(so->own));
 	message_report_err(&r, &e);
-	if (login_another_may_do(r.sqlstate))
-		fail(so, login_says_nothing_of_node(r.sqlstate) ? SIGNON_UNFIT : SIGNON_FAILED, &e);
+	if (signon_another_may_do(r.sqlstate))
+		fail(so, signon_says_nothing_of_node(r.sqlstate) ? SIGNON_UNFIT : SIGNON_FAILED,
+		     &e);
 	else if (!slice_is(r.sqlstate, SQLSTATE_INVALID_AUTHORIZATION) || !again(so))
 		fail(so, SIGNON_FATAL, &e);
 }
@@ -274,7 +360,7 @@ take(struct signon *so, const struct frame *f)
 	case MSG_AUTHENTICATION:
 		return take_auth(so, f->body);
 	case MSG_PARAMETER_STATUS:
-		unfit = login_learn(so->worker, so->node, so->access, so->server, f->body);
+		unfit = signon_learn(so->worker, so->node, so->access, so->server, f->body);
 		if (unfit != NULL) {
 			fail_text(so, SIGNON_UNFIT, unfit);
 			return false;

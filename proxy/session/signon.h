@@ -17,6 +17,8 @@
 #include "routing/route.h"
 
 struct credential;
+struct node;
+struct worker;
 struct signon;
 
 enum signon_end {
@@ -46,5 +48,14 @@ struct signon_order {
 void signon_begin(const struct signon_order *order);
 void signon_on_event(struct signon *so, short what);
 void signon_free(struct signon *so); /* accepts NULL; nobody is told */
+
+/* What a ParameterStatus of a node teaches goes to control. Returns why the node does not fit. */
+const char *signon_learn(struct worker *w, const struct node *n, enum access want,
+			 struct server *sv, struct slice body);
+/* Errors that say "not here, not now" rather than "not you": another node may do better. */
+bool signon_another_may_do(struct slice sqlstate);
+/* … and the node is well: a role may have a limit of its own, and everybody may name a library that
+ * is not there (local_preload_libraries). */
+bool signon_says_nothing_of_node(struct slice sqlstate);
 
 #endif

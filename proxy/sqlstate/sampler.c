@@ -13,7 +13,7 @@
 #include "protocol/fingerprint.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "proxy/fingerprints.h"
+#include "proxy/sqlstate/fingerprints.h"
 
 #define PREPARED_MAX 64  /* statements of one session */
 #define NAMES_MAX    256 /* of a portal and a statement, with their NULs */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Looks at some of a session's statements, for SHOW FINGERPRINTS and for migrations that want to
- * know what traffic there is (proxy/fingerprints.h). Only sessions of databases with
+ * know what traffic there is (proxy/sqlstate/fingerprints.h). Only sessions of databases with
  * statement_sample have one. Reads the client's bytes as they pass and changes none; keeps what a
  * read has cut of a message at most SAMPLER_TEXT_MAX bytes long, and which fingerprints its
  * prepared statements have, of the last few.

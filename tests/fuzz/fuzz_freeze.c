@@ -14,6 +14,7 @@
 #include "proxy/move/pause.h"
 #include "proxy/move/pauses.h"
 #include "proxy/move/straggle_int.h"
+#include "proxy/session/session_int.h"
 
 /* What the databases of stage.c are, each with its migration: trust, SCRAM, and pools. */
 static const char *const databases[] = { "t", "s", "p", "q" };
@@ -72,7 +73,7 @@ freeze_here(struct errand *e, struct control *c)
 {
 	const struct cutover *to = errand_what(e);
 
-	return !paused_freeze(c, &to->from, 0, e);
+	return !paused_freeze(&c->paused, &to->from, 0, e);
 }
 
 static void
@@ -145,7 +146,7 @@ do_serve(struct play *y)
 
 	serve(y, databases[i], take(y, 2) != 0 ? "near" : "far");
 	stage_turn(y);
-	if (!paused_is_frozen(y->p->process.control, databases[i]))
+	if (!paused_is_frozen(&y->p->process.control->paused, databases[i]))
 		cutover_follow(y->p->worker, &cutovers[i]);
 }
 
@@ -168,7 +169,7 @@ do_thaw(struct play *y)
 	const struct cutover *c = &cutovers[which(y)];
 
 	cutover_forget(y->p->worker, c);
-	paused_thaw(y->p->process.control, &c->from, "over");
+	paused_thaw(&y->p->process.control->paused, &c->from, "over");
 }
 
 /* Half a second for a ROLLBACK, and for the end of a server process, is over. */
@@ -221,7 +222,7 @@ clear(struct play *y)
 	}
 	y->rest = slice_of("", 0);
 	stage_turn(y);
-	FUZZ_ASSERT(!paused_any(y->p->process.control) && pause_count(y->p->worker) == 0);
+	FUZZ_ASSERT(!paused_any(&y->p->process.control->paused) && pause_count(y->p->worker) == 0);
 }
 
 static stage_step *const steps[] = {

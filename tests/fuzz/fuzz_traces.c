@@ -14,7 +14,7 @@
 #include "protocol/exchange.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
-#include "proxy/fingerprints.h"
+#include "proxy/sqlstate/fingerprints.h"
 #include "proxy/sqlstate/sampler.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -22,7 +22,8 @@
 #include "proxy/move/redirects.h"
 #include "proxy/net/sock.h"
 #include "proxy/pool/pooled.h"
-#include "proxy/usage.h"
+#include "proxy/process/usage.h"
+#include "proxy/session/session_int.h"
 
 static const struct addr local = { .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 }, .port = 4711 };
 

@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: PostgreSQL
 #
-# Who may include what. Each layer includes itself and the layers before it in @layers; @rules says
-# which files may use which library; `pure` code has no clock, no socket and no thread.
+# Who may include what. Each layer includes itself and the layers before it in @layers, and inside
+# proxy/ each room itself and the rooms before it in @rooms, without exceptions; @rules says which
+# files may use which library; `pure` code has no clock, no socket and no thread.
 use strict;
 use warnings;
 use Meridian::Test::Lint;
@@ -10,6 +11,16 @@ use Test::More;
 
 my @layers = qw(base protocol routing migration proxy);
 my %rank   = map { $layers[$_] => $_ } 0 .. $#layers;
+
+# The rooms of proxy/ (doc/decisions/0043-rooms.md); '' is what stands in proxy/ itself. What a room
+# needs of one behind it, it calls through a table that proxy/rooms.c fills in.
+my @rooms = qw(auth config import net process sqlstate session pool move admin cancel http login);
+push @rooms, '';
+my %room_rank = map { $rooms[$_] => $_ } 0 .. $#rooms;
+
+# Modules of proxy/ that include each other in a circle: x.c, x.h and x_int.h are one module. The
+# largest circle may only shrink.
+my $cycle_max = 6;
 
 # header, the files that may include it
 my @rules = (
@@ -37,7 +48,7 @@ my @folders = (
 	[ qr{^(?:protocol|routing)/[^/]+$}, qr{^(?:base/ev|routing/watch)/} ],
 );
 
-my (@direction, @library, @impure, @first);
+my (@direction, @walls, @library, @impure, @first, %includes);
 for my $file (source_files(qr{^(?:base|protocol|routing|migration|proxy)/.*\.[ch]$})) {
 	my ($layer) = $file =~ m{^([^/]+)};
 	my ($n, $in_comment, @includes) = (0, 0);
@@ -70,10 +81,49 @@ sub own_header
 		return;
 	}
 	push @direction, "$at: $layer/ may not include \"$head\"" if $rank{$of} > $rank{$layer};
+	inside_proxy($at, $file, $head) if $layer eq 'proxy' && $of eq 'proxy';
 	for my $rule (@folders) {
 		push @direction, "$at: may not include \"$head\"" if $file =~ $rule->[0] && $head =~ $rule->[1];
 	}
 	return;
+}
+
+sub inside_proxy
+{
+	my ($at, $file, $head) = @_;
+	my ($room, $other) = map { m{^proxy/(?:([^/]+)/)?[^/]+$} ? $1 // '' : '?' } $file, $head;
+	for my $name ($room, $other) {
+		push @walls, "$at: proxy/$name has no place in \@rooms" if !exists $room_rank{$name};
+	}
+	push @walls, "$at: proxy/$room may not include \"$head\""
+	  if ($room_rank{$other} // 0) > ($room_rank{$room} // 0);
+	my ($from, $to) = map { s{(?:_int)?\.[ch]$}{}r } $file, $head;
+	$includes{$from}{$to} = 1 if $from ne $to;
+	return;
+}
+
+# Everything that can be reached from there.
+sub reachable
+{
+	my ($from) = @_;
+	my (%seen, @todo);
+	@todo = ($from);
+	while (defined(my $module = shift @todo)) {
+		push @todo, grep { !$seen{$_}++ } keys %{ $includes{$module} // {} };
+	}
+	return \%seen;
+}
+
+sub largest_cycle
+{
+	my %reach = map { $_ => reachable($_) } keys %includes;
+	my @largest;
+	for my $module (keys %reach) {
+		next unless $reach{$module}{$module};
+		my @cycle = sort grep { $reach{$_} && $reach{$_}{$module} } keys %{ $reach{$module} };
+		@largest = @cycle if @cycle > @largest || @cycle == @largest && "@cycle" lt "@largest";
+	}
+	return @largest;
 }
 
 sub system_header
@@ -89,6 +139,11 @@ sub system_header
 }
 
 findings('each layer includes only itself and what is below it', @direction);
+findings('each room of proxy/ includes only itself and what is before it', @walls);
+my @cycle = largest_cycle();
+note('largest include cycle in proxy/: ' . @cycle . " modules (@cycle)");
+cmp_ok(scalar @cycle, '<=', $cycle_max, "at most $cycle_max modules of proxy/ include each other")
+  or diag("@cycle");
 findings('each library is used only where it belongs',           @library);
 findings('protocol/ and routing/ have no clock, no sockets, no threads', @impure);
 findings('config.h is included first',                           @first);

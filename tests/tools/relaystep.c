@@ -25,6 +25,7 @@
 #include "proxy/auth/throttle.h"
 #include "proxy/control_int.h"
 #include "proxy/net/sock.h"
+#include "proxy/session/session_int.h"
 
 #define BULK_ROWS  640
 #define BULK_BYTES 102 /* of a row: 640 of them are 64 kB less a little */

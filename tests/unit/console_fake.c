@@ -16,9 +16,12 @@
 #include "proxy/auth/throttle.h"
 #include "proxy/move/pause.h"
 #include "proxy/move/rehome.h"
+#include "proxy/pool/pool.h"
 #include "proxy/pool/show.h"
+#include "proxy/process/control.h"
+#include "proxy/session/route.h"
 
-/* ---- proxy/worker.h ---- */
+/* ---- proxy/process/worker.h ---- */
 
 struct meridian *
 worker_process(struct worker *w)
@@ -73,7 +76,7 @@ worker_fingerprints(const struct worker *w)
 }
 
 struct pool_list *
-worker_pools(const struct worker *w)
+pools_of_worker(const struct worker *w)
 {
 	return &w->fake->pools;
 }
@@ -91,7 +94,7 @@ worker_session_at(const struct worker *w, unsigned slot)
 }
 
 struct session *
-worker_session_by_id(const struct worker *w, uint64_t id)
+session_by_id(const struct worker *w, uint64_t id)
 {
 	for (unsigned i = 0; i < w->nslots; i++)
 		if (w->sessions[i].facts.id == id)
@@ -411,7 +414,7 @@ fake_call_ends(struct fake *f, const char *sqlstate, const char *error)
 	say(f, NULL);
 }
 
-/* ---- proxy/control.h ---- */
+/* ---- proxy/process/control.h ---- */
 
 static void
 control_work(struct letter *letter, void *owner)
@@ -428,13 +431,15 @@ control_work(struct letter *letter, void *owner)
 	worker_post(q->from, &q->letter, q->reply);
 }
 
-void
-control_request(struct control *c, struct control_request *take_request)
+static void
+request(struct control *c, struct control_request *take_request)
 {
 	worker_post(&c->fake->workers[0], &take_request->letter, control_work);
 }
 
-/* ---- proxy/world.h ---- */
+const struct control_ops control_ops = { .request = request };
+
+/* ---- proxy/process/world.h ---- */
 
 struct world *
 world_ref(struct world *w)

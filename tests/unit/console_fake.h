@@ -2,21 +2,21 @@
  *
  * A process that is not there, for tests of the console: workers, sessions and a control thread
  * that live in one struct, with letters that are delivered when the test says so. Stands in at link
- * time for proxy/worker.c, proxy/control.c, proxy/world.c and proxy/session.
+ * time for proxy/workers.c, proxy/control.c, proxy/process/world.c and proxy/session.
  */
 #ifndef TESTS_UNIT_CONSOLE_FAKE_H
 #define TESTS_UNIT_CONSOLE_FAKE_H
 
 #include "base/ev/mailbox.h"
 #include "proxy/admin/console.h"
-#include "proxy/control.h"
-#include "proxy/meridian.h"
 #include "proxy/move/migrations.h"
 #include "proxy/pool/pool.h"
+#include "proxy/process/control.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/stats.h"
+#include "proxy/process/worker.h"
+#include "proxy/process/world.h"
 #include "proxy/session/session.h"
-#include "proxy/stats.h"
-#include "proxy/worker.h"
-#include "proxy/world.h"
 
 #define FAKE_WORKERS 2
 #define FAKE_LETTERS 64

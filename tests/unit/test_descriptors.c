@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/descriptors.h"
+#include "proxy/process/descriptors.h"
 
 #include <sys/resource.h>
 #include <unistd.h>

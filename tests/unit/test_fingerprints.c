@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/fingerprints.h"
+#include "proxy/sqlstate/fingerprints.h"
 
 #include <stdio.h>
 #include <stdlib.h>

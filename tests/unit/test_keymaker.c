@@ -5,7 +5,7 @@
 
 #include "protocol/frame.h"
 #include "proxy/auth/credential.h"
-#include "proxy/auth/ownlogin.h"
+#include "proxy/session/ownlogin.h"
 
 #include "tests/unit/unit.h"
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/metrics.h"
+#include "proxy/http/metrics.h"
+#include "proxy/session/states.h"
+#include "proxy/session/why.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/auth/ownlogin.h"
+#include "proxy/session/ownlogin.h"
 
 #include "protocol/frame.h"
 #include "protocol/scram.h"

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "protocol/message.h"
-#include "proxy/fingerprints.h"
+#include "proxy/sqlstate/fingerprints.h"
 #include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/login/subscriber.h"
+#include "proxy/move/subscriber.h"
 
 #include "tests/unit/unit.h"
 

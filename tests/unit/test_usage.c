@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/usage.h"
+#include "proxy/process/usage.h"
 
 #include <fcntl.h>
 #include <stdbool.h>

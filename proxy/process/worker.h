@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * A worker: one thread with its own event loop, listening sockets (SO_REUSEPORT), sessions and
+ * counters. A session lives and dies on one worker. Functions here are for the worker's own thread
+ * unless marked "any thread".
+ */
+#ifndef PROXY_PROCESS_WORKER_H
+#define PROXY_PROCESS_WORKER_H
+
+#include "base/ev/loop.h"
+#include "base/ev/mailbox.h"
+#include "proxy/process/meridian.h"
+#include "proxy/process/stats.h"
+#include "proxy/process/world.h"
+
+struct fingerprints;
+struct session;
+struct worker;
+
+/* Any thread. */
+struct meridian *worker_process(struct worker *w);
+int worker_id(const struct worker *w); /* 1 … nworkers */
+const struct stats *worker_stats(const struct worker *w);
+void worker_post(struct worker *w, struct letter *take_letter,
+		 letter_fn deliver); /* owner: the worker */
+/* Sessions held now, by rough count. */
+unsigned worker_nsessions(const struct worker *w);
+
+/* The newest world (takes what control left in the slot); borrowed until the caller returns to the
+ * loop, or take a reference. */
+struct world *worker_world(struct worker *w);
+struct loop *worker_loop(struct worker *w);
+/* What statements ran through it; NULL: none was looked at. */
+const struct fingerprints *worker_fingerprints(const struct worker *w);
+
+/* Sessions by slot, for listings that yield: slots run from 0 to worker_nslots() - 1, a free one is
+ * NULL; a session keeps its slot for life. */
+unsigned worker_nslots(const struct worker *w);
+struct session *worker_session_at(const struct worker *w, unsigned slot);
+
+#endif
