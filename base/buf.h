@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * struct buf: growable bytes with a hard cap, and the builder of everything we write to a wire.
- * Integers go out in network byte order. A write that would pass the cap, or for which there is no
- * memory, sets `failed`, which sticks: build the whole thing, then ask once.
+ * struct buf: growable bytes with a hard cap (INV-4), and the builder of everything we write to a
+ * wire. Integers go out in network byte order. A write that would pass the cap, or for which there
+ * is no memory, sets `failed`, which sticks: build the whole thing, then ask once.
  *
  * All zero with a cap is a valid empty buffer; nothing is allocated until the first byte.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Data files that are used for as long as the process lives: which version of a file that is, and a
- * copy of it in memory of our own. Whoever truncates or overwrites such a file in place would pull
- * a mapping of it away from under its readers (SIGBUS), and pages that are not there yet would make
- * a lookup wait for a disk; a copy is subject to neither. Knows nothing of what is in a file.
+ * copy of it in memory of our own. A mapping would vanish from under its readers (SIGBUS) where the
+ * operator truncates or overwrites the file in place, and a page that is not in memory yet would
+ * make a lookup wait for a disk. Knows nothing of what is in a file.
  */
 #ifndef BASE_FILECOPY_H
 #define BASE_FILECOPY_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Hashes for tables whose keys strangers choose. Each table has a seed of its own, which nobody
- * knows: so nobody can choose keys that fall into one bucket, which makes every look-up walk
- * through all of them. Not for secrets, nor for what is kept or sent: another process has another
- * seed.
+ * Hashes for tables whose keys clients choose. Each table has a random seed of its own, which no
+ * client learns: so none can choose keys that fall into one bucket, which would make every look-up
+ * walk through all of them. Not for secrets, nor for what is kept or sent: another process has
+ * another seed.
  *
  * With uthash: HASH_FIND_BYHASHVALUE() and its like. Its own functions have no seed, and keys that
  * collide in them are made at a desk.

@@ -6,8 +6,8 @@
  *
  * Messages are lower-case sentences without a full stop. What an event is about is given as a
  * subject, whose describe function adds key=value pairs; callers never format them by hand.
- * Passwords, SCRAM material and SQL text never reach a log call. errno is preserved. Under systemd
- * (JOURNAL_STREAM set) the time is left out and each line has a <priority> prefix.
+ * Passwords, SCRAM material and SQL text never reach a log call (INV-20). errno is preserved. Under
+ * systemd (JOURNAL_STREAM set) the time is left out and each line has a <priority> prefix.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

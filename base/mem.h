@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Memory whose size we chose ourselves: running out of it aborts. Whatever a peer sized is capped
- * first and goes through struct buf, which fails politely.
+ * Memory whose size we chose ourselves: running out of it aborts. What a peer sized is capped
+ * first and goes through struct buf, which fails without ending the process (INV-4).
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H

@@ -4,7 +4,7 @@
  * by many without a lock; it is freed when its last reference goes.
  *
  * A slot is where the publisher leaves the newest snapshot for one reader. The reader takes it when
- * it next needs one: nobody is woken, nothing piles up. Both sides are one atomic exchange.
+ * it next needs one: no reader is woken, and nothing piles up. Both sides are one atomic exchange.
  */
 #ifndef BASE_SNAPSHOT_H
 #define BASE_SNAPSHOT_H

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "migration/grammar.h"
-#include "protocol/lexer.h"
+#include "protocol/console_lexer.h"
 
 struct parser {
 	struct lexer lex;   /* behind `token` */

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "protocol/console_lexer.h"
 #include "protocol/frame.h"
-#include "protocol/lexer.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 

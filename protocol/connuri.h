@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * A connection URI, postgresql://user:password@host/database?application_name=…&options=…, as a
- * driver sends it in the header of a request: who it is, and with what. Where it points is nobody's
- * business here: the host is not looked at, and of the parameters only those that a startup packet
- * can take are. Percent-encoding is undone, and '+' in a parameter is a blank, as browsers and node
- * write it. Pure. Format: libpq's "Connection URIs", RFC 3986.
+ * driver sends it in the header of a request to say its user, password and database. The host is
+ * not looked at, and of the parameters only those are that a startup packet can take.
+ * Percent-encoding is undone, and '+' in a parameter is a blank, as browsers and node write it.
+ * Pure. Format: libpq's "Connection URIs", RFC 3986.
  */
 #ifndef PROTOCOL_CONNURI_H
 #define PROTOCOL_CONNURI_H

@@ -11,7 +11,8 @@
  * eight rounds over AES. Who has no key sees 32 random bits, and guesses as such; the fleet reads
  * who issued it. Nothing proves that it is genuine: the issuer compares it with what it gave.
  *
- * Boxes. Protocol 3.2 has room for 256 bytes; ours take at most FLEET_BOX_MAX, which leaves some to
+ * Boxes. A node's secret leaves the proxy only in one of these (INV-9). Protocol 3.2 has room for
+ * 256 bytes; ours take at most FLEET_BOX_MAX, which leaves some to
  * a proxy in front. AES-256-GCM; the process id is authenticated with it:
  *
  *     version 1 | key id 4 | nonce 12 | sealed | tag 16
@@ -103,7 +104,7 @@ enum parse fleetkey_open(const struct fleet_keys *k, uint32_t pid, struct slice 
 
 /* A cancel request that is handed on. */
 struct fleet_letter {
-	uint8_t hops; /* how often it was handed on before: 0, for nobody hands it on twice */
+	uint8_t hops; /* how often it was handed on before: 0, as no proxy hands it on twice */
 	uint16_t from, to;
 	uint32_t life; /* of the issuer; 0: not known */
 	uint32_t pid;

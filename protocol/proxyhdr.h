@@ -3,11 +3,11 @@
  * The PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt): what a load balancer says
  * about the connection that it forwards, before the first byte of the connection itself.
  *
- * Knows the format, read and written. Refuses to know who may send it: the caller looks that up in
- * trusted_proxies and must never guess on a port that strangers reach. What the TLVs say is as true
- * as their sender.
+ * Knows the format, read and written. Does not know which peers may send it: the caller looks that
+ * up in trusted_proxies, and reads no header of another peer (INV-16). What the TLVs say is as true
+ * as their sender. No byte past the header is read (INV-7).
  *
- * Whoever forwards without knowing its client (LOCAL health checks, UNKNOWN, UNSPEC) leaves src and
+ * A balancer that does not know its client (LOCAL health checks, UNKNOWN, UNSPEC) leaves src and
  * dst at ADDR_NONE: the real peer is the client then.
  *
  * All slices point into the bytes that were parsed and live no longer than those. Nothing is
@@ -32,8 +32,8 @@
 #include "base/slice.h"
 
 /* The longest header taken, all of it. Version 2 could announce 64 kB; HAProxy sends and takes at
- * most one of its buffers (tune.bufsize, 16 kB), and nobody else comes near that. A longer one is
- * bad as soon as its length is seen. */
+ * most one of its buffers (tune.bufsize, 16 kB), and no other sender comes near that. A longer one
+ * is bad as soon as its length is seen. */
 #define PROXYHDR_MAX          16384
 #define PROXYHDR_V1_MAX       107
 #define PROXYHDR_UNIQUE_MAX   128

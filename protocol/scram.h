@@ -116,8 +116,9 @@ struct scram_server {
 /* `nonce`: 1..SCRAM_NONCE_MAX printable bytes without a comma, never used before. Copies the
  * verifier. */
 void scram_server_init(struct scram_server *s, const struct scram_verifier *v, const char *nonce);
-/* The client has been offered SCRAM_MECHANISM_PLUS, and this is the hash of our certificate: it may
- * bind to it, and may not say that it could but was not asked. b->n 0: as if not called. */
+/* The client has been offered SCRAM_MECHANISM_PLUS (INV-10), and this is the hash of our
+ * certificate: it may bind to it, and may not say that it could but was not asked. b->n 0: as if
+ * not called. */
 void scram_server_bind(struct scram_server *s, const struct scram_binding *b);
 /* SASLInitialResponse in: the mechanism that the client chose, and its client-first-message;
  * server-first-message appended to `out`. */
@@ -154,7 +155,7 @@ struct scram_client {
 void scram_client_init(struct scram_client *c, const char *nonce);
 /* The channel could be bound by `b`. `offered`: the server says that it can (the mechanism is
  * SCRAM_MECHANISM_PLUS then); otherwise the client tells it what it could have had, which a server
- * refuses whose offer somebody has taken out. */
+ * refuses whose offer was taken out on its way. */
 void scram_client_bind(struct scram_client *c, const struct scram_binding *b, bool offered);
 /* `user` may be empty, as libpq has it: PostgreSQL takes the name from the startup packet. */
 int scram_client_first(struct scram_client *c, struct slice user, struct buf *out,

@@ -182,7 +182,7 @@ sqleffects_has_meaning(struct slice name)
 		"lc_numeric", "transform_null_equals", "xmloption"
 	};
 
-	/* those that are many are somebody's own, app.tenant */
+	/* the settings that applications define (app.tenant) have none, and may be many */
 	return name.n > 0 && memchr(name.p, '.', name.n) == NULL && IS_ONE_OF(name, names);
 }
 

@@ -46,7 +46,7 @@ enum sqleffect {
 /* Behind these there may be a temporary table that had another's name before. */
 #define EFFECTS_THAT_SHADOW (EFFECT_TEMP | EFFECT_CODE | EFFECT_UNKNOWN)
 
-/* Behind these nobody knows what a text means until it is known what they have done. */
+/* Behind these the meaning of a text is not known until the server has said what they have done. */
 #define EFFECTS_ON_MEANING                                                       \
 	(EFFECT_MEANING | EFFECT_SCHEMA | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED | \
 	 EFFECT_RESET_ALL | EFFECTS_THAT_SHADOW)

@@ -4,8 +4,8 @@
  * matters to a reader who looks for words and values: comments (they nest), strings of every kind,
  * quoted names, dollar quotes, parameters. Operators are single marks. What reads SQL rests on it:
  * settings, effects, fingerprints, DEALLOCATE, the files and catalogs of migrations, and, with
- * wider words (lexer.h), the console. Copies nothing, allocates nothing, never fails: what has no
- * end goes to the end of the text, which the server will refuse.
+ * wider words (console_lexer.h), the console. Copies nothing, allocates nothing, never fails: what
+ * has no end goes to the end of the text, which the server will refuse.
  *
  * Whether a backslash escapes in '…' depends on standard_conforming_strings; the reader says which,
  * and is told where it would have made a difference.

@@ -91,8 +91,8 @@ size_t startup_settings(const struct startup *in, struct buf *text, struct start
 /* What a server would take for its setting of that name: from options, or a plain parameter, which
  * wins. False: neither says. */
 bool startup_setting_value(const struct startup *in, const char *name, struct buf *value);
-/* Whether what the client asks for may keep a server that is well from answering: everybody may set
- * post_auth_delay, which `options` can say in many ways. */
+/* Whether what the client asks for may keep a server that is well from answering: any client may
+ * set post_auth_delay, which `options` can say in many ways. */
 bool startup_may_delay(const struct startup *in);
 
 /* The next word of an options string, unescaped, appended to *word; false at the end. *rest moves

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "routing/locality_int.h"
 
+/* A client claims as much as it likes: that much is kept (INV-4). */
 #define CLAIMS_MAX      32
 #define CLAIM_VALUE_MAX 128
 #define CLAIM_HEAD      3 /* source, kind and trust, length */

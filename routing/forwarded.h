@@ -3,10 +3,11 @@
  * The client's address from what a chain of proxies appended to a request: X-Forwarded-For, and
  * Forwarded of RFC 7239. Both are read from the right, where our own proxies wrote: entries of
  * trusted proxies are skipped, and the first that is none of them is the client, whatever stands
- * before it (anybody may have written that). An entry that is no address ends the walk at the last
- * proxy that is known.
+ * before it (any client may have written that). An entry that is no address ends the walk at the
+ * last proxy that is known.
  *
- * Refuses to know whether the peer that sent the request may be believed at all.
+ * Does not know whether the peer that sent the request may be believed at all: its caller has asked
+ * (INV-16).
  */
 #ifndef ROUTING_FORWARDED_H
 #define ROUTING_FORWARDED_H

@@ -88,7 +88,7 @@ read_location(MMDB_entry_s *record, struct geo_answer *out)
 }
 
 /* Read one record; false where it says nothing that we could use. Text in the file is not
- * terminated, and it is somebody else's: it is taken only where it is clean. */
+ * terminated, and another program wrote it: it is taken only where it is clean. */
 static bool
 record_read(MMDB_entry_s *record, struct geo_answer *out)
 {

@@ -7,13 +7,13 @@
 
 #include "base/text.h"
 #include "routing/forwarded.h"
-#include "routing/said.h"
+#include "routing/place_parts.h"
 
 /* Kinds of headers: the parts of a place, and these. */
 enum {
-	KIND_ADDRESS = SAID_PART_COUNT, /* one address */
-	KIND_FORWARDED_FOR,             /* a list, as in X-Forwarded-For */
-	KIND_FORWARDED,                 /* RFC 7239 */
+	KIND_ADDRESS = PLACE_PARTS, /* one address */
+	KIND_FORWARDED_FOR,         /* a list, as in X-Forwarded-For */
+	KIND_FORWARDED,             /* RFC 7239 */
 	KIND_COUNT
 };
 
@@ -36,47 +36,47 @@ struct set {
 
 /* Google Cloud's application load balancer: names are the operator's, these are the ones seen.
  * {client_region} is a country there, {client_region_subdivision} is USCA. */
-static const struct rule gcp[] = { { "X-City", SAID_CITY },
-				   { "X-Client-City", SAID_CITY },
-				   { "X-Client-Geo-Location", SAID_PLACE },
-				   { "X-Place", SAID_PLACE },
-				   { "X-Client-City-Lat-Long", SAID_LOCATION },
-				   { "X-Client-CityLatLong", SAID_LOCATION },
-				   { "X-Client-Region", SAID_COUNTRY },
-				   { "X-Client-Region-Subdivision", SAID_SUBDIVISION },
+static const struct rule gcp[] = { { "X-City", PLACE_CITY },
+				   { "X-Client-City", PLACE_CITY },
+				   { "X-Client-Geo-Location", PLACE_PLACE },
+				   { "X-Place", PLACE_PLACE },
+				   { "X-Client-City-Lat-Long", PLACE_LOCATION },
+				   { "X-Client-CityLatLong", PLACE_LOCATION },
+				   { "X-Client-Region", PLACE_COUNTRY },
+				   { "X-Client-Region-Subdivision", PLACE_SUBDIVISION },
 				   FORWARDED_FOR,
 				   { NULL, 0 } };
 
 static const struct rule appengine[] = {
-	{ "X-Appengine-City", SAID_CITY },       { "X-Appengine-CityLatLong", SAID_LOCATION },
-	{ "X-Appengine-Country", SAID_COUNTRY }, { "X-Appengine-Region", SAID_SUBDIVISION },
-	{ "X-Appengine-User-IP", KIND_ADDRESS }, { NULL, 0 }
+	{ "X-Appengine-City", PLACE_CITY },       { "X-Appengine-CityLatLong", PLACE_LOCATION },
+	{ "X-Appengine-Country", PLACE_COUNTRY }, { "X-Appengine-Region", PLACE_SUBDIVISION },
+	{ "X-Appengine-User-IP", KIND_ADDRESS },  { NULL, 0 }
 };
 
-static const struct rule cloudflare[] = { { "CF-IPCity", SAID_CITY },
-					  { "CF-IPCountry", SAID_COUNTRY },
-					  { "CF-Region-Code", SAID_SUBDIVISION },
-					  { "CF-IPLatitude", SAID_LATITUDE },
-					  { "CF-IPLongitude", SAID_LONGITUDE },
+static const struct rule cloudflare[] = { { "CF-IPCity", PLACE_CITY },
+					  { "CF-IPCountry", PLACE_COUNTRY },
+					  { "CF-Region-Code", PLACE_SUBDIVISION },
+					  { "CF-IPLatitude", PLACE_LATITUDE },
+					  { "CF-IPLongitude", PLACE_LONGITUDE },
 					  FORWARDED_FOR,
 					  { "CF-Connecting-IP", KIND_ADDRESS },
 					  { "True-Client-IP", KIND_ADDRESS },
 					  { NULL, 0 } };
 
-static const struct rule cloudfront[] = { { "CloudFront-Viewer-City", SAID_CITY },
-					  { "CloudFront-Viewer-Country", SAID_COUNTRY },
-					  { "CloudFront-Viewer-Country-Region", SAID_SUBDIVISION },
-					  { "CloudFront-Viewer-Latitude", SAID_LATITUDE },
-					  { "CloudFront-Viewer-Longitude", SAID_LONGITUDE },
+static const struct rule cloudfront[] = { { "CloudFront-Viewer-City", PLACE_CITY },
+					  { "CloudFront-Viewer-Country", PLACE_COUNTRY },
+					  { "CloudFront-Viewer-Country-Region", PLACE_SUBDIVISION },
+					  { "CloudFront-Viewer-Latitude", PLACE_LATITUDE },
+					  { "CloudFront-Viewer-Longitude", PLACE_LONGITUDE },
 					  FORWARDED_FOR,
 					  { "CloudFront-Viewer-Address", KIND_ADDRESS },
 					  { NULL, 0 } };
 
-static const struct rule vercel[] = { { "X-Vercel-IP-City", SAID_CITY },
-				      { "X-Vercel-IP-Country", SAID_COUNTRY },
-				      { "X-Vercel-IP-Country-Region", SAID_SUBDIVISION },
-				      { "X-Vercel-IP-Latitude", SAID_LATITUDE },
-				      { "X-Vercel-IP-Longitude", SAID_LONGITUDE },
+static const struct rule vercel[] = { { "X-Vercel-IP-City", PLACE_CITY },
+				      { "X-Vercel-IP-Country", PLACE_COUNTRY },
+				      { "X-Vercel-IP-Country-Region", PLACE_SUBDIVISION },
+				      { "X-Vercel-IP-Latitude", PLACE_LATITUDE },
+				      { "X-Vercel-IP-Longitude", PLACE_LONGITUDE },
 				      { "X-Vercel-Forwarded-For", KIND_FORWARDED_FOR },
 				      { "X-Real-IP", KIND_ADDRESS },
 				      { NULL, 0 } };
@@ -87,11 +87,12 @@ static const struct rule fastly[] = { FORWARDED_FOR,
 				      { NULL, 0 } };
 
 /* The edge that took the connection: a place by its three letters. */
-static const struct rule fly[] = {
-	{ "Fly-Region", SAID_REGION }, FORWARDED_FOR, { "Fly-Client-IP", KIND_ADDRESS }, { NULL, 0 }
-};
+static const struct rule fly[] = { { "Fly-Region", PLACE_REGION },
+				   FORWARDED_FOR,
+				   { "Fly-Client-IP", KIND_ADDRESS },
+				   { NULL, 0 } };
 
-static const struct rule akamai[] = { { "X-Akamai-Edgescape", SAID_PAIRS },
+static const struct rule akamai[] = { { "X-Akamai-Edgescape", PLACE_PAIRS },
 				      FORWARDED_FOR,
 				      { "True-Client-IP", KIND_ADDRESS },
 				      { NULL, 0 } };
@@ -101,8 +102,8 @@ static const struct rule azure[] = { FORWARDED_FOR,
 				     { "X-Azure-ClientIP", KIND_ADDRESS },
 				     { NULL, 0 } };
 
-static const struct rule generic[] = { { "X-City", SAID_CITY },
-				       { "X-Country", SAID_COUNTRY },
+static const struct rule generic[] = { { "X-City", PLACE_CITY },
+				       { "X-Country", PLACE_COUNTRY },
 				       FORWARDED_FOR,
 				       { "Forwarded", KIND_FORWARDED },
 				       { "X-Real-IP", KIND_ADDRESS },
@@ -126,8 +127,8 @@ static const struct set sets[] = {
 static const char *
 kind_name(int kind)
 {
-	return kind < SAID_PART_COUNT ? said_part_name((enum said_part)kind)
-				      : address_kinds[kind - SAID_PART_COUNT];
+	return kind < PLACE_PARTS ? place_part_name((enum place_part)kind)
+				  : address_kinds[kind - PLACE_PARTS];
 }
 
 static int
@@ -166,11 +167,11 @@ known_kind(struct slice name)
 int
 headers_part(struct slice name)
 {
-	int part = said_part_parse(name);
+	int part = place_part_parse(name);
 
 	if (part < 0)
 		part = known_kind(name);
-	return part < SAID_PART_COUNT ? part : -1;
+	return part < PLACE_PARTS ? part : -1;
 }
 
 static bool
@@ -207,8 +208,8 @@ headers_item(struct slice item, char to[HEADERS_ITEM_MAX])
 struct reading {
 	const struct header_rules *rules;
 	const struct http_head *head;
-	struct said said;    /* of the set at hand */
-	struct slice listed; /* an address header as it stands */
+	struct place_parts said; /* of the set at hand */
+	struct slice listed;     /* an address header as it stands */
 	struct addr address;
 	bool has_address;
 };
@@ -234,10 +235,10 @@ take_header(struct reading *d, const char *name, int kind)
 {
 	struct slice value = http_header(d->head, name);
 
-	if (value.p == NULL || said_nothing(value))
+	if (value.p == NULL || place_part_is_unknown(value))
 		return;
-	if (kind < SAID_PART_COUNT)
-		said_put(&d->said, (enum said_part)kind, value);
+	if (kind < PLACE_PARTS)
+		place_parts_put(&d->said, (enum place_part)kind, value);
 	else
 		take_address(d, name, kind, value);
 }
@@ -274,9 +275,9 @@ take_set(struct reading *d, const struct set *set)
 }
 
 static bool
-says_anything(const struct said *s)
+says_anything(const struct place_parts *s)
 {
-	for (int i = 0; i < SAID_PART_COUNT; i++) {
+	for (int i = 0; i < PLACE_PARTS; i++) {
 		if (s->part[i].n > 0)
 			return true;
 	}
@@ -327,7 +328,7 @@ headers_claim(const struct header_rules *r, const struct http_head *h, bool trus
 
 		if (set == NULL && named)
 			continue;
-		d.said = (struct said){ 0 };
+		d.said = (struct place_parts){ 0 };
 		if (set != NULL)
 			take_set(&d, set);
 		else
@@ -335,8 +336,8 @@ headers_claim(const struct header_rules *r, const struct http_head *h, bool trus
 		named = named || set == NULL;
 		if (placed || !says_anything(&d.said))
 			continue;
-		said_claim(&d.said, SOURCE_HEADER, trusted, to);
-		placed = said_place(&d.said);
+		place_parts_claim(&d.said, SOURCE_HEADER, trusted, to);
+		placed = place_parts_beyond_country(&d.said);
 	}
 	if (trusted && d.has_address)
 		*address = d.address;

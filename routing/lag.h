@@ -3,7 +3,8 @@
  * How far a standby is behind, from samples of it and of its primary that were taken at different
  * times. No clock of a server is compared with another's: what counts is which of the primary's
  * positions, taken at a time of ours, the standby had replayed. Only where no such position is
- * known, the standby's own word is taken (time since the last commit that it replayed). Pure.
+ * known, the standby's own word is taken (time since the last commit that it replayed). The age of
+ * a sample is added to its lag (INV-17). Pure.
  */
 #ifndef ROUTING_LAG_H
 #define ROUTING_LAG_H

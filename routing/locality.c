@@ -35,7 +35,7 @@ claim_counts(const struct locality_input *in, const struct claim *c, const char 
 	return false;
 }
 
-/* Note what came of a claim; returns the row, or NULL where nobody wants it. */
+/* Note what came of a claim; returns the row, or NULL where the caller keeps no evidence. */
 static WARM struct locality_evidence *
 note(struct weighing *w, const struct claim *c, const char *outcome)
 {
@@ -305,8 +305,8 @@ weigh_self(struct weighing *w)
 		noted->won = true;
 }
 
-/* Whether nothing can come of what the source claims: nothing is claimed, or addresses of which
- * nobody knows anything. */
+/* Whether nothing can come of what the source claims: it claims nothing, or addresses of which no
+ * data file knows anything. */
 static bool
 is_mute(const struct locality_input *in, enum locality_source source)
 {

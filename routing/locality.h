@@ -2,7 +2,8 @@
  *
  * Where a caller is. Sources make claims (what was said, by whom, whether that may be believed);
  * locality_decide() turns claims into one locality, and can say of each claim what came of it.
- * Pure: claims, configuration and snapshots in, answer out.
+ * Pure: claims, configuration and snapshots in, answer out; the same input gives the same answer
+ * (INV-15).
  */
 #ifndef ROUTING_LOCALITY_H
 #define ROUTING_LOCALITY_H

@@ -11,7 +11,7 @@
 #include "routing/locality_int.h"
 #include "routing/route.h"
 
-#define CLEARLY_LARGER 3 /* so many times the people: nobody means the other one */
+#define CLEARLY_LARGER 3 /* so many times the people: the other city is not meant */
 #define CANDIDATES_MAX 32
 
 /* A city's name taken apart. */

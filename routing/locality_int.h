@@ -15,7 +15,7 @@
 #include "routing/geo.h"
 #include "routing/locality.h"
 
-/* Clean what somebody claimed: blanks trimmed, percent-encoding taken off once where every % is
+/* Clean a claimed value: blanks trimmed, percent-encoding taken off once where every % is
  * followed by two hexadecimal digits, Latin-1 made UTF-8 where it is not UTF-8, control characters
  * dropped, cut to PLACE_NAME_MAX - 1 bytes. The result is empty where the value is one of the many
  * that stand for "unknown" ("?", "ZZ" …). Returns its length. */

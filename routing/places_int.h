@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The tables behind routing/places.h, as routing/mkplaces.pl writes them. Shared by places.c, the
- * generated places_tables.c and the unit test; nobody else.
+ * The tables behind routing/places.h, as routing/mkplaces.pl writes them. Included by places.c,
+ * the generated places_tables.c and the unit test alone.
  */
 #ifndef ROUTING_PLACES_INT_H
 #define ROUTING_PLACES_INT_H

@@ -2,8 +2,9 @@
  *
  * The decision: route_decide() orders every region for a caller, with score, verdict and reason,
  * and says in which order nodes are to be tried. Pure and deterministic: the same input gives the
- * same answer. Formula: great-circle distance on unit vectors, times the region's bias (Route 53's
- * geoproximity rule), plus load; or round-trip time; or both (DESIGN section 2).
+ * same answer, and every region stands in it once (INV-15). Formula: great-circle distance on unit
+ * vectors, times the region's bias (Route 53's geoproximity rule), plus load; or round-trip time;
+ * or both (DESIGN section 2).
  */
 #ifndef ROUTING_ROUTE_H
 #define ROUTING_ROUTE_H

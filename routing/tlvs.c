@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 #include "routing/headers.h"
-#include "routing/said.h"
+#include "routing/place_parts.h"
 
 const char *const unique_id_words[] = { "off", "pairs", "city", NULL };
 
@@ -82,25 +82,25 @@ claim_endpoint(const struct proxyhdr *h, struct claims *to)
 
 /* "name=value", the name being a part of a place or a header that says one. */
 static void
-put_named(struct said *s, struct slice pair)
+put_named(struct place_parts *s, struct slice pair)
 {
 	struct slice value = pair, name = slice_trim(slice_cut(&value, '='));
 	int part = headers_part(name);
 
 	if (value.p != NULL && part >= 0)
-		said_put(s, (enum said_part)part, value);
+		place_parts_put(s, (enum place_part)part, value);
 }
 
 /* Pairs, and nothing but pairs; or where the operator says so, a city. */
 static void
-put_unique_id(const struct tlv_rules *r, struct said *s, struct slice id)
+put_unique_id(const struct tlv_rules *r, struct place_parts *s, struct slice id)
 {
 	if (r->unique_id == UNIQUE_ID_OFF || id.n == 0)
 		return;
 	if (memchr(id.p, '=', id.n) != NULL)
-		said_put_pairs(s, id, ';', true);
+		place_parts_put_pairs(s, id, ';', true);
 	else if (r->unique_id == UNIQUE_ID_CITY)
-		said_put(s, SAID_CITY, id);
+		place_parts_put(s, PLACE_CITY, id);
 }
 
 void
@@ -108,26 +108,26 @@ tlvs_claim(const struct tlv_rules *r, const struct proxyhdr *h, struct claims *t
 {
 	const struct {
 		int type;
-		enum said_part part;
+		enum place_part part;
 	} own[] = {
-		{ r->city, SAID_CITY },
-		{ r->location, SAID_LOCATION },
-		{ r->country, SAID_COUNTRY },
-		{ r->region, SAID_REGION },
+		{ r->city, PLACE_CITY },
+		{ r->location, PLACE_LOCATION },
+		{ r->country, PLACE_COUNTRY },
+		{ r->region, PLACE_REGION },
 	};
 	struct slice rest = h->tlvs;
-	struct said said = { 0 };
+	struct place_parts said = { 0 };
 	struct proxyhdr_tlv tlv;
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
 		if (own[i].type > 0 && proxyhdr_tlv_find(h, (uint8_t)own[i].type, &tlv.value))
-			said_put(&said, own[i].part, tlv.value);
+			place_parts_put(&said, own[i].part, tlv.value);
 	}
 	while (proxyhdr_tlv_next(&rest, &tlv)) {
 		if (r->pairs > 0 && tlv.type == r->pairs)
 			put_named(&said, tlv.value);
 	}
 	put_unique_id(r, &said, h->unique_id);
-	said_claim(&said, SOURCE_TLV, true, to);
+	place_parts_claim(&said, SOURCE_TLV, true, to);
 	claim_endpoint(h, to);
 }

@@ -4,9 +4,10 @@
  * refcounted snapshot that the control thread builds (from the configuration, what the prober
  * measured, what the operator said) and publishes whole; whatever decides reads it.
  *
- * Regions keep their index for the life of a configuration; nodes are stored region by region, in
- * the order of the configuration. Identity across snapshots and reloads is the name ("us-east1",
- * "db1:5432"), and for nodes also `struct node_live`, which every snapshot of a node shares.
+ * Regions keep their index for the life of a configuration (INV-14); nodes are stored region by
+ * region, in the order of the configuration. Identity across snapshots and reloads is the name
+ * ("us-east1", "db1:5432"), and for nodes also `struct node_live`, which every snapshot of a node
+ * shares.
  */
 #ifndef ROUTING_TOPOLOGY_H
 #define ROUTING_TOPOLOGY_H
@@ -140,8 +141,8 @@ struct topology {
 	unsigned panic_pct;     /* fewer usable nodes than this: health is ignored */
 };
 
-/* An empty topology with one reference. The builder functions below are for whoever made it and has
- * not published it yet. */
+/* An empty topology with one reference. The builder functions below are for the thread that made
+ * it, until it is published. */
 struct topology *topology_new(void);
 struct topology *topology_ref(struct topology *t);
 void topology_unref(struct topology *t); /* accepts NULL */

@@ -27,7 +27,7 @@ struct loop {
 	struct deferred *spare;
 	unsigned nspare;
 	uint64_t turns;
-	int64_t now_us; /* of this turn; 0: nobody has asked */
+	int64_t now_us; /* of this turn; 0: it was not read yet */
 	bool stop;
 };
 

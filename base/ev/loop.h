@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * One thread's event loop: libevent's base plus work deferred to the end of the tick, which is when
- * objects are freed (never inside a callback chain).
+ * objects are freed (never inside a callback chain: INV-12).
  */
 #ifndef BASE_EV_LOOP_H
 #define BASE_EV_LOOP_H
@@ -32,8 +32,8 @@ int64_t loop_now_us(struct loop *l);
 void loop_defer(struct loop *l, loop_fn fn, void *arg);
 /* Have the callback of an event that is added called once more with `what`, though the kernel has
  * nothing to say about it: after all others that are known to be ready. Deferred work is done and
- * the kernel is asked before that, so that nobody waits for more than one such call of each event.
- * Taking the event out takes it back. */
+ * the kernel is asked before that, so that no event waits for more than one such call of each
+ * other. Taking the event out takes it back. */
 void loop_again(struct event *ev, short what);
 
 #endif

@@ -101,7 +101,7 @@ mailbox_post(struct mailbox *m, struct letter *take_letter, letter_fn deliver)
 		take_letter->next = old;
 	} while (!atomic_compare_exchange_weak_explicit(
 	    &m->newest, &old, take_letter, memory_order_release, memory_order_relaxed));
-	/* whoever finds the box empty rings; the reader takes all at once */
+	/* the sender that finds the box empty rings; the reader takes all at once */
 	if (old == NULL)
 		(void)!write(m->fd, &one, sizeof(one));
 }

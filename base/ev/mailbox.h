@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Letters from any thread to the thread that owns a loop: a lock-free stack and an eventfd, which
- * the loop reads like any other descriptor. Letters arrive in the order in which one sender posted
- * them.
+ * Letters from any thread to the thread that owns a loop, which alone touches its objects (INV-13):
+ * a lock-free stack and an eventfd, which the loop reads like any other descriptor. Letters arrive
+ * in the order in which one sender posted them.
  */
 #ifndef BASE_EV_MAILBOX_H
 #define BASE_EV_MAILBOX_H

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "base/slice.h"
-#include "protocol/lexer.h"
+#include "protocol/console_lexer.h"
 
 #define SYNTAX_TOKENS_MAX   64
 #define SYNTAX_CAPTURES_MAX 16

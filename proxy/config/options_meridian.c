@@ -125,7 +125,7 @@ static const struct option meridian_rows[] = {
 	  .text = "Who authenticates the clients of databases, and how. passthrough: the node does; the "
 		  "proxy relays. With every other word the proxy does, and logs in to the node by "
 		  "itself: with the keys of the client's SCRAM exchange where the node has the same "
-		  "verifier, or with the secret of auth_file. trust: nobody is asked for anything. "
+		  "verifier, or with the secret of auth_file. trust: no client is asked for anything. "
 		  "scram-sha-256: a password, proven and never said; bound to the channel where that "
 		  "is TLS. md5: PostgreSQL's old way, and SCRAM for users of whom auth_file has a "
 		  "verifier. cert: the client's certificate. hba: as hba_file says." },
@@ -188,7 +188,7 @@ static const struct option meridian_rows[] = {
 		  "most; where more are waiting, they are refused at once. Then a right login gets in "
 		  "where the user has logged in from that address within a day, and every other one "
 		  "is refused. Logins over unix sockets are not counted, nor are those of a load "
-		  "balancer of trusted_proxies that does not say whose they are. 0: nobody is "
+		  "balancer of trusted_proxies that does not say whose they are. 0: no login is "
 		  "throttled." },
 	{ .name = "auth_throttle_max", .type = OPT_TIME, AT(conf_main, auth_throttle_max, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY, .group = "Login",
@@ -198,7 +198,7 @@ static const struct option meridian_rows[] = {
 	{ .name = "auth_throttle_after", .type = OPT_INT, AT(conf_main, auth_throttle_after, int),
 	  .apply = APPLY_AT_ONCE, .fallback = "10", .min = 0, .max = 1000, .group = "Login",
 	  .text = "So many failed logins of one user from one address are free; ten times as many, "
-		  "at least ten, of one user from wherever, and of one address whoever the users. "
+		  "at least ten, of one user from any address, and of one address for any user. "
 		  "Beyond that, of the logins of that user, or from that address, only one in "
 		  "auth_throttle_base is looked at, and all others are refused; users who have "
 		  "logged in from their address within a day are not concerned." },
@@ -340,12 +340,12 @@ static const struct option meridian_rows[] = {
 	  .text = "A session that has waited so long is told so with a NOTICE; 0: never." },
 	{ .name = "server_lifetime", .type = OPT_TIME, AT(conf_main, server_lifetime, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "1h", .min = 0, .max = 365 * DAY, .group = "Pools",
-	  .text = "A server connection of a pool that is so old is closed when nobody has it; up to "
+	  .text = "A server connection of a pool that is so old is closed when no session has it; up to "
 		  "a tenth less, different for each, so that not all go at a time. 0: never." },
 	{ .name = "server_idle_timeout", .type = OPT_TIME,
 	  AT(conf_main, server_idle_timeout, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "10min", .min = 0, .max = 365 * DAY, .group = "Pools",
-	  .text = "A server connection that nobody has had for so long is closed, down to "
+	  .text = "A server connection that no session has had for so long is closed, down to "
 		  "min_pool_size; and one whose node has not answered a reset or a check for so "
 		  "long, or for server_connect_timeout where sessions wait. 0: never." },
 	{ .name = "server_login_retry", .type = OPT_TIME, AT(conf_main, server_login_retry, int64_t),

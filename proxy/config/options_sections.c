@@ -47,10 +47,10 @@ static const struct option listener_rows[] = {
 		  "clients are served as ever: the first byte tells." },
 	{ .name = "metrics", .type = OPT_BOOL, AT(conf_listener, metrics, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
-	  .text = "With http = on: serve GET /metrics, to whoever asks." },
+	  .text = "With http = on: serve GET /metrics, without authentication." },
 	{ .name = "peers_only", .type = OPT_BOOL, AT(conf_listener, peers_only, bool),
 	  .apply = APPLY_RESTART, .fallback = "off", .group = "Listening",
-	  .text = "Serve nobody but the proxies of the fleet (see peers), and stay open while the "
+	  .text = "Serve only the proxies of the fleet (see peers), and stay open while the "
 		  "proxy drains: cancel requests still find the sessions that go on. Load "
 		  "balancers must not know this address." },
 	{ .name = "sni_suffix", .type = OPT_STRING, AT(conf_listener, sni_suffix, char *),
@@ -114,7 +114,7 @@ static const struct option region_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = binding_mode_words,
 	  .group = "Region",
 	  .text = "Where Meridian itself logs in to the nodes: whether it binds SCRAM to their "
-		  "certificates, so that nobody in between can pass the login on. libpq's words: "
+		  "certificates, so that no man in the middle can pass the login on. libpq's words: "
 		  "disable, prefer (where the node is on TLS and offers it), require." },
 	{ .name = "entry", .type = OPT_STRING, AT(conf_region, entry, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
@@ -133,7 +133,7 @@ static const struct option region_rows[] = {
 	  .fallback = "", .with_host = true, .group = "Region",
 	  .text = "How this region's servers reach Meridian, for moves with connection = "
 		  "through_meridian: libpq's keyword = value words (host, port, sslmode and so on) of "
-		  "one of its listeners. Empty: nobody replicates through it on behalf of them." },
+		  "one of its listeners. Empty: no server replicates through it on behalf of them." },
 };
 
 static const struct option database_rows[] = {

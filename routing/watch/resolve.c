@@ -27,7 +27,7 @@ struct lookup {
 };
 
 /* What the thread and the resolver share. The thread may sit in getaddrinfo() for long, so it is
- * detached and whoever leaves last frees this. */
+ * detached, and the one of the two that leaves last frees this. */
 struct desk {
 	pthread_mutex_t lock;
 	pthread_cond_t work;

@@ -12,7 +12,7 @@
 #include "routing/forwarded.h"
 #include "routing/headers.h"
 #include "routing/locality_int.h"
-#include "routing/said.h"
+#include "routing/place_parts.h"
 #include "routing/tlvs.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -61,7 +61,7 @@ check_claims(const struct claims *c, enum locality_source source, bool trusted)
 		FUZZ_ASSERT((unsigned)k.kind < CLAIM_KIND_COUNT);
 		FUZZ_ASSERT(k.kind != CLAIM_LOCATION || claim_location(k.value, &lat, &lon));
 		FUZZ_ASSERT(k.kind == CLAIM_ADDRESS || k.kind == CLAIM_LOCATION ||
-			    !said_nothing(k.value));
+			    !place_part_is_unknown(k.value));
 	}
 }
 

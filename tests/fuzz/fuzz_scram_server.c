@@ -21,7 +21,7 @@ static const char rfc_verifier[] =
     "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="
     ":wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
-struct said {
+struct place_parts {
 	struct slice mechanism, first, final;
 };
 
@@ -35,7 +35,7 @@ check_failed(enum scram_step step, const struct buf *out, const struct err *e)
 /* Whoever gets in leaves the keys of the verifier, and has bound the channel where that was agreed
  * on. */
 static void
-check_let_in(const struct scram_server *s, const struct said *said, const struct buf *out)
+check_let_in(const struct scram_server *s, const struct place_parts *said, const struct buf *out)
 {
 	bool plus = slice_is(said->mechanism, SCRAM_MECHANISM_PLUS);
 	struct scram_keys k;
@@ -49,7 +49,7 @@ check_let_in(const struct scram_server *s, const struct said *said, const struct
 
 /* True where the client got in. */
 static bool
-serve(const struct scram_verifier *v, bool offered, const struct said *said)
+serve(const struct scram_verifier *v, bool offered, const struct place_parts *said)
 {
 	struct scram_binding b = { .n = offered ? 32 : 0 };
 	struct scram_server s;
@@ -77,7 +77,7 @@ serve(const struct scram_verifier *v, bool offered, const struct said *said)
 }
 
 static void
-serve_all(const struct said *said)
+serve_all(const struct place_parts *said)
 {
 	static const uint8_t secret[SCRAM_KEY_BYTES] = "secret";
 	struct scram_verifier v, mock;
@@ -118,7 +118,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice rest = slice_of((const char *)data, size);
-	struct said said;
+	struct place_parts said;
 
 	said.mechanism = slice_cut(&rest, '\n');
 	said.first = slice_cut(&rest, '\n');

@@ -12,8 +12,8 @@
 
 #include "base/pgquote.h"
 #include "base/utf8.h"
+#include "protocol/console_lexer.h"
 #include "protocol/deallocate.h"
-#include "protocol/lexer.h"
 #include "tests/fuzz/fuzz.h"
 
 static void

@@ -144,7 +144,7 @@ what_waits_when_it_ends_comes_back_without_keys(void **state)
 }
 
 /* What ownlogin has said, when it was ready. */
-struct said {
+struct place_parts {
 	struct buf reply;
 	char sqlstate[6];
 };
@@ -152,7 +152,7 @@ struct said {
 static void
 on_ready(void *arg, struct slice reply, const struct err *failed)
 {
-	struct said *s = arg;
+	struct place_parts *s = arg;
 
 	buf_slice(&s->reply, reply);
 	if (failed != NULL)
@@ -205,7 +205,7 @@ a_login_waits_for_its_keys_once(void **state)
 	struct keymaker *m = keymaker_new();
 	struct credential *c = credential_new_password(slice_str("pencil"));
 	struct message_auth ok = { .code = AUTH_OK };
-	struct said said = { 0 };
+	struct place_parts said = { 0 };
 	struct ownlogin_away away = { m, mail, on_ready, &said };
 	struct buf now = { 0 };
 	struct scram_server s;
@@ -245,7 +245,7 @@ static void
 a_login_that_ends_meanwhile_hears_nothing(void **state)
 {
 	struct keymaker *m = keymaker_new();
-	struct said said = { 0 };
+	struct place_parts said = { 0 };
 	struct ownlogin_away away = { m, mail, on_ready, &said };
 	struct buf now = { 0 };
 	struct scram_server s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "protocol/lexer.h"
+#include "protocol/console_lexer.h"
 
 #include <string.h>
 

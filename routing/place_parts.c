@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "routing/said.h"
+#include "routing/place_parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,37 +14,37 @@
 #define LOCATION_MAX PLACE_NAME_MAX
 #define CITY_MAX     118 /* bytes of a city that have room for its state and country */
 
-static const char *const part_names[SAID_PART_COUNT + 1] = {
-	[SAID_CITY] = "city",
-	[SAID_COUNTRY] = "country",
-	[SAID_SUBDIVISION] = "subdivision",
-	[SAID_REGION] = "region",
-	[SAID_LOCATION] = "location",
-	[SAID_LATITUDE] = "latitude",
-	[SAID_LONGITUDE] = "longitude",
-	[SAID_PLACE] = "place",
-	[SAID_PAIRS] = "pairs",
+static const char *const part_names[PLACE_PARTS + 1] = {
+	[PLACE_CITY] = "city",
+	[PLACE_COUNTRY] = "country",
+	[PLACE_SUBDIVISION] = "subdivision",
+	[PLACE_REGION] = "region",
+	[PLACE_LOCATION] = "location",
+	[PLACE_LATITUDE] = "latitude",
+	[PLACE_LONGITUDE] = "longitude",
+	[PLACE_PLACE] = "place",
+	[PLACE_PAIRS] = "pairs",
 };
 
 /* What parts are also called, in pairs. */
 static const struct {
 	const char *word;
-	enum said_part part;
+	enum place_part part;
 } aliases[] = {
-	{ "country_code", SAID_COUNTRY }, { "region_code", SAID_SUBDIVISION },
-	{ "latlong", SAID_LOCATION },     { "lat", SAID_LATITUDE },
-	{ "long", SAID_LONGITUDE },       { "lon", SAID_LONGITUDE },
-	{ "lng", SAID_LONGITUDE },
+	{ "country_code", PLACE_COUNTRY }, { "region_code", PLACE_SUBDIVISION },
+	{ "latlong", PLACE_LOCATION },     { "lat", PLACE_LATITUDE },
+	{ "long", PLACE_LONGITUDE },       { "lon", PLACE_LONGITUDE },
+	{ "lng", PLACE_LONGITUDE },
 };
 
 const char *
-said_part_name(enum said_part part)
+place_part_name(enum place_part part)
 {
-	return (unsigned)part < SAID_PART_COUNT ? part_names[part] : "?";
+	return (unsigned)part < PLACE_PARTS ? part_names[part] : "?";
 }
 
 int
-said_part_parse(struct slice word)
+place_part_parse(struct slice word)
 {
 	int part = words_find(part_names, word);
 
@@ -56,7 +56,7 @@ said_part_parse(struct slice word)
 }
 
 bool
-said_nothing(struct slice value)
+place_part_is_unknown(struct slice value)
 {
 	char text[PLACE_NAME_MAX];
 
@@ -87,7 +87,7 @@ is_number(struct slice s)
 static bool
 is_country(struct slice s)
 {
-	return s.n == 2 && !said_nothing(s) && places_country(s) != NULL;
+	return s.n == 2 && !place_part_is_unknown(s) && places_country(s) != NULL;
 }
 
 /* Commas that nothing stands behind, or before: one of several values was unknown. */
@@ -104,7 +104,7 @@ trim_commas(struct slice s)
 
 /* "city,lat,long", "lat,long", "country,city"; any of them may be empty or unknown. */
 static void
-put_place(struct said *s, struct slice value)
+put_place(struct place_parts *s, struct slice value)
 {
 	struct slice rest = value, lon, lat, first;
 	const char *end;
@@ -113,31 +113,31 @@ put_place(struct said *s, struct slice value)
 	lat = cut_last(&rest);
 	end = lon.p + lon.n;
 	if (is_number(lon) && is_number(lat))
-		said_put(s, SAID_LOCATION, slice_of(lat.p, (size_t)(end - lat.p)));
+		place_parts_put(s, PLACE_LOCATION, slice_of(lat.p, (size_t)(end - lat.p)));
 	else
 		rest = value;
 	rest = trim_commas(rest);
 	first = rest;
 	first = slice_trim(slice_cut(&first, ','));
 	if (is_country(first)) {
-		said_put(s, SAID_COUNTRY, first);
+		place_parts_put(s, PLACE_COUNTRY, first);
 		rest = trim_commas(slice_skip(rest, first.n));
 	}
-	said_put(s, SAID_CITY, rest);
+	place_parts_put(s, PLACE_CITY, rest);
 }
 
 static void
-put_pair(struct said *s, struct slice pair)
+put_pair(struct place_parts *s, struct slice pair)
 {
 	struct slice value = pair, key = slice_trim(slice_cut(&value, '='));
-	int part = said_part_parse(key);
+	int part = place_part_parse(key);
 
-	if (value.p != NULL && part >= 0 && part != SAID_PAIRS)
-		said_put(s, (enum said_part)part, value);
+	if (value.p != NULL && part >= 0 && part != PLACE_PAIRS)
+		place_parts_put(s, (enum place_part)part, value);
 }
 
 void
-said_put_pairs(struct said *s, struct slice pairs, char separator, bool strict)
+place_parts_put_pairs(struct place_parts *s, struct slice pairs, char separator, bool strict)
 {
 	struct slice rest = pairs;
 
@@ -155,60 +155,60 @@ said_put_pairs(struct said *s, struct slice pairs, char separator, bool strict)
 
 /* A number, or two, that may be on this earth; other parts are not looked at. */
 static bool
-is_on_earth(enum said_part part, struct slice value)
+is_on_earth(enum place_part part, struct slice value)
 {
 	char text[PLACE_NAME_MAX];
 	struct slice s = slice_of(text, claim_clean(value, text));
 	double a, b;
 
-	if (part == SAID_LOCATION)
+	if (part == PLACE_LOCATION)
 		return claim_location(s, &a, &b);
-	if (part == SAID_LATITUDE || part == SAID_LONGITUDE)
+	if (part == PLACE_LATITUDE || part == PLACE_LONGITUDE)
 		return s.n < DEGREES_MAX && text_to_double(s, &a) &&
-		       fabs(a) <= (part == SAID_LATITUDE ? 90 : 180);
+		       fabs(a) <= (part == PLACE_LATITUDE ? 90 : 180);
 	return true;
 }
 
 void
-said_put(struct said *s, enum said_part part, struct slice value)
+place_parts_put(struct place_parts *s, enum place_part part, struct slice value)
 {
 	value = slice_trim(value);
-	if (part == SAID_CITY)
+	if (part == PLACE_CITY)
 		value = trim_commas(value);
-	if (said_nothing(value) || !is_on_earth(part, value))
+	if (place_part_is_unknown(value) || !is_on_earth(part, value))
 		return;
-	if (part == SAID_PLACE)
+	if (part == PLACE_PLACE)
 		put_place(s, value);
-	else if (part == SAID_PAIRS)
-		said_put_pairs(s, value, ',', false);
+	else if (part == PLACE_PAIRS)
+		place_parts_put_pairs(s, value, ',', false);
 	else if (s->part[part].n == 0)
 		s->part[part] = value;
 }
 
 /* "lat,long" where there is one; "" else. */
 static void
-location_of(const struct said *s, char to[LOCATION_MAX])
+location_of(const struct place_parts *s, char to[LOCATION_MAX])
 {
 	char text[PLACE_NAME_MAX], half[PLACE_NAME_MAX];
 	double lat, lon;
 
-	claim_clean(s->part[SAID_LOCATION], text);
+	claim_clean(s->part[PLACE_LOCATION], text);
 	if (text_copy(to, LOCATION_MAX, slice_str(text)) && to[0] != '\0')
 		return;
-	claim_clean(s->part[SAID_LATITUDE], text);
-	claim_clean(s->part[SAID_LONGITUDE], half);
+	claim_clean(s->part[PLACE_LATITUDE], text);
+	claim_clean(s->part[PLACE_LONGITUDE], half);
 	snprintf(to, LOCATION_MAX, "%.*s,%.*s", DEGREES_MAX, text, DEGREES_MAX, half);
 	if (!claim_location(slice_str(to), &lat, &lon))
 		to[0] = '\0';
 }
 
 bool
-said_place(const struct said *s)
+place_parts_beyond_country(const struct place_parts *s)
 {
 	char location[LOCATION_MAX];
 
 	location_of(s, location);
-	return s->part[SAID_CITY].n > 0 || s->part[SAID_REGION].n > 0 || location[0] != '\0';
+	return s->part[PLACE_CITY].n > 0 || s->part[PLACE_REGION].n > 0 || location[0] != '\0';
 }
 
 /* A subdivision without its country: ISO 3166-2 has up to three letters or digits there. */
@@ -220,16 +220,16 @@ take_state(struct slice code, char state[4])
 
 /* The country, said or in front of the subdivision, and the subdivision without it: "" unknown. */
 static void
-country_of(const struct said *s, char country[3], char state[4])
+country_of(const struct place_parts *s, char country[3], char state[4])
 {
 	char text[PLACE_NAME_MAX];
-	struct slice sub = slice_of(text, claim_clean(s->part[SAID_COUNTRY], text));
+	struct slice sub = slice_of(text, claim_clean(s->part[PLACE_COUNTRY], text));
 	const char *code = places_country(sub);
 
 	country[0] = state[0] = '\0';
 	if (code != NULL)
 		text_copy(country, 3, slice_str(code));
-	sub = slice_of(text, claim_clean(s->part[SAID_SUBDIVISION], text));
+	sub = slice_of(text, claim_clean(s->part[PLACE_SUBDIVISION], text));
 	if (take_state(sub, state) || sub.n < 4)
 		return;
 	code = places_country(slice_of(text, 2));
@@ -240,9 +240,10 @@ country_of(const struct said *s, char country[3], char state[4])
 }
 
 void
-said_claim(const struct said *s, enum locality_source source, bool trusted, struct claims *claims)
+place_parts_claim(const struct place_parts *s, enum locality_source source, bool trusted,
+		  struct claims *claims)
 {
-	struct slice city = s->part[SAID_CITY], country = s->part[SAID_COUNTRY];
+	struct slice city = s->part[PLACE_CITY], country = s->part[PLACE_COUNTRY];
 	char code[3], state[4], location[LOCATION_MAX];
 	struct buf named = { .cap = 4096 };
 
@@ -262,7 +263,7 @@ said_claim(const struct said *s, enum locality_source source, bool trusted, stru
 	location_of(s, location);
 	if (location[0] != '\0')
 		claims_add(claims, source, CLAIM_LOCATION, trusted, slice_str(location));
-	if (s->part[SAID_REGION].n > 0)
-		claims_add(claims, source, CLAIM_REGION, trusted, s->part[SAID_REGION]);
+	if (s->part[PLACE_REGION].n > 0)
+		claims_add(claims, source, CLAIM_REGION, trusted, s->part[PLACE_REGION]);
 	buf_fini(&named);
 }

@@ -8,8 +8,8 @@
  *
  * Source: PostgreSQL documentation, "Lexical Structure".
  */
-#ifndef PROTOCOL_LEXER_H
-#define PROTOCOL_LEXER_H
+#ifndef PROTOCOL_CONSOLE_LEXER_H
+#define PROTOCOL_CONSOLE_LEXER_H
 
 #include <stddef.h>
 
