@@ -69,8 +69,13 @@ answered_by(struct exchange *x, char type)
 	if (fits(r, a))
 		return r;
 	if (type == MSG_PARSE_COMPLETE || type == MSG_CLOSE_COMPLETE)
-		return find_completed(x, type == MSG_PARSE_COMPLETE ? MSG_PARSE : MSG_CLOSE);
-	return NULL;
+		r = find_completed(x, type == MSG_PARSE_COMPLETE ? MSG_PARSE : MSG_CLOSE);
+	else if (r == NULL || r->type == MSG_QUERY)
+		return NULL;
+	else
+		r = NULL;
+	x->list->strayed |= r == NULL && a->ends && rounds_pending(x) == 0;
+	return r;
 }
 
 /* ---- the server's bytes ---- */

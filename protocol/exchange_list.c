@@ -18,12 +18,6 @@
 
 /* ---- the list ---- */
 
-static bool
-ends_round(char type)
-{
-	return type == MSG_SYNC || type == MSG_QUERY || type == MSG_FUNCTION_CALL;
-}
-
 /* It is there, or (by -1) is no more. */
 static void
 count_request(struct exchange *x, char type, uint32_t by)
@@ -44,10 +38,11 @@ make_room(struct exchange_list *l)
 {
 	if (l->n < l->size)
 		return;
-	if (l->head > l->size / 2) {
-		memmove(l->v, l->v + l->head, (l->n - l->head) * sizeof(*l->v));
-		l->n -= l->head;
-		l->head = 0;
+	if (l->heard > l->size / 2) {
+		memmove(l->v, l->v + l->heard, (l->n - l->heard) * sizeof(*l->v));
+		l->n -= l->heard;
+		l->head -= l->heard;
+		l->heard = 0;
 		return;
 	}
 	l->size *= 2;
@@ -62,6 +57,7 @@ push(struct exchange *x, char type)
 	struct exchange_list *l = x->list;
 
 	make_room(l);
+	l->strayed = l->strayed && l->heard < l->n;
 	l->v[l->n] = (struct exchange_request){ .type = type };
 	count_request(x, type, 1);
 	return &l->v[l->n++];
@@ -74,8 +70,10 @@ list_end_oldest(struct exchange *x, enum request_outcome how)
 	struct exchange_request r = l->v[l->head++];
 
 	count_request(x, r.type, UINT32_MAX);
-	if (list_is_empty(l))
-		l->head = l->n = 0;
+	if (!l->kept || ends_round(r.type))
+		l->heard = l->head;
+	if (l->heard == l->n)
+		l->heard = l->head = l->n = 0;
 	if (l->observer != NULL)
 		l->observer->ended(l->arg, &r, how);
 }
@@ -172,7 +170,22 @@ exchange_keep_listed(struct exchange *x, bool kept)
 	if (!x->listed)
 		return;
 	x->list->kept = kept;
+	if (!kept)
+		exchange_note_heard(x);
 	list_end_if_idle(x);
+}
+
+bool
+exchange_is_kept(const struct exchange *x)
+{
+	return x->listed && x->list->kept;
+}
+
+void
+exchange_note_heard(struct exchange *x)
+{
+	if (x->listed)
+		x->list->heard = x->list->head;
 }
 
 void
@@ -439,6 +452,7 @@ ignore_syncs_from(struct exchange *x, uint32_t i)
 	}
 	memmove(l->v + (to - i), l->v + l->head, i * sizeof(*l->v));
 	l->head = to - i;
+	l->heard = l->head; /* nor is it a COMMIT that is outstanding */
 }
 
 /* A CopyDone was sent in the sequence that was open when the list began, somewhere. */
@@ -476,7 +490,7 @@ list_end_round(struct exchange *x)
 	struct exchange_list *l = x->list;
 
 	rounds_forget(x); /* CopyDones of a sequence that is over */
-	while (!list_is_empty(l) && !ends_round(l->v[l->head].type))
+	for (; !list_is_empty(l) && !ends_round(l->v[l->head].type); l->strayed = true)
 		list_end_oldest(x, REQUEST_SKIPPED);
 	if (!list_is_empty(l))
 		list_end_oldest(x, REQUEST_DONE);

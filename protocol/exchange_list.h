@@ -16,6 +16,7 @@
 #ifndef PROTOCOL_EXCHANGE_LIST_H
 #define PROTOCOL_EXCHANGE_LIST_H
 
+#include "base/buf.h"
 #include "protocol/exchange.h"
 #include "protocol/frame.h"
 
@@ -72,6 +73,14 @@ void exchange_list(struct exchange *x, const struct exchange_observer *observer,
 void exchange_unlist(struct exchange *x);
 /* It does not go away by itself (true), or does again. */
 void exchange_keep_listed(struct exchange *x, bool kept);
+bool exchange_is_kept(const struct exchange *x);
+/* What the server has answered up to now the client has heard; of a list that is kept. Else it has
+ * heard what a ReadyForQuery has ended. */
+void exchange_note_heard(struct exchange *x);
+/* What a server says when the one command that is outstanding was a COMMIT, and is done: the
+ * answers that the client has not heard. False: it is not known, or more than that is outstanding.
+ */
+bool exchange_put_commit(const struct exchange *x, struct buf *out);
 /* No request that is listed now is tagged any more. */
 void exchange_untag(struct exchange *x);
 

@@ -6,6 +6,7 @@
 #define PROTOCOL_EXCHANGE_LIST_INT_H
 
 #include "protocol/exchange_list.h"
+#include "protocol/message.h"
 
 #define EXCHANGE_LIST_FIRST 16
 
@@ -14,6 +15,8 @@ struct exchange_list {
 	const struct exchange_observer *observer; /* or NULL */
 	void *arg;
 	struct exchange_request *v; /* those from `head` to `n` are outstanding, oldest first */
+	uint32_t heard;             /* … those from here to `head` are answered, and kept for
+				       exchange_put_commit() */
 	uint32_t head, n, size;
 	uint32_t ends, parses, closes; /* of those: what ends a round, Parses, Closes */
 	/* the server's message that is passing … */
@@ -23,10 +26,18 @@ struct exchange_list {
 	bool answers;      /* … it answers the oldest request … */
 	bool ends_request; /* … to the end */
 	bool kept;         /* exchange_keep_listed() */
+	bool strayed;      /* the server has said what no request asked for */
 	uint8_t have;      /* bytes of a header that are kept back */
 	char head_bytes[EXCHANGE_HELD_MAX];
 	struct exchange_request first[EXCHANGE_LIST_FIRST]; /* `v` until there are more */
 };
+
+/* A ReadyForQuery answers it. */
+static inline bool
+ends_round(char type)
+{
+	return type == MSG_SYNC || type == MSG_QUERY || type == MSG_FUNCTION_CALL;
+}
 
 static inline bool
 list_is_empty(const struct exchange_list *l)

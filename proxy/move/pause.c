@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "protocol/awaited.h"
 #include "protocol/exchange.h"
+#include "protocol/exchange_list.h"
 #include "proxy/move/pauses.h"
 #include "proxy/move/rehome_int.h"
 #include "proxy/move/straggle.h"
@@ -173,24 +173,21 @@ go_on(struct session *s)
 	stream_want(&s->client, (short)((s->client.interest & ~EV_CLOSED) | what));
 }
 
-/* From the first message that goes to a server that owes nothing, what it has to answer is noted.
- */
+/* From the first message that goes to a server of which nothing is outstanding, its exchange is
+ * listed: an answer may have to be given in its place. */
 static void
-note_awaited(struct session *s, const char *p, size_t n)
+list_exchange(struct session *s, const char *p, size_t n)
 {
-	bool holds = settings_hold(s) || (s->pooled != NULL && pooled_holds(s->pooled));
-	bool begins = !exchange_is_busy(&s->exchange) &&
-		      exchange_at_client_boundary(&s->exchange) &&
-		      exchange_at_server_boundary(&s->exchange) && !holds;
+	struct exchange *x = &s->exchange;
 
-	if (s->awaited == NULL) {
-		if (!begins || !pause_is_frozen(s))
-			return;
-		s->awaited = xcalloc(1, sizeof(*s->awaited));
-	}
-	if (begins)
-		awaited_begin(s->awaited);
-	awaited_client(s->awaited, p, n);
+	(void)p;
+	(void)n;
+	if (!pause_is_frozen(s) || exchange_is_busy(x) || !exchange_at_client_boundary(x) ||
+	    !exchange_at_server_boundary(x))
+		return;
+	if (!exchange_is_listed(x))
+		exchange_list(x, NULL, NULL);
+	exchange_keep_listed(x, true);
 }
 
 void
@@ -219,8 +216,9 @@ on_server_lost(struct session *s)
 static void
 on_server_sent(struct session *s, const struct answer *a)
 {
-	if (s->awaited != NULL)
-		awaited_server(s->awaited, a->p, a->n);
+	(void)a;
+	if (s->straggle == NULL)
+		exchange_note_heard(&s->exchange);
 	pause_on_server(s);
 }
 
@@ -233,7 +231,7 @@ doing(const struct session *s)
 const struct observer pause_observer = {
 	.name = "pause",
 	.holds_client = holds_client,
-	.on_client_read = note_awaited,
+	.on_client_read = list_exchange,
 	.on_server_lost = on_server_lost,
 	.on_server_sent = on_server_sent,
 	.doing = doing,
@@ -280,10 +278,8 @@ begin_again(struct session *s)
 static void
 look_at(struct session *s)
 {
-	if (s->awaited != NULL && s->straggle == NULL && !pause_is_frozen(s)) {
-		free(s->awaited);
-		s->awaited = NULL;
-	}
+	if (s->straggle == NULL && !pause_is_frozen(s))
+		exchange_keep_listed(&s->exchange, false);
 	if (s->rehome != NULL && !is_paused(s))
 		rehome_on_thaw(s);
 	if (s->state == SESSION_RELAY)

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "migration/types.h"
-#include "protocol/awaited.h"
 #include "protocol/exchange.h"
 #include "protocol/exchange_list.h"
 #include "protocol/frame.h"
@@ -77,10 +76,12 @@ put_commit(const struct straggle *st, struct buf *out)
 {
 	const struct session *s = st->session;
 
-	if (st->deaf || exchange_pending(&s->exchange) != 1)
+	bool holds = settings_hold(s) || (s->pooled != NULL && pooled_holds(s->pooled));
+
+	if (st->deaf || holds || exchange_pending(&s->exchange) != 1)
 		return false;
-	if (s->awaited != NULL)
-		return awaited_put_commit(s->awaited, out);
+	if (exchange_is_kept(&s->exchange))
+		return exchange_put_commit(&s->exchange, out);
 	if (!exchange_awaits_query(&s->exchange))
 		return false;
 	message_put_command_complete(out, "COMMIT");
@@ -140,8 +141,6 @@ straggle_finish(struct straggle *st)
 		session_abort(s, WHY_MOVED); /* in the middle of a message: nothing can be said */
 		return;
 	}
-	if (s->awaited != NULL)
-		awaited_server(s->awaited, st->said.p, n);
 	told = n == 0 || session_say(s, st->said.p, n);
 	buf_clear(&st->said);
 	if (!told)

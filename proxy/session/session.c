@@ -215,8 +215,6 @@ drop_server(struct session *s)
 {
 	observers_server_gone(s);
 	exchange_fini(&s->exchange);
-	free(s->awaited);
-	s->awaited = NULL;
 	server_free(s->server);
 	s->server = NULL;
 }

@@ -30,7 +30,6 @@
 #include "proxy/session/session.h"
 #include "proxy/session/states.h"
 
-struct awaited;
 struct conf_database;
 struct console;
 struct credential;
@@ -75,7 +74,6 @@ struct session {
 	bool fatal_told;               /* the node's own FATAL has been forwarded */
 	bool terminated;               /* the client has said Terminate */
 	uint32_t quiet_moved;          /* what had moved when last looked at (its low bits) */
-	struct awaited *awaited;       /* while it is frozen: what its server has to answer */
 	struct login *login;           /* until ready, or NULL */
 	struct console *console;       /* a console session, or NULL */
 	struct http_conn *http;        /* it speaks, or came by, HTTP; or NULL */
