@@ -96,7 +96,7 @@ addr_parse_port(struct slice s, struct addr *out)
 	return true;
 }
 
-WARM bool
+HOT bool
 addr_from_sockaddr(const struct sockaddr *sa, struct addr *out)
 {
 	struct addr a = { 0 };
@@ -125,7 +125,7 @@ addr_from_sockaddr(const struct sockaddr *sa, struct addr *out)
 	return true;
 }
 
-WARM socklen_t
+HOT socklen_t
 addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(a->port) };
@@ -162,7 +162,7 @@ print_ipv4(const uint8_t ip[4], char *to)
 	*to = '\0';
 }
 
-WARM const char *
+HOT const char *
 addr_print_ip(const struct addr *a, char to[ADDR_TEXT_MAX])
 {
 	if (a->family == ADDR_IPV4)
@@ -260,7 +260,7 @@ cidrlist_add(struct cidrlist *l, struct slice text)
 	return true;
 }
 
-WARM bool
+HOT bool
 cidrlist_has(const struct cidrlist *l, const struct addr *a)
 {
 	for (size_t i = 0; i < l->n; i++) {

@@ -11,27 +11,27 @@
 #include "base/hot.h"
 #include "base/mem.h"
 
-WARM void
+HOT void
 buf_init(struct buf *b, size_t cap)
 {
 	*b = (struct buf){ .cap = cap };
 }
 
-WARM void
+HOT void
 buf_fini(struct buf *b)
 {
 	free(b->p);
 	*b = (struct buf){ .cap = b->cap };
 }
 
-WARM void
+HOT void
 buf_clear(struct buf *b)
 {
 	b->n = 0;
 	b->failed = false;
 }
 
-WARM void
+HOT void
 buf_drop(struct buf *b, size_t n)
 {
 	BUG_ON(n > b->n);
@@ -43,7 +43,7 @@ buf_drop(struct buf *b, size_t n)
 	memmove(b->p, b->p + n, b->n);
 }
 
-WARM char *
+HOT char *
 buf_reserve(struct buf *b, size_t n)
 {
 	size_t cap = b->cap != 0 ? b->cap : BUF_CAP_DEFAULT;
@@ -84,27 +84,27 @@ append(struct buf *b, const void *p, size_t n)
 	b->n += n;
 }
 
-WARM void
+HOT void
 buf_put(struct buf *b, const void *p, size_t n)
 {
 	if (n > 0)
 		append(b, p, n);
 }
 
-WARM void
+HOT void
 buf_slice(struct buf *b, struct slice s)
 {
 	if (s.n > 0)
 		append(b, s.p, s.n);
 }
 
-WARM void
+HOT void
 buf_u8(struct buf *b, uint8_t v)
 {
 	append(b, &v, 1);
 }
 
-WARM void
+HOT void
 buf_u16(struct buf *b, uint16_t v)
 {
 	uint8_t bytes[2] = { (uint8_t)(v >> 8), (uint8_t)v };
@@ -112,7 +112,7 @@ buf_u16(struct buf *b, uint16_t v)
 	append(b, bytes, sizeof(bytes));
 }
 
-WARM void
+HOT void
 buf_u32(struct buf *b, uint32_t v)
 {
 	uint8_t bytes[4];
@@ -128,19 +128,19 @@ buf_u64(struct buf *b, uint64_t v)
 	buf_u32(b, (uint32_t)v);
 }
 
-WARM void
+HOT void
 buf_cstr(struct buf *b, const char *s)
 {
 	buf_put(b, s, strlen(s) + 1);
 }
 
-WARM void
+HOT void
 buf_str(struct buf *b, const char *s)
 {
 	buf_put(b, s, strlen(s));
 }
 
-WARM void
+HOT void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
@@ -150,7 +150,7 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 }
 
-WARM void
+HOT void
 buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
@@ -188,7 +188,7 @@ buf_take_text(struct buf *b)
 	return text;
 }
 
-WARM size_t
+HOT size_t
 buf_message(struct buf *b, char type)
 {
 	size_t at;
@@ -200,7 +200,7 @@ buf_message(struct buf *b, char type)
 	return at;
 }
 
-WARM void
+HOT void
 buf_message_end(struct buf *b, size_t at)
 {
 	if (b->failed)

@@ -16,7 +16,7 @@ read_clock(clockid_t id)
 	return ts.tv_sec * USEC_PER_SEC + ts.tv_nsec / 1000;
 }
 
-WARM int64_t
+HOT int64_t
 clock_us(void)
 {
 	return read_clock(CLOCK_MONOTONIC);

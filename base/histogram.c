@@ -54,7 +54,7 @@ native_slot(int64_t us)
 	return i < HISTOGRAM_FIRST ? 0 : (unsigned)(i - HISTOGRAM_FIRST);
 }
 
-WARM void
+HOT void
 histogram_observe(struct histogram *h, int64_t us)
 {
 	unsigned i = 0;

@@ -41,7 +41,7 @@ log_get_level(void)
 	return (enum log_level)atomic_load_explicit(&log_threshold, memory_order_relaxed);
 }
 
-WARM bool
+HOT bool
 log_wants(enum log_level level)
 {
 	return level >= log_get_level();

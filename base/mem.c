@@ -23,7 +23,7 @@ out_of_memory(void)
  * that up to this size), which calloc() passes by. */
 #define CACHED_MAX ((size_t)1024)
 
-WARM void *
+HOT void *
 xcalloc(size_t n, size_t size)
 {
 	size_t bytes;
@@ -41,7 +41,7 @@ xcalloc(size_t n, size_t size)
 	return p;
 }
 
-WARM void *
+HOT void *
 xmalloc(size_t size)
 {
 	void *p = malloc(size > 0 ? size : 1);
@@ -51,7 +51,7 @@ xmalloc(size_t size)
 	return p;
 }
 
-WARM void *
+HOT void *
 xreallocarray(void *p, size_t n, size_t size)
 {
 	size_t bytes;

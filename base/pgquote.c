@@ -83,7 +83,7 @@ pgquote_literal(struct buf *b, struct slice s)
 	put_quoted(b, s, s.n > 0 && memchr(s.p, '\\', s.n) != NULL ? &escaped : &plain_style);
 }
 
-WARM void
+HOT void
 pgquote_literal_ascii(struct buf *b, struct slice s)
 {
 	static const struct style escaped = {

@@ -9,7 +9,7 @@
 #include "base/bug.h"
 #include "base/hot.h"
 
-WARM void
+HOT void
 random_take(struct random *r, void *to, size_t n)
 {
 	uint8_t *from;

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/hot.h"
 
-WARM bool
+HOT bool
 text_copy(char *to, size_t size, struct slice s)
 {
 	size_t n = s.n < size ? s.n : size - 1;

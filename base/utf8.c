@@ -32,7 +32,7 @@ fits(const struct lead *lead, const uint8_t *p, size_t n)
 	return true;
 }
 
-WARM size_t
+HOT size_t
 utf8_sequence(struct slice s)
 {
 	for (size_t i = 0; s.n > 0 && i < sizeof(leads) / sizeof(leads[0]); i++)
@@ -62,7 +62,7 @@ utf8_is_control(const char *p, size_t n)
 	return a < ' ' || a == 127 || (n == 2 && a == 0xc2 && (unsigned char)p[1] < 0xa0);
 }
 
-WARM void
+HOT void
 utf8_put(struct buf *b, struct slice s)
 {
 	while (s.n > 0) {

@@ -7,7 +7,7 @@
 
 static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-WARM void
+HOT void
 b64_put(struct buf *b, const void *p, size_t n)
 {
 	const uint8_t *in = p;
@@ -55,7 +55,7 @@ group(const char *p, size_t n, uint32_t *out)
 	return true;
 }
 
-WARM bool
+HOT bool
 b64_decode(struct slice text, uint8_t *to, size_t size, size_t *n)
 {
 	size_t pad = 0, length;

@@ -35,7 +35,7 @@ is_at_end(struct sqltoken_scan *s)
 	return s->endless == NULL;
 }
 
-WARM enum deallocate_what
+HOT enum deallocate_what
 deallocate_read(struct slice sql, struct deallocate *out)
 {
 	struct sqltoken_scan s = sqltoken_begin(sql);

@@ -22,13 +22,13 @@ typedef unsigned (*exchange_handler)(struct exchange *x);
 
 static_assert(sizeof(struct exchange) == 64, "struct exchange is meant to be one cache line");
 
-WARM void
+HOT void
 exchange_init(struct exchange *x, enum replication kind)
 {
 	*x = (struct exchange){ .tx = 'I', .replication = kind != REPLICATION_NONE };
 }
 
-void
+HOT void
 exchange_fini(struct exchange *x)
 {
 	exchange_unlist(x);
@@ -50,7 +50,7 @@ exchange_restart(struct exchange *x)
 	x->query_ends = was.query_ends;
 }
 
-void
+HOT void
 exchange_set_query_ends(struct exchange *x, bool ends)
 {
 	x->query_ends = ends;
@@ -160,7 +160,7 @@ exchange_on_copy_end(struct exchange *x)
 	return 0;
 }
 
-static WARM unsigned
+static HOT unsigned
 on_terminate(struct exchange *x)
 {
 	x->terminated = 1;
@@ -393,7 +393,7 @@ read_status(struct exchange *x, char status, struct exchange_tally *tally)
 }
 
 /* n > 0 bytes of a body whose type handler asked for them; `last` where it ends with them. */
-unsigned
+HOT unsigned
 look_at_server_body(struct exchange *x, struct slice part, bool last, struct exchange_tally *tally)
 {
 	if (x->server.type == 'Z')
@@ -547,7 +547,7 @@ rest_of(const struct exchange_side *side, const char *p, size_t n)
 	return n < rest ? n : rest;
 }
 
-WARM size_t
+HOT size_t
 exchange_client_rest(const struct exchange *x, const char *p, size_t n)
 {
 	return rest_of(&x->client, p, n);

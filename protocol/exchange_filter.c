@@ -285,7 +285,7 @@ exchange_filter(struct exchange *x, char *p, size_t *n, struct exchange_tally *t
 	return filter(x, p, n, tally);
 }
 
-WARM size_t
+HOT size_t
 exchange_put_held(const struct exchange *x, char *to)
 {
 	if (!x->listed)

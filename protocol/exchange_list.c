@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/exchange_int.h"
 #include "protocol/message.h"
@@ -141,7 +142,7 @@ become_compact(struct exchange *x)
 	x->beyond = x->pending > 0;
 }
 
-void
+HOT void
 exchange_unlist(struct exchange *x)
 {
 	uint32_t pending = x->pending;

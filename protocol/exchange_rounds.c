@@ -94,7 +94,7 @@ rounds_forget(struct exchange *x)
 	x->beyond = 0;
 }
 
-WARM void
+HOT void
 round_add(struct exchange *x, enum round u)
 {
 	if (x->beyond || x->queued == ROUNDS_MAX) {
@@ -106,7 +106,7 @@ round_add(struct exchange *x, enum round u)
 
 /* ---- what is outstanding ---- */
 
-WARM void
+HOT void
 await_round_slow(struct exchange *x, enum round u)
 {
 	if (x->pending == UINT32_MAX)
@@ -177,7 +177,7 @@ drop_behind(struct exchange *x, enum round u)
 }
 
 /* The oldest round is done, and the marks before it with it. */
-static WARM void
+static HOT void
 drop_oldest(struct exchange *x)
 {
 	enum round u = ROUND_COPY_END;
@@ -195,7 +195,7 @@ drop_oldest(struct exchange *x)
 }
 
 /* One ReadyForQuery has come: the oldest round is done, and the marks before it with it. */
-WARM void
+HOT void
 round_answered_slow(struct exchange *x)
 {
 	if (is_surplus(x)) {
@@ -312,7 +312,7 @@ attribute_error(struct exchange *x)
 
 /* ---- answers ---- */
 
-WARM bool
+HOT bool
 exchange_is_idle(const struct exchange *x)
 {
 	return x->pending == 0 && !exchange_is_open(x) && x->copy == EXCHANGE_COPY_NONE &&
@@ -347,7 +347,7 @@ exchange_is_busy(const struct exchange *x)
 	return x->pending > 0 || exchange_is_open(x) || x->copy != EXCHANGE_COPY_NONE;
 }
 
-WARM bool
+HOT bool
 exchange_is_settled(const struct exchange *x)
 {
 	return !exchange_is_busy(x) && x->unsure == 0 && exchange_at_client_boundary(x);
@@ -363,14 +363,14 @@ exchange_awaits_query(const struct exchange *x)
 	       !exchange_is_open(x) && x->copy == EXCHANGE_COPY_NONE;
 }
 
-WARM bool
+HOT bool
 exchange_safe_point(const struct exchange *x)
 {
 	return exchange_is_idle(x) && x->unsure == 0 && !x->terminated &&
 	       x->replication == REPLICATION_NONE;
 }
 
-WARM enum exchange_activity
+HOT enum exchange_activity
 exchange_activity(const struct exchange *x)
 {
 	if (x->copy == EXCHANGE_COPY_BOTH)

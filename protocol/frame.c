@@ -7,7 +7,7 @@
 
 #include "base/hot.h"
 
-WARM enum parse
+HOT enum parse
 frame_cut(struct slice in, size_t max_len, struct frame *out)
 {
 	size_t len;
@@ -70,7 +70,7 @@ framer_next(struct framer *f, struct slice *in, struct frame_piece *out)
 	return PARSE_DONE;
 }
 
-WARM enum parse
+HOT enum parse
 frame_cut_startup(struct slice in, struct slice *packet)
 {
 	size_t len;

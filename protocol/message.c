@@ -50,7 +50,7 @@ take_bytes(struct slice *s, size_t n, struct slice *out)
 	return true;
 }
 
-static WARM bool
+static HOT bool
 take_cstr(struct slice *s, struct slice *out)
 {
 	const char *end = s->n > 0 ? memchr(s->p, '\0', s->n) : NULL;
@@ -70,7 +70,7 @@ take_array(struct slice *s, size_t size, uint16_t *n, struct slice *out)
 }
 
 /* Text from the wire where a NUL ends it: what stands before the first NUL. */
-static WARM void
+static HOT void
 put_cstr(struct buf *b, struct slice s)
 {
 	buf_slice(b, slice_cut(&s, '\0'));
@@ -78,7 +78,7 @@ put_cstr(struct buf *b, struct slice s)
 }
 
 /* The same where there is room: the place behind it. */
-static WARM char *
+static HOT char *
 lay_cstr(char *to, struct slice s)
 {
 	if (s.n > 0)
@@ -217,7 +217,7 @@ message_report_err(const struct message_report *r, struct err *e)
 
 /* ---- authentication ---- */
 
-WARM void
+HOT void
 message_put_auth(struct buf *b, enum auth_code code, struct slice data)
 {
 	size_t at = buf_message(b, MSG_AUTHENTICATION);
@@ -227,7 +227,7 @@ message_put_auth(struct buf *b, enum auth_code code, struct slice data)
 	buf_message_end(b, at);
 }
 
-WARM void
+HOT void
 message_put_auth_sasl(struct buf *b, const char *const *mechanisms, size_t n)
 {
 	size_t at = buf_message(b, MSG_AUTHENTICATION);
@@ -251,7 +251,7 @@ is_mechanism_list(struct slice list)
 	return false;
 }
 
-WARM enum parse
+HOT enum parse
 message_parse_auth(struct slice body, struct message_auth *out)
 {
 	struct message_auth m;
@@ -280,7 +280,7 @@ message_next_mechanism(struct slice *list, struct slice *name)
 	return true;
 }
 
-WARM bool
+HOT bool
 message_offers(struct slice list, const char *mechanism)
 {
 	struct slice name;
@@ -311,7 +311,7 @@ message_put_auth_sasl_without(struct buf *b, struct slice list, const char *with
 	return n;
 }
 
-WARM enum parse
+HOT enum parse
 message_parse_sasl_initial(struct slice body, struct message_sasl_initial *out)
 {
 	struct message_sasl_initial m = { 0 };
@@ -376,7 +376,7 @@ message_put_password(struct buf *b, struct slice password)
 
 /* ---- the end of the login ---- */
 
-WARM void
+HOT void
 message_put_parameter(struct buf *b, struct slice name, struct slice value)
 {
 	struct slice a = slice_cut(&name, '\0'), v = slice_cut(&value, '\0');
@@ -392,7 +392,7 @@ message_put_parameter(struct buf *b, struct slice name, struct slice value)
 	b->n += 1 + n;
 }
 
-WARM enum parse
+HOT enum parse
 message_parse_parameter(struct slice body, struct message_parameter *out)
 {
 	struct message_parameter m;
@@ -403,7 +403,7 @@ message_parse_parameter(struct slice body, struct message_parameter *out)
 	return PARSE_DONE;
 }
 
-WARM void
+HOT void
 message_put_key(struct buf *b, uint32_t pid, struct slice secret)
 {
 	size_t at = buf_message(b, MSG_BACKEND_KEY);
@@ -413,7 +413,7 @@ message_put_key(struct buf *b, uint32_t pid, struct slice secret)
 	buf_message_end(b, at);
 }
 
-WARM enum parse
+HOT enum parse
 message_parse_key(struct slice body, struct message_key *out)
 {
 	struct message_key m;
@@ -425,7 +425,7 @@ message_parse_key(struct slice body, struct message_key *out)
 	return PARSE_DONE;
 }
 
-WARM void
+HOT void
 message_put_ready(struct buf *b, char status)
 {
 	size_t at = buf_message(b, MSG_READY);
@@ -434,7 +434,7 @@ message_put_ready(struct buf *b, char status)
 	buf_message_end(b, at);
 }
 
-WARM enum parse
+HOT enum parse
 message_parse_ready(struct slice body, char *status)
 {
 	if (body.n != 1 || (body.p[0] != 'I' && body.p[0] != 'T' && body.p[0] != 'E'))
@@ -565,7 +565,7 @@ message_put_bare(struct buf *b, enum message_type type)
 	buf_message_end(b, at);
 }
 
-WARM void
+HOT void
 message_put_query(struct buf *b, struct slice sql)
 {
 	size_t at = buf_message(b, MSG_QUERY);
@@ -608,7 +608,7 @@ message_put_statement(struct buf *b, struct slice name, struct slice sql)
 
 /* ---- the query protocols: what a client sends ---- */
 
-WARM enum parse
+HOT enum parse
 message_parse_query(struct slice body, struct slice *sql)
 {
 	return message_parse_password(body, sql); /* one string, too */

@@ -21,7 +21,7 @@
 
 /* Hash a block that is the key under a mask, then the data (RFC 2104). The context has fetched its
  * algorithm: to begin anew costs no second search for it, which takes longer than the hash. */
-static WARM bool
+static HOT bool
 hash_masked(EVP_MD_CTX *ctx, const uint8_t key[SCRAM_KEY_BYTES], uint8_t mask, struct slice data,
 	    uint8_t out[SCRAM_KEY_BYTES])
 {
@@ -38,7 +38,7 @@ hash_masked(EVP_MD_CTX *ctx, const uint8_t key[SCRAM_KEY_BYTES], uint8_t mask, s
 	return ok;
 }
 
-WARM bool
+HOT bool
 scram_hmac(const uint8_t key[SCRAM_KEY_BYTES], struct slice data, uint8_t out[SCRAM_KEY_BYTES])
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -103,7 +103,7 @@ scram_refused(struct err *e)
 
 /* Verifiers. */
 
-WARM bool
+HOT bool
 scram_key_decode(struct slice text, uint8_t out[SCRAM_KEY_BYTES])
 {
 	size_t n;
@@ -193,7 +193,7 @@ scram_keys_make(struct slice password, struct slice salt, int iterations, struct
 	return ok ? 0 : scram_library_failed(e);
 }
 
-WARM bool
+HOT bool
 scram_keys_fit(const struct scram_keys *k, const struct scram_verifier *v)
 {
 	uint8_t stored[SCRAM_KEY_BYTES];
@@ -204,7 +204,7 @@ scram_keys_fit(const struct scram_keys *k, const struct scram_verifier *v)
 	return fit;
 }
 
-WARM void
+HOT void
 scram_keys_wipe(struct scram_keys *k)
 {
 	OPENSSL_cleanse(k, sizeof(*k));
@@ -231,7 +231,7 @@ scram_verifier_make(struct slice password, struct slice salt, int iterations,
 	return result;
 }
 
-WARM void
+HOT void
 scram_verifier_mock(struct slice user, const uint8_t secret[SCRAM_KEY_BYTES],
 		    struct scram_verifier *out)
 {
@@ -261,7 +261,7 @@ scram_verifier_wipe(struct scram_verifier *v)
 
 /* Messages: attributes "x=value" with commas between them. */
 
-WARM void
+HOT void
 scram_nonce(const uint8_t random[SCRAM_NONCE_BYTES], char to[SCRAM_NONCE_TEXT + 1])
 {
 	struct buf b;
@@ -273,7 +273,7 @@ scram_nonce(const uint8_t random[SCRAM_NONCE_BYTES], char to[SCRAM_NONCE_TEXT + 
 	buf_fini(&b);
 }
 
-WARM bool
+HOT bool
 scram_nonce_is_printable(struct slice nonce)
 {
 	for (size_t i = 0; i < nonce.n; i++) {
@@ -283,14 +283,14 @@ scram_nonce_is_printable(struct slice nonce)
 	return nonce.n > 0;
 }
 
-WARM void
+HOT void
 scram_nonce_copy(char to[SCRAM_NONCE_MAX + 1], const char *nonce)
 {
 	BUG_ON(!scram_nonce_is_printable(slice_str(nonce)));
 	BUG_ON(!text_copy(to, SCRAM_NONCE_MAX + 1, slice_str(nonce)));
 }
 
-WARM bool
+HOT bool
 scram_attribute(struct slice *rest, char name, struct slice *value)
 {
 	struct slice all = *rest, one;
@@ -305,7 +305,7 @@ scram_attribute(struct slice *rest, char name, struct slice *value)
 	return true;
 }
 
-WARM int
+HOT int
 scram_begin(enum scram_step *step, enum scram_step wanted, struct slice message, struct err *e)
 {
 	bool in_turn = *step == wanted;
@@ -320,13 +320,13 @@ scram_begin(enum scram_step *step, enum scram_step wanted, struct slice message,
 	return 0;
 }
 
-WARM int
+HOT int
 scram_built(const struct buf *b, struct err *e)
 {
 	return b->failed ? err_set(e, "53200", "SCRAM: out of memory") : 0;
 }
 
-WARM bool
+HOT bool
 scram_mask(const uint8_t stored_key[SCRAM_KEY_BYTES], const struct buf *auth,
 	   uint8_t key_or_proof[SCRAM_KEY_BYTES])
 {
@@ -345,7 +345,7 @@ scram_gs2_header(char flag)
 	return flag == 'p' ? "p=tls-server-end-point,," : flag == 'y' ? "y,," : "n,,";
 }
 
-WARM void
+HOT void
 scram_put_binding(struct buf *b, char flag, const struct scram_binding *binding)
 {
 	uint8_t all[64 + SCRAM_BINDING_MAX];

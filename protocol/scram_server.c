@@ -11,7 +11,7 @@
 #define GS2_TYPE "p="
 #define GS2_PLUS "p=tls-server-end-point"
 
-WARM void
+HOT void
 scram_server_init(struct scram_server *s, const struct scram_verifier *v, const char *nonce)
 {
 	*s = (struct scram_server){ .verifier = *v };
@@ -19,7 +19,7 @@ scram_server_init(struct scram_server *s, const struct scram_verifier *v, const 
 	buf_init(&s->auth, SCRAM_AUTH_MAX);
 }
 
-WARM void
+HOT void
 scram_server_bind(struct scram_server *s, const struct scram_binding *b)
 {
 	BUG_ON(s->step != SCRAM_START || b->n > SCRAM_BINDING_MAX);
@@ -94,7 +94,7 @@ check_mechanism(const struct scram_server *s, struct slice mechanism, struct err
 	return scram_malformed(e, "the mechanism is not one that was offered");
 }
 
-WARM int
+HOT int
 scram_server_first(struct scram_server *s, struct slice mechanism, struct slice client_first,
 		   struct buf *out, struct err *e)
 {
@@ -187,7 +187,7 @@ check_proof(struct scram_server *s, const uint8_t proof[SCRAM_KEY_BYTES],
 	return right ? 0 : scram_refused(e);
 }
 
-WARM int
+HOT int
 scram_server_final(struct scram_server *s, struct slice client_final, struct buf *out,
 		   struct err *e)
 {
@@ -213,14 +213,14 @@ scram_server_final(struct scram_server *s, struct slice client_final, struct buf
 	return result;
 }
 
-WARM void
+HOT void
 scram_server_keys(const struct scram_server *s, struct scram_keys *out)
 {
 	BUG_ON(s->step != SCRAM_OK);
 	*out = s->keys;
 }
 
-WARM void
+HOT void
 scram_server_fini(struct scram_server *s)
 {
 	buf_fini(&s->auth);

@@ -170,7 +170,7 @@ sqleffects_put_names(struct buf *names, struct slice more)
 	*names = both;
 }
 
-WARM bool
+HOT bool
 sqleffects_has_meaning(struct slice name)
 {
 	static const char *const names[] = {
@@ -343,7 +343,7 @@ is_like(struct slice text, const struct word *w)
 }
 
 /* Most words are none of these, and known by a few bytes. */
-static WARM bool
+static HOT bool
 is_ordinary(struct slice text)
 {
 	if (text.n < 4)
@@ -659,7 +659,7 @@ skip_word(struct scan *s, struct slice *before)
 	return true;
 }
 
-static WARM unsigned
+static HOT unsigned
 read_text(struct scan *s)
 {
 	struct slice before = { NULL, 0 };
@@ -690,7 +690,7 @@ read_text(struct scan *s)
 	}
 }
 
-static WARM unsigned
+static HOT unsigned
 read_both_ways(struct slice sql, struct buf *names)
 {
 	struct scan s = { .in = sqltoken_begin(sql), .names = names };
@@ -704,7 +704,7 @@ read_both_ways(struct slice sql, struct buf *names)
 	return effects & ~DOUBT;
 }
 
-WARM unsigned
+HOT unsigned
 sqleffects(struct slice sql)
 {
 	return sql.n > 0 ? read_both_ways(sql, NULL) : 0;

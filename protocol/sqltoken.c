@@ -63,7 +63,7 @@ skip_comment(struct sqltoken_scan *s)
 	} while (depth > 0);
 }
 
-WARM bool
+HOT bool
 sqltoken_skip_blank(struct sqltoken_scan *s)
 {
 	if (sqltoken_kind_of(*s->p) & SQLBYTE_BLANK)
@@ -232,7 +232,7 @@ read_special(struct sqltoken_scan *s, struct sqltoken *t)
 	}
 }
 
-WARM bool
+HOT bool
 sqltoken_next(struct sqltoken_scan *s, struct sqltoken *t)
 {
 	while (s->p < s->end && sqltoken_skip_blank(s))

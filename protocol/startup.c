@@ -180,7 +180,7 @@ foreign_kind(struct startup *out, struct slice body)
 	return out->minor == FLEET_CODE_LETTER ? STARTUP_FLEET_LETTER : STARTUP_BAD_VERSION;
 }
 
-WARM enum parse
+HOT enum parse
 startup_parse(struct slice packet, struct startup *out, struct err *e)
 {
 	struct slice body;
@@ -212,7 +212,7 @@ startup_parse(struct slice packet, struct startup *out, struct err *e)
 	return parse_params(body, out, e);
 }
 
-WARM bool
+HOT bool
 startup_param(const struct startup *in, const char *name, struct slice *value)
 {
 	for (size_t i = in->params_n; i-- > 0;) {
@@ -234,7 +234,7 @@ is_blank(char c)
 }
 
 /* pg_split_opts(): a backslash takes the next byte as it is; one at the very end is lost. */
-WARM bool
+HOT bool
 startup_option_word(struct slice *rest, struct buf *word)
 {
 	struct slice s = *rest;
@@ -285,7 +285,7 @@ split_setting(struct option_walk *w, size_t from)
 }
 
 /* On to the next option; false at the end, or without memory (words.failed). */
-static WARM bool
+static HOT bool
 option_next(struct option_walk *w)
 {
 	const char *from;
@@ -318,7 +318,7 @@ is_own(struct slice name)
 
 /* What no server may get from a client through us: our own settings, and what CockroachDB takes
  * only from its proxy. */
-static WARM bool
+static HOT bool
 is_dropped(struct slice name)
 {
 	return is_own(name) || slice_is_nocase(name, "crdb:remote_addr") ||
@@ -337,7 +337,7 @@ options_need_strip(struct slice options)
 	return found;
 }
 
-WARM void
+HOT void
 startup_options_strip(struct buf *out, struct slice options)
 {
 	struct option_walk w = { .rest = options };
@@ -432,7 +432,7 @@ put_setting_value(struct buf *text, struct slice value)
 	return slice_of(text->p + at, value.n);
 }
 
-WARM size_t
+HOT size_t
 startup_settings(const struct startup *in, struct buf *text, struct startup_setting *out,
 		 size_t max)
 {
@@ -476,7 +476,7 @@ same_name(struct slice a, struct slice b)
 	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
 }
 
-static WARM bool
+static HOT bool
 is_replaced(const struct startup_edit *edit, struct slice name)
 {
 	for (size_t i = 0; i < edit->set_n; i++)
@@ -532,7 +532,7 @@ put_params(struct buf *out, const struct startup *in, const struct startup_edit 
 		put_param(out, edit->set[i].name, edit->set[i].value);
 }
 
-WARM void
+HOT void
 startup_build(struct buf *out, const struct startup *in, const struct startup_edit *edit)
 {
 	static const struct startup_edit none;

@@ -122,7 +122,7 @@ accept_one(struct listen_socket *ls, bool alone)
 	return true;
 }
 
-static WARM void
+static HOT void
 worker_on_accept(evutil_socket_t fd, short what, void *arg)
 {
 	struct listen_socket *ls = arg;

@@ -44,7 +44,7 @@ const struct observer *const session_observers[OBSERVERS] = {
 
 /* ---- sessions ---- */
 
-static WARM void
+static HOT void
 login_ends(struct login *l)
 {
 	attach_stop(l);
@@ -60,7 +60,7 @@ free_console(struct session *s)
 	s->console = NULL;
 }
 
-static WARM void
+static HOT void
 forget_key(struct session *s)
 {
 	cancelkeys_remove(s->worker->keys, s->key, s->slot);
@@ -74,7 +74,7 @@ transport(const struct session *s)
 	return t != TRANSPORT_PLAIN ? transport_name(t) : NULL;
 }
 
-static WARM void
+static HOT void
 attempt_on_server(struct server *sv, short what)
 {
 	attempt_on_event(sv->attempt, what);
@@ -143,20 +143,20 @@ const struct session_ops session_ops = {
 
 /* ---- pools ---- */
 
-static WARM bool
+static HOT bool
 is_paused(const struct pool *p)
 {
 	return pause_covers(p->worker, slice_str(p->database), p->live);
 }
 
-static WARM void
+static HOT void
 put_authenticated(struct session *s, struct buf *out)
 {
 	auth_put_ok(s->login, out);
 }
 
 /* There is no server that it would be the key of. */
-static WARM void
+static HOT void
 put_key(struct session *s, struct buf *out)
 {
 	cancel_give_key(s, NULL, out);

@@ -36,7 +36,7 @@
 
 static void worker_on_sweep(evutil_socket_t fd, short what, void *arg);
 
-static WARM void
+static HOT void
 take_limits(struct worker *w)
 {
 	statement_table_limit(w->texts, (unsigned)w->world->config->main.max_prepared_statements);
@@ -131,7 +131,7 @@ sweep_interval(const struct worker *w)
 					 : SWEEP_MAX_US;
 }
 
-static WARM void
+static HOT void
 arm_sweep(struct worker *w)
 {
 	int64_t interval;
@@ -187,7 +187,7 @@ sweep_session(struct worker *w, struct session *s, int64_t now_us)
 		session_check_deadline(s, now_us);
 }
 
-static WARM void
+static HOT void
 worker_on_sweep(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;

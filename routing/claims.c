@@ -64,7 +64,7 @@ cut_length(const char *p, size_t n, size_t max)
 	return max;
 }
 
-static WARM void
+static HOT void
 add(struct claims *c, enum locality_source source, unsigned kind, struct slice value)
 {
 	size_t n = cut_length(value.p, value.n, CLAIM_VALUE_MAX);
@@ -84,7 +84,7 @@ add(struct claims *c, enum locality_source source, unsigned kind, struct slice v
 	c->nlater = (uint8_t)(c->nlater + ((kind & CLAIM_LATER) != 0));
 }
 
-WARM void
+HOT void
 claims_add(struct claims *c, enum locality_source source, enum claim_kind kind, bool trusted,
 	   struct slice value)
 {
@@ -103,7 +103,7 @@ unpack(const uint8_t *at)
 	};
 }
 
-WARM struct claim
+HOT struct claim
 claims_get(const struct claims *c, unsigned i)
 {
 	const uint8_t *at = c->packed;
@@ -114,7 +114,7 @@ claims_get(const struct claims *c, unsigned i)
 }
 
 /* Drop the claims whose first byte, or of whose second some bits, are these. */
-static WARM void
+static HOT void
 drop(struct claims *c, unsigned byte, unsigned mask, unsigned bits)
 {
 	uint8_t *from = c->packed, *to = c->packed;
@@ -138,7 +138,7 @@ drop(struct claims *c, unsigned byte, unsigned mask, unsigned bits)
 		claims_fini(c);
 }
 
-WARM void
+HOT void
 claims_drop(struct claims *c, enum locality_source source)
 {
 	drop(c, 0, UINT8_MAX, source);
@@ -163,7 +163,7 @@ claims_set(struct claims *c, enum claim_kind kind, struct slice value)
 	add(c, SOURCE_STARTUP, kind | CLAIM_LATER, value);
 }
 
-WARM void
+HOT void
 claims_fini(struct claims *c)
 {
 	free(c->packed);

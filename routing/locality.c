@@ -36,7 +36,7 @@ claim_counts(const struct locality_input *in, const struct claim *c, const char 
 }
 
 /* Note what came of a claim; returns the row, or NULL where the caller keeps no evidence. */
-static WARM struct locality_evidence *
+static HOT struct locality_evidence *
 note(struct weighing *w, const struct claim *c, const char *outcome)
 {
 	struct locality_evidence *e;
@@ -283,7 +283,7 @@ weigh_overrides(struct weighing *w)
 		noted->won = true;
 }
 
-static WARM void
+static HOT void
 weigh_self(struct weighing *w)
 {
 	const struct topology *t = w->in->topology;
@@ -325,7 +325,7 @@ is_mute(const struct locality_input *in, enum locality_source source)
 	return true;
 }
 
-static WARM void
+static HOT void
 weigh(struct weighing *w, enum locality_source source)
 {
 	struct finding f;
@@ -352,7 +352,7 @@ note_unasked(struct weighing *w, unsigned asked)
 	}
 }
 
-WARM void
+HOT void
 locality_decide(const struct locality_input *in, struct locality *out,
 		struct locality_evidence *evidence, size_t *nevidence)
 {

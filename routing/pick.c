@@ -18,7 +18,7 @@ struct runner {
 	double cost;
 };
 
-WARM bool
+HOT bool
 pick_is_panic(const struct topology *t, int64_t now_us)
 {
 	unsigned all = 0, alive = 0;
@@ -246,7 +246,7 @@ draw_lots(struct runner *group, unsigned n, uint64_t seed)
 	}
 }
 
-WARM void
+HOT void
 pick_region(const struct pick_wish *w, uint16_t region, struct pick *out)
 {
 	const struct region *r = &w->topology->regions[region];

@@ -59,7 +59,7 @@ route_outcome_name(enum route_outcome o)
 	return names[o];
 }
 
-WARM enum route_outcome
+HOT enum route_outcome
 route_outcome(const struct route_home *h, uint16_t region)
 {
 	if (region == h->nearest)
@@ -75,7 +75,7 @@ route_distance_km(const double a[3], const double b[3])
 	return EARTH_RADIUS_KM * acos(fmax(-1, fmin(1, dot)));
 }
 
-WARM bool
+HOT bool
 route_role_fits(const struct node *n, enum access want)
 {
 	bool standby = n->role == ROLE_STANDBY;
@@ -383,7 +383,7 @@ conclude(const struct route_input *in, const struct entry *v, unsigned n, bool s
 }
 
 /* Nodes whose tier is within [from, to], region by region. */
-static WARM void
+static HOT void
 add_nodes(const struct pick_wish *w, enum pick_tier from, enum pick_tier to, struct route *out)
 {
 	for (unsigned i = 0; i < out->nrows; i++) {
@@ -417,7 +417,7 @@ add_last_resort(struct pick_wish *w, struct route *out)
 	}
 }
 
-WARM void
+HOT void
 route_decide(const struct route_input *in, struct route *out)
 {
 	const struct topology *t = in->topology;

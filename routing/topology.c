@@ -24,14 +24,14 @@ node_live_new(uint32_t id, const char *region, const char *name)
 	return l;
 }
 
-WARM struct node_live *
+HOT struct node_live *
 node_live_ref(struct node_live *l)
 {
 	refcount_get(&l->refs);
 	return l;
 }
 
-WARM void
+HOT void
 node_live_unref(struct node_live *l)
 {
 	if (l == NULL || !refcount_put(&l->refs))
@@ -219,7 +219,7 @@ topology_authority(const struct topology *t, struct slice database)
 	return NULL;
 }
 
-WARM bool
+HOT bool
 authority_has(const struct authority *a, const struct topology *t, const struct node *n)
 {
 	if (a == NULL)
@@ -259,7 +259,7 @@ topology_node_by_name(const struct topology *t, struct slice name)
 	return NULL;
 }
 
-WARM const struct node *
+HOT const struct node *
 topology_node_by_live(const struct topology *t, const struct node_live *live)
 {
 	for (unsigned i = 0; i < t->nnodes; i++)
@@ -330,7 +330,7 @@ topology_dup(const struct topology *t)
 	return d;
 }
 
-WARM int64_t
+HOT int64_t
 node_lag_us(const struct node *n, int64_t now_us)
 {
 	int64_t age = now_us - n->sampled_at_us;
@@ -342,7 +342,7 @@ node_lag_us(const struct node *n, int64_t now_us)
 	return n->lag_us + (age > 0 ? age : 0);
 }
 
-WARM enum node_state
+HOT enum node_state
 node_state_at(const struct topology *t, const struct node *n, int64_t now_us)
 {
 	bool stale = t->stale_after_us > 0 && n->sampled_at_us != 0 &&
@@ -369,7 +369,7 @@ region_usable(const struct topology *t, uint16_t region, int64_t now_us)
 	return false;
 }
 
-WARM bool
+HOT bool
 node_fenced(const struct topology *t, const struct node *n)
 {
 	if (n->role != ROLE_PRIMARY || n->system_id == 0 || n->timeline == 0)

@@ -71,7 +71,7 @@ take_spare(struct loop *l)
 	return d;
 }
 
-static WARM void
+static HOT void
 run_deferred(struct loop *l)
 {
 	struct deferred *d;
@@ -101,13 +101,13 @@ loop_free(struct loop *l)
 	free(l);
 }
 
-WARM struct event_base *
+HOT struct event_base *
 loop_base(struct loop *l)
 {
 	return l->base;
 }
 
-WARM uint64_t
+HOT uint64_t
 loop_turn(const struct loop *l)
 {
 	return l->turns;
@@ -135,7 +135,7 @@ loop_poll(struct loop *l)
 	run_deferred(l);
 }
 
-WARM int64_t
+HOT int64_t
 loop_now_us(struct loop *l)
 {
 	if (l->now_us == 0)
@@ -150,7 +150,7 @@ loop_stop(struct loop *l)
 	event_base_loopbreak(l->base);
 }
 
-WARM void
+HOT void
 loop_defer(struct loop *l, loop_fn fn, void *arg)
 {
 	struct deferred *d = take_spare(l);

@@ -75,7 +75,7 @@ console_cancel(struct console *c)
 	console_go(c);
 }
 
-WARM void
+HOT void
 console_free(struct console *c)
 {
 	if (c == NULL)

@@ -134,7 +134,7 @@ authfile_user_fini(struct authfile_user *u)
 
 /* The table. */
 
-static WARM struct entry *
+static HOT struct entry *
 find(const struct authfile *f, const char *name, size_t n)
 {
 	struct entry *found;
@@ -237,7 +237,7 @@ authfile_parse(struct slice text, const char *name, const uint8_t secret[SCRAM_K
 	return f;
 }
 
-WARM const struct authfile_user *
+HOT const struct authfile_user *
 authfile_find(const struct authfile *f, struct slice user)
 {
 	struct entry *entry;
@@ -248,7 +248,7 @@ authfile_find(const struct authfile *f, struct slice user)
 	return entry != NULL ? &entry->user : NULL;
 }
 
-WARM const char *
+HOT const char *
 authfile_why_not(const struct authfile_user *u)
 {
 	static const char *const why[] = {

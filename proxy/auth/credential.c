@@ -23,7 +23,7 @@ struct credential_made {
 	} v[MADE_MAX];
 };
 
-static WARM struct credential *
+static HOT struct credential *
 make(enum credential_kind kind, struct slice password)
 {
 	struct credential *c = xcalloc(1, sizeof(*c) + password.n + 1);
@@ -63,7 +63,7 @@ credential_new_md5(const char *md5)
 	return c;
 }
 
-WARM struct credential *
+HOT struct credential *
 credential_new_keys(const struct scram_keys *keys)
 {
 	struct credential *c = make(CREDENTIAL_SCRAM_KEYS, slice_of("", 0));
@@ -80,7 +80,7 @@ credential_ref(struct credential *c)
 	return c;
 }
 
-WARM void
+HOT void
 credential_unref(struct credential *c)
 {
 	if (c == NULL || !refcount_put(&c->refs))
@@ -158,7 +158,7 @@ credential_make_keys(struct credential *c, const struct scram_challenge *ask,
 	return 0;
 }
 
-WARM bool
+HOT bool
 credential_equal(const struct credential *a, const struct credential *b)
 {
 	if (a == NULL || b == NULL || a == b)

@@ -244,7 +244,7 @@ wait_of(struct throttle *t, const struct throttle_rules *rules, uint64_t key, in
 	return wait_us < rules->max_us ? wait_us : rules->max_us;
 }
 
-WARM int64_t
+HOT int64_t
 throttle_wait_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
 		 struct slice user, int64_t now_us)
 {
@@ -256,7 +256,7 @@ throttle_wait_us(struct throttle *t, const struct throttle_rules *rules, const s
 	return pair != 0 ? wait_of(t, rules, pair, now_us) : 0;
 }
 
-WARM int64_t
+HOT int64_t
 throttle_limit_us(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
 		  struct slice user, int64_t now_us)
 {
@@ -424,7 +424,7 @@ place_for_mark(struct shard *s, uint64_t pair)
 	return m != NULL ? m : oldest;
 }
 
-WARM void
+HOT void
 throttle_passed(struct throttle *t, const struct throttle_rules *rules, const struct addr *from,
 		struct slice user, struct throttle_turns *taken, int64_t now_us)
 {

@@ -102,7 +102,7 @@ put_box(struct session *s, const struct server *sv, const struct config *conf, s
 	buf_fini(&sealed);
 }
 
-WARM void
+HOT void
 cancel_give_key(struct session *s, const struct server *sv, struct buf *out)
 {
 	const struct config *conf = worker_world(s->worker)->config;

@@ -306,7 +306,7 @@ canceler_for_box(struct worker *w, uint32_t pid, const struct fleet_box *box,
 	return true;
 }
 
-WARM void
+HOT void
 canceler_forget(struct server *sv)
 {
 	struct canceler *c;

@@ -66,7 +66,7 @@ insert(struct cancel_keys *k, uint32_t head, uint32_t slot)
 	k->v[i] = (struct entry){ head, slot };
 }
 
-WARM void
+HOT void
 cancelkeys_add(struct cancel_keys *k, const uint8_t *secret, uint32_t slot)
 {
 	if (k->used >= k->size / 2) {
@@ -82,7 +82,7 @@ cancelkeys_add(struct cancel_keys *k, const uint8_t *secret, uint32_t slot)
 	insert(k, get_u32(secret), slot);
 }
 
-WARM void
+HOT void
 cancelkeys_remove(struct cancel_keys *k, const uint8_t *secret, uint32_t slot)
 {
 	uint32_t head = get_u32(secret);

@@ -55,7 +55,7 @@ for_each_value(struct config *c, void (*visit)(const struct option *o, void *con
 	}
 }
 
-WARM enum auth_method
+HOT enum auth_method
 config_auth(const struct config *c, const struct conf_database *db)
 {
 	return db->auth != METHOD_GLOBAL ? db->auth : c->main.auth;
@@ -374,7 +374,7 @@ config_set(const struct config *c, const char *option, const char *value, struct
 	return NULL;
 }
 
-WARM const struct conf_database *
+HOT const struct conf_database *
 config_database(const struct config *c, struct slice name)
 {
 	static const struct conf_database builtin = { .access = ACCESS_READ_WRITE,
@@ -389,7 +389,7 @@ config_database(const struct config *c, struct slice name)
 	return own < 0 ? &builtin : &c->databases[own];
 }
 
-WARM struct pool_sizes
+HOT struct pool_sizes
 config_pool_sizes(const struct config *c, const struct conf_database *d)
 {
 	const struct conf_main *m = &c->main;

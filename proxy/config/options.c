@@ -13,7 +13,7 @@ static const struct section *const sections[SECTION_KIND_COUNT] = {
 	[SECTION_DATABASE] = &section_database,
 };
 
-WARM const struct section *
+HOT const struct section *
 section_of(enum section_kind kind)
 {
 	return sections[kind];

@@ -21,7 +21,7 @@ struct array {
 	size_t n;
 };
 
-static WARM struct array
+static HOT struct array
 section_array(const struct config *c, enum section_kind kind)
 {
 	switch (kind) {
@@ -89,7 +89,7 @@ config_section_name(const struct config *c, enum section_kind kind, size_t index
 }
 
 /* Where in the order of names this one stands, or would. */
-static WARM size_t
+static HOT size_t
 place_of(const struct config *c, enum section_kind kind, struct slice name, bool *found)
 {
 	const uint32_t *order = c->by_name[kind];
@@ -114,7 +114,7 @@ place_of(const struct config *c, enum section_kind kind, struct slice name, bool
 	return low;
 }
 
-WARM int
+HOT int
 config_find_section(const struct config *c, enum section_kind kind, struct slice name)
 {
 	bool found;

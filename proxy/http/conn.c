@@ -74,7 +74,7 @@ http_request_free(struct http_conn *c)
 	c->request = NULL;
 }
 
-WARM void
+HOT void
 http_free(struct session *s)
 {
 	struct http_conn *c = s->http;
@@ -90,7 +90,7 @@ http_free(struct session *s)
 	s->http = NULL;
 }
 
-WARM bool
+HOT bool
 http_speaks(const struct session *s)
 {
 	return s->http != NULL && s->http->request != NULL;

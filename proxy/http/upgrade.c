@@ -31,7 +31,7 @@ transport_name(enum transport t)
 	return transport_names[t];
 }
 
-WARM enum transport
+HOT enum transport
 http_transport(const struct session *s)
 {
 	return s->http != NULL ? (enum transport)s->http->transport : TRANSPORT_PLAIN;

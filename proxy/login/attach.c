@@ -38,7 +38,7 @@ sticky_fits(const struct session *s)
 	       s->worker->sticky_config == s->login->world->config->version;
 }
 
-WARM void
+HOT void
 attach_route(struct session *s, struct route *out)
 {
 	struct login *l = s->login;
@@ -66,7 +66,7 @@ first_node(const struct login *l)
 	return l->ncandidates > 0 ? l->world->topology->nodes[l->candidates[0]].live : NULL;
 }
 
-WARM void
+HOT void
 attach_begin(struct session *s)
 {
 	struct route *route = &s->worker->route;
@@ -199,7 +199,7 @@ count_outcome(const struct session *s, enum route_outcome outcome)
 	stat_add(&s->worker->stats.routes[s->source][outcome], 1);
 }
 
-static WARM void
+static HOT void
 attach_next(struct session *s)
 {
 	struct login *l = s->login;
@@ -283,7 +283,7 @@ count_won(const struct attempt *a, const struct node *n, int64_t now_us)
 	atomic_fetch_add(&n->live->connects, 1);
 }
 
-WARM void
+HOT void
 attach_won(struct attempt *a)
 {
 	struct login *l = a->login;
@@ -307,7 +307,7 @@ attach_won(struct attempt *a)
 	login_begin(s, &inbox);
 }
 
-WARM void
+HOT void
 attach_stop(struct login *l)
 {
 	if (event_initialized(&l->hedge))

@@ -42,7 +42,7 @@ attempt_on_timer(evutil_socket_t fd, short what, void *arg)
 static void advance(struct attempt *a, enum dial_step step);
 static void build_startup(const struct attempt *a, struct buf *b);
 
-WARM void
+HOT void
 attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 {
 	struct session *s = l->session;
@@ -77,7 +77,7 @@ attempt_begin(struct login *l, unsigned place, uint16_t node, enum dial_way way)
 	buf_fini(&first);
 }
 
-WARM void
+HOT void
 attempt_free(struct attempt *a)
 {
 	if (a == NULL)
@@ -91,7 +91,7 @@ attempt_free(struct attempt *a)
 enum { STARTUP_TOO_LONG = -2 };
 
 /* The StartupMessage as this node shall read it; failed: it is too long for it. */
-static WARM void
+static HOT void
 build_startup(const struct attempt *a, struct buf *b)
 {
 	struct login *l = a->login;
@@ -139,7 +139,7 @@ send_startup(struct attempt *a)
 	return result;
 }
 
-static WARM void
+static HOT void
 advance(struct attempt *a, enum dial_step step)
 {
 	enum dial_way way;
@@ -223,7 +223,7 @@ weigh(struct attempt *a, const struct frame *f)
 	}
 }
 
-static WARM void
+static HOT void
 read_answer(struct attempt *a)
 {
 	char *scratch = a->login->session->worker->scratch;
@@ -252,7 +252,7 @@ read_answer(struct attempt *a)
 		attach_failed(a, ATTEMPT_FAILED, "protocol violation");
 }
 
-WARM void
+HOT void
 attempt_on_event(struct attempt *a, short what)
 {
 	struct stream *st = &a->server->stream;

@@ -59,7 +59,7 @@ may_pass(struct session *s)
 	return true;
 }
 
-WARM void
+HOT void
 auth_pass(struct session *s)
 {
 	struct auth *a = s->login->auth;
@@ -82,7 +82,7 @@ wants_pool(const struct session *s)
 	       login_startup(l)->replication == REPLICATION_NONE;
 }
 
-WARM void
+HOT void
 auth_done(struct session *s)
 {
 	if (!redirect_admits(s))
@@ -95,7 +95,7 @@ auth_done(struct session *s)
 	attach_begin(s);
 }
 
-WARM void
+HOT void
 auth_put_ok(struct login *l, struct buf *out)
 {
 	if (l->auth != NULL)
@@ -103,7 +103,7 @@ auth_put_ok(struct login *l, struct buf *out)
 	message_put_auth(out, AUTH_OK, slice_of(NULL, 0));
 }
 
-WARM void
+HOT void
 auth_forget(struct login *l)
 {
 	if (l->auth == NULL)
@@ -117,7 +117,7 @@ auth_forget(struct login *l)
 
 /* ---- what the client says ---- */
 
-WARM void
+HOT void
 auth_take_inbox(struct session *s)
 {
 	struct buf *in = &s->login->inbox;
@@ -153,7 +153,7 @@ is_asking(const struct session *s)
 
 /* … and look at what has come already: behind the startup packet, or while the secret was looked
  * up. */
-static WARM void
+static HOT void
 ask(struct session *s)
 {
 	auth_ask(s);
@@ -162,7 +162,7 @@ ask(struct session *s)
 		auth_take_inbox(s);
 }
 
-WARM void
+HOT void
 auth_on_client(struct session *s)
 {
 	struct buf *in;
@@ -222,7 +222,7 @@ go_on_bound(struct session *s)
 	auth_take_inbox(s);
 }
 
-WARM void
+HOT void
 auth_go_on(struct session *s)
 {
 	const struct auth *a = s->login->auth;
@@ -264,7 +264,7 @@ auth_method_of(const struct session *s)
 	return config_auth(l->world->config, l->database);
 }
 
-static WARM void
+static HOT void
 begin_admitted(struct session *s)
 {
 	enum auth_method method = auth_method_of(s);
@@ -291,7 +291,7 @@ begin_admitted(struct session *s)
 		auth_go_on(s);
 }
 
-WARM void
+HOT void
 auth_begin(struct session *s)
 {
 	if (guard_begin(s, begin_admitted))
@@ -322,7 +322,7 @@ auth_begin_bound(struct session *s, void (*passed)(struct session *s),
 	auth_go_on(s);
 }
 
-WARM bool
+HOT bool
 auth_negotiate(struct session *s)
 {
 	const struct startup *st = login_startup(s->login);

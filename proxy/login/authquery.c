@@ -39,7 +39,7 @@ authwords_of(const struct config *c, const struct conf_database *db)
 	return w;
 }
 
-WARM bool
+HOT bool
 authquery_is_on(const struct config *c, const struct conf_database *db)
 {
 	struct authwords w = authwords_of(c, db);

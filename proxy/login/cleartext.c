@@ -49,7 +49,7 @@ fits(const struct auth *a, const struct scram_keys *keys)
 	return has_verifier(a) && scram_keys_fit(keys, &a->user->scram);
 }
 
-WARM void
+HOT void
 password_forget(struct auth *a)
 {
 	if (a->job != NULL)

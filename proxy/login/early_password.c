@@ -30,7 +30,7 @@ refuse(struct session *s)
 	session_close_err(s, WHY_NOT_ALLOWED, &e);
 }
 
-WARM enum parse
+HOT enum parse
 early_password(struct session *s, bool needed)
 {
 	struct login *l = s->login;

@@ -90,7 +90,7 @@ await_turn(struct session *s, int64_t wait_us, void (*go_on)(struct session *))
 	session_enter(s, SESSION_THROTTLED);
 }
 
-void
+HOT void
 guard_forget(struct login *l)
 {
 	if (l->turn == NULL)
@@ -117,7 +117,7 @@ struct look {
 	int64_t end_us;  /* … and for the end of what is held against it */
 };
 
-static WARM enum standing
+static HOT enum standing
 find_standing(struct session *s, struct look *k)
 {
 	struct throttle_turns *took = &s->login->took;
@@ -141,7 +141,7 @@ find_standing(struct session *s, struct look *k)
 	return STANDING_CLOSED;
 }
 
-WARM bool
+HOT bool
 guard_begin(struct session *s, void (*go_on)(struct session *))
 {
 	enum standing standing;
@@ -173,7 +173,7 @@ count_failure(struct session *s, const struct look *k)
 	(void)throttle_failed(k->table, &k->rules, &s->true_addr, k->user, k->now_us);
 }
 
-WARM bool
+HOT bool
 guard_admits(struct session *s)
 {
 	enum standing standing;
@@ -217,7 +217,7 @@ guard_failed(struct session *s)
 	return standing == STANDING_FREE;
 }
 
-WARM void
+HOT void
 guard_passed(struct session *s)
 {
 	struct throttle_rules rules;

@@ -144,7 +144,7 @@ take_setting(struct session *s, const struct startup_setting *set, bool *known)
 	return access >= 0;
 }
 
-static WARM bool
+static HOT bool
 claim_settings(struct session *s)
 {
 	struct login *l = s->login;
@@ -162,7 +162,7 @@ claim_settings(struct session *s)
 }
 
 /* Before the client's own claims: those cannot crowd it out. */
-static WARM void
+static HOT void
 claim_address(struct session *s)
 {
 	char address[ADDR_TEXT_MAX];
@@ -188,7 +188,7 @@ locate_claim_console(struct session *s)
 	s->access = (uint8_t)l->access;
 }
 
-WARM bool
+HOT bool
 locate_session(struct session *s)
 {
 	struct login *l = s->login;

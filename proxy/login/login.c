@@ -268,7 +268,7 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 }
 
 /* The login is over: what either side sent beyond it goes its way, and the login's memory back. */
-static WARM void
+static HOT void
 begin_relay(struct session *s)
 {
 	struct login *l = s->login;
@@ -315,7 +315,7 @@ become_ready(struct session *s)
 }
 
 /* Forward what is complete. False: the login is over (ready, or closed). */
-static WARM bool
+static HOT bool
 from_server(struct session *s)
 {
 	struct buf *in = &s->login->server_inbox,
@@ -349,7 +349,7 @@ from_server(struct session *s)
 	return step == STEP_ON || step == STEP_HOLD;
 }
 
-WARM void
+HOT void
 login_begin(struct session *s, struct buf *take_inbox)
 {
 	s->login->server_inbox = *take_inbox;
@@ -366,7 +366,7 @@ server_gone(struct session *s)
 	session_close(s, WHY_SERVER_DIED, "The node closed the connection during login.");
 }
 
-WARM void
+HOT void
 login_on_server(struct session *s, short what)
 {
 	struct stream *st = &s->server->stream;
@@ -488,7 +488,7 @@ go_on(struct session *s)
 		from_client(s);
 }
 
-WARM void
+HOT void
 login_on_client(struct session *s)
 {
 	struct buf *in;

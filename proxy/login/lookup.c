@@ -125,7 +125,7 @@ ask(struct session *s, struct lookup *k)
 	authquery_post(q, a);
 }
 
-WARM enum auth_lookup
+HOT enum auth_lookup
 lookup_user(struct session *s, const struct authfile_user **user)
 {
 	struct login *l = s->login;
@@ -156,7 +156,7 @@ lookup_doubt(struct session *s)
 	return true;
 }
 
-WARM void
+HOT void
 lookup_forget(struct login *l)
 {
 	if (l->lookup == NULL)

@@ -62,7 +62,7 @@ refuse_proxy_header(struct session *s, const char *why)
 	session_close_err(s, WHY_PROXY_HEADER, &e);
 }
 
-WARM void
+HOT void
 preface_begin(struct session *s)
 {
 	enum tri_mode mode = listener_of(s)->proxy_protocol;
@@ -296,7 +296,7 @@ answer_request(struct session *s, enum startup_kind kind)
 		session_enter(s, SESSION_TLS_HELLO);
 }
 
-WARM void
+HOT void
 session_admit(struct session *s)
 {
 	struct meridian *p = s->worker->process;
@@ -345,7 +345,7 @@ begin_session(struct session *s, struct slice packet)
 		session_admit(s);
 }
 
-static WARM void
+static HOT void
 take_packet(struct session *s, struct slice packet)
 {
 	struct startup *st = worker_startup(s->worker);
@@ -391,7 +391,7 @@ starts_with_client_hello(struct session *s)
 	       stream_peek(&s->client, &first) && first == TLS_CLIENT_HELLO;
 }
 
-WARM void
+HOT void
 preface_on_readable(struct session *s)
 {
 	ssize_t n;
@@ -427,7 +427,7 @@ says_terminate(struct slice in)
 	return in.n >= 4 && in.p[0] == MSG_TERMINATE && memcmp(in.p + 1, "\0\0", 3) == 0;
 }
 
-WARM void
+HOT void
 preface_on_inbox(struct session *s)
 {
 	struct slice packet;

@@ -84,7 +84,7 @@ say_challenge(struct session *s, const struct buf *data)
 	return said ? VERDICT_ON : VERDICT_OVER;
 }
 
-static WARM enum auth_verdict
+static HOT enum auth_verdict
 take_sasl_initial(struct session *s, struct slice body)
 {
 	struct auth *a = s->login->auth;
@@ -123,7 +123,7 @@ take_credential(struct session *s)
 	scram_keys_wipe(&keys);
 }
 
-static WARM enum auth_verdict
+static HOT enum auth_verdict
 take_sasl_proof(struct session *s, struct slice body)
 {
 	struct auth *a = s->login->auth;
@@ -151,7 +151,7 @@ ask(struct session *s, enum auth_awaits awaits, const struct buf *request)
 	(void)session_say(s, request->p, request->n);
 }
 
-static WARM void
+static HOT void
 prepare_scram(struct session *s)
 {
 	struct auth *a = s->login->auth;
@@ -169,7 +169,7 @@ prepare_scram(struct session *s)
 	scram_server_bind(&a->scram, &binding);
 }
 
-static WARM void
+static HOT void
 ask_scram(struct session *s)
 {
 	static const char *const mechanisms[] = { SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM };
@@ -207,7 +207,7 @@ ask_password(struct session *s)
 }
 
 /* Nothing is asked. What is known of the user serves at the node; so does what it has said. */
-static WARM void
+static HOT void
 trust(struct session *s)
 {
 	struct login *l = s->login;
@@ -253,7 +253,7 @@ take_early(struct session *s)
 
 /* md5 means SCRAM for those of whom there is a verifier; and for those whom nobody knows, if that
  * is what most would be asked for. */
-static WARM void
+static HOT void
 settle_method(struct session *s)
 {
 	struct auth *a = s->login->auth;
@@ -273,7 +273,7 @@ settle_method(struct session *s)
 		a->hopeless = authfile_why_not(a->user);
 }
 
-WARM void
+HOT void
 auth_ask(struct session *s)
 {
 	struct auth *a = s->login->auth;
@@ -313,7 +313,7 @@ out_of_turn(struct session *s, struct slice body)
 	return VERDICT_OVER;
 }
 
-WARM enum auth_verdict
+HOT enum auth_verdict
 auth_weigh(struct session *s, struct slice body)
 {
 	static enum auth_verdict (*const takes[])(struct session *, struct slice) = {

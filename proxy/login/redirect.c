@@ -21,7 +21,7 @@ shown(struct slice s)
 	return (int)(s.n < SHOWN ? s.n : SHOWN);
 }
 
-static WARM bool
+static HOT bool
 find(const struct session *s, struct redirection *out)
 {
 	const struct world *w = s->login->world;
@@ -42,7 +42,7 @@ count(const struct session *s, const struct redirection *r, bool refused)
 			   session_name(s, NAME_APPLICATION), refused);
 }
 
-WARM bool
+HOT bool
 redirect_admits(struct session *s)
 {
 	struct slice database = session_name(s, NAME_DATABASE);
@@ -103,7 +103,7 @@ put_notice(const struct session *s, const struct redirection *r, struct buf *out
 	message_put_notice(out, "NOTICE", &e);
 }
 
-WARM void
+HOT void
 redirect_welcome(struct session *s, struct buf *out)
 {
 	struct redirection r;

@@ -404,7 +404,7 @@ tell_late(struct session *s, const struct authority *a)
 	tell_to_reconnect(s, &c, "its login had begun before");
 }
 
-WARM bool
+HOT bool
 cutover_is_late(struct session *s)
 {
 	const struct world *w = worker_world(s->worker);

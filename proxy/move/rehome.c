@@ -101,7 +101,7 @@ rehome_free(struct rehome *r)
 }
 
 /* The session is over: everything is given back. */
-static WARM void
+static HOT void
 rehome_forget(struct session *s)
 {
 	struct rehome *r = s->rehome;

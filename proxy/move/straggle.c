@@ -49,7 +49,7 @@ straggle_call_ready(struct straggle *st)
 		ready(st->arg);
 }
 
-WARM void
+HOT void
 straggle_free(struct straggle *st)
 {
 	if (st == NULL)

@@ -100,7 +100,7 @@ rename_database(struct login *l, const struct startup *st, struct slice database
 	return true;
 }
 
-WARM bool
+HOT bool
 subscriber_begin(struct session *s)
 {
 	struct login *l = s->login;

@@ -43,7 +43,7 @@ is_ours(int error)
 }
 
 /* Open the next address; *done where it is connected already. -1: errno. */
-static WARM int
+static HOT int
 open_next(struct dial *d, bool *done)
 {
 	const struct node *n = d->to.node;
@@ -60,7 +60,7 @@ open_next(struct dial *d, bool *done)
 	return sock_connect_unix(path, done);
 }
 
-static WARM enum dial_step
+static HOT enum dial_step
 connect_next(struct dial *d)
 {
 	const struct node *n = d->to.node;
@@ -89,7 +89,7 @@ connect_next(struct dial *d)
 	return d->step;
 }
 
-static WARM bool
+static HOT bool
 wants_tls(const struct dial_target *to, enum dial_way way)
 {
 	if (to->node->host[0] == '/')
@@ -97,13 +97,13 @@ wants_tls(const struct dial_target *to, enum dial_way way)
 	return way == DIAL_AS_CONFIGURED ? to->sslmode >= SSLMODE_PREFER : way == DIAL_WITH_TLS;
 }
 
-WARM bool
+HOT bool
 dial_may_say(const struct dial_target *to, enum dial_way way)
 {
 	return to->node->host[0] != '/' && !wants_tls(to, way);
 }
 
-WARM enum dial_step
+HOT enum dial_step
 dial_begin(struct dial *d, struct stream *st, const struct dial_target *to, enum dial_way way)
 {
 	struct tls_local *tls = d->tls;
@@ -130,7 +130,7 @@ dial_other_way(const struct dial *d, enum dial_way *way)
 }
 
 /* The node remembers what the leg to it is, without a write where it is as it was. */
-static WARM enum dial_step
+static HOT enum dial_step
 ready(struct dial *d)
 {
 	struct node_live *live = d->to.node->live;
@@ -144,7 +144,7 @@ ready(struct dial *d)
 	return d->step = DIAL_READY;
 }
 
-static WARM enum dial_step
+static HOT enum dial_step
 connected(struct dial *d)
 {
 	struct buf b = { .cap = 64 };

@@ -29,7 +29,7 @@ open_socket(int family)
 	return raw_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-WARM void
+HOT void
 sock_tune(int fd, const struct conf_main *conf)
 {
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -106,7 +106,7 @@ is_connected(int fd, const struct sockaddr *sa, socklen_t len, struct slice firs
 /* To a server on this host the handshake is over by the time that connect() returns, though it says
  * "in progress" to whoever does not block. Elsewhere it still is (EALREADY, EAGAIN).
  */
-static WARM int
+static HOT int
 begin_connect(int fd, const struct sockaddr *sa, socklen_t len, struct slice first, bool *done)
 {
 	*done = raw_connect(fd, sa, len) == 0;
@@ -117,7 +117,7 @@ begin_connect(int fd, const struct sockaddr *sa, socklen_t len, struct slice fir
 	return fd;
 }
 
-WARM int
+HOT int
 sock_connect(const struct addr *to, const struct conf_main *conf, struct slice first, bool *done)
 {
 	struct sockaddr_storage sa;

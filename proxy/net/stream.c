@@ -22,7 +22,7 @@
 #include "proxy/net/tlsbio.h"
 #include "proxy/net/tlsctx.h"
 
-WARM void
+HOT void
 stream_init(struct stream *st, struct event_base *base, int take_fd, event_callback_fn fn,
 	    void *arg)
 {
@@ -52,7 +52,7 @@ say_close_notify(struct stream *st, SSL *ssl)
 }
 
 /* We have said all: each layer says so, from the uppermost to the lowest. */
-static WARM void
+static HOT void
 say_close(struct stream *st)
 {
 	if (stream_unsent(st) > 0)
@@ -85,7 +85,7 @@ stream_drop_unsent(struct stream *st)
 	st->out = NULL;
 }
 
-WARM void
+HOT void
 stream_keep_at_most(struct stream *st, size_t n)
 {
 	uint8_t bits = 1;
@@ -112,7 +112,7 @@ keep(struct stream *st, const char *p, size_t n)
 	return st->out->bytes.failed ? -1 : 0;
 }
 
-WARM void
+HOT void
 stream_fini(struct stream *st)
 {
 	if (st->fd < 0)
@@ -142,7 +142,7 @@ stream_move(struct stream *from, struct stream *to, event_callback_fn fn, void *
 	*from = (struct stream){ .fd = -1 };
 }
 
-WARM bool
+HOT bool
 stream_is_open(const struct stream *st)
 {
 	return st->fd >= 0;
@@ -150,7 +150,7 @@ stream_is_open(const struct stream *st)
 
 /* An event that is taken out forgets that it was to be called again: this is said anew whenever
  * reading begins to be waited for. */
-WARM void
+HOT void
 stream_announce(struct stream *st)
 {
 	if ((st->interest & EV_READ) &&
@@ -165,7 +165,7 @@ stream_expect_more(struct stream *st, bool more)
 	stream_announce(st);
 }
 
-WARM void
+HOT void
 stream_want(struct stream *st, short interest)
 {
 	struct event *ev = &st->ev;
@@ -393,7 +393,7 @@ stream_send(struct stream *st, const char *p, size_t n)
 	return 0;
 }
 
-WARM int
+HOT int
 stream_send_last(struct stream *st, const char *p, size_t n)
 {
 	ssize_t done = 0;
@@ -477,7 +477,7 @@ innermost_tls(const struct stream *st)
 	return st->ssl == NULL && st->ws != NULL ? websocket_tls(st->ws) : st->ssl;
 }
 
-const char *
+HOT const char *
 stream_tls_version(const struct stream *st)
 {
 	const SSL *ssl = innermost_tls(st);
@@ -485,7 +485,7 @@ stream_tls_version(const struct stream *st)
 	return ssl != NULL ? SSL_get_version(ssl) : "";
 }
 
-const char *
+HOT const char *
 stream_tls_cipher(const struct stream *st)
 {
 	const SSL *ssl = innermost_tls(st);

@@ -348,19 +348,19 @@ tlsset_unref(struct tlsset *t)
 	free(t);
 }
 
-WARM struct ssl_ctx_st *
+HOT struct ssl_ctx_st *
 tlsset_listener(const struct tlsset *t, size_t listener)
 {
 	return listener < t->nlisteners ? t->listeners[listener] : NULL;
 }
 
-WARM struct ssl_ctx_st *
+HOT struct ssl_ctx_st *
 tlsset_region(const struct tlsset *t, size_t region)
 {
 	return region < t->nregions ? t->regions[region] : NULL;
 }
 
-uint64_t
+HOT uint64_t
 tlsset_terms(const struct tlsset *t, size_t region)
 {
 	return region < t->nregions ? t->terms[region] : 0;
@@ -500,7 +500,7 @@ signature_hash(X509 *cert)
 	return EVP_get_digestbynid(nid);
 }
 
-WARM void
+HOT void
 tls_end_point(const struct ssl_st *ssl, bool of_peer, struct scram_binding *out)
 {
 	X509 *cert = NULL;

@@ -47,7 +47,7 @@ websocket_new(struct ssl_st *take_outer, bool unread)
 	return ws;
 }
 
-WARM void
+HOT void
 websocket_free(struct websocket *ws)
 {
 	if (ws == NULL)

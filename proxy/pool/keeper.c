@@ -52,7 +52,7 @@ interval_of(struct pool *p)
 	return pool_size(p) == 0 && p->nsessions == 0 ? KEEP_MAX_US : t;
 }
 
-static WARM void
+static HOT void
 arm(struct pools *ps)
 {
 	int64_t t = 0;
@@ -73,7 +73,7 @@ arm(struct pools *ps)
 	event_add(&ps->timer, &tv);
 }
 
-WARM void
+HOT void
 pools_arm(struct pools *ps)
 {
 	if (!evtimer_pending(&ps->timer, NULL))
@@ -105,7 +105,7 @@ is_wanted(const struct pool *p)
 
 /* No session is to be there: the operator has said so, the database is served elsewhere, or the
  * node is configured no more. */
-static WARM bool
+static HOT bool
 is_drained(const struct pool *p)
 {
 	const struct world *w = p->worker->world;
@@ -192,7 +192,7 @@ check_waiting(struct pool *p, int64_t now_us)
 		pool_grow(p);
 }
 
-static WARM void
+static HOT void
 keep(evutil_socket_t fd, short what, void *arg)
 {
 	struct pools *ps = arg;

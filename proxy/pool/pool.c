@@ -72,7 +72,7 @@ pool_new(struct worker *w, const struct pool_key *key)
 	return p;
 }
 
-WARM struct pool *
+HOT struct pool *
 pool_get(struct worker *w, const struct pool_key *key)
 {
 	struct buf name = { .cap = 64 * 1024 };
@@ -115,21 +115,21 @@ pool_free(struct pool *p)
 	free(p);
 }
 
-WARM void
+HOT void
 pool_join(struct pool *p)
 {
 	p->nsessions++;
 }
 
 /* It is freed by the keeper: it may be wanted again soon, and nobody is surprised that way. */
-WARM void
+HOT void
 pool_leave(struct pool *p)
 {
 	p->nsessions--;
 	pools_arm(p->worker->pools);
 }
 
-WARM void
+HOT void
 pool_set_credential(struct pool *p, struct credential *c)
 {
 	/* one that says the same may know more by now: the keys of a password */
@@ -153,7 +153,7 @@ pool_want(struct pool *p, struct credential *c)
 	pools_arm(p->worker->pools);
 }
 
-WARM unsigned
+HOT unsigned
 pool_size(const struct pool *p)
 {
 	unsigned sum = 0;
@@ -163,7 +163,7 @@ pool_size(const struct pool *p)
 	return sum;
 }
 
-WARM unsigned
+HOT unsigned
 pool_share(const struct worker *w, int size)
 {
 	unsigned n = (unsigned)w->process->nworkers, of = (unsigned)size;
@@ -184,7 +184,7 @@ server_place_name(enum server_place place)
 }
 
 /* The only writer of server.place. */
-WARM void
+HOT void
 pool_put(struct server *sv, enum server_place place)
 {
 	struct pool *p = sv->pool;
@@ -330,7 +330,7 @@ pick_idle(struct pool *p, const struct vars *vars)
 	return TAILQ_FIRST(&p->places[SERVER_IDLE]);
 }
 
-WARM struct server *
+HOT struct server *
 pool_lend(struct pool *p, struct pooled *pd)
 {
 	struct server *sv = p->paused ? NULL : pick_idle(p, pd->vars);
@@ -355,7 +355,7 @@ pool_lend(struct pool *p, struct pooled *pd)
 
 /* Who has it may give it back before this returns, and so on through all who wait: that is done
  * here, one after the other, and not one inside the other. */
-WARM void
+HOT void
 pool_give(struct server *sv)
 {
 	struct pool *p = sv->pool;
@@ -377,7 +377,7 @@ pool_give(struct server *sv)
 	p->giving = false;
 }
 
-WARM void
+HOT void
 pool_return(struct server *sv)
 {
 	if (sv->cancels > 0)
@@ -395,7 +395,7 @@ pool_cancel_done(struct server *sv)
 
 /* ---- size ---- */
 
-WARM const struct pool_sizes *
+HOT const struct pool_sizes *
 pool_sizes(struct pool *p)
 {
 	const struct config *c = p->worker->world->config;
@@ -572,7 +572,7 @@ pool_cool(struct pool *p)
 	p->promised_us = 0;
 }
 
-WARM bool
+HOT bool
 pool_is_failing(const struct pool *p)
 {
 	return p->retry_us > 0 && clock_us() < p->retry_us;

@@ -33,7 +33,7 @@ pooled_follow(struct pooled *pd)
 	exchange_set_query_ends(&s->exchange, s->server != NULL && s->server->is_cockroachdb);
 }
 
-WARM void
+HOT void
 pooled_greet(struct pooled *pd)
 {
 	struct session *s = pd->session;
@@ -93,7 +93,7 @@ begin_wait(struct pooled *pd)
 }
 
 /* Ask the pool. The session may have a server then, or wait, or be over. */
-static WARM void
+static HOT void
 acquire(struct pooled *pd)
 {
 	struct server *sv;
@@ -107,7 +107,7 @@ acquire(struct pooled *pd)
 		pooled_attach(pd, sv);
 }
 
-WARM void
+HOT void
 pooled_begin(struct session *s)
 {
 	struct pooled *pd = xcalloc(1, sizeof(*pd));
@@ -173,7 +173,7 @@ can_send(const struct pooled *pd)
 	return pd->session->server != NULL && (pd->asking == QUESTION_NONE || pd->ahead);
 }
 
-WARM bool
+HOT bool
 pooled_take(struct session *s, const char *p, size_t n)
 {
 	struct pooled *pd = s->pooled;
@@ -262,7 +262,7 @@ pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 
 /* ---- parting ---- */
 
-WARM void
+HOT void
 pooled_part(struct session *s)
 {
 	struct pooled *pd = s->pooled;
@@ -329,7 +329,7 @@ pooled_owes(const struct session *s)
 	       statements_holds(pd->statements);
 }
 
-static WARM void
+static HOT void
 free_pooled(void *arg)
 {
 	struct pooled *pd = arg;
@@ -346,7 +346,7 @@ free_pooled(void *arg)
 	free(pd);
 }
 
-WARM void
+HOT void
 pooled_release(struct session *s)
 {
 	struct pooled *pd = s->pooled;

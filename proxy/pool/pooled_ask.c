@@ -147,7 +147,7 @@ replay_change(struct pooled *pd)
 	buf_fini(&sql);
 }
 
-WARM void
+HOT void
 pooled_attach(struct pooled *pd, struct server *sv)
 {
 	struct session *s = pd->session;
@@ -199,7 +199,7 @@ restore(struct pooled *pd)
 		replay_change(pd);
 }
 
-static WARM void
+static HOT void
 on_reset(struct server *sv, const struct ask_answer *a)
 {
 	if (a->lost || a->failed || a->status != 'I') {
@@ -235,7 +235,7 @@ put_settings(const struct server *sv, const char *sql, struct vars *next, struct
 }
 
 /* Who comes next begins most often as who has gone: in one go with the reset, and nobody waits. */
-WARM void
+HOT void
 pooled_reset(struct server *sv, struct vars *next)
 {
 	const char *sql = sv->worker->world->config->main.server_reset_query;
@@ -297,7 +297,7 @@ on_probed(struct server *sv, const struct ask_answer *a)
 	done_asking(pd, a);
 }
 
-WARM void
+HOT void
 pooled_settle(struct session *s)
 {
 	struct pooled *pd = s->pooled;

@@ -14,13 +14,13 @@
 
 /* ---- the server that it is lent ---- */
 
-static WARM bool
+static HOT bool
 pool_on_client(struct session *s, const char **p, size_t *n)
 {
 	return (!s->pooled->skips || pooled_skip(s, p, n)) && pooled_take(s, *p, *n);
 }
 
-static WARM bool
+static HOT bool
 pool_passes(struct session *s, const struct answer *a)
 {
 	if ((a->events & EXCHANGE_PARAMETER) || s->pooled->report.n > 0)
@@ -28,7 +28,7 @@ pool_passes(struct session *s, const struct answer *a)
 	return true;
 }
 
-static WARM void
+static HOT void
 pool_on_server_sent(struct session *s, const struct answer *a)
 {
 	pooled_answered(s, a->events & EXCHANGE_READY);
@@ -84,7 +84,7 @@ const struct observer pool_observer = {
 
 /* ---- what it has prepared ---- */
 
-static WARM void
+static HOT void
 statements_on_server_read(struct session *s, const struct answer *a)
 {
 	const struct exchange_tally *tally = &a->tally;

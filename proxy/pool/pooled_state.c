@@ -38,13 +38,13 @@ greeting_of(const struct pooled *pd)
 	return known;
 }
 
-WARM bool
+HOT bool
 pooled_can_greet(const struct pooled *pd)
 {
 	return greeting_of(pd) != NULL;
 }
 
-WARM void
+HOT void
 pooled_put_welcome(struct pooled *pd, struct buf *b)
 {
 	const struct server *sv = pd->session->server;
@@ -57,7 +57,7 @@ pooled_put_welcome(struct pooled *pd, struct buf *b)
 	told(pd, known);
 }
 
-WARM void
+HOT void
 pooled_tell(struct pooled *pd)
 {
 	struct session *s = pd->session;
@@ -104,7 +104,7 @@ pooled_ends_on_error(const struct server *sv)
 	return !vars_get(sv->reported, "crdb_version", &value);
 }
 
-WARM void
+HOT void
 pooled_settled(struct server *sv)
 {
 	(void)vars_ref(sv->reported);
@@ -154,7 +154,7 @@ move_effects(struct pooled *pd)
 	buf_fini(&pd->names);
 }
 
-WARM bool
+HOT bool
 pooled_was_reset(struct pooled *pd)
 {
 	note_effects(pd);
@@ -162,7 +162,7 @@ pooled_was_reset(struct pooled *pd)
 	       vars_count(pd->startup) > 0;
 }
 
-WARM bool
+HOT bool
 pooled_suspects(struct pooled *pd, struct buf *sql)
 {
 	const struct server *sv = pd->session->server;
@@ -200,7 +200,7 @@ pooled_learn(struct pooled *pd, const struct ask_answer *a)
 
 /* ---- prepared statements ---- */
 
-WARM void
+HOT void
 pooled_forget_statements(struct server *sv)
 {
 	server_statements_clear(sv->statements);
@@ -288,7 +288,7 @@ look_for_resets(struct pooled *pd, struct slice in)
 	}
 }
 
-WARM bool
+HOT bool
 pooled_rewrite(struct session *s, const char **p, size_t *n)
 {
 	struct pooled *pd = s->pooled;
@@ -320,7 +320,7 @@ pooled_rewrite(struct session *s, const char **p, size_t *n)
 	return false;
 }
 
-WARM bool
+HOT bool
 pooled_terminate(struct session *s, size_t n)
 {
 	if (exchange_is_idle(&s->exchange) && n == FRAME_HEAD_BYTES) {
@@ -366,7 +366,7 @@ pooled_on_server_drained(struct session *s)
 		pooled_settle(s);
 }
 
-WARM void
+HOT void
 pooled_answered(struct session *s, bool is_ready)
 {
 	if (statements_goes_on(s->pooled->statements) && !stream_is_blocked(&s->server->stream))

@@ -14,7 +14,7 @@
 /* A session looks for a better node so often, where its own is well. */
 #define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
 
-static WARM struct pool *
+static HOT struct pool *
 pool_at(struct pooled *pd, const struct world *w, struct node_live *live)
 {
 	const struct session *s = pd->session;
@@ -90,7 +90,7 @@ want_all(struct pooled *pd, const struct route *route)
 			  pd->session->credential);
 }
 
-WARM bool
+HOT bool
 pooled_decide(struct pooled *pd)
 {
 	struct session *s = pd->session;
@@ -178,7 +178,7 @@ is_astray(const struct pooled *pd, const struct world *w, const struct node *n)
 			     !slice_is(locate_dbname(w, database), pd->pool->dbname));
 }
 
-WARM bool
+HOT bool
 pooled_is_due(struct pooled *pd)
 {
 	const struct world *w = worker_world(pd->session->worker);

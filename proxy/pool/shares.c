@@ -83,7 +83,7 @@ shares_others_starve(const struct pool *p)
 	       atomic_load_explicit(&p->of_user->starving, memory_order_relaxed) > own;
 }
 
-WARM bool
+HOT bool
 shares_must_go(const struct server *sv)
 {
 	const struct pool *p = sv->pool;

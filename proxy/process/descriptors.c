@@ -38,7 +38,7 @@ descriptors_limit(void)
 	return (int64_t)limit.rlim_cur;
 }
 
-WARM bool
+HOT bool
 descriptors_short(const struct descriptors *d)
 {
 	return d != NULL && descriptors_held(d) < d->wanted;
@@ -61,7 +61,7 @@ take_all(struct descriptors *d)
 	atomic_store_explicit(&d->held, n, memory_order_relaxed);
 }
 
-WARM void
+HOT void
 descriptors_refill(struct descriptors *d)
 {
 	if (!descriptors_short(d))

@@ -52,7 +52,7 @@ worker_post(struct worker *w, struct letter *take_letter, letter_fn deliver)
 	mailbox_post(w->mail, take_letter, deliver);
 }
 
-WARM struct world *
+HOT struct world *
 worker_world(struct worker *w)
 {
 	struct world *fresh = snapshot_slot_take(&w->slot);
@@ -90,7 +90,7 @@ add_slots(struct worker *w)
 	w->nslots = n;
 }
 
-WARM uint32_t
+HOT uint32_t
 worker_take_slot(struct worker *w, struct session *s)
 {
 	uint32_t i;
@@ -104,7 +104,7 @@ worker_take_slot(struct worker *w, struct session *s)
 }
 
 /* The loop goes on: other workers may still ask this one for a session that they look for. */
-WARM void
+HOT void
 worker_check_done(struct worker *w)
 {
 	if (!w->draining || w->done || worker_nsessions(w) > 0 || w->ncancels > 0)
@@ -113,7 +113,7 @@ worker_check_done(struct worker *w)
 	control_worker_done(w->process->control);
 }
 
-WARM void
+HOT void
 worker_give_slot(struct worker *w, uint32_t slot)
 {
 	w->slots[slot] = NULL;

@@ -26,14 +26,14 @@ world_new(struct config *take_config, struct topology *take_topology,
 	return w;
 }
 
-WARM struct world *
+HOT struct world *
 world_ref(struct world *w)
 {
 	refcount_get(&w->refs);
 	return w;
 }
 
-WARM void
+HOT void
 world_unref(struct world *w)
 {
 	if (w == NULL || !refcount_put(&w->refs))
@@ -56,7 +56,7 @@ world_entry(const struct world *w, const char *place)
 	return region >= 0 ? w->config->regions[region].entry : NULL;
 }
 
-WARM struct dial_target
+HOT struct dial_target
 world_dial_target(const struct world *w, uint16_t node)
 {
 	const struct node *n = &w->topology->nodes[node];

@@ -45,7 +45,7 @@ take_reports(struct ask *a)
 	reports_end(&r);
 }
 
-static WARM void
+static HOT void
 finish(struct ask *a)
 {
 	struct server *sv = a->server;
@@ -210,7 +210,7 @@ flush(struct ask *a)
 		lost(a, "connection lost");
 }
 
-WARM void
+HOT void
 ask_on_event(struct ask *a, short what)
 {
 	struct server *sv = a->server;
@@ -221,7 +221,7 @@ ask_on_event(struct ask *a, short what)
 		read_answer(a);
 }
 
-WARM void
+HOT void
 ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs, ask_done_fn *done)
 {
 	struct ask *a = xcalloc(1, sizeof(*a));
@@ -270,7 +270,7 @@ ask_begin_apart(struct server *sv, struct slice statements, ask_done_fn *done)
 	buf_fini(&b);
 }
 
-WARM void
+HOT void
 ask_free(struct ask *a)
 {
 	if (a == NULL)

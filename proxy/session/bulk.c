@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/ev/loop.h"
+#include "base/hot.h"
 #include "base/mem.h"
 
 struct bulk {
@@ -88,7 +89,7 @@ bulk_go_on(struct bulk_state *state, size_t n, bool full, struct stream *st, str
 		stream_expect_more(st, true);
 }
 
-void
+HOT void
 bulk_end(struct bulk_state *state)
 {
 	struct bulk *b = state->now;

@@ -12,7 +12,7 @@
 #include "proxy/session/ownlogin.h"
 #include "proxy/session/session_int.h"
 
-WARM struct login *
+HOT struct login *
 session_login(struct session *s)
 {
 	if (s->login == NULL) {
@@ -24,7 +24,7 @@ session_login(struct session *s)
 	return s->login;
 }
 
-WARM const struct startup *
+HOT const struct startup *
 login_startup(const struct login *l)
 {
 	struct worker *w = l->session->worker;
@@ -37,7 +37,7 @@ login_startup(const struct login *l)
 	return &w->startup;
 }
 
-WARM void
+HOT void
 login_free(struct login *l)
 {
 	if (l == NULL)

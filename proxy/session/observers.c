@@ -13,7 +13,7 @@
 #include "proxy/sqlstate/sampler.h"
 #include "proxy/sqlstate/traces.h"
 
-WARM void
+HOT void
 session_observe(struct session *s, enum observer_id id, bool on)
 {
 	unsigned bit = 1u << id;
@@ -22,7 +22,7 @@ session_observe(struct session *s, enum observer_id id, bool on)
 }
 
 /* From the last to the first: in front of *at. */
-static WARM const struct observer *
+static HOT const struct observer *
 previous(const struct session *s, unsigned *at)
 {
 	unsigned left = session_observers_of(s) & ((1u << *at) - 1);
@@ -90,19 +90,19 @@ observers_place(const struct session *s)
 	return place;
 }
 
-WARM void
+HOT void
 observers_end(struct session *s)
 {
 	ASK_BACKWARDS(on_end);
 }
 
-WARM void
+HOT void
 observers_server_gone(struct session *s)
 {
 	ASK_BACKWARDS(on_server_gone);
 }
 
-WARM void
+HOT void
 observers_release(struct session *s)
 {
 	ASK_BACKWARDS(release);
@@ -110,7 +110,7 @@ observers_release(struct session *s)
 
 /* ---- the observers of proxy/sqlstate, which knows no session ---- */
 
-WARM void
+HOT void
 session_sample(struct session *s, const struct conf_database *db)
 {
 	struct worker *w = s->worker;
@@ -128,7 +128,7 @@ session_sample(struct session *s, const struct conf_database *db)
 	session_observe(s, OBSERVER_SAMPLER, s->sampler != NULL);
 }
 
-WARM void
+HOT void
 session_trace(struct session *s, struct slice packet)
 {
 	s->traces = traces_new(packet);
@@ -150,7 +150,7 @@ sampler_passes(struct session *s, const struct answer *a)
 	return true;
 }
 
-static WARM void
+static HOT void
 sampler_release(struct session *s)
 {
 	sampler_free(s->sampler);
@@ -179,7 +179,7 @@ traces_on_server_read(struct session *s, const struct answer *a)
 		traces_error(s->traces, &s->exchange, a->events);
 }
 
-static WARM void
+static HOT void
 traces_release(struct session *s)
 {
 	traces_free(s->traces);

@@ -50,7 +50,7 @@ ownlogin_new(struct slice password)
 	return o;
 }
 
-WARM void
+HOT void
 ownlogin_free(struct ownlogin *o)
 {
 	if (o == NULL)

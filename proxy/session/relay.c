@@ -119,7 +119,7 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	return went_to_server(s);
 }
 
-WARM void
+HOT void
 relay_count(struct session *s, const struct exchange_tally *tally)
 {
 	struct stats *stats = &s->worker->stats;

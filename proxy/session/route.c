@@ -20,7 +20,7 @@ static const struct {
 };
 #define PLACE_SETTINGS (sizeof(place_settings) / sizeof(place_settings[0]))
 
-WARM void
+HOT void
 locate_count_claim(const struct session *s, const struct claim *c, bool strict)
 {
 	struct stats *stats = &s->worker->stats;
@@ -34,7 +34,7 @@ locate_count_claim(const struct session *s, const struct claim *c, bool strict)
 		stat_add(&stats->claims_ignored, 1);
 }
 
-void
+HOT void
 locate_input(const struct session *s, const struct world *w, bool strict, struct locality_input *in)
 {
 	*in = (struct locality_input){
@@ -49,7 +49,7 @@ locate_input(const struct session *s, const struct world *w, bool strict, struct
 	};
 }
 
-void
+HOT void
 locate_note(struct session *s, const struct locality *loc)
 {
 	stat_add(&s->worker->stats.located[loc->source], 1);
@@ -66,7 +66,7 @@ locate_configured_dbname(const struct world *w, struct slice database)
 	return db->dbname != NULL ? slice_str(db->dbname) : database;
 }
 
-WARM const struct authority *
+HOT const struct authority *
 locate_authority(const struct world *w, struct slice database)
 {
 	if (w->topology->nauthorities == 0)
@@ -74,7 +74,7 @@ locate_authority(const struct world *w, struct slice database)
 	return topology_authority(w->topology, locate_configured_dbname(w, database));
 }
 
-WARM struct slice
+HOT struct slice
 locate_dbname(const struct world *w, struct slice database)
 {
 	const struct authority *a = locate_authority(w, database);
@@ -84,7 +84,7 @@ locate_dbname(const struct world *w, struct slice database)
 	return locate_configured_dbname(w, database);
 }
 
-WARM void
+HOT void
 locate_route(const struct world *w, const struct route_wish *wish, struct route *out)
 {
 	const struct conf_database *db = config_database(w->config, wish->database);
@@ -169,7 +169,7 @@ locate_set(struct session *s, enum claim_kind kind, struct slice value)
 	session_moved_locality(s);
 }
 
-WARM void
+HOT void
 locate_route_again(struct session *s, int sticky_region, const struct authority *as_if,
 		   struct route *out)
 {

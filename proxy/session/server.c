@@ -48,7 +48,7 @@ server_open(struct server *sv)
 	stream_keep_at_most(&sv->stream, SERVER_OUT_CAP);
 }
 
-WARM struct server *
+HOT struct server *
 server_new(struct worker *w, struct session *s, struct node_live *live)
 {
 	struct server *sv = xcalloc(1, sizeof(*sv));
@@ -61,7 +61,7 @@ server_new(struct worker *w, struct session *s, struct node_live *live)
 	return sv;
 }
 
-WARM void
+HOT void
 server_keep_key(struct server *sv, struct slice key)
 {
 	uint8_t *to = sv->key.here;
@@ -80,7 +80,7 @@ server_key(const struct server *sv)
 	return slice_of((const char *)key, sv->key_len);
 }
 
-WARM void
+HOT void
 server_free(struct server *sv)
 {
 	if (sv == NULL)

@@ -60,7 +60,7 @@ session_on_client(evutil_socket_t fd, short what, void *arg)
 		h->on_readable(s);
 }
 
-WARM struct session *
+HOT struct session *
 session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr *peer)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
@@ -82,7 +82,7 @@ session_new(struct worker *w, int take_fd, uint16_t listener, const struct addr 
 	return s;
 }
 
-WARM void
+HOT void
 session_enter(struct session *s, enum session_state state)
 {
 	struct worker *w = s->worker;
@@ -104,7 +104,7 @@ session_enter(struct session *s, enum session_state state)
 	s->state = (uint8_t)state;
 }
 
-WARM struct slice
+HOT struct slice
 session_name(const struct session *s, unsigned i)
 {
 	const char *p = s->names;
@@ -116,7 +116,7 @@ session_name(const struct session *s, unsigned i)
 	return slice_str(p);
 }
 
-WARM void
+HOT void
 session_set_names(struct session *s, const struct slice v[NAME_COUNT])
 {
 	size_t n[NAME_COUNT], size = 0;
@@ -183,7 +183,7 @@ session_say(struct session *s, const char *p, size_t n)
 	return false;
 }
 
-static WARM void
+static HOT void
 free_session(void *arg)
 {
 	struct session *s = arg;
@@ -220,7 +220,7 @@ drop_server(struct session *s)
 }
 
 /* The end: everything is given back but the struct, which goes at the end of the tick. */
-static WARM void
+static HOT void
 finish(struct session *s)
 {
 	struct worker *w = s->worker;
@@ -290,7 +290,7 @@ session_on_farewell_readable(struct session *s)
 }
 
 /* Remember why, log it, count it. False where it was closed before: the first caller wins. */
-static WARM bool
+static HOT bool
 note_end(struct session *s, enum why why, const struct err *e)
 {
 	const struct why_row *row = why_get(why);
@@ -335,7 +335,7 @@ session_abort(struct session *s, enum why why)
 	finish(s);
 }
 
-WARM void
+HOT void
 session_end(struct session *s, enum why why)
 {
 	if (!note_end(s, why, NULL))
@@ -473,7 +473,7 @@ end_login(struct session *s)
 	session_close_err(s, WHY_LOGIN_TIMEOUT, &e);
 }
 
-WARM void
+HOT void
 session_check_deadline(struct session *s, int64_t now_us)
 {
 	const struct conf_main *conf = &s->worker->world->config->main;

@@ -66,7 +66,7 @@ needed(struct session *s)
 	return s->settings;
 }
 
-static void
+static HOT void
 give_back(struct session *s)
 {
 	if (s->settings == NULL || s->settings->held.n > 0 || s->settings->nprepared > 0)
@@ -144,7 +144,7 @@ remember(struct session *s, struct slice name, struct slice sql)
 		forget(s, TAILQ_FIRST(&all->prepared));
 }
 
-WARM void
+HOT void
 settings_free(struct session *s)
 {
 	struct prepared *p;

@@ -73,7 +73,7 @@ misfit(enum access want, const struct server *sv, const struct control_lesson *l
 	return NULL;
 }
 
-WARM const char *
+HOT const char *
 signon_learn(struct worker *w, const struct node *n, enum access want, struct server *sv,
 	     struct slice body)
 {
@@ -130,7 +130,7 @@ signon_says_nothing_of_node(struct slice sqlstate)
 
 static void advance(struct signon *so, enum dial_step step);
 
-WARM void
+HOT void
 signon_free(struct signon *so)
 {
 	if (so == NULL)

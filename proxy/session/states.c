@@ -14,13 +14,13 @@ static const struct session_state_row rows[] = {
 #undef S
 };
 
-WARM const struct session_state_row *
+HOT const struct session_state_row *
 session_state_row(enum session_state s)
 {
 	return &rows[s];
 }
 
-WARM bool
+HOT bool
 session_state_may(enum session_state from, enum session_state to)
 {
 	if (from == SESSION_CLOSED)

@@ -12,7 +12,7 @@ static const struct why_row rows[] = {
 #undef W
 };
 
-WARM const struct why_row *
+HOT const struct why_row *
 why_get(enum why w)
 {
 	return &rows[w];

@@ -237,7 +237,7 @@ guess(const struct vars *startup, struct vars *base)
 	return v;
 }
 
-WARM struct vars *
+HOT struct vars *
 greetings_find(struct greetings *g, struct vars *startup, struct vars *none)
 {
 	struct vars *base = find(g, none), *known = find(g, startup);

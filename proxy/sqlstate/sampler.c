@@ -52,7 +52,7 @@ sampler_new(struct fingerprints *table, struct slice database, unsigned one_of)
 	return s;
 }
 
-WARM void
+HOT void
 sampler_free(struct sampler *s)
 {
 	if (s == NULL)

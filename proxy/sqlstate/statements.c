@@ -154,7 +154,7 @@ one_message(struct walk *w)
 	return handlers[(uint8_t)w->at[0]](w, total);
 }
 
-static WARM enum step
+static HOT enum step
 all_messages(struct walk *w)
 {
 	enum step step = STEP_ON;
@@ -217,7 +217,7 @@ keep(struct walk *w, struct buf *in)
 	buf_fini(in);
 }
 
-WARM enum statements_verdict
+HOT enum statements_verdict
 statements_client(struct statements *c, uint64_t meaning, const char *p, size_t n, struct buf *out)
 {
 	struct buf in = c->held;
@@ -259,7 +259,7 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 
 /* ---- life ---- */
 
-WARM struct statements *
+HOT struct statements *
 statements_new(struct statement_table *t)
 {
 	struct statements *c = xcalloc(1, sizeof(*c));
@@ -271,7 +271,7 @@ statements_new(struct statement_table *t)
 	return c;
 }
 
-WARM void
+HOT void
 statements_free(struct statements *c)
 {
 	if (c == NULL)
@@ -285,7 +285,7 @@ statements_free(struct statements *c)
 	free(c);
 }
 
-WARM void
+HOT void
 statements_attach(struct statements *c, struct server_statements *ss, struct exchange *exchange)
 {
 	c->ss = ss;
@@ -294,7 +294,7 @@ statements_attach(struct statements *c, struct server_statements *ss, struct exc
 	c->strayed = c->doubt = 0;
 }
 
-WARM void
+HOT void
 statements_detach(struct statements *c)
 {
 	if (c->exchange != NULL)
@@ -306,7 +306,7 @@ statements_detach(struct statements *c)
 	c->unnamed_there = 0;
 }
 
-WARM bool
+HOT bool
 statements_settled(const struct statements *c)
 {
 	return c->held.n == 0 && (c->exchange == NULL || !exchange_holds(c->exchange));
@@ -314,7 +314,7 @@ statements_settled(const struct statements *c)
 
 /* ---- answers ---- */
 
-WARM bool
+HOT bool
 statements_change_meaning(unsigned effects)
 {
 	return (effects & (EFFECT_SETTINGS | EFFECT_SETTINGS_ALL | EFFECT_UNNAMED |
@@ -347,7 +347,7 @@ statements_waits(const struct statements *c)
 	return c->state != STATEMENTS_FLOWING;
 }
 
-WARM bool
+HOT bool
 statements_goes_on(const struct statements *c)
 {
 	return c->state == STATEMENTS_MAY_GO_ON;
@@ -360,7 +360,7 @@ statements_heard(struct statements *c)
 		c->state = STATEMENTS_MAY_GO_ON; /* or to wait again */
 }
 
-WARM unsigned
+HOT unsigned
 statements_effects(struct statements *c, struct buf *names)
 {
 	unsigned effects = c->effects;
@@ -376,7 +376,7 @@ statements_effects(struct statements *c, struct buf *names)
 	return effects;
 }
 
-WARM bool
+HOT bool
 statements_pins(const struct statements *c)
 {
 	return c->own || c->longs > 0 ||

@@ -270,7 +270,7 @@ names_expect_none(struct statements *c, struct act *act)
 	c->all_seq = c->seq;
 }
 
-WARM void
+HOT void
 names_fini(struct statements *c)
 {
 	struct name *name, *next;
@@ -292,7 +292,7 @@ unnamed_expect(struct statements *c)
 	c->unnamed_seq = c->seq;
 }
 
-WARM void
+HOT void
 unnamed_set(struct statements *c, struct statement *st)
 {
 	struct statement *old = c->unnamed;

@@ -66,7 +66,7 @@ acts_abandon(struct statements *c)
 	exchange_untag(c->exchange);
 }
 
-WARM void
+HOT void
 acts_fini(struct statements *c)
 {
 	while (c->acts.head < c->acts.n)

@@ -17,7 +17,7 @@
 /* ---- DEALLOCATE ---- */
 
 /* The name that a text DEALLOCATEs, if it is one of ours; *step says whether to go on. */
-static WARM struct name *
+static HOT struct name *
 deallocated(struct walk *w, struct slice sql, enum step *step)
 {
 	struct deallocate d;
@@ -300,7 +300,7 @@ query_begins(struct walk *w, struct slice sql)
 	return true;
 }
 
-WARM enum step
+HOT enum step
 walk_on_query(struct walk *w, size_t total)
 {
 	struct slice sql = { .n = 0 };

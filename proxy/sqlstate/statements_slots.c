@@ -26,7 +26,7 @@ server_statements_new(struct statement_table *t)
 	return ss;
 }
 
-WARM void
+HOT void
 server_statements_free(struct server_statements *ss)
 {
 	if (ss == NULL)
@@ -35,7 +35,7 @@ server_statements_free(struct server_statements *ss)
 	free(ss);
 }
 
-WARM void
+HOT void
 server_statements_clear(struct server_statements *ss)
 {
 	struct slot *slot;

@@ -143,7 +143,7 @@ statement_withdraw(struct statement *st)
 	st->shared = false;
 }
 
-WARM void
+HOT void
 statement_unref(struct statement *st)
 {
 	if (st == NULL || --st->refs > 0)

@@ -69,7 +69,7 @@ walk_list(struct walk *w)
 	w->c->lists = 1;
 }
 
-WARM void
+HOT void
 walk_await(struct walk *w, char type, const struct act *take_act)
 {
 	w->open = true;
@@ -108,7 +108,7 @@ walk_slot_must_wait(const struct statements *c, const struct slot *slot)
 /* ---- what texts may do ---- */
 
 /* Whether all statements are gone behind this. */
-WARM void
+HOT void
 walk_note(struct walk *w, unsigned effects)
 {
 	struct statements *c = w->c;
@@ -129,7 +129,7 @@ walk_note(struct walk *w, unsigned effects)
 	}
 }
 
-WARM void
+HOT void
 walk_note_effects(struct walk *w, unsigned effects, struct slice sql)
 {
 	walk_note(w, effects);
@@ -166,7 +166,7 @@ walk_statement(struct walk *w, struct slice tail, struct slice sql)
 /* ---- heads of messages ---- */
 
 /* The string at p, which must end before `end`. */
-WARM bool
+HOT bool
 walk_read_name(const char *p, const char *end, struct slice *out)
 {
 	const char *nul = end > p ? memchr(p, '\0', (size_t)(end - p)) : NULL;
@@ -266,7 +266,7 @@ walk_put_refused(struct walk *w)
 
 /* ---- the ends of sequences ---- */
 
-WARM void
+HOT void
 walk_forget_drop(struct statements *c)
 {
 	if (c->drop_slot != NULL)
@@ -275,7 +275,7 @@ walk_forget_drop(struct statements *c)
 	c->drop_slot = NULL;
 }
 
-WARM void
+HOT void
 walk_end_sequence(struct walk *w, size_t total)
 {
 	walk_forget_drop(w->c);

@@ -53,7 +53,7 @@ struct traces {
 	bool lost_before;
 };
 
-WARM struct traces *
+HOT struct traces *
 traces_new(struct slice packet)
 {
 	struct traces *t = xcalloc(1, sizeof(*t));
@@ -65,7 +65,7 @@ traces_new(struct slice packet)
 	return t;
 }
 
-WARM void
+HOT void
 traces_free(struct traces *t)
 {
 	if (t == NULL)
@@ -143,7 +143,7 @@ note_query(struct traces *t, bool first)
 }
 
 /* Of each message, whole or not. True: nothing is on its way in front of it. */
-static WARM bool
+static HOT bool
 note_sent(struct flight *f, char type)
 {
 	bool first = f->sent == FLIGHT_NONE;
@@ -174,7 +174,7 @@ note_sent(struct flight *f, char type)
 	return first;
 }
 
-static WARM void
+static HOT void
 look_at(struct traces *t, const struct frame *f, struct slice raw, bool first)
 {
 	struct message_target target;
@@ -277,7 +277,7 @@ add_to_part(struct traces *t, struct slice more)
 	t->part.failed = false;
 }
 
-WARM void
+HOT void
 traces_client(struct traces *t, const struct exchange *f, const char *p, size_t n)
 {
 	struct slice in = slice_of(p, n);

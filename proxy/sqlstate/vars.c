@@ -45,7 +45,7 @@ static struct vars *sense_of(struct vars *v);
 /* ---- the table ---- */
 
 /* The one that consists of these items; a reference. */
-static WARM struct vars *
+static HOT struct vars *
 intern(struct vars_table *t, struct slice text, size_t count)
 {
 	uint32_t hash = hash_slice(t->seed, text);
@@ -91,14 +91,14 @@ vars_table_count(const struct vars_table *t)
 	return HASH_COUNT(t->all);
 }
 
-WARM struct vars *
+HOT struct vars *
 vars_ref(struct vars *v)
 {
 	v->refs++;
 	return v;
 }
 
-WARM void
+HOT void
 vars_unref(struct vars *v)
 {
 	if (v == NULL || --v->refs > 0)
@@ -108,13 +108,13 @@ vars_unref(struct vars *v)
 	free(v);
 }
 
-WARM struct vars *
+HOT struct vars *
 vars_empty(struct vars_table *t)
 {
 	return vars_ref(t->empty);
 }
 
-WARM struct vars *
+HOT struct vars *
 vars_none(const struct vars *like)
 {
 	return vars_empty(like->table);
@@ -122,7 +122,7 @@ vars_none(const struct vars *like)
 
 /* ---- looking ---- */
 
-WARM bool
+HOT bool
 vars_next(const struct vars *v, size_t *at, struct vars_item *out)
 {
 	struct slice rest = slice_of(v->text + *at, v->n - *at);
@@ -149,7 +149,7 @@ is_same(struct slice a, struct slice b)
 	return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
 }
 
-WARM bool
+HOT bool
 vars_get(const struct vars *v, const char *name, struct slice *value)
 {
 	struct slice wanted = slice_str(name);
@@ -163,7 +163,7 @@ vars_get(const struct vars *v, const char *name, struct slice *value)
 	return c == 0;
 }
 
-WARM size_t
+HOT size_t
 vars_count(const struct vars *v)
 {
 	return v->count;
@@ -210,7 +210,7 @@ struct pair {
 	struct vars_item in_a, in_b;
 };
 
-static WARM bool
+static HOT bool
 pair_next(struct pair *p)
 {
 	size_t a_at = p->a_at, b_at = p->b_at;
@@ -230,7 +230,7 @@ pair_next(struct pair *p)
 	return p->has_a || p->has_b;
 }
 
-WARM struct vars *
+HOT struct vars *
 vars_overlay(struct vars *base, struct vars *over)
 {
 	struct pair p = { .a = base, .b = over };
@@ -248,7 +248,7 @@ vars_overlay(struct vars *base, struct vars *over)
 	return finish(base->table, &d);
 }
 
-WARM struct vars *
+HOT struct vars *
 vars_with(struct vars *base, struct slice name, struct slice value)
 {
 	struct draft d = { 0 };
@@ -375,7 +375,7 @@ sense_of(struct vars *v)
 	return NULL;
 }
 
-WARM uint64_t
+HOT uint64_t
 vars_meaning(const struct vars *v)
 {
 	return v->sense != NULL ? v->sense->serial : v->serial;
@@ -432,7 +432,7 @@ put_lower(struct buf *b, struct slice name)
 	buf_u8(b, 0);
 }
 
-WARM struct vars *
+HOT struct vars *
 vars_from_startup(struct vars_table *t, const struct startup *in)
 {
 	const struct startup_param *params[STARTUP_PARAMS_MAX];
@@ -504,7 +504,7 @@ is_simple(struct slice name)
 	return false;
 }
 
-static WARM void
+static HOT void
 put_set(struct change *c, struct slice name, struct slice value)
 {
 	if (c->calls++ > 0)
@@ -627,7 +627,7 @@ put_apart(struct change *c, const struct vars *to)
 		put_call(c, slice_str(EXIT_ON_ERROR), value);
 }
 
-WARM void
+HOT void
 vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 		enum vars_failure failure)
 {
@@ -656,7 +656,7 @@ vars_put_change(struct buf *sql, const struct vars *from, const struct vars *to,
 
 /* Servers report a dozen settings, and each change copies the list: one that has more to say than
  * any real one is not listened to. */
-WARM void
+HOT void
 vars_report_all(struct vars **reported, const struct vars_item *items, size_t n)
 {
 	static const struct size most = { VARS_REPORTS_MAX, VARS_REPORTS_BYTES };
@@ -670,7 +670,7 @@ vars_report_all(struct vars **reported, const struct vars_item *items, size_t n)
 	vars_unref(old);
 }
 
-WARM void
+HOT void
 vars_report(struct vars **reported, struct slice body)
 {
 	struct message_parameter m;
@@ -682,7 +682,7 @@ vars_report(struct vars **reported, struct slice body)
 	vars_report_all(reported, &item, 1);
 }
 
-WARM void
+HOT void
 vars_put_reports(struct buf *b, const struct vars *told, const struct vars *reported)
 {
 	struct pair p = { .a = told, .b = reported };

@@ -6,7 +6,7 @@
 # and data, that it needs of a memory that others have used meanwhile. The latter is what a login costs
 # where a PostgreSQL forks beside us for each: nothing of ours is in any cache by then, and a line that is
 # not there takes as long as hundreds of instructions. So does a page whose place the CPU must look up in
-# tables: those of our own code are counted too (WARM, in base/hot.h).
+# tables: those of our own code are counted too (HOT, in base/hot.h).
 #
 # A bound is what was counted when it was set, and 5 % more; gcc 12 -O2 on x86-64, libevent 2.1.12.
 use strict;
