@@ -227,30 +227,25 @@ static const struct {
 	[VERB_SHOW_EXECUTORS] = { command_executors, false, false },
 };
 
-static int
-hint_next(const struct command_run *c, struct err *e)
-{
-	char *next = command_next(&c->at.m);
-
-	if (*next != '\0')
-		err_hint(e, "Next: %s", next);
-	else
-		err_hint(e, "It is over. CREATE MIGRATION makes a new one.");
-	free(next);
-	return -1;
-}
-
 /* What is refused for the state that the migration is in, or for its kind, says which command gets
  * on. */
 static int
 refused(const struct command_run *c, struct err *e)
 {
 	int id = c->at.m.id;
+	char *next;
 
 	if (id == 0 || *e->hint != '\0')
 		return -1;
-	if (strcmp(e->sqlstate, SQLSTATE_OBJECT_NOT_IN_STATE) == 0)
-		return hint_next(c, e);
+	if (strcmp(e->sqlstate, SQLSTATE_OBJECT_NOT_IN_STATE) == 0) {
+		next = command_next(&c->at.m);
+		if (*next != '\0')
+			err_hint(e, "Next: %s", next);
+		else
+			err_hint(e, "It is over. CREATE MIGRATION makes a new one.");
+		free(next);
+		return -1;
+	}
 	if (c->rq->verb == VERB_VERIFY && strcmp(e->sqlstate, "42P01") == 0)
 		return err_hint(e, "VERIFY MIGRATION %d; compares all that there are.", id);
 	if (strcmp(e->sqlstate, SQLSTATE_FEATURE_NOT_SUPPORTED) == 0)

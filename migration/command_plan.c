@@ -20,18 +20,6 @@
 
 /* ---- checks ---- */
 
-static void
-tell_one(struct command_run *c, const struct check *v)
-{
-	struct err e = { .sqlstate = SQLSTATE_SUCCESS };
-
-	snprintf(e.msg, sizeof(e.msg), "[%s] %s%s%s", check_severity_name(v->severity), v->check,
-		 v->object[0] != '\0' ? "  " : "", v->object);
-	snprintf(e.detail, sizeof(e.detail), "%s", v->detail);
-	snprintf(e.hint, sizeof(e.hint), "%s", v->fix);
-	c->sink->notice(c->sink->arg, "NOTICE", &e);
-}
-
 /* What was found, as NOTICEs: their number, then those that matter. */
 static void
 tell_checks(struct command_run *c, int id, const struct checks *found)
@@ -39,6 +27,7 @@ tell_checks(struct command_run *c, int id, const struct checks *found)
 	size_t errors = checks_count(found, CHECK_ERROR),
 	       warnings = checks_count(found, CHECK_WARN);
 	size_t told = 0;
+	struct err e = { .sqlstate = SQLSTATE_SUCCESS };
 
 	command_notice(c, "checks: %zu error%s, %zu warning%s (SHOW MIGRATION %d CHECKS)", errors,
 		       errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s", id);
@@ -46,7 +35,12 @@ tell_checks(struct command_run *c, int id, const struct checks *found)
 		for (size_t i = 0; i < found->n && told < TOLD_MAX; i++) {
 			if ((int)found->v[i].severity != severity)
 				continue;
-			tell_one(c, &found->v[i]);
+			snprintf(e.msg, sizeof(e.msg), "[%s] %s%s%s",
+				 check_severity_name(found->v[i].severity), found->v[i].check,
+				 found->v[i].object[0] != '\0' ? "  " : "", found->v[i].object);
+			snprintf(e.detail, sizeof(e.detail), "%s", found->v[i].detail);
+			snprintf(e.hint, sizeof(e.hint), "%s", found->v[i].fix);
+			c->sink->notice(c->sink->arg, "NOTICE", &e);
 			told++;
 		}
 }
@@ -327,15 +321,6 @@ describe(struct job *j, const struct migration_step *s, struct step_text *out, s
 	return s->def->describe(j, s, out, e);
 }
 
-static void
-text_fini(struct step_text *t)
-{
-	buf_fini(&t->sql);
-	buf_fini(&t->lock);
-	buf_fini(&t->estimate);
-	buf_fini(&t->undo);
-}
-
 static const char *
 text_or_null(struct buf *b)
 {
@@ -450,7 +435,10 @@ each_step(struct planning *p, struct job *j, row_fn *row, struct err *e)
 		rc = describe(j, &plan.v[i], &t, e);
 		if (rc == 0)
 			row(p, &plan.v[i], &t);
-		text_fini(&t);
+		buf_fini(&t.sql);
+		buf_fini(&t.lock);
+		buf_fini(&t.estimate);
+		buf_fini(&t.undo);
 	}
 	plan_fini(&plan);
 	return rc;

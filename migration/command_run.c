@@ -49,17 +49,7 @@ copy_member(char *to, size_t size, const json_t *o, const char *key)
 	snprintf(to, size, "%s", s != NULL ? s : "");
 }
 
-static void
-note_failure(struct watching *w, const struct journal_row *row)
-{
-	json_t *o = row->detail != NULL ? json_loads(row->detail, 0, NULL) : NULL;
-
-	copy_member(w->failure.detail, sizeof(w->failure.detail), o, "detail");
-	copy_member(w->failure.hint, sizeof(w->failure.hint), o, "hint");
-	json_decref(o);
-}
-
-/* Events that who waits is told of, and what stands before their text. */
+/* Events that a command that waits tells its client, and the words in front of their text. */
 static const struct {
 	const char *event, *before;
 } told[] = {
@@ -70,29 +60,30 @@ static const struct {
 };
 
 static void
-tell_text(struct watching *w, const struct journal_row *row, const char *before)
-{
-	struct buf text = { .cap = 65536 };
-
-	command_event_text(row, &text);
-	if (text.n > strlen(row->event))
-		command_notice(w->c, "%s%s", before, buf_text(&text) + strlen(row->event) + 1);
-	buf_fini(&text);
-}
-
-static void
 tell_event(struct watching *w, const struct journal_row *row)
 {
-	if (strcmp(row->event, JOURNAL_STEP_FAIL) == 0)
-		note_failure(w, row);
+	if (strcmp(row->event, JOURNAL_STEP_FAIL) == 0) {
+		json_t *o = row->detail != NULL ? json_loads(row->detail, 0, NULL) : NULL;
+
+		copy_member(w->failure.detail, sizeof(w->failure.detail), o, "detail");
+		copy_member(w->failure.hint, sizeof(w->failure.hint), o, "hint");
+		json_decref(o);
+	}
 	if (strcmp(row->event, JOURNAL_PROGRESS) == 0) {
 		if (clock_us() - w->told_us < PROGRESS_EACH)
 			return;
 		w->told_us = clock_us();
 	}
 	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
-		if (strcmp(row->event, told[i].event) == 0)
-			tell_text(w, row, told[i].before);
+		if (strcmp(row->event, told[i].event) == 0) {
+			struct buf text = { .cap = 65536 };
+
+			command_event_text(row, &text);
+			if (text.n > strlen(row->event))
+				command_notice(w->c, "%s%s", told[i].before,
+					       buf_text(&text) + strlen(row->event) + 1);
+			buf_fini(&text);
+		}
 }
 
 static void
@@ -180,26 +171,6 @@ is_at_rest(struct watching *w)
 }
 
 static int
-detached(const struct command_run *c, struct err *e)
-{
-	int id = c->at.m.id;
-
-	return err_set(e, SQLSTATE_QUERY_CANCELED,
-		       "detached from migration %d; it continues: FOLLOW MIGRATION %d; stop it "
-		       "with PAUSE MIGRATION %d or ABORT MIGRATION %d",
-		       id, id, id, id);
-}
-
-static int
-no_executor(const struct command_run *c, struct err *e)
-{
-	err_set(e, SQLSTATE_ADMIN_SHUTDOWN,
-		"nobody works on migration %d any more, its state is %s", c->at.m.id,
-		migration_state_name(c->at.m.state));
-	return err_hint(e, "RETRY MIGRATION %d; goes on.", c->at.m.id);
-}
-
-static int
 stay(struct watching *w, struct err *e)
 {
 	const struct timespec nap = { .tv_nsec = NAP_US * 1000 };
@@ -208,8 +179,14 @@ stay(struct watching *w, struct err *e)
 	for (;;) {
 		bool rests;
 
-		if (command_is_cancelled(w->c))
-			return detached(w->c, e);
+		if (command_is_cancelled(w->c)) {
+			int id = w->c->at.m.id;
+
+			return err_set(e, SQLSTATE_QUERY_CANCELED,
+				       "detached from migration %d; it continues: FOLLOW MIGRATION "
+				       "%d; stop it with PAUSE MIGRATION %d or ABORT MIGRATION %d",
+				       id, id, id, id);
+		}
 		/* what was said before it came to rest is read after it has */
 		rests = is_at_rest(w);
 		if (look(w, e) != 0)
@@ -217,8 +194,12 @@ stay(struct watching *w, struct err *e)
 		if (rests && is_at_rest(w))
 			return 0;
 		if ((transition_is_running(w->c->at.m.state) || awaits_abort(&w->c->at.m)) &&
-		    is_abandoned(w))
-			return no_executor(w->c, e);
+		    is_abandoned(w)) {
+			err_set(e, SQLSTATE_ADMIN_SHUTDOWN,
+				"nobody works on migration %d any more, its state is %s",
+				w->c->at.m.id, migration_state_name(w->c->at.m.state));
+			return err_hint(e, "RETRY MIGRATION %d; goes on.", w->c->at.m.id);
+		}
 		nanosleep(&nap, NULL);
 	}
 }

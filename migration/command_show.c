@@ -125,40 +125,37 @@ step_row(struct command_run *c, const struct step_row *r)
 	ROW(c, values);
 }
 
-/* Before the first RUN the plan is what it would be. */
-static int
-show_planned(struct command_run *c, struct err *e)
-{
-	struct job *j = job_open(c->ms, &c->at.m, e);
-	struct plan plan = { 0 };
-	bool is_frozen;
-	int rc = j != NULL ? job_plan(j, &plan, &is_frozen, e) : -1;
-
-	for (size_t i = 0; i < plan.n && rc == 0; i++) {
-		const struct migration_step *s = &plan.v[i];
-		struct step_row r = { .n = s->n,
-				      .phase =
-					  (char *)(uintptr_t)migration_phase_name(s->def->phase),
-				      .place = s->place,
-				      .name = (char *)(uintptr_t)s->def->name,
-				      .label = s->label,
-				      .class = (char *)(uintptr_t)step_class_name(s->def->class),
-				      .state = s->state };
-
-		step_row(c, &r);
-	}
-	plan_fini(&plan);
-	job_close(j);
-	return rc;
-}
-
 int
 command_show_steps(struct command_run *c, struct err *e)
 {
 	struct step_rows rows;
+	struct job *j;
+	struct plan plan = { 0 };
+	bool is_frozen;
+	int rc;
 
-	if (c->at.m.plan_hash[0] == '\0')
-		return show_planned(c, e);
+	if (c->at.m.plan_hash[0] == '\0') {
+		/* Before the first RUN the plan is what it would be. */
+		j = job_open(c->ms, &c->at.m, e);
+		rc = j != NULL ? job_plan(j, &plan, &is_frozen, e) : -1;
+		for (size_t i = 0; i < plan.n && rc == 0; i++) {
+			const struct migration_step *s = &plan.v[i];
+			struct step_row r = {
+				.n = s->n,
+				.phase = (char *)(uintptr_t)migration_phase_name(s->def->phase),
+				.place = s->place,
+				.name = (char *)(uintptr_t)s->def->name,
+				.label = s->label,
+				.class = (char *)(uintptr_t)step_class_name(s->def->class),
+				.state = s->state
+			};
+
+			step_row(c, &r);
+		}
+		plan_fini(&plan);
+		job_close(j);
+		return rc;
+	}
 	if (store_steps(c->at.db, c->at.m.uuid, &rows, e) != 0)
 		return -1;
 	for (size_t i = 0; i < rows.n; i++)
@@ -312,70 +309,59 @@ session_row(void *to, const struct gate_session *s)
 	ROW(c, values);
 }
 
-/* Where the database is now, and where it would go. */
-static struct gate_move
-direction_of(const struct migration *m)
-{
-	bool is_there = m->state == STATE_SWITCHED || m->state == STATE_REDIRECTING ||
-			m->state == STATE_REVERSING;
-
-	return (struct gate_move){ .migration = m->id,
-				   .database = m->database,
-				   .from = is_there ? m->dst : m->src,
-				   .to = is_there ? m->src : m->dst,
-				   .newdb = or_null(m->newdb) };
-}
-
 int
 command_show_sessions(struct command_run *c, struct err *e)
 {
 	const struct site *site = migrations_site(c->ms);
 	struct gate_move move;
+	bool is_there;
 
 	if (c->at.m.kind != KIND_MOVE)
 		return command_show_kind(c, e);
-	move = direction_of(&c->at.m);
+	/* Where the database is now, and where it would go. */
+	is_there = c->at.m.state == STATE_SWITCHED || c->at.m.state == STATE_REDIRECTING ||
+		   c->at.m.state == STATE_REVERSING;
+	move = (struct gate_move){ .migration = c->at.m.id,
+				   .database = c->at.m.database,
+				   .from = is_there ? c->at.m.dst : c->at.m.src,
+				   .to = is_there ? c->at.m.src : c->at.m.dst,
+				   .newdb = or_null(c->at.m.newdb) };
 	site->ops->gate->sessions(site->arg, &move, session_row, c);
 	return 0;
 }
 
 /* ---- SHOW AUTHORITY, SHOW EXECUTORS: what the nodes themselves say ---- */
 
-static void
-authority_of(struct command_run *c, const struct control_db *f, struct err *why)
-{
-	static const char sql[] = "SELECT db, epoch, writable, coalesce(decision, ''), "
-				  "coalesce(serves, ''), coalesce(newdb, '') FROM "
-				  "meridian.authority ORDER BY 1";
-	PGconn *db = control_db_open(c->ms, f, why);
-	PGresult *r = db != NULL ? db_query(db, why, sql, 0, NULL) : NULL;
-
-	for (int i = 0; r != NULL && i < PQntuples(r); i++) {
-		const char *values[] = { PQgetvalue(r, i, 0),
-					 f->node.name,
-					 f->dbname,
-					 PQgetvalue(r, i, 1),
-					 PQgetvalue(r, i, 2),
-					 or_null(PQgetvalue(r, i, 3)),
-					 or_null(PQgetvalue(r, i, 4)),
-					 or_null(PQgetvalue(r, i, 5)) };
-
-		ROW(c, values);
-	}
-	PQclear(r);
-	PQfinish(db);
-}
-
 int
 command_authority(struct command_run *c, struct err *e)
 {
 	struct control_dbs found = { 0 };
 	struct err why;
+	static const char sql[] = "SELECT db, epoch, writable, coalesce(decision, ''), "
+				  "coalesce(serves, ''), coalesce(newdb, '') FROM "
+				  "meridian.authority ORDER BY 1";
 
 	(void)e;
 	control_dbs_everywhere(c->ms, LOOK_AGE_US, &found, NULL, &why);
-	for (size_t i = 0; i < found.n && !command_is_cancelled(c); i++)
-		authority_of(c, &found.v[i], &why);
+	for (size_t i = 0; i < found.n && !command_is_cancelled(c); i++) {
+		PGconn *db = control_db_open(c->ms, &found.v[i], &why);
+		PGresult *r = db != NULL ? db_query(db, &why, sql, 0, NULL) : NULL;
+
+		for (int k = 0; r != NULL && k < PQntuples(r); k++) {
+			const char *values[] = { PQgetvalue(r, k, 0),
+						 found.v[i].node.name,
+						 found.v[i].dbname,
+						 PQgetvalue(r, k, 1),
+						 PQgetvalue(r, k, 2),
+						 or_null(PQgetvalue(r, k, 3)),
+						 or_null(PQgetvalue(r, k, 4)),
+						 or_null(PQgetvalue(r, k, 5)) };
+
+			ROW(c, values);
+		}
+		PQclear(r);
+		PQfinish(db);
+	}
 	control_dbs_fini(&found);
 	tell_unreached(c, &why);
 	return 0;
@@ -463,37 +449,31 @@ callers_of(struct command_run *c, PGconn *db, const struct redirect *m)
 	free(entry);
 }
 
-static void
-redirects_of(struct command_run *c, const struct control_db *f)
-{
-	struct err ignored;
-	struct redirects all = { 0 };
-	PGconn *db = control_db_open(c->ms, f, &ignored);
-
-	if (db != NULL && redirects_read(db, &all, &ignored) == 0 && all.n > 0)
-		redirects_ask(c->ms, db, db);
-	if (all.n > 0)
-		for (size_t i = 0; i < all.n && !command_is_cancelled(c); i++) {
-			(void)redirect_flush(c->ms, db, &all.v[i], true, &ignored);
-			callers_of(c, db, &all.v[i]);
-		}
-	redirects_fini(&all);
-	PQfinish(db);
-}
-
 int
 command_redirects(struct command_run *c, struct err *e)
 {
 	struct control_dbs found = { 0 };
+	struct err ignored;
 
 	control_dbs_everywhere(c->ms, LOOK_AGE_US, &found, NULL, e);
-	for (size_t i = 0; i < found.n && !command_is_cancelled(c); i++)
-		redirects_of(c, &found.v[i]);
+	for (size_t i = 0; i < found.n && !command_is_cancelled(c); i++) {
+		PGconn *db = control_db_open(c->ms, &found.v[i], &ignored);
+		struct redirects all = { 0 };
+
+		if (db != NULL && redirects_read(db, &all, &ignored) == 0 && all.n > 0)
+			redirects_collect(c->ms, db, db);
+		for (size_t k = 0; k < all.n && !command_is_cancelled(c); k++) {
+			(void)redirect_flush(c->ms, db, &all.v[k], true, &ignored);
+			callers_of(c, db, &all.v[k]);
+		}
+		redirects_fini(&all);
+		PQfinish(db);
+	}
 	control_dbs_fini(&found);
 	return 0;
 }
 
-/* What FINALIZE and COMPLETE say of them. */
+/* ---- What FINALIZE and COMPLETE say of redirections ---- */
 
 /* Right behind the switch the proxies of the fleet still watch the side that was left. */
 static void
@@ -506,7 +486,7 @@ ask_fleet(struct command_run *c, const struct redirect *r)
 
 	if (site->ops->nodes(site->arg, r->from, v, &ignored) > 0 && v[0].is_usable)
 		left = migrations_open(c->ms, &v[0], r->database, &ignored);
-	redirects_ask(c->ms, c->at.db, left != NULL ? left : c->at.db);
+	redirects_collect(c->ms, c->at.db, left != NULL ? left : c->at.db);
 	PQfinish(left);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What is said to people: the command that comes next, what can be done in a state, and what
- * happened, in one line.
+ * Texts for operators: the command that comes next, what can be done in a state, and an event in
+ * one line.
  */
 #include "config.h"
 
@@ -180,7 +180,7 @@ static const struct advice {
 	  "- Try it again with:            CREATE MIGRATION %s;" },
 };
 
-/* %r: who still enters by the region that was left. */
+/* %r: the clients that still enter by the region that was left. */
 static void
 put_lines(struct command_run *c, const char *text, const struct migration *m, struct buf *out)
 {
@@ -302,15 +302,6 @@ static const struct {
 	{ JOURNAL_EXECUTOR, put_executor },
 };
 
-/* What separates lines may not stand in one. */
-static void
-one_line(struct buf *b, size_t from)
-{
-	for (size_t i = from; i < b->n; i++)
-		if (b->p[i] == '\n' || b->p[i] == '\r')
-			b->p[i] = ' ';
-}
-
 void
 command_event_text(const struct journal_row *row, struct buf *out)
 {
@@ -325,6 +316,9 @@ command_event_text(const struct journal_row *row, struct buf *out)
 		events[i].put(o, out);
 	else if (row->detail != NULL)
 		buf_printf(out, " %s", row->detail);
-	one_line(out, from);
+	/* What separates lines may not stand in one. */
+	for (i = from; i < out->n; i++)
+		if (out->p[i] == '\n' || out->p[i] == '\r')
+			out->p[i] = ' ';
 	json_decref(o);
 }

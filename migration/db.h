@@ -27,7 +27,7 @@ PGconn *db_connect(const char *conninfo, int migration, struct err *e);
 /* Each statement on it has to be answered within that time, or the connection has ended: this one
  * and all that follow are 08006. Not for what waits for others. */
 int db_limit_waits(PGconn *c, int64_t us, struct err *e);
-/* The same words for a program that we start; the caller frees. */
+/* The same connection string for a program that we start; the caller frees. */
 char *db_conninfo(const char *conninfo, int migration);
 /* One simple query (several statements are one transaction, unless they say otherwise). -1, *e. */
 int db_exec(PGconn *c, struct err *e, const char *sql);

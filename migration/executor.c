@@ -493,16 +493,6 @@ take_lease(struct executor *x, PGconn *c, struct err *e)
 	return -1;
 }
 
-static int
-only_a_copy(const struct job *j, struct err *e)
-{
-	err_set(e, "08006", "the home of migration %d cannot be reached", j->m.id);
-	err_detail(e, "What %s has of it is a copy, as of state %s.", j->places[j->home].node.name,
-		   migration_state_name(j->m.state));
-	return err_hint(e, "Mend the node; where it is gone for good, ABORT … FORCE goes on from "
-			   "the copy.");
-}
-
 /* The row as it is now, which may be newer than what the command saw. */
 static int
 reload(struct job *j, struct err *e)
@@ -519,8 +509,14 @@ reload(struct job *j, struct err *e)
 	migration_fini(&j->m);
 	j->m = m;
 	job_load_options(j, j->m.options);
-	if (!m.is_home && !j->x->is_forced)
-		return only_a_copy(j, e);
+	if (!m.is_home && !j->x->is_forced) {
+		err_set(e, "08006", "the home of migration %d cannot be reached", j->m.id);
+		err_detail(e, "What %s has of it is a copy, as of state %s.",
+			   j->places[j->home].node.name, migration_state_name(j->m.state));
+		return err_hint(
+		    e, "Mend the node; where it is gone for good, ABORT … FORCE goes on from "
+		       "the copy.");
+	}
 	j->m.is_home = true;
 	return store_set_request(home, j->m.uuid, "", e);
 }

@@ -261,29 +261,6 @@ has_failed(struct migrations *ms, const char *region)
 	return at > 0 && clock_us() - at < FAILED_US;
 }
 
-static void
-note_failure(struct migrations *ms, const char *region)
-{
-	pthread_mutex_lock(&ms->dbs_lock);
-	region_dbs_of(ms, region)->failed_us = clock_us();
-	pthread_mutex_unlock(&ms->dbs_lock);
-}
-
-/* What is known of the node, for a look; which databases were empty only where that is not too long
- * ago. */
-static void
-look_begin(struct look *k, const char *region, int64_t age_us)
-{
-	struct region_dbs *l;
-
-	pthread_mutex_lock(&k->ms->dbs_lock);
-	l = region_dbs_of(k->ms, region);
-	control_dbs_join(&k->before, &l->found);
-	if (age_us > 0 && clock_us() - l->emptied_us < EMPTY_AGE_US)
-		strlist_copy(&k->empty_before, &l->empty);
-	pthread_mutex_unlock(&k->ms->dbs_lock);
-}
-
 /* What other threads have noted or found while this look was under way is newer than it. */
 static void
 look_end(struct look *k, const char *region)
@@ -316,6 +293,7 @@ control_dbs_of_region(struct migrations *ms, const char *region, int64_t age_us,
 	struct site_node node;
 	struct look k = { .ms = ms, .node = &node };
 	int rc;
+	struct region_dbs *l;
 
 	if (writable_node(ms, region, &node, e) < 0)
 		return -1;
@@ -323,13 +301,22 @@ control_dbs_of_region(struct migrations *ms, const char *region, int64_t age_us,
 		return 0;
 	if (!node.is_usable && has_failed(ms, region))
 		return err_set(e, "08006", "region %s: %s cannot be reached", region, node.name);
-	look_begin(&k, region, age_us);
+	/* What is known of the node, for a look; which databases were empty only where that is not
+	 * too long ago. */
+	pthread_mutex_lock(&k.ms->dbs_lock);
+	l = region_dbs_of(k.ms, region);
+	control_dbs_join(&k.before, &l->found);
+	if (age_us > 0 && clock_us() - l->emptied_us < EMPTY_AGE_US)
+		strlist_copy(&k.empty_before, &l->empty);
+	pthread_mutex_unlock(&k.ms->dbs_lock);
 	rc = look_at(&k, e);
 	if (rc == 0) {
 		control_dbs_join(out, &k.found);
 		look_end(&k, region);
 	} else {
-		note_failure(ms, region);
+		pthread_mutex_lock(&ms->dbs_lock);
+		region_dbs_of(ms, region)->failed_us = clock_us();
+		pthread_mutex_unlock(&ms->dbs_lock);
 	}
 	control_dbs_fini(&k.before);
 	strlist_fini(&k.empty_before);
@@ -505,19 +492,6 @@ pick(struct rows *rows, const char *ref, size_t *n)
 	return *n == 1 || by_name ? best : NULL;
 }
 
-static int
-not_found(const char *ref, size_t n, const struct err *unreached, struct err *e)
-{
-	if (n > 1) {
-		err_set(e, "42725", "more than one migration is meant by %s", ref);
-		return err_hint(e, "The first digits of its uuid tell it from the others.");
-	}
-	err_set(e, "42704", "there is no migration %s", ref);
-	if (*unreached->msg != '\0')
-		err_detail(e, "Not every place could be asked: %s.", unreached->msg);
-	return err_hint(e, "SHOW MIGRATIONS; lists them.");
-}
-
 int
 migrations_find(struct migrations *ms, const char *ref, struct migration_at *out, struct err *e)
 {
@@ -544,8 +518,16 @@ migrations_find(struct migrations *ms, const char *ref, struct migration_at *out
 		if (age_us == 0)
 			break;
 	}
-	if (at == NULL)
-		return not_found(ref, n, &unreached, e);
+	if (at == NULL) {
+		if (n > 1) {
+			err_set(e, "42725", "more than one migration is meant by %s", ref);
+			return err_hint(e, "The first digits of its uuid tell it from the others.");
+		}
+		err_set(e, "42704", "there is no migration %s", ref);
+		if (*unreached.msg != '\0')
+			err_detail(e, "Not every place could be asked: %s.", unreached.msg);
+		return err_hint(e, "SHOW MIGRATIONS; lists them.");
+	}
 	out->db = migrations_open(ms, &out->node, out->dbname, e);
 	if (out->db != NULL)
 		return 0;

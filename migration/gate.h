@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 
-/* Who goes where. */
+/* Which sessions are moved, and where. */
 struct gate_move {
 	int migration;
 	uint64_t attempt;     /* tells this try from the last one */
@@ -106,8 +106,8 @@ struct gate_ops {
 
 	/* Never NULL; the caller's (logins_free). */
 	struct gate_logins *(*logins)(void *arg, const struct gate_move *m);
-	/* Each logs in at the node that its sessions will go to, and leaves again: its session
-	 * notices nothing. Who has no answer at the deadline counts as refused. */
+	/* Each logs in at the node that its sessions will go to, and disconnects: its sessions
+	 * notice nothing. One without an answer at the deadline counts as refused. */
 	void (*rehearse)(void *arg, struct gate_logins *l, int64_t deadline_us);
 	void (*logins_each)(const struct gate_logins *l,
 			    void (*each)(void *to, const struct gate_login *login), void *to);

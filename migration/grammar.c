@@ -50,18 +50,6 @@ check_unique(struct parser *p, const struct spec_name *a, const struct spec_name
 	return err_set(p->e, "42710", "table \"%.64s\" is named twice", b->table);
 }
 
-static int
-parse_move(struct parser *p, struct spec *s)
-{
-	s->kind = KIND_MOVE;
-	if (parser_name(p, &s->from, "a region or node, or FILES 'directory'") != 0 ||
-	    parser_expect(p, "TO") != 0 || parser_name(p, &s->to, "a region or node") != 0)
-		return -1;
-	if (!parser_accept(p, "AS"))
-		return 0;
-	return parser_name(p, &s->newdb, "the database's name there");
-}
-
 /* ---- FROM ---- */
 
 static int
@@ -86,8 +74,15 @@ parse_file_regions(struct parser *p, struct spec *s)
 static int
 parse_from(struct parser *p, struct spec *s)
 {
-	if (!parser_accept_before_string(p, "FILES"))
-		return parse_move(p, s);
+	if (!parser_accept_before_string(p, "FILES")) {
+		s->kind = KIND_MOVE;
+		if (parser_name(p, &s->from, "a region or node, or FILES 'directory'") != 0 ||
+		    parser_expect(p, "TO") != 0 || parser_name(p, &s->to, "a region or node") != 0)
+			return -1;
+		if (!parser_accept(p, "AS"))
+			return 0;
+		return parser_name(p, &s->newdb, "the database's name there");
+	}
 	s->kind = KIND_FILES;
 	if (parser_string(p, &s->directory, "a directory in quotes") != 0 ||
 	    parse_file_regions(p, s) != 0)
@@ -96,23 +91,6 @@ parse_from(struct parser *p, struct spec *s)
 }
 
 /* ---- TO REGIONS ---- */
-
-static int
-parse_by_row(struct parser *p, struct spec_placing *at)
-{
-	at->locality = LOCALITY_BY_ROW;
-	if (parser_accept(p, "AS")) {
-		at->locality = LOCALITY_BY_ROW_AS;
-		return parser_column(p, &at->column);
-	}
-	if (!parser_accept(p, "BY"))
-		return 0;
-	at->locality = LOCALITY_BY_ROW_MAP;
-	if (parser_expect(p, "(") != 0 || parser_column(p, &at->column) != 0 ||
-	    parser_expect(p, ")") != 0 || parser_expect(p, "MAP") != 0)
-		return -1;
-	return parser_name(p, &at->map, "the name of a map");
-}
 
 static int
 parse_locality(struct parser *p, struct spec_placing *at)
@@ -125,8 +103,20 @@ parse_locality(struct parser *p, struct spec_placing *at)
 		return parser_fail(p, "GLOBAL, REGIONAL BY TABLE or REGIONAL BY ROW");
 	if (parser_expect(p, "BY") != 0)
 		return -1;
-	if (parser_accept(p, "ROW"))
-		return parse_by_row(p, at);
+	if (parser_accept(p, "ROW")) {
+		at->locality = LOCALITY_BY_ROW;
+		if (parser_accept(p, "AS")) {
+			at->locality = LOCALITY_BY_ROW_AS;
+			return parser_column(p, &at->column);
+		}
+		if (!parser_accept(p, "BY"))
+			return 0;
+		at->locality = LOCALITY_BY_ROW_MAP;
+		if (parser_expect(p, "(") != 0 || parser_column(p, &at->column) != 0 ||
+		    parser_expect(p, ")") != 0 || parser_expect(p, "MAP") != 0)
+			return -1;
+		return parser_name(p, &at->map, "the name of a map");
+	}
 	if (!parser_accept(p, "TABLE"))
 		return parser_fail(p, "TABLE or ROW");
 	at->locality = LOCALITY_BY_TABLE;
@@ -209,20 +199,6 @@ spec_method_words(enum spec_method m)
 }
 
 static int
-parse_method(struct parser *p, struct spec_table *t)
-{
-	if (!parser_accept(p, "METHOD"))
-		return 0;
-	for (int m = METHOD_BLOCKING; m <= METHOD_LOCAL; m++) {
-		if (parser_accept(p, methods[m])) {
-			t->method = (enum spec_method)m;
-			return 0;
-		}
-	}
-	return parser_fail(p, "BLOCKING, CONCURRENT, REFERENCE or LOCAL");
-}
-
-static int
 parse_distribute_table(struct parser *p, struct spec *s)
 {
 	struct spec_table *t;
@@ -237,7 +213,15 @@ parse_distribute_table(struct parser *p, struct spec *s)
 	for (size_t i = 0; i + 1 < s->ntables; i++)
 		if (check_unique(p, &s->tables[i].name, &t->name) != 0)
 			return -1;
-	return parse_method(p, t);
+	if (!parser_accept(p, "METHOD"))
+		return 0;
+	for (int m = METHOD_BLOCKING; m <= METHOD_LOCAL; m++) {
+		if (parser_accept(p, methods[m])) {
+			t->method = (enum spec_method)m;
+			return 0;
+		}
+	}
+	return parser_fail(p, "BLOCKING, CONCURRENT, REFERENCE or LOCAL");
 }
 
 static int
@@ -268,33 +252,27 @@ fold(char *text)
 }
 
 static int
-parse_option(struct parser *p, struct strlist *options, struct strlist *values)
-{
-	char *name = NULL, *value = NULL;
-	int rc = parser_name(p, &name, "an option");
-
-	if (rc == 0)
-		rc = parser_expect(p, "=");
-	if (rc == 0)
-		rc = parser_value(p, &value);
-	if (rc == 0) {
-		fold(name);
-		rc = add_unique(p, options, "option", name);
-	}
-	if (rc == 0)
-		strlist_add(values, value);
-	free(name);
-	free(value);
-	return rc;
-}
-
-static int
 parse_options(struct parser *p, struct strlist *options, struct strlist *values)
 {
 	if (parser_expect(p, "(") != 0)
 		return -1;
 	do {
-		if (parse_option(p, options, values) != 0)
+		char *name = NULL, *value = NULL;
+		int rc = parser_name(p, &name, "an option");
+
+		if (rc == 0)
+			rc = parser_expect(p, "=");
+		if (rc == 0)
+			rc = parser_value(p, &value);
+		if (rc == 0) {
+			fold(name);
+			rc = add_unique(p, options, "option", name);
+		}
+		if (rc == 0)
+			strlist_add(values, value);
+		free(name);
+		free(value);
+		if (rc < 0)
 			return -1;
 	} while (parser_accept(p, ","));
 	return parser_expect_end_of_list(p);
@@ -507,8 +485,13 @@ put_move(const struct spec *s, struct buf *out)
 }
 
 static void
-put_placing(const struct spec_placing *at, struct buf *out)
+put_regions(const struct spec *s, struct buf *out)
 {
+	static const char *const survivals[] = {
+		[SURVIVE_UNSAID] = "",
+		[SURVIVE_ZONE] = " SURVIVE ZONE FAILURE",
+		[SURVIVE_REGION] = " SURVIVE REGION FAILURE",
+	};
 	static const char *const words[] = {
 		[LOCALITY_GLOBAL] = " GLOBAL",
 		[LOCALITY_BY_TABLE] = " REGIONAL BY TABLE",
@@ -517,31 +500,19 @@ put_placing(const struct spec_placing *at, struct buf *out)
 		[LOCALITY_BY_ROW_MAP] = " REGIONAL BY ROW BY (",
 	};
 
-	spec_put_name(&at->name, out);
-	buf_str(out, words[at->locality]);
-	if (at->region != NULL)
-		put_name(out, " IN ", at->region);
-	if (at->column != NULL)
-		put_sql_name(out, "", at->column);
-	if (at->map != NULL)
-		put_name(out, ") MAP ", at->map);
-}
-
-static void
-put_regions(const struct spec *s, struct buf *out)
-{
-	static const char *const survivals[] = {
-		[SURVIVE_UNSAID] = "",
-		[SURVIVE_ZONE] = " SURVIVE ZONE FAILURE",
-		[SURVIVE_REGION] = " SURVIVE REGION FAILURE",
-	};
-
 	buf_str(out, " TO REGIONS ");
 	put_list(out, &s->regions, " PRIMARY");
 	buf_str(out, survivals[s->survive]);
 	for (size_t i = 0; i < s->nplacings; i++) {
 		buf_str(out, i == 0 ? " LOCALITY (" : ", ");
-		put_placing(&s->placings[i], out);
+		spec_put_name(&s->placings[i].name, out);
+		buf_str(out, words[s->placings[i].locality]);
+		if (s->placings[i].region != NULL)
+			put_name(out, " IN ", s->placings[i].region);
+		if (s->placings[i].column != NULL)
+			put_sql_name(out, "", s->placings[i].column);
+		if (s->placings[i].map != NULL)
+			put_name(out, ") MAP ", s->placings[i].map);
 	}
 	if (s->nplacings > 0)
 		buf_u8(out, ')');

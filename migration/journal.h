@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The journal of a migration: rows that are never changed, numbered from 1 without races between
- * those who write (the executor, and the commands of the console on any proxy). It is written where
+ * its writers (the executor, and the commands of the console on any proxy). It is written where
  * the migration's home is and, for a move, follows by the replication of the move itself: so never
  * write it to two places.
  */

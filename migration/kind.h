@@ -146,8 +146,8 @@ PGconn *job_db(struct job *j, const char *place, struct err *e);
 PGconn *job_db_new(struct job *j, const char *place, const char *dbname, struct err *e);
 const struct site_node *job_node(const struct job *j, const char *place);
 const char *job_dbname(const struct job *j, const char *place);
-/* libpq's words for a program that we start (pg_dump): with the application_name by which a new
- * executor ends what an old one left. */
+/* A connection string for a program that we start (pg_dump): with the application_name by which a
+ * new executor ends what an old one left. */
 char *job_conninfo(struct job *j, const char *place, const char *dbname);
 /* First in each transaction of your own that changes something: -1 (MR007) where the lease is not
  * ours any more. `c` is a connection to a database with a control schema. Class T: was done. */

@@ -20,7 +20,7 @@
 #define EVICT_LOOK   (20 * USEC_PER_MSEC)
 #define TAKE_ATTEMPT 3
 
-/* What is known of the one who has it. */
+/* What is known of the executor that has the lease. */
 struct holder {
 	bool locked_by_us;
 	bool is_stale;
@@ -34,26 +34,11 @@ lease_has_locks(PGconn *c)
 	return PQparameterStatus(c, "crdb_version") == NULL;
 }
 
-static void
-pause_us(int64_t us)
-{
-	struct timespec t = { .tv_sec = us / USEC_PER_SEC, .tv_nsec = us % USEC_PER_SEC * 1000 };
-
-	nanosleep(&t, NULL);
-}
-
 static int
 lost(struct err *e)
 {
 	err_set(e, LEASE_LOST, "another executor has this migration now");
 	return -1;
-}
-
-static void
-holder_fini(struct holder *h)
-{
-	free(h->owner);
-	free(h->proxy);
 }
 
 /* Look at the row, and try the advisory lock in the same breath. */
@@ -146,7 +131,8 @@ lease_take(PGconn *home, struct lease *l, struct err *e)
 			rc = held_by_another(&h, e);
 		else if (locks && !h.locked_by_us)
 			rc = lease_evict(home, l, &own, 1, e);
-		holder_fini(&h);
+		free(h.owner);
+		free(h.proxy);
 		if (rc < 0)
 			return -1;
 		if (h.locked_by_us || !locks)
@@ -189,6 +175,7 @@ lease_evict(PGconn *c, const struct lease *l, const int *own, size_t nown, struc
 {
 	int64_t until = clock_us() + EVICT_WAIT, left = 1;
 	struct buf sql = { 0 };
+	const struct timespec t = { .tv_nsec = EVICT_LOOK * 1000 };
 	int rc = 0;
 
 	if (!lease_has_locks(c))
@@ -203,7 +190,7 @@ lease_evict(PGconn *c, const struct lease *l, const int *own, size_t nown, struc
 	while (rc == 0 && left > 0 && clock_us() < until) {
 		rc = db_int(c, &left, e, buf_text(&sql), 0, NULL);
 		if (rc == 0 && left > 0)
-			pause_us(EVICT_LOOK);
+			nanosleep(&t, NULL);
 	}
 	buf_fini(&sql);
 	if (rc == 0 && left > 0)

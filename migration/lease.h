@@ -36,7 +36,8 @@ struct lease {
 	char proxy[128];
 };
 
-/* On the home: take it, with a token above l->token. 55P03: the detail says who has it. */
+/* On the home: take it, with a token above l->token. 55P03: the detail says which executor has it.
+ */
 int lease_take(PGconn *home, struct lease *l, struct err *e);
 /* On another place, or again at home: write our token. LEASE_LOST: another one is there, which
  * *seen (may be NULL) gets. */

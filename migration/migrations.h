@@ -13,10 +13,10 @@ struct migrations;
 
 /* Nothing runs yet. */
 struct migrations *migrations_new(const struct site *site);
-/* Look who serves which database, and begin to watch; the first look is over when it returns (at
- * most 3 s). */
+/* Read which region serves which database, and begin to watch; the first look is over when it
+ * returns (at most 3 s). */
 void migrations_start(struct migrations *ms);
-/* Executors are told to stop, and none is started any more: who waits for one hears of it. */
+/* Executors are told to stop, and none is started any more: commands that wait for one fail. */
 void migrations_stop(struct migrations *ms);
 /* Executors stop at the next step (what they do is resumed later, here or elsewhere), threads are
  * joined. Freezes are ended. */

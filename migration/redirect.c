@@ -194,17 +194,6 @@ add_session(void *to, const struct gate_session *s)
 	row->age_us = 0;
 }
 
-static void
-part_fini(struct part *p)
-{
-	for (size_t i = 0; i < p->n; i++) {
-		free(p->v[i].addr);
-		free(p->v[i].user);
-		free(p->v[i].application);
-	}
-	free(p->v);
-}
-
 /* Names are whatever clients say. */
 static json_t *
 text_of(const char *said)
@@ -270,19 +259,6 @@ write_part(struct migrations *ms, PGconn *c, const struct redirect *r, const str
 	return done != NULL ? 0 : -1;
 }
 
-static void
-put_back(const struct site *s, const struct redirect *r, const struct part *p)
-{
-	for (size_t i = 0; i < p->n; i++) {
-		const struct part_row *v = &p->v[i];
-		const struct redirect_caller c = { v->addr,   v->user,    v->application,
-						   v->logins, v->refused, v->age_us };
-
-		if (v->logins + v->refused > 0)
-			s->ops->redirects->put(s->arg, r->uuid, &c);
-	}
-}
-
 int
 redirect_flush(struct migrations *ms, PGconn *c, const struct redirect *r, bool look, struct err *e)
 {
@@ -301,9 +277,23 @@ redirect_flush(struct migrations *ms, PGconn *c, const struct redirect *r, bool 
 	if (look)
 		s->ops->gate->sessions(s->arg, &move, add_session, &p);
 	rc = write_part(ms, c, r, &p, e);
-	if (rc < 0)
-		put_back(s, r, &p);
-	part_fini(&p);
+	if (rc < 0) {
+		for (size_t i = 0; i < p.n; i++) {
+			const struct part_row *v = &p.v[i];
+			const struct redirect_caller caller = { v->addr,        v->user,
+								v->application, v->logins,
+								v->refused,     v->age_us };
+
+			if (v->logins + v->refused > 0)
+				s->ops->redirects->put(s->arg, r->uuid, &caller);
+		}
+	}
+	for (size_t i = 0; i < p.n; i++) {
+		free(p.v[i].addr);
+		free(p.v[i].user);
+		free(p.v[i].application);
+	}
+	free(p.v);
 	return rc;
 }
 
@@ -340,14 +330,14 @@ wait_for(PGconn *home, const char *ids, const char *asked)
 }
 
 void
-redirects_ask(struct migrations *ms, PGconn *home, PGconn *square)
+redirects_collect(struct migrations *ms, PGconn *home, PGconn *square)
 {
 	char *ids = others(ms, square), *asked = NULL;
 	struct err ignored;
 
 	if (ids != NULL &&
 	    db_value(home, &asked, &ignored, "SELECT clock_timestamp()", 0, NULL) > 0 &&
-	    db_exec(square, &ignored, "NOTIFY meridian, '" REDIRECTS_ASKED "'") == 0)
+	    db_exec(square, &ignored, "NOTIFY meridian, '" REDIRECTS_COLLECT "'") == 0)
 		wait_for(home, ids, asked);
 	free(asked);
 	free(ids);
@@ -408,7 +398,7 @@ redirects_look(struct migrations *ms, struct watched *d)
 }
 
 void
-redirects_leave(struct migrations *ms, struct watched *d)
+redirects_forget_proxy(struct migrations *ms, struct watched *d)
 {
 	struct redirects all;
 	struct err e;

@@ -2,7 +2,7 @@
  *
  * Redirection: a database has moved, and clients still enter by proxies of the region that it left.
  * They are forwarded until the option redirect_until says, or COMPLETE; what a proxy does with them
- * is its own (struct redirect_ops), who they are is in meridian.redirect where the migration's home
+ * is its own (struct redirect_ops); the clients are in meridian.redirect where the migration's home
  * is: each proxy has its part there, and adds to it while the others add to theirs. Bounded: a
  * thousand callers in a proxy's memory, ten thousand rows of a migration.
  *
@@ -57,7 +57,7 @@ struct redirect_ops {
 	/* The address that clients of that place are to connect to, the caller's; NULL: none is
 	 * configured. */
 	char *(*entry)(void *arg, const char *place);
-	/* Those who have come since the last time: they are taken out. */
+	/* The clients that came since the last call: they are taken out. */
 	void (*take)(void *arg, const char *uuid,
 		     void (*each)(void *to, const struct redirect_caller *c), void *to);
 	/* … and back. */
@@ -67,13 +67,13 @@ struct redirect_ops {
 /* The redirections of that database's migrations; of two by the same way the newer one. -1, *e. */
 int redirects_read(PGconn *c, struct redirects *out, struct err *e);
 void redirects_fini(struct redirects *r);
-/* This proxy's part, as it is now; `look`: also who has a session. Nothing where clients do not
- * enter here. -1 and *e. */
+/* Write this proxy's part, as it is now; `look`: also which clients have a session. Nothing where
+ * clients do not enter here. -1 and *e. */
 int redirect_flush(struct migrations *ms, PGconn *c, const struct redirect *r, bool look,
 		   struct err *e);
 /* Have the other proxies, that watch the database `square`, write theirs into `home` (it may be the
  * same), and wait for it, two seconds at the most. */
-void redirects_ask(struct migrations *ms, PGconn *home, PGconn *square);
+void redirects_collect(struct migrations *ms, PGconn *home, PGconn *square);
 /* Hosts that were seen in the last day. */
 int redirect_hosts(PGconn *c, const struct redirect *r, int64_t *out, struct err *e);
 
@@ -82,9 +82,10 @@ int redirect_hosts(PGconn *c, const struct redirect *r, int64_t *out, struct err
 /* Behind each look at a database: what it says is in force, and every ten seconds our part of the
  * callers goes there. */
 void redirects_look(struct migrations *ms, struct watched *d);
-/* What is notified on channel meridian: watch.c looks at once then. */
-#define REDIRECTS_ASKED "callers"
-/* We go. */
-void redirects_leave(struct migrations *ms, struct watched *d);
+/* The payload on channel meridian that asks every proxy for its part: watch.c looks at once then.
+ */
+#define REDIRECTS_COLLECT "callers"
+/* This proxy stops. */
+void redirects_forget_proxy(struct migrations *ms, struct watched *d);
 
 #endif

@@ -79,17 +79,6 @@ routes_free(struct routes *r)
 /* ---- what is known ---- */
 
 static void
-learn(struct routes *r, const char *region, const struct route_row *row)
-{
-	struct known *k;
-
-	r->known = xreallocarray(r->known, r->nknown + 1, sizeof(*r->known));
-	k = &r->known[r->nknown++];
-	*k = (struct known){ .row = copy_row(row) };
-	snprintf(k->region, sizeof(k->region), "%s", region);
-}
-
-static void
 forget(struct routes *r, const char *region)
 {
 	size_t n = 0;
@@ -113,23 +102,6 @@ is_known_better(const struct route_row *old, const char *region, const struct ro
 		if (strcmp(old->database, rows[i].database) == 0 && rows[i].epoch >= old->epoch)
 			return true;
 	return false;
-}
-
-/* The file's word ends where the region that it names was asked itself. */
-static void
-forget_file(struct routes *r, const char *region, const struct route_row *rows, size_t n)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < r->nknown; i++) {
-		struct known *k = &r->known[i];
-
-		if (strcmp(k->region, FROM_FILE) == 0 && is_known_better(&k->row, region, rows, n))
-			route_row_fini(&k->row);
-		else
-			r->known[kept++] = *k;
-	}
-	r->nknown = kept;
 }
 
 /* The newest decision; *is_known: there are rows at all. */
@@ -236,15 +208,32 @@ routes_update(struct routes *r, const char *region, const struct route_row *rows
 {
 	struct strlist names = { 0 };
 	bool changed = false;
+	size_t kept = 0;
 
 	pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < r->nserved; i++)
 		strlist_add(&names, r->served[i].database);
 	forget(r, region);
-	if (strcmp(region, FROM_FILE) != 0)
-		forget_file(r, region, rows, n);
+	if (strcmp(region, FROM_FILE) != 0) {
+		/* The file's word ends where the region that it names was asked itself. */
+		for (size_t i = 0; i < r->nknown; i++) {
+			struct known *k = &r->known[i];
+
+			if (strcmp(k->region, FROM_FILE) == 0 &&
+			    is_known_better(&k->row, region, rows, n))
+				route_row_fini(&k->row);
+			else
+				r->known[kept++] = *k;
+		}
+		r->nknown = kept;
+	}
 	for (size_t i = 0; i < n; i++) {
-		learn(r, region, &rows[i]);
+		struct known *k;
+
+		r->known = xreallocarray(r->known, r->nknown + 1, sizeof(*r->known));
+		k = &r->known[r->nknown++];
+		*k = (struct known){ .row = copy_row(&rows[i]) };
+		snprintf(k->region, sizeof(k->region), "%s", region);
 		strlist_add(&names, rows[i].database);
 	}
 	for (size_t i = 0; i < names.n; i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the proxy lends to migrations: where the nodes are and how to connect to them, who we are,
- * and the gate (migration/gate.h). Every function may be called from any thread of a migration, and
- * may wait; strings that are returned are the caller's to free.
+ * What the proxy lends to migrations: where the nodes are and how to connect to them, which proxy
+ * this is, and the gate (migration/gate.h). Every function may be called from any thread of a
+ * migration, and may wait; strings that are returned are the caller's to free.
  */
 #ifndef MIGRATION_SITE_H
 #define MIGRATION_SITE_H
@@ -45,8 +45,8 @@ struct site_ops {
 		     struct err *e);
 	/* The names of all regions, in the order of the configuration. */
 	void (*regions)(void *arg, struct strlist *out);
-	/* libpq's words for a connection of ours: migration_conninfo, the region's TLS, the node,
-	 * the database. */
+	/* A connection string for a connection of ours: migration_conninfo, the region's TLS, the
+	 * node, the database. */
 	char *(*conninfo)(void *arg, const struct site_node *n, const char *dbname);
 	/* The same for a server that replicates from this node (migration_peer_conninfo). */
 	char *(*peer_conninfo)(void *arg, const struct site_node *n, const char *dbname);

@@ -100,12 +100,12 @@
 	X(is_called, BOOL)    \
 	X(detail, TEXT)
 
-#define TOPIC_LAG(X)                        \
-	X(place, TEXT)  /* who is behind */ \
-	X(behind, TEXT) /* whom */          \
-	X(state, TEXT)                      \
-	X(lag_bytes, INT8)                  \
-	X(lag_ms, FLOAT8)                   \
+#define TOPIC_LAG(X)                             \
+	X(place, TEXT)  /* that is behind … */ \
+	X(behind, TEXT) /* … this one */       \
+	X(state, TEXT)                           \
+	X(lag_bytes, INT8)                       \
+	X(lag_ms, FLOAT8)                        \
 	X(detail, TEXT)
 
 #define TOPIC_SESSIONS(X)         \

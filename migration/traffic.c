@@ -127,26 +127,22 @@ traffic_per_second(const struct traffic *t, double calls)
 
 /* ---- words ---- */
 
-static void
-window_text(int64_t us, char *to, size_t n)
-{
-	int64_t minutes = us / (60 * USEC_PER_SEC);
-
-	if (minutes >= 120)
-		(void)snprintf(to, n, "this proxy, last %d h", (int)(minutes / 60));
-	else if (minutes >= 1)
-		(void)snprintf(to, n, "this proxy, last %d min", (int)minutes);
-	else
-		(void)snprintf(to, n, "this proxy, last %d s", (int)(us / USEC_PER_SEC));
-}
-
 const char *
 traffic_source_text(const struct traffic *t, char to[TRAFFIC_TEXT_MAX])
 {
+	int64_t minutes;
+
 	if (t->source == TRAFFIC_UNKNOWN)
 		return "not known";
 	if (t->source == TRAFFIC_OF_SERVER)
 		return "pg_stat_statements since its reset";
-	window_text(t->window_us, to, TRAFFIC_TEXT_MAX);
+	minutes = t->window_us / (60 * USEC_PER_SEC);
+	if (minutes >= 120)
+		(void)snprintf(to, TRAFFIC_TEXT_MAX, "this proxy, last %d h", (int)(minutes / 60));
+	else if (minutes >= 1)
+		(void)snprintf(to, TRAFFIC_TEXT_MAX, "this proxy, last %d min", (int)minutes);
+	else
+		(void)snprintf(to, TRAFFIC_TEXT_MAX, "this proxy, last %d s",
+			       (int)(t->window_us / USEC_PER_SEC));
 	return to;
 }

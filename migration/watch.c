@@ -2,10 +2,10 @@
  *
  * One thread for each region: once a second, or when one of its databases is notified, it looks
  * which of those on the region's node that takes writes have a control schema. Each of them has a
- * thread that reads it (watch_db.c). Who serves which database goes to routes.c, who still enters
- * by the region that it has left to redirect.c; what an executor elsewhere asks of this proxy's
- * gate is done (fleet_proxy.c); an executor that died between freeze and decision, or behind the
- * decision, is replaced without an operator.
+ * thread that reads it (watch_db.c). Which region serves which database goes to routes.c, which
+ * clients still enter by the region that it has left to redirect.c; orders of executors on other
+ * proxies are obeyed (fleet_proxy.c); an executor that died between freeze and decision, or behind
+ * the decision, is replaced without an operator.
  */
 #include "config.h"
 
@@ -235,24 +235,6 @@ region_main(void *arg)
 
 /* ---- life ---- */
 
-static void
-start_threads(struct watch *w)
-{
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	for (size_t i = 0; i < w->nregions; i++) {
-		struct region_watch *r = &w->regions[i];
-
-		r->is_started = pthread_create(&r->thread, NULL, region_main, r) == 0;
-		if (!r->is_started)
-			log_msg(LOG_LEVEL_ERROR, "the migrations of region %s cannot be watched",
-				r->region);
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
 static bool
 is_first_look_over(struct watch *w)
 {
@@ -273,6 +255,7 @@ is_first_look_over(struct watch *w)
 struct watch *
 watch_start(struct migrations *ms)
 {
+	sigset_t all, old;
 	const struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
 	struct watch *w = xcalloc(1, sizeof(*w));
 	struct strlist regions = { 0 };
@@ -296,7 +279,17 @@ watch_start(struct migrations *ms)
 		snprintf(w->regions[i].region, sizeof(w->regions[i].region), "%s", regions.v[i]);
 	}
 	strlist_fini(&regions);
-	start_threads(w);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (size_t i = 0; i < w->nregions; i++) {
+		struct region_watch *r = &w->regions[i];
+
+		r->is_started = pthread_create(&r->thread, NULL, region_main, r) == 0;
+		if (!r->is_started)
+			log_msg(LOG_LEVEL_ERROR, "the migrations of region %s cannot be watched",
+				r->region);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	while (!is_first_look_over(w) && clock_us() < until)
 		nanosleep(&pause, NULL);
 	return w;

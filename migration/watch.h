@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What the watcher (watch.c, watch_db.c) knows of a database with a control schema, and the orders
- * of executors on other proxies that it finds there (fleet_proxy.c; who gives them is fleet.h). An
+ * of executors on other proxies that it finds there (fleet_proxy.c; fleet.h gives them). An
  * order, a row of meridian.freeze, is obeyed once: told by its migration, attempt and word.
  */
 #ifndef MIGRATION_WATCH_H

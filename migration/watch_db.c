@@ -68,7 +68,7 @@ connect_to(struct watched *d, struct err *e)
 	return lease_has_locks(d->c) ? db_exec(d->c, e, "LISTEN meridian") : 0;
 }
 
-/* ---- who serves what ---- */
+/* ---- which region serves which database ---- */
 
 static int
 read_authority(struct watched *d, struct err *e)
@@ -364,7 +364,7 @@ watched_listen(struct watched *d, int64_t us)
 		return;
 	}
 	while ((note = PQnotifies(d->c)) != NULL) {
-		if (strcmp(note->extra, REDIRECTS_ASKED) == 0) {
+		if (strcmp(note->extra, REDIRECTS_COLLECT) == 0) {
 			atomic_fetch_add(&d->r->w->asked, 1);
 			watch_wake(d->r->w);
 		} else {
@@ -386,7 +386,7 @@ watched_main(void *arg)
 		look_if_due(d);
 	while (watch_wait(d->r->w, d->heard, d));
 	if (migrations_are_over(ms)) {
-		redirects_leave(ms, d);
+		redirects_forget_proxy(ms, d);
 		fleet_proxy_leave(ms, d);
 	}
 	return NULL;

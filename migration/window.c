@@ -187,21 +187,6 @@ window_parse(const char *text, struct window *out)
 /* ---- writing ---- */
 
 static void
-put_days(unsigned days, struct buf *out)
-{
-	const char *comma = "";
-
-	/* Monday first, as weeks are spoken of. */
-	for (int i = 1; i <= 7; i++) {
-		if ((days & 1u << i % 7) == 0)
-			continue;
-		buf_printf(out, "%s%.3s", comma, day_names[i % 7]);
-		comma = ",";
-	}
-	buf_str(out, " ");
-}
-
-static void
 put_zone(const struct window *w, struct buf *out)
 {
 	int minutes = abs(w->offset);
@@ -218,8 +203,18 @@ put_zone(const struct window *w, struct buf *out)
 void
 window_put(const struct window *w, struct buf *out)
 {
-	if (w->days != EVERY_DAY)
-		put_days(w->days, out);
+	const char *comma = "";
+
+	if (w->days != EVERY_DAY) {
+		/* Monday first, as weeks are spoken of. */
+		for (int i = 1; i <= 7; i++) {
+			if ((w->days & 1u << i % 7) == 0)
+				continue;
+			buf_printf(out, "%s%.3s", comma, day_names[i % 7]);
+			comma = ",";
+		}
+		buf_str(out, " ");
+	}
 	buf_printf(out, "%02d:%02d-%02d:%02d ", w->from / 60, w->from % 60, w->to / 60, w->to % 60);
 	put_zone(w, out);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What a step of the plan says to the one who does it, as JSON in the control schema: all that is
- * needed is in it, so that a step can be done, repeated and undone when the catalogs have changed.
+ * The arguments of a step of the plan, as JSON in the control schema: all that is needed is in it,
+ * so that a step can be done, repeated and undone when the catalogs have changed.
  */
 #ifndef MIGRATION_DISTRIBUTE_DIST_ARGS_H
 #define MIGRATION_DISTRIBUTE_DIST_ARGS_H

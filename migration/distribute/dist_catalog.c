@@ -9,39 +9,29 @@
 #include "base/buf.h"
 #include "base/pgquote.h"
 
-static void
-table_fini(struct dist_table *t)
-{
-	free(t->name);
-	free(t->schema);
-	free(t->table);
-	free(t->column_type);
-	free(t->distributed_by);
-	strlist_fini(&t->triggers);
-	strlist_fini(&t->identities);
-	strlist_fini(&t->serials);
-	strlist_fini(&t->keys_without);
-	strlist_fini(&t->trimmings);
-}
-
-static void
-key_fini(struct dist_key *k)
-{
-	free(k->name);
-	free(k->definition);
-	free(k->comment);
-	strlist_fini(&k->columns);
-	strlist_fini(&k->refers);
-	strlist_fini(&k->sets);
-}
-
 void
 dist_catalog_fini(struct dist_catalog *c)
 {
-	for (size_t i = 0; i < c->ntables; i++)
-		table_fini(&c->tables[i]);
-	for (size_t i = 0; i < c->nkeys; i++)
-		key_fini(&c->keys[i]);
+	for (size_t i = 0; i < c->ntables; i++) {
+		free(c->tables[i].name);
+		free(c->tables[i].schema);
+		free(c->tables[i].table);
+		free(c->tables[i].column_type);
+		free(c->tables[i].distributed_by);
+		strlist_fini(&c->tables[i].triggers);
+		strlist_fini(&c->tables[i].identities);
+		strlist_fini(&c->tables[i].serials);
+		strlist_fini(&c->tables[i].keys_without);
+		strlist_fini(&c->tables[i].trimmings);
+	}
+	for (size_t i = 0; i < c->nkeys; i++) {
+		free(c->keys[i].name);
+		free(c->keys[i].definition);
+		free(c->keys[i].comment);
+		strlist_fini(&c->keys[i].columns);
+		strlist_fini(&c->keys[i].refers);
+		strlist_fini(&c->keys[i].sets);
+	}
 	free(c->tables);
 	free(c->keys);
 	free(c->server.wal_level);

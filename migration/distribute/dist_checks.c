@@ -153,17 +153,6 @@ check_concurrent(const struct table_case *a)
 }
 
 static void
-check_blocking(const struct table_case *a)
-{
-	double s = dist_seconds(a->c, a->t->bytes);
-
-	if (!a->w->is_atomic && s > (double)a->w->lock_budget_us / 1e6)
-		dist_find(a->p, CHECK_WARN, "lock_budget", a->t->name, "METHOD CONCURRENT",
-			  "writes to it wait for about %.1f s, lock_budget is %.1f s", s,
-			  (double)a->w->lock_budget_us / 1e6);
-}
-
-static void
 check_reference(const struct table_case *a)
 {
 	if (a->t->column_type == NULL && a->t->bytes > DIST_REFERENCE_MAX && a->w->ntables == 0)
@@ -179,6 +168,8 @@ check_reference(const struct table_case *a)
 static void
 check_table(const struct table_case *a)
 {
+	double s;
+
 	if (!a->choice->is_in || a->choice->method == METHOD_LOCAL ||
 	    a->choice->method == METHOD_CHOOSE)
 		return;
@@ -204,8 +195,13 @@ check_table(const struct table_case *a)
 			  a->t->keys_without.v[i], a->w->column);
 	if (a->choice->method == METHOD_CONCURRENT)
 		check_concurrent(a);
-	else
-		check_blocking(a);
+	else {
+		s = dist_seconds(a->c, a->t->bytes);
+		if (!a->w->is_atomic && s > (double)a->w->lock_budget_us / 1e6)
+			dist_find(a->p, CHECK_WARN, "lock_budget", a->t->name, "METHOD CONCURRENT",
+				  "writes to it wait for about %.1f s, lock_budget is %.1f s", s,
+				  (double)a->w->lock_budget_us / 1e6);
+	}
 }
 
 /* ---- the cluster: whether Citus is there and can do what the plan needs ---- */
@@ -427,27 +423,6 @@ check_reference_to_local(const struct key_case *a)
 		  a->from->name, a->to->name);
 }
 
-static void
-check_ends(const struct key_case *a)
-{
-	static void (*const table[3][3])(const struct key_case *) = {
-		[FATE_HASH][FATE_HASH] = check_hash_to_hash,
-		[FATE_HASH][FATE_LOCAL] = check_hash_to_local,
-		[FATE_LOCAL][FATE_HASH] = check_local_to_hash,
-		[FATE_REFERENCE][FATE_HASH] = check_reference_to_hash,
-		[FATE_REFERENCE][FATE_LOCAL] = check_reference_to_local,
-	};
-	enum fate from = fate_of(a, a->k->from), to = fate_of(a, a->k->to);
-
-	if (table[from][to] != NULL)
-		table[from][to](a);
-	if (from == FATE_HASH && sets_column(a))
-		dist_find(a->p, CHECK_ERROR, "key_sets_column", a->object,
-			  "ON DELETE CASCADE or NO ACTION, or SET NULL (other columns)",
-			  "SET NULL or SET DEFAULT would change column %s: %s", a->w->column,
-			  a->k->definition);
-}
-
 /* Steps that drop it and bring it back; 0: none. */
 static void
 gap_of(const struct key_case *a, size_t *from, size_t *to)
@@ -501,7 +476,22 @@ check_keys(struct dist_plan *p, const struct dist_catalog *c, const struct dist_
 		if (!is_concerned(&a, a.k->from) && !is_concerned(&a, a.k->to))
 			continue;
 		a.object = xasprintf("%s on %s", a.k->name, a.from->name);
-		check_ends(&a);
+		static void (*const table[3][3])(const struct key_case *) = {
+			[FATE_HASH][FATE_HASH] = check_hash_to_hash,
+			[FATE_HASH][FATE_LOCAL] = check_hash_to_local,
+			[FATE_LOCAL][FATE_HASH] = check_local_to_hash,
+			[FATE_REFERENCE][FATE_HASH] = check_reference_to_hash,
+			[FATE_REFERENCE][FATE_LOCAL] = check_reference_to_local,
+		};
+		enum fate from = fate_of(&a, a.k->from), to = fate_of(&a, a.k->to);
+
+		if (table[from][to] != NULL)
+			table[from][to](&a);
+		if (from == FATE_HASH && sets_column(&a))
+			dist_find(a.p, CHECK_ERROR, "key_sets_column", a.object,
+				  "ON DELETE CASCADE or NO ACTION, or SET NULL (other columns)",
+				  "SET NULL or SET DEFAULT would change column %s: %s", a.w->column,
+				  a.k->definition);
 		if (a.k->from == a.k->to)
 			dist_find(p, CHECK_INFO, "self_reference", a.object, NULL,
 				  "the table refers to itself: nothing to be done for it");

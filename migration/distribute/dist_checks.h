@@ -10,7 +10,7 @@
 
 void dist_checks(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w);
 
-/* For those who find more: copies what it is given but `check`; fix may be NULL. */
+/* One more finding: copies what it is given but `check`; fix may be NULL. */
 void dist_find(struct dist_plan *p, enum check_severity severity, const char *check,
 	       const char *object, const char *fix, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));

@@ -2,7 +2,7 @@
  *
  * create_distributed_table_concurrently(): a statement that stands alone, can take hours, is not a
  * transaction, and leaves the table half way when it fails; then the same statement goes on. Its
- * session does not end with the executor that sent it: who comes after waits for it.
+ * session does not end with the executor that sent it: the next executor waits for it.
  */
 #include "config.h"
 
@@ -139,13 +139,18 @@ run(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 	return rc;
 }
 
-/* Half way is where the next attempt goes on. */
-static int
-say_half_way(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
+int
+dist_concurrently(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
+	bool is_done = false;
 	enum dist_state state = DIST_LOCAL;
 	char *column = NULL;
 
+	if (wait_for_others(j, c, a, e) != 0 || dist_is_spread(j, c, a, &is_done, e) != 0)
+		return -1;
+	if (is_done || run(j, c, a, e) == 0)
+		return 0;
+	/* Half way is where the next attempt goes on. */
 	if (dist_state_of(c, a->table, &state, &column, NULL) == 0 && state == DIST_HALF &&
 	    e->hint[0] == '\0')
 		err_hint(e,
@@ -154,16 +159,4 @@ say_half_way(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 			 a->table, job_id(j), job_id(j));
 	free(column);
 	return -1;
-}
-
-int
-dist_concurrently(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
-{
-	bool is_done = false;
-
-	if (wait_for_others(j, c, a, e) != 0 || dist_is_spread(j, c, a, &is_done, e) != 0)
-		return -1;
-	if (is_done || run(j, c, a, e) == 0)
-		return 0;
-	return say_half_way(j, c, a, e);
 }

@@ -432,24 +432,6 @@ dist_load(struct job *j, const char *column, struct dist_catalog *out, struct er
 	return -1;
 }
 
-/* Bounded by a timeout of the statement: a table without an index on the column is read whole. */
-static int
-look_for_nulls(PGconn *db, const char *column, struct dist_table *t, struct err *e)
-{
-	char *col = db_ident(db, column);
-	char *sql = xasprintf("SELECT EXISTS (SELECT FROM %s WHERE %s IS NULL)", t->name, col);
-	struct err why = { 0 };
-	int rc = db_exec(db, e, "SET statement_timeout = '3s'");
-
-	if (rc == 0 && db_is(db, &t->has_nulls, &why, sql, 0, NULL) == 0)
-		t->nulls_unknown = false;
-	if (rc == 0)
-		rc = db_exec(db, e, "SET statement_timeout = 0");
-	free(col);
-	free(sql);
-	return rc;
-}
-
 int
 dist_load_nulls(struct job *j, const char *column, const struct dist_plan *p,
 		struct dist_catalog *c, struct err *e)
@@ -459,12 +441,27 @@ dist_load_nulls(struct job *j, const char *column, const struct dist_plan *p,
 	if (db == NULL)
 		return -1;
 	for (size_t i = 0; i < c->ntables; i++) {
+		struct err why = { 0 };
+		char *col, *sql;
+		int rc;
 		enum spec_method m = p->choice[i].method;
 
 		if (!p->choice[i].is_in || !c->tables[i].nulls_unknown ||
 		    (m != METHOD_BLOCKING && m != METHOD_CONCURRENT))
 			continue;
-		if (look_for_nulls(db, column, &c->tables[i], e) != 0)
+		/* Bounded by a timeout of the statement: a table without an index on the column is
+		 * read whole. */
+		col = db_ident(db, column);
+		sql = xasprintf("SELECT EXISTS (SELECT FROM %s WHERE %s IS NULL)",
+				c->tables[i].name, col);
+		rc = db_exec(db, e, "SET statement_timeout = '3s'");
+		if (rc == 0 && db_is(db, &c->tables[i].has_nulls, &why, sql, 0, NULL) == 0)
+			c->tables[i].nulls_unknown = false;
+		if (rc == 0)
+			rc = db_exec(db, e, "SET statement_timeout = 0");
+		free(col);
+		free(sql);
+		if (rc < 0)
 			return -1;
 	}
 	return 0;

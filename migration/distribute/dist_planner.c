@@ -61,14 +61,6 @@ is_candidate(const struct dist_table *t)
 	return t->column_type != NULL && !t->is_temp && !t->is_partition && t->relkind != 'f';
 }
 
-static void
-choose_tables(struct maker *m)
-{
-	for (size_t i = 0; i < m->c->ntables; i++)
-		m->p->choice[i].is_in = said(m, i) != NULL || is_root(m, i) ||
-					(m->w->ntables == 0 && is_candidate(&m->c->tables[i]));
-}
-
 /* Tables without the column that those of the migration refer to: each node gets a copy. */
 static bool
 add_parents(struct maker *m)
@@ -145,7 +137,9 @@ choose_method(struct maker *m, size_t i)
 static void
 choose_methods(struct maker *m)
 {
-	choose_tables(m);
+	for (size_t i = 0; i < m->c->ntables; i++)
+		m->p->choice[i].is_in = said(m, i) != NULL || is_root(m, i) ||
+					(m->w->ntables == 0 && is_candidate(&m->c->tables[i]));
 	while (add_parents(m))
 		;
 	for (size_t i = 0; i < m->c->ntables; i++)
@@ -238,20 +232,6 @@ is_ours(const struct maker *m, size_t table)
 	enum spec_method method = m->p->choice[table].method;
 
 	return m->p->choice[table].is_in && method != METHOD_CHOOSE && method != METHOD_LOCAL;
-}
-
-static void
-keep_keys(struct maker *m)
-{
-	struct dist_step *s = add_step(m, DIST_KEEP_KEYS, m->c->ntables);
-
-	for (size_t i = 0; i < m->c->nkeys; i++)
-		if (is_ours(m, m->c->keys[i].from) || is_ours(m, m->c->keys[i].to))
-			s->keys[s->nkeys++] = i;
-	s->tables = xcalloc(m->c->ntables + 1, sizeof(*s->tables));
-	for (size_t i = 0; i < m->c->ntables; i++)
-		if (is_ours(m, i))
-			s->tables[s->ntables++] = i;
 }
 
 /* A DELETE from a distributed parent does not look at children that are not: look for them. */
@@ -397,19 +377,6 @@ is_referred_to_locally(const struct maker *m, size_t table)
 	return false;
 }
 
-/* The rows that are still on the coordinator; a concurrent copy leaves none. */
-static void
-truncate_local(struct maker *m)
-{
-	for (size_t n = 0; n < m->c->ntables; n++) {
-		size_t i = m->p->order[n];
-
-		if (is_ours(m, i) && m->p->choice[i].method != METHOD_CONCURRENT &&
-		    !is_referred_to_locally(m, i))
-			(void)add_step(m, DIST_TRUNCATE, i);
-	}
-}
-
 static bool
 nothing_to_do(const struct maker *m)
 {
@@ -422,9 +389,18 @@ nothing_to_do(const struct maker *m)
 static void
 make_steps(struct maker *m)
 {
+	struct dist_step *s;
+
 	if (nothing_to_do(m))
 		return;
-	keep_keys(m);
+	s = add_step(m, DIST_KEEP_KEYS, m->c->ntables);
+	for (size_t i = 0; i < m->c->nkeys; i++)
+		if (is_ours(m, m->c->keys[i].from) || is_ours(m, m->c->keys[i].to))
+			s->keys[s->nkeys++] = i;
+	s->tables = xcalloc(m->c->ntables + 1, sizeof(*s->tables));
+	for (size_t i = 0; i < m->c->ntables; i++)
+		if (is_ours(m, i))
+			s->tables[s->ntables++] = i;
 	if (m->w->is_atomic) {
 		all_tables(m);
 		for (size_t i = 0; i < m->c->ntables; i++)
@@ -434,7 +410,14 @@ make_steps(struct maker *m)
 			if (is_ours(m, m->p->order[n]))
 				one_table(m, m->p->order[n]);
 	}
-	truncate_local(m);
+	/* The rows that are still on the coordinator; a concurrent copy leaves none. */
+	for (size_t n = 0; n < m->c->ntables; n++) {
+		size_t i = m->p->order[n];
+
+		if (is_ours(m, i) && m->p->choice[i].method != METHOD_CONCURRENT &&
+		    !is_referred_to_locally(m, i))
+			(void)add_step(m, DIST_TRUNCATE, i);
+	}
 }
 
 void

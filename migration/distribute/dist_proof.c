@@ -13,7 +13,7 @@
 
 static const char *const moments[] = { [DIST_BEFORE] = "before", [DIST_AFTER] = "after" };
 
-/* For the workers too, who read the rows when the table is distributed. */
+/* For the workers too, which read the rows when the table is distributed. */
 static const char *const same_texts[] = {
 	"SET LOCAL citus.propagate_set_commands = 'local'",
 	"SET LOCAL timezone = 'UTC'",
@@ -53,25 +53,20 @@ figures_of(const struct dist_args *a)
 		   : "count(*)::text";
 }
 
-/* Writes wait from the first look on; those who come for tables in this order do not wait for us
- * and we for them. */
-static void
-put_beginning(struct buf *b, const struct dist_args *a)
-{
-	if (a->verify == DIST_VERIFY_FULL)
-		for (size_t i = 0; i < sizeof(same_texts) / sizeof(same_texts[0]); i++)
-			buf_printf(b, "%s;\n", same_texts[i]);
-	for (size_t i = 0; i < ntables(a); i++)
-		buf_printf(b, "LOCK TABLE %s IN EXCLUSIVE MODE;\n", table_at(a, i));
-}
-
 void
 dist_proof_sql(struct buf *b, const struct dist_args *a, enum dist_moment when)
 {
 	if (a->verify == DIST_VERIFY_OFF)
 		return;
-	if (when == DIST_BEFORE)
-		put_beginning(b, a);
+	if (when == DIST_BEFORE) {
+		/* Writes wait from the first look on; clients that lock tables in this order do not
+		 * wait for us and we for them. */
+		if (a->verify == DIST_VERIFY_FULL)
+			for (size_t i = 0; i < sizeof(same_texts) / sizeof(same_texts[0]); i++)
+				buf_printf(b, "%s;\n", same_texts[i]);
+		for (size_t i = 0; i < ntables(a); i++)
+			buf_printf(b, "LOCK TABLE %s IN EXCLUSIVE MODE;\n", table_at(a, i));
+	}
 	for (size_t i = 0; i < ntables(a); i++)
 		buf_printf(b,
 			   "SELECT set_config('meridian.%s_%zu', %s, true) FROM %s meridian_row;\n",

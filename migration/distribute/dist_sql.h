@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The statements of the steps, for PLAN and for the one who runs them, so that what is shown is
- * what is done. Names of tables come as SQL writes them; columns and constraints are quoted here.
+ * The statements of the steps, for PLAN and for the steps themselves, so that what is shown is what
+ * is done. Names of tables come as SQL writes them; columns and constraints are quoted here.
  */
 #ifndef MIGRATION_DISTRIBUTE_DIST_SQL_H
 #define MIGRATION_DISTRIBUTE_DIST_SQL_H

@@ -63,19 +63,6 @@ is_alone_now(struct job *j, PGconn *c, bool *out, struct err *e)
 	return rc;
 }
 
-/* Where tables go back one by one every key of theirs goes. */
-static int
-unkept(struct job *j, PGconn *c, char **out, struct err *e)
-{
-	return ask(j, c,
-		   "SELECT string_agg(n, ', ') FROM (SELECT format('%I on %s', conname,"
-		   " conrelid::regclass) AS n FROM k WHERE NOT is_kept"
-		   " AND EXISTS (SELECT FROM k WHERE is_outside)"
-		   " AND EXISTS (SELECT FROM ours o JOIN pg_dist_partition p"
-		   "  ON p.logicalrelid = o.oid) ORDER BY 1 LIMIT " NAMES_SHOWN ") q",
-		   out, e);
-}
-
 int
 dist_may_abort(struct job *j, bool is_forced, struct err *e)
 {
@@ -88,7 +75,14 @@ dist_may_abort(struct job *j, bool is_forced, struct err *e)
 		return -1;
 	if (!has_citus)
 		return 0;
-	rc = unkept(j, c, &names, e);
+	/* Where tables go back one by one every key of theirs goes. */
+	rc = ask(j, c,
+		 "SELECT string_agg(n, ', ') FROM (SELECT format('%I on %s', conname,"
+		 " conrelid::regclass) AS n FROM k WHERE NOT is_kept"
+		 " AND EXISTS (SELECT FROM k WHERE is_outside)"
+		 " AND EXISTS (SELECT FROM ours o JOIN pg_dist_partition p"
+		 "  ON p.logicalrelid = o.oid) ORDER BY 1 LIMIT " NAMES_SHOWN ") q",
+		 &names, e);
 	if (rc == 0 && names != NULL && is_forced)
 		job_notice(j, "foreign keys that are not of this migration are dropped: %s", names);
 	else if (rc == 0 && names != NULL) {

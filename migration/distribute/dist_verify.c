@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * VERIFY of kind distribute: for each table of the plan what was counted before its copy and after
- * it, and whether it is now what the migration makes of it: where it is, beside whom, with every
- * foreign key that it had, each row with its parent. Changes nothing.
+ * it, and whether it is now what the migration makes of it: where it is, colocated with which, with
+ * every foreign key that it had, each row with its parent. Changes nothing.
  */
 #include "config.h"
 
@@ -118,21 +118,6 @@ look_where(const struct review *v, struct finding *f, struct err *e)
 
 /* ---- its keys ---- */
 
-static int
-look_at_orphans(const struct review *v, struct finding *f, const struct dist_key_args *k,
-		struct err *e)
-{
-	char *first = NULL;
-	int64_t n = 0;
-	int rc = dist_orphans(v->j, v->c, k, &n, &first, e);
-
-	if (rc == 0 && n > 0)
-		WRONG(f, "%" PRId64 "%s rows have no row in %s (%s), the first is %s", n,
-		      n >= 1000 ? " or more" : "", k->refer, k->name, first != NULL ? first : "");
-	free(first);
-	return rc;
-}
-
 /* A key that is on its way back is missed only when the last step of its phase is done. */
 static bool
 are_keys_due(const struct review *v)
@@ -149,6 +134,9 @@ static int
 look_at_key(const struct review *v, struct finding *f, const struct dist_key_args *k, struct err *e)
 {
 	int state = dist_key_state(v->c, k, e);
+	char *first = NULL;
+	int64_t n = 0;
+	int rc;
 
 	if (state == -1)
 		return -1;
@@ -163,7 +151,12 @@ look_at_key(const struct review *v, struct finding *f, const struct dist_key_arg
 		WRONG(f, "foreign key %s is not there", k->name);
 	else if (k->is_valid)
 		WRONG(f, "foreign key %s is NOT VALID", k->name);
-	return look_at_orphans(v, f, k, e);
+	rc = dist_orphans(v->j, v->c, k, &n, &first, e);
+	if (rc == 0 && n > 0)
+		WRONG(f, "%" PRId64 "%s rows have no row in %s (%s), the first is %s", n,
+		      n >= 1000 ? " or more" : "", k->refer, k->name, first != NULL ? first : "");
+	free(first);
+	return rc;
 }
 
 static int

@@ -26,12 +26,13 @@ struct survey {
 	struct dist_plan plan;
 };
 
-static struct dist_wish
-wish_of(struct job *j)
+static int
+survey_init(struct survey *v, struct job *j, struct err *e)
 {
 	const struct spec *s = job_spec(j);
 
-	return (struct dist_wish){
+	memset(v, 0, sizeof(*v));
+	v->wish = (struct dist_wish){
 		.column = s->column,
 		.root = s->root.table != NULL ? &s->root : NULL,
 		.tables = s->tables,
@@ -40,13 +41,6 @@ wish_of(struct job *j)
 		.is_atomic = job_option_is(j, "atomic", "on"),
 		.orphans_stop = job_option_is(j, "orphans", "error"),
 	};
-}
-
-static int
-survey_init(struct survey *v, struct job *j, struct err *e)
-{
-	memset(v, 0, sizeof(*v));
-	v->wish = wish_of(j);
 	if (dist_load(j, v->wish.column, &v->catalog, e) != 0)
 		return -1;
 	dist_plan_make(&v->plan, &v->catalog, &v->wish);

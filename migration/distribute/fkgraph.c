@@ -22,26 +22,6 @@ edge_holds(const struct walk *w, const struct fkgraph_edge *e)
 	return !e->is_cut && e->from != e->to && !w->is_placed[e->to];
 }
 
-static void
-count_waits(struct walk *w)
-{
-	for (size_t i = 0; i < w->g->nedges; i++)
-		if (edge_holds(w, &w->g->edges[i]))
-			w->waits[w->g->edges[i].from]++;
-}
-
-static void
-place(struct walk *w, size_t node)
-{
-	for (size_t i = 0; i < w->g->nedges; i++) {
-		const struct fkgraph_edge *e = &w->g->edges[i];
-
-		if (e->to == node && edge_holds(w, e))
-			w->waits[e->from]--;
-	}
-	w->is_placed[node] = true;
-}
-
 /* Places what is ready now, level by level: what becomes ready by it comes behind it. */
 static size_t
 place_ready(struct walk *w, size_t *order, size_t n)
@@ -51,8 +31,15 @@ place_ready(struct walk *w, size_t *order, size_t n)
 	for (size_t i = 0; i < w->g->nodes; i++)
 		if (!w->is_placed[i] && w->waits[i] == 0)
 			order[n++] = i;
-	for (size_t i = from; i < n; i++)
-		place(w, order[i]);
+	for (size_t i = from; i < n; i++) {
+		for (size_t k = 0; k < w->g->nedges; k++) {
+			const struct fkgraph_edge *e = &w->g->edges[k];
+
+			if (e->to == order[i] && edge_holds(w, e))
+				w->waits[e->from]--;
+		}
+		w->is_placed[order[i]] = true;
+	}
 	return n;
 }
 
@@ -127,7 +114,9 @@ fkgraph_order(struct fkgraph *g, size_t first, size_t *order)
 	w.waits = xcalloc(g->nodes + 1, sizeof(*w.waits));
 	w.seen = xcalloc(g->nodes + 1, sizeof(*w.seen));
 	w.is_placed = xcalloc(g->nodes + 1, sizeof(*w.is_placed));
-	count_waits(&w);
+	for (size_t i = 0; i < w.g->nedges; i++)
+		if (edge_holds(&w, &w.g->edges[i]))
+			w.waits[w.g->edges[i].from]++;
 	while (n < g->nodes) {
 		size_t more = place_ready(&w, order, n);
 

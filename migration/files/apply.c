@@ -140,12 +140,12 @@ try_statement(struct file_run *r, size_t i, struct err *e)
 static int
 find_outcome(struct file_run *r, size_t i, struct err *e)
 {
-	enum post_answer answer;
+	enum outcome outcome;
 
-	if (post_ask(r->c, &r->text->script.v[i], &answer, e) < 0)
+	if (outcome_ask(r->c, &r->text->script.v[i], &outcome, e) < 0)
 		return -1;
-	if (answer != POST_CANNOT_TELL)
-		return answer == POST_YES;
+	if (outcome != OUTCOME_UNKNOWN)
+		return outcome == OUTCOME_DONE;
 	if (r->f == NULL || job_is_forced(r->j, FORCE_REPEAT))
 		return 0;
 	if (job_is_forced(r->j, FORCE_APPLIED))
@@ -157,31 +157,24 @@ find_outcome(struct file_run *r, size_t i, struct err *e)
 			FORCE_REPEAT, FORCE_APPLIED);
 }
 
-/* The server has said that the statement failed: it was not carried out, unless the catalog can
- * tell more when the file is taken up again. */
-static void
-take_back_mark(struct file_run *r, size_t i, const struct err *e)
-{
-	enum post_answer answer;
-	struct err ignored;
-
-	if (PQstatus(r->c) == CONNECTION_OK && strncmp(e->sqlstate, "57", 2) != 0 &&
-	    post_ask(r->c, &r->text->script.v[i], &answer, &ignored) == 0 &&
-	    answer == POST_CANNOT_TELL)
-		(void)mark(r, (int)i, 0, &ignored);
-}
-
 static int
 between_marks(struct file_run *r, size_t i, struct err *e)
 {
 	const struct script_statement *st = &r->text->script.v[i];
+	enum outcome outcome;
+	struct err ignored;
 
 	if (mark(r, (int)i, (int)i + 1, e) < 0)
 		return -1;
-	for (int attempt = 0; post_clean(r->j, r->c, st, e) < 0 || run_statement(r, i, e) < 0;
+	for (int attempt = 0; outcome_clean(r->j, r->c, st, e) < 0 || run_statement(r, i, e) < 0;
 	     attempt++)
 		if (files_again(r->j, attempt, e) < 0) {
-			take_back_mark(r, i, e);
+			/* The server has said that the statement failed: it was not carried out,
+			 * unless the catalog can tell more when the file is taken up again. */
+			if (PQstatus(r->c) == CONNECTION_OK && strncmp(e->sqlstate, "57", 2) != 0 &&
+			    outcome_ask(r->c, &r->text->script.v[i], &outcome, &ignored) == 0 &&
+			    outcome == OUTCOME_UNKNOWN)
+				(void)mark(r, (int)i, 0, &ignored);
 			return -1;
 		}
 	return mark(r, (int)i + 1, 0, e);

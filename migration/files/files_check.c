@@ -64,19 +64,6 @@ say_err(struct checks *out, const char *check, const char *object, const struct 
 /* ---- the directory ---- */
 
 static void
-check_versions(const struct tree *t, struct checks *out)
-{
-	for (size_t i = 1; i < t->n; i++) {
-		const char *a = t->v[i - 1].up.name, *b = t->v[i].up.name;
-		struct slice v = names_version(a);
-
-		if (v.n > 0 && names_same_version(v, names_version(b)))
-			checks_add(out, CHECK_ERROR, "same_version", b, a,
-				   "Give one of them another number.");
-	}
-}
-
-static void
 check_texts(struct job *j, const struct tree *t, const struct file_regions *regions,
 	    struct checks *out)
 {
@@ -358,7 +345,14 @@ files_check(struct job *j, enum migration_phase before, struct checks *out, stru
 		if (t->n == 0)
 			checks_add(out, CHECK_ERROR, "no_files", job_spec(j)->directory,
 				   "there is no file X.sql in it", "");
-		check_versions(t, out);
+		for (size_t i = 1; i < t->n; i++) {
+			const char *a = t->v[i - 1].up.name, *b = t->v[i].up.name;
+			struct slice v = names_version(a);
+
+			if (v.n > 0 && names_same_version(v, names_version(b)))
+				checks_add(out, CHECK_ERROR, "same_version", b, a,
+					   "Give one of them another number.");
+		}
 		check_texts(j, t, &regions, out);
 		for (size_t i = 0; i < regions.n; i++)
 			if (region_takes_files(&regions.v[i]))

@@ -12,12 +12,12 @@
 #include "migration/kind.h"
 
 /* Names of steps. */
-#define STEP_STORE  "store"
-#define STEP_BOOK   "history"
-#define STEP_ADOPT  "adopt"
-#define STEP_CANARY "apply_canary"
-#define STEP_HEALTH "canary_window"
-#define STEP_APPLY  "apply"
+#define STEP_STORE         "store"
+#define STEP_HISTORY       "history"
+#define STEP_ADOPT         "adopt"
+#define STEP_CANARY        "apply_canary"
+#define STEP_CANARY_WINDOW "canary_window"
+#define STEP_APPLY         "apply"
 
 /* What FORCE may name. */
 #define FORCE_CHANGED "changed_since_plan"
@@ -109,14 +109,12 @@ PGconn *files_connect(struct job *j, const char *place, struct err *e);
 /* BEGIN … COMMIT around a file that is a transaction anyway. */
 bool files_is_wrapper(const struct script *s, size_t i);
 
-/* ---- post.c ---- */
-
-enum post_answer { POST_NO, POST_YES, POST_CANNOT_TELL };
+enum outcome { OUTCOME_NOT_DONE, OUTCOME_DONE, OUTCOME_UNKNOWN };
 
 /* Whether a statement that was begun has been carried out. */
-int post_ask(PGconn *c, const struct script_statement *st, enum post_answer *out, struct err *e);
+int outcome_ask(PGconn *c, const struct script_statement *st, enum outcome *out, struct err *e);
 /* Away with what a failed one has left behind (an invalid index), and what it could not finish. */
-int post_clean(struct job *j, PGconn *c, const struct script_statement *st, struct err *e);
+int outcome_clean(struct job *j, PGconn *c, const struct script_statement *st, struct err *e);
 
 /* ---- apply.c ---- */
 
@@ -138,9 +136,6 @@ int adopt_list(PGconn *c, const char *tool, const struct tree *t, struct strlist
 int files_check(struct job *j, enum migration_phase before, struct checks *out, struct err *e);
 void files_lint(struct job *j, const struct tree *t, const struct file_regions *regions,
 		struct checks *out);
-int files_show(struct job *j, enum show_topic topic, const struct rows_sink *out, struct err *e);
-int files_describe(struct job *j, const struct migration_step *s, struct step_text *out,
-		   struct err *e);
 /* Whether that region needs that file, for the plan. */
 bool files_is_pending(struct job *j, const struct file_region *r, const char *file);
 

@@ -2,7 +2,7 @@
  *
  * The kind `files`: its steps, in order, and what is shown of them.
  *
- *   prepare   store (the files as they are, in the home), history (the book of each region), adopt
+ *   prepare   store (the files as they are, in the home), history (the table in each region), adopt
  *   data      the canary's files, then its window
  *   finalize  the files of all other regions
  *
@@ -11,8 +11,10 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -20,8 +22,167 @@
 #include "migration/engine.h"
 #include "migration/files/files_int.h"
 #include "migration/files/lint.h"
+#include "migration/files/names.h"
 #include "migration/grammar.h"
 #include "migration/store.h"
+
+/* ---- locks ---- */
+
+static const struct {
+	const char *words, *lock;
+} locks[] = {
+	{ "create index concurrently", "SHARE UPDATE EXCLUSIVE" },
+	{ "create unique index concurrently", "SHARE UPDATE EXCLUSIVE" },
+	{ "create index", "SHARE" },
+	{ "create unique index", "SHARE" },
+	{ "drop index concurrently", "SHARE UPDATE EXCLUSIVE" },
+	{ "alter table", "ACCESS EXCLUSIVE" },
+	{ "alter index", "ACCESS EXCLUSIVE" },
+	{ "drop", "ACCESS EXCLUSIVE" },
+	{ "truncate", "ACCESS EXCLUSIVE" },
+	{ "cluster", "ACCESS EXCLUSIVE" },
+	{ "vacuum", "SHARE UPDATE EXCLUSIVE" },
+	{ "create trigger", "SHARE ROW EXCLUSIVE" },
+	{ "insert", "ROW EXCLUSIVE" },
+	{ "update", "ROW EXCLUSIVE" },
+	{ "delete", "ROW EXCLUSIVE" },
+	{ "merge", "ROW EXCLUSIVE" },
+};
+
+static const char *
+lock_of(struct slice statement)
+{
+	struct stmt_tokens t;
+	const char *lock = NULL;
+
+	stmt_tokens_read(&t, statement);
+	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]) && lock == NULL; i++)
+		if (stmt_words_are(&t, 0, locks[i].words) > 0)
+			lock = locks[i].lock;
+	stmt_tokens_fini(&t);
+	return lock;
+}
+
+/* ---- PLAN ---- */
+
+static void
+describe_file(struct job *j, const struct migration_step *s, struct step_text *out)
+{
+	struct sqlfile f = { 0 };
+
+	if (!files_look(j, s->label, &f)) {
+		buf_str(&out->sql, "-- not in the directory any more");
+		return;
+	}
+	buf_put(&out->sql, f.up.text, f.up.size);
+	for (size_t i = 0; i < f.up.script.n; i++) {
+		const char *lock = lock_of(f.up.script.v[i].text);
+
+		if (lock != NULL &&
+		    (out->lock.n == 0 || strstr(buf_text(&out->lock), lock) == NULL))
+			buf_printf(&out->lock, "%s%s", out->lock.n > 0 ? ", " : "", lock);
+	}
+	if (out->lock.n == 0)
+		buf_str(&out->lock, "none");
+	else
+		buf_printf(&out->lock, " (lock_timeout %s)", job_option(j, "lock_timeout"));
+	buf_printf(&out->estimate, "%zu statement%s, %s", f.up.script.n,
+		   f.up.script.n == 1 ? "" : "s",
+		   files_mode(j, &f.up.script, 150000) == FILE_TRANSACTION ? "one transaction"
+									   : "each by itself");
+	if (f.undo.name != NULL)
+		buf_put(&out->undo, f.undo.text, f.undo.size);
+	else if (f.undo_none)
+		buf_str(&out->undo, "-- nothing to take back");
+	sqlfile_fini(&f);
+}
+
+static const struct {
+	const char *step, *sql;
+} words[] = {
+	{ STEP_STORE, "-- the files, as they are now, into meridian.file" },
+	{ STEP_HISTORY, "-- schema meridian, with meridian.history, where it is missing" },
+	{ STEP_ADOPT, "-- rows in meridian.history for what the other tool has applied" },
+};
+
+static int
+files_describe(struct job *j, const struct migration_step *s, struct step_text *out, struct err *e)
+{
+	const char *name = s->def->name;
+
+	(void)e;
+	if (strcmp(name, STEP_APPLY) == 0 || strcmp(name, STEP_CANARY) == 0) {
+		describe_file(j, s, out);
+		return 0;
+	}
+	buf_str(&out->lock, "none");
+	buf_str(&out->undo, "-- nothing to take back");
+	if (strcmp(name, STEP_CANARY_WINDOW) == 0) {
+		buf_printf(&out->sql, "%s", job_option(j, "canary_check"));
+		buf_printf(&out->estimate, "%s", job_option(j, "canary_window"));
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(name, words[i].step) == 0)
+			buf_str(&out->sql, words[i].sql);
+	return 0;
+}
+
+/* ---- the matrix ---- */
+
+static void
+put_row(const struct file_region *r, const char *file, const struct rows_sink *out)
+{
+	const struct history_row *row = history_find(&r->history, file);
+	char done[16], total[16], ms[16];
+	const char *values[] = {
+		[0] = file,
+		[1] = r->name,
+		[2] = r->is_standby   ? "by replication"
+		      : r->db == NULL ? "unreachable"
+				      : "pending",
+		[8] = r->db == NULL && !r->is_standby ? r->why.msg : NULL,
+	};
+
+	if (row != NULL) {
+		snprintf(done, sizeof(done), "%d", row->done);
+		snprintf(total, sizeof(total), "%d", row->total);
+		snprintf(ms, sizeof(ms), "%d", row->ms);
+		values[2] = row->origin[0] != '\0' ? row->origin : row->state;
+		values[3] = done;
+		values[4] = total;
+		values[5] = row->checksum;
+		values[6] = row->at;
+		values[7] = ms;
+		values[8] = row->error[0] != '\0' ? row->error : NULL;
+	}
+	out->row(out->arg, values, sizeof(values) / sizeof(values[0]));
+}
+
+static int
+files_show(struct job *j, enum show_topic topic, const struct rows_sink *out, struct err *e)
+{
+	struct file_regions regions;
+	struct strlist files = { 0 };
+	struct err ignored;
+	const struct tree *t;
+
+	if (topic != SHOW_MATRIX)
+		return err_set(e, "0A000", "a migration of kind files has none of these");
+	regions_ask(j, &regions);
+	t = files_tree(j, &ignored);
+	for (size_t i = 0; t != NULL && i < t->n; i++)
+		strlist_add(&files, t->v[i].up.name);
+	for (size_t i = 0; i < regions.n && t == NULL; i++)
+		for (size_t k = 0; k < regions.v[i].history.n; k++)
+			strlist_add(&files, regions.v[i].history.v[k].file);
+	for (size_t i = 0; i < files.n; i++)
+		for (size_t k = 0; k < regions.n; k++)
+			put_row(&regions.v[k], files.v[i], out);
+	strlist_fini(&files);
+	regions_fini(&regions);
+	return 0;
+}
 
 /* ---- store ---- */
 
@@ -64,7 +225,7 @@ store_undo(struct job *j, const struct migration_step *s, struct err *e)
 /* ---- history ---- */
 
 static int
-book_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+history_table_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
 
@@ -72,7 +233,7 @@ book_done(struct job *j, const struct migration_step *s, bool *is_done, struct e
 }
 
 static int
-book_act(struct job *j, const struct migration_step *s, struct err *e)
+history_table_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
 
@@ -103,7 +264,7 @@ ask_canary(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 static int
-health_act(struct job *j, const struct migration_step *s, struct err *e)
+canary_window_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	int64_t from = clock_us(), window;
 
@@ -124,7 +285,7 @@ health_act(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 static int
-health_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
+canary_window_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
 	(void)j;
 	(void)s;
@@ -143,13 +304,13 @@ static const struct step_def step_store = {
 	.done = store_done,
 	.act = store_act,
 	.undo = store_undo,
-}, step_book = {
-	.name = STEP_BOOK,
+}, step_history = {
+	.name = STEP_HISTORY,
 	.phase = PHASE_PREPARE,
 	.class = CLASS_I,
 	.describe = files_describe,
-	.done = book_done,
-	.act = book_act,
+	.done = history_table_done,
+	.act = history_table_act,
 }, step_adopt = {
 	.name = STEP_ADOPT,
 	.phase = PHASE_PREPARE,
@@ -165,13 +326,13 @@ static const struct step_def step_store = {
 	.done = apply_done,
 	.act = apply_act,
 	.undo = apply_undo,
-}, step_health = {
-	.name = STEP_HEALTH,
+}, step_canary_window = {
+	.name = STEP_CANARY_WINDOW,
 	.phase = PHASE_DATA,
 	.class = CLASS_R,
 	.describe = files_describe,
-	.done = health_done,
-	.act = health_act,
+	.done = canary_window_done,
+	.act = canary_window_act,
 }, step_apply = {
 	.name = STEP_APPLY,
 	.phase = PHASE_FINALIZE,
@@ -183,7 +344,8 @@ static const struct step_def step_store = {
 };
 
 static const struct step_def *const defs[] = {
-	&step_store, &step_book, &step_adopt, &step_canary, &step_health, &step_apply, NULL,
+	&step_store,         &step_history, &step_adopt, &step_canary,
+	&step_canary_window, &step_apply,   NULL,
 };
 
 /* ---- the plan ---- */
@@ -244,7 +406,8 @@ plan_by_region(struct planning *p)
 			continue;
 		if (add_region(p, r->is_canary ? &step_canary : &step_apply, i) < 0)
 			return -1;
-		if (r->is_canary && plan_add(p->out, &step_health, r->name, r->name, NULL) < 0)
+		if (r->is_canary &&
+		    plan_add(p->out, &step_canary_window, r->name, r->name, NULL) < 0)
 			return -1;
 	}
 	return 0;
@@ -278,7 +441,7 @@ plan_by_file(struct planning *p)
 }
 
 static int
-plan_books(struct planning *p)
+plan_histories(struct planning *p)
 {
 	bool adopts = !job_option_is(p->j, "adopt", "none");
 
@@ -287,7 +450,7 @@ plan_books(struct planning *p)
 
 		if (!region_takes_files(&p->regions.v[i]))
 			continue;
-		if (plan_add(p->out, &step_book, name, name, NULL) < 0 ||
+		if (plan_add(p->out, &step_history, name, name, NULL) < 0 ||
 		    (adopts && plan_add(p->out, &step_adopt, name, name, NULL) < 0))
 			return -1;
 	}
@@ -341,7 +504,7 @@ make_plan(struct planning *p, struct err *e)
 	if (check_regions(p, e) < 0 || list_files(p, e) < 0 || ask_adopted(p, e) < 0)
 		return -1;
 	if (plan_add(p->out, &step_store, home, job_spec(p->j)->directory, NULL) < 0 ||
-	    plan_books(p) < 0)
+	    plan_histories(p) < 0)
 		return err_set(e, "54000", "the plan is too long");
 	if ((regions_are_linked(&p->regions) ? plan_by_file(p) : plan_by_region(p)) < 0)
 		return err_set(e, "54000", "the plan is too long");

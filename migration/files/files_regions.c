@@ -98,20 +98,6 @@ take_names(PGconn *c, const char *sql, struct strlist *out)
 	PQclear(r);
 }
 
-static void
-ask_links(PGconn *c, struct links *out)
-{
-	take_names(c,
-		   "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_type = "
-		   "'logical' AND database = pg_catalog.current_database() LIMIT 1000",
-		   &out->slots);
-	take_names(c,
-		   "SELECT subslotname FROM pg_catalog.pg_subscription WHERE subenabled AND "
-		   "subslotname IS NOT NULL AND subdbid = (SELECT oid FROM pg_catalog.pg_database "
-		   "WHERE datname = pg_catalog.current_database()) LIMIT 1000",
-		   &out->subscriptions);
-}
-
 static int
 ask_one(struct job *j, struct file_region *r, struct links *links)
 {
@@ -131,7 +117,15 @@ ask_one(struct job *j, struct file_region *r, struct links *links)
 	r->is_standby = is_standby;
 	r->version = PQserverVersion(c);
 	r->db = c;
-	ask_links(c, links);
+	take_names(c,
+		   "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_type = "
+		   "'logical' AND database = pg_catalog.current_database() LIMIT 1000",
+		   &links->slots);
+	take_names(c,
+		   "SELECT subslotname FROM pg_catalog.pg_subscription WHERE subenabled AND "
+		   "subslotname IS NOT NULL AND subdbid = (SELECT oid FROM pg_catalog.pg_database "
+		   "WHERE datname = pg_catalog.current_database()) LIMIT 1000",
+		   &links->subscriptions);
 	return 0;
 }
 
@@ -142,15 +136,6 @@ share(const struct strlist *a, const struct strlist *b)
 		if (strlist_has(b, a->v[i]))
 			return true;
 	return false;
-}
-
-static void
-find_links(struct file_regions *r, const struct links *links)
-{
-	for (size_t i = 0; i < r->n; i++)
-		for (size_t k = 0; k < r->n; k++)
-			if (i != k && share(&links[i].subscriptions, &links[k].slots))
-				strlist_add(&r->v[i].publishers, r->v[k].name);
 }
 
 void
@@ -169,7 +154,10 @@ regions_ask(struct job *j, struct file_regions *out)
 		out->v[i].is_canary = spec->canary != NULL && strcmp(spec->canary, names.v[i]) == 0;
 		(void)ask_one(j, &out->v[i], &links[i]);
 	}
-	find_links(out, links);
+	for (size_t i = 0; i < out->n; i++)
+		for (size_t k = 0; k < out->n; k++)
+			if (i != k && share(&links[i].subscriptions, &links[k].slots))
+				strlist_add(&out->v[i].publishers, out->v[k].name);
 	for (size_t i = 0; i < names.n; i++) {
 		strlist_fini(&links[i].slots);
 		strlist_fini(&links[i].subscriptions);

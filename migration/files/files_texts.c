@@ -149,37 +149,6 @@ check_region(struct job *j, const char *region, const struct sqlfile *now, bool 
 	return rc;
 }
 
-/* The file is another one than when the migration began. That is well where it failed and no region
- * has any of it; the operator may say so too. */
-static int
-accept_change(struct job *j, const struct migration_step *s, const struct sqlfile *kept,
-	      const struct sqlfile *now, struct err *e)
-{
-	struct strlist regions = { 0 };
-	bool is_begun = false;
-	int rc = 0;
-
-	regions_names(j, &regions);
-	for (size_t i = 0; i < regions.n && rc == 0; i++)
-		if (job_node(j, regions.v[i]) != NULL)
-			rc = check_region(j, regions.v[i], now, &is_begun, e);
-	strlist_fini(&regions);
-	if (rc < 0)
-		return -1;
-	if (!is_begun && s->attempt <= 1 && !job_is_forced(j, FORCE_CHANGED)) {
-		char *sums = history_sums(&kept->up);
-
-		err_set(e, "55000", "%s was changed after the plan was made", now->up.name);
-		err_hint(e, "Carry it out as it is now: RUN MIGRATION %d … FORCE (%s).", job_id(j),
-			 FORCE_CHANGED);
-		show_change(slice_of(kept->up.text, kept->up.size), slice_str(sums), now, e);
-		free(sums);
-		return -1;
-	}
-	job_notice(j, "%s has been changed: it is carried out as it is now", now->up.name);
-	return 0;
-}
-
 /* ---- which text ---- */
 
 static int
@@ -215,11 +184,32 @@ settle(struct job *j, const struct migration_step *s, const struct sqlfile *kept
        const struct sqlfile *now, struct err *e)
 {
 	PGconn *c;
+	struct strlist regions = { 0 };
+	bool is_begun = false;
+	int rc = 0;
 
 	if (strcmp(kept->up.sum, now->up.sum) == 0)
 		return 0;
-	if (accept_change(j, s, kept, now, e) < 0)
+	/* The file is another one than when the migration began. That is well where it failed and
+	 * no region has any of it; the operator may say so too. */
+	regions_names(j, &regions);
+	for (size_t i = 0; i < regions.n && rc == 0; i++)
+		if (job_node(j, regions.v[i]) != NULL)
+			rc = check_region(j, regions.v[i], now, &is_begun, e);
+	strlist_fini(&regions);
+	if (rc < 0)
 		return -1;
+	if (!is_begun && s->attempt <= 1 && !job_is_forced(j, FORCE_CHANGED)) {
+		char *sums = history_sums(&kept->up);
+
+		err_set(e, "55000", "%s was changed after the plan was made", now->up.name);
+		err_hint(e, "Carry it out as it is now: RUN MIGRATION %d … FORCE (%s).", job_id(j),
+			 FORCE_CHANGED);
+		show_change(slice_of(kept->up.text, kept->up.size), slice_str(sums), now, e);
+		free(sums);
+		return -1;
+	}
+	job_notice(j, "%s has been changed: it is carried out as it is now", now->up.name);
 	c = home(j, e);
 	return c == NULL ? -1 : stored_put(c, job_id(j), now, e);
 }

@@ -23,18 +23,6 @@ lint_say(struct lint_at *at, const struct lint_rule *rule, enum check_severity s
 	buf_fini(&f.text);
 }
 
-static void
-lint_put_size(struct buf *b, const struct lint_table *t)
-{
-	if (t->bytes >= (int64_t)1 << 30)
-		buf_printf(b, "%.1f GB", (double)t->bytes / (double)((int64_t)1 << 30));
-	else if (t->bytes >= (int64_t)1 << 20)
-		buf_printf(b, "%.1f MB", (double)t->bytes / (double)((int64_t)1 << 20));
-	else
-		buf_printf(b, "%lld kB", (long long)((t->bytes + 1023) / 1024));
-	buf_printf(b, ", %.1f writes/s", t->writes);
-}
-
 /* A lock or a rewrite of at->table: as grave as the table is busy. */
 void
 lint_say_table(struct lint_at *at, const struct lint_rule *rule, const char *what)
@@ -45,7 +33,15 @@ lint_say_table(struct lint_at *at, const struct lint_rule *rule, const char *wha
 	if (at->is_made)
 		return;
 	if (at->facts.exists) {
-		lint_put_size(&size, &at->facts);
+		if (at->facts.bytes >= (int64_t)1 << 30)
+			buf_printf(&size, "%.1f GB",
+				   (double)at->facts.bytes / (double)((int64_t)1 << 30));
+		else if (at->facts.bytes >= (int64_t)1 << 20)
+			buf_printf(&size, "%.1f MB",
+				   (double)at->facts.bytes / (double)((int64_t)1 << 20));
+		else
+			buf_printf(&size, "%lld kB", (long long)((at->facts.bytes + 1023) / 1024));
+		buf_printf(&size, ", %.1f writes/s", at->facts.writes);
 		if (at->facts.bytes < LINT_SMALL_BYTES && at->facts.writes < LINT_SMALL_WRITES)
 			severity = CHECK_INFO;
 	} else {

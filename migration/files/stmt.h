@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What one statement of a file is to those who carry it out: whether a transaction may be around
+ * What matters of a statement of a file when it is carried out: whether a transaction may be around
  * it, and, where it may not, how to ask afterwards whether it has been carried out. A table of
  * words; everything that it does not know is an ordinary statement. Pure.
  *

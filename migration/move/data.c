@@ -301,7 +301,7 @@ tell_errors(struct job *j, struct waiting *w, struct err *e)
 {
 	if (w->look.errors <= w->errors)
 		return 0;
-	if (move_tell_changes(j, e) != 0)
+	if (move_report_changes(j, e) != 0)
 		return -1;
 	job_notice(j, "the target has met %" PRId64 " errors while it copies: its log says which",
 		   w->look.errors);

@@ -40,7 +40,7 @@ tell(struct job *j, const char *object, const char *words)
 }
 
 int
-move_tell_changes(struct job *j, struct err *e)
+move_report_changes(struct job *j, struct err *e)
 {
 	PGconn *c;
 	PGresult *r;

@@ -61,10 +61,10 @@ give_up(struct job *j, const struct direction *d, struct err *e)
 	if (d->streams && move_drop_slots(j, from, d->subscription, &left) != 0)
 		job_notice(j, "slot %s is still there: %s", d->subscription, left.msg);
 	cutover_of(j)->is_alone = true;
-	move_tell_left(j, d->to,
-		       "whether it had taken over is not known: if so, what was written there is"
-		       " lost, and it must not come back as it was",
-		       &why);
+	move_report_left(j, d->to,
+			 "whether it had taken over is not known: if so, what was written there is"
+			 " lost, and it must not come back as it was",
+			 &why);
 	return 0;
 }
 

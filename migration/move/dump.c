@@ -217,29 +217,22 @@ dump_sql(struct job *j, const struct dump *d, const char *contents, struct buf *
 	return rc;
 }
 
-/* --dbname takes a conninfo: a name that looks like one is a name all the same, and our password
- * goes nowhere else. */
-static char *
-dbname_word(const char *name)
-{
-	struct buf b = { .cap = 0 };
-
-	buf_str(&b, "dbname=");
-	pgquote_conninfo(&b, slice_str(name));
-	return buf_take_text(&b);
-}
-
 int
 dump_restore(struct job *j, const struct dump *d, const char *contents, int workers, struct err *e)
 {
 	char list[64], *jobs, *conninfo, *dbname;
 	int rc;
+	struct buf b = { .cap = 0 };
 
 	if (list_file(contents, list, sizeof(list), e) != 0)
 		return -1;
 	jobs = xasprintf("--jobs=%d", workers > 0 ? workers : 1);
 	conninfo = job_conninfo(j, MOVE_TARGET, NULL);
-	dbname = dbname_word(job_dbname(j, MOVE_TARGET));
+	/* --dbname takes a conninfo: a name that looks like one is a name all the same, and our
+	 * password goes nowhere else. */
+	buf_str(&b, "dbname=");
+	pgquote_conninfo(&b, slice_str(job_dbname(j, MOVE_TARGET)));
+	dbname = buf_take_text(&b);
 	const char *const argv[] = { d->restore,        "--no-tablespaces",
 				     "--exit-on-error", jobs,
 				     "--use-list",      list,

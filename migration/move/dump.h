@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The schema of the source as pg_dump wrote it, and pieces of it as SQL. An archive in a temporary
- * file, gone with struct dump: who needs it again makes it again (schema changes are blocked).
+ * file, gone with struct dump: a step that needs it again makes it again (schema changes are
+ * blocked).
  */
 #ifndef MIGRATION_MOVE_DUMP_H
 #define MIGRATION_MOVE_DUMP_H

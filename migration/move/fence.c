@@ -34,31 +34,6 @@
 	" WHERE q.schemaname <> 'meridian')"
 
 static int
-put_closing(struct job *j, const struct direction *d, struct cutover *c, struct buf *b,
-	    struct err *e)
-{
-	char *db = db_literal(c->fence, job_database(j));
-
-	buf_str(b, SQL_END_OTHERS "SELECT " SQL_DURABLE "; ");
-	buf_printf(b, "SET LOCAL lock_timeout = %" PRId64 "; ",
-		   job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
-	if (move_put_fences(c->fence, "ENABLE", b, e) != 0) {
-		free(db);
-		return -1;
-	}
-	buf_printf(b,
-		   "UPDATE meridian.authority SET writable = false, epoch = %" PRId64
-		   " WHERE db = %s; DELETE FROM meridian.marker WHERE mig = %d AND kind = '%s';"
-		   " INSERT INTO meridian.marker(mig, kind, at, payload) SELECT %d, '%s',"
-		   " clock_timestamp(), jsonb_build_object('try', '%" PRId64
-		   "', 'seq', " SQL_SEQUENCES "); COMMIT",
-		   c->epoch, db, job_id(j), d->marker, job_id(j), d->marker, c->epoch,
-		   job_option_int(j, "sequence_gap"));
-	free(db);
-	return 0;
-}
-
-static int
 begin(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
 {
 	if (c->fence == NULL || PQstatus(c->fence) != CONNECTION_OK) {
@@ -78,10 +53,29 @@ begin(struct job *j, const struct direction *d, struct cutover *c, struct err *e
 int
 fence_prepare(struct job *j, const struct direction *d, struct cutover *c, struct err *e)
 {
+	char *db;
+
 	buf_clear(&c->closing);
 	if (begin(j, d, c, e) != 0)
 		return -1;
-	return put_closing(j, d, c, &c->closing, e);
+	db = db_literal(c->fence, job_database(j));
+	buf_str(&c->closing, SQL_END_OTHERS "SELECT " SQL_DURABLE "; ");
+	buf_printf(&c->closing, "SET LOCAL lock_timeout = %" PRId64 "; ",
+		   job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
+	if (move_put_fences(c->fence, "ENABLE", &c->closing, e) != 0) {
+		free(db);
+		return -1;
+	}
+	buf_printf(&c->closing,
+		   "UPDATE meridian.authority SET writable = false, epoch = %" PRId64
+		   " WHERE db = %s; DELETE FROM meridian.marker WHERE mig = %d AND kind = '%s';"
+		   " INSERT INTO meridian.marker(mig, kind, at, payload) SELECT %d, '%s',"
+		   " clock_timestamp(), jsonb_build_object('try', '%" PRId64
+		   "', 'seq', " SQL_SEQUENCES "); COMMIT",
+		   c->epoch, db, job_id(j), d->marker, job_id(j), d->marker, c->epoch,
+		   job_option_int(j, "sequence_gap"));
+	free(db);
+	return 0;
 }
 
 /* One round trip: the transaction is open already. */

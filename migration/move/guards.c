@@ -153,31 +153,23 @@ guard_slot(struct guarded *g, struct err *e)
 	return rc;
 }
 
-static int
-lag_now(struct guarded *g, int64_t *out, struct err *e)
-{
-	const char *const params[] = { g->d.subscription };
-
-	return db_int(
-	    g->from, out, e,
-	    "SELECT coalesce((SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn)"
-	    " FROM pg_stat_replication r WHERE r.application_name = $1 ORDER BY r.pid LIMIT 1),"
-	    " (SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)"
-	    " FROM pg_replication_slots s WHERE s.slot_name = $1), 0)::bigint",
-	    1, params);
-}
-
 /* It says how long the pause will be; that nothing is lost says the marker. */
 static int
 guard_lag(struct guarded *g, struct err *e)
 {
 	int64_t most = job_option_int(g->j, "max_lag"), lag = 0;
 	char detail[96];
+	const char *const params[] = { g->d.subscription };
+	static const char lag_sql[] =
+	    "SELECT coalesce((SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn)"
+	    " FROM pg_stat_replication r WHERE r.application_name = $1 ORDER BY r.pid LIMIT 1),"
+	    " (SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)"
+	    " FROM pg_replication_slots s WHERE s.slot_name = $1), 0)::bigint";
 
 	for (int i = 0; i < SAMPLES; i++) {
 		if (i > 0 && job_sleep(g->j, SAMPLE_US, e) != 0)
 			return -1;
-		if (lag_now(g, &lag, e) != 0)
+		if (db_int(g->from, &lag, e, lag_sql, 1, params) != 0)
 			return -1;
 		if (lag <= most)
 			continue;
@@ -266,23 +258,6 @@ static const char objects_sql[] =
 	"SELECT id FROM meridian.proxy WHERE id <> $1 AND heartbeat > clock_timestamp()" \
 	" - interval '5 seconds' ORDER BY id LIMIT 1000"
 
-/* Proxies look where the migration is at home. One that was seen on the other side lately and not
- * yet here would not hear of the freeze: it has not noticed yet that the home has moved. */
-static void
-fail_strangers(struct guarded *g, PGresult *here, PGresult *there)
-{
-	for (int i = 0; i < PQntuples(here); i++) {
-		const char *id = PQgetvalue(here, i, 0);
-		bool is_there = false;
-
-		for (int k = 0; k < PQntuples(there) && !is_there; k++)
-			is_there = strcmp(id, PQgetvalue(there, k, 0)) == 0;
-		if (!is_there)
-			fail(g, "proxies", id, "this proxy does not watch the side that is left",
-			     "wait; it has to reach both sides");
-	}
-}
-
 static int
 guard_proxies(struct guarded *g, struct err *e)
 {
@@ -291,8 +266,22 @@ guard_proxies(struct guarded *g, struct err *e)
 	PGresult *from = db_query(g->from, e, SQL_FRESH, 1, params);
 	PGresult *to = from != NULL ? db_query(g->to, e, SQL_FRESH, 1, params) : NULL;
 
-	if (to != NULL)
-		fail_strangers(g, to, from);
+	if (to != NULL) {
+		/* Proxies look where the migration is at home. One that was seen on the other side
+		 * lately and not yet here would not hear of the freeze: it has not noticed yet that
+		 * the home has moved. */
+		for (int i = 0; i < PQntuples(to); i++) {
+			const char *id = PQgetvalue(to, i, 0);
+			bool is_there = false;
+
+			for (int k = 0; k < PQntuples(from) && !is_there; k++)
+				is_there = strcmp(id, PQgetvalue(from, k, 0)) == 0;
+			if (!is_there)
+				fail(g, "proxies", id,
+				     "this proxy does not watch the side that is left",
+				     "wait; it has to reach both sides");
+		}
+	}
 	PQclear(from);
 	PQclear(to);
 	return to != NULL ? 0 : err_prefix(e, "guard proxies");
@@ -303,7 +292,7 @@ static int
 guard_window(struct guarded *g, struct err *e)
 {
 	struct buf opens = { .cap = 256 };
-	int rc = g->d.is_backward ? 1 : move_is_open(g->j, &opens, e);
+	int rc = g->d.is_backward ? 1 : move_window_is_open(g->j, &opens, e);
 
 	if (rc == 0)
 		fail(g, "window", job_option(g->j, "window"), buf_text(&opens),
@@ -507,7 +496,7 @@ guards_act(struct job *j, const struct migration_step *s, struct err *e)
 	struct buf failed = { .cap = 0 };
 	int rc;
 
-	if (!backward && move_tell_changes(j, e) != 0)
+	if (!backward && move_report_changes(j, e) != 0)
 		return -1;
 	while ((rc = look(&g, backward, &failed, &hopeless, e)) == 1 && !hopeless &&
 	       clock_us() <= end) {

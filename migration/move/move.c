@@ -115,7 +115,7 @@ local_time(PGconn *c, const struct window *w, int64_t *out, struct err *e)
 }
 
 int
-move_is_open(struct job *j, struct buf *opens, struct err *e)
+move_window_is_open(struct job *j, struct buf *opens, struct err *e)
 {
 	const char *text = job_option(j, "window");
 	int64_t local = 0, then;
@@ -142,7 +142,7 @@ static int
 check_window(struct job *j, struct checks *out, struct err *e)
 {
 	struct buf opens = { .cap = 256 };
-	int rc = move_is_open(j, &opens, e);
+	int rc = move_window_is_open(j, &opens, e);
 
 	buf_fini(&opens);
 	if (rc >= 0)
@@ -162,7 +162,7 @@ may_begin(struct job *j, enum migration_phase phase, struct err *e)
 
 	if (phase != PHASE_FINALIZE || job_is_forced(j, "window"))
 		return 0;
-	rc = move_is_open(j, &opens, e);
+	rc = move_window_is_open(j, &opens, e);
 	if (rc == 0) {
 		err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE,
 			"FINALIZE is to freeze in its window only: %s", job_option(j, "window"));

@@ -10,10 +10,10 @@
  *   reverse    the same cut-over in the other direction
  *   complete   what is not needed any more is dropped
  *
- * The fence is a trigger on every table (SQLSTATE MR001) that waits for those who write when it is
- * put in force. Who serves the database is one row, meridian.authority, on each side: the side that
- * takes over changes its own by compare-and-set, in the transaction that lifts its fence. So both
- * may be fenced for a moment, and never are both writable.
+ * The fence is a trigger on every table (SQLSTATE MR001) that waits for open writers when it is put
+ * in force. Which side serves the database is one row, meridian.authority, on each side: the side
+ * that takes over changes its own by compare-and-set, in the transaction that lifts its fence. So
+ * both may be fenced for a moment, and never are both writable.
  *
  * Source of the SQL: PostgreSQL's documentation, "Logical Replication", "Event Triggers", "System
  * Catalogs"; versions 12 to 17.
@@ -66,7 +66,7 @@ int move_wait_until(struct job *j, PGconn *c, const char *sql, int64_t usec, con
 
 /* What differs, in words (bounded), where it does. 1: differs, 0: the same, -1 and *e. */
 int move_compare_schemas(PGconn *source, PGconn *target, struct buf *differences, struct err *e);
-/* The statement that adds ALTER TABLE … ENABLE/DISABLE for every fence to `sql`. */
+/* Adds ALTER TABLE … ENABLE/DISABLE for every fence to `sql`. */
 int move_put_fences(PGconn *c, const char *verb, struct buf *sql, struct err *e);
 
 /* Until the worker of a subscription runs, or is gone. */
@@ -101,7 +101,7 @@ int move_restore_identity(struct job *j, PGconn *c, struct err *e);
  * says why), we can reach the other one, and FORCE said not to wait for it. */
 int move_place_or_gone(struct job *j, const char *place, PGconn **out, struct err *e);
 /* NOTICE and journal: `what` is left on a place that is gone. */
-void move_tell_left(struct job *j, const char *place, const char *what, const struct err *why);
+void move_report_left(struct job *j, const char *place, const char *what, const struct err *why);
 /* The target for an undo; where it is gone, that is told. */
 int move_target_of_undo(struct job *j, const char *what, PGconn **out, struct err *e);
 
@@ -183,9 +183,9 @@ int move_check_sessions(struct job *j, struct checks *out);
 int move_check_guards(struct job *j, bool backward, struct checks *out, struct err *e);
 /* Whether FINALIZE may freeze now (option window): 1; 0 and when it opens next; -1 and *e, 22023
  * where the server does not know the time zone. */
-int move_is_open(struct job *j, struct buf *opens, struct err *e);
+int move_window_is_open(struct job *j, struct buf *opens, struct err *e);
 /* ddl = record: NOTICE and journal for what was not told yet. */
-int move_tell_changes(struct job *j, struct err *e);
+int move_report_changes(struct job *j, struct err *e);
 /* All that was recorded: an error each while both sides differ. */
 int move_check_changes(struct job *j, PGconn *source, bool differ, struct checks *out,
 		       struct err *e);

@@ -254,26 +254,20 @@ static const char others_sql[] =
     " meridian.authority, (VALUES ('COMPLETE, REVERSE or ABORT that one first')) f(fix)"
     " WHERE db = current_database() AND decision = 'away'";
 
-static int
-check_others(struct job *j, PGconn *c, struct checks *out, struct err *e)
+int
+move_check_source(struct job *j, PGconn *c, struct checks *out, struct err *e)
 {
 	bool is_there = false;
 	char id[16];
 
+	for (size_t i = 0; i < NCHECKS; i++)
+		if (check_source(j, c, &checks_of_source[i], out, e) != 0)
+			return -1;
 	if (db_is(c, &is_there, e, "SELECT to_regclass('meridian.authority') IS NOT NULL", 0,
 		  NULL) != 0)
 		return -1;
 	snprintf(id, sizeof(id), "%d", job_id(j));
 	return is_there ? ask(c, "other_migration", others_sql, id, out, e) : 0;
-}
-
-int
-move_check_source(struct job *j, PGconn *c, struct checks *out, struct err *e)
-{
-	for (size_t i = 0; i < NCHECKS; i++)
-		if (check_source(j, c, &checks_of_source[i], out, e) != 0)
-			return -1;
-	return check_others(j, c, out, e);
 }
 
 /* ---- the target, and the way between both ---- */
@@ -386,19 +380,6 @@ check_reach(struct job *j, PGconn *c, const char *peer_place, const char *check,
 	free(literal);
 }
 
-static int
-check_logical(struct job *j, PGconn *source, PGconn *target, struct checks *out, struct err *e)
-{
-	if (!move_is_online(j))
-		return 0;
-	if (ask(target, "target_workers", workers_sql, NULL, out, e) != 0)
-		return -1;
-	check_reach(j, target, MOVE_SOURCE, "target_reaches_source", out);
-	if (move_has_way_back(j))
-		check_reach(j, source, MOVE_TARGET, "source_reaches_target", out);
-	return 0;
-}
-
 static void
 check_programs(struct job *j, struct checks *out)
 {
@@ -440,7 +421,14 @@ check_server(struct job *j, PGconn *source, PGconn *target, struct checks *out, 
 	    check_skew(source, target, out, e) != 0 ||
 	    check_verifiers(j, source, target, out, e) != 0)
 		return -1;
-	return check_logical(j, source, target, out, e);
+	if (!move_is_online(j))
+		return 0;
+	if (ask(target, "target_workers", workers_sql, NULL, out, e) != 0)
+		return -1;
+	check_reach(j, target, MOVE_SOURCE, "target_reaches_source", out);
+	if (move_has_way_back(j))
+		check_reach(j, source, MOVE_TARGET, "source_reaches_target", out);
+	return 0;
 }
 
 int

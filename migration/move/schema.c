@@ -428,7 +428,7 @@ post_data_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (job_run(j, to, ANALYZE_SQL, e) != 0)
 		return -1;
 	rc = move_compare_schemas(from, to, &differences, e);
-	if (rc == 1 && move_tell_changes(j, e) != 0)
+	if (rc == 1 && move_report_changes(j, e) != 0)
 		rc = -1;
 	if (rc == 1) {
 		rc = err_set(e, SQLSTATE_GUARD_FAILED, "the schemas of source and target differ");

@@ -127,35 +127,28 @@ tell(struct job *j, struct stream_watch *w)
 	w->told = xstrdup(w->seen);
 }
 
-static int
-look(struct job *j, PGconn *target, struct stream_watch *w, struct err *e)
-{
-	struct direction d;
-	const char *params[1];
-	char *before = w->seen;
-
-	direction_of(j, false, &d);
-	params[0] = d.subscription;
-	w->seen = NULL;
-	if (check_lost(j, target, e) != 0 ||
-	    db_value(target, &w->seen, e, waits_sql, 1, params) < 0) {
-		free(before);
-		return -1;
-	}
-	/* Seen once, it may be between two tries. */
-	if (is_same(before, w->seen))
-		tell(j, w);
-	free(before);
-	return 0;
-}
-
 int
 stream_watch(struct job *j, PGconn *target, struct stream_watch *w, const char **why, struct err *e)
 {
+	struct direction d;
+	const char *params[1];
+	char *before;
+
 	if (clock_us() >= w->next_us) {
 		w->next_us = clock_us() + LOOK_US;
-		if (look(j, target, w, e) != 0)
+		before = w->seen;
+		direction_of(j, false, &d);
+		params[0] = d.subscription;
+		w->seen = NULL;
+		if (check_lost(j, target, e) != 0 ||
+		    db_value(target, &w->seen, e, waits_sql, 1, params) < 0) {
+			free(before);
 			return -1;
+		}
+		/* Seen once, it may be between two tries. */
+		if (is_same(before, w->seen))
+			tell(j, w);
+		free(before);
 	}
 	*why = is_same(w->told, w->seen) ? w->seen : "";
 	return 0;

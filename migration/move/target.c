@@ -183,20 +183,8 @@ move_server_of_undo(struct job *j, const char *what, PGconn **out, struct err *e
 		return err_hint(e, "ABORT … FORCE leaves behind what is there.");
 	}
 	why = *e;
-	move_tell_left(j, MOVE_TARGET, what, &why);
+	move_report_left(j, MOVE_TARGET, what, &why);
 	return 0;
-}
-
-static int
-drop_role(struct job *j, PGconn *c, const char *role)
-{
-	char *name = db_ident(c, role);
-	struct err why = { 0 };
-
-	if (db_execf(c, &why, "DROP ROLE IF EXISTS %s", name) != 0)
-		job_notice(j, "role %s stays on the target: %s", name, why.msg);
-	free(name);
-	return PQstatus(c) == CONNECTION_OK ? 0 : -1;
 }
 
 static int
@@ -217,7 +205,13 @@ roles_undo(struct job *j, const struct migration_step *s, struct err *e)
 	if (r == NULL)
 		rc = -1;
 	for (int i = 0; rc == 0 && i < PQntuples(r); i++) {
-		rc = drop_role(j, c, PQgetvalue(r, i, 0));
+		char *name = db_ident(c, PQgetvalue(r, i, 0));
+		struct err why = { 0 };
+
+		if (db_execf(c, &why, "DROP ROLE IF EXISTS %s", name) != 0)
+			job_notice(j, "role %s stays on the target: %s", name, why.msg);
+		free(name);
+		rc = PQstatus(c) == CONNECTION_OK ? 0 : -1;
 		if (rc != 0)
 			db_error(c, NULL, e);
 	}

@@ -23,8 +23,8 @@ char *tool_of_job(struct job *j, const char *program, struct err *e);
  * goes to `out` (NULL: nowhere); -1 and *e (with the last lines of its errors) where it fails. */
 int tool_run(struct job *j, const char *const *argv, const char *conninfo, struct buf *out,
 	     struct err *e);
-/* "PGHOST=…" and so on for words of libpq, with the rest of our own environment; the caller frees
- * by tool_environment_free(). */
+/* "PGHOST=…" and so on for a connection string, with the rest of our own environment; the caller
+ * frees by tool_environment_free(). */
 char **tool_environment(const char *conninfo, struct err *e);
 void tool_environment_free(char **env);
 

@@ -238,7 +238,7 @@ move_place_or_gone(struct job *j, const char *place, PGconn **out, struct err *e
 }
 
 void
-move_tell_left(struct job *j, const char *place, const char *what, const struct err *why)
+move_report_left(struct job *j, const char *place, const char *what, const struct err *why)
 {
 	struct buf detail = { .cap = 0 };
 
@@ -254,6 +254,6 @@ move_target_of_undo(struct job *j, const char *what, PGconn **out, struct err *e
 	if (move_place_or_gone(j, MOVE_TARGET, out, e) != 0)
 		return -1;
 	if (*out == NULL)
-		move_tell_left(j, MOVE_TARGET, what, e);
+		move_report_left(j, MOVE_TARGET, what, e);
 	return 0;
 }

@@ -145,24 +145,6 @@ verifiers_verdict(const struct role_secrets *r, const struct gate_fit *with_targ
 	return with_target->unfit > 0 ? ROLE_CLOSES_SESSIONS : ROLE_DIFFERS;
 }
 
-static void
-put_detail(const struct role_secrets *r, const struct gate_fit *fit, struct buf *b)
-{
-	if (!differs(r))
-		buf_str(b, "what Meridian has for its logins does not open the target");
-	else if (*r->target == '\0')
-		buf_str(b, "has no password on the target");
-	else
-		buf_str(b, "has another verifier on the target than on the source: another salt,"
-			   " or another password");
-	if (fit->unfit > 0)
-		buf_printf(b, "; %u of its %u sessions would be closed at the switch", fit->unfit,
-			   fit->sessions);
-	if (*fit->known_by != '\0')
-		buf_printf(b, "; %s has %s that the target has", fit->known_by,
-			   fit->known_fits ? "the one" : "not the one");
-}
-
 static const char *
 fix_of(const struct role_secrets *r, enum role_verdict v, const struct gate_fit *with_source)
 {
@@ -183,7 +165,20 @@ tell(struct checks *out, const struct role_secrets *r, enum role_verdict v,
 								  : CHECK_WARN;
 	struct buf detail = { .cap = 512 };
 
-	put_detail(r, with_target, &detail);
+	if (!differs(r))
+		buf_str(&detail, "what Meridian has for its logins does not open the target");
+	else if (*r->target == '\0')
+		buf_str(&detail, "has no password on the target");
+	else
+		buf_str(&detail,
+			"has another verifier on the target than on the source: another salt,"
+			" or another password");
+	if (with_target->unfit > 0)
+		buf_printf(&detail, "; %u of its %u sessions would be closed at the switch",
+			   with_target->unfit, with_target->sessions);
+	if (*with_target->known_by != '\0')
+		buf_printf(&detail, "; %s has %s that the target has", with_target->known_by,
+			   with_target->known_fits ? "the one" : "not the one");
 	checks_add(out, severity, CHECK_NAME, r->role, buf_text(&detail),
 		   fix_of(r, v, with_source));
 	buf_fini(&detail);
@@ -351,20 +346,6 @@ noted(const struct migration_step *s)
 	return o != NULL ? o : json_object();
 }
 
-static void
-note_roles(const struct sides *s, json_t *notes)
-{
-	struct role_secrets r;
-
-	for (int i = 0; i < PQntuples(s->here); i++) {
-		if (!role_at(s, i, &r) || !differs(&r) || r.is_super ||
-		    json_object_get(notes, r.role) != NULL)
-			continue;
-		json_object_set_new(notes, r.role,
-				    json_pack("{s:s, s:s}", "was", r.target, "is", r.source));
-	}
-}
-
 /* The password of a role, where it is `now` still; "": none. */
 static int
 put_password(struct job *j, PGconn *to, const char *role, const char *now, const char *secret,
@@ -424,13 +405,21 @@ verifiers_act(struct job *j, const struct migration_step *s, struct err *e)
 	json_t *notes = noted(s);
 	struct sides sides = { 0 };
 	int rc = -1;
+	struct role_secrets r;
 
 	if (to != NULL) {
 		logins = move_logins(j);
 		rc = read_sides(from, to, gate, logins, &sides, e);
 	}
 	if (rc == 0) {
-		note_roles(&sides, notes);
+		for (int i = 0; i < PQntuples(sides.here); i++) {
+			if (!role_at(&sides, i, &r) || !differs(&r) || r.is_super ||
+			    json_object_get(notes, r.role) != NULL)
+				continue;
+			json_object_set_new(
+			    notes, r.role,
+			    json_pack("{s:s, s:s}", "was", r.target, "is", r.source));
+		}
 		rc = copy_secrets(j, to, notes, e);
 	}
 	if (logins != NULL)

@@ -32,15 +32,6 @@ struct pair {
 	struct figures source, target;
 };
 
-static void
-put_query(struct buf *b, const char *table, bool count_only)
-{
-	buf_printf(
-	    b, "SELECT count(*), %s FROM ONLY %s meridian_row",
-	    count_only ? "0" : "coalesce(sum(hashtextextended(meridian_row::text, 0)::numeric), 0)",
-	    table);
-}
-
 static int
 read_figures(struct job *j, PGconn *c, struct figures *out, struct err *e)
 {
@@ -63,7 +54,11 @@ compare(struct job *j, PGconn *source, PGconn *target, const char *table, struct
 	struct err ignored;
 	int rc = 0;
 
-	put_query(&sql, table, job_option_is(j, "verify", "count"));
+	buf_printf(&sql, "SELECT count(*), %s FROM ONLY %s meridian_row",
+		   job_option_is(j, "verify", "count")
+		       ? "0"
+		       : "coalesce(sum(hashtextextended(meridian_row::text, 0)::numeric), 0)",
+		   table);
 	if (PQsendQuery(source, buf_text(&sql)) != 1)
 		rc = db_error(source, NULL, e);
 	else if (PQsendQuery(target, buf_text(&sql)) != 1)
@@ -174,20 +169,13 @@ MOVE_STEP(move_verify, "verify", PHASE_FINALIZE, CLASS_R, .act = verify_act);
 
 /* ---- VERIFY MIGRATION ---- */
 
-static void
-nap(void)
-{
-	struct timespec t = { .tv_nsec = TRY_WAIT_NS };
-
-	nanosleep(&t, NULL);
-}
-
 /* Both sides live on: what is the same once is the same; what differs and stands still differs. */
 static int
 compare_live(struct job *j, PGconn *source, PGconn *target, const char *table, struct pair *p,
 	     const char **detail, struct err *e)
 {
 	struct pair last;
+	struct timespec t = { .tv_nsec = TRY_WAIT_NS };
 
 	*detail = "";
 	for (int i = 0; i < TRIES; i++) {
@@ -198,7 +186,7 @@ compare_live(struct job *j, PGconn *source, PGconn *target, const char *table, s
 		*detail =
 		    i > 0 && memcmp(&last, p, sizeof(last)) == 0 ? "differs" : "is being written";
 		last = *p;
-		nap();
+		nanosleep(&t, NULL);
 	}
 	return 0;
 }

@@ -83,7 +83,7 @@ struct regions_job {
 struct regions_catalog {
 	char *version;     /* NULL: it is no CockroachDB */
 	char *database;    /* its name there */
-	char *user;        /* who we are */
+	char *user;        /* our own role */
 	bool is_admin;     /* of the cluster */
 	char *licence;     /* why multi-region statements are refused; NULL: they are not */
 	char *owner;       /* of the database */

@@ -305,7 +305,7 @@ judge_format(const struct judge *j, const struct regions_feed *f, const char *na
 		f->id);
 }
 
-/* What a change of the primary key does to those who read along. */
+/* What a change of the primary key does to the consumers of changefeeds. */
 static void
 judge_feeds(const struct judge *j, const struct regions_table *t)
 {

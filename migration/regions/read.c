@@ -57,7 +57,7 @@ show_of(PGconn *c, const char *show, const char *name, struct err *e)
 	return r;
 }
 
-/* ---- who we are ---- */
+/* ---- our own role ---- */
 
 /* Newer versions keep crdb_internal closed until the session asks for it; older ones know no such
  * setting. */

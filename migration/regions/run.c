@@ -152,7 +152,7 @@ is_busy(const struct err *e)
 	return false;
 }
 
-/* An earlier try, of ours or of one who died, may have left a job that has done it meanwhile. */
+/* An earlier try, ours or that of an executor that died, may have left a job that has done it. */
 static enum ran
 try_once(struct job *j, const struct regions_ddl *d, struct err *e)
 {

@@ -10,29 +10,73 @@
 #include "base/clock.h"
 #include "migration/regions/read.h"
 
-/* ---- the primary region ---- */
+/* ---- the primary region, the survival goal: a text of the database each ---- */
+
+enum property { PRIMARY, SURVIVAL };
+
+static const char *const property_keys[] = { [PRIMARY] = "primary", [SURVIVAL] = "goal" };
+
+/* Set it to `value`; NULL: as it is in a database that is not multi-region. */
+static void
+put_property(struct buf *sql, enum property p, const char *database, const char *value,
+	     const struct regions_step *s)
+{
+	if (p == SURVIVAL)
+		ddl_survive(sql, database, value != NULL ? value : "zone");
+	else if (value != NULL)
+		ddl_primary(sql, database, value);
+	else
+		ddl_drop(sql, database, s->region);
+}
+
+/* What it is now, and whether that is what the step sets; `before` (may be NULL) notes it. */
+static int
+read_property(struct job *j, enum property p, const struct regions_step *s, bool *is, char **before,
+	      struct err *e)
+{
+	const char *wanted = p == PRIMARY ? s->region : s->goal, *now;
+	struct regions_catalog cat;
+	int rc = regions_database_now(j, &cat, e);
+
+	now = p == PRIMARY ? cat.primary : cat.survival;
+	*is = rc == 0 && now != NULL && strcmp(now, wanted) == 0;
+	if (before != NULL)
+		*before = regions_note(property_keys[p], regions_text_or_null(now));
+	regions_catalog_fini(&cat);
+	return rc;
+}
+
+static int
+undo_property(struct job *j, enum property p, const struct regions_step *s,
+	      const struct migration_step *m, bool is, struct err *e)
+{
+	const char *set = p == PRIMARY ? s->region : s->goal;
+	json_t *o = regions_before(m);
+	const char *old = json_string_value(json_object_get(o, property_keys[p]));
+	struct buf sql = { 0 };
+	int rc = 0;
+
+	if (is && (old == NULL || strcmp(old, set) != 0)) {
+		put_property(&sql, p, regions_database(j), old, s);
+		rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
+	}
+	json_decref(o);
+	return rc;
+}
 
 static int
 primary_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
 {
-	struct regions_catalog cat;
-	int rc = regions_database_now(j, &cat, e);
-
-	*out = rc == 0 && cat.primary != NULL && strcmp(cat.primary, s->region) == 0;
-	regions_catalog_fini(&cat);
-	return rc == 0 ? regions_and_no_jobs(j, out, e) : -1;
+	return read_property(j, PRIMARY, s, out, NULL, e) == 0 ? regions_and_no_jobs(j, out, e)
+							       : -1;
 }
 
 static int
 primary_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
 {
-	struct regions_catalog cat;
-	int rc = regions_database_now(j, &cat, e);
+	bool is;
 
-	(void)s;
-	*out = regions_note("primary", regions_text_or_null(cat.primary));
-	regions_catalog_fini(&cat);
-	return rc;
+	return read_property(j, PRIMARY, s, &is, out, e);
 }
 
 static int
@@ -42,7 +86,7 @@ primary_act(struct job *j, const struct regions_step *s, const struct migration_
 	struct buf sql = { 0 };
 
 	(void)m;
-	ddl_primary(&sql, regions_database(j), s->region);
+	put_property(&sql, PRIMARY, regions_database(j), s->region, s);
 	return regions_run_sql(j, s, &sql, NULL, primary_is, e);
 }
 
@@ -51,21 +95,43 @@ static int
 primary_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
 	     struct err *e)
 {
-	json_t *o = regions_before(m);
-	const char *old = json_string_value(json_object_get(o, "primary"));
-	struct buf sql = { 0 };
 	bool is = false;
-	int rc = primary_is(j, s, &is, e);
 
-	if (rc == 0 && is && (old == NULL || strcmp(old, s->region) != 0)) {
-		if (old != NULL)
-			ddl_primary(&sql, regions_database(j), old);
-		else
-			ddl_drop(&sql, regions_database(j), s->region);
-		rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
-	}
-	json_decref(o);
-	return rc;
+	return primary_is(j, s, &is, e) == 0 ? undo_property(j, PRIMARY, s, m, is, e) : -1;
+}
+
+static int
+survival_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
+{
+	return read_property(j, SURVIVAL, s, out, NULL, e);
+}
+
+static int
+survival_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
+{
+	bool is;
+
+	return read_property(j, SURVIVAL, s, &is, out, e);
+}
+
+static int
+survival_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	     struct err *e)
+{
+	struct buf sql = { 0 };
+
+	(void)m;
+	put_property(&sql, SURVIVAL, regions_database(j), s->goal, s);
+	return regions_run_sql(j, s, &sql, NULL, survival_is, e);
+}
+
+static int
+survival_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
+	      struct err *e)
+{
+	bool is = false;
+
+	return survival_is(j, s, &is, e) == 0 ? undo_property(j, SURVIVAL, s, m, is, e) : -1;
 }
 
 /* ---- nodes ---- */
@@ -181,60 +247,6 @@ region_undo(struct job *j, const struct regions_step *s, const struct migration_
 		return 0;
 	ddl_drop(&sql, regions_database(j), s->region);
 	return regions_run_sql(j, s, &sql, NULL, NULL, e);
-}
-
-/* ---- the survival goal ---- */
-
-static int
-survival_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
-{
-	struct regions_catalog cat;
-	int rc = regions_database_now(j, &cat, e);
-
-	*out = rc == 0 && cat.survival != NULL && strcmp(cat.survival, s->goal) == 0;
-	regions_catalog_fini(&cat);
-	return rc;
-}
-
-static int
-survival_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
-{
-	struct regions_catalog cat;
-	int rc = regions_database_now(j, &cat, e);
-
-	(void)s;
-	*out = regions_note("goal", regions_text_or_null(cat.survival));
-	regions_catalog_fini(&cat);
-	return rc;
-}
-
-static int
-survival_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	     struct err *e)
-{
-	struct buf sql = { 0 };
-
-	(void)m;
-	ddl_survive(&sql, regions_database(j), s->goal);
-	return regions_run_sql(j, s, &sql, NULL, survival_is, e);
-}
-
-static int
-survival_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	      struct err *e)
-{
-	json_t *o = regions_before(m);
-	const char *old = json_string_value(json_object_get(o, "goal"));
-	struct buf sql = { 0 };
-	bool is = false;
-	int rc = survival_is(j, s, &is, e);
-
-	if (rc == 0 && is && (old == NULL || strcmp(old, s->goal) != 0)) {
-		ddl_survive(&sql, regions_database(j), old != NULL ? old : "zone");
-		rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
-	}
-	json_decref(o);
-	return rc;
 }
 
 /* ---- what PLAN says ---- */
