@@ -70,8 +70,8 @@ db_limit_waits(PGconn *c, int64_t us, struct err *e)
 	return 0;
 }
 
-/* Until PQgetResult() does not wait; one that has waited for too long hears that the server has
- * gone. */
+/* Until PQgetResult() does not wait. When the limit is reached the connection is shut down, which
+ * libpq reports as a server that closed it. */
 static void
 await_result(PGconn *c, struct limit *l, int64_t until)
 {
@@ -346,28 +346,26 @@ db_int(PGconn *c, int64_t *out, struct err *e, const char *sql, int nparams,
 	return rc < 0 ? -1 : 0;
 }
 
-char *
-db_literal(PGconn *c, const char *s)
+/* A string of libpq as one of our own; where there is none, `otherwise`. */
+static char *
+own_text(char *p, const char *otherwise)
 {
-	char *p = PQescapeLiteral(c, s, strlen(s)), *out;
+	char *out = xstrdup(p != NULL ? p : otherwise);
 
-	if (p == NULL)
-		return xstrdup("NULL");
-	out = xstrdup(p);
 	PQfreemem(p);
 	return out;
 }
 
 char *
+db_literal(PGconn *c, const char *s)
+{
+	return own_text(PQescapeLiteral(c, s, strlen(s)), "NULL");
+}
+
+char *
 db_ident(PGconn *c, const char *s)
 {
-	char *p = PQescapeIdentifier(c, s, strlen(s)), *out;
-
-	if (p == NULL)
-		return xstrdup("\"\"");
-	out = xstrdup(p);
-	PQfreemem(p);
-	return out;
+	return own_text(PQescapeIdentifier(c, s, strlen(s)), "\"\"");
 }
 
 bool

@@ -320,8 +320,8 @@ undo_all(struct job *j, struct err *e)
 
 		if (s->state != STEP_RUNNING && s->state != STEP_APPLIED && s->state != STEP_FAILED)
 			continue;
-		/* What cannot be asked whether it is done has not been begun: nothing of it is
-		 * ours. */
+		/* A step that failed before its first attempt, because its `done` could not be
+		 * read, has done nothing. */
 		if (s->state == STEP_FAILED && s->attempt == 0)
 			continue;
 		if (job_check_stop(j, e) < 0)

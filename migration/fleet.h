@@ -46,8 +46,8 @@ struct fleet_stragglers {
  * A proxy that has taken hold lets go when its freeze has expired, too. */
 int fleet_stragglers(struct job *j, const struct gate_move *m, struct fleet_stragglers *out,
 		     struct err *e);
-/* What became of each (.outcome) is told to the proxy that has it; bounded in time. A proxy that
- * does not hear of it tells its clients that it is not known. */
+/* What became of each (.outcome) is sent to the proxy that has it; bounded in time. A proxy that
+ * does not get it answers its clients that the outcome is unknown. */
 void fleet_settle(struct job *j, const struct gate_move *m, const struct fleet_stragglers *s);
 void fleet_stragglers_fini(struct fleet_stragglers *s);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The gate: what a migration asks of the sessions of this proxy. Called by the migration's thread;
- * each function returns when it is done or its time is over. Sessions are told by the id that SHOW
- * SESSIONS shows.
+ * each function returns when it is done or its time is over. Sessions are identified by the id that
+ * SHOW SESSIONS shows.
  */
 #ifndef MIGRATION_GATE_H
 #define MIGRATION_GATE_H
@@ -79,8 +79,8 @@ struct gate_ops {
 	int (*prewarm)(void *arg, const struct gate_move *m, int64_t deadline_us, struct err *e);
 	/* No transaction of the database begins any more: new work waits. Returns when none is
 	 * open, or at the deadline: out->open says how many are, and the freeze stays. out->closed:
-	 * what these sessions have on their servers was asked for, and they cannot be moved. -1: it
-	 * could not be, nothing is frozen. */
+	 * the state of these sessions on their servers was read, and they cannot be moved. -1: the
+	 * freeze failed, nothing is frozen. */
 	int (*freeze)(void *arg, const struct gate_move *m, int64_t deadline_us,
 		      struct gate_counts *out, struct err *e);
 	/* Take hold of the sessions that are still in a transaction: what their server says from
@@ -88,7 +88,7 @@ struct gate_ops {
 	size_t (*stragglers)(void *arg, const struct gate_move *m, struct gate_straggler *v,
 			     size_t max);
 	/* Their server processes are gone, and what became of each transaction is known: ABORTED:
-	 * the client hears 40001 at its next command (a COMMIT too); COMMITTED: what it waits for;
+	 * the client gets 40001 at its next command (a COMMIT too); COMMITTED: what it waits for;
 	 * UNKNOWN: MR006, and its connection ends. */
 	void (*settle)(void *arg, const struct gate_move *m, const struct gate_straggler *v,
 		       size_t n);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The group: the steps between freeze and switch (step_def.in_pause), tried as one. Their rows are
- * written before the first begins and after the last; what a failure or a crash leaves is told by
- * the decision in the database: forward, or back.
+ * written before the first begins and after the last; after a failure or a
+ * crash the decision in the database says where the group goes: forward, or back.
  */
 #include "config.h"
 

@@ -158,8 +158,8 @@ job_set_cancel(struct job *j, bool (*is_cancelled)(void *arg), void *arg)
 	j->cancel_arg = arg;
 }
 
-/* Another executor may have taken over while we were cut off: without a fresh heartbeat the home
- * is asked before anything new is opened. */
+/* Another executor may have taken over while we were cut off: without a fresh heartbeat the lease
+ * is read at the home before a new connection is opened. */
 static int
 still_ours(struct job *j, const struct place *p, struct err *e)
 {

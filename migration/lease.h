@@ -39,8 +39,8 @@ struct lease {
 /* On the home: take it, with a token above l->token. 55P03: the detail says which executor has it.
  */
 int lease_take(PGconn *home, struct lease *l, struct err *e);
-/* On another place, or again at home: write our token. LEASE_LOST: another one is there, which
- * *seen (may be NULL) gets. */
+/* Write our token at another place, or again at the home. LEASE_LOST: another token is there, which
+ * is put in *seen (may be NULL). */
 int lease_claim(PGconn *c, const struct lease *l, int64_t *seen, struct err *e);
 /* End the backends of this migration's executors on that server, but for `own`, and wait until they
  * are gone. */

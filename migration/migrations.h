@@ -16,7 +16,7 @@ struct migrations *migrations_new(const struct site *site);
 /* Read which region serves which database, and begin to watch; the first look is over when it
  * returns (at most 3 s). */
 void migrations_start(struct migrations *ms);
-/* Executors are told to stop, and none is started any more: commands that wait for one fail. */
+/* Executors are asked to stop, and no more are started: commands that wait for one fail. */
 void migrations_stop(struct migrations *ms);
 /* Executors stop at the next step (what they do is resumed later, here or elsewhere), threads are
  * joined. Freezes are ended. */

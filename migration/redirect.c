@@ -31,7 +31,7 @@
 
 /* ---- which ---- */
 
-/* The last word of the journal is what tells whether it was moved, or moved back. */
+/* The newest event of the journal says whether the database was moved, or moved back. */
 static const char read_sql[] =
     "SELECT m.uuid, m.id, m.db, m.src, m.dst, m.newdb, m.options, m.state, "
     "CAST(extract(epoch FROM j.at) * 1000000 AS int8), CAST(extract(epoch FROM m.finished_at) "
@@ -297,7 +297,8 @@ redirect_flush(struct migrations *ms, PGconn *c, const struct redirect *r, bool 
 	return rc;
 }
 
-/* Those that live, but for us, as an array. NULL: it cannot be asked. */
+/* The ids of the live proxies without ours, as an SQL array. NULL: there is none, or the query
+ * failed. */
 static char *
 others(struct migrations *ms, PGconn *c)
 {

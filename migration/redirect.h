@@ -41,8 +41,8 @@ struct redirects {
 	size_t n;
 };
 
-/* Clients that are told apart by nothing else; those beyond REDIRECT_CALLERS_MAX have no address
- * and no name. */
+/* Clients with the same address, role and application name; those beyond REDIRECT_CALLERS_MAX have
+ * no address and no name. */
 struct redirect_caller {
 	const char *addr, *user, *application;
 	int64_t logins, refused;

@@ -215,7 +215,7 @@ routes_update(struct routes *r, const char *region, const struct route_row *rows
 		strlist_add(&names, r->served[i].database);
 	forget(r, region);
 	if (strcmp(region, FROM_FILE) != 0) {
-		/* The file's word ends where the region that it names was asked itself. */
+		/* A row of the file ends where the region that it names was read itself. */
 		for (size_t i = 0; i < r->nknown; i++) {
 			struct known *k = &r->known[i];
 

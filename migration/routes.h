@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Which region serves which database: what meridian.authority says on the nodes that could be
- * asked, the row with the highest epoch counting. Kept in a file too, so that a proxy that starts
+ * reached, the row with the highest epoch counting. Kept in a file too, so that a proxy that starts
  * while a node is down does not send writers to a node that was fenced. Any thread.
  */
 #ifndef MIGRATION_ROUTES_H
@@ -24,11 +24,10 @@ void route_row_fini(struct route_row *r);
 
 struct routes *routes_new(const struct site *site);
 void routes_free(struct routes *r);
-/* What the file says comes into force. */
+/* Bring the routes of the file into force. */
 void routes_read(struct routes *r);
-/* All that the databases of that region (which could all be asked) say now; what it said before is
- * forgotten. Routes that are other than before come into force (site_ops.serve). `rows` are copied.
- */
+/* Replace the rows of that region by those that its databases (all were reached) have now. Routes
+ * that change by it come into force (site_ops.serve). `rows` are copied. */
 void routes_update(struct routes *r, const char *region, const struct route_row *rows, size_t n);
 
 #endif

@@ -195,7 +195,7 @@ steps_freeze(struct job *j, struct err *e)
 	return 0;
 }
 
-/* Of a command: the rows where the migration is at home, or else where there are any. */
+/* For a command: the steps' rows at the migration's home, or else at any place that has them. */
 static PGconn *
 look_for_rows(struct job *j, struct err *e)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The control schema `meridian` in the databases that a migration concerns: what was ordered, the
- * steps and what became of them. Rows of a migration are told by its uuid; the number is for people
- * (and the advisory lock). The first place of the job is the migration's home; other places have
- * copies (is_home false), of which the one with the highest rev is the newest. Plain SQL, so that
- * CockroachDB takes it too. Functions wait, on a connection of migration/db.h.
+ * steps and what became of them. Rows of a migration are identified by its uuid; the number is for
+ *people (and the advisory lock). The first place of the job is the migration's home; other places
+ *have copies (is_home false), of which the one with the highest rev is the newest. Plain SQL, so
+ *that CockroachDB takes it too. Functions wait, on a connection of migration/db.h.
  *
  *	meridian.version    (version)
  *	meridian.migration  (uuid, id, name, …: struct migration)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What may happen to a migration in which state: one table of states and events. The console asks
- * it before it does what it is told, the engine before it writes a state; `meridian --dump-states`
+ * What may happen to a migration in which state: one table of states and events. The console reads
+ * it before it carries out a command, the engine before it writes a state; `meridian --dump-states`
  * draws it.
  *
  * Source: the states' names and their order are those of the application migrations that a hosting

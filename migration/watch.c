@@ -177,7 +177,7 @@ watch_tell_routes(struct region_watch *r)
 
 	pthread_mutex_lock(&r->lock);
 	for (const struct watched *d = r->dbs; d != NULL; d = d->next) {
-		/* What could never be asked may know better. */
+		/* A database that was never read may have a newer row. */
 		is_whole = is_whole && d->looked_us > 0;
 		for (size_t i = 0; i < d->nrows; i++) {
 			all = xreallocarray(all, n + 1, sizeof(*all));

@@ -2,7 +2,8 @@
  *
  * What the watcher (watch.c, watch_db.c) knows of a database with a control schema, and the orders
  * of executors on other proxies that it finds there (fleet_proxy.c; fleet.h gives them). An
- * order, a row of meridian.freeze, is obeyed once: told by its migration, attempt and word.
+ * order, a row of meridian.freeze, is obeyed once: it is identified by its migration, attempt and
+ * word.
  */
 #ifndef MIGRATION_WATCH_H
 #define MIGRATION_WATCH_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * A database with a control schema, and the thread that asks it: once a second, or when it is
- * notified; one where nothing happens every ten seconds. One that does not answer is left after
- * five, and asked again by another connection.
+ * A database with a control schema, and the thread that reads it: once a second, or when it is
+ * notified; an idle one every ten seconds. A connection without an answer for five seconds is
+ * closed, and another one is opened.
  */
 #include "config.h"
 
@@ -192,8 +192,8 @@ look_for_dead(struct migrations *ms, struct watched *d)
 /* ---- migrations at rest ----
  *
  * No executor works on a migration that rests between two phases, and what it needs to go on may be
- * lost meanwhile. Every proxy looks; the one whose change of the row gets in tells it, in the
- * journal and the log.
+ * lost meanwhile. Every proxy looks; the one whose UPDATE of the row succeeds reports it, in
+ * the journal and the log.
  */
 
 static void

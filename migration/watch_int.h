@@ -40,12 +40,13 @@ struct watch {
 	unsigned news; /* counts calls of watch_wake() */
 };
 
-/* Wake all threads: redirections are asked for, a database is to be left, or all is over. */
+/* Wake all threads: a command collects redirections, a thread of a database shall end, or the watch
+ * ends. */
 void watch_wake(struct watch *w);
 /* Wait until the next look of the region (d NULL) or the database is due, whose last one was when
  * watch.asked was `heard`; false: there is none any more. */
 bool watch_wait(struct watch *w, unsigned heard, struct watched *d);
-/* Give routes.c what the databases of the region have said. */
+/* Give routes.c the rows that were read from the databases of the region. */
 void watch_tell_routes(struct region_watch *r);
 
 /* ---- watch_db.c ---- */

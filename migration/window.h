@@ -2,8 +2,9 @@
  *
  * The hours in which FINALIZE may freeze (option window of moves): '02:00-04:00 UTC',
  * 'Sat,Sun 22:00-02:00 Europe/Berlin', 'Mon-Fri 12:00-13:00 +02:00'. The days are those on which it
- * opens; over midnight it closes on the next. Pure: what a named time zone makes of now is asked of
- * a server, and comes in as `local`: seconds since 1970-01-01 00:00 by the clocks of that zone.
+ * opens; over midnight it closes on the next. Pure: the local time of a named time zone is read
+ * from a server, and comes in as `local`: seconds since 1970-01-01 00:00 by the clocks of that
+ * zone.
  */
 #ifndef MIGRATION_WINDOW_H
 #define MIGRATION_WINDOW_H

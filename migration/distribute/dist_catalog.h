@@ -72,7 +72,7 @@ struct dist_server {
 	int replication_factor;
 	char *connects_back;        /* why it cannot; NULL: it can */
 	struct strlist unreachable; /* pairs of nodes that do not reach each other */
-	double bytes_per_second;    /* of a copy, as far as that can be told */
+	double bytes_per_second;    /* of a copy, estimated */
 };
 
 struct dist_catalog {

@@ -180,7 +180,7 @@ dist_proof_compare(struct job *j, PGconn *c, const struct dist_args *a, struct e
 	return rc;
 }
 
-/* ---- beside writes ---- */
+/* ---- with concurrent writes ---- */
 
 static int
 count_now(struct job *j, PGconn *c, const struct dist_args *a, char **out, struct err *e)

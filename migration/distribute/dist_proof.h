@@ -2,8 +2,9 @@
  *
  * That a copy has every row: the table is counted, and its rows' hashes summed where the option
  * verify says so, before the copy and after it. Where writes wait anyway (class T) both are of the
- * same moment, in the transaction of the copy, and one that differs is no copy: XX001. Beside
- * writes they are of two moments, and only told. Both are kept with the step, for VERIFY.
+ * same moment, in the transaction of the copy, and one that differs is no copy: XX001. With
+ * concurrent writes they are of two moments, and only reported. Both are kept with the step, for
+ * VERIFY.
  *
  * A sum is of the rows as text, so that settings which change texts are the same on every node.
  */

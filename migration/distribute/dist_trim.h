@@ -18,7 +18,7 @@
 /* For every table of the catalog. search_path is to be pg_catalog: names come with their schemas.
  */
 int dist_load_trimmings(PGconn *db, struct dist_catalog *c, struct err *e);
-/* In the transaction that is open; one that cannot be put back is told and left out. */
+/* In the transaction that is open; one that cannot be put back is left out, with a NOTICE. */
 int dist_put_trimmings(struct job *j, PGconn *db, const struct strlist *statements, struct err *e);
 
 #endif

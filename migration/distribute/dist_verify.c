@@ -199,7 +199,7 @@ is_known(const struct finding *f)
 	return f->kept.before != NULL && f->kept.after != NULL;
 }
 
-/* NULL where it cannot be told. */
+/* NULL: unknown. */
 static const char *
 verdict(struct finding *f)
 {

@@ -45,7 +45,7 @@ struct file_regions {
 /* The places of the job, in order. */
 int regions_resolve(struct job *j, struct err *e);
 void regions_names(struct job *j, struct strlist *out);
-/* Ask each; what cannot be asked says so itself. */
+/* Read each region; one that cannot be reached has the reason in its .why. */
 void regions_ask(struct job *j, struct file_regions *out);
 void regions_fini(struct file_regions *r);
 /* A region that writes, and is not only sent what others write. */

@@ -64,15 +64,15 @@ int decision_epoch(struct job *j, PGconn *c, int64_t *out, struct err *e);
 
 /* ---- stragglers.c ---- */
 
-/* Those whose transaction did not come to its end, through any proxy of the fleet: ended, what
- * became of each found out and told to its proxy. */
+/* End the sessions whose transaction is still open, on every proxy of the fleet, find out the
+ * outcome of each transaction, and send it to the session's proxy. */
 int stragglers_end(struct job *j, const struct direction *d, struct gate_move *m, struct err *e);
 
 /* ---- fence.c ---- */
 
 int fence_close(struct job *j, const struct direction *d, struct cutover *c, struct err *e);
-/* A transaction on `from` that holds the lease: what fence_close() goes on with; and what it will
- * say, so that nothing is asked in the pause. */
+/* Open a transaction on `from` that holds the lease, which fence_close() goes on with, and make its
+ * statements, so that the pause has no query for them. */
 int fence_prepare(struct job *j, const struct direction *d, struct cutover *c, struct err *e);
 int fence_lift(struct job *j, const struct direction *d, struct err *e);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * ddl = record: schema changes that others make on the source from PREPARE on are let through, and
- * kept in meridian.ddl_log by the event trigger (prepare.c). They are not made on the target: what
- * that would do there only their authors know. They are told, with their statements, as soon as a
- * step or a command reads them, and FINALIZE waits until both sides are the same.
+ * kept in meridian.ddl_log by the event trigger (prepare.c). They are not made on the target:
+ * only their authors know what they would do there. They are reported, with their statements, as
+ * soon as a step or a command reads them, and FINALIZE waits until both sides are the same.
  */
 #include "config.h"
 

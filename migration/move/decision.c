@@ -47,8 +47,8 @@ decision_epoch(struct job *j, PGconn *c, int64_t *out, struct err *e)
 	return db_int(c, out, e, "SELECT epoch FROM meridian.authority WHERE db = $1", 1, params);
 }
 
-/* `to` cannot be asked, and FORCE said not to wait. What is on its way there shall not arrive any
- * more: it would decide. */
+/* `to` cannot be reached, and FORCE said not to wait. A COMMIT that is on its way there shall not
+ * arrive any more: it would be the decision. */
 static int
 give_up(struct job *j, const struct direction *d, struct err *e)
 {

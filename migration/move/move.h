@@ -75,7 +75,7 @@ int move_wait_for_worker(struct job *j, PGconn *c, const char *name, bool runs, 
 /* ---- target.c ---- */
 
 /* Connected to the target's server, not to the database that is made there; 0 and NULL: it cannot
- * be reached, and that was forced: told that `what` is left there. */
+ * be reached and FORCE was said; a NOTICE says that `what` is left there. */
 int move_server_of_undo(struct job *j, const char *what, PGconn **out, struct err *e);
 
 /* ---- data.c ---- */
@@ -102,7 +102,7 @@ int move_restore_identity(struct job *j, PGconn *c, struct err *e);
 int move_place_or_gone(struct job *j, const char *place, PGconn **out, struct err *e);
 /* NOTICE and journal: `what` is left on a place that is gone. */
 void move_report_left(struct job *j, const char *place, const char *what, const struct err *why);
-/* The target for an undo; where it is gone, that is told. */
+/* The target for an undo; where it is gone, a NOTICE says that `what` is left there. */
 int move_target_of_undo(struct job *j, const char *what, PGconn **out, struct err *e);
 
 /* ---- the steps, in the order of the plan ---- */
@@ -184,7 +184,7 @@ int move_check_guards(struct job *j, bool backward, struct checks *out, struct e
 /* Whether FINALIZE may freeze now (option window): 1; 0 and when it opens next; -1 and *e, 22023
  * where the server does not know the time zone. */
 int move_window_is_open(struct job *j, struct buf *opens, struct err *e);
-/* ddl = record: NOTICE and journal for what was not told yet. */
+/* ddl = record: NOTICE and journal for the changes that were not reported yet. */
 int move_report_changes(struct job *j, struct err *e);
 /* All that was recorded: an error each while both sides differ. */
 int move_check_changes(struct job *j, PGconn *source, bool differ, struct checks *out,

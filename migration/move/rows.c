@@ -58,7 +58,7 @@ pump(struct job *j, PGconn *from, PGconn *to, struct err *e)
 	return n == -1 ? 0 : db_error(from, NULL, e);
 }
 
-/* Both have been told to COPY. */
+/* Both are in COPY. */
 static int
 copy_through(struct job *j, PGconn *from, PGconn *to, struct err *e)
 {

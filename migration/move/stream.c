@@ -5,7 +5,7 @@
  * further behind than max_slot_wal_keep_size allows, or unread for longer than
  * idle_replication_slot_timeout does (18 and later), has lost changes: a step that waits for them
  * fails. A subscription that is disabled or whose worker ends each time goes on when the operator
- * has mended what is in its way: that is told, and waited for.
+ * has mended what is in its way: the step reports it in the journal, and waits.
  */
 #include "config.h"
 

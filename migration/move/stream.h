@@ -23,18 +23,18 @@ int stream_is_lost(const struct direction *d, PGconn *from, PGconn *to, char **o
 /* Kept between two looks: zeroed at first, the texts are the owner's to free. */
 struct stream_watch {
 	char *seen;      /* what was in the way at the last look; NULL: nothing */
-	char *told;      /* what the journal was told last */
+	char *told;      /* the last that was written to the journal */
 	int64_t next_us; /* the next look, by clock_us() */
 };
 
 /* To be called again and again while the copies are waited for; it looks every two seconds. -1 and
- * *e where waiting is of no use; what is in the way of them is told, and *why (borrowed; ""
- * nothing) says it once it has been seen twice. */
+ * *e where waiting is of no use. What is in the way is written to the journal once it has been seen
+ * twice, and is in *why (borrowed; "": nothing). */
 int stream_watch(struct job *j, PGconn *target, struct stream_watch *w, const char **why,
 		 struct err *e);
 void stream_watch_fini(struct stream_watch *w);
 
-/* Of a migration at rest, asked where it is at home: struct kind's `stalled`. */
+/* The `stalled` of struct kind, for a migration at rest; `home`: a connection to its home. */
 int stream_stalled(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
 		   struct err *e);
 

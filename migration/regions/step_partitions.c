@@ -85,7 +85,7 @@ partitions_act(struct job *j, const struct regions_step *s, const struct migrati
 	static const char *const discard[] = { "ALTER ", "target", " CONFIGURE ZONE DISCARD" };
 	struct buf sql = { 0 };
 
-	/* placements first: they are told by the names of partitions */
+	/* placements first: the names of partitions identify them */
 	if (each_zone(j, s, m, discard, e) < 0)
 		return -1;
 	ddl_partition(&sql, s->schema, s->table, s->index, NULL);

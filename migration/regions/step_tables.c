@@ -29,7 +29,7 @@ column_before(struct job *j, const struct regions_step *s, const char *column, c
 	return rc;
 }
 
-/* Away with a column that we made. One that cannot go stays, and is told. */
+/* Drop a column that we made. One that cannot be dropped stays, and a NOTICE says so. */
 static int
 drop_column(struct job *j, const struct regions_step *s, const char *column, struct err *e)
 {
