@@ -165,13 +165,13 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 	if (s->state < SESSION_ATTACHING)
 		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	/* an answer that would have come by now, or never comes */
-	if (s->state == SESSION_RELAY && s->pooled == NULL &&
+	if (s->state == SESSION_RELAY && !session_is_pooled(s) &&
 	    (exchange_is_in_doubt(&s->exchange) || exchange_is_stranded(&s->exchange)))
 		return w->drain_idle && now_us - s->quiet_since_us > DRAIN_SILENCE_US;
 	if (s->state == SESSION_RELAY && !streams &&
 	    (!exchange_is_idle(&s->exchange) || settings_hold(s)))
 		return false;
-	if (s->state == SESSION_RELAY && s->pooled != NULL && pooled_owes(s))
+	if (s->state == SESSION_RELAY && session_is_pooled(s) && pooled_owes(s))
 		return false;
 	if (s->state == SESSION_SQL && !exchange_is_idle(&s->exchange))
 		return false;

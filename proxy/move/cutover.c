@@ -58,7 +58,7 @@ cutover_count(const struct worker *w, const struct cutover *c, struct gate_count
 static const char *
 pool_name(const struct session *s)
 {
-	return pool_mode_words[s->pooled != NULL ? s->pooled->mode : POOL_OFF];
+	return pool_mode_words[session_is_pooled(s) ? s->pooled->mode : POOL_OFF];
 }
 
 const char *
@@ -452,7 +452,7 @@ switch_one(struct session *s, struct switching *sw)
 	if (cutover_is_own(s)) {
 		sw->left++;
 		cutover_own_to(s, &sw->cutover, REHOME_SWAPPED, NULL, on_switched, sw);
-	} else if (s->pooled != NULL && pooled_can_leave(s)) {
+	} else if (session_is_pooled(s) && pooled_can_leave(s)) {
 		sw->out->kept++;
 		pooled_leave_node(s);
 	} else {

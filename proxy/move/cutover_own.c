@@ -20,7 +20,7 @@ cutover_is_own(const struct session *s)
 	const char *why;
 
 	return s->state == SESSION_RELAY && s->server != NULL && !straggle_is_doomed(s) &&
-	       (s->pooled == NULL || s->pooled->mode == POOL_SESSION) && rehome_can(s, &why);
+	       (!session_is_pooled(s) || s->pooled->mode == POOL_SESSION) && rehome_can(s, &why);
 }
 
 void

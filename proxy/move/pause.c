@@ -159,7 +159,7 @@ static void
 go_on(struct session *s)
 {
 	bool blocked = s->server != NULL && stream_is_blocked(&s->server->stream);
-	bool full = s->pooled != NULL && pooled_is_full(s->pooled);
+	bool full = session_is_pooled(s) && pooled_is_full(s->pooled);
 	short what = blocked || full ? 0 : EV_READ;
 
 	if (s->straggle != NULL) {
@@ -305,7 +305,7 @@ pause_is_open(const struct session *s)
 	if (s->straggle != NULL)
 		return straggle_is_open(s);
 	if (s->state == SESSION_RELAY)
-		return !is_between(s) || (s->pooled != NULL && s->pooled->asking != QUESTION_NONE);
+		return !is_between(s) || (session_is_pooled(s) && pooled_is_asking(s->pooled));
 	return s->state == SESSION_SQL || (s->state == SESSION_LOGIN && s->login->inbox.n > 0);
 }
 

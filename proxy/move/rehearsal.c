@@ -122,7 +122,7 @@ list_one(struct session *s, const struct cutover *c, const struct authority *as_
 			.user = xstrdup(s->names), /* the first of them */
 			.database =
 			    c->newdb[0] != '\0' ? xstrdup(c->newdb) : xstrndup(dbname.p, dbname.n),
-			.options = xstrdup(s->pooled != NULL && s->pooled->options != NULL
+			.options = xstrdup(session_is_pooled(s) && s->pooled->options != NULL
 					       ? s->pooled->options
 					       : ""),
 			.credential = credential_ref(s->credential),

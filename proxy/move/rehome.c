@@ -45,15 +45,15 @@ block_of(const struct session *s)
 		return s->state == SESSION_CONSOLE ? "console" : "not attached";
 	if (s->exchange.replication != REPLICATION_NONE)
 		return "replication";
-	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION)
+	if (session_is_pooled(s) && s->pooled->mode == POOL_TRANSACTION)
 		return s->server == NULL                        ? ""
 		       : statements_pins(s->pooled->statements) ? "prepared statement"
 								: pin_name(s->pooled->pins);
-	if (s->pooled != NULL && s->server == NULL)
+	if (session_is_pooled(s) && s->server == NULL)
 		return s->pooled->attached ? "not attached" : "";
 	if (s->traces == NULL)
 		return "passthrough login";
-	pins = traces_pins(s->traces) | (s->pooled != NULL ? s->pooled->pins : 0);
+	pins = traces_pins(s->traces) | (session_is_pooled(s) ? s->pooled->pins : 0);
 	if (pins & ~(unsigned)PINS_CARRIED)
 		return pin_name(pins & ~(unsigned)PINS_CARRIED);
 	return traces_unnamed(s->traces, &unnamed) ? "" : "prepared statement";
@@ -71,7 +71,7 @@ rehome_holds(const struct session *s)
 {
 	const struct rehome *r = s->rehome;
 
-	return r != NULL && (r->asking || r->replaying || r->stage == REHOME_READY ||
+	return r != NULL && (r->question != REHOME_QUESTION_NONE || r->stage == REHOME_READY ||
 			     (r->stage == REHOME_PREPARED && r->goal >= REHOME_READY));
 }
 
@@ -82,7 +82,7 @@ is_quiet(const struct session *s)
 
 	return s->state == SESSION_RELAY && s->server != NULL && s->server->ask == NULL &&
 	       exchange_safe_point(&s->exchange) && !settings_hold(s) &&
-	       (pd == NULL || (pd->asking == QUESTION_NONE && pd->held.n == 0));
+	       (pd == NULL || (!pooled_is_asking(pd) && pd->held.n == 0));
 }
 
 /* ---- the end of it ---- */
@@ -138,7 +138,7 @@ stay(struct rehome *r)
 		read_on(s);
 	r->stage = r->goal = REHOME_NONE;
 	r->done = NULL;
-	if (!r->asking)
+	if (r->question != REHOME_ASKS_OLD)
 		rehome_free(r);
 	pause_on_server(s);
 }
@@ -243,7 +243,7 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 	struct rehome *r = sv->session->rehome;
 	struct err e;
 
-	r->replaying = false;
+	r->question = REHOME_QUESTION_NONE;
 	if (a->lost || a->failed || a->status != 'I') {
 		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "the new server refuses it: %s",
 			a->lost || a->failed ? a->error.msg : "protocol violation");
@@ -267,7 +267,7 @@ replay(struct rehome *r, const struct ask_answer *a)
 	if (rehome_read_answer(r, a, &messages, &syncs, &e) != 0) {
 		rehome_fail(r, &e);
 	} else if (syncs > 0) {
-		r->replaying = true;
+		r->question = REHOME_TELLS_NEW;
 		ask_begin_messages(r->server, &messages, syncs, on_replayed);
 	} else {
 		become_ready(r);
@@ -292,9 +292,9 @@ on_captured(struct server *sv, const struct ask_answer *a)
 	struct session *s = sv->session;
 	struct rehome *r = s->rehome;
 
-	r->asking = false;
-	if (s->pooled != NULL)
-		s->pooled->asking = QUESTION_NONE;
+	r->question = REHOME_QUESTION_NONE;
+	if (session_is_pooled(s))
+		pooled_enter(s->pooled, POOLED_SERVED);
 	if (a->lost) {
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
@@ -307,7 +307,7 @@ on_captured(struct server *sv, const struct ask_answer *a)
 	if (r->goal == REHOME_NONE) {
 		rehome_free(r);
 		pause_on_server(s);
-	} else if (r->stage != REHOME_PREPARED || r->replaying || was_cancelled(r, a)) {
+	} else if (r->stage != REHOME_PREPARED || was_cancelled(r, a)) {
 		advance(r); /* it was dropped, and begun anew; or it is asked again */
 	} else {
 		replay(r, a);
@@ -320,9 +320,9 @@ capture(struct rehome *r)
 	struct session *s = r->session;
 	struct buf messages = { .cap = ASK_ANSWER_MAX };
 
-	r->asking = true;
-	if (s->pooled != NULL)
-		s->pooled->asking = QUESTION_REHOME;
+	r->question = REHOME_ASKS_OLD;
+	if (session_is_pooled(s))
+		pooled_enter(s->pooled, POOLED_CAPTURING);
 	rehome_put_question(r, &messages);
 	ask_begin_messages(s->server, &messages, 1, on_captured);
 	buf_fini(&messages);
@@ -355,7 +355,7 @@ swap(struct rehome *r)
 	log_about(LOG_LEVEL_INFO, session_subject(s), "the session moves to region %s, node %s",
 		  sv->live->region, sv->live->name);
 	stat_add(&s->worker->stats.rehomed, 1);
-	if (s->pooled != NULL) {
+	if (session_is_pooled(s)) {
 		pooled_replace(s, sv, r->settings);
 	} else {
 		s->server = sv;
@@ -384,7 +384,7 @@ advance(struct rehome *r)
 		rehome_forget(r->session); /* it takes its leave */
 		return;
 	}
-	if (r->asking || r->replaying)
+	if (r->question != REHOME_QUESTION_NONE)
 		return;
 	if (r->stage >= r->goal) {
 		reached(r);
@@ -450,7 +450,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	if (r->stage == REHOME_NONE)
 		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no connection to the node in time");
-	else if (!r->asking && !r->replaying)
+	else if (r->question == REHOME_QUESTION_NONE)
 		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
 			"the session does not come to the end of its transaction (%s)",
 			exchange_activity_name(exchange_activity(&s->exchange)));
@@ -526,7 +526,7 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 		return;
 	}
 	/* its next transaction goes where the route leads */
-	if (s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION) {
+	if (session_is_pooled(s) && s->pooled->mode == POOL_TRANSACTION) {
 		if (exchange_is_idle(&s->exchange) && pooled_can_leave(s))
 			pooled_leave_node(s);
 		want->done(want->arg, s, NULL);

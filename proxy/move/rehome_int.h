@@ -22,6 +22,14 @@ struct vars;
 
 #define REHOME_INBOX_MAX ((size_t)256 * 1024)
 
+/* What is under way between two stages. An answer of the old server is waited for even where the
+ * move was given up meanwhile, and perhaps begun anew. */
+enum rehome_question {
+	REHOME_QUESTION_NONE,
+	REHOME_ASKS_OLD,  /* the old server is asked what the session has left there */
+	REHOME_TELLS_NEW, /* the new one is told */
+};
+
 struct rehome {
 	struct session *session;
 	enum rehome_stage stage, goal; /* goal NONE: nobody wants anything any more */
@@ -35,10 +43,9 @@ struct rehome {
 	struct buf inbox;              /* bytes of the new server, not looked at yet … */
 	struct buf later;              /* … and what the client is to hear when it is its own */
 	struct event timer;
+	enum rehome_question question;
 	bool frozen;      /* it is dropped with the PAUSE */
-	bool asking;      /* the old server is being asked */
 	bool asked_again; /* … because the last answer was that it had been cancelled */
-	bool replaying;   /* the new one is being told */
 	rehome_done_fn *done;
 	void *arg;
 };

@@ -166,7 +166,7 @@ rehome_choose(struct session *s, const char *region, struct err *e)
 	const struct topology *t = worker_world(s->worker)->topology;
 	struct route *route = &s->worker->route;
 
-	if (region != NULL && s->pooled != NULL && s->pooled->mode == POOL_TRANSACTION) {
+	if (region != NULL && session_is_pooled(s) && s->pooled->mode == POOL_TRANSACTION) {
 		err_set(e, SQLSTATE_FEATURE_NOT_SUPPORTED,
 			"a session of a transaction pool goes where its route leads");
 		return NULL;
@@ -195,7 +195,7 @@ rehome_login(struct rehome *r)
 					      : locate_dbname(worker_world(s->worker),
 							      session_name(s, NAME_DATABASE));
 
-	if (s->pooled != NULL)
+	if (session_is_pooled(s))
 		borrow(r, name);
 	else
 		dial(r, name);
@@ -204,7 +204,7 @@ rehome_login(struct rehome *r)
 static void
 leave_pool(struct rehome *r)
 {
-	if (r->place != NULL && r->place->waiting)
+	if (r->place != NULL && r->place->state == POOLED_WAITING)
 		pool_forget(r->pool, r->place);
 	if (r->pool != NULL)
 		pool_leave(r->pool);
@@ -232,7 +232,8 @@ rehome_let_go(struct rehome *r)
 		server_free(sv);
 	}
 	leave_pool(r);
-	r->replaying = false;
+	if (r->question == REHOME_TELLS_NEW)
+		r->question = REHOME_QUESTION_NONE;
 	buf_fini(&r->inbox);
 	buf_fini(&r->later);
 	vars_unref(r->settings);

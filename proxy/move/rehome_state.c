@@ -61,7 +61,7 @@ put_table(const struct rehome *r, struct buf *sql)
 		"UNION ALL SELECT 'x', '', '', '', '' FROM s WHERE NOT fits "
 		"UNION ALL SELECT 'c', pg_catalog.encode(pg_catalog.convert_to(c, 'UTF8'), "
 		"'escape'), '', '', '' FROM pg_catalog.pg_listening_channels() AS c");
-	if (r->session->pooled != NULL || r->server->reported == NULL ||
+	if (session_is_pooled(r->session) || r->server->reported == NULL ||
 	    vars_count(r->server->reported) == 0)
 		return;
 	buf_str(sql, " UNION ALL SELECT 'r', n, pg_catalog.encode(pg_catalog.convert_to("
@@ -81,7 +81,7 @@ startup_of(const struct session *s)
 {
 	struct startup *st = worker_startup(s->worker);
 
-	if (s->pooled != NULL)
+	if (session_is_pooled(s))
 		return vars_ref(s->pooled->startup);
 	if (startup_parse(traces_packet(s->traces), st, NULL) != PARSE_DONE)
 		return vars_empty(s->worker->vars);
@@ -96,7 +96,7 @@ question_of(const struct session *s, struct vars *startup)
 		.effects = EFFECT_UNKNOWN,
 		.names = traces_names(s->traces),
 		.user = session_name(s, NAME_USER),
-		.session = s->pooled != NULL ? s->pooled->vars : startup,
+		.session = session_is_pooled(s) ? s->pooled->vars : startup,
 		.startup = startup,
 	};
 }
@@ -408,7 +408,7 @@ static int
 put_messages(struct telling *t, const struct vars *startup, struct buf *messages, unsigned *syncs)
 {
 	const struct session *s = t->r->session;
-	const struct vars *from = s->pooled != NULL ? t->r->server->vars : startup;
+	const struct vars *from = session_is_pooled(s) ? t->r->server->vars : startup;
 	struct slice unnamed;
 
 	put_all(t, from, messages);

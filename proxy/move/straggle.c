@@ -95,9 +95,8 @@ is_idle_in_transaction(const struct session *s)
 	return f->pending == 0 && !f->open && !f->reopened && !f->skip &&
 	       f->copy == EXCHANGE_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
 	       exchange_at_server_boundary(f) && s->server->ask == NULL &&
-	       (s->pooled == NULL ||
-		(s->pooled->asking == QUESTION_NONE && s->pooled->held.n == 0 &&
-		 statements_settled(s->pooled->statements)));
+	       (!session_is_pooled(s) || (!pooled_is_asking(s->pooled) && s->pooled->held.n == 0 &&
+					  statements_settled(s->pooled->statements)));
 }
 
 static void
@@ -114,7 +113,7 @@ on_rolled_back(struct server *sv, const struct ask_answer *a)
 	}
 	straggle_call_ready(st);
 	straggle_answer(st);
-	if (s->straggle == st && s->pooled != NULL)
+	if (s->straggle == st && session_is_pooled(s))
 		pooled_settle(s);
 }
 
@@ -132,10 +131,8 @@ seize(struct straggle *st)
 	/* a question of ours: the answer is of no use to anyone */
 	st->deaf = true;
 	ask_free(sv->ask);
-	if (s->pooled != NULL) {
-		s->pooled->asking = QUESTION_NONE;
-		s->pooled->ahead = false;
-	}
+	if (session_is_pooled(s) && pooled_is_asking(s->pooled))
+		pooled_enter(s->pooled, POOLED_SERVED);
 }
 
 bool

@@ -31,7 +31,7 @@ text_of(void *arg, struct slice name, struct slice *sql)
 {
 	struct session *s = arg;
 
-	return s->pooled != NULL && statements_text(s->pooled->statements, name, sql);
+	return session_is_pooled(s) && statements_text(s->pooled->statements, name, sql);
 }
 
 /* Give up the server connection. */
@@ -43,7 +43,7 @@ straggle_leave_server(struct straggle *st)
 	if (s->server == NULL)
 		return;
 	rehome_drop(s);
-	if (s->pooled != NULL) {
+	if (session_is_pooled(s)) {
 		st->doomed = st->doomed || !pooled_forsake(s, EFFECTS_LEFT);
 		return;
 	}
@@ -76,7 +76,7 @@ straggle_be_done(struct straggle *st)
 		return;
 	}
 	straggle_read_client(s, true);
-	if (s->pooled != NULL)
+	if (session_is_pooled(s))
 		pooled_resume(s);
 }
 
@@ -159,7 +159,7 @@ straggle_on_answer(struct session *s, bool is_ready)
 
 	if (st->stage != REPAYING)
 		return;
-	if (s->pooled != NULL)
+	if (session_is_pooled(s))
 		pooled_answered(s, is_ready);
 	if (s->straggle == st && exchange_is_idle(&s->exchange))
 		say_rest(st);

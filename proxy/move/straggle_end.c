@@ -76,7 +76,7 @@ put_commit(const struct straggle *st, struct buf *out)
 {
 	const struct session *s = st->session;
 
-	bool holds = settings_hold(s) || (s->pooled != NULL && pooled_holds(s->pooled));
+	bool holds = settings_hold(s) || (session_is_pooled(s) && pooled_holds(s->pooled));
 
 	if (st->deaf || holds || exchange_pending(&s->exchange) != 1)
 		return false;

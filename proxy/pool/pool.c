@@ -277,7 +277,7 @@ pool_forget(struct pool *p, struct pooled *pd)
 		shares_starve(p, false);
 	p->wait_us += (uint64_t)(clock_us() - pd->queued_us);
 	stat_leave(&p->worker->stats.pool_waiting);
-	pd->waiting = false;
+	pooled_enter(pd, POOLED_PARKED);
 }
 
 static void
@@ -287,7 +287,7 @@ wait_turn(struct pool *p, struct pooled *pd)
 	stat_enter(&p->worker->stats.pool_waiting);
 	p->nwaiting++;
 	p->waited++;
-	pd->waiting = true;
+	pooled_enter(pd, POOLED_WAITING);
 	pd->queued_us = clock_us();
 	pools_hurry(p->worker->pools);
 }

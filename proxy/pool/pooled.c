@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/clock.h"
 #include "base/hot.h"
 #include "protocol/frame.h"
@@ -22,6 +23,13 @@
 /* Reading stops when so much is kept of a client that waits; one more read may come on top. */
 #define HELD_ENOUGH ((size_t)16 * 1024)
 #define HELD_CAP    ((size_t)1 << 20)
+
+void
+pooled_enter(struct pooled *pd, enum pooled_state state)
+{
+	BUG_ON(!pooled_state_may(pd->state, state));
+	pd->state = state;
+}
 
 /* ---- login ---- */
 
@@ -136,7 +144,7 @@ pooled_begin(struct session *s)
 	}
 	begin_wait(pd);
 	acquire(pd);
-	if (s->state == SESSION_ATTACHING && s->server != NULL && pd->asking == QUESTION_NONE)
+	if (s->state == SESSION_ATTACHING && pd->state == POOLED_SERVED)
 		pooled_greet(pd);
 }
 
@@ -170,7 +178,8 @@ pooled_is_full(const struct pooled *pd)
 static bool
 can_send(const struct pooled *pd)
 {
-	return pd->session->server != NULL && (pd->asking == QUESTION_NONE || pd->ahead);
+	return pd->state == POOLED_SERVED || pd->state == POOLED_REPLAYING_AHEAD ||
+	       pd->state == POOLED_PROBING_AHEAD;
 }
 
 HOT bool
@@ -178,7 +187,7 @@ pooled_take(struct session *s, const char *p, size_t n)
 {
 	struct pooled *pd = s->pooled;
 
-	if (s->server == NULL && !pd->waiting) {
+	if (s->server == NULL && pd->state != POOLED_WAITING) {
 		if (says_terminate(s, p, n)) {
 			session_end(s, WHY_CLIENT_DONE);
 			return false;
@@ -270,19 +279,20 @@ pooled_part(struct session *s)
 	bool idle = pd->greeted && exchange_is_idle(&s->exchange) && s->exchange.unsure == 0 &&
 		    statements_settled(pd->statements);
 	bool pinned = pd->pins != 0 || statements_pins(pd->statements);
+	bool is_probing = pd->state == POOLED_PROBING || pd->state == POOLED_PROBING_AHEAD;
+	bool is_busy = pooled_is_asking(pd) && !is_probing;
 
-	if (pd->waiting)
+	if (pd->state == POOLED_WAITING)
 		pool_forget(pd->pool, pd);
 	if (sv == NULL)
 		return;
+	pooled_enter(pd, POOLED_PARKED);
 	statements_detach(pd->statements);
 	s->server = NULL;
 	sv->session = NULL;
-	if (!idle || s->fatal_told ||
-	    (pd->asking != QUESTION_NONE && pd->asking != QUESTION_PROBE) ||
-	    !stream_is_open(&sv->stream) || sv->close_needed)
+	if (!idle || s->fatal_told || is_busy || !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
-	else if (pd->asking == QUESTION_PROBE)
+	else if (is_probing)
 		pool_put(sv, SERVER_BUSY); /* on_probed() will come */
 	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
 		pooled_reset(sv, pd->startup);
@@ -325,7 +335,7 @@ pooled_owes(const struct session *s)
 	const struct pooled *pd = s->pooled;
 
 	/* nobody is served under PAUSE: it is not waited for */
-	return (pd->held.n > 0 && !(pd->waiting && pd->pool->paused)) ||
+	return (pd->held.n > 0 && !(pd->state == POOLED_WAITING && pd->pool->paused)) ||
 	       statements_holds(pd->statements);
 }
 
@@ -367,7 +377,7 @@ pooled_can_leave(const struct session *s)
 {
 	const struct pooled *pd = s->pooled;
 
-	return (pd->mode == POOL_TRANSACTION || !pd->attached) && pd->asking == QUESTION_NONE &&
+	return (pd->mode == POOL_TRANSACTION || !pd->attached) && !pooled_is_asking(pd) &&
 	       pd->pins == 0 && (pd->effects | pd->asked_effects) == 0 &&
 	       !statements_pins(pd->statements) && statements_settled(pd->statements);
 }
@@ -376,7 +386,7 @@ void
 pooled_leave_node(struct session *s)
 {
 	struct pooled *pd = s->pooled;
-	bool waits = pd->waiting;
+	bool waits = pd->state == POOLED_WAITING;
 
 	pooled_part(s);
 	pd->topology_version = 0;
@@ -394,7 +404,7 @@ void
 pooled_head_for(struct session *s, struct node_live *live)
 {
 	struct pooled *pd = s->pooled;
-	bool waits = pd->waiting;
+	bool waits = pd->state == POOLED_WAITING;
 
 	if (waits)
 		pool_forget(pd->pool, pd);
@@ -415,8 +425,6 @@ pooled_forsake(struct session *s, unsigned effects)
 
 	s->server->close_needed = true;
 	pooled_part(s);
-	pd->asking = QUESTION_NONE;
-	pd->ahead = false;
 	pd->cancelled = 0;
 	pd->effects = pd->asked_effects = 0;
 	buf_clear(&pd->names);
@@ -433,7 +441,7 @@ pooled_resume(struct session *s)
 		pooled_settle(s);
 		return;
 	}
-	if (pd->held.n == 0 || pd->waiting)
+	if (pd->held.n == 0 || pd->state == POOLED_WAITING)
 		return;
 	begin_wait(pd);
 	acquire(pd);
@@ -464,7 +472,7 @@ pooled_explain_wait(const struct pooled *pd, struct err *e)
 	const struct pool *p = pd->pool;
 	const char *why = p->retry_us > 0 ? p->reason : "no connection is free";
 
-	if (p->retry_us == 0 && (!pd->waiting || p->n[SERVER_LAUNCHING] > 0))
+	if (p->retry_us == 0 && (pd->state != POOLED_WAITING || p->n[SERVER_LAUNCHING] > 0))
 		why = "no answer yet";
 	err_detail(e, "Region %.60s, node %.80s: %.140s.", p->live->region, p->live->name, why);
 }
@@ -501,7 +509,7 @@ pooled_check_wait(struct pooled *pd, int64_t now_us)
 	const struct conf_main *conf = &s->worker->world->config->main;
 	int64_t waited = now_us - pd->waiting_since_us;
 
-	if (!pd->waiting || pd->rehome != NULL)
+	if (pd->state != POOLED_WAITING || pd->rehome != NULL)
 		return; /* another's refusal has had it sent elsewhere */
 	if (conf->query_wait_timeout > 0 && waited >= conf->query_wait_timeout) {
 		give_up(pd);

@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "protocol/frame.h"
 #include "proxy/config/config.h"
+#include "proxy/pool/pooled_states.h"
 #include "proxy/session/signon.h"
 
 struct err;
@@ -31,14 +32,6 @@ struct server;
 struct session;
 struct statements;
 struct vars;
-
-/* A question of our own on the session's server. */
-enum question {
-	QUESTION_NONE,
-	QUESTION_SETTINGS, /* its settings are brought there */
-	QUESTION_PROBE,    /* what has been left there */
-	QUESTION_REHOME,   /* what is to be taken elsewhere */
-};
 
 struct pooled {
 	struct session *session;
@@ -59,14 +52,12 @@ struct pooled {
 	int64_t waiting_since_us;  /* with what it asks, wherever it has waited … */
 	int64_t queued_us;         /* … and in this queue */
 	enum pool_mode mode;
-	enum question asking;   /* under way on its server … */
+	enum pooled_state state; /* pooled_enter() alone writes it */
 	unsigned effects;       /* what its queries may have done since it was last looked at … */
 	unsigned asked_effects; /* … and that, of the question that is under way */
 	unsigned pins;          /* why it keeps its server: see proxy/sqlstate/session_probe.h */
 	bool is_elsewhere;      /* it has said so since its node was decided */
-	bool waiting;           /* in the pool's queue */
-	bool notified;          /* … and it was told so */
-	bool ahead;             /* what the client says may be sent behind the question */
+	bool notified;          /* it was told that it waits */
 	uint8_t cancelled;      /* so often in a row a late cancel request has hit ours instead */
 	bool greeted;           /* it has got its ReadyForQuery */
 	bool attached;          /* it has, or has had, a server */
@@ -76,6 +67,13 @@ struct pooled {
 	bool resets_named;     /* … or one with a name may take settings back */
 };
 
+/* A question of Meridian's own is under way on its server. */
+static inline bool
+pooled_is_asking(const struct pooled *pd)
+{
+	return pd->state > POOLED_SERVED;
+}
+
 static inline struct slice
 pooled_options(const struct pooled *pd)
 {
@@ -84,6 +82,8 @@ pooled_options(const struct pooled *pd)
 
 /* pooled_relay.c: what the relay asks. */
 extern const struct observer pool_observer, statements_observer;
+
+void pooled_enter(struct pooled *pd, enum pooled_state state);
 
 /* From the end of authentication to ReadyForQuery. */
 void pooled_begin(struct session *s);

@@ -27,6 +27,7 @@ part_from_server(struct pooled *pd)
 {
 	struct server *sv = pd->session->server;
 
+	pooled_enter(pd, POOLED_PARKED);
 	pd->session->server = NULL;
 	sv->session = NULL;
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
@@ -41,13 +42,14 @@ keeps_statements(const struct pooled *pd)
 }
 
 static void
-begin_asking(struct pooled *pd, enum question what, struct slice sql, bool ahead)
+begin_asking(struct pooled *pd, enum pooled_state what, struct slice sql)
 {
 	struct server *sv = pd->session->server;
-	ask_done_fn *done = what == QUESTION_PROBE ? on_probed : on_replayed;
+	bool ahead = what == POOLED_PROBING_AHEAD || what == POOLED_REPLAYING_AHEAD;
+	bool is_probe = what == POOLED_PROBING || what == POOLED_PROBING_AHEAD;
+	ask_done_fn *done = is_probe ? on_probed : on_replayed;
 
-	pd->asking = what;
-	pd->ahead = ahead;
+	pooled_enter(pd, what);
 	if (keeps_statements(pd))
 		ask_begin_apart(sv, sql, done);
 	else
@@ -66,7 +68,7 @@ done_asking(struct pooled *pd, const struct ask_answer *a)
 	pooled_tell(pd);
 	if (a->rest_n > 0 && s->state == SESSION_RELAY)
 		relay_from_server(s, a->rest, a->rest_n);
-	if (s->state == SESSION_RELAY && pd->asking == QUESTION_NONE)
+	if (s->state == SESSION_RELAY && !pooled_is_asking(pd))
 		pooled_go_on(pd);
 	if (session_has(s, OBSERVER_REHOME))
 		pool_ops.on_quiet(s);
@@ -90,10 +92,9 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
 	struct pooled *pd = s->pooled;
-	bool ahead = pd->ahead;
+	bool ahead = pd->state == POOLED_REPLAYING_AHEAD;
 
-	pd->asking = QUESTION_NONE;
-	pd->ahead = false;
+	pooled_enter(pd, POOLED_SERVED);
 	if (a->failed && !a->lost && a->status == 'I' && !ahead) {
 		/* all of it was taken back: the connection is as it was */
 		if (was_cancelled(pd, a)) {
@@ -131,7 +132,7 @@ replay(struct pooled *pd, const struct buf *sql, bool ahead)
 	if (sql->failed)
 		session_close(pd->session, WHY_PROTOCOL, "Too many settings to be replayed.");
 	else
-		begin_asking(pd, QUESTION_SETTINGS, buf_view(sql), ahead);
+		begin_asking(pd, ahead ? POOLED_REPLAYING_AHEAD : POOLED_REPLAYING, buf_view(sql));
 }
 
 /* From what its server has to what it has, before anything else is said. */
@@ -154,6 +155,7 @@ pooled_attach(struct pooled *pd, struct server *sv)
 	struct buf sql = { .cap = CHANGE_CAP };
 	bool ahead = false;
 
+	pooled_enter(pd, POOLED_SERVED);
 	s->server = sv;
 	sv->session = s;
 	if (UNLIKELY(sv->is_cockroachdb))
@@ -276,9 +278,8 @@ on_probed(struct server *sv, const struct ask_answer *a)
 		return;
 	}
 	pd = s->pooled;
-	ahead = pd->ahead;
-	pd->asking = QUESTION_NONE;
-	pd->ahead = false;
+	ahead = pd->state == POOLED_PROBING_AHEAD;
+	pooled_enter(pd, POOLED_SERVED);
 	if (a->lost) {
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
@@ -303,12 +304,13 @@ pooled_settle(struct session *s)
 	struct pooled *pd = s->pooled;
 	struct buf sql = { .cap = QUESTION_CAP };
 
-	if (s->server == NULL || pd->asking != QUESTION_NONE ||
-	    !exchange_safe_point(&s->exchange) || !statements_settled(pd->statements) ||
+	if (s->server == NULL || pooled_is_asking(pd) || !exchange_safe_point(&s->exchange) ||
+	    !statements_settled(pd->statements) ||
 	    (pd->mode == POOL_SESSION && !pooled_was_reset(pd)))
 		return;
 	if (pooled_suspects(pd, &sql)) {
-		begin_asking(pd, QUESTION_PROBE, buf_view(&sql), !pooled_was_reset(pd));
+		begin_asking(pd, pooled_was_reset(pd) ? POOLED_PROBING : POOLED_PROBING_AHEAD,
+			     buf_view(&sql));
 	} else if (pd->mode == POOL_TRANSACTION && pd->pins == 0 &&
 		   !statements_pins(pd->statements)) {
 		let_go(pd);

@@ -106,8 +106,9 @@ pooled_cancel(struct session *s)
 {
 	struct pooled *pd = s->pooled;
 	struct slice held = buf_view(&pd->held);
-	size_t n = pd->waiting ? first_cycle(held) : 0;
-	bool skips = pd->waiting && n == 0 && has_message(held);
+	bool is_waiting = pd->state == POOLED_WAITING;
+	size_t n = is_waiting ? first_cycle(held) : 0;
+	bool skips = is_waiting && n == 0 && has_message(held);
 	struct buf b = { .cap = 1024 };
 	struct err e;
 

@@ -68,7 +68,8 @@ bool pooled_is_due(struct pooled *pd);
 
 /* ---- pooled_ask.c ---- */
 
-/* The server is this session's now; its settings may have to be replayed first (pd->asking). */
+/* The server is this session's now; its settings may have to be replayed first (POOLED_REPLAYING).
+ */
 void pooled_attach(struct pooled *pd, struct server *sv);
 /* It is nobody's, and goes back to its pool once all that was left on it is gone. `next`: settings
  * that it is given then, for whoever may come next. */

@@ -44,13 +44,13 @@ pool_on_server_drained(struct session *s)
 static bool
 pool_waits(const struct session *s)
 {
-	return s->pooled->waiting;
+	return s->pooled->state == POOLED_WAITING;
 }
 
 static const char *
 pool_doing(const struct session *s)
 {
-	return s->pooled->waiting ? "waiting" : NULL;
+	return s->pooled->state == POOLED_WAITING ? "waiting" : NULL;
 }
 
 static bool

@@ -446,7 +446,7 @@ stage_deadline(struct play *y)
 		return;
 	if (websocket_tick(&s->client) != 0)
 		session_abort(s, WHY_PING_TIMEOUT);
-	else if (s->pooled != NULL && s->pooled->waiting)
+	else if (s->pooled != NULL && s->pooled->state == POOLED_WAITING)
 		pooled_check_wait(s->pooled, late_us);
 	else
 		session_check_deadline(s, late_us);
