@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Accepting: connections of a worker's listening sockets become sessions. What a connection costs
- * before it has said anything is here: one accept4(), and one epoll_ctl() of its stream.
+ * Accepting: connections of a worker's listening sockets become sessions. A connection that has
+ * sent nothing yet costs one accept4(), and one epoll_ctl() of its stream.
  */
 #include "config.h"
 
@@ -33,8 +33,8 @@ socket_on_pause_over(evutil_socket_t fd, short what, void *arg)
 	event_add(&ls->ev, NULL);
 }
 
-/* Nothing is left to accept it with: the connection stays in the kernel's queue, and we look again
- * a little later instead of spinning. */
+/* There is no descriptor to accept with: the connections stay in the kernel's queue, and we try
+ * again a little later instead of spinning. */
 static void
 pause_accepting(struct listen_socket *ls)
 {
@@ -48,8 +48,8 @@ pause_accepting(struct listen_socket *ls)
 	event_add(&ls->pause, &a_little);
 }
 
-/* How many to accept now. One: to be told by accept4() that there was no second one would cost as
- * much as the first. Where the next turn finds more of them, twice as many, and so on. */
+/* How many to accept now. One at first: to learn from accept4() that there is no second one would
+ * cost as much as the first. If the next turn finds more, twice as many, and so on. */
 static unsigned
 how_many(struct listen_socket *ls)
 {
@@ -64,8 +64,8 @@ how_many(struct listen_socket *ls)
 	return ls->most;
 }
 
-/* Whether what it accepts now has to be tuned one by one: it was made before a reload that may have
- * changed what all of them inherit. */
+/* Whether accepted connections must be tuned one by one: the socket was made before a reload that
+ * may have changed the options that they inherit. */
 static bool
 tune(struct listen_socket *ls)
 {
@@ -79,7 +79,7 @@ tune(struct listen_socket *ls)
 	return true;
 }
 
-/* Where there are no descriptors left, one of the reserve: it may be an administrator. */
+/* Where no descriptor is left, take one of the reserve: the client may be an administrator. */
 static int
 accept_connection(const struct listen_socket *ls, struct sockaddr_storage *sa)
 {
@@ -98,7 +98,7 @@ accept_connection(const struct listen_socket *ls, struct sockaddr_storage *sa)
 	return fd;
 }
 
-/* False: there is none, or none can be taken. */
+/* False: there is none, or it cannot be accepted. */
 static bool
 accept_one(struct listen_socket *ls, bool alone)
 {

@@ -105,7 +105,7 @@ unknown(const char *word, struct slice name, struct err *e)
 	return -1;
 }
 
-/* Where several actions are asked for, one that only prints wins over one that does something. */
+/* Where several actions are given, one that only prints wins over one that does something. */
 static void
 take(struct args *out, const struct arg *a, const char *value)
 {
@@ -133,7 +133,7 @@ take(struct args *out, const struct arg *a, const char *value)
 	}
 }
 
-/* One option, "--name", "--name=value" or "-c"; *next is the word behind it, NULL at the end.
+/* One option, "--name", "--name=value" or "-c"; *next is the following word, NULL at the end.
  * Returns how many words were used, -1 on error. */
 static int
 parse_option(const char *word, const char *next, struct args *out, struct err *e)

@@ -13,10 +13,10 @@
 
 enum action {
 	ACTION_RUN,
-	ACTION_CHECK,            /* -c: load the configuration, say what is wrong, exit */
-	ACTION_IMPORT_PGBOUNCER, /* config.path is a pgbouncer.ini: print ours */
+	ACTION_CHECK,            /* -c: load the configuration, report errors, exit */
+	ACTION_IMPORT_PGBOUNCER, /* config.path is a pgbouncer.ini: print our configuration */
 	ACTION_DUMP_STATES,      /* graphviz of the state machines */
-	ACTION_VERSION,          /* from here on: args_answer() has the whole answer */
+	ACTION_VERSION,          /* from here on: args_answer() gives the whole answer */
 	ACTION_HELP,
 	ACTION_HELP_CONFIG,
 	ACTION_DUMP_SAMPLE,   /* conf/meridian.conf */
@@ -27,16 +27,16 @@ enum action {
 
 struct args {
 	enum action action;
-	bool crash_points; /* migrations obey MERIDIAN_CRASH_AT */
+	bool crash_points; /* migrations read MERIDIAN_CRASH_AT */
 	struct config_args config;
 };
 
 /* Read the command line; strings are borrowed from argv or owned by *out (args_fini). On error *e
- * says what was wrong, and the exit status is 2, as getopt programs have it. */
+ * says what was wrong; the exit status is then 2, as with other getopt programs. */
 int args_parse(int argc, char **argv, struct args *out, struct err *e) MUST_CHECK;
 void args_fini(struct args *a);
 
-/* The text that answers an action that only prints; false where the action is another. */
+/* The text that answers an action that only prints; false: the action does more. */
 bool args_answer(enum action action, struct buf *out);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The control thread's loop: what happens, and the publication of a new world after each change.
- * What the operator said is kept in proxy/steer.c, requests of the console are carried out in
- * proxy/requests.c.
+ * The control thread's loop: its events, and the publication of a new world after each change.
+ * proxy/steer.c keeps what the operator has ordered, proxy/requests.c carries out requests of the
+ * console.
  */
 #include "config.h"
 
@@ -155,8 +155,8 @@ control_on_signal(evutil_socket_t fd, short what, void *arg)
 		break;
 	case SIGTERM:
 	case SIGINT:
-		/* drain: idle sessions now, the others as they become idle; a second signal ends
-		 * them */
+		/* drain: end idle sessions now, the others as they become idle; a second signal
+		 * ends them all */
 		log_msg(LOG_LEVEL_INFO, "%s: draining", fd == SIGTERM ? "SIGTERM" : "SIGINT");
 		control_shutdown(c, true, c->stopping > 0 ? 0 : grace > 0 ? grace : -1);
 		break;
@@ -263,7 +263,8 @@ control_on_first_round_timer(evutil_socket_t fd, short what, void *arg)
 	loop_stop(c->loop);
 }
 
-/* So that the first session finds nodes that are known: one round of probes, bounded. */
+/* One round of probes, of limited length, so that the first sessions find nodes whose state is
+ * known. */
 void
 control_look_around(struct control *c)
 {
@@ -292,9 +293,9 @@ control_run(struct control *c)
 	datafiles_watch(c);
 	c->serving = true;
 	notifier_say(c->notifier, "READY=1");
-	/* until the last worker is done: while they drain, a second signal ends what is left */
+	/* until the last worker is done: during the drain a second signal ends what is left */
 	loop_run(c->loop);
-	/* what is signalled from here on is late: it must not end us half cleaned up */
+	/* a signal from here on must not end the process while it cleans up */
 	sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, NULL);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)

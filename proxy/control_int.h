@@ -21,74 +21,74 @@ struct control {
 	const struct config_args *args;
 	struct loop *loop;
 	struct mailbox *mail;
-	struct notifier *notifier; /* to whoever supervises us */
+	struct notifier *notifier; /* to the supervisor, such as systemd */
 	struct config *config;     /* one reference each */
-	struct config *begun;      /* what the process began with */
+	struct config *begun;      /* what the process started with */
 	struct tlsset *tls;
 	struct gazetteer *gazetteer; /* or NULL */
 	struct geo *geo;             /* or NULL */
 	char gazetteer_complaint[512],
-	    geo_complaint[512];   /* what the log has been told of files that do not open */
-	struct event files_timer; /* look at the files; armed while any is configured */
-	struct topology *base;    /* what the configuration alone says */
+	    geo_complaint[512];   /* what the log was told about files that do not open */
+	struct event files_timer; /* to look at the files; armed while any is configured */
+	struct topology *base;    /* what the configuration alone says of regions and nodes */
 	struct prober *prober;
 	struct resolver *resolver;
 	struct fleet *fleet; /* as configured; NULL: no peers */
 	struct resolver *fleet_resolver;
-	struct steer steer;              /* what the operator said */
+	struct steer steer;              /* what the operator has ordered */
 	struct paused_list paused;       /* … and what is paused */
-	struct control_request *waiting; /* PROBE, until the round is over */
+	struct control_request *waiting; /* the PROBE to be answered when the round is over */
 	uint64_t version;
 	uint32_t last_node_id;
 	int workers_done;
-	unsigned stopping; /* how often it was asked to */
-	bool serving;      /* the first look around is over */
+	unsigned stopping; /* how often the process was asked to stop */
+	bool serving;      /* the first round of probes is over */
 };
 
-/* Takes the configuration; `args` must outlive it. Checks what start-up must find right (TLS files,
- * GeoIP files). NULL and *e. */
+/* Takes the configuration; `args` must outlive it. Checks what has to be right at the start (TLS
+ * files, GeoIP files). NULL and *e. */
 struct control *control_new(struct meridian *process, const struct config_args *args,
 			    struct config *take_config, struct err *e);
 void control_free(struct control *c);
-/* One round of name look-ups and probes, at most 3 s. */
+/* One round of name look-ups and probes, for at most 3 s. */
 void control_look_around(struct control *c);
-/* Until every worker is done. */
+/* Runs until every worker is done. */
 void control_run(struct control *c);
-/* After that: carry out the letters that the loop did not see. True where there were any. */
+/* After control_run(): carry out the letters that the loop did not get. True: there were any. */
 bool control_deliver(struct control *c);
 void control_shutdown(struct control *c, bool drain_idle, int64_t grace_us);
 
 /* requests.c: any thread. */
 void requests_post(struct control *c, struct control_request *take_request);
 
-/* datafiles.c */
-/* Open the files that the configuration names: 0, or -1 and *e. A gazetteer that is merely the
+/* ---- datafiles.c ---- */
+/* Open the files that the configuration names: 0, or -1 and *e. A gazetteer that is only the
  * default may be missing. */
 int datafiles_open(const struct conf_main *conf, struct gazetteer **gazetteer, struct geo **geo,
 		   struct err *e);
-/* Say what is open, and what is missing. */
+/* Log which files are open, and which are missing. */
 void datafiles_init(struct control *c);
-/* Have the gazetteer that the configuration wants; one that does not open leaves the old one. True
- * where there is another one now. */
+/* Open the gazetteer that the configuration wants; if that fails, the old one stays. True: there is
+ * another one now. */
 bool datafiles_take_gazetteer(struct control *c);
-/* Look at the files from time to time where the configuration wants any, else sleep. */
+/* Look at the files from time to time if the configuration has any; else stop the timer. */
 void datafiles_watch(struct control *c);
 
-/* reload.c */
-/* Takes the references; `take_geo` NULL keeps the databases in use where the configuration names
+/* ---- reload.c ---- */
+/* Takes the references; `take_geo` NULL keeps the open databases where the configuration names
  * any. */
 void control_take(struct control *c, struct config *take_config, struct tlsset *take_tls,
 		  struct geo *take_geo);
 /* Tell the prober which addresses to watch. */
 void control_watch(struct control *c);
-/* Take a configuration into use; -1 and *e: the running one stays. said: what has changed and what
- * waits for a restart, or NULL. */
+/* Take a configuration into use. -1 and *e: the running one stays (INV-18). said: what has changed
+ * and what needs a restart, or NULL. */
 int control_adopt(struct control *c, struct config *take_config, struct err *said, struct err *e);
 int control_reload(struct control *c, struct err *said, struct err *e);
 
-/* requests.c */
+/* ---- requests.c ---- */
 void requests_on_round(struct control *c);
-/* Answer those that wait for something that will not come. */
+/* Answer the requests that wait for an event that will not come any more. */
 void requests_drop(struct control *c);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * The data files that the control thread keeps open for the workers: the gazetteer and the GeoIP
  * databases. It looks at them from time to time; one that was replaced (by rename) is opened anew,
- * and what does not open leaves the old one in use.
+ * and if that fails, the old one stays in use.
  */
 #include "config.h"
 
@@ -27,12 +27,12 @@ is_automatic(const struct conf_main *conf)
 	return conf->gazetteer != NULL && strcmp(conf->gazetteer, "auto") == 0;
 }
 
-/* Where the file lies as seen from the program's folder: in the tree that it was built in, and
- * where an installation stands elsewhere than it was configured for (DESTDIR, a moved prefix). */
+/* The file's path from the program's folder: in the tree where it was built, or in an installation
+ * that is not where it was configured for (DESTDIR, a moved prefix). */
 static const char *const beside_program[] = { "routing/gazetteer.dat",
 					      "../share/" PACKAGE "/gazetteer.dat" };
 
-/* The file that belongs to this program; `to` may hold its path. */
+/* The gazetteer that belongs to this program; `to` may hold its path. */
 static const char *
 own_gazetteer(struct path *to)
 {
@@ -49,7 +49,7 @@ own_gazetteer(struct path *to)
 	return INSTALLED_FILE;
 }
 
-/* NULL: none is wanted. */
+/* NULL: no gazetteer is wanted. */
 static const char *
 gazetteer_path(const struct conf_main *conf, struct path *room)
 {
@@ -78,7 +78,7 @@ datafiles_open(const struct conf_main *conf, struct gazetteer **gazetteer, struc
 	return -1;
 }
 
-/* Say once what does not open. */
+/* Log once what does not open. */
 static void
 complain(char told[512], const char *prefix, const char *what)
 {
@@ -132,7 +132,7 @@ take_geo(struct control *c)
 		return false;
 	fresh = geo_open(&c->config->main.geoip, &e);
 	if (fresh == NULL) {
-		/* without any the reload has complained: it is tried again until there is one */
+		/* while no database is open it is tried again; the reload has logged why */
 		if (c->geo != NULL)
 			complain(c->geo_complaint, "keeping the GeoIP databases in use", e.msg);
 		return false;
@@ -175,7 +175,7 @@ datafiles_watch(struct control *c)
 	const struct conf_main *conf = &c->config->main;
 	struct path room;
 
-	/* the installed gazetteer comes with the program: a reload looks at it */
+	/* the installed gazetteer comes with the program: only a reload looks at it */
 	if (conf->geoip.n == 0 && (is_automatic(conf) || gazetteer_path(conf, &room) == NULL))
 		event_del(&c->files_timer);
 	else if (!event_pending(&c->files_timer, EV_TIMEOUT, NULL))

@@ -33,12 +33,12 @@
 #include "proxy/session/states.h"
 #include "routing/geo.h"
 
-/* What is kept of auth_query. */
+/* For the cache of auth_query. */
 #define CACHED_USERS_MAX   20000
 #define CACHED_MISSING_MAX 2000
 
-/* Every connection is a descriptor: take as many as the system lets us. Secrets are in this memory:
- * no core file. */
+/* Every connection needs a descriptor: raise the limit as far as allowed. Secrets are in this
+ * memory: no core files (INV-20). */
 static void
 set_limits(void)
 {
@@ -52,8 +52,7 @@ set_limits(void)
 	}
 }
 
-/* Signals are for the control thread: the others, started with all of them blocked, never see one.
- */
+/* The control thread alone gets signals: the other threads are started with all of them blocked. */
 static void
 start_threads(struct meridian *m)
 {
@@ -74,8 +73,8 @@ start_threads(struct meridian *m)
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-/* No loop runs any more, and letters are still under way, some of them with a way back: they are
- * delivered while all whom they can reach are there. */
+/* No loop runs any more, but letters may be on their way, some to be answered: they are delivered
+ * while their receivers still exist. */
 static void
 deliver_letters(struct meridian *m)
 {
@@ -99,7 +98,7 @@ log_start(const struct meridian *m, const struct listeners *l)
 		log_msg(LOG_LEVEL_INFO, "listening on %s", l->shown.v[i]);
 }
 
-/* What all workers need to know who their clients are. */
+/* What all workers need to authenticate their clients. */
 static void
 make_auth(struct meridian *m, const struct config_args *args)
 {
@@ -122,7 +121,7 @@ free_auth(struct meridian *m)
 	throttle_free(m->throttle);
 }
 
-/* After the control thread: everybody else. */
+/* After the control thread has ended: end all other threads. */
 static void
 end_threads(struct meridian *m)
 {
@@ -136,7 +135,7 @@ end_threads(struct meridian *m)
 		worker_free(m->workers[i]);
 }
 
-/* Who we are among those that had, or will have, our peer_id. */
+/* Choose the number that tells this process from earlier and later ones with the same peer_id. */
 static void
 take_life(struct meridian *m)
 {
@@ -198,7 +197,7 @@ serve(const struct args *args, struct config *take_config)
 	return 0;
 }
 
-/* Beyond what reading it has found: whether certificates fit their keys and databases open. */
+/* Checks that go beyond reading the file: certificates fit their keys, databases open. */
 static int
 check(struct config *take_config)
 {
@@ -264,7 +263,7 @@ main(int argc, char **argv)
 		return 1;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGHUP, SIG_IGN); /* until the control thread listens for them */
+	(void)signal(SIGHUP, SIG_IGN); /* until the control thread handles it */
 	(void)signal(SIGUSR1, SIG_IGN);
 	set_limits();
 	if (args.action == ACTION_RUN)

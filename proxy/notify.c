@@ -14,22 +14,22 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* RELOADING=1 and READY=1: what came before them says nothing any more. */
+/* RELOADING=1 and READY=1: they replace what was to be sent before. */
 #define KEPT_MAX 2
 
 struct notifier {
 	struct loop *loop;
 	struct sockaddr_un to;
-	socklen_t to_len; /* 0: nobody */
+	socklen_t to_len; /* 0: there is no supervisor */
 	int fd;           /* or -1 */
-	struct event ev;  /* it has room again */
+	struct event ev;  /* the socket has room again */
 	char kept[KEPT_MAX][128];
 	unsigned nkept;
 };
 
 static void notifier_on_room(evutil_socket_t fd, short what, void *arg);
 
-/* A supervisor that was replaced has another socket by the same name. */
+/* A supervisor that was restarted has another socket of the same name: close ours. */
 static void
 hang_up(struct notifier *n)
 {
@@ -56,7 +56,7 @@ call_up(struct notifier *n)
 	return true;
 }
 
-/* False: there is no room for it now. */
+/* False: the socket has no room now. */
 static bool
 say(struct notifier *n, const char *word)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Taking a configuration into use, at the start, by reload and by SET: the base topology that it
- * describes, TLS contexts, GeoIP files, and what the prober and the resolver shall watch. A
- * configuration that cannot be used changes nothing.
+ * describes, TLS contexts, GeoIP files, and what the prober and the resolver watch. A configuration
+ * that cannot be used changes nothing (INV-18).
  */
 #include "config.h"
 
@@ -23,7 +23,7 @@
 #include "proxy/process/fleet.h"
 #include "routing/places.h"
 
-/* New names of a reload: longer than this the control thread does not stand still for them. */
+/* The longest that the control thread waits for new names of a reload to be resolved. */
 #define RESOLVE_MAX_US (USEC_PER_SEC / 2)
 
 /* The counters and the identity of a node outlive snapshots and reloads. */
@@ -65,8 +65,8 @@ add_region(struct control *c, struct topology *t, const struct conf_region *conf
 	}
 }
 
-/* Where the proxy stands: a configured region, or the one that is nearest to a cloud region that is
- * not configured. -1: unknown. */
+/* The region of this proxy: a configured one, or the one nearest to a cloud region that is not
+ * configured. -1: not known. */
 static int
 self_region(const struct topology *t, const char *name)
 {
@@ -91,7 +91,7 @@ self_region(const struct topology *t, const char *name)
 	return nearest;
 }
 
-/* What the configuration alone says: regions and nodes, nothing known of them yet. */
+/* Regions and nodes as the configuration names them, with no facts about them yet. */
 static struct topology *
 build_base(struct control *c, const struct config *config)
 {
@@ -130,7 +130,7 @@ watch(struct control *c, const struct topology *t)
 	free(regions);
 }
 
-/* The prober dials addresses, so it is told what the resolver has found. */
+/* The prober dials addresses: give it those that the resolver has found. */
 void
 control_watch(struct control *c)
 {
@@ -141,7 +141,7 @@ control_watch(struct control *c)
 	topology_unref(t);
 }
 
-/* The other proxies: who stays keeps what was counted of him. */
+/* The other proxies; peers that stay keep their counters. */
 static void
 take_fleet(struct control *c, const struct conf_main *conf)
 {
@@ -155,7 +155,7 @@ take_fleet(struct control *c, const struct conf_main *conf)
 	topology_unref(nodes);
 }
 
-/* Take a configuration into use; the references are ours from now on. */
+/* Take a configuration into use; takes the references. */
 void
 control_take(struct control *c, struct config *take_config, struct tlsset *take_tls,
 	     struct geo *take_geo)
@@ -177,7 +177,7 @@ control_take(struct control *c, struct config *take_config, struct tlsset *take_
 	log_set_level((enum log_level)take_config->main.log_level);
 	resolver_configure(c->resolver, base, take_config->main.dns_max_ttl);
 	take_fleet(c, &take_config->main);
-	/* sessions that come right behind the reload find new names resolved, as a rule */
+	/* so that sessions right after the reload usually find new names resolved */
 	if (c->serving)
 		resolver_wait(c->resolver, RESOLVE_MAX_US);
 	control_watch(c);
@@ -220,8 +220,8 @@ summarize(size_t changed, size_t waiting, struct err *said)
 		err_set(said, SQLSTATE_SUCCESS, "%s, %zu %s for a restart", first, waiting, verb);
 }
 
-/* Which settings are different from now on, and which of them, whenever they were changed, wait for
- * a restart: to the log, and to whoever asked for it (NULL: nobody wants to know what waits). */
+/* Which settings have changed, and which of all changes need a restart: to the log, and to the
+ * caller (`said`; NULL: it does not ask). */
 static void
 tell_changes(const struct control *c, const struct config *to, struct err *said)
 {
@@ -243,7 +243,7 @@ tell_changes(const struct control *c, const struct config *to, struct err *said)
 	buf_fini(&later);
 }
 
-/* Every listener that has come or gone. */
+/* Refuses added and removed listeners, which need a restart. */
 static int
 other_listeners(const struct control *c, const struct config *to, struct err *e)
 {
@@ -283,9 +283,9 @@ control_adopt(struct control *c, struct config *take_config, struct err *said, s
 	tell_changes(c, take_config, said);
 	take_config->version = c->config->version + 1;
 	control_take(c, take_config, tls, geo);
-	c->gazetteer_complaint[0] = '\0'; /* who asks anew is told anew */
+	c->gazetteer_complaint[0] = '\0'; /* so that what still does not open is logged again */
 	(void)datafiles_take_gazetteer(c);
-	/* whoever was locked out of the nodes is locked out here at once */
+	/* a user that was locked out at the nodes is locked out here at once */
 	authcache_sweep(c->process->authcache, 0, clock_us());
 	descriptors_warn(c->process->descriptors, take_config);
 	control_publish(c, true);
@@ -309,7 +309,7 @@ control_reload(struct control *c, struct err *said, struct err *e)
 
 	snprintf(word, sizeof(word), "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_us());
 	notifier_say(c->notifier, word);
-	/* it takes a descriptor or two to read a configuration that allows more of them */
+	/* reading a configuration that allows more descriptors needs one or two */
 	descriptors_make_room(c->process->descriptors);
 	fresh = config_load(c->args, e);
 	if (fresh != NULL)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Requests of the console, carried out on the control thread: one function per verb, in a table.
+ * Requests of the console, carried out on the control thread: a table with one function for each
+ * verb.
  */
 #include "config.h"
 
@@ -11,7 +12,7 @@
 #include "protocol/sqlstate.h"
 #include "proxy/control_int.h"
 
-/* True: answered now; false: kept, the answer follows. */
+/* True: it was answered; false: it is kept, and answered later. */
 typedef bool (*verb_fn)(struct control *c, struct control_request *r);
 
 static void
@@ -20,7 +21,7 @@ answer(struct control_request *take_request)
 	worker_post(take_request->from, &take_request->letter, take_request->reply);
 }
 
-/* The configured spelling of a region or node that the operator named. */
+/* The configured spelling of the region or node that the operator has named. */
 static const char *
 find_subject(struct control *c, const struct control_request *r, struct err *e)
 {
@@ -138,7 +139,7 @@ do_shutdown(struct control *c, struct control_request *r)
 	int64_t grace = c->config->main.shutdown_timeout;
 	bool wait = r->wait;
 
-	/* who is held never ends, and the last console would go before a RESUME */
+	/* a paused session never ends, and the last console that could RESUME would be closed */
 	if (wait && paused_any(&c->paused)) {
 		r->failed = true;
 		err_set(&r->err, SQLSTATE_OBJECT_NOT_IN_STATE,
@@ -147,7 +148,7 @@ do_shutdown(struct control *c, struct control_request *r)
 		return true;
 	}
 	log_msg(LOG_LEVEL_INFO, "SHUTDOWN%s by the console", wait ? " WAIT" : "");
-	answer(r); /* it is the console's from here on */
+	answer(r); /* from here on it belongs to the console */
 	control_shutdown(c, false, !wait ? 0 : grace > 0 ? grace : -1);
 	return false;
 }
@@ -218,7 +219,7 @@ answer_waiting(struct control *c, bool failed)
 	c->waiting = NULL;
 }
 
-/* A round of probes is over where every node has answered or failed: PROBE is answered now. */
+/* A round of probes is over when every node has answered or failed: PROBE is answered now. */
 void
 requests_on_round(struct control *c)
 {

@@ -29,7 +29,7 @@ struct said_override {
 	int64_t until_us;
 };
 
-/* Kept when the place is "", so that an older epoch does not come back. */
+/* Kept even where the place is "", so that an older epoch is not taken again. */
 struct said_authority {
 	LIST_ENTRY(said_authority) next;
 	char *database, *place, *newdb;
@@ -96,7 +96,7 @@ find_drain(struct steer *s, const char *name, bool node)
 	return NULL;
 }
 
-/* The time to leave is over: end the sessions that are still there. */
+/* The deadline of a drain: end the sessions that are still there. */
 static void
 drain_on_deadline(evutil_socket_t fd, short what, void *arg)
 {
@@ -142,7 +142,8 @@ steer_undrain(struct steer *s, const char *name, bool node)
 	return true;
 }
 
-/* The form in which values are compared: folded cities, upper-case countries, blocks as printed. */
+/* Normalises a value for comparison: folded cities, upper-case countries, address blocks as they
+ * are printed. */
 static int
 normalize(enum override_kind kind, const char *value, char to[PLACE_NAME_MAX], struct err *e)
 {

@@ -70,7 +70,7 @@ worker_publish(struct worker *w, struct world *take_world, bool wake)
 	worker_post(w, &l->letter, on_refresh);
 }
 
-/* A drain is over with the last session that is not a console. */
+/* A drain is over when the last session that is not a console has ended. */
 static void
 check_drained(struct worker *w)
 {
@@ -88,14 +88,14 @@ check_drained(struct worker *w)
 	worker_check_done(w);
 }
 
-/* Of two times of which 0 is none. */
+/* The shorter of two times, of which 0 means none. */
 static int64_t
 shorter(int64_t a, int64_t b)
 {
 	return a == 0 || (b > 0 && b < a) ? b : a;
 }
 
-/* How often deadlines must be looked at: a quarter of the shortest; 0: nothing has one. */
+/* How often deadlines must be looked at: a quarter of the shortest; 0: there is none (INV-19). */
 static int64_t
 sweep_interval(const struct worker *w)
 {
@@ -147,12 +147,13 @@ arm_sweep(struct worker *w)
 	event_add(&w->sweep, &tv);
 }
 
-/* Whether a drain ends it now. Who has only connected, and said nothing for a while, would be
- * refused when it speaks; who is at its login would be idle, and ended, right after it. */
+/* Whether a drain ends the session now. A client that has connected and sent nothing for a while
+ * would be refused when it sends something; one that is logging in would be idle, and ended, right
+ * after its login. */
 static bool
 is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 {
-	/* replication has no end of its own, and whoever follows comes again */
+	/* replication does not end by itself, and a follower connects again */
 	bool streams =
 	    s->state == SESSION_RELAY && exchange_activity(&s->exchange) == EXCHANGE_REPLICATING;
 
@@ -164,7 +165,7 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 		return false;
 	if (s->state < SESSION_ATTACHING)
 		return now_us - s->quiet_since_us > DRAIN_SILENCE_US;
-	/* an answer that would have come by now, or never comes */
+	/* its answer would have come by now, or will never come */
 	if (s->state == SESSION_RELAY && !session_is_pooled(s) &&
 	    (exchange_is_in_doubt(&s->exchange) || exchange_is_stranded(&s->exchange)))
 		return w->drain_idle && now_us - s->quiet_since_us > DRAIN_SILENCE_US;
@@ -325,7 +326,7 @@ worker_main(void *arg)
 	struct worker *w = arg;
 	char name[16];
 
-	/* as `top -H` and a debugger show it */
+	/* shown by `top -H` and by debuggers */
 	snprintf(name, sizeof(name), "worker/%d", w->id);
 	(void)pthread_setname_np(pthread_self(), name);
 	accept_begin(w);

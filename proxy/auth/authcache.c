@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* the default falls through its switch, which clang warns of */
+/* uthash's default hash falls through its switch, which clang warns of */
 #define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
@@ -23,7 +23,7 @@ struct answer {
 };
 
 struct table {
-	struct answer *answers; /* the one that was not used for longest comes first */
+	struct answer *answers; /* ordered by last use, the oldest first */
 	uint64_t seed;
 	size_t max;
 	int64_t ttl_max_us;
@@ -95,34 +95,12 @@ drop(struct table *t, struct answer *a)
 	free(a);
 }
 
-static void
-add(struct table *t, struct slice key, struct authrecord *take_record, int64_t now_us)
-{
-	struct answer *a = xcalloc(1, sizeof(*a) + key.n);
-	uint32_t hash = hash_slice(t->seed, key);
-
-	while (HASH_COUNT(t->answers) >= t->max)
-		drop(t, t->answers);
-	a->record = take_record;
-	a->fetched_at_us = now_us;
-	memcpy(a->key, key.p, key.n);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->answers, a->key, key.n, hash, a);
-}
-
 static bool
 is_fresh(const struct table *t, const struct answer *a, int64_t ttl_us, int64_t now_us)
 {
 	if (ttl_us > t->ttl_max_us)
 		ttl_us = t->ttl_max_us;
 	return now_us - a->fetched_at_us < ttl_us;
-}
-
-/* It was used: it goes to the end of the order. */
-static void
-touch(struct table *t, struct answer *a)
-{
-	HASH_DEL(t->answers, a);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->answers, a->key, a->hh.keylen, a->hh.hashv, a);
 }
 
 static struct answer *
@@ -136,7 +114,9 @@ take_fresh(struct table *t, struct slice key, int64_t ttl_us, int64_t now_us)
 		drop(t, a);
 		return NULL;
 	}
-	touch(t, a);
+	/* to the end of the order */
+	HASH_DEL(t->answers, a);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->answers, a->key, a->hh.keylen, a->hh.hashv, a);
 	return a;
 }
 
@@ -162,11 +142,20 @@ authcache_get(struct authcache *c, struct slice key, int64_t ttl_us, int64_t now
 void
 authcache_put(struct authcache *c, struct slice key, struct authrecord *take_record, int64_t now_us)
 {
+	struct table *t = take_record != NULL ? &c->found : &c->missing;
+	struct answer *a = xcalloc(1, sizeof(*a) + key.n);
+	uint32_t hash = hash_slice(t->seed, key);
+
 	BUG_ON(key.n > AUTHCACHE_KEY_MAX);
+	a->record = take_record;
+	a->fetched_at_us = now_us;
+	memcpy(a->key, key.p, key.n);
 	pthread_mutex_lock(&c->lock);
 	drop(&c->found, find(&c->found, key));
 	drop(&c->missing, find(&c->missing, key));
-	add(take_record != NULL ? &c->found : &c->missing, key, take_record, now_us);
+	while (HASH_COUNT(t->answers) >= t->max)
+		drop(t, t->answers);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->answers, a->key, key.n, hash, a);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What auth_query has answered, kept for a while: users with their secrets, and names that are no
- * user. One for the process, for any thread: a lock around two tables, taken when a login begins.
+ * The answers of auth_query, kept for a while: users with their secrets, and names that are no
+ * user. The process has one cache, for any thread: a lock around two tables, taken when a login
+ * begins.
  *
  * Both tables are bounded; the answer that was not used for longest makes room. Names that are no
- * user have a table of their own, so that who invents names crowds out nobody who has one.
- * Knows no clock: the time is a parameter. Secrets are wiped with the last reference.
+ * user have a table of their own, so that a client that invents names cannot crowd out real users.
+ *
+ * It knows no clock: the time is a parameter. Secrets are wiped with the last reference (INV-20).
  */
 #ifndef PROXY_AUTH_AUTHCACHE_H
 #define PROXY_AUTH_AUTHCACHE_H
@@ -19,10 +21,10 @@
 #include "proxy/auth/authfile.h"
 
 #define AUTHCACHE_KEY_MAX 512
-/* That there is no such user is kept for so long at most: somebody may be about to create it. */
+/* The longest time to remember that a user does not exist: it may be created meanwhile. */
 #define AUTHCACHE_MISSING_MAX_US INT64_C(5000000)
 
-/* A user as auth_query has told it. Immutable; references may be taken and given by any thread. */
+/* A user as auth_query has returned it. Immutable; any thread may take and give back references. */
 struct authrecord {
 	struct refcount refs;
 	int64_t fetched_at_us;
@@ -30,8 +32,8 @@ struct authrecord {
 	char name[AUTHFILE_NAME_MAX + 1];
 };
 
-/* NULL and *e where the text is no secret; it is never quoted. About a millisecond for plain text.
- * `secret` is that of authfile_load(). */
+/* NULL and *e: the text is no secret; *e does not quote it. Takes about a millisecond for plain
+ * text. `secret` is that of authfile_load(). */
 struct authrecord *authrecord_new(struct slice name, struct slice text,
 				  const uint8_t secret[SCRAM_KEY_BYTES], int64_t now_us,
 				  struct err *e) MUST_CHECK;
@@ -45,16 +47,16 @@ void authcache_free(struct authcache *c); /* accepts NULL */
 
 enum authcached { AUTHCACHED_NOT, AUTHCACHED_FOUND, AUTHCACHED_MISSING };
 
-/* What is known of a key (bytes that say who is asked about what) and not older than `ttl_us`.
+/* What is known for a key (bytes that name the question and the user) and not older than `ttl_us`.
  * FOUND: *out is a reference of the caller's. */
 enum authcached authcache_get(struct authcache *c, struct slice key, int64_t ttl_us, int64_t now_us,
 			      struct authrecord **out);
-/* Keep an answer; take_record NULL: there is no such user. Replaces what was known. */
+/* Keep an answer; take_record NULL: there is no such user. Replaces an earlier one. */
 void authcache_put(struct authcache *c, struct slice key, struct authrecord *take_record,
 		   int64_t now_us);
-/* Forget what is older than `ttl_us`. */
+/* Drop what is older than `ttl_us`. */
 void authcache_sweep(struct authcache *c, int64_t ttl_us, int64_t now_us);
-/* Every user that is known, under the lock. */
+/* Calls `visit` for every known user, under the lock. */
 void authcache_walk(struct authcache *c, void (*visit)(const struct authrecord *r, void *arg),
 		    void *arg);
 size_t authcache_count(struct authcache *c, bool missing);

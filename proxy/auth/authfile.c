@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* the default falls through its switch, which clang warns of */
+/* uthash's default hash falls through its switch, which clang warns of */
 #define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
@@ -33,7 +33,7 @@ struct authfile {
 	size_t plain, md5, verifiers;
 };
 
-/* Where a message points to. */
+/* Where in the file a message points. */
 struct place {
 	const char *file;
 	unsigned line;
@@ -45,9 +45,9 @@ expected(struct err *e, const struct place *at, const char *what, const char *fo
 	return err_set(e, "F0000", "%s:%u: expected %s, found %s", at->file, at->line, what, found);
 }
 
-/* Fields. */
+/* ---- fields ---- */
 
-/* Take a quoted field off *rest and write it, its doubled quotes made single, to `to`, which has
+/* Take a quoted field off *rest and write it, with doubled quotes made single, to `to`, which has
  * room for `size` bytes. Returns what is wrong, or NULL. */
 static const char *
 take_quoted(struct slice *rest, char *to, size_t size, size_t *n)
@@ -95,7 +95,8 @@ make_from_plain(struct slice text, const uint8_t secret[SCRAM_KEY_BYTES], struct
 	struct scram_verifier mock;
 
 	if (!md5_secret(name, text, u->md5))
-		u->md5[0] = '\0'; /* a library without MD5: the method md5 will not do */
+		/* the library has no MD5: the method md5 is not available to this user */
+		u->md5[0] = '\0';
 	u->was_plain = true;
 	u->credential = credential_new_password(text);
 	scram_verifier_mock(name, secret, &mock);
@@ -110,7 +111,7 @@ authfile_user_init(struct authfile_user *u, struct slice text,
 	u->kind = AUTHFILE_SCRAM;
 	if (looks_like_md5(text)) {
 		u->kind = AUTHFILE_MD5;
-		/* what is hashed with the salt is the text, in lower case as PostgreSQL has it */
+		/* PostgreSQL hashes the hex text, in lower case, together with the salt */
 		for (size_t i = 0; i < text.n; i++)
 			u->md5[i] = (char)(text.p[i] | 0x20);
 		u->credential = credential_new_md5(u->md5);
@@ -132,7 +133,7 @@ authfile_user_fini(struct authfile_user *u)
 	explicit_bzero(u, sizeof(*u));
 }
 
-/* The table. */
+/* ---- the table ---- */
 
 static HOT struct entry *
 find(const struct authfile *f, const char *name, size_t n)
@@ -300,7 +301,7 @@ authfile_free(struct authfile *f)
 	free(f);
 }
 
-/* The file. */
+/* ---- the file ---- */
 
 static int
 open_file(const char *path, size_t *size, struct err *e)
@@ -331,7 +332,7 @@ open_file(const char *path, size_t *size, struct err *e)
 	return fd;
 }
 
-/* Up to `size` bytes; what is appended while we read is left for the next reload. */
+/* Read up to `size` bytes; what is appended meanwhile is left for the next reload. */
 static ssize_t
 read_all(int fd, char *to, size_t size)
 {

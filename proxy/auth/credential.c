@@ -12,11 +12,11 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* Each node of a fleet may have made a salt of its own for one password. */
+/* Each node of a fleet may have its own salt for one password. */
 #define MADE_MAX 16
 
 struct credential_made {
-	unsigned n, next; /* full: the oldest goes */
+	unsigned n, next; /* when full, the oldest is overwritten */
 	struct {
 		struct scram_challenge ask;
 		struct scram_keys keys;
@@ -55,7 +55,7 @@ credential_new_md5(const char *md5)
 	struct credential *c = make(CREDENTIAL_MD5, slice_of("", 0));
 
 	BUG_ON(!text_copy(c->md5, sizeof(c->md5), slice_str(md5)));
-	/* the digits are hashed again as PostgreSQL writes them */
+	/* PostgreSQL hashes the digits in lower case */
 	for (char *p = c->md5; *p != '\0'; p++) {
 		if (*p >= 'A' && *p <= 'F')
 			*p = (char)(*p - 'A' + 'a');
@@ -93,19 +93,15 @@ credential_unref(struct credential *c)
 	free(c);
 }
 
-static bool
-same_challenge(const struct scram_challenge *a, const struct scram_challenge *b)
-{
-	return a->iterations == b->iterations && a->salt_len == b->salt_len &&
-	       memcmp(a->salt, b->salt, a->salt_len) == 0;
-}
-
 /* With the lock held. */
 static const struct scram_keys *
 find(const struct credential_made *made, const struct scram_challenge *ask)
 {
 	for (unsigned i = 0; made != NULL && i < made->n; i++) {
-		if (same_challenge(&made->v[i].ask, ask))
+		const struct scram_challenge *of = &made->v[i].ask;
+
+		if (of->iterations == ask->iterations && of->salt_len == ask->salt_len &&
+		    memcmp(of->salt, ask->salt, ask->salt_len) == 0)
 			return &made->v[i].keys;
 	}
 	return NULL;

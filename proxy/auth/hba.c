@@ -25,7 +25,7 @@ find_word(const char *const *words, size_t n, const char *word)
 	return -1;
 }
 
-/* Reading a record, field by field. */
+/* ---- a record, field by field ---- */
 
 struct record {
 	const struct hbafile_line *line;
@@ -38,7 +38,7 @@ next_field(struct record *r)
 	return r->at < r->line->n ? &r->line->v[r->at++] : NULL;
 }
 
-/* A field of one value; NULL and *e. */
+/* Take a field that must have one value. NULL and *e: it is missing or has several. */
 static const struct hbafile_token *
 next_token(struct record *r, const char *what, struct err *e)
 {
@@ -71,7 +71,7 @@ read_type(struct record *r, struct rule *rule, struct err *e)
 	return 0;
 }
 
-/* Names. */
+/* ---- names ---- */
 
 static const struct {
 	const char *word;
@@ -129,12 +129,13 @@ read_names(struct record *r, struct names *to, bool is_user, struct err *e)
 	return 0;
 }
 
-/* Addresses. */
+/* ---- addresses ---- */
 
 static int
 read_bits(struct rule *rule, struct slice host, struct slice bits, struct err *e)
 {
-	/* an IPv4 address in IPv6's clothes has been undressed, and so are its bits */
+	/* an IPv4 address written as a mapped IPv6 address was made plain, so its prefix is
+	 * shortened too */
 	bool mapped = rule->net.family == ADDR_IPV4 && memchr(host.p, ':', host.n) != NULL;
 	int64_t skip = mapped ? 96 : 0, n;
 
@@ -145,7 +146,7 @@ read_bits(struct rule *rule, struct slice host, struct slice bits, struct err *e
 	return 0;
 }
 
-/* The mask in a field of its own. */
+/* Read the mask, which is a field of its own. */
 static int
 read_mask(struct record *r, struct rule *rule, struct err *e)
 {
@@ -197,7 +198,7 @@ read_address(struct record *r, struct rule *rule, struct err *e)
 	return 0;
 }
 
-/* Methods. */
+/* ---- methods ---- */
 
 static int
 check_method(const struct hba_rule *rule, struct err *e)
@@ -220,7 +221,7 @@ read_method(struct record *r, struct hba_rule *rule, struct err *e)
 
 	if (t == NULL)
 		return -1;
-	/* PostgreSQL reads it so, too */
+	/* as PostgreSQL reads it */
 	word = strcmp(t->text, "ident") == 0 && rule->type == HBA_LOCAL ? "peer" : t->text;
 	method = find_word(hba_method_words, HBA_METHODS, word);
 	if (method < 0)
@@ -234,7 +235,7 @@ read_method(struct record *r, struct hba_rule *rule, struct err *e)
 	return check_method(rule, e);
 }
 
-/* Options. */
+/* ---- options ---- */
 
 static int
 option_map(struct rule *rule, const char *value, struct err *e)
@@ -338,7 +339,7 @@ take_line(void *arg, const struct hbafile_line *line, struct err *e)
 	return read_options(&r, rule, e);
 }
 
-/* The table. */
+/* ---- the table ---- */
 
 struct hba *
 hba_read(const struct hbafile_source *source, const char *path, const struct hba_own *own,
@@ -403,7 +404,7 @@ hba_rule(const struct hba *h, size_t i)
 	return &h->v[i].shown;
 }
 
-/* This host. */
+/* ---- this host ---- */
 
 static uint8_t
 mask_bits(const struct sockaddr *mask, const struct addr *a)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The option hba_file: who may log in from where, and how he proves who he is, in the grammar of
- * pg_hba.conf (PostgreSQL documentation, "The pg_hba.conf File", as of 18; the lines and fields are
- * read by proxy/auth/hbafile.h). The first rule that fits decides; where none fits nobody gets in.
+ * The option hba_file: which clients may log in from where, and how they prove who they are, in the
+ * grammar of pg_hba.conf (PostgreSQL documentation, "The pg_hba.conf File", as of 18; lines and
+ * fields are read by proxy/auth/hbafile.h). The first rule that matches decides; where none does,
+ * the client is refused.
  *
- * What a proxy cannot know is refused when the file is read, never skipped: membership of roles
- * (+role, samerole), host names, and methods other than those of enum hba_method. Records for
+ * What a proxy cannot know is an error when the file is read, and is never skipped: membership of
+ * roles (+role, samerole), host names, and methods other than those of enum hba_method. Records for
  * GSSAPI (hostgssenc) are read and never match. Regular expressions are POSIX extended ones of the
  * C library.
  *
@@ -48,10 +49,10 @@ enum hba_method {
 	HBA_PEER,
 };
 
-/* What else the client's certificate must be: signed by one of tls_ca_file, or also issued to the
- * user. The method cert implies the latter. */
+/* What the client's certificate must be as well: signed by one of tls_ca_file, or also issued to
+ * the user. The method cert implies the latter. */
 enum hba_clientcert { HBA_CERT_ANY, HBA_CERT_VERIFY_CA, HBA_CERT_VERIFY_FULL };
-/* What of the certificate names the user. */
+/* The part of the certificate that names the user. */
 enum hba_clientname { HBA_NAME_CN, HBA_NAME_DN };
 
 struct hba_rule {
@@ -59,39 +60,39 @@ struct hba_rule {
 	enum hba_method method;
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
-	const char *map;  /* of auth_ident_file; NULL: names are compared as they are */
-	const char *file; /* where it is written … */
-	unsigned line;    /* … 0: nowhere, it stands for an option */
+	const char *map;  /* in auth_ident_file; NULL: the names must be equal */
+	const char *file; /* where the rule is written … */
+	unsigned line;    /* … 0: it stands for an option */
 };
 
-/* Who asks, and from where. */
+/* Which client asks, and from where. */
 struct hba_question {
 	struct slice database, user;
 	const struct addr *client; /* ADDR_UNIX: over a unix socket */
 	bool tls;
-	bool physical; /* a connection for physical replication: it has no database */
+	bool physical; /* physical replication, which has no database */
 };
 
-/* Addresses of this host: what samehost and samenet mean. */
+/* The addresses of this host, for samehost and samenet. */
 struct hba_own {
-	struct cidr *v; /* net: the whole address; bits: those of its network */
+	struct cidr *v; /* net: the whole address; bits: the length of its network's prefix */
 	size_t n;
 };
 
 /* NULL and *e on failure. */
 struct hba *hba_load(const char *path, struct err *e) MUST_CHECK;
-/* The same with files and addresses of the caller's. */
+/* The same with the caller's own files and addresses. */
 struct hba *hba_read(const struct hbafile_source *source, const char *path,
 		     const struct hba_own *own, struct err *e) MUST_CHECK;
 struct hba *hba_ref(struct hba *h);
 void hba_unref(struct hba *h); /* accepts NULL */
 
-/* NULL: no rule fits. Valid as long as the table. */
+/* NULL: no rule matches. Valid as long as the table. */
 const struct hba_rule *hba_match(const struct hba *h, const struct hba_question *q);
 
 size_t hba_count(const struct hba *h);
 const struct hba_rule *hba_rule(const struct hba *h, size_t i);
-/* Append one column of a rule as it would be written in the file; "" where it has none. */
+/* Append one column of a rule as it would be written in the file; "" where the rule has none. */
 enum hba_column { HBA_TYPE, HBA_DATABASE, HBA_USER, HBA_ADDRESS, HBA_METHOD, HBA_OPTIONS };
 void hba_put(struct buf *b, const struct hba_rule *rule, enum hba_column column);
 

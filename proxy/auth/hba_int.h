@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the two halves of struct hba share: hba.c reads the file, hba_match.c asks and shows.
+ * What hba.c, which reads the file, and hba_match.c, which matches and shows rules, share of struct
+ * hba.
  */
 #ifndef PROXY_AUTH_HBA_INT_H
 #define PROXY_AUTH_HBA_INT_H
@@ -33,10 +34,10 @@ struct names {
 enum place { PLACE_ALL, PLACE_SAMEHOST, PLACE_SAMENET, PLACE_BLOCK };
 
 struct rule {
-	struct hba_rule shown; /* first: hba_put() comes back from it */
+	struct hba_rule shown; /* must be the first field: hba_put() casts it back */
 	struct names databases, users;
-	enum place place; /* not of HBA_LOCAL */
-	struct addr net;  /* PLACE_BLOCK, without the bits that mask has not */
+	enum place place; /* not set for HBA_LOCAL */
+	struct addr net;  /* PLACE_BLOCK, with the bits outside `mask` cleared */
 	uint8_t mask[16];
 	char *map, *file;
 };
@@ -50,7 +51,7 @@ struct hba {
 
 extern const char *const hba_type_words[HBA_TYPES];
 extern const char *const hba_method_words[HBA_METHODS];
-extern const char *const hba_place_words[PLACE_BLOCK]; /* those that have one */
+extern const char *const hba_place_words[PLACE_BLOCK]; /* the places that are written as a word */
 extern const char *const hba_clientcert_words[HBA_CLIENTCERTS];
 extern const char *const hba_clientname_words[HBA_CLIENTNAMES];
 

@@ -47,9 +47,9 @@ hba_set_bits(uint8_t mask[16], size_t bits)
 		mask[i / 8] |= (uint8_t)(0x80 >> (i % 8));
 }
 
-/* Matching. */
+/* ---- matching ---- */
 
-/* The question with its names cut and terminated. */
+/* The question, its names cut to PostgreSQL's length and terminated. */
 struct asked {
 	const struct hba_question *q;
 	char database[HBA_NAME_MAX + 1], user[HBA_NAME_MAX + 1];
@@ -126,7 +126,7 @@ fits_name(const struct name *name, const char *text, const struct asked *asked)
 	case NAME_SAMEUSER:
 		return strcmp(asked->database, asked->user) == 0;
 	case NAME_REPLICATION:
-		return false; /* it is a physical replication that it stands for */
+		return false; /* the word stands for physical replication, not for a name */
 	}
 	return false;
 }
@@ -172,7 +172,7 @@ hba_match(const struct hba *h, const struct hba_question *q)
 	return NULL;
 }
 
-/* Showing. */
+/* ---- showing ---- */
 
 static void
 put_names(struct buf *b, const struct names *names)
@@ -191,7 +191,7 @@ put_names(struct buf *b, const struct names *names)
 	}
 }
 
-/* -1 where the bits are no prefix. */
+/* -1: the bits are no prefix. */
 static int
 prefix_length(const uint8_t mask[16], size_t max)
 {

@@ -15,7 +15,7 @@ struct reading {
 	const struct hbafile_source *source;
 	hbafile_fn take;
 	void *arg;
-	size_t bytes; /* read so far, a file as often as it was read */
+	size_t bytes; /* read so far; a file counts each time it is read */
 };
 
 /* One file that is being read. */
@@ -25,8 +25,8 @@ struct file {
 	unsigned depth;
 	struct buf text, joined;
 	struct slice rest; /* of the text */
-	unsigned line;     /* number of the last line that was taken off it */
-	unsigned record;   /* … and where its record begins */
+	unsigned line;     /* number of the last line read … */
+	unsigned record;   /* … and of the first line of its record */
 };
 
 static int complain(const struct file *f, struct err *e, const char *fmt, ...)
@@ -46,7 +46,7 @@ complain(const struct file *f, struct err *e, const char *fmt, ...)
 	return -1;
 }
 
-/* Opening. */
+/* ---- opening ---- */
 
 /* `from` is the file that mentions `path`. */
 static char *
@@ -115,7 +115,7 @@ goes_on(struct slice line)
 	return line.n > 0 && line.p[line.n - 1] == '\\';
 }
 
-/* The next record, its lines joined. False at the end. */
+/* The next record, its lines joined. False: there is none. */
 static bool
 next_record(struct file *f, struct slice *out)
 {
@@ -135,7 +135,7 @@ next_record(struct file *f, struct slice *out)
 	return true;
 }
 
-/* Tokens. */
+/* ---- tokens ---- */
 
 static bool
 is_blank(char c)
@@ -181,7 +181,7 @@ take_token(struct slice *rest, struct buf *text, bool *quoted, bool *comma)
 static int take_tokens(struct file *f, struct slice *rest, struct hbafile_field *to, bool *any,
 		       struct err *e);
 
-/* @file: all its tokens, whatever stands between them. */
+/* @file: all tokens of that file, across its lines and fields. */
 static int
 take_list(const struct file *f, const char *path, struct hbafile_field *to, struct err *e)
 {
@@ -200,14 +200,7 @@ take_list(const struct file *f, const char *path, struct hbafile_field *to, stru
 	return rc;
 }
 
-static void
-add_token(struct hbafile_field *to, const struct buf *text, bool quoted)
-{
-	to->v = xreallocarray(to->v, to->n + 1, sizeof(*to->v));
-	to->v[to->n++] = (struct hbafile_token){ xstrndup(text->p, text->n), quoted };
-}
-
-/* The tokens of one field; *any: there was one, be it an empty list. */
+/* The tokens of one field; *any: there was one, even if it was an empty list. */
 static int
 take_tokens(struct file *f, struct slice *rest, struct hbafile_field *to, bool *any, struct err *e)
 {
@@ -226,14 +219,16 @@ take_tokens(struct file *f, struct slice *rest, struct hbafile_field *to, bool *
 		if (found != PARSE_DONE)
 			break;
 		*any = true;
-		if (memchr(buf_text(&text), '\0', text.n) != NULL)
+		if (memchr(buf_text(&text), '\0', text.n) != NULL) {
 			rc = complain(f, e, "a zero byte: this is not a text file");
-		else if (text.failed)
+		} else if (text.failed) {
 			rc = complain(f, e, "out of memory");
-		else if (!quoted && text.n > 1 && text.p[0] == '@')
+		} else if (!quoted && text.n > 1 && text.p[0] == '@') {
 			rc = take_list(f, buf_text(&text) + 1, to, e);
-		else
-			add_token(to, &text, quoted);
+		} else {
+			to->v = xreallocarray(to->v, to->n + 1, sizeof(*to->v));
+			to->v[to->n++] = (struct hbafile_token){ xstrndup(text.p, text.n), quoted };
+		}
 	}
 	buf_fini(&text);
 	return rc;
@@ -265,11 +260,11 @@ take_fields(struct file *f, struct slice record, struct hbafile_line *line, stru
 		if (rc != 0)
 			return -1;
 	}
-	free(line->v[--line->n].v); /* the one that was not there */
+	free(line->v[--line->n].v); /* the last field turned out to be empty */
 	return 0;
 }
 
-/* Records that name other files. */
+/* ---- records that include other files ---- */
 
 static int read_records(struct reading *r, const char *path, const struct file *from,
 			struct err *e);
@@ -306,7 +301,7 @@ is_included(const char *name)
 	return n > 5 && name[0] != '.' && strcmp(name + n - 5, ".conf") == 0;
 }
 
-/* The files *.conf, in the order of their bytes. */
+/* The files *.conf, in the byte order of their names. */
 static int
 include_dir(const struct file *f, const char *path, struct err *e)
 {
@@ -340,7 +335,7 @@ static const struct {
 	{ "include_dir", include_dir },
 };
 
-/* 1: the record names other files, which are read. */
+/* 1: the record includes other files, which were read. */
 static int
 take_include(const struct file *f, const struct hbafile_line *line, struct err *e)
 {
@@ -419,7 +414,7 @@ hbafile_put(struct buf *b, const char *text, bool plain)
 	buf_u8(b, '"');
 }
 
-/* The disk. */
+/* ---- the disk ---- */
 
 static int
 open_regular(const char *path, struct err *e)
@@ -450,7 +445,7 @@ disk_read(void *arg, const char *path, struct buf *to, struct err *e)
 		char *at = buf_reserve(to, 8192);
 
 		if (at == NULL)
-			break; /* too large: the caller sees it */
+			break; /* the caller reports that it is too large */
 		got = read(fd, at, 8192);
 		if (got < 0 && errno == EINTR)
 			got = 1;

@@ -5,7 +5,7 @@
 
 #include <ctype.h>
 
-/* The end of a bracket expression whose [ is at `p`: its ], or NULL where there is none. */
+/* `p` is at the [ of a bracket expression: returns its ], or NULL where there is none. */
 static const char *
 bracket_end(const char *p)
 {
@@ -26,14 +26,14 @@ bracket_end(const char *p)
 	return *p == ']' ? p : NULL;
 }
 
-/* Whether \c means the same to both. */
+/* Whether \c means the same in both kinds. */
 static bool
 is_common_escape(char c)
 {
 	if (isalnum((unsigned char)c))
 		return strchr("wWsS123456789", c) != NULL;
 	return strchr("<>`'", c) ==
-	       NULL; /* edges of words to the one, plain letters to the other */
+	       NULL; /* POSIX with GNU extensions: edges of words; PostgreSQL: plain letters */
 }
 
 static int
@@ -50,7 +50,7 @@ check_escapes(const char *text, struct err *e)
 			const char *end = bracket_end(p);
 
 			if (end == NULL)
-				return 0; /* regcomp() says so better */
+				return 0; /* regcomp() reports it better */
 			if (memchr(p, '\\', (size_t)(end - p)) != NULL)
 				return refuse(text, "a backslash inside brackets", e);
 			p = end;

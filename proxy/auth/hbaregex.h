@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The regular expressions of hba_file and auth_ident_file: what PostgreSQL's own and POSIX's
- * extended ones have in common. What means something in the one and something else in the other
- * (\d, a backslash inside brackets, .*?) is refused, because a file that is taken over from a
- * server must not let somebody else in.
+ * extended ones have in common. What means different things in the two (\d, a backslash inside
+ * brackets, .*?) is refused: a file that was taken over from a server must not admit other clients
+ * here.
  */
 #ifndef PROXY_AUTH_HBAREGEX_H
 #define PROXY_AUTH_HBAREGEX_H

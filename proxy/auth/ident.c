@@ -21,7 +21,7 @@ struct name {
 struct entry {
 	char *map;
 	struct name system, user;
-	const char *hole; /* where \1 stands in the user's text, or NULL */
+	const char *hole; /* where \1 is in the user's text, or NULL */
 };
 
 struct ident {
@@ -151,14 +151,15 @@ ident_has_map(const struct ident *t, const char *map)
 	return false;
 }
 
-/* Comparing. Both names are terminated copies: the wire's own may be of any length. */
+/* ---- comparing: both names are terminated copies, since a client's may be of any length ---- */
 
 struct names {
 	char system[IDENT_NAME_MAX + 1];
 	char user[HBA_NAME_MAX + 1];
 };
 
-/* The user's text with \1 filled in, which makes it a plain name whatever it looks like. */
+/* Whether the user's text with \1 filled in is the user's name; the result is compared as a plain
+ * name. */
 static bool
 fits_filled(const struct entry *entry, const struct names *names, const regmatch_t *bracket)
 {
@@ -201,7 +202,8 @@ fits(const struct entry *entry, const struct names *names)
 	return entry->hole != NULL ? fits_filled(entry, names, &match[1]) : fits_user(entry, names);
 }
 
-/* A zero byte would end the name for the C library, and not for the certificate's issuer. */
+/* Refuses a name with a zero byte: the C library would read less of it than the certificate's
+ * issuer has written. */
 static bool
 copy_name(char *to, size_t size, struct slice name)
 {

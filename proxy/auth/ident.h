@@ -7,8 +7,8 @@
  *     MAP  SYSTEM-USER  DATABASE-USER
  *
  * A system user that begins with / is a regular expression (proxy/auth/hbaregex.h), whose first
- * bracket may stand as \1 in the database user. A database user is a name, all, or a regular
- * expression.
+ * bracketed part may be used as \1 in the database user. A database user is a name, all, or a
+ * regular expression.
  *
  * The table is immutable once loaded, refcounted, and may be read by any thread. Errors name file
  * and line.
@@ -25,19 +25,19 @@
 struct hbafile_source;
 struct ident;
 
-/* Longer names of the system match nothing. */
+/* Longer names of certificates and the system match nothing. */
 #define IDENT_NAME_MAX 1024
 
 /* NULL and *e on failure. */
 struct ident *ident_load(const char *path, struct err *e) MUST_CHECK;
-/* The same with files of the caller's. */
+/* The same with the caller's own files. */
 struct ident *ident_read(const struct hbafile_source *source, const char *path,
 			 struct err *e) MUST_CHECK;
 struct ident *ident_ref(struct ident *t);
 void ident_unref(struct ident *t); /* accepts NULL */
 
 bool ident_has_map(const struct ident *t, const char *map); /* t may be NULL */
-/* Whether `system` may log in as `user`. Without a map (NULL) they must be the same name. */
+/* Whether `system` may log in as `user`. Without a map (NULL) the two must be the same name. */
 bool ident_allows(const struct ident *t, const char *map, struct slice system, struct slice user);
 size_t ident_count(const struct ident *t);
 

@@ -14,7 +14,7 @@
 #include "proxy/auth/credential.h"
 
 #define THREADS_MAX 8
-#define NICENESS    5 /* sessions that are in come first */
+#define NICENESS    5 /* live sessions come first */
 
 struct keyjob {
 	struct letter letter; /* first */
@@ -30,7 +30,7 @@ struct keyjob {
 };
 
 struct keymaker {
-	pthread_mutex_t lock; /* for what follows */
+	pthread_mutex_t lock; /* guards the fields below */
 	pthread_cond_t more;
 	STAILQ_HEAD(, keyjob) jobs;
 	bool ending;
@@ -44,7 +44,7 @@ keymaker_new(void)
 	struct keymaker *m = xcalloc(1, sizeof(*m));
 
 	STAILQ_INIT(&m->jobs);
-	m->ending = true; /* until it is started */
+	m->ending = true; /* keymaker_start() clears it */
 	BUG_ON(pthread_mutex_init(&m->lock, NULL) != 0 || pthread_cond_init(&m->more, NULL) != 0);
 	return m;
 }
@@ -60,7 +60,7 @@ keymaker_free(struct keymaker *m)
 	free(m);
 }
 
-/* On the thread that asked. */
+/* Runs on the thread that asked. */
 static void
 on_made(struct letter *take_letter, void *owner)
 {
@@ -74,17 +74,7 @@ on_made(struct letter *take_letter, void *owner)
 	free(job);
 }
 
-/* Somebody may have made the same while this one waited. */
-static void
-make(struct keyjob *job)
-{
-	struct err e;
-
-	job->made = credential_known_keys(job->credential, &job->ask, &job->keys) ||
-		    credential_make_keys(job->credential, &job->ask, &job->keys, &e) == 0;
-}
-
-/* The next job; NULL: there will be none. */
+/* The next job; NULL: the threads are to end. */
 static struct keyjob *
 take(struct keymaker *m)
 {
@@ -105,12 +95,16 @@ keymaker_main(void *arg)
 {
 	struct keymaker *m = arg;
 	struct keyjob *job;
+	struct err e;
 
 	(void)pthread_setname_np(pthread_self(), "keymaker");
-	(void)setpriority(PRIO_PROCESS, 0, NICENESS); /* Linux: of this thread */
+	(void)setpriority(PRIO_PROCESS, 0, NICENESS); /* on Linux this is for the calling thread */
 	while ((job = take(m)) != NULL) {
+		/* another job may have made the same keys while this one waited */
 		if (!job->forgotten)
-			make(job);
+			job->made =
+			    credential_known_keys(job->credential, &job->ask, &job->keys) ||
+			    credential_make_keys(job->credential, &job->ask, &job->keys, &e) == 0;
 		mailbox_post(job->home, &job->letter, on_made);
 	}
 	return NULL;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Makes SCRAM keys of passwords, away from the workers: PBKDF2 takes a millisecond or more, and a
- * thousand logins in a second would keep every session on a worker waiting. A few threads of lower
- * priority take jobs in the order in which they come; the keys come back by letter, and stay with
- * the credential, so that whoever comes next finds them there.
+ * thousand logins in a second would delay every session of a worker.
  *
- * Jobs are bounded by what asks for them: at most one for each login that is under way.
+ * A few threads of lower priority take jobs in the order in which they come. The keys come back by
+ * letter, and stay with the credential, where later logins find them. The number of jobs is bounded
+ * by the callers: at most one for each login under way.
  */
 #ifndef PROXY_AUTH_KEYMAKER_H
 #define PROXY_AUTH_KEYMAKER_H
@@ -17,22 +17,23 @@ struct credential;
 struct keyjob;
 struct keymaker;
 
-/* On the thread that asked. keys NULL: there are none (the process ends, or the library failed). */
+/* Runs on the thread that asked. keys NULL: there are none (the process ends, or the library
+ * failed). */
 typedef void (*keyjob_fn)(void *arg, const struct scram_keys *keys);
 
 struct keymaker *keymaker_new(void);
-/* -1: not a single thread. */
+/* -1: no thread could be started. */
 int keymaker_start(struct keymaker *m, int threads);
-/* End the threads; what is waiting comes back without keys, and so does what is posted from now on.
- */
+/* End the threads. Waiting jobs come back without keys, and so do later ones. */
 void keymaker_stop(struct keymaker *m);
 void keymaker_free(struct keymaker *m); /* accepts NULL */
 
 /* Ask for the keys of a password (CREDENTIAL_PASSWORD; takes a reference of its own). `done` is
- * called once, by a letter to `home`, never before this returns; the job is gone then. */
+ * called once, by a letter to `home`, never before this returns; the job is freed then. */
 struct keyjob *keymaker_post(struct keymaker *m, struct mailbox *home, struct credential *c,
 			     const struct scram_challenge *ask, keyjob_fn done, void *arg);
-/* By the thread that asked, before `done`: nobody wants them any more, and it is not called. */
+/* Called by the thread that asked, before `done`: the keys are not wanted any more, and `done` will
+ * not be called. */
 void keyjob_forget(struct keyjob *job);
 
 #endif

@@ -18,22 +18,23 @@
 #define DOUBLINGS_MAX 40U
 #define SHARD_MARKS   64U
 #define TRUST_US      (INT64_C(86400) * USEC_PER_SEC)
-#define TURNS_MIN     4  /* so many at least can wait */
-#define LIMIT_TIMES   10 /* as many failures are free to a user, or an address, as to a pair */
+#define TURNS_MIN     4 /* at least this many logins can wait */
+/* a user or an address has this many times as many free failures as a pair */
+#define LIMIT_TIMES 10
 
 enum whose { WHOSE_NOBODY, WHOSE_PAIR, WHOSE_USER, WHOSE_ADDRESS };
 
-/* Whose logins have failed. */
+/* A pair, a user or an address whose logins have failed. */
 struct entry {
 	uint64_t key;
-	uint64_t user; /* 0: an address's */
+	uint64_t user; /* 0: the entry is an address's */
 	int64_t failed_at_us, until_us;
-	int64_t turn_us; /* the next turn that is not taken */
+	int64_t turn_us; /* the next free turn */
 	uint32_t failures;
 	enum whose whose;
 };
 
-/* One pair that has logged in right; `pair` 0: free. */
+/* A pair that has logged in successfully; `pair` 0: free. */
 struct mark {
 	uint64_t pair, user;
 	int64_t passed_at_us;
@@ -48,8 +49,8 @@ struct shard {
 
 struct throttle {
 	uint64_t key[2];
-	atomic_uint used; /* shards that are not empty: nearly always none is, and that is all
-			     that a login need know */
+	/* shards that are not empty: nearly always 0, so that a login needs to read no more */
+	atomic_uint used;
 	struct shard shards[SHARDS];
 };
 
@@ -113,7 +114,7 @@ siphash(const uint64_t key[2], const uint8_t *p, size_t n)
 
 /* ---- keys ---- */
 
-/* The key of a user, too, from wherever it comes. */
+/* Also the key of a user from any address. */
 static uint64_t
 hash_user(const struct throttle *t, struct slice user)
 {
@@ -122,7 +123,7 @@ hash_user(const struct throttle *t, struct slice user)
 	return h != 0 ? h : 1;
 }
 
-/* The key of a pair, or with `user` 0 of an address; 0 where it cannot be throttled. */
+/* The key of a pair, or with `user` 0 of an address; 0: it cannot be throttled. */
 static uint64_t
 hash_pair(const struct throttle *t, const struct addr *from, uint64_t user)
 {
@@ -160,10 +161,10 @@ find(struct shard *s, uint64_t key)
 	return NULL;
 }
 
-/* ---- rules ---- */
+/* ---- the rules ---- */
 
-/* The failures that still count: each max_us without one, the wait itself not counted, halves what
- * there was. */
+/* How many failures still count: each max_us without one, not counting the wait itself, halves
+ * them. */
 static uint32_t
 remembered(const struct entry *e, const struct throttle_rules *rules, int64_t now_us)
 {
@@ -194,8 +195,8 @@ wait_after(const struct throttle_rules *rules, enum whose whose, unsigned failur
 	return rules->base_us << doublings;
 }
 
-/* What may be forgotten first: who waits least, of those who do not wait who failed least, of those
- * who failed longest ago. */
+/* Which entry is dropped first: the one with the shortest wait; without waits the one with the
+ * fewest failures; of those the one whose failures are oldest. */
 static bool
 matters_less(const struct entry *a, const struct entry *b, const struct throttle_rules *rules,
 	     int64_t now_us)
@@ -212,7 +213,7 @@ matters_less(const struct entry *a, const struct entry *b, const struct throttle
 	return a->failed_at_us < b->failed_at_us;
 }
 
-/* A place for one that is not in the table. */
+/* A place for an entry that is not in the table. */
 static struct entry *
 make_room(struct shard *s, const struct throttle_rules *rules, int64_t now_us)
 {
@@ -240,7 +241,7 @@ wait_of(struct throttle *t, const struct throttle_rules *rules, uint64_t key, in
 	if (e != NULL && e->until_us > now_us)
 		wait_us = e->until_us - now_us;
 	pthread_mutex_unlock(&s->lock);
-	/* what was set under other rules ends with them */
+	/* a longer wait was set under other rules */
 	return wait_us < rules->max_us ? wait_us : rules->max_us;
 }
 
@@ -329,8 +330,8 @@ turn_length(const struct throttle_rules *rules)
 	return rules->base_us < longest_us ? rules->base_us : longest_us;
 }
 
-/* When the next turn is. Where it is not later than `latest_us` from now it is taken: *taken. 0,
- * and none is taken: there is nothing to wait for. */
+/* When the next turn is. If that is at most `latest_us` from now, the turn is taken: *taken. 0, and
+ * none is taken: there is nothing to wait for. */
 static int64_t
 take_turn(struct throttle *t, uint64_t key, int64_t length_us, int64_t latest_us, int64_t now_us,
 	  bool *taken)
@@ -397,7 +398,7 @@ throttle_share(struct throttle *t, const struct throttle_rules *rules, const str
 	return false;
 }
 
-/* ---- right logins ---- */
+/* ---- successful logins ---- */
 
 static struct mark *
 find_mark(struct shard *s, uint64_t pair)
@@ -409,7 +410,7 @@ find_mark(struct shard *s, uint64_t pair)
 	return NULL;
 }
 
-/* Its own, a free one, or the oldest. */
+/* The pair's own mark, a free one, or the oldest. */
 static struct mark *
 place_for_mark(struct shard *s, uint64_t pair)
 {
@@ -459,7 +460,7 @@ throttle_trusts(struct throttle *t, const struct addr *from, struct slice user, 
 	return trusts;
 }
 
-/* ---- for the console, and metrics ---- */
+/* ---- for the console and metrics ---- */
 
 static void
 count_entry(const struct entry *e, int64_t now_us, struct throttle_count *sum)

@@ -32,7 +32,8 @@ cancel_client_minor(const struct startup *st)
 	return st->minor < STARTUP_MINOR_LATEST ? st->minor : STARTUP_MINOR_LATEST;
 }
 
-/* The node's own where it stays; else any number that some clients would not take for negative. */
+/* The node's own process id where the session stays at that connection; else a random number that
+ * no client takes for a negative one. */
 static uint32_t
 choose_pid(struct random *r, const struct server *sv)
 {
@@ -61,8 +62,8 @@ choose_short(struct session *s, const struct config *conf)
 		random_take(&s->worker->random, s->key, s->key_len);
 }
 
-/* Whoever opens the box may dial the node only where its process ends with the session: in a pool
- * it would be somebody else's by then. */
+/* The node's address and secret go into the box only where the server process ends with the
+ * session: in a pool it would belong to another session by the time the box is used. */
 static void
 describe_server(struct fleet_box *box, const struct server *sv)
 {
@@ -79,7 +80,7 @@ describe_server(struct fleet_box *box, const struct server *sv)
 	box->bound = text_copy(box->node, sizeof(box->node), slice_str(sv->live->name));
 }
 
-/* The token is what we know the session by; what the client gets is a box around it. */
+/* The token is how this proxy finds the session; the client gets it sealed in a box. */
 static void
 put_box(struct session *s, const struct server *sv, const struct config *conf, struct buf *out)
 {
@@ -94,7 +95,7 @@ put_box(struct session *s, const struct server *sv, const struct config *conf, s
 	s->key_len = FLEET_TOKEN_BYTES;
 	memcpy(box.token, s->key, sizeof(box.token));
 	describe_server(&box, sv);
-	/* a key that nobody can say is better than none: clients expect one */
+	/* clients expect a key, even one that cannot be used */
 	if (fleetkey_seal(conf->fleet_keys, s->cancel_pid, nonce, &box, &sealed) != 0)
 		buf_put(&sealed, nonce, sizeof(nonce));
 	message_put_key(out, s->cancel_pid, buf_view(&sealed));
@@ -123,7 +124,7 @@ cancel_give_key(struct session *s, const struct server *sv, struct buf *out)
 
 /* ---- requests ---- */
 
-/* One question to one worker, and its answer on the way back. */
+/* A question to one worker, which carries the answer back. */
 struct cancel_letter {
 	struct letter letter;
 	struct cancel_job *job; /* for the worker that asked */
@@ -135,7 +136,7 @@ struct cancel_letter {
 };
 
 void
-cancel_over(struct cancel_job *take_job, bool found)
+cancel_finish(struct cancel_job *take_job, bool found)
 {
 	struct cancel_job *job = take_job;
 	struct worker *w = job->worker;
@@ -144,7 +145,7 @@ cancel_over(struct cancel_job *take_job, bool found)
 
 	stat_add(found ? &w->stats.cancels : &w->stats.cancels_unknown, 1);
 	if (s != NULL && s->id == job->session_id && s->state == SESSION_CANCELLING &&
-	    (!job->of_peer || session_say(s, &answer, 1)))
+	    (!job->from_peer || session_say(s, &answer, 1)))
 		session_end(s, WHY_CANCEL_DONE);
 	world_unref(job->world);
 	w->ncancels--;
@@ -164,8 +165,8 @@ on_answer(struct letter *letter, void *owner)
 	free(l);
 	if (--job->awaited > 0)
 		return;
-	if (job->found || job->of_peer || !peers_hand_on(job))
-		cancel_over(job, job->found);
+	if (job->found || job->from_peer || !peers_forward(job))
+		cancel_finish(job, job->found);
 }
 
 /* canceler_done_fn */
@@ -177,7 +178,7 @@ answer(void *arg)
 	worker_post(l->from, &l->letter, on_answer);
 }
 
-/* The session of this worker that the key belongs to, or NULL. Every candidate is compared whole
+/* The session of this worker that the key belongs to, or NULL. Compares each candidate as a whole
  * and in constant time. */
 static struct session *
 find_session(struct worker *w, const struct cancel_letter *l)
@@ -266,15 +267,15 @@ cancel_begin(struct session *s, const struct startup *request)
 }
 
 void
-cancel_begin_of_peer(struct session *s, const struct fleet_letter *letter)
+cancel_begin_for_peer(struct session *s, const struct fleet_letter *letter)
 {
 	struct cancel_job *job = job_new(s, letter->pid, letter->secret, letter->secret_len);
 
-	job->of_peer = true;
+	job->from_peer = true;
 	ask_workers(s, job);
 }
 
-/* The requester may close before it is answered; the request goes on. */
+/* The client may close before it is answered; its request goes on. */
 void
 cancel_on_client(struct session *s)
 {
@@ -289,7 +290,7 @@ cancel_server(struct session *s)
 {
 	enum exchange_activity doing = exchange_activity(&s->exchange);
 
-	/* a client that said Terminate behind its query wants the query to end well */
+	/* a client that sent Terminate behind its query wants the query to succeed */
 	if (s->server == NULL || !stream_is_open(&s->server->stream) || s->terminated)
 		return;
 	if (doing == EXCHANGE_ACTIVE || doing == EXCHANGE_COPYING || doing == EXCHANGE_REPLICATING)

@@ -25,37 +25,38 @@ struct session;
 struct worker;
 struct world;
 
-/* Give the session a key and append BackendKeyData. `sv`: the server connection that it has, or
- * NULL where it will get one for each transaction. Needs s->login. */
+/* Give the session a key and append BackendKeyData. `sv`: its server connection; NULL: it gets one
+ * for each transaction. Needs s->login. */
 void cancel_give_key(struct session *s, const struct server *sv, struct buf *out);
-/* The protocol that the client speaks with us: 0 to 2, of 3.x. */
+/* The minor version of the protocol 3 that the client speaks with us: 0 to 2. */
 uint16_t cancel_client_minor(const struct startup *st);
 
-/* A request: on its way through the workers, and then perhaps to a peer. */
+/* A cancel request, on its way through the workers and perhaps to a peer. */
 struct cancel_job {
-	struct worker *worker; /* of the session that asks */
+	struct worker *worker; /* the worker of the session that asks */
 	struct world *world;   /* one reference */
-	uint64_t session_id;   /* … which may be gone by the time */
+	uint64_t session_id;   /* that session, which may have ended meanwhile */
 	uint32_t slot;
 	uint32_t pid;
-	uint16_t awaited;     /* workers that have not answered */
-	bool found;           /* one of them had the session */
-	bool of_peer;         /* another proxy asks: it is told, and nobody else is asked */
+	uint16_t awaited; /* workers that have not answered */
+	bool found;       /* one of them had the session */
+	/* another proxy asks: it is answered, and no further proxy is asked */
+	bool from_peer;
 	bool boxed;           /* `box` is set, and the secret is its token */
-	struct addr source;   /* who asks */
-	struct fleet_box box; /* what the secret was */
+	struct addr source;   /* the address of the client that asks */
+	struct fleet_box box; /* what was sealed in the secret */
 	uint16_t secret_len;
 	uint8_t secret[STARTUP_CANCEL_KEY_MAX];
 };
 
 /* A CancelRequest has come. */
 void cancel_begin(struct session *s, const struct startup *request);
-/* A peer asks the same. */
-void cancel_begin_of_peer(struct session *s, const struct fleet_letter *letter);
+/* A peer has handed on a request. */
+void cancel_begin_for_peer(struct session *s, const struct fleet_letter *letter);
 void cancel_on_client(struct session *s);
-/* Nobody remains to be asked: the requester is told, and the job is freed. */
-void cancel_over(struct cancel_job *take_job, bool found);
-/* The session ends: if it is in the middle of a query, ask the node to stop that. */
+/* No worker or peer is left to ask: answer the client or the peer, and free the job. */
+void cancel_finish(struct cancel_job *take_job, bool found);
+/* The session ends: if it is in the middle of a query, ask the node to cancel that. */
 void cancel_server(struct session *s);
 
 #endif

@@ -22,33 +22,35 @@
 #define CANCEL_TRIES     5
 #define CANCEL_ASKING_US (10 * USEC_PER_MSEC)
 
-/* A request that overtakes its query is lost, for the node signals a process that has not read the
- * query yet. So the connection of a session that is over is kept until the node closes it, and the
- * request is sent again until then. */
+/* A request that overtakes its query is lost, since the node signals a process that has not read
+ * the query yet. Therefore the connection of a session that has ended is kept until the node closes
+ * it, and the request is sent again until then. */
 struct canceler {
 	LIST_ENTRY(canceler) all;
 	struct worker *worker;
 	struct world *world;
-	struct server *server; /* for whom, while it lives; or NULL */
-	uint64_t session_id;   /* … and who had it then */
+	/* the server connection whose query is meant, while it exists; or NULL */
+	struct server *server;
+	uint64_t session_id; /* … and the session that had it then */
 	struct stream stream;
-	struct stream orphan; /* where there was a session; closed otherwise */
+	struct stream orphan; /* that connection, where its session has ended; closed otherwise */
 	struct dial dial;
-	struct event timer; /* the request takes too long, or it is time for the next */
+	struct event timer; /* the request times out, or the next one is due */
 	struct buf packet;
 	canceler_done_fn *done;
 	void *arg;
-	struct node node;       /* where the session is attached: host and live are ours */
-	struct dial_target to;  /* … and how it is reached */
+	/* the node of the session; `host` and `live` are this struct's own */
+	struct node node;
+	struct dial_target to;  /* … and how to dial it */
 	struct ssl_ctx_st *ctx; /* the session's own, where the world has none, or NULL */
 	uint8_t tries;
 	enum dial_way way;
 };
 
-/* No request for it is under way any more. One whose fate is not known may still hit it: `certain`
- * is false then, and it is not lent again. */
+/* No request for this server connection is under way any more. `certain` is false where the fate of
+ * one is not known: it may still arrive, so the connection is not lent again. */
 static void
-let_go(struct canceler *c, bool certain)
+release_server(struct canceler *c, bool certain)
 {
 	struct server *sv = c->server;
 
@@ -70,7 +72,7 @@ finish(struct canceler *c, bool certain)
 	stream_fini(&c->stream);
 	stream_fini(&c->orphan);
 	LIST_REMOVE(c, all);
-	let_go(c, certain);
+	release_server(c, certain);
 	buf_fini(&c->packet);
 	if (done != NULL)
 		done(c->arg);
@@ -91,7 +93,7 @@ arm(struct canceler *c, int64_t us)
 	event_add(&c->timer, &tv);
 }
 
-/* A request has arrived, or never will (`certain`), or who knows. */
+/* The request has arrived, or never will (`certain`); or that is not known. */
 static void
 request_over(struct canceler *c, bool certain)
 {
@@ -142,15 +144,15 @@ send_request(struct canceler *c)
 	advance(c, dial_begin(&c->dial, &c->stream, &c->to, c->way));
 }
 
-/* A question of our own is under way on the server connection: the client's query waits behind it,
- * and a request would hit the question. */
+/* A question of Meridian's own is outstanding on the server connection: the client's query waits
+ * behind it, and the request would cancel the question. */
 static bool
 is_asking(const struct canceler *c)
 {
 	return c->server != NULL && c->server->ask != NULL;
 }
 
-/* For a connection that went on to somebody else, or to nobody, while we waited, it is too late. */
+/* The connection was given to another session, or back to its pool, while this waited. */
 static bool
 is_too_late(const struct canceler *c)
 {
@@ -182,7 +184,7 @@ canceler_on_timer(evutil_socket_t fd, short what, void *arg)
 		begin(c);
 }
 
-/* What the node still says goes nowhere; when it closes, its process is gone. */
+/* Drop what the node still sends; when it closes, the server process has ended. */
 static void
 orphan_on_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -196,10 +198,10 @@ orphan_on_event(evutil_socket_t fd, short what, void *arg)
 		finish(c, true);
 }
 
-/* Aim at the very address that the session is attached to: a name may have others by now, and a
+/* Dial the very address that the session is attached to: its name may have others by now, and a
  * reload may have removed the node. */
 static void
-aim(struct canceler *c, const struct server *sv)
+set_target(struct canceler *c, const struct server *sv)
 {
 	const struct topology *t = c->world->topology;
 	const struct node *n = topology_node_by_live(t, sv->live);
@@ -239,7 +241,7 @@ canceler_new(struct worker *w, canceler_done_fn *done, void *arg)
 	return c;
 }
 
-/* … for a server connection, with the node's own key; NULL where it gave none. */
+/* A canceler for the server connection, with the node's own key; NULL: the node gave none. */
 static struct canceler *
 canceler_of(struct server *sv, canceler_done_fn *done, void *arg)
 {
@@ -248,7 +250,7 @@ canceler_of(struct server *sv, canceler_done_fn *done, void *arg)
 	if (sv->key_len == 0)
 		return NULL;
 	c = canceler_new(sv->worker, done, arg);
-	aim(c, sv);
+	set_target(c, sv);
 	startup_build_cancel(&c->packet, sv->pid, server_key(sv));
 	return c;
 }
@@ -276,7 +278,7 @@ canceler_for_orphan(struct session *s)
 		return;
 	bulk_end(&s->server->bulk);
 	stream_move(&s->server->stream, &c->orphan, orphan_on_event, c);
-	/* it reads the end of the file behind the query */
+	/* the server process reads the end of the file behind the query */
 	(void)shutdown(c->orphan.fd, SHUT_WR);
 	stream_drop_unsent(&c->orphan);
 	stream_want(&c->orphan, EV_READ);

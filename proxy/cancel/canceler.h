@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * A cancel request on its way to a node: it dials as the session was dialled, says the node's own
- * key, and is over when the node closes the connection, for by then it has signalled its process.
+ * A cancel request on its way to a node. It dials as the session was dialled, sends the node's own
+ * key, and is over when the node closes the connection: by then the node has signalled its process.
  *
- * While one is under way for a server connection (server.cancels), that may not be lent to another
- * session, or the request could hit that. It may die meanwhile: who frees a server connection calls
- * canceler_forget().
+ * While a request is under way for a server connection (server.cancels), that connection must not
+ * be lent to another session, whose query could be cancelled. The connection may be freed
+ * meanwhile: then canceler_forget() is called.
  */
 #ifndef PROXY_CANCEL_CANCELER_H
 #define PROXY_CANCEL_CANCELER_H
@@ -21,13 +21,14 @@ struct worker;
 /* Called once, on the worker. */
 typedef void canceler_done_fn(void *arg);
 
-/* For the server connection that the session has. False, and `done` is not called: there is nobody
- * to ask. */
+/* For the session's server connection. False: it has none that can be asked, and `done` is not
+ * called. */
 bool canceler_for_session(struct session *s, canceler_done_fn *done, void *arg);
-/* For a session that is over in the middle of a query: takes its connection, and keeps that until
- * the node closes it, asking again and again; a request that overtakes its query is lost. */
+/* For a session that ends in the middle of a query: takes its server connection and keeps it until
+ * the node closes it. The request is repeated until then, since one that overtakes its query is
+ * lost. */
 void canceler_for_orphan(struct session *s);
-/* For the server connection that a box names, of a proxy that is gone. Only nodes that stand in the
+/* For the server connection that a box names, of a proxy that is gone. Only nodes in the
  * configuration are dialled. False: as above. */
 bool canceler_for_box(struct worker *w, uint32_t pid, const struct fleet_box *box,
 		      canceler_done_fn *done, void *arg);

@@ -52,7 +52,7 @@ cancelkeys_free(struct cancel_keys *k)
 	free(k);
 }
 
-/* The secret is random: its own bytes are the hash. */
+/* The secret is random, so its first bytes serve as the hash. */
 static void
 insert(struct cancel_keys *k, uint32_t head, uint32_t slot)
 {

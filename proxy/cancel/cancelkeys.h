@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Which session a cancel key belongs to: an index from the first four bytes of the secret to the
- * session's slot, open addressing, eight bytes an entry. One per worker. It narrows the search
- * only: the caller compares process id and the whole secret, in constant time.
+ * Finds the session that a cancel key belongs to: an index from the first four bytes of the secret
+ * to the session's slot, with open addressing and eight bytes an entry. Each worker has one. It
+ * only narrows the search: the caller compares process id and the whole secret, in constant time.
  */
 #ifndef PROXY_CANCEL_CANCELKEYS_H
 #define PROXY_CANCEL_CANCELKEYS_H
@@ -16,7 +16,8 @@ void cancelkeys_free(struct cancel_keys *k);
 /* `secret`: at least four random bytes. */
 void cancelkeys_add(struct cancel_keys *k, const uint8_t *secret, uint32_t slot);
 void cancelkeys_remove(struct cancel_keys *k, const uint8_t *secret, uint32_t slot);
-/* The n-th slot (0, 1, …) whose secret begins like this; UINT32_MAX when there are no more. */
+/* The n-th slot (0, 1, …) whose secret begins with the same four bytes; UINT32_MAX when there are
+ * no more. */
 uint32_t cancelkeys_find(const struct cancel_keys *k, const uint8_t *secret, unsigned n);
 
 #endif

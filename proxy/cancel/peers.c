@@ -26,16 +26,17 @@
 #include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"
 
-#define HELLO_TIMEOUT_S  3  /* to connect and be answered */
-#define ANSWER_TIMEOUT_S 12 /* the peer gives its node ten seconds */
+#define HELLO_TIMEOUT_S  3  /* to connect and get the challenge */
+#define ANSWER_TIMEOUT_S 12 /* the peer waits ten seconds for its node */
 #define HUNG_US          (2 * USEC_PER_SEC)
 #define UNDER_WAY_MAX    1000
 #define LETTER_MAX       1024
 
 enum step { STEP_DIAL, STEP_HELLO, STEP_LETTER };
 
-/* A request on its way to the peers that may have issued its key. Under several keys of the fleet a
- * short secret has several meanings, of which all but one name somebody by chance, if anybody. */
+/* A request on its way to the peers that may have issued its key. Where the fleet has several keys,
+ * a short secret can be opened with each of them; all results but one are random, and name a peer
+ * at most by accident. */
 struct courier {
 	struct worker *worker;
 	struct cancel_job *job;
@@ -46,7 +47,7 @@ struct courier {
 	enum dial_way way;
 	uint8_t n, at; /* of `targets` */
 	uint16_t targets[FLEET_KEYS_MAX];
-	bool unreached; /* somebody who could know has not answered */
+	bool unreached; /* a peer that could know the key has not answered */
 	size_t got;
 	uint8_t inbox[1 + FLEET_CHALLENGE_BYTES];
 };
@@ -80,17 +81,17 @@ over(struct courier *c, bool found)
 	else if (!job->boxed)
 		strikes_add(c->worker->strikes, &job->source, clock_us());
 	courier_free(c);
-	cancel_over(job, found);
+	cancel_finish(job, found);
 }
 
 /* canceler_done_fn */
 static void
 box_done(void *arg)
 {
-	cancel_over(arg, true);
+	cancel_finish(arg, true);
 }
 
-/* Nobody is left to ask, but perhaps the node itself. */
+/* No peer is left to ask; where the box names the node's server connection, ask the node itself. */
 static void
 try_node(struct courier *c)
 {
@@ -104,7 +105,7 @@ try_node(struct courier *c)
 	}
 	courier_free(c);
 	box = job->box;
-	/* the job is over with it, which may be at once */
+	/* this may end the job at once */
 	if (canceler_for_box(w, job->pid, &box, box_done, job)) {
 		stat_add(&w->stats.cancels_direct, 1);
 		log_limited(LOG_LEVEL_INFO, (struct log_subject){ 0 },
@@ -113,7 +114,7 @@ try_node(struct courier *c)
 			    box.issuer, box.node,
 			    (clock_wall_us() - box.issued_at_us) / USEC_PER_SEC);
 	} else {
-		cancel_over(job, false);
+		cancel_finish(job, false);
 	}
 	OPENSSL_cleanse(&box, sizeof(box));
 }
@@ -131,7 +132,7 @@ next(struct courier *c)
 static void
 failed(struct courier *c, const char *reason, bool hung)
 {
-	peer_went_wrong(peer_of(c), reason, hung ? clock_us() : 0);
+	peer_failed(peer_of(c), reason, hung ? clock_us() : 0);
 	c->unreached = true;
 	next(c);
 }
@@ -198,7 +199,7 @@ take_answer(struct courier *c)
 		failed(c, "it answered what no peer does", false);
 		return;
 	}
-	peer_went_well(peer_of(c));
+	peer_succeeded(peer_of(c));
 	c->unreached = c->unreached || answer == FLEET_ANSWER_GONE;
 	if (answer == FLEET_ANSWER_FOUND)
 		over(c, true);
@@ -206,7 +207,7 @@ take_answer(struct courier *c)
 		next(c);
 }
 
-/* Read as much as the step needs. */
+/* Read as much as the current step needs. */
 static void
 on_readable(struct courier *c)
 {
@@ -287,7 +288,7 @@ courier_on_timer(evutil_socket_t fd, short what, void *arg)
 	failed(arg, "it did not answer in time", true);
 }
 
-/* Who did not answer a moment ago is not waited for again. */
+/* A peer that did not answer a moment ago is not waited for again. */
 static bool
 is_hung(const struct peer *p)
 {
@@ -300,7 +301,7 @@ static void
 try_next(struct courier *c)
 {
 	for (; c->at < c->n && is_hung(peer_of(c)); c->at++) {
-		peer_went_wrong(peer_of(c), "it did not answer a moment ago", 0);
+		peer_failed(peer_of(c), "it did not answer a moment ago", 0);
 		c->unreached = true;
 	}
 	if (c->at == c->n) {
@@ -325,7 +326,7 @@ add_target(struct courier *c, uint16_t issuer)
 	c->targets[c->n++] = (uint16_t)i;
 }
 
-/* Who may have issued the key. */
+/* The peers that may have issued the key. */
 static void
 find_targets(struct courier *c)
 {
@@ -336,7 +337,8 @@ find_targets(struct courier *c)
 
 	if (job->boxed) {
 		add_target(c, job->box.issuer);
-		/* what we issued in an earlier life, or who is no longer of the fleet */
+		/* issued by this proxy before it was restarted, or by one that is no longer in the
+		 * fleet */
 		c->unreached = c->n == 0 && (job->box.issuer != conf->main.peer_id ||
 					     job->box.life != c->worker->process->life);
 	} else if (job->secret_len == 4) {
@@ -359,7 +361,7 @@ is_limited(const struct cancel_job *job)
 }
 
 bool
-peers_hand_on(struct cancel_job *job)
+peers_forward(struct cancel_job *job)
 {
 	struct courier *c;
 
@@ -379,7 +381,7 @@ peers_hand_on(struct cancel_job *job)
 	return true;
 }
 
-/* ---- the other side ---- */
+/* ---- requests that a peer hands on ---- */
 
 void
 peers_on_hello(struct session *s, const struct err *not_ours)
@@ -434,7 +436,7 @@ take_letter(struct session *s, struct slice body)
 	if (l.life != 0 && l.life != s->worker->process->life)
 		end_with(s, FLEET_ANSWER_GONE);
 	else
-		cancel_begin_of_peer(s, &l);
+		cancel_begin_for_peer(s, &l);
 }
 
 void

@@ -24,11 +24,11 @@
 struct cancel_job;
 struct session;
 
-/* No worker of ours knows the key. True: somebody else is asked, and cancel_over() will be called.
- */
-bool peers_hand_on(struct cancel_job *job);
+/* No worker of ours knows the key. True: a peer or a node is being asked, and cancel_finish() will
+ * be called. */
+bool peers_forward(struct cancel_job *job);
 
-/* A peer says hello. `not_ours` is what it hears where we have no fleet. */
+/* A peer says hello. `not_ours`: the error it gets where this proxy has no fleet. */
 void peers_on_hello(struct session *s, const struct err *not_ours);
 void peers_on_readable(struct session *s);
 

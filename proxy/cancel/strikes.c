@@ -11,7 +11,8 @@
 #define SETS 128
 #define WAYS 4
 
-/* Full at STRIKES_MAX × STRIKES_FORGET behind now: one time says both how many and since when. */
+/* until_us lies STRIKES_FORGET ahead for each strike, STRIKES_MAX of them at the most: one time
+ * says how many there are and since when. */
 struct strike {
 	uint64_t prefix; /* its hash; 0: free */
 	int64_t until_us;
@@ -37,7 +38,7 @@ strikes_free(struct strikes *st)
 	free(st);
 }
 
-/* Of the address's /24 or /64, never 0. splitmix64's mixing over the seed and each half. */
+/* A hash of the address's /24 or /64, never 0: splitmix64's mixing over the seed and each half. */
 static uint64_t
 hash_prefix(const struct strikes *st, const struct addr *who)
 {

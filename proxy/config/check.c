@@ -26,7 +26,7 @@ struct check {
 	struct err *err;
 };
 
-/* Where a complaint is about: a section, and an option of it or NULL. */
+/* What a complaint is about: a section, and an option of it or NULL. */
 struct spot {
 	enum section_kind kind;
 	size_t index;
@@ -90,7 +90,7 @@ warn(const struct check *k, struct spot at, const char *fmt, ...)
 	struct buf b = { .cap = 0 };
 	va_list ap;
 
-	/* SET says nothing of what was so before */
+	/* SET does not warn of what was so before */
 	if (k->origins == NULL)
 		return;
 	put_spot(k, at, &b);
@@ -101,7 +101,7 @@ warn(const struct check *k, struct spot at, const char *fmt, ...)
 	buf_fini(&b);
 }
 
-/* what follows */
+/* ---- values that follow from others ---- */
 
 /* An address of `listen` that has no port yet. */
 static bool
@@ -124,7 +124,7 @@ first_port(const struct conf_listener *l)
 	return 0;
 }
 
-/* Who knows the port of an address knows the name of the unix socket beside it. */
+/* A client that knows the port of an address can name the unix socket beside it. */
 static int
 socket_port(const struct config *c, const struct conf_listener *l)
 {
@@ -203,7 +203,7 @@ config_resolve(struct config *c)
 		resolve_database(c, &c->databases[i]);
 }
 
-/* what contradicts */
+/* ---- values that contradict each other ---- */
 
 static int
 check_file(const struct check *k, struct spot at, const char *path)
@@ -220,7 +220,7 @@ check_file(const struct check *k, struct spot at, const char *path)
 			      quote(slice_str(path)).text, strerror(errno));
 	is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	close(fd);
-	/* who reads it later would wait for a pipe's writer, or read a device for ever */
+	/* opening a pipe or a device later could block for ever */
 	if (!is_file)
 		return refuse(k, at, "option \"%s\": \"%s\" is not a regular file", at.option,
 			      quote(slice_str(path)).text);
@@ -245,7 +245,8 @@ is_wildcard(const char *listen)
 	       strncmp(listen, "[::]:", 5) == 0;
 }
 
-/* Two addresses that cannot both be listened on: the same, or two names of all addresses. */
+/* Whether two addresses cannot both be listened on: the same address, or two names of all
+ * addresses. */
 static bool
 listens_clash(const char *a, const char *b)
 {
@@ -315,7 +316,7 @@ check_listener(const struct check *k, size_t index)
 	return 0;
 }
 
-/* A node that stands in two regions would be probed and counted twice: legal, for tests. */
+/* A node in two regions is probed and counted twice: that is legal, for tests. */
 static int
 check_node(const struct check *k, size_t index, const char *node)
 {
@@ -390,7 +391,7 @@ unknown_region(const struct check *k, struct spot at, const char *name)
 		      quote(slice_str(name)).text);
 }
 
-/* Whether header_names is what nobody chose. */
+/* Whether header_names has its default. */
 static bool
 headers_are_default(const struct check *k)
 {
@@ -405,7 +406,7 @@ headers_are_default(const struct check *k)
 	return same;
 }
 
-/* Residency that rests on headers which a load balancer may merely have passed on. */
+/* Warns of residency by headers that a load balancer may merely have passed on from its client. */
 static void
 check_residency(const struct check *k, size_t index)
 {
@@ -434,7 +435,7 @@ check_authority(const struct check *k, struct spot at)
 	return refuse(k, at, "auth = cert needs option \"tls_ca_file\" of a listener");
 }
 
-/* Secrets are needed to check passwords against. */
+/* Secrets to check passwords against are needed. */
 static int
 check_auth(const struct check *k, struct spot at, enum auth_method method)
 {
@@ -452,7 +453,7 @@ check_auth(const struct check *k, struct spot at, enum auth_method method)
 	return method == METHOD_CERT ? check_authority(k, at) : 0;
 }
 
-/* A question without its parameter would fail at each login. */
+/* A query without its parameter would fail at each login. */
 static int
 check_query(const struct check *k, struct spot at, const char *query)
 {
@@ -462,7 +463,8 @@ check_query(const struct check *k, struct spot at, const char *query)
 	return refuse(k, at, "option \"auth_query\" must have the user's name in it, as $1");
 }
 
-/* Where the node finds out who the client is, nobody else can be given what it has logged in. */
+/* A pool needs the login to be Meridian's own: where the node authenticates the client, the
+ * connection cannot be given to another client. */
 static int
 check_pool(const struct check *k, struct spot at, const struct conf_database *d)
 {
@@ -494,7 +496,7 @@ check_database(const struct check *k, size_t index)
 	return check_auth(k, at, d->auth);
 }
 
-/* Two meanings of one type of TLV. */
+/* Two options that give one type of TLV different meanings. */
 static int
 check_tlvs(const struct check *k)
 {
@@ -520,7 +522,7 @@ check_tlvs(const struct check *k)
 	return 0;
 }
 
-/* Each proxy has a number of its own, and nobody is believed without a key. */
+/* A fleet needs a number for each proxy, and a key by which proxies trust each other. */
 static int
 check_fleet(const struct check *k)
 {

@@ -27,7 +27,7 @@
 #define READ_BYTES 65536
 #define PIPE_MS    5000
 
-/* life */
+/* ---- life ---- */
 
 struct config *
 config_new(void)
@@ -103,10 +103,10 @@ config_dup(const struct config *from)
 	return c;
 }
 
-/* loading */
+/* ---- loading ---- */
 
-/* At most READ_BYTES. Of a pipe (a shell's <(…)) there may be none yet: they are waited for, but
- * not by the control thread for good. */
+/* Read at most READ_BYTES. A pipe (a shell's <(…)) may have none yet: they are waited for, but only
+ * for a while, since the control thread waits. */
 static ssize_t
 read_some(int fd, char *to)
 {
@@ -187,7 +187,7 @@ apply_set(struct config *c, const char *text, struct err *e)
 	return 0;
 }
 
-/* Whether an argument before that one names the same region. */
+/* Whether an earlier argument names the same region. */
 static bool
 is_repeated(const struct strlist *args, size_t at, struct slice name)
 {
@@ -201,7 +201,7 @@ is_repeated(const struct strlist *args, size_t at, struct slice name)
 	return false;
 }
 
-/* --region NAME=HOST:PORT[,…]: a further region, or other nodes for one of the file. */
+/* --region NAME=HOST:PORT[,…]: another region, or other nodes for one of the file. */
 static int
 apply_region(struct config *c, const struct strlist *args, size_t at, struct err *e)
 {
@@ -271,7 +271,7 @@ apply_args(struct config *c, const struct config_args *args, struct err *e)
 	return 0;
 }
 
-/* Read auth_file, unless the original has it already. */
+/* Read auth_file, unless this is a copy that shares the original's. */
 static int
 load_auth(struct config *c, struct err *e)
 {
@@ -291,7 +291,7 @@ load_auth(struct config *c, struct err *e)
 	return 0;
 }
 
-/* The same of fleet_key_file. */
+/* The same for fleet_key_file. */
 static int
 load_fleet_keys(struct config *c, struct err *e)
 {

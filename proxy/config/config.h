@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The configuration: an immutable, refcounted snapshot of everything the operator wrote. One option
- * table (proxy/config/options.c) describes each option once; the reader, SHOW CONFIG, --help, the
- * sample file, the manual page and the reload diff are derived from it.
- *
- * Times are microseconds, sizes bytes. A struct conf_* is never changed after config_load()
- * returned.
+ * The configuration: an immutable, refcounted snapshot of everything that the operator wrote. One
+ * option table (proxy/config/options.c) describes each option once; the reader, SHOW CONFIG,
+ * --help, the sample file, the manual page and the reload diff are derived from it. Times are
+ * microseconds, sizes bytes. A struct conf_* never changes once config_load() has returned.
  */
 #ifndef PROXY_CONFIG_CONFIG_H
 #define PROXY_CONFIG_CONFIG_H
@@ -34,14 +32,14 @@ struct ident;
 struct conf_listener {
 	char *name;
 	struct strlist listen; /* "127.0.0.1:6433", "*:6433"; "/run/meridian": a directory */
-	int socket_port;       /* names its unix sockets: .s.PGSQL.<socket_port> */
+	int socket_port;       /* part of the names of its unix sockets: .s.PGSQL.<socket_port> */
 	enum tri_mode proxy_protocol;
 	enum tls_choice tls_choice; /* as written; `tls` is what follows from it */
 	enum tri_mode tls;          /* auto: allow where a certificate is set, else off */
 	char *tls_cert_file, *tls_key_file, *tls_ca_file;
 	bool http, metrics;
-	bool peers_only;  /* only proxies of the fleet; it stays open in a drain */
-	char *sni_suffix; /* "db.example": the label(s) before it are a place */
+	bool peers_only;  /* for proxies of the fleet only; it stays open in a drain */
+	char *sni_suffix; /* "db.example": the label(s) before it name a place */
 };
 
 /* [region NAME] */
@@ -51,10 +49,10 @@ struct conf_region {
 	    nodes; /* "host:port"; a bare host means port 5432; "/dir:5432" a unix socket */
 	bool has_location;
 	double lat, lon;       /* option location, else the built-in table (places_region) */
-	struct strlist cities; /* folded */
+	struct strlist cities; /* case-folded */
 	struct strlist countries;
 	struct cidrlist networks;
-	struct strlist endpoints; /* those items of `networks` that are private endpoints */
+	struct strlist endpoints; /* the items of `networks` that are private endpoints */
 	int bias;
 	bool strict; /* strict_region */
 	bool export_locality;
@@ -63,20 +61,20 @@ struct conf_region {
 	enum binding_mode channel_binding;
 	char *migration_peer_conninfo;
 	char *migration_through_conninfo;
-	char *entry; /* what clients connect to; NULL: nobody has said it */
+	char *entry; /* the address that clients connect to; NULL: not configured */
 };
 
-/* [database NAME]; "*" is the rest */
+/* [database NAME]; "*" stands for all others */
 struct conf_database {
 	char *name;
 	char *dbname; /* name on the server; NULL: the same */
 	enum auth_method auth;
-	struct strlist regions; /* where it is served; empty: everywhere */
+	struct strlist regions; /* the regions that serve it; empty: all */
 	enum access access;
 	char *auth_query, *auth_dbname; /* NULL: those of [meridian] */
 	enum pool_mode pool;
 	int pool_size, min_pool_size, reserve_pool_size; /* -1: as [meridian] says */
-	int statement_sample; /* one of so many statements is looked at; 0: none */
+	int statement_sample; /* one of this many statements is sampled; 0: none */
 	enum reads_mode reads;
 	enum consistency_mode consistency;
 	enum residency_mode residency;
@@ -84,7 +82,7 @@ struct conf_database {
 
 /* [meridian] */
 struct conf_main {
-	char *region; /* where this proxy stands; NULL unknown */
+	char *region; /* the region of this proxy; NULL: not known */
 	enum nearest nearest;
 	double blend; /* weight of distance for nearest = blend */
 	enum locality_source locality[SOURCE_COUNT];
@@ -96,7 +94,7 @@ struct conf_main {
 	int trusted_hops;
 	struct tlv_rules tlv;
 	int workers;     /* 0: auto (one per CPU) */
-	int listen_port; /* 0: auto; what follows is resolved in `listen` and `socket_port` */
+	int listen_port; /* 0: auto; the result is in `listen` and `socket_port` */
 	int listen_backlog;
 	int unix_socket_mode; /* permissions */
 	enum auth_method auth;
@@ -106,7 +104,7 @@ struct conf_main {
 	int64_t auth_cache_ttl, auth_throttle_base, auth_throttle_max;
 	int auth_throttle_after;
 	struct strlist admin_users, stats_users, migration_users;
-	char *probe_conninfo; /* NULL: bare handshakes only */
+	char *probe_conninfo; /* NULL: the prober only makes handshakes */
 	int64_t probe_interval, probe_timeout, probe_max_backoff;
 	int probe_rise, probe_fall;
 	int64_t failback_delay, max_lag, dns_max_ttl;
@@ -145,9 +143,10 @@ struct conf_main {
 
 struct config {
 	struct refcount refs;
-	uint64_t version; /* config_load() gives 1; config_set() one more than its original; a
-			     reload is numbered by whoever publishes it, before that */
-	char *path;       /* NULL: no file */
+	/* 1 after config_load(); config_set() adds one; a reload gets its number from its
+	 * publisher, before it is published */
+	uint64_t version;
+	char *path; /* NULL: no file */
 	struct conf_main main;
 	struct conf_listener *listeners; /* [0] is "main" */
 	size_t nlisteners;
@@ -155,76 +154,77 @@ struct config {
 	size_t nregions;
 	struct conf_database *databases;
 	size_t ndatabases;
-	uint32_t *by_name[CONFIG_SECTION_KINDS]; /* the sections of each kind, by their names */
+	uint32_t *by_name[CONFIG_SECTION_KINDS]; /* the sections of each kind, ordered by name */
 	struct authfile *auth;                   /* parsed auth_file, or NULL */
-	struct refcount *auth_refs;              /* copies made by config_set() share it */
-	struct fleet_keys *fleet_keys;           /* of fleet_key_file, or NULL; one reference */
-	struct hba *hba;                         /* of hba_file, the same */
-	struct ident *ident;                     /* of auth_ident_file, the same */
-	uint8_t salt_secret[SCRAM_KEY_BYTES];    /* of the arguments */
+	/* shared with the copies that config_set() makes */
+	struct refcount *auth_refs;
+	struct fleet_keys *fleet_keys;        /* of fleet_key_file, or NULL; one reference */
+	struct hba *hba;                      /* of hba_file, the same */
+	struct ident *ident;                  /* of auth_ident_file, the same */
+	uint8_t salt_secret[SCRAM_KEY_BYTES]; /* from the arguments */
 };
 
 #define CONFIG_DEFAULT_PATH "/etc/meridian/meridian.conf"
 
-/* What stands on the command line and wins over the file, in the same text forms as in the file. */
+/* The command line, which overrides the file, in the text forms of the file. */
 struct config_args {
-	const char *path;       /* NULL: the default file, whose absence is no error */
-	struct strlist listen;  /* --listen */
-	struct strlist regions; /* --region NAME=HOST:PORT[,…] */
-	struct strlist set;     /* --set OPTION=VALUE */
-	struct strlist geoip;   /* --geoip FILE */
-	char *socket_dir;       /* --socket-dir */
-	uint8_t salt_secret[SCRAM_KEY_BYTES]; /* of the process: see authfile_load() */
+	const char *path;                     /* NULL: the default file, which need not exist */
+	struct strlist listen;                /* --listen */
+	struct strlist regions;               /* --region NAME=HOST:PORT[,…] */
+	struct strlist set;                   /* --set OPTION=VALUE */
+	struct strlist geoip;                 /* --geoip FILE */
+	char *socket_dir;                     /* --socket-dir */
+	uint8_t salt_secret[SCRAM_KEY_BYTES]; /* the process's: see authfile_load() */
 };
 
 /* Read the file and the arguments, check everything, load auth_file. NULL and *e on the first
- * error: "meridian.conf:12: unknown option "lisen" in section [meridian] (did you mean "listen"?)".
- */
+ * error: "meridian.conf:12: unknown option "lisen" in section [meridian] (did you mean
+ * "listen"?)". */
 struct config *config_load(const struct config_args *args, struct err *e);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* accepts NULL */
 
-/* The section that serves a database: its own, else "*", else built-in defaults. Never NULL. */
+/* The section for a database: its own, else "*", else built-in defaults. Never NULL. */
 const struct conf_database *config_database(const struct config *c, struct slice name);
 
-/* How its clients prove who they are: never METHOD_GLOBAL. */
+/* How clients of the database prove who they are: never METHOD_GLOBAL. */
 enum auth_method config_auth(const struct config *c, const struct conf_database *db);
 
-/* Of the pools of a database. */
+/* The sizes of a database's pools. */
 struct pool_sizes {
 	int size, min, reserve;
 };
 struct pool_sizes config_pool_sizes(const struct config *c, const struct conf_database *d);
 
-/* Index of a region by name; provider prefixes (gcp-, aws-, …) are ignored on both sides where no
- * name fits exactly. -1 where there is none. */
+/* Index of a region by name; where no name fits exactly, provider prefixes (gcp-, aws-, …) are
+ * ignored on both sides. -1: there is none. */
 int config_region(const struct config *c, struct slice name);
 
 /* SHOW CONFIG: one row per option of [meridian], those of the listener "main" included. */
 struct config_row {
 	const char *key;
 	char value[512];        /* in force */
-	char pending[512];      /* what a restart makes of it; "": the same */
+	char pending[512];      /* in force after a restart; "": the same */
 	char fallback[512];     /* the default */
 	const char *changeable; /* "at once", "new sessions", "restart" */
 	const char *text;
 };
 
 size_t config_nrows(void);
-/* `begun`: what the process began with. What only a restart changes is in force as it stands there.
- */
+/* `begun`: the configuration that the process started with; options that only a restart changes are
+ * shown as they are there. */
 void config_row(const struct config *c, const struct config *begun, size_t i,
 		struct config_row *out);
 
-/* SET option = value: a copy of `c` with one option of [meridian] changed; NULL and *e (42704 no
- * such option, 22023 a bad value, 55P02 takes a restart). */
+/* SET option = value: a copy of `c` with one option of [meridian] changed. NULL and *e: 42704 no
+ * such option, 22023 a bad value, 55P02 the option needs a restart. */
 struct config *config_set(const struct config *c, const char *option, const char *value,
 			  struct err *e);
 
-/* Which differences: those that count with a reload, or those that wait for a restart. */
+/* Which differences: those that a reload applies, or those that wait for a restart. */
 enum diff_part { DIFF_ALL, DIFF_APPLIED, DIFF_PENDING };
 
-/* Append one line per difference, each with its newline: "max_client_conn: 100 -> 200 (at once)",
+/* Append one line for each difference, with its newline: "max_client_conn: 100 -> 200 (at once)",
  * "[region us-east1] added (new sessions)". Returns how many. */
 size_t config_diff(const struct config *from, const struct config *to, enum diff_part part,
 		   struct buf *text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What is derived from the option table: SHOW CONFIG, the reload diff, --help-config, the sample
- * file and the option part of the manual page.
+ * The documents that are derived from the option table: SHOW CONFIG, the reload diff,
+ * --help-config, the sample file and the option part of the manual page.
  */
 #include <config.h> /* the build's: "config.h" would be the one beside this file */
 
@@ -14,7 +14,7 @@
 #include "proxy/config/parse.h"
 #include "proxy/config/values.h"
 
-/* SHOW CONFIG */
+/* ---- SHOW CONFIG ---- */
 
 size_t
 config_nrows(void)
@@ -81,7 +81,7 @@ config_row(const struct config *c, const struct config *begun, size_t i, struct 
 	out->text = o->text;
 }
 
-/* diff */
+/* ---- diff ---- */
 
 struct diff {
 	const struct config *from, *to;
@@ -123,7 +123,7 @@ diff_option(struct diff *d, enum section_kind kind, size_t from, size_t to, cons
 	buf_fini(&new);
 }
 
-/* A whole section has come, or gone. */
+/* A section was added or removed. */
 static void
 put_whole(struct diff *d, enum section_kind kind, const char *name, const char *what)
 {
@@ -180,9 +180,9 @@ config_diff(const struct config *from, const struct config *to, enum diff_part p
 	return d.n;
 }
 
-/* documents */
+/* ---- documents ---- */
 
-/* A paragraph, wrapped at `width` columns, each line with `prefix`. */
+/* Append a paragraph, wrapped at `width` columns, each line with `prefix`. */
 static void
 put_wrapped(struct buf *b, const char *text, const char *prefix, size_t width)
 {
@@ -240,7 +240,7 @@ config_help(struct buf *out)
 		put_help_section(out, section_of((enum section_kind)k));
 }
 
-/* Every option stands in the sample as a comment with its default. */
+/* Every option is in the sample, as a comment with its default. */
 static void
 put_sample_rows(struct buf *b, const struct section *s)
 {
@@ -283,7 +283,7 @@ config_sample(struct buf *out)
 
 		buf_u8(out, '\n');
 		put_wrapped(out, s->text, "; ", 96);
-		/* one region is needed; a further listener is not */
+		/* a region is needed; a further listener is not */
 		if (kind == SECTION_MERIDIAN)
 			buf_printf(out, "[%s]\n", s->word);
 		else
@@ -297,7 +297,7 @@ config_sample(struct buf *out)
 	}
 }
 
-/* Text in roff: no line may begin with a dot or a quote, and '\' and '-' are themselves. */
+/* Append text as roff: no line may begin with a dot or a quote, and '\' and '-' need escapes. */
 static void
 put_roff(struct buf *b, const char *text)
 {

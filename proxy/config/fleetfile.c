@@ -11,7 +11,7 @@
 
 #include "protocol/fleetkey.h"
 
-/* The descriptor, or -1 and *e. */
+/* Returns the descriptor, or -1 and *e. */
 static int
 open_file(const char *path, struct err *e)
 {

@@ -64,7 +64,7 @@ has_secrets(const struct config *c)
 	return c->main.auth_file != NULL || c->main.auth_conninfo != NULL;
 }
 
-/* Why a line will let nobody in, or NULL. */
+/* Why a line can never let a client in, or NULL. */
 static const char *
 fault_of(const struct config *c, const struct hba_rule *rule)
 {
@@ -88,7 +88,7 @@ warn_of_faults(const struct config *c)
 		const char *fault = fault_of(c, rule);
 
 		if (fault != NULL)
-			log_msg(LOG_LEVEL_WARNING, "%s:%u: this line lets nobody in: %s",
+			log_msg(LOG_LEVEL_WARNING, "%s:%u: this line lets no client in: %s",
 				rule->file, rule->line, fault);
 	}
 }

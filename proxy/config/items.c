@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the items of lists look like, and their normal form.
+ * The items of lists: their syntax, and their normal form.
  */
 #include <config.h> /* the build's: "config.h" would be the one beside this file */
 
@@ -64,7 +64,7 @@ is_port(struct slice s)
 	return s.n > 0 && isdigit((unsigned char)s.p[0]) && text_to_int(s, 1, 65535, &port);
 }
 
-/* Letters, digits, dot, dash, underscore: a name of DNS, or an IPv4 address. */
+/* Letters, digits, dot, dash, underscore: a DNS name, or an IPv4 address. */
 static bool
 is_host(struct slice s)
 {
@@ -77,7 +77,7 @@ is_host(struct slice s)
 }
 
 /* Cut "host:port", "host", "[v6]:port", "[v6]" or a bare IPv6 address; port.p stays NULL where
- * there is none. The host keeps its brackets; a bare IPv6 address is told apart by its second
+ * there is none. The host keeps its brackets; a bare IPv6 address is recognised by its second
  * colon. */
 static bool
 split_host_port(struct slice s, struct slice *host, struct slice *port)
@@ -101,7 +101,7 @@ split_host_port(struct slice s, struct slice *host, struct slice *port)
 	return is_host(*host);
 }
 
-/* IPv6 in brackets, whatever else as it is; with the port where there is one. */
+/* Join them, with the port if there is one; IPv6 goes into brackets. */
 static bool
 join_host_port(struct slice host, const char *port, char to[OPTION_ITEM_MAX])
 {
@@ -144,7 +144,7 @@ item_listen(struct slice item, char to[OPTION_ITEM_MAX])
 	return join_host_port(host, port_text(port, "", digits), to);
 }
 
-/* A node, or a peer, with the port that stands for none. */
+/* A node or a peer, with the default port where none is written. */
 static bool
 put_node(struct slice item, const char *default_port, char to[OPTION_ITEM_MAX])
 {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The option table: the only place where an option is described. The reader, SHOW CONFIG, SET,
- * --help-config, the sample file, the manual page and the reload diff are derived from it.
- *
- * To add an option: a field in a struct conf_* (config.h) and a row in options.c; then regenerate
- * conf/meridian.conf and doc/meridian.conf.5 (make update-config; tests/lint/options.t tells when
- * that was forgotten).
+ * --help-config, the sample file, the manual page and the reload diff are derived from it. To add
+ * an option: a field in a struct conf_* (config.h) and a row in options_meridian.c or
+ * options_sections.c; then regenerate conf/meridian.conf and doc/meridian.conf.5 (make
+ * update-config; tests/lint/options.t fails if that was forgotten).
  */
 #ifndef PROXY_CONFIG_OPTIONS_H
 #define PROXY_CONFIG_OPTIONS_H
@@ -17,7 +16,7 @@
 #include "base/slice.h"
 
 enum section_kind {
-	SECTION_MERIDIAN, /* the options of [listener] stand here too, for the listener "main" */
+	SECTION_MERIDIAN, /* also holds the options of [listener], for the listener "main" */
 	SECTION_LISTENER,
 	SECTION_REGION,
 	SECTION_DATABASE,
@@ -34,7 +33,7 @@ enum option_type {
 	OPT_ENUM,     /* an enum whose constants are the indices of `words` */
 	OPT_STRING,   /* char *, NULL for "" */
 	OPT_CONNINFO, /* char *, libpq's keyword/value words; passwords in it are never printed */
-	OPT_LIST,     /* struct strlist; `item` checks and normalises each */
+	OPT_LIST,     /* struct strlist; `item` checks and normalises each item */
 	OPT_NETWORKS, /* struct cidrlist */
 	OPT_ORIGINS,  /* conf_region.networks and endpoints */
 	OPT_TLV,      /* int: a type of TLV of the custom range, 0 for off */
@@ -46,7 +45,7 @@ enum option_type {
 /* When a changed option takes effect. */
 enum option_apply { APPLY_AT_ONCE, APPLY_NEW_SESSIONS, APPLY_RESTART };
 
-/* Check one item of a list and write its normal form, NUL-terminated; false where it is none. */
+/* Check one item of a list and write its normal form, NUL-terminated; false: it is no such item. */
 #define OPTION_ITEM_MAX 256
 typedef bool (*option_item_fn)(struct slice item, char to[OPTION_ITEM_MAX]);
 
@@ -57,12 +56,12 @@ struct option {
 	size_t offset;            /* in the struct conf_* of the section */
 	const char *fallback;     /* the default as text; "" for none */
 	int64_t min, max;         /* OPT_INT, OPT_OCTAL, OPT_TIME, OPT_SIZE, OPT_DOUBLE */
-	const char *zero;         /* a word for 0 ("auto"), or NULL */
+	const char *zero;         /* the word for 0 ("auto"), or NULL */
 	const char *const *words; /* OPT_ENUM, ends with NULL */
 	int nwords;               /* only the first so many of them; 0: all */
 	option_item_fn item;      /* OPT_LIST */
 	const char *expected;     /* OPT_LIST: what an item is, for messages */
-	bool with_host;           /* OPT_CONNINFO: host and port may be named */
+	bool with_host;           /* OPT_CONNINFO: host and port are allowed */
 	const char *group;        /* heading in the sample file and the manual */
 	const char *text;         /* one paragraph: sentences */
 };
@@ -82,8 +81,8 @@ struct section {
 const struct section *section_of(enum section_kind kind);
 /* The section that a word names; -1 for none. */
 int section_find(struct slice word);
-/* The row of an option; *kind becomes SECTION_LISTENER for a listener option in [meridian]. NULL
- * where there is none. */
+/* The row of an option; *kind becomes SECTION_LISTENER for a listener option in [meridian]. NULL:
+ * there is none. */
 const struct option *option_find(enum section_kind *kind, struct slice name);
 const char *option_apply_name(enum option_apply apply); /* "at once", "new sessions", "restart" */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Inside the option table: what its rows are written with. The sections are options_meridian.c and
- * options_sections.c.
+ * Inside the option table: the macros that its rows are written with. The sections are
+ * options_meridian.c and options_sections.c.
  */
 #ifndef PROXY_CONFIG_OPTIONS_INT_H
 #define PROXY_CONFIG_OPTIONS_INT_H
@@ -15,8 +15,8 @@
 #define HOUR    SEC(INT64_C(3600))
 #define DAY     (24 * HOUR)
 
-/* Where the field is, and a complaint of the compiler where its C type does not fit the option's.
- */
+/* The offset of the field; it does not compile where the field's C type does not fit the
+ * option's. */
 #define AT(conf, field, ctype)                   \
 	.offset = offsetof(struct conf, field) + \
 		  0 * sizeof((ctype *)NULL == &((struct conf *)NULL)->field)

@@ -18,7 +18,7 @@ static const struct option listener_rows[] = {
 	  .group = "Listening",
 	  .text = "Where clients may connect: addresses (* for every one; without a port: "
 		  "listen_port) and directories for unix sockets. The default is that of "
-		  "[meridian]; a [listener] of its own has none." },
+		  "[meridian]; a [listener] has none." },
 	{ .name = "proxy_protocol", .type = OPT_ENUM, AT_ENUM(conf_listener, proxy_protocol),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = tri_mode_words,
 	  .group = "Listening",
@@ -30,21 +30,22 @@ static const struct option listener_rows[] = {
 		  "else off. Clients on unix sockets need none." },
 	{ .name = "tls_cert_file", .type = OPT_STRING, AT(conf_listener, tls_cert_file, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
-	  .text = "Certificate that clients are shown, with its chain, in PEM. Read again at each "
-		  "reload." },
+	  .text = "The certificate that clients get, with its chain, in PEM. Read again at "
+		  "each reload." },
 	{ .name = "tls_key_file", .type = OPT_STRING, AT(conf_listener, tls_key_file, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
 	  .text = "Private key of the certificate, in PEM. A handshake with a client costs least with "
 		  "ECDSA (P-256), and many times that with RSA of 3072 bits or more." },
 	{ .name = "tls_ca_file", .type = OPT_STRING, AT(conf_listener, tls_ca_file, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
-	  .text = "Certificates of authorities, in PEM. A client certificate that none of them has "
-		  "signed is refused; a client needs none, unless auth or hba_file wants one." },
+	  .text = "Certificates of authorities, in PEM. A client certificate that none of "
+		  "them has signed is refused; a client needs none, unless auth or hba_file "
+		  "asks for one." },
 	{ .name = "http", .type = OPT_BOOL, AT(conf_listener, http, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
-	  .text = "Speak HTTP/1.1 too: PostgreSQL in a WebSocket (on any path that is not named "
-		  "here) or behind CONNECT, SQL by POST /sql, and GET /healthz. Plain PostgreSQL "
-		  "clients are served as ever: the first byte tells." },
+	  .text = "Speak HTTP/1.1 too: PostgreSQL in a WebSocket (on any path that is not "
+		  "named here) or behind CONNECT, SQL by POST /sql, and GET /healthz. Plain "
+		  "PostgreSQL clients are served as well: the first byte tells them apart." },
 	{ .name = "metrics", .type = OPT_BOOL, AT(conf_listener, metrics, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Listening",
 	  .text = "With http = on: serve GET /metrics, without authentication." },
@@ -55,8 +56,8 @@ static const struct option listener_rows[] = {
 		  "balancers must not know this address." },
 	{ .name = "sni_suffix", .type = OPT_STRING, AT(conf_listener, sni_suffix, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Listening",
-	  .text = "With db.example, a client that connects to paris.db.example says by its TLS "
-		  "server name that it is in Paris; a region's name works as well." },
+	  .text = "With db.example, a client that connects to paris.db.example claims by its "
+		  "TLS server name that it is in Paris; a region's name works as well." },
 };
 
 static const struct option region_rows[] = {
@@ -64,39 +65,39 @@ static const struct option region_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_node,
 	  .expected = "a node (host, host:port, [address]:port, or /directory of a unix socket)",
 	  .group = "Region",
-	  .text = "The database servers of the region; the port is 5432 where none is given. Which "
-		  "of them takes writes is found out by the prober." },
+	  .text = "The database servers of the region; the port is 5432 where none is given. "
+		  "The prober finds out which of them takes writes." },
 	{ .name = "location", .type = OPT_LOCATION, AT(conf_region, has_location, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
-	  .text = "Latitude and longitude in degrees. Needed only where the name is not that of a "
-		  "known cloud region." },
+	  .text = "Latitude and longitude in degrees. Needed only if the name is not that of "
+		  "a known cloud region." },
 	{ .name = "cities", .type = OPT_LIST, AT(conf_region, cities, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_city,
 	  .expected = "the name of a city", .group = "Region",
-	  .text = "Callers from these cities belong here, whatever the distance. Case, accents and "
-		  "punctuation do not matter." },
+	  .text = "Clients from these cities belong here, whatever the distance. Case, "
+		  "accents and punctuation do not matter." },
 	{ .name = "countries", .type = OPT_LIST, AT(conf_region, countries, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_country,
 	  .expected = "a country (its ISO 3166 code or name)", .group = "Region",
-	  .text = "Callers of whom only the country is known belong here." },
+	  .text = "Clients of which only the country is known belong here." },
 	{ .name = "networks", .type = OPT_ORIGINS, AT(conf_region, networks, struct cidrlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
-	  .text = "Callers from these address blocks belong here, and those that come through these "
-		  "private endpoints, which a PROXY header names: vpce-0123abcd (AWS), psc:123 (the "
-		  "connection id of Google Cloud's Private Service Connect), azure:123 (the LINKID "
-		  "of an Azure private endpoint)." },
+	  .text = "Clients from these address blocks belong here, and those that come through "
+		  "these private endpoints, which a PROXY header names: vpce-0123abcd (AWS), "
+		  "psc:123 (the connection id of Google Cloud's Private Service Connect), "
+		  "azure:123 (the LINKID of an Azure private endpoint)." },
 	{ .name = "bias", .type = OPT_INT, AT(conf_region, bias, int),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = -99, .max = 99, .group = "Region",
 	  .text = "Makes the region look nearer (positive, up to 99) or farther (negative, down to "
 		  "-99) than it is." },
 	{ .name = "strict_region", .type = OPT_BOOL, AT(conf_region, strict, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .group = "Region",
-	  .text = "Callers that belong here go nowhere else: where no node is usable they get an "
-		  "error." },
+	  .text = "Clients that belong here go nowhere else: if no node here is usable they "
+		  "get an error." },
 	{ .name = "export_locality", .type = OPT_BOOL, AT(conf_region, export_locality, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "on", .group = "Region",
 	  .text = "Give each server session the settings meridian.region, meridian.city and "
-		  "meridian.country of its caller." },
+		  "meridian.country of its client." },
 	{ .name = "sslmode", .type = OPT_ENUM, AT_ENUM(conf_region, sslmode),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = sslmode_words,
 	  .group = "Region", .text = "TLS towards the nodes: libpq's words with libpq's meaning." },
@@ -106,22 +107,23 @@ static const struct option region_rows[] = {
 		  "against, in PEM." },
 	{ .name = "sslcert", .type = OPT_STRING, AT(conf_region, sslcert, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
-	  .text = "Certificate that the nodes are shown, in PEM." },
+	  .text = "The certificate that nodes get, in PEM." },
 	{ .name = "sslkey", .type = OPT_STRING, AT(conf_region, sslkey, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
 	  .text = "Private key of sslcert, in PEM." },
 	{ .name = "channel_binding", .type = OPT_ENUM, AT_ENUM(conf_region, channel_binding),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = binding_mode_words,
 	  .group = "Region",
-	  .text = "Where Meridian itself logs in to the nodes: whether it binds SCRAM to their "
-		  "certificates, so that no man in the middle can pass the login on. libpq's words: "
-		  "disable, prefer (where the node is on TLS and offers it), require." },
+	  .text = "Where Meridian itself logs in to the nodes: whether it binds SCRAM to "
+		  "their certificates, so that no man in the middle can pass the login on. "
+		  "libpq's words: disable, prefer (if the node is on TLS and offers it), "
+		  "require." },
 	{ .name = "entry", .type = OPT_STRING, AT(conf_region, entry, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
-	  .text = "What clients of this region connect to, host:port, as they are told it: those "
-		  "that still enter by a region from which a migration has moved their database "
-		  "here. When the migration's redirect_until is over they are refused (57P03) and "
-		  "sent there; without it they are forwarded on." },
+	  .text = "The address that clients of this region connect to, host:port, as clients "
+		  "are told it that still come by a region from which a migration has moved "
+		  "their database here. When the migration's redirect_until is over they are "
+		  "refused (57P03) with this address; without it they are still forwarded." },
 	{ .name = "migration_peer_conninfo", .type = OPT_CONNINFO,
 	  AT(conf_region, migration_peer_conninfo, char *), .apply = APPLY_AT_ONCE, .fallback = "",
 	  .with_host = true, .group = "Region",
@@ -132,33 +134,35 @@ static const struct option region_rows[] = {
 	  AT(conf_region, migration_through_conninfo, char *), .apply = APPLY_AT_ONCE,
 	  .fallback = "", .with_host = true, .group = "Region",
 	  .text = "How this region's servers reach Meridian, for moves with connection = "
-		  "through_meridian: libpq's keyword = value words (host, port, sslmode and so on) of "
-		  "one of its listeners. Empty: no server replicates through it on behalf of them." },
+		  "through_meridian: libpq's keyword = value words (host, port, sslmode and "
+		  "so on) of one of its listeners. Empty: they cannot replicate through it." },
 };
 
 static const struct option database_rows[] = {
 	{ .name = "dbname", .type = OPT_STRING, AT(conf_database, dbname, char *),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Database",
-	  .text = "Its name on the servers, where that is another one." },
+	  .text = "Its name on the servers, if that is another one." },
 	{ .name = "auth", .type = OPT_ENUM, AT_ENUM(conf_database, auth),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "global", .words = auth_method_words, .nwords = METHOD_GLOBAL + 1,
 	  .group = "Database",
-	  .text = "How its clients prove who they are, in the words of [meridian]; global: as it is "
-		  "said there." },
+	  .text = "How its clients prove who they are, in the words of [meridian]; global: as "
+		  "in [meridian]." },
 	{ .name = "regions", .type = OPT_LIST, AT(conf_database, regions, struct strlist),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
 	  .expected = "the name of a region", .group = "Database",
-	  .text = "The regions where it is served; empty: all of them." },
+	  .text = "The regions that serve it; empty: all of them." },
 	{ .name = "access", .type = OPT_ENUM, AT_ENUM(conf_database, access),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "read-write", .words = access_words,
 	  .group = "Database",
-	  .text = "Which nodes will do: libpq's target_session_attrs words. A client may wish "
-		  "otherwise by options=-c meridian.access=any (or another of them)." },
+	  .text = "Which nodes its sessions may use: libpq's target_session_attrs words. A "
+		  "client may choose otherwise by options=-c meridian.access=any (or another "
+		  "of them)." },
 	{ .name = "pool", .type = OPT_ENUM, AT_ENUM(conf_database, pool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "off", .words = pool_mode_words, .group = "Database",
-	  .text = "Whether server connections are shared; that needs an auth other than passthrough. "
-		  "off: one per session. session: a session has one from its first query until it "
-		  "ends, and leaves it for others. transaction: it has one for the length of a transaction." },
+	  .text = "Whether server connections are shared; that needs an auth other than "
+		  "passthrough. off: each session has its own. session: a session has one "
+		  "from its first query until it ends, and then leaves it to others. "
+		  "transaction: a session has one for the length of a transaction." },
 	{ .name = "pool_size", .type = OPT_INT, AT(conf_database, pool_size, int),
 	  .apply = APPLY_AT_ONCE, .fallback = "-1", .min = -1, .max = 100000, .group = "Database",
 	  .text = "default_pool_size of its pools; -1, or 0: that of [meridian]." },
@@ -178,23 +182,25 @@ static const struct option database_rows[] = {
 	{ .name = "reads", .type = OPT_ENUM, AT_ENUM(conf_database, reads),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_mode_words,
 	  .group = "Database",
-	  .text = "Where queries that only read go. home: to the node of the session." },
+	  .text = "Where read-only queries go. home: to the node of the session." },
 	{ .name = "consistency", .type = OPT_ENUM, AT_ENUM(conf_database, consistency),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "session", .words = consistency_mode_words,
 	  .group = "Database",
-	  .text = "What such a query must see. session: all that its session has written before." },
+	  .text = "What such a query must see. session: all that its session has written "
+		  "before." },
 	{ .name = "statement_sample", .type = OPT_INT, AT(conf_database, statement_sample, int),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 1000000,
 	  .group = "Database",
-	  .text = "One of so many statements is looked at, by chance, for SHOW FINGERPRINTS and for "
-		  "migrations that ask what traffic there is: which statements run, how often, and "
-		  "how long their answers take, of the last 24 hours. Kept without constants, in "
-		  "the memory of this process alone. 1: every one; 0: none." },
+	  .text = "One statement of this many, chosen at random, is sampled for SHOW "
+		  "FINGERPRINTS and for migrations that ask for the traffic: which statements "
+		  "run, how often, and how long their answers take, in the last 24 hours. "
+		  "Kept without constants, in the memory of this process alone. 1: every one; "
+		  "0: none." },
 	{ .name = "residency", .type = OPT_ENUM, AT_ENUM(conf_database, residency),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "prefer", .words = residency_mode_words,
 	  .group = "Database",
-	  .text = "strict: only what a trusted source says of the caller's place counts, not what "
-		  "the client says of itself, and no region but the caller's own will do." },
+	  .text = "strict: the client's place counts only if a trusted source tells it, not "
+		  "if the client claims it, and only the client's own region serves it." },
 };
 /* clang-format on */
 

@@ -20,20 +20,20 @@ struct reader {
 	struct config *config;
 	struct origins *origins;
 	struct err *err;
-	struct slice rest; /* what has not been read yet */
-	int line;          /* number of the line that was read last */
-	bool indented;     /* that line goes on with the option before it */
-	size_t indent;     /* so many blanks stand before that option */
+	struct slice rest; /* not read yet */
+	int line;          /* of the line that was read last */
+	bool indented;     /* that line continues the option before it */
+	size_t indent;     /* the number of blanks before that option */
 	bool failed;
 	int origin; /* the open section, -1 before the first */
-	/* the option that further lines would extend: NULL at the start of a section */
+	/* the option that further lines would continue: NULL at the start of a section */
 	const struct option *last;
 	void *last_conf;
 };
 
 static int fail(struct reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Only the first error counts. Returns 0, which is libinih's word for failure. */
+/* Only the first error is kept. Returns 0, which means failure to libinih. */
 static int
 fail(struct reader *r, const char *fmt, ...)
 {
@@ -92,7 +92,7 @@ origins_line(const struct origins *o, enum section_kind kind, size_t index,
 	return option != NULL ? *option_line(at, option) : at->line;
 }
 
-/* sections */
+/* ---- sections ---- */
 
 static const struct section *
 open_section_kind(struct reader *r)
@@ -137,7 +137,7 @@ config_name_expected(enum section_kind kind)
 					: "up to 63 letters, digits, dots, dashes or underscores";
 }
 
-/* Names that would be ambiguous; NULL where the name is free. */
+/* Why the name is not allowed, since it would be ambiguous; NULL: it is allowed. */
 static const char *
 reserved(enum section_kind kind, struct slice name)
 {
@@ -185,7 +185,7 @@ remember_section(struct reader *r, enum section_kind kind, size_t index)
 	r->last = NULL;
 }
 
-/* "[region us-east1]": everything between the brackets. */
+/* Opens the section of a header such as "[region us-east1]". */
 static void
 open_section(struct reader *r, struct slice line)
 {
@@ -218,9 +218,10 @@ open_section(struct reader *r, struct slice line)
 	remember_section(r, (enum section_kind)kind, n);
 }
 
-/* lines */
+/* ---- lines ---- */
 
-/* A ';' at the start or behind a blank begins a comment, as does '#' at the start. */
+/* Cut off a comment: it begins with ';' at the start or behind a blank, or with '#' at the
+ * start. */
 static struct slice
 cut_comment(struct slice line)
 {
@@ -235,7 +236,7 @@ cut_comment(struct slice line)
 	return line;
 }
 
-/* Control bytes have no business in a configuration, and a NUL would cut it. */
+/* Control bytes are not allowed: a NUL would cut the line. */
 static bool
 is_text(struct reader *r, struct slice line)
 {
@@ -250,8 +251,8 @@ is_text(struct reader *r, struct slice line)
 	return true;
 }
 
-/* A line that is indented more than the option above it goes on with that, unless it is the header
- * of a section. */
+/* A line that is indented more than the option above continues it, unless it is the header of a
+ * section. */
 static bool
 is_section_header(struct slice text)
 {
@@ -276,7 +277,7 @@ check_line(struct reader *r, struct slice line)
 		     quote(line).text);
 }
 
-/* libinih's reader: the next line into `to`, NULL at the end or after an error. */
+/* The reader that libinih calls: the next line into `to`, NULL at the end or after an error. */
 static char *
 next_line(char *to, int size, void *arg)
 {
@@ -309,7 +310,7 @@ next_line(char *to, int size, void *arg)
 	return r->failed ? NULL : to;
 }
 
-/* options */
+/* ---- options ---- */
 
 static int
 unknown_option(struct reader *r, struct slice name)
@@ -378,8 +379,8 @@ set_option(struct reader *r, struct slice name, struct slice text)
 	return 1;
 }
 
-/* libinih's handler. The section and, in further lines, the name are ours to know: its own copies
- * may be cut. */
+/* The handler that libinih calls. Its copies of the section and, for continued lines, of the name
+ * may be cut short: this reader has its own. */
 static int
 on_option(void *arg, const char *section, const char *name, const char *value)
 {

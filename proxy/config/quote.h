@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Text from a file made fit for the inside of a message: control bytes and quotes escaped, cut at
- * 100 bytes, no quotes around it.
+ * Makes text from a file fit for a message: control bytes and quotes are escaped, it is cut at 100
+ * bytes, and gets no quotes around it.
  */
 #ifndef PROXY_CONFIG_QUOTE_H
 #define PROXY_CONFIG_QUOTE_H

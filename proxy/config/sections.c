@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The sections of a configuration: an array of structures for each kind, and the order of their
- * names beside it, by which one is found among thousands.
+ * The sections of a configuration: an array of structures for each kind, and beside it their order
+ * by name, so that one is found among thousands.
  */
 #include <config.h> /* the build's: "config.h" would be the one beside this file */
 
@@ -88,7 +88,7 @@ config_section_name(const struct config *c, enum section_kind kind, size_t index
 	return *(char *const *)const_section(c, kind, index);
 }
 
-/* Where in the order of names this one stands, or would. */
+/* The position of the name in the order of names, or where it would be inserted. */
 static HOT size_t
 place_of(const struct config *c, enum section_kind kind, struct slice name, bool *found)
 {
@@ -167,7 +167,7 @@ config_add_section(struct config *c, enum section_kind kind, char *take_name)
 	a.n++;
 	set_section_array(c, kind, a);
 	config_set_defaults(c, kind, a.n - 1);
-	/* the default address is the main listener's */
+	/* the default address belongs to the main listener */
 	if (kind == SECTION_LISTENER && a.n > 1)
 		strlist_fini(&c->listeners[a.n - 1].listen);
 	return a.n - 1;

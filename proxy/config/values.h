@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The types of options: text to value, value to text, copying and freeing, one row per type. Knows
- * nothing of sections or files; `conf` is always the struct conf_* that the option's offset is of.
+ * The types of options: text to value, value to text, copying and freeing, one row for each type.
+ * It knows no sections and no files; `conf` is always the struct conf_* that the option's offset
+ * belongs to.
  */
 #ifndef PROXY_CONFIG_VALUES_H
 #define PROXY_CONFIG_VALUES_H
@@ -13,10 +14,10 @@
 #include "base/slice.h"
 #include "proxy/config/options.h"
 
-/* Read `text` into the option's field, freeing what was there. On error the message says what was
+/* Read `text` into the option's field, freeing the old value. On error the message says what was
  * found and what was expected, beginning with the quoted value: "\"x\" is not …". */
 int value_set(const struct option *o, void *conf, struct slice text, struct err *e) MUST_CHECK;
-/* Whether values of this type can go on in further lines, and doing so. */
+/* Whether values of this type may continue in further lines; appending such a line. */
 bool value_is_list(const struct option *o);
 int value_append(const struct option *o, void *conf, struct slice text, struct err *e) MUST_CHECK;
 

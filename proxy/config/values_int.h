@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Between the files of the types of options: values.c (the table), values_scalar.c (numbers, words,
- * texts), values_list.c (what has items) and values_shape.c (what has a shape of its own).
+ * Shared by the files of the types of options: values.c (the table), values_scalar.c (numbers,
+ * words, texts), values_list.c (lists) and values_shape.c (values with a syntax of their own).
  */
 #ifndef PROXY_CONFIG_VALUES_INT_H
 #define PROXY_CONFIG_VALUES_INT_H
 
 #include "proxy/config/values.h"
 
-/* What is known of a type. `own` replaces borrowed pointers by copies, `fini` frees them; both are
- * missing where the value is flat. Lists have `append`; their set() clears first. */
+/* One type of options. `own` replaces borrowed pointers by copies, `fini` frees them; both are NULL
+ * where the value has no pointers. Lists have `append`; their set() clears first. */
 struct value_type {
 	int (*set)(const struct option *o, void *field, struct slice text, struct err *e);
 	int (*append)(const struct option *o, void *field, struct slice text, struct err *e);
@@ -23,7 +23,8 @@ extern const struct value_type value_bool, value_int, value_octal, value_time, v
     value_double, value_enum, value_string, value_conninfo, value_list, value_networks,
     value_origins, value_tlv, value_sources, value_location;
 
-/* "\"x\" is not a time; expected …". A password could be anywhere in a bad connection string. */
+/* "\"x\" is not a time; expected …". A bad connection string is not quoted, since it may contain a
+ * password. */
 int value_bad(const struct option *o, struct slice text, struct err *e, const char *did_you_mean);
 
 #endif

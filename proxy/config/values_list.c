@@ -12,10 +12,10 @@
 #include "proxy/config/config.h"
 #include "proxy/config/quote.h"
 
-/* lists */
+/* ---- lists ---- */
 
-/* The next item of a list separated by commas; false where nothing is left. A comma at the end is
- * allowed, so that lists can go on in the next line. */
+/* The next item of a list separated by commas; false: there is none. A comma at the end is allowed,
+ * so that a list can continue in the next line. */
 static bool
 next_item(struct slice *rest, struct slice *item)
 {

@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "proxy/config/quote.h"
 
-/* numbers */
+/* ---- numbers ---- */
 
 static bool
 read_number(const struct option *o, struct slice text, int64_t *out)
@@ -168,7 +168,7 @@ double_describe(const struct option *o, struct buf *out)
 	buf_printf(out, "a number from %" PRId64 " to %" PRId64, o->min, o->max);
 }
 
-/* words */
+/* ---- words ---- */
 
 static int
 bool_set(const struct option *o, void *field, struct slice text, struct err *e)
@@ -229,7 +229,7 @@ enum_describe(const struct option *o, struct buf *out)
 		buf_printf(out, "%s%s", i > 0 ? ", " : "", o->words[i]);
 }
 
-/* strings */
+/* ---- strings ---- */
 
 static int
 string_set(const struct option *o, void *field, struct slice text, struct err *e)
@@ -279,7 +279,7 @@ string_describe(const struct option *o, struct buf *out)
 	buf_str(out, "a text");
 }
 
-/* connection strings */
+/* ---- connection strings ---- */
 
 static bool
 conninfo_is_good(const PQconninfoOption *words)
@@ -309,7 +309,7 @@ conninfo_set(const struct option *o, void *field, struct slice text, struct err 
 	return string_set(o, field, text, e);
 }
 
-/* Further lines are further words. */
+/* Further lines hold further words. */
 static int
 conninfo_append(const struct option *o, void *field, struct slice text, struct err *e)
 {
@@ -322,7 +322,7 @@ conninfo_append(const struct option *o, void *field, struct slice text, struct e
 	return rc;
 }
 
-/* libpq marks what a user would not want to see on a screen with "*". */
+/* Masks the options that libpq marks with "*", which are not to be shown on a screen. */
 static void
 conninfo_print(const struct option *o, const void *field, bool secrets, struct buf *out)
 {

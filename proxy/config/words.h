@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The options whose value is one of a few words, and libpq's words for the same.
+ * Options whose value is one of a few words, and libpq's words for the same.
  */
 #ifndef PROXY_CONFIG_WORDS_H
 #define PROXY_CONFIG_WORDS_H
@@ -23,14 +23,14 @@ enum binding_mode { BINDING_DISABLE, BINDING_PREFER, BINDING_REQUIRE };
 
 /* How a client proves who it is. */
 enum auth_method {
-	METHOD_PASSTHROUGH, /* the node asks it */
+	METHOD_PASSTHROUGH, /* the node authenticates the client */
 	METHOD_TRUST,
 	METHOD_SCRAM,
 	METHOD_MD5, /* SCRAM for users that have a verifier */
 	METHOD_CERT,
-	METHOD_HBA,    /* hba_file says which */
-	METHOD_GLOBAL, /* of a database: as [meridian] has it */
-	/* lines of hba_file know these too */
+	METHOD_HBA,    /* as the matching line of hba_file says */
+	METHOD_GLOBAL, /* of a database: as in [meridian] */
+	/* the next ones are used by lines of hba_file as well */
 	METHOD_PASSWORD, /* in clear */
 	METHOD_PEER,
 	METHOD_REJECT,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Answers of HTTP requests, and how errors are told in HTTP's words.
+ * Answers of HTTP requests, and how errors of a session become errors of HTTP.
  */
 #include "config.h"
 
@@ -11,10 +11,10 @@
 #include "proxy/process/worker_int.h"
 
 #define PLAIN_TEXT "text/plain; charset=utf-8"
-/* A body up to here goes out in one call with its head; a longer one is not copied for that. */
+/* Bodies up to this size are copied behind their head, to go out in one call. */
 #define ANSWER_TOGETHER ((size_t)64 * 1024)
 
-/* Which status an end of the session is. */
+/* The status for a reason to end the session. */
 static const struct {
 	enum why why;
 	int status;
@@ -40,7 +40,7 @@ status_of(const struct http_request *r, enum why why)
 	return 503;
 }
 
-/* RFC 9110 section 5.6.7. The names are HTTP's, whatever the locale. */
+/* RFC 9110 section 5.6.7: the names are English, whatever the locale. */
 static void
 put_date(struct buf *out)
 {
@@ -96,7 +96,7 @@ http_answer(struct session *s, int status, const char *type, const char *headers
 	buf_fini(&out);
 }
 
-/* One line, or what the route makes of it. */
+/* The body of an error: one line, or what the route makes of it. */
 static const char *
 put_error_body(const struct http_request *r, const struct err *e, struct buf *body)
 {
@@ -129,7 +129,7 @@ http_put_farewell(struct session *s, enum why why, const struct err *e, struct b
 	int status = status_of(r, why);
 	const char *type;
 
-	/* the head may be half parsed: nothing of it counts */
+	/* the head may be parsed in part: nothing of it counts */
 	if (r->phase == HTTP_IN_HEAD)
 		r->head.method = HTTP_OTHER;
 	r->head.keep_alive = false;

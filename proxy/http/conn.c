@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * A connection that speaks HTTP: requests are received, handed to the handler of their path, and
- * answered, one after the other. What is kept is bounded: a head by http_max_head, a body by
- * http_max_body, and what a client sends on top by one read.
+ * answered, one after the other. What is kept of a client is bounded (INV-4): a head by
+ * http_max_head, a body by http_max_body, and what it sends beyond the request by one read.
  */
 #include "config.h"
 
@@ -19,8 +19,8 @@
 #define HTTP_READ  (16 * 1024)
 #define INBOX_MAX  ((size_t)128 * 1024)
 #define HTTP_WORDS "HTTP/1.1 100 Continue\r\n\r\n"
-/* So many are answered at a time, whatever has been sent; GET /metrics is as much as all of them.
- */
+/* How much a connection is served before other sessions have their turn, however much it has sent,
+ * in requests; GET /metrics counts as all of them. */
 #define AT_A_TIME 8
 
 static const struct http_route routes[] = {
@@ -180,8 +180,8 @@ refuse_path(struct session *s)
 
 /* ---- one request ---- */
 
-/* What is wrong with the bytes themselves ends the connection: nobody knows where the next request
- * begins. */
+/* The request's bytes are malformed, so it is not known where the next request begins: the
+ * connection ends. */
 static void
 refuse_bytes(struct session *s, const struct http_error *e)
 {
@@ -189,7 +189,7 @@ refuse_bytes(struct session *s, const struct http_error *e)
 	session_close(s, WHY_HTTP, e->text);
 }
 
-/* False: more bytes are needed, or it is over. */
+/* False: more bytes are needed, or the request is over. */
 static bool
 take_head(struct session *s)
 {
@@ -201,7 +201,7 @@ take_head(struct session *s)
 	if (p == PARSE_MORE)
 		return false;
 	if (p == PARSE_DONE) {
-		/* what follows it comes and goes: the head needs bytes of its own */
+		/* more bytes will come into the inbox: the head gets a buffer of its own */
 		buf_put(&r->text, r->inbox.p, used);
 		p = http_parse_head(buf_view(&r->text), max, &r->head, &used, &e);
 	}
@@ -225,7 +225,7 @@ take_body(struct session *s)
 	struct http_request *r = s->http->request;
 	struct http_error e;
 	size_t used;
-	/* nothing but a POST has use for one */
+	/* only POST may have a body */
 	uint64_t max = r->route->method == HTTP_POST ? (uint64_t)conf_of(s)->http_max_body : 0;
 	enum parse p = http_body_take(&r->framing, buf_view(&r->inbox), max, &r->body, &used, &e);
 
@@ -251,8 +251,8 @@ has_body(const struct http_head *h)
 	return h->chunked || h->length > 0;
 }
 
-/* The head is there. What is not going to be handled is said before its body has come, which then
- * cannot be told from a next request. */
+/* The head is complete. A request that will not be handled is refused before its body has come; its
+ * body could then be taken for a next request, so the connection ends. */
 static bool
 take_request(struct session *s)
 {
@@ -268,12 +268,12 @@ take_request(struct session *s)
 		refuse_path(s);
 	else if (take_body(s))
 		r->route->handle(s);
-	/* a handler may have ended the session, or made it something else */
+	/* a handler may have ended the session, or changed its protocol */
 	return s->state == SESSION_HTTP && http_speaks(s) &&
 	       s->http->request->phase == HTTP_ANSWERED;
 }
 
-/* The answer has gone out: make room for the next request. False: there is none. */
+/* The answer was sent: make room for the next request. False: there is none. */
 static bool
 next_request(struct session *s)
 {
@@ -303,7 +303,7 @@ weight(const struct http_request *r)
 	return r->route != NULL && r->route->metrics ? AT_A_TIME : 1;
 }
 
-/* As far as the bytes that are here go, but for what is put off. */
+/* Handle the bytes that are here, as far as other sessions need not wait. */
 static void
 advance(struct session *s)
 {
@@ -326,7 +326,7 @@ advance(struct session *s)
 			break;
 		case HTTP_ANSWERED:
 			done += weight(r);
-			/* who does not read its answers gets no more of them */
+			/* a client that does not read its answers is not served further */
 			more = !stream_is_blocked(&s->client) && next_request(s);
 			break;
 		}
@@ -340,15 +340,15 @@ is_full(const struct http_request *r)
 }
 
 /* What a client sends behind a request that is not answered yet, or whose answer it does not read,
- * is kept up to a bound; then its socket is not read, until there is room: or no request at all,
- * where what was kept has been answered to its last byte. */
+ * is kept up to a limit; then its socket is not read until there is room. The request is freed when
+ * all that was kept has been answered. */
 static void
 want_requests(struct session *s)
 {
 	const struct http_request *r;
 	short what = EV_READ;
 
-	/* a session of PostgreSQL's protocol by now, or none */
+	/* the session speaks PostgreSQL's protocol by now, or has ended */
 	if ((s->state != SESSION_HTTP && !http_speaks(s)) || s->state >= SESSION_FAREWELL)
 		return;
 	r = s->http->request;
@@ -364,7 +364,7 @@ http_go_on(struct session *s)
 	want_requests(s);
 	if (s->state == SESSION_HTTP && http_speaks(s) && s->http->request->is_put_off)
 		loop_again(&s->client.ev, EV_READ);
-	else /* the call that this was may have been the one for bytes */
+	else /* the event that called this may have been the one for reading */
 		stream_announce(&s->client);
 	worker_arm_sweep(s->worker);
 }
@@ -399,7 +399,7 @@ http_on_readable(struct session *s)
 		http_go_on(s);
 		return;
 	}
-	/* a login on behalf of the request has the client read again, full or not */
+	/* a login on behalf of the request has the client read again, even if the inbox is full */
 	if (c->request != NULL && is_full(c->request)) {
 		want_requests(s);
 		return;

@@ -27,7 +27,7 @@
 struct session;
 struct sql;
 
-/* How a session came. */
+/* How a session's client is connected. */
 enum transport {
 	TRANSPORT_PLAIN, /* TCP, or a unix socket */
 	TRANSPORT_WEBSOCKET,
@@ -36,9 +36,9 @@ enum transport {
 };
 
 enum http_phase {
-	HTTP_IN_HEAD,  /* the head is coming; with an empty inbox: not begun */
-	HTTP_IN_BODY,  /* the head is there, the body is coming */
-	HTTP_HANDLING, /* all of it is there, and its handler has it */
+	HTTP_IN_HEAD,  /* the head is not complete; with an empty inbox: not begun */
+	HTTP_IN_BODY,  /* the head is complete, the body is not */
+	HTTP_HANDLING, /* the request is complete, and its handler has it */
 	HTTP_ANSWERED,
 };
 
@@ -46,13 +46,13 @@ enum http_phase {
 struct http_route {
 	const char *path;
 	enum http_method method;
-	bool metrics; /* only on listeners with metrics = on; elsewhere there is no such path */
-	/* Head and body are there: answers by http_answer(), now, or later and then followed by
-	 * http_go_on(). */
+	bool metrics; /* only on listeners with metrics = on; on others the path does not exist */
+	/* Head and body are complete: answers by http_answer(), either before it returns, or later
+	 * and then followed by http_go_on(). */
 	void (*handle)(struct session *s);
-	const char *headers; /* of every answer, each with its CRLF; or NULL */
-	/* The status of what goes wrong behind the request itself, where another proxy would do no
-	 * better; 0: by the reason. */
+	const char *headers; /* headers of every answer, each with its CRLF; or NULL */
+	/* The status for failures behind the request itself, where a retry at another proxy would
+	 * not help; 0: by the reason. */
 	int error_status;
 	/* The body of an error, and its type; NULL: one line of text/plain. */
 	const char *error_type;
@@ -62,30 +62,32 @@ struct http_route {
 /* The request that is being received or answered. */
 struct http_request {
 	enum http_phase phase;
-	const struct http_route *route; /* NULL until the head is there; NULL for upgrades */
-	struct buf inbox;               /* read, and not yet taken */
-	struct buf text;                /* the head's bytes */
+	const struct http_route *route; /* NULL until the head is complete; NULL for upgrades */
+	struct buf inbox;               /* bytes that were read and not handled yet */
+	struct buf text;                /* the bytes of the head */
 	struct http_head head;          /* points into them */
 	struct http_body framing;
 	struct buf body;
-	struct http_error refused; /* what is wrong with it; status 0: nothing */
-	int64_t begun_us;          /* when its head was there */
-	bool is_put_off;           /* others have their turn before it */
+	struct http_error refused; /* what is wrong with the request; status 0: nothing */
+	int64_t begun_us;          /* when its head was complete */
+	bool is_put_off;           /* other sessions have their turn before it */
 };
 
 /* A connection that speaks, or has spoken, HTTP. */
 struct http_conn {
-	struct http_request *request; /* or NULL: none begun, or no HTTP any more */
-	struct sql *sql;              /* the statements that it runs, or NULL */
-	char *target;                 /* what a CONNECT or ?address= named: shown, never dialled */
-	uint8_t transport;            /* enum transport */
-	bool is_stream;               /* counted against http_max_streams */
-	bool is_named;                /* a request's Host is a claim */
+	/* NULL: none has begun, or the connection does not speak HTTP any more */
+	struct http_request *request;
+	struct sql *sql; /* the statements that the request runs, or NULL */
+	/* what a CONNECT or ?address= named: it is shown, and never dialled */
+	char *target;
+	uint8_t transport; /* enum transport */
+	bool is_stream;    /* counted against http_max_streams */
+	bool is_named;     /* the Host of a request is a claim */
 };
 
 /* ---- for proxy/session ---- */
 
-/* The first bytes are there, in login->inbox: they are a request. */
+/* The first bytes of the connection, in login->inbox, begin a request. */
 void http_begin(struct session *s);
 void http_on_readable(struct session *s);
 void http_on_drained(struct session *s);
@@ -93,32 +95,33 @@ void http_check_deadline(struct session *s, int64_t now_us);
 void http_free(struct session *s);
 /* Whether errors are to be told as HTTP: a request is being received or answered. */
 bool http_speaks(const struct session *s);
-/* … and not answered yet. */
+/* … and was not answered yet. */
 bool http_awaits_answer(const struct session *s);
-/* An answer is on its way to the client. */
+/* Whether an answer is on its way to the client. */
 bool http_is_sending(const struct session *s);
 /* Append the error as the last answer of the connection. */
 void http_put_farewell(struct session *s, enum why why, const struct err *e, struct buf *out);
-/* Nobody waits for an answer: no request has begun. */
+/* Whether no request has begun, so that the client waits for nothing. */
 bool http_is_quiet(const struct session *s);
 const char *transport_name(enum transport t);
 enum transport http_transport(const struct session *s);
 /* What the client asked to be connected to, or "". */
 const char *http_target(const struct session *s);
-/* The client's hop does not show a password to strangers: TLS, loopback, a unix socket, or a peer
- * in trusted_proxies, which answers for it. Behind a PROXY header: of whom that names. */
+/* Whether the client's connection keeps a password private: TLS, loopback, a unix socket, or a peer
+ * in trusted_proxies, which is responsible for it. Behind a PROXY header this is about the client
+ * that it names. */
 bool http_hop_is_private(const struct session *s);
 
 /* ---- for handlers ---- */
 
-/* Answer the session's request: type NULL is no body; `headers` are further lines, each with its
+/* Answer the session's request. `type` NULL: no body; `headers` are further lines, each with its
  * CRLF, or "". */
 void http_answer(struct session *s, int status, const char *type, const char *headers,
 		 struct slice body);
 /* The same with an error: text/plain, or as the route says. */
 void http_refuse(struct session *s, int status, const char *headers, const char *text);
-/* Behind an answer that did not come from inside handle(): on with the next request. The session is
- * in the state HTTP (again). */
+/* Called after an answer that did not come from inside handle(): go on with the next request. The
+ * session is in the state HTTP again. */
 void http_go_on(struct session *s);
 
 #endif

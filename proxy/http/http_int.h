@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the files of proxy/http share with each other, and with nobody else.
+ * What the files of proxy/http share, and no other file uses.
  */
 #ifndef PROXY_HTTP_HTTP_INT_H
 #define PROXY_HTTP_HTTP_INT_H
@@ -10,12 +10,12 @@
 
 const struct conf_listener *http_listener(const struct session *s);
 
-/* conn.c: the request and its bytes are given back. */
+/* conn.c: frees the request and its bytes. */
 void http_request_free(struct http_conn *c);
 
-/* upgrade.c: the request is a CONNECT, or asks for a WebSocket on a path that is nobody's. */
+/* upgrade.c: the request is a CONNECT, or asks for a WebSocket on a path that has no handler. */
 bool upgrade_is_asked(const struct http_head *h);
-/* Accept it, and the session begins anew; or refuse it. */
+/* Accept it, so that the session begins anew; or refuse it. */
 void upgrade_begin(struct session *s);
 
 /* answer.c: handlers */

@@ -12,15 +12,15 @@
 #include "proxy/session/states.h"
 #include "proxy/session/why.h"
 
-/* A metric. `put` writes its samples; the fields below are for the `put` functions that more than
- * one row has. */
+/* A metric. `put` writes its samples; the fields below are for `put` functions that several rows
+ * share. */
 struct metric {
 	struct metric_family family;
-	const char *labels; /* for the document; the first is that of the arrays */
+	const char *labels; /* for the document; arrays use the first */
 	void (*put)(struct exposition *x, const struct metrics *m, const struct metric *row);
 	size_t at;                       /* in struct stats */
-	unsigned from, to;               /* an array's rows … */
-	const char *(*name)(unsigned i); /* … and what each is called */
+	unsigned from, to;               /* the rows of an array … */
+	const char *(*name)(unsigned i); /* … and their names */
 	double (*value)(const struct metrics *m);
 	bool (*of_region)(const struct metrics *m, uint16_t region, double *v);
 	bool (*of_node)(const struct metrics *m, const struct node *n, double *v);
@@ -81,7 +81,7 @@ put_routes(struct exposition *x, const struct metrics *m, const struct metric *r
 	}
 }
 
-/* Only those that there were: most of the table never happens. */
+/* Only errors that have occurred: most rows of the table never do. */
 static void
 put_errors(struct exposition *x, const struct metrics *m, const struct metric *row)
 {
@@ -370,7 +370,7 @@ put_node_info(struct exposition *x, const struct metrics *m, const struct metric
 	}
 }
 
-/* One sample for each state, of which one is 1: names, not numbers, are what alerts are made of. */
+/* One sample for each state, of which one is 1: alerts are written with names, not numbers. */
 static void
 put_node_states(struct exposition *x, const struct metrics *m, const struct metric *row)
 {

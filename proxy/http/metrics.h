@@ -12,7 +12,7 @@
 #include "proxy/process/stats.h"
 #include "routing/topology.h"
 
-/* The process at one moment; borrowed. */
+/* The state of the process at one moment; borrowed. */
 struct metrics {
 	const struct stats *stats; /* summed over the workers */
 	const struct topology *topology;
@@ -27,9 +27,9 @@ struct metrics {
 	unsigned limited_users, limited_addresses;
 };
 
-/* Append all of it. */
+/* Append all metrics. */
 void metrics_put(struct buf *out, enum exposition_format format, const struct metrics *m);
-/* Append the table as doc/metrics.md has it. */
+/* Append the table of doc/metrics.md. */
 void metrics_doc(struct buf *out);
 
 #endif

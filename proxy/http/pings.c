@@ -7,9 +7,9 @@
 #include "proxy/process/worker_int.h"
 #include "proxy/session/session_int.h"
 
-#define TICKS 4 /* per interval: websocket_tick() */
+#define TICKS 4 /* in each interval: websocket_tick() */
 
-/* Every WebSocket, as far as `visit` says true. */
+/* Calls `visit` for the worker's WebSockets until it returns false. */
 static void
 each_websocket(struct worker *w, bool (*visit)(struct session *s))
 {

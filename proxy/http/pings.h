@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Load balancers take a connection on which nothing is said for a minute or two for dead, and do
- * not tell. So each worker goes through its WebSockets four times per websocket_ping_interval, as
- * long as it has one, and pings those on which it has said nothing for that long.
+ * Load balancers drop a connection without a word when it was quiet for a minute or two. Therefore
+ * each worker that has WebSockets goes through them four times in each websocket_ping_interval, and
+ * pings those on which it has sent nothing for that long (INV-19).
  */
 #ifndef PROXY_HTTP_PINGS_H
 #define PROXY_HTTP_PINGS_H
@@ -10,9 +10,9 @@
 struct worker;
 
 void pings_init(struct worker *w);
-/* There is a WebSocket. */
+/* The worker has a WebSocket: start the timer. */
 void pings_arm(struct worker *w);
-/* The interval may be another. */
+/* The interval may have changed. */
 void pings_refresh(struct worker *w);
 
 #endif

@@ -15,7 +15,7 @@
 #include "proxy/process/usage.h"
 #include "proxy/process/worker_int.h"
 
-/* What a client that does not read may have waiting bounds an answer. */
+/* An answer must fit into what may be unsent for a client. */
 #define ANSWER_MAX ((size_t)3 << 20)
 
 static void

@@ -67,7 +67,7 @@ sql_free(struct sql *q)
 	free(q);
 }
 
-/* ---- how it begins ---- */
+/* ---- the begin of a request ---- */
 
 static bool
 is_true(const struct http_head *h, const char *name)
@@ -111,7 +111,7 @@ take_headers(const struct http_head *h, struct sql *q, struct err *e)
 	return take_isolation(h, q, e);
 }
 
-/* The header is wiped when it has been read: it holds the password. */
+/* The header contains the password: it is wiped when it has been read. */
 static int
 take_uri(struct session *s, struct err *e)
 {
@@ -163,14 +163,14 @@ sql_begin(struct session *s)
 	s->login->world = world_ref(worker_world(s->worker));
 	s->quiet_since_us = clock_us();
 	stat_add(&s->worker->stats.http_sql, 1);
-	/* what an earlier request of this connection said of itself */
+	/* an earlier request of this connection may have made claims */
 	claims_drop(&s->claims, SOURCE_STARTUP);
 	claims_drop(&s->claims, SOURCE_GEOIP);
 	exchange_init(&s->exchange, REPLICATION_NONE);
 	http_ops.admit(s);
 }
 
-/* ---- how it ends ---- */
+/* ---- the end of a request ---- */
 
 static void
 leave_server(struct session *s)
@@ -189,11 +189,11 @@ leave_server(struct session *s)
 	s->server = NULL;
 }
 
-/* The session is a connection again, and nobody's. */
+/* The session is only a connection again, without a user. */
 static void
 leave_session(struct session *s)
 {
-	struct slice nobody[NAME_COUNT] = { 0 };
+	struct slice no_names[NAME_COUNT] = { 0 };
 
 	leave_server(s);
 	login_free(s->login);
@@ -203,14 +203,15 @@ leave_session(struct session *s)
 	if (s->admitted)
 		atomic_fetch_sub(&s->worker->process->clients, 1);
 	s->admitted = false;
-	session_set_names(s, nobody);
+	session_set_names(s, no_names);
 	s->http->transport = TRANSPORT_PLAIN;
 	if (s->state != SESSION_HTTP)
 		session_enter(s, SESSION_HTTP);
 	s->quiet_since_us = clock_us();
 }
 
-/* The headers of a batch go back, so that the client sees that they were obeyed. */
+/* The headers of a batch are repeated in the answer, so that the client sees that they were
+ * obeyed. */
 static void
 put_headers(const struct session *s, struct buf *out)
 {
@@ -238,15 +239,15 @@ sql_end(struct session *s, int status, struct slice body)
 	leave_session(s);
 	if (status == 200)
 		put_headers(s, &headers);
-	/* the client may take the answer as slowly as it likes, so there is room for all of it */
+	/* a client may read its answer slowly, so there must be room for all of it */
 	if ((size_t)1 << s->client.out_bits < body.n + ANSWER_HEAD_MAX)
 		stream_keep_at_most(&s->client, body.n + ANSWER_HEAD_MAX);
-	/* a client that is gone ends the session right here, and what it holds with it */
+	/* sending to a client that is gone ends the session, and frees what it holds */
 	s->http->sql = NULL;
 	http_answer(s, status, JSON_TYPE, buf_text(&headers), body);
 	buf_fini(&headers);
 	sql_free(q);
-	/* from inside of its handler the request goes on by itself */
+	/* inside its handler the request goes on by itself */
 	if (!handling && s->state == SESSION_HTTP)
 		http_go_on(s);
 }

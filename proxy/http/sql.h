@@ -31,11 +31,11 @@ void sql_options(struct session *s);
 void sql_put_error(struct buf *out, const struct err *e);
 void sql_free(struct sql *q); /* accepts NULL */
 
-/* ---- for proxy/session ---- */
+/* ---- called by proxy/session ---- */
 
 /* The node has refused the login: the body of its ErrorResponse. */
 void sql_on_refusal(struct session *s, struct slice report);
-/* The login is over. */
+/* The login is over: send the statements. */
 void sql_run(struct session *s);
 void sql_on_server(struct session *s, short what);
 

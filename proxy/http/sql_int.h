@@ -21,16 +21,17 @@ struct sql {
 	const struct sql_isolation *isolation; /* … NULL: the node's default */
 	/* what runs */
 	bool batch;
-	size_t nqueries, at;          /* of all statements, BEGIN and COMMIT of a batch included */
-	struct buf modes;             /* for each query a byte: rows as arrays */
-	struct buf in;                /* of the node, not taken yet */
+	size_t nqueries, at;          /* of all statements, with BEGIN and COMMIT of a batch */
+	struct buf modes;             /* a byte for each query: whether rows are arrays */
+	struct buf in;                /* the node's bytes that were not handled yet */
 	struct buf json;              /* the answer so far */
 	struct buf report;            /* … or the error */
-	struct sqljson_result result; /* of the statement that is answered now */
+	struct sqljson_result result; /* of the statement that is being answered */
 	enum { SQL_RUNNING, SQL_ROLLING_BACK } phase;
 };
 
-/* sql.c: give back what the request holds of the session, and answer it. `body` may be q's own. */
+/* sql.c: give back what the request holds of the session, and answer it. `body` may belong to the
+ * request. */
 void sql_end(struct session *s, int status, struct slice body);
 /* The same with an error of our own. */
 void sql_fail(struct session *s, int status, const struct err *e);

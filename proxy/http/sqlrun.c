@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The statements of a request: all of them, and what makes a batch a transaction, are sent in one
- * pipeline that ends in one Sync, so that a batch costs one round trip; at the first error the node
- * skips the rest of it. What the node says becomes JSON as it comes.
+ * The statements of a request. All of them, with what makes a batch a transaction, are sent in one
+ * pipeline that ends in one Sync: a batch costs one round trip, and at the first error the node
+ * skips its rest. The node's answers become JSON as they come.
  */
 #include "config.h"
 
@@ -20,7 +20,7 @@
 #include "proxy/sqlstate/sampler.h"
 #include "routing/topology.h"
 
-/* More than the body that it is made of: messages, and what an array literal quotes. */
+/* Messages take more room than the body that they are made from, and quoted array literals too. */
 #define PIPELINE_MAX(body) (2 * (size_t)(body) + ((size_t)1 << 20))
 
 enum { COPY_IN = 'G', COPY_OUT = 'H', COPY_BOTH = 'W' };
@@ -77,7 +77,7 @@ server_lost(struct session *s)
 	struct sql *q = sql_of(s);
 	char detail[400];
 
-	if (q->report.n > 0) { /* it has said why */
+	if (q->report.n > 0) { /* the node has sent its reason */
 		sql_end(s, 400, buf_view(&q->report));
 		return;
 	}
@@ -103,7 +103,7 @@ send_to_node(struct session *s, const struct buf *b)
 	return false;
 }
 
-/* ---- the statement that is answered now ---- */
+/* ---- the statement that is being answered ---- */
 
 static size_t
 statements(const struct sql *q)
@@ -111,7 +111,8 @@ statements(const struct sql *q)
 	return q->nqueries + (q->batch ? 2 : 0);
 }
 
-/* Whether it is the caller's own, and not one of those that make a batch a transaction. */
+/* Whether the statement is the client's own, and not one of those that make a batch a
+ * transaction. */
 static bool
 is_callers(const struct sql *q)
 {
@@ -168,8 +169,8 @@ refuse_size(struct session *s)
 	sql_fail(s, 507, &e);
 }
 
-/* So that nothing of it is in anybody's way when the caller hears of the error. False: the request
- * is over. */
+/* Roll back before the client is told of the error, so that no lock remains. False: the request is
+ * over. */
 static bool
 roll_back(struct session *s)
 {
@@ -236,7 +237,8 @@ take_message(struct session *s, const struct frame *f)
 	}
 }
 
-/* Whole messages from the front of `in`: how many bytes. SIZE_MAX: the request is over. */
+/* Handles the complete messages at the front of `in`; returns their length. SIZE_MAX: the request
+ * is over. */
 static size_t
 take_messages(struct session *s, struct slice in)
 {
@@ -266,7 +268,7 @@ take_messages(struct session *s, struct slice in)
 	return SIZE_MAX;
 }
 
-/* What came just now lies in the scratch buffer, and is taken from there where nothing was left. */
+/* The new bytes are handled where they lie in the scratch buffer, unless older ones wait. */
 static void
 take_bytes(struct session *s, struct slice in)
 {
@@ -320,7 +322,7 @@ sql_on_server(struct session *s, short what)
 		take_bytes(s, slice_of(scratch, (size_t)n));
 }
 
-/* The statements, as messages; -1 and *e, with the status of the answer, where they are none. */
+/* The statements, as messages. -1 and *e, with the status of the answer: they cannot be sent. */
 static int
 build_pipeline(struct session *s, struct buf *b, int *status, struct err *e)
 {
@@ -360,7 +362,7 @@ void
 sql_run(struct session *s)
 {
 	struct buf b = { .cap = PIPELINE_MAX(s->http->request->body.n) };
-	struct buf rest = s->login->server_inbox; /* behind the login's end */
+	struct buf rest = s->login->server_inbox; /* bytes that came behind the end of the login */
 	struct err e;
 	int status;
 

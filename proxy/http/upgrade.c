@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Where HTTP ends and PostgreSQL begins: CONNECT (RFC 9110 section 9.3.6) and the opening handshake
- * of a WebSocket (RFC 6455 section 4). Whatever target they name is shown and not dialled: where a
- * session goes is the route's matter alone.
+ * of a WebSocket (RFC 6455 section 4). The target that they name is shown and not dialled: only the
+ * route decides where a session goes.
  */
 #include "config.h"
 
@@ -66,7 +66,7 @@ upgrade_is_asked(const struct http_head *h)
 	return h->method == HTTP_CONNECT || http_asks_websocket(h);
 }
 
-/* Another stream: is there room for it? */
+/* Whether another stream is allowed by http_max_streams. */
 static bool
 admit_stream(struct session *s)
 {
@@ -87,8 +87,8 @@ admit_stream(struct session *s)
 	return true;
 }
 
-/* The value of `address` in the query of a WebSocket's URL, as Neon's driver and its like say where
- * they want to go; a CONNECT says it by its target. */
+/* The value of `address` in the query of a WebSocket's URL, with which Neon's driver and others
+ * name their target; a CONNECT names it by its target. */
 static struct slice
 target_of(const struct http_head *h)
 {
@@ -115,12 +115,13 @@ begin_anew(struct session *s, enum transport transport, struct slice behind)
 	if (target.n > 0)
 		c->target = xstrndup(target.p, target.n < TARGET_MAX ? target.n : TARGET_MAX);
 	s->quiet_since_us = clock_us();
-	/* whoever speaks HTTP to a unix socket speaks for somebody else */
+	/* a peer that speaks HTTP on a unix socket is a proxy: its own user proves nothing about
+	 * its client */
 	s->local_admin = false;
 	if (behind.n > 0)
 		buf_slice(&session_login(s)->inbox, behind);
 	http_request_free(c);
-	/* requests in front of this one may have filled their inbox */
+	/* requests before this one may have filled the inbox, so that the client was not read */
 	stream_want(&s->client, (short)(EV_READ | (s->client.interest & EV_WRITE)));
 	session_enter(s, SESSION_PREFACE);
 	if (s->login != NULL)
@@ -157,7 +158,7 @@ begin_websocket(struct session *s)
 	buf_fini(&said);
 	if (!good)
 		return;
-	/* who has not even taken this cannot be told anything else */
+	/* a client that has not read even this cannot be told anything else */
 	if (stream_start_websocket(&s->client, buf_view(&r->inbox)) != 0) {
 		session_abort(s, WHY_CLIENT_ERROR);
 		return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The command: files from the disk, the result on stdout, the list on stderr.
+ * The command: reads files from the disk, writes the result on stdout and the list on stderr.
  */
 #include "config.h"
 
@@ -29,8 +29,8 @@ load_stream(FILE *f, const char *path, struct buf *text, struct err *e)
 	return 0;
 }
 
-/* An included file is looked for where PgBouncer looks, which is its working directory, and where
- * the file is that includes it. */
+/* An included file is searched where PgBouncer searches it, in the working directory, and beside
+ * the file that includes it. */
 static FILE *
 open_beside(const char *path, const char *from)
 {

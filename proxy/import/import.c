@@ -36,9 +36,9 @@ import_value(const struct import *m, const char *key, const char *fallback)
 	return entry != IMPORT_NO_ENTRY ? m->ini.v[entry].value : fallback;
 }
 
-/* [pgbouncer] */
+/* ---- [pgbouncer] ---- */
 
-/* PgBouncer's listen_addr and unix_socket_dir: our listen. */
+/* PgBouncer's listen_addr and unix_socket_dir become our `listen`. */
 static void
 put_listen(struct import *m, struct import_section *s)
 {
@@ -71,7 +71,7 @@ put_listen(struct import *m, struct import_section *s)
 	buf_fini(&list);
 }
 
-/* Why nobody but the nodes can say who a client is; NULL: PgBouncer could, and so can we. */
+/* Why only the nodes can authenticate the clients; NULL: PgBouncer could, and so can we. */
 static const char *
 why_passthrough(const struct import *m)
 {
@@ -118,7 +118,7 @@ put_auth_user(struct import *m, struct import_section *s)
 			    "auth_dbname (postgres), with an empty search_path");
 }
 
-/* One item of `peers`; false, with a note, where it cannot be one. */
+/* One item of `peers`; false, with a note: it cannot become one. */
 static bool
 put_peer(struct import *m, size_t entry, struct buf *list)
 {
@@ -165,7 +165,7 @@ put_peers(struct import *m, struct import_section *s)
 		if (put_peer(m, i, &list) && first == IMPORT_NO_ENTRY)
 			first = i;
 	}
-	/* without the keys that they share, proxies believe nobody */
+	/* without shared keys proxies do not trust each other */
 	if (list.n > 0) {
 		buf_printf(&s->text, "; peers = %s\n; fleet_key_file =\n", buf_text(&list));
 		import_note(m, first,
@@ -193,14 +193,14 @@ put_globals(struct import *m, struct import_section *s)
 		else if (r->fallback != NULL)
 			import_put(m, s, r->option, r->fallback, IMPORT_NO_ENTRY);
 	}
-	/* a certificate alone would switch TLS on here */
+	/* here a certificate alone would switch TLS on */
 	if (import_global(m, "client_tls_cert_file") != IMPORT_NO_ENTRY)
 		import_put(m, s, "tls", "off", IMPORT_NO_ENTRY);
 	put_auth_user(m, s);
 	put_peers(m, s);
 }
 
-/* The rules of [pgbouncer] that are options of each region or of each database here. */
+/* Options of [pgbouncer] that are options of each region or each database here. */
 static void
 put_shared(struct import *m, struct import_section *s)
 {
@@ -219,7 +219,7 @@ put_shared(struct import *m, struct import_section *s)
 	}
 }
 
-/* sections */
+/* ---- sections ---- */
 
 static void
 end_section(struct import_section *s, struct buf *conf)
@@ -283,7 +283,8 @@ put_database(struct import *m, const struct import_database *d, struct buf *conf
 	end_section(&s, conf);
 }
 
-/* A file that names no server: PgBouncer starts with it and refuses everybody, we need a region. */
+/* For a file that names no server: PgBouncer starts with it and refuses every client, but we need a
+ * region. */
 static void
 put_placeholder(struct import *m, struct buf *conf)
 {
@@ -300,7 +301,7 @@ put_placeholder(struct import *m, struct buf *conf)
 		    "the servers that are to be written there");
 }
 
-/* what is left */
+/* ---- the rest ---- */
 
 static bool
 has_fallback_database(const struct import *m)
@@ -308,7 +309,7 @@ has_fallback_database(const struct import *m)
 	return ini_find(&m->ini, "databases", "*") != NULL;
 }
 
-/* The words of a line of [users] and the options of [pgbouncer] that nothing takes. */
+/* Note the words of a line of [users], and the options of [pgbouncer], that have no counterpart. */
 static void
 note_entry(struct import *m, size_t entry)
 {
@@ -350,7 +351,7 @@ print_notes(struct import *m, const char *path, struct import_result *out)
 		const struct import_note *n = &m->notes[i];
 		const struct ini_entry *at = n->entry < m->ini.n ? &m->ini.v[n->entry] : NULL;
 
-		/* one reason for many regions is said once */
+		/* a reason that many regions share is given once */
 		if (i > 0 && n[-1].entry == n->entry && strcmp(n[-1].text, n->text) == 0)
 			continue;
 		if (at != NULL)
@@ -363,9 +364,9 @@ print_notes(struct import *m, const char *path, struct import_result *out)
 	}
 }
 
-/* the whole */
+/* ---- the whole import ---- */
 
-/* What was written must be readable. */
+/* Check that what was written can be read. */
 static int
 read_back(struct buf *conf, struct err *e)
 {

@@ -20,18 +20,18 @@
 
 struct import_result {
 	struct buf conf;  /* meridian.conf */
-	struct buf notes; /* what was not carried over: "pgbouncer.ini:12: why\n" */
+	struct buf notes; /* what was not imported: "pgbouncer.ini:12: why\n" */
 	size_t nnotes;
 };
 
-/* -1 and *e where the file cannot be read, or is none that PgBouncer would take. *out is to be
- * freed in any case. */
+/* -1 and *e: the file cannot be read, or PgBouncer would not accept it. *out must be freed in any
+ * case. */
 int import_pgbouncer(const char *path, const struct ini_source *from, struct import_result *out,
 		     struct err *e) MUST_CHECK;
 void import_result_fini(struct import_result *r);
 
 /* The whole command: files from the disk, the result on stdout, the list on stderr. Returns the
- * exit status: 0 written, with or without a list; 1 not. */
+ * exit status: 0 it was written, with or without a list; 1 it was not. */
 int import_run(const char *path);
 
 #endif

@@ -14,13 +14,13 @@ enum carry {
 	CARRY_SECONDS, /* a number of seconds: gets its unit */
 	CARRY_MSEC,    /* a number of milliseconds */
 	CARRY_WORD,    /* through `words` */
-	CARRY_APART,   /* what becomes of it is written in C (place.c, import.c) */
-	CARRY_NOT,     /* nothing takes it: `why` */
+	CARRY_APART,   /* written by a function of its own (place.c, import.c) */
+	CARRY_NOT,     /* it has no counterpart: see `why` */
 	CARRY_COUNT
 };
 
 /* An old word and its new one; to == NULL: there is none, and `why` says so; with both, `why` is a
- * difference that the list tells. */
+ * difference that the list reports. */
 struct import_word {
 	const char *from, *to, *why;
 };
@@ -29,11 +29,12 @@ struct rule {
 	const char *key; /* PgBouncer's */
 	enum carry how;
 	enum section_kind to;
-	const char *option;              /* ours */
-	const struct import_word *words; /* ends with from == NULL; but for CARRY_WORD only the
-					    values with a meaning of their own */
-	const char *fallback;            /* PgBouncer's default where ours is another */
-	const char *why;                 /* CARRY_NOT */
+	const char *option; /* ours */
+	/* ends with from == NULL; for kinds other than CARRY_WORD only the values with a special
+	 * meaning */
+	const struct import_word *words;
+	const char *fallback; /* PgBouncer's default, where ours differs */
+	const char *why;      /* CARRY_NOT */
 };
 
 struct rules {
@@ -45,14 +46,14 @@ struct rules import_rules_global(void);   /* [pgbouncer] */
 struct rules import_rules_database(void); /* words of a connection string in [databases] */
 const struct rule *import_rule(struct rules rules, const char *key);
 
-/* One thing that is said on stderr. */
+/* One line of the list on stderr. */
 struct import_note {
-	size_t entry; /* whose it is: the list is in the order of the file */
+	size_t entry; /* the entry that it is about: the list is in the order of the file */
 	size_t number;
 	char *text;
 };
 
-/* A section of the new file that is being written. */
+/* A section of the new file while it is written. */
 struct import_section {
 	enum section_kind kind;
 	const char *name; /* NULL: none */
@@ -64,7 +65,7 @@ struct import_section {
 struct import_region {
 	char *name;
 	char *nodes;  /* "db1:5432, db2:5432" */
-	size_t entry; /* the first database that is there */
+	size_t entry; /* the first database that is on it */
 	bool placed;  /* the name is a cloud region's, or `lat` and `lon` are written */
 	bool located;
 	double lat, lon;
@@ -90,23 +91,24 @@ struct import {
 
 #define IMPORT_NO_ENTRY ((size_t)-1)
 
-/* Say that something is not carried over. */
+/* Note that something is not imported. */
 void import_note(struct import *m, size_t entry, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Write one option with a comment that names its origin (`entry`, or IMPORT_NO_ENTRY for a default
- * of PgBouncer's); says why where that cannot be. Does nothing where the section has it already. */
+ * of PgBouncer's); notes why where that is not possible. Does nothing if the section has the option
+ * already. */
 void import_put(struct import *m, struct import_section *s, const char *option, const char *value,
 		size_t entry);
-/* What a rule makes of a value. */
+/* Apply a rule to a value. */
 void import_apply(struct import *m, struct import_section *s, const struct rule *rule,
 		  const char *value, size_t entry);
-/* Index of the entry of [pgbouncer] that counts; IMPORT_NO_ENTRY where there is none. */
+/* Index of the entry of [pgbouncer] that counts; IMPORT_NO_ENTRY: there is none. */
 size_t import_global(const struct import *m, const char *key);
 /* Its value, or `fallback`. */
 const char *import_value(const struct import *m, const char *key, const char *fallback);
 
-/* place.c: fill databases and regions; -1 and *e for what is no connection string. */
+/* place.c: fill in databases and regions; -1 and *e: a connection string is malformed. */
 int import_place(struct import *m, struct err *e) MUST_CHECK;
 
 #endif

@@ -13,7 +13,7 @@ struct reader {
 	struct ini *out;
 	const struct ini_source *from;
 	struct err *err;
-	struct buf section; /* of the last [header], in whichever file */
+	struct buf section; /* of the last [header], in any of the files */
 	const char *file;
 	int line;
 	int depth;
@@ -198,7 +198,7 @@ ini_find(const struct ini *ini, const char *section, const char *key)
 	return NULL;
 }
 
-/* connection strings */
+/* ---- connection strings ---- */
 
 static bool
 take_value(struct slice *rest, struct buf *value)

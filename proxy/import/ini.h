@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The syntax of PgBouncer's configuration file (pgbouncer.ini(5)): sections, "key = value" up to
- * the end of the line, whole-line comments (; and #), names in double quotes, %include; and of its
- * connection strings, key=value words with values in single quotes where they need them. Text in,
- * lists out: knows nothing of what an option means. Where files come from is the caller's word, so
- * that tests need none.
+ * the end of the line, whole-line comments (; and #), names in double quotes, %include. Also that
+ * of its connection strings: key=value words, with values in single quotes where they need them.
+ * Text in, lists out: it does not know what an option means. The caller says where files come from,
+ * so that tests need none.
  */
 #ifndef PROXY_IMPORT_INI_H
 #define PROXY_IMPORT_INI_H
@@ -41,13 +41,13 @@ struct ini_source {
 	void *arg;
 };
 
-/* Everything in a file and in those that it includes, in that order. -1 and *e, which names file
- * and line; *out is to be freed in any case. */
+/* Reads a file and those that it includes, in that order. -1 and *e, which names file and line;
+ * *out must be freed in any case. */
 int ini_read(struct ini *out, const char *path, const struct ini_source *from,
 	     struct err *e) MUST_CHECK;
 void ini_fini(struct ini *ini);
 
-/* The last entry of that name: the one that counts. NULL where there is none. */
+/* The last entry of that name, which is the one that counts. NULL: there is none. */
 const struct ini_entry *ini_find(const struct ini *ini, const char *section, const char *key);
 
 /* One word of a connection string. */
@@ -60,8 +60,8 @@ struct ini_words {
 	size_t n;
 };
 
-/* -1 and *e (without file and line) where it is no connection string; *out is to be freed in any
- * case. A message never quotes a value: it may be a password. */
+/* -1 and *e (without file and line): it is no connection string; *out must be freed in any case. A
+ * message never quotes a value, which may be a password (INV-20). */
 int ini_words_read(struct ini_words *out, struct slice text, struct err *e) MUST_CHECK;
 void ini_words_fini(struct ini_words *words);
 /* The value of the last word of that name, or NULL. */

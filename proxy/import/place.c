@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Where servers are: each list of hosts of [databases] becomes a region with a name.
+ * Where servers are: each list of hosts in [databases] becomes a region with a name.
  */
 #include "config.h"
 
@@ -18,7 +18,7 @@
 
 #define NAME_MAX_BYTES 48 /* leaves room for a number */
 
-/* Our form of one host and its port into `to`; false, with a note, where there is none. */
+/* Writes our form of a host and its port into `to`; false, with a note: there is none. */
 static bool
 node_of(struct import *m, size_t entry, struct slice host, const char *port,
 	char to[OPTION_ITEM_MAX])
@@ -43,7 +43,7 @@ node_of(struct import *m, size_t entry, struct slice host, const char *port,
 	return true;
 }
 
-/* The nodes of a database, in one text; NULL where it has none. */
+/* The nodes of a database, in one text; NULL: it has none. */
 static char *
 nodes_of(struct import *m, const struct import_database *d)
 {
@@ -69,7 +69,7 @@ nodes_of(struct import *m, const struct import_database *d)
 	return text;
 }
 
-/* A cloud region among the labels of a host name (app.abc.us-east-1.rds.amazonaws.com). */
+/* The cloud region among the labels of a host name (app.abc.us-east-1.rds.amazonaws.com). */
 static struct slice
 cloud_region(struct slice host, double *lat, double *lon)
 {
@@ -78,7 +78,7 @@ cloud_region(struct slice host, double *lat, double *lon)
 	while (rest.p != NULL) {
 		struct slice label = slice_cut(&rest, '.');
 
-		/* short ones are airports and abbreviations: anything */
+		/* short labels may be airports or abbreviations */
 		if (label.n > 5 && memchr(label.p, '-', label.n) != NULL &&
 		    places_region(label, lat, lon))
 			return label;
@@ -86,8 +86,8 @@ cloud_region(struct slice host, double *lat, double *lon)
 	return (struct slice){ NULL, 0 };
 }
 
-/* What a region may be called whose first node is this: without the port, and of a name only what
- * stands before the first dot. */
+/* The name for a region with this first node: without the port, and of a host name only the part
+ * before the first dot. */
 static void
 base_name(struct slice node, char to[NAME_MAX_BYTES + 1])
 {
@@ -165,7 +165,7 @@ find_region(struct import *m, char *take_nodes, size_t entry)
 	return m->nregions++;
 }
 
-/* Whether our file can name it. */
+/* Whether a section of our file can have this name. */
 static bool
 name_is_good(struct import *m, const struct import_database *d)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Writing one option, so that the new file says what is meant and can be read.
+ * Writing one option, so that the new file means the same and can be read.
  */
 #include "config.h"
 
@@ -14,7 +14,7 @@
 #include "proxy/config/values.h"
 #include "proxy/import/import_int.h"
 
-/* What our reader takes in one line (doc/decisions/0001-inih.md). */
+/* The longest line that our reader accepts (doc/decisions/0001-inih.md). */
 #define LINE_MAX_BYTES 199
 
 void
@@ -32,7 +32,7 @@ import_note(struct import *m, size_t entry, const char *fmt, ...)
 	buf_fini(&b);
 }
 
-/* Whether our reader would see the value as it is: comments begin at ';' behind a blank. */
+/* Whether our reader would see the value as it is: a comment begins at ';' behind a blank. */
 static bool
 is_plain(const char *value)
 {
@@ -45,7 +45,7 @@ is_plain(const char *value)
 	return true;
 }
 
-/* Whether the option takes it; its own words where not. */
+/* Whether the option accepts the value; if not, its own error. */
 static bool
 is_taken(const struct option *o, enum section_kind kind, const char *value, struct err *e)
 {
@@ -70,7 +70,7 @@ put_origin(struct import *m, struct import_section *s, size_t start, size_t entr
 		buf_str(&s->text, "what PgBouncer does by default\n");
 }
 
-/* A long list: an item to a line. */
+/* A long list: one item in each line. */
 static void
 put_items(struct import *m, struct import_section *s, const struct option *o, const char *value,
 	  size_t entry)
@@ -135,7 +135,7 @@ import_put(struct import *m, struct import_section *s, const char *option, const
 		put_line(m, s, o, value, entry);
 }
 
-/* PgBouncer's numbers of seconds may have a fraction; newer ones a unit. */
+/* PgBouncer's numbers of seconds may have a fraction; newer versions allow a unit. */
 static char *
 time_text(const char *value, int64_t per_second)
 {
@@ -167,7 +167,7 @@ apply_time(struct import *m, struct import_section *s, const struct rule *rule, 
 	free(text);
 }
 
-/* Whether the value is one of the rule's words; then it is dealt with. */
+/* Whether the value is one of the rule's words; then it was handled. */
 static bool
 apply_word(struct import *m, struct import_section *s, const struct rule *rule, const char *value,
 	   size_t entry)
@@ -188,7 +188,7 @@ void
 import_apply(struct import *m, struct import_section *s, const struct rule *rule, const char *value,
 	     size_t entry)
 {
-	/* an empty value is PgBouncer's "not set" */
+	/* an empty value means "not set" in PgBouncer */
 	if (value[0] == '\0' || apply_word(m, s, rule, value, entry))
 		return;
 	if (rule->how == CARRY_SECONDS || rule->how == CARRY_MSEC)

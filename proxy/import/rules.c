@@ -17,7 +17,7 @@ static const struct import_word auth_words[] = {
 	{ "cert", "cert", NULL },
 	{ "hba", "hba", NULL },
 	{ "plain", "md5", "passwords are not asked for in clear text; auth = md5 was written" },
-	{ "any", NULL, "nobody is let in under a name that is not checked" },
+	{ "any", NULL, "no client may log in under a name that is not checked" },
 	{ "pam", NULL, "there is no PAM; an auth_query or an auth_file can say who may log in" },
 	{ "ldap", NULL, "there is no LDAP; an auth_query or an auth_file can say who may log in" },
 	{ NULL, NULL, NULL },
@@ -51,7 +51,7 @@ static const struct import_word level_words[] = {
 	{ "3", "debug", NULL }, { NULL, NULL, NULL },
 };
 
-/* Values with a meaning of their own. */
+/* Values with a special meaning. */
 static const struct import_word lifetime_words[] = {
 	{ "0", NULL, "0 would keep connections for ever here; the default (1h) was taken" },
 	{ NULL, NULL, NULL },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Attaching: walks the route's nodes until one answers. A second attempt is begun beside the first
- * where that is slower than its usual round trip allows; whoever answers first has the session.
+ * Attaching: walks the route's nodes until one answers. Where a node is slower than its usual round
+ * trip allows, the next one is tried beside it; the session gets the first that answers.
  */
 #include "config.h"
 
@@ -21,16 +21,17 @@
 #include "proxy/session/login_state.h"
 #include "proxy/session/route.h"
 
-/* Connected but silent: a server forks for each session, so it has this much longer to answer. */
+/* How much longer than a connect an answer may take: a server forks for each session. */
 #define ANSWER_PATIENCE 10
 
-/* Behind a list that has no room for all. */
-#define AND_SO_ON " …"
+/* Ends a list that is too long. */
+#define LIST_CONTINUES " …"
 
 static void attach_next(struct session *s);
 
-/* Of one region there is nothing to remember; a reload meanwhile may have numbered the regions
- * anew; and where a server replicates from says nothing of where callers of its address belong. */
+/* Whether the region that clients of this place went to before counts. It does not where there is
+ * only one region, where a reload has renumbered them, or for a replicating server, which is no
+ * client of the database. */
 static bool
 sticky_fits(const struct session *s)
 {
@@ -106,10 +107,10 @@ arm_hedge(struct login *l, int64_t delay_us)
 	event_add(&l->hedge, &tv);
 }
 
-/* How long the attempt may take before another is begun beside it: 2 × the usual round trip + 50 ms
- * to connect, and where it has connected, room for a fork and the TLS handshake as well. */
+/* How long an attempt may take before the next one is begun beside it: twice the usual round trip +
+ * 50 ms to connect; where it has connected, also the time for a fork and the TLS handshake. */
 static int64_t
-patience(const struct attempt *a)
+hedge_delay(const struct attempt *a)
 {
 	const struct login *l = a->login;
 	const struct node *n = &l->world->topology->nodes[a->node];
@@ -134,7 +135,7 @@ attach_on_hedge(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (first == NULL || in_flight(l) == ATTEMPTS_MAX || l->next >= l->ncandidates)
 		return;
-	left = first->begun_us + patience(first) - clock_us();
+	left = first->begun_us + hedge_delay(first) - clock_us();
 	if (left > 0) {
 		arm_hedge(l, left);
 		return;
@@ -145,18 +146,18 @@ attach_on_hedge(evutil_socket_t fd, short what, void *arg)
 		l->attempts[place]->hedge = true;
 }
 
-/* Every region with why it was not used, for the DETAIL of 08006. */
+/* Lists every region with why it was not used, for the DETAIL of 08006. */
 static void
 explain_failure(struct session *s, struct err *e)
 {
 	struct login *l = s->login;
 	struct route *route = &s->worker->route;
-	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
+	struct buf b = { .cap = sizeof(e->detail) - sizeof(LIST_CONTINUES) };
 	char reason[160];
 
 	if (l->failures.n > 0)
 		buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
-			   l->failures.failed ? AND_SO_ON : "");
+			   l->failures.failed ? LIST_CONTINUES : "");
 	attach_route(s, route);
 	for (unsigned i = 0; i < route->nrows && !b.failed; i++) {
 		const struct route_row *row = &route->rows[i];
@@ -167,7 +168,7 @@ explain_failure(struct session *s, struct err *e)
 		buf_printf(&b, "%sRegion %s: %s.", b.n > 0 ? " " : "",
 			   l->world->topology->regions[row->region].name, reason);
 	}
-	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
+	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? LIST_CONTINUES : "");
 	buf_fini(&b);
 }
 
@@ -176,7 +177,7 @@ attach_explain_wait(const struct session *s, struct err *e)
 {
 	const struct login *l = s->login;
 	const struct topology *t = l->world->topology;
-	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
+	struct buf b = { .cap = sizeof(e->detail) - sizeof(LIST_CONTINUES) };
 
 	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
 		const struct attempt *a = l->attempts[i];
@@ -188,8 +189,8 @@ attach_explain_wait(const struct session *s, struct err *e)
 	}
 	if (l->failures.n > 0)
 		buf_printf(&b, "%sTried %.*s%s.", b.n > 0 ? " " : "", (int)l->failures.n,
-			   l->failures.p, l->failures.failed ? AND_SO_ON : "");
-	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
+			   l->failures.p, l->failures.failed ? LIST_CONTINUES : "");
+	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? LIST_CONTINUES : "");
 	buf_fini(&b);
 }
 
@@ -216,7 +217,7 @@ attach_next(struct session *s)
 		evtimer_assign(&l->hedge, loop_base(s->worker->loop), attach_on_hedge, l);
 	attempt_begin(l, 0, l->candidates[l->next++], DIAL_AS_CONFIGURED);
 	if (s->login == l && l->attempts[0] != NULL && l->next < l->ncandidates)
-		arm_hedge(l, patience(l->attempts[0]));
+		arm_hedge(l, hedge_delay(l->attempts[0]));
 }
 
 static unsigned
@@ -225,7 +226,7 @@ place_of(const struct login *l, const struct attempt *a)
 	return l->attempts[0] == a ? 0 : 1;
 }
 
-/* For another node there would be no descriptor either. */
+/* A socket for another node could not be had either. */
 static void
 refuse_scarce(struct session *s)
 {
@@ -264,8 +265,7 @@ attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
 		attempt_begin(l, place, node, way);
 	else if (in_flight(l) == 0)
 		attach_next(s);
-	else /* the other one goes on alone: again a third waits no longer for it than it deserves
-	      */
+	else /* the other attempt is alone now: a third one is begun when its time is over */
 		attach_on_hedge(-1, 0, l);
 }
 
@@ -318,7 +318,7 @@ attach_stop(struct login *l)
 	}
 }
 
-/* The client spoke early, or left. What it says is kept, bounded. */
+/* The client has sent something early, or has left. What it sends is kept, up to a limit. */
 void
 attach_on_client(struct session *s)
 {

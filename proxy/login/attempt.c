@@ -17,7 +17,7 @@
 #include "proxy/session/signon.h"
 
 #define ANSWER_MAX (64 * 1024)
-#define OURS_MORE  64 /* what we add to a startup packet, nearly always */
+#define OURS_MORE  64 /* more than Meridian usually adds to a startup packet */
 
 static const struct node *
 node_of(const struct attempt *a)
@@ -90,14 +90,14 @@ attempt_free(struct attempt *a)
 
 enum { STARTUP_TOO_LONG = -2 };
 
-/* The StartupMessage as this node shall read it; failed: it is too long for it. */
+/* The StartupMessage for this node; `failed`: it is too long. */
 static HOT void
 build_startup(const struct attempt *a, struct buf *b)
 {
 	struct login *l = a->login;
 	const struct region *r = &l->world->topology->regions[node_of(a)->region];
 	struct startup_param set[3];
-	/* with a client that we authenticate, we have agreed on the protocol ourselves */
+	/* with a client that we authenticate we have negotiated the protocol ourselves */
 	struct startup_edit edit = { .set = set, .plain = l->auth != NULL };
 	struct slice said = session_name(l->session, NAME_DATABASE);
 	struct slice dbname = l->through == NULL ? locate_dbname(l->world, said) : said;
@@ -118,14 +118,14 @@ build_startup(const struct attempt *a, struct buf *b)
 	(void)buf_reserve(b, l->packet.n + OURS_MORE);
 	startup_build(b, login_startup(l), &edit);
 	if (b->failed) {
-		/* the client has left no room: what it said itself comes first */
+		/* the client's own parameters fill the packet: they go without ours */
 		buf_clear(b);
 		edit.set_n = 0;
 		startup_build(b, login_startup(l), &edit);
 	}
 }
 
-/* 0, -1 where the connection failed. */
+/* -1: the connection failed. */
 static int
 send_startup(struct attempt *a)
 {
@@ -158,7 +158,7 @@ advance(struct attempt *a, enum dial_step step)
 
 /* An ErrorResponse came first. False: the attempt is over. */
 static bool
-weigh_error(struct attempt *a, struct slice body)
+read_error(struct attempt *a, struct slice body)
 {
 	struct message_report r;
 	char reason[200];
@@ -184,13 +184,13 @@ weigh_error(struct attempt *a, struct slice body)
 		attach_failed(a, ATTEMPT_RETRY, reason);
 		return false;
 	}
-	attach_won(a); /* the refusal is meant for the client */
+	attach_won(a); /* the refusal concerns the client: it is forwarded */
 	return false;
 }
 
 /* One message of the answer. True: look at the next one; false: the attempt is over. */
 static bool
-weigh(struct attempt *a, const struct frame *f)
+read_message(struct attempt *a, const struct frame *f)
 {
 	struct message_auth auth;
 	const char *unfit;
@@ -202,7 +202,7 @@ weigh(struct attempt *a, const struct frame *f)
 		attach_won(a);
 		return false;
 	case MSG_ERROR:
-		return weigh_error(a, f->body);
+		return read_error(a, f->body);
 	case MSG_PARAMETER_STATUS:
 		unfit = signon_learn(a->server->worker, node_of(a), a->login->access, a->server,
 				     f->body);
@@ -245,7 +245,7 @@ read_answer(struct attempt *a)
 	while ((p = frame_cut(slice_skip(buf_view(&a->inbox), a->seen), ANSWER_MAX, &f)) ==
 	       PARSE_DONE) {
 		a->seen += f.total;
-		if (!weigh(a, &f))
+		if (!read_message(a, &f))
 			return;
 	}
 	if (p == PARSE_BAD)

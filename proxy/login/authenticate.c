@@ -27,7 +27,7 @@
 #define PASSWORD_MESSAGE_MAX 4096
 #define NAME_TOLD_MAX        ((size_t)100)
 
-/* ---- how it ends ---- */
+/* ---- the end ---- */
 
 enum auth_verdict
 auth_refuse(struct session *s, const char *log_why)
@@ -44,8 +44,8 @@ auth_refuse(struct session *s, const char *log_why)
 	return VERDICT_OVER;
 }
 
-/* Whether the throttle lets in who has proven itself, or has its password judged by the node. Who
- * came by a certificate or over the unix socket has guessed nothing. */
+/* Whether the throttle admits a client that has proven itself, or whose password the node will
+ * check. Clients with a certificate, or on the unix socket, cannot have guessed. */
 static bool
 may_pass(struct session *s)
 {
@@ -71,8 +71,8 @@ auth_pass(struct session *s)
 	a->passed(s);
 }
 
-/* Whether it gets a server connection from a pool: replication has none to share, nor has a request
- * over HTTP, which logs in anew each time. */
+/* Whether the session gets its server connections from a pool. Replication cannot share one, and a
+ * request over HTTP logs in anew each time. */
 static bool
 wants_pool(const struct session *s)
 {
@@ -115,17 +115,17 @@ auth_forget(struct login *l)
 	l->auth = NULL;
 }
 
-/* ---- what the client says ---- */
+/* ---- the client's messages ---- */
 
 HOT void
 auth_take_inbox(struct session *s)
 {
 	struct buf *in = &s->login->inbox;
-	enum auth_verdict verdict = VERDICT_ON;
+	enum auth_verdict verdict = VERDICT_MORE;
 	enum parse p = PARSE_MORE;
 	struct frame f;
 
-	while (verdict == VERDICT_ON &&
+	while (verdict == VERDICT_MORE &&
 	       (p = frame_cut(buf_view(in), PASSWORD_MESSAGE_MAX, &f)) == PARSE_DONE) {
 		if (f.type == MSG_TERMINATE) {
 			session_abort(s, WHY_CLIENT_DONE);
@@ -133,7 +133,7 @@ auth_take_inbox(struct session *s)
 		}
 		if (f.type != MSG_PASSWORD)
 			break;
-		verdict = auth_weigh(s, f.body);
+		verdict = auth_check_answer(s, f.body);
 		if (verdict == VERDICT_OVER)
 			return;
 		OPENSSL_cleanse(in->p, f.total);
@@ -141,7 +141,7 @@ auth_take_inbox(struct session *s)
 	}
 	if (verdict == VERDICT_PASSED)
 		auth_pass(s);
-	else if (verdict == VERDICT_ON && p != PARSE_MORE)
+	else if (verdict == VERDICT_MORE && p != PARSE_MORE)
 		session_close(s, WHY_PROTOCOL, "Expected a password message.");
 }
 
@@ -151,8 +151,8 @@ is_asking(const struct session *s)
 	return s->state == SESSION_AUTH || s->state == SESSION_CONSOLE_LOGIN;
 }
 
-/* … and look at what has come already: behind the startup packet, or while the secret was looked
- * up. */
+/* Ask the client, and look at what it has already sent: behind the startup packet, or while its
+ * secret was looked up. */
 static HOT void
 ask(struct session *s)
 {
@@ -194,9 +194,10 @@ auth_on_client(struct session *s)
 		auth_take_inbox(s);
 }
 
-/* ---- who it is ---- */
+/* ---- the secret ---- */
 
-/* The user's secret, into auth->user. Pending: auth_go_on() is called when the answer is known. */
+/* Look the user's secret up, into auth->user. Pending: auth_secret_known() is called when it is
+ * known. */
 static enum auth_lookup
 auth_lookup(struct session *s)
 {
@@ -208,7 +209,7 @@ auth_lookup(struct session *s)
 }
 
 static void
-go_on_bound(struct session *s)
+secret_known_bound(struct session *s)
 {
 	const struct auth *a = s->login->auth;
 	void (*unable)(struct session *) = a->unable;
@@ -223,7 +224,7 @@ go_on_bound(struct session *s)
 }
 
 HOT void
-auth_go_on(struct session *s)
+auth_secret_known(struct session *s)
 {
 	const struct auth *a = s->login->auth;
 
@@ -232,14 +233,14 @@ auth_go_on(struct session *s)
 			session_enter(s, SESSION_LOOKUP);
 		return;
 	}
-	/* it may have said more than we kept */
+	/* the client may have sent more than was kept */
 	if (!http_speaks(s))
 		stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 	if (a->unable != NULL) {
-		go_on_bound(s);
+		secret_known_bound(s);
 		return;
 	}
-	/* a request over HTTP has said its password: nothing is awaited */
+	/* a request over HTTP has sent its password: nothing more is awaited */
 	if (!is_asking(s) && !http_speaks(s))
 		session_enter(s, SESSION_AUTH);
 	ask(s);
@@ -269,7 +270,7 @@ begin_admitted(struct session *s)
 {
 	enum auth_method method = auth_method_of(s);
 
-	s->hba_line = 0; /* of an earlier request over HTTP */
+	s->hba_line = 0; /* it may be left from an earlier request over HTTP */
 	if (method == METHOD_PASSTHROUGH) {
 		if (!guard_admits(s) || !redirect_admits(s))
 			return;
@@ -288,7 +289,7 @@ begin_admitted(struct session *s)
 	}
 	begin(s, method, auth_done);
 	if (http_speaks(s) || auth_negotiate(s))
-		auth_go_on(s);
+		auth_secret_known(s);
 }
 
 HOT void
@@ -303,7 +304,7 @@ begin_console_admitted(struct session *s)
 {
 	begin(s, METHOD_SCRAM, consoles_open);
 	session_enter(s, SESSION_CONSOLE_LOGIN);
-	auth_go_on(s);
+	auth_secret_known(s);
 }
 
 void
@@ -319,7 +320,7 @@ auth_begin_bound(struct session *s, void (*passed)(struct session *s),
 {
 	begin(s, METHOD_SCRAM, passed);
 	s->login->auth->unable = unable;
-	auth_go_on(s);
+	auth_secret_known(s);
 }
 
 HOT bool

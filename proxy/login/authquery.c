@@ -63,8 +63,9 @@ mix(uint64_t h, const char *text)
 	return (h ^ 0xff) * UINT64_C(0x100000001b3);
 }
 
-/* The question, the region where it is asked, and about whom. What the operator has changed makes
- * another key; what a client says stands behind it, whole. Returns the length, 0: too long. */
+/* The key of a question: a hash of the configured query and role, the region that is asked, and the
+ * user. A change of the configuration makes another key; what the client sent comes last and whole.
+ * Returns the length, 0: too long. */
 static size_t
 make_key(const struct authquery_ask *a, char to[AUTHCACHE_KEY_MAX])
 {
@@ -114,10 +115,10 @@ same_secret(const struct authrecord *a, const struct authrecord *b)
 		memcmp(a->user.scram.stored_key, b->user.scram.stored_key, SCRAM_KEY_BYTES) == 0);
 }
 
-/* A failed login against a record that is still true was a wrong password. While the pair is
- * throttled none counts, as none of a user does whom nobody knows. */
+/* A failed login against a record that has turned out to be still true was a wrong password. While
+ * the pair is throttled it does not count, like a failure of a user that does not exist. */
 static void
-judge(struct authquery *q, const struct authquery_ask *a)
+count_failure(struct authquery *q, const struct authquery_ask *a)
 {
 	const struct conf_main *m = &a->world->config->main;
 	const struct throttle_rules rules = { (unsigned)m->auth_throttle_after,
@@ -139,14 +140,14 @@ answer(struct authquery *q, struct authquery_ask *take_ask, enum authquery_outco
 	take_ask->record = record != NULL ? authrecord_ref(record) : NULL;
 	(void)text_copy(take_ask->why, sizeof(take_ask->why), slice_str(why));
 	if (take_ask->suspect != NULL)
-		judge(q, take_ask);
+		count_failure(q, take_ask);
 	if (take_ask->reply != NULL)
 		worker_post(take_ask->from, &take_ask->letter, take_ask->reply);
 	else
 		authquery_ask_free(take_ask);
 }
 
-/* The end of a job. */
+/* End a job. */
 static void
 finish(struct authjob *j, enum authquery_outcome outcome, struct authrecord *record,
        const char *why)
@@ -186,9 +187,9 @@ authquery_on_sweep(evutil_socket_t fd, short what, void *arg)
 		arm_sweep(q);
 }
 
-/* Keep what was told, and tell it. */
+/* Put the result into the cache, and answer with it. */
 static void
-settle(struct authjob *j, struct authrecord *take_record)
+keep_and_answer(struct authjob *j, struct authrecord *take_record)
 {
 	struct authquery *q = j->q;
 
@@ -207,7 +208,7 @@ node_name(const struct authjob *j)
 	return j->asks->world->topology->nodes[j->asks->nodes[j->at]].name;
 }
 
-/* The query has answered something that is of no use, and would at any node. */
+/* The query has returned something unusable, as it would at any node. */
 static void
 refuse_answer(struct authjob *j, const char *why)
 {
@@ -239,10 +240,10 @@ take_row(struct authjob *j)
 	if (r == NULL)
 		refuse_answer(j, e.msg);
 	else
-		settle(j, r);
+		keep_and_answer(j, r);
 }
 
-/* Errors that another node, or another attempt, may not have: the class, or the code. */
+/* Errors that another node, or another attempt, may not have: by class, or by code. */
 static bool
 is_of_this_node(const char *sqlstate)
 {
@@ -284,9 +285,9 @@ authjob_done(struct authjob *j)
 		refuse_answer(j, "auth_query must answer with two columns, a name and a secret");
 	else if (PQntuples(res) > 1)
 		refuse_answer(j, "auth_query has answered with more than one row");
-	/* a function with OUT parameters has one row of NULLs for nobody */
+	/* a function with OUT parameters returns one row of NULLs for an unknown user */
 	else if (PQntuples(res) == 0 || PQgetisnull(res, 0, 0))
-		settle(j, NULL);
+		keep_and_answer(j, NULL);
 	else
 		take_row(j);
 }
@@ -340,7 +341,7 @@ join(struct authjob *j, struct authquery_ask *take_ask)
 {
 	struct authquery_ask **end = &j->asks;
 
-	/* the first one stays where it is, the others need no order */
+	/* the first job stays first, the others need no order */
 	if (*end != NULL) {
 		take_ask->letter.next = (*end)->letter.next;
 		(*end)->letter.next = &take_ask->letter;
@@ -365,8 +366,8 @@ begin(struct authquery *q, struct slice key, uint32_t hash, struct authquery_ask
 	go(j);
 }
 
-/* Whether the cache has the answer by now: a moment ago somebody else has asked. Of a record that
- * is doubted only a newer one is an answer. */
+/* Whether the cache has the answer by now, since another login asked a moment ago. Where a record
+ * is doubted, only a newer one is an answer. */
 static bool
 answer_known(struct authquery *q, struct authquery_ask *a)
 {

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * auth_query: asks a node for the secret of a user whom auth_file does not have.
- *
- * A thread of its own with its own loop: workers ask by letter and get a letter back, so no login
- * waits for a reload or a probe, and what is slow here (a verifier of plain text, a millisecond)
- * keeps no session waiting. What it knows already is in its cache, which workers look at
- * themselves.
+ * auth_query: asks a node for the secret of a user that auth_file does not have. It has a thread of
+ * its own with a loop of its own. Workers ask by letter and get a letter back, so no login waits
+ * for a reload or a probe, and what is slow here (a verifier of plain text takes a millisecond)
+ * delays no session. Known answers are in its cache, which workers look at themselves.
  *
  * The question goes to the first of the session's nodes that answers, over a connection of our own
- * as the role of auth_conninfo, pipelined, with the name as parameter $1. Nothing of the client's
- * startup packet but that name gets there, and search_path is empty, so nobody decides what the
- * query's names mean (CVE-2025-12819). Who asks for the same user at the same time shares one
- * query. At most AUTHQUERY_WAITING_MAX logins wait.
+ * as the role of auth_conninfo, pipelined, with the name as parameter $1. Nothing else of the
+ * client's startup packet gets there, and search_path is empty, so a client cannot choose what the
+ * query's names mean (CVE-2025-12819).
  *
- * A session that has ended meanwhile is found out by whoever gets the answer.
+ * Logins that ask for the same user at the same time share one query. At most AUTHQUERY_WAITING_MAX
+ * logins wait. A session may have ended when its answer comes: the receiver of the answer checks
+ * that.
  */
 #ifndef PROXY_LOGIN_AUTHQUERY_H
 #define PROXY_LOGIN_AUTHQUERY_H
@@ -37,7 +36,7 @@ struct world;
 enum authquery_outcome {
 	AUTHQUERY_FOUND,
 	AUTHQUERY_MISSING,
-	AUTHQUERY_FAILED, /* nobody could be asked: why */
+	AUTHQUERY_FAILED, /* no node could be asked: see `why` */
 };
 
 /* Filled in by the sender, handed back to `reply` on worker `from`, which frees it
@@ -45,18 +44,19 @@ enum authquery_outcome {
 struct authquery_ask {
 	struct letter letter; /* first */
 	struct worker *from;
-	letter_fn reply; /* NULL: nobody wants to know, the cache is all that matters */
+	letter_fn reply; /* NULL: the sender wants no answer, only the cache filled */
 	uint64_t session_id;
 	uint32_t slot;
 
 	struct world *world;                  /* one reference */
-	const struct conf_database *database; /* of that world */
+	const struct conf_database *database; /* in that world */
 	char user[AUTHFILE_NAME_MAX + 1];
-	uint16_t nodes[AUTHQUERY_NODES_MAX]; /* indices in that world's topology, first one first */
+	/* indices in that world's topology, in the order to ask */
+	uint16_t nodes[AUTHQUERY_NODES_MAX];
 	uint16_t nnodes;
 
-	/* A login has failed against this record, kept for a while: where it is still true, the
-	 * failure counts against the address. One reference, or NULL. */
+	/* A login has failed against this record, which was kept for a while: if it is still true,
+	 * the failure counts against the address. One reference, or NULL. */
 	struct authrecord *suspect;
 	struct addr addr;
 
@@ -68,12 +68,12 @@ struct authquery_ask {
 /* Whether users of this database are looked up at all. */
 bool authquery_is_on(const struct config *c, const struct conf_database *db);
 
-/* `throttle` counts the failures that turn out to be some. Both are borrowed. */
+/* `throttle` counts the failures that turn out to be real. Both are borrowed. */
 struct authquery *authquery_new(struct authcache *cache, struct throttle *throttle);
 int authquery_start(struct authquery *q); /* -1: no thread */
-/* Answer what is waiting, end the thread; what is asked from now on has failed. */
+/* Answer what is waiting, and end the thread; later questions fail. */
 void authquery_stop(struct authquery *q);
-/* After that: carry out the letters that its loop did not see. True where there were any. */
+/* After the stop: carry out the letters that its loop did not get. True: there were any. */
 bool authquery_deliver(struct authquery *q);
 void authquery_free(struct authquery *q); /* accepts NULL */
 

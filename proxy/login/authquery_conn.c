@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The connections of auth_query: one per node, role and database, made when it is needed, kept for
- * a while. Questions go out in a pipeline, each with its own Sync, so that an error of one is none
- * of the others.
+ * The connections of auth_query: one for each node, role and database, made when it is needed and
+ * kept for a while. Questions go out in a pipeline, each with its own Sync, so that an error of one
+ * does not fail the others.
  */
 #include "config.h"
 
@@ -21,9 +21,9 @@
 #include "proxy/process/world.h"
 #include "routing/watch/pgdial.h"
 
-#define PIPELINE_MAX   64                   /* questions under way on one connection */
-#define REST_US        (1 * USEC_PER_SEC)   /* after a failure the node is not asked for so long */
-#define KEEP_US        (600 * USEC_PER_SEC) /* a connection that nobody needs */
+#define PIPELINE_MAX   64                   /* outstanding questions on one connection */
+#define REST_US        (1 * USEC_PER_SEC)   /* how long a node is left alone after a failure */
+#define KEEP_US        (600 * USEC_PER_SEC) /* how long an unused connection is kept */
 #define TIMEOUT_MAX_US (5 * USEC_PER_SEC)   /* for connecting, and for an answer */
 #define EMPTY_OPTIONS  "-c search_path="
 
@@ -36,17 +36,18 @@ enum authconn_state {
 struct authconn {
 	TAILQ_ENTRY(authconn) link;
 	struct authquery *q;
-	char *name;  /* "us-east1 db1:5432", for the log */
-	char *words; /* all that it was made from: another makes another connection */
+	char *name; /* "us-east1 db1:5432", for the log */
+	/* all that it was made from: a change of the configuration makes another connection */
+	char *words;
 	enum authconn_state state;
 	PGconn *pg;
 	struct event io;
-	struct event timer; /* the end of patience, or of being kept */
+	struct event timer; /* the time-out, or the end of an unused connection */
 	int64_t timeout_us, rest_until_us;
 	struct authjobs waiting, sent;
 	unsigned nsent;
-	unsigned nulls; /* NULLs of PQgetResult() in a row */
-	size_t heard;   /* since it was connected to, or the last answer */
+	unsigned nulls; /* NULL results of PQgetResult() in a row */
+	size_t heard;   /* bytes since it was connected, or since the last answer */
 	char why[128];  /* of the last failure */
 };
 
@@ -91,8 +92,8 @@ hang_up(struct authconn *c)
 	c->nsent = 0;
 }
 
-/* Give the questions back to where they are asked elsewhere. The connection may have new ones, or
- * be gone, when this returns. */
+/* Give the questions back, to be asked elsewhere. When this returns, the connection may have new
+ * questions, or be freed. */
 static void
 give_back(struct authjobs *jobs, const char *why, bool again)
 {
@@ -118,7 +119,7 @@ lose(struct authconn *c)
 
 	TAILQ_CONCAT(&lost, &c->sent, in_conn);
 	TAILQ_CONCAT(&lost, &c->waiting, in_conn);
-	/* one that stood may just have been old: a new one is made at once */
+	/* an established connection may just have been old: a new one is made at once */
 	if (!stood)
 		log_limited(LOG_LEVEL_WARNING, ((struct log_subject){ describe, c }),
 			    "auth_query cannot be asked");
@@ -138,7 +139,7 @@ lose_by_message(struct authconn *c)
 	lose(c);
 }
 
-/* It may be the one question's fault: the others are asked once more. */
+/* One of the questions may be the cause: the others are asked once more. */
 static void
 give_up(struct authconn *c)
 {
@@ -175,22 +176,22 @@ authconn_free(struct authconn *c)
 	hang_up(c);
 	give_back(&left, "the connection was closed", false);
 	free(c->name);
-	explicit_bzero(c->words, strlen(c->words)); /* there may be a password in it */
+	explicit_bzero(c->words, strlen(c->words)); /* it may contain a password (INV-20) */
 	free(c->words);
 	free(c);
 }
 
 /* ---- questions and answers ---- */
 
-/* Patience is for the first of the questions under way: neither those behind it nor what the node
- * says meanwhile make it longer. */
+/* The time-out is for the first outstanding question: neither the questions behind it nor other
+ * bytes from the node extend it. */
 static void
 arm(struct authconn *c)
 {
 	set_timer(c, c->nsent > 0 ? c->timeout_us : KEEP_US);
 }
 
-/* What is still in libpq's buffer has to go out as well. */
+/* Send what is still in libpq's buffer. */
 static void
 flush(struct authconn *c)
 {
@@ -234,7 +235,7 @@ pump(struct authconn *c)
 	flush(c);
 }
 
-/* One result of the first question under way. */
+/* One result of the first outstanding question. */
 static void
 take_result(struct authconn *c, PGresult *take_res)
 {
@@ -256,7 +257,7 @@ take_result(struct authconn *c, PGresult *take_res)
 	authjob_done(j);
 }
 
-/* False: the connection is broken. Answers may have been given, and new questions come. */
+/* False: the connection is broken. Questions may have been answered, and new ones have come. */
 static bool
 take_results(struct authconn *c)
 {
@@ -266,14 +267,14 @@ take_results(struct authconn *c)
 		return false;
 	while (c->nsent > 0 && PQisBusy(c->pg) == 0) {
 		res = PQgetResult(c->pg);
-		/* one NULL ends a result, two end all there is */
+		/* one NULL ends a result, two in a row mean that there is no other */
 		c->nulls = res == NULL ? c->nulls + 1 : 0;
 		if (c->nulls > 1)
 			return false;
 		if (res != NULL)
 			take_result(c, res);
 	}
-	(void)PQisBusy(c->pg); /* parses, so that what came does not pile up */
+	(void)PQisBusy(c->pg); /* parses, so that bytes that nothing has asked for do not pile up */
 	return PQstatus(c->pg) == CONNECTION_OK;
 }
 
@@ -322,7 +323,7 @@ authconn_on_io(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* The password of the role in auth_file, where it is there in plain text; else NULL. */
+/* The role's password in auth_file, if it is there in plain text; else NULL. */
 static const char *
 own_password(const struct config *config)
 {
@@ -376,7 +377,7 @@ start(struct authconn *c, const struct authquery_ask *a, const struct node *n)
 	return true;
 }
 
-/* ---- finding one ---- */
+/* ---- finding a connection ---- */
 
 static char *
 all_words(const struct authquery_ask *a, const struct node *n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Shared inside auth_query only: authquery.c (who asks, what is waited for, the answers) and
- * authquery_conn.c (connections to nodes). All of it on the thread of auth_query.
+ * Shared inside auth_query only: authquery.c (questions, waiting logins, answers) and
+ * authquery_conn.c (connections to nodes). All of it runs on the thread of auth_query.
  */
 #ifndef PROXY_LOGIN_AUTHQUERY_INT_H
 #define PROXY_LOGIN_AUTHQUERY_INT_H
@@ -18,14 +18,16 @@
 
 struct authconn;
 
-/* What is asked: a query about a user, at the nodes of a region; and who waits for the answer. */
+/* One query about a user at the nodes of a region, and the logins that wait for its answer. */
 struct authjob {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(authjob) in_conn;
 	struct authquery *q;
-	struct authquery_ask *asks; /* by letter.next; the first one's world and nodes are used */
-	uint16_t at;                /* the node that is being asked, or is next */
-	bool again;                 /* it was asked twice: a connection that stood had broken */
+	/* chained by letter.next; the first one's world and nodes are used */
+	struct authquery_ask *asks;
+	uint16_t at; /* the node that is being asked, or is the next to ask */
+	/* it was asked twice, since an established connection had broken */
+	bool again;
 	PGresult *result;
 	struct buf failures; /* "us-east1 db1:5432: connection refused; …" */
 	size_t key_len;
@@ -41,34 +43,34 @@ struct authquery {
 	struct authcache *cache;
 	struct throttle *throttle;
 	struct authjob *jobs; /* by key */
-	uint64_t seed;        /* of its hashes */
+	uint64_t seed;        /* of the hashes */
 	struct authconns conns;
 	unsigned nwaiting;
-	int64_t ttl_us; /* as last heard of */
+	int64_t ttl_us; /* the last one that a question had */
 	struct event sweep;
 	bool stopped;
 	pthread_t thread;
 };
 
-/* What runs where, of a configuration. */
+/* The configured query and role. */
 struct authwords {
 	const char *conninfo, *query, *dbname;
 };
 
 struct authwords authwords_of(const struct config *c, const struct conf_database *db);
 
-/* authquery.c */
-/* The node cannot be asked, for now: the next one is. */
+/* ---- authquery.c ---- */
+/* The node cannot be asked now: ask the next one. */
 void authjob_next_node(struct authjob *j, const char *why);
 /* Ask the same node once more, or the next one. */
 void authjob_again(struct authjob *j, const char *why);
 /* j->result is complete. */
 void authjob_done(struct authjob *j);
 
-/* authquery_conn.c */
-/* Have the job's node asked. False and *why: not now. */
+/* ---- authquery_conn.c ---- */
+/* Have the job's node asked. False and *why: it cannot be now. */
 bool authconn_ask(struct authquery *q, struct authjob *j, char why[128]);
-/* The jobs that are with a connection come back by authjob_again() or _next_node(). */
+/* The connection's jobs come back by authjob_again() or authjob_next_node(). */
 void authconn_free(struct authconn *c);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Passwords in clear: said because they were asked for (hba_file's word `password`), or in front of
- * that (Neon's driver, POST /sql). Held against a SCRAM verifier one takes PBKDF2, which the
- * keymaker does; the keys stay with the credential, so that a node with the same verifier costs
+ * Passwords in clear: sent because they were asked for (hba_file's word `password`), or without
+ * being asked (Neon's driver, POST /sql). Checking one against a SCRAM verifier takes PBKDF2, which
+ * the keymaker does; the keys stay with the credential, so that a node with the same verifier costs
  * nothing more.
  */
 #include "config.h"
@@ -18,7 +18,7 @@
 #include "proxy/process/worker_int.h"
 #include "proxy/session/login_state.h"
 
-/* A verifier that asks for more is no use for passwords in clear: this many take some 40 ms. */
+/* Verifiers with more iterations are not used for passwords in clear: this many take some 40 ms. */
 #define ITERATIONS_MAX 100000
 
 static bool
@@ -32,9 +32,9 @@ is_md5_password(struct slice user, const char *md5, struct slice password)
 static enum auth_verdict
 refuse(struct session *s)
 {
-	const char *hopeless = s->login->auth->hopeless;
+	const char *cannot_pass = s->login->auth->cannot_pass;
 
-	return auth_refuse(s, hopeless != NULL ? hopeless : "wrong password");
+	return auth_refuse(s, cannot_pass != NULL ? cannot_pass : "wrong password");
 }
 
 static bool
@@ -77,8 +77,8 @@ on_keys(void *arg, const struct scram_keys *keys)
 	auth_pass(s);
 }
 
-/* What the verifier asks for, or one that stands in for it: nobody's password takes as long to be
- * found wrong as somebody's. */
+/* The parameters of the user's verifier, or of a made-up one: a password for a user that does not
+ * exist takes as long to be refused. */
 static void
 challenge(const struct session *s, struct scram_challenge *out)
 {
@@ -91,7 +91,7 @@ challenge(const struct session *s, struct scram_challenge *out)
 	if (has_verifier(a) && a->user->scram.iterations <= ITERATIONS_MAX)
 		v = &a->user->scram;
 	else if (has_verifier(a))
-		a->hopeless = "a verifier of too many iterations for a password in clear";
+		a->cannot_pass = "a verifier of too many iterations for a password in clear";
 	*out = (struct scram_challenge){ .salt_len = v->salt_len, .iterations = v->iterations };
 	memcpy(out->salt, v->salt, v->salt_len);
 }
@@ -119,8 +119,7 @@ password_check(struct session *s, struct slice password)
 	const struct auth *a = s->login->auth;
 	struct slice user = login_startup(s->login)->user;
 
-	/* that an md5 hash is other than this is known at once, and said when it would be of others
-	 */
+	/* an md5 hash differs at once; the client is told when it would be told for other users */
 	if (a->user == NULL || a->user->kind != AUTHFILE_MD5 ||
 	    !is_md5_password(user, a->user->md5, password))
 		return await_keys(s, password);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Sessions of the console: who may open it, and the port between the session's socket and
- * proxy/admin. Over the unix socket the daemon's own user is admin without a password; everyone
- * else proves himself by SCRAM against auth_file (authenticate.h).
+ * Sessions of the console: which clients may open it, and the connection between the session's
+ * socket and proxy/admin. Over the unix socket the daemon's own user is admin without a password;
+ * every other client proves itself by SCRAM against auth_file (authenticate.h).
  */
 #include "config.h"
 
@@ -18,7 +18,7 @@
 #include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"
 
-#define MAY_PRODUCE (64 * 1024) /* unsent bytes at which a listing waits */
+#define MAY_PRODUCE (64 * 1024) /* a listing waits while this much is unsent */
 
 static bool
 lists(const struct strlist *users, struct slice user)
@@ -30,7 +30,7 @@ lists(const struct strlist *users, struct slice user)
 	return false;
 }
 
-/* -1: none, the console is closed to them. */
+/* -1: the console is closed to this client. */
 static int
 privilege_of(const struct session *s, const struct conf_main *conf, struct slice user)
 {
@@ -88,7 +88,7 @@ consoles_open(struct session *s)
 				 addr_print(&s->peer, address));
 	session_enter(s, SESSION_CONSOLE);
 	stat_add(&s->worker->stats.consoles, 1);
-	/* from here on the session may end under our hands, and its login with it */
+	/* from here on the session may end during a call, and its login with it */
 	s->login = NULL;
 	if (session_say(s, b.p, b.n) && l->inbox.n > 0)
 		console_input(s->console, l->inbox.p, l->inbox.n);

@@ -15,7 +15,7 @@
 #include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"
 
-#define PASSWORD_MESSAGE_MAX (64 * 1024) /* PostgreSQL bounds authentication messages likewise */
+#define PASSWORD_MESSAGE_MAX (64 * 1024) /* PostgreSQL's limit for authentication messages */
 
 static void
 refuse(struct session *s)

@@ -18,7 +18,7 @@
 #include "proxy/session/login_state.h"
 
 #define NAME_TOLD_MAX ((size_t)100)
-/* The longest wait for a turn: drivers give a login some 10 s, and the wait is not all of it. */
+/* The longest wait for a turn: drivers give a login some 10 s, of which the wait is only a part. */
 #define PATIENCE_MAX_US (8 * USEC_PER_SEC)
 
 /* A session in the state THROTTLED. */
@@ -40,7 +40,7 @@ rules_of(const struct session *s)
 					m->auth_throttle_max, patience_us };
 }
 
-/* Whether it is known who this is. */
+/* Whether the client's own address is known. */
 static bool
 is_known(const struct session *s)
 {
@@ -103,9 +103,11 @@ guard_forget(struct login *l)
 /* What earlier failures do to a login. */
 enum standing {
 	STANDING_FREE,
-	STANDING_LIMITED,   /* its user's, or its address's: it shares turns with many */
-	STANDING_THROTTLED, /* its pair's, and it has a turn */
-	STANDING_CLOSED     /* its pair's, and too many wait: the session is closed */
+	/* they were of its user or of its address: it shares turns with many others */
+	STANDING_LIMITED,
+	/* they were of its pair of user and address: it gets a turn of its own */
+	STANDING_THROTTLED,
+	STANDING_CLOSED /* of its pair, and too many logins wait: the session is closed */
 };
 
 struct look {
@@ -114,7 +116,7 @@ struct look {
 	struct slice user;
 	int64_t now_us;
 	int64_t turn_us; /* how long it has to wait for its turn */
-	int64_t end_us;  /* … and for the end of what is held against it */
+	int64_t end_us;  /* … and until the failures are forgotten */
 };
 
 static HOT enum standing
@@ -155,11 +157,11 @@ guard_begin(struct session *s, void (*go_on)(struct session *))
 	return standing != STANDING_CLOSED && k.turn_us == 0;
 }
 
-/* ---- verdicts ---- */
+/* ---- admission and failures ---- */
 
-/* A limited login is looked at where there is a turn now, or was when it was looked at first. */
+/* A limited login is admitted if there is a turn now, or was one when it was first looked at. */
 static bool
-shares_turn(struct session *s, const struct look *k)
+has_shared_turn(struct session *s, const struct look *k)
 {
 	struct throttle_turns *took = &s->login->took;
 
@@ -181,16 +183,16 @@ guard_admits(struct session *s)
 
 	if (!is_known(s))
 		return true;
-	/* who began before the others had failed takes a turn here, and does not wait for it: what
-	 * is taken early is missing later */
+	/* this login began before the others had failed: it takes a turn here without waiting, and
+	 * a later one waits longer */
 	standing = find_standing(s, &k);
 	if (standing == STANDING_FREE || standing == STANDING_CLOSED)
 		return standing == STANDING_FREE;
 	if (throttle_trusts(k.table, &s->true_addr, k.user, k.now_us) ||
-	    (standing == STANDING_LIMITED && shares_turn(s, &k)))
+	    (standing == STANDING_LIMITED && has_shared_turn(s, &k)))
 		return true;
 	if (standing == STANDING_LIMITED)
-		count_failure(s, &k); /* as a wrong one does */
+		count_failure(s, &k); /* counts like a wrong password */
 	refuse(s, k.user, k.end_us);
 	return false;
 }
@@ -209,7 +211,7 @@ guard_failed(struct session *s)
 	if (standing == STANDING_CLOSED)
 		return false;
 	if (standing == STANDING_LIMITED)
-		(void)shares_turn(s, &k); /* as a right one does */
+		(void)has_shared_turn(s, &k); /* uses a turn, like a right password */
 	if (standing != STANDING_THROTTLED && !doubtful)
 		count_failure(s, &k);
 	if (standing != STANDING_FREE)

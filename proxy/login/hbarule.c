@@ -19,7 +19,7 @@
 #define PASSWD_BYTES   4096
 #define NAME_SHOWN_MAX 100
 
-/* auth = cert, with a file of maps and without one. */
+/* The rules of auth = cert, with a file of maps and without one. */
 static const struct hba_rule cert_rule = {
 	.type = HBA_HOSTSSL,
 	.method = HBA_CERT,
@@ -45,8 +45,8 @@ hbarule_method(const struct hba_rule *rule)
 	return methods[rule->method];
 }
 
-/* Where the client is: its own address, as far as somebody who is believed has told it. A
- * balancer's client that has come over a unix socket of the balancer's is not local here. */
+/* The client's own address, as far as a trusted peer has told it. The client of a balancer that
+ * connects by a unix socket is not local to this host. */
 static const struct addr *
 client_of(const struct session *s)
 {
@@ -64,9 +64,9 @@ tls_of(const struct session *s)
 	return websocket_tls(s->client.ws);
 }
 
-/* Refusals. */
+/* ---- refusals ---- */
 
-/* 'host "192.0.2.1", user "u", database "d", no encryption' behind what `words` begins. */
+/* The text 'host "192.0.2.1", user "u", database "d", no encryption' follows `words`. */
 static void
 refuse_entry(struct session *s, const char *words, const char *replication_words)
 {
@@ -112,7 +112,8 @@ log_rule(const struct session *s, const struct hba_rule *rule, const char *why)
 		log_limited(LOG_LEVEL_INFO, session_subject(s), "login refused: %s", why);
 }
 
-/* What a certificate or the system calls the client is not what it wants to be. */
+/* The certificate's or the system's name for the client does not map to the user that it asks
+ * for. */
 static void
 log_mismatch(const struct session *s, const struct hba_rule *rule, struct slice name)
 {
@@ -126,7 +127,7 @@ log_mismatch(const struct session *s, const struct hba_rule *rule, struct slice 
 	buf_fini(&b);
 }
 
-/* Proofs. */
+/* ---- proofs ---- */
 
 static bool
 is_allowed(const struct session *s, const struct hba_rule *rule, struct slice name)
@@ -139,7 +140,7 @@ is_allowed(const struct session *s, const struct hba_rule *rule, struct slice na
 	return false;
 }
 
-/* The certificate has been issued to the user. */
+/* Whether the certificate was issued to the user. */
 static bool
 names_user(struct session *s, const struct hba_rule *rule)
 {
@@ -173,8 +174,8 @@ certificate_fits(struct session *s, const struct hba_rule *rule)
 	return rule->clientcert == HBA_CERT_VERIFY_CA || names_user(s, rule);
 }
 
-/* The name of the operating-system user at the other end. What has come by HTTP has come through
- * somebody else's hands: a proxy of its own host. */
+/* Whether the operating-system user at the other end is the one wanted. A connection that speaks
+ * HTTP may have come through a proxy on its own host, whose user proves nothing. */
 static bool
 peer_fits(struct session *s, const struct hba_rule *rule)
 {
@@ -196,7 +197,7 @@ peer_fits(struct session *s, const struct hba_rule *rule)
 	return allowed;
 }
 
-/* The rule. */
+/* ---- the rule ---- */
 
 static const struct hba_rule *
 find_rule(const struct session *s)

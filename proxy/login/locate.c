@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Who is where: gathers the claims of a session, has them decided, and asks for the route.
+ * Where a client is and where it goes: gathers the claims of a session, has its locality decided,
+ * and asks for the route.
  */
 #include "config.h"
 
@@ -52,13 +53,14 @@ locate_claim_name(struct session *s, struct slice name)
 void
 locate_claim_tlvs(struct session *s, const struct proxyhdr *h)
 {
-	/* a header is read from trusted peers only: what it says is believed */
+	/* only trusted peers' headers are read, so they are believed (INV-16) */
 	tlvs_claim(&s->worker->world->config->main.tlv, h, &s->claims);
-	/* but for the name that the client itself asked for */
+	/* … except for the name, which the client itself has chosen */
 	(void)locate_claim_name(s, h->authority);
 }
 
-/* The Host of an earlier request says nothing of this one; that of the TLS handshake does. */
+/* The Host header of an earlier request does not count for this one; the name of the TLS handshake
+ * does. */
 static void
 claim_host(struct session *s, struct slice host)
 {
@@ -70,7 +72,7 @@ claim_host(struct session *s, struct slice host)
 	s->http->is_named = locate_claim_name(s, host);
 }
 
-/* Host without its port; an address in brackets is no name anyway. */
+/* Host without its port; an address in brackets cannot be a name. */
 static struct slice
 host_name(struct slice host)
 {
@@ -94,8 +96,8 @@ locate_claim_headers(struct session *s, const struct http_head *h)
 	stat_add(&s->worker->stats.headers_ignored, n);
 }
 
-/* An unknown name and a wrong value are told as PostgreSQL tells them for its own settings: a
- * caller who misspells its city would otherwise be sent anywhere, unnoticed. */
+/* Unknown names and wrong values get PostgreSQL's own errors: a client that misspells its city
+ * would otherwise be routed anywhere, unnoticed. */
 static void
 refuse_setting(struct session *s, const struct startup_setting *set, bool known)
 {
@@ -122,7 +124,7 @@ refuse_setting(struct session *s, const struct startup_setting *set, bool known)
 	session_close_err(s, WHY_BAD_SETTING, &e);
 }
 
-/* False: no such setting, or no such value. */
+/* False: there is no such setting, or no such value. */
 static bool
 take_setting(struct session *s, const struct startup_setting *set, bool *known)
 {
@@ -161,7 +163,7 @@ claim_settings(struct session *s)
 	return true;
 }
 
-/* Before the client's own claims: those cannot crowd it out. */
+/* Comes before the client's own claims, which therefore cannot crowd it out. */
 static HOT void
 claim_address(struct session *s)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The login, relayed: whole messages, because three of them are looked at. The mechanism list loses
- * SCRAM-SHA-256-PLUS where the client could not use it; a client that binds to our certificate
- * where the node has another has its exchange with us, where we know its verifier, and is told so
- * where we do not; BackendKeyData gets a secret of our own. Everything else
- * passes.
+ * The login, relayed in whole messages, because some of them are looked at. The mechanism list
+ * loses SCRAM-SHA-256-PLUS where the client could not use it (INV-10). A client that binds to our
+ * certificate, while the node has another, authenticates to us where we know its verifier, and is
+ * told the reason where we do not. BackendKeyData gets a secret of our own (INV-9). All other
+ * messages pass.
  *
- * A client that Meridian has authenticated itself (authenticate.c), or that says its password in
- * front of being asked (early_password.c), does not see the node's requests: Meridian answers them
- * (ownlogin.c), and the client reads AuthenticationOk when the node has said it.
+ * A client that Meridian has authenticated itself (authenticate.c), or that sends its password
+ * without being asked (early_password.c), does not see the node's requests: Meridian answers them
+ * (ownlogin.c), and the client reads AuthenticationOk when the node has sent it.
  */
 #include "config.h"
 
@@ -39,18 +39,18 @@
 #include "proxy/session/ownlogin.h"
 #include "proxy/session/signon.h"
 
-#define LOGIN_MESSAGE_MAX (64 * 1024) /* PostgreSQL bounds authentication messages likewise */
-#define ANSWERS_MAX       (4 * LOGIN_MESSAGE_MAX) /* all that a node may say until it is ready */
-#define OURS_MORE         64 /* what our own messages are longer than the node's, nearly always */
+#define LOGIN_MESSAGE_MAX (64 * 1024) /* PostgreSQL's limit for authentication messages */
+#define ANSWERS_MAX       (4 * LOGIN_MESSAGE_MAX) /* all that a node may send until it is ready */
+#define OURS_MORE         64 /* our own messages are hardly ever longer than the node's by more */
 #define PLUS              SCRAM_MECHANISM_PLUS
 
 /* What became of a message of the node. */
 enum step {
-	STEP_ON,      /* look at the next one */
-	STEP_HOLD,    /* it stays, until more is there of what the client says */
+	STEP_NEXT,    /* look at the next one */
+	STEP_HOLD,    /* it stays in the inbox until more of the client's bytes have come */
 	STEP_READY,   /* it was the last of the login */
-	STEP_REFUSED, /* it was the last of the session: what a node says behind it is not heard */
-	STEP_OVER,    /* the session is closed, or the login's end is known */
+	STEP_REFUSED, /* it was the last of the session: what the node sends behind it is dropped */
+	STEP_OVER,    /* the session is closed, or the login has ended */
 };
 
 static bool from_server(struct session *s);
@@ -62,7 +62,7 @@ same_certificate(const struct session *s)
 	return tls_same_certificate(s->client.ssl, s->server->stream.ssl);
 }
 
-/* The client gets a key of ours instead of the node's. Nobody gets one for a request over HTTP. */
+/* The client gets a key of ours instead of the node's. A request over HTTP gets none. */
 static enum step
 swap_key(struct session *s, struct slice body, struct buf *out)
 {
@@ -76,12 +76,12 @@ swap_key(struct session *s, struct slice body, struct buf *out)
 	sv->pid = k.pid;
 	server_keep_key(sv, k.secret);
 	if (http_speaks(s))
-		return STEP_ON;
+		return STEP_NEXT;
 	cancel_give_key(s, sv, out);
-	return STEP_ON;
+	return STEP_NEXT;
 }
 
-/* An answer to the node that took its time. */
+/* An answer to the node that was computed on another thread. */
 static void
 on_own_answer(void *arg, struct slice reply, const struct err *failed)
 {
@@ -109,13 +109,13 @@ prepare_own(struct session *s)
 	ownlogin_may_wait(l->own, &away);
 }
 
-/* Answer a request of the node with what we can log in with. */
+/* Answer a request of the node with the session's credential. */
 static enum step
 answer_self(struct session *s, const struct message_auth *auth)
 {
 	struct login *l = s->login;
 	struct buf reply = { .cap = LOGIN_MESSAGE_MAX };
-	enum step step = STEP_ON;
+	enum step step = STEP_NEXT;
 	struct err e;
 
 	prepare_own(s);
@@ -160,21 +160,21 @@ take_auth(struct session *s, const struct frame *f, struct slice raw, struct buf
 	/* a client without TLS must not see an offer that is only made over TLS */
 	if (auth.code == AUTH_SASL && s->client.ssl == NULL && message_offers(auth.data, PLUS) &&
 	    message_put_auth_sasl_without(out, auth.data, PLUS) > 0)
-		return STEP_ON;
+		return STEP_NEXT;
 	buf_slice(out, raw);
-	return STEP_ON;
+	return STEP_NEXT;
 }
 
-/* The client's own password is held against what the node knows, not by Meridian before. */
+/* Whether the node checks the client's own password, and Meridian has not. */
 static bool
-is_judged_by_node(const struct session *s)
+node_checks_password(const struct session *s)
 {
 	const struct login *l = s->login;
 
 	return l->auth == NULL || (l->auth->method == METHOD_TRUST && l->said != NULL);
 }
 
-/* False: the session is closed, its client may not be told what the node said. */
+/* False: the session is closed, and its client must not be told what the node said. */
 static bool
 count_refusal(struct session *s, struct slice body)
 {
@@ -183,7 +183,7 @@ count_refusal(struct session *s, struct slice body)
 	bool known = message_parse_report(body, &r) == PARSE_DONE;
 
 	stats_error(&s->worker->stats, ERROR_OF_NODE, known ? r.sqlstate : slice_of("", 0));
-	if (is_judged_by_node(s) && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) &&
+	if (node_checks_password(s) && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) &&
 	    !guard_failed(s))
 		return false;
 	if (own != NULL && known && slice_is(r.sqlstate, SQLSTATE_INVALID_PASSWORD) &&
@@ -207,9 +207,9 @@ take_error(struct session *s, const struct frame *f, struct slice raw, struct bu
 	return STEP_REFUSED;
 }
 
-/* The node does not speak all that the client asked for. Where we have authenticated the client, it
- * has been told what we speak; else it is told now: the later protocol of ours (cancel.h), and the
- * options that the node does not know. Nothing, where there is nothing that it does not get. */
+/* The node does not speak all that the client asked for. A client that we have authenticated was
+ * told already what we speak; any other is told now: the later protocol of ours (cancel.h), and the
+ * options that the node does not know. If the client gets all it asked for, nothing is sent. */
 static void
 take_negotiate(struct login *l, struct slice body, struct slice raw, struct buf *out)
 {
@@ -251,19 +251,19 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 			return STEP_OVER;
 		}
 		buf_slice(out, raw);
-		return STEP_ON;
+		return STEP_NEXT;
 	case MSG_ERROR:
 		return take_error(s, f, raw, out);
 	case MSG_NEGOTIATE_VERSION:
 		take_negotiate(l, f->body, raw, out);
-		return STEP_ON;
+		return STEP_NEXT;
 	case MSG_READY:
 		redirect_welcome(s, out);
 		buf_slice(out, raw);
 		return STEP_READY;
 	default:
 		buf_slice(out, raw);
-		return STEP_ON;
+		return STEP_NEXT;
 	}
 }
 
@@ -275,13 +275,13 @@ begin_relay(struct session *s)
 
 	exchange_init(&s->exchange, login_startup(l)->replication);
 	exchange_set_query_ends(&s->exchange, s->server->is_cockroachdb);
-	/* whoever has logged in for it can do so again, unless with what is not kept */
+	/* Meridian can repeat its own login, unless the secret is not kept */
 	if (l->own != NULL && l->said == NULL && s->exchange.replication == REPLICATION_NONE)
 		session_trace(s, buf_view(&l->packet));
 	session_sample(s, l->database);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
-	if (cutover_is_late(s)) {
+	if (cutover_refuse_late_login(s)) {
 		login_free(l);
 		return;
 	}
@@ -302,7 +302,7 @@ become_ready(struct session *s)
 	/* a connection that speaks HTTP has many logins */
 	int64_t begin_us = http_speaks(s) ? s->quiet_since_us : s->connected_at_us;
 
-	if (is_judged_by_node(s) && (s->login->asked || s->login->said != NULL))
+	if (node_checks_password(s) && (s->login->asked || s->login->said != NULL))
 		guard_passed(s);
 	stat_add(&s->worker->stats.logins, 1);
 	histogram_observe(&s->worker->stats.login, clock_us() - begin_us);
@@ -314,7 +314,7 @@ become_ready(struct session *s)
 		begin_relay(s);
 }
 
-/* Forward what is complete. False: the login is over (ready, or closed). */
+/* Forward the complete messages. False: the login is over (ready, or closed). */
 static HOT bool
 from_server(struct session *s)
 {
@@ -322,22 +322,22 @@ from_server(struct session *s)
 		   out = { .cap = 2 * LOGIN_MESSAGE_MAX + OURS_MORE };
 	struct slice rest = buf_view(in);
 	struct frame f = { 0 };
-	enum step step = STEP_ON;
+	enum step step = STEP_NEXT;
 	enum parse p = PARSE_MORE;
 
 	(void)buf_reserve(&out, in->n + OURS_MORE);
-	while (step == STEP_ON && (p = frame_cut(rest, LOGIN_MESSAGE_MAX, &f)) == PARSE_DONE) {
+	while (step == STEP_NEXT && (p = frame_cut(rest, LOGIN_MESSAGE_MAX, &f)) == PARSE_DONE) {
 		step = take_server_message(s, &f, slice_of(rest.p, f.total), &out);
 		if (step != STEP_HOLD)
 			rest = slice_skip(rest, f.total);
 	}
-	if (step == STEP_ON && p == PARSE_BAD) {
+	if (step == STEP_NEXT && p == PARSE_BAD) {
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
 		step = STEP_OVER;
 	}
 	if (step != STEP_OVER) {
 		buf_drop(in, in->n - rest.n);
-		/* a request over HTTP has no client that wants to read of a login */
+		/* a request over HTTP has no client that reads the messages of a login */
 		if (out.n > 0 && !http_speaks(s) && !session_say(s, out.p, out.n))
 			step = STEP_OVER;
 	}
@@ -346,7 +346,7 @@ from_server(struct session *s)
 		become_ready(s);
 	else if (step == STEP_REFUSED)
 		session_end_unread(s, WHY_SERVER_REFUSED);
-	return step == STEP_ON || step == STEP_HOLD;
+	return step == STEP_NEXT || step == STEP_HOLD;
 }
 
 HOT void
@@ -394,7 +394,8 @@ login_on_server(struct session *s, short what)
 		(void)from_server(s);
 }
 
-/* The client bound its proof to our certificate, and the node has another: say exactly that. */
+/* The client has bound its proof to our certificate, and the node has another: tell it exactly
+ * that. */
 static void
 refuse_binding(struct session *s)
 {
@@ -415,7 +416,7 @@ refuse_binding(struct session *s)
 }
 
 /* The client, bound to our certificate, has proven itself to us: the node's request, which still
- * waits, is answered with the keys that it has shown. */
+ * waits, is answered with the keys that its proof has shown. */
 static void
 answer_bound(struct session *s)
 {
@@ -437,7 +438,7 @@ take_client_message(struct session *s, const struct frame *f, struct slice raw)
 		return false;
 	}
 	if (f->type != MSG_PASSWORD)
-		return false; /* a pipelined query: it waits for the end of the login */
+		return false; /* a pipelined query waits for the end of the login */
 	if (s->login->own != NULL) {
 		session_close(s, WHY_PROTOCOL, "A second password.");
 		return false;
@@ -448,7 +449,7 @@ take_client_message(struct session *s, const struct frame *f, struct slice raw)
 		auth_begin_bound(s, answer_bound, refuse_binding);
 		return false;
 	}
-	/* of many that were admitted at once only the first ones may guess */
+	/* of many logins that were admitted at once only the first ones may guess */
 	if (!guard_admits(s))
 		return false;
 	if (stream_send(&s->server->stream, raw.p, raw.n) != 0) {
@@ -480,7 +481,7 @@ from_client(struct session *s)
 		session_close(s, WHY_PROTOCOL, "Invalid length of authentication message.");
 }
 
-/* What the client has sent: a password that was held for may be whole now. */
+/* The client has sent more: a password that was incomplete may be whole now. */
 static void
 go_on(struct session *s)
 {

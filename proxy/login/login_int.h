@@ -27,29 +27,31 @@ struct world;
 void preface_begin(struct session *s);
 void preface_on_proxy_header(struct session *s);
 void preface_on_readable(struct session *s);
-/* Bytes are there, in login->inbox, that no descriptor will announce. */
+/* There are bytes in login->inbox that no event of a descriptor will announce. */
 void preface_on_inbox(struct session *s);
-/* A session of an application, its startup packet read: where there is room for it, off it goes. */
+/* A client of a database, its startup packet read: begin its login, if the limits allow it. */
 void session_admit(struct session *s);
 void preface_on_tls_hello(struct session *s);
 void preface_on_tls_handshake(struct session *s);
 
 /* locate.c */
-/* False: the session is over, a meridian.* setting was wrong. */
+/* False: a meridian.* setting was wrong; the session is over. */
 bool locate_session(struct session *s);
 void locate_claim_tlvs(struct session *s, const struct proxyhdr *h);
-/* The name that the client asked for (TLS SNI, AUTHORITY, Host): a claim where it ends in the
- * listener's sni_suffix: then true. Replaces what an earlier one said. */
+/* The name that the client asked for (TLS SNI, AUTHORITY, Host) is a claim if it ends in the
+ * listener's sni_suffix; then true. Replaces the claim of an earlier name. */
 bool locate_claim_name(struct session *s, struct slice name);
-/* What a session of the console would be routed by: for EXPLAIN, where it is the subject. */
+/* The claims of a console's session, for EXPLAIN about itself. */
 void locate_claim_console(struct session *s);
-/* What a request's head says of the caller: claims, and s->true_addr. Each request anew. */
+/* What the head of a request tells of the client: claims, and s->true_addr; anew for each request
+ * (INV-16). */
 void locate_claim_headers(struct session *s, const struct http_head *h);
 /* attach.c */
 void attach_begin(struct session *s);
-/* The DETAIL of an error that ends the wait for a node: which one that is, and what came before. */
+/* The DETAIL of an error that ends the wait for a node: which node it is, and which were tried
+ * before. */
 void attach_explain_wait(const struct session *s, struct err *e);
-/* Where a login goes, by its world and by where callers of its place went before. */
+/* The route of a login, by its world and by the region that clients of its place went to before. */
 void attach_route(struct session *s, struct route *out);
 void attach_on_client(struct session *s);
 void attach_stop(struct login *l);

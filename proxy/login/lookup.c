@@ -14,18 +14,17 @@
 #include "proxy/process/worker_int.h"
 #include "proxy/session/login_state.h"
 
-/* An answer so young needs no second one. */
+/* An answer not older than this is not asked for again. */
 #define FRESH_US (1 * USEC_PER_SEC)
 
 enum lookup_step { LOOKUP_ASKING, LOOKUP_ANSWERED };
 
 struct lookup {
 	enum lookup_step step;
-	struct authrecord *record; /* one reference; NULL: no such user */
+	struct authrecord *record; /* one reference; NULL: there is no such user */
 };
 
-/* The node where the session is, or the first ones of its route: where it goes, its role is known.
- */
+/* The nodes to ask: the session's, or the first ones of its route, where its role is known. */
 static void
 add_nodes(struct session *s, struct authquery_ask *a)
 {
@@ -42,7 +41,7 @@ add_nodes(struct session *s, struct authquery_ask *a)
 	}
 }
 
-/* NULL: a name so long is nobody's. */
+/* NULL: PostgreSQL has no user names so long. */
 static struct authquery_ask *
 new_ask(struct session *s)
 {
@@ -71,7 +70,7 @@ result(const struct lookup *k, const struct authfile_user **user)
 	return LOOKUP_FOUND;
 }
 
-/* The session that has asked, where it still waits. */
+/* The session that asked, if it still waits. */
 static struct session *
 who_asked(struct worker *w, const struct authquery_ask *a)
 {
@@ -101,12 +100,12 @@ on_answer(struct letter *take_letter, void *owner)
 		s->login->lookup->step = LOOKUP_ANSWERED;
 		s->login->lookup->record = a->record;
 		a->record = NULL;
-		auth_go_on(s);
+		auth_secret_known(s);
 	}
 	authquery_ask_free(a);
 }
 
-/* What is known, or else the question is on its way. */
+/* Use what is known, or ask. */
 static void
 ask(struct session *s, struct lookup *k)
 {

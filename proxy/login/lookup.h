@@ -11,13 +11,13 @@
 
 #include "proxy/login/authenticate.h"
 
-/* The secret of the login's user. FOUND: *user lives as long as the login. PENDING: auth_go_on() is
- * called when it is known, or the session is closed. */
+/* The secret of the login's user. FOUND: *user lives as long as the login. PENDING:
+ * auth_secret_known() is called when it is known, or the session is closed. */
 enum auth_lookup lookup_user(struct session *s, const struct authfile_user **user);
-/* A login has failed. True: what it was held against is not fresh, so it is asked anew, and the
- * failure counts where that is still true. */
+/* A login has failed. True: the secret that it was checked against is not fresh, so it is asked for
+ * again, and the failure counts if the secret is still the same. */
 bool lookup_doubt(struct session *s);
-/* What the login holds of it. */
+/* Free what the login holds for this. */
 void lookup_forget(struct login *l);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The first bytes of a connection, up to a complete startup packet. Nothing here is believed:
- * lengths are bounded by frame_cut_startup(), time by client_login_timeout, and no byte is read
- * past a PROXY header, an SSLRequest or a ClientHello (what follows belongs to somebody else).
+ * The first bytes of a connection, up to a complete startup packet. Nothing in them is trusted:
+ * frame_cut_startup() bounds lengths (INV-4), client_login_timeout the time, and no byte is read
+ * past a PROXY header, an SSLRequest or a ClientHello, since what follows may belong to TLS
+ * (INV-7).
  */
 #include "config.h"
 
@@ -83,15 +84,15 @@ preface_begin(struct session *s)
 	}
 }
 
-/* The end of the file, or an error, before the client was anybody. */
+/* The connection ended, or failed, before the client said who it is. */
 static void
-gone(struct session *s, ssize_t n)
+connection_ended(struct session *s, ssize_t n)
 {
 	bool silent = s->login == NULL && s->state <= SESSION_PREFACE;
 
 	if (n == STREAM_AGAIN)
 		return;
-	if (silent) /* a check by a load balancer, which may well end it with a reset */
+	if (silent) /* a load balancer's check, which may end with a reset */
 		session_abort(s, WHY_CLIENT_DONE);
 	else
 		session_abort(s, n == 0 ? WHY_CLIENT_GONE : WHY_CLIENT_ERROR);
@@ -104,7 +105,7 @@ take_proxy_header(struct session *s, const struct proxyhdr *h)
 	if (!h->is_local && h->src.family != ADDR_NONE)
 		s->true_addr = s->hop = h->src;
 	locate_claim_tlvs(s, h);
-	/* what follows begins like any connection: with a ClientHello, perhaps */
+	/* what follows begins like any connection, perhaps with a ClientHello */
 	login_free(s->login);
 	s->login = NULL;
 	session_enter(s, SESSION_PREFACE);
@@ -116,8 +117,8 @@ again(void)
 	return errno == EAGAIN || errno == EINTR;
 }
 
-/* Whether these bytes are for the parser of headers. Of a peer that may not send one, only what
- * looks like one is taken for it: anything else gets its error in PostgreSQL's words. */
+/* Whether these bytes go to the parser of PROXY headers. From a peer that must not send one, only
+ * what looks like one does: anything else gets its error in PostgreSQL's words. */
 static bool
 may_be_header(const struct session *s, char first)
 {
@@ -126,8 +127,8 @@ may_be_header(const struct session *s, char first)
 	return first == '\r' || first == 'P';
 }
 
-/* Whether these bytes begin a PROXY header, where HTTP may stand too and both may begin with a P.
- */
+/* Whether these bytes begin a PROXY header, where a request of HTTP is possible too: both may begin
+ * with a P. */
 static enum parse
 begins_header(struct slice in)
 {
@@ -141,8 +142,8 @@ begins_header(struct slice in)
 	return n == sizeof(v1) - 1 ? PARSE_DONE : PARSE_MORE;
 }
 
-/* The bytes that were looked at are ours: take them from the socket too. True where more are needed
- * to know what they are, or where they are a request. */
+/* Take from the socket the bytes that were looked at. True: more are needed to know what they are,
+ * or they begin a request. */
 static bool
 take_request(struct session *s, char *scratch, size_t n)
 {
@@ -171,7 +172,7 @@ preface_on_proxy_header(struct session *s)
 	struct err e;
 
 	if (n <= 0) {
-		gone(s, n == 0 ? 0 : again() ? STREAM_AGAIN : STREAM_FAILED);
+		connection_ended(s, n == 0 ? 0 : again() ? STREAM_AGAIN : STREAM_FAILED);
 		return;
 	}
 	if (s->login == NULL && !may_be_header(s, scratch[0])) {
@@ -200,7 +201,7 @@ preface_on_proxy_header(struct session *s)
 		(void)!recv(s->client.fd, scratch, (size_t)n, 0);
 		break;
 	case PARSE_DONE:
-		/* exactly the header, not a byte of what follows */
+		/* exactly the header (INV-7) */
 		(void)!recv(s->client.fd, scratch, used - before, 0);
 		take_proxy_header(s, &h);
 		break;
@@ -256,7 +257,7 @@ preface_on_tls_handshake(struct session *s)
 
 	if (r == STREAM_AGAIN)
 		return;
-	/* it may still be HTTP: its first byte will tell */
+	/* the client may still speak HTTP: its first byte will tell */
 	if (r == 1 && is_direct_tls(s) && !tls_alpn_is_postgresql(s->client.ssl) &&
 	    (!listener_of(s)->http || s->http != NULL)) {
 		refuse_without_alpn(s);
@@ -275,8 +276,8 @@ preface_on_tls_handshake(struct session *s)
 	session_enter(s, SESSION_STARTUP);
 }
 
-/* SSLRequest or GSSENCRequest: one byte of answer. Bytes sent along with the request would be
- * plaintext in front of TLS (CVE-2021-23214): a protocol violation. */
+/* Answer an SSLRequest or GSSENCRequest with one byte. Bytes sent along with the request would be
+ * plaintext taken for TLS (CVE-2021-23214): a protocol violation (INV-7). */
 static void
 answer_request(struct session *s, enum startup_kind kind)
 {
@@ -327,7 +328,8 @@ begin_session(struct session *s, struct slice packet)
 {
 	struct login *l = s->login;
 
-	if (packet.n == l->inbox.n) { /* as nearly always: it is all that was said */
+	/* nearly always: the packet is all that the client has sent */
+	if (packet.n == l->inbox.n) {
 		l->packet = l->inbox;
 		l->inbox = (struct buf){ .cap = l->packet.cap };
 	} else {
@@ -370,7 +372,7 @@ take_packet(struct session *s, struct slice packet)
 	case STARTUP_FLEET_HELLO:
 		peers_on_hello(s, &e);
 		break;
-	case STARTUP_FLEET_LETTER: /* without a challenge */
+	case STARTUP_FLEET_LETTER: /* it must follow a challenge */
 	case STARTUP_BAD_VERSION:
 		session_close_err(s, WHY_PROTOCOL, &e);
 		break;
@@ -402,7 +404,7 @@ preface_on_readable(struct session *s)
 	}
 	n = stream_recv(&s->client, s->worker->scratch, PREFACE_READ);
 	if (n <= 0) {
-		gone(s, n);
+		connection_ended(s, n);
 		return;
 	}
 	buf_put(&session_login(s)->inbox, s->worker->scratch, (size_t)n);
@@ -419,8 +421,8 @@ is_http(const struct session *s)
 		(is_direct_tls(s) && !tls_alpn_is_postgresql(s->client.ssl)));
 }
 
-/* Terminate in the place of a startup packet, as node-postgres says it when it is told to leave at
- * once: PostgreSQL closes such a connection without a word. */
+/* Terminate in place of a startup packet: node-postgres sends it when its connection is closed at
+ * once. PostgreSQL closes such a connection without an error. */
 static bool
 says_terminate(struct slice in)
 {
@@ -436,8 +438,8 @@ preface_on_inbox(struct session *s)
 		http_begin(s);
 		return;
 	}
-	/* what is not HTTP has its own protocol to agree upon, or one could be mistaken for the
-	 * other */
+	/* over direct TLS the client must have agreed on its protocol (ALPN), or one protocol could
+	 * be taken for another */
 	if (s->state == SESSION_STARTUP && is_direct_tls(s) && s->http == NULL &&
 	    !tls_alpn_is_postgresql(s->client.ssl)) {
 		refuse_without_alpn(s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The proofs: what a client is asked for, and whether what it answers is right.
+ * What a client is asked for, and whether its answer is right.
  */
 #include "config.h"
 
@@ -37,7 +37,7 @@ static enum auth_verdict
 take_md5(struct session *s, struct slice body)
 {
 	const struct auth *a = s->login->auth;
-	/* an answer to it is made and compared as to any other; that it is right does not help */
+	/* an answer is computed and compared for a user without a hash too; it never passes */
 	const char *md5 = a->user != NULL && a->user->md5[0] != '\0'
 			      ? a->user->md5
 			      : "md500000000000000000000000000000000";
@@ -51,23 +51,23 @@ take_md5(struct session *s, struct slice body)
 	}
 	right = md5_answer(md5, a->salt, expected) && answer.n == sizeof(expected) - 1 &&
 		CRYPTO_memcmp(answer.p, expected, answer.n) == 0;
-	if (!right || a->hopeless != NULL)
-		return auth_refuse(s, a->hopeless != NULL ? a->hopeless : "wrong password");
+	if (!right || a->cannot_pass != NULL)
+		return auth_refuse(s, a->cannot_pass != NULL ? a->cannot_pass : "wrong password");
 	s->credential = credential_ref(a->user->credential);
 	return VERDICT_PASSED;
 }
 
 /* ---- SCRAM ---- */
 
-/* A proof that is wrong is told like any wrong password; what breaks the protocol, or the channel's
- * binding, is told as it is: it has nothing to do with who the user is. */
+/* A wrong proof gets the error of any wrong password. An error in the protocol or the channel
+ * binding is named: it tells nothing about the user. */
 static enum auth_verdict
 refuse_scram(struct session *s, const struct err *e)
 {
 	const struct auth *a = s->login->auth;
 
 	if (slice_is(slice_str(e->sqlstate), SQLSTATE_INVALID_PASSWORD))
-		return auth_refuse(s, a->hopeless != NULL ? a->hopeless : "wrong password");
+		return auth_refuse(s, a->cannot_pass != NULL ? a->cannot_pass : "wrong password");
 	session_close_err(s, WHY_AUTH_FAILED, e);
 	return VERDICT_OVER;
 }
@@ -81,7 +81,7 @@ say_challenge(struct session *s, const struct buf *data)
 	message_put_auth(&out, AUTH_SASL_CONTINUE, buf_view(data));
 	said = session_say(s, out.p, out.n);
 	buf_fini(&out);
-	return said ? VERDICT_ON : VERDICT_OVER;
+	return said ? VERDICT_MORE : VERDICT_OVER;
 }
 
 static HOT enum auth_verdict
@@ -106,8 +106,8 @@ take_sasl_initial(struct session *s, struct slice body)
 	return verdict;
 }
 
-/* What the client has shown is enough for a node with the same verifier; what auth_file has in
- * clear is enough for any. */
+/* The keys that the client's proof has shown serve at a node with the same verifier; a password
+ * that auth_file has in clear serves at any node. */
 static void
 take_credential(struct session *s)
 {
@@ -142,7 +142,7 @@ take_sasl_proof(struct session *s, struct slice body)
 	return verdict;
 }
 
-/* ---- what a client is asked for ---- */
+/* ---- the methods ---- */
 
 static void
 ask(struct session *s, enum auth_awaits awaits, const struct buf *request)
@@ -162,9 +162,9 @@ prepare_scram(struct session *s)
 
 	random_take(&s->worker->random, random, sizeof(random));
 	scram_nonce(random, nonce);
-	/* made in any case: nobody's exchange takes longer than anybody's */
+	/* made for every user, so that an unknown one does not answer faster */
 	scram_verifier_mock(login_startup(s->login)->user, s->worker->process->mock_secret, &mock);
-	scram_server_init(&a->scram, a->hopeless != NULL ? &mock : &a->user->scram, nonce);
+	scram_server_init(&a->scram, a->cannot_pass != NULL ? &mock : &a->user->scram, nonce);
 	tls_end_point(s->client.ssl, false, &binding);
 	scram_server_bind(&a->scram, &binding);
 }
@@ -206,7 +206,8 @@ ask_password(struct session *s)
 	buf_fini(&b);
 }
 
-/* Nothing is asked. What is known of the user serves at the node; so does what it has said. */
+/* The client is asked for nothing. What is known of the user serves for the login at the node, and
+ * so does a password that it has sent. */
 static HOT void
 trust(struct session *s)
 {
@@ -221,7 +222,7 @@ trust(struct session *s)
 	auth_pass(s);
 }
 
-/* Of each method: what it asks for, and whether a password in clear answers that. */
+/* For each method: how it asks, and whether a password in clear answers it. */
 static const struct {
 	void (*ask)(struct session *s);
 	bool wants_password;
@@ -230,7 +231,7 @@ static const struct {
 	[METHOD_SCRAM] = { ask_scram, true },
 	[METHOD_MD5] = { ask_md5, true },
 	[METHOD_PASSWORD] = { ask_password, true },
-	/* these have proven themselves (hbarule.h) */
+	/* these clients have proven themselves (hbarule.h) */
 	[METHOD_CERT] = { trust, false },
 	[METHOD_PEER] = { trust, false },
 };
@@ -241,7 +242,8 @@ auth_needs_secret(const struct session *s)
 	return methods[s->login->auth->method].wants_password;
 }
 
-/* The password that was said in front of being asked, in the header of a request or in a frame. */
+/* Check the password that was sent without being asked, in the header of a request or in a
+ * frame. */
 static void
 take_early(struct session *s)
 {
@@ -251,10 +253,10 @@ take_early(struct session *s)
 		auth_pass(s);
 }
 
-/* md5 means SCRAM for those of whom there is a verifier; and for those whom nobody knows, if that
- * is what most would be asked for. */
+/* md5 means SCRAM for users with a verifier; and for unknown ones, if most users would be asked for
+ * SCRAM. */
 static HOT void
-settle_method(struct session *s)
+choose_method(struct session *s)
 {
 	struct auth *a = s->login->auth;
 	const struct authfile *file = s->login->world->config->auth;
@@ -268,9 +270,9 @@ settle_method(struct session *s)
 	if (a->method == METHOD_MD5 && scram)
 		a->method = METHOD_SCRAM;
 	if (a->user == NULL)
-		a->hopeless = "no such user";
+		a->cannot_pass = "no such user";
 	else if (a->user->kind == AUTHFILE_NONE || a->method == METHOD_SCRAM)
-		a->hopeless = authfile_why_not(a->user);
+		a->cannot_pass = authfile_why_not(a->user);
 }
 
 HOT void
@@ -278,7 +280,7 @@ auth_ask(struct session *s)
 {
 	struct auth *a = s->login->auth;
 
-	settle_method(s);
+	choose_method(s);
 	if (methods[a->method].wants_password) {
 		switch (early_password(s, true)) {
 		case PARSE_BAD:
@@ -300,7 +302,7 @@ auth_ask(struct session *s)
 void
 auth_ask_bound(struct session *s)
 {
-	settle_method(s);
+	choose_method(s);
 	prepare_scram(s);
 	s->login->auth->awaits = AWAIT_SASL_INITIAL;
 }
@@ -314,7 +316,7 @@ out_of_turn(struct session *s, struct slice body)
 }
 
 HOT enum auth_verdict
-auth_weigh(struct session *s, struct slice body)
+auth_check_answer(struct session *s, struct slice body)
 {
 	static enum auth_verdict (*const takes[])(struct session *, struct slice) = {
 		[AWAIT_NOTHING] = out_of_turn,        [AWAIT_SECRET] = out_of_turn,

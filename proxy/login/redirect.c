@@ -65,7 +65,7 @@ redirect_admits(struct session *s)
 	return false;
 }
 
-/* client_min_messages of the startup packet, as a server would obey it: the words above notice. */
+/* Whether client_min_messages of the startup packet hides the notice, as it would on a server. */
 static bool
 is_too_quiet(const struct session *s)
 {

@@ -18,7 +18,7 @@
 #include "proxy/session/session_int.h"
 #include "proxy/session/why.h"
 
-/* Logins of one worker that are under way at a time. */
+/* How many logins one worker may have under way at a time. */
 #define WARMING_MAX 32
 
 void
@@ -114,7 +114,7 @@ is_of(const struct worker *w, const struct cutover *c, const struct pool *p)
 			c->from.database);
 }
 
-/* Where sessions of this pool will go; NULL: nowhere. */
+/* The pool to which the sessions of `p` will go; NULL: there is none. */
 static struct pool *
 pool_there(struct worker *w, const struct cutover *c, const struct topology *t,
 	   const struct pool *p)
@@ -155,17 +155,18 @@ cutover_decided(struct worker *w, const struct cutover *c)
 	return t;
 }
 
-/* Sessions with a server of their own, some at a time: a node forks for each that comes. */
+/* Connections for sessions with a server of their own, some at a time, since a node forks a process
+ * for each. */
 struct warming {
 	struct cutover cutover;
-	struct topology *topology; /* as it will be decided; one reference */
+	struct topology *topology; /* with the decision to come; one reference */
 	struct worker *worker;
 	uint32_t next; /* slot */
 	unsigned going;
 	bool filling;
 };
 
-static void fill(struct warming *wm);
+static void warm_more(struct warming *wm);
 
 static bool
 is_dropped(const struct err *e)
@@ -173,7 +174,7 @@ is_dropped(const struct err *e)
 	return e != NULL && strcmp(e->sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
 }
 
-/* Whether it went well is seen when the session is to move. */
+/* Success or failure is looked at when the session is moved. */
 static void
 on_warm(void *arg, struct session *s, const struct err *e)
 {
@@ -181,14 +182,14 @@ on_warm(void *arg, struct session *s, const struct err *e)
 
 	(void)s;
 	if (is_dropped(e))
-		wm->next = UINT32_MAX; /* nothing comes of it */
+		wm->next = UINT32_MAX; /* the move was given up */
 	wm->going--;
 	if (!wm->filling)
-		fill(wm);
+		warm_more(wm);
 }
 
 static void
-fill(struct warming *wm)
+warm_more(struct warming *wm)
 {
 	struct worker *w = wm->worker;
 	const struct authority *as_if =
@@ -198,10 +199,10 @@ fill(struct warming *wm)
 	while (wm->next < w->nslots && wm->going < WARMING_MAX && !w->draining) {
 		struct session *s = cutover_session_at(w, &wm->cutover, wm->next++);
 
-		if (s == NULL || !cutover_is_own(s))
+		if (s == NULL || !cutover_has_own_server(s))
 			continue;
 		wm->going++;
-		cutover_own_to(s, &wm->cutover, REHOME_PREPARED, as_if, on_warm, wm);
+		cutover_rehome(s, &wm->cutover, REHOME_PREPARED, as_if, on_warm, wm);
 	}
 	wm->filling = false;
 	if (wm->going > 0)
@@ -218,10 +219,10 @@ warm_own(struct worker *w, const struct cutover *c, struct topology *t)
 	wm->cutover = *c;
 	wm->topology = topology_ref(t);
 	wm->worker = w;
-	fill(wm);
+	warm_more(wm);
 }
 
-/* It stays where it is, and would be closed at the switch. */
+/* A session for which this failed would be closed at the switch. */
 static void
 on_step(void *arg, struct session *s, const struct err *e)
 {
@@ -241,8 +242,8 @@ cutover_carry(struct worker *w, const struct cutover *c)
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = cutover_session_at(w, c, i);
 
-		if (s != NULL && cutover_is_own(s))
-			cutover_own_to(s, c, REHOME_READY, as_if, on_step, w);
+		if (s != NULL && cutover_has_own_server(s))
+			cutover_rehome(s, c, REHOME_READY, as_if, on_step, w);
 	}
 	topology_unref(t);
 }
@@ -289,7 +290,7 @@ cutover_is_carrying(const struct worker *w, const struct cutover *c)
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		const struct session *s = cutover_session_at(w, c, i);
 
-		if (s != NULL && rehome_is_going(s) && !pause_is_in_transaction(s))
+		if (s != NULL && rehome_in_progress(s) && !pause_is_in_transaction(s))
 			return true;
 	}
 	return false;
@@ -308,7 +309,7 @@ cutover_is_warming(const struct worker *w, const struct cutover *c)
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		const struct session *s = cutover_session_at(w, c, i);
 
-		if (s != NULL && rehome_is_going(s))
+		if (s != NULL && rehome_in_progress(s))
 			return true;
 	}
 	return false;
@@ -331,12 +332,13 @@ cutover_seize(struct worker *w, const struct cutover *c, void (*ready)(void *arg
 	return later;
 }
 
-/* A request of POST /sql is answered with whatever its server says at its end: no success. */
+/* A request of POST /sql cannot be answered in its server's place: it fails when its server
+ * goes. */
 static bool
-tell_of(const struct session *s, struct gate_straggler *out)
+describe_straggler(const struct session *s, struct gate_straggler *out)
 {
 	if (s->state != SESSION_SQL)
-		return straggle_tell(s, out);
+		return straggle_describe(s, out);
 	*out = (struct gate_straggler){ .session = s->id,
 					.pid = s->server != NULL ? s->server->pid : 0,
 					.in_flight = true,
@@ -346,14 +348,15 @@ tell_of(const struct session *s, struct gate_straggler *out)
 }
 
 size_t
-cutover_tell(const struct worker *w, const struct cutover *c, struct gate_straggler *v, size_t max)
+cutover_list_stragglers(const struct worker *w, const struct cutover *c, struct gate_straggler *v,
+			size_t max)
 {
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < w->nslots && n < max; i++) {
 		const struct session *s = cutover_session_at(w, c, i);
 
-		n += s != NULL && tell_of(s, &v[n]);
+		n += s != NULL && describe_straggler(s, &v[n]);
 	}
 	return n;
 }
@@ -375,11 +378,11 @@ cutover_settle(struct worker *w, const struct gate_straggler *v, size_t n, void 
 
 /* ---- switch ---- */
 
-/* Of one worker's sessions, while some are on their way. */
+/* The sessions of one worker that are being moved. */
 struct switching {
 	struct cutover cutover;
 	unsigned left;
-	struct gate_counts *out, own; /* own: where nobody counts */
+	struct gate_counts *out, own; /* own: the caller wants no counts */
 	void (*over)(void *arg);
 	void *arg;
 };
@@ -405,7 +408,7 @@ tell_late(struct session *s, const struct authority *a)
 }
 
 HOT bool
-cutover_is_late(struct session *s)
+cutover_refuse_late_login(struct session *s)
 {
 	const struct world *w = worker_world(s->worker);
 	const struct authority *a = locate_authority(w, session_name(s, NAME_DATABASE));
@@ -420,9 +423,9 @@ cutover_is_late(struct session *s)
 	return true;
 }
 
-/* The last one says that it is over. */
+/* The last session that finishes reports the end. */
 static void
-count_off(struct switching *sw)
+finish_one(struct switching *sw)
 {
 	if (--sw->left > 0)
 		return;
@@ -443,21 +446,21 @@ on_switched(void *arg, struct session *s, const struct err *e)
 		if (!is_dropped(e))
 			tell_to_reconnect(s, &sw->cutover, e->msg);
 	}
-	count_off(sw);
+	finish_one(sw);
 }
 
 static void
 switch_one(struct session *s, struct switching *sw)
 {
-	if (cutover_is_own(s)) {
+	if (cutover_has_own_server(s)) {
 		sw->left++;
-		cutover_own_to(s, &sw->cutover, REHOME_SWAPPED, NULL, on_switched, sw);
+		cutover_rehome(s, &sw->cutover, REHOME_SWAPPED, NULL, on_switched, sw);
 	} else if (session_is_pooled(s) && pooled_can_leave(s)) {
 		sw->out->kept++;
 		pooled_leave_node(s);
 	} else {
 		sw->out->closed++;
-		if (!straggle_dooms(s))
+		if (!straggle_reconnects_later(s))
 			tell_to_reconnect(s, &sw->cutover, cutover_why_not(s));
 	}
 }
@@ -485,7 +488,7 @@ cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *ou
 	sw->cutover = *c;
 	sw->out = out;
 	sw->arg = arg;
-	sw->left = 1; /* this */
+	sw->left = 1; /* this function holds one itself */
 	(void)worker_world(w);
 	out->aborted +=
 	    (unsigned)(stat_get(&w->stats.aborted) - pause_aborted_before(w, c->from.migration));
@@ -493,19 +496,19 @@ cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *ou
 		struct session *s = cutover_session_at(w, c, i);
 
 		if (s != NULL && s->state == SESSION_RELAY &&
-		    (!pause_is_open(s) || rehome_is_going(s)))
+		    (!pause_is_open(s) || rehome_in_progress(s)))
 			switch_one(s, sw);
 	}
 	empty_pools(w, c);
 	all = sw->left == 1;
 	if (!all)
 		sw->over = over;
-	count_off(sw);
+	finish_one(sw);
 	return all;
 }
 
 static bool
-is_astray(const struct worker *w, const struct session *s)
+is_served_elsewhere(const struct worker *w, const struct session *s)
 {
 	const struct world *world = w->world;
 	const struct authority *a = locate_authority(world, session_name(s, NAME_DATABASE));
@@ -527,8 +530,9 @@ cutover_follow(struct worker *w, const struct cutover *c)
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = cutover_session_at(w, c, i);
 
-		if (s != NULL && s->state == SESSION_RELAY && !pause_is_open(s) && is_astray(w, s))
+		if (s != NULL && s->state == SESSION_RELAY && !pause_is_open(s) &&
+		    is_served_elsewhere(w, s))
 			switch_one(s, sw);
 	}
-	count_off(sw);
+	finish_one(sw);
 }

@@ -11,20 +11,20 @@
 #include "proxy/session/route.h"
 #include "proxy/session/session_int.h"
 
-/* Somebody waits on the other side of a freeze. */
+/* How long carrying over may take: clients are waiting in a freeze. */
 #define CARRY_US (5 * USEC_PER_SEC)
 
 bool
-cutover_is_own(const struct session *s)
+cutover_has_own_server(const struct session *s)
 {
 	const char *why;
 
-	return s->state == SESSION_RELAY && s->server != NULL && !straggle_is_doomed(s) &&
+	return s->state == SESSION_RELAY && s->server != NULL && !straggle_must_reconnect(s) &&
 	       (!session_is_pooled(s) || s->pooled->mode == POOL_SESSION) && rehome_can(s, &why);
 }
 
 void
-cutover_own_to(struct session *s, const struct cutover *c, enum rehome_stage goal,
+cutover_rehome(struct session *s, const struct cutover *c, enum rehome_stage goal,
 	       const struct authority *as_if, rehome_done_fn *done, void *arg)
 {
 	const struct world *w = worker_world(s->worker);

@@ -25,10 +25,10 @@ struct errand {
 	bool (*on_control)(struct errand *e, struct control *c);
 	pthread_mutex_t lock;
 	pthread_cond_t over;
-	int left; /* parts; under `lock` */
+	int left; /* parts that are not over; under `lock` */
 };
 
-/* One part of it, under way. */
+/* One part, under way. */
 struct part {
 	struct letter letter;
 	struct errand *errand; /* one reference */

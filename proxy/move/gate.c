@@ -18,23 +18,23 @@
 #include "proxy/process/meridian.h"
 #include "proxy/process/worker.h"
 
-/* Sessions whose new connection was not ready yet may take some round trips. */
+/* Some round trips, for sessions whose new connection was not ready yet. */
 #define SWITCH_US     (8 * USEC_PER_SEC)
 #define LOOK_AGAIN_US (2 * USEC_PER_MSEC)
-/* What sessions have on their servers is asked for within the freeze: no longer than this. */
+/* The longest that a freeze waits for what sessions have left on their servers. */
 #define CARRY_US (500 * USEC_PER_MSEC)
 
-/* A session's strings are its own. */
+/* A copy that has strings of its own. */
 struct session_copy {
 	struct gate_session v;
 	char *user, *client_addr, *application_name;
 };
 
-/* What one worker answers. */
+/* The answer of one worker. */
 struct part_answer {
 	struct gate_counts counts;
 	bool is_so;
-	struct errand *errand; /* this part is over when `later` sessions are */
+	struct errand *errand; /* the errand's part is over when `later` sessions are */
 	unsigned later;
 	struct gate_straggler *stragglers;
 	size_t nstragglers;
@@ -48,15 +48,15 @@ struct served_copy {
 	bool is_known;
 };
 
-/* What goes to the loops and comes back. */
+/* What is sent to the loops, and what they answer. */
 struct order {
 	struct cutover cutover;
 	int64_t expires_us; /* freeze */
 	const char *why;    /* thaw */
 	char newdb[128];    /* serve */
 	int64_t epoch;
-	bool refused; /* by control */
-	bool follow;  /* serve: sessions are to be looked after */
+	bool refused; /* control does not take it */
+	bool follow;  /* serve: sessions may have to follow */
 	struct served_copy *served;
 	size_t nserved;
 	struct gate_straggler *stragglers; /* settle */
@@ -127,10 +127,11 @@ add_counts(const struct order *o, struct gate_counts *out)
 	}
 }
 
-/* Have every worker do it, and add up what they count. False: some did not answer in time. */
+/* Have every worker run it, and add up what they count. False: some did not answer in time. */
 static bool
-tally(struct meridian *m, const struct gate_move *move,
-      bool (*run)(struct errand *e, struct worker *w), int64_t wait_us, struct gate_counts *out)
+count_on_workers(struct meridian *m, const struct gate_move *move,
+		 bool (*run)(struct errand *e, struct worker *w), int64_t wait_us,
+		 struct gate_counts *out)
 {
 	struct order *o;
 	struct errand *e = order_new(m, move, &o);
@@ -144,10 +145,10 @@ tally(struct meridian *m, const struct gate_move *move,
 	return over;
 }
 
-/* Whether a worker says so; false also where one says nothing. */
+/* Whether any worker answers yes; false also where one does not answer. */
 static bool
-is_somewhere(struct meridian *m, const struct gate_move *move,
-	     bool (*look)(struct errand *e, struct worker *w))
+any_worker(struct meridian *m, const struct gate_move *move,
+	   bool (*look)(struct errand *e, struct worker *w))
 {
 	struct order *o;
 	struct errand *e = order_new(m, move, &o);
@@ -166,7 +167,7 @@ static void
 wait_while(struct meridian *m, const struct gate_move *move,
 	   bool (*look)(struct errand *e, struct worker *w), int64_t deadline_us)
 {
-	while (is_somewhere(m, move, look) && clock_us() < deadline_us)
+	while (any_worker(m, move, look) && clock_us() < deadline_us)
 		(void)usleep(LOOK_AGAIN_US);
 }
 
@@ -179,7 +180,7 @@ no_answer(struct err *e)
 
 /* ---- freeze ---- */
 
-/* Behind the freeze: what sessions have on their own servers begins to be carried over. */
+/* The freeze is in force: carrying over what sessions have on their own servers begins. */
 static bool
 count_frozen_here(struct errand *e, struct worker *w)
 {
@@ -235,10 +236,10 @@ gate_freeze(void *arg, const struct gate_move *m, int64_t deadline_us, struct ga
 	errand_unref(errand);
 	if (quiet)
 		return -1;
-	if (!tally(arg, m, count_frozen_here, GATE_TURN_US, out))
+	if (!count_on_workers(arg, m, count_frozen_here, GATE_TURN_US, out))
 		return no_answer(e);
 	wait_while(arg, m, carrying_here, clock_us() + CARRY_US);
-	return tally(arg, m, count_unmoved_here, GATE_TURN_US, out) ? 0 : no_answer(e);
+	return count_on_workers(arg, m, count_unmoved_here, GATE_TURN_US, out) ? 0 : no_answer(e);
 }
 
 static bool
@@ -276,7 +277,7 @@ gate_resume(void *arg, const struct gate_move *m)
 {
 	struct gate_counts counts = { 0 };
 
-	(void)tally(arg, m, forget_here, GATE_TURN_US, &counts);
+	(void)count_on_workers(arg, m, forget_here, GATE_TURN_US, &counts);
 	thaw(arg, m, "the migration has ended it");
 }
 
@@ -305,7 +306,7 @@ gate_prewarm(void *arg, const struct gate_move *m, int64_t deadline_us, struct e
 {
 	struct gate_counts counts = { 0 };
 
-	if (!tally(arg, m, warm_here, GATE_TURN_US, &counts))
+	if (!count_on_workers(arg, m, warm_here, GATE_TURN_US, &counts))
 		return no_answer(e);
 	wait_while(arg, m, warming_here, deadline_us);
 	return 0;
@@ -313,7 +314,7 @@ gate_prewarm(void *arg, const struct gate_move *m, int64_t deadline_us, struct e
 
 /* ---- stragglers ---- */
 
-/* Called on the worker, once for each session that was not done with at once. */
+/* Called on the worker, once for each session that needed time. */
 static void
 one_ready(void *arg)
 {
@@ -330,31 +331,20 @@ seize_here(struct errand *e, struct worker *w)
 	struct part_answer *a = answer_of(e, w);
 
 	a->errand = e;
-	a->later = 1; /* not over before all were begun */
+	a->later = 1; /* the part stays open until all sessions were begun */
 	a->later += cutover_seize(w, &o->cutover, one_ready, a);
 	return --a->later == 0;
 }
 
 static bool
-tell_here(struct errand *e, struct worker *w)
+list_stragglers_here(struct errand *e, struct worker *w)
 {
 	const struct order *o = errand_what(e);
 	struct part_answer *a = answer_of(e, w);
 
 	a->stragglers = xcalloc(o->nstragglers, sizeof(*a->stragglers));
-	a->nstragglers = cutover_tell(w, &o->cutover, a->stragglers, o->nstragglers);
+	a->nstragglers = cutover_list_stragglers(w, &o->cutover, a->stragglers, o->nstragglers);
 	return true;
-}
-
-static void
-seize_all(struct meridian *m, const struct gate_move *move)
-{
-	struct order *o;
-	struct errand *e = order_new(m, move, &o);
-
-	errand_to_workers(e, seize_here);
-	(void)errand_wait(e, clock_us() + GATE_TURN_US);
-	errand_unref(e);
 }
 
 static size_t
@@ -365,12 +355,15 @@ gate_stragglers(void *arg, const struct gate_move *m, struct gate_straggler *v, 
 	struct errand *e;
 	size_t n = 0;
 
-	seize_all(arg, m);
-	if (tally(arg, m, count_frozen_here, GATE_TURN_US, &counts))
+	e = order_new(arg, m, &o);
+	errand_to_workers(e, seize_here);
+	(void)errand_wait(e, clock_us() + GATE_TURN_US);
+	errand_unref(e);
+	if (count_on_workers(arg, m, count_frozen_here, GATE_TURN_US, &counts))
 		wait_while(arg, m, carrying_here, clock_us() + CARRY_US);
 	e = order_new(arg, m, &o);
 	o->nstragglers = max;
-	errand_to_workers(e, tell_here);
+	errand_to_workers(e, list_stragglers_here);
 	if (errand_wait(e, clock_us() + GATE_TURN_US)) {
 		for (int i = 0; i < o->nworkers; i++) {
 			for (size_t k = 0; k < o->workers[i].nstragglers && n < max; k++)
@@ -430,7 +423,7 @@ gate_switch_over(void *arg, const struct gate_move *m, struct gate_counts *out, 
 	bool over;
 
 	*out = (struct gate_counts){ 0 };
-	over = tally(arg, m, switch_here, SWITCH_US, out);
+	over = count_on_workers(arg, m, switch_here, SWITCH_US, out);
 	thaw(arg, m, "the database is served elsewhere");
 	return over ? 0 : no_answer(e);
 }
@@ -514,7 +507,7 @@ void
 gate_serve(struct meridian *m, const char *database, const char *place, const char *newdb,
 	   int64_t epoch)
 {
-	/* wherever they are, and whichever migration it was */
+	/* all sessions of the database, whichever migration froze them */
 	const struct gate_move move = {
 		.migration = -1, .database = database, .from = "", .to = place, .newdb = newdb
 	};
@@ -528,7 +521,7 @@ gate_serve(struct meridian *m, const char *database, const char *place, const ch
 	follow = errand_wait(e, clock_us() + GATE_TURN_US) && o->follow;
 	errand_unref(e);
 	if (follow)
-		(void)tally(m, &move, follow_here, GATE_TURN_US, &ignored);
+		(void)count_on_workers(m, &move, follow_here, GATE_TURN_US, &ignored);
 }
 
 static bool

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What migrations do to the sessions of this proxy (migration/gate.h), and the routes that they
- * have decided. Called by threads of migrations: a letter goes to control or to every worker, and
- * the caller waits for the answers, always with an end.
+ * have decided. Threads of migrations call it: a letter goes to control or to every worker, and the
+ * caller waits for the answers, at most for a given time. `arg` of proxy_gate_ops is the struct
+ * meridian.
  *
- * `arg` of proxy_gate_ops is the struct meridian. Whoever calls must be done before the workers and
- * control are freed; letters that come after their loops have ended are answered when they are
- * delivered (deliver_letters() of main), or by the end of the caller's time.
+ * The callers must be done before the workers and control are freed. Letters that come after the
+ * loops have ended are answered when they are delivered (deliver_letters() of main), or the
+ * caller's time runs out.
  */
 #ifndef PROXY_MOVE_GATE_H
 #define PROXY_MOVE_GATE_H
@@ -19,17 +20,17 @@ struct meridian;
 
 extern const struct gate_ops proxy_gate_ops;
 
-/* site_ops.serve. `database` is its name on the nodes as the configuration has it (dbname of its
- * section, else what clients say), also where it is called `newdb` now. An epoch that is not higher
- * than the last one of that database changes nothing. */
+/* site_ops.serve. `database` is the database's name on the nodes as the configuration has it
+ * (dbname of its section, else the name that clients use), also where it is called `newdb` by now.
+ * An epoch that is not higher than the last one of that database changes nothing. */
 void gate_serve(struct meridian *m, const char *database, const char *place, const char *newdb,
 		int64_t epoch);
 
-/* What this proxy routes by such decisions. */
+/* A decision by which this proxy routes. */
 struct gate_served {
 	const char *database, *place, *newdb; /* newdb: "" the same */
 	int64_t epoch;
-	bool is_known; /* the configuration has that place */
+	bool is_known; /* the place is in the configuration */
 };
 void gate_each_served(struct meridian *m, void (*each)(void *to, const struct gate_served *v),
 		      void *to);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Between the files of the gate (gate.h): gate.c has the sessions and the routes, gate_logins.c
+ * Between the files of the gate (gate.h): gate.c is about sessions and routes, gate_logins.c about
  * what sessions will log in with.
  */
 #ifndef PROXY_MOVE_GATE_INT_H
@@ -9,10 +9,10 @@
 #include "base/clock.h"
 #include "proxy/move/gate.h"
 
-/* So long is waited for an answer that takes a loop no more than a turn. */
+/* How long to wait for an answer that a loop gives within one turn. */
 #define GATE_TURN_US (2 * USEC_PER_SEC)
 
-/* As struct gate_ops has them. */
+/* As in struct gate_ops. */
 struct gate_logins *gate_logins(void *arg, const struct gate_move *m);
 void gate_rehearse(void *arg, struct gate_logins *l, int64_t deadline_us);
 void gate_logins_each(const struct gate_logins *l,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * The gate's part about logins: what sessions have to log in with at the node that a migration will
- * send them to, and a try of each before anything is frozen.
+ * send them to, and a try of each before sessions are frozen.
  */
 #include "config.h"
 
@@ -30,10 +30,10 @@ struct gate_logins {
 
 /* ---- the list ---- */
 
-/* What goes to the workers and comes back. */
+/* What is sent to the workers, and what they answer. */
 struct listing {
 	struct cutover cutover;
-	struct world *world; /* the first worker's; one reference */
+	struct world *world; /* the first worker's world; one reference */
 	struct logins_tried *of_workers;
 	int nworkers;
 };
@@ -111,7 +111,7 @@ gate_logins_each(const struct gate_logins *l,
 
 /* ---- trying ---- */
 
-/* The logins are lent to it; each worker tries every n-th. */
+/* The list of logins is shared; each worker tries every n-th. */
 struct trying {
 	struct logins_tried list;
 	int64_t deadline_us;
@@ -149,7 +149,7 @@ try_here(struct errand *e, struct worker *w)
 	struct part *p = &o->parts[first];
 
 	p->errand = e;
-	p->left = 1; /* not over before all were begun */
+	p->left = 1; /* the part stays open until all logins were begun */
 	for (size_t i = first; i < o->list.n; i += step) {
 		p->left++;
 		rehearsal_begin(w, &o->list.v[i], o->deadline_us, one_over, p);
@@ -230,7 +230,7 @@ compare_told(const struct authrecord *r, void *arg)
 	c->fit->known_by = "auth_query";
 }
 
-/* auth_file is looked at before auth_query, as logins do. */
+/* Looks at auth_file before auth_query, as logins do. */
 static void
 compare_known(const struct gate_logins *l, struct comparing *c)
 {

@@ -11,22 +11,22 @@
 #include "protocol/sqlstate.h"
 #include "proxy/move/migrations_int.h"
 
-#define QUEUE_MAX ((size_t)256 << 10) /* bytes said and not yet taken: then the thread waits */
+#define QUEUE_MAX ((size_t)256 << 10) /* bytes said and not taken; above it the thread waits */
 
 struct migration_call {
 	LIST_ENTRY(migration_call) all;
 	struct proxy_migrations *pm;
 	pthread_t thread;
-	struct migration_request rq; /* strings are ours */
+	struct migration_request rq; /* with strings of its own */
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* room in the queue, or nobody listens */
-	unsigned refs;          /* the console's, the list's */
+	pthread_cond_t changed; /* the queue has room, or the console has gone */
+	unsigned refs;          /* one of the console, one of the list */
 	struct call_item *first, **last;
 	size_t queued; /* bytes */
 	bool dropped, over, failed;
 	struct err err;
-	void (*wake)(void *arg); /* NULL: nobody waits */
+	void (*wake)(void *arg); /* NULL: the console does not wait */
 	void *wake_arg;
 };
 
@@ -109,7 +109,7 @@ call_unref(struct migration_call *c)
 
 /* ---- the thread's side ---- */
 
-/* With the lock held: whoever waits is told, once. */
+/* With the lock held: wake the console, once. */
 static void
 wake_up(struct migration_call *c)
 {
@@ -199,7 +199,7 @@ call_run(void *arg)
 	pthread_mutex_lock(&calls->lock);
 	calls->running--;
 	pthread_mutex_unlock(&calls->lock);
-	/* the last that it does: who joins it then may hold any lock */
+	/* the thread's last act, so that a caller may join it while holding locks */
 	pthread_mutex_lock(&c->lock);
 	c->over = true;
 	c->failed = rc != 0;
@@ -262,7 +262,7 @@ calls_init(struct calls *c)
 	LIST_INIT(&c->all);
 }
 
-/* Join those whose threads have ended, or all of them. */
+/* Join the threads that have ended, or all of them. */
 static void
 reap(struct calls *calls, bool all)
 {
@@ -318,7 +318,7 @@ call_start(struct proxy_migrations *pm, const struct migration_request *rq, stru
 	int rc;
 
 	pthread_mutex_lock(&calls->lock);
-	if (!calls->stopping) /* then the list is calls_join's, without the lock */
+	if (!calls->stopping) /* once stopping, calls_join() walks the list without the lock */
 		reap(calls, false);
 	rc = admit(calls, e);
 	if (rc == 0 && proxy_migrations_thread(&c->thread, call_run, c) != 0)
@@ -350,7 +350,7 @@ calls_stop(struct calls *calls)
 	pthread_mutex_unlock(&calls->lock);
 }
 
-/* Nobody is admitted any more: the list is ours. */
+/* No call is admitted any more: the list is walked without the lock. */
 void
 calls_join(struct calls *calls)
 {

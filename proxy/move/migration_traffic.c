@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What migrations are told of the traffic (migration/traffic.h): the fingerprints of all workers,
- * each of which writes down its own.
+ * What migrations read of the traffic (migration/traffic.h): the fingerprints of all workers, each
+ * of which copies its own.
  */
 #include "config.h"
 

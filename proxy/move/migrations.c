@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The site of migrations, and their life in this process.
+ * What migrations need to know of this process (migration/site.h), and when they start and stop in
+ * it.
  */
 #include "config.h"
 
@@ -83,7 +84,7 @@ fill_node(const struct topology *t, const struct node *n, struct site_node *out)
 	(void)text_copy(out->kind, sizeof(out->kind), slice_str(node_kind_name(n->kind)));
 }
 
-/* Those that take writes first, then those of which nobody knows. */
+/* Nodes that take writes first, then those whose role is not known. */
 static int
 rank(const struct node *n)
 {
@@ -138,7 +139,7 @@ site_regions(void *arg, struct strlist *out)
 
 /* ---- connections ---- */
 
-/* The words of one conninfo, or only the named ones. */
+/* Copy the words of a conninfo; with `only`, those that it names. */
 static void
 put_words(struct buf *out, const char *conninfo, const char *const *only)
 {
@@ -155,7 +156,7 @@ put_words(struct buf *out, const char *conninfo, const char *const *only)
 	PQconninfoFree(words);
 }
 
-/* The password of migration_conninfo's role in auth_file, where it is there in plain text. */
+/* The password of migration_conninfo's role, if auth_file has it in plain text. */
 static void
 put_own_password(struct buf *out, const struct config *config)
 {
@@ -201,7 +202,8 @@ site_conninfo(void *arg, const struct site_node *n, const char *dbname)
 
 static const char *const who[] = { "user", "password", NULL };
 
-/* Files of ours are not the servers': certificates are for migration_peer_conninfo to name. */
+/* Options that name files are left out: they are this proxy's. migration_peer_conninfo names the
+ * files that the servers use. */
 static char *
 site_peer_conninfo(void *arg, const struct site_node *n, const char *dbname)
 {
@@ -223,7 +225,8 @@ site_peer_conninfo(void *arg, const struct site_node *n, const char *dbname)
 	return buf_take_text(&b);
 }
 
-/* Who logs in is who would at the node: Meridian takes that login there. */
+/* The role is the one that would log in at the node itself: Meridian takes that login and routes it
+ * there. */
 static char *
 site_through_conninfo(void *arg, const struct site_node *to, const struct site_node *n,
 		      const char *place, const char *dbname)
@@ -391,7 +394,7 @@ proxy_migrations_new(struct meridian *m, bool crash_points)
 	return pm;
 }
 
-/* Whether migrations can be: nobody can log in to a node without words for it. */
+/* Whether migrations are possible: without migration_conninfo no login to a node can be made. */
 static bool
 is_configured(struct proxy_migrations *pm)
 {
@@ -432,17 +435,18 @@ proxy_migrations_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 	return rc;
 }
 
-/* Something that waits for the loops, on a thread beside the one that turns them. */
-struct beside {
+/* A function that waits for the loops runs on a thread of its own, while the calling thread turns
+ * the loops. */
+struct side_thread {
 	struct proxy_migrations *pm;
 	void (*what)(struct proxy_migrations *pm);
 	atomic_bool over;
 };
 
 static void *
-run_beside(void *arg)
+run_side_thread(void *arg)
 {
-	struct beside *b = arg;
+	struct side_thread *b = arg;
 
 	b->what(b->pm);
 	atomic_store(&b->over, true);
@@ -450,13 +454,13 @@ run_beside(void *arg)
 }
 
 static void
-beside(struct proxy_migrations *pm, void (*what)(struct proxy_migrations *pm),
-       void (*turn)(struct meridian *m))
+run_while_turning(struct proxy_migrations *pm, void (*what)(struct proxy_migrations *pm),
+		  void (*turn)(struct meridian *m))
 {
-	struct beside b = { .pm = pm, .what = what };
+	struct side_thread b = { .pm = pm, .what = what };
 	pthread_t thread;
 
-	if (proxy_migrations_thread(&thread, run_beside, &b) != 0) {
+	if (proxy_migrations_thread(&thread, run_side_thread, &b) != 0) {
 		log_msg(LOG_LEVEL_FATAL, "could not start a thread: %s", strerror(errno));
 		exit(1);
 	}
@@ -468,7 +472,7 @@ beside(struct proxy_migrations *pm, void (*what)(struct proxy_migrations *pm),
 }
 
 static void
-first_look(struct proxy_migrations *pm)
+look_first(struct proxy_migrations *pm)
 {
 	struct err e = { 0 };
 
@@ -476,7 +480,7 @@ first_look(struct proxy_migrations *pm)
 }
 
 static void
-end_all(struct proxy_migrations *pm)
+stop_all(struct proxy_migrations *pm)
 {
 	calls_stop(&pm->calls);
 	/* a call may wait for an executor that waits for a lock */
@@ -495,13 +499,13 @@ proxy_migrations_start(struct proxy_migrations *pm, void (*turn)(struct meridian
 
 	(void)text_copy(pm->region, sizeof(pm->region), slice_str(region));
 	if (is_configured(pm))
-		beside(pm, first_look, turn);
+		run_while_turning(pm, look_first, turn);
 }
 
 void
 proxy_migrations_stop(struct proxy_migrations *pm, void (*turn)(struct meridian *m))
 {
-	beside(pm, end_all, turn);
+	run_while_turning(pm, stop_all, turn);
 }
 
 void

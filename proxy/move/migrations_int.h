@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The inside of struct proxy_migrations, for proxy/move/migrations.c and
- * proxy/move/migration_calls.c.
+ * The inside of struct proxy_migrations, shared by migrations.c and migration_calls.c.
  */
 #ifndef PROXY_MOVE_MIGRATIONS_INT_H
 #define PROXY_MOVE_MIGRATIONS_INT_H
@@ -14,18 +13,18 @@
 
 #define CALLS_MAX 32
 
-/* The threads of commands. */
+/* The commands that run, each on a thread of its own. */
 struct calls {
 	pthread_mutex_t lock;
 	bool stopping;
 	unsigned running;
-	LIST_HEAD(, migration_call) all; /* until they are joined */
+	LIST_HEAD(, migration_call) all; /* until their threads are joined */
 };
 
 void calls_init(struct calls *c);
-/* Every call detaches, and none begins any more. */
+/* Every call detaches, and no new one is admitted. */
 void calls_stop(struct calls *c);
-/* Behind calls_stop(): returns when their threads have ended. */
+/* After calls_stop(): wait until the calls' threads have ended. */
 void calls_join(struct calls *c);
 void calls_fini(struct calls *c);
 
@@ -33,22 +32,22 @@ struct proxy_migrations {
 	struct meridian *process;
 	struct site site;
 	pthread_mutex_t lock; /* of `world` */
-	struct world *world;  /* the last one that was published */
-	char id[96];          /* of this proxy */
-	char region[128];     /* where it stands; "" */
+	struct world *world;  /* the last one published */
+	char id[96];          /* this proxy's */
+	char region[128];     /* this proxy's; "": it has none */
 	bool crash_points;
-	pthread_mutex_t starting; /* of `migrations` until it is there */
+	pthread_mutex_t starting; /* guards `migrations` until it is set */
 	struct migrations *migrations;
 	struct calls calls;
 };
 
-/* site_ops.traffic; `arg`: the process. */
+/* site_ops.traffic; `arg` is the struct meridian. */
 struct traffic;
 void proxy_migrations_traffic(void *arg, const char *database, struct traffic *out);
 
-/* On a thread that may wait: there is a pm->migrations. -1 and *e (55000). */
+/* Make sure that pm->migrations exists, on a thread that may wait. -1 and *e (55000): it cannot. */
 int proxy_migrations_ready(struct proxy_migrations *pm, struct err *e);
-/* With every signal blocked. */
+/* Start a thread with every signal blocked. Returns as pthread_create(). */
 int proxy_migrations_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 #endif

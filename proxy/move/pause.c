@@ -20,16 +20,16 @@
 #include "proxy/session/route.h"
 #include "proxy/session/session_int.h"
 
-/* How often to look whether all transactions are over while a PAUSE waits for that. */
+/* How often to look whether all transactions are over, while a PAUSE waits for that. */
 #define LOOK_US (10 * USEC_PER_MSEC)
 
 struct pauses {
 	struct worker *worker;
-	struct event look; /* armed while not every PAUSE has been told */
+	struct event look; /* armed while a PAUSE has not been reported as quiet */
 	size_t n;
 	struct pause *v;
-	bool *quiet;       /* each: it has been told */
-	uint64_t *aborted; /* each: transactions that had been ended when it began */
+	bool *quiet;       /* for each: control was told that no transaction is open there */
+	uint64_t *aborted; /* for each: how many transactions had been ended when it began */
 };
 
 /* ---- who is meant ---- */
@@ -42,7 +42,7 @@ is_database(const struct worker *w, const struct pause_scope *p, struct slice da
 	return slice_is(database, p->database);
 }
 
-/* A migration's may be a node, and is said as freely as in the console. */
+/* The place of a migration's freeze may be a node, by any name that the console accepts. */
 bool
 pause_is_at(const struct worker *w, const struct pause_scope *p, const struct node_live *live)
 {
@@ -108,15 +108,16 @@ pause_covers(const struct worker *w, struct slice database, const struct node_li
 
 /* ---- sessions that are there ---- */
 
-/* Between two transactions, for all we know. */
+/* As far as Meridian knows, the session is between two transactions. */
 static bool
-is_between(const struct session *s)
+is_between_transactions(const struct session *s)
 {
 	return exchange_is_idle(&s->exchange) && !settings_hold(s);
 }
 
-/* The server has to say first whether a transaction is open: all that the client has sent ends in a
- * Sync or is a Query. Who sends without end would never be between two transactions. */
+/* All that the client has sent ends in a Sync or a Query, so the server's answer will tell whether
+ * a transaction is open. Without this a client that sends without pause would never be found
+ * between two transactions. */
 static bool
 is_answer_due(const struct session *s)
 {
@@ -129,7 +130,8 @@ is_answer_due(const struct session *s)
 static bool
 may_stop(const struct session *s)
 {
-	return s->state == SESSION_RELAY && !s->terminated && (is_between(s) || is_answer_due(s));
+	return s->state == SESSION_RELAY && !s->terminated &&
+	       (is_between_transactions(s) || is_answer_due(s));
 }
 
 static bool
@@ -142,7 +144,7 @@ bool
 pause_is_held(const struct session *s)
 {
 	return s->state == SESSION_PAUSED ||
-	       (s->state == SESSION_RELAY && is_paused(s) && is_between(s));
+	       (s->state == SESSION_RELAY && is_paused(s) && is_between_transactions(s));
 }
 
 bool
@@ -154,22 +156,22 @@ pause_stops(struct session *s)
 	return true;
 }
 
-/* Read the client again, unless something else keeps it from that. */
+/* Read the client again, unless something else forbids it. */
 static void
-go_on(struct session *s)
+read_client_again(struct session *s)
 {
 	bool blocked = s->server != NULL && stream_is_blocked(&s->server->stream);
 	bool full = session_is_pooled(s) && pooled_is_full(s->pooled);
 	short what = blocked || full ? 0 : EV_READ;
 
 	if (s->straggle != NULL) {
-		straggle_go_on(s);
+		straggle_proceed(s);
 		return;
 	}
 	if (!(s->client.interest & EV_CLOSED) || is_stopped(s))
 		return;
 	if (full && s->server == NULL)
-		what = EV_CLOSED; /* it is in a queue */
+		what = EV_CLOSED; /* the session waits in its pool's queue */
 	stream_want(&s->client, (short)((s->client.interest & ~EV_CLOSED) | what));
 }
 
@@ -194,7 +196,7 @@ void
 pause_on_server(struct session *s)
 {
 	if (s->state == SESSION_RELAY)
-		go_on(s);
+		read_client_again(s);
 }
 
 static bool
@@ -207,9 +209,9 @@ holds_client(struct session *s)
 static bool
 on_server_lost(struct session *s)
 {
-	if (!straggle_may_lose(s))
+	if (!straggle_hides_server_end(s))
 		return false;
-	straggle_lose(s);
+	straggle_server_ended(s);
 	return true;
 }
 
@@ -225,7 +227,7 @@ on_server_sent(struct session *s, const struct answer *a)
 static const char *
 doing(const struct session *s)
 {
-	return pause_is_held(s) && !straggle_is_settled(s) ? "paused" : NULL;
+	return pause_is_held(s) && !straggle_answers_client(s) ? "paused" : NULL;
 }
 
 const struct observer pause_observer = {
@@ -239,7 +241,7 @@ const struct observer pause_observer = {
 
 /* ---- sessions that are not there yet ---- */
 
-/* The world may have gone on while it waited. */
+/* The worker may have got a new world while the session waited. */
 static void
 take_world(struct session *s)
 {
@@ -266,9 +268,10 @@ pause_login(struct session *s, const struct node_live *live)
 
 /* session_ops.attach() asks pause_login() itself, and so may leave it where it is. */
 static void
-begin_again(struct session *s)
+retry_login(struct session *s)
 {
-	s->quiet_since_us = clock_us(); /* the time it was held is no time of the login's */
+	/* the time that it was held does not count against its login */
+	s->quiet_since_us = clock_us();
 	take_world(s);
 	session_ops.attach(s);
 }
@@ -283,9 +286,9 @@ look_at(struct session *s)
 	if (s->rehome != NULL && !is_paused(s))
 		rehome_on_thaw(s);
 	if (s->state == SESSION_RELAY)
-		go_on(s);
+		read_client_again(s);
 	else if (s->state == SESSION_PAUSED)
-		begin_again(s);
+		retry_login(s);
 }
 
 static void
@@ -297,22 +300,23 @@ look_at_all(struct worker *w)
 	}
 }
 
-/* Whether a PAUSE has to wait for it. A login that was let through before is no transaction, but
- * what its client has said already becomes one. */
+/* A login that was let through is no transaction, but what its client has already sent begins
+ * one. */
 bool
 pause_is_open(const struct session *s)
 {
 	if (s->straggle != NULL)
 		return straggle_is_open(s);
 	if (s->state == SESSION_RELAY)
-		return !is_between(s) || (session_is_pooled(s) && pooled_is_asking(s->pooled));
+		return !is_between_transactions(s) ||
+		       (session_is_pooled(s) && pooled_is_asking(s->pooled));
 	return s->state == SESSION_SQL || (s->state == SESSION_LOGIN && s->login->inbox.n > 0);
 }
 
 bool
 pause_is_in_transaction(const struct session *s)
 {
-	return s->straggle != NULL ? straggle_is_open(s) : !is_between(s);
+	return s->straggle != NULL ? straggle_is_open(s) : !is_between_transactions(s);
 }
 
 static void
@@ -375,7 +379,7 @@ end_notification(struct session *s)
 	}
 }
 
-/* Who listens and does not read is in no transaction. */
+/* A client that gets notifications and reads slowly is in no transaction. */
 static void
 end_notifications(struct worker *w, const struct pause_scope *p)
 {
@@ -432,7 +436,7 @@ struct pause_letter {
 	size_t n;
 };
 
-/* What has been told is not told again. */
+/* A PAUSE that was reported as quiet is not reported again. */
 static struct pauses *
 pauses_new(struct worker *w, struct pause_letter *l)
 {

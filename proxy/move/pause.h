@@ -27,22 +27,23 @@ struct pauses;
 struct session;
 struct worker;
 
-/* What is paused; "" stands for all. */
+/* The part that is paused; "" stands for all. */
 struct pause_scope {
-	char database[128]; /* as clients say it */
+	char database[128]; /* the name that clients use */
 	char region[288];
-	/* 0: the operator's. Else the freeze of that migration: `database` is its name on the
-	 * nodes as the configuration has it, `region` may be a node. */
+	/* 0: the operator's PAUSE. Else the freeze of that migration: then `database` is the name
+	 * on the nodes as the configuration has it, and `region` may be a node. */
 	int migration;
 };
 
 struct pause {
 	struct pause_scope scope;
-	uint64_t serial;  /* of the PAUSE that is to be told when nothing is under way any more */
+	/* of the PAUSE that control is told about when no transaction is open there */
+	uint64_t serial;
 	int64_t since_us; /* wall clock */
 };
 
-/* Any thread: these are paused from now on, and nothing else. Takes the array, from malloc. */
+/* Any thread: from now on exactly these are paused. Takes the array, from malloc. */
 void pause_publish(struct worker *w, struct pause *take_pauses, size_t n);
 void pauses_free(struct pauses *ps); /* accepts NULL */
 
@@ -51,31 +52,32 @@ extern const struct observer pause_observer;
 /* The client of a session that is to be held: where its next message would begin a transaction it
  * is not read any more, but that it hangs up is noticed. False: it is not there yet. */
 bool pause_stops(struct session *s);
-/* Bytes of the server have passed: the client may have to go on. */
+/* The server's bytes have passed: the client may have to be read again. */
 void pause_on_server(struct session *s);
-/* Before an attachment at a node begins (NULL: there is none to go to): true where it has to wait
+/* Called before an attachment at a node begins (NULL: there is none to go to). True: it has to wait
  * (state PAUSED); attach_begin() is called again when it may go on. */
 bool pause_login(struct session *s, const struct node_live *live);
-/* Whether a pool of this database and node lends nothing. */
+/* Whether a pool of this database and node must not lend. */
 bool pause_covers(const struct worker *w, struct slice database, const struct node_live *live);
-/* Whether a node is in the place that is meant. */
+/* Whether a node is in the paused part. */
 bool pause_is_at(const struct worker *w, const struct pause_scope *p, const struct node_live *live);
-/* Whether the session is meant. */
+/* Whether a session is in the paused part. */
 bool pause_concerns(const struct worker *w, const struct pause_scope *p, const struct session *s);
 
 /* For SHOW PAUSES and SHOW SESSIONS. */
 struct pause_facts {
 	struct pause pause;
-	unsigned held; /* sessions that are kept from going on */
-	unsigned open; /* that are in a transaction yet, or logging in */
+	unsigned held; /* sessions that are not read */
+	unsigned open; /* sessions in a transaction, or logging in */
 };
-/* It is in a part that a migration has frozen. */
+/* Whether a migration has frozen the session. */
 bool pause_is_frozen(const struct session *s);
-/* How many transactions were ended here before that migration's freeze began. */
+/* How many transactions had been ended on this worker when that migration's freeze began. */
 uint64_t pause_aborted_before(const struct worker *w, int migration);
-/* A PAUSE has to wait for it: it is in a transaction, or may be. */
+/* Whether a PAUSE has to wait for the session: it is in a transaction, or may be. */
 bool pause_is_open(const struct session *s);
-/* What it is in is the client's, not ours. */
+/* Whether the client has a transaction or request open; questions of Meridian's own do not
+ * count. */
 bool pause_is_in_transaction(const struct session *s);
 size_t pause_count(const struct worker *w);
 void pause_facts(const struct worker *w, size_t i, struct pause_facts *out);

@@ -21,20 +21,22 @@
 #include "proxy/process/meridian.h"
 #include "proxy/process/worker.h"
 
-/* What scope_text() writes at most. */
+/* The most that scope_text() writes. */
 #define SCOPE_TEXT 480
 
 struct paused {
 	LIST_ENTRY(paused) next;
 	struct paused_list *all;
 	struct pause pause;
-	int left;                        /* workers that have not said yet that it is quiet there */
-	struct control_request *waiting; /* the PAUSE, until they all have; NULL: it is in force */
-	struct errand *errand;           /* the freeze, the same */
-	struct event deadline;           /* of that; of a freeze: its end */
+	/* workers that have not reported yet that no transaction is open */
+	int left;
+	/* the PAUSE whose answer waits for them; NULL: it was answered */
+	struct control_request *waiting;
+	struct errand *errand; /* the same for a freeze */
+	struct event deadline; /* of the PAUSE; of a freeze: its end */
 };
 
-/* What is meant, for messages: "database "movr" in region "us-east1"". */
+/* The paused part, for messages: "database "movr" in region "us-east1"". */
 static const char *
 scope_text(const struct pause_scope *p, char to[SCOPE_TEXT])
 {
@@ -111,8 +113,9 @@ paused_on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	take_back(p, p->pause.scope.migration != 0 ? "its time is over, and nobody has ended it"
-						   : "a transaction was open yet at its deadline");
+	take_back(p, p->pause.scope.migration != 0
+			 ? "its time is over, and the migration has not ended it"
+			 : "a transaction was open yet at its deadline");
 	publish(all);
 }
 
@@ -164,7 +167,7 @@ begin(struct paused_list *all, const struct pause_scope *scope)
 	return p;
 }
 
-/* Have the workers say when nothing is under way there. */
+/* Have the workers report when no transaction is open there. */
 static void
 ask_workers(struct paused_list *all, struct paused *p)
 {
@@ -185,7 +188,8 @@ is_operator_there(const struct paused_list *all)
 	return false;
 }
 
-/* What the operator has paused (all of it), or a migration frozen of a database. False: nothing. */
+/* Take back what the operator has paused (`scope` all of it), or what a migration has frozen of a
+ * database. False: there is nothing. */
 static bool
 take_all_back(struct paused_list *all, const struct pause_scope *scope, const char *why)
 {
@@ -216,7 +220,7 @@ paused_freeze(struct paused_list *all, const struct pause_scope *scope, int64_t 
 	log_msg(LOG_LEVEL_INFO, "freeze of %s", scope_text(scope, text));
 	if (p == NULL)
 		p = begin(all, scope);
-	answer(p, NULL); /* whoever has asked before */
+	answer(p, NULL); /* a console that asked before */
 	p->errand = take_e;
 	set_deadline(p, expires_us);
 	ask_workers(all, p);
@@ -303,7 +307,7 @@ paused_end(struct paused_list *all, struct control_request *r)
 	return true;
 }
 
-/* The console that waits for a PAUSE has gone: nobody would know that it is in force. */
+/* The console that waits for a PAUSE has gone: no operator would know that it is in force. */
 bool
 paused_left(struct paused_list *all, struct control_request *r)
 {

@@ -16,10 +16,10 @@
 #include "base/text.h"
 #include "routing/topology.h"
 
-#define NAME_SIZE 64 /* PostgreSQL's names are no longer either */
+#define NAME_SIZE 64 /* the longest of PostgreSQL's names */
 
 struct caller_key {
-	char addr[64], user[NAME_SIZE], application[NAME_SIZE]; /* zeroes behind their ends */
+	char addr[64], user[NAME_SIZE], application[NAME_SIZE]; /* padded with zeroes */
 };
 
 struct caller {
@@ -34,7 +34,7 @@ struct known {
 	char *told_by, *database;
 	int64_t ends_us; /* clock_us(); INT64_MAX: not known yet */
 	struct caller *callers;
-	bool is_said; /* by the last word of whoever told of it */
+	bool is_said; /* the last report of the watcher that told of it contains it */
 };
 
 struct redirections {
@@ -156,16 +156,16 @@ key_make(struct caller_key *k, struct slice addr, struct slice user, struct slic
 	(void)text_copy(k->application, sizeof(k->application), application);
 }
 
-/* Beyond the bound everybody is one without a name. */
+/* Clients beyond the bound share an entry without a name. */
 static struct caller *
 caller_of(struct known *k, const struct caller_key *key)
 {
-	static const struct caller_key nobody = { .addr = "" };
+	static const struct caller_key nameless = { .addr = "" };
 	struct caller *c;
 
 	HASH_FIND(hh, k->callers, key, sizeof(*key), c);
 	if (c == NULL && HASH_COUNT(k->callers) >= REDIRECT_CALLERS_MAX && key->addr[0] != '\0') {
-		key = &nobody;
+		key = &nameless;
 		HASH_FIND(hh, k->callers, key, sizeof(*key), c);
 	}
 	if (c == NULL) {
@@ -258,7 +258,7 @@ redirections_is_entrance(const struct topology *t, const char *from, const char 
 	       region_of(t, to) != t->self_region;
 }
 
-/* What was decided is in force here, and nothing else since. */
+/* Whether the decision is in force here, and no later one. */
 static bool
 is_in_force(const struct topology *t, const struct known *k)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Databases that have left a region (migration/redirect.h), for the logins of clients that still
- * come there: who is forwarded, who is refused, and who they were. The watcher of migrations writes
- * it, workers read it at each login; where nothing has moved that is one atomic load, else a lock
- * for as long as it takes to look up one caller among a thousand.
+ * come to it: which are forwarded, which are refused, and who they were. The watcher of migrations
+ * writes it, workers read it at each login. Where no database has moved that is one atomic load,
+ * else a lock for as long as it takes to look up one client among a thousand.
  */
 #ifndef PROXY_MOVE_REDIRECTS_H
 #define PROXY_MOVE_REDIRECTS_H
@@ -26,22 +26,22 @@ void redirections_set(struct redirections *r, const char *told_by, const struct 
 void redirections_take(struct redirections *r, const char *uuid,
 		       void (*each)(void *to, const struct redirect_caller *c), void *to);
 void redirections_put(struct redirections *r, const char *uuid, const struct redirect_caller *c);
-/* Whether `from` is in the region of this topology's proxy, and `to` is not. */
+/* Whether this topology's proxy is in the region of `from`, and not in that of `to`. */
 bool redirections_is_entrance(const struct topology *t, const char *from, const char *to);
 
-/* What a login has to know of one. */
+/* What a login needs to know of one. */
 struct redirection {
 	char uuid[UUID_SIZE];
-	char from[128], to[128]; /* as the migration has them */
+	char from[128], to[128]; /* by the names that the migration uses */
 	char until[40];          /* "": not known yet */
 	bool is_over;
 };
 
-/* False: that database has not left the region of this proxy. `database`: its name on the nodes, as
- * the configuration has it. */
+/* False: the database has not left this proxy's region. `database`: its name on the nodes, as the
+ * configuration has it. */
 bool redirections_find(struct redirections *r, const struct topology *t, struct slice database,
 		       struct redirection *out);
-/* A client has come, and was let in or refused. */
+/* A client has come, and was let in or refused: count it. */
 void redirections_count(struct redirections *r, const char *uuid, const char *addr,
 			struct slice user, struct slice application, bool refused);
 

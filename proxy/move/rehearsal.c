@@ -97,7 +97,7 @@ rehearsal_copy(struct logins_tried *to, const struct logins_tried *from)
 	}
 }
 
-/* The first node of its route, as if it were decided. */
+/* The first node of the session's route, if the decision were in force. */
 static struct node_live *
 node_of(struct session *s, const struct authority *as_if)
 {
@@ -119,7 +119,7 @@ list_one(struct session *s, const struct cutover *c, const struct authority *as_
 
 	if (known == NULL) {
 		const struct login_tried l = {
-			.user = xstrdup(s->names), /* the first of them */
+			.user = xstrdup(s->names), /* the user is the first of the names */
 			.database =
 			    c->newdb[0] != '\0' ? xstrdup(c->newdb) : xstrndup(dbname.p, dbname.n),
 			.options = xstrdup(session_is_pooled(s) && s->pooled->options != NULL
@@ -157,7 +157,7 @@ struct rehearsal {
 	LIST_ENTRY(rehearsal) all;
 	struct worker *worker;
 	struct login_tried *login;
-	struct server *server; /* NULL: there is nowhere to go */
+	struct server *server; /* NULL: there is no node */
 	struct event timer;
 	void (*over)(void *arg);
 	void *arg;

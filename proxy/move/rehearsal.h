@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Before a migration freezes the sessions of a database: what they will log in with at the node
- * that they go to, one entry for each user and secret, and whether that node lets it in. Nothing is
- * done there but the login; the sessions notice nothing.
+ * that they go to, one entry for each user and secret, and whether that node lets it in. It makes
+ * only the login there; the sessions notice nothing.
  *
- * The list is of the thread that has it; rehearsals under way are of their worker.
+ * A list belongs to the thread that has it; rehearsals under way belong to their worker.
  */
 #ifndef PROXY_MOVE_REHEARSAL_H
 #define PROXY_MOVE_REHEARSAL_H
@@ -22,14 +22,15 @@ struct node_live;
 struct worker;
 
 struct login_tried {
-	char *user, *database;         /* its name there */
-	char *options;                 /* of the pool; "": none */
+	char *user, *database;         /* the database's name at that node */
+	char *options;                 /* the pool's; "": none */
 	struct credential *credential; /* one reference */
-	struct node_live *live;        /* where they will go; one reference; NULL: nowhere */
+	/* where the sessions will go; one reference; NULL: no node */
+	struct node_live *live;
 	enum access access;
 	unsigned sessions;
 	bool is_tried;
-	struct err refused; /* "": it was let in */
+	struct err refused; /* "": the node let it in */
 };
 
 struct logins_tried {
@@ -37,19 +38,19 @@ struct logins_tried {
 	size_t n;
 };
 
-/* What the sessions of this worker have that could be moved. */
+/* The logins of this worker's sessions that could be moved. */
 void rehearsal_list(struct worker *w, const struct cutover *c, struct logins_tried *out);
-/* All of `from` go to `to`, the same ones once; `from` is empty then. */
+/* Moves all of `from` to `to`, equal ones once; `from` is empty afterwards. */
 void rehearsal_merge(struct logins_tried *to, struct logins_tried *from);
-/* Not tried yet. */
+/* Copies the list, without the results. */
 void rehearsal_copy(struct logins_tried *to, const struct logins_tried *from);
 void rehearsal_fini(struct logins_tried *l);
 
-/* Try it, until then (monotonic) at most: `over` is called once, on the worker, after this has
- * returned. `*l` stays until then. */
+/* Try the login, at the longest until the deadline (monotonic). `over` is called once, on the
+ * worker, after this has returned. `*l` must stay until then. */
 void rehearsal_begin(struct worker *w, struct login_tried *l, int64_t deadline_us,
 		     void (*over)(void *arg), void *arg);
-/* The worker is at its end: those under way are over. */
+/* The worker ends: so do the rehearsals under way. */
 void rehearsal_end_all(struct worker *w);
 
 #endif

@@ -26,17 +26,17 @@
 #include "proxy/sqlstate/vars.h"
 #include "routing/topology.h"
 
-#define KEEP_S 300 /* a connection that nobody wants */
+#define KEEP_S 300 /* how long a connection is kept that no caller wants */
 
 static void advance(struct rehome *r);
 
 /* ---- who can ---- */
 
-/* These go along. */
+/* What is carried over to the new server. */
 #define PINS_CARRIED (PIN_LISTEN | PIN_PREPARED | PIN_UNSURE)
 
 static const char *
-block_of(const struct session *s)
+reason_against(const struct session *s)
 {
 	struct slice unnamed;
 	unsigned pins;
@@ -62,7 +62,7 @@ block_of(const struct session *s)
 bool
 rehome_can(const struct session *s, const char **why)
 {
-	*why = block_of(s);
+	*why = reason_against(s);
 	return **why == '\0';
 }
 
@@ -117,25 +117,25 @@ rehome_forget(struct session *s)
 		done(r->arg, s, &e);
 }
 
-/* What the session's server has said meanwhile is there yet. A client that has not taken what it
- * was told before is waited for: when it has, the relay reads on. */
+/* Read on what the old server has said meanwhile. If the client has not taken what was sent before,
+ * the relay does that when it has. */
 static void
-read_on(struct session *s)
+read_old_server(struct session *s)
 {
 	if (!stream_is_blocked(&s->client))
 		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
 }
 
-/* Everything is given up, the client is read again. */
+/* Give the move up and read the client again; the owner is not told. */
 static void
-stay(struct rehome *r)
+give_up(struct rehome *r)
 {
 	struct session *s = r->session;
 
 	event_del(&r->timer);
 	rehome_let_go(r);
 	if (r->stage == REHOME_READY)
-		read_on(s);
+		read_old_server(s);
 	r->stage = r->goal = REHOME_NONE;
 	r->done = NULL;
 	if (r->question != REHOME_ASKS_OLD)
@@ -143,9 +143,9 @@ stay(struct rehome *r)
 	pause_on_server(s);
 }
 
-/* Whoever has waited until now waits in vain. */
+/* Tell the previous owner that its move was given up. */
 static void
-dismiss(struct session *s, rehome_done_fn *done, void *arg)
+cancel_previous(struct session *s, rehome_done_fn *done, void *arg)
 {
 	struct err e;
 
@@ -163,8 +163,8 @@ rehome_drop(struct session *s)
 
 	if (r == NULL)
 		return;
-	stay(r);
-	dismiss(s, done, arg);
+	give_up(r);
+	cancel_previous(s, done, arg);
 }
 
 void
@@ -176,7 +176,7 @@ rehome_fail(struct rehome *r, const struct err *e)
 	struct err copy = *e;
 
 	log_about(LOG_LEVEL_INFO, session_subject(s), "the session stays where it is: %s", e->msg);
-	stay(r);
+	give_up(r);
 	if (done != NULL)
 		done(arg, s, &copy);
 }
@@ -219,12 +219,12 @@ become_ready(struct rehome *r)
 	struct server *old = r->session->server;
 
 	r->stage = REHOME_READY;
-	/* what it says from now on waits: it may be its end, which is no error then */
+	/* what the old server says from now on waits: its end would be no error now */
 	stream_want(&old->stream, 0);
 	advance(r);
 }
 
-/* What they are among. */
+/* Append the notifications among these messages. */
 static void
 put_notifications(struct buf *b, struct slice messages)
 {
@@ -251,8 +251,8 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 		return;
 	}
 	put_notifications(&r->later, a->messages);
-	if (a->rest_n > 0 && !rehome_take_all(r, a->rest, a->rest_n))
-		rehome_lost(r, "server closed the connection unexpectedly");
+	if (a->rest_n > 0 && !rehome_consume(r, a->rest, a->rest_n))
+		rehome_server_lost(r, "server closed the connection unexpectedly");
 	else
 		become_ready(r);
 }
@@ -275,7 +275,8 @@ replay(struct rehome *r, const struct ask_answer *a)
 	buf_fini(&messages);
 }
 
-/* A cancel request came too late for its query, and hit our question: once, that is no answer. */
+/* A cancel request that came too late for its query may have hit our question: then ask once
+ * more. */
 static bool
 was_cancelled(struct rehome *r, const struct ask_answer *a)
 {
@@ -308,7 +309,8 @@ on_captured(struct server *sv, const struct ask_answer *a)
 		rehome_free(r);
 		pause_on_server(s);
 	} else if (r->stage != REHOME_PREPARED || was_cancelled(r, a)) {
-		advance(r); /* it was dropped, and begun anew; or it is asked again */
+		/* the move was dropped and begun anew, or the question is asked again */
+		advance(r);
 	} else {
 		replay(r, a);
 	}
@@ -328,9 +330,9 @@ capture(struct rehome *r)
 	buf_fini(&messages);
 }
 
-/* The last that the old server has said to one who listens; that comes first. */
+/* What the old server has sent a client that listens; it comes before what the new one sends. */
 static void
-take_leave(struct rehome *r)
+read_last_notifications(struct rehome *r)
 {
 	struct session *s = r->session;
 	char *scratch = s->worker->scratch;
@@ -349,7 +351,7 @@ swap(struct rehome *r)
 	struct session *s = r->session;
 	struct server *old = s->server, *sv = r->server;
 
-	take_leave(r);
+	read_last_notifications(r);
 	r->server = NULL;
 	rehome_reserve(r, sv, false);
 	log_about(LOG_LEVEL_INFO, session_subject(s), "the session moves to region %s, node %s",
@@ -368,7 +370,7 @@ swap(struct rehome *r)
 	r->stage = REHOME_SWAPPED;
 	if (r->later.n > 0 && !session_say(s, r->later.p, r->later.n))
 		return;
-	/* half a message: the rest goes the usual way */
+	/* it ends within a message: the relay reads the rest */
 	if (r->inbox.n > 0)
 		relay_from_server(s, r->inbox.p, r->inbox.n);
 	if (s->state == SESSION_RELAY)
@@ -381,7 +383,7 @@ static void
 advance(struct rehome *r)
 {
 	if (r->session->state != SESSION_RELAY) {
-		rehome_forget(r->session); /* it takes its leave */
+		rehome_forget(r->session); /* the session's move is freed */
 		return;
 	}
 	if (r->question != REHOME_QUESTION_NONE)
@@ -430,7 +432,7 @@ rehome_on_thaw(struct session *s)
 }
 
 bool
-rehome_is_going(const struct session *s)
+rehome_in_progress(const struct session *s)
 {
 	return s->rehome != NULL && s->rehome->done != NULL;
 }
@@ -473,21 +475,21 @@ rehome_new(struct session *s)
 }
 
 static bool
-is_other(const struct rehome *r, const struct rehome_want *want)
+is_other_place(const struct rehome *r, const struct rehome_want *want)
 {
 	return r->live != want->live || (r->dbname == NULL) != (want->dbname == NULL) ||
 	       (r->dbname != NULL && strcmp(r->dbname, want->dbname) != 0);
 }
 
 static void
-aim(struct rehome *r, const struct rehome_want *want)
+set_target(struct rehome *r, const struct rehome_want *want)
 {
 	struct session *s = r->session;
 	struct node_live *live = node_live_ref(want->live);
 
 	rehome_let_go(r);
 	if (r->stage == REHOME_READY)
-		read_on(s);
+		read_old_server(s);
 	r->stage = REHOME_NONE;
 	if (r->live != NULL)
 		node_live_unref(r->live);
@@ -497,7 +499,7 @@ aim(struct rehome *r, const struct rehome_want *want)
 }
 
 static void
-arm(struct rehome *r, int64_t deadline_us)
+set_deadline(struct rehome *r, int64_t deadline_us)
 {
 	int64_t limit = r->session->worker->world->config->main.server_connect_timeout;
 	int64_t left = deadline_us > 0 ? deadline_us - clock_us() : limit;
@@ -525,7 +527,7 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 		want->done(want->arg, s, &e);
 		return;
 	}
-	/* its next transaction goes where the route leads */
+	/* its next transaction goes where the route leads anyway */
 	if (session_is_pooled(s) && s->pooled->mode == POOL_TRANSACTION) {
 		if (exchange_is_idle(&s->exchange) && pooled_can_leave(s))
 			pooled_leave_node(s);
@@ -538,16 +540,16 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 		return;
 	}
 	if (r == NULL && want->dbname == NULL && s->server->live == want->live) {
-		want->done(want->arg, s, NULL); /* it is there */
+		want->done(want->arg, s, NULL); /* it is at that stage already */
 		return;
 	}
 	if (r == NULL)
 		r = rehome_new(s);
 	done = r->done;
 	r->done = NULL;
-	dismiss(s, done, r->arg);
-	if (is_other(r, want))
-		aim(r, want);
+	cancel_previous(s, done, r->arg);
+	if (is_other_place(r, want))
+		set_target(r, want);
 	r->goal = goal;
 	r->done = want->done;
 	r->arg = want->arg;
@@ -555,7 +557,7 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 	log_about(LOG_LEVEL_DEBUG, session_subject(s),
 		  "the session is to move to region %s, node %s", want->live->region,
 		  want->live->name);
-	arm(r, want->deadline_us);
+	set_deadline(r, want->deadline_us);
 	advance(r);
 }
 
@@ -578,7 +580,7 @@ on_server_sent(struct session *s, const struct answer *a)
 	rehome_on_quiet(s);
 }
 
-/* What a server says that is to be left waits. */
+/* The server connection is about to be given up: what the server says now is not read. */
 static bool
 holds_server(const struct session *s)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Between the files that move a session to another server (rehome.h), and what they want to be told
- * by the session, its relay, its pool and the connections.
+ * Shared by the files that move a session to another server (rehome.h), and called by the session,
+ * its relay, its pool and its connections.
  *
- *   rehome.c        the order of things
+ *   rehome.c        the stages and their order
  *   rehome_login.c  the connection to the new node
  *   rehome_state.c  what the session has left on the old server, and how the new one gets it
  */
@@ -32,64 +32,68 @@ enum rehome_question {
 
 struct rehome {
 	struct session *session;
-	enum rehome_stage stage, goal; /* goal NONE: nobody wants anything any more */
-	struct node_live *live;        /* where to: one reference; NULL: nobody has said */
+	enum rehome_stage stage, goal; /* goal NONE: no caller wants a stage */
+	struct node_live *live;        /* the node to go to: one reference; NULL: not known yet */
 	char *dbname;                  /* NULL: as the configuration says */
 	struct server *server;         /* the new one, or NULL */
 	struct pooled *place;          /* in the queue of the new pool, or NULL */
-	struct pool *pool;             /* … that was joined, or NULL */
-	struct vars *settings;         /* what the session has set */
-	struct vars *told;             /* with pool = off: what the client was told of it */
-	struct buf inbox;              /* bytes of the new server, not looked at yet … */
-	struct buf later;              /* … and what the client is to hear when it is its own */
+	struct pool *pool;             /* … the pool whose queue that is, or NULL */
+	struct vars *settings;         /* what the client has set */
+	/* with pool = off: what the client was told of its settings */
+	struct vars *told;
+	struct buf inbox; /* the new server's bytes that were not looked at yet … */
+	/* … and what the client is to hear once that server is its own */
+	struct buf later;
 	struct event timer;
 	enum rehome_question question;
-	bool frozen;      /* it is dropped with the PAUSE */
-	bool asked_again; /* … because the last answer was that it had been cancelled */
+	bool frozen;      /* the move is dropped when the PAUSE ends */
+	bool asked_again; /* … a second time, since the first answer was that it was cancelled */
 	rehome_done_fn *done;
 	void *arg;
 };
 
-/* ---- what the others say ---- */
+/* ---- called by the session, its relay, its pool and the connections ---- */
 
-/* The client is not to be read between two transactions. */
+/* Whether the client must not be read between two transactions. */
 bool rehome_holds(const struct session *s);
-/* Where s->rehome is not NULL: the old server has said something, or was asked all there was to
- * ask: it may be a safe point. */
+/* Where s->rehome is not NULL: the old server has said something, or our question to it was
+ * answered: the session may be at a safe point. */
 void rehome_on_quiet(struct session *s);
-/* Its PAUSE is over. */
+/* The PAUSE that froze the session is over. */
 void rehome_on_thaw(struct session *s);
-/* The new server's events, while nobody has it; it is being freed. */
+/* Events of the new server before the session has it; the server may be freed by this. */
 void rehome_on_server(struct rehome *r, short what);
 void rehome_on_server_freed(struct rehome *r);
-/* The new pool's answers. */
+/* The new pool's answer. */
 void rehome_on_lent(struct rehome *r, struct server *sv);
 void rehome_on_refused(struct rehome *r, const struct err *e);
 
 /* ---- rehome.c ---- */
 
 void rehome_fail(struct rehome *r, const struct err *e);
-/* There is a connection. */
+/* The connection to the new node is logged in. */
 void rehome_logged_in(struct rehome *r, struct server *sv);
 
 /* ---- rehome_login.c ---- */
 
 void rehome_login(struct rehome *r);
-/* Close it, or leave the queue. */
-/* The connection is for this session, and for nobody any more. */
+/* Close the connection, or leave the pool's queue. */
+/* Mark the pool's connection as kept for this session, or unmark it. */
 void rehome_reserve(struct rehome *r, struct server *sv, bool reserved);
 void rehome_let_go(struct rehome *r);
-/* It is gone. Who waits for it is told; else it is opened anew when it is wanted. */
-void rehome_lost(struct rehome *r, const char *reason);
-/* What it says that nobody has asked for. False: it is of no use any more. */
-bool rehome_take_all(struct rehome *r, const char *p, size_t n);
+/* The new connection is gone. A caller that waits for it gets the reason; else it is opened anew
+ * when it is wanted. */
+void rehome_server_lost(struct rehome *r, const char *reason);
+/* Read what the new server says without being asked. False: the connection is of no use any
+ * more. */
+bool rehome_consume(struct rehome *r, const char *p, size_t n);
 
 /* ---- rehome_state.c ---- */
 
-/* Append the question, with its Sync. */
+/* Append the question for the session's state, with its Sync. */
 void rehome_put_question(const struct rehome *r, struct buf *messages);
-/* Read the answer: *messages is what the new server must be told, with so many Sync in them; 0:
- * nothing. -1 and *e: why it cannot be moved. */
+/* Read the answer: *messages is what the new server must be told, and the result is the number of
+ * Sync in it; 0: it need not be told anything. -1 and *e: why the session cannot be moved. */
 int rehome_read_answer(struct rehome *r, const struct ask_answer *a, struct buf *messages,
 		       unsigned *syncs, struct err *e) MUST_CHECK;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The connection to the new node: of its pool, where the session is one of a pool, and opened for
- * this session alone, with the packet it began with, where pool = off. And what it says until the
- * session has it.
+ * The connection to the new node: from its pool where the session has one, and with pool = off
+ * opened for this session alone, with the startup packet that the session began with. Also what
+ * that connection says until the session has it.
  */
 #include "config.h"
 
@@ -122,13 +122,13 @@ put_startup(const struct rehome *r, struct slice dbname, struct buf *b)
 	struct startup_param set[3];
 	struct startup_edit edit = { .database = dbname, .set = set, .plain = true };
 
-	/* it was read before, when it came */
+	/* it was parsed when the client sent it */
 	if (startup_parse(traces_packet(s->traces), st, NULL) != PARSE_DONE)
 		return;
 	edit.set_n = put_places(r, set);
 	startup_build(b, st, &edit);
 	if (b->failed) {
-		/* the client has left no room: what it said itself comes first */
+		/* the client's own parameters fill the packet: they go without ours */
 		buf_clear(b);
 		edit.set_n = 0;
 		startup_build(b, st, &edit);
@@ -151,7 +151,7 @@ dial(struct rehome *r, struct slice dbname)
 	rehome_reserve(r, r->server, true);
 	put_startup(r, dbname, &startup);
 	order.server = r->server;
-	order.user = s->names; /* the first of them */
+	order.user = s->names; /* the user is the first of the names */
 	order.startup = startup.failed ? slice_of(NULL, 0) : buf_view(&startup);
 	order.about = about;
 	signon_begin(&order);
@@ -175,7 +175,7 @@ rehome_choose(struct session *s, const char *region, struct err *e)
 	for (unsigned i = 0; i < route->nnodes; i++) {
 		const struct node *n = &t->nodes[route->nodes[i]];
 
-		/* a session that lives is not sent where nobody answers */
+		/* a live session is not sent to a node that does not answer */
 		if (!node_usable(t, n, clock_us()))
 			continue;
 		if (region == NULL || strcmp(t->regions[n->region].name, region) == 0)
@@ -241,11 +241,10 @@ rehome_let_go(struct rehome *r)
 	r->settings = r->told = NULL;
 }
 
-/* ---- the new server, while nobody has it ---- */
+/* ---- the new server, before the session has it ---- */
 
-/* It is gone. Who waits for it is told; else it is opened anew when it is wanted. */
 void
-rehome_lost(struct rehome *r, const char *reason)
+rehome_server_lost(struct rehome *r, const char *reason)
 {
 	struct session *s = r->session;
 	bool awaited = r->done != NULL;
@@ -265,7 +264,7 @@ rehome_on_server_freed(struct rehome *r)
 {
 	rehome_reserve(r, r->server, false);
 	r->server = NULL;
-	rehome_lost(r, "the connection was closed");
+	rehome_server_lost(r, "the connection was closed");
 }
 
 /* False: the connection is at its end. */
@@ -286,9 +285,8 @@ take(struct rehome *r, const struct frame *f, struct slice raw)
 	}
 }
 
-/* What it says that nobody has asked for. False: it is of no use any more. */
 bool
-rehome_take_all(struct rehome *r, const char *p, size_t n)
+rehome_consume(struct rehome *r, const char *p, size_t n)
 {
 	struct frame f;
 	enum parse result;
@@ -314,13 +312,13 @@ rehome_on_server(struct rehome *r, short what)
 	ssize_t n;
 
 	if ((what & EV_WRITE) && stream_flush(&sv->stream) != 0) {
-		rehome_lost(r, "connection lost");
+		rehome_server_lost(r, "connection lost");
 		return;
 	}
 	if (!(what & EV_READ))
 		return;
 	n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
-	if (n == STREAM_AGAIN || (n > 0 && rehome_take_all(r, scratch, (size_t)n)))
+	if (n == STREAM_AGAIN || (n > 0 && rehome_consume(r, scratch, (size_t)n)))
 		return;
-	rehome_lost(r, "server closed the connection unexpectedly");
+	rehome_server_lost(r, "server closed the connection unexpectedly");
 }

@@ -28,15 +28,16 @@
 #include "proxy/sqlstate/traces.h"
 #include "proxy/sqlstate/vars.h"
 
-#define FIRST_OID_OF_USERS 16384 /* FirstNormalObjectId: types of lower numbers are everywhere */
+/* FirstNormalObjectId: types below it have the same number on every node */
+#define FIRST_OID_OF_USERS 16384
 #define TYPES_MAX          1000
-#define STATEMENTS_BYTES   "600000" /* of all of them, as they are written in the answer */
+#define STATEMENTS_BYTES   "600000" /* of all texts together, as they are written in the answer */
 
 /* ---- the question ---- */
 
-/* Kind, and what of it: 't' a statement of the protocol, 'q' one of PREPARE: name, text, types as
- * numbers, types as names with chr(1) between them; 'x' their texts are too long; 'c' a channel:
- * its name; 'r' a reported setting: name, value. */
+/* Rows of a kind and its columns: 't' a statement of the protocol, 'q' one of PREPARE: name, text,
+ * types as numbers, types as names with chr(1) between them; 'x' the texts are too long; 'c' a
+ * channel: its name; 'r' a reported setting: name, value. */
 static void
 put_table(const struct rehome *r, struct buf *sql)
 {
@@ -75,7 +76,7 @@ put_table(const struct rehome *r, struct buf *sql)
 	buf_str(sql, ") AS named(n)");
 }
 
-/* A reference: what the session has begun with. */
+/* The settings that the session began with; returns a reference. */
 static struct vars *
 startup_of(const struct session *s)
 {
@@ -88,7 +89,7 @@ startup_of(const struct session *s)
 	return vars_from_startup(s->worker->vars, st);
 }
 
-/* Everything that can be asked for. */
+/* The question for all that a server can be asked about. */
 static struct session_question
 question_of(const struct session *s, struct vars *startup)
 {
@@ -122,7 +123,7 @@ rehome_put_question(const struct rehome *r, struct buf *messages)
 struct telling {
 	struct rehome *r;
 	struct buf statements; /* messages */
-	bool is_ascii;         /* … that mean the same in any client_encoding */
+	bool is_ascii;         /* … they mean the same in any client_encoding */
 	struct err *e;
 };
 
@@ -177,7 +178,7 @@ note_text(struct telling *t, const struct buf *b)
 		t->is_ascii = t->is_ascii && (b->p[i] & 0x80) == 0;
 }
 
-/* "23,25" into numbers; how many, SIZE_MAX where they are not. */
+/* Reads "23,25"; returns how many numbers there are, SIZE_MAX where it is not such a list. */
 static size_t
 read_oids(struct slice text, uint32_t oids[TYPES_MAX])
 {
@@ -192,7 +193,7 @@ read_oids(struct slice text, uint32_t oids[TYPES_MAX])
 	return n;
 }
 
-/* Types that users have made have another number on another node, and the same name. */
+/* Types that users have created have another number on another node, and the same name. */
 static void
 put_prepare(struct telling *t, const struct row *row)
 {
@@ -248,8 +249,8 @@ is_name(const struct sqltoken *t, struct slice name)
 	       strncasecmp(t->text.p, name.p, name.n) == 0;
 }
 
-/* Of a text of several statements, which is what the view shows then, the PREPARE of that name;
- * empty: there is none. */
+/* In a text of several statements, which is what the view shows for each of them, the PREPARE of
+ * that name; empty: there is none. */
 static struct slice
 find_prepare(struct slice text, struct slice name)
 {
@@ -267,7 +268,7 @@ find_prepare(struct slice text, struct slice name)
 			is_ours = false;
 			i = UINT32_MAX;
 		} else if (i == 0 && !sqltoken_is_word(&t, "prepare")) {
-			i = 1; /* not one of these: its second word says nothing */
+			i = 1; /* this word ends no PREPARE's name */
 		} else if (i == 1) {
 			is_ours = is_name(&t, name);
 		}
@@ -377,7 +378,7 @@ put_change(const struct vars *from, const struct vars *to, struct buf *messages)
 	buf_fini(&sql);
 }
 
-/* The settings, and statements in UTF-8 between them where that says something else. */
+/* Append the settings, and between them the statements, in UTF-8 if client_encoding is another. */
 static void
 put_all(struct telling *t, const struct vars *from, struct buf *messages)
 {
@@ -417,7 +418,7 @@ put_messages(struct telling *t, const struct vars *startup, struct buf *messages
 	if (*syncs > 0)
 		message_put_bare(messages, MSG_SYNC);
 	if (traces_unnamed(s->traces, &unnamed) && unnamed.n > 0) {
-		/* in the first place even where it is alone: what fails there would be told */
+		/* an error in front of the first Sync would fail the move */
 		if (*syncs == 0) {
 			message_put_bare(messages, MSG_SYNC);
 			*syncs = 1;

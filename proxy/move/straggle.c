@@ -16,7 +16,8 @@
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
 
-/* How long a ROLLBACK may take, and the end of a connection whose server process has gone. */
+/* How long our ROLLBACK may take, and how long a connection whose server process was ended may stay
+ * open. */
 #define PATIENCE_US (500 * USEC_PER_MSEC)
 
 /* ---- life ---- */
@@ -71,7 +72,7 @@ straggle_wait_for(struct straggle *st, void (*ready)(void *arg), void *arg)
 {
 	static const struct timeval patience = { .tv_usec = PATIENCE_US };
 
-	straggle_call_ready(st); /* who has settled it before, and is waiting */
+	straggle_call_ready(st); /* an earlier caller may be waiting */
 	st->ready = ready;
 	st->arg = arg;
 	event_add(&st->timer, &patience);
@@ -106,10 +107,10 @@ on_rolled_back(struct server *sv, const struct ask_answer *a)
 	struct straggle *st = s->straggle;
 
 	if (a->lost || a->failed || a->status != 'I') {
-		/* it is over all the same: no COMMIT was ever sent */
-		st->lost = a->lost;
+		/* the transaction is over all the same: no COMMIT was sent */
+		st->server_gone = a->lost;
 		sv->close_needed = true;
-		straggle_leave_server(st);
+		straggle_drop_server(st);
 	}
 	straggle_call_ready(st);
 	straggle_answer(st);
@@ -124,12 +125,12 @@ seize(struct straggle *st)
 	struct server *sv = s->server;
 
 	st->stage = SEIZED;
-	/* what it says is kept: a client that reads slowly does not keep it from being heard */
+	/* read the server even if the client takes its answers slowly */
 	stream_want(&sv->stream, (short)(sv->stream.interest | EV_READ));
 	if (sv->ask == NULL)
 		return;
-	/* a question of ours: the answer is of no use to anyone */
-	st->deaf = true;
+	/* a question of Meridian's own is outstanding: its answer is of no use any more */
+	st->discards_server = true;
 	ask_free(sv->ask);
 	if (session_is_pooled(s) && pooled_is_asking(s->pooled))
 		pooled_enter(s->pooled, POOLED_SERVED);
@@ -148,14 +149,14 @@ straggle_begin(struct session *s, void (*ready)(void *arg), void *arg)
 		seize(st);
 		return true;
 	}
-	st->stage = ROLLING;
+	st->stage = ROLLING_BACK;
 	straggle_wait_for(st, ready, arg);
 	ask_begin_apart(s->server, slice_str("ROLLBACK"), on_rolled_back);
 	return false;
 }
 
 bool
-straggle_tell(const struct session *s, struct gate_straggler *out)
+straggle_describe(const struct session *s, struct gate_straggler *out)
 {
 	const struct straggle *st = s->straggle;
 
@@ -180,8 +181,9 @@ straggle_on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (st->stage == ROLLING) {
-		/* the migration ends it, then; it is as good as rolled back */
+	if (st->stage == ROLLING_BACK) {
+		/* the migration will end the server process: no COMMIT was sent, so that rolls
+		 * back */
 		seize(st);
 		straggle_call_ready(st);
 	} else if (st->stage == SEIZED) {
@@ -190,64 +192,64 @@ straggle_on_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 bool
-straggle_is_settled(const struct session *s)
+straggle_answers_client(const struct session *s)
 {
 	return s->straggle != NULL &&
-	       (s->straggle->stage == ANSWERING || s->straggle->stage == KEEPING);
+	       (s->straggle->stage == ANSWERING || s->straggle->stage == HOLDING_CLIENT);
 }
 
 bool
-straggle_is_doomed(const struct session *s)
+straggle_must_reconnect(const struct session *s)
 {
-	return s->straggle != NULL && s->straggle->doomed;
+	return s->straggle != NULL && s->straggle->must_reconnect;
 }
 
 bool
-straggle_dooms(struct session *s)
+straggle_reconnects_later(struct session *s)
 {
-	if (!straggle_is_settled(s))
+	if (!straggle_answers_client(s))
 		return false;
-	s->straggle->doomed = true;
+	s->straggle->must_reconnect = true;
 	return true;
 }
 
 /* ---- a server that goes while nothing is open ---- */
 
 bool
-straggle_may_lose(const struct session *s)
+straggle_hides_server_end(const struct session *s)
 {
 	return s->straggle == NULL && exchange_is_idle(&s->exchange) && pause_is_frozen(s);
 }
 
 void
-straggle_lose(struct session *s)
+straggle_server_ended(struct session *s)
 {
-	struct straggle *st = straggle_new(s, LOST);
+	struct straggle *st = straggle_new(s, SERVER_GONE);
 
-	straggle_leave_server(st);
-	if (st->doomed)
+	straggle_drop_server(st);
+	if (st->must_reconnect)
 		straggle_read_client(s, false);
 	else
-		straggle_be_done(st);
+		straggle_end(st);
 }
 
 bool
 straggle_is_open(const struct session *s)
 {
 	return s->straggle != NULL &&
-	       (s->straggle->stage == SEIZED || s->straggle->stage == ROLLING);
+	       (s->straggle->stage == SEIZED || s->straggle->stage == ROLLING_BACK);
 }
 
 bool
-straggle_has_lost(const struct session *s)
+straggle_has_no_server(const struct session *s)
 {
-	return s->straggle != NULL && s->straggle->stage == LOST;
+	return s->straggle != NULL && s->straggle->stage == SERVER_GONE;
 }
 
 /* ---- the server ---- */
 
 static void
-keep_said(struct straggle *st)
+hold_server_bytes(struct straggle *st)
 {
 	struct session *s = st->session;
 	struct stream *stream = &s->server->stream;
@@ -256,14 +258,14 @@ keep_said(struct straggle *st)
 
 	if (n == STREAM_AGAIN)
 		return;
-	if (n > 0 && !st->deaf)
+	if (n > 0 && !st->discards_server)
 		buf_put(&st->held, scratch, (size_t)n);
 	if (n > 0 && st->held.n < STRAGGLE_HELD_MAX)
 		return;
-	/* its end, or more than anybody will hear */
+	/* the connection has ended, or the server said more than will be passed on */
 	stream_want(stream, 0);
-	st->lost = n <= 0;
-	if (st->lost && st->ready != NULL && st->stage == SEIZED)
+	st->server_gone = n <= 0;
+	if (st->server_gone && st->ready != NULL && st->stage == SEIZED)
 		straggle_finish(st);
 }
 
@@ -278,7 +280,7 @@ takes_server(struct session *s, short what)
 	if ((what & EV_WRITE) && stream_flush(&s->server->stream) != 0)
 		stream_want(&s->server->stream, EV_READ);
 	if (what & EV_READ)
-		keep_said(st);
+		hold_server_bytes(st);
 	return true;
 }
 
@@ -288,7 +290,7 @@ passes(struct session *s, const struct answer *a)
 {
 	struct straggle *st = s->straggle;
 
-	if (st->stage != DELIVERED && st->stage != REPAYING)
+	if (st->stage != DELIVERED && st->stage != REPLAYING)
 		return true;
 	if (st->stage == DELIVERED)
 		buf_put(&st->said, a->p, a->n);
@@ -306,8 +308,8 @@ holds_client(struct session *s)
 static const char *
 doing(const struct session *s)
 {
-	return straggle_is_settled(s) ? exchange_activity_name(EXCHANGE_IN_FAILED_TRANSACTION)
-				      : NULL;
+	return straggle_answers_client(s) ? exchange_activity_name(EXCHANGE_IN_FAILED_TRANSACTION)
+					  : NULL;
 }
 
 static void

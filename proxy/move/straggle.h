@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Stragglers: sessions that a migration has frozen (migration/gate.h) and that did not come to the
- * end of their transaction in time. What their server says reaches the client no more until it is
- * known what became of the transaction; then the client hears that, and never anything else:
+ * end of their transaction in time. The client hears no more from its server until it is known what
+ * became of the transaction; then it hears that, and nothing that contradicts it (INV-21):
  *
- *   idle in it       rolled back by us on its own connection, which stays good
+ *   idle in it       we roll it back on its own connection, which stays good
  *   a statement is   the migration ends the server process and asks what became of it (settle):
- *   under way          answered after all   what the server has said goes to the client
+ *   under way          answered after all   the client hears what the server has said
  *                      aborted              40001, and so on (protocol/aborted.h)
- *                      committed            COMMIT, where that is all that is awaited; else MR006
+ *                      committed            COMMIT, where that is all it awaits; else MR006
  *                      unknown              MR006, and the connection ends
  *
- * Where the freeze ends, as a lease does, and nobody has said it, the client is let through to its
- * server again; where that has gone meanwhile it is unknown.
+ * If the freeze ends before the migration has said it, as a lease does, the client gets its server
+ * back; if that connection has ended meanwhile, the outcome is unknown.
  *
- * Nothing is said to a client that awaits nothing. Its connection stays, unless its server
- * connection held more than settings and statements of a transaction pool: then it is told to
- * reconnect (57P01) when it has ended its transaction.
+ * A client that awaits nothing is sent nothing. Its connection stays, unless its server connection
+ * held more than settings and statements of a transaction pool: then it is told to reconnect
+ * (57P01) at the end of its transaction.
  *
- * A server that dies while its session is frozen between two transactions is no straggler, but the
- * client does not hear of it either: it is moved, or told to reconnect, when the freeze ends.
+ * A session whose server goes while it is frozen between two transactions is no straggler, and its
+ * client does not hear of it: it is moved, or told to reconnect, when the freeze ends.
  *
- * All of it on the session's worker.
+ * All of it runs on the session's worker.
  */
 #ifndef PROXY_MOVE_STRAGGLE_H
 #define PROXY_MOVE_STRAGGLE_H
@@ -34,34 +34,35 @@
 struct observer;
 struct session;
 
-/* Take hold of a session in a transaction (pause_is_open(), state RELAY). False: it comes to its
- * end by itself, `ready` will be called (once). True: straggle_tell() has it for the migration now,
- * or nothing has to be done. */
+/* Take hold of a session in a transaction (pause_is_open(), state RELAY). False: our ROLLBACK is
+ * outstanding, and `ready` will be called once. True: straggle_describe() gives it to the
+ * migration, or nothing has to be done. */
 bool straggle_begin(struct session *s, void (*ready)(void *arg), void *arg);
-/* What the migration is to find out of; false: nothing. */
-bool straggle_tell(const struct session *s, struct gate_straggler *out);
-/* What became of it. False: the server has not closed the connection yet, which may bring the
- * truth: `ready` will be called (once). */
+/* Fill in what the migration is to find out about. False: nothing. */
+bool straggle_describe(const struct session *s, struct gate_straggler *out);
+/* The migration says what became of the transaction. False: the server has not closed the
+ * connection yet, and its last bytes may answer the question: `ready` will be called once. */
 bool straggle_settle(struct session *s, int outcome, void (*ready)(void *arg), void *arg);
-/* The client is being answered in the place of its server. */
-bool straggle_is_settled(const struct session *s);
-/* Its server's end is not for the client: its session is frozen between two transactions. */
-bool straggle_may_lose(const struct session *s);
-void straggle_lose(struct session *s);
-/* That has happened. */
-bool straggle_has_lost(const struct session *s);
-/* What the server may yet say or do is awaited. */
+/* Whether we answer the client in its server's place. */
+bool straggle_answers_client(const struct session *s);
+/* Whether the end of the server connection is to be hidden from the client: the session is frozen
+ * between two transactions. */
+bool straggle_hides_server_end(const struct session *s);
+void straggle_server_ended(struct session *s);
+/* Whether that connection has ended. */
+bool straggle_has_no_server(const struct session *s);
+/* Whether the server's answer or end is still awaited. */
 bool straggle_is_open(const struct session *s);
-/* What the session had on its server is gone. */
-bool straggle_is_doomed(const struct session *s);
-/* It cannot be moved, but it is to end its transaction first: then it is told to reconnect. False:
- * nothing of that kind is open. */
-bool straggle_dooms(struct session *s);
+/* Whether what the session had on its server is lost. */
+bool straggle_must_reconnect(const struct session *s);
+/* The session cannot be moved. Where the client is still being answered in the server's place, it
+ * finishes its transaction first and is then told to reconnect. False: it is not. */
+bool straggle_reconnects_later(struct session *s);
 
 extern const struct observer straggler_observer;
 
 /* Where s->straggle is not NULL: */
-/* Nothing keeps the client any more. */
-void straggle_go_on(struct session *s);
+/* Nothing keeps the client from being read any more. */
+void straggle_proceed(struct session *s);
 
 #endif

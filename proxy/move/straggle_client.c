@@ -20,8 +20,7 @@
 #include "proxy/sqlstate/sampler.h"
 #include "proxy/sqlstate/statements.h"
 
-/* What of a session outlives the end of its transaction on its server, and would be lost with it.
- */
+/* What a session can have left on its server that is lost with the server connection. */
 #define EFFECTS_LEFT (EFFECT_ADVISORY | EFFECT_PREPARE | EFFECT_LOAD | EFFECT_SESSION)
 
 /* ---- the server's part is over ---- */
@@ -34,9 +33,8 @@ text_of(void *arg, struct slice name, struct slice *sql)
 	return session_is_pooled(s) && statements_text(s->pooled->statements, name, sql);
 }
 
-/* Give up the server connection. */
 void
-straggle_leave_server(struct straggle *st)
+straggle_drop_server(struct straggle *st)
 {
 	struct session *s = st->session;
 
@@ -44,11 +42,11 @@ straggle_leave_server(struct straggle *st)
 		return;
 	rehome_drop(s);
 	if (session_is_pooled(s)) {
-		st->doomed = st->doomed || !pooled_forsake(s, EFFECTS_LEFT);
+		st->must_reconnect = st->must_reconnect || !pooled_forsake(s, EFFECTS_LEFT);
 		return;
 	}
-	/* where it was is where it is, for whoever counts */
-	st->doomed = true;
+	/* the session keeps s->server: it still counts at that node */
+	st->must_reconnect = true;
 	stream_fini(&s->server->stream);
 }
 
@@ -63,15 +61,14 @@ tell_to_reconnect(struct session *s)
 	session_close_err(s, WHY_MOVED, &e);
 }
 
-/* Nothing of the client's is open any more. */
 void
-straggle_be_done(struct straggle *st)
+straggle_end(struct straggle *st)
 {
 	struct session *s = st->session;
-	bool doomed = st->doomed;
+	bool must_reconnect = st->must_reconnect;
 
 	straggle_free(st);
-	if (doomed) {
+	if (must_reconnect) {
 		tell_to_reconnect(s);
 		return;
 	}
@@ -89,7 +86,7 @@ straggle_restart(struct straggle *st)
 	sampler_restart(s->sampler);
 }
 
-/* What was built for it, whole. False: the session is over. */
+/* Send the client `out`, whole. False: the session is over. */
 static bool
 say(struct straggle *st, struct buf *out)
 {
@@ -103,7 +100,6 @@ say(struct straggle *st, struct buf *out)
 
 static void answer_rest(struct straggle *st);
 
-/* The server is not asked any more: what the client awaits is answered, and what it says next. */
 void
 straggle_answer(struct straggle *st)
 {
@@ -129,7 +125,7 @@ straggle_answer(struct straggle *st)
 	if (!say(st, &out))
 		return;
 	if (over) {
-		straggle_be_done(st);
+		straggle_end(st);
 		return;
 	}
 	straggle_read_client(s, true);
@@ -140,13 +136,13 @@ straggle_answer(struct straggle *st)
 /* ---- the client ---- */
 
 static void
-say_rest(struct straggle *st)
+relay_rest(struct straggle *st)
 {
 	struct session *s = st->session;
 	struct buf rest = st->rest;
 
 	st->rest = (struct buf){ 0 };
-	straggle_be_done(st);
+	straggle_end(st);
 	if (rest.n > 0 && s->state == SESSION_RELAY)
 		relay_take(s, rest.p, rest.n);
 	buf_fini(&rest);
@@ -157,25 +153,25 @@ straggle_on_answer(struct session *s, bool is_ready)
 {
 	struct straggle *st = s->straggle;
 
-	if (st->stage != REPAYING)
+	if (st->stage != REPLAYING)
 		return;
 	if (session_is_pooled(s))
 		pooled_answered(s, is_ready);
 	if (s->straggle == st && exchange_is_idle(&s->exchange))
-		say_rest(st);
+		relay_rest(st);
 }
 
 static void
-say_kept(struct straggle *st)
+replay_for_server(struct straggle *st)
 {
 	struct session *s = st->session;
 	struct buf owed;
 
 	if (st->aborted->owed.n == 0) {
-		say_rest(st);
+		relay_rest(st);
 		return;
 	}
-	st->stage = REPAYING;
+	st->stage = REPLAYING;
 	owed = st->aborted->owed;
 	st->aborted->owed = (struct buf){ 0 };
 	message_put_bare(&owed, MSG_SYNC);
@@ -184,7 +180,7 @@ say_kept(struct straggle *st)
 }
 
 void
-straggle_go_on(struct session *s)
+straggle_proceed(struct session *s)
 {
 	struct straggle *st = s->straggle;
 
@@ -194,30 +190,30 @@ straggle_go_on(struct session *s)
 	}
 	if (pause_is_held(s) || rehome_holds(s))
 		return;
-	if (st->stage == LOST)
-		straggle_be_done(st);
-	else if (st->stage == KEEPING)
-		say_kept(st);
+	if (st->stage == SERVER_GONE)
+		straggle_end(st);
+	else if (st->stage == HOLDING_CLIENT)
+		replay_for_server(st);
 }
 
-/* The transaction is over; behind its end the client has said so much. */
+/* The transaction is over; the client has sent `n` bytes behind its end. */
 static void
-on_over(struct straggle *st, const char *p, size_t n)
+on_transaction_over(struct straggle *st, const char *p, size_t n)
 {
 	struct session *s = st->session;
 
 	buf_slice(&st->rest, buf_view(&st->aborted->in));
 	buf_put(&st->rest, p, n);
-	if (st->doomed || (st->rest.n == 0 && st->aborted->owed.n == 0)) {
-		straggle_be_done(st);
+	if (st->must_reconnect || (st->rest.n == 0 && st->aborted->owed.n == 0)) {
+		straggle_end(st);
 		return;
 	}
-	st->stage = KEEPING;
+	st->stage = HOLDING_CLIENT;
 	straggle_read_client(s, false);
-	straggle_go_on(s);
+	straggle_proceed(s);
 }
 
-/* As much as the client takes the answers of; what is left waits until it does. */
+/* Answer as long as the client takes the answers; keep the rest until it does. */
 static void
 answer(struct straggle *st, const char *p, size_t n)
 {
@@ -239,14 +235,14 @@ answer(struct straggle *st, const char *p, size_t n)
 		}
 	}
 	if (over) {
-		on_over(st, p, n);
+		on_transaction_over(st, p, n);
 	} else if (stream_is_blocked(&s->client)) {
 		buf_put(&st->rest, p, n);
 		straggle_read_client(s, false);
 	}
 }
 
-/* What had been read of it before. */
+/* Answer what was read of the client before. */
 static void
 answer_rest(struct straggle *st)
 {

@@ -14,8 +14,8 @@
 #include "proxy/process/worker_int.h"
 #include "proxy/session/session_int.h"
 
-/* All that the server has said goes its way, but for the last step: what the client is to hear is
- * in `said`. */
+/* Send what the server has said through the relay, without the last step: what the client is to
+ * hear is in `said`. */
 static void
 deliver(struct straggle *st)
 {
@@ -24,7 +24,7 @@ deliver(struct straggle *st)
 	char front[EXCHANGE_HELD_MAX];
 
 	st->stage = DELIVERED;
-	if (st->deaf)
+	if (st->discards_server)
 		return;
 	buf_put(&all, front, exchange_put_held(&s->exchange, front));
 	buf_slice(&all, buf_view(&st->held));
@@ -33,10 +33,10 @@ deliver(struct straggle *st)
 	buf_fini(&all);
 }
 
-/* Up to where the client may hear it: whole messages, up to the last ReadyForQuery. `rest`: bytes
- * of a message that had begun before. */
+/* How much of `said` the client may hear: whole messages, up to the last ReadyForQuery (INV-6). The
+ * first `rest` bytes belong to a message that had begun before. */
 static size_t
-audible(const struct buf *said, size_t rest, bool *is_ready)
+deliverable(const struct buf *said, size_t rest, bool *is_ready)
 {
 	struct slice in = slice_skip(buf_view(said), rest);
 	size_t end = rest < said->n ? rest : said->n, at = rest;
@@ -69,16 +69,16 @@ close_unknown(struct session *s, bool committed)
 	session_close_err(s, WHY_MOVED, &e);
 }
 
-/* All that the client awaits is the answer to one command, in a transaction that was committed: so
- * it was a COMMIT. */
+/* The client awaits the answer to one command only, and its transaction was committed: that command
+ * was COMMIT. */
 static bool
-put_commit(const struct straggle *st, struct buf *out)
+put_commit_answer(const struct straggle *st, struct buf *out)
 {
 	const struct session *s = st->session;
 
 	bool holds = settings_hold(s) || (session_is_pooled(s) && pooled_holds(s->pooled));
 
-	if (st->deaf || holds || exchange_pending(&s->exchange) != 1)
+	if (st->discards_server || holds || exchange_pending(&s->exchange) != 1)
 		return false;
 	if (exchange_is_kept(&s->exchange))
 		return exchange_put_commit(&s->exchange, out);
@@ -90,17 +90,17 @@ put_commit(const struct straggle *st, struct buf *out)
 }
 
 static bool
-tell_committed(struct straggle *st)
+answer_committed(struct straggle *st)
 {
 	struct session *s = st->session;
 	struct buf out = { .cap = 4096 };
-	bool known = put_commit(st, &out);
+	bool known = put_commit_answer(st, &out);
 
 	if (known) {
-		straggle_leave_server(st);
+		straggle_drop_server(st);
 		straggle_restart(st);
 		if (session_say(s, out.p, out.n))
-			straggle_be_done(st);
+			straggle_end(st);
 	}
 	buf_fini(&out);
 	return known;
@@ -112,13 +112,14 @@ conclude(struct straggle *st, bool progress, bool had_begun)
 	struct session *s = st->session;
 	bool in_same = had_begun && s->exchange.tx != 'I';
 
-	/* what the migration has found may be of the one before */
+	/* then the server has begun another transaction, and the migration may have looked at the
+	 * first */
 	if (progress && !in_same && !exchange_is_idle(&s->exchange))
 		st->outcome = GATE_UNKNOWN;
 	if (st->outcome == GATE_ABORTED) {
-		straggle_leave_server(st);
+		straggle_drop_server(st);
 		straggle_answer(st);
-	} else if (st->outcome != GATE_COMMITTED || !in_same || !tell_committed(st)) {
+	} else if (st->outcome != GATE_COMMITTED || !in_same || !answer_committed(st)) {
 		close_unknown(s, st->outcome == GATE_COMMITTED);
 	}
 }
@@ -135,23 +136,24 @@ straggle_finish(struct straggle *st)
 	deliver(st);
 	if (s->state != SESSION_RELAY)
 		return;
-	n = audible(&st->said, rest, &is_ready);
+	n = deliverable(&st->said, rest, &is_ready);
 	s->fatal_told = false;
 	if (n < rest) {
-		session_abort(s, WHY_MOVED); /* in the middle of a message: nothing can be said */
+		/* inside a message the client can be told nothing (INV-6) */
+		session_abort(s, WHY_MOVED);
 		return;
 	}
 	told = n == 0 || session_say(s, st->said.p, n);
 	buf_clear(&st->said);
 	if (!told)
 		return;
-	/* it is between two messages now, whatever came behind */
+	/* the client is at a message boundary now, even if the server's last message was cut off */
 	s->exchange.server = (struct exchange_side){ 0 };
 	if (!is_ready)
 		s->exchange.skip = skipped;
-	if ((is_ready || st->deaf) && exchange_is_idle(&s->exchange)) {
-		straggle_leave_server(st);
-		straggle_be_done(st);
+	if ((is_ready || st->discards_server) && exchange_is_idle(&s->exchange)) {
+		straggle_drop_server(st);
+		straggle_end(st);
 	} else {
 		conclude(st, is_ready, had_begun);
 	}
@@ -164,9 +166,9 @@ straggle_settle(struct session *s, int outcome, void (*ready)(void *arg), void *
 
 	if (st == NULL || st->stage != SEIZED)
 		return true;
-	/* no COMMIT was ever sent */
+	/* no COMMIT was sent */
 	st->outcome = exchange_is_busy(&s->exchange) ? outcome : GATE_ABORTED;
-	if (!st->lost) {
+	if (!st->server_gone) {
 		straggle_wait_for(st, ready, arg);
 		return false;
 	}
@@ -174,9 +176,9 @@ straggle_settle(struct session *s, int outcome, void (*ready)(void *arg), void *
 	return true;
 }
 
-/* Its server goes on as if nothing had been: what it has said meanwhile goes to the client. */
+/* The server goes on: what it has said meanwhile goes to the client. */
 static void
-let_go(struct straggle *st)
+resume_server(struct straggle *st)
 {
 	struct session *s = st->session;
 	struct buf all = { .cap = STRAGGLE_HELD_MAX + 2 * WORKER_SCRATCH };
@@ -195,8 +197,8 @@ let_go(struct straggle *st)
 void
 straggle_release(struct straggle *st)
 {
-	if (!st->deaf && !st->lost) {
-		let_go(st);
+	if (!st->discards_server && !st->server_gone) {
+		resume_server(st);
 		return;
 	}
 	st->outcome = exchange_is_busy(&st->session->exchange) ? GATE_UNKNOWN : GATE_ABORTED;

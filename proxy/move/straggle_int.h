@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the files of stragglers have in common: straggle.c takes hold of them and keeps what their
- * server says, straggle_end.c finds out what is to be said, straggle_client.c answers in the
- * server's place. Nobody else includes it.
+ * What the files about stragglers share. straggle.c takes hold of a straggler and keeps what its
+ * server says, straggle_end.c finds out what the client is to be told, straggle_client.c answers
+ * the client in the server's place. No other file includes this one.
  */
 #ifndef PROXY_MOVE_STRAGGLE_INT_H
 #define PROXY_MOVE_STRAGGLE_INT_H
@@ -16,39 +16,40 @@
 
 struct aborted;
 
-/* Of what a server says behind the client's back; then it is not read. */
+/* The limit for what is kept of a held server's bytes; behind it the server is not read. */
 #define STRAGGLE_HELD_MAX ((size_t)1 << 20)
 
 enum straggle_stage {
-	ROLLING,   /* our ROLLBACK is under way */
-	SEIZED,    /* what the server says is kept, the client is not read */
-	DELIVERED, /* … and has been followed: `said` is what the client would hear */
-	ANSWERING, /* the client is answered by us */
-	KEEPING,   /* its transaction is over, what it has said since waits */
-	REPAYING,  /* the server is told what we have answered for it */
-	LOST,      /* nothing is open, but the server has gone */
+	ROLLING_BACK, /* our ROLLBACK is outstanding */
+	SEIZED,       /* what the server says is kept, the client is not read */
+	DELIVERED,    /* … and has gone through the relay: `said` is what the client would hear */
+	ANSWERING,    /* we answer the client */
+	HOLDING_CLIENT, /* the transaction is over; what the client has said since is held */
+	REPLAYING,      /* the server is sent what we have answered in its place */
+	SERVER_GONE,    /* no transaction was open when the server went */
 };
 
 struct straggle {
 	struct session *session;
 	enum straggle_stage stage;
-	bool deaf;   /* what the server says is no answer to the client */
-	bool lost;   /* it has closed the connection */
-	bool doomed; /* what the session had there is gone: it cannot go on without that */
+	bool discards_server; /* what the server says is not an answer to the client */
+	bool server_gone;     /* the server has closed the connection */
+	/* what the session had on its server is lost: the client reconnects at the end */
+	bool must_reconnect;
 	int outcome;
-	struct buf held;         /* SEIZED: of the server, as it came */
-	struct buf said;         /* DELIVERED: as the client is to hear it */
-	struct buf rest;         /* KEEPING: of the client */
+	struct buf held;         /* SEIZED: the server's bytes, as they came */
+	struct buf said;         /* DELIVERED: the bytes the client is to hear */
+	struct buf rest;         /* HOLDING_CLIENT: the client's bytes */
 	struct aborted *aborted; /* ANSWERING */
 	struct event timer;
 	void (*ready)(void *arg);
 	void *arg;
 };
 
-/* Whoever waits for it is told, once. */
+/* Call the `ready` that is set, once. */
 void straggle_call_ready(struct straggle *st);
 void straggle_wait_for(struct straggle *st, void (*ready)(void *arg), void *arg);
-/* The client is read, or is not and is gone when the kernel says so. */
+/* Read the client; or do not, and be told only when it hangs up. */
 void straggle_read_client(struct session *s, bool read);
 
 void straggle_free(struct straggle *st); /* accepts NULL */
@@ -58,9 +59,9 @@ void straggle_free(struct straggle *st); /* accepts NULL */
 /* What the server says has been followed: what comes next may be done. */
 void straggle_on_answer(struct session *s, bool is_ready);
 
-/* What the server has said is all, or its time is over: the client hears what became of it. */
+/* The server has said all, or has had its time: tell the client what became of its transaction. */
 void straggle_finish(struct straggle *st);
-/* The freeze is over, and nobody has said what became of it. */
+/* The freeze is over, and the migration has not said what became of the transaction. */
 void straggle_release(struct straggle *st);
 
 /* ---- straggle_client.c ---- */
@@ -69,12 +70,13 @@ void straggle_release(struct straggle *st);
 void straggle_on_client(struct session *s);
 void straggle_on_client_drained(struct session *s);
 /* Give up the server connection. */
-void straggle_leave_server(struct straggle *st);
-/* What the client says next goes to another server, from the first byte of a message on. */
+void straggle_drop_server(struct straggle *st);
+/* Follow the client's requests anew, from a message boundary on, as another server will get
+ * them. */
 void straggle_restart(struct straggle *st);
-/* The server is not asked any more: what the client awaits is answered, and what it says next. */
+/* Answer what the client awaits, and what it says next, without the server. */
 void straggle_answer(struct straggle *st);
-/* Nothing of the client's is open any more. */
-void straggle_be_done(struct straggle *st);
+/* The session has no request or transaction open: it goes on, or is told to reconnect. */
+void straggle_end(struct straggle *st);
 
 #endif

@@ -53,7 +53,7 @@ may_pass(const struct config *c, struct slice user)
 	return may;
 }
 
-/* A region or a node; -1 in *node: any of the region. */
+/* Finds a region or a node; *node is -1 for any node of the region. */
 static bool
 find_place(const struct topology *t, struct slice place, struct authority *out)
 {
@@ -82,7 +82,8 @@ check(const struct session *s, struct slice user, struct slice place, struct err
 	return 0;
 }
 
-/* From now on it has asked for the database alone. False: there is no room to say so. */
+/* Change the startup packet to one that asks for the database alone. False: there is no room for
+ * that. */
 static bool
 rename_database(struct login *l, const struct startup *st, struct slice database)
 {
@@ -123,7 +124,7 @@ subscriber_begin(struct session *s)
 	return true;
 }
 
-/* Those first that are known to be what is wanted. */
+/* Add the nodes whose role is known to fit (`known`), or those whose role is not known. */
 static void
 add_nodes(const struct topology *t, const struct authority *a, bool known, struct route *out)
 {

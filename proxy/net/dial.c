@@ -14,7 +14,7 @@
 #include "proxy/net/sock.h"
 #include "proxy/net/tlsctx.h"
 
-/* A new socket takes so much at once. */
+/* This much fits into the send buffer of a new socket. */
 #define FIRST_MAX 1024
 
 static enum dial_step connected(struct dial *d);
@@ -34,7 +34,7 @@ failed_errno(struct dial *d, int error)
 	return failed(d, strerror_r(error, text, sizeof(text)));
 }
 
-/* Errors of connect() that say something of this host, not of the other. */
+/* Errors of connect() that are this host's fault, not the other's. */
 static bool
 is_ours(int error)
 {
@@ -42,7 +42,7 @@ is_ours(int error)
 	       error == EADDRNOTAVAIL;
 }
 
-/* Open the next address; *done where it is connected already. -1: errno. */
+/* Open the next address; *done: it is connected already. -1: see errno. */
 static HOT int
 open_next(struct dial *d, bool *done)
 {
@@ -129,7 +129,8 @@ dial_other_way(const struct dial *d, enum dial_way *way)
 	       mode == (d->use_tls ? SSLMODE_PREFER : SSLMODE_ALLOW);
 }
 
-/* The node remembers what the leg to it is, without a write where it is as it was. */
+/* Remember at the node which TLS it uses; written only where that has changed, since all workers
+ * read it. */
 static HOT enum dial_step
 ready(struct dial *d)
 {
@@ -187,7 +188,7 @@ start_tls(struct dial *d)
 	return dial_on_event(d, EV_READ);
 }
 
-/* One byte and no more: what follows it belongs to TLS. */
+/* Read one byte and no more: what follows belongs to TLS (INV-7). */
 static enum dial_step
 on_ssl_answer(struct dial *d)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The system calls of a session's sockets. Those of libc are points of cancellation: in a process
- * with threads each of them does two locked instructions, and nobody cancels a thread of ours. And
- * they lie pages apart: a new session would need each of these. Sanitizers look at what libc's do,
- * and have them.
+ * The system calls on a session's sockets. Those of libc are cancellation points: in a process with
+ * threads each costs two locked instructions, and this process cancels no thread. They also lie on
+ * several pages, all of which a new session would touch. Sanitizers check libc's functions, so a
+ * sanitizer build uses those.
  */
 #ifndef PROXY_NET_RAWIO_H
 #define PROXY_NET_RAWIO_H
@@ -28,7 +28,7 @@ raw_send(int fd, const void *from, size_t n)
 	return syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL, NULL, 0);
 }
 
-/* More is to come, or the end: it waits for that. */
+/* More bytes, or the end of the stream, will follow: the kernel may wait for them. */
 static inline ssize_t
 raw_send_more(int fd, const void *from, size_t n)
 {

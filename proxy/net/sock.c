@@ -47,7 +47,7 @@ sock_tune(int fd, const struct conf_main *conf)
 		set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, conf->tcp_keepintvl);
 }
 
-/* As a socket has it that nobody has tuned. */
+/* The value that a socket has by default. */
 static int
 untuned(int fd, int level, int option)
 {
@@ -88,8 +88,8 @@ close_keep_errno(int fd)
 	return -1;
 }
 
-/* Whether it is connected by now: asked again, connect() tells. So does send(), of what is to be
- * said first anyway. */
+/* Whether it is connected by now: connect() tells when it is called again, and so does send() of
+ * what has to be sent first anyway. */
 static bool
 is_connected(int fd, const struct sockaddr *sa, socklen_t len, struct slice first)
 {
@@ -99,13 +99,12 @@ is_connected(int fd, const struct sockaddr *sa, socklen_t len, struct slice firs
 		return raw_connect(fd, sa, len) == 0;
 	n = raw_send(fd, first.p, first.n);
 	if (n >= 0 && (size_t)n < first.n)
-		errno = EPIPE; /* never: it cannot be said again */
+		errno = EPIPE; /* unreachable: the bytes could not be sent a second time */
 	return n == (ssize_t)first.n;
 }
 
-/* To a server on this host the handshake is over by the time that connect() returns, though it says
- * "in progress" to whoever does not block. Elsewhere it still is (EALREADY, EAGAIN).
- */
+/* For a server on this host the handshake is over when connect() returns, although a non-blocking
+ * connect() reports "in progress". For others it still goes on (EALREADY, EAGAIN). */
 static HOT int
 begin_connect(int fd, const struct sockaddr *sa, socklen_t len, struct slice first, bool *done)
 {
@@ -127,7 +126,7 @@ sock_connect(const struct addr *to, const struct conf_main *conf, struct slice f
 	if (fd < 0)
 		return -1;
 	sock_tune(fd, conf);
-	/* the last segment of the handshake waits for our first words, and goes with them */
+	/* the last segment of the handshake waits for our first bytes, and goes with them */
 	set_int(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
 	return begin_connect(fd, (struct sockaddr *)&sa, len, first, done);
 }
@@ -225,7 +224,7 @@ sock_listen(const struct addr *at, const struct conf_main *conf, struct err *e)
 	return close_keep_errno(fd);
 }
 
-/* Whether somebody accepts connections on this path. */
+/* Whether a process accepts connections on this path. */
 static bool
 is_alive(const char *path)
 {

@@ -30,9 +30,9 @@ stream_init(struct stream *st, struct event_base *base, int take_fd, event_callb
 	event_assign(&st->ev, base, take_fd, EV_PERSIST, fn, arg);
 }
 
-/* SSL_get_error() takes whatever stands in the thread's queue of errors for the reason. Nearly
- * always nothing does, and to look costs less than a tenth of what emptying it does, twice per
- * query. */
+/* SSL_get_error() takes whatever is in the thread's queue of errors for the reason, so the queue is
+ * emptied first. It is nearly always empty, and looking costs less than a tenth of emptying it,
+ * twice for each query. */
 static void
 forget_errors(void)
 {
@@ -40,7 +40,7 @@ forget_errors(void)
 		ERR_clear_error();
 }
 
-/* close_notify, where it can be said without waiting and has not been said. */
+/* Send close_notify, unless it was sent or would have to wait. */
 static void
 say_close_notify(struct stream *st, SSL *ssl)
 {
@@ -51,7 +51,7 @@ say_close_notify(struct stream *st, SSL *ssl)
 	forget_errors();
 }
 
-/* We have said all: each layer says so, from the uppermost to the lowest. */
+/* Nothing more will be sent: each layer tells its peer, from the uppermost to the lowest. */
 static HOT void
 say_close(struct stream *st)
 {
@@ -97,7 +97,7 @@ stream_keep_at_most(struct stream *st, size_t n)
 		st->out->bytes.cap = (size_t)1 << bits;
 }
 
-/* Keep them for later; -1: they are too many. */
+/* Keep the bytes for later; -1: they are too many. */
 static int
 keep(struct stream *st, const char *p, size_t n)
 {
@@ -148,8 +148,8 @@ stream_is_open(const struct stream *st)
 	return st->fd >= 0;
 }
 
-/* An event that is taken out forgets that it was to be called again: this is said anew whenever
- * reading begins to be waited for. */
+/* An event that is deleted forgets that it was activated: therefore this is called again whenever
+ * the stream begins to wait for reading. */
 HOT void
 stream_announce(struct stream *st)
 {
@@ -172,14 +172,15 @@ stream_want(struct stream *st, short interest)
 
 	if (st->interest == interest || st->fd < 0)
 		return;
-	/* an event's kind is fixed while it is added: take it out, change it, put it back */
+	/* the kind of an event cannot be changed while it is added */
 	if (st->interest != 0)
 		event_del(ev);
 	st->interest = interest;
 	if (interest == 0)
 		return;
-	/* libevent tells of a reset connection as of bytes and of room: whoever waits for its end
-	 * alone would never hear of it, and the loop would turn for ever. Room, once, will do. */
+	/* libevent reports a reset connection as readable and writable: a stream that waits only
+	 * for the end would never be called, and the loop would spin. Waiting for EV_WRITE once
+	 * reports it. */
 	if (interest == EV_CLOSED)
 		interest |= EV_WRITE | EV_ET;
 	event_assign(ev, event_get_base(ev), st->fd, (short)(interest | EV_PERSIST),
@@ -215,7 +216,7 @@ stream_raw_recv(struct stream *st, char *to, size_t size)
 	return socket_recv(st, to, size);
 }
 
-/* What an SSL_read() that returned `r`, nothing read, means. */
+/* What it means that SSL_read() has returned `r` and no bytes. */
 static int
 tls_result(struct stream *st, SSL *ssl, bool *unread, int r)
 {
@@ -224,7 +225,8 @@ tls_result(struct stream *st, SSL *ssl, bool *unread, int r)
 		*unread = false;
 		return STREAM_AGAIN;
 	case SSL_ERROR_WANT_WRITE:
-		/* an answer of OpenSSL's own; when it can go, stream_flush() has us read again */
+		/* OpenSSL has an answer of its own to send; when it was sent, stream_flush() has us
+		 * read again */
 		*unread = false;
 		stream_want(st, st->interest | EV_WRITE);
 		*unread = true;
@@ -254,7 +256,8 @@ stream_tls_recv(struct stream *st, SSL *ssl, bool *unread, char *to, size_t size
 			r = tls_result(st, ssl, unread, n);
 			if (total == 0 || r == STREAM_AGAIN)
 				return total > 0 ? (ssize_t)total : r;
-			/* the end, which the socket has no more: unread, it comes next */
+			/* the end of file was taken from the socket: it is reported by the next
+			 * call */
 			break;
 		}
 		total += (size_t)n;
@@ -291,7 +294,7 @@ stream_peek(struct stream *st, char *first)
 
 /* ---- sending ---- */
 
-/* What a call has returned, in our words. */
+/* The result of a system call as one of ours. */
 static HOT_INLINE ssize_t
 taken(ssize_t r)
 {
@@ -334,7 +337,7 @@ stream_tls_send(struct stream *st, SSL *ssl, const char *p, size_t n)
 	return (ssize_t)total;
 }
 
-/* Hand bytes to the layers: how many they took (0: none now), or STREAM_FAILED. */
+/* Give bytes to the layers. Returns how many they took (0: none now), or STREAM_FAILED. */
 static HOT_INLINE ssize_t
 push(struct stream *st, const char *p, size_t n)
 {
@@ -355,7 +358,7 @@ stream_flush(struct stream *st)
 			return -1;
 		if (n == 0)
 			break;
-		/* the rest stays where it is: it may be long, and taken in small pieces */
+		/* the rest stays where it is: it may be long, and be taken in small pieces */
 		st->out->gone += (size_t)n;
 		if (stream_unsent(st) == 0) {
 			buf_fini(&st->out->bytes);
@@ -452,7 +455,7 @@ stream_handshake(struct stream *st)
 	forget_errors();
 	r = SSL_do_handshake(st->ssl);
 	if (r == 1) {
-		/* what came with the peer's last message */
+		/* bytes that came with the peer's last message */
 		st->unread = SSL_has_pending(st->ssl);
 		stream_want(st, EV_READ);
 		stream_announce(st);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * A stream: one connected socket on one event loop, in layers: the socket, TLS, a WebSocket, and
- * TLS inside that; each of the three may be there or not. It owns the descriptor, the layers and
- * one persistent libevent event; it owns no buffer while idle. Bytes that the peer would not take
- * are kept in `out` and go first next time. Reading is into the caller's memory.
+ * TLS inside that; each of the last three is optional. It owns the descriptor, the layers and one
+ * persistent libevent event; it owns no buffer while idle (INV-1). Bytes that the peer does not
+ * take are kept in `out` and go first next time (INV-3).
  *
- * The event's callback is the owner's own function: what is read is dispatched by the owner's
- * state, not by the stream.
+ * Reading is into the caller's memory. The event's callback is the owner's function: the owner's
+ * state decides what is done with what is read.
  */
 #ifndef PROXY_NET_STREAM_H
 #define PROXY_NET_STREAM_H
@@ -26,70 +26,71 @@ struct tls_local;
 /* What the peer has not taken yet. */
 struct stream_out {
 	struct buf bytes;
-	size_t gone; /* of them: it has, by now */
+	size_t gone; /* bytes of it that the peer has taken */
 };
 
 struct stream {
 	struct event ev;
-	struct ssl_st *ssl;     /* the uppermost layer; NULL: it is not TLS */
-	struct websocket *ws;   /* below it, or NULL; holds the TLS that is below itself */
+	struct ssl_st *ssl;     /* the uppermost layer; NULL: that is not TLS */
+	struct websocket *ws;   /* the layer below, or NULL; it owns the TLS below itself */
 	struct stream_out *out; /* NULL: nothing */
 	int fd;                 /* -1: closed */
 	short interest;         /* EV_READ, EV_WRITE, or 0 */
-	bool unread; /* what no descriptor will announce may be there: bytes, or the end */
-	uint8_t
-	    out_bits; /* of `out`: never more than 2 to the power of this; 0: no limit of ours */
+	/* bytes, or the end, may be there that no event of the descriptor will announce */
+	bool unread;
+	uint8_t out_bits; /* `out` holds at most 2 to the power of this; 0: no limit */
 };
 
-/* Results of stream_recv() and stream_handshake() below zero. */
+/* Negative results of stream_recv() and stream_handshake(). */
 enum { STREAM_AGAIN = -1, STREAM_FAILED = -2 };
 
-/* Takes the descriptor; waits for nothing yet. */
+/* Takes the descriptor; waits for no event yet. */
 void stream_init(struct stream *st, struct event_base *base, int take_fd, event_callback_fn fn,
 		 void *arg);
-/* Close everything (TLS says close_notify where it can without waiting). Idempotent. */
+/* Close everything (TLS sends close_notify if it need not wait). Idempotent. */
 void stream_fini(struct stream *st);
-/* Hand the connection, with what it has not sent yet, to another owner; it waits for nothing then,
+/* Give the connection, with what was not sent yet, to another owner. It waits for no event then,
  * and `from` is closed. */
 void stream_move(struct stream *from, struct stream *to, event_callback_fn fn, void *arg);
 bool stream_is_open(const struct stream *st);
-/* We have said all: each layer's word for it and the end of the stream. What the peer sends can be
- * read. To be called again when that was blocked. */
+/* Nothing more will be sent: sends the end of each layer and of the stream. What the peer sends can
+ * still be read. To be called again when it was blocked. */
 void stream_end(struct stream *st);
 
-/* Wait for exactly this: EV_READ, EV_WRITE, both, or 0. One epoll_ctl where it differs, else none.
- * EV_CLOSED alone: the callback is called with EV_CLOSED, or with EV_WRITE, which means nothing
- * but that stream_has_failed() is to be asked. */
+/* Wait for exactly these events: EV_READ, EV_WRITE, both, or 0. Costs an epoll_ctl only where they
+ * differ. EV_CLOSED alone: the callback gets EV_CLOSED, or EV_WRITE, which only means that
+ * stream_has_failed() should be asked. */
 void stream_want(struct stream *st, short interest);
-/* Where it is waited for bytes and some are here that the socket does not tell of, the callback is
- * called. Whoever was called and has not received says this, where it is not going to say
- * stream_want() of EV_READ anew. */
+/* If the stream waits for EV_READ and holds bytes that the socket will not report, have the
+ * callback called. An owner that was called and has received nothing calls this, unless it calls
+ * stream_want() with EV_READ anew. */
 void stream_announce(struct stream *st);
-/* The last read may have left some that the socket does not tell of (a low-water mark): they are
- * announced until somebody receives, or until it tells of each again (false). Not where there is
+/* With a low-water mark the last read may have left bytes that the socket does not report: they are
+ * announced until they are received, or until the socket reports every byte again (false). Not for
  * TLS or a WebSocket. */
 void stream_expect_more(struct stream *st, bool more);
-/* The connection was reset. */
+/* Whether the connection was reset. */
 bool stream_has_failed(const struct stream *st);
 
-/* At most `size` bytes: how many, 0 at the end of file, STREAM_AGAIN, STREAM_FAILED. With TLS,
- * records are gathered until `size` is full or the socket is dry. What a layer holds beyond that,
- * bytes or the end of file, is announced as the kernel does it: by a call with EV_READ, after the
- * others of the loop, while that is waited for. So nobody need call this in a loop, and nobody may.
- */
+/* Receive at most `size` bytes. Returns how many, 0 at the end of file, STREAM_AGAIN, or
+ * STREAM_FAILED. With TLS, records are gathered until `size` is full or the socket is empty. What a
+ * layer still holds, bytes or the end of file, is announced like the kernel's: the callback gets
+ * EV_READ, after other events of the loop, while the stream waits for it. So it need not, and must
+ * not, be called in a loop. */
 ssize_t stream_recv(struct stream *st, char *to, size_t size);
-/* The next byte, which stays where it is; not where the uppermost layer is TLS. False: none now. */
+/* The next byte, which stays where it is; not where the uppermost layer is TLS. False: there is
+ * none now. */
 bool stream_peek(struct stream *st, char *first);
-/* What is kept for the peer may grow to n bytes, or to the next power of two. */
+/* Let `out` grow to n bytes, or to the next power of two. */
 void stream_keep_at_most(struct stream *st, size_t n);
-/* Send as much as the peer takes of out + p; what remains is kept in `out`. Returns -1 where the
- * connection failed or more would have to be kept than may be (stream_is_overfull()). EV_WRITE is
- * waited for while there is something in `out`. */
+/* Send as much as the peer takes of out + p; the rest is kept in `out`. -1: the connection failed,
+ * or more would have to be kept than is allowed (stream_is_overfull()). While `out` is not empty,
+ * the stream waits for EV_WRITE. */
 int stream_send(struct stream *st, const char *p, size_t n);
-/* The same for the last that is said: the caller closes the stream now, and the end of a plain one
- * goes with it, in one segment. */
+/* The same for the last bytes: the caller closes the stream next, and the end of a plain stream
+ * goes in the same segment. */
 int stream_send_last(struct stream *st, const char *p, size_t n);
-/* Send what is kept; to be called on EV_WRITE. -1 where the connection failed. */
+/* Send what is kept; to be called on EV_WRITE. -1: the connection failed. */
 int stream_flush(struct stream *st);
 /* How many bytes are kept. */
 static inline size_t
@@ -98,7 +99,7 @@ stream_unsent(const struct stream *st)
 	return st->out != NULL ? st->out->bytes.n - st->out->gone : 0;
 }
 
-/* The peer will not hear them: forget them. */
+/* Drop what is kept, since the peer will not get it. */
 void stream_drop_unsent(struct stream *st);
 
 static inline bool
@@ -107,30 +108,30 @@ stream_is_overfull(const struct stream *st)
 	return st->out != NULL && st->out->bytes.failed;
 }
 
-/* True where bytes are kept that the peer has not taken. */
+/* Whether bytes are kept that the peer has not taken. */
 static inline bool
 stream_is_blocked(const struct stream *st)
 {
 	return stream_unsent(st) > 0 || (st->ws != NULL && websocket_is_blocked(st->ws));
 }
 
-/* The handshake of a WebSocket is over: from now on what is sent and received are frames, over the
- * TLS that there was, which is no longer `ssl`. `behind`: what came behind the handshake and was
- * read already. -1 where the peer has not taken all that was said before, and on memory. */
+/* The handshake of a WebSocket is over: from now on frames are sent and received, over the TLS
+ * there was, which is no longer `ssl`. `behind`: what was read behind the handshake. -1: the peer
+ * has not taken all that was sent before, or there is no memory. */
 int stream_start_websocket(struct stream *st, struct slice behind);
-/* Any layer is TLS. */
+/* Whether any layer is TLS. */
 bool stream_is_encrypted(const struct stream *st);
 
-/* Make the TLS object over what is there; `local` is the thread's. -1 on memory. */
+/* Make the TLS object over the other layers; `local` is the thread's. -1: no memory. */
 int stream_start_tls(struct stream *st, struct ssl_ctx_st *ctx, struct tls_local *local,
 		     bool server);
-/* Go on with the handshake: 1 done, STREAM_AGAIN (interest is set), STREAM_FAILED. */
+/* Continue the handshake: 1 done, STREAM_AGAIN (it waits for the event it needs), STREAM_FAILED. */
 int stream_handshake(struct stream *st);
-/* "TLSv1.3" or "", and "TLS_AES_256_GCM_SHA384" or "" (no handshake yet): the innermost. The texts
- * are OpenSSL's constants and stay valid when the stream has gone. */
+/* "TLSv1.3" and "TLS_AES_256_GCM_SHA384" of the innermost TLS; "" before the handshake. The texts
+ * are OpenSSL's constants and stay valid after the stream. */
 const char *stream_tls_version(const struct stream *st);
 const char *stream_tls_cipher(const struct stream *st);
-/* Smoothed round trip as the kernel knows it (TCP_INFO), microseconds; -1 unknown. */
+/* The kernel's smoothed round-trip time (TCP_INFO) in microseconds; -1: not known. */
 int64_t stream_rtt_us(const struct stream *st);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the layers of a stream do for each other; for proxy/net alone.
+ * What the layers of a stream call of each other; for proxy/net only.
  */
 #ifndef PROXY_NET_STREAM_INT_H
 #define PROXY_NET_STREAM_INT_H
@@ -9,10 +9,11 @@
 
 #include "proxy/net/stream.h"
 
-/* The socket itself: as stream_recv(); bytes taken (0: none now) or STREAM_FAILED. */
+/* The socket itself. Receives as stream_recv(); sends and returns the bytes taken (0: none now), or
+ * STREAM_FAILED. */
 ssize_t stream_raw_recv(struct stream *st, char *to, size_t size);
 ssize_t stream_raw_send(struct stream *st, struct iovec *iov, int n);
-/* A TLS object of the stream, the inner or the outer one; *unread is its. */
+/* Receives from the inner or the outer TLS object of the stream; *unread belongs to that object. */
 ssize_t stream_tls_recv(struct stream *st, struct ssl_st *ssl, bool *unread, char *to, size_t size);
 ssize_t stream_tls_send(struct stream *st, struct ssl_st *ssl, const char *p, size_t n);
 

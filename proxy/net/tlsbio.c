@@ -14,17 +14,17 @@
 #include "proxy/net/rawio.h"
 #include "proxy/net/stream.h"
 
-/* Two records and what a third one has in front. */
+/* Two records and the header of a third. */
 #define CHATTER_MAX (40 * 1024)
 
-/* What a BIO has to do. */
+/* What the BIO is working on. */
 struct task {
 	BIO_METHOD *method;
-	struct stream *st; /* whose turn it is */
-	long left;         /* so much may be read before something comes of it */
+	struct stream *st; /* the stream that is served now */
+	long left;         /* bytes that may still be read before SSL_read() must return some */
 };
 
-/* False: SSL_read() is not going to end on its own account. */
+/* False: SSL_read() would not end by itself. */
 static bool
 may_read(BIO *bio)
 {
@@ -93,7 +93,7 @@ websocket_write(BIO *bio, const char *p, int n)
 	return w <= 0 ? -1 : (int)w;
 }
 
-/* There is nothing to flush, and nothing else that OpenSSL asks for matters. */
+/* Nothing needs flushing, and no other request of OpenSSL's matters here. */
 static long
 bio_ctrl(BIO *bio, int command, long argument, void *pointer)
 {

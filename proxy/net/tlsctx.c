@@ -25,16 +25,17 @@
 struct tlsset {
 	struct refcount refs;
 	SSL_CTX **listeners, **regions;
-	uint64_t *terms; /* of the regions */
+	uint64_t *terms; /* of each region */
 	size_t nlisteners, nregions;
-	SSL_CTX *peers; /* towards the other proxies, or NULL */
+	SSL_CTX *peers; /* for connections to the other proxies, or NULL */
 };
 
-/* A node's ticket, and the context under whose rules its certificate was checked: resuming checks
- * nothing again, so that a ticket must not outlive a reload that may have made them stricter. */
+/* A node's session ticket, and the context under whose rules its certificate was checked. Resuming
+ * checks nothing again, so a ticket must not outlive a reload that may have made the rules
+ * stricter. */
 struct ticket {
 	SSL_SESSION *session;
-	SSL_CTX *ctx; /* one reference, so that its address stays its own */
+	SSL_CTX *ctx; /* one reference, so that no other context gets its address */
 };
 
 struct tls_local {
@@ -43,7 +44,7 @@ struct tls_local {
 	uint32_t n;
 };
 
-/* Protocols as ALPN lists them, the one we like best first. */
+/* Protocol names in ALPN's format, the preferred one first. */
 static const unsigned char alpn_postgresql[] = "\012postgresql";
 static const unsigned char alpn_with_http[] = "\012postgresql\010http/1.1";
 #define CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -85,12 +86,12 @@ new_context(const SSL_METHOD *method)
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 				     SSL_OP_CIPHER_SERVER_PREFERENCE);
-	/* memory goes back when idle; a short write is no error; one read(2) per burst */
+	/* free buffers when idle; allow short writes; read a burst with one read(2) */
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
-	/* AES-128 first: as safe, faster, and its SHA-256 state is half the size, which each idle
-	 * session keeps twice */
+	/* AES-128 first: it is as safe, faster, and its SHA-256 state, which each idle session
+	 * holds twice, has half the size */
 	(void)SSL_CTX_set_ciphersuites(ctx, CIPHERSUITES);
 	return ctx;
 }
@@ -140,10 +141,10 @@ listener_context(const struct conf_listener *l, struct err *e)
 			goto failed;
 		}
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-		/* whom a certificate may be of: clients with several choose by that */
+		/* clients with several certificates choose by these names */
 		SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(l->tls_ca_file));
 	}
-	/* stateless tickets only: nothing to share, nothing to lock */
+	/* only stateless tickets: workers share no cache and need no lock */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(ctx, context_id, sizeof(context_id) - 1);
 	SSL_CTX_set_num_tickets(ctx, 1);
@@ -155,7 +156,7 @@ failed:
 	return NULL;
 }
 
-/* The node's ticket, kept by the worker that owns the connection. */
+/* Where the node's ticket is kept, at the worker that owns the connection. */
 struct ticket_home {
 	struct tls_local *local;
 	uint32_t node_id;
@@ -177,7 +178,7 @@ home_index(void)
 {
 	static _Atomic int index = -1;
 
-	/* called first while there is one thread (tlsset_build) */
+	/* tlsset_build() calls this first, while there is one thread */
 	if (index < 0)
 		index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_home);
 	return index;
@@ -212,7 +213,7 @@ keep_ticket(SSL *ssl, SSL_SESSION *session)
 	if (SSL_CTX_up_ref(ctx) != 1)
 		return 0;
 	t->v[home->node_id] = (struct ticket){ session, ctx };
-	return 1; /* the reference is ours now */
+	return 1; /* we keep the reference */
 }
 
 static SSL_CTX *
@@ -246,7 +247,7 @@ failed:
 	return NULL;
 }
 
-/* A file that cannot be read has been refused before, or is not used. */
+/* A file that cannot be read was refused before, or is not used. */
 static void
 digest_file(EVP_MD_CTX *md, const char *name)
 {
@@ -281,8 +282,8 @@ region_terms(const struct conf_region *r)
 	return terms;
 }
 
-/* Peers prove themselves by the fleet's keys, whatever certificate they show: TLS hides who is
- * cancelled, and no more. */
+/* Peers prove themselves by the fleet's keys, whatever their certificates are: TLS only hides which
+ * session is cancelled. */
 static const struct conf_region peers_tls = { .sslmode = SSLMODE_PREFER };
 
 struct tlsset *
@@ -486,8 +487,8 @@ tls_same_certificate(const struct ssl_st *client, const struct ssl_st *server)
 	return ours != NULL && theirs != NULL && X509_cmp(ours, theirs) == 0;
 }
 
-/* The hash that the certificate's own signature uses, and SHA-256 in place of MD5 and SHA-1 (RFC
- * 5929 section 4.1). */
+/* The hash of the certificate's own signature, with SHA-256 in place of MD5 and SHA-1 (RFC 5929
+ * section 4.1). */
 static const EVP_MD *
 signature_hash(X509 *cert)
 {

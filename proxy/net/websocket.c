@@ -11,28 +11,29 @@
 #include "base/mem.h"
 #include "proxy/net/stream_int.h"
 
-#define RECORD_MAX    16384 /* payload of a TLS record, RFC 8446 section 5.1 */
-#define FRONT_CAP     512   /* of `front`: two control frames and a header fit */
+#define RECORD_MAX    16384 /* of the payload of a TLS record, RFC 8446 section 5.1 */
+#define FRONT_CAP     512   /* for `front`: two control frames and a header fit */
 #define PEEK_SIZE     1024
-#define TICKS_SILENT  4  /* of our side: time to say something */
-#define TICKS_WAITING 12 /* for an answer */
+#define TICKS_SILENT  4  /* we have sent nothing for this long: send a Ping */
+#define TICKS_WAITING 12 /* the peer has not answered for this long: it is gone */
 
 struct websocket {
 	struct ws_in in;
-	struct ssl_st *ssl;   /* below: the connection's own TLS, or NULL */
-	struct ws_ping *pong; /* to be sent back; of several the last, RFC 6455 section 5.5.3 */
-	struct buf early;     /* payload that was read before it was asked for */
-	struct buf front;     /* what goes before any payload: control frames, a header */
-	uint64_t left;        /* payload of the frame that has been begun, still to be sent */
-	const char *fault;    /* of the peer's frames, or NULL */
+	struct ssl_st *ssl;   /* the connection's own TLS below, or NULL */
+	struct ws_ping *pong; /* to be answered; only the last of several, RFC 6455 section 5.5.3 */
+	struct buf early;     /* payload that was read before the session asked for it */
+	struct buf front;     /* bytes that go before any payload: control frames, a header */
+	uint64_t left;        /* payload of the frame that was begun, still to be sent */
+	const char *fault;    /* what is wrong with the peer's frames, or NULL */
 	uint16_t code;        /* to close with */
-	uint8_t silent;       /* ticks since we said something */
-	uint8_t waiting;      /* ticks since a Ping, and nothing came */
-	bool unread;          /* the TLS below may hold what no descriptor will announce */
-	bool closing;         /* we have nothing more to say … */
-	bool close_said;      /* … and have said so */
-	bool said, heard;     /* since the last tick */
-	bool asked;           /* by a Ping, and nothing came since */
+	uint8_t silent;       /* ticks since we sent something */
+	uint8_t waiting;      /* ticks since a Ping without an answer */
+	/* the TLS below may hold bytes that no event of the descriptor will announce */
+	bool unread;
+	bool closing;     /* nothing more will be sent … */
+	bool close_said;  /* … and Close was sent */
+	bool said, heard; /* something was sent, received, since the last tick */
+	bool asked;       /* a Ping was sent, and nothing came since */
 };
 
 struct websocket *
@@ -75,7 +76,7 @@ websocket_is_unread(const struct websocket *ws)
 bool
 websocket_is_blocked(const struct websocket *ws)
 {
-	/* in a frame, the rest of its header goes with its payload */
+	/* inside a frame, the rest of its header goes with its payload */
 	return ws->front.n > 0 && ws->left == 0;
 }
 
@@ -100,8 +101,8 @@ websocket_set_code(struct stream *st, enum ws_code code)
 
 /* ---- sending ---- */
 
-/* What goes first and the payload behind it, in one record: a header alone in one would cost the
- * peer a turn, and both of us another 22 bytes. */
+/* Send `front` and the payload behind it in one record: a header in a record of its own would wake
+ * the peer once more, and cost both sides another 22 bytes. */
 static ssize_t
 send_records(struct stream *st, struct slice front, const char *p, size_t n)
 {
@@ -144,7 +145,7 @@ put_control(struct websocket *ws, enum ws_opcode opcode, const char *p, size_t n
 	buf_put(&ws->front, p, n);
 }
 
-/* Between two frames: put what is due where it is sent. */
+/* Between two frames: put the control frames that are due before the next payload. */
 static void
 put_due(struct websocket *ws)
 {
@@ -184,7 +185,7 @@ websocket_flush(struct stream *st)
 	}
 }
 
-/* The same from where a failure is found by whoever sends or receives next. */
+/* The same where a failure is left for the next call of send or receive to find. */
 static void
 say_due(struct stream *st)
 {
@@ -245,7 +246,8 @@ take_control(struct websocket *ws, const struct ws_took *t)
 		ws->code = (uint16_t)(t->code == WS_CODE_NONE ? WS_CODE_NORMAL : t->code);
 }
 
-/* Payload of framed bytes, which may lie in the same memory: how much. Answers what asks for it. */
+/* Take the payload out of framed bytes, which may lie in the same memory; returns its length.
+ * Control frames are noted for an answer. */
 static size_t
 unframe(struct stream *st, char *to, const char *from, size_t n)
 {
@@ -347,7 +349,7 @@ websocket_tick(struct stream *st)
 		return 0;
 	if (ws->heard)
 		ws->asked = false;
-	/* who does not take what we send cannot have seen that we ask */
+	/* a peer that does not take what we send cannot have seen the Ping */
 	ws->waiting = ws->asked && !stream_is_blocked(st) ? (uint8_t)(ws->waiting + 1) : 0;
 	ws->silent = ws->said ? 0 : (uint8_t)(ws->silent + 1);
 	ws->said = ws->heard = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The control thread: signals, reload, probing, what the operator said (drains, overrides), and the
- * publication of a new world after each change. Everyone else reaches it by request.
+ * The control thread: signals, reload, probing, what the operator has ordered (drains, overrides),
+ * and the publication of a new world after each change. All other threads reach it by requests.
  */
 #ifndef PROXY_PROCESS_CONTROL_H
 #define PROXY_PROCESS_CONTROL_H
@@ -19,22 +19,25 @@ struct worker;
 struct world;
 
 enum control_verb {
-	CONTROL_DRAIN, /* region or node; deadline_us: then sessions still there are ended */
+	/* subject: a region or node; deadline_us: sessions still there by then are ended */
+	CONTROL_DRAIN,
 	CONTROL_UNDRAIN,
-	CONTROL_OVERRIDE,       /* kind, subject, region, deadline_us: how long, 0 for ever */
+	/* kind, subject, region, deadline_us: how long, 0: without an end */
+	CONTROL_OVERRIDE,
 	CONTROL_OVERRIDE_CLEAR, /* kind, subject; subject "" clears every override */
 	CONTROL_SET,            /* subject = option, value */
 	CONTROL_RELOAD,
 	CONTROL_PROBE, /* probe every node now; answered when all have answered or failed */
-	CONTROL_PAUSE, /* subject = database, region, "" for all; deadline_us: until when it must be
-			  through, 0: none; answered when nothing is under way there */
-	CONTROL_RESUME,     /* the same; both "": whatever is paused */
-	CONTROL_PAUSE_LEFT, /* sender_id: whoever waited for that PAUSE has gone */
+	/* subject = database, region, "" for all; deadline_us: by when it must be in force, 0:
+	 * none; answered when no transaction is open there */
+	CONTROL_PAUSE,
+	CONTROL_RESUME,     /* the same; both "": all that is paused */
+	CONTROL_PAUSE_LEFT, /* sender_id: the console that waited for that PAUSE has gone */
 	CONTROL_SHUTDOWN,   /* wait: let sessions finish; else end them */
 };
 
-/* A request of the console. Filled in by the sender, posted with control_request(), and handed back
- * to `reply` on the sender's worker with `failed`/`err` or `tag` set; the sender frees it then. */
+/* A request of the console. Filled in by the sender, posted with control_request(), and given back
+ * to `reply` on the sender's worker with `failed`/`err` or `tag` set; the sender then frees it. */
 struct control_request {
 	struct letter letter; /* first */
 	enum control_verb verb;
@@ -48,19 +51,19 @@ struct control_request {
 
 	struct worker *from;
 	letter_fn reply;
-	void *sender; /* whatever the sender wants to find again */
+	void *sender; /* for the sender's use */
 	uint64_t sender_id;
 
 	bool failed;
 	struct err err;
-	struct err notice; /* of one that has not failed: what there is to say; msg "": nothing */
+	struct err notice; /* of a request that has not failed: a message; msg "": there is none */
 	char tag[128];     /* command tag, e.g. "DRAIN" */
 };
 
-/* What a login taught for free (ParameterStatus): 1 yes, 0 no, -1 not said. */
+/* What a login has reported of the node (ParameterStatus): 1 yes, 0 no, -1 not reported. */
 struct control_lesson {
 	int8_t in_hot_standby;
-	int server_version; /* server_version_num, 0 not said */
+	int server_version; /* server_version_num, 0: not reported */
 	enum node_kind kind;
 };
 
@@ -107,14 +110,14 @@ control_learned(struct control *c, uint32_t node_id, const struct control_lesson
 	control_ops.learned(c, node_id, lesson);
 }
 
-/* Any thread: a drain is over at this worker. */
+/* Any thread: this worker's drain is over. */
 static inline void
 control_worker_done(struct control *c)
 {
 	control_ops.worker_done(c);
 }
 
-/* Any thread. Ownership goes to control until `reply` runs on worker `from`. */
+/* Any thread. The request belongs to control until `reply` runs on worker `from`. */
 static inline void
 control_request(struct control *c, struct control_request *take_request)
 {

@@ -17,13 +17,13 @@
 #include "proxy/config/config.h"
 #include "proxy/process/usage.h"
 
-/* A node's prober, and whatever else asks a node from time to time. */
+/* The prober's, and that of other questions to the node. */
 #define PER_NODE 2
 
 struct descriptors {
 	pthread_mutex_t lock;
 	int fds[DESCRIPTORS_RESERVE];
-	unsigned wanted;  /* … of them */
+	unsigned wanted;  /* how many it should be */
 	atomic_uint held; /* written under the lock */
 	int64_t own;
 };
@@ -50,7 +50,7 @@ descriptors_held(const struct descriptors *d)
 	return d == NULL ? 0 : atomic_load_explicit(&d->held, memory_order_relaxed);
 }
 
-/* Each is a file of its own: the system's table of files may be full as well. */
+/* Each opens the file anew, since the system's table of open files may be full as well. */
 static void
 take_all(struct descriptors *d)
 {

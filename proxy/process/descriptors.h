@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What is done where descriptors run out: a few are held in reserve, open and of no use. Where
- * accept() has none left, one of them is given back to the kernel for it, so that whoever comes can
- * be heard: who asks for the console goes on, all others are refused (SQLSTATE 53300), and the
- * reserve is made whole again as soon as something closes. Of sockets in the file system (where the
- * daemon's own user is administrator) some are for those alone. All functions: any thread; NULL is
- * a reserve of none.
+ * When descriptors run out: a few are held in reserve, open and unused. When accept() has none
+ * left, one of them is closed for it, so that the new client can be heard: a client of the console
+ * goes on, all others are refused (SQLSTATE 53300), and the reserve is refilled as soon as a
+ * descriptor is closed. Of unix sockets, where the daemon's own user is administrator, a part of
+ * the reserve is for those alone.
+ *
+ * All functions: any thread; NULL is an empty reserve.
  */
 #ifndef PROXY_PROCESS_DESCRIPTORS_H
 #define PROXY_PROCESS_DESCRIPTORS_H
@@ -16,33 +17,34 @@
 struct config;
 struct descriptors;
 
-/* Takes the reserve: DESCRIPTORS_RESERVE, or an eighth of the limit where that is less. */
+/* Opens the reserve: DESCRIPTORS_RESERVE, or an eighth of the limit if that is less. */
 #define DESCRIPTORS_RESERVE 16U
 struct descriptors *descriptors_new(void);
-/* What those are told for whom there is none. */
+/* The error for clients for which there is no descriptor. */
 #define DESCRIPTORS_NONE_LEFT "Meridian has no descriptors left."
 void descriptors_free(struct descriptors *d);
 
-/* Whether some of the reserve is out: there are none for further sessions. */
+/* Whether some of the reserve is in use: then there are no descriptors for further sessions. */
 bool descriptors_short(const struct descriptors *d);
-/* Somebody needs one: give one of the reserve back to the kernel. `privileged` may have the last
- * quarter of it. False: there is none. */
+/* Close one of the reserve, so that a descriptor can be opened. `privileged` callers may also have
+ * the last quarter. False: there is none left. */
 bool descriptors_spend(struct descriptors *d, bool privileged);
-/* Something was closed: take back what is missing of the reserve, as far as it goes. */
+/* A descriptor was closed: refill the reserve as far as possible. */
 void descriptors_refill(struct descriptors *d);
-/* So that two more can be opened now, of the reserve where there are no others. */
+/* Make sure that two descriptors can be opened now, from the reserve if there are no others. */
 void descriptors_make_room(struct descriptors *d);
-/* How many of the reserve are held now. */
+/* How many descriptors of the reserve are held now. */
 unsigned descriptors_held(const struct descriptors *d);
 
 /* RLIMIT_NOFILE now. */
 int64_t descriptors_limit(void);
-/* Those that are open before any client has come count as our own. Once, at the end of start-up. */
+/* To be called once, at the end of start-up: the descriptors open by then count as the process's
+ * own. */
 void descriptors_settle(struct descriptors *d);
-/* What the configuration's limits would take: its sessions with a server connection each, and what
- * is our own. */
+/* How many descriptors the configuration's limits would need: its sessions with a server connection
+ * each, and the process's own. */
 int64_t descriptors_needed(const struct descriptors *d, const struct config *config);
-/* Say so in the log where the limit does not suffice for that. */
+/* Warn in the log if the limit is too low for that. */
 void descriptors_warn(const struct descriptors *d, const struct config *config);
 
 #endif

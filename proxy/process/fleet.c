@@ -43,14 +43,14 @@ peer_unref(struct peer *p)
 }
 
 void
-peer_went_well(struct peer *p)
+peer_succeeded(struct peer *p)
 {
 	atomic_fetch_add(&p->forwarded, 1);
 	atomic_store(&p->state, PEER_UP);
 }
 
 void
-peer_went_wrong(struct peer *p, const char *reason, int64_t hung_at_us)
+peer_failed(struct peer *p, const char *reason, int64_t hung_at_us)
 {
 	atomic_fetch_add(&p->failed, 1);
 	if (atomic_exchange(&p->state, PEER_DOWN) != PEER_DOWN)

@@ -17,8 +17,8 @@
 #include "proxy/net/sock.h"
 #include "proxy/process/worker_int.h"
 
-/* One socket for every worker, each with a descriptor of its own to close: whoever accepts first
- * has the connection. */
+/* One socket for all workers; each has a descriptor of its own, and the first that accepts a
+ * connection has it. */
 static void
 share(struct worker **workers, int nworkers, int take_fd, size_t listener, enum listen_kind kind)
 {
@@ -47,7 +47,7 @@ open_unix(struct listeners *l, const struct config *config, const char *dir, siz
 	return fd >= 0 ? 0 : -1;
 }
 
-/* "*:6433" is every address of both families, or of the one there is; returns how many addresses
+/* "*:6433" is every address of both families, or of the one that exists; returns how many addresses
  * were written (≤ 2). */
 static size_t
 parse_listen(const char *text, struct addr out[2])
@@ -91,7 +91,7 @@ open_tcp(struct listeners *l, const struct conf_main *conf, const char *text, si
 	return 0;
 }
 
-/* The listener that an inherited descriptor belongs to: by its name (FileDescriptorName=), else
+/* The listener that an inherited descriptor belongs to, by its name (FileDescriptorName=); else
  * main. */
 static size_t
 listener_by_name(const struct config *config, const char *name)
@@ -103,7 +103,8 @@ listener_by_name(const struct config *config, const char *name)
 	return 0;
 }
 
-/* What systemd opened for us (socket activation). Returns a mask of the listeners it serves. */
+/* The sockets that systemd has opened for us (socket activation). Returns a mask of the listeners
+ * they serve. */
 static uint64_t
 inherit(struct listeners *l, const struct config *config, struct worker **workers, int nworkers)
 {

@@ -17,15 +17,15 @@ struct config;
 struct worker;
 
 struct listeners {
-	struct strlist unlink; /* unix sockets to remove at the end */
+	struct strlist unlink; /* unix sockets to remove when the process ends */
 	struct strlist shown;  /* "127.0.0.1:6433", for the log */
 };
 
 /* Opens everything and hands it to the workers; 0, or -1 and *e. */
 int listeners_open(struct listeners *l, const struct config *config, struct worker **workers,
 		   int nworkers, struct err *e);
-/* Remove the unix sockets' files, which must be before the sockets are closed: a successor may have
- * made its own by then. */
+/* Remove the files of the unix sockets. Must be called before the sockets are closed: afterwards a
+ * successor may have made files of the same names. */
 void listeners_unlink(struct listeners *l);
 void listeners_fini(struct listeners *l);
 

@@ -25,10 +25,10 @@ struct worker;
 
 struct meridian {
 	struct control *control;
-	const struct config *begun;  /* what it began with; control's */
+	const struct config *begun;  /* what the process started with; control's */
 	struct listeners *listeners; /* control's, once the workers run */
 	struct descriptors *descriptors;
-	struct authcache *authcache; /* what auth_query has told */
+	struct authcache *authcache; /* the answers of auth_query */
 	struct authquery *authquery;
 	struct keymaker *keymaker;
 	struct throttle *throttle; /* of failed logins */
@@ -41,10 +41,11 @@ struct meridian {
 	atomic_uint clients;   /* connections held, all workers: max_client_conn counts these */
 	atomic_uint streams;   /* WebSockets and CONNECT tunnels: http_max_streams counts these */
 	_Atomic uint64_t last_session_id; /* ids are 1, 2, 3 … */
-	/* SCRAM for users that do not exist: one, or the workers' salts would tell them apart */
+	/* SCRAM for users that do not exist: the same for all workers, or their salts would
+	 * differ */
 	uint8_t mock_secret[SCRAM_KEY_BYTES];
-	uint32_t life; /* random, not 0: what tells us from who had our peer_id before */
-	_Atomic uint32_t last_key; /* serial number of cancel keys, begins anywhere */
+	uint32_t life; /* random, not 0: tells this process from earlier ones with its peer_id */
+	_Atomic uint32_t last_key; /* serial number of cancel keys; starts at a random number */
 };
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What each worker counts. Only the owner writes (no read-modify-write instruction is needed); any
- * thread may read. One table: SHOW STATS, SHOW WORKERS and the manual are made from it.
+ * thread may read. SHOW STATS, SHOW WORKERS and the manual are made from one table.
  */
 #ifndef PROXY_PROCESS_STATS_H
 #define PROXY_PROCESS_STATS_H
@@ -61,7 +61,7 @@
 	C(http_sql, "requests of POST /sql that became sessions")                              \
 	C(http_streams_refused, "WebSocket and CONNECT requests refused at http_max_streams")
 
-/* Whose ErrorResponse it was. */
+/* The sender of an ErrorResponse. */
 enum error_source { ERROR_OF_MERIDIAN, ERROR_OF_NODE, ERROR_SOURCES };
 
 #define STATS_STATUS_FIRST 100
@@ -74,7 +74,7 @@ enum error_source { ERROR_OF_MERIDIAN, ERROR_OF_NODE, ERROR_SOURCES };
 /* … and in enum server_place (proxy/session/server.h). */
 #define STATS_POOL_PLACES 6
 
-/* Everything in it is a 64-bit counter: stats_sum() relies on it. */
+/* All of it are 64-bit counters: stats_sum() relies on that. */
 struct stats {
 #define C(name, text) _Atomic uint64_t name;
 	STATS_COUNTERS(C)
@@ -83,13 +83,15 @@ struct stats {
 	_Atomic uint64_t located[SOURCE_COUNT];   /* localities decided, by winning source */
 	_Atomic uint64_t claimed[SOURCE_COUNT];   /* claims made, by source */
 	_Atomic uint64_t untrusted[SOURCE_COUNT]; /* of those, ignored: not trusted */
-	_Atomic uint64_t states[STATS_STATES];    /* sessions that are in it now */
-	_Atomic uint64_t pool_servers[STATS_POOL_PLACES]; /* connections that are there now */
-	_Atomic uint64_t pool_waiting;                    /* sessions that wait for one now */
+	_Atomic uint64_t states[STATS_STATES];    /* sessions in each state now */
+	_Atomic uint64_t pool_servers[STATS_POOL_PLACES]; /* connections in each place now */
+	/* sessions that wait for a connection now */
+	_Atomic uint64_t pool_waiting;
 	_Atomic uint64_t routes[SOURCE_COUNT][ROUTE_OUTCOMES];
-	_Atomic uint64_t errors[ERROR_SOURCES][SQLSTATE_ROWS_MAX]; /* by row of the table */
-	_Atomic uint64_t http_answers[STATS_STATUSES];             /* by status */
-	struct histogram login;     /* from accept() to ReadyForQuery */
+	/* by row of the table of SQLSTATEs */
+	_Atomic uint64_t errors[ERROR_SOURCES][SQLSTATE_ROWS_MAX];
+	_Atomic uint64_t http_answers[STATS_STATUSES]; /* by status */
+	struct histogram login;                        /* from accept() to ReadyForQuery */
 	struct histogram attach;    /* from the route's decision to the answer of a node */
 	struct histogram http;      /* from an HTTP request's head to its answer */
 	struct histogram pool_wait; /* of a session, for a connection of a pool */
@@ -111,7 +113,7 @@ stat_get(const _Atomic uint64_t *counter)
 
 const char *stats_error_source(enum error_source s); /* "meridian", "node" */
 
-/* One more in a gauge, and one less. */
+/* Add one to a gauge, or take one off. */
 static inline void
 stat_enter(_Atomic uint64_t *gauge)
 {
@@ -124,10 +126,10 @@ stat_leave(_Atomic uint64_t *gauge)
 	stat_add(gauge, UINT64_MAX);
 }
 
-/* An ErrorResponse has gone, or come. */
+/* An ErrorResponse was sent, or received. */
 void stats_error(struct stats *s, enum error_source source, struct slice sqlstate);
 void stats_http_answer(struct stats *s, int status);
-/* Add another thread's counters, as they are now, to a sum of one's own. */
+/* Add another thread's counters, as they are now, to the caller's sum. */
 void stats_sum(struct stats *sum, const struct stats *other);
 
 struct stats_row {

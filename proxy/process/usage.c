@@ -13,7 +13,8 @@
 #include "base/clock.h"
 
 #ifdef SANITIZED
-/* sanitizer/allocator_interface.h, which not every compiler brings; UBSan alone has no allocator */
+/* declared here since not every compiler has sanitizer/allocator_interface.h; UBSan alone has no
+ * allocator */
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 struct usage_heap
@@ -50,12 +51,13 @@ usage_resident_bytes(void)
 	return n == 2 ? resident * sysconf(_SC_PAGESIZE) : -1;
 }
 
-/* Since Linux 6.2 the folder says it without being opened, which would take one. */
+/* Since Linux 6.2 stat() of the folder tells the number; opening the folder would need a
+ * descriptor. */
 int64_t
 usage_descriptors(void)
 {
 	struct stat st;
-	int64_t n = -1; /* the folder's own */
+	int64_t n = -1; /* -1: the one that opening the folder takes */
 	DIR *dir;
 
 	if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)

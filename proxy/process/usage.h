@@ -7,21 +7,21 @@
 
 #include <stdint.h>
 
-/* Resident set; -1 where /proc does not say. */
+/* Resident set; -1: /proc does not tell. */
 int64_t usage_resident_bytes(void);
-/* Descriptors that are open; -1 where /proc does not say. */
+/* Open descriptors; -1: /proc does not tell. */
 int64_t usage_descriptors(void);
 /* Processor time, user and system. */
 int64_t usage_cpu_us(void);
 
-/* Bytes. */
+/* In bytes. */
 struct usage_heap {
 	int64_t used;   /* allocated and not given back */
-	int64_t free;   /* given back, and kept by the allocator; -1: it does not say */
-	int64_t mapped; /* of `used`: in mappings of its own; -1: it does not say */
+	int64_t free;   /* given back and kept by the allocator; -1: not known */
+	int64_t mapped; /* of `used`: in mappings of its own; -1: not known */
 };
 
-/* By the allocator's own count: mallinfo(3), or the sanitizer's where that is the allocator. */
+/* By the allocator's own statistics: mallinfo(3), or the sanitizer's allocator if that is used. */
 struct usage_heap usage_heap(void);
 
 #endif

@@ -23,18 +23,18 @@ int worker_id(const struct worker *w); /* 1 … nworkers */
 const struct stats *worker_stats(const struct worker *w);
 void worker_post(struct worker *w, struct letter *take_letter,
 		 letter_fn deliver); /* owner: the worker */
-/* Sessions held now, by rough count. */
+/* The number of sessions, not exactly. */
 unsigned worker_nsessions(const struct worker *w);
 
-/* The newest world (takes what control left in the slot); borrowed until the caller returns to the
- * loop, or take a reference. */
+/* The newest world (takes what control has left in the slot). Borrowed until the caller returns to
+ * the loop, unless it takes a reference. */
 struct world *worker_world(struct worker *w);
 struct loop *worker_loop(struct worker *w);
-/* What statements ran through it; NULL: none was looked at. */
+/* The statements that ran through the worker; NULL: none was sampled. */
 const struct fingerprints *worker_fingerprints(const struct worker *w);
 
 /* Sessions by slot, for listings that yield: slots run from 0 to worker_nslots() - 1, a free one is
- * NULL; a session keeps its slot for life. */
+ * NULL; a session keeps its slot until it ends. */
 unsigned worker_nslots(const struct worker *w);
 struct session *worker_session_at(const struct worker *w, unsigned slot);
 

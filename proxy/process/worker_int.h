@@ -43,14 +43,15 @@ struct worker {
 	struct mailbox *mail;
 	struct world *world;       /* one reference */
 	struct snapshot_slot slot; /* of struct world */
-	char *scratch;             /* WORKER_SCRATCH bytes: whatever is read, is read here */
+	char *scratch;             /* WORKER_SCRATCH bytes: all reading is done here (INV-2) */
 	struct pauses *pauses;     /* NULL: nothing is paused */
-	unsigned observers;        /* of every session here: a set of 1 << enum observer_id */
-	struct stats stats;        /* its head, with what the relay needs, in one page */
+	/* observers of every session of this worker: a set of 1 << enum observer_id */
+	unsigned observers;
+	struct stats stats; /* its head, with what the relay needs, in one page */
 	struct random random;
 	struct session_list states[STATS_STATES];
 	struct session **slots;
-	uint32_t *free_slots; /* those of nobody; the last one is taken first */
+	uint32_t *free_slots; /* slots without a session; the last one is taken first */
 	uint32_t nslots, nfree;
 	struct cancel_keys *keys;
 	struct sticky *sticky;
@@ -58,31 +59,31 @@ struct worker {
 	struct tls_local *tls;
 	struct pools *pools;
 	struct vars_table *vars;
-	struct statement_table *texts;     /* what sessions of pools have prepared */
-	struct fingerprints *fingerprints; /* NULL: no statement was to be looked at yet */
+	struct statement_table *texts;     /* the statements that sessions of pools have prepared */
+	struct fingerprints *fingerprints; /* NULL: no statement was sampled yet */
 	struct buf rewritten;              /* scratch of pooled_rewrite() */
 	struct listen_socket *sockets;
 	size_t nsockets;
 	struct event sweep;   /* deadlines; armed only while something has one */
 	struct event pings;   /* of WebSockets; armed only while there is one */
-	int64_t ending_at_us; /* draining: when those that remain are ended; 0: never */
+	int64_t ending_at_us; /* when draining: when the remaining sessions are ended; 0: never */
 	bool draining;        /* no new sessions */
 	bool drain_idle;      /* … and sessions end as they become idle */
-	bool done;            /* … and none is left: control knows */
+	bool done;            /* … and none is left: control was told */
 	pthread_t thread;
 	int id;
 	atomic_uint nsessions;
-	unsigned ncancels;                /* cancel requests on their way */
+	unsigned ncancels;                /* cancel requests under way */
 	struct canceler_list cancelers;   /* … those to nodes */
-	struct rehearsal_list rehearsals; /* logins that are tried for a migration */
-	unsigned unmoved;        /* sessions that what was carried over last had to leave behind */
-	struct strikes *strikes; /* who asks for sessions that there are not */
-	struct startup startup;  /* the packet that was read last: worker_startup() */
-	const struct login *startup_of; /* whose it is; NULL: of none that can be told */
+	struct rehearsal_list rehearsals; /* logins that are being tried for a migration */
+	unsigned unmoved;        /* sessions that failed in the last carrying-over of a migration */
+	struct strikes *strikes; /* clients that ask to cancel sessions that do not exist */
+	struct startup startup;  /* the packet that was parsed last: see worker_startup() */
+	const struct login *startup_of; /* the login that it belongs to; NULL: none */
 	struct route route;             /* scratch of route_decide() */
 };
 
-/* Where a startup packet can be read; what login_startup() has read there is forgotten. */
+/* Where a startup packet can be parsed; what login_startup() has parsed there is forgotten. */
 static inline struct startup *
 worker_startup(struct worker *w)
 {
@@ -93,12 +94,12 @@ worker_startup(struct worker *w)
 /* A slot for a new session, and its slot back. */
 uint32_t worker_take_slot(struct worker *w, struct session *s);
 void worker_give_slot(struct worker *w, uint32_t slot);
-/* While draining: tell control where nothing is left that it has to carry out. */
+/* During a drain: tell control when nothing is left for the worker to carry out. */
 void worker_check_done(struct worker *w);
 
 /* What the worker's life (proxy/workers.c) is asked by those whose life depends on it. */
 struct worker_ops {
-	/* Something has a deadline now: see that the sweep runs. */
+	/* A deadline was set: make sure that the sweep runs. */
 	void (*arm_sweep)(struct worker *w);
 	/* There is a new world. */
 	void (*on_world)(struct worker *w);

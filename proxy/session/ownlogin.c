@@ -18,7 +18,7 @@
 #include "proxy/auth/md5.h"
 #include "proxy/net/tlsctx.h"
 
-/* A node that asks for more would hold up whoever else logs in: this many take some 40 ms. */
+/* A node that asks for more iterations would delay all other logins: this many take some 40 ms. */
 #define ITERATIONS_MAX 100000
 
 struct ownlogin {
@@ -27,8 +27,8 @@ struct ownlogin {
 	const struct ssl_st *ssl; /* of the connection; NULL: no TLS */
 	enum binding_mode mode;
 	struct ownlogin_away away;
-	struct keyjob *job; /* keys are being made; NULL: none are */
-	bool is_scram; /* an exchange has begun: only its end may be followed by AuthenticationOk */
+	struct keyjob *job; /* the job that makes keys; NULL: there is none */
+	bool is_scram; /* an exchange has begun: AuthenticationOk must not come before its end */
 };
 
 struct ownlogin *
@@ -75,9 +75,9 @@ ownlogin_may_wait(struct ownlogin *o, const struct ownlogin_away *away)
 	o->away = *away;
 }
 
-/* The node asks for what this credential cannot give. */
+/* The node asks for what this credential refuse_request give. */
 static int
-cannot(const struct ownlogin *o, const char *request, struct err *e)
+refuse_request(const struct ownlogin *o, const char *request, struct err *e)
 {
 	static const char *const known[] = {
 		[CREDENTIAL_NONE] = "no secret of this user is known to the proxy",
@@ -96,7 +96,7 @@ answer_cleartext(const struct ownlogin *o, struct buf *out, struct err *e)
 	const struct credential *c = o->credential;
 
 	if (c->kind != CREDENTIAL_PASSWORD)
-		return cannot(o, "the password in clear", e);
+		return refuse_request(o, "the password in clear", e);
 	message_put_password(out, slice_of(c->password, c->length));
 	return 0;
 }
@@ -117,7 +117,7 @@ answer_md5(const struct ownlogin *o, struct slice user, struct slice salt, struc
 	else if (c->kind == CREDENTIAL_MD5)
 		ok = md5_answer(c->md5, (const uint8_t *)salt.p, text);
 	else
-		return cannot(o, "an md5 hash", e);
+		return refuse_request(o, "an md5 hash", e);
 	if (!ok)
 		return err_set(e, SQLSTATE_INTERNAL_ERROR, "MD5 is not available");
 	message_put_password(out, slice_str(text));
@@ -142,7 +142,7 @@ no_mechanism(struct slice mechanisms, struct err *e)
 		       "the node offers no SASL mechanism that is known here");
 }
 
-/* Bind to the node's certificate where that can be; *plus: the node can, too. */
+/* Bind to the node's certificate where that is possible; *plus: the node offers it too. */
 static int
 begin_binding(struct ownlogin *o, struct slice mechanisms, bool *plus, struct err *e)
 {
@@ -176,7 +176,7 @@ begin_scram(struct ownlogin *o, struct slice mechanisms, struct buf *out, struct
 	    !message_offers(mechanisms, SCRAM_MECHANISM_PLUS))
 		return no_mechanism(mechanisms, e);
 	if (kind != CREDENTIAL_PASSWORD && kind != CREDENTIAL_SCRAM_KEYS)
-		return cannot(o, "SCRAM", e);
+		return refuse_request(o, "SCRAM", e);
 	BUG_ON(getrandom(random, sizeof(random), 0) != sizeof(random));
 	scram_nonce(random, nonce);
 	scram_client_init(&o->scram, nonce);
@@ -204,7 +204,7 @@ prove(struct ownlogin *o, const struct scram_keys *keys, struct buf *out, struct
 	return result;
 }
 
-/* The last thing it does is to tell: whoever is told may free it. */
+/* Calls back last: the callee may free the object. */
 static void
 on_keys(void *arg, const struct scram_keys *keys)
 {
@@ -222,7 +222,7 @@ on_keys(void *arg, const struct scram_keys *keys)
 	buf_fini(&reply);
 }
 
-/* Make keys for the challenge, here or elsewhere. */
+/* Make keys for the challenge, on this thread or on the keymaker's. */
 static int
 make_keys(struct ownlogin *o, const struct scram_challenge *ask, struct buf *out, struct err *e)
 {
@@ -244,7 +244,7 @@ make_keys(struct ownlogin *o, const struct scram_challenge *ask, struct buf *out
 }
 
 static int
-go_on_scram(struct ownlogin *o, struct slice data, struct buf *out, struct err *e)
+continue_scram(struct ownlogin *o, struct slice data, struct buf *out, struct err *e)
 {
 	struct credential *c = o->credential;
 	struct scram_challenge ask;
@@ -277,7 +277,7 @@ int
 ownlogin_answer(struct ownlogin *o, struct slice user, const struct message_auth *auth,
 		struct buf *out, struct err *e)
 {
-	/* whoever insists on a bound channel tells its password to nobody in another way */
+	/* where channel binding is required, the password must not be sent in another way */
 	if (o->mode == BINDING_REQUIRE && (auth->code == AUTH_CLEARTEXT || auth->code == AUTH_MD5))
 		return not_bound(e);
 	if (o->job != NULL)
@@ -293,7 +293,7 @@ ownlogin_answer(struct ownlogin *o, struct slice user, const struct message_auth
 	case AUTH_SASL:
 		return begin_scram(o, auth->data, out, e);
 	case AUTH_SASL_CONTINUE:
-		return go_on_scram(o, auth->data, out, e);
+		return continue_scram(o, auth->data, out, e);
 	case AUTH_SASL_FINAL:
 		return scram_client_verify(&o->scram, auth->data, e);
 	default:

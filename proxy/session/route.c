@@ -142,7 +142,7 @@ decide_again(const struct session *s, const struct world *w, struct locality *ou
 }
 
 void
-session_moved_locality(struct session *s)
+session_locality_changed(struct session *s)
 {
 	struct slice names[NAME_COUNT];
 	struct locality loc;
@@ -166,7 +166,7 @@ locate_set(struct session *s, enum claim_kind kind, struct slice value)
 
 	claims_set(&s->claims, kind, value);
 	locate_count_claim(s, &c, db->residency == RESIDENCY_STRICT);
-	session_moved_locality(s);
+	session_locality_changed(s);
 }
 
 HOT void

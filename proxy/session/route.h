@@ -41,7 +41,7 @@ struct slice locate_dbname(const struct world *w, struct slice database);
 
 /* The claims of a live session have changed: who it is, and where its next attachment goes, is
  * decided anew. This is where a session that may move begins to. */
-void session_moved_locality(struct session *s);
+void session_locality_changed(struct session *s);
 /* The client has SET a place. */
 void locate_set(struct session *s, enum claim_kind kind, struct slice value);
 /* The claim that a setting makes, by its name without "meridian."; -1: none of ours. */

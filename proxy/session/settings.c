@@ -229,7 +229,7 @@ reset(struct session *s, int kind)
 		claims_reset_all(&s->claims);
 	else
 		claims_reset(&s->claims, (enum claim_kind)kind);
-	session_moved_locality(s);
+	session_locality_changed(s);
 }
 
 /* To nothing: set_config() with NULL resets. */

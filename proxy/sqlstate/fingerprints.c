@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
-/* the default falls through its switch, which clang warns of */
+/* uthash's default hash falls through its switch, which clang warns of */
 #define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
@@ -17,10 +17,10 @@
 #include "protocol/fingerprint.h"
 
 #define HOUR_US      (3600 * USEC_PER_SEC)
-#define FIRST_BOUND  16     /* microseconds: of the first bucket */
-#define HALF_DOUBLED 1.4143 /* between two buckets */
+#define FIRST_BOUND  16     /* the upper bound of the first bucket, in microseconds */
+#define HALF_DOUBLED 1.4143 /* the factor between two buckets */
 
-/* What was counted in one hour. */
+/* The counts of one hour. */
 struct hour {
 	int64_t number; /* since the clock began */
 	uint64_t calls, timed, sum_us;
@@ -29,10 +29,10 @@ struct hour {
 
 struct entry {
 	UT_hash_handle hh;
-	TAILQ_ENTRY(entry) by_age; /* who has not been seen for longest first */
+	TAILQ_ENTRY(entry) by_age; /* the one that was not seen for longest comes first */
 	uint64_t key, id;
 	int64_t seen_us;
-	struct hour *hours[FINGERPRINTS_HOURS]; /* by their number; NULL: never needed */
+	struct hour *hours[FINGERPRINTS_HOURS]; /* by hour number; NULL: not needed yet */
 	char *database, *text;
 };
 
@@ -83,7 +83,7 @@ fingerprints_free(struct fingerprints *t)
 	free(t);
 }
 
-/* xorshift64*: whoever could guess it would gain nothing. */
+/* xorshift64*: a client that guessed it would gain nothing. */
 bool
 fingerprints_chance(struct fingerprints *t, unsigned one_of)
 {
@@ -93,7 +93,7 @@ fingerprints_chance(struct fingerprints *t, unsigned one_of)
 	return one_of <= 1 || ((t->random * UINT64_C(0x2545f4914f6cdd1d)) >> 32) % one_of == 0;
 }
 
-/* Keys are hashes that everybody can calculate. */
+/* Keys are hashes that a client can calculate, so they are hashed with a seed. */
 static uint32_t
 hash_of(const struct fingerprints *t, uint64_t key)
 {
@@ -143,7 +143,7 @@ fingerprints_key(struct fingerprints *t, struct slice database, struct slice tex
 	return key;
 }
 
-/* The hour of now, empty where it has just begun. */
+/* The entry of the current hour, emptied if it has just begun. */
 static struct hour *
 hour_of(struct entry *e, int64_t now_us)
 {
@@ -196,7 +196,7 @@ fingerprints_took(struct fingerprints *t, uint64_t key, int64_t us, int64_t now_
 
 /* ---- sums ---- */
 
-/* Room for so many more. */
+/* Make room for n more. */
 static void
 make_room(struct fingerprint_sums *sums, size_t n)
 {
@@ -269,7 +269,7 @@ absorb(struct fingerprint_sum *s, struct fingerprint_sum *take_other)
 	free(take_other->text);
 }
 
-/* Those that are the same stand beside each other. */
+/* Add up those that are the same; they lie beside each other. */
 static void
 unite(struct fingerprint_sums *sums)
 {
@@ -344,7 +344,7 @@ fingerprint_sums_fini(struct fingerprint_sums *sums)
 double
 fingerprint_per_second(const struct fingerprint_sums *sums, const struct fingerprint_sum *s)
 {
-	/* a rate of less than a second says nothing */
+	/* in less than a second a rate has no meaning */
 	int64_t window_us = sums->window_us > USEC_PER_SEC ? sums->window_us : USEC_PER_SEC;
 
 	return (double)s->calls * (double)USEC_PER_SEC / (double)window_us;

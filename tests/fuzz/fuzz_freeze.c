@@ -119,7 +119,7 @@ static void
 do_settle(struct play *y)
 {
 	struct gate_straggler v[TOLD_MAX];
-	size_t n = cutover_tell(y->p->worker, &cutovers[which(y)], v, TOLD_MAX);
+	size_t n = cutover_list_stragglers(y->p->worker, &cutovers[which(y)], v, TOLD_MAX);
 	unsigned waiting;
 
 	FUZZ_ASSERT(n <= TOLD_MAX);
