@@ -9,12 +9,11 @@ use IO::Socket::INET;
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 my $where = "SELECT current_setting('cluster_name')";
@@ -231,7 +230,7 @@ for my $how ([ 'a second SIGTERM', 0, 1 ], [ 'shutdown_timeout', '300ms', 0 ]) {
 	kill 'TERM', $proxy->pid;
 	$proxy->wait_notify(qr/^STOPPING=1$/m);
 	if ($again) {
-		ok($long->silent(0.2), 'the first SIGTERM lets it run');
+		ok($long->silent, 'the first SIGTERM lets it run');
 		kill 'TERM', $proxy->pid;
 	}
 	is(error_fields(($long->until('E'))[-1])->{C}, '57P01', "$what ends what is left");

@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use IO::Socket::INET;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
@@ -19,7 +20,7 @@ my $cert = certificate('proxy', alt => 'DNS:localhost');
 my %port = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(allow require);
 # The peers of these tests come from 127.0.0.1; 127.0.0.9 is nobody's friend.
 my $proxy = Meridian::Test::Proxy->new('main', set => { trusted_proxies => '127.0.0.1/32', region => 'us-east1',
-		client_login_timeout => '20s' },
+		client_login_timeout => NEVER },
 	regions => [ 'us-east1' => { nodes => $node, networks => '10.1.0.0/16' },
 		'europe-west1' => { nodes => 'localhost:' . $node->port, networks => '10.2.0.0/16, 2001:db8:2::/48, vpce-0eu, azure:7' } ],
 	conf => join "\n", map {
@@ -253,11 +254,7 @@ CFG
 		exec 'setpriv', '--pdeathsig', 'KILL', '--', $haproxy, '-db', '-f', "$dir/haproxy.cfg" or POSIX::_exit(127);
 	}
 	for my $way (qw(v1 v2)) {
-		my $up;
-		for (1 .. 200) {
-			last if $up = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $front{$way});
-			select undef, undef, undef, 0.02;
-		}
+		wait_until(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $front{$way}) }, "HAProxy to listen ($way)");
 		my $w = Meridian::Test::Wire->new(port => $front{$way});
 		is(($w->login(@login))[-1][0], 'Z', "a session through HAProxy, $way");
 		is(session_of($w)->{true_addr}, '127.0.0.1:' . $w->{fd}->sockport, 'its address is the one behind HAProxy');

@@ -61,11 +61,11 @@ for my $case (
 	$active->send(query("${first}SELECT pg_advisory_xact_lock(1)"));
 	$idle->send(query("${first}SELECT 1"));
 	$idle->until('Z');
-	$proxy->reload(set => { client_idle_timeout => undef, idle_transaction_timeout => undef, $option => '3s' });
+	$proxy->reload(set => { client_idle_timeout => undef, idle_transaction_timeout => undef, $option => '3s' });    # time: the option ends a session
 	ends($idle, $state, "terminating connection due to $option", "$option, of a session that was there");
 	$holder->quit;
 	is(($active->until('Z'))[-1][1], $status, 'a query that runs longer is not idle');
-	ok($active->silent(0.2), 'and when it has ended the time begins');
+	ok($active->silent, 'and when it has ended the time begins');
 	is(ask($active, 'SELECT 1'), $status, 'so that the session can go on');
 	ends($active, $state, "terminating connection due to $option", 'until it asks no more');
 }
@@ -74,7 +74,7 @@ nobody_left();
 
 # ---------------------------------------------------------------- logins
 
-$proxy->reload(set => { client_login_timeout => '4s' });
+$proxy->reload(set => { client_login_timeout => '4s' });    # time: client_login_timeout ends a login
 my $w = Meridian::Test::Wire->new($proxy);
 $w->send(startup(user => 'alice', database => 'postgres'));
 is(unpack('N', $w->message->[1]), 10, 'asked for SCRAM');

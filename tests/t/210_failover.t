@@ -8,6 +8,7 @@ use warnings;
 use IO::Socket::INET;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use POSIX ();
@@ -19,11 +20,10 @@ my ($east, $west) = regional_clusters('us-east1', { conf => "max_connections = 3
 	'us-west1', { conf => "max_connections = 200\n" });
 my ($de, $dw) = map { Meridian::Test::Delay->new($_) } $east, $west;
 my $where = "SELECT current_setting('cluster_name')";
-my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
-my %still = (probe_interval => '10min', probe_max_backoff => '10min');
-my %quick = (probe_interval => '100ms', probe_max_backoff => '100ms', probe_timeout => '3s', probe_fall => 2, probe_rise => 2);
+my %still = (probe_interval => NEVER, probe_max_backoff => NEVER);
+my %quick = (probe_interval => '100ms', probe_max_backoff => '100ms', probe_timeout => span(3), probe_fall => 2, probe_rise => 2);
 my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $de, 'us-west1' => $dw ],
-	set => { region => 'us-east1', %still, server_connect_timeout => '60s', failback_delay => 0, log_disconnections => 'off', log_connections => 'off' });
+	set => { region => 'us-east1', %still, server_connect_timeout => NEVER, failback_delay => 0, log_disconnections => 'off', log_connections => 'off' });
 $proxy->start;
 
 sub node { return $proxy->console('SHOW NODES FULL')->[ $_[0] ] }
@@ -82,7 +82,7 @@ my ($hedges, $won) = map { $proxy->counter($_) } qw(hedges hedges_won);
 $de->hang;
 my $begin = time;
 is(lands(), 'us-west1', 'a node that accepts and says nothing: the next one is tried beside it');
-cmp_ok(time - $begin, '<', 30 * $slow, 'long before server_connect_timeout');
+in_time($begin, 30, 'long before server_connect_timeout');
 is($proxy->counter('hedges') - $hedges, 1, 'a second attempt was begun');
 is($proxy->counter('hedges_won') - $won, 1, 'and was first');
 ok($dw->count >= 1, 'the winner is connected');
@@ -103,7 +103,7 @@ $_->hang for $de;
 $third->refuse;
 $begin = time;
 is(lands(), 'us-west1', 'the first hangs, the second refuses: the third');
-cmp_ok(time - $begin, '<', 30 * $slow, 'without waiting for a timeout');
+in_time($begin, 30, 'without waiting for a timeout');
 $proxy->reload(regions => [ 'us-east1' => $de, 'us-west1' => $dw ]);
 heal();
 
@@ -112,7 +112,7 @@ $de->hang;
 $dw->refuse;
 my $w = Meridian::Test::Wire->new($proxy);
 $w->send(startup(user => (getpwuid $>)[0], database => 'postgres'));
-ok($w->silent(1), 'the only one left hangs');
+ok($w->silent, 'the only one left hangs');
 $de->pass;
 is(($w->until('ZE'))[-1][0], 'Z', 'and has the session when it goes on');
 hedges(0);
@@ -122,7 +122,7 @@ heal();
 
 $de->refuse;
 $dw->hang;
-$proxy->reload(set => { server_connect_timeout => '1s' });
+$proxy->reload(set => { server_connect_timeout => '1s' });    # time: server_connect_timeout ends each attempt
 my (undef, $e) = session();
 is_deeply([ @$e{qw(S C)} ], [ 'FATAL', '08006' ], 'all nodes down: FATAL 08006');
 is($e->{M}, 'no region can take this session', 'in words');
@@ -152,7 +152,7 @@ $proxy->console("UNDRAIN REGION $_") for qw(us-east1 us-west1);
 $proxy->reload(set => \%quick);
 $proxy->wait_console('SHOW NODES FULL', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
 is(lands(), 'us-east1', 'it stays up and sees that they are back');
-$proxy->reload(set => { server_connect_timeout => '60s' });
+$proxy->reload(set => { server_connect_timeout => NEVER });
 
 # ---------------------------------------------------------------- going home
 
@@ -169,13 +169,9 @@ my $passes = time;    # before the proxy can know of it
 $de->pass;
 $proxy->wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'up' });
 my $early = lands();
-ok($early eq 'us-west1' || time - $passes > $delay, 'it is up, but failback_delay has not passed');
-my $home;
-while (time - $passes < 20 * $slow) {
-	last if ($home = lands()) eq 'us-east1';
-}
-is($home, 'us-east1', 'then new sessions go home');
-cmp_ok(time - $passes, '>=', $delay * 0.95, 'not before failback_delay');
+ok($early eq 'us-west1' || passed($passes) > $delay, 'it is up, but failback_delay has not passed');
+ok(wait_until(sub { lands() eq 'us-east1' }, 'failback_delay to be over'), 'then new sessions go home');
+cmp_ok(passed($passes), '>=', $delay * 0.95, 'not before failback_delay');
 dies($dw);
 $proxy->wait_console('SHOW NODES FULL', sub { $_[0][1]{state} eq 'down' });
 dies($de);

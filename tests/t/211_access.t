@@ -108,7 +108,7 @@ is(lands(), 'primary', 'which is no word on the node');
 
 # ---------------------------------------------------------------- lag
 
-$proxy->reload(set => { max_lag => '500ms' });
+$proxy->reload(set => { max_lag => '500ms' });    # time: max_lag decides who is asked
 $proxy->wait_console('SHOW NODES FULL', sub { lands(@paris, 'meridian.access' => 'any') eq 'standby' });
 pass('a standby that keeps up is used');
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
@@ -134,7 +134,7 @@ is(($there->until('Z'))[-1][0], 'Z', 'those that are there stay');
 is(lands(@paris, database => 'standby'), '08006', 'not even where no other has what is wanted');
 $proxy->console('UNDRAIN REGION europe-west1');
 is(lands(@paris, database => 'any'), 'standby', 'undrained');
-$proxy->console("DRAIN NODE '$s' DEADLINE '100ms'");
+$proxy->console("DRAIN NODE '$s' DEADLINE '100ms'");    # time: as the command is given it
 is(lands(@paris, database => 'any'), 'primary', 'a drained node takes none either');
 $e = error_fields($there->message);
 is_deeply([ @$e{qw(S C)} ], [ 'FATAL', '57P01' ], 'after the deadline its sessions end with 57P01');

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -146,7 +147,7 @@ is(lands('postgres', @{ $from{paris} }), 'us-west1', 'blend = 0 is time alone');
 $proxy->reload(set => { blend => '1' });
 is(lands('postgres', @{ $from{paris} }), 'europe-west1', 'blend = 1 is distance alone');
 # … and nobody is tried beside it
-$proxy->reload(set => { nearest => 'caller', region => undef, blend => undef, hedge_delay => '10s' });
+$proxy->reload(set => { nearest => 'caller', region => undef, blend => undef, hedge_delay => NEVER });
 is(lands('postgres', @{ $from{ny} }), 'us-east1', 'nearest = caller: distance alone, however slow');
 is(lands('postgres'), 'us-west1', 'where nothing is known of the caller it is time');
 $proxy->stop;

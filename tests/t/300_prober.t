@@ -8,10 +8,9 @@ use warnings;
 use IPC::Open2;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Delay;
+use Meridian::Test::Patience;
 use Test::More;
-use Time::HiRes qw(time sleep);
-
-my $patience = 30 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
+use Time::HiRes qw(time);
 
 # ---------------------------------------------------------------- the prober, by itself
 
@@ -42,11 +41,10 @@ sub quit
 # The next report: a list of nodes, each a hash; nothing after the deadline.
 sub report
 {
-	my ($p, $deadline) = @_;
+	my ($p, $d) = @_;
 	while ($p->{text} !~ /^end round=\d\n/m) {
-		my $wait = $deadline - time;
 		vec(my $set = '', fileno $p->{out}, 1) = 1;
-		return if $wait <= 0 || !select $set, undef, undef, $wait;
+		until (select my $ready = $set, undef, undef, $d->left) { return if $d->over }
 		sysread $p->{out}, $p->{text}, 65536, length $p->{text} or return;
 	}
 	my ($text, $round, $rest) = $p->{text} =~ /\A(.*?)^end round=(\d)\n(.*)\z/ms;
@@ -65,9 +63,9 @@ sub node_of
 sub until_nodes
 {
 	my ($p, $what, $wanted) = @_;
-	my $deadline = time + $patience;
+	my $d = deadline(30, $what);
 	my @last;
-	while (my @nodes = report($p, $deadline)) {
+	while (my @nodes = report($p, $d)) {
 		@last = @nodes;
 		next unless $wanted->(@nodes);
 		pass($what);
@@ -154,12 +152,11 @@ until_nodes($p, 'until it has been probed', sub { $_[0]{state} eq 'up' && $_[0]{
 my $pids = q{SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE usename = 'prober'};
 my $old  = $east->safe_psql('postgres', $pids);
 $east->safe_psql('postgres', "SELECT pg_terminate_backend($old)");
-my $deadline = time + $patience;
-my $new      = '';
-sleep 0.05 while ($new eq '' || $new eq $old) && time < $deadline && (($new = $east->safe_psql('postgres', $pids)) || 1);
+my $new = '';
+wait_until(sub { ($new = $east->safe_psql('postgres', $pids)) ne '' && $new ne $old }, 'another connection');
 isnt($new, $old, 'a probe connection that was ended is made anew');
 order($p, 'report');
-is((report($p, time + $patience))[0]{state}, 'up', 'and that is no failure');
+is((report($p, deadline(30, 'a report')))[0]{state}, 'up', 'and that is no failure');
 
 $to_west->hang;
 $to_west->cut;
@@ -191,7 +188,7 @@ until_nodes($p, 'both are up', sub { $_[0]{round} && $_[0]{state} eq 'up' && $_[
 my $begin = time;
 $west->stop('immediate');
 until_nodes($p, 'a server that dies is noticed', sub { $_[1]{state} ne 'up' });
-cmp_ok(time - $begin, '<', $patience / 2, 'long before the next probe is due');
+in_time($begin, 15, 'long before the next probe is due');
 until_nodes($p, 'and found down', sub { $_[1]{state} eq 'down' });
 quit($p);
 
@@ -239,7 +236,7 @@ for my $tls ('on', 'off') {
 		until_nodes($p, 'comes back, and may be another', sub { $_[0]{state} eq 'up' && $_[0]{role} eq 'unknown' });
 	}
 	quit($p);
-	sleep 0.2;    # leaving in the middle of a handshake may leave one: not the next round's
+	let_pass(0.2, 'the handshake is over');    # leaving in the middle of a handshake may leave one: not the next round's
 }
 
 # ---------------------------------------------------------------- a certificate that is no good

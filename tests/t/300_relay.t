@@ -8,6 +8,7 @@ use warnings;
 use IPC::Run qw(run);
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -191,7 +192,7 @@ $quick->send(query('CREATE TABLE left_behind AS SELECT 1 FROM pg_advisory_xact_l
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"), 'a query runs');
 $quick->send(terminate);
 $quick->close;
-select undef, undef, undef, 0.3;
+let_pass(0.3, 'the end of the client reaches the server');
 $locker->close;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_class WHERE relname = 'left_behind'"),
 	'with Terminate behind it, it is carried out');

@@ -9,12 +9,12 @@ use IPC::Run qw(run);
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils qw(slurp_file append_to_file);
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $cert  = certificate('proxy', alt => 'IP:127.0.0.1');
 my $node  = regional_clusters('us-east1', { tls => 1 });
@@ -33,21 +33,6 @@ sub session
 }
 
 sub row { my ($name, $column) = @_; return (grep { $_->{application_name} eq $name } @{ $proxy->console('SHOW SESSIONS FULL') })[0]{$column} }
-
-# Until a number stands still, for it is as far as it goes; returns it.
-sub settled
-{
-	my ($read) = @_;
-	my ($last, $same) = (-1, 0);
-	wait_until(sub {
-		my $now = $read->();
-		$same = $now == $last ? $same + 1 : 0;
-		$last = $now;
-		usleep(100_000);
-		return $same >= 3;
-	});
-	return $last;
-}
 
 sub grown_less
 {
@@ -70,14 +55,14 @@ session()->send(terminate);
 my $before = peak_kb($proxy->pid);
 my $slow   = session();
 $slow->send(query($rows));
-my $taken = settled(sub { row('wire', 'tx_bytes') });
+my $taken = settles(sub { row('wire', 'tx_bytes') });
 cmp_ok($taken, '<', $mb * 500_000, 'a client that does not read: the relay stops') or diag $taken;
 ok($node->poll_query_until('postgres', "SELECT wait_event = 'ClientWrite' FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%'"),
 	'and the server waits');
 grown_less($before, 1024, 'a slow reader');
 my $busy = cpu_ticks($proxy->pid);
 is($proxy->safe_psql('postgres', 'SELECT 1'), '1', 'others are served');
-usleep(300_000);
+let_pass(0.3, 'something spins');
 cmp_ok(cpu_ticks($proxy->pid) - $busy, '<', 15, 'and nothing spins');
 my $bytes = 0;
 $bytes += length $_->[1] for grep { $_->[0] eq 'D' } $slow->until('Z');
@@ -86,7 +71,7 @@ $slow->send(terminate);
 my $many = 20;
 my @slow = map { session() } 1 .. $many;
 $_->send(query($rows)) for @slow;
-settled(sub { my $sum = 0; $sum += $_->{tx_bytes} for @{ $proxy->console('SHOW SESSIONS FULL') }; $sum });
+settles(sub { my $sum = 0; $sum += $_->{tx_bytes} for @{ $proxy->console('SHOW SESSIONS FULL') }; $sum });
 grown_less($before, 1024 + 160 * $many, "$many slow readers");
 $_->abort for @slow;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%' AND state = 'active' AND pid <> pg_backend_pid()"),
@@ -103,7 +88,7 @@ $w->until('G');
 kill 'STOP', $w->{pid};
 my $line = copy_data('x' x 9999 . "\n");
 my $sent = 0;
-while ($sent < $mb * 100 && $w->wait_for('write', Time::HiRes::time() + 0.5)) {
+while ($sent < $mb * 100 && $w->is_ready('write', patience(0.5))) {
 	syswrite $w->{fd}, $line x 10 or last;
 	$sent += 10;
 }
@@ -129,7 +114,7 @@ if (!$feeder) {
 	$w->send(copy_done);
 	POSIX::_exit(0);
 }
-my $got = settled(sub { row('wire', 'rx_bytes') });
+my $got = settles(sub { row('wire', 'rx_bytes') });
 cmp_ok($got, '<', 3000 * 10_000, 'a server that is stopped amid a COPY');
 kill 'CONT', $w->{pid};
 is(join('', map { $_->[0] } $w->until('Z')), 'CZ', 'goes on');
@@ -176,7 +161,7 @@ sub transcript
 	my $out = '';
 	run([ 'psql', '-Xa', '-P', 'pager=off', '-d', "host=127.0.0.1 dbname=postgres gssencmode=disable port=" . $to->port
 				. join('', map { " $_=$word{$_}" } sort keys %word), '-f', "$dir/script.sql" ],
-		'<', \'', '>', \$out, '2>&1', IPC::Run::timeout(60 * ($ENV{MERIDIAN_TEST_SLOW} || 1)));
+		'<', \'', '>', \$out, '2>&1', run_limit(60));
 	return $out =~ s/server process with PID \d+/server process/gr;
 }
 
@@ -184,7 +169,7 @@ my $front   = Meridian::Test::Delay->new($proxy);
 my $back    = Meridian::Test::Delay->new($node);
 my $between = Meridian::Test::Proxy->new('between',
 	regions => [ 'us-east1' => { nodes => $back, sslmode => 'allow' } ],
-	set     => { workers => 1, @tls, probe_interval => '1h' });
+	set     => { workers => 1, @tls, probe_interval => NEVER });
 $between->start;
 my $both = Meridian::Test::Delay->new($between);
 my $want = transcript($node, sslmode => 'disable');

@@ -9,18 +9,18 @@ use warnings;
 use IPC::Run qw(start);
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils qw(append_to_file);
 use Test::More;
-use Time::HiRes qw(time);
 
 my $cert  = certificate('proxy', alt => 'IP:127.0.0.1');
 my $node  = regional_clusters('us-east1', { tls => 1 });
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $node, sslmode => 'prefer' } ],
 	set     => { workers => 4, tls => 'allow', tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key},
-		probe_interval => '100ms', client_idle_timeout => '1h', query_timeout => '1h' });
+		probe_interval => '100ms', client_idle_timeout => NEVER, query_timeout => NEVER });
 $proxy->start;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 append_to_file("$dir/one.sql", "SELECT 1;\n");
@@ -36,7 +36,7 @@ for my $mode (qw(disable require)) {
 	my $b = $bench{$mode} = { out => '' };
 	$b->{run} = start([ 'pgbench', '-n', '-C', '-c4', '-j1', '-t', sanitized() ? 30 : 100, '-f', "$dir/one.sql",
 			$proxy->connstr('postgres', sslmode => $mode, application_name => 'bench') ],
-		'<', \'', '>', \$b->{out}, '2>&1', IPC::Run::timeout(120 * ($ENV{MERIDIAN_TEST_SLOW} || 1)));
+		'<', \'', '>', \$b->{out}, '2>&1', run_limit(120));
 }
 my $steady = Meridian::Test::Wire->new($proxy);
 $steady->login(database => 'postgres', application_name => 'steady');
@@ -61,8 +61,8 @@ my @ways = (
 		$w->close;
 	},
 );
-my $end = time + 60;
-while (time < $end && (!$killed || $rounds < 2 || grep { $_->{run}->pumpable } values %bench)) {
+my $d = deadline(60, 'the load to end');
+while (!$d->over && (!$killed || $rounds < 2 || grep { $_->{run}->pumpable } values %bench)) {
 	for (map { $_->{run} } values %bench) {
 		eval { $_->pump_nb } if $_->pumpable;
 	}
@@ -97,7 +97,7 @@ $_->login(database => 'postgres', application_name => 'churn') for @w[ 0 .. 7 ];
 $_->send(query('SELECT pg_sleep(100)')) for @w[ 0 .. 3 ];
 $w[8]->send(ssl_request);
 $w[9]->send("\0\0");
-$proxy->reload(set => { shutdown_timeout => '200ms' });
+$proxy->reload(set => { shutdown_timeout => '200ms' });    # time: shutdown_timeout ends a drain
 $proxy->stop;
 ok(wait_until(sub { alive() == 0 }), 'and takes its queries with it');
 my ($e) = grep { $_ && $_->[0] eq 'E' } $w[5]->until('E');

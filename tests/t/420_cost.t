@@ -11,12 +11,12 @@ use Meridian::Test::Bridge;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Fake;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::WebSocket;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $tools    = "$ENV{MERIDIAN_BUILDDIR}/tests/tools";
 my $sessions = 500;
@@ -30,7 +30,7 @@ sub quiet_proxy
 	my $proxy = Meridian::Test::Proxy->new($name,
 		regions => [ here => $node ],
 		%opt,
-		set => { workers => 1, probe_interval => '1h', websocket_ping_interval => '1h', gazetteer => 'auto',
+		set => { workers => 1, probe_interval => NEVER, websocket_ping_interval => NEVER, gazetteer => 'auto',
 			%{ $opt{set} || {} } });
 	$proxy->start;
 	return $proxy;
@@ -160,7 +160,7 @@ sub hold
 		{ exec "$tools/clients", 'hold', $n, $proxy->connstr('postgres', sslmode => 'disable', %word) }
 		POSIX::_exit(127);
 	}
-	wait_until(sub { PostgreSQL::Test::Utils::slurp_file($done) =~ /\n/ }, 90) or die 'clients said nothing';
+	wait_until(sub { PostgreSQL::Test::Utils::slurp_file($done) =~ /\n/ }, undef, 90) or die 'clients said nothing';
 	is(PostgreSQL::Test::Utils::slurp_file($done), "ready\n", "$n sessions, a query on each");
 	return $in;
 }
@@ -190,7 +190,7 @@ sub is_silent
 	my $calls;
 	return if sanitized() eq 'thread' || no_strace();    # it has a thread of its own
 	for (1 .. 3) {
-		$calls = system_calls([$pid], sub { usleep(1_500_000) });
+		$calls = system_calls([$pid], sub { let_pass(1.5, 'something wakes up') });
 		last if $calls->{total} == 0;
 	}
   SKIP: {
@@ -241,10 +241,9 @@ my $nobody = quiet_proxy('nobody', $fake);
 SKIP: {
 	skip 'a sanitizer has threads of its own', 1 if sanitized() eq 'thread';
 	skip no_strace(), 1 if no_strace();
-	usleep(1_000_000);
 	my $calls;
 	for (1 .. 3) {    # what it does at the start may last
-		$calls = system_calls([ $nobody->pid ], sub { usleep(5_500_000) })->{total};
+		$calls = system_calls([ $nobody->pid ], sub { let_pass(5.5, 'something wakes up') })->{total};
 		last if !$calls;
 	}
 	is($calls, 0, 'nobody: no system call in 5.5 seconds');

@@ -10,6 +10,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
@@ -24,7 +25,7 @@ my $cert  = certificate('proxy', alt => 'IP:127.0.0.1');
 my $node  = regional_clusters('here');
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ here => $node ],
-	set     => { workers => 1, probe_interval => '1h', tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key} });
+	set     => { workers => 1, probe_interval => NEVER, tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key} });
 $proxy->start;
 
 sub ask

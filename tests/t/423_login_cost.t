@@ -11,6 +11,7 @@ use IO::Socket::INET;
 use List::Util qw(min);
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use POSIX ();
@@ -68,7 +69,7 @@ for my $k (@kinds) {
 	my $proxy  = Meridian::Test::Proxy->new($k->{name} =~ s/\W+/_/gr,
 		regions => [ here => { nodes => $node, sslmode => 'disable' } ],
 		env     => { allocations_env($counts) },
-		set     => { workers => 1, probe_interval => '1h', auth => $k->{auth}, auth_file => "$dir/users", default_pool_size => 2,
+		set     => { workers => 1, probe_interval => NEVER, auth => $k->{auth}, auth_file => "$dir/users", default_pool_size => 2,
 			log_connections => 'off', log_disconnections => 'off' },
 		conf => "[database postgres]\n" . ($k->{pool} ? "pool = $k->{pool}\n" : ''));
 	$proxy->start;
@@ -129,7 +130,7 @@ if (!$child) {
 }
 my $proxy = Meridian::Test::Proxy->new('segments',
 	regions => [ here => { nodes => '127.0.0.1:' . $listen->sockport, sslmode => 'disable' } ],
-	set     => { workers => 1, probe_interval => '1h' });
+	set     => { workers => 1, probe_interval => NEVER });
 $proxy->start;
 my @segments;
 for (1 .. 20) {

@@ -12,7 +12,8 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Measure qw(measured sanitized wait_until);
+use Meridian::Test::Measure qw(measured sanitized);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -92,7 +93,7 @@ sub dumps
 my $proxy = Meridian::Test::Proxy->new('footprint',
 	regions => [ here => { nodes => $node, sslmode => 'disable' } ],
 	env     => { GLIBC_TUNABLES => 'glibc.cpu.hwcaps=-AVX2,-AVX512F,-ERMS,-FSRM' },
-	set     => { workers => 1, probe_interval => '1h', auth => 'passthrough', gazetteer => 'off',
+	set     => { workers => 1, probe_interval => NEVER, auth => 'passthrough', gazetteer => 'off',
 		log_connections => 'off', log_disconnections => 'off' },
 	wrapper => [ qw(valgrind --tool=callgrind --instr-atstart=no --separate-threads=yes --cache-sim=yes --dump-instr=yes),
 		"--I1=32768,8,64", "--D1=49152,12,64", "--LL=67108864,16,64", "--callgrind-out-file=$out" ]);

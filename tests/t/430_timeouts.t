@@ -8,18 +8,20 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
-my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
+# Each time-out is the subject here: an option of $slow seconds, and what comes of it after $slow seconds.
+my $slow = build_factor();
 my $cert = certificate('proxy', alt => 'IP:127.0.0.1');
 my ($node, $other) = regional_clusters('us-east1', { users => { alice => 'secret' } }, 'europe-west1');
 my $far   = Meridian::Test::Delay->new($node);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $far ],
-	set     => { workers => 1, probe_interval => '1h', tls => 'allow',
+	set     => { workers => 1, probe_interval => NEVER, tls => 'allow',
 		tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key}, client_login_timeout => 3 * $slow . 's' });
 $proxy->start;
 
@@ -39,11 +41,11 @@ sub closed_after
 	my ($w, $began, $seconds, $sqlstate, $what) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my ($error) = grep { $_->[0] eq 'E' } $w->until('E');
-	my $took = time - $began;
+	my $took = passed($began);
 	is($error ? error_fields($error)->{C} : '', $sqlstate, "$what: the SQLSTATE");
 	ok($w->closed, "$what: closed");
 	cmp_ok($took, '>', $seconds * 0.99, "$what: not too early");
-	cmp_ok($took, '<', $seconds * 1.5 + 10 * $slow, "$what: not too late");
+	in_time($began, $seconds * 1.5 + 20, "$what: not too late");
 	is(error_fields($error)->{S}, 'FATAL', "$what: FATAL") if $error;
 	return $error ? error_fields($error) : {};
 }
@@ -65,9 +67,9 @@ my $loris = Meridian::Test::Wire->new($proxy);
 my $packet = startup(user => 'postgres', database => 'postgres', map { ("p$_" => 'v') } 1 .. 90);
 $began = time;
 my $at = 0;
-while ($at < length $packet && time - $began < 15 * $slow && $loris->send(substr $packet, $at, 1)) {
+while ($at < length $packet && $loris->send(substr $packet, $at, 1)) {
 	$at++;
-	usleep(20_000 * $slow);
+	let_pass(0.02, 'it is thrown out');
 }
 cmp_ok($at, '<', length $packet, 'a byte now and then does not help');
 my ($row) = grep { $_->{reason} eq 'login_timeout' } @{ $proxy->console('SHOW ERRORS') };
@@ -76,7 +78,7 @@ is($row->{sessions}, 5, 'each is counted') or diag explain $row;
 # Whoever is in is in.
 $proxy->reload(set => {@none});
 my $idle = session();
-ok($idle->silent(1.2 * $slow), 'a session that sits idle is left alone');
+ok($idle->silent, 'a session that sits idle is left alone');
 
 # ---------------------------------------------------------------- nothing wakes up
 
@@ -85,7 +87,7 @@ SKIP: {
 	skip no_strace(), 1 if no_strace();
 	my $calls;
 	for (1 .. 3) {
-		$calls = system_calls([ $proxy->pid ], sub { usleep(1_200_000) });
+		$calls = system_calls([ $proxy->pid ], sub { let_pass(1.2, 'something wakes up') });
 		last if $calls->{total} == 0;
 	}
 	is($calls->{total}, 0, 'without timeouts nothing wakes up') or diag explain $calls;
@@ -99,9 +101,9 @@ $other_idle->until('Z');
 $began = time;
 $proxy->reload(set => { client_idle_timeout => "${slow}s" });
 closed_after($idle, $began, 0, '57P05', 'client_idle_timeout, set while it was idle');
-ok($other_idle->silent(0.1), 'a transaction is not idle');
+ok($other_idle->silent, 'a transaction is not idle');
 $idle  = session();
-$began = time + 1.8 * $slow;
+$began = due_in(1.8 * $slow);    # when the query ends
 $idle->send(query("SELECT pg_sleep(1.8 * $slow)"));
 is(join('', map { $_->[0] } $idle->until('Z')), 'TDCZ', 'nor is a query');
 closed_after($idle, $began, $slow, '57P05', 'after a long query, from its end');
@@ -121,7 +123,7 @@ $began = time;
 $failed->send(query('BEGIN; SELECT 1/0'));
 $failed->until('Z');
 closed_after($failed, $began, $slow, '25P03', 'in a failed transaction');
-ok($idle->silent(0.3), 'outside a transaction nothing happens');
+ok($idle->silent, 'outside a transaction nothing happens');
 ok($node->poll_query_until('postgres',
 	"SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'wire'"), 'their processes are gone');
 
@@ -140,7 +142,7 @@ my $pipe = session();
 $pipe->send(query("SELECT pg_sleep(0.7 * $slow)") x 4);
 my @z = map { $_->[0] } map { $pipe->until('Z') } 1 .. 4;
 is(scalar(grep { $_ eq 'Z' } @z), 4, 'four in a pipeline have the time of four');
-ok($idle->silent(0.1), 'a session that asks nothing is left alone');
+ok($idle->silent, 'a session that asks nothing is left alone');
 
 # ---------------------------------------------------------------- a node that does not answer
 
@@ -151,7 +153,7 @@ $began = time;
 $w->send(startup(user => 'postgres', database => 'postgres'));
 $said = closed_after($w, $began, $slow, '08006', 'server_connect_timeout with no other node');
 like($said->{D}, qr/us-east1.*timeout expired/s, 'the detail names the node and why');
-$proxy->reload(set => { hedge_delay => '1h' }, regions => [ 'us-east1' => $far, 'europe-west1' => $other ]);
+$proxy->reload(set => { hedge_delay => NEVER }, regions => [ 'us-east1' => $far, 'europe-west1' => $other ]);
 is($proxy->safe_psql('postgres', "SHOW cluster_name"), 'europe-west1', 'with another, that is next');
 $far->pass;
 $proxy->stop;

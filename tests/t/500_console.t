@@ -7,10 +7,10 @@ use strict;
 use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($east, $europe) = regional_clusters('us-east1', 'europe-west1');
 my $users = PostgreSQL::Test::Utils::tempdir() . '/users.txt';
@@ -223,7 +223,7 @@ sub psql_script
 	my ($said, $errors) = ('', '');
 	my $h = IPC::Run::start([ 'psql', '-XAq', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
 		'<', \$script, '>', \$said, '2>', \$errors,
-		my $limit = IPC::Run::timeout(Meridian::Test::Proxy::slow(30)));
+		my $limit = run_limit(30));
 	if ($stop_when) {
 		$h->pump until $said =~ $stop_when;
 		$h->kill_kill;

@@ -9,7 +9,7 @@ use utf8;
 use Encode ();
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -36,7 +36,7 @@ sub lines_of
 	my ($sql) = @_;
 	my ($out, $err) = ('', '');
 	IPC::Run::run([ 'psql', '-Xq', '-P', 'pager=off', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir), '-c', $sql ],
-		'<', \'', '>', \$out, '2>', \$err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+		'<', \'', '>', \$out, '2>', \$err, run_limit(60));
 	is($err, '', "$sql answers") if $err ne '' || $sql =~ /^SHOW/;
 	return split /\n/, Encode::decode('UTF-8', $out);
 }

@@ -6,10 +6,11 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($east, $europe) = regional_clusters('us-east1', 'europe-west1');
 my $proxy = Meridian::Test::Proxy->new('main',
@@ -120,7 +121,7 @@ is($proxy->console('SHOW REGIONS')->[1]{drained}, 't', 'it is drained');
 is(said(caller_of('paris'), $where), 'us-east1', 'new callers of Paris go elsewhere');
 is(said($paris, $where), 'europe-west1', 'those that are there stay');
 like($proxy->console("EXPLAIN ROUTE CITY 'paris'")->[1]{reason}, qr/drain/, 'the route says why');
-is($proxy->console_error("DRAIN REGION europe-west1 DEADLINE '200ms'"), '', 'DRAIN with a deadline');
+is($proxy->console_error("DRAIN REGION europe-west1 DEADLINE '200ms'"), '', 'DRAIN with a deadline');    # time: as the command is given it
 $last = $paris->message;
 is(error_fields($last)->{C}, '57P01', 'ends those that are left');
 is($proxy->console_error('UNDRAIN REGION europe-west1'), '', 'UNDRAIN');
@@ -132,7 +133,7 @@ is($proxy->console_error('UNDRAIN NODE 127.0.0.1:' . $europe->port), '', 'UNDRAI
 
 # ---------------------------------------------------------------- OVERRIDE
 
-is($proxy->console_error("OVERRIDE CITY 'Paris' TO REGION us-east1 FOR '1h'"), '', 'OVERRIDE CITY');
+is($proxy->console_error("OVERRIDE CITY 'Paris' TO REGION us-east1 FOR '1h'"), '', 'OVERRIDE CITY');    # time: as the command is given it
 is(said(caller_of('paris'), $where), 'us-east1', 'sends its callers elsewhere');
 my ($o) = @{ $proxy->console('SHOW OVERRIDES') };
 is("$o->{kind} $o->{value} $o->{region}", 'city paris us-east1', 'SHOW OVERRIDES');
@@ -140,19 +141,17 @@ ok($o->{until}, 'until when');
 is($proxy->console_error("OVERRIDE CITY paris CLEAR"), '', 'CLEAR');
 is(said(caller_of('paris'), $where), 'europe-west1', 'and they are back');
 # For so long that who comes is there before it is over.
-my ($seconds, $in_time, $there, $set) = (0.15);
+my ($seconds, $in_time, $there, $begun) = (0.15);
 do {
 	$seconds *= 2;
-	my $begun = time;
+	$begun = time;
 	$proxy->console_error("OVERRIDE NETWORK 127.0.0.0/8 TO REGION europe-west1 FOR '" . 1000 * $seconds . "ms'");
-	$set     = time;
 	$there   = said(caller_of('new york'), $where);
-	$in_time = time - $begun < $seconds;
+	$in_time = passed($begun) < $seconds;
 } until $in_time || $there eq 'europe-west1' || $seconds > 60;
 is($there, 'europe-west1', 'a network, for a short time');
-my $rest = $set + $seconds + 0.1 - time;
-usleep(1_000_000 * $rest) if $rest > 0;
-is(said(caller_of('new york'), $where), 'us-east1', 'which passes');
+ok(wait_until(sub { said(caller_of('new york'), $where) eq 'us-east1' }, 'the override to pass'), 'which passes');
+cmp_ok(passed($begun), '>=', $seconds, '... not before its time');
 is(scalar @{ $proxy->console('SHOW OVERRIDES') }, 0, 'nothing is left of it');
 
 # ---------------------------------------------------------------- PROBE, SHUTDOWN
@@ -163,7 +162,7 @@ $proxy->console_error('PROBE') for 1 .. 3;
 isnt($proxy->console('SHOW NODES FULL')->[1]{state}, 'up', 'and knows who is gone');
 my $left = caller_of('new york');
 is($proxy->console_error('SHUTDOWN WAIT'), '', 'SHUTDOWN WAIT');
-usleep(300_000);
+let_pass(0.3, 'it ends');
 ok($proxy->is_running, 'waits for sessions');
 is(said($left, $where), 'us-east1', 'which go on');
 undef $left;

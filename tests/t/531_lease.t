@@ -6,13 +6,14 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Migrator;
+use Meridian::Test::Patience;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $_->safe_psql('postgres', 'CREATE DATABASE app') for $east, $west;
 my $m     = Meridian::Test::Migrator->new(a => $east, b => $west);
-my $lease = 3000 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
+my $lease = int patience(3000);    # ms: whoever lives says so within it
 my $id    = 0;
 
 sub prepared
@@ -37,11 +38,11 @@ sub at_work
 sub taken_after
 {
 	my $since = time;
-	while (time - $since < 120) {
+	my $d = deadline(120, 'the second one to have it');
+	while ($d->goes_on) {
 		my ($rc, $out) = $m->run([ 'run', $id, 'data' ], id => 'second', lease => $lease);
-		return (time - $since, $out) if $rc == 0;
+		return (passed($since), $out) if $rc == 0;
 		like($out, qr/^55P03: /m, 'not yet') if $out !~ /55P03/;
-		sleep 0.2;
 	}
 	return (1e9, '');
 }
@@ -62,7 +63,7 @@ prepared('stopped');
 $run = at_work({ MIGRATOR_WAIT_MS => 60000 });
 kill 'STOP', $run->{pid};
 my ($after, $answer) = taken_after();
-cmp_ok($after, '<', 3 * $lease / 1000 + 10, "one that is stopped is replaced when its lease is over");
+cmp_ok($after, '<', 3 * $lease / 1000 + patience(10), "one that is stopped is replaced when its lease is over");
 like($answer, qr/ data-migrated\|/, '… and the second does the rest');
 my $before = $m->did('a', $id) . $m->did('b', $id) . $m->steps('a', $id);
 my $seq    = $m->value('a', "SELECT max(seq) FROM meridian.journal WHERE mig = $id");
@@ -82,15 +83,11 @@ $east->poll_query_until('app', "SELECT count(*) > 0 FROM pg_stat_activity WHERE 
 	  . "AND query LIKE 'SELECT pg_sleep%'");
 ($rc, $out) = $m->run([ 'run', $id, 'prepare' ], id => 'second', lease => $lease);
 like($out, qr/^55P03/m, 'a long statement in a transaction does not lose the lease');
-sleep 2 * $lease / 1000;
+outlast(2 * $lease / 1000, 'twice the lease');
 ($rc, $out) = $m->run([ 'run', $id, 'prepare' ], id => 'second', lease => $lease);
 like($out, qr/^55P03/m, '… however long it takes');
 kill 'STOP', $run->{pid};
-my $since = time;
-do {
-	sleep 0.2;
-	($rc, $out) = $m->run([ 'run', $id, 'prepare' ], id => 'second', lease => $lease);
-} while $rc != 0 && time - $since < 120;
+wait_until(sub { ($rc, $out) = $m->run([ 'run', $id, 'prepare' ], id => 'second', lease => $lease); $rc == 0 }, 'the second one to have it', 120);
 like($out, qr/ prepared\|/, 'stopped there: the transaction is ended, the second does it');
 kill 'CONT', $run->{pid};
 $run->finish;

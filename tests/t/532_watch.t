@@ -7,14 +7,14 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Migrator;
+use Meridian::Test::Patience;
 use PostgreSQL::Test::Utils qw(slurp_file);
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $_->safe_psql('postgres', 'CREATE DATABASE app') for $east, $west;
 my $m     = Meridian::Test::Migrator->new(a => $east, b => $west);
-my $lease = 2000 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
+my $lease = int patience(2000);
 my $cache = PostgreSQL::Test::Utils::tempdir() . '/authority';
 
 $m->run([ 'create', 'app', 'first' ]);
@@ -46,8 +46,7 @@ $west->safe_psql('app', "UPDATE meridian.authority SET epoch = 3, decision = 'fo
 $east->safe_psql('app', "UPDATE meridian.authority SET epoch = 2, decision = 'away', writable = false, serves = 'b', newdb = 'app2'");
 ok($watcher->pump_until(qr/^serve app at b as app2 epoch [23]$/m), 'what was decided is in force');
 unlike($watcher->{out}, qr/^serve app at a/m, '… and nothing else before');
-my $until = time + 60;
-sleep 0.1 until -e $cache && slurp_file($cache) =~ /"epoch": 3/ || time > $until;
+wait_until(sub { -e $cache && slurp_file($cache) =~ /"epoch": 3/ }, 'the file to be written');
 like(slurp_file($cache), qr/"place": "b".*"epoch": 3/s, '… and is kept in the file');
 $watcher->{run}->signal('KILL');
 $watcher->finish;

@@ -6,15 +6,16 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils qw(append_to_file);
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $_->safe_psql('postgres', 'CREATE DATABASE app') for $east, $west;
 $_->safe_psql('app', 'CREATE TABLE done_by(file text)') for $east, $west;
-my $lease = Meridian::Test::Proxy::slow(4);
+my $lease = patience(4);
 my $dir   = PostgreSQL::Test::Utils::tempdir();
 append_to_file("$dir/V001__one.sql", "INSERT INTO done_by VALUES ('one');\n");
 append_to_file("$dir/V002__two.sql", "SELECT pg_sleep(CASE WHEN to_regclass('fast') IS NULL THEN 120 ELSE 0 END);\n"
@@ -24,7 +25,7 @@ append_to_file("$dir/V003__three.sql", "INSERT INTO done_by VALUES ('three');\n"
 my @proxies = map {
 	my $p = Meridian::Test::Proxy->new($_,
 		regions => [ 'us-east1' => $east, 'us-west1' => $west ],
-		set     => { auth => 'trust', region => 'us-east1', migration_conninfo => 'user=postgres', migration_lease => "${lease}s" });
+		set     => { auth => 'trust', region => 'us-east1', migration_conninfo => 'user=postgres', migration_lease => int(1000 * $lease) . 'ms' });
 	$p->start;
 	$p->wait_up(2);
 	$p
@@ -50,7 +51,7 @@ for my $sql ('RUN MIGRATION f ALL', 'RETRY MIGRATION f') {
 	isnt($status, 0, "$sql by the second is refused while the first lives");
 	like($text, qr/55P03|55000/, '… with a reason');
 }
-sleep $lease + 0.5;
+outlast($lease, 'the lease');
 ($status, $text) = said($second, 'RUN MIGRATION f ALL');
 like($text, qr/55P03.*another executor holds the lease/s, '… however long its statement takes');
 
@@ -58,12 +59,9 @@ kill 'STOP', $first->pid;
 $east->safe_psql('app', 'CREATE TABLE fast ()');
 $west->safe_psql('app', 'CREATE TABLE fast ()');
 my $since = time;
-do {
-	sleep 0.2;
-	($status, $text) = said($second, 'RUN MIGRATION f ALL');
-} while $status != 0 && time - $since < Meridian::Test::Proxy::slow(90);
+wait_until(sub { ($status, $text) = said($second, 'RUN MIGRATION f ALL'); $status == 0 }, 'the second one to be let', 90);
 is($status, 0, 'stopped, it is replaced') or diag $text;
-cmp_ok(time - $since, '<', 3 * $lease + Meridian::Test::Proxy::slow(15), '… within seconds');
+cmp_ok(passed($since), '<', 3 * $lease + patience(15), '… within seconds');
 is($second->console('SHOW MIGRATION f')->[0]{state}, 'done', '… and the second does the rest');
 
 my $seq = $east->safe_psql('app', 'SELECT max(seq) FROM meridian.journal');

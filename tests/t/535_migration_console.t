@@ -8,10 +8,11 @@ use strict;
 use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($east, $europe) = regional_clusters('us-east1', 'europe-west1');
 my $users = PostgreSQL::Test::Utils::tempdir() . '/users.txt';
@@ -127,7 +128,7 @@ my %options = map { $_->{option} => $_ } @{ $proxy->console('SHOW MIGRATION 1 OP
 is($options{lint}{value}, 'error', 'an option has its default');
 is($options{lint}{is_set}, 'f', 'and is not set');
 ok(!$options{pause_budget}, 'options of other kinds are not shown');
-$proxy->console("SET MIGRATION 1 (lock_timeout = '2 s', lint = warn)");
+$proxy->console("SET MIGRATION 1 (lock_timeout = '2 s', lint = warn)");    # time: how SHOW writes it
 is($proxy->console('SHOW MIGRATION 1 lock_timeout')->[0]{lock_timeout}, '2s', 'SET, and SHOW of one option');
 like($proxy->console_error('SET MIGRATION 1 (pause_budget = 1)'), qr/22023/, 'one of another kind');
 like($proxy->console_error('SHOW MIGRATION 1 colour'), qr/22023/, 'SHOW of an option that is none');
@@ -283,7 +284,7 @@ like($proxy->console_error("RUN MIGRATION slow STEP x"), qr/22023|55000/, 'a ste
 my $late = files(map { sprintf('V18%d__sleep.sql', $_) => "SELECT pg_sleep(0.4);\n" } 1 .. 4);
 $proxy->console("CREATE MIGRATION late OF DATABASE app FROM FILES '$late' REGIONS (us-east1) WITH (lint = off)");
 like($proxy->console_error("RUN MIGRATION late ALL DEADLINE 'soon'"), qr/22023/, 'a DEADLINE is a duration');
-like($proxy->console_error("RUN MIGRATION late ALL DEADLINE '500 ms'"), qr/MR003.*RETRY MIGRATION/s, 'a DEADLINE stops it in between');
+like($proxy->console_error("RUN MIGRATION late ALL DEADLINE '500 ms'"), qr/MR003.*RETRY MIGRATION/s, 'a DEADLINE stops it in between');    # time: as the command is given it
 ($row) = @{ $proxy->console('RETRY MIGRATION late') };
 is($row->{state}, 'done', 'and RETRY goes on, without it');
 
@@ -297,7 +298,7 @@ $psql = IPC::Run::start([ 'psql', '-XAq', '-d', $proxy->connstr('meridian', host
 $proxy->wait_console('SHOW MIGRATION later', sub { $_[0][0]{step} =~ /V203/ });
 my $began = time;
 $proxy->stop;
-cmp_ok(time - $began, '<', Meridian::Test::Proxy::slow(20), 'a proxy that is told to stop does not wait for a migration');
+in_time($began, 20, 'a proxy that is told to stop does not wait for a migration');
 $psql->finish;
 $proxy->start;
 $proxy->wait_up(2);

@@ -174,7 +174,7 @@ async def main():
         r = await c.fetchrow('SHOW MIGRATION $1', str(m))
         if not r['state'].startswith('running'):
             break
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)    # time: a pause between two looks
     log = await c.fetch('SHOW MIGRATION $1 LOG', str(m))
     print(r['state'], log[0]['seq'], log[0]['at'].tzinfo is not None, any('step' in s for s in said))
     await c.close()

@@ -8,12 +8,13 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Move qw(catalog_of difference hold_copies);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($agora, $osc, $far) = regional_clusters('agora-fr1', 'osc-fr1', 'far-us1');
-my $lease  = Meridian::Test::Proxy::slow(4);
+my $lease  = patience(4);
 my @config = (
 	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc, 'far-us1' => $far ],
 	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => "${lease}s" });
@@ -60,7 +61,7 @@ for my $stays (1, 0) {
 	if ($stays) {
 		$said = run_it($second, "ABORT MIGRATION $m");
 		like($said, qr/\baborted\b/, "$how: it hears that it is aborted");
-		cmp_ok(time - $since, '<', 2 * $lease + Meridian::Test::Proxy::slow(25), '... soon after the lease is over');
+		cmp_ok(passed($since), '<', 2 * $lease + patience(25), '... soon after the lease is over');
 	} else {
 		my $c = $second->console_start("ABORT MIGRATION $m");
 		ok($agora->poll_query_until('app', "SELECT request LIKE 'abort%' FROM meridian.migration WHERE name = '$m' AND is_home"), "$how: it is asked for");

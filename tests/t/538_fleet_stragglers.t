@@ -9,11 +9,12 @@ use strict;
 use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 # Waiting for a standby that takes the log and never applies it is what makes a COMMIT slow, and certain.
 my ($agora, $osc) = regional_clusters('agora-fr1', { conf => "synchronous_commit = local\nsynchronous_standby_names = 'nobody'\n" }, 'osc-fr1');
@@ -33,7 +34,7 @@ sub proxy
 	my $p = Meridian::Test::Proxy->new($name,
 		regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
 		set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres',
-			migration_lease => Meridian::Test::Proxy::slow(3) . 's' },
+			migration_lease => patience(3) . 's' },
 		conf => "[database ses]\ndbname = app\npool = session\n[database tx]\ndbname = app\npool = transaction\n");
 	$p->start;
 	$p->wait_up(2);
@@ -95,9 +96,9 @@ SQL
 
 # What comes in time comes within milliseconds, and on a busy machine within seconds.
 run_by($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1,"
-	  . " freeze_deadline = '4s', pause_budget = '30s', catchup_deadline = '30s', verify = off)");
+	  . " freeze_deadline = '4s', $UNHURRIED, verify = off)");    # time: less than the 5 s in which a proxy says what it has
 run_by($first, "RUN MIGRATION mv $_") for qw(PREPARE DATA);
-ok($agora->poll_query_until('app', "SELECT count(*) = 2 FROM meridian.proxy WHERE heartbeat > now() - interval '3 s'"), 'both proxies are there');
+ok($agora->poll_query_until('app', "SELECT count(*) = 2 FROM meridian.proxy WHERE heartbeat > now() - interval '@{[ span(3) ]}'"), 'both proxies are there');
 $_->poll_query_until('app', "SELECT to_regclass('meridian.straggler') IS NOT NULL") for $agora, $osc;
 
 # ---------------------------------------------------------------- one proxy does not answer in time
@@ -179,16 +180,16 @@ $_->poll_query_until('app', "SELECT to_regclass('meridian.straggler') IS NOT NUL
 
 # ---------------------------------------------------------------- who asked dies before it has told
 {
-	ok($osc->poll_query_until('app', "SELECT count(*) = 2 FROM meridian.proxy WHERE heartbeat > now() - interval '3 s'"), 'both proxies look there now');
+	ok($osc->poll_query_until('app', "SELECT count(*) = 2 FROM meridian.proxy WHERE heartbeat > now() - interval '@{[ span(3) ]}'"), 'both proxies look there now');
 	my $late = late_rows($osc, 'UPDATE', 'ROW');
-	run_by($first, "SET MIGRATION mv (pause_budget = '5s', catchup_deadline = '5s')");    # the freeze: these, its own, and 5 seconds
+	run_by($first, "SET MIGRATION mv (pause_budget = '5s', catchup_deadline = '5s')");    # time: the freeze lasts for these, its own, and 5 seconds
 	my %w = map { $_ => session($second, $_) } qw(tx ses);
 	my $idle = session($second, 'tx');
 	$_->ask('BEGIN', "INSERT INTO t (who) VALUES ('unknown')") for values %w, $idle;
 	$_->send(query('SELECT pg_sleep(60)')) for values %w;
 	is_active($osc, 2, "query LIKE 'SELECT pg_sleep%'");
 	my $run = IPC::Run::start([ 'psql', '-XAq', '-d', $first->connstr('meridian', host => $first->{sockdir}), '-c', 'REVERSE MIGRATION mv FORCE (long_xact)' ],
-		'<', \'', '>', \my $out, '2>', \my $err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+		'<', \'', '>', \my $out, '2>', \my $err, run_limit(60));
 	is_active($osc, 1, "query LIKE 'UPDATE meridian.straggler%'");
 	$first->kill9;
 	$run->finish;
@@ -198,7 +199,7 @@ $_->poll_query_until('app', "SELECT to_regclass('meridian.straggler') IS NOT NUL
 	}
 	is(says($idle, 'ROLLBACK'), 'C(ROLLBACK) Z(I)', 'who was idle needs nobody');
 	is($idle->ask("SELECT current_setting('cluster_name')"), 'osc-fr1', '... and goes on where it was');
-	cmp_ok(time - $since, '<', Meridian::Test::Proxy::slow(40), 'nobody has waited for longer than a freeze lasts');
+	in_time($since, 40, 'nobody has waited for longer than a freeze lasts');
 	is($osc->safe_psql('app', "SELECT count(*) FROM t WHERE who = 'unknown'"), 0, 'nothing of it was done');
 	$late->quit;
 }

@@ -6,11 +6,12 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time sleep);
+use Time::HiRes qw(time);
 
 use constant { EVENTS => 20_000, CALLS => 32 };    # CALLS: so many may be under way at once
 
@@ -35,8 +36,8 @@ sub follower
 	my $w = Meridian::Test::Wire->new(path => $proxy->socket_path);
 	$w->login(database => 'meridian');
 	$w->send(query('FOLLOW MIGRATION long'));
-	ok($w->wait_for('read', time + Meridian::Test::Proxy::slow(30)), 'it is being told');
-	sleep 0.3;
+	ok($w->wait_for('read', 30), 'it is being told');
+	let_pass(0.3, 'more is said than is read');
 	return $w;
 }
 
@@ -70,8 +71,8 @@ is(scalar(grep { $_->[0] eq 'D' } $w->until('Z')), 1, 'and the next one is answe
 
 # A long listing is no different.
 $w->send(query(join '; ', ('SHOW CONFIG') x 40));
-ok($w->wait_for('read', time + Meridian::Test::Proxy::slow(30)), 'SHOW is at it');
-sleep 0.3;
+ok($w->wait_for('read', 30), 'SHOW is at it');
+let_pass(0.3, 'more is said than is read');
 $w->cancel;
 ($n, $error, $tag) = told($w);
 is($error, '57014', 'SHOW is cancelled too') or diag $tag;
@@ -80,19 +81,14 @@ is($error, '57014', 'SHOW is cancelled too') or diag $tag;
 for (1 .. 2) {
 	my @left = map { my $v = Meridian::Test::Wire->new(path => $proxy->socket_path);
 		$v->login(database => 'meridian'); $v->send(query('FOLLOW MIGRATION long')); $v } 1 .. CALLS - 1;
-	sleep 0.3;
+	let_pass(0.3, 'their commands are under way');
 	$_->close for @left;
 	$proxy->wait_console('SHOW SESSIONS FULL', sub { @{ $_[0] } <= 2 });
 }
-my ($out, $stop) = ('', time + Meridian::Test::Proxy::slow(60));
-while ($out !~ /done/ && time < $stop) {
-	(undef, $out) = $proxy->console_raw('SHOW MIGRATION long');
-	sleep 0.1;
-}
-like($out, qr/done/, 'who left is not counted any more');
+ok(wait_until(sub { my (undef, $out) = $proxy->console_raw('SHOW MIGRATION long'); $out =~ /done/ }, 'an answer'), 'who left is not counted any more');
 
 my $begun = time;
 $w = follower();
 $proxy->stop;
-cmp_ok(time - $begun, '<', Meridian::Test::Proxy::slow(20), 'a proxy that is told to stop does not wait for who does not read');
+in_time($begun, 20, 'a proxy that is told to stop does not wait for who does not read');
 done_testing();

@@ -6,11 +6,11 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire;
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my @names = qw(us-east1 europe-west1 asia-south1);
 my %at;
@@ -19,7 +19,7 @@ $_->safe_psql('postgres', 'CREATE DATABASE app') for values %at;
 
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ map { $_ => $at{$_} } @names ],
-	set     => { migration_conninfo => 'user=postgres', migration_lease => '2s' });
+	set     => { migration_conninfo => 'user=postgres', migration_lease => span(2) });
 $proxy->start;
 $proxy->wait_up(3);
 
@@ -203,7 +203,7 @@ fresh();
 $dir = directory('V1__t.sql' => "CREATE TABLE t (id int);\n");
 run(create($dir));
 put($dir, 'V2__c.sql' => "ALTER TABLE t ADD COLUMN c int;\n");
-$m = create($dir, 'REGIONS (us-east1)', "lock_timeout = '100ms'");
+$m = create($dir, 'REGIONS (us-east1)', "lock_timeout = '100ms'");    # time: readers wait for lock_timeout at most
 my $holder = $at{'us-east1'}->background_psql('app');
 $holder->query_safe('BEGIN; SELECT * FROM t');
 $proxy->console("RUN MIGRATION $m ALL NOWAIT");
@@ -214,11 +214,11 @@ my $worst  = 0;
 for (1 .. 40) {
 	my $took = $reader->ask('SELECT extract(epoch FROM clock_timestamp() - statement_timestamp()) FROM (SELECT count(*) FROM t) s');
 	$worst = $took if $took > $worst;
-	usleep(20_000);
+	let_pass(0.02, 'it comes again');
 }
 $reader->close;
 # ... and not for the holder, who stays
-cmp_ok($worst, '<', Meridian::Test::Proxy::slow(5), sprintf('readers wait for lock_timeout at most behind an ALTER that waits (%.0f ms)', 1000 * $worst));
+took($worst, 5, sprintf('readers wait for lock_timeout at most behind an ALTER that waits (%.0f ms)', 1000 * $worst));
 $holder->query_safe('COMMIT');
 $holder->quit;
 is($proxy->wait_console("SHOW MIGRATION $m", sub { $_[0][0]{state} !~ /running/ })->[0]{state}, 'done', '… which gets its turn in the end');
@@ -237,7 +237,7 @@ is(everywhere("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass"
 # ---- the canary is not well
 fresh();
 $dir = directory(%two);
-$m = create($dir, 'ALL REGIONS CANARY europe-west1', "canary_check = 'SELECT count(*) = 0 FROM t', canary_window = '1s'");
+$m = create($dir, 'ALL REGIONS CANARY europe-west1', "canary_check = 'SELECT count(*) = 0 FROM t', canary_window = '1s'");    # time: the canary is watched for so long
 like(fails($m), qr/55000.*canary_check is not true in europe-west1/s, 'a canary that is not well stops the way');
 is(everywhere("SELECT count(*) FROM pg_class WHERE relname = 't'"), '0 1 0', '… before the others are touched');
 is($proxy->console("ABORT MIGRATION $m")->[-1]{state}, 'aborted', '… and is taken back');

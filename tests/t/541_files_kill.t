@@ -8,10 +8,10 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Files qw(many_files put_files statement_marks kill_run);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($n, $kills) = $ENV{KILL_EVERYWHERE} ? (200, 40) : (60, 6);
 my @names = qw(us-east1 europe-west1 asia-south1);
@@ -25,7 +25,7 @@ sub proxy
 	my ($name, %opt) = @_;
 	my $proxy = Meridian::Test::Proxy->new($name,
 		regions => [ map { $_ => $at{$_} } @names ],
-		set     => { migration_conninfo => 'user=postgres', migration_lease => '1s' }, %opt);
+		set     => { migration_conninfo => 'user=postgres', migration_lease => span(1) }, %opt);
 	$proxy->start;
 	$proxy->wait_up(3);
 	return $proxy;
@@ -36,7 +36,7 @@ my $dir = many_files($n);
 my $m   = $proxies[0]->console("CREATE MIGRATION OF DATABASE app FROM FILES '$dir' "
 	  . "REGIONS (us-east1, europe-west1, asia-south1) CANARY asia-south1 WITH (lint = off)")->[0]{migration};
 srand($ENV{SEED} // time);
-my $killed = kill_run(proxies => \@proxies, migration => $m, kills => $kills, seconds => 300, longest_ms => $ENV{KILL_EVERYWHERE} ? 1500 : 700);
+my $killed = kill_run(proxies => \@proxies, migration => $m, kills => $kills, longest => $ENV{KILL_EVERYWHERE} ? 1.5 : 0.7);
 cmp_ok($killed, '>', 0, "$n files in 3 regions, $killed times somebody was killed who carried them out");
 my $marks = statement_marks($n);
 is(everywhere('SELECT count(*) FROM log'), "$marks $marks $marks", 'every statement has been carried out');
@@ -70,13 +70,8 @@ for my $at_step (@steps) {
 		my $dies = proxy('dies', args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => $at_step });
 		$dies->console_error("RUN MIGRATION $m ALL");
 		ok($dies->wait_exit(60), "crash at $at_step");
-		my $said = '';
-		for (1 .. 300) {
-			$said = $proxy->console_error($then eq 'RUN' ? "RUN MIGRATION $m ALL" : "ABORT MIGRATION $m");
-			last if $said !~ /55P03/;
-			usleep(200_000);
-		}
-		is($said, '', "… another proxy goes on with $then");
+		my ($status, undef, $said) = $proxy->console_when_free($then eq 'RUN' ? "RUN MIGRATION $m ALL" : "ABORT MIGRATION $m");
+		is($status && $said, 0, "… another proxy goes on with $then");
 		is($proxy->wait_console("SHOW MIGRATION $m", sub { $_[0][0]{state} =~ /^(?:done|aborted|error)$/ })->[0]{state}, $then eq 'RUN' ? 'done' : 'aborted', '… to its end');
 		my $left = join ' ', map { $at{$_}->safe_psql('app', "SELECT coalesce((SELECT string_agg(c.oid::regclass::text, ',' ORDER BY relname) FROM pg_class c WHERE relname ~ '^s(_i)?\$'), '')") } @names[ 0, 1 ];
 		is($left, $then eq 'RUN' ? 's,s_i s,s_i' : ' ', '… with all that belongs there');

@@ -8,11 +8,11 @@
 use strict;
 use warnings;
 use IPC::Run ();
-use Meridian::Test::Move qw(counts_of ledger pgbench_sums two_regions);
+use Meridian::Test::Move qw(counts_of ledger more_rows pgbench_sums two_regions);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my ($agora, $osc, @config) = two_regions(workers => 2, default_pool_size => 40);
 my $proxy = Meridian::Test::Proxy->new('main', @config, conf => Meridian::Test::Proxy::databases_of('app'));
@@ -41,7 +41,7 @@ for my $load ([ 'own', 'simple', 2 ], [ 'ses', 'prepared', 2 ], [ 'tx', 'simple'
 	# Rate-limited: what is measured is the pause, not the machine.
 	$b{run} = IPC::Run::start([ 'pgbench', '-n', '-c', $clients, '-R', 20 * $clients, '-T', 3600, '-M', $mode,
 			$proxy->connstr($database, user => 'postgres') ],
-		'<', \'', '>', \$b{out}, '2>', \$b{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(600)));
+		'<', \'', '>', \$b{out}, '2>', \$b{err}, run_limit(600));
 	$bench{"$database $mode"} = \%b;
 }
 my %ledger;
@@ -49,7 +49,7 @@ for my $load ([ 'own', 1 ], [ 'ses', 3 ], [ 'tx', 5, '-e' ], [ 'tx', 7, '-p' ]) 
 	my ($database, $first, @more) = @$load;
 	$ledger{"$database @more"} = ledger($proxy->connstr($database, user => 'postgres'), '-c', 2, '-w', 4, '-f', $first, @more);
 }
-usleep(1_000_000);
+more_rows($agora, 'app', 40);
 
 # ---------------------------------------------------------------- there
 
@@ -71,25 +71,25 @@ sub pause_of
 }
 
 run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB', retry_wait = '1s', "
-	  . "pause_budget = '30s', freeze_deadline = '10s', catchup_deadline = '30s')");
+	  . "freeze_deadline = '" . span(10) . "', $UNHURRIED)");
 run_it('RUN MIGRATION mv PREPARE');
 run_it('RUN MIGRATION mv DATA');
 my $said = run_it('RUN MIGRATION mv FINALIZE');
-cmp_ok(pause_of($said), '<', Meridian::Test::Proxy::slow(3000), 'the pause is short');
+took(pause_of($said) / 1000, 3, 'the pause is short');
 like($said, qr/ 0 closed, 0 aborted/, 'every session was kept');
 like($said, qr/verified at the frozen point: \d+ tables are the same/, 'both sides were the same at the frozen point');
 is($proxy->console('SHOW MIGRATION mv')->[0]{state}, 'redirecting', 'it is over there');
 is($proxy->safe_psql('tx', q(SELECT current_setting('cluster_name'))), 'osc-fr1', 'new sessions go there');
-usleep(1_500_000);
+more_rows($osc, 'app', 40);
 
 # ---------------------------------------------------------------- and back
 
 $said = run_it('REVERSE MIGRATION mv');
-cmp_ok(pause_of($said), '<', Meridian::Test::Proxy::slow(3000), 'the pause of the way back is short');
+took(pause_of($said) / 1000, 3, 'the pause of the way back is short');
 like($said, qr/ 0 closed, 0 aborted/, 'every session was kept again');
 is($proxy->console('SHOW MIGRATION mv')->[0]{state}, 'reversed', 'it is back');
 is($proxy->safe_psql('own', q(SELECT current_setting('cluster_name'))), 'agora-fr1', 'new sessions go there');
-usleep(1_000_000);
+more_rows($agora, 'app', 40);
 
 # ---------------------------------------------------------------- what is left
 

@@ -6,9 +6,9 @@
 use strict;
 use warnings;
 use Meridian::Test::Move qw(ledger two_regions);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($agora, $osc, @config) = two_regions();
 my $proxy = Meridian::Test::Proxy->new('main', @config);
@@ -37,18 +37,18 @@ sub run_it
 }
 
 # Sessions that are there before the fence, and go past the proxy.
-my @plain = (extra_params => [ '-U', 'app' ], on_error_stop => 0, timeout => 60);
+my @plain = (extra_params => [ '-U', 'app' ], on_error_stop => 0, timeout => patience(60));
 my %session = map { $_ => $agora->background_psql('app', @plain) } 'open', 'read write', 'generic plan', 'repeatable read', 'in transaction';
-$session{superuser} = $agora->background_psql('app', extra_params => [ '-U', 'postgres' ], on_error_stop => 0, timeout => 60);
+$session{superuser} = $agora->background_psql('app', extra_params => [ '-U', 'postgres' ], on_error_stop => 0, timeout => patience(60));
 $session{'read write'}->query('SET default_transaction_read_only = off; SET transaction_read_only = off');
 $session{'generic plan'}->query("SET plan_cache_mode = force_generic_plan; PREPARE put(int) AS INSERT INTO app.t VALUES (\$1)");
 $session{'generic plan'}->query("EXECUTE put($_)") for 20 .. 26;
 my $writer = ledger([ map { $_->connstr('app') . " user=app options='-csearch_path=app'" } $agora, $osc ], '-c', 3, '-w', 2, '-e');
 
-run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', freeze_deadline = '500ms', pause_budget = '30s', catchup_deadline = '30s')");
+run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', freeze_deadline = '500ms', $UNHURRIED)");    # time: it is what ends the transaction in its way
 run_it('RUN MIGRATION mv PREPARE');
 run_it('RUN MIGRATION mv DATA');
-usleep(300_000);
+let_pass(0.3, 'the writer writes');
 $session{'repeatable read'}->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t');
 my $said;
 {
@@ -57,7 +57,7 @@ my $said;
 	$said = run_it("RUN MIGRATION mv FINALIZE FORCE (long_xact)");
 }
 note $said =~ /(write pause .*)/;
-usleep(500_000);
+let_pass(0.5, 'the writer tries again');
 
 my $fenced = qr/no longer accepts writes/;
 my $gone   = qr/terminat|closed the connection|no connection|in recovery/i;
@@ -106,8 +106,7 @@ is($agora->safe_psql('app', q(CREATE TEMP TABLE x(i int); INSERT INTO x VALUES (
 $writer->stop;
 for my $side ($agora, $osc) {
 	local $ENV{PGOPTIONS} = '-csearch_path=app';
-	usleep(500_000);
-	is($writer->lost($side, 'app'), 0, 'a writer that goes past the proxy, and to the other side when it is refused: nothing is lost on ' . $side->name);
+	ok(wait_until(sub { $writer->lost($side, 'app') eq '0' }, 'all rows to have come'), 'a writer that goes past the proxy, and to the other side when it is refused: nothing is lost on ' . $side->name);
 }
 is($proxy->safe_psql('app', 'INSERT INTO app.t VALUES (100) RETURNING id', extra_params => [ '-U', 'app' ]), 100, 'through the proxy all is well');
 $_->{run}->kill_kill for values %session;

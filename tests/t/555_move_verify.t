@@ -8,9 +8,10 @@ use strict;
 use warnings;
 use IPC::Run ();
 use Meridian::Test::Move qw(catalog_of difference two_regions);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($agora, $osc, @config) = two_regions();
 my $proxy = Meridian::Test::Proxy->new('main', @config);
@@ -46,7 +47,7 @@ sub run_it
 # ---------------------------------------------------------------- what replication does not carry
 
 run_it('CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 AS app2 WITH (large_objects = freeze_copy, '
-	. "unlogged = freeze_copy, matviews = refresh_before, sequence_gap = 1000, pause_budget = '30s', catchup_deadline = '30s')");
+	. "unlogged = freeze_copy, matviews = refresh_before, sequence_gap = 1000, $UNHURRIED)");
 run_it('RUN MIGRATION mv PREPARE');
 run_it('RUN MIGRATION mv DATA');
 my %table = map { $_->{table} => $_ } @{ $proxy->console('SHOW MIGRATION mv TABLES') };
@@ -66,7 +67,7 @@ for my $how (qw(client proxy)) {
 	$lock->query_safe('BEGIN; LOCK TABLE child');
 	my $said   = '';
 	my $asking = IPC::Run::start([ 'psql', '-XAtq', '-c', 'VERIFY MIGRATION mv TABLE child', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
-		'<', \'', '>&', \$said, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+		'<', \'', '>&', \$said, run_limit(60));
 	$osc->poll_query_until('app2', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'meridian_row'))
 	  or die 'VERIFY does not wait';
 	my $began = time;
@@ -74,7 +75,7 @@ for my $how (qw(client proxy)) {
 	else                  { $proxy->stop; $asking->kill_kill }
 	ok($osc->poll_query_until('app2', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE query ~ 'meridian_row' AND state = 'active' AND pid <> pg_backend_pid())),
 		"VERIFY ends with its $how");
-	cmp_ok(time - $began, '<', Meridian::Test::Proxy::slow(40), '... soon');
+	in_time($began, 40, '... soon');
 	$lock->query_safe('COMMIT');
 	$lock->quit;
 }
@@ -93,9 +94,7 @@ is($proxy->safe_psql('app', q(SELECT current_setting('cluster_name') || ' ' || c
 is($proxy->safe_psql('app', q(INSERT INTO t(b) VALUES ('new') RETURNING id)), '2002', 'the sequence goes on behind the gap');
 my ($seq) = grep { $_->{sequence} eq 'public.t_id_seq' } @{ $proxy->console('SHOW MIGRATION mv SEQUENCES') };
 cmp_ok($seq->{target_value}, '>', $seq->{source_value}, 'SHOW … SEQUENCES shows both sides');
-my $end = time + Meridian::Test::Proxy::slow(60);
-usleep(100_000) until $agora->safe_psql('app', 'SELECT count(*) FROM t') == 1002 || time > $end;
-is($agora->safe_psql('app', 'SELECT count(*) FROM t'), '1002', 'changes come back');
+ok(wait_until(sub { $agora->safe_psql('app', 'SELECT count(*) FROM t') == 1002 }, 'the new row'), 'changes come back');
 run_it('COMPLETE MIGRATION mv');
 is($proxy->safe_psql('app', q(INSERT INTO t(b) VALUES ('after') RETURNING twice)), '4006', 'it is served there for good');
 $proxy->stop;

@@ -8,11 +8,11 @@
 use strict;
 use warnings;
 use Meridian::Test::Move qw(two_regions);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(usleep);
 
-my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
+my ($agora, $osc, @config) = two_regions();
 my $proxy = Meridian::Test::Proxy->new('main', @config);
 $proxy->start;
 $proxy->wait_up(2);
@@ -63,9 +63,9 @@ $osc->safe_psql('app', 'SET meridian.internal = on; DROP INDEX t_n');
 like($proxy->console_error('RUN MIGRATION one FINALIZE'), qr/guards of FINALIZE failed.*schema/s,
 	'the guards that were content once are asked again by the next try');
 $proxy->console('SHOW MIGRATIONS');    # looks everywhere
-usleep(2_500_000);                      # the watcher has seen what was decided
+let_pass(2.5, 'the watcher sees what was decided');
 run_it('ABORT MIGRATION one');
-usleep(2_500_000);
+let_pass(2, 'the watcher sees it');
 
 my $odd = 'host=nowhere.invalid dbname=app';
 create('two', qq( AS "$odd"), write_mode => 'read_only');
@@ -76,7 +76,7 @@ like($proxy->console_error('RUN MIGRATION three PREPARE'), qr/other_migration/, 
 run_it('ABORT MIGRATION three');
 run_it('RUN MIGRATION two DATA');
 run_it('RUN MIGRATION two FINALIZE');
-usleep(1_500_000);
+let_pass(2, 'the watcher sees it');
 is($proxy->safe_psql('app', q(SELECT current_setting('cluster_name') || ' ' || current_database())), "osc-fr1 $odd", 'the next one moves it');
 is($proxy->safe_psql('app', 'INSERT INTO t VALUES (1) RETURNING id'), '1', 'it is written there');
 ($status, $out, $err) = $proxy->console_raw('CREATE MIGRATION three OF DATABASE app FROM agora-fr1 TO osc-fr1 AS other');
@@ -84,7 +84,7 @@ like($out, qr/preflight-error/, 'nobody moves what is not served there any more'
 
 # ---------------------------------------------------------------- a REVERSE that fails
 
-run_it(q(SET MIGRATION two (catchup_deadline = '500ms')));
+run_it(q(SET MIGRATION two (catchup_deadline = '500ms')));    # time: nothing arrives within it
 my $lock = $agora->background_psql('app');
 $lock->query_safe('BEGIN; LOCK TABLE meridian.marker IN EXCLUSIVE MODE');
 like($proxy->console_error('REVERSE MIGRATION two'), qr/ERROR/, 'a REVERSE whose marker does not arrive');

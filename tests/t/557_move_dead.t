@@ -7,11 +7,11 @@
 use strict;
 use warnings;
 use Meridian::Test::Move qw(two_regions);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(time usleep);
 
-my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
+my ($agora, $osc, @config) = two_regions();
 my $proxy = Meridian::Test::Proxy->new('main', @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => 'fence:after' });
 $proxy->start;
 $proxy->wait_up(2);
@@ -35,19 +35,11 @@ like($error, qr/no longer accepts writes/, 'the source is fenced');
 my $other = Meridian::Test::Proxy->new('other', @config);
 $other->start;
 $other->wait_up(1);
-my $end = time + Meridian::Test::Proxy::slow(40);
-my $said;
-do {
-	usleep(500_000);
-	$said = $other->console_error('ABORT MIGRATION mv');
-} while ($said =~ /55P03/ && time < $end);
+my $said = ($other->console_when_free('ABORT MIGRATION mv'))[2];
 like($said, qr/ERROR/, 'ABORT is refused: it may have been decided') or diag $said;
 (undef, undef, $error) = $agora->psql('app', 'INSERT INTO t VALUES (1)');
 like($error, qr/no longer accepts writes/, 'and the source stays fenced');
-do {
-	usleep(500_000);
-	$said = ($other->console_raw('ABORT MIGRATION mv FORCE'))[2];
-} while ($said =~ /55P03/ && time < $end);
+$said = ($other->console_when_free('ABORT MIGRATION mv FORCE'))[2];
 unlike($said, qr/ERROR/, 'ABORT FORCE goes on without the target') or diag $said;
 is($other->console('SHOW MIGRATION mv')->[0]{state}, 'aborted', 'it is aborted');
 is($agora->safe_psql('app', 'INSERT INTO t VALUES (2) RETURNING id'), '2', 'the source takes writes again');
@@ -58,7 +50,7 @@ $osc->start;
 $osc->safe_psql('app', q(SET meridian.internal = on; UPDATE meridian.authority SET decision = 'forward', writable = true, serves = 'osc-fr1', epoch = epoch + 1));
 $other->wait_up(2);
 $other->console('SHOW MIGRATIONS');    # looks everywhere
-usleep(2_500_000);
+let_pass(2.5, 'the watcher sees it');
 is($other->safe_psql('app', q(SELECT current_setting('cluster_name'))), 'agora-fr1', 'what was decided last is what counts');
 $other->stop;
 done_testing();

@@ -6,10 +6,11 @@
 use strict;
 use warnings;
 use Meridian::Test::Move qw(hold_copies two_regions);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
 
-my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
+my ($agora, $osc, @config) = two_regions();
 my $proxy = Meridian::Test::Proxy->new('main', @config);
 $proxy->start;
 $proxy->wait_up(2);
@@ -28,7 +29,7 @@ $agora->safe_psql('postgres', 'CREATE DATABASE app');
 $agora->safe_psql('app', 'CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1)');
 my @theirs = qw(cdc pg_16400_sync_16385_7000000000000000000);
 $agora->safe_psql('app', "SELECT pg_create_logical_replication_slot('$_', 'pgoutput')") for @theirs;
-my $options = q{WITH (foreign_slots = ignore, max_lag = '1MB', pause_budget = '30s', catchup_deadline = '30s')};
+my $options = "WITH (foreign_slots = ignore, max_lag = '1MB', $UNHURRIED)";
 
 run_it("CREATE MIGRATION dies OF DATABASE app FROM agora-fr1 TO osc-fr1 $options");
 run_it('RUN MIGRATION dies PREPARE');

@@ -8,12 +8,12 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Gate;
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 for my $c ($east, $west) {
@@ -98,7 +98,7 @@ sub all_sessions { return map { [ $_ => session($_) ] } qw(own ses tx through) }
 	is(order('freeze', 1, @move, 2000, 20000), 'ok sessions=4 open=0 kept=0 closed=0 aborted=0', 'four sessions are frozen');
 	is_deeply([ map { "$_->{database} $_->{region} $_->{migration}" } @{ paused() } ], [ ('app us-east1 1') x 2 ], 'SHOW PAUSES shows whose freeze it is');
 	say_to($_->[1], $where) for @all;
-	ok($_->[1]->silent(0.1), "$_->[0] waits") for @all;
+	ok($_->[1]->silent, "$_->[0] waits") for @all;
 	like($proxy->console_fails('RESUME'), qr/nothing is paused/, 'RESUME does not end it') if $proxy->can('console_fails');
 	my ($late) = $gate->order('sessions', 1, 'app', 'us-east1');
 	is($late, 'ok', 'sessions are listed while they are frozen');
@@ -115,7 +115,7 @@ sub all_sessions { return map { [ $_ => session($_) ] } qw(own ses tx through) }
 	order('freeze', 2, @move, 2000, 400);
 	say_to($_->[1], $where) for @all;
 	is($_->[1]->answer, 'us-east1/app', "nobody ends the freeze: $_->[0] goes on by itself") for @all;
-	cmp_ok(time - $begun, '>', 0.35, '... when its time is over');
+	cmp_ok(passed($begun), '>', 0.35, '... when its time is over');
 	is(scalar(@{ paused() }), 0, '... and nothing is paused');
 }
 {
@@ -123,10 +123,10 @@ sub all_sessions { return map { [ $_ => session($_) ] } qw(own ses tx through) }
 	$own->ask('BEGIN');
 	my $begun = time;
 	is(order('freeze', 3, @move, 200, 20000), 'ok sessions=1 open=1 kept=0 closed=0 aborted=0', 'a transaction is open at the deadline');
-	cmp_ok(time - $begun, '>', 0.15, '... which was waited for');
+	cmp_ok(passed($begun), '>', 0.15, '... which was waited for');
 	is($own->ask($where), 'us-east1/app', 'it goes on, the freeze stays');
 	my $door = $gate->give('freeze', 3, @move, 5000, 20000);
-	usleep 100_000;
+	let_pass(0.1, 'the freeze waits for it');
 	say_to($own, 'COMMIT');
 	is($own->answer, '', 'it ends');
 	is(($gate->answer($door))[0], 'ok sessions=1 open=0 kept=0 closed=0 aborted=0', 'the freeze that waits for it is told at once');
@@ -210,8 +210,7 @@ sub move_all
 	order('serve', 'app', 'us-west1', '-', ++$epoch);
 	my $comes_to = sub {
 		my ($w, $there) = @_;
-		for (1 .. 500) { return 1 if $w->ask($where) eq $there; usleep 20_000 }
-		return 0;
+		return wait_until(sub { $w->ask($where) eq $there }, "a session to be at $there");
 	};
 	ok($comes_to->($_->[1], 'us-west1/app'), "$_->[0] follows") for @all[ 0 .. 2 ];
 	like(error_fields($all[3][1]->message)->{C}, qr/57P01/, '... or is told to reconnect');
@@ -246,10 +245,10 @@ sub move_all
 	$_->[1]->ask($where) for @all;
 	my $m = ++$epoch;
 	order('freeze', $m, @move, 2000, 20000);
-	usleep 300_000;
+	let_pass(0.3, 'connections are opened in the west');
 	$east->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'");
-	usleep 100_000;
-	ok($_->[1]->silent(0.05), "$_->[0] hears nothing of its server's end") for @all;
+	let_pass(0.1, 'their end is heard');
+	ok($_->[1]->silent, "$_->[0] hears nothing of its server's end") for @all;
 	order('serve', 'app', 'us-west1', '-', $epoch);
 	is(order('switch', $m, @move), 'ok sessions=0 open=0 kept=3 closed=1 aborted=0', 'three are moved all the same');
 	is($_->[1]->ask($where), 'us-west1/app', "$_->[0] is there") for @all[ 0 .. 2 ];

@@ -12,13 +12,14 @@ use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Drivers;
 use Meridian::Test::Gate;
-use Meridian::Test::Measure qw(stand_still wait_until);
+use Meridian::Test::Measure qw(stand_still);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Socket ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 # Waiting for a standby that there is not is what makes a COMMIT slow, and certain.
 my ($east, $west) = regional_clusters('us-east1', { conf => "synchronous_commit = local\n" }, 'us-west1');
@@ -143,7 +144,7 @@ for my $db (@databases) {
 		}
 		straggle();
 		is(rows('idle'), 0, '... which is over on the server');
-		ok($_->silent(0.02), '... and the client hears nothing of its own accord') for values %w;
+		ok($_->silent, '... and the client hears nothing of its own accord') for values %w;
 		my ($p, $r) = $name eq 'simple' ? ('', '') : ('1 2 n ', '1 2 n ');
 		is(says($w{commit}, $say->('COMMIT')), "${p}E(40001) Z(I)", 'COMMIT fails');
 		is(says($w{rollback}, $say->('ROLLBACK')), "${r}C(ROLLBACK) Z(I)", 'ROLLBACK does not');
@@ -152,7 +153,7 @@ for my $db (@databases) {
 		is(says($w{select}, $say->('COMMIT')), "${p}E(40001) Z(I)", '... COMMIT, too');
 		$w{pipeline}->send($say->('SELECT 1'), $say->('COMMIT'), $say->('SELECT 7'));
 		is(join(' / ', heard($w{pipeline}), heard($w{pipeline})), "E(40001) Z(E) / ${p}E(40001) Z(I)", 'a pipeline is answered up to the end of its transaction');
-		ok($w{pipeline}->silent(0.02), '... and what is behind that waits');
+		ok($w{pipeline}->silent, '... and what is behind that waits');
 		back();
 		is($w{pipeline}->answer, '7', '... until the freeze is over');
 		is($_->ask('SELECT 8'), '8', 'the connection has stayed, and serves') for values %w;
@@ -256,7 +257,7 @@ for my $db (@databases) {
 	$w{simple}->send(query('COMMIT'));
 	$w{extended}->send(extended('COMMIT'));
 	wait_active('COMMIT');
-	usleep 50_000;
+	let_pass(0.05, 'both are in it');
 	straggle();
 	is(heard($w{$_}), 'E(40001) Z(E)', "$db, $_: a COMMIT that did not happen fails") for qw(simple extended);
 	is(says($w{$_}, query('ROLLBACK')), 'C(ROLLBACK) Z(I)', '... and the client gets out of it') for qw(simple extended);
@@ -359,7 +360,7 @@ for my $db (@databases) {
 		$east->safe_psql('postgres', "SELECT pg_terminate_backend($_)");
 		$east->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $_)");
 	}
-	ok($w{$_}->silent(0.02), '... and their servers are lost, of which nobody hears yet') for qw(flight auto);
+	ok($w{$_}->silent, '... and their servers are lost, of which nobody hears yet') for qw(flight auto);
 	back();
 	is(last_words($w{$_}), 'FATAL MR006', "... before it is clear that nobody will say what became of it ($_)") for qw(flight auto);
 	is(says($w{idle}, query('SELECT 1')), 'E(40001) Z(E)', '... whose transaction we have ended ourselves knows it');
@@ -403,12 +404,7 @@ sub slow_reader
 		my $pid = $w->ask('SELECT pg_backend_pid()');
 		$w->send(query("SELECT repeat('x', 1000) FROM generate_series(1, $rows)"));
 		my $state = "SELECT state FROM pg_stat_activity WHERE pid = $pid";
-		my ($said, $before) = (0, -1);
-		while ($said != $before) {
-			usleep 50_000;
-			$before = $said;
-			($said) = map { $_->{tx_bytes} } grep { $_->{database} eq 'own' } @{ $proxy->console('SHOW SESSIONS FULL') };
-		}
+		my $said = settles(sub { (map { $_->{tx_bytes} } grep { $_->{database} eq 'own' } @{ $proxy->console('SHOW SESSIONS FULL') })[0] });
 		my $left = 1011 * $rows - $said;
 		return ($w, $rows, $left) if $left > 50_000 && $left < 800_000 && $east->safe_psql('postgres', $state) eq 'idle in transaction';
 		last if $left >= 800_000;
@@ -505,7 +501,7 @@ PY
 	for my $db (qw(own tx)) {
 		my ($in, $out) = ('', '');
 		my $run = IPC::Run::start([ 'python3', $script, $proxy->connstr($db) . ' user=app password=secret' ],
-			'<', \$in, '>', \$out, '2>', \my $err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+			'<', \$in, '>', \$out, '2>', \my $err, run_limit(60));
 		$run->pump until $out =~ /open/;
 		straggle();
 		$in .= "\n";

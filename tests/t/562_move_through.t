@@ -7,12 +7,12 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Move qw(counts_of ledger);
+use Meridian::Test::Move qw(counts_of ledger more_rows);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($agora, $osc) = regional_clusters(map { $_ => { conf => "wal_retrieve_retry_interval = 500ms\n" } } 'agora-fr1', 'osc-fr1');
 for my $c ($agora, $osc) {
@@ -100,7 +100,7 @@ for my $auth (qw(passthrough scram-sha-256)) {
 	# ------------------------------------------------------------ they cannot reach each other
 
 	said('CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1' . ($there ne 'app' ? " AS $there" : '')
-		  . " WITH (retry_wait = '1s', max_lag = '1MB', pause_budget = '30s', freeze_deadline = '10s', catchup_deadline = '30s')");
+		  . " WITH (retry_wait = '1s', max_lag = '1MB', freeze_deadline = '" . span(10) . "', $UNHURRIED)");
 	like(checks(), qr/^ERROR target_reaches_source: .*Connection refused.*connection = through_meridian$/ms,
 		"$auth: the target cannot reach the source, and CHECK says what helps");
 	like(checks(), qr/^ERROR source_reaches_target/m, '... nor the source the target');
@@ -162,7 +162,7 @@ for my $auth (qw(passthrough scram-sha-256)) {
 	is(stream_of($agora, 'app', $osc), "mover $there replication 127.0.0.1:" . $osc->port, 'the way back comes from over there');
 	run_it('REVERSE MIGRATION mv');
 	is($proxy->console('SHOW MIGRATION mv')->[0]{state}, 'reversed', 'it is back');
-	usleep(300_000);
+	more_rows($agora, 'app', 20);
 	$writer->stop;
 	cmp_ok($writer->{acked}, '>', 50, 'the writer has written') or diag $writer->{out}, $writer->{err};
 	is($writer->lost($agora, 'app'), 0, "no row that was acknowledged is lost ($writer->{acked})");

@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -29,8 +29,8 @@ PostgreSQL::Test::Utils::append_to_file($users, "\"app\" \"secret\"\n");
 # nothing but sessions has a connection: the proxy sees the nodes by their bare handshakes, once
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $near }, 'us-west1' => { nodes => $far } ],
-	set     => { auth => 'scram-sha-256', auth_file => $users, workers => 1, region => 'us-east1', probe_conninfo => undef, probe_interval => '1h',
-		stale_after => '1h', server_login_retry => '100ms' },
+	set     => { auth => 'scram-sha-256', auth_file => $users, workers => 1, region => 'us-east1', probe_conninfo => undef, probe_interval => NEVER,
+		stale_after => NEVER, server_login_retry => '100ms' },
 	conf    => Meridian::Test::Proxy::databases_of('postgres'));
 $proxy->start;
 $proxy->wait_up(2);

@@ -8,12 +8,12 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 for my $c ($east, $west) {
@@ -309,10 +309,10 @@ for my $database (qw(own ses)) {
 	my $f = session($database);
 	$f->ask('SET app.x = 1', 'LISTEN here');
 	$far->hang;
-	$proxy->console("SET server_connect_timeout = '1s'");
+	$proxy->console("SET server_connect_timeout = '1s'");    # time: it ends the attempt
 	like(move($f, 'us-west1'), qr/time|connection/, "$database: a node that hangs");
 	is($f->ask($where), 'east', 'keeps nobody');
-	$proxy->console("SET server_connect_timeout = '15s'");
+	$proxy->console("SET server_connect_timeout = '" . span(15) . "'");
 	$far->pass;
 	$far->refuse;
 	like(move($f, 'us-west1'), qr/./, 'nor one that refuses');

@@ -9,10 +9,10 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my $seconds = 8;
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
@@ -40,7 +40,7 @@ for my $database (qw(own ses)) {
 			my %b   = (out => '', err => '');
 			$b{run} = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-R', 100, '-T', $seconds, '-M', $mode, '-D', "mode=$#keys", '-f', "$dir/$name.sql",
 					$proxy->connstr($database, user => 'postgres') ],
-				'<', \'', '>', \$b{out}, '2>', \$b{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(120)));
+				'<', \'', '>', \$b{out}, '2>', \$b{err}, run_limit(120));
 			$bench{$key} = \%b;
 		}
 	}
@@ -50,11 +50,11 @@ $proxy->wait_console('SHOW SESSIONS FULL', sub { 24 == grep { $_->{database} =~ 
 # one console keeps on asking
 my ($in, $out, $err) = ('', '', '');
 my $psql = IPC::Run::start([ 'psql', '-XAtq', '-F', ' ', '-d', $proxy->connstr('meridian', host => $proxy->socket_dir) ],
-	'<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout(Meridian::Test::Proxy::slow(120)));
-my ($end, $moved, $round) = (time + $seconds - 3, 0, 0);
+	'<', \$in, '>', \$out, '2>', \$err, run_limit(120));
+my ($end, $moved, $round) = (due_in($seconds - 3), 0, 0);
 my @ids = map { $_->{id} } grep { $_->{database} =~ /^(own|ses)$/ } @{ $proxy->console('SHOW SESSIONS FULL') };
 is(scalar @ids, 24, 'all are there');
-while (time < $end) {
+until (is_due($end)) {
 	$far->ms($round % 3 == 2 ? 20 : 0);
 	my $region = $round++ % 2 ? 'us-east1' : 'us-west1';
 	$out = '';

@@ -8,10 +8,10 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Drivers qw(driver_run driver_missing);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $_->safe_psql('postgres', 'CREATE TABLE t (who text, n int); CREATE FUNCTION place() RETURNS text LANGUAGE sql AS $$ SELECT current_setting(\'port\') $$')
@@ -39,7 +39,7 @@ sub begin_moving
 			$admin->send(query("SHOW SESSIONS FULL DATABASE $database"));
 			$admin->ask("REHOME SESSION $_ TO REGION $region") for map { row_values($_)->[0] } grep { $_->[0] eq 'D' } $admin->until('Z');
 		}
-		usleep(20_000);
+		let_pass(0.02, 'the drivers ask something');
 	}
 }
 
@@ -76,7 +76,7 @@ def client(me, threshold, db):
                     cur = [c.execute(f'select %s::int * {k % 7}', (k,)) for k in range(20)]
                     if [x.fetchone()[0] for x in cur] != [k * (k % 7) for k in range(20)]:
                         wrong.append((me, 'pipeline'))
-                time.sleep(0.01)
+                time.sleep(0.01)  # time: a pause between two turns
     except Exception as e:
         wrong.append((me, db, repr(e)))
 for db in ('own', 'ses'):
@@ -107,7 +107,7 @@ async def client(me, cache, db):
             if rows != list(range(1, 31)):
                 wrong.append((me, turn, rows))
         await c.execute("notify news, 'x'")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # time: a pause between two turns
     await c.close()
 async def main():
     for db in ('own', 'ses'):
@@ -140,7 +140,7 @@ def client(me, db):
             if got[1] != 'pg_catalog, public':
                 wrong.append((me, got))
             c.commit()
-            time.sleep(0.01)
+            time.sleep(0.01)  # time: a pause between two turns
         c.close()
     except Exception as e:
         wrong.append((me, db, repr(e)))
@@ -209,7 +209,7 @@ class Main {
 				}
 				c.commit();
 				c.setAutoCommit(true);
-				try { Thread.sleep(10); } catch (InterruptedException e) { }
+				try { Thread.sleep(10); } catch (InterruptedException e) { }  // time: a pause between two turns
 			}
 		}
 	}

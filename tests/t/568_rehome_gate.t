@@ -10,11 +10,11 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
 use Meridian::Test::Gate;
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my $ms = 200;
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
@@ -29,7 +29,6 @@ $proxy->start;
 $proxy->wait_up(2);
 
 my $where = "SELECT current_setting('cluster_name')";
-my $slow  = Meridian::Test::Proxy::slow(1);
 my $m     = 0;
 my ($from, $to) = qw(us-east1 us-west1);
 
@@ -46,13 +45,13 @@ sub move_there
 	$m++;
 	is(order('prewarm', way(), 5000), 'ok sessions=0 open=0 kept=0 closed=0 aborted=0', 'connections are opened there') unless $opt{cold};
 	like(order('freeze', way(), 2000, 30000), qr/^ok sessions=\d+ open=0/, 'frozen');
-	usleep(($opt{think} // 400) * 1000 * $slow);
+	let_pass(($opt{think} // 400) / 1000, 'the sessions are taken over there');
 	$opt{meanwhile}->() if $opt{meanwhile};
 	order('serve', 'app', $to, '-', $m);
 	my $begun = time;
 	is(order('switch', way()), $expect, 'switched');
 	($from, $to) = ($to, $from);
-	return (time - $begun) * 1000;
+	return passed($begun) * 1000;
 }
 
 sub counts { my ($kept, $closed) = @_; return "ok sessions=0 open=0 kept=$kept closed=$closed aborted=0" }
@@ -85,13 +84,13 @@ for my $i (0 .. $#all) {
 # What is measured is what it has to wait for, and not the machine: the best of three.
 my $took = move_there(counts(8, 0));
 for (1 .. 2) {
-	last if $took < ($ms - 10) * $slow;
+	last if $took < patience($ms - 10);
 	move_there(counts(8, 0), cold => 1);
 	my $again = move_there(counts(8, 0));
 	$took = $again if $again < $took;
 }
 note sprintf 'the switch of 8 sessions took %.0f ms at a distance of %d ms', $took, $ms;
-cmp_ok($took, '<', ($ms - 10) * $slow, 'the switch costs less than a round trip');
+took($took / 1000, ($ms - 10) / 1000, 'the switch costs less than a round trip');
 for my $i (0 .. $#all) {
 	my $w = $all[$i];
 	is(extended($w, bind_message([]), execute()), "unnamed $i", "session $i has its statement without a name");
@@ -114,7 +113,7 @@ backends_become($west, 0, 'nothing is left in the west');
 
 $m++;
 is(order('prewarm', way(), 5000), counts(0, 0), 'connections are opened');
-order('freeze', way(), 2000, 8000 * $slow);
+order('freeze', way(), 2000, 8000);
 backends_become($west, 8, 'they are there');
 $all[0]->send(query($where));
 is($all[0]->answer, 'us-east1', 'the freeze ends by itself: the session goes on where it was');
@@ -122,7 +121,7 @@ backends_become($west, 0, 'and the connections go');
 is($_->ask("SELECT current_setting('TimeZone')"), 'Asia/Tokyo', 'nothing has changed') for @all;
 $m++;
 order('freeze', way(), 2000, 30000);
-usleep(500_000 * $slow);
+let_pass(0.5, 'the sessions are taken over there');
 # what comes for one who listens meanwhile is not lost
 $east->safe_psql('app', "NOTIFY news, 'in the freeze'");
 is(order('resume', $m, 'app', $from), 'ok', 'the migration ends it');
@@ -135,7 +134,7 @@ backends_become($west, 0, 'nothing is left there');
 # the servers of the new region die while they wait
 move_there(counts(8, 0), meanwhile => sub {
 	$west->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'");
-	usleep(300_000 * $slow);
+	let_pass(0.3, 'their end is heard');
 });
 is($_->ask($where), 'us-west1', 'new ones are opened') for @all;
 is($all[1]->ask('SHOW app.tenant'), 'number 1', 'with all that there is');
@@ -143,7 +142,7 @@ is($all[1]->ask('SHOW app.tenant'), 'number 1', 'with all that there is');
 # the old ones do
 move_there(counts(8, 0), meanwhile => sub {
 	$west->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'");
-	usleep(300_000 * $slow);
+	let_pass(0.3, 'their end is heard');
 });
 is($_->ask($where), 'us-east1', 'the end of the old server is no news') for @all;
 
@@ -151,7 +150,7 @@ is($_->ask($where), 'us-east1', 'the end of the old server is no news') for @all
 $m++;
 order('prewarm', way(), 5000);
 order('freeze', way(), 2000, 30000);
-usleep(300_000 * $slow);
+let_pass(0.3, 'connections are opened there');
 (pop @all)->close for 1 .. 2;
 (shift @all)->send(terminate()) for 1 .. 2;
 backends_become($west, 4, 'the connections of those who hang up go with them');
@@ -217,11 +216,7 @@ sub slow_listener
 	for my $told (1 .. 500) {
 		$notifier->ask("SELECT pg_notify('much', '$told$text')");
 		$sent += 1 + 4 + 4 + length("much\0$told$text\0");
-		my $until = time + 30 * $slow;
-		while (sent_to_slow() < $base + $sent) {
-			die 'a notification does not come' if time > $until;
-			usleep(1000);
-		}
+		wait_until(sub { sent_to_slow() >= $base + $sent }, 'the notification to be passed on') or die 'it does not come';
 		return ($w, $pid, $told) if $sent > in_the_kernel($w);
 	}
 	die 'the kernel takes everything';
@@ -261,7 +256,7 @@ for my $case ([ 'own', 'before' ], [ 'ses', 'before' ], [ 'own', 'behind' ], [ '
 		hears_all($w, $told, '... it reads all that it was told');
 		$old->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 		ok($old->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid"), '... its old server ends');
-		ok($w->silent(0.3 * $slow), '... which is no news');
+		ok($w->silent, '... which is no news');
 	}
 	if ($when ne 'never') {
 		order('serve', 'app', $to, '-', $m);
@@ -282,7 +277,7 @@ for my $case ([ 'own', 'before' ], [ 'ses', 'before' ], [ 'own', 'behind' ], [ '
 $m++;
 order('prewarm', way(), 5000);
 order('freeze', way(), 2000, 30000);
-usleep(300_000 * $slow);
+let_pass(0.3, 'connections are opened there');
 $proxy->stop;
 backends_become($_, 0, 'no connection is left') for $east, $west;
 done_testing();

@@ -8,6 +8,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -53,7 +54,7 @@ sub listed
 	my $row = eval {
 		$proxy->wait_console('SHOW REDIRECTS', sub {
 			grep { $_->{application_name} eq $application && $good->($_) } @{ $_[0] };
-		}, 30);
+		});
 	};
 	return ok($row, $what) || diag $@, $proxy->console_raw('SHOW REDIRECTS');
 }
@@ -63,12 +64,7 @@ sub until_come
 {
 	my ($proxy, $database, $good, $what) = @_;
 	my @said;
-	for (1 .. 300) {
-		@said = come($proxy, $database);
-		return pass($what) if $good->(@said);
-		Time::HiRes::usleep(100_000);
-	}
-	return fail($what) || diag explain \@said;
+	return ok(wait_until(sub { $good->(@said = come($proxy, $database)) }, $what), $what) || diag explain \@said;
 }
 
 my $first  = proxy('first',  'agora-fr1', redirect_notice => 'on');
@@ -84,7 +80,7 @@ my $stays = do {
 $stays->query_safe('SELECT 1');
 is((come($first, 'app'))[1], '', 'before it moves nobody is told anything');
 is_deeply($first->console('SHOW REDIRECTS'), [], '… nor is there a redirection');
-run_it($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', redirect_until = '1 hour', pause_budget = '30s', catchup_deadline = '30s')");
+run_it($first, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', redirect_until = '1 hour', $UNHURRIED)");    # time: it is told until when
 run_it($first, 'RUN MIGRATION mv PREPARE');
 run_it($first, 'RUN MIGRATION mv DATA');
 ok($agora->poll_query_until('app', 'SELECT count(*) = 3 FROM meridian.proxy'), 'all proxies are there');
@@ -137,7 +133,7 @@ is($first->console('SHOW REDIRECTS')->[0]{entry}, 'db.osc.example:6432', 'the ne
 my $over = qr/FATAL:  database "(?:app|tx|pass)" has moved to db\.osc\.example:6432 \(region "osc-fr1"\)
 DETAIL:  Connections by region "agora-fr1" were forwarded until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00\.
 HINT:  Connect to db\.osc\.example:6432\./;
-run_it($there, "SET MIGRATION mv (redirect_until = '1s')");
+run_it($there, "SET MIGRATION mv (redirect_until = '1s')");    # time: when it is over clients are refused
 until_come($_, 'app', sub { $_[1] =~ $over }, 'when it is over a client is refused, and told where to go: ' . $_->name) for $first, $second;
 like((come($first, $_, application_name => 'late'))[1], $over, "$_: likewise") for qw(tx pass);
 for my $database (qw(app tx pass)) {
@@ -172,14 +168,14 @@ is((come($there, 'app'))[0], 'osc-fr1', 'the new region takes everybody');
 
 $agora->safe_psql('postgres', 'DROP DATABASE app WITH (FORCE)');
 $stays->quit;
-run_it($there, "CREATE MIGRATION back OF DATABASE app FROM osc-fr1 TO agora-fr1 WITH (max_lag = '1MB', pause_budget = '30s', catchup_deadline = '30s')");
+run_it($there, "CREATE MIGRATION back OF DATABASE app FROM osc-fr1 TO agora-fr1 WITH (max_lag = '1MB', $UNHURRIED)");
 like((come($first, 'app'))[1], $over, 'a new move changes nothing before it is decided');
 $said = run_it($there, 'RUN MIGRATION back ALL');
 like($said, qr/\[region agora-fr1\]; as long as nobody does, it goes on forwarding/, 'FINALIZE says that nobody knows where else to go');
 until_come($first, 'app', sub { $_[0] eq 'agora-fr1' && $_[1] eq '' }, 'who enters there is right again');
 until_come($there, 'app', sub { $_[0] eq 'agora-fr1' && $_[1] =~ /forwarded\.$/m }, '… and who enters by the other region is told, and forwarded');
 run_it($there, 'COMPLETE MIGRATION back');
-Time::HiRes::sleep(1.5);
+let_pass(1.5, 'it is seen that it is complete');
 is((come($there, 'app'))[0], 'agora-fr1', '… also when it is complete, for there is no entry to name');
 
 $_->stop for $first, $second, $there;

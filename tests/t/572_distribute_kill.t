@@ -9,11 +9,11 @@
 # timeout: 1800
 use strict;
 use warnings;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Toys qw(citus_reason citus_cluster citus_proxy citus_catalogs citus_shop);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 plan skip_all => citus_reason() if citus_reason();
 
@@ -48,7 +48,7 @@ sub catalogs
 sub proxy
 {
 	my (%more) = @_;
-	my $proxy = citus_proxy($coordinator, 'p' . ++$runs, set => { migration_lease => '1s' }, %more);
+	my $proxy = citus_proxy($coordinator, 'p' . ++$runs, set => { migration_lease => span(1) }, %more);
 	$proxy->start;
 	$proxy->wait_up;
 	return $proxy;
@@ -69,10 +69,8 @@ sub run_and_die
 		my ($status) = $proxy->console_raw($c);
 		last if $status;
 	}
-	my $end = time + Meridian::Test::Proxy::slow(20);
-	usleep(20_000) while $proxy->is_running && time < $end;
-	my $died = !$proxy->is_running;
-	$died ? $proxy->forget : $proxy->kill9;
+	my $died = $proxy->wait_exit;
+	$proxy->kill9 unless $died;
 	return $died;
 }
 

@@ -8,9 +8,9 @@
 # timeout: 900
 use strict;
 use warnings;
+use Meridian::Test::Patience;
 use Meridian::Test::Toys qw(citus_reason citus_cluster citus_proxy citus_shop);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 plan skip_all => citus_reason() if citus_reason();
 
@@ -57,11 +57,7 @@ sub happens
 	my $half = sql("SELECT coalesce(max(partmethod::text), 'local') FROM pg_dist_partition WHERE logicalrelid = 'orders'::regclass");
 	like($half, $method eq 'CONCURRENT' ? qr/^(?:n|local)$/ : qr/^local$/, "… the table is as Citus leaves it: $half");
 	my ($status, $out, $err);
-	for (1 .. 20) {
-		($status, $out, $err) = $proxy->console_raw("RETRY MIGRATION $name");
-		last if !$status;
-		usleep(500_000);
-	}
+	wait_until(sub { ($status, $out, $err) = $proxy->console_raw("RETRY MIGRATION $name"); !$status }, 'RETRY to be let');
 	is($status, 0, '… RETRY goes on') or diag $err;
 	$proxy->wait_console("SHOW MIGRATION $name", sub { $_[0][0]{state} =~ /^error|data-migrated/ }, 120);
 	($status, $out, $err) = $proxy->console_raw("RUN MIGRATION $name FINALIZE");

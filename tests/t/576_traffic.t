@@ -8,6 +8,7 @@ use warnings;
 use HTTP::Tiny;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Toys qw(toys);
 use Meridian::Test::Wire qw(:build);
@@ -113,7 +114,7 @@ for my $p (@pooled) {
 }
 is(calls('pooled', 'select ?::int + ? as pooled'), 12, 'sessions of a pool know their own statements');
 
-my $http = HTTP::Tiny->new(timeout => Meridian::Test::Proxy::slow(20));
+my $http = HTTP::Tiny->new(timeout => patience(20));
 $node->safe_psql('postgres', "CREATE ROLE alice LOGIN PASSWORD 'wonder'");
 is($http->request('POST', 'http://127.0.0.1:' . $proxy->port . '/sql',
 		{ headers => { 'Neon-Connection-String' => 'postgresql://alice:wonder@db.example/toys' },

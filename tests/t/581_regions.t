@@ -10,7 +10,6 @@ use strict;
 use warnings;
 use Meridian::Test::CockroachStandIn qw(movr movr_proxy);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my @regions = qw(us-east1 us-west1 europe-west1);
 my $spec    = 'TO REGIONS us-east1 PRIMARY, us-west1, europe-west1 SURVIVE REGION FAILURE LOCALITY (promo_codes GLOBAL, '

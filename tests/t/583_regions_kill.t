@@ -8,8 +8,8 @@
 use strict;
 use warnings;
 use Meridian::Test::CockroachStandIn qw(movr movr_proxy);
+use Meridian::Test::Patience;
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my $spec = 'TO REGIONS us-east1 PRIMARY, us-west1, europe-west1 SURVIVE REGION FAILURE LOCALITY (promo_codes GLOBAL, '
   . 'users REGIONAL BY ROW BY (city) MAP router, vehicles REGIONAL BY ROW)';
@@ -19,12 +19,10 @@ $crdb->tell('KEEP');
 my $other = movr_proxy('other', $crdb);
 $other->start;
 
-# When the lease of the dead one is over.
 sub go_on
 {
 	my ($command) = @_;
-	usleep(1_200_000);
-	my ($status, $out, $err) = $other->console_raw($command);
+	my ($status, $out, $err) = $other->console_when_free($command);
 	return ($status, $err);
 }
 
@@ -91,12 +89,11 @@ $victim->wait_console('SHOW MIGRATION w', sub { $_[0][0]{state} eq 'waiting-node
 $victim->kill9;
 $crdb->tell("NODE $_") for qw(us-west1 europe-west1);
 $crdb->tell('SLOW 2');
-usleep(1_200_000);
 $victim = movr_proxy('works', $crdb);
 $victim->start;
-$victim->console('RUN MIGRATION w ALL NOWAIT');
+$victim->console_when_free('RUN MIGRATION w ALL NOWAIT');
 $other->wait_console('SHOW MIGRATION w', sub { $_[0][0]{step} =~ /^locality public.promo_codes/ }, 60);
-usleep(500_000);
+let_pass(0.2, 'the server has heard the statement');
 $victim->kill9;
 $crdb->tell('SLOW 0');
 is((go_on('RUN MIGRATION w ALL'))[0], 0, 'killed while it waited, and while the server worked: another proxy goes on');

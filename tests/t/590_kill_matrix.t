@@ -10,9 +10,10 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Move qw(app_to_move catalog_of difference ledger watch_both);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 # step, side, how it goes on
 my @some = (
@@ -52,7 +53,7 @@ my $soon = { conf => "wal_retrieve_retry_interval = 100ms\n" };
 @cluster{qw(agora-fr1 osc-fr1)} = regional_clusters('agora-fr1', $soon, 'osc-fr1', $soon);
 my @config = (
 	regions => [ map { $_ => $cluster{$_} } sort keys %cluster ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' },
+	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => span(1) },
 	conf    => "[database app]\npool = transaction\n");
 my $other = Meridian::Test::Proxy->new('other', @config);
 $other->start;
@@ -70,11 +71,10 @@ sub state_of { my ($m) = @_; my $rows = eval { $other->console("SHOW MIGRATION $
 sub until_state
 {
 	my ($m, $wanted, $command) = @_;
-	my ($end, $said) = (time + Meridian::Test::Proxy::slow(60), '');
-	while (time < $end && state_of($m) !~ /^(?:$wanted)$/) {
+	my ($d, $said) = (deadline(60, "migration $m to be $wanted"), '');
+	while (state_of($m) !~ /^(?:$wanted)$/ && $d->goes_on) {
 		$said = ($other->console_raw(sprintf $command, $m))[2];
 		last if $said =~ /ERROR:  55000.*(?:REVERSE|served by)/s;
-		usleep(100_000);
 	}
 	return $said;
 }
@@ -103,13 +103,13 @@ sub lead_there
 sub fail_in_pause
 {
 	my ($m) = @_;
-	$other->console("SET MIGRATION $m (catchup_deadline = '300ms', attempts = 1, max_lag = '1GB')");
+	$other->console("SET MIGRATION $m (catchup_deadline = '300ms', attempts = 1, max_lag = '1GB')");    # time: nothing arrives within it
 	my $slow = $cluster{$to}->background_psql('app');
 	$slow->query_safe('BEGIN; SELECT FROM shelf WHERE id = 1 FOR UPDATE');
 	$cluster{$from}->safe_psql('app', 'UPDATE shelf SET what = what WHERE id = 1');
 	return sub {
 		$slow->quit;
-		$other->console("SET MIGRATION $m (catchup_deadline = '5s')");
+		$other->console("SET MIGRATION $m (catchup_deadline = '" . span(5) . "')");
 	};
 }
 
@@ -151,14 +151,14 @@ for my $point (@points) {
 	$and_then->() if $and_then;
 
 	my $is_aborted = go_on($m, $step, $then, $before, $name);
-	usleep(200_000);
+	let_pass(0.2, 'clients write there');
 	my $is_back = $is_aborted || $phase{$step} =~ /^REVERSE/;
 	my $at      = $is_back ? $from : $to;
 	$ledger->stop;
 	is($ledger->lost($cluster{$at}, 'app'), 0, "$name: every row that was acknowledged is there ($ledger->{acked}, longest gap $ledger->{gap_ms} ms)");
 	cmp_ok($ledger->{acked}, '>', 0, "$name: it has written");
 	is($other->safe_psql('app', q(SELECT current_setting('cluster_name')), user => 'postgres'), $at, "$name: sessions are where it is served");
-	note sprintf '%.1f s', time - $begun;
+	note sprintf '%.1f s', passed($begun);
 	next if $is_aborted;
 	is(until_state($m, 'done', 'COMPLETE MIGRATION %s') =~ /ERROR/ ? 'error' : state_of($m), 'done', "$name: COMPLETE");
 	drop_old($is_back ? $to : $from);

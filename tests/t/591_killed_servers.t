@@ -9,16 +9,17 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Measure qw(stand_still);
 use Meridian::Test::Move qw(app_to_move catalog_of difference ledger watch_both);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my $conf = "synchronous_commit = on\nwal_retrieve_retry_interval = 500ms\n";
 my %cluster;
 @cluster{qw(agora-fr1 osc-fr1)} = regional_clusters('agora-fr1' => { conf => $conf }, 'osc-fr1' => { conf => $conf });
 my @config = (
 	regions => [ map { $_ => $cluster{$_} } sort keys %cluster ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' },
+	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => span(1) },
 	conf    => "[database app]\npool = transaction\n");
 my @proxy = map { Meridian::Test::Proxy->new($_, @config) } qw(one two);
 $_->start for @proxy;
@@ -34,20 +35,16 @@ sub state_of { my ($m) = @_; my $rows = eval { $proxy[1]->console("SHOW MIGRATIO
 sub wait_for
 {
 	my ($what, $is_so) = @_;
-	my $end = time + Meridian::Test::Proxy::slow(60);
-	usleep(20_000) while !$is_so->() && time < $end;
-	ok($is_so->(), $what);
-	return;
+	return ok(wait_until($is_so, $what), $what);
 }
 
 # Say it until it is so, by the other proxy; what was said last.
 sub until_state
 {
 	my ($m, $wanted, $command) = @_;
-	my ($end, $said) = (time + Meridian::Test::Proxy::slow(60), '');
-	while (time < $end && state_of($m) !~ /^(?:$wanted)$/) {
+	my ($d, $said) = (deadline(60, "migration $m to be $wanted"), '');
+	while (state_of($m) !~ /^(?:$wanted)$/ && $d->goes_on) {
 		$said = ($proxy[1]->console_raw("$command"))[2];
-		usleep(100_000);
 	}
 	is(state_of($m), $wanted, "$command: $wanted") or diag $said;
 	return $said;
@@ -57,7 +54,7 @@ sub create
 {
 	my $m = 'm' . ++$n;
 	$proxy[0]->console("CREATE MIGRATION $m OF DATABASE app FROM $from TO $to WITH (identity = auto, max_lag = '1MB',"
-		. " retry_wait = '200ms', catchup_deadline = '20s', pause_budget = '30s')");
+		. " retry_wait = '200ms', $UNHURRIED)");
 	return $m;
 }
 
@@ -66,7 +63,7 @@ sub writer { $first += 10; return ledger([ map { $_->connstr('app', user => 'pos
 sub check_writer
 {
 	my ($ledger, $where, $what) = @_;
-	usleep(200_000);
+	let_pass(0.2, 'clients write there');
 	$ledger->stop;
 	is($ledger->lost($cluster{$where}, 'app'), 0, "$what: every row that was acknowledged is there ($ledger->{acked})");
 	cmp_ok($ledger->{acked}, '>', 0, "$what: it has written");
@@ -197,7 +194,7 @@ check_writer($ledger, $from, 'the target was given up by ABORT');
 $cluster{$to}->start;
 $proxy[1]->wait_up(2);
 is_fenced($to);
-usleep(500_000);
+let_pass(0.5, 'it is seen that it is back');
 is($_->safe_psql('app', q(SELECT current_setting('cluster_name')), user => 'postgres'), $from, 'the target is back: sessions stay where they are')
   for @proxy;
 

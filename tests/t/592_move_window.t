@@ -7,9 +7,10 @@
 use strict;
 use warnings;
 use Meridian::Test::Move qw(two_regions);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($agora, $osc, @config) = two_regions();
 my $proxy = Meridian::Test::Proxy->new('main', @config);
@@ -34,6 +35,7 @@ sub refused { my ($sql) = @_; my ($status, $out, $err) = $proxy->console_raw($sq
 sub state_of { return $proxy->console("SHOW MIGRATION $_[0]")->[0]{state} }
 
 # hh:mm so many hours from now
+# time: of day
 sub at { my @t = gmtime(time + 3600 * $_[0]); return sprintf '%02d:%02d', $t[2], $t[1] }
 my $closed = at(2) . '-' . at(3);
 my $open   = at(-2) . '-' . at(2);
@@ -43,7 +45,7 @@ my $open   = at(-2) . '-' . at(2);
 like(refused(q{CREATE MIGRATION w OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (window = 'at night')}),
 	qr{22023: invalid value for option "window".*'Sat,Sun 22:00-02:00 Europe/Berlin'}s, 'a window that is none');
 my $said = run_it(qq{CREATE MIGRATION w OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (window = '$closed Mars/Olympus', attempts = 1,}
-	. q{ catchup_deadline = '500ms', max_lag = '1MB')});
+	. q{ catchup_deadline = '} . span(0.5) . q{', max_lag = '1MB')});
 like($said, qr{\[ERROR\] window  \Q$closed\E Mars/Olympus.*time zone "Mars/Olympus" not recognized}s, 'a zone that the server does not know');
 is(state_of('w'), 'preflight-error', '... stands in the way');
 run_it("SET MIGRATION w (window = '$closed Etc/UTC')");
@@ -73,7 +75,7 @@ is(state_of('w'), 'error', '... it failed');
 run_it("SET MIGRATION w (window = '$closed')");
 like(refused('RETRY MIGRATION w'), qr/55000: FINALIZE is to freeze in its window only/, 'RETRY outside of the window');
 is($agora->safe_psql('app', 'INSERT INTO t VALUES (2) RETURNING id'), '2', '... nothing is fenced');
-run_it(q{SET MIGRATION w (catchup_deadline = '30s', pause_budget = '30s')});
+run_it("SET MIGRATION w ($UNHURRIED)");
 run_it('RUN MIGRATION w FINALIZE FORCE (window)');
 is(state_of('w'), 'redirecting', 'FORCE (window) goes past it');
 run_it('REVERSE MIGRATION w');
@@ -82,7 +84,7 @@ is(state_of('w'), 'reversed', 'the way back is open at any hour');
 # ---------------------------------------------------------------- ddl = record
 
 sub alice { my ($sql) = @_; return $proxy->safe_psql('other', $sql, extra_params => [ '-U', 'alice' ]) }
-run_it("CREATE MIGRATION d OF DATABASE other FROM agora-fr1 TO osc-fr1 WITH (ddl = record, window = '$open UTC', max_lag = '1MB', pause_budget = '30s', catchup_deadline = '30s')");
+run_it("CREATE MIGRATION d OF DATABASE other FROM agora-fr1 TO osc-fr1 WITH (ddl = record, window = '$open UTC', max_lag = '1MB', $UNHURRIED)");
 run_it("RUN MIGRATION d $_") for qw(PREPARE DATA);
 alice('ALTER TABLE t ADD COLUMN extra text');
 alice('CREATE INDEX t_extra ON t(extra)');
@@ -101,9 +103,8 @@ like($said, qr/MR005: .*schema_change public\.t: ALTER TABLE by alice: ALTER TAB
 	'FINALIZE is refused while the target has not got it, and tells the statements');
 is(state_of('d'), 'data-migrated', '... nothing has begun');
 $osc->safe_psql('other', 'ALTER TABLE t ADD COLUMN extra text; CREATE INDEX t_extra ON t(extra)');
-my $end = time + Meridian::Test::Proxy::slow(40);
 my $status;
-do { ($status, undef, $said) = $proxy->console_raw('RUN MIGRATION d FINALIZE'); usleep(200_000) if $status != 0 } while $status != 0 && time < $end;
+wait_until(sub { ($status, undef, $said) = $proxy->console_raw('RUN MIGRATION d FINALIZE'); $status == 0 }, 'FINALIZE to be let');
 is($status, 0, 'with the same change on the target it goes on') or diag $said;
 is($osc->safe_psql('other', 'SELECT extra FROM t WHERE id = 2'), 'new', 'what was written meanwhile has arrived');
 is($proxy->safe_psql('other', q(SELECT current_setting('cluster_name'))), 'osc-fr1', 'it is served there');

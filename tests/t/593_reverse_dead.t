@@ -5,19 +5,19 @@
 # that serves again; or at any other time, where COMPLETE FORCE (source) gives up the way back without it.
 use strict;
 use warnings;
-use Meridian::Test::Move qw(two_regions);
+use Meridian::Test::Move qw(looked_at two_regions);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
-use Time::HiRes qw(time usleep);
 
-my ($agora, $osc, @config) = two_regions(migration_lease => '1s');
+my ($agora, $osc, @config) = two_regions();
 my $proxy = Meridian::Test::Proxy->new('main', @config, args => ['--crash-points'], env => { MERIDIAN_CRASH_AT => 'reverse_fence:after' });
 $proxy->start;
 $proxy->wait_up(2);
 for my $db (qw(app idle)) {
 	$agora->safe_psql('postgres', "CREATE DATABASE $db");
 	$agora->safe_psql($db, 'CREATE TABLE t(id int PRIMARY KEY)');
-	for my $sql ("CREATE MIGRATION $db OF DATABASE $db FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1, pause_budget = '10s', catchup_deadline = '30s')", map { "RUN MIGRATION $db $_" } qw(PREPARE DATA FINALIZE)) {
+	for my $sql ("CREATE MIGRATION $db OF DATABASE $db FROM agora-fr1 TO osc-fr1 WITH (max_lag = '1MB', attempts = 1, $UNHURRIED)", map { "RUN MIGRATION $db $_" } qw(PREPARE DATA FINALIZE)) {
 		my ($status, undef, $err) = $proxy->console_raw($sql);
 		is($status, 0, $sql) or diag $err;
 	}
@@ -30,12 +30,7 @@ sub state_of { return $other->console("SHOW MIGRATION $_[0]")->[0]{state} }
 sub said_of
 {
 	my ($sql) = @_;
-	my $end = time + Meridian::Test::Proxy::slow(40);
-	my ($status, $out, $err);
-	do {
-		usleep(300_000) if $err;
-		($status, $out, $err) = $other->console_raw($sql);
-	} while ($err =~ /55P03/ && time < $end);
+	my ($status, undef, $err) = $other->console_when_free($sql);
 	return ($status, $err);
 }
 
@@ -79,7 +74,7 @@ $agora->start;
 $agora->safe_psql('app', q(SET meridian.internal = on; UPDATE meridian.authority SET decision = 'forward', writable = true, serves = 'agora-fr1', epoch = epoch + 1));
 $other->wait_up(2);
 $other->console('SHOW MIGRATIONS');    # looks everywhere
-usleep(2_500_000);
+looked_at($agora, 'app');
 is($other->safe_psql($_, q(SELECT current_setting('cluster_name'))), 'osc-fr1', "$_: what was decided last is what counts") for qw(app idle);
 $other->stop;
 done_testing();

@@ -9,17 +9,17 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Move qw(app_to_move hold_copies ledger let_copies);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils qw(slurp_file);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my $conf = "wal_retrieve_retry_interval = 500ms\nmax_sync_workers_per_subscription = 8\nmax_logical_replication_workers = 10\n"
   . "max_worker_processes = 20\nmax_replication_slots = 20\nmax_wal_senders = 20\n";
 my ($agora, $osc) = regional_clusters('agora-fr1', { conf => $conf }, 'osc-fr1', { conf => $conf });
 my @config = (
 	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' });
+	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => span(1) });
 my ($one, $two) = map { Meridian::Test::Proxy->new($_, @config) } qw(one two);
 $_->start for $one, $two;
 $_->wait_up(2) for $one, $two;
@@ -59,7 +59,7 @@ sub held
 }
 
 my $sync = q(slot_name ~ '^pg_[0-9]+_sync_');
-run_it($one, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB', retry_wait = '200ms', pause_budget = '30s', catchup_deadline = '30s')");
+run_it($one, "CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, max_lag = '1MB', retry_wait = '200ms', $UNHURRIED)");
 run_it($one, 'RUN MIGRATION mv PREPARE');
 my $ledger = ledger($agora->connstr('app'), '-c', 2, '-w', 3);
 my %bench = (out => '', err => '', script => PostgreSQL::Test::Utils::tempdir() . '/odd.sql');
@@ -69,7 +69,7 @@ INSERT INTO $odd VALUES (:id, 1) ON CONFLICT (id) DO UPDATE SET n = "Odd ""Table
 DELETE FROM $odd WHERE id = :id % 700 + 1;
 SQL
 $bench{run} = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-R', 100, '-T', 3600, '-f', $bench{script}, $agora->connstr('app') ],
-	'<', \'', '>', \$bench{out}, '2>', \$bench{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(600)));
+	'<', \'', '>', \$bench{out}, '2>', \$bench{err}, run_limit(600));
 
 # ---------------------------------------------------------------- the target dies with three copies at their end
 
@@ -101,12 +101,7 @@ wait_for($agora, $gone, 'the last of them has left the publication') or diag $on
 wait_for($osc, 'SELECT ' . states('probe', 'shelf', @lost) . q( = 'rrrr'), 'the others are replicated, this one has left the subscription');
 like(slurp_file($osc->logfile), qr/replication slot "pg_\d+_sync_\d+_\d+" does not exist/, 'PostgreSQL has asked for a slot that is gone');
 $one->kill9;
-my $end = time + Meridian::Test::Proxy::slow(40);
-my $said;
-do {
-	$said = ($two->console_raw('RUN MIGRATION mv DATA NOWAIT'))[2];
-	usleep(200_000);
-} while ($said =~ /55P03/ && time < $end);
+$two->console_when_free('RUN MIGRATION mv DATA NOWAIT');
 $two->wait_console('SHOW MIGRATION mv', sub { $_[0][0]{step} =~ /^copy/ && $_[0][0]{detail} =~ /lock/ }, 40);
 is($osc->safe_psql('app', 'SELECT ' . states('ledger')), '', 'the next proxy waits until it may be emptied');
 is($agora->safe_psql('app', $gone), 't', '... and does not take the copy for done');

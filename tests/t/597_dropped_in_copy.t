@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Move qw(hold_copies let_copies);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
 
@@ -15,7 +16,7 @@ my $conf = "wal_retrieve_retry_interval = 500ms\nmax_sync_workers_per_subscripti
 my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1', { conf => $conf });
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' });
+	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => span(1) });
 $proxy->start;
 $proxy->wait_up(2);
 my @tables = ('a', 'b', 'c', '"Odd ""d"""');
@@ -41,7 +42,7 @@ sub wait_for
 sub begins
 {
 	my ($db) = @_;
-	run_it("CREATE MIGRATION $db OF DATABASE $db FROM agora-fr1 TO osc-fr1 WITH (ddl = allow, max_lag = '1MB', retry_wait = '200ms', pause_budget = '30s', catchup_deadline = '30s')");
+	run_it("CREATE MIGRATION $db OF DATABASE $db FROM agora-fr1 TO osc-fr1 WITH (ddl = allow, max_lag = '1MB', retry_wait = '200ms', $UNHURRIED)");
 	return run_it("RUN MIGRATION $db PREPARE");
 }
 

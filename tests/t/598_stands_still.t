@@ -8,13 +8,14 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Move qw(app_to_move hold_copies let_copies);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Test::More;
 
 my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1', { conf => "wal_retrieve_retry_interval = 500ms\nmax_logical_replication_workers = 3\n" });
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => '1s' });
+	set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => span(1) });
 $proxy->start;
 $proxy->wait_up(2);
 app_to_move($agora);
@@ -34,7 +35,7 @@ sub detail_of
 	return ok($rows, $what) || diag $proxy->console('SHOW MIGRATION mv')->[0]{detail} // '(no detail)';
 }
 
-run_it(q(CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, ddl = allow, max_lag = '1MB', pause_budget = '30s', catchup_deadline = '30s')));
+run_it("CREATE MIGRATION mv OF DATABASE app FROM agora-fr1 TO osc-fr1 WITH (identity = auto, ddl = allow, max_lag = '1MB', $UNHURRIED)");
 run_it('RUN MIGRATION mv PREPARE');
 
 # ---------------------------------------------------------------- no worker is free

@@ -26,7 +26,7 @@ c = psycopg.connect(**at, autocommit=True)
 def cancel():
     with psycopg.connect(**at, autocommit=True) as o:
         while not o.execute("select count(*) from pg_stat_activity where wait_event = 'PgSleep'").fetchone()[0]:
-            time.sleep(0.02)
+            time.sleep(0.02)  # time: a pause between two looks
     c.cancel()
 print(c.execute("select current_setting('cluster_name')").fetchone()[0])
 for i in range(8):
@@ -70,7 +70,7 @@ def cancel():
         k.execute("select count(*) from pg_stat_activity where wait_event = 'PgSleep'")
         if k.fetchone()[0]:
             break
-        time.sleep(0.02)
+        time.sleep(0.02)  # time: a pause between two looks
     o.close()
     c.cancel()
 k = c.cursor()

@@ -8,18 +8,19 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Http;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time sleep);
+use Time::HiRes qw(time);
 
 my ($node) = regional_clusters('us-east1');
 my $cert = certificate('proxy', alt => 'DNS:localhost');
 my %port = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(lb must plain);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
-	set  => { workers => 1, http => 'on', client_login_timeout => '20s', http_max_body => '64kB', http_max_head => '4kB',
+	set  => { workers => 1, http => 'on', client_login_timeout => NEVER, http_max_body => '64kB', http_max_head => '4kB',
 		tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key}, trusted_proxies => '127.0.0.2' },
 	conf => "[listener lb]\nlisten = 127.0.0.1:$port{lb}\nproxy_protocol = allow\nhttp = on\n"
 	  . "[listener must]\nlisten = 127.0.0.1:$port{must}\nhttp = on\n"
@@ -98,7 +99,7 @@ for my $size (1, 2, 7) {
 for my $cut (1 .. length($request) - 1) {
 	$w = wire();
 	$w->send(substr $request, 0, $cut);
-	sleep 0.001;
+	let_pass(0.001, 'the first piece is read');
 	$w->send(substr $request, $cut);
 	my $got = http_answer($w);
 	$got->{status} == 200 or fail("cut at $cut");
@@ -128,10 +129,10 @@ ok($w->closed, 'and is closed');
 # Who does not read its answers is not read any more; nothing is lost.
 $w = wire();
 $w->{fd}->blocking(0);
-my ($sent, $stop) = (0, time + 10);
-while (time < $stop) {
+my $sent = 0;
+while ($sent < 20e6) {
 	my $n = syswrite $w->{fd}, $request x 1000, 1000 * length($request), $sent % length $request;
-	last if !defined $n && !$w->wait_for('write', time + 1);
+	last if !defined $n && !$w->is_ready('write', patience(1));
 	$sent += $n // 0;
 }
 cmp_ok($sent, '<', 20e6, 'answers are not read: nor are requests, in the end');
@@ -378,8 +379,7 @@ select_42(wire($port{lb}), 'no header of a trusted peer');
 
 # ---------------------------------------------------------------- time
 
-$proxy->reload(set => { client_login_timeout => '3s', http_idle_timeout => '4s' });
-my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
+$proxy->reload(set => { client_login_timeout => '3s', http_idle_timeout => '4s' });    # time: both end who is slow
 my %slow = (
 	'half a word'        => 'GE',
 	'half a head'        => "GET / HTTP/1.1\r\nHost: x\r\n",
@@ -393,23 +393,23 @@ is(http_ask($quiet, GET => '/healthz')->{status}, 200, 'one that is kept');
 my $from  = time;
 my $loris = wire();
 my @drops = split //, http_request(GET => '/healthz', 'X' => 'x' x 300);
-while (time - $from < 15 * $slow && @drops) {
+while (@drops) {    # 0.1 s for each: far longer than the time there is
 	$loris->send(shift @drops);
-	last if !$loris->silent(0.05);
+	last if $loris->is_ready('read', 0.1);
 }
-is(http_answer($loris)->{status}, 408, 'one byte every 50 ms: 408');
-cmp_ok(time - $from, '>', 2.9, 'not before client_login_timeout');
-cmp_ok(time - $from, '<', 12 * $slow, 'and not long after it');
+is(http_answer($loris)->{status}, 408, 'a byte now and then: 408');
+cmp_ok(passed($from), '>', 2.9, 'not before client_login_timeout');
+in_time($from, 12, 'and not long after it');
 http_answer($wire{'a whole one first'});
 for my $what (sort keys %wire) {
 	is(http_answer($wire{$what})->{status}, 408, "$what: 408");
 	ok($wire{$what}->closed, 'and closed');
 }
 ok($quiet->closed && $quiet->{rest} eq '', 'kept, and silent for http_idle_timeout: closed without a word');
-cmp_ok(time - $begin, '>', 3.9, 'not before that');
+cmp_ok(passed($begin), '>', 3.9, 'not before that');
 $w = wire();
 http_connect($w, 'db');
-sleep 0.5;
+let_pass(0.5, 'the time of the request goes by');
 is(($w->login(@login))[-1][0], 'Z', 'the time of a login begins with the tunnel');
 $w = wire();
 http_connect($w, 'db');
@@ -417,7 +417,7 @@ is(error_fields($w->message)->{M}, 'login took too long', 'and ends');
 
 # ---------------------------------------------------------------- the end
 
-$proxy->reload(set => { client_login_timeout => '20s', http_idle_timeout => '60s' });
+$proxy->reload(set => { client_login_timeout => NEVER, http_idle_timeout => NEVER });
 my $kept = wire();
 is(http_ask($kept, GET => '/healthz')->{status}, 200, 'kept over a drain');
 my $busy = wire();

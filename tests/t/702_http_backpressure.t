@@ -8,17 +8,17 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Http;
 use Meridian::Test::Measure qw(stand_still);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(sleep);
 
 use constant { PIECE => 2048, FULL => 114_688 };    # the proxy reads no more behind so much that waits
 
 my ($node) = regional_clusters('us-east1');
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
-	set     => { workers => 1, http => 'on', metrics => 'on', client_login_timeout => '60s' });
+	set     => { workers => 1, http => 'on', metrics => 'on', client_login_timeout => NEVER });
 $proxy->start;
 my $user = (getpwuid $>)[0];
 
@@ -44,9 +44,9 @@ sub stopped
 {
 	my $w = Meridian::Test::Wire->new(path => $proxy->socket_path);
 	$w->send(statement("SELECT repeat('x', 3000000) AS a"));
-	ok($w->wait_for('read', time + 30), 'an answer that is longer than what the socket takes');
+	ok($w->wait_for('read', 30), 'an answer that is longer than what the socket takes');
 	$w->send(sized(PIECE) x (FULL / PIECE));
-	sleep 0.5;
+	let_pass(0.5, 'the proxy reads them');
 	return $w;
 }
 
@@ -64,14 +64,14 @@ is(length sized(PIECE), PIECE, 'a request of a known length');
 # The last byte that was kept is the last one of a request: nothing is left, but the client goes on.
 my $w = stopped();
 $w->send(sized(PIECE));
-sleep 0.2;
+let_pass(0.2, 'it would be read');
 read_all($w, FULL / PIECE + 1);
 is(http_ask($w, GET => '/healthz')->{status}, 200, 'a client that was not read is read again');
 
 # The same with half a request left, and with more in the socket than was kept.
 $w = stopped();
 $w->send(substr sized(PIECE), 0, PIECE / 2);
-sleep 0.2;
+let_pass(0.2, 'it would be read');
 $w->send(substr sized(PIECE), PIECE / 2);
 read_all($w, FULL / PIECE + 1);
 is(http_ask($w, GET => '/healthz')->{status}, 200, 'with half a request left');
@@ -84,7 +84,7 @@ is(http_ask($w, GET => '/healthz')->{status}, 200, 'with more behind it');
 $proxy->console('PAUSE DATABASE postgres');
 $w = Meridian::Test::Wire->new($proxy);
 $w->send(statement('SELECT 6 * 7 AS a'), map { (sized(PIECE)) x 20, statement("SELECT $_ AS a") } 1 .. 10);
-sleep 0.5;
+let_pass(0.5, 'they would be read');
 $proxy->console('RESUME DATABASE postgres');
 like(http_answer($w)->{body}, qr/42/, 'a statement that was held');
 for my $i (1 .. 10) {
@@ -103,7 +103,7 @@ pass('who leaves unread answers behind is gone');
 for my $come (\&http_connect, \&http_websocket) {
 	$w = stopped();
 	$w->send(sized(PIECE));
-	sleep 0.2;
+	let_pass(0.2, 'it would be read');
 	read_all($w, FULL / PIECE + 1);
 	ok($come->($w, $come == \&http_connect ? 'db' : '/')->{status} =~ /^(?:200|101)$/, 'a tunnel behind it all');
 	is(($w->login(user => $user, database => 'postgres'))[-1][0], 'Z', 'with a session');

@@ -8,13 +8,14 @@ use warnings;
 use Meridian::Test::Bridge;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Http;
-use Meridian::Test::Measure qw(stand_still wait_until);
+use Meridian::Test::Measure qw(stand_still);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time sleep);
+use Time::HiRes qw(time);
 
 my ($node) = regional_clusters('us-east1');
 my $cert  = certificate('proxy', alt => 'DNS:localhost,IP:127.0.0.1');
@@ -60,7 +61,7 @@ sub push_ahead
 	my ($w, $left) = @_;
 	my $before = length $$left;
 	$w->{fd}->blocking(0);
-	while (length $$left && $w->wait_for('write', time + 0.02)) {
+	while (length $$left && $w->is_ready('write', 0.02)) {
 		my $n = syswrite $w->{fd}, $$left, 1 + int rand 200_000;
 		last unless $n;
 		substr($$left, 0, $n) = '';
@@ -79,7 +80,7 @@ sub exchange
 		for (; $asked < @$questions && $sent >= length $questions->[$asked]; $asked++) {
 			$sent -= length $questions->[$asked];
 		}
-		sleep rand 0.02 if rand() < 0.3;
+		let_pass(rand 0.02, 'answers pile up') if rand() < 0.3;
 		for (my $some = 1 + int rand 60; $some > 0 && $at < $asked; $some--) {
 			$good += $take->($at++);
 		}
@@ -101,7 +102,7 @@ sub statements
 	});
 }
 
-my $n = ($ENV{MERIDIAN_TEST_SLOW} || 1) > 1 ? 200 : 600;
+my $n = build_factor() > 1 ? 200 : 600;
 for my $how (sort keys %come) {
 	for my $database (qw(postgres pooled)) {
 		my $w = $come{$how}->();

@@ -9,6 +9,7 @@ use IPC::Run qw(run);
 use Meridian::Test::Bridge;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::WebSocket qw(ws_frame);
@@ -184,20 +185,21 @@ ok(wait_until(sub { !$node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_
 $proxy->reload(set => { websocket_ping_interval => '1s' });
 $w = session();
 my $began = time;
-is($w->told(20), '<ping >', 'who is idle is pinged');
-cmp_ok(time - $began, '>', 0.2, 'after a while');
-is($w->told(20), '<ping >', 'and again') for 1 .. 4;
+is($w->told, '<ping >', 'who is idle is pinged');
+cmp_ok(passed($began), '>', 0.2, 'after a while');
+is($w->told, '<ping >', 'and again') for 1 .. 4;
 is(value($w, 'SELECT 1'), '1', 'who answers goes on');
 my $deaf = session();
 $deaf->{deaf} = 1;
 $began = time;
 my $told = '';
-until ($deaf->{closed} || $deaf->{ended} || time - $began > 40) {
-	$told .= $deaf->told(0.3);
-	$w->told(0.1);
+my $d = deadline(40, 'the end of who is deaf');
+until ($deaf->{closed} || $deaf->{ended} || $d->over) {
+	$told .= $deaf->told_now;
+	$w->told_now;
 }
 like($told, qr/^(<ping >){2,5}<close 1000>$/, 'who does not is asked some times');
-cmp_ok(time - $began, '<', 20, 'and then is gone');
+in_time($began, 20, 'and then is gone');
 $proxy->log_like(qr/client does not answer WebSocket pings/, 'as the log says');
 is(value($w, 'SELECT 2'), '2', 'the other one stays');
 

@@ -9,6 +9,7 @@ use HTTP::Tiny;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Measure qw(cpu_ticks measured peak_kb peak_reset distorted stand_still);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -33,7 +34,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 $proxy->start;
 my $base = 'http://127.0.0.1:' . $proxy->port;
 my $alice = 'postgresql://alice:wo%20nder%2F%C3%BC@db.example/postgres';
-my $http = HTTP::Tiny->new(timeout => Meridian::Test::Proxy::slow(20));
+my $http = HTTP::Tiny->new(timeout => patience(20));
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
 # Ask: the answer of HTTP::Tiny, with `json` what its body says, where that is not very long.
@@ -201,7 +202,7 @@ for my $sql ("select repeat('x', 2000000)", 'select generate_series(1, 1000000)'
 	$a = ask(query_of($sql));
 	is_deeply([ $a->{status}, $a->{json}{code} ], [ 507, '54000' ], "beyond sql_max_response: $sql");
 }
-$proxy->reload(set => { query_timeout => '1s' });
+$proxy->reload(set => { query_timeout => '1s' });    # time: query_timeout ends the query
 $a = ask(query_of('select pg_sleep(30)'));
 is_deeply([ $a->{status}, $a->{json}{code} ], [ 400, '57014' ], 'query_timeout');
 $proxy->reload(set => { query_timeout => 0 });

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use IO::Socket::INET;
 use Meridian::Test::Cluster qw(regional_clusters users_by_method);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::WebSocket qw(ws_frame);
 use Meridian::Test::Wire qw(:build);
@@ -20,7 +21,7 @@ my %password = (alice => 'wonder', mary => 'lamb', paul => 'plain', tom => 'anyt
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $node ],
 	set => { http => 'on', listen => "0.0.0.0:$port",
-		probe_conninfo => 'user=tom dbname=postgres', client_login_timeout => '3s' }, port => $port);
+		probe_conninfo => 'user=tom dbname=postgres', client_login_timeout => span(3) }, port => $port);
 $proxy->start;
 
 sub first { my ($user, $password) = @_; return early($user, $password // $password{$user}) }
@@ -41,7 +42,7 @@ my %seen;
 for my $at (1 .. length($frame) - 1) {
 	my $w = Meridian::Test::WebSocket->new($proxy);
 	$w->raw(substr $frame, 0, $at);
-	select undef, undef, undef, 0.01;
+	let_pass(0.01, 'the first piece is read');
 	$w->raw(substr $frame, $at);
 	$seen{ $w->early_answer }++;
 }

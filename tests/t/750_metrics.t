@@ -8,19 +8,18 @@ use HTTP::Tiny;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Http;
-use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Metrics;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(sleep);
 
 my ($east, $west) = regional_clusters('us-east1', { conf => "max_connections = 25\n" }, 'us-west1');
 my %port  = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(metrics plain);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east, 'us-west1' => $west ],
-	set     => { http => 'on', failback_delay => 0, probe_interval => '200ms', hedge_delay => '20s' },
+	set     => { http => 'on', failback_delay => 0, probe_interval => '200ms', hedge_delay => NEVER },
 	conf    => "[listener monitoring]\nlisten = 127.0.0.1:$port{metrics}\nhttp = on\nmetrics = on\n"
 	  . "[listener plain]\nlisten = 127.0.0.1:$port{plain}\n");
 $proxy->start;
@@ -35,11 +34,7 @@ sub now { return metric(metrics(), $_[0]) }
 sub settled
 {
 	my $m;
-	for (1 .. 1000) {
-		$m = metrics();
-		last unless grep { /^meridian_sessions/ && !/http/ && $m->{$_} > 0 } keys %$m;
-		sleep 0.05;
-	}
+	wait_until(sub { $m = metrics(); !grep { /^meridian_sessions/ && !/http/ && $m->{$_} > 0 } keys %$m }, 'all sessions to be gone');
 	return $m;
 }
 
@@ -228,14 +223,14 @@ my $script = PostgreSQL::Test::Utils::tempdir() . '/select.sql';
 PostgreSQL::Test::Utils::append_to_file($script, "SELECT 1;\n");
 my $load = IPC::Run::start(
 	[ 'pgbench', qw(-n -C -c 4 -T 3 -h 127.0.0.1 -f), $script, '-p', $proxy->port, 'postgres' ],
-	'<', '/dev/null', '>', \$out, '2>', \$err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
+	'<', '/dev/null', '>', \$out, '2>', \$err, run_limit(60));
 $before = metrics();
 while ($load->pumpable) {
 	$load->pump_nb;
 	$m = metrics();
 	push @lower, grep { /_total|_count|_bucket|_sum/ && $m->{$_} < $before->{$_} } keys %$before;
 	($before, $n) = ($m, $n + 1);
-	sleep 0.02;
+	let_pass(0.02, 'some come and go');
 }
 ok($load->finish, 'sessions come and go') or diag $err;
 cmp_ok($n, '>', 2, 'while somebody scrapes');
@@ -268,14 +263,10 @@ SKIP: {
 	my $value = sub { # of a query; undef: none yet
 		my ($query) = @_;
 		(my $url = "http://$at/api/v1/query?query=$query") =~ s/([()])/sprintf '%%%02X', ord $1/ge;
-		return (HTTP::Tiny->new(timeout => 5)->get($url)->{content} // '') =~ /"value":\[[^,]+,"([^"]+)"/ ? $1 : undef;
+		return (HTTP::Tiny->new(timeout => patience(5))->get($url)->{content} // '') =~ /"value":\[[^,]+,"([^"]+)"/ ? $1 : undef;
 	};
 	my $count;
-	for (1 .. 300) {
-		$prometheus->pump_nb;
-		last if defined($count = $value->('histogram_count(meridian_login_seconds)'));
-		sleep 0.1;
-	}
+	wait_until(sub { $prometheus->pump_nb; defined($count = $value->('histogram_count(meridian_login_seconds)')) }, 'Prometheus to have scraped');
 	is($count, metric(metrics(), 'meridian_login_seconds_count'), 'Prometheus has the native histogram')
 	  or diag $said;
 	wait_until(sub { ($value->('up') // 0) == 1 });

@@ -9,6 +9,7 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Balancer qw(meridian_sides);
 use Meridian::Test::Cluster qw(certificate);
+use Meridian::Test::Patience;
 use PostgreSQL::Test::Utils qw(append_to_file slurp_file);
 use Test::More;
 
@@ -23,7 +24,7 @@ sub output
 {
 	my (@command) = @_;
 	my $said = '';
-	my $good = eval { IPC::Run::run(\@command, '<', \'', '>', \$said, '2>&1', IPC::Run::timeout(60)) };
+	my $good = eval { IPC::Run::run(\@command, '<', \'', '>', \$said, '2>&1', run_limit(60)) };
 	return ($good, $said || $@);
 }
 

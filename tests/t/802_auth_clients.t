@@ -10,6 +10,7 @@ use HTTP::Tiny;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Drivers qw(driver_is);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::WebSocket qw(ws_frame);
 use Meridian::Test::Wire qw(:build);
@@ -95,7 +96,7 @@ my %seen;
 for (my $at = 1; $at < length $frame; $at += 7) {
 	$w = Meridian::Test::WebSocket->new($proxy);
 	$w->raw(substr $frame, 0, $at);
-	select undef, undef, undef, 0.01;
+	let_pass(0.01, 'the first piece is read');
 	$w->raw(substr $frame, $at);
 	$seen{ $w->early_answer }++;
 }
@@ -109,7 +110,7 @@ is($w->early_answer, ' R10 E 08P01', 'a query where a password should be');
 
 # ---------------------------------------------------------------- POST /sql
 
-my $http = HTTP::Tiny->new(timeout => Meridian::Test::Proxy::slow(20));
+my $http = HTTP::Tiny->new(timeout => patience(20));
 my $json = JSON::PP->new->utf8->canonical;
 sub sql
 {
@@ -172,11 +173,7 @@ for my $round (1 .. 60) {
 	$w->close;
 }
 my $left = 60;
-for (1 .. 1000) {
-	$left = grep { $_->{state} =~ /authent|looking/ } @{ $proxy->console('SHOW SESSIONS FULL') };
-	last if $left == 0;
-	select undef, undef, undef, 0.05;
-}
+wait_until(sub { !($left = grep { $_->{state} =~ /authent|looking/ } @{ $proxy->console('SHOW SESSIONS FULL') }) }, 'all logins to be over');
 is($left, 0, 'nobody is left in the middle of a login');
 is($proxy->safe_psql('postgres', 'SELECT 1', connstr => $proxy->connstr('postgres', user => 'alice', password => 'wonder')), '1',
 	'and the next one gets in');

@@ -9,12 +9,12 @@ use warnings;
 use Digest::SHA qw(hmac_sha256 sha256);
 use Encode ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(usleep);
 
 # A SCRAM verifier, reckoned here.
 sub verifier
@@ -147,11 +147,9 @@ sub await_certificate
 {
 	my ($crt) = @_;
 	my $wanted = PostgreSQL::Test::Utils::slurp_file($crt);
-	for (1 .. 1000) {
-		return if index(qx(openssl s_client -starttls postgres -connect 127.0.0.1:$port </dev/null 2>/dev/null), $wanted) >= 0;
-		usleep(50_000);
-	}
-	die "$crt is not shown";
+	wait_until(sub { index(qx(openssl s_client -starttls postgres -connect 127.0.0.1:$port </dev/null 2>/dev/null), $wanted) >= 0 }, "$crt to be shown")
+	  or die "$crt is not shown";
+	return;
 }
 
 my %kinds = (

@@ -9,12 +9,12 @@ use warnings;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Http;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(usleep);
 
 delete @ENV{qw(PGPASSWORD PGUSER PGDATABASE)};
 my $me = (getpwuid $>)[0];
@@ -105,7 +105,7 @@ sub way
 sub enter
 {
 	my ($to, $how, $user, $database, $password) = @_;
-	my $connstr = $to->connstr($database, user => $user, connect_timeout => Meridian::Test::Proxy::slow(10),
+	my $connstr = $to->connstr($database, user => $user, connect_timeout => patience(10),
 		defined $password ? (password => $password) : (), way($how));
 	return ask_psql($connstr);
 }
@@ -161,7 +161,7 @@ for my $case (@psql) {
 }
 
 # What the log says of it: ten lines of a kind in a second are all that it takes.
-usleep(1_100_000);
+outlast(1, 'the second in which it has taken ten lines');
 my $from = -s $proxy->logfile;
 unlike(enter($proxy, 'stranger', 'carol', 'db2'), qr/in as/, 'a certificate that a stranger has signed is refused');
 enter($proxy, 'unix', 'alice', 'secret', 'wonder');

@@ -10,12 +10,12 @@ use HTTP::Tiny;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Delay;
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($east, $west) = regional_clusters('us-east1', { tls => 1 }, 'europe-west1');
 my %password = (alice => 'wonder', mary => 'lamb', erin => 'late', nora => 'night', paul => 'plain', zoe => 'zebra');
@@ -76,6 +76,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => '127.0.0.1:' . $road->port, 'europe-west1' => $west ],
 	set => { auth => 'scram-sha-256', auth_file => $users, auth_conninfo => 'user=auth', auth_query => $lookup,
 		region => 'us-east1', admin_users => 'admin', stats_users => 'monitor', auth_throttle_base => 0,
+		# time: a node that does not answer a question is left after server_connect_timeout
 		server_connect_timeout => '3s', http => 'on', hba_file => $hba_file, tls_cert_file => $cert->{cert},
 		tls_key_file => $cert->{key}, probe_conninfo => 'user=tom dbname=postgres' },
 	conf => <<'CONF');
@@ -161,7 +162,7 @@ ok($proxy->wait_console('SHOW USERS', sub { grep { $_->{user} eq 'alice' && "$_-
 	'whose connection SHOW USERS counts as hers');
 is($proxy->safe_psql('postgres', 'SELECT current_user', connstr => conn('mary', 'trusting', password => 'no matter')), 'mary',
 	'trust: what auth_query tells serves at the node');
-my $http = HTTP::Tiny->new(timeout => Meridian::Test::Proxy::slow(20));
+my $http = HTTP::Tiny->new(timeout => patience(20));
 sub rows_by_http
 {
 	my ($user, $password) = @_;
@@ -209,9 +210,9 @@ is(attempt('five', 'postgres', '5'), '', 'a login') for 1 .. 5;
 is(asked('five'), 1, 'five logins, one question');
 my ($before, $since) = (asked('nobody'), time);
 attempt('nobody', 'postgres', 'x') for 1 .. 5;
-ok(asked('nobody') - $before <= 1 + (time - $since), 'nobody is remembered too');
+ok(asked('nobody') - $before <= 1 + passed($since), 'nobody is remembered too');
 is(attempt('alice', 'postgres'), '', 'an answer that is kept');
-usleep(1_100_000);
+outlast(1, 'the second in which an answer is not asked for again');
 $_->safe_psql('postgres', "ALTER ROLE alice PASSWORD 'changed'") for $east, $west;
 $before = asked('alice');
 is(attempt('alice', 'postgres', 'changed'), '28P01', 'a changed password: the first login is held against the old one');
@@ -221,7 +222,7 @@ is(attempt('alice', 'postgres', 'wonder'), '28P01', 'and the old password does n
 $password{alice} = 'changed';
 ($before, $since) = (asked('alice'), time);
 attempt('alice', 'postgres', 'wrong') for 1 .. 5;
-ok(asked('alice') - $before <= 2 + (time - $since), 'wrong passwords do not become as many questions');
+ok(asked('alice') - $before <= 2 + passed($since), 'wrong passwords do not become as many questions');
 $_->safe_psql('postgres', "ALTER ROLE alice PASSWORD 'again'") for $east, $west;
 $proxy->reload;
 is(attempt('alice', 'postgres', 'again'), '', 'a reload forgets what was told');
@@ -242,7 +243,7 @@ sub salt
 	return $w->{challenge} =~ /,s=([^,]+)/ ? $1 : '';
 }
 is(salt($_), salt($_), "$_: each time the same salt") for qw(paul nobody);
-$proxy->reload(set => { auth_cache_ttl => '60s' });
+$proxy->reload(set => { auth_cache_ttl => NEVER });
 
 # ---------------------------------------------------------------- many at once
 
@@ -269,13 +270,13 @@ my $from = -s $proxy->logfile;
 $road->hang;
 $began = time;
 is(attempt('sleeper3', 'postgres', 's'), '', 'a node that hangs: the next one of the route is asked');
-ok(time - $began < Meridian::Test::Proxy::slow(30), 'in time');
+in_time($began, 30, 'in time');
 is(asked('sleeper3', $west), 1, 'in the other region');
 $road->pass;
 $proxy->wait_console('SHOW NODES FULL', sub { !grep { $_->{state} ne 'up' } @{ $_[0] } });
 $began = time;
 is(attempt('stuck', 'postgres', 's'), '08006', 'a query that does not end, at any node');
-ok(time - $began < Meridian::Test::Proxy::slow(30), 'is given up');
+in_time($began, 30, 'is given up');
 my $slow = Meridian::Test::Wire->new($proxy);
 $slow->send(startup(user => 'stuck', database => 'postgres', 'meridian.region' => 'us-east1'));
 $_->safe_psql('postgres', "CREATE ROLE behind LOGIN PASSWORD 'b'") for $east, $west;
@@ -293,11 +294,12 @@ $slow = Meridian::Test::Wire->new($proxy);
 $slow->send(startup(user => 'stuck once', database => 'postgres', 'meridian.region' => 'us-east1'));
 $began = time;
 my $later = 0;
-until (!$slow->silent(0.2) || time - $began > Meridian::Test::Proxy::slow(40)) {
+my $d = deadline(40, 'it to be given up');
+until (!$slow->silent || $d->over) {
 	Meridian::Test::Wire->new($proxy)->send(startup(user => 'later' . $later++, database => 'postgres', 'meridian.region' => 'us-east1'));
 }
 cmp_ok($later, '>', 4, "while one waits, $later others come");
-cmp_ok(time - $began, '<', Meridian::Test::Proxy::slow(40), 'it does not wait any longer for that');
+in_time($began, 40, 'it does not wait any longer for that');
 is(error_fields($slow->message)->{C}, '08006', 'and it is given up');
 undef $slow;
 
@@ -338,7 +340,7 @@ cmp_ok($stats{auth_query_failures}, '>=', 6, 'and those that failed');
 $w = Meridian::Test::Wire->new($proxy);
 # Nobody has asked for this one before: it has no answer to come to.
 $w->send(startup(user => 'stuck too', database => 'postgres', 'meridian.region' => 'us-east1'));
-ok($w->silent(0.2), 'a login that waits');
+ok($w->silent, 'a login that waits');
 $proxy->stop(signal => 'QUIT');
 $road->stop;
 done_testing();

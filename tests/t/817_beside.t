@@ -8,11 +8,12 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($node) = regional_clusters('node', { users => { alice => 'wonder', paul => 'plain' } });
 my $users = PostgreSQL::Test::Utils::tempdir() . '/users.txt';
@@ -20,8 +21,9 @@ PostgreSQL::Test::Utils::append_to_file($users, qq("alice" "wonder"\n"paul" "pla
 chmod 0600, $users;
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $node ],
+	# time: one guess in auth_throttle_base is answered
 	set => { auth => 'scram-sha-256', auth_file => $users, auth_throttle_after => 3, auth_throttle_base => '1s',
-		auth_throttle_max => '60s', workers => 2 },
+		auth_throttle_max => NEVER, workers => 2 },
 	conf => "[database relayed]\ndbname = postgres\nauth = passthrough\n");
 delete @ENV{qw(PGPASSWORD PGUSER)};
 $proxy->start;
@@ -65,21 +67,22 @@ sub beside
 	my ($what, $user, $password, $database) = @_;
 	is(code($user, $password, $database), '', "$what: the application logs in");
 	my @stop = map { besiege($user, $database) } 1 .. 2;
-	my ($began, $longest, %got) = (time, 0);
-	while (time < $began + 12) {
+	my ($began, $end, $longest, %got) = (time, due_in(12), 0);
+	until (is_due($end)) {
 		my $at = time;
 		$got{ code($user, $password, $database) }++;
-		$longest = time - $at if time - $at > $longest;
-		usleep(200_000);
+		my $took = passed($at);
+		$longest = $took if $took > $longest;
+		let_pass(0.2, 'others guess');
 	}
 	my %codes;
 	for my $stop (@stop) {
 		my $c = $stop->();
 		$codes{$_} += $c->{$_} for keys %$c;
 	}
-	my $seconds = time - $began;
+	my $seconds = passed($began);
 	is_deeply([ keys %got ], [''], "$what: it gets in at every login beside two who guess");
-	cmp_ok($longest, '<', 8 * Meridian::Test::Proxy::slow(1), "$what: at most slowly");
+	took($longest, 8, "$what: at most slowly");
 	cmp_ok($codes{'28P01'} // 0, '<', 12, "$what: few guesses are answered");
 	cmp_ok($codes{28000}, '>', 0, "$what: the others are refused");
 	cmp_ok(($codes{'28P01'} // 0) + $codes{28000}, '<=', 4 + $seconds + 10, "$what: one a second");
@@ -92,11 +95,11 @@ beside('passthrough', 'paul', 'plain', 'relayed');
 
 # ---------------------------------------------------------------- nobody can tell who is there
 
-sub answers { my ($user) = @_; my $at = time; return (join(' ', map { code($user, 'wrong') } 1 .. 6), time - $at) }
+sub answers { my ($user) = @_; my $at = time; return (join(' ', map { code($user, 'wrong') } 1 .. 6), passed($at)) }
 
 # A throttled pair has a turn every 2 s here.
 $proxy->stop;
-$proxy->write_conf(set => { auth_throttle_base => '20s' });
+$proxy->write_conf(set => { auth_throttle_base => '20s' });    # time: a throttled pair has a turn in a tenth of that
 $proxy->start;
 is(code('paul', 'plain'), '', 'one who has logged in');
 my ($unknown, $took) = answers('nobody');
@@ -105,7 +108,7 @@ my ($never) = answers('late');
 is($never, $unknown, 'one who has not logged in from there gets the same answers');
 my ($trusted, $took_trusted) = answers('paul');
 is($trusted, $unknown, 'so does one who has');
-cmp_ok(abs($took_trusted - $took), '<', Meridian::Test::Proxy::slow(1), 'as slowly');
+cmp_ok(abs($took_trusted - $took), '<', patience(1), 'as slowly');
 is(code('paul', 'plain'), '', 'who gets in');
 is(code('late', 'x'), '28000', 'where the other one does not');
 
@@ -116,7 +119,7 @@ cmp_ok(delayed(), '>', 0, 'SHOW STATS counts who waited');
 
 # Ten times as many failures as of a pair are free to a user, and to an address.
 $proxy->stop;
-$proxy->write_conf(set => { auth_throttle_base => '5s' });
+$proxy->write_conf(set => { auth_throttle_base => '5s' });    # time: there is a turn each 5 s
 $proxy->start;
 is(code('alice', 'wonder'), '', 'one who has logged in');
 
@@ -130,7 +133,7 @@ sub unconcerned
 	my ($what, @login) = @_;
 	my $at = time;
 	is_deeply([ map { code(@login) } 1 .. 3 ], [ ('') x 3 ], $what);
-	cmp_ok(time - $at, '<', 2 * Meridian::Test::Proxy::slow(1), '... without a wait');
+	in_time($at, 2, '... without a wait');
 	return;
 }
 
@@ -141,7 +144,7 @@ is_deeply(from_many('nobody'), { '28P01' => 31, 28000 => 9 }, 'a user whom nobod
 is(code('paul', 'plain', undef, '127.0.1.1'), '', 'the other users of those addresses notice nothing');
 my ($row) = grep { $_->{user} eq 'alice' } @{ $proxy->console('SHOW USERS') };
 ok($row->{limited_until}, 'SHOW USERS says so');
-usleep(5_100_000);
+outlast(5, 'auth_throttle_base');
 is(code('alice', 'wonder', undef, '127.0.1.200'), '', 'from a new address it gets in when there is a turn');
 is(code('alice', 'wonder', undef, '127.0.1.201'), '', '... which a right login gives back');
 is(code('alice', 'wrong', undef, '127.0.1.202'), '28000', 'a wrong password from a new address');

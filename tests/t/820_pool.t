@@ -8,13 +8,13 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
-my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my ($east, $west) = regional_clusters('us-east1', 'europe-west1');
 my $delay = Meridian::Test::Delay->new($west);
 my $proxy = Meridian::Test::Proxy->new('main',
@@ -48,7 +48,7 @@ my $second = $many[1]->ask($pid);
 isnt($first, $second, 'two transactions have two');
 is($many[0]->ask($pid), $first, 'a transaction keeps its own');
 $many[$_]->send(query($pid)) for 2 .. 4;
-ok($many[2]->silent(0.2), 'a third session waits');
+ok($many[2]->silent, 'a third session waits');
 my ($row) = grep { $_->{state} eq 'waiting' } @{ $proxy->console('SHOW SESSIONS FULL') };
 ok($row, 'SHOW SESSIONS says so');
 is($many[1]->ask('COMMIT'), '', 'one commits');
@@ -69,16 +69,18 @@ is(backends($east, $ours), 2, 'two connections have served them all');
 
 # ---------------------------------------------------------------- fair, and not for ever
 
+sub sum_of { my ($p, $column) = @_; my $sum = 0; $sum += $_->{$column} for @{ $p->console('SHOW POOLS FULL DATABASE postgres') }; return $sum }
+
 $many[$_]->ask('BEGIN') for 0, 1;
 my @order;
 for my $i (2 .. 6) {
 	$many[$i]->send(query("SELECT $i"));
-	usleep(20_000 * $slow);
+	wait_until(sub { sum_of($proxy, 'cl_waiting') == $i - 1 }, "$i to wait") or last;
 }
 $many[0]->ask('COMMIT');
 is(join(',', map { $many[$_]->answer } 2 .. 6), '2,3,4,5,6', 'whoever waits is served');
 $many[0]->ask('BEGIN');
-$proxy->reload(set => { query_wait_timeout => '1s', query_wait_notify => '200ms' });
+$proxy->reload(set => { query_wait_timeout => '1s', query_wait_notify => '200ms' });    # time: one that waits is told, and closed
 $many[2]->send(query('SELECT 2'));
 my ($notice) = $many[2]->until('N');
 is(error_fields($notice)->{S}, 'NOTICE', 'a session that waits is told so');
@@ -87,7 +89,7 @@ my ($error) = grep { $_->[0] eq 'E' } $many[2]->until('E');
 is(error_fields($error)->{C}, '53300', 'one that waits too long is closed');
 like(error_fields($error)->{M}, qr/query_wait_timeout/, 'with the reason');
 $many[$_]->ask('COMMIT') for 0, 1;
-$proxy->reload(set => { query_wait_timeout => '60s', query_wait_notify => 0 });
+$proxy->reload(set => { query_wait_timeout => NEVER, query_wait_notify => 0 });
 is($many[3]->ask('SELECT 3'), 3, 'the others go on');
 
 # ---------------------------------------------------------------- clients that leave
@@ -105,7 +107,7 @@ ok($east->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activit
 	'its client leaves: it is cancelled');
 $many[$_]->ask('BEGIN') for 3, 4;
 $many[5]->send(query('SELECT 5'));
-usleep(100_000);
+ok(wait_until(sub { sum_of($proxy, 'cl_waiting') == 1 }, 'it to wait'), 'one waits');
 $many[5]->close;
 $many[$_]->ask('COMMIT') for 3, 4;
 is($many[6]->ask('SELECT 6'), 6, 'a client leaves the queue: the others go on');
@@ -181,21 +183,16 @@ is($p->ask('SHOW port'), $west->port, 'a session of Paris is served there');
 $delay->refuse;
 $delay->cut;
 my $moved;
-for (1 .. 400) {
+wait_until(sub {
 	$p = session('meridian.city' => 'paris') if $p->{gone};
 	$moved = eval { $p->ask('SHOW port') } // '';
-	last if $moved eq $east->port;
-	usleep(50_000);
-}
+	return $moved eq $east->port;
+}, 'the session to be in the next region');
 is($moved, $east->port, 'its region fails: the same session goes on in the next');
 $delay->pass;
 $proxy->console('PROBE');
 my $back = '';
-for (1 .. 400) {
-	$back = $p->ask('SHOW port');
-	last if $back eq $west->port;
-	usleep(50_000);
-}
+wait_until(sub { ($back = $p->ask('SHOW port')) eq $west->port }, 'the session to be home');
 is($back, $west->port, 'and home when it is well again');
 $proxy->stop;
 
@@ -206,7 +203,7 @@ sub distant_proxy
 	my ($name, $node) = @_;
 	my $p = Meridian::Test::Proxy->new("before_$name",    # the node's log has the other name
 		regions => [ $name => $node ],
-		set     => { auth => 'trust', workers => 2, min_pool_size => 2, probe_interval => '1h', probe_timeout => '30s' },
+		set     => { auth => 'trust', workers => 2, min_pool_size => 2, probe_interval => NEVER, probe_timeout => span(30) },
 		conf    => "[database postgres]\npool = transaction\n[database template1]\npool = off\n");
 	$p->start;
 	return $p;
@@ -220,7 +217,7 @@ sub first_result
 	my $w = Meridian::Test::Wire->new($p);
 	$w->login(database => $database, user => 'postgres');
 	my $got = $w->ask('SELECT 1');
-	my $ms = (time - $began) * 1000;
+	my $ms = passed($began) * 1000;
 	is($got, 1, "$database: an answer after " . sprintf('%.1f ms', $ms));
 	return $ms;
 }
@@ -238,7 +235,7 @@ sub cold_and_warm
 	first_result($p, 'postgres');
 	ok($cluster->poll_query_until('postgres', "SELECT count(*) >= 2 FROM pg_stat_activity WHERE $ours AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND state = 'idle'"),
 		'min_pool_size connections are there');
-	usleep(400_000);    # the last word of their logins is on its way
+	wait_until(sub { !sum_of($p, 'sv_login') && sum_of($p, 'sv_idle') >= 2 }, 'their logins to be over for the proxy, too');
 	$before = logins($cluster);
 	my @warm = map { first_result($p, 'postgres') } 1 .. 9;
 	# what a busy machine adds is not distance: a few more where it was
@@ -254,11 +251,11 @@ $near->stop;
 
 $delay->ms(75);
 my $far = distant_proxy('europe-west1', $delay);
-($cold, @warm) = cold_and_warm($far, $west, 150 + 5 * $slow);
+($cold, @warm) = cold_and_warm($far, $west, 150 + patience(5));
 measured('first result, 75 ms each way: cold %.1f ms, warm %.1f to %.1f ms', $cold, @warm[0, -1]);
 cmp_ok($cold, '>', 400, 'without a pool the first result takes several round trips');
 # One round trip is to be told from two.
-cmp_ok($warm[0], '<', $ENV{MERIDIAN_TEST_STRICT} ? 155 : 250 + 5 * $slow, 'with a warm one it takes one');
+cmp_ok($warm[0], '<', $ENV{MERIDIAN_TEST_STRICT} ? 155 : 250 + patience(5), 'with a warm one it takes one');
 $far->stop;
 
 # ---------------------------------------------------------------- limits over all workers

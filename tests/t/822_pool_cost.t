@@ -7,11 +7,11 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $sessions = 500;
 my $node     = regional_clusters('here');
@@ -20,7 +20,7 @@ my $kind     = sanitized();
 my $proxy    = Meridian::Test::Proxy->new('main',
 	regions => [ here => $node ],
 	env     => $kind ? {} : { allocations_env($counts) },
-	set     => { auth => 'trust', workers => 1, default_pool_size => 1, probe_interval => '1h' },
+	set     => { auth => 'trust', workers => 1, default_pool_size => 1, probe_interval => NEVER },
 	conf    => "[database postgres]\npool = transaction\n");
 $proxy->start;
 

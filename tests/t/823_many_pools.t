@@ -7,10 +7,10 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time);
 
 my $pools = 60;
 my $room  = 3;
@@ -34,8 +34,8 @@ sub proxy
 	my ($name, %set) = @_;
 	my $proxy = Meridian::Test::Proxy->new($name,
 		regions => [ here => $node ],
-		set     => { auth => 'trust', probe_interval => '1h', default_pool_size => 2, query_wait_notify => 0, query_wait_timeout => '1h',
-			server_login_retry => '1h', server_idle_timeout => '1h', %set },
+		set     => { auth => 'trust', probe_interval => NEVER, default_pool_size => 2, query_wait_notify => 0, query_wait_timeout => NEVER,
+			server_login_retry => NEVER, server_idle_timeout => NEVER, %set },
 		conf => "[database postgres]\npool = transaction\n");
 	$proxy->start;
 	return $proxy;
@@ -45,10 +45,10 @@ sub proxy
 sub round
 {
 	my ($seconds, $kind, @sessions) = @_;
-	my ($end, $served) = (time + $seconds * ($ENV{MERIDIAN_TEST_SLOW} || 1), 0);
+	my ($d, $served) = (deadline($seconds, 'the answers of all'), 0);
 	$_->send(query($kind->{ask})) for @sessions;
 	for my $i (1 .. @sessions) {
-		last if time > $end;
+		last if $d->over;
 		$served += eval { $sessions[ $i - 1 ]->answer eq $kind->{answer}->($i) } ? 1 : 0;
 	}
 	return $served;

@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -20,8 +21,8 @@ sub proxy
 	my ($name, %opt) = @_;
 	my $proxy = Meridian::Test::Proxy->new($name,
 		regions => [ 'us-east1' => { nodes => $east->host . ':' . $east->port, cities => 'new york' }, 'europe-west1' => { nodes => $west, cities => 'paris' } ],
-		set     => { auth => 'trust', workers => 1, default_pool_size => 2, region => 'us-east1', probe_interval => '1h', probe_timeout => '30s',
-			max_client_conn => 5000, client_login_timeout => '300s' },
+		set     => { auth => 'trust', workers => 1, default_pool_size => 2, region => 'us-east1', probe_interval => NEVER, probe_timeout => span(30),
+			max_client_conn => 5000, client_login_timeout => NEVER },
 		conf    => "[database postgres]\npool = transaction\n", %opt);
 	$proxy->start;
 	return $proxy;
@@ -80,7 +81,7 @@ $small->stop;
 
 # ---------------------------------------------------------------- what is never answered holds nothing
 
-my $one = proxy('one', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => '1h', query_wait_timeout => '10s' });
+my $one = proxy('one', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => NEVER, query_wait_timeout => span(10) });
 my ($copies, $other) = map { session($one) } 1, 2;
 $copies->send(query('COPY (SELECT 1) TO STDOUT'));
 $copies->until('Z');
@@ -94,7 +95,7 @@ is(error_fields($failed)->{C}, '22P02', 'a COPY fails');
 $copies->send(copy_data("1\n") x 100 . copy_done);
 is($other->ask('SELECT 8'), 8, 'what its client still sends of it takes no connection from others');
 $copies->send(flush_message);
-ok($copies->silent(0.2), 'nor does a Flush');
+ok($copies->silent, 'nor does a Flush');
 is($other->ask('SELECT 9'), 9, 'others are served');
 is($copies->ask('SELECT count(*) FROM copied'), 0, 'and so is the client itself');
 $copies->send(copy_data('x' x 4_000_000) . flush_message);
@@ -175,7 +176,7 @@ $one->stop;
 # ---------------------------------------------------------------- more to be kept warm than there is room for
 
 $east->safe_psql('postgres', "CREATE ROLE app$_ LOGIN") for 1 .. 4;
-my $tight = proxy('tight', set => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '1h', max_db_connections => 2, min_pool_size => 2 });
+my $tight = proxy('tight', set => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => NEVER, max_db_connections => 2, min_pool_size => 2 });
 my @users = map { session($tight, user => "app$_") } 1 .. 4;
 my $served = 0;
 for (1 .. 5) {
@@ -188,14 +189,14 @@ $tight->stop;
 
 # ---------------------------------------------------------------- a drain, while a query waits its turn
 
-my $drained = proxy('drained', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => '1h' });
+my $drained = proxy('drained', set => { auth => 'trust', workers => 1, default_pool_size => 1, region => 'us-east1', probe_interval => NEVER });
 my ($holder, $waiter, $idle) = map { session($drained) } 1 .. 3;
 $holder->ask('BEGIN');
 $waiter->send(query('SELECT 7'));
 ok(wait_until(sub { my ($pool) = @{ $drained->console('SHOW POOLS FULL') }; $pool->{cl_waiting} == 1 }), 'a query waits for the connection of a transaction');
 kill 'TERM', $drained->pid;
 ok($idle->closed, 'SIGTERM ends the session that is idle');
-ok($waiter->silent(0.5), 'not the one that waits');
+ok($waiter->silent, 'not the one that waits');
 is($holder->ask('SELECT 6'), 6, 'nor the transaction');
 $holder->send(query('COMMIT'));
 is(join(' ', map { $_->[0] eq 'D' ? row_values($_)->[0] : () } $waiter->until('Z')), '7', 'which ends: the other is answered');

@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(certificate regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -73,7 +74,7 @@ ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activit
 # What does not change closes nothing.
 sub lent { return (how($many[0]))[0] }
 $pid = lent();
-$proxy->reload(set => { %set, server_check_delay => '1h' });
+$proxy->reload(set => { %set, server_check_delay => NEVER });
 is(lent(), $pid, 'a reload of something else keeps the connections');
 for my $case (
 	[ 'an authority', 1, sub { authority('') }, sslmode => 'verify-ca', sslrootcert => $rotating ],
@@ -95,7 +96,7 @@ for my $case (
 $node->safe_psql('postgres', 'ALTER SYSTEM SET ssl = off');
 $node->reload;
 ok($node->poll_query_until('postgres', "SELECT current_setting('ssl') = 'off'"), 'the node has TLS no more');
-$proxy->reload(regions => region(sslmode => 'require'), set => { %set, query_wait_timeout => '2s' });
+$proxy->reload(regions => region(sslmode => 'require'), set => { %set, query_wait_timeout => '2s' });    # time: query_wait_timeout ends the wait
 $many[0]->send(query('SELECT 1'));
 my $said = $many[0]->message;
 is($said->[0], 'E', 'and no session is served in clear');

@@ -6,26 +6,25 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
 
-my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my @nodes = regional_clusters('us-east1', 'europe-west1');
 $_->safe_psql('postgres', "CREATE ROLE app LOGIN; CREATE ROLE bent LOGIN; ALTER ROLE bent SET local_preload_libraries = 'nowhere'") for @nodes;
-my $limit = 4 * $slow;
 
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $nodes[0], 'europe-west1' => $nodes[1] ],
-	set     => { auth => 'trust', workers => 1, probe_interval => '1h', probe_conninfo => '', region => 'us-east1', nearest => 'proxy',
-		stale_after => '1h', server_connect_timeout => "${limit}s", client_login_timeout => 4 * $limit . 's' },
+	set     => { auth => 'trust', workers => 1, probe_interval => NEVER, probe_conninfo => '', region => 'us-east1', nearest => 'proxy',
+		stale_after => NEVER, server_connect_timeout => span(4), client_login_timeout => span(16) },
 	conf    => Meridian::Test::Proxy::databases_of('postgres'));
 $proxy->start;
 
 sub wire
 {
 	my $w = Meridian::Test::Wire->new($proxy);
-	$w->{seconds} = 60 * $slow;
+	$w->{seconds} = 60;
 	return $w;
 }
 

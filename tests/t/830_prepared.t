@@ -271,7 +271,7 @@ peak_reset($proxy->pid);
 my $kb = peak_kb($proxy->pid);
 $rich->send(query('SELECT pg_advisory_lock_shared(7), pg_advisory_unlock_shared(7)'), map { query('DEALLOCATE ALL') } 1 .. 2000);
 $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)");
-ok($rich->silent(0.5), 'it forgets them two thousand times, and has to wait');
+ok($rich->silent, 'it forgets them two thousand times, and has to wait');
 $kb = peak_kb($proxy->pid) - $kb;
 measured("%d kB of memory for 2,000 DEALLOCATE ALL of 30,000 names", $kb);
 cmp_ok($kb, '<', sanitized() ? 200_000 : 32_000, 'which takes memory for few of them');

@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -43,7 +44,7 @@ sub says
 {
 	my (@command) = @_;
 	my $all = '';
-	IPC::Run::run(\@command, '<', \'', '>&', \$all, IPC::Run::timeout(Meridian::Test::Proxy::slow(120)));
+	IPC::Run::run(\@command, '<', \'', '>&', \$all, run_limit(120));
 	return $all;
 }
 
@@ -129,7 +130,7 @@ SET search_path = s, public;
 SELECT * FROM t LIMIT 1;
 \d t
 RESET search_path;
-SET statement_timeout = '50ms';
+SET statement_timeout = '50ms'; -- time: statement_timeout ends the query
 SELECT pg_sleep(10);
 SELECT 1;
 RESET statement_timeout;
@@ -458,7 +459,7 @@ SET LOCAL IntervalStyle = 'sql_standard';
 SELECT 1;
 END;
 SET bytea_output = 'escape';
-SET statement_timeout = '9s';
+SET statement_timeout = '9999s'; -- time: a setting that is to be forgotten
 RESET search_path;
 SQL
 
@@ -466,7 +467,7 @@ my %said;
 for my $way (@ways) {
 	my ($noise_said, $noisy) = ('');
 	$noisy = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-T', 300, '-f', $noise, connstr($way) ],
-		'<', \'', '>&', \$noise_said, IPC::Run::timeout(400));
+		'<', \'', '>&', \$noise_said, run_limit(400));
 	# psql 15.19 and later leave a script whose COPY FROM does not begin
 	$said{$way} = masked(says('psql', '-X', '-a', '-f', $script, '-d', connstr($way)))
 	  . says('psql', '-X', '-a', '-c', 'COPY nowhere FROM STDIN', '-d', connstr($way));

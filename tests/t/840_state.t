@@ -7,11 +7,11 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
-use Meridian::Test::Measure qw(cpu_ticks measured wait_until);
+use Meridian::Test::Measure qw(cpu_ticks measured);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($east) = regional_clusters('us-east1');
 $east->safe_psql('postgres', <<'SQL');
@@ -46,11 +46,7 @@ sub becomes
 {
 	my ($read, $want, $name) = @_;
 	my $got;
-	for (1 .. 1000) {
-		$got = $read->();
-		last if $got eq $want;
-		usleep(20_000 * ($ENV{MERIDIAN_TEST_SLOW} || 1));
-	}
+	wait_until(sub { ($got = $read->()) eq $want }, $name);
 	return is($got, $want, $name);
 }
 
@@ -106,13 +102,13 @@ $x->ask('SET search_path = evil');
 $y->ask('SELECT 1');
 is($x->ask("SELECT current_user, current_setting('search_path')"), 'bob,evil', 'with a setting made under it');
 $x->ask('RESET ROLE', 'RESET search_path');
-$x->ask('SET ROLE boss', "SET log_min_duration_statement = '1h'");
+$x->ask('SET ROLE boss', "SET log_min_duration_statement = 3600000");
 is($y->ask('SHOW log_min_duration_statement'), '-1', 'what a superuser\'s role has set');
 is($x->ask("SELECT current_user, current_setting('log_min_duration_statement')"), 'boss,1h', 'follows, too');
 $x->ask('RESET log_min_duration_statement', 'RESET ROLE');
 is($y->ask('SELECT current_user'), 'app', 'roles are back');
 my $z = session();
-$z->ask('SET ROLE boss', "SET log_min_duration_statement = '1h'", 'RESET ROLE');
+$z->ask('SET ROLE boss', "SET log_min_duration_statement = 3600000", 'RESET ROLE');
 is($y->ask('SHOW log_min_duration_statement'), '-1', 'and what the role alone could set');
 $z->close;
 
@@ -344,7 +340,7 @@ my ($note) = grep { $_->[0] eq 'A' } $s->until('A');
 like($note->[1], qr/news\0hello\0/, 'a notification arrives by itself');
 $s->ask('UNLISTEN *');
 $other->ask("NOTIFY news, 'nobody'");
-ok($s->silent(0.2), 'not when nobody listens');
+ok($s->silent, 'not when nobody listens');
 $_->close for $s, $other;
 
 # What nobody can take back, or ask for.
@@ -416,7 +412,7 @@ sub asked
 	return $backend;
 }
 
-$proxy->reload(set => { probe_interval => '1h', stale_after => '1h' });
+$proxy->reload(set => { probe_interval => NEVER, stale_after => NEVER });
 $proxy->console('PROBE');    # and when that is over, nothing else is under way there
 $far->hold;
 $x->send(query('SELECT 11'));

@@ -9,11 +9,11 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
 use Meridian::Test::Gate;
-use Meridian::Test::Measure qw(measured peak_kb peak_reset sanitized wait_until);
+use Meridian::Test::Measure qw(measured peak_kb peak_reset sanitized);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my ($east) = regional_clusters('us-east1');
 my $far = Meridian::Test::Delay->new($east);
@@ -63,14 +63,8 @@ sub hears
 sub is_stuck
 {
 	my ($database) = @_;
-	my $before = -1;
-	return wait_until(sub {
-		my $now = row($database)->{tx_bytes};
-		my $same = $now == $before && $now > 1_000_000;
-		$before = $now;
-		usleep(100_000);
-		return $same;
-	});
+	return wait_until(sub { settles(sub { row($database)->{tx_bytes} }) > 1_000_000 }, 'the client to be sent no more');
+
 }
 
 # ---------------------------------------------------------------- in front of an answer to ourselves
@@ -118,7 +112,7 @@ for my $database (qw(own ses tx)) {
 	$l->ask('LISTEN news');
 	notify(2500);
 	ok(is_stuck($database), "$database: a session listens and does not read");
-	is($proxy->console_error("PAUSE DATABASE $database DEADLINE '30s'"), '', 'PAUSE does not wait for it');
+	is($proxy->console_error("PAUSE DATABASE $database DEADLINE '" . span(30) . "'"), '', 'PAUSE does not wait for it');
 	my ($held) = grep { $_->{held} } @{ $proxy->console('SHOW PAUSES') };
 	is("@$held{qw(database held open)}", "$database 1 0", 'and holds it') if $held;
 	$proxy->console("RESUME DATABASE $database");

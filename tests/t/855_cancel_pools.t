@@ -10,17 +10,16 @@ use IO::Select;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
-my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my $node = regional_clusters('us-east1', { tls => 1, conf => "restart_after_crash = on\n" });
 my $far  = Meridian::Test::Delay->new($node);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $far, sslmode => 'require' } ],
-	set     => { auth => 'trust', workers => 2, default_pool_size => 10, probe_interval => '1h' },
+	set     => { auth => 'trust', workers => 2, default_pool_size => 10, probe_interval => NEVER, query_wait_notify => 0 },
 	conf    => "[database postgres]\npool = transaction\n[database template1]\npool = session\n");
 $proxy->start;
 
@@ -122,16 +121,16 @@ cmp_ok(scalar @waiting, '>=', 4, scalar(@waiting) . ' sessions wait for a server
 $_->cancel for @waiting;
 like($_->answer, qr/^57014/, 'a query that waits is cancelled') for @waiting;
 $_->send(parse('SELECT 1') . bind_message([]) . execute . sync_message . query('SELECT 3')) for @waiting;
-ok((!grep { !$_->silent(0.05) } @waiting), 'they wait again');
+ok((!grep { !$_->silent } @waiting), 'they wait again');
 $_->cancel for @waiting;
 like($_->answer, qr/^57014/, 'the first query is cancelled') for @waiting;
-ok((!grep { !$_->silent(0.05) } @waiting), 'the second waits on');
+ok((!grep { !$_->silent } @waiting), 'the second waits on');
 $waiting[0]->cancel;
 like($waiting[0]->answer, qr/^57014/, 'until it is cancelled too');
 my $half = query('SELECT 4');
 $waiting[0]->send(substr $half, 0, 8);
 $waiting[0]->cancel;
-ok($waiting[0]->silent(0.1), 'half a query is not');
+ok($waiting[0]->silent, 'half a query is not');
 $waiting[0]->send(substr $half, 8);
 my %waits = map { $_ => 1 } @waiting;
 for my $holder (grep { !$waits{$_} } @crowd) {
@@ -154,7 +153,7 @@ my %of = map { fileno($_->{wire}{fd}) => $_ } @all;
 my $select = IO::Select->new(map { $_->{wire}{fd} } @all);
 my @requests;    # connections on which a cancel request was sent
 my ($sent, $hit, $strangers, $wrong, $done) = (0) x 5;
-my $storm = $slow > 1 ? 300 : 1000;
+my $storm = build_factor() > 1 ? 300 : 1000;
 
 # Innocents do short things; targets sleep for longer, and are cancelled at any time.
 sub begin_query
@@ -199,15 +198,15 @@ sub take_answer
 
 begin_query($_) for @all;
 my @targets = grep { $_->{target} } @all;
-my $end = time + 60 * $slow;
+my $d = deadline(60, 'the storm to be over');
 srand 42;
-while (time < $end && ($sent < $storm || grep { $_->{n} < 20 } @all)) {
+while (!$d->over && ($sent < $storm || grep { $_->{n} < 20 } @all)) {
 	take_answer($of{ fileno $_ }) for $select->can_read(0.01);
 	# at any moment of the wait, the query, and after it
 	for my $s (@targets) {
-		next if $sent >= $storm || time < ($s->{due} //= time + rand 0.6);
+		next if $sent >= $storm || !is_due($s->{due} //= due_in(rand 0.6));
 		cancel_now($s);
-		$s->{due} = time + rand 0.6;
+		$s->{due} = due_in(rand 0.6);
 	}
 	my @open = grep { !$_->{fd}->opened || !IO::Select->new($_->{fd})->can_read(0) || !$_->closed } splice @requests;
 	@requests = @open;

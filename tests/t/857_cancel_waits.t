@@ -8,17 +8,16 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my ($node) = regional_clusters('us-east1');
 my $far = Meridian::Test::Delay->new($node);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $far, sslmode => 'disable' } ],
-	set     => { auth => 'trust', workers => 1, default_pool_size => 1, probe_interval => '1h', server_connect_timeout => '60s' },
+	set     => { auth => 'trust', workers => 1, default_pool_size => 1, probe_interval => NEVER, server_connect_timeout => NEVER },
 	conf    => "[database postgres]\npool = transaction\n[database template1]\npool = session\n");
 $proxy->start;
 
@@ -116,7 +115,7 @@ sub waits_in_queue
 	for my $i (1 .. 6) {
 		$far->ms(30);
 		$w->send(query('RESET ALL'));
-		usleep(10_000 * $i);
+		let_pass(0.01 * $i, 'it gets as far as that');
 		my $asking = Meridian::Test::Wire->new($proxy);
 		$asking->send(cancel_request($w->{pid}, $w->{secret}));
 		my $said = eval { $w->answer } // "lost: $@";
@@ -138,7 +137,7 @@ sub waits_in_queue
 	$w->ask('DISCARD ALL');
 	$w->send(query('SHOW application_name'));
 	for my $i (1 .. 3) {
-		ok(wait_until(sub { $count->() == 1 }, 60), "our question waits, $i");
+		ok(wait_until(sub { $count->() == 1 }), "our question waits, $i");
 		is($node->safe_psql('template1', "SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) $waits"), 1, 'and is cancelled');
 	}
 	$locker->ask('COMMIT');

@@ -9,6 +9,7 @@ use warnings;
 use IO::Socket::INET;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -96,6 +97,7 @@ for my $line (
 	"dbname = shop",                           "regions = us-east-1",
 	"[database *]",                            "pool = transaction",
 	"pool = session",                          "default_pool_size = 50",
+	# time: as the file has them
 	"server_idle_timeout = 1min",              "query_wait_timeout = 30s",
 	"min_pool_size = 2",                       "admin_users = alice",
 	"listen = 127.0.0.1, $dir")
@@ -159,7 +161,7 @@ sub clients_see
 		my ($out, $err) = ('', '');
 		IPC::Run::run([ 'psql', '-XAtq', '-d', "host=127.0.0.1 port=$port user=$user dbname=$database",
 			'-c', 'SELECT current_user, current_database()' ], '<', \'', '>', \$out, '2>', \$err,
-			IPC::Run::timeout(Meridian::Test::Proxy::slow(30)));
+			run_limit(30));
 		push @seen, $out ne '' ? $out : $err =~ /FATAL/ ? "refused\n" : $err;
 	}
 	return join '', @seen;
@@ -177,7 +179,7 @@ SKIP: {
 	skip 'PgBouncer is not installed', 1 unless $pgbouncer;
 	my $other = PostgreSQL::Test::Cluster::get_free_port();
 	my $run   = IPC::Run::start([ $pgbouncer, '-q', live_ini($other) ], '<', \'', '>', \my $out, '2>', \my $err);
-	for (1 .. 200) { last if IO::Socket::INET->new("127.0.0.1:$other"); select undef, undef, undef, 0.05 }
+	wait_until(sub { IO::Socket::INET->new("127.0.0.1:$other") }, 'PgBouncer to listen');
 	is(clients_see($other), $here, 'as they do through PgBouncer with the same file');
 	$run->kill_kill;
 }

@@ -9,12 +9,13 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Http;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my ($east, $west) = regional_clusters('us-east1', 'us-west1');
 $east->safe_psql('postgres', 'CREATE TABLE t (i int)');
@@ -24,6 +25,7 @@ PostgreSQL::Test::Utils::system_or_bail('openssl', 'req', '-x509', '-newkey', 'e
 	'ec_paramgen_curve:prime256v1', '-nodes', '-days', 2, '-subj', '/CN=localhost', '-keyout', $key, '-out', $cert);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east, 'us-west1' => $west ],
+	# time: a login waits longer than client_login_timeout
 	set     => { http => 'on', tls_cert_file => $cert, tls_key_file => $key, workers => 2, region => 'us-east1', client_login_timeout => '5s' },
 	conf    => "[database other]\ndbname = postgres\n[database postgres]\n");
 $proxy->start;
@@ -35,7 +37,7 @@ sub session
 	my ($connstr) = @_;
 	my %s = (in => '', out => '', err => '');
 	$s{run} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $connstr ],
-		'<', \$s{in}, '>', \$s{out}, '2>', \$s{err}, IPC::Run::timeout(Meridian::Test::Proxy::slow(600)));
+		'<', \$s{in}, '>', \$s{out}, '2>', \$s{err}, run_limit(600));
 	return \%s;
 }
 
@@ -45,24 +47,13 @@ sub say_to { my ($s, $sql) = @_; $s->{in} .= "$sql\n"; $s->{run}->pump_nb; retur
 sub hears
 {
 	my ($s, $what, $seconds) = @_;
-	my $until = time + Meridian::Test::Proxy::slow($seconds // 60);
-	until ($s->{out} =~ /$what\n\z/) {
-		return 0 if time > $until;
-		$s->{run}->pump_nb;
-		usleep(5_000);
-	}
-	return 1;
+	return wait_until(sub { $s->{run}->pump_nb; $s->{out} =~ /$what\n\z/ }, "psql to say $what", $seconds);
 }
 
 sub is_silent
 {
 	my ($s, $before) = @_;
-	for (1 .. 30) {
-		$s->{run}->pump_nb;
-		return 0 if $s->{out} ne $before;
-		usleep(10_000);
-	}
-	return 1;
+	return stays(sub { $s->{run}->pump_nb; $s->{out} eq $before }, 'psql says nothing');
 }
 
 sub ask { my ($s, $sql, $answer) = @_; say_to($s, $sql); return hears($s, $answer) }
@@ -78,12 +69,7 @@ sub pause_begins
 sub is_waiting
 {
 	my ($c) = @_;
-	for (1 .. 30) {
-		return 0 unless $c->{run}->pumpable;
-		$c->{run}->pump_nb;
-		usleep(10_000);
-	}
-	return 1;
+	return stays(sub { $c->{run}->pumpable && ($c->{run}->pump_nb, 1) }, 'the command is not answered');
 }
 
 sub ends { my ($c) = @_; $c->{run}->finish; return $c->{run}->result(0) }
@@ -104,7 +90,7 @@ my $console = Meridian::Test::Wire->new(path => $proxy->socket_path);
 $console->login(database => 'meridian');
 my $begun = time;
 $console->ask('PAUSE');
-cmp_ok(time - $begun, '<', Meridian::Test::Proxy::slow(10), 'PAUSE answers at once where nothing is open');
+in_time($begun, 10, 'PAUSE answers at once where nothing is open');
 $console->close;
 my $before = $a->{out};
 say_to($a, 'INSERT INTO t VALUES (1); SELECT 2;');
@@ -120,7 +106,7 @@ is($held, 1, 'and counts who is held');
 # a login waits too, longer than client_login_timeout
 my $b = session($here);
 say_to($b, 'SELECT 3;');
-usleep(5_500_000);
+outlast(5, 'client_login_timeout');
 ok(is_silent($b, ''), 'a login waits');
 $proxy->reload(set => { log_level => 'info' });
 ok(is_silent($b, ''), 'a reload does not end the pause');
@@ -176,7 +162,7 @@ ok(ask($a, 'SELECT count(*) FROM t;', '4'), 'all of it');
 # ---------------------------------------------------------------- a deadline, RESUME meanwhile, twice, a console that goes
 
 ok(ask($a, 'BEGIN; SELECT 10;', '10'), 'a transaction');
-my $err = $proxy->console_error("PAUSE DEADLINE '300ms'");
+my $err = $proxy->console_error("PAUSE DEADLINE '300ms'");    # time: the deadline ends it
 like($err, qr/57014.*PAUSE of everything was taken back: a transaction was open/, 'a deadline ends PAUSE');
 ok(ask($b, 'SELECT 11;', '11'), 'and nobody is held any more');
 is(scalar(@{ $proxy->console('SHOW PAUSES') }), 0, 'nothing is paused');
@@ -244,7 +230,7 @@ for my $wire ($tls, $ws) { $wire->send(query("SELECT $_, repeat('x', 1)")) for 1
 $ws->send(query('SELECT length($$' . 'x' x 40_000 . '$$)'));
 $sql->send(http_request(POST => '/sql', body => '{"query":"SELECT 21 AS x"}',
 	'Neon-Connection-String' => 'postgresql://postgres@h/postgres'));
-ok($_->silent(0.2), 'nothing is answered') for $tls, $ws, $sql;
+ok($_->silent, 'nothing is answered') for $tls, $ws, $sql;
 $proxy->console('RESUME');
 for my $wire ($tls, $ws) {
 	my @values = map { my ($row) = grep { $_->[0] eq 'D' } $wire->until('Z'); row_values($row)->[0] } 1 .. 20;
@@ -262,8 +248,7 @@ $_->login(database => 'postgres', user => 'postgres') for @reset;
 $proxy->console('PAUSE');
 for my $s ($w, $n) { say_to($s, 'SELECT 30;'); $s->{run}->pump_nb; }
 $_->send(query('SELECT 30')) for @reset;
-usleep(300_000);
-my $sessions = () = grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS FULL') };
+my $sessions = settles(sub { scalar grep { $_->{state} eq 'paused' } @{ $proxy->console('SHOW SESSIONS FULL') } }, 'all to be held');
 $_->{run}->kill_kill for $w, $n;
 my $left = $proxy->wait_console('SHOW SESSIONS FULL',
 	sub { $sessions - 2 == grep { $_->{state} eq 'paused' } @{ $_[0] } });
@@ -287,12 +272,12 @@ ok(ask($a, 'SELECT 32;', '32'), 'the others go on');
 my $chatty = Meridian::Test::Wire->new($proxy);
 $chatty->login(database => 'postgres', user => 'postgres');
 $chatty->send(query('SELECT pg_sleep(0.1)'));
-$c = $proxy->console_start("PAUSE DEADLINE '10s'");
+$c = $proxy->console_start("PAUSE DEADLINE '" . span(10) . "'");
 my $said = 1;
 while ($said < 600 && $c->{run}->pumpable) {
 	$chatty->send(query('SELECT pg_sleep(0.1)'));
 	$said++;
-	usleep(50_000);
+	let_pass(0.05, 'PAUSE gets through');
 	$c->{run}->pump_nb if $c->{run}->pumpable;
 }
 is(ends($c), 0, 'PAUSE gets through to a client that sends without end') or diag $c->{err};
@@ -328,7 +313,7 @@ for my $wrong ([ 'the first', parse('SELECT nonsense') ], [ 'another', parse('SE
 	my ($which, @messages) = @$wrong;
 	$chatty->send(@messages, query('SELECT 52'), sync_message());
 	is(scalar(grep { $_->[0] =~ /[DE]/ } $chatty->until('Z')), 1, "an error of $which of them");
-	is($proxy->console_error("PAUSE DEADLINE '10s'"), '', 'PAUSE does not wait for more');
+	is($proxy->console_error("PAUSE DEADLINE '" . span(10) . "'"), '', 'PAUSE does not wait for more');
 	$proxy->console('RESUME') if @{ $proxy->console('SHOW PAUSES') };
 }
 $chatty->send(query('SELECT 53'));
@@ -340,14 +325,14 @@ my $script = PostgreSQL::Test::Utils::tempdir() . '/pipeline.sql';
 PostgreSQL::Test::Utils::append_to_file($script, "\\startpipeline\n" . "SELECT 1;\n" x 20 . "\\endpipeline\n");
 my ($bench_out, $bench_err) = ('', '');
 my $bench = IPC::Run::start([ 'pgbench', '-n', '-M', 'prepared', '-c', 4, '-T', 4, '-f', $script, $here ],
-	'>', \$bench_out, '2>', \$bench_err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
-usleep(700_000);
+	'>', \$bench_out, '2>', \$bench_err, run_limit(60));
+ok(wait_until(sub { states()->{active} }, 'the load to begin'), 'the load has begun');
 for my $round (1 .. 5) {
-	$proxy->console("PAUSE DEADLINE '10s'");
+	$proxy->console("PAUSE DEADLINE '" . span(10) . "'");
 	is(states()->{active}, undef, "PAUSE $round under load: nothing is active");
-	usleep(50_000);
+	let_pass(0.05, 'some come and are held');
 	$proxy->console('RESUME');
-	usleep(100_000);
+	let_pass(0.1, 'the load goes on');
 }
 $bench->finish;
 is($bench->result(0), 0, 'and the load ends well') or diag $bench_err;

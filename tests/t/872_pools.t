@@ -8,12 +8,11 @@ use warnings;
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Http;
-use Meridian::Test::Measure qw(wait_until);
 use Meridian::Test::Metrics;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my ($east, $west) = regional_clusters('us-east1', 'europe-west1');
 my $proxy = Meridian::Test::Proxy->new('main',
@@ -23,6 +22,7 @@ my $proxy = Meridian::Test::Proxy->new('main',
 	],
 	set => {
 		http => 'on', metrics => 'on', auth => 'trust', workers => 2, default_pool_size => 4, region => 'us-east1',
+		# time: who is held waits for longer than query_wait_timeout
 		failback_delay => 0, query_wait_timeout => '1s', query_wait_notify => 0
 	},
 	conf => "[database postgres]\npool = transaction\n[database template1]\npool = session\npool_size = 6\n"
@@ -116,7 +116,7 @@ $many[0]->ask('BEGIN');
 my $c = begins_to_pause('PAUSE DATABASE postgres');
 ok($c->{run}->pumpable, 'PAUSE waits for a transaction');
 $many[1]->send(query('SELECT 11'));
-ok($many[1]->silent(0.3), 'no other begins');
+ok($many[1]->silent, 'no other begins');
 is($many[0]->ask('SELECT 12'), '12', 'the open one goes on');
 is($many[0]->ask('COMMIT'), '', 'and ends');
 is(ends($c), 0, 'PAUSE is answered');
@@ -127,13 +127,14 @@ ok(!(grep { $_->{paused} ne 't' } @{ $proxy->console('SHOW POOLS FULL DATABASE p
 my $new = session();
 ok($new, 'a client can log in');
 $new->send(query('SELECT 14'));
-ok($new->silent(0.3), 'and waits with its first query');
+ok($new->silent, 'and waits with its first query');
 
 # the server is restarted, and nobody notices
 $own->close;
 $east->restart;
 $many[2]->send(query('SELECT 15'));
-ok($many[2]->silent(1.5), 'longer than query_wait_timeout');
+outlast(1, 'query_wait_timeout');
+ok($many[2]->silent, 'longer than query_wait_timeout');
 $proxy->console('RESUME DATABASE postgres');
 is($many[1]->answer, '11', 'RESUME: a query that waited through a restart of the server');
 is($new->answer,     '14', 'a login of meanwhile');
@@ -165,7 +166,7 @@ sub begin_pause
 	ok(wait_until(sub { pauses() eq "1 $others" }), "$how: SHOW PAUSES counts a transaction, and the sessions that are held") or diag pauses();
 	is(state_of('in') . ', ' . state_of('beside'), 'idle in transaction, paused', 'SHOW SESSIONS says which');
 	$beside->send(query('SELECT 17'));
-	ok($beside->silent(0.2), 'no other transaction begins');
+	ok($beside->silent, 'no other transaction begins');
 	ok(!(grep { $_->{paused} ne 't' } @{ $admin->rows('SHOW POOLS FULL DATABASE postgres') }), 'SHOW POOLS says paused');
 	ok(wait_until(sub { sum('sv_idle', 'SHOW POOLS FULL DATABASE postgres') == 0 }), 'idle connections are closed already');
 	my @used = map { "$_->{state} $_->{server_pid}" } @{ $admin->rows('SHOW SERVERS DATABASE postgres') };
@@ -190,7 +191,7 @@ isnt(ends($c), 0, 'RESUME ends a PAUSE that waits');
 like($c->{err}, qr/57014.*taken back: RESUME/, 'with an error');
 is_back('RESUME');
 
-$c = $proxy->console_start("PAUSE DATABASE postgres DEADLINE '10s'");
+$c = $proxy->console_start("PAUSE DATABASE postgres DEADLINE '" . span(10) . "'");
 begin_pause('with a deadline');
 isnt(ends($c), 0, 'the deadline ends it');
 like($c->{err}, qr/57014.*taken back: a transaction was open/, 'with an error');
@@ -217,7 +218,7 @@ is(ends($c), 0, 'answers PAUSE');
 is(pauses(), '0 ' . ($others + 1), 'everybody is held');
 is(scalar(@{ $proxy->console('SHOW SERVERS DATABASE postgres') }), 0, 'and no connection is left');
 $in->send(query('SELECT 18'));
-ok($in->silent(0.2), 'also who was waited for');
+ok($in->silent, 'also who was waited for');
 $proxy->console('RESUME DATABASE postgres');
 is($beside->answer . $in->answer, '1718', 'until RESUME');
 $_->close for $in, $beside;
@@ -225,8 +226,8 @@ $_->close for $in, $beside;
 # ---------------------------------------------------------------- the queue
 
 # Long enough that nobody in the queue is refused while it is counted, on a busy machine either.
-my $wait = Meridian::Test::Proxy::slow(8);
-$proxy->reload(set => { query_wait_timeout => "${wait}s" });
+my $wait = patience(8);
+$proxy->reload(set => { query_wait_timeout => int($wait) . 's' });
 my @blockers = map { session() } 1 .. 8;
 $_->send(query('BEGIN')) for @blockers;
 my ($waiting, @begun);
@@ -245,15 +246,15 @@ ok($c->{run}->pumpable, 'PAUSE waits for those that have begun');
 $_->answer for @begun;
 is($_->ask('COMMIT'), '', 'one of them ends') for @begun;
 is(ends($c), 0, 'PAUSE is answered, with sessions in the queue');
-usleep(($wait + 0.5) * 1_000_000);
+outlast($wait, 'query_wait_timeout');
 my %begun = map { $_ => 1 } @begun;
 my @queued = grep { !$begun{$_} } @blockers;
-ok($_->silent(0.05), 'they wait, and longer than query_wait_timeout') for $queued[0];
+ok($_->silent, 'they wait, and longer than query_wait_timeout') for $queued[0];
 $proxy->console('RESUME');
 my @late = @queued;
-my $until = time + Meridian::Test::Proxy::slow(60);
-while (@late && time < $until) {
-	my @now = grep { !$_->silent(0.05) } @late;
+my $d = deadline(60, 'all to be served');
+while (@late && !$d->over) {
+	my @now = grep { !$_->silent } @late;
 	is($_->answer, '', 'BEGIN of one that was queued') for @now;
 	is($_->ask('COMMIT'), '', 'and its end') for @now;
 	my %now = map { $_ => 1 } @now;
@@ -268,7 +269,7 @@ my $his = $s->ask($pid);
 is($proxy->console('SHOW POOLS FULL DATABASE template1')->[0]{pool_size}, 3, 'pool_size of a database, shared among the workers');
 $proxy->console('PAUSE');
 $s->send(query($pid));
-ok($s->silent(0.3), 'a session with a connection for life waits');
+ok($s->silent, 'a session with a connection for life waits');
 $proxy->console('RESUME');
 is($s->answer, $his, 'and has kept it');
 $s->close;
@@ -277,7 +278,7 @@ my $paris = session('options' => '-c meridian.city=paris');
 is($paris->ask("SELECT current_setting('cluster_name')"), 'europe-west1', 'a session in Europe');
 $proxy->console('PAUSE REGION europe-west1');
 $paris->send(query('SELECT 20'));
-ok($paris->silent(0.3), 'its region is paused');
+ok($paris->silent, 'its region is paused');
 is($many[0]->ask('SELECT 21'), '21', 'the other is not');
 $proxy->console('RESUME REGION europe-west1');
 is($paris->answer, '20', 'RESUME');
@@ -306,14 +307,14 @@ my ($bench_out, $bench_err) = ('', '');
 my $script = PostgreSQL::Test::Utils::tempdir() . '/tx.sql';
 PostgreSQL::Test::Utils::append_to_file($script, "BEGIN;\nSELECT 1;\nSELECT 2;\nEND;\n");
 my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', 8, '-j', 2, '-T', 5, '-f', $script, $proxy->connstr('postgres') ],
-	'>', \$bench_out, '2>', \$bench_err, IPC::Run::timeout(Meridian::Test::Proxy::slow(60)));
-usleep(700_000);
+	'>', \$bench_out, '2>', \$bench_err, run_limit(60));
+ok(wait_until(sub { sum('sv_active', 'SHOW POOLS FULL DATABASE postgres') }, 'the load to begin'), 'the load has begun');
 for my $round (1 .. 10) {
-	$proxy->console("PAUSE DEADLINE '10s'");
+	$proxy->console("PAUSE DEADLINE '" . span(10) . "'");
 	is(sum('sv_active', 'SHOW POOLS FULL DATABASE postgres'), 0, "PAUSE $round under load: nothing is lent");
 	$proxy->console('RESUME');
 	$proxy->console('RECONNECT') if $round % 3 == 0;
-	usleep(100_000);
+	let_pass(0.1, 'the load goes on');
 }
 $bench->finish;
 is($bench->result(0), 0, 'the load ends well') or diag $bench_err;
@@ -323,7 +324,7 @@ like($bench_out, qr/number of failed transactions: 0/, 'without an error');
 
 $proxy->console('PAUSE');
 $many[0]->send(query('SELECT 30'));
-usleep(200_000);
+let_pass(0.2, 'it is held');
 $proxy->stop;
 like(join(' ', map { $_->[0] eq 'E' ? error_fields($_)->{C} : () } $many[0]->until('E')), qr/57P01/,
 	'SIGTERM ends a session that waits');

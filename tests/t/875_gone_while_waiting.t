@@ -9,12 +9,12 @@ use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Delay;
 use Meridian::Test::Fake;
 use Meridian::Test::Http;
-use Meridian::Test::Measure qw(descriptors wait_until);
+use Meridian::Test::Measure qw(descriptors);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my ($east) = regional_clusters('us-east1');
 my $asks   = Meridian::Test::Fake->new(on => { '' => sub { frame('R', pack 'N', 3) } });
@@ -24,8 +24,8 @@ my $proxy  = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east, 'far' => $far, 'asks' => $asks ],
 	set     => {
 		workers => 1, region => 'us-east1', http => 'on', tls => 'allow', tls_cert_file => $cert->{cert},
-		tls_key_file => $cert->{key}, client_login_timeout => '10min', server_connect_timeout => '10min', query_wait_timeout => 0,
-		query_wait_notify => 0, probe_interval => '10min', default_pool_size => 1
+		tls_key_file => $cert->{key}, client_login_timeout => NEVER, server_connect_timeout => NEVER, query_wait_timeout => 0,
+		query_wait_notify => 0, probe_interval => NEVER, default_pool_size => 1
 	},
 	conf => "[database tx]\ndbname = postgres\nauth = trust\npool = transaction\n[database own]\ndbname = postgres\n"
 	  . "[database slow]\ndbname = postgres\nregions = far\n[database asking]\ndbname = postgres\nregions = asks\n");

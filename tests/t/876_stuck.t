@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
-use Meridian::Test::Measure qw(wait_until);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
@@ -15,9 +15,9 @@ my ($east) = regional_clusters('us-east1');
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $east ],
 	set     => {
-		workers => 1, region => 'us-east1', auth => 'trust', default_pool_size => 2, query_wait_timeout => '20s',
-		query_wait_notify => '1min', server_idle_timeout => 0, server_check_query => 'SELECT 1', server_check_delay => 0,
-		server_connect_timeout => '2s', probe_interval => '10min'
+		workers => 1, region => 'us-east1', auth => 'trust', default_pool_size => 2, query_wait_timeout => span(20),
+		query_wait_notify => NEVER, server_idle_timeout => 0, server_check_query => 'SELECT 1', server_check_delay => 0,
+		server_connect_timeout => span(2), probe_interval => NEVER
 	},
 	conf => "[database ses]\ndbname = postgres\npool = session\n[database tx]\ndbname = postgres\npool = transaction\n");
 $proxy->start;

@@ -8,6 +8,7 @@
 use strict;
 use warnings;
 use Meridian::Test::Fake;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
@@ -22,7 +23,7 @@ sub serve_late
 {
 	my ($fd, $c) = @_;
 	syswrite $fd, $ready;
-	select undef, undef, undef, 0.01 until -e "$dir/$c->{param}{database}";
+	wait_until(sub { -e "$dir/$c->{param}{database}" }, 'the second ReadyForQuery to be let');
 	syswrite $fd, $ready;
 	syswrite $fd, $answer while sysread $fd, my $query, 65536;
 	return;
@@ -34,7 +35,7 @@ my $crdb = Meridian::Test::Fake->new(on => {
 	S => sub { return \&serve_late } });
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => $crdb ],
-	set     => { workers => 1, region => 'us-east1', auth => 'trust', default_pool_size => 1, probe_interval => '10min', query_wait_notify => '10min' },
+	set     => { workers => 1, region => 'us-east1', auth => 'trust', default_pool_size => 1, probe_interval => NEVER, query_wait_notify => NEVER },
 	conf    => "[database own]\npool = off\n[database ses]\npool = session\n[database tx]\npool = transaction\n");
 $proxy->start;
 
@@ -42,7 +43,7 @@ for my $database (qw(own ses tx)) {
 	my $w = Meridian::Test::Wire->session($proxy, database => $database);
 	$w->send(parse('SELECT nonsense'), query('SELECT 1'), sync_message());
 	like($w->answer, qr/^42703/, "$database: a message fails in front of a Query and a Sync");
-	like($proxy->console_error("PAUSE DATABASE $database DEADLINE '300ms'"), qr/a transaction was open yet/, 'one ReadyForQuery is still to come');
+	like($proxy->console_error("PAUSE DATABASE $database DEADLINE '300ms'"), qr/a transaction was open yet/, 'one ReadyForQuery is still to come');    # time: as the command is given it
 	my $other = $database eq 'tx' ? Meridian::Test::Wire->session($proxy, database => $database) : undef;
 	if ($other) {
 		$other->send(query('SELECT 2'));
@@ -54,7 +55,7 @@ for my $database (qw(own ses tx)) {
 		is(join(' ', map { $_->[0] } $other->until('Z')), 'C Z', 'and only then the other is served');
 		$other->close;
 	}
-	is($proxy->console_error("PAUSE DATABASE $database DEADLINE '10s'"), '', 'nothing is owed any more');
+	is($proxy->console_error("PAUSE DATABASE $database DEADLINE '" . span(10) . "'"), '', 'nothing is owed any more');    # time: as the command is given it
 	$proxy->console("RESUME DATABASE $database");
 	$w->send(query('SELECT 3'));
 	is(join(' ', map { $_->[0] } $w->until('Z')), 'C Z', 'the session goes on');

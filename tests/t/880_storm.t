@@ -10,20 +10,19 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Storm;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
-my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my $long = $ENV{MERIDIAN_TEST_STORM} || 1;    # so many times as long
 my ($node) = regional_clusters('us-east1', { conf => "restart_after_crash = on\n" });
 my $far    = Meridian::Test::Delay->new($node);
 my $proxy  = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $far } ],
 	set     => { auth => 'trust', workers => 2, default_pool_size => 8, max_prepared_statements => 10, probe_interval => '200ms',
-		server_login_retry => '200ms', query_wait_timeout => '60s' },
+		server_login_retry => '200ms', query_wait_timeout => NEVER },
 	conf    => "[database postgres]\npool = transaction\n");
 $node->safe_psql('postgres', 'CREATE UNLOGGED TABLE storm (n text)');
 $proxy->start;
@@ -56,14 +55,14 @@ sub under
 {
 	my ($name, $seconds, $every, $do, %opt) = @_;
 	my $storm = Meridian::Test::Storm->new($proxy, clients => 60, seed => $seed++, pause => 0.02, %opt);
-	my $next = time + $every;
+	my $next = due_in($every);
 	$storm->run(
-		$seconds * $long * $slow,
+		$seconds * $long * build_factor(),
 		sub {
-			return if time < $next;
+			return unless is_due($next);
 			$do->($storm);
 			$count{$name}++;
-			$next = time + $every;
+			$next = due_in($every);
 		});
 	$opt{after}->($storm) if $opt{after};
 	report($storm, $name);
@@ -81,7 +80,7 @@ sub all_gone
 }
 
 my $storm = Meridian::Test::Storm->new($proxy, clients => 60, seed => $seed++, pause => 0.02);
-$storm->run(3 * $long * $slow);
+$storm->run(3 * $long * build_factor());
 report($storm, 'quiet');
 is($storm->{lost}, 0, 'quiet: no connection is lost') or diag explain $storm->{rudely};
 $storm->go_away;
@@ -102,7 +101,7 @@ my $paused = 'RESUME';
 under(
 	'PAUSE', 4, 0.2,
 	sub {
-		return if $paused eq 'PAUSE' && $operator->silent(0.001);
+		return if $paused eq 'PAUSE' && $operator->silent(0);
 		$operator->until('Z') if $paused eq 'PAUSE';
 		$paused = $paused eq 'PAUSE' ? 'RESUME' : 'PAUSE';
 		$operator->send(query($paused));
@@ -111,7 +110,7 @@ under(
 	after => sub {
 		my ($storm) = @_;
 		if ($paused eq 'PAUSE') {
-			$storm->turn(0) while $operator->silent(0.001);
+			$storm->turn(0) while $operator->silent(0);
 			$operator->until('Z');
 		}
 		$operator->send(query('RESUME'));

@@ -10,17 +10,18 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Storm;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
-my $slow = $ENV{MERIDIAN_TEST_SLOW} || 1;
+my $slow = build_factor();
 my @nodes = regional_clusters(map { $_ => { conf => "max_connections = 300\n" } } qw(us-east1 europe-west1));
 $_->safe_psql('postgres', 'CREATE UNLOGGED TABLE storm (n text)') for @nodes;
 my $pooled = "[database postgres]\npool = transaction\n";
-my @quick = (probe_interval => '100ms', failback_delay => 0, region => 'us-east1', server_login_retry => '200ms', stale_after => '10s');
+my @quick = (probe_interval => '100ms', failback_delay => 0, region => 'us-east1', server_login_retry => '200ms', stale_after => span(10));
 
 sub proxy
 {
@@ -155,8 +156,8 @@ sub reload_often
 	my $storm = storm_on($proxy);
 	my ($n, $next, @pss) = (0, time);
 	$storm->run(6 * $slow, sub {
-		return if time < $next;
-		$next = time + 0.1;
+		return unless is_due($next);
+		$next = due_in(0.1);
 		$n++;
 		my $dead = $n % 3 ? '' : "[region us-west1]\ncities = seattle\nnodes = 127.0.0.1:1\n";
 		$proxy->write_conf(
@@ -194,8 +195,8 @@ sub flap
 	my $storm = storm_on($proxy);
 	my ($flaps, $next) = (0, time);
 	$storm->run(8 * $slow, sub {
-		return if time < $next;
-		$next = time + 0.1;
+		return unless is_due($next);
+		$next = due_in(0.1);
 		my $gone = $far[ $flaps++ % 2 ];
 		$gone->refuse;
 		$gone->cut;
@@ -227,8 +228,8 @@ sub end_under_load
 		is($storm->{lost}, 0, 'nobody is lost before the end');
 		$storm->{leaving} = 1;
 		kill 'TERM', $proxy->pid;
-		my $end = time + 20 * $slow;
-		$storm->turn(1) while $proxy->is_running && time < $end;
+		my $d = deadline(20, 'it to end');
+		$storm->turn(1) while $proxy->is_running && !$d->over;
 		is($proxy->exit_status, 0, "$name: SIGTERM under load: it ends in peace");
 		$storm->{leaving} = 0;
 		$storm->run(0.1);
@@ -310,7 +311,7 @@ sub clocks_jump
 	my $file  = PostgreSQL::Test::Utils::tempdir() . '/clocks';
 	PostgreSQL::Test::Utils::append_to_file($file, "\0" x 16);
 	my $proxy = proxy('clocks', conf => $pooled . "[database template1]\npool = off\n",
-		set => { client_idle_timeout => '2h', query_timeout => '2h', server_lifetime => '6h' },
+		set => { client_idle_timeout => NEVER, query_timeout => NEVER, server_lifetime => NEVER },
 		env => { CLOCKS => $file, LD_PRELOAD => "$ENV{MERIDIAN_BUILDDIR}/tests/tools/clocks.so" });
 	my $fresh = descriptors($proxy->pid);
 	my @idle  = map { Meridian::Test::Wire->session($proxy, database => $_) } qw(postgres template1);
@@ -323,10 +324,10 @@ sub clocks_jump
 		my $query = Meridian::Test::Wire->session($proxy, database => 'template1');
 		$query->send(query('SELECT pg_sleep(60)'));
 		jump($file, $calendar, $monotonic = $on);
-		usleep(300_000);
+		let_pass(0.3, 'the clock is looked at');
 		nodes_up($proxy, "$what: nodes are up");
 		is(join(',', map { $_->ask('SELECT 1') } @idle, $busy), '1,1,1', 'who is in stays in');
-		ok($query->silent(0.1), 'a query goes on');
+		ok($query->silent, 'a query goes on');
 		$query->cancel;
 		like($query->answer, qr/^57014/, 'and can be cancelled');
 		$query->close;

@@ -14,14 +14,15 @@ use IPC::Run qw(start);
 use Meridian::Test::Cluster qw(regional_clusters certificate);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Storm;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils qw(append_to_file);
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
-my $slow    = $ENV{MERIDIAN_TEST_SLOW} || 1;
+my $slow    = build_factor();
 my $seconds = $ENV{SOAK_SECONDS} // 900;
 my $seed    = $ENV{MERIDIAN_TEST_SEED} // 1;
 my $round   = $seconds >= 600 ? 20 : $seconds / 30;    # thirty rounds or more
@@ -34,9 +35,9 @@ my @far     = map { Meridian::Test::Delay->new($_) } @nodes;
 local $ENV{ASAN_OPTIONS} = join ':', grep { defined } $ENV{ASAN_OPTIONS}, 'quarantine_size_mb=8:thread_local_quarantine_size_kb=64';
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $far[0], cities => 'new york' }, 'europe-west1' => { nodes => $far[1], cities => 'paris' } ],
-	set => { auth => 'trust', workers => 3, region => 'us-east1', failback_delay => 0, probe_interval => '200ms', stale_after => '5s',
+	set => { auth => 'trust', workers => 3, region => 'us-east1', failback_delay => 0, probe_interval => '200ms', stale_after => span(5),
 		tls => 'allow', tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key}, default_pool_size => 9,
-		server_login_retry => '200ms', server_lifetime => '20s', max_prepared_statements => 20 },
+		server_login_retry => '200ms', server_lifetime => span(20), max_prepared_statements => 20 },
 	conf => "[database postgres]\npool = transaction\n[database template1]\npool = off\n");
 for my $node (@nodes) {
 	$node->safe_psql($_, 'CREATE UNLOGGED TABLE storm (n text)') for qw(postgres template1);
@@ -80,7 +81,7 @@ sub beside
 
 my ($operator, %count);
 my @repairs;    # [ when, what ]
-sub later { my ($in, $what) = @_; push @repairs, [ time + $in, $what ]; return }
+sub later { my ($in, $what) = @_; push @repairs, [ due_in($in), $what ]; return }
 
 sub backend
 {
@@ -132,8 +133,8 @@ sub mend
 	# what it says to systemd has to be read, or it waits
 	$proxy->{notify}->blocking(0);
 	1 while defined $proxy->{notify}->recv(my $said, 4096);
-	my @due = grep { $_->[0] <= time } @repairs;
-	@repairs = grep { $_->[0] > time } @repairs;
+	my @due = grep { is_due($_->[0]) } @repairs;
+	@repairs = grep { !is_due($_->[0]) } @repairs;
 	$_->[1]->() for @due;
 	return;
 }
@@ -157,26 +158,26 @@ sub load
 	my $storm = Meridian::Test::Storm->new($proxy, clients => 40, seed => 1000 * $seed + $n, pause => 0.02, targets => 7,
 		databases => [qw(postgres template1)]);
 	my @run = beside($n);
-	my $next = time + 0.5;
+	my $next = due_in(0.5);
 	my $i    = 0;
 	$storm->run($round * $slow, sub {
 		mend();
-		return if time < $next;
+		return unless is_due($next);
 		my $kind  = $kinds[ rand @kinds ];
 		my $which = int rand 2;
 		$count{$kind}++;
 		$trouble{$kind}->($nodes[$which], $far[$which], 100 * $n + $i++);
-		$next = time + 0.5 + rand 1.5;
+		$next = due_in(0.5 + rand 1.5);
 	});
-	my $end = time + 30 * $slow;
-	while (@repairs && time < $end) { mend(); $storm->turn(0) }
+	my $d = deadline(30, 'all to be mended');
+	while (@repairs && !$d->over) { mend(); $storm->turn(0) }
 	$_->pass for @far;
 	ok($storm->finish(60), "round $n: nobody waits for ever") or diag explain $storm->{hung};
 	say_wrong($storm, $n);
 	$storm->go_away;
 	$sum{$_} += $storm->{$_} for qw(done lost cancels hit);
 	for my $run (@run) {
-		my $ended = eval { wait_until(sub { !$run->pumpable || !($run->pump_nb, 1) || !$run->pumpable }, 60) };
+		my $ended = eval { wait_until(sub { !$run->pumpable || !($run->pump_nb, 1) || !$run->pumpable }) };
 		fail("round $n: a program does not end") if !$ended && !$@;
 		$run->kill_kill;
 	}
@@ -188,16 +189,16 @@ sub quiet
 {
 	my ($n) = @_;
 	my ($idle, $sessions, $held);
-	ok(wait_until(sub { $sessions = $proxy->console('SHOW SESSIONS FULL'); @$sessions == 1 }, 30), "round $n: all sessions are gone")
+	ok(wait_until(sub { $sessions = $proxy->console('SHOW SESSIONS FULL'); @$sessions == 1 }), "round $n: all sessions are gone")
 	  or diag explain $sessions;
 	$proxy->console('RECONNECT');
-	ok(wait_until(sub { ($idle) = scalar grep { $_->{state} ne 'idle' } @{ $proxy->console('SHOW SERVERS') }; !$idle }, 30),
+	ok(wait_until(sub { ($idle) = scalar grep { $_->{state} ne 'idle' } @{ $proxy->console('SHOW SERVERS') }; !$idle }),
 		"round $n: all server connections are idle") or diag explain $proxy->console('SHOW SERVERS');
 	my $least;
 	for (1 .. 10) {
 		$held = descriptors($proxy->pid) - @{ $proxy->console('SHOW SERVERS') };
 		$least = $held if !defined $least || $held < $least;
-		usleep(30_000);
+		let_pass(0.03, 'what comes and goes is gone');
 	}
 	my ($heap) = map { $_->{bytes} / 1024 } grep { $_->{item} eq 'heap_used' } @{ $proxy->console('SHOW MEMORY') };
 	return [ $least, pss_kb($proxy->pid), $heap ];
@@ -215,13 +216,13 @@ sub slope
 }
 
 my ($begin, @held) = (time);
-for (my $n = 1; $n <= 4 || time < $begin + $seconds; $n++) {
+for (my $n = 1; $n <= 4 || passed($begin) < $seconds; $n++) {
 	load($n);
 	push @held, quiet($n);
 	measured('round %d: %d descriptors, %d kB, of them %d allocated', $n, @{ $held[-1] });
 	last if !$proxy->is_running;
 }
-measured('%d s, %d rounds, %d answers, %d connections lost, %d of %d cancels hit', time - $begin, scalar @held, @sum{qw(done lost hit cancels)});
+measured('%d s, %d rounds, %d answers, %d connections lost, %d of %d cancels hit', passed($begin), scalar @held, @sum{qw(done lost hit cancels)});
 measured('%s: %d', $_, $count{$_}) for sort keys %count;
 
 # The first quarter is for what is kept on purpose: caches, buckets of the allocator.

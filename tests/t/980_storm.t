@@ -11,13 +11,13 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Delay;
 use Meridian::Test::Measure qw(:all);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Storm;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
-my $slow    = $ENV{MERIDIAN_TEST_SLOW} || 1;
+my $slow    = build_factor();
 my $seed    = $ENV{MERIDIAN_TEST_SEED} // 1;
 my $seconds = $ENV{MERIDIAN_TEST_SECONDS} // 120;
 my @nodes   = regional_clusters(map { $_ => { conf => "restart_after_crash = on\n" } } qw(us-east1 europe-west1));
@@ -25,8 +25,8 @@ my @far     = map { Meridian::Test::Delay->new($_) } @nodes;
 my $proxy   = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $far[0], cities => 'new york' }, 'europe-west1' => { nodes => $far[1], cities => 'paris' } ],
 	set => { auth => 'trust', workers => 3, default_pool_size => 9, max_prepared_statements => 10, probe_interval => '200ms',
-		server_login_retry => '200ms', query_wait_timeout => '60s', server_lifetime => '5s', reserve_pool_size => 3, max_db_connections => 20,
-		min_pool_size => 3, failback_delay => 0, region => 'us-east1', server_check_delay => 0, stale_after => '2s' },
+		server_login_retry => '200ms', query_wait_timeout => NEVER, server_lifetime => span(5), reserve_pool_size => 3, max_db_connections => 20,
+		min_pool_size => 3, failback_delay => 0, region => 'us-east1', server_check_delay => 0, stale_after => span(2) },
 	conf => "[database postgres]\npool = transaction\n[database template1]\npool = session\n");
 for my $node (@nodes) {
 	$node->safe_psql($_, 'CREATE UNLOGGED TABLE storm (n text)') for qw(postgres template1);
@@ -56,7 +56,7 @@ sub give_orders
 		$operator->login(database => 'meridian', user => (getpwuid $>)[0]);
 	}
 	if ($busy) {
-		return if $operator->silent(0.001);
+		return if $operator->silent(0);
 		my @said = $operator->until('Z');
 		$busy = 0;
 		$operator = undef if !@said || $said[-1][0] ne 'Z';
@@ -68,7 +68,7 @@ sub give_orders
 }
 
 my @repairs;    # [ when, what ]
-sub later { my ($in, $what) = @_; push @repairs, [ time + $in, $what ]; return }
+sub later { my ($in, $what) = @_; push @repairs, [ due_in($in), $what ]; return }
 
 my ($down, $restarting, %hung) = (0, 0);
 
@@ -136,29 +136,29 @@ sub chaos
 		@orders = ();
 		$proxy->start;
 	}
-	my @due = grep { $_->[0] <= time } @repairs;
-	@repairs = grep { $_->[0] > time } @repairs;
+	my @due = grep { is_due($_->[0]) } @repairs;
+	@repairs = grep { !is_due($_->[0]) } @repairs;
 	$_->[1]->() for @due;
 	return;
 }
 
 $storm = Meridian::Test::Storm->new($proxy, clients => 80, seed => $seed, pause => 0.02, targets => 7,
 	databases => [ ('postgres') x 9, 'template1' ]);
-my $next = time + 2;
+my $next = due_in(2);
 $storm->run(
 	$seconds * $slow,
 	sub {
 		chaos();
-		return if time < $next;
+		return unless is_due($next);
 		my $kind = $kinds[ rand @kinds ];
 		my $i    = int rand 2;
 		$count{$kind}++;
 		$trouble{$kind}->($nodes[$i], $far[$i], $storm);
-		$next = time + 0.3 + rand 0.7;
+		$next = due_in(0.3 + rand 0.7);
 	});
 measured('%s: %d', $_, $count{$_}) for sort keys %count;
-my $end = time + 30 * $slow;
-while ((@repairs || @orders || $busy || $restarting) && time < $end) {
+my $d = deadline(30, 'all to be mended');
+while ((@repairs || @orders || $busy || $restarting) && !$d->over) {
 	chaos();
 	$storm->turn(1);
 }

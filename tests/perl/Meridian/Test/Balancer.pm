@@ -28,11 +28,11 @@ use Exporter qw(import);
 use IO::Select;
 use IO::Socket::INET;
 use IPC::Run ();
+use Meridian::Test::Patience;
 use Meridian::Test::Tls;
 use POSIX qw(:sys_wait_h);
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 use parent 'Meridian::Test::Child';
 
@@ -196,7 +196,7 @@ sub check
 	my ($self) = @_;
 	my ($program, @words) = $kind{ $self->{name} }{check}->($self);
 	my $said = '';
-	my $good = IPC::Run::run([ program($program), @words ], '<', \'', '>', \$said, '2>&1', IPC::Run::timeout(60));
+	my $good = IPC::Run::run([ program($program), @words ], '<', \'', '>', \$said, '2>&1', run_limit(60));
 	return ($good, $said);
 }
 
@@ -219,11 +219,10 @@ sub start
 sub wait_port
 {
 	my ($self, $port) = @_;
-	my $end = time + 60 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
-	while (time < $end) {
+	my $d = deadline(60, "$self->{name} to listen on $port");
+	while ($d->goes_on) {
 		return if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
 		last if waitpid($self->{pid}, WNOHANG) > 0;
-		usleep(20_000);
 	}
 	delete $self->{pid};
 	croak "$self->{name} does not listen on $port: " . substr $self->log_text, -1000;
@@ -241,9 +240,9 @@ sub stop
 	my ($self) = @_;
 	return unless $self->{pid} && $self->{owner} == $$;
 	kill 'TERM', $self->{pid};
-	my $end = time + 20 * ($ENV{MERIDIAN_TEST_SLOW} || 1);
+	my $d = deadline(20, "the end of $self->{name}");
 	my $gone;
-	usleep(10_000) until ($gone = waitpid($self->{pid}, WNOHANG)) || time > $end;
+	1 while !($gone = waitpid($self->{pid}, WNOHANG)) && $d->goes_on;
 	if (!$gone) {
 		kill 'KILL', $self->{pid};
 		waitpid $self->{pid}, 0;

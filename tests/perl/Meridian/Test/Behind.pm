@@ -19,6 +19,7 @@ use Exporter qw(import);
 use Meridian::Test::Balancer qw(meridian_side);
 use Meridian::Test::Cluster qw(regional_clusters);
 use Meridian::Test::Drivers qw(driver_missing driver_run);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
@@ -46,7 +47,7 @@ sub behind
 	my %cities = ('us-east1' => 'new york, boston, washington dc', 'us-west1' => 'san francisco, seattle, los angeles',
 		'europe-west1' => 'amsterdam, paris, rome');
 	my $proxy = Meridian::Test::Proxy->new('main', conf => $conf, set => {
-			%$set, region => 'us-east1', hedge_delay => '30s',    # a busy machine is no dead node
+			%$set, region => 'us-east1', hedge_delay => span(30),    # a busy machine is no dead node
 			%{ $opt{set} || {} } },
 		regions => [ map { $names[$_] => { nodes => $nodes[$_], cities => $cities{ $names[$_] } } } 0 .. $#names ]);
 	$proxy->start;

@@ -16,7 +16,7 @@ use strict;
 use warnings;
 
 use IO::Select;
-use Time::HiRes qw(time);
+use Meridian::Test::Patience;
 
 use parent 'Meridian::Test::Child';
 
@@ -36,11 +36,12 @@ sub new
 sub line
 {
 	my ($self, $seconds) = @_;
-	my $end = time + ($seconds // 10) * ($ENV{MERIDIAN_TEST_SLOW} || 1);
+	my $d = deadline($seconds // 10, 'the bridge to say something');
 	my $select = IO::Select->new($self->{out});
 	until ($self->{text} =~ /\n/) {
-		my $left = $end - time;
-		return undef unless $left > 0 && $select->can_read($left);
+		my $ready;
+		1 until ($ready = $select->can_read($d->left)) || $d->over;
+		return undef unless $ready;
 		return undef unless sysread $self->{out}, $self->{text}, 4096, length $self->{text};
 	}
 	$self->{text} =~ s/^(.*)\n//;

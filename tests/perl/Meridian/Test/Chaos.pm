@@ -17,14 +17,13 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
-use Meridian::Test::Measure qw(descriptors wait_until measured sanitized);
+use Meridian::Test::Measure qw(descriptors measured sanitized);
+use Meridian::Test::Patience;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(outcome);
 
-my $slow    = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my $endless = 4 * 1024 * 1024;
 my ($patience, $pause_until);    # nothing for so long is silence; what there is between two queries
 
@@ -39,9 +38,9 @@ my ($patience, $pause_until);    # nothing for so long is silence; what there is
 sub outcome
 {
 	my ($w, %param) = @_;
-	my $last = (delete $param{patience} // 10) * $slow;
+	my $last = delete $param{patience} // 10;
 	$pause_until = delete $param{pause_until};
-	$patience = 10 * $slow;
+	$patience = 10;
 	my $login = login_outcome($w, %param);
 	$patience = $last;
 	my $said = $login ? "login $login" : 'query ' . two_queries($w);
@@ -54,8 +53,8 @@ sub two_queries
 	my ($w) = @_;
 	my $first = query_outcome($w);
 	return $first unless $first =~ s/, on$//;
-	wait_until($pause_until, 30) if $pause_until;
-	usleep(($pause_until ? 400_000 : 100_000) * $slow);
+	wait_until($pause_until, 'what is said between two queries') if $pause_until;
+	let_pass($pause_until ? 0.4 : 0.1, 'what was said without a question could be passed on');
 	my $unasked = query_outcome($w, 1);
 	return "$first, $unasked" if $unasked =~ /,/ && $unasked !~ s/, on$//;
 	my $second = query_outcome($w) =~ s/, on$//r;
@@ -65,7 +64,7 @@ sub two_queries
 sub came
 {
 	my ($w) = @_;
-	return $w->{in} ne '' || $w->wait_for('read', time + $patience);
+	return $w->{in} ne '' || $w->wait_for('read', $patience);
 }
 
 sub code { return error_fields($_[0])->{C} // '-' }
@@ -73,8 +72,8 @@ sub code { return error_fields($_[0])->{C} // '-' }
 sub closed_or_silent
 {
 	my ($w) = @_;
-	my $end = time + $patience;
-	while ($w->wait_for('read', $end)) {
+	my $d = deadline($patience, 'the end of the connection');
+	while ($w->wait_for('read', $d)) {
 		$w->{in} = '';
 		return 'closed' if !$w->fill;
 	}
@@ -104,7 +103,7 @@ sub query_outcome
 	my ($bytes, $value) = (0, '-');
 	$w->send(query('SELECT 1')) unless $unasked;
 	while ($bytes < $endless) {
-		return $value if $unasked && $w->silent(0.001);
+		return $value if $unasked && $w->silent(0);
 		return 'silence' if !came($w);
 		my $m = $w->message or return 'closed';
 		$bytes += 5 + length $m->[1];
@@ -151,7 +150,7 @@ sub least_descriptors
 	my ($self) = @_;
 	my $least = $self->own_descriptors;
 	for (1 .. 20) {
-		select undef, undef, undef, 0.02;
+		let_pass(0.02, 'a probe could end');
 		my $n = $self->own_descriptors;
 		$least = $n if $n < $least;
 	}
@@ -189,7 +188,7 @@ sub all_is_back
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$self->sessions_are_back($when);
 	my $n;
-	wait_until(sub { ($n = $self->own_descriptors) <= $self->{descriptors} }, 70);
+	wait_until(sub { ($n = $self->own_descriptors) <= $self->{descriptors} }, 'descriptors to be back', 70);
 	is($n, $self->{descriptors}, "descriptors are back $when");
 	my $limit = defined $opt{memory} && defined $self->{heap} && !sanitized() ? $self->{heap} + $opt{memory} : undef;
 	my $heap;

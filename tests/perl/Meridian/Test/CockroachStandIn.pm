@@ -31,12 +31,12 @@ use Exporter qw(import);
 use IO::Select;
 use IO::Socket::INET;
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use parent 'Meridian::Test::Fake';    # stop, DESTROY
 use POSIX  ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
-use Time::HiRes qw(time);
 
 our @EXPORT_OK = qw(movr movr_proxy real_cockroach);
 
@@ -72,7 +72,7 @@ SQL
 sub movr_proxy
 {
 	my ($name, $crdb, %opt) = @_;
-	my %set = (migration_conninfo => 'user=postgres', migration_lease => '1s', %{ delete $opt{set} || {} });
+	my %set = (migration_conninfo => 'user=postgres', migration_lease => span(1), %{ delete $opt{set} || {} });
 	my @cities = ('us-east1' => 'new york, boston', 'us-west1' => 'seattle', 'europe-west1' => 'paris, rome');
 	my @regions;
 	for my $i (0 .. $#{ $crdb->{nodes} }) {
@@ -96,10 +96,7 @@ sub real_cockroach
 		  "--http-addr=127.0.0.1:$http", '--locality=region=us-east1'
 		  or POSIX::_exit(127);
 	}
-	for (1 .. 300) {
-		last if eval { $self->rows('SELECT 1', 'root') };
-		select undef, undef, undef, 0.1;
-	}
+	wait_until(sub { eval { $self->rows('SELECT 1', 'root') } }, 'CockroachDB to answer');
 	$self->rows($_, 'root') for 'CREATE DATABASE movr', 'CREATE USER postgres', 'GRANT admin TO postgres',
 	  'CREATE TABLE movr.users (id UUID PRIMARY KEY, city STRING NOT NULL)';
 	return $self;
@@ -394,7 +391,7 @@ sub change
 	return failed('25001', "schema change in a transaction: $sql") if $c->{status} ne 'I';
 	my $job = {
 		id => $state->{next}++, type => $type, description => $description, status => 'running', sql => $sql,
-		ends => time + $state->{slow}, apply => $apply, client => $c, tag => $tag, extended => $c->{extended} };
+		ends => due_in($state->{slow}), apply => $apply, client => $c, tag => $tag, extended => $c->{extended} };
 	push @{ $state->{jobs} }, $job;
 	$c->{busy} = 1;
 	jobs_end($state) unless $state->{slow};
@@ -404,14 +401,14 @@ sub change
 sub jobs_wait
 {
 	my ($state) = @_;
-	my ($next) = sort { $a <=> $b } map { $_->{ends} - time } grep { $_->{status} eq 'running' && $_->{apply} } @{ $state->{jobs} };
+	my ($next) = sort { $a <=> $b } map { -passed($_->{ends}) } grep { $_->{status} eq 'running' && $_->{apply} } @{ $state->{jobs} };
 	return !defined $next || $next > 1 ? 1 : $next < 0 ? 0 : $next;
 }
 
 sub jobs_end
 {
 	my ($state) = @_;
-	for my $job (grep { $_->{status} eq 'running' && $_->{apply} && $_->{ends} <= time } @{ $state->{jobs} }) {
+	for my $job (grep { $_->{status} eq 'running' && $_->{apply} && is_due($_->{ends}) } @{ $state->{jobs} }) {
 		my $answer = eval { $job->{apply}->() } || { tag => $job->{tag} };
 		$answer = failed('XX000', "stand-in: $@") if $@;
 		$job->{status} = $answer->{error} ? 'failed' : 'succeeded';

@@ -24,6 +24,7 @@ use Fcntl    qw(:flock);
 use File::Temp ();
 use IPC::Run   ();
 use JSON::PP qw(encode_json);
+use Meridian::Test::Patience;
 use Test::More;
 
 our @EXPORT_OK = qw(driver_run driver_missing driver_is);
@@ -97,7 +98,7 @@ sub npm_install
 		IPC::Run::run([
 			'npm', 'install', '--prefix', $dir, '--no-package-lock', '--no-audit', '--no-fund', '--no-update-notifier',
 			'--ignore-scripts', @{ $d->{npm} }
-		], '<', \'', '>', \$said, '2>&1', IPC::Run::timeout(120));
+		], '<', \'', '>', \$said, '2>&1', run_limit(120));
 	};
 	return $good ? '' : 'npm could not install it';
 }
@@ -112,7 +113,7 @@ sub driver_run
 	my @command = (@{ $driver{$name}{run} }, text_of($driver{$name}, $program), @args);
 	@command = ('node', "$ENV{MERIDIAN_SRCDIR}/tests/drivers/$driver{$name}{program}", encode_json($program))
 	  if ref $program;
-	my $limit = IPC::Run::timeout(240 * ($ENV{MERIDIAN_TEST_SLOW} || 1));
+	my $limit = run_limit(240);
 	eval {
 		IPC::Run::run(\@command, '<', \'', '>', \$out, '2>&1', $limit);
 		1;

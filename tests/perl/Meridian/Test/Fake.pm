@@ -23,6 +23,7 @@ use warnings;
 use Carp;
 use IO::Select;
 use IO::Socket::INET;
+use Meridian::Test::Patience;
 use Meridian::Test::Wire qw(:build);
 use POSIX  ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
@@ -117,7 +118,7 @@ sub tell_peer
 	if (ref $answer) {
 		my $pid = fork // croak "fork: $!";
 		return 0 if $pid;
-		alarm 300;    # whatever becomes of the test
+		alarm patience(300);    # whatever becomes of the test
 		$answer->($fd, $c);
 		close $fd;
 		POSIX::_exit(0);

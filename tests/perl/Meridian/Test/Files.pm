@@ -14,8 +14,8 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use Meridian::Test::Patience;
 use PostgreSQL::Test::Utils ();
-use Time::HiRes qw(time usleep);
 
 our @EXPORT_OK = qw(put_files many_files statement_marks kill_run);
 
@@ -75,12 +75,12 @@ sub kill_run
 {
 	my (%opt) = @_;
 	my ($runs, $rests) = @{ $opt{proxies} };
-	my ($killed, $end) = (0, time + Meridian::Test::Proxy::slow($opt{seconds} || 120));
-	while (time < $end) {
+	my ($killed, $d) = (0, deadline(300, "migration $opt{migration} to be done"));
+	while ($d->goes_on) {
 		my $said = $runs->console_error("RUN MIGRATION $opt{migration} ALL NOWAIT");
 		die "RUN: $said" if $said && $said !~ /55P03|55000/;
 		if ($killed < $opt{kills}) {
-			usleep(1000 * (50 + int rand($opt{longest_ms} || 1500)));
+			let_pass(0.05 + rand($opt{longest} || 1.5), 'it gets to any of its steps');
 			return $killed if is_done($rests, $opt{migration});
 			$runs->kill9;
 			$killed++;
@@ -89,9 +89,8 @@ sub kill_run
 			next;
 		}
 		return $killed if is_done($runs, $opt{migration});
-		usleep(200_000);
 	}
-	die 'not done in time: ' . $runs->console("SHOW MIGRATION $opt{migration}")->[0]{state};
+	die $d->text . ': ' . $runs->console("SHOW MIGRATION $opt{migration}")->[0]{state};
 }
 
 sub is_done

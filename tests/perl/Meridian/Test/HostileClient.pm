@@ -15,12 +15,12 @@ use warnings;
 
 use Meridian::Test::Chaos;
 use Meridian::Test::Cluster qw(regional_clusters certificate);
-use Meridian::Test::Measure qw(wait_until measured peak_kb);
+use Meridian::Test::Measure qw(measured peak_kb);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my @login = (database => 'postgres', user => 'postgres');
 my $copy_out = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 20000)) TO STDOUT";
@@ -73,7 +73,7 @@ sub never_reads
 	my $some = query("SELECT repeat('x', 1000)") x 100;
 	my $sent = 0;
 	$w->{fd}->blocking(0);
-	while ($sent < 200e6 && $w->wait_for('write', time + 0.5)) {
+	while ($sent < 200e6 && $w->is_ready('write', patience(0.5))) {
 		$sent += syswrite($w->{fd}, $some) // last;
 	}
 	measured('%d kB of queries were taken of who reads nothing, and %d kB used', $sent / 1024, peak_kb($self->{proxy}->pid) - $before);

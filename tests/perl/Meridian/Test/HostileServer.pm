@@ -27,6 +27,7 @@ use warnings;
 use Meridian::Test::Chaos;
 use Meridian::Test::Cluster qw(certificate);
 use Meridian::Test::Fake;
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Tls;
 use Meridian::Test::Wire qw(:build);
@@ -76,7 +77,8 @@ sub wait_for_reader
 	my ($own)  = sockaddr_in(getsockname $fd);
 	my ($peer) = sockaddr_in(getpeername $fd);
 	my $unread = sprintf ':%04X \w+:%04X \w\w \w+:0*[1-9A-F]', $peer, $own;
-	select undef, undef, undef, 0.001 while PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /$unread/;
+	my $d = deadline(60, 'the proxy to read');
+	1 while PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /$unread/ && $d->goes_on;
 	return;
 }
 
@@ -104,7 +106,7 @@ sub then_reset
 		my ($fd) = @_;
 		syswrite $fd, join '', @bytes;
 		wait_for_reader($fd);
-		select undef, undef, undef, 0.05;
+		let_pass(0.05, 'what was read is passed on before the reset comes');
 		reset_it($fd);
 	};
 }
@@ -259,7 +261,7 @@ sub late
 		my ($fd) = @_;
 		syswrite $fd, $answer;
 		wait_for_reader($fd);
-		select undef, undef, undef, 0.05;
+		let_pass(0.05, 'the answer reaches the client');
 		syswrite $fd, $bytes;
 		wait_for_reader($fd);
 		symlink 'said', $said;
@@ -330,14 +332,13 @@ sub behave { return unlink $_[0]{mood} }
 sub proxy
 {
 	my ($self, $mode) = @_;
-	my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
 	my $pool  = $mode =~ /transaction|pool/ ? 'transaction' : $mode =~ /session|reset/ ? 'session' : '';
 	my $cert  = certificate('proxy', alt => 'DNS:localhost');
 	my $proxy = Meridian::Test::Proxy->new($mode,
 		regions => [ 'us-east1' => { nodes => $self, sslmode => $mode =~ /secure/ ? 'require' : 'disable' } ],
-		set     => { workers => 1, auth_throttle_base => 0, auth => $pool ? 'trust' : 'passthrough', server_connect_timeout => 1 * $slow . 's',
-			query_wait_timeout => 3 * $slow . 's', server_login_retry => '20ms', probe_conninfo => undef, probe_interval => '100ms', probe_rise => 1,
-			$mode eq 'reset' ? (default_pool_size => 1, server_idle_timeout => 1 * $slow . 's', query_wait_timeout => 20 * $slow . 's') : (),
+		set     => { workers => 1, auth_throttle_base => 0, auth => $pool ? 'trust' : 'passthrough', server_connect_timeout => span(1),
+			query_wait_timeout => span(3), server_login_retry => '20ms', probe_conninfo => undef, probe_interval => '100ms', probe_rise => 1,
+			$mode eq 'reset' ? (default_pool_size => 1, server_idle_timeout => span(1), query_wait_timeout => span(20)) : (),
 			failback_delay => 0, tls_cert_file => $cert->{cert}, tls_key_file => $cert->{key} },
 		conf => $pool ? join '', map { "[database $_->{name}]\npool = $pool\n" } @cases, { name => 'good' } : '');
 	$proxy->start;

@@ -22,17 +22,16 @@ use warnings;
 
 use Carp;
 use Exporter qw(import);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 our @EXPORT_OK = qw(threads system_calls no_strace peak_kb peak_reset pss_kb descriptors allocations_env
-  allocations measured sanitized distorted wait_until cpu_ticks stand_still);
+  allocations measured sanitized distorted cpu_ticks stand_still);
 our %EXPORT_TAGS = (all => \@EXPORT_OK);
 
-my $slow  = $ENV{MERIDIAN_TEST_SLOW} || 1;
 my $slots = 64;
 
 sub slurp
@@ -93,7 +92,7 @@ sub no_strace
 	my $pid = fork // croak "fork: $!";
 	if (!$pid) {
 		Meridian::Test::Proxy::let_be_traced();
-		sleep 60;
+		POSIX::pause();
 		POSIX::_exit(0);
 	}
 	$no_strace = eval { system_calls($pid, sub { }); 1 } ? '' : $@ =~ s{^strace: }{}r =~ s{\n.*}{}sr;
@@ -145,7 +144,7 @@ sub stand_still
 	wait_until(sub {
 		my @states = map { slurp($_) =~ /\) (\w)/ ? $1 : '' } glob "/proc/$pid/task/*/stat";
 		return @states && !grep { $_ ne 'T' } @states;
-	}) or croak "process $pid does not stand still";
+	}, 'its threads to stand') or croak "process $pid does not stand still";
 	return;
 }
 
@@ -203,19 +202,6 @@ sub distorted
 {
 	my $program = $ENV{MERIDIAN} || './meridian';
 	return sanitized() || system('grep', '-aq', '__gcov_', $program) == 0;
-}
-
-# Until something is true (its value), or the time is up (false).
-sub wait_until
-{
-	my ($good, $seconds) = @_;
-	my $end = time + ($seconds || 60) * $slow;
-	my $value;
-	until ($value = $good->()) {
-		return $value if time >= $end;
-		usleep(10_000);
-	}
-	return $value;
 }
 
 1;

@@ -15,6 +15,7 @@ use strict;
 use warnings;
 
 use IPC::Run ();
+use Meridian::Test::Patience;
 
 sub new
 {
@@ -33,7 +34,7 @@ sub start
 	my $run = { out => '' };
 	local @ENV{ keys %env } = values %env;
 	$run->{run} = IPC::Run::start([ @words, '--', @$command ], '<', \'', '>', \$run->{out}, '2>&1',
-		IPC::Run::timeout(300 * ($ENV{MERIDIAN_TEST_SLOW} || 1)));
+		run_limit(300));
 	$run->{pid} = $run->{run}{KIDS}[0]{PID};
 	return bless $run, 'Meridian::Test::Migrator::Run';
 }

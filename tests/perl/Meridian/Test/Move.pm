@@ -3,7 +3,7 @@
 # Meridian::Test::Move - what tests of moves have in common: a writer that remembers what it was
 # promised (tests/tools/ledger), sums of pgbench, and what a database looks like from outside.
 #
-#   my ($agora, $osc, @config) = two_regions(migration_lease => '1s');  # clusters; regions, set of a proxy
+#   my ($agora, $osc, @config) = two_regions(workers => 2);  # clusters; regions, set of a proxy
 #   my $l = ledger($proxy->connstr('app'), '-c', 4);     # writes from now on, into ledger(client, n)
 #   ...
 #   $l->stop;                                            # {acked} {errors} {reconnects} {gap_ms}
@@ -14,6 +14,8 @@
 #   let_copies($target, 'app');                          # nothing of that is left there
 #   my $w = watch_both($one, $other, 'app');             # tries to write into probe(i) on both, past the proxy
 #   ...
+#   looked_at($cluster, 'app');                          # waits until what is written there has been seen
+#   more_rows($cluster, 'app', 60);                      # waits until the ledger has as many more
 #   is_deeply($w->stop, …);                              # {tries} {one} {other} {both}
 package Meridian::Test::Move;
 use strict;
@@ -22,13 +24,14 @@ use warnings;
 use Exporter qw(import);
 use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use POSIX ();
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(usleep);
 
-our @EXPORT_OK = qw(app_to_move catalog_of counts_of difference hold_copies ledger let_copies pgbench_sums two_regions watch_both);
+our @EXPORT_OK = qw(app_to_move catalog_of counts_of difference hold_copies ledger let_copies looked_at more_rows pgbench_sums two_regions watch_both);
 
 # Two clusters, and what a proxy beside the first one is configured with (`regions`, `set` and more of it).
 sub two_regions
@@ -37,7 +40,7 @@ sub two_regions
 	my ($agora, $osc) = regional_clusters('agora-fr1', 'osc-fr1');
 	return ($agora, $osc,
 		regions => [ 'agora-fr1' => $agora, 'osc-fr1' => $osc ],
-		set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', %set });
+		set     => { auth => 'trust', region => 'agora-fr1', migration_conninfo => 'user=postgres', migration_lease => span(1), %set });
 }
 
 # The database `app`, with a ledger, something to probe with, and a thousand rows to be copied.
@@ -61,7 +64,7 @@ sub ledger
 	my $self = bless { in => '', out => '', err => '' }, __PACKAGE__;
 	my $tool = ($ENV{MERIDIAN_BUILDDIR} || '.') . '/tests/tools/ledger';
 	$self->{run} = IPC::Run::start([ $tool, @options, @conninfo ], '<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err},
-		IPC::Run::timeout(Meridian::Test::Proxy::slow(600)));
+		run_limit(600));
 	return $self;
 }
 
@@ -89,6 +92,27 @@ sub lost
 	  or return $err;
 	chomp $out;
 	return $out;
+}
+
+# The proxies that look at a database have looked at it (twice: the first look may have begun before).
+sub looked_at
+{
+	my ($cluster, $database) = @_;
+	for (1 .. 2) {
+		my $now = $cluster->safe_psql($database, 'SELECT clock_timestamp()');
+		wait_until(sub { $cluster->safe_psql($database, "SELECT count(*) FROM meridian.proxy WHERE heartbeat > '$now'") },
+			"a proxy to look at $database");
+	}
+	return;
+}
+
+# So many rows more have come into a ledger since: its clients go on.
+sub more_rows
+{
+	my ($cluster, $database, $n) = @_;
+	my $count = sub { $cluster->safe_psql($database, 'SELECT count(*) FROM ledger') };
+	my $from  = $count->();
+	return wait_until(sub { $count->() >= $from + $n }, "$n more rows in the ledger");
 }
 
 sub pgbench_sums
@@ -165,7 +189,7 @@ sub let_copies
 	my ($target, $database, $lock) = @_;
 	my $drop = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $target->connstr($database),
 			'-c', 'SET meridian.internal = on; DROP FUNCTION meridian.held() CASCADE' ],
-		'<', \'', '>', \my $out, '2>', \my $err, IPC::Run::timeout(Meridian::Test::Proxy::slow(120)));
+		'<', \'', '>', \my $out, '2>', \my $err, run_limit(120));
 	if ($lock) {
 		$target->poll_query_until($database, q(SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'))
 		  or die 'nothing waits for the copies';

@@ -32,13 +32,13 @@ use Carp;
 use File::Temp ();
 use IO::Socket::UNIX;
 use IPC::Run ();
+use Meridian::Test::Patience;
 use Meridian::Test::Signals;
 use POSIX qw(:sys_wait_h);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 use Socket;
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 our @ISA = ('PostgreSQL::Test::Cluster');
 
@@ -79,12 +79,9 @@ sub program_says
 {
 	my (@args) = @_;
 	my ($out, $err) = ('', '');
-	IPC::Run::run([ program(), @args ], '<', \'', '>', \$out, '2>', \$err, IPC::Run::timeout(slow(20)));
+	IPC::Run::run([ program(), @args ], '<', \'', '>', \$out, '2>', \$err, run_limit(20));
 	return ($? >> 8, $out, $err);
 }
-
-# A time limit in seconds, stretched where a sanitizer makes everything slow.
-sub slow { my ($seconds) = @_; return $seconds * ($ENV{MERIDIAN_TEST_SLOW} || 1) }
 
 # ---------------------------------------------------------------- configuration
 
@@ -120,8 +117,8 @@ sub conf_text
 		workers        => 2,
 		gazetteer      => ($ENV{MERIDIAN_BUILDDIR} || '.') . '/routing/gazetteer.dat',
 		probe_conninfo => 'dbname=postgres',
-		stale_after    => '30s',                # a busy machine is no dead node,
-		hedge_delay    => '10s',                # nor a slow one: tests of second attempts say less
+		stale_after    => span(30),               # a busy machine is no dead node,
+		hedge_delay    => span(10),               # nor a slow one: tests of second attempts say less
 		%{ $opt->{set} || {} });
 	my @lines = ('[meridian]');
 	push @lines, map { "$_ = $set{$_}" } grep { defined $set{$_} } sort keys %set;
@@ -206,8 +203,8 @@ sub let_be_traced
 sub wait_notify
 {
 	my ($self, $match, $seconds) = @_;
-	my $end = time + slow($seconds || 30);
-	while (time < $end) {
+	my $d = deadline($seconds || 30, "a notification that matches $match");
+	until ($d->over) {
 		my $bits = '';
 		vec($bits, fileno $self->{notify}, 1) = 1;
 		if (select($bits, undef, undef, 0.05) > 0) {
@@ -245,11 +242,8 @@ sub exit_status { return $_[0]{status} }
 sub wait_exit
 {
 	my ($self, $seconds) = @_;
-	my $end = time + slow($seconds || 30);
-	while ($self->is_running) {
-		return 0 if time >= $end;
-		usleep(5_000);
-	}
+	my $d = deadline($seconds || 30, "the end of meridian $self->{_name}");
+	while ($self->is_running) { $d->goes_on or return 0 }
 	return 1;
 }
 
@@ -410,24 +404,32 @@ sub console_raw
 	IPC::Run::run([
 		'psql', '-XAq', '-P', 'footer=off', '-F', "\x1f", '-R', "\x1e", '-v', 'ON_ERROR_STOP=1',
 		'-v', 'VERBOSITY=verbose', '-d', $connstr, '-c', $sql
-	], '<', \'', '>', \$out, '2>', \$err, IPC::Run::timeout(slow(60)));
+	], '<', \'', '>', \$out, '2>', \$err, run_limit(60));
 	my $status = $? >> 8;
 	chomp($out, $err);
 	return ($status, $out, $err);
+}
+
+# console_raw, said again while another executor has the migration: its lease lasts although it has died.
+sub console_when_free
+{
+	my ($self, $sql) = @_;
+	my @said;
+	wait_until(sub { @said = $self->console_raw($sql); $said[2] !~ /55P03/ }, "$sql to be let (55P03: another executor)");
+	return @said;
 }
 
 # Until a console command's answer pleases: wait_console('SHOW NODES FULL', sub { $_[0][0]{state} eq 'up' }).
 sub wait_console
 {
 	my ($self, $sql, $good, $seconds) = @_;
-	my $end = time + slow($seconds || 60);
+	my $d = deadline($seconds, "the answer of $sql to please");
 	my $rows;
-	do {
+	while ($d->goes_on) {
 		$rows = $self->console($sql);
 		return $rows if $good->($rows);
-		usleep(50_000);
-	} while (time < $end);
-	croak "console: $sql never became as expected: " . explain($rows);
+	}
+	croak "console: $sql never became as expected: " . join('', explain($rows)) . $d->text;
 }
 
 # Until so many nodes are up: at least one, where no number is given.
@@ -455,7 +457,7 @@ sub console_start
 	my %c = (out => '', err => '');
 	$c{run} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-c', $sql, '-d', $self->connstr('meridian', host => $self->socket_dir) ],
-		'<', \'', '>', \$c{out}, '2>', \$c{err}, IPC::Run::timeout(slow(60)));
+		'<', \'', '>', \$c{out}, '2>', \$c{err}, run_limit(60));
 	return \%c;
 }
 

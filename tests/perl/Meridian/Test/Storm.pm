@@ -27,6 +27,7 @@ use warnings;
 
 use Errno qw(EAGAIN EINTR EWOULDBLOCK);
 use IO::Select;
+use Meridian::Test::Patience;
 use Meridian::Test::Wire qw(:build);
 use Time::HiRes qw(time);
 
@@ -85,7 +86,7 @@ sub leave
 	return $self->again($c);
 }
 
-sub again { my ($self, $c) = @_; $c->{due} = time + 0.05 + rand 0.1; delete $c->{shape}; return }
+sub again { my ($self, $c) = @_; $c->{due} = due_in(0.05 + rand 0.1); delete $c->{shape}; return }
 
 sub steps
 {
@@ -102,7 +103,7 @@ sub next_step
 		$self->{done}++ if $c->{shape} ne 'login';
 		$self->{shape_done}{ $c->{shape} }++;
 		delete $c->{shape};
-		$c->{due} = time + ($self->{pause} ? rand $self->{pause} : 0);
+		$c->{due} = due_in($self->{pause} ? rand $self->{pause} : 0);
 		return;
 	}
 	(my $bytes, $c->{expect}) = @$step;
@@ -230,12 +231,12 @@ sub turn
 sub run
 {
 	my ($self, $seconds, $chaos) = @_;
-	my $end  = time + $seconds;
+	my $end  = due_in($seconds);
 	my $next = 0;
-	while (time < $end) {
+	until (is_due($end)) {
 		$self->turn(1);
-		next if !$chaos || time < $next;
-		$next = time + 0.01;
+		next unless $chaos && is_due($next);
+		$next = due_in(0.01);
 		$chaos->();
 	}
 	return;
@@ -245,9 +246,9 @@ sub run
 sub finish
 {
 	my ($self, $seconds) = @_;
-	my $end = time + ($seconds // 20) * ($ENV{MERIDIAN_TEST_SLOW} || 1);
-	$self->turn(0) while time < $end && grep { $_->{shape} } @{ $self->{all} };
-	$self->{hung} = [ map { sprintf 'client %d, %s %d: wants %s for %.1f s', $_->{id}, $_->{shape}, $_->{seq}, $_->{expect}[0] // 'to send', time - $_->{since} }
+	my $d = deadline($seconds // 20, 'the last answers');
+	$self->turn(0) while !$d->over && grep { $_->{shape} } @{ $self->{all} };
+	$self->{hung} = [ map { sprintf 'client %d, %s %d: wants %s for %.1f s', $_->{id}, $_->{shape}, $_->{seq}, $_->{expect}[0] // 'to send', passed($_->{since}) }
 		  grep { $_->{shape} } @{ $self->{all} } ];
 	return !@{ $self->{hung} };
 }

@@ -30,7 +30,7 @@ my $count = 0;
 sub new
 {
 	my ($class, $to, @words) = @_;
-	my $self = bless { in => '', seconds => 10 * ($ENV{MERIDIAN_TEST_SLOW} || 1), pids => [] }, $class;
+	my $self = bless { in => '', pids => [] }, $class;
 	my $port = ref $to eq 'HASH' ? $to->{port} : $to->port;
 	my @connect = ('-connect', "127.0.0.1:$port");
 	@connect = ('-unix', $self->relay($port, $to->{prefix})) if ref $to eq 'HASH' && defined $to->{prefix};
@@ -83,7 +83,7 @@ sub relay
 	return $path;
 }
 
-sub said { return PostgreSQL::Test::Utils::slurp_file($_[0]{output}) }
+sub said { return -e $_[0]{output} ? PostgreSQL::Test::Utils::slurp_file($_[0]{output}) : '' }
 
 sub close
 {

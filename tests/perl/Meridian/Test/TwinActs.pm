@@ -16,6 +16,7 @@ package Meridian::Test::TwinActs;
 use strict;
 use warnings;
 
+use Meridian::Test::Patience;
 use Meridian::Test::TwinWords qw(one);
 use Meridian::Test::Wire qw(:build);
 
@@ -91,8 +92,8 @@ sub pause
 	my ($self) = @_;
 	$self->{paused} = 1;
 	$self->{console}->send(query(one('PAUSE', "PAUSE DATABASE $self->{database}")));
-	my $end = time + $self->{second}{seconds};
-	until (@{ $self->ask('SHOW PAUSES', $self->{second}) }) { die 'PAUSE is not there' if time > $end }
+	my $d = deadline($self->{second}{seconds}, 'PAUSE to be there');
+	until (@{ $self->ask('SHOW PAUSES', $self->{second}) }) { die $d->text unless $d->goes_on }
 	return 'PAUSE';
 }
 

@@ -16,6 +16,7 @@ package Meridian::Test::TwinReader;
 use strict;
 use warnings;
 
+use Meridian::Test::Patience;
 use Meridian::Test::Wire qw(:build);
 use Socket               qw(MSG_DONTWAIT MSG_NOSIGNAL);
 
@@ -138,10 +139,12 @@ sub wait_for_any
 		vec($in, fileno $reader->{wire}{fd}, 1) = 1;
 		vec($out, fileno $reader->{wire}{fd}, 1) = 1 if length $reader->{out};
 	}
-	select($in, $out, undef, $readers[0]{wire}{seconds}) > 0 or return 0;
+	my $d = deadline($readers[0]{wire}{seconds}, 'one of the twins');
+	my ($can_read, $can_write);
+	until (select($can_read = $in, $can_write = $out, undef, $d->left) > 0) { return 0 if $d->over }
 	for my $reader (@readers) {
-		$reader->flush if vec $out, fileno $reader->{wire}{fd}, 1;
-		$reader->fill if vec $in, fileno $reader->{wire}{fd}, 1;
+		$reader->flush if vec $can_write, fileno $reader->{wire}{fd}, 1;
+		$reader->fill if vec $can_read, fileno $reader->{wire}{fd}, 1;
 	}
 	return 1;
 }

@@ -170,8 +170,8 @@ sub many
 sub waits
 {
 	my $sleep = "DO \$\$ BEGIN RAISE WARNING 'sleeps'; PERFORM pg_sleep(60); END \$\$";
-	my @late = (query('BEGIN'), query("SET LOCAL statement_timeout = '3ms'"), query('DO $$ BEGIN PERFORM pg_sleep(60); END $$'));
-	my @locked = (query('BEGIN'), query("SET LOCAL lock_timeout = '5ms'"), query('LOCK TABLE public.locked'));
+	my @late = (query('BEGIN'), query("SET LOCAL statement_timeout = '3ms'"), query('DO $$ BEGIN PERFORM pg_sleep(60); END $$'));    # time: it ends the query
+	my @locked = (query('BEGIN'), query("SET LOCAL lock_timeout = '5ms'"), query('LOCK TABLE public.locked'));    # time: it ends the wait
 	my @sleeps = (parse($sleep), bind_message(), execute(), maybe(0.5, messages()), sync_message());
 	return one([ query($sleep) ], [ query("SELECT 1; $sleep; SELECT 2") ], \@sleeps,
 		map { [ @$_, maybe(0.6, query(one('COMMIT', 'ROLLBACK'))) ] } \@late, $may{crowd} ? () : \@locked);

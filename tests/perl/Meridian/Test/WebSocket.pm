@@ -111,12 +111,20 @@ sub take
 	return;
 }
 
-# Read until it has told something, or for that long; what it has told.
+# Read until it has told something; what it has told.
 sub told
 {
-	my ($self, $seconds) = @_;
-	local $self->{seconds} = $seconds if $seconds;
+	my ($self) = @_;
 	1 while !length $self->{told} && eval { $self->fill };
+	(my $told, $self->{told}) = ($self->{told}, '');
+	return $told;
+}
+
+# What it has told so far, and tells in the next few milliseconds.
+sub told_now
+{
+	my ($self) = @_;
+	1 while !$self->{closed} && $self->is_ready('read', 0.1) && eval { $self->fill };
 	(my $told, $self->{told}) = ($self->{told}, '');
 	return $told;
 }

@@ -30,6 +30,7 @@ use Exporter    qw(import);
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use MIME::Base64 qw(encode_base64 decode_base64);
+use Meridian::Test::Patience;
 use Socket       qw(:DEFAULT inet_pton AF_INET6 IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes  qw(time);
 
@@ -194,7 +195,7 @@ sub new
 {
 	my ($class, @where) = @_;
 	my %opt = @where % 2 ? (at => @where) : @where;
-	my $self = bless { in => '', seconds => 30 * ($ENV{MERIDIAN_TEST_SLOW} || 1) }, $class;
+	my $self = bless { in => '' }, $class;
 	$opt{port} //= $opt{at}->port if $opt{at};
 	$self->{fd} = $opt{path} ? IO::Socket::UNIX->new(Peer => $opt{path})
 	  : IO::Socket::INET->new(PeerAddr => $opt{host} // '127.0.0.1', PeerPort => $opt{port}, Proto => 'tcp',
@@ -205,14 +206,24 @@ sub new
 	return $self;
 }
 
+# Until it can be read or written: up to a deadline (or so many seconds of patience from now).
 sub wait_for
 {
-	my ($self, $for, $end) = @_;
+	my ($self, $for, $limit) = @_;
+	my $d = ref $limit ? $limit : deadline($limit, "the other side, to $for");
+	do {
+		return 1 if $self->is_ready($for, $d->left);    # what is there already counts, however late we look
+	} until $d->over;
+	return 0;
+}
+
+# The same at once, or for exactly so long.
+sub is_ready
+{
+	my ($self, $for, $left) = @_;
 	my $bits = '';
 	vec($bits, fileno $self->{fd}, 1) = 1;
-	my $left = $end - time;
-	$left = 0 if $left < 0;    # what is there already counts, however late we look
-	return $for eq 'read' ? select($bits, undef, undef, $left) > 0 : select(undef, $bits, undef, $left) > 0;
+	return $for eq 'read' ? select($bits, undef, undef, $left // 0) > 0 : select(undef, $bits, undef, $left // 0) > 0;
 }
 
 # Send bytes; returns false when the other side is gone. Dies when it takes nothing for too long.
@@ -220,9 +231,9 @@ sub send
 {
 	my ($self, @bytes) = @_;
 	my $all = join '', @bytes;
-	my $end = time + $self->{seconds};
+	my $d = deadline($self->{seconds}, 'the other side to read');
 	while (length $all) {
-		$self->wait_for('write', $end) or croak 'the other side reads nothing';
+		$self->wait_for('write', $d) or croak 'the other side reads nothing: ' . $d->text;
 		my $n = syswrite $self->{fd}, $all, 65536;
 		if (!defined $n) {
 			next if $! == EINTR;
@@ -247,7 +258,8 @@ sub send_split
 sub fill
 {
 	my ($self) = @_;
-	$self->wait_for('read', time + $self->{seconds}) or croak 'nothing came within the time limit';
+	my $d = deadline($self->{seconds}, 'something to come');
+	$self->wait_for('read', $d) or croak 'nothing came: ' . $d->text;
 	my $n = sysread $self->{fd}, $self->{in}, 65536, length $self->{in};
 	return 1 if $n;
 	return 1 if !defined $n && $! == EINTR;
@@ -304,11 +316,12 @@ sub ended_with
 	return $e ? error_fields($e)->{C} : '';
 }
 
-# Nothing has come for so many seconds, and the connection stands.
+# Nothing comes for a moment, and the connection stands. silent(0): nothing has come so far. What keeps it waiting
+# should be seen elsewhere, too (SHOW POOLS, pg_stat_activity).
 sub silent
 {
 	my ($self, $seconds) = @_;
-	return $self->{in} eq '' && !$self->wait_for('read', time + $seconds);
+	return $self->{in} eq '' && !$self->is_ready('read', $seconds // moment());
 }
 
 # The other side closes (whatever it says before that is kept in `rest`).
