@@ -224,7 +224,9 @@ on_parse(struct aborted *a, const struct message_parse *m, struct slice raw, str
 	message_put_bare(out, MSG_PARSE_COMPLETE);
 }
 
-/* What nobody knows may be what ends the transaction: not refused for ever. */
+/* A statement whose text is not known may be the one that ends the transaction. The first of them
+ * is refused; if the client sends another, the transaction counts as over at the next Sync, so that
+ * it is not refused for ever. */
 static void
 refuse(struct aborted *a, enum aborted_verb verb, struct buf *out)
 {

@@ -39,7 +39,7 @@ enum aborted_verb {
 	ABORTED_COMMIT,  /* it fails, and the transaction is over */
 	ABORTED_ROLLBACK,
 	ABORTED_EMPTY,   /* nothing */
-	ABORTED_UNKNOWN, /* nobody knows the text */
+	ABORTED_UNKNOWN, /* the text is not known */
 };
 
 enum aborted_verb aborted_verb_of(struct slice sql);
@@ -58,7 +58,7 @@ struct aborted {
 	bool told;       /* 40001 has been said */
 	bool skipping;   /* until Sync */
 	bool over;       /* … and the Sync is the transaction's end */
-	bool refused;    /* one whose text nobody knows */
+	bool refused;    /* a statement whose text is not known was */
 	bool terminated; /* the client has said Terminate */
 	struct aborted_name statements[ABORTED_NAMES], portals[ABORTED_NAMES];
 	/* The text of a statement that was prepared before; false: not known. May be NULL. */

@@ -97,7 +97,8 @@ on_extended(struct exchange *x)
 	return 0;
 }
 
-/* What answers it, if anything does, nobody knows. */
+/* The message is malformed or of an unknown type: what the server answers, if it does, is not
+ * known. */
 static unsigned
 on_nonsense(struct exchange *x)
 {

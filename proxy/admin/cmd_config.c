@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the operator wrote: options, timeouts, the version.
+ * SHOW CONFIG, SHOW TIMEOUTS, SHOW of one option, and SHOW VERSION: what the operator has
+ * configured.
  */
 #include "config.h"
 
@@ -55,7 +56,7 @@ config_row_step(struct run *r)
 	return STEP_MORE;
 }
 
-/* What the names of options that are times have in them. */
+/* Options that are times are recognised by these words in their names. */
 static bool
 is_time(const char *key)
 {
@@ -118,7 +119,7 @@ offer_commands(struct suggestion *s)
 				suggest_offer(s, (*t)->commands[i].words);
 }
 
-/* The option, or the listing, that the operator may have meant. */
+/* Suggests the option, or the listing, that the operator may have meant. */
 static void
 hint_option(struct run *r, const char *name)
 {

@@ -57,7 +57,7 @@ send_request(struct run *r, struct control_request *q)
 	control_request(worker_process(r->worker)->control, q);
 }
 
-/* r->at: 0 before the request was sent, 1 afterwards. */
+/* r->at is 0 before the request was sent, and 1 afterwards. */
 static enum step
 request_row(struct run *r)
 {
@@ -80,7 +80,7 @@ request_row(struct run *r)
 static void
 request_end(struct run *r)
 {
-	free(r->state); /* NULL while it is on its way: it is freed on its return */
+	free(r->state); /* NULL while the request is on its way: then it is freed on its return */
 	r->state = NULL;
 }
 
@@ -257,7 +257,8 @@ pause_begin(struct run *r)
 	return take_scope(r, q);
 }
 
-/* Whoever hangs up before the answer does not know that it is in force: then it is not. */
+/* A client that hangs up before the answer has not learned that its pause is in force, so control
+ * is asked to take it back. */
 static void
 pause_end(struct run *r)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What psql, drivers and pools send by themselves: transactions (there are none here: accepted and
- * without effect), session settings (accepted and forgotten), and the few questions that they ask
- * of every server. Not listed by HELP.
+ * What psql, drivers and pools send by themselves: transactions (accepted without effect, as the
+ * console has none), session settings (accepted and forgotten), and the few questions that they ask
+ * of every server. HELP does not list these commands.
  *
- * Who sends what: psycopg2 BEGIN/COMMIT; pgjdbc SET extra_float_digits, application_name and SHOW
- * TRANSACTION ISOLATION LEVEL; SQLAlchemy select pg_catalog.version(), select current_schema() and
- * show standard_conforming_strings; libpq's target_session_attrs SHOW transaction_read_only and
- * pg_is_in_recovery(); asyncpg's pool RESET ALL and its like; npgsql DISCARD ALL.
+ * Which client sends what: psycopg2 BEGIN/COMMIT; pgjdbc SET extra_float_digits, application_name
+ * and SHOW TRANSACTION ISOLATION LEVEL; SQLAlchemy select pg_catalog.version(), select
+ * current_schema() and show standard_conforming_strings; libpq's target_session_attrs SHOW
+ * transaction_read_only and pg_is_in_recovery(); asyncpg's pool RESET ALL and its like; npgsql
+ * DISCARD ALL.
  */
 #include "config.h"
 
@@ -37,7 +38,7 @@ deallocate_all(struct run *r)
 
 /* ---- SET ---- */
 
-/* Settings of PostgreSQL that drivers set and that mean nothing here. */
+/* Settings of PostgreSQL that drivers set and that have no meaning in the console. */
 static const char *const settings[] = {
 	"application_name",
 	"bytea_output",
@@ -76,7 +77,7 @@ fits_setting(const struct statement *st)
 	return false;
 }
 
-/* The only encoding we have. */
+/* SET client_encoding: the console speaks UTF8 only. */
 static int
 set_begin(struct run *r)
 {
@@ -97,8 +98,8 @@ set_begin(struct run *r)
 
 struct answer_row {
 	struct column column;
-	const char *text; /* NULL: `number`, or `truth` where the column says so */
-	int number;
+	const char *text; /* of a text column; NULL: SQL NULL */
+	int number;       /* of any other column */
 };
 
 static int

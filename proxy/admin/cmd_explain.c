@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * EXPLAIN ROUTE and EXPLAIN LOCALITY: what would become of a caller who came now. The subject
- * stands in for the claims that such a caller would make; a session's own claims are weighed on the
- * worker that has it. Without a subject it is the session of this console.
+ * EXPLAIN ROUTE and EXPLAIN LOCALITY: where a caller that came now would be sent, and why. The
+ * subject takes the place of the claims that such a caller would make; a session's own claims are
+ * weighed on the worker that has it. Without a subject the session of this console is explained.
  */
 #include "config.h"
 
@@ -28,8 +28,8 @@
 	"[[FOR] (CITY <city> | COUNTRY <country> | REGION <region> | ADDRESS <address> | " \
 	"LOCATION <location> | HEADER <header> [FROM <peer>] | SESSION <id>) | FOR <subject>]"
 
-/* How a subject becomes a claim: as a caller would have made it. Of a header the source alone is
- * used: what it claims depends on the option header_names. */
+/* How a subject becomes a claim: as a caller would have made it. Of the row of a header only the
+ * source is used, because what a header claims depends on the option header_names. */
 static const struct subject {
 	const char *argument;
 	enum locality_source source;
@@ -44,10 +44,10 @@ static const struct subject {
 	{ "header", SOURCE_HEADER, CLAIM_CITY, true },
 };
 
-/* What is asked about. */
+/* What the operator asks about. */
 struct asked {
 	const struct subject *subject; /* NULL: a session */
-	const char *value;             /* NULL: this very session */
+	const char *value;             /* NULL: the session of this console */
 };
 
 static const struct subject *
@@ -59,7 +59,8 @@ subject_of_kind(const char *kind)
 	return NULL;
 }
 
-/* The kind of a subject that stands behind FOR alone; NULL: none was given, or it is nothing. */
+/* The kind that the subject of `FOR <subject>` is taken for; NULL: no subject was given so, or it
+ * is of no kind. */
 static const char *
 guessed_kind(const struct run *r)
 {
@@ -96,7 +97,8 @@ valid_location(const char *text)
 	       a <= 90 && b >= -180 && b <= 180;
 }
 
-/* One header or several lines of them, in a request; a line break may also be written \n. */
+/* Makes a request of one header, or of several lines of them; a line break may also be written \n.
+ */
 static void
 put_request(const char *lines, struct buf *out)
 {
@@ -114,7 +116,7 @@ put_request(const char *lines, struct buf *out)
 	buf_str(out, "\r\n\r\n");
 }
 
-/* The headers of the subject, in the bytes of `text`. */
+/* Parses the headers of the subject; *head points into `text`. */
 static int
 parse_headers(struct run *r, struct buf *text, struct http_head *head)
 {
@@ -178,7 +180,7 @@ check_access(struct run *r)
 				 "prefer-standby.");
 }
 
-/* Says what the text behind FOR is taken for. */
+/* Tells the operator what the text behind FOR is taken for. */
 static int
 notice_guess(struct run *r)
 {
@@ -236,7 +238,7 @@ wanted_access(const char *given, const struct conf_database *db)
 	return given != NULL ? (enum access)words_find(access_words, slice_str(given)) : db->access;
 }
 
-/* What a caller would say, and from where it would come. */
+/* What the assumed caller would say, and from which address it would come. */
 struct caller {
 	struct claims claims;
 	struct addr address;
@@ -295,7 +297,7 @@ claim_subject(struct run *r, const struct asked *asked, struct caller *c)
 		claims_add(&c->claims, s->source, s->kind, s->trusted, value);
 }
 
-/* Tell the operator where the subject did not decide. */
+/* Tells the operator that the subject did not decide, where another source did. */
 static void
 notice_unused(struct run *r, const struct subject *s, const struct explained *x)
 {
@@ -374,7 +376,8 @@ locality_row(struct run *r)
 
 /* ---- on the worker that has the session ---- */
 
-/* The wish is the session's own, unless another database was asked for. False: it is not here. */
+/* Explains the session with its own database and access, unless the operator has named others.
+ * False: this worker does not have the session. */
 static bool
 explain_session(struct fanout *a, struct route_wish *wish, struct explained *x)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What statements ran through this proxy, over all workers: those of databases with
- * statement_sample.
+ * SHOW FINGERPRINTS: which statements ran through this proxy, summed over all workers, for
+ * databases with statement_sample.
  */
 #include "config.h"
 
@@ -31,7 +31,7 @@ tally_free(void *arg)
 	free(t);
 }
 
-/* On a worker. */
+/* Adds what one worker has counted; runs on that worker. */
 static enum answer
 add_worker(struct fanout *a)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Who may log in from where: the rules of hba_file.
+ * SHOW HBA: the rules of hba_file, which say who may log in from where.
  */
 #include "config.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * HELP: every command in a line, those with a word in them, or one command whole (help.h).
+ * HELP lists all commands, lists those that contain a word, or describes one command in full
+ * (help.h).
  */
 #include "config.h"
 
@@ -12,7 +13,7 @@
 #include "proxy/admin/grammar.h"
 #include "proxy/admin/help.h"
 
-#define SYNTAX_MAX 40 /* characters in the list of all commands */
+#define SYNTAX_MAX 40 /* characters of a syntax in the list of all commands */
 
 static const struct column list_columns[] = {
 	{ "command", COLUMN_TEXT },
@@ -27,7 +28,7 @@ static const struct column help_columns[] = {
 
 /* ---- the list ---- */
 
-/* Its arguments are left out where they are long. */
+/* One line of the list: arguments that are too long are left out, unless `full`. */
 static void
 put_command(struct rows *rows, const struct command *c, bool full)
 {
@@ -86,7 +87,8 @@ word_begin(struct run *r)
 
 /* ---- one command ---- */
 
-/* Those whose keywords were typed go before those that begin so. */
+/* Whether the operator named this command. Commands of which all keywords were typed (*exactly) go
+ * before those that only begin so. */
 static bool
 is_named(const char *typed, bool *exactly)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The commands about migrations: how they are spelled and what they answer. What they do is
- * migration/command.h's, how they run is migration_run.h's.
+ * The commands about migrations: how they are spelled and what they answer. migration/command.h
+ * says what they do, migration_run.h how they run.
  */
 #include "config.h"
 
@@ -35,7 +35,7 @@ static const struct column executors_columns[] = { TOPIC_EXECUTORS(COLUMN) };
 static const struct column script_columns[] = { { "sql", COLUMN_TEXT } };
 static const struct column json_columns[] = { { "json", COLUMN_TEXT } };
 
-/* SHOW MIGRATION m option: the column has the option's name. */
+/* SHOW MIGRATION <m> <option>: the column is named after the option. */
 static void
 describe_option(struct statement *st)
 {
@@ -46,9 +46,9 @@ describe_option(struct statement *st)
 }
 
 #define RUNS .begin = migration_begin, .row = migration_row, .end = migration_end
-/* What only looks. */
+/* A command that only reads. */
 #define LOOKS(...) .data = &(const struct migration_verb_data){ __VA_ARGS__ }, RUNS
-/* What changes something; `words` is the tag too. */
+/* A command that changes something; its `words` are its command tag too. */
 #define CHANGES(verb_, ...)                                                               \
 	.data = &(const struct migration_verb_data){ .verb = (verb_), ##__VA_ARGS__ },    \
 	.privilege = PRIVILEGE_MIGRATION, .keeps_text = true, .cancel = migration_cancel, \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The other proxies of the fleet, and how handing requests on to them went.
+ * SHOW PEERS: the other proxies of the fleet, and how many cancel requests were handed on to each.
  */
 #include "config.h"
 

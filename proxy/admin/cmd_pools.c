@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Pools and what is in them, over all workers: SHOW POOLS, SHOW SERVERS, SHOW PAUSES, RECONNECT.
+ * SHOW POOLS, SHOW SERVERS, SHOW PAUSES and RECONNECT: pools and their connections, over all
+ * workers.
  */
 #include "config.h"
 
@@ -128,7 +129,7 @@ static const struct column server_columns[] = {
 	{ "tls_cipher", COLUMN_TEXT },
 };
 
-/* A connection that belongs to its session: it has the session's state, times and counts. */
+/* The row of a connection that is in no pool: it has its session's state, times and counts. */
 static void
 own_row(struct fanout *a, const struct session *s)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * REHOME SESSION: another server connection for one session, by hand. It answers when the session
- * has moved, or cannot.
+ * REHOME SESSION: the operator gives one session another server connection. The command answers
+ * when the session has moved, or with the reason why it cannot.
  */
 #include "config.h"
 

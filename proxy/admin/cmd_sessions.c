@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Sessions: listed, looked at one by one, ended. A session is only ever touched on the worker that
+ * SHOW SESSIONS, SHOW SESSION and KILL SESSION. A session is read and ended only on the worker that
  * owns it (fanout.h).
  */
 #include "config.h"

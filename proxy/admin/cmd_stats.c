@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What was counted. Each worker writes its own counters and anyone may read them, so nothing has to
- * be asked for.
+ * Listings of counters. Each worker writes its own counters and any thread may read them, so the
+ * console reads them without asking the workers.
  */
 #include "config.h"
 
@@ -97,7 +97,7 @@ static const struct column error_columns[] = {
 	{ "help", COLUMN_TEXT },   { "said_by", COLUMN_TEXT },  { "errors", COLUMN_INT8 },
 };
 
-/* Why sessions ended. */
+/* One row for each reason for which sessions ended. */
 static void
 put_end(struct run *r, size_t i)
 {
@@ -113,7 +113,8 @@ put_end(struct run *r, size_t i)
 	row_end(&r->rows);
 }
 
-/* Which errors were said, by us and by nodes. False: none with this code. */
+/* One row for each SQLSTATE that Meridian (or a node, as `source` says) has sent. False: there was
+ * none with this code. */
 static bool
 put_error(struct run *r, unsigned source, unsigned code)
 {
@@ -139,7 +140,7 @@ static enum step
 errors_row(struct run *r)
 {
 	const size_t end = WHY_COUNT + ERROR_SOURCES * SQLSTATE_ROWS_MAX;
-	size_t i = ++r->at; /* WHY_NONE is no reason */
+	size_t i = ++r->at; /* skips WHY_NONE, which is no reason */
 
 	if (i < WHY_COUNT) {
 		put_end(r, i);
@@ -161,7 +162,8 @@ static const struct column source_columns[] = {
 	{ "claims", COLUMN_INT8 }, { "untrusted", COLUMN_INT8 }, { "detail", COLUMN_TEXT },
 };
 
-/* The i-th source of the option, then those that it leaves out; *rank 0 for the latter. */
+/* The i-th source: first those that the option lists, then those that it leaves out, with *rank 0.
+ */
 static enum locality_source
 source_at(const struct conf_main *conf, size_t i, int *rank)
 {
@@ -193,7 +195,7 @@ put_geo_files(const struct world *w, struct buf *out)
 			   files[i].type, time_text(files[i].build_epoch * 1000000, built));
 }
 
-/* What is read, and from whom. */
+/* Which headers are read, and from which peers. */
 static void
 put_headers(const struct conf_main *conf, struct buf *out)
 {

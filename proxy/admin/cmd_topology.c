@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What the world looks like: regions, nodes, overrides, databases, listeners. All of it is read
- * from the world that the run holds, so a listing is of one moment however long it takes to send.
+ * Listings of regions, nodes, overrides, databases and listeners. All of them are read from the
+ * world that the run holds, so a listing is of one moment however long it takes to send.
  */
 #include "config.h"
 
@@ -68,7 +68,7 @@ row_list(struct rows *rows, const struct strlist *list)
 	buf_fini(&text);
 }
 
-/* Address blocks, and the private endpoints that stand among them. */
+/* The address blocks of a region, and the private endpoints that `networks` lists among them. */
 static void
 row_networks(struct rows *rows, const struct region *region)
 {
@@ -154,7 +154,7 @@ static const struct column node_columns[] = {
 	{ "tls_cipher", COLUMN_TEXT },
 };
 
-/* 150006 is 15.6, 90603 is 9.6.3. */
+/* Shows the number 150006 as 15.6, and 90603 as 9.6.3. */
 static void
 row_version(struct rows *rows, int num)
 {
@@ -175,7 +175,8 @@ row_system_id(struct rows *rows, uint64_t id)
 		row_printf(rows, "%llu", (unsigned long long)id);
 }
 
-/* The leg to a node as its last connection had it: the version or "off", and the cipher. */
+/* TLS between Meridian and a node as its last connection had it: the version or "off", and the
+ * cipher. */
 static void
 row_leg(struct rows *rows, const struct node_live *live)
 {
@@ -192,7 +193,7 @@ row_leg(struct rows *rows, const struct node_live *live)
 		row_str(rows, cipher);
 }
 
-/* The columns that DESIGN leaves open: what a second look at a node wants. */
+/* The columns that only SHOW NODES FULL has. */
 static void
 node_details(struct rows *rows, const struct node *n)
 {
@@ -313,8 +314,8 @@ static const struct column listener_columns[] = {
 	{ "tls_cert_file", COLUMN_TEXT },  { "sni_suffix", COLUMN_TEXT },
 };
 
-/* The n-th address of all listeners, and which listener that is: both are as the process has begun
- * with them, whatever waits for a restart. */
+/* The n-th address of all listeners, and which listener that is: both are as the process has
+ * started with them, without changes of the configuration that need a restart. */
 static const char *
 listener_address(const struct config *begun, size_t n, size_t *listener)
 {

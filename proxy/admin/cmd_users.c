@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Users: those of the console, those of auth_file, those that auth_query has told of lately, and
- * whoever else has a session. Never a secret, only of what kind it is.
+ * SHOW USERS: users of the console, of auth_file, those that auth_query has answered lately, and
+ * all others that have a session. It shows the kind of a secret, never the secret.
  */
 #include "config.h"
 
@@ -30,16 +30,16 @@ enum user_source { USER_OF_NOBODY, USER_OF_FILE, USER_OF_QUERY, USER_OF_NODE };
 struct user {
 	UT_hash_handle hh;
 	enum user_source source;
-	const char *secret;    /* what kind it is; NULL: none that Meridian knows */
-	const char *privilege; /* at the console; NULL: none */
+	const char *secret;    /* the kind of the secret; NULL: Meridian knows none */
+	const char *privilege; /* the user has it at the console; NULL: none */
 	uint64_t sessions, servers;
 	char name[];
 };
 
 struct tally {
 	struct user *users;
-	uint64_t seed;     /* of their hashes */
-	struct user *next; /* to be shown, when all are counted */
+	uint64_t seed;     /* of the hashes of their names */
+	struct user *next; /* the next to be shown, once all are counted */
 	bool sorted;
 };
 
@@ -104,7 +104,7 @@ add_told(const struct authrecord *r, void *arg)
 	u->secret = kind_of(&r->user);
 }
 
-/* On the worker that owns the session. */
+/* Counts one session; runs on the worker that owns it. */
 static void
 count_session(struct fanout *a, const struct session *s)
 {
@@ -121,7 +121,7 @@ count_session(struct fanout *a, const struct session *s)
 	u->servers += f.node[0] != '\0' && !f.pooled;
 }
 
-/* Connections of a pool are its user's, lent or not. */
+/* Counts a pool's connections, lent or not, for its user. */
 static void
 count_pool(struct tally *t, const struct pool *p)
 {

@@ -6,13 +6,13 @@
  *
  * Syntax (`words`, then `args`): KEYWORDS, <values>, (one | of | these), [optional], <value...> for
  * the rest of the statement, '(' for a character that would mean something else. Optional parts
- * that stand beside one another may be given in any order.
+ * that are next to each other may be given in any order.
  *
- * A run is one execution: begin once, row until it says that nothing follows, end once in any case
- * (also when the operator hangs up). `row` produces one row, or some, and returns soon: the console
- * yields to the event loop between chunks, and stops calling while the client does not read. A
- * command that needs another thread posts a letter that holds run_hold() and returns STEP_WAIT;
- * the letter's return calls run_find() with it, and run_resume() to be called again.
+ * A run is one execution of a command: begin once, row until it says that nothing follows, end once
+ * in any case (also when the operator hangs up). `row` produces one row, or some, and returns soon:
+ * the console yields to the event loop between chunks, and stops calling while the client does not
+ * read. A command that needs another thread posts a letter that holds run_hold() and returns
+ * STEP_WAIT; the letter's return calls run_find() with it, and run_resume() to be called again.
  */
 #ifndef PROXY_ADMIN_COMMAND_H
 #define PROXY_ADMIN_COMMAND_H
@@ -33,9 +33,9 @@ struct world;
 
 enum step {
 	STEP_MORE,  /* call again */
-	STEP_YIELD, /* the same, after others had their turn */
+	STEP_YIELD, /* call again, after other connections had their turn */
 	STEP_DONE,
-	STEP_WAIT, /* a letter is on its way */
+	STEP_WAIT, /* a letter is on its way; run_resume() will be called */
 	STEP_FAIL, /* run->err says why */
 };
 
@@ -46,22 +46,23 @@ struct command {
 	const struct column *columns; /* NULL: no rows, only a command tag */
 	uint16_t ncolumns;
 	const char *tag;  /* NULL: the first word; rows are counted behind "SELECT" */
-	const void *data; /* the module's */
-	/* Of several commands with one spelling, whether it is this one. */
+	const void *data; /* the module's own */
+	/* Where several commands are spelled alike: whether the statement is this one. */
 	bool (*fits)(const struct statement *st);
-	/* Columns that depend on the arguments: fills st->own_column. */
+	/* Where the column depends on the arguments: fills st->own_column. */
 	void (*describe)(struct statement *st);
-	int (*begin)(struct run *r);     /* -1: r->err; `end` is called all the same */
-	enum step (*row)(struct run *r); /* NULL: done after `begin` */
+	int (*begin)(struct run *r);     /* -1: failed with r->err; `end` is called all the same */
+	enum step (*row)(struct run *r); /* NULL: the run is done after `begin` */
 	void (*end)(struct run *r);
-	/* The client said Ctrl-C, or it was told so: `e` says what that means where it is not that
-	 * the statement was cancelled. `end` follows. */
+	/* The statement was cancelled. The command fills in `e` where another error than "canceling
+	 * statement" tells the client what that means. `end` follows. */
 	void (*cancel)(struct run *r, struct err *e);
-	bool keeps_text;     /* statement.text */
+	bool keeps_text;     /* statement.text is wanted */
 	const char *help;    /* NULL: not listed (what drivers send by themselves) */
-	const char *brief;   /* the same in BRIEF_MAX characters, where `help` has more */
-	const char *example; /* as an administrator says it */
-	const char *answer;  /* its rows, values between '|'; NULL: it has none */
+	const char *brief;   /* the help in at most BRIEF_MAX characters, where `help` has more */
+	const char *example; /* as an administrator types it */
+	const char *answer;  /* rows that the example answers, values between '|'; NULL: it answers
+				with a tag */
 };
 
 #define BRIEF_MAX 63
@@ -81,39 +82,42 @@ struct run {
 	const struct statement *statement;
 	const struct command *command;
 	struct worker *worker;
-	struct world *world; /* as it was when the run began; one reference */
-	struct rows rows;    /* built, not yet given to the client */
-	size_t at;           /* the command's, begins at 0 */
-	void *state;         /* the command's, freed by its `end` */
+	struct world *world; /* as it was when the run began; the run holds one reference */
+	struct rows rows;    /* built, not yet queued for the client */
+	size_t at;           /* for the command; begins at 0 */
+	void *state;         /* the command's own, freed by its `end` */
 	struct err err;
-	char tag[128]; /* "" : the command's */
+	char tag[128]; /* "": the tag of the command is sent */
 	struct run_hold *hold;
 };
 
 /* The value given for a placeholder, by its name without brackets; NULL where it was left out. */
 const char *run_arg(const struct run *r, const char *name);
-/* The same, copied. */
+/* The same, as a copy that the caller frees. */
 char *run_arg_dup(const struct run *r, const char *name);
-/* Whether a keyword of `args` was given. */
+/* Whether the statement has this keyword of `args`. */
 bool run_has(const struct run *r, const char *keyword);
-/* A region or node of the run's world by name; -1 or NULL, and r->err (42704). */
+/* Find a region or node of the run's world by its name. Where there is none they return -1 or NULL,
+ * and set r->err (42704). */
 int run_region(struct run *r, const char *name);
 const struct node *run_node(struct run *r, const char *name);
 /* The id of the session that the console belongs to. */
 uint64_t run_session(const struct run *r);
-/* A WARNING or NOTICE beside the answer. */
+/* Sends the client a WARNING or NOTICE. */
 void run_notice(struct run *r, const char *severity, const struct err *e);
 
-/* The answer is a COPY to the client, one line at a time. */
+/* Answer with a COPY to the client, one line at a time. */
 void run_copy_begin(struct run *r);
 void run_copy_line(struct run *r, const char *line);
 void run_copy_end(struct run *r);
 
-/* What a letter carries in place of a pointer to the run. Any thread may hold and drop. */
+/* A letter carries this in place of a pointer to the run, which may end before it returns. Any
+ * thread may hold and drop. */
 struct run_hold *run_hold(struct run *r);
-/* On the console's worker: the run, or NULL where it has ended since. Drops the hold. */
+/* Returns the run, or NULL where it has ended since, and drops the hold. Only the console's worker
+ * calls it. */
 struct run *run_find(struct run_hold *hold);
-/* After run_find(): call `row` again. The run may be gone when this returns. */
+/* Called after run_find(): the console calls `row` again. The run may be gone when this returns. */
 void run_resume(struct run *r);
 
 #endif

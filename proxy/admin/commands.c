@@ -52,7 +52,7 @@ command_is_short(const struct command *c)
 
 /* ---- the manual ---- */
 
-/* Roff takes a hyphen for one that may be set as a dash, and a leading dot for a request. */
+/* Escapes text for roff, which may set a hyphen as a dash and takes a leading dot for a request. */
 static void
 put_roff(struct buf *out, const char *text)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Every command there is: the list of the modules' tables, and what is derived from all of them.
+ * The list of the modules' tables, which have all commands, and what is derived from them.
  */
 #ifndef PROXY_ADMIN_COMMANDS_H
 #define PROXY_ADMIN_COMMANDS_H
@@ -29,13 +29,13 @@ const struct command_table *const *command_tables(void);
 
 /* The n-th command that HELP lists, NULL past the last. */
 const struct command *command_listed(size_t n);
-/* Its words and arguments. */
+/* Appends the command's words and arguments. */
 void command_syntax(const struct command *c, struct buf *out);
-/* What CommandComplete says of it, but for the number of rows. */
+/* Appends its tag of CommandComplete, without the number of rows. */
 void command_put_tag(const struct command *c, struct buf *out);
-/* Whether it has a short form, and FULL. */
+/* Whether its listing has a short form, and FULL shows all columns. */
 bool command_is_short(const struct command *c);
-/* The table of commands as a part of meridian-console(7), roff man. */
+/* Appends the part of meridian-console(7) that describes all commands, as roff (man). */
 void commands_man(struct buf *out);
 
 #endif

@@ -69,7 +69,8 @@ console_cancel(struct console *c)
 		err_set(&e, SQLSTATE_QUERY_CANCELED, CONSOLE_CANCELLED);
 		console_error(c, &e);
 	}
-	/* who does not read hears of it behind what it has not read */
+	/* a client that does not read gets the error behind what it has not read yet (CONSOLE_FULL)
+	 */
 	if (c->state == CONSOLE_WAITING)
 		c->state = CONSOLE_READY;
 	console_go(c);
@@ -85,7 +86,7 @@ console_free(struct console *c)
 		destroy(c);
 }
 
-/* Whatever calls the port stands between these two: the port may call console_free(). */
+/* All calls of the port are made between enter() and leave(): the port may call console_free(). */
 static void
 enter(struct console *c)
 {
@@ -99,7 +100,7 @@ leave(struct console *c)
 		destroy(c);
 }
 
-/* Nothing is said or heard any more; the owner frees it. */
+/* The console sends and reads nothing more; its owner frees it. */
 static void
 close_port(struct console *c)
 {
@@ -135,7 +136,7 @@ console_error(struct console *c, const struct err *e)
 		c->cycle = CYCLE_SKIP;
 }
 
-/* The last word: nothing that the client sends after it is looked at. */
+/* Sends the last error: the console reads nothing that the client sends after it. */
 void
 console_fatal(struct console *c, const struct err *e)
 {
@@ -199,7 +200,7 @@ handle_message(struct console *c, const struct frame *f)
 	/* CopyData and its kin outside a COPY are ignored, as PostgreSQL does */
 }
 
-/* Returns false where there is no whole message. */
+/* Handles one message of the client; false where none is whole. */
 static bool
 next_message(struct console *c)
 {
@@ -222,7 +223,7 @@ next_message(struct console *c)
 	return true;
 }
 
-/* One turn; false where there is nothing to do. */
+/* Takes one turn; false where there is nothing to do. */
 static bool
 take_turn(struct console *c)
 {
@@ -251,7 +252,7 @@ void
 console_go(struct console *c)
 {
 	if (c->depth > 0)
-		return; /* the loop above goes on */
+		return; /* take_turns() is on the stack already and continues */
 	enter(c);
 	take_turns(c);
 	leave(c);

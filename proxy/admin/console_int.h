@@ -3,7 +3,7 @@
  * The inside of a console, shared by console.c (bytes and turns), simple.c and extended.c (the two
  * query protocols) and run.c (one execution).
  *
- * Everything happens in turns: a turn handles one message, one statement of a query string, or one
+ * The console works in turns: a turn handles one message, one statement of a query string, or one
  * chunk of rows. Between turns the state says whether there may be another.
  */
 #ifndef PROXY_ADMIN_CONSOLE_INT_H
@@ -31,23 +31,24 @@
 enum console_state {
 	CONSOLE_READY,   /* the next turn may come */
 	CONSOLE_WAITING, /* a letter is on its way to the active run */
-	CONSOLE_FULL,    /* until the client has read */
+	CONSOLE_FULL,    /* much is unsent: no turn until the client has read it */
 	CONSOLE_CLOSED,  /* the port was told to close */
-	CONSOLE_FREED,   /* by its owner, while a turn ran; goes when that has returned */
+	CONSOLE_FREED,   /* its owner has freed it during a turn: it is destroyed when the turn
+			    returns */
 };
 
 /* Where in the query protocols the client is. */
 enum cycle {
 	CYCLE_NONE,
-	CYCLE_SIMPLE,   /* statements of a Query are left */
-	CYCLE_EXTENDED, /* until Sync */
-	CYCLE_SKIP,     /* after an error, until Sync */
+	CYCLE_SIMPLE,   /* statements of a Query are still to be executed */
+	CYCLE_EXTENDED, /* a sequence of extended-query messages, until Sync */
+	CYCLE_SKIP,     /* after an error: messages are discarded until Sync */
 };
 
 enum portal_state {
 	PORTAL_NEW,
 	PORTAL_STARTED,
-	PORTAL_BUILT, /* every row is built, not every one sent */
+	PORTAL_BUILT, /* all rows are built, and some not sent yet */
 	PORTAL_DONE,
 };
 
@@ -58,14 +59,14 @@ struct portal {
 	enum portal_state state;
 	struct statement statement;
 	uint64_t binary; /* result formats, bit per column */
-	struct run run;  /* once it is no longer PORTAL_NEW */
+	struct run run;  /* valid once the state is no longer PORTAL_NEW */
 };
 
 struct prepared {
 	LIST_ENTRY(prepared) all;
 	char *name;
 	struct statement statement;
-	uint32_t *oids; /* nparams, as declared; 25 (text) where they were not */
+	uint32_t *oids; /* nparams types as declared; 25 (text) where none was */
 };
 
 struct console {
@@ -75,11 +76,11 @@ struct console {
 	char *user, *address; /* of the client */
 	enum console_state state;
 	enum cycle cycle;
-	unsigned depth; /* of console_go() */
+	unsigned depth; /* of enter() and leave() */
 	struct buf in, out;
-	size_t in_at; /* what of `in` has been handled */
+	size_t in_at; /* bytes of `in` that have been handled */
 
-	char *query; /* CYCLE_SIMPLE: the text, and what is left of it */
+	char *query; /* CYCLE_SIMPLE: the text of the Query, and what is left of it */
 	struct slice left;
 
 	LIST_HEAD(, prepared) prepared;
@@ -87,7 +88,7 @@ struct console {
 	unsigned nprepared, nportals;
 
 	struct portal *active; /* being executed */
-	uint32_t limit;        /* rows of this Execute still allowed; UINT32_MAX: all */
+	uint32_t limit;        /* rows that this Execute may still return; UINT32_MAX: all */
 };
 
 /* console.c */
@@ -104,8 +105,9 @@ void simple_end(struct console *c);
 
 /* extended.c */
 void extended_message(struct console *c, const struct frame *f);
-/* Forget every prepared statement; every portal but the active one (or only those that no Execute
- * left half-way); the portal of that name, if there is one. */
+/* extended_deallocate() drops all prepared statements; extended_close_portals() all portals but the
+ * active one, and those that an Execute left half-way only where `suspended_too`;
+ * extended_close_portal() the portal of that name, if there is one. */
 void extended_deallocate(struct console *c);
 void extended_close_portals(struct console *c, bool suspended_too);
 void extended_close_portal(struct console *c, struct slice name);
@@ -113,11 +115,11 @@ void extended_close_portal(struct console *c, struct slice name);
 /* run.c */
 struct portal *portal_new(struct console *c, struct slice name);
 void portal_free(struct console *c, struct portal *p);
-/* Make it the active one, with at most `limit` rows (0: all). */
+/* Makes the portal the active one; the Execute returns at most `limit` rows (0: all). */
 void portal_execute(struct console *c, struct portal *p, uint32_t limit);
-/* The active portal fails, whatever is on its way to it. */
+/* Makes the active portal fail; a letter on its way to it is dropped on its return. */
 void portal_cancel(struct console *c);
-/* One chunk of the active portal. */
+/* Builds and sends one chunk of the active portal. */
 void portal_turn(struct console *c);
 
 #endif

@@ -33,7 +33,7 @@ widen(size_t *width, struct slice s)
 		*width = width_of(s);
 }
 
-/* How wide its columns are; returns how wide all of it is. */
+/* Measures the table's columns; returns the width of the whole table. */
 static size_t
 measure(struct table *t)
 {
@@ -61,7 +61,7 @@ put_filler(struct buf *out, char c, size_t n)
 		buf_u8(out, (uint8_t)c);
 }
 
-/* One cell and the margins around it. */
+/* Appends one cell with the margins around it. */
 static void
 put_cell(struct buf *out, struct slice v, size_t left, size_t width)
 {
@@ -130,7 +130,7 @@ put_aligned(const struct table *t, struct buf *out)
 	}
 }
 
-/* A table that is too wide, as psql's \x shows it. */
+/* Appends a table that is too wide for a line as psql's \x shows it. */
 static void
 put_expanded(const struct table *t, struct buf *out)
 {

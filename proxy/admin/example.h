@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The answer of a command's example, as psql shows it: the rows are the table's, the headings are
- * those of the statement, so that they cannot differ.
+ * The answer of a command's example, as psql shows it. The rows come from the command's table; the
+ * headings are those that the statement really has, so that the manual cannot show others.
  */
 #ifndef PROXY_ADMIN_EXAMPLE_H
 #define PROXY_ADMIN_EXAMPLE_H
@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "proxy/admin/command.h"
 
-/* Append lines; of a command without rows its tag. */
+/* Appends the answer as lines; of a command without rows its tag. */
 void example_answer(const struct command *c, struct buf *out);
 
 #endif

@@ -38,7 +38,7 @@ explain_locality(const struct world *w, const struct claims *claims, const struc
 	locality_decide(&in, &out->locality, out->evidence, &out->nevidence);
 }
 
-/* Kilometres with one decimal, loads with three: more would be noise. */
+/* Rounds to 1/steps: kilometres to one decimal and loads to three, as the rest is noise. */
 static void
 row_rounded(struct rows *rows, double v, double steps)
 {

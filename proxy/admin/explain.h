@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Decisions made for showing: the locality of some claims with the evidence for it, the route that
- * follows, and their rows. Changes nothing and remembers nothing; any thread, with its own world.
+ * Decisions that are only shown: the locality of some claims with the evidence for it, the route
+ * that follows, and the rows of both. The functions change nothing and keep no state; any thread
+ * may call them with a world that it holds.
  */
 #ifndef PROXY_ADMIN_EXPLAIN_H
 #define PROXY_ADMIN_EXPLAIN_H
@@ -28,7 +29,8 @@ extern const struct column explain_route_columns[EXPLAIN_ROUTE_COLUMNS];
 extern const struct column explain_locality_columns[EXPLAIN_LOCALITY_COLUMNS];
 
 void explain_route_rows(const struct world *w, const struct route *route, struct rows *rows);
-/* The evidence in the order in which it was weighed, then the sources that had nothing to say. */
+/* Shows the evidence in the order in which it was weighed, then the sources that claimed nothing.
+ */
 void explain_locality_rows(const struct world *w, const struct explained *x, struct rows *rows);
 
 #endif

@@ -99,7 +99,7 @@ check_parse(struct console *c, const struct message_parse *m, struct err *e)
 	return 0;
 }
 
-/* Exactly one statement, or none. */
+/* Parses a text that may have one statement, or none, but not several. */
 static int
 parse_one(struct slice sql, struct statement *out, struct err *e)
 {
@@ -196,7 +196,7 @@ check_bind(struct console *c, const struct message_bind *m, const struct prepare
 	return 0;
 }
 
-/* Text of each value of a Bind; the array and its members are the caller's, also after -1. */
+/* Reads each value of a Bind as text. The caller frees the array and its members, also after -1. */
 static int
 read_values(const struct message_bind *m, const struct prepared *st, char **values, struct err *e)
 {

@@ -86,11 +86,12 @@ fanout_take_filters(struct run *r, struct fanout *a)
 void
 fanout_end(struct run *r)
 {
-	fanout_free(r->state); /* NULL while it travels: it is freed on its return */
+	fanout_free(
+	    r->state); /* NULL while the letter is on its way: then it is freed on its return */
 	r->state = NULL;
 }
 
-/* Back on the console's worker. */
+/* The letter is back on the console's worker. */
 static void
 come_home(struct letter *take_letter, void *owner)
 {
@@ -117,7 +118,7 @@ fanout_answered(struct fanout *a, enum answer last)
 	worker_post(a->home, &a->letter, come_home);
 }
 
-/* On the worker that was asked. */
+/* The letter has reached the worker that is asked. */
 static void
 be_answered(struct letter *take_letter, void *owner)
 {

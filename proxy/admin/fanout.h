@@ -2,7 +2,8 @@
  *
  * A question that goes to the workers, one after the other, chunk by chunk: listings of sessions,
  * and looking for one of them. The question is a letter that travels to the worker that can answer
- * and back to the console's; where the console has gone meanwhile, it is dropped on its return.
+ * and back to the console's; where the console has been freed meanwhile, it is dropped on its
+ * return.
  */
 #ifndef PROXY_ADMIN_FANOUT_H
 #define PROXY_ADMIN_FANOUT_H
@@ -19,8 +20,8 @@
 enum answer {
 	ANSWER_MORE, /* ask this worker again */
 	ANSWER_NEXT, /* ask the next one */
-	ANSWER_STOP, /* found: the run is done */
-	ANSWER_FAIL, /* ask->err: the run fails */
+	ANSWER_STOP, /* the worker had what was looked for: the run is done */
+	ANSWER_FAIL, /* the run fails with a->err */
 	ANSWER_WAIT, /* fanout_answered() will be called */
 };
 
@@ -35,39 +36,40 @@ struct fanout {
 	enum answer (*answer)(struct fanout *a);
 	enum answer last;
 
-	/* what is asked; strings are NULL where they do not matter */
-	uint64_t id;    /* of one session */
-	unsigned count; /* the answers' */
+	/* the question; strings are NULL where they do not matter */
+	uint64_t id;    /* of one session, or 0 */
+	unsigned count; /* for the use of `answer` */
 	char *region, *database, *user, *state, *access;
 	unsigned slot;                                          /* first slot to look at */
-	void (*row)(struct fanout *a, const struct session *s); /* of fanout_sessions() */
+	void (*row)(struct fanout *a, const struct session *s); /* fanout_sessions() calls it */
 
-	/* what is answered */
+	/* the answer */
 	struct rows rows;
-	void *tally; /* the command's, which goes along; or NULL */
+	void *tally; /* the command's own data, which travels along; or NULL */
 	void (*tally_free)(void *tally);
 	struct err err;
 };
 
-/* In `begin`: what to ask; the caller fills in the rest of it. */
+/* A command's `begin` calls it to make the question; the caller fills in what is asked. */
 struct fanout *fanout_begin(struct run *r, enum answer (*answer)(struct fanout *a));
-/* Reads argument `id` into ask->id; -1 and r->err (22023). */
+/* Reads the argument `id` into a->id; -1 and r->err (22023) where it is no number. */
 int fanout_take_id(struct run *r, struct fanout *a);
-/* The same of a text that is no argument of that name. */
+/* The same from a text that is not the argument `id`. */
 int fanout_set_id(struct run *r, struct fanout *a, const char *text);
-/* Its region, where it names one: -1, there is none of that name. */
+/* Takes the region, where the statement names one; -1: there is none of that name. */
 int fanout_take_region(struct run *r, struct fanout *a);
-/* The same, and database, user and state. */
+/* Takes region, database, user and state. */
 int fanout_take_filters(struct run *r, struct fanout *a);
-/* As `row` and `end` of a command. When every worker has said ANSWER_NEXT, a question with an id
- * fails: there is no such session. */
+/* `row` and `end` of a command that asks the workers. When all workers have answered ANSWER_NEXT, a
+ * question with an id fails, as there is no such session. */
 enum step fanout_row(struct run *r);
 void fanout_end(struct run *r);
 
-/* On the worker that was asked, behind ANSWER_WAIT. */
+/* The worker that was asked calls it when it has the answer, after ANSWER_WAIT. */
 void fanout_answered(struct fanout *a, enum answer last);
 
-/* Answers for `answer`: each session of a chunk of slots through a->row. */
+/* For use as `answer`: calls a->row for each session of the question in the next chunk of the
+ * worker's slots. */
 enum answer fanout_sessions(struct fanout *a);
 
 #endif

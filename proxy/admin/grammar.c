@@ -40,7 +40,7 @@ take_value(const struct matcher *m, const struct capture *c, struct argument *a,
 	return rc;
 }
 
-/* The highest $n in a text that can be cut into tokens. */
+/* The highest $n in a text, which is known to be made of valid tokens. */
 static unsigned
 rest_params(const char *text)
 {
@@ -60,7 +60,8 @@ null_parameter(unsigned param, struct err *e)
 	return err_set(e, "22004", "parameter $%u may not be null", param);
 }
 
-/* The text with literals in place of its parameters; the caller's. NULL and *e. */
+/* Returns the text with literals in place of its parameters, which the caller frees; or NULL and
+ * *e. */
 static char *
 bind_text(const char *text, char *const *values, size_t n, struct err *e)
 {
@@ -105,9 +106,9 @@ take_arguments(const struct matcher *m, struct statement *out, struct err *e)
 	return 0;
 }
 
-/* ---- what is said where nothing matches ---- */
+/* ---- errors where no command matches ---- */
 
-/* The first words of what was typed, with single blanks. */
+/* Appends the first n words that were typed, with single blanks between them. */
 static void
 typed_words(const struct matcher *m, unsigned n, struct buf *out)
 {
@@ -118,7 +119,7 @@ typed_words(const struct matcher *m, unsigned n, struct buf *out)
 	}
 }
 
-/* How far what was typed is from a command's words; returns whether it is the nearest so far. */
+/* Compares what was typed with a command's words; returns whether they are the nearest so far. */
 static bool
 offer_command(const struct matcher *m, const struct command *c, unsigned *nearest)
 {
@@ -153,7 +154,7 @@ nearest_command(const struct matcher *m, const struct command_table *const *tabl
 	return best;
 }
 
-/* Words with which only SQL begins. */
+/* Whether the statement begins with a word with which only SQL begins. */
 static bool
 looks_like_sql(const struct matcher *m)
 {
@@ -283,7 +284,7 @@ statement_parse(struct slice *text, const struct command_table *const *tables,
 	return 0;
 }
 
-/* A value or keyword of a statement that is bound. */
+/* Copies one argument of a statement, with the values in place of its parameters. */
 static int
 bind_argument(const struct argument *from, char *const *values, size_t n, struct argument *to,
 	      struct err *e)
@@ -366,7 +367,7 @@ statement_heading(const struct statement *st)
 		return (struct heading){ .columns = &st->own_column, .n = 1 };
 	if (c->columns != NULL)
 		h = (struct heading){ .columns = c->columns, .n = c->ncolumns, .everyday = true };
-	/* of a table that has no short form, everything is shown */
+	/* of a listing that has no short form, all columns are shown */
 	if (statement_has(st, "FULL") || heading_count(&h) == 0)
 		h.everyday = false;
 	return h;

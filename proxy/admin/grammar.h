@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * From text to a statement: which command of the tables it is, and with which arguments. The syntax
- * strings of the tables are interpreted as they stand (command.h says how they are written), so
- * what HELP prints is what is accepted. Knows no command by name.
+ * Parses a statement: which command of the tables it is, and with which arguments. The parser
+ * interprets the syntax strings of the tables (command.h says how they are written), so what HELP
+ * prints is what is accepted. It knows no command by name.
  */
 #ifndef PROXY_ADMIN_GRAMMAR_H
 #define PROXY_ADMIN_GRAMMAR_H
@@ -21,35 +21,37 @@ struct argument {
 	struct slice name; /* placeholder or keyword, as the syntax string spells it */
 	char *value;       /* owned; NULL: a keyword, or a parameter not bound yet */
 	unsigned param;    /* $n, or 0 */
-	bool rest;         /* more than one token: parameters stand in it as they were written */
+	bool rest;         /* several tokens, in which parameters are still written $n */
 };
 
 struct statement {
-	const struct command *command; /* NULL: nothing was said */
+	const struct command *command; /* NULL: the statement is empty */
 	struct argument args[ARGUMENTS_MAX];
 	unsigned nargs;
 	unsigned nparams;         /* highest $n */
-	char *text;               /* owned; as it was said, for commands that keep it */
-	struct column own_column; /* of commands that describe themselves */
+	char *text;               /* owned; as the client sent it, for commands with keeps_text */
+	struct column own_column; /* of commands with `describe` */
 	char own_name[64];
 };
 
-/* A statement is not moved once it is filled in (own_column points into it).
+/* A statement must not be moved once it is filled in (own_column points into it).
  *
- * Cut the first statement (up to a semicolon or the end) from *text and recognise it. 0 and *out
- * (fini it), with command NULL where it was empty; or -1 and *e: 42601 with what is nearest, 54000
- * for one that is too long. *text stands behind the statement. */
+ * Cuts the first statement (up to a semicolon or the end) from *text and recognises it. Returns 0
+ * and *out (which the caller ends by statement_fini()), with command NULL where it was empty; or -1
+ * and *e: 42601 with the nearest command as a hint, 54000 for one that is too long. Afterwards
+ * *text is what follows the statement. */
 int statement_parse(struct slice *text, const struct command_table *const *tables,
 		    struct statement *out, struct err *e) MUST_CHECK;
-/* A copy with values in place of parameters; values[i] is that of $(i + 1), NULL for SQL NULL. -1
- * and *e (22004) for a NULL that is used. */
+/* Makes *out a copy with values in place of parameters; values[i] is that of $(i + 1), NULL for SQL
+ * NULL. Returns -1 and *e (22004) for a NULL that the statement uses. */
 int statement_bind(const struct statement *st, char *const *values, size_t n, struct statement *out,
 		   struct err *e) MUST_CHECK;
 void statement_fini(struct statement *st);
 
 const char *statement_arg(const struct statement *st, const char *name);
 bool statement_has(const struct statement *st, const char *keyword);
-/* Columns of its answer, all of them where it says FULL; none where it answers with a tag alone. */
+/* The columns of its answer: all of them where the statement says FULL, none where it answers with
+ * a tag alone. */
 struct heading statement_heading(const struct statement *st);
 
 #endif

@@ -3,7 +3,8 @@
 
 #include "proxy/admin/greeting.h"
 
-/* The number in front is what drivers and psql look at: of the protocol's dialect, not of us. */
+/* Drivers and psql read the number at the front of server_version: it says which PostgreSQL the
+ * console behaves like, and is not Meridian's version. */
 static const struct greeting_row rows[] = {
 	{ "server_version", "15.0 (Meridian " PACKAGE_VERSION ")", true },
 	{ "server_encoding", "UTF8", true },

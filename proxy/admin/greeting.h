@@ -15,9 +15,9 @@ struct greeting_row {
 	bool reported;
 };
 
-/* Ends with a row without a name. */
+/* All settings; the last row has no name. */
 const struct greeting_row *greeting_rows(void);
-/* By name, case ignored; NULL where we claim no such setting. */
+/* Finds a setting by its name, ignoring case; NULL where the console has no such setting. */
 const struct greeting_row *greeting_find(struct slice name);
 
 #endif

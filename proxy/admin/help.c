@@ -11,8 +11,8 @@
 
 /* ---- which command is meant ---- */
 
-/* The next keyword of a syntax string that must be said: what stands in brackets, in parentheses
- * or for a value is none. */
+/* The next keyword of a syntax string that is required: those in brackets or parentheses, and
+ * values, are skipped. */
 static struct slice
 next_required(const char **p)
 {
@@ -67,7 +67,7 @@ help_names(const char *typed, const struct command *c, bool exactly)
 	return rest.n == 0 || slice_is_nocase(rest, "FULL");
 }
 
-/* ---- what is said of it ---- */
+/* ---- the description ---- */
 
 static void
 put_line(struct rows *rows, const char *section, struct slice line)
@@ -78,7 +78,7 @@ put_line(struct rows *rows, const char *section, struct slice line)
 	row_end(rows);
 }
 
-/* Lines are broken between words. */
+/* Adds rows of a section; lines are broken between words. */
 static void
 put_wrapped(struct rows *rows, const char *section, struct slice text)
 {

@@ -19,10 +19,10 @@
 
 struct state {
 	struct migration_call *call;
-	bool copying; /* FOLLOW: the COPY has begun */
+	bool copying; /* FOLLOW has begun its COPY */
 };
 
-/* ---- the letter that says that there is something to take ---- */
+/* ---- the letter that says that the call has something for the console ---- */
 
 struct wake {
 	struct letter letter; /* first */
@@ -42,7 +42,7 @@ wake_deliver(struct letter *take_letter, void *owner)
 		run_resume(r);
 }
 
-/* On the call's thread. */
+/* Posts the letter; the call's thread calls it. */
 static void
 wake_post(void *arg)
 {
@@ -61,7 +61,7 @@ wake_new(struct run *r)
 	return w;
 }
 
-/* One that was never posted. */
+/* Frees a letter that was never posted. */
 static void
 wake_free(struct wake *w)
 {
@@ -86,7 +86,7 @@ phase_of(const struct run *r)
 	return NULL;
 }
 
-/* Of several placeholders the one that was given. */
+/* The value of the one placeholder, of several, that the statement has. */
 static const char *
 argument_of(const struct run *r, const struct migration_verb_data *d)
 {
@@ -132,7 +132,7 @@ migration_begin(struct run *r)
 
 /* ---- values ---- */
 
-/* "2026-11-21 20:57:39.123456+00", as PostgreSQL prints a timestamptz in ISO. */
+/* Reads a time as PostgreSQL prints a timestamptz in ISO: "2026-11-21 20:57:39.123456+00". */
 static bool
 read_time(const char *text, int64_t *wall_us)
 {
@@ -221,7 +221,8 @@ put_value(struct rows *rows, enum column_type type, const char *text)
 		puts[type](rows, text);
 }
 
-/* As many values as there are columns, whatever was given. */
+/* Adds a row with exactly as many values as there are columns, even if the call gave more or fewer.
+ */
 static void
 put_row(struct rows *rows, const struct call_item *item)
 {

@@ -11,9 +11,9 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-#define PARAMETER_TEXT 25u /* the type of a parameter that declared none */
+#define PARAMETER_TEXT 25u /* text: the type of a parameter for which the client declared none */
 
-/* NULL and *e where it cannot be read; otherwise the caller frees it. */
+/* Returns the text, which the caller frees; NULL and *e where the value cannot be read. */
 char *parameter_text(uint32_t oid, int16_t format, struct slice value, struct err *e) MUST_CHECK;
 
 #endif

@@ -94,7 +94,7 @@ row_end(struct rows *r)
 	r->n++;
 }
 
-/* The column that the next value belongs to; NULL where it is not shown. */
+/* Takes the next column, which the value belongs to; NULL where it is not shown. */
 static const struct column *
 next_column(struct rows *r)
 {
@@ -116,7 +116,7 @@ next_of_type(struct rows *r, enum column_type a, enum column_type b)
 	return c;
 }
 
-/* Whether the column that was taken last is wanted in binary. */
+/* Whether the client wants the column that was taken last in binary. */
 static bool
 is_binary(const struct rows *r)
 {
@@ -182,7 +182,7 @@ row_int_known(struct rows *r, int64_t v)
 		row_int(r, v);
 }
 
-/* The shortest decimal that reads back as the same number, as float8out does. */
+/* Prints the shortest decimal that reads back as the same number, as float8out does. */
 static void
 print_double(char to[32], double v)
 {
@@ -261,7 +261,7 @@ is_plain(struct slice v)
 	return i == v.n;
 }
 
-/* Control characters as PostgreSQL shows those of an application_name: \x1b. */
+/* Appends text with control characters as PostgreSQL shows those of an application_name: \x1b. */
 static void
 put_visible(struct buf *b, struct slice v, const char *but)
 {
@@ -300,7 +300,7 @@ fitting(struct slice v, size_t width)
 	return done;
 }
 
-/* Valid text as a value, cut where its column says so. */
+/* Adds valid text as a value, cut to the width of its column where that has one. */
 static void
 put_cut(struct rows *r, const struct column *c, struct slice v)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * One execution: begin, rows in chunks, end. After each chunk the console yields to the event loop
- * by a letter to its own worker, so that a long listing holds up nobody.
+ * The run of one command: begin, rows in chunks, end. After each chunk the console yields to the
+ * event loop by a letter to its own worker, so that a long listing does not hold up the worker's
+ * other sessions.
  */
 #include "config.h"
 
@@ -17,7 +18,7 @@
 
 struct run_hold {
 	struct refcount refs;
-	struct run *run; /* the console's worker only; NULL: it has ended */
+	struct run *run; /* used by the console's worker only; NULL: the run has ended */
 };
 
 struct yield {
@@ -270,14 +271,14 @@ portal_cancel(struct console *c)
 	err_set(&e, SQLSTATE_QUERY_CANCELED, CONSOLE_CANCELLED);
 	if (p->run.command->cancel != NULL)
 		p->run.command->cancel(&p->run, &e);
-	/* what comes back finds no run; this one has not begun */
+	/* a letter that comes back finds no run (run_find()) */
 	run_fini(&p->run);
 	run_init(&p->run, c, p);
 	p->run.err = e;
 	fail(c, p);
 }
 
-/* Begin the run of a portal that is executed for the first time. */
+/* Begins the run of a portal that is executed for the first time. */
 static bool
 start(struct console *c, struct portal *p)
 {
@@ -310,7 +311,7 @@ portal_execute(struct console *c, struct portal *p, uint32_t limit)
 		complete(c, p);
 }
 
-/* Move rows from the run to the client; true where the limit of this Execute was reached. */
+/* Moves rows from the run to the client; true where the limit of this Execute was reached. */
 static bool
 move_rows(struct console *c, struct run *r)
 {
@@ -343,7 +344,7 @@ yield_deliver(struct letter *take_letter, void *owner)
 		run_resume(r);
 }
 
-/* Let the event loop serve others first. */
+/* Lets the event loop serve other connections before the next chunk. */
 static void
 yield_to_loop(struct console *c, struct run *r)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The simple query protocol: a string with several statements. All of them are read before the
- * first is executed; an error in one stops the rest.
+ * The simple query protocol: a string with several statements. All of them are parsed before the
+ * first is executed; an error in one ends the string.
  */
 #include "config.h"
 
@@ -15,7 +15,8 @@
 
 #define UNNAMED SLICE_LITERAL("")
 
-/* Whether every statement of the text can be understood; how many there are that say something. */
+/* Whether every statement of the text can be parsed; *n is the number of those that are not empty.
+ */
 static int
 check_all(struct slice text, size_t *n, struct err *e)
 {
@@ -75,7 +76,7 @@ simple_end(struct console *c)
 	console_ready(&c->out);
 }
 
-/* The next statement that is not empty. */
+/* Executes the next statement that is not empty. */
 void
 simple_turn(struct console *c)
 {

@@ -26,7 +26,8 @@ is_location(struct slice s)
 	return text_to_double(lat, &v) && text_to_double(slice_trim(s), &v);
 }
 
-/* Names of cities have letters, of whatever script, and no colon: that is an address misspelt. */
+/* A name of a city has letters, of any script, and no colon: a text with one is a misspelt address.
+ */
 static bool
 may_be_city(struct slice s)
 {

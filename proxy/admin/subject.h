@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What EXPLAIN … FOR 'something' means, where the operator has not said whether it is a city, an
- * address, a location or a session.
+ * Guesses what the operator means by EXPLAIN … FOR 'something', without a keyword that says whether
+ * it is a city, an address, a location or a session.
  */
 #ifndef PROXY_ADMIN_SUBJECT_H
 #define PROXY_ADMIN_SUBJECT_H
@@ -13,7 +13,7 @@
 /* "address", "location" (two numbers, even wrong ones), "session" (digits), "region" (where it is
  * the name of one) or "city"; NULL: none of them. */
 const char *subject_guess(struct slice text, bool is_region);
-/* Its article: "an", "a". */
+/* The article in front of the kind: "an" or "a". */
 const char *subject_article(const char *kind);
 
 #endif

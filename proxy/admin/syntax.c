@@ -7,7 +7,7 @@
 
 #include "base/bug.h"
 
-#define OPTIONS_MAX 8 /* optional parts side by side */
+#define OPTIONS_MAX 8 /* optional parts next to each other */
 
 /* ---- syntax strings ---- */
 
@@ -22,7 +22,8 @@ enum element {
 	ELEMENT_WORD,   /* keyword, or a character in quotes */
 };
 
-/* The element at *p, and past it; *text is the keyword or the name of the placeholder. */
+/* Returns the element at *p and moves *p past it; *text is the keyword or the name of the
+ * placeholder. */
 static enum element
 next_element(const char **p, struct slice *text)
 {
@@ -59,7 +60,7 @@ next_element(const char **p, struct slice *text)
 	return ELEMENT_WORD;
 }
 
-/* From inside a group to behind its end, or to the next alternative where `or_too`. */
+/* Skips from inside a group to behind its end, or to the next alternative where `or_too`. */
 static const char *
 skip_group(const char *p, bool or_too, enum element *stopped_at)
 {
@@ -143,7 +144,7 @@ match_rest(struct matcher *m, struct slice name)
 	return true;
 }
 
-/* One alternative of a group; nothing is consumed where it does not match. */
+/* Tries one alternative of a group; no token is consumed where it does not match. */
 static bool
 try_sequence(struct matcher *m, const char *p)
 {
@@ -156,7 +157,7 @@ try_sequence(struct matcher *m, const char *p)
 	return false;
 }
 
-/* *p is inside the group's bracket, and behind the group afterwards. */
+/* Matches a group. *p is inside its bracket before, and behind the group afterwards. */
 static bool
 match_group(struct matcher *m, const char **p)
 {
@@ -172,7 +173,7 @@ match_group(struct matcher *m, const char **p)
 	return false;
 }
 
-/* All optional parts that stand side by side, in whatever order they were given. */
+/* Matches all optional parts that are next to each other, in any order. */
 static void
 match_options(struct matcher *m, const char **p)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Keeping: what time does to pools. Connections that are idle too long, or too old, are closed, as
- * many as are to be kept warm are opened, whoever waits too long is told so, and pools that nobody
- * uses go. One timer per worker, which runs only while there is something of that.
+ * What pools do when time has passed: they close connections that are too old or idle for too long,
+ * open those that are to be kept warm, tell sessions that have waited too long, and free pools that
+ * no session uses. Each worker has one timer for this, which runs only while there is such work.
  */
 #include "config.h"
 
@@ -143,13 +143,13 @@ close_old(struct pool *p, int64_t now_us)
 	unsigned keep = is_wanted(p) ? pool_share(p->worker, pool_sizes(p)->min) : 0;
 	struct server *sv;
 
-	/* whoever waits may be lent another one meanwhile */
+	/* a session that waits may be lent another connection meanwhile */
 	while ((sv = oldest_to_go(p, now_us, keep)) != NULL)
 		server_free(sv);
 }
 
-/* A question of ours that a node has not answered in all this time it never will. Its place goes to
- * whoever waits when a login would have been given up. */
+/* Close connections whose node has not answered a question of Meridian's for server_idle_timeout,
+ * or, while a session waits for the place, for server_connect_timeout if that is shorter. */
 static void
 close_stuck(struct pool *p, int64_t now_us)
 {

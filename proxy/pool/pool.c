@@ -121,7 +121,8 @@ pool_join(struct pool *p)
 	p->nsessions++;
 }
 
-/* It is freed by the keeper: it may be wanted again soon, and nobody is surprised that way. */
+/* The pool is freed later, by the keeper: a session may want it again soon, and callers up the
+ * stack may still use it. */
 HOT void
 pool_leave(struct pool *p)
 {
@@ -515,7 +516,7 @@ fresh(const struct pool *p, enum server_place place)
 	return n;
 }
 
-/* Connections that whoever waits can count on. */
+/* Connections that the sessions that wait can count on. */
 static unsigned
 coming(const struct pool *p)
 {
@@ -578,8 +579,8 @@ pool_is_failing(const struct pool *p)
 	return p->retry_us > 0 && clock_us() < p->retry_us;
 }
 
-/* Whether whoever waits is to hear of it, and not wait for others that are at work. Those of a
- * session pool are at work for as long as their clients like. */
+/* Whether the sessions that wait are refused now, and do not wait for connections that others have.
+ * In a session pool a client has its connection for as long as it likes. */
 static bool
 is_for_all(struct pool *p, enum signon_end how)
 {
@@ -589,8 +590,8 @@ is_for_all(struct pool *p, enum signon_end how)
 	       (how == SIGNON_SCARCE && first != NULL && first->mode == POOL_SESSION);
 }
 
-/* None will come now. Whoever waits is sent elsewhere, or told. Each is asked once, though some may
- * come back to the end of the queue. */
+/* No connection will come now: each session that waits is sent to another node or gets the error.
+ * Each is taken once, though some may come back to the end of the queue. */
 void
 pool_refuse(struct pool *p, const struct err *e, enum signon_end how)
 {
@@ -608,7 +609,7 @@ pool_reconnect(struct pool *p)
 {
 	struct server *sv;
 
-	/* whoever waits may be lent the next one meanwhile */
+	/* a session that waits may be lent the next one meanwhile */
 	while ((sv = TAILQ_FIRST(&p->places[SERVER_IDLE])) != NULL)
 		server_free(sv);
 	for (int i = SERVER_IDLE + 1; i < SERVER_PLACES; i++) {

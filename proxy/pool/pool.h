@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Pools: server connections that are lent to sessions. One pool per worker, database, user, node
- * and `options` of the startup packet, so that whoever borrows a connection finds what its own
- * login would have given it, but for settings, which are replayed (proxy/sqlstate/vars.h). A worker
- * has its share of the sizes that the operator wrote: no lock, no other worker's connection.
+ * and `options` of the startup packet, so that a session that is lent a connection finds what its
+ * own login would have given it, but for settings, which are replayed (proxy/sqlstate/vars.h). A
+ * worker has its share of the sizes that the operator wrote: no lock, no other worker's connection.
  *
  * A connection is opened by its pool, not by a session (launch.c): dial, login with the pool's
- * credential, and then it goes to whoever has waited longest. Connections are lent in the order
- * last come, first lent, so that those beyond the need grow old and are closed (keeper.c); sessions
- * wait in the order in which they came.
+ * credential, and then it goes to the session that has waited longest. Connections are lent in the
+ * order last come, first lent, so that those beyond the need grow old and are closed (keeper.c);
+ * sessions wait in the order in which they came.
  *
  * Nothing here looks at messages; what a session does with a connection is proxy/pool/pooled.h.
  */
@@ -96,8 +96,8 @@ void pool_set_credential(struct pool *p, struct credential *c);
 struct server *pool_lend(struct pool *p, struct pooled *pd);
 /* The session waits no longer. */
 void pool_forget(struct pool *p, struct pooled *pd);
-/* A connection comes back in which nothing is left of its session but settings and statements: to
- * whoever waits, or to the idle ones. */
+/* A connection comes back in which nothing is left of its session but settings and statements: it
+ * is lent to the session that has waited longest, or becomes idle. */
 void pool_return(struct server *sv);
 /* The last cancel request for it is over: what was held goes to the others. Does nothing otherwise.
  */
@@ -114,7 +114,8 @@ void pool_reconnect(struct pool *p);
 /* The configuration may be another: the same, where its connections are not what it wants. */
 void pool_renew(struct pool *p);
 void pool_pause(struct pool *p, bool paused);
-/* Ready, and nobody's: to the first who waits, or idle. */
+/* The connection is ready and lent to no session: the first session that waits gets it, or it
+ * becomes idle. */
 void pool_give(struct server *sv);
 /* A launch has failed, and it is too early for the next. */
 bool pool_is_failing(const struct pool *p);

@@ -23,7 +23,8 @@ void pool_remove(struct server *sv);
 /* One more connection, where the limits over all workers allow it; an idle one of another pool may
  * have to go for that. */
 bool pool_launch(struct pool *p);
-/* The same to be warm: nobody's has to go for it, and whoever waits comes first. */
+/* The same for a connection that is kept warm: no other connection is closed for it, and sessions
+ * that wait come first. */
 bool pool_launch_spare(struct pool *p);
 /* The limits over all workers allow one more. */
 bool pool_has_room(const struct pool *p);
@@ -43,14 +44,15 @@ void shares_want(struct pool *p);
 void shares_starve(struct pool *p, bool starving);
 /* Another pool does. */
 bool shares_others_starve(const struct pool *p);
-/* The connection is nobody's now: whether it has to go, so that a pool that starves can open one.
- */
+/* The connection is lent to no session now: whether it must be closed, so that a pool that starves
+ * can open one. */
 bool shares_must_go(const struct server *sv);
 /* A connection of this pool is gone: the room goes to one that starves, where there is any. Those
  * of this worker have their share of it, as many as there are beside those of the others. */
 void shares_room(const struct pool *p);
 
-/* An idle connection can be read: the node has closed it, or says something nobody asked for. */
+/* An idle connection can be read: the node has closed it, or sends a message that was not asked
+ * for. */
 void keeper_on_idle(struct server *sv, short what);
 
 /* keeper.c: a pool has begun to starve, and is looked at soon. */

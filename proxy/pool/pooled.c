@@ -220,7 +220,8 @@ pooled_go_on(struct pooled *pd)
 		pooled_settle(s);
 }
 
-/* Nothing is kept where whoever has asked for the server is about to say what it is for. */
+/* The session has its server. What its client sent meanwhile is sent on; where nothing was held,
+ * the caller that asked for the server sends what it is for. */
 static void
 ready(struct pooled *pd)
 {
@@ -334,7 +335,7 @@ pooled_owes(const struct session *s)
 {
 	const struct pooled *pd = s->pooled;
 
-	/* nobody is served under PAUSE: it is not waited for */
+	/* under PAUSE no session gets a connection, so PAUSE does not wait for one that waits */
 	return (pd->held.n > 0 && !(pd->state == POOLED_WAITING && pd->pool->paused)) ||
 	       statements_holds(pd->statements);
 }

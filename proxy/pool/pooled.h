@@ -121,8 +121,9 @@ bool pooled_forsake(struct session *s, unsigned effects);
 /* Nothing keeps it any more from what it has waited with. */
 void pooled_resume(struct session *s);
 
-/* Another server in place of its own, in a session pool: one of a pool, lent and nobody's, that has
- * these settings. The old one is closed. */
+/* In a session pool: the session gets `sv` in place of its own server, which is closed. `sv` is a
+ * connection of a pool that counts as lent, is attached to no session yet, and has these settings.
+ */
 void pooled_replace(struct session *s, struct server *sv, struct vars *settings);
 
 /* Who its client is has changed: its node is decided anew. */

@@ -236,7 +236,8 @@ put_settings(const struct server *sv, const char *sql, struct vars *next, struct
 	return true;
 }
 
-/* Who comes next begins most often as who has gone: in one go with the reset, and nobody waits. */
+/* The next session most often begins with the same settings as the last: they are sent in one go
+ * with the reset, so that it need not wait for a round trip. */
 HOT void
 pooled_reset(struct server *sv, struct vars *next)
 {
@@ -267,7 +268,7 @@ on_probed(struct server *sv, const struct ask_answer *a)
 	bool ahead, again;
 
 	if (s == NULL) {
-		/* nobody wants to know any more */
+		/* the session that asked is gone */
 		if (a->lost) {
 			server_free(sv);
 			return;

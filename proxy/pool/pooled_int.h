@@ -48,7 +48,7 @@ void pooled_go_on(struct pooled *pd);
 
 /* ---- pooled_where.c ---- */
 
-/* Attached to `p` from now on, whoever serves the session. */
+/* The session belongs to `p` from now on, whichever server it has. */
 void pooled_move_to(struct pooled *pd, struct pool *p);
 /* To the pool of that node, whatever the route says as long as it can be had. */
 void pooled_send_to(struct pooled *pd, struct node_live *live);
@@ -71,8 +71,9 @@ bool pooled_is_due(struct pooled *pd);
 /* The server is this session's now; its settings may have to be replayed first (POOLED_REPLAYING).
  */
 void pooled_attach(struct pooled *pd, struct server *sv);
-/* It is nobody's, and goes back to its pool once all that was left on it is gone. `next`: settings
- * that it is given then, for whoever may come next. */
+/* The connection is lent to no session any more, and goes back to its pool once the reset has
+ * removed what its last session left on it. `next`: settings that it is given then, for the next
+ * session. */
 void pooled_reset(struct server *sv, struct vars *next);
 
 /* ---- pooled_state.c ---- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * What a session's relay asks its pool (proxy/session/observers.h): that of the server it is lent
- * stands in front of whoever reads its statements, that of its prepared statements behind it.
+ * The observers (proxy/session/observers.h) that a session of a pool has: one for the server that
+ * it is lent, in front of the observers that read its statements, and one for its prepared
+ * statements, behind them.
  */
 #include "config.h"
 

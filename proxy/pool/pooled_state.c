@@ -251,7 +251,8 @@ takes_settings_back(struct pooled *pd, const struct frame *f)
 	return false;
 }
 
-/* A message that is not whole here: what it says nobody knows. */
+/* The same of a message of which only the beginning is here, so that what it says is not known:
+ * true where it may take settings back. */
 static bool
 may_take_settings_back(struct pooled *pd, struct slice in)
 {
@@ -338,7 +339,8 @@ pooled_on_error(struct session *s, const char sqlstate[5])
 	statements_error(s->pooled->statements, sqlstate);
 }
 
-/* Whoever prepares a text after our client has been told finds none that was prepared before. */
+/* A transaction ends that may have changed the schema: a text that a session prepares after the
+ * client has been told so does not get a statement that was prepared before. */
 void
 pooled_on_end(struct session *s)
 {

@@ -4,7 +4,8 @@
  * that max_db_connections and max_user_connections leave to all of them, and the wish to be warm. A
  * pool that has sessions waiting, no connection, and no room starves; the others see that in a
  * counter they share, and give up a connection that is idle or has had its time. Those of one
- * worker that starve stand in a queue: whoever has done so longest takes the room that is left.
+ * worker that starve stand in a queue: the one that has starved longest takes the room that is
+ * left.
  */
 #include "config.h"
 

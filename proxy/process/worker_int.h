@@ -31,7 +31,11 @@ struct strikes;
 struct tls_local;
 struct vars_table;
 
-enum listen_kind { LISTEN_TCP, LISTEN_UNIX, LISTEN_INHERITED /* TCP, tuned by whoever made it */ };
+enum listen_kind {
+	LISTEN_TCP,
+	LISTEN_UNIX,
+	LISTEN_INHERITED /* TCP, tuned by the process that made it */
+};
 
 TAILQ_HEAD(session_list, session);
 LIST_HEAD(canceler_list, canceler);

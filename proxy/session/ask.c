@@ -83,8 +83,8 @@ take_error(struct ask *a, struct slice body)
 	message_report_err(&r, &a->answer.error);
 }
 
-/* A session that listens hears what comes meanwhile, and it is no part of the answer. False: it is
- * for whoever has asked; it comes from a server that is yet to be the session's (rehome.h). */
+/* A session that listens is told what comes meanwhile, which is no part of the answer. False: the
+ * server is not the session's yet (rehome.h), and the message is the caller's of the question. */
 static bool
 passes_on(struct ask *a, struct slice raw)
 {

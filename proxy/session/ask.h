@@ -45,6 +45,6 @@ void ask_begin_messages(struct server *sv, const struct buf *messages, unsigned 
 void ask_put_apart(struct buf *b, struct slice statements);
 #define ASK_STATEMENT_NAME "_meridian_question_"
 void ask_on_event(struct ask *a, short what);
-void ask_free(struct ask *a); /* accepts NULL; nobody is called */
+void ask_free(struct ask *a); /* accepts NULL; `done` is not called */
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Bulk: whoever has sent 16 MB in large pieces, and nobody has become ready meanwhile, is read in
- * larger ones still. The kernel then tells of its bytes when there are 96 kB of them (SO_RCVLOWAT,
- * socket(7)) instead of when there is one, and 384 kB where they come at 512 kB in a millisecond
- * and more: fewer turns of the loop for the same bytes. What is less than that waits no longer than
- * the timer's third tick; the end of the stream and a full window are told at once (tcp(7), Linux
- * tcp_epollin_ready()). Behind such a wait 256 kB more are enough, as long as nobody has become
- * ready. doc/decisions/0037-bulk.md.
+ * Bulk: a connection that has sent 16 MB in large pieces, while no other one of the worker became
+ * ready, is read in larger ones still. The kernel then reports its bytes when there are 96 kB of
+ * them (SO_RCVLOWAT, socket(7)) instead of when there is one, and 384 kB where they come at 512 kB
+ * in a millisecond and more: fewer turns of the loop for the same bytes. What is less than that
+ * waits no longer than the timer's third tick; the end of the stream and a full window are told at
+ * once (tcp(7), Linux tcp_epollin_ready()). Behind such a wait 256 kB more are enough, as long as
+ * no other connection has become ready. doc/decisions/0037-bulk.md.
  */
 #ifndef PROXY_SESSION_BULK_H
 #define PROXY_SESSION_BULK_H

@@ -57,7 +57,7 @@ struct login {
 	struct credential *said;    /* a password said in front of being asked, or NULL */
 	struct turn *turn;          /* it waits for its turn (guard.h), or NULL */
 	struct throttle_turns took; /* … and what it has taken */
-	char *through; /* a server that replicates from this place (through.h), or NULL */
+	char *through; /* a server that replicates from this place (subscriber.h), or NULL */
 };
 
 /* The login's part: made at the first byte, given back when ready. */

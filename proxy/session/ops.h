@@ -57,7 +57,8 @@ struct session_ops {
 	void (*pool_moved_locality)(struct session *s);
 
 	/* Events of a server connection, by who has it: an attempt to attach it, a session that
-	 * waits for it, nobody in its pool, the login that is relayed, a request of POST /sql. */
+	 * waits for it, no session (it is idle in its pool), the login that is relayed, a request
+	 * of POST /sql. */
 	void (*attempt_on_server)(struct server *sv, short what);
 	void (*next_on_server)(struct server *sv, short what);
 	void (*idle_on_server)(struct server *sv, short what);

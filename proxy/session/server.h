@@ -31,7 +31,7 @@ enum server_place {
 	SERVER_LAUNCHING, /* connecting, logging in */
 	SERVER_IDLE,      /* to be lent; the one that came last goes first */
 	SERVER_LENT,      /* a session has it */
-	SERVER_BUSY,      /* nobody has it: it is being reset, or checked */
+	SERVER_BUSY,      /* no session has it: it is being reset, or checked */
 	SERVER_HELD,      /* a cancel request is under way that must not hit the next session */
 	SERVER_PLACES
 };
@@ -39,7 +39,7 @@ enum server_place {
 struct server {
 	struct stream stream;
 	struct worker *worker;
-	struct session *session; /* NULL: nobody has it */
+	struct session *session; /* NULL: no session has it */
 	struct bulk_state bulk;  /* of what it sends */
 	struct attempt *attempt; /* until it is attached */
 	struct signon *signon;   /* until it is logged in, where no client has a part in that */

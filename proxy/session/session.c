@@ -259,9 +259,9 @@ speaks_http(const struct session *s)
 	return s->http != NULL && session_ops.http_speaks(s);
 }
 
-/* All has been said. Who came by WebSocket answers a Close with its own, and who is in the middle
- * of a request sends the rest of it: both read a reset instead of our last words where nobody waits
- * for that. */
+/* The last bytes for the client are sent. A client that came by WebSocket answers a Close with its
+ * own, and one in the middle of a request sends the rest of it: unless Meridian waits for that
+ * before it closes, both would read a reset in place of the last message. */
 static void
 part(struct session *s)
 {

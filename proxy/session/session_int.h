@@ -134,7 +134,8 @@ void session_end(struct session *s, enum why why);
 void session_end_unread(struct session *s, enum why why);
 /* Close both sides now. */
 void session_abort(struct session *s, enum why why);
-/* What waits keeps enough of its client: it is not read for now, but whoever leaves is noticed. */
+/* Enough of what the client sends is kept while the session waits: the client is not read for now,
+ * but it is noticed when it hangs up. */
 void session_only_watch(struct session *s);
 /* Queue bytes for the client; closes the session where that fails. False: closed. */
 bool session_say(struct session *s, const char *p, size_t n);

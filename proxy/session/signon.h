@@ -47,7 +47,7 @@ struct signon_order {
  * the order is copied or referenced. */
 void signon_begin(const struct signon_order *order);
 void signon_on_event(struct signon *so, short what);
-void signon_free(struct signon *so); /* accepts NULL; nobody is told */
+void signon_free(struct signon *so); /* accepts NULL; `done` is not called */
 
 /* What a ParameterStatus of a node teaches goes to control. Returns why the node does not fit. */
 const char *signon_learn(struct worker *w, const struct node *n, enum access want,

@@ -39,6 +39,4 @@ void sampler_answered(struct sampler *s);
  * Accepts NULL. */
 void sampler_restart(struct sampler *s);
 
-/* sampling.c: a login is over, s->login is still there: whether the session has one. */
-
 #endif

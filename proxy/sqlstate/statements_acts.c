@@ -190,7 +190,8 @@ names_forget_all(struct statements *c)
 	}
 	c->stale = 0;
 	if (c->own)
-		c->effects |= EFFECT_UNKNOWN; /* of what those did that nobody has read */
+		c->effects |=
+		    EFFECT_UNKNOWN; /* the texts that were not read may have done anything */
 	c->own = 0;
 }
 

@@ -162,7 +162,7 @@ void unnamed_expect(struct statements *c);
 void unnamed_set(struct statements *c, struct statement *st);
 /* It is the same, prepared anew. */
 void name_renew(struct statements *c, struct name *name, struct statement *take_st);
-/* Nobody is to find any more what the names stand for. */
+/* The statements that the names stand for are shared with no other session from now on. */
 void names_withdraw(struct statements *c);
 /* Whether so many names are to be gone by what is under way that the next of that kind has to wait
  * for an answer; there is one to come. */

@@ -59,7 +59,7 @@ struct statement *statement_get(struct statement_table *t, uint64_t meaning, str
 struct statement *statement_of_length(struct statement_table *t);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st);
-/* Let nobody find it any more. */
+/* Take it out of the table: statement_get() does not find it any more. */
 void statement_withdraw(struct statement *st);
 
 /* ---- what a server has ---- */

@@ -36,7 +36,7 @@ struct flight {
 	} sent;
 	enum change change;
 	bool behind; /* so does a Query that ends their sequence: `before` is as it was then */
-	bool doubt;  /* it may have been discarded: what the statement is, nobody knows */
+	bool doubt;  /* it may have been discarded: which statement there is, is not known */
 	bool skips;  /* the server discards what comes, up to a Sync */
 };
 
@@ -299,7 +299,7 @@ traces_client(struct traces *t, const struct exchange *f, const char *p, size_t 
 }
 
 /* The messages in front of a Query, and with them the Query, were not done from the failing one on.
- * False: which one that is nobody knows. */
+ * False: which one failed is not known. */
 static bool
 undo_query(struct traces *t, bool unanswered)
 {

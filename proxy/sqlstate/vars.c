@@ -440,7 +440,7 @@ vars_from_startup(struct vars_table *t, const struct startup *in)
 
 	for (size_t i = 0; i < d.count; i++) {
 		put_lower(&d.text, params[i]->name);
-		/* nobody has said in which encoding a StartupMessage is */
+		/* the protocol does not say in which encoding a StartupMessage is */
 		utf8_put(&d.text, params[i]->value);
 		buf_u8(&d.text, 0);
 	}
@@ -557,8 +557,8 @@ loses_something(const struct vars *from, const struct vars *to)
 	return false;
 }
 
-/* Back to nothing set. RESET ALL takes back what only a superuser may set, too, whoever says it;
- * RESET of that one setting is refused to the role that the session is now. */
+/* Back to nothing set. RESET ALL takes back what only a superuser may set, too, whichever role says
+ * it; RESET of that one setting is refused to the role that the session is now. */
 static void
 put_reset(const struct change *c, const struct vars *from)
 {
