@@ -46,8 +46,10 @@ struct rehome {
 	struct buf later;
 	struct event timer;
 	enum rehome_question question;
-	bool frozen;      /* the move is dropped when the PAUSE ends */
-	bool asked_again; /* … a second time, since the first answer was that it was cancelled */
+	bool frozen; /* the move is dropped when the PAUSE ends */
+	/* The old server's first answer was that its question was cancelled. That is no state: it
+	 * limits the retries to one, and stays while no question is outstanding. */
+	bool asked_again;
 	rehome_done_fn *done;
 	void *arg;
 };

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/hot.h"
 #include "base/mem.h"
 #include "protocol/aborted.h"
@@ -25,18 +26,24 @@
 static void straggle_on_timer(evutil_socket_t fd, short what, void *arg);
 
 static struct straggle *
-straggle_new(struct session *s, enum straggle_stage stage)
+straggle_new(struct session *s)
 {
 	struct straggle *st = xcalloc(1, sizeof(*st));
 
 	st->session = s;
-	st->stage = stage;
 	st->held.cap = st->said.cap = STRAGGLE_HELD_MAX + WORKER_SCRATCH;
 	st->rest.cap = STRAGGLE_HELD_MAX;
 	evtimer_assign(&st->timer, loop_base(s->worker->loop), straggle_on_timer, st);
 	s->straggle = st;
 	session_observe(s, OBSERVER_STRAGGLER, true);
 	return st;
+}
+
+void
+straggle_enter(struct straggle *st, enum straggle_state state)
+{
+	BUG_ON(!straggle_state_may(st->state, state));
+	st->state = state;
 }
 
 void
@@ -106,13 +113,12 @@ on_rolled_back(struct server *sv, const struct ask_answer *a)
 	struct session *s = sv->session;
 	struct straggle *st = s->straggle;
 
+	straggle_call_ready(st);
 	if (a->lost || a->failed || a->status != 'I') {
 		/* the transaction is over all the same: no COMMIT was sent */
-		st->server_gone = a->lost;
 		sv->close_needed = true;
 		straggle_drop_server(st);
 	}
-	straggle_call_ready(st);
 	straggle_answer(st);
 	if (s->straggle == st && session_is_pooled(s))
 		pooled_settle(s);
@@ -124,7 +130,7 @@ seize(struct straggle *st)
 	struct session *s = st->session;
 	struct server *sv = s->server;
 
-	st->stage = SEIZED;
+	straggle_enter(st, STRAGGLE_HOLDING_SERVER);
 	/* read the server even if the client takes its answers slowly */
 	stream_want(&sv->stream, (short)(sv->stream.interest | EV_READ));
 	if (sv->ask == NULL)
@@ -143,13 +149,13 @@ straggle_begin(struct session *s, void (*ready)(void *arg), void *arg)
 
 	if (s->straggle != NULL || s->server == NULL || s->terminated)
 		return true;
-	st = straggle_new(s, SEIZED);
+	st = straggle_new(s);
 	straggle_read_client(s, false);
 	if (!is_idle_in_transaction(s)) {
 		seize(st);
 		return true;
 	}
-	st->stage = ROLLING_BACK;
+	straggle_enter(st, STRAGGLE_ROLLING_BACK);
 	straggle_wait_for(st, ready, arg);
 	ask_begin_apart(s->server, slice_str("ROLLBACK"), on_rolled_back);
 	return false;
@@ -160,7 +166,7 @@ straggle_describe(const struct session *s, struct gate_straggler *out)
 {
 	const struct straggle *st = s->straggle;
 
-	if (st == NULL || st->stage != SEIZED || s->server == NULL)
+	if (st == NULL || !straggle_state_row(st->state)->keeps_server || s->server == NULL)
 		return false;
 	*out = (struct gate_straggler){
 		.session = s->id,
@@ -181,12 +187,12 @@ straggle_on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (st->stage == ROLLING_BACK) {
+	if (st->state == STRAGGLE_ROLLING_BACK) {
 		/* the migration will end the server process: no COMMIT was sent, so that rolls
 		 * back */
 		seize(st);
 		straggle_call_ready(st);
-	} else if (st->stage == SEIZED) {
+	} else if (st->state == STRAGGLE_AWAITING_CLOSE) {
 		straggle_finish(st);
 	}
 }
@@ -194,22 +200,26 @@ straggle_on_timer(evutil_socket_t fd, short what, void *arg)
 bool
 straggle_answers_client(const struct session *s)
 {
-	return s->straggle != NULL &&
-	       (s->straggle->stage == ANSWERING || s->straggle->stage == HOLDING_CLIENT);
+	return s->straggle != NULL && straggle_state_row(s->straggle->state)->answers;
 }
 
 bool
 straggle_must_reconnect(const struct session *s)
 {
-	return s->straggle != NULL && s->straggle->must_reconnect;
+	return s->straggle != NULL && straggle_state_row(s->straggle->state)->reconnects;
 }
 
 bool
 straggle_reconnects_later(struct session *s)
 {
+	struct straggle *st = s->straggle;
+
 	if (!straggle_answers_client(s))
 		return false;
-	s->straggle->must_reconnect = true;
+	if (st->state == STRAGGLE_ANSWERING)
+		straggle_enter(st, STRAGGLE_ANSWERING_LAST);
+	else if (st->state == STRAGGLE_HOLDING_CLIENT)
+		straggle_enter(st, STRAGGLE_MUST_RECONNECT);
 	return true;
 }
 
@@ -224,10 +234,10 @@ straggle_hides_server_end(const struct session *s)
 void
 straggle_server_ended(struct session *s)
 {
-	struct straggle *st = straggle_new(s, SERVER_GONE);
+	struct straggle *st = straggle_new(s);
 
 	straggle_drop_server(st);
-	if (st->must_reconnect)
+	if (st->state == STRAGGLE_MUST_RECONNECT)
 		straggle_read_client(s, false);
 	else
 		straggle_end(st);
@@ -236,14 +246,10 @@ straggle_server_ended(struct session *s)
 bool
 straggle_is_open(const struct session *s)
 {
-	return s->straggle != NULL &&
-	       (s->straggle->stage == SEIZED || s->straggle->stage == ROLLING_BACK);
-}
+	const struct straggle *st = s->straggle;
 
-bool
-straggle_has_no_server(const struct session *s)
-{
-	return s->straggle != NULL && s->straggle->stage == SERVER_GONE;
+	return st != NULL &&
+	       (st->state == STRAGGLE_ROLLING_BACK || straggle_state_row(st->state)->keeps_server);
 }
 
 /* ---- the server ---- */
@@ -264,9 +270,12 @@ hold_server_bytes(struct straggle *st)
 		return;
 	/* the connection has ended, or the server said more than will be passed on */
 	stream_want(stream, 0);
-	st->server_gone = n <= 0;
-	if (st->server_gone && st->ready != NULL && st->stage == SEIZED)
+	if (n > 0)
+		return;
+	if (st->state == STRAGGLE_AWAITING_CLOSE)
 		straggle_finish(st);
+	else if (st->state == STRAGGLE_HOLDING_SERVER)
+		straggle_enter(st, STRAGGLE_SERVER_CLOSED);
 }
 
 /* While what the server says is kept, nothing of it goes the usual way. */
@@ -290,9 +299,9 @@ passes(struct session *s, const struct answer *a)
 {
 	struct straggle *st = s->straggle;
 
-	if (st->stage != DELIVERED && st->stage != REPLAYING)
+	if (st->state != STRAGGLE_DELIVERED && st->state != STRAGGLE_REPLAYING)
 		return true;
-	if (st->stage == DELIVERED)
+	if (st->state == STRAGGLE_DELIVERED)
 		buf_put(&st->said, a->p, a->n);
 	straggle_on_answer(s, a->events & EXCHANGE_READY);
 	return false;

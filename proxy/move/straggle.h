@@ -49,11 +49,10 @@ bool straggle_answers_client(const struct session *s);
  * between two transactions. */
 bool straggle_hides_server_end(const struct session *s);
 void straggle_server_ended(struct session *s);
-/* Whether that connection has ended. */
-bool straggle_has_no_server(const struct session *s);
 /* Whether the server's answer or end is still awaited. */
 bool straggle_is_open(const struct session *s);
-/* Whether what the session had on its server is lost. */
+/* Whether the client will be told to reconnect: what the session had on its server is lost, or
+ * could not be moved. */
 bool straggle_must_reconnect(const struct session *s);
 /* The session cannot be moved. Where the client is still being answered in the server's place, it
  * finishes its transaction first and is then told to reconnect. False: it is not. */

@@ -42,11 +42,12 @@ straggle_drop_server(struct straggle *st)
 		return;
 	rehome_drop(s);
 	if (session_is_pooled(s)) {
-		st->must_reconnect = st->must_reconnect || !pooled_forsake(s, EFFECTS_LEFT);
+		if (!pooled_forsake(s, EFFECTS_LEFT))
+			straggle_enter(st, STRAGGLE_MUST_RECONNECT);
 		return;
 	}
 	/* the session keeps s->server: it still counts at that node */
-	st->must_reconnect = true;
+	straggle_enter(st, STRAGGLE_MUST_RECONNECT);
 	stream_fini(&s->server->stream);
 }
 
@@ -65,8 +66,9 @@ void
 straggle_end(struct straggle *st)
 {
 	struct session *s = st->session;
-	bool must_reconnect = st->must_reconnect;
+	bool must_reconnect = straggle_must_reconnect(s);
 
+	straggle_enter(st, STRAGGLE_ENDED);
 	straggle_free(st);
 	if (must_reconnect) {
 		tell_to_reconnect(s);
@@ -108,7 +110,8 @@ straggle_answer(struct straggle *st)
 	char front[SETTINGS_HELD_MAX];
 	bool over;
 
-	st->stage = ANSWERING;
+	straggle_enter(st,
+		       straggle_must_reconnect(s) ? STRAGGLE_ANSWERING_LAST : STRAGGLE_ANSWERING);
 	st->aborted = xcalloc(1, sizeof(*st->aborted));
 	st->aborted->text_of = text_of;
 	st->aborted->arg = s;
@@ -153,7 +156,7 @@ straggle_on_answer(struct session *s, bool is_ready)
 {
 	struct straggle *st = s->straggle;
 
-	if (st->stage != REPLAYING)
+	if (st->state != STRAGGLE_REPLAYING)
 		return;
 	if (session_is_pooled(s))
 		pooled_answered(s, is_ready);
@@ -171,7 +174,7 @@ replay_for_server(struct straggle *st)
 		relay_rest(st);
 		return;
 	}
-	st->stage = REPLAYING;
+	straggle_enter(st, STRAGGLE_REPLAYING);
 	owed = st->aborted->owed;
 	st->aborted->owed = (struct buf){ 0 };
 	message_put_bare(&owed, MSG_SYNC);
@@ -184,16 +187,24 @@ straggle_proceed(struct session *s)
 {
 	struct straggle *st = s->straggle;
 
-	if (st->stage == SEIZED && st->ready == NULL && !pause_is_frozen(s)) {
+	if ((st->state == STRAGGLE_HOLDING_SERVER || st->state == STRAGGLE_SERVER_CLOSED) &&
+	    !pause_is_frozen(s)) {
 		straggle_release(st);
 		return;
 	}
 	if (pause_is_held(s) || rehome_holds(s))
 		return;
-	if (st->stage == SERVER_GONE)
+	if (st->state == STRAGGLE_MUST_RECONNECT)
 		straggle_end(st);
-	else if (st->stage == HOLDING_CLIENT)
+	else if (st->state == STRAGGLE_HOLDING_CLIENT)
 		replay_for_server(st);
+}
+
+/* Whether the client is read and its requests are answered. */
+static bool
+is_answering(const struct straggle *st)
+{
+	return st->state == STRAGGLE_ANSWERING || st->state == STRAGGLE_ANSWERING_LAST;
 }
 
 /* The transaction is over; the client has sent `n` bytes behind its end. */
@@ -204,11 +215,11 @@ on_transaction_over(struct straggle *st, const char *p, size_t n)
 
 	buf_slice(&st->rest, buf_view(&st->aborted->in));
 	buf_put(&st->rest, p, n);
-	if (st->must_reconnect || (st->rest.n == 0 && st->aborted->owed.n == 0)) {
+	if (straggle_must_reconnect(s) || (st->rest.n == 0 && st->aborted->owed.n == 0)) {
 		straggle_end(st);
 		return;
 	}
-	st->stage = HOLDING_CLIENT;
+	straggle_enter(st, STRAGGLE_HOLDING_CLIENT);
 	straggle_read_client(s, false);
 	straggle_proceed(s);
 }
@@ -258,7 +269,7 @@ straggle_on_client_drained(struct session *s)
 {
 	struct straggle *st = s->straggle;
 
-	if (st->stage != ANSWERING)
+	if (!is_answering(st))
 		return;
 	straggle_read_client(s, true);
 	if (st->rest.n > 0)
@@ -272,7 +283,7 @@ straggle_on_client(struct session *s)
 	char *scratch = s->worker->scratch;
 	ssize_t n;
 
-	if (st->stage != ANSWERING) {
+	if (!is_answering(st)) {
 		straggle_read_client(s, false);
 		return;
 	}

@@ -24,7 +24,7 @@ deliver(struct straggle *st)
 	struct buf all = { .cap = STRAGGLE_HELD_MAX + 2 * WORKER_SCRATCH };
 	char front[EXCHANGE_HELD_MAX];
 
-	st->stage = DELIVERED;
+	straggle_enter(st, STRAGGLE_DELIVERED);
 	if (st->discards_server)
 		return;
 	buf_put(&all, front, exchange_put_held(&s->exchange, front));
@@ -167,16 +167,18 @@ straggle_settle(struct session *s, int outcome, void (*ready)(void *arg), void *
 {
 	struct straggle *st = s->straggle;
 
-	if (st == NULL || st->stage != SEIZED)
+	if (st == NULL || !straggle_state_row(st->state)->keeps_server)
 		return true;
 	/* no COMMIT was sent */
 	st->outcome = exchange_is_busy(&s->exchange) ? outcome : GATE_ABORTED;
-	if (!st->server_gone) {
-		straggle_wait_for(st, ready, arg);
-		return false;
+	if (st->state == STRAGGLE_SERVER_CLOSED) {
+		straggle_finish(st);
+		return true;
 	}
-	straggle_finish(st);
-	return true;
+	if (st->state == STRAGGLE_HOLDING_SERVER)
+		straggle_enter(st, STRAGGLE_AWAITING_CLOSE);
+	straggle_wait_for(st, ready, arg);
+	return false;
 }
 
 /* The server goes on: what it has said meanwhile goes to the client. */
@@ -189,6 +191,7 @@ resume_server(struct straggle *st)
 
 	buf_put(&all, front, exchange_put_held(&s->exchange, front));
 	buf_slice(&all, buf_view(&st->held));
+	straggle_enter(st, STRAGGLE_ENDED);
 	straggle_free(st);
 	straggle_read_client(s, true);
 	stream_want(&s->server->stream, (short)(s->server->stream.interest | EV_READ));
@@ -200,7 +203,7 @@ resume_server(struct straggle *st)
 void
 straggle_release(struct straggle *st)
 {
-	if (!st->discards_server && !st->server_gone) {
+	if (!st->discards_server && st->state == STRAGGLE_HOLDING_SERVER) {
 		resume_server(st);
 		return;
 	}

@@ -13,31 +13,21 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "proxy/move/straggle.h"
+#include "proxy/move/straggle_states.h"
 
 struct aborted;
 
 /* The limit for what is kept of a held server's bytes; behind it the server is not read. */
 #define STRAGGLE_HELD_MAX ((size_t)1 << 20)
 
-enum straggle_stage {
-	ROLLING_BACK, /* our ROLLBACK is outstanding */
-	SEIZED,       /* what the server says is kept, the client is not read */
-	DELIVERED,    /* … and has gone through the relay: `said` is what the client would hear */
-	ANSWERING,    /* we answer the client */
-	HOLDING_CLIENT, /* the transaction is over; what the client has said since is held */
-	REPLAYING,      /* the server is sent what we have answered in its place */
-	SERVER_GONE,    /* no transaction was open when the server went */
-};
-
 struct straggle {
 	struct session *session;
-	enum straggle_stage stage;
-	bool discards_server; /* what the server says is not an answer to the client */
-	bool server_gone;     /* the server has closed the connection */
-	/* what the session had on its server is lost: the client reconnects at the end */
-	bool must_reconnect;
+	enum straggle_state state; /* straggle_enter() is the only writer */
+	/* What the server says answers a question of Meridian's own, not the client. That is found
+	 * out when the session is taken hold of, and no later state changes it: so it is none. */
+	bool discards_server;
 	int outcome;
-	struct buf held;         /* SEIZED: the server's bytes, as they came */
+	struct buf held;         /* HOLDING_SERVER …: the server's bytes, as they came */
 	struct buf said;         /* DELIVERED: the bytes the client is to hear */
 	struct buf rest;         /* HOLDING_CLIENT: the client's bytes */
 	struct aborted *aborted; /* ANSWERING */
@@ -46,6 +36,8 @@ struct straggle {
 	void *arg;
 };
 
+/* Enter a state that may follow; anything else is a bug. */
+void straggle_enter(struct straggle *st, enum straggle_state state);
 /* Call the `ready` that is set, once. */
 void straggle_call_ready(struct straggle *st);
 void straggle_wait_for(struct straggle *st, void (*ready)(void *arg), void *arg);
@@ -69,14 +61,15 @@ void straggle_release(struct straggle *st);
 /* The client can be read, or has taken what there was for it; the session may be over then. */
 void straggle_on_client(struct session *s);
 void straggle_on_client_drained(struct session *s);
-/* Give up the server connection. */
+/* Give up the server connection. Where that loses what the session had on it: MUST_RECONNECT. */
 void straggle_drop_server(struct straggle *st);
 /* Follow the client's requests anew, from a message boundary on, as another server will get
  * them. */
 void straggle_restart(struct straggle *st);
 /* Answer what the client awaits, and what it says next, without the server. */
 void straggle_answer(struct straggle *st);
-/* The session has no request or transaction open: it goes on, or is told to reconnect. */
+/* The session has no request or transaction open: it goes on, or, where its state says so, is told
+ * to reconnect. */
 void straggle_end(struct straggle *st);
 
 #endif
