@@ -31,7 +31,6 @@ use warnings;
 
 use Carp;
 use Exporter ();
-use IPC::Run  ();
 use POSIX     ();
 use Socket    qw(AF_UNIX SOCK_STREAM PF_UNSPEC);
 use Test::More ();
@@ -205,10 +204,11 @@ sub took
 	return $good;
 }
 
-# An IPC::Run::timeout.
+# An IPC::Run::timeout. The demo, which runs no program by IPC::Run, need not have that package.
 sub run_limit
 {
 	my ($seconds, $what) = @_;
+	require IPC::Run;
 	my $d = deadline($seconds, $what // 'the program to end');
 	my $t = Meridian::Test::Patience::Timer->new($d->left);
 	$t->exception('IPC::Run: timeout: ' . $d->text);
