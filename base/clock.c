@@ -27,3 +27,11 @@ clock_wall_us(void)
 {
 	return read_clock(CLOCK_REALTIME);
 }
+
+void
+clock_sleep(int64_t us)
+{
+	struct timespec t = { .tv_sec = us / USEC_PER_SEC, .tv_nsec = us % USEC_PER_SEC * 1000 };
+
+	nanosleep(&t, NULL);
+}

@@ -15,5 +15,7 @@
 int64_t clock_us(void);
 /* Calendar time, microseconds since 1970-01-01 00:00 UTC. */
 int64_t clock_wall_us(void);
+/* For threads that may wait: a signal may end it early. */
+void clock_sleep(int64_t us);
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "migration/command_int.h"
@@ -84,7 +83,6 @@ command_row(struct command_run *c, const struct migration *m)
 int
 command_find_again(struct command_run *c, int64_t patience_us, struct err *e)
 {
-	const struct timespec nap = { .tv_nsec = LOOK_AGAIN_US * 1000 };
 	int64_t until = clock_us() + patience_us;
 	char uuid[UUID_SIZE];
 
@@ -104,7 +102,7 @@ command_find_again(struct command_run *c, int64_t patience_us, struct err *e)
 		}
 		if (clock_us() >= until || command_is_cancelled(c))
 			return -1;
-		nanosleep(&nap, NULL);
+		clock_sleep(LOOK_AGAIN_US);
 	}
 }
 
@@ -203,7 +201,7 @@ static const struct {
 	[VERB_REVERSE] = { command_reverse, true, true },
 	[VERB_COMPLETE] = { command_complete, true, true },
 	[VERB_PAUSE] = { command_pause, true, true },
-	[VERB_RESUME] = { command_resume, true, true },
+	[VERB_RESUME] = { command_retry, true, true },
 	[VERB_RETRY] = { command_retry, true, true },
 	[VERB_SET] = { command_set, true, true },
 	[VERB_VERIFY] = { command_verify, true, true },

@@ -58,7 +58,7 @@ int command_read_list(const char *text, const char *what, struct strlist *out, s
 
 command_fn command_create, command_check, command_set;
 command_fn command_run_phase, command_abort, command_reverse, command_complete, command_retry,
-    command_resume, command_pause, command_ack;
+    command_pause, command_ack;
 command_fn command_plan, command_show_sql, command_verify;
 command_fn command_list, command_show, command_show_steps, command_show_checks, command_show_log,
     command_show_options, command_show_option, command_show_kind, command_show_sessions,

@@ -20,47 +20,6 @@
 
 /* ---- checks ---- */
 
-/* What was found, as NOTICEs: their number, then those that matter. */
-static void
-tell_checks(struct command_run *c, int id, const struct checks *found)
-{
-	size_t errors = checks_count(found, CHECK_ERROR),
-	       warnings = checks_count(found, CHECK_WARN);
-	size_t told = 0;
-	struct err e = { .sqlstate = SQLSTATE_SUCCESS };
-
-	command_notice(c, "checks: %zu error%s, %zu warning%s (SHOW MIGRATION %d CHECKS)", errors,
-		       errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s", id);
-	for (int severity = CHECK_ERROR; severity >= CHECK_WARN; severity--)
-		for (size_t i = 0; i < found->n && told < TOLD_MAX; i++) {
-			if ((int)found->v[i].severity != severity)
-				continue;
-			snprintf(e.msg, sizeof(e.msg), "[%s] %s%s%s",
-				 check_severity_name(found->v[i].severity), found->v[i].check,
-				 found->v[i].object[0] != '\0' ? "  " : "", found->v[i].object);
-			snprintf(e.detail, sizeof(e.detail), "%s", found->v[i].detail);
-			snprintf(e.hint, sizeof(e.hint), "%s", found->v[i].fix);
-			c->sink->notice(c->sink->arg, "NOTICE", &e);
-			told++;
-		}
-}
-
-/* Into the row, with the state that follows where the migration has not begun. */
-static int
-keep_checks(struct command_run *c, const struct checks *found, struct err *e)
-{
-	bool passed = checks_count(found, CHECK_ERROR) == 0;
-	enum migration_event ev = passed ? EVENT_CHECK_PASSED : EVENT_CHECK_FAILED;
-	int to = transition(c->at.m.state, ev, c->at.m.phase);
-	char *json = checks_json(found);
-	int rc = store_set_checks(c->at.db, c->at.m.uuid, json, e);
-
-	free(json);
-	if (rc == 0 && to >= 0)
-		rc = store_set_state(c->at.db, c->at.m.uuid, (enum migration_state)to, "", e);
-	return rc;
-}
-
 /* ---- CREATE ---- */
 
 /* Each option checked, in the form in which it is kept. */
@@ -130,42 +89,57 @@ exists(struct command_run *c, const struct spec *s, struct err *e)
 	return err_hint(e, "SHOW MIGRATION %.64s; says how it stands.", s->name);
 }
 
-/* Nothing is written before it could be asked whether it can be done at all. */
-static int
-preflight(struct command_run *c, const struct migration *m, struct checks *found, struct err *e)
-{
-	struct job *j = job_open(c->ms, m, e);
-	int rc = j != NULL ? job_checks(j, PHASE_PREPARE, found, e) : -1;
-
-	job_close(j);
-	return rc;
-}
-
-static int
-create_row(struct command_run *c, struct migration *m, struct err *e)
-{
-	if (migrations_create(c->ms, m, c->rq->user, e) != 0)
-		return -1;
-	if (m->id >= NUMBER_BLOCKS)
-		command_notice(c,
-			       "not every region could be asked which numbers are in use: %d is of"
-			       " those that only its own region gives",
-			       m->id);
-	return migrations_find(c->ms, m->uuid, &c->at, e);
-}
-
-/* Keep what was found, tell it, and answer with the row. */
+/* Keep what was found, with the state that follows where the migration has not begun. Answer with
+ * NOTICEs (their number, then those that matter) and the row. */
 static int
 answer_checks(struct command_run *c, const struct checks *found, struct err *e)
 {
-	if (keep_checks(c, found, e) != 0 || command_reload(c, e) != 0)
+	size_t errors = checks_count(found, CHECK_ERROR),
+	       warnings = checks_count(found, CHECK_WARN), told = 0;
+	enum migration_event ev = errors == 0 ? EVENT_CHECK_PASSED : EVENT_CHECK_FAILED;
+	int to = transition(c->at.m.state, ev, c->at.m.phase);
+	char *json = checks_json(found);
+	int rc = store_set_checks(c->at.db, c->at.m.uuid, json, e);
+	struct err said = { .sqlstate = SQLSTATE_SUCCESS };
+
+	free(json);
+	if (rc == 0 && to >= 0)
+		rc = store_set_state(c->at.db, c->at.m.uuid, (enum migration_state)to, "", e);
+	if (rc != 0 || command_reload(c, e) != 0)
 		return -1;
-	tell_checks(c, c->at.m.id, found);
+	command_notice(c, "checks: %zu error%s, %zu warning%s (SHOW MIGRATION %d CHECKS)", errors,
+		       errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s", c->at.m.id);
+	for (int severity = CHECK_ERROR; severity >= CHECK_WARN; severity--)
+		for (size_t i = 0; i < found->n && told < TOLD_MAX; i++) {
+			const struct check *v = &found->v[i];
+
+			if ((int)v->severity != severity)
+				continue;
+			snprintf(said.msg, sizeof(said.msg), "[%s] %s%s%s",
+				 check_severity_name(v->severity), v->check,
+				 v->object[0] != '\0' ? "  " : "", v->object);
+			snprintf(said.detail, sizeof(said.detail), "%s", v->detail);
+			snprintf(said.hint, sizeof(said.hint), "%s", v->fix);
+			c->sink->notice(c->sink->arg, "NOTICE", &said);
+			told++;
+		}
 	command_tell_next(c, &c->at.m);
 	command_row(c, &c->at.m);
 	return 0;
 }
 
+static int
+run_checks(struct command_run *c, const struct migration *m, enum migration_phase phase,
+	   struct checks *found, struct err *e)
+{
+	struct job *j = job_open(c->ms, m, e);
+	int rc = j != NULL ? job_checks(j, phase, found, e) : -1;
+
+	job_close(j);
+	return rc;
+}
+
+/* Nothing is written before it could be asked whether it can be done at all. */
 static int
 create(struct command_run *c, const struct spec *s, json_t *options, struct err *e)
 {
@@ -174,9 +148,16 @@ create(struct command_run *c, const struct spec *s, json_t *options, struct err 
 	int rc;
 
 	fill(&m, s, options);
-	rc = preflight(c, &m, &found, e);
+	rc = run_checks(c, &m, PHASE_PREPARE, &found, e);
 	if (rc == 0)
-		rc = create_row(c, &m, e);
+		rc = migrations_create(c->ms, &m, c->rq->user, e);
+	if (rc == 0 && m.id >= NUMBER_BLOCKS)
+		command_notice(c,
+			       "not every region could be asked which numbers are in use: %d is of"
+			       " those that only its own region gives",
+			       m.id);
+	if (rc == 0)
+		rc = migrations_find(c->ms, m.uuid, &c->at, e);
 	if (rc == 0)
 		rc = command_journal(c, e);
 	if (rc == 0)
@@ -234,17 +215,13 @@ phase_to_check(const struct command_run *c)
 int
 command_check(struct command_run *c, struct err *e)
 {
-	enum migration_phase phase = phase_to_check(c);
 	struct checks found = { 0 };
-	struct job *j;
 	int rc;
 
 	if (transition_is_over(c->at.m.state))
 		return err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "migration %d is %s", c->at.m.id,
 			       migration_state_name(c->at.m.state));
-	j = job_open(c->ms, &c->at.m, e);
-	rc = j != NULL ? job_checks(j, phase, &found, e) : -1;
-	job_close(j);
+	rc = run_checks(c, &c->at.m, phase_to_check(c), &found, e);
 	if (rc == 0)
 		rc = answer_checks(c, &found, e);
 	checks_fini(&found);
@@ -268,58 +245,39 @@ check_changeable(const struct command_run *c, const struct migration_option *o, 
 		       o->name, migration_phase_name(o->until));
 }
 
-static int
-set_options(struct command_run *c, const struct strlist *names, const struct strlist *values,
-	    struct err *e)
-{
-	json_t *fresh = take_options(c->at.m.kind, names, values, e), *options;
-	char *json;
-	int rc = fresh != NULL ? 0 : -1;
-
-	for (size_t i = 0; i < names->n && rc == 0; i++)
-		rc = check_changeable(c, migration_option_find(c->at.m.kind, names->v[i], e), e);
-	if (rc != 0) {
-		json_decref(fresh);
-		return -1;
-	}
-	options = json_loads(c->at.m.options, 0, NULL);
-	if (!json_is_object(options)) {
-		json_decref(options);
-		options = json_object();
-	}
-	json_object_update(options, fresh);
-	json = json_dumps(options, JSON_COMPACT | JSON_SORT_KEYS);
-	rc = store_set_options(c->at.db, c->at.m.uuid, json, e);
-	free(json);
-	json_decref(options);
-	json_decref(fresh);
-	return rc;
-}
-
 int
 command_set(struct command_run *c, struct err *e)
 {
 	struct strlist names, values;
+	json_t *fresh, *options;
+	char *json;
 	int rc;
 
 	if (spec_parse_options(slice_str(c->rq->text), &names, &values, e) != 0)
 		return -1;
-	rc = set_options(c, &names, &values, e);
+	fresh = take_options(c->at.m.kind, &names, &values, e);
+	rc = fresh != NULL ? 0 : -1;
+	for (size_t i = 0; i < names.n && rc == 0; i++)
+		rc = check_changeable(c, migration_option_find(c->at.m.kind, names.v[i], e), e);
+	if (rc == 0) {
+		options = json_loads(c->at.m.options, 0, NULL);
+		if (!json_is_object(options)) {
+			json_decref(options);
+			options = json_object();
+		}
+		json_object_update(options, fresh);
+		json = json_dumps(options, JSON_COMPACT | JSON_SORT_KEYS);
+		rc = store_set_options(c->at.db, c->at.m.uuid, json, e);
+		free(json);
+		json_decref(options);
+	}
+	json_decref(fresh);
 	strlist_fini(&names);
 	strlist_fini(&values);
 	return rc == 0 ? command_result(c, e) : -1;
 }
 
 /* ---- a step, in words ---- */
-
-static int
-describe(struct job *j, const struct migration_step *s, struct step_text *out, struct err *e)
-{
-	*out = (struct step_text){ 0 };
-	if (s->def->describe == NULL)
-		return 0;
-	return s->def->describe(j, s, out, e);
-}
 
 static const char *
 text_or_null(struct buf *b)
@@ -423,52 +381,32 @@ row_of_sql(struct planning *p, const struct migration_step *s, struct step_text 
 typedef void row_fn(struct planning *p, const struct migration_step *s, struct step_text *t);
 
 static int
-each_step(struct planning *p, struct job *j, row_fn *row, struct err *e)
+show_steps(struct planning *p, row_fn *row, struct err *e)
 {
+	struct job *j = job_open(p->c->ms, &p->c->at.m, e);
 	struct plan plan = { 0 };
 	bool is_frozen;
-	int rc = job_plan(j, &plan, &is_frozen, e);
+	int rc = -1;
 
+	if (j != NULL) {
+		job_set_read_only(j);
+		rc = job_plan(j, &plan, &is_frozen, e);
+	}
 	for (size_t i = 0; i < plan.n && rc == 0 && !command_is_cancelled(p->c); i++) {
-		struct step_text t;
+		const struct migration_step *s = &plan.v[i];
+		struct step_text t = { 0 };
 
-		rc = describe(j, &plan.v[i], &t, e);
+		if (s->def->describe != NULL)
+			rc = s->def->describe(j, s, &t, e);
 		if (rc == 0)
-			row(p, &plan.v[i], &t);
+			row(p, s, &t);
 		buf_fini(&t.sql);
 		buf_fini(&t.lock);
 		buf_fini(&t.estimate);
 		buf_fini(&t.undo);
 	}
 	plan_fini(&plan);
-	return rc;
-}
-
-static int
-show_steps(struct planning *p, row_fn *row, struct err *e)
-{
-	struct job *j = job_open(p->c->ms, &p->c->at.m, e);
-	int rc = -1;
-
-	if (j != NULL) {
-		job_set_read_only(j);
-		rc = each_step(p, j, row, e);
-	}
 	job_close(j);
-	return rc;
-}
-
-static int
-plan_as_json(struct command_run *c, struct err *e)
-{
-	struct planning p = { .c = c, .list = json_array() };
-	int rc = show_steps(&p, row_of_json, e);
-	char *text = json_dumps(p.list, JSON_INDENT(2));
-
-	if (rc == 0)
-		put_line(&p, text);
-	free(text);
-	json_decref(p.list);
 	return rc;
 }
 
@@ -477,10 +415,19 @@ command_plan(struct command_run *c, struct err *e)
 {
 	struct planning p = { .c = c };
 	const char *format = c->rq->argument != NULL ? c->rq->argument : "TEXT";
+	char *text;
+	int rc;
 
-	if (strcmp(format, "JSON") == 0)
-		return plan_as_json(c, e);
-	return show_steps(&p, strcmp(format, "SQL") == 0 ? row_of_script : row_of_text, e);
+	if (strcmp(format, "JSON") != 0)
+		return show_steps(&p, strcmp(format, "SQL") == 0 ? row_of_script : row_of_text, e);
+	p.list = json_array();
+	rc = show_steps(&p, row_of_json, e);
+	text = json_dumps(p.list, JSON_INDENT(2));
+	if (rc == 0)
+		put_line(&p, text);
+	free(text);
+	json_decref(p.list);
+	return rc;
 }
 
 int

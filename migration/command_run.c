@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -28,7 +27,6 @@
 #define PROGRESS_EACH USEC_PER_SEC
 #define LISTED_MAX    20 /* operations that are named one by one */
 #define PAUSE_FOR_US  (10 * USEC_PER_SEC)
-#define NAP_US        (50 * USEC_PER_MSEC)
 
 struct watching {
 	struct command_run *c;
@@ -60,8 +58,19 @@ static const struct {
 };
 
 static void
-tell_event(struct watching *w, const struct journal_row *row)
+each_event(void *to, const struct journal_row *row)
 {
+	struct watching *w = to;
+
+	if (w->follows) {
+		struct buf text = { .cap = 1 << 20 };
+
+		buf_printf(&text, "%s ", row->at);
+		command_event_text(row, &text);
+		w->c->sink->line(w->c->sink->arg, buf_text(&text));
+		buf_fini(&text);
+		return;
+	}
 	if (strcmp(row->event, JOURNAL_STEP_FAIL) == 0) {
 		json_t *o = row->detail != NULL ? json_loads(row->detail, 0, NULL) : NULL;
 
@@ -84,28 +93,6 @@ tell_event(struct watching *w, const struct journal_row *row)
 					       buf_text(&text) + strlen(row->event) + 1);
 			buf_fini(&text);
 		}
-}
-
-static void
-line_of_event(struct watching *w, const struct journal_row *row)
-{
-	struct buf text = { .cap = 1 << 20 };
-
-	buf_printf(&text, "%s ", row->at);
-	command_event_text(row, &text);
-	w->c->sink->line(w->c->sink->arg, buf_text(&text));
-	buf_fini(&text);
-}
-
-static void
-each_event(void *to, const struct journal_row *row)
-{
-	struct watching *w = to;
-
-	if (w->follows)
-		line_of_event(w, row);
-	else
-		tell_event(w, row);
 }
 
 /* Everything new, and the row. A place that cannot be asked is looked for elsewhere. */
@@ -173,8 +160,6 @@ is_at_rest(struct watching *w)
 static int
 stay(struct watching *w, struct err *e)
 {
-	const struct timespec nap = { .tv_nsec = NAP_US * 1000 };
-
 	w->looked_us = clock_us();
 	for (;;) {
 		bool rests;
@@ -200,7 +185,7 @@ stay(struct watching *w, struct err *e)
 				w->c->at.m.id, migration_state_name(w->c->at.m.state));
 			return err_hint(e, "RETRY MIGRATION %d; goes on.", w->c->at.m.id);
 		}
-		nanosleep(&nap, NULL);
+		clock_sleep(NAP_US);
 	}
 }
 
@@ -228,18 +213,6 @@ row_error(const struct watching *w, struct err *e)
 			: m->phase == PHASE_REVERSE ? "stay where it is with COMPLETE"
 						    : "see what it does with FOLLOW",
 			m->id);
-}
-
-/* Stay until it rests, with its steps as NOTICEs; *e where it rests in an error. `seq`: the
- * journal's last row that the client need not see. */
-static int
-wait_for_rest(struct command_run *c, int64_t seq, struct err *e)
-{
-	struct watching w = { .c = c, .seq = seq };
-
-	if (stay(&w, e) != 0)
-		return -1;
-	return c->at.m.state == STATE_ERROR ? row_error(&w, e) : 0;
 }
 
 /* ---- FOLLOW ---- */
@@ -419,36 +392,6 @@ first_phase(const struct plan *p, enum migration_state now, struct run_request *
 
 /* ---- having it done ---- */
 
-/* The text of "(a, b)" as "a,b", the caller's; *out NULL where there is none. */
-static int
-take_force(const struct command_run *c, char **out, struct err *e)
-{
-	struct strlist guards;
-	struct buf b = { .cap = 65536 };
-
-	*out = NULL;
-	if (command_read_list(c->rq->force, "a check", &guards, e) != 0)
-		return -1;
-	for (size_t i = 0; i < guards.n; i++)
-		buf_printf(&b, "%s%s", i > 0 ? "," : "", guards.v[i]);
-	if (guards.n > 0)
-		*out = xstrdup(buf_text(&b));
-	buf_fini(&b);
-	strlist_fini(&guards);
-	return 0;
-}
-
-static int
-take_deadline(const struct command_run *c, int64_t *out, struct err *e)
-{
-	const char *text = c->rq->deadline;
-
-	if (text == NULL || (migration_parse_interval(text, out) && *out > 0))
-		return 0;
-	err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%.64s\" is no duration", text);
-	return err_hint(e, "A number and a unit of ms, s, min, h, d: '30s', '2 min'.");
-}
-
 /* NOTICEs: what stands in the way of a phase, and how that is mended. It may have a password in it,
  * which keeps it out of errors: they are journaled. */
 static void
@@ -473,17 +416,21 @@ tell_mends(struct command_run *c)
 static int
 start(struct command_run *c, const struct run_request *rq, struct err *e)
 {
-	int64_t seq = 0;
+	struct watching w = { .c = c };
+	int rc;
 
-	if (journal_last(c->at.db, c->at.m.uuid, &seq, e) != 0)
+	/* What is in the journal already is not told again. */
+	if (journal_last(c->at.db, c->at.m.uuid, &w.seq, e) != 0)
 		return -1;
-	if (executor_start(c->ms, &c->at, rq, e) != 0 ||
-	    (!c->rq->nowait && wait_for_rest(c, seq, e) != 0)) {
-		if (strcmp(e->sqlstate, SQLSTATE_GUARD_FAILED) == 0)
-			tell_mends(c);
-		return -1;
+	rc = executor_start(c->ms, &c->at, rq, e);
+	if (rc == 0 && !c->rq->nowait) {
+		rc = stay(&w, e);
+		if (rc == 0 && c->at.m.state == STATE_ERROR)
+			rc = row_error(&w, e);
 	}
-	if (command_reload(c, e) != 0)
+	if (rc != 0 && strcmp(e->sqlstate, SQLSTATE_GUARD_FAILED) == 0)
+		tell_mends(c);
+	if (rc != 0 || command_reload(c, e) != 0)
 		return -1;
 	if (!c->rq->nowait)
 		command_tell_next(c, &c->at.m);
@@ -516,15 +463,26 @@ static int
 order(struct command_run *c, struct run_request *rq,
       int (*go)(struct command_run *c, struct run_request *rq, struct err *e), struct err *e)
 {
-	char *force;
+	const char *deadline = c->rq->deadline;
+	struct buf force = { .cap = 65536 };
+	struct strlist guards;
 	int rc;
 
 	rq->user = c->rq->user;
-	if (take_deadline(c, &rq->deadline_us, e) != 0 || take_force(c, &force, e) != 0)
+	if (deadline != NULL &&
+	    (!migration_parse_interval(deadline, &rq->deadline_us) || rq->deadline_us <= 0)) {
+		err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%.64s\" is no duration", deadline);
+		return err_hint(e, "A number and a unit of ms, s, min, h, d: '30s', '2 min'.");
+	}
+	if (command_read_list(c->rq->force, "a check", &guards, e) != 0)
 		return -1;
-	rq->force = force;
+	for (size_t i = 0; i < guards.n; i++)
+		buf_printf(&force, "%s%s", i > 0 ? "," : "", guards.v[i]);
+	if (guards.n > 0)
+		rq->force = buf_text(&force);
+	strlist_fini(&guards);
 	rc = go(c, rq, e);
-	free(force);
+	buf_fini(&force);
 	return rc;
 }
 
@@ -590,6 +548,7 @@ command_complete(struct command_run *c, struct err *e)
 
 /* ---- going on ---- */
 
+/* RETRY and RESUME. */
 static int
 go_on(struct command_run *c, struct run_request *rq, struct err *e)
 {
@@ -609,12 +568,6 @@ command_retry(struct command_run *c, struct err *e)
 	struct run_request rq = { .what = RUN_AGAIN };
 
 	return order(c, &rq, go_on, e);
-}
-
-int
-command_resume(struct command_run *c, struct err *e)
-{
-	return command_retry(c, e);
 }
 
 int
@@ -639,14 +592,13 @@ command_abort(struct command_run *c, struct err *e)
 int
 command_pause(struct command_run *c, struct err *e)
 {
-	const struct timespec nap = { .tv_nsec = NAP_US * 1000 };
 	int64_t until = clock_us() + PAUSE_FOR_US;
 
 	if (transition_check(c->at.m.state, EVENT_PAUSE, c->at.m.phase, e) != 0 ||
 	    executor_request(c->ms, &c->at, "pause", e) != 0)
 		return -1;
 	do {
-		nanosleep(&nap, NULL);
+		clock_sleep(NAP_US);
 		if (command_reload(c, e) != 0)
 			return -1;
 	} while (transition_is_running(c->at.m.state) && clock_us() < until &&

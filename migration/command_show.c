@@ -24,6 +24,8 @@
 #include "protocol/sqlstate.h"
 
 #define LOG_BATCH 500
+#define FRESH     "40 seconds" /* clients with a session are written every ten seconds */
+
 static void
 tell_unreached(struct command_run *c, const struct err *why)
 {
@@ -58,27 +60,21 @@ is_like(const char *text, const char *pattern)
 	return *text == '\0';
 }
 
-/* "running" means every "running(…)". */
-static bool
-is_in_state(const struct migration *m, const char *wanted)
-{
-	const char *state = migration_state_name(m->state);
-	size_t n = strlen(wanted);
-
-	return strncasecmp(state, wanted, n) == 0 && (state[n] == '\0' || state[n] == '(');
-}
-
 static void
 list_row(void *to, const struct migration_at *at)
 {
 	struct command_run *c = to;
 	const struct migration *m = &at->m;
+	const char *state = migration_state_name(m->state), *wanted = c->rq->argument2;
+	size_t n = wanted != NULL ? strlen(wanted) : 0;
 	const char *more[] = { m->database, or_null(m->created_by), or_null(m->created_at),
 			       or_null(m->finished_at), m->uuid };
 
 	if (c->rq->argument != NULL && !is_like(m->name, c->rq->argument))
 		return;
-	if (c->rq->argument2 != NULL && !is_in_state(m, c->rq->argument2))
+	/* "running" means every "running(…)". */
+	if (wanted != NULL &&
+	    (strncasecmp(state, wanted, n) != 0 || (state[n] != '\0' && state[n] != '(')))
 		return;
 	command_put_row(c, m, more, sizeof(more) / sizeof(more[0]));
 }
@@ -220,29 +216,24 @@ value_of(const json_t *options, const struct migration_option *o)
 	return value != NULL ? value : o->standard;
 }
 
-static void
-option_row(struct command_run *c, const json_t *options, const struct migration_option *o)
-{
-	bool is_set = json_object_get(options, o->name) != NULL;
-	char until[64];
-	const char *values[] = { o->name,     value_of(options, o),
-				 o->standard, is_set ? "t" : "f",
-				 until,       o->help };
-
-	snprintf(until, sizeof(until), "%s%s", o->live ? "at any time" : "until ",
-		 o->live ? "" : migration_phase_name(o->until));
-	ROW(c, values);
-}
-
 int
 command_show_options(struct command_run *c, struct err *e)
 {
 	json_t *options = json_loads(c->at.m.options, 0, NULL);
 
 	(void)e;
-	for (const struct migration_option *o = migration_options; o->name != NULL; o++)
+	for (const struct migration_option *o = migration_options; o->name != NULL; o++) {
+		bool is_set = json_object_get(options, o->name) != NULL;
+		char until[64];
+		const char *values[] = { o->name,     value_of(options, o),
+					 o->standard, is_set ? "t" : "f",
+					 until,       o->help };
+
+		snprintf(until, sizeof(until), "%s%s", o->live ? "at any time" : "until ",
+			 o->live ? "" : migration_phase_name(o->until));
 		if ((o->kinds & 1u << c->at.m.kind) != 0)
-			option_row(c, options, o);
+			ROW(c, values);
+	}
 	json_decref(options);
 	return 0;
 }
@@ -399,9 +390,6 @@ command_executors(struct command_run *c, struct err *e)
 	return 0;
 }
 
-/* Clients with a session are written every ten seconds. */
-#define FRESH "40 seconds"
-
 /* ---- redirections ---- */
 
 /* The address that clients are sent to, the caller's; NULL: none is configured. */
@@ -475,36 +463,28 @@ command_redirects(struct command_run *c, struct err *e)
 
 /* ---- What FINALIZE and COMPLETE say of redirections ---- */
 
-/* Right behind the switch the proxies of the fleet still watch the side that was left. */
-static void
-ask_fleet(struct command_run *c, const struct redirect *r)
-{
-	const struct site *site = migrations_site(c->ms);
-	struct site_node v[SITE_NODES_MAX];
-	PGconn *left = NULL;
-	struct err ignored;
-
-	if (site->ops->nodes(site->arg, r->from, v, &ignored) > 0 && v[0].is_usable)
-		left = migrations_open(c->ms, &v[0], r->database, &ignored);
-	redirects_collect(c->ms, c->at.db, left != NULL ? left : c->at.db);
-	PQfinish(left);
-}
-
 /* The redirection of the command's migration, and how many hosts were seen; NULL: it has none, or
  * cannot be asked. */
 static const struct redirect *
 own_redirect(struct command_run *c, struct redirects *all, int64_t *hosts)
 {
+	const struct site *site = migrations_site(c->ms);
+	struct site_node v[SITE_NODES_MAX];
 	struct err ignored;
 
 	if (c->at.db == NULL || redirects_read(c->at.db, all, &ignored) < 0)
 		return NULL;
 	for (size_t i = 0; i < all->n; i++) {
 		const struct redirect *r = &all->v[i];
+		PGconn *left = NULL;
 
 		if (strcmp(r->uuid, c->at.m.uuid) != 0)
 			continue;
-		ask_fleet(c, r);
+		/* Right behind the switch the fleet still watches the side that was left. */
+		if (site->ops->nodes(site->arg, r->from, v, &ignored) > 0 && v[0].is_usable)
+			left = migrations_open(c->ms, &v[0], r->database, &ignored);
+		redirects_collect(c->ms, c->at.db, left != NULL ? left : c->at.db);
+		PQfinish(left);
 		(void)redirect_flush(c->ms, c->at.db, r, true, &ignored);
 		return redirect_hosts(c->at.db, r, hosts, &ignored) == 0 ? r : NULL;
 	}
@@ -512,13 +492,13 @@ own_redirect(struct command_run *c, struct redirects *all, int64_t *hosts)
 }
 
 static void
-put_hosts(struct buf *out, int64_t n, const char *enter, const char *enters)
+put_hosts(struct buf *out, int64_t n)
 {
 	if (n == 0)
-		buf_printf(out, "No client host was seen that %s", enters);
+		buf_str(out, "No client host was seen that enters");
 	else
-		buf_printf(out, "%" PRId64 " client host%s still %s", n, n == 1 ? "" : "s",
-			   n == 1 ? enters : enter);
+		buf_printf(out, "%" PRId64 " client host%s", n,
+			   n == 1 ? " still enters" : "s still enter");
 }
 
 void
@@ -531,7 +511,7 @@ command_put_redirects(struct command_run *c, const struct migration *m, struct b
 
 	buf_str(out, "- ");
 	if (r != NULL)
-		put_hosts(out, hosts, "enter", "enters");
+		put_hosts(out, hosts);
 	else
 		buf_str(out, "Who still enters");
 	buf_printf(out, " through %s (SHOW REDIRECTS)", m->src);
@@ -557,7 +537,7 @@ command_tell_redirects_end(struct command_run *c)
 	char *entry = r != NULL ? entry_of(c, r) : NULL;
 
 	if (r != NULL && hosts > 0) {
-		put_hosts(&said, hosts, "enter", "enters");
+		put_hosts(&said, hosts);
 		if (entry != NULL)
 			command_notice(c,
 				       "%s through %s (SHOW REDIRECTS): from COMPLETE on they are "

@@ -97,30 +97,21 @@ command_was_ordered(const struct migration *m, const char *what)
 	return was;
 }
 
-/* NEXT and STEP rest when they have done it. */
-static const char *
-next_after_pause(const struct migration *m)
-{
-	if (command_was_ordered(m, "next"))
-		return "RUN MIGRATION %i NEXT;";
-	if (command_was_ordered(m, "step"))
-		return "RUN MIGRATION %i ALL;";
-	return nexts[STATE_PAUSED].move;
-}
-
 char *
 command_next(const struct migration *m)
 {
 	const char *text = nexts[m->state].move;
-
-	if (m->state == STATE_PAUSED)
-		return expanded(next_after_pause(m), m);
 
 	/* "ACK MIGRATION 2 app_deployed: …", as job_wait_ack() says it */
 	if (m->state == STATE_WAITING_ACK && strncmp(m->detail, "ACK MIGRATION ", 14) == 0)
 		return xasprintf("%.*s;", (int)strcspn(m->detail, ":"), m->detail);
 	if (m->kind != KIND_MOVE && nexts[m->state].others != NULL)
 		text = nexts[m->state].others;
+	/* NEXT and STEP rest when they have done it. */
+	if (m->state == STATE_PAUSED && command_was_ordered(m, "next"))
+		text = "RUN MIGRATION %i NEXT;";
+	else if (m->state == STATE_PAUSED && command_was_ordered(m, "step"))
+		text = "RUN MIGRATION %i ALL;";
 	return expanded(text, m);
 }
 
@@ -180,36 +171,26 @@ static const struct advice {
 	  "- Try it again with:            CREATE MIGRATION %s;" },
 };
 
-/* %r: the clients that still enter by the region that was left. */
-static void
-put_lines(struct command_run *c, const char *text, const struct migration *m, struct buf *out)
-{
-	const char *mark = strstr(text, "%r");
-	char *first;
-
-	if (mark == NULL) {
-		expand(text, m, out);
-		return;
-	}
-	first = xstrndup(text, (size_t)(mark - text));
-	expand(first, m, out);
-	command_put_redirects(c, m, out);
-	expand(mark + 2, m, out);
-	free(first);
-}
-
 void
 command_tell_next(struct command_run *c, const struct migration *m)
 {
 	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
 		const struct advice *a = &advices[i];
 		struct buf lines = { .cap = 1 << 20 };
-		char *head;
+		const char *mark = strstr(a->lines, "%r");
+		char *head, *first;
 
 		if (a->state != m->state || (a->kinds & 1u << m->kind) == 0)
 			continue;
 		head = expanded(a->head, m);
-		put_lines(c, a->lines, m, &lines);
+		if (mark != NULL) {
+			/* %r: the clients that still enter by the region that was left. */
+			first = xstrndup(a->lines, (size_t)(mark - a->lines));
+			expand(first, m, &lines);
+			command_put_redirects(c, m, &lines);
+			free(first);
+		}
+		expand(mark != NULL ? mark + 2 : a->lines, m, &lines);
 		command_notice_lines(c, head, &lines);
 		free(head);
 		buf_fini(&lines);

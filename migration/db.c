@@ -201,20 +201,12 @@ db_error(PGconn *c, const PGresult *r, struct err *e)
 	return -1;
 }
 
-static bool
-is_good(const PGresult *r)
-{
-	ExecStatusType s = PQresultStatus(r);
-
-	return s == PGRES_COMMAND_OK || s == PGRES_TUPLES_OK || s == PGRES_EMPTY_QUERY;
-}
-
-/* nparams < 0: a simple query. */
-static PGresult *
-ask(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
+PGresult *
+db_query(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
 {
 	struct limit *l = PQinstanceData(c, limit_on_event);
 	PGresult *r = NULL;
+	ExecStatusType s;
 
 	if (l == NULL)
 		r = nparams < 0 ? PQexec(c, sql)
@@ -222,7 +214,8 @@ ask(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *p
 	else if (nparams < 0 ? PQsendQuery(c, sql)
 			     : PQsendQueryParams(c, sql, nparams, NULL, params, NULL, NULL, 0))
 		r = last_result(c, l);
-	if (r != NULL && is_good(r))
+	s = PQresultStatus(r);
+	if (s == PGRES_COMMAND_OK || s == PGRES_TUPLES_OK || s == PGRES_EMPTY_QUERY)
 		return r;
 	db_error(c, r, e);
 	PQclear(r);
@@ -232,10 +225,20 @@ ask(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *p
 int
 db_exec(PGconn *c, struct err *e, const char *sql)
 {
-	PGresult *r = ask(c, e, sql, -1, NULL);
+	PGresult *r = db_query(c, e, sql, -1, NULL);
 
 	PQclear(r);
 	return r != NULL ? 0 : -1;
+}
+
+int
+db_change(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
+{
+	PGresult *r = db_query(c, e, sql, nparams, params);
+	int n = r != NULL ? atoi(PQcmdTuples(r)) : -1;
+
+	PQclear(r);
+	return n;
 }
 
 static char *
@@ -266,12 +269,6 @@ db_execf(PGconn *c, struct err *e, const char *fmt, ...)
 }
 
 PGresult *
-db_query(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
-{
-	return ask(c, e, sql, nparams, params);
-}
-
-PGresult *
 db_query_secretly(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
 {
 	PGresult *r;
@@ -297,7 +294,7 @@ db_queryf(PGconn *c, struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	sql = formatted(fmt, ap);
 	va_end(ap);
-	r = ask(c, e, sql, -1, NULL);
+	r = db_query(c, e, sql, -1, NULL);
 	free(sql);
 	return r;
 }
@@ -311,10 +308,16 @@ db_value(PGconn *c, char **out, struct err *e, const char *sql, int nparams,
 	*out = NULL;
 	if (r == NULL)
 		return -1;
-	if (PQntuples(r) > 0 && PQnfields(r) > 0 && !PQgetisnull(r, 0, 0))
-		*out = xstrdup(PQgetvalue(r, 0, 0));
+	if (PQntuples(r) > 0 && PQnfields(r) > 0)
+		*out = db_text(r, 0, 0);
 	PQclear(r);
 	return *out != NULL ? 1 : 0;
+}
+
+char *
+db_text(const PGresult *r, int row, int column)
+{
+	return PQgetisnull(r, row, column) ? NULL : xstrdup(PQgetvalue(r, row, column));
 }
 
 int

@@ -32,9 +32,12 @@ char *db_conninfo(const char *conninfo, int migration);
 /* One simple query (several statements are one transaction, unless they say otherwise). -1, *e. */
 int db_exec(PGconn *c, struct err *e, const char *sql);
 int db_execf(PGconn *c, struct err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Rows, the caller clears them; NULL and *e. params: text or NULL each. */
+/* Rows, the caller clears them; NULL and *e. params: text or NULL each; nparams < 0: a simple
+ * query. */
 PGresult *db_query(PGconn *c, struct err *e, const char *sql, int nparams,
 		   const char *const *params);
+/* The number of rows that the statement has changed or returned; -1 and *e. */
+int db_change(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params);
 /* The same where a parameter holds a password: the server's log has it not, where we may say so. */
 PGresult *db_query_secretly(PGconn *c, struct err *e, const char *sql, int nparams,
 			    const char *const *params);
@@ -48,6 +51,8 @@ int db_is(PGconn *c, bool *out, struct err *e, const char *sql, int nparams,
 	  const char *const *params);
 int db_int(PGconn *c, int64_t *out, struct err *e, const char *sql, int nparams,
 	   const char *const *params);
+/* A value of a result, copied; NULL for SQL NULL. */
+char *db_text(const PGresult *r, int row, int column);
 /* Literals and identifiers quoted for this connection; the caller frees. */
 char *db_literal(PGconn *c, const char *s);
 char *db_ident(PGconn *c, const char *s);

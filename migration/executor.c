@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -107,24 +106,6 @@ is_phase_finished(const struct plan *p, enum migration_phase phase)
 }
 
 static bool
-is_phase_begun(const struct plan *p, enum migration_phase phase)
-{
-	for (size_t i = 0; i < p->n; i++)
-		if (p->v[i].def->phase == phase && p->v[i].state != STEP_PENDING)
-			return true;
-	return false;
-}
-
-static bool
-is_last_phase(const struct plan *p, enum migration_phase phase)
-{
-	for (int q = (int)phase + 1; q < MIGRATION_NPHASES; q++)
-		if (has_steps(p, (enum migration_phase)q))
-			return false;
-	return true;
-}
-
-static bool
 is_decided_by_rows(const struct job *j)
 {
 	for (size_t i = 0; i < j->plan.n; i++)
@@ -136,60 +117,45 @@ is_decided_by_rows(const struct job *j)
 
 /* ---- guards ---- */
 
-static bool
-is_in_the_way(const struct job *j, const struct check *c)
-{
-	return c->severity == CHECK_ERROR && !job_is_forced(j, c->check);
-}
-
-static int
-refuse(struct job *j, const struct checks *found, struct err *e)
-{
-	struct buf b = { 0 };
-	size_t n = 0;
-
-	for (size_t i = 0; i < found->n; i++) {
-		const struct check *c = &found->v[i];
-
-		if (!is_in_the_way(j, c))
-			continue;
-		buf_printf(&b, "%s%s", n++ > 0 ? "\n" : "", c->check);
-		if (*c->object != '\0')
-			buf_printf(&b, " %s", c->object);
-		buf_printf(&b, ": %s", c->detail);
-	}
-	err_set(e, SQLSTATE_GUARD_FAILED, "%zu check%s stand%s in the way", n, n > 1 ? "s" : "",
-		n > 1 ? "" : "s");
-	err_detail(e, "%s", buf_text(&b));
-	err_hint(e, "SHOW MIGRATION %d CHECKS; says how to mend them, FORCE (check, …) goes past.",
-		 j->m.id);
-	buf_fini(&b);
-	return -1;
-}
-
 static int
 check_guards(struct job *j, enum migration_phase phase, struct err *e)
 {
 	struct checks found;
+	struct buf b = { 0 };
+	size_t n = 0;
 	PGconn *home;
 	char *json;
 	int rc;
-	bool stands = false;
 
 	if (!is_decided_by_rows(j) && job_may_begin(j, phase, e) < 0)
 		return -1;
-	if (is_phase_begun(&j->plan, phase))
-		return 0;
+	for (size_t i = 0; i < j->plan.n; i++)
+		if (j->plan.v[i].def->phase == phase && j->plan.v[i].state != STEP_PENDING)
+			return 0;
 	if (job_checks(j, phase, &found, e) < 0)
 		return -1;
 	json = checks_json(&found);
 	home = job_home(j, e);
 	rc = home != NULL ? store_set_checks(home, j->m.uuid, json, e) : -1;
 	free(json);
-	for (size_t i = 0; i < found.n; i++)
-		stands = stands || is_in_the_way(j, &found.v[i]);
-	if (rc == 0 && stands)
-		rc = refuse(j, &found, e);
+	for (size_t i = 0; rc == 0 && i < found.n; i++) {
+		const struct check *c = &found.v[i];
+
+		if (c->severity != CHECK_ERROR || job_is_forced(j, c->check))
+			continue;
+		buf_printf(&b, "%s%s%s%s: %s", n++ > 0 ? "\n" : "", c->check,
+			   *c->object != '\0' ? " " : "", c->object, c->detail);
+	}
+	if (n > 0) {
+		rc = err_set(e, SQLSTATE_GUARD_FAILED, "%zu check%s stand%s in the way", n,
+			     n > 1 ? "s" : "", n > 1 ? "" : "s");
+		err_detail(e, "%s", buf_text(&b));
+		err_hint(e,
+			 "SHOW MIGRATION %d CHECKS; says how to mend them, FORCE (check, …) goes "
+			 "past.",
+			 j->m.id);
+	}
+	buf_fini(&b);
 	checks_fini(&found);
 	return rc;
 }
@@ -240,11 +206,14 @@ running_state(const struct job *j, enum migration_phase phase)
 static int
 end_phase(struct job *j, enum migration_phase phase, struct err *e)
 {
-	enum migration_event ev =
-	    is_last_phase(&j->plan, phase) ? EVENT_ALL_DONE : EVENT_PHASE_DONE;
 	enum migration_state from = running_state(j, phase);
-	int to = transition(from, ev, phase);
+	enum migration_event ev = EVENT_ALL_DONE;
+	int to;
 
+	for (int later = (int)phase + 1; later < MIGRATION_NPHASES; later++)
+		if (has_steps(&j->plan, (enum migration_phase)later))
+			ev = EVENT_PHASE_DONE;
+	to = transition(from, ev, phase);
 	if (to < 0)
 		to = transition(from, EVENT_PHASE_DONE, phase);
 	if (to < 0)
@@ -416,7 +385,6 @@ run_order(struct job *j, struct err *e)
 static void
 write_state(struct job *j, enum migration_state s)
 {
-	struct timespec second = { .tv_sec = 1 };
 	struct err e;
 
 	for (int i = 0; i < STATE_TRIES && !migrations_are_over(j->ms); i++) {
@@ -424,7 +392,7 @@ write_state(struct job *j, enum migration_state s)
 			return;
 		if (strcmp(e.sqlstate, LEASE_LOST) == 0)
 			break;
-		nanosleep(&second, NULL);
+		clock_sleep(USEC_PER_SEC);
 	}
 	log_msg(LOG_LEVEL_WARNING, "migration %d: state %s cannot be written: %s", j->m.id,
 		migration_state_name(s), e.msg);
@@ -662,35 +630,25 @@ run_executor(struct executor *x)
 		end_early(x, &e);
 }
 
-static void
-give_up_lease(struct executor *x)
-{
-	struct err e;
-	PGconn *home = x->stop == STOP_LOST ? NULL : job_home(x->j, &e);
-
-	heartbeat_stop(&x->heartbeat);
-	if (home != NULL && x->lease.token > 0) {
-		heartbeat_write_events(x, home);
-		if (x->heartbeat.c != NULL)
-			lease_drop(x->heartbeat.c, &x->lease);
-		else
-			lease_drop(home, &x->lease);
-	}
-	PQfinish(x->heartbeat.c);
-	x->heartbeat.c = NULL;
-}
-
 void *
 executor_main(void *arg)
 {
 	struct executor *x = arg;
 	struct err e = { .msg = "" };
+	PGconn *home;
 
 	if (prepare(x, &e) < 0)
 		report_start(x, &e);
 	else
 		run_executor(x);
-	give_up_lease(x);
+	home = x->stop == STOP_LOST ? NULL : job_home(x->j, &e);
+	heartbeat_stop(&x->heartbeat);
+	if (home != NULL && x->lease.token > 0) {
+		heartbeat_write_events(x, home);
+		lease_drop(x->heartbeat.c != NULL ? x->heartbeat.c : home, &x->lease);
+	}
+	PQfinish(x->heartbeat.c);
+	x->heartbeat.c = NULL;
 	job_close(x->j);
 	x->j = NULL;
 	atomic_store(&x->is_over, true);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -35,14 +34,6 @@ static const struct {
 	[STOP_LOST] = { LEASE_LOST, "another executor has this migration now" },
 	[STOP_DEADLINE] = { SQLSTATE_CUTOVER_DEADLINE, "the DEADLINE of the command has passed" },
 };
-
-static void
-nap(int64_t us)
-{
-	struct timespec t = { .tv_sec = us / USEC_PER_SEC, .tv_nsec = us % USEC_PER_SEC * 1000 };
-
-	nanosleep(&t, NULL);
-}
 
 /* ---- JSON ---- */
 
@@ -180,7 +171,7 @@ job_sleep(struct job *j, int64_t usec, struct err *e)
 			return -1;
 		if (left <= 0)
 			return 0;
-		nap(left > NAP_US ? NAP_US : left);
+		clock_sleep(left > NAP_US ? NAP_US : left);
 	}
 }
 
@@ -221,7 +212,7 @@ job_write(struct job *j, const struct store_change *ch, struct err *e)
 		    (home != NULL && PQstatus(home) == CONNECTION_OK))
 			return -1;
 		if (i > 0)
-			nap(NAP_US * (1 << i));
+			clock_sleep(NAP_US * (1 << i));
 	}
 }
 
@@ -324,19 +315,16 @@ copy_event(void *arg, const struct journal_row *row)
 	const char *params[] = {
 		c->m->uuid, seq, id, row->at, row->actor, row->event, row->detail
 	};
-	PGresult *r;
 
 	snprintf(seq, sizeof(seq), "%lld", (long long)row->seq);
 	snprintf(id, sizeof(id), "%d", c->m->id);
-	r = db_query(
-	    c->to, c->e,
-	    "INSERT INTO meridian.journal (uuid, seq, mig, at, actor, event, detail) VALUES "
-	    "(CAST($1 AS text), CAST($2 AS int8), CAST($3 AS int), CAST($4 AS timestamptz), "
-	    "CAST($5 AS text), CAST($6 AS text), CAST($7 AS jsonb)) ON CONFLICT DO NOTHING",
-	    7, params);
-	if (r == NULL)
+	if (db_change(
+		c->to, c->e,
+		"INSERT INTO meridian.journal (uuid, seq, mig, at, actor, event, detail) VALUES "
+		"(CAST($1 AS text), CAST($2 AS int8), CAST($3 AS int), CAST($4 AS timestamptz), "
+		"CAST($5 AS text), CAST($6 AS text), CAST($7 AS jsonb)) ON CONFLICT DO NOTHING",
+		7, params) < 0)
 		c->rc = -1;
-	PQclear(r);
 }
 
 /* Where replication brings the journal it must not be written a second time. */
@@ -380,35 +368,13 @@ static int
 set_home(PGconn *c, const struct migration *m, bool is_home, struct err *e)
 {
 	const char *params[] = { m->uuid, is_home ? "true" : "false" };
-	PGresult *r =
-	    db_query(c, e,
-		     "UPDATE meridian.migration SET is_home = CAST($2 AS bool), rev = rev + "
-		     "1 WHERE uuid = $1",
-		     2, params);
 
-	PQclear(r);
-	return r != NULL ? 0 : -1;
-}
-
-/* What the commands of others have written is in the row of the old home. */
-static void
-refresh(struct job *j, PGconn *from)
-{
-	struct migration m;
-	struct err e;
-
-	if (store_load(from, j->m.uuid, &m, &e) <= 0)
-		return;
-	free(j->m.options);
-	free(j->m.acks);
-	free(j->m.checks);
-	free(j->m.name);
-	j->m.options = xstrdup(m.options);
-	j->m.acks = xstrdup(m.acks);
-	j->m.checks = xstrdup(m.checks);
-	j->m.name = xstrdup(m.name);
-	j->m.rev = m.rev;
-	migration_fini(&m);
+	return db_change(c, e,
+			 "UPDATE meridian.migration SET is_home = CAST($2 AS bool), rev = rev + 1 "
+			 "WHERE uuid = $1",
+			 2, params) < 0
+		   ? -1
+		   : 0;
 }
 
 int
@@ -416,6 +382,7 @@ job_set_home(struct job *j, const char *place, struct err *e)
 {
 	struct place *p = job_place(j, place);
 	struct err why = { .msg = "" };
+	struct migration m;
 	PGconn *to, *from;
 
 	if (p == NULL || j->x == NULL)
@@ -426,8 +393,18 @@ job_set_home(struct job *j, const char *place, struct err *e)
 	to = job_db(j, place, e);
 	if (to == NULL)
 		return -1;
-	if (from != NULL)
-		refresh(j, from);
+	/* What the commands of others have written is in the row of the old home. */
+	if (from != NULL && store_load(from, j->m.uuid, &m, &why) > 0) {
+		char **const mine[] = { &j->m.options, &j->m.acks, &j->m.checks, &j->m.name };
+		char *const theirs[] = { m.options, m.acks, m.checks, m.name };
+
+		for (size_t i = 0; i < sizeof(mine) / sizeof(*mine); i++) {
+			free(*mine[i]);
+			*mine[i] = xstrdup(theirs[i]);
+		}
+		j->m.rev = m.rev;
+		migration_fini(&m);
+	}
 	j->m.rev += 1000; /* what others still write to the old one does not overtake it */
 	if (store_mirror(to, &j->m, e) < 0 || copy_steps(j, to, e) < 0 ||
 	    (from != NULL && copy_journal(j, from, to, e) < 0) || set_home(to, &j->m, true, e) < 0)

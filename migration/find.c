@@ -42,7 +42,7 @@ control_dbs_fini(struct control_dbs *f)
 	*f = (struct control_dbs){ 0 };
 }
 
-static bool
+bool
 control_dbs_have(const struct control_dbs *f, const struct site_node *node, const char *dbname)
 {
 	for (size_t i = 0; i < f->n; i++)
@@ -200,19 +200,6 @@ look_at(struct look *k, struct err *e)
 	return 0;
 }
 
-/* The first node of a region: those that take writes come first. */
-static int
-writable_node(struct migrations *ms, const char *region, struct site_node *out, struct err *e)
-{
-	struct site_node v[SITE_NODES_MAX];
-	int n = ms->site.ops->nodes(ms->site.arg, region, v, e);
-
-	if (n <= 0)
-		return n < 0 ? -1 : err_set(e, "08006", "region %s has no node", region);
-	*out = v[0];
-	return 0;
-}
-
 static struct region_dbs *
 region_dbs_of(struct migrations *ms, const char *region)
 {
@@ -290,17 +277,17 @@ int
 control_dbs_of_region(struct migrations *ms, const char *region, int64_t age_us,
 		      struct control_dbs *out, struct err *e)
 {
-	struct site_node node;
-	struct look k = { .ms = ms, .node = &node };
-	int rc;
+	struct site_node v[SITE_NODES_MAX]; /* those that take writes come first */
+	struct look k = { .ms = ms, .node = v };
+	int rc = ms->site.ops->nodes(ms->site.arg, region, v, e);
 	struct region_dbs *l;
 
-	if (writable_node(ms, region, &node, e) < 0)
-		return -1;
-	if (remembered(ms, region, &node, age_us, out))
+	if (rc <= 0)
+		return rc < 0 ? -1 : err_set(e, "08006", "region %s has no node", region);
+	if (remembered(ms, region, v, age_us, out))
 		return 0;
-	if (!node.is_usable && has_failed(ms, region))
-		return err_set(e, "08006", "region %s: %s cannot be reached", region, node.name);
+	if (!v->is_usable && has_failed(ms, region))
+		return err_set(e, "08006", "region %s: %s cannot be reached", region, v->name);
 	/* What is known of the node, for a look; which databases were empty only where that is not
 	 * too long ago. */
 	pthread_mutex_lock(&k.ms->dbs_lock);
@@ -378,13 +365,6 @@ rows_fini(struct rows *rows)
 	free(rows->v);
 }
 
-/* The home counts more than a copy, and the newer copy more than the older one. */
-static bool
-is_better(const struct migration *a, const struct migration *b)
-{
-	return a->is_home != b->is_home ? a->is_home : a->rev > b->rev;
-}
-
 static void
 add_row(void *to, const struct migration *m)
 {
@@ -394,7 +374,8 @@ add_row(void *to, const struct migration *m)
 	for (size_t i = 0; i < rows->n; i++)
 		if (strcmp(rows->v[i].m.uuid, m->uuid) == 0) {
 			at = &rows->v[i];
-			if (!is_better(m, &at->m))
+			/* The home counts more than a copy, the newer copy more than the older. */
+			if (m->is_home != at->m.is_home ? at->m.is_home : m->rev <= at->m.rev)
 				return;
 			migration_at_fini(at);
 		}
@@ -591,29 +572,12 @@ is_name_free(struct migrations *ms, const char *name, struct err *e)
 	return rc;
 }
 
-static int
-insert_at_home(struct migrations *ms, struct job *j, struct migration *m, struct err *e)
-{
-	const char *place = job_first_place(j);
-	PGconn *c = job_db(j, place, e);
-	int rc = -1;
-
-	if (c == NULL || store_create(c, e) < 0)
-		return -1;
-	for (int i = 0; i < 5 && rc < 0; i++, m->id++) {
-		rc = store_insert(c, m, e);
-		if (rc == 0 || strcmp(e->sqlstate, "42710") != 0)
-			break;
-	}
-	if (rc == 0)
-		control_dbs_note(ms, job_node(j, place), job_dbname(j, place));
-	return rc;
-}
-
 int
 migrations_create(struct migrations *ms, struct migration *m, const char *created_by, struct err *e)
 {
+	const char *place;
 	struct job *j;
+	PGconn *c;
 	int rc;
 
 	free(m->created_by);
@@ -623,9 +587,19 @@ migrations_create(struct migrations *ms, struct migration *m, const char *create
 	j = job_open(ms, m, e);
 	if (j == NULL)
 		return -1;
-	rc = take_number(ms, job_node(j, job_first_place(j))->region, &m->id, e);
+	place = job_first_place(j);
+	rc = take_number(ms, job_node(j, place)->region, &m->id, e);
+	c = rc == 0 ? job_db(j, place, e) : NULL;
+	rc = c != NULL ? store_create(c, e) : -1;
 	if (rc == 0)
-		rc = insert_at_home(ms, j, m, e);
+		rc = store_insert(c, m, e);
+	/* Another proxy may have taken the number meanwhile. */
+	for (int i = 0; i < 4 && rc < 0 && strcmp(e->sqlstate, "42710") == 0; i++) {
+		m->id++;
+		rc = store_insert(c, m, e);
+	}
+	if (rc == 0)
+		control_dbs_note(ms, job_node(j, place), job_dbname(j, place));
 	job_close(j);
 	return rc;
 }

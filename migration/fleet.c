@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -87,7 +86,7 @@ give_order(const struct fleet_order *a, struct err *e)
 				 ms,
 				 wait };
 	PGconn *c = fleet_db(a->j, e);
-	PGresult *r;
+	int n;
 
 	if (c == NULL)
 		return -1;
@@ -96,7 +95,7 @@ give_order(const struct fleet_order *a, struct err *e)
 	snprintf(epoch, sizeof(epoch), "%" PRId64, a->epoch);
 	snprintf(ms, sizeof(ms), "%" PRId64 " ms", expires / USEC_PER_MSEC);
 	snprintf(wait, sizeof(wait), "%" PRId64 " ms", a->wait_us / USEC_PER_MSEC);
-	r = db_query(
+	n = db_change(
 	    c, e,
 	    "WITH d AS (DELETE FROM meridian.freeze_ack WHERE uuid = $1), f AS (INSERT INTO "
 	    "meridian.freeze (uuid, mig, attempt, what, db, src, dst, newdb, epoch, at, expires, "
@@ -109,8 +108,7 @@ give_order(const struct fleet_order *a, struct err *e)
 	    "expires = excluded.expires, until = excluded.until RETURNING 1) SELECT "
 	    "pg_notify('meridian', 'freeze') FROM f",
 	    11, params);
-	PQclear(r);
-	return r != NULL ? 0 : -1;
+	return n < 0 ? -1 : 0;
 }
 
 /* How many live proxies have not answered; sums what the others said. */
@@ -150,14 +148,12 @@ static int
 await_answers(const struct fleet_order *a, int64_t deadline_us, struct gate_counts *sum,
 	      int64_t *left, struct err *e)
 {
-	const struct timespec nap = { .tv_nsec = LOOK_US * 1000 };
-
 	for (;;) {
 		if (count_missing(a, sum, left, e) < 0)
 			return -1;
 		if (*left == 0 || clock_us() >= deadline_us)
 			return 0;
-		nanosleep(&nap, NULL);
+		clock_sleep(LOOK_US);
 	}
 }
 
@@ -205,6 +201,20 @@ fleet_rehearse(struct job *j, const struct gate_move *m, int64_t deadline_us,
 	return 0;
 }
 
+/* So many have not done it in time: FORCE (proxies) goes on without them. */
+static int
+some_are_silent(struct job *j, int64_t left, const char *notice, const char *error,
+		const char *detail, struct err *e)
+{
+	if (job_is_forced(j, "proxies")) {
+		job_notice(j, "%d proxies have not %s", (int)left, notice);
+		return 0;
+	}
+	err_set(e, SQLSTATE_CUTOVER_DEADLINE, "%d proxies have not %s", (int)left, error);
+	err_detail(e, "%s", detail);
+	return err_hint(e, "SHOW EXECUTORS; FORCE (proxies) goes on without them.");
+}
+
 /* How long answers may come behind the deadline. The others answer at the deadline where a
  * transaction is still open, from as far away as the fleet reaches, on machines as busy as they
  * are: an operator who gives transactions more time has more time for answers too. */
@@ -237,14 +247,8 @@ fleet_freeze(struct job *j, const struct gate_move *m, int64_t deadline_us, stru
 	add_counts(out, &others_sum);
 	if (left == 0)
 		return 0;
-	if (job_is_forced(j, "proxies")) {
-		job_notice(j, "%d proxies have not frozen in time; the fence stops them",
-			   (int)left);
-		return 0;
-	}
-	err_set(e, SQLSTATE_CUTOVER_DEADLINE, "%d proxies have not frozen in time", (int)left);
-	err_detail(e, "Their clients would meet the fence.");
-	return err_hint(e, "SHOW EXECUTORS; FORCE (proxies) goes on without them.");
+	return some_are_silent(j, left, "frozen in time; the fence stops them", "frozen in time",
+			       "Their clients would meet the fence.", e);
 }
 
 int
@@ -329,29 +333,10 @@ forget_rows(struct job *j, struct err *e)
 {
 	const char *params[] = { j->m.uuid };
 	PGconn *c = fleet_db(j, e);
-	PGresult *r =
-	    c == NULL ? NULL
-		      : db_query(c, e, "DELETE FROM meridian.straggler WHERE uuid = $1", 1, params);
 
-	PQclear(r);
-	return r != NULL ? 0 : -1;
-}
-
-/* So many have not answered in time: FORCE (proxies) goes on without them. */
-static int
-some_are_silent(struct job *j, int64_t left, struct err *e)
-{
-	if (job_is_forced(j, "proxies")) {
-		job_notice(j,
-			   "%d proxies have not said which transactions are open; the fence "
-			   "ends them",
-			   (int)left);
-		return 0;
-	}
-	err_set(e, SQLSTATE_CUTOVER_DEADLINE,
-		"%d proxies have not said in time which transactions are open", (int)left);
-	err_detail(e, "Their clients would not hear what became of them.");
-	return err_hint(e, "SHOW EXECUTORS; FORCE (proxies) goes on without them.");
+	if (c == NULL)
+		return -1;
+	return db_change(c, e, "DELETE FROM meridian.straggler WHERE uuid = $1", 1, params);
 }
 
 int
@@ -373,7 +358,10 @@ fleet_stragglers(struct job *j, const struct gate_move *m, struct fleet_straggle
 	if (others == 0)
 		return 0;
 	if (await_answers(&a, deadline, &ignored, &left, e) < 0 ||
-	    (left > 0 && some_are_silent(j, left, e) < 0))
+	    (left > 0 &&
+	     some_are_silent(j, left, "said which transactions are open; the fence ends them",
+			     "said in time which transactions are open",
+			     "Their clients would not hear what became of them.", e) < 0))
 		return -1;
 	return read_others(j, m, out, e);
 }

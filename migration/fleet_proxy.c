@@ -121,15 +121,18 @@ do_freeze(const struct order *o, const struct gate_move *m, struct gate_counts *
 	return s->ops->gate->freeze(s->arg, m, clock_us() + o->wait_us, out, e);
 }
 
-/* Written before the order is acknowledged: the executor reads the rows once, behind the
- * acknowledgement. */
+/* Takes hold of them. Rows of meridian.straggler, written before the order is acknowledged, tell
+ * the executor: it reads them once, behind the acknowledgement. */
 static int
-write_stragglers(const struct order *o, const struct gate_straggler *v, size_t n, struct err *e)
+do_stragglers(const struct order *o, const struct gate_move *m, struct gate_counts *out,
+	      struct err *e)
 {
+	struct gate_straggler *v = xcalloc(FLEET_STRAGGLERS_MAX, sizeof(*v));
+	const struct site *s = &o->ms->site;
+	size_t n = s->ops->gate->stragglers(s->arg, m, v, FLEET_STRAGGLERS_MAX);
 	PGconn *c = o->d->c;
+	char *proxy = db_literal(c, s->ops->proxy_id(s->arg)), *uuid = db_literal(c, o->uuid);
 	struct buf sql = { .cap = 0 };
-	char *proxy = db_literal(c, o->ms->site.ops->proxy_id(o->ms->site.arg));
-	char *uuid = db_literal(c, o->uuid);
 	int rc;
 
 	buf_str(&sql, "INSERT INTO meridian.straggler (uuid, attempt, proxy, session, pid, "
@@ -143,24 +146,11 @@ write_stragglers(const struct order *o, const struct gate_straggler *v, size_t n
 		      "excluded.attempt, pid = excluded.pid, in_flight = excluded.in_flight, "
 		      "in_commit = excluded.in_commit, in_block = excluded.in_block, outcome = "
 		      "NULL");
-	rc = db_exec(c, e, buf_text(&sql));
+	rc = n > 0 ? db_exec(c, e, buf_text(&sql)) : 0;
+	out->open = (unsigned)n;
 	buf_fini(&sql);
 	free(proxy);
 	free(uuid);
-	return rc;
-}
-
-/* Takes hold of them; rows of meridian.straggler tell the executor. */
-static int
-do_stragglers(const struct order *o, const struct gate_move *m, struct gate_counts *out,
-	      struct err *e)
-{
-	struct gate_straggler *v = xcalloc(FLEET_STRAGGLERS_MAX, sizeof(*v));
-	const struct site *s = &o->ms->site;
-	size_t n = s->ops->gate->stragglers(s->arg, m, v, FLEET_STRAGGLERS_MAX);
-	int rc = n > 0 ? write_stragglers(o, v, n, e) : 0;
-
-	out->open = (unsigned)n;
 	free(v);
 	return rc;
 }
@@ -244,7 +234,6 @@ acknowledge(struct migrations *ms, struct watched *d, const struct order *o, boo
 	const char *params[] = { o->uuid, ms->site.ops->proxy_id(ms->site.arg), attempt, o->what,
 				 is_frozen ? mig : NULL };
 	struct err e;
-	PGresult *r;
 	char sql[640];
 
 	snprintf(attempt, sizeof(attempt), "%" PRId64, o->attempt);
@@ -259,11 +248,9 @@ acknowledge(struct migrations *ms, struct watched *d, const struct order *o, boo
 	    "excluded.at, sessions = excluded.sessions, open = excluded.open, kept = "
 	    "excluded.kept, closed = excluded.closed, aborted = excluded.aborted",
 	    n->sessions, n->open, n->kept, n->closed, n->aborted);
-	r = db_query(d->c, &e, sql, 5, params);
-	if (r == NULL)
+	if (db_change(d->c, &e, sql, 5, params) < 0)
 		log_msg(LOG_LEVEL_WARNING, "migration %d: cannot answer %s: %s", o->migration,
 			o->what, e.msg);
-	PQclear(r);
 }
 
 static void
@@ -335,15 +322,13 @@ fleet_proxy_heartbeat(struct migrations *ms, struct watched *d)
 	const char *params[] = { ops->proxy_id(ms->site.arg), ops->proxy_address(ms->site.arg),
 				 ops->proxy_region(ms->site.arg) };
 	struct err e;
-	PGresult *r;
 
-	r = db_query(
+	(void)db_change(
 	    d->c, &e,
 	    "INSERT INTO meridian.proxy (id, addr, region, heartbeat) VALUES ($1, $2, $3, "
 	    "clock_timestamp()) ON CONFLICT (id) DO UPDATE SET addr = excluded.addr, region "
 	    "= excluded.region, heartbeat = excluded.heartbeat",
 	    3, params);
-	PQclear(r);
 	fleet_proxy_obey(ms, d);
 }
 
@@ -354,8 +339,8 @@ fleet_proxy_leave(struct migrations *ms, struct watched *d)
 	struct err e;
 
 	if (d->c != NULL)
-		PQclear(db_query(d->c, &e,
-				 "DELETE FROM meridian.proxy WHERE id = $1 OR heartbeat < "
-				 "clock_timestamp() - interval '1 day'",
-				 1, params));
+		(void)db_change(d->c, &e,
+				"DELETE FROM meridian.proxy WHERE id = $1 OR heartbeat < "
+				"clock_timestamp() - interval '1 day'",
+				1, params);
 }

@@ -60,25 +60,6 @@ count_session(void *to, const struct gate_session *s)
 		buf_printf(&p->ids, "%s%" PRIu64, p->ids.n > 0 ? ", " : "", s->id);
 }
 
-static void
-tell_pinned(struct tally *t)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		struct pinned *p = &t->v[i];
-		struct buf text = { .cap = 512 };
-
-		buf_printf(&text, "%u would be closed at the switch: session %s%s", p->n,
-			   buf_text(&p->ids), p->n > NAMED_MAX ? ", …" : "");
-		t->f->may_resolve_itself = t->f->may_resolve_itself && !is_lasting(p->why);
-		checks_add(&t->f->reasons, CHECK_ERROR, "sessions", p->why, buf_text(&text),
-			   is_lasting(p->why)
-			       ? "FORCE (sessions): they are told to reconnect (57P01)"
-			       : "wait, or FORCE (sessions): they are told to reconnect (57P01)");
-		buf_fini(&text);
-		buf_fini(&p->ids);
-	}
-}
-
 /* ---- those whose login the other side refuses ---- */
 
 void
@@ -117,7 +98,20 @@ forecast_make(const struct site *site, const struct gate_move *m, const struct g
 	if (gate == NULL || gate->sessions == NULL)
 		return;
 	gate->sessions(site->arg, m, count_session, &t);
-	tell_pinned(&t);
+	for (size_t i = 0; i < t.n; i++) {
+		struct pinned *p = &t.v[i];
+		struct buf text = { .cap = 512 };
+
+		buf_printf(&text, "%u would be closed at the switch: session %s%s", p->n,
+			   buf_text(&p->ids), p->n > NAMED_MAX ? ", …" : "");
+		out->may_resolve_itself = out->may_resolve_itself && !is_lasting(p->why);
+		checks_add(&out->reasons, CHECK_ERROR, "sessions", p->why, buf_text(&text),
+			   is_lasting(p->why)
+			       ? "FORCE (sessions): they are told to reconnect (57P01)"
+			       : "wait, or FORCE (sessions): they are told to reconnect (57P01)");
+		buf_fini(&text);
+		buf_fini(&p->ids);
+	}
 	if (logins != NULL)
 		gate->logins_each(logins, count_login, out);
 }

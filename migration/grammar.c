@@ -243,14 +243,6 @@ parse_distribute(struct parser *p, struct spec *s)
 
 /* ---- WITH ---- */
 
-static void
-fold(char *text)
-{
-	for (; *text != '\0'; text++)
-		if (*text >= 'A' && *text <= 'Z')
-			*text = (char)(*text + ('a' - 'A'));
-}
-
 static int
 parse_options(struct parser *p, struct strlist *options, struct strlist *values)
 {
@@ -265,7 +257,8 @@ parse_options(struct parser *p, struct strlist *options, struct strlist *values)
 		if (rc == 0)
 			rc = parser_value(p, &value);
 		if (rc == 0) {
-			fold(name);
+			for (char *c = name; *c != '\0'; c++)
+				*c = (char)(*c >= 'A' && *c <= 'Z' ? *c + ('a' - 'A') : *c);
 			rc = add_unique(p, options, "option", name);
 		}
 		if (rc == 0)
@@ -295,24 +288,17 @@ spec_parse_options(struct slice text, struct strlist *options, struct strlist *v
 
 /* ---- the whole ---- */
 
-static const struct {
-	const char *word;
-	int (*parse)(struct parser *p, struct spec *s);
-} clauses[] = {
-	{ "FROM", parse_from },
-	{ "TO", parse_regions },
-	{ "DISTRIBUTE", parse_distribute },
-};
-
 static int
-parse_clause(struct parser *p, struct spec *s)
+parse_kind(struct parser *p, struct spec *s)
 {
-	for (size_t i = 0; i < sizeof(clauses) / sizeof(clauses[0]); i++)
-		if (parser_accept(p, clauses[i].word))
-			return clauses[i].parse(p, s);
+	if (parser_accept(p, "FROM"))
+		return parse_from(p, s);
+	if (parser_accept(p, "TO"))
+		return parse_regions(p, s);
+	if (parser_accept(p, "DISTRIBUTE"))
+		return parse_distribute(p, s);
 	return parser_fail(p, "FROM, TO REGIONS or DISTRIBUTE BY");
 }
-
 static int
 parse_head(struct parser *p, struct spec *s)
 {
@@ -335,23 +321,15 @@ parse_head(struct parser *p, struct spec *s)
 	return parser_name(p, &s->database, "the name of a database");
 }
 
-static int
-parse_spec(struct parser *p, struct spec *s)
-{
-	if (parse_head(p, s) != 0 || parse_clause(p, s) != 0)
-		return -1;
-	if (parser_accept(p, "WITH") && parse_options(p, &s->options, &s->values) != 0)
-		return -1;
-	return parser_end(p, "WITH ( option = value, … ), or the end");
-}
-
 int
 spec_parse(struct slice text, struct spec *out, struct err *e)
 {
 	struct parser p;
 
 	*out = (struct spec){ 0 };
-	if (parser_init(&p, text, e) == 0 && parse_spec(&p, out) == 0)
+	if (parser_init(&p, text, e) == 0 && parse_head(&p, out) == 0 && parse_kind(&p, out) == 0 &&
+	    (!parser_accept(&p, "WITH") || parse_options(&p, &out->options, &out->values) == 0) &&
+	    parser_end(&p, "WITH ( option = value, … ), or the end") == 0)
 		return 0;
 	spec_fini(out);
 	return -1;
@@ -414,20 +392,14 @@ static const char *const keywords[] = {
 	"survive", "table", "to",     "with",
 };
 
-static bool
-is_keyword(const char *name)
-{
-	for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++)
-		if (strcasecmp(keywords[i], name) == 0)
-			return true;
-	return false;
-}
-
 /* Whether it may stand without quotes, made of these characters. */
 static bool
 is_plain(const char *name, const char *chars)
 {
-	return name[strspn(name, chars)] == '\0' && !is_keyword(name) && strstr(name, "--") == NULL;
+	for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++)
+		if (strcasecmp(keywords[i], name) == 0)
+			return false;
+	return name[strspn(name, chars)] == '\0' && strstr(name, "--") == NULL;
 }
 
 #define SQL_CHARS  "abcdefghijklmnopqrstuvwxyz0123456789_"

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -43,14 +42,6 @@ group_repeats(const struct plan *p, size_t i)
 		if (p->v[k].def->in_pause)
 			return p->v[k].state != STEP_APPLIED;
 	return false;
-}
-
-static void
-nap(int64_t us)
-{
-	struct timespec t = { .tv_sec = us / USEC_PER_SEC, .tv_nsec = us % USEC_PER_SEC * 1000 };
-
-	nanosleep(&t, NULL);
 }
 
 /* Whether the group's own decision was made, and by which step; the databases are asked. */
@@ -135,7 +126,7 @@ forward(struct job *j, size_t first, size_t end, struct err *e)
 		if (job_check_stop(j, e) < 0)
 			return -1;
 		job_notice(j, "decided; %s is tried again: %s", j->plan.v[at].def->name, e->msg);
-		nap(USEC_PER_SEC);
+		clock_sleep(USEC_PER_SEC);
 	}
 	return -1;
 }
@@ -151,7 +142,7 @@ back(struct job *j, size_t first, size_t end, struct err *e)
 
 		for (int n = 0; rc < 0 && n < BACK_TRIES; n++) {
 			if (n > 0)
-				nap(USEC_PER_SEC / 4);
+				clock_sleep(USEC_PER_SEC / 4);
 			if (j->x->stop == STOP_LOST)
 				return -1;
 			j->now = s;
@@ -165,14 +156,6 @@ back(struct job *j, size_t first, size_t end, struct err *e)
 			return err_prefix(e, "undo of %s", s->def->name);
 	}
 	return write_all(j, first, end, STEP_PENDING, NULL, e);
-}
-
-static int64_t
-attempts_of(const struct job *j)
-{
-	const char *value = job_option(j, "attempts");
-
-	return *value != '\0' ? migration_option_int(value) : 1;
 }
 
 static void
@@ -220,7 +203,7 @@ attempt(struct job *j, size_t first, size_t end, bool again, struct err *e)
 			err_detail(e, "Whether it was decided cannot be asked: %s", why.msg);
 			return -1;
 		}
-		nap(USEC_PER_SEC / 4);
+		clock_sleep(USEC_PER_SEC / 4);
 	}
 	if (is_decided)
 		return forward(j, decider, end, e) == 0 ? end_well(j, first, end, e) : -1;
@@ -240,7 +223,8 @@ attempt(struct job *j, size_t first, size_t end, bool again, struct err *e)
 int
 group_run(struct job *j, size_t first, size_t end, struct err *e)
 {
-	int64_t most = attempts_of(j);
+	const char *attempts = job_option(j, "attempts");
+	int64_t most = *attempts != '\0' ? migration_option_int(attempts) : 1;
 
 	for (int64_t i = 1;; i++) {
 		int rc;

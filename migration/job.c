@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "migration/db.h"
-#include "migration/kinds.h"
 #include "migration/migrations_int.h"
 #include "migration/options.h"
 
@@ -27,21 +26,11 @@ job_open(struct migrations *ms, const struct migration *m, struct err *e)
 	migration_copy(&j->m, m);
 	j->retired = json_array();
 	job_load_options(j, m->options);
-	if (j->kind == NULL) {
-		err_set(e, "0A000", "this program runs no migrations of kind %s",
-			migration_kind_name(m->kind));
-		goto failed;
-	}
-	if (spec_parse(slice_str(j->m.spec), &j->spec, e) < 0)
-		goto failed;
-	if (j->kind->resolve(j, e) < 0)
-		goto failed;
-	if (j->nplaces == 0) {
+	if (spec_parse(slice_str(j->m.spec), &j->spec, e) == 0 && j->kind->resolve(j, e) == 0) {
+		if (j->nplaces > 0)
+			return j;
 		err_set(e, "XX000", "the migration has no place");
-		goto failed;
 	}
-	return j;
-failed:
 	job_close(j);
 	return NULL;
 }

@@ -139,14 +139,6 @@ job_runf(struct job *j, PGconn *c, struct err *e, const char *fmt, ...)
 
 /* ---- statements that wait for locks ---- */
 
-static int64_t
-retries_of(const struct job *j)
-{
-	const char *value = job_option(j, "retries");
-
-	return *value != '\0' ? migration_option_int(value) : 30;
-}
-
 static int
 attempt_of(struct job *j, PGconn *c, const char *sql, struct err *e)
 {
@@ -174,7 +166,8 @@ attempt_of(struct job *j, PGconn *c, const char *sql, struct err *e)
 int
 job_exec_retry(struct job *j, PGconn *c, const char *sql, struct err *e)
 {
-	int64_t wait = RETRY_MIN_US, most = retries_of(j);
+	const char *retries = job_option(j, "retries");
+	int64_t wait = RETRY_MIN_US, most = *retries != '\0' ? migration_option_int(retries) : 30;
 
 	for (int64_t i = 0;; i++) {
 		if (job_check_stop(j, e) < 0)

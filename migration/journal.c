@@ -21,21 +21,16 @@ journal_add(PGconn *c, const struct migration *m, const char *actor, const char 
 
 	snprintf(id, sizeof(id), "%d", m->id);
 	for (int i = 0; i < ATTEMPTS_MAX; i++) {
-		PGresult *r = db_query(
+		int n = db_change(
 		    c, e,
 		    "INSERT INTO meridian.journal (uuid, seq, mig, at, actor, event, detail) "
 		    "SELECT CAST($1 AS text), coalesce(max(seq), 0) + 1, CAST($2 AS int), "
 		    "clock_timestamp(), CAST($3 AS text), CAST($4 AS text), CAST($5 AS jsonb) FROM "
 		    "meridian.journal WHERE uuid = $1 ON CONFLICT DO NOTHING",
 		    5, params);
-		bool is_in;
 
-		if (r == NULL)
-			return -1;
-		is_in = strcmp(PQcmdTuples(r), "1") == 0;
-		PQclear(r);
-		if (is_in)
-			return 0;
+		if (n != 0)
+			return n < 0 ? -1 : 0;
 	}
 	return err_set(e, "40001", "the journal of migration %d is too busy", m->id);
 }

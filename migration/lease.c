@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -76,15 +75,6 @@ look(PGconn *home, const struct lease *l, struct holder *h, struct err *e)
 }
 
 static int
-held_by_another(const struct holder *h, struct err *e)
-{
-	err_set(e, "55P03", "another executor holds the lease of this migration");
-	err_detail(e, "%s on %s, heartbeat %.1f s ago.", h->owner, h->proxy,
-		   (double)h->age_us / (double)USEC_PER_SEC);
-	return err_hint(e, "Wait for it, or stop it with PAUSE MIGRATION or ABORT MIGRATION.");
-}
-
-static int
 number_ours(PGconn *home, struct lease *l, struct err *e)
 {
 	bool locks = lease_has_locks(home);
@@ -127,10 +117,15 @@ lease_take(PGconn *home, struct lease *l, struct err *e)
 
 		if (look(home, l, &h, e) < 0)
 			return -1;
-		if (!h.locked_by_us && !h.is_stale)
-			rc = held_by_another(&h, e);
-		else if (locks && !h.locked_by_us)
+		if (!h.locked_by_us && !h.is_stale) {
+			err_set(e, "55P03", "another executor holds the lease of this migration");
+			err_detail(e, "%s on %s, heartbeat %.1f s ago.", h.owner, h.proxy,
+				   (double)h.age_us / (double)USEC_PER_SEC);
+			rc = err_hint(e, "Wait for it, or stop it with PAUSE MIGRATION or ABORT "
+					 "MIGRATION.");
+		} else if (locks && !h.locked_by_us) {
 			rc = lease_evict(home, l, &own, 1, e);
+		}
 		free(h.owner);
 		free(h.proxy);
 		if (rc < 0)
@@ -175,7 +170,6 @@ lease_evict(PGconn *c, const struct lease *l, const int *own, size_t nown, struc
 {
 	int64_t until = clock_us() + EVICT_WAIT, left = 1;
 	struct buf sql = { 0 };
-	const struct timespec t = { .tv_nsec = EVICT_LOOK * 1000 };
 	int rc = 0;
 
 	if (!lease_has_locks(c))
@@ -190,7 +184,7 @@ lease_evict(PGconn *c, const struct lease *l, const int *own, size_t nown, struc
 	while (rc == 0 && left > 0 && clock_us() < until) {
 		rc = db_int(c, &left, e, buf_text(&sql), 0, NULL);
 		if (rc == 0 && left > 0)
-			nanosleep(&t, NULL);
+			clock_sleep(EVICT_LOOK);
 	}
 	buf_fini(&sql);
 	if (rc == 0 && left > 0)

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,7 +15,6 @@
 #include "base/text.h"
 #include "migration/db.h"
 #include "migration/job_int.h"
-#include "migration/kinds.h"
 #include "migration/migrations_int.h"
 
 #define GRACE_US  (10 * USEC_PER_SEC)
@@ -51,7 +49,14 @@ migrations_site(const struct migrations *ms)
 const struct kind *
 migrations_kind(const struct migrations *ms, enum migration_kind id)
 {
-	return ms->kinds[id] != NULL ? ms->kinds[id] : kind_find(id);
+	static const struct kind *const kinds[MIGRATION_NKINDS] = {
+		[KIND_MOVE] = &kind_move,
+		[KIND_DISTRIBUTE] = &kind_distribute,
+		[KIND_FILES] = &kind_files,
+		[KIND_REGIONS_OF] = &kind_regions,
+	};
+
+	return ms->kinds[id] != NULL ? ms->kinds[id] : kinds[id];
 }
 
 bool
@@ -347,15 +352,12 @@ all_over(struct migrations *ms)
 
 /* Statements of its own on any place; asked by connections of ours. */
 static void
-executor_cancel(const struct migrations *ms, const struct executor *x)
+executor_cancel(struct migrations *ms, const struct executor *x)
 {
 	for (size_t i = 0; i < x->nplaces; i++) {
-		const struct control_db *f = &x->places[i];
-		char *words = ms->site.ops->conninfo(ms->site.arg, &f->node, f->dbname);
 		struct err e;
-		PGconn *c = db_connect(words, 0, &e);
+		PGconn *c = migrations_open(ms, &x->places[i].node, x->places[i].dbname, &e);
 
-		free(words);
 		if (c != NULL && lease_has_locks(c))
 			db_execf(c, &e,
 				 "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE "
@@ -368,7 +370,6 @@ executor_cancel(const struct migrations *ms, const struct executor *x)
 void
 migrations_stop(struct migrations *ms)
 {
-	const struct timespec nap = { .tv_nsec = LOOK_US * 1000 };
 	int64_t grace = clock_us() + GRACE_US;
 
 	atomic_store(&ms->is_over, true);
@@ -377,7 +378,7 @@ migrations_stop(struct migrations *ms)
 		atomic_store(&x->order, STOP_SHUTDOWN);
 	pthread_mutex_unlock(&ms->lock);
 	while (!all_over(ms) && clock_us() < grace)
-		nanosleep(&nap, NULL);
+		clock_sleep(LOOK_US);
 	/* A statement that takes its time: end it, the step is resumed later. */
 	pthread_mutex_lock(&ms->lock);
 	for (struct executor *x = ms->executors; x != NULL; x = x->next)

@@ -41,7 +41,7 @@ struct region_dbs {
 
 struct migrations {
 	struct site site;
-	const struct kind *kinds[MIGRATION_NKINDS]; /* NULL: the program's own */
+	const struct kind *kinds[MIGRATION_NKINDS]; /* a test's; NULL: the program's own */
 	atomic_bool is_over;
 
 	pthread_mutex_t lock; /* of executors */
@@ -69,6 +69,8 @@ PGconn *migrations_open(struct migrations *ms, const struct site_node *node, con
 #define LOOK_AGE_US INT64_C(10000000)
 
 void control_dbs_fini(struct control_dbs *dbs);
+bool control_dbs_have(const struct control_dbs *dbs, const struct site_node *node,
+		      const char *dbname);
 /* The databases with a control schema on the region's node that takes writes, as they were found at
  * most `age_us` ago; `out` grows. -1 and *e: the node cannot be asked. */
 int control_dbs_of_region(struct migrations *ms, const char *region, int64_t age_us,

@@ -13,12 +13,6 @@
 
 static const char *const severities[] = { "INFO", "WARN", "ERROR" };
 
-static char *
-copy_or_null(const char *s)
-{
-	return s != NULL ? xstrdup(s) : NULL;
-}
-
 int
 plan_add(struct plan *p, const struct step_def *def, const char *place, const char *label,
 	 const char *args_json)
@@ -31,7 +25,7 @@ plan_add(struct plan *p, const struct step_def *def, const char *place, const ch
 				      .def = def,
 				      .place = xstrdup(place),
 				      .label = xstrdup(label != NULL ? label : ""),
-				      .args = copy_or_null(args_json) };
+				      .args = args_json != NULL ? xstrdup(args_json) : NULL };
 	return s->n;
 }
 

@@ -88,23 +88,15 @@ set_end(struct redirect *out, const PGresult *r, int row)
 		(void)strftime(out->until, sizeof(out->until), "%Y-%m-%d %H:%M:%S+00", &tm);
 }
 
-static bool
-is_known(const struct redirects *known, const char *database, const char *from)
-{
-	for (size_t i = 0; i < known->n; i++)
-		if (strcmp(known->v[i].database, database) == 0 &&
-		    strcmp(known->v[i].from, from) == 0)
-			return true;
-	return false;
-}
-
 static void
 add_row(struct redirects *out, const PGresult *r, int row)
 {
 	struct redirect *v;
 
-	if (is_known(out, PQgetvalue(r, row, 2), PQgetvalue(r, row, 3)))
-		return;
+	for (size_t i = 0; i < out->n; i++)
+		if (strcmp(out->v[i].database, PQgetvalue(r, row, 2)) == 0 &&
+		    strcmp(out->v[i].from, PQgetvalue(r, row, 3)) == 0)
+			return;
 	out->v = xreallocarray(out->v, out->n + 1, sizeof(*out->v));
 	v = &out->v[out->n++];
 	*v = (struct redirect){ .migration = atoi(PQgetvalue(r, row, 1)),
@@ -246,19 +238,6 @@ static const char trim_sql[] =
     "interval '" KEPT_DAYS " days' OR r.last_seen < (SELECT o.last_seen FROM meridian.redirect o "
     "WHERE o.uuid = $1 ORDER BY o.last_seen DESC OFFSET " ROWS_MAX " LIMIT 1))";
 
-static int
-write_part(struct migrations *ms, PGconn *c, const struct redirect *r, const struct part *p,
-	   struct err *e)
-{
-	char *json = json_of(p);
-	const char *params[] = { r->uuid, ms->site.ops->proxy_id(ms->site.arg), json };
-	PGresult *done = db_query(c, e, flush_sql, 3, params);
-
-	PQclear(done);
-	free(json);
-	return done != NULL ? 0 : -1;
-}
-
 int
 redirect_flush(struct migrations *ms, PGconn *c, const struct redirect *r, bool look, struct err *e)
 {
@@ -268,7 +247,9 @@ redirect_flush(struct migrations *ms, PGconn *c, const struct redirect *r, bool 
 					.from = r->to,
 					.to = r->from,
 					.newdb = *r->newdb != '\0' ? r->newdb : NULL };
+	const char *params[] = { r->uuid, s->ops->proxy_id(s->arg), NULL };
 	struct part p = { 0 };
+	char *json;
 	int rc;
 
 	if (s->ops->redirects == NULL || !s->ops->redirects->is_entrance(s->arg, r->from, r->to))
@@ -276,70 +257,50 @@ redirect_flush(struct migrations *ms, PGconn *c, const struct redirect *r, bool 
 	s->ops->redirects->take(s->arg, r->uuid, add_caller, &p);
 	if (look)
 		s->ops->gate->sessions(s->arg, &move, add_session, &p);
-	rc = write_part(ms, c, r, &p, e);
-	if (rc < 0) {
-		for (size_t i = 0; i < p.n; i++) {
-			const struct part_row *v = &p.v[i];
-			const struct redirect_caller caller = { v->addr,        v->user,
-								v->application, v->logins,
-								v->refused,     v->age_us };
-
-			if (v->logins + v->refused > 0)
-				s->ops->redirects->put(s->arg, r->uuid, &caller);
-		}
-	}
+	json = json_of(&p);
+	params[2] = json;
+	rc = db_change(c, e, flush_sql, 3, params) < 0 ? -1 : 0;
+	free(json);
 	for (size_t i = 0; i < p.n; i++) {
-		free(p.v[i].addr);
-		free(p.v[i].user);
-		free(p.v[i].application);
+		struct part_row *v = &p.v[i];
+		const struct redirect_caller caller = { v->addr,   v->user,    v->application,
+							v->logins, v->refused, v->age_us };
+
+		if (rc < 0 && v->logins + v->refused > 0)
+			s->ops->redirects->put(s->arg, r->uuid, &caller);
+		free(v->addr);
+		free(v->user);
+		free(v->application);
 	}
 	free(p.v);
 	return rc;
 }
 
-/* The ids of the live proxies without ours, as an SQL array. NULL: there is none, or the query
- * failed. */
-static char *
-others(struct migrations *ms, PGconn *c)
-{
-	const char *params[] = { ms->site.ops->proxy_id(ms->site.arg) };
-	struct err ignored;
-	char *ids = NULL;
-
-	(void)db_value(c, &ids, &ignored,
-		       "SELECT array_agg(id) FROM meridian.proxy WHERE id <> $1 AND heartbeat > "
-		       "clock_timestamp() - interval '" FRESH "' HAVING count(*) > 0",
-		       1, params);
-	return ids;
-}
-
-static void
-wait_for(PGconn *home, const char *ids, const char *asked)
+void
+redirects_collect(struct migrations *ms, PGconn *home, PGconn *square)
 {
 	static const char missing[] =
 	    "SELECT count(*) FROM unnest(CAST($1 AS text[])) AS i(id) WHERE NOT EXISTS (SELECT 1 "
 	    "FROM meridian.proxy p WHERE p.id = i.id AND p.callers_at >= CAST($2 AS "
 	    "timestamptz))";
-	const struct timespec nap = { .tv_nsec = ASK_NAP_US * 1000 };
-	const char *params[] = { ids, asked };
-	int64_t until = clock_us() + ASK_US, left;
+	const char *me[] = { ms->site.ops->proxy_id(ms->site.arg) };
+	char *ids = NULL, *asked = NULL;
 	struct err ignored;
 
-	while (db_int(home, &left, &ignored, missing, 2, params) == 0 && left > 0 &&
-	       clock_us() < until)
-		nanosleep(&nap, NULL);
-}
-
-void
-redirects_collect(struct migrations *ms, PGconn *home, PGconn *square)
-{
-	char *ids = others(ms, square), *asked = NULL;
-	struct err ignored;
-
-	if (ids != NULL &&
+	/* The ids of the live proxies without ours, as an SQL array. */
+	if (db_value(square, &ids, &ignored,
+		     "SELECT array_agg(id) FROM meridian.proxy WHERE id <> $1 AND heartbeat > "
+		     "clock_timestamp() - interval '" FRESH "' HAVING count(*) > 0",
+		     1, me) > 0 &&
 	    db_value(home, &asked, &ignored, "SELECT clock_timestamp()", 0, NULL) > 0 &&
-	    db_exec(square, &ignored, "NOTIFY meridian, '" REDIRECTS_COLLECT "'") == 0)
-		wait_for(home, ids, asked);
+	    db_exec(square, &ignored, "NOTIFY meridian, '" REDIRECTS_COLLECT "'") == 0) {
+		const char *params[] = { ids, asked };
+		int64_t until = clock_us() + ASK_US, left;
+
+		while (db_int(home, &left, &ignored, missing, 2, params) == 0 && left > 0 &&
+		       clock_us() < until)
+			clock_sleep(ASK_NAP_US);
+	}
 	free(asked);
 	free(ids);
 }
@@ -370,11 +331,11 @@ flush_all(struct migrations *ms, struct watched *d, const struct redirects *all,
 			log_msg(LOG_LEVEL_DEBUG, "migration %d: its callers are not written: %s",
 				all->v[i].migration, e.msg);
 		else if (d->flushes % TRIM_EACH == 0)
-			PQclear(db_query(d->c, &e, trim_sql, 1, params));
+			(void)db_change(d->c, &e, trim_sql, 1, params);
 	}
-	PQclear(db_query(d->c, &e,
-			 "UPDATE meridian.proxy SET callers_at = clock_timestamp() WHERE id = $1",
-			 1, me));
+	(void)db_change(d->c, &e,
+			"UPDATE meridian.proxy SET callers_at = clock_timestamp() WHERE id = $1", 1,
+			me);
 }
 
 void

@@ -31,15 +31,6 @@ struct routes {
 	size_t nserved;
 };
 
-static struct route_row
-copy_row(const struct route_row *r)
-{
-	return (struct route_row){ .database = xstrdup(r->database),
-				   .place = xstrdup(r->place),
-				   .newdb = xstrdup(r->newdb),
-				   .epoch = r->epoch };
-}
-
 void
 route_row_fini(struct route_row *r)
 {
@@ -77,20 +68,6 @@ routes_free(struct routes *r)
 }
 
 /* ---- what is known ---- */
-
-static void
-forget(struct routes *r, const char *region)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < r->nknown; i++) {
-		if (strcmp(r->known[i].region, region) == 0)
-			route_row_fini(&r->known[i].row);
-		else
-			r->known[n++] = r->known[i];
-	}
-	r->nknown = n;
-}
 
 static bool
 is_known_better(const struct route_row *old, const char *region, const struct route_row *rows,
@@ -207,38 +184,39 @@ void
 routes_update(struct routes *r, const char *region, const struct route_row *rows, size_t n)
 {
 	struct strlist names = { 0 };
-	bool changed = false;
+	bool is_file = strcmp(region, FROM_FILE) == 0, changed = false;
 	size_t kept = 0;
 
 	pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < r->nserved; i++)
 		strlist_add(&names, r->served[i].database);
-	forget(r, region);
-	if (strcmp(region, FROM_FILE) != 0) {
-		/* A row of the file ends where the region that it names was read itself. */
-		for (size_t i = 0; i < r->nknown; i++) {
-			struct known *k = &r->known[i];
+	for (size_t i = 0; i < r->nknown; i++) {
+		struct known *k = &r->known[i];
 
-			if (strcmp(k->region, FROM_FILE) == 0 &&
-			    is_known_better(&k->row, region, rows, n))
-				route_row_fini(&k->row);
-			else
-				r->known[kept++] = *k;
-		}
-		r->nknown = kept;
+		/* A row of the file ends where the region that it names was read itself. */
+		if (strcmp(k->region, region) == 0 ||
+		    (!is_file && strcmp(k->region, FROM_FILE) == 0 &&
+		     is_known_better(&k->row, region, rows, n)))
+			route_row_fini(&k->row);
+		else
+			r->known[kept++] = *k;
 	}
+	r->nknown = kept;
 	for (size_t i = 0; i < n; i++) {
 		struct known *k;
 
 		r->known = xreallocarray(r->known, r->nknown + 1, sizeof(*r->known));
 		k = &r->known[r->nknown++];
-		*k = (struct known){ .row = copy_row(&rows[i]) };
+		*k = (struct known){ .row = { .database = xstrdup(rows[i].database),
+					      .place = xstrdup(rows[i].place),
+					      .newdb = xstrdup(rows[i].newdb),
+					      .epoch = rows[i].epoch } };
 		snprintf(k->region, sizeof(k->region), "%s", region);
 		strlist_add(&names, rows[i].database);
 	}
 	for (size_t i = 0; i < names.n; i++)
 		changed = put_in_force(r, names.v[i]) || changed;
-	if (changed && strcmp(region, FROM_FILE) != 0)
+	if (changed && !is_file)
 		save(r);
 	pthread_mutex_unlock(&r->lock);
 	strlist_fini(&names);

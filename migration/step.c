@@ -150,21 +150,6 @@ is_begun(const struct plan *p)
 	return false;
 }
 
-static int
-thaw(struct job *j, struct err *e)
-{
-	PGconn *home = j->is_frozen ? job_home(j, e) : NULL;
-
-	if (!j->is_frozen)
-		return 0;
-	if (home == NULL || store_thaw_plan(home, &j->m, e) < 0)
-		return -1;
-	plan_fini(&j->plan);
-	j->m.plan_hash[0] = '\0';
-	j->is_frozen = false;
-	return 0;
-}
-
 int
 steps_freeze(struct job *j, struct err *e)
 {
@@ -175,7 +160,15 @@ steps_freeze(struct job *j, struct err *e)
 
 	if (j->is_frozen && is_begun(&j->plan))
 		return 0;
-	if (thaw(j, e) < 0 || steps_make(j, &j->plan, e) < 0)
+	if (j->is_frozen) {
+		home = job_home(j, e);
+		if (home == NULL || store_thaw_plan(home, &j->m, e) < 0)
+			return -1;
+		plan_fini(&j->plan);
+		j->m.plan_hash[0] = '\0';
+		j->is_frozen = false;
+	}
+	if (steps_make(j, &j->plan, e) < 0)
 		return -1;
 	home = job_home(j, e);
 	if (home == NULL)
@@ -237,18 +230,6 @@ job_plan(struct job *j, struct plan *out, bool *is_frozen, struct err *e)
 
 /* ---- writing ---- */
 
-static json_t *
-about(const struct migration_step *s, json_t *take_more)
-{
-	json_t *o = json_pack("{si,ss,ss,ss}", "n", s->n, "name", s->def->name, "label", s->label,
-			      "place", s->place);
-
-	if (take_more != NULL && o != NULL)
-		json_object_update(o, take_more);
-	json_decref(take_more);
-	return o;
-}
-
 static void
 set_step(struct job *j, const struct migration_step *s)
 {
@@ -263,12 +244,17 @@ step_write(struct job *j, struct migration_step *s, enum step_clock clock, const
 	   json_t *take_more, struct err *e)
 {
 	struct step_row row = step_row_of(s);
-	char *detail = json_text(about(s, take_more));
-	struct store_change ch = {
-		.step = &row, .clock = clock, .row = true, .event = event, .detail = detail
-	};
+	json_t *about = json_pack("{si,ss,ss,ss}", "n", s->n, "name", s->def->name, "label",
+				  s->label, "place", s->place);
+	struct store_change ch = { .step = &row, .clock = clock, .row = true, .event = event };
+	char *detail;
 	int rc;
 
+	if (take_more != NULL && about != NULL)
+		json_object_update(about, take_more);
+	json_decref(take_more);
+	detail = json_text(about);
+	ch.detail = detail;
 	set_step(j, s);
 	rc = job_write(j, &ch, e);
 	free(detail);
@@ -280,13 +266,6 @@ forget_error(struct migration_step *s)
 {
 	free(s->error);
 	s->error = NULL;
-}
-
-static json_t *
-error_json(const struct err *e)
-{
-	return json_pack("{ss,ss,ss,ss}", "error", e->msg, "sqlstate", e->sqlstate, "detail",
-			 e->detail, "hint", e->hint);
 }
 
 /* ---- one step ---- */
@@ -396,6 +375,7 @@ step_act(struct job *j, struct migration_step *s, struct err *e)
 static int
 failed(struct job *j, struct migration_step *s, const struct err *why)
 {
+	json_t *more;
 	struct err e;
 
 	/* It was ordered to stop: it is still under way. */
@@ -404,7 +384,9 @@ failed(struct job *j, struct migration_step *s, const struct err *why)
 	s->state = STEP_FAILED;
 	forget_error(s);
 	s->error = xasprintf("%s: %s", why->sqlstate, why->msg);
-	if (step_write(j, s, CLOCK_ENDS, JOURNAL_STEP_FAIL, error_json(why), &e) < 0)
+	more = json_pack("{ss,ss,ss,ss}", "error", why->msg, "sqlstate", why->sqlstate, "detail",
+			 why->detail, "hint", why->hint);
+	if (step_write(j, s, CLOCK_ENDS, JOURNAL_STEP_FAIL, more, &e) < 0)
 		log_msg(LOG_LEVEL_WARNING,
 			"migration %d: the failure of step %s cannot be written: %s", j->m.id,
 			s->def->name, e.msg);

@@ -117,6 +117,12 @@ uuid_make(char out[UUID_SIZE])
 void
 migration_init(struct migration *m)
 {
+	const struct {
+		char **field;
+		const char *empty;
+	} jsons[] = {
+		{ &m->options, "{}" }, { &m->acks, "{}" }, { &m->run, "{}" }, { &m->checks, "[]" }
+	};
 	char **v[20];
 
 	*m = (struct migration){
@@ -125,16 +131,10 @@ migration_init(struct migration *m)
 	uuid_make(m->uuid);
 	for (char **const *p = strings_of(m, v); *p != NULL; p++)
 		**p = xstrdup("");
-	for (size_t i = 0; i < 2; i++) {
-		char **objects[] = { &m->options, &m->acks };
-
-		free(*objects[i]);
-		*objects[i] = xstrdup("{}");
+	for (size_t i = 0; i < sizeof(jsons) / sizeof(*jsons); i++) {
+		free(*jsons[i].field);
+		*jsons[i].field = xstrdup(jsons[i].empty);
 	}
-	free(m->checks);
-	m->checks = xstrdup("[]");
-	free(m->run);
-	m->run = xstrdup("{}");
 }
 
 void
@@ -320,37 +320,27 @@ store_insert(PGconn *c, const struct migration *m, struct err *e)
 	return rc;
 }
 
-static const char *
-mirrored(struct buf *b)
+int
+store_mirror(PGconn *c, const struct migration *m, struct err *e)
 {
 	static const char *const changing[] = { "name",       "spec",   "options", "state",
 						"phase",      "step_n", "step",    "progress",
 						"detail",     "error",  "checks",  "plan_hash",
 						"run",        "acks",   "request", "rev",
 						"finished_at" };
-
-	for (size_t i = 0; i < sizeof(changing) / sizeof(*changing); i++)
-		buf_printf(b, "%s%s = excluded.%s", i > 0 ? ", " : "", changing[i], changing[i]);
-	return buf_text(b);
-}
-
-int
-store_mirror(PGconn *c, const struct migration *m, struct err *e)
-{
-	struct buf b = { 0 }, set = { 0 };
 	struct migration copy = *m;
+	struct buf b = { 0 };
 	int rc;
 
 	copy.is_home = false;
 	buf_printf(&b, "INSERT INTO meridian.migration (%s) VALUES ", columns);
 	put_values(&b, &copy);
-	buf_printf(&b,
-		   " ON CONFLICT (uuid) DO UPDATE SET %s WHERE migration.rev <= excluded.rev "
-		   "AND NOT migration.is_home",
-		   mirrored(&set));
+	buf_str(&b, " ON CONFLICT (uuid) DO UPDATE SET ");
+	for (size_t i = 0; i < sizeof(changing) / sizeof(*changing); i++)
+		buf_printf(&b, "%s%s = excluded.%s", i > 0 ? ", " : "", changing[i], changing[i]);
+	buf_str(&b, " WHERE migration.rev <= excluded.rev AND NOT migration.is_home");
 	rc = db_exec(c, e, buf_text(&b));
 	buf_fini(&b);
-	buf_fini(&set);
 	return rc;
 }
 
@@ -394,33 +384,25 @@ store_list(PGconn *c, void (*each)(void *to, const struct migration *m), void *t
 	return 0;
 }
 
-typedef PGresult *query_fn(PGconn *c, struct err *e, const char *sql, int nparams,
-			   const char *const *params);
-
 /* UPDATE … SET `set` (with $2, $3) of that row; 42704 where there is none. */
 static int
-update_by(query_fn *query, PGconn *c, const char *uuid, const char *set, const char *a,
-	  const char *b, struct err *e)
+update(PGconn *c, const char *uuid, const char *set, const char *a, const char *b, struct err *e)
 {
 	const char *params[] = { uuid, a, b };
+	/* a statement that mends a role (checks) has its password in it */
+	bool has_secret = strstr(a, " PASSWORD '") != NULL;
 	char sql[512];
 	PGresult *r;
 	bool hit;
 
 	snprintf(sql, sizeof(sql),
 		 "UPDATE meridian.migration SET %s, rev = rev + 1 WHERE uuid = $1", set);
-	r = query(c, e, sql, b != NULL ? 3 : 2, params);
+	r = (has_secret ? db_query_secretly : db_query)(c, e, sql, b != NULL ? 3 : 2, params);
 	if (r == NULL)
 		return -1;
 	hit = strcmp(PQcmdTuples(r), "0") != 0;
 	PQclear(r);
 	return hit ? 0 : err_set(e, "42704", "migration %s has no row here", uuid);
-}
-
-static int
-update(PGconn *c, const char *uuid, const char *set, const char *a, const char *b, struct err *e)
-{
-	return update_by(db_query, c, uuid, set, a, b, e);
 }
 
 int
@@ -443,11 +425,7 @@ store_set_options(PGconn *c, const char *uuid, const char *options_json, struct 
 int
 store_set_checks(PGconn *c, const char *uuid, const char *checks_json, struct err *e)
 {
-	/* a statement that mends a role has its password in it */
-	bool secret = strstr(checks_json, " PASSWORD '") != NULL;
-
-	return update_by(secret ? db_query_secretly : db_query, c, uuid,
-			 "checks = CAST($2 AS jsonb)", checks_json, NULL, e);
+	return update(c, uuid, "checks = CAST($2 AS jsonb)", checks_json, NULL, e);
 }
 
 int
@@ -461,19 +439,12 @@ store_set_detail(PGconn *c, const struct migration *m, const char *detail, struc
 {
 	char rev[24];
 	const char *params[] = { m->uuid, detail, rev };
-	PGresult *r;
-	bool hit;
 
 	snprintf(rev, sizeof(rev), "%" PRId64, m->rev);
-	r = db_query(c, e,
-		     "UPDATE meridian.migration SET detail = $2, rev = rev + 1 WHERE uuid = $1 AND"
-		     " rev = CAST($3 AS int8) AND is_home",
-		     3, params);
-	if (r == NULL)
-		return -1;
-	hit = strcmp(PQcmdTuples(r), "0") != 0;
-	PQclear(r);
-	return hit;
+	return db_change(c, e,
+			 "UPDATE meridian.migration SET detail = $2, rev = rev + 1 WHERE uuid = $1 "
+			 "AND rev = CAST($3 AS int8) AND is_home",
+			 3, params);
 }
 
 int

@@ -46,12 +46,6 @@ step_rows_fini(struct step_rows *rows)
 	*rows = (struct step_rows){ 0 };
 }
 
-static char *
-value_or_null(const PGresult *r, int i, int f)
-{
-	return PQgetisnull(r, i, f) ? NULL : xstrdup(PQgetvalue(r, i, f));
-}
-
 static void
 row_from(struct step_row *s, const PGresult *r, int i)
 {
@@ -59,11 +53,11 @@ row_from(struct step_row *s, const PGresult *r, int i)
 	int state = step_state_of(PQgetvalue(r, i, 7));
 
 	*s = (struct step_row){ .n = atoi(PQgetvalue(r, i, 0)),
-				.args = value_or_null(r, i, 6),
+				.args = db_text(r, i, 6),
 				.state = state < 0 ? STEP_PENDING : (enum step_state)state,
 				.attempt = atoi(PQgetvalue(r, i, 8)),
-				.before = value_or_null(r, i, 9),
-				.undo = value_or_null(r, i, 10),
+				.before = db_text(r, i, 9),
+				.undo = db_text(r, i, 10),
 				.started = xstrdup(PQgetvalue(r, i, 11)),
 				.ended = xstrdup(PQgetvalue(r, i, 12)),
 				.error = xstrdup(PQgetvalue(r, i, 13)) };
@@ -131,18 +125,6 @@ param(struct params *p, const char *value)
 	return p->numbers[p->n++];
 }
 
-static const char *
-started_of(enum step_clock clock)
-{
-	return clock == CLOCK_STARTS ? "clock_timestamp()" : "CAST(NULL AS timestamptz)";
-}
-
-static const char *
-ended_of(enum step_clock clock)
-{
-	return clock == CLOCK_ENDS ? "clock_timestamp()" : "CAST(NULL AS timestamptz)";
-}
-
 static void
 put_step(struct buf *b, struct params *p, const struct migration *m, const struct step_row *r,
 	 enum step_clock clock)
@@ -155,6 +137,7 @@ put_step(struct buf *b, struct params *p, const struct migration *m, const struc
 				step_state_name(r->state),
 				r->error != NULL ? r->error : "" };
 	const char *jsons[] = { r->args, r->before, r->undo };
+	static const char now[] = "clock_timestamp()", none[] = "CAST(NULL AS timestamptz)";
 
 	buf_printf(
 	    b,
@@ -165,7 +148,8 @@ put_step(struct buf *b, struct params *p, const struct migration *m, const struc
 		buf_printf(b, ", CAST(%s AS text)", param(p, texts[i]));
 	for (size_t i = 0; i < sizeof(jsons) / sizeof(*jsons); i++)
 		buf_printf(b, ", CAST(%s AS jsonb)", param(p, jsons[i]));
-	buf_printf(b, ", %s, %s", started_of(clock), ended_of(clock));
+	buf_printf(b, ", %s, %s", clock == CLOCK_STARTS ? now : none,
+		   clock == CLOCK_ENDS ? now : none);
 }
 
 static void
@@ -274,23 +258,21 @@ store_freeze_plan(PGconn *c, const struct migration *m, const struct step_rows *
 		  const char *hash, struct err *e)
 {
 	const char *params[] = { m->uuid, hash };
-	PGresult *r;
 	struct err ignored;
-	int rc = db_exec(c, e, "BEGIN");
+	int rc = db_exec(c, e, "BEGIN"), n;
 
 	for (size_t i = 0; rc == 0 && i < rows->n; i++)
 		rc = store_put_step(c, m, &rows->v[i], CLOCK_KEEP, e);
 	if (rc == 0) {
-		r = db_query(
+		n = db_change(
 		    c, e,
 		    "UPDATE meridian.migration SET plan_hash = $2, rev = rev + 1 WHERE uuid "
 		    "= $1 AND plan_hash = ''",
 		    2, params);
-		if (r == NULL)
-			rc = -1;
-		else if (strcmp(PQcmdTuples(r), "1") != 0)
-			rc = err_set(e, "55000", "the plan of this migration was made already");
-		PQclear(r);
+		if (n != 1)
+			rc = n < 0 ? -1
+				   : err_set(e, "55000",
+					     "the plan of this migration was made already");
 	}
 	if (rc == 0)
 		return db_exec(c, e, "COMMIT");
@@ -301,25 +283,15 @@ store_freeze_plan(PGconn *c, const struct migration *m, const struct step_rows *
 int
 store_thaw_plan(PGconn *c, const struct migration *m, struct err *e)
 {
-	PGresult *r;
 	struct err ignored;
 	const char *uuid = m->uuid;
-	int rc = db_exec(c, e, "BEGIN");
 
-	if (rc == 0) {
-		r = db_query(c, e, "DELETE FROM meridian.step WHERE uuid = $1", 1, &uuid);
-		rc = r != NULL ? 0 : -1;
-		PQclear(r);
-	}
-	if (rc == 0) {
-		r = db_query(c, e,
-			     "UPDATE meridian.migration SET plan_hash = '', rev = rev + 1 WHERE "
-			     "uuid = $1",
-			     1, &uuid);
-		rc = r != NULL ? 0 : -1;
-		PQclear(r);
-	}
-	if (rc == 0)
+	if (db_exec(c, e, "BEGIN") == 0 &&
+	    db_change(c, e, "DELETE FROM meridian.step WHERE uuid = $1", 1, &uuid) >= 0 &&
+	    db_change(c, e,
+		      "UPDATE meridian.migration SET plan_hash = '', rev = rev + 1 WHERE "
+		      "uuid = $1",
+		      1, &uuid) >= 0)
 		return db_exec(c, e, "COMMIT");
 	db_exec(c, &ignored, "ROLLBACK");
 	return -1;

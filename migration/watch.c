@@ -21,10 +21,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "migration/routes.h"
-#include "migration/watch_int.h"
 
 #define PERIOD_US     USEC_PER_SEC
 #define FIRST_LOOK_US (3 * USEC_PER_SEC)
+#define FIRST_NAP_US  (5 * USEC_PER_MSEC)
 #define NAP_US        (100 * USEC_PER_MSEC)
 #define ASKED_US      (300 * USEC_PER_MSEC) /* a bound: every client of the database may notify */
 
@@ -37,17 +37,6 @@ watch_wake(struct watch *w)
 	w->news++;
 	pthread_cond_broadcast(&w->cond);
 	pthread_mutex_unlock(&w->lock);
-}
-
-static unsigned
-news_of(struct watch *w)
-{
-	unsigned news;
-
-	pthread_mutex_lock(&w->lock);
-	news = w->news;
-	pthread_mutex_unlock(&w->lock);
-	return news;
 }
 
 /* Until there is something new since `news`, or the time is over. */
@@ -72,10 +61,13 @@ watch_wait(struct watch *w, unsigned heard, struct watched *d)
 	int64_t begun = clock_us();
 
 	for (;;) {
-		unsigned news = news_of(w);
 		int64_t us = atomic_load(&w->asked) != heard ? ASKED_US : PERIOD_US;
 		int64_t left = begun + us - clock_us();
+		unsigned news;
 
+		pthread_mutex_lock(&w->lock);
+		news = w->news;
+		pthread_mutex_unlock(&w->lock);
 		if (migrations_are_over(w->ms) || (d != NULL && atomic_load(&d->is_gone)))
 			return false;
 		if (left <= 0)
@@ -109,17 +101,6 @@ watched_of(struct region_watch *r, const struct control_db *f)
 }
 
 static void
-watch_it(struct watched *d)
-{
-	if (d->is_started)
-		return;
-	d->is_started = pthread_create(&d->thread, NULL, watched_main, d) == 0;
-	if (!d->is_started)
-		log_msg(LOG_LEVEL_ERROR, "the migrations of database %s on %s cannot be watched",
-			d->at.dbname, d->at.node.name);
-}
-
-static void
 leave(struct watched *lost)
 {
 	for (struct watched *d = lost; d != NULL; d = d->next)
@@ -136,16 +117,6 @@ leave(struct watched *lost)
 	}
 }
 
-static bool
-is_found(const struct watched *d, const struct control_dbs *found)
-{
-	for (size_t i = 0; i < found->n; i++)
-		if (strcmp(found->v[i].node.name, d->at.node.name) == 0 &&
-		    strcmp(found->v[i].dbname, d->at.dbname) == 0)
-			return true;
-	return false;
-}
-
 /* Take those that are not found any more off the list: the caller stops their threads. */
 static struct watched *
 take_lost(struct region_watch *r, const struct control_dbs *found)
@@ -156,7 +127,7 @@ take_lost(struct region_watch *r, const struct control_dbs *found)
 	while (*p != NULL) {
 		struct watched *d = *p;
 
-		if (is_found(d, found)) {
+		if (control_dbs_have(found, &d->at.node, d->at.dbname)) {
 			p = &d->next;
 			continue;
 		}
@@ -209,8 +180,17 @@ look_at_region(struct region_watch *r)
 	pthread_mutex_unlock(&r->lock);
 	if (is_reached)
 		lost = take_lost(r, &found);
-	for (size_t i = 0; i < found.n; i++)
-		watch_it(watched_of(r, &found.v[i]));
+	for (size_t i = 0; i < found.n; i++) {
+		struct watched *d = watched_of(r, &found.v[i]);
+
+		if (d->is_started)
+			continue;
+		d->is_started = pthread_create(&d->thread, NULL, watched_main, d) == 0;
+		if (!d->is_started)
+			log_msg(LOG_LEVEL_ERROR,
+				"the migrations of database %s on %s cannot be watched",
+				d->at.dbname, d->at.node.name);
+	}
 	pthread_mutex_lock(&r->lock);
 	r->is_tried = true;
 	pthread_mutex_unlock(&r->lock);
@@ -256,7 +236,6 @@ struct watch *
 watch_start(struct migrations *ms)
 {
 	sigset_t all, old;
-	const struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
 	struct watch *w = xcalloc(1, sizeof(*w));
 	struct strlist regions = { 0 };
 	int64_t until = clock_us() + FIRST_LOOK_US;
@@ -291,7 +270,7 @@ watch_start(struct migrations *ms)
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	while (!is_first_look_over(w) && clock_us() < until)
-		nanosleep(&pause, NULL);
+		clock_sleep(FIRST_NAP_US);
 	return w;
 }
 

@@ -24,7 +24,7 @@
 #include "migration/redirect.h"
 #include "migration/routes.h"
 #include "migration/transitions.h"
-#include "migration/watch_int.h"
+#include "migration/watch.h"
 
 #define IDLE_US       (10 * USEC_PER_SEC) /* between looks at a database where nothing happens */
 #define RECENT_US     (60 * USEC_PER_SEC) /* one migration is often followed by the next */
@@ -196,24 +196,12 @@ look_for_dead(struct migrations *ms, struct watched *d)
  * the journal and the log.
  */
 
-static void
-tell_stall(struct watched *d, const struct migration *m, const char *why)
-{
-	const char *text = *why != '\0' ? why : "what stood still goes on";
-	char *detail = json_text(json_pack("{ss}", "text", text));
-	struct err e;
-
-	log_msg(*why != '\0' ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "migration %d: %s", m->id, text);
-	if (journal_add(d->c, m, "watcher", JOURNAL_NOTICE, detail, &e) < 0)
-		log_msg(LOG_LEVEL_WARNING, "migration %d: that is not in its journal: %s", m->id,
-			e.msg);
-	free(detail);
-}
-
 /* The line `detail` of a row at rest is empty, or says why it cannot go on. */
 static void
 note_stall(struct watched *d, const struct migration *m, bool is_final, const char *why)
 {
+	const char *text = *why != '\0' ? why : "what stood still goes on";
+	char *detail;
 	struct err e;
 
 	if (strcmp(m->detail, why) == 0) {
@@ -223,26 +211,14 @@ note_stall(struct watched *d, const struct migration *m, bool is_final, const ch
 	if (!is_final && ++d->stall_looks < STALL_LOOKS)
 		return;
 	d->stall_looks = 0;
-	if (store_set_detail(d->c, m, why, &e) > 0)
-		tell_stall(d, m, why);
-}
-
-static void
-look_for_stall(struct watched *d, const char *uuid)
-{
-	struct buf why = { .cap = 1024 };
-	const struct kind *k;
-	bool is_final = false;
-	struct migration m;
-	struct err e;
-
-	if (store_load(d->c, uuid, &m, &e) <= 0)
+	if (store_set_detail(d->c, m, why, &e) <= 0)
 		return;
-	k = migrations_kind(d->r->w->ms, m.kind);
-	if (k != NULL && k->stalled != NULL && k->stalled(d->c, &m, &is_final, &why, &e) == 0)
-		note_stall(d, &m, is_final, buf_text(&why));
-	buf_fini(&why);
-	migration_fini(&m);
+	log_msg(*why != '\0' ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "migration %d: %s", m->id, text);
+	detail = json_text(json_pack("{ss}", "text", text));
+	if (journal_add(d->c, m, "watcher", JOURNAL_NOTICE, detail, &e) < 0)
+		log_msg(LOG_LEVEL_WARNING, "migration %d: that is not in its journal: %s", m->id,
+			e.msg);
+	free(detail);
 }
 
 static void
@@ -254,8 +230,20 @@ look_for_stalls(struct watched *d)
 			       " ('data-migrated', 'redirecting')",
 			       0, NULL);
 
-	for (int i = 0; r != NULL && i < PQntuples(r); i++)
-		look_for_stall(d, PQgetvalue(r, i, 0));
+	for (int i = 0; r != NULL && i < PQntuples(r); i++) {
+		struct buf why = { .cap = 1024 };
+		const struct kind *k;
+		bool is_final = false;
+		struct migration m;
+
+		if (store_load(d->c, PQgetvalue(r, i, 0), &m, &e) <= 0)
+			continue;
+		k = migrations_kind(d->r->w->ms, m.kind);
+		if (k->stalled != NULL && k->stalled(d->c, &m, &is_final, &why, &e) == 0)
+			note_stall(d, &m, is_final, buf_text(&why));
+		buf_fini(&why);
+		migration_fini(&m);
+	}
 	PQclear(r);
 }
 

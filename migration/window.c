@@ -233,13 +233,6 @@ window_put_time(const struct window *w, int64_t local, struct buf *out)
 
 /* ---- when ---- */
 
-/* 1970-01-01 was a Thursday. */
-static bool
-opens_on(const struct window *w, int64_t day)
-{
-	return (w->days & 1u << ((day % 7 + 7 + 4) % 7)) != 0;
-}
-
 int64_t
 window_opens(const struct window *w, int64_t local)
 {
@@ -249,8 +242,9 @@ window_opens(const struct window *w, int64_t local)
 	/* It may have opened yesterday, and opens again a week from today at the latest. */
 	for (int64_t day = today - 1; day <= today + 7; day++) {
 		int64_t from = day * DAY_S + w->from * 60;
+		int64_t weekday = (day % 7 + 7 + 4) % 7; /* 1970-01-01 was a Thursday */
 
-		if (opens_on(w, day) && local < from + (int64_t)minutes * 60)
+		if ((w->days & 1u << weekday) != 0 && local < from + (int64_t)minutes * 60)
 			return local > from ? local : from;
 	}
 	return local;
