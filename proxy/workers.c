@@ -172,7 +172,7 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 	if (s->state == SESSION_RELAY && !streams &&
 	    (!exchange_is_idle(&s->exchange) || settings_hold(s)))
 		return false;
-	if (s->state == SESSION_RELAY && session_is_pooled(s) && pooled_owes(s))
+	if (s->state == SESSION_RELAY && pooled_owes(s))
 		return false;
 	if (s->state == SESSION_SQL && !exchange_is_idle(&s->exchange))
 		return false;

@@ -207,7 +207,7 @@ on_question(struct letter *letter, void *owner)
 		log_about(LOG_LEVEL_DEBUG, session_subject(s), "cancel requested");
 	if (s != NULL && s->console != NULL)
 		console_cancel(s->console);
-	else if (s != NULL && s->server == NULL && session_is_pooled(s))
+	else if (s != NULL && s->server == NULL)
 		pooled_cancel(s);
 	else if (s != NULL && s->server != NULL && canceler_for_session(s, answer, l))
 		return;

@@ -55,12 +55,6 @@ cutover_count(const struct worker *w, const struct cutover *c, struct gate_count
 
 /* ---- listing ---- */
 
-static const char *
-pool_name(const struct session *s)
-{
-	return pool_mode_words[session_is_pooled(s) ? s->pooled->mode : POOL_OFF];
-}
-
 const char *
 cutover_why_not(const struct session *s)
 {
@@ -75,7 +69,9 @@ static void
 list_one(const struct session *s, void (*each)(void *to, const struct gate_session *s), void *to)
 {
 	struct session_facts f;
-	struct gate_session v = { .id = s->id, .pool = pool_name(s), .why = cutover_why_not(s) };
+	struct gate_session v = { .id = s->id,
+				  .pool = pool_mode_words[pooled_mode(s)],
+				  .why = cutover_why_not(s) };
 	char addr[ADDR_TEXT_MAX];
 
 	session_facts(s, false, &f);
@@ -455,7 +451,7 @@ switch_one(struct session *s, struct switching *sw)
 	if (cutover_has_own_server(s)) {
 		sw->left++;
 		cutover_rehome(s, &sw->cutover, REHOME_SWAPPED, NULL, on_switched, sw);
-	} else if (session_is_pooled(s) && pooled_can_leave(s)) {
+	} else if (pooled_can_leave(s)) {
 		sw->out->kept++;
 		pooled_leave_node(s);
 	} else {

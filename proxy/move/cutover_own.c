@@ -20,7 +20,7 @@ cutover_has_own_server(const struct session *s)
 	const char *why;
 
 	return s->state == SESSION_RELAY && s->server != NULL && !straggle_must_reconnect(s) &&
-	       (!session_is_pooled(s) || s->pooled->mode == POOL_SESSION) && rehome_can(s, &why);
+	       pooled_mode(s) != POOL_TRANSACTION && rehome_can(s, &why);
 }
 
 void

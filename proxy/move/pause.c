@@ -161,7 +161,7 @@ static void
 read_client_again(struct session *s)
 {
 	bool blocked = s->server != NULL && stream_is_blocked(&s->server->stream);
-	bool full = session_is_pooled(s) && pooled_is_full(s->pooled);
+	bool full = pooled_is_full(s);
 	short what = blocked || full ? 0 : EV_READ;
 
 	if (s->straggle != NULL) {
@@ -308,8 +308,7 @@ pause_is_open(const struct session *s)
 	if (s->straggle != NULL)
 		return straggle_is_open(s);
 	if (s->state == SESSION_RELAY)
-		return !is_between_transactions(s) ||
-		       (session_is_pooled(s) && pooled_is_asking(s->pooled));
+		return !is_between_transactions(s) || pooled_is_asking(s);
 	return s->state == SESSION_SQL || (s->state == SESSION_LOGIN && s->login->inbox.n > 0);
 }
 

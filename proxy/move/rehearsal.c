@@ -116,15 +116,14 @@ list_one(struct session *s, const struct cutover *c, const struct authority *as_
 	struct slice dbname =
 	    locate_configured_dbname(s->worker->world, session_name(s, NAME_DATABASE));
 	struct login_tried *known = find(out, s->names, s->credential);
+	struct slice options = pooled_options(s);
 
 	if (known == NULL) {
 		const struct login_tried l = {
 			.user = xstrdup(s->names), /* the user is the first of the names */
 			.database =
 			    c->newdb[0] != '\0' ? xstrdup(c->newdb) : xstrndup(dbname.p, dbname.n),
-			.options = xstrdup(session_is_pooled(s) && s->pooled->options != NULL
-					       ? s->pooled->options
-					       : ""),
+			.options = xstrndup(options.p, options.n),
 			.credential = credential_ref(s->credential),
 			.live = node_of(s, as_if),
 			.access = (enum access)s->access,

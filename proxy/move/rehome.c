@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/clock.h"
 #include "base/hot.h"
 #include "base/log.h"
@@ -30,6 +31,19 @@
 
 static void advance(struct rehome *r);
 
+static void
+rehome_enter(struct rehome *r, enum rehome_state state)
+{
+	BUG_ON(!rehome_state_may(r->state, state));
+	r->state = state;
+}
+
+enum rehome_stage
+rehome_stage(const struct session *s)
+{
+	return s->rehome != NULL ? rehome_state_row(s->rehome->state)->stage : REHOME_NONE;
+}
+
 /* ---- who can ---- */
 
 /* What is carried over to the new server. */
@@ -45,7 +59,7 @@ reason_against(const struct session *s)
 		return s->state == SESSION_CONSOLE ? "console" : "not attached";
 	if (s->exchange.replication != REPLICATION_NONE)
 		return "replication";
-	if (session_is_pooled(s) && s->pooled->mode == POOL_TRANSACTION)
+	if (pooled_mode(s) == POOL_TRANSACTION)
 		return s->server == NULL                        ? ""
 		       : statements_pins(s->pooled->statements) ? "prepared statement"
 								: pin_name(s->pooled->pins);
@@ -53,7 +67,7 @@ reason_against(const struct session *s)
 		return s->pooled->attached ? "not attached" : "";
 	if (s->traces == NULL)
 		return "passthrough login";
-	pins = traces_pins(s->traces) | (session_is_pooled(s) ? s->pooled->pins : 0);
+	pins = traces_pins(s->traces) | pooled_pins(s);
 	if (pins & ~(unsigned)PINS_CARRIED)
 		return pin_name(pins & ~(unsigned)PINS_CARRIED);
 	return traces_unnamed(s->traces, &unnamed) ? "" : "prepared statement";
@@ -70,19 +84,17 @@ bool
 rehome_holds(const struct session *s)
 {
 	const struct rehome *r = s->rehome;
+	enum rehome_stage stage = rehome_stage(s);
 
-	return r != NULL && (r->question != REHOME_QUESTION_NONE || r->stage == REHOME_READY ||
-			     (r->stage == REHOME_PREPARED && r->goal >= REHOME_READY));
+	return r != NULL && (rehome_state_row(r->state)->asks || stage == REHOME_READY ||
+			     (stage == REHOME_PREPARED && r->goal >= REHOME_READY));
 }
 
 static bool
 is_quiet(const struct session *s)
 {
-	const struct pooled *pd = s->pooled;
-
 	return s->state == SESSION_RELAY && s->server != NULL && s->server->ask == NULL &&
-	       exchange_safe_point(&s->exchange) && !settings_hold(s) &&
-	       (pd == NULL || (!pooled_is_asking(pd) && pd->held.n == 0));
+	       exchange_safe_point(&s->exchange) && !settings_hold(s) && pooled_is_still(s);
 }
 
 /* ---- the end of it ---- */
@@ -126,6 +138,19 @@ read_old_server(struct session *s)
 		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
 }
 
+/* The new server is of no use any more. What the old one was asked it answers all the same. */
+static void
+start_over(struct rehome *r)
+{
+	bool asks_old = r->state == MOVE_CAPTURING || r->state == MOVE_CAPTURING_AGAIN ||
+			r->state == MOVE_DISOWNED;
+
+	rehome_let_go(r);
+	if (r->state == MOVE_READY)
+		read_old_server(r->session);
+	rehome_enter(r, asks_old ? MOVE_DISOWNED : MOVE_STARTING);
+}
+
 /* Give the move up and read the client again; the owner is not told. */
 static void
 give_up(struct rehome *r)
@@ -133,12 +158,10 @@ give_up(struct rehome *r)
 	struct session *s = r->session;
 
 	event_del(&r->timer);
-	rehome_let_go(r);
-	if (r->stage == REHOME_READY)
-		read_old_server(s);
-	r->stage = r->goal = REHOME_NONE;
+	start_over(r);
+	r->goal = REHOME_NONE;
 	r->done = NULL;
-	if (r->question != REHOME_ASKS_OLD)
+	if (r->state != MOVE_DISOWNED)
 		rehome_free(r);
 	pause_on_server(s);
 }
@@ -191,10 +214,10 @@ reached(struct rehome *r)
 
 	event_del(&r->timer);
 	r->done = NULL;
-	if (r->stage == REHOME_SWAPPED) {
+	if (r->state == MOVE_SWAPPED) {
 		rehome_free(r);
 		pause_on_server(s);
-	} else if (r->stage == REHOME_PREPARED) {
+	} else if (rehome_stage(s) == REHOME_PREPARED) {
 		event_add(&r->timer, &keep);
 	}
 	if (done != NULL)
@@ -209,7 +232,7 @@ rehome_logged_in(struct rehome *r, struct server *sv)
 	r->server = sv;
 	rehome_reserve(r, sv, true);
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
-	r->stage = REHOME_PREPARED;
+	rehome_enter(r, MOVE_PREPARED);
 	advance(r);
 }
 
@@ -218,7 +241,7 @@ become_ready(struct rehome *r)
 {
 	struct server *old = r->session->server;
 
-	r->stage = REHOME_READY;
+	rehome_enter(r, MOVE_READY);
 	/* what the old server says from now on waits: its end would be no error now */
 	stream_want(&old->stream, 0);
 	advance(r);
@@ -243,7 +266,7 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 	struct rehome *r = sv->session->rehome;
 	struct err e;
 
-	r->question = REHOME_QUESTION_NONE;
+	rehome_enter(r, MOVE_PREPARED);
 	if (a->lost || a->failed || a->status != 'I') {
 		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE, "the new server refuses it: %s",
 			a->lost || a->failed ? a->error.msg : "protocol violation");
@@ -267,24 +290,12 @@ replay(struct rehome *r, const struct ask_answer *a)
 	if (rehome_read_answer(r, a, &messages, &syncs, &e) != 0) {
 		rehome_fail(r, &e);
 	} else if (syncs > 0) {
-		r->question = REHOME_TELLS_NEW;
+		rehome_enter(r, MOVE_REPLAYING);
 		ask_begin_messages(r->server, &messages, syncs, on_replayed);
 	} else {
 		become_ready(r);
 	}
 	buf_fini(&messages);
-}
-
-/* A cancel request that came too late for its query may have hit our question: then ask once
- * more. */
-static bool
-was_cancelled(struct rehome *r, const struct ask_answer *a)
-{
-	bool again =
-	    a->failed && !r->asked_again && strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0;
-
-	r->asked_again = again;
-	return again;
 }
 
 static void
@@ -293,9 +304,7 @@ on_captured(struct server *sv, const struct ask_answer *a)
 	struct session *s = sv->session;
 	struct rehome *r = s->rehome;
 
-	r->question = REHOME_QUESTION_NONE;
-	if (session_is_pooled(s))
-		pooled_enter(s->pooled, POOLED_SERVED);
+	pooled_drop_question(s);
 	if (a->lost) {
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
@@ -308,10 +317,15 @@ on_captured(struct server *sv, const struct ask_answer *a)
 	if (r->goal == REHOME_NONE) {
 		rehome_free(r);
 		pause_on_server(s);
-	} else if (r->stage != REHOME_PREPARED || was_cancelled(r, a)) {
-		/* the move was dropped and begun anew, or the question is asked again */
+	} else if (r->state == MOVE_DISOWNED) {
+		rehome_enter(r, MOVE_STARTING);
+		advance(r);
+	} else if (a->failed && r->state == MOVE_CAPTURING &&
+		   strcmp(a->error.sqlstate, SQLSTATE_QUERY_CANCELED) == 0) {
+		rehome_enter(r, MOVE_CANCELLED);
 		advance(r);
 	} else {
+		rehome_enter(r, MOVE_PREPARED);
 		replay(r, a);
 	}
 }
@@ -322,9 +336,8 @@ capture(struct rehome *r)
 	struct session *s = r->session;
 	struct buf messages = { .cap = ASK_ANSWER_MAX };
 
-	r->question = REHOME_ASKS_OLD;
-	if (session_is_pooled(s))
-		pooled_enter(s->pooled, POOLED_CAPTURING);
+	rehome_enter(r, r->state == MOVE_CANCELLED ? MOVE_CAPTURING_AGAIN : MOVE_CAPTURING);
+	pooled_begin_capture(s);
 	rehome_put_question(r, &messages);
 	ask_begin_messages(s->server, &messages, 1, on_captured);
 	buf_fini(&messages);
@@ -367,7 +380,7 @@ swap(struct rehome *r)
 		vars_put_reports(&r->later, r->told, sv->reported);
 	}
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
-	r->stage = REHOME_SWAPPED;
+	rehome_enter(r, MOVE_SWAPPED);
 	if (r->later.n > 0 && !session_say(s, r->later.p, r->later.n))
 		return;
 	/* it ends within a message: the relay reads the rest */
@@ -386,26 +399,17 @@ advance(struct rehome *r)
 		rehome_forget(r->session); /* the session's move is freed */
 		return;
 	}
-	if (r->question != REHOME_QUESTION_NONE)
+	if (rehome_state_row(r->state)->asks)
 		return;
-	if (r->stage >= r->goal) {
+	if (rehome_stage(r->session) >= r->goal) {
 		reached(r);
-		return;
-	}
-	switch (r->stage) {
-	case REHOME_NONE:
+	} else if (r->state == MOVE_STARTING) {
 		if (r->server == NULL && r->place == NULL)
 			rehome_login(r);
-		break;
-	case REHOME_PREPARED:
-		if (is_quiet(r->session))
-			capture(r);
-		break;
-	case REHOME_READY:
+	} else if (r->state == MOVE_READY) {
 		swap(r);
-		break;
-	case REHOME_SWAPPED:
-		break;
+	} else if (is_quiet(r->session)) {
+		capture(r);
 	}
 }
 
@@ -415,7 +419,8 @@ rehome_on_quiet(struct session *s)
 	struct rehome *r = s->rehome;
 
 	pause_on_server(s);
-	if (s->state == SESSION_RELAY && r->stage == REHOME_PREPARED && r->goal >= REHOME_READY)
+	if (s->state == SESSION_RELAY && rehome_stage(s) == REHOME_PREPARED &&
+	    r->goal >= REHOME_READY)
 		advance(r);
 }
 
@@ -450,9 +455,9 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		rehome_drop(r->session);
 		return;
 	}
-	if (r->stage == REHOME_NONE)
+	if (rehome_stage(s) == REHOME_NONE)
 		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no connection to the node in time");
-	else if (r->question == REHOME_QUESTION_NONE)
+	else if (!rehome_state_row(r->state)->asks)
 		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
 			"the session does not come to the end of its transaction (%s)",
 			exchange_activity_name(exchange_activity(&s->exchange)));
@@ -484,13 +489,9 @@ is_other_place(const struct rehome *r, const struct rehome_want *want)
 static void
 set_target(struct rehome *r, const struct rehome_want *want)
 {
-	struct session *s = r->session;
 	struct node_live *live = node_live_ref(want->live);
 
-	rehome_let_go(r);
-	if (r->stage == REHOME_READY)
-		read_old_server(s);
-	r->stage = REHOME_NONE;
+	start_over(r);
 	if (r->live != NULL)
 		node_live_unref(r->live);
 	free(r->dbname);
@@ -528,7 +529,7 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 		return;
 	}
 	/* its next transaction goes where the route leads anyway */
-	if (session_is_pooled(s) && s->pooled->mode == POOL_TRANSACTION) {
+	if (pooled_mode(s) == POOL_TRANSACTION) {
 		if (exchange_is_idle(&s->exchange) && pooled_can_leave(s))
 			pooled_leave_node(s);
 		want->done(want->arg, s, NULL);
@@ -559,12 +560,6 @@ rehome_to(struct session *s, enum rehome_stage goal, const struct rehome_want *w
 		  want->live->name);
 	set_deadline(r, want->deadline_us);
 	advance(r);
-}
-
-enum rehome_stage
-rehome_stage(const struct session *s)
-{
-	return s->rehome != NULL ? s->rehome->stage : REHOME_NONE;
 }
 
 static bool

@@ -3,7 +3,7 @@
  * Shared by the files that move a session to another server (rehome.h), and called by the session,
  * its relay, its pool and its connections.
  *
- *   rehome.c        the stages and their order
+ *   rehome.c        the stages and their order: rehome_states.h
  *   rehome_login.c  the connection to the new node
  *   rehome_state.c  what the session has left on the old server, and how the new one gets it
  */
@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "proxy/move/rehome.h"
+#include "proxy/move/rehome_states.h"
 
 struct ask_answer;
 struct pool;
@@ -22,34 +23,25 @@ struct vars;
 
 #define REHOME_INBOX_MAX ((size_t)256 * 1024)
 
-/* What is under way between two stages. An answer of the old server is waited for even where the
- * move was given up meanwhile, and perhaps begun anew. */
-enum rehome_question {
-	REHOME_QUESTION_NONE,
-	REHOME_ASKS_OLD,  /* the old server is asked what the session has left there */
-	REHOME_TELLS_NEW, /* the new one is told */
-};
-
 struct rehome {
 	struct session *session;
-	enum rehome_stage stage, goal; /* goal NONE: no caller wants a stage */
-	struct node_live *live;        /* the node to go to: one reference; NULL: not known yet */
-	char *dbname;                  /* NULL: as the configuration says */
-	struct server *server;         /* the new one, or NULL */
-	struct pooled *place;          /* in the queue of the new pool, or NULL */
-	struct pool *pool;             /* … the pool whose queue that is, or NULL */
-	struct vars *settings;         /* what the client has set */
+	enum rehome_state state; /* rehome_enter() in rehome.c is the only writer */
+	enum rehome_stage goal;  /* NONE: no caller wants a stage */
+	struct node_live *live;  /* the node to go to: one reference; NULL: not known yet */
+	char *dbname;            /* NULL: as the configuration says */
+	struct server *server;   /* the new one, or NULL */
+	struct pooled *place;    /* in the queue of the new pool, or NULL */
+	struct pool *pool;       /* … the pool whose queue that is, or NULL */
+	struct vars *settings;   /* what the client has set */
 	/* with pool = off: what the client was told of its settings */
 	struct vars *told;
 	struct buf inbox; /* the new server's bytes that were not looked at yet … */
 	/* … and what the client is to hear once that server is its own */
 	struct buf later;
 	struct event timer;
-	enum rehome_question question;
-	bool frozen; /* the move is dropped when the PAUSE ends */
-	/* The old server's first answer was that its question was cancelled. That is no state: it
-	 * limits the retries to one, and stays while no question is outstanding. */
-	bool asked_again;
+	/* The move is dropped when the PAUSE ends. The owner says so with each call, in any state.
+	 */
+	bool frozen;
 	rehome_done_fn *done;
 	void *arg;
 };

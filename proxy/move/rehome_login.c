@@ -40,7 +40,7 @@ pool_of(const struct rehome *r, struct slice dbname)
 		.database = session_name(s, NAME_DATABASE),
 		.dbname = dbname,
 		.user = session_name(s, NAME_USER),
-		.options = pooled_options(s->pooled),
+		.options = pooled_options(s),
 		.access = (enum access)s->access,
 	};
 
@@ -166,7 +166,7 @@ rehome_choose(struct session *s, const char *region, struct err *e)
 	const struct topology *t = worker_world(s->worker)->topology;
 	struct route *route = &s->worker->route;
 
-	if (region != NULL && session_is_pooled(s) && s->pooled->mode == POOL_TRANSACTION) {
+	if (region != NULL && pooled_mode(s) == POOL_TRANSACTION) {
 		err_set(e, SQLSTATE_FEATURE_NOT_SUPPORTED,
 			"a session of a transaction pool goes where its route leads");
 		return NULL;
@@ -232,8 +232,6 @@ rehome_let_go(struct rehome *r)
 		server_free(sv);
 	}
 	leave_pool(r);
-	if (r->question == REHOME_TELLS_NEW)
-		r->question = REHOME_QUESTION_NONE;
 	buf_fini(&r->inbox);
 	buf_fini(&r->later);
 	vars_unref(r->settings);

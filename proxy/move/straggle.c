@@ -102,9 +102,7 @@ is_idle_in_transaction(const struct session *s)
 
 	return f->pending == 0 && !f->open && !f->reopened && !f->skip &&
 	       f->copy == EXCHANGE_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
-	       exchange_at_server_boundary(f) && s->server->ask == NULL &&
-	       (!session_is_pooled(s) || (!pooled_is_asking(s->pooled) && s->pooled->held.n == 0 &&
-					  statements_settled(s->pooled->statements)));
+	       exchange_at_server_boundary(f) && s->server->ask == NULL && pooled_is_still(s);
 }
 
 static void
@@ -120,8 +118,8 @@ on_rolled_back(struct server *sv, const struct ask_answer *a)
 		straggle_drop_server(st);
 	}
 	straggle_answer(st);
-	if (s->straggle == st && session_is_pooled(s))
-		pooled_settle(s);
+	if (s->straggle == st)
+		pooled_resume(s);
 }
 
 static void
@@ -138,8 +136,7 @@ seize(struct straggle *st)
 	/* a question of Meridian's own is outstanding: its answer is of no use any more */
 	st->discards_server = true;
 	ask_free(sv->ask);
-	if (session_is_pooled(s) && pooled_is_asking(s->pooled))
-		pooled_enter(s->pooled, POOLED_SERVED);
+	pooled_drop_question(s);
 }
 
 bool

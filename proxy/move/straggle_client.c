@@ -75,8 +75,7 @@ straggle_end(struct straggle *st)
 		return;
 	}
 	straggle_read_client(s, true);
-	if (session_is_pooled(s))
-		pooled_resume(s);
+	pooled_resume(s);
 }
 
 void

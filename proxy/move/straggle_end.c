@@ -75,8 +75,7 @@ static bool
 put_commit_answer(const struct straggle *st, struct buf *out)
 {
 	const struct session *s = st->session;
-
-	bool holds = settings_hold(s) || (session_is_pooled(s) && pooled_holds(s->pooled));
+	bool holds = settings_hold(s) || pooled_holds(s);
 
 	if (st->discards_server || holds || exchange_pending(&s->exchange) != 1)
 		return false;

@@ -48,7 +48,6 @@ pooled_greet(struct pooled *pd)
 	struct login *l = s->login;
 	struct buf b = { .cap = 2 * HELD_CAP };
 
-	pd->greeted = true;
 	pool_ops.put_authenticated(s, &b);
 	pooled_put_welcome(pd, &b);
 	pool_ops.put_key(s, &b);
@@ -82,7 +81,7 @@ refuse(struct pooled *pd)
 	struct session *s = pd->session;
 	struct err e;
 
-	if (pd->greeted) {
+	if (pooled_is_greeted(pd)) {
 		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no node can take this session");
 	} else {
 		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
@@ -106,7 +105,8 @@ acquire(struct pooled *pd)
 {
 	struct server *sv;
 
-	if (pooled_is_due(pd) && !pooled_decide(pd) && (!pd->greeted || pd->pool == NULL)) {
+	if (pooled_is_due(pd) && !pooled_decide(pd) &&
+	    (!pooled_is_greeted(pd) || pd->pool == NULL)) {
 		refuse(pd);
 		return;
 	}
@@ -169,9 +169,10 @@ keep(struct pooled *pd, const char *p, size_t n)
 }
 
 bool
-pooled_is_full(const struct pooled *pd)
+pooled_is_full(const struct session *s)
 {
-	return pd->held.n >= HELD_ENOUGH || statements_waits(pd->statements);
+	return session_is_pooled(s) &&
+	       (s->pooled->held.n >= HELD_ENOUGH || statements_waits(s->pooled->statements));
 }
 
 /* What the client says can be sent now. */
@@ -225,7 +226,7 @@ pooled_go_on(struct pooled *pd)
 static void
 ready(struct pooled *pd)
 {
-	if (!pd->greeted)
+	if (!pooled_is_greeted(pd))
 		pooled_greet(pd);
 	else if (pd->held.n > 0)
 		pooled_go_on(pd);
@@ -277,11 +278,11 @@ pooled_part(struct session *s)
 {
 	struct pooled *pd = s->pooled;
 	struct server *sv = s->server;
-	bool idle = pd->greeted && exchange_is_idle(&s->exchange) && s->exchange.unsure == 0 &&
-		    statements_settled(pd->statements);
+	bool idle = pooled_is_greeted(pd) && exchange_is_idle(&s->exchange) &&
+		    s->exchange.unsure == 0 && statements_settled(pd->statements);
 	bool pinned = pd->pins != 0 || statements_pins(pd->statements);
 	bool is_probing = pd->state == POOLED_PROBING || pd->state == POOLED_PROBING_AHEAD;
-	bool is_busy = pooled_is_asking(pd) && !is_probing;
+	bool is_busy = pooled_is_asking(s) && !is_probing;
 
 	if (pd->state == POOLED_WAITING)
 		pool_forget(pd->pool, pd);
@@ -324,10 +325,46 @@ pooled_replace(struct session *s, struct server *sv, struct vars *settings)
 	pooled_tell(pd);
 }
 
-bool
-pooled_holds(const struct pooled *pd)
+/* ---- what other rooms ask of any session ---- */
+
+enum pool_mode
+pooled_mode(const struct session *s)
 {
-	return pd->held.n > 0 || statements_holds(pd->statements);
+	return session_is_pooled(s) ? s->pooled->mode : POOL_OFF;
+}
+
+struct slice
+pooled_options(const struct session *s)
+{
+	const char *options = session_is_pooled(s) ? s->pooled->options : NULL;
+
+	return slice_str(options != NULL ? options : "");
+}
+
+unsigned
+pooled_pins(const struct session *s)
+{
+	return session_is_pooled(s) ? s->pooled->pins : 0;
+}
+
+bool
+pooled_is_asking(const struct session *s)
+{
+	return session_is_pooled(s) && s->pooled->state > POOLED_SERVED;
+}
+
+bool
+pooled_is_still(const struct session *s)
+{
+	return !session_is_pooled(s) || (!pooled_is_asking(s) && s->pooled->held.n == 0 &&
+					 statements_settled(s->pooled->statements));
+}
+
+bool
+pooled_holds(const struct session *s)
+{
+	return session_is_pooled(s) &&
+	       (s->pooled->held.n > 0 || statements_holds(s->pooled->statements));
 }
 
 bool
@@ -336,8 +373,22 @@ pooled_owes(const struct session *s)
 	const struct pooled *pd = s->pooled;
 
 	/* under PAUSE no session gets a connection, so PAUSE does not wait for one that waits */
-	return (pd->held.n > 0 && !(pd->state == POOLED_WAITING && pd->pool->paused)) ||
-	       statements_holds(pd->statements);
+	return pooled_holds(s) && (!(pd->state == POOLED_WAITING && pd->pool->paused) ||
+				   statements_holds(pd->statements));
+}
+
+void
+pooled_begin_capture(struct session *s)
+{
+	if (session_is_pooled(s))
+		pooled_enter(s->pooled, POOLED_CAPTURING);
+}
+
+void
+pooled_drop_question(struct session *s)
+{
+	if (pooled_is_asking(s))
+		pooled_enter(s->pooled, POOLED_SERVED);
 }
 
 static HOT void
@@ -378,8 +429,8 @@ pooled_can_leave(const struct session *s)
 {
 	const struct pooled *pd = s->pooled;
 
-	return (pd->mode == POOL_TRANSACTION || !pd->attached) && !pooled_is_asking(pd) &&
-	       pd->pins == 0 && (pd->effects | pd->asked_effects) == 0 &&
+	return session_is_pooled(s) && (pd->mode == POOL_TRANSACTION || !pd->attached) &&
+	       !pooled_is_asking(s) && pd->pins == 0 && (pd->effects | pd->asked_effects) == 0 &&
 	       !statements_pins(pd->statements) && statements_settled(pd->statements);
 }
 
@@ -390,8 +441,7 @@ pooled_leave_node(struct session *s)
 	bool waits = pd->state == POOLED_WAITING;
 
 	pooled_part(s);
-	pd->topology_version = 0;
-	pd->decided_us = 0;
+	pd->choice = POOLED_OUTDATED;
 	if (!waits) {
 		(void)pooled_decide(pd);
 		return;
@@ -438,6 +488,8 @@ pooled_resume(struct session *s)
 {
 	struct pooled *pd = s->pooled;
 
+	if (!session_is_pooled(s))
+		return;
 	if (s->server != NULL) {
 		pooled_settle(s);
 		return;
@@ -494,8 +546,9 @@ static void
 look_elsewhere(struct pooled *pd)
 {
 	const struct topology *t = worker_world(pd->session->worker)->topology;
+	bool is_known = pd->topology_version == t->version && pd->choice < POOLED_OUTDATED;
 
-	if (pd->topology_version == t->version || !pooled_is_hopeless(pd->pool))
+	if (is_known || !pooled_is_hopeless(pd->pool))
 		return;
 	pool_forget(pd->pool, pd);
 	acquire(pd);
@@ -516,7 +569,7 @@ pooled_check_wait(struct pooled *pd, int64_t now_us)
 		give_up(pd);
 		return;
 	}
-	if (pd->greeted && !pd->notified && conf->query_wait_notify > 0 &&
+	if (pooled_is_greeted(pd) && !pd->notified && conf->query_wait_notify > 0 &&
 	    waited >= conf->query_wait_notify)
 		notify(pd);
 	if (s->state != SESSION_CLOSED)

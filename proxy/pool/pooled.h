@@ -33,6 +33,14 @@ struct session;
 struct statements;
 struct vars;
 
+/* How its node was decided, and what lets it be decided anew. */
+enum pooled_choice {
+	POOLED_BY_ROUTE,    /* as the route says, for some time */
+	POOLED_BY_OPERATOR, /* as long as it can be had */
+	POOLED_OUTDATED,    /* its database is served elsewhere: with the next transaction */
+	POOLED_RELOCATED,   /* its client is elsewhere: the same, and not kept in its region */
+};
+
 struct pooled {
 	struct session *session;
 	struct rehome
@@ -47,8 +55,9 @@ struct pooled {
 	char *options;                 /* of its startup packet, without meridian.*; NULL: "" */
 	struct buf names; /* of settings that `effects` is about: see protocol/sqleffects.h */
 	struct buf asked_names;
-	uint64_t topology_version; /* with which its node was decided … */
-	int64_t decided_us;        /* … and when; INT64_MAX: an operator has said so */
+	enum pooled_choice choice; /* of its node … */
+	uint64_t topology_version; /* … with which it was decided … */
+	int64_t decided_us;        /* … and when */
 	int64_t waiting_since_us;  /* with what it asks, wherever it has waited … */
 	int64_t queued_us;         /* … and in this queue */
 	enum pool_mode mode;
@@ -56,34 +65,55 @@ struct pooled {
 	unsigned effects;       /* what its queries may have done since it was last looked at … */
 	unsigned asked_effects; /* … and that, of the question that is under way */
 	unsigned pins;          /* why it keeps its server: see proxy/sqlstate/session_probe.h */
-	bool is_elsewhere;      /* it has said so since its node was decided */
-	bool notified;          /* it was told that it waits */
 	uint8_t cancelled;      /* so often in a row a late cancel request has hit ours instead */
-	bool greeted;           /* it has got its ReadyForQuery */
-	bool attached;          /* it has, or has had, a server */
-	bool skips; /* behind a cancel request, up to a Sync: no server is to see what comes … */
-	struct framer skipped; /* … which this follows */
-	bool resets_unnamed;   /* in a session pool: its statement without a name … */
-	bool resets_named;     /* … or one with a name may take settings back */
+	/* Properties, and no states: each of them lasts while the state changes.
+	 * Of the wait since waiting_since_us, through the queues of several pools: the client was
+	 * told that it waits. */
+	bool notified;
+	/* Of the session's past, whether it is parked or waits now: it has, or has had, a server.
+	 */
+	bool attached;
+	/* Of what it has prepared, in a session pool: the statement without a name, or one with a
+	 * name, may take settings back. */
+	bool resets_unnamed, resets_named;
+	struct framer skipped; /* SKIPPING: what the client says */
 };
-
-/* A question of Meridian's own is under way on its server. */
-static inline bool
-pooled_is_asking(const struct pooled *pd)
-{
-	return pd->state > POOLED_SERVED;
-}
-
-static inline struct slice
-pooled_options(const struct pooled *pd)
-{
-	return slice_str(pd->options != NULL ? pd->options : "");
-}
 
 /* pooled_relay.c: what the relay asks. */
 extern const struct observer pool_observer, statements_observer;
 
 void pooled_enter(struct pooled *pd, enum pooled_state state);
+
+/* ---- of any session: one that has no pool has POOL_OFF, and nothing of what these are about ----
+ */
+
+enum pool_mode pooled_mode(const struct session *s);
+/* `options` of its startup packet, without meridian.*. */
+struct slice pooled_options(const struct session *s);
+/* Why it keeps its server, for all that its pool knows. */
+unsigned pooled_pins(const struct session *s);
+/* A question of Meridian's own is under way on its server. */
+bool pooled_is_asking(const struct session *s);
+/* No question of ours is under way, and nothing of the client's is kept. */
+bool pooled_is_still(const struct session *s);
+/* Bytes of the client's are kept. */
+bool pooled_holds(const struct session *s);
+/* So much is kept of what the client has said that it is not to be read now. */
+bool pooled_is_full(const struct session *s);
+/* The client has said something that no server has got yet, and one will. */
+bool pooled_owes(const struct session *s);
+/* Nothing of the session is on a server, and would be lost without it. */
+bool pooled_can_leave(const struct session *s);
+/* A move asks the server what is to be taken to another one (CAPTURING). */
+void pooled_begin_capture(struct session *s);
+/* The question that is under way, if there is one, is answered, or its answer of no use. */
+void pooled_drop_question(struct session *s);
+/* Nothing keeps it any more from what it has waited with. */
+void pooled_resume(struct session *s);
+/* The client cancels what it asks, and it has no server: it may be waiting for one. */
+void pooled_cancel(struct session *s);
+
+/* ---- of a session that has one ---- */
 
 /* From the end of authentication to ReadyForQuery. */
 void pooled_begin(struct session *s);
@@ -93,33 +123,20 @@ void pooled_answered(struct session *s, bool is_ready);
 void pooled_settle(struct session *s);
 /* The session is at an end, or its server is: give back what can be used again. Idempotent. */
 void pooled_part(struct session *s);
-/* Bytes of the client's are kept. */
-bool pooled_holds(const struct pooled *pd);
-/* The client has said something that no server has got yet, and one will. */
-bool pooled_owes(const struct session *s);
 /* The DETAIL of an error that ends its wait: its node, and what is known of that. */
 void pooled_explain_wait(const struct pooled *pd, struct err *e);
 /* Deadlines of one that waits; it may be over then. */
 void pooled_check_wait(struct pooled *pd, int64_t now_us);
 
-/* So much is kept of what the client has said that it is not to be read now. */
-bool pooled_is_full(const struct pooled *pd);
-
-/* The client cancels what it asks, and it has no server: it may be waiting for one. */
-void pooled_cancel(struct session *s);
-
-/* Its database is served elsewhere now: between two transactions, what it has of a node it gives
- * up, and its next transaction, or what it waits with, goes where the route says. False: something
- * of the session is on its server, and would be lost. */
-bool pooled_can_leave(const struct session *s);
+/* Its database is served elsewhere now: between two transactions, where pooled_can_leave(), what it
+ * has of a node it gives up, and its next transaction, or what it waits with, goes where the route
+ * says. */
 void pooled_leave_node(struct session *s);
 /* It has no server yet: its first will be of that node, where that can be. */
 void pooled_head_for(struct session *s, struct node_live *live);
 /* Its server is of no use any more. False: something of the session was on it, for all that is
  * known; `effects`: of what its queries may have done (sqleffects.h), so much counts. */
 bool pooled_forsake(struct session *s, unsigned effects);
-/* Nothing keeps it any more from what it has waited with. */
-void pooled_resume(struct session *s);
 
 /* In a session pool: the session gets `sv` in place of its own server, which is closed. `sv` is a
  * connection of a pool that counts as lent, is attached to no session yet, and has these settings.

@@ -68,7 +68,7 @@ done_asking(struct pooled *pd, const struct ask_answer *a)
 	pooled_tell(pd);
 	if (a->rest_n > 0 && s->state == SESSION_RELAY)
 		relay_from_server(s, a->rest, a->rest_n);
-	if (s->state == SESSION_RELAY && !pooled_is_asking(pd))
+	if (s->state == SESSION_RELAY && !pooled_is_asking(s))
 		pooled_go_on(pd);
 	if (session_has(s, OBSERVER_REHOME))
 		pool_ops.on_quiet(s);
@@ -119,7 +119,7 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 	pooled_settled(sv);
 	if (!ahead)
 		statements_attach(pd->statements, sv->statements, &s->exchange);
-	if (pd->greeted)
+	if (pooled_is_greeted(pd))
 		done_asking(pd, a);
 	else
 		pooled_greet(pd);
@@ -162,7 +162,7 @@ pooled_attach(struct pooled *pd, struct server *sv)
 		pooled_follow(pd);
 	if (sv->vars != pd->vars) {
 		/* one round trip for the change and what the client says */
-		ahead = pd->greeted && pooled_ends_on_error(sv);
+		ahead = pooled_is_greeted(pd) && pooled_ends_on_error(sv);
 		vars_put_change(&sql, sv->vars, pd->vars, ahead ? VARS_FATAL : VARS_ERROR);
 	}
 	if (sql.n > 0) {
@@ -305,7 +305,7 @@ pooled_settle(struct session *s)
 	struct pooled *pd = s->pooled;
 	struct buf sql = { .cap = QUESTION_CAP };
 
-	if (s->server == NULL || pooled_is_asking(pd) || !exchange_safe_point(&s->exchange) ||
+	if (s->server == NULL || pd->state != POOLED_SERVED || !exchange_safe_point(&s->exchange) ||
 	    !statements_settled(pd->statements) ||
 	    (pd->mode == POOL_SESSION && !pooled_was_reset(pd)))
 		return;

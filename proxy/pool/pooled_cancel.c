@@ -46,47 +46,44 @@ has_message(struct slice held)
 	return frame_cut(held, INT32_MAX, &f) == PARSE_DONE && f.type != MSG_TERMINATE;
 }
 
-static void
-say_ready(struct session *s, struct buf *b)
-{
-	message_put_ready(b, 'I');
-	(void)session_say(s, b->p, b->n);
-}
-
-/* A message begins that is skipped. */
-static void
-on_skipped(struct session *s, const struct frame_piece *piece)
+/* What the client says is skipped up to a Sync, and that is answered. True: it has come. The
+ * session may be over. */
+static bool
+skip_to_sync(struct session *s, struct slice *in)
 {
 	struct pooled *pd = s->pooled;
+	struct frame_piece piece;
+	enum parse result = PARSE_DONE;
 	struct buf b = { .cap = 64 };
 
-	if (piece->type == MSG_TERMINATE)
-		session_end(s, WHY_CLIENT_DONE);
-	if (piece->type != MSG_SYNC || piece->length > 0)
-		return;
-	pd->skips = false;
-	say_ready(s, &b);
-	buf_fini(&b);
+	while (s->state == SESSION_RELAY &&
+	       (result = framer_next(&pd->skipped, in, &piece)) == PARSE_DONE) {
+		if (piece.begins && piece.type == MSG_TERMINATE)
+			session_end(s, WHY_CLIENT_DONE);
+		if (!piece.begins || piece.type != MSG_SYNC || piece.length > 0)
+			continue;
+		message_put_ready(&b, 'I');
+		(void)session_say(s, b.p, b.n);
+		buf_fini(&b);
+		return true;
+	}
+	if (result == PARSE_BAD)
+		session_close(s, WHY_PROTOCOL, "Invalid message length.");
+	return false;
 }
 
 bool
 pooled_skip(struct session *s, const char **p, size_t *n)
 {
-	struct pooled *pd = s->pooled;
 	struct slice in = slice_of(*p, *n);
-	struct frame_piece piece;
-	enum parse result = PARSE_DONE;
+	bool synced = skip_to_sync(s, &in);
 
-	while (pd->skips && s->state == SESSION_RELAY &&
-	       (result = framer_next(&pd->skipped, &in, &piece)) == PARSE_DONE) {
-		if (piece.begins)
-			on_skipped(s, &piece);
-	}
-	if (result == PARSE_BAD)
-		session_close(s, WHY_PROTOCOL, "Invalid message length.");
 	*p = in.p;
 	*n = in.n;
-	return !pd->skips && s->state == SESSION_RELAY && *n > 0;
+	if (!synced || s->state != SESSION_RELAY)
+		return false;
+	pooled_enter(s->pooled, POOLED_PARKED);
+	return *n > 0;
 }
 
 /* The client goes on with what it has said behind n bytes. */
@@ -105,31 +102,31 @@ void
 pooled_cancel(struct session *s)
 {
 	struct pooled *pd = s->pooled;
-	struct slice held = buf_view(&pd->held);
-	bool is_waiting = pd->state == POOLED_WAITING;
-	size_t n = is_waiting ? first_cycle(held) : 0;
-	bool skips = is_waiting && n == 0 && has_message(held);
 	struct buf b = { .cap = 1024 };
+	struct slice held, left;
 	struct err e;
+	size_t n;
+	bool synced;
 
-	if (n == 0 && !skips)
+	if (!session_is_pooled(s) || pd->state != POOLED_WAITING)
+		return;
+	held = left = buf_view(&pd->held);
+	n = first_cycle(held);
+	if (n == 0 && !has_message(held))
 		return;
 	err_set(&e, SQLSTATE_QUERY_CANCELED, "canceling statement due to user request");
 	stats_error(&s->worker->stats, ERROR_OF_MERIDIAN, slice_str(e.sqlstate));
 	message_put_error(&b, "ERROR", &e);
-	if (skips) {
-		const char *p = held.p;
-		size_t left = held.n;
-
-		pd->skips = true;
-		(void)session_say(s, b.p, b.n);
-		if (s->state == SESSION_RELAY)
-			(void)pooled_skip(s, &p, &left);
-		if (s->state == SESSION_RELAY)
-			drop_held(pd, held.n - left);
-	} else {
+	if (n > 0) {
 		drop_held(pd, n);
-		say_ready(s, &b);
+		message_put_ready(&b, 'I');
+		(void)session_say(s, b.p, b.n);
+	} else if (session_say(s, b.p, b.n)) {
+		synced = skip_to_sync(s, &left);
+		if (s->state == SESSION_RELAY)
+			drop_held(pd, held.n - left.n);
+		if (s->state == SESSION_RELAY && !synced)
+			pooled_enter(pd, POOLED_SKIPPING);
 	}
 	buf_fini(&b);
 }

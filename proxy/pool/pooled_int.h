@@ -8,12 +8,20 @@
 #define PROXY_POOL_POOLED_INT_H
 
 #include "proxy/pool/pooled.h"
+#include "proxy/session/session_int.h"
 #include "proxy/sqlstate/session_probe.h"
 #include "proxy/sqlstate/vars.h"
 
 struct ask_answer;
 struct node_live;
 struct pool;
+
+/* The login is over: its client has got a ReadyForQuery. */
+static inline bool
+pooled_is_greeted(const struct pooled *pd)
+{
+	return pd->session->login == NULL;
+}
 
 /* ---- for the observers (pooled_relay.c) ---- */
 
@@ -32,7 +40,7 @@ void pooled_on_error(struct session *s, const char sqlstate[5]);
 void pooled_on_end(struct session *s);
 /* The server takes more again. */
 void pooled_on_server_drained(struct session *s);
-/* Where `skips`: what is to be skipped of *p, *n is. True: something is left behind that. */
+/* SKIPPING: what is to be skipped of *p, *n is. True: something is left behind that. */
 bool pooled_skip(struct session *s, const char **p, size_t *n);
 /* The end of the session: its pool is left, and everything is given back. */
 void pooled_release(struct session *s);

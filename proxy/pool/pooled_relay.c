@@ -18,7 +18,8 @@
 static HOT bool
 pool_on_client(struct session *s, const char **p, size_t *n)
 {
-	return (!s->pooled->skips || pooled_skip(s, p, n)) && pooled_take(s, *p, *n);
+	return (s->pooled->state != POOLED_SKIPPING || pooled_skip(s, p, n)) &&
+	       pooled_take(s, *p, *n);
 }
 
 static HOT bool

@@ -63,7 +63,7 @@ pooled_tell(struct pooled *pd)
 	struct session *s = pd->session;
 	struct buf b = { .cap = ASK_ANSWER_MAX };
 
-	if (!pd->greeted || s->state != SESSION_RELAY || pd->told == s->server->reported)
+	if (!pooled_is_greeted(pd) || s->state != SESSION_RELAY || pd->told == s->server->reported)
 		return;
 	vars_put_reports(&b, pd->told, s->server->reported);
 	told(pd, s->server->reported);

@@ -13,8 +13,10 @@
 /* name, what may follow */
 /* clang-format off */
 #define POOLED_STATES(S)                                                                                 \
-	S(PARKED,      TO_(WAITING) | TO_(SERVED))      /* no server, and none is asked for */           \
+	S(PARKED,      TO_(WAITING) | TO_(SKIPPING) | TO_(SERVED)) /* no server, none is asked for */     \
 	S(WAITING,     TO_(PARKED))                     /* in a pool's queue */                          \
+	S(SKIPPING,    TO_(PARKED))                     /* what it waited with was cancelled: what the   \
+	                                                 * client says up to a Sync is for no server */  \
 	S(SERVED,      TO_(PARKED) | TO_(REPLAYING) | TO_(REPLAYING_AHEAD) | TO_(PROBING) |              \
 		       TO_(PROBING_AHEAD) | TO_(CAPTURING)) /* what the client says goes to its server */ \
 	S(REPLAYING,   TO_(SERVED) | TO_(PARKED))       /* its settings are brought to the server … */   \

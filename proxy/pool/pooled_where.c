@@ -24,7 +24,7 @@ pool_at(struct pooled *pd, const struct world *w, struct node_live *live)
 		.database = database,
 		.dbname = locate_dbname(w, database),
 		.user = session_name(s, NAME_USER),
-		.options = pooled_options(pd),
+		.options = pooled_options(s),
 		.access = (enum access)s->access,
 	};
 
@@ -97,14 +97,14 @@ pooled_decide(struct pooled *pd)
 	const struct world *w = worker_world(s->worker);
 	struct route *route = &s->worker->route;
 	/* another caller is not kept where the one before it was */
-	int sticky = pd->pool != NULL && !pd->is_elsewhere
+	int sticky = pd->pool != NULL && pd->choice != POOLED_RELOCATED
 			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
 			 : -1;
 
 	locate_route_again(s, sticky, NULL, route);
 	pd->topology_version = w->topology->version;
 	pd->decided_us = clock_us();
-	pd->is_elsewhere = false;
+	pd->choice = POOLED_BY_ROUTE;
 	want_all(pd, route);
 	for (unsigned i = 0; i < route->nnodes; i++) {
 		struct pool *p = pool_at(pd, w, w->topology->nodes[route->nodes[i]].live);
@@ -164,7 +164,7 @@ pooled_send_to(struct pooled *pd, struct node_live *live)
 
 	pooled_move_to(pd, pool_at(pd, w, live));
 	pd->topology_version = w->topology->version;
-	pd->decided_us = INT64_MAX;
+	pd->choice = POOLED_BY_OPERATOR;
 }
 
 /* A migration has decided that its database is served elsewhere, or by another name. */
@@ -186,14 +186,14 @@ pooled_is_due(struct pooled *pd)
 	const struct node *n;
 	int64_t now_us;
 
-	if (pd->pool == NULL || pooled_is_hopeless(pd->pool))
+	if (pd->pool == NULL || pooled_is_hopeless(pd->pool) || pd->choice >= POOLED_OUTDATED)
 		return true;
 	if (pd->topology_version == t->version)
 		return false;
 	now_us = clock_us();
 	n = topology_node_by_live(t, pd->pool->live);
-	if (n == NULL || !node_usable(t, n, now_us) || now_us - pd->decided_us >= DECIDE_AGAIN_US ||
-	    is_astray(pd, w, n))
+	if (n == NULL || !node_usable(t, n, now_us) || is_astray(pd, w, n) ||
+	    (pd->choice == POOLED_BY_ROUTE && now_us - pd->decided_us >= DECIDE_AGAIN_US))
 		return true;
 	pd->topology_version = t->version;
 	return false;
@@ -202,9 +202,5 @@ pooled_is_due(struct pooled *pd)
 void
 pooled_moved_locality(struct session *s)
 {
-	struct pooled *pd = s->pooled;
-
-	pd->topology_version = 0;
-	pd->decided_us = 0;
-	pd->is_elsewhere = true;
+	s->pooled->choice = POOLED_RELOCATED;
 }

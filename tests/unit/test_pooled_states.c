@@ -37,6 +37,18 @@ a_queue_is_left_before_a_server_is_had(void **state)
 	assert_string_equal(pooled_state_name(POOLED_WAITING), "WAITING");
 }
 
+static void
+what_is_skipped_goes_to_no_server(void **state)
+{
+	(void)state;
+	for (unsigned s = 0; s < POOLED_STATE_COUNT; s++) {
+		assert_int_equal(pooled_state_may(POOLED_SKIPPING, (enum pooled_state)s),
+				 s == POOLED_PARKED);
+		assert_int_equal(pooled_state_may((enum pooled_state)s, POOLED_SKIPPING),
+				 s == POOLED_PARKED);
+	}
+}
+
 int
 main(void)
 {
@@ -44,6 +56,7 @@ main(void)
 		cmocka_unit_test(each_state_can_come_to_its_end),
 		cmocka_unit_test(a_question_begins_and_ends_where_the_server_is_the_sessions),
 		cmocka_unit_test(a_queue_is_left_before_a_server_is_had),
+		cmocka_unit_test(what_is_skipped_goes_to_no_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
