@@ -26,60 +26,39 @@ static const struct column config_columns[] = {
 };
 
 static void
-put_option(struct rows *rows, const struct config_row *row)
-{
-	row_begin(rows);
-	row_str(rows, row->key);
-	row_lines(rows, row->value);
-	row_lines(rows, row->fallback);
-	row_str(rows, row->changeable);
-	row_str(rows, row->text);
-	row_lines(rows, row->pending);
-	row_end(rows);
-}
-
-static void
 option_of(const struct run *r, size_t i, struct config_row *out)
 {
 	config_row(r->world->config, worker_process(r->worker)->begun, i, out);
 }
 
-static enum step
-config_row_step(struct run *r)
-{
-	struct config_row row;
-
-	if (r->at >= config_nrows())
-		return STEP_DONE;
-	option_of(r, r->at++, &row);
-	put_option(&r->rows, &row);
-	return STEP_MORE;
-}
-
 /* Options that are times are recognised by these words in their names. */
-static bool
-is_time(const char *key)
-{
-	static const char *const parts[] = { "_timeout",  "_delay",    "_interval", "_retry",
-					     "_backoff",  "_after",    "max_lag",   "_ttl",
-					     "_keepidle", "_keepintvl" };
+static const char *const time_words[] = { "_timeout",  "_delay",     "_interval", "_retry",
+					  "_backoff",  "_after",     "max_lag",   "_ttl",
+					  "_keepidle", "_keepintvl", NULL };
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		if (strstr(key, parts[i]) != NULL)
-			return true;
-	return false;
-}
-
+/* Shows one option: any, or one with a word of the command's data in its name. */
 static enum step
-timeouts_row(struct run *r)
+options_row(struct run *r)
 {
+	const char *const *words = r->command->data;
+	bool shown = words == NULL;
 	struct config_row row;
 
 	if (r->at >= config_nrows())
 		return STEP_DONE;
 	option_of(r, r->at++, &row);
-	if (is_time(row.key))
-		put_option(&r->rows, &row);
+	for (; words != NULL && *words != NULL; words++)
+		shown |= strstr(row.key, *words) != NULL;
+	if (!shown)
+		return STEP_MORE;
+	row_begin(&r->rows);
+	row_str(&r->rows, row.key);
+	row_lines(&r->rows, row.value);
+	row_lines(&r->rows, row.fallback);
+	row_str(&r->rows, row.changeable);
+	row_str(&r->rows, row.text);
+	row_lines(&r->rows, row.pending);
+	row_end(&r->rows);
 	return STEP_MORE;
 }
 
@@ -110,20 +89,12 @@ option_describe(struct statement *st)
 	st->own_column = (struct column){ st->own_name, COLUMN_TEXT };
 }
 
-static void
-offer_commands(struct suggestion *s)
-{
-	for (const struct command_table *const *t = command_tables(); *t != NULL; t++)
-		for (size_t i = 0; i < (*t)->n; i++)
-			if ((*t)->commands[i].help != NULL)
-				suggest_offer(s, (*t)->commands[i].words);
-}
-
 /* Suggests the option, or the listing, that the operator may have meant. */
 static void
 hint_option(struct run *r, const char *name)
 {
 	struct suggestion option = { .word = slice_str(name) }, listing = { 0 };
+	const struct command *c;
 	struct config_row row;
 	char typed[64];
 
@@ -133,7 +104,8 @@ hint_option(struct run *r, const char *name)
 	}
 	snprintf(typed, sizeof(typed), "SHOW %s", name);
 	listing.word = slice_str(typed);
-	offer_commands(&listing);
+	for (size_t n = 0; (c = command_listed(n)) != NULL; n++)
+		suggest_offer(&listing, c->words);
 	if (listing.best != NULL && (option.best == NULL || listing.distance <= option.distance))
 		err_hint(&r->err, "Did you mean %s?", listing.best);
 	else if (option.best != NULL)
@@ -187,7 +159,7 @@ version_begin(struct run *r)
 static const struct command commands[] = {
 	{ .words = "SHOW CONFIG",
 	  COLUMNS(config_columns),
-	  .row = config_row_step,
+	  .row = options_row,
 	  .help =
 	      "every option of [meridian]: its value, its default, when a change takes effect, and "
 	      "the value that waits for a restart, if one does",
@@ -198,7 +170,8 @@ static const struct command commands[] = {
 		    "|" },
 	{ .words = "SHOW TIMEOUTS",
 	  COLUMNS(config_columns),
-	  .row = timeouts_row,
+	  .row = options_row,
+	  .data = time_words,
 	  .help = "the options that are times",
 	  .example = "SHOW TIMEOUTS",
 	  .answer = "probe_interval|2s|2s|at once|Time between two probes of a node.|\n"

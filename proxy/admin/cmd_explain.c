@@ -50,15 +50,6 @@ struct asked {
 	const char *value;             /* NULL: the session of this console */
 };
 
-static const struct subject *
-subject_of_kind(const char *kind)
-{
-	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
-		if (strcmp(subjects[i].argument, kind) == 0)
-			return &subjects[i];
-	return NULL;
-}
-
 /* The kind that the subject of `FOR <subject>` is taken for; NULL: no subject was given so, or it
  * is of no kind. */
 static const char *
@@ -77,12 +68,14 @@ what_is_asked(const struct run *r)
 {
 	const char *kind = guessed_kind(r);
 
-	if (kind != NULL)
-		return (struct asked){ subject_of_kind(kind), run_arg(r, "subject") };
-	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
-		if (run_arg(r, subjects[i].argument) != NULL)
-			return (struct asked){ &subjects[i], run_arg(r, subjects[i].argument) };
-	return (struct asked){ NULL, run_arg(r, "id") };
+	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
+		const char *name = subjects[i].argument;
+
+		if (kind != NULL ? strcmp(name, kind) == 0 : run_arg(r, name) != NULL)
+			return (struct asked){ &subjects[i],
+					       run_arg(r, kind != NULL ? "subject" : name) };
+	}
+	return (struct asked){ NULL, run_arg(r, kind != NULL ? "subject" : "id") };
 }
 
 /* ---- what is asked ---- */
@@ -97,26 +90,8 @@ valid_location(const char *text)
 	       a <= 90 && b >= -180 && b <= 180;
 }
 
-/* Makes a request of one header, or of several lines of them; a line break may also be written \n.
- */
-static void
-put_request(const char *lines, struct buf *out)
-{
-	buf_str(out, "GET / HTTP/1.1\r\nHost: localhost\r\n");
-	for (const char *p = lines; *p != '\0'; p++) {
-		bool escaped = p[0] == '\\' && p[1] == 'n';
-
-		if (escaped)
-			p++;
-		if (escaped || *p == '\n')
-			buf_str(out, "\r\n");
-		else if (*p != '\r')
-			buf_u8(out, (uint8_t)*p);
-	}
-	buf_str(out, "\r\n\r\n");
-}
-
-/* Parses the headers of the subject; *head points into `text`. */
+/* Parses the headers of the subject, one line or several, where a line break may also be written
+ * \n; *head points into `text`. */
 static int
 parse_headers(struct run *r, struct buf *text, struct http_head *head)
 {
@@ -124,7 +99,18 @@ parse_headers(struct run *r, struct buf *text, struct http_head *head)
 	struct http_error he = { 0 };
 	size_t used;
 
-	put_request(value, text);
+	buf_str(text, "GET / HTTP/1.1\r\nHost: localhost\r\n");
+	for (const char *p = value; *p != '\0'; p++) {
+		bool escaped = p[0] == '\\' && p[1] == 'n';
+
+		if (escaped)
+			p++;
+		if (escaped || *p == '\n')
+			buf_str(text, "\r\n");
+		else if (*p != '\r')
+			buf_u8(text, (uint8_t)*p);
+	}
+	buf_str(text, "\r\n\r\n");
 	if (http_parse_head(buf_view(text), SIZE_MAX, head, &used, &he) == PARSE_DONE)
 		return 0;
 	err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%.100s\" is no header: %s", value,
@@ -133,31 +119,25 @@ parse_headers(struct run *r, struct buf *text, struct http_head *head)
 }
 
 static int
-check_header(struct run *r)
+check_subject(struct run *r, const struct subject *s, const char *value)
 {
 	const char *peer = run_arg(r, "peer");
 	struct buf text = { 0 };
 	struct http_head head;
 	struct addr a;
-	int rc = parse_headers(r, &text, &head);
-
-	buf_fini(&text);
-	if (rc == 0 && peer != NULL && !addr_parse(slice_str(peer), &a))
-		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no IP address",
-			       peer);
-	return rc;
-}
-
-static int
-check_subject(struct run *r, const struct subject *s, const char *value)
-{
-	struct addr a;
+	int rc = 0;
 
 	if (s->source == SOURCE_HEADER)
-		return check_header(r);
+		rc = parse_headers(r, &text, &head);
+	buf_fini(&text);
+	if (rc != 0)
+		return rc;
 	if (s->kind == CLAIM_ADDRESS && !addr_parse(slice_trim(slice_str(value)), &a))
 		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no IP address",
 			       value);
+	if (s->source == SOURCE_HEADER && peer != NULL && !addr_parse(slice_str(peer), &a))
+		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no IP address",
+			       peer);
 	if (s->kind == CLAIM_LOCATION && !valid_location(value)) {
 		err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no location", value);
 		return err_hint(&r->err, "Write degrees as '48.85,2.35': latitude, longitude.");
@@ -166,18 +146,6 @@ check_subject(struct run *r, const struct subject *s, const char *value)
 		return err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE,
 			       "\"%s\" is no ISO 3166 country code of two letters", value);
 	return 0;
-}
-
-static int
-check_access(struct run *r)
-{
-	const char *access = run_arg(r, "access");
-
-	if (access == NULL || words_find(access_words, slice_str(access)) >= 0)
-		return 0;
-	err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no access", access);
-	return err_hint(&r->err, "One of any, read-write, read-only, primary, standby, "
-				 "prefer-standby.");
 }
 
 /* Tells the operator what the text behind FOR is taken for. */
@@ -200,59 +168,13 @@ notice_guess(struct run *r)
 	return 0;
 }
 
-static int
-ask_session(struct run *r, struct fanout *a, const char *id)
-{
-	struct err e = { 0 };
-
-	if (id != NULL)
-		return fanout_set_id(r, a, id);
-	a->id = run_session(r);
-	err_set(&e, "00000", "this connection is explained: session %llu",
-		(unsigned long long)a->id);
-	run_notice(r, "NOTICE", &e);
-	return 0;
-}
-
-static int
-explain_begin(struct run *r, enum answer (*answer)(struct fanout *a))
-{
-	struct asked asked = what_is_asked(r);
-	struct fanout *a;
-
-	if (notice_guess(r) != 0 || check_access(r) != 0)
-		return -1;
-	if (asked.subject != NULL)
-		return check_subject(r, asked.subject, asked.value);
-	a = fanout_begin(r, answer);
-	a->database = run_arg_dup(r, "database");
-	a->access = run_arg_dup(r, "access");
-	return ask_session(r, a, asked.value);
-}
-
 /* ---- what is answered ---- */
-
-static enum access
-wanted_access(const char *given, const struct conf_database *db)
-{
-	return given != NULL ? (enum access)words_find(access_words, slice_str(given)) : db->access;
-}
 
 /* What the assumed caller would say, and from which address it would come. */
 struct caller {
 	struct claims claims;
 	struct addr address;
 };
-
-static void
-claim_address(struct caller *c)
-{
-	char text[ADDR_TEXT_MAX];
-
-	if (c->address.family != ADDR_NONE)
-		claims_add(&c->claims, SOURCE_GEOIP, CLAIM_ADDRESS, true,
-			   slice_str(addr_print_ip(&c->address, text)));
-}
 
 static void
 claim_headers(struct run *r, struct caller *c)
@@ -265,6 +187,7 @@ claim_headers(struct run *r, struct caller *c)
 	struct err e = { 0 };
 	struct buf text = { 0 };
 	struct http_head head;
+	char address[ADDR_TEXT_MAX];
 	bool trusted;
 
 	if (peer != NULL)
@@ -279,22 +202,10 @@ claim_headers(struct run *r, struct caller *c)
 			run_notice(r, "NOTICE", &e);
 		}
 	}
-	claim_address(c);
+	if (c->address.family != ADDR_NONE)
+		claims_add(&c->claims, SOURCE_GEOIP, CLAIM_ADDRESS, true,
+			   slice_str(addr_print_ip(&c->address, address)));
 	buf_fini(&text);
-}
-
-static void
-claim_subject(struct run *r, const struct asked *asked, struct caller *c)
-{
-	const struct subject *s = asked->subject;
-	struct slice value = slice_trim(slice_str(asked->value));
-
-	if (s->kind == CLAIM_ADDRESS)
-		(void)addr_parse(value, &c->address);
-	if (s->source == SOURCE_HEADER)
-		claim_headers(r, c);
-	else
-		claims_add(&c->claims, s->source, s->kind, s->trusted, value);
 }
 
 /* Tells the operator that the subject did not decide, where another source did. */
@@ -320,9 +231,11 @@ route_of_subject(struct run *r, const struct addr *address, const struct conf_da
 		 const struct explained *x)
 {
 	struct route *route = xcalloc(1, sizeof(*route));
+	const char *access = run_arg(r, "access");
 	struct route_wish wish = {
 		.database = slice_str(run_arg(r, "database")),
-		.access = wanted_access(run_arg(r, "access"), db),
+		.access = access != NULL ? (enum access)words_find(access_words, slice_str(access))
+					 : db->access,
 		.locality = &x->locality,
 		.sticky_region = -1,
 		.seed = sticky_key(&x->locality, address),
@@ -333,44 +246,34 @@ route_of_subject(struct run *r, const struct addr *address, const struct conf_da
 	free(route);
 }
 
-static void
-answer_subject(struct run *r, const struct asked *asked, bool route)
+static enum step
+explain_row(struct run *r)
 {
 	const struct conf_database *db =
 	    config_database(r->world->config, slice_str(run_arg(r, "database")));
+	struct asked asked = what_is_asked(r);
+	const struct subject *s = asked.subject;
 	struct caller caller = { 0 };
+	struct slice value;
 	struct explained x;
 
-	claim_subject(r, asked, &caller);
+	if (s == NULL)
+		return fanout_row(r);
+	value = slice_trim(slice_str(asked.value));
+	if (s->kind == CLAIM_ADDRESS)
+		(void)addr_parse(value, &caller.address);
+	if (s->source == SOURCE_HEADER)
+		claim_headers(r, &caller);
+	else
+		claims_add(&caller.claims, s->source, s->kind, s->trusted, value);
 	explain_locality(r->world, &caller.claims, db, &x);
-	if (route) {
-		notice_unused(r, asked->subject, &x);
+	if (r->command->columns == explain_route_columns) {
+		notice_unused(r, s, &x);
 		route_of_subject(r, &caller.address, db, &x);
 	} else {
 		explain_locality_rows(r->world, &x, &r->rows);
 	}
 	claims_fini(&caller.claims);
-}
-
-static enum step
-route_row(struct run *r)
-{
-	struct asked asked = what_is_asked(r);
-
-	if (asked.subject == NULL)
-		return fanout_row(r);
-	answer_subject(r, &asked, true);
-	return STEP_DONE;
-}
-
-static enum step
-locality_row(struct run *r)
-{
-	struct asked asked = what_is_asked(r);
-
-	if (asked.subject == NULL)
-		return fanout_row(r);
-	answer_subject(r, &asked, false);
 	return STEP_DONE;
 }
 
@@ -431,23 +334,41 @@ locality_answer(struct fanout *a)
 }
 
 static int
-route_begin(struct run *r)
+explain_begin(struct run *r)
 {
-	return explain_begin(r, route_answer);
-}
+	bool route = r->command->columns == explain_route_columns;
+	const char *access = run_arg(r, "access");
+	struct asked asked = what_is_asked(r);
+	struct err e = { 0 };
+	struct fanout *a;
 
-static int
-locality_begin(struct run *r)
-{
-	return explain_begin(r, locality_answer);
+	if (notice_guess(r) != 0)
+		return -1;
+	if (access != NULL && words_find(access_words, slice_str(access)) < 0) {
+		err_set(&r->err, SQLSTATE_INVALID_PARAMETER_VALUE, "\"%s\" is no access", access);
+		return err_hint(&r->err, "One of any, read-write, read-only, primary, standby, "
+					 "prefer-standby.");
+	}
+	if (asked.subject != NULL)
+		return check_subject(r, asked.subject, asked.value);
+	a = fanout_begin(r, route ? route_answer : locality_answer);
+	a->database = run_arg_dup(r, "database");
+	a->access = run_arg_dup(r, "access");
+	if (asked.value != NULL)
+		return fanout_take_id(r, a, asked.value);
+	a->id = run_session(r);
+	err_set(&e, "00000", "this connection is explained: session %llu",
+		(unsigned long long)a->id);
+	run_notice(r, "NOTICE", &e);
+	return 0;
 }
 
 static const struct command commands[] = {
 	{ .words = "EXPLAIN ROUTE",
 	  .args = SUBJECT " [DATABASE <database>] [USER <user>] [ACCESS <access>]",
 	  COLUMNS(explain_route_columns),
-	  .begin = route_begin,
-	  .row = route_row,
+	  .begin = explain_begin,
+	  .row = explain_row,
 	  .end = fanout_end,
 	  .help = "every region in the order in which this caller would get it, and why; without a "
 		  "caller: this connection",
@@ -460,8 +381,8 @@ static const struct command commands[] = {
 	{ .words = "EXPLAIN LOCALITY",
 	  .args = SUBJECT " [DATABASE <database>]",
 	  COLUMNS(explain_locality_columns),
-	  .begin = locality_begin,
-	  .row = locality_row,
+	  .begin = explain_begin,
+	  .row = explain_row,
 	  .end = fanout_end,
 	  .help = "which source says what about where this caller is, which one wins, and why; "
 		  "without a caller: this connection",

@@ -61,11 +61,23 @@ static const struct column fingerprint_columns[] = {
 	{ "statement", COLUMN_TEXT },
 };
 
-static void
-put_sum(struct run *r, const struct tally *t, const struct fingerprint_sum *s)
+static enum step
+fingerprints_row(struct run *r)
 {
+	struct fanout *a = r->state;
+	struct tally *t = a->tally;
+	const struct fingerprint_sum *s;
 	struct buf tables = { 0 };
+	enum step step = t->sorted ? STEP_DONE : fanout_row(r);
 
+	if (step != STEP_DONE)
+		return step;
+	if (!t->sorted)
+		fingerprint_sums_sort(&t->sums);
+	t->sorted = true;
+	if (t->at >= t->sums.n)
+		return STEP_DONE;
+	s = &t->sums.v[t->at++];
 	fingerprint_put_tables(slice_str(s->text), &tables);
 	row_begin(&r->rows);
 	row_printf(&r->rows, "%016llx", (unsigned long long)s->id);
@@ -80,23 +92,6 @@ put_sum(struct run *r, const struct tally *t, const struct fingerprint_sum *s)
 	row_lines(&r->rows, s->text);
 	row_end(&r->rows);
 	buf_fini(&tables);
-}
-
-static enum step
-fingerprints_row(struct run *r)
-{
-	struct fanout *a = r->state;
-	struct tally *t = a->tally;
-	enum step step = t->sorted ? STEP_DONE : fanout_row(r);
-
-	if (step != STEP_DONE)
-		return step;
-	if (!t->sorted)
-		fingerprint_sums_sort(&t->sums);
-	t->sorted = true;
-	if (t->at >= t->sums.n)
-		return STEP_DONE;
-	put_sum(r, t, &t->sums.v[t->at++]);
 	return STEP_MORE;
 }
 

@@ -28,20 +28,6 @@ static const struct column help_columns[] = {
 
 /* ---- the list ---- */
 
-/* One line of the list: arguments that are too long are left out, unless `full`. */
-static void
-put_command(struct rows *rows, const struct command *c, bool full)
-{
-	struct buf syntax = { 0 };
-
-	command_syntax(c, &syntax);
-	if (full || syntax.n <= SYNTAX_MAX)
-		row_text(rows, buf_view(&syntax));
-	else
-		row_printf(rows, "%s \xe2\x80\xa6", c->words); /* … */
-	buf_fini(&syntax);
-}
-
 static bool
 has_word(const struct command *c, const char *word)
 {
@@ -54,13 +40,18 @@ list_row(struct run *r)
 {
 	const struct command *c = command_listed(r->at++);
 	bool full = run_has(r, "FULL");
-
+	struct buf syntax = { 0 };
 	if (c == NULL)
 		return STEP_DONE;
 	if (!has_word(c, run_arg(r, "word")))
 		return STEP_MORE;
 	row_begin(&r->rows);
-	put_command(&r->rows, c, full);
+	command_syntax(c, &syntax);
+	if (full || syntax.n <= SYNTAX_MAX)
+		row_text(&r->rows, buf_view(&syntax));
+	else /* the arguments are too long and left out: … */
+		row_printf(&r->rows, "%s \xe2\x80\xa6", c->words);
+	buf_fini(&syntax);
 	row_str(&r->rows, privilege_name(c->privilege));
 	row_str(&r->rows, full || c->brief == NULL ? c->help : c->brief);
 	row_end(&r->rows);

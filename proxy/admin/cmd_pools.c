@@ -17,20 +17,6 @@
 
 #define FILTERS "[REGION <region>] [DATABASE <database>] [USER <user>]"
 
-static int
-filtered_begin(struct run *r, enum answer (*answer)(struct fanout *a))
-{
-	struct fanout *a = fanout_begin(r, answer);
-
-	return fanout_take_filters(r, a);
-}
-
-static bool
-fits(const char *wanted, const char *value)
-{
-	return wanted == NULL || strcmp(wanted, value) == 0;
-}
-
 static void
 row_time_known(struct rows *rows, int64_t wall_us)
 {
@@ -73,8 +59,7 @@ pool_row(void *arg, const struct pool_facts *f)
 	struct fanout *a = arg;
 	struct rows *rows = &a->rows;
 
-	if (!fits(a->region, f->region) || !fits(a->database, f->database) ||
-	    !fits(a->user, f->user))
+	if (!fanout_fits(a, f->region, slice_str(f->database), slice_str(f->user), ""))
 		return;
 	row_begin(rows);
 	row_str(rows, f->database);
@@ -112,7 +97,7 @@ pools_answer(struct fanout *a)
 static int
 pools_begin(struct run *r)
 {
-	return filtered_begin(r, pools_answer);
+	return fanout_take_filters(r, fanout_begin(r, pools_answer));
 }
 
 /* ---- SHOW SERVERS ---- */
@@ -137,9 +122,7 @@ own_row(struct fanout *a, const struct session *s)
 	struct session_facts f;
 
 	session_facts(s, true, &f);
-	if (f.node[0] == '\0' || f.pooled || !fits(a->region, f.home) || !fits(a->state, f.state) ||
-	    (a->database != NULL && !slice_is(f.database, a->database)) ||
-	    (a->user != NULL && !slice_is(f.user, a->user)))
+	if (f.node[0] == '\0' || f.pooled || !fanout_fits(a, f.home, f.database, f.user, f.state))
 		return;
 	row_begin(rows);
 	row_str(rows, f.home);
@@ -168,8 +151,7 @@ server_row(void *arg, const struct server_facts *f)
 	struct fanout *a = arg;
 	struct rows *rows = &a->rows;
 
-	if (!fits(a->region, f->region) || !fits(a->database, f->database) ||
-	    !fits(a->user, f->user) || !fits(a->state, f->state))
+	if (!fanout_fits(a, f->region, slice_str(f->database), slice_str(f->user), f->state))
 		return;
 	row_begin(rows);
 	row_str(rows, f->region);
@@ -205,10 +187,10 @@ servers_answer(struct fanout *a)
 static int
 servers_begin(struct run *r)
 {
-	if (filtered_begin(r, servers_answer) != 0)
-		return -1;
-	((struct fanout *)r->state)->row = own_row;
-	return 0;
+	struct fanout *a = fanout_begin(r, servers_answer);
+
+	a->row = own_row;
+	return fanout_take_filters(r, a);
 }
 
 /* ---- SHOW PAUSES ---- */
@@ -219,34 +201,23 @@ static const struct column pause_columns[] = {
 	{ "migration", COLUMN_INT4 },
 };
 
-static void
-row_scope(struct rows *rows, const char *name)
-{
-	if (name[0] != '\0')
-		row_str(rows, name);
-	else
-		row_null(rows);
-}
-
 static enum answer
 pauses_answer(struct fanout *a)
 {
 	struct rows *rows = &a->rows;
 	struct pause_facts f;
+	const struct pause_scope *scope = &f.pause.scope;
 
 	for (size_t i = 0; i < pause_count(a->to); i++) {
 		pause_facts(a->to, i, &f);
 		row_begin(rows);
-		row_scope(rows, f.pause.scope.database);
-		row_scope(rows, f.pause.scope.region);
+		row_str(rows, scope->database[0] != '\0' ? scope->database : NULL);
+		row_str(rows, scope->region[0] != '\0' ? scope->region : NULL);
 		row_int(rows, worker_id(a->to));
 		row_time(rows, f.pause.since_us);
 		row_int(rows, f.held);
 		row_int(rows, f.open);
-		if (f.pause.scope.migration != 0)
-			row_int(rows, f.pause.scope.migration);
-		else
-			row_null(rows);
+		row_int_known(rows, scope->migration != 0 ? scope->migration : -1);
 		row_end(rows);
 	}
 	return ANSWER_NEXT;
@@ -271,7 +242,7 @@ reconnect_answer(struct fanout *a)
 static int
 reconnect_begin(struct run *r)
 {
-	return filtered_begin(r, reconnect_answer);
+	return fanout_take_filters(r, fanout_begin(r, reconnect_answer));
 }
 
 static enum step

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * SHOW SESSIONS, SHOW SESSION and KILL SESSION. A session is read and ended only on the worker that
- * owns it (fanout.h).
+ * SHOW SESSIONS, SHOW SESSION, KILL SESSION, and REHOME SESSION, which gives a session another
+ * server connection and answers when the session has moved, or with the reason why it cannot. A
+ * session is read and ended only on the worker that owns it (fanout.h).
  */
 #include "config.h"
 
@@ -10,9 +11,11 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "protocol/sqlstate.h"
 #include "proxy/admin/commands.h"
 #include "proxy/admin/explain.h"
 #include "proxy/admin/fanout.h"
+#include "proxy/move/rehome.h"
 #include "proxy/process/worker.h"
 #include "proxy/session/route.h"
 #include "proxy/session/session.h"
@@ -20,28 +23,6 @@
 /* ---- filters ---- */
 
 #define FILTERS "[REGION <region>] [DATABASE <database>] [USER <user>] [STATE <state>]"
-
-static int
-listing_begin(struct run *r, void (*row)(struct fanout *a, const struct session *s))
-{
-	struct fanout *a = fanout_begin(r, fanout_sessions);
-
-	a->row = row;
-	return fanout_take_filters(r, a);
-}
-
-static bool
-fits(const char *wanted, struct slice value)
-{
-	return wanted == NULL || slice_is(value, wanted);
-}
-
-static bool
-passes(const struct fanout *a, const struct session_facts *f)
-{
-	return fits(a->region, slice_str(f->home)) && fits(a->database, f->database) &&
-	       fits(a->user, f->user) && fits(a->state, slice_str(f->state));
-}
 
 /* ---- SHOW SESSIONS ---- */
 
@@ -82,7 +63,7 @@ session_row(struct fanout *a, const struct session *s)
 	char addr[ADDR_TEXT_MAX];
 
 	session_facts(s, true, &f);
-	if (!passes(a, &f))
+	if (!fanout_fits(a, f.home, f.database, f.user, f.state))
 		return;
 	row_begin(rows);
 	row_count(rows, f.id);
@@ -117,7 +98,10 @@ session_row(struct fanout *a, const struct session *s)
 static int
 sessions_begin(struct run *r)
 {
-	return listing_begin(r, session_row);
+	struct fanout *a = fanout_begin(r, fanout_sessions);
+
+	a->row = session_row;
+	return fanout_take_filters(r, a);
 }
 
 /* ---- SHOW SESSION <id> ---- */
@@ -179,31 +163,6 @@ detail_facts(struct rows *rows, const struct session_facts *f)
 }
 
 static void
-detail_traffic(struct rows *rows, const struct session_facts *f)
-{
-	detail(rows, "bytes", "rx_bytes", "%llu", (unsigned long long)f->rx_bytes);
-	detail(rows, "bytes", "tx_bytes", "%llu", (unsigned long long)f->tx_bytes);
-	detail(rows, "bytes", "queries", "%llu", (unsigned long long)f->queries);
-	if (f->client_rtt_us >= 0)
-		detail(rows, "bytes", "client_rtt_us", "%lld", (long long)f->client_rtt_us);
-	if (f->server_rtt_us >= 0)
-		detail(rows, "bytes", "server_rtt_us", "%lld", (long long)f->server_rtt_us);
-	detail(rows, "move", "move_block", "%s", f->move_block);
-}
-
-static void
-detail_history(struct rows *rows, const struct session *s)
-{
-	struct session_step steps[64];
-	size_t n = session_history(s, steps, sizeof(steps) / sizeof(steps[0]));
-	char when[TIME_TEXT_MAX];
-
-	for (size_t i = 0; i < n; i++)
-		detail(rows, "history", time_text(steps[i].at_us, when), "%s%s%s", steps[i].state,
-		       steps[i].note[0] != '\0' ? ": " : "", steps[i].note);
-}
-
-static void
 detail_locality(struct rows *rows, const struct session_facts *f, const struct explained *x)
 {
 	detail(rows, "locality", "city", "%s", f->city);
@@ -246,8 +205,11 @@ session_answer(struct fanout *a)
 	const struct conf_database *db;
 	struct session_facts f;
 	struct explained x;
-	struct route_wish wish = { .sticky_region = -1 };
+	struct session_step steps[64];
+	char when[TIME_TEXT_MAX];
+	struct route_wish wish;
 	struct route *route;
+	size_t n;
 
 	if (s == NULL)
 		return ANSWER_NEXT;
@@ -255,24 +217,35 @@ session_answer(struct fanout *a)
 	db = config_database(w->config, f.database);
 	explain_locality(w, session_claims(s), db, &x);
 	detail_facts(&a->rows, &f);
-	detail_history(&a->rows, s);
+	n = session_history(s, steps, sizeof(steps) / sizeof(steps[0]));
+	for (size_t i = 0; i < n; i++)
+		detail(&a->rows, "history", time_text(steps[i].at_us, when), "%s%s%s",
+		       steps[i].state, steps[i].note[0] != '\0' ? ": " : "", steps[i].note);
 	detail_locality(&a->rows, &f, &x);
 	route = xcalloc(1, sizeof(*route));
-	wish.database = f.database;
-	wish.access = f.access;
-	wish.locality = &x.locality;
-	wish.seed = f.id;
+	wish = (struct route_wish){ .database = f.database,
+				    .access = f.access,
+				    .locality = &x.locality,
+				    .sticky_region = -1,
+				    .seed = f.id };
 	locate_route(w, &wish, route);
 	detail_route(&a->rows, w, route);
 	free(route);
-	detail_traffic(&a->rows, &f);
+	detail(&a->rows, "bytes", "rx_bytes", "%llu", (unsigned long long)f.rx_bytes);
+	detail(&a->rows, "bytes", "tx_bytes", "%llu", (unsigned long long)f.tx_bytes);
+	detail(&a->rows, "bytes", "queries", "%llu", (unsigned long long)f.queries);
+	if (f.client_rtt_us >= 0)
+		detail(&a->rows, "bytes", "client_rtt_us", "%lld", (long long)f.client_rtt_us);
+	if (f.server_rtt_us >= 0)
+		detail(&a->rows, "bytes", "server_rtt_us", "%lld", (long long)f.server_rtt_us);
+	detail(&a->rows, "move", "move_block", "%s", f.move_block);
 	return ANSWER_STOP;
 }
 
 static int
 session_begin(struct run *r)
 {
-	return fanout_take_id(r, fanout_begin(r, session_answer));
+	return fanout_take_id(r, fanout_begin(r, session_answer), run_arg(r, "id"));
 }
 
 /* ---- KILL SESSION <id> ---- */
@@ -291,10 +264,86 @@ kill_answer(struct fanout *a)
 static int
 kill_begin(struct run *r)
 {
-	return fanout_take_id(r, fanout_begin(r, kill_answer));
+	return fanout_take_id(r, fanout_begin(r, kill_answer), run_arg(r, "id"));
+}
+
+/* ---- REHOME SESSION ---- */
+
+static const struct column rehome_columns[] = {
+	{ "id", COLUMN_INT8 },
+	{ "home", COLUMN_TEXT },
+	{ "node", COLUMN_TEXT },
+};
+
+static void
+on_done(void *arg, struct session *s, const struct err *e)
+{
+	struct fanout *a = arg;
+	struct session_facts f;
+
+	if (e != NULL) {
+		a->err = *e;
+		fanout_answered(a, ANSWER_FAIL);
+		return;
+	}
+	session_facts(s, false, &f);
+	row_begin(&a->rows);
+	row_count(&a->rows, f.id);
+	row_str(&a->rows, f.home);
+	row_str(&a->rows, f.node);
+	row_end(&a->rows);
+	fanout_answered(a, ANSWER_STOP);
+}
+
+static enum answer
+rehome_answer(struct fanout *a)
+{
+	struct session *s = session_by_id(a->to, a->id);
+	struct rehome_want want = { .done = on_done, .arg = a };
+	const char *why;
+
+	if (s == NULL)
+		return ANSWER_NEXT;
+	if (!rehome_can(s, &why)) {
+		err_set(&a->err, SQLSTATE_OBJECT_NOT_IN_STATE, "session %llu cannot be moved: %s",
+			(unsigned long long)a->id, why);
+		return ANSWER_FAIL;
+	}
+	if (rehome_stage(s) != REHOME_NONE) {
+		err_set(&a->err, SQLSTATE_OBJECT_NOT_IN_STATE, "session %llu is on its way already",
+			(unsigned long long)a->id);
+		return ANSWER_FAIL;
+	}
+	want.live = rehome_choose(s, a->region, &a->err);
+	if (want.live == NULL)
+		return ANSWER_FAIL;
+	rehome_to(s, REHOME_SWAPPED, &want);
+	return ANSWER_WAIT;
+}
+
+static int
+rehome_begin(struct run *r)
+{
+	struct fanout *a = fanout_begin(r, rehome_answer);
+
+	return fanout_take_region(r, a) < 0 ? -1 : fanout_take_id(r, a, run_arg(r, "id"));
 }
 
 static const struct command commands[] = {
+	{ .words = "REHOME SESSION",
+	  .args = "<id> [TO REGION <region>]",
+	  .privilege = PRIVILEGE_ADMIN,
+	  COLUMNS(rehome_columns),
+	  .tag = "REHOME SESSION",
+	  .begin = rehome_begin,
+	  .row = fanout_row,
+	  .end = fanout_end,
+	  .help =
+	      "give one session another server connection, where its route leads now or in that "
+	      "region, at the end of its transaction; its client stays connected",
+	  .brief = "give one session another server connection, maybe elsewhere",
+	  .example = "REHOME SESSION 26 TO REGION us-east1",
+	  .answer = "26|us-east1|10.0.10.15:5432" },
 	{ .words = "SHOW SESSIONS",
 	  .args = "[FULL] " FILTERS,
 	  COLUMNS(session_columns),

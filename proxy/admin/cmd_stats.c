@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Listings of counters. Each worker writes its own counters and any thread may read them, so the
- * console reads them without asking the workers.
+ * Listings of counters, and of the other proxies of the fleet with theirs. Each worker writes its
+ * own counters and any thread may read them, so the console reads them without asking the workers.
  */
 #include "config.h"
 
 #include "proxy/admin/commands.h"
 #include "proxy/process/descriptors.h"
+#include "proxy/process/fleet.h"
 #include "proxy/process/meridian.h"
 #include "proxy/process/stats.h"
 #include "proxy/process/usage.h"
@@ -14,6 +15,7 @@
 #include "proxy/process/world.h"
 #include "proxy/session/session_int.h"
 #include "proxy/session/why.h"
+#include "routing/topology.h"
 
 /* The counter at an offset of struct stats, on one worker. */
 static uint64_t
@@ -97,22 +99,6 @@ static const struct column error_columns[] = {
 	{ "help", COLUMN_TEXT },   { "said_by", COLUMN_TEXT },  { "errors", COLUMN_INT8 },
 };
 
-/* One row for each reason for which sessions ended. */
-static void
-put_end(struct run *r, size_t i)
-{
-	const struct why_row *why = why_get((enum why)i);
-
-	row_begin(&r->rows);
-	row_str(&r->rows, why->counter);
-	row_str(&r->rows, why->sqlstate[0] != '\0' ? why->sqlstate : NULL);
-	row_count(&r->rows, sum_of(r, offsetof(struct stats, why) + i * sizeof(uint64_t)));
-	row_str(&r->rows, why->text);
-	row_null(&r->rows);
-	row_null(&r->rows);
-	row_end(&r->rows);
-}
-
 /* One row for each SQLSTATE that Meridian (or a node, as `source` says) has sent. False: there was
  * none with this code. */
 static bool
@@ -136,14 +122,25 @@ put_error(struct run *r, unsigned source, unsigned code)
 	return true;
 }
 
+/* First one row for each reason for which sessions ended, then one for each SQLSTATE that was sent.
+ */
 static enum step
 errors_row(struct run *r)
 {
 	const size_t end = WHY_COUNT + ERROR_SOURCES * SQLSTATE_ROWS_MAX;
 	size_t i = ++r->at; /* skips WHY_NONE, which is no reason */
+	const struct why_row *why;
 
 	if (i < WHY_COUNT) {
-		put_end(r, i);
+		why = why_get((enum why)i);
+		row_begin(&r->rows);
+		row_str(&r->rows, why->counter);
+		row_str(&r->rows, why->sqlstate[0] != '\0' ? why->sqlstate : NULL);
+		row_count(&r->rows, sum_of(r, offsetof(struct stats, why) + i * sizeof(uint64_t)));
+		row_str(&r->rows, why->text);
+		row_null(&r->rows);
+		row_null(&r->rows);
+		row_end(&r->rows);
 		return STEP_MORE;
 	}
 	for (; i < end; i = ++r->at) {
@@ -195,16 +192,6 @@ put_geo_files(const struct world *w, struct buf *out)
 			   files[i].type, time_text(files[i].build_epoch * 1000000, built));
 }
 
-/* Which headers are read, and from which peers. */
-static void
-put_headers(const struct conf_main *conf, struct buf *out)
-{
-	for (size_t i = 0; i < conf->header_names.n; i++)
-		buf_printf(out, "%s%s", i > 0 ? ", " : "", conf->header_names.v[i]);
-	buf_printf(out, "%sfrom %zu trusted networks", conf->header_names.n > 0 ? "; " : "",
-		   conf->trusted_proxies.n);
-}
-
 static void
 put_tlvs(const struct conf_main *conf, struct buf *out)
 {
@@ -230,17 +217,23 @@ put_source_detail(const struct world *w, enum locality_source s, struct buf *out
 {
 	const struct topology *t = w->topology;
 
-	if (s == SOURCE_HEADER)
-		put_headers(&w->config->main, out);
-	else if (s == SOURCE_TLV)
-		put_tlvs(&w->config->main, out);
-	else if (s == SOURCE_GEOIP)
+	const struct conf_main *conf = &w->config->main;
+
+	if (s == SOURCE_HEADER) {
+		for (size_t i = 0; i < conf->header_names.n; i++)
+			buf_printf(out, "%s%s", i > 0 ? ", " : "", conf->header_names.v[i]);
+		buf_printf(out, "%sfrom %zu trusted networks", conf->header_names.n > 0 ? "; " : "",
+			   conf->trusted_proxies.n);
+	} else if (s == SOURCE_TLV) {
+		put_tlvs(conf, out);
+	} else if (s == SOURCE_GEOIP) {
 		put_geo_files(w, out);
-	else if (s == SOURCE_OVERRIDE)
+	} else if (s == SOURCE_OVERRIDE) {
 		buf_printf(out, "%u overrides", t->noverrides);
-	else if (s == SOURCE_SELF)
+	} else if (s == SOURCE_SELF) {
 		buf_str(out, t->self_region >= 0 ? t->regions[t->self_region].name
 						 : "the proxy's own region is not configured");
+	}
 }
 
 static enum step
@@ -266,7 +259,7 @@ sources_row(struct run *r)
 	return STEP_MORE;
 }
 
-/* ---- SHOW MEMORY ---- */
+/* ---- SHOW MEMORY, SHOW DESCRIPTORS ---- */
 
 static const struct column memory_columns[] = {
 	{ "item", COLUMN_TEXT },
@@ -274,58 +267,16 @@ static const struct column memory_columns[] = {
 	{ "help", COLUMN_TEXT },
 };
 
-static enum step
-memory_row(struct run *r)
-{
-	struct usage_heap heap = usage_heap();
-	const struct {
-		const char *item;
-		int64_t bytes;
-		const char *help;
-	} items[] = {
-		{ "resident", usage_resident_bytes(), "memory of the process that is in RAM" },
-		{ "heap_used", heap.used, "allocated by the program" },
-		{ "heap_free", heap.free, "freed, kept by the allocator" },
-		{ "heap_mapped", heap.mapped, "of what is allocated, in mappings of its own" },
-	};
-
-	if (r->at >= sizeof(items) / sizeof(items[0]))
-		return STEP_DONE;
-	row_begin(&r->rows);
-	row_str(&r->rows, items[r->at].item);
-	row_int_known(&r->rows, items[r->at].bytes);
-	row_str(&r->rows, items[r->at].help);
-	row_end(&r->rows);
-	r->at++;
-	return STEP_MORE;
-}
-
-/* ---- SHOW DESCRIPTORS ---- */
-
-static const struct column descriptor_columns[] = {
-	{ "item", COLUMN_TEXT },
-	{ "descriptors", COLUMN_INT8 },
-	{ "help", COLUMN_TEXT },
+struct measured {
+	const char *item;
+	int64_t n; /* below 0: unknown */
+	const char *help;
 };
 
 static enum step
-descriptors_row(struct run *r)
+measured_row(struct run *r, const struct measured *items, size_t n)
 {
-	const struct descriptors *d = worker_process(r->worker)->descriptors;
-	const struct {
-		const char *item;
-		int64_t n;
-		const char *help;
-	} items[] = {
-		{ "limit", descriptors_limit(), "the process may have so many (ulimit -n)" },
-		{ "open", usage_descriptors(), "it has now, those in reserve included" },
-		{ "reserve", descriptors_held(d),
-		  "held in reserve, so that consoles are reached when there are no others" },
-		{ "needed", descriptors_needed(d, r->world->config),
-		  "what max_client_conn sessions and as many server connections would take" },
-	};
-
-	if (r->at >= sizeof(items) / sizeof(items[0]))
+	if (r->at >= n)
 		return STEP_DONE;
 	row_begin(&r->rows);
 	row_str(&r->rows, items[r->at].item);
@@ -336,7 +287,94 @@ descriptors_row(struct run *r)
 	return STEP_MORE;
 }
 
+static enum step
+memory_row(struct run *r)
+{
+	struct usage_heap heap = usage_heap();
+	const struct measured items[] = {
+		{ "resident", usage_resident_bytes(), "memory of the process that is in RAM" },
+		{ "heap_used", heap.used, "allocated by the program" },
+		{ "heap_free", heap.free, "freed, kept by the allocator" },
+		{ "heap_mapped", heap.mapped, "of what is allocated, in mappings of its own" },
+	};
+
+	return measured_row(r, items, sizeof(items) / sizeof(items[0]));
+}
+static const struct column descriptor_columns[] = {
+	{ "item", COLUMN_TEXT },
+	{ "descriptors", COLUMN_INT8 },
+	{ "help", COLUMN_TEXT },
+};
+
+static enum step
+descriptors_row(struct run *r)
+{
+	const struct descriptors *d = worker_process(r->worker)->descriptors;
+	const struct measured items[] = {
+		{ "limit", descriptors_limit(), "the process may have so many (ulimit -n)" },
+		{ "open", usage_descriptors(), "it has now, those in reserve included" },
+		{ "reserve", descriptors_held(d),
+		  "held in reserve, so that consoles are reached when there are no others" },
+		{ "needed", descriptors_needed(d, r->world->config),
+		  "what max_client_conn sessions and as many server connections would take" },
+	};
+
+	return measured_row(r, items, sizeof(items) / sizeof(items[0]));
+}
+
+/* ---- SHOW PEERS ---- */
+
+static const struct column peer_columns[] = {
+	{ "peer_id", COLUMN_INT4 }, { "host", COLUMN_TEXT },       { "port", COLUMN_INT4 },
+	{ "state", COLUMN_TEXT },   { "forwarded", COLUMN_INT8 },  { "received", COLUMN_INT8 },
+	{ "failed", COLUMN_INT8 },  { "last_error", COLUMN_TEXT }, { "addresses", COLUMN_TEXT },
+};
+
+static const char *
+state_of(const struct run *r, const struct peer *p)
+{
+	if (p->id == r->world->config->main.peer_id)
+		return "self";
+	return peer_state_name((enum peer_state)atomic_load(&p->state));
+}
+
+static enum step
+peers_row(struct run *r)
+{
+	const struct fleet *f = r->world->fleet;
+	char last_error[PEER_ERROR_MAX];
+	const struct node *n;
+	struct peer *p;
+
+	if (f == NULL || r->at >= f->n)
+		return STEP_DONE;
+	p = f->peers[r->at];
+	n = &f->nodes->nodes[r->at++];
+	peer_last_error(p, last_error);
+	row_begin(&r->rows);
+	row_int(&r->rows, p->id);
+	row_str(&r->rows, n->host);
+	row_int(&r->rows, n->port);
+	row_str(&r->rows, state_of(r, p));
+	row_count(&r->rows, atomic_load(&p->forwarded));
+	row_count(&r->rows, atomic_load(&p->received));
+	row_count(&r->rows, atomic_load(&p->failed));
+	row_str(&r->rows, last_error[0] != '\0' ? last_error : NULL);
+	row_addresses(&r->rows, n->addrs, n->naddrs);
+	row_end(&r->rows);
+	return STEP_MORE;
+}
+
 static const struct command commands[] = {
+	{ .words = "SHOW PEERS",
+	  COLUMNS(peer_columns),
+	  .row = peers_row,
+	  .help =
+	      "one row per proxy of the fleet: where it is, whether the last cancel request that "
+	      "it was handed arrived, and how many went which way",
+	  .brief = "one row per proxy of the fleet, and cancel requests to it",
+	  .example = "SHOW PEERS",
+	  .answer = "2|proxy2.example.com|6433|up|4|1|0||10.0.20.2:6433" },
 	{ .words = "SHOW WORKERS",
 	  COLUMNS(worker_columns),
 	  .row = workers_row,

@@ -33,30 +33,6 @@ static const struct column region_columns[] = {
 	{ "countries", COLUMN_TEXT }, { "networks", COLUMN_TEXT },
 };
 
-struct region_sums {
-	int usable;
-	int64_t sessions, rtt_us;
-};
-
-static struct region_sums
-sum_region(const struct topology *t, const struct region *region)
-{
-	struct region_sums s = { .rtt_us = -1 };
-	int64_t now_us = clock_us();
-
-	for (unsigned i = 0; i < region->nnodes; i++) {
-		const struct node *n = &t->nodes[region->first_node + i];
-
-		s.sessions += sessions_of(n);
-		if (!node_usable(t, n, now_us))
-			continue;
-		s.usable++;
-		if (n->rtt_us > 0 && (s.rtt_us < 0 || n->rtt_us < s.rtt_us))
-			s.rtt_us = n->rtt_us;
-	}
-	return s;
-}
-
 static void
 row_list(struct rows *rows, const struct strlist *list)
 {
@@ -99,21 +75,31 @@ regions_row(struct run *r)
 {
 	const struct topology *t = r->world->topology;
 	const struct region *region;
-	struct region_sums sums;
+	int64_t now_us = clock_us(), sessions = 0, rtt_us = -1;
+	int usable = 0;
 
 	if (r->at >= t->nregions)
 		return STEP_DONE;
 	region = &t->regions[r->at];
-	sums = sum_region(t, region);
+	for (unsigned i = 0; i < region->nnodes; i++) {
+		const struct node *n = &t->nodes[region->first_node + i];
+
+		sessions += sessions_of(n);
+		if (!node_usable(t, n, now_us))
+			continue;
+		usable++;
+		if (n->rtt_us > 0 && (rtt_us < 0 || n->rtt_us < rtt_us))
+			rtt_us = n->rtt_us;
+	}
 	row_begin(&r->rows);
 	row_str(&r->rows, region->name);
 	row_degrees(&r->rows, region, region->lat);
 	row_degrees(&r->rows, region, region->lon);
 	row_int(&r->rows, region->nnodes);
-	row_int(&r->rows, sums.usable);
+	row_int(&r->rows, usable);
 	row_bool(&r->rows, region->drained);
-	row_int(&r->rows, sums.sessions);
-	row_ms(&r->rows, sums.rtt_us);
+	row_int(&r->rows, sessions);
+	row_ms(&r->rows, rtt_us);
 	row_int(&r->rows, region->bias);
 	row_bool(&r->rows, t->self_region == (int)r->at);
 	row_bool(&r->rows, region->strict);
@@ -166,49 +152,27 @@ row_version(struct rows *rows, int num)
 		row_printf(rows, "%d.%d.%d", num / 10000, num / 100 % 100, num % 100);
 }
 
-static void
-row_system_id(struct rows *rows, uint64_t id)
-{
-	if (id == 0)
-		row_null(rows);
-	else
-		row_printf(rows, "%llu", (unsigned long long)id);
-}
-
-/* TLS between Meridian and a node as its last connection had it: the version or "off", and the
- * cipher. */
-static void
-row_leg(struct rows *rows, const struct node_live *live)
-{
-	const char *version = live != NULL ? atomic_load(&live->tls_version) : NULL;
-	const char *cipher = live != NULL ? atomic_load(&live->tls_cipher) : NULL;
-
-	if (version == NULL)
-		row_null(rows);
-	else
-		row_str(rows, version[0] != '\0' ? version : "off");
-	if (cipher == NULL)
-		row_null(rows);
-	else
-		row_str(rows, cipher);
-}
-
 /* The columns that only SHOW NODES FULL has. */
 static void
 node_details(struct rows *rows, const struct node *n)
 {
 	bool live = n->live != NULL;
-
+	/* of Meridian's last connection to the node */
+	const char *tls = live ? atomic_load(&n->live->tls_version) : NULL;
 	row_addresses(rows, n->addrs, n->naddrs);
 	row_ms(rows, known_us(n->connect_us));
 	row_count(rows, live ? atomic_load(&n->live->connects) : 0);
 	row_count(rows, live ? atomic_load(&n->live->failures) : 0);
 	row_bool(rows, n->read_only);
 	row_int_known(rows, n->timeline > 0 ? (int64_t)n->timeline : -1);
-	row_system_id(rows, n->system_id);
+	if (n->system_id == 0)
+		row_null(rows);
+	else
+		row_printf(rows, "%llu", (unsigned long long)n->system_id);
 	row_int_known(rows, n->max_connections > 0 ? n->used_connections : -1);
 	row_int_known(rows, n->max_connections > 0 ? n->max_connections : -1);
-	row_leg(rows, n->live);
+	row_str(rows, tls != NULL && tls[0] == '\0' ? "off" : tls);
+	row_str(rows, live ? atomic_load(&n->live->tls_cipher) : NULL);
 }
 
 static enum step

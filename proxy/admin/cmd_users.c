@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * SHOW USERS: users of the console, of auth_file, those that auth_query has answered lately, and
- * all others that have a session. It shows the kind of a secret, never the secret.
+ * all others that have a session. It shows the kind of a secret, never the secret. SHOW HBA: the
+ * rules of hba_file, which say who may log in from where.
  */
 #include "config.h"
 
@@ -18,6 +19,7 @@
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
 #include "proxy/auth/authcache.h"
+#include "proxy/auth/hba.h"
 #include "proxy/auth/throttle.h"
 #include "proxy/pool/pool.h"
 #include "proxy/process/meridian.h"
@@ -121,24 +123,17 @@ count_session(struct fanout *a, const struct session *s)
 	u->servers += f.node[0] != '\0' && !f.pooled;
 }
 
-/* Counts a pool's connections, lent or not, for its user. */
-static void
-count_pool(struct tally *t, const struct pool *p)
-{
-	struct user *u = user_of(t, slice_str(p->user));
-
-	for (int i = 0; i < SERVER_PLACES; i++)
-		u->servers += p->n[i];
-}
-
+/* Counts the connections of the worker's pools, lent or not, for their users, and its sessions. */
 static enum answer
 count_worker(struct fanout *a)
 {
 	const struct pool *p;
-
+	struct user *u;
 	if (a->slot == 0) {
 		TAILQ_FOREACH (p, pools_of_worker(a->to), all) {
-			count_pool(a->tally, p);
+			u = user_of(a->tally, slice_str(p->user));
+			for (int i = 0; i < SERVER_PLACES; i++)
+				u->servers += p->n[i];
 		}
 	}
 	return fanout_sessions(a);
@@ -200,19 +195,6 @@ put_until(struct run *r, int64_t until_us, int64_t now_us)
 }
 
 static void
-put_throttled(struct run *r, const struct user *u)
-{
-	const struct meridian *m = worker_process(r->worker);
-	int64_t now_us = clock_us();
-	struct throttle_count n = throttle_count_user(m->throttle, slice_str(u->name), now_us);
-
-	put_until(r, n.until_us, now_us);
-	row_count(&r->rows, n.throttled);
-	row_count(&r->rows, n.trusted);
-	put_until(r, n.limited_until_us, now_us);
-}
-
-static void
 put_user(struct run *r, const struct user *u)
 {
 	static const char *const sources[] = {
@@ -221,7 +203,9 @@ put_user(struct run *r, const struct user *u)
 		[USER_OF_QUERY] = "auth_query",
 		[USER_OF_NODE] = "node",
 	};
-
+	const struct meridian *m = worker_process(r->worker);
+	int64_t now_us = clock_us();
+	struct throttle_count n = throttle_count_user(m->throttle, slice_str(u->name), now_us);
 	row_begin(&r->rows);
 	row_str(&r->rows, u->name);
 	row_str(&r->rows, u->privilege);
@@ -230,7 +214,10 @@ put_user(struct run *r, const struct user *u)
 	row_count(&r->rows, u->sessions);
 	row_count(&r->rows, u->servers);
 	row_int(&r->rows, r->world->config->main.max_user_connections);
-	put_throttled(r, u);
+	put_until(r, n.until_us, now_us);
+	row_count(&r->rows, n.throttled);
+	row_count(&r->rows, n.trusted);
+	put_until(r, n.limited_until_us, now_us);
 	row_end(&r->rows);
 }
 
@@ -261,6 +248,43 @@ users_row(struct run *r)
 	return STEP_MORE;
 }
 
+/* ---- SHOW HBA ---- */
+
+static const struct column hba_columns[] = {
+	{ "rule", COLUMN_INT4 },    { "file", COLUMN_TEXT },     { "line", COLUMN_INT4 },
+	{ "type", COLUMN_TEXT },    { "database", COLUMN_TEXT }, { "user", COLUMN_TEXT },
+	{ "address", COLUMN_TEXT }, { "method", COLUMN_TEXT },   { "options", COLUMN_TEXT },
+};
+
+static void
+put_column(struct rows *rows, const struct hba_rule *rule, enum hba_column column)
+{
+	struct buf b = { .cap = 0 };
+
+	hba_put(&b, rule, column);
+	row_str(rows, b.n > 0 ? buf_text(&b) : NULL);
+	buf_fini(&b);
+}
+
+static enum step
+hba_row(struct run *r)
+{
+	const struct hba *h = r->world->config->hba;
+	const struct hba_rule *rule;
+
+	if (h == NULL || r->at >= hba_count(h))
+		return STEP_DONE;
+	rule = hba_rule(h, r->at++);
+	row_begin(&r->rows);
+	row_int(&r->rows, (int64_t)r->at);
+	row_str(&r->rows, rule->file);
+	row_int(&r->rows, rule->line);
+	for (int column = HBA_TYPE; column <= HBA_OPTIONS; column++)
+		put_column(&r->rows, rule, (enum hba_column)column);
+	row_end(&r->rows);
+	return STEP_MORE;
+}
+
 static const struct command commands[] = {
 	{ .words = "SHOW USERS",
 	  COLUMNS(user_columns),
@@ -277,6 +301,13 @@ static const struct command commands[] = {
 	  .example = "SHOW USERS",
 	  .answer = "admin|admin|scram|auth_file|1|0|||0|1|\n"
 		    "app|user||auth_query|12|4|40||0|3|" },
+	{ .words = "SHOW HBA",
+	  COLUMNS(hba_columns),
+	  .row = hba_row,
+	  .help = "the rules of hba_file in their order, as PostgreSQL would write them",
+	  .brief = "the rules of hba_file in their order",
+	  .example = "SHOW HBA",
+	  .answer = "1|/etc/meridian/hba.conf|3|hostssl|movr|app|10.0.0.0/8|scram-sha-256|" },
 };
 
 COMMAND_TABLE(commands_users, commands);

@@ -28,6 +28,7 @@
 struct run;
 struct node;
 struct run_hold;
+struct run_wake;
 struct statement;
 struct world;
 
@@ -119,5 +120,11 @@ struct run_hold *run_hold(struct run *r);
 struct run *run_find(struct run_hold *hold);
 /* Called after run_find(): the console calls `row` again. The run may be gone when this returns. */
 void run_resume(struct run *r);
+
+/* A letter to the console's worker that resumes the run when it arrives. Any thread may post it;
+ * one that was not posted is freed by run_wake_free(), which takes NULL too. */
+struct run_wake *run_wake_new(struct run *r);
+void run_wake_post(void *wake);
+void run_wake_free(struct run_wake *w);
 
 #endif

@@ -4,10 +4,19 @@
 #include "proxy/admin/commands.h"
 
 static const struct command_table *const tables[] = {
-	&commands_help,   &commands_topology,     &commands_rehome,  &commands_sessions,
-	&commands_pools,  &commands_users,        &commands_hba,     &commands_peers,
-	&commands_stats,  &commands_fingerprints, &commands_explain, &commands_migration,
-	&commands_driver, &commands_control,      &commands_config,  NULL,
+	&commands_help,
+	&commands_topology,
+	&commands_sessions,
+	&commands_pools,
+	&commands_users,
+	&commands_stats,
+	&commands_fingerprints,
+	&commands_explain,
+	&commands_migration,
+	&commands_driver,
+	&commands_control,
+	&commands_config,
+	NULL,
 };
 
 const struct command_table *const *
@@ -82,21 +91,11 @@ put_names(struct buf *out, const char *title, const struct heading *h)
 	buf_str(out, ".\n");
 }
 
-static void
-put_columns(struct buf *out, const struct command *c)
-{
-	struct heading h = { c->columns, c->ncolumns, true };
-
-	if (command_is_short(c))
-		put_names(out, "Columns", &h);
-	h.everyday = false;
-	put_names(out, command_is_short(c) ? "With FULL" : "Columns", &h);
-}
-
 void
 commands_man(struct buf *out)
 {
 	const struct command *c;
+	struct heading h;
 
 	for (size_t n = 0; (c = command_listed(n)) != NULL; n++) {
 		buf_str(out, ".TP\n\\fB");
@@ -109,7 +108,11 @@ commands_man(struct buf *out)
 		buf_printf(out, "\n(%s) ", privilege_name(c->privilege));
 		put_roff(out, c->help);
 		buf_str(out, ".\n");
+		h = (struct heading){ c->columns, c->ncolumns, true };
+		if (command_is_short(c))
+			put_names(out, "Columns", &h);
+		h.everyday = false;
 		if (c->ncolumns > 0)
-			put_columns(out, c);
+			put_names(out, command_is_short(c) ? "With FULL" : "Columns", &h);
 	}
 }

@@ -9,14 +9,11 @@
 #include "proxy/admin/command.h"
 
 extern const struct command_table commands_topology; /* regions, nodes, databases, listeners */
-extern const struct command_table commands_rehome;
 extern const struct command_table commands_sessions;
 extern const struct command_table commands_pools;
 extern const struct command_table commands_stats;
 extern const struct command_table commands_fingerprints;
 extern const struct command_table commands_users;
-extern const struct command_table commands_peers;
-extern const struct command_table commands_hba;
 extern const struct command_table commands_config;
 extern const struct command_table commands_explain;
 extern const struct command_table commands_control;

@@ -154,50 +154,31 @@ console_sync(struct console *c)
 }
 
 static void
-terminate(struct console *c)
-{
-	console_flush(c);
-	close_port(c);
-}
-
-static void
-unknown_message(struct console *c, char type)
-{
-	struct err e = { 0 };
-
-	err_set(&e, SQLSTATE_PROTOCOL_VIOLATION, "invalid frontend message type %d",
-		(unsigned char)type);
-	console_fatal(c, &e);
-}
-
-static void
-refuse_function_call(struct console *c)
-{
-	struct err e = { 0 };
-
-	err_set(&e, SQLSTATE_FEATURE_NOT_SUPPORTED, "the console has no functions to call");
-	message_put_error(&c->out, "ERROR", &e);
-	console_ready(&c->out);
-}
-
-static void
 handle_message(struct console *c, const struct frame *f)
 {
-	if (f->type == MSG_TERMINATE)
-		terminate(c);
-	else if (f->type == MSG_SYNC)
+	struct err e = { 0 };
+
+	if (f->type == MSG_TERMINATE) {
+		console_flush(c);
+		close_port(c);
+	} else if (f->type == MSG_SYNC) {
 		console_sync(c);
-	else if (c->cycle == CYCLE_SKIP)
+	} else if (c->cycle == CYCLE_SKIP) {
 		return;
-	else if (f->type == MSG_QUERY)
+	} else if (f->type == MSG_QUERY) {
 		simple_query(c, f->body);
-	else if (f->type == MSG_FUNCTION_CALL)
-		refuse_function_call(c);
-	else if (strchr("PBDECH", f->type) != NULL && f->type != '\0')
+	} else if (f->type == MSG_FUNCTION_CALL) {
+		err_set(&e, SQLSTATE_FEATURE_NOT_SUPPORTED, "the console has no functions to call");
+		message_put_error(&c->out, "ERROR", &e);
+		console_ready(&c->out);
+	} else if (strchr("PBDECH", f->type) != NULL && f->type != '\0') {
 		extended_message(c, f);
-	else if (strchr("dcf", f->type) == NULL || f->type == '\0')
-		unknown_message(c, f->type);
-	/* CopyData and its kin outside a COPY are ignored, as PostgreSQL does */
+	} else if (strchr("dcf", f->type) == NULL || f->type == '\0') {
+		/* CopyData and its kin outside a COPY are ignored, as PostgreSQL does */
+		err_set(&e, SQLSTATE_PROTOCOL_VIOLATION, "invalid frontend message type %d",
+			(unsigned char)f->type);
+		console_fatal(c, &e);
+	}
 }
 
 /* Handles one message of the client; false where none is whole. */
@@ -223,38 +204,27 @@ next_message(struct console *c)
 	return true;
 }
 
-/* Takes one turn; false where there is nothing to do. */
-static bool
-take_turn(struct console *c)
+void
+console_go(struct console *c)
 {
-	if (c->active != NULL)
-		portal_turn(c);
-	else if (c->cycle == CYCLE_SIMPLE)
-		simple_turn(c);
-	else
-		return next_message(c);
-	return true;
-}
+	bool more = true;
 
-static void
-take_turns(struct console *c)
-{
-	while (c->state == CONSOLE_READY && take_turn(c)) {
+	if (c->depth > 0)
+		return; /* the call that is on the stack already continues */
+	enter(c);
+	while (more && c->state == CONSOLE_READY) {
+		if (c->active != NULL)
+			portal_turn(c);
+		else if (c->cycle == CYCLE_SIMPLE)
+			simple_turn(c);
+		else
+			more = next_message(c);
 		if (c->out.n >= CONSOLE_FLUSH_BYTES)
 			console_flush(c);
 	}
 	buf_drop(&c->in, c->in_at);
 	c->in_at = 0;
 	console_flush(c);
-}
-
-void
-console_go(struct console *c)
-{
-	if (c->depth > 0)
-		return; /* take_turns() is on the stack already and continues */
-	enter(c);
-	take_turns(c);
 	leave(c);
 }
 

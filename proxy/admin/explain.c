@@ -74,19 +74,6 @@ explain_route_rows(const struct world *w, const struct route *route, struct rows
 	}
 }
 
-static void
-row_silent(struct rows *rows, enum locality_source s)
-{
-	row_begin(rows);
-	row_str(rows, locality_source_name(s));
-	row_null(rows);
-	row_null(rows);
-	row_null(rows);
-	row_bool(rows, false);
-	row_str(rows, "says nothing");
-	row_end(rows);
-}
-
 void
 explain_locality_rows(const struct world *w, const struct explained *x, struct rows *rows)
 {
@@ -107,7 +94,15 @@ explain_locality_rows(const struct world *w, const struct explained *x, struct r
 		row_end(rows);
 	}
 	for (size_t i = 0; i < conf->nlocality; i++) {
-		if ((heard & 1U << conf->locality[i]) == 0)
-			row_silent(rows, conf->locality[i]);
+		if ((heard & 1U << conf->locality[i]) != 0)
+			continue;
+		row_begin(rows);
+		row_str(rows, locality_source_name(conf->locality[i]));
+		row_null(rows);
+		row_null(rows);
+		row_null(rows);
+		row_bool(rows, false);
+		row_str(rows, "says nothing");
+		row_end(rows);
 	}
 }

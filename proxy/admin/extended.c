@@ -84,21 +84,6 @@ extended_close_portals(struct console *c, bool suspended_too)
 
 /* ---- Parse ---- */
 
-static int
-check_parse(struct console *c, const struct message_parse *m, struct err *e)
-{
-	if (!utf8_valid(m->sql))
-		return err_set(e, "22021", "invalid byte sequence for encoding \"UTF8\"");
-	if (m->name.n > 0 && find_prepared(c, m->name) != NULL)
-		return err_set(e, SQLSTATE_DUPLICATE_PREPARED,
-			       "prepared statement \"%.*s\" already exists", (int)m->name.n,
-			       m->name.p);
-	if (c->nprepared >= CONSOLE_PREPARED_MAX)
-		return err_set(e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
-			       "too many prepared statements on one console");
-	return 0;
-}
-
 /* Parses a text that may have one statement, or none, but not several. */
 static int
 parse_one(struct slice sql, struct statement *out, struct err *e)
@@ -122,19 +107,6 @@ parse_one(struct slice sql, struct statement *out, struct err *e)
 	return rc;
 }
 
-static void
-declare_types(struct prepared *p, const struct message_parse *m)
-{
-	if (p->statement.nparams < m->types_n)
-		p->statement.nparams = m->types_n;
-	p->oids = xcalloc(p->statement.nparams + 1, sizeof(*p->oids));
-	for (unsigned i = 0; i < p->statement.nparams; i++) {
-		p->oids[i] = message_oid(m, (uint16_t)i);
-		if (p->oids[i] == 0)
-			p->oids[i] = PARAMETER_TEXT;
-	}
-}
-
 static int
 on_parse(struct console *c, struct slice body, struct err *e)
 {
@@ -143,8 +115,15 @@ on_parse(struct console *c, struct slice body, struct err *e)
 
 	if (message_parse_parse(body, &m) != PARSE_DONE)
 		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "invalid Parse message");
-	if (check_parse(c, &m, e) != 0)
-		return -1;
+	if (!utf8_valid(m.sql))
+		return err_set(e, "22021", "invalid byte sequence for encoding \"UTF8\"");
+	if (m.name.n > 0 && find_prepared(c, m.name) != NULL)
+		return err_set(e, SQLSTATE_DUPLICATE_PREPARED,
+			       "prepared statement \"%.*s\" already exists", (int)m.name.n,
+			       m.name.p);
+	if (c->nprepared >= CONSOLE_PREPARED_MAX)
+		return err_set(e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
+			       "too many prepared statements on one console");
 	p = xcalloc(1, sizeof(*p));
 	if (parse_one(m.sql, &p->statement, e) != 0) {
 		free(p);
@@ -152,7 +131,14 @@ on_parse(struct console *c, struct slice body, struct err *e)
 	}
 	if (m.name.n == 0 && find_prepared(c, m.name) != NULL)
 		prepared_free(c, find_prepared(c, m.name));
-	declare_types(p, &m);
+	if (p->statement.nparams < m.types_n)
+		p->statement.nparams = m.types_n;
+	p->oids = xcalloc(p->statement.nparams + 1, sizeof(*p->oids));
+	for (unsigned i = 0; i < p->statement.nparams; i++) {
+		p->oids[i] = message_oid(&m, (uint16_t)i);
+		if (p->oids[i] == 0)
+			p->oids[i] = PARAMETER_TEXT;
+	}
 	p->name = xstrndup(m.name.n > 0 ? m.name.p : "", m.name.n);
 	LIST_INSERT_HEAD(&c->prepared, p, all);
 	c->nprepared++;
@@ -172,55 +158,24 @@ no_such_prepared(struct slice name, struct err *e)
 		       "prepared statement \"%.*s\" does not exist", (int)name.n, name.p);
 }
 
+/* Binds the values of a Bind, each read as text, to the portal's statement. */
 static int
-check_bind(struct console *c, const struct message_bind *m, const struct prepared *st,
-	   struct err *e)
+bind_values(const struct message_bind *m, const struct prepared *st, struct portal *p,
+	    struct err *e)
 {
-	if (st == NULL)
-		return no_such_prepared(m->statement, e);
-	if (m->values_n != st->statement.nparams)
-		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
-			       "bind message supplies %u parameters, but prepared statement "
-			       "requires %u",
-			       m->values_n, st->statement.nparams);
-	if (m->formats_n > 1 && m->formats_n != m->values_n)
-		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
-			       "bind message has %u parameter formats but %u parameters",
-			       m->formats_n, m->values_n);
-	if (m->portal.n > 0 && find_portal(c, m->portal) != NULL)
-		return err_set(e, "42P03", "cursor \"%.*s\" already exists", (int)m->portal.n,
-			       m->portal.p);
-	if (c->nportals >= CONSOLE_PORTALS_MAX)
-		return err_set(e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
-			       "too many portals on one console");
-	return 0;
-}
-
-/* Reads each value of a Bind as text. The caller frees the array and its members, also after -1. */
-static int
-read_values(const struct message_bind *m, const struct prepared *st, char **values, struct err *e)
-{
+	char **values = xcalloc(m->values_n + 1u, sizeof(*values));
 	struct slice rest = m->values, value;
+	int rc = 0;
 
-	for (uint16_t i = 0; message_next_value(&rest, &value); i++) {
+	for (uint16_t i = 0; rc == 0 && message_next_value(&rest, &value); i++) {
 		int16_t format = message_format(m->formats, m->formats_n, i);
 
 		if (value.p == NULL)
 			continue;
 		values[i] = parameter_text(st->oids[i], format, value, e);
 		if (values[i] == NULL)
-			return err_prefix(e, "parameter $%u", i + 1u);
+			rc = err_prefix(e, "parameter $%u", i + 1u);
 	}
-	return 0;
-}
-
-static int
-bind_values(const struct message_bind *m, const struct prepared *st, struct portal *p,
-	    struct err *e)
-{
-	char **values = xcalloc(m->values_n + 1u, sizeof(*values));
-	int rc = read_values(m, st, values, e);
-
 	if (rc == 0)
 		rc = statement_bind(&st->statement, values, m->values_n, &p->statement, e);
 	for (uint16_t i = 0; i < m->values_n; i++)
@@ -260,8 +215,23 @@ on_bind(struct console *c, struct slice body, struct err *e)
 	if (message_parse_bind(body, &m) != PARSE_DONE)
 		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "invalid Bind message");
 	st = find_prepared(c, m.statement);
-	if (check_bind(c, &m, st, e) != 0)
-		return -1;
+	if (st == NULL)
+		return no_such_prepared(m.statement, e);
+	if (m.values_n != st->statement.nparams)
+		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
+			       "bind message supplies %u parameters, but prepared statement "
+			       "requires %u",
+			       m.values_n, st->statement.nparams);
+	if (m.formats_n > 1 && m.formats_n != m.values_n)
+		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
+			       "bind message has %u parameter formats but %u parameters",
+			       m.formats_n, m.values_n);
+	if (m.portal.n > 0 && find_portal(c, m.portal) != NULL)
+		return err_set(e, "42P03", "cursor \"%.*s\" already exists", (int)m.portal.n,
+			       m.portal.p);
+	if (c->nportals >= CONSOLE_PORTALS_MAX)
+		return err_set(e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED,
+			       "too many portals on one console");
 	if (m.portal.n == 0)
 		extended_close_portal(c, m.portal);
 	p = portal_new(c, m.portal);

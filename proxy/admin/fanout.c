@@ -42,7 +42,7 @@ fanout_begin(struct run *r, enum answer (*answer)(struct fanout *a))
 }
 
 int
-fanout_set_id(struct run *r, struct fanout *a, const char *text)
+fanout_take_id(struct run *r, struct fanout *a, const char *text)
 {
 	int64_t id;
 
@@ -51,12 +51,6 @@ fanout_set_id(struct run *r, struct fanout *a, const char *text)
 			       text);
 	a->id = (uint64_t)id;
 	return 0;
-}
-
-int
-fanout_take_id(struct run *r, struct fanout *a)
-{
-	return fanout_set_id(r, a, run_arg(r, "id"));
 }
 
 int
@@ -83,11 +77,21 @@ fanout_take_filters(struct run *r, struct fanout *a)
 	return 0;
 }
 
+bool
+fanout_fits(const struct fanout *a, const char *region, struct slice database, struct slice user,
+	    const char *state)
+{
+	return (a->region == NULL || strcmp(a->region, region) == 0) &&
+	       (a->database == NULL || slice_is(database, a->database)) &&
+	       (a->user == NULL || slice_is(user, a->user)) &&
+	       (a->state == NULL || strcmp(a->state, state) == 0);
+}
+
 void
 fanout_end(struct run *r)
 {
-	fanout_free(
-	    r->state); /* NULL while the letter is on its way: then it is freed on its return */
+	/* NULL while the letter is on its way: then it is freed on its return */
+	fanout_free(r->state);
 	r->state = NULL;
 }
 
@@ -130,28 +134,10 @@ be_answered(struct letter *take_letter, void *owner)
 		fanout_answered(a, last);
 }
 
-static enum step
-send_ask(struct run *r, struct fanout *a)
-{
-	struct meridian *m = worker_process(r->worker);
-
-	if (a->to_index >= m->nworkers && a->id > 0) {
-		err_set(&r->err, SQLSTATE_UNDEFINED_OBJECT, "session %llu does not exist",
-			(unsigned long long)a->id);
-		return STEP_FAIL;
-	}
-	if (a->to_index >= m->nworkers)
-		return STEP_DONE;
-	a->to = m->workers[a->to_index];
-	a->hold = run_hold(r);
-	r->state = NULL;
-	worker_post(a->to, &a->letter, be_answered);
-	return STEP_WAIT;
-}
-
 enum step
 fanout_row(struct run *r)
 {
+	struct meridian *m = worker_process(r->worker);
 	struct fanout *a = r->state;
 
 	if (a->last == ANSWER_STOP)
@@ -164,7 +150,18 @@ fanout_row(struct run *r)
 		a->to_index++;
 		a->slot = 0;
 	}
-	return send_ask(r, a);
+	if (a->to_index >= m->nworkers && a->id > 0) {
+		err_set(&r->err, SQLSTATE_UNDEFINED_OBJECT, "session %llu does not exist",
+			(unsigned long long)a->id);
+		return STEP_FAIL;
+	}
+	if (a->to_index >= m->nworkers)
+		return STEP_DONE;
+	a->to = m->workers[a->to_index];
+	a->hold = run_hold(r);
+	r->state = NULL;
+	worker_post(a->to, &a->letter, be_answered);
+	return STEP_WAIT;
 }
 
 enum answer

@@ -52,14 +52,15 @@ struct fanout {
 
 /* A command's `begin` calls it to make the question; the caller fills in what is asked. */
 struct fanout *fanout_begin(struct run *r, enum answer (*answer)(struct fanout *a));
-/* Reads the argument `id` into a->id; -1 and r->err (22023) where it is no number. */
-int fanout_take_id(struct run *r, struct fanout *a);
-/* The same from a text that is not the argument `id`. */
-int fanout_set_id(struct run *r, struct fanout *a, const char *text);
+/* Reads the id of a session into a->id; -1 and r->err (22023) where the text is no number. */
+int fanout_take_id(struct run *r, struct fanout *a, const char *text);
 /* Takes the region, where the statement names one; -1: there is none of that name. */
 int fanout_take_region(struct run *r, struct fanout *a);
 /* Takes region, database, user and state. */
 int fanout_take_filters(struct run *r, struct fanout *a);
+/* Whether something with these properties is what the filters ask for. */
+bool fanout_fits(const struct fanout *a, const char *region, struct slice database,
+		 struct slice user, const char *state);
 /* `row` and `end` of a command that asks the workers. When all workers have answered ANSWER_NEXT, a
  * question with an id fails, as there is no such session. */
 enum step fanout_row(struct run *r);

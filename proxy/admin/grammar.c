@@ -108,18 +108,8 @@ take_arguments(const struct matcher *m, struct statement *out, struct err *e)
 
 /* ---- errors where no command matches ---- */
 
-/* Appends the first n words that were typed, with single blanks between them. */
-static void
-typed_words(const struct matcher *m, unsigned n, struct buf *out)
-{
-	for (unsigned i = 0; i < n && i < m->n; i++) {
-		if (i > 0)
-			buf_u8(out, ' ');
-		buf_slice(out, m->tokens[i].text);
-	}
-}
-
-/* Compares what was typed with a command's words; returns whether they are the nearest so far. */
+/* Compares as many words as the command has, of those that were typed, with the command's; returns
+ * whether they are the nearest so far. */
 static bool
 offer_command(const struct matcher *m, const struct command *c, unsigned *nearest)
 {
@@ -127,7 +117,11 @@ offer_command(const struct matcher *m, const struct command *c, unsigned *neares
 	struct buf typed = { 0 };
 	bool nearer;
 
-	typed_words(m, syntax_count_words(c->words), &typed);
+	for (unsigned i = 0; i < syntax_count_words(c->words) && i < m->n; i++) {
+		if (i > 0)
+			buf_u8(&typed, ' ');
+		buf_slice(&typed, m->tokens[i].text);
+	}
 	s.word = buf_view(&typed);
 	suggest_offer(&s, c->words);
 	nearer = s.best != NULL && s.distance < *nearest;
@@ -253,20 +247,12 @@ recognise(struct matcher *m, const struct command_table *const *tables, struct s
 	return complain(m, reached, furthest, tables, e);
 }
 
-static char *
-text_of(const struct matcher *m)
-{
-	const char *from = m->tokens[0].text.p;
-	struct slice text = slice_trim(slice_of(from, (size_t)(m->end - from)));
-
-	return xstrndup(text.p, text.n);
-}
-
 int
 statement_parse(struct slice *text, const struct command_table *const *tables,
 		struct statement *out, struct err *e)
 {
 	struct matcher m;
+	struct slice typed;
 
 	*out = (struct statement){ 0 };
 	if (read_tokens(text, &m, e) != 0)
@@ -277,8 +263,11 @@ statement_parse(struct slice *text, const struct command_table *const *tables,
 		statement_fini(out);
 		return -1;
 	}
-	if (out->command->keeps_text)
-		out->text = text_of(&m);
+	if (out->command->keeps_text) {
+		typed = slice_of(m.tokens[0].text.p, (size_t)(m.end - m.tokens[0].text.p));
+		typed = slice_trim(typed);
+		out->text = xstrndup(typed.p, typed.n);
+	}
 	if (out->command->describe != NULL)
 		out->command->describe(out);
 	return 0;

@@ -22,55 +22,6 @@ struct state {
 	bool copying; /* FOLLOW has begun its COPY */
 };
 
-/* ---- the letter that says that the call has something for the console ---- */
-
-struct wake {
-	struct letter letter; /* first */
-	struct run_hold *hold;
-	struct worker *worker;
-};
-
-static void
-wake_deliver(struct letter *take_letter, void *owner)
-{
-	struct wake *w = (struct wake *)take_letter;
-	struct run *r = run_find(w->hold);
-
-	(void)owner;
-	free(w);
-	if (r != NULL)
-		run_resume(r);
-}
-
-/* Posts the letter; the call's thread calls it. */
-static void
-wake_post(void *arg)
-{
-	struct wake *w = arg;
-
-	worker_post(w->worker, &w->letter, wake_deliver);
-}
-
-static struct wake *
-wake_new(struct run *r)
-{
-	struct wake *w = xcalloc(1, sizeof(*w));
-
-	w->hold = run_hold(r);
-	w->worker = r->worker;
-	return w;
-}
-
-/* Frees a letter that was never posted. */
-static void
-wake_free(struct wake *w)
-{
-	if (w == NULL)
-		return;
-	(void)run_find(w->hold);
-	free(w);
-}
-
 /* ---- the request ---- */
 
 static const char *
@@ -161,64 +112,30 @@ read_time(const char *text, int64_t *wall_us)
 	return true;
 }
 
-static void
-put_bool(struct rows *rows, const char *text)
-{
-	bool on;
-
-	if (strcmp(text, "t") == 0 || strcmp(text, "f") == 0)
-		row_bool(rows, text[0] == 't');
-	else if (text_to_bool(slice_str(text), &on))
-		row_bool(rows, on);
-	else
-		row_null(rows);
-}
-
-static void
-put_int(struct rows *rows, const char *text)
-{
-	int64_t n;
-
-	if (text_to_int(slice_str(text), INT64_MIN, INT64_MAX, &n))
-		row_int(rows, n);
-	else
-		row_null(rows);
-}
-
-static void
-put_float(struct rows *rows, const char *text)
-{
-	double v;
-
-	if (text_to_double(slice_str(text), &v))
-		row_float(rows, v);
-	else
-		row_null(rows);
-}
-
-static void
-put_time(struct rows *rows, const char *text)
-{
-	int64_t at;
-
-	if (read_time(text, &at))
-		row_time(rows, at);
-	else
-		row_null(rows);
-}
-
+/* Adds the value that the text spells; NULL where there is no text, or none of this type. */
 static void
 put_value(struct rows *rows, enum column_type type, const char *text)
 {
-	static void (*const puts[])(struct rows * rows, const char *text) = {
-		[COLUMN_BOOL] = put_bool,    [COLUMN_INT4] = put_int,   [COLUMN_INT8] = put_int,
-		[COLUMN_FLOAT8] = put_float, [COLUMN_TEXT] = row_lines, [COLUMN_TIME] = put_time,
-	};
+	struct slice s = slice_str(text);
+	bool on = slice_is(s, "t");
+	int64_t n;
+	double v;
 
 	if (text == NULL)
 		row_null(rows);
+	else if (type == COLUMN_TEXT)
+		row_lines(rows, text);
+	else if (type == COLUMN_BOOL && (on || slice_is(s, "f") || text_to_bool(s, &on)))
+		row_bool(rows, on);
+	else if ((type == COLUMN_INT4 || type == COLUMN_INT8) &&
+		 text_to_int(s, INT64_MIN, INT64_MAX, &n))
+		row_int(rows, n);
+	else if (type == COLUMN_FLOAT8 && text_to_double(s, &v))
+		row_float(rows, v);
+	else if (type == COLUMN_TIME && read_time(text, &n))
+		row_time(rows, n);
 	else
-		puts[type](rows, text);
+		row_null(rows);
 }
 
 /* Adds a row with exactly as many values as there are columns, even if the call gave more or fewer.
@@ -243,23 +160,6 @@ begin_copy(struct run *r, struct state *s)
 	s->copying = true;
 }
 
-static void
-take_item(struct run *r, struct state *s, const struct call_item *item)
-{
-	switch (item->kind) {
-	case CALL_ROW:
-		put_row(&r->rows, item);
-		break;
-	case CALL_NOTICE:
-		run_notice(r, item->severity, item->notice);
-		break;
-	case CALL_LINE:
-		begin_copy(r, s);
-		run_copy_line(r, item->line);
-		break;
-	}
-}
-
 static enum step
 finish(struct run *r, struct state *s, bool failed, const struct err *e)
 {
@@ -280,18 +180,29 @@ enum step
 migration_row(struct run *r)
 {
 	struct state *s = r->state;
-	struct wake *w = wake_new(r);
+	struct run_wake *w = run_wake_new(r);
 	struct call_item *item;
 	bool failed = false;
 	struct err e;
-	enum call_state state = call_take(s->call, &item, &failed, &e, wake_post, w);
+	enum call_state state = call_take(s->call, &item, &failed, &e, run_wake_post, w);
 
 	if (state == CALL_WAITS)
 		return STEP_WAIT;
-	wake_free(w);
+	run_wake_free(w);
 	if (state == CALL_OVER)
 		return finish(r, s, failed, &e);
-	take_item(r, s, item);
+	switch (item->kind) {
+	case CALL_ROW:
+		put_row(&r->rows, item);
+		break;
+	case CALL_NOTICE:
+		run_notice(r, item->severity, item->notice);
+		break;
+	case CALL_LINE:
+		begin_copy(r, s);
+		run_copy_line(r, item->line);
+		break;
+	}
 	call_item_free(item);
 	return r->console->out.n < CONSOLE_FLUSH_BYTES ? STEP_MORE : STEP_YIELD;
 }
@@ -303,7 +214,7 @@ migration_end(struct run *r)
 
 	if (s == NULL)
 		return;
-	wake_free(call_drop(s->call));
+	run_wake_free(call_drop(s->call));
 	free(s);
 	r->state = NULL;
 }

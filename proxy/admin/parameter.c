@@ -48,15 +48,6 @@ static const struct {
 	{ 20, 8, integer_text }, { 701, 8, float8_text },
 };
 
-static char *
-plain_text(struct slice value, struct err *e)
-{
-	if (utf8_valid(value) && (value.n == 0 || memchr(value.p, '\0', value.n) == NULL))
-		return xstrndup(value.n > 0 ? value.p : "", value.n);
-	err_set(e, "22021", "invalid byte sequence for encoding \"UTF8\"");
-	return NULL;
-}
-
 char *
 parameter_text(uint32_t oid, int16_t format, struct slice value, struct err *e)
 {
@@ -72,5 +63,8 @@ parameter_text(uint32_t oid, int16_t format, struct slice value, struct err *e)
 		err_set(e, "22P03", "incorrect binary data format");
 		return NULL;
 	}
-	return plain_text(value, e);
+	if (utf8_valid(value) && (value.n == 0 || memchr(value.p, '\0', value.n) == NULL))
+		return xstrndup(value.n > 0 ? value.p : "", value.n);
+	err_set(e, "22021", "invalid byte sequence for encoding \"UTF8\"");
+	return NULL;
 }

@@ -182,17 +182,6 @@ row_int_known(struct rows *r, int64_t v)
 		row_int(r, v);
 }
 
-/* Prints the shortest decimal that reads back as the same number, as float8out does. */
-static void
-print_double(char to[32], double v)
-{
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(to, 32, "%.*g", digits, v);
-		if (strtod(to, NULL) == v)
-			return;
-	}
-}
-
 void
 row_float(struct rows *r, double v)
 {
@@ -206,7 +195,12 @@ row_float(struct rows *r, double v)
 		put_big_endian(r, bits, 8);
 		return;
 	}
-	print_double(text, v);
+	/* the shortest decimal that reads back as the same number, as float8out prints it */
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
 	message_row_value(&r->out, slice_str(text));
 }
 

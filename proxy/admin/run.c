@@ -21,9 +21,10 @@ struct run_hold {
 	struct run *run; /* used by the console's worker only; NULL: the run has ended */
 };
 
-struct yield {
+struct run_wake {
 	struct letter letter; /* first */
 	struct run_hold *hold;
+	struct worker *worker;
 };
 
 const char *
@@ -69,6 +70,45 @@ run_resume(struct run *r)
 	if (c->state == CONSOLE_WAITING)
 		c->state = CONSOLE_READY;
 	console_go(c);
+}
+
+static void
+wake_deliver(struct letter *take_letter, void *owner)
+{
+	struct run_wake *w = (struct run_wake *)take_letter;
+	struct run *r = run_find(w->hold);
+
+	(void)owner;
+	free(w);
+	if (r != NULL)
+		run_resume(r);
+}
+
+struct run_wake *
+run_wake_new(struct run *r)
+{
+	struct run_wake *w = xcalloc(1, sizeof(*w));
+
+	w->hold = run_hold(r);
+	w->worker = r->worker;
+	return w;
+}
+
+void
+run_wake_post(void *wake)
+{
+	struct run_wake *w = wake;
+
+	worker_post(w->worker, &w->letter, wake_deliver);
+}
+
+void
+run_wake_free(struct run_wake *w)
+{
+	if (w == NULL)
+		return;
+	(void)run_find(w->hold);
+	free(w);
 }
 
 const char *
@@ -185,28 +225,6 @@ run_fini(struct run *r)
 	world_unref(r->world);
 }
 
-static int
-check_privilege(struct run *r)
-{
-	enum privilege needed = r->command->privilege;
-
-	if (r->console->privilege >= needed)
-		return 0;
-	err_set(&r->err, SQLSTATE_INSUFFICIENT_PRIVILEGE, "permission denied for %s",
-		r->command->words);
-	err_detail(&r->err, "User \"%s\" has the privilege \"%s\"; this command needs \"%s\".",
-		   r->console->user, privilege_name(r->console->privilege), privilege_name(needed));
-	return -1;
-}
-
-static int
-run_begin(struct run *r)
-{
-	if (check_privilege(r) != 0)
-		return -1;
-	return r->command->begin != NULL ? r->command->begin(r) : 0;
-}
-
 /* ---- portals ---- */
 
 struct portal *
@@ -279,20 +297,27 @@ portal_cancel(struct console *c)
 }
 
 /* Begins the run of a portal that is executed for the first time. */
-static bool
+static void
 start(struct console *c, struct portal *p)
 {
 	struct heading h = statement_heading(&p->statement);
+	const struct command *command = p->statement.command;
+	struct run *r = &p->run;
 
 	p->state = PORTAL_STARTED;
-	run_init(&p->run, c, p);
-	if (run_begin(&p->run) != 0) {
+	run_init(r, c, p);
+	if (c->privilege < command->privilege) {
+		err_set(&r->err, SQLSTATE_INSUFFICIENT_PRIVILEGE, "permission denied for %s",
+			command->words);
+		err_detail(
+		    &r->err, "User \"%s\" has the privilege \"%s\"; this command needs \"%s\".",
+		    c->user, privilege_name(c->privilege), privilege_name(command->privilege));
 		fail(c, p);
-		return false;
-	}
-	if (c->cycle == CYCLE_SIMPLE && h.n > 0)
+	} else if (command->begin != NULL && command->begin(r) != 0) {
+		fail(c, p);
+	} else if (c->cycle == CYCLE_SIMPLE && h.n > 0) {
 		rows_describe(&c->out, &h, p->binary);
-	return true;
+	}
 }
 
 void
@@ -330,29 +355,6 @@ move_rows(struct console *c, struct run *r)
 	buf_put(&c->out, r->rows.out.p, r->rows.out.n - rest.n);
 	buf_drop(&r->rows.out, r->rows.out.n - rest.n);
 	return c->limit == 0;
-}
-
-static void
-yield_deliver(struct letter *take_letter, void *owner)
-{
-	struct yield *y = (struct yield *)take_letter;
-	struct run *r = run_find(y->hold);
-
-	(void)owner;
-	free(y);
-	if (r != NULL)
-		run_resume(r);
-}
-
-/* Lets the event loop serve other connections before the next chunk. */
-static void
-yield_to_loop(struct console *c, struct run *r)
-{
-	struct yield *y = xcalloc(1, sizeof(*y));
-
-	y->hold = run_hold(r);
-	c->state = CONSOLE_WAITING;
-	worker_post(c->worker, &y->letter, yield_deliver);
 }
 
 static enum step
@@ -393,6 +395,8 @@ portal_turn(struct console *c)
 	} else if (step == STEP_DONE) {
 		complete(c, p);
 	} else if ((step == STEP_MORE || step == STEP_YIELD) && console_flush(c)) {
-		yield_to_loop(c, &p->run);
+		/* the event loop serves other connections before the next chunk */
+		c->state = CONSOLE_WAITING;
+		run_wake_post(run_wake_new(&p->run));
 	}
 }

@@ -144,30 +144,22 @@ match_rest(struct matcher *m, struct slice name)
 	return true;
 }
 
-/* Tries one alternative of a group; no token is consumed where it does not match. */
-static bool
-try_sequence(struct matcher *m, const char *p)
-{
-	unsigned at = m->at, ncaptures = m->ncaptures;
-
-	if (match_sequence(m, &p))
-		return true;
-	m->at = at;
-	m->ncaptures = ncaptures;
-	return false;
-}
-
 /* Matches a group. *p is inside its bracket before, and behind the group afterwards. */
 static bool
 match_group(struct matcher *m, const char **p)
 {
-	const char *alternative = *p, *after = behind_group(*p);
+	const char *alternative = *p;
+	unsigned at = m->at, ncaptures = m->ncaptures;
 	enum element stopped_at;
 
-	*p = after;
+	*p = behind_group(*p);
 	do {
-		if (try_sequence(m, alternative))
+		const char *at_one = alternative;
+
+		if (match_sequence(m, &at_one))
 			return true;
+		m->at = at; /* no token is consumed by what does not match */
+		m->ncaptures = ncaptures;
 		alternative = skip_group(alternative, true, &stopped_at);
 	} while (stopped_at == ELEMENT_OR);
 	return false;
