@@ -70,26 +70,6 @@ static const struct arg table[] = {
 
 #define TABLE_SIZE (sizeof(table) / sizeof(table[0]))
 
-static const struct arg *
-find_long(struct slice name)
-{
-	for (size_t i = 0; i < TABLE_SIZE; i++) {
-		if (slice_is(name, table[i].name))
-			return &table[i];
-	}
-	return NULL;
-}
-
-static const struct arg *
-find_letter(char c)
-{
-	for (size_t i = 0; i < TABLE_SIZE; i++) {
-		if (table[i].letter == c)
-			return &table[i];
-	}
-	return NULL;
-}
-
 static int
 unknown(const char *word, struct slice name, struct err *e)
 {
@@ -140,12 +120,13 @@ parse_option(const char *word, const char *next, struct args *out, struct err *e
 {
 	struct slice value = slice_str(word + (word[1] == '-' ? 2 : 1));
 	struct slice name = word[1] == '-' ? slice_cut(&value, '=') : value;
-	const struct arg *a;
+	const struct arg *a = NULL;
 
-	if (word[1] == '-')
-		a = find_long(name);
-	else
-		a = name.n == 1 ? find_letter(name.p[0]) : NULL;
+	for (size_t i = 0; i < TABLE_SIZE && a == NULL; i++) {
+		if (word[1] == '-' ? slice_is(name, table[i].name)
+				   : name.n == 1 && name.p[0] == table[i].letter)
+			a = &table[i];
+	}
 	if (a == NULL)
 		return unknown(word, name, e);
 	if (a->value == NULL) {

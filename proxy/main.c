@@ -216,22 +216,17 @@ check(struct config *take_config)
 	return good ? 0 : 1;
 }
 
-static void
-dump_states(struct buf *out)
-{
-	session_states_dot(out);
-	transitions_dot(out);
-}
-
 static int
 print_answer(enum action action)
 {
 	struct buf out = { .cap = 1 << 20 };
 
-	if (action == ACTION_DUMP_STATES)
-		dump_states(&out);
-	else
+	if (action == ACTION_DUMP_STATES) {
+		session_states_dot(&out);
+		transitions_dot(&out);
+	} else {
 		(void)args_answer(action, &out);
+	}
 	fwrite(out.p, 1, out.n, stdout);
 	buf_fini(&out);
 	return fflush(stdout) == 0 ? 0 : 1;

@@ -292,14 +292,6 @@ control_adopt(struct control *c, struct config *take_config, struct err *said, s
 	return 0;
 }
 
-static void
-log_failure(const struct err *e)
-{
-	log_msg(LOG_LEVEL_ERROR, "reload failed, the running configuration stays: %s", e->msg);
-	log_lines(LOG_LEVEL_ERROR, slice_str(e->detail));
-	log_lines(LOG_LEVEL_ERROR, slice_str(e->hint));
-}
-
 int
 control_reload(struct control *c, struct err *said, struct err *e)
 {
@@ -315,10 +307,14 @@ control_reload(struct control *c, struct err *said, struct err *e)
 	if (fresh != NULL)
 		r = control_adopt(c, fresh, said, e);
 	descriptors_refill(c->process->descriptors);
-	if (r == 0)
+	if (r == 0) {
 		log_msg(LOG_LEVEL_INFO, "configuration reloaded: %s", said->msg);
-	else
-		log_failure(e);
+	} else {
+		log_msg(LOG_LEVEL_ERROR, "reload failed, the running configuration stays: %s",
+			e->msg);
+		log_lines(LOG_LEVEL_ERROR, slice_str(e->detail));
+		log_lines(LOG_LEVEL_ERROR, slice_str(e->hint));
+	}
 	notifier_say(c->notifier, "READY=1");
 	return r;
 }

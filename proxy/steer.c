@@ -216,24 +216,16 @@ steer_override(struct steer *s, enum override_kind kind, const char *value, cons
 	return 0;
 }
 
-static struct said_authority *
-find_authority(struct steer *s, const char *database)
+bool
+steer_serve(struct steer *s, const char *database, const char *place, const char *newdb,
+	    int64_t epoch)
 {
 	struct said_authority *a;
 
 	LIST_FOREACH (a, &s->authorities, next) {
 		if (strcmp(a->database, database) == 0)
-			return a;
+			break;
 	}
-	return NULL;
-}
-
-bool
-steer_serve(struct steer *s, const char *database, const char *place, const char *newdb,
-	    int64_t epoch)
-{
-	struct said_authority *a = find_authority(s, database);
-
 	if (a != NULL && epoch <= a->epoch)
 		return false;
 	if (a != NULL)

@@ -42,10 +42,6 @@ take_limits(struct worker *w)
 	statement_table_limit(w->texts, (unsigned)w->world->config->main.max_prepared_statements);
 }
 
-struct refresh_letter {
-	struct letter letter;
-};
-
 static void
 on_refresh(struct letter *letter, void *owner)
 {
@@ -61,13 +57,9 @@ on_refresh(struct letter *letter, void *owner)
 void
 worker_publish(struct worker *w, struct world *take_world, bool wake)
 {
-	struct refresh_letter *l;
-
 	world_unref(snapshot_slot_put(&w->slot, take_world));
-	if (!wake)
-		return;
-	l = xcalloc(1, sizeof(*l));
-	worker_post(w, &l->letter, on_refresh);
+	if (wake)
+		worker_post(w, xcalloc(1, sizeof(struct letter)), on_refresh);
 }
 
 /* A drain is over when the last session that is not a console has ended. */
@@ -179,15 +171,6 @@ is_drained(const struct worker *w, const struct session *s, int64_t now_us)
 	return w->drain_idle && s->state != SESSION_CANCELLING && s->state != SESSION_PEER;
 }
 
-static void
-sweep_session(struct worker *w, struct session *s, int64_t now_us)
-{
-	if (w->draining && is_drained(w, s, now_us))
-		session_close(s, WHY_SHUTDOWN, NULL);
-	else
-		session_check_deadline(s, now_us);
-}
-
 static HOT void
 worker_on_sweep(evutil_socket_t fd, short what, void *arg)
 {
@@ -203,7 +186,10 @@ worker_on_sweep(evutil_socket_t fd, short what, void *arg)
 
 		for (struct session *s = TAILQ_FIRST(&w->states[state]); s != NULL; s = next) {
 			next = TAILQ_NEXT(s, in_state);
-			sweep_session(w, s, now_us);
+			if (w->draining && is_drained(w, s, now_us))
+				session_close(s, WHY_SHUTDOWN, NULL);
+			else
+				session_check_deadline(s, now_us);
 		}
 	}
 	if (w->draining)

@@ -122,35 +122,28 @@ credential_known_keys(struct credential *c, const struct scram_challenge *ask,
 	return known != NULL;
 }
 
-static void
-keep(struct credential *c, const struct scram_challenge *ask, const struct scram_keys *keys)
+int
+credential_make_keys(struct credential *c, const struct scram_challenge *ask,
+		     struct scram_keys *out, struct err *e)
 {
+	struct slice salt = slice_of((const char *)ask->salt, ask->salt_len);
 	struct credential_made *made;
 
+	BUG_ON(c->kind != CREDENTIAL_PASSWORD);
+	if (scram_keys_make(slice_of(c->password, c->length), salt, ask->iterations, out, e) != 0)
+		return -1;
 	pthread_mutex_lock(&c->lock);
 	if (c->made == NULL)
 		c->made = xcalloc(1, sizeof(*c->made));
 	made = c->made;
 	if (find(made, ask) == NULL) {
 		made->v[made->next].ask = *ask;
-		made->v[made->next].keys = *keys;
+		made->v[made->next].keys = *out;
 		made->next = (made->next + 1) % MADE_MAX;
 		if (made->n < MADE_MAX)
 			made->n++;
 	}
 	pthread_mutex_unlock(&c->lock);
-}
-
-int
-credential_make_keys(struct credential *c, const struct scram_challenge *ask,
-		     struct scram_keys *out, struct err *e)
-{
-	struct slice salt = slice_of((const char *)ask->salt, ask->salt_len);
-
-	BUG_ON(c->kind != CREDENTIAL_PASSWORD);
-	if (scram_keys_make(slice_of(c->password, c->length), salt, ask->iterations, out, e) != 0)
-		return -1;
-	keep(c, ask, out);
 	return 0;
 }
 
@@ -184,28 +177,23 @@ fits_verifier(const struct credential *c, const struct scram_verifier *v)
 	return fit;
 }
 
-static bool
-fits_md5(const struct credential *c, struct slice user, struct slice secret)
-{
-	char made[MD5_PASSWORD_TEXT] = "";
-
-	if (c->kind == CREDENTIAL_MD5)
-		return slice_is(secret, c->md5);
-	return c->kind == CREDENTIAL_PASSWORD &&
-	       md5_secret(user, slice_of(c->password, c->length), made) && slice_is(secret, made);
-}
-
 bool
 credential_fits(const struct credential *c, struct slice user, struct slice secret)
 {
+	char made[MD5_PASSWORD_TEXT] = "";
 	struct scram_verifier v;
 	struct err e;
 	bool fit;
 
 	if (c->kind == CREDENTIAL_NONE)
 		return true;
-	if (scram_verifier_parse(secret, &v, &e) != 0)
-		return fits_md5(c, user, secret);
+	if (scram_verifier_parse(secret, &v, &e) != 0) {
+		if (c->kind == CREDENTIAL_MD5)
+			return slice_is(secret, c->md5);
+		return c->kind == CREDENTIAL_PASSWORD &&
+		       md5_secret(user, slice_of(c->password, c->length), made) &&
+		       slice_is(secret, made);
+	}
 	fit = fits_verifier(c, &v);
 	scram_verifier_wipe(&v);
 	return fit;

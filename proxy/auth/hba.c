@@ -83,19 +83,12 @@ static const struct {
 	{ "replication", false, NAME_REPLICATION },
 };
 
-static bool
-needs_membership(const struct hbafile_token *t, bool is_user)
-{
-	return (!t->quoted && t->text[0] == '+') ||
-	       (!is_user &&
-		(hbafile_is_keyword(t, "samerole") || hbafile_is_keyword(t, "samegroup")));
-}
-
 static int
 read_name(struct name *name, const struct hbafile_token *t, bool is_user, struct err *e)
 {
 	*name = (struct name){ .kind = NAME_PLAIN, .text = xstrdup(t->text) };
-	if (needs_membership(t, is_user))
+	if ((!t->quoted && t->text[0] == '+') ||
+	    (!is_user && (hbafile_is_keyword(t, "samerole") || hbafile_is_keyword(t, "samegroup"))))
 		return err_set(e, "F0000",
 			       "\"%s\": a proxy does not know who is a member of a role", t->text);
 	if (t->text[0] == '/') {
@@ -201,18 +194,6 @@ read_address(struct record *r, struct rule *rule, struct err *e)
 /* ---- methods ---- */
 
 static int
-check_method(const struct hba_rule *rule, struct err *e)
-{
-	if (rule->method == HBA_PEER && rule->type != HBA_LOCAL)
-		return err_set(e, "F0000",
-			       "peer authentication is only supported on local sockets");
-	if (rule->method == HBA_CERT && rule->type != HBA_HOSTSSL)
-		return err_set(e, "F0000",
-			       "cert authentication is only supported on hostssl connections");
-	return 0;
-}
-
-static int
 read_method(struct record *r, struct hba_rule *rule, struct err *e)
 {
 	const struct hbafile_token *t = next_token(r, "authentication method", e);
@@ -232,7 +213,13 @@ read_method(struct record *r, struct hba_rule *rule, struct err *e)
 			       word);
 	rule->method = (enum hba_method)method;
 	rule->clientcert = rule->method == HBA_CERT ? HBA_CERT_VERIFY_FULL : HBA_CERT_ANY;
-	return check_method(rule, e);
+	if (rule->method == HBA_PEER && rule->type != HBA_LOCAL)
+		return err_set(e, "F0000",
+			       "peer authentication is only supported on local sockets");
+	if (rule->method == HBA_CERT && rule->type != HBA_HOSTSSL)
+		return err_set(e, "F0000",
+			       "cert authentication is only supported on hostssl connections");
+	return 0;
 }
 
 /* ---- options ---- */
@@ -419,19 +406,6 @@ mask_bits(const struct sockaddr *mask, const struct addr *a)
 	return bits;
 }
 
-static void
-add_own(struct hba_own *own, const struct ifaddrs *at)
-{
-	struct cidr c = { .bits = 0 };
-
-	if (at->ifa_addr == NULL || !addr_from_sockaddr(at->ifa_addr, &c.net) ||
-	    c.net.family == ADDR_UNIX)
-		return;
-	c.bits = mask_bits(at->ifa_netmask, &c.net);
-	own->v = xreallocarray(own->v, own->n + 1, sizeof(*own->v));
-	own->v[own->n++] = c;
-}
-
 struct hba *
 hba_load(const char *path, struct err *e)
 {
@@ -443,8 +417,16 @@ hba_load(const char *path, struct err *e)
 		err_set(e, "58000", "hba_file: the system does not tell its addresses: %m");
 		return NULL;
 	}
-	for (const struct ifaddrs *at = all; at != NULL; at = at->ifa_next)
-		add_own(&own, at);
+	for (const struct ifaddrs *at = all; at != NULL; at = at->ifa_next) {
+		struct cidr c = { .bits = 0 };
+
+		if (at->ifa_addr == NULL || !addr_from_sockaddr(at->ifa_addr, &c.net) ||
+		    c.net.family == ADDR_UNIX)
+			continue;
+		c.bits = mask_bits(at->ifa_netmask, &c.net);
+		own.v = xreallocarray(own.v, own.n + 1, sizeof(*own.v));
+		own.v[own.n++] = c;
+	}
 	freeifaddrs(all);
 	h = hba_read(&hbafile_disk, path, &own, e);
 	free(own.v);

@@ -293,14 +293,6 @@ compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool
-is_included(const char *name)
-{
-	size_t n = strlen(name);
-
-	return n > 5 && name[0] != '.' && strcmp(name + n - 5, ".conf") == 0;
-}
-
 /* The files *.conf, in the byte order of their names. */
 static int
 include_dir(const struct file *f, const char *path, struct err *e)
@@ -314,9 +306,10 @@ include_dir(const struct file *f, const char *path, struct err *e)
 	if (names.n > 1)
 		qsort(names.v, names.n, sizeof(*names.v), compare);
 	for (size_t i = 0; rc == 0 && i < names.n; i++) {
+		size_t n = strlen(names.v[i]);
 		char *file;
 
-		if (!is_included(names.v[i]))
+		if (n <= 5 || names.v[i][0] == '.' || strcmp(names.v[i] + n - 5, ".conf") != 0)
 			continue;
 		file = xasprintf("%s/%s", path, names.v[i]);
 		rc = include(f, file, e);

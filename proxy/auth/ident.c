@@ -51,8 +51,28 @@ name_init(struct name *name, const struct hbafile_token *t, struct err *e)
 }
 
 static int
-check_user(struct entry *entry, const struct hbafile_token *t, struct err *e)
+take_line(void *arg, const struct hbafile_line *line, struct err *e)
 {
+	struct ident *ident = arg;
+	const struct hbafile_token *t;
+	struct entry *entry;
+
+	if (line->n != 3)
+		return err_set(e, "F0000",
+			       "expected three fields (map, system user, database user), found %zu",
+			       line->n);
+	for (size_t i = 0; i < line->n; i++) {
+		if (line->v[i].n != 1)
+			return err_set(e, "F0000", "expected one value in field %zu, found %zu",
+				       i + 1, line->v[i].n);
+	}
+	ident->v = xreallocarray(ident->v, ident->n + 1, sizeof(*ident->v));
+	entry = &ident->v[ident->n++];
+	*entry = (struct entry){ .map = xstrdup(line->v[0].v[0].text) };
+	if (name_init(&entry->system, &line->v[1].v[0], e) != 0 ||
+	    name_init(&entry->user, &line->v[2].v[0], e) != 0)
+		return -1;
+	t = &line->v[2].v[0];
 	if (!t->quoted && t->text[0] == '+')
 		return err_set(e, "F0000",
 			       "\"%s\": a proxy does not know who is a member of a role", t->text);
@@ -66,30 +86,6 @@ check_user(struct entry *entry, const struct hbafile_token *t, struct err *e)
 			       "backreference in \"%s\"",
 			       entry->system.text + 1, t->text);
 	return 0;
-}
-
-static int
-take_line(void *arg, const struct hbafile_line *line, struct err *e)
-{
-	struct ident *t = arg;
-	struct entry *entry;
-
-	if (line->n != 3)
-		return err_set(e, "F0000",
-			       "expected three fields (map, system user, database user), found %zu",
-			       line->n);
-	for (size_t i = 0; i < line->n; i++) {
-		if (line->v[i].n != 1)
-			return err_set(e, "F0000", "expected one value in field %zu, found %zu",
-				       i + 1, line->v[i].n);
-	}
-	t->v = xreallocarray(t->v, t->n + 1, sizeof(*t->v));
-	entry = &t->v[t->n++];
-	*entry = (struct entry){ .map = xstrdup(line->v[0].v[0].text) };
-	if (name_init(&entry->system, &line->v[1].v[0], e) != 0 ||
-	    name_init(&entry->user, &line->v[2].v[0], e) != 0)
-		return -1;
-	return check_user(entry, &line->v[2].v[0], e);
 }
 
 struct ident *

@@ -480,23 +480,6 @@ count_entry(const struct entry *e, int64_t now_us, struct throttle_count *sum)
 	}
 }
 
-static void
-count_shard(const struct shard *s, uint64_t user, int64_t now_us, struct throttle_count *sum)
-{
-	for (size_t i = 0; i < SHARD_ENTRIES; i++) {
-		const struct entry *e = &s->v[i];
-
-		if (e->whose != WHOSE_NOBODY && (user == 0 || e->user == user))
-			count_entry(e, now_us, sum);
-	}
-	for (size_t i = 0; i < SHARD_MARKS; i++) {
-		const struct mark *m = &s->marks[i];
-
-		sum->trusted += m->pair != 0 && (user == 0 || m->user == user) &&
-				now_us - m->passed_at_us <= TRUST_US;
-	}
-}
-
 static struct throttle_count
 count(struct throttle *t, uint64_t user, int64_t now_us)
 {
@@ -506,7 +489,18 @@ count(struct throttle *t, uint64_t user, int64_t now_us)
 		struct shard *s = &t->shards[i];
 
 		pthread_mutex_lock(&s->lock);
-		count_shard(s, user, now_us, &sum);
+		for (size_t k = 0; k < SHARD_ENTRIES; k++) {
+			const struct entry *e = &s->v[k];
+
+			if (e->whose != WHOSE_NOBODY && (user == 0 || e->user == user))
+				count_entry(e, now_us, &sum);
+		}
+		for (size_t k = 0; k < SHARD_MARKS; k++) {
+			const struct mark *m = &s->marks[k];
+
+			sum.trusted += m->pair != 0 && (user == 0 || m->user == user) &&
+				       now_us - m->passed_at_us <= TRUST_US;
+		}
 		pthread_mutex_unlock(&s->lock);
 	}
 	return sum;

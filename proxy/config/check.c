@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "base/suggest.h"
 #include "base/text.h"
-#include "proxy/config/quote.h"
 #include "proxy/config/values.h"
 #include "routing/places.h"
 
@@ -103,16 +102,6 @@ warn(const struct check *k, struct spot at, const char *fmt, ...)
 
 /* ---- values that follow from others ---- */
 
-/* An address of `listen` that has no port yet. */
-static bool
-lacks_port(const char *listen)
-{
-	const char *colon = strrchr(listen, ':');
-	const char *bracket = strrchr(listen, ']');
-
-	return listen[0] != '/' && (colon == NULL || (bracket != NULL && colon < bracket));
-}
-
 /* The port of the first address in `listen`; 0: there are only unix sockets. */
 static int
 first_port(const struct conf_listener *l)
@@ -142,8 +131,10 @@ resolve_listener(struct conf_listener *l, int port)
 
 	for (size_t i = 0; i < l->listen.n; i++) {
 		char *bare = l->listen.v[i];
+		const char *colon = strrchr(bare, ':'), *bracket = strrchr(bare, ']');
+		bool has_port = colon != NULL && (bracket == NULL || colon > bracket);
 
-		if (!lacks_port(bare))
+		if (bare[0] == '/' || has_port)
 			continue;
 		l->listen.v[i] = xasprintf("%s:%d", bare, port);
 		free(bare);
@@ -168,20 +159,6 @@ config_region(const struct config *c, struct slice name)
 	return found;
 }
 
-/* Names of regions become the names of the sections ("us-east1" → "gcp-us-east1"). */
-static void
-resolve_database(const struct config *c, struct conf_database *d)
-{
-	for (size_t i = 0; i < d->regions.n; i++) {
-		int region = config_region(c, slice_str(d->regions.v[i]));
-
-		if (region < 0)
-			continue;
-		free(d->regions.v[i]);
-		d->regions.v[i] = xstrdup(c->regions[region].name);
-	}
-}
-
 void
 config_resolve(struct config *c)
 {
@@ -199,8 +176,19 @@ config_resolve(struct config *c)
 		if (!r->has_location)
 			r->has_location = places_region(slice_str(r->name), &r->lat, &r->lon);
 	}
-	for (size_t i = 0; i < c->ndatabases; i++)
-		resolve_database(c, &c->databases[i]);
+	/* names of regions become the names of the sections ("us-east1" → "gcp-us-east1") */
+	for (size_t i = 0; i < c->ndatabases; i++) {
+		struct strlist *names = &c->databases[i].regions;
+
+		for (size_t j = 0; j < names->n; j++) {
+			int region = config_region(c, slice_str(names->v[j]));
+
+			if (region < 0)
+				continue;
+			free(names->v[j]);
+			names->v[j] = xstrdup(c->regions[region].name);
+		}
+	}
 }
 
 /* ---- values that contradict each other ---- */
@@ -317,7 +305,7 @@ check_listener(const struct check *k, size_t index)
 }
 
 /* A node in two regions is probed and counted twice: that is legal, for tests. */
-static int
+static void
 check_node(const struct check *k, size_t index, const char *node)
 {
 	struct spot at = { SECTION_REGION, index, "nodes" };
@@ -331,7 +319,6 @@ check_node(const struct check *k, size_t index, const char *node)
 				     other->name);
 		}
 	}
-	return 0;
 }
 
 static int
@@ -366,10 +353,8 @@ check_region(const struct check *k, size_t index)
 	if (r->nodes.n == 0)
 		return refuse(k, here,
 			      "option \"nodes\" is missing: a region needs at least one node");
-	for (size_t i = 0; i < r->nodes.n; i++) {
-		if (check_node(k, index, r->nodes.v[i]) < 0)
-			return -1;
-	}
+	for (size_t i = 0; i < r->nodes.n; i++)
+		check_node(k, index, r->nodes.v[i]);
 	if (!r->has_location)
 		warn(k, here,
 		     "no location, and the name is not that of a known cloud region: only callers "
@@ -406,36 +391,7 @@ headers_are_default(const struct check *k)
 	return same;
 }
 
-/* Warns of residency by headers that a load balancer may merely have passed on from its client. */
-static void
-check_residency(const struct check *k, size_t index)
-{
-	struct spot at = { SECTION_DATABASE, index, "residency" };
-	bool http = false;
-
-	for (size_t i = 0; i < k->c->nlisteners; i++)
-		http = http || k->c->listeners[i].http;
-	if (k->c->databases[index].residency == RESIDENCY_STRICT && http &&
-	    k->c->main.trusted_proxies.n > 0 && headers_are_default(k))
-		warn(k, at,
-		     "with residency = strict, set header_names to the headers that your load "
-		     "balancer sets: clients can send the others through it");
-}
-
-/* A listener that asks for certificates is needed. */
-static int
-check_authority(const struct check *k, struct spot at)
-{
-	for (size_t i = 0; i < k->c->nlisteners; i++) {
-		const struct conf_listener *l = &k->c->listeners[i];
-
-		if (l->tls != MODE_OFF && l->tls_ca_file != NULL)
-			return 0;
-	}
-	return refuse(k, at, "auth = cert needs option \"tls_ca_file\" of a listener");
-}
-
-/* Secrets to check passwords against are needed. */
+/* Secrets to check passwords against are needed, or a listener that asks for certificates. */
 static int
 check_auth(const struct check *k, struct spot at, enum auth_method method)
 {
@@ -450,7 +406,9 @@ check_auth(const struct check *k, struct spot at, enum auth_method method)
 			      auth_method_words[method]);
 	if (method == METHOD_HBA && m->hba_file == NULL)
 		return refuse(k, at, "auth = hba needs option \"hba_file\"");
-	return method == METHOD_CERT ? check_authority(k, at) : 0;
+	if (method == METHOD_CERT && !config_asks_for_certificates(k->c))
+		return refuse(k, at, "auth = cert needs option \"tls_ca_file\" of a listener");
+	return 0;
 }
 
 /* A query without its parameter would fail at each login. */
@@ -463,32 +421,33 @@ check_query(const struct check *k, struct spot at, const char *query)
 	return refuse(k, at, "option \"auth_query\" must have the user's name in it, as $1");
 }
 
-/* A pool needs the login to be Meridian's own: where the node authenticates the client, the
- * connection cannot be given to another client. */
-static int
-check_pool(const struct check *k, struct spot at, const struct conf_database *d)
-{
-	if (d->pool == POOL_OFF || config_auth(k->c, d) != METHOD_PASSTHROUGH)
-		return 0;
-	at.option = "pool";
-	return refuse(k, at,
-		      "pool = %s needs an auth other than passthrough: the proxy must know by "
-		      "itself who a client is",
-		      pool_mode_words[d->pool]);
-}
-
 static int
 check_database(const struct check *k, size_t index)
 {
 	const struct conf_database *d = &k->c->databases[index];
 	struct spot at = { SECTION_DATABASE, index, "regions" };
-
+	bool http = false;
 	for (size_t i = 0; i < d->regions.n; i++) {
 		if (config_region(k->c, slice_str(d->regions.v[i])) < 0)
 			return unknown_region(k, at, d->regions.v[i]);
 	}
-	check_residency(k, index);
-	if (check_pool(k, at, d) != 0 || check_query(k, at, d->auth_query) != 0)
+	for (size_t i = 0; i < k->c->nlisteners; i++)
+		http = http || k->c->listeners[i].http;
+	/* a load balancer may merely have passed on such a header from its client */
+	at.option = "residency";
+	if (d->residency == RESIDENCY_STRICT && http && k->c->main.trusted_proxies.n > 0 &&
+	    headers_are_default(k))
+		warn(k, at,
+		     "with residency = strict, set header_names to the headers that your load "
+		     "balancer sets: clients can send the others through it");
+	/* where the node authenticates the client, the connection cannot be given to another one */
+	at.option = "pool";
+	if (d->pool != POOL_OFF && config_auth(k->c, d) == METHOD_PASSTHROUGH)
+		return refuse(k, at,
+			      "pool = %s needs an auth other than passthrough: the proxy must know "
+			      "by itself who a client is",
+			      pool_mode_words[d->pool]);
+	if (check_query(k, at, d->auth_query) != 0)
 		return -1;
 	at.option = "auth_query";
 	if (d->auth_query != NULL && k->c->main.auth_conninfo == NULL)

@@ -21,7 +21,6 @@
 #include "proxy/config/fleetfile.h"
 #include "proxy/config/hbaload.h"
 #include "proxy/config/parse.h"
-#include "proxy/config/quote.h"
 #include "proxy/config/values.h"
 
 #define READ_BYTES 65536
@@ -59,6 +58,16 @@ HOT enum auth_method
 config_auth(const struct config *c, const struct conf_database *db)
 {
 	return db->auth != METHOD_GLOBAL ? db->auth : c->main.auth;
+}
+
+bool
+config_asks_for_certificates(const struct config *c)
+{
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		if (c->listeners[i].tls != MODE_OFF && c->listeners[i].tls_ca_file != NULL)
+			return true;
+	}
+	return false;
 }
 
 struct config *

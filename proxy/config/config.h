@@ -189,6 +189,8 @@ const struct conf_database *config_database(const struct config *c, struct slice
 
 /* How clients of the database prove who they are: never METHOD_GLOBAL. */
 enum auth_method config_auth(const struct config *c, const struct conf_database *db);
+/* Whether a listener asks clients for certificates, and can check them. */
+bool config_asks_for_certificates(const struct config *c);
 
 /* The sizes of a database's pools. */
 struct pool_sizes {

@@ -22,15 +22,6 @@ config_nrows(void)
 	return section_of(SECTION_MERIDIAN)->nrows + section_of(SECTION_LISTENER)->nrows;
 }
 
-static void
-copy_shown(char *to, size_t size, const struct buf *b)
-{
-	static const char dots[] = "...";
-
-	if (!text_copy(to, size, buf_view(b)))
-		memcpy(to + size - sizeof(dots), dots, sizeof(dots));
-}
-
 static bool
 is_same(const struct option *o, const void *a, const void *b)
 {
@@ -48,10 +39,12 @@ is_same(const struct option *o, const void *a, const void *b)
 static void
 show_value(char *to, size_t size, const struct option *o, const void *conf)
 {
+	static const char dots[] = "...";
 	struct buf b = { .cap = 0 };
 
 	value_print(o, conf, false, &b);
-	copy_shown(to, size, &b);
+	if (!text_copy(to, size, buf_view(&b)))
+		memcpy(to + size - sizeof(dots), dots, sizeof(dots));
 	buf_fini(&b);
 }
 
@@ -136,34 +129,6 @@ put_whole(struct diff *d, enum section_kind kind, const char *name, const char *
 	d->n++;
 }
 
-static void
-diff_section(struct diff *d, enum section_kind kind, size_t to)
-{
-	const struct section *s = section_of(kind);
-	const char *name = config_section_name(d->to, kind, to);
-	int from = config_find_section(d->from, kind, slice_str(name));
-
-	if (kind == SECTION_MERIDIAN)
-		from = 0;
-	if (from < 0) {
-		put_whole(d, kind, name, "added");
-		return;
-	}
-	for (size_t i = 0; i < s->nrows; i++)
-		diff_option(d, kind, (size_t)from, to, &s->rows[i]);
-}
-
-static void
-diff_removed(struct diff *d, enum section_kind kind)
-{
-	for (size_t i = 0; kind != SECTION_MERIDIAN && i < config_count(d->from, kind); i++) {
-		const char *name = config_section_name(d->from, kind, i);
-
-		if (config_find_section(d->to, kind, slice_str(name)) < 0)
-			put_whole(d, kind, name, "removed");
-	}
-}
-
 size_t
 config_diff(const struct config *from, const struct config *to, enum diff_part part,
 	    struct buf *text)
@@ -172,10 +137,23 @@ config_diff(const struct config *from, const struct config *to, enum diff_part p
 
 	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
 		enum section_kind kind = (enum section_kind)k;
+		const struct section *s = section_of(kind);
 
-		for (size_t i = 0; i < config_count(to, kind); i++)
-			diff_section(&d, kind, i);
-		diff_removed(&d, kind);
+		for (size_t i = 0; i < config_count(to, kind); i++) {
+			const char *name = config_section_name(to, kind, i);
+			int before = config_find_section(from, kind, slice_str(name));
+
+			if (before < 0)
+				put_whole(&d, kind, name, "added");
+			for (size_t j = 0; before >= 0 && j < s->nrows; j++)
+				diff_option(&d, kind, (size_t)before, i, &s->rows[j]);
+		}
+		for (size_t i = 0; kind != SECTION_MERIDIAN && i < config_count(from, kind); i++) {
+			const char *name = config_section_name(from, kind, i);
+
+			if (config_find_section(to, kind, slice_str(name)) < 0)
+				put_whole(&d, kind, name, "removed");
+		}
 	}
 	return d.n;
 }
@@ -216,28 +194,25 @@ put_facts(struct buf *b, const struct option *o, const char *prefix)
 	buf_fini(&facts);
 }
 
-static void
-put_help_section(struct buf *b, const struct section *s)
-{
-	buf_printf(b, "[%s%s%s]\n", s->word, s->arg != NULL ? " " : "",
-		   s->arg != NULL ? s->arg : "");
-	put_wrapped(b, s->text, "  ", 96);
-	for (size_t i = 0; i < s->nrows; i++) {
-		const struct option *o = &s->rows[i];
-
-		buf_printf(b, "\n  %s =%s%s\n", o->name, o->fallback[0] != '\0' ? " " : "",
-			   o->fallback);
-		put_wrapped(b, o->text, "      ", 96);
-		put_facts(b, o, "      ");
-	}
-	buf_u8(b, '\n');
-}
-
 void
 config_help(struct buf *out)
 {
-	for (int k = 0; k < SECTION_KIND_COUNT; k++)
-		put_help_section(out, section_of((enum section_kind)k));
+	for (int k = 0; k < SECTION_KIND_COUNT; k++) {
+		const struct section *s = section_of((enum section_kind)k);
+
+		buf_printf(out, "[%s%s%s]\n", s->word, s->arg != NULL ? " " : "",
+			   s->arg != NULL ? s->arg : "");
+		put_wrapped(out, s->text, "  ", 96);
+		for (size_t i = 0; i < s->nrows; i++) {
+			const struct option *o = &s->rows[i];
+
+			buf_printf(out, "\n  %s =%s%s\n", o->name,
+				   o->fallback[0] != '\0' ? " " : "", o->fallback);
+			put_wrapped(out, o->text, "      ", 96);
+			put_facts(out, o, "      ");
+		}
+		buf_u8(out, '\n');
+	}
 }
 
 /* Every option is in the sample, as a comment with its default. */

@@ -48,22 +48,6 @@ uses(const struct config *c, enum auth_method method)
 	return c->main.auth == method;
 }
 
-static bool
-asks_for_certificates(const struct config *c)
-{
-	for (size_t i = 0; i < c->nlisteners; i++) {
-		if (c->listeners[i].tls != MODE_OFF && c->listeners[i].tls_ca_file != NULL)
-			return true;
-	}
-	return false;
-}
-
-static bool
-has_secrets(const struct config *c)
-{
-	return c->main.auth_file != NULL || c->main.auth_conninfo != NULL;
-}
-
 /* Why a line can never let a client in, or NULL. */
 static const char *
 fault_of(const struct config *c, const struct hba_rule *rule)
@@ -71,9 +55,9 @@ fault_of(const struct config *c, const struct hba_rule *rule)
 	bool password =
 	    rule->method == HBA_SCRAM || rule->method == HBA_MD5 || rule->method == HBA_PASSWORD;
 
-	if (password && !has_secrets(c))
+	if (password && c->main.auth_file == NULL && c->main.auth_conninfo == NULL)
 		return "there are no secrets without auth_file or auth_conninfo";
-	if (rule->clientcert != HBA_CERT_ANY && !asks_for_certificates(c))
+	if (rule->clientcert != HBA_CERT_ANY && !config_asks_for_certificates(c))
 		return "no listener has a tls_ca_file to check client certificates with";
 	if (rule->map != NULL && !ident_has_map(c->ident, rule->map))
 		return "auth_ident_file has no such map";

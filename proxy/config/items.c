@@ -15,22 +15,10 @@
 #include "routing/headers.h"
 #include "routing/places.h"
 
-static bool
-copy_item(struct slice item, char to[OPTION_ITEM_MAX])
+bool
+item_text(struct slice item, char to[OPTION_ITEM_MAX])
 {
 	return item.n > 0 && text_copy(to, OPTION_ITEM_MAX, item);
-}
-
-bool
-item_path(struct slice item, char to[OPTION_ITEM_MAX])
-{
-	return copy_item(item, to);
-}
-
-bool
-item_name(struct slice item, char to[OPTION_ITEM_MAX])
-{
-	return copy_item(item, to);
 }
 
 bool
@@ -38,7 +26,7 @@ item_city(struct slice item, char to[OPTION_ITEM_MAX])
 {
 	char folded[PLACE_NAME_MAX];
 
-	return places_fold(item, folded) > 0 && copy_item(slice_str(folded), to);
+	return places_fold(item, folded) > 0 && item_text(slice_str(folded), to);
 }
 
 bool
@@ -53,7 +41,7 @@ item_country(struct slice item, char to[OPTION_ITEM_MAX])
 {
 	const char *code = places_country(item);
 
-	return code != NULL && copy_item(slice_str(code), to);
+	return code != NULL && item_text(slice_str(code), to);
 }
 
 static bool
@@ -132,7 +120,7 @@ item_listen(struct slice item, char to[OPTION_ITEM_MAX])
 	char digits[8];
 
 	if (item.n > 0 && item.p[0] == '/')
-		return item.n <= SOCKET_DIR_MAX && copy_item(item, to);
+		return item.n <= SOCKET_DIR_MAX && item_text(item, to);
 	if (item.n > 0 && item.p[0] == '*') {
 		host = slice_cut(&rest, ':');
 		port = rest;

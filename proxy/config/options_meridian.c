@@ -47,7 +47,7 @@ static const struct option meridian_rows[] = {
 		  "by itself, the installed one by a reload. Data: GeoNames (geonames.org), "
 		  "CC BY 4.0." },
 	{ .name = "geoip", .type = OPT_LIST, AT(conf_main, geoip, struct strlist),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_path, .expected = "a file name",
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_text, .expected = "a file name",
 	  .group = "Place and routing",
 	  .text = "Databases in MaxMind's format (GeoLite2 City, GeoIP2 City, DB-IP City) "
 		  "that turn addresses into places; they are asked in this order. A file that "
@@ -216,19 +216,19 @@ static const struct option meridian_rows[] = {
 		  "refused. Users who have logged in from their address within a day are not "
 		  "affected." },
 	{ .name = "admin_users", .type = OPT_LIST, AT(conf_main, admin_users, struct strlist),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_text,
 	  .expected = "a user name", .group = "Login",
 	  .text = "Users of auth_file that may use every command of the console. The "
 		  "operating-system user that runs the proxy always may, over the unix socket "
 		  "and without a password." },
 	{ .name = "stats_users", .type = OPT_LIST, AT(conf_main, stats_users, struct strlist),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_text,
 	  .expected = "a user name", .group = "Login",
 	  .text = "Users of auth_file that may use the console's commands that change nothing "
 		  "(SHOW, EXPLAIN)." },
 	{ .name = "migration_users", .type = OPT_LIST,
 	  AT(conf_main, migration_users, struct strlist), .apply = APPLY_NEW_SESSIONS,
-	  .fallback = "", .item = item_name, .expected = "a user name", .group = "Login",
+	  .fallback = "", .item = item_text, .expected = "a user name", .group = "Login",
 	  .text = "Users of auth_file that may use the commands of migrations (CREATE to "
 		  "COMPLETE) and those that change nothing." },
 

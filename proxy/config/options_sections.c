@@ -148,7 +148,7 @@ static const struct option database_rows[] = {
 	  .text = "How its clients prove who they are, in the words of [meridian]; global: as "
 		  "in [meridian]." },
 	{ .name = "regions", .type = OPT_LIST, AT(conf_database, regions, struct strlist),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_name,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .item = item_text,
 	  .expected = "the name of a region", .group = "Database",
 	  .text = "The regions that serve it; empty: all of them." },
 	{ .name = "access", .type = OPT_ENUM, AT_ENUM(conf_database, access),

@@ -11,7 +11,6 @@
 #include "base/suggest.h"
 #include "base/text.h"
 #include "proxy/config/config.h"
-#include "proxy/config/quote.h"
 #include "proxy/config/values.h"
 
 #define SECTION_NAME_MAX 63
@@ -137,22 +136,10 @@ config_name_expected(enum section_kind kind)
 					: "up to 63 letters, digits, dots, dashes or underscores";
 }
 
-/* Why the name is not allowed, since it would be ambiguous; NULL: it is allowed. */
-static const char *
-reserved(enum section_kind kind, struct slice name)
-{
-	if (kind == SECTION_LISTENER && slice_is(name, "main"))
-		return "the listener \"main\" is described in section [meridian]";
-	if (kind == SECTION_DATABASE && slice_is(name, "meridian"))
-		return "the database \"meridian\" is the console";
-	return NULL;
-}
-
 static int
 check_section_name(struct reader *r, enum section_kind kind, struct slice name)
 {
 	const struct section *s = section_of(kind);
-	const char *why = reserved(kind, name);
 	int twin;
 
 	if (s->arg == NULL && name.n > 0)
@@ -163,8 +150,10 @@ check_section_name(struct reader *r, enum section_kind kind, struct slice name)
 	if (s->arg != NULL && !config_name_is_good(kind, name))
 		return fail(r, "\"%s\" cannot name a %s: expected %s", quote(name).text, s->word,
 			    config_name_expected(kind));
-	if (why != NULL)
-		return fail(r, "%s", why);
+	if (kind == SECTION_LISTENER && slice_is(name, "main"))
+		return fail(r, "the listener \"main\" is described in section [meridian]");
+	if (kind == SECTION_DATABASE && slice_is(name, "meridian"))
+		return fail(r, "the database \"meridian\" is the console");
 	twin = s->arg != NULL ? config_find_section(r->config, kind, name)
 			      : (find_origin(r->origins, kind, 0) != NULL ? 0 : -1);
 	if (twin >= 0)
@@ -174,22 +163,12 @@ check_section_name(struct reader *r, enum section_kind kind, struct slice name)
 	return 1;
 }
 
-static void
-remember_section(struct reader *r, enum section_kind kind, size_t index)
-{
-	struct origins *o = r->origins;
-
-	o->v = xreallocarray(o->v, o->n + 1, sizeof(*o->v));
-	o->v[o->n] = (struct origin){ .kind = kind, .index = index, .line = r->line };
-	r->origin = (int)o->n++;
-	r->last = NULL;
-}
-
 /* Opens the section of a header such as "[region us-east1]". */
 static void
 open_section(struct reader *r, struct slice line)
 {
 	const char *end = memchr(line.p, ']', line.n);
+	struct origins *o = r->origins;
 	struct slice whole, word, name;
 	size_t n = 0;
 	int kind;
@@ -215,7 +194,10 @@ open_section(struct reader *r, struct slice line)
 	if (section_of((enum section_kind)kind)->arg != NULL)
 		n = config_add_section(r->config, (enum section_kind)kind,
 				       xstrndup(name.p, name.n));
-	remember_section(r, (enum section_kind)kind, n);
+	o->v = xreallocarray(o->v, o->n + 1, sizeof(*o->v));
+	o->v[o->n] = (struct origin){ .kind = kind, .index = n, .line = r->line };
+	r->origin = (int)o->n++;
+	r->last = NULL;
 }
 
 /* ---- lines ---- */
@@ -267,16 +249,6 @@ is_section_header(struct slice text)
 	return section_find(word) >= 0;
 }
 
-static void
-check_line(struct reader *r, struct slice line)
-{
-	if (line.p[0] == '[')
-		open_section(r, line);
-	else if (memchr(line.p, '=', line.n) == NULL && memchr(line.p, ':', line.n) == NULL)
-		fail(r, "expected \"option = value\" or \"[section]\", found \"%s\"",
-		     quote(line).text);
-}
-
 /* The reader that libinih calls: the next line into `to`, NULL at the end or after an error. */
 static char *
 next_line(char *to, int size, void *arg)
@@ -304,8 +276,12 @@ next_line(char *to, int size, void *arg)
 		     line.n, size - 1);
 		return NULL;
 	}
-	if (!r->indented && line.n > 0)
-		check_line(r, line);
+	if (!r->indented && line.n > 0 && line.p[0] == '[')
+		open_section(r, line);
+	else if (!r->indented && line.n > 0 && memchr(line.p, '=', line.n) == NULL &&
+		 memchr(line.p, ':', line.n) == NULL)
+		fail(r, "expected \"option = value\" or \"[section]\", found \"%s\"",
+		     quote(line).text);
 	text_copy(to, (size_t)size, line);
 	return r->failed ? NULL : to;
 }
@@ -342,22 +318,6 @@ unknown_option(struct reader *r, struct slice name)
 }
 
 static int
-extend_option(struct reader *r, struct slice text)
-{
-	struct err e;
-
-	if (!value_is_list(r->last))
-		return fail(r,
-			    "an indented line goes on with the option above it, but \"%s\" is no "
-			    "list",
-			    r->last->name);
-	if (value_append(r->last, r->last_conf, text, &e) < 0)
-		return fail(r, "option \"%s\" (which goes on in this indented line): %s",
-			    r->last->name, e.msg);
-	return 1;
-}
-
-static int
 set_option(struct reader *r, struct slice name, struct slice text)
 {
 	struct origin *at = &r->origins->v[r->origin];
@@ -385,12 +345,22 @@ static int
 on_option(void *arg, const char *section, const char *name, const char *value)
 {
 	struct reader *r = arg;
+	struct err e;
 
 	(void)section;
 	if (r->failed)
 		return 0;
-	if (r->indented)
-		return extend_option(r, slice_str(value));
+	if (r->indented && !value_is_list(r->last))
+		return fail(r,
+			    "an indented line goes on with the option above it, but \"%s\" is no "
+			    "list",
+			    r->last->name);
+	if (r->indented) {
+		if (value_append(r->last, r->last_conf, slice_str(value), &e) == 0)
+			return 1;
+		return fail(r, "option \"%s\" (which goes on in this indented line): %s",
+			    r->last->name, e.msg);
+	}
 	if (r->origin < 0)
 		return fail(r, "option \"%s\" stands before any section; begin with [meridian]",
 			    quote(slice_str(name)).text);

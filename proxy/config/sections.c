@@ -61,14 +61,6 @@ config_section(struct config *c, enum section_kind kind, size_t index)
 	return (char *)section_array(c, kind).v + index * section_of(kind)->size;
 }
 
-static const void *
-const_section(const struct config *c, enum section_kind kind, size_t index)
-{
-	if (kind == SECTION_MERIDIAN)
-		return &c->main;
-	return (const char *)section_array(c, kind).v + index * section_of(kind)->size;
-}
-
 size_t
 config_count(const struct config *c, enum section_kind kind)
 {
@@ -85,7 +77,8 @@ config_section_name(const struct config *c, enum section_kind kind, size_t index
 {
 	if (kind == SECTION_MERIDIAN)
 		return "";
-	return *(char *const *)const_section(c, kind, index);
+	return *(char *const *)(const void *)((const char *)section_array(c, kind).v +
+					      index * section_of(kind)->size);
 }
 
 /* The position of the name in the order of names, or where it would be inserted. */
@@ -140,26 +133,20 @@ config_set_defaults(struct config *c, enum section_kind kind, size_t index)
 	}
 }
 
-static void
-put_in_order(struct config *c, enum section_kind kind, const char *name, size_t index)
-{
-	bool found;
-	size_t place = place_of(c, kind, slice_str(name), &found);
-	uint32_t *order = xreallocarray(c->by_name[kind], index + 1, sizeof(*order));
-
-	memmove(order + place + 1, order + place, (index - place) * sizeof(*order));
-	order[place] = (uint32_t)index;
-	c->by_name[kind] = order;
-}
-
 size_t
 config_add_section(struct config *c, enum section_kind kind, char *take_name)
 {
 	struct array a = section_array(c, kind);
-	size_t size = section_of(kind)->size;
+	size_t size = section_of(kind)->size, place;
+	uint32_t *order;
+	bool found;
 	char *conf;
 
-	put_in_order(c, kind, take_name, a.n);
+	place = place_of(c, kind, slice_str(take_name), &found);
+	order = xreallocarray(c->by_name[kind], a.n + 1, sizeof(*order));
+	memmove(order + place + 1, order + place, (a.n - place) * sizeof(*order));
+	order[place] = (uint32_t)a.n;
+	c->by_name[kind] = order;
 	a.v = xreallocarray(a.v, a.n + 1, size);
 	conf = (char *)a.v + a.n * size;
 	memset(conf, 0, size);

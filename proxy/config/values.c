@@ -3,12 +3,12 @@
 
 #include "proxy/config/values_int.h"
 
-#include "proxy/config/quote.h"
+#include "base/text.h"
 
 static const struct value_type *const types[OPT_TYPE_COUNT] = {
-	[OPT_BOOL] = &value_bool,         [OPT_INT] = &value_int,
-	[OPT_OCTAL] = &value_octal,       [OPT_TIME] = &value_time,
-	[OPT_SIZE] = &value_size,         [OPT_DOUBLE] = &value_double,
+	[OPT_BOOL] = &value_bool,         [OPT_INT] = &value_number,
+	[OPT_OCTAL] = &value_octal,       [OPT_TIME] = &value_number,
+	[OPT_SIZE] = &value_number,       [OPT_DOUBLE] = &value_double,
 	[OPT_ENUM] = &value_enum,         [OPT_STRING] = &value_string,
 	[OPT_CONNINFO] = &value_conninfo, [OPT_LIST] = &value_list,
 	[OPT_NETWORKS] = &value_networks, [OPT_ORIGINS] = &value_origins,
@@ -43,7 +43,10 @@ value_bad(const struct option *o, struct slice text, struct err *e, const char *
 int
 value_set(const struct option *o, void *conf, struct slice text, struct err *e)
 {
-	return types[o->type]->set(o, field_of(o, conf), slice_trim(text), e);
+	if (types[o->type]->set != NULL)
+		return types[o->type]->set(o, field_of(o, conf), slice_trim(text), e);
+	value_fini(o, conf);
+	return value_append(o, conf, text, e);
 }
 
 bool
@@ -61,7 +64,13 @@ value_append(const struct option *o, void *conf, struct slice text, struct err *
 void
 value_print(const struct option *o, const void *conf, bool secrets, struct buf *out)
 {
-	types[o->type]->print(o, (const char *)conf + o->offset, secrets, out);
+	const struct value_type *type = types[o->type];
+	const void *field = (const char *)conf + o->offset;
+
+	if (!secrets && type->show != NULL)
+		type->show(o, field, out);
+	else
+		type->print(o, field, out);
 }
 
 void
@@ -81,5 +90,26 @@ value_fini(const struct option *o, void *conf)
 void
 value_describe(const struct option *o, struct buf *out)
 {
-	types[o->type]->describe(o, out);
+	const struct value_type *type = types[o->type];
+
+	if (type->describe != NULL)
+		type->describe(o, out);
+	else
+		buf_str(out, type->description != NULL ? type->description : o->expected);
+}
+
+struct quoted
+quote(struct slice s)
+{
+	struct buf b = { .cap = 0 };
+	struct quoted out;
+	struct slice safe;
+
+	text_put_safe(&b, s, QUOTE_MAX);
+	safe = buf_view(&b);
+	if (safe.n > 1 && safe.p[0] == '"')
+		safe = slice_of(safe.p + 1, safe.n - 2);
+	text_copy(out.text, sizeof(out.text), safe);
+	buf_fini(&b);
+	return out;
 }

@@ -37,7 +37,14 @@ bool item_city(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_country(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_header(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_peer(struct slice item, char to[OPTION_ITEM_MAX]);
-bool item_path(struct slice item, char to[OPTION_ITEM_MAX]);
-bool item_name(struct slice item, char to[OPTION_ITEM_MAX]);
+bool item_text(struct slice item, char to[OPTION_ITEM_MAX]);
+
+/* Makes text from a file fit for a message: control bytes and quotes are escaped, it is cut at 100
+ * bytes, and gets no quotes around it. Use: "…\"%s\"…", quote(s).text */
+#define QUOTE_MAX 100
+struct quoted {
+	char text[QUOTE_MAX * 4 + 8];
+};
+struct quoted quote(struct slice s);
 
 #endif

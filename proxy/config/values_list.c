@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "base/words.h"
 #include "proxy/config/config.h"
-#include "proxy/config/quote.h"
 
 /* ---- lists ---- */
 
@@ -29,30 +28,22 @@ next_item(struct slice *rest, struct slice *item)
 	return false;
 }
 
-static bool
-list_has(const struct strlist *list, const char *s)
-{
-	for (size_t i = 0; i < list->n; i++) {
-		if (strcmp(list->v[i], s) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int
 list_append(const struct option *o, void *field, struct slice text, struct err *e)
 {
+	struct strlist *list = field;
 	struct slice item;
 	char normal[OPTION_ITEM_MAX];
 
 	while (next_item(&text, &item)) {
 		if (item.n == 0 || !o->item(item, normal))
 			return value_bad(o, item, e, NULL);
-		if (list_has(field, normal)) {
-			err_set(e, "22023", "\"%s\" is in the list twice", quote(item).text);
-			return -1;
+		for (size_t i = 0; i < list->n; i++) {
+			if (strcmp(list->v[i], normal) == 0)
+				return err_set(e, "22023", "\"%s\" is in the list twice",
+					       quote(item).text);
 		}
-		strlist_add(field, normal);
+		strlist_add(list, normal);
 	}
 	return 0;
 }
@@ -63,20 +54,12 @@ list_fini(void *field)
 	strlist_fini(field);
 }
 
-static int
-list_set(const struct option *o, void *field, struct slice text, struct err *e)
-{
-	list_fini(field);
-	return list_append(o, field, text, e);
-}
-
 static void
-list_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+list_print(const struct option *o, const void *field, struct buf *out)
 {
 	const struct strlist *list = field;
 
 	(void)o;
-	(void)secrets;
 	for (size_t i = 0; i < list->n; i++)
 		buf_printf(out, "%s%s", i > 0 ? ", " : "", list->v[i]);
 }
@@ -88,12 +71,6 @@ list_own(void *field)
 
 	strlist_copy(&to, &from);
 	*(struct strlist *)field = to;
-}
-
-static void
-list_describe(const struct option *o, struct buf *out)
-{
-	buf_str(out, o->expected);
 }
 
 static int
@@ -114,21 +91,13 @@ networks_fini(void *field)
 	cidrlist_fini(field);
 }
 
-static int
-networks_set(const struct option *o, void *field, struct slice text, struct err *e)
-{
-	networks_fini(field);
-	return networks_append(o, field, text, e);
-}
-
 static void
-networks_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+networks_print(const struct option *o, const void *field, struct buf *out)
 {
 	const struct cidrlist *list = field;
 	char text[ADDR_TEXT_MAX];
 
 	(void)o;
-	(void)secrets;
 	for (size_t i = 0; i < list->n; i++)
 		buf_printf(out, "%s%s", i > 0 ? ", " : "", cidr_print(&list->v[i], text));
 }
@@ -142,13 +111,8 @@ networks_own(void *field)
 	*(struct cidrlist *)field = to;
 }
 
-static void
-networks_describe(const struct option *o, struct buf *out)
-{
-	(void)o;
-	buf_str(out, "an address block (10.0.0.0/8, 2001:db8::/32, or an address; no bits behind "
-		     "the mask)");
-}
+#define NETWORK \
+	"an address block (10.0.0.0/8, 2001:db8::/32, or an address; no bits behind the mask)"
 
 static struct conf_region *
 region_of_networks(const void *networks)
@@ -179,22 +143,15 @@ origins_fini(void *field)
 	networks_fini(field);
 }
 
-static int
-origins_set(const struct option *o, void *field, struct slice text, struct err *e)
-{
-	origins_fini(field);
-	return origins_append(o, field, text, e);
-}
-
 static void
-origins_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+origins_print(const struct option *o, const void *field, struct buf *out)
 {
 	const struct strlist *endpoints = &region_of_networks(field)->endpoints;
 
-	networks_print(o, field, secrets, out);
+	networks_print(o, field, out);
 	if (endpoints->n > 0 && ((const struct cidrlist *)field)->n > 0)
 		buf_str(out, ", ");
-	list_print(o, endpoints, secrets, out);
+	list_print(o, endpoints, out);
 }
 
 static void
@@ -202,13 +159,6 @@ origins_own(void *field)
 {
 	networks_own(field);
 	list_own(&region_of_networks(field)->endpoints);
-}
-
-static void
-origins_describe(const struct option *o, struct buf *out)
-{
-	networks_describe(o, out);
-	buf_str(out, " or a private endpoint (vpce-ID, psc:NUMBER, azure:NUMBER)");
 }
 
 static struct conf_main *
@@ -241,20 +191,18 @@ sources_append(const struct option *o, void *field, struct slice text, struct er
 	return 0;
 }
 
-static int
-sources_set(const struct option *o, void *field, struct slice text, struct err *e)
+static void
+sources_fini(void *field)
 {
 	main_of(field)->nlocality = 0;
-	return sources_append(o, field, text, e);
 }
 
 static void
-sources_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+sources_print(const struct option *o, const void *field, struct buf *out)
 {
 	const struct conf_main *m = main_of(field);
 
 	(void)o;
-	(void)secrets;
 	for (size_t i = 0; i < m->nlocality; i++)
 		buf_printf(out, "%s%s", i > 0 ? ", " : "", locality_source_name(m->locality[i]));
 }
@@ -270,35 +218,31 @@ sources_describe(const struct option *o, struct buf *out)
 }
 
 const struct value_type value_list = {
-	.set = list_set,
 	.append = list_append,
 	.print = list_print,
 	.own = list_own,
 	.fini = list_fini,
-	.describe = list_describe,
 };
 
 const struct value_type value_networks = {
-	.set = networks_set,
 	.append = networks_append,
 	.print = networks_print,
 	.own = networks_own,
 	.fini = networks_fini,
-	.describe = networks_describe,
+	.description = NETWORK,
 };
 
 const struct value_type value_origins = {
-	.set = origins_set,
 	.append = origins_append,
 	.print = origins_print,
 	.own = origins_own,
 	.fini = origins_fini,
-	.describe = origins_describe,
+	.description = NETWORK " or a private endpoint (vpce-ID, psc:NUMBER, azure:NUMBER)",
 };
 
 const struct value_type value_sources = {
-	.set = sources_set,
 	.append = sources_append,
 	.print = sources_print,
+	.fini = sources_fini,
 	.describe = sources_describe,
 };

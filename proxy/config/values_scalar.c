@@ -3,6 +3,7 @@
 
 #include "proxy/config/values_int.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include "base/pgquote.h"
 #include "base/suggest.h"
 #include "base/text.h"
-#include "proxy/config/quote.h"
+#include "proxy/config/config.h"
 
 /* ---- numbers ---- */
 
@@ -30,87 +31,60 @@ read_number(const struct option *o, struct slice text, int64_t *out)
 }
 
 static int
-int_set(const struct option *o, void *field, struct slice text, struct err *e)
+number_set(const struct option *o, void *field, struct slice text, struct err *e)
 {
 	int64_t v;
 
 	if (!read_number(o, text, &v))
 		return value_bad(o, text, e, NULL);
-	*(int *)field = (int)v;
+	if (o->type == OPT_INT)
+		*(int *)field = (int)v;
+	else
+		*(int64_t *)field = v;
 	return 0;
 }
 
 static void
-int_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+put_number(const struct option *o, int64_t v, struct buf *out)
 {
-	int v = *(const int *)field;
-
-	(void)secrets;
-	if (v == 0 && o->zero != NULL)
-		buf_str(out, o->zero);
-	else
-		buf_printf(out, "%d", v);
-}
-
-static void
-int_describe(const struct option *o, struct buf *out)
-{
-	buf_printf(out, "a whole number from %" PRId64 " to %" PRId64, o->min, o->max);
-	if (o->zero != NULL)
-		buf_printf(out, " or %s", o->zero);
-}
-
-static int
-time_set(const struct option *o, void *field, struct slice text, struct err *e)
-{
-	int64_t v;
-
-	if (!read_number(o, text, &v))
-		return value_bad(o, text, e, NULL);
-	*(int64_t *)field = v;
-	return 0;
-}
-
-static void
-time_print(const struct option *o, const void *field, bool secrets, struct buf *out)
-{
-	int64_t v = *(const int64_t *)field;
-
-	(void)secrets;
-	if (v == 0 && o->zero != NULL)
-		buf_str(out, o->zero);
-	else
+	if (o->type == OPT_TIME)
 		text_put_usec(out, v);
+	else if (o->type == OPT_SIZE)
+		text_put_bytes(out, v);
+	else
+		buf_printf(out, "%" PRId64, v);
 }
 
 static void
-time_describe(const struct option *o, struct buf *out)
+number_print(const struct option *o, const void *field, struct buf *out)
 {
-	buf_str(out, "a time from ");
-	text_put_usec(out, o->min);
+	int64_t v = o->type == OPT_INT ? *(const int *)field : *(const int64_t *)field;
+
+	if (v == 0 && o->zero != NULL)
+		buf_str(out, o->zero);
+	else
+		put_number(o, v, out);
+}
+
+static void
+number_describe(const struct option *o, struct buf *out)
+{
+	static const struct {
+		const char *what, *units;
+	} kinds[] = {
+		[OPT_INT] = { "a whole number", "" },
+		[OPT_DOUBLE] = { "a number", "" },
+		[OPT_TIME] = { "a time", " (units us, ms, s, min, h, d; none: seconds)" },
+		[OPT_SIZE] = { "a number of bytes", " (units B, kB, MB, GB; none: bytes)" },
+	};
+
+	buf_printf(out, "%s from ", kinds[o->type].what);
+	put_number(o, o->min, out);
 	buf_str(out, " to ");
-	text_put_usec(out, o->max);
+	put_number(o, o->max, out);
 	if (o->zero != NULL)
 		buf_printf(out, " or %s", o->zero);
-	buf_str(out, " (units us, ms, s, min, h, d; none: seconds)");
-}
-
-static void
-size_print(const struct option *o, const void *field, bool secrets, struct buf *out)
-{
-	(void)o;
-	(void)secrets;
-	text_put_bytes(out, *(const int64_t *)field);
-}
-
-static void
-size_describe(const struct option *o, struct buf *out)
-{
-	buf_str(out, "a number of bytes from ");
-	text_put_bytes(out, o->min);
-	buf_str(out, " to ");
-	text_put_bytes(out, o->max);
-	buf_str(out, " (units B, kB, MB, GB; none: bytes)");
+	buf_str(out, kinds[o->type].units);
 }
 
 static int
@@ -130,10 +104,9 @@ octal_set(const struct option *o, void *field, struct slice text, struct err *e)
 }
 
 static void
-octal_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+octal_print(const struct option *o, const void *field, struct buf *out)
 {
 	(void)o;
-	(void)secrets;
 	buf_printf(out, "%04o", (unsigned)*(const int *)field);
 }
 
@@ -155,17 +128,10 @@ double_set(const struct option *o, void *field, struct slice text, struct err *e
 }
 
 static void
-double_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+double_print(const struct option *o, const void *field, struct buf *out)
 {
 	(void)o;
-	(void)secrets;
 	buf_printf(out, "%.10g", *(const double *)field);
-}
-
-static void
-double_describe(const struct option *o, struct buf *out)
-{
-	buf_printf(out, "a number from %" PRId64 " to %" PRId64, o->min, o->max);
 }
 
 /* ---- words ---- */
@@ -179,18 +145,10 @@ bool_set(const struct option *o, void *field, struct slice text, struct err *e)
 }
 
 static void
-bool_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+bool_print(const struct option *o, const void *field, struct buf *out)
 {
 	(void)o;
-	(void)secrets;
 	buf_str(out, *(const bool *)field ? "on" : "off");
-}
-
-static void
-bool_describe(const struct option *o, struct buf *out)
-{
-	(void)o;
-	buf_str(out, "on or off");
 }
 
 static bool
@@ -215,9 +173,8 @@ enum_set(const struct option *o, void *field, struct slice text, struct err *e)
 }
 
 static void
-enum_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+enum_print(const struct option *o, const void *field, struct buf *out)
 {
-	(void)secrets;
 	buf_str(out, o->words[*(const int *)field]);
 }
 
@@ -244,12 +201,11 @@ string_set(const struct option *o, void *field, struct slice text, struct err *e
 }
 
 static void
-string_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+string_print(const struct option *o, const void *field, struct buf *out)
 {
 	const char *s = *(char *const *)field;
 
 	(void)o;
-	(void)secrets;
 	if (s != NULL)
 		buf_str(out, s);
 }
@@ -270,13 +226,6 @@ string_fini(void *field)
 
 	free(*s);
 	*s = NULL;
-}
-
-static void
-string_describe(const struct option *o, struct buf *out)
-{
-	(void)o;
-	buf_str(out, "a text");
 }
 
 /* ---- connection strings ---- */
@@ -324,16 +273,12 @@ conninfo_append(const struct option *o, void *field, struct slice text, struct e
 
 /* Masks the options that libpq marks with "*", which are not to be shown on a screen. */
 static void
-conninfo_print(const struct option *o, const void *field, bool secrets, struct buf *out)
+conninfo_show(const struct option *o, const void *field, struct buf *out)
 {
 	const char *s = *(char *const *)field, *blank = "";
-	PQconninfoOption *words;
+	PQconninfoOption *words = s != NULL ? PQconninfoParse(s, NULL) : NULL;
 
-	if (s == NULL || secrets) {
-		string_print(o, field, secrets, out);
-		return;
-	}
-	words = PQconninfoParse(s, NULL);
+	(void)o;
 	for (const PQconninfoOption *w = words; w != NULL && w->keyword != NULL; w++) {
 		if (w->val == NULL)
 			continue;
@@ -356,16 +301,98 @@ conninfo_describe(const struct option *o, struct buf *out)
 		   o->with_host ? "" : " without host and port");
 }
 
+/* ---- types of TLV, places ---- */
+
+/* A number as C writes it, or off. */
+static bool
+read_type(struct slice text, int64_t *out)
+{
+	*out = 0;
+	if (slice_is_nocase(text, "off"))
+		return true;
+	if (text.n != 4 || text.p[0] != '0' || (text.p[1] | 0x20) != 'x')
+		return text_to_int(text, 1, 255, out);
+	for (size_t i = 2; i < 4; i++) {
+		const char *digits = "0123456789abcdef";
+		const char *at = memchr(digits, tolower((unsigned char)text.p[i]), 16);
+
+		if (at == NULL)
+			return false;
+		*out = *out * 16 + (at - digits);
+	}
+	return *out > 0;
+}
+
+static int
+tlv_set(const struct option *o, void *field, struct slice text, struct err *e)
+{
+	int64_t v;
+
+	if (!read_type(text, &v) || (v != 0 && !tlvs_type_is_free((unsigned)v)))
+		return value_bad(o, text, e, NULL);
+	*(int *)field = (int)v;
+	return 0;
+}
+
+static void
+tlv_print(const struct option *o, const void *field, struct buf *out)
+{
+	int v = *(const int *)field;
+
+	(void)o;
+	if (v == 0)
+		buf_str(out, "off");
+	else
+		buf_printf(out, "0x%02x", (unsigned)v);
+}
+
+static struct conf_region *
+region_of(const void *has_location)
+{
+	return (struct conf_region *)((uintptr_t)has_location -
+				      offsetof(struct conf_region, has_location));
+}
+
+static int
+location_set(const struct option *o, void *field, struct slice text, struct err *e)
+{
+	struct conf_region *r = region_of(field);
+	struct slice rest = text, first = slice_trim(slice_cut(&rest, ','));
+	double lat, lon;
+
+	if (text.n == 0) {
+		r->has_location = false;
+		return 0;
+	}
+	if (!text_to_double(first, &lat) || !text_to_double(slice_trim(rest), &lon) || lat < -90 ||
+	    lat > 90 || lon < -180 || lon > 180)
+		return value_bad(o, text, e, NULL);
+	r->has_location = true;
+	r->lat = lat;
+	r->lon = lon;
+	return 0;
+}
+
+static void
+location_print(const struct option *o, const void *field, struct buf *out)
+{
+	const struct conf_region *r = region_of(field);
+
+	(void)o;
+	if (r->has_location)
+		buf_printf(out, "%.10g, %.10g", r->lat, r->lon);
+}
+
 const struct value_type value_bool = {
 	.set = bool_set,
 	.print = bool_print,
-	.describe = bool_describe,
+	.description = "on or off",
 };
 
-const struct value_type value_int = {
-	.set = int_set,
-	.print = int_print,
-	.describe = int_describe,
+const struct value_type value_number = {
+	.set = number_set,
+	.print = number_print,
+	.describe = number_describe,
 };
 
 const struct value_type value_octal = {
@@ -374,22 +401,10 @@ const struct value_type value_octal = {
 	.describe = octal_describe,
 };
 
-const struct value_type value_time = {
-	.set = time_set,
-	.print = time_print,
-	.describe = time_describe,
-};
-
-const struct value_type value_size = {
-	.set = time_set,
-	.print = size_print,
-	.describe = size_describe,
-};
-
 const struct value_type value_double = {
 	.set = double_set,
 	.print = double_print,
-	.describe = double_describe,
+	.describe = number_describe,
 };
 
 const struct value_type value_enum = {
@@ -403,14 +418,28 @@ const struct value_type value_string = {
 	.print = string_print,
 	.own = string_own,
 	.fini = string_fini,
-	.describe = string_describe,
+	.description = "a text",
 };
 
 const struct value_type value_conninfo = {
 	.set = conninfo_set,
 	.append = conninfo_append,
-	.print = conninfo_print,
+	.print = string_print,
+	.show = conninfo_show,
 	.own = string_own,
 	.fini = string_fini,
 	.describe = conninfo_describe,
+};
+
+const struct value_type value_tlv = {
+	.set = tlv_set,
+	.print = tlv_print,
+	.description = "a type from 0xe1 to 0xf7, 0xea and 0xee excepted (they are those of "
+		       "clouds), or off",
+};
+
+const struct value_type value_location = {
+	.set = location_set,
+	.print = location_print,
+	.description = "a latitude and a longitude in degrees (48.85, 2.35)",
 };

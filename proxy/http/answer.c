@@ -40,30 +40,23 @@ status_of(const struct http_request *r, enum why why)
 	return 503;
 }
 
-/* RFC 9110 section 5.6.7: the names are English, whatever the locale. */
+/* The head of an answer. */
 static void
-put_date(struct buf *out)
+put_head(struct session *s, int status, const char *type, const char *headers, size_t length,
+	 struct buf *out)
 {
 	static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	time_t now = time(NULL);
 	struct tm t;
-
-	gmtime_r(&now, &t);
-	buf_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday], t.tm_mday,
-		   months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
-}
-
-/* The head of an answer. */
-static void
-put_head(struct session *s, int status, const char *type, const char *headers, size_t length,
-	 struct buf *out)
-{
 	const struct http_request *r = s->http->request;
 	struct buf lines = { .cap = 4096 };
 
-	put_date(&lines);
+	/* RFC 9110 section 5.6.7: the names are English, whatever the locale */
+	gmtime_r(&now, &t);
+	buf_printf(&lines, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday],
+		   t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
 	if (r->route != NULL && r->route->headers != NULL)
 		buf_str(&lines, r->route->headers);
 	buf_str(&lines, headers);

@@ -43,12 +43,6 @@ http_listener(const struct session *s)
 	return &s->worker->world->config->listeners[s->listener];
 }
 
-static const struct conf_main *
-conf_of(const struct session *s)
-{
-	return &s->worker->world->config->main;
-}
-
 static struct http_request *
 request_new(const struct session *s)
 {
@@ -151,27 +145,20 @@ find_route(const struct session *s, const struct http_head *h)
 	return NULL;
 }
 
-/* The methods that the path has, as an Allow header; nothing where there is no such path. */
-static void
-put_allow(const struct session *s, struct slice path, struct buf *out)
-{
-	for (size_t i = 0; i < ROUTES; i++) {
-		if (is_path_of(s, &routes[i], path))
-			buf_printf(out, "%s%s%s", out->n == 0 ? "Allow: " : ", ",
-				   method_names[routes[i].method],
-				   routes[i].method == HTTP_GET ? ", HEAD" : "");
-	}
-	if (out->n > 0)
-		buf_str(out, "\r\n");
-}
-
+/* The path has other methods, which an Allow header lists; or there is no such path. */
 static void
 refuse_path(struct session *s)
 {
 	struct buf allow = { .cap = 256 };
 
-	put_allow(s, s->http->request->head.path, &allow);
-	if (allow.n > 0)
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (is_path_of(s, &routes[i], s->http->request->head.path))
+			buf_printf(&allow, "%s%s%s", allow.n == 0 ? "Allow: " : ", ",
+				   method_names[routes[i].method],
+				   routes[i].method == HTTP_GET ? ", HEAD" : "");
+	}
+	buf_str(&allow, "\r\n");
+	if (is_known_path(s, s->http->request->head.path))
 		http_refuse(s, 405, buf_text(&allow), "this path has no such method");
 	else
 		http_refuse(s, 404, "", "no such path");
@@ -297,12 +284,6 @@ next_request(struct session *s)
 	return false;
 }
 
-static unsigned
-weight(const struct http_request *r)
-{
-	return r->route != NULL && r->route->metrics ? AT_A_TIME : 1;
-}
-
 /* Handle the bytes that are here, as far as other sessions need not wait. */
 static void
 advance(struct session *s)
@@ -325,7 +306,7 @@ advance(struct session *s)
 			more = false;
 			break;
 		case HTTP_ANSWERED:
-			done += weight(r);
+			done += r->route != NULL && r->route->metrics ? AT_A_TIME : 1;
 			/* a client that does not read its answers is not served further */
 			more = !stream_is_blocked(&s->client) && next_request(s);
 			break;

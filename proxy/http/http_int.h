@@ -6,9 +6,16 @@
 #define PROXY_HTTP_HTTP_INT_H
 
 #include "proxy/http/http.h"
+#include "proxy/process/worker_int.h"
 #include "proxy/session/session_int.h"
 
 const struct conf_listener *http_listener(const struct session *s);
+
+static inline const struct conf_main *
+conf_of(const struct session *s)
+{
+	return &s->worker->world->config->main;
+}
 
 /* conn.c: frees the request and its bytes. */
 void http_request_free(struct http_conn *c);

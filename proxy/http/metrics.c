@@ -18,10 +18,9 @@ struct metric {
 	struct metric_family family;
 	const char *labels; /* for the document; arrays use the first */
 	void (*put)(struct exposition *x, const struct metrics *m, const struct metric *row);
-	size_t at;                       /* in struct stats */
+	size_t at;                       /* in struct stats, or of put_value() in struct metrics */
 	unsigned from, to;               /* the rows of an array … */
 	const char *(*name)(unsigned i); /* … and their names */
-	double (*value)(const struct metrics *m);
 	bool (*of_region)(const struct metrics *m, uint16_t region, double *v);
 	bool (*of_node)(const struct metrics *m, const struct node *n, double *v);
 };
@@ -157,8 +156,7 @@ place_name(unsigned i)
 static void
 put_value(struct exposition *x, const struct metrics *m, const struct metric *row)
 {
-	double v = row->value(m);
-
+	double v = *(const double *)(const void *)((const char *)m + row->at);
 	if (v >= 0)
 		exposition_value(x, NULL, 0, v);
 }
@@ -170,84 +168,6 @@ put_build(struct exposition *x, const struct metrics *m, const struct metric *ro
 
 	(void)m;
 	exposition_value(x, &l, 1, 1);
-}
-
-static double
-started_at(const struct metrics *m)
-{
-	return seconds(m->started_at_us);
-}
-
-static double
-cpu_time(const struct metrics *m)
-{
-	return seconds(m->cpu_us);
-}
-
-static double
-resident(const struct metrics *m)
-{
-	return (double)m->resident_bytes;
-}
-
-static double
-open_fds(const struct metrics *m)
-{
-	return (double)m->open_fds;
-}
-
-static double
-max_fds(const struct metrics *m)
-{
-	return (double)m->max_fds;
-}
-
-static double
-workers(const struct metrics *m)
-{
-	return m->workers;
-}
-
-static double
-clients(const struct metrics *m)
-{
-	return m->clients;
-}
-
-static double
-clients_max(const struct metrics *m)
-{
-	return m->clients_max;
-}
-
-static double
-streams(const struct metrics *m)
-{
-	return m->streams;
-}
-
-static double
-throttled(const struct metrics *m)
-{
-	return m->throttled;
-}
-
-static double
-trusted(const struct metrics *m)
-{
-	return m->trusted;
-}
-
-static double
-limited_users(const struct metrics *m)
-{
-	return m->limited_users;
-}
-
-static double
-limited_addresses(const struct metrics *m)
-{
-	return m->limited_addresses;
 }
 
 /* ---- regions ---- */
@@ -500,21 +420,22 @@ node_max(const struct metrics *m, const struct node *n, double *v)
 #define IN(member)            .at = offsetof(struct stats, member)
 #define ARRAY(member, first, end, names) \
 	.put = put_array, IN(member), .from = (first), .to = (end), .name = (names)
-#define VALUE(fn)  .put = put_value, .value = (fn)
-#define REGION(fn) .put = put_regions, .labels = "region", .of_region = (fn)
-#define NODE(fn)   .put = put_nodes, .labels = "region, node", .of_node = (fn)
+#define OF(member)    .at = offsetof(struct metrics, member)
+#define VALUE(member) .put = put_value, OF(member)
+#define REGION(fn)    .put = put_regions, .labels = "region", .of_region = (fn)
+#define NODE(fn)      .put = put_nodes, .labels = "region, node", .of_node = (fn)
 
 /* clang-format off */
 static const struct metric rows[] = {
 	{ GAUGE("build_info", "the version; always 1"), .labels = "version", .put = put_build },
 	{ PROCESS("start_time_seconds", "when the process began, seconds since 1970"),
-	  .value = started_at },
+	  OF(started_at_s) },
 	{ .family = { "process_cpu_seconds", "processor time used", METRIC_COUNTER },
-	  VALUE(cpu_time) },
+	  VALUE(cpu_s) },
 	{ PROCESS("resident_memory_bytes", "memory of the process that is in RAM"),
-	  .value = resident },
-	{ PROCESS("open_fds", "descriptors that are open"), .value = open_fds },
-	{ PROCESS("max_fds", "descriptors that the process may have"), .value = max_fds },
+	  OF(resident_bytes) },
+	{ PROCESS("open_fds", "descriptors that are open"), OF(open_fds) },
+	{ PROCESS("max_fds", "descriptors that the process may have"), OF(max_fds) },
 	{ GAUGE("workers", "worker threads"), VALUE(workers) },
 	{ GAUGE("clients", "connections that count against max_client_conn"), VALUE(clients) },
 	{ GAUGE("clients_max", "connections that max_client_conn allows"), VALUE(clients_max) },

@@ -16,15 +16,14 @@
 struct metrics {
 	const struct stats *stats; /* summed over the workers */
 	const struct topology *topology;
-	int64_t now_us;         /* monotonic */
-	int64_t started_at_us;  /* wall clock */
-	int64_t cpu_us;         /* used so far */
-	int64_t resident_bytes; /* -1 unknown */
-	int64_t open_fds;       /* -1 unknown */
-	int64_t max_fds;
-	unsigned workers, clients, clients_max, streams;
-	unsigned throttled, trusted; /* pairs of address and user */
-	unsigned limited_users, limited_addresses;
+	int64_t now_us; /* monotonic */
+	/* values that are told as they are; below 0: unknown */
+	double started_at_s; /* wall clock */
+	double cpu_s;        /* used so far */
+	double resident_bytes, open_fds, max_fds;
+	double workers, clients, clients_max, streams;
+	double throttled, trusted; /* pairs of address and user */
+	double limited_users, limited_addresses;
 };
 
 /* Append all metrics. */

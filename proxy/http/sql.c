@@ -172,30 +172,22 @@ sql_begin(struct session *s)
 
 /* ---- the end of a request ---- */
 
-static void
-leave_server(struct session *s)
-{
-	struct buf b = { .cap = 16 };
-
-	if (s->server == NULL)
-		return;
-	cancel_server(s);
-	if (stream_is_open(&s->server->stream)) {
-		message_put_bare(&b, MSG_TERMINATE);
-		(void)stream_send(&s->server->stream, b.p, b.n);
-		buf_fini(&b);
-	}
-	server_free(s->server);
-	s->server = NULL;
-}
-
 /* The session is only a connection again, without a user. */
 static void
 leave_session(struct session *s)
 {
 	struct slice no_names[NAME_COUNT] = { 0 };
-
-	leave_server(s);
+	struct buf b = { .cap = 16 };
+	if (s->server != NULL) {
+		cancel_server(s);
+		if (stream_is_open(&s->server->stream)) {
+			message_put_bare(&b, MSG_TERMINATE);
+			(void)stream_send(&s->server->stream, b.p, b.n);
+			buf_fini(&b);
+		}
+		server_free(s->server);
+		s->server = NULL;
+	}
 	login_free(s->login);
 	s->login = NULL;
 	credential_unref(s->credential);

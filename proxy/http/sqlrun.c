@@ -31,37 +31,22 @@ sql_of(const struct session *s)
 	return s->http->sql;
 }
 
-static const struct conf_main *
-conf_of(const struct session *s)
-{
-	return &s->worker->world->config->main;
-}
-
 /* ---- to the node ---- */
-
-static void
-put_begin(struct buf *b, const struct sql *q)
-{
-	struct buf sql = { .cap = 256 };
-
-	buf_str(&sql, "BEGIN");
-	if (q->isolation != NULL)
-		buf_printf(&sql, " ISOLATION LEVEL %s", q->isolation->sql);
-	if (q->read_only)
-		buf_str(&sql, " READ ONLY");
-	if (q->deferrable)
-		buf_str(&sql, " DEFERRABLE");
-	sqljson_put_command(b, buf_text(&sql));
-	buf_fini(&sql);
-}
 
 static void
 put_pipeline(struct buf *b, struct sql *q, const struct sqljson_request *r)
 {
+	struct buf begin = { .cap = 256 };
+
 	q->batch = r->batch;
 	q->nqueries = r->nqueries;
-	if (q->batch)
-		put_begin(b, q);
+	if (q->batch) {
+		buf_printf(&begin, "BEGIN%s%s%s%s", q->isolation != NULL ? " ISOLATION LEVEL " : "",
+			   q->isolation != NULL ? q->isolation->sql : "",
+			   q->read_only ? " READ ONLY" : "", q->deferrable ? " DEFERRABLE" : "");
+		sqljson_put_command(b, buf_text(&begin));
+		buf_fini(&begin);
+	}
 	for (size_t i = 0; i < r->nqueries; i++) {
 		sqljson_put_query(b, r, i);
 		buf_u8(&q->modes, sqljson_array_mode(r, i, q->array));
@@ -150,15 +135,6 @@ end_statement(struct sql *q, struct slice tag)
 /* ---- from the node ---- */
 
 static void
-refuse_copy(struct session *s)
-{
-	struct err e;
-
-	err_set(&e, SQLSTATE_FEATURE_NOT_SUPPORTED, "COPY is not supported over HTTP");
-	sql_fail(s, 400, &e);
-}
-
-static void
 refuse_size(struct session *s)
 {
 	struct err e;
@@ -209,6 +185,7 @@ static enum parse
 take_message(struct session *s, const struct frame *f)
 {
 	struct sql *q = sql_of(s);
+	struct err e;
 	char status;
 
 	switch (f->type) {
@@ -230,7 +207,8 @@ take_message(struct session *s, const struct frame *f)
 	case COPY_IN:
 	case COPY_OUT:
 	case COPY_BOTH:
-		refuse_copy(s);
+		err_set(&e, SQLSTATE_FEATURE_NOT_SUPPORTED, "COPY is not supported over HTTP");
+		sql_fail(s, 400, &e);
 		return PARSE_MORE;
 	default:
 		return PARSE_DONE;
@@ -341,28 +319,12 @@ build_pipeline(struct session *s, struct buf *b, int *status, struct err *e)
 	return 0;
 }
 
-static void
-begin_answer(struct session *s)
-{
-	struct sql *q = sql_of(s);
-
-	q->json.cap = (size_t)conf_of(s)->sql_max_response;
-	q->in.cap = q->json.cap + 2 * WORKER_SCRATCH;
-	q->report.cap = 1 << 20;
-	if (q->batch)
-		buf_str(&q->json, "{\"results\":[");
-	if (q->at < statements(q))
-		begin_statement(q);
-	s->quiet_since_us = clock_us();
-	worker_arm_sweep(s->worker);
-	stat_add(&s->worker->stats.queries, q->nqueries);
-}
-
 void
 sql_run(struct session *s)
 {
 	struct buf b = { .cap = PIPELINE_MAX(s->http->request->body.n) };
 	struct buf rest = s->login->server_inbox; /* bytes that came behind the end of the login */
+	struct sql *q = sql_of(s);
 	struct err e;
 	int status;
 
@@ -374,7 +336,16 @@ sql_run(struct session *s)
 	if (build_pipeline(s, &b, &status, &e) != 0) {
 		sql_fail(s, status, &e);
 	} else {
-		begin_answer(s);
+		q->json.cap = (size_t)conf_of(s)->sql_max_response;
+		q->in.cap = q->json.cap + 2 * WORKER_SCRATCH;
+		q->report.cap = 1 << 20;
+		if (q->batch)
+			buf_str(&q->json, "{\"results\":[");
+		if (q->at < statements(q))
+			begin_statement(q);
+		s->quiet_since_us = clock_us();
+		worker_arm_sweep(s->worker);
+		stat_add(&s->worker->stats.queries, q->nqueries);
 		stream_keep_at_most(&s->server->stream, b.n + 1);
 		stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));
 		if (send_to_node(s, &b) && rest.n > 0)

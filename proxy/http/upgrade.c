@@ -129,17 +129,6 @@ begin_anew(struct session *s, enum transport transport, struct slice behind)
 }
 
 static void
-begin_tunnel(struct session *s)
-{
-	static const char said[] = "HTTP/1.1 200 OK\r\n\r\n";
-
-	stat_add(&s->worker->stats.http_tunnels, 1);
-	stats_http_answer(&s->worker->stats, 200);
-	if (session_say(s, said, sizeof(said) - 1))
-		begin_anew(s, TRANSPORT_CONNECT, buf_view(&s->http->request->inbox));
-}
-
-static void
 begin_websocket(struct session *s)
 {
 	const struct http_request *r = s->http->request;
@@ -170,12 +159,17 @@ begin_websocket(struct session *s)
 void
 upgrade_begin(struct session *s)
 {
+	static const char said[] = "HTTP/1.1 200 OK\r\n\r\n";
 	const struct http_head *h = &s->http->request->head;
 	struct http_error e;
 
 	if (h->method == HTTP_CONNECT) {
-		if (admit_stream(s))
-			begin_tunnel(s);
+		if (!admit_stream(s))
+			return;
+		stat_add(&s->worker->stats.http_tunnels, 1);
+		stats_http_answer(&s->worker->stats, 200);
+		if (session_say(s, said, sizeof(said) - 1))
+			begin_anew(s, TRANSPORT_CONNECT, buf_view(&s->http->request->inbox));
 	} else if (http_check_websocket(h, &e) != 0) {
 		http_refuse(s, e.status, e.status == 426 ? "Sec-WebSocket-Version: 13\r\n" : "",
 			    e.text);

@@ -13,7 +13,6 @@
 #include "proxy/config/check.h"
 #include "proxy/config/config.h"
 #include "proxy/config/parse.h"
-#include "proxy/config/quote.h"
 #include "proxy/config/values.h"
 #include "proxy/import/import_int.h"
 
@@ -303,12 +302,6 @@ put_placeholder(struct import *m, struct buf *conf)
 
 /* ---- the rest ---- */
 
-static bool
-has_fallback_database(const struct import *m)
-{
-	return ini_find(&m->ini, "databases", "*") != NULL;
-}
-
 /* Note the words of a line of [users], and the options of [pgbouncer], that have no counterpart. */
 static void
 note_entry(struct import *m, size_t entry)
@@ -407,7 +400,7 @@ write_conf(struct import *m, const char *path, struct import_result *out)
 		put_database(m, &m->databases[i], &out->conf);
 	for (size_t i = 0; i < m->ini.n; i++)
 		note_entry(m, i);
-	if (m->ndatabases > 0 && !has_fallback_database(m))
+	if (m->ndatabases > 0 && ini_find(&m->ini, "databases", "*") == NULL)
 		import_note(m, IMPORT_NO_ENTRY,
 			    "PgBouncer refuses databases that it does not list; here they are "
 			    "served as well, without a pool");

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/config/quote.h"
+#include "proxy/config/values.h"
 
 struct reader {
 	struct ini *out;

@@ -11,7 +11,6 @@
 
 #include "base/text.h"
 #include "proxy/config/parse.h"
-#include "proxy/config/quote.h"
 #include "proxy/config/values.h"
 #include "proxy/import/import_int.h"
 #include "routing/places.h"

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "proxy/config/quote.h"
 #include "proxy/config/values.h"
 #include "proxy/import/import_int.h"
 
@@ -154,19 +153,6 @@ time_text(const char *value, int64_t per_second)
 	return text;
 }
 
-static void
-apply_time(struct import *m, struct import_section *s, const struct rule *rule, const char *value,
-	   size_t entry)
-{
-	char *text = time_text(value, rule->how == CARRY_MSEC ? 1000 : 1);
-
-	if (text != NULL)
-		import_put(m, s, rule->option, text, entry);
-	else
-		import_note(m, entry, "\"%s\" is no time", quote(slice_str(value)).text);
-	free(text);
-}
-
 /* Whether the value is one of the rule's words; then it was handled. */
 static bool
 apply_word(struct import *m, struct import_section *s, const struct rule *rule, const char *value,
@@ -188,12 +174,19 @@ void
 import_apply(struct import *m, struct import_section *s, const struct rule *rule, const char *value,
 	     size_t entry)
 {
+	char *text;
+
 	/* an empty value means "not set" in PgBouncer */
 	if (value[0] == '\0' || apply_word(m, s, rule, value, entry))
 		return;
-	if (rule->how == CARRY_SECONDS || rule->how == CARRY_MSEC)
-		apply_time(m, s, rule, value, entry);
-	else if (rule->how == CARRY_WORD)
+	if (rule->how == CARRY_SECONDS || rule->how == CARRY_MSEC) {
+		text = time_text(value, rule->how == CARRY_MSEC ? 1000 : 1);
+		if (text != NULL)
+			import_put(m, s, rule->option, text, entry);
+		else
+			import_note(m, entry, "\"%s\" is no time", quote(slice_str(value)).text);
+		free(text);
+	} else if (rule->how == CARRY_WORD)
 		import_note(m, entry, "\"%s\" is not known", quote(slice_str(value)).text);
 	else
 		import_put(m, s, rule->option, value, entry);

@@ -34,14 +34,6 @@ failed_errno(struct dial *d, int error)
 	return failed(d, strerror_r(error, text, sizeof(text)));
 }
 
-/* Errors of connect() that are this host's fault, not the other's. */
-static bool
-is_ours(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
-	       error == EADDRNOTAVAIL;
-}
-
 /* Open the next address; *done: it is connected already. -1: see errno. */
 static HOT int
 open_next(struct dial *d, bool *done)
@@ -73,8 +65,10 @@ connect_next(struct dial *d)
 		fd = open_next(d, &done);
 		error = errno;
 	}
-	d->our_fault = fd < 0 && is_ours(error);
 	d->no_descriptor = fd < 0 && (error == EMFILE || error == ENFILE);
+	/* these are this host's fault, not the other's */
+	d->our_fault = d->no_descriptor ||
+		       (fd < 0 && (error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL));
 	if (naddrs == 0)
 		return failed(d, "host name could not be resolved");
 	if (fd < 0)

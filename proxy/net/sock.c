@@ -47,17 +47,6 @@ sock_tune(int fd, const struct conf_main *conf)
 		set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, conf->tcp_keepintvl);
 }
 
-/* The value that a socket has by default. */
-static int
-untuned(int fd, int level, int option)
-{
-	int value = 0;
-	socklen_t n = sizeof(value);
-
-	(void)getsockopt(fd, level, option, &value, &n);
-	return value;
-}
-
 void
 sock_tune_again(int fd, const struct conf_main *conf)
 {
@@ -70,9 +59,14 @@ sock_tune_again(int fd, const struct conf_main *conf)
 		      { IPPROTO_TCP, TCP_KEEPINTVL } };
 	int fresh = open_socket(AF_INET);
 
-	for (size_t i = 0; fresh >= 0 && i < sizeof(tuned) / sizeof(tuned[0]); i++)
-		set_int(fd, tuned[i].level, tuned[i].option,
-			untuned(fresh, tuned[i].level, tuned[i].option));
+	/* first the values that a socket has by default */
+	for (size_t i = 0; fresh >= 0 && i < sizeof(tuned) / sizeof(tuned[0]); i++) {
+		int value = 0;
+		socklen_t n = sizeof(value);
+
+		(void)getsockopt(fresh, tuned[i].level, tuned[i].option, &value, &n);
+		set_int(fd, tuned[i].level, tuned[i].option, value);
+	}
 	if (fresh >= 0)
 		close(fresh);
 	sock_tune(fd, conf);

@@ -235,17 +235,6 @@ websocket_say_close(struct stream *st)
 
 /* ---- receiving ---- */
 
-static void
-take_control(struct websocket *ws, const struct ws_took *t)
-{
-	if (t->control == WS_PING) {
-		free(ws->pong);
-		ws->pong = t->ping;
-	}
-	if (t->control == WS_CLOSE)
-		ws->code = (uint16_t)(t->code == WS_CODE_NONE ? WS_CODE_NORMAL : t->code);
-}
-
 /* Take the payload out of framed bytes, which may lie in the same memory; returns its length.
  * Control frames are noted for an answer. */
 static size_t
@@ -260,8 +249,12 @@ unframe(struct stream *st, char *to, const char *from, size_t n)
 		r = ws_take(&ws->in, to + got, from + used, n - used, &t);
 		used += t.used;
 		got += t.got;
-		if (r == PARSE_DONE)
-			take_control(ws, &t);
+		if (r == PARSE_DONE && t.control == WS_PING) {
+			free(ws->pong);
+			ws->pong = t.ping;
+		}
+		if (r == PARSE_DONE && t.control == WS_CLOSE)
+			ws->code = (uint16_t)(t.code == WS_CODE_NONE ? WS_CODE_NORMAL : t.code);
 	} while (r == PARSE_DONE);
 	if (r == PARSE_BAD) {
 		ws->fault = t.fault;
@@ -272,24 +265,18 @@ unframe(struct stream *st, char *to, const char *from, size_t n)
 	return got;
 }
 
-static ssize_t
-recv_early(struct websocket *ws, char *to, size_t size)
-{
-	size_t n = ws->early.n < size ? ws->early.n : size;
-
-	memcpy(to, ws->early.p, n);
-	buf_drop(&ws->early, n);
-	return (ssize_t)n;
-}
-
 ssize_t
 websocket_recv(struct stream *st, char *to, size_t size)
 {
 	struct websocket *ws = st->ws;
 	ssize_t n;
 
-	if (ws->early.n > 0)
-		return recv_early(ws, to, size);
+	if (ws->early.n > 0) {
+		n = (ssize_t)(ws->early.n < size ? ws->early.n : size);
+		memcpy(to, ws->early.p, (size_t)n);
+		buf_drop(&ws->early, (size_t)n);
+		return n;
+	}
 	if (!ws->in.closed) {
 		n = ws->ssl != NULL ? stream_tls_recv(st, ws->ssl, &ws->unread, to, size)
 				    : stream_raw_recv(st, to, size);

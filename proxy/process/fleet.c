@@ -85,25 +85,6 @@ peer_state_name(enum peer_state s)
 
 /* ---- the fleet ---- */
 
-static struct peer *
-find_old(const struct fleet *old, uint16_t id, const char *name)
-{
-	int i = fleet_find(old, id);
-
-	return i >= 0 && strcmp(old->peers[i]->name, name) == 0 ? peer_ref(old->peers[i])
-								: peer_new(id, name);
-}
-
-static struct node_live *
-live_of(const struct fleet *old, uint16_t id, const char *name, uint32_t *last_node_id)
-{
-	int i = fleet_find(old, id);
-
-	return i >= 0 && strcmp(old->peers[i]->name, name) == 0
-		   ? node_live_ref(old->nodes->nodes[i].live)
-		   : node_live_new(++*last_node_id, "", name);
-}
-
 static struct fleet *
 fleet_of(size_t n, struct topology *take_nodes)
 {
@@ -128,10 +109,17 @@ fleet_new(const struct strlist *items, const struct fleet *old, uint32_t *last_n
 		struct node_live *live;
 		uint16_t port;
 		char *host;
+		int at;
 
 		(void)text_to_int(number, 1, UINT16_MAX, &id);
-		f->peers[i] = find_old(old, (uint16_t)id, name.p);
-		live = live_of(old, (uint16_t)id, name.p, last_node_id);
+		at = fleet_find(old, (uint16_t)id);
+		if (at >= 0 && strcmp(old->peers[at]->name, name.p) == 0) {
+			f->peers[i] = peer_ref(old->peers[at]);
+			live = node_live_ref(old->nodes->nodes[at].live);
+		} else {
+			f->peers[i] = peer_new((uint16_t)id, name.p);
+			live = node_live_new(++*last_node_id, "", name.p);
+		}
 		host = node_name_host(name.p, &port);
 		(void)topology_add_node(f->nodes, host, port, live);
 		node_live_unref(live);

@@ -3,7 +3,7 @@
 
 #include "base/suggest.h"
 
-#include "proxy/config/quote.h"
+#include "proxy/config/values.h"
 
 #include "tests/unit/unit.h"
 
