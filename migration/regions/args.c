@@ -27,14 +27,14 @@ text_at(const struct regions_step *s, size_t i)
 	return (char **)(uintptr_t)((const char *)s + texts[i].at);
 }
 
-static json_t *
-cities_json(const struct city_map *map)
+void
+regions_step_fini(struct regions_step *s)
 {
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < map->n; i++)
-		json_array_append_new(list, json_pack("[s, s]", map->v[i].value, map->v[i].region));
-	return list;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		free(*text_at(s, i));
+	strlist_fini(&s->regions);
+	strlist_fini(&s->zones);
+	city_map_fini(&s->cities);
 }
 
 static json_t *
@@ -50,7 +50,7 @@ list_json(const struct strlist *v)
 char *
 regions_step_json(const struct regions_step *s)
 {
-	json_t *o = json_object();
+	json_t *o = json_object(), *cities;
 	char *text;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -61,8 +61,13 @@ regions_step_json(const struct regions_step *s)
 		json_object_set_new(o, "regions", list_json(&s->regions));
 	if (s->zones.n > 0)
 		json_object_set_new(o, "zones", list_json(&s->zones));
+	cities = json_array();
+	for (size_t i = 0; i < s->cities.n; i++)
+		json_array_append_new(
+		    cities, json_pack("[s, s]", s->cities.v[i].value, s->cities.v[i].region));
 	if (s->cities.n > 0)
-		json_object_set_new(o, "cities", cities_json(&s->cities));
+		json_object_set(o, "cities", cities);
+	json_decref(cities);
 	text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(o);
 	return text;
@@ -77,29 +82,13 @@ read_list(const json_t *list, struct strlist *out)
 	}
 }
 
-static void
-read_lists(const json_t *o, struct regions_step *out)
-{
-	json_t *list = json_object_get(o, "cities"), *item;
-	size_t i;
-
-	read_list(json_object_get(o, "regions"), &out->regions);
-	read_list(json_object_get(o, "zones"), &out->zones);
-	json_array_foreach(list, i, item)
-	{
-		const char *value = json_string_value(json_array_get(item, 0));
-		const char *region = json_string_value(json_array_get(item, 1));
-
-		if (value != NULL && region != NULL)
-			city_map_add(&out->cities, value, region);
-	}
-}
-
 int
 regions_step_parse(enum regions_step_kind kind, const char *json, struct regions_step *out,
 		   struct err *e)
 {
 	json_t *o = json_loads(json != NULL ? json : "{}", 0, NULL);
+	json_t *list, *item;
+	size_t k;
 
 	*out = (struct regions_step){ .kind = kind };
 	if (!json_is_object(o)) {
@@ -113,7 +102,17 @@ regions_step_parse(enum regions_step_kind kind, const char *json, struct regions
 		if (v != NULL)
 			*text_at(out, i) = xstrdup(v);
 	}
-	read_lists(o, out);
+	read_list(json_object_get(o, "regions"), &out->regions);
+	read_list(json_object_get(o, "zones"), &out->zones);
+	list = json_object_get(o, "cities");
+	json_array_foreach(list, k, item)
+	{
+		const char *value = json_string_value(json_array_get(item, 0));
+		const char *region = json_string_value(json_array_get(item, 1));
+
+		if (value != NULL && region != NULL)
+			city_map_add(&out->cities, value, region);
+	}
 	json_decref(o);
 	return 0;
 }

@@ -104,15 +104,13 @@ fill_region(struct filling *f, const char *region, struct err *e)
 }
 
 static int
-backfill_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	     struct err *e)
+backfill_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	struct filling f = { .j = j,
 			     .s = s,
 			     .batch = job_option_int(j, "backfill_batch"),
 			     .rate = job_option_int(j, "backfill_rate") };
 
-	(void)m;
 	if (backfill_left(j, s, &f.total, e) < 0)
 		return -1;
 	for (size_t i = 0; i < s->cities.n; i++) {
@@ -139,11 +137,10 @@ backfill_done(struct job *j, const struct regions_step *s, bool *out, struct err
 }
 
 static void
-backfill_text(const char *database, const struct regions_step *s, struct step_text *out)
+backfill_text(const struct regions_step *s, struct step_text *out)
 {
 	struct strlist seen = { 0 };
 
-	(void)database;
 	for (size_t i = 0; i < s->cities.n; i++) {
 		const char *region = s->cities.v[i].region;
 
@@ -162,8 +159,4 @@ backfill_text(const char *database, const struct regions_step *s, struct step_te
 	buf_str(&out->undo, "nothing to undo: the data stay");
 }
 
-const struct regions_ops regions_ops_backfill = {
-	.done = backfill_done,
-	.act = backfill_act,
-	.text = backfill_text,
-};
+REGIONS_OPS(backfill, .done = backfill_done, .act = backfill_act, .text = backfill_text);

@@ -23,52 +23,35 @@ word(struct sqltoken_scan *s, const char *want)
 	return true;
 }
 
-static void
-by_table(struct sqltoken_scan *s, struct table_home *out)
-{
-	struct sqltoken t;
-
-	out->kind = HOME_TABLE;
-	if (!word(s, "IN") || !sqltoken_next(s, &t))
-		return;
-	if (t.kind == SQLTOKEN_WORD && slice_is_nocase(t.text, "PRIMARY") && word(s, "REGION"))
-		return;
-	out->name = xstrndup(t.text.p, t.text.n);
-}
-
-static void
-by_row(struct sqltoken_scan *s, struct table_home *out)
-{
-	struct sqltoken t;
-
-	out->kind = HOME_ROW;
-	if (!word(s, "AS") || !sqltoken_next(s, &t))
-		return;
-	if (!slice_is(t.text, "crdb_region"))
-		out->name = xstrndup(t.text.p, t.text.n);
-}
-
 void
 home_parse(const char *text, struct table_home *out)
 {
 	struct sqltoken_scan s = sqltoken_begin(slice_str(text != NULL ? text : ""));
+	struct sqltoken t;
+	bool is_by;
 
 	*out = (struct table_home){ HOME_NONE, NULL };
 	if (text == NULL)
 		return;
 	if (word(&s, "GLOBAL")) {
 		out->kind = HOME_GLOBAL;
-	} else if (word(&s, "REGIONAL")) {
-		bool is_by = word(&s, "BY");
-
-		if (is_by && word(&s, "ROW")) {
-			by_row(&s, out);
-		} else {
-			if (is_by)
-				(void)word(&s, "TABLE");
-			by_table(&s, out);
-		}
+		return;
 	}
+	if (!word(&s, "REGIONAL"))
+		return;
+	is_by = word(&s, "BY");
+	if (is_by && word(&s, "ROW")) {
+		out->kind = HOME_ROW;
+		if (word(&s, "AS") && sqltoken_next(&s, &t) && !slice_is(t.text, "crdb_region"))
+			out->name = xstrndup(t.text.p, t.text.n);
+		return;
+	}
+	if (is_by)
+		(void)word(&s, "TABLE");
+	out->kind = HOME_TABLE;
+	if (word(&s, "IN") && sqltoken_next(&s, &t) &&
+	    !(sqltoken_is_word(&t, "PRIMARY") && word(&s, "REGION")))
+		out->name = xstrndup(t.text.p, t.text.n);
 }
 
 bool
@@ -168,9 +151,15 @@ table_fini(struct regions_table *t)
 	free(t->create);
 }
 
-static void
-live_things_fini(struct regions_catalog *c)
+void
+regions_catalog_fini(struct regions_catalog *c)
 {
+	for (size_t i = 0; i < c->ntables; i++)
+		table_fini(&c->tables[i]);
+	for (size_t i = 0; i < c->nzones; i++) {
+		free(c->zones[i].target);
+		free(c->zones[i].sql);
+	}
 	for (size_t i = 0; i < c->nfeeds; i++) {
 		free(c->feeds[i].id);
 		free(c->feeds[i].text);
@@ -184,18 +173,6 @@ live_things_fini(struct regions_catalog *c)
 	}
 	free(c->feeds);
 	free(c->jobs);
-}
-
-void
-regions_catalog_fini(struct regions_catalog *c)
-{
-	for (size_t i = 0; i < c->ntables; i++)
-		table_fini(&c->tables[i]);
-	for (size_t i = 0; i < c->nzones; i++) {
-		free(c->zones[i].target);
-		free(c->zones[i].sql);
-	}
-	live_things_fini(c);
 	free(c->tables);
 	free(c->zones);
 	free(c->version);

@@ -15,7 +15,7 @@
 
 /* "name", quotes doubled. */
 void ddl_put_name(struct buf *b, const char *name);
-/* "schema"."table" of "schema.table" as table_label() writes it. */
+/* "schema"."table". */
 void ddl_put_table(struct buf *b, const char *schema, const char *table);
 
 void ddl_primary(struct buf *b, const char *database, const char *region);

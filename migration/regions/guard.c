@@ -47,13 +47,6 @@ next_feed(const struct guard *g, size_t i, bool stops)
 	return i;
 }
 
-static bool
-may_stop(struct job *j)
-{
-	return job_option_is(j, "changefeeds", "allow") || job_was_acked(j, "changefeed_stop") ||
-	       job_is_forced(j, "changefeed_stop");
-}
-
 /* MR005, with every feed that is in the way. */
 static int
 refuse(struct guard *g, size_t first, struct err *e)
@@ -150,7 +143,8 @@ guard_stop(struct guard *g, const char *undo, struct err *e)
 
 	if (i == g->cat.nfeeds)
 		return 0;
-	if (may_stop(g->j)) {
+	if (job_option_is(g->j, "changefeeds", "allow") || job_was_acked(g->j, "changefeed_stop") ||
+	    job_is_forced(g->j, "changefeed_stop")) {
 		for (; i < g->cat.nfeeds; i = next_feed(g, i + 1, true))
 			job_notice(g->j, "changefeed %s ends now, as was acknowledged",
 				   g->cat.feeds[i].id);
@@ -183,14 +177,13 @@ guard_format(struct guard *g, struct err *e)
 }
 
 static int
-feeds_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	  struct err *e)
+feeds_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	struct guard g = { .j = j, .s = s };
 	int rc = guard_read(&g, e);
 
 	if (rc == 0)
-		rc = guard_stop(&g, m->undo, e);
+		rc = guard_stop(&g, s->row->undo, e);
 	if (rc == 0)
 		rc = guard_format(&g, e);
 	regions_catalog_fini(&g.cat);
@@ -198,14 +191,12 @@ feeds_act(struct job *j, const struct regions_step *s, const struct migration_st
 }
 
 static int
-feeds_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	   struct err *e)
+feeds_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, REGIONS_PLACE, e);
-	json_t *paused = m->undo != NULL ? json_loads(m->undo, 0, NULL) : NULL, *id;
+	json_t *paused = s->row->undo != NULL ? json_loads(s->row->undo, 0, NULL) : NULL, *id;
 	size_t i;
 
-	(void)s;
 	if (c == NULL) {
 		json_decref(paused);
 		return -1;
@@ -233,9 +224,8 @@ feeds_done(struct job *j, const struct regions_step *s, bool *out, struct err *e
 }
 
 static void
-feeds_text(const char *database, const struct regions_step *s, struct step_text *out)
+feeds_text(const struct regions_step *s, struct step_text *out)
 {
-	(void)database;
 	(void)s;
 	buf_str(&out->sql, "SHOW CHANGEFEED JOBS;\n"
 			   "SELECT query_id, query FROM crdb_internal.cluster_queries");
@@ -244,9 +234,4 @@ feeds_text(const char *database, const struct regions_step *s, struct step_text 
 	buf_str(&out->undo, "RESUME JOB of those that were paused");
 }
 
-const struct regions_ops regions_ops_feeds = {
-	.done = feeds_done,
-	.act = feeds_act,
-	.undo = feeds_undo,
-	.text = feeds_text,
-};
+REGIONS_OPS(feeds, .done = feeds_done, .act = feeds_act, .undo = feeds_undo, .text = feeds_text);

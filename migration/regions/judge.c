@@ -44,6 +44,13 @@ judge_cluster(const struct judge *j)
 {
 	const struct strlist *wanted = &j->w->spec->regions;
 
+	for (size_t i = 0; i < wanted->n; i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (strcmp(wanted->v[i], wanted->v[k]) == 0)
+				finding(j, CHECK_ERROR, "named_twice", wanted->v[i], "",
+					"TO REGIONS names this region twice");
+		}
+	}
 	if (j->c->licence != NULL)
 		finding(j, CHECK_ERROR, "licence", j->c->database,
 			"SET CLUSTER SETTING enterprise.license = '…'", "%s", j->c->licence);
@@ -59,22 +66,14 @@ judge_cluster(const struct judge *j)
 	}
 }
 
-static size_t
-regions_afterwards(const struct judge *j)
-{
-	size_t n = j->w->spec->regions.n;
-
-	for (size_t i = 0; i < j->c->regions.n; i++)
-		n += !strlist_has(&j->w->spec->regions, j->c->regions.v[i]);
-	return n;
-}
-
 static void
 judge_database(const struct judge *j)
 {
 	const struct regions_catalog *c = j->c;
-	size_t n = regions_afterwards(j);
+	size_t n = j->w->spec->regions.n;
 
+	for (size_t i = 0; i < j->c->regions.n; i++)
+		n += !strlist_has(&j->w->spec->regions, j->c->regions.v[i]);
 	if (j->w->spec->survive == SURVIVE_REGION && n < 3)
 		finding(j, CHECK_ERROR, "survival", c->database, "name at least three regions",
 			"SURVIVE REGION FAILURE asks for 3 regions, there will be %zu", n);
@@ -168,15 +167,6 @@ judge_partitions(const struct judge *j)
 				t->partitioned[k].names.n);
 		}
 	}
-}
-
-static void
-judge_jobs(const struct judge *j)
-{
-	for (size_t i = 0; i < j->c->njobs; i++)
-		finding(j, CHECK_WARN, "schema_change", j->c->jobs[i].id, "",
-			"a schema change is %s, steps wait for it: %s", j->c->jobs[i].status,
-			j->c->jobs[i].description);
 }
 
 /* ---- tables ---- */
@@ -325,26 +315,6 @@ judge_feeds(const struct judge *j, const struct regions_table *t)
 }
 
 static void
-judge_table(const struct judge *j, const struct spec_placing *p, const struct regions_table *t,
-	    const struct city_map *map)
-{
-	if (strcmp(t->type, "table") != 0)
-		finding(j, CHECK_ERROR, "not_a_table", t->name, "", "it is a %s", t->type);
-	if (p->locality == LOCALITY_BY_TABLE && p->region != NULL &&
-	    !strlist_has(&j->w->spec->regions, p->region) &&
-	    !strlist_has(&j->c->regions, p->region))
-		finding(j, CHECK_ERROR, "table_region", p->region, "name it in TO REGIONS",
-			"table %s.%s is to be in a region that the database will not have",
-			t->schema, t->name);
-	if (p->locality == LOCALITY_BY_ROW_AS)
-		judge_by_row_as(j, p, t);
-	if (p->locality == LOCALITY_BY_ROW_MAP)
-		judge_by_map(j, p, t, map);
-	if (regions_changes_key(p, t))
-		judge_feeds(j, t);
-}
-
-static void
 judge_placings(const struct judge *j)
 {
 	const struct spec *spec = j->w->spec;
@@ -363,21 +333,20 @@ judge_placings(const struct judge *j)
 				finding(j, CHECK_ERROR, "named_twice", p->name.table, "",
 					"LOCALITY names this table twice");
 		}
-		judge_table(j, p, t, &j->w->maps[i]);
-	}
-}
-
-static void
-judge_region_names(const struct judge *j)
-{
-	const struct strlist *wanted = &j->w->spec->regions;
-
-	for (size_t i = 0; i < wanted->n; i++) {
-		for (size_t k = 0; k < i; k++) {
-			if (strcmp(wanted->v[i], wanted->v[k]) == 0)
-				finding(j, CHECK_ERROR, "named_twice", wanted->v[i], "",
-					"TO REGIONS names this region twice");
-		}
+		if (strcmp(t->type, "table") != 0)
+			finding(j, CHECK_ERROR, "not_a_table", t->name, "", "it is a %s", t->type);
+		if (p->locality == LOCALITY_BY_TABLE && p->region != NULL &&
+		    !strlist_has(&j->w->spec->regions, p->region) &&
+		    !strlist_has(&j->c->regions, p->region))
+			finding(j, CHECK_ERROR, "table_region", p->region, "name it in TO REGIONS",
+				"table %s.%s is to be in a region that the database will not have",
+				t->schema, t->name);
+		if (p->locality == LOCALITY_BY_ROW_AS)
+			judge_by_row_as(j, p, t);
+		if (p->locality == LOCALITY_BY_ROW_MAP)
+			judge_by_map(j, p, t, &j->w->maps[i]);
+		if (regions_changes_key(p, t))
+			judge_feeds(j, t);
 	}
 }
 
@@ -391,12 +360,14 @@ regions_judge(struct checks *out, const struct regions_wish *w, const struct reg
 			"the node does not say crdb_version: regions are CockroachDB's");
 		return;
 	}
-	judge_region_names(&j);
 	judge_cluster(&j);
 	judge_database(&j);
 	judge_rights(&j);
 	judge_zones(&j);
 	judge_partitions(&j);
-	judge_jobs(&j);
+	for (size_t i = 0; i < j.c->njobs; i++)
+		finding(&j, CHECK_WARN, "schema_change", j.c->jobs[i].id, "",
+			"a schema change is %s, steps wait for it: %s", j.c->jobs[i].status,
+			j.c->jobs[i].description);
 	judge_placings(&j);
 }

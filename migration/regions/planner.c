@@ -20,22 +20,6 @@ regions_step_name(enum regions_step_kind k)
 }
 
 void
-regions_step_fini(struct regions_step *s)
-{
-	free(s->schema);
-	free(s->table);
-	free(s->index);
-	free(s->clause);
-	free(s->region);
-	free(s->goal);
-	free(s->home);
-	free(s->column);
-	strlist_fini(&s->regions);
-	strlist_fini(&s->zones);
-	city_map_fini(&s->cities);
-}
-
-void
 regions_plan_fini(struct regions_plan *p)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -210,22 +194,16 @@ plan_database(struct regions_plan *p, const struct spec *spec, const struct regi
 }
 
 static void
-copy_map(struct city_map *to, const struct city_map *from)
-{
-	for (size_t i = 0; i < from->n; i++) {
-		if (from->v[i].region != NULL)
-			city_map_add(to, from->v[i].value, from->v[i].region);
-	}
-}
-
-static void
 add_of_cities(struct regions_plan *p, enum regions_step_kind kind, const struct regions_table *t,
 	      const struct spec_placing *said, const struct city_map *map)
 {
 	struct regions_step *s = add_of_table(p, kind, t);
 
 	s->column = xstrdup(said->column);
-	copy_map(&s->cities, map);
+	for (size_t i = 0; i < map->n; i++) {
+		if (map->v[i].region != NULL)
+			city_map_add(&s->cities, map->v[i].value, map->v[i].region);
+	}
 }
 
 /* Into REGIONAL BY ROW and out of it: the region is part of the primary key, or no more. */

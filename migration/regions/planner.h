@@ -54,6 +54,8 @@ bool regions_is_zone_of(const struct regions_zone *z, const struct regions_table
 /* The arguments of a step; what it has no use for is NULL. Kept in the step's row as JSON. */
 struct regions_step {
 	enum regions_step_kind kind;
+	const struct migration_step *row; /* borrowed, as is: */
+	const char *database;             /* both NULL in a plan */
 	char *schema, *table;
 	char *index;            /* PARTITIONS; NULL: the table itself */
 	char *clause;           /* PARTITIONS: what it was, for ABORT */

@@ -224,12 +224,6 @@ read_columns(PGconn *c, struct regions_table *t, struct err *e)
 	return 0;
 }
 
-static bool
-is_table(const struct regions_table *t)
-{
-	return strcmp(t->type, "table") == 0;
-}
-
 int
 regions_read_table(PGconn *c, const char *schema, const char *table, struct regions_catalog *out,
 		   struct err *e)
@@ -313,22 +307,6 @@ regions_read_zones(PGconn *c, struct regions_catalog *out, struct err *e)
 
 /* ---- all of it ---- */
 
-static int
-read_details(PGconn *c, struct regions_catalog *out, struct err *e)
-{
-	for (size_t i = 0; i < out->ntables; i++) {
-		struct regions_table *t = &out->tables[i];
-
-		if (!is_table(t))
-			continue;
-		if (out->primary == NULL && read_create(c, t, e) < 0)
-			return -1;
-		if (read_columns(c, t, e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 int
 regions_read(PGconn *c, const char *database, struct regions_catalog *out, struct err *e)
 {
@@ -344,7 +322,15 @@ regions_read(PGconn *c, const char *database, struct regions_catalog *out, struc
 	    read_own_type(c, out, e) < 0 || read_tables(c, out, NULL, NULL, e) < 0 ||
 	    regions_read_zones(c, out, e) < 0)
 		return -1;
-	return read_details(c, out, e);
+	for (size_t i = 0; i < out->ntables; i++) {
+		struct regions_table *t = &out->tables[i];
+
+		if (strcmp(t->type, "table") != 0)
+			continue;
+		if ((out->primary == NULL && read_create(c, t, e) < 0) || read_columns(c, t, e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 int
@@ -366,38 +352,35 @@ regions_read_licence(PGconn *c, struct regions_catalog *out, struct err *e)
 
 /* ---- changefeeds and jobs ---- */
 
-static bool
-is_at_work(const char *status)
-{
-	return status != NULL && (strcmp(status, "running") == 0 || strcmp(status, "pending") == 0);
-}
-
-/* Old versions have no SHOW CHANGEFEED JOBS, and no names of tables beside the statement. */
-static PGresult *
-feed_jobs(PGconn *c, struct err *e)
+int
+regions_read_feeds(PGconn *c, struct regions_catalog *out, struct err *e)
 {
 	PGresult *r;
 
 	open_internals(c);
 	r = db_query(c, e, "SHOW CHANGEFEED JOBS", 0, NULL);
+	/* Old versions have no such statement, and no names of tables beside that of the feed. */
+	if (r == NULL && strncmp(e->sqlstate, "42", 2) == 0)
+		r = db_query(c, e,
+			     "SELECT job_id, description, status FROM crdb_internal.jobs WHERE "
+			     "job_type = 'CHANGEFEED' AND status IN ('running', 'pending') LIMIT "
+			     "10000",
+			     0, NULL);
+	if (r == NULL)
+		return -1;
+	for (int i = 0; i < PQntuples(r); i++) {
+		const char *status = or_empty(at(r, i, "status"));
 
-	if (r != NULL || strncmp(e->sqlstate, "42", 2) != 0)
-		return r;
-	return db_query(c, e,
-			"SELECT job_id, description, status FROM crdb_internal.jobs"
-			" WHERE job_type = 'CHANGEFEED' AND status IN ('running', 'pending')"
-			" LIMIT 10000",
-			0, NULL);
-}
-
-static int
-read_sinkless(PGconn *c, struct regions_catalog *out, struct err *e)
-{
-	PGresult *r = db_query(c, e,
-			       "SELECT query_id, query FROM crdb_internal.cluster_queries"
-			       " WHERE upper(query) LIKE '%CHANGEFEED%' LIMIT 10000",
-			       0, NULL);
-
+		if (strcmp(status, "running") == 0 || strcmp(status, "pending") == 0)
+			regions_catalog_add_feed(out, or_empty(at(r, i, "job_id")), false,
+						 or_empty(at(r, i, "description")),
+						 at(r, i, "full_table_names"));
+	}
+	PQclear(r);
+	r = db_query(c, e,
+		     "SELECT query_id, query FROM crdb_internal.cluster_queries WHERE upper(query) "
+		     "LIKE '%CHANGEFEED%' LIMIT 10000",
+		     0, NULL);
 	if (r == NULL)
 		return -1;
 	for (int i = 0; i < PQntuples(r); i++) {
@@ -409,23 +392,6 @@ read_sinkless(PGconn *c, struct regions_catalog *out, struct err *e)
 	}
 	PQclear(r);
 	return 0;
-}
-
-int
-regions_read_feeds(PGconn *c, struct regions_catalog *out, struct err *e)
-{
-	PGresult *r = feed_jobs(c, e);
-
-	if (r == NULL)
-		return -1;
-	for (int i = 0; i < PQntuples(r); i++) {
-		if (is_at_work(at(r, i, "status")))
-			regions_catalog_add_feed(out, or_empty(at(r, i, "job_id")), false,
-						 or_empty(at(r, i, "description")),
-						 at(r, i, "full_table_names"));
-	}
-	PQclear(r);
-	return read_sinkless(c, out, e);
 }
 
 /* Names of the database in a job's description are whole ("movr.public.users"), or it is about the

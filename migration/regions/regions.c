@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "migration/regions/outlook.h"
 #include "migration/regions/read.h"
 #include "migration/regions/steps.h"
 #include "routing/places.h"
@@ -18,9 +17,13 @@
 
 /* ---- where ---- */
 
-static const struct site_node *
-choose(const struct site_node *v, int n)
+/* A node of that region; 1 found, 0 there is none. */
+static int
+node_in(const struct site *site, const char *region, bool only_cockroach, struct site_node *out)
 {
+	struct site_node v[SITE_NODES_MAX];
+	struct err ignored;
+	int n = site->ops->nodes(site->arg, region, v, &ignored);
 	const struct site_node *best = NULL;
 
 	for (int i = 0; i < n; i++) {
@@ -30,18 +33,6 @@ choose(const struct site_node *v, int n)
 				     (strcmp(best->kind, "cockroachdb") != 0 || !best->is_usable)))
 			best = &v[i];
 	}
-	return best;
-}
-
-/* A node of that region; 1 found, 0 there is none. */
-static int
-node_in(const struct site *site, const char *region, bool only_cockroach, struct site_node *out)
-{
-	struct site_node v[SITE_NODES_MAX];
-	struct err ignored;
-	int n = site->ops->nodes(site->arg, region, v, &ignored);
-	const struct site_node *best = n > 0 ? choose(v, n) : NULL;
-
 	if (best == NULL || (only_cockroach && strcmp(best->kind, "cockroachdb") != 0))
 		return 0;
 	*out = *best;
@@ -49,19 +40,20 @@ node_in(const struct site *site, const char *region, bool only_cockroach, struct
 }
 
 static int
-find_node(struct job *j, struct site_node *out, struct err *e)
+resolve(struct job *j, struct err *e)
 {
+	struct site_node node;
 	const struct site *site = job_site(j);
 	const struct spec *spec = job_spec(j);
 	struct strlist regions = { 0 };
 	int found = 0;
 
 	for (size_t i = 0; found == 0 && i < spec->regions.n; i++)
-		found = node_in(site, spec->regions.v[i], false, out);
+		found = node_in(site, spec->regions.v[i], false, &node);
 	if (found == 0) {
 		site->ops->regions(site->arg, &regions);
 		for (size_t i = 0; found == 0 && i < regions.n; i++)
-			found = node_in(site, regions.v[i], true, out);
+			found = node_in(site, regions.v[i], true, &node);
 		strlist_fini(&regions);
 	}
 	if (found == 0) {
@@ -70,16 +62,6 @@ find_node(struct job *j, struct site_node *out, struct err *e)
 			    "where to connect.");
 		return -1;
 	}
-	return 0;
-}
-
-static int
-resolve(struct job *j, struct err *e)
-{
-	struct site_node node;
-
-	if (find_node(j, &node, e) < 0)
-		return -1;
 	return job_add_place(j, REGIONS_PLACE, &node, job_database(j), e);
 }
 
@@ -132,11 +114,20 @@ read_map(struct job *j, PGconn *c, const struct regions_table *t, const char *co
 	return rc;
 }
 
-static int
-read_maps(struct job *j, PGconn *c, struct regions_outlook *o, struct err *e)
+int
+regions_look(struct job *j, struct regions_outlook *o, struct err *e)
 {
-	const struct spec *spec = o->wish.spec;
+	const struct spec *spec = job_spec(j);
+	PGconn *c = job_db(j, REGIONS_PLACE, e);
 
+	*o = (struct regions_outlook){
+		.wish = { .spec = spec,
+			  .computed = job_option_is(j, "region_column", "computed"),
+			  .feeds = job_option(j, "changefeeds"),
+			  .require_ack = job_option_is(j, "require_ack", "on") }
+	};
+	if (c == NULL || regions_read(c, regions_database(j), &o->cat, e) < 0)
+		return -1;
 	o->maps = xcalloc(spec->nplacings, sizeof(o->maps[0]));
 	o->wish.maps = o->maps;
 	for (size_t i = 0; i < spec->nplacings; i++) {
@@ -150,22 +141,6 @@ read_maps(struct job *j, PGconn *c, struct regions_outlook *o, struct err *e)
 			return -1;
 	}
 	return 0;
-}
-
-int
-regions_look(struct job *j, struct regions_outlook *o, struct err *e)
-{
-	PGconn *c = job_db(j, REGIONS_PLACE, e);
-
-	*o = (struct regions_outlook){
-		.wish = { .spec = job_spec(j),
-			  .computed = job_option_is(j, "region_column", "computed"),
-			  .feeds = job_option(j, "changefeeds"),
-			  .require_ack = job_option_is(j, "require_ack", "on") }
-	};
-	if (c == NULL || regions_read(c, regions_database(j), &o->cat, e) < 0)
-		return -1;
-	return read_maps(j, c, o, e);
 }
 
 /* ---- CHECK and PLAN ---- */
@@ -201,23 +176,6 @@ check(struct job *j, enum migration_phase phase, struct checks *out, struct err 
 }
 
 static int
-add_steps(struct plan *out, const struct regions_plan *p)
-{
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < p->n; i++) {
-		char *label = regions_step_label(&p->v[i]);
-		char *args = regions_step_json(&p->v[i]);
-
-		rc = plan_add(out, regions_defs[p->v[i].kind], REGIONS_PLACE, label, args) < 0 ? -1
-											       : 0;
-		free(label);
-		free(args);
-	}
-	return rc;
-}
-
-static int
 plan(struct job *j, struct plan *out, struct err *e)
 {
 	struct regions_outlook o;
@@ -227,9 +185,15 @@ plan(struct job *j, struct plan *out, struct err *e)
 	if (rc == 0 && o.cat.version == NULL)
 		rc = err_set(e, "0A000", "the node of database %s is no CockroachDB",
 			     regions_database(j));
-	if (rc == 0) {
+	if (rc == 0)
 		regions_plan_make(&p, &o.wish, &o.cat);
-		rc = add_steps(out, &p);
+	for (size_t i = 0; rc == 0 && i < p.n; i++) {
+		char *label = regions_step_label(&p.v[i]), *args = regions_step_json(&p.v[i]);
+
+		if (plan_add(out, regions_defs[p.v[i].kind], REGIONS_PLACE, label, args) < 0)
+			rc = -1;
+		free(label);
+		free(args);
 	}
 	regions_plan_fini(&p);
 	regions_outlook_fini(&o);

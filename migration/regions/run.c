@@ -21,29 +21,22 @@
 
 /* ---- jobs ---- */
 
-static int
-has_jobs(struct job *j, PGconn *c, bool *out, struct err *e)
-{
-	struct regions_catalog cat = { .database = xstrdup(job_dbname(j, REGIONS_PLACE)) };
-	int rc = regions_read_jobs(c, &cat, e);
-
-	*out = cat.njobs > 0;
-	regions_catalog_fini(&cat);
-	return rc;
-}
-
 int
 regions_and_no_jobs(struct job *j, bool *is, struct err *e)
 {
 	PGconn *c = *is ? job_db(j, REGIONS_PLACE, e) : NULL;
-	bool jobs = false;
+	struct regions_catalog cat = { 0 };
+	int rc;
 
 	if (!*is)
 		return 0;
-	if (c == NULL || has_jobs(j, c, &jobs, e) < 0)
+	if (c == NULL)
 		return -1;
-	*is = !jobs;
-	return 0;
+	cat.database = xstrdup(regions_database(j));
+	rc = regions_read_jobs(c, &cat, e);
+	*is = cat.njobs == 0;
+	regions_catalog_fini(&cat);
+	return rc;
 }
 
 /* 1: some run; 0: none; -1: one is paused, which would be waited for without an end. */
@@ -152,9 +145,15 @@ is_busy(const struct err *e)
 	return false;
 }
 
+struct ddl {
+	const char *sql, *fine;
+	int (*enough)(struct job *j, const struct regions_step *s, bool *yes, struct err *e);
+	const struct regions_step *step;
+};
+
 /* An earlier try, ours or that of an executor that died, may have left a job that has done it. */
 static enum ran
-try_once(struct job *j, const struct regions_ddl *d, struct err *e)
+try_once(struct job *j, const struct ddl *d, struct err *e)
 {
 	PGconn *c = job_db(j, REGIONS_PLACE, e);
 	bool is_done = false;
@@ -178,48 +177,33 @@ try_once(struct job *j, const struct regions_ddl *d, struct err *e)
 	return ran;
 }
 
-static void
-explain(struct err *e)
-{
-	if (strcmp(e->sqlstate, "XXC02") == 0)
-		err_hint(e, "Give the cluster a licence, then RETRY; nothing of this step was "
-			    "done.");
-	else if (strcmp(e->sqlstate, "42501") == 0)
-		err_hint(e, "migration_conninfo's user has to be admin, or the owner of the "
-			    "database and of every table.");
-}
-
-static int
-regions_run(struct job *j, const struct regions_ddl *d, struct err *e)
-{
-	int lost = 0, busy = 0;
-	enum ran ran;
-	PGconn *c;
-
-	while ((ran = try_once(j, d, e)) != RAN) {
-		if (ran == STOPPED)
-			return -1;
-		if ((!is_lost(e) || ++lost >= TRIES_LOST) &&
-		    (!is_busy(e) || ++busy >= TRIES_BUSY)) {
-			explain(e);
-			return -1;
-		}
-		job_progress(j, -1, "%s: trying again", e->msg);
-		if (job_sleep(j, PAUSE_US, e) < 0)
-			return -1;
-	}
-	c = job_db(j, REGIONS_PLACE, e);
-	return c == NULL ? -1 : wait_jobs(j, c, e);
-}
-
 int
 regions_run_sql(struct job *j, const struct regions_step *s, struct buf *sql, const char *fine,
 		int (*enough)(struct job *, const struct regions_step *, bool *, struct err *),
 		struct err *e)
 {
-	struct regions_ddl d = { .sql = buf_text(sql), .fine = fine, .enough = enough, .step = s };
-	int rc = regions_run(j, &d, e);
+	struct ddl d = { .sql = buf_text(sql), .fine = fine, .enough = enough, .step = s };
+	int lost = 0, busy = 0;
+	enum ran ran;
+	PGconn *c = NULL;
 
+	while ((ran = try_once(j, &d, e)) == FAILED) {
+		if ((!is_lost(e) || ++lost >= TRIES_LOST) && (!is_busy(e) || ++busy >= TRIES_BUSY))
+			break;
+		job_progress(j, -1, "%s: trying again", e->msg);
+		if (job_sleep(j, PAUSE_US, e) < 0) {
+			ran = STOPPED;
+			break;
+		}
+	}
 	buf_fini(sql);
-	return rc;
+	if (ran == FAILED && strcmp(e->sqlstate, "XXC02") == 0)
+		err_hint(e, "Give the cluster a licence, then RETRY; nothing of this step was "
+			    "done.");
+	else if (ran == FAILED && strcmp(e->sqlstate, "42501") == 0)
+		err_hint(e, "migration_conninfo's user has to be admin, or the owner of the "
+			    "database and of every table.");
+	if (ran == RAN)
+		c = job_db(j, REGIONS_PLACE, e);
+	return c == NULL ? -1 : wait_jobs(j, c, e);
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "migration/regions/feeds.h"
-#include "migration/regions/outlook.h"
+#include "migration/regions/steps.h"
 #include "migration/topics.h"
 
 #define COUNT(name, type) +1

@@ -47,11 +47,10 @@ read_property(struct job *j, enum property p, const struct regions_step *s, bool
 }
 
 static int
-undo_property(struct job *j, enum property p, const struct regions_step *s,
-	      const struct migration_step *m, bool is, struct err *e)
+undo_property(struct job *j, enum property p, const struct regions_step *s, bool is, struct err *e)
 {
 	const char *set = p == PRIMARY ? s->region : s->goal;
-	json_t *o = regions_before(m);
+	json_t *o = regions_before(s);
 	const char *old = json_string_value(json_object_get(o, property_keys[p]));
 	struct buf sql = { 0 };
 	int rc = 0;
@@ -80,24 +79,21 @@ primary_before(struct job *j, const struct regions_step *s, char **out, struct e
 }
 
 static int
-primary_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	    struct err *e)
+primary_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	struct buf sql = { 0 };
 
-	(void)m;
 	put_property(&sql, PRIMARY, regions_database(j), s->region, s);
 	return regions_run_sql(j, s, &sql, NULL, primary_is, e);
 }
 
 /* The last region of a database is its primary one: with it all localities go. */
 static int
-primary_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	     struct err *e)
+primary_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
 	bool is = false;
 
-	return primary_is(j, s, &is, e) == 0 ? undo_property(j, PRIMARY, s, m, is, e) : -1;
+	return primary_is(j, s, &is, e) == 0 ? undo_property(j, PRIMARY, s, is, e) : -1;
 }
 
 static int
@@ -115,23 +111,20 @@ survival_before(struct job *j, const struct regions_step *s, char **out, struct 
 }
 
 static int
-survival_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	     struct err *e)
+survival_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	struct buf sql = { 0 };
 
-	(void)m;
 	put_property(&sql, SURVIVAL, regions_database(j), s->goal, s);
 	return regions_run_sql(j, s, &sql, NULL, survival_is, e);
 }
 
 static int
-survival_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	      struct err *e)
+survival_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
 	bool is = false;
 
-	return survival_is(j, s, &is, e) == 0 ? undo_property(j, SURVIVAL, s, m, is, e) : -1;
+	return survival_is(j, s, &is, e) == 0 ? undo_property(j, SURVIVAL, s, is, e) : -1;
 }
 
 /* ---- nodes ---- */
@@ -163,10 +156,12 @@ nodes_are(struct job *j, const struct regions_step *s, bool *out, struct err *e)
 }
 
 static int
-nodes_wait(struct job *j, const struct regions_step *s, struct err *e)
+nodes_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	bool waits = true;
 
+	if (job_set_state(j, STATE_WAITING_NODES, e) < 0)
+		return -1;
 	while (waits) {
 		struct buf missing = { 0 };
 		int rc = missing_nodes(j, s, &missing, e);
@@ -178,16 +173,6 @@ nodes_wait(struct job *j, const struct regions_step *s, struct err *e)
 		if (rc < 0 || (waits && job_sleep(j, USEC_PER_SEC, e) < 0))
 			return -1;
 	}
-	return 0;
-}
-
-static int
-nodes_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	  struct err *e)
-{
-	(void)m;
-	if (job_set_state(j, STATE_WAITING_NODES, e) < 0 || nodes_wait(j, s, e) < 0)
-		return -1;
 	return job_set_state(j, STATE_MIGRATING_DATA, e);
 }
 
@@ -222,21 +207,18 @@ region_before(struct job *j, const struct regions_step *s, char **out, struct er
 }
 
 static int
-region_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	   struct err *e)
+region_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	struct buf sql = { 0 };
 
-	(void)m;
 	ddl_add(&sql, regions_database(j), s->region);
 	return regions_run_sql(j, s, &sql, "42710", region_is, e);
 }
 
 static int
-region_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	    struct err *e)
+region_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
-	json_t *o = regions_before(m);
+	json_t *o = regions_before(s);
 	bool existed = json_is_true(json_object_get(o, "existed")), has = false;
 	struct buf sql = { 0 };
 
@@ -252,17 +234,16 @@ region_undo(struct job *j, const struct regions_step *s, const struct migration_
 /* ---- what PLAN says ---- */
 
 static void
-primary_text(const char *database, const struct regions_step *s, struct step_text *out)
+primary_text(const struct regions_step *s, struct step_text *out)
 {
-	ddl_primary(&out->sql, database, s->region);
-	ddl_drop(&out->undo, database, s->region);
+	ddl_primary(&out->sql, s->database, s->region);
+	ddl_drop(&out->undo, s->database, s->region);
 	buf_str(&out->undo, ", or SET PRIMARY REGION as it was");
 }
 
 static void
-nodes_text(const char *database, const struct regions_step *s, struct step_text *out)
+nodes_text(const struct regions_step *s, struct step_text *out)
 {
-	(void)database;
 	buf_str(&out->sql, "SHOW REGIONS FROM CLUSTER");
 	buf_str(&out->undo, "nothing to undo");
 	buf_str(&out->estimate, "until nodes are seen in ");
@@ -271,46 +252,27 @@ nodes_text(const char *database, const struct regions_step *s, struct step_text 
 }
 
 static void
-region_text(const char *database, const struct regions_step *s, struct step_text *out)
+region_text(const struct regions_step *s, struct step_text *out)
 {
-	ddl_add(&out->sql, database, s->region);
-	ddl_drop(&out->undo, database, s->region);
+	ddl_add(&out->sql, s->database, s->region);
+	ddl_drop(&out->undo, s->database, s->region);
 }
 
 static void
-survival_text(const char *database, const struct regions_step *s, struct step_text *out)
+survival_text(const struct regions_step *s, struct step_text *out)
 {
-	ddl_survive(&out->sql, database, s->goal);
-	ddl_survive(&out->undo, database, "zone");
+	ddl_survive(&out->sql, s->database, s->goal);
+	ddl_survive(&out->undo, s->database, "zone");
 	buf_str(&out->undo, ", or as it was");
 }
 
-const struct regions_ops regions_ops_primary = {
-	.done = primary_is,
-	.before = primary_before,
-	.act = primary_act,
-	.undo = primary_undo,
-	.text = primary_text,
-};
+REGIONS_OPS(primary, .done = primary_is, .before = primary_before, .act = primary_act,
+	    .undo = primary_undo, .text = primary_text);
 
-const struct regions_ops regions_ops_nodes = {
-	.done = nodes_are,
-	.act = nodes_act,
-	.text = nodes_text,
-};
+REGIONS_OPS(nodes, .done = nodes_are, .act = nodes_act, .text = nodes_text);
 
-const struct regions_ops regions_ops_region = {
-	.done = region_is,
-	.before = region_before,
-	.act = region_act,
-	.undo = region_undo,
-	.text = region_text,
-};
+REGIONS_OPS(region, .done = region_is, .before = region_before, .act = region_act,
+	    .undo = region_undo, .text = region_text);
 
-const struct regions_ops regions_ops_survival = {
-	.done = survival_is,
-	.before = survival_before,
-	.act = survival_act,
-	.undo = survival_undo,
-	.text = survival_text,
-};
+REGIONS_OPS(survival, .done = survival_is, .before = survival_before, .act = survival_act,
+	    .undo = survival_undo, .text = survival_text);

@@ -9,28 +9,19 @@
 
 #include "migration/regions/read.h"
 
-static bool
-is_partitioned(const struct regions_catalog *cat, const struct regions_step *s)
-{
-	const struct regions_table *t = &cat->tables[0];
-
-	for (size_t i = 0; i < t->npartitioned; i++) {
-		const char *index = t->partitioned[i].index;
-
-		if ((index == NULL) == (s->index == NULL) &&
-		    (index == NULL || strcmp(index, s->index) == 0))
-			return true;
-	}
-	return false;
-}
-
 static int
 partitions_gone(struct job *j, const struct regions_step *s, bool *out, struct err *e)
 {
 	struct regions_catalog cat;
 	int rc = regions_table_now(j, s, &cat, e);
 
-	*out = rc == 0 && !is_partitioned(&cat, s);
+	*out = rc == 0;
+	for (size_t i = 0; *out && i < cat.tables[0].npartitioned; i++) {
+		const char *index = cat.tables[0].partitioned[i].index;
+
+		*out = (index == NULL) != (s->index == NULL) ||
+		       (index != NULL && strcmp(index, s->index) != 0);
+	}
 	regions_catalog_fini(&cat);
 	return rc == 0 ? regions_and_no_jobs(j, out, e) : -1;
 }
@@ -56,10 +47,9 @@ partitions_before(struct job *j, const struct regions_step *s, char **out, struc
 
 /* A statement for each placement that was noted: what stands of it there, between two texts. */
 static int
-each_zone(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	  const char *const around[3], struct err *e)
+each_zone(struct job *j, const struct regions_step *s, const char *const around[3], struct err *e)
 {
-	json_t *o = regions_before(m), *z;
+	json_t *o = regions_before(s), *z;
 	size_t i;
 	int rc = 0;
 
@@ -79,22 +69,20 @@ each_zone(struct job *j, const struct regions_step *s, const struct migration_st
 }
 
 static int
-partitions_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	       struct err *e)
+partitions_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	static const char *const discard[] = { "ALTER ", "target", " CONFIGURE ZONE DISCARD" };
 	struct buf sql = { 0 };
 
 	/* placements first: the names of partitions identify them */
-	if (each_zone(j, s, m, discard, e) < 0)
+	if (each_zone(j, s, discard, e) < 0)
 		return -1;
 	ddl_partition(&sql, s->schema, s->table, s->index, NULL);
 	return regions_run_sql(j, s, &sql, NULL, partitions_gone, e);
 }
 
 static int
-partitions_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-		struct err *e)
+partitions_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
 	static const char *const restore[] = { "", "sql", "" };
 	struct buf sql = { 0 };
@@ -107,13 +95,12 @@ partitions_undo(struct job *j, const struct regions_step *s, const struct migrat
 		if (regions_run_sql(j, s, &sql, NULL, NULL, e) < 0)
 			return -1;
 	}
-	return each_zone(j, s, m, restore, e);
+	return each_zone(j, s, restore, e);
 }
 
 static void
-partitions_text(const char *database, const struct regions_step *s, struct step_text *out)
+partitions_text(const struct regions_step *s, struct step_text *out)
 {
-	(void)database;
 	for (size_t i = 0; i < s->zones.n; i++)
 		buf_printf(&out->sql, "ALTER %s CONFIGURE ZONE DISCARD;\n", s->zones.v[i]);
 	ddl_partition(&out->sql, s->schema, s->table, s->index, NULL);
@@ -123,10 +110,5 @@ partitions_text(const char *database, const struct regions_step *s, struct step_
 	buf_str(&out->estimate, "replicas go where the database's go");
 }
 
-const struct regions_ops regions_ops_partitions = {
-	.done = partitions_gone,
-	.before = partitions_before,
-	.act = partitions_act,
-	.undo = partitions_undo,
-	.text = partitions_text,
-};
+REGIONS_OPS(partitions, .done = partitions_gone, .before = partitions_before, .act = partitions_act,
+	    .undo = partitions_undo, .text = partitions_text);

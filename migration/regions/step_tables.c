@@ -15,20 +15,6 @@ has_column(const struct regions_catalog *cat, const char *column)
 	return regions_table_column(&cat->tables[0], column) != NULL;
 }
 
-/* Whether the table has that column now; `existed` of `before`. */
-static int
-column_before(struct job *j, const struct regions_step *s, const char *column, char **out,
-	      struct err *e)
-{
-	struct regions_catalog cat;
-	int rc = regions_table_now(j, s, &cat, e);
-
-	if (rc == 0)
-		*out = regions_note("column", json_boolean(has_column(&cat, column)));
-	regions_catalog_fini(&cat);
-	return rc;
-}
-
 /* Drop a column that we made. One that cannot be dropped stays, and a NOTICE says so. */
 static int
 drop_column(struct job *j, const struct regions_step *s, const char *column, struct err *e)
@@ -108,20 +94,17 @@ locality_set(struct job *j, const struct regions_step *s, const char *text,
 }
 
 static int
-locality_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	     struct err *e)
+locality_act(struct job *j, const struct regions_step *s, struct err *e)
 {
-	(void)m;
 	return locality_set(j, s, s->home, locality_is, e);
 }
 
 /* The table is where it was, and without the column that came with REGIONAL BY ROW: its values
  * would keep the regions from being dropped. */
 static int
-locality_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	      struct err *e)
+locality_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
-	json_t *o = regions_before(m);
+	json_t *o = regions_before(s);
 	const char *old = json_string_value(json_object_get(o, "home"));
 	bool had_column = json_is_true(json_object_get(o, "column")), is = false;
 	int rc = locality_holds(j, s, &is, e);
@@ -136,11 +119,10 @@ locality_undo(struct job *j, const struct regions_step *s, const struct migratio
 }
 
 static void
-locality_text(const char *database, const struct regions_step *s, struct step_text *out)
+locality_text(const struct regions_step *s, struct step_text *out)
 {
 	struct table_home home;
 
-	(void)database;
 	home_parse(s->home, &home);
 	ddl_locality(&out->sql, s->schema, s->table, &home);
 	if (home.kind == HOME_ROW)
@@ -152,13 +134,8 @@ locality_text(const char *database, const struct regions_step *s, struct step_te
 	buf_str(&out->undo, ", or as it was");
 }
 
-const struct regions_ops regions_ops_locality = {
-	.done = locality_is,
-	.before = locality_before,
-	.act = locality_act,
-	.undo = locality_undo,
-	.text = locality_text,
-};
+REGIONS_OPS(locality, .done = locality_is, .before = locality_before, .act = locality_act,
+	    .undo = locality_undo, .text = locality_text);
 
 /* ---- the column that says the region, computed from the city ---- */
 
@@ -176,25 +153,28 @@ computed_is(struct job *j, const struct regions_step *s, bool *out, struct err *
 static int
 computed_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
 {
-	return column_before(j, s, REGIONS_COMPUTED, out, e);
+	struct regions_catalog cat;
+	int rc = regions_table_now(j, s, &cat, e);
+
+	if (rc == 0)
+		*out = regions_note("column", json_boolean(has_column(&cat, REGIONS_COMPUTED)));
+	regions_catalog_fini(&cat);
+	return rc;
 }
 
 static int
-computed_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	     struct err *e)
+computed_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	struct buf sql = { 0 };
 
-	(void)m;
 	ddl_computed(&sql, s->schema, s->table, REGIONS_COMPUTED, s->column, &s->cities, s->region);
 	return regions_run_sql(j, s, &sql, "42701", computed_is, e);
 }
 
 static int
-computed_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	      struct err *e)
+computed_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
-	json_t *o = regions_before(m);
+	json_t *o = regions_before(s);
 	bool is_ours = json_is_false(json_object_get(o, "column"));
 
 	json_decref(o);
@@ -202,9 +182,8 @@ computed_undo(struct job *j, const struct regions_step *s, const struct migratio
 }
 
 static void
-computed_text(const char *database, const struct regions_step *s, struct step_text *out)
+computed_text(const struct regions_step *s, struct step_text *out)
 {
-	(void)database;
 	ddl_computed(&out->sql, s->schema, s->table, REGIONS_COMPUTED, s->column, &s->cities,
 		     s->region);
 	buf_str(&out->estimate, "every row is written once, by the server");
@@ -213,13 +192,8 @@ computed_text(const char *database, const struct regions_step *s, struct step_te
 	buf_str(&out->undo, " DROP COLUMN " REGIONS_COMPUTED);
 }
 
-const struct regions_ops regions_ops_column = {
-	.done = computed_is,
-	.before = computed_before,
-	.act = computed_act,
-	.undo = computed_undo,
-	.text = computed_text,
-};
+REGIONS_OPS(column, .done = computed_is, .before = computed_before, .act = computed_act,
+	    .undo = computed_undo, .text = computed_text);
 
 /* ---- the hidden column, shown ---- */
 
@@ -247,21 +221,18 @@ visible_before(struct job *j, const struct regions_step *s, char **out, struct e
 }
 
 static int
-visible_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	    struct err *e)
+visible_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	struct buf sql = { 0 };
 
-	(void)m;
 	ddl_visible(&sql, s->schema, s->table, REGIONS_HIDDEN, true);
 	return regions_run_sql(j, s, &sql, NULL, visible_is, e);
 }
 
 static int
-visible_undo(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	     struct err *e)
+visible_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
-	json_t *o = regions_before(m);
+	json_t *o = regions_before(s);
 	bool was_hidden = json_is_false(json_object_get(o, "visible")), is = false;
 	struct buf sql = { 0 };
 
@@ -275,20 +246,14 @@ visible_undo(struct job *j, const struct regions_step *s, const struct migration
 }
 
 static void
-visible_text(const char *database, const struct regions_step *s, struct step_text *out)
+visible_text(const struct regions_step *s, struct step_text *out)
 {
-	(void)database;
 	ddl_visible(&out->sql, s->schema, s->table, REGIONS_HIDDEN, true);
 	ddl_visible(&out->undo, s->schema, s->table, REGIONS_HIDDEN, false);
 }
 
-const struct regions_ops regions_ops_visible = {
-	.done = visible_is,
-	.before = visible_before,
-	.act = visible_act,
-	.undo = visible_undo,
-	.text = visible_text,
-};
+REGIONS_OPS(visible, .done = visible_is, .before = visible_before, .act = visible_act,
+	    .undo = visible_undo, .text = visible_text);
 
 /* ---- the application ---- */
 
@@ -302,19 +267,16 @@ deployed_is(struct job *j, const struct regions_step *s, bool *out, struct err *
 }
 
 static int
-deployed_act(struct job *j, const struct regions_step *s, const struct migration_step *m,
-	     struct err *e)
+deployed_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	(void)s;
-	(void)m;
 	return job_wait_ack(j, "app_deployed",
 			    "deploy mappings that know the column " REGIONS_HIDDEN, e);
 }
 
 static void
-deployed_text(const char *database, const struct regions_step *s, struct step_text *out)
+deployed_text(const struct regions_step *s, struct step_text *out)
 {
-	(void)database;
 	(void)s;
 	buf_str(&out->sql, "-- deploy mappings that know the column " REGIONS_HIDDEN
 			   ", then ACK MIGRATION … app_deployed");
@@ -322,8 +284,4 @@ deployed_text(const char *database, const struct regions_step *s, struct step_te
 	buf_str(&out->undo, "nothing to undo");
 }
 
-const struct regions_ops regions_ops_deployed = {
-	.done = deployed_is,
-	.act = deployed_act,
-	.text = deployed_text,
-};
+REGIONS_OPS(deployed, .done = deployed_is, .act = deployed_act, .text = deployed_text);

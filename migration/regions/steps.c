@@ -55,9 +55,9 @@ regions_text_or_null(const char *s)
 }
 
 json_t *
-regions_before(const struct migration_step *m)
+regions_before(const struct regions_step *s)
 {
-	return json_loads(m->before != NULL ? m->before : "{}", 0, NULL);
+	return json_loads(s->row->before != NULL ? s->row->before : "{}", 0, NULL);
 }
 
 /* ---- between the engine's steps and ours: the arguments ---- */
@@ -73,25 +73,29 @@ static const struct regions_ops *const ops[REGIONS_NSTEPS] = {
 
 /* NULL and *e; else fini *s. */
 static const struct regions_ops *
-begin(const struct migration_step *m, struct regions_step *s, struct err *e)
+begin(struct job *j, const struct migration_step *m, struct regions_step *s, struct err *e)
 {
 	enum regions_step_kind kind = 0;
 
 	while (regions_defs[kind] != m->def)
 		kind++;
-	return regions_step_parse(kind, m->args, s, e) == 0 ? ops[kind] : NULL;
+	if (regions_step_parse(kind, m->args, s, e) < 0)
+		return NULL;
+	s->row = m;
+	s->database = regions_database(j);
+	return ops[kind];
 }
 
 static int
 describe(struct job *j, const struct migration_step *m, struct step_text *out, struct err *e)
 {
 	struct regions_step s;
-	const struct regions_ops *o = begin(m, &s, e);
+	const struct regions_ops *o = begin(j, m, &s, e);
 
 	if (o == NULL)
 		return -1;
 	buf_str(&out->lock, "none: an online change of the schema");
-	o->text(regions_database(j), &s, out);
+	o->text(&s, out);
 	regions_step_fini(&s);
 	return 0;
 }
@@ -100,7 +104,7 @@ static int
 done(struct job *j, const struct migration_step *m, bool *is_done, struct err *e)
 {
 	struct regions_step s;
-	const struct regions_ops *o = begin(m, &s, e);
+	const struct regions_ops *o = begin(j, m, &s, e);
 	int rc = 0;
 
 	*is_done = false;
@@ -115,7 +119,7 @@ static int
 before(struct job *j, const struct migration_step *m, char **json, struct err *e)
 {
 	struct regions_step s;
-	const struct regions_ops *o = begin(m, &s, e);
+	const struct regions_ops *o = begin(j, m, &s, e);
 	int rc = 0;
 
 	*json = NULL;
@@ -135,12 +139,12 @@ static int
 act(struct job *j, const struct migration_step *m, struct err *e)
 {
 	struct regions_step s;
-	const struct regions_ops *o = begin(m, &s, e);
+	const struct regions_ops *o = begin(j, m, &s, e);
 	int rc;
 
 	if (o == NULL)
 		return -1;
-	rc = o->act(j, &s, m, e);
+	rc = o->act(j, &s, e);
 	regions_step_fini(&s);
 	return rc;
 }
@@ -149,13 +153,13 @@ static int
 undo(struct job *j, const struct migration_step *m, struct err *e)
 {
 	struct regions_step s;
-	const struct regions_ops *o = begin(m, &s, e);
+	const struct regions_ops *o = begin(j, m, &s, e);
 	int rc = 0;
 
 	if (o == NULL)
 		return -1;
 	if (o->undo != NULL)
-		rc = o->undo(j, &s, m, e);
+		rc = o->undo(j, &s, e);
 	regions_step_fini(&s);
 	return rc;
 }

@@ -15,6 +15,21 @@
 
 #define REGIONS_PLACE "cluster"
 
+/* ---- regions.c, show.c: what is and what is wanted, for CHECK, PLAN and SHOW ---- */
+
+struct regions_outlook {
+	struct regions_catalog cat;
+	struct regions_wish wish;
+	struct city_map *maps;
+};
+
+/* Fini it in any case. */
+int regions_look(struct job *j, struct regions_outlook *o, struct err *e);
+/* Jobs and changefeeds too; and whether there is a licence. */
+int regions_look_closer(struct job *j, struct regions_outlook *o, bool with_licence, struct err *e);
+void regions_outlook_fini(struct regions_outlook *o);
+int regions_show(struct job *j, enum show_topic topic, const struct rows_sink *out, struct err *e);
+
 extern const struct step_def *const regions_defs[REGIONS_NSTEPS + 1];
 
 /* ---- one sort of step; NULL: there is nothing of that ---- */
@@ -22,12 +37,11 @@ extern const struct step_def *const regions_defs[REGIONS_NSTEPS + 1];
 struct regions_ops {
 	int (*done)(struct job *j, const struct regions_step *s, bool *out, struct err *e);
 	int (*before)(struct job *j, const struct regions_step *s, char **json, struct err *e);
-	int (*act)(struct job *j, const struct regions_step *s, const struct migration_step *m,
-		   struct err *e);
-	int (*undo)(struct job *j, const struct regions_step *s, const struct migration_step *m,
-		    struct err *e);
-	void (*text)(const char *database, const struct regions_step *s, struct step_text *out);
+	int (*act)(struct job *j, const struct regions_step *s, struct err *e);
+	int (*undo)(struct job *j, const struct regions_step *s, struct err *e);
+	void (*text)(const struct regions_step *s, struct step_text *out);
 };
+#define REGIONS_OPS(of, ...) const struct regions_ops regions_ops_##of = { __VA_ARGS__ }
 
 extern const struct regions_ops regions_ops_partitions, regions_ops_primary, regions_ops_nodes,
     regions_ops_region, regions_ops_survival, regions_ops_feeds, regions_ops_column,
@@ -37,16 +51,8 @@ extern const struct regions_ops regions_ops_partitions, regions_ops_primary, reg
 
 /* One statement that changes the schema: waits for the jobs of this database before and after, and
  * comes back when the server says "not now" or the connection is lost. `enough` is asked before
- * each try: whether the work is done already. A statement that fails with the SQLSTATE `fine` was
- * done. */
-struct regions_ddl {
-	const char *sql;
-	const char *fine; /* NULL: none */
-	int (*enough)(struct job *j, const struct regions_step *s, bool *yes, struct err *e);
-	const struct regions_step *step;
-};
-
-/* The same; `sql` is finished. */
+ * each try: whether the work is done already. A statement that fails with the SQLSTATE `fine`
+ * (NULL: none) was done. `sql` is finished. */
 int regions_run_sql(struct job *j, const struct regions_step *s, struct buf *sql, const char *fine,
 		    int (*enough)(struct job *, const struct regions_step *, bool *, struct err *),
 		    struct err *e);
@@ -65,6 +71,6 @@ int regions_table_now(struct job *j, const struct regions_step *s, struct region
 char *regions_note(const char *key, json_t *take_value);
 json_t *regions_text_or_null(const char *s);
 /* What `before` found. */
-json_t *regions_before(const struct migration_step *m);
+json_t *regions_before(const struct regions_step *s);
 
 #endif
