@@ -32,20 +32,6 @@ MOVE_STEP(move_reverse_hand_over, "reverse_hand_over", PHASE_REVERSE, CLASS_R,
 
 /* ---- stop_forward, stop_backward ---- */
 
-/* The worker notices by itself within a second or so; ended, it notices at once. */
-static int
-stop_subscription(struct job *j, PGconn *c, const char *name, struct err *e)
-{
-	if (job_runf(j, c, e, "ALTER SUBSCRIPTION %s DISABLE", name) != 0 ||
-	    job_runf(
-		j, c, e,
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_subscription WHERE subname = '%s'"
-		" AND pid IS NOT NULL",
-		name) != 0)
-		return -1;
-	return move_wait_for_worker(j, c, name, false, e);
-}
-
 static int
 stop_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
@@ -74,7 +60,14 @@ stop_act(struct job *j, const struct migration_step *s, struct err *e)
 
 	direction_of_step(j, s, &d);
 	c = job_db(j, d.to, e);
-	return c != NULL ? stop_subscription(j, c, d.subscription, e) : -1;
+	/* The worker notices by itself within a second or so; ended, it notices at once. */
+	if (c == NULL || job_runf(j, c, e, "ALTER SUBSCRIPTION %s DISABLE", d.subscription) != 0 ||
+	    job_runf(j, c, e,
+		     "SELECT pg_terminate_backend(pid) FROM pg_stat_subscription WHERE subname = "
+		     "'%s' AND pid IS NOT NULL",
+		     d.subscription) != 0)
+		return -1;
+	return move_wait_for_worker(j, c, d.subscription, false, e);
 }
 
 MOVE_STEP(move_stop_forward, "stop_forward", PHASE_FINALIZE, CLASS_I, .done = stop_done,
@@ -89,9 +82,8 @@ static int
 reverse_subscription_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
-	struct move_names names;
+	struct move_names names = move_names(j);
 
-	move_names(j, &names);
 	if (!move_has_way_back(j))
 		return 0;
 	return c != NULL ? move_subscribe(j, c, MOVE_TARGET, names.backward, false, e) : -1;
@@ -150,30 +142,15 @@ MOVE_STEP(move_refresh_views, "refresh_views", PHASE_FINALIZE, CLASS_R, .act = r
 
 /* ---- COMPLETE ---- */
 
-/* Where the database is served now; the other side stays fenced until the operator drops it. */
-static int
-serving_place(struct job *j, const char **out, struct err *e)
-{
-	struct direction back;
-	bool is_back = false;
-
-	direction_of(j, true, &back);
-	if (decision_is_forward(j, &back, &is_back, e) != 0)
-		return -1;
-	*out = is_back ? MOVE_SOURCE : MOVE_TARGET;
-	return 0;
-}
-
 /* The side that does not serve may be gone; nothing there is worth waiting for. */
 static int
 drop_replication_act(struct job *j, const struct migration_step *s, struct err *e)
 {
-	struct move_names names;
+	struct move_names names = move_names(j);
 	struct err why = { 0 };
 	PGconn *source, *target;
 
 	(void)s;
-	move_names(j, &names);
 	source = job_db(j, MOVE_SOURCE, &why);
 	if (source == NULL && !job_is_forced(j, "source")) {
 		*e = why;
@@ -199,17 +176,20 @@ MOVE_STEP(move_drop_replication, "drop_replication", PHASE_COMPLETE, CLASS_R,
 	  .act = drop_replication_act);
 
 /* The side that serves: no fence, no function of ours, identities as they were. The row in
- * meridian.authority stays: it says where the database is. */
+ * meridian.authority stays: it says where the database is. The other side stays fenced until the
+ * operator drops it. */
 static int
 drop_leftovers_act(struct job *j, const struct migration_step *s, struct err *e)
 {
-	const char *serving;
+	struct direction back;
+	bool is_back = false;
 	PGconn *c;
 
 	(void)s;
-	if (serving_place(j, &serving, e) != 0)
+	direction_of(j, true, &back);
+	if (decision_is_forward(j, &back, &is_back, e) != 0)
 		return -1;
-	c = job_db(j, serving, e);
+	c = job_db(j, is_back ? MOVE_SOURCE : MOVE_TARGET, e);
 	if (c == NULL || db_exec(c, e,
 				 "DROP EVENT TRIGGER IF EXISTS meridian_ddl;"
 				 " DROP EVENT TRIGGER IF EXISTS meridian_drop;"

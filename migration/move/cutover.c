@@ -29,7 +29,7 @@ direction_of(struct job *j, bool is_backward, struct direction *out)
 	const struct spec *spec = job_spec(j);
 
 	*out = (struct direction){ .is_backward = is_backward };
-	move_names(j, &out->names);
+	out->names = move_names(j);
 	out->from = is_backward ? MOVE_TARGET : MOVE_SOURCE;
 	out->to = is_backward ? MOVE_SOURCE : MOVE_TARGET;
 	out->from_name = is_backward ? spec->to : spec->from;
@@ -118,14 +118,12 @@ prewarm_act(struct job *j, const struct migration_step *s, struct err *e)
 /* This try's epoch, higher than any before it on either side; and higher than those of migrations
  * whose rows an ABORT has taken away, which proxies still remember. */
 static int
-take_epoch(struct job *j, const struct direction *d, PGconn *from, PGconn *to, struct cutover *c,
-	   struct err *e)
+take_epoch(struct job *j, PGconn *from, PGconn *to, struct cutover *c, struct err *e)
 {
 	int64_t a = 0, b = 0;
 	char *db;
 	int rc;
 
-	(void)d;
 	if (decision_epoch(j, from, &a, e) != 0 || decision_epoch(j, to, &b, e) != 0)
 		return -1;
 	c->epoch = clock_wall_us() / USEC_PER_MSEC;
@@ -216,9 +214,8 @@ arm_act(struct job *j, const struct migration_step *s, struct err *e)
 	cutover_reset(c);
 	from = job_db(j, d.from, e);
 	to = from != NULL ? job_db(j, d.to, e) : NULL;
-	if (to == NULL || take_epoch(j, &d, from, to, c, e) != 0 || arm_block(j, &d, c, e) != 0)
-		return -1;
-	if (fleet_others(j, e) < 0)
+	if (to == NULL || take_epoch(j, from, to, c, e) != 0 || arm_block(j, &d, c, e) != 0 ||
+	    fleet_others(j, e) < 0)
 		return -1;
 	if (!job_option_is(j, "verify", "off"))
 		arm_snapshot(j, &d, c);
@@ -236,19 +233,6 @@ arm_undo(struct job *j, const struct migration_step *s, struct err *e)
 
 /* ---- freeze ---- */
 
-/* What only its server knows of a session was asked behind the freeze. The way back goes on. */
-static int
-keep_all(struct job *j, const struct direction *d, const struct gate_counts *counts, struct err *e)
-{
-	if (counts->closed == 0 || d->is_backward || job_is_forced(j, "sessions"))
-		return 0;
-	err_set(e, SQLSTATE_GUARD_FAILED, "%u sessions would be closed at the switch",
-		counts->closed);
-	err_detail(e, "They have something on their server that cannot be taken along; the log of "
-		      "their proxy says what.");
-	return err_hint(e, "FORCE (sessions): they are told to reconnect (57P01).");
-}
-
 static int
 freeze_act(struct job *j, const struct migration_step *s, struct err *e)
 {
@@ -262,8 +246,15 @@ freeze_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (fleet_freeze(j, &m, c->freezing_us + job_option_usec(j, "freeze_deadline"), &c->counts,
 			 e) != 0)
 		return -1;
-	if (keep_all(j, &d, &c->counts, e) != 0)
-		return -1;
+	/* What only its server knows of a session was asked behind the freeze. The way back goes
+	 * on. */
+	if (c->counts.closed > 0 && !d.is_backward && !job_is_forced(j, "sessions")) {
+		err_set(e, SQLSTATE_GUARD_FAILED, "%u sessions would be closed at the switch",
+			c->counts.closed);
+		err_detail(e, "They have something on their server that cannot be taken along; the "
+			      "log of their proxy says what.");
+		return err_hint(e, "FORCE (sessions): they are told to reconnect (57P01).");
+	}
 	if (c->counts.open > 0) {
 		if (job_option_is(j, "stragglers", "wait"))
 			return err_set(e, SQLSTATE_CUTOVER_DEADLINE,
@@ -315,6 +306,35 @@ fence_undo(struct job *j, const struct migration_step *s, struct err *e)
 
 /* ---- copy_rest ---- */
 
+/* Without replication the marker goes by our hand. */
+static int
+carry_marker(struct job *j, const struct direction *d, struct err *e)
+{
+	PGconn *from = job_db(j, d->from, e);
+	PGconn *to = from != NULL ? job_db(j, d->to, e) : NULL;
+	char *payload = NULL, *literal, id[16];
+	const char *const params[] = { id, d->marker };
+	int rc;
+
+	snprintf(id, sizeof(id), "%d", job_id(j));
+	if (to == NULL || db_value(from, &payload, e,
+				   "SELECT payload::text FROM meridian.marker WHERE mig = $1::int"
+				   " AND kind = $2",
+				   2, params) <= 0)
+		return to != NULL && payload == NULL
+			   ? err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "the marker is gone")
+			   : -1;
+	literal = db_literal(to, payload);
+	rc = db_execf(
+	    to, e,
+	    "DELETE FROM meridian.marker WHERE mig = %d AND kind = '%s'; INSERT INTO"
+	    " meridian.marker(mig, kind, at, payload) VALUES (%d, '%s', clock_timestamp(), %s)",
+	    job_id(j), d->marker, job_id(j), d->marker, literal);
+	free(payload);
+	free(literal);
+	return rc;
+}
+
 static int
 copy_unlogged(struct job *j, PGconn *from, PGconn *to, struct err *e)
 {
@@ -362,9 +382,6 @@ wait_for_marker(struct job *j, PGconn *to, const struct direction *d, const stru
 	return rc;
 }
 
-static int carry_marker(struct job *j, const struct direction *d, const struct cutover *c,
-			struct err *e);
-
 static int
 copy_rest_act(struct job *j, const struct migration_step *s, struct err *e)
 {
@@ -376,7 +393,7 @@ copy_rest_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (!move_has_rest(j))
 		return 0;
 	direction_of_step(j, s, &d);
-	if (!d.streams && carry_marker(j, &d, c, e) != 0)
+	if (!d.streams && carry_marker(j, &d, e) != 0)
 		return -1;
 	from = job_db(j, d.from, e);
 	to = from != NULL ? job_db_new(j, d.to, NULL, e) : NULL;
@@ -388,58 +405,21 @@ copy_rest_act(struct job *j, const struct migration_step *s, struct err *e)
 
 /* ---- decide ---- */
 
-/* Without replication the marker goes by our hand. */
-static int
-carry_marker(struct job *j, const struct direction *d, const struct cutover *c, struct err *e)
-{
-	PGconn *from = job_db(j, d->from, e);
-	PGconn *to = from != NULL ? job_db(j, d->to, e) : NULL;
-	char *payload = NULL, *literal, id[16];
-	const char *const params[] = { id, d->marker };
-	int rc;
-
-	(void)c;
-	snprintf(id, sizeof(id), "%d", job_id(j));
-	if (to == NULL || db_value(from, &payload, e,
-				   "SELECT payload::text FROM meridian.marker WHERE mig = $1::int"
-				   " AND kind = $2",
-				   2, params) <= 0)
-		return to != NULL && payload == NULL
-			   ? err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "the marker is gone")
-			   : -1;
-	literal = db_literal(to, payload);
-	rc = db_execf(
-	    to, e,
-	    "DELETE FROM meridian.marker WHERE mig = %d AND kind = '%s'; INSERT INTO"
-	    " meridian.marker(mig, kind, at, payload) VALUES (%d, '%s', clock_timestamp(), %s)",
-	    job_id(j), d->marker, job_id(j), d->marker, literal);
-	free(payload);
-	free(literal);
-	return rc;
-}
-
-/* Until the block has ended, or the pause has lasted long enough. */
-static int
-await_block(struct job *j, const struct cutover *c, struct err *e)
-{
-	int64_t catchup = c->fenced_us + job_option_usec(j, "catchup_deadline");
-	int64_t budget = c->frozen_us + job_option_usec(j, "pause_budget");
-
-	return move_finish_until(c->armed, catchup < budget ? catchup : budget, e);
-}
-
 static int
 decide_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	struct cutover *c = cutover_of(j);
+	int64_t catchup = c->fenced_us + job_option_usec(j, "catchup_deadline");
+	int64_t budget = c->frozen_us + job_option_usec(j, "pause_budget");
 	struct direction d;
 
 	direction_of_step(j, s, &d);
-	if (!d.streams && !move_has_rest(j) && carry_marker(j, &d, c, e) != 0)
+	if (!d.streams && !move_has_rest(j) && carry_marker(j, &d, e) != 0)
 		return -1;
 	if (c->armed == NULL)
 		return err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "nothing is armed");
-	if (await_block(j, c, e) != 0)
+	/* Until the block has ended, or the pause has lasted long enough. */
+	if (move_finish_until(c->armed, catchup < budget ? catchup : budget, e) != 0)
 		return -1;
 	c->decided_us = clock_us();
 	return 0;
@@ -493,21 +473,6 @@ tell_pause(struct job *j, const struct cutover *c, int64_t now)
 	buf_fini(&detail);
 }
 
-/* A snapshot of the side that was left: no client writes there until replication comes back. */
-static void
-keep_snapshot(struct job *j, const struct direction *d, struct cutover *c)
-{
-	struct err why;
-
-	if (c->frozen_to == NULL)
-		return;
-	c->frozen_from = job_db_new(j, d->from, NULL, &why);
-	if (c->frozen_from == NULL ||
-	    db_exec(c->frozen_from, &why, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") != 0 ||
-	    db_exec(c->frozen_from, &why, "SELECT 1") != 0)
-		forget(&c->frozen_from);
-}
-
 static int
 switch_act(struct job *j, const struct migration_step *s, struct err *e)
 {
@@ -516,6 +481,7 @@ switch_act(struct job *j, const struct migration_step *s, struct err *e)
 	int64_t epoch = c->epoch + 1;
 	struct direction d;
 	struct gate_move m;
+	struct err why;
 	PGconn *to;
 
 	direction_of_step(j, s, &d);
@@ -533,7 +499,15 @@ switch_act(struct job *j, const struct migration_step *s, struct err *e)
 	tell_pause(j, c, clock_us());
 	forget(&c->fence);
 	forget(&c->armed);
-	keep_snapshot(j, &d, c);
+	/* A snapshot of the side that was left: no client writes there until replication comes
+	 * back. */
+	if (c->frozen_to != NULL)
+		c->frozen_from = job_db_new(j, d.from, NULL, &why);
+	if (c->frozen_from != NULL &&
+	    (db_exec(c->frozen_from, &why, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") !=
+		 0 ||
+	     db_exec(c->frozen_from, &why, "SELECT 1") != 0))
+		forget(&c->frozen_from);
 	return 0;
 }
 

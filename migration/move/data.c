@@ -27,17 +27,17 @@
 /* ---- publication, and that of the way back ---- */
 
 static int
-publish(struct job *j, PGconn *c, struct err *e)
+publication_act(struct job *j, const struct migration_step *s, struct err *e)
 {
-	PGresult *r = db_query(c, e, SQL_PUBLISHED " ORDER BY 1", 0, NULL);
-	struct move_names names;
+	PGconn *c = job_db(j, s->place, e);
+	PGresult *r = c != NULL ? db_query(c, e, SQL_PUBLISHED " ORDER BY 1", 0, NULL) : NULL;
 	struct buf sql = { .cap = 0 };
 	int rc;
 
 	if (r == NULL)
 		return -1;
-	move_names(j, &names);
-	buf_printf(&sql, "CREATE PUBLICATION %s FOR TABLE ONLY meridian.marker", names.publication);
+	buf_printf(&sql, "CREATE PUBLICATION %s FOR TABLE ONLY meridian.marker",
+		   move_names(j).publication);
 	for (int i = 0; i < PQntuples(r); i++)
 		buf_printf(&sql, ", ONLY %s", PQgetvalue(r, i, 0));
 	PQclear(r);
@@ -47,20 +47,11 @@ publish(struct job *j, PGconn *c, struct err *e)
 }
 
 static int
-publication_act(struct job *j, const struct migration_step *s, struct err *e)
-{
-	PGconn *c = job_db(j, s->place, e);
-
-	return c != NULL ? publish(j, c, e) : -1;
-}
-
-static int
 publication_undo(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
-	struct move_names names;
+	struct move_names names = move_names(j);
 
-	move_names(j, &names);
 	if (c == NULL)
 		return -1;
 	return db_execf(c, e, "DROP PUBLICATION IF EXISTS %s", names.publication);
@@ -79,11 +70,9 @@ is_so_of_forward(struct job *j, const struct migration_step *s, const char *sql,
 		 struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
-	struct move_names names;
-	const char *params[1];
+	struct move_names names = move_names(j);
+	const char *const params[] = { names.forward };
 
-	move_names(j, &names);
-	params[0] = names.forward;
 	return c != NULL ? db_is(c, out, e, sql, 1, params) : -1;
 }
 
@@ -102,9 +91,8 @@ static int
 slot_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
-	struct move_names names;
+	struct move_names names = move_names(j);
 
-	move_names(j, &names);
 	if (c == NULL)
 		return -1;
 	job_progress(j, -1, "waiting for the transactions that are open to make the slot");
@@ -116,9 +104,8 @@ static int
 slot_undo(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
-	struct move_names names;
+	struct move_names names = move_names(j);
 
-	move_names(j, &names);
 	return c != NULL ? move_drop_slots(j, c, names.forward, e) : -1;
 }
 
@@ -154,12 +141,11 @@ move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, boo
 	       struct err *e)
 {
 	char *peer = move_peer_conninfo(j, from, job_dbname(j, from), e), *words, *literal;
-	struct move_names names;
+	struct move_names names = move_names(j);
 	int rc;
 
 	if (peer == NULL)
 		return -1;
-	move_names(j, &names);
 	words = xasprintf("%s application_name=%s", peer, name);
 	literal = db_literal(c, words);
 	rc = db_exec(c, e, SQL_SECRETLY("true"));
@@ -181,20 +167,18 @@ static int
 subscription_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
-	struct move_names names;
+	struct move_names names = move_names(j);
 
-	move_names(j, &names);
 	return c != NULL ? move_subscribe(j, c, MOVE_SOURCE, names.forward, true, e) : -1;
 }
 
 static int
 subscription_undo(struct job *j, const struct migration_step *s, struct err *e)
 {
-	struct move_names names;
+	struct move_names names = move_names(j);
 	PGconn *c;
 
 	(void)s;
-	move_names(j, &names);
 	if (move_target_of_undo(j, "the subscription stays there", &c, e) != 0)
 		return -1;
 	if (c == NULL)
@@ -276,10 +260,9 @@ copy_done(struct job *j, const struct migration_step *s, bool *is_done, struct e
 {
 	PGconn *c = job_db(j, s->place, e);
 	struct copy_look look;
-	struct move_names names;
+	struct move_names names = move_names(j);
 	char *again;
 
-	move_names(j, &names);
 	if (c == NULL || look_at_copy(c, names.forward, &look, e) != 0 ||
 	    recopy_table(j, &again, e) != 0)
 		return -1;
@@ -296,34 +279,28 @@ struct waiting {
 	struct stream_watch stream;
 };
 
-static int
-tell_errors(struct job *j, struct waiting *w, struct err *e)
-{
-	if (w->look.errors <= w->errors)
-		return 0;
-	if (move_report_changes(j, e) != 0)
-		return -1;
-	job_notice(j, "the target has met %" PRId64 " errors while it copies: its log says which",
-		   w->look.errors);
-	w->errors = w->look.errors;
-	return 0;
-}
-
 /* The server copies; we look on, and say so when it cannot. 1: all is there. */
 static int
 look_on(struct job *j, PGconn *c, struct waiting *w, struct err *e)
 {
 	const struct copy_look *look = &w->look;
-	struct move_names names;
+	struct move_names names = move_names(j);
 	const char *why;
 
-	move_names(j, &names);
 	if (look_at_copy(c, names.forward, &w->look, e) != 0)
 		return -1;
 	if (look->ready == look->all && look->all > 0)
 		return 1;
-	if (tell_errors(j, w, e) != 0 || recopy_lost(j, c, &w->lost, e) != 0 ||
-	    stream_watch(j, c, &w->stream, &why, e) != 0)
+	if (look->errors > w->errors) {
+		if (move_report_changes(j, e) != 0)
+			return -1;
+		job_notice(j,
+			   "the target has met %" PRId64 " errors while it copies: its log says"
+			   " which",
+			   look->errors);
+		w->errors = look->errors;
+	}
+	if (recopy_lost(j, c, &w->lost, e) != 0 || stream_watch(j, c, &w->stream, &why, e) != 0)
 		return -1;
 	job_progress(j, look->all > 0 ? (int)(look->ready * 100 / look->all) : 0,
 		     "%" PRId64 " of %" PRId64 " tables copied, %" PRId64
@@ -390,9 +367,8 @@ static int
 enable_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
-	struct move_names names;
+	struct move_names names = move_names(j);
 
-	move_names(j, &names);
 	if (c == NULL || db_execf(c, e, "ALTER SUBSCRIPTION %s ENABLE", names.forward) != 0)
 		return -1;
 	return move_wait_for_worker(j, c, names.forward, true, e);

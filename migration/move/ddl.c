@@ -27,18 +27,6 @@ is_recorded(const struct job *j)
 	return job_option_is(j, "ddl", "record");
 }
 
-static void
-tell(struct job *j, const char *object, const char *words)
-{
-	json_t *o = json_pack("{ss,ss}", "object", object, "change", words);
-	char *detail = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
-
-	job_event(j, "schema-change", detail);
-	job_notice(j, "the schema of the source was changed: %s", words);
-	free(detail);
-	json_decref(o);
-}
-
 int
 move_report_changes(struct job *j, struct err *e)
 {
@@ -57,8 +45,16 @@ move_report_changes(struct job *j, struct err *e)
 				 0, NULL);
 	if (r == NULL)
 		return -1;
-	for (int i = 0; i < PQntuples(r); i++)
-		tell(j, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1));
+	for (int i = 0; i < PQntuples(r); i++) {
+		const char *words = PQgetvalue(r, i, 1);
+		json_t *o = json_pack("{ss,ss}", "object", PQgetvalue(r, i, 0), "change", words);
+		char *detail = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
+
+		job_event(j, "schema-change", detail);
+		job_notice(j, "the schema of the source was changed: %s", words);
+		free(detail);
+		json_decref(o);
+	}
 	PQclear(r);
 	return 0;
 }

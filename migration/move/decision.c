@@ -112,17 +112,6 @@ put_wait(struct buf *b, const char *condition, int64_t usec)
 		   condition, usec);
 }
 
-/* Only in the first statement of a transaction that has written nothing. */
-static void
-put_slot(struct buf *b, const char *slot)
-{
-	buf_printf(b,
-		   " PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-		   " WHERE slot_name = '%s' AND NOT active;\n"
-		   " PERFORM pg_create_logical_replication_slot('%s', 'pgoutput');\n",
-		   slot, slot);
-}
-
 /* The snapshot for VERIFY is taken behind the marker and before clients write here; it is not
  * waited for longer than half a second. */
 static void
@@ -171,8 +160,13 @@ decision_put_block(struct job *j, const struct direction *d, int64_t epoch, PGco
 	buf_printf(&condition, "mig = %d AND kind = '%s' AND payload ->> 'try' = '%" PRId64 "'",
 		   job_id(j), d->marker, epoch);
 	put_wait(&body, buf_text(&condition), usec);
+	/* Only in the first statement of a transaction that has written nothing. */
 	if (d->next_slot != NULL)
-		put_slot(&body, d->next_slot);
+		buf_printf(&body,
+			   " PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+			   " WHERE slot_name = '%s' AND NOT active;\n"
+			   " PERFORM pg_create_logical_replication_slot('%s', 'pgoutput');\n",
+			   d->next_slot, d->next_slot);
 	if (move_has_rest(j) && !d->is_backward) {
 		buf_clear(&condition);
 		buf_printf(&condition,

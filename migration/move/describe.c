@@ -160,11 +160,10 @@ put(struct buf *b, const char *text, const struct job *j, const struct move_name
 int
 move_describe(struct job *j, const struct migration_step *s, struct step_text *out, struct err *e)
 {
-	struct move_names names;
+	struct move_names names = move_names(j);
 
 	if (s->def == &move_switch && move_put_forecast(j, &out->estimate, e) != 0)
 		return -1;
-	move_names(j, &names);
 	for (size_t i = 0; i < NTEXTS; i++) {
 		if (strcmp(texts[i].step, s->def->name) != 0)
 			continue;

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,12 +72,19 @@ fail(struct guarded *g, const char *guard, const char *object, const char *detai
 }
 
 /* Each row (object, detail) of a query is one that does not hold. */
-static int
-fail_rows(struct guarded *g, PGconn *c, const char *guard, const char *sql, const char *fix,
-	  struct err *e)
+static int __attribute__((format(printf, 6, 7)))
+fail_rows(struct guarded *g, PGconn *c, const char *guard, const char *fix, struct err *e,
+	  const char *fmt, ...)
 {
-	PGresult *r = db_query(c, e, sql, 0, NULL);
+	struct buf sql = { .cap = 0 };
+	PGresult *r;
+	va_list ap;
 
+	va_start(ap, fmt);
+	buf_vprintf(&sql, fmt, ap);
+	va_end(ap);
+	r = db_query(c, e, buf_text(&sql), 0, NULL);
+	buf_fini(&sql);
 	if (r == NULL)
 		return err_prefix(e, "guard %s", guard);
 	for (int i = 0; i < PQntuples(r); i++)
@@ -107,11 +115,10 @@ guard_lost(struct guarded *g, struct err *e)
 static int
 guard_copied(struct guarded *g, struct err *e)
 {
-	struct buf sql = { .cap = 0 };
-	int rc;
+	const char *name = g->d.subscription;
 
-	buf_printf(
-	    &sql,
+	return fail_rows(
+	    g, g->to, "copied", "the log of the server that subscribes says why", e,
 	    "SELECT '%s', CASE WHEN NOT s.subenabled THEN 'the subscription is disabled' ELSE"
 	    " (SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND"
 	    " r.srsubstate <> 'r') || ' tables are not copied yet' END FROM pg_subscription s"
@@ -121,36 +128,23 @@ guard_copied(struct guarded *g, struct err *e)
 	    " FROM pg_subscription WHERE subname = '%s')"
 	    " UNION ALL SELECT '%s', 'its worker does not run' WHERE NOT EXISTS (SELECT FROM"
 	    " pg_stat_subscription WHERE subname = '%s' AND pid IS NOT NULL)",
-	    g->d.subscription, g->d.subscription, g->d.subscription, g->d.subscription,
-	    g->d.subscription, g->d.subscription);
-	rc = fail_rows(g, g->to, "copied", buf_text(&sql),
-		       "the log of the server that subscribes says"
-		       " why",
-		       e);
-	buf_fini(&sql);
-	return rc;
+	    name, name, name, name, name, name);
 }
 
 static int
 guard_slot(struct guarded *g, struct err *e)
 {
-	struct buf sql = { .cap = 0 };
-	int rc;
+	bool has_status = PQserverVersion(g->from) >= 130000;
 
-	buf_printf(
-	    &sql,
+	return fail_rows(
+	    g, g->from, "slot", "ABORT, and begin again", e,
 	    "SELECT '%s', coalesce((SELECT %s FROM pg_replication_slots WHERE slot_name = '%s'),"
 	    " 'there is no such slot') WHERE NOT EXISTS (SELECT FROM pg_replication_slots"
 	    " WHERE slot_name = '%s' AND active%s)",
 	    g->d.subscription,
-	    PQserverVersion(g->from) >= 130000
-		? "'active: ' || active || ', wal_status: ' || coalesce(wal_status, '')"
-		: "'active: ' || active",
-	    g->d.subscription, g->d.subscription,
-	    PQserverVersion(g->from) >= 130000 ? " AND wal_status <> 'lost'" : "");
-	rc = fail_rows(g, g->from, "slot", buf_text(&sql), "ABORT, and begin again", e);
-	buf_fini(&sql);
-	return rc;
+	    has_status ? "'active: ' || active || ', wal_status: ' || coalesce(wal_status, '')"
+		       : "'active: ' || active",
+	    g->d.subscription, g->d.subscription, has_status ? " AND wal_status <> 'lost'" : "");
 }
 
 /* It says how long the pause will be; that nothing is lost says the marker. */
@@ -199,61 +193,43 @@ guard_schema(struct guarded *g, struct err *e)
 static int
 guard_tables(struct guarded *g, struct err *e)
 {
-	struct buf sql = { .cap = 0 };
-	int rc;
-
-	buf_printf(&sql,
-		   "SELECT " SQL_QUALIFIED
-		   ", 'is not replicated: it is newer than the migration'" SQL_FROM_TABLES
-		   " AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT EXISTS (SELECT"
-		   " FROM pg_publication_rel x JOIN pg_publication b ON b.oid = x.prpubid"
-		   " WHERE x.prrelid = c.oid AND b.pubname = '%s')",
-		   g->d.names.publication);
-	rc = fail_rows(g, g->from, "unpublished", buf_text(&sql), "ABORT, and begin again", e);
-	buf_fini(&sql);
-	return rc;
+	return fail_rows(g, g->from, "unpublished", "ABORT, and begin again", e,
+			 "SELECT " SQL_QUALIFIED
+			 ", 'is not replicated: it is newer than the migration'" SQL_FROM_TABLES
+			 " AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT EXISTS (SELECT"
+			 " FROM pg_publication_rel x JOIN pg_publication b ON b.oid = x.prpubid"
+			 " WHERE x.prrelid = c.oid AND b.pubname = '%s')",
+			 g->d.names.publication);
 }
 
 static int
 guard_identity(struct guarded *g, struct err *e)
 {
 	return fail_rows(
-	    g, g->from, "identity",
+	    g, g->from, "identity", "ALTER TABLE … REPLICA IDENTITY", e,
 	    "SELECT " SQL_QUALIFIED ", 'has no replica identity any more'" SQL_FROM_TABLES
-	    " AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT " SQL_HAS_IDENTITY,
-	    "ALTER TABLE … REPLICA IDENTITY", e);
+	    " AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT " SQL_HAS_IDENTITY);
 }
 
 static int
 guard_long_transactions(struct guarded *g, struct err *e)
 {
-	int64_t ms = job_option_usec(g->j, "freeze_deadline") / USEC_PER_MSEC;
-	struct buf sql = { .cap = 0 };
-	int rc;
-
-	buf_printf(&sql,
-		   "SELECT a.pid::text, a.usename || ' has had a transaction open for ' ||"
-		   " date_trunc('milliseconds', clock_timestamp() - a.xact_start)::text || ' (' ||"
-		   " coalesce(a.state, '') || ')' FROM pg_stat_activity a WHERE a.datname ="
-		   " current_database() AND a.backend_xid IS NOT NULL AND a.backend_type ="
-		   " 'client backend' AND a.xact_start < clock_timestamp() - interval '%" PRId64
-		   " milliseconds' AND a.application_name !~ '^meridian'",
-		   ms);
-	rc = fail_rows(g, g->from, "long_xact", buf_text(&sql),
-		       "let it end, or raise freeze_deadline", e);
-	buf_fini(&sql);
-	return rc;
+	return fail_rows(
+	    g, g->from, "long_xact", "let it end, or raise freeze_deadline", e,
+	    "SELECT a.pid::text, a.usename || ' has had a transaction open for ' ||"
+	    " date_trunc('milliseconds', clock_timestamp() - a.xact_start)::text || ' (' ||"
+	    " coalesce(a.state, '') || ')' FROM pg_stat_activity a WHERE a.datname ="
+	    " current_database() AND a.backend_xid IS NOT NULL AND a.backend_type ="
+	    " 'client backend' AND a.xact_start < clock_timestamp() - interval '%" PRId64
+	    " milliseconds' AND a.application_name !~ '^meridian'",
+	    job_option_usec(g->j, "freeze_deadline") / USEC_PER_MSEC);
 }
 
-static const char locks_sql[] =
-    "SELECT '', n || ' tables need more locks than max_locks_per_transaction allows' FROM (SELECT"
-    " count(*) * 2 AS n" SQL_FROM_TABLES ") x WHERE n > current_setting("
-    "'max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint +"
-    " current_setting('max_prepared_transactions')::bigint)";
-
-static const char objects_sql[] =
-    "SELECT '', count(*) || ' large objects' FROM pg_largeobject_metadata HAVING count(*) > 0";
-
+#define SQL_LOCKS                                                                              \
+	"SELECT '', n || ' tables need more locks than max_locks_per_transaction allows' FROM" \
+	" (SELECT count(*) * 2 AS n" SQL_FROM_TABLES ") x WHERE n > current_setting("          \
+	"'max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint +" \
+	" current_setting('max_prepared_transactions')::bigint)"
 #define SQL_FRESH                                                                        \
 	"SELECT id FROM meridian.proxy WHERE id <> $1 AND heartbeat > clock_timestamp()" \
 	" - interval '5 seconds' ORDER BY id LIMIT 1000"
@@ -325,21 +301,6 @@ rehearse(struct guarded *g, const struct gate_move *m, struct err *e)
 	return 0;
 }
 
-static void
-fail_session(struct guarded *g, const struct forecast *f, const struct check *c)
-{
-	static const char role[] = "role ";
-	bool is_role = strncmp(c->object, role, strlen(role)) == 0;
-	bool is_warning = job_is_forced(g->j, c->check) || g->d.is_backward ||
-			  (!g->is_final && f->may_resolve_itself);
-	char *mend =
-	    is_role ? move_mend_role(g->j, g->from, g->to, c->object + strlen(role)) : NULL;
-
-	checks_add(g->out, is_warning ? CHECK_WARN : CHECK_ERROR, c->check, c->object, c->detail,
-		   mend != NULL ? mend : c->fix);
-	free(mend);
-}
-
 /* Asked when all else is well: it takes logins. */
 static int
 guard_sessions(struct guarded *g, struct err *e)
@@ -356,8 +317,18 @@ guard_sessions(struct guarded *g, struct err *e)
 	f.sessions += g->rehearsed->others_kept + g->rehearsed->others;
 	if (g->rehearsed->others > 0)
 		forecast_add(&f, g->rehearsed->others, "other proxies", "their logs say why");
-	for (size_t i = 0; i < f.reasons.n; i++)
-		fail_session(g, &f, &f.reasons.v[i]);
+	for (size_t i = 0; i < f.reasons.n; i++) {
+		const struct check *c = &f.reasons.v[i];
+		bool is_warning = job_is_forced(g->j, c->check) || g->d.is_backward ||
+				  (!g->is_final && f.may_resolve_itself);
+		char *mend = strncmp(c->object, "role ", 5) == 0
+				 ? move_mend_role(g->from, g->to, c->object + 5)
+				 : NULL;
+
+		checks_add(g->out, is_warning ? CHECK_WARN : CHECK_ERROR, c->check, c->object,
+			   c->detail, mend != NULL ? mend : c->fix);
+		free(mend);
+	}
 	g->waiting_is_useless = !f.may_resolve_itself;
 	buf_clear(&g->forecast);
 	forecast_put(&f, &g->forecast);
@@ -396,15 +367,15 @@ run_guards(struct guarded *g, struct err *e)
 			return -1;
 	}
 	if (job_option_is(g->j, "large_objects", "error") &&
-	    fail_rows(g, g->from, "large_objects", objects_sql,
-		      "SET MIGRATION m (large_objects = freeze_copy)", e) != 0)
+	    fail_rows(g, g->from, "large_objects", "SET MIGRATION m (large_objects = freeze_copy)",
+		      e,
+		      "SELECT '', count(*) || ' large objects' FROM pg_largeobject_metadata HAVING"
+		      " count(*) > 0") != 0)
 		return -1;
-	if (fail_rows(g, g->from, "locks", locks_sql, "raise max_locks_per_transaction", e) != 0 ||
-	    fail_rows(g, g->to, "locks", locks_sql, "raise max_locks_per_transaction", e) != 0)
-		return -1;
-	if (guard_proxies(g, e) != 0 || guard_long_transactions(g, e) != 0)
-		return -1;
-	if (guard_window(g, e) != 0)
+	if (fail_rows(g, g->from, "locks", "raise max_locks_per_transaction", e, SQL_LOCKS) != 0 ||
+	    fail_rows(g, g->to, "locks", "raise max_locks_per_transaction", e, SQL_LOCKS) != 0 ||
+	    guard_proxies(g, e) != 0 || guard_long_transactions(g, e) != 0 ||
+	    guard_window(g, e) != 0)
 		return -1;
 	return guard_sessions(g, e);
 }
@@ -441,22 +412,6 @@ move_check_guards(struct job *j, bool backward, struct checks *out, struct err *
 
 /* ---- the steps ---- */
 
-/* Whether waiting may help against all that failed. */
-static bool
-put_failed(struct buf *b, const struct checks *c)
-{
-	bool may_wait = true;
-
-	for (size_t i = 0; i < c->n; i++) {
-		if (c->v[i].severity != CHECK_ERROR)
-			continue;
-		may_wait = may_wait && may_resolve_itself(c->v[i].check);
-		buf_printf(b, "%s%s%s%s: %s", b->n > 0 ? "\n" : "", c->v[i].check,
-			   *c->v[i].object != '\0' ? " " : "", c->v[i].object, c->v[i].detail);
-	}
-	return may_wait;
-}
-
 static int
 refuse(struct job *j, bool backward, bool is_lost, struct buf *failed, struct err *e)
 {
@@ -480,7 +435,16 @@ look(struct guarded *g, bool backward, struct buf *failed, bool *hopeless, struc
 	g->waiting_is_useless = false;
 	buf_clear(failed);
 	rc = check_guards(g, backward, e);
-	*hopeless = !put_failed(failed, &checks) || g->waiting_is_useless;
+	*hopeless = g->waiting_is_useless;
+	for (size_t i = 0; i < checks.n; i++) {
+		const struct check *c = &checks.v[i];
+
+		if (c->severity != CHECK_ERROR)
+			continue;
+		*hopeless = *hopeless || !may_resolve_itself(c->check);
+		buf_printf(failed, "%s%s%s%s: %s", failed->n > 0 ? "\n" : "", c->check,
+			   *c->object != '\0' ? " " : "", c->object, c->detail);
+	}
 	checks_fini(&checks);
 	return rc != 0 ? -1 : failed->n > 0;
 }

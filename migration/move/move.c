@@ -13,14 +13,15 @@
 #include "migration/window.h"
 #include "protocol/sqlstate.h"
 
-void
-move_names(const struct job *j, struct move_names *out)
+struct move_names
+move_names(const struct job *j)
 {
-	int id = job_id(j);
+	struct move_names names;
 
-	snprintf(out->publication, sizeof(out->publication), "mrd_%d", id);
-	snprintf(out->forward, sizeof(out->forward), "mrd_%d_fwd", id);
-	snprintf(out->backward, sizeof(out->backward), "mrd_%d_rev", id);
+	snprintf(names.publication, sizeof(names.publication), "mrd_%d", job_id(j));
+	snprintf(names.forward, sizeof(names.forward), "mrd_%d_fwd", job_id(j));
+	snprintf(names.backward, sizeof(names.backward), "mrd_%d_rev", job_id(j));
+	return names;
 }
 
 bool

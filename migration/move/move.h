@@ -38,7 +38,7 @@ struct move_names {
 	char forward[32];     /* slot on the source, subscription on the target */
 	char backward[32];    /* slot on the target, subscription on the source */
 };
-void move_names(const struct job *j, struct move_names *out);
+struct move_names move_names(const struct job *j);
 
 /* ---- move.c ---- */
 

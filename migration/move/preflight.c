@@ -272,19 +272,6 @@ move_check_source(struct job *j, PGconn *c, struct checks *out, struct err *e)
 
 /* ---- the target, and the way between both ---- */
 
-static void
-check_versions(PGconn *source, PGconn *target, struct checks *out)
-{
-	char text[96];
-	int a = PQserverVersion(source) / 10000, b = PQserverVersion(target) / 10000;
-
-	if (a <= b)
-		return;
-	snprintf(text, sizeof(text), "source %d, target %d", a, b);
-	checks_add(out, CHECK_ERROR, "target_version", "", text,
-		   "the target must not be older than the source");
-}
-
 static int
 check_extensions(PGconn *source, PGconn *target, struct checks *out, struct err *e)
 {
@@ -380,37 +367,18 @@ check_reach(struct job *j, PGconn *c, const char *peer_place, const char *check,
 	free(literal);
 }
 
-static void
-check_programs(struct job *j, struct checks *out)
-{
-	static const char *const programs[] = { "pg_dump", "pg_restore" };
-	struct err why = { 0 };
-
-	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-		char *path = tool_of_job(j, programs[i], &why);
-
-		if (path == NULL)
-			checks_add(out, CHECK_ERROR, "programs", programs[i], why.msg, why.hint);
-		free(path);
-	}
-}
-
-static int
-check_verifiers(struct job *j, PGconn *source, PGconn *target, struct checks *out, struct err *e)
-{
-	struct gate_logins *logins = move_logins(j);
-	unsigned closed;
-	int rc = move_check_verifiers(j, source, target, logins, out, &closed, e);
-
-	if (logins != NULL)
-		job_site(j)->ops->gate->logins_free(logins);
-	return rc;
-}
-
 static int
 check_server(struct job *j, PGconn *source, PGconn *target, struct checks *out, struct err *e)
 {
-	check_versions(source, target, out);
+	int here = PQserverVersion(source) / 10000, there = PQserverVersion(target) / 10000, rc;
+	struct gate_logins *logins;
+	unsigned closed;
+	char text[96];
+
+	snprintf(text, sizeof(text), "source %d, target %d", here, there);
+	if (here > there)
+		checks_add(out, CHECK_ERROR, "target_version", "", text,
+			   "the target must not be older than the source");
 	if (ask(source, "rights", rights_sql, "on the source", out, e) != 0 ||
 	    ask(target, "rights", rights_sql, "on the target", out, e) != 0)
 		return -1;
@@ -418,8 +386,13 @@ check_server(struct job *j, PGconn *source, PGconn *target, struct checks *out, 
 	    ask(target, "target_database", database_sql, job_dbname(j, MOVE_TARGET), out, e) != 0)
 		return -1;
 	if (check_extensions(source, target, out, e) != 0 ||
-	    check_skew(source, target, out, e) != 0 ||
-	    check_verifiers(j, source, target, out, e) != 0)
+	    check_skew(source, target, out, e) != 0)
+		return -1;
+	logins = move_logins(j);
+	rc = move_check_verifiers(j, source, target, logins, out, &closed, e);
+	if (logins != NULL)
+		job_site(j)->ops->gate->logins_free(logins);
+	if (rc != 0)
 		return -1;
 	if (!move_is_online(j))
 		return 0;
@@ -434,11 +407,19 @@ check_server(struct job *j, PGconn *source, PGconn *target, struct checks *out, 
 int
 move_check_target(struct job *j, PGconn *source, struct checks *out, struct err *e)
 {
+	static const char *const programs[] = { "pg_dump", "pg_restore" };
 	struct err why = { 0 };
-	PGconn *target = job_db_new(j, MOVE_TARGET, "postgres", &why);
+	PGconn *target;
 	int rc;
 
-	check_programs(j, out);
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		char *path = tool_of_job(j, programs[i], &why);
+
+		if (path == NULL)
+			checks_add(out, CHECK_ERROR, "programs", programs[i], why.msg, why.hint);
+		free(path);
+	}
+	target = job_db_new(j, MOVE_TARGET, "postgres", &why);
 	if (target == NULL) {
 		checks_add(out, CHECK_ERROR, "target_reachable", job_spec(j)->to, why.msg,
 			   "migration_conninfo, and the region's nodes");

@@ -54,12 +54,11 @@ static const char idle_sql[] =
 static int
 find_lost(struct job *j, PGconn *target, char **out, struct err *e)
 {
-	struct move_names names;
+	struct move_names names = move_names(j);
 	const char *params[1];
 	PGresult *r;
 
 	*out = NULL;
-	move_names(j, &names);
 	params[0] = names.forward;
 	r = db_query(target, e, idle_sql, 1, params);
 	for (int i = 0; r != NULL && *out == NULL && i < PQntuples(r); i++) {
@@ -89,34 +88,6 @@ static const char waiting_sql[] =
     " c.relnamespace WHERE s.subname = $1 AND r.srsubstate IN ('i', 'd') AND NOT EXISTS (SELECT"
     " FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.relid = r.srrelid AND w.pid IS NOT"
     " NULL)";
-
-/* Those that the source has not got any more, in words; NULL: none, or it cannot be asked now. */
-static int
-find_dropped(struct job *j, PGconn *target, char **out, struct err *e)
-{
-	struct move_names names;
-	const char *params[1];
-	PGconn *source;
-	char *waiting;
-	struct err ignored;
-	int rc;
-
-	*out = NULL;
-	move_names(j, &names);
-	params[0] = names.forward;
-	rc = db_value(target, &waiting, e, waiting_sql, 1, params);
-	if (rc <= 0)
-		return rc;
-	params[0] = waiting;
-	source = job_db(j, MOVE_SOURCE, &ignored);
-	if (source != NULL)
-		(void)db_value(source, out, &ignored,
-			       "SELECT string_agg(t, ', ' ORDER BY t) FROM unnest($1::text[]) t"
-			       " WHERE to_regclass(t) IS NULL",
-			       1, params);
-	free(waiting);
-	return 0;
-}
 
 static int
 is_dropped(PGconn *source, const char *table, bool *out, struct err *e)
@@ -165,14 +136,13 @@ unpublish(struct job *j, const char *table, struct err *e)
 {
 	PGconn *source = job_db(j, MOVE_SOURCE, e);
 	struct buf drop = { .cap = 0 };
-	struct move_names names;
+	struct move_names names = move_names(j);
 	bool is_gone;
 	char *literal;
 	int rc;
 
 	if (source == NULL || is_dropped(source, table, &is_gone, e) != 0)
 		return -1;
-	move_names(j, &names);
 	literal = db_literal(source, table);
 	if (!is_gone)
 		buf_printf(&drop, "; ALTER PUBLICATION %s DROP TABLE ONLY %s", names.publication,
@@ -202,34 +172,23 @@ empty(struct job *j, PGconn *target, const char *table, struct err *e)
 static int
 refresh(struct job *j, PGconn *target, struct err *e)
 {
-	struct move_names names;
+	struct move_names names = move_names(j);
 
-	move_names(j, &names);
 	return job_runf(j, target, e, "ALTER SUBSCRIPTION %s REFRESH PUBLICATION", names.forward);
-}
-
-static int
-is_published(struct job *j, PGconn *source, const char *table, bool *out, struct err *e)
-{
-	struct move_names names;
-	const char *const params[] = { names.publication, table };
-
-	move_names(j, &names);
-	return db_is(source, out, e,
-		     "SELECT EXISTS (SELECT FROM pg_publication_rel x JOIN pg_publication b ON"
-		     " b.oid = x.prpubid WHERE b.pubname = $1 AND x.prrelid = to_regclass($2))",
-		     2, params);
 }
 
 /* A client may drop it meanwhile: then both sides only forget it. */
 static int
 bring_back(struct job *j, PGconn *source, PGconn *target, const char *table, struct err *e)
 {
-	struct move_names names;
+	struct move_names names = move_names(j);
+	const char *const params[] = { names.publication, table };
 	bool is_gone = false, is_there = false;
 
-	move_names(j, &names);
-	if (is_published(j, source, table, &is_there, e) != 0 ||
+	if (db_is(source, &is_there, e,
+		  "SELECT EXISTS (SELECT FROM pg_publication_rel x JOIN pg_publication b ON"
+		  " b.oid = x.prpubid WHERE b.pubname = $1 AND x.prrelid = to_regclass($2))",
+		  2, params) != 0 ||
 	    is_dropped(source, table, &is_gone, e) != 0)
 		return -1;
 	if (is_there)
@@ -290,19 +249,33 @@ recopy_continue(struct job *j, struct err *e)
 	return rc;
 }
 
-/* Leave out tables that will not come. */
+/* Leave out tables that wait and that the source has not got any more, where it can be asked now.
+ */
 static int
 forget_dropped(struct job *j, PGconn *target, struct err *e)
 {
-	char *tables;
-	int rc = find_dropped(j, target, &tables, e);
+	struct move_names names = move_names(j);
+	const char *params[] = { names.forward };
+	char *waiting, *tables = NULL;
+	struct err ignored;
+	PGconn *source;
+	int rc = db_value(target, &waiting, e, waiting_sql, 1, params);
 
-	if (rc == 0 && tables != NULL) {
-		tell_dropped(j, tables);
-		rc = refresh(j, target, e);
-	}
+	if (rc <= 0)
+		return rc;
+	source = job_db(j, MOVE_SOURCE, &ignored);
+	params[0] = waiting;
+	if (source != NULL)
+		(void)db_value(source, &tables, &ignored,
+			       "SELECT string_agg(t, ', ' ORDER BY t) FROM unnest($1::text[]) t"
+			       " WHERE to_regclass(t) IS NULL",
+			       1, params);
+	free(waiting);
+	if (tables == NULL)
+		return 0;
+	tell_dropped(j, tables);
 	free(tables);
-	return rc;
+	return refresh(j, target, e);
 }
 
 int

@@ -19,22 +19,6 @@
 #define PIECE      65536      /* of a large object */
 #define PIECE_TEXT "65536"
 
-/* Generated columns are computed over there. */
-static char *
-column_list(PGconn *from, const char *table, struct err *e)
-{
-	const char *const params[] = { table };
-	char *list = NULL;
-
-	if (db_value(from, &list, e,
-		     "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)"
-		     " FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0"
-		     " AND NOT attisdropped AND attgenerated = ''",
-		     1, params) < 0)
-		return NULL;
-	return list != NULL ? list : xstrdup("");
-}
-
 static int
 pump(struct job *j, PGconn *from, PGconn *to, struct err *e)
 {
@@ -94,21 +78,26 @@ begin_copy(PGconn *c, ExecStatusType wanted, const char *sql, struct err *e)
 static int
 copy_table(struct job *j, PGconn *from, PGconn *to, const char *table, struct err *e)
 {
-	char *list = column_list(from, table, e);
+	const char *const params[] = { table };
 	struct buf out = { .cap = 0 }, in = { .cap = 0 };
-	int rc = -1;
+	char *list;
+	int rc;
 
-	if (list == NULL)
-		return -1;
-	if (*list != '\0') {
-		buf_printf(&out, "COPY (SELECT %s FROM ONLY %s) TO STDOUT", list, table);
-		buf_printf(&in, "COPY %s (%s) FROM STDIN", table, list);
-		if (begin_copy(to, PGRES_COPY_IN, buf_text(&in), e) == 0 &&
-		    begin_copy(from, PGRES_COPY_OUT, buf_text(&out), e) == 0)
-			rc = copy_through(j, from, to, e);
-	} else {
-		rc = 0;
-	}
+	/* Generated columns are computed over there. */
+	rc = db_value(from, &list, e,
+		      "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM"
+		      " pg_attribute WHERE attrelid = $1::regclass AND attnum > 0"
+		      " AND NOT attisdropped AND attgenerated = ''",
+		      1, params);
+	if (rc <= 0)
+		return rc;
+	buf_printf(&out, "COPY (SELECT %s FROM ONLY %s) TO STDOUT", list, table);
+	buf_printf(&in, "COPY %s (%s) FROM STDIN", table, list);
+	rc = begin_copy(to, PGRES_COPY_IN, buf_text(&in), e);
+	if (rc == 0)
+		rc = begin_copy(from, PGRES_COPY_OUT, buf_text(&out), e);
+	if (rc == 0)
+		rc = copy_through(j, from, to, e);
 	free(list);
 	buf_fini(&out);
 	buf_fini(&in);
@@ -158,19 +147,6 @@ copy_pieces(PGconn *from, PGconn *to, const char *oid, struct err *e)
 	}
 }
 
-static int
-copy_large_object(PGconn *from, PGconn *to, PGresult *list, int i, struct err *e)
-{
-	const char *oid = PQgetvalue(list, i, 0);
-
-	if (db_execf(to, e,
-		     "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE oid = %s;"
-		     " SELECT lo_create(%s); ALTER LARGE OBJECT %s OWNER TO %s",
-		     oid, oid, oid, PQgetvalue(list, i, 1)) != 0)
-		return -1;
-	return copy_pieces(from, to, oid, e);
-}
-
 int
 rows_copy_large_objects(struct job *j, PGconn *from, PGconn *to, struct err *e)
 {
@@ -183,7 +159,14 @@ rows_copy_large_objects(struct job *j, PGconn *from, PGconn *to, struct err *e)
 	if (rc == 0)
 		rc = job_check_lease(j, to, e);
 	for (int i = 0; rc == 0 && i < PQntuples(r); i++) {
-		rc = copy_large_object(from, to, r, i, e);
+		const char *oid = PQgetvalue(r, i, 0);
+
+		rc = db_execf(to, e,
+			      "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE oid = %s;"
+			      " SELECT lo_create(%s); ALTER LARGE OBJECT %s OWNER TO %s",
+			      oid, oid, oid, PQgetvalue(r, i, 1));
+		if (rc == 0)
+			rc = copy_pieces(from, to, oid, e);
 		if (rc == 0)
 			rc = job_check_stop(j, e);
 	}

@@ -56,20 +56,6 @@ move_finish_until(PGconn *c, int64_t deadline_us, struct err *e)
 	return rc;
 }
 
-/* `statement` with each %s replaced by `name`. */
-static void
-put_statement(struct buf *b, const char *statement, const char *name)
-{
-	const char *at;
-
-	while ((at = strstr(statement, "%s")) != NULL) {
-		buf_put(b, statement, (size_t)(at - statement));
-		buf_str(b, name);
-		statement = at + 2;
-	}
-	buf_str(b, statement);
-}
-
 int
 move_each(struct job *j, PGconn *c, const char *query, const char *statement, struct err *e)
 {
@@ -78,8 +64,15 @@ move_each(struct job *j, PGconn *c, const char *query, const char *statement, st
 	int n = r != NULL ? PQntuples(r) : -1;
 
 	for (int i = 0; i < n; i++) {
+		const char *rest = statement, *at;
+
 		buf_clear(&sql);
-		put_statement(&sql, statement, PQgetvalue(r, i, 0));
+		while ((at = strstr(rest, "%s")) != NULL) {
+			buf_put(&sql, rest, (size_t)(at - rest));
+			buf_str(&sql, PQgetvalue(r, i, 0));
+			rest = at + 2;
+		}
+		buf_str(&sql, rest);
 		if (job_check_stop(j, e) != 0 || job_exec_retry(j, c, buf_text(&sql), e) != 0)
 			n = -1;
 	}

@@ -397,29 +397,22 @@ restore_missing(struct job *j, PGconn *from, PGconn *to, struct err *e)
 	return rc;
 }
 
-/* Foreign keys and the worker that applies changes wait for each other: it has to be at rest. */
-static int
-rest_subscription(struct job *j, PGconn *to, struct err *e)
-{
-	struct move_names names;
-
-	if (!move_is_online(j))
-		return 0;
-	move_names(j, &names);
-	if (job_runf(j, to, e, "ALTER SUBSCRIPTION %s DISABLE", names.forward) != 0)
-		return -1;
-	return move_wait_for_worker(j, to, names.forward, false, e);
-}
-
 static int
 post_data_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *from = job_db(j, MOVE_SOURCE, e);
 	PGconn *to = from != NULL ? job_db(j, s->place, e) : NULL;
+	struct move_names names = move_names(j);
 	struct buf differences = { .cap = 0 };
 	int rc;
 
-	if (to == NULL || rest_subscription(j, to, e) != 0)
+	if (to == NULL)
+		return -1;
+	/* Foreign keys and the worker that applies changes wait for each other: it has to be at
+	 * rest. */
+	if (move_is_online(j) &&
+	    (job_runf(j, to, e, "ALTER SUBSCRIPTION %s DISABLE", names.forward) != 0 ||
+	     move_wait_for_worker(j, to, names.forward, false, e) != 0))
 		return -1;
 	job_progress(j, -1, "indexes, foreign keys and triggers");
 	if (restore_missing(j, from, to, e) != 0)

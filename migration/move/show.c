@@ -148,43 +148,36 @@ show_sequences(struct job *j, const struct rows_sink *out, struct err *e)
 
 /* ---- lag ---- */
 
-static int
-put_lag(struct job *j, const struct direction *d, const struct rows_sink *out)
-{
-	const char *const params[] = { d->subscription };
-	struct err why;
-	PGconn *c = job_db(j, d->from, &why);
-	PGresult *r;
-
-	r = c == NULL
-		? NULL
-		: db_query(c, &why,
-			   "SELECT coalesce(r.state, CASE WHEN s.active THEN 'active' WHEN"
-			   " to_jsonb(s) ->> 'wal_status' = 'lost' THEN 'lost' ELSE 'stopped' "
-			   "END), pg_wal_lsn_diff(pg_current_wal_lsn(),"
-			   " coalesce(r.replay_lsn, s.confirmed_flush_lsn))::bigint,"
-			   " extract(epoch FROM r.replay_lag) * 1000 FROM pg_replication_slots s"
-			   " LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid"
-			   " WHERE s.slot_name = $1",
-			   1, params);
-	for (int i = 0; r != NULL && i < PQntuples(r); i++) {
-		const char *const values[] = { d->to_name,     d->from_name,   value(r, i, 0),
-					       value(r, i, 1), value(r, i, 2), d->subscription };
-
-		out->row(out->arg, values, sizeof(values) / sizeof(values[0]));
-	}
-	PQclear(r);
-	return 0;
-}
+static const char lag_sql[] =
+    "SELECT coalesce(r.state, CASE WHEN s.active THEN 'active' WHEN to_jsonb(s) ->> 'wal_status' ="
+    " 'lost' THEN 'lost' ELSE 'stopped' END), pg_wal_lsn_diff(pg_current_wal_lsn(),"
+    " coalesce(r.replay_lsn, s.confirmed_flush_lsn))::bigint, extract(epoch FROM r.replay_lag) *"
+    " 1000 FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid"
+    " WHERE s.slot_name = $1";
 
 static int
 show_lag(struct job *j, const struct rows_sink *out)
 {
 	for (int backward = 0; backward < 2; backward++) {
 		struct direction d;
+		const char *params[1];
+		struct err why;
+		PGconn *c;
+		PGresult *r = NULL;
 
 		direction_of(j, backward == 1, &d);
-		put_lag(j, &d, out);
+		params[0] = d.subscription;
+		c = job_db(j, d.from, &why);
+		if (c != NULL)
+			r = db_query(c, &why, lag_sql, 1, params);
+		for (int i = 0; r != NULL && i < PQntuples(r); i++) {
+			const char *const values[] = { d.to_name,      d.from_name,
+						       value(r, i, 0), value(r, i, 1),
+						       value(r, i, 2), d.subscription };
+
+			out->row(out->arg, values, sizeof(values) / sizeof(values[0]));
+		}
+		PQclear(r);
 	}
 	return 0;
 }

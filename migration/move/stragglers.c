@@ -38,14 +38,12 @@ static char *
 pid_array(const struct gate_straggler *v, size_t n)
 {
 	struct buf b = { .cap = 0 };
-	char *text;
 
 	buf_str(&b, "{");
 	for (size_t i = 0; i < n; i++)
 		buf_printf(&b, "%s%" PRIu32, i > 0 ? "," : "", v[i].pid);
 	buf_str(&b, "}");
-	text = buf_take_text(&b);
-	return text;
+	return buf_take_text(&b);
 }
 
 static int

@@ -117,16 +117,6 @@ is_same(const char *a, const char *b)
 	return a != NULL && b != NULL && strcmp(a, b) == 0;
 }
 
-static void
-tell(struct job *j, struct stream_watch *w)
-{
-	if (is_same(w->told, w->seen))
-		return;
-	job_notice(j, "the target waits: %s", w->seen);
-	free(w->told);
-	w->told = xstrdup(w->seen);
-}
-
 int
 stream_watch(struct job *j, PGconn *target, struct stream_watch *w, const char **why, struct err *e)
 {
@@ -146,8 +136,11 @@ stream_watch(struct job *j, PGconn *target, struct stream_watch *w, const char *
 			return -1;
 		}
 		/* Seen once, it may be between two tries. */
-		if (is_same(before, w->seen))
-			tell(j, w);
+		if (is_same(before, w->seen) && !is_same(w->told, w->seen)) {
+			job_notice(j, "the target waits: %s", w->seen);
+			free(w->told);
+			w->told = xstrdup(w->seen);
+		}
 		free(before);
 	}
 	*why = is_same(w->told, w->seen) ? w->seen : "";

@@ -43,16 +43,8 @@ run_all(struct job *j, PGconn *to, PGresult *r, struct err *e)
 
 /* ---- roles ---- */
 
-/* The names that the target has, as an array's text. */
-static int
-roles_there(PGconn *to, char **out, struct err *e)
-{
-	return db_value(to, out, e, "SELECT array_agg(rolname)::text FROM pg_roles", 0, NULL) >= 0
-		   ? 0
-		   : -1;
-}
-
-/* JSON: the roles that are ours to make, also those that an earlier try has made. */
+/* JSON: the roles that are ours to make, also those that an earlier try has made. there: the names
+ * that the target has, as an array's text. */
 static int
 roles_to_make(PGconn *from, const char *there, const char *made, char **out, struct err *e)
 {
@@ -139,16 +131,15 @@ dress_roles(struct job *j, PGconn *from, PGconn *to, const char *names, struct e
 static int
 copy_roles(struct job *j, const struct migration_step *s, PGconn *from, PGconn *to, struct err *e)
 {
-	char *there = NULL, *names = NULL, *note;
+	char *there = NULL, *names = NULL;
 	int rc = -1;
 
 	if (db_exec(to, e, SQL_SECRETLY("false")) != 0)
 		return -1;
-	if (roles_there(to, &there, e) == 0 &&
+	if (db_value(to, &there, e, "SELECT array_agg(rolname)::text FROM pg_roles", 0, NULL) >=
+		0 &&
 	    roles_to_make(from, there, s->undo, &names, e) == 0) {
-		note = xstrdup(names);
-		rc = job_note_undo(j, note, e);
-		free(note);
+		rc = job_note_undo(j, names, e);
 		if (rc == 0)
 			rc = make_roles(j, from, to, there, names, e);
 		if (rc == 0)
@@ -223,15 +214,6 @@ roles_undo(struct job *j, const struct migration_step *s, struct err *e)
 MOVE_STEP(move_roles, "roles", PHASE_PREPARE, CLASS_R, .act = roles_act, .undo = roles_undo);
 
 /* ---- database ---- */
-
-static int
-database_exists(struct job *j, PGconn *c, bool *out, struct err *e)
-{
-	const char *const params[] = { job_dbname(j, MOVE_TARGET) };
-
-	return db_is(c, out, e, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", 1,
-		     params);
-}
 
 /* The database is made under a name of our own, and renamed: one that has the final name by then
  * was made by another client. */
@@ -340,10 +322,12 @@ make_named(struct job *j, PGconn *from, PGconn *to, const char *making, struct e
 static int
 make_database(struct job *j, PGconn *from, PGconn *to, struct err *e)
 {
+	const char *const params[] = { job_dbname(j, MOVE_TARGET) };
 	bool exists = false;
 	char making[64];
 
-	if (database_exists(j, to, &exists, e) != 0)
+	if (db_is(to, &exists, e, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", 1,
+		  params) != 0)
 		return -1;
 	if (exists) {
 		err_set(e, "42P04", "database \"%s\" exists already on the target",

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,12 +118,6 @@ tool_of_job(struct job *j, const char *program, struct err *e)
 
 /* ---- their environment ---- */
 
-static bool
-is_of_libpq(const char *variable)
-{
-	return strncmp(variable, "PG", 2) == 0;
-}
-
 void
 tool_environment_free(char **env)
 {
@@ -147,7 +142,7 @@ tool_environment(const char *conninfo, struct err *e)
 		max++;
 	env = xcalloc(max + 64, sizeof(*env));
 	for (char **v = environ; *v != NULL; v++) {
-		if (!is_of_libpq(*v))
+		if (strncmp(*v, "PG", 2) != 0) /* libpq's own */
 			env[n++] = xstrdup(*v);
 	}
 	for (PQconninfoOption *x = o; x != NULL && x->keyword != NULL && n < max + 62; x++) {
@@ -181,7 +176,7 @@ make_pipes(int out[2], int err[2])
 }
 
 static int
-child_start(struct child *k, char **argv, char **env, struct err *e)
+child_start(struct child *k, const char *const *argv, char **env, struct err *e)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
@@ -200,7 +195,9 @@ child_start(struct child *k, char **argv, char **env, struct err *e)
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawn(&k->pid, argv[0], &files, &attributes, argv, env);
+	/* Its type lacks the const that it keeps. */
+	rc =
+	    posix_spawn(&k->pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, env);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&files);
 	close(out[1]);
@@ -247,18 +244,10 @@ child_read(struct job *j, struct child *k, struct buf *out, struct err *e)
 	return 0;
 }
 
-/* The end of what it said on its errors. */
-static const char *
-last_words(struct child *k)
-{
-	const char *text = buf_text(&k->errors);
-
-	return k->errors.n > ERRORS_SHOWN ? text + k->errors.n - ERRORS_SHOWN : text;
-}
-
 static int
 child_end(struct child *k, bool is_stopped, const char *program, struct err *e)
 {
+	const char *said = buf_text(&k->errors);
 	int status = 0;
 
 	if (is_stopped)
@@ -274,22 +263,8 @@ child_end(struct child *k, bool is_stopped, const char *program, struct err *e)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	err_set(e, SQLSTATE_EXTERNAL_FAILURE, "%s failed", program);
-	err_detail(e, "%s", last_words(k));
+	err_detail(e, "%s", k->errors.n > ERRORS_SHOWN ? said + k->errors.n - ERRORS_SHOWN : said);
 	return -1;
-}
-
-static char **
-copy_words(const char *const *words)
-{
-	char **copy;
-	size_t n = 0;
-
-	while (words[n] != NULL)
-		n++;
-	copy = xcalloc(n + 1, sizeof(*copy));
-	for (size_t i = 0; i < n; i++)
-		copy[i] = xstrdup(words[i]);
-	return copy;
 }
 
 int
@@ -297,16 +272,14 @@ tool_run(struct job *j, const char *const *argv, const char *conninfo, struct bu
 	 struct err *e)
 {
 	struct child k = { .errors = { .cap = ERRORS_CAP } };
-	char **env = tool_environment(conninfo, e), **words;
+	char **env = tool_environment(conninfo, e);
 	int rc;
 
 	if (env == NULL)
 		return -1;
 	if (out != NULL && out->cap == 0)
 		out->cap = OUTPUT_CAP;
-	words = copy_words(argv);
-	rc = child_start(&k, words, env, e);
-	tool_environment_free(words);
+	rc = child_start(&k, argv, env, e);
 	tool_environment_free(env);
 	if (rc == 0) {
 		bool is_stopped = child_read(j, &k, out, e) != 0;

@@ -47,14 +47,13 @@ move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e
 int
 move_note_copies(struct job *j, PGconn *target, struct err *e)
 {
-	struct move_names names;
+	struct move_names names = move_names(j);
 	const char *params[2];
 	char *pattern = NULL, id[16];
 	PGconn *source;
 	PGresult *r = NULL;
 	int rc;
 
-	move_names(j, &names);
 	params[0] = names.forward;
 	rc = db_value(target, &pattern, e,
 		      "SELECT '^pg_' || s.oid || '_sync_[0-9]+_' || c.system_identifier || '$'"
@@ -145,11 +144,10 @@ drop_slots(struct job *j, PGconn *c, const char *const params[2], struct err *e)
 int
 move_drop_slots(struct job *j, PGconn *c, const char *name, struct err *e)
 {
-	struct move_names names;
+	struct move_names names = move_names(j);
 	char *copies = NULL;
 	int rc = 0;
 
-	move_names(j, &names);
 	/* Nothing is copied on the way back. */
 	if (strcmp(name, names.forward) == 0)
 		rc = noted_copies(j, c, &copies, e);

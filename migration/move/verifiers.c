@@ -92,16 +92,6 @@ read_sides(PGconn *source, PGconn *target, const struct gate_ops *gate,
 	return out->there != NULL ? 0 : err_prefix(e, CHECK_NAME);
 }
 
-static int
-row_there(const struct sides *s, const char *role)
-{
-	for (int i = 0; i < PQntuples(s->there); i++) {
-		if (strcmp(PQgetvalue(s->there, i, 0), role) == 0)
-			return i;
-	}
-	return -1;
-}
-
 static bool
 is_true(const PGresult *r, int row, int column)
 {
@@ -112,12 +102,15 @@ is_true(const PGresult *r, int row, int column)
 static bool
 role_at(const struct sides *s, int i, struct role_secrets *out)
 {
-	int k = row_there(s, PQgetvalue(s->here, i, 0));
+	const char *role = PQgetvalue(s->here, i, 0);
+	int k = 0, n = PQntuples(s->there);
 
-	if (k < 0)
+	while (k < n && strcmp(PQgetvalue(s->there, k, 0), role) != 0)
+		k++;
+	if (k == n)
 		return false;
 	*out = (struct role_secrets){
-		.role = PQgetvalue(s->here, i, 0),
+		.role = role,
 		.source = PQgetvalue(s->here, i, 1),
 		.target = PQgetvalue(s->there, k, 1),
 		.statement = PQgetvalue(s->here, i, 3),
@@ -198,27 +191,18 @@ judge(struct job *j, const struct gate_logins *logins, const struct role_secrets
 	return verifiers_verdict(r, with_target, with_source, job_option_is(j, "roles", "copy"));
 }
 
-/* Whether both sides show their secrets. */
-static int
-may_read(PGconn *source, PGconn *target, bool *out, struct err *e)
-{
-	static const char sql[] = "SELECT has_table_privilege('pg_authid', 'SELECT')";
-
-	if (db_is(source, out, e, sql, 0, NULL) != 0)
-		return -1;
-	return *out ? db_is(target, out, e, sql, 0, NULL) : 0;
-}
-
 int
 move_check_verifiers(struct job *j, PGconn *source, PGconn *target,
 		     const struct gate_logins *logins, struct checks *out, unsigned *closed,
 		     struct err *e)
 {
+	static const char shows_secrets[] = "SELECT has_table_privilege('pg_authid', 'SELECT')";
 	bool readable = false;
 	struct sides s;
 
 	*closed = 0;
-	if (may_read(source, target, &readable, e) != 0)
+	if (db_is(source, &readable, e, shows_secrets, 0, NULL) != 0 ||
+	    (readable && db_is(target, &readable, e, shows_secrets, 0, NULL) != 0))
 		return -1;
 	if (!readable) {
 		checks_add(out, CHECK_WARN, CHECK_NAME, "", "cannot be compared",
@@ -247,7 +231,7 @@ move_check_verifiers(struct job *j, PGconn *source, PGconn *target,
 }
 
 char *
-move_mend_role(struct job *j, PGconn *source, PGconn *target, const char *role)
+move_mend_role(PGconn *source, PGconn *target, const char *role)
 {
 	char *fix = NULL;
 	json_t *names = json_array();
@@ -255,7 +239,6 @@ move_mend_role(struct job *j, PGconn *source, PGconn *target, const char *role)
 	struct sides s = { 0 };
 	struct err why;
 
-	(void)j;
 	json_array_append_new(names, json_string(role));
 	s.here = query_names(source, roles_sql, names, &why);
 	s.there = s.here != NULL ? query_names(target, there_sql, names, &why) : NULL;

@@ -36,7 +36,7 @@ int move_check_verifiers(struct job *j, PGconn *source, PGconn *target,
 			 struct err *e);
 /* The statement for `target` that gives the role there what it has on `source`; the caller frees.
  * NULL: it has that, or neither can be read. */
-char *move_mend_role(struct job *j, PGconn *source, PGconn *target, const char *role);
+char *move_mend_role(PGconn *source, PGconn *target, const char *role);
 
 /* What sessions of the database here log in with, those of the side that FINALIZE leaves; the
  * caller's, with gate->logins_free(). NULL: this site has no sessions. */
