@@ -57,15 +57,6 @@ static const struct tool tools[] = {
 	  "|| ' of ' || total ELSE '' END FROM %s h ORDER BY version" },
 };
 
-static const struct tool *
-tool_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++)
-		if (strcmp(tools[i].name, name) == 0)
-			return &tools[i];
-	return NULL;
-}
-
 /* ---- which file is meant ---- */
 
 /* A version in front of the name: "20240101" of 20240101_x.sql, "ae10" of ae10_add.sql. */
@@ -169,42 +160,34 @@ take_rows(const struct tool *tool, const struct tree *t, const PGresult *r, stru
 	return rc;
 }
 
-/* Its table, wherever it is; NULL: there is none (*e untouched), or *e. */
-static char *
-table_of(PGconn *c, const struct tool *tool, struct err *e)
-{
-	const char *params[] = { tool->table, strcmp(tool->name, "sqitch") == 0 ? "sqitch" : "" };
-	char *name;
-
-	if (db_value(
-		c, &name, e,
-		"SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM "
-		"pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-		"WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND ($2 = '' OR n.nspname = $2) "
-		"ORDER BY pg_catalog.pg_table_is_visible(c.oid) DESC LIMIT 1",
-		2, params) < 0)
-		return NULL;
-	return name;
-}
-
 int
 adopt_list(PGconn *c, const char *tool_name, const struct tree *t, struct strlist *out,
 	   struct err *e)
 {
-	const struct tool *tool = tool_find(tool_name);
-	struct err why = { 0 };
+	const struct tool *tool = NULL;
+	const char *params[2];
 	char *table;
 	PGresult *r;
 	int rc;
 
+	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]) && tool == NULL; i++)
+		if (strcmp(tools[i].name, tool_name) == 0)
+			tool = &tools[i];
 	if (tool == NULL)
 		return err_set(e, "22023", "nothing is known of %s", tool_name);
-	table = table_of(c, tool, &why);
-	if (table == NULL && why.msg[0] != '\0') {
-		*e = why;
+	params[0] = tool->table;
+	params[1] = strcmp(tool->name, "sqitch") == 0 ? "sqitch" : "";
+	rc = db_value(c, &table, e,
+		      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM "
+		      "pg_catalog.pg_class c JOIN "
+		      "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = $1 "
+		      "AND c.relkind "
+		      "IN ('r', 'p') AND ($2 = '' OR n.nspname = $2) ORDER BY "
+		      "pg_catalog.pg_table_is_visible(c.oid) DESC LIMIT 1",
+		      2, params);
+	if (rc < 0)
 		return -1;
-	}
-	if (table == NULL)
+	if (rc == 0)
 		return err_set(e, "42P01", "%s has no table in this database", tool_name);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -230,19 +213,6 @@ adopt_done(struct job *j, const struct migration_step *s, bool *is_done, struct 
 	return 0;
 }
 
-static int
-adopt_files(struct job *j, PGconn *c, const char *region, const struct strlist *files,
-	    struct err *e)
-{
-	const struct tree *t = files_tree(j, e);
-
-	for (size_t i = 0; i < files->n; i++)
-		if (history_adopt(c, tree_find(t, files->v[i]), region, job_id(j),
-				  job_option(j, "adopt"), e) < 0)
-			return -1;
-	return db_exec(c, e, "COMMIT");
-}
-
 int
 adopt_act(struct job *j, const struct migration_step *s, struct err *e)
 {
@@ -256,10 +226,12 @@ adopt_act(struct job *j, const struct migration_step *s, struct err *e)
 	rc = adopt_list(c, job_option(j, "adopt"), t, &files, e);
 	if (rc == 0)
 		rc = files_begin(j, c, e);
+	for (size_t i = 0; rc == 0 && i < files.n; i++)
+		rc = history_adopt(c, tree_find(t, files.v[i]), s->place, job_id(j),
+				   job_option(j, "adopt"), e);
 	if (rc == 0)
-		rc = adopt_files(j, c, s->place, &files, e);
-	if (PQtransactionStatus(c) != PQTRANS_IDLE)
-		(void)db_exec(c, NULL, "ROLLBACK");
+		rc = db_exec(c, e, "COMMIT");
+	files_roll_back(c);
 	if (rc == 0)
 		job_notice(j, "%zu files are applied in %s already, says %s", files.n, s->place,
 			   job_option(j, "adopt"));

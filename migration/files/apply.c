@@ -213,29 +213,24 @@ one_statement(struct file_run *r, size_t i, size_t done, struct err *e)
 							 : with_retries(r, i, try_statement, e);
 }
 
-static bool
-is_same_statement(const struct script *a, const struct script *b, size_t i)
-{
-	char x[DIGEST_TEXT], y[DIGEST_TEXT];
-
-	if (i >= a->n || i >= b->n)
-		return false;
-	digest_text(a->v[i].text, x);
-	digest_text(b->v[i].text, y);
-	return strcmp(x, y) == 0;
-}
-
 /* An undo file may have been mended behind what was carried out of it, not in front. */
 static int
 check_undo_text(const struct file_run *r, size_t done, struct err *e)
 {
+	const struct script *is = &r->text->script;
 	struct sqltext was;
 	size_t same = 0;
 
 	if (sqltext_set(&was, r->text->name, slice_str(r->row.undo), e) < 0)
 		return -1;
-	while (same < done && is_same_statement(&was.script, &r->text->script, same))
-		same++;
+	for (; same < done && same < is->n && same < was.script.n; same++) {
+		char x[DIGEST_TEXT], y[DIGEST_TEXT];
+
+		digest_text(was.script.v[same].text, x);
+		digest_text(is->v[same].text, y);
+		if (strcmp(x, y) != 0)
+			break;
+	}
 	sqltext_fini(&was);
 	if (same == done)
 		return 0;
@@ -301,23 +296,6 @@ run_text(struct file_run *r, struct err *e)
 
 /* ---- carrying out ---- */
 
-/* Why the file stopped, for operators who read meridian.history. */
-static void
-keep_error(struct file_run *r, const struct err *why)
-{
-	struct history_row row = { 0 };
-	struct err ignored;
-
-	if (PQstatus(r->c) != CONNECTION_OK || strncmp(why->sqlstate, "57", 2) == 0)
-		return;
-	if (files_begin(r->j, r->c, &ignored) == 0 &&
-	    history_begin(r->c, r->f, r->region, job_id(r->j), &row, &ignored) == 0 &&
-	    history_error(r->c, r->file, r->region, why->msg, &ignored) == 0)
-		(void)db_exec(r->c, &ignored, "COMMIT");
-	files_roll_back(r->c);
-	history_row_fini(&row);
-}
-
 int
 apply_act(struct job *j, const struct migration_step *s, struct err *e)
 {
@@ -328,6 +306,8 @@ apply_act(struct job *j, const struct migration_step *s, struct err *e)
 			      .file = s->label,
 			      .region = s->place,
 			      .began_us = clock_us() };
+	struct history_row row = { 0 };
+	struct err ignored;
 	int rc = -1;
 
 	if (files_text(j, s, &f, e) < 0) {
@@ -339,8 +319,15 @@ apply_act(struct job *j, const struct migration_step *s, struct err *e)
 		r.c = files_connect(j, s->place, e);
 	if (r.c != NULL)
 		rc = run_text(&r, e);
-	if (r.c != NULL && rc < 0)
-		keep_error(&r, e);
+	/* Why the file stopped, for operators who read meridian.history. */
+	if (rc < 0 && PQstatus(r.c) == CONNECTION_OK && strncmp(e->sqlstate, "57", 2) != 0) {
+		if (files_begin(j, r.c, &ignored) == 0 &&
+		    history_begin(r.c, &f, s->place, job_id(j), &row, &ignored) == 0 &&
+		    history_error(r.c, s->label, s->place, e->msg, &ignored) == 0)
+			(void)db_exec(r.c, &ignored, "COMMIT");
+		files_roll_back(r.c);
+		history_row_fini(&row);
+	}
 	PQfinish(r.c);
 	history_row_fini(&r.row);
 	sqlfile_fini(&f);
@@ -372,14 +359,6 @@ apply_done(struct job *j, const struct migration_step *s, bool *is_done, struct 
 
 /* ---- taking back ---- */
 
-/* Whether anything of it is there to be taken back. */
-static bool
-has_effect(const struct history_row *row)
-{
-	return row->done > 0 || row->running > 0 || history_is_done(row) ||
-	       strcmp(row->state, HISTORY_UNDOING) == 0;
-}
-
 static bool
 is_ours(struct job *j, const struct history_row *row)
 {
@@ -396,7 +375,9 @@ undo_text(struct job *j, const struct history_row *row, struct sqltext *out, boo
 	const struct tree *t = files_tree(j, &why);
 	const struct sqlfile *now = t != NULL ? tree_find(t, row->file) : NULL;
 
-	*is_needed = has_effect(row) &&
+	/* Whether anything of it is there to be taken back. */
+	*is_needed = (row->done > 0 || row->running > 0 || history_is_done(row) ||
+		      strcmp(row->state, HISTORY_UNDOING) == 0) &&
 		     !(now != NULL ? now->undo_none : strcmp(row->undo_name, "none") == 0);
 	if (!*is_needed)
 		return 0;
@@ -410,47 +391,39 @@ undo_text(struct job *j, const struct history_row *row, struct sqltext *out, boo
 	return sqltext_set(out, row->undo_name, slice_str(row->undo), e) < 0 ? -1 : 1;
 }
 
-static int
-take_back(struct job *j, const struct migration_step *s, const struct history_row *row,
-	  struct err *e)
-{
-	struct sqltext text = { 0 };
-	struct file_run r = { .j = j, .file = s->label, .region = s->place, .row = *row };
-	bool is_needed;
-	int rc = undo_text(j, row, &text, &is_needed, e);
-
-	if (rc == 0 && is_needed && job_is_forced(j, "abort")) {
-		job_notice(j, "%s stays in %s: there is nothing that takes it back", s->label,
-			   s->place);
-		return 0;
-	}
-	if (rc == 0 && is_needed)
-		rc = err_set(e, "55000", "there is nothing that takes %s back", s->label);
-	if (rc < 0)
-		return -1;
-	r.text = rc > 0 ? &text : NULL;
-	r.c = files_connect(j, s->place, e);
-	rc = r.c == NULL ? -1 : run_text(&r, e);
-	PQfinish(r.c);
-	sqltext_fini(&text);
-	return rc;
-}
-
 int
 apply_undo(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *c = job_db(j, s->place, e);
-	struct history_row row;
+	struct sqltext text = { 0 };
+	struct file_run r = { .j = j, .file = s->label, .region = s->place };
+	bool is_needed;
 	int rc;
 
 	if (c == NULL)
 		return -1;
-	rc = history_load(c, s->label, s->place, &row, e);
+	rc = history_load(c, s->label, s->place, &r.row, e);
 	if (rc <= 0)
 		return rc;
 	job_progress(j, -1, "%s in %s is taken back", s->label, s->place);
-	rc = is_ours(j, &row) ? take_back(j, s, &row, e) : 0;
-	history_row_fini(&row);
+	if (!is_ours(j, &r.row)) {
+		history_row_fini(&r.row);
+		return 0;
+	}
+	rc = undo_text(j, &r.row, &text, &is_needed, e);
+	if (rc != 0 || !is_needed) {
+		r.text = rc > 0 ? &text : NULL;
+		r.c = rc < 0 ? NULL : files_connect(j, s->place, e);
+		rc = r.c == NULL ? -1 : run_text(&r, e);
+	} else if (job_is_forced(j, "abort")) {
+		job_notice(j, "%s stays in %s: there is nothing that takes it back", s->label,
+			   s->place);
+	} else {
+		rc = err_set(e, "55000", "there is nothing that takes %s back", s->label);
+	}
+	PQfinish(r.c);
+	sqltext_fini(&text);
+	history_row_fini(&r.row);
 	return rc;
 }
 

@@ -8,24 +8,6 @@
 
 #include "base/bug.h"
 
-/* Up to the next \r that stands in front of \n. */
-static struct slice
-cut_line_end(struct slice *rest)
-{
-	struct slice head = *rest;
-	const char *at = rest->p;
-
-	while ((at = memchr(at, '\r', (size_t)(rest->p + rest->n - at))) != NULL) {
-		if (at + 1 < rest->p + rest->n && at[1] == '\n')
-			break;
-		at++;
-	}
-	if (at != NULL)
-		head.n = (size_t)(at - head.p);
-	*rest = slice_skip(*rest, at != NULL ? head.n + 1 : head.n);
-	return head;
-}
-
 void
 digest_text(struct slice text, char out[DIGEST_TEXT])
 {
@@ -35,8 +17,14 @@ digest_text(struct slice text, char out[DIGEST_TEXT])
 
 	BUG_ON(ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1);
 	while (text.n > 0) {
-		struct slice part = cut_line_end(&text);
+		const char *end = text.p + text.n, *at = memchr(text.p, '\r', text.n);
+		struct slice part;
 
+		/* Up to the next \r that stands in front of \n. */
+		while (at != NULL && !(at + 1 < end && at[1] == '\n'))
+			at = memchr(at + 1, '\r', (size_t)(end - at - 1));
+		part = slice_of(text.p, at != NULL ? (size_t)(at - text.p) : text.n);
+		text = slice_skip(text, at != NULL ? part.n + 1 : part.n);
 		BUG_ON(EVP_DigestUpdate(ctx, part.p, part.n) != 1);
 	}
 	BUG_ON(EVP_DigestFinal_ex(ctx, sum, &n) != 1 || n * 2 + 1 != DIGEST_TEXT);

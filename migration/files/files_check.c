@@ -225,26 +225,18 @@ check_interrupted(struct job *j, const struct file_region *r, const struct histo
 		   "Let that one end, or abort it.");
 }
 
-/* The last file in order that has been carried out by others, for what comes too late. */
-static const char *
-last_done(struct job *j, const struct file_region *r)
-{
-	const char *last = NULL;
-
-	for (size_t i = 0; i < r->history.n; i++)
-		if (!files_is_pending(j, r, r->history.v[i].file) &&
-		    (last == NULL || names_compare(r->history.v[i].file, last) > 0))
-			last = r->history.v[i].file;
-	return last;
-}
-
 static void
 check_history(struct job *j, struct file_region *r, const struct tree *t, struct checks *out)
 {
 	struct name_list missing = { 0 }, late = { 0 };
-	const char *last = last_done(j, r);
+	const char *last = NULL;
 	char what[200];
 
+	/* The last file in order that others have carried out, for what comes too late. */
+	for (size_t i = 0; i < r->history.n; i++)
+		if (!files_is_pending(j, r, r->history.v[i].file) &&
+		    (last == NULL || names_compare(r->history.v[i].file, last) > 0))
+			last = r->history.v[i].file;
 	for (size_t i = 0; i < r->history.n; i++) {
 		const struct history_row *row = &r->history.v[i];
 		const struct sqlfile *f = tree_find(t, row->file);

@@ -49,20 +49,6 @@ static const struct {
 	{ "merge", "ROW EXCLUSIVE" },
 };
 
-static const char *
-lock_of(struct slice statement)
-{
-	struct stmt_tokens t;
-	const char *lock = NULL;
-
-	stmt_tokens_read(&t, statement);
-	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]) && lock == NULL; i++)
-		if (stmt_words_are(&t, 0, locks[i].words) > 0)
-			lock = locks[i].lock;
-	stmt_tokens_fini(&t);
-	return lock;
-}
-
 /* ---- PLAN ---- */
 
 static void
@@ -76,8 +62,14 @@ describe_file(struct job *j, const struct migration_step *s, struct step_text *o
 	}
 	buf_put(&out->sql, f.up.text, f.up.size);
 	for (size_t i = 0; i < f.up.script.n; i++) {
-		const char *lock = lock_of(f.up.script.v[i].text);
+		const char *lock = NULL;
+		struct stmt_tokens t;
 
+		stmt_tokens_read(&t, f.up.script.v[i].text);
+		for (size_t k = 0; k < sizeof(locks) / sizeof(locks[0]) && lock == NULL; k++)
+			if (stmt_words_are(&t, 0, locks[k].words) > 0)
+				lock = locks[k].lock;
+		stmt_tokens_fini(&t);
 		if (lock != NULL &&
 		    (out->lock.n == 0 || strstr(buf_text(&out->lock), lock) == NULL))
 			buf_printf(&out->lock, "%s%s", out->lock.n > 0 ? ", " : "", lock);
@@ -243,38 +235,30 @@ history_table_act(struct job *j, const struct migration_step *s, struct err *e)
 /* ---- the canary's window ---- */
 
 static int
-ask_canary(struct job *j, const struct migration_step *s, struct err *e)
-{
-	const char *sql = job_option(j, "canary_check");
-	PGconn *c = job_db(j, s->place, e);
-	bool is_well = false;
-
-	if (c == NULL)
-		return -1;
-	if (sql[0] == '\0')
-		return 0;
-	if (db_is(c, &is_well, e, sql, 0, NULL) < 0)
-		return err_prefix(e, "canary_check in %s", s->place);
-	if (is_well)
-		return 0;
-	err_set(e, "55000", "canary_check is not true in %s", s->place);
-	err_detail(e, "%s", sql);
-	return err_hint(e, "ABORT MIGRATION %d takes the files back there; RETRY asks again.",
-			job_id(j));
-}
-
-static int
 canary_window_act(struct job *j, const struct migration_step *s, struct err *e)
 {
-	int64_t from = clock_us(), window;
+	int64_t from = clock_us();
 
 	for (;;) {
+		const char *sql = job_option(j, "canary_check");
+		PGconn *c = job_db(j, s->place, e);
+		bool is_well = sql[0] == '\0';
 		int64_t left;
 
-		if (ask_canary(j, s, e) < 0)
+		if (c == NULL)
 			return -1;
-		window = job_option_usec(j, "canary_window"); /* may be set meanwhile */
-		left = from + window - clock_us();
+		if (!is_well && db_is(c, &is_well, e, sql, 0, NULL) < 0)
+			return err_prefix(e, "canary_check in %s", s->place);
+		if (!is_well) {
+			err_set(e, "55000", "canary_check is not true in %s", s->place);
+			err_detail(e, "%s", sql);
+			return err_hint(e,
+					"ABORT MIGRATION %d takes the files back there; RETRY asks "
+					"again.",
+					job_id(j));
+		}
+		/* The option may be set meanwhile. */
+		left = from + job_option_usec(j, "canary_window") - clock_us();
 		if (left <= 0)
 			return 0;
 		job_progress(j, -1, "canary %s is well, %lld s to go", s->place,
@@ -296,52 +280,24 @@ canary_window_done(struct job *j, const struct migration_step *s, bool *is_done,
 
 /* ---- the steps ---- */
 
-static const struct step_def step_store = {
-	.name = STEP_STORE,
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = files_describe,
-	.done = store_done,
-	.act = store_act,
-	.undo = store_undo,
-}, step_history = {
-	.name = STEP_HISTORY,
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = files_describe,
-	.done = history_table_done,
-	.act = history_table_act,
-}, step_adopt = {
-	.name = STEP_ADOPT,
-	.phase = PHASE_PREPARE,
-	.class = CLASS_I,
-	.describe = files_describe,
-	.done = adopt_done,
-	.act = adopt_act,
-}, step_canary = {
-	.name = STEP_CANARY,
-	.phase = PHASE_DATA,
-	.class = CLASS_I,
-	.describe = files_describe,
-	.done = apply_done,
-	.act = apply_act,
-	.undo = apply_undo,
-}, step_canary_window = {
-	.name = STEP_CANARY_WINDOW,
-	.phase = PHASE_DATA,
-	.class = CLASS_R,
-	.describe = files_describe,
-	.done = canary_window_done,
-	.act = canary_window_act,
-}, step_apply = {
-	.name = STEP_APPLY,
-	.phase = PHASE_FINALIZE,
-	.class = CLASS_I,
-	.describe = files_describe,
-	.done = apply_done,
-	.act = apply_act,
-	.undo = apply_undo,
-};
+#define FILES_STEP(step, text, of_phase, of_class, ...)                   \
+	static const struct step_def step = { .name = text,               \
+					      .phase = of_phase,          \
+					      .class = of_class,          \
+					      .describe = files_describe, \
+					      __VA_ARGS__ }
+
+FILES_STEP(step_store, STEP_STORE, PHASE_PREPARE, CLASS_I, .done = store_done, .act = store_act,
+	   .undo = store_undo);
+FILES_STEP(step_history, STEP_HISTORY, PHASE_PREPARE, CLASS_I, .done = history_table_done,
+	   .act = history_table_act);
+FILES_STEP(step_adopt, STEP_ADOPT, PHASE_PREPARE, CLASS_I, .done = adopt_done, .act = adopt_act);
+FILES_STEP(step_canary, STEP_CANARY, PHASE_DATA, CLASS_I, .done = apply_done, .act = apply_act,
+	   .undo = apply_undo);
+FILES_STEP(step_canary_window, STEP_CANARY_WINDOW, PHASE_DATA, CLASS_R, .done = canary_window_done,
+	   .act = canary_window_act);
+FILES_STEP(step_apply, STEP_APPLY, PHASE_FINALIZE, CLASS_I, .done = apply_done, .act = apply_act,
+	   .undo = apply_undo);
 
 static const struct step_def *const defs[] = {
 	&step_store,         &step_history, &step_adopt, &step_canary,
@@ -354,8 +310,7 @@ struct planning {
 	struct job *j;
 	struct plan *out;
 	struct file_regions regions;
-	struct strlist files;
-	const struct tree *tree; /* NULL: the directory is elsewhere */
+	const struct tree *tree;
 	struct strlist *adopted; /* one for each region */
 };
 
@@ -369,30 +324,16 @@ files_is_pending(struct job *j, const struct file_region *r, const char *file)
 	return row->mig == job_id(j) && row->origin[0] == '\0';
 }
 
-static bool
-is_to_do(const struct planning *p, size_t region, size_t file)
-{
-	return region_takes_files(&p->regions.v[region]) &&
-	       files_is_pending(p->j, &p->regions.v[region], p->files.v[file]) &&
-	       !strlist_has(&p->adopted[region], p->files.v[file]);
-}
-
 static int
 add_file(struct planning *p, const struct step_def *def, size_t region, size_t file)
 {
-	if (!is_to_do(p, region, file))
-		return 0;
-	return plan_add(p->out, def, p->regions.v[region].name, p->files.v[file], NULL) < 0 ? -1
-											    : 0;
-}
+	const struct file_region *r = &p->regions.v[region];
+	const char *name = p->tree->v[file].up.name;
 
-static int
-add_region(struct planning *p, const struct step_def *def, size_t region)
-{
-	for (size_t i = 0; i < p->files.n; i++)
-		if (add_file(p, def, region, i) < 0)
-			return -1;
-	return 0;
+	if (!region_takes_files(r) || !files_is_pending(p->j, r, name) ||
+	    strlist_has(&p->adopted[region], name))
+		return 0;
+	return plan_add(p->out, def, r->name, name, NULL) < 0 ? -1 : 0;
 }
 
 /* Region by region, the canary in a phase of its own. */
@@ -404,24 +345,14 @@ plan_by_region(struct planning *p)
 
 		if (!region_takes_files(r))
 			continue;
-		if (add_region(p, r->is_canary ? &step_canary : &step_apply, i) < 0)
-			return -1;
+		for (size_t k = 0; k < p->tree->n; k++)
+			if (add_file(p, r->is_canary ? &step_canary : &step_apply, i, k) < 0)
+				return -1;
 		if (r->is_canary &&
 		    plan_add(p->out, &step_canary_window, r->name, r->name, NULL) < 0)
 			return -1;
 	}
 	return 0;
-}
-
-static unsigned
-way_of(const struct planning *p, size_t file)
-{
-	const struct sqlfile *f = p->tree != NULL ? tree_find(p->tree, p->files.v[file]) : NULL;
-	unsigned way = 0;
-
-	for (size_t i = 0; f != NULL && i < f->up.script.n; i++)
-		way |= lint_way(f->up.script.v[i].text);
-	return way;
 }
 
 /* File by file: subscribers first, or publishers first. */
@@ -431,8 +362,13 @@ plan_by_file(struct planning *p)
 	size_t *order = xcalloc(p->regions.n + 1, sizeof(*order));
 	int rc = 0;
 
-	for (size_t i = 0; i < p->files.n && rc == 0; i++) {
-		regions_order(&p->regions, way_of(p, i), order);
+	for (size_t i = 0; i < p->tree->n && rc == 0; i++) {
+		const struct script *s = &p->tree->v[i].up.script;
+		unsigned way = 0;
+
+		for (size_t k = 0; k < s->n; k++)
+			way |= lint_way(s->v[k].text);
+		regions_order(&p->regions, way, order);
 		for (size_t k = 0; k < p->regions.n && rc == 0; k++)
 			rc = add_file(p, &step_apply, order[k], i);
 	}
@@ -458,55 +394,26 @@ plan_histories(struct planning *p)
 }
 
 static int
-ask_adopted(struct planning *p, struct err *e)
+make_plan(struct planning *p, struct err *e)
 {
-	const char *tool = job_option(p->j, "adopt");
+	const char *home = job_first_place(p->j), *tool = job_option(p->j, "adopt");
 
-	for (size_t i = 0; i < p->regions.n; i++)
-		if (p->tree != NULL && strcmp(tool, "none") != 0 &&
-		    region_takes_files(&p->regions.v[i]) &&
-		    adopt_list(p->regions.v[i].db, tool, p->tree, &p->adopted[i], e) < 0)
-			return -1;
-	return 0;
-}
-
-/* Every region has to answer: one that is left out would never get its files. */
-static int
-check_regions(const struct planning *p, struct err *e)
-{
+	/* Every region has to answer: one that is left out would never get its files. */
 	for (size_t i = 0; i < p->regions.n; i++)
 		if (p->regions.v[i].db == NULL && !p->regions.v[i].is_standby) {
 			*e = p->regions.v[i].why;
 			return err_prefix(e, "region %s", p->regions.v[i].name);
 		}
-	return 0;
-}
-
-static int
-list_files(struct planning *p, struct err *e)
-{
-	struct err why = { 0 };
-
-	p->tree = files_tree(p->j, &why);
-	for (size_t i = 0; p->tree != NULL && i < p->tree->n; i++)
-		strlist_add(&p->files, p->tree->v[i].up.name);
-	if (p->tree != NULL)
-		return 0;
-	*e = why;
-	return -1;
-}
-
-static int
-make_plan(struct planning *p, struct err *e)
-{
-	const char *home = job_first_place(p->j);
-
-	if (check_regions(p, e) < 0 || list_files(p, e) < 0 || ask_adopted(p, e) < 0)
+	p->tree = files_tree(p->j, e);
+	if (p->tree == NULL)
 		return -1;
+	for (size_t i = 0; i < p->regions.n && strcmp(tool, "none") != 0; i++)
+		if (region_takes_files(&p->regions.v[i]) &&
+		    adopt_list(p->regions.v[i].db, tool, p->tree, &p->adopted[i], e) < 0)
+			return -1;
 	if (plan_add(p->out, &step_store, home, job_spec(p->j)->directory, NULL) < 0 ||
-	    plan_histories(p) < 0)
-		return err_set(e, "54000", "the plan is too long");
-	if ((regions_are_linked(&p->regions) ? plan_by_file(p) : plan_by_region(p)) < 0)
+	    plan_histories(p) < 0 ||
+	    (regions_are_linked(&p->regions) ? plan_by_file(p) : plan_by_region(p)) < 0)
 		return err_set(e, "54000", "the plan is too long");
 	return 0;
 }
@@ -524,7 +431,6 @@ files_plan(struct job *j, struct plan *out, struct err *e)
 		strlist_fini(&p.adopted[i]);
 	free(p.adopted);
 	regions_fini(&p.regions);
-	strlist_fini(&p.files);
 	return rc;
 }
 

@@ -11,14 +11,20 @@
 
 /* ---- places ---- */
 
-/* ALL REGIONS: those that take writes first, so that the first one can be the home. */
-static void
-add_all(struct job *j, struct strlist *out)
+void
+regions_names(struct job *j, struct strlist *out)
 {
 	const struct site *site = job_site(j);
+	const struct spec *spec = job_spec(j);
 	struct strlist all = { 0 };
 
-	site->ops->regions(site->arg, &all);
+	if (spec->canary != NULL)
+		strlist_add_once(out, spec->canary);
+	for (size_t i = 0; i < spec->regions.n; i++)
+		strlist_add_once(out, spec->regions.v[i]);
+	if (spec->all_regions)
+		site->ops->regions(site->arg, &all);
+	/* ALL REGIONS: those that take writes first, so that the first one can be the home. */
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < all.n; i++) {
 			struct site_node v[SITE_NODES_MAX];
@@ -29,19 +35,6 @@ add_all(struct job *j, struct strlist *out)
 				strlist_add_once(out, all.v[i]);
 		}
 	strlist_fini(&all);
-}
-
-void
-regions_names(struct job *j, struct strlist *out)
-{
-	const struct spec *spec = job_spec(j);
-
-	if (spec->canary != NULL)
-		strlist_add_once(out, spec->canary);
-	for (size_t i = 0; i < spec->regions.n; i++)
-		strlist_add_once(out, spec->regions.v[i]);
-	if (spec->all_regions)
-		add_all(j, out);
 }
 
 /* A region that is known to have standbys only is no place: nothing is ever written there. */

@@ -155,14 +155,13 @@ char *
 history_sums(const struct sqltext *t)
 {
 	struct buf b = { 0 };
-	char sum[DIGEST_TEXT], *out;
+	char sum[DIGEST_TEXT];
 
 	for (size_t i = 0; i < t->script.n; i++) {
 		digest_text(t->script.v[i].text, sum);
 		buf_printf(&b, "%s%s", i > 0 ? " " : "", sum);
 	}
-	out = buf_take_text(&b);
-	return out;
+	return buf_take_text(&b);
 }
 
 /* Rows that it changed; -1 and *e. */
@@ -250,20 +249,28 @@ history_begin(PGconn *c, const struct sqlfile *f, const char *region, int mig,
 	return -1;
 }
 
-int
-history_progress(PGconn *c, const char *file, const char *region, int done, int running,
-		 struct err *e)
+static int
+put_progress(PGconn *c, const char *file, const char *region, int done, int running,
+	     const char *sql, struct err *e)
 {
 	char d[16], r[16];
 	const char *params[] = { file, region, d, r };
 
 	snprintf(d, sizeof(d), "%d", done);
 	snprintf(r, sizeof(r), "%d", running);
-	return change_one(c, e, file,
-			  "UPDATE meridian.history SET stmts_done = CAST($3 AS int), running = "
-			  "CAST($4 AS int), at = clock_timestamp() WHERE file = $1 AND region = $2 "
-			  "AND state = 'running'",
-			  4, params);
+	return change_one(c, e, file, sql, 4, params);
+}
+
+int
+history_progress(PGconn *c, const char *file, const char *region, int done, int running,
+		 struct err *e)
+{
+	return put_progress(
+	    c, file, region, done, running,
+	    "UPDATE meridian.history SET stmts_done = CAST($3 AS int), running = "
+	    "CAST($4 AS int), at = clock_timestamp() WHERE file = $1 AND region = $2 "
+	    "AND state = 'running'",
+	    e);
 }
 
 int
@@ -312,17 +319,12 @@ int
 history_undoing(PGconn *c, const char *file, const char *region, int done, int running,
 		struct err *e)
 {
-	char d[16], r[16];
-	const char *params[] = { file, region, d, r };
-
-	snprintf(d, sizeof(d), "%d", done);
-	snprintf(r, sizeof(r), "%d", running);
-	return change_one(
-	    c, e, file,
-	    "UPDATE meridian.history SET state = 'undoing', stmts_done = "
-	    "CAST($3 AS int), running = CAST($4 AS int), at = clock_timestamp() WHERE "
-	    "file = $1 AND region = $2",
-	    4, params);
+	return put_progress(
+	    c, file, region, done, running,
+	    "UPDATE meridian.history SET state = 'undoing', stmts_done = CAST($3 AS "
+	    "int), running = CAST($4 AS int), at = clock_timestamp() WHERE file = $1 "
+	    "AND region = $2",
+	    e);
 }
 
 int

@@ -63,13 +63,6 @@ is_made(const struct lint *l, struct slice table)
 	return false;
 }
 
-static void
-note_made(struct lint *l, struct slice table)
-{
-	if (table.n > 0 && !is_made(l, table))
-		strlist_add_slice(&l->made, table.p, table.n);
-}
-
 /* The table that the findings to come are about. */
 void
 lint_look_at(struct lint_at *at, struct slice table)
@@ -95,12 +88,6 @@ lint_look_at_column(struct lint_at *at, struct slice column, struct lint_column 
 }
 
 /* ---- statements ---- */
-
-size_t
-lint_skip(const struct stmt_tokens *t, size_t i, const char *words)
-{
-	return i + stmt_words_are(t, i, words);
-}
 
 /* Where that word stands outside of parentheses, from i on and before `end`; `end`: nowhere. */
 size_t
@@ -130,7 +117,7 @@ check_create_index(struct lint_at *at, size_t i)
 	const struct stmt_tokens *t = &at->t;
 	bool concurrently = stmt_word_is(t, i, "concurrently");
 
-	i = lint_skip(t, i + concurrently, "if not exists");
+	i = stmt_skip(t, i + concurrently, "if not exists");
 	if (concurrently && at->in_transaction)
 		lint_say(at, &in_transaction, CHECK_ERROR,
 			 "CONCURRENTLY cannot run in a transaction");
@@ -139,7 +126,7 @@ check_create_index(struct lint_at *at, size_t i)
 			 "an index without a name cannot be found again after a crash");
 	if (!stmt_word_is(t, i, "on"))
 		stmt_name(t, i, &i);
-	i = lint_skip(t, lint_skip(t, i, "on"), "only");
+	i = stmt_skip(t, stmt_skip(t, i, "on"), "only");
 	lint_look_at(at, stmt_name(t, i, &i));
 	if (!concurrently)
 		lint_say_table(at, &blocking, "writes wait while the index is built");
@@ -166,7 +153,7 @@ check_drop_table(struct lint_at *at, size_t i)
 	};
 	size_t next;
 
-	i = lint_skip(&at->t, i, "if exists");
+	i = stmt_skip(&at->t, i, "if exists");
 	lint_look_at(at, stmt_name(&at->t, i, &next));
 	if (!at->is_made)
 		lint_say(at, &rule, CHECK_WARN, "what still reads or writes %.*s will fail",
@@ -197,10 +184,10 @@ check_truncate(struct lint_at *at, size_t i)
 static void
 check_create_table(struct lint_at *at, size_t i)
 {
-	size_t next;
+	struct slice table = stmt_name(&at->t, stmt_skip(&at->t, i, "if not exists"), &i);
 
-	i = lint_skip(&at->t, i, "if not exists");
-	note_made(at->lint, stmt_name(&at->t, i, &next));
+	if (table.n > 0 && !is_made(at->lint, table))
+		strlist_add_slice(&at->lint->made, table.p, table.n);
 }
 
 static void
@@ -295,7 +282,7 @@ check_write(struct lint_at *at, size_t i)
 
 	if (lint_find(t, i, t->n, "where") < t->n)
 		return;
-	i = lint_skip(t, i, "only");
+	i = stmt_skip(t, i, "only");
 	lint_look_at(at, stmt_name(t, i, &next));
 	lint_say_table(at, &rule, "every row is written, and locked until the end");
 }
@@ -310,8 +297,8 @@ check_setting(struct lint_at *at, size_t i)
 	const struct stmt_tokens *t = &at->t;
 	size_t last = t->n;
 
-	i = lint_skip(t, i, "session");
-	i = lint_skip(t, i, "local");
+	i = stmt_skip(t, i, "session");
+	i = stmt_skip(t, i, "local");
 	if (!stmt_word_is(t, i, "lock_timeout") || last == 0)
 		return;
 	/* 0, as a number (which is no word) or in quotes */
@@ -330,8 +317,8 @@ check_lock(struct lint_at *at, size_t i)
 					       "Let each statement take the lock that it needs." };
 	size_t next;
 
-	i = lint_skip(&at->t, i, "table");
-	i = lint_skip(&at->t, i, "only");
+	i = stmt_skip(&at->t, i, "table");
+	i = stmt_skip(&at->t, i, "only");
 	lint_look_at(at, stmt_name(&at->t, i, &next));
 	lint_say_table(at, &rule, "the lock is held until the end of the transaction");
 }

@@ -415,8 +415,8 @@ lint_alter_table(struct lint_at *at, size_t i)
 	const struct stmt_tokens *t = &at->t;
 	size_t from;
 
-	i = lint_skip(t, i, "if exists");
-	i = lint_skip(t, i, "only");
+	i = stmt_skip(t, i, "if exists");
+	i = stmt_skip(t, i, "only");
 	lint_look_at(at, stmt_name(t, i, &i));
 	if (i < t->n && t->v[i].mark == '*')
 		i++;
@@ -461,8 +461,8 @@ way_of_alter(const struct stmt_tokens *t, size_t i)
 {
 	unsigned way;
 
-	i = lint_skip(t, i, "if exists");
-	i = lint_skip(t, i, "only");
+	i = stmt_skip(t, i, "if exists");
+	i = stmt_skip(t, i, "only");
 	stmt_name(t, i, &i);
 	way = way_of_action(t, i);
 	for (; i < t->n; i++) {

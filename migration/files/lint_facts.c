@@ -47,31 +47,27 @@ struct lint_facts_of {
 /* ---- writes ---- */
 
 static void
-take_samples(PGconn *c, struct samples *out)
-{
-	struct err ignored;
-	PGresult *r = db_query(c, &ignored,
-			       "SELECT relid, n_tup_ins + n_tup_upd + n_tup_del FROM "
-			       "pg_catalog.pg_stat_user_tables ORDER BY relid LIMIT " TABLES_MAX,
-			       0, NULL);
-
-	if (r == NULL)
-		return;
-	out->n = (size_t)PQntuples(r);
-	out->v = xcalloc(out->n + 1, sizeof(*out->v));
-	for (size_t i = 0; i < out->n; i++) {
-		out->v[i].oid = (uint32_t)strtoul(PQgetvalue(r, (int)i, 0), NULL, 10);
-		out->v[i].writes = strtoll(PQgetvalue(r, (int)i, 1), NULL, 10);
-	}
-	PQclear(r);
-}
-
-static void
 sample_all(const struct file_regions *regions, struct samples *out)
 {
-	for (size_t i = 0; i < regions->n; i++)
+	for (size_t i = 0; i < regions->n; i++) {
+		struct samples *s = &out[i];
+		struct err ignored;
+		PGresult *r = NULL;
+
 		if (region_takes_files(&regions->v[i]))
-			take_samples(regions->v[i].db, &out[i]);
+			r = db_query(
+			    regions->v[i].db, &ignored,
+			    "SELECT relid, n_tup_ins + n_tup_upd + n_tup_del FROM "
+			    "pg_catalog.pg_stat_user_tables ORDER BY relid LIMIT " TABLES_MAX,
+			    0, NULL);
+		s->n = r != NULL ? (size_t)PQntuples(r) : 0;
+		s->v = xcalloc(s->n + 1, sizeof(*s->v));
+		for (size_t k = 0; k < s->n; k++) {
+			s->v[k].oid = (uint32_t)strtoul(PQgetvalue(r, (int)k, 0), NULL, 10);
+			s->v[k].writes = strtoll(PQgetvalue(r, (int)k, 1), NULL, 10);
+		}
+		PQclear(r);
+	}
 }
 
 /* Two looks at what is counted, when the first table is asked for. */
@@ -100,45 +96,40 @@ writes_of(const struct samples *s, uint32_t oid)
 
 /* ---- tables and columns ---- */
 
-static void
-ask_table(struct lint_facts_of *f, size_t region, const char *name, struct lint_table *out)
-{
-	struct err ignored;
-	PGresult *r = db_query(
-	    f->regions->v[region].db, &ignored,
-	    "SELECT c.oid, c.relkind = 'p', CASE WHEN c.relkind = 'p' THEN (SELECT "
-	    "coalesce(sum(pg_catalog.pg_total_relation_size(t.relid)), 0) FROM "
-	    "pg_catalog.pg_partition_tree(c.oid) t) ELSE pg_catalog.pg_total_relation_size(c.oid) "
-	    "END FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)",
-	    1, &name);
-	uint32_t oid;
-	int64_t bytes;
-	double writes;
-
-	if (r != NULL && PQntuples(r) > 0) {
-		take_both(f);
-		oid = (uint32_t)strtoul(PQgetvalue(r, 0, 0), NULL, 10);
-		bytes = strtoll(PQgetvalue(r, 0, 2), NULL, 10);
-		writes = (double)(writes_of(&f->after[region], oid) -
-				  writes_of(&f->before[region], oid)) /
-			 f->seconds;
-		out->exists = true;
-		out->is_partitioned = PQgetvalue(r, 0, 1)[0] == 't';
-		out->bytes = bytes > out->bytes ? bytes : out->bytes;
-		out->writes = writes > out->writes ? writes : out->writes;
-	}
-	PQclear(r);
-}
+static const char table_sql[] =
+    "SELECT c.oid, c.relkind = 'p', CASE WHEN c.relkind = 'p' THEN (SELECT "
+    "coalesce(sum(pg_catalog.pg_total_relation_size(t.relid)), 0) FROM "
+    "pg_catalog.pg_partition_tree(c.oid) t) ELSE pg_catalog.pg_total_relation_size(c.oid) END FROM "
+    "pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
 
 static void
 know_table(void *arg, struct slice table, struct lint_table *out)
 {
 	struct lint_facts_of *f = arg;
 	char *name = xstrndup(table.p, table.n);
+	const char *const params[] = { name };
 
-	for (size_t i = 0; i < f->regions->n; i++)
+	for (size_t i = 0; i < f->regions->n; i++) {
+		struct err ignored;
+		PGresult *r = NULL;
+
 		if (region_takes_files(&f->regions->v[i]))
-			ask_table(f, i, name, out);
+			r = db_query(f->regions->v[i].db, &ignored, table_sql, 1, params);
+		if (r != NULL && PQntuples(r) > 0) {
+			uint32_t oid = (uint32_t)strtoul(PQgetvalue(r, 0, 0), NULL, 10);
+			int64_t bytes = strtoll(PQgetvalue(r, 0, 2), NULL, 10), written;
+			double writes;
+
+			take_both(f);
+			written = writes_of(&f->after[i], oid) - writes_of(&f->before[i], oid);
+			writes = (double)written / f->seconds;
+			out->exists = true;
+			out->is_partitioned = PQgetvalue(r, 0, 1)[0] == 't';
+			out->bytes = bytes > out->bytes ? bytes : out->bytes;
+			out->writes = writes > out->writes ? writes : out->writes;
+		}
+		PQclear(r);
+	}
 	free(name);
 }
 
@@ -194,33 +185,14 @@ count_calls(struct lint_facts_of *f, PGconn *c, const char *const names[2], cons
 	snprintf(out->source, sizeof(out->source), "%s", traffic_source_text(&f->traffic, source));
 }
 
-static void
-ask_column(struct lint_facts_of *f, PGconn *c, const char *const names[2], struct lint_column *out,
-	   bool *is_first)
-{
-	struct err ignored;
-	PGresult *r = db_query(
-	    c, &ignored,
-	    "SELECT a.attname, (SELECT t.relname FROM pg_catalog.pg_class t WHERE t.oid = "
-	    "a.attrelid), pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR EXISTS "
-	    "(SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = "
-	    "'c' AND k.convalidated AND pg_catalog.pg_get_constraintdef(k.oid) = 'CHECK ((' || "
-	    "pg_catalog.quote_ident(a.attname) || ' IS NOT NULL))') FROM pg_catalog.pg_attribute a "
-	    "WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = "
-	    "(pg_catalog.parse_ident($2))[1] AND NOT a.attisdropped",
-	    2, names);
-
-	if (r != NULL && PQntuples(r) > 0) {
-		bool is_not_null = PQgetvalue(r, 0, 3)[0] == 't';
-
-		snprintf(out->type, sizeof(out->type), "%s", PQgetvalue(r, 0, 2));
-		out->is_not_null = is_not_null && (*is_first || out->is_not_null);
-		out->exists = true;
-		*is_first = false;
-		count_calls(f, c, names, r, out);
-	}
-	PQclear(r);
-}
+static const char column_sql[] =
+    "SELECT a.attname, (SELECT t.relname FROM pg_catalog.pg_class t WHERE t.oid = a.attrelid), "
+    "pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR EXISTS (SELECT FROM "
+    "pg_catalog.pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND "
+    "k.convalidated AND pg_catalog.pg_get_constraintdef(k.oid) = 'CHECK ((' || "
+    "pg_catalog.quote_ident(a.attname) || ' IS NOT NULL))') FROM pg_catalog.pg_attribute a WHERE "
+    "a.attrelid = pg_catalog.to_regclass($1) AND a.attname = (pg_catalog.parse_ident($2))[1] AND "
+    "NOT a.attisdropped";
 
 static void
 know_column(void *arg, struct slice table, struct slice column, struct lint_column *out)
@@ -228,11 +200,24 @@ know_column(void *arg, struct slice table, struct slice column, struct lint_colu
 	struct lint_facts_of *f = arg;
 	char *t = xstrndup(table.p, table.n), *name = xstrndup(column.p, column.n);
 	const char *const names[] = { t, name };
-	bool is_first = true;
 
-	for (size_t i = 0; i < f->regions->n; i++)
+	for (size_t i = 0; i < f->regions->n; i++) {
+		PGconn *c = f->regions->v[i].db;
+		struct err ignored;
+		PGresult *r = NULL;
+
 		if (region_takes_files(&f->regions->v[i]))
-			ask_column(f, f->regions->v[i].db, names, out, &is_first);
+			r = db_query(c, &ignored, column_sql, 2, names);
+		if (r != NULL && PQntuples(r) > 0) {
+			bool is_not_null = PQgetvalue(r, 0, 3)[0] == 't';
+
+			snprintf(out->type, sizeof(out->type), "%s", PQgetvalue(r, 0, 2));
+			out->is_not_null = is_not_null && (!out->exists || out->is_not_null);
+			out->exists = true;
+			count_calls(f, c, names, r, out);
+		}
+		PQclear(r);
+	}
 	free(t);
 	free(name);
 }
@@ -263,23 +248,6 @@ is_pending_somewhere(const struct lint_facts_of *f, const char *file)
 	return false;
 }
 
-static void
-lint_files(struct lint_facts_of *f, const struct tree *t, struct lint *l)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		const struct script *s = &t->v[i].up.script;
-		bool in_transaction = files_mode(f->j, s, 150000) == FILE_TRANSACTION;
-
-		if (!is_pending_somewhere(f, t->v[i].up.name))
-			continue;
-		f->file = t->v[i].up.name;
-		for (size_t k = 0; k < s->n; k++) {
-			f->line = s->v[k].line;
-			lint_statement(l, &s->v[k], in_transaction);
-		}
-	}
-}
-
 void
 files_lint(struct job *j, const struct tree *t, const struct file_regions *regions,
 	   struct checks *out)
@@ -295,7 +263,18 @@ files_lint(struct job *j, const struct tree *t, const struct file_regions *regio
 		return;
 	f.before = xcalloc(regions->n + 1, sizeof(*f.before));
 	f.after = xcalloc(regions->n + 1, sizeof(*f.after));
-	lint_files(&f, t, &l);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct script *s = &t->v[i].up.script;
+		bool in_transaction = files_mode(j, s, 150000) == FILE_TRANSACTION;
+
+		if (!is_pending_somewhere(&f, t->v[i].up.name))
+			continue;
+		f.file = t->v[i].up.name;
+		for (size_t k = 0; k < s->n; k++) {
+			f.line = s->v[k].line;
+			lint_statement(&l, &s->v[k], in_transaction);
+		}
+	}
 	lint_fini(&l);
 	for (size_t i = 0; i < regions->n; i++) {
 		free(f.before[i].v);

@@ -29,7 +29,6 @@ void lint_say(struct lint_at *at, const struct lint_rule *rule, enum check_sever
 void lint_say_table(struct lint_at *at, const struct lint_rule *rule, const char *what);
 void lint_look_at(struct lint_at *at, struct slice table);
 void lint_look_at_column(struct lint_at *at, struct slice column, struct lint_column *out);
-size_t lint_skip(const struct stmt_tokens *t, size_t i, const char *words);
 size_t lint_find(const struct stmt_tokens *t, size_t i, size_t end, const char *words);
 
 /* ALTER TABLE: lint_alter.c; i stands behind the words. */

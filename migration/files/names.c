@@ -23,14 +23,6 @@ take_number(const char **p)
 	return slice_of(from, (size_t)(*p - from));
 }
 
-static int
-compare_numbers(struct slice a, struct slice b)
-{
-	if (a.n != b.n)
-		return a.n < b.n ? -1 : 1;
-	return memcmp(a.p, b.p, a.n);
-}
-
 int
 names_compare(const char *a, const char *b)
 {
@@ -39,7 +31,7 @@ names_compare(const char *a, const char *b)
 	while (*p != '\0' && *q != '\0') {
 		if (is_digit(*p) && is_digit(*q)) {
 			struct slice m = take_number(&p), n = take_number(&q);
-			int c = compare_numbers(m, n);
+			int c = m.n == n.n ? memcmp(m.p, n.p, m.n) : m.n < n.n ? -1 : 1;
 
 			if (c != 0)
 				return c;
@@ -100,14 +92,6 @@ without(const char *name, const char *ending)
 	return s;
 }
 
-static struct slice
-stem(const char *name)
-{
-	struct slice s = without(name, ".up.sql");
-
-	return s.n > 0 ? s : without(name, ".sql");
-}
-
 static bool
 is_flyway_undo(const char *name)
 {
@@ -138,8 +122,10 @@ same(struct slice a, struct slice b)
 bool
 names_is_undo_of(const char *undo, const char *name)
 {
-	struct slice s = stem(name);
+	struct slice s = without(name, ".up.sql");
 
+	if (s.n == 0)
+		s = without(name, ".sql");
 	if (same(s, without(undo, ".undo.sql")) || same(s, without(undo, ".down.sql")))
 		return true;
 	return *name == 'V' && is_flyway_undo(undo) &&

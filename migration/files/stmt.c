@@ -92,8 +92,8 @@ stmt_name(const struct stmt_tokens *t, size_t i, size_t *next)
 
 /* ---- statements ---- */
 
-static size_t
-skip_words(const struct stmt_tokens *t, size_t i, const char *words)
+size_t
+stmt_skip(const struct stmt_tokens *t, size_t i, const char *words)
 {
 	return i + stmt_words_are(t, i, words);
 }
@@ -129,12 +129,12 @@ read_create_index(const struct stmt_tokens *t, size_t i, struct stmt *out)
 		return;
 	out->what = STMT_ALONE;
 	out->post = POST_INDEX_VALID;
-	i = skip_words(t, i + 1, "if not exists");
+	i = stmt_skip(t, i + 1, "if not exists");
 	if (!stmt_word_is(t, i, "on"))
 		out->name = stmt_name(t, i, &i);
 	if (!stmt_word_is(t, i, "on"))
 		return;
-	i = skip_words(t, i + 1, "only");
+	i = stmt_skip(t, i + 1, "only");
 	out->table = stmt_name(t, i, &i);
 }
 
@@ -145,7 +145,7 @@ read_drop_index(const struct stmt_tokens *t, size_t i, struct stmt *out)
 		return;
 	out->what = STMT_ALONE;
 	out->post = POST_INDEX_GONE;
-	i = skip_words(t, i + 1, "if exists");
+	i = stmt_skip(t, i + 1, "if exists");
 	out->name = stmt_name(t, i, &i);
 }
 
@@ -184,7 +184,7 @@ read_alter_type(const struct stmt_tokens *t, size_t i, struct stmt *out)
 
 	if (stmt_words_are(t, i, "add value") == 0)
 		return;
-	i = skip_words(t, i + 2, "if not exists");
+	i = stmt_skip(t, i + 2, "if not exists");
 	out->alone_before = 120000;
 	out->post = POST_ENUM_VALUE;
 	out->name = name;
@@ -197,8 +197,8 @@ read_alter_table(const struct stmt_tokens *t, size_t i, struct stmt *out)
 {
 	struct slice table, partition;
 
-	i = skip_words(t, i, "if exists");
-	i = skip_words(t, i, "only");
+	i = stmt_skip(t, i, "if exists");
+	i = stmt_skip(t, i, "only");
 	table = stmt_name(t, i, &i);
 	if (stmt_words_are(t, i, "detach partition") == 0)
 		return;
@@ -233,7 +233,7 @@ read_alter_subscription(const struct stmt_tokens *t, size_t i, struct stmt *out)
 static void
 read_cluster(const struct stmt_tokens *t, size_t i, struct stmt *out)
 {
-	i = skip_words(t, i, "verbose");
+	i = stmt_skip(t, i, "verbose");
 	if (i < t->n)
 		return; /* CLUSTER of one table */
 	out->what = STMT_ALONE;
@@ -253,8 +253,8 @@ read_copy(const struct stmt_tokens *t, size_t i, struct stmt *out)
 static void
 read_rollback(const struct stmt_tokens *t, size_t i, struct stmt *out)
 {
-	i = skip_words(t, i, "work");
-	i = skip_words(t, i, "transaction");
+	i = stmt_skip(t, i, "work");
+	i = stmt_skip(t, i, "transaction");
 	if (!stmt_word_is(t, i, "to"))
 		out->what = STMT_ROLLBACK;
 }
@@ -326,20 +326,6 @@ static const struct rule rules[] = {
 	{ .words = "select", .read = read_select },
 };
 
-static void
-apply_rule(const struct rule *rule, const struct stmt_tokens *t, size_t i, struct stmt *out)
-{
-	if (rule->read != NULL) {
-		rule->read(t, i, out);
-		return;
-	}
-	out->what = rule->what;
-	out->post = rule->post;
-	i = skip_words(t, i, "if exists");
-	if (rule->post != POST_AGAIN && rule->post != POST_UNKNOWN)
-		out->name = stmt_name(t, i, &i);
-}
-
 void
 stmt_read(struct slice text, struct stmt *out)
 {
@@ -350,10 +336,17 @@ stmt_read(struct slice text, struct stmt *out)
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
 		size_t n = stmt_words_are(&t, 0, rules[i].words);
 
-		if (n > 0) {
-			apply_rule(&rules[i], &t, n, out);
+		if (n == 0)
+			continue;
+		if (rules[i].read != NULL) {
+			rules[i].read(&t, n, out);
 			break;
 		}
+		out->what = rules[i].what;
+		out->post = rules[i].post;
+		if (out->post != POST_AGAIN && out->post != POST_UNKNOWN)
+			out->name = stmt_name(&t, stmt_skip(&t, n, "if exists"), &n);
+		break;
 	}
 	stmt_tokens_fini(&t);
 }

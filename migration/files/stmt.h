@@ -41,6 +41,8 @@ bool stmt_word_is(const struct stmt_tokens *t, size_t i, const char *word);
 /* Whether these words stand from token i on; `words` are separated by single blanks. How many, or
  * 0. */
 size_t stmt_words_are(const struct stmt_tokens *t, size_t i, const char *words);
+/* The index behind those words where they stand at token i, else i. */
+size_t stmt_skip(const struct stmt_tokens *t, size_t i, const char *words);
 /* The name at token i ("a", "a"."b"), as written, and the index behind it; n == 0: none. */
 struct slice stmt_name(const struct stmt_tokens *t, size_t i, size_t *next);
 
