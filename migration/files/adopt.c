@@ -8,7 +8,6 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -37,10 +36,8 @@ static const struct tool tools[] = {
 	{ "flyway", "flyway_schema_history",
 	  "SELECT CASE WHEN type = 'BASELINE' THEN version ELSE regexp_replace(script, '^.*/', '') "
 	  "END, type = 'BASELINE', type = 'BASELINE', CASE WHEN success THEN '' ELSE 'it failed' "
-	  "END "
-	  "FROM %s h WHERE type <> 'SCHEMA' AND type NOT LIKE 'UNDO%%' AND type <> 'DELETE' AND "
-	  "NOT "
-	  "EXISTS (SELECT FROM %s u WHERE u.version = h.version AND u.installed_rank > "
+	  "END FROM %s h WHERE type <> 'SCHEMA' AND type NOT LIKE 'UNDO%%' AND type <> 'DELETE' "
+	  "AND NOT EXISTS (SELECT FROM %s u WHERE u.version = h.version AND u.installed_rank > "
 	  "h.installed_rank AND (u.type LIKE 'UNDO%%' OR u.type = 'DELETE')) ORDER BY "
 	  "installed_rank" },
 	{ "liquibase", "databasechangelog",
@@ -53,8 +50,7 @@ static const struct tool tools[] = {
 	  "SELECT change || '.sql', false, false, '' FROM %s h ORDER BY committed_at" },
 	{ "atlas", "atlas_schema_revisions",
 	  "SELECT version, true, type & 1 = 1, CASE WHEN applied < total THEN 'statement ' || "
-	  "applied "
-	  "|| ' of ' || total ELSE '' END FROM %s h ORDER BY version" },
+	  "applied || ' of ' || total ELSE '' END FROM %s h ORDER BY version" },
 };
 
 /* ---- which file is meant ---- */
@@ -177,14 +173,13 @@ adopt_list(PGconn *c, const char *tool_name, const struct tree *t, struct strlis
 		return err_set(e, "22023", "nothing is known of %s", tool_name);
 	params[0] = tool->table;
 	params[1] = strcmp(tool->name, "sqitch") == 0 ? "sqitch" : "";
-	rc = db_value(c, &table, e,
-		      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM "
-		      "pg_catalog.pg_class c JOIN "
-		      "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = $1 "
-		      "AND c.relkind "
-		      "IN ('r', 'p') AND ($2 = '' OR n.nspname = $2) ORDER BY "
-		      "pg_catalog.pg_table_is_visible(c.oid) DESC LIMIT 1",
-		      2, params);
+	rc = db_value(
+	    c, &table, e,
+	    "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c "
+	    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = $1 AND "
+	    "c.relkind IN ('r', 'p') AND ($2 = '' OR n.nspname = $2) ORDER BY "
+	    "pg_catalog.pg_table_is_visible(c.oid) DESC LIMIT 1",
+	    2, params);
 	if (rc < 0)
 		return -1;
 	if (rc == 0)

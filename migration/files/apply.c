@@ -267,11 +267,18 @@ begin_row(struct file_run *r, size_t *done, struct err *e)
 }
 
 static int
-by_statement(struct file_run *r, struct err *e)
+run_text(struct file_run *r, struct err *e)
 {
+	int version = PQserverVersion(r->c), rc;
+	enum file_mode mode =
+	    r->text == NULL ? FILE_TRANSACTION : files_mode(r->j, &r->text->script, version);
 	size_t done = 0;
-	int rc = begin_row(r, &done, e);
 
+	if (r->text != NULL && files_may_run(&r->text->script, mode, version, e) < 0)
+		return err_prefix(e, "%s", r->text->name);
+	if (mode == FILE_TRANSACTION)
+		return with_retries(r, 0, try_all, e);
+	rc = begin_row(r, &done, e);
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
 	for (size_t i = 0; i < r->text->script.n; i++)
@@ -280,18 +287,6 @@ by_statement(struct file_run *r, struct err *e)
 	if (files_begin(r->j, r->c, e) < 0)
 		return -1;
 	return files_end(r->c, end_row(r, e), e);
-}
-
-static int
-run_text(struct file_run *r, struct err *e)
-{
-	int version = PQserverVersion(r->c);
-	enum file_mode mode =
-	    r->text == NULL ? FILE_TRANSACTION : files_mode(r->j, &r->text->script, version);
-
-	if (r->text != NULL && files_may_run(&r->text->script, mode, version, e) < 0)
-		return err_prefix(e, "%s", r->text->name);
-	return mode == FILE_TRANSACTION ? with_retries(r, 0, try_all, e) : by_statement(r, e);
 }
 
 /* ---- carrying out ---- */
@@ -430,24 +425,6 @@ apply_undo(struct job *j, const struct migration_step *s, struct err *e)
 /* ---- before anything is taken back ---- */
 
 static int
-lacks_undo(struct job *j, PGconn *c, const char *file, const char *region, bool *lacks,
-	   struct err *e)
-{
-	struct history_row row;
-	struct sqltext text = { 0 };
-	bool is_needed = false;
-	int rc = history_load(c, file, region, &row, e);
-
-	if (rc <= 0)
-		return rc;
-	rc = is_ours(j, &row) ? undo_text(j, &row, &text, &is_needed, e) : 0;
-	*lacks = rc == 0 && is_needed;
-	sqltext_fini(&text);
-	history_row_fini(&row);
-	return rc < 0 ? -1 : 0;
-}
-
-static int
 list_region(struct job *j, const char *region, struct buf *out, unsigned *n, struct err *e)
 {
 	PGconn *c = job_db(j, region, e);
@@ -457,12 +434,21 @@ list_region(struct job *j, const char *region, struct buf *out, unsigned *n, str
 	if (c == NULL || history_list(c, region, &h, e) < 0)
 		return -1;
 	for (size_t i = 0; i < h.n && rc == 0; i++) {
-		bool lacks = false;
+		struct sqltext text = { 0 };
+		struct history_row row;
+		bool is_needed = false;
 
-		if (h.v[i].mig == job_id(j))
-			rc = lacks_undo(j, c, h.v[i].file, region, &lacks, e);
-		if (lacks && (*n)++ < NAMES_SHOWN)
-			buf_printf(out, "%s%s in %s", out->n > 0 ? ", " : "", h.v[i].file, region);
+		if (h.v[i].mig != job_id(j))
+			continue;
+		rc = history_load(c, h.v[i].file, region, &row, e);
+		if (rc <= 0)
+			continue;
+		rc = is_ours(j, &row) ? undo_text(j, &row, &text, &is_needed, e) : 0;
+		if (rc == 0 && is_needed && (*n)++ < NAMES_SHOWN)
+			buf_printf(out, "%s%s in %s", out->n > 0 ? ", " : "", row.file, region);
+		rc = rc < 0 ? -1 : 0;
+		sqltext_fini(&text);
+		history_row_fini(&row);
 	}
 	history_fini(&h);
 	return rc;

@@ -97,23 +97,6 @@ check_texts(struct job *j, const struct tree *t, const struct file_regions *regi
 
 /* ---- regions ---- */
 
-static void
-check_rights(const struct file_region *r, struct checks *out)
-{
-	struct err e = { 0 };
-	bool may = false;
-
-	if (db_is(r->db, &may, &e,
-		  "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), "
-		  "'CREATE')",
-		  0, NULL) < 0)
-		say_err(out, "rights", r->name, &e);
-	else if (!may)
-		checks_add(out, CHECK_ERROR, "rights", r->name,
-			   "the role of migration_conninfo may not CREATE in the database",
-			   "GRANT CREATE ON DATABASE … TO …");
-}
-
 /* Two regions that are one database would get each file twice. */
 static void
 check_same_database(struct file_regions *regions, struct checks *out)
@@ -125,12 +108,11 @@ check_same_database(struct file_regions *regions, struct checks *out)
 		struct err ignored;
 
 		if (!region_takes_files(&regions->v[i]) ||
-		    db_value(
-			regions->v[i].db, &ids[i], &ignored,
-			"SELECT system_identifier || ' ' || pg_catalog.pg_postmaster_start_time() "
-			"|| ' ' || pg_catalog.current_database() FROM "
-			"pg_catalog.pg_control_system()",
-			0, NULL) <= 0)
+		    db_value(regions->v[i].db, &ids[i], &ignored,
+			     "SELECT system_identifier || ' ' || "
+			     "pg_catalog.pg_postmaster_start_time() || ' ' || "
+			     "pg_catalog.current_database() FROM pg_catalog.pg_control_system()",
+			     0, NULL) <= 0)
 			continue;
 		for (size_t k = 0; k < i; k++)
 			if (ids[k] != NULL && strcmp(ids[i], ids[k]) == 0)
@@ -167,11 +149,15 @@ check_links(const struct file_regions *regions, struct checks *out)
 static void
 check_regions(struct job *j, struct file_regions *regions, struct checks *out)
 {
+	static const char may_create[] = "SELECT pg_catalog.has_database_privilege("
+					 "pg_catalog.current_database(), 'CREATE')";
 	bool all = job_spec(j)->all_regions;
 	unsigned takers = 0;
 
 	for (size_t i = 0; i < regions->n; i++) {
 		struct file_region *r = &regions->v[i];
+		struct err e = { 0 };
+		bool may = false;
 
 		takers += region_takes_files(r);
 		if (r->db == NULL && !r->is_standby)
@@ -181,8 +167,12 @@ check_regions(struct job *j, struct file_regions *regions, struct checks *out)
 				   "it has no node that takes writes",
 				   all ? "It gets the files by replication."
 				       : "Leave it out: it gets the files by replication.");
-		else
-			check_rights(r, out);
+		else if (db_is(r->db, &may, &e, may_create, 0, NULL) < 0)
+			say_err(out, "rights", r->name, &e);
+		else if (!may)
+			checks_add(out, CHECK_ERROR, "rights", r->name,
+				   "the role of migration_conninfo may not CREATE in the database",
+				   "GRANT CREATE ON DATABASE … TO …");
 	}
 	if (takers == 0)
 		checks_add(out, CHECK_ERROR, "no_region", "", "no region takes the files", "");
@@ -282,11 +272,10 @@ check_ways(const struct tree *t, const struct file_regions *regions, struct chec
 		for (size_t k = 0; k < t->v[i].up.script.n; k++)
 			way |= lint_way(t->v[i].up.script.v[k].text);
 		if (way == (LINT_ADDS | LINT_TAKES))
-			checks_add(
-			    out, CHECK_ERROR, "mixed_direction", t->v[i].up.name,
-			    "it adds and takes away, and regions replicate to each other: no "
-			    "order is right",
-			    "Make two files of it.");
+			checks_add(out, CHECK_ERROR, "mixed_direction", t->v[i].up.name,
+				   "it adds and takes away, and regions replicate to each other: "
+				   "no order is right",
+				   "Make two files of it.");
 	}
 }
 

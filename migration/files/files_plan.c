@@ -17,12 +17,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "migration/db.h"
 #include "migration/engine.h"
 #include "migration/files/files_int.h"
 #include "migration/files/lint.h"
-#include "migration/files/names.h"
 #include "migration/grammar.h"
 #include "migration/store.h"
 
@@ -252,10 +250,9 @@ canary_window_act(struct job *j, const struct migration_step *s, struct err *e)
 		if (!is_well) {
 			err_set(e, "55000", "canary_check is not true in %s", s->place);
 			err_detail(e, "%s", sql);
-			return err_hint(e,
-					"ABORT MIGRATION %d takes the files back there; RETRY asks "
-					"again.",
-					job_id(j));
+			return err_hint(
+			    e, "ABORT MIGRATION %d takes the files back there; RETRY asks again.",
+			    job_id(j));
 		}
 		/* The option may be set meanwhile. */
 		left = from + job_option_usec(j, "canary_window") - clock_us();

@@ -52,30 +52,25 @@ files_mode(struct job *j, const struct script *s, int version)
 	return FILE_TRANSACTION;
 }
 
-/* What is wrong with one statement; NULL: nothing. */
-static const char *
-wrong_with(const struct script *s, size_t i, enum file_mode mode, int version)
-{
-	struct stmt what;
-
-	stmt_read(s->v[i].text, &what);
-	if (what.what == STMT_COPY)
-		return "COPY from STDIN or to STDOUT has nobody to talk to: use INSERT";
-	if (files_is_wrapper(s, i))
-		return NULL;
-	if (what.what == STMT_BEGIN || what.what == STMT_COMMIT || what.what == STMT_ROLLBACK)
-		return "a transaction begins or ends inside of the file: Meridian does that";
-	if (mode == FILE_TRANSACTION && files_is_alone(&s->v[i], version))
-		return "it cannot run in a transaction, and transactional = per_file asks for one";
-	return NULL;
-}
-
 int
 files_may_run(const struct script *s, enum file_mode mode, int version, struct err *e)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		const char *wrong = wrong_with(s, i, mode, version);
+		const char *wrong = NULL;
+		struct stmt what;
 
+		stmt_read(s->v[i].text, &what);
+		if (what.what == STMT_COPY)
+			wrong = "COPY from STDIN or to STDOUT has nobody to talk to: use INSERT";
+		else if (files_is_wrapper(s, i))
+			continue;
+		else if (what.what == STMT_BEGIN || what.what == STMT_COMMIT ||
+			 what.what == STMT_ROLLBACK)
+			wrong = "a transaction begins or ends inside of the file: Meridian does "
+				"that";
+		else if (mode == FILE_TRANSACTION && files_is_alone(&s->v[i], version))
+			wrong = "it cannot run in a transaction, and transactional = per_file asks "
+				"for one";
 		if (wrong != NULL)
 			return err_set(e, "0A000", "line %u: %s", s->v[i].line, wrong);
 	}
@@ -287,10 +282,9 @@ drop_invalid(struct job *j, PGconn *c, const char *from, const char *const param
 
 	buf_printf(
 	    &sql,
-	    "SELECT pg_catalog.format('DROP INDEX CONCURRENTLY IF EXISTS %%I.%%I', "
-	    "n.nspname, c.relname) %s AND NOT i.indisvalid AND c.relkind = 'i' AND NOT EXISTS "
-	    "(SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = "
-	    "i.indexrelid)",
+	    "SELECT pg_catalog.format('DROP INDEX CONCURRENTLY IF EXISTS %%I.%%I', n.nspname, "
+	    "c.relname) %s AND NOT i.indisvalid AND c.relkind = 'i' AND NOT EXISTS (SELECT FROM "
+	    "pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)",
 	    from);
 	r = db_query(c, e, buf_text(&sql), 2, params);
 	buf_fini(&sql);
@@ -306,26 +300,6 @@ drop_invalid(struct job *j, PGconn *c, const char *from, const char *const param
 	}
 	PQclear(r);
 	return rc;
-}
-
-/* A partition whose detaching was interrupted is in between: end it. */
-static int
-finish_detach(struct job *j, PGconn *c, const struct words *w, struct err *e)
-{
-	const char *params[] = { w->name, w->table };
-	char *sql = NULL;
-	int rc = db_value(
-	    c, &sql, e,
-	    "SELECT pg_catalog.format('ALTER TABLE %s DETACH PARTITION %s FINALIZE', "
-	    "inhparent::pg_catalog.regclass, inhrelid::pg_catalog.regclass) FROM "
-	    "pg_catalog.pg_inherits WHERE inhrelid = pg_catalog.to_regclass($1) AND inhparent = "
-	    "pg_catalog.to_regclass($2) AND inhdetachpending",
-	    2, params);
-
-	if (rc > 0)
-		rc = files_run(j, c, slice_str(sql), e);
-	free(sql);
-	return rc < 0 ? -1 : 0;
 }
 
 int
@@ -348,7 +322,20 @@ outcome_clean(struct job *j, PGconn *c, const struct script_statement *st, struc
 
 		rc = drop_invalid(j, c, LEFTOVER_OF, params, e);
 	} else if (s.post == POST_DETACHED) {
-		rc = finish_detach(j, c, &w, e);
+		const char *params[] = { w.name, w.table };
+		char *sql;
+
+		/* A partition whose detaching was interrupted is in between: end it. */
+		rc = db_value(c, &sql, e,
+			      "SELECT pg_catalog.format('ALTER TABLE %s DETACH PARTITION %s "
+			      "FINALIZE', inhparent::pg_catalog.regclass, "
+			      "inhrelid::pg_catalog.regclass) FROM pg_catalog.pg_inherits WHERE "
+			      "inhrelid = pg_catalog.to_regclass($1) AND inhparent = "
+			      "pg_catalog.to_regclass($2) AND inhdetachpending",
+			      2, params);
+		if (rc > 0)
+			rc = files_run(j, c, slice_str(sql), e);
+		free(sql);
 	}
 	words_fini(&w);
 	return rc;

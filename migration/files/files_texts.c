@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -112,31 +111,14 @@ begins_alike(const char *a, const char *b, int n)
 	return true;
 }
 
-/* A row that says that some of it has been carried out must say it of the same text. */
-static int
-check_row(const struct history_row *row, const char *region, const struct sqlfile *now,
-	  struct err *e)
-{
-	char *sums;
-	bool alike;
-
-	if (strcmp(row->checksum, now->up.sum) == 0)
-		return 0;
-	if (history_is_done(row))
-		return files_changed(row, region, now, e);
-	sums = history_sums(&now->up);
-	alike = begins_alike(row->sums, sums, row->running > row->done ? row->running : row->done);
-	free(sums);
-	return alike ? 0 : files_changed(row, region, now, e);
-}
-
 static int
 check_region(struct job *j, const char *region, const struct sqlfile *now, bool *is_begun,
 	     struct err *e)
 {
 	PGconn *c = job_db(j, region, e);
 	struct history_row row;
-	int rc;
+	char *sums;
+	int rc, done;
 
 	if (c == NULL)
 		return -1;
@@ -144,7 +126,14 @@ check_region(struct job *j, const char *region, const struct sqlfile *now, bool 
 	if (rc <= 0)
 		return rc;
 	*is_begun = *is_begun || row.done > 0 || row.running > 0 || history_is_done(&row);
-	rc = check_row(&row, region, now, e);
+	done = row.running > row.done ? row.running : row.done;
+	sums = history_sums(&now->up);
+	rc = 0;
+	/* What says that some of it has been carried out must say it of the same text. */
+	if (strcmp(row.checksum, now->up.sum) != 0 &&
+	    (history_is_done(&row) || !begins_alike(row.sums, sums, done)))
+		rc = files_changed(&row, region, now, e);
+	free(sums);
 	history_row_fini(&row);
 	return rc;
 }

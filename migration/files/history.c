@@ -267,9 +267,8 @@ history_progress(PGconn *c, const char *file, const char *region, int done, int 
 {
 	return put_progress(
 	    c, file, region, done, running,
-	    "UPDATE meridian.history SET stmts_done = CAST($3 AS int), running = "
-	    "CAST($4 AS int), at = clock_timestamp() WHERE file = $1 AND region = $2 "
-	    "AND state = 'running'",
+	    "UPDATE meridian.history SET stmts_done = CAST($3 AS int), running = CAST($4 AS int), "
+	    "at = clock_timestamp() WHERE file = $1 AND region = $2 AND state = 'running'",
 	    e);
 }
 
@@ -280,12 +279,11 @@ history_done(PGconn *c, const char *file, const char *region, int ms, struct err
 	const char *params[] = { file, region, m };
 
 	snprintf(m, sizeof(m), "%d", ms);
-	return change_one(
-	    c, e, file,
-	    "UPDATE meridian.history SET state = 'done', stmts_done = stmts_total, "
-	    "running = 0, error = '', ms = CAST($3 AS int), at = clock_timestamp() WHERE "
-	    "file = $1 AND region = $2 AND state = 'running'",
-	    3, params);
+	return change_one(c, e, file,
+			  "UPDATE meridian.history SET state = 'done', stmts_done = stmts_total, "
+			  "running = 0, error = '', ms = CAST($3 AS int), at = clock_timestamp() "
+			  "WHERE file = $1 AND region = $2 AND state = 'running'",
+			  3, params);
 }
 
 int
@@ -321,9 +319,8 @@ history_undoing(PGconn *c, const char *file, const char *region, int done, int r
 {
 	return put_progress(
 	    c, file, region, done, running,
-	    "UPDATE meridian.history SET state = 'undoing', stmts_done = CAST($3 AS "
-	    "int), running = CAST($4 AS int), at = clock_timestamp() WHERE file = $1 "
-	    "AND region = $2",
+	    "UPDATE meridian.history SET state = 'undoing', stmts_done = CAST($3 AS int), running "
+	    "= CAST($4 AS int), at = clock_timestamp() WHERE file = $1 AND region = $2",
 	    e);
 }
 
@@ -371,13 +368,12 @@ stored_put(PGconn *c, int mig, const struct sqlfile *f, struct err *e)
 	};
 
 	snprintf(id, sizeof(id), "%d", mig);
-	return change(
-		   c, e,
-		   "INSERT INTO meridian.file (mig, file, checksum, body, undo_name, undo) VALUES "
-		   "(CAST($1 AS int), $2, $3, $4, $5, $6) ON CONFLICT (mig, file) DO UPDATE SET "
-		   "checksum = excluded.checksum, body = excluded.body, undo_name = "
-		   "excluded.undo_name, undo = excluded.undo",
-		   6, params) < 0
+	return change(c, e,
+		      "INSERT INTO meridian.file (mig, file, checksum, body, undo_name, undo) "
+		      "VALUES (CAST($1 AS int), $2, $3, $4, $5, $6) ON CONFLICT (mig, file) DO "
+		      "UPDATE SET checksum = excluded.checksum, body = excluded.body, undo_name = "
+		      "excluded.undo_name, undo = excluded.undo",
+		      6, params) < 0
 		   ? -1
 		   : 0;
 }

@@ -3,8 +3,6 @@
 
 #include "migration/files/lint_int.h"
 
-#include "base/text.h"
-
 /* ---- findings ---- */
 
 void

@@ -10,7 +10,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "migration/db.h"
 #include "migration/files/files_int.h"
 #include "migration/files/lint.h"
@@ -146,13 +145,12 @@ calls_of(PGconn *c, const char *table, const char *column)
 		  "SELECT pg_catalog.to_regclass('pg_stat_statements') IS NOT NULL", 0, NULL) < 0 ||
 	    !counts)
 		return -1;
-	if (db_int(
-		c, &n, &ignored,
-		"SELECT CAST(coalesce(sum(calls), 0) AS int8) FROM pg_stat_statements WHERE "
-		"query !~* '^\\s*(alter|create|drop)' AND strpos(lower(query), "
-		"lower((pg_catalog.parse_ident($1))[array_length(pg_catalog.parse_ident($1), 1)])) "
-		"> 0 AND strpos(lower(query), lower((pg_catalog.parse_ident($2))[1])) > 0",
-		2, params) < 0)
+	if (db_int(c, &n, &ignored,
+		   "SELECT CAST(coalesce(sum(calls), 0) AS int8) FROM pg_stat_statements WHERE "
+		   "query !~* '^\\s*(alter|create|drop)' AND strpos(lower(query), "
+		   "lower((pg_catalog.parse_ident($1))[array_length(pg_catalog.parse_ident($1), "
+		   "1)])) > 0 AND strpos(lower(query), lower((pg_catalog.parse_ident($2))[1])) > 0",
+		   2, params) < 0)
 		return -1;
 	return n;
 }

@@ -3,7 +3,6 @@
 
 #include "migration/files/split.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -78,13 +77,17 @@ obey(struct splitter *s, enum directive what, struct slice value)
 	}
 }
 
-/* `text`: what stands behind "-- meridian:". */
+/* A comment of the line's rest, which says something to us only in front of a statement. */
 static int
-read_directive(struct splitter *s, struct slice text, struct err *e)
+take_line_comment(struct splitter *s, struct slice comment, struct err *e)
 {
-	struct slice word = slice_trim(text), value = { 0 };
+	struct slice text = slice_trim(slice_skip(comment, 2)), word, value;
 	size_t n = 0;
 
+	if (s->next.text.p != NULL || !slice_starts(text, "meridian:"))
+		return 0;
+	text = slice_skip(text, strlen("meridian:"));
+	word = slice_trim(text);
 	while (n < word.n && word.p[n] != ' ' && word.p[n] != '\t')
 		n++;
 	value = slice_trim(slice_skip(word, n));
@@ -104,17 +107,6 @@ read_directive(struct splitter *s, struct slice text, struct err *e)
 	}
 	complain(s, text.p, e, "there is no such comment for Meridian");
 	return err_hint(e, "There are no-transaction, undo, alone, done-when and lint-ok.");
-}
-
-/* A comment of the line's rest, which says something to us only in front of a statement. */
-static int
-take_line_comment(struct splitter *s, struct slice comment, struct err *e)
-{
-	struct slice text = slice_trim(slice_skip(comment, 2));
-
-	if (s->next.text.p != NULL || !slice_starts(text, "meridian:"))
-		return 0;
-	return read_directive(s, slice_skip(text, strlen("meridian:")), e);
 }
 
 /* ---- tokens ---- */
@@ -137,24 +129,19 @@ complain_endless(struct splitter *s, struct err *e)
 	}
 }
 
-static bool
-makes_routine(const struct splitter *s)
-{
-	const char *w = s->words;
-
-	return w[0] == 'c' && (w[1] == 'f' || w[1] == 'p' ||
-			       (w[1] == 'o' && w[2] == 'r' && (w[3] == 'f' || w[3] == 'p')));
-}
-
 /* A body between BEGIN ATOMIC and END has semicolons of its own. */
 static void
 look_for_body(struct splitter *s, struct slice word)
 {
+	const char *w = s->words;
+
 	if (s->depth > 0)
 		return;
 	if (s->nwords < sizeof(s->words))
 		s->words[s->nwords++] = (char)(word.p[0] | 0x20);
-	if (!makes_routine(s))
+	/* CREATE [OR REPLACE] FUNCTION or PROCEDURE */
+	if (!(w[0] == 'c' && (w[1] == 'f' || w[1] == 'p' ||
+			      (w[1] == 'o' && w[2] == 'r' && (w[3] == 'f' || w[3] == 'p')))))
 		return;
 	if (s->atomic == 0)
 		s->atomic = s->was_begin && slice_is_nocase(word, "atomic");

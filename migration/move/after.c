@@ -7,13 +7,9 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/clock.h"
 #include "migration/db.h"
-#include "migration/grammar.h"
 #include "migration/move/cutover.h"
-#include "migration/move/rows.h"
 
 /* ---- hand_over: the rows of the migration live where the database lives ---- */
 
@@ -44,12 +40,11 @@ stop_done(struct job *j, const struct migration_step *s, bool *is_done, struct e
 	c = job_db(j, d.to, e);
 	if (c == NULL)
 		return -1;
-	return db_is(
-	    c, is_done, e,
-	    "SELECT NOT EXISTS (SELECT FROM pg_subscription s WHERE s.subname = $1 AND"
-	    " s.subenabled) AND NOT EXISTS (SELECT FROM pg_stat_subscription WHERE subname = $1"
-	    " AND pid IS NOT NULL)",
-	    1, params);
+	return db_is(c, is_done, e,
+		     "SELECT NOT EXISTS (SELECT FROM pg_subscription s WHERE s.subname = $1 AND "
+		     "s.subenabled) AND NOT EXISTS (SELECT FROM pg_stat_subscription WHERE subname "
+		     "= $1 AND pid IS NOT NULL)",
+		     1, params);
 }
 
 static int
@@ -198,9 +193,8 @@ drop_leftovers_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (move_restore_identity(j, c, e) != 0 || move_drop_fences(j, c, e) != 0)
 		return -1;
 	return db_execf(c, e,
-			"DROP FUNCTION IF EXISTS meridian.fence();"
-			" DROP FUNCTION IF EXISTS meridian.ddl_block();"
-			" DELETE FROM meridian.marker WHERE mig = %d",
+			"DROP FUNCTION IF EXISTS meridian.fence(); DROP FUNCTION IF EXISTS "
+			"meridian.ddl_block(); DELETE FROM meridian.marker WHERE mig = %d",
 			job_id(j));
 }
 

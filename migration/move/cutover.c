@@ -12,7 +12,6 @@
 #include "migration/db.h"
 #include "migration/fleet.h"
 #include "migration/grammar.h"
-#include "migration/move/rows.h"
 #include "migration/move/sql.h"
 #include "protocol/sqlstate.h"
 
@@ -186,10 +185,9 @@ arm_snapshot(struct job *j, const struct direction *d, struct cutover *c)
 	if (c->frozen_to == NULL)
 		return;
 	buf_printf(&wait,
-		   "DO 'DECLARE begun timestamptz := clock_timestamp(); BEGIN LOOP EXIT WHEN EXISTS"
-		   " (SELECT FROM meridian.marker WHERE mig = %d AND kind = ''%s'' AND"
-		   " payload ->> ''try'' = ''%" PRId64
-		   "''); IF clock_timestamp() > begun + interval"
+		   "DO 'DECLARE begun timestamptz := clock_timestamp(); BEGIN LOOP EXIT WHEN "
+		   "EXISTS (SELECT FROM meridian.marker WHERE mig = %d AND kind = ''%s'' AND "
+		   "payload ->> ''try'' = ''%" PRId64 "''); IF clock_timestamp() > begun + interval"
 		   " ''60 s'' THEN RAISE EXCEPTION ''too late''; END IF;"
 		   " PERFORM pg_sleep(0.002); END LOOP; END'",
 		   job_id(j), d->marker, c->epoch);
@@ -463,9 +461,8 @@ tell_pause(struct job *j, const struct cutover *c, int64_t now)
 		   MSEC(c->frozen_us, c->fenced_us), MSEC(c->fenced_us, c->decided_us),
 		   MSEC(c->decided_us, now), c->counts.kept, c->counts.closed, c->counts.aborted);
 	buf_printf(&detail,
-		   "{\"pause_ms\": %.1f, \"freeze_ms\": %.1f, \"fence_ms\": %.1f,"
-		   " \"decision_ms\": %.1f, \"switch_ms\": %.1f, \"kept\": %u, \"closed\": %u,"
-		   " \"aborted\": %u}",
+		   "{\"pause_ms\": %.1f, \"freeze_ms\": %.1f, \"fence_ms\": %.1f, \"decision_ms\": "
+		   "%.1f, \"switch_ms\": %.1f, \"kept\": %u, \"closed\": %u, \"aborted\": %u}",
 		   MSEC(c->freezing_us, now), MSEC(c->freezing_us, c->frozen_us),
 		   MSEC(c->frozen_us, c->fenced_us), MSEC(c->fenced_us, c->decided_us),
 		   MSEC(c->decided_us, now), c->counts.kept, c->counts.closed, c->counts.aborted);

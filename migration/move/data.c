@@ -15,8 +15,6 @@
 #include "base/mem.h"
 #include "migration/db.h"
 #include "migration/grammar.h"
-#include "migration/move/recopy.h"
-#include "migration/move/rows.h"
 #include "migration/move/sql.h"
 #include "migration/move/stream.h"
 #include "protocol/sqlstate.h"
@@ -150,13 +148,12 @@ move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, boo
 	literal = db_literal(c, words);
 	rc = db_exec(c, e, SQL_SECRETLY("true"));
 	if (rc == 0)
-		rc = db_execf(
-		    c, e,
-		    "CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false,"
-		    " slot_name = '%s', copy_data = %s, enabled = true%s, synchronous_commit = "
-		    "off)",
-		    name, literal, names.publication, name, copy ? "true" : "false",
-		    PQserverVersion(c) >= 140000 ? ", streaming = on" : "");
+		rc = db_execf(c, e,
+			      "CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH "
+			      "(create_slot = false, slot_name = '%s', copy_data = %s, enabled = "
+			      "true%s, synchronous_commit = off)",
+			      name, literal, names.publication, name, copy ? "true" : "false",
+			      PQserverVersion(c) >= 140000 ? ", streaming = on" : "");
 	free(peer);
 	free(words);
 	free(literal);
@@ -228,9 +225,8 @@ look_at_copy(PGconn *c, const char *subscription, struct copy_look *out, struct 
 		   "SELECT count(*) FILTER (WHERE r.srsubstate = 'r'), count(*), %s, %s"
 		   " FROM pg_subscription_rel r JOIN pg_subscription s ON s.oid = r.srsubid"
 		   " WHERE s.subname = $1",
-		   version >= 140000 ? "(SELECT coalesce(sum(bytes_processed), 0)::bigint"
-				       " FROM pg_stat_progress_copy"
-				       " WHERE datname = current_database())"
+		   version >= 140000 ? "(SELECT coalesce(sum(bytes_processed), 0)::bigint FROM "
+				       "pg_stat_progress_copy WHERE datname = current_database())"
 				     : "0",
 		   version >= 150000
 		       ? "(SELECT coalesce(sum(apply_error_count + sync_error_count), 0)"
@@ -294,10 +290,9 @@ look_on(struct job *j, PGconn *c, struct waiting *w, struct err *e)
 	if (look->errors > w->errors) {
 		if (move_report_changes(j, e) != 0)
 			return -1;
-		job_notice(j,
-			   "the target has met %" PRId64 " errors while it copies: its log says"
-			   " which",
-			   look->errors);
+		job_notice(
+		    j, "the target has met %" PRId64 " errors while it copies: its log says which",
+		    look->errors);
 		w->errors = look->errors;
 	}
 	if (recopy_lost(j, c, &w->lost, e) != 0 || stream_watch(j, c, &w->stream, &why, e) != 0)

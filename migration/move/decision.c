@@ -7,11 +7,9 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "migration/db.h"
-#include "migration/grammar.h"
 #include "migration/move/cutover.h"
 #include "migration/move/sql.h"
 
@@ -83,9 +81,8 @@ decision_write_back(struct job *j, const struct direction *d, struct err *e)
 	cutover_of(j)->is_alone = false;
 	db = db_literal(c, job_database(j));
 	rc = db_execf(c, e,
-		      "SELECT " SQL_DURABLE
-		      "; UPDATE meridian.authority SET decision = 'back' WHERE db = %s"
-		      " AND decision IS NULL AND NOT writable",
+		      "SELECT " SQL_DURABLE "; UPDATE meridian.authority SET decision = 'back' "
+		      "WHERE db = %s AND decision IS NULL AND NOT writable",
 		      db);
 	free(db);
 	if (rc != 0 || decision_is_forward(j, d, &is_forward, e) != 0)
@@ -117,13 +114,12 @@ put_wait(struct buf *b, const char *condition, int64_t usec)
 static void
 put_snapshot_wait(struct buf *b, int64_t epoch)
 {
-	buf_printf(
-	    b,
-	    " FOR i IN 1..250 LOOP\n"
-	    "  EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
-	    " AND classid = %d AND objid = %" PRId64 ");\n"
-	    "  PERFORM pg_sleep(0.002);\n END LOOP;\n",
-	    MOVE_SNAPSHOT_LOCK, epoch & INT32_MAX);
+	buf_printf(b,
+		   " FOR i IN 1..250 LOOP\n"
+		   "  EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND "
+		   "granted AND classid = %d AND objid = %" PRId64 ");\n"
+		   "  PERFORM pg_sleep(0.002);\n END LOOP;\n",
+		   MOVE_SNAPSHOT_LOCK, epoch & INT32_MAX);
 }
 
 static void

@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "migration/grammar.h"
 #include "migration/move/verifiers.h"
 

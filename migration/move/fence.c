@@ -7,11 +7,9 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "migration/db.h"
-#include "migration/grammar.h"
 #include "migration/move/cutover.h"
 #include "migration/move/sql.h"
 

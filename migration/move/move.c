@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "migration/db.h"
 #include "migration/grammar.h"
 #include "migration/move/stream.h"

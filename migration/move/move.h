@@ -87,6 +87,30 @@ char *move_peer_conninfo(struct job *j, const char *from, const char *dbname, st
 int move_subscribe(struct job *j, PGconn *c, const char *from, const char *name, bool copy,
 		   struct err *e);
 
+/* ---- rows.c: rows that logical replication does not carry; each may be done again ---- */
+
+/* One transaction on `to`. `table`: qualified and quoted. */
+int rows_copy_table(struct job *j, PGconn *from, PGconn *to, const char *table, struct err *e);
+int rows_copy_large_objects(struct job *j, PGconn *from, PGconn *to, struct err *e);
+/* Every materialized view of the database. */
+int rows_refresh_views(struct job *j, PGconn *c, struct err *e);
+
+/* ---- recopy.c: tables whose initial copy cannot go on are copied anew ---- */
+
+/* Kept between two looks: zeroed at first, `table` is the owner's to free. */
+struct lost_copy {
+	char *table;     /* that had no slot; NULL: none */
+	int64_t next_us; /* the next look, by clock_us() */
+};
+
+/* To be called again and again while copies are waited for; it looks every two seconds, and a table
+ * that had no slot twice is copied anew, one at a time. -1 and *e. */
+int recopy_lost(struct job *j, PGconn *target, struct lost_copy *l, struct err *e);
+/* The table that is between publication and subscription, the caller's to free; NULL: none. */
+int recopy_table(struct job *j, char **table, struct err *e);
+/* On with it, where this or an older executor has begun. */
+int recopy_continue(struct job *j, struct err *e);
+
 /* ---- undo.c: each may be called again, and where nothing is there ---- */
 
 int move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "migration/db.h"
 #include "migration/grammar.h"
 #include "migration/move/cutover.h"

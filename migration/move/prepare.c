@@ -8,14 +8,20 @@
 #include "migration/move/move.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/mem.h"
 #include "migration/db.h"
 #include "migration/grammar.h"
 #include "migration/move/sql.h"
 #include "migration/store.h"
-#include "protocol/sqlstate.h"
+
+/* A test (SQL with one column) at the place of the step. */
+static int
+holds_at(struct job *j, const struct migration_step *s, bool *out, struct err *e, const char *sql)
+{
+	PGconn *c = job_db(j, s->place, e);
+
+	return c != NULL ? db_is(c, out, e, sql, 0, NULL) : -1;
+}
 
 /* ---- control_source ---- */
 
@@ -111,11 +117,7 @@ MOVE_STEP(move_control_source, "control_source", PHASE_PREPARE, CLASS_T, .act = 
 static int
 identity_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
-	PGconn *c = job_db(j, s->place, e);
-
-	if (c == NULL)
-		return -1;
-	return db_is(c, is_done, e, "SELECT NOT EXISTS (SELECT" SQL_NO_IDENTITY ")", 0, NULL);
+	return holds_at(j, s, is_done, e, "SELECT NOT EXISTS (SELECT" SQL_NO_IDENTITY ")");
 }
 
 static int
@@ -225,11 +227,7 @@ lay_fences(struct job *j, PGconn *c, bool in_force, struct err *e)
 static int
 fence_laid(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
-	PGconn *c = job_db(j, s->place, e);
-
-	if (c == NULL)
-		return -1;
-	return db_is(c, is_done, e, "SELECT NOT EXISTS (" SQL_WITHOUT_FENCE ")", 0, NULL);
+	return holds_at(j, s, is_done, e, "SELECT NOT EXISTS (" SQL_WITHOUT_FENCE ")");
 }
 
 static int
@@ -255,14 +253,9 @@ MOVE_STEP(move_fence_source_disabled, "fence_source_disabled", PHASE_PREPARE, CL
 static int
 fence_target_done(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
-	PGconn *c = job_db(j, s->place, e);
-
-	if (c == NULL)
-		return -1;
-	return db_is(c, is_done, e,
-		     "SELECT NOT EXISTS (" SQL_WITHOUT_FENCE ") AND NOT EXISTS"
-		     " (SELECT FROM pg_event_trigger WHERE evtname = 'meridian_new')",
-		     0, NULL);
+	return holds_at(j, s, is_done, e,
+			"SELECT NOT EXISTS (" SQL_WITHOUT_FENCE ") AND NOT EXISTS"
+			" (SELECT FROM pg_event_trigger WHERE evtname = 'meridian_new')");
 }
 
 static int
@@ -286,14 +279,10 @@ MOVE_STEP(move_fence_target, "fence_target", PHASE_PREPARE, CLASS_I, .done = fen
 static int
 writes_stopped(struct job *j, const struct migration_step *s, bool *is_done, struct err *e)
 {
-	PGconn *c = job_db(j, s->place, e);
-
-	if (c == NULL)
-		return -1;
-	return db_is(c, is_done, e,
-		     "SELECT NOT EXISTS (" SQL_FENCES " AND g.tgenabled = 'D') AND EXISTS (SELECT"
-		     " FROM meridian.authority WHERE NOT writable)",
-		     0, NULL);
+	return holds_at(j, s, is_done, e,
+			"SELECT NOT EXISTS (" SQL_FENCES
+			" AND g.tgenabled = 'D') AND EXISTS (SELECT"
+			" FROM meridian.authority WHERE NOT writable)");
 }
 
 static int

@@ -22,7 +22,7 @@
  */
 #include "config.h"
 
-#include "migration/move/recopy.h"
+#include "migration/move/move.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,7 +33,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "migration/db.h"
-#include "migration/move/move.h"
 #include "migration/move/sql.h"
 
 #define LOOK_US (2 * USEC_PER_SEC)
@@ -203,20 +202,6 @@ bring_back(struct job *j, PGconn *source, PGconn *target, const char *table, str
 	return 0;
 }
 
-static int
-go_on(struct job *j, PGconn *source, const char *table, struct err *e)
-{
-	PGconn *target = job_db(j, MOVE_TARGET, e);
-
-	if (target == NULL)
-		return -1;
-	job_progress(j, -1, "%s is copied anew", table);
-	if (bring_back(j, source, target, table, e) != 0 || refresh(j, target, e) != 0)
-		return -1;
-	return change(j, source, e, "DELETE FROM meridian.marker WHERE mig = %d AND kind = 'again'",
-		      job_id(j));
-}
-
 /* ---- from outside ---- */
 
 int
@@ -241,10 +226,23 @@ recopy_continue(struct job *j, struct err *e)
 {
 	char *table;
 	int rc = recopy_table(j, &table, e);
-	PGconn *source = rc == 0 && table != NULL ? job_db(j, MOVE_SOURCE, e) : NULL;
+	PGconn *source, *target;
 
-	if (rc == 0 && table != NULL)
-		rc = source != NULL ? go_on(j, source, table, e) : -1;
+	if (rc != 0 || table == NULL)
+		return rc;
+	source = job_db(j, MOVE_SOURCE, e);
+	target = source != NULL ? job_db(j, MOVE_TARGET, e) : NULL;
+	rc = -1;
+	if (target != NULL) {
+		job_progress(j, -1, "%s is copied anew", table);
+		rc = bring_back(j, source, target, table, e);
+	}
+	if (rc == 0)
+		rc = refresh(j, target, e);
+	if (rc == 0)
+		rc = change(j, source, e,
+			    "DELETE FROM meridian.marker WHERE mig = %d AND kind = 'again'",
+			    job_id(j));
 	free(table);
 	return rc;
 }

@@ -1,7 +1,12 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Rows that logical replication does not carry, copied from one server to the other through this
+ * process: a table by COPY, large objects, materialized views. A block at a time; what was there
+ * before is replaced, so that each may be done again.
+ */
 #include "config.h"
 
-#include "migration/move/rows.h"
+#include "migration/move/move.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,10 +14,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "migration/db.h"
-#include "migration/kind.h"
-#include "migration/move/move.h"
 #include "migration/move/sql.h"
 
 #define TICK_EVERY (1u << 20) /* bytes */
@@ -183,12 +185,11 @@ rows_copy_large_objects(struct job *j, PGconn *from, PGconn *to, struct err *e)
 static const char views_sql[] =
     "WITH RECURSIVE views AS (SELECT c.oid, " SQL_QUALIFIED " AS t FROM pg_class c"
     " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND " SQL_USER_SCHEMA
-    "), needs AS (SELECT DISTINCT r.ev_class AS view, d.refobjid AS other FROM pg_rewrite r"
-    " JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid"
-    " AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class),"
-    " depth AS (SELECT oid, 0 AS n FROM views UNION SELECT s.view, p.n + 1 FROM needs s"
-    " JOIN depth p ON p.oid = s.other WHERE p.n < 50)"
-    " SELECT v.t FROM views v JOIN depth p ON p.oid = v.oid GROUP BY v.t ORDER BY max(p.n), v.t";
+    "), needs AS (SELECT DISTINCT r.ev_class AS view, d.refobjid AS other FROM pg_rewrite r JOIN "
+    "pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = "
+    "'pg_class'::regclass AND d.refobjid <> r.ev_class), depth AS (SELECT oid, 0 AS n FROM views "
+    "UNION SELECT s.view, p.n + 1 FROM needs s JOIN depth p ON p.oid = s.other WHERE p.n < 50) "
+    "SELECT v.t FROM views v JOIN depth p ON p.oid = v.oid GROUP BY v.t ORDER BY max(p.n), v.t";
 
 int
 rows_refresh_views(struct job *j, PGconn *c, struct err *e)

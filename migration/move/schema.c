@@ -7,7 +7,6 @@
 
 #include "migration/move/move.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -23,28 +23,15 @@
  * what runs may be a COMMIT (which is not known of a text that is cut or hidden). Functions
  * of version 10 that are still there in 17. */
 static const char xids_sql[] =
-    "WITH t AS (SELECT txid_snapshot_xmax(txid_current_snapshot()) AS top) SELECT a.pid,"
-    " CASE WHEN a.backend_xid IS NOT NULL THEN (top - top % 4294967296) +"
-    " a.backend_xid::text::bigint - CASE WHEN a.backend_xid::text::bigint > top % 4294967296"
-    " THEN 4294967296 ELSE 0 END END, a.query ~* '\\m(commit|end|prepare)\\M'"
-    " OR length(a.query) NOT BETWEEN 1 AND 1000 OR a.query LIKE '<%',"
-    " pg_terminate_backend(a.pid) FROM pg_stat_activity a, t"
-    " WHERE a.pid = ANY ($1::int[]) AND a.datname = current_database()";
+    "WITH t AS (SELECT txid_snapshot_xmax(txid_current_snapshot()) AS top) SELECT a.pid, CASE WHEN "
+    "a.backend_xid IS NOT NULL THEN (top - top % 4294967296) + a.backend_xid::text::bigint - CASE "
+    "WHEN a.backend_xid::text::bigint > top % 4294967296 THEN 4294967296 ELSE 0 END END, a.query "
+    "~* '\\m(commit|end|prepare)\\M' OR length(a.query) NOT BETWEEN 1 AND 1000 OR a.query LIKE "
+    "'<%', pg_terminate_backend(a.pid) FROM pg_stat_activity a, t WHERE a.pid = ANY ($1::int[]) "
+    "AND a.datname = current_database()";
 
 /* Unless this has changed, no transaction has come to its end since. */
 static const char top_sql[] = "SELECT txid_snapshot_xmax(txid_current_snapshot())";
-
-static char *
-pid_array(const struct gate_straggler *v, size_t n)
-{
-	struct buf b = { .cap = 0 };
-
-	buf_str(&b, "{");
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&b, "%s%" PRIu32, i > 0 ? "," : "", v[i].pid);
-	buf_str(&b, "}");
-	return buf_take_text(&b);
-}
 
 static int
 wait_gone(struct job *j, PGconn *c, const char *pids, struct err *e)
@@ -111,14 +98,19 @@ find_outcome(PGconn *c, const char *xid, struct gate_straggler *s, struct err *e
 static int
 end_them(struct job *j, PGconn *c, struct gate_straggler *v, size_t n, struct err *e)
 {
-	char *pids = pid_array(v, n), *before = NULL, *after = NULL;
-	const char *const params[] = { pids };
+	struct buf pids = { .cap = 0 };
+	char *before = NULL, *after = NULL;
+	const char *params[1];
 	PGresult *r = NULL;
 	int rc = -1;
 
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&pids, "%s%" PRIu32, i > 0 ? "," : "{", v[i].pid);
+	buf_str(&pids, "}");
+	params[0] = buf_text(&pids);
 	if (db_value(c, &before, e, top_sql, 0, NULL) >= 0)
 		r = db_query(c, e, xids_sql, 1, params);
-	if (r != NULL && wait_gone(j, c, pids, e) == 0 &&
+	if (r != NULL && wait_gone(j, c, buf_text(&pids), e) == 0 &&
 	    db_value(c, &after, e, top_sql, 0, NULL) >= 0)
 		rc = 0;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -131,7 +123,7 @@ end_them(struct job *j, PGconn *c, struct gate_straggler *v, size_t n, struct er
 			v[i].outcome = is_sure(r, row, &v[i], quiet) ? GATE_ABORTED : GATE_UNKNOWN;
 	}
 	PQclear(r);
-	free(pids);
+	buf_fini(&pids);
 	free(before);
 	free(after);
 	return rc;

@@ -70,27 +70,24 @@ stream_is_lost(const struct direction *d, PGconn *from, PGconn *to, char **out, 
 /* $1: the subscription. A copy that has failed leaves its table in state 'd', and is begun anew
  * after a while. */
 static const char waits_sql[] =
-    "WITH s AS (SELECT oid, subenabled FROM pg_subscription WHERE subname = $1), w AS (SELECT relid"
-    " FROM pg_stat_subscription WHERE subname = $1 AND pid IS NOT NULL), r AS (SELECT"
-    " " SQL_QUALIFIED " AS t, x.srsubstate AS state FROM pg_subscription_rel x JOIN s ON s.oid ="
-    " x.srsubid JOIN pg_class c ON c.oid = x.srrelid JOIN pg_namespace n ON n.oid ="
-    " c.relnamespace WHERE x.srsubstate IN ('i', 'd') AND NOT EXISTS (SELECT FROM w WHERE w.relid ="
-    " x.srrelid))"
-    " SELECT CASE WHEN NOT s.subenabled THEN 'subscription ' || $1 || ' is disabled there; ALTER"
-    " SUBSCRIPTION ' || $1 || ' ENABLE'"
-    " WHEN NOT EXISTS (SELECT FROM w WHERE relid IS NULL) AND (SELECT count(*) FROM"
-    " pg_stat_activity WHERE backend_type LIKE 'logical replication%worker') >="
-    " current_setting('max_logical_replication_workers')::int THEN 'no worker is free there"
-    " (max_logical_replication_workers = ' || current_setting('max_logical_replication_workers')"
-    " || ')'"
-    " WHEN NOT EXISTS (SELECT FROM w WHERE relid IS NULL) THEN 'no worker of subscription ' || $1"
-    " || ' runs there; the log there says why'"
-    " WHEN NOT EXISTS (SELECT FROM pg_subscription_rel x WHERE x.srsubid = s.oid) THEN"
-    " 'subscription ' || $1 || ' has no tables'"
-    " WHEN EXISTS (SELECT FROM r WHERE state = 'd') THEN 'the copy of ' || (SELECT min(t) FROM r"
-    " WHERE state = 'd') || ' has failed and is begun anew; the log there says why'"
-    " WHEN EXISTS (SELECT FROM r) AND NOT EXISTS (SELECT FROM w WHERE relid IS NOT NULL) THEN 'the"
-    " copy of ' || (SELECT min(t) FROM r) || ' does not begin; the log there says why' END FROM s";
+    "WITH s AS (SELECT oid, subenabled FROM pg_subscription WHERE subname = $1), w AS (SELECT "
+    "relid FROM pg_stat_subscription WHERE subname = $1 AND pid IS NOT NULL), r AS "
+    "(SELECT " SQL_QUALIFIED
+    " AS t, x.srsubstate AS state FROM pg_subscription_rel x JOIN s ON s.oid = x.srsubid JOIN "
+    "pg_class c ON c.oid = x.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
+    "x.srsubstate IN ('i', 'd') AND NOT EXISTS (SELECT FROM w WHERE w.relid = x.srrelid)) SELECT "
+    "CASE WHEN NOT s.subenabled THEN 'subscription ' || $1 || ' is disabled there; ALTER "
+    "SUBSCRIPTION ' || $1 || ' ENABLE' WHEN NOT EXISTS (SELECT FROM w WHERE relid IS NULL) AND "
+    "(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'logical replication%worker') "
+    ">= current_setting('max_logical_replication_workers')::int THEN 'no worker is free there "
+    "(max_logical_replication_workers = ' || current_setting('max_logical_replication_workers') || "
+    "')' WHEN NOT EXISTS (SELECT FROM w WHERE relid IS NULL) THEN 'no worker of subscription ' || "
+    "$1 || ' runs there; the log there says why' WHEN NOT EXISTS (SELECT FROM pg_subscription_rel "
+    "x WHERE x.srsubid = s.oid) THEN 'subscription ' || $1 || ' has no tables' WHEN EXISTS (SELECT "
+    "FROM r WHERE state = 'd') THEN 'the copy of ' || (SELECT min(t) FROM r WHERE state = 'd') || "
+    "' has failed and is begun anew; the log there says why' WHEN EXISTS (SELECT FROM r) AND NOT "
+    "EXISTS (SELECT FROM w WHERE relid IS NOT NULL) THEN 'the copy of ' || (SELECT min(t) FROM r) "
+    "|| ' does not begin; the log there says why' END FROM s";
 
 /* 0; -1 and *e: it is lost. A source that cannot be asked now says nothing. */
 static int
@@ -180,24 +177,6 @@ put_lost(PGconn *home, const struct migration *m, const char *slot, struct buf *
 	return rc < 0 ? -1 : 0;
 }
 
-static int
-put_idle(PGconn *home, const struct migration *m, const char *slot, struct buf *out, struct err *e)
-{
-	bool is_back = m->state == STATE_REDIRECTING, is_active;
-	const char *const params[] = { slot };
-
-	if (db_is(home, &is_active, e,
-		  "SELECT active FROM pg_replication_slots WHERE slot_name = $1", 1, params) != 0)
-		return -1;
-	if (!is_active)
-		buf_printf(out,
-			   "%s stands still: nobody reads replication slot %s; the log of the %s"
-			   " says why",
-			   is_back ? "the way back" : "replication", slot,
-			   is_back ? MOVE_SOURCE : MOVE_TARGET);
-	return 0;
-}
-
 /* The home is the side that serves: there the slot is, for the way on and for the way back. */
 int
 stream_stalled(PGconn *home, const struct migration *m, bool *is_final, struct buf *out,
@@ -205,6 +184,7 @@ stream_stalled(PGconn *home, const struct migration *m, bool *is_final, struct b
 {
 	bool is_back = m->state == STATE_REDIRECTING, is_expected;
 	const char *params[] = { m->uuid, is_back ? "reverse_subscription" : "slot" };
+	bool is_active = true;
 	char slot[32];
 
 	if (db_is(home, &is_expected, e, expects_sql, 2, params) != 0)
@@ -215,5 +195,16 @@ stream_stalled(PGconn *home, const struct migration *m, bool *is_final, struct b
 	if (put_lost(home, m, slot, out, e) != 0)
 		return -1;
 	*is_final = out->n > 0;
-	return *is_final ? 0 : put_idle(home, m, slot, out, e);
+	params[0] = slot;
+	if (!*is_final &&
+	    db_is(home, &is_active, e,
+		  "SELECT active FROM pg_replication_slots WHERE slot_name = $1", 1, params) != 0)
+		return -1;
+	if (!is_active)
+		buf_printf(out,
+			   "%s stands still: nobody reads replication slot %s; the log of the %s"
+			   " says why",
+			   is_back ? "the way back" : "replication", slot,
+			   is_back ? MOVE_SOURCE : MOVE_TARGET);
+	return 0;
 }

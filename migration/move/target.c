@@ -11,9 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "migration/db.h"
-#include "migration/grammar.h"
 #include "migration/move/sql.h"
 #include "protocol/sqlstate.h"
 
@@ -50,24 +48,22 @@ roles_to_make(PGconn *from, const char *there, const char *made, char **out, str
 {
 	const char *const params[] = { there, made };
 
-	return db_value(
-		   from, out, e,
-		   "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]')::text FROM pg_roles"
-		   " WHERE rolname !~ '^pg_' AND (NOT rolname = ANY ($1::name[])"
-		   " OR rolname IN (SELECT jsonb_array_elements_text(coalesce($2, '[]')::jsonb)))",
-		   2, params) >= 0
+	return db_value(from, out, e,
+			"SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]')::text FROM "
+			"pg_roles WHERE rolname !~ '^pg_' AND (NOT rolname = ANY ($1::name[]) OR "
+			"rolname IN (SELECT jsonb_array_elements_text(coalesce($2, '[]')::jsonb)))",
+			2, params) >= 0
 		   ? 0
 		   : -1;
 }
 
 static const char role_words[] =
-    "' WITH ' || concat_ws(' ', CASE WHEN rolsuper THEN 'SUPERUSER' END,"
-    " CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,"
-    " CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END,"
-    " CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,"
-    " CASE WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END,"
-    " 'CONNECTION LIMIT ' || rolconnlimit, 'PASSWORD ' || quote_literal(rolpassword),"
-    " 'VALID UNTIL ' || quote_literal(rolvaliduntil::text))";
+    "' WITH ' || concat_ws(' ', CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolinherit THEN "
+    "'INHERIT' ELSE 'NOINHERIT' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN "
+    "rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END, CASE "
+    "WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END, "
+    "'CONNECTION LIMIT ' || rolconnlimit, 'PASSWORD ' || quote_literal(rolpassword), 'VALID UNTIL "
+    "' || quote_literal(rolvaliduntil::text))";
 
 static int
 make_roles(struct job *j, PGconn *from, PGconn *to, const char *there, const char *names,
@@ -105,15 +101,14 @@ dress_roles(struct job *j, PGconn *from, PGconn *to, const char *names, struct e
 	const char *const params[] = { names };
 
 	if (run_all(j, to,
-		    db_query(
-			from, e,
-			"SELECT 'GRANT ' || quote_ident(r.rolname) || ' TO ' ||"
-			" quote_ident(m.rolname) || CASE WHEN a.admin_option THEN"
-			" ' WITH ADMIN OPTION' ELSE '' END FROM pg_auth_members a"
-			" JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member"
-			" WHERE r.rolname IN (SELECT jsonb_array_elements_text($1::jsonb))"
-			" OR m.rolname IN (SELECT jsonb_array_elements_text($1::jsonb)) ORDER BY 1",
-			1, params),
+		    db_query(from, e,
+			     "SELECT 'GRANT ' || quote_ident(r.rolname) || ' TO ' || "
+			     "quote_ident(m.rolname) || CASE WHEN a.admin_option THEN ' WITH ADMIN "
+			     "OPTION' ELSE '' END FROM pg_auth_members a JOIN pg_roles r ON r.oid "
+			     "= a.roleid JOIN pg_roles m ON m.oid = a.member WHERE r.rolname IN "
+			     "(SELECT jsonb_array_elements_text($1::jsonb)) OR m.rolname IN "
+			     "(SELECT jsonb_array_elements_text($1::jsonb)) ORDER BY 1",
+			     1, params),
 		    e) != 0)
 		return -1;
 	return run_all(j, to,

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -70,24 +69,10 @@ newest_packaged(const char *program)
 	return path;
 }
 
-static char *
-in_path(const char *program)
-{
-	const char *path = getenv("PATH");
-	char *copy = xstrdup(path != NULL ? path : ""), *rest = copy, *dir, *found = NULL;
-
-	while (found == NULL && (dir = strsep(&rest, ":")) != NULL) {
-		if (*dir != '\0')
-			found = runnable(dir, program);
-	}
-	free(copy);
-	return found;
-}
-
 char *
 tool_find(const char *dir, const char *program, struct err *e)
 {
-	char *path;
+	char *path, *dirs, *rest;
 
 	if (*dir != '\0') {
 		path = runnable(dir, program);
@@ -97,8 +82,10 @@ tool_find(const char *dir, const char *program, struct err *e)
 		return path;
 	}
 	path = newest_packaged(program);
-	if (path == NULL)
-		path = in_path(program);
+	dirs = rest = xstrdup(getenv("PATH") != NULL ? getenv("PATH") : "");
+	while (path == NULL && (dir = strsep(&rest, ":")) != NULL)
+		path = *dir != '\0' ? runnable(dir, program) : NULL;
+	free(dirs);
 	if (path == NULL) {
 		err_set(e, SQLSTATE_UNDEFINED_FILE, "%s is not installed here", program);
 		err_hint(e, "Install PostgreSQL's client programs, or set migration_bindir.");

@@ -24,9 +24,8 @@ move_drop_subscription(struct job *j, PGconn *c, const char *name, struct err *e
 
 	/* Without a control schema this is a database that we never came to. */
 	buf_printf(&sql,
-		   "SELECT EXISTS (SELECT FROM pg_subscription s JOIN pg_database d"
-		   " ON d.oid = s.subdbid WHERE d.datname = current_database()"
-		   " AND s.subname = '%s')",
+		   "SELECT EXISTS (SELECT FROM pg_subscription s JOIN pg_database d ON d.oid = "
+		   "s.subdbid WHERE d.datname = current_database() AND s.subname = '%s')",
 		   name);
 	rc = db_is(c, &is_there, e, buf_text(&sql), 0, NULL);
 	buf_fini(&sql);
@@ -182,57 +181,39 @@ move_restore_identity(struct job *j, PGconn *c, struct err *e)
 	if (!is_there)
 		return 0;
 	return move_each(j, c,
-			 "SELECT x ->> 'table' || ' REPLICA IDENTITY ' || CASE x ->> 'identity'"
-			 " WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN coalesce('USING INDEX ' ||"
-			 " (x ->> 'index'), 'NOTHING')"
-			 " WHEN 'f' THEN 'FULL' ELSE 'DEFAULT' END FROM meridian.marker m,"
-			 " jsonb_array_elements(m.payload) x WHERE m.kind = 'identity'"
-			 " AND to_regclass(x ->> 'table') IS NOT NULL ORDER BY 1",
+			 "SELECT x ->> 'table' || ' REPLICA IDENTITY ' || CASE x ->> 'identity' "
+			 "WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN coalesce('USING INDEX ' || (x ->> "
+			 "'index'), 'NOTHING') WHEN 'f' THEN 'FULL' ELSE 'DEFAULT' END FROM "
+			 "meridian.marker m, jsonb_array_elements(m.payload) x WHERE m.kind = "
+			 "'identity' AND to_regclass(x ->> 'table') IS NOT NULL ORDER BY 1",
 			 "ALTER TABLE %s", e) >= 0
 		   ? 0
 		   : -1;
 }
 
-/* FORCE (the place), or ABORT … FORCE for the target: it is not waited for. */
-static bool
-is_given_up(const struct job *j, const char *place)
-{
-	if (job_is_forced(j, place))
-		return true;
-	return strcmp(place, MOVE_TARGET) == 0 && job_is_forced(j, "abort");
-}
-
-/* That a place does not answer counts only while we are not cut off ourselves. */
-static int
-ask_again(struct job *j, const char *place, PGconn **out, struct err *e)
-{
-	const char *other = strcmp(place, MOVE_TARGET) == 0 ? MOVE_SOURCE : MOVE_TARGET;
-	PGconn *c = job_db(j, other, e);
-
-	if (c == NULL || job_check_lease(j, c, e) != 0)
-		return -1;
-	*out = job_db(j, place, e);
-	return *out != NULL ? 0 : 1;
-}
-
 int
 move_place_or_gone(struct job *j, const char *place, PGconn **out, struct err *e)
 {
-	int rc;
+	bool is_target = strcmp(place, MOVE_TARGET) == 0;
+	PGconn *other;
 
 	*out = job_db(j, place, e);
 	if (*out != NULL)
 		return 0;
 	if (strncmp(e->sqlstate, "08", 2) != 0)
 		return -1;
-	if (is_given_up(j, place)) {
-		rc = ask_again(j, place, out, e);
-		return rc < 0 ? -1 : 0;
+	/* FORCE (the place), or ABORT … FORCE for the target: it is not waited for. */
+	if (job_is_forced(j, place) || (is_target && job_is_forced(j, "abort"))) {
+		/* That it does not answer counts only while we are not cut off ourselves. */
+		other = job_db(j, is_target ? MOVE_SOURCE : MOVE_TARGET, e);
+		if (other == NULL || job_check_lease(j, other, e) != 0)
+			return -1;
+		*out = job_db(j, place, e);
+		return 0;
 	}
 	err_prefix(e, "the %s cannot be reached", place);
-	return strcmp(place, MOVE_TARGET) == 0
-		   ? err_hint(e, "ABORT … FORCE leaves behind what is there.")
-		   : err_hint(e, "FORCE (%s) leaves behind what is there.", place);
+	return is_target ? err_hint(e, "ABORT … FORCE leaves behind what is there.")
+			 : err_hint(e, "FORCE (%s) leaves behind what is there.", place);
 }
 
 void

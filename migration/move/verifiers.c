@@ -40,9 +40,8 @@ static const char roles_sql[] =
     " 'MEMBER')) OR EXISTS (SELECT FROM pg_database d, aclexplode(d.datacl) x WHERE d.datname ="
     " current_database() AND x.grantee = a.oid))) ORDER BY a.rolname";
 
-static const char there_sql[] =
-    "SELECT rolname, rolpassword, rolsuper FROM pg_authid WHERE rolname IN"
-    " (SELECT jsonb_array_elements_text($1::jsonb))";
+static const char there_sql[] = "SELECT rolname, rolpassword, rolsuper FROM pg_authid WHERE "
+				"rolname IN (SELECT jsonb_array_elements_text($1::jsonb))";
 
 /* What is known of each login role; one row of `here` beside that of `there` with its name. */
 struct sides {
@@ -163,9 +162,8 @@ tell(struct checks *out, const struct role_secrets *r, enum role_verdict v,
 	else if (*r->target == '\0')
 		buf_str(&detail, "has no password on the target");
 	else
-		buf_str(&detail,
-			"has another verifier on the target than on the source: another salt,"
-			" or another password");
+		buf_str(&detail, "has another verifier on the target than on the source: another "
+				 "salt, or another password");
 	if (with_target->unfit > 0)
 		buf_printf(&detail, "; %u of its %u sessions would be closed at the switch",
 			   with_target->unfit, with_target->sessions);
@@ -430,10 +428,9 @@ take_back(struct job *j, PGconn *to, json_t *notes, struct err *e)
 		if (rc < 0)
 			return -1;
 		if (rc > 0)
-			job_notice(j,
-				   "role %s has another password on the target by now: it keeps"
-				   " that",
-				   role);
+			job_notice(
+			    j, "role %s has another password on the target by now: it keeps that",
+			    role);
 	}
 	return 0;
 }

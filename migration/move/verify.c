@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "migration/db.h"
 #include "migration/move/cutover.h"
 #include "migration/move/sql.h"
@@ -142,9 +141,8 @@ verify_act(struct job *j, const struct migration_step *s, struct err *e)
 	if (job_option_is(j, "verify", "off"))
 		return 0;
 	if (c->frozen_from == NULL || c->frozen_to == NULL || !take_snapshot(c->frozen_to)) {
-		job_notice(j,
-			   "the snapshots of the frozen point are gone; VERIFY MIGRATION compares"
-			   " what is there now");
+		job_notice(j, "the snapshots of the frozen point are gone; VERIFY MIGRATION "
+			      "compares what is there now");
 		job_event(j, "verify-skipped", NULL);
 		cutover_reset(c);
 		return 0;

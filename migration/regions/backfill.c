@@ -39,17 +39,6 @@ struct filling {
 	int64_t total, filled;
 };
 
-/* As long as the statement itself took, and so that `rate` is kept: half of the time is others'. */
-static int
-breathe(const struct filling *f, int64_t rows, int64_t took_us, struct err *e)
-{
-	int64_t pause = took_us < USEC_PER_SEC ? took_us : USEC_PER_SEC;
-
-	if (f->rate > 0 && rows * USEC_PER_SEC / f->rate > pause + took_us)
-		pause = rows * USEC_PER_SEC / f->rate - took_us;
-	return job_sleep(f->j, pause, e);
-}
-
 /* One statement; the number of rows, -1 and *e. 40001 and a lost connection are tried again. */
 static int64_t
 fill_some(struct filling *f, const char *sql, struct err *e)
@@ -83,6 +72,7 @@ fill_region(struct filling *f, const char *region, struct err *e)
 		     f->batch);
 	for (;;) {
 		int64_t began = clock_us(), n = fill_some(f, buf_text(&sql), e);
+		int64_t took = clock_us() - began, pause;
 
 		if (n <= 0) {
 			rc = (int)n;
@@ -94,7 +84,12 @@ fill_region(struct filling *f, const char *region, struct err *e)
 		    f->total > 0 && f->filled < f->total ? (int)(f->filled * 100 / f->total) : 99,
 		    "%s.%s: %" PRId64 " of %" PRId64 " rows have their region", f->s->schema,
 		    f->s->table, f->filled, f->total);
-		if (breathe(f, n, clock_us() - began, e) < 0) {
+		/* As long as the statement itself took, and so that `rate` is kept: half of the
+		 * time is others'. */
+		pause = took < USEC_PER_SEC ? took : USEC_PER_SEC;
+		if (f->rate > 0 && n * USEC_PER_SEC / f->rate > pause + took)
+			pause = n * USEC_PER_SEC / f->rate - took;
+		if (job_sleep(f->j, pause, e) < 0) {
 			rc = -1;
 			break;
 		}
@@ -153,9 +148,8 @@ backfill_text(const struct regions_step *s, struct step_text *out)
 	strlist_fini(&seen);
 	buf_clear(&out->lock);
 	buf_str(&out->lock, "rows of one batch");
-	buf_str(&out->estimate,
-		"repeated until no row is left; each row that changes its region is "
-		"an insert and a delete for a changefeed");
+	buf_str(&out->estimate, "repeated until no row is left; each row that changes its region "
+				"is an insert and a delete for a changefeed");
 	buf_str(&out->undo, "nothing to undo: the data stay");
 }
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "migration/regions/feeds.h"
 
@@ -282,34 +281,29 @@ judge_stop(const struct judge *j, const struct regions_feed *f, const char *name
 		is_allowed ? "" : "; step changefeeds of the table stops there");
 }
 
-static void
-judge_format(const struct judge *j, const struct regions_feed *f, const char *name)
-{
-	char buf[16], fix[FIX_MAX] = "";
-
-	if (j->w->require_ack)
-		snprintf(fix, sizeof(fix), "ACK MIGRATION %s changefeed_format", number(j, buf));
-	finding(j, CHECK_WARN, "changefeed_format", name, fix,
-		"changefeed %s will repeat every row, with the region's column in rows and in the "
-		"key",
-		f->id);
-}
-
 /* What a change of the primary key does to the consumers of changefeeds. */
 static void
 judge_feeds(const struct judge *j, const struct regions_table *t)
 {
 	char *name = xasprintf("%s.%s", t->schema, t->name);
+	char buf[16], fix[FIX_MAX] = "";
 
 	for (size_t i = 0; i < j->c->nfeeds; i++) {
 		const struct regions_feed *f = &j->c->feeds[i];
 
 		if (!feed_watches(f, j->c->database, t))
 			continue;
-		if (feed_stops(f))
+		if (feed_stops(f)) {
 			judge_stop(j, f, name);
-		else
-			judge_format(j, f, name);
+			continue;
+		}
+		if (j->w->require_ack)
+			snprintf(fix, sizeof(fix), "ACK MIGRATION %s changefeed_format",
+				 number(j, buf));
+		finding(j, CHECK_WARN, "changefeed_format", name, fix,
+			"changefeed %s will repeat every row, with the region's column in rows and "
+			"in the key",
+			f->id);
 	}
 	free(name);
 }

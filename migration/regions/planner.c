@@ -220,22 +220,6 @@ regions_changes_key(const struct spec_placing *p, const struct regions_table *t)
 	       p->locality == LOCALITY_BY_ROW_MAP;
 }
 
-static void
-plan_placing(struct regions_plan *p, const struct regions_wish *w, size_t i,
-	     const struct regions_table *t)
-{
-	const struct spec_placing *said = &w->spec->placings[i];
-	char *home = regions_home_wanted(w, said);
-
-	if (regions_changes_key(said, t))
-		add_of_table(p, REGIONS_FEEDS, t)->home = xstrdup(home);
-	if (regions_is_computed(w, said)) {
-		add_of_cities(p, REGIONS_COLUMN, t, said, &w->maps[i]);
-		p->v[p->n - 1].region = xstrdup(w->spec->regions.v[0]);
-	}
-	add_of_table(p, REGIONS_LOCALITY, t)->home = home;
-}
-
 static bool
 is_filled_in(const struct regions_wish *w, const struct spec_placing *p)
 {
@@ -252,10 +236,20 @@ regions_plan_make(struct regions_plan *out, const struct regions_wish *w,
 	*out = (struct regions_plan){ 0 };
 	plan_database(out, spec, c);
 	for (size_t i = 0; i < spec->nplacings; i++) {
-		const struct regions_table *t = regions_table_of(c, &spec->placings[i].name);
+		const struct spec_placing *said = &spec->placings[i];
+		const struct regions_table *t = regions_table_of(c, &said->name);
+		char *home;
 
-		if (t != NULL)
-			plan_placing(out, w, i, t);
+		if (t == NULL)
+			continue;
+		home = regions_home_wanted(w, said);
+		if (regions_changes_key(said, t))
+			add_of_table(out, REGIONS_FEEDS, t)->home = xstrdup(home);
+		if (regions_is_computed(w, said)) {
+			add_of_cities(out, REGIONS_COLUMN, t, said, &w->maps[i]);
+			out->v[out->n - 1].region = xstrdup(spec->regions.v[0]);
+		}
+		add_of_table(out, REGIONS_LOCALITY, t)->home = home;
 	}
 	for (size_t i = 0; i < spec->nplacings; i++) {
 		const struct regions_table *t = regions_table_of(c, &spec->placings[i].name);

@@ -431,13 +431,12 @@ regions_read_jobs(PGconn *c, struct regions_catalog *out, struct err *e)
 	PGresult *r;
 
 	open_internals(c);
-	r = db_query(
-	    c, e,
-	    "SELECT job_id, job_type, description, status FROM crdb_internal.jobs"
-	    " WHERE job_type IN ('SCHEMA CHANGE', 'NEW SCHEMA CHANGE', 'TYPEDESC SCHEMA CHANGE')"
-	    " AND status IN ('pending', 'running', 'paused', 'reverting', 'pause-requested',"
-	    " 'cancel-requested') LIMIT 10000",
-	    0, NULL);
+	r = db_query(c, e,
+		     "SELECT job_id, job_type, description, status FROM crdb_internal.jobs WHERE "
+		     "job_type IN ('SCHEMA CHANGE', 'NEW SCHEMA CHANGE', 'TYPEDESC SCHEMA CHANGE') "
+		     "AND status IN ('pending', 'running', 'paused', 'reverting', "
+		     "'pause-requested', 'cancel-requested') LIMIT 10000",
+		     0, NULL);
 
 	if (r == NULL)
 		return -1;

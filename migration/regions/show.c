@@ -46,51 +46,27 @@ show_table(const struct rows_sink *out, const struct regions_outlook *o,
 	free(now);
 }
 
+/* The changefeeds of a table whose primary key changes. */
 static void
-show_tables(const struct rows_sink *out, const struct regions_outlook *o)
-{
-	for (size_t i = 0; i < o->wish.spec->nplacings; i++) {
-		const struct spec_placing *p = &o->wish.spec->placings[i];
-		const struct regions_table *t = regions_table_of(&o->cat, &p->name);
-
-		if (t != NULL)
-			show_table(out, o, p, t);
-	}
-}
-
-/* One changefeed of a table whose primary key changes. */
-static void
-show_feed(const struct rows_sink *out, const struct regions_feed *f, const struct regions_table *t)
+show_feeds(const struct rows_sink *out, const struct regions_catalog *c,
+	   const struct regions_table *t)
 {
 	char *name = xasprintf("%s.%s", t->schema, t->name);
-	char *detail =
-	    xasprintf("%s %s: %s", f->is_sinkless ? "without a sink" : "job", f->id, f->text);
-	const char *const values[NIMPACT] = {
-		NULL,  feed_stops(f) ? "changefeed ends" : "changefeed repeats every row",
-		name,  NULL,
-		NULL,  NULL,
-		NULL,  NULL,
-		detail
-	};
 
-	out->row(out->arg, values, NIMPACT);
-	free(name);
-	free(detail);
-}
+	for (size_t i = 0; i < c->nfeeds; i++) {
+		const struct regions_feed *f = &c->feeds[i];
+		const char *impact =
+		    feed_stops(f) ? "changefeed ends" : "changefeed repeats every row";
+		char *detail = xasprintf("%s %s: %s", f->is_sinkless ? "without a sink" : "job",
+					 f->id, f->text);
+		const char *const values[NIMPACT] = { NULL, impact, name, NULL,  NULL,
+						      NULL, NULL,   NULL, detail };
 
-static void
-show_impact(const struct rows_sink *out, const struct regions_outlook *o)
-{
-	for (size_t i = 0; i < o->wish.spec->nplacings; i++) {
-		const struct spec_placing *p = &o->wish.spec->placings[i];
-		const struct regions_table *t = regions_table_of(&o->cat, &p->name);
-
-		for (size_t k = 0; t != NULL && regions_changes_key(p, t) && k < o->cat.nfeeds;
-		     k++) {
-			if (feed_watches(&o->cat.feeds[k], o->cat.database, t))
-				show_feed(out, &o->cat.feeds[k], t);
-		}
+		if (feed_watches(f, c->database, t))
+			out->row(out->arg, values, NIMPACT);
+		free(detail);
 	}
+	free(name);
 }
 
 int
@@ -104,10 +80,17 @@ regions_show(struct job *j, enum show_topic topic, const struct rows_sink *out, 
 	rc = regions_look(j, &o, e);
 	if (rc == 0 && topic == SHOW_IMPACT)
 		rc = regions_look_closer(j, &o, false, e);
-	if (rc == 0 && topic == SHOW_TABLES)
-		show_tables(out, &o);
-	else if (rc == 0)
-		show_impact(out, &o);
+	for (size_t i = 0; rc == 0 && i < o.wish.spec->nplacings; i++) {
+		const struct spec_placing *p = &o.wish.spec->placings[i];
+		const struct regions_table *t = regions_table_of(&o.cat, &p->name);
+
+		if (t == NULL)
+			continue;
+		if (topic == SHOW_TABLES)
+			show_table(out, &o, p, t);
+		else if (regions_changes_key(p, t))
+			show_feeds(out, &o.cat, t);
+	}
 	regions_outlook_fini(&o);
 	return rc;
 }

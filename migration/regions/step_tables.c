@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "migration/db.h"
-#include "migration/regions/read.h"
-
 static bool
 has_column(const struct regions_catalog *cat, const char *column)
 {
