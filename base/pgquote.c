@@ -23,10 +23,8 @@ static size_t
 put_code_point(char *to, struct slice s)
 {
 	static const char digits[] = "0123456789abcdef";
-	uint32_t c = (uint32_t)(uint8_t)s.p[0] & (0x7fU >> s.n);
+	uint32_t c = utf8_code_point(s);
 
-	for (size_t i = 1; i < s.n; i++)
-		c = c << 6 | ((uint8_t)s.p[i] & 0x3f);
 	to[0] = '\\';
 	to[1] = 'U';
 	for (unsigned i = 0; i < 8; i++)

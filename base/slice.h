@@ -47,6 +47,18 @@ slice_is_nocase(struct slice a, const char *s)
 }
 
 static inline bool
+slice_same(struct slice a, struct slice b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool
+slice_same_nocase(struct slice a, struct slice b)
+{
+	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool
 slice_starts(struct slice a, const char *prefix)
 {
 	size_t n = strlen(prefix);

@@ -108,20 +108,29 @@ to_units(struct slice s, const struct unit *units, int64_t bare, int64_t *out)
 	return true;
 }
 
+/* Largest first; what stands behind the 1 is read only. */
 static const struct unit time_units[] = {
-	{ "us", 1 },
-	{ "ms", USEC_PER_MSEC },
-	{ "s", USEC_PER_SEC },
-	{ "sec", USEC_PER_SEC },
-	{ "min", 60 * USEC_PER_SEC },
-	{ "h", 3600 * USEC_PER_SEC },
-	{ "d", 86400 * USEC_PER_SEC },
-	{ NULL, 0 },
+	{ "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC },
+	{ "min", 60 * USEC_PER_SEC },  { "s", USEC_PER_SEC },
+	{ "ms", USEC_PER_MSEC },       { "us", 1 },
+	{ "sec", USEC_PER_SEC },       { NULL, 0 },
 };
 
 static const struct unit byte_units[] = {
-	{ "b", 1 }, { "kb", 1024 }, { "mb", 1024 * 1024 }, { "gb", 1 << 30 }, { NULL, 0 },
+	{ "GB", 1 << 30 }, { "MB", 1024 * 1024 }, { "kB", 1024 }, { "B", 1 }, { NULL, 0 },
 };
+
+static void
+put_units(struct buf *b, const struct unit *u, int64_t v)
+{
+	if (v == 0) {
+		buf_str(b, "0");
+		return;
+	}
+	while (v % u->factor != 0)
+		u++;
+	buf_printf(b, "%" PRId64 "%s", v / u->factor, u->name);
+}
 
 bool
 text_to_usec(struct slice s, int64_t *out)
@@ -152,37 +161,13 @@ text_to_bool(struct slice s, bool *out)
 void
 text_put_usec(struct buf *b, int64_t usec)
 {
-	static const struct unit order[] = {
-		{ "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC },
-		{ "min", 60 * USEC_PER_SEC },  { "s", USEC_PER_SEC },
-		{ "ms", USEC_PER_MSEC },       { "us", 1 },
-	};
-	const struct unit *u = order;
-
-	if (usec == 0) {
-		buf_str(b, "0");
-		return;
-	}
-	while (usec % u->factor != 0)
-		u++;
-	buf_printf(b, "%" PRId64 "%s", usec / u->factor, u->name);
+	put_units(b, time_units, usec);
 }
 
 void
 text_put_bytes(struct buf *b, int64_t bytes)
 {
-	static const struct unit order[] = {
-		{ "GB", 1 << 30 }, { "MB", 1 << 20 }, { "kB", 1024 }, { "B", 1 }
-	};
-	const struct unit *u = order;
-
-	if (bytes == 0) {
-		buf_str(b, "0");
-		return;
-	}
-	while (bytes % u->factor != 0)
-		u++;
-	buf_printf(b, "%" PRId64 "%s", bytes / u->factor, u->name);
+	put_units(b, byte_units, bytes);
 }
 
 void
@@ -211,6 +196,14 @@ text_put_safe(struct buf *b, struct slice s, size_t max)
 		buf_str(b, "…");
 	if (quote)
 		buf_u8(b, '"');
+}
+
+int
+text_hex_digit(char c)
+{
+	if (!isxdigit((unsigned char)c))
+		return -1;
+	return isdigit((unsigned char)c) ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
 bool

@@ -24,6 +24,8 @@ bool text_to_bytes(struct slice s, int64_t *out);
 /* on/off, yes/no, true/false, 1/0. */
 bool text_to_bool(struct slice s, bool *out);
 
+/* What a hexadecimal digit stands for; -1: it is none. */
+int text_hex_digit(char c);
 /* Letters and digits of ASCII, one at least. */
 bool text_is_alnum(struct slice s);
 

@@ -7,6 +7,7 @@
 #define BASE_UTF8_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/slice.h"
@@ -14,6 +15,8 @@
 /* Length of the valid sequence at the front, 0 where there is none. */
 size_t utf8_sequence(struct slice s);
 bool utf8_valid(struct slice s);
+/* What one valid sequence stands for. */
+uint32_t utf8_code_point(struct slice s);
 /* Of one sequence of n bytes: C0, DEL, and C1 (U+0080 to U+009F), of which terminals make commands,
  * too. */
 bool utf8_is_control(const char *p, size_t n);

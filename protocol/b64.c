@@ -30,14 +30,6 @@ b64_put(struct buf *b, const void *p, size_t n)
 	to[3] = '=';
 }
 
-static int
-value_of(char c)
-{
-	const char *at = c != '\0' ? strchr(letters, c) : NULL;
-
-	return at != NULL ? (int)(at - letters) : -1;
-}
-
 /* Up to four letters without their padding, as 6-bit groups from the top of 24 bits. */
 static bool
 group(const char *p, size_t n, uint32_t *out)
@@ -45,11 +37,11 @@ group(const char *p, size_t n, uint32_t *out)
 	uint32_t bits = 0;
 
 	for (size_t i = 0; i < 4; i++) {
-		int v = i < n ? value_of(p[i]) : 0;
+		const char *at = i < n ? memchr(letters, p[i], sizeof(letters) - 1) : letters;
 
-		if (v < 0)
+		if (at == NULL)
 			return false;
-		bits = bits << 6 | (uint32_t)v;
+		bits = bits << 6 | (uint32_t)(at - letters);
 	}
 	*out = bits;
 	return true;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocol/message.h"
+#include "protocol/setting.h"
 #include "protocol/sqleffects.h"
 
 #define OID_BYTES  4
@@ -45,24 +46,6 @@ calleffects_wants(struct slice body, size_t n)
 	return function_of(body) == SET_CONFIG || n < OID_BYTES ? n : OID_BYTES;
 }
 
-/* As boolin() reads it, and as boolrecv() does. What neither takes fails. */
-static bool
-is_true(struct slice value, bool is_binary)
-{
-	static const char *const words[] = {
-		"t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"
-	};
-
-	if (is_binary)
-		return value.n == 1 && *value.p != 0;
-	value = slice_trim(value);
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (slice_is_nocase(value, words[i]))
-			return true;
-	}
-	return false;
-}
-
 /* set_config(name, value, is_local) */
 bool
 calleffects_setting(struct slice body, struct call_setting *out)
@@ -74,7 +57,10 @@ calleffects_setting(struct slice body, struct call_setting *out)
 	    m.values_n != 3 || !message_next_value(&m.values, &out->name) ||
 	    !message_next_value(&m.values, &out->value) || !message_next_value(&m.values, &local))
 		return false;
-	out->is_local = is_true(local, message_format(m.formats, m.formats_n, 2) == 1);
+	/* what neither boolrecv() nor boolin() takes fails */
+	out->is_local = message_format(m.formats, m.formats_n, 2) == 1
+			    ? local.n == 1 && *local.p != 0
+			    : setting_is_true(local);
 	return out->name.n > 0;
 }
 

@@ -3,9 +3,9 @@
 
 #include "protocol/connuri.h"
 
-#include <ctype.h>
 #include <stdint.h>
 
+#include "base/text.h"
 #include "protocol/frame.h"
 #include "protocol/sqlstate.h"
 
@@ -15,14 +15,6 @@ static int
 bad(struct err *e, const char *what)
 {
 	return err_set(e, SQLSTATE_CANNOT_CONNECT, "invalid connection string: %s", what);
-}
-
-static int
-hex_value(char c)
-{
-	if (!isxdigit((unsigned char)c))
-		return -1;
-	return isdigit((unsigned char)c) ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
 /* False: a '%' that is none, or a NUL. There is room in *text for all that can come. */
@@ -35,8 +27,8 @@ decode(struct slice in, bool plus, struct buf *text, struct slice *out)
 		int c = (uint8_t)in.p[i];
 
 		if (c == '%') {
-			int high = i + 2 < in.n ? hex_value(in.p[i + 1]) : -1;
-			int low = i + 2 < in.n ? hex_value(in.p[i + 2]) : -1;
+			int high = i + 2 < in.n ? text_hex_digit(in.p[i + 1]) : -1;
+			int low = i + 2 < in.n ? text_hex_digit(in.p[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return false;

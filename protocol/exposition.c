@@ -195,25 +195,6 @@ enum { BUCKET_COUNT = 1, BUCKET_BOUND = 2 };
 enum { SPAN_OFFSET = 1, SPAN_LENGTH = 2 };
 
 static void
-pb_begin_family(struct exposition *x)
-{
-	static const uint8_t types[] = {
-		[METRIC_COUNTER] = 0, [METRIC_GAUGE] = 1, [METRIC_HISTOGRAM] = 4
-	};
-	struct buf *b = x->out;
-	size_t at;
-
-	x->at = b->n;
-	at = pb_open(b, FAMILY_NAME);
-	buf_str(b, x->family->name);
-	if (x->family->type == METRIC_COUNTER)
-		buf_str(b, "_total");
-	pb_close(b, at);
-	pb_text(b, FAMILY_HELP, slice_str(x->family->help));
-	pb_uint(b, FAMILY_TYPE, types[x->family->type]);
-}
-
-static void
 pb_labels(struct buf *b, const struct metric_label *labels, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -223,15 +204,6 @@ pb_labels(struct buf *b, const struct metric_label *labels, size_t n)
 		pb_text(b, LABEL_VALUE, labels[i].value);
 		pb_close(b, at);
 	}
-}
-
-static void
-pb_value(struct buf *b, unsigned field, double v)
-{
-	size_t at = pb_open(b, field);
-
-	pb_double(b, VALUE, v);
-	pb_close(b, at);
 }
 
 static void
@@ -267,26 +239,11 @@ pb_spans(struct buf *b, const struct histogram_view *h)
 		pb_span(b, 0, 0);
 }
 
-/* The counts of the buckets that are not empty, each as the difference to the one before. */
-static void
-pb_deltas(struct buf *b, const struct histogram_view *h)
-{
-	size_t at = pb_open(b, HISTOGRAM_DELTA);
-	uint64_t before = 0;
-
-	for (unsigned i = 0; i < HISTOGRAM_NATIVE; i++) {
-		if (h->native[i] == 0)
-			continue;
-		pb_varint(b, zigzag((int64_t)(h->native[i] - before)));
-		before = h->native[i];
-	}
-	pb_close(b, at);
-}
-
 static void
 pb_histogram(struct buf *b, const struct histogram_view *h)
 {
-	size_t at = pb_open(b, METRIC_AS_HISTOGRAM);
+	size_t at = pb_open(b, METRIC_AS_HISTOGRAM), deltas;
+	uint64_t before = 0;
 
 	pb_uint(b, HISTOGRAM_COUNT, h->count);
 	pb_double(b, HISTOGRAM_SUM, h->sum_s);
@@ -301,7 +258,15 @@ pb_histogram(struct buf *b, const struct histogram_view *h)
 	pb_double(b, HISTOGRAM_ZERO_THRESHOLD, 0);
 	pb_uint(b, HISTOGRAM_ZERO_COUNT, h->zero);
 	pb_spans(b, h);
-	pb_deltas(b, h);
+	/* the counts of the buckets that are not empty, each as the difference to the one before */
+	deltas = pb_open(b, HISTOGRAM_DELTA);
+	for (unsigned i = 0; i < HISTOGRAM_NATIVE; i++) {
+		if (h->native[i] == 0)
+			continue;
+		pb_varint(b, zigzag((int64_t)(h->native[i] - before)));
+		before = h->native[i];
+	}
+	pb_close(b, deltas);
 	pb_close(b, at);
 }
 
@@ -358,19 +323,6 @@ put_sample(struct exposition *x, const char *suffix, const struct metric_label *
 	buf_u8(x->out, ' ');
 }
 
-/* Text says "_total" in a counter's own name, OpenMetrics only in its samples'. */
-static void
-put_family(struct exposition *x)
-{
-	const struct metric_family *f = x->family;
-	const char *total =
-	    f->type == METRIC_COUNTER && x->format == EXPOSITION_TEXT ? "_total" : "";
-
-	buf_printf(x->out, "# HELP %s%s ", f->name, total);
-	put_escaped(x->out, slice_str(f->help), x->format == EXPOSITION_OPENMETRICS);
-	buf_printf(x->out, "\n# TYPE %s%s %s\n", f->name, total, metric_type_name(f->type));
-}
-
 static void
 put_histogram(struct exposition *x, const struct metric_label *labels, size_t n,
 	      const struct histogram_view *h)
@@ -400,17 +352,38 @@ void
 exposition_begin(struct exposition *x, const struct metric_family *family)
 {
 	x->family = family;
-	if (x->format == EXPOSITION_PROTOBUF)
-		pb_begin_family(x);
-	else
-		put_family(x);
+	if (x->format == EXPOSITION_PROTOBUF) {
+		static const uint8_t types[] = {
+			[METRIC_COUNTER] = 0, [METRIC_GAUGE] = 1, [METRIC_HISTOGRAM] = 4
+		};
+		struct buf *b = x->out;
+		size_t at;
+
+		x->at = b->n;
+		at = pb_open(b, FAMILY_NAME);
+		buf_str(b, x->family->name);
+		if (x->family->type == METRIC_COUNTER)
+			buf_str(b, "_total");
+		pb_close(b, at);
+		pb_text(b, FAMILY_HELP, slice_str(x->family->help));
+		pb_uint(b, FAMILY_TYPE, types[x->family->type]);
+	} else {
+		const struct metric_family *f = x->family;
+		const char *total =
+		    f->type == METRIC_COUNTER && x->format == EXPOSITION_TEXT ? "_total" : "";
+
+		/* Text says "_total" in a counter's own name, OpenMetrics only in its samples'. */
+		buf_printf(x->out, "# HELP %s%s ", f->name, total);
+		put_escaped(x->out, slice_str(f->help), x->format == EXPOSITION_OPENMETRICS);
+		buf_printf(x->out, "\n# TYPE %s%s %s\n", f->name, total, metric_type_name(f->type));
+	}
 }
 
 void
 exposition_value(struct exposition *x, const struct metric_label *labels, size_t n, double v)
 {
 	bool counter = x->family->type == METRIC_COUNTER;
-	size_t at;
+	size_t at, value_at;
 
 	if (x->format != EXPOSITION_PROTOBUF) {
 		put_sample(x, counter ? "_total" : "", labels, n, NULL);
@@ -420,7 +393,9 @@ exposition_value(struct exposition *x, const struct metric_label *labels, size_t
 	}
 	at = pb_open(x->out, FAMILY_METRIC);
 	pb_labels(x->out, labels, n);
-	pb_value(x->out, counter ? METRIC_AS_COUNTER : METRIC_AS_GAUGE, v);
+	value_at = pb_open(x->out, counter ? METRIC_AS_COUNTER : METRIC_AS_GAUGE);
+	pb_double(x->out, VALUE, v);
+	pb_close(x->out, value_at);
 	pb_close(x->out, at);
 }
 

@@ -3,6 +3,8 @@
 
 #include "protocol/fingerprint.h"
 
+#include <ctype.h>
+
 #include "protocol/sqltoken.h"
 
 #define DEPTH_MAX 32
@@ -55,9 +57,9 @@ put_word(struct writing *w, struct slice text, const char *quote)
 	buf_str(w->out, is_apart(w) ? " " : "");
 	buf_str(w->out, quote);
 	for (size_t i = 0; i < text.n; i++) {
-		bool is_capital = quote[0] == '\0' && text.p[i] >= 'A' && text.p[i] <= 'Z';
+		unsigned char c = (unsigned char)text.p[i];
 
-		buf_u8(w->out, (uint8_t)(is_capital ? text.p[i] + ('a' - 'A') : text.p[i]));
+		buf_u8(w->out, quote[0] == '\0' ? (uint8_t)tolower(c) : c);
 	}
 	buf_str(w->out, quote);
 	w->last = LAST_WORD;
@@ -132,18 +134,6 @@ is(char c, unsigned kinds)
 	return (sqltoken_kind_of(c) & kinds) != 0;
 }
 
-/* The scan stands behind the first digits of a number: 1.5e-3, 0x1F, 1_000. */
-static void
-skip_number(struct sqltoken_scan *s)
-{
-	while (s->p < s->end && (is(*s->p, SQLBYTE_IN_WORD) || *s->p == '.')) {
-		bool is_exponent = (*s->p | 0x20) == 'e' && s->end - s->p > 2 &&
-				   (s->p[1] == '-' || s->p[1] == '+') && is(s->p[2], SQLBYTE_DIGIT);
-
-		s->p += is_exponent ? 2 : 1;
-	}
-}
-
 static void
 put_token(struct writing *w, struct sqltoken_scan *s, const struct sqltoken *t, const char *before)
 {
@@ -161,7 +151,15 @@ put_token(struct writing *w, struct sqltoken_scan *s, const struct sqltoken *t, 
 		break;
 	case SQLTOKEN_MARK:
 		if (t->mark == '0' || t->mark == '$') {
-			skip_number(s);
+			/* The scan stands behind the first digits of a number: 1.5e-3, 0x1F, 1_000.
+			 */
+			while (s->p < s->end && (is(*s->p, SQLBYTE_IN_WORD) || *s->p == '.')) {
+				bool is_exponent = (*s->p | 0x20) == 'e' && s->end - s->p > 2 &&
+						   (s->p[1] == '-' || s->p[1] == '+') &&
+						   is(s->p[2], SQLBYTE_DIGIT);
+
+				s->p += is_exponent ? 2 : 1;
+			}
 			put_constant(w);
 		} else if (*at != '$') {
 			put_mark(w, *at, at != before);
@@ -265,25 +263,16 @@ struct looking {
 	bool is_argument; /* the "from" of a function is to come */
 };
 
-static bool
-is_listed(const struct looking *l, struct slice name)
-{
-	struct slice rest = slice_skip(buf_view(l->out), l->from);
-
-	while (rest.n > 0) {
-		struct slice one = slice_trim(slice_cut(&rest, ','));
-
-		if (one.n == name.n && memcmp(one.p, name.p, name.n) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* The name is whole; what follows it with a parenthesis is a function. */
 static void
 end_name(struct looking *l, char next)
 {
-	if (l->name.n > 0 && (next != '(' || l->is_into) && !is_listed(l, l->name)) {
+	struct slice rest = slice_skip(buf_view(l->out), l->from);
+	bool is_new = l->name.n > 0 && (next != '(' || l->is_into);
+
+	while (is_new && rest.n > 0)
+		is_new = !slice_same(slice_trim(slice_cut(&rest, ',')), l->name);
+	if (is_new) {
 		buf_str(l->out, l->out->n > l->from ? ", " : "");
 		buf_slice(l->out, l->name);
 	}

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "base/text.h"
 
 #define KEY_BYTES      32
 #define ID_BYTES       4
@@ -57,23 +58,13 @@ derive(const uint8_t master[KEY_BYTES], const char *label, uint8_t *to, size_t n
 	return good;
 }
 
-static int
-digit(char c)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *at =
-	    c != '\0' ? strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
-
-	return at != NULL ? (int)(at - digits) : -1;
-}
-
 static bool
 read_hex(struct slice text, uint8_t to[KEY_BYTES])
 {
 	if (text.n != (size_t)2 * KEY_BYTES)
 		return false;
 	for (size_t i = 0; i < KEY_BYTES; i++) {
-		int high = digit(text.p[2 * i]), low = digit(text.p[2 * i + 1]);
+		int high = text_hex_digit(text.p[2 * i]), low = text_hex_digit(text.p[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;
@@ -96,16 +87,6 @@ make_key(struct slice text, struct key *to)
 	return good;
 }
 
-static bool
-has_id(const struct fleet_keys *k, const uint8_t id[ID_BYTES])
-{
-	for (size_t i = 0; i < k->n; i++) {
-		if (memcmp(k->v[i].id, id, ID_BYTES) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int
 take_line(struct fleet_keys *k, struct slice line, struct err *e)
 {
@@ -122,8 +103,10 @@ take_line(struct fleet_keys *k, struct slice line, struct err *e)
 			       "expected a key of 64 hexadecimal digits (openssl rand -hex 32), "
 			       "found %zu bytes of something else",
 			       line.n);
-	if (has_id(k, key.id))
-		return err_set(e, "F0000", "this key stands above already");
+	for (size_t i = 0; i < k->n; i++) {
+		if (memcmp(k->v[i].id, key.id, ID_BYTES) == 0)
+			return err_set(e, "F0000", "this key stands above already");
+	}
 	k->v[k->n++] = key;
 	OPENSSL_cleanse(&key, sizeof(key));
 	return 0;
@@ -165,12 +148,6 @@ fleetkey_unref(struct fleet_keys *k)
 		return;
 	OPENSSL_cleanse(k, sizeof(*k));
 	free(k);
-}
-
-size_t
-fleetkey_count(const struct fleet_keys *k)
-{
-	return k->n;
 }
 
 /* ---- short secrets ---- */
@@ -256,12 +233,12 @@ struct context {
 };
 
 static struct context
-context_of(const uint8_t head[1 + ID_BYTES], const void *rest, size_t n)
+context_of(const uint8_t head[1 + ID_BYTES], struct slice rest)
 {
-	struct context c = { .n = 1 + ID_BYTES + n };
+	struct context c = { .n = 1 + ID_BYTES + rest.n };
 
 	memcpy(c.bytes, head, 1 + ID_BYTES);
-	memcpy(c.bytes + 1 + ID_BYTES, rest, n);
+	memcpy(c.bytes + 1 + ID_BYTES, rest.p, rest.n);
 	return c;
 }
 
@@ -287,14 +264,8 @@ gcm(const uint8_t key[KEY_BYTES], const uint8_t nonce[FLEET_NONCE_BYTES], const 
 	return good;
 }
 
-/* Which of a key's uses. */
-enum use { USE_BOX, USE_LETTER };
-
-static const uint8_t *
-key_for(const struct key *key, enum use use)
-{
-	return use == USE_BOX ? key->box : key->letter;
-}
+/* Which of a key's uses: where its bytes for that stand. */
+enum use { USE_BOX = offsetof(struct key, box), USE_LETTER = offsetof(struct key, letter) };
 
 /* Head, plain text sealed, tag. */
 static int
@@ -309,8 +280,8 @@ put_sealed(const struct fleet_keys *k, enum use use, const uint8_t nonce[FLEET_N
 	memcpy(head + 1, key->id, ID_BYTES);
 	memcpy(head + 1 + ID_BYTES, nonce, FLEET_NONCE_BYTES);
 	memcpy(bytes, plain->p, plain->n);
-	c = context_of(head, about.p, about.n);
-	good = gcm(key_for(key, use), nonce, &c, true, bytes, plain->n, tag);
+	c = context_of(head, about);
+	good = gcm((const uint8_t *)key + use, nonce, &c, true, bytes, plain->n, tag);
 	if (good) {
 		buf_put(out, head, sizeof(head));
 		buf_put(out, bytes, plain->n);
@@ -334,12 +305,13 @@ open_sealed(const struct fleet_keys *k, enum use use, struct slice about, struct
 		return 0;
 	n = in.n - HEAD_BYTES - TAG_BYTES;
 	memcpy(tag, p + HEAD_BYTES + n, TAG_BYTES);
-	c = context_of(p, about.p, about.n);
+	c = context_of(p, about);
 	for (size_t i = 0; i < k->n; i++) {
 		if (memcmp(k->v[i].id, p + 1, ID_BYTES) != 0)
 			continue;
 		memcpy(plain, p + HEAD_BYTES, n);
-		if (gcm(key_for(&k->v[i], use), p + 1 + ID_BYTES, &c, false, plain, n, tag))
+		if (gcm((const uint8_t *)&k->v[i] + use, p + 1 + ID_BYTES, &c, false, plain, n,
+			tag))
 			return n;
 	}
 	return 0;
@@ -400,23 +372,6 @@ plain_fini(struct buf *plain)
 
 /* ---- boxes ---- */
 
-static void
-put_box(struct buf *b, const struct fleet_box *in)
-{
-	buf_u16(b, in->issuer);
-	buf_u32(b, in->life);
-	buf_u64(b, (uint64_t)in->issued_at_us);
-	buf_put(b, in->token, sizeof(in->token));
-	buf_u8(b, in->bound);
-	if (!in->bound)
-		return;
-	buf_u8(b, in->addr.family);
-	buf_put(b, in->addr.ip, sizeof(in->addr.ip));
-	buf_u16(b, in->addr.port);
-	put_counted(b, in->secret, in->secret_len);
-	put_counted(b, in->node, strnlen(in->node, FLEET_NODE_MAX));
-}
-
 int
 fleetkey_seal(const struct fleet_keys *k, uint32_t pid, const uint8_t nonce[FLEET_NONCE_BYTES],
 	      const struct fleet_box *in, struct buf *out)
@@ -428,30 +383,23 @@ fleetkey_seal(const struct fleet_keys *k, uint32_t pid, const uint8_t nonce[FLEE
 	if (in->secret_len > FLEET_SECRET_MAX)
 		return -1;
 	put_u32(about, pid);
-	put_box(&plain, in);
+	buf_u16(&plain, in->issuer);
+	buf_u32(&plain, in->life);
+	buf_u64(&plain, (uint64_t)in->issued_at_us);
+	buf_put(&plain, in->token, sizeof(in->token));
+	buf_u8(&plain, in->bound);
+	if (in->bound) {
+		buf_u8(&plain, in->addr.family);
+		buf_put(&plain, in->addr.ip, sizeof(in->addr.ip));
+		buf_u16(&plain, in->addr.port);
+		put_counted(&plain, in->secret, in->secret_len);
+		put_counted(&plain, in->node, strnlen(in->node, FLEET_NODE_MAX));
+	}
 	if (!plain.failed)
 		r = put_sealed(k, USE_BOX, nonce, slice_of((char *)about, sizeof(about)), &plain,
 			       out);
 	plain_fini(&plain);
 	return r;
-}
-
-static void
-take_box(struct reader *r, struct fleet_box *out)
-{
-	out->issuer = get_u16(take(r, 2));
-	out->life = get_u32(take(r, 4));
-	out->issued_at_us = (int64_t)get_u64(take(r, 8));
-	memcpy(out->token, take(r, sizeof(out->token)), sizeof(out->token));
-	out->bound = *take(r, 1) != 0;
-	if (!out->bound)
-		return;
-	out->addr.family = *take(r, 1);
-	memcpy(out->addr.ip, take(r, sizeof(out->addr.ip)), sizeof(out->addr.ip));
-	out->addr.port = get_u16(take(r, 2));
-	out->secret_len = take_counted(r, out->secret, FLEET_SECRET_MAX);
-	out->node[take_counted(r, out->node, FLEET_NODE_MAX)] = '\0';
-	r->bad |= out->addr.family != ADDR_IPV4 && out->addr.family != ADDR_IPV6;
 }
 
 enum parse
@@ -463,7 +411,19 @@ fleetkey_open(const struct fleet_keys *k, uint32_t pid, struct slice secret, str
 
 	put_u32(about, pid);
 	r.n = open_sealed(k, USE_BOX, slice_of((char *)about, sizeof(about)), secret, plain);
-	take_box(&r, &box);
+	box.issuer = get_u16(take(&r, 2));
+	box.life = get_u32(take(&r, 4));
+	box.issued_at_us = (int64_t)get_u64(take(&r, 8));
+	memcpy(box.token, take(&r, sizeof(box.token)), sizeof(box.token));
+	box.bound = *take(&r, 1) != 0;
+	if (box.bound) {
+		box.addr.family = *take(&r, 1);
+		memcpy(box.addr.ip, take(&r, sizeof(box.addr.ip)), sizeof(box.addr.ip));
+		box.addr.port = get_u16(take(&r, 2));
+		box.secret_len = take_counted(&r, box.secret, FLEET_SECRET_MAX);
+		box.node[take_counted(&r, box.node, FLEET_NODE_MAX)] = '\0';
+		r.bad |= box.addr.family != ADDR_IPV4 && box.addr.family != ADDR_IPV6;
+	}
 	OPENSSL_cleanse(plain, sizeof(plain));
 	if (r.bad || r.n > 0)
 		return PARSE_BAD;

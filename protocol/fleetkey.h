@@ -63,7 +63,6 @@ struct fleet_keys;
 struct fleet_keys *fleetkey_parse(struct slice text, const char *name, struct err *e) MUST_CHECK;
 struct fleet_keys *fleetkey_ref(struct fleet_keys *k);
 void fleetkey_unref(struct fleet_keys *k); /* accepts NULL */
-size_t fleetkey_count(const struct fleet_keys *k);
 
 struct fleet_short {
 	uint16_t issuer; /* 1 … FLEET_PEER_MAX */

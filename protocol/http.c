@@ -15,8 +15,7 @@ static const struct {
 	enum http_method method;
 } methods[] = {
 	{ "GET", HTTP_GET },         { "HEAD", HTTP_HEAD },       { "POST", HTTP_POST },
-	{ "OPTIONS", HTTP_OPTIONS }, { "CONNECT", HTTP_CONNECT }, { "PUT", HTTP_OTHER },
-	{ "DELETE", HTTP_OTHER },    { "PATCH", HTTP_OTHER },     { "TRACE", HTTP_OTHER },
+	{ "OPTIONS", HTTP_OPTIONS }, { "CONNECT", HTTP_CONNECT },
 };
 #define METHODS (sizeof(methods) / sizeof(methods[0]))
 
@@ -43,8 +42,8 @@ static const struct {
 	{ 507, "Insufficient Storage" },
 };
 
-const char *
-http_reason(int status)
+static const char *
+reason_of(int status)
 {
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
 		if (reasons[i].status == status)
@@ -53,25 +52,20 @@ http_reason(int status)
 	return "Unknown";
 }
 
-static enum parse
-bad(struct http_error *e, int status, const char *text)
+enum parse
+http_bad(struct http_error *e, int status, const char *text)
 {
 	*e = (struct http_error){ status, text };
 	return PARSE_BAD;
 }
 
-/* A character of a token, RFC 9110 section 5.6.2. */
-static bool
-is_token(unsigned char c)
-{
-	return isalnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-static bool
-all_token(struct slice s)
+bool
+http_is_token(struct slice s)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		if (!is_token((unsigned char)s.p[i]))
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (!isalnum(c) && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
 			return false;
 	}
 	return s.n > 0;
@@ -134,8 +128,8 @@ take_request_line(struct http_head *h, struct slice line, struct http_error *e)
 	struct slice rest = line, target;
 
 	h->method_text = slice_cut(&rest, ' ');
-	if (!all_token(h->method_text) || rest.p == NULL)
-		return bad(e, 400, "malformed request line");
+	if (!http_is_token(h->method_text) || rest.p == NULL)
+		return http_bad(e, 400, "malformed request line");
 	h->method = HTTP_OTHER;
 	for (size_t i = 0; i < METHODS; i++) {
 		if (slice_is(h->method_text, methods[i].name))
@@ -144,12 +138,12 @@ take_request_line(struct http_head *h, struct slice line, struct http_error *e)
 	target = slice_cut(&rest, ' ');
 	if (rest.n != 8 || !slice_starts(rest, "HTTP/") || !isdigit((unsigned char)rest.p[5]) ||
 	    rest.p[6] != '.' || !isdigit((unsigned char)rest.p[7]))
-		return bad(e, 400, "malformed request line");
+		return http_bad(e, 400, "malformed request line");
 	if (rest.p[5] != '1')
-		return bad(e, 505, "only HTTP/1.1 is spoken here");
+		return http_bad(e, 505, "only HTTP/1.1 is spoken here");
 	h->minor = rest.p[7] - '0';
 	if (!take_target(h, target))
-		return bad(e, 400, "malformed request target");
+		return http_bad(e, 400, "malformed request target");
 	return PARSE_DONE;
 }
 
@@ -158,16 +152,16 @@ take_header(struct http_head *h, struct slice line, struct http_error *e)
 {
 	struct slice value = line, name = slice_cut(&value, ':');
 
-	if (value.p == NULL || !all_token(name))
-		return bad(e, 400, "malformed header");
+	if (value.p == NULL || !http_is_token(name))
+		return http_bad(e, 400, "malformed header");
 	for (size_t i = 0; i < value.n; i++) {
 		unsigned char c = (unsigned char)value.p[i];
 
 		if ((c < ' ' && c != '\t') || c == 0x7f)
-			return bad(e, 400, "control character in a header");
+			return http_bad(e, 400, "control character in a header");
 	}
 	if (h->nheaders == HTTP_HEADERS_MAX)
-		return bad(e, 431, "too many headers");
+		return http_bad(e, 431, "too many headers");
 	h->headers[h->nheaders++] = (struct http_header){ name, slice_trim(value) };
 	return PARSE_DONE;
 }
@@ -219,22 +213,22 @@ take_framing(struct http_head *h, struct http_error *e)
 
 	for (size_t i = 0; http_header_next(h, "transfer-encoding", &i, &value); coding = value) {
 		if (coding.p != NULL)
-			return bad(e, 400, "two Transfer-Encoding headers");
+			return http_bad(e, 400, "two Transfer-Encoding headers");
 	}
 	for (size_t i = 0; http_header_next(h, "content-length", &i, &value); length = value) {
 		if (length.p != NULL)
-			return bad(e, 400, "two Content-Length headers");
+			return http_bad(e, 400, "two Content-Length headers");
 	}
 	if (coding.p != NULL && (length.p != NULL || h->minor == 0))
-		return bad(e, 400, "ambiguous length of the body");
+		return http_bad(e, 400, "ambiguous length of the body");
 	if (coding.p != NULL && !slice_is_nocase(coding, "chunked"))
-		return bad(e, 501, "unknown Transfer-Encoding");
+		return http_bad(e, 501, "unknown Transfer-Encoding");
 	h->chunked = coding.p != NULL;
 	if (length.p == NULL)
 		return PARSE_DONE;
 	if (length.n == 0 || !isdigit((unsigned char)length.p[0]) ||
 	    !text_to_int(length, 0, INT64_MAX, &n))
-		return bad(e, 400, "malformed Content-Length");
+		return http_bad(e, 400, "malformed Content-Length");
 	h->length = (uint64_t)n;
 	return PARSE_DONE;
 }
@@ -256,13 +250,13 @@ take_host(struct http_head *h, struct http_error *e)
 	for (; http_header_next(h, "host", &i, &value); host = value)
 		hosts++;
 	if (hosts > 1 || (hosts == 0 && h->minor > 0))
-		return bad(e, 400, "exactly one Host header is wanted");
+		return http_bad(e, 400, "exactly one Host header is wanted");
 	for (i = 0; i < host.n; i++) {
 		if (strchr(" \t,/?#@", host.p[i]) != NULL)
-			return bad(e, 400, "malformed Host header");
+			return http_bad(e, 400, "malformed Host header");
 	}
 	if (h->method == HTTP_CONNECT && hosts > 0 && !is_host_of(host, h->host))
-		return bad(e, 400, "Host is not what CONNECT names");
+		return http_bad(e, 400, "Host is not what CONNECT names");
 	if (h->host.p == NULL)
 		h->host = host;
 	return PARSE_DONE;
@@ -281,7 +275,7 @@ take_meaning(struct http_head *h, struct http_error *e)
 	    h->minor > 0 && slice_is_nocase(http_header(h, "expect"), "100-continue");
 	p = take_framing(h, e);
 	if (p == PARSE_DONE && h->method == HTTP_CONNECT && (h->chunked || h->length > 0))
-		return bad(e, 400, "a CONNECT has no body");
+		return http_bad(e, 400, "a CONNECT has no body");
 	return p;
 }
 
@@ -312,15 +306,15 @@ http_parse_head(struct slice in, size_t max, struct http_head *out, size_t *used
 
 	if (n == 0)
 		return all.n < max ? PARSE_MORE
-				   : bad(e, 431, "the head of the request is too long");
+				   : http_bad(e, 431, "the head of the request is too long");
 	rest = slice_of(all.p, n);
 	memset(out, 0, offsetof(struct http_head, headers));
 	if (!cut_line(&rest, &line))
-		return bad(e, 400, "a line does not end in CR LF");
+		return http_bad(e, 400, "a line does not end in CR LF");
 	p = take_request_line(out, line, e);
 	while (p == PARSE_DONE && rest.n > 0) {
 		if (!cut_line(&rest, &line))
-			return bad(e, 400, "a line does not end in CR LF");
+			return http_bad(e, 400, "a line does not end in CR LF");
 		if (line.n > 0)
 			p = take_header(out, line, e);
 	}
@@ -332,7 +326,7 @@ void
 http_put_answer(struct buf *out, int status, const char *type, const char *headers, size_t length,
 		bool keep_alive)
 {
-	buf_printf(out, "HTTP/1.1 %d %s\r\n%s", status, http_reason(status), headers);
+	buf_printf(out, "HTTP/1.1 %d %s\r\n%s", status, reason_of(status), headers);
 	if (type != NULL)
 		buf_printf(out, "Content-Type: %s\r\n", type);
 	if (status != 204)

@@ -61,6 +61,10 @@ http_may_begin(char first)
 	return first >= 'A' && first <= 'Z';
 }
 
+/* A method's or a header's name (RFC 9110 section 5.6.2). */
+bool http_is_token(struct slice s);
+/* Set *e; PARSE_BAD. */
+enum parse http_bad(struct http_error *e, int status, const char *text);
 /* Parse a head (one empty line before it is skipped): PARSE_DONE and *used (bytes up to and with
  * the empty line), PARSE_MORE, or PARSE_BAD and *e. A head longer than `max` bytes is bad (431). */
 enum parse http_parse_head(struct slice in, size_t max, struct http_head *out, size_t *used,
@@ -88,7 +92,6 @@ void http_body_init(struct http_body *b, const struct http_head *h);
 enum parse http_body_take(struct http_body *b, struct slice in, uint64_t max, struct buf *out,
 			  size_t *used, struct http_error *e) MUST_CHECK;
 
-const char *http_reason(int status); /* "OK", "Bad Request" … */
 /* Append the head of an answer whose body has `length` bytes. `type` NULL: no body and no such
  * header; `headers`: further lines, each with its CRLF, or "". */
 void http_put_answer(struct buf *out, int status, const char *type, const char *headers,

@@ -4,8 +4,7 @@
  */
 #include "config.h"
 
-#include <ctype.h>
-
+#include "base/text.h"
 #include "protocol/http.h"
 
 enum body_state {
@@ -33,13 +32,6 @@ http_body_init(struct http_body *b, const struct http_head *h)
 	b->state = h->chunked ? BODY_SIZE : h->length > 0 ? BODY_COUNTED : BODY_END;
 }
 
-static enum parse
-bad(struct http_error *e, int status, const char *text)
-{
-	*e = (struct http_error){ status, text };
-	return PARSE_BAD;
-}
-
 /* Content: as much of it as is there. */
 static size_t
 take_content(struct http_body *b, struct slice in, struct buf *out)
@@ -52,20 +44,6 @@ take_content(struct http_body *b, struct slice in, struct buf *out)
 	if (b->left == 0)
 		b->state = b->state == BODY_COUNTED ? BODY_END : BODY_CHUNK_CR;
 	return n;
-}
-
-static bool
-take_size(struct http_body *b, char c)
-{
-	static const char hex[] = "0123456789abcdef";
-	const char *digit = c != '\0' ? strchr(hex, tolower((unsigned char)c)) : NULL;
-
-	if (digit != NULL) {
-		b->left = b->left * 16 + (uint64_t)(digit - hex);
-		return ++b->digits <= DIGITS_MAX;
-	}
-	b->state = c == '\r' ? BODY_SIZE_LF : BODY_EXTENSION;
-	return b->digits > 0 && (c == '\r' || c == ';');
 }
 
 /* One byte that is not content; false where it cannot stand there. */
@@ -81,10 +59,16 @@ take_framing_byte(struct http_body *b, char c)
 		[BODY_TRAILER_LF] = { BODY_TRAILER, '\n' },
 		[BODY_LAST_LF] = { BODY_END, '\n' },
 	};
+	int digit = text_hex_digit(c);
 
 	switch (b->state) {
 	case BODY_SIZE:
-		return take_size(b, c);
+		if (digit >= 0) {
+			b->left = b->left * 16 + (uint64_t)digit;
+			return ++b->digits <= DIGITS_MAX;
+		}
+		b->state = c == '\r' ? BODY_SIZE_LF : BODY_EXTENSION;
+		return b->digits > 0 && (c == '\r' || c == ';');
 	case BODY_EXTENSION:
 		if (c == '\r')
 			b->state = BODY_SIZE_LF;
@@ -118,13 +102,13 @@ http_body_take(struct http_body *b, struct slice in, uint64_t max, struct buf *o
 	*used = 0;
 	while (b->state != BODY_END) {
 		if (b->total + b->left > max)
-			return bad(e, 413, "the body of the request is too long");
+			return http_bad(e, 413, "the body of the request is too long");
 		if (at == in.n)
 			break;
 		if (b->state == BODY_COUNTED || b->state == BODY_CHUNK)
 			at += take_content(b, slice_skip(in, at), out);
 		else if (!take_framing_byte(b, in.p[at++]))
-			return bad(e, 400, "malformed chunk");
+			return http_bad(e, 400, "malformed chunk");
 		/* extensions and trailers count as if they were content: they are bounded too */
 		else if (b->state == BODY_EXTENSION || b->state == BODY_TRAILER_IN)
 			b->total++;

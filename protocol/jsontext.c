@@ -6,6 +6,7 @@
 #include <ctype.h>
 
 #include "base/bug.h"
+#include "base/text.h"
 #include "base/utf8.h"
 
 enum expect {
@@ -84,12 +85,6 @@ number_at(const char *p, const char *end)
 	return n > 0 ? (size_t)(at + n - p) : 0;
 }
 
-static unsigned
-hex_value(char c)
-{
-	return isdigit((unsigned char)c) ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
-}
-
 /* Of \uXXXX at the front its code unit; UINT32_MAX: that is none. */
 static uint32_t
 unit_at(const char *p, const char *end)
@@ -99,9 +94,11 @@ unit_at(const char *p, const char *end)
 	if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
 		return UINT32_MAX;
 	for (int i = 2; i < 6; i++) {
-		if (!isxdigit((unsigned char)p[i]))
+		int digit = text_hex_digit(p[i]);
+
+		if (digit < 0)
 			return UINT32_MAX;
-		unit = unit << 4 | hex_value(p[i]);
+		unit = unit << 4 | (uint32_t)digit;
 	}
 	return unit;
 }
@@ -221,17 +218,7 @@ open_level(struct jsontext *j, bool is_object, struct slice *text)
 }
 
 static enum jsontext_token
-close_level(struct jsontext *j, struct slice *text)
-{
-	bool is_object = in_object(j);
-
-	j->depth--;
-	expect_after_value(j);
-	return take(j, is_object ? JSONTEXT_OBJECT_END : JSONTEXT_LIST_END, 1, text);
-}
-
-static enum jsontext_token
-take_word(struct jsontext *j, struct slice *text)
+take_value(struct jsontext *j, struct slice *text)
 {
 	static const struct {
 		const char *word;
@@ -240,19 +227,6 @@ take_word(struct jsontext *j, struct slice *text)
 		      { "false", JSONTEXT_FALSE },
 		      { "null", JSONTEXT_NULL } };
 	struct slice rest = slice_of(j->p, (size_t)(j->end - j->p));
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (slice_starts(rest, words[i].word)) {
-			expect_after_value(j);
-			return take(j, words[i].token, strlen(words[i].word), text);
-		}
-	}
-	return bad(j, "a value is expected");
-}
-
-static enum jsontext_token
-take_value(struct jsontext *j, struct slice *text)
-{
 	size_t n;
 
 	switch (*j->p) {
@@ -264,29 +238,18 @@ take_value(struct jsontext *j, struct slice *text)
 		expect_after_value(j);
 		return take_string(j, text) ? JSONTEXT_STRING : JSONTEXT_BAD;
 	default:
-		if (*j->p != '-' && !isdigit((unsigned char)*j->p))
-			return take_word(j, text);
-		n = number_at(j->p, j->end);
-		if (n == 0)
-			return bad(j, "a number is expected");
-		expect_after_value(j);
-		return take(j, JSONTEXT_NUMBER, n, text);
+		break;
 	}
-}
-
-static enum jsontext_token
-take_name(struct jsontext *j, struct slice *text)
-{
-	if (*j->p != '"')
-		return bad(j, "a name in quotes is expected");
-	if (!take_string(j, text))
-		return JSONTEXT_BAD;
-	skip_blanks(j);
-	if (j->p == j->end || *j->p != ':')
-		return bad(j, "a colon is expected");
-	j->p++;
-	j->expect = EXPECT_VALUE;
-	return JSONTEXT_NAME;
+	expect_after_value(j);
+	if (*j->p == '-' || isdigit((unsigned char)*j->p)) {
+		n = number_at(j->p, j->end);
+		return n > 0 ? take(j, JSONTEXT_NUMBER, n, text) : bad(j, "a number is expected");
+	}
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (slice_starts(rest, words[i].word))
+			return take(j, words[i].token, strlen(words[i].word), text);
+	}
+	return bad(j, "a value is expected");
 }
 
 /* Behind a value that is in something, and with a byte to look at. */
@@ -315,8 +278,12 @@ jsontext_next(struct jsontext *j, struct slice *text)
 	expect = j->expect;
 	if (j->p < j->end && (expect == EXPECT_MORE || expect == EXPECT_NAME_OR_END ||
 			      expect == EXPECT_VALUE_OR_END)) {
-		if (*j->p == (in_object(j) ? '}' : ']'))
-			return close_level(j, text);
+		if (*j->p == (in_object(j) ? '}' : ']')) {
+			j->depth--;
+			expect_after_value(j);
+			return take(j, *j->p == '}' ? JSONTEXT_OBJECT_END : JSONTEXT_LIST_END, 1,
+				    text);
+		}
 		if (expect == EXPECT_MORE && !take_comma(j))
 			return JSONTEXT_BAD;
 	}
@@ -326,7 +293,16 @@ jsontext_next(struct jsontext *j, struct slice *text)
 		return bad(j, "something behind its end");
 	if (expect == EXPECT_VALUE_OR_END || j->expect == EXPECT_VALUE)
 		return take_value(j, text);
-	return take_name(j, text);
+	if (*j->p != '"')
+		return bad(j, "a name in quotes is expected");
+	if (!take_string(j, text))
+		return JSONTEXT_BAD;
+	skip_blanks(j);
+	if (j->p == j->end || *j->p != ':')
+		return bad(j, "a colon is expected");
+	j->p++;
+	j->expect = EXPECT_VALUE;
+	return JSONTEXT_NAME;
 }
 
 enum jsontext_token

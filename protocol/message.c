@@ -328,13 +328,6 @@ message_parse_sasl_initial(struct slice body, struct message_sasl_initial *out)
 }
 
 enum parse
-message_parse_sasl_response(struct slice body, struct slice *data)
-{
-	*data = body;
-	return PARSE_DONE;
-}
-
-enum parse
 message_parse_password(struct slice body, struct slice *password)
 {
 	struct slice s;
@@ -529,12 +522,6 @@ void
 message_row_null(struct buf *b)
 {
 	buf_u32(b, UINT32_MAX);
-}
-
-void
-message_row_end(struct buf *b, size_t at)
-{
-	buf_message_end(b, at);
 }
 
 void

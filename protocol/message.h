@@ -117,7 +117,6 @@ struct message_sasl_initial {
 
 enum parse message_parse_sasl_initial(struct slice body,
 				      struct message_sasl_initial *out) MUST_CHECK;
-enum parse message_parse_sasl_response(struct slice body, struct slice *data) MUST_CHECK;
 enum parse message_parse_password(struct slice body, struct slice *password) MUST_CHECK;
 void message_put_sasl_initial(struct buf *b, struct slice mechanism, struct slice data);
 /* SASLResponse, GSSResponse: bare bytes. */
@@ -165,11 +164,10 @@ struct message_column {
 };
 
 void message_put_row_description(struct buf *b, const struct message_column *columns, size_t n);
-/* A DataRow, value by value; exactly n values between begin and end. */
+/* A DataRow, value by value; exactly n values between this and buf_message_end(). */
 size_t message_row_begin(struct buf *b, uint16_t n);
 void message_row_value(struct buf *b, struct slice value);
 void message_row_null(struct buf *b);
-void message_row_end(struct buf *b, size_t at);
 void message_put_command_complete(struct buf *b, const char *tag);
 void message_put_parameter_description(struct buf *b, const uint32_t *oids, uint16_t n);
 /* The messages without a body: EmptyQueryResponse, ParseComplete, BindComplete, NoData,

@@ -105,22 +105,4 @@ struct proxyhdr_endpoint {
 };
 bool proxyhdr_endpoint(const struct proxyhdr *h, struct proxyhdr_endpoint *out);
 
-/* Append a version 1 header; UNKNOWN where an address is neither IPv4 nor IPv6. Where the families
- * differ both are written as IPv6 (::ffff:…). */
-void proxyhdr_put_v1(struct buf *b, const struct addr *src, const struct addr *dst);
-
-struct proxyhdr_out {
-	bool is_local;
-	bool crc32c; /* begin the TLVs with a checksum */
-	struct addr src, dst;
-	struct slice tlvs; /* as built by proxyhdr_put_tlv() */
-};
-/* Append a version 2 header; UNSPEC where an address is neither IPv4 nor IPv6. b->failed is set
- * where it would pass PROXYHDR_MAX. */
-void proxyhdr_put_v2(struct buf *b, const struct proxyhdr_out *h);
-/* Append one TLV; b->failed is set where the value is longer than 65535 bytes. */
-void proxyhdr_put_tlv(struct buf *b, uint8_t type, struct slice value);
-/* Append an SSL TLV; empty fields are left out. */
-void proxyhdr_put_ssl(struct buf *b, const struct proxyhdr_ssl *ssl);
-
 #endif

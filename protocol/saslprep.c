@@ -30,36 +30,29 @@ static const Stringprep_table_element corrected[] = {
 	{ 0x2f9bf, 0x2f9bf, { 0x45d7 } },  { 0, 0, { 0 } },
 };
 
-/* RFC 4013 normalizes, and looks then at what is prohibited. PostgreSQL has it the other way round
- * (pg_saslprep()), so that some texts are prepared here that the RFC would refuse: with it, what is
- * normalized goes last. */
-static void
-make_profile(Stringprep_profile to[PROFILE_ROWS])
-{
-	static const Stringprep_profile last[] = {
-		{ STRINGPREP_MAP_TABLE, 0, corrected, CORRECTED },
-		{ STRINGPREP_NFKC, 0, NULL, 0 },
-	};
-	size_t n = 0;
-
-	for (const Stringprep_profile *row = stringprep_saslprep; row->operation != 0; row++) {
-		BUG_ON(n + 3 > PROFILE_ROWS);
-		if (row->operation != STRINGPREP_NFKC)
-			to[n++] = *row;
-	}
-	to[n++] = last[0];
-	to[n++] = last[1];
-	to[n] = (Stringprep_profile){ 0 };
-}
-
 /* Prepare the text at p, which has room for `size` bytes. False where the profile does not take it,
  * or it is no UTF-8. */
 static bool
 prepare(char *p, size_t size)
 {
+	static const Stringprep_profile last[] = {
+		{ STRINGPREP_MAP_TABLE, 0, corrected, CORRECTED },
+		{ STRINGPREP_NFKC, 0, NULL, 0 },
+	};
 	Stringprep_profile profile[PROFILE_ROWS];
+	size_t n = 0;
 
-	make_profile(profile);
+	/* RFC 4013 normalizes, and looks then at what is prohibited. PostgreSQL has it the other
+	 * way round (pg_saslprep()), so that some texts are prepared here that the RFC would
+	 * refuse: with it, what is normalized goes last. */
+	for (const Stringprep_profile *row = stringprep_saslprep; row->operation != 0; row++) {
+		BUG_ON(n + 3 > PROFILE_ROWS);
+		if (row->operation != STRINGPREP_NFKC)
+			profile[n++] = *row;
+	}
+	profile[n++] = last[0];
+	profile[n++] = last[1];
+	profile[n] = (Stringprep_profile){ 0 };
 	return stringprep(p, size, STRINGPREP_NO_UNASSIGNED, profile) == STRINGPREP_OK &&
 	       p[0] != '\0';
 }

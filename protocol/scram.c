@@ -164,17 +164,6 @@ scram_verifier_parse(struct slice text, struct scram_verifier *out, struct err *
 	return result;
 }
 
-void
-scram_verifier_put(struct buf *b, const struct scram_verifier *v)
-{
-	buf_printf(b, PREFIX "%d:", v->iterations);
-	b64_put(b, v->salt, v->salt_len);
-	buf_str(b, "$");
-	b64_put(b, v->stored_key, SCRAM_KEY_BYTES);
-	buf_str(b, ":");
-	b64_put(b, v->server_key, SCRAM_KEY_BYTES);
-}
-
 int
 scram_keys_make(struct slice password, struct slice salt, int iterations, struct scram_keys *out,
 		struct err *e)

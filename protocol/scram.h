@@ -76,7 +76,6 @@ void scram_keys_wipe(struct scram_keys *k);
 /* PostgreSQL's text: SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, base64. The error
  * never quotes it. */
 int scram_verifier_parse(struct slice text, struct scram_verifier *out, struct err *e) MUST_CHECK;
-void scram_verifier_put(struct buf *b, const struct scram_verifier *v);
 /* Runs PBKDF2: setup only. */
 int scram_verifier_make(struct slice password, struct slice salt, int iterations,
 			struct scram_verifier *out, struct err *e) MUST_CHECK;

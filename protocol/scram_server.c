@@ -26,13 +26,6 @@ scram_server_bind(struct scram_server *s, const struct scram_binding *b)
 	s->binding = *b;
 }
 
-static int
-unbound(struct err *e, const char *detail)
-{
-	err_set(e, "28000", "SCRAM channel binding negotiation error");
-	return err_detail(e, "%s", detail);
-}
-
 /* The flag against what was offered and chosen, as PostgreSQL has it. */
 static int
 check_flag(const struct scram_server *s, struct slice flag, bool plus, struct err *e)
@@ -48,9 +41,12 @@ check_flag(const struct scram_server *s, struct slice flag, bool plus, struct er
 		return scram_malformed(e, "the channel binding flag is none of n, y, p");
 	if (plus)
 		return scram_malformed(e, "channel binding was agreed on and is not used");
-	if (flag.p[0] == 'y' && s->binding.n > 0)
-		return unbound(e, "The client supports SCRAM channel binding but thinks the server "
+	if (flag.p[0] == 'y' && s->binding.n > 0) {
+		err_set(e, "28000", "SCRAM channel binding negotiation error");
+		return err_detail(e,
+				  "The client supports SCRAM channel binding but thinks the server "
 				  "does not. However, this server does support channel binding.");
+	}
 	return 0;
 }
 
@@ -71,29 +67,6 @@ gs2_header(struct scram_server *s, struct slice *rest, bool plus, struct err *e)
 	return 0;
 }
 
-/* server-first-message, behind what the client has said. */
-static void
-put_first(struct scram_server *s, struct slice nonce)
-{
-	buf_str(&s->auth, "r=");
-	s->nonce_at = s->auth.n;
-	buf_slice(&s->auth, nonce);
-	buf_str(&s->auth, s->nonce);
-	s->nonce_len = s->auth.n - s->nonce_at;
-	buf_str(&s->auth, ",s=");
-	b64_put(&s->auth, s->verifier.salt, s->verifier.salt_len);
-	buf_printf(&s->auth, ",i=%d", s->verifier.iterations);
-}
-
-static int
-check_mechanism(const struct scram_server *s, struct slice mechanism, struct err *e)
-{
-	if (slice_is(mechanism, SCRAM_MECHANISM) ||
-	    (slice_is(mechanism, SCRAM_MECHANISM_PLUS) && s->binding.n > 0))
-		return 0;
-	return scram_malformed(e, "the mechanism is not one that was offered");
-}
-
 HOT int
 scram_server_first(struct scram_server *s, struct slice mechanism, struct slice client_first,
 		   struct buf *out, struct err *e)
@@ -102,8 +75,11 @@ scram_server_first(struct scram_server *s, struct slice mechanism, struct slice 
 	struct slice rest = client_first, bare, user, nonce;
 	size_t at;
 
-	if (scram_begin(&s->step, SCRAM_START, client_first, e) != 0 ||
-	    check_mechanism(s, mechanism, e) != 0 || gs2_header(s, &rest, plus, e) != 0)
+	if (scram_begin(&s->step, SCRAM_START, client_first, e) != 0)
+		return -1;
+	if (!slice_is(mechanism, SCRAM_MECHANISM) && !(plus && s->binding.n > 0))
+		return scram_malformed(e, "the mechanism is not one that was offered");
+	if (gs2_header(s, &rest, plus, e) != 0)
 		return -1;
 	bare = rest;
 	if (slice_starts(rest, "m="))
@@ -115,7 +91,15 @@ scram_server_first(struct scram_server *s, struct slice mechanism, struct slice 
 	buf_slice(&s->auth, bare);
 	buf_str(&s->auth, ",");
 	at = s->auth.n;
-	put_first(s, nonce);
+	/* server-first-message, behind what the client has said. */
+	buf_str(&s->auth, "r=");
+	s->nonce_at = s->auth.n;
+	buf_slice(&s->auth, nonce);
+	buf_str(&s->auth, s->nonce);
+	s->nonce_len = s->auth.n - s->nonce_at;
+	buf_str(&s->auth, ",s=");
+	b64_put(&s->auth, s->verifier.salt, s->verifier.salt_len);
+	buf_printf(&s->auth, ",i=%d", s->verifier.iterations);
 	buf_slice(out, slice_skip(buf_view(&s->auth), at));
 	if (scram_built(&s->auth, e) != 0 || scram_built(out, e) != 0)
 		return -1;
@@ -131,7 +115,7 @@ check_binding(const struct scram_server *s, struct slice said, struct err *e)
 	bool same;
 
 	scram_put_binding(&wanted, s->gs2_flag, &s->binding);
-	same = !wanted.failed && wanted.n == said.n && memcmp(wanted.p, said.p, said.n) == 0;
+	same = !wanted.failed && slice_same(buf_view(&wanted), said);
 	buf_fini(&wanted);
 	if (same)
 		return 0;
@@ -152,7 +136,7 @@ parse_final(const struct scram_server *s, struct slice message, struct slice *he
 		return scram_malformed(e, "a channel binding and a nonce were expected");
 	if (check_binding(s, binding, e) != 0)
 		return -1;
-	if (nonce.n != ours.n || memcmp(nonce.p, ours.p, ours.n) != 0)
+	if (!slice_same(nonce, ours))
 		return scram_malformed(e, "its nonce is not the one that was agreed on");
 	do {
 		before = rest;

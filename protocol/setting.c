@@ -134,15 +134,6 @@ take_name(struct parser *p, struct setting_word *w)
 	return setting_is_ours(setting_text(w), &rest);
 }
 
-/* A type behind "::": words, qualified or not, and a length. */
-static bool
-take_type(struct parser *p)
-{
-	while (p->t.kind == SQLTOKEN_WORD || p->t.kind == SQLTOKEN_NAME || is_mark(p, '.'))
-		advance(p);
-	return !take_mark(p, '(') || (take_mark(p, '0') && take_mark(p, ')'));
-}
-
 /* A string, or a parameter; casts behind it change neither. */
 static bool
 take_argument(struct parser *p, struct setting_word *w)
@@ -159,7 +150,12 @@ take_argument(struct parser *p, struct setting_word *w)
 		return false;
 	}
 	while (take_mark(p, ':')) {
-		if (!take_mark(p, ':') || !take_type(p))
+		if (!take_mark(p, ':'))
+			return false;
+		/* a type: words, qualified or not, and a length */
+		while (p->t.kind == SQLTOKEN_WORD || p->t.kind == SQLTOKEN_NAME || is_mark(p, '.'))
+			advance(p);
+		if (take_mark(p, '(') && !(take_mark(p, '0') && take_mark(p, ')')))
 			return false;
 	}
 	return true;
@@ -343,6 +339,8 @@ read_statement(struct setting_scan *scan, struct setting *out)
 	struct parser p;
 
 	begin(&p, scan->rest);
+	if (scan->in_list) /* of calls: it goes on behind the comma, or not at all */
+		return take_mark(&p, ',') && read_select(&p, out) && found(scan, &p, out);
 	scan->statement = p.t.from;
 	if (is_word(&p, "create")) {
 		give_up(scan);
@@ -353,16 +351,6 @@ read_statement(struct setting_scan *scan, struct setting *out)
 			return statements[i].read(&p, out) && found(scan, &p, out);
 	}
 	return false;
-}
-
-/* Go on in a list of calls: behind the comma, or not at all. */
-static bool
-read_list(struct setting_scan *scan, struct setting *out)
-{
-	struct parser p;
-
-	begin(&p, scan->rest);
-	return take_mark(&p, ',') && read_select(&p, out) && found(scan, &p, out);
 }
 
 /* `word` is in lower case. */
@@ -447,12 +435,8 @@ setting_next(struct setting_scan *scan, struct setting *out)
 {
 	out->is_local = 0;
 	while (scan->rest.n > 0) {
-		if (scan->in_list) {
-			if (read_list(scan, out))
-				return true;
-		} else if (is_worth_reading(scan->rest) && read_statement(scan, out)) {
+		if ((scan->in_list || is_worth_reading(scan->rest)) && read_statement(scan, out))
 			return true;
-		}
 		if (scan->rest.n > 0)
 			step_over(scan);
 	}
@@ -470,17 +454,32 @@ setting_is_ours(struct slice name, struct slice *rest)
 	return true;
 }
 
-/* PostgreSQL takes every beginning of these that only one of them has. */
+bool
+setting_to_bool(struct slice s, bool *out)
+{
+	static const struct {
+		const char *word;
+		size_t min;
+		bool value;
+	} words[] = {
+		{ "true", 1, true }, { "false", 1, false }, { "yes", 1, true }, { "no", 1, false },
+		{ "on", 2, true },   { "off", 2, false },   { "1", 1, true },   { "0", 1, false },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (s.n >= words[i].min && s.n <= strlen(words[i].word) &&
+		    strncasecmp(s.p, words[i].word, s.n) == 0) {
+			*out = words[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
 bool
 setting_is_true(struct slice text)
 {
-	static const char *const words[] = { "true", "yes", "on", "1" };
-	struct slice s = slice_trim(text);
+	bool value;
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (s.n > 0 && s.n <= strlen(words[i]) && strncasecmp(s.p, words[i], s.n) == 0 &&
-		    !slice_is_nocase(s, "o"))
-			return true;
-	}
-	return false;
+	return setting_to_bool(slice_trim(text), &value) && value;
 }

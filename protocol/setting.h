@@ -73,7 +73,10 @@ setting_text(const struct setting_word *w)
 
 /* Whether a name is one of ours; if so, *rest is what follows "meridian.". */
 bool setting_is_ours(struct slice name, struct slice *rest);
-/* A boolean as PostgreSQL reads it ("t", "on", "YES", "1" …); false also for what is none. */
+/* A boolean as PostgreSQL's parse_bool() reads it: a beginning of a word that only this one has, in
+ * any case ("t", "on", "YES", "1" …). */
+bool setting_to_bool(struct slice s, bool *out);
+/* The same with blanks around it; false also for what is none. */
 bool setting_is_true(struct slice text);
 
 #endif

@@ -3,11 +3,13 @@
 
 #include "protocol/sqleffects.h"
 
+#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/hot.h"
 #include "base/text.h"
+#include "protocol/setting.h"
 #include "protocol/sqltoken.h"
 
 #define DEPTH_MAX    4  /* texts inside texts */
@@ -25,19 +27,13 @@ struct scan {
 
 /* ---- tokens ---- */
 
-static bool
-next(struct scan *s, struct sqltoken *t)
-{
-	return sqltoken_next(&s->in, t);
-}
-
 /* At the end there is a token that is nothing. */
 static struct sqltoken
 take(struct scan *s)
 {
 	struct sqltoken t;
 
-	return next(s, &t) ? t : (struct sqltoken){ .kind = SQLTOKEN_MARK };
+	return sqltoken_next(&s->in, &t) ? t : (struct sqltoken){ .kind = SQLTOKEN_MARK };
 }
 
 static bool
@@ -100,17 +96,6 @@ most_of(const struct buf *names)
 	return names->cap > 0 ? names->cap : SQLEFFECTS_NAMES_MAX;
 }
 
-static void
-put_lower(char *to, struct slice name)
-{
-	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
-
-		to[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-	}
-	to[name.n] = '\0';
-}
-
 void
 sqleffects_put_name(struct buf *names, struct slice name)
 {
@@ -138,7 +123,9 @@ sqleffects_put_name(struct buf *names, struct slice name)
 		return;
 	}
 	memmove(names->p + at + name.n + 1, names->p + at, names->n - at);
-	put_lower(names->p + at, name);
+	for (size_t i = 0; i < name.n; i++)
+		names->p[at + i] = (char)tolower((unsigned char)name.p[i]);
+	names->p[at + name.n] = '\0';
 	names->n += name.n + 1;
 }
 
@@ -225,17 +212,6 @@ take_name(struct scan *s, struct sqltoken *t)
 
 /* ---- set_config(…) ---- */
 
-static bool
-is_true(const struct sqltoken *t)
-{
-	static const char *const words[] = {
-		"t", "tr", "tru", "true", "y", "ye", "yes", "on", "1"
-	};
-
-	return sqltoken_is_word(t, "true") ||
-	       (t->kind == SQLTOKEN_STRING && t->exact && IS_ONE_OF(t->text, words));
-}
-
 /* Step over one argument. Returns the mark behind it, ',' or ')', or 0 where that is too far away;
  * *first is its first token, and *alone whether there was no other but a cast. */
 static char
@@ -247,7 +223,7 @@ take_argument(struct scan *s, struct sqltoken *first, bool *alone)
 
 	*alone = true;
 	*first = (struct sqltoken){ .kind = SQLTOKEN_MARK };
-	for (size_t n = 0; n < ARGUMENT_MAX && next(s, &t); n++) {
+	for (size_t n = 0; n < ARGUMENT_MAX && sqltoken_next(&s->in, &t); n++) {
 		if (depth == 0 && (t.mark == ',' || t.mark == ')'))
 			return t.mark;
 		depth += t.mark == '(' || t.mark == '[';
@@ -273,7 +249,8 @@ set_config_effects(struct scan s)
 	if (take_argument(&s, &name, &named) != ',' || take_argument(&s, &value, &plain) != ',' ||
 	    take_argument(&s, &local, &sure) == '\0')
 		return EFFECT_UNNAMED | EFFECT_SETTINGS_ALL;
-	if (sure && is_true(&local))
+	if (sure && (sqltoken_is_word(&local, "true") ||
+		     (local.kind == SQLTOKEN_STRING && local.exact && setting_is_true(local.text))))
 		return named && name.kind == SQLTOKEN_STRING && name.exact ? meaning_of(name.text)
 									   : EFFECT_MEANING;
 	if (!named || name.kind != SQLTOKEN_STRING || !name.exact)
@@ -334,14 +311,6 @@ static const struct word {
 	{ "hold", false, 0, hold_effects },
 };
 
-static bool
-is_like(struct slice text, const struct word *w)
-{
-	size_t n = strlen(w->text);
-
-	return (w->is_prefix ? text.n >= n : text.n == n) && strncasecmp(text.p, w->text, n) == 0;
-}
-
 /* Most words are none of these, and known by a few bytes. */
 static HOT bool
 is_ordinary(struct slice text)
@@ -372,8 +341,12 @@ word_effects(const struct scan *s, struct slice text, struct slice before)
 	if (slice_is_nocase(text, "set_config"))
 		return set_config_effects(*s);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (is_like(text, &words[i]))
-			return words[i].effects | (words[i].more ? words[i].more(before) : 0);
+		const struct word *w = &words[i];
+		size_t n = strlen(w->text);
+
+		if ((w->is_prefix ? text.n >= n : text.n == n) &&
+		    strncasecmp(text.p, w->text, n) == 0)
+			return w->effects | (w->more != NULL ? w->more(before) : 0);
 	}
 	return 0;
 }
@@ -454,18 +427,6 @@ begins_dotted(const struct scan *s)
 	return take(&ahead).mark == '.';
 }
 
-/* Behind SET and LOCAL or SESSION; *t is the next word. */
-static unsigned
-set_name_effects(struct scan *s, struct sqltoken *t)
-{
-	unsigned effects = begins_dotted(s) ? 0 : set_alias_effects(*s, t);
-
-	if (effects == 0)
-		effects = take_name(s, t);
-	*t = take(s);
-	return effects | (sqltoken_is_word(t, "default") ? EFFECT_SETTINGS_ALL : 0);
-}
-
 static unsigned
 set_effects(struct scan s)
 {
@@ -482,7 +443,11 @@ set_effects(struct scan s)
 		if (effects != 0)
 			return effects;
 	}
-	effects = set_name_effects(&s, &t);
+	effects = begins_dotted(&s) ? 0 : set_alias_effects(s, &t);
+	if (effects == 0)
+		effects = take_name(&s, &t);
+	t = take(&s);
+	effects |= sqltoken_is_word(&t, "default") ? EFFECT_SETTINGS_ALL : 0;
 	return s.is_local ? effects & EFFECT_MEANING : effects;
 }
 
@@ -628,17 +593,6 @@ verb_effects(const struct scan *s, struct slice word)
 
 /* ---- the text ---- */
 
-/* Blanks, numbers, operators … */
-static void
-skip_marks(struct scan *s)
-{
-	const char *p = s->in.p;
-
-	while (p < s->in.end && !(sqltoken_kind_of(*p) & SQLBYTE_BEGINS))
-		p++;
-	s->in.p = p;
-}
-
 /* A word that says nothing, the most frequent case; false: it is something else. */
 static bool
 skip_word(struct scan *s, struct slice *before)
@@ -668,10 +622,15 @@ read_text(struct scan *s)
 	struct sqltoken t;
 
 	for (;;) {
-		skip_marks(s);
+		const char *p = s->in.p;
+
+		/* Blanks, numbers, operators … */
+		while (p < s->in.end && !(sqltoken_kind_of(*p) & SQLBYTE_BEGINS))
+			p++;
+		s->in.p = p;
 		if (!begins && !s->anywhere && skip_word(s, &before))
 			continue;
-		if (!next(s, &t))
+		if (!sqltoken_next(&s->in, &t))
 			return effects;
 		if (t.kind == SQLTOKEN_MARK) {
 			begins = begins || t.mark == ';';

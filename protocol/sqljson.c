@@ -59,9 +59,7 @@ static int
 read_member(struct reading *in, struct sqljson_query *q, struct slice name,
 	    enum jsontext_token token, struct slice text)
 {
-	bool is_params = jsontext_means(name, "params");
-
-	if (is_params) {
+	if (jsontext_means(name, "params")) {
 		q->params = (struct slice){ 0 };
 		q->nparams = 0;
 		q->params_are_wrong = token != JSONTEXT_LIST && token != JSONTEXT_NULL;
@@ -77,22 +75,14 @@ read_member(struct reading *in, struct sqljson_query *q, struct slice name,
 }
 
 static int
-check_query(struct reading *in, const struct sqljson_query *q)
-{
-	if (q->text.p == NULL)
-		return bad_request(in, "\"query\" is not a string");
-	if (q->params_are_wrong)
-		return bad_request(in, "\"params\" is not an array");
-	return 0;
-}
-
-static int
 add_query(struct reading *in, const struct sqljson_query *q)
 {
 	struct sqljson_request *r = in->request;
 
-	if (check_query(in, q) != 0)
-		return -1;
+	if (q->text.p == NULL)
+		return bad_request(in, "\"query\" is not a string");
+	if (q->params_are_wrong)
+		return bad_request(in, "\"params\" is not an array");
 	if (r->nqueries == SQLJSON_QUERIES_MAX)
 		return bad_request(in, "there are too many queries");
 	if ((r->nqueries & (r->nqueries - 1)) == 0)
@@ -103,24 +93,10 @@ add_query(struct reading *in, const struct sqljson_query *q)
 }
 
 static int
-read_query(struct reading *in, struct sqljson_query *q)
-{
-	struct slice name, text = { 0 };
-	enum jsontext_token token;
-
-	while ((token = jsontext_next(&in->text, &name)) == JSONTEXT_NAME) {
-		token = jsontext_next(&in->text, &text);
-		if (read_member(in, q, name, token, text) != 0)
-			return -1;
-	}
-	return token == JSONTEXT_BAD ? not_json(in) : 0;
-}
-
-static int
 read_queries(struct reading *in)
 {
 	enum jsontext_token token;
-	struct slice text;
+	struct slice name, text;
 
 	in->request->nqueries = 0;
 	while ((token = jsontext_next(&in->text, &text)) != JSONTEXT_LIST_END) {
@@ -130,7 +106,14 @@ read_queries(struct reading *in)
 			return not_json(in);
 		if (token != JSONTEXT_OBJECT)
 			return bad_request(in, "a query is not an object");
-		if (read_query(in, &q) != 0 || add_query(in, &q) != 0)
+		while ((token = jsontext_next(&in->text, &name)) == JSONTEXT_NAME) {
+			token = jsontext_next(&in->text, &text);
+			if (read_member(in, &q, name, token, text) != 0)
+				return -1;
+		}
+		if (token == JSONTEXT_BAD)
+			return not_json(in);
+		if (add_query(in, &q) != 0)
 			return -1;
 	}
 	return 0;
@@ -333,39 +316,34 @@ put_quoted_string(struct buf *b, struct slice string)
 }
 
 static void
-put_quoted(struct buf *b, struct slice s)
-{
-	size_t run = 0;
-
-	put_byte(b, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] != '"' && s.p[i] != '\\')
-			continue;
-		put_bytes(b, slice_of(s.p + run, i - run));
-		put_byte(b, '\\');
-		run = i;
-	}
-	put_bytes(b, slice_of(s.p + run, s.n - run));
-	put_byte(b, '"');
-}
-
-static void
 put_element(struct buf *b, struct jsontext *j, enum jsontext_token token, struct slice text)
 {
-	if (token == JSONTEXT_LIST)
+	if (token == JSONTEXT_LIST) {
 		put_byte(b, '{');
-	else if (token == JSONTEXT_LIST_END)
+	} else if (token == JSONTEXT_LIST_END) {
 		put_byte(b, '}');
-	else if (token == JSONTEXT_STRING)
+	} else if (token == JSONTEXT_STRING) {
 		put_quoted_string(b, text);
-	else if (token == JSONTEXT_NUMBER)
+	} else if (token == JSONTEXT_NUMBER) {
 		put_number(b, text);
-	else if (token == JSONTEXT_NULL)
+	} else if (token == JSONTEXT_NULL) {
 		buf_str(b, "NULL");
-	else if (jsontext_rest(j, token, &text) == JSONTEXT_OBJECT)
-		put_quoted(b, text);
-	else
+	} else if (jsontext_rest(j, token, &text) == JSONTEXT_OBJECT) {
+		size_t run = 0;
+
+		put_byte(b, '"');
+		for (size_t i = 0; i < text.n; i++) {
+			if (text.p[i] != '"' && text.p[i] != '\\')
+				continue;
+			put_bytes(b, slice_of(text.p + run, i - run));
+			put_byte(b, '\\');
+			run = i;
+		}
+		put_bytes(b, slice_of(text.p + run, text.n - run));
+		put_byte(b, '"');
+	} else {
 		put_bytes(b, text);
+	}
 }
 
 /* Behind the bracket that opens it: with all lists that are in it, element by element. */
@@ -408,76 +386,39 @@ put_param(struct buf *b, struct jsontext *j, enum jsontext_token token, struct s
 		put_u32(b->p + at, (uint32_t)(b->n - at - 4));
 }
 
-static void
-put_params(struct buf *b, struct slice params)
-{
-	enum jsontext_token token;
-	struct slice text;
-	struct jsontext j;
-
-	jsontext_init(&j, params, JSONTEXT_DEPTH_MAX, JSONTEXT_TEXT_STRINGS);
-	(void)jsontext_next(&j, &text);
-	while (!b->failed && (token = jsontext_next(&j, &text)) != JSONTEXT_LIST_END)
-		put_param(b, &j, token, text);
-}
-
-static void
-put_bind(struct buf *b, struct slice params, size_t nparams)
-{
-	size_t at = buf_message(b, MSG_BIND);
-
-	buf_cstr(b, "");
-	buf_cstr(b, "");
-	buf_u16(b, 0);
-	buf_u16(b, (uint16_t)nparams);
-	if (params.n > 0)
-		put_params(b, params);
-	buf_u16(b, 0);
-	buf_message_end(b, at);
-}
-
-/* `sql` as a JSONTEXT_STRING; what has no backslash means itself. */
-static void
-put_parse(struct buf *b, struct slice sql)
-{
-	size_t at = buf_message(b, MSG_PARSE);
-
-	buf_cstr(b, "");
-	jsontext_put(b, sql);
-	buf_u8(b, 0);
-	buf_u16(b, 0);
-	buf_message_end(b, at);
-}
-
-static void
-put_execute(struct buf *b)
-{
-	size_t at = buf_message(b, MSG_EXECUTE);
-
-	buf_cstr(b, "");
-	buf_u32(b, 0);
-	buf_message_end(b, at);
-}
-
 void
 sqljson_put_query(struct buf *b, const struct sqljson_request *r, size_t i)
 {
 	const struct sqljson_query *q = &r->queries[i];
-	size_t at;
+	size_t at = buf_message(b, MSG_PARSE);
+	enum jsontext_token token;
+	struct slice text;
+	struct jsontext j;
 
-	put_parse(b, q->text);
-	put_bind(b, q->params, q->nparams);
+	buf_cstr(b, "");
+	jsontext_put(b, q->text);
+	buf_u8(b, 0);
+	buf_u16(b, 0);
+	buf_message_end(b, at);
+	at = buf_message(b, MSG_BIND);
+	buf_cstr(b, "");
+	buf_cstr(b, "");
+	buf_u16(b, 0);
+	buf_u16(b, (uint16_t)q->nparams);
+	if (q->params.n > 0) {
+		jsontext_init(&j, q->params, JSONTEXT_DEPTH_MAX, JSONTEXT_TEXT_STRINGS);
+		(void)jsontext_next(&j, &text);
+		while (!b->failed && (token = jsontext_next(&j, &text)) != JSONTEXT_LIST_END)
+			put_param(b, &j, token, text);
+	}
+	buf_u16(b, 0);
+	buf_message_end(b, at);
 	at = buf_message(b, MSG_DESCRIBE);
 	buf_u8(b, 'P');
 	buf_cstr(b, "");
 	buf_message_end(b, at);
-	put_execute(b);
-}
-
-void
-sqljson_put_command(struct buf *b, const char *sql)
-{
-	put_parse(b, slice_str(sql));
-	put_bind(b, (struct slice){ 0 }, 0);
-	put_execute(b);
+	at = buf_message(b, MSG_EXECUTE);
+	buf_cstr(b, "");
+	buf_u32(b, 0);
+	buf_message_end(b, at);
 }

@@ -57,8 +57,6 @@ void sqljson_request_fini(struct sqljson_request *r);
 bool sqljson_array_mode(const struct sqljson_request *r, size_t i, bool fallback);
 /* Append Parse, Bind, Describe and Execute of a statement: unnamed, all text. */
 void sqljson_put_query(struct buf *b, const struct sqljson_request *r, size_t i);
-/* The same for a statement of our own, without parameters and rows. */
-void sqljson_put_command(struct buf *b, const char *sql);
 
 /* ---- the answer ---- */
 

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "protocol/message.h"
 
 #define COLUMN_BYTES 18 /* of a RowDescription, behind the name */
 #define LABELS_MAX   ((size_t)16 << 20)
@@ -30,40 +31,6 @@ sqljson_result_fini(struct sqljson_result *r)
 	sqljson_result_init(r, r->raw, r->array);
 }
 
-static bool
-take_cstr(struct slice *s, struct slice *out)
-{
-	if (s->n == 0 || memchr(s->p, '\0', s->n) == NULL)
-		return false;
-	*out = slice_cut(s, '\0');
-	return true;
-}
-
-static void
-put_field(struct buf *b, struct slice name, const char *p)
-{
-	buf_str(b, "{\"name\":");
-	sqljson_put_string(b, name);
-	buf_printf(b,
-		   ",\"tableID\":%" PRIu32 ",\"columnID\":%d,\"dataTypeID\":%" PRIu32
-		   ",\"dataTypeSize\":%d,\"dataTypeModifier\":%" PRId32 ",\"format\":\"text\"}",
-		   get_u32(p), (int16_t)get_u16(p + 4), get_u32(p + 6), (int16_t)get_u16(p + 10),
-		   (int32_t)get_u32(p + 12));
-}
-
-/* `"name":`, as it stands in front of the value in a row that is an object. */
-static void
-keep_label(struct sqljson_result *r, struct slice name)
-{
-	size_t at = r->labels.n;
-
-	buf_u32(&r->labels, 0);
-	sqljson_put_string(&r->labels, name);
-	buf_u8(&r->labels, ':');
-	if (!r->labels.failed)
-		put_u32(r->labels.p + at, (uint32_t)(r->labels.n - at - 4));
-}
-
 enum parse
 sqljson_put_fields(struct buf *b, struct sqljson_result *r, struct slice body)
 {
@@ -77,27 +44,34 @@ sqljson_put_fields(struct buf *b, struct sqljson_result *r, struct slice body)
 	r->types = xreallocarray(r->types, r->ncolumns + 1u, sizeof(r->types[0]));
 	buf_str(b, "{\"fields\":[");
 	for (unsigned i = 0; i < r->ncolumns; i++) {
-		if (!take_cstr(&body, &name) || body.n < COLUMN_BYTES)
+		if (!message_next_cstr(&body, &name) || body.n < COLUMN_BYTES)
 			return PARSE_BAD;
 		r->types[i] = get_u32(body.p + 6);
 		buf_str(b, i > 0 ? "," : "");
-		put_field(b, name, body.p);
-		if (!r->array)
-			keep_label(r, name);
+		buf_str(b, "{\"name\":");
+		sqljson_put_string(b, name);
+		buf_printf(b,
+			   ",\"tableID\":%" PRIu32 ",\"columnID\":%d,\"dataTypeID\":%" PRIu32
+			   ",\"dataTypeSize\":%d,\"dataTypeModifier\":%" PRId32
+			   ",\"format\":\"text\"}",
+			   get_u32(body.p), (int16_t)get_u16(body.p + 4), get_u32(body.p + 6),
+			   (int16_t)get_u16(body.p + 10), (int32_t)get_u32(body.p + 12));
+		if (!r->array) {
+			size_t at = r->labels.n;
+
+			/* `"name":`, as it stands in front of the value in a row that is an object.
+			 */
+			buf_u32(&r->labels, 0);
+			sqljson_put_string(&r->labels, name);
+			buf_u8(&r->labels, ':');
+			if (!r->labels.failed)
+				put_u32(r->labels.p + at, (uint32_t)(r->labels.n - at - 4));
+		}
 		body = slice_skip(body, COLUMN_BYTES);
 	}
 	buf_str(b, "],\"rows\":[");
 	b->failed = b->failed || r->labels.failed;
 	return body.n == 0 ? PARSE_DONE : PARSE_BAD;
-}
-
-static void
-put_label(struct buf *b, struct slice *labels)
-{
-	size_t n = get_u32(labels->p);
-
-	buf_put(b, labels->p + 4, n);
-	*labels = slice_skip(*labels, 4 + n);
 }
 
 enum parse
@@ -111,23 +85,23 @@ sqljson_put_row(struct buf *b, struct sqljson_result *r, struct slice body)
 	buf_str(b, r->nrows++ > 0 ? "," : "");
 	buf_u8(b, r->array ? '[' : '{');
 	for (unsigned i = 0; i < r->ncolumns; i++) {
-		uint32_t n = body.n >= 4 ? get_u32(body.p) : 0;
+		struct slice value;
 
-		if (body.n < 4 || (n != UINT32_MAX && n > body.n - 4))
+		if (!message_next_value(&body, &value))
 			return PARSE_BAD;
-		body = slice_skip(body, 4);
 		buf_str(b, i > 0 ? "," : "");
-		if (!r->array)
-			put_label(b, &labels);
-		if (n == UINT32_MAX) {
-			buf_str(b, "null");
-			continue;
+		if (!r->array) {
+			size_t n = get_u32(labels.p);
+
+			buf_put(b, labels.p + 4, n);
+			labels = slice_skip(labels, 4 + n);
 		}
-		if (r->raw)
-			sqljson_put_string(b, slice_of(body.p, n));
+		if (value.p == NULL)
+			buf_str(b, "null");
+		else if (r->raw)
+			sqljson_put_string(b, value);
 		else
-			sqljson_put_value(b, r->types[i], slice_of(body.p, n));
-		body = slice_skip(body, n);
+			sqljson_put_value(b, r->types[i], value);
 	}
 	buf_u8(b, r->array ? ']' : '}');
 	return body.n == 0 ? PARSE_DONE : PARSE_BAD;
@@ -139,7 +113,7 @@ sqljson_put_complete(struct buf *b, struct sqljson_result *r, struct slice body)
 	struct slice tag = slice_of("", 0), command, count;
 	int64_t n;
 
-	if (body.n > 0 && (!take_cstr(&body, &tag) || body.n > 0))
+	if (body.n > 0 && (!message_next_cstr(&body, &tag) || body.n > 0))
 		return PARSE_BAD;
 	if (!r->begun)
 		buf_str(b, "{\"fields\":[],\"rows\":[");
@@ -205,7 +179,7 @@ sqljson_put_report(struct buf *b, struct slice body)
 		char type = body.p[0];
 
 		body = slice_skip(body, 1);
-		if (!take_cstr(&body, &value))
+		if (!message_next_cstr(&body, &value))
 			return PARSE_BAD;
 		for (size_t i = 0; i < MEMBERS; i++)
 			if (members[i].type == type)

@@ -158,21 +158,14 @@ put_array(struct buf *b, uint32_t element, struct slice text)
 	return false;
 }
 
-static const struct type *
-find_type(uint32_t oid)
-{
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (types[i].oid == oid)
-			return &types[i];
-	return NULL;
-}
-
 void
 sqljson_put_value(struct buf *b, uint32_t type, struct slice text)
 {
-	const struct type *t = find_type(type);
+	const struct type *t = NULL;
 	bool good = false;
 
+	for (size_t i = 0; t == NULL && i < sizeof(types) / sizeof(types[0]); i++)
+		t = types[i].oid == type ? &types[i] : NULL;
 	if (t != NULL && t->shape == SHAPE_BOOL) {
 		good = slice_is(text, "t") || slice_is(text, "f");
 		if (good)

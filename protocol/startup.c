@@ -3,9 +3,12 @@
 
 #include "protocol/startup.h"
 
+#include <ctype.h>
+
 #include "base/hot.h"
 #include "protocol/fleetkey.h"
 #include "protocol/frame.h"
+#include "protocol/setting.h"
 #include "protocol/sqlstate.h"
 
 /* Request codes stand where the version stands: major 1234 (PostgreSQL's libpq/pqcomm.h). */
@@ -18,74 +21,12 @@
 
 /* ---- parsing ---- */
 
-/* Cut the NUL-terminated string at the front of *rest. Without a NUL the rest is the string, as
- * for PostgreSQL, which reads the packet into a terminated buffer. */
-static struct slice
-take_cstr(struct slice *rest)
-{
-	return slice_cut(rest, '\0');
-}
-
-static bool
-is_extension(struct slice name)
-{
-	return slice_starts(name, "_pq_.");
-}
-
-/* A prefix of `word` of at least `min` bytes, in any case: PostgreSQL's parse_bool(). */
-static bool
-is_prefix_of(struct slice s, const char *word, size_t min)
-{
-	return s.n >= min && s.n <= strlen(word) && strncasecmp(s.p, word, s.n) == 0;
-}
-
-static bool
-parse_bool(struct slice s, bool *out)
-{
-	static const struct {
-		const char *word;
-		size_t min;
-		bool value;
-	} words[] = {
-		{ "true", 1, true }, { "false", 1, false }, { "yes", 1, true }, { "no", 1, false },
-		{ "on", 2, true },   { "off", 2, false },   { "1", 1, true },   { "0", 1, false },
-	};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (is_prefix_of(s, words[i].word, words[i].min)) {
-			*out = words[i].value;
-			return true;
-		}
-	}
-	return false;
-}
-
-static enum parse
-set_replication(struct slice value, struct startup *out, struct err *e)
-{
-	bool physical;
-
-	if (slice_is(value, "database")) {
-		out->replication = REPLICATION_LOGICAL;
-		return PARSE_DONE;
-	}
-	if (!parse_bool(value, &physical)) {
-		err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE,
-			"invalid value for parameter \"replication\": \"%.*s\"",
-			value.n < 64 ? (int)value.n : 64, value.p);
-		err_hint(e, "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
-		return PARSE_BAD;
-	}
-	out->replication = physical ? REPLICATION_PHYSICAL : REPLICATION_NONE;
-	return PARSE_DONE;
-}
-
 static enum parse
 add_param(struct startup *out, struct slice name, struct slice value, struct err *e)
 {
 	const struct startup_param param = { name, value };
 
-	if (is_extension(name)) {
+	if (slice_starts(name, "_pq_.")) {
 		if (out->extensions_n == STARTUP_EXTENSIONS_MAX)
 			goto too_many;
 		out->extensions[out->extensions_n++] = param;
@@ -94,16 +35,31 @@ add_param(struct startup *out, struct slice name, struct slice value, struct err
 	if (out->params_n == STARTUP_PARAMS_MAX)
 		goto too_many;
 	out->params[out->params_n++] = param;
-	if (slice_is(name, "user"))
+	if (slice_is(name, "user")) {
 		out->user = value;
-	else if (slice_is(name, "database"))
+	} else if (slice_is(name, "database")) {
 		out->database = value;
-	else if (slice_is(name, "options"))
+	} else if (slice_is(name, "options")) {
 		out->options = value;
-	else if (slice_is(name, "application_name"))
+	} else if (slice_is(name, "application_name")) {
 		out->application_name = value;
-	else if (slice_is(name, "replication"))
-		return set_replication(value, out, e);
+	} else if (slice_is(name, "replication")) {
+		bool physical;
+
+		if (slice_is(value, "database")) {
+			out->replication = REPLICATION_LOGICAL;
+			return PARSE_DONE;
+		}
+		if (!setting_to_bool(value, &physical)) {
+			err_set(e, SQLSTATE_INVALID_PARAMETER_VALUE,
+				"invalid value for parameter \"replication\": \"%.*s\"",
+				value.n < 64 ? (int)value.n : 64, value.p);
+			err_hint(e, "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
+			return PARSE_BAD;
+		}
+		out->replication = physical ? REPLICATION_PHYSICAL : REPLICATION_NONE;
+		return PARSE_DONE;
+	}
 	return PARSE_DONE;
 
 too_many:
@@ -113,17 +69,18 @@ too_many:
 	return PARSE_BAD;
 }
 
-/* Pairs of strings, then one NUL that must be the last byte of the packet. */
+/* Pairs of strings, then one NUL that must be the last byte of the packet. A string without a NUL
+ * is the rest, as for PostgreSQL, which reads the packet into a terminated buffer. */
 static enum parse
 parse_params(struct slice rest, struct startup *out, struct err *e)
 {
 	while (rest.n > 0 && rest.p[0] != '\0') {
-		struct slice name = take_cstr(&rest);
+		struct slice name = slice_cut(&rest, '\0');
 		struct slice value;
 
 		if (rest.n == 0)
 			break; /* no value */
-		value = take_cstr(&rest);
+		value = slice_cut(&rest, '\0');
 		if (add_param(out, name, value, e) != PARSE_DONE)
 			return PARSE_BAD;
 	}
@@ -143,41 +100,25 @@ parse_params(struct slice rest, struct startup *out, struct err *e)
 }
 
 static enum parse
-parse_cancel(struct slice body, struct startup *out, struct err *e)
-{
-	if (body.n < 4 + STARTUP_CANCEL_KEY_MIN || body.n > 4 + STARTUP_CANCEL_KEY_MAX) {
-		err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "invalid length of cancel request packet");
-		return PARSE_BAD;
-	}
-	out->kind = STARTUP_CANCEL;
-	out->cancel_pid = get_u32(body.p);
-	out->cancel_key = slice_skip(body, 4);
-	return PARSE_DONE;
-}
-
-static enum parse
 parse_request(struct slice body, struct startup *out, struct err *e)
 {
-	if (out->minor == CODE_CANCEL)
-		return parse_cancel(body, out, e);
+	if (out->minor == CODE_CANCEL) {
+		if (body.n < 4 + STARTUP_CANCEL_KEY_MIN || body.n > 4 + STARTUP_CANCEL_KEY_MAX) {
+			err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
+				"invalid length of cancel request packet");
+			return PARSE_BAD;
+		}
+		out->kind = STARTUP_CANCEL;
+		out->cancel_pid = get_u32(body.p);
+		out->cancel_key = slice_skip(body, 4);
+		return PARSE_DONE;
+	}
 	if (body.n != 0) {
 		err_set(e, SQLSTATE_PROTOCOL_VIOLATION, "invalid length of startup packet");
 		return PARSE_BAD;
 	}
 	out->kind = out->minor == CODE_SSL ? STARTUP_SSL : STARTUP_GSSENC;
 	return PARSE_DONE;
-}
-
-/* A version that no client of ours speaks: that of another proxy, perhaps. */
-static enum startup_kind
-foreign_kind(struct startup *out, struct slice body)
-{
-	if (out->major != FLEET_CODE_MAJOR)
-		return STARTUP_BAD_VERSION;
-	out->letter = body;
-	if (out->minor == FLEET_CODE_HELLO && body.n == 0)
-		return STARTUP_FLEET_HELLO;
-	return out->minor == FLEET_CODE_LETTER ? STARTUP_FLEET_LETTER : STARTUP_BAD_VERSION;
 }
 
 HOT enum parse
@@ -202,7 +143,15 @@ startup_parse(struct slice packet, struct startup *out, struct err *e)
 	if (out->major == CODE_MAJOR && out->minor >= CODE_CANCEL && out->minor <= CODE_GSSENC)
 		return parse_request(body, out, e);
 	if (out->major != 3) {
-		out->kind = foreign_kind(out, body);
+		/* another proxy, perhaps */
+		out->kind = STARTUP_BAD_VERSION;
+		if (out->major == FLEET_CODE_MAJOR) {
+			out->letter = body;
+			if (out->minor == FLEET_CODE_HELLO && body.n == 0)
+				out->kind = STARTUP_FLEET_HELLO;
+			else if (out->minor == FLEET_CODE_LETTER)
+				out->kind = STARTUP_FLEET_LETTER;
+		}
 		err_set(e, SQLSTATE_FEATURE_NOT_SUPPORTED,
 			"unsupported frontend protocol %u.%u: server supports 3.0 to 3.%d",
 			out->major, out->minor, STARTUP_MINOR_LATEST);
@@ -325,29 +274,19 @@ is_dropped(struct slice name)
 	       slice_is_nocase(name, "crdb:session_revival_token_base64");
 }
 
-static bool
-options_need_strip(struct slice options)
-{
-	struct option_walk w = { .rest = options };
-	bool found = false;
-
-	while (!found && option_next(&w))
-		found = is_dropped(w.name);
-	buf_fini(&w.words);
-	return found;
-}
-
 HOT void
 startup_options_strip(struct buf *out, struct slice options)
 {
 	struct option_walk w = { .rest = options };
 	size_t start = out->n;
+	bool found = false;
 
-	if (!options_need_strip(options)) {
+	while (!found && option_next(&w))
+		found = is_dropped(w.name);
+	w.rest = options;
+	if (!found)
 		buf_slice(out, options);
-		return;
-	}
-	while (option_next(&w)) {
+	while (found && option_next(&w)) {
 		if (is_dropped(w.name))
 			continue;
 		if (out->n > start)
@@ -382,28 +321,22 @@ startup_setting_value(const struct startup *in, const char *name, struct buf *va
 	return found;
 }
 
-/* What is no setting may be a switch that is short for it ("-W", "-EW30"). */
-static bool
-options_may_delay(struct slice options)
+bool
+startup_may_delay(const struct startup *in)
 {
-	struct option_walk w = { .rest = options };
+	struct option_walk w = { .rest = in->options };
 	bool may = false;
 
+	for (size_t i = 0; i < in->params_n; i++) {
+		if (slice_is_nocase(in->params[i].name, "post_auth_delay"))
+			return true;
+	}
+	/* what is no setting may be a switch that is short for it ("-W", "-EW30"). */
 	while (!may && option_next(&w))
 		may = w.name.n == 0 || slice_is_nocase(w.name, "post_auth_delay");
 	may |= w.words.failed;
 	buf_fini(&w.words);
 	return may;
-}
-
-bool
-startup_may_delay(const struct startup *in)
-{
-	for (size_t i = 0; i < in->params_n; i++) {
-		if (slice_is_nocase(in->params[i].name, "post_auth_delay"))
-			return true;
-	}
-	return options_may_delay(in->options);
 }
 
 /* ---- our own settings ---- */
@@ -415,21 +348,9 @@ put_setting_name(struct buf *text, struct slice name)
 	size_t at = text->n;
 
 	name = slice_skip(name, sizeof(OWN_PREFIX) - 1);
-	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
-
-		buf_u8(text, (uint8_t)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c));
-	}
+	for (size_t i = 0; i < name.n; i++)
+		buf_u8(text, (uint8_t)tolower((unsigned char)name.p[i]));
 	return slice_of(text->p + at, name.n);
-}
-
-static struct slice
-put_setting_value(struct buf *text, struct slice value)
-{
-	size_t at = text->n;
-
-	buf_slice(text, value);
-	return slice_of(text->p + at, value.n);
 }
 
 HOT size_t
@@ -447,7 +368,8 @@ startup_settings(const struct startup *in, struct buf *text, struct startup_sett
 		if (!is_own(w.name))
 			continue;
 		out[n].name = put_setting_name(text, w.name);
-		out[n++].value = put_setting_value(text, w.value);
+		out[n++].value = slice_of(text->p + text->n, w.value.n);
+		buf_slice(text, w.value);
 	}
 	buf_fini(&w.words);
 	for (size_t i = 0; i < in->params_n && n < max; i++) {
@@ -470,17 +392,11 @@ put_param(struct buf *out, struct slice name, struct slice value)
 	buf_u8(out, 0);
 }
 
-static bool
-same_name(struct slice a, struct slice b)
-{
-	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
-}
-
 static HOT bool
 is_replaced(const struct startup_edit *edit, struct slice name)
 {
 	for (size_t i = 0; i < edit->set_n; i++)
-		if (same_name(edit->set[i].name, name))
+		if (slice_same_nocase(edit->set[i].name, name))
 			return true;
 	return false;
 }
@@ -552,25 +468,12 @@ startup_build(struct buf *out, const struct startup *in, const struct startup_ed
 	buf_message_end(out, at);
 }
 
-static void
-put_request(struct buf *out, uint16_t code)
-{
-	buf_u16(out, CODE_MAJOR);
-	buf_u16(out, code);
-}
-
 void
 startup_build_ssl_request(struct buf *out)
 {
 	buf_u32(out, 8);
-	put_request(out, CODE_SSL);
-}
-
-void
-startup_build_gssenc_request(struct buf *out)
-{
-	buf_u32(out, 8);
-	put_request(out, CODE_GSSENC);
+	buf_u16(out, CODE_MAJOR);
+	buf_u16(out, CODE_SSL);
 }
 
 void
@@ -578,7 +481,8 @@ startup_build_cancel(struct buf *out, uint32_t pid, struct slice key)
 {
 	size_t at = buf_message(out, 0);
 
-	put_request(out, CODE_CANCEL);
+	buf_u16(out, CODE_MAJOR);
+	buf_u16(out, CODE_CANCEL);
 	buf_u32(out, pid);
 	buf_slice(out, key);
 	buf_message_end(out, at);

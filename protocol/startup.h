@@ -117,7 +117,6 @@ struct startup_edit {
  * that PostgreSQL would refuse for its size sets out->failed. */
 void startup_build(struct buf *out, const struct startup *in, const struct startup_edit *edit);
 void startup_build_ssl_request(struct buf *out);
-void startup_build_gssenc_request(struct buf *out);
 void startup_build_cancel(struct buf *out, uint32_t pid, struct slice key);
 
 #endif

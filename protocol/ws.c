@@ -147,18 +147,6 @@ code_is_valid(unsigned code)
 	       (code >= 3000 && code <= 4999);
 }
 
-static enum parse
-end_close(struct ws_in *in, struct ws_took *t)
-{
-	unsigned code = in->have == 2 ? get_u16(in->head) : WS_CODE_NONE;
-
-	if (in->have == 2 && !code_is_valid(code))
-		return bad(t, WS_CODE_PROTOCOL, "a Close with a code that means nothing");
-	in->closed = true;
-	t->code = (enum ws_code)code;
-	return PARSE_DONE;
-}
-
 /* The payload of a control frame, piece by piece. */
 static enum parse
 take_control(struct ws_in *in, const char *p, size_t n, struct ws_took *t)
@@ -176,8 +164,15 @@ take_control(struct ws_in *in, const char *p, size_t n, struct ws_took *t)
 	if (in->left > 0)
 		return PARSE_MORE;
 	t->control = (enum ws_opcode)in->opcode;
-	if (in->opcode == WS_CLOSE)
-		return end_close(in, t);
+	if (in->opcode == WS_CLOSE) {
+		unsigned code = in->have == 2 ? get_u16(in->head) : WS_CODE_NONE;
+
+		if (in->have == 2 && !code_is_valid(code))
+			return bad(t, WS_CODE_PROTOCOL, "a Close with a code that means nothing");
+		in->closed = true;
+		t->code = (enum ws_code)code;
+		return PARSE_DONE;
+	}
 	if (in->opcode == WS_PING) {
 		t->ping = in->ping;
 		in->ping = NULL;
@@ -186,21 +181,12 @@ take_control(struct ws_in *in, const char *p, size_t n, struct ws_took *t)
 	return PARSE_DONE;
 }
 
-static void
-take_data(struct ws_in *in, char *to, const char *p, size_t n, struct ws_took *t)
-{
-	size_t here = in->left < n - t->used ? (size_t)in->left : n - t->used;
-
-	unmask(in->mask, to + t->got, p + t->used, here);
-	in->left -= here;
-	t->got += here;
-	t->used += here;
-}
-
 /* Up to the end of a control frame, or of the bytes. */
 static enum parse
 take_frames(struct ws_in *in, char *to, const char *from, size_t n, struct ws_took *t)
 {
+	size_t here;
+
 	while (t->used < n) {
 		enum parse r = PARSE_DONE;
 
@@ -210,7 +196,11 @@ take_frames(struct ws_in *in, char *to, const char *from, size_t n, struct ws_to
 			return r;
 		if (in->opcode & CONTROL)
 			return take_control(in, from, n, t);
-		take_data(in, to, from, n, t);
+		here = in->left < n - t->used ? (size_t)in->left : n - t->used;
+		unmask(in->mask, to + t->got, from + t->used, here);
+		in->left -= here;
+		t->got += here;
+		t->used += here;
 	}
 	return PARSE_MORE;
 }

@@ -90,7 +90,7 @@ void
 row_end(struct rows *r)
 {
 	BUG_ON(r->at_column != r->heading.n);
-	message_row_end(&r->out, r->message);
+	buf_message_end(&r->out, r->message);
 	r->n++;
 }
 

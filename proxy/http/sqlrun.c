@@ -44,7 +44,7 @@ put_pipeline(struct buf *b, struct sql *q, const struct sqljson_request *r)
 		buf_printf(&begin, "BEGIN%s%s%s%s", q->isolation != NULL ? " ISOLATION LEVEL " : "",
 			   q->isolation != NULL ? q->isolation->sql : "",
 			   q->read_only ? " READ ONLY" : "", q->deferrable ? " DEFERRABLE" : "");
-		sqljson_put_command(b, buf_text(&begin));
+		message_put_statement(b, slice_str(""), buf_view(&begin));
 		buf_fini(&begin);
 	}
 	for (size_t i = 0; i < r->nqueries; i++) {
@@ -52,7 +52,7 @@ put_pipeline(struct buf *b, struct sql *q, const struct sqljson_request *r)
 		buf_u8(&q->modes, sqljson_array_mode(r, i, q->array));
 	}
 	if (q->batch)
-		sqljson_put_command(b, "COMMIT");
+		message_put_statement(b, slice_str(""), slice_str("COMMIT"));
 	message_put_bare(b, MSG_SYNC);
 }
 

@@ -10,6 +10,7 @@
 #include "protocol/fleetkey.h"
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/secrets.h"
 
 static const char key_text[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
 			       "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeffe0e1e2e3e4e5e6e7e8e9eaebecedeeef\n";
@@ -25,7 +26,7 @@ read_file(struct slice text)
 	if (k == NULL)
 		FUZZ_ASSERT(e.msg[0] != '\0');
 	else
-		FUZZ_ASSERT(fleetkey_count(k) > 0 && fleetkey_count(k) <= FLEET_KEYS_MAX);
+		FUZZ_ASSERT(count_keys(k) > 0 && count_keys(k) <= FLEET_KEYS_MAX);
 	fleetkey_unref(k);
 }
 

@@ -9,6 +9,7 @@
 #include "protocol/proxyhdr.h"
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/proxyhdr_put.h"
 
 static bool
 same(struct slice a, struct slice b)
@@ -53,12 +54,6 @@ check_tlvs(const struct proxyhdr *h)
 	if (proxyhdr_endpoint(h, &endpoint))
 		FUZZ_ASSERT(endpoint.cloud != NULL && endpoint.id[0] != '\0' &&
 			    memchr(endpoint.id, '\0', sizeof(endpoint.id)) != NULL);
-}
-
-static bool
-is_ip(const struct addr *a)
-{
-	return a->family == ADDR_IPV4 || a->family == ADDR_IPV6;
 }
 
 static void

@@ -12,6 +12,7 @@
 
 #include "protocol/b64.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/secrets.h"
 
 #define CLIENT_NONCE "rOprNGfwEbeRWgbNEkqO"
 #define SERVER_NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
@@ -109,7 +110,7 @@ check_verifier(struct slice text)
 
 	if (scram_verifier_parse(text, &v, NULL) != 0)
 		return;
-	scram_verifier_put(&out, &v);
+	put_verifier(&out, &v);
 	FUZZ_ASSERT(out.n == text.n && memcmp(out.p, text.p, out.n) == 0);
 	buf_fini(&out);
 }

@@ -174,7 +174,7 @@ put_rows(struct pg_model *m, const char *text, bool describe)
 		message_put_row_description(&m->out, &column, 1);
 	at = message_row_begin(&m->out, 1);
 	message_row_value(&m->out, slice_str(text));
-	message_row_end(&m->out, at);
+	buf_message_end(&m->out, at);
 	message_put_command_complete(&m->out, "SELECT 1");
 }
 

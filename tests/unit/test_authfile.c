@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "proxy/auth/credential.h"
 
+#include "tests/unit/secrets.h"
+
 #include "tests/unit/unit.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -53,7 +55,7 @@ verifiers_md5_and_empty_secrets_are_kept_as_they_are(void **state)
 	assert_false(user(f, "alice")->was_plain);
 	assert_string_equal(user(f, "alice")->name, "alice");
 	assert_null(authfile_why_not(user(f, "alice")));
-	scram_verifier_put(&b, &user(f, "alice")->scram);
+	put_verifier(&b, &user(f, "alice")->scram);
 	assert_string_equal(buf_text(&b), VERIFIER);
 	assert_int_equal(user(f, "bob")->kind, AUTHFILE_MD5);
 	assert_int_equal(user(f, "bob")->line, 2);

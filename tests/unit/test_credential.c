@@ -3,6 +3,8 @@
 
 #include "proxy/auth/credential.h"
 
+#include "tests/unit/secrets.h"
+
 #include "tests/unit/unit.h"
 
 #define HASH  "md571b823031259ac126868eea6ecf2786a"
@@ -157,9 +159,9 @@ a_login_fits_what_the_node_keeps(void **state)
 
 	(void)state;
 	assert_int_equal(scram_verifier_make(secret, slice_str("here"), 4096, &v, &e), 0);
-	scram_verifier_put(&here, &v);
+	put_verifier(&here, &v);
 	assert_int_equal(scram_verifier_make(secret, slice_str("there"), 4096, &v, &e), 0);
-	scram_verifier_put(&there, &v);
+	put_verifier(&there, &v);
 	assert_int_equal(scram_keys_make(secret, slice_str("here"), 4096, &keys, &e), 0);
 	assert_true(md5_secret(user, secret, md5));
 	c[0] = credential_new_none();

@@ -10,6 +10,8 @@
 
 #include "protocol/fleetkey.h"
 #include "proxy/config/config.h"
+#include "tests/unit/secrets.h"
+
 #include "tests/unit/unit.h"
 
 #define KEY "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
@@ -39,7 +41,7 @@ keys_are_read_from_a_file_that_is_ours_alone(void **state)
 	write_keys(KEY, 0640);
 	k = fleetfile_load(path, &e);
 	assert_non_null(k);
-	assert_int_equal(fleetkey_count(k), 1);
+	assert_int_equal(count_keys(k), 1);
 	fleetkey_unref(k);
 	assert_int_equal(chmod(path, 0644), 0);
 	assert_null(fleetfile_load(path, &e));
@@ -132,7 +134,7 @@ keys_are_shared_by_copies_and_peers_have_one_form(void **state)
 	assert_non_null(copy);
 	assert_ptr_equal(copy->fleet_keys, c->fleet_keys);
 	config_unref(c);
-	assert_int_equal(fleetkey_count(copy->fleet_keys), 1);
+	assert_int_equal(count_keys(copy->fleet_keys), 1);
 	(void)unlink(path);
 	assert_null(config_set(copy, "fleet_key_file", path, &e));
 	config_unref(copy);

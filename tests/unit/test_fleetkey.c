@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "tests/unit/secrets.h"
+
 #include "tests/unit/unit.h"
 
 #define KEY_A "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -40,7 +42,7 @@ a_file_has_one_key_in_a_line(void **state)
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct fleet_keys *k = keys(good[i].text);
 
-		assert_int_equal(fleetkey_count(k), good[i].n);
+		assert_int_equal(count_keys(k), good[i].n);
 		fleetkey_unref(fleetkey_ref(k));
 		fleetkey_unref(k);
 	}

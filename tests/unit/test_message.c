@@ -244,8 +244,7 @@ a_client_answers_sasl(void **state)
 			 PARSE_BAD);
 	buf_clear(&b);
 	message_put_sasl_response(&b, slice_str("c=biws"));
-	assert_int_equal(message_parse_sasl_response(body_of(&b, 'p'), &data), PARSE_DONE);
-	assert_slice(data, "c=biws");
+	assert_slice(body_of(&b, 'p'), "c=biws");
 	buf_clear(&b);
 	message_put_password(&b, slice_str("secret"));
 	assert_int_equal(message_parse_password(body_of(&b, 'p'), &data), PARSE_DONE);
@@ -335,7 +334,7 @@ rows_are_written(void **state)
 	message_row_value(&b, slice_str("ab"));
 	message_row_null(&b);
 	message_row_value(&b, slice_str(""));
-	message_row_end(&b, at);
+	buf_message_end(&b, at);
 	assert_bytes(&b, S("D\0\0\0\24\0\3\0\0\0\2ab\xff\xff\xff\xff\0\0\0\0"));
 	message_put_command_complete(&b, "SELECT 1");
 	assert_bytes(&b, S("C\0\0\0\15SELECT 1\0"));

@@ -70,7 +70,7 @@ exchange(struct ownlogin *o, struct scram_server *s, struct buf *final)
 	struct scram_verifier v;
 	struct message_sasl_initial first;
 	struct buf out = { 0 }, said = { 0 };
-	struct slice body, data;
+	struct slice body;
 	struct err e;
 
 	assert_int_equal(
@@ -81,8 +81,7 @@ exchange(struct ownlogin *o, struct scram_server *s, struct buf *final)
 	assert_true(slice_is(first.mechanism, SCRAM_MECHANISM));
 	assert_int_equal(scram_server_first(s, first.mechanism, first.data, &said, &e), 0);
 	body = answer(o, AUTH_SASL_CONTINUE, buf_view(&said), &out);
-	assert_int_equal(message_parse_sasl_response(body, &data), PARSE_DONE);
-	assert_int_equal(scram_server_final(s, data, final, &e), 0);
+	assert_int_equal(scram_server_final(s, body, final, &e), 0);
 	buf_fini(&out);
 	buf_fini(&said);
 }

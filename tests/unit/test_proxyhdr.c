@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "protocol/crc32c.h"
 
+#include "tests/unit/proxyhdr_put.h"
+
 #include "tests/unit/unit.h"
 
 #define SIG      "0d0a0d0a000d0a515549540a"

@@ -52,7 +52,7 @@ put_row(struct buf *b, const char *value)
 	size_t at = message_row_begin(b, 1);
 
 	message_row_value(b, slice_str(value));
-	message_row_end(b, at);
+	buf_message_end(b, at);
 }
 
 static void

@@ -7,6 +7,8 @@
 
 #include "protocol/scram.h"
 
+#include "tests/unit/secrets.h"
+
 #include "tests/unit/unit.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -129,7 +131,7 @@ verifiers_are_those_of_postgresql(void **state)
 		assert_false(theirs.is_mock);
 		ours = verifier(made[i].password, (const char *)theirs.salt, theirs.salt_len, 4096);
 		buf_clear(&b);
-		scram_verifier_put(&b, &ours);
+		put_verifier(&b, &ours);
 		assert_string_equal(buf_text(&b), made[i].text);
 	}
 	buf_fini(&b);

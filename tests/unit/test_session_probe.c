@@ -68,7 +68,7 @@ row(struct buf *b, const char *kind, const char *name, const char *value)
 		message_row_value(b, slice_str(value));
 	else
 		message_row_null(b);
-	message_row_end(b, at);
+	buf_message_end(b, at);
 }
 
 /* What becomes of it: "session | server | pin". */

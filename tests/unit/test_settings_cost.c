@@ -53,7 +53,7 @@ put_row(struct world *w, const char *name, const struct shape *k, size_t bytes)
 	message_row_value(&w->answer, SLICE_LITERAL("n"));
 	message_row_value(&w->answer, slice_str(name));
 	message_row_value(&w->answer, buf_view(&value));
-	message_row_end(&w->answer, at);
+	buf_message_end(&w->answer, at);
 	buf_fini(&value);
 }
 
@@ -126,7 +126,7 @@ set_another(struct world *w)
 	message_row_value(&answer, SLICE_LITERAL("n"));
 	message_row_value(&answer, SLICE_LITERAL("app.setting_00000"));
 	message_row_value(&answer, SLICE_LITERAL("another"));
-	message_row_end(&answer, at);
+	buf_message_end(&answer, at);
 	message_put_ready(&answer, 'I');
 	assert_int_equal(session_probe_read(buf_view(&answer), &q, &out), 0);
 	assert_ptr_not_equal(out.session, w->full);

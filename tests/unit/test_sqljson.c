@@ -302,7 +302,7 @@ put_row(struct buf *b, const char *first, const char *second)
 		message_row_value(&m, slice_str(second));
 	else
 		message_row_null(&m);
-	message_row_end(&m, at);
+	buf_message_end(&m, at);
 	buf_clear(b);
 	buf_put(b, m.p + 5, m.n - 5);
 	buf_fini(&m);

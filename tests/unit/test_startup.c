@@ -202,8 +202,7 @@ requests_are_told_apart(void **state)
 	assert_int_equal(startup_parse(buf_view(&b), &s, &e), PARSE_DONE);
 	assert_int_equal(s.kind, STARTUP_SSL);
 	buf_clear(&b);
-	startup_build_gssenc_request(&b);
-	assert_memory_equal(b.p, "\0\0\0\10\4\322\26\60", 8);
+	buf_put(&b, "\0\0\0\10\4\322\26\60", 8);
 	assert_int_equal(startup_parse(buf_view(&b), &s, &e), PARSE_DONE);
 	assert_int_equal(s.kind, STARTUP_GSSENC);
 	buf_u8(&b, 0);

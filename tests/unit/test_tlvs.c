@@ -4,6 +4,7 @@
 #include "routing/tlvs.h"
 
 #include "tests/unit/heads.h"
+#include "tests/unit/proxyhdr_put.h"
 
 #include "tests/unit/unit.h"
 
