@@ -9,6 +9,7 @@
 #include "base/hot.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "routing/locality_int.h"
 
 /* A client claims as much as it likes: that much is kept (INV-4). */
@@ -91,18 +92,6 @@ claims_add(struct claims *c, enum locality_source source, enum claim_kind kind, 
 	add(c, source, kind | (trusted ? CLAIM_TRUSTED : 0U), value);
 }
 
-static struct claim
-unpack(const uint8_t *at)
-{
-	return (struct claim){
-		.source = (enum locality_source)at[0],
-		.kind = (enum claim_kind)(at[1] & CLAIM_KIND),
-		.trusted = (at[1] & CLAIM_TRUSTED) != 0,
-		.later = (at[1] & CLAIM_LATER) != 0,
-		.value = slice_of((const char *)at + CLAIM_HEAD, at[2]),
-	};
-}
-
 HOT struct claim
 claims_get(const struct claims *c, unsigned i)
 {
@@ -110,7 +99,13 @@ claims_get(const struct claims *c, unsigned i)
 
 	while (i-- > 0)
 		at += CLAIM_HEAD + at[2];
-	return unpack(at);
+	return (struct claim){
+		.source = (enum locality_source)at[0],
+		.kind = (enum claim_kind)(at[1] & CLAIM_KIND),
+		.trusted = (at[1] & CLAIM_TRUSTED) != 0,
+		.later = (at[1] & CLAIM_LATER) != 0,
+		.value = slice_of((const char *)at + CLAIM_HEAD, at[2]),
+	};
 }
 
 /* Drop the claims whose first byte, or of whose second some bits, are these. */
@@ -170,15 +165,6 @@ claims_fini(struct claims *c)
 	*c = (struct claims){ 0 };
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool
 is_percent_encoded(struct slice s)
 {
@@ -187,7 +173,7 @@ is_percent_encoded(struct slice s)
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] != '%')
 			continue;
-		if (s.n - i < 3 || hex_digit(s.p[i + 1]) < 0 || hex_digit(s.p[i + 2]) < 0)
+		if (s.n - i < 3 || text_hex_digit(s.p[i + 1]) < 0 || text_hex_digit(s.p[i + 2]) < 0)
 			return false;
 		any = true;
 	}
@@ -204,7 +190,7 @@ percent_decode(struct slice s, char *to)
 			to[n++] = s.p[i];
 			continue;
 		}
-		to[n++] = (char)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
+		to[n++] = (char)(text_hex_digit(s.p[i + 1]) << 4 | text_hex_digit(s.p[i + 2]));
 		i += 2;
 	}
 	return n;
@@ -228,7 +214,7 @@ put_printable(char *to, size_t n, unsigned char c, bool latin1)
 static size_t
 make_printable(struct slice s, char *to)
 {
-	bool latin1 = !places_utf8(s);
+	bool latin1 = !utf8_valid(s);
 	size_t n = 0;
 
 	for (size_t i = 0; i < s.n; i++) {

@@ -8,21 +8,15 @@
 /* The address of one entry; false where it says none. */
 typedef bool (*entry_fn)(struct slice entry, struct addr *out);
 
-static struct slice
-unquote(struct slice s)
-{
-	if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
-		return slice_of(s.p + 1, s.n - 2);
-	return s;
-}
-
 bool
 forwarded_address(struct slice text, struct addr *out)
 {
-	struct slice s = unquote(slice_trim(text));
-	size_t n = s.n;
+	struct slice s = slice_trim(text);
 	int64_t port;
+	size_t n;
 
+	if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
+		s = slice_of(s.p + 1, s.n - 2);
 	if (addr_parse(s, out)) {
 		out->port = 0;
 		return true;
@@ -30,7 +24,7 @@ forwarded_address(struct slice text, struct addr *out)
 	if (addr_parse_port(s, out))
 		return true;
 	/* IPv6 with a port and without brackets, as a CDN writes it */
-	while (n > 0 && s.p[n - 1] != ':')
+	for (n = s.n; n > 0 && s.p[n - 1] != ':';)
 		n--;
 	return n > 1 && text_to_int(slice_skip(s, n), 0, 65535, &port) &&
 	       addr_parse(slice_of(s.p, n - 1), out) && out->family == ADDR_IPV6;

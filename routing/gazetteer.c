@@ -25,6 +25,7 @@
 #include "base/filecopy.h"
 #include "base/mem.h"
 #include "base/snapshot.h"
+#include "base/utf8.h"
 #include "protocol/crc32c.h"
 #include "routing/places.h"
 
@@ -156,7 +157,7 @@ is_text(const char *s)
 		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
 			return false;
 	}
-	return n > 0 && n < PLACE_NAME_MAX && places_utf8(slice_of(s, n));
+	return n > 0 && n < PLACE_NAME_MAX && utf8_valid(slice_of(s, n));
 }
 
 static bool
@@ -400,28 +401,23 @@ gazetteer_place(const struct gazetteer *g, size_t i, struct place *out)
 	return true;
 }
 
+static int
+compare_codes(const void *code, const void *country)
+{
+	return memcmp(code, country, 2);
+}
+
 bool
 gazetteer_in_country(const struct gazetteer *g, const char *country, size_t i, struct place *out)
 {
-	size_t low = 0, high = g != NULL && strlen(country) == 2 ? g->ncountries : 0;
+	const uint8_t *p = NULL;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const uint8_t *p = country_at(g, middle);
-		int c = memcmp(country, p, 2);
-
-		if (c == 0) {
-			if (i >= u32(p + 8))
-				return false;
-			read_place(g, ref_at(g, u32(p + 4) + i), out);
-			return true;
-		}
-		if (c < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return false;
+	if (g != NULL && strlen(country) == 2)
+		p = bsearch(country, g->countries, g->ncountries, COUNTRY_SIZE, compare_codes);
+	if (p == NULL || i >= u32(p + 8))
+		return false;
+	read_place(g, ref_at(g, u32(p + 4) + i), out);
+	return true;
 }
 
 const char *

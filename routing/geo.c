@@ -14,7 +14,7 @@
 #include "base/filecopy.h"
 #include "base/snapshot.h"
 #include "base/text.h"
-#include "routing/places.h"
+#include "base/utf8.h"
 
 #define CENTROID_KM 500 /* an accuracy this bad says no more than the country */
 
@@ -70,23 +70,6 @@ record_number(MMDB_entry_s *record, const char *const (*paths)[4], double limit,
 	return isfinite(*out) && fabs(*out) <= limit;
 }
 
-static void
-read_location(MMDB_entry_s *record, struct geo_answer *out)
-{
-	MMDB_entry_data_s d;
-	double lat, lon;
-
-	if (!record_number(record, lat_paths, 90, &lat) ||
-	    !record_number(record, lon_paths, 180, &lon) ||
-	    (fpclassify(lat) == FP_ZERO && fpclassify(lon) == FP_ZERO))
-		return;
-	out->has_location = true;
-	out->lat = lat;
-	out->lon = lon;
-	if (record_get(record, radius_paths, TYPE_COUNT, &d))
-		out->accuracy_km = d.type == MMDB_DATA_TYPE_UINT16 ? d.uint16 : d.uint32;
-}
-
 /* Read one record; false where it says nothing that we could use. Text in the file is not
  * terminated, and another program wrote it: it is taken only where it is clean. */
 static bool
@@ -94,10 +77,11 @@ record_read(MMDB_entry_s *record, struct geo_answer *out)
 {
 	MMDB_entry_data_s d;
 	struct geo_answer a = { 0 };
+	double lat = 0, lon = 0;
 
 	if (record_get(record, city_paths, TYPE_TEXT, &d)) {
 		struct slice city = slice_trim(slice_of(d.utf8_string, d.data_size));
-		bool clean = city.n < sizeof(a.city) && places_utf8(city);
+		bool clean = city.n < sizeof(a.city) && utf8_valid(city);
 
 		for (size_t i = 0; i < city.n; i++)
 			clean = clean && !iscntrl((unsigned char)city.p[i]);
@@ -109,7 +93,15 @@ record_read(MMDB_entry_s *record, struct geo_answer *out)
 		a.country[0] = (char)toupper((unsigned char)d.utf8_string[0]);
 		a.country[1] = (char)toupper((unsigned char)d.utf8_string[1]);
 	}
-	read_location(record, &a);
+	a.has_location = record_number(record, lat_paths, 90, &lat) &&
+			 record_number(record, lon_paths, 180, &lon) &&
+			 (fpclassify(lat) != FP_ZERO || fpclassify(lon) != FP_ZERO);
+	if (a.has_location) {
+		a.lat = lat;
+		a.lon = lon;
+		if (record_get(record, radius_paths, TYPE_COUNT, &d))
+			a.accuracy_km = d.type == MMDB_DATA_TYPE_UINT16 ? d.uint16 : d.uint32;
+	}
 	if (a.city[0] == '\0' && a.country[0] == '\0' && !a.has_location)
 		return false;
 	a.country_only = a.city[0] == '\0' || a.accuracy_km >= CENTROID_KM;
@@ -166,27 +158,12 @@ verify_tree(struct verification *v, uint32_t number, unsigned depth)
 }
 
 static int
-verify(const struct database *db, struct err *e)
-{
-	struct verification v = { .mmdb = &db->mmdb };
-	unsigned version = db->mmdb.metadata.ip_version;
-
-	if (version != 4 && version != 6)
-		return err_set(e, "", "geoip file \"%s\" is of an unknown IP version %u", db->path,
-			       version);
-	verify_tree(&v, 0, 0);
-	if (v.bad)
-		return err_set(e, "", "geoip file \"%s\" is damaged", db->path);
-	if (v.records == 0)
-		return err_set(e, "", "geoip file \"%s\" holds no records", db->path);
-	return 0;
-}
-
-static int
 database_open(struct database *db, const char *path, struct err *e)
 {
+	struct verification v = { .mmdb = &db->mmdb };
 	char copy[64];
 	int fd, status;
+	unsigned version;
 
 	db->path = xstrdup(path);
 	fd = filecopy_open("geoip", path, &db->id, e);
@@ -200,7 +177,16 @@ database_open(struct database *db, const char *path, struct err *e)
 		memset(&db->mmdb, 0, sizeof(db->mmdb));
 		return err_set(e, "", "geoip file \"%s\": %s", path, MMDB_strerror(status));
 	}
-	return verify(db, e);
+	version = db->mmdb.metadata.ip_version;
+	if (version != 4 && version != 6)
+		return err_set(e, "", "geoip file \"%s\" is of an unknown IP version %u", db->path,
+			       version);
+	verify_tree(&v, 0, 0);
+	if (v.bad)
+		return err_set(e, "", "geoip file \"%s\" is damaged", db->path);
+	if (v.records == 0)
+		return err_set(e, "", "geoip file \"%s\" holds no records", db->path);
+	return 0;
 }
 
 struct geo *

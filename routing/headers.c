@@ -110,6 +110,8 @@ static const struct rule generic[] = { { "X-City", PLACE_CITY },
 				       { "True-Client-IP", KIND_ADDRESS },
 				       { NULL, 0 } };
 
+static const struct rule no_rules[] = { { NULL, 0 } };
+
 static const struct set sets[] = {
 	{ "gcp", gcp },
 	{ "appengine", appengine },
@@ -174,18 +176,6 @@ headers_part(struct slice name)
 	return part < PLACE_PARTS ? part : -1;
 }
 
-static bool
-is_header_name(struct slice name)
-{
-	for (size_t i = 0; i < name.n; i++) {
-		unsigned char c = (unsigned char)name.p[i];
-
-		if (!isalnum(c) && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
-			return false;
-	}
-	return name.n > 0 && name.n < HEADERS_ITEM_MAX - 16;
-}
-
 bool
 headers_item(struct slice item, char to[HEADERS_ITEM_MAX])
 {
@@ -195,7 +185,7 @@ headers_item(struct slice item, char to[HEADERS_ITEM_MAX])
 
 	if (set != NULL)
 		return text_copy(to, HEADERS_ITEM_MAX, slice_str(set->name));
-	if (kind < 0 || !is_header_name(name))
+	if (kind < 0 || !http_is_token(name) || name.n >= HEADERS_ITEM_MAX - 16)
 		return false;
 	for (size_t i = 0; i < name.n; i++)
 		to[i] = (char)tolower((unsigned char)name.p[i]);
@@ -267,13 +257,6 @@ take_named(struct reading *d)
 	}
 }
 
-static void
-take_set(struct reading *d, const struct set *set)
-{
-	for (const struct rule *r = set->rules; r->name != NULL; r++)
-		take_header(d, r->name, r->kind);
-}
-
 static bool
 says_anything(const struct place_parts *s)
 {
@@ -294,8 +277,8 @@ is_read(const struct header_rules *r, struct slice name)
 	for (size_t i = 0; i < r->names->n; i++) {
 		const struct set *set = find_set(slice_str(r->names->v[i]));
 
-		for (const struct rule *k = set != NULL ? set->rules : NULL;
-		     k != NULL && k->name != NULL; k++) {
+		for (const struct rule *k = set != NULL ? set->rules : no_rules; k->name != NULL;
+		     k++) {
 			if (slice_is_nocase(name, k->name))
 				return true;
 		}
@@ -329,9 +312,10 @@ headers_claim(const struct header_rules *r, const struct http_head *h, bool trus
 		if (set == NULL && named)
 			continue;
 		d.said = (struct place_parts){ 0 };
-		if (set != NULL)
-			take_set(&d, set);
-		else
+		for (const struct rule *k = set != NULL ? set->rules : no_rules; k->name != NULL;
+		     k++)
+			take_header(&d, k->name, k->kind);
+		if (set == NULL)
 			take_named(&d);
 		named = named || set == NULL;
 		if (placed || !says_anything(&d.said))

@@ -38,25 +38,19 @@ after_bad(const struct health *h, const struct health_conf *c)
 	return h->state == NODE_UNKNOWN ? NODE_SUSPECT : h->state;
 }
 
-static void
-take_good(struct health *h, const struct health_sample *s)
-{
-	h->good += h->good < UINT32_MAX;
-	h->bad = 0;
-	h->last_good_us = s->now_us;
-	if (s->rtt_us > 0)
-		h->rtt_us = health_ewma(h->rtt_us, s->rtt_us);
-	if (s->connect_us > 0)
-		h->connect_us = health_ewma(h->connect_us, s->connect_us);
-}
-
 bool
 health_probe(struct health *h, const struct health_conf *c, const struct health_sample *s)
 {
 	enum node_state was = h->state;
 
 	if (s->ok) {
-		take_good(h, s);
+		h->good += h->good < UINT32_MAX;
+		h->bad = 0;
+		h->last_good_us = s->now_us;
+		if (s->rtt_us > 0)
+			h->rtt_us = health_ewma(h->rtt_us, s->rtt_us);
+		if (s->connect_us > 0)
+			h->connect_us = health_ewma(h->connect_us, s->connect_us);
 		h->state = after_good(h, c);
 	} else {
 		h->bad += h->bad < UINT32_MAX;

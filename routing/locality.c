@@ -338,20 +338,6 @@ weigh(struct weighing *w, enum locality_source source)
 		find_by_claims(w, source, &f);
 }
 
-/* Claims of sources that the option `locality` leaves out. */
-static void
-note_unasked(struct weighing *w, unsigned asked)
-{
-	const struct claims *claims = w->in->claims;
-
-	for (unsigned i = 0; w->evidence != NULL && i < claims->n; i++) {
-		struct claim c = claims_get(claims, i);
-
-		if ((asked & 1U << c.source) == 0)
-			note(w, &c, "source is not in the option locality");
-	}
-}
-
 HOT void
 locality_decide(const struct locality_input *in, struct locality *out,
 		struct locality_evidence *evidence, size_t *nevidence)
@@ -371,7 +357,13 @@ locality_decide(const struct locality_input *in, struct locality *out,
 	}
 	if (!w.decided)
 		weigh_self(&w);
-	note_unasked(&w, asked);
+	/* Claims of sources that the option `locality` leaves out. */
+	for (unsigned i = 0; evidence != NULL && i < in->claims->n; i++) {
+		struct claim c = claims_get(in->claims, i);
+
+		if ((asked & 1U << c.source) == 0)
+			note(&w, &c, "source is not in the option locality");
+	}
 	if (nevidence != NULL)
 		*nevidence = w.n;
 }

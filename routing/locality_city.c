@@ -62,14 +62,9 @@ city_listed(const struct topology *t, const char *folded)
 {
 	if (folded[0] == '\0')
 		return -1;
-	for (int i = 0; i < t->nregions; i++) {
-		const struct strlist *cities = &t->regions[i].cities;
-
-		for (size_t k = 0; k < cities->n; k++) {
-			if (strcmp(cities->v[k], folded) == 0)
-				return i;
-		}
-	}
+	for (int i = 0; i < t->nregions; i++)
+		if (strlist_has(&t->regions[i].cities, folded))
+			return i;
 	return -1;
 }
 
@@ -330,15 +325,6 @@ set_place(struct finding *f, const struct place *p)
 }
 
 static void
-set_listed(struct finding *f, const struct topology *t, int region)
-{
-	f->rank = FOUND_LISTED;
-	f->locality.region = region;
-	f->locality.confidence = CONFIDENCE_CITY;
-	snprintf(f->outcome, sizeof(f->outcome), "city of region %.63s", t->regions[region].name);
-}
-
-static void
 say_not_chosen(struct finding *f, const struct candidates *c, const char *where)
 {
 	const struct place *a, *b;
@@ -373,15 +359,6 @@ is_plain(const struct gazetteer *g, const struct city_query *q)
 		return true;
 	return is_located(q) &&
 	       (gazetteer_find(g, q->folded, &largest, 1) == 0 || place_fits(&largest, q));
-}
-
-static void
-set_city(struct finding *f, const struct place *p)
-{
-	f->rank = FOUND_CITY;
-	f->locality.confidence = CONFIDENCE_CITY;
-	snprintf(f->outcome, sizeof(f->outcome), "%.80s %s%s%s", p->name, p->state,
-		 p->state[0] != '\0' ? " " : "", p->country);
 }
 
 /* The country, where what was said means one only. */
@@ -421,12 +398,20 @@ find_named(const struct claim_context *x, struct slice text, struct finding *f)
 	}
 	if (chosen)
 		set_place(f, &p);
-	if (listed >= 0)
-		set_listed(f, t, listed);
-	else if (chosen)
-		set_city(f, &p);
-	else
+	if (listed >= 0) {
+		f->rank = FOUND_LISTED;
+		f->locality.region = listed;
+		f->locality.confidence = CONFIDENCE_CITY;
+		snprintf(f->outcome, sizeof(f->outcome), "city of region %.63s",
+			 t->regions[listed].name);
+	} else if (chosen) {
+		f->rank = FOUND_CITY;
+		f->locality.confidence = CONFIDENCE_CITY;
+		snprintf(f->outcome, sizeof(f->outcome), "%.80s %s%s%s", p.name, p.state,
+			 p.state[0] != '\0' ? " " : "", p.country);
+	} else {
 		say_not_chosen(f, &c, q.country[0] != '\0' ? q.country : q.state);
+	}
 }
 
 void

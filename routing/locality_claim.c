@@ -38,20 +38,6 @@ set_point(struct finding *f, double lat, double lon)
 	f->locality.confidence = CONFIDENCE_EXACT;
 }
 
-static int
-country_listed(const struct topology *t, const char *country)
-{
-	for (int i = 0; i < t->nregions; i++) {
-		const struct strlist *countries = &t->regions[i].countries;
-
-		for (size_t k = 0; k < countries->n; k++) {
-			if (strcmp(countries->v[k], country) == 0)
-				return i;
-		}
-	}
-	return -1;
-}
-
 /* The largest city of a country that is known, and whether all large ones are nearest to one
  * region. Small ones are not asked: an outlying island would decide for all of a country. */
 static bool
@@ -82,7 +68,7 @@ finding_of_country(const struct locality_input *in, const char *country, unsigne
 {
 	const struct topology *t = in->topology;
 	struct locality *l = &f->locality;
-	int listed = country[0] != '\0' ? country_listed(t, country) : -1;
+	int listed = -1;
 	double best, second, slack = accuracy_km > CENTROID_KM ? accuracy_km : CENTROID_KM;
 	struct place largest;
 	bool agree, surveyed = survey_country(in, country, &largest, &agree);
@@ -93,6 +79,8 @@ finding_of_country(const struct locality_input *in, const char *country, unsigne
 		l->lon = largest.lon;
 	}
 	memcpy(l->country, country, sizeof(l->country));
+	for (int i = 0; country[0] != '\0' && listed < 0 && i < t->nregions; i++)
+		listed = strlist_has(&t->regions[i].countries, country) ? i : -1;
 	if (listed >= 0) {
 		set_region(f, FOUND_COUNTRY, listed, CONFIDENCE_COUNTRY);
 		snprintf(f->outcome, sizeof(f->outcome), "country of region %.63s",
@@ -242,18 +230,6 @@ read_endpoint(const struct claim_context *x, struct slice text, struct finding *
 	say(f, "endpoint of no region");
 }
 
-/* A city that a database names without coordinates. */
-static void
-find_answered_city(const struct claim_context *x, const struct geo_answer *a, struct finding *f)
-{
-	struct claim_context named = *x;
-
-	memcpy(named.country, a->country, sizeof(named.country));
-	finding_of_city(&named, slice_str(a->city), f);
-	if (f->rank == FOUND_NOTHING)
-		finding_of_country(x->in, a->country, 0, f);
-}
-
 static void
 take_answer(const struct claim_context *x, const struct geo_answer *a, struct finding *f)
 {
@@ -267,7 +243,13 @@ take_answer(const struct claim_context *x, const struct geo_answer *a, struct fi
 	if (a->country_only) {
 		finding_of_country(x->in, a->country, a->accuracy_km, f);
 	} else if (!a->has_location) {
-		find_answered_city(x, a, f);
+		struct claim_context named = *x;
+
+		/* A city that a database names without coordinates. */
+		memcpy(named.country, a->country, sizeof(named.country));
+		finding_of_city(&named, slice_str(a->city), f);
+		if (f->rank == FOUND_NOTHING)
+			finding_of_country(x->in, a->country, 0, f);
 	} else {
 		places_fold(slice_str(a->city), f->folded);
 		text_copy(l->city, sizeof(l->city), slice_str(a->city));

@@ -34,12 +34,6 @@ pick_is_panic(const struct topology *t, int64_t now_us)
 	return all > 0 && alive * 100 < all * t->panic_pct;
 }
 
-static bool
-wants_writes(enum access want)
-{
-	return want == ACCESS_READ_WRITE || want == ACCESS_PRIMARY;
-}
-
 static int
 connections(const struct node *n)
 {
@@ -53,12 +47,6 @@ static bool
 is_full(const struct node *n)
 {
 	return n->max_connections > 0 && connections(n) >= n->max_connections;
-}
-
-static bool
-is_lagging(const struct topology *t, const struct node *n, int64_t now_us)
-{
-	return t->max_lag_us > 0 && node_lag_us(n, now_us) > t->max_lag_us;
 }
 
 static uint64_t
@@ -90,9 +78,9 @@ judge(const struct pick_wish *w, const struct node *n, enum route_reason *why)
 {
 	const struct topology *t = w->topology;
 	enum node_state state = w->panic ? NODE_UP : node_state_at(t, n, w->now_us);
-	bool fits =
-	    route_role_fits(n, w->access) && !(wants_writes(w->access) && node_fenced(t, n));
-	bool lagging = is_lagging(t, n, w->now_us);
+	bool writes = w->access == ACCESS_READ_WRITE || w->access == ACCESS_PRIMARY;
+	bool fits = route_role_fits(n, w->access) && !(writes && node_fenced(t, n));
+	bool lagging = t->max_lag_us > 0 && node_lag_us(n, w->now_us) > t->max_lag_us;
 	const struct {
 		bool applies;
 		enum route_reason reason;
@@ -143,15 +131,6 @@ closeness(enum route_reason why)
 }
 
 static void
-note_load(const struct node *n, int64_t *used, int64_t *limit)
-{
-	if (n->max_connections > 0) {
-		*used += connections(n);
-		*limit += n->max_connections;
-	}
-}
-
-static void
 note_rtt(const struct node *n, int64_t *best_us)
 {
 	if (n->rtt_us > 0 && (*best_us < 0 || n->rtt_us < *best_us))
@@ -186,7 +165,10 @@ line_up(const struct pick_wish *w, const struct region *r, struct pick *out, str
 			out->tier = tier;
 		if (tier == PICK_NONE)
 			continue;
-		note_load(node, &used, &limit);
+		if (node->max_connections > 0) {
+			used += connections(node);
+			limit += node->max_connections;
+		}
 		line[n++] = (struct runner){ .node = index,
 					     .tier = (uint8_t)tier,
 					     .order = (uint8_t)(tier * 8 + role_rank(w, node) * 2 +
@@ -198,21 +180,6 @@ line_up(const struct pick_wish *w, const struct region *r, struct pick *out, str
 	return n;
 }
 
-/* Sessions, weighed by how much slower the node is than the fastest of its region. */
-static void
-set_costs(const struct topology *t, int64_t best_rtt_us, struct runner *line, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		const struct node *node = &t->nodes[line[i].node];
-		unsigned ours = atomic_load_explicit(&node->live->sessions, memory_order_relaxed);
-
-		line[i].cost = (double)ours + 1;
-		if (node->rtt_us > 0 && best_rtt_us > 0 && node->rtt_us > best_rtt_us)
-			line[i].cost *= (double)(node->rtt_us + RTT_NOISE_US) /
-					(double)(best_rtt_us + RTT_NOISE_US);
-	}
-}
-
 static int
 compare_order(const void *a, const void *b)
 {
@@ -222,27 +189,22 @@ compare_order(const void *a, const void *b)
 				    : (x->node > y->node) - (x->node < y->node);
 }
 
-static void
-swap(struct runner *a, struct runner *b)
-{
-	struct runner c = *a;
-
-	*a = *b;
-	*b = c;
-}
-
 /* The power of two choices, over and over: of two that the seed names, the less loaded goes first.
  */
 static void
 draw_lots(struct runner *group, unsigned n, uint64_t seed)
 {
 	for (; n > 1; group++, n--) {
+		struct runner first = group[0];
 		unsigned a, b;
 
 		seed = mix(seed);
 		a = (unsigned)(seed % n);
 		b = (unsigned)((a + 1 + (seed >> 32) % (n - 1)) % n);
-		swap(&group[0], &group[group[b].cost < group[a].cost ? b : a]);
+		if (group[b].cost < group[a].cost)
+			a = b;
+		group[0] = group[a];
+		group[a] = first;
 	}
 }
 
@@ -257,7 +219,16 @@ pick_region(const struct pick_wish *w, uint16_t region, struct pick *out)
 	out->reason = r->drained ? REASON_DRAINED : REASON_NO_NODES;
 	out->rtt_us = -1;
 	n = line_up(w, r, out, line);
-	set_costs(w->topology, out->rtt_us, line, n);
+	/* Sessions, weighed by how much slower the node is than the fastest of its region. */
+	for (unsigned i = 0; i < n; i++) {
+		const struct node *node = &w->topology->nodes[line[i].node];
+		unsigned ours = atomic_load_explicit(&node->live->sessions, memory_order_relaxed);
+
+		line[i].cost = (double)ours + 1;
+		if (node->rtt_us > 0 && out->rtt_us > 0 && node->rtt_us > out->rtt_us)
+			line[i].cost *= (double)(node->rtt_us + RTT_NOISE_US) /
+					(double)(out->rtt_us + RTT_NOISE_US);
+	}
 	if (n > 1)
 		qsort(line, n, sizeof(line[0]), compare_order);
 	for (unsigned i = 0; i < n; i = end) {

@@ -84,12 +84,6 @@ is_number(struct slice s)
 	return text_to_double(s, &v);
 }
 
-static bool
-is_country(struct slice s)
-{
-	return s.n == 2 && !place_part_is_unknown(s) && places_country(s) != NULL;
-}
-
 /* Commas that nothing stands behind, or before: one of several values was unknown. */
 static struct slice
 trim_commas(struct slice s)
@@ -119,21 +113,11 @@ put_place(struct place_parts *s, struct slice value)
 	rest = trim_commas(rest);
 	first = rest;
 	first = slice_trim(slice_cut(&first, ','));
-	if (is_country(first)) {
+	if (first.n == 2 && !place_part_is_unknown(first) && places_country(first) != NULL) {
 		place_parts_put(s, PLACE_COUNTRY, first);
 		rest = trim_commas(slice_skip(rest, first.n));
 	}
 	place_parts_put(s, PLACE_CITY, rest);
-}
-
-static void
-put_pair(struct place_parts *s, struct slice pair)
-{
-	struct slice value = pair, key = slice_trim(slice_cut(&value, '='));
-	int part = place_part_parse(key);
-
-	if (value.p != NULL && part >= 0 && part != PLACE_PAIRS)
-		place_parts_put(s, (enum place_part)part, value);
 }
 
 void
@@ -149,8 +133,13 @@ place_parts_put_pairs(struct place_parts *s, struct slice pairs, char separator,
 		if (!empty && (value.p == NULL || key.n == 0))
 			return;
 	}
-	while (pairs.n > 0)
-		put_pair(s, slice_cut(&pairs, separator));
+	while (pairs.n > 0) {
+		struct slice value = slice_cut(&pairs, separator);
+		int part = place_part_parse(slice_trim(slice_cut(&value, '=')));
+
+		if (value.p != NULL && part >= 0 && part != PLACE_PAIRS)
+			place_parts_put(s, (enum place_part)part, value);
+	}
 }
 
 /* A number, or two, that may be on this earth; other parts are not looked at. */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "routing/places_int.h"
 
 /* Where folded bytes go; a separator is held back until something follows it. */
@@ -65,60 +66,17 @@ fold_code_point(struct folding *f, unsigned code)
 		fold_put(f, *p);
 }
 
-/* Decode one code point of UTF-8 (RFC 3629); returns its length, 0 where it is malformed. */
-static size_t
-utf8_decode(struct slice s, unsigned *code)
-{
-	static const unsigned least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	const unsigned char *p = (const unsigned char *)s.p;
-	size_t n;
-	unsigned c = p[0];
-
-	if (c < 0x80) {
-		*code = c;
-		return 1;
-	}
-	n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-	if (c < 0xc2 || c > 0xf4 || n > s.n)
-		return 0;
-	c &= 0x7fU >> n;
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	*code = c;
-	return n;
-}
-
-bool
-places_utf8(struct slice s)
-{
-	unsigned code;
-
-	while (s.n > 0) {
-		size_t n = utf8_decode(s, &code);
-		if (n == 0)
-			return false;
-		s = slice_skip(s, n);
-	}
-	return true;
-}
-
 size_t
 places_fold(struct slice name, char to[PLACE_NAME_MAX])
 {
 	struct folding f = { .to = to };
-	bool utf8 = places_utf8(name);
+	bool utf8 = utf8_valid(name);
 
 	while (name.n > 0) {
-		unsigned code = (unsigned char)name.p[0];
-		size_t n = utf8 ? utf8_decode(name, &code) : 1;
+		struct slice one = slice_of(name.p, utf8 ? utf8_sequence(name) : 1);
 
-		fold_code_point(&f, code);
-		name = slice_skip(name, n);
+		fold_code_point(&f, one.n > 1 ? utf8_code_point(one) : (unsigned char)one.p[0]);
+		name = slice_skip(name, one.n);
 	}
 	to[f.n] = '\0';
 	return f.n;

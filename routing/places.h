@@ -20,9 +20,6 @@
  * Writes at most PLACE_NAME_MAX - 1 bytes and a NUL; returns the length. */
 size_t places_fold(struct slice name, char to[PLACE_NAME_MAX]);
 
-/* Whether all of it is well-formed UTF-8 (RFC 3629). */
-bool places_utf8(struct slice s);
-
 /* Drop a provider prefix: gcp-, aws-, azure-, az-, fly-, scalingo-. */
 struct slice places_strip_provider(struct slice region);
 

@@ -135,27 +135,6 @@ route_biased_km(double km, int bias)
 	return bias >= 0 ? km * (1 - bias / 100.0) : km / (1 + bias / 100.0);
 }
 
-static void
-set_base(const struct route_input *in, bool has_origin, struct entry *e)
-{
-	const struct region *r = &in->topology->regions[e->row.region];
-	bool has_distance = e->row.distance_km >= 0;
-	double km = 0, proxy_km = 0;
-	bool has_proxy = false;
-
-	if (!has_origin || in->nearest != NEAREST_CALLER)
-		has_proxy = from_proxy(in->topology, r, e->row.rtt_us, &proxy_km);
-	if (!has_origin || in->nearest == NEAREST_PROXY)
-		has_distance = false;
-	if (has_distance && has_proxy)
-		km = in->blend * e->row.distance_km + (1 - in->blend) * proxy_km;
-	else
-		km = has_distance ? e->row.distance_km : proxy_km;
-	e->has_base = has_distance || has_proxy;
-	if (e->has_base)
-		e->base = route_biased_km(km, r->bias) + LOAD_KM * fmin(1, e->row.load);
-}
-
 static bool
 is_served(const struct route_input *in, uint16_t region)
 {
@@ -182,6 +161,9 @@ fill_entry(const struct route_input *in, const double *origin, const struct pick
 	const struct topology *t = in->topology;
 	const struct region *r = &t->regions[e->row.region];
 	unsigned self = t->self_region >= 0 ? (unsigned)t->self_region : 0;
+	bool has_origin = origin != NULL && !is_unknown(in->locality);
+	bool has_distance, has_proxy = false;
+	double km, proxy_km = 0;
 
 	e->name = r->name;
 	e->turn = (e->row.region + t->nregions - self) % t->nregions;
@@ -195,13 +177,16 @@ fill_entry(const struct route_input *in, const double *origin, const struct pick
 	e->row.lag_us = e->row.node >= 0 ? node_lag_us(&t->nodes[e->row.node], in->now_us) : -1;
 	e->row.distance_km =
 	    origin != NULL && r->has_location ? route_distance_km(origin, r->unit) : -1;
-	set_base(in, origin != NULL && !is_unknown(in->locality), e);
-}
-
-static int
-by_double(double a, double b)
-{
-	return (a > b) - (a < b);
+	has_distance = has_origin && in->nearest != NEAREST_PROXY && e->row.distance_km >= 0;
+	if (!has_origin || in->nearest != NEAREST_CALLER)
+		has_proxy = from_proxy(t, r, e->row.rtt_us, &proxy_km);
+	if (has_distance && has_proxy)
+		km = in->blend * e->row.distance_km + (1 - in->blend) * proxy_km;
+	else
+		km = has_distance ? e->row.distance_km : proxy_km;
+	e->has_base = has_distance || has_proxy;
+	if (e->has_base)
+		e->base = route_biased_km(km, r->bias) + LOAD_KM * fmin(1, e->row.load);
 }
 
 /* Nearness alone: what was named, then by score, then by round trip, then by configuration order.
@@ -213,8 +198,10 @@ compare_nearness(const struct entry *a, const struct entry *b)
 		return a->named ? -1 : 1;
 	if (a->has_base != b->has_base)
 		return a->has_base ? -1 : 1;
+	if (a->has_base && a->base != b->base)
+		return a->base < b->base ? -1 : 1;
 	if (a->has_base)
-		return a->base != b->base ? by_double(a->base, b->base) : strcmp(a->name, b->name);
+		return strcmp(a->name, b->name);
 	if ((a->row.rtt_us >= 0) != (b->row.rtt_us >= 0))
 		return a->row.rtt_us >= 0 ? -1 : 1;
 	if (a->row.rtt_us != b->row.rtt_us)
@@ -242,10 +229,7 @@ reject(struct entry *e, enum route_reason why)
 static bool
 lists_country(const struct region *r, const char *country)
 {
-	for (size_t i = 0; country[0] != '\0' && i < r->countries.n; i++)
-		if (strcmp(r->countries.v[i], country) == 0)
-			return true;
-	return false;
+	return country[0] != '\0' && strlist_has(&r->countries, country);
 }
 
 /* Under residency = strict a session stays in the regions that list the caller's country; where
@@ -261,18 +245,6 @@ may_reside(const struct route_input *in, const struct entry *e, const struct ent
 	return listed ? lists_country(r, in->locality->country) : e == nearest;
 }
 
-/* The data are in one place alone: no rule sends anyone elsewhere, and none keeps anyone away. */
-static void
-apply_authority(const struct authority *a, struct entry *v, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		v[i].served = v[i].row.region == a->region;
-		v[i].row.serves = a->region;
-		if (!v[i].served)
-			reject(&v[i], REASON_MOVED);
-	}
-}
-
 /* Turn away what rules forbid, whatever its health. */
 static void
 apply_rules(const struct route_input *in, struct entry *v, unsigned n)
@@ -281,7 +253,14 @@ apply_rules(const struct route_input *in, struct entry *v, unsigned n)
 	bool listed = false;
 
 	if (in->authority != NULL) {
-		apply_authority(in->authority, v, n);
+		/* The data are in one place alone: no rule sends a session elsewhere, or keeps one
+		 * away. */
+		for (unsigned i = 0; i < n; i++) {
+			v[i].served = v[i].row.region == in->authority->region;
+			v[i].row.serves = in->authority->region;
+			if (!v[i].served)
+				reject(&v[i], REASON_MOVED);
+		}
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -347,17 +326,13 @@ keep_sticky(const struct route_input *in, struct entry *v, unsigned n)
 	return true;
 }
 
-static enum route_reason
-named_by(const struct route_input *in)
-{
-	return is_unknown(in->locality) ? REASON_SELF : REASON_NAMED;
-}
-
 /* What has been ranked becomes rows. */
 static void
 conclude(const struct route_input *in, const struct entry *v, unsigned n, bool sticky,
 	 struct route *out)
 {
+	enum route_reason named = is_unknown(in->locality) ? REASON_SELF : REASON_NAMED;
+
 	for (unsigned i = 0; i < n; i++) {
 		struct route_row *row = &out->rows[i];
 		bool usable = v[i].tier != PICK_NONE;
@@ -373,7 +348,7 @@ conclude(const struct route_input *in, const struct entry *v, unsigned n, bool s
 			continue;
 		if (i == 0)
 			row->reason = in->authority != NULL ? REASON_SERVES
-				      : v[i].named          ? named_by(in)
+				      : v[i].named          ? named
 				      : sticky              ? REASON_STICKY
 							    : REASON_NEAREST;
 		else
@@ -455,39 +430,32 @@ route_decide(const struct route_input *in, struct route *out)
 		add_last_resort(&w, out);
 }
 
-/* The first node of the region that is down, and whether all are. */
-static const struct node *
-first_down(const struct topology *t, const struct route_row *row, int64_t now_us, bool *all)
-{
-	const struct region *r = &t->regions[row->region];
-	const struct node *found = NULL;
-
-	*all = true;
-	for (unsigned i = 0; i < r->nnodes; i++) {
-		const struct node *n = &t->nodes[r->first_node + i];
-
-		if (node_state_at(t, n, now_us) != NODE_DOWN)
-			*all = false;
-		else if (found == NULL)
-			found = n;
-	}
-	return found;
-}
-
+/* Names the first node of the region that is down, where not all are. */
 static void
 down_text(const struct topology *t, const struct route_row *row, int64_t now_us, char *to,
 	  size_t size)
 {
-	bool all;
-	const struct node *n = first_down(t, row, now_us, &all);
-	const char *colon = n != NULL && n->reason[0] != '\0' ? ": " : "";
-	const char *why = n != NULL ? n->reason : "";
+	const struct region *r = &t->regions[row->region];
 	const char *then = row->reason == REASON_LAST_RESORT ? "; tried as a last resort" : "";
+	const char *why = "";
+	const struct node *first = NULL;
+	bool all = true;
 
-	if (all || n == NULL)
-		snprintf(to, size, "all nodes down%s%s%s", colon, why, then);
+	for (unsigned i = 0; i < r->nnodes; i++) {
+		const struct node *n = &t->nodes[r->first_node + i];
+
+		if (node_state_at(t, n, now_us) != NODE_DOWN)
+			all = false;
+		else if (first == NULL)
+			first = n;
+	}
+	if (first != NULL)
+		why = first->reason;
+	if (all || first == NULL)
+		snprintf(to, size, "all nodes down%s%s%s", why[0] != '\0' ? ": " : "", why, then);
 	else
-		snprintf(to, size, "node %s is down%s%s%s", n->name, colon, why, then);
+		snprintf(to, size, "node %s is down%s%s%s", first->name, why[0] != '\0' ? ": " : "",
+			 why, then);
 }
 
 static const char *

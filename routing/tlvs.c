@@ -64,22 +64,6 @@ endpoint_parse(struct slice text, char to[ENDPOINT_MAX])
 	return good;
 }
 
-static void
-claim_endpoint(const struct proxyhdr *h, struct claims *to)
-{
-	char text[PROXYHDR_ENDPOINT_MAX + 16], id[ENDPOINT_MAX];
-	struct proxyhdr_endpoint e;
-
-	if (!proxyhdr_endpoint(h, &e))
-		return;
-	for (size_t i = 0; i < CLOUDS; i++) {
-		if (strcmp(clouds[i].cloud, e.cloud) == 0)
-			snprintf(text, sizeof(text), "%s%s", clouds[i].prefix, e.id);
-	}
-	if (endpoint_parse(slice_str(text), id))
-		claims_add(to, SOURCE_TLV, CLAIM_ENDPOINT, true, slice_str(id));
-}
-
 /* "name=value", the name being a part of a place or a header that says one. */
 static void
 put_named(struct place_parts *s, struct slice pair)
@@ -118,6 +102,8 @@ tlvs_claim(const struct tlv_rules *r, const struct proxyhdr *h, struct claims *t
 	struct slice rest = h->tlvs;
 	struct place_parts said = { 0 };
 	struct proxyhdr_tlv tlv;
+	char text[PROXYHDR_ENDPOINT_MAX + 16], id[ENDPOINT_MAX];
+	struct proxyhdr_endpoint e;
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
 		if (own[i].type > 0 && proxyhdr_tlv_find(h, (uint8_t)own[i].type, &tlv.value))
@@ -129,5 +115,12 @@ tlvs_claim(const struct tlv_rules *r, const struct proxyhdr *h, struct claims *t
 	}
 	put_unique_id(r, &said, h->unique_id);
 	place_parts_claim(&said, SOURCE_TLV, true, to);
-	claim_endpoint(h, to);
+	if (!proxyhdr_endpoint(h, &e))
+		return;
+	for (size_t i = 0; i < CLOUDS; i++) {
+		if (strcmp(clouds[i].cloud, e.cloud) == 0)
+			snprintf(text, sizeof(text), "%s%s", clouds[i].prefix, e.id);
+	}
+	if (endpoint_parse(slice_str(text), id))
+		claims_add(to, SOURCE_TLV, CLAIM_ENDPOINT, true, slice_str(id));
 }

@@ -58,16 +58,6 @@ topology_ref(struct topology *t)
 	return t;
 }
 
-static void
-region_fini(struct region *r)
-{
-	free(r->name);
-	strlist_fini(&r->cities);
-	strlist_fini(&r->countries);
-	cidrlist_fini(&r->networks);
-	strlist_fini(&r->endpoints);
-}
-
 void
 topology_clear_authorities(struct topology *t)
 {
@@ -84,8 +74,15 @@ topology_unref(struct topology *t)
 {
 	if (t == NULL || !refcount_put(&t->refs))
 		return;
-	for (unsigned i = 0; i < t->nregions; i++)
-		region_fini(&t->regions[i]);
+	for (unsigned i = 0; i < t->nregions; i++) {
+		struct region *r = &t->regions[i];
+
+		free(r->name);
+		strlist_fini(&r->cities);
+		strlist_fini(&r->countries);
+		cidrlist_fini(&r->networks);
+		strlist_fini(&r->endpoints);
+	}
 	for (unsigned i = 0; i < t->nnodes; i++) {
 		free(t->nodes[i].name);
 		free(t->nodes[i].host);
@@ -126,23 +123,6 @@ region_set_location(struct region *r, double lat, double lon)
 	r->unit[2] = sin(phi);
 }
 
-/* "[::1]" is stored without its brackets and named with them. */
-static void
-name_node(struct node *n, const char *host, uint16_t port)
-{
-	size_t len = strlen(host);
-
-	if (len >= 2 && host[0] == '[' && host[len - 1] == ']')
-		n->host = xstrndup(host + 1, len - 2);
-	else
-		n->host = xstrdup(host);
-	if (n->host[0] != '/' && strchr(n->host, ':') != NULL)
-		n->name = xasprintf("[%s]:%u", n->host, (unsigned)port);
-	else
-		n->name = xasprintf("%s:%u", n->host, (unsigned)port);
-	n->port = port;
-}
-
 char *
 node_name_host(const char *name, uint16_t *port)
 {
@@ -161,13 +141,23 @@ node_name_host(const char *name, uint16_t *port)
 struct node *
 topology_add_node(struct topology *t, const char *host, uint16_t port, struct node_live *live)
 {
+	size_t len = strlen(host);
 	struct node *n;
 
 	BUG_ON(t->nregions == 0 || t->nnodes == UINT16_MAX);
 	t->nodes = xreallocarray(t->nodes, t->nnodes + 1U, sizeof(*t->nodes));
 	n = &t->nodes[t->nnodes];
 	*n = (struct node){ .region = (uint16_t)(t->nregions - 1), .lag_us = -1, .lag_bytes = -1 };
-	name_node(n, host, port);
+	/* "[::1]" is stored without its brackets and named with them. */
+	if (len >= 2 && host[0] == '[' && host[len - 1] == ']')
+		n->host = xstrndup(host + 1, len - 2);
+	else
+		n->host = xstrdup(host);
+	if (n->host[0] != '/' && strchr(n->host, ':') != NULL)
+		n->name = xasprintf("[%s]:%u", n->host, (unsigned)port);
+	else
+		n->name = xasprintf("%s:%u", n->host, (unsigned)port);
+	n->port = port;
 	n->live = live != NULL ? node_live_ref(live)
 			       : node_live_new(t->nnodes + 1U, t->regions[n->region].name, n->name);
 	t->nnodes++;
@@ -227,12 +217,6 @@ authority_has(const struct authority *a, const struct topology *t, const struct 
 	return a->node >= 0 ? n == &t->nodes[a->node] : n->region == a->region;
 }
 
-static bool
-same_nocase(struct slice a, struct slice b)
-{
-	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
-}
-
 int
 topology_region_by_name(const struct topology *t, struct slice name)
 {
@@ -242,9 +226,9 @@ topology_region_by_name(const struct topology *t, struct slice name)
 	for (int i = 0; i < t->nregions; i++) {
 		struct slice own = slice_str(t->regions[i].name);
 
-		if (same_nocase(own, name))
+		if (slice_same_nocase(own, name))
 			return i;
-		if (loose < 0 && same_nocase(places_strip_provider(own), bare))
+		if (loose < 0 && slice_same_nocase(places_strip_provider(own), bare))
 			loose = i;
 	}
 	return loose;
@@ -254,7 +238,7 @@ const struct node *
 topology_node_by_name(const struct topology *t, struct slice name)
 {
 	for (unsigned i = 0; i < t->nnodes; i++)
-		if (same_nocase(slice_str(t->nodes[i].name), name))
+		if (slice_same_nocase(slice_str(t->nodes[i].name), name))
 			return &t->nodes[i];
 	return NULL;
 }
@@ -268,43 +252,6 @@ topology_node_by_live(const struct topology *t, const struct node_live *live)
 	return NULL;
 }
 
-static void
-dup_region(struct region *to, const struct region *from)
-{
-	*to = *from;
-	to->name = xstrdup(from->name);
-	to->cities = to->countries = (struct strlist){ 0 };
-	to->networks = (struct cidrlist){ 0 };
-	to->endpoints = (struct strlist){ 0 };
-	strlist_copy(&to->cities, &from->cities);
-	strlist_copy(&to->countries, &from->countries);
-	cidrlist_copy(&to->networks, &from->networks);
-	strlist_copy(&to->endpoints, &from->endpoints);
-}
-
-static void
-dup_node(struct node *to, const struct node *from)
-{
-	*to = *from;
-	to->name = xstrdup(from->name);
-	to->host = xstrdup(from->host);
-	to->live = node_live_ref(from->live);
-}
-
-static void
-dup_authority(struct topology *to, const struct authority *from)
-{
-	struct authority *a;
-
-	to->authorities =
-	    xreallocarray(to->authorities, to->nauthorities + 1U, sizeof(*to->authorities));
-	a = &to->authorities[to->nauthorities++];
-	*a = *from;
-	a->database = xstrdup(from->database);
-	a->place = xstrdup(from->place);
-	a->dbname = from->dbname != NULL ? xstrdup(from->dbname) : NULL;
-}
-
 struct topology *
 topology_dup(const struct topology *t)
 {
@@ -315,14 +262,34 @@ topology_dup(const struct topology *t)
 	d->regions = xreallocarray(NULL, t->nregions + 1U, sizeof(*d->regions));
 	d->nodes = xreallocarray(NULL, t->nnodes + 1U, sizeof(*d->nodes));
 	d->overrides = xreallocarray(NULL, t->noverrides + 1U, sizeof(*d->overrides));
-	d->authorities = NULL;
-	d->nauthorities = 0;
-	for (unsigned i = 0; i < t->nauthorities; i++)
-		dup_authority(d, &t->authorities[i]);
-	for (unsigned i = 0; i < t->nregions; i++)
-		dup_region(&d->regions[i], &t->regions[i]);
-	for (unsigned i = 0; i < t->nnodes; i++)
-		dup_node(&d->nodes[i], &t->nodes[i]);
+	d->authorities = xreallocarray(NULL, t->nauthorities + 1U, sizeof(*d->authorities));
+	for (unsigned i = 0; i < t->nauthorities; i++) {
+		const struct authority *from = &t->authorities[i];
+		struct authority *to = &d->authorities[i];
+
+		*to = *from;
+		to->database = xstrdup(from->database);
+		to->place = xstrdup(from->place);
+		to->dbname = from->dbname != NULL ? xstrdup(from->dbname) : NULL;
+	}
+	for (unsigned i = 0; i < t->nregions; i++) {
+		const struct region *from = &t->regions[i];
+		struct region *to = &d->regions[i];
+
+		*to = *from;
+		to->name = xstrdup(from->name);
+		to->cities = to->countries = to->endpoints = (struct strlist){ 0 };
+		strlist_copy(&to->cities, &from->cities);
+		strlist_copy(&to->countries, &from->countries);
+		cidrlist_copy(&to->networks, &from->networks);
+		strlist_copy(&to->endpoints, &from->endpoints);
+	}
+	for (unsigned i = 0; i < t->nnodes; i++) {
+		d->nodes[i] = t->nodes[i];
+		d->nodes[i].name = xstrdup(t->nodes[i].name);
+		d->nodes[i].host = xstrdup(t->nodes[i].host);
+		d->nodes[i].live = node_live_ref(t->nodes[i].live);
+	}
 	for (unsigned i = 0; i < t->noverrides; i++) {
 		d->overrides[i] = t->overrides[i];
 		d->overrides[i].value = xstrdup(t->overrides[i].value);

@@ -53,20 +53,6 @@ words_add_info(struct words *w, const char *conninfo, PQconninfoOption **keep, c
 	return 0;
 }
 
-/* "a,b,c" of the node's addresses, the one to try first in front; and as many times its name. */
-static void
-list_addresses(const struct pgdial *d, struct buf *hosts, struct buf *addrs)
-{
-	char text[ADDR_TEXT_MAX];
-
-	for (unsigned i = 0; i < d->naddrs; i++) {
-		const struct addr *a = &d->addrs[(d->first + i) % d->naddrs];
-
-		buf_printf(hosts, "%s%s", i > 0 ? "," : "", d->host);
-		buf_printf(addrs, "%s%s", i > 0 ? "," : "", addr_print_ip(a, text));
-	}
-}
-
 static void
 ignore_notice(void *arg, const PGresult *res)
 {
@@ -101,6 +87,7 @@ pgdial_start(const struct pgdial *d, char why[128])
 	struct buf hosts = { .cap = 8192 }, addrs = { .cap = 8192 };
 	PGconn *conn = NULL;
 	char port[8];
+	char text[ADDR_TEXT_MAX];
 
 	/* negotiating GSS encryption may ask a key server, and wait for it */
 	words_add(&words, "gssencmode", "disable");
@@ -108,7 +95,14 @@ pgdial_start(const struct pgdial *d, char why[128])
 	words_add(&words, "fallback_application_name", d->application);
 	words_add(&words, "password", d->password);
 	snprintf(port, sizeof(port), "%u", (unsigned)d->port);
-	list_addresses(d, &hosts, &addrs);
+	/* "a,b,c" of the node's addresses, the one to try first in front; and as many times its
+	 * name. */
+	for (unsigned i = 0; i < d->naddrs; i++) {
+		const struct addr *a = &d->addrs[(d->first + i) % d->naddrs];
+
+		buf_printf(&hosts, "%s%s", i > 0 ? "," : "", d->host);
+		buf_printf(&addrs, "%s%s", i > 0 ? "," : "", addr_print_ip(a, text));
+	}
 	if (words_add_info(&words, d->conninfo, &own, why) == 0 &&
 	    words_add_info(&words, d->region, &regional, why) == 0) {
 		words_add(&words, "dbname", d->dbname);

@@ -61,26 +61,20 @@ publish_at(struct prober *p, int64_t now_us, int64_t at_us)
 	event_add(&p->publish, &tv);
 }
 
-static int64_t
-patience(const struct prober *p, enum probe_news news)
-{
-	int64_t samples_us = p->health.interval_us / 4;
-
-	if (news == NEWS_CHANGE)
-		return PUBLISH_GAP_US / 2;
-	return samples_us < PUBLISH_SAMPLES_US ? samples_us : PUBLISH_SAMPLES_US;
-}
-
 void
 prober_note(struct prober *p, enum probe_news news)
 {
-	int64_t now_us = clock_us();
+	int64_t now_us = clock_us(), wait_us = p->health.interval_us / 4;
 
+	if (wait_us > PUBLISH_SAMPLES_US)
+		wait_us = PUBLISH_SAMPLES_US;
+	if (news == NEWS_CHANGE)
+		wait_us = PUBLISH_GAP_US / 2;
 	if (!p->round_told && prober_round_done(p)) {
 		p->round_told = true;
 		publish_at(p, now_us, now_us);
 	}
-	publish_at(p, now_us, now_us + patience(p, news));
+	publish_at(p, now_us, now_us + wait_us);
 }
 
 static void
@@ -233,13 +227,21 @@ prober_evidence(struct prober *p, uint32_t live_id, const char *why)
 	watch_soon(w);
 }
 
-/* A login tells one thing at a time: what this one does not say stays as it was, unless the node
- * has been down since. True: something other than the role has changed. */
-static bool
-learn(struct watch *w, const struct probe_learned *said)
+void
+prober_learned(struct prober *p, uint32_t live_id, const struct probe_learned *said)
 {
-	struct probe_learned was = w->said;
+	struct watch *w = find_watch(p, live_id);
+	int64_t now_us = clock_us();
+	struct probe_learned was;
+	enum node_role before;
+	bool changed;
 
+	if (w == NULL)
+		return;
+	before = facts_role(w, now_us);
+	was = w->said;
+	/* a login tells one thing at a time: what this one does not say stays as it was, unless the
+	 * node has been down since */
 	if (w->said_at_us == 0)
 		w->said = (struct probe_learned){ -1, -1, 0, KIND_UNKNOWN };
 	if (said->in_hot_standby >= 0)
@@ -250,22 +252,8 @@ learn(struct watch *w, const struct probe_learned *said)
 		w->said.server_version = said->server_version;
 	if (said->kind != KIND_UNKNOWN)
 		w->said.kind = said->kind;
-	return w->said.read_only != was.read_only || w->said.kind != was.kind ||
-	       w->said.server_version != was.server_version;
-}
-
-void
-prober_learned(struct prober *p, uint32_t live_id, const struct probe_learned *said)
-{
-	struct watch *w = find_watch(p, live_id);
-	int64_t now_us = clock_us();
-	enum node_role before;
-	bool changed;
-
-	if (w == NULL)
-		return;
-	before = facts_role(w, now_us);
-	changed = learn(w, said);
+	changed = w->said.read_only != was.read_only || w->said.kind != was.kind ||
+		  w->said.server_version != was.server_version;
 	w->said_at_us = now_us;
 	if (facts_role(w, now_us) != before) {
 		changed = true;
@@ -291,12 +279,17 @@ prober_probe_now(struct prober *p)
 /* ---- what it knows ---- */
 
 static void
-fill_facts(const struct watch *w, struct node *n, int64_t now_us)
+fill_node(const struct watch *w, struct node *n, int64_t now_us)
 {
 	const struct probe_facts *f = &w->facts;
 	bool by_login = w->said_at_us > f->at_us;
 	int64_t age_us = w->health.last_good_us - f->at_us;
 
+	n->state = w->health.state;
+	n->rtt_us = w->health.rtt_us;
+	n->connect_us = w->health.connect_us;
+	n->sampled_at_us = w->health.last_good_us;
+	n->up_since_us = w->health.up_since_us;
 	n->role = facts_role(w, now_us);
 	n->kind = f->kind != KIND_UNKNOWN ? f->kind : w->said.kind;
 	n->probed = f->at_us != 0 && w->prober->conninfo != NULL;
@@ -313,17 +306,6 @@ fill_facts(const struct watch *w, struct node *n, int64_t now_us)
 	/* it answers, but what it told of its lag is older than that */
 	if (n->role == ROLE_STANDBY && n->lag_us >= 0 && age_us > 0)
 		n->lag_us += age_us;
-}
-
-static void
-fill_node(const struct watch *w, struct node *n, int64_t now_us)
-{
-	n->state = w->health.state;
-	n->rtt_us = w->health.rtt_us;
-	n->connect_us = w->health.connect_us;
-	n->sampled_at_us = w->health.last_good_us;
-	n->up_since_us = w->health.up_since_us;
-	fill_facts(w, n, now_us);
 	if (w->reason[0] == '\0' && w->twin != 0)
 		snprintf(n->reason, sizeof(n->reason), "left behind by a fail-over to timeline %u",
 			 w->twin);

@@ -58,8 +58,7 @@ static const char cockroachdb_sql[] =
     "SELECT false, current_setting('default_transaction_read_only'),"
     " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
 
-/* A node that has Citus' metadata takes writes, be it the coordinator or a worker. */
-static const char citus_sql[] = "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_node)";
+const char facts_citus_sql[] = "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_node)";
 
 enum facts_level
 facts_first_level(const PGconn *conn)
@@ -67,23 +66,12 @@ facts_first_level(const PGconn *conn)
 	return PQparameterStatus(conn, "crdb_version") != NULL ? FACTS_COCKROACHDB : FACTS_FULL;
 }
 
-const char *
-facts_sql(enum facts_level level)
-{
-	static const char *const sql[] = {
-		[FACTS_FULL] = full_sql,
-		[FACTS_CORE] = core_sql,
-		[FACTS_COCKROACHDB] = cockroachdb_sql,
-	};
-
-	return sql[level];
-}
-
-const char *
-facts_citus_sql(void)
-{
-	return citus_sql;
-}
+const char *const facts_sql[] = {
+	[FACTS_FULL] = full_sql,
+	[FACTS_CORE] = core_sql,
+	[FACTS_NONE] = NULL,
+	[FACTS_COCKROACHDB] = cockroachdb_sql,
+};
 
 bool
 facts_is_beyond(const char *sqlstate)
@@ -174,16 +162,6 @@ primary_of(const struct watch *w)
 	return best;
 }
 
-static void
-set_lag(struct watch *w, int64_t now_us)
-{
-	const struct watch *primary = w->facts.system_id != 0 ? primary_of(w) : NULL;
-	struct lag_standby s = { now_us, w->facts.received, w->facts.lsn, w->facts.receiving,
-				 w->facts.replay_age_us };
-
-	w->lag = lag_of(&s, primary != NULL ? &primary->marks : NULL);
-}
-
 /* Two nodes that take writes with one system identifier: one of them was left behind. */
 static void
 watch_for_twins(struct watch *w)
@@ -214,8 +192,13 @@ facts_apply(struct watch *w, int64_t now_us)
 	w->twin = 0;
 	w->marks = (struct lag_marks){ 0 };
 	w->lag = (struct lag){ -1, -1 };
-	if (w->facts.recovery && w->facts.lsn != 0)
-		set_lag(w, now_us);
+	if (w->facts.recovery && w->facts.lsn != 0) {
+		const struct watch *primary = w->facts.system_id != 0 ? primary_of(w) : NULL;
+		struct lag_standby s = { now_us, w->facts.received, w->facts.lsn,
+					 w->facts.receiving, w->facts.replay_age_us };
+
+		w->lag = lag_of(&s, primary != NULL ? &primary->marks : NULL);
+	}
 }
 
 enum node_role

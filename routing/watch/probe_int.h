@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * Shared inside the prober only: probe.c (the set of nodes, publication), probe_node.c (a probe's
- * beginning and end), probe_bare.c and probe_query.c (what happens between), probe_login.c (libpq:
- * pgdial.h), probe_facts.c (what is asked in SQL, and what the answer means).
+ * beginning and end), probe_bare.c and probe_query.c (what happens between), probe_facts.c (what is
+ * asked in SQL, and what the answer means).
  */
 #ifndef ROUTING_WATCH_PROBE_INT_H
 #define ROUTING_WATCH_PROBE_INT_H
@@ -142,20 +142,15 @@ void watch_handshake(struct watch *w);
 void watch_log_in(struct watch *w);
 void watch_ping(struct watch *w); /* on the connection that stands */
 
-/* probe_login.c */
-/* Begin to connect; NULL and *why where that fails at once. */
-PGconn *login_start(const struct watch *w, char why[128]);
-/* Whether the server is well and it is only us it does not like. */
-bool login_is_refusal(const char *sqlstate);
-/* Whether the message is about a resource of this process or machine: descriptors, memory, ports.
- */
-bool login_is_our_fault(const char *why);
-bool probe_is_our_fault(int error); /* the same, of an errno */
+/* Whether an errno is about a resource of this process or machine: descriptors, memory, ports. */
+bool probe_is_our_fault(int error);
+bool login_is_our_fault(const char *why); /* the same, of a message */
 
 /* probe_facts.c */
 enum facts_level facts_first_level(const PGconn *conn);
-const char *facts_sql(enum facts_level level); /* NULL: nothing to ask */
-const char *facts_citus_sql(void);
+extern const char *const facts_sql[]; /* by level; NULL: nothing to ask */
+/* A node that has Citus' metadata takes writes, be it the coordinator or a worker. */
+extern const char facts_citus_sql[];
 /* False where the answer is not what was asked for. */
 bool facts_read(struct probe_facts *f, const PGresult *res, enum facts_level level);
 /* Whether an error means that this level is beyond the role or the server. */

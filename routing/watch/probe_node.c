@@ -112,23 +112,6 @@ roll(struct prober *p)
 	return (uint32_t)(p->dice >> 16);
 }
 
-static void
-log_state(const struct watch *w)
-{
-	static const struct {
-		enum log_level level;
-		const char *text;
-	} lines[] = {
-		[NODE_UNKNOWN] = { LOG_LEVEL_INFO, "node is not known" },
-		[NODE_UP] = { LOG_LEVEL_INFO, "node is up" },
-		[NODE_SUSPECT] = { LOG_LEVEL_WARNING, "node is suspect" },
-		[NODE_DOWN] = { LOG_LEVEL_WARNING, "node is down" },
-	};
-
-	log_about(lines[w->health.state].level, watch_subject(w), "%s",
-		  lines[w->health.state].text);
-}
-
 void
 watch_finish(struct watch *w, bool ok)
 {
@@ -152,8 +135,20 @@ watch_finish(struct watch *w, bool ok)
 	w->heard = 0;
 	w->answered = true;
 	watch_enter(w, WATCH_WAITING);
-	if (changed)
-		log_state(w);
+	if (changed) {
+		static const struct {
+			enum log_level level;
+			const char *text;
+		} lines[] = {
+			[NODE_UNKNOWN] = { LOG_LEVEL_INFO, "node is not known" },
+			[NODE_UP] = { LOG_LEVEL_INFO, "node is up" },
+			[NODE_SUSPECT] = { LOG_LEVEL_WARNING, "node is suspect" },
+			[NODE_DOWN] = { LOG_LEVEL_WARNING, "node is down" },
+		};
+
+		log_about(lines[w->health.state].level, watch_subject(w), "%s",
+			  lines[w->health.state].text);
+	}
 	if (w->conn != NULL)
 		watch_wait_for(w, PQsocket(w->conn), EV_READ, watch_on_idle);
 	set_timer(w, health_next_probe_us(&w->health, &p->health, roll(p)));
@@ -203,19 +198,6 @@ has_target(const struct watch *w)
 }
 
 static void
-go(struct watch *w)
-{
-	if (w->prober->conninfo == NULL || clock_us() < w->login_after_us) {
-		watch_handshake(w);
-	} else if (w->conn == NULL) {
-		watch_log_in(w);
-	} else {
-		w->kept = true;
-		watch_ping(w);
-	}
-}
-
-static void
 begin(struct watch *w)
 {
 	w->began_us = clock_us();
@@ -224,10 +206,16 @@ begin(struct watch *w)
 	w->heard = 0;
 	w->pings = 0;
 	set_timer(w, w->prober->timeout_us);
-	if (has_target(w))
-		go(w);
-	else
+	if (!has_target(w)) {
 		watch_enter(w, WATCH_ADDRESS);
+	} else if (w->prober->conninfo == NULL || clock_us() < w->login_after_us) {
+		watch_handshake(w);
+	} else if (w->conn == NULL) {
+		watch_log_in(w);
+	} else {
+		w->kept = true;
+		watch_ping(w);
+	}
 }
 
 static void

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -82,10 +83,8 @@ watch_ping(struct watch *w)
 static void
 ask_facts(struct watch *w)
 {
-	const char *sql = facts_sql(w->level);
-
-	if (sql != NULL)
-		ask(w, WATCH_FACTS, sql);
+	if (facts_sql[w->level] != NULL)
+		ask(w, WATCH_FACTS, facts_sql[w->level]);
 	else
 		watch_finish(w, true);
 }
@@ -124,7 +123,7 @@ take_facts(struct watch *w, const PGresult *res)
 	if (facts_role(w, now_us) != before)
 		prober_note(w->prober, NEWS_CHANGE);
 	if (f.kind == KIND_CITUS && !f.recovery)
-		ask(w, WATCH_CITUS, facts_citus_sql());
+		ask(w, WATCH_CITUS, facts_citus_sql);
 	else
 		watch_finish(w, true);
 }
@@ -189,6 +188,61 @@ watch_on_result(evutil_socket_t fd, short what, void *arg)
 
 /* ---- logging in ---- */
 
+/* Begin to connect; NULL and *why where that fails at once. */
+static PGconn *
+login_start(const struct watch *w, char why[128])
+{
+	const struct pgdial d = {
+		.application = "meridian probe",
+		.conninfo = w->prober->conninfo,
+		.region = w->region_words,
+		.host = w->host,
+		.port = w->port,
+		.addrs = w->addrs,
+		.naddrs = w->naddrs,
+		.first = w->first_addr,
+	};
+
+	return pgdial_start(&d, why);
+}
+
+/* Whether the server is well and only refuses the role. */
+static bool
+login_is_refusal(const char *sqlstate)
+{
+	/* classes: invalid authorization, invalid catalog name, access rule violation, and the
+	 * connection limits of a role or database */
+	static const char *const classes[] = { "28", "3D", "42", "53300" };
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i], strlen(classes[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Errors that say nothing of the node. */
+static const int our_faults[] = { EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRNOTAVAIL };
+
+bool
+probe_is_our_fault(int error)
+{
+	for (size_t i = 0; i < sizeof(our_faults) / sizeof(our_faults[0]); i++)
+		if (error == our_faults[i])
+			return true;
+	return false;
+}
+
+bool
+login_is_our_fault(const char *why)
+{
+	if (strstr(why, "out of memory") != NULL)
+		return true;
+	for (size_t i = 0; i < sizeof(our_faults) / sizeof(our_faults[0]); i++)
+		if (strcasestr(why, strerror(our_faults[i])) != NULL)
+			return true;
+	return false;
+}
+
 static void
 login_failed(struct watch *w)
 {
@@ -216,15 +270,6 @@ login_failed(struct watch *w)
 }
 
 static void
-logged_in(struct watch *w)
-{
-	w->login_after_us = 0;
-	w->level = facts_first_level(w->conn);
-	PQsetnonblocking(w->conn, 1);
-	watch_ping(w);
-}
-
-static void
 watch_on_login(evutil_socket_t fd, short what, void *arg)
 {
 	struct watch *w = arg;
@@ -246,7 +291,10 @@ watch_on_login(evutil_socket_t fd, short what, void *arg)
 		watch_wait_for(w, PQsocket(w->conn), EV_WRITE, watch_on_login);
 		return;
 	case PGRES_POLLING_OK:
-		logged_in(w);
+		w->login_after_us = 0;
+		w->level = facts_first_level(w->conn);
+		PQsetnonblocking(w->conn, 1);
+		watch_ping(w);
 		return;
 	case PGRES_POLLING_FAILED:
 	case PGRES_POLLING_ACTIVE:

@@ -177,25 +177,6 @@ find_host(const struct resolver *r, const char *name)
 	return NULL;
 }
 
-static void
-ask(struct resolver *r, struct host *h)
-{
-	struct lookup *q;
-
-	if (h->literal || h->asked > 0)
-		return;
-	if (r->desk == NULL)
-		r->desk = desk_new(r->box);
-	q = xcalloc(1, sizeof(*q));
-	q->host = xstrdup(h->name);
-	h->asked = 1;
-	pthread_mutex_lock(&r->desk->lock);
-	*r->desk->last = q;
-	r->desk->last = &q->next;
-	pthread_cond_signal(&r->desk->work);
-	pthread_mutex_unlock(&r->desk->lock);
-}
-
 /* Servers of names rotate their answers: another order is no change. */
 static bool
 same_addresses(const struct host *h, const struct lookup *q)
@@ -339,8 +320,23 @@ resolver_configure(struct resolver *r, const struct topology *t, int64_t max_ttl
 void
 resolver_refresh(struct resolver *r)
 {
-	for (size_t i = 0; i < r->nhosts; i++)
-		ask(r, &r->hosts[i]);
+	for (size_t i = 0; i < r->nhosts; i++) {
+		struct host *h = &r->hosts[i];
+		struct lookup *q;
+
+		if (h->literal || h->asked > 0)
+			continue;
+		if (r->desk == NULL)
+			r->desk = desk_new(r->box);
+		q = xcalloc(1, sizeof(*q));
+		q->host = xstrdup(h->name);
+		h->asked = 1;
+		pthread_mutex_lock(&r->desk->lock);
+		*r->desk->last = q;
+		r->desk->last = &q->next;
+		pthread_cond_signal(&r->desk->work);
+		pthread_mutex_unlock(&r->desk->lock);
+	}
 }
 
 bool
@@ -380,12 +376,4 @@ resolver_fill(const struct resolver *r, struct topology *t)
 		for (unsigned k = 0; k < n->naddrs; k++)
 			n->addrs[k].port = n->port;
 	}
-}
-
-const char *
-resolver_error(const struct resolver *r, const char *host)
-{
-	const struct host *h = find_host(r, host);
-
-	return h != NULL && h->error != 0 ? gai_strerror(h->error) : NULL;
 }

@@ -33,7 +33,5 @@ bool resolver_settled(const struct resolver *r);
 void resolver_wait(struct resolver *r, int64_t max_us);
 /* Write addresses, with the node's port, into a topology that is being built. */
 void resolver_fill(const struct resolver *r, struct topology *t);
-/* Why the last lookup of a host failed ("Name or service not known"); NULL where it did not. */
-const char *resolver_error(const struct resolver *r, const char *host);
 
 #endif

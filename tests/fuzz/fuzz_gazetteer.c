@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "protocol/crc32c.h"
 #include "routing/places.h"
 #include "tests/fuzz/fuzz.h"
@@ -23,7 +24,7 @@ check_place(const struct place *p)
 	size_t n = strlen(p->name);
 
 	FUZZ_ASSERT(p->id != 0 && n > 0 && n < PLACE_NAME_MAX);
-	FUZZ_ASSERT(places_utf8(slice_of(p->name, n)));
+	FUZZ_ASSERT(utf8_valid(slice_of(p->name, n)));
 	FUZZ_ASSERT(fabs(p->lat) <= 90 && fabs(p->lon) <= 180);
 	FUZZ_ASSERT(strlen(p->country) == 2 && strlen(p->state) <= 4);
 }

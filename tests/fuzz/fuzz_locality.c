@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "routing/locality_int.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -57,7 +58,7 @@ check_clean(struct slice value)
 	size_t n = claim_clean(value, clean);
 
 	FUZZ_ASSERT(n < PLACE_NAME_MAX && strlen(clean) == n);
-	FUZZ_ASSERT(places_utf8(slice_of(clean, n)));
+	FUZZ_ASSERT(utf8_valid(slice_of(clean, n)));
 	for (size_t i = 0; i < n; i++)
 		FUZZ_ASSERT((unsigned char)clean[i] >= 0x20 && clean[i] != 0x7f);
 }
@@ -72,7 +73,7 @@ check_answer(const struct topology *t, const struct locality *l)
 	FUZZ_ASSERT(l->region >= 0 || l->has_location);
 	FUZZ_ASSERT(!l->has_location || (fabs(l->lat) <= 90 && fabs(l->lon) <= 180));
 	FUZZ_ASSERT(l->confidence > CONFIDENCE_NONE && l->confidence <= CONFIDENCE_EXACT);
-	FUZZ_ASSERT(places_utf8(slice_str(l->city)));
+	FUZZ_ASSERT(utf8_valid(slice_str(l->city)));
 	FUZZ_ASSERT(n == 0 || (n == 2 && strspn(l->country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 2));
 }
 

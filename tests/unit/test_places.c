@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "base/utf8.h"
 #include "routing/places_int.h"
 
 #include "tests/unit/unit.h"
@@ -75,12 +76,12 @@ what_is_not_utf8_is_read_as_latin1(void **state)
 	assert_folds("\xc3", 1, "a");     /* cut in the middle */
 	assert_folds("\xc0\xaf", 2, "a"); /* overlong: À and ¯ */
 	assert_folds("a\0b", 3, "a b");
-	assert_true(places_utf8(SLICE_LITERAL("K\xc3\xb6ln \xe6\x9d\xb1 \xf0\x9f\x97\xbc")));
-	assert_false(places_utf8(SLICE_LITERAL("\xed\xa0\x80"))); /* a surrogate */
-	assert_false(places_utf8(SLICE_LITERAL("\xf4\x90\x80\x80")));
-	assert_false(places_utf8(SLICE_LITERAL("\xe0\x80\x80")));
-	assert_false(places_utf8(SLICE_LITERAL("\xe6\x9d")));
-	assert_false(places_utf8(SLICE_LITERAL("\x80")));
+	assert_true(utf8_valid(SLICE_LITERAL("K\xc3\xb6ln \xe6\x9d\xb1 \xf0\x9f\x97\xbc")));
+	assert_false(utf8_valid(SLICE_LITERAL("\xed\xa0\x80"))); /* a surrogate */
+	assert_false(utf8_valid(SLICE_LITERAL("\xf4\x90\x80\x80")));
+	assert_false(utf8_valid(SLICE_LITERAL("\xe0\x80\x80")));
+	assert_false(utf8_valid(SLICE_LITERAL("\xe6\x9d")));
+	assert_false(utf8_valid(SLICE_LITERAL("\x80")));
 }
 
 static void

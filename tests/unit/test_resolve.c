@@ -101,7 +101,6 @@ names_are_found_without_blocking(void **state)
 		assert_true(w.t->nodes[i].naddrs >= 1);
 		assert_int_equal(w.t->nodes[i].addrs[0].port, 5432);
 	}
-	assert_null(resolver_error(w.resolver, "localhost"));
 	stop(&w);
 }
 
@@ -134,7 +133,6 @@ a_name_that_does_not_exist_settles_as_an_error(void **state)
 	resolver_configure(w.resolver, w.t, 0);
 	run(&w, 20000);
 	assert_true(resolver_settled(w.resolver));
-	assert_non_null(resolver_error(w.resolver, hosts[0]));
 	resolver_fill(w.resolver, w.t);
 	assert_int_equal(w.t->nodes[0].naddrs, 0);
 	stop(&w);
