@@ -17,11 +17,7 @@
 #include "proxy/http/sql.h"
 #include "proxy/login/attempt.h"
 #include "proxy/login/authenticate.h"
-#include "proxy/login/consoles.h"
-#include "proxy/login/guard.h"
 #include "proxy/login/login_int.h"
-#include "proxy/login/lookup.h"
-#include "proxy/login/redirect.h"
 #include "proxy/move/pause.h"
 #include "proxy/move/rehome_int.h"
 #include "proxy/move/straggle.h"
@@ -168,8 +164,8 @@ const struct pool_ops pool_ops = {
 	.put_key = put_key,
 	.put_welcome = redirect_welcome,
 	.on_quiet = rehome_on_quiet,
-	.next_on_lent = rehome_on_lent,
-	.next_on_refused = rehome_on_refused,
+	.next_on_lent = rehome_logged_in,
+	.next_on_refused = rehome_fail,
 };
 
 /* ---- HTTP ---- */

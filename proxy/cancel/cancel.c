@@ -48,20 +48,6 @@ choose_pid(struct random *r, const struct server *sv)
 	return pid;
 }
 
-static void
-choose_short(struct session *s, const struct config *conf)
-{
-	struct meridian *p = s->worker->process;
-	struct fleet_short key = { .issuer = (uint16_t)conf->main.peer_id,
-				   .life = p->life & FLEET_SHORT_LIFE,
-				   .serial = atomic_fetch_add(&p->last_key, 1) };
-
-	s->key_len = 4;
-	if (conf->fleet_keys == NULL ||
-	    !fleetkey_mask(conf->fleet_keys, s->cancel_pid, &key, s->key))
-		random_take(&s->worker->random, s->key, s->key_len);
-}
-
 /* The node's address and secret go into the box only where the server process ends with the
  * session: in a pool it would belong to another session by the time the box is used. */
 static void
@@ -80,29 +66,6 @@ describe_server(struct fleet_box *box, const struct server *sv)
 	box->bound = text_copy(box->node, sizeof(box->node), slice_str(sv->live->name));
 }
 
-/* The token is how this proxy finds the session; the client gets it sealed in a box. */
-static void
-put_box(struct session *s, const struct server *sv, const struct config *conf, struct buf *out)
-{
-	struct fleet_box box = { .issuer = (uint16_t)conf->main.peer_id,
-				 .life = s->worker->process->life,
-				 .issued_at_us = clock_wall_us() };
-	struct buf sealed = { .cap = FLEET_BOX_MAX };
-	uint8_t nonce[FLEET_NONCE_BYTES];
-
-	random_take(&s->worker->random, nonce, sizeof(nonce));
-	random_take(&s->worker->random, s->key, FLEET_TOKEN_BYTES);
-	s->key_len = FLEET_TOKEN_BYTES;
-	memcpy(box.token, s->key, sizeof(box.token));
-	describe_server(&box, sv);
-	/* clients expect a key, even one that cannot be used */
-	if (fleetkey_seal(conf->fleet_keys, s->cancel_pid, nonce, &box, &sealed) != 0)
-		buf_put(&sealed, nonce, sizeof(nonce));
-	message_put_key(out, s->cancel_pid, buf_view(&sealed));
-	OPENSSL_cleanse(&box, sizeof(box));
-	buf_fini(&sealed);
-}
-
 HOT void
 cancel_give_key(struct session *s, const struct server *sv, struct buf *out)
 {
@@ -111,12 +74,38 @@ cancel_give_key(struct session *s, const struct server *sv, struct buf *out)
 
 	s->cancel_pid = choose_pid(&s->worker->random, sv);
 	if (is_long && conf->fleet_keys != NULL) {
-		put_box(s, sv, conf, out);
+		struct fleet_box box = { .issuer = (uint16_t)conf->main.peer_id,
+					 .life = s->worker->process->life,
+					 .issued_at_us = clock_wall_us() };
+		struct buf sealed = { .cap = FLEET_BOX_MAX };
+		uint8_t nonce[FLEET_NONCE_BYTES];
+
+		/* the token is how this proxy finds the session; the client gets it in a box */
+		random_take(&s->worker->random, nonce, sizeof(nonce));
+		random_take(&s->worker->random, s->key, FLEET_TOKEN_BYTES);
+		s->key_len = FLEET_TOKEN_BYTES;
+		memcpy(box.token, s->key, sizeof(box.token));
+		describe_server(&box, sv);
+		/* clients expect a key, even one that cannot be used */
+		if (fleetkey_seal(conf->fleet_keys, s->cancel_pid, nonce, &box, &sealed) != 0)
+			buf_put(&sealed, nonce, sizeof(nonce));
+		message_put_key(out, s->cancel_pid, buf_view(&sealed));
+		OPENSSL_cleanse(&box, sizeof(box));
+		buf_fini(&sealed);
 	} else {
-		if (is_long)
+		if (is_long) {
 			random_take(&s->worker->random, s->key, s->key_len = SESSION_KEY_MAX);
-		else
-			choose_short(s, conf);
+		} else {
+			struct meridian *p = s->worker->process;
+			struct fleet_short key = { .issuer = (uint16_t)conf->main.peer_id,
+						   .life = p->life & FLEET_SHORT_LIFE,
+						   .serial = atomic_fetch_add(&p->last_key, 1) };
+
+			s->key_len = 4;
+			if (conf->fleet_keys == NULL ||
+			    !fleetkey_mask(conf->fleet_keys, s->cancel_pid, &key, s->key))
+				random_take(&s->worker->random, s->key, s->key_len);
+		}
 		message_put_key(out, s->cancel_pid, slice_of((const char *)s->key, s->key_len));
 	}
 	cancelkeys_add(s->worker->keys, s->key, s->slot);

@@ -47,32 +47,24 @@ struct canceler {
 	enum dial_way way;
 };
 
-/* No request for this server connection is under way any more. `certain` is false where the fate of
- * one is not known: it may still arrive, so the connection is not lent again. */
-static void
-release_server(struct canceler *c, bool certain)
-{
-	struct server *sv = c->server;
-
-	c->server = NULL;
-	if (sv == NULL)
-		return;
-	if (!certain)
-		sv->close_needed = true;
-	if (--sv->cancels == 0 && sv->pool != NULL)
-		pool_cancel_done(sv);
-}
-
+/* `certain` is false where the fate of the request is not known: it may still arrive, so the server
+ * connection is not lent again. */
 static void
 finish(struct canceler *c, bool certain)
 {
 	canceler_done_fn *done = c->done;
+	struct server *sv = c->server;
 
 	event_del(&c->timer);
 	stream_fini(&c->stream);
 	stream_fini(&c->orphan);
 	LIST_REMOVE(c, all);
-	release_server(c, certain);
+	c->server = NULL;
+	if (sv != NULL) {
+		sv->close_needed = sv->close_needed || !certain;
+		if (--sv->cancels == 0 && sv->pool != NULL)
+			pool_cancel_done(sv);
+	}
 	buf_fini(&c->packet);
 	if (done != NULL)
 		done(c->arg);
@@ -144,14 +136,6 @@ send_request(struct canceler *c)
 	advance(c, dial_begin(&c->dial, &c->stream, &c->to, c->way));
 }
 
-/* A question of Meridian's own is outstanding on the server connection: the client's query waits
- * behind it, and the request would cancel the question. */
-static bool
-is_asking(const struct canceler *c)
-{
-	return c->server != NULL && c->server->ask != NULL;
-}
-
 /* The connection was given to another session, or back to its pool, while this waited. */
 static bool
 is_too_late(const struct canceler *c)
@@ -163,7 +147,8 @@ is_too_late(const struct canceler *c)
 static void
 begin(struct canceler *c)
 {
-	if (is_asking(c))
+	/* the client's query waits behind a question of ours, which the request would cancel */
+	if (c->server != NULL && c->server->ask != NULL)
 		arm(c, CANCEL_ASKING_US);
 	else
 		send_request(c);
@@ -198,33 +183,6 @@ orphan_on_event(evutil_socket_t fd, short what, void *arg)
 		finish(c, true);
 }
 
-/* Dial the very address that the session is attached to: its name may have others by now, and a
- * reload may have removed the node. */
-static void
-set_target(struct canceler *c, const struct server *sv)
-{
-	const struct topology *t = c->world->topology;
-	const struct node *n = topology_node_by_live(t, sv->live);
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-	bool verify_host;
-
-	c->node.live = node_live_ref(sv->live);
-	c->node.host = node_name_host(sv->live->name, &c->node.port);
-	if (getpeername(sv->stream.fd, (struct sockaddr *)&sa, &len) == 0 &&
-	    addr_from_sockaddr((struct sockaddr *)&sa, &c->node.addrs[0]))
-		c->node.naddrs = 1;
-	if (n != NULL)
-		c->to = world_dial_target(c->world, (uint16_t)(n - t->nodes));
-	c->to.node = &c->node;
-	c->to.conf = &c->world->config->main;
-	c->way = sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS;
-	if (sv->stream.ssl == NULL || c->to.ctx != NULL)
-		return;
-	c->to.ctx = c->ctx = tls_context_ref(sv->stream.ssl, &verify_host);
-	c->to.sslmode = verify_host ? SSLMODE_VERIFY_FULL : SSLMODE_REQUIRE;
-}
-
 static struct canceler *
 canceler_new(struct worker *w, canceler_done_fn *done, void *arg)
 {
@@ -241,16 +199,38 @@ canceler_new(struct worker *w, canceler_done_fn *done, void *arg)
 	return c;
 }
 
-/* A canceler for the server connection, with the node's own key; NULL: the node gave none. */
+/* A canceler for the server connection, with the node's own key; NULL: the node gave none. It dials
+ * the very address that the session is attached to: its name may have others by now, and a reload
+ * may have removed the node. */
 static struct canceler *
 canceler_of(struct server *sv, canceler_done_fn *done, void *arg)
 {
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	const struct topology *t;
+	const struct node *n;
 	struct canceler *c;
+	bool verify_host;
 
 	if (sv->key_len == 0)
 		return NULL;
 	c = canceler_new(sv->worker, done, arg);
-	set_target(c, sv);
+	t = c->world->topology;
+	n = topology_node_by_live(t, sv->live);
+	c->node.live = node_live_ref(sv->live);
+	c->node.host = node_name_host(sv->live->name, &c->node.port);
+	if (getpeername(sv->stream.fd, (struct sockaddr *)&sa, &len) == 0 &&
+	    addr_from_sockaddr((struct sockaddr *)&sa, &c->node.addrs[0]))
+		c->node.naddrs = 1;
+	if (n != NULL)
+		c->to = world_dial_target(c->world, (uint16_t)(n - t->nodes));
+	c->to.node = &c->node;
+	c->to.conf = &c->world->config->main;
+	c->way = sv->stream.ssl != NULL ? DIAL_WITH_TLS : DIAL_WITHOUT_TLS;
+	if (sv->stream.ssl != NULL && c->to.ctx == NULL) {
+		c->to.ctx = c->ctx = tls_context_ref(sv->stream.ssl, &verify_host);
+		c->to.sslmode = verify_host ? SSLMODE_VERIFY_FULL : SSLMODE_REQUIRE;
+	}
 	startup_build_cancel(&c->packet, sv->pid, server_key(sv));
 	return c;
 }

@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "protocol/fleetkey.h"
 #include "protocol/frame.h"
 #include "proxy/cancel/cancel.h"
@@ -91,34 +90,6 @@ box_done(void *arg)
 	cancel_finish(arg, true);
 }
 
-/* No peer is left to ask; where the box names the node's server connection, ask the node itself. */
-static void
-try_node(struct courier *c)
-{
-	struct cancel_job *job = c->job;
-	struct worker *w = c->worker;
-	struct fleet_box box;
-
-	if (!c->unreached || !job->boxed || !job->box.bound) {
-		over(c, false);
-		return;
-	}
-	courier_free(c);
-	box = job->box;
-	/* this may end the job at once */
-	if (canceler_for_box(w, job->pid, &box, box_done, job)) {
-		stat_add(&w->stats.cancels_direct, 1);
-		log_limited(LOG_LEVEL_INFO, (struct log_subject){ 0 },
-			    "a session of peer %u, which is gone or does not answer: node %s is "
-			    "asked to cancel its query (the key was issued %" PRId64 " s ago)",
-			    box.issuer, box.node,
-			    (clock_wall_us() - box.issued_at_us) / USEC_PER_SEC);
-	} else {
-		cancel_finish(job, false);
-	}
-	OPENSSL_cleanse(&box, sizeof(box));
-}
-
 static void
 next(struct courier *c)
 {
@@ -152,38 +123,6 @@ say(struct courier *c, const struct buf *b, enum step step)
 	c->got = 0;
 	if (b->failed || stream_send(&c->stream, b->p, b->n) != 0)
 		failed(c, "connection lost", false);
-}
-
-static void
-say_hello(struct courier *c)
-{
-	struct buf b = { .cap = 64 };
-
-	fleetkey_put_hello(&b);
-	say(c, &b, STEP_HELLO);
-	buf_fini(&b);
-}
-
-static void
-say_letter(struct courier *c)
-{
-	const struct cancel_job *job = c->job;
-	const struct config *conf = job->world->config;
-	struct fleet_letter l = { .from = (uint16_t)conf->main.peer_id,
-				  .to = peer_of(c)->id,
-				  .life = job->boxed ? job->box.life : 0,
-				  .pid = job->pid,
-				  .secret_len = (uint8_t)job->secret_len };
-	struct buf b = { .cap = LETTER_MAX };
-	uint8_t nonce[FLEET_NONCE_BYTES];
-
-	memcpy(l.secret, job->secret, job->secret_len);
-	BUG_ON(getrandom(nonce, sizeof(nonce), 0) != sizeof(nonce));
-	if (fleetkey_put_letter(conf->fleet_keys, nonce, c->inbox + 1, &l, &b) != 0)
-		b.failed = true;
-	arm(c, ANSWER_TIMEOUT_S);
-	say(c, &b, STEP_LETTER);
-	buf_fini(&b);
 }
 
 static void
@@ -221,14 +160,31 @@ on_readable(struct courier *c)
 		return;
 	}
 	c->got += (size_t)n;
-	if (c->inbox[0] == 'E' && c->step == STEP_HELLO)
+	if (c->inbox[0] == 'E' && c->step == STEP_HELLO) {
 		failed(c, "it has no fleet_key_file, or is no proxy", false);
-	else if (c->got == want && c->step == STEP_LETTER)
+	} else if (c->got == want && c->step == STEP_LETTER) {
 		take_answer(c);
-	else if (c->got == want && c->inbox[0] == FLEET_ANSWER_HELLO)
-		say_letter(c);
-	else if (c->got == want)
+	} else if (c->got == want && c->inbox[0] == FLEET_ANSWER_HELLO) {
+		const struct cancel_job *job = c->job;
+		const struct config *conf = job->world->config;
+		struct fleet_letter l = { .from = (uint16_t)conf->main.peer_id,
+					  .to = peer_of(c)->id,
+					  .life = job->boxed ? job->box.life : 0,
+					  .pid = job->pid,
+					  .secret_len = (uint8_t)job->secret_len };
+		struct buf b = { .cap = LETTER_MAX };
+		uint8_t nonce[FLEET_NONCE_BYTES];
+
+		memcpy(l.secret, job->secret, job->secret_len);
+		BUG_ON(getrandom(nonce, sizeof(nonce), 0) != sizeof(nonce));
+		if (fleetkey_put_letter(conf->fleet_keys, nonce, c->inbox + 1, &l, &b) != 0)
+			b.failed = true;
+		arm(c, ANSWER_TIMEOUT_S);
+		say(c, &b, STEP_LETTER);
+		buf_fini(&b);
+	} else if (c->got == want) {
 		failed(c, "it answered what no peer does", false);
+	}
 }
 
 static void dial_peer(struct courier *c);
@@ -239,7 +195,11 @@ advance(struct courier *c, enum dial_step step)
 	enum dial_way other;
 
 	if (step == DIAL_READY) {
-		say_hello(c);
+		struct buf b = { .cap = 64 };
+
+		fleetkey_put_hello(&b);
+		say(c, &b, STEP_HELLO);
+		buf_fini(&b);
 	} else if (step == DIAL_FAILED && c->dial.tls_failed && dial_other_way(&c->dial, &other)) {
 		stream_fini(&c->stream);
 		c->way = other;
@@ -305,7 +265,30 @@ try_next(struct courier *c)
 		c->unreached = true;
 	}
 	if (c->at == c->n) {
-		try_node(c);
+		struct cancel_job *job = c->job;
+		struct worker *w = c->worker;
+		struct fleet_box box;
+
+		/* no peer is left to ask: ask the node, where the box names its connection */
+		if (!c->unreached || !job->boxed || !job->box.bound) {
+			over(c, false);
+			return;
+		}
+		courier_free(c);
+		box = job->box;
+		/* this may end the job at once */
+		if (canceler_for_box(w, job->pid, &box, box_done, job)) {
+			stat_add(&w->stats.cancels_direct, 1);
+			log_limited(
+			    LOG_LEVEL_INFO, (struct log_subject){ 0 },
+			    "a session of peer %u, which is gone or does not answer: node %s is "
+			    "asked to cancel its query (the key was issued %" PRId64 " s ago)",
+			    box.issuer, box.node,
+			    (clock_wall_us() - box.issued_at_us) / USEC_PER_SEC);
+		} else {
+			cancel_finish(job, false);
+		}
+		OPENSSL_cleanse(&box, sizeof(box));
 		return;
 	}
 	arm(c, HELLO_TIMEOUT_S);
@@ -326,28 +309,6 @@ add_target(struct courier *c, uint16_t issuer)
 	c->targets[c->n++] = (uint16_t)i;
 }
 
-/* The peers that may have issued the key. */
-static void
-find_targets(struct courier *c)
-{
-	const struct cancel_job *job = c->job;
-	const struct config *conf = job->world->config;
-	struct fleet_short means[FLEET_KEYS_MAX];
-	size_t n;
-
-	if (job->boxed) {
-		add_target(c, job->box.issuer);
-		/* issued by this proxy before it was restarted, or by one that is no longer in the
-		 * fleet */
-		c->unreached = c->n == 0 && (job->box.issuer != conf->main.peer_id ||
-					     job->box.life != c->worker->process->life);
-	} else if (job->secret_len == 4) {
-		n = fleetkey_unmask(conf->fleet_keys, job->pid, job->secret, means);
-		for (size_t i = 0; i < n; i++)
-			add_target(c, means[i].issuer);
-	}
-}
-
 static bool
 is_limited(const struct cancel_job *job)
 {
@@ -363,16 +324,30 @@ is_limited(const struct cancel_job *job)
 bool
 peers_forward(struct cancel_job *job)
 {
+	const struct config *conf = job->world->config;
+	struct fleet_short means[FLEET_KEYS_MAX];
 	struct courier *c;
+	size_t n;
 
-	if (job->world->config->fleet_keys == NULL || job->secret_len > FLEET_SECRET_MAX)
+	if (conf->fleet_keys == NULL || job->secret_len > FLEET_SECRET_MAX)
 		return false;
 	c = xcalloc(1, sizeof(*c));
 	c->worker = job->worker;
 	c->job = job;
 	c->stream.fd = -1;
 	evtimer_assign(&c->timer, loop_base(job->worker->loop), courier_on_timer, c);
-	find_targets(c);
+	/* the peers that may have issued the key */
+	if (job->boxed) {
+		add_target(c, job->box.issuer);
+		/* issued by this proxy before it was restarted, or by one that is no longer in the
+		 * fleet */
+		c->unreached = c->n == 0 && (job->box.issuer != conf->main.peer_id ||
+					     job->box.life != c->worker->process->life);
+	} else if (job->secret_len == 4) {
+		n = fleetkey_unmask(conf->fleet_keys, job->pid, job->secret, means);
+		for (size_t i = 0; i < n; i++)
+			add_target(c, means[i].issuer);
+	}
 	if ((c->n == 0 && !c->unreached) || is_limited(job)) {
 		courier_free(c);
 		return false;

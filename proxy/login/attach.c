@@ -61,17 +61,12 @@ attach_route(struct session *s, struct route *out)
 	locate_route(l->world, &wish, out);
 }
 
-static const struct node_live *
-first_node(const struct login *l)
-{
-	return l->ncandidates > 0 ? l->world->topology->nodes[l->candidates[0]].live : NULL;
-}
-
 HOT void
 attach_begin(struct session *s)
 {
 	struct route *route = &s->worker->route;
 	struct login *l = s->login;
+	const struct node_live *first;
 
 	if (s->worker->sticky_config != l->world->config->version) {
 		sticky_clear(s->worker->sticky);
@@ -82,7 +77,8 @@ attach_begin(struct session *s)
 	l->decided_at_us = clock_us();
 	l->ncandidates = route->nnodes;
 	memcpy(l->candidates, route->nodes, route->nnodes * sizeof(l->candidates[0]));
-	if (s->worker->pauses != NULL && pause_login(s, first_node(l)))
+	first = route->nnodes > 0 ? l->world->topology->nodes[route->nodes[0]].live : NULL;
+	if (s->worker->pauses != NULL && pause_login(s, first))
 		return;
 	session_enter(s, SESSION_ATTACHING);
 	attach_next(s);
@@ -146,32 +142,6 @@ attach_on_hedge(evutil_socket_t fd, short what, void *arg)
 		l->attempts[place]->hedge = true;
 }
 
-/* Lists every region with why it was not used, for the DETAIL of 08006. */
-static void
-explain_failure(struct session *s, struct err *e)
-{
-	struct login *l = s->login;
-	struct route *route = &s->worker->route;
-	struct buf b = { .cap = sizeof(e->detail) - sizeof(LIST_CONTINUES) };
-	char reason[160];
-
-	if (l->failures.n > 0)
-		buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
-			   l->failures.failed ? LIST_CONTINUES : "");
-	attach_route(s, route);
-	for (unsigned i = 0; i < route->nrows && !b.failed; i++) {
-		const struct route_row *row = &route->rows[i];
-
-		if (row->verdict != VERDICT_REJECTED)
-			continue;
-		route_reason_text(l->world->topology, row, clock_us(), reason, sizeof(reason));
-		buf_printf(&b, "%sRegion %s: %s.", b.n > 0 ? " " : "",
-			   l->world->topology->regions[row->region].name, reason);
-	}
-	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? LIST_CONTINUES : "");
-	buf_fini(&b);
-}
-
 void
 attach_explain_wait(const struct session *s, struct err *e)
 {
@@ -205,10 +175,20 @@ attach_next(struct session *s)
 {
 	struct login *l = s->login;
 	struct err e;
+	struct route *route = &s->worker->route;
+	struct buf b = { .cap = sizeof(e.detail) - sizeof(LIST_CONTINUES) };
 
 	if (l->next >= l->ncandidates) {
 		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
-		explain_failure(s, &e);
+		/* the DETAIL lists every region with why it was not used */
+		if (l->failures.n > 0)
+			buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
+				   l->failures.failed ? LIST_CONTINUES : "");
+		attach_route(s, route);
+		locate_put_rejected(&b, l->world->topology, route);
+		err_detail(&e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "",
+			   b.failed ? LIST_CONTINUES : "");
+		buf_fini(&b);
 		count_outcome(s, ROUTE_NONE);
 		session_close_err(s, WHY_NO_ROUTE, &e);
 		return;
@@ -224,14 +204,6 @@ static unsigned
 place_of(const struct login *l, const struct attempt *a)
 {
 	return l->attempts[0] == a ? 0 : 1;
-}
-
-/* A socket for another node could not be had either. */
-static void
-refuse_scarce(struct session *s)
-{
-	stat_add(&s->worker->stats.clients_without_descriptors, 1);
-	session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
 }
 
 void
@@ -259,28 +231,18 @@ attach_failed(struct attempt *a, enum attempt_end how, const char *reason)
 	(void)dial_other_way(&a->dial, &way);
 	no_descriptor = a->dial.no_descriptor && in_flight(l) == 0;
 	attempt_free(a);
-	if (no_descriptor)
-		refuse_scarce(s);
-	else if (how == ATTEMPT_RETRY)
+	if (no_descriptor) {
+		/* a socket for another node could not be had either */
+		stat_add(&s->worker->stats.clients_without_descriptors, 1);
+		session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
+	} else if (how == ATTEMPT_RETRY) {
 		attempt_begin(l, place, node, way);
-	else if (in_flight(l) == 0)
+	} else if (in_flight(l) == 0) {
 		attach_next(s);
-	else /* the other attempt is alone now: a third one is begun when its time is over */
+	} else {
+		/* the other attempt is alone now: a third one is begun when its time is over */
 		attach_on_hedge(-1, 0, l);
-}
-
-static void
-count_won(const struct attempt *a, const struct node *n, int64_t now_us)
-{
-	const struct login *l = a->login;
-	struct stats *stats = &l->session->worker->stats;
-
-	histogram_observe(&stats->attempt, now_us - a->begun_us);
-	histogram_observe(&stats->attach, now_us - l->decided_at_us);
-	count_outcome(l->session, route_outcome(&l->home, n->region));
-	if (a->hedge && in_flight(l) > 1)
-		stat_add(&stats->hedges_won, 1);
-	atomic_fetch_add(&n->live->connects, 1);
+	}
 }
 
 HOT void
@@ -291,8 +253,14 @@ attach_won(struct attempt *a)
 	const struct node *n = &l->world->topology->nodes[a->node];
 	struct buf inbox = a->inbox;
 	int64_t now_us = clock_us();
+	struct stats *stats = &s->worker->stats;
 
-	count_won(a, n, now_us);
+	histogram_observe(&stats->attempt, now_us - a->begun_us);
+	histogram_observe(&stats->attach, now_us - l->decided_at_us);
+	count_outcome(s, route_outcome(&l->home, n->region));
+	if (a->hedge && in_flight(l) > 1)
+		stat_add(&stats->hedges_won, 1);
+	atomic_fetch_add(&n->live->connects, 1);
 	l->node = a->node;
 	l->attempts[place_of(l, a)] = NULL;
 	s->server = a->server;

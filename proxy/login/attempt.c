@@ -223,14 +223,26 @@ read_message(struct attempt *a, const struct frame *f)
 	}
 }
 
-static HOT void
-read_answer(struct attempt *a)
+HOT void
+attempt_on_event(struct attempt *a, short what)
 {
 	char *scratch = a->login->session->worker->scratch;
-	ssize_t n = stream_recv(&a->server->stream, scratch, ANSWER_MAX);
+	struct stream *st = &a->server->stream;
 	struct frame f;
 	enum parse p;
+	ssize_t n;
 
+	if (a->dial.step != DIAL_READY) {
+		advance(a, dial_on_event(&a->dial, what));
+		return;
+	}
+	if ((what & EV_WRITE) && stream_flush(st) != 0) {
+		attach_failed(a, ATTEMPT_FAILED, "connection lost");
+		return;
+	}
+	if (!(what & EV_READ))
+		return;
+	n = stream_recv(st, scratch, ANSWER_MAX);
 	if (n == STREAM_AGAIN)
 		return;
 	if (n <= 0) {
@@ -250,21 +262,4 @@ read_answer(struct attempt *a)
 	}
 	if (p == PARSE_BAD)
 		attach_failed(a, ATTEMPT_FAILED, "protocol violation");
-}
-
-HOT void
-attempt_on_event(struct attempt *a, short what)
-{
-	struct stream *st = &a->server->stream;
-
-	if (a->dial.step != DIAL_READY) {
-		advance(a, dial_on_event(&a->dial, what));
-		return;
-	}
-	if ((what & EV_WRITE) && stream_flush(st) != 0) {
-		attach_failed(a, ATTEMPT_FAILED, "connection lost");
-		return;
-	}
-	if (what & EV_READ)
-		read_answer(a);
 }

@@ -12,13 +12,9 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
+#include "proxy/auth/hba.h"
 #include "proxy/http/http.h"
-#include "proxy/login/consoles.h"
-#include "proxy/login/guard.h"
-#include "proxy/login/hbarule.h"
 #include "proxy/login/login_int.h"
-#include "proxy/login/lookup.h"
-#include "proxy/login/redirect.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/login_state.h"
@@ -71,27 +67,20 @@ auth_pass(struct session *s)
 	a->passed(s);
 }
 
-/* Whether the session gets its server connections from a pool. Replication cannot share one, and a
- * request over HTTP logs in anew each time. */
-static bool
-wants_pool(const struct session *s)
-{
-	const struct login *l = s->login;
-
-	return l->database->pool != POOL_OFF && !http_speaks(s) &&
-	       login_startup(l)->replication == REPLICATION_NONE;
-}
-
 HOT void
 auth_done(struct session *s)
 {
+	struct login *l = s->login;
+
 	if (!redirect_admits(s))
 		return;
-	if (wants_pool(s)) {
+	/* replication cannot share a server connection, and a request over HTTP logs in anew */
+	if (l->database->pool != POOL_OFF && !http_speaks(s) &&
+	    login_startup(l)->replication == REPLICATION_NONE) {
 		pooled_begin(s);
 		return;
 	}
-	s->login->own = ownlogin_new_credential(s->credential);
+	l->own = ownlogin_new_credential(s->credential);
 	attach_begin(s);
 }
 
@@ -208,25 +197,11 @@ auth_lookup(struct session *s)
 	return l->auth->user != NULL ? LOOKUP_FOUND : lookup_user(s, &l->auth->user);
 }
 
-static void
-secret_known_bound(struct session *s)
-{
-	const struct auth *a = s->login->auth;
-	void (*unable)(struct session *) = a->unable;
-
-	if (a->user == NULL || a->user->kind != AUTHFILE_SCRAM) {
-		auth_forget(s->login);
-		unable(s);
-		return;
-	}
-	auth_ask_bound(s);
-	auth_take_inbox(s);
-}
-
 HOT void
 auth_secret_known(struct session *s)
 {
 	const struct auth *a = s->login->auth;
+	void (*unable)(struct session * s);
 
 	if (auth_lookup(s) == LOOKUP_PENDING) {
 		if (s->state != SESSION_LOOKUP && s->state != SESSION_LOGIN)
@@ -236,8 +211,15 @@ auth_secret_known(struct session *s)
 	/* the client may have sent more than was kept */
 	if (!http_speaks(s))
 		stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	if (a->unable != NULL && (a->user == NULL || a->user->kind != AUTHFILE_SCRAM)) {
+		unable = a->unable;
+		auth_forget(s->login);
+		unable(s);
+		return;
+	}
 	if (a->unable != NULL) {
-		secret_known_bound(s);
+		auth_ask_bound(s);
+		auth_take_inbox(s);
 		return;
 	}
 	/* a request over HTTP has sent its password: nothing more is awaited */

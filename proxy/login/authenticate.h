@@ -27,6 +27,7 @@
 #include "proxy/session/session_int.h"
 
 struct credential;
+struct hba_rule;
 struct keyjob;
 
 /* What the client's next message must be. */
@@ -107,12 +108,51 @@ void auth_pass(struct session *s);
 void auth_ask(struct session *s);
 /* The same where the client has already chosen SCRAM. */
 void auth_ask_bound(struct session *s);
-/* cleartext.c: check a password in clear against auth->user. The result is in s->credential. */
+/* Check a password in clear against auth->user. The result is in s->credential. */
 enum auth_verdict password_check(struct session *s, struct slice password);
 void password_forget(struct auth *a);
 /* Whether a secret is needed to check the client; else it only serves for the login at the node. */
 bool auth_needs_secret(const struct session *s);
 /* Check the body of a PasswordMessage, SASLInitialResponse or SASLResponse. */
 enum auth_verdict auth_check_answer(struct session *s, struct slice body);
+
+/* Take a password that the client sends without being asked, out of the login's inbox into
+ * login->said: Neon's driver sends it, and its first queries, right behind the startup packet, all
+ * in one frame of its WebSocket (pipelineConnect = "password"). `needed`: it will be used, so it
+ * must have come over a private connection. PARSE_DONE: it was taken, or there was none;
+ * PARSE_MORE: it is not complete yet; PARSE_BAD: the session is over. */
+enum parse early_password(struct session *s, bool needed) MUST_CHECK;
+
+/* lookup.c */
+/* The secret of the login's user. FOUND: *user lives as long as the login. PENDING:
+ * auth_secret_known() is called when it is known, or the session is closed. */
+enum auth_lookup lookup_user(struct session *s, const struct authfile_user **user);
+/* A login has failed. True: the secret that it was checked against is not fresh, so it is asked for
+ * again, and the failure counts if the secret is still the same. */
+bool lookup_doubt(struct session *s);
+/* Free what the login holds for this. */
+void lookup_forget(struct login *l);
+
+/* hbarule.c */
+/* For METHOD_HBA and METHOD_CERT: the rule for this session, whose certificate and socket fit it.
+ * NULL: there is none; the session is over. Valid as long as login->world. */
+const struct hba_rule *hbarule_enter(struct session *s, enum auth_method method);
+/* How a client under this rule proves itself; METHOD_CERT and METHOD_PEER: it has done so. */
+enum auth_method hbarule_method(const struct hba_rule *rule);
+
+/* guard.c: against guessing passwords */
+/* The startup packet has been read. True: the login may go on. False: it waits for its turn (state
+ * THROTTLED, then `go_on` is called), or the session is closed. */
+bool guard_begin(struct session *s, void (*go_on)(struct session *s));
+/* The client has proven itself, or is about to do so at the node: is it let in? Asked also for
+ * logins that began before the others had failed. False: the session is closed. */
+bool guard_admits(struct session *s);
+/* The client's password was wrong, by our check or the node's. False: too many failed before it,
+ * and the session is closed: the client does not learn whether its password was right. */
+bool guard_failed(struct session *s);
+/* The client has proven itself, and is let in. */
+void guard_passed(struct session *s);
+/* Free what the login holds for this. */
+void guard_forget(struct login *l);
 
 #endif

@@ -256,40 +256,35 @@ is_of_this_node(const char *sqlstate)
 	return false;
 }
 
-static void
-take_error(struct authjob *j)
-{
-	const char *code = PQresultErrorField(j->result, PG_DIAG_SQLSTATE);
-	const char *message = PQresultErrorField(j->result, PG_DIAG_MESSAGE_PRIMARY);
-	char why[128];
-
-	snprintf(why, sizeof(why), "auth_query has failed: %s",
-		 message != NULL ? message : PQresStatus(PQresultStatus(j->result)));
-	if (code != NULL && is_of_this_node(code)) {
-		PQclear(j->result);
-		j->result = NULL;
-		authjob_next_node(j, why);
-	} else {
-		refuse_answer(j, why);
-	}
-}
-
 void
 authjob_done(struct authjob *j)
 {
 	const PGresult *res = j->result;
 
-	if (PQresultStatus(res) != PGRES_TUPLES_OK)
-		take_error(j);
-	else if (PQnfields(res) < 2)
+	if (PQresultStatus(res) != PGRES_TUPLES_OK) {
+		const char *code = PQresultErrorField(j->result, PG_DIAG_SQLSTATE);
+		const char *message = PQresultErrorField(j->result, PG_DIAG_MESSAGE_PRIMARY);
+		char why[128];
+
+		snprintf(why, sizeof(why), "auth_query has failed: %s",
+			 message != NULL ? message : PQresStatus(PQresultStatus(j->result)));
+		if (code != NULL && is_of_this_node(code)) {
+			PQclear(j->result);
+			j->result = NULL;
+			authjob_next_node(j, why);
+		} else {
+			refuse_answer(j, why);
+		}
+	} else if (PQnfields(res) < 2) {
 		refuse_answer(j, "auth_query must answer with two columns, a name and a secret");
-	else if (PQntuples(res) > 1)
+	} else if (PQntuples(res) > 1) {
 		refuse_answer(j, "auth_query has answered with more than one row");
-	/* a function with OUT parameters returns one row of NULLs for an unknown user */
-	else if (PQntuples(res) == 0 || PQgetisnull(res, 0, 0))
+	} else if (PQntuples(res) == 0 || PQgetisnull(res, 0, 0)) {
+		/* a function with OUT parameters returns one row of NULLs for an unknown user */
 		keep_and_answer(j, NULL);
-	else
+	} else {
 		take_row(j);
+	}
 }
 
 /* ---- jobs ---- */
@@ -352,20 +347,6 @@ join(struct authjob *j, struct authquery_ask *take_ask)
 	j->q->nwaiting++;
 }
 
-static void
-begin(struct authquery *q, struct slice key, uint32_t hash, struct authquery_ask *take_ask)
-{
-	struct authjob *j = xcalloc(1, sizeof(*j));
-
-	j->q = q;
-	j->failures.cap = FAILURES_BYTES;
-	memcpy(j->key, key.p, key.n);
-	j->key_len = key.n;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, q->jobs, j->key, j->key_len, hash, j);
-	join(j, take_ask);
-	go(j);
-}
-
 /* Whether the cache has the answer by now, since another login asked a moment ago. Where a record
  * is doubted, only a newer one is an answer. */
 static bool
@@ -409,10 +390,18 @@ on_ask(struct letter *take_letter, void *owner)
 	}
 	hash = hash_slice(q->seed, slice_of(key, n));
 	HASH_FIND_BYHASHVALUE(hh, q->jobs, key, n, hash, j);
-	if (j != NULL)
+	if (j != NULL) {
 		join(j, a);
-	else
-		begin(q, slice_of(key, n), hash, a);
+		return;
+	}
+	j = xcalloc(1, sizeof(*j));
+	j->q = q;
+	j->failures.cap = FAILURES_BYTES;
+	memcpy(j->key, key, n);
+	j->key_len = n;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, q->jobs, j->key, j->key_len, hash, j);
+	join(j, a);
+	go(j);
 }
 
 void

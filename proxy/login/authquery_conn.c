@@ -191,38 +191,20 @@ arm(struct authconn *c)
 	set_timer(c, c->nsent > 0 ? c->timeout_us : KEEP_US);
 }
 
-/* Send what is still in libpq's buffer. */
-static void
-flush(struct authconn *c)
-{
-	int left = PQflush(c->pg);
-
-	if (left < 0) {
-		lose_by_message(c);
-		return;
-	}
-	wait_for(c, left > 0 ? EV_READ | EV_WRITE : EV_READ);
-}
-
-static bool
-send_question(struct authconn *c, const struct authjob *j)
-{
-	const struct authquery_ask *a = j->asks;
-	const char *values[] = { a->user };
-
-	return PQsendQueryParams(c->pg, authwords_of(a->world->config, a->database).query, 1, NULL,
-				 values, NULL, NULL, 0) != 0 &&
-	       PQpipelineSync(c->pg) != 0;
-}
-
 static void
 pump(struct authconn *c)
 {
 	bool was_idle = c->nsent == 0;
 	struct authjob *j;
+	int left;
 
 	while (c->nsent < PIPELINE_MAX && (j = TAILQ_FIRST(&c->waiting)) != NULL) {
-		if (!send_question(c, j)) {
+		const struct authquery_ask *a = j->asks;
+		const char *query = authwords_of(a->world->config, a->database).query;
+		const char *values[] = { a->user };
+
+		if (PQsendQueryParams(c->pg, query, 1, NULL, values, NULL, NULL, 0) == 0 ||
+		    PQpipelineSync(c->pg) == 0) {
 			lose_by_message(c);
 			return;
 		}
@@ -232,7 +214,11 @@ pump(struct authconn *c)
 	}
 	if (was_idle)
 		arm(c);
-	flush(c);
+	left = PQflush(c->pg);
+	if (left < 0)
+		lose_by_message(c);
+	else
+		wait_for(c, left > 0 ? EV_READ | EV_WRITE : EV_READ);
 }
 
 /* One result of the first outstanding question. */
@@ -379,25 +365,17 @@ start(struct authconn *c, const struct authquery_ask *a, const struct node *n)
 
 /* ---- finding a connection ---- */
 
-static char *
-all_words(const struct authquery_ask *a, const struct node *n)
-{
-	const struct config *config = a->world->config;
-	struct authwords w = authwords_of(config, a->database);
-	char *region = conninfo_of_region(&config->regions[n->region]), *all;
-
-	all = xasprintf("%s %s dbname=%s %s%s", n->live->region, n->name,
-			w.dbname != NULL ? w.dbname : "", w.conninfo, region);
-	free(region);
-	return all;
-}
-
 static struct authconn *
 find_or_make(struct authquery *q, const struct authquery_ask *a, const struct node *n)
 {
-	char *words = all_words(a, n);
+	const struct config *config = a->world->config;
+	struct authwords w = authwords_of(config, a->database);
+	char *region = conninfo_of_region(&config->regions[n->region]), *words;
 	struct authconn *c;
 
+	words = xasprintf("%s %s dbname=%s %s%s", n->live->region, n->name,
+			  w.dbname != NULL ? w.dbname : "", w.conninfo, region);
+	free(region);
 	TAILQ_FOREACH (c, &q->conns, link) {
 		if (strcmp(c->words, words) == 0)
 			break;

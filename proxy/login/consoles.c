@@ -6,14 +6,13 @@
  */
 #include "config.h"
 
-#include "proxy/login/consoles.h"
+#include "proxy/login/login_int.h"
 
 #include "base/text.h"
 #include "protocol/message.h"
 #include "proxy/admin/console.h"
 #include "proxy/cancel/cancelkeys.h"
 #include "proxy/login/authenticate.h"
-#include "proxy/login/login_int.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"

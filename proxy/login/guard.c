@@ -1,7 +1,13 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Against guessing passwords: refuses logins because others before them have failed
+ * (proxy/auth/throttle.h). It counts by the client's address, as a trusted load balancer has told
+ * it; behind a balancer that has told none the clients cannot be distinguished, and nothing is
+ * counted.
+ */
 #include "config.h"
 
-#include "proxy/login/guard.h"
+#include "proxy/login/authenticate.h"
 
 #include <stdlib.h>
 
@@ -13,7 +19,6 @@
 #include "base/mem.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/throttle.h"
-#include "proxy/login/lookup.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/login_state.h"
 
@@ -72,22 +77,6 @@ on_turn(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (turn->session->state == SESSION_THROTTLED)
 		turn->go_on(turn->session);
-}
-
-static void
-await_turn(struct session *s, int64_t wait_us, void (*go_on)(struct session *))
-{
-	struct timeval tv = { .tv_sec = wait_us / USEC_PER_SEC, .tv_usec = wait_us % USEC_PER_SEC };
-	struct turn *turn = xcalloc(1, sizeof(*turn));
-
-	stat_add(&s->worker->stats.logins_delayed, 1);
-	turn->session = s;
-	turn->go_on = go_on;
-	evtimer_assign(&turn->at, loop_base(s->worker->loop), on_turn, turn);
-	event_add(&turn->at, &tv);
-	guard_forget(s->login);
-	s->login->turn = turn;
-	session_enter(s, SESSION_THROTTLED);
 }
 
 HOT void
@@ -152,8 +141,20 @@ guard_begin(struct session *s, void (*go_on)(struct session *))
 	if (!is_known(s))
 		return true;
 	standing = find_standing(s, &k);
-	if (standing == STANDING_THROTTLED && k.turn_us > 0)
-		await_turn(s, k.turn_us, go_on);
+	if (standing == STANDING_THROTTLED && k.turn_us > 0) {
+		struct timeval tv = { .tv_sec = k.turn_us / USEC_PER_SEC,
+				      .tv_usec = k.turn_us % USEC_PER_SEC };
+		struct turn *turn = xcalloc(1, sizeof(*turn));
+
+		stat_add(&s->worker->stats.logins_delayed, 1);
+		turn->session = s;
+		turn->go_on = go_on;
+		evtimer_assign(&turn->at, loop_base(s->worker->loop), on_turn, turn);
+		event_add(&turn->at, &tv);
+		guard_forget(s->login);
+		s->login->turn = turn;
+		session_enter(s, SESSION_THROTTLED);
+	}
 	return standing != STANDING_CLOSED && k.turn_us == 0;
 }
 

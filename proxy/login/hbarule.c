@@ -1,13 +1,20 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What hba_file, or auth = cert, says about a session: which line applies to it, and whether its
+ * certificate or its socket is what that line asks for. If the line's method has a password, that
+ * is checked afterwards (authenticate.h). A refused client is told so in PostgreSQL's words, with
+ * SQLSTATE 28000; only the log says which line it was, and what a certificate contains.
+ */
 #include "config.h"
 
-#include "proxy/login/hbarule.h"
+#include "proxy/login/authenticate.h"
 
 #include <pwd.h>
 
 #include "base/bug.h"
 #include "base/text.h"
 #include "protocol/sqlstate.h"
+#include "proxy/auth/hba.h"
 #include "proxy/auth/ident.h"
 #include "proxy/config/hbaload.h"
 #include "proxy/net/sock.h"
@@ -112,31 +119,22 @@ log_rule(const struct session *s, const struct hba_rule *rule, const char *why)
 		log_limited(LOG_LEVEL_INFO, session_subject(s), "login refused: %s", why);
 }
 
-/* The certificate's or the system's name for the client does not map to the user that it asks
- * for. */
-static void
-log_mismatch(const struct session *s, const struct hba_rule *rule, struct slice name)
-{
-	struct buf b = { .cap = 4096 };
-
-	if (rule->map != NULL)
-		buf_printf(&b, "map \"%s\" does not let ", rule->map);
-	text_put_safe(&b, name, NAME_SHOWN_MAX);
-	buf_str(&b, rule->map != NULL ? " be this user" : " is not this user");
-	log_rule(s, rule, buf_text(&b));
-	buf_fini(&b);
-}
-
 /* ---- proofs ---- */
 
 static bool
 is_allowed(const struct session *s, const struct hba_rule *rule, struct slice name)
 {
 	const struct login *l = s->login;
+	struct buf b = { .cap = 4096 };
 
 	if (ident_allows(l->world->config->ident, rule->map, name, login_startup(l)->user))
 		return true;
-	log_mismatch(s, rule, name);
+	if (rule->map != NULL)
+		buf_printf(&b, "map \"%s\" does not let ", rule->map);
+	text_put_safe(&b, name, NAME_SHOWN_MAX);
+	buf_str(&b, rule->map != NULL ? " be this user" : " is not this user");
+	log_rule(s, rule, buf_text(&b));
+	buf_fini(&b);
 	return false;
 }
 
@@ -199,9 +197,11 @@ peer_fits(struct session *s, const struct hba_rule *rule)
 
 /* ---- the rule ---- */
 
-static const struct hba_rule *
-find_rule(const struct session *s)
+const struct hba_rule *
+hbarule_enter(struct session *s, enum auth_method method)
 {
+	const struct config *c = s->login->world->config;
+	const struct hba_rule *rule;
 	const struct startup *st = login_startup(s->login);
 	const struct hba_question q = {
 		.database = st->database,
@@ -211,20 +211,11 @@ find_rule(const struct session *s)
 		.physical = st->replication == REPLICATION_PHYSICAL,
 	};
 
-	return hba_match(s->login->world->config->hba, &q);
-}
-
-const struct hba_rule *
-hbarule_enter(struct session *s, enum auth_method method)
-{
-	const struct config *c = s->login->world->config;
-	const struct hba_rule *rule;
-
 	BUG_ON(method != METHOD_CERT && (method != METHOD_HBA || c->hba == NULL));
 	if (method == METHOD_CERT)
 		rule = c->ident != NULL ? &cert_rule_with_map : &cert_rule;
 	else
-		rule = find_rule(s);
+		rule = hba_match(s->login->world->config->hba, &q);
 	if (rule == NULL) {
 		log_limited(LOG_LEVEL_INFO, session_subject(s),
 			    "login refused: no line of hba_file fits");

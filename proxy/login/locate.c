@@ -9,26 +9,14 @@
 
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/hot.h"
 #include "base/words.h"
 #include "protocol/sqlstate.h"
 #include "proxy/http/http.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/pool/pooled.h"
 #include "proxy/process/worker_int.h"
 #include "routing/headers.h"
 #include "routing/tlvs.h"
-
-static void
-count_claims(const struct session *s, bool strict)
-{
-	for (unsigned i = 0; i < s->claims.n; i++) {
-		struct claim c = claims_get(&s->claims, i);
-
-		locate_count_claim(s, &c, strict);
-	}
-}
 
 bool
 locate_claim_name(struct session *s, struct slice name)
@@ -59,26 +47,6 @@ locate_claim_tlvs(struct session *s, const struct proxyhdr *h)
 	(void)locate_claim_name(s, h->authority);
 }
 
-/* The Host header of an earlier request does not count for this one; the name of the TLS handshake
- * does. */
-static void
-claim_host(struct session *s, struct slice host)
-{
-	if (s->http->is_named) {
-		claims_drop(&s->claims, SOURCE_SNI);
-		if (s->client.ssl != NULL)
-			(void)locate_claim_name(s, slice_str(tls_server_name(s->client.ssl)));
-	}
-	s->http->is_named = locate_claim_name(s, host);
-}
-
-/* Host without its port; an address in brackets cannot be a name. */
-static struct slice
-host_name(struct slice host)
-{
-	return slice_trim(slice_cut(&host, ':'));
-}
-
 void
 locate_claim_headers(struct session *s, const struct http_head *h)
 {
@@ -88,11 +56,20 @@ locate_claim_headers(struct session *s, const struct http_head *h)
 				      .hops = (unsigned)conf->trusted_hops };
 	bool trusted = cidrlist_has(&conf->trusted_proxies, &s->hop);
 	unsigned n = trusted ? 0 : headers_count(&rules, h);
+	struct slice host = h->host;
 
 	claims_drop(&s->claims, SOURCE_HEADER);
 	s->true_addr = s->hop;
 	headers_claim(&rules, h, trusted, &s->claims, &s->true_addr);
-	claim_host(s, host_name(h->host));
+	/* the Host header of an earlier request does not count for this one; the name of the TLS
+	 * handshake does */
+	if (s->http->is_named) {
+		claims_drop(&s->claims, SOURCE_SNI);
+		if (s->client.ssl != NULL)
+			(void)locate_claim_name(s, slice_str(tls_server_name(s->client.ssl)));
+	}
+	/* Host without its port; an address in brackets cannot be a name */
+	s->http->is_named = locate_claim_name(s, slice_trim(slice_cut(&host, ':')));
 	stat_add(&s->worker->stats.headers_ignored, n);
 }
 
@@ -206,7 +183,11 @@ locate_session(struct session *s)
 	if (l->through != NULL)
 		l->access = ACCESS_PRIMARY;
 	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
-	count_claims(s, in.strict);
+	for (unsigned i = 0; i < s->claims.n; i++) {
+		struct claim c = claims_get(&s->claims, i);
+
+		locate_count_claim(s, &c, in.strict);
+	}
 	locality_decide(&in, &l->locality, NULL, NULL);
 	locate_note(s, &l->locality);
 	s->access = (uint8_t)l->access;

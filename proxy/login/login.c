@@ -28,10 +28,7 @@
 #include "proxy/http/http.h"
 #include "proxy/http/sql.h"
 #include "proxy/login/authenticate.h"
-#include "proxy/login/early_password.h"
-#include "proxy/login/guard.h"
 #include "proxy/login/login_int.h"
-#include "proxy/login/redirect.h"
 #include "proxy/move/cutover.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/process/control.h"
@@ -55,12 +52,6 @@ enum step {
 
 static bool from_server(struct session *s);
 static void server_gone(struct session *s);
-
-static bool
-same_certificate(const struct session *s)
-{
-	return tls_same_certificate(s->client.ssl, s->server->stream.ssl);
-}
 
 /* The client gets a key of ours instead of the node's. A request over HTTP gets none. */
 static enum step
@@ -95,20 +86,6 @@ on_own_answer(void *arg, struct slice reply, const struct err *failed)
 		server_gone(s);
 }
 
-static void
-prepare_own(struct session *s)
-{
-	struct login *l = s->login;
-	const struct world *w = l->world;
-	uint16_t region = w->topology->nodes[l->node].region;
-	struct ownlogin_away away = { s->worker->process->keymaker, s->worker->mail, on_own_answer,
-				      s };
-
-	ownlogin_on_channel(l->own, s->server->stream.ssl,
-			    w->config->regions[region].channel_binding);
-	ownlogin_may_wait(l->own, &away);
-}
-
 /* Answer a request of the node with the session's credential. */
 static enum step
 answer_self(struct session *s, const struct message_auth *auth)
@@ -117,8 +94,14 @@ answer_self(struct session *s, const struct message_auth *auth)
 	struct buf reply = { .cap = LOGIN_MESSAGE_MAX };
 	enum step step = STEP_NEXT;
 	struct err e;
+	const struct world *w = l->world;
+	uint16_t region = w->topology->nodes[l->node].region;
+	struct ownlogin_away away = { s->worker->process->keymaker, s->worker->mail, on_own_answer,
+				      s };
 
-	prepare_own(s);
+	ownlogin_on_channel(l->own, s->server->stream.ssl,
+			    w->config->regions[region].channel_binding);
+	ownlogin_may_wait(l->own, &away);
 	if (ownlogin_answer(l->own, login_startup(l)->user, auth, &reply, &e) != 0) {
 		session_close_err(s, WHY_AUTH_FAILED, &e);
 		step = STEP_OVER;
@@ -194,19 +177,6 @@ count_refusal(struct session *s, struct slice body)
 	return true;
 }
 
-static enum step
-take_error(struct session *s, const struct frame *f, struct slice raw, struct buf *out)
-{
-	if (!count_refusal(s, f->body))
-		return STEP_OVER;
-	if (http_speaks(s)) {
-		sql_on_refusal(s, f->body);
-		return STEP_OVER;
-	}
-	buf_slice(out, raw);
-	return STEP_REFUSED;
-}
-
 /* The node does not speak all that the client asked for. A client that we have authenticated was
  * told already what we speak; any other is told now: the later protocol of ours (cancel.h), and the
  * options that the node does not know. If the client gets all it asked for, nothing is sent. */
@@ -253,7 +223,14 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 		buf_slice(out, raw);
 		return STEP_NEXT;
 	case MSG_ERROR:
-		return take_error(s, f, raw, out);
+		if (!count_refusal(s, f->body))
+			return STEP_OVER;
+		if (http_speaks(s)) {
+			sql_on_refusal(s, f->body);
+			return STEP_OVER;
+		}
+		buf_slice(out, raw);
+		return STEP_REFUSED;
 	case MSG_NEGOTIATE_VERSION:
 		take_negotiate(l, f->body, raw, out);
 		return STEP_NEXT;
@@ -267,12 +244,24 @@ take_server_message(struct session *s, const struct frame *f, struct slice raw, 
 	}
 }
 
-/* The login is over: what either side sent beyond it goes its way, and the login's memory back. */
-static HOT void
-begin_relay(struct session *s)
+static void
+become_ready(struct session *s)
 {
+	/* a connection that speaks HTTP has many logins */
+	int64_t begin_us = http_speaks(s) ? s->quiet_since_us : s->connected_at_us;
 	struct login *l = s->login;
 
+	if (node_checks_password(s) && (l->asked || l->said != NULL))
+		guard_passed(s);
+	stat_add(&s->worker->stats.logins, 1);
+	histogram_observe(&s->worker->stats.login, clock_us() - begin_us);
+	if (s->worker->world->config->main.log_connections)
+		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
+	if (http_speaks(s)) {
+		sql_run(s);
+		return;
+	}
+	/* what either side sent beyond the login goes its way, and the login's memory back */
 	exchange_init(&s->exchange, login_startup(l)->replication);
 	exchange_set_query_ends(&s->exchange, s->server->is_cockroachdb);
 	/* Meridian can repeat its own login, unless the secret is not kept */
@@ -294,24 +283,6 @@ begin_relay(struct session *s)
 	if (s->state == SESSION_RELAY && l->inbox.n > 0)
 		relay_take(s, l->inbox.p, l->inbox.n);
 	login_free(l);
-}
-
-static void
-become_ready(struct session *s)
-{
-	/* a connection that speaks HTTP has many logins */
-	int64_t begin_us = http_speaks(s) ? s->quiet_since_us : s->connected_at_us;
-
-	if (node_checks_password(s) && (s->login->asked || s->login->said != NULL))
-		guard_passed(s);
-	stat_add(&s->worker->stats.logins, 1);
-	histogram_observe(&s->worker->stats.login, clock_us() - begin_us);
-	if (s->worker->world->config->main.log_connections)
-		log_about(LOG_LEVEL_INFO, session_subject(s), "session is ready");
-	if (http_speaks(s))
-		sql_run(s);
-	else
-		begin_relay(s);
 }
 
 /* Forward the complete messages. False: the login is over (ready, or closed). */
@@ -445,7 +416,8 @@ take_client_message(struct session *s, const struct frame *f, struct slice raw)
 	}
 	if (s->login->auth_code == AUTH_SASL &&
 	    message_parse_sasl_initial(f->body, &sasl) == PARSE_DONE &&
-	    slice_is(sasl.mechanism, PLUS) && !same_certificate(s)) {
+	    slice_is(sasl.mechanism, PLUS) &&
+	    !tls_same_certificate(s->client.ssl, s->server->stream.ssl)) {
 		auth_begin_bound(s, answer_bound, refuse_binding);
 		return false;
 	}
@@ -481,14 +453,6 @@ from_client(struct session *s)
 		session_close(s, WHY_PROTOCOL, "Invalid length of authentication message.");
 }
 
-/* The client has sent more: a password that was incomplete may be whole now. */
-static void
-go_on(struct session *s)
-{
-	if (s->login->asked || from_server(s))
-		from_client(s);
-}
-
 HOT void
 login_on_client(struct session *s)
 {
@@ -514,5 +478,7 @@ login_on_client(struct session *s)
 	} else {
 		session_only_watch(s);
 	}
-	go_on(s);
+	/* a password that was incomplete may be whole now */
+	if (s->login->asked || from_server(s))
+		from_client(s);
 }

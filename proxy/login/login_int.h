@@ -46,6 +46,7 @@ void locate_claim_console(struct session *s);
 /* What the head of a request tells of the client: claims, and s->true_addr; anew for each request
  * (INV-16). */
 void locate_claim_headers(struct session *s, const struct http_head *h);
+
 /* attach.c */
 void attach_begin(struct session *s);
 /* The DETAIL of an error that ends the wait for a node: which node it is, and which were tried
@@ -60,5 +61,19 @@ void attach_stop(struct login *l);
 void login_begin(struct session *s, struct buf *take_inbox);
 void login_on_client(struct session *s);
 void login_on_server(struct session *s, short what);
+
+/* consoles.c: sessions of the console */
+/* The startup packet names the console: authenticate the client, or let it in. */
+void consoles_begin(struct session *s);
+/* The client has proven itself. */
+void consoles_open(struct session *s);
+void consoles_on_readable(struct session *s);
+void consoles_on_drained(struct session *s);
+
+/* redirect.c: clients that come by the region that their database has left */
+/* Called before the session gets a server. False: it was refused, and is over. */
+bool redirect_admits(struct session *s);
+/* The client is let in: count it, and put the notice before its first ReadyForQuery. */
+void redirect_welcome(struct session *s, struct buf *out);
 
 #endif

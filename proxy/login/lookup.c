@@ -1,7 +1,12 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * The users that auth_file does not have, looked up by auth_query (proxy/login/authquery.h), for
+ * one login: what is known without asking, the question, the answer, and the doubt where a login
+ * has failed against an answer that was kept for a while.
+ */
 #include "config.h"
 
-#include "proxy/login/lookup.h"
+#include "proxy/login/authenticate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,28 +29,12 @@ struct lookup {
 	struct authrecord *record; /* one reference; NULL: there is no such user */
 };
 
-/* The nodes to ask: the session's, or the first ones of its route, where its role is known. */
-static void
-add_nodes(struct session *s, struct authquery_ask *a)
-{
-	struct route *route = &s->worker->route;
-
-	if (s->server != NULL) {
-		a->nodes[a->nnodes++] = s->login->node;
-		return;
-	}
-	attach_route(s, route);
-	while (a->nnodes < route->nnodes && a->nnodes < AUTHQUERY_NODES_MAX) {
-		a->nodes[a->nnodes] = route->nodes[a->nnodes];
-		a->nnodes++;
-	}
-}
-
 /* NULL: PostgreSQL has no user names so long. */
 static struct authquery_ask *
 new_ask(struct session *s)
 {
 	struct slice user = login_startup(s->login)->user;
+	struct route *route = &s->worker->route;
 	struct authquery_ask *a;
 
 	if (user.n == 0 || user.n > AUTHFILE_NAME_MAX)
@@ -57,17 +46,18 @@ new_ask(struct session *s)
 	a->world = world_ref(s->login->world);
 	a->database = s->login->database;
 	memcpy(a->user, user.p, user.n);
-	add_nodes(s, a);
+	/* the nodes to ask: the session's, or the first ones of its route, where its role is known
+	 */
+	if (s->server != NULL) {
+		a->nodes[a->nnodes++] = s->login->node;
+		return a;
+	}
+	attach_route(s, route);
+	while (a->nnodes < route->nnodes && a->nnodes < AUTHQUERY_NODES_MAX) {
+		a->nodes[a->nnodes] = route->nodes[a->nnodes];
+		a->nnodes++;
+	}
 	return a;
-}
-
-static enum auth_lookup
-result(const struct lookup *k, const struct authfile_user **user)
-{
-	if (k->record == NULL)
-		return LOOKUP_UNKNOWN;
-	*user = &k->record->user;
-	return LOOKUP_FOUND;
 }
 
 /* The session that asked, if it still waits. */
@@ -135,7 +125,12 @@ lookup_user(struct session *s, const struct authfile_user **user)
 		l->lookup = xcalloc(1, sizeof(*l->lookup));
 		ask(s, l->lookup);
 	}
-	return l->lookup->step == LOOKUP_ASKING ? LOOKUP_PENDING : result(l->lookup, user);
+	if (l->lookup->step == LOOKUP_ASKING)
+		return LOOKUP_PENDING;
+	if (l->lookup->record == NULL)
+		return LOOKUP_UNKNOWN;
+	*user = &l->lookup->record->user;
+	return LOOKUP_FOUND;
 }
 
 bool

@@ -22,7 +22,6 @@
 #include "proxy/cancel/peers.h"
 #include "proxy/http/http.h"
 #include "proxy/login/authenticate.h"
-#include "proxy/login/consoles.h"
 #include "proxy/login/login_int.h"
 #include "proxy/move/subscriber.h"
 #include "proxy/net/sock.h"
@@ -30,7 +29,6 @@
 #include "proxy/process/descriptors.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/login_state.h"
-#include "proxy/session/route.h"
 
 #define TLS_CLIENT_HELLO 0x16 /* RFC 8446: content type of a handshake record */
 #define PREFACE_READ     (16 * 1024)
@@ -208,8 +206,8 @@ preface_on_proxy_header(struct session *s)
 	}
 }
 
-static void
-begin_tls(struct session *s)
+void
+preface_on_tls_hello(struct session *s)
 {
 	struct ssl_ctx_st *ctx = tlsset_listener(s->worker->world->tls, s->listener);
 
@@ -219,12 +217,6 @@ begin_tls(struct session *s)
 	}
 	session_enter(s, SESSION_TLS_HANDSHAKE);
 	preface_on_tls_handshake(s);
-}
-
-void
-preface_on_tls_hello(struct session *s)
-{
-	begin_tls(s);
 }
 
 /* TLS without an SSLRequest before it. */
@@ -399,7 +391,7 @@ preface_on_readable(struct session *s)
 	ssize_t n;
 
 	if (starts_with_client_hello(s)) {
-		begin_tls(s);
+		preface_on_tls_hello(s);
 		return;
 	}
 	n = stream_recv(&s->client, s->worker->scratch, PREFACE_READ);

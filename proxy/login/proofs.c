@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What a client is asked for, and whether its answer is right.
+ *
+ * Passwords in clear come because they were asked for (hba_file's word `password`), or without
+ * being asked (Neon's driver, POST /sql). Checking one against a SCRAM verifier takes PBKDF2, which
+ * the keymaker does; the keys stay with the credential, so that a node with the same verifier costs
+ * nothing more.
  */
 #include "config.h"
 
@@ -12,12 +17,135 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/auth/credential.h"
-#include "proxy/login/early_password.h"
+#include "proxy/auth/keymaker.h"
+#include "proxy/http/http.h"
 #include "proxy/net/tlsctx.h"
+#include "proxy/net/websocket.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/login_state.h"
 
+#define PASSWORD_MESSAGE_MAX (64 * 1024) /* PostgreSQL's limit for authentication messages */
+/* Verifiers with more iterations are not used for passwords in clear: this many take some 40 ms. */
+#define ITERATIONS_MAX 100000
+
 /* ---- a password in clear ---- */
+
+static bool
+is_md5_password(struct slice user, const char *md5, struct slice password)
+{
+	char text[MD5_PASSWORD_TEXT];
+
+	return md5_secret(user, password, text) && CRYPTO_memcmp(text, md5, sizeof(text)) == 0;
+}
+
+static bool
+has_verifier(const struct auth *a)
+{
+	return a->user != NULL && a->user->kind == AUTHFILE_SCRAM;
+}
+
+HOT void
+password_forget(struct auth *a)
+{
+	if (a->job != NULL)
+		keyjob_forget(a->job);
+	credential_unref(a->trial);
+	a->job = NULL;
+	a->trial = NULL;
+}
+
+static void
+on_keys(void *arg, const struct scram_keys *keys)
+{
+	struct session *s = arg;
+	struct auth *a = s->login->auth;
+
+	a->job = NULL;
+	if (s->state == SESSION_FAREWELL || s->state == SESSION_CLOSED)
+		return;
+	if (keys == NULL || !(has_verifier(a) && scram_keys_fit(keys, &a->user->scram))) {
+		(void)auth_refuse(s, a->cannot_pass != NULL ? a->cannot_pass : "wrong password");
+		return;
+	}
+	s->credential = a->trial;
+	a->trial = NULL;
+	auth_pass(s);
+}
+
+enum auth_verdict
+password_check(struct session *s, struct slice password)
+{
+	struct auth *a = s->login->auth;
+	struct slice user = login_startup(s->login)->user;
+	struct scram_challenge ask;
+	struct scram_verifier mock;
+	const struct scram_verifier *v = &mock;
+
+	/* an md5 hash differs at once; the client is told when it would be told for other users */
+	if (a->user != NULL && a->user->kind == AUTHFILE_MD5 &&
+	    is_md5_password(user, a->user->md5, password)) {
+		s->credential = credential_new_password(password);
+		return VERDICT_PASSED;
+	}
+	/* the parameters of the user's verifier, or of a made-up one: a password for a user that
+	 * does not exist takes as long to be refused */
+	scram_verifier_mock(user, s->worker->process->mock_secret, &mock);
+	if (has_verifier(a) && a->user->scram.iterations <= ITERATIONS_MAX)
+		v = &a->user->scram;
+	else if (has_verifier(a))
+		a->cannot_pass = "a verifier of too many iterations for a password in clear";
+	ask = (struct scram_challenge){ .salt_len = v->salt_len, .iterations = v->iterations };
+	memcpy(ask.salt, v->salt, v->salt_len);
+	/* a request over HTTP is not read on meanwhile */
+	if (http_speaks(s) && s->state != SESSION_LOOKUP)
+		session_enter(s, SESSION_LOOKUP);
+	a->awaits = AWAIT_KEYS;
+	a->trial = credential_new_password(password);
+	a->job = keymaker_post(s->worker->process->keymaker, s->worker->mail, a->trial, &ask,
+			       on_keys, s);
+	return VERDICT_WAIT;
+}
+
+HOT enum parse
+early_password(struct session *s, bool needed)
+{
+	struct login *l = s->login;
+	struct buf *in = &l->inbox;
+	struct slice password;
+	struct frame f;
+	enum parse p;
+
+	if (http_transport(s) != TRANSPORT_WEBSOCKET || l->said != NULL)
+		return PARSE_DONE;
+	if (in->n == 0)
+		return websocket_in_frame(&s->client) ? PARSE_MORE : PARSE_DONE;
+	if (in->p[0] != MSG_PASSWORD)
+		return PARSE_DONE;
+	p = frame_cut(buf_view(in), PASSWORD_MESSAGE_MAX, &f);
+	if (p == PARSE_MORE)
+		return p;
+	if (p == PARSE_BAD || message_parse_password(f.body, &password) != PARSE_DONE) {
+		session_close(s, WHY_PROTOCOL, "Invalid authentication message.");
+		return PARSE_BAD;
+	}
+	if (needed && s->client.ssl == NULL && !http_hop_is_private(s)) {
+		struct err e;
+
+		err_set(&e, SQLSTATE_INVALID_AUTHORIZATION,
+			"a password in clear may not come over a connection that is not private");
+		err_detail(
+		    &e,
+		    "The client sent it in front of being asked. That is taken inside TLS, from "
+		    "a peer in trusted_proxies, and on the proxy's own host.");
+		err_hint(&e, "Connect by wss://, or set pipelineConnect = false in the client.");
+		session_close_err(s, WHY_NOT_ALLOWED, &e);
+		return PARSE_BAD;
+	}
+	l->said = credential_new_password(password);
+	OPENSSL_cleanse(in->p, f.total);
+	buf_drop(in, f.total);
+	return PARSE_DONE;
+}
 
 static enum auth_verdict
 take_password(struct session *s, struct slice body)
@@ -72,24 +200,12 @@ refuse_scram(struct session *s, const struct err *e)
 	return VERDICT_OVER;
 }
 
-static enum auth_verdict
-say_challenge(struct session *s, const struct buf *data)
-{
-	struct buf out = { .cap = 2 * SCRAM_MESSAGE_MAX };
-	bool said;
-
-	message_put_auth(&out, AUTH_SASL_CONTINUE, buf_view(data));
-	said = session_say(s, out.p, out.n);
-	buf_fini(&out);
-	return said ? VERDICT_MORE : VERDICT_OVER;
-}
-
 static HOT enum auth_verdict
 take_sasl_initial(struct session *s, struct slice body)
 {
 	struct auth *a = s->login->auth;
 	struct message_sasl_initial first;
-	struct buf data = { .cap = SCRAM_MESSAGE_MAX };
+	struct buf data = { .cap = SCRAM_MESSAGE_MAX }, out = { .cap = 2 * SCRAM_MESSAGE_MAX };
 	enum auth_verdict verdict;
 	struct err e;
 
@@ -98,10 +214,13 @@ take_sasl_initial(struct session *s, struct slice body)
 		return VERDICT_OVER;
 	}
 	a->awaits = AWAIT_SASL_PROOF;
-	if (scram_server_first(&a->scram, first.mechanism, first.data, &data, &e) != 0)
+	if (scram_server_first(&a->scram, first.mechanism, first.data, &data, &e) != 0) {
 		verdict = refuse_scram(s, &e);
-	else
-		verdict = say_challenge(s, &data);
+	} else {
+		message_put_auth(&out, AUTH_SASL_CONTINUE, buf_view(&data));
+		verdict = session_say(s, out.p, out.n) ? VERDICT_MORE : VERDICT_OVER;
+	}
+	buf_fini(&out);
 	buf_fini(&data);
 	return verdict;
 }
@@ -242,17 +361,6 @@ auth_needs_secret(const struct session *s)
 	return methods[s->login->auth->method].wants_password;
 }
 
-/* Check the password that was sent without being asked, in the header of a request or in a
- * frame. */
-static void
-take_early(struct session *s)
-{
-	const struct credential *said = s->login->said;
-
-	if (password_check(s, slice_of(said->password, said->length)) == VERDICT_PASSED)
-		auth_pass(s);
-}
-
 /* md5 means SCRAM for users with a verifier; and for unknown ones, if most users would be asked for
  * SCRAM. */
 static HOT void
@@ -292,7 +400,11 @@ auth_ask(struct session *s)
 			break;
 		}
 		if (s->login->said != NULL) {
-			take_early(s);
+			const struct credential *said = s->login->said;
+
+			if (password_check(s, slice_of(said->password, said->length)) ==
+			    VERDICT_PASSED)
+				auth_pass(s);
 			return;
 		}
 	}

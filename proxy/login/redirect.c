@@ -1,7 +1,12 @@
-/* SPDX-License-Identifier: PostgreSQL */
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Clients that come by the region that their database has left: they are forwarded, told so where
+ * the operator wants it (redirect_notice), and refused when forwarding has ended and there is an
+ * address to send them to (`entry` of the region that serves the database now).
+ */
 #include "config.h"
 
-#include "proxy/login/redirect.h"
+#include "proxy/login/login_int.h"
 
 #include "base/hot.h"
 #include "protocol/message.h"
@@ -80,37 +85,32 @@ is_too_quiet(const struct session *s)
 	return quiet;
 }
 
-static void
-put_notice(const struct session *s, const struct redirection *r, struct buf *out)
-{
-	struct slice database = session_name(s, NAME_DATABASE);
-	const char *entry = world_entry(s->login->world, r->to);
-	struct err e;
-
-	if (entry != NULL)
-		err_set(&e, SQLSTATE_SUCCESS, "database \"%.*s\" has moved to %s (region \"%s\")",
-			shown(database), database.p, entry, r->to);
-	else
-		err_set(&e, SQLSTATE_SUCCESS, "database \"%.*s\" has moved to region \"%s\"",
-			shown(database), database.p, r->to);
-	if (entry != NULL && r->until[0] != '\0')
-		err_detail(&e, "Connections by region \"%s\" are forwarded until %s.", r->from,
-			   r->until);
-	else
-		err_detail(&e, "Connections by region \"%s\" are forwarded.", r->from);
-	if (entry != NULL)
-		err_hint(&e, "Connect to %s.", entry);
-	message_put_notice(out, "NOTICE", &e);
-}
-
 HOT void
 redirect_welcome(struct session *s, struct buf *out)
 {
+	struct slice database = session_name(s, NAME_DATABASE);
 	struct redirection r;
+	const char *entry;
+	struct err e;
 
 	if (!find(s, &r))
 		return;
 	count(s, &r, false);
-	if (s->login->world->config->main.redirect_notice && !http_speaks(s) && !is_too_quiet(s))
-		put_notice(s, &r, out);
+	if (!s->login->world->config->main.redirect_notice || http_speaks(s) || is_too_quiet(s))
+		return;
+	entry = world_entry(s->login->world, r.to);
+	if (entry != NULL)
+		err_set(&e, SQLSTATE_SUCCESS, "database \"%.*s\" has moved to %s (region \"%s\")",
+			shown(database), database.p, entry, r.to);
+	else
+		err_set(&e, SQLSTATE_SUCCESS, "database \"%.*s\" has moved to region \"%s\"",
+			shown(database), database.p, r.to);
+	if (entry != NULL && r.until[0] != '\0')
+		err_detail(&e, "Connections by region \"%s\" are forwarded until %s.", r.from,
+			   r.until);
+	else
+		err_detail(&e, "Connections by region \"%s\" are forwarded.", r.from);
+	if (entry != NULL)
+		err_hint(&e, "Connect to %s.", entry);
+	message_put_notice(out, "NOTICE", &e);
 }

@@ -65,33 +65,30 @@ cutover_why_not(const struct session *s)
 	return why;
 }
 
-static void
-list_one(const struct session *s, void (*each)(void *to, const struct gate_session *s), void *to)
-{
-	struct session_facts f;
-	struct gate_session v = { .id = s->id,
-				  .pool = pool_mode_words[pooled_mode(s)],
-				  .why = cutover_why_not(s) };
-	char addr[ADDR_TEXT_MAX];
-
-	session_facts(s, false, &f);
-	v.user = f.user.p;
-	v.application_name = f.application_name.p;
-	v.client_addr = addr_print_ip(&f.true_addr, addr);
-	v.state = f.state;
-	v.movable = v.why[0] == '\0';
-	each(to, &v);
-}
-
 void
 cutover_list(const struct worker *w, const struct cutover *c,
 	     void (*each)(void *to, const struct gate_session *s), void *to)
 {
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		const struct session *s = cutover_session_at(w, c, i);
+		struct gate_session v;
+		struct session_facts f;
+		char addr[ADDR_TEXT_MAX];
 
-		if (s != NULL)
-			list_one(s, each, to);
+		if (s == NULL)
+			continue;
+		session_facts(s, false, &f);
+		v = (struct gate_session){
+			.id = s->id,
+			.user = f.user.p,
+			.application_name = f.application_name.p,
+			.client_addr = addr_print_ip(&f.true_addr, addr),
+			.state = f.state,
+			.pool = pool_mode_words[pooled_mode(s)],
+			.why = cutover_why_not(s),
+		};
+		v.movable = v.why[0] == '\0';
+		each(to, &v);
 	}
 }
 
@@ -207,17 +204,6 @@ warm_more(struct warming *wm)
 	free(wm);
 }
 
-static void
-warm_own(struct worker *w, const struct cutover *c, struct topology *t)
-{
-	struct warming *wm = xcalloc(1, sizeof(*wm));
-
-	wm->cutover = *c;
-	wm->topology = topology_ref(t);
-	wm->worker = w;
-	warm_more(wm);
-}
-
 /* A session for which this failed would be closed at the switch. */
 static void
 on_step(void *arg, struct session *s, const struct err *e)
@@ -251,7 +237,7 @@ cutover_forget(struct worker *w, const struct cutover *c)
 
 	TAILQ_FOREACH (p, pools_list(w->pools), all) {
 		if (is_of(w, c, p))
-			pool_cool(p);
+			p->promised_us = 0;
 	}
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = cutover_session_at(w, c, i);
@@ -266,6 +252,7 @@ cutover_warm(struct worker *w, const struct cutover *c)
 {
 	struct topology *t = cutover_decided(w, c);
 	struct pool *p, *there;
+	struct warming *wm = xcalloc(1, sizeof(*wm));
 
 	TAILQ_FOREACH (p, pools_list(w->pools), all) {
 		if (!is_of(w, c, p) || pool_size(p) == 0 || !pause_is_at(w, &c->from, p->live))
@@ -276,7 +263,10 @@ cutover_warm(struct worker *w, const struct cutover *c)
 		pool_set_credential(there, p->credential);
 		pool_warm(there, pool_size(p));
 	}
-	warm_own(w, c, t);
+	wm->cutover = *c;
+	wm->topology = topology_ref(t);
+	wm->worker = w;
+	warm_more(wm);
 	topology_unref(t);
 }
 
@@ -394,28 +384,21 @@ tell_to_reconnect(struct session *s, const struct cutover *c, const char *why)
 	session_close_err(s, WHY_MOVED, &e);
 }
 
-static void
-tell_late(struct session *s, const struct authority *a)
-{
-	struct cutover c = { .to = "" };
-
-	(void)text_copy(c.to, sizeof(c.to), slice_str(a->place));
-	tell_to_reconnect(s, &c, "its login had begun before");
-}
-
 HOT bool
 cutover_refuse_late_login(struct session *s)
 {
 	const struct world *w = worker_world(s->worker);
 	const struct authority *a = locate_authority(w, session_name(s, NAME_DATABASE));
 	const struct node *n;
+	struct cutover c = { .to = "" };
 
 	if (a == NULL || s->exchange.replication != REPLICATION_NONE)
 		return false;
 	n = topology_node_by_live(w->topology, s->server->live);
 	if (n == NULL || authority_has(a, w->topology, n))
 		return false;
-	tell_late(s, a);
+	(void)text_copy(c.to, sizeof(c.to), slice_str(a->place));
+	tell_to_reconnect(s, &c, "its login had begun before");
 	return true;
 }
 
@@ -461,25 +444,13 @@ switch_one(struct session *s, struct switching *sw)
 	}
 }
 
-static void
-empty_pools(struct worker *w, const struct cutover *c)
-{
-	struct pool *p;
-
-	TAILQ_FOREACH (p, pools_list(w->pools), all) {
-		if (is_of(w, c, p) && pause_is_at(w, &c->from, p->live)) {
-			p->wanted_us = 0;
-			pool_reconnect(p);
-		}
-	}
-}
-
 bool
 cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *out,
 	       void (*over)(void *arg), void *arg)
 {
 	struct switching *sw = xcalloc(1, sizeof(*sw));
 	bool all;
+	struct pool *p;
 
 	sw->cutover = *c;
 	sw->out = out;
@@ -495,7 +466,12 @@ cutover_switch(struct worker *w, const struct cutover *c, struct gate_counts *ou
 		    (!pause_is_open(s) || rehome_in_progress(s)))
 			switch_one(s, sw);
 	}
-	empty_pools(w, c);
+	TAILQ_FOREACH (p, pools_list(w->pools), all) {
+		if (is_of(w, c, p) && pause_is_at(w, &c->from, p->live)) {
+			p->wanted_us = 0;
+			pool_reconnect(p);
+		}
+	}
 	all = sw->left == 1;
 	if (!all)
 		sw->over = over;

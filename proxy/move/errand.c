@@ -34,28 +34,21 @@ struct part {
 	struct errand *errand; /* one reference */
 };
 
-static void
-make_condition(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-
-	BUG_ON(pthread_condattr_init(&attr) != 0 ||
-	       pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
-	       pthread_cond_init(cond, &attr) != 0);
-	pthread_condattr_destroy(&attr);
-}
-
 struct errand *
 errand_new(struct meridian *m, void *take_what, void (*free_what)(void *what))
 {
 	struct errand *e = xcalloc(1, sizeof(*e));
+	pthread_condattr_t attr;
 
 	refcount_init(&e->refs);
 	e->process = m;
 	e->what = take_what;
 	e->free_what = free_what;
 	BUG_ON(pthread_mutex_init(&e->lock, NULL) != 0);
-	make_condition(&e->over);
+	BUG_ON(pthread_condattr_init(&attr) != 0 ||
+	       pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
+	       pthread_cond_init(&e->over, &attr) != 0);
+	pthread_condattr_destroy(&attr);
 	return e;
 }
 

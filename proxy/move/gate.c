@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "proxy/move/gate_int.h"
+#include "proxy/move/gate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -113,20 +113,6 @@ answer_of(struct errand *e, const struct worker *w)
 
 /* ---- counting ---- */
 
-static void
-add_counts(const struct order *o, struct gate_counts *out)
-{
-	for (int i = 0; i < o->nworkers; i++) {
-		const struct gate_counts *c = &o->workers[i].counts;
-
-		out->sessions += c->sessions;
-		out->open += c->open;
-		out->kept += c->kept;
-		out->closed += c->closed;
-		out->aborted += c->aborted;
-	}
-}
-
 /* Have every worker run it, and add up what they count. False: some did not answer in time. */
 static bool
 count_on_workers(struct meridian *m, const struct gate_move *move,
@@ -139,36 +125,41 @@ count_on_workers(struct meridian *m, const struct gate_move *move,
 
 	errand_to_workers(e, run);
 	over = errand_wait(e, clock_us() + wait_us);
-	if (over)
-		add_counts(o, out);
+	if (over) {
+		for (int i = 0; i < o->nworkers; i++) {
+			const struct gate_counts *c = &o->workers[i].counts;
+
+			out->sessions += c->sessions;
+			out->open += c->open;
+			out->kept += c->kept;
+			out->closed += c->closed;
+			out->aborted += c->aborted;
+		}
+	}
 	errand_unref(e);
 	return over;
 }
 
-/* Whether any worker answers yes; false also where one does not answer. */
-static bool
-any_worker(struct meridian *m, const struct gate_move *move,
-	   bool (*look)(struct errand *e, struct worker *w))
-{
-	struct order *o;
-	struct errand *e = order_new(m, move, &o);
-	bool is_so = false;
-
-	errand_to_workers(e, look);
-	if (errand_wait(e, clock_us() + GATE_TURN_US)) {
-		for (int i = 0; i < o->nworkers; i++)
-			is_so = is_so || o->workers[i].is_so;
-	}
-	errand_unref(e);
-	return is_so;
-}
-
+/* Wait as long as any worker answers yes; one that does not answer is not waited for. */
 static void
 wait_while(struct meridian *m, const struct gate_move *move,
 	   bool (*look)(struct errand *e, struct worker *w), int64_t deadline_us)
 {
-	while (any_worker(m, move, look) && clock_us() < deadline_us)
+	for (;;) {
+		struct order *o;
+		struct errand *e = order_new(m, move, &o);
+		bool is_so = false;
+
+		errand_to_workers(e, look);
+		if (errand_wait(e, clock_us() + GATE_TURN_US)) {
+			for (int i = 0; i < o->nworkers; i++)
+				is_so = is_so || o->workers[i].is_so;
+		}
+		errand_unref(e);
+		if (!is_so || clock_us() >= deadline_us)
+			return;
 		(void)usleep(LOOK_AGAIN_US);
+	}
 }
 
 static int

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "proxy/move/gate_int.h"
+#include "proxy/move/gate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -157,16 +157,6 @@ try_here(struct errand *e, struct worker *w)
 	return --p->left == 0;
 }
 
-static void
-refuse_all(struct logins_tried *l)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		l->v[i].is_tried = true;
-		err_set(&l->v[i].refused, SQLSTATE_CONNECTION_FAILURE,
-			"a worker of this proxy did not answer in time");
-	}
-}
-
 void
 gate_rehearse(void *arg, struct gate_logins *l, int64_t deadline_us)
 {
@@ -184,7 +174,11 @@ gate_rehearse(void *arg, struct gate_logins *l, int64_t deadline_us)
 		l->list = o->list;
 		o->list = tried;
 	} else {
-		refuse_all(&l->list);
+		for (size_t i = 0; i < l->list.n; i++) {
+			l->list.v[i].is_tried = true;
+			err_set(&l->list.v[i].refused, SQLSTATE_CONNECTION_FAILURE,
+				"a worker of this proxy did not answer in time");
+		}
 	}
 	errand_unref(e);
 }
@@ -197,24 +191,19 @@ struct comparing {
 };
 
 static bool
-same_verifier(const struct authfile_user *u, struct slice secret)
-{
-	struct scram_verifier v;
-	struct err e;
-	bool same;
-
-	if (scram_verifier_parse(secret, &v, &e) != 0)
-		return false;
-	same = memcmp(v.stored_key, u->scram.stored_key, sizeof(v.stored_key)) == 0;
-	scram_verifier_wipe(&v);
-	return same;
-}
-
-static bool
 is_as_good(const struct authfile_user *u, struct slice user, struct slice secret)
 {
-	if (u->kind == AUTHFILE_SCRAM && !u->was_plain)
-		return same_verifier(u, secret);
+	if (u->kind == AUTHFILE_SCRAM && !u->was_plain) {
+		struct scram_verifier v;
+		struct err e;
+		bool same;
+
+		if (scram_verifier_parse(secret, &v, &e) != 0)
+			return false;
+		same = memcmp(v.stored_key, u->scram.stored_key, sizeof(v.stored_key)) == 0;
+		scram_verifier_wipe(&v);
+		return same;
+	}
 	return u->kind == AUTHFILE_NONE || credential_fits(u->credential, user, secret);
 }
 
@@ -230,26 +219,13 @@ compare_told(const struct authrecord *r, void *arg)
 	c->fit->known_by = "auth_query";
 }
 
-/* Looks at auth_file before auth_query, as logins do. */
-static void
-compare_known(const struct gate_logins *l, struct comparing *c)
-{
-	const struct authfile *file = l->world != NULL ? l->world->config->auth : NULL;
-	const struct authfile_user *u = file != NULL ? authfile_find(file, c->user) : NULL;
-
-	if (u == NULL) {
-		authcache_walk(l->process->authcache, compare_told, c);
-		return;
-	}
-	c->fit->known_by = "auth_file";
-	c->fit->known_fits = is_as_good(u, c->user, c->secret);
-}
-
 void
 gate_logins_fit(const struct gate_logins *l, const char *user, const char *secret,
 		struct gate_fit *out)
 {
 	struct comparing c = { slice_str(user), slice_str(secret), out };
+	const struct authfile *file = l->world != NULL ? l->world->config->auth : NULL;
+	const struct authfile_user *u = file != NULL ? authfile_find(file, c.user) : NULL;
 
 	*out = (struct gate_fit){ .known_by = "" };
 	for (size_t i = 0; i < l->list.n; i++) {
@@ -261,5 +237,11 @@ gate_logins_fit(const struct gate_logins *l, const char *user, const char *secre
 		if (t->credential != NULL && !credential_fits(t->credential, c.user, c.secret))
 			out->unfit += t->sessions;
 	}
-	compare_known(l, &c);
+	/* auth_file comes before auth_query, as for logins */
+	if (u == NULL) {
+		authcache_walk(l->process->authcache, compare_told, &c);
+		return;
+	}
+	c.fit->known_by = "auth_file";
+	c.fit->known_fits = is_as_good(u, c.user, c.secret);
 }

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "protocol/sqlstate.h"
 #include "proxy/move/migrations_int.h"
 
@@ -61,23 +60,6 @@ size_of(const struct call_item *item)
 	X(text)            \
 	X(phase) X(argument) X(argument2) X(deadline) X(force) X(user) X(address) X(statement)
 
-static void
-request_copy(struct migration_request *to, const struct migration_request *from)
-{
-	*to = *from;
-#define COPY(field) to->field = from->field != NULL ? xstrdup(from->field) : NULL;
-	REQUEST_STRINGS(COPY)
-#undef COPY
-}
-
-static void
-request_fini(struct migration_request *rq)
-{
-#define FREE(field) free((char *)(uintptr_t)rq->field);
-	REQUEST_STRINGS(FREE)
-#undef FREE
-}
-
 /* ---- references ---- */
 
 static void
@@ -89,7 +71,9 @@ call_free(struct migration_call *c)
 		c->first = item->next;
 		call_item_free(item);
 	}
-	request_fini(&c->rq);
+#define FREE(field) free((char *)(uintptr_t)c->rq.field);
+	REQUEST_STRINGS(FREE)
+#undef FREE
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->changed);
 	free(c);
@@ -283,20 +267,6 @@ reap(struct calls *calls, bool all)
 	}
 }
 
-static struct migration_call *
-call_new(struct proxy_migrations *pm, const struct migration_request *rq)
-{
-	struct migration_call *c = xcalloc(1, sizeof(*c));
-
-	c->pm = pm;
-	request_copy(&c->rq, rq);
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->changed, NULL);
-	c->refs = 2;
-	c->last = &c->first;
-	return c;
-}
-
 /* With the lock of the calls held. */
 static int
 admit(struct calls *calls, struct err *e)
@@ -314,9 +284,18 @@ struct migration_call *
 call_start(struct proxy_migrations *pm, const struct migration_request *rq, struct err *e)
 {
 	struct calls *calls = &pm->calls;
-	struct migration_call *c = call_new(pm, rq);
+	struct migration_call *c = xcalloc(1, sizeof(*c));
 	int rc;
 
+	c->pm = pm;
+	c->rq = *rq;
+#define COPY(field) c->rq.field = rq->field != NULL ? xstrdup(rq->field) : NULL;
+	REQUEST_STRINGS(COPY)
+#undef COPY
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->changed, NULL);
+	c->refs = 2;
+	c->last = &c->first;
 	pthread_mutex_lock(&calls->lock);
 	if (!calls->stopping) /* once stopping, calls_join() walks the list without the lock */
 		reap(calls, false);

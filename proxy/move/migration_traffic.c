@@ -53,22 +53,6 @@ ms(int64_t us)
 	return us < 0 ? -1 : (double)us / 1000;
 }
 
-static void
-hand_over(struct question *q, struct traffic *out)
-{
-	struct fingerprint_sums all = { 0 };
-
-	for (int i = 0; i < q->nworkers; i++)
-		fingerprint_sums_join(&all, &q->sums[i]);
-	fingerprint_sums_sort(&all);
-	for (size_t i = 0; i < all.n; i++)
-		traffic_add(out, all.v[i].text, (double)all.v[i].calls,
-			    ms(fingerprint_mean_us(&all.v[i])),
-			    ms(fingerprint_percentile_us(&all.v[i], 99)));
-	out->window_us = all.window_us;
-	fingerprint_sums_fini(&all);
-}
-
 void
 proxy_migrations_traffic(void *arg, const char *database, struct traffic *out)
 {
@@ -81,7 +65,18 @@ proxy_migrations_traffic(void *arg, const char *database, struct traffic *out)
 	q->nworkers = m->nworkers;
 	q->sums = xcalloc((size_t)m->nworkers, sizeof(*q->sums));
 	errand_to_workers(e, ask_worker);
-	if (errand_wait(e, q->now_us + WAIT_US))
-		hand_over(q, out);
+	if (errand_wait(e, q->now_us + WAIT_US)) {
+		struct fingerprint_sums all = { 0 };
+
+		for (int i = 0; i < q->nworkers; i++)
+			fingerprint_sums_join(&all, &q->sums[i]);
+		fingerprint_sums_sort(&all);
+		for (size_t i = 0; i < all.n; i++)
+			traffic_add(out, all.v[i].text, (double)all.v[i].calls,
+				    ms(fingerprint_mean_us(&all.v[i])),
+				    ms(fingerprint_percentile_us(&all.v[i], 99)));
+		out->window_us = all.window_us;
+		fingerprint_sums_fini(&all);
+	}
 	errand_unref(e);
 }

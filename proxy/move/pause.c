@@ -134,12 +134,6 @@ may_stop(const struct session *s)
 	       (is_between_transactions(s) || is_answer_due(s));
 }
 
-static bool
-is_stopped(const struct session *s)
-{
-	return (is_paused(s) || rehome_holds(s)) && may_stop(s);
-}
-
 bool
 pause_is_held(const struct session *s)
 {
@@ -168,7 +162,7 @@ read_client_again(struct session *s)
 		straggle_proceed(s);
 		return;
 	}
-	if (!(s->client.interest & EV_CLOSED) || is_stopped(s))
+	if (!(s->client.interest & EV_CLOSED) || ((is_paused(s) || rehome_holds(s)) && may_stop(s)))
 		return;
 	if (full && s->server == NULL)
 		what = EV_CLOSED; /* the session waits in its pool's queue */
@@ -241,20 +235,6 @@ const struct observer pause_observer = {
 
 /* ---- sessions that are not there yet ---- */
 
-/* The worker may have got a new world while the session waited. */
-static void
-take_world(struct session *s)
-{
-	struct login *l = s->login;
-	struct locality_input in;
-
-	world_unref(l->world);
-	l->world = world_ref(worker_world(s->worker));
-	l->database = config_database(l->world->config, login_startup(l)->database);
-	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
-	locality_decide(&in, &l->locality, NULL, NULL);
-}
-
 bool
 pause_login(struct session *s, const struct node_live *live)
 {
@@ -266,16 +246,6 @@ pause_login(struct session *s, const struct node_live *live)
 	return true;
 }
 
-/* session_ops.attach() asks pause_login() itself, and so may leave it where it is. */
-static void
-retry_login(struct session *s)
-{
-	/* the time that it was held does not count against its login */
-	s->quiet_since_us = clock_us();
-	take_world(s);
-	session_ops.attach(s);
-}
-
 /* ---- all of them ---- */
 
 static void
@@ -285,18 +255,22 @@ look_at(struct session *s)
 		exchange_keep_listed(&s->exchange, false);
 	if (s->rehome != NULL && !is_paused(s))
 		rehome_on_thaw(s);
-	if (s->state == SESSION_RELAY)
+	if (s->state == SESSION_RELAY) {
 		read_client_again(s);
-	else if (s->state == SESSION_PAUSED)
-		retry_login(s);
-}
+	} else if (s->state == SESSION_PAUSED) {
+		struct login *l = s->login;
+		struct locality_input in;
 
-static void
-look_at_all(struct worker *w)
-{
-	for (uint32_t i = 0; i < w->nslots; i++) {
-		if (w->slots[i] != NULL)
-			look_at(w->slots[i]);
+		/* the time that it was held does not count against its login */
+		s->quiet_since_us = clock_us();
+		/* the worker may have got a new world while the session waited */
+		world_unref(l->world);
+		l->world = world_ref(worker_world(s->worker));
+		l->database = config_database(l->world->config, login_startup(l)->database);
+		locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
+		locality_decide(&in, &l->locality, NULL, NULL);
+		/* it asks pause_login() itself, and so may leave the session where it is */
+		session_ops.attach(s);
 	}
 }
 
@@ -356,38 +330,27 @@ pause_facts(const struct worker *w, size_t i, struct pause_facts *out)
 	count(w, &w->pauses->v[i], out);
 }
 
-/* A client that does not read may have the beginning of a notification, and nothing to wait for:
- * the rest of that, as far as it has come, is taken from its server, which is between two messages
- * then. */
-static void
-end_notification(struct session *s)
-{
-	struct stream *st = &s->server->stream;
-	const struct exchange *f = &s->exchange;
-	size_t left;
-	ssize_t n;
-
-	if (!stream_is_blocked(&s->client) || s->straggle != NULL || s->server->ask != NULL ||
-	    rehome_stage(s) == REHOME_READY || exchange_is_busy(f) || exchange_tx_status(f) != 'I')
-		return;
-	while ((left = exchange_server_left(f)) > 0 && left <= WORKER_SCRATCH &&
-	       (n = stream_recv(st, s->worker->scratch, left)) > 0) {
-		relay_from_server(s, s->worker->scratch, (size_t)n);
-		if (s->state != SESSION_RELAY || s->server == NULL)
-			return;
-	}
-}
-
-/* A client that gets notifications and reads slowly is in no transaction. */
+/* A client that gets notifications and reads slowly is in no transaction. It may have the beginning
+ * of one, and nothing to wait for: the rest of that, as far as it has come, is taken from its
+ * server, which is between two messages then. */
 static void
 end_notifications(struct worker *w, const struct pause_scope *p)
 {
 	for (uint32_t i = 0; i < w->nslots; i++) {
 		struct session *s = w->slots[i];
+		size_t left;
+		ssize_t n;
 
-		if (s != NULL && s->state == SESSION_RELAY && s->server != NULL &&
-		    pause_concerns(w, p, s))
-			end_notification(s);
+		if (s == NULL || s->state != SESSION_RELAY || s->server == NULL ||
+		    !pause_concerns(w, p, s) || !stream_is_blocked(&s->client) ||
+		    s->straggle != NULL || s->server->ask != NULL ||
+		    rehome_stage(s) == REHOME_READY || exchange_is_busy(&s->exchange) ||
+		    exchange_tx_status(&s->exchange) != 'I')
+			continue;
+		while (s->state == SESSION_RELAY && s->server != NULL &&
+		       (left = exchange_server_left(&s->exchange)) > 0 && left <= WORKER_SCRATCH &&
+		       (n = stream_recv(&s->server->stream, w->scratch, left)) > 0)
+			relay_from_server(s, w->scratch, (size_t)n);
 	}
 }
 
@@ -461,24 +424,12 @@ pauses_new(struct worker *w, struct pause_letter *l)
 }
 
 static void
-tell_pools(struct worker *w)
-{
-	struct pool *p;
-
-	TAILQ_FOREACH (p, pools_list(w->pools), all) {
-		bool paused = pause_covers(w, slice_str(p->database), p->live);
-
-		if (p->paused != paused)
-			pool_pause(p, paused);
-	}
-}
-
-static void
 on_pauses(struct letter *letter, void *owner)
 {
 	struct pause_letter *l = (struct pause_letter *)letter;
 	struct worker *w = owner;
 	struct pauses *old = w->pauses;
+	struct pool *p;
 
 	w->pauses = l->n > 0 ? pauses_new(w, l) : NULL;
 	w->observers = w->pauses != NULL ? 1u << OBSERVER_PAUSE : 0;
@@ -486,8 +437,16 @@ on_pauses(struct letter *letter, void *owner)
 		free(l->v);
 	free(l);
 	pauses_free(old);
-	tell_pools(w);
-	look_at_all(w);
+	TAILQ_FOREACH (p, pools_list(w->pools), all) {
+		bool paused = pause_covers(w, slice_str(p->database), p->live);
+
+		if (p->paused != paused)
+			pool_pause(p, paused);
+	}
+	for (uint32_t i = 0; i < w->nslots; i++) {
+		if (w->slots[i] != NULL)
+			look_at(w->slots[i]);
+	}
 	if (w->pauses != NULL)
 		pause_on_look(-1, 0, w->pauses);
 }

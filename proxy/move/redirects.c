@@ -102,28 +102,6 @@ known_of(struct redirections *r, const char *uuid)
 
 /* ---- what the watcher says ---- */
 
-static void
-learn(struct redirections *r, const char *told_by, const struct redirect *from)
-{
-	struct known *k = known_of(r, from->uuid);
-
-	if (k == NULL) {
-		k = xcalloc(1, sizeof(*k));
-		LIST_INSERT_HEAD(&r->all, k, next);
-		atomic_fetch_add(&r->n, 1);
-		(void)text_copy(k->v.uuid, sizeof(k->v.uuid), slice_str(from->uuid));
-	}
-	free(k->told_by);
-	free(k->database);
-	k->told_by = xstrdup(told_by);
-	k->database = xstrdup(from->database);
-	(void)text_copy(k->v.from, sizeof(k->v.from), slice_str(from->from));
-	(void)text_copy(k->v.to, sizeof(k->v.to), slice_str(from->to));
-	(void)text_copy(k->v.until, sizeof(k->v.until), slice_str(from->until));
-	k->ends_us = from->ends ? clock_us() + from->left_us : INT64_MAX;
-	k->is_said = true;
-}
-
 void
 redirections_set(struct redirections *r, const char *told_by, const struct redirect *v, size_t n)
 {
@@ -132,8 +110,26 @@ redirections_set(struct redirections *r, const char *told_by, const struct redir
 	pthread_mutex_lock(&r->lock);
 	LIST_FOREACH (k, &r->all, next)
 		k->is_said = strcmp(k->told_by, told_by) != 0;
-	for (size_t i = 0; i < n; i++)
-		learn(r, told_by, &v[i]);
+	for (size_t i = 0; i < n; i++) {
+		const struct redirect *from = &v[i];
+
+		k = known_of(r, from->uuid);
+		if (k == NULL) {
+			k = xcalloc(1, sizeof(*k));
+			LIST_INSERT_HEAD(&r->all, k, next);
+			atomic_fetch_add(&r->n, 1);
+			(void)text_copy(k->v.uuid, sizeof(k->v.uuid), slice_str(from->uuid));
+		}
+		free(k->told_by);
+		free(k->database);
+		k->told_by = xstrdup(told_by);
+		k->database = xstrdup(from->database);
+		(void)text_copy(k->v.from, sizeof(k->v.from), slice_str(from->from));
+		(void)text_copy(k->v.to, sizeof(k->v.to), slice_str(from->to));
+		(void)text_copy(k->v.until, sizeof(k->v.until), slice_str(from->until));
+		k->ends_us = from->ends ? clock_us() + from->left_us : INT64_MAX;
+		k->is_said = true;
+	}
 	for (k = LIST_FIRST(&r->all); k != NULL; k = next) {
 		next = LIST_NEXT(k, next);
 		if (k->is_said)

@@ -97,18 +97,6 @@ rehearsal_copy(struct logins_tried *to, const struct logins_tried *from)
 	}
 }
 
-/* The first node of the session's route, if the decision were in force. */
-static struct node_live *
-node_of(struct session *s, const struct authority *as_if)
-{
-	struct route *route = &s->worker->route;
-
-	locate_route_again(s, -1, as_if, route);
-	if (route->nnodes == 0)
-		return NULL;
-	return node_live_ref(s->worker->world->topology->nodes[route->nodes[0]].live);
-}
-
 static void
 list_one(struct session *s, const struct cutover *c, const struct authority *as_if,
 	 struct logins_tried *out)
@@ -117,18 +105,23 @@ list_one(struct session *s, const struct cutover *c, const struct authority *as_
 	    locate_configured_dbname(s->worker->world, session_name(s, NAME_DATABASE));
 	struct login_tried *known = find(out, s->names, s->credential);
 	struct slice options = pooled_options(s);
+	struct route *route = &s->worker->route;
 
 	if (known == NULL) {
-		const struct login_tried l = {
+		struct login_tried l = {
 			.user = xstrdup(s->names), /* the user is the first of the names */
 			.database =
 			    c->newdb[0] != '\0' ? xstrdup(c->newdb) : xstrndup(dbname.p, dbname.n),
 			.options = xstrndup(options.p, options.n),
 			.credential = credential_ref(s->credential),
-			.live = node_of(s, as_if),
 			.access = (enum access)s->access,
 		};
 
+		/* the first node of its route, if the decision were in force */
+		locate_route_again(s, -1, as_if, route);
+		if (route->nnodes > 0)
+			l.live =
+			    node_live_ref(s->worker->world->topology->nodes[route->nodes[0]].live);
 		add(out, &l);
 		known = &out->v[out->n - 1];
 	}
@@ -203,20 +196,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-put_startup(const struct login_tried *l, struct buf *b)
-{
-	const struct startup_param set[] = {
-		{ slice_str("user"), slice_str(l->user) },
-		{ slice_str("database"), slice_str(l->database) },
-		{ slice_str("options"), slice_str(l->options) },
-	};
-	const struct startup_edit edit = { .set = set, .set_n = l->options[0] != '\0' ? 3 : 2 };
-	const struct startup st = { .kind = STARTUP_V3, .major = 3 };
-
-	startup_build(b, &st, &edit);
-}
-
-static void
 sign_on(struct rehearsal *r)
 {
 	const struct login_tried *l = r->login;
@@ -229,8 +208,15 @@ sign_on(struct rehearsal *r)
 				      .about = about,
 				      .done = on_signed_on,
 				      .arg = r };
+	const struct startup_param set[] = {
+		{ slice_str("user"), slice_str(l->user) },
+		{ slice_str("database"), slice_str(l->database) },
+		{ slice_str("options"), slice_str(l->options) },
+	};
+	const struct startup_edit edit = { .set = set, .set_n = l->options[0] != '\0' ? 3 : 2 };
+	const struct startup st = { .kind = STARTUP_V3, .major = 3 };
 
-	put_startup(l, &startup);
+	startup_build(&startup, &st, &edit);
 	order.startup = startup.failed ? slice_of(NULL, 0) : buf_view(&startup);
 	signon_begin(&order);
 	buf_fini(&startup);

@@ -90,13 +90,6 @@ rehome_holds(const struct session *s)
 			     (stage == REHOME_PREPARED && r->goal >= REHOME_READY));
 }
 
-static bool
-is_quiet(const struct session *s)
-{
-	return s->state == SESSION_RELAY && s->server != NULL && s->server->ask == NULL &&
-	       exchange_safe_point(&s->exchange) && !settings_hold(s) && pooled_is_still(s);
-}
-
 /* ---- the end of it ---- */
 
 static void
@@ -129,15 +122,6 @@ rehome_forget(struct session *s)
 		done(r->arg, s, &e);
 }
 
-/* Read on what the old server has said meanwhile. If the client has not taken what was sent before,
- * the relay does that when it has. */
-static void
-read_old_server(struct session *s)
-{
-	if (!stream_is_blocked(&s->client))
-		stream_want(&s->server->stream, EV_READ | s->server->stream.interest);
-}
-
 /* The new server is of no use any more. What the old one was asked it answers all the same. */
 static void
 start_over(struct rehome *r)
@@ -146,8 +130,13 @@ start_over(struct rehome *r)
 			r->state == MOVE_DISOWNED;
 
 	rehome_let_go(r);
-	if (r->state == MOVE_READY)
-		read_old_server(r->session);
+	if (r->state == MOVE_READY) {
+		/* Read on what the old server has said meanwhile. If the client has not taken what
+		 * was sent before, the relay does that when it has. */
+		if (!stream_is_blocked(&r->session->client))
+			stream_want(&r->session->server->stream,
+				    EV_READ | r->session->server->stream.interest);
+	}
 	rehome_enter(r, asks_old ? MOVE_DISOWNED : MOVE_STARTING);
 }
 
@@ -281,28 +270,13 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 }
 
 static void
-replay(struct rehome *r, const struct ask_answer *a)
-{
-	struct buf messages = { .cap = ASK_ANSWER_MAX };
-	unsigned syncs = 0;
-	struct err e;
-
-	if (rehome_read_answer(r, a, &messages, &syncs, &e) != 0) {
-		rehome_fail(r, &e);
-	} else if (syncs > 0) {
-		rehome_enter(r, MOVE_REPLAYING);
-		ask_begin_messages(r->server, &messages, syncs, on_replayed);
-	} else {
-		become_ready(r);
-	}
-	buf_fini(&messages);
-}
-
-static void
 on_captured(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
 	struct rehome *r = s->rehome;
+	struct buf messages = { .cap = ASK_ANSWER_MAX };
+	unsigned syncs = 0;
+	struct err e;
 
 	pooled_drop_question(s);
 	if (a->lost) {
@@ -326,36 +300,16 @@ on_captured(struct server *sv, const struct ask_answer *a)
 		advance(r);
 	} else {
 		rehome_enter(r, MOVE_PREPARED);
-		replay(r, a);
+		if (rehome_read_answer(r, a, &messages, &syncs, &e) != 0) {
+			rehome_fail(r, &e);
+		} else if (syncs > 0) {
+			rehome_enter(r, MOVE_REPLAYING);
+			ask_begin_messages(r->server, &messages, syncs, on_replayed);
+		} else {
+			become_ready(r);
+		}
+		buf_fini(&messages);
 	}
-}
-
-static void
-capture(struct rehome *r)
-{
-	struct session *s = r->session;
-	struct buf messages = { .cap = ASK_ANSWER_MAX };
-
-	rehome_enter(r, r->state == MOVE_CANCELLED ? MOVE_CAPTURING_AGAIN : MOVE_CAPTURING);
-	pooled_begin_capture(s);
-	rehome_put_question(r, &messages);
-	ask_begin_messages(s->server, &messages, 1, on_captured);
-	buf_fini(&messages);
-}
-
-/* What the old server has sent a client that listens; it comes before what the new one sends. */
-static void
-read_last_notifications(struct rehome *r)
-{
-	struct session *s = r->session;
-	char *scratch = s->worker->scratch;
-	ssize_t n = stream_recv(&s->server->stream, scratch, WORKER_SCRATCH);
-	struct buf last = { .cap = REHOME_INBOX_MAX };
-
-	put_notifications(&last, slice_of(scratch, n > 0 ? (size_t)n : 0));
-	buf_slice(&last, buf_view(&r->later));
-	buf_fini(&r->later);
-	r->later = last;
 }
 
 static void
@@ -363,8 +317,16 @@ swap(struct rehome *r)
 {
 	struct session *s = r->session;
 	struct server *old = s->server, *sv = r->server;
+	char *scratch = s->worker->scratch;
+	ssize_t n = stream_recv(&s->server->stream, scratch, WORKER_SCRATCH);
+	struct buf last = { .cap = REHOME_INBOX_MAX };
 
-	read_last_notifications(r);
+	/* what the old server has sent a client that listens; it comes before what the new one
+	 * sends */
+	put_notifications(&last, slice_of(scratch, n > 0 ? (size_t)n : 0));
+	buf_slice(&last, buf_view(&r->later));
+	buf_fini(&r->later);
+	r->later = last;
 	r->server = NULL;
 	rehome_reserve(r, sv, false);
 	log_about(LOG_LEVEL_INFO, session_subject(s), "the session moves to region %s, node %s",
@@ -395,21 +357,29 @@ swap(struct rehome *r)
 static void
 advance(struct rehome *r)
 {
-	if (r->session->state != SESSION_RELAY) {
-		rehome_forget(r->session); /* the session's move is freed */
+	struct session *s = r->session;
+	struct buf messages = { .cap = ASK_ANSWER_MAX };
+
+	if (s->state != SESSION_RELAY) {
+		rehome_forget(s); /* the session's move is freed */
 		return;
 	}
 	if (rehome_state_row(r->state)->asks)
 		return;
-	if (rehome_stage(r->session) >= r->goal) {
+	if (rehome_stage(s) >= r->goal) {
 		reached(r);
 	} else if (r->state == MOVE_STARTING) {
 		if (r->server == NULL && r->place == NULL)
 			rehome_login(r);
 	} else if (r->state == MOVE_READY) {
 		swap(r);
-	} else if (is_quiet(r->session)) {
-		capture(r);
+	} else if (s->server != NULL && s->server->ask == NULL &&
+		   exchange_safe_point(&s->exchange) && !settings_hold(s) && pooled_is_still(s)) {
+		rehome_enter(r, r->state == MOVE_CANCELLED ? MOVE_CAPTURING_AGAIN : MOVE_CAPTURING);
+		pooled_begin_capture(s);
+		rehome_put_question(r, &messages);
+		ask_begin_messages(s->server, &messages, 1, on_captured);
+		buf_fini(&messages);
 	}
 }
 

@@ -58,11 +58,8 @@ void rehome_on_thaw(struct session *s);
 /* Events of the new server before the session has it; the server may be freed by this. */
 void rehome_on_server(struct rehome *r, short what);
 void rehome_on_server_freed(struct rehome *r);
-/* The new pool's answer. */
-void rehome_on_lent(struct rehome *r, struct server *sv);
-void rehome_on_refused(struct rehome *r, const struct err *e);
 
-/* ---- rehome.c ---- */
+/* ---- rehome.c: also the new pool's answers ---- */
 
 void rehome_fail(struct rehome *r, const struct err *e);
 /* The connection to the new node is logged in. */

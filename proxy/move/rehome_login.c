@@ -29,57 +29,6 @@
 
 #define ABOUT_MAX 64
 
-/* ---- of a pool ---- */
-
-static struct pool *
-pool_of(const struct rehome *r, struct slice dbname)
-{
-	const struct session *s = r->session;
-	struct pool_key key = {
-		.live = r->live,
-		.database = session_name(s, NAME_DATABASE),
-		.dbname = dbname,
-		.user = session_name(s, NAME_USER),
-		.options = pooled_options(s),
-		.access = (enum access)s->access,
-	};
-
-	return pool_get(s->worker, &key);
-}
-
-static void
-borrow(struct rehome *r, struct slice dbname)
-{
-	struct session *s = r->session;
-	struct pooled *place = xcalloc(1, sizeof(*place));
-	struct server *sv;
-
-	place->session = s;
-	place->rehome = r;
-	place->mode = s->pooled->mode;
-	place->vars = s->pooled->vars;
-	place->waiting_since_us = clock_us();
-	r->place = place;
-	r->pool = pool_of(r, dbname);
-	pool_join(r->pool);
-	pool_set_credential(r->pool, s->credential);
-	sv = pool_lend(r->pool, place);
-	if (sv != NULL)
-		rehome_logged_in(r, sv);
-}
-
-void
-rehome_on_lent(struct rehome *r, struct server *sv)
-{
-	rehome_logged_in(r, sv);
-}
-
-void
-rehome_on_refused(struct rehome *r, const struct err *e)
-{
-	rehome_fail(r, e);
-}
-
 /* ---- its own ---- */
 
 static void
@@ -190,28 +139,30 @@ rehome_choose(struct session *s, const char *region, struct err *e)
 void
 rehome_login(struct rehome *r)
 {
-	const struct session *s = r->session;
+	struct session *s = r->session;
+	struct pooled *place;
+	struct server *sv;
 	struct slice name = r->dbname != NULL ? slice_str(r->dbname)
 					      : locate_dbname(worker_world(s->worker),
 							      session_name(s, NAME_DATABASE));
 
-	if (session_is_pooled(s))
-		borrow(r, name);
-	else
+	if (!session_is_pooled(s)) {
 		dial(r, name);
-}
-
-static void
-leave_pool(struct rehome *r)
-{
-	if (r->place != NULL && r->place->state == POOLED_WAITING)
-		pool_forget(r->pool, r->place);
-	if (r->pool != NULL)
-		pool_leave(r->pool);
-	if (r->place != NULL)
-		loop_defer(r->session->worker->loop, free, r->place);
-	r->place = NULL;
-	r->pool = NULL;
+		return;
+	}
+	place = xcalloc(1, sizeof(*place));
+	place->session = s;
+	place->rehome = r;
+	place->mode = s->pooled->mode;
+	place->vars = s->pooled->vars;
+	place->waiting_since_us = clock_us();
+	r->place = place;
+	r->pool = pooled_pool_at(s, r->live, name);
+	pool_join(r->pool);
+	pool_set_credential(r->pool, s->credential);
+	sv = pool_lend(r->pool, place);
+	if (sv != NULL)
+		rehome_logged_in(r, sv);
 }
 
 void
@@ -231,7 +182,14 @@ rehome_let_go(struct rehome *r)
 		rehome_reserve(r, sv, false);
 		server_free(sv);
 	}
-	leave_pool(r);
+	if (r->place != NULL && r->place->state == POOLED_WAITING)
+		pool_forget(r->pool, r->place);
+	if (r->pool != NULL)
+		pool_leave(r->pool);
+	if (r->place != NULL)
+		loop_defer(r->session->worker->loop, free, r->place);
+	r->place = NULL;
+	r->pool = NULL;
 	buf_fini(&r->inbox);
 	buf_fini(&r->later);
 	vars_unref(r->settings);

@@ -164,14 +164,6 @@ read_row(struct slice body, struct row *out)
 }
 
 static void
-row_fini(struct row *row)
-{
-	buf_fini(&row->name);
-	buf_fini(&row->text);
-	buf_fini(&row->types);
-}
-
-static void
 note_text(struct telling *t, const struct buf *b)
 {
 	for (size_t i = 0; i < b->n; i++)
@@ -358,7 +350,9 @@ tell_all(struct telling *t, struct slice messages)
 
 			result = read_row(f.body, &row) ? tell(t, &row)
 							: refuse(t, pin_name(PIN_UNSURE));
-			row_fini(&row);
+			buf_fini(&row.name);
+			buf_fini(&row.text);
+			buf_fini(&row.types);
 		}
 	}
 	return result;

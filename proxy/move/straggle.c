@@ -10,12 +10,10 @@
 #include "base/mem.h"
 #include "protocol/aborted.h"
 #include "proxy/move/pause.h"
-#include "proxy/move/rehome_int.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/ask.h"
 #include "proxy/session/session_int.h"
-#include "proxy/sqlstate/statements.h"
 
 /* How long our ROLLBACK may take, and how long a connection whose server process was ended may stay
  * open. */
@@ -95,16 +93,6 @@ straggle_read_client(struct session *s, bool read)
 
 /* ---- taking hold ---- */
 
-static bool
-is_idle_in_transaction(const struct session *s)
-{
-	const struct exchange *f = &s->exchange;
-
-	return f->pending == 0 && !f->open && !f->reopened && !f->skip &&
-	       f->copy == EXCHANGE_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
-	       exchange_at_server_boundary(f) && s->server->ask == NULL && pooled_is_still(s);
-}
-
 static void
 on_rolled_back(struct server *sv, const struct ask_answer *a)
 {
@@ -142,13 +130,19 @@ seize(struct straggle *st)
 bool
 straggle_begin(struct session *s, void (*ready)(void *arg), void *arg)
 {
+	const struct exchange *f = &s->exchange;
+	bool is_idle_in_transaction;
 	struct straggle *st;
 
 	if (s->straggle != NULL || s->server == NULL || s->terminated)
 		return true;
 	st = straggle_new(s);
 	straggle_read_client(s, false);
-	if (!is_idle_in_transaction(s)) {
+	is_idle_in_transaction = f->pending == 0 && !f->open && !f->reopened && !f->skip &&
+				 f->copy == EXCHANGE_COPY_NONE && f->tx != 'I' && f->unsure == 0 &&
+				 exchange_at_server_boundary(f) && s->server->ask == NULL &&
+				 pooled_is_still(s);
+	if (!is_idle_in_transaction) {
 		seize(st);
 		return true;
 	}

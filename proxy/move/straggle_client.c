@@ -163,12 +163,25 @@ straggle_on_answer(struct session *s, bool is_ready)
 		relay_rest(st);
 }
 
-static void
-replay_for_server(struct straggle *st)
+void
+straggle_proceed(struct session *s)
 {
-	struct session *s = st->session;
+	struct straggle *st = s->straggle;
 	struct buf owed;
 
+	if ((st->state == STRAGGLE_HOLDING_SERVER || st->state == STRAGGLE_SERVER_CLOSED) &&
+	    !pause_is_frozen(s)) {
+		straggle_release(st);
+		return;
+	}
+	if (pause_is_held(s) || rehome_holds(s))
+		return;
+	if (st->state == STRAGGLE_MUST_RECONNECT) {
+		straggle_end(st);
+		return;
+	}
+	if (st->state != STRAGGLE_HOLDING_CLIENT)
+		return;
 	if (st->aborted->owed.n == 0) {
 		relay_rest(st);
 		return;
@@ -181,46 +194,11 @@ replay_for_server(struct straggle *st)
 	buf_fini(&owed);
 }
 
-void
-straggle_proceed(struct session *s)
-{
-	struct straggle *st = s->straggle;
-
-	if ((st->state == STRAGGLE_HOLDING_SERVER || st->state == STRAGGLE_SERVER_CLOSED) &&
-	    !pause_is_frozen(s)) {
-		straggle_release(st);
-		return;
-	}
-	if (pause_is_held(s) || rehome_holds(s))
-		return;
-	if (st->state == STRAGGLE_MUST_RECONNECT)
-		straggle_end(st);
-	else if (st->state == STRAGGLE_HOLDING_CLIENT)
-		replay_for_server(st);
-}
-
 /* Whether the client is read and its requests are answered. */
 static bool
 is_answering(const struct straggle *st)
 {
 	return st->state == STRAGGLE_ANSWERING || st->state == STRAGGLE_ANSWERING_LAST;
-}
-
-/* The transaction is over; the client has sent `n` bytes behind its end. */
-static void
-on_transaction_over(struct straggle *st, const char *p, size_t n)
-{
-	struct session *s = st->session;
-
-	buf_slice(&st->rest, buf_view(&st->aborted->in));
-	buf_put(&st->rest, p, n);
-	if (straggle_must_reconnect(s) || (st->rest.n == 0 && st->aborted->owed.n == 0)) {
-		straggle_end(st);
-		return;
-	}
-	straggle_enter(st, STRAGGLE_HOLDING_CLIENT);
-	straggle_read_client(s, false);
-	straggle_proceed(s);
 }
 
 /* Answer as long as the client takes the answers; keep the rest until it does. */
@@ -245,7 +223,16 @@ answer(struct straggle *st, const char *p, size_t n)
 		}
 	}
 	if (over) {
-		on_transaction_over(st, p, n);
+		/* the client has sent `n` bytes behind the end of its transaction */
+		buf_slice(&st->rest, buf_view(&st->aborted->in));
+		buf_put(&st->rest, p, n);
+		if (straggle_must_reconnect(s) || (st->rest.n == 0 && st->aborted->owed.n == 0)) {
+			straggle_end(st);
+			return;
+		}
+		straggle_enter(st, STRAGGLE_HOLDING_CLIENT);
+		straggle_read_client(s, false);
+		straggle_proceed(s);
 	} else if (stream_is_blocked(&s->client)) {
 		buf_put(&st->rest, p, n);
 		straggle_read_client(s, false);

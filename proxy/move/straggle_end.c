@@ -54,21 +54,6 @@ deliverable(const struct buf *said, size_t rest, bool *is_ready)
 	return end;
 }
 
-static void
-close_unknown(struct session *s, bool committed)
-{
-	struct err e = { 0 };
-
-	err_set(&e, SQLSTATE_OUTCOME_UNKNOWN,
-		committed ? "the answer to a statement was lost while its database was moved"
-			  : "it is not known what became of the transaction");
-	err_detail(&e, "%s",
-		   committed ? "It was committed."
-			     : "The connection ended while its database was moved.");
-	err_hint(&e, "Reconnect, and look before you try again.");
-	session_close_err(s, WHY_MOVED, &e);
-}
-
 /* The client awaits the answer to one command only, and its transaction was committed: that command
  * was COMMIT. */
 static bool
@@ -109,7 +94,8 @@ static void
 conclude(struct straggle *st, bool progress, bool had_begun)
 {
 	struct session *s = st->session;
-	bool in_same = had_begun && s->exchange.tx != 'I';
+	bool in_same = had_begun && s->exchange.tx != 'I', committed;
+	struct err e = { 0 };
 
 	/* then the server has begun another transaction, and the migration may have looked at the
 	 * first */
@@ -119,7 +105,16 @@ conclude(struct straggle *st, bool progress, bool had_begun)
 		straggle_drop_server(st);
 		straggle_answer(st);
 	} else if (st->outcome != GATE_COMMITTED || !in_same || !answer_committed(st)) {
-		close_unknown(s, st->outcome == GATE_COMMITTED);
+		committed = st->outcome == GATE_COMMITTED;
+		err_set(&e, SQLSTATE_OUTCOME_UNKNOWN,
+			committed
+			    ? "the answer to a statement was lost while its database was moved"
+			    : "it is not known what became of the transaction");
+		err_detail(&e, "%s",
+			   committed ? "It was committed."
+				     : "The connection ended while its database was moved.");
+		err_hint(&e, "Reconnect, and look before you try again.");
+		session_close_err(s, WHY_MOVED, &e);
 	}
 }
 
@@ -177,14 +172,19 @@ straggle_settle(struct session *s, int outcome, void (*ready)(void *arg), void *
 	return false;
 }
 
-/* The server goes on: what it has said meanwhile goes to the client. */
-static void
-resume_server(struct straggle *st)
+void
+straggle_release(struct straggle *st)
 {
 	struct session *s = st->session;
 	struct buf all = { .cap = STRAGGLE_HELD_MAX + 2 * WORKER_SCRATCH };
 	char front[EXCHANGE_HELD_MAX];
 
+	if (st->discards_server || st->state != STRAGGLE_HOLDING_SERVER) {
+		st->outcome = exchange_is_busy(&s->exchange) ? GATE_UNKNOWN : GATE_ABORTED;
+		straggle_finish(st);
+		return;
+	}
+	/* the server goes on: what it has said meanwhile goes to the client */
 	buf_put(&all, front, exchange_put_held(&s->exchange, front));
 	buf_slice(&all, buf_view(&st->held));
 	straggle_enter(st, STRAGGLE_ENDED);
@@ -194,15 +194,4 @@ resume_server(struct straggle *st)
 	if (!all.failed && all.n > 0)
 		relay_from_server(s, all.p, all.n);
 	buf_fini(&all);
-}
-
-void
-straggle_release(struct straggle *st)
-{
-	if (!st->discards_server && st->state == STRAGGLE_HOLDING_SERVER) {
-		resume_server(st);
-		return;
-	}
-	st->outcome = exchange_is_busy(&st->session->exchange) ? GATE_UNKNOWN : GATE_ABORTED;
-	straggle_finish(st);
 }

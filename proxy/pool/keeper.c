@@ -52,8 +52,8 @@ interval_of(struct pool *p)
 	return pool_size(p) == 0 && p->nsessions == 0 ? KEEP_MAX_US : t;
 }
 
-static HOT void
-arm(struct pools *ps)
+HOT void
+pools_look_soon(struct pools *ps)
 {
 	int64_t t = 0;
 	struct timeval tv;
@@ -77,20 +77,14 @@ HOT void
 pools_arm(struct pools *ps)
 {
 	if (!evtimer_pending(&ps->timer, NULL))
-		arm(ps);
+		pools_look_soon(ps);
 }
 
 void
 pools_hurry(struct pools *ps)
 {
 	if (!ps->quick || !evtimer_pending(&ps->timer, NULL))
-		arm(ps);
-}
-
-void
-pools_look_soon(struct pools *ps)
-{
-	arm(ps);
+		pools_look_soon(ps);
 }
 
 /* Somebody is here, or was at another node of the same database not long ago. */

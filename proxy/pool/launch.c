@@ -21,25 +21,6 @@
 #include "proxy/sqlstate/statements.h"
 #include "proxy/sqlstate/vars.h"
 
-static void
-fail(struct server *sv, enum signon_end how, const struct err *e)
-{
-	struct pool *p = sv->pool;
-	struct worker *w = p->worker;
-
-	if (strcmp(e->sqlstate, SQLSTATE_CONNECTION_FAILURE) == 0)
-		snprintf(p->reason, sizeof(p->reason), "%.199s", e->msg);
-	else
-		snprintf(p->reason, sizeof(p->reason), "%.180s (%.5s)", e->msg, e->sqlstate);
-	p->retry_us = clock_us() + w->world->config->main.server_login_retry;
-	server_free(sv);
-	pool_refuse(p, e, how);
-	/* a descriptor may be there at any time, and the node has done nothing wrong */
-	if (how == SIGNON_SCARCE)
-		p->retry_us = 0;
-	pools_arm(w->pools);
-}
-
 /* Up to a tenth less than server_lifetime, at random. */
 static int64_t
 expiry(int64_t lifetime, int64_t now_us)
@@ -60,7 +41,18 @@ on_signed_on(void *arg, struct server *sv, enum signon_end how, const struct err
 	int64_t now_us = clock_us();
 
 	if (how != SIGNON_READY) {
-		fail(sv, how, e);
+		if (strcmp(e->sqlstate, SQLSTATE_CONNECTION_FAILURE) == 0)
+			snprintf(p->reason, sizeof(p->reason), "%.199s", e->msg);
+		else
+			snprintf(p->reason, sizeof(p->reason), "%.180s (%.5s)", e->msg,
+				 e->sqlstate);
+		p->retry_us = now_us + w->world->config->main.server_login_retry;
+		server_free(sv);
+		pool_refuse(p, e, how);
+		/* a descriptor may be there at any time, and the node has done nothing wrong */
+		if (how == SIGNON_SCARCE)
+			p->retry_us = 0;
+		pools_arm(w->pools);
 		return;
 	}
 	p->retry_us = 0;
@@ -71,27 +63,6 @@ on_signed_on(void *arg, struct server *sv, enum signon_end how, const struct err
 	sv->launched_us = now_us;
 	sv->expires_us = expiry(w->world->config->main.server_lifetime, now_us);
 	pool_give(sv);
-}
-
-static void
-put_startup(const struct pool *p, struct buf *b)
-{
-	const struct topology *t = worker_world(p->worker)->topology;
-	const struct node *n = topology_node_by_live(t, p->live);
-	struct startup_param set[] = {
-		{ slice_str("user"), slice_str(p->user) },
-		{ slice_str("database"), slice_str(p->dbname) },
-		{ slice_str("meridian.region"), slice_str(p->live->region) },
-		{ slice_str("options"), slice_str(p->options) },
-	};
-	struct startup st = { .kind = STARTUP_V3, .major = 3 };
-	struct startup_edit edit = { .set = set, .set_n = 2 };
-
-	if (n != NULL && t->regions[n->region].export_locality)
-		edit.set_n++;
-	if (p->options[0] != '\0')
-		set[edit.set_n++] = set[3];
-	startup_build(b, &st, &edit);
 }
 
 void
@@ -105,11 +76,25 @@ launch_begin(struct pool *p)
 				      .access = p->access,
 				      .done = on_signed_on,
 				      .arg = p };
+	const struct topology *t = worker_world(p->worker)->topology;
+	const struct node *n = topology_node_by_live(t, p->live);
+	struct startup_param set[] = {
+		{ slice_str("user"), slice_str(p->user) },
+		{ slice_str("database"), slice_str(p->dbname) },
+		{ slice_str("meridian.region"), slice_str(p->live->region) },
+		{ slice_str("options"), slice_str(p->options) },
+	};
+	struct startup st = { .kind = STARTUP_V3, .major = 3 };
+	struct startup_edit edit = { .set = set, .set_n = 2 };
 
 	sv->pool = p;
 	pool_put(sv, SERVER_LAUNCHING);
 	buf_printf(&about, "pool %s/%s", p->database, p->user);
-	put_startup(p, &startup);
+	if (n != NULL && t->regions[n->region].export_locality)
+		edit.set_n++;
+	if (p->options[0] != '\0')
+		set[edit.set_n++] = set[3];
+	startup_build(&startup, &st, &edit);
 	order.startup = startup.failed ? slice_of(NULL, 0) : buf_view(&startup);
 	order.about = buf_text(&about);
 	signon_begin(&order);

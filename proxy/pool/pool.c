@@ -12,7 +12,6 @@
 #include "base/hot.h"
 #include "proxy/auth/credential.h"
 #include "proxy/net/tlsctx.h"
-#include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/process/worker_int.h"
@@ -31,19 +30,6 @@ conf_of(const struct pool *p)
 }
 
 /* ---- pools ---- */
-
-static void
-put_name(struct buf *b, const struct pool_key *key)
-{
-	const struct slice parts[] = { key->database, key->dbname, key->user, key->options };
-
-	buf_u32(b, key->live->id);
-	buf_u8(b, (uint8_t)key->access);
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		buf_u8(b, 0);
-		buf_slice(b, parts[i]);
-	}
-}
 
 static char *
 dup_slice(struct slice s)
@@ -78,8 +64,14 @@ pool_get(struct worker *w, const struct pool_key *key)
 	struct buf name = { .cap = 64 * 1024 };
 	struct pool *p;
 	uint32_t hash;
+	const struct slice parts[] = { key->database, key->dbname, key->user, key->options };
 
-	put_name(&name, key);
+	buf_u32(&name, key->live->id);
+	buf_u8(&name, (uint8_t)key->access);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		buf_u8(&name, 0);
+		buf_slice(&name, parts[i]);
+	}
 	hash = hash_slice(w->pools->seed, buf_view(&name));
 	HASH_FIND_BYHASHVALUE(hh, w->pools->by_name, name.p, name.n, hash, p);
 	if (p == NULL) {
@@ -244,20 +236,6 @@ is_expired(const struct server *sv)
 	       (sv->expires_us > 0 && loop_now_us(sv->worker->loop) >= sv->expires_us);
 }
 
-static void
-lend(struct server *sv, struct pooled *pd)
-{
-	struct pool *p = sv->pool;
-	struct stats *stats = &p->worker->stats;
-
-	pool_put(sv, SERVER_LENT);
-	p->lent++;
-	stat_add(&stats->pool_lent, 1);
-	stat_add(&stats->pool_waited, 1);
-	histogram_observe(&stats->pool_wait, clock_us() - pd->waiting_since_us);
-	pooled_on_lent(pd, sv);
-}
-
 /* ---- the queue ---- */
 
 static struct pooled *
@@ -279,18 +257,6 @@ pool_forget(struct pool *p, struct pooled *pd)
 	p->wait_us += (uint64_t)(clock_us() - pd->queued_us);
 	stat_leave(&p->worker->stats.pool_waiting);
 	pooled_enter(pd, POOLED_PARKED);
-}
-
-static void
-wait_turn(struct pool *p, struct pooled *pd)
-{
-	TAILQ_INSERT_TAIL(&p->waiting, pd, in_queue);
-	stat_enter(&p->worker->stats.pool_waiting);
-	p->nwaiting++;
-	p->waited++;
-	pooled_enter(pd, POOLED_WAITING);
-	pd->queued_us = clock_us();
-	pools_hurry(p->worker->pools);
 }
 
 static void
@@ -346,7 +312,13 @@ pool_lend(struct pool *p, struct pooled *pd)
 		stat_add(&p->worker->stats.pool_lent, 1);
 		return sv;
 	}
-	wait_turn(p, pd);
+	TAILQ_INSERT_TAIL(&p->waiting, pd, in_queue);
+	stat_enter(&p->worker->stats.pool_waiting);
+	p->nwaiting++;
+	p->waited++;
+	pooled_enter(pd, POOLED_WAITING);
+	pd->queued_us = clock_us();
+	pools_hurry(p->worker->pools);
 	if (sv != NULL)
 		check(sv);
 	else
@@ -360,6 +332,8 @@ HOT void
 pool_give(struct server *sv)
 {
 	struct pool *p = sv->pool;
+	struct stats *stats = &p->worker->stats;
+	struct pooled *pd;
 
 	if (is_expired(sv) || p->paused || shares_must_go(sv)) {
 		server_free(sv);
@@ -372,7 +346,13 @@ pool_give(struct server *sv)
 	}
 	p->giving = true;
 	do {
-		lend(sv, take_first(p));
+		pd = take_first(p);
+		pool_put(sv, SERVER_LENT);
+		p->lent++;
+		stat_add(&stats->pool_lent, 1);
+		stat_add(&stats->pool_waited, 1);
+		histogram_observe(&stats->pool_wait, clock_us() - pd->waiting_since_us);
+		pooled_on_lent(pd, sv);
 		sv = TAILQ_FIRST(&p->places[SERVER_IDLE]);
 	} while (sv != NULL && p->nwaiting > 0);
 	p->giving = false;
@@ -565,12 +545,6 @@ pool_warm(struct pool *p, unsigned n)
 		if (!pool_launch(p))
 			return;
 	}
-}
-
-void
-pool_cool(struct pool *p)
-{
-	p->promised_us = 0;
 }
 
 HOT bool

@@ -106,9 +106,8 @@ void pool_cancel_done(struct server *sv);
 void pool_grow(struct pool *p);
 void pool_put(struct server *sv, enum server_place place);
 /* Have so many connections, as far as the limits allow: the database will be served here. They stay
- * for a minute, or until pool_cool() says that it will not. */
+ * for a minute, or until promised_us is taken back: it will not be. */
 void pool_warm(struct pool *p, unsigned n);
-void pool_cool(struct pool *p);
 /* Close what is idle; what is lent is closed when it comes back (RECONNECT). */
 void pool_reconnect(struct pool *p);
 /* The configuration may be another: the same, where its connections are not what it wants. */

@@ -6,6 +6,13 @@
 #define PROXY_POOL_POOL_INT_H
 
 #include <event2/event_struct.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* the default falls through its switch, which clang warns of */
+#define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
+#include <uthash.h>
 
 #include "base/clock.h"
 #include "proxy/pool/pool.h"
@@ -15,6 +22,27 @@
 #define SHARES_STAY_US (50 * USEC_PER_MSEC)
 /* For so long a question of ours is under way; behind it, it may never be answered. */
 #define SOON_US USEC_PER_SEC
+
+/* How many connections the pools of all workers have together, of a database on a node and of a
+ * user on a node: for max_db_connections and max_user_connections; and how often a database's
+ * schema was changed by their sessions. The counters are shared by reference; counting is one
+ * atomic instruction, finding a counter (once per pool) takes a lock. */
+struct pool_count {
+	UT_hash_handle hh; /* under the lock */
+	unsigned refs;     /* under the lock */
+	atomic_uint n;
+	atomic_uint starving; /* pools with waiting sessions and no connection, for want of room */
+	atomic_uint changes;  /* of its schema, seen or suspected; wraps */
+	char key[];           /* kind, node, name */
+};
+
+/* Of a database ('d') or of a user ('u') on the node of that node_live.id. */
+struct pool_count *pool_count_get(char kind, uint32_t node, const char *name);
+void pool_count_put(struct pool_count *c); /* accepts NULL */
+
+/* One more, where that keeps to `limit` (0: none). False: there is no room. */
+bool pool_count_enter(struct pool_count *c, unsigned limit);
+void pool_count_leave(struct pool_count *c);
 
 /* pool.c */
 void pool_free(struct pool *p);

@@ -15,7 +15,6 @@
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled_int.h"
 #include "proxy/process/descriptors.h"
-#include "proxy/process/meridian.h"
 #include "proxy/session/login_state.h"
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
@@ -78,16 +77,15 @@ pooled_greet(struct pooled *pd)
 static void
 refuse(struct pooled *pd)
 {
-	struct session *s = pd->session;
+	const struct why_row *row = why_get(WHY_NO_ROUTE);
 	struct err e;
 
-	if (pooled_is_greeted(pd)) {
+	if (pooled_is_greeted(pd))
 		err_set(&e, SQLSTATE_CONNECTION_FAILURE, "no node can take this session");
-	} else {
-		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
-	}
+	else
+		err_set(&e, row->sqlstate, "%s", row->text);
 	pooled_explain(pd, &e);
-	session_close_err(s, WHY_NO_ROUTE, &e);
+	session_close_err(pd->session, WHY_NO_ROUTE, &e);
 }
 
 /* From now on the session has something to ask. Being sent from one pool to the next, or trying the
@@ -150,24 +148,6 @@ pooled_begin(struct session *s)
 
 /* ---- attached, or waiting ---- */
 
-static bool
-says_terminate(const struct session *s, const char *p, size_t n)
-{
-	return n >= 5 && p[0] == MSG_TERMINATE && exchange_at_client_boundary(&s->exchange);
-}
-
-static void
-keep(struct pooled *pd, const char *p, size_t n)
-{
-	struct session *s = pd->session;
-
-	buf_put(&pd->held, p, n);
-	if (pd->held.failed)
-		session_close(s, WHY_PROTOCOL, "Too many statements at once.");
-	else if (pd->held.n >= HELD_ENOUGH)
-		session_only_watch(s);
-}
-
 bool
 pooled_is_full(const struct session *s)
 {
@@ -189,7 +169,7 @@ pooled_take(struct session *s, const char *p, size_t n)
 	struct pooled *pd = s->pooled;
 
 	if (s->server == NULL && pd->state != POOLED_WAITING) {
-		if (says_terminate(s, p, n)) {
+		if (n >= 5 && p[0] == MSG_TERMINATE && exchange_at_client_boundary(&s->exchange)) {
 			session_end(s, WHY_CLIENT_DONE);
 			return false;
 		}
@@ -200,7 +180,11 @@ pooled_take(struct session *s, const char *p, size_t n)
 	}
 	if (can_send(pd))
 		return true;
-	keep(pd, p, n);
+	buf_put(&pd->held, p, n);
+	if (pd->held.failed)
+		session_close(s, WHY_PROTOCOL, "Too many statements at once.");
+	else if (pd->held.n >= HELD_ENOUGH)
+		session_only_watch(s);
 	return false;
 }
 
@@ -232,6 +216,15 @@ ready(struct pooled *pd)
 		pooled_go_on(pd);
 }
 
+/* What the pool lends at once is used at once. */
+static void
+acquire_and_send(struct pooled *pd)
+{
+	acquire(pd);
+	if (can_send(pd))
+		ready(pd);
+}
+
 void
 pooled_on_lent(struct pooled *pd, struct server *sv)
 {
@@ -244,14 +237,6 @@ pooled_on_lent(struct pooled *pd, struct server *sv)
 		ready(pd);
 }
 
-/* For another node there would be no descriptor either. */
-static void
-refuse_scarce(struct session *s)
-{
-	stat_add(&s->worker->stats.clients_without_descriptors, 1);
-	session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
-}
-
 void
 pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 {
@@ -262,12 +247,12 @@ pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 	} else if (how == SIGNON_FATAL) {
 		session_close_err(s, WHY_SERVER_REFUSED, e);
 	} else if (how == SIGNON_SCARCE) {
-		refuse_scarce(s);
+		/* For another node there would be no descriptor either. */
+		stat_add(&s->worker->stats.clients_without_descriptors, 1);
+		session_close(s, WHY_TOO_MANY, DESCRIPTORS_NONE_LEFT);
 	} else {
 		pooled_note_refusal(pd);
-		acquire(pd);
-		if (can_send(pd))
-			ready(pd);
+		acquire_and_send(pd);
 	}
 }
 
@@ -446,9 +431,7 @@ pooled_leave_node(struct session *s)
 		(void)pooled_decide(pd);
 		return;
 	}
-	acquire(pd);
-	if (can_send(pd))
-		ready(pd);
+	acquire_and_send(pd);
 }
 
 void
@@ -462,9 +445,7 @@ pooled_head_for(struct session *s, struct node_live *live)
 	pooled_send_to(pd, live);
 	if (!waits)
 		return;
-	acquire(pd);
-	if (can_send(pd))
-		ready(pd);
+	acquire_and_send(pd);
 }
 
 bool
@@ -497,27 +478,10 @@ pooled_resume(struct session *s)
 	if (pd->held.n == 0 || pd->state == POOLED_WAITING)
 		return;
 	begin_wait(pd);
-	acquire(pd);
-	if (can_send(pd))
-		ready(pd);
+	acquire_and_send(pd);
 }
 
 /* ---- waiting too long ---- */
-
-static void
-notify(struct pooled *pd)
-{
-	struct session *s = pd->session;
-	struct buf b = { .cap = 4096 };
-	struct err e;
-
-	pd->notified = true;
-	err_set(&e, "00000", "no server connection is free, the query waits");
-	err_detail(&e, "Region %s, node %s.", pd->pool->live->region, pd->pool->live->name);
-	message_put_notice(&b, "NOTICE", &e);
-	(void)session_say(s, b.p, b.n);
-	buf_fini(&b);
-}
 
 void
 pooled_explain_wait(const struct pooled *pd, struct err *e)
@@ -530,48 +494,44 @@ pooled_explain_wait(const struct pooled *pd, struct err *e)
 	err_detail(e, "Region %.60s, node %.80s: %.140s.", p->live->region, p->live->name, why);
 }
 
-static void
-give_up(struct pooled *pd)
-{
-	const struct why_row *row = why_get(WHY_QUERY_WAIT);
-	struct err e;
-
-	err_set(&e, row->sqlstate, "%s", row->text);
-	pooled_explain_wait(pd, &e);
-	session_close_err(pd->session, WHY_QUERY_WAIT, &e);
-}
-
-/* Its pool is in trouble, and the world has changed since it came here. */
-static void
-look_elsewhere(struct pooled *pd)
-{
-	const struct topology *t = worker_world(pd->session->worker)->topology;
-	bool is_known = pd->topology_version == t->version && pd->choice < POOLED_OUTDATED;
-
-	if (is_known || !pooled_is_hopeless(pd->pool))
-		return;
-	pool_forget(pd->pool, pd);
-	acquire(pd);
-	if (can_send(pd))
-		ready(pd);
-}
-
 void
 pooled_check_wait(struct pooled *pd, int64_t now_us)
 {
 	struct session *s = pd->session;
 	const struct conf_main *conf = &s->worker->world->config->main;
 	int64_t waited = now_us - pd->waiting_since_us;
+	const struct topology *t;
 
 	if (pd->state != POOLED_WAITING || pd->rehome != NULL)
 		return; /* another's refusal has had it sent elsewhere */
 	if (conf->query_wait_timeout > 0 && waited >= conf->query_wait_timeout) {
-		give_up(pd);
+		const struct why_row *row = why_get(WHY_QUERY_WAIT);
+		struct err e;
+
+		err_set(&e, row->sqlstate, "%s", row->text);
+		pooled_explain_wait(pd, &e);
+		session_close_err(pd->session, WHY_QUERY_WAIT, &e);
 		return;
 	}
 	if (pooled_is_greeted(pd) && !pd->notified && conf->query_wait_notify > 0 &&
-	    waited >= conf->query_wait_notify)
-		notify(pd);
-	if (s->state != SESSION_CLOSED)
-		look_elsewhere(pd);
+	    waited >= conf->query_wait_notify) {
+		struct buf b = { .cap = 4096 };
+		struct err e;
+
+		pd->notified = true;
+		err_set(&e, "00000", "no server connection is free, the query waits");
+		err_detail(&e, "Region %s, node %s.", pd->pool->live->region, pd->pool->live->name);
+		message_put_notice(&b, "NOTICE", &e);
+		(void)session_say(s, b.p, b.n);
+		buf_fini(&b);
+	}
+	if (s->state == SESSION_CLOSED)
+		return;
+	/* its pool is in trouble, and the world has changed since it came here */
+	t = worker_world(s->worker)->topology;
+	if (!pooled_is_hopeless(pd->pool) ||
+	    (pd->topology_version == t->version && pd->choice < POOLED_OUTDATED))
+		return;
+	pool_forget(pd->pool, pd);
+	acquire_and_send(pd);
 }

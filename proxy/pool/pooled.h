@@ -145,6 +145,8 @@ void pooled_replace(struct session *s, struct server *sv, struct vars *settings)
 
 /* Who its client is has changed: its node is decided anew. */
 void pooled_moved_locality(struct session *s);
+/* The pool for this session on a node where its database has that name. */
+struct pool *pooled_pool_at(const struct session *s, struct node_live *live, struct slice dbname);
 
 /* The pool's answers. */
 void pooled_on_lent(struct pooled *pd, struct server *sv);

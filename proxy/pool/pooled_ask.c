@@ -177,30 +177,6 @@ pooled_attach(struct pooled *pd, struct server *sv)
 
 /* ---- giving it back ---- */
 
-static void
-let_go(struct pooled *pd)
-{
-	struct server *sv = pd->session->server;
-
-	statements_detach(pd->statements);
-	part_from_server(pd);
-	pool_return(sv);
-}
-
-/* A reset has brought the server's own settings back, and not those that the session began with:
- * they follow, before anything else. */
-static void
-restore(struct pooled *pd)
-{
-	struct server *sv = pd->session->server;
-
-	/* what the server has may not be known, but then not if the session has more than we know
-	 */
-	if (sv->vars != pd->vars &&
-	    (sv->vars != NULL || !(pd->pins & (PIN_SETTING | PIN_LOAD | PIN_UNSURE))))
-		replay_change(pd);
-}
-
 static HOT void
 on_reset(struct server *sv, const struct ask_answer *a)
 {
@@ -213,27 +189,8 @@ on_reset(struct server *sv, const struct ask_answer *a)
 		sv->vars = NULL;
 	}
 	pooled_settled(sv);
-	pooled_forget_statements(sv);
+	server_statements_clear(sv->statements);
 	pool_return(sv);
-}
-
-/* Settings behind a query of the operator's are known where that is what everybody writes. False:
- * they are those. */
-static bool
-put_settings(const struct server *sv, const char *sql, struct vars *next, struct buf *messages)
-{
-	struct vars *none = vars_empty(sv->worker->vars);
-	const struct vars *has = strcasecmp(sql, "DISCARD ALL") == 0 ? none : NULL;
-	size_t at;
-
-	vars_unref(none); /* the table has it */
-	if (has == next)
-		return false;
-	at = buf_message(messages, MSG_QUERY);
-	vars_put_change(messages, has, next, VARS_ERROR);
-	buf_u8(messages, 0);
-	buf_message_end(messages, at);
-	return true;
 }
 
 /* The next session most often begins with the same settings as the last: they are sent in one go
@@ -243,14 +200,27 @@ pooled_reset(struct server *sv, struct vars *next)
 {
 	const char *sql = sv->worker->world->config->main.server_reset_query;
 	struct buf messages = { .cap = ASK_ANSWER_MAX };
+	struct vars *has = NULL;
 	unsigned syncs = 1;
+	size_t at;
 
 	if (sql == NULL) {
 		server_free(sv);
 		return;
 	}
 	message_put_query(&messages, slice_str(sql));
-	syncs += put_settings(sv, sql, next, &messages);
+	/* settings behind a query of the operator's are known where it is the usual one */
+	if (strcasecmp(sql, "DISCARD ALL") == 0) {
+		has = vars_empty(sv->worker->vars);
+		vars_unref(has); /* the table has it */
+	}
+	if (has != next) {
+		at = buf_message(&messages, MSG_QUERY);
+		vars_put_change(&messages, has, next, VARS_ERROR);
+		buf_u8(&messages, 0);
+		buf_message_end(&messages, at);
+		syncs++;
+	}
 	(void)vars_ref(next);
 	vars_unref(sv->vars);
 	sv->vars = next;
@@ -293,8 +263,11 @@ on_probed(struct server *sv, const struct ask_answer *a)
 		/* what the client has said meanwhile waits for the answer */
 		if (again)
 			pooled_settle(s);
-		else
-			restore(pd);
+		/* a reset has brought the server's own settings back, and not those that the
+		 * session began with: they follow, unless the session has more than we know */
+		else if (sv->vars != pd->vars &&
+			 (sv->vars != NULL || !(pd->pins & (PIN_SETTING | PIN_LOAD | PIN_UNSURE))))
+			replay_change(pd);
 	}
 	done_asking(pd, a);
 }
@@ -314,7 +287,11 @@ pooled_settle(struct session *s)
 			     buf_view(&sql));
 	} else if (pd->mode == POOL_TRANSACTION && pd->pins == 0 &&
 		   !statements_pins(pd->statements)) {
-		let_go(pd);
+		struct server *sv = pd->session->server;
+
+		statements_detach(pd->statements);
+		part_from_server(pd);
+		pool_return(sv);
 	}
 	buf_fini(&sql);
 }

@@ -38,14 +38,6 @@ first_cycle(struct slice held)
 	return 0;
 }
 
-static bool
-has_message(struct slice held)
-{
-	struct frame f;
-
-	return frame_cut(held, INT32_MAX, &f) == PARSE_DONE && f.type != MSG_TERMINATE;
-}
-
 /* What the client says is skipped up to a Sync, and that is answered. True: it has come. The
  * session may be over. */
 static bool
@@ -104,6 +96,7 @@ pooled_cancel(struct session *s)
 	struct pooled *pd = s->pooled;
 	struct buf b = { .cap = 1024 };
 	struct slice held, left;
+	struct frame first;
 	struct err e;
 	size_t n;
 	bool synced;
@@ -112,7 +105,8 @@ pooled_cancel(struct session *s)
 		return;
 	held = left = buf_view(&pd->held);
 	n = first_cycle(held);
-	if (n == 0 && !has_message(held))
+	if (n == 0 &&
+	    (frame_cut(held, INT32_MAX, &first) != PARSE_DONE || first.type == MSG_TERMINATE))
 		return;
 	err_set(&e, SQLSTATE_QUERY_CANCELED, "canceling statement due to user request");
 	stats_error(&s->worker->stats, ERROR_OF_MERIDIAN, slice_str(e.sqlstate));

@@ -34,12 +34,8 @@ bool pooled_rewrite(struct session *s, const char **p, size_t *n);
 bool pooled_terminate(struct session *s, size_t n);
 /* Bytes of the server with ParameterStatus messages go to the client: see reports_read(). */
 void pooled_on_reports(struct session *s, struct framer before, struct slice bytes);
-void pooled_on_error(struct session *s, const char sqlstate[5]);
-/* Transactions have ended, one of which may have changed the schema; the client is still to hear of
- * it. */
-void pooled_on_end(struct session *s);
-/* The server takes more again. */
-void pooled_on_server_drained(struct session *s);
+/* The server takes more again. Always true: the client is seen to. */
+bool pooled_on_server_drained(struct session *s);
 /* SKIPPING: what is to be skipped of *p, *n is. True: something is left behind that. */
 bool pooled_skip(struct session *s, const char **p, size_t *n);
 /* The end of the session: its pool is left, and everything is given back. */
@@ -104,7 +100,5 @@ bool pooled_suspects(struct pooled *pd, struct buf *sql);
 bool pooled_was_reset(struct pooled *pd);
 /* The answer to that. */
 void pooled_learn(struct pooled *pd, const struct ask_answer *a);
-/* Everything that was prepared on it is gone. */
-void pooled_forget_statements(struct server *sv);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "base/hot.h"
 #include "protocol/sqleffects.h"
-#include "proxy/pool/pool.h"
+#include "proxy/pool/pool_int.h"
 #include "proxy/pool/pooled_int.h"
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
@@ -34,13 +34,6 @@ static HOT void
 pool_on_server_sent(struct session *s, const struct answer *a)
 {
 	pooled_answered(s, a->events & EXCHANGE_READY);
-}
-
-static bool
-pool_on_server_drained(struct session *s)
-{
-	pooled_on_server_drained(s);
-	return true;
 }
 
 static bool
@@ -75,7 +68,7 @@ const struct observer pool_observer = {
 	.on_client_sent = pooled_settle,
 	.passes = pool_passes,
 	.on_server_sent = pool_on_server_sent,
-	.on_server_drained = pool_on_server_drained,
+	.on_server_drained = pooled_on_server_drained,
 	.waits = pool_waits,
 	.doing = pool_doing,
 	.explain_wait = pool_explain_wait,
@@ -92,10 +85,12 @@ statements_on_server_read(struct session *s, const struct answer *a)
 	const struct exchange_tally *tally = &a->tally;
 
 	statements_heard(s->pooled->statements);
+	/* a transaction ends that may have changed the schema: a text that a session prepares after
+	 * the client has been told so does not get a statement that was prepared before */
 	if (UNLIKELY(s->pooled->effects & EFFECT_SCHEMA) && tally->transactions > 0)
-		pooled_on_end(s);
+		atomic_fetch_add(&s->pooled->pool->of_database->changes, 1);
 	for (unsigned i = 0; i < tally->errors && i < EXCHANGE_TALLY_MAX; i++)
-		pooled_on_error(s, tally->sqlstates[i]);
+		statements_error(s->pooled->statements, tally->sqlstates[i]);
 }
 
 const struct observer statements_observer = {

@@ -12,8 +12,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
-#include "proxy/pool/limits.h"
-#include "proxy/pool/pool.h"
+#include "proxy/pool/pool_int.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/ask.h"
 #include "proxy/session/session_int.h"
@@ -142,18 +141,6 @@ take_findings(struct pooled *pd, struct session_findings *t)
 	session_probe_fini(t);
 }
 
-/* All of it is in question now. */
-static void
-move_effects(struct pooled *pd)
-{
-	pd->asked_effects |= pd->effects;
-	sqleffects_put_names(&pd->asked_names, buf_view(&pd->names));
-	if (pd->asked_names.failed)
-		pd->asked_effects |= EFFECT_UNNAMED;
-	pd->effects = 0;
-	buf_fini(&pd->names);
-}
-
 HOT bool
 pooled_was_reset(struct pooled *pd)
 {
@@ -177,7 +164,13 @@ pooled_suspects(struct pooled *pd, struct buf *sql)
 	}
 	if ((pd->effects | pd->asked_effects) == 0)
 		return false;
-	move_effects(pd);
+	/* all of it is in question now */
+	pd->asked_effects |= pd->effects;
+	sqleffects_put_names(&pd->asked_names, buf_view(&pd->names));
+	if (pd->asked_names.failed)
+		pd->asked_effects |= EFFECT_UNNAMED;
+	pd->effects = 0;
+	buf_fini(&pd->names);
 	q = question_of(pd);
 	if (session_probe_is_wanted(&q)) {
 		session_probe_put_query(sql, &q);
@@ -200,12 +193,6 @@ pooled_learn(struct pooled *pd, const struct ask_answer *a)
 
 /* ---- prepared statements ---- */
 
-HOT void
-pooled_forget_statements(struct server *sv)
-{
-	server_statements_clear(sv->statements);
-}
-
 #define SERIAL_BITS 40 /* of vars_meaning(): the settings that there have ever been in a worker */
 
 /* Texts mean what the settings say, as far as we know, and what the schema is that they are
@@ -221,18 +208,6 @@ meaning_of(struct pooled *pd)
 	return vars_meaning(pd->vars) ^ changes << SERIAL_BITS;
 }
 
-/* Which statements of a session pool take settings back is known by whether they have a name. */
-static void
-look_at_parse(struct pooled *pd, const struct message_parse *m)
-{
-	bool resets = (sqleffects(m->sql) & EFFECT_SETTINGS_ALL) != 0;
-
-	if (m->name.n == 0)
-		pd->resets_unnamed = resets;
-	else
-		pd->resets_named |= resets;
-}
-
 static bool
 takes_settings_back(struct pooled *pd, const struct frame *f)
 {
@@ -244,8 +219,15 @@ takes_settings_back(struct pooled *pd, const struct frame *f)
 		return sqleffects(sql) & EFFECT_SETTINGS_ALL;
 	if (f->type == MSG_FUNCTION_CALL)
 		return calleffects(f->body, f->body.n, NULL) & EFFECT_SETTINGS_ALL;
-	if (f->type == MSG_PARSE && message_parse_parse(f->body, &parse) == PARSE_DONE)
-		look_at_parse(pd, &parse);
+	if (f->type == MSG_PARSE && message_parse_parse(f->body, &parse) == PARSE_DONE) {
+		/* which statements take settings back is known by whether they have a name */
+		bool resets = (sqleffects(parse.sql) & EFFECT_SETTINGS_ALL) != 0;
+
+		if (parse.name.n == 0)
+			pd->resets_unnamed = resets;
+		else
+			pd->resets_named |= resets;
+	}
 	if (f->type == MSG_BIND && message_parse_bind(f->body, &bind) == PARSE_DONE)
 		return bind.statement.n == 0 ? pd->resets_unnamed : pd->resets_named;
 	return false;
@@ -333,20 +315,6 @@ pooled_terminate(struct session *s, size_t n)
 	return true;
 }
 
-void
-pooled_on_error(struct session *s, const char sqlstate[5])
-{
-	statements_error(s->pooled->statements, sqlstate);
-}
-
-/* A transaction ends that may have changed the schema: a text that a session prepares after the
- * client has been told so does not get a statement that was prepared before. */
-void
-pooled_on_end(struct session *s)
-{
-	atomic_fetch_add(&s->pooled->pool->of_database->changes, 1);
-}
-
 /* What has waited for the server's answers goes on, as far as the server takes it. */
 static void
 statements_go_on(struct session *s)
@@ -360,12 +328,13 @@ statements_go_on(struct session *s)
 		(void)relay_to_server(s, NULL, 0);
 }
 
-void
+bool
 pooled_on_server_drained(struct session *s)
 {
 	statements_go_on(s);
 	if (s->state == SESSION_RELAY)
 		pooled_settle(s);
+	return true;
 }
 
 HOT void

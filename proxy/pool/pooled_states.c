@@ -5,23 +5,14 @@
 
 #include "base/hot.h"
 
-static const struct {
-	const char *name;
-	unsigned to;
-} rows[] = {
-#define S(name, to) [POOLED_##name] = { #name, to },
+static const unsigned successors[] = {
+#define S(name, to) [POOLED_##name] = to,
 	POOLED_STATES(S)
 #undef S
 };
 
-const char *
-pooled_state_name(enum pooled_state s)
-{
-	return rows[s].name;
-}
-
 HOT bool
 pooled_state_may(enum pooled_state from, enum pooled_state to)
 {
-	return (rows[from].to & 1u << to) != 0;
+	return (successors[from] & 1u << to) != 0;
 }

@@ -33,7 +33,6 @@ enum pooled_state {
 	    POOLED_STATE_COUNT
 };
 
-const char *pooled_state_name(enum pooled_state s);
 bool pooled_state_may(enum pooled_state from, enum pooled_state to);
 
 #endif

@@ -14,21 +14,27 @@
 /* A session looks for a better node so often, where its own is well. */
 #define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
 
-static HOT struct pool *
-pool_at(struct pooled *pd, const struct world *w, struct node_live *live)
+HOT struct pool *
+pooled_pool_at(const struct session *s, struct node_live *live, struct slice dbname)
 {
-	const struct session *s = pd->session;
-	struct slice database = session_name(s, NAME_DATABASE);
 	struct pool_key key = {
 		.live = live,
-		.database = database,
-		.dbname = locate_dbname(w, database),
+		.database = session_name(s, NAME_DATABASE),
+		.dbname = dbname,
 		.user = session_name(s, NAME_USER),
 		.options = pooled_options(s),
 		.access = (enum access)s->access,
 	};
 
 	return pool_get(s->worker, &key);
+}
+
+static HOT struct pool *
+pool_at(struct pooled *pd, const struct world *w, struct node_live *live)
+{
+	const struct session *s = pd->session;
+
+	return pooled_pool_at(s, live, locate_dbname(w, session_name(s, NAME_DATABASE)));
 }
 
 void
@@ -75,27 +81,13 @@ pooled_note_refusal(struct pooled *pd)
 		   live->name, pd->pool->reason);
 }
 
-/* min_pool_size connections wait wherever a session of this user may be sent one day. */
-static void
-want_all(struct pooled *pd, const struct route *route)
-{
-	const struct world *w = worker_world(pd->session->worker);
-	const struct config *c = w->config;
-	struct slice database = session_name(pd->session, NAME_DATABASE);
-
-	if (config_pool_sizes(c, config_database(c, database)).min == 0)
-		return;
-	for (unsigned i = 0; i < route->nnodes; i++)
-		pool_want(pool_at(pd, w, w->topology->nodes[route->nodes[i]].live),
-			  pd->session->credential);
-}
-
 HOT bool
 pooled_decide(struct pooled *pd)
 {
 	struct session *s = pd->session;
 	const struct world *w = worker_world(s->worker);
 	struct route *route = &s->worker->route;
+	const struct conf_database *db;
 	/* another caller is not kept where the one before it was */
 	int sticky = pd->pool != NULL && pd->choice != POOLED_RELOCATED
 			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
@@ -105,7 +97,10 @@ pooled_decide(struct pooled *pd)
 	pd->topology_version = w->topology->version;
 	pd->decided_us = clock_us();
 	pd->choice = POOLED_BY_ROUTE;
-	want_all(pd, route);
+	db = config_database(w->config, session_name(s, NAME_DATABASE));
+	/* min_pool_size connections wait wherever a session of this user may be sent one day */
+	for (unsigned i = 0; config_pool_sizes(w->config, db).min > 0 && i < route->nnodes; i++)
+		pool_want(pool_at(pd, w, w->topology->nodes[route->nodes[i]].live), s->credential);
 	for (unsigned i = 0; i < route->nnodes; i++) {
 		struct pool *p = pool_at(pd, w, w->topology->nodes[route->nodes[i]].live);
 
@@ -130,7 +125,6 @@ pooled_explain(struct pooled *pd, struct err *e)
 	const struct route *route = &pd->session->worker->route;
 	const struct login *l = pd->session->login;
 	struct buf b = { .cap = sizeof(e->detail) - sizeof(AND_SO_ON) };
-	char reason[160];
 
 	if (l != NULL && l->failures.n > 0)
 		buf_printf(&b, "Tried %.*s", (int)l->failures.n, l->failures.p);
@@ -144,15 +138,7 @@ pooled_explain(struct pooled *pd, struct err *e)
 	}
 	if (b.n > 0)
 		buf_str(&b, ".");
-	for (unsigned i = 0; i < route->nrows && !b.failed; i++) {
-		const struct route_row *row = &route->rows[i];
-
-		if (row->verdict != VERDICT_REJECTED)
-			continue;
-		route_reason_text(t, row, clock_us(), reason, sizeof(reason));
-		buf_printf(&b, "%sRegion %s: %s.", b.n > 0 ? " " : "", t->regions[row->region].name,
-			   reason);
-	}
+	locate_put_rejected(&b, t, route);
 	err_detail(e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? AND_SO_ON : "");
 	buf_fini(&b);
 }

@@ -9,17 +9,83 @@
  */
 #include "config.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/hot.h"
+#include "base/mem.h"
 #include "proxy/auth/credential.h"
-#include "proxy/pool/limits.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/process/worker_int.h"
 
 /* Other workers are told again so often that a user is here. */
 #define TELL_US (30 * USEC_PER_SEC)
+
+/* ---- what all workers count ---- */
+
+static pthread_mutex_t counts_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pool_count *counts; /* under the lock */
+static uint64_t counts_seed;      /* of its hashes; 0: there has been none yet */
+
+struct pool_count *
+pool_count_get(char kind, uint32_t node, const char *name)
+{
+	struct buf key = { 0 };
+	struct pool_count *c;
+	uint32_t hash;
+
+	buf_u8(&key, (uint8_t)kind);
+	buf_u32(&key, node);
+	buf_slice(&key, slice_str(name));
+	pthread_mutex_lock(&counts_lock);
+	if (counts_seed == 0)
+		counts_seed = hash_new_seed();
+	hash = hash_slice(counts_seed, buf_view(&key));
+	HASH_FIND_BYHASHVALUE(hh, counts, key.p, key.n, hash, c);
+	if (c == NULL) {
+		c = xcalloc(1, sizeof(*c) + key.n);
+		memcpy(c->key, key.p, key.n);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, counts, c->key, key.n, hash, c);
+	}
+	c->refs++;
+	pthread_mutex_unlock(&counts_lock);
+	buf_fini(&key);
+	return c;
+}
+
+void
+pool_count_put(struct pool_count *c)
+{
+	if (c == NULL)
+		return;
+	pthread_mutex_lock(&counts_lock);
+	if (--c->refs == 0) {
+		HASH_DELETE(hh, counts, c);
+		free(c);
+	}
+	pthread_mutex_unlock(&counts_lock);
+}
+
+bool
+pool_count_enter(struct pool_count *c, unsigned limit)
+{
+	unsigned n = atomic_fetch_add(&c->n, 1);
+
+	if (limit == 0 || n < limit)
+		return true;
+	atomic_fetch_sub(&c->n, 1);
+	return false;
+}
+
+void
+pool_count_leave(struct pool_count *c)
+{
+	atomic_fetch_sub(&c->n, 1);
+}
 
 /* ---- room ---- */
 

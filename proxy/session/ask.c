@@ -28,31 +28,23 @@ struct ask {
 	struct ask_answer answer;
 };
 
-/* What it has reported of its settings. */
-static void
-take_reports(struct ask *a)
+static HOT void
+finish(struct ask *a)
 {
-	struct slice rest = a->answer.messages;
+	struct server *sv = a->server;
+	struct slice rest = slice_of(a->in.p, a->kept);
 	struct reports r;
 	struct frame f;
 
-	reports_begin(&r, &a->server->reported, NULL, rest);
+	sv->ask = NULL;
+	a->answer.messages = rest;
+	reports_begin(&r, &sv->reported, NULL, rest);
 	while (frame_cut(rest, ASK_ANSWER_MAX, &f) == PARSE_DONE) {
 		if (f.type == MSG_PARAMETER_STATUS)
 			reports_add(&r, f.body);
 		rest = slice_skip(rest, f.total);
 	}
 	reports_end(&r);
-}
-
-static HOT void
-finish(struct ask *a)
-{
-	struct server *sv = a->server;
-
-	sv->ask = NULL;
-	a->answer.messages = slice_of(a->in.p, a->kept);
-	take_reports(a);
 	a->answer.rest = a->in.p != NULL ? a->in.p + a->seen : NULL;
 	a->answer.rest_n = a->in.n - a->seen;
 	a->done(sv, &a->answer);
@@ -68,19 +60,6 @@ lost(struct ask *a, const char *reason)
 		err_set(&a->answer.error, SQLSTATE_CONNECTION_FAILURE, "%s", reason);
 	stream_fini(&a->server->stream);
 	finish(a);
-}
-
-static void
-take_error(struct ask *a, struct slice body)
-{
-	struct message_report r;
-
-	if (a->syncs > 0)
-		a->answer.failed_behind = true;
-	if (a->answer.failed || a->syncs > 0 || message_parse_report(body, &r) != PARSE_DONE)
-		return;
-	a->answer.failed = true;
-	message_report_err(&r, &a->answer.error);
 }
 
 /* A session that listens is told what comes meanwhile, which is no part of the answer. False: the
@@ -100,24 +79,24 @@ passes_on(struct ask *a, struct slice raw)
 	return true;
 }
 
-/* DONE: that was the last. BAD: it is none. */
-static enum parse
-take_ready(struct ask *a, struct slice body)
-{
-	if (message_parse_ready(body, &a->answer.status) != PARSE_DONE)
-		return PARSE_BAD;
-	return ++a->syncs == a->until ? PARSE_DONE : PARSE_MORE;
-}
-
 static enum parse
 take(struct ask *a, const struct frame *f)
 {
+	struct message_report r;
+
 	switch (f->type) {
 	case MSG_ERROR:
-		take_error(a, f->body);
+		if (a->syncs > 0) {
+			a->answer.failed_behind = true;
+		} else if (!a->answer.failed && message_parse_report(f->body, &r) == PARSE_DONE) {
+			a->answer.failed = true;
+			message_report_err(&r, &a->answer.error);
+		}
 		return PARSE_MORE;
 	case MSG_READY:
-		return take_ready(a, f->body);
+		if (message_parse_ready(f->body, &a->answer.status) != PARSE_DONE)
+			return PARSE_BAD;
+		return ++a->syncs == a->until ? PARSE_DONE : PARSE_MORE;
 	default:
 		return PARSE_MORE;
 	}
@@ -158,23 +137,13 @@ take_all(struct ask *a)
 	return p;
 }
 
-/* What was passed on makes room. */
-static void
-close_gap(struct ask *a)
-{
-	size_t kept = a->kept;
-
-	keep(a, a->in.n - a->seen);
-	a->in.n = a->kept;
-	a->kept = a->seen = kept;
-}
-
 static void
 read_answer(struct ask *a)
 {
 	struct server *sv = a->server;
 	char *scratch = sv->worker->scratch;
 	ssize_t n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
+	size_t kept;
 	enum parse p;
 
 	if (n == STREAM_AGAIN)
@@ -191,23 +160,15 @@ read_answer(struct ask *a)
 		finish(a);
 		return;
 	}
-	close_gap(a);
+	/* what was passed on makes room */
+	kept = a->kept;
+	keep(a, a->in.n - a->seen);
+	a->in.n = a->kept;
+	a->kept = a->seen = kept;
 	if (p == PARSE_BAD)
 		lost(a, "protocol violation");
 	else if (a->in.failed || a->in.n > ASK_ANSWER_MAX)
 		lost(a, "the answer to a question of the proxy is too long");
-}
-
-/* What was queued goes on its way; with the session's own behind it, that is for the session. */
-static void
-flush(struct ask *a)
-{
-	struct session *s = a->server->session;
-
-	if (s != NULL && s->server == a->server && s->state == SESSION_RELAY)
-		relay_on_server(s, EV_WRITE);
-	else if (stream_flush(&a->server->stream) != 0)
-		lost(a, "connection lost");
 }
 
 HOT void
@@ -215,8 +176,16 @@ ask_on_event(struct ask *a, short what)
 {
 	struct server *sv = a->server;
 
-	if (what & EV_WRITE)
-		flush(a);
+	if (what & EV_WRITE) {
+		struct session *s = sv->session;
+
+		/* what was queued goes on its way; with the session's own behind it, that is for
+		 * the session */
+		if (s != NULL && s->server == sv && s->state == SESSION_RELAY)
+			relay_on_server(s, EV_WRITE);
+		else if (stream_flush(&sv->stream) != 0)
+			lost(a, "connection lost");
+	}
 	if ((what & EV_READ) && sv->ask == a)
 		read_answer(a);
 }

@@ -56,31 +56,26 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	state->bytes = BULK_BEHIND - BULK_AGAIN;
 }
 
-static void
-begin(struct bulk_state *state, struct stream *st, struct loop *l)
-{
-	const struct timeval tick = { 0, BULK_MS * 1000L };
-	struct bulk *b;
-
-	if (st->ssl != NULL || st->ws != NULL || !tell_from(st, BULK_LOW)) {
-		state->bytes = 0;
-		return;
-	}
-	state->now = b = xcalloc(1, sizeof(*b));
-	b->state = state;
-	b->st = st;
-	b->low = BULK_LOW;
-	b->loop = l;
-	event_assign(&b->timer, loop_base(l), -1, EV_PERSIST, on_tick, b);
-	if (event_add(&b->timer, &tick) != 0)
-		bulk_end(state);
-}
-
 void
 bulk_go_on(struct bulk_state *state, size_t n, bool full, struct stream *st, struct loop *l)
 {
-	if (state->now == NULL)
-		begin(state, st, l);
+	if (state->now == NULL) {
+		const struct timeval tick = { 0, BULK_MS * 1000L };
+		struct bulk *b;
+
+		if (st->ssl != NULL || st->ws != NULL || !tell_from(st, BULK_LOW)) {
+			state->bytes = 0;
+			return;
+		}
+		state->now = b = xcalloc(1, sizeof(*b));
+		b->state = state;
+		b->st = st;
+		b->low = BULK_LOW;
+		b->loop = l;
+		event_assign(&b->timer, loop_base(l), -1, EV_PERSIST, on_tick, b);
+		if (event_add(&b->timer, &tick) != 0)
+			bulk_end(state);
+	}
 	if (state->now == NULL)
 		return;
 	state->now->heard += n;

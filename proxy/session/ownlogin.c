@@ -91,17 +91,6 @@ refuse_request(const struct ownlogin *o, const char *request, struct err *e)
 }
 
 static int
-answer_cleartext(const struct ownlogin *o, struct buf *out, struct err *e)
-{
-	const struct credential *c = o->credential;
-
-	if (c->kind != CREDENTIAL_PASSWORD)
-		return refuse_request(o, "the password in clear", e);
-	message_put_password(out, slice_of(c->password, c->length));
-	return 0;
-}
-
-static int
 answer_md5(const struct ownlogin *o, struct slice user, struct slice salt, struct buf *out,
 	   struct err *e)
 {
@@ -262,21 +251,12 @@ continue_scram(struct ownlogin *o, struct slice data, struct buf *out, struct er
 	return result;
 }
 
-static int
-finish(const struct ownlogin *o, struct err *e)
-{
-	if (o->is_scram && o->scram.step != SCRAM_OK)
-		return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
-			       "the node has not proven that it knows the password");
-	if (o->mode == BINDING_REQUIRE && o->scram.gs2_flag != 'p')
-		return not_bound(e);
-	return 0;
-}
-
 int
 ownlogin_answer(struct ownlogin *o, struct slice user, const struct message_auth *auth,
 		struct buf *out, struct err *e)
 {
+	const struct credential *c = o->credential;
+
 	/* where channel binding is required, the password must not be sent in another way */
 	if (o->mode == BINDING_REQUIRE && (auth->code == AUTH_CLEARTEXT || auth->code == AUTH_MD5))
 		return not_bound(e);
@@ -285,9 +265,17 @@ ownlogin_answer(struct ownlogin *o, struct slice user, const struct message_auth
 			       "the node did not wait for an answer");
 	switch (auth->code) {
 	case AUTH_OK:
-		return finish(o, e);
+		if (o->is_scram && o->scram.step != SCRAM_OK)
+			return err_set(e, SQLSTATE_PROTOCOL_VIOLATION,
+				       "the node has not proven that it knows the password");
+		if (o->mode == BINDING_REQUIRE && o->scram.gs2_flag != 'p')
+			return not_bound(e);
+		return 0;
 	case AUTH_CLEARTEXT:
-		return answer_cleartext(o, out, e);
+		if (c->kind != CREDENTIAL_PASSWORD)
+			return refuse_request(o, "the password in clear", e);
+		message_put_password(out, slice_of(c->password, c->length));
+		return 0;
 	case AUTH_MD5:
 		return answer_md5(o, user, auth->data, out, e);
 	case AUTH_SASL:

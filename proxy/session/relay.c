@@ -16,7 +16,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/hot.h"
 #include "protocol/exchange_list.h"
 #include "protocol/message.h"
@@ -61,37 +60,13 @@ is_last_word(const struct session *s)
 	return UNLIKELY(s->terminated) && !session_is_pooled(s) && exchange_is_idle(&s->exchange);
 }
 
-static HOT int
-hand_on(struct session *s, const char *p, size_t n)
-{
-	if (is_last_word(s))
-		return stream_send_last(&s->server->stream, p, n);
-	return stream_send(&s->server->stream, p, n);
-}
-
-/* What the client said has been handed on. False: the session is over. */
-static HOT bool
-went_to_server(struct session *s)
-{
-	if (stream_is_blocked(&s->server->stream)) {
-		stream_want(&s->client, s->client.interest & ~EV_READ);
-		return true;
-	}
-	if (has(s, HOOK_ON_CLIENT_SENT) && exchange_pending(&s->exchange) == 0)
-		observers_client_sent(s);
-	if (is_last_word(s)) {
-		session_end(s, WHY_CLIENT_DONE);
-		return false;
-	}
-	return true;
-}
-
 HOT bool
 relay_to_server(struct session *s, const char *p, size_t n)
 {
 	struct stats *stats = &s->worker->stats;
 	uint64_t queries = s->exchange.simple + s->exchange.extended;
 	unsigned events;
+	int failed;
 
 	if (has(s, HOOK_ON_CLIENT) && !observers_client(s, &p, &n))
 		return s->state == SESSION_RELAY;
@@ -106,7 +81,9 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	}
 	if (UNLIKELY(s->terminated) && has(s, HOOK_ON_TERMINATE) && !observers_terminate(s, n))
 		return false;
-	if (hand_on(s, p, n) != 0) {
+	failed = is_last_word(s) ? stream_send_last(&s->server->stream, p, n)
+				 : stream_send(&s->server->stream, p, n);
+	if (failed != 0) {
 		/* one read is far below the cap, but not what SHOW meridian.route makes of it */
 		if (stream_is_overfull(&s->server->stream)) {
 			session_close(s, WHY_PROTOCOL, "Too many statements at once.");
@@ -116,7 +93,17 @@ relay_to_server(struct session *s, const char *p, size_t n)
 		stream_want(&s->client, s->client.interest & ~EV_READ);
 		return true;
 	}
-	return went_to_server(s);
+	if (stream_is_blocked(&s->server->stream)) {
+		stream_want(&s->client, s->client.interest & ~EV_READ);
+		return true;
+	}
+	if (has(s, HOOK_ON_CLIENT_SENT) && exchange_pending(&s->exchange) == 0)
+		observers_client_sent(s);
+	if (is_last_word(s)) {
+		session_end(s, WHY_CLIENT_DONE);
+		return false;
+	}
+	return true;
 }
 
 HOT void
@@ -139,26 +126,6 @@ relay_take(struct session *s, const char *p, size_t n)
 	s->rx_bytes += n;
 	stat_add(&s->worker->stats.rx_bytes, n);
 	settings_take(s, p, n);
-}
-
-/* `held` bytes that were kept, and n new ones. */
-static HOT void
-from_client(struct session *s, const char *p, size_t held, size_t n)
-{
-	s->rx_bytes += n;
-	stat_add(&s->worker->stats.rx_bytes, n);
-	settings_take(s, p, held + n);
-}
-
-/* What stands in front of the message that is none is the client's, and so is why it ends there. */
-static void
-server_strayed(struct session *s, const char *p, const struct exchange_tally *tally)
-{
-	/* it has read the beginning of that message, or not all that is in front of it */
-	if (tally->good == SIZE_MAX || session_has(s, OBSERVER_STRAGGLER))
-		session_abort(s, WHY_SERVER_PROTOCOL);
-	else if (tally->good == 0 || session_say(s, p, tally->good))
-		close_with_server(s, WHY_SERVER_PROTOCOL);
 }
 
 /* False: the session is over. */
@@ -186,7 +153,13 @@ to_client(struct session *s, char *p, size_t n)
 	if (UNLIKELY(a.events & EXCHANGE_FATAL))
 		s->fatal_told = true;
 	if (a.events & EXCHANGE_BAD) {
-		server_strayed(s, p, &a.tally);
+		/* what stands in front of the message that is none is the client's, and so is why
+		 * it ends there; unless it has read the beginning of that message, or not all that
+		 * is in front of it */
+		if (a.tally.good == SIZE_MAX || session_has(s, OBSERVER_STRAGGLER))
+			session_abort(s, WHY_SERVER_PROTOCOL);
+		else if (a.tally.good == 0 || session_say(s, p, a.tally.good))
+			close_with_server(s, WHY_SERVER_PROTOCOL);
 		return false;
 	}
 	if (has(s, HOOK_PASSES) && !observers_pass(s, &a))
@@ -221,7 +194,9 @@ relay_on_client(struct session *s)
 		bulk_heard(&s->bulk, (size_t)n, WORKER_SCRATCH - held, &s->client, s->worker->loop);
 		if (has(s, HOOK_ON_CLIENT_READ))
 			observers_client_read(s, scratch + held, (size_t)n);
-		from_client(s, scratch, held, (size_t)n);
+		s->rx_bytes += (size_t)n;
+		stat_add(&s->worker->stats.rx_bytes, (size_t)n);
+		settings_take(s, scratch, held + (size_t)n);
 	}
 }
 

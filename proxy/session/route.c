@@ -193,6 +193,22 @@ locate_route_again(struct session *s, int sticky_region, const struct authority 
 }
 
 void
+locate_put_rejected(struct buf *b, const struct topology *t, const struct route *route)
+{
+	char reason[160];
+
+	for (unsigned i = 0; i < route->nrows && !b->failed; i++) {
+		const struct route_row *row = &route->rows[i];
+
+		if (row->verdict != VERDICT_REJECTED)
+			continue;
+		route_reason_text(t, row, clock_us(), reason, sizeof(reason));
+		buf_printf(b, "%sRegion %s: %s.", b->n > 0 ? " " : "", t->regions[row->region].name,
+			   reason);
+	}
+}
+
+void
 locate_put_route(struct session *s, struct buf *b)
 {
 	const struct world *w = worker_world(s->worker);

@@ -52,6 +52,8 @@ void locate_route_again(struct session *s, int sticky_region, const struct autho
 			struct route *out);
 /* Append the route of a live session as it is now: "us-east1, us-west1". */
 void locate_put_route(struct session *s, struct buf *b);
+/* Append why each region is not on a route, for the DETAIL of an error. */
+void locate_put_rejected(struct buf *b, const struct topology *t, const struct route *route);
 void locate_input(const struct session *s, const struct world *w, bool strict,
 		  struct locality_input *in);
 

@@ -262,8 +262,8 @@ speaks_http(const struct session *s)
 /* The last bytes for the client are sent. A client that came by WebSocket answers a Close with its
  * own, and one in the middle of a request sends the rest of it: unless Meridian waits for that
  * before it closes, both would read a reset in place of the last message. */
-static void
-part(struct session *s)
+void
+session_on_farewell_drained(struct session *s)
 {
 	if (s->client.ws == NULL && !speaks_http(s)) {
 		finish(s);
@@ -271,12 +271,6 @@ part(struct session *s)
 	}
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 	stream_end(&s->client);
-}
-
-void
-session_on_farewell_drained(struct session *s)
-{
-	part(s);
 }
 
 void
@@ -349,7 +343,7 @@ session_end(struct session *s, enum why why)
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
 	if (!stream_is_blocked(&s->client))
-		part(s);
+		session_on_farewell_drained(s);
 }
 
 void
@@ -361,7 +355,7 @@ session_end_unread(struct session *s, enum why why)
 	s->quiet_since_us = clock_us();
 	worker_arm_sweep(s->worker);
 	if (!stream_is_blocked(&s->client))
-		part(s);
+		session_on_farewell_drained(s);
 }
 
 /* Whether an ErrorResponse can be put in front of the client now: not inside a message, and not
@@ -403,7 +397,7 @@ session_close_err(struct session *s, enum why why, const struct err *e)
 		message_put_error(&b, "FATAL", e);
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 	if (session_say(s, b.p, b.n) && !stream_is_blocked(&s->client))
-		part(s);
+		session_on_farewell_drained(s);
 	buf_fini(&b);
 }
 
@@ -460,19 +454,6 @@ check_quiet(struct session *s, int64_t now_us)
 	}
 }
 
-/* Who waits for a node is told which. */
-static void
-end_login(struct session *s)
-{
-	const struct why_row *row = why_get(WHY_LOGIN_TIMEOUT);
-	struct err e;
-
-	err_set(&e, row->sqlstate, "%s", row->text);
-	if (s->state == SESSION_ATTACHING && !observers_explain_wait(s, &e))
-		session_ops.explain_attach(s, &e);
-	session_close_err(s, WHY_LOGIN_TIMEOUT, &e);
-}
-
 HOT void
 session_check_deadline(struct session *s, int64_t now_us)
 {
@@ -491,6 +472,13 @@ session_check_deadline(struct session *s, int64_t now_us)
 	} else if (s->state != SESSION_CONSOLE && s->state != SESSION_PAUSED &&
 		   conf->client_login_timeout > 0 &&
 		   now_us - s->quiet_since_us > conf->client_login_timeout) {
-		end_login(s);
+		const struct why_row *row = why_get(WHY_LOGIN_TIMEOUT);
+		struct err e;
+
+		/* one that waits for a node is told which */
+		err_set(&e, row->sqlstate, "%s", row->text);
+		if (s->state == SESSION_ATTACHING && !observers_explain_wait(s, &e))
+			session_ops.explain_attach(s, &e);
+		session_close_err(s, WHY_LOGIN_TIMEOUT, &e);
 	}
 }

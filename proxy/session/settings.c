@@ -129,21 +129,6 @@ forget(struct session *s, struct prepared *p)
 	give_back(s);
 }
 
-static void
-remember(struct session *s, struct slice name, struct slice sql)
-{
-	struct settings *all = needed(s);
-	struct prepared *p = xmalloc(sizeof(*p) + name.n + sql.n);
-
-	p->name_n = (uint16_t)name.n;
-	p->sql_n = (uint16_t)sql.n;
-	memcpy(p->text, name.p, name.n);
-	memcpy(p->text + name.n, sql.p, sql.n);
-	TAILQ_INSERT_TAIL(&all->prepared, p, all);
-	if (++all->nprepared > PREPARED_MAX)
-		forget(s, TAILQ_FIRST(&all->prepared));
-}
-
 HOT void
 settings_free(struct session *s)
 {
@@ -437,8 +422,18 @@ read_message(struct session *s, const struct seen *m, struct buf *instead)
 		else if (st.verb != SETTING_SHOW && r.applies)
 			apply(&r, &st);
 	}
-	if (m->type == MSG_PARSE && r.sets && m->name.n < NAME_BYTES)
-		remember(s, m->name, m->sql);
+	if (m->type == MSG_PARSE && r.sets && m->name.n < NAME_BYTES) {
+		struct settings *all = needed(s);
+		struct prepared *p = xmalloc(sizeof(*p) + m->name.n + m->sql.n);
+
+		p->name_n = (uint16_t)m->name.n;
+		p->sql_n = (uint16_t)m->sql.n;
+		memcpy(p->text, m->name.p, m->name.n);
+		memcpy(p->text + m->name.n, m->sql.p, m->sql.n);
+		TAILQ_INSERT_TAIL(&all->prepared, p, all);
+		if (++all->nprepared > PREPARED_MAX)
+			forget(s, TAILQ_FIRST(&all->prepared));
+	}
 	if (text.n > 0) {
 		at = buf_message(instead, m->type);
 		buf_slice(instead, slice_of(m->body.p, (size_t)(m->sql.p - m->body.p)));
@@ -468,24 +463,6 @@ pass(struct session *s, struct passage *p)
 	return from == p->at || relay_to_server(s, from, (size_t)(p->at - from));
 }
 
-/* A FunctionCall. False: the session is over. */
-static bool
-call(struct session *s, struct passage *p, size_t total)
-{
-	struct slice body = slice_of(p->at + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES), rest;
-	struct call_setting c;
-
-	if (calleffects_setting(body, &c) && !c.is_local && setting_is_ours(c.name, &rest)) {
-		/* what came before has its effect first */
-		if (!pass(s, p))
-			return false;
-		if (!exchange_refuses(&s->exchange))
-			change(s, c.name, c.value);
-	}
-	p->at += total;
-	return true;
-}
-
 /* One whole message at p->at. False: the session is over. */
 static APART bool
 inspect(struct session *s, struct passage *p, size_t total)
@@ -494,8 +471,23 @@ inspect(struct session *s, struct passage *p, size_t total)
 	struct seen m;
 	bool open = true;
 
-	if (p->at[0] == MSG_FUNCTION_CALL)
-		return call(s, p, total);
+	if (p->at[0] == MSG_FUNCTION_CALL) {
+		/* A FunctionCall. False: the session is over. */
+		struct slice body = slice_of(p->at + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES),
+			     rest;
+		struct call_setting c;
+
+		if (calleffects_setting(body, &c) && !c.is_local &&
+		    setting_is_ours(c.name, &rest)) {
+			/* what came before has its effect first */
+			if (!pass(s, p))
+				return false;
+			if (!exchange_refuses(&s->exchange))
+				change(s, c.name, c.value);
+		}
+		p->at += total;
+		return true;
+	}
 	if (!see(s, p->at, total, &m)) {
 		p->at += total;
 		return true;

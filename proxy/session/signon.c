@@ -61,18 +61,6 @@ parse_version(struct slice text)
 	return major * 10000 + minor;
 }
 
-static const char *
-misfit(enum access want, const struct server *sv, const struct control_lesson *lesson)
-{
-	if (lesson->in_hot_standby == 1 && (want == ACCESS_READ_WRITE || want == ACCESS_PRIMARY))
-		return "the node is a standby";
-	if (lesson->in_hot_standby == 0 && want == ACCESS_STANDBY)
-		return "the node is not a standby";
-	if (sv->is_primary && sv->is_writable && want == ACCESS_READ_ONLY)
-		return "the node is not read-only";
-	return NULL;
-}
-
 HOT const char *
 signon_learn(struct worker *w, const struct node *n, enum access want, struct server *sv,
 	     struct slice body)
@@ -102,7 +90,13 @@ signon_learn(struct worker *w, const struct node *n, enum access want, struct se
 	}
 	if (news && !n->probed)
 		control_learned(w->process->control, n->live->id, &lesson);
-	return misfit(want, sv, &lesson);
+	if (lesson.in_hot_standby == 1 && (want == ACCESS_READ_WRITE || want == ACCESS_PRIMARY))
+		return "the node is a standby";
+	if (lesson.in_hot_standby == 0 && want == ACCESS_STANDBY)
+		return "the node is not a standby";
+	if (sv->is_primary && sv->is_writable && want == ACCESS_READ_ONLY)
+		return "the node is not read-only";
+	return NULL;
 }
 
 bool
@@ -205,12 +199,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	fail_text(so, is_slow_by_request(so) ? SIGNON_UNFIT : SIGNON_FAILED, "timeout expired");
 }
 
-static int
-send_startup(struct signon *so)
-{
-	return stream_send(&so->server->stream, so->startup.p, so->startup.n);
-}
-
 static void
 begin(struct signon *so, enum dial_way way)
 {
@@ -242,21 +230,18 @@ again(struct signon *so)
 	return true;
 }
 
-static enum signon_end
-how_dial_failed(const struct dial *d)
-{
-	if (d->no_descriptor)
-		return SIGNON_SCARCE;
-	return d->our_fault ? SIGNON_UNFIT : SIGNON_FAILED;
-}
-
 static void
 advance(struct signon *so, enum dial_step step)
 {
+	enum signon_end how = so->dial.our_fault ? SIGNON_UNFIT : SIGNON_FAILED;
+
 	if (step == DIAL_FAILED) {
+		if (so->dial.no_descriptor)
+			how = SIGNON_SCARCE;
 		if (!so->dial.tls_failed || !again(so))
-			fail_text(so, how_dial_failed(&so->dial), so->dial.reason);
-	} else if (step == DIAL_READY && send_startup(so) != 0) {
+			fail_text(so, how, so->dial.reason);
+	} else if (step == DIAL_READY &&
+		   stream_send(&so->server->stream, so->startup.p, so->startup.n) != 0) {
 		fail_text(so, SIGNON_FAILED, "connection lost");
 	}
 }
@@ -326,21 +311,6 @@ take_error(struct signon *so, struct slice body)
 		fail(so, SIGNON_FATAL, &e);
 }
 
-static bool
-take_key(struct signon *so, struct slice body)
-{
-	struct server *sv = so->server;
-	struct message_key k;
-
-	if (message_parse_key(body, &k) != PARSE_DONE || sv->key_len > 0) {
-		fail_text(so, SIGNON_FAILED, "protocol violation");
-		return false;
-	}
-	sv->pid = k.pid;
-	server_keep_key(sv, k.secret);
-	return true;
-}
-
 static void
 ready(struct signon *so)
 {
@@ -355,6 +325,8 @@ static bool
 take(struct signon *so, const struct frame *f)
 {
 	const char *unfit;
+	struct server *sv = so->server;
+	struct message_key k;
 
 	switch (f->type) {
 	case MSG_AUTHENTICATION:
@@ -368,7 +340,13 @@ take(struct signon *so, const struct frame *f)
 		vars_report(&so->server->reported, f->body);
 		return true;
 	case MSG_BACKEND_KEY:
-		return take_key(so, f->body);
+		if (message_parse_key(f->body, &k) != PARSE_DONE || sv->key_len > 0) {
+			fail_text(so, SIGNON_FAILED, "protocol violation");
+			return false;
+		}
+		sv->pid = k.pid;
+		server_keep_key(sv, k.secret);
+		return true;
 	case MSG_NOTICE:
 	case MSG_NEGOTIATE_VERSION:
 		return true;
@@ -384,15 +362,26 @@ take(struct signon *so, const struct frame *f)
 	}
 }
 
-static void
-read_answer(struct signon *so)
+void
+signon_on_event(struct signon *so, short what)
 {
 	char *scratch = so->worker->scratch;
-	ssize_t n = stream_recv(&so->server->stream, scratch, LOGIN_MESSAGE_MAX);
 	struct frame f;
 	size_t seen = 0;
 	enum parse p;
+	ssize_t n;
 
+	if (so->dial.step != DIAL_READY) {
+		advance(so, dial_on_event(&so->dial, what));
+		return;
+	}
+	if ((what & EV_WRITE) && stream_flush(&so->server->stream) != 0) {
+		fail_text(so, SIGNON_FAILED, "connection lost");
+		return;
+	}
+	if (!(what & EV_READ))
+		return;
+	n = stream_recv(&so->server->stream, scratch, LOGIN_MESSAGE_MAX);
 	if (n == STREAM_AGAIN)
 		return;
 	if (n > 0) {
@@ -415,17 +404,6 @@ read_answer(struct signon *so)
 		fail_text(so, SIGNON_FAILED, "protocol violation");
 	else
 		buf_drop(&so->inbox, seen);
-}
-
-void
-signon_on_event(struct signon *so, short what)
-{
-	if (so->dial.step != DIAL_READY)
-		advance(so, dial_on_event(&so->dial, what));
-	else if ((what & EV_WRITE) && stream_flush(&so->server->stream) != 0)
-		fail_text(so, SIGNON_FAILED, "connection lost");
-	else if (what & EV_READ)
-		read_answer(so);
 }
 
 /* The first dial. It may fail at once, and not while its owner is asking for it. */
