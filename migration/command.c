@@ -13,7 +13,6 @@
 #include "migration/journal.h"
 #include "migration/migrations_int.h"
 #include "migration/parser.h"
-#include "migration/transitions.h"
 #include "protocol/sqlstate.h"
 
 #define LOOK_AGAIN_US (200 * USEC_PER_MSEC)

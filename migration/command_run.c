@@ -16,6 +16,7 @@
 #include "migration/command_int.h"
 #include "migration/db.h"
 #include "migration/journal.h"
+#include "migration/json.h"
 #include "migration/options.h"
 #include "migration/transitions.h"
 #include "protocol/sqlstate.h"
@@ -38,14 +39,6 @@ struct watching {
 };
 
 /* ---- events ---- */
-
-static void
-copy_member(char *to, size_t size, const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	snprintf(to, size, "%s", s != NULL ? s : "");
-}
 
 /* Events that a command that waits tells its client, and the words in front of their text. */
 static const struct {
@@ -74,8 +67,9 @@ each_event(void *to, const struct journal_row *row)
 	if (strcmp(row->event, JOURNAL_STEP_FAIL) == 0) {
 		json_t *o = row->detail != NULL ? json_loads(row->detail, 0, NULL) : NULL;
 
-		copy_member(w->failure.detail, sizeof(w->failure.detail), o, "detail");
-		copy_member(w->failure.hint, sizeof(w->failure.hint), o, "hint");
+		snprintf(w->failure.detail, sizeof(w->failure.detail), "%s",
+			 json_member(o, "detail"));
+		snprintf(w->failure.hint, sizeof(w->failure.hint), "%s", json_member(o, "hint"));
 		json_decref(o);
 	}
 	if (strcmp(row->event, JOURNAL_PROGRESS) == 0) {
@@ -267,17 +261,11 @@ announce_move(const struct migration *m, enum migration_phase phase, struct buf 
 	}
 }
 
-static bool
-is_pending(const struct migration_step *s)
-{
-	return s->state != STEP_APPLIED && s->state != STEP_SKIPPED;
-}
-
 /* Which steps a request is about. */
 static bool
 is_meant(const struct migration_step *s, const struct run_request *rq)
 {
-	if (!is_pending(s))
+	if (step_is_done(s))
 		return false;
 	switch (rq->what) {
 	case RUN_PHASE:
@@ -299,58 +287,31 @@ is_meant(const struct migration_step *s, const struct run_request *rq)
 }
 
 static void
-announce_steps(const struct plan *p, const struct run_request *rq, struct buf *out)
+announce(struct command_run *c, const struct plan *p, const struct run_request *rq)
 {
+	bool is_move = c->at.m.kind == KIND_MOVE && rq->what != RUN_ALL && rq->what != RUN_NEXT &&
+		       rq->what != RUN_STEP;
 	size_t n = 0, most = rq->what == RUN_NEXT ? 1 : LISTED_MAX;
+	struct buf lines = { .cap = 1 << 20 };
 
-	for (size_t i = 0; i < p->n; i++) {
+	if (is_move)
+		announce_move(&c->at.m, rq->phase, &lines);
+	for (size_t i = 0; !is_move && i < p->n; i++) {
 		const struct migration_step *s = &p->v[i];
 
 		if (!is_meant(s, rq) || n++ >= most)
 			continue;
-		buf_printf(out, "%s- %d %s%s%s (%s)", n > 1 ? "\n" : "", s->n, s->def->name,
+		buf_printf(&lines, "%s- %d %s%s%s (%s)", n > 1 ? "\n" : "", s->n, s->def->name,
 			   s->label[0] != '\0' ? " " : "", s->label, s->place);
 	}
 	if (n > most && rq->what != RUN_NEXT)
-		buf_printf(out, "\n- … and %zu more (PLAN MIGRATION)", n - most);
-}
-
-static void
-announce(struct command_run *c, const struct plan *p, const struct run_request *rq)
-{
-	struct buf lines = { .cap = 1 << 20 };
-
-	if (c->at.m.kind == KIND_MOVE && rq->what != RUN_ALL && rq->what != RUN_NEXT &&
-	    rq->what != RUN_STEP)
-		announce_move(&c->at.m, rq->phase, &lines);
-	else
-		announce_steps(p, rq, &lines);
+		buf_printf(&lines, "\n- … and %zu more (PLAN MIGRATION)", n - most);
 	if (lines.n > 0)
 		command_notice_lines(c, "The following operations will be achieved:", &lines);
 	buf_fini(&lines);
 }
 
 /* ---- whether it may be ---- */
-
-static bool
-is_forced(const struct run_request *rq, const char *guard)
-{
-	struct slice rest = slice_str(rq->force != NULL ? rq->force : "");
-
-	while (rest.n > 0)
-		if (slice_is_nocase(slice_trim(slice_cut(&rest, ',')), guard))
-			return true;
-	return false;
-}
-
-static bool
-has_pending(const struct plan *p, enum migration_phase phase)
-{
-	for (size_t i = 0; i < p->n; i++)
-		if (p->v[i].def->phase == phase && is_pending(&p->v[i]))
-			return true;
-	return false;
-}
 
 /* A phase needs those before it; DATA may have been done by hand. */
 static int
@@ -361,11 +322,12 @@ check_order(const struct command_run *c, const struct plan *p, const struct run_
 
 	if (rq->what != RUN_PHASE)
 		return 0;
-	if (rq->phase > PHASE_PREPARE && has_pending(p, PHASE_PREPARE)) {
+	if (rq->phase > PHASE_PREPARE && !plan_is_done(p, PHASE_PREPARE)) {
 		err_set(e, SQLSTATE_OBJECT_NOT_IN_STATE, "migration %d has not been prepared", id);
 		return err_hint(e, "RUN MIGRATION %d PREPARE; comes first.", id);
 	}
-	if (rq->phase == PHASE_FINALIZE && has_pending(p, PHASE_DATA) && !is_forced(rq, "data")) {
+	if (rq->phase == PHASE_FINALIZE && !plan_is_done(p, PHASE_DATA) &&
+	    !guard_is_named(rq->force, "data")) {
 		err_set(e, SQLSTATE_GUARD_FAILED, "1 check stands in the way");
 		err_detail(e, "data: the data of migration %d has not been migrated", id);
 		return err_hint(
@@ -381,7 +343,7 @@ first_phase(const struct plan *p, enum migration_state now, struct run_request *
 	if (rq->what == RUN_PHASE)
 		return 0;
 	for (int phase = PHASE_PREPARE; phase <= PHASE_FINALIZE; phase++) {
-		if (!has_pending(p, (enum migration_phase)phase) &&
+		if (plan_is_done(p, (enum migration_phase)phase) &&
 		    now != transition_running((enum migration_phase)phase))
 			continue;
 		rq->phase = (enum migration_phase)phase;

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/mem.h"
 #include "migration/command_int.h"
 #include "migration/db.h"
 #include "migration/gate.h"
@@ -20,7 +19,6 @@
 #include "migration/migrations_int.h"
 #include "migration/options.h"
 #include "migration/redirect.h"
-#include "migration/transitions.h"
 #include "protocol/sqlstate.h"
 
 #define LOG_BATCH 500

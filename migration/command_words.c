@@ -11,6 +11,7 @@
 
 #include "migration/command_int.h"
 #include "migration/journal.h"
+#include "migration/json.h"
 
 /* ---- the next command ---- */
 
@@ -79,11 +80,9 @@ static char *
 expanded(const char *text, const struct migration *m)
 {
 	struct buf b = { .cap = 1 << 20 };
-	char *out;
 
 	expand(text, m, &b);
-	out = buf_take_text(&b);
-	return out;
+	return buf_take_text(&b);
 }
 
 bool
@@ -200,23 +199,15 @@ command_tell_next(struct command_run *c, const struct migration *m)
 
 /* ---- events ---- */
 
-static const char *
-string_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
-
 static void
 put_step(const json_t *o, struct buf *out)
 {
 	buf_printf(out, " %lld %s", (long long)json_integer_value(json_object_get(o, "n")),
-		   string_of(o, "name"));
-	if (*string_of(o, "label") != '\0')
-		buf_printf(out, " %s", string_of(o, "label"));
-	if (*string_of(o, "place") != '\0')
-		buf_printf(out, " (%s)", string_of(o, "place"));
+		   json_member(o, "name"));
+	if (*json_member(o, "label") != '\0')
+		buf_printf(out, " %s", json_member(o, "label"));
+	if (*json_member(o, "place") != '\0')
+		buf_printf(out, " (%s)", json_member(o, "place"));
 }
 
 static void
@@ -234,22 +225,22 @@ static void
 put_step_error(const json_t *o, struct buf *out)
 {
 	put_step(o, out);
-	buf_printf(out, ": %s: %s", string_of(o, "sqlstate"), string_of(o, "error"));
+	buf_printf(out, ": %s: %s", json_member(o, "sqlstate"), json_member(o, "error"));
 }
 
 static void
 put_command(const json_t *o, struct buf *out)
 {
-	buf_printf(out, " %s %s: %s", string_of(o, "user"), string_of(o, "address"),
-		   string_of(o, "statement"));
+	buf_printf(out, " %s %s: %s", json_member(o, "user"), json_member(o, "address"),
+		   json_member(o, "statement"));
 }
 
 static void
 put_state(const json_t *o, struct buf *out)
 {
-	buf_printf(out, " %s", string_of(o, "state"));
-	if (*string_of(o, "error") != '\0')
-		buf_printf(out, ": %s", string_of(o, "error"));
+	buf_printf(out, " %s", json_member(o, "state"));
+	if (*json_member(o, "error") != '\0')
+		buf_printf(out, ": %s", json_member(o, "error"));
 }
 
 static void
@@ -259,13 +250,13 @@ put_text(const json_t *o, struct buf *out)
 
 	if (json_is_integer(percent) && json_integer_value(percent) >= 0)
 		buf_printf(out, " %lld%%", (long long)json_integer_value(percent));
-	buf_printf(out, " %s", string_of(o, "text"));
+	buf_printf(out, " %s", json_member(o, "text"));
 }
 
 static void
 put_executor(const json_t *o, struct buf *out)
 {
-	buf_printf(out, " %s %s", string_of(o, "owner"), string_of(o, "event"));
+	buf_printf(out, " %s %s", json_member(o, "owner"), json_member(o, "event"));
 }
 
 static const struct {

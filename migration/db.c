@@ -91,24 +91,6 @@ await_result(PGconn *c, struct limit *l, int64_t until)
 	}
 }
 
-/* The last result of what has been sent, as PQexec() has it. */
-static PGresult *
-last_result(PGconn *c, struct limit *l)
-{
-	int64_t until = clock_us() + l->us;
-	PGresult *r, *last = NULL;
-
-	do {
-		await_result(c, l, until);
-		r = PQgetResult(c);
-		if (r != NULL) {
-			PQclear(last);
-			last = r;
-		}
-	} while (r != NULL);
-	return last;
-}
-
 static int
 err_unreached(PGconn *c, struct err *e)
 {
@@ -205,7 +187,7 @@ PGresult *
 db_query(PGconn *c, struct err *e, const char *sql, int nparams, const char *const *params)
 {
 	struct limit *l = PQinstanceData(c, limit_on_event);
-	PGresult *r = NULL;
+	PGresult *r = NULL, *next;
 	ExecStatusType s;
 
 	if (l == NULL)
@@ -213,7 +195,14 @@ db_query(PGconn *c, struct err *e, const char *sql, int nparams, const char *con
 				: PQexecParams(c, sql, nparams, NULL, params, NULL, NULL, 0);
 	else if (nparams < 0 ? PQsendQuery(c, sql)
 			     : PQsendQueryParams(c, sql, nparams, NULL, params, NULL, NULL, 0))
-		r = last_result(c, l);
+		/* The last result, as PQexec() has it. */
+		for (int64_t until = clock_us() + l->us;; r = next) {
+			await_result(c, l, until);
+			next = PQgetResult(c);
+			if (next == NULL)
+				break;
+			PQclear(r);
+		}
 	s = PQresultStatus(r);
 	if (s == PGRES_COMMAND_OK || s == PGRES_TUPLES_OK || s == PGRES_EMPTY_QUERY)
 		return r;

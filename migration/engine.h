@@ -86,6 +86,9 @@ struct run_request {
 	const char *user;
 };
 
+/* Whether a guard is among those of run_request.force. */
+bool guard_is_named(const char *force, const char *guard);
+
 /* What a row asks of an executor of another proxy; "pause" too. */
 #define REQUEST_ABORT       "abort"
 #define REQUEST_ABORT_FORCE "abort force"

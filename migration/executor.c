@@ -6,22 +6,19 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "migration/db.h"
 #include "migration/job_int.h"
 #include "migration/journal.h"
 #include "migration/migrations_int.h"
 #include "migration/transitions.h"
 
-#define STATE_TRIES  30
-#define LAST_FORWARD PHASE_FINALIZE
+#define STATE_TRIES 30
 
 static const char *const whats[] = {
 	[RUN_PHASE] = "phase",       [RUN_ALL] = "all",         [RUN_NEXT] = "next",
@@ -82,12 +79,6 @@ report_start(struct executor *x, const struct err *why)
 /* ---- the plan, looked at ---- */
 
 static bool
-is_finished(const struct migration_step *s)
-{
-	return s->state == STEP_APPLIED || s->state == STEP_SKIPPED;
-}
-
-static bool
 has_steps(const struct plan *p, enum migration_phase phase)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -97,20 +88,11 @@ has_steps(const struct plan *p, enum migration_phase phase)
 }
 
 static bool
-is_phase_finished(const struct plan *p, enum migration_phase phase)
-{
-	for (size_t i = 0; i < p->n; i++)
-		if (p->v[i].def->phase == phase && !is_finished(&p->v[i]))
-			return false;
-	return true;
-}
-
-static bool
 is_decided_by_rows(const struct job *j)
 {
 	for (size_t i = 0; i < j->plan.n; i++)
 		if (j->plan.v[i].def->once_decided && j->plan.v[i].def->phase == PHASE_FINALIZE &&
-		    is_finished(&j->plan.v[i]))
+		    step_is_done(&j->plan.v[i]))
 			return true;
 	return false;
 }
@@ -170,7 +152,7 @@ run_steps(struct job *j, enum migration_phase phase, struct err *e)
 
 	for (size_t i = 0; i < j->plan.n; i++) {
 		struct migration_step *s = &j->plan.v[i];
-		bool again = is_finished(s);
+		bool again = step_is_done(s);
 		size_t end = i + 1;
 		int rc;
 
@@ -233,7 +215,7 @@ run_phase(struct job *j, enum migration_phase phase, struct err *e)
 		return -1;
 	report_start(j->x, NULL);
 	rc = run_steps(j, phase, e);
-	if (rc < 0 || (rc > 0 && !is_phase_finished(&j->plan, phase)))
+	if (rc < 0 || (rc > 0 && !plan_is_done(&j->plan, phase)))
 		return rc;
 	return end_phase(j, phase, e) < 0 ? -1 : rc;
 }
@@ -244,12 +226,12 @@ run_forward(struct job *j, struct err *e)
 {
 	int rc = 0;
 
-	for (int p = PHASE_PREPARE; p <= LAST_FORWARD && rc == 0; p++) {
+	for (int p = PHASE_PREPARE; p <= PHASE_FINALIZE && rc == 0; p++) {
 		enum migration_phase phase = (enum migration_phase)p;
 
 		if (!has_steps(&j->plan, phase))
 			continue;
-		if (is_phase_finished(&j->plan, phase)) {
+		if (plan_is_done(&j->plan, phase)) {
 			/* the last one died behind its last step */
 			if (j->m.state == running_state(j, phase))
 				rc = end_phase(j, phase, e);
@@ -349,8 +331,8 @@ run_complete(struct job *j, struct err *e)
 
 	for (size_t i = 0; i < j->plan.n; i++)
 		if (j->plan.v[i].def->phase == PHASE_REVERSE && j->plan.v[i].def->once_decided)
-			is_decided = is_finished(&j->plan.v[i]);
-	if (!is_decided || is_phase_finished(&j->plan, PHASE_REVERSE))
+			is_decided = step_is_done(&j->plan.v[i]);
+	if (!is_decided || plan_is_done(&j->plan, PHASE_REVERSE))
 		return run_one(j, PHASE_COMPLETE, e);
 	err_set(e, "55000", "the way back of migration %d is decided, and not at its end", j->m.id);
 	return err_hint(e, "RETRY MIGRATION %d; goes on.", j->m.id);

@@ -12,13 +12,11 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "migration/db.h"
 #include "migration/job_int.h"
 #include "migration/journal.h"
-#include "migration/options.h"
+#include "migration/json.h"
 
 #define NAP_US      (50 * USEC_PER_MSEC)
 #define WRITE_TRIES 5
@@ -40,20 +38,10 @@ static const struct {
 char *
 json_text(json_t *take_json)
 {
-	char *dumped = json_dumps(take_json, JSON_COMPACT), *out;
+	char *text = json_dumps(take_json, JSON_COMPACT);
 
-	out = xstrdup(dumped != NULL ? dumped : "{}");
-	free(dumped);
 	json_decref(take_json);
-	return out;
-}
-
-static json_t *
-utf8(const char *s)
-{
-	json_t *j = json_string(s);
-
-	return j != NULL ? j : json_string("(not UTF-8)");
+	return text != NULL ? text : xstrdup("{}");
 }
 
 /* ---- what is said on the way ---- */
@@ -75,7 +63,7 @@ job_notice(struct job *j, const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_vprintf(&b, fmt, ap);
 	va_end(ap);
-	detail = json_text(json_pack("{so}", "text", utf8(buf_text(&b))));
+	detail = json_text(json_pack("{so}", "text", json_utf8(buf_text(&b))));
 	job_event(j, JOURNAL_NOTICE, detail);
 	free(detail);
 	buf_fini(&b);
@@ -176,20 +164,23 @@ job_sleep(struct job *j, int64_t usec, struct err *e)
 }
 
 bool
+guard_is_named(const char *force, const char *guard)
+{
+	struct slice rest = slice_str(force != NULL ? force : "");
+
+	while (rest.n > 0)
+		if (slice_is_nocase(slice_trim(slice_cut(&rest, ',')), guard))
+			return true;
+	return false;
+}
+
+bool
 job_is_forced(const struct job *j, const char *guard)
 {
-	const char *p = j->x != NULL ? j->x->force : NULL;
-	struct slice rest = slice_str(p != NULL ? p : ""), one;
-
 	if (j->x != NULL && strcmp(guard, "abort") == 0 &&
 	    (j->x->is_forced || atomic_load(&j->x->force_abort)))
 		return true;
-	while (rest.n > 0) {
-		one = slice_trim(slice_cut(&rest, ','));
-		if (slice_is_nocase(one, guard))
-			return true;
-	}
-	return false;
+	return j->x != NULL && guard_is_named(j->x->force, guard);
 }
 
 /* ---- rows ---- */
@@ -225,7 +216,7 @@ job_enter(struct job *j, enum migration_state s, struct err *e)
 
 	j->m.state = s;
 	detail = json_text(json_pack("{ss,so*}", "state", migration_state_name(s), "error",
-				     s == STATE_ERROR ? utf8(j->m.error) : NULL));
+				     s == STATE_ERROR ? json_utf8(j->m.error) : NULL));
 	ch.detail = detail;
 	rc = job_write(j, &ch, e);
 	free(detail);

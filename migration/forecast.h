@@ -7,7 +7,6 @@
 #define MIGRATION_FORECAST_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "base/buf.h"
 #include "migration/gate.h"

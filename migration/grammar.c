@@ -13,7 +13,6 @@
 
 #include "base/pgquote.h"
 #include "migration/parser.h"
-#include "protocol/sqlstate.h"
 
 /* ---- lists of names ---- */
 
@@ -142,34 +141,6 @@ parse_placing(struct parser *p, struct spec *s)
 }
 
 static int
-parse_placings(struct parser *p, struct spec *s)
-{
-	if (!parser_accept(p, "LOCALITY"))
-		return 0;
-	if (parser_expect(p, "(") != 0)
-		return -1;
-	do {
-		if (parse_placing(p, s) != 0)
-			return -1;
-	} while (parser_accept(p, ","));
-	return parser_expect_end_of_list(p);
-}
-
-static int
-parse_survival(struct parser *p, struct spec *s)
-{
-	if (!parser_accept(p, "SURVIVE"))
-		return 0;
-	if (parser_accept(p, "ZONE"))
-		s->survive = SURVIVE_ZONE;
-	else if (parser_accept(p, "REGION"))
-		s->survive = SURVIVE_REGION;
-	else
-		return parser_fail(p, "ZONE FAILURE or REGION FAILURE");
-	return parser_expect(p, "FAILURE");
-}
-
-static int
 parse_regions(struct parser *p, struct spec *s)
 {
 	s->kind = KIND_REGIONS_OF;
@@ -179,7 +150,25 @@ parse_regions(struct parser *p, struct spec *s)
 	while (parser_accept(p, ","))
 		if (parse_region(p, &s->regions) != 0)
 			return -1;
-	return parse_survival(p, s) != 0 ? -1 : parse_placings(p, s);
+	if (parser_accept(p, "SURVIVE")) {
+		if (parser_accept(p, "ZONE"))
+			s->survive = SURVIVE_ZONE;
+		else if (parser_accept(p, "REGION"))
+			s->survive = SURVIVE_REGION;
+		else
+			return parser_fail(p, "ZONE FAILURE or REGION FAILURE");
+		if (parser_expect(p, "FAILURE") != 0)
+			return -1;
+	}
+	if (!parser_accept(p, "LOCALITY"))
+		return 0;
+	if (parser_expect(p, "(") != 0)
+		return -1;
+	do {
+		if (parse_placing(p, s) != 0)
+			return -1;
+	} while (parser_accept(p, ","));
+	return parser_expect_end_of_list(p);
 }
 
 /* ---- DISTRIBUTE ---- */

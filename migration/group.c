@@ -6,14 +6,10 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/mem.h"
-#include "base/text.h"
 #include "migration/db.h"
 #include "migration/job_int.h"
 #include "migration/journal.h"

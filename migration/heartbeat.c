@@ -12,26 +12,15 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "migration/db.h"
 #include "migration/job_int.h"
 #include "migration/journal.h"
-#include "migration/migrations_int.h"
 
 #define PERIOD_MIN   (50 * USEC_PER_MSEC)
 #define PERIOD_MAX   (250 * USEC_PER_MSEC)
 #define LOCK_TIMEOUT "1s"
-
-static int64_t
-period_of(const struct executor *x)
-{
-	int64_t us = x->lease.lease_us / 10;
-
-	return us < PERIOD_MIN ? PERIOD_MIN : us > PERIOD_MAX ? PERIOD_MAX : us;
-}
 
 /* ---- events ---- */
 
@@ -60,22 +49,6 @@ first_event(struct heartbeat *b)
 	return v;
 }
 
-static void
-drop_first(struct heartbeat *b)
-{
-	struct event *v;
-
-	pthread_mutex_lock(&b->lock);
-	v = b->first;
-	b->first = v->next;
-	if (b->first == NULL)
-		b->last = &b->first;
-	pthread_mutex_unlock(&b->lock);
-	free(v->event);
-	free(v->detail);
-	free(v);
-}
-
 /* In the order in which they came, on either thread. One that cannot be written waits; one that the
  * server refuses is left out. */
 void
@@ -91,7 +64,14 @@ heartbeat_write_events(struct executor *x, PGconn *c)
 
 		if (rc < 0 && (PQstatus(c) != CONNECTION_OK || db_is_retryable(&e)))
 			break;
-		drop_first(b);
+		pthread_mutex_lock(&b->lock);
+		b->first = v->next;
+		if (b->first == NULL)
+			b->last = &b->first;
+		pthread_mutex_unlock(&b->lock);
+		free(v->event);
+		free(v->detail);
+		free(v);
 	}
 	pthread_mutex_unlock(&b->writing);
 }
@@ -235,11 +215,13 @@ heartbeat_main(void *arg)
 {
 	struct executor *x = arg;
 	struct heartbeat *b = &x->heartbeat;
+	int64_t us = x->lease.lease_us / 10;
 	struct site_node node;
 	char *dbname = NULL;
 	struct err e;
 	bool is_well;
 
+	us = us < PERIOD_MIN ? PERIOD_MIN : us > PERIOD_MAX ? PERIOD_MAX : us;
 	home_of(x, &node, &dbname);
 	do {
 		struct reading r;
@@ -255,7 +237,7 @@ heartbeat_main(void *arg)
 		store_reading(b, &r);
 		heartbeat_write_events(x, b->c);
 		is_well = first_event(b) == NULL;
-	} while (wait_period(b, period_of(x), is_well));
+	} while (wait_period(b, us, is_well));
 	free(dbname);
 	return NULL;
 }

@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "migration/db.h"
 #include "migration/migrations_int.h"
 #include "migration/options.h"
@@ -376,7 +375,7 @@ job_step_done(const struct job *j, const char *name, const char *label)
 
 		if (strcmp(s->def->name, name) == 0 &&
 		    (label == NULL || strcmp(s->label, label) == 0))
-			return s->state == STEP_APPLIED || s->state == STEP_SKIPPED;
+			return step_is_done(s);
 	}
 	return false;
 }

@@ -4,7 +4,6 @@
 #include "migration/journal.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/text.h"
 #include "migration/db.h"

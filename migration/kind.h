@@ -44,6 +44,12 @@ struct migration_step {
 	char *error;
 };
 
+static inline bool
+step_is_done(const struct migration_step *s)
+{
+	return s->state == STEP_APPLIED || s->state == STEP_SKIPPED;
+}
+
 /* What PLAN shows of a step. */
 struct step_text {
 	struct buf sql;      /* exact, may be several statements */

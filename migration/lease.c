@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -36,8 +35,7 @@ lease_has_locks(PGconn *c)
 static int
 lost(struct err *e)
 {
-	err_set(e, LEASE_LOST, "another executor has this migration now");
-	return -1;
+	return err_set(e, LEASE_LOST, "another executor has this migration now");
 }
 
 /* Look at the row, and try the advisory lock in the same breath. */
@@ -45,7 +43,6 @@ static int
 look(PGconn *home, const struct lease *l, struct holder *h, struct err *e)
 {
 	PGresult *r;
-	int64_t age = 0;
 
 	r = db_queryf(home, e,
 		      "INSERT INTO meridian.lease (uuid, mig, token, owner, proxy, heartbeat) "
@@ -67,9 +64,8 @@ look(PGconn *home, const struct lease *l, struct holder *h, struct err *e)
 	*h = (struct holder){ .owner = xstrdup(PQgetvalue(r, 0, 0)),
 			      .proxy = xstrdup(PQgetvalue(r, 0, 1)),
 			      .locked_by_us = PQgetvalue(r, 0, 3)[0] == '1' };
-	text_to_int(slice_str(PQgetvalue(r, 0, 2)), INT64_MIN, INT64_MAX, &age);
-	h->age_us = age;
-	h->is_stale = *h->owner == '\0' || age > l->lease_us;
+	text_to_int(slice_str(PQgetvalue(r, 0, 2)), INT64_MIN, INT64_MAX, &h->age_us);
+	h->is_stale = *h->owner == '\0' || h->age_us > l->lease_us;
 	PQclear(r);
 	return 0;
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "migration/db.h"
@@ -226,23 +225,6 @@ thread_start(struct executor *x, struct err *e)
 	return rc == 0 ? 0 : err_set(e, "53000", "cannot start a thread: %s", strerror(rc));
 }
 
-/* Until it has its lease and its state, or knows why not. The executor may be freed right after. */
-static int
-wait_started(struct executor *x, struct err *e)
-{
-	int rc;
-
-	pthread_mutex_lock(&x->lock);
-	while (x->started == EXECUTOR_STARTS)
-		pthread_cond_wait(&x->cond, &x->lock);
-	rc = x->started == EXECUTOR_RUNS ? 0 : -1;
-	if (rc < 0)
-		*e = x->why;
-	pthread_mutex_unlock(&x->lock);
-	atomic_fetch_sub(&x->waiters, 1);
-	return rc;
-}
-
 /* An executor of this process that lives: ABORT stops it, everything else is refused. */
 static int
 is_at_work(struct executor *x, const struct run_request *rq, bool *is_ordered, struct err *e)
@@ -299,13 +281,22 @@ executor_start(struct migrations *ms, const struct migration_at *at, const struc
 	       struct err *e)
 {
 	struct executor *x = NULL;
-	bool is_ordered = false;
+	bool is_ordered = false, runs;
 
 	if (start_new(ms, at, rq, &x, &is_ordered, e) < 0)
 		return -1;
 	if (is_ordered)
 		return 0;
-	if (wait_started(x, e) == 0)
+	/* Until it has its lease and its state, or knows why not. */
+	pthread_mutex_lock(&x->lock);
+	while (x->started == EXECUTOR_STARTS)
+		pthread_cond_wait(&x->cond, &x->lock);
+	runs = x->started == EXECUTOR_RUNS;
+	if (!runs)
+		*e = x->why;
+	pthread_mutex_unlock(&x->lock);
+	atomic_fetch_sub(&x->waiters, 1); /* from here on it may be freed */
+	if (runs)
 		return 0;
 	/* An executor of another proxy is alive: it reads the ABORT in the row. */
 	if (rq->what == RUN_ABORT && strcmp(e->sqlstate, "55P03") == 0 && at->db != NULL)

@@ -181,15 +181,6 @@ static const struct {
 
 #define DURATION_MAX (3650 * 86400 * USEC_PER_SEC) /* ten years: no sum can overflow */
 
-static int64_t
-unit_of(struct slice word)
-{
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (slice_is_nocase(word, units[i].word))
-			return units[i].usec;
-	return 0;
-}
-
 /* A number and its unit off the front; false where there is none. */
 static bool
 take_part(struct slice *s, int64_t *usec)
@@ -208,7 +199,10 @@ take_part(struct slice *s, int64_t *usec)
 		letters++;
 	word = slice_of(s->p, letters);
 	*s = slice_trim(slice_skip(*s, letters));
-	unit = letters > 0 ? unit_of(word) : USEC_PER_SEC;
+	unit = letters > 0 ? 0 : USEC_PER_SEC;
+	for (size_t i = 0; letters > 0 && i < sizeof(units) / sizeof(units[0]); i++)
+		if (slice_is_nocase(word, units[i].word))
+			unit = units[i].usec;
 	if (unit == 0 || number < 0 || number > (double)DURATION_MAX / (double)unit)
 		return false;
 	*usec = (int64_t)(number * (double)unit + 0.5);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "migration/json.h"
 
 static const char *const severities[] = { "INFO", "WARN", "ERROR" };
 
@@ -44,6 +45,15 @@ plan_fini(struct plan *p)
 	}
 	free(p->v);
 	*p = (struct plan){ 0 };
+}
+
+bool
+plan_is_done(const struct plan *p, enum migration_phase phase)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i].def->phase == phase && !step_is_done(&p->v[i]))
+			return false;
+	return true;
 }
 
 /* FNV-1a, with the end of each string in it. */
@@ -113,45 +123,26 @@ check_severity_name(enum check_severity s)
 	return severities[s];
 }
 
-/* What comes from a catalog may have bytes that are no UTF-8. */
-static json_t *
-text_of(const char *s)
-{
-	json_t *j = json_string(s);
-
-	return j != NULL ? j : json_string("(not UTF-8)");
-}
-
 char *
 checks_json(const struct checks *c)
 {
 	json_t *list = json_array();
-	char *dumped, *out;
+	char *text;
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct check *v = &c->v[i];
 		json_t *row = json_object();
 
 		json_object_set_new(row, "severity", json_string(severities[v->severity]));
-		json_object_set_new(row, "check", text_of(v->check));
-		json_object_set_new(row, "object", text_of(v->object));
-		json_object_set_new(row, "detail", text_of(v->detail));
-		json_object_set_new(row, "fix", text_of(v->fix));
+		json_object_set_new(row, "check", json_utf8(v->check));
+		json_object_set_new(row, "object", json_utf8(v->object));
+		json_object_set_new(row, "detail", json_utf8(v->detail));
+		json_object_set_new(row, "fix", json_utf8(v->fix));
 		json_array_append_new(list, row);
 	}
-	dumped = json_dumps(list, JSON_COMPACT);
-	out = xstrdup(dumped != NULL ? dumped : "[]");
-	free(dumped);
+	text = json_dumps(list, JSON_COMPACT);
 	json_decref(list);
-	return out;
-}
-
-static const char *
-member(const json_t *row, const char *name)
-{
-	const char *s = json_string_value(json_object_get(row, name));
-
-	return s != NULL ? s : "";
+	return text != NULL ? text : xstrdup("[]");
 }
 
 bool
@@ -170,10 +161,10 @@ checks_parse(struct checks *out, const char *json)
 		enum check_severity severity = CHECK_INFO;
 
 		for (enum check_severity s = CHECK_INFO; s <= CHECK_ERROR; s++)
-			if (strcmp(member(row, "severity"), severities[s]) == 0)
+			if (strcmp(json_member(row, "severity"), severities[s]) == 0)
 				severity = s;
-		checks_add(out, severity, member(row, "check"), member(row, "object"),
-			   member(row, "detail"), member(row, "fix"));
+		checks_add(out, severity, json_member(row, "check"), json_member(row, "object"),
+			   json_member(row, "detail"), json_member(row, "fix"));
 	}
 	json_decref(list);
 	return true;

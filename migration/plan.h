@@ -17,6 +17,8 @@ struct plan {
 };
 
 void plan_fini(struct plan *p);
+/* Every step of the phase is done, or it has none. */
+bool plan_is_done(const struct plan *p, enum migration_phase phase);
 /* Whether two plans are the same: 16 hex digits over names, places and labels. */
 void plan_hash(const struct plan *p, char out[17]);
 

@@ -3,9 +3,7 @@
 
 #include "migration/redirect.h"
 
-#include <inttypes.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -54,31 +52,25 @@ number_at(const PGresult *r, int row, int column)
 	return n;
 }
 
-static int64_t
-length_of(const char *json)
-{
-	struct err ignored;
-	const struct migration_option *o =
-	    migration_option_find(KIND_MOVE, "redirect_until", &ignored);
-	json_t *options = json_loads(json, 0, NULL);
-	const char *said = json_string_value(json_object_get(options, o->name));
-	int64_t us = migration_option_usec(said != NULL ? said : o->standard);
-
-	json_decref(options);
-	return us;
-}
-
 /* COMPLETE ends it early. */
 static void
 set_end(struct redirect *out, const PGresult *r, int row)
 {
+	struct err ignored;
+	const struct migration_option *o =
+	    migration_option_find(KIND_MOVE, "redirect_until", &ignored);
 	int64_t begun = number_at(r, row, 8), finished = number_at(r, row, 9), until;
+	json_t *options;
+	const char *said;
 	time_t seconds;
 	struct tm tm;
 
 	if (begun == 0)
 		return;
-	until = begun + length_of(PQgetvalue(r, row, 6));
+	options = json_loads(PQgetvalue(r, row, 6), 0, NULL);
+	said = json_string_value(json_object_get(options, o->name));
+	until = begun + migration_option_usec(said != NULL ? said : o->standard);
+	json_decref(options);
 	if (strcmp(PQgetvalue(r, row, 7), "done") == 0 && finished > 0 && finished < until)
 		until = finished;
 	out->ends = true;

@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #include "migration/migrations_int.h"
-#include "migration/site.h"
 #include "migration/store.h"
 
 struct watched;

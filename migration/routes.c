@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "migration/json.h"
 
 #define FROM_FILE "" /* no region has that name */
 
@@ -140,14 +141,6 @@ save(const struct routes *r)
 	json_decref(list);
 }
 
-static char *
-member(json_t *row, const char *name)
-{
-	const char *s = json_string_value(json_object_get(row, name));
-
-	return (char *)(uintptr_t)(s != NULL ? s : "");
-}
-
 /* ---- in force ---- */
 
 /* True: the file has to say so. */
@@ -240,9 +233,9 @@ routes_read(struct routes *r)
 	json_array_foreach(list, i, v)
 	{
 		rows[i] =
-		    (struct route_row){ .database = member(v, "database"),
-					.place = member(v, "place"),
-					.newdb = member(v, "newdb"),
+		    (struct route_row){ .database = (char *)(uintptr_t)json_member(v, "database"),
+					.place = (char *)(uintptr_t)json_member(v, "place"),
+					.newdb = (char *)(uintptr_t)json_member(v, "newdb"),
 					.epoch = json_integer_value(json_object_get(v, "epoch")) };
 	}
 	routes_update(r, FROM_FILE, rows, n);

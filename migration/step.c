@@ -50,15 +50,6 @@ step_row_of(const struct migration_step *s)
 				  .error = s->error };
 }
 
-static const struct step_def *
-def_of(const struct kind *k, const char *name)
-{
-	for (const struct step_def *const *d = k->defs; *d != NULL; d++)
-		if (strcmp((*d)->name, name) == 0)
-			return *d;
-	return NULL;
-}
-
 static char *
 taken(char **p)
 {
@@ -73,17 +64,19 @@ plan_from(struct job *j, struct step_rows *rows, struct plan *out, struct err *e
 {
 	for (size_t i = 0; i < rows->n; i++) {
 		struct step_row *r = &rows->v[i];
-		const struct step_def *def = def_of(j->kind, r->name);
+		const struct step_def *const *def = j->kind->defs;
 		struct migration_step *s;
 
-		if (def == NULL) {
+		while (*def != NULL && strcmp((*def)->name, r->name) != 0)
+			def++;
+		if (*def == NULL) {
 			err_set(e, "55000", "this program has no step %s", r->name);
 			return err_hint(e,
 					"Another version of Meridian made the plan of migration "
 					"%d: go on with that one.",
 					j->m.id);
 		}
-		plan_add(out, def, r->place, r->label, r->args);
+		plan_add(out, *def, r->place, r->label, r->args);
 		s = &out->v[out->n - 1];
 		s->n = r->n;
 		s->state = r->state;
@@ -139,27 +132,21 @@ steps_make(struct job *j, struct plan *out, struct err *e)
 	return -1;
 }
 
-/* A RUN that a guard refused has frozen a plan of which nothing was begun. What stood in the way
- * has been mended since, and may be another plan. */
-static bool
-is_begun(const struct plan *p)
-{
-	for (size_t i = 0; i < p->n; i++)
-		if (p->v[i].state != STEP_PENDING || p->v[i].attempt > 0)
-			return true;
-	return false;
-}
-
 int
 steps_freeze(struct job *j, struct err *e)
 {
 	struct step_rows rows = { 0 };
+	bool is_begun = false;
 	PGconn *home;
 	char hash[17];
 	int rc;
 
-	if (j->is_frozen && is_begun(&j->plan))
+	for (size_t i = 0; j->is_frozen && i < j->plan.n; i++)
+		is_begun |= j->plan.v[i].state != STEP_PENDING || j->plan.v[i].attempt > 0;
+	if (is_begun)
 		return 0;
+	/* A RUN that a guard refused has frozen a plan of which nothing was begun. What stood in
+	 * the way has been mended since, and may be another plan. */
 	if (j->is_frozen) {
 		home = job_home(j, e);
 		if (home == NULL || store_thaw_plan(home, &j->m, e) < 0)
@@ -486,7 +473,7 @@ steps_decided(struct job *j, bool *is_decided, struct err *e)
 		/* What was decided on the way back does not count. */
 		if (!s->def->once_decided || s->def->phase > PHASE_FINALIZE)
 			continue;
-		if (s->state == STEP_APPLIED || s->state == STEP_SKIPPED)
+		if (step_is_done(s))
 			*is_decided = true;
 		else if (s->state != STEP_PENDING && s->state != STEP_UNDONE &&
 			 s->def->done != NULL && s->def->done(j, s, is_decided, e) < 0)

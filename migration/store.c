@@ -81,9 +81,8 @@ static const char schema_sql[] =
 
 static const char columns[] =
     "uuid, id, name, kind, db, src, dst, newdb, spec, options, state, phase, step_n, step, "
-    "progress, "
-    "detail, error, checks, plan_hash, run, acks, request, is_home, rev, created_by, created_at, "
-    "finished_at";
+    "progress, detail, error, checks, plan_hash, run, acks, request, is_home, rev, created_by, "
+    "created_at, finished_at";
 
 /* ---- the struct ---- */
 
@@ -168,7 +167,6 @@ from_row(struct migration *m, const PGresult *r, int i)
 			   &m->error,      &m->checks,     &m->plan_hash,  &m->run,
 			   &m->acks,       &m->request,    NULL,           NULL,
 			   &m->created_by, &m->created_at, &m->finished_at };
-	int64_t rev = 0;
 
 	*m = (struct migration){ 0 };
 	for (size_t f = 0; f < sizeof(texts) / sizeof(*texts); f++)
@@ -182,8 +180,7 @@ from_row(struct migration *m, const PGresult *r, int i)
 	m->step_n = atoi(PQgetvalue(r, i, 12));
 	m->progress = atoi(PQgetvalue(r, i, 14));
 	m->is_home = PQgetvalue(r, i, 22)[0] == 't';
-	text_to_int(slice_str(PQgetvalue(r, i, 23)), 0, INT64_MAX, &rev);
-	m->rev = rev;
+	text_to_int(slice_str(PQgetvalue(r, i, 23)), 0, INT64_MAX, &m->rev);
 }
 
 static bool
@@ -283,16 +280,15 @@ put_values(struct buf *b, const struct migration *m)
 	buf_str(b, ")");
 }
 
-/* No name or number of a migration that is there may be taken; `over` are the states of names that
- * are free again. */
-static int
-look_for_twin(PGconn *c, const struct migration *m, struct err *e)
+int
+store_insert(PGconn *c, const struct migration *m, struct err *e)
 {
-	char id[16];
+	char id[16], *twin;
 	const char *params[] = { id, m->name };
-	char *twin;
+	struct buf b = { 0 };
 	int rc;
 
+	/* The name of a migration that is over is free again. */
 	snprintf(id, sizeof(id), "%d", m->id);
 	rc = db_value(c, &twin, e,
 		      "SELECT 'migration ' || id || ' ' || name FROM meridian.migration WHERE id = "
@@ -302,16 +298,7 @@ look_for_twin(PGconn *c, const struct migration *m, struct err *e)
 	if (rc > 0)
 		rc = err_set(e, "42710", "%s exists already", twin);
 	free(twin);
-	return rc;
-}
-
-int
-store_insert(PGconn *c, const struct migration *m, struct err *e)
-{
-	struct buf b = { 0 };
-	int rc;
-
-	if (look_for_twin(c, m, e) < 0)
+	if (rc < 0)
 		return -1;
 	buf_printf(&b, "INSERT INTO meridian.migration (%s) VALUES ", columns);
 	put_values(&b, m);

@@ -4,11 +4,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "migration/db.h"
 #include "migration/journal.h"
 #include "migration/lease.h"
@@ -17,8 +15,7 @@
 
 #define STEP_COLUMNS                                                                         \
 	"n, name, phase, class, place, label, args, state, attempt, before, undo, started, " \
-	"ended, "                                                                            \
-	"error"
+	"ended, error"
 
 void
 step_row_fini(struct step_row *r)

@@ -40,15 +40,18 @@ traffic_of_proxy(const struct site *site, const char *database, struct traffic *
 		out->source = TRAFFIC_OF_PROXY;
 }
 
-/* The statements of the connection's database that take the most time, as pg_stat_statements has
- * them. */
-static void
-traffic_of_server(PGconn *c, struct traffic *out)
+void
+traffic_load(const struct site *site, const char *database, PGconn *c, struct traffic *out)
 {
 	bool is_there = false;
 	struct err ignored;
 	PGresult *r;
 
+	traffic_of_proxy(site, database, out);
+	if (out->source != TRAFFIC_UNKNOWN)
+		return;
+	/* The statements of the connection's database that take the most time, as
+	 * pg_stat_statements has them. */
 	*out = (struct traffic){ 0 };
 	if (db_is(c, &is_there, &ignored, "SELECT to_regclass('pg_stat_statements') IS NOT NULL", 0,
 		  NULL) != 0 ||
@@ -69,14 +72,6 @@ traffic_of_server(PGconn *c, struct traffic *out)
 			    strtod(PQgetvalue(r, i, 2), NULL), -1);
 	out->source = TRAFFIC_OF_SERVER;
 	PQclear(r);
-}
-
-void
-traffic_load(const struct site *site, const char *database, PGconn *c, struct traffic *out)
-{
-	traffic_of_proxy(site, database, out);
-	if (out->source == TRAFFIC_UNKNOWN)
-		traffic_of_server(c, out);
 }
 
 /* ---- counting ---- */

@@ -9,7 +9,6 @@
 #define MIGRATION_TRAFFIC_H
 
 #include <libpq-fe.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -148,12 +148,6 @@ static const struct {
 static const char *const events[] = { MIGRATION_EVENTS(WORD) NULL };
 #undef WORD
 
-const char *
-migration_event_words(enum migration_event ev)
-{
-	return events[ev];
-}
-
 enum migration_event
 transition_event(enum migration_phase phase)
 {

@@ -42,8 +42,6 @@
 enum migration_event { MIGRATION_EVENTS(MIGRATION_CONSTANT) MIGRATION_NEVENTS };
 #undef MIGRATION_CONSTANT
 
-const char *migration_event_words(enum migration_event ev);
-
 /* The state that follows; -1: not in this state. `phase` is the row's (that of the step that runs
  * or ran last, -1: none): one that was interrupted goes back to its state, and RUN of another one
  * is refused until then. Which phases have steps is not known here: that RUN DATA comes after

@@ -249,18 +249,6 @@ look_for_stalls(struct watched *d)
 
 /* ---- one look ---- */
 
-static bool
-is_left_alone(const struct watched *d)
-{
-	int64_t now = clock_us();
-
-	if (d->is_active || d->looked_us == 0)
-		return false;
-	if (d->active_us > 0 && now - d->active_us < RECENT_US)
-		return false;
-	return now - d->looked_us < IDLE_US;
-}
-
 static int
 look(struct watched *d, struct err *e)
 {
@@ -308,6 +296,9 @@ is_due(struct watched *d)
 {
 	unsigned asked = atomic_load(&d->r->w->asked);
 	bool is_reached, at_once = asked != d->heard;
+	int64_t now = clock_us();
+	bool is_idle = !d->is_active && d->looked_us > 0 && now - d->looked_us < IDLE_US &&
+		       (d->active_us == 0 || now - d->active_us >= RECENT_US);
 
 	d->heard = asked;
 	if (at_once)
@@ -315,7 +306,7 @@ is_due(struct watched *d)
 	pthread_mutex_lock(&d->r->lock);
 	is_reached = d->r->is_reached;
 	pthread_mutex_unlock(&d->r->lock);
-	return (is_reached || d->c != NULL) && (at_once || !is_left_alone(d));
+	return (is_reached || d->c != NULL) && (at_once || !is_idle);
 }
 
 static void

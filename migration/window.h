@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/err.h"
 
 struct window {
 	unsigned days; /* 1u << 0: Sunday … 1u << 6: Saturday */

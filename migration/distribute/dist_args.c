@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "migration/json.h"
 
 #define NOT_VALID " NOT VALID"
 
@@ -39,50 +40,6 @@ json_of_key(const struct dist_catalog *c, const struct dist_key *k)
 			 json_of_names(&k->columns), "refers", json_of_names(&k->refers),
 			 "definition", k->definition, n, "comment", k->comment, "valid",
 			 k->is_valid);
-}
-
-static json_t *
-json_of_tables(const struct dist_step *s, const struct dist_plan *p, const struct dist_catalog *c)
-{
-	json_t *out = json_array();
-
-	for (size_t i = 0; i < s->ntables; i++)
-		json_array_append_new(
-		    out, json_pack("{s:s, s:b}", "table", c->tables[s->tables[i]].name, "reference",
-				   p->choice[s->tables[i]].method == METHOD_REFERENCE));
-	return out;
-}
-
-/* Only where they are needed: they may be long. */
-static json_t *
-json_of_trimmings(const struct dist_step *s, const struct dist_catalog *c)
-{
-	json_t *out = json_array();
-
-	if (s->act == DIST_TRIM)
-		extend(out, &c->tables[s->table].trimmings);
-	for (size_t i = 0; s->act == DIST_KEEP_KEYS && i < s->ntables; i++)
-		extend(out, &c->tables[s->tables[i]].trimmings);
-	return out;
-}
-
-static json_t *
-json_of_size(const struct dist_step *s, const struct dist_catalog *c)
-{
-	int64_t bytes = s->table < c->ntables ? c->tables[s->table].bytes : 0;
-
-	for (size_t i = 0; i < s->ntables; i++)
-		bytes += c->tables[s->tables[i]].bytes;
-	return json_integer(bytes);
-}
-
-static bool
-has_identities(const struct dist_step *s, const struct dist_catalog *c)
-{
-	for (size_t i = 0; i < s->ntables; i++)
-		if (c->tables[s->tables[i]].identities.n > 0)
-			return true;
-	return s->table < c->ntables && c->tables[s->table].identities.n > 0;
 }
 
 static bool
@@ -120,20 +77,33 @@ dist_args_text(const struct dist_step *s, const struct dist_plan *p, const struc
 	       const struct dist_wish *w)
 {
 	const struct dist_table *t = s->table < c->ntables ? &c->tables[s->table] : NULL;
-	json_t *keys = json_array(), *bytes = json_of_size(s, c), *o;
+	json_t *keys = json_array(), *tables = json_array(), *trimmings = json_array(), *o;
+	bool has_identity = t != NULL && t->identities.n > 0;
+	int64_t bytes = t != NULL ? t->bytes : 0;
 	char *out;
 
 	for (size_t i = 0; i < s->nkeys; i++)
 		json_array_append_new(keys, json_of_key(c, &c->keys[s->keys[i]]));
-	o = json_pack("{s:s?, s:s, s:s?, s:s?, s:f, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
+	for (size_t i = 0; i < s->ntables; i++) {
+		const struct dist_table *one = &c->tables[s->tables[i]];
+		bool is_reference = p->choice[s->tables[i]].method == METHOD_REFERENCE;
+
+		bytes += one->bytes;
+		has_identity |= one->identities.n > 0;
+		json_array_append_new(
+		    tables, json_pack("{s:s, s:b}", "table", one->name, "reference", is_reference));
+		if (s->act == DIST_KEEP_KEYS)
+			extend(trimmings, &one->trimmings);
+	}
+	if (s->act == DIST_TRIM) /* only where they are needed: they may be long */
+		extend(trimmings, &t->trimmings);
+	o = json_pack("{s:s?, s:s, s:s?, s:s?, s:f, s:b, s:b, s:b, s:b, s:I, s:o, s:o, s:o}",
 		      "table", t != NULL ? t->name : NULL, "column", w->column, "beside",
 		      s->colocated < c->ntables ? c->tables[s->colocated].name : NULL, "why",
-		      t != NULL ? p->choice[s->table].why : NULL, "seconds",
-		      dist_seconds(c, (int64_t)json_integer_value(bytes)), "partitioned",
-		      t != NULL && t->relkind == 'p', "identity", has_identities(s, c), "alone",
-		      is_alone(p, c), "sequential", has_references(p, c), "bytes", bytes, "keys",
-		      keys, "trimmings", json_of_trimmings(s, c), "tables",
-		      json_of_tables(s, p, c));
+		      t != NULL ? p->choice[s->table].why : NULL, "seconds", dist_seconds(c, bytes),
+		      "partitioned", t != NULL && t->relkind == 'p', "identity", has_identity,
+		      "alone", is_alone(p, c), "sequential", has_references(p, c), "bytes",
+		      (json_int_t)bytes, "keys", keys, "trimmings", trimmings, "tables", tables);
 	out = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(3));
 	json_decref(o);
 	return out;
@@ -150,9 +120,7 @@ string_of(const json_t *o, const char *name)
 static char *
 string_or_empty(const json_t *o, const char *name)
 {
-	const char *s = json_string_value(json_object_get(o, name));
-
-	return xstrdup(s != NULL ? s : "");
+	return xstrdup(json_member(o, name));
 }
 
 static void
@@ -180,29 +148,11 @@ key_of(struct dist_key_args *k, const json_t *o)
 	k->is_valid = json_is_true(json_object_get(o, "valid"));
 }
 
-static void
-lists_of(struct dist_args *out, const json_t *o)
-{
-	const json_t *keys = json_object_get(o, "keys"), *tables = json_object_get(o, "tables");
-
-	out->nkeys = json_array_size(keys);
-	out->keys = xcalloc(out->nkeys + 1, sizeof(*out->keys));
-	for (size_t i = 0; i < out->nkeys; i++)
-		key_of(&out->keys[i], json_array_get(keys, i));
-	out->ntables = json_array_size(tables);
-	out->tables = xcalloc(out->ntables + 1, sizeof(*out->tables));
-	for (size_t i = 0; i < out->ntables; i++) {
-		const json_t *t = json_array_get(tables, i);
-
-		out->tables[i].table = string_or_empty(t, "table");
-		out->tables[i].is_reference = json_is_true(json_object_get(t, "reference"));
-	}
-}
-
 int
 dist_args_parse(struct dist_args *out, const char *json, struct err *e)
 {
 	json_t *o = json != NULL ? json_loads(json, 0, NULL) : NULL;
+	const json_t *keys = json_object_get(o, "keys"), *tables = json_object_get(o, "tables");
 
 	memset(out, 0, sizeof(*out));
 	if (!json_is_object(o)) {
@@ -220,7 +170,18 @@ dist_args_parse(struct dist_args *out, const char *json, struct err *e)
 	out->is_alone = json_is_true(json_object_get(o, "alone"));
 	out->is_sequential = json_is_true(json_object_get(o, "sequential"));
 	names_of(&out->trimmings, o, "trimmings");
-	lists_of(out, o);
+	out->nkeys = json_array_size(keys);
+	out->keys = xcalloc(out->nkeys + 1, sizeof(*out->keys));
+	for (size_t i = 0; i < out->nkeys; i++)
+		key_of(&out->keys[i], json_array_get(keys, i));
+	out->ntables = json_array_size(tables);
+	out->tables = xcalloc(out->ntables + 1, sizeof(*out->tables));
+	for (size_t i = 0; i < out->ntables; i++) {
+		const json_t *t = json_array_get(tables, i);
+
+		out->tables[i].table = string_or_empty(t, "table");
+		out->tables[i].is_reference = json_is_true(json_object_get(t, "reference"));
+	}
 	json_decref(o);
 	return 0;
 }

@@ -105,10 +105,8 @@ char *
 dist_list_join(const struct strlist *list)
 {
 	struct buf b = { 0 };
-	char *out;
 
 	for (size_t i = 0; i < list->n; i++)
 		buf_printf(&b, "%s%s", i > 0 ? ", " : "", list->v[i]);
-	out = buf_take_text(&b);
-	return out;
+	return buf_take_text(&b);
 }

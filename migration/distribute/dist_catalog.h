@@ -22,6 +22,16 @@ enum dist_state {
 	DIST_OTHER,     /* append, range, … */
 };
 
+static inline enum dist_state
+dist_state_from(char partmethod, char repmodel)
+{
+	if (partmethod == 'h')
+		return DIST_HASH;
+	if (partmethod != 'n')
+		return DIST_OTHER;
+	return repmodel == 't' ? DIST_REFERENCE : DIST_HALF;
+}
+
 struct dist_table {
 	uint32_t oid;
 	char *name;   /* as SQL writes it: public.orders, "odd name".t */
@@ -45,7 +55,7 @@ struct dist_table {
 	struct strlist triggers;
 	struct strlist identities; /* columns GENERATED … AS IDENTITY */
 	struct strlist serials;    /* columns of int and smallint with nextval() */
-	/* what Citus loses when it makes the table anew, as statements: see dist_trim.h */
+	/* what Citus loses when it makes the table anew, as statements: dist_load_trimmings() */
 	struct strlist trimmings;
 	struct strlist keys_without; /* UNIQUE, PRIMARY KEY, EXCLUDE without the column */
 };

@@ -4,8 +4,9 @@
  */
 #include "config.h"
 
-#include "migration/distribute/dist_checks.h"
+#include "migration/distribute/dist_planner.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,24 +24,18 @@ struct table_case {
 	const struct dist_choice *choice;
 };
 
-void
+/* One more finding; fix may be NULL. */
+static void __attribute__((format(printf, 6, 7)))
 dist_find(struct dist_plan *p, enum check_severity severity, const char *check, const char *object,
 	  const char *fix, const char *fmt, ...)
 {
-	struct dist_finding *f;
 	char detail[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
 	va_end(ap);
-	p->findings = xreallocarray(p->findings, p->nfindings + 1, sizeof(*p->findings));
-	f = &p->findings[p->nfindings++];
-	f->severity = severity;
-	f->check = check;
-	f->object = xstrdup(object);
-	f->detail = xstrdup(detail);
-	f->fix = fix != NULL ? xstrdup(fix) : NULL;
+	checks_add(&p->findings, severity, check, object, detail, fix);
 }
 
 static void
@@ -294,20 +289,6 @@ check_atomic(struct dist_plan *p, const struct dist_catalog *c, const struct dis
 			  n, sum);
 }
 
-static void
-check_cluster(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w)
-{
-	if (!c->server.has_citus)
-		dist_find(p, CHECK_ERROR, "citus_extension", "citus",
-			  "shared_preload_libraries = 'citus', a restart, CREATE EXTENSION citus",
-			  "the extension is not installed in this database");
-	else
-		check_citus(p, &c->server);
-	if (uses(p, DIST_CONCURRENT))
-		check_replication(p, &c->server);
-	check_atomic(p, c, w);
-}
-
 /* ---- foreign keys: which the cluster cannot have, and which are not enforced for a while ---- */
 
 /* What a table will be. */
@@ -352,16 +333,6 @@ is_concerned(const struct key_case *a, size_t table)
 }
 
 static bool
-has_column_at_same_place(const struct key_case *a)
-{
-	for (size_t i = 0; i < a->k->columns.n && i < a->k->refers.n; i++)
-		if (strcmp(a->k->columns.v[i], a->w->column) == 0 &&
-		    strcmp(a->k->refers.v[i], a->w->column) == 0)
-			return true;
-	return false;
-}
-
-static bool
 sets_column(const struct key_case *a)
 {
 	bool on_delete = a->k->on_delete == 'n' || a->k->on_delete == 'd';
@@ -377,11 +348,14 @@ sets_column(const struct key_case *a)
 static void
 check_hash_to_hash(const struct key_case *a)
 {
-	if (!has_column_at_same_place(a))
-		dist_find(a->p, CHECK_ERROR, "key_without_column", a->object,
-			  "put the column into both sides of it, at the same place, or drop it",
-			  "it refers to %s without column %s at the same place on both sides: %s",
-			  a->to->name, a->w->column, a->k->definition);
+	for (size_t i = 0; i < a->k->columns.n && i < a->k->refers.n; i++)
+		if (strcmp(a->k->columns.v[i], a->w->column) == 0 &&
+		    strcmp(a->k->refers.v[i], a->w->column) == 0)
+			return;
+	dist_find(a->p, CHECK_ERROR, "key_without_column", a->object,
+		  "put the column into both sides of it, at the same place, or drop it",
+		  "it refers to %s without column %s at the same place on both sides: %s",
+		  a->to->name, a->w->column, a->k->definition);
 }
 
 static void
@@ -423,11 +397,11 @@ check_reference_to_local(const struct key_case *a)
 		  a->from->name, a->to->name);
 }
 
-/* Steps that drop it and bring it back; 0: none. */
 static void
-gap_of(const struct key_case *a, size_t *from, size_t *to)
+check_gap(const struct key_case *a)
 {
-	*from = *to = 0;
+	size_t from = 0, to = 0; /* the steps that drop it and bring it back; 0: none */
+
 	for (size_t i = 0; i < a->p->nsteps; i++) {
 		const struct dist_step *s = &a->p->steps[i];
 
@@ -435,19 +409,11 @@ gap_of(const struct key_case *a, size_t *from, size_t *to)
 			if (s->keys[j] != a->n)
 				continue;
 			if (s->act == DIST_DROP_KEYS)
-				*from = i + 1;
+				from = i + 1;
 			else if (s->act == DIST_ADD_KEYS || s->act == DIST_VALIDATE)
-				*to = i + 1;
+				to = i + 1;
 		}
 	}
-}
-
-static void
-check_gap(const struct key_case *a)
-{
-	size_t from, to;
-
-	gap_of(a, &from, &to);
 	if (a->p->is_cut[a->n])
 		dist_find(a->p, CHECK_WARN, "circle_of_keys", a->object, NULL,
 			  "the keys run in a circle; this one is dropped and comes back when "
@@ -517,30 +483,32 @@ check_name(struct dist_plan *p, const struct dist_catalog *c, const struct spec_
 		  n->schema != NULL ? " in schema " : "", n->schema != NULL ? n->schema : "");
 }
 
-static void
-check_names(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w)
+void
+dist_checks(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w)
 {
-	size_t n = 0;
+	size_t concerned = 0;
 
+	if (!c->server.has_citus)
+		dist_find(p, CHECK_ERROR, "citus_extension", "citus",
+			  "shared_preload_libraries = 'citus', a restart, CREATE EXTENSION citus",
+			  "the extension is not installed in this database");
+	else
+		check_citus(p, &c->server);
+	if (uses(p, DIST_CONCURRENT))
+		check_replication(p, &c->server);
+	check_atomic(p, c, w);
 	for (size_t i = 0; i < w->ntables; i++)
 		check_name(p, c, &w->tables[i].name);
 	if (w->root != NULL)
 		check_name(p, c, w->root);
 	for (size_t i = 0; i < c->ntables; i++)
-		n += p->choice[i].is_in ? 1 : 0;
-	if (n == 0)
+		concerned += p->choice[i].is_in ? 1 : 0;
+	if (concerned == 0)
 		dist_find(p, CHECK_ERROR, "nothing_to_distribute", w->column, NULL,
 			  "no table has a column %s", w->column);
 	else if (p->root < c->ntables && c->tables[p->root].column_type == NULL)
 		dist_find(p, CHECK_ERROR, "missing_distribution_column", c->tables[p->root].name,
 			  "name another ROOT", "the root has no column %s", w->column);
-}
-
-void
-dist_checks(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w)
-{
-	check_cluster(p, c, w);
-	check_names(p, c, w);
 	for (size_t n = 0; n < c->ntables; n++) {
 		size_t i = p->order[n];
 		struct table_case a = { p, c, w, &c->tables[i], &p->choice[i] };

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "migration/db.h"
 #include "migration/distribute/dist_load.h"
 #include "migration/distribute/dist_proof.h"
@@ -98,33 +97,24 @@ connect_runner(struct job *j, struct err *e)
 	return NULL;
 }
 
-static int64_t
-rows_of(PGconn *c, const struct dist_args *a)
-{
-	const char *table = a->table;
-	int64_t n = 0;
-	struct err why;
-
-	if (db_int(c, &n, &why,
-		   "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class"
-		   " WHERE oid = $1::regclass OR oid IN (SELECT relid FROM"
-		   " pg_partition_tree($1::regclass))",
-		   1, &table) != 0)
-		return 0;
-	return n;
-}
-
 static int
 run(struct job *j, PGconn *c, const struct dist_args *a, struct err *e)
 {
-	struct watch w = { .j = j, .c = c, .a = a, .rows = rows_of(c, a) };
+	const char *params[] = { a->table };
+	struct watch w = { .j = j, .c = c, .a = a };
 	PGconn *runner = connect_runner(j, e);
 	struct dist_figures f = { NULL, NULL };
 	struct buf sql = { 0 };
+	struct err ignored;
 	int rc;
 
 	if (runner == NULL)
 		return -1;
+	(void)db_int(c, &w.rows, &ignored,
+		     "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class"
+		     " WHERE oid = $1::regclass OR oid IN (SELECT relid FROM"
+		     " pg_partition_tree($1::regclass))",
+		     1, params);
 	dist_sql_concurrently(&sql, a->table, a->column, a->colocated);
 	rc = dist_proof_count(j, c, a, DIST_BEFORE, &f, e);
 	if (rc == 0)

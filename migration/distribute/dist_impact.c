@@ -145,33 +145,16 @@ apply(struct impact *m, const struct dist_step *s)
 	}
 }
 
-static bool
-changes(enum dist_act a)
-{
-	return a != DIST_KEEP_KEYS && a != DIST_ORPHANS && a != DIST_TRIM && a != DIST_VALIDATE &&
-	       a != DIST_TRUNCATE;
-}
-
-static void
-put_blocked(const struct impact *m, const struct dist_step *s)
-{
-	if (s->act != DIST_BLOCKING && s->act != DIST_REFER)
-		return;
-	put(m, "writes wait during this step", m->c->tables[s->table].name, NULL,
-	    m->p->choice[s->table].why);
-}
-
-static bool
-is_begun(enum migration_state s)
-{
-	return s != STATE_CREATED && s != STATE_PREFLIGHT_ERROR && s != STATE_PREFLIGHT_SUCCESS;
-}
-
 int
 dist_impact(struct job *j, const struct dist_catalog *c, const struct dist_plan *p,
 	    const struct dist_wish *w, const struct rows_sink *out, struct err *e)
 {
-	struct impact m = { .c = c, .p = p, .out = out, .is_begun = is_begun(job_state(j)) };
+	enum migration_state now = job_state(j);
+	struct impact m = { .c = c,
+			    .p = p,
+			    .out = out,
+			    .is_begun = now != STATE_CREATED && now != STATE_PREFLIGHT_ERROR &&
+					now != STATE_PREFLIGHT_SUCCESS };
 	PGconn *db = job_db(j, DIST_PLACE, e);
 
 	if (db == NULL)
@@ -183,11 +166,16 @@ dist_impact(struct job *j, const struct dist_catalog *c, const struct dist_plan 
 		m.is_spread[i] =
 		    dist_is_done(&c->tables[i], w->column) || c->tables[i].state == DIST_REFERENCE;
 	for (size_t i = 0; i < p->nsteps; i++) {
+		const struct dist_step *s = &p->steps[i];
+
 		m.step = i + 1;
-		apply(&m, &p->steps[i]);
-		put_blocked(&m, &p->steps[i]);
-		if (!changes(p->steps[i].act))
-			continue;
+		apply(&m, s);
+		if (s->act == DIST_BLOCKING || s->act == DIST_REFER)
+			put(&m, "writes wait during this step", c->tables[s->table].name, NULL,
+			    p->choice[s->table].why);
+		if (s->act == DIST_KEEP_KEYS || s->act == DIST_ORPHANS || s->act == DIST_TRIM ||
+		    s->act == DIST_VALIDATE || s->act == DIST_TRUNCATE)
+			continue; /* no table has changed its place, no key was dropped or added */
 		put_keys(&m);
 		put_pairs(&m);
 	}

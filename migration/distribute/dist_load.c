@@ -4,16 +4,12 @@
 #include "migration/distribute/dist_load.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "migration/db.h"
-#include "migration/distribute/dist_trim.h"
 
 #define LOOKS_APART_US ((int64_t)1000000)
 #define MB             ((double)(1 << 20))
@@ -67,29 +63,23 @@ dist_load_writes(struct job *j, PGconn *db, struct dist_catalog *c, struct err *
 	return 0;
 }
 
-static const struct dist_table *
-largest(const struct dist_catalog *c)
-{
-	const struct dist_table *best = NULL;
-
-	for (size_t i = 0; i < c->ntables; i++)
-		if (c->tables[i].relkind == 'r' && c->tables[i].state == DIST_LOCAL &&
-		    c->tables[i].bytes >= SAMPLE_BYTES &&
-		    (best == NULL || c->tables[i].bytes > best->bytes))
-			best = &c->tables[i];
-	return best;
-}
-
 static int
 dist_load_rate(PGconn *db, struct dist_catalog *c, struct err *e)
 {
-	const struct dist_table *t = largest(c);
+	const struct dist_table *t = NULL;
 	int64_t bytes = 0, from = clock_us();
 	double rate;
 	char *sql;
 	int rc;
 
 	c->server.bytes_per_second = RATE_STANDARD;
+	for (size_t i = 0; i < c->ntables; i++) {
+		const struct dist_table *one = &c->tables[i];
+
+		if (one->relkind == 'r' && one->state == DIST_LOCAL && one->bytes >= SAMPLE_BYTES &&
+		    (t == NULL || one->bytes > t->bytes))
+			t = one;
+	}
 	if (t == NULL)
 		return 0;
 	sql = xasprintf("SELECT coalesce(sum(octet_length(x::text)), 0)"
@@ -214,12 +204,6 @@ number(const PGresult *r, int row, int col)
 	return strtoll(PQgetvalue(r, row, col), NULL, 10);
 }
 
-static char *
-text_or_null(const PGresult *r, int row, int col)
-{
-	return PQgetisnull(r, row, col) ? NULL : xstrdup(PQgetvalue(r, row, col));
-}
-
 static void
 names(struct strlist *to, const PGresult *r, int row, int col)
 {
@@ -250,7 +234,7 @@ read_table(struct dist_catalog *c, const PGresult *r, int row)
 	t->has_heirs = truth(r, row, 9);
 	t->is_ours = truth(r, row, 10);
 	t->has_identity = truth(r, row, 11);
-	t->column_type = text_or_null(r, row, 12);
+	t->column_type = db_text(r, row, 12);
 	t->is_generated = truth(r, row, 13);
 	t->nulls_unknown = truth(r, row, 14);
 	t->is_primary_key = truth(r, row, 15);
@@ -304,7 +288,7 @@ read_key(struct dist_catalog *c, const PGresult *r, int row)
 	names(&k->columns, r, row, 7);
 	names(&k->refers, r, row, 8);
 	names(&k->sets, r, row, 9);
-	k->comment = text_or_null(r, row, 10);
+	k->comment = db_text(r, row, 10);
 }
 
 static void
@@ -315,11 +299,8 @@ read_partition(struct dist_catalog *c, const PGresult *r, int row)
 
 	if (t == NULL)
 		return;
-	t->state = method == 'h'                   ? DIST_HASH
-		   : method == 'n' && model == 't' ? DIST_REFERENCE
-		   : method == 'n'                 ? DIST_HALF
-						   : DIST_OTHER;
-	t->distributed_by = text_or_null(r, row, 3);
+	t->state = dist_state_from(method, model);
+	t->distributed_by = db_text(r, row, 3);
 	t->colocation = (int)number(r, row, 4);
 }
 
@@ -327,7 +308,7 @@ static void
 read_server(struct dist_catalog *c, const PGresult *r, int row)
 {
 	c->server.wal_level = xstrdup(PQgetvalue(r, row, 0));
-	c->server.plugins = text_or_null(r, row, 1);
+	c->server.plugins = db_text(r, row, 1);
 	c->server.slots_free = (int)number(r, row, 2);
 	c->server.senders_free = (int)number(r, row, 3);
 }
@@ -350,65 +331,51 @@ read_pair(struct dist_catalog *c, const PGresult *r, int row)
 static void
 read_back(struct dist_catalog *c, const PGresult *r, int row)
 {
-	c->server.connects_back = text_or_null(r, row, 0);
-}
-
-static int
-load_tables(PGconn *db, const char *column, struct dist_catalog *c, struct err *e)
-{
-	char *tables = xasprintf(tables_sql, c->server.has_citus ? not_a_shard : "");
-	char *keys =
-	    xasprintf(keys_sql, PQserverVersion(db) >= 150000 ? set_columns : "NULL::jsonb");
-	int rc = each_row(db, tables, column, c, read_table, e);
-
-	if (rc == 0)
-		rc = each_row(db, keys, NULL, c, read_key, e);
-	if (rc == 0)
-		rc = dist_load_trimmings(db, c, e);
-	if (rc == 0 && c->server.has_citus)
-		rc = each_row(db, partitions_sql, NULL, c, read_partition, e);
-	free(tables);
-	free(keys);
-	return rc;
+	c->server.connects_back = db_text(r, row, 0);
 }
 
 /* One snapshot of the catalogs. */
 static int
 load_catalog(PGconn *db, const char *column, struct dist_catalog *c, struct err *e)
 {
+	char *tables = xasprintf(tables_sql, c->server.has_citus ? not_a_shard : "");
+	char *keys =
+	    xasprintf(keys_sql, PQserverVersion(db) >= 150000 ? set_columns : "NULL::jsonb");
 	int rc = db_exec(db, e, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
 
 	/* So that definitions of keys name the schemas of their tables. */
 	if (rc == 0)
 		rc = db_exec(db, e, "SET LOCAL search_path = pg_catalog");
 	if (rc == 0)
-		rc = load_tables(db, column, c, e);
+		rc = each_row(db, tables, column, c, read_table, e);
+	if (rc == 0)
+		rc = each_row(db, keys, NULL, c, read_key, e);
+	if (rc == 0)
+		rc = dist_load_trimmings(db, c, e);
+	if (rc == 0 && c->server.has_citus)
+		rc = each_row(db, partitions_sql, NULL, c, read_partition, e);
 	if (PQtransactionStatus(db) != PQTRANS_IDLE)
 		(void)db_exec(db, NULL, "ROLLBACK");
+	free(tables);
+	free(keys);
 	return rc;
-}
-
-static int
-check_version(PGconn *db, struct err *e)
-{
-	bool is_new = false;
-
-	if (db_is(db, &is_new, e, "SELECT to_regclass('pg_catalog.pg_dist_cleanup') IS NOT NULL", 0,
-		  NULL) != 0)
-		return -1;
-	return is_new ? 0 : err_set(e, "0A000", "Citus 11.2 or later is needed");
 }
 
 static int
 load_server(PGconn *db, struct dist_catalog *c, struct err *e)
 {
+	bool is_new = false;
+
 	if (dist_has_citus(db, &c->server.has_citus, e) != 0 ||
 	    each_row(db, server_sql, NULL, c, read_server, e) != 0)
 		return -1;
 	if (!c->server.has_citus)
 		return 0;
-	if (check_version(db, e) != 0)
+	if (db_is(db, &is_new, e, "SELECT to_regclass('pg_catalog.pg_dist_cleanup') IS NOT NULL", 0,
+		  NULL) != 0)
 		return -1;
+	if (!is_new)
+		return err_set(e, "0A000", "Citus 11.2 or later is needed");
 	if (each_row(db, cluster_sql, NULL, c, read_cluster, e) != 0)
 		return -1;
 	if (!c->server.is_coordinator)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "migration/distribute/dist_checks.h"
 #include "migration/distribute/fkgraph.h"
 
 struct maker {
@@ -52,13 +51,6 @@ is_root(const struct maker *m, size_t table)
 {
 	return m->w->root != NULL &&
 	       dist_catalog_find(m->c, m->w->root->schema, m->w->root->table, NULL) == table;
-}
-
-/* Without a list: whatever has the column and can be one table of a cluster. */
-static bool
-is_candidate(const struct dist_table *t)
-{
-	return t->column_type != NULL && !t->is_temp && !t->is_partition && t->relkind != 'f';
 }
 
 /* Tables without the column that those of the migration refer to: each node gets a copy. */
@@ -137,9 +129,14 @@ choose_method(struct maker *m, size_t i)
 static void
 choose_methods(struct maker *m)
 {
-	for (size_t i = 0; i < m->c->ntables; i++)
+	for (size_t i = 0; i < m->c->ntables; i++) {
+		const struct dist_table *t = &m->c->tables[i];
+
+		/* Without a list: what has the column and can be one table of a cluster. */
 		m->p->choice[i].is_in = said(m, i) != NULL || is_root(m, i) ||
-					(m->w->ntables == 0 && is_candidate(&m->c->tables[i]));
+					(m->w->ntables == 0 && t->column_type != NULL &&
+					 !t->is_temp && !t->is_partition && t->relkind != 'f');
+	}
 	while (add_parents(m))
 		;
 	for (size_t i = 0; i < m->c->ntables; i++)
@@ -250,13 +247,6 @@ look_for_orphans(struct maker *m, size_t table)
 }
 
 static bool
-is_reference(const struct maker *m, size_t table)
-{
-	return m->c->tables[table].state == DIST_REFERENCE ||
-	       m->p->choice[table].method == METHOD_REFERENCE;
-}
-
-static bool
 is_in_the_way(const struct maker *m, size_t table, size_t key)
 {
 	const struct dist_key *k = &m->c->keys[key];
@@ -267,7 +257,8 @@ is_in_the_way(const struct maker *m, size_t table, size_t key)
 		return true;
 	/* A child that Citus holds half way already cannot refer to a distributed table. */
 	if (k->to == table && m->c->tables[k->from].state == DIST_HALF && !m->is_done[k->from] &&
-	    !is_reference(m, table))
+	    m->c->tables[table].state != DIST_REFERENCE &&
+	    m->p->choice[table].method != METHOD_REFERENCE)
 		return true;
 	return m->p->choice[table].method == METHOD_CONCURRENT;
 }
@@ -313,34 +304,25 @@ add_keys(struct maker *m, size_t table)
 	}
 }
 
-static enum dist_act
-act_of(enum spec_method method)
-{
-	return method == METHOD_REFERENCE    ? DIST_REFER
-	       : method == METHOD_CONCURRENT ? DIST_CONCURRENT
-					     : DIST_BLOCKING;
-}
-
-/* The root where it is done, else the first that was: the shards of all go together. */
-static void
-set_beside(struct maker *m, struct dist_step *s, size_t table)
-{
-	if (m->p->choice[table].method == METHOD_REFERENCE)
-		return;
-	s->colocated = m->anchor;
-	if (m->anchor == m->c->ntables || table == m->p->root)
-		m->anchor = table;
-}
-
 static void
 one_table(struct maker *m, size_t table)
 {
+	enum spec_method method = m->p->choice[table].method;
 	struct dist_step *s;
 
 	look_for_orphans(m, table);
 	drop_keys(m, table);
-	s = add_step(m, act_of(m->p->choice[table].method), table);
-	set_beside(m, s, table);
+	s = add_step(m,
+		     method == METHOD_REFERENCE    ? DIST_REFER
+		     : method == METHOD_CONCURRENT ? DIST_CONCURRENT
+						   : DIST_BLOCKING,
+		     table);
+	if (method != METHOD_REFERENCE) {
+		s->colocated = m->anchor;
+		/* The root where it is done, else the first: the shards of all go together. */
+		if (m->anchor == m->c->ntables || table == m->p->root)
+			m->anchor = table;
+	}
 	for (size_t i = 0; i < m->c->nkeys; i++)
 		if (m->c->keys[i].from == table && !m->is_dropped[i] && m->c->keys[i].to != table &&
 		    m->is_done[m->c->keys[i].to])
@@ -377,34 +359,29 @@ is_referred_to_locally(const struct maker *m, size_t table)
 	return false;
 }
 
-static bool
-nothing_to_do(const struct maker *m)
-{
-	for (size_t i = 0; i < m->c->ntables; i++)
-		if (is_ours(m, i))
-			return false;
-	return true;
-}
-
 static void
 make_steps(struct maker *m)
 {
+	size_t *ours = xcalloc(m->c->ntables + 1, sizeof(*ours)), n_ours = 0;
 	struct dist_step *s;
 
-	if (nothing_to_do(m))
+	for (size_t i = 0; i < m->c->ntables; i++)
+		if (is_ours(m, i))
+			ours[n_ours++] = i;
+	if (n_ours == 0) {
+		free(ours);
 		return;
+	}
 	s = add_step(m, DIST_KEEP_KEYS, m->c->ntables);
+	s->tables = ours;
+	s->ntables = n_ours;
 	for (size_t i = 0; i < m->c->nkeys; i++)
 		if (is_ours(m, m->c->keys[i].from) || is_ours(m, m->c->keys[i].to))
 			s->keys[s->nkeys++] = i;
-	s->tables = xcalloc(m->c->ntables + 1, sizeof(*s->tables));
-	for (size_t i = 0; i < m->c->ntables; i++)
-		if (is_ours(m, i))
-			s->tables[s->ntables++] = i;
 	if (m->w->is_atomic) {
 		all_tables(m);
-		for (size_t i = 0; i < m->c->ntables; i++)
-			m->is_done[i] |= is_ours(m, i);
+		for (size_t i = 0; i < n_ours; i++)
+			m->is_done[ours[i]] = true;
 	} else {
 		for (size_t n = 0; n < m->c->ntables; n++)
 			if (is_ours(m, m->p->order[n]))
@@ -454,15 +431,10 @@ dist_plan_fini(struct dist_plan *p)
 		free(p->steps[i].keys);
 		free(p->steps[i].tables);
 	}
-	for (size_t i = 0; i < p->nfindings; i++) {
-		free(p->findings[i].object);
-		free(p->findings[i].detail);
-		free(p->findings[i].fix);
-	}
+	checks_fini(&p->findings);
 	free(p->choice);
 	free(p->order);
 	free(p->is_cut);
 	free(p->steps);
-	free(p->findings);
 	memset(p, 0, sizeof(*p));
 }

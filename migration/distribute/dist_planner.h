@@ -18,7 +18,7 @@
 
 #include "migration/distribute/dist_catalog.h"
 #include "migration/grammar.h"
-#include "migration/kind.h"
+#include "migration/plan.h"
 
 /* Above this many changes a second a table is not blocked. */
 #define DIST_WRITES_MAX 10.0
@@ -70,12 +70,6 @@ struct dist_step {
 	size_t ntables;
 };
 
-struct dist_finding {
-	enum check_severity severity;
-	const char *check;
-	char *object, *detail, *fix;
-};
-
 struct dist_plan {
 	struct dist_choice *choice; /* per table of the catalog */
 	size_t *order;              /* of all tables */
@@ -83,13 +77,16 @@ struct dist_plan {
 	bool *is_cut;               /* per key: it closed a circle */
 	struct dist_step *steps;
 	size_t nsteps;
-	struct dist_finding *findings;
-	size_t nfindings;
+	struct checks findings;
 };
 
 /* Always a plan; what stands against it is in its findings. */
 void dist_plan_make(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w);
 void dist_plan_fini(struct dist_plan *p);
+
+/* dist_checks.c: what stands against it, from the catalog alone, into the plan's findings: what
+ * Citus would refuse in the middle of the way is known before the first step. */
+void dist_checks(struct dist_plan *p, const struct dist_catalog *c, const struct dist_wish *w);
 
 /* Seconds that a copy of so many bytes takes. */
 double dist_seconds(const struct dist_catalog *c, int64_t bytes);

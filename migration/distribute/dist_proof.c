@@ -182,28 +182,11 @@ dist_proof_compare(struct job *j, PGconn *c, const struct dist_args *a, struct e
 
 /* ---- with concurrent writes ---- */
 
-static int
-count_now(struct job *j, PGconn *c, const struct dist_args *a, char **out, struct err *e)
-{
-	char *sql = xasprintf("SELECT %s FROM %s meridian_row", figures_of(a), a->table);
-	int rc = db_exec(c, e, "BEGIN");
-
-	*out = NULL;
-	for (size_t i = 0; rc == 0 && i < sizeof(same_texts) / sizeof(same_texts[0]); i++)
-		rc = db_exec(c, e, same_texts[i]);
-	if (rc == 0)
-		rc = dist_value(j, c, sql, out, e);
-	if (PQtransactionStatus(c) != PQTRANS_IDLE)
-		(void)db_exec(c, NULL, "ROLLBACK");
-	free(sql);
-	return rc;
-}
-
 int
 dist_proof_count(struct job *j, PGconn *c, const struct dist_args *a, enum dist_moment when,
 		 struct dist_figures *f, struct err *e)
 {
-	char **to = when == DIST_BEFORE ? &f->before : &f->after;
+	char **to = when == DIST_BEFORE ? &f->before : &f->after, *sql;
 	json_t *found;
 	int rc;
 
@@ -211,7 +194,17 @@ dist_proof_count(struct job *j, PGconn *c, const struct dist_args *a, enum dist_
 		return 0;
 	job_progress(j, -1, "counting %s", a->table);
 	free(*to);
-	if (count_now(j, c, a, to, e) != 0)
+	*to = NULL;
+	sql = xasprintf("SELECT %s FROM %s meridian_row", figures_of(a), a->table);
+	rc = db_exec(c, e, "BEGIN");
+	for (size_t i = 0; rc == 0 && i < sizeof(same_texts) / sizeof(same_texts[0]); i++)
+		rc = db_exec(c, e, same_texts[i]);
+	if (rc == 0)
+		rc = dist_value(j, c, sql, to, e);
+	if (PQtransactionStatus(c) != PQTRANS_IDLE)
+		(void)db_exec(c, NULL, "ROLLBACK");
+	free(sql);
+	if (rc != 0)
 		return -1;
 	found = json_object();
 	put_figures(found, a->table, DIST_BEFORE, f->before);

@@ -4,7 +4,6 @@
 #include "migration/distribute/dist_run.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,38 +27,28 @@ dist_value(struct job *j, PGconn *c, const char *sql, char **out, struct err *e)
 		return db_error(c, NULL, e);
 	if (job_finish(j, c, &r, NULL, NULL, e) < 0)
 		return -1;
-	if (r != NULL && PQntuples(r) > 0 && !PQgetisnull(r, 0, 0))
-		*out = xstrdup(PQgetvalue(r, 0, 0));
+	if (r != NULL && PQntuples(r) > 0)
+		*out = db_text(r, 0, 0);
 	PQclear(r);
 	return 0;
 }
 
-/* One after another: Citus hands the text of a statement on as it came. */
 static int
-run_each(struct job *j, PGconn *c, const char *sql, struct err *e)
+run_once(struct job *j, PGconn *c, const char *sql, struct err *e)
 {
 	struct slice rest = slice_of(sql, strlen(sql)), one;
-	int rc = 0;
+	int rc = db_exec(c, e, "SAVEPOINT meridian_dist");
 
+	if (rc == 0)
+		rc = db_execf(c, e, "SET LOCAL lock_timeout = %" PRId64,
+			      job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
+	/* One after another: Citus hands the text of a statement on as it came. */
 	while (rc == 0 && (one = dist_sql_next(&rest)).n > 0) {
 		char *text = xstrndup(one.p, one.n);
 
 		rc = job_run(j, c, text, e);
 		free(text);
 	}
-	return rc;
-}
-
-static int
-run_once(struct job *j, PGconn *c, const char *sql, struct err *e)
-{
-	int rc = db_exec(c, e, "SAVEPOINT meridian_dist");
-
-	if (rc == 0)
-		rc = db_execf(c, e, "SET LOCAL lock_timeout = %" PRId64,
-			      job_option_usec(j, "lock_timeout") / USEC_PER_MSEC);
-	if (rc == 0)
-		rc = run_each(j, c, sql, e);
 	return rc == 0 ? db_exec(c, e, "RELEASE SAVEPOINT meridian_dist") : -1;
 }
 
@@ -94,12 +83,7 @@ dist_state_of(PGconn *c, const char *table, enum dist_state *out, char **column,
 	if (r == NULL)
 		return -1;
 	if (PQntuples(r) > 0) {
-		char method = PQgetvalue(r, 0, 0)[0], model = PQgetvalue(r, 0, 1)[0];
-
-		*out = method == 'h'                   ? DIST_HASH
-		       : method == 'n' && model == 't' ? DIST_REFERENCE
-		       : method == 'n'                 ? DIST_HALF
-						       : DIST_OTHER;
+		*out = dist_state_from(PQgetvalue(r, 0, 0)[0], PQgetvalue(r, 0, 1)[0]);
 		if (*out == DIST_HASH)
 			*column = xstrdup(PQgetvalue(r, 0, 2));
 	}
@@ -143,8 +127,7 @@ dist_orphans(struct job *j, PGconn *c, const struct dist_key_args *k, int64_t *n
 	if (r == NULL)
 		return -1;
 	*n = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
-	if (!PQgetisnull(r, 0, 1))
-		*first = xstrdup(PQgetvalue(r, 0, 1));
+	*first = db_text(r, 0, 1);
 	PQclear(r);
 	return 0;
 }

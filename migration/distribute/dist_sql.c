@@ -3,8 +3,6 @@
 
 #include "migration/distribute/dist_sql.h"
 
-#include <string.h>
-
 #include "base/pgquote.h"
 
 #define ORPHANS_MAX 1000

@@ -13,7 +13,6 @@
 #include "migration/distribute/dist_proof.h"
 #include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_sql.h"
-#include "migration/distribute/dist_trim.h"
 
 static int
 run_locked(struct job *j, PGconn *c, struct buf *sql, struct err *e)

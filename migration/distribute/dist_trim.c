@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config.h"
 
-#include "migration/distribute/dist_trim.h"
+#include "migration/distribute/dist_load.h"
 
 #include <stdlib.h>
 

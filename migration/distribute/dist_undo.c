@@ -17,7 +17,6 @@
 #include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_sql.h"
 #include "migration/distribute/dist_steps.h"
-#include "migration/distribute/dist_trim.h"
 
 #define NAMES_SHOWN "10"
 
@@ -49,18 +48,6 @@ ask(struct job *j, PGconn *c, const char *what, char **out, struct err *e)
 	rc = db_value(c, out, e, sql, 1, params);
 	free(sql);
 	return rc < 0 ? -1 : 0;
-}
-
-/* Whether no table of others hangs on ours that Citus would take back with them. */
-static int
-is_alone_now(struct job *j, PGconn *c, bool *out, struct err *e)
-{
-	char *is = NULL;
-	int rc = ask(j, c, "SELECT NOT EXISTS (SELECT FROM k WHERE is_outside)", &is, e);
-
-	*out = is != NULL && is[0] == 't';
-	free(is);
-	return rc;
 }
 
 int
@@ -119,8 +106,7 @@ static int
 bring_back(struct job *j, PGconn *c, const struct dist_args *a, const char *table, struct err *e)
 {
 	enum dist_state state = DIST_LOCAL;
-	char *column = NULL;
-	bool is_alone = false;
+	char *column = NULL, *is_alone = NULL;
 	struct buf sql = { 0 };
 	int rc = dist_state_of(c, table, &state, &column, e);
 
@@ -128,9 +114,14 @@ bring_back(struct job *j, PGconn *c, const struct dist_args *a, const char *tabl
 	if (rc != 0 || state == DIST_LOCAL)
 		return rc;
 	job_progress(j, -1, "bringing %s back to the coordinator", table);
-	if (a->is_alone && is_alone_now(j, c, &is_alone, e) != 0)
+	/* Whether no table of others hangs on ours that Citus would take back with them. */
+	if (a->is_alone &&
+	    ask(j, c, "SELECT NOT EXISTS (SELECT FROM k WHERE is_outside)", &is_alone, e) != 0)
 		return -1;
-	if (!is_alone && drop_keys_of(j, c, table, e) != 0)
+	if (is_alone == NULL || is_alone[0] != 't')
+		rc = drop_keys_of(j, c, table, e);
+	free(is_alone);
+	if (rc != 0)
 		return -1;
 	dist_sql_settings(&sql, true);
 	dist_sql_undistribute(&sql, table);

@@ -6,8 +6,6 @@
  */
 #include "config.h"
 
-#include "migration/distribute/dist_steps.h"
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,23 +49,13 @@ put_comma(struct buf *b)
 		buf_str(b, "; ");
 }
 
-#define WRONG(f, ...)                                 \
-	do {                                          \
-		put_comma(&(f)->wrong);               \
-		buf_printf(&(f)->wrong, __VA_ARGS__); \
+#define PUT(buf, ...)                         \
+	do {                                  \
+		put_comma(buf);               \
+		buf_printf(buf, __VA_ARGS__); \
 	} while (0)
-
-#define SAID(f, ...)                                 \
-	do {                                         \
-		put_comma(&(f)->said);               \
-		buf_printf(&(f)->said, __VA_ARGS__); \
-	} while (0)
-
-static bool
-was_done(const struct migration_step *s)
-{
-	return s->state == STEP_APPLIED || s->state == STEP_SKIPPED;
-}
+#define WRONG(f, ...) PUT(&(f)->wrong, __VA_ARGS__)
+#define SAID(f, ...)  PUT(&(f)->said, __VA_ARGS__)
 
 /* ---- where it is ---- */
 
@@ -97,7 +85,7 @@ look_where(const struct review *v, struct finding *f, struct err *e)
 	char *column = NULL;
 	int rc = v->has_citus ? dist_state_of(v->c, f->table, &state, &column, e) : 0;
 
-	if (rc == 0 && was_done(f->s)) {
+	if (rc == 0 && step_is_done(f->s)) {
 		if (state != want)
 			WRONG(f, "it is not distributed any more");
 		else if (state == DIST_HASH && strcmp(column, f->a->column) != 0)
@@ -123,7 +111,7 @@ static bool
 are_keys_due(const struct review *v)
 {
 	for (size_t i = 0; i < v->plan.n; i++)
-		if (v->plan.v[i].def->phase == PHASE_DATA && !was_done(&v->plan.v[i]) &&
+		if (v->plan.v[i].def->phase == PHASE_DATA && !step_is_done(&v->plan.v[i]) &&
 		    v->plan.v[i].state != STEP_UNDONE)
 			return false;
 	return true;
@@ -159,17 +147,6 @@ look_at_key(const struct review *v, struct finding *f, const struct dist_key_arg
 	return rc;
 }
 
-static int
-look_at_keys(const struct review *v, struct finding *f, struct err *e)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < v->keys.nkeys && rc == 0; i++)
-		if (strcmp(v->keys.keys[i].table, f->table) == 0)
-			rc = look_at_key(v, f, &v->keys.keys[i], e);
-	return rc;
-}
-
 /* ---- its rows ---- */
 
 static int
@@ -193,19 +170,13 @@ count_of(const char *figures)
 	return figures != NULL ? xstrndup(figures, strcspn(figures, " ")) : NULL;
 }
 
-static bool
-is_known(const struct finding *f)
-{
-	return f->kept.before != NULL && f->kept.after != NULL;
-}
-
 /* NULL: unknown. */
 static const char *
 verdict(struct finding *f)
 {
 	if (f->wrong.n > 0)
 		return "f";
-	if (!is_known(f))
+	if (f->kept.before == NULL || f->kept.after == NULL)
 		return NULL;
 	if (strcmp(f->kept.before, f->kept.after) == 0)
 		return "t";
@@ -232,23 +203,16 @@ put_row(struct review *v, struct finding *f)
 /* ---- all tables ---- */
 
 static int
-is_wanted(const struct review *v, const char *table, bool *out, struct err *e)
-{
-	const char *params[] = { table, v->only };
-
-	*out = true;
-	if (v->only == NULL)
-		return 0;
-	return db_is(v->c, out, e, "SELECT to_regclass($1) = to_regclass($2)", 2, params);
-}
-
-static int
 one_table(struct review *v, struct finding *f, struct err *e)
 {
-	bool is = false, is_there = false;
-	int rc = is_wanted(v, f->table, &is, e);
+	const char *params[] = { f->table, v->only };
+	bool is_wanted = true, is_there = false;
+	int rc = 0;
 
-	if (rc != 0 || !is)
+	if (v->only != NULL)
+		rc = db_is(v->c, &is_wanted, e, "SELECT to_regclass($1) = to_regclass($2)", 2,
+			   params);
+	if (rc != 0 || !is_wanted)
 		return rc;
 	dist_proof_read(f->s, f->table, &f->kept);
 	rc = db_is(v->c, &is_there, e, "SELECT to_regclass($1) IS NOT NULL", 1, &f->table);
@@ -256,8 +220,9 @@ one_table(struct review *v, struct finding *f, struct err *e)
 		WRONG(f, "there is no such table any more");
 	if (rc == 0 && is_there)
 		rc = look_where(v, f, e);
-	if (rc == 0 && is_there)
-		rc = look_at_keys(v, f, e);
+	for (size_t i = 0; rc == 0 && is_there && i < v->keys.nkeys; i++)
+		if (strcmp(v->keys.keys[i].table, f->table) == 0)
+			rc = look_at_key(v, f, &v->keys.keys[i], e);
 	if (rc == 0 && is_there)
 		rc = count_rows(v, f, e);
 	if (rc == 0)
@@ -296,34 +261,24 @@ one_step(struct review *v, const struct migration_step *s, struct err *e)
 	return rc;
 }
 
-static int
-review_all(struct review *v, struct err *e)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < v->plan.n && v->keys.column == NULL; i++)
-		if (dist_act_of(&v->plan.v[i]) == DIST_KEEP_KEYS &&
-		    dist_args_parse(&v->keys, v->plan.v[i].args, e) != 0)
-			return -1;
-	for (size_t i = 0; i < v->plan.n && rc == 0; i++)
-		rc = one_step(v, &v->plan.v[i], e);
-	if (rc == 0 && v->rows == 0 && v->only != NULL)
-		rc = err_set(e, "42P01", "the migration is not about table %s", v->only);
-	return rc;
-}
-
 int
 dist_verify(struct job *j, const char *only, const struct rows_sink *out, struct err *e)
 {
 	struct review v = { .j = j, .only = only, .out = out };
 	bool is_frozen;
-	int rc = -1;
+	int rc = 0;
 
 	v.c = job_db(j, DIST_PLACE, e);
 	if (v.c == NULL || dist_has_citus(v.c, &v.has_citus, e) != 0 ||
 	    job_plan(j, &v.plan, &is_frozen, e) != 0)
 		return -1;
-	rc = review_all(&v, e);
+	for (size_t i = 0; i < v.plan.n && rc == 0 && v.keys.column == NULL; i++)
+		if (dist_act_of(&v.plan.v[i]) == DIST_KEEP_KEYS)
+			rc = dist_args_parse(&v.keys, v.plan.v[i].args, e);
+	for (size_t i = 0; i < v.plan.n && rc == 0; i++)
+		rc = one_step(&v, &v.plan.v[i], e);
+	if (rc == 0 && v.rows == 0 && only != NULL)
+		rc = err_set(e, "42P01", "the migration is not about table %s", only);
 	dist_args_fini(&v.keys);
 	plan_fini(&v.plan);
 	return rc;

@@ -14,7 +14,6 @@
 #include "migration/distribute/dist_args.h"
 #include "migration/distribute/dist_load.h"
 #include "migration/distribute/dist_planner.h"
-#include "migration/distribute/dist_run.h"
 #include "migration/distribute/dist_steps.h"
 #include "migration/grammar.h"
 #include "migration/kind.h"
@@ -92,11 +91,8 @@ check(struct job *j, enum migration_phase before, struct checks *out, struct err
 		return 0;
 	if (survey_init(&v, j, e) != 0)
 		return -1;
-	for (size_t i = 0; i < v.plan.nfindings; i++) {
-		const struct dist_finding *f = &v.plan.findings[i];
-
-		checks_add(out, f->severity, f->check, f->object, f->detail, f->fix);
-	}
+	*out = v.plan.findings;
+	v.plan.findings = (struct checks){ 0 };
 	survey_fini(&v);
 	return 0;
 }

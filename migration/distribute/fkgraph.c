@@ -13,7 +13,7 @@ struct walk {
 	size_t first;
 	size_t *waits; /* per node: edges to nodes that are not in the order yet */
 	bool *is_placed;
-	size_t *seen; /* the step of climb() that met the node, 0: none */
+	size_t *seen; /* the step of the climb that met the node, 0: none */
 };
 
 static bool
@@ -52,22 +52,6 @@ parent_of(const struct walk *w, size_t node)
 	return node;
 }
 
-/* Every node that waits has a parent that waits: climbing comes round to a circle. Returns a node
- * of it; with w->seen of the circle's nodes >= the number of that one. */
-static size_t
-climb(struct walk *w, size_t start)
-{
-	size_t node = start, step = 0;
-
-	for (size_t i = 0; i < w->g->nodes; i++)
-		w->seen[i] = 0;
-	while (w->seen[node] == 0) {
-		w->seen[node] = ++step;
-		node = parent_of(w, node);
-	}
-	return node;
-}
-
 /* Of the nodes on the circle: `first`, else the one that waits for the fewest. */
 static size_t
 weakest(const struct walk *w, size_t entry)
@@ -89,11 +73,17 @@ static void
 cut_circle(struct walk *w)
 {
 	size_t start = w->first < w->g->nodes && !w->is_placed[w->first] ? w->first : 0;
-	size_t node, to;
+	size_t node, to, step = 0;
 
 	while (w->is_placed[start])
 		start++;
-	node = weakest(w, climb(w, start));
+	/* Every node that waits has a parent that waits: climbing comes round to a circle, whose
+	 * nodes have a number in w->seen from that of `node` on. */
+	for (size_t i = 0; i < w->g->nodes; i++)
+		w->seen[i] = 0;
+	for (node = start; w->seen[node] == 0; node = parent_of(w, node))
+		w->seen[node] = ++step;
+	node = weakest(w, node);
 	to = parent_of(w, node);
 	for (size_t i = 0; i < w->g->nedges; i++) {
 		struct fkgraph_edge *e = &w->g->edges[i];

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
-#include "migration/distribute/dist_checks.h"
 #include "tests/unit/unit.h"
 
 #define MB ((int64_t)1 << 20)
@@ -124,13 +123,13 @@ plan_is(const struct dist_catalog *c, const struct dist_wish *w, const char *tex
 	dist_plan_fini(&p);
 }
 
-static const struct dist_finding *
+static const struct check *
 finding(const struct dist_plan *p, const char *check, const char *object)
 {
-	for (size_t i = 0; i < p->nfindings; i++)
-		if (strcmp(p->findings[i].check, check) == 0 &&
-		    (object == NULL || strcmp(p->findings[i].object, object) == 0))
-			return &p->findings[i];
+	for (size_t i = 0; i < p->findings.n; i++)
+		if (strcmp(p->findings.v[i].check, check) == 0 &&
+		    (object == NULL || strcmp(p->findings.v[i].object, object) == 0))
+			return &p->findings.v[i];
 	return NULL;
 }
 
@@ -139,7 +138,7 @@ found(const struct dist_catalog *c, const struct dist_wish *w, enum check_severi
       const char *check, const char *object)
 {
 	struct dist_plan p;
-	const struct dist_finding *f;
+	const struct check *f;
 
 	dist_plan_make(&p, c, w);
 	f = finding(&p, check, object);

@@ -74,7 +74,7 @@ every_event_happens_somewhere(void **state)
 				  step(s, ev, PHASE_FINALIZE) >= 0 ||
 				  step(s, ev, PHASE_REVERSE) >= 0;
 		if (!happens)
-			fail_msg("%s", migration_event_words((enum migration_event)ev));
+			fail_msg("event %d happens in no state", ev);
 	}
 }
 
