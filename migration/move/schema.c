@@ -201,40 +201,34 @@ is_among(const PGresult *r, const struct dump_entry *entry)
 }
 
 static int
-put_identities(struct job *j, PGconn *from, const struct dump *d, struct buf *out, struct err *e)
-{
-	struct buf all = { .cap = 0 };
-	PGresult *r = db_query(from, e, identities_sql, 0, NULL);
-	int rc = r != NULL ? dump_contents(j, d, "post-data", &all, e) : -1;
-	struct dump_entry entry;
-	const char *at = buf_text(&all);
-
-	while (rc == 0 && dump_next(&at, &entry)) {
-		if (!is_among(r, &entry))
-			continue;
-		buf_put(out, entry.line, entry.length);
-		buf_u8(out, '\n');
-	}
-	PQclear(r);
-	buf_fini(&all);
-	return rc;
-}
-
-static int
 schema_script(struct job *j, PGconn *from, struct buf *script, struct err *e)
 {
-	struct buf contents = { .cap = 0 };
+	struct buf contents = { .cap = 0 }, behind = { .cap = 0 };
+	struct dump_entry entry;
+	PGresult *r = NULL;
+	const char *at;
 	struct dump d;
 	int rc;
 
 	if (dump_make(j, &d, e) != 0)
 		return -1;
 	rc = dump_contents(j, &d, "pre-data", &contents, e);
-	if (rc == 0)
-		rc = put_identities(j, from, &d, &contents, e);
+	if (rc == 0) {
+		r = db_query(from, e, identities_sql, 0, NULL);
+		rc = r != NULL ? dump_contents(j, &d, "post-data", &behind, e) : -1;
+	}
+	at = buf_text(&behind);
+	while (rc == 0 && dump_next(&at, &entry)) {
+		if (!is_among(r, &entry))
+			continue;
+		buf_put(&contents, entry.line, entry.length);
+		buf_u8(&contents, '\n');
+	}
 	if (rc == 0)
 		rc = dump_sql(j, &d, buf_text(&contents), script, e);
+	PQclear(r);
 	buf_fini(&contents);
+	buf_fini(&behind);
 	dump_fini(&d);
 	return rc;
 }
@@ -359,35 +353,29 @@ is_missing(PGconn *from, PGconn *to, const struct dump_entry *entry, bool *out, 
 }
 
 static int
-missing_entries(PGconn *from, PGconn *to, const char *all, struct buf *out, struct err *e)
-{
-	struct dump_entry entry;
-	bool missing;
-
-	while (dump_next(&all, &entry)) {
-		if (is_missing(from, to, &entry, &missing, e) != 0)
-			return -1;
-		if (!missing)
-			continue;
-		buf_put(out, entry.line, entry.length);
-		buf_u8(out, '\n');
-	}
-	return 0;
-}
-
-static int
 restore_missing(struct job *j, PGconn *from, PGconn *to, struct err *e)
 {
 	struct buf all = { .cap = 0 }, missing = { .cap = 0 };
 	int workers = (int)job_option_int(j, "copy_workers");
+	struct dump_entry entry;
+	bool is_it = false;
+	const char *at;
 	struct dump d;
 	int rc;
 
 	if (dump_make(j, &d, e) != 0)
 		return -1;
 	rc = dump_contents(j, &d, "post-data", &all, e);
-	if (rc == 0 && (rc = db_exec(to, e, missing_function)) == 0)
-		rc = missing_entries(from, to, buf_text(&all), &missing, e);
+	if (rc == 0)
+		rc = db_exec(to, e, missing_function);
+	at = buf_text(&all);
+	while (rc == 0 && dump_next(&at, &entry)) {
+		rc = is_missing(from, to, &entry, &is_it, e);
+		if (rc != 0 || !is_it)
+			continue;
+		buf_put(&missing, entry.line, entry.length);
+		buf_u8(&missing, '\n');
+	}
 	if (rc == 0 && missing.n > 0)
 		rc = dump_restore(j, &d, buf_text(&missing), workers > 0 ? workers : 2, e);
 	buf_fini(&all);

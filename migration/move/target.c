@@ -124,34 +124,24 @@ dress_roles(struct job *j, PGconn *from, PGconn *to, const char *names, struct e
 }
 
 static int
-copy_roles(struct job *j, const struct migration_step *s, PGconn *from, PGconn *to, struct err *e)
-{
-	char *there = NULL, *names = NULL;
-	int rc = -1;
-
-	if (db_exec(to, e, SQL_SECRETLY("false")) != 0)
-		return -1;
-	if (db_value(to, &there, e, "SELECT array_agg(rolname)::text FROM pg_roles", 0, NULL) >=
-		0 &&
-	    roles_to_make(from, there, s->undo, &names, e) == 0) {
-		rc = job_note_undo(j, names, e);
-		if (rc == 0)
-			rc = make_roles(j, from, to, there, names, e);
-		if (rc == 0)
-			rc = dress_roles(j, from, to, names, e);
-	}
-	free(there);
-	free(names);
-	return rc;
-}
-
-static int
 roles_act(struct job *j, const struct migration_step *s, struct err *e)
 {
 	PGconn *from = job_db(j, MOVE_SOURCE, e);
 	PGconn *to = from != NULL ? job_db_new(j, s->place, MAINTENANCE_DB, e) : NULL;
-	int rc = to != NULL ? copy_roles(j, s, from, to, e) : -1;
+	char *there = NULL, *names = NULL;
+	int rc = -1;
 
+	if (to != NULL && db_exec(to, e, SQL_SECRETLY("false")) == 0 &&
+	    db_value(to, &there, e, "SELECT array_agg(rolname)::text FROM pg_roles", 0, NULL) >= 0)
+		rc = roles_to_make(from, there, s->undo, &names, e);
+	if (rc == 0)
+		rc = job_note_undo(j, names, e);
+	if (rc == 0)
+		rc = make_roles(j, from, to, there, names, e);
+	if (rc == 0)
+		rc = dress_roles(j, from, to, names, e);
+	free(there);
+	free(names);
 	PQfinish(to);
 	return rc;
 }
@@ -298,11 +288,13 @@ note_made(struct job *j, PGconn *to, const char *making, struct err *e)
 }
 
 static int
-make_named(struct job *j, PGconn *from, PGconn *to, const char *making, struct err *e)
+make_named(struct job *j, PGconn *from, PGconn *to, struct err *e)
 {
-	char *statement = create_statement(making, from, to, e), *name;
+	char making[64], *statement, *name;
 	int rc = -1;
 
+	making_name(j, making);
+	statement = create_statement(making, from, to, e);
 	if (statement != NULL && job_note_undo(j, "{}", e) == 0 &&
 	    job_runf(j, to, e, "DROP DATABASE IF EXISTS %s", making) == 0 &&
 	    job_run(j, to, statement, e) == 0 && note_made(j, to, making, e) == 0) {
@@ -315,31 +307,24 @@ make_named(struct job *j, PGconn *from, PGconn *to, const char *making, struct e
 }
 
 static int
-make_database(struct job *j, PGconn *from, PGconn *to, struct err *e)
-{
-	const char *const params[] = { job_dbname(j, MOVE_TARGET) };
-	bool exists = false;
-	char making[64];
-
-	if (db_is(to, &exists, e, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", 1,
-		  params) != 0)
-		return -1;
-	if (exists) {
-		err_set(e, "42P04", "database \"%s\" exists already on the target",
-			job_dbname(j, MOVE_TARGET));
-		return err_hint(e, "Drop it there, or CREATE MIGRATION … AS another name.");
-	}
-	making_name(j, making);
-	return make_named(j, from, to, making, e);
-}
-
-static int
 make_database_act(struct job *j, const struct migration_step *s, struct err *e)
 {
+	const char *name = job_dbname(j, MOVE_TARGET);
+	const char *const params[] = { name };
 	PGconn *from = job_db(j, MOVE_SOURCE, e);
 	PGconn *to = from != NULL ? job_db_new(j, s->place, MAINTENANCE_DB, e) : NULL;
-	int rc = to != NULL ? make_database(j, from, to, e) : -1;
+	bool exists = false;
+	int rc = -1;
 
+	if (to != NULL)
+		rc = db_is(to, &exists, e,
+			   "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", 1, params);
+	if (rc == 0 && exists) {
+		err_set(e, "42P04", "database \"%s\" exists already on the target", name);
+		rc = err_hint(e, "Drop it there, or CREATE MIGRATION … AS another name.");
+	} else if (rc == 0) {
+		rc = make_named(j, from, to, e);
+	}
 	PQfinish(to);
 	return rc;
 }

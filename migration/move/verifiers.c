@@ -412,33 +412,10 @@ verifiers_act(struct job *j, const struct migration_step *s, struct err *e)
 }
 
 static int
-take_back(struct job *j, PGconn *to, json_t *notes, struct err *e)
-{
-	const char *role;
-	json_t *n;
-
-	if (db_exec(to, e, SQL_SECRETLY("false")) != 0)
-		return -1;
-	json_object_foreach(notes, role, n)
-	{
-		const char *was = json_string_value(json_object_get(n, "was"));
-		const char *is = json_string_value(json_object_get(n, "is"));
-		int rc = put_password(j, to, role, is, was, e);
-
-		if (rc < 0)
-			return -1;
-		if (rc > 0)
-			job_notice(
-			    j, "role %s has another password on the target by now: it keeps that",
-			    role);
-	}
-	return 0;
-}
-
-static int
 verifiers_undo(struct job *j, const struct migration_step *s, struct err *e)
 {
-	json_t *notes;
+	json_t *notes, *n;
+	const char *role;
 	PGconn *c;
 	int rc;
 
@@ -449,10 +426,24 @@ verifiers_undo(struct job *j, const struct migration_step *s, struct err *e)
 	if (c == NULL)
 		return 0;
 	notes = noted(s);
-	rc = take_back(j, c, notes, e);
+	rc = db_exec(c, e, SQL_SECRETLY("false"));
+	json_object_foreach(notes, role, n)
+	{
+		const char *was = json_string_value(json_object_get(n, "was"));
+		const char *is = json_string_value(json_object_get(n, "is"));
+
+		if (rc < 0)
+			break;
+		rc = put_password(j, c, role, is, was, e);
+		if (rc > 0)
+			job_notice(j,
+				   "role %s has another password on the target by now: it keeps"
+				   " that",
+				   role);
+	}
 	json_decref(notes);
 	PQfinish(c);
-	return rc;
+	return rc < 0 ? -1 : 0;
 }
 
 MOVE_STEP(move_role_verifiers, "role_verifiers", PHASE_PREPARE, CLASS_R, .has_secrets = true,

@@ -12,119 +12,91 @@
 
 /* ---- the primary region, the survival goal: a text of the database each ---- */
 
-enum property { PRIMARY, SURVIVAL };
+static bool
+is_goal(const struct regions_step *s)
+{
+	return s->kind == REGIONS_SURVIVAL;
+}
 
-static const char *const property_keys[] = { [PRIMARY] = "primary", [SURVIVAL] = "goal" };
+static const char *
+property_key(const struct regions_step *s)
+{
+	return is_goal(s) ? "goal" : "primary";
+}
 
 /* Set it to `value`; NULL: as it is in a database that is not multi-region. */
 static void
-put_property(struct buf *sql, enum property p, const char *database, const char *value,
-	     const struct regions_step *s)
+put_property(struct buf *sql, const struct regions_step *s, const char *value)
 {
-	if (p == SURVIVAL)
-		ddl_survive(sql, database, value != NULL ? value : "zone");
+	if (is_goal(s))
+		ddl_survive(sql, s->database, value != NULL ? value : "zone");
 	else if (value != NULL)
-		ddl_primary(sql, database, value);
+		ddl_primary(sql, s->database, value);
 	else
-		ddl_drop(sql, database, s->region);
+		ddl_drop(sql, s->database, s->region);
 }
 
 /* What it is now, and whether that is what the step sets; `before` (may be NULL) notes it. */
 static int
-read_property(struct job *j, enum property p, const struct regions_step *s, bool *is, char **before,
-	      struct err *e)
+read_property(struct job *j, const struct regions_step *s, bool *is, char **before, struct err *e)
 {
-	const char *wanted = p == PRIMARY ? s->region : s->goal, *now;
+	const char *wanted = is_goal(s) ? s->goal : s->region, *now;
 	struct regions_catalog cat;
 	int rc = regions_database_now(j, &cat, e);
 
-	now = p == PRIMARY ? cat.primary : cat.survival;
+	now = is_goal(s) ? cat.survival : cat.primary;
 	*is = rc == 0 && now != NULL && strcmp(now, wanted) == 0;
 	if (before != NULL)
-		*before = regions_note(property_keys[p], regions_text_or_null(now));
+		*before = regions_note(property_key(s), regions_text_or_null(now));
 	regions_catalog_fini(&cat);
 	return rc;
 }
 
 static int
-undo_property(struct job *j, enum property p, const struct regions_step *s, bool is, struct err *e)
+property_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
 {
-	const char *set = p == PRIMARY ? s->region : s->goal;
-	json_t *o = regions_before(s);
-	const char *old = json_string_value(json_object_get(o, property_keys[p]));
-	struct buf sql = { 0 };
-	int rc = 0;
+	int rc = read_property(j, s, out, NULL, e);
 
-	if (is && (old == NULL || strcmp(old, set) != 0)) {
-		put_property(&sql, p, regions_database(j), old, s);
-		rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
-	}
-	json_decref(o);
-	return rc;
+	return rc == 0 && !is_goal(s) ? regions_and_no_jobs(j, out, e) : rc;
 }
 
 static int
-primary_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
-{
-	return read_property(j, PRIMARY, s, out, NULL, e) == 0 ? regions_and_no_jobs(j, out, e)
-							       : -1;
-}
-
-static int
-primary_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
+property_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
 {
 	bool is;
 
-	return read_property(j, PRIMARY, s, &is, out, e);
+	return read_property(j, s, &is, out, e);
 }
 
 static int
-primary_act(struct job *j, const struct regions_step *s, struct err *e)
+property_act(struct job *j, const struct regions_step *s, struct err *e)
 {
 	struct buf sql = { 0 };
 
-	put_property(&sql, PRIMARY, regions_database(j), s->region, s);
-	return regions_run_sql(j, s, &sql, NULL, primary_is, e);
+	put_property(&sql, s, is_goal(s) ? s->goal : s->region);
+	return regions_run_sql(j, s, &sql, NULL, property_is, e);
 }
 
 /* The last region of a database is its primary one: with it all localities go. */
 static int
-primary_undo(struct job *j, const struct regions_step *s, struct err *e)
+property_undo(struct job *j, const struct regions_step *s, struct err *e)
 {
-	bool is = false;
-
-	return primary_is(j, s, &is, e) == 0 ? undo_property(j, PRIMARY, s, is, e) : -1;
-}
-
-static int
-survival_is(struct job *j, const struct regions_step *s, bool *out, struct err *e)
-{
-	return read_property(j, SURVIVAL, s, out, NULL, e);
-}
-
-static int
-survival_before(struct job *j, const struct regions_step *s, char **out, struct err *e)
-{
-	bool is;
-
-	return read_property(j, SURVIVAL, s, &is, out, e);
-}
-
-static int
-survival_act(struct job *j, const struct regions_step *s, struct err *e)
-{
+	const char *set = is_goal(s) ? s->goal : s->region, *old;
 	struct buf sql = { 0 };
-
-	put_property(&sql, SURVIVAL, regions_database(j), s->goal, s);
-	return regions_run_sql(j, s, &sql, NULL, survival_is, e);
-}
-
-static int
-survival_undo(struct job *j, const struct regions_step *s, struct err *e)
-{
 	bool is = false;
+	json_t *o;
+	int rc = property_is(j, s, &is, e);
 
-	return survival_is(j, s, &is, e) == 0 ? undo_property(j, SURVIVAL, s, is, e) : -1;
+	if (rc != 0 || !is)
+		return rc;
+	o = regions_before(s);
+	old = json_string_value(json_object_get(o, property_key(s)));
+	if (old == NULL || strcmp(old, set) != 0) {
+		put_property(&sql, s, old);
+		rc = regions_run_sql(j, s, &sql, NULL, NULL, e);
+	}
+	json_decref(o);
+	return rc;
 }
 
 /* ---- nodes ---- */
@@ -266,13 +238,13 @@ survival_text(const struct regions_step *s, struct step_text *out)
 	buf_str(&out->undo, ", or as it was");
 }
 
-REGIONS_OPS(primary, .done = primary_is, .before = primary_before, .act = primary_act,
-	    .undo = primary_undo, .text = primary_text);
+REGIONS_OPS(primary, .done = property_is, .before = property_before, .act = property_act,
+	    .undo = property_undo, .text = primary_text);
 
 REGIONS_OPS(nodes, .done = nodes_are, .act = nodes_act, .text = nodes_text);
 
 REGIONS_OPS(region, .done = region_is, .before = region_before, .act = region_act,
 	    .undo = region_undo, .text = region_text);
 
-REGIONS_OPS(survival, .done = survival_is, .before = survival_before, .act = survival_act,
-	    .undo = survival_undo, .text = survival_text);
+REGIONS_OPS(survival, .done = property_is, .before = property_before, .act = property_act,
+	    .undo = property_undo, .text = survival_text);
