@@ -36,6 +36,14 @@ refcount_put(struct refcount *r)
 	return atomic_fetch_sub_explicit(&r->n, 1, memory_order_acq_rel) == 1;
 }
 
+/* Defines the function that takes a reference and returns the object, whose field `refs` counts. */
+#define REFCOUNT_REF(name, type)        \
+	type *name(type *o)             \
+	{                               \
+		refcount_get(&o->refs); \
+		return o;               \
+	}
+
 struct snapshot_slot {
 	_Atomic(void *) fresh; /* owns one reference, or NULL */
 };

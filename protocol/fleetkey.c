@@ -134,12 +134,7 @@ fleetkey_parse(struct slice text, const char *name, struct err *e)
 	return NULL;
 }
 
-struct fleet_keys *
-fleetkey_ref(struct fleet_keys *k)
-{
-	refcount_get(&k->refs);
-	return k;
-}
+REFCOUNT_REF(fleetkey_ref, struct fleet_keys)
 
 void
 fleetkey_unref(struct fleet_keys *k)

@@ -243,29 +243,21 @@ tell_changes(const struct control *c, const struct config *to, struct err *said)
 	buf_fini(&later);
 }
 
-/* Refuses added and removed listeners, which need a restart. */
-static int
-other_listeners(const struct control *c, const struct config *to, struct err *e)
-{
-	struct buf lines = { .cap = 64 * 1024 };
-
-	(void)config_diff(c->config, to, DIFF_PENDING, &lines);
-	err_set(e, "55P02", "listeners cannot be added or removed without a restart");
-	if (lines.n > 0)
-		err_detail(e, "%.*s", (int)(lines.n - 1), lines.p);
-	buf_fini(&lines);
-	return err_hint(e, "Restart the proxy, or leave the listeners as they were.");
-}
-
 int
 control_adopt(struct control *c, struct config *take_config, struct err *said, struct err *e)
 {
 	struct tlsset *tls;
 	struct geo *geo;
 	struct err geo_err = { 0 };
+	struct buf lines = { .cap = 64 * 1024 };
 
 	if (!same_listeners(c->config, take_config)) {
-		(void)other_listeners(c, take_config, e);
+		(void)config_diff(c->config, take_config, DIFF_PENDING, &lines);
+		err_set(e, "55P02", "listeners cannot be added or removed without a restart");
+		if (lines.n > 0)
+			err_detail(e, "%.*s", (int)(lines.n - 1), lines.p);
+		buf_fini(&lines);
+		(void)err_hint(e, "Restart the proxy, or leave the listeners as they were.");
 		config_unref(take_config);
 		return -1;
 	}

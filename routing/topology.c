@@ -51,12 +51,7 @@ topology_new(void)
 	return t;
 }
 
-struct topology *
-topology_ref(struct topology *t)
-{
-	refcount_get(&t->refs);
-	return t;
-}
+REFCOUNT_REF(topology_ref, struct topology)
 
 void
 topology_clear_authorities(struct topology *t)

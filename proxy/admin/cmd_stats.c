@@ -330,14 +330,6 @@ static const struct column peer_columns[] = {
 	{ "failed", COLUMN_INT8 },  { "last_error", COLUMN_TEXT }, { "addresses", COLUMN_TEXT },
 };
 
-static const char *
-state_of(const struct run *r, const struct peer *p)
-{
-	if (p->id == r->world->config->main.peer_id)
-		return "self";
-	return peer_state_name((enum peer_state)atomic_load(&p->state));
-}
-
 static enum step
 peers_row(struct run *r)
 {
@@ -355,7 +347,9 @@ peers_row(struct run *r)
 	row_int(&r->rows, p->id);
 	row_str(&r->rows, n->host);
 	row_int(&r->rows, n->port);
-	row_str(&r->rows, state_of(r, p));
+	row_str(&r->rows, p->id == r->world->config->main.peer_id
+			      ? "self"
+			      : peer_state_name((enum peer_state)atomic_load(&p->state)));
 	row_count(&r->rows, atomic_load(&p->forwarded));
 	row_count(&r->rows, atomic_load(&p->received));
 	row_count(&r->rows, atomic_load(&p->failed));

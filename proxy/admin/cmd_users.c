@@ -256,22 +256,12 @@ static const struct column hba_columns[] = {
 	{ "address", COLUMN_TEXT }, { "method", COLUMN_TEXT },   { "options", COLUMN_TEXT },
 };
 
-static void
-put_column(struct rows *rows, const struct hba_rule *rule, enum hba_column column)
-{
-	struct buf b = { .cap = 0 };
-
-	hba_put(&b, rule, column);
-	row_str(rows, b.n > 0 ? buf_text(&b) : NULL);
-	buf_fini(&b);
-}
-
 static enum step
 hba_row(struct run *r)
 {
 	const struct hba *h = r->world->config->hba;
 	const struct hba_rule *rule;
-
+	struct buf b = { 0 };
 	if (h == NULL || r->at >= hba_count(h))
 		return STEP_DONE;
 	rule = hba_rule(h, r->at++);
@@ -279,8 +269,12 @@ hba_row(struct run *r)
 	row_int(&r->rows, (int64_t)r->at);
 	row_str(&r->rows, rule->file);
 	row_int(&r->rows, rule->line);
-	for (int column = HBA_TYPE; column <= HBA_OPTIONS; column++)
-		put_column(&r->rows, rule, (enum hba_column)column);
+	for (int column = HBA_TYPE; column <= HBA_OPTIONS; column++) {
+		buf_clear(&b);
+		hba_put(&b, rule, (enum hba_column)column);
+		row_str(&r->rows, b.n > 0 ? buf_text(&b) : NULL);
+	}
+	buf_fini(&b);
 	row_end(&r->rows);
 	return STEP_MORE;
 }

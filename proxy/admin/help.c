@@ -278,24 +278,12 @@ put_columns(struct rows *rows, const char *section, const struct heading *h)
 	buf_fini(&text);
 }
 
-static void
-put_example(struct rows *rows, const struct command *c)
-{
-	struct buf answer = { 0 };
-	struct slice lines;
-
-	put_wrapped(rows, "example", slice_str(c->example));
-	example_answer(c, &answer);
-	for (lines = buf_view(&answer); lines.n > 0;)
-		put_line(rows, "answer", slice_cut(&lines, '\n'));
-	buf_fini(&answer);
-}
-
 void
 help_rows(const struct command *c, struct rows *rows)
 {
 	struct heading h = { c->columns, c->ncolumns, true };
-	struct buf syntax = { 0 };
+	struct buf syntax = { 0 }, answer = { 0 };
+	struct slice lines;
 
 	command_syntax(c, &syntax);
 	put_wrapped(rows, "command", buf_view(&syntax));
@@ -307,6 +295,11 @@ help_rows(const struct command *c, struct rows *rows)
 	h.everyday = false;
 	if (h.n > 0)
 		put_columns(rows, command_is_short(c) ? "with FULL" : "columns", &h);
-	if (c->example != NULL)
-		put_example(rows, c);
+	if (c->example == NULL)
+		return;
+	put_wrapped(rows, "example", slice_str(c->example));
+	example_answer(c, &answer);
+	for (lines = buf_view(&answer); lines.n > 0;)
+		put_line(rows, "answer", slice_cut(&lines, '\n'));
+	buf_fini(&answer);
 }

@@ -58,12 +58,7 @@ authrecord_new(struct slice name, struct slice text, const uint8_t secret[SCRAM_
 	return NULL;
 }
 
-struct authrecord *
-authrecord_ref(struct authrecord *r)
-{
-	refcount_get(&r->refs);
-	return r;
-}
+REFCOUNT_REF(authrecord_ref, struct authrecord)
 
 void
 authrecord_unref(struct authrecord *r)

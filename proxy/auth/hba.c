@@ -356,12 +356,7 @@ names_fini(struct names *names)
 	free(names->v);
 }
 
-struct hba *
-hba_ref(struct hba *h)
-{
-	refcount_get(&h->refs);
-	return h;
-}
+REFCOUNT_REF(hba_ref, struct hba)
 
 void
 hba_unref(struct hba *h)

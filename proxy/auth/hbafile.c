@@ -234,17 +234,6 @@ take_tokens(struct file *f, struct slice *rest, struct hbafile_field *to, bool *
 	return rc;
 }
 
-static void
-line_fini(struct hbafile_line *line)
-{
-	for (size_t i = 0; i < line->n; i++) {
-		for (size_t j = 0; j < line->v[i].n; j++)
-			free(line->v[i].v[j].text);
-		free(line->v[i].v);
-	}
-	free(line->v);
-}
-
 static int
 take_fields(struct file *f, struct slice record, struct hbafile_line *line, struct err *e)
 {
@@ -359,7 +348,12 @@ take_record(struct file *f, struct slice record, struct err *e)
 		rc = take_include(f, &line, e);
 	if (rc == 0 && line.n > 0 && f->reading->take(f->reading->arg, &line, e) != 0)
 		rc = err_prefix(e, "%s:%u", f->path, f->record);
-	line_fini(&line);
+	for (size_t i = 0; i < line.n; i++) {
+		for (size_t j = 0; j < line.v[i].n; j++)
+			free(line.v[i].v[j].text);
+		free(line.v[i].v);
+	}
+	free(line.v);
 	return rc < 0 ? -1 : 0;
 }
 

@@ -110,12 +110,7 @@ ident_load(const char *path, struct err *e)
 	return t;
 }
 
-struct ident *
-ident_ref(struct ident *t)
-{
-	refcount_get(&t->refs);
-	return t;
-}
+REFCOUNT_REF(ident_ref, struct ident)
 
 void
 ident_unref(struct ident *t)

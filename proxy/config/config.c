@@ -70,12 +70,7 @@ config_asks_for_certificates(const struct config *c)
 	return false;
 }
 
-struct config *
-config_ref(struct config *c)
-{
-	refcount_get(&c->refs);
-	return c;
-}
+REFCOUNT_REF(config_ref, struct config)
 
 void
 config_unref(struct config *c)

@@ -403,12 +403,6 @@ http_on_readable(struct session *s)
 		http_go_on(s);
 }
 
-void
-http_on_drained(struct session *s)
-{
-	http_go_on(s);
-}
-
 /* ---- time ---- */
 
 void

@@ -90,7 +90,6 @@ struct http_conn {
 /* The first bytes of the connection, in login->inbox, begin a request. */
 void http_begin(struct session *s);
 void http_on_readable(struct session *s);
-void http_on_drained(struct session *s);
 void http_check_deadline(struct session *s, int64_t now_us);
 void http_free(struct session *s);
 /* Whether errors are to be told as HTTP: a request is being received or answered. */

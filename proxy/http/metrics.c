@@ -18,7 +18,7 @@ struct metric {
 	struct metric_family family;
 	const char *labels; /* for the document; arrays use the first */
 	void (*put)(struct exposition *x, const struct metrics *m, const struct metric *row);
-	size_t at;                       /* in struct stats, or of put_value() in struct metrics */
+	size_t at; /* in struct stats, or in what `put` reads: struct metrics, struct node_live */
 	unsigned from, to;               /* the rows of an array … */
 	const char *(*name)(unsigned i); /* … and their names */
 	bool (*of_region)(const struct metrics *m, uint16_t region, double *v);
@@ -271,6 +271,21 @@ put_nodes(struct exposition *x, const struct metrics *m, const struct metric *ro
 	}
 }
 
+/* A counter of the nodes' struct node_live. */
+static void
+put_node_counters(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	struct metric_label l[NODE_LABELS];
+
+	for (unsigned i = 0; i < m->topology->nnodes; i++) {
+		const char *live = (const char *)m->topology->nodes[i].live;
+		uint64_t n = stat_get((const _Atomic uint64_t *)(const void *)(live + row->at));
+
+		node_labels(m, &m->topology->nodes[i], l);
+		exposition_value(x, l, NODE_LABELS, (double)n);
+	}
+}
+
 static void
 put_node_info(struct exposition *x, const struct metrics *m, const struct metric *row)
 {
@@ -339,30 +354,6 @@ node_sessions(const struct metrics *m, const struct node *n, double *v)
 }
 
 static bool
-node_attempts(const struct metrics *m, const struct node *n, double *v)
-{
-	(void)m;
-	*v = (double)stat_get(&n->live->attempts);
-	return true;
-}
-
-static bool
-node_attached(const struct metrics *m, const struct node *n, double *v)
-{
-	(void)m;
-	*v = (double)stat_get(&n->live->connects);
-	return true;
-}
-
-static bool
-node_failures(const struct metrics *m, const struct node *n, double *v)
-{
-	(void)m;
-	*v = (double)stat_get(&n->live->failures);
-	return true;
-}
-
-static bool
 node_rtt(const struct metrics *m, const struct node *n, double *v)
 {
 	(void)m;
@@ -424,6 +415,8 @@ node_max(const struct metrics *m, const struct node *n, double *v)
 #define VALUE(member) .put = put_value, OF(member)
 #define REGION(fn)    .put = put_regions, .labels = "region", .of_region = (fn)
 #define NODE(fn)      .put = put_nodes, .labels = "region, node", .of_node = (fn)
+#define COUNTED(member) \
+	.put = put_node_counters, .labels = "region, node", .at = offsetof(struct node_live, member)
 
 /* clang-format off */
 static const struct metric rows[] = {
@@ -506,10 +499,10 @@ static const struct metric rows[] = {
 	{ GAUGE("node_usable", "1: the node may take new sessions"), NODE(node_is_usable) },
 	{ GAUGE("node_drained", "1: the node, or its region, is drained"), NODE(node_is_drained) },
 	{ GAUGE("node_sessions", "server connections now"), NODE(node_sessions) },
-	{ COUNTER("node_attempts", "connections begun for sessions"), NODE(node_attempts) },
-	{ COUNTER("node_attached", "sessions that were attached"), NODE(node_attached) },
+	{ COUNTER("node_attempts", "connections begun for sessions"), COUNTED(attempts) },
+	{ COUNTER("node_attached", "sessions that were attached"), COUNTED(connects) },
 	{ COUNTER("node_failures", "connections that failed before the client was told anything"),
-	  NODE(node_failures) },
+	  COUNTED(failures) },
 	{ GAUGE("node_rtt_seconds", "round trip, as the prober averages it"), NODE(node_rtt) },
 	{ GAUGE("node_connect_seconds", "time that a TCP connection takes, averaged"),
 	  NODE(node_connect) },

@@ -34,29 +34,6 @@ sql_of(const struct session *s)
 /* ---- to the node ---- */
 
 static void
-put_pipeline(struct buf *b, struct sql *q, const struct sqljson_request *r)
-{
-	struct buf begin = { .cap = 256 };
-
-	q->batch = r->batch;
-	q->nqueries = r->nqueries;
-	if (q->batch) {
-		buf_printf(&begin, "BEGIN%s%s%s%s", q->isolation != NULL ? " ISOLATION LEVEL " : "",
-			   q->isolation != NULL ? q->isolation->sql : "",
-			   q->read_only ? " READ ONLY" : "", q->deferrable ? " DEFERRABLE" : "");
-		message_put_statement(b, slice_str(""), buf_view(&begin));
-		buf_fini(&begin);
-	}
-	for (size_t i = 0; i < r->nqueries; i++) {
-		sqljson_put_query(b, r, i);
-		buf_u8(&q->modes, sqljson_array_mode(r, i, q->array));
-	}
-	if (q->batch)
-		message_put_statement(b, slice_str(""), slice_str("COMMIT"));
-	message_put_bare(b, MSG_SYNC);
-}
-
-static void
 server_lost(struct session *s)
 {
 	struct sql *q = sql_of(s);
@@ -305,16 +282,33 @@ static int
 build_pipeline(struct session *s, struct buf *b, int *status, struct err *e)
 {
 	struct http_request *request = s->http->request;
+	struct sql *q = sql_of(s);
+	struct buf begin = { .cap = 256 };
 	struct sqljson_request r;
 
 	*status = 400;
 	if (sqljson_parse(buf_view(&request->body), &r, e) != 0)
 		return -1;
-	put_pipeline(b, sql_of(s), &r);
+	q->batch = r.batch;
+	q->nqueries = r.nqueries;
+	if (q->batch) {
+		buf_printf(&begin, "BEGIN%s%s%s%s", q->isolation != NULL ? " ISOLATION LEVEL " : "",
+			   q->isolation != NULL ? q->isolation->sql : "",
+			   q->read_only ? " READ ONLY" : "", q->deferrable ? " DEFERRABLE" : "");
+		message_put_statement(b, slice_str(""), buf_view(&begin));
+		buf_fini(&begin);
+	}
+	for (size_t i = 0; i < r.nqueries; i++) {
+		sqljson_put_query(b, &r, i);
+		buf_u8(&q->modes, sqljson_array_mode(&r, i, q->array));
+	}
+	if (q->batch)
+		message_put_statement(b, slice_str(""), slice_str("COMMIT"));
+	message_put_bare(b, MSG_SYNC);
 	sqljson_request_fini(&r);
 	buf_fini(&request->body);
 	*status = 413;
-	if (b->failed || sql_of(s)->modes.failed)
+	if (b->failed || q->modes.failed)
 		return err_set(e, SQLSTATE_PROGRAM_LIMIT_EXCEEDED, "the request is too large");
 	return 0;
 }

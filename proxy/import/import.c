@@ -406,23 +406,6 @@ write_conf(struct import *m, const char *path, struct import_result *out)
 			    "served as well, without a pool");
 }
 
-static void
-import_fini(struct import *m)
-{
-	for (size_t i = 0; i < m->nnotes; i++)
-		free(m->notes[i].text);
-	for (size_t i = 0; i < m->nregions; i++) {
-		free(m->regions[i].name);
-		free(m->regions[i].nodes);
-	}
-	for (size_t i = 0; i < m->ndatabases; i++)
-		ini_words_fini(&m->databases[i].words);
-	free(m->notes);
-	free(m->regions);
-	free(m->databases);
-	ini_fini(&m->ini);
-}
-
 int
 import_pgbouncer(const char *path, const struct ini_source *from, struct import_result *out,
 		 struct err *e)
@@ -439,7 +422,18 @@ import_pgbouncer(const char *path, const struct ini_source *from, struct import_
 		print_notes(&m, path, out);
 		rc = read_back(&out->conf, e);
 	}
-	import_fini(&m);
+	for (size_t i = 0; i < m.nnotes; i++)
+		free(m.notes[i].text);
+	for (size_t i = 0; i < m.nregions; i++) {
+		free(m.regions[i].name);
+		free(m.regions[i].nodes);
+	}
+	for (size_t i = 0; i < m.ndatabases; i++)
+		ini_words_fini(&m.databases[i].words);
+	free(m.notes);
+	free(m.regions);
+	free(m.databases);
+	ini_fini(&m.ini);
 	return rc;
 }
 

@@ -93,18 +93,6 @@ read_entry(struct reader *r, struct slice line)
 }
 
 static int
-read_section(struct reader *r, struct slice line)
-{
-	const char *end = memchr(line.p, ']', line.n);
-
-	if (end == NULL || end == line.p + 1 || slice_skip(line, (size_t)(end - line.p) + 1).n > 0)
-		return bad(r, "expected \"[section]\" and nothing behind it", line);
-	buf_clear(&r->section);
-	buf_put(&r->section, line.p + 1, (size_t)(end - line.p) - 1);
-	return 0;
-}
-
-static int
 read_include(struct reader *r, struct slice line)
 {
 	const char *file = r->file;
@@ -131,8 +119,16 @@ read_line(struct reader *r, struct slice line)
 		return 0;
 	if (memchr(line.p, 0, line.n) != NULL)
 		return bad(r, "this is not a text file", line);
-	if (line.p[0] == '[')
-		return read_section(r, line);
+	if (line.p[0] == '[') {
+		const char *end = memchr(line.p, ']', line.n);
+
+		if (end == NULL || end == line.p + 1 ||
+		    slice_skip(line, (size_t)(end - line.p) + 1).n > 0)
+			return bad(r, "expected \"[section]\" and nothing behind it", line);
+		buf_clear(&r->section);
+		buf_put(&r->section, line.p + 1, (size_t)(end - line.p) - 1);
+		return 0;
+	}
 	if (slice_starts(line, "%include"))
 		return read_include(r, line);
 	return read_entry(r, line);

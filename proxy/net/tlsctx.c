@@ -326,12 +326,7 @@ failed:
 	return NULL;
 }
 
-struct tlsset *
-tlsset_ref(struct tlsset *t)
-{
-	refcount_get(&t->refs);
-	return t;
-}
+REFCOUNT_REF(tlsset_ref, struct tlsset)
 
 void
 tlsset_unref(struct tlsset *t)

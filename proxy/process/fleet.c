@@ -139,12 +139,7 @@ fleet_resolved(const struct fleet *f, const struct resolver *r)
 	return copy;
 }
 
-struct fleet *
-fleet_ref(struct fleet *f)
-{
-	refcount_get(&f->refs);
-	return f;
-}
+REFCOUNT_REF(fleet_ref, struct fleet)
 
 void
 fleet_unref(struct fleet *f)
