@@ -283,6 +283,8 @@ on_captured(struct server *sv, const struct ask_answer *a)
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
 	}
+	/* a notification: the state says that the question is asked, or the relay would have it
+	 * asked again */
 	if (a->rest_n > 0) {
 		relay_from_server(s, a->rest, a->rest_n);
 		if (s->state != SESSION_RELAY || s->rehome != r)

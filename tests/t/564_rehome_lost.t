@@ -4,6 +4,7 @@
 # REHOME SESSION while servers and clients are lost, at each of its steps: at the login of the new server, when
 # the old one is asked what the session has left there, when the new one is told. A session that has lost the
 # new server goes on with the old one, and has lost nothing; who waits for the console's answer gets one.
+# And a notification that comes with the old one's answer, in one read.
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters);
@@ -152,7 +153,27 @@ for my $database (qw(own ses)) {
 	is(where($w), 'us-west1', '... with all it had');
 	is($w->ask('SHOW app.kept'), '1', '... indeed');
 	$w->close;
+
+	# ---------------------------------------------------------------- a notification right behind the answer
+
+	$w = session($database);
+	$w->ask('LISTEN news');
+	hold($near);
+	$c = moving($w);
+	ok(wait_until(sub { $near->held > 0 }), "$database: a server that the client listens to is asked what is there");
+	my $answer = $near->held;
+	$east->safe_psql('postgres', "NOTIFY news, 'late'");
+	ok(wait_until(sub { $near->held > $answer }), '... and a notification follows its answer');
+	$near->pass;
+	is(told($c), '', '... the session moves');
+	like(($w->until('A'))[-1][1], qr/news\0late\0/, '... the client hears the notification');
+	is(where($w), 'us-west1', '... and the new server has what the old one had');
+	is($w->ask('SELECT count(*) FROM pg_prepared_statements'), 1, '... once');
+	$west->safe_psql('postgres', "NOTIFY news, 'there'");
+	like(($w->until('A'))[-1][1], qr/news\0there\0/, '... and it listens there');
+	$w->close;
 }
+unlike(PostgreSQL::Test::Utils::slurp_file($west->logfile), qr/already exists/, 'nothing was prepared twice');
 is($proxy->console('SHOW SESSIONS FULL')->@*, 1, 'nobody is left but who asks');
 $proxy->stop;
 done_testing();
