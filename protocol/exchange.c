@@ -221,6 +221,8 @@ on_copy_in(struct exchange *x)
 		list_copy_in(x, false);
 		return EXCHANGE_COPY;
 	}
+	if (x->listed)
+		x->list->inexact = true;
 	drop_stray_copy_ends(x);
 	simple = x->queued > 0 && round_is_query(round_at(x, 0));
 	at = simple ? 1 : 0;

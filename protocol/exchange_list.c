@@ -113,8 +113,10 @@ exchange_list(struct exchange *x, const struct exchange_observer *observer, void
 {
 	struct exchange_list *l = x->listed ? x->list : xcalloc(1, sizeof(*l));
 
-	l->observer = observer;
-	l->arg = arg;
+	if (observer != NULL) {
+		l->observer = observer;
+		l->arg = arg;
+	}
 	if (x->listed)
 		return;
 	l->v = l->first;
@@ -123,6 +125,17 @@ exchange_list(struct exchange *x, const struct exchange_observer *observer, void
 	x->list = l;
 	x->listed = 1;
 	list_open_sequence(x);
+}
+
+bool
+exchange_lists_exactly(const struct exchange *x)
+{
+	bool counted = x->client.count < COUNT_MANY && x->server.count < COUNT_MANY;
+
+	if (x->listed)
+		return !x->list->inexact;
+	return x->copy == EXCHANGE_COPY_NONE && x->ignored == 0 && x->unsure == 0 && !x->beyond &&
+	       !rounds_in_doubt(x) && (counted || !(x->open || x->reopened));
 }
 
 /* To the compact form; what is outstanding is known by its number only. */
@@ -310,9 +323,18 @@ sent_copy_end(struct exchange *x)
 	return 0;
 }
 
+/* During a COPY the server ignores a Sync, and any other message ends the COPY, unless that has
+ * failed meanwhile. */
+static bool
+is_out_of_copy(const struct exchange *x, char type)
+{
+	return x->copy == EXCHANGE_COPY_IN && strchr("dcfHX", type) == NULL;
+}
+
 static unsigned
 on_sent(struct exchange *x, char type)
 {
+	x->list->inexact |= is_out_of_copy(x, type);
 	switch (type) {
 	case MSG_PARSE:
 	case MSG_BIND:
@@ -469,6 +491,7 @@ list_copy_in(struct exchange *x, bool in_front)
 {
 	const struct exchange_request *r = in_front ? NULL : list_oldest(x);
 
+	x->list->inexact |= exchange_listed(x) > (r != NULL ? 1 : 0);
 	if (in_front)
 		ignore_syncs_from(x, 0);
 	else if (r != NULL && strchr("?*", r->type) != NULL && x->queued > 0)

@@ -66,8 +66,12 @@ struct exchange_observer {
 };
 
 /* From now on each request is listed. Where it is so already, the observer takes the place of the
- * one before; NULL: no observer. */
+ * one before; NULL: no observer, or the one that there is. */
 void exchange_list(struct exchange *x, const struct exchange_observer *observer, void *arg);
+/* The owner of each answer and of each error is known, in a list that begins now, or has begun. Not
+ * so where more was sent behind a COPY than what ends it, of which the server has ignored some, and
+ * behind more messages or rounds than the compact form counts. */
+bool exchange_lists_exactly(const struct exchange *x);
 /* What is outstanding will not be answered any more: each request is skipped, and the list ends. To
  * be followed by exchange_restart(), unless nothing was. */
 void exchange_unlist(struct exchange *x);

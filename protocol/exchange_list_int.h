@@ -27,6 +27,7 @@ struct exchange_list {
 	bool ends_request; /* … to the end */
 	bool kept;         /* exchange_keep_listed() */
 	bool strayed;      /* the server has said what no request asked for */
+	bool inexact;      /* !exchange_lists_exactly() */
 	uint8_t have;      /* bytes of a header that are kept back */
 	char head_bytes[EXCHANGE_HELD_MAX];
 	struct exchange_request first[EXCHANGE_LIST_FIRST]; /* `v` until there are more */

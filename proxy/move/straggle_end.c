@@ -13,6 +13,7 @@
 #include "proxy/pool/pooled.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/session_int.h"
+#include "proxy/sqlstate/traces.h"
 
 /* Send what the server has said through the relay, without the last step: what the client is to
  * hear is in `said`. */
@@ -81,6 +82,8 @@ answer_committed(struct straggle *st)
 	bool known = put_commit_answer(st, &out);
 
 	if (known) {
+		if (s->traces != NULL)
+			traces_answered(s->traces);
 		straggle_drop_server(st);
 		straggle_restart(st);
 		if (session_say(s, out.p, out.n))

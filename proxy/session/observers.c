@@ -175,8 +175,8 @@ traces_on_client(struct session *s, const char **p, size_t *n)
 static void
 traces_on_server_read(struct session *s, const struct answer *a)
 {
-	if (a->events & EXCHANGE_ERROR)
-		traces_error(s->traces, &s->exchange, a->events);
+	if (a->events & EXCHANGE_COPY)
+		traces_copy(s->traces, &s->exchange);
 }
 
 static HOT void

@@ -3,6 +3,7 @@
 
 #include "proxy/sqlstate/traces.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "base/mem.h"
 #include "protocol/calleffects.h"
 #include "protocol/exchange.h"
+#include "protocol/exchange_list.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
@@ -19,38 +21,37 @@
 #define TEXT_MAX ((size_t)64 * 1024)
 #define NOTHING  slice_of(NULL, 0)
 
-enum change {
-	CHANGE_NONE,  /* none of them changes the statement without a name */
-	CHANGE_PARSE, /* the first one does, a Parse */
-	CHANGE_DROP,  /* the first one does, a Query or Close */
-	CHANGE_LATER, /* one that is not the first does */
-};
+#define CHANGES_FIRST 8
 
-/* What has been sent since nothing was owed, and may yet be discarded by the server. */
-struct flight {
+/* A message that may change the statement without a name, and what the statement is when the server
+ * has done it. */
+struct change {
 	enum {
-		FLIGHT_NONE,
-		FLIGHT_OPEN,   /* messages, and no end of their sequence */
-		FLIGHT_ENDED,  /* a Sync or a Query ends it */
-		FLIGHT_BEYOND, /* more is behind that */
-	} sent;
-	enum change change;
-	bool behind; /* so does a Query that ends their sequence: `before` is as it was then */
-	bool doubt;  /* it may have been discarded: which statement there is, is not known */
-	bool skips;  /* the server discards what comes, up to a Sync */
+		CHANGE_NONE,    /* it is about another one, or a portal */
+		CHANGE_DROP,    /* there is none */
+		CHANGE_PARSE,   /* it is the next of `texts` */
+		CHANGE_UNKNOWN, /* not known: too long, or not whole yet */
+	} to : 8;
+	bool discarded; /* nothing will answer it */
+	uint16_t bytes; /* in `texts` */
 };
 
 struct traces {
 	struct buf packet;
-	struct buf part;    /* the beginning of a message that was cut */
-	struct buf unnamed; /* the last Parse without a name … */
-	struct buf before;  /* … in front of a Query that may not have run (flight.behind) */
+	struct buf begun;   /* the beginning of a message that was cut */
+	struct buf unnamed; /* the last Parse without a name that the server has done */
 	struct buf names;
-	struct flight flight;
+	struct buf texts; /* of the changes, oldest first */
+	struct change *changes;
+	size_t head, sent; /* those from `head` to `sent` are in the exchange's list … */
+	size_t n, size;    /* … and those from there to `n` go to the server next */
+	size_t used;       /* bytes in front, in `texts`, of changes that are over */
+	uint64_t ended;    /* counter: changes in front of changes[0] */
+	uint64_t part;     /* the number of the change by `begun`, from 1 on; 0: none */
 	unsigned effects;
-	bool part_first; /* nothing was on its way in front of `part` */
-	bool lost;       /* the unnamed one was too long, or may be another … */
-	bool lost_before;
+	const struct exchange *exchange; /* that lists them */
+	bool doubt; /* a COPY has begun without a list, and something is outstanding since */
+	bool lost;  /* of the statement without a name nothing is known */
 };
 
 HOT struct traces *
@@ -58,8 +59,9 @@ traces_new(struct slice packet)
 {
 	struct traces *t = xcalloc(1, sizeof(*t));
 
-	t->packet.cap = t->part.cap = TEXT_MAX;
-	t->unnamed.cap = t->before.cap = TRACES_PARSE_MAX;
+	t->packet.cap = t->begun.cap = TEXT_MAX;
+	t->unnamed.cap = TRACES_PARSE_MAX;
+	t->texts.cap = TEXT_MAX;
 	t->names.cap = SQLEFFECTS_NAMES_MAX;
 	buf_slice(&t->packet, packet);
 	return t;
@@ -71,11 +73,168 @@ traces_free(struct traces *t)
 	if (t == NULL)
 		return;
 	buf_fini(&t->packet);
-	buf_fini(&t->part);
+	buf_fini(&t->begun);
 	buf_fini(&t->unnamed);
-	buf_fini(&t->before);
 	buf_fini(&t->names);
+	buf_fini(&t->texts);
+	free(t->changes);
 	free(t);
+}
+
+static bool
+may_change_unnamed(char type)
+{
+	return type == MSG_QUERY || type == MSG_PARSE || type == MSG_CLOSE;
+}
+
+/* ---- the statement without a name ---- */
+
+static void
+set_unnamed(struct traces *t, struct slice message)
+{
+	buf_clear(&t->unnamed);
+	buf_slice(&t->unnamed, message);
+	t->lost = t->unnamed.failed;
+	t->unnamed.failed = false;
+}
+
+/* Of a message that has begun: what it changes is said when it is whole (set_last_change()). */
+static HOT void
+add_change(struct traces *t)
+{
+	if (t->n == t->size) {
+		t->size = t->size > 0 ? 2 * t->size : CHANGES_FIRST;
+		t->changes = xreallocarray(t->changes, t->size, sizeof(*t->changes));
+	}
+	t->changes[t->n++] = (struct change){ .to = CHANGE_UNKNOWN };
+}
+
+static void
+set_last_change(struct traces *t, struct change to, struct slice message)
+{
+	if (to.to == CHANGE_PARSE && message.n <= TRACES_PARSE_MAX &&
+	    message.n <= TEXT_MAX - t->texts.n) {
+		buf_slice(&t->texts, message);
+		to.bytes = (uint16_t)message.n;
+	} else if (to.to == CHANGE_PARSE) {
+		to.to = CHANGE_UNKNOWN;
+	}
+	to.discarded = t->changes[t->n - 1].discarded;
+	t->changes[t->n - 1] = to;
+}
+
+/* The oldest one is over. */
+static void
+drop_oldest_change(struct traces *t)
+{
+	t->used += t->changes[t->head++].bytes;
+	if (t->head > t->sent)
+		t->sent = t->head;
+	if (t->head < t->n && t->used <= t->texts.n / 2)
+		return;
+	buf_drop(&t->texts, t->used);
+	t->used = 0;
+	if (t->head < t->n)
+		return;
+	free(t->changes);
+	t->changes = NULL;
+	t->ended += t->n;
+	t->head = t->sent = t->n = t->size = 0;
+}
+
+static void
+drop_discarded(struct traces *t)
+{
+	while (t->head < t->sent && t->changes[t->head].discarded)
+		drop_oldest_change(t);
+}
+
+/* The header of a message has passed. */
+static void
+on_sent(void *arg, char type, struct exchange_request *r)
+{
+	struct traces *t = arg;
+
+	if (!may_change_unnamed(type) || t->sent == t->n)
+		return;
+	if (r != NULL)
+		r->tagged = 1;
+	t->changes[t->sent++].discarded = r == NULL;
+	drop_discarded(t);
+}
+
+/* The server drops the statement before it reads the text of another (exec_parse_message()), so one
+ * that it does not take leaves none. */
+static void
+change_unnamed(struct traces *t, const struct change *c, bool done)
+{
+	if (c->to == CHANGE_UNKNOWN)
+		t->lost = true;
+	else if (c->to == CHANGE_PARSE && done)
+		set_unnamed(t, slice_of(t->texts.p + t->used, c->bytes));
+	else
+		set_unnamed(t, NOTHING);
+}
+
+static void
+on_ended(void *arg, const struct exchange_request *r, enum request_outcome how)
+{
+	struct traces *t = arg;
+	const struct change *c;
+
+	if (!r->tagged || t->head == t->sent)
+		return;
+	c = &t->changes[t->head];
+	if (c->to != CHANGE_NONE && !exchange_lists_exactly(t->exchange))
+		t->lost = true;
+	else if (c->to != CHANGE_NONE && how != REQUEST_SKIPPED)
+		change_unnamed(t, c, how == REQUEST_DONE);
+	drop_oldest_change(t);
+	drop_discarded(t);
+}
+
+static void
+on_answer(void *arg, const struct exchange_request *r, const struct frame_piece *piece)
+{
+	(void)arg;
+	(void)r;
+	(void)piece;
+}
+
+static void
+on_failing(void *arg, const struct exchange_request *r, char *body, size_t n)
+{
+	(void)arg;
+	(void)r;
+	(void)body;
+	(void)n;
+}
+
+static const struct exchange_observer traces_of_exchange = {
+	.sent = on_sent,
+	.answer = on_answer,
+	.failing = on_failing,
+	.ended = on_ended,
+};
+
+/* Of the messages that go to the server next, the exchange says what becomes of those that change
+ * the statement without a name. */
+static HOT void
+list_changes(struct traces *t, struct exchange *x)
+{
+	bool matters = false;
+
+	for (size_t i = t->sent; i < t->n && !matters; i++)
+		matters = t->changes[i].to != CHANGE_NONE;
+	if (exchange_is_listed(x) || (matters && !t->doubt && exchange_lists_exactly(x))) {
+		t->exchange = x;
+		exchange_list(x, &traces_of_exchange, t);
+		return;
+	}
+	t->lost |= matters;
+	t->sent = t->n;
+	while (t->n > 0)
+		drop_oldest_change(t);
 }
 
 /* ---- messages ---- */
@@ -90,100 +249,17 @@ look_at_text(struct traces *t, struct slice sql)
 	t->effects |= effects;
 }
 
-static void
-forget_unnamed(struct traces *t)
-{
-	buf_clear(&t->unnamed);
-	t->unnamed.failed = false;
-	t->lost = t->flight.doubt;
-}
-
-/* A message that changes the statement without a name, all of it or its beginning; `after` is what
- * the statement is then, where the server takes it: empty for none. */
-static void
-change_unnamed(struct traces *t, bool first, bool parsed, struct slice after)
-{
-	struct flight *f = &t->flight;
-
-	if (f->skips)
-		return;
-	f->change = !first ? CHANGE_LATER : parsed ? CHANGE_PARSE : CHANGE_DROP;
-	forget_unnamed(t);
-	if (after.n <= TRACES_PARSE_MAX)
-		buf_slice(&t->unnamed, after);
-	else
-		t->lost = true;
-}
-
-static void
-swap_unnamed(struct traces *t)
-{
-	struct buf unnamed = t->unnamed;
-	bool lost = t->lost;
-
-	t->unnamed = t->before;
-	t->before = unnamed;
-	t->lost = t->lost_before;
-	t->lost_before = lost;
-}
-
-/* A Query drops it, before it looks at its text (exec_simple_query()). */
-static void
-note_query(struct traces *t, bool first)
-{
-	struct flight *f = &t->flight;
-
-	if (first || f->skips || f->sent != FLIGHT_ENDED) {
-		change_unnamed(t, first, false, NOTHING);
-		return;
-	}
-	f->behind = true;
-	swap_unnamed(t);
-	forget_unnamed(t);
-}
-
-/* Of each message, whole or not. True: nothing is on its way in front of it. */
-static HOT bool
-note_sent(struct flight *f, char type)
-{
-	bool first = f->sent == FLIGHT_NONE;
-
-	if (first)
-		f->sent = FLIGHT_OPEN;
-	switch (type) {
-	case MSG_SYNC:
-		f->skips = false;
-		if (f->sent == FLIGHT_OPEN)
-			f->sent = FLIGHT_ENDED;
-		break;
-	case MSG_QUERY:
-	case MSG_FUNCTION_CALL:
-		f->sent = f->sent == FLIGHT_OPEN ? FLIGHT_ENDED : FLIGHT_BEYOND;
-		break;
-	case MSG_PARSE:
-	case MSG_BIND:
-	case MSG_DESCRIBE:
-	case MSG_EXECUTE:
-	case MSG_CLOSE:
-		if (f->sent == FLIGHT_ENDED)
-			f->sent = FLIGHT_BEYOND;
-		break;
-	default:
-		break;
-	}
-	return first;
-}
-
 static HOT void
-look_at(struct traces *t, const struct frame *f, struct slice raw, bool first)
+look_at(struct traces *t, const struct frame *f, struct slice raw, bool changes)
 {
+	struct change to = { .to = CHANGE_NONE };
 	struct message_target target;
 	struct message_parse parse;
 	struct slice sql;
 
 	switch (f->type) {
 	case MSG_QUERY:
-		note_query(t, first);
+		to.to = CHANGE_DROP; /* before its text is looked at (exec_simple_query()) */
 		if (message_parse_query(f->body, &sql) == PARSE_DONE)
 			look_at_text(t, sql);
 		break;
@@ -192,12 +268,12 @@ look_at(struct traces *t, const struct frame *f, struct slice raw, bool first)
 			break;
 		look_at_text(t, parse.sql);
 		if (parse.name.n == 0)
-			change_unnamed(t, first, true, raw);
+			to.to = CHANGE_PARSE;
 		break;
 	case MSG_CLOSE:
 		if (message_parse_target(f->body, &target) == PARSE_DONE && target.kind == 'S' &&
 		    target.name.n == 0)
-			change_unnamed(t, first, false, NOTHING);
+			to.to = CHANGE_DROP;
 		break;
 	case MSG_FUNCTION_CALL:
 		t->effects |= calleffects(f->body, f->body.n, &t->names);
@@ -205,6 +281,8 @@ look_at(struct traces *t, const struct frame *f, struct slice raw, bool first)
 	default:
 		break;
 	}
+	if (changes)
+		set_last_change(t, to, raw);
 }
 
 /* Whether more of the message has to be there, of which that is the beginning. */
@@ -224,118 +302,114 @@ wants_more(struct slice part)
 	return part.n < wants && wants < TEXT_MAX;
 }
 
-/* The rest of it is not looked at. */
+/* The rest of it is not looked at. A Parse whose name has not come remains a change that is not
+ * known. */
 static void
-look_at_long(struct traces *t, struct slice part, bool first)
+look_at_long(struct traces *t, struct slice part, bool changes)
 {
-	if (*part.p == MSG_QUERY)
-		note_query(t, first);
-	else if (*part.p == MSG_FUNCTION_CALL)
+	struct change to = { .to = CHANGE_NONE };
+
+	if (*part.p == MSG_FUNCTION_CALL)
 		t->effects |= calleffects(slice_skip(part, FRAME_HEAD_BYTES),
 					  frame_total(part.p) - FRAME_HEAD_BYTES, &t->names);
+	if (*part.p == MSG_QUERY)
+		to.to = CHANGE_DROP;
 	else if (*part.p == MSG_PARSE &&
-		 (part.n == FRAME_HEAD_BYTES || part.p[FRAME_HEAD_BYTES] == '\0')) {
-		change_unnamed(t, first, true, NOTHING);
-		t->lost |= !t->flight.skips;
-	}
+		 (part.n == FRAME_HEAD_BYTES || part.p[FRAME_HEAD_BYTES] == '\0'))
+		to.to = CHANGE_UNKNOWN;
+	if (changes)
+		set_last_change(t, to, NOTHING);
 }
 
 /* A message that is not whole: wait for the rest where it may matter. */
 static void
-begin_part(struct traces *t, struct slice rest)
+begin_part(struct traces *t, struct slice rest, bool changes)
 {
-	char type = *rest.p;
-	bool first = note_sent(&t->flight, type);
-
-	if (type != MSG_QUERY && type != MSG_PARSE && type != MSG_CLOSE &&
-	    type != MSG_FUNCTION_CALL)
+	if (!may_change_unnamed(*rest.p) && *rest.p != MSG_FUNCTION_CALL)
 		return;
+	if (changes)
+		add_change(t);
 	if (!wants_more(rest)) {
-		look_at_long(t, rest, first);
+		look_at_long(t, rest, changes);
 		return;
 	}
-	buf_slice(&t->part, rest);
-	t->part_first = first;
+	buf_slice(&t->begun, rest);
+	t->part = changes ? t->ended + t->n : 0;
 }
 
 /* More of the message that has begun. */
 static void
 add_to_part(struct traces *t, struct slice more)
 {
+	bool changes = t->part > t->ended + t->head; /* the server has not discarded it yet */
 	struct frame f;
 	enum parse p;
 
-	buf_slice(&t->part, more);
-	p = frame_cut(buf_view(&t->part), INT32_MAX, &f);
-	if (p == PARSE_MORE && !t->part.failed && wants_more(buf_view(&t->part)))
+	buf_slice(&t->begun, more);
+	p = frame_cut(buf_view(&t->begun), INT32_MAX, &f);
+	if (p == PARSE_MORE && !t->begun.failed && wants_more(buf_view(&t->begun)))
 		return;
 	if (p == PARSE_DONE)
-		look_at(t, &f, buf_view(&t->part), t->part_first);
+		look_at(t, &f, buf_view(&t->begun), changes);
 	else if (p == PARSE_MORE)
-		look_at_long(t, buf_view(&t->part), t->part_first);
-	buf_fini(&t->part);
-	t->part.failed = false;
+		look_at_long(t, buf_view(&t->begun), changes);
+	buf_fini(&t->begun);
+	t->begun.failed = false;
+}
+
+/* A Query, and nothing else, with nothing outstanding: the server reads it. */
+static HOT bool
+is_lone_query(const struct exchange *x, struct slice in)
+{
+	return in.n >= FRAME_HEAD_BYTES && *in.p == MSG_QUERY && frame_total(in.p) >= in.n &&
+	       !exchange_is_listed(x) && exchange_is_settled(x);
 }
 
 HOT void
-traces_client(struct traces *t, const struct exchange *f, const char *p, size_t n)
+traces_client(struct traces *t, struct exchange *x, const char *p, size_t n)
 {
 	struct slice in = slice_of(p, n);
-	size_t rest = exchange_client_rest(f, p, n);
+	size_t rest = exchange_client_rest(x, p, n);
+	bool lone = is_lone_query(x, in);
 	struct frame frame;
 	enum parse result;
 
-	if (exchange_is_settled(f))
-		t->flight = (struct flight){ 0 };
-	if (rest > 0 && t->part.n > 0)
+	t->doubt = t->doubt && !exchange_is_settled(x);
+	if (lone)
+		set_unnamed(t, NOTHING);
+	if (rest > 0 && t->begun.n > 0)
 		add_to_part(t, slice_of(p, rest));
 	in = slice_skip(in, rest);
 	while ((result = frame_cut(in, INT32_MAX, &frame)) == PARSE_DONE) {
-		look_at(t, &frame, slice_of(in.p, frame.total), note_sent(&t->flight, frame.type));
+		bool changes = !lone && may_change_unnamed(frame.type);
+
+		if (changes)
+			add_change(t);
+		look_at(t, &frame, slice_of(in.p, frame.total), changes);
 		in = slice_skip(in, frame.total);
 	}
 	if (result == PARSE_MORE && in.n > 0)
-		begin_part(t, in);
+		begin_part(t, in, !lone && may_change_unnamed(*in.p));
+	if (t->n > 0)
+		list_changes(t, x);
 }
 
-/* The messages in front of a Query, and with them the Query, were not done from the failing one on.
- * False: which one failed is not known. */
-static bool
-undo_query(struct traces *t, bool unanswered)
-{
-	enum change change = t->flight.change;
-
-	if (change == CHANGE_LATER || (change == CHANGE_DROP && unanswered))
-		return false;
-	swap_unnamed(t);
-	if (change == CHANGE_PARSE && unanswered)
-		forget_unnamed(t);
-	return true;
-}
-
-/* The server drops the statement before it reads the text of another (exec_parse_message()), so one
- * that it does not take leaves none. Which message an error is about is certain where it is the
- * first that was sent, or the only one that matters here is and something was answered; and where
- * it is a Query behind others, or is not, the exchange tells. */
 void
-traces_error(struct traces *t, const struct exchange *f, unsigned events)
+traces_copy(struct traces *t, const struct exchange *x)
 {
-	struct flight *now = &t->flight;
-	bool unanswered = events & EXCHANGE_UNANSWERED;
-	bool sure = exchange_at_client_boundary(f) && now->sent != FLIGHT_BEYOND;
+	t->doubt |= !exchange_is_listed(x);
+}
 
-	if (now->behind)
-		sure = sure && ((events & EXCHANGE_OWN) ||
-				((events & EXCHANGE_DISCARDED) && undo_query(t, unanswered)));
-	else
-		sure = sure && now->change != CHANGE_LATER;
-	now->doubt |= !sure || exchange_is_in_doubt(f);
-	now->skips = sure && exchange_skips(f);
-	if (!sure && (now->change != CHANGE_NONE || now->behind))
-		t->lost = true;
-	else if (!now->behind && now->change == CHANGE_PARSE && unanswered)
-		forget_unnamed(t);
-	now->behind = false;
+void
+traces_answered(struct traces *t)
+{
+	while (t->head < t->sent) {
+		const struct change *c = &t->changes[t->head];
+
+		if (!c->discarded && c->to != CHANGE_NONE)
+			change_unnamed(t, c, true);
+		drop_oldest_change(t);
+	}
 }
 
 /* ---- what is known ---- */

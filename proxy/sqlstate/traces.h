@@ -29,20 +29,25 @@ struct traces;
 struct traces *traces_new(struct slice packet);
 void traces_free(struct traces *t); /* accepts NULL */
 
-/* The client's next bytes, before exchange_client() follows them. */
-void traces_client(struct traces *t, const struct exchange *f, const char *p, size_t n);
-/* An ErrorResponse has passed: exchange_server() has followed it, and said these events. What was
- * sent behind it may have been discarded ("Message Flow", Extended Query). */
-void traces_error(struct traces *t, const struct exchange *f, unsigned events);
+/* The client's next bytes, before exchange_client() follows them. Where one of the messages changes
+ * the statement without a name, the exchange's requests are listed (protocol/exchange_list.h) until
+ * nothing is outstanding, and the server's answers say whether it has. */
+void traces_client(struct traces *t, struct exchange *x, const char *p, size_t n);
+
+/* A COPY has begun: exchange_server() has followed the server's bytes. */
+void traces_copy(struct traces *t, const struct exchange *x);
+
+/* What is outstanding is answered in the server's place, as done. */
+void traces_answered(struct traces *t);
 
 struct slice traces_packet(const struct traces *t);
 /* The names, lower case, each with a NUL behind it. */
 struct slice traces_names(const struct traces *t);
 /* What pins by the texts alone: enum pin of session_probe.h. */
 unsigned traces_pins(const struct traces *t);
-/* The message that has prepared the statement without a name; empty: there is none. False: there
- * may be one that was too long to be kept, or that an error in front of it has kept from being
- * prepared. */
+/* The message that has prepared the statement without a name; empty: there is none. What is
+ * outstanding has not changed it yet. False: there may be one that was too long to be kept, or that
+ * was sent during a COPY. */
 bool traces_unnamed(const struct traces *t, struct slice *message);
 
 #endif

@@ -262,6 +262,36 @@ what_the_client_did_not_ask_is_not_answered(void **state)
 	exchange_fini(&x);
 }
 
+static void
+count_end(void *arg, const struct exchange_request *r, enum request_outcome how)
+{
+	(void)r;
+	(void)how;
+	++*(unsigned *)arg;
+}
+
+/* A session is both paused, which wants the list, and observed. */
+static void
+without_an_observer_the_one_that_there_is_stays(void **state)
+{
+	static const struct exchange_observer observer = {
+		.sent = put_fate, .answer = see_answer, .failing = see_error, .ended = count_end
+	};
+	unsigned ended = 0;
+	struct exchange x;
+
+	(void)state;
+	exchange_init(&x, REPLICATION_NONE);
+	exchange_list(&x, NULL, NULL);
+	say(&x, "B", 100);
+	exchange_list(&x, &observer, &ended);
+	exchange_list(&x, NULL, NULL);
+	say(&x, "ES", 100);
+	exchange_unlist(&x);
+	assert_int_equal(ended, 3);
+	exchange_fini(&x);
+}
+
 int
 main(void)
 {
@@ -271,6 +301,7 @@ main(void)
 		cmocka_unit_test(half_a_message_is_not_answered),
 		cmocka_unit_test(what_was_sent_before_the_list_is_not_answered),
 		cmocka_unit_test(what_the_client_did_not_ask_is_not_answered),
+		cmocka_unit_test(without_an_observer_the_one_that_there_is_stays),
 	};
 
 	return cmocka_run_group_tests_name("exchange_commit", tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "protocol/exchange.h"
+#include "protocol/exchange_list.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "tests/unit/pg_model.h"
@@ -20,6 +21,8 @@
 
 #define SEEDS 1000
 #define SAYS  60
+
+#define PIECE_MAX 4096
 
 struct play {
 	unsigned begun; /* the seed */
@@ -53,7 +56,7 @@ say_a_text(struct play *p, const char *name)
 static void
 say_query(struct play *p)
 {
-	static const char *const texts[] = { "S6", "F", "BEGIN", "ROLLBACK", "X" };
+	static const char *const texts[] = { "S6", "F", "BEGIN", "ROLLBACK", "X", "COPY" };
 
 	message_put_query(&p->said, slice_str(texts[roll(p, sizeof(texts) / sizeof(texts[0]))]));
 }
@@ -64,7 +67,7 @@ say_something(struct play *p)
 	static const char *const names[] = { "", "", "", "a" };
 	const char *name = names[roll(p, sizeof(names) / sizeof(names[0]))];
 
-	switch (roll(p, 10)) {
+	switch (roll(p, 12)) {
 	case 0:
 	case 1:
 	case 2:
@@ -83,6 +86,9 @@ say_something(struct play *p)
 		break;
 	case 7:
 		say_query(p);
+		break;
+	case 8:
+		message_put_bare(&p->said, roll(p, 2) == 0 ? MSG_COPY_DONE : MSG_COPY_DATA);
 		break;
 	default:
 		message_put_bare(&p->said, MSG_SYNC);
@@ -117,12 +123,19 @@ carry_to_client(struct play *p)
 {
 	const char *from = p->model.out.p + p->heard;
 	size_t n = piece_of(p, p->model.flushed - p->heard);
-	unsigned events = exchange_server(&p->exchange, from, n, NULL);
+	char in[EXCHANGE_HELD_MAX + PIECE_MAX];
+	size_t held = exchange_put_held(&p->exchange, in);
+	unsigned events;
 
-	assert_int_equal(events & EXCHANGE_BAD, 0);
-	if (events & EXCHANGE_ERROR)
-		traces_error(p->t, &p->exchange, events);
+	if (n > PIECE_MAX)
+		n = PIECE_MAX;
+	memcpy(in + held, from, n);
 	p->heard += n;
+	n += held;
+	events = exchange_filter(&p->exchange, in, &n, NULL);
+	assert_int_equal(events & EXCHANGE_BAD, 0);
+	if (events & EXCHANGE_COPY)
+		traces_copy(p->t, &p->exchange);
 }
 
 /* The model has answered all that it was told; the client has heard it or not. */
@@ -173,6 +186,7 @@ play(struct play *p, unsigned seed)
 		}
 		check(p);
 	}
+	exchange_fini(&p->exchange);
 	traces_free(p->t);
 	pg_fini(&p->model);
 	buf_fini(&p->said);
@@ -191,8 +205,9 @@ what_is_known_is_what_the_server_has(void **state)
 		known += p.known;
 		unknown += p.unknown;
 	}
-	/* for all these mistakes, more often than not it is known */
-	assert_in_range(unknown, 1, known);
+	/* for all these mistakes, the exchange knows whose each error was, but for what was sent
+	 * behind a COPY */
+	assert_in_range(unknown, 1, known / 10);
 }
 
 int
