@@ -296,10 +296,8 @@ on_complete(struct exchange *x)
 static unsigned
 on_error(struct exchange *x)
 {
-	unsigned events =
-	    x->server.count > 0 ? EXCHANGE_ERROR : EXCHANGE_ERROR | EXCHANGE_UNANSWERED;
+	unsigned events = EXCHANGE_ERROR | attribute_error(x);
 
-	events |= attribute_error(x);
 	on_complete(x);
 	x->server.type = 'E';
 	x->error_field = x->server.at = 0;

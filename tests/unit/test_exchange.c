@@ -445,30 +445,19 @@ errors_tell_severity_and_sqlstate(void **state)
 	struct exchange f;
 
 	(void)state;
-	assert_int_equal(run("<E", &f), EXCHANGE_ERROR | EXCHANGE_UNANSWERED);
+	assert_int_equal(run("<E", &f), EXCHANGE_ERROR);
 	assert_memory_equal(f.sqlstate, "57P01", 5);
-	assert_int_equal(run("<F", &f), EXCHANGE_ERROR | EXCHANGE_UNANSWERED | EXCHANGE_FATAL);
+	assert_int_equal(run("<F", &f), EXCHANGE_ERROR | EXCHANGE_FATAL);
 	/* without 'V' the shown severity decides */
 	exchange_init(&f, REPLICATION_NONE);
 	assert_int_equal(exchange_server(&f, "E\0\0\0\14SFATAL\0\0", 13, NULL),
-			 EXCHANGE_ERROR | EXCHANGE_UNANSWERED | EXCHANGE_FATAL);
+			 EXCHANGE_ERROR | EXCHANGE_FATAL);
 	assert_int_equal(exchange_server(&f, "E\0\0\0\14SERROR\0\0", 13, NULL), EXCHANGE_ERROR);
 	assert_int_equal(exchange_server(&f, "E\0\0\0\14VPANIC\0\0", 13, NULL),
 			 EXCHANGE_ERROR | EXCHANGE_FATAL);
 	assert_int_equal(exchange_server(&f, "E\0\0\0\4", 5, NULL), EXCHANGE_ERROR);
 	assert_int_equal(f.sqlstate[0], 0);
 	assert_int_equal(exchange_server(&f, "N\0\0\0\14SFATAL\0\0", 13, NULL), 0);
-}
-
-static void
-errors_tell_whether_something_was_answered(void **state)
-{
-	struct exchange f;
-
-	(void)state;
-	assert_int_equal(run(">PS<E", &f) & EXCHANGE_UNANSWERED, EXCHANGE_UNANSWERED);
-	assert_int_equal(run(">PS<1E", &f) & EXCHANGE_UNANSWERED, 0);
-	assert_int_equal(run(">PSPS<1ZIE", &f) & EXCHANGE_UNANSWERED, EXCHANGE_UNANSWERED);
 }
 
 /* Ended transactions and errors are counted once each, wherever the bytes are cut. */
@@ -734,7 +723,6 @@ main(void)
 		cmocka_unit_test(boundaries_are_seen),
 		cmocka_unit_test(a_body_of_two_gigabytes_streams_by),
 		cmocka_unit_test(errors_tell_severity_and_sqlstate),
-		cmocka_unit_test(errors_tell_whether_something_was_answered),
 		cmocka_unit_test(transactions_and_errors_are_tallied),
 		cmocka_unit_test(errors_beyond_the_tally_are_still_counted),
 		cmocka_unit_test(nonsense_is_bad_and_stays_bad),
