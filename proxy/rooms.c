@@ -23,19 +23,17 @@
 #include "proxy/move/straggle.h"
 #include "proxy/pool/pool_int.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/reads/reads.h"
 #include "proxy/session/observers.h"
 #include "proxy/session/session_int.h"
 
 /* ---- what sees a session's traffic, in order ---- */
 
 const struct observer *const session_observers[OBSERVERS] = {
-	[OBSERVER_POOL] = &pool_observer,
-	[OBSERVER_SAMPLER] = &sampler_observer,
-	[OBSERVER_STATEMENTS] = &statements_observer,
-	[OBSERVER_TRACES] = &traces_observer,
-	[OBSERVER_STRAGGLER] = &straggler_observer,
-	[OBSERVER_PAUSE] = &pause_observer,
-	[OBSERVER_REHOME] = &rehome_observer,
+	[OBSERVER_READS] = &reads_observer,     [OBSERVER_POOL] = &pool_observer,
+	[OBSERVER_SAMPLER] = &sampler_observer, [OBSERVER_STATEMENTS] = &statements_observer,
+	[OBSERVER_TRACES] = &traces_observer,   [OBSERVER_STRAGGLER] = &straggler_observer,
+	[OBSERVER_PAUSE] = &pause_observer,     [OBSERVER_REHOME] = &rehome_observer,
 };
 
 /* ---- sessions ---- */
@@ -164,6 +162,11 @@ const struct pool_ops pool_ops = {
 	.put_key = put_key,
 	.put_welcome = redirect_welcome,
 	.on_quiet = rehome_on_quiet,
+	.begin_reads = reads_begin,
+	.on_parked = reads_on_parked,
+	.on_position = reads_on_position,
+	.on_refused_nearby = reads_on_refused,
+	.free_reads = reads_free,
 	.next_on_lent = rehome_logged_in,
 	.next_on_refused = rehome_fail,
 };

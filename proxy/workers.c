@@ -22,6 +22,7 @@
 #include "proxy/pool/pooled.h"
 #include "proxy/process/control.h"
 #include "proxy/process/descriptors.h"
+#include "proxy/reads/verdicts.h"
 #include "proxy/session/session_int.h"
 #include "proxy/session/states.h"
 #include "proxy/sqlstate/fingerprints.h"
@@ -365,6 +366,7 @@ worker_free(struct worker *w)
 	vars_table_free(w->vars);
 	statement_table_free(w->texts);
 	fingerprints_free(w->fingerprints);
+	verdicts_free(w->verdicts);
 	buf_fini(&w->rewritten);
 	random_fini(&w->random);
 	world_unref(snapshot_slot_take(&w->slot));

@@ -13,6 +13,7 @@
 #include "proxy/process/usage.h"
 #include "proxy/process/worker.h"
 #include "proxy/process/world.h"
+#include "proxy/reads/reasons.h"
 #include "proxy/session/session_int.h"
 #include "proxy/session/why.h"
 #include "routing/topology.h"
@@ -150,6 +151,34 @@ errors_row(struct run *r)
 			return STEP_MORE;
 	}
 	return STEP_DONE;
+}
+
+/* ---- SHOW READS ---- */
+
+static const struct column read_columns[] = {
+	{ "reason", COLUMN_TEXT },
+	{ "runs", COLUMN_TEXT },
+	{ "transactions", COLUMN_INT8 },
+	{ "help", COLUMN_TEXT },
+};
+
+/* One row for each reason for which transactions went nearby, or home. */
+static enum step
+reads_row(struct run *r)
+{
+	unsigned reason = (unsigned)r->at++;
+	bool is_near;
+
+	if (reason >= READS_REASON_COUNT)
+		return STEP_DONE;
+	is_near = reason < CLASSIFY_REASON_COUNT && classify_is_read((enum classify_reason)reason);
+	row_begin(&r->rows);
+	row_str(&r->rows, reads_reason_name(reason));
+	row_str(&r->rows, is_near ? "near" : "home");
+	row_count(&r->rows, sum_of(r, offsetof(struct stats, reads) + reason * sizeof(uint64_t)));
+	row_str(&r->rows, reads_reason_text(reason));
+	row_end(&r->rows);
+	return STEP_MORE;
 }
 
 /* ---- SHOW LOCALITY SOURCES ---- */
@@ -384,6 +413,15 @@ static const struct command commands[] = {
 	  .example = "SHOW STATS",
 	  .answer = "clients_accepted|672|connections accepted\n"
 		    "clients_refused|0|connections refused at max_client_conn" },
+	{ .words = "SHOW READS",
+	  COLUMNS(read_columns),
+	  .row = reads_row,
+	  .help = "where transactions of databases with reads = nearest (or observe) went, near or "
+		  "home, and why",
+	  .brief = "where transactions went that may read nearby, and why",
+	  .example = "SHOW READS",
+	  .answer = "READ|near|1204|reads only\n"
+		    "READ_ONLY|near|3|opens a transaction that is READ ONLY" },
 	{ .words = "SHOW ERRORS",
 	  COLUMNS(error_columns),
 	  .row = errors_row,

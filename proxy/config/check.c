@@ -421,6 +421,21 @@ check_query(const struct check *k, struct spot at, const char *query)
 	return refuse(k, at, "option \"auth_query\" must have the user's name in it, as $1");
 }
 
+/* A session that reads nearby changes its server between transactions. */
+static int
+check_reads(const struct check *k, struct spot at, const struct conf_database *d)
+{
+	if (d->reads == READS_HOME)
+		return 0;
+	at.option = "reads";
+	if (d->pool != POOL_TRANSACTION)
+		return refuse(k, at, "reads = %s needs pool = transaction",
+			      reads_mode_words[d->reads]);
+	if (k->c->main.probe_conninfo == NULL)
+		warn(k, at, "without probe_conninfo it is not known which standbys can be read");
+	return 0;
+}
+
 static int
 check_database(const struct check *k, size_t index)
 {
@@ -447,7 +462,7 @@ check_database(const struct check *k, size_t index)
 			      "pool = %s needs an auth other than passthrough: the proxy must know "
 			      "by itself who a client is",
 			      pool_mode_words[d->pool]);
-	if (check_query(k, at, d->auth_query) != 0)
+	if (check_reads(k, at, d) != 0 || check_query(k, at, d->auth_query) != 0)
 		return -1;
 	at.option = "auth_query";
 	if (d->auth_query != NULL && k->c->main.auth_conninfo == NULL)

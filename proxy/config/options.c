@@ -84,6 +84,6 @@ const char *const auth_method_words[] = {
 	[METHOD_REJECT + 1] = NULL,
 };
 const char *const pool_mode_words[] = { "off", "session", "transaction", NULL };
-const char *const reads_mode_words[] = { "home", NULL };
-const char *const consistency_mode_words[] = { "session", NULL };
+const char *const reads_mode_words[] = { "home", "observe", "nearest", NULL };
+const char *const consistency_mode_words[] = { "session", "eventual", NULL };
 const char *const residency_mode_words[] = { "prefer", "strict", NULL };

@@ -182,12 +182,21 @@ static const struct option database_rows[] = {
 	{ .name = "reads", .type = OPT_ENUM, AT_ENUM(conf_database, reads),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = reads_mode_words,
 	  .group = "Database",
-	  .text = "Where read-only queries go. home: to the node of the session." },
+	  .text = "Where transactions go that only read. home: to the node of the session. "
+		  "nearest: to the standby nearest to the client, where one of the same cluster is "
+		  "nearer than home; that needs pool = transaction, and probe_conninfo. observe: "
+		  "home, and SHOW READS counts where they would have gone." },
 	{ .name = "consistency", .type = OPT_ENUM, AT_ENUM(conf_database, consistency),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "session", .words = consistency_mode_words,
 	  .group = "Database",
-	  .text = "What such a query must see. session: all that its session has written "
-		  "before." },
+	  .text = "What reads = nearest must see. session: all that its session has written or "
+		  "read before. eventual: what the standby has, which is not further behind than "
+		  "max_lag." },
+	{ .name = "consistency_wait", .type = OPT_TIME, AT(conf_database, consistency_wait, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = 60 * USEC_PER_SEC,
+	  .group = "Database",
+	  .text = "How long a read waits for the standby to replay what it must see, before it "
+		  "goes home." },
 	{ .name = "statement_sample", .type = OPT_INT, AT(conf_database, statement_sample, int),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 1000000,
 	  .group = "Database",

@@ -36,8 +36,8 @@ enum auth_method {
 	METHOD_REJECT,
 };
 enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
-enum reads_mode { READS_HOME };
-enum consistency_mode { CONSISTENCY_SESSION };
+enum reads_mode { READS_HOME, READS_OBSERVE, READS_NEAREST };
+enum consistency_mode { CONSISTENCY_SESSION, CONSISTENCY_EVENTUAL };
 enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
 
 /* Their names: the words of the options, and of lines of hba_file. */

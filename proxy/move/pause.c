@@ -201,8 +201,9 @@ holds_client(struct session *s)
 
 /* Why it goes is no business of a client that is frozen between two transactions. */
 static bool
-on_server_lost(struct session *s)
+on_server_lost(struct session *s, bool is_gone)
 {
+	(void)is_gone;
 	if (!straggle_hides_server_end(s))
 		return false;
 	straggle_server_ended(s);

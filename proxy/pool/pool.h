@@ -34,8 +34,10 @@ struct credential;
 struct greetings;
 struct pool_count;
 struct pooled;
+struct reads;
 struct rehome;
 struct session;
+struct wal_position;
 
 TAILQ_HEAD(server_list, server);
 TAILQ_HEAD(pooled_list, pooled);
@@ -155,6 +157,14 @@ struct pool_ops {
 	void (*put_welcome)(struct session *s, struct buf *out);
 	/* A question of ours is over: it may be a safe point for who wants to move the session. */
 	void (*on_quiet)(struct session *s);
+	/* Of a session that may read nearby: it begins; it has no server any more and may have
+	 * another; what its server has said of the WAL behind a transaction; no server nearby could
+	 * be had, or none that has replayed enough: it has gone home. */
+	void (*begin_reads)(struct session *s, const struct conf_database *db);
+	void (*on_parked)(struct session *s);
+	void (*on_position)(struct session *s, const struct wal_position *position);
+	void (*on_refused_nearby)(struct session *s);
+	void (*free_reads)(struct reads *r);
 	/* The pool's answers to a place in its queue that a session on its way there has. */
 	void (*next_on_lent)(struct rehome *r, struct server *sv);
 	void (*next_on_refused)(struct rehome *r, const struct err *e);

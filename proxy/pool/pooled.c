@@ -59,6 +59,8 @@ pooled_greet(struct pooled *pd)
 	exchange_init(&s->exchange, REPLICATION_NONE);
 	pooled_follow(pd);
 	session_sample(s, l->database);
+	if (pd->mode == POOL_TRANSACTION && l->database->reads != READS_HOME)
+		pool_ops.begin_reads(s, l->database);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
 	s->quiet_since_us = clock_us();
@@ -178,13 +180,17 @@ pooled_take(struct session *s, const char *p, size_t n)
 		if (s->state != SESSION_RELAY)
 			return false;
 	}
-	if (can_send(pd))
+	if (can_send(pd) && pd->floor == 0) {
+		pd->is_untold = pd->is_tracked;
 		return true;
+	}
 	buf_put(&pd->held, p, n);
 	if (pd->held.failed)
 		session_close(s, WHY_PROTOCOL, "Too many statements at once.");
 	else if (pd->held.n >= HELD_ENOUGH)
 		session_only_watch(s);
+	if (pd->state == POOLED_SERVED && s->state == SESSION_RELAY)
+		pooled_check(pd);
 	return false;
 }
 
@@ -198,8 +204,11 @@ pooled_go_on(struct pooled *pd)
 	pd->held = (struct buf){ .cap = HELD_CAP };
 	if (held.n >= HELD_ENOUGH)
 		stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
-	if (held.n > 0)
+	if (held.n > 0) {
+		pd->resends = true;
 		open = relay_to_server(s, held.p, held.n);
+		pd->resends = false;
+	}
 	buf_fini(&held);
 	if (open && s->state == SESSION_RELAY)
 		pooled_settle(s);
@@ -257,6 +266,13 @@ pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 }
 
 /* ---- parting ---- */
+
+void
+pooled_tell_parked(struct pooled *pd)
+{
+	if (UNLIKELY(pd->reads != NULL) && pd->state == POOLED_PARKED)
+		pool_ops.on_parked(pd->session);
+}
 
 HOT void
 pooled_part(struct session *s)
@@ -389,6 +405,8 @@ free_pooled(void *arg)
 	buf_fini(&pd->held);
 	buf_fini(&pd->names);
 	buf_fini(&pd->asked_names);
+	node_live_unref(pd->home);
+	pool_ops.free_reads(pd->reads);
 	free(pd->options);
 	free(pd);
 }
@@ -429,6 +447,7 @@ pooled_leave_node(struct session *s)
 	pd->choice = POOLED_OUTDATED;
 	if (!waits) {
 		(void)pooled_decide(pd);
+		pooled_tell_parked(pd);
 		return;
 	}
 	acquire_and_send(pd);

@@ -27,11 +27,13 @@ struct err;
 struct node_live;
 struct observer;
 struct pool;
+struct reads;
 struct rehome;
 struct server;
 struct session;
 struct statements;
 struct vars;
+struct wal_position;
 
 /* How its node was decided, and what lets it be decided anew. */
 enum pooled_choice {
@@ -53,7 +55,11 @@ struct pooled {
 	struct vars *told;             /* what it has been told of them; NULL: nothing yet */
 	struct buf report;             /* the beginning of a ParameterStatus */
 	char *options;                 /* of its startup packet, without meridian.*; NULL: "" */
-	struct buf names; /* of settings that `effects` is about: see protocol/sqleffects.h */
+	struct reads *reads;    /* it reads nearby where it can (proxy/reads/reads.h), or NULL */
+	struct node_live *home; /* it is nearby now: where else it would be; or NULL */
+	uint64_t floor;         /* what a server nearby must have replayed first; 0: nothing */
+	int64_t floor_wait_us;  /* … and how long that is waited for */
+	struct buf names;       /* of settings that `effects` is about: see protocol/sqleffects.h */
 	struct buf asked_names;
 	enum pooled_choice choice; /* of its node … */
 	uint64_t topology_version; /* … with which it was decided … */
@@ -77,6 +83,10 @@ struct pooled {
 	 * name, may take settings back. */
 	bool resets_unnamed, resets_named;
 	struct framer skipped; /* SKIPPING: what the client says */
+	/* With reads nearby: behind its transactions the server is asked for its position in the
+	 * WAL; and it has not been since the client last said something. */
+	bool is_tracked, is_untold;
+	bool resends; /* what was kept of the client goes on its way just now */
 };
 
 /* pooled_relay.c: what the relay asks. */
@@ -142,6 +152,15 @@ bool pooled_forsake(struct session *s, unsigned effects);
  * connection of a pool that counts as lent, is attached to no session yet, and has these settings.
  */
 void pooled_replace(struct session *s, struct server *sv, struct vars *settings);
+
+/* It has no server: its next is to be of that node, a standby that must have replayed the WAL up to
+ * `floor` (0: anything does), which is waited for so long at most. It goes home by itself where
+ * that cannot be had; pool_ops.on_refused_nearby() says so. */
+void pooled_head_nearby(struct session *s, struct node_live *live, uint64_t floor, int64_t wait_us);
+/* It has no server: its next is to be of its own node again. Does nothing where it is. */
+void pooled_head_home(struct session *s);
+/* Where its home is: the node that it would be on without reading nearby; NULL: not decided. */
+const struct node_live *pooled_home(const struct session *s);
 
 /* Who its client is has changed: its node is decided anew. */
 void pooled_moved_locality(struct session *s);

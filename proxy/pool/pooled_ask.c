@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/hot.h"
+#include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/pool.h"
@@ -18,7 +19,11 @@
 #define QUESTION_CAP ((size_t)1 << 20)
 #define CANCELS_MAX  20 /* in a row; behind them it is taken as it is */
 
-static ask_done_fn on_replayed, on_probed;
+/* A standby looks so often whether it has replayed enough. */
+#define CHECK_EVERY    "0.002"
+#define CHECK_EVERY_US 2000
+
+static ask_done_fn on_replayed, on_probed, on_checked;
 
 /* ---- settings ---- */
 
@@ -47,7 +52,9 @@ begin_asking(struct pooled *pd, enum pooled_state what, struct slice sql)
 	struct server *sv = pd->session->server;
 	bool ahead = what == POOLED_PROBING_AHEAD || what == POOLED_REPLAYING_AHEAD;
 	bool is_probe = what == POOLED_PROBING || what == POOLED_PROBING_AHEAD;
-	ask_done_fn *done = is_probe ? on_probed : on_replayed;
+	ask_done_fn *done = is_probe                  ? on_probed
+			    : what == POOLED_CHECKING ? on_checked
+						      : on_replayed;
 
 	pooled_enter(pd, what);
 	if (keeps_statements(pd))
@@ -175,6 +182,72 @@ pooled_attach(struct pooled *pd, struct server *sv)
 	buf_fini(&sql);
 }
 
+/* ---- replayed far enough ---- */
+
+void
+pooled_check(struct pooled *pd)
+{
+	struct buf sql = { .cap = QUESTION_CAP };
+
+	/* it waits there, and says nothing where the time is not enough */
+	buf_printf(&sql,
+		   "SELECT 1 FROM pg_catalog.generate_series(0, %d) WHERE "
+		   "pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) "
+		   "'%X/%X'::pg_catalog.pg_lsn OR pg_catalog.pg_sleep(" CHECK_EVERY ") IS NULL "
+		   "LIMIT 1",
+		   (int)(pd->floor_wait_us / CHECK_EVERY_US), (unsigned)(pd->floor >> 32),
+		   (unsigned)pd->floor);
+	begin_asking(pd, POOLED_CHECKING, buf_view(&sql));
+	buf_fini(&sql);
+}
+
+static bool
+has_row(struct slice messages)
+{
+	struct frame f;
+
+	while (frame_cut(messages, BUF_CAP_DEFAULT, &f) == PARSE_DONE) {
+		if (f.type == MSG_DATA_ROW)
+			return true;
+		messages = slice_skip(messages, f.total);
+	}
+	return false;
+}
+
+/* What the client has said, and waits here, goes home. */
+static void
+check_failed(struct pooled *pd, bool is_lost)
+{
+	struct session *s = pd->session;
+	struct server *sv = s->server;
+
+	if (is_lost) {
+		(void)pooled_forsake(s, 0);
+	} else {
+		statements_detach(pd->statements);
+		part_from_server(pd);
+		pool_return(sv);
+	}
+	pooled_head_home(s);
+	pool_ops.on_refused_nearby(s);
+	pooled_resume(s);
+}
+
+static void
+on_checked(struct server *sv, const struct ask_answer *a)
+{
+	struct pooled *pd = sv->session->pooled;
+
+	pooled_enter(pd, POOLED_SERVED);
+	if (a->lost || a->failed || !has_row(a->messages)) {
+		check_failed(pd, a->lost);
+		return;
+	}
+	pd->floor = 0;
+	statements_attach(pd->statements, sv->statements, &pd->session->exchange);
+	done_asking(pd, a);
+}
+
 /* ---- giving it back ---- */
 
 static HOT void
@@ -292,6 +365,7 @@ pooled_settle(struct session *s)
 		statements_detach(pd->statements);
 		part_from_server(pd);
 		pool_return(sv);
+		pooled_tell_parked(pd);
 	}
 	buf_fini(&sql);
 }

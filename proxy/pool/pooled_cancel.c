@@ -123,4 +123,6 @@ pooled_cancel(struct session *s)
 			pooled_enter(pd, POOLED_SKIPPING);
 	}
 	buf_fini(&b);
+	if (s->state == SESSION_RELAY)
+		pooled_tell_parked(pd);
 }

@@ -45,6 +45,8 @@ void pooled_release(struct session *s);
 
 /* What the node would have said at the end of a login. */
 void pooled_greet(struct pooled *pd);
+/* It has no server, and waits for none: with reads nearby, the unit that was under way is over. */
+void pooled_tell_parked(struct pooled *pd);
 /* It has a server, or the exchange begins anew: what a Query ends there. */
 void pooled_follow(struct pooled *pd);
 /* What was kept of the client goes on its way. */
@@ -75,6 +77,9 @@ bool pooled_is_due(struct pooled *pd);
 /* The server is this session's now; its settings may have to be replayed first (POOLED_REPLAYING).
  */
 void pooled_attach(struct pooled *pd, struct server *sv);
+/* The server is asked whether it has replayed what this session must see (POOLED_CHECKING), and for
+ * how much that is. */
+void pooled_check(struct pooled *pd);
 /* The connection is lent to no session any more, and goes back to its pool once the reset has
  * removed what its last session left on it. `next`: settings that it is given then, for the next
  * session. */

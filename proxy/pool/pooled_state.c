@@ -62,7 +62,9 @@ pooled_tell(struct pooled *pd)
 	struct session *s = pd->session;
 	struct buf b = { .cap = ASK_ANSWER_MAX };
 
-	if (!pooled_is_greeted(pd) || s->state != SESSION_RELAY || pd->told == s->server->reported)
+	/* a server nearby has the same settings, and what else it says is not the session's home */
+	if (!pooled_is_greeted(pd) || s->state != SESSION_RELAY || pd->home != NULL ||
+	    pd->told == s->server->reported)
 		return;
 	vars_put_reports(&b, pd->told, s->server->reported);
 	told(pd, s->server->reported);
@@ -92,6 +94,7 @@ question_of(const struct pooled *pd)
 		.session = pd->vars,
 		.startup = pd->startup,
 		.server = pd->session->server->vars,
+		.position = pd->is_tracked,
 	};
 }
 
@@ -138,6 +141,8 @@ take_findings(struct pooled *pd, struct session_findings *t)
 		statements_shadow(pd->statements, false);
 	pd->asked_effects = 0;
 	buf_fini(&pd->asked_names);
+	if (pd->is_tracked)
+		pool_ops.on_position(pd->session, &t->position);
 	session_probe_fini(t);
 }
 
@@ -162,8 +167,9 @@ pooled_suspects(struct pooled *pd, struct buf *sql)
 		vars_put_changed(&pd->names, sv->settled, sv->reported);
 		pd->effects |= EFFECT_SETTINGS;
 	}
-	if ((pd->effects | pd->asked_effects) == 0)
+	if ((pd->effects | pd->asked_effects) == 0 && !pd->is_untold)
 		return false;
+	pd->is_untold = false;
 	/* all of it is in question now */
 	pd->asked_effects |= pd->effects;
 	sqleffects_put_names(&pd->asked_names, buf_view(&pd->names));

@@ -3,6 +3,7 @@
 
 #include "proxy/pool/pooled_int.h"
 
+#include "base/bug.h"
 #include "base/clock.h"
 #include "base/hot.h"
 #include "proxy/pool/pool.h"
@@ -14,8 +15,8 @@
 /* A session looks for a better node so often, where its own is well. */
 #define DECIDE_AGAIN_US (5 * USEC_PER_SEC)
 
-HOT struct pool *
-pooled_pool_at(const struct session *s, struct node_live *live, struct slice dbname)
+static HOT struct pool *
+pool_for(const struct session *s, struct node_live *live, struct slice dbname, enum access access)
 {
 	struct pool_key key = {
 		.live = live,
@@ -23,10 +24,16 @@ pooled_pool_at(const struct session *s, struct node_live *live, struct slice dbn
 		.dbname = dbname,
 		.user = session_name(s, NAME_USER),
 		.options = pooled_options(s),
-		.access = (enum access)s->access,
+		.access = access,
 	};
 
 	return pool_get(s->worker, &key);
+}
+
+HOT struct pool *
+pooled_pool_at(const struct session *s, struct node_live *live, struct slice dbname)
+{
+	return pool_for(s, live, dbname, (enum access)s->access);
 }
 
 static HOT struct pool *
@@ -81,6 +88,63 @@ pooled_note_refusal(struct pooled *pd)
 		   live->name, pd->pool->reason);
 }
 
+/* ---- nearby, and home again ---- */
+
+const struct node_live *
+pooled_home(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	return pd->home != NULL ? pd->home : pd->pool != NULL ? pd->pool->live : NULL;
+}
+
+/* It is not nearby any more, as far as that goes. */
+static void
+forget_home(struct pooled *pd)
+{
+	node_live_unref(pd->home);
+	pd->home = NULL;
+	pd->floor = 0;
+}
+
+void
+pooled_head_nearby(struct session *s, struct node_live *live, uint64_t floor, int64_t wait_us)
+{
+	struct pooled *pd = s->pooled;
+
+	BUG_ON(pd->home != NULL || pd->state != POOLED_PARKED);
+	pd->home = node_live_ref(pd->pool->live);
+	pd->floor = floor;
+	pd->floor_wait_us = wait_us;
+	pooled_move_to(pd, pool_for(s, live, slice_str(pd->pool->dbname), ACCESS_STANDBY));
+}
+
+void
+pooled_head_home(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	const struct world *w = worker_world(s->worker);
+	const struct node *n;
+
+	if (pd->home == NULL)
+		return;
+	n = topology_node_by_live(w->topology, pd->home);
+	if (n == NULL) {
+		(void)pooled_decide(pd);
+		return;
+	}
+	pooled_move_to(pd, pool_at(pd, w, n->live));
+	forget_home(pd);
+}
+
+/* What was nearby cannot be had: the route is decided anew, from home. */
+static void
+give_up_nearby(struct pooled *pd)
+{
+	forget_home(pd);
+	pool_ops.on_refused_nearby(pd->session);
+}
+
 HOT bool
 pooled_decide(struct pooled *pd)
 {
@@ -89,9 +153,13 @@ pooled_decide(struct pooled *pd)
 	struct route *route = &s->worker->route;
 	const struct conf_database *db;
 	/* another caller is not kept where the one before it was */
-	int sticky = pd->pool != NULL && pd->choice != POOLED_RELOCATED
-			 ? topology_region_by_name(w->topology, slice_str(pd->pool->live->region))
+	const struct node_live *home = pooled_home(s);
+	int sticky = home != NULL && pd->choice != POOLED_RELOCATED
+			 ? topology_region_by_name(w->topology, slice_str(home->region))
 			 : -1;
+
+	if (UNLIKELY(pd->home != NULL))
+		give_up_nearby(pd);
 
 	locate_route_again(s, sticky, NULL, route);
 	pd->topology_version = w->topology->version;
@@ -148,6 +216,8 @@ pooled_send_to(struct pooled *pd, struct node_live *live)
 {
 	const struct world *w = worker_world(pd->session->worker);
 
+	if (UNLIKELY(pd->home != NULL))
+		give_up_nearby(pd);
 	pooled_move_to(pd, pool_at(pd, w, live));
 	pd->topology_version = w->topology->version;
 	pd->choice = POOLED_BY_OPERATOR;
@@ -174,6 +244,10 @@ pooled_is_due(struct pooled *pd)
 
 	if (pd->pool == NULL || pooled_is_hopeless(pd->pool) || pd->choice >= POOLED_OUTDATED)
 		return true;
+	if (UNLIKELY(pd->home != NULL)) {
+		n = topology_node_by_live(t, pd->pool->live);
+		return n == NULL || !node_usable(t, n, clock_us());
+	}
 	if (pd->topology_version == t->version)
 		return false;
 	now_us = clock_us();

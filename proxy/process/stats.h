@@ -53,6 +53,10 @@
 	C(claims_ignored, "self-declared places ignored under residency = strict")             \
 	C(settings, "meridian.* settings taken from queries: SET and set_config()")            \
 	C(settings_wrong, "of such, those whose value is none and does not count")             \
+	C(reads_near, "transactions that a standby nearby has run (reads = nearest)")          \
+	C(reads_home, "of such sessions, those that ran at home")                              \
+	C(reads_behind, "of those, reads that no standby nearby had replayed enough for")      \
+	C(reads_again, "of those, what a standby had refused and home was asked again")        \
 	C(consoles, "console sessions")                                                        \
 	C(http_requests, "HTTP requests whose head was read")                                  \
 	C(http_errors, "HTTP answers that are errors (4xx, 5xx)")                              \
@@ -71,6 +75,7 @@ enum error_source { ERROR_OF_MERIDIAN, ERROR_OF_NODE, ERROR_SOURCES };
  * session.c checks … */
 #define STATS_STATES 21
 #define STATS_WHYS   37
+#define STATS_READS  22 /* enum reads_reason (proxy/reads/reasons.h) */
 /* … and in enum server_place (proxy/session/server.h). */
 #define STATS_POOL_PLACES 6
 
@@ -79,6 +84,7 @@ struct stats {
 #define C(name, text) _Atomic uint64_t name;
 	STATS_COUNTERS(C)
 #undef C
+	_Atomic uint64_t reads[STATS_READS];      /* where transactions went, by reads_reason */
 	_Atomic uint64_t why[STATS_WHYS];         /* sessions ended, by reason */
 	_Atomic uint64_t located[SOURCE_COUNT];   /* localities decided, by winning source */
 	_Atomic uint64_t claimed[SOURCE_COUNT];   /* claims made, by source */

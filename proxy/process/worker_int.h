@@ -30,6 +30,7 @@ struct statement_table;
 struct strikes;
 struct tls_local;
 struct vars_table;
+struct verdicts;
 
 enum listen_kind {
 	LISTEN_TCP,
@@ -65,6 +66,7 @@ struct worker {
 	struct vars_table *vars;
 	struct statement_table *texts;     /* the statements that sessions of pools have prepared */
 	struct fingerprints *fingerprints; /* NULL: no statement was sampled yet */
+	struct verdicts *verdicts;         /* NULL: no session has read nearby yet */
 	struct buf rewritten;              /* scratch of pooled_rewrite() */
 	struct listen_socket *sockets;
 	size_t nsockets;

@@ -23,6 +23,7 @@ struct session;
 
 /* In the order in which they are asked. */
 enum observer_id {
+	OBSERVER_READS,      /* what only reads goes to a server nearby */
 	OBSERVER_POOL,       /* its server is lent: what the client says waits for one */
 	OBSERVER_SAMPLER,    /* reads some statements, as the client has said them */
 	OBSERVER_STATEMENTS, /* renames the prepared statements of a pool's session */
@@ -61,8 +62,10 @@ struct observer {
 
 	/* From the server. True: the event was the observer's. */
 	bool (*takes_server)(struct session *s, short what);
-	/* It has gone, or begins to say an error. True: the client is not to hear of it. */
-	bool (*on_server_lost)(struct session *s);
+	/* It has gone (`is_gone`), or begins to say an error. True: the client is not to hear of
+	 * it.
+	 */
+	bool (*on_server_lost)(struct session *s, bool is_gone);
 	/* The exchange has read them. */
 	void (*on_server_read)(struct session *s, const struct answer *a);
 	/* They would go to the client now. False: they do not. */
@@ -98,14 +101,14 @@ struct observer {
 enum observer_hook {
 	HOOK_HOLDS_CLIENT = OF_(STRAGGLER) | OF_(PAUSE) | OF_(REHOME),
 	HOOK_ON_CLIENT_READ = OF_(PAUSE),
-	HOOK_ON_CLIENT = OF_(POOL) | OF_(SAMPLER) | OF_(STATEMENTS) | OF_(TRACES),
+	HOOK_ON_CLIENT = OF_(READS) | OF_(POOL) | OF_(SAMPLER) | OF_(STATEMENTS) | OF_(TRACES),
 	HOOK_ON_TERMINATE = OF_(POOL),
 	HOOK_ON_CLIENT_SENT = OF_(POOL),
 	HOOK_TAKES_SERVER = OF_(STRAGGLER),
-	HOOK_ON_SERVER_LOST = OF_(PAUSE),
+	HOOK_ON_SERVER_LOST = OF_(READS) | OF_(PAUSE),
 	HOOK_ON_SERVER_READ = OF_(STATEMENTS) | OF_(TRACES),
-	HOOK_PASSES = OF_(POOL) | OF_(SAMPLER) | OF_(STRAGGLER),
-	HOOK_ON_SERVER_SENT = OF_(POOL) | OF_(PAUSE) | OF_(REHOME),
+	HOOK_PASSES = OF_(READS) | OF_(POOL) | OF_(SAMPLER) | OF_(STRAGGLER),
+	HOOK_ON_SERVER_SENT = OF_(READS) | OF_(POOL) | OF_(PAUSE) | OF_(REHOME),
 	HOOK_ON_SERVER_DRAINED = OF_(POOL),
 	HOOK_ON_CLIENT_DRAINED = OF_(STRAGGLER),
 	HOOK_HOLDS_SERVER = OF_(REHOME),

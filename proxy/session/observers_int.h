@@ -80,9 +80,9 @@ observers_take_server(struct session *s, short what)
 }
 
 static HOT_INLINE bool
-observers_server_lost(struct session *s)
+observers_server_lost(struct session *s, bool is_gone)
 {
-	ASK_UNTIL(true, ON_SERVER_LOST, on_server_lost, s);
+	ASK_UNTIL(true, ON_SERVER_LOST, on_server_lost, s, is_gone);
 }
 
 static HOT_INLINE void

@@ -213,7 +213,7 @@ read_server(struct session *s)
 	if (n == STREAM_AGAIN)
 		return;
 	if (has(s, HOOK_ON_SERVER_LOST) && (n <= 0 || scratch[held] == MSG_ERROR) &&
-	    observers_server_lost(s))
+	    observers_server_lost(s, n <= 0))
 		return;
 	if (n <= 0) {
 		server_lost(s);

@@ -173,11 +173,18 @@ HOT void
 locate_route_again(struct session *s, int sticky_region, const struct authority *as_if,
 		   struct route *out)
 {
+	locate_route_for(s, (enum access)s->access, sticky_region, as_if, out);
+}
+
+HOT void
+locate_route_for(struct session *s, enum access access, int sticky_region,
+		 const struct authority *as_if, struct route *out)
+{
 	const struct world *w = worker_world(s->worker);
 	struct locality loc;
 	struct route_wish wish = {
 		.database = session_name(s, NAME_DATABASE),
-		.access = (enum access)s->access,
+		.access = access,
 		.locality = &loc,
 		.sticky_region = sticky_region,
 		.seed = s->id,

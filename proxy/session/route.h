@@ -50,6 +50,9 @@ int locate_setting(struct slice name);
  * unless it is NULL). */
 void locate_route_again(struct session *s, int sticky_region, const struct authority *as_if,
 			struct route *out);
+/* The same with another wish than the session's own. */
+void locate_route_for(struct session *s, enum access access, int sticky_region,
+		      const struct authority *as_if, struct route *out);
 /* Append the route of a live session as it is now: "us-east1, us-west1". */
 void locate_put_route(struct session *s, struct buf *b);
 /* Append why each region is not on a route, for the DETAIL of an error. */

@@ -3,6 +3,7 @@
 
 #include "proxy/sqlstate/session_probe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ enum part {
 	PART_TEMP = 1 << 4,
 	PART_HOLD = 1 << 5,
 	PART_PREPARED = 1 << 6,
+	PART_POSITION = 1 << 7, /* in the WAL */
 };
 
 #define PART_EVERYTHING                                                                \
@@ -71,7 +73,7 @@ pin_name(unsigned set)
 /* ---- the question ---- */
 
 static unsigned
-parts(const struct session_question *q)
+suspected(const struct session_question *q)
 {
 	unsigned set = 0;
 
@@ -92,6 +94,12 @@ parts(const struct session_question *q)
 	if ((set & PART_NAMED) && (q->pins & PIN_TEMP))
 		set |= PART_TEMP;
 	return set;
+}
+
+static unsigned
+parts(const struct session_question *q)
+{
+	return suspected(q) | (q->position ? PART_POSITION : 0);
 }
 
 bool
@@ -201,11 +209,27 @@ put_named(struct text *t, const struct session_question *q, unsigned set)
 	buf_fini(&names);
 }
 
+/* A primary's is where the next record goes: all that is committed lies in front of it, whatever
+ * synchronous_commit says. With it come its timeline, which stands in the name of the file, the
+ * offset there and the size of a page (read_position()). */
+static const char position_sql[] =
+    "'w', (l OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.text, CASE WHEN r THEN "
+    "'' ELSE (SELECT pg_catalog.concat_ws(':', pg_catalog.left(file_name, 8), file_offset, "
+    "pg_catalog.current_setting('wal_block_size')) FROM pg_catalog.pg_walfile_name_offset(l)) END "
+    "FROM (SELECT r, CASE WHEN r THEN pg_catalog.pg_last_wal_replay_lsn() ELSE "
+    "pg_catalog.pg_current_wal_insert_lsn() END AS l FROM pg_catalog.pg_is_in_recovery() AS r) AS "
+    "w";
+
 void
 session_probe_put_query(struct buf *sql, const struct session_question *q)
 {
 	struct text t = { .sql = sql };
 	unsigned set = parts(q);
+
+	if (set & PART_POSITION) {
+		put_select(&t);
+		buf_str(sql, position_sql);
+	}
 
 	if (set & PART_ALL)
 		put_all(&t);
@@ -230,6 +254,7 @@ struct answer {
 	struct buf lower; /* a name */
 	unsigned pins;
 	bool is_all; /* there are no others */
+	struct wal_position position;
 };
 
 /* One character that stands for itself; -1: none. */
@@ -381,7 +406,34 @@ read_setting(struct answer *a, struct slice name, struct slice value)
 	return item.value.p == NULL || memchr(item.value.p, '\0', item.value.n) == NULL;
 }
 
-/* 's' and 'n', a setting: name, value; 'l', one that is too long; 'p', a pin: its number. */
+/* Bytes of the header that begins a page, and a file (XLogPageHeaderData and
+ * XLogLongPageHeaderData of access/xlog_internal.h). The next record goes behind it, so that a
+ * position there is that of the page's beginning: the last record ends in front of it. */
+#define PAGE_HEADER 24
+#define FILE_HEADER 40
+
+static bool
+read_position(struct answer *a, struct slice lsn, struct slice place)
+{
+	char text[32] = "";
+	unsigned timeline = 0, offset = 0, page = 0;
+	int64_t n;
+
+	if (!text_to_int(lsn, 0, INT64_MAX, &n) || place.n >= sizeof(text))
+		return false;
+	memcpy(text, place.n > 0 ? place.p : "", place.n);
+	if (place.n > 0 && sscanf(text, "%8x:%u:%u", &timeline, &offset, &page) != 3)
+		return false;
+	if (offset == FILE_HEADER)
+		n -= FILE_HEADER;
+	else if (page > 0 && offset % page == PAGE_HEADER)
+		n -= PAGE_HEADER;
+	a->position = (struct wal_position){ (uint64_t)n, timeline };
+	return true;
+}
+
+/* 's' and 'n', a setting: name, value; 'l', one that is too long; 'p', a pin: its number; 'w', the
+ * position in the WAL. */
 static bool
 read_row(struct answer *a, struct slice row)
 {
@@ -400,6 +452,8 @@ read_row(struct answer *a, struct slice row)
 		a->pins |= good ? (unsigned)pin : 0;
 		return good;
 	}
+	if (slice_is(kind, "w"))
+		return read_position(a, name, value);
 	if (slice_is(kind, "l")) {
 		a->pins |= PIN_SETTING;
 		return true;
@@ -439,8 +493,9 @@ pins_of(unsigned effects)
 void
 session_probe_infer(const struct session_question *q, struct session_findings *out)
 {
-	bool asked = parts(q) != 0;
+	bool asked = suspected(q) != 0;
 
+	out->position = (struct wal_position){ 0 };
 	out->pins = q->pins | (pins_of(q->effects) & PIN_FOR_GOOD) | (asked ? PIN_UNSURE : 0);
 	out->session = vars_ref(q->session);
 	out->server =
@@ -491,6 +546,7 @@ conclude(struct answer *a, struct session_findings *out)
 		    alike ? vars_ref(session) : vars_change(server, a->settings, &n, false);
 	out->session = a->is_all ? vars_overlay(q->startup, session) : vars_ref(session);
 	out->pins = pins_now(a, out->session);
+	out->position = a->position;
 	vars_unref(session);
 	vars_unref(none);
 }

@@ -15,6 +15,7 @@
 #define PROXY_SQLSTATE_SESSION_PROBE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/slice.h"
@@ -50,12 +51,20 @@ struct session_question {
 	struct vars *session; /* what the session has set so far */
 	struct vars *startup; /* … and what it said at its beginning */
 	struct vars *server;  /* what the server had when it was lent; NULL: not known */
+	bool position;        /* it is asked for its position in the WAL, too */
+};
+
+/* What the server has said of that: so far a primary has written, or a standby has replayed. */
+struct wal_position {
+	uint64_t lsn;      /* 0: it has not said */
+	uint32_t timeline; /* 0: a standby, which does not say */
 };
 
 struct session_findings {
 	struct vars *session; /* a reference: its settings now */
 	struct vars *server;  /* a reference: those of the server; NULL: not known */
 	unsigned pins;        /* in place of question.pins */
+	struct wal_position position;
 };
 
 /* Whether there is anything to ask; where not, session_probe_infer() has all there is to know. */

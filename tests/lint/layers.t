@@ -14,7 +14,7 @@ my %rank   = map { $layers[$_] => $_ } 0 .. $#layers;
 
 # The rooms of proxy/ (doc/decisions/0043-rooms.md); '' is what stands in proxy/ itself. What a room
 # needs of one behind it, it calls through a table that proxy/rooms.c fills in.
-my @rooms = qw(auth config import net process sqlstate session pool move admin cancel http login);
+my @rooms = qw(auth config import net process sqlstate session pool reads move admin cancel http login);
 push @rooms, '';
 my %room_rank = map { $rooms[$_] => $_ } 0 .. $#rooms;
 
@@ -29,7 +29,7 @@ my @rules = (
 	[ qr{^jansson},             qr{^migration/} ],
 	[ qr{^stringprep},          qr{^protocol/saslprep\.c$} ],
 	[ qr{^maxminddb},           qr{^routing/geo\.c$} ],
-	[ qr{^pg_query},            qr{^routing/classify\.c$} ],
+	[ qr{^pg_query|^protobuf-c}, qr{^routing/classify\.c$} ],
 	[ qr{^ini\.h$},             qr{^proxy/config/} ],
 	[ qr{^openssl/(?:ssl|bio)}, qr{^proxy/net/} ],
 	[ qr{^openssl/crypto},     qr{^(?:protocol|proxy)/} ],    # CRYPTO_memcmp

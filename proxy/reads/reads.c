@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/reads/reads_int.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/hot.h"
+#include "proxy/config/config.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/process/world.h"
+#include "proxy/reads/reasons.h"
+#include "proxy/reads/units.h"
+#include "proxy/reads/verdicts.h"
+#include "proxy/session/route.h"
+#include "proxy/session/session_int.h"
+#include "proxy/sqlstate/statements.h"
+#include "proxy/sqlstate/vars.h"
+
+#define KEPT_ENOUGH   ((size_t)16 * 1024) /* a unit that is longer goes home */
+#define KEPT_CAP      ((size_t)1 << 20)
+#define LOOK_AGAIN_US (USEC_PER_SEC) /* for a standby nearby, where the map has changed */
+
+static struct reads *
+reads_of(const struct session *s)
+{
+	return s->pooled->reads;
+}
+
+/* ---- which standby ---- */
+
+/* A standby of the same cluster on the same timeline as home: positions in the WAL compare. */
+static bool
+follows(const struct node *n, const struct node *home)
+{
+	return n->role == ROLE_STANDBY && n->system_id != 0 && n->system_id == home->system_id &&
+	       n->timeline == home->timeline;
+}
+
+/* The first on the caller's route that comes before home's region; NULL: there is none. */
+static const struct node *
+find_near(struct session *s, const struct world *w, const struct node *home)
+{
+	struct route *route = &s->worker->route;
+
+	locate_route_for(s, ACCESS_ANY, -1, NULL, route);
+	for (unsigned i = 0; i < route->nnodes; i++) {
+		const struct node *n = &w->topology->nodes[route->nodes[i]];
+
+		if (n->region == home->region)
+			return NULL;
+		if (follows(n, home))
+			return n;
+	}
+	return NULL;
+}
+
+/* Found anew now and then; a migration that has decided who serves the database ends it. */
+static struct node_live *
+near_of(struct session *s)
+{
+	struct reads *r = reads_of(s);
+	const struct world *w = worker_world(s->worker);
+	const struct node_live *home = pooled_home(s);
+	int64_t now_us = loop_now_us(s->worker->loop);
+	const struct node *h, *n;
+
+	if (r->near_at_us != 0 && now_us - r->near_at_us < LOOK_AGAIN_US)
+		return r->near;
+	h = home != NULL ? topology_node_by_live(w->topology, home) : NULL;
+	n = h != NULL && locate_authority(w, session_name(s, NAME_DATABASE)) == NULL
+		? find_near(s, w, h)
+		: NULL;
+	node_live_unref(r->near);
+	r->near = n != NULL ? node_live_ref(n->live) : NULL;
+	r->near_at_us = now_us;
+	return r->near;
+}
+
+/* ---- which way ---- */
+
+static enum classify_reason
+judge_text(void *arg, struct slice sql)
+{
+	struct session *s = arg;
+
+	return verdicts_get(s->worker->verdicts, sql);
+}
+
+static bool
+judge_prepared(void *arg, struct slice name, struct slice *sql)
+{
+	struct session *s = arg;
+
+	return statements_text(s->pooled->statements, name, sql);
+}
+
+static bool
+is_serializable(const struct session *s)
+{
+	struct slice level;
+
+	return vars_get(s->pooled->vars, "default_transaction_isolation", &level) &&
+	       slice_is_nocase(level, "serializable");
+}
+
+/* What reads by its text may be kept home by what the session is, and what there is nearby. */
+static void
+judge_session(struct session *s, unsigned *reason)
+{
+	const struct pooled *pd = s->pooled;
+
+	if (near_of(s) == NULL)
+		*reason = READS_NO_NEARER;
+	else if (is_serializable(s))
+		*reason = READS_SERIALIZABLE;
+	else if (pd->is_tracked && (!pd->reads->is_known || pd->is_untold))
+		*reason = READS_NO_POSITION;
+}
+
+void
+reads_count(struct session *s, unsigned reason)
+{
+	struct stats *stats = &s->worker->stats;
+	bool is_near = classify_is_read((enum classify_reason)reason);
+
+	stat_add(is_near ? &stats->reads_near : &stats->reads_home, 1);
+	stat_add(&stats->reads[reason], 1);
+}
+
+/* ---- how much of it now, and where ---- */
+
+/* The client speaks into the transaction that is open nearby, and has not ended it yet. */
+static bool
+is_inside(const struct session *s)
+{
+	const struct reads *r = reads_of(s);
+
+	return r->state == WAY_SERVED && !r->is_ending && s->server != NULL &&
+	       exchange_tx_status(&s->exchange) != 'I';
+}
+
+/* Of bytes that are said inside: those up to the end of the transaction, or all. */
+static size_t
+up_to_end(struct session *s, struct slice in)
+{
+	const struct unit_judge judge = { judge_text, judge_prepared, s };
+	size_t at = exchange_client_rest(&s->exchange, in.p, in.n), n;
+	struct unit u;
+
+	while (at < in.n && units_cut(slice_skip(in, at), &judge, &u) == PARSE_DONE) {
+		n = units_length(slice_skip(in, at));
+		if (n == 0)
+			break;
+		at += n;
+		if (u.reason == CLASSIFY_TRANSACTION) {
+			reads_of(s)->is_ending = true;
+			return at;
+		}
+	}
+	return in.n;
+}
+
+static void
+go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
+{
+	struct reads *r = reads_of(s);
+
+	r->state = WAY_NEARBY;
+	r->reason = reason;
+	r->is_ending = false;
+	buf_put(&r->unit, p, n);
+	pooled_head_nearby(s, r->near, s->pooled->is_tracked ? r->floor.lsn : 0, r->wait_us);
+}
+
+/* Bytes that begin a unit. */
+static size_t
+choose(struct session *s, struct slice in)
+{
+	const struct unit_judge judge = { judge_text, judge_prepared, s };
+	const struct reads *r = reads_of(s);
+	struct unit u;
+
+	if (units_cut(in, &judge, &u) == PARSE_MORE) {
+		if (in.n < KEPT_ENOUGH)
+			return SIZE_MAX;
+		u.reason = READS_PROTOCOL;
+	}
+	if (classify_is_read((enum classify_reason)u.reason))
+		judge_session(s, &u.reason);
+	if (r->mode == READS_NEAREST && classify_is_read((enum classify_reason)u.reason)) {
+		go_nearby(s, in.p, u.n, u.reason);
+		return u.n;
+	}
+	reads_count(s, u.reason);
+	return in.n;
+}
+
+/* How many of these bytes may go on their way now, wherever that leads; SIZE_MAX: they wait. */
+static size_t
+passing(struct session *s, struct slice in)
+{
+	struct reads *r = reads_of(s);
+
+	/* it was moved, or its pool has given up the way there */
+	if (r->state != WAY_HOME && s->pooled->home == NULL) {
+		r->state = WAY_HOME;
+		buf_clear(&r->unit);
+	}
+	if (is_inside(s))
+		return up_to_end(s, in);
+	if (r->state != WAY_HOME)
+		return SIZE_MAX;
+	/* behind what is under way at home */
+	if (s->server != NULL || s->pooled->state != POOLED_PARKED)
+		return in.n;
+	return choose(s, in);
+}
+
+/* ---- on its way ---- */
+
+/* What the client says beside a unit that is under way nearby, or in pieces. */
+static void
+keep(struct session *s, const char *p, size_t n)
+{
+	struct reads *r = reads_of(s);
+
+	buf_put(&r->kept, p, n);
+	if (r->kept.failed) {
+		session_close(s, WHY_PROTOCOL, "Too many statements at once.");
+	} else if (r->kept.n >= KEPT_ENOUGH && !r->was_full) {
+		r->was_full = true;
+		session_only_watch(s);
+	}
+}
+
+static void
+hand_on(struct session *s, const char *p, size_t n)
+{
+	struct reads *r = reads_of(s);
+
+	r->judged = true;
+	(void)relay_to_server(s, p, n);
+	/* where the session is over it lives on to the end of the tick */
+	r->judged = false;
+}
+
+/* What was kept goes on its way, as much of it as can. */
+static void
+go_on(struct session *s)
+{
+	struct reads *r = reads_of(s);
+	struct buf kept = r->kept;
+	size_t n;
+
+	if (kept.n == 0 || (n = passing(s, buf_view(&kept))) == SIZE_MAX)
+		return;
+	r->kept = (struct buf){ .cap = KEPT_CAP };
+	if (r->was_full) {
+		r->was_full = false;
+		stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
+	}
+	if (n < kept.n)
+		keep(s, kept.p + n, kept.n - n);
+	if (s->state == SESSION_RELAY)
+		hand_on(s, kept.p, n);
+	buf_fini(&kept);
+}
+
+static HOT bool
+on_client(struct session *s, const char **p, size_t *n)
+{
+	struct reads *r = reads_of(s);
+	size_t now = *n;
+
+	if (!r->judged && !s->pooled->resends) {
+		if (r->kept.n > 0) {
+			keep(s, *p, *n);
+			if (s->state == SESSION_RELAY)
+				go_on(s);
+			return false;
+		}
+		now = passing(s, slice_of(*p, *n));
+		if (now == SIZE_MAX) {
+			keep(s, *p, *n);
+			return false;
+		}
+		if (now < *n)
+			keep(s, *p + now, *n - now);
+	}
+	/* what it has seen behind this, its server is asked for */
+	r->is_known = false;
+	*n = now;
+	return s->state == SESSION_RELAY;
+}
+
+/* A transaction that is open nearby goes on. */
+static void
+on_server_sent(struct session *s, const struct answer *a)
+{
+	struct reads *r = reads_of(s);
+
+	if (r->state != WAY_SERVED || !(a->events & EXCHANGE_READY) || s->server == NULL ||
+	    exchange_pending(&s->exchange) > 0 || exchange_tx_status(&s->exchange) == 'I')
+		return;
+	r->is_ending = false;
+	go_on(s);
+}
+
+/* ---- what the pool says ---- */
+
+void
+reads_on_position(struct session *s, const struct wal_position *position)
+{
+	struct reads *r = reads_of(s);
+	bool is_new = position->timeline != 0 && position->timeline != r->floor.timeline;
+
+	r->is_known = position->lsn != 0;
+	if (position->lsn > r->floor.lsn || is_new)
+		r->floor.lsn = position->lsn;
+	if (is_new)
+		r->floor.timeline = position->timeline;
+}
+
+/* The standby is not asked again for a while. */
+void
+reads_on_refused(struct session *s)
+{
+	struct reads *r = reads_of(s);
+
+	if (r->state == WAY_HOME)
+		return;
+	r->state = WAY_HOME;
+	buf_clear(&r->unit);
+	node_live_unref(r->near);
+	r->near = NULL;
+	r->near_at_us = loop_now_us(s->worker->loop);
+	reads_count(s, READS_BEHIND);
+	stat_add(&s->worker->stats.reads_behind, 1);
+}
+
+void
+reads_on_parked(struct session *s)
+{
+	struct reads *r = reads_of(s);
+	struct buf unit = r->unit;
+	bool was_refused = r->state == WAY_REFUSED;
+
+	r->state = WAY_HOME;
+	r->unit = (struct buf){ .cap = KEPT_CAP };
+	pooled_head_home(s);
+	if (was_refused) {
+		reads_count(s, READS_REFUSED);
+		stat_add(&s->worker->stats.reads_again, 1);
+		hand_on(s, unit.p, unit.n);
+	} else {
+		go_on(s);
+	}
+	buf_fini(&unit);
+}
+
+/* ---- beginning and end ---- */
+
+void
+reads_begin(struct session *s, const struct conf_database *db)
+{
+	struct reads *r = xcalloc(1, sizeof(*r));
+
+	r->mode = db->reads;
+	r->wait_us = db->consistency_wait;
+	r->is_known = true;
+	r->kept.cap = r->unit.cap = r->answer.cap = KEPT_CAP;
+	if (s->worker->verdicts == NULL)
+		s->worker->verdicts = verdicts_new();
+	s->pooled->reads = r;
+	s->pooled->is_tracked = r->mode == READS_NEAREST && db->consistency == CONSISTENCY_SESSION;
+	session_observe(s, OBSERVER_READS, true);
+}
+
+void
+reads_free(struct reads *r)
+{
+	if (r == NULL)
+		return;
+	node_live_unref(r->near);
+	buf_fini(&r->kept);
+	buf_fini(&r->unit);
+	buf_fini(&r->answer);
+	free(r);
+}
+
+static void
+release(struct session *s)
+{
+	session_observe(s, OBSERVER_READS, false);
+}
+
+const struct observer reads_observer = {
+	.name = "reads",
+	.on_client = on_client,
+	.on_server_lost = reads_server_lost,
+	.passes = reads_pass,
+	.on_server_sent = on_server_sent,
+	.release = release,
+};

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Reads of a session at the standby nearest to its client (options reads and consistency). What the
+ * client of a transaction pool says outside a transaction is cut into units (units.h); one that
+ * only reads goes to a server nearby, the rest goes home. An open transaction stays where it began.
+ *
+ * With consistency = session nothing that is read lies behind what the session has seen: behind
+ * each of its transactions, at home or nearby, the server is asked for its position in the WAL, and
+ * a server nearby must have replayed that (the floor) before it is asked. Where the floor is not
+ * known, since a connection went before it had said so, the next transaction runs at home.
+ *
+ * A unit that a standby refuses as a write (25006), or ends because of its recovery, before the
+ * client has heard anything of it, is done again at home, and its text is remembered.
+ */
+#ifndef PROXY_READS_READS_H
+#define PROXY_READS_READS_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+struct buf;
+struct conf_database;
+struct observer;
+struct reads;
+struct session;
+struct wal_position;
+
+extern const struct observer reads_observer;
+
+/* The session is a transaction pool's and has been greeted. */
+void reads_begin(struct session *s, const struct conf_database *db);
+void reads_free(struct reads *r); /* accepts NULL */
+
+/* What its pool says (struct pool_ops). */
+void reads_on_parked(struct session *s);
+void reads_on_position(struct session *s, const struct wal_position *position);
+void reads_on_refused(struct session *s);
+
+#endif

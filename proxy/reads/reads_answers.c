@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/reads/reads_int.h"
+
+#include "base/hot.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/reads/verdicts.h"
+#include "proxy/session/session_int.h"
+#include "proxy/sqlstate/sampler.h"
+
+enum decision { UNDECIDED, STANDS, REFUSED };
+
+/* What a standby says of a write, or of a query that its recovery ends. Done again at home both
+ * give what they would have given there. */
+static bool
+is_of_standby(struct slice body)
+{
+	struct message_report r;
+
+	if (message_parse_report(body, &r) != PARSE_DONE)
+		return false;
+	return slice_is(r.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) ||
+	       (slice_is(r.sqlstate, SQLSTATE_SERIALIZATION_FAILURE) &&
+		memmem(r.message.p, r.message.n, "conflict with recovery",
+		       strlen("conflict with recovery")) != NULL);
+}
+
+/* The first message that says how it went. */
+static enum decision
+decide(struct slice in)
+{
+	struct frame f;
+	enum parse got;
+
+	while ((got = frame_cut(in, INT32_MAX, &f)) == PARSE_DONE) {
+		if (f.type == MSG_ERROR)
+			return is_of_standby(f.body) ? REFUSED : STANDS;
+		if (strchr("123ntTNA", f.type) == NULL)
+			return STANDS;
+		in = slice_skip(in, f.total);
+	}
+	/* a long one that is no error has come so far that it will come whole */
+	if (got == PARSE_BAD || (in.n > 0 && strchr("E123ntTNA", in.p[0]) == NULL))
+		return STANDS;
+	return UNDECIDED;
+}
+
+/* Its texts are not taken for reads again. */
+static void
+remember(struct session *s)
+{
+	struct slice in = buf_view(&s->pooled->reads->unit), sql;
+	struct message_parse parse;
+	struct frame f;
+
+	while (frame_cut(in, INT32_MAX, &f) == PARSE_DONE) {
+		if (f.type == MSG_QUERY && message_parse_query(f.body, &sql) == PARSE_DONE)
+			verdicts_refuse(s->worker->verdicts, sql);
+		if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE)
+			verdicts_refuse(s->worker->verdicts, parse.sql);
+		in = slice_skip(in, f.total);
+	}
+}
+
+/* The answer is dropped up to its end; then the pool takes the server back, and says so
+ * (reads_on_parked()). */
+static bool
+drop(struct session *s, const struct answer *a)
+{
+	if ((a->events & EXCHANGE_READY) && exchange_pending(&s->exchange) == 0)
+		pooled_settle(s);
+	return false;
+}
+
+static bool
+refuse(struct session *s, const struct answer *a)
+{
+	struct reads *r = s->pooled->reads;
+
+	r->state = WAY_REFUSED;
+	buf_clear(&r->answer);
+	remember(s);
+	return drop(s, a);
+}
+
+/* The client hears of it from now on: first, what was kept of it. */
+static bool
+stand(struct session *s, size_t kept)
+{
+	struct reads *r = s->pooled->reads;
+	bool open = kept == 0 || session_say(s, r->answer.p, kept);
+
+	r->state = WAY_SERVED;
+	reads_count(s, r->reason);
+	buf_clear(&r->answer);
+	return open;
+}
+
+HOT bool
+reads_pass(struct session *s, const struct answer *a)
+{
+	struct reads *r = s->pooled->reads;
+	size_t kept = r->answer.n;
+	enum decision d;
+
+	if (r->state == WAY_REFUSED)
+		return drop(s, a);
+	if (r->state != WAY_NEARBY)
+		return true;
+	d = kept == 0 ? decide(slice_of(a->p, a->n)) : UNDECIDED;
+	if (d == STANDS && !(a->events & EXCHANGE_FATAL))
+		return stand(s, 0);
+	buf_put(&r->answer, a->p, a->n);
+	d = decide(buf_view(&r->answer));
+	/* its last word: the end of the connection will come */
+	if (a->events & EXCHANGE_FATAL)
+		d = UNDECIDED;
+	if (d == STANDS || r->answer.failed)
+		return stand(s, kept);
+	if (d == REFUSED)
+		return refuse(s, a);
+	return false;
+}
+
+bool
+reads_server_lost(struct session *s, bool is_gone)
+{
+	struct reads *r = s->pooled->reads;
+
+	if (!is_gone || (r->state != WAY_NEARBY && r->state != WAY_REFUSED))
+		return false;
+	r->state = WAY_REFUSED;
+	buf_clear(&r->answer);
+	s->fatal_told = false;
+	(void)pooled_forsake(s, 0);
+	exchange_restart(&s->exchange);
+	sampler_restart(s->sampler);
+	reads_on_parked(s);
+	return true;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/reads/reasons.h"
+#include "proxy/reads/units.h"
+
+#include "protocol/frame.h"
+#include "protocol/message.h"
+
+#define NAMES_MAX 16 /* statements that one unit prepares */
+
+struct reading {
+	const struct unit_judge *judge;
+	struct unit *unit;
+	struct slice names[NAMES_MAX]; /* that it has prepared so far */
+	size_t nnames;
+	bool is_over;
+};
+
+static bool
+still_reads(const struct reading *r)
+{
+	return classify_is_read((enum classify_reason)r->unit->reason);
+}
+
+/* The first that does not read decides. */
+static void
+note(struct reading *r, unsigned reason)
+{
+	if (still_reads(r) && reason != CLASSIFY_READ)
+		r->unit->reason = reason;
+}
+
+static void
+on_query(struct reading *r, struct slice body)
+{
+	struct slice sql;
+
+	if (message_parse_query(body, &sql) != PARSE_DONE)
+		note(r, READS_PROTOCOL);
+	else
+		note(r, r->judge->text(r->judge->arg, sql));
+	r->is_over = true;
+}
+
+static void
+on_parse(struct reading *r, struct slice body)
+{
+	struct message_parse m;
+
+	if (message_parse_parse(body, &m) != PARSE_DONE || r->nnames == NAMES_MAX) {
+		note(r, READS_PROTOCOL);
+		return;
+	}
+	r->names[r->nnames++] = m.name;
+	note(r, r->judge->text(r->judge->arg, m.sql));
+}
+
+/* What the unit itself has prepared has been looked at. */
+static void
+on_statement(struct reading *r, struct slice name)
+{
+	struct slice sql;
+
+	for (size_t i = 0; i < r->nnames; i++) {
+		if (r->names[i].n == name.n &&
+		    (name.n == 0 || memcmp(r->names[i].p, name.p, name.n) == 0))
+			return;
+	}
+	if (r->judge->prepared(r->judge->arg, name, &sql))
+		note(r, r->judge->text(r->judge->arg, sql));
+	else
+		note(r, READS_PREPARED);
+}
+
+static void
+on_bind(struct reading *r, struct slice body)
+{
+	struct message_bind m;
+
+	if (message_parse_bind(body, &m) == PARSE_DONE)
+		on_statement(r, m.statement);
+	else
+		note(r, READS_PROTOCOL);
+}
+
+static void
+on_describe(struct reading *r, struct slice body)
+{
+	struct message_target m;
+
+	if (message_parse_target(body, &m) != PARSE_DONE)
+		note(r, READS_PROTOCOL);
+	else if (m.kind == 'S')
+		on_statement(r, m.name);
+}
+
+static void
+look(struct reading *r, const struct frame *f)
+{
+	switch (f->type) {
+	case MSG_QUERY:
+		/* behind messages without a Sync it is theirs */
+		if (r->unit->n > 0)
+			note(r, READS_PROTOCOL);
+		on_query(r, f->body);
+		break;
+	case MSG_PARSE:
+		on_parse(r, f->body);
+		break;
+	case MSG_BIND:
+		on_bind(r, f->body);
+		break;
+	case MSG_DESCRIBE:
+		on_describe(r, f->body);
+		break;
+	case MSG_EXECUTE:
+	case MSG_CLOSE:
+		break;
+	case MSG_SYNC:
+		r->is_over = true;
+		break;
+	default:
+		note(r, READS_PROTOCOL);
+	}
+}
+
+enum parse
+units_cut(struct slice in, const struct unit_judge *judge, struct unit *out)
+{
+	struct reading r = { .judge = judge, .unit = out };
+	struct frame f;
+
+	*out = (struct unit){ .reason = CLASSIFY_READ };
+	while (!r.is_over && still_reads(&r)) {
+		switch (frame_cut(in, INT32_MAX, &f)) {
+		case PARSE_MORE:
+			return PARSE_MORE;
+		case PARSE_BAD:
+			note(&r, READS_PROTOCOL);
+			return PARSE_DONE;
+		case PARSE_DONE:
+			break;
+		}
+		look(&r, &f);
+		out->n += f.total;
+		in = slice_skip(in, f.total);
+	}
+	return PARSE_DONE;
+}
+
+size_t
+units_length(struct slice in)
+{
+	const char *from = in.p;
+	struct frame f;
+
+	while (frame_cut(in, INT32_MAX, &f) == PARSE_DONE) {
+		in = slice_skip(in, f.total);
+		if (f.type == MSG_QUERY || f.type == MSG_SYNC)
+			return (size_t)(in.p - from);
+	}
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What a client says outside a transaction, cut into units: what belongs together and is to run on
+ * one server. A unit is a Query, or the messages of the extended protocol up to their Sync. Pure:
+ * bytes in, the first unit's length and what it is out.
+ *
+ * Source: PostgreSQL documentation, "Message Flow: Simple Query", "Extended Query".
+ */
+#ifndef PROXY_READS_UNITS_H
+#define PROXY_READS_UNITS_H
+
+#include <stddef.h>
+
+#include "base/slice.h"
+
+struct unit {
+	size_t n;        /* bytes: only where it reads */
+	unsigned reason; /* enum classify_reason or enum reads_reason */
+};
+
+/* What the caller knows of texts: enum classify_reason of one, and the text of what the client has
+ * prepared under a name (false: not known). */
+struct unit_judge {
+	enum classify_reason (*text)(void *arg, struct slice sql);
+	bool (*prepared)(void *arg, struct slice name, struct slice *sql);
+	void *arg;
+};
+
+/* MORE: it is not over, and what there is of it reads. DONE: *out; where it does not read, it need
+ * not be over. */
+enum parse units_cut(struct slice in, const struct unit_judge *judge, struct unit *out) MUST_CHECK;
+/* How long the first unit is, whatever it says; 0: it is not over. */
+size_t units_length(struct slice in);
+
+#endif

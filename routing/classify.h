@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * Whether a text of SQL only reads, so that a standby can run it, and gives the same answer there
+ * once it has replayed enough. It is parsed with PostgreSQL's own grammar (libpg_query), and every
+ * part of the tree must be one that is known to read: what is not known writes. Functions,
+ * operators and types are looked up by name, as no catalog is at hand; a name that PostgreSQL does
+ * not bring along may be anything, and writes.
+ *
+ * A text that is wrongly taken for a read fails on the standby with 25006 and changes nothing.
+ *
+ * Costs some 10 to 100 us for a text and allocates; callers keep the answer. Any thread.
+ * Source: PostgreSQL documentation, "Hot Standby: User's Overview"; libpg_query's README.
+ */
+#ifndef ROUTING_CLASSIFY_H
+#define ROUTING_CLASSIFY_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+/* name, what is shown of it; of several reasons in one text the first counts */
+/* clang-format off */
+#define CLASSIFY_REASONS(R)                                                         \
+	R(READ,        "reads only")                                                \
+	R(READ_ONLY,   "opens a transaction that is READ ONLY")                     \
+	R(UNPARSABLE,  "is not understood")                                         \
+	R(TOO_LONG,    "is too long to be looked at")                               \
+	R(TRANSACTION, "opens or ends a transaction that may write")                \
+	R(STATEMENT,   "is no query")                                               \
+	R(CHANGES,     "changes data")                                              \
+	R(INTO,        "makes a table")                                             \
+	R(LOCKS,       "locks rows")                                                \
+	R(FUNCTION,    "calls a function that may write, or is not known")          \
+	R(OPERATOR,    "has an operator that is not known")                         \
+	R(TYPE,        "has a type that is not known")                              \
+	R(RELATION,    "asks for what belongs to the server or the session")        \
+	R(EXPRESSION,  "has a part that is not known")                              \
+	R(MISJUDGED,   "was refused by a standby before")
+/* clang-format on */
+
+enum classify_reason {
+#define R(name, text) CLASSIFY_##name,
+	CLASSIFY_REASONS(R)
+#undef R
+	    CLASSIFY_REASON_COUNT
+};
+
+#define CLASSIFY_TEXT_MAX ((size_t)64 * 1024) /* longer texts are not looked at */
+#define CLASSIFY_WHAT_MAX 64
+
+struct classify {
+	enum classify_reason reason;
+	char what[CLASSIFY_WHAT_MAX]; /* the function, the statement … that decided; "" */
+};
+
+/* All statements of the text together; one without any reads. */
+void classify(struct slice sql, struct classify *out);
+
+static inline bool
+classify_is_read(enum classify_reason reason)
+{
+	return reason == CLASSIFY_READ || reason == CLASSIFY_READ_ONLY;
+}
+
+const char *classify_reason_name(enum classify_reason reason); /* "read", "read only", "locks" … */
+const char *classify_reason_text(enum classify_reason reason);
+
+#endif

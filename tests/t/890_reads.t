@@ -1,0 +1,167 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# reads = nearest: what only reads goes to the standby near the client, never behind what its
+# session has seen; the rest goes home.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use PostgreSQL::Test::Cluster ();
+use Test::More;
+
+my ($home) = regional_clusters('us-east1', { streaming => 1 });
+$home->safe_psql('postgres', <<'SQL');
+CREATE TABLE t (i int PRIMARY KEY, v text);
+INSERT INTO t VALUES (1, 'one');
+CREATE SEQUENCE s;
+CREATE VIEW hides AS SELECT nextval('s') AS n;
+CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT current_setting('cluster_name') $$;
+SQL
+my $near = PostgreSQL::Test::Cluster->new('europe-west1');
+$home->backup('b');
+$near->init_from_backup($home, 'b', has_streaming => 1);
+$near->append_conf('postgresql.conf', 'port = ' . $near->port . "\nunix_socket_directories = '" . $near->host . "'\ncluster_name = 'europe-west1'\n");
+$near->start;
+my $wait  = span(2);
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
+	set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres', failback_delay => 0 },
+	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n[database watched]\ndbname = postgres\npool = transaction\nreads = observe\n"
+	  . "[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = eventual\n");
+$proxy->start;
+ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
+	'a primary and its standby');
+
+sub session { return Meridian::Test::Wire->session($proxy, 'options' => '-c meridian.city=paris', @_) }
+
+# Where it asks, once nothing is under way any more: behind a transaction its server is asked for its position in the WAL, and
+# what the client says at once goes where that is.
+sub calm
+{
+	$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' } @{ $_[0] } });
+	return;
+}
+sub calmly { my ($w, @sql) = @_; calm(); return $w->ask(@sql) }
+
+sub reads
+{
+	my %n = map { ("$_->{reason}/$_->{runs}" => $_->{transactions}) } @{ $proxy->console('SHOW READS') };
+	return \%n;
+}
+
+my $where = "SELECT current_setting('cluster_name')";
+my $paris = session();
+is($paris->ask($where), 'europe-west1', 'a read of a caller in Paris runs in Europe');
+is(session(options => '-c meridian.city=new-york')->ask($where), 'us-east1', 'one of a caller in New York at home');
+is($paris->ask('SELECT f()'), 'us-east1', 'a function that is not known may write');
+
+# ---------------------------------------------------------------- which way
+
+my %way = (
+	"$where FROM t"                            => 'europe-west1',
+	"SELECT 1; $where"                         => 'europe-west1',
+	"$where FROM t FOR UPDATE"                 => 'us-east1',
+	"WITH x AS (UPDATE t SET v = v RETURNING i) $where FROM x" => 'us-east1',
+	"UPDATE t SET v = v WHERE i = 1 RETURNING current_setting('cluster_name')" => 'us-east1',
+	"$where, nextval('s') > 0"                 => 'us-east1,t',
+	"SELECT nextval('s'); $where"              => 'us-east1',
+	"EXPLAIN (COSTS off) SELECT 1"             => 'Result',
+	"$where, pg_backend_pid() > 0"             => 'us-east1,t',
+	"SELECT current_setting('cluster_name') WHERE pg_try_advisory_xact_lock(1)" => 'us-east1',
+);
+is(calmly($paris, $_), $way{$_}, $_) for sort keys %way;
+calm();
+
+$paris->ask('BEGIN READ ONLY');
+is($paris->ask($where), 'europe-west1', 'a transaction that is READ ONLY runs nearby');
+like($paris->ask('INSERT INTO t VALUES (5)'), qr/^25006 /, '... where its writes are refused as they would be at home');
+is($paris->ask('ROLLBACK'), '', '... to its end');
+$paris->ask('BEGIN');
+is($paris->ask($where), 'us-east1', 'any other at home');
+is($paris->ask('COMMIT'), '', '... to its end');
+is(calmly($paris, $where), 'europe-west1', 'and then it reads nearby again');
+like($paris->ask('SELECT 1/0'), qr/^22012 /, 'an error of a read is the client\'s');
+
+# ---------------------------------------------------------------- never stale
+
+for my $i (1 .. 20) {
+	$paris->ask("UPDATE t SET v = 'v$i' WHERE i = 1");
+	calm() if $i % 2;
+	is($paris->ask('SELECT v FROM t WHERE i = 1'), "v$i", "what was written is read, $i");
+}
+ok($near->poll_query_until('postgres', "SELECT v = 'v20' FROM t"), 'the standby has it');
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$paris->ask("UPDATE t SET v = 'paused' WHERE i = 1");
+is(calmly($paris, "SELECT v || ' ' || current_setting('cluster_name') FROM t"), 'paused us-east1', 'a standby that does not replay is not read');
+cmp_ok(reads()->{'BEHIND/home'}, '>=', 1, '... and counted');
+my $loose = session(database => 'loose');
+$loose->ask("UPDATE t SET v = 'unseen' WHERE i = 1");
+is(calmly($loose, 'SELECT v FROM t'), 'v20', 'with consistency = eventual it is');
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+ok($near->poll_query_until('postgres', "SELECT v = 'unseen' FROM t"), 'it replays again');
+ok(wait_until(sub { calmly($paris, $where) eq 'europe-west1' }), 'and is read again');
+
+# ---------------------------------------------------------------- misjudged
+
+my $before = reads()->{'REFUSED/home'};
+like(calmly($paris, 'SELECT n FROM hides'), qr/^\d+$/, 'a view that writes is asked at home');
+is(reads()->{'REFUSED/home'}, $before + 1, '... after the standby has refused it');
+like(calmly($paris, 'SELECT n FROM hides'), qr/^\d+$/, 'and again');
+calm();
+is(reads()->{'MISJUDGED/home'}, 1, '... at once');
+
+# ---------------------------------------------------------------- the extended protocol
+
+sub extended
+{
+	my ($w, @messages) = @_;
+	calm();
+	$w->send(join '', @messages, sync_message);
+	my @all = $w->until('Z');
+	return join ' ', map { $_->[0] eq 'D' ? row_values($_)->[0] : $_->[0] eq 'E' ? error_fields($_)->{C} : $_->[0] } @all;
+}
+is(extended($paris, parse($where, 'p'), bind_message([], 'p'), execute('')), '1 2 europe-west1 C Z', 'a prepared statement that reads');
+is(extended($paris, bind_message([], 'p'), execute('')), '2 europe-west1 C Z', '... by its name');
+is(extended($paris, parse("UPDATE t SET v = 'x' RETURNING current_setting('cluster_name')", 'w'), bind_message([], 'w'), execute('')), '1 2 us-east1 C Z', 'one that writes');
+is(extended($paris, bind_message([], 'w'), execute('')), '2 us-east1 C Z', '... by its name');
+is(extended($paris, bind_message([], 'p'), execute(''), bind_message([], 'w'), execute('')), '2 us-east1 C 2 us-east1 C Z', 'both in one go');
+is(extended($paris, parse('SELECT n FROM hides WHERE n > 0'), bind_message([]), execute('')) =~ s/\d\d+/N/r =~ s/ \d C/ N C/r, '1 2 N C Z', 'one that is misjudged');
+calm();
+$paris->send(query($where) . query("UPDATE t SET v = 'piped'") . query('SELECT v FROM t') . query($where));
+is(join(' ', map { $paris->answer } 1 .. 4), 'europe-west1  piped us-east1', 'a pipeline keeps its order');
+calm();
+$paris->send_split(query($where), 1);
+is($paris->answer, 'europe-west1', 'byte by byte');
+
+# ---------------------------------------------------------------- the session is one
+
+$paris->ask("SET application_name = 'both'; SET TimeZone = 'Asia/Tokyo'");
+is(calmly($paris, "SELECT current_setting('TimeZone'), current_setting('application_name'), current_setting('cluster_name')"), 'Asia/Tokyo,both,europe-west1', 'settings are alike');
+$paris->ask('CREATE TEMP TABLE mine AS SELECT 7 AS n');
+is($paris->ask('SELECT n FROM mine'), '7', 'a temporary table keeps it at home');
+is($paris->ask($where), 'us-east1', '... with all it says');
+$paris->ask('DROP TABLE mine');
+$paris->ask("SET default_transaction_isolation = 'serializable'");
+is(calmly($paris, $where), 'us-east1', 'SERIALIZABLE is for home');
+$paris->ask('RESET default_transaction_isolation');
+
+# ---------------------------------------------------------------- observed
+
+my $seen = reads()->{'READ/near'};
+is(session(database => 'watched')->ask($where), 'us-east1', 'reads = observe: home');
+is(reads()->{'READ/near'}, $seen + 1, '... and counted as a read');
+
+# ---------------------------------------------------------------- the standby goes
+
+my $w = session();
+is($w->ask($where), 'europe-west1', 'nearby');
+$w->send(query("$where, pg_sleep(1)"));
+$near->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)' AND pid <> pg_backend_pid()");
+$near->stop('immediate');
+is($w->answer, 'us-east1,', 'a read whose standby is killed is done again at home');
+is($w->ask($where), 'us-east1', 'and so is what follows');
+$proxy->stop;
+done_testing();

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "routing/classify.h"
+
+#include "base/buf.h"
+#include "tests/unit/unit.h"
+
+static const struct {
+	const char *sql;
+	enum classify_reason reason;
+	const char *what;
+} vectors[] = {
+	{ "", CLASSIFY_READ, "" },
+	{ ";", CLASSIFY_READ, "" },
+	{ "SELECT a, count(*) FROM t JOIN u ON t.x = u.y WHERE a = $1 AND b LIKE 'x%' GROUP BY 1",
+	  CLASSIFY_READ, "" },
+	{ "SELECT 1; SELECT 2", CLASSIFY_READ, "" },
+	{ "SELECT 1; DELETE FROM t", CLASSIFY_CHANGES, "DeleteStmt" },
+	{ "VALUES (1), (2)", CLASSIFY_READ, "" },
+	{ "TABLE t", CLASSIFY_READ, "" },
+	{ "SELECT a ->> 'b' FROM t WHERE c BETWEEN 1 AND 2 AND d IS DISTINCT FROM e AND f IN (1, "
+	  "2) "
+	  "AND g = ANY ($1) AND h SIMILAR TO 'x' AND i ILIKE 'z'",
+	  CLASSIFY_READ, "" },
+	{ "SELECT extract(year FROM now()), substring('a' FROM 1), x AT TIME ZONE 'utc', trim(both "
+	  "'a' "
+	  "FROM 'b'), current_user, '1'::int, '{}'::text[], interval '1 day' FROM t",
+	  CLASSIFY_READ, "" },
+	{ "SELECT a[1], (b).c, ARRAY[1], ROW(1), CASE WHEN a THEN 1 END, EXISTS (SELECT 1), "
+	  "coalesce(a, b), greatest(1, 2) FROM t TABLESAMPLE system (1), LATERAL (SELECT 1) AS l",
+	  CLASSIFY_READ, "" },
+	{ "WITH RECURSIVE r AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
+	  CLASSIFY_READ, "" },
+	{ "SELECT sum(x) OVER (PARTITION BY y ORDER BY z ROWS 1 PRECEDING) FROM t", CLASSIFY_READ,
+	  "" },
+	{ "EXPLAIN SELECT 1", CLASSIFY_READ, "" },
+	{ "COPY t TO STDOUT", CLASSIFY_READ, "" },
+	{ "COPY (SELECT 1) TO STDOUT WITH (FORMAT csv)", CLASSIFY_READ, "" },
+	{ "BEGIN READ ONLY", CLASSIFY_READ_ONLY, "" },
+	{ "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", CLASSIFY_READ_ONLY, "" },
+	{ "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", CLASSIFY_TRANSACTION, "" },
+	{ "BEGIN READ ONLY; SELECT 1", CLASSIFY_TRANSACTION, "" },
+	{ "BEGIN", CLASSIFY_TRANSACTION, "" },
+	{ "BEGIN READ WRITE", CLASSIFY_TRANSACTION, "" },
+	{ "COMMIT", CLASSIFY_TRANSACTION, "" },
+	{ "INSERT INTO t VALUES (1)", CLASSIFY_CHANGES, "InsertStmt" },
+	{ "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE", CLASSIFY_CHANGES,
+	  "MergeStmt" },
+	{ "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x", CLASSIFY_CHANGES, "DeleteStmt" },
+	{ "EXPLAIN ANALYZE UPDATE t SET a = 1", CLASSIFY_CHANGES, "UpdateStmt" },
+	{ "COPY (INSERT INTO t VALUES (1) RETURNING a) TO STDOUT", CLASSIFY_CHANGES, "InsertStmt" },
+	{ "COPY t FROM STDIN", CLASSIFY_CHANGES, "COPY FROM" },
+	{ "COPY t TO PROGRAM 'cat'", CLASSIFY_STATEMENT, "COPY to a file" },
+	{ "COPY t TO '/tmp/x'", CLASSIFY_STATEMENT, "COPY to a file" },
+	{ "SELECT * INTO u FROM t", CLASSIFY_INTO, "" },
+	{ "SELECT * FROM t FOR SHARE", CLASSIFY_LOCKS, "" },
+	{ "SELECT * FROM (SELECT * FROM t FOR UPDATE) AS s", CLASSIFY_LOCKS, "" },
+	{ "SELECT 1 UNION SELECT 2 FOR UPDATE", CLASSIFY_LOCKS, "" },
+	{ "SELECT nextval('s')", CLASSIFY_FUNCTION, "nextval" },
+	{ "SELECT (SELECT f(1))", CLASSIFY_FUNCTION, "f" },
+	{ "SELECT 1 ORDER BY nextval('s')", CLASSIFY_FUNCTION, "nextval" },
+	{ "SELECT 1 LIMIT setval('s', 1)", CLASSIFY_FUNCTION, "setval" },
+	{ "SELECT count(*) FILTER (WHERE f(1)) FROM t", CLASSIFY_FUNCTION, "f" },
+	{ "SELECT * FROM f(1)", CLASSIFY_FUNCTION, "f" },
+	{ "SELECT pg_advisory_lock(1)", CLASSIFY_FUNCTION, "pg_advisory_lock" },
+	{ "SELECT pg_backend_pid()", CLASSIFY_FUNCTION, "pg_backend_pid" },
+	{ "SELECT set_config('a.b', 'c', false)", CLASSIFY_FUNCTION, "set_config" },
+	{ "SELECT pg_catalog.lower('A')", CLASSIFY_READ, "" },
+	{ "SELECT mine.lower('A')", CLASSIFY_FUNCTION, "lower" },
+	{ "SELECT a OPERATOR(mine.+) b", CLASSIFY_OPERATOR, "+" },
+	{ "SELECT a OPERATOR(pg_catalog.+) b", CLASSIFY_READ, "" },
+	{ "SELECT a <-=> b", CLASSIFY_OPERATOR, "<-=>" },
+	{ "SELECT 'a'::mood", CLASSIFY_TYPE, "mood" },
+	{ "SELECT * FROM pg_stat_activity", CLASSIFY_RELATION, "pg_stat_activity" },
+	{ "SELECT * FROM pg_temp.t", CLASSIFY_RELATION, "pg_temp" },
+	{ "SELECT * FROM pg_class", CLASSIFY_READ, "" },
+	{ "SHOW TimeZone", CLASSIFY_STATEMENT, "VariableShowStmt" },
+	{ "SET a = 1", CLASSIFY_STATEMENT, "VariableSetStmt" },
+	{ "LISTEN c", CLASSIFY_STATEMENT, "ListenStmt" },
+	{ "DO 'BEGIN END'", CLASSIFY_STATEMENT, "DoStmt" },
+	{ "CALL p()", CLASSIFY_STATEMENT, "CallStmt" },
+	{ "DECLARE c CURSOR WITH HOLD FOR SELECT 1", CLASSIFY_STATEMENT, "DeclareCursorStmt" },
+	{ "EXECUTE p(1)", CLASSIFY_STATEMENT, "ExecuteStmt" },
+	{ "CREATE TEMP TABLE t AS SELECT 1", CLASSIFY_STATEMENT, "CreateTableAsStmt" },
+	{ "SELECT FROM WHERE", CLASSIFY_UNPARSABLE, "" },
+	{ "SELECT 'no end", CLASSIFY_UNPARSABLE, "" },
+};
+
+static void
+what_is_not_known_to_read_writes(void **state)
+{
+	struct classify c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		classify(slice_str(vectors[i].sql), &c);
+		if (c.reason != vectors[i].reason || strcmp(c.what, vectors[i].what) != 0)
+			print_error("%s: %s %s\n", vectors[i].sql, classify_reason_name(c.reason),
+				    c.what);
+		assert_int_equal(c.reason, vectors[i].reason);
+		assert_string_equal(c.what, vectors[i].what);
+	}
+}
+
+static void
+length_and_depth_are_bounded(void **state)
+{
+	struct buf sql = { 0 };
+	struct classify c;
+
+	(void)state;
+	buf_str(&sql, "SELECT 1");
+	for (int i = 0; i < 2000; i++)
+		buf_str(&sql, " + 1");
+	classify(buf_view(&sql), &c);
+	assert_int_equal(c.reason, CLASSIFY_EXPRESSION);
+	while (sql.n <= CLASSIFY_TEXT_MAX)
+		buf_str(&sql, "        ");
+	classify(buf_view(&sql), &c);
+	assert_int_equal(c.reason, CLASSIFY_TOO_LONG);
+	buf_fini(&sql);
+}
+
+/* The text may end anywhere, and holds no NUL. */
+static void
+a_text_that_is_cut_is_looked_at_no_further(void **state)
+{
+	static const char sql[] = "SELECT 1; DELETE FROM t";
+	struct classify c;
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(sql); n++) {
+		classify(slice_of(sql, n), &c);
+		assert_true(c.reason == CLASSIFY_READ || c.reason == CLASSIFY_UNPARSABLE ||
+			    c.reason == CLASSIFY_CHANGES);
+		if (n == sizeof(sql) - 1)
+			assert_int_equal(c.reason, CLASSIFY_CHANGES);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_not_known_to_read_writes),
+		cmocka_unit_test(length_and_depth_are_bounded),
+		cmocka_unit_test(a_text_that_is_cut_is_looked_at_no_further),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

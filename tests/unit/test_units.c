@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "config.h"
+
+#include "proxy/reads/units.h"
+
+#include "base/buf.h"
+#include "protocol/message.h"
+#include "proxy/reads/reasons.h"
+#include "proxy/reads/verdicts.h"
+#include "tests/unit/unit.h"
+
+static enum classify_reason
+judge_text(void *arg, struct slice sql)
+{
+	return verdicts_get(arg, sql);
+}
+
+/* "r" is prepared, and reads; "w" is, and does not. */
+static bool
+judge_prepared(void *arg, struct slice name, struct slice *sql)
+{
+	(void)arg;
+	*sql = slice_is(name, "w") ? slice_str("DELETE FROM t") : slice_str("SELECT 1");
+	return slice_is(name, "r") || slice_is(name, "w");
+}
+
+static void
+put(struct buf *b, char type, const char *body, size_t n)
+{
+	size_t at = buf_message(b, type);
+
+	buf_put(b, body, n);
+	buf_message_end(b, at);
+}
+#define PUT(b, type, body) put(b, type, body, sizeof(body) - 1)
+
+/* Q, or of the extended protocol: P name text, B name, D name, E, S, H; each a letter and a word.
+ */
+static void
+put_words(struct buf *b, const char *words)
+{
+	for (const char *w = words; *w != '\0'; w += 2) {
+		char named[] = { w[1], '\0' };
+		char bind[] = { '\0', w[1], '\0', 0, 0, 0, 0, 0, 0 };
+		char target[] = { 'S', w[1], '\0' };
+
+		switch (w[0]) {
+		case 'Q':
+			message_put_query(b, slice_str(*named == 'w'   ? "DELETE FROM t"
+						       : *named == 'b' ? "BEGIN READ ONLY"
+								       : "SELECT 1"));
+			break;
+		case 'P':
+			if (*named == 'd')
+				PUT(b, MSG_PARSE, "d\0DELETE FROM t\0\0\0");
+			else
+				PUT(b, MSG_PARSE, "p\0SELECT 1\0\0\0");
+			break;
+		case 'B':
+			put(b, MSG_BIND, bind, sizeof(bind));
+			break;
+		case 'D':
+			put(b, MSG_DESCRIBE, target, sizeof(target));
+			break;
+		case 'E':
+			PUT(b, MSG_EXECUTE, "\0\0\0\0\0");
+			break;
+		default:
+			put(b, w[0], "", 0);
+		}
+	}
+}
+
+static const struct {
+	const char *first, *behind; /* what is said; the first is a unit where it reads */
+	unsigned reason;
+} vectors[] = {
+	{ "Qr", "", CLASSIFY_READ },
+	{ "Qr", "QwQr", CLASSIFY_READ },
+	{ "Qb", "Qw", CLASSIFY_READ_ONLY },
+	{ "Qw", "Qr", CLASSIFY_CHANGES },
+	{ "S-", "", CLASSIFY_READ },
+	{ "P-BpE-S-", "Qw", CLASSIFY_READ },
+	{ "BrDrE-S-", "", CLASSIFY_READ },
+	{ "BwE-S-", "", CLASSIFY_CHANGES },
+	{ "BrE-BwE-S-", "", CLASSIFY_CHANGES },
+	{ "PdBdE-S-", "", CLASSIFY_CHANGES },
+	{ "BxE-S-", "", READS_PREPARED },
+	{ "DxS-", "", READS_PREPARED },
+	{ "P-H-", "", READS_PROTOCOL },
+	{ "P-Qr", "", READS_PROTOCOL },
+	{ "F-", "", READS_PROTOCOL },
+	{ "X-", "", READS_PROTOCOL },
+};
+
+static void
+units_end_with_a_query_or_a_sync(void **state)
+{
+	struct verdicts *v = verdicts_new();
+	const struct unit_judge judge = { judge_text, judge_prepared, v };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		bool reads = classify_is_read((enum classify_reason)vectors[i].reason);
+		struct buf b = { 0 };
+		struct unit u;
+		size_t n;
+
+		put_words(&b, vectors[i].first);
+		n = b.n;
+		put_words(&b, vectors[i].behind);
+		assert_int_equal(units_cut(buf_view(&b), &judge, &u), PARSE_DONE);
+		assert_int_equal(u.reason, vectors[i].reason);
+		if (reads) {
+			assert_int_equal(u.n, n);
+			assert_int_equal(units_length(buf_view(&b)), n);
+			for (size_t cut = 0; cut < n; cut++)
+				assert_int_equal(units_cut(slice_of(b.p, cut), &judge, &u),
+						 PARSE_MORE);
+		}
+		buf_fini(&b);
+	}
+	verdicts_free(v);
+}
+
+static void
+a_length_that_is_none_goes_home(void **state)
+{
+	const struct unit_judge judge = { judge_text, judge_prepared, NULL };
+	struct unit u;
+
+	(void)state;
+	assert_int_equal(units_cut(slice_of("Q\0\0\0\3", 5), &judge, &u), PARSE_DONE);
+	assert_int_equal(u.reason, READS_PROTOCOL);
+}
+
+static void
+verdicts_are_kept_and_corrected_in_bounded_memory(void **state)
+{
+	struct verdicts *v = verdicts_new();
+	struct buf sql = { 0 };
+
+	(void)state;
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1")), CLASSIFY_READ);
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1")), CLASSIFY_READ);
+	assert_int_equal(verdicts_count(v), 1);
+	verdicts_refuse(v, slice_str("SELECT 1"));
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1")), CLASSIFY_MISJUDGED);
+	for (int i = 0; i < 200; i++) {
+		buf_clear(&sql);
+		buf_printf(&sql, "SELECT %d%50000s", i, "");
+		(void)verdicts_get(v, buf_view(&sql));
+	}
+	assert_in_range(verdicts_count(v), 50, 90);
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1")), CLASSIFY_READ);
+	buf_fini(&sql);
+	verdicts_free(v);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(units_end_with_a_query_or_a_sync),
+		cmocka_unit_test(a_length_that_is_none_goes_home),
+		cmocka_unit_test(verdicts_are_kept_and_corrected_in_bounded_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
