@@ -44,16 +44,6 @@ histogram_native_index(int64_t us)
 	return k + (exponent - 1) * PER_DOUBLING;
 }
 
-static unsigned
-native_slot(int64_t us)
-{
-	int i = histogram_native_index(us);
-
-	if (i > HISTOGRAM_LAST)
-		i = HISTOGRAM_LAST;
-	return i < HISTOGRAM_FIRST ? 0 : (unsigned)(i - HISTOGRAM_FIRST);
-}
-
 HOT void
 histogram_observe(struct histogram *h, int64_t us)
 {
@@ -63,7 +53,10 @@ histogram_observe(struct histogram *h, int64_t us)
 		bump(&h->zero, 1);
 		us = 0;
 	} else {
-		bump(&h->native[native_slot(us)], 1);
+		int at = histogram_native_index(us);
+
+		at = at > HISTOGRAM_LAST ? HISTOGRAM_LAST : at;
+		bump(&h->native[at < HISTOGRAM_FIRST ? 0 : at - HISTOGRAM_FIRST], 1);
 	}
 	bump(&h->sum_us, (uint64_t)us);
 	while (i < HISTOGRAM_BOUNDS && us > bounds_us[i])

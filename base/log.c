@@ -47,24 +47,6 @@ log_wants(enum log_level level)
 	return level >= log_get_level();
 }
 
-static void
-put_prefix(struct buf *b, enum log_level level)
-{
-	int64_t now = clock_wall_us();
-	time_t sec = (time_t)(now / USEC_PER_SEC);
-	char stamp[32];
-	struct tm tm;
-
-	if (getenv("JOURNAL_STREAM") != NULL) {
-		buf_printf(b, "<%d>%s  ", levels[level].syslog, levels[level].shown);
-		return;
-	}
-	gmtime_r(&sec, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &tm);
-	buf_printf(b, "%s.%03d UTC [%d] %-7s  ", stamp, (int)(now / 1000 % 1000), (int)getpid(),
-		   levels[level].shown);
-}
-
 /* One event is one line of text, whatever a client or a server put into its words. A line with
  * anything else in it journalctl shows as "[n bytes blob data]". */
 static void
@@ -87,8 +69,19 @@ write_line(enum log_level level, struct log_subject about, const char *fmt, va_l
 {
 	struct buf b = { .cap = 8192 };
 	int saved = errno;
+	int64_t now = clock_wall_us();
+	time_t sec = (time_t)(now / USEC_PER_SEC);
+	char stamp[32];
+	struct tm tm;
 
-	put_prefix(&b, level);
+	if (getenv("JOURNAL_STREAM") != NULL) {
+		buf_printf(&b, "<%d>%s  ", levels[level].syslog, levels[level].shown);
+	} else {
+		gmtime_r(&sec, &tm);
+		strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &tm);
+		buf_printf(&b, "%s.%03d UTC [%d] %-7s  ", stamp, (int)(now / 1000 % 1000),
+			   (int)getpid(), levels[level].shown);
+	}
 	buf_vprintf(&b, fmt, ap);
 	if (about.describe != NULL) {
 		buf_str(&b, " ");

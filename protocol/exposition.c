@@ -323,29 +323,6 @@ put_sample(struct exposition *x, const char *suffix, const struct metric_label *
 	buf_u8(x->out, ' ');
 }
 
-static void
-put_histogram(struct exposition *x, const struct metric_label *labels, size_t n,
-	      const struct histogram_view *h)
-{
-	char bound[32];
-
-	for (unsigned i = 0; i < HISTOGRAM_BOUNDS; i++) {
-		double le = histogram_bound_s(i);
-
-		/* OpenMetrics wants each bound to look like a float */
-		snprintf(bound, sizeof(bound), le == floor(le) ? "%.1f" : "%.15g", le);
-		put_sample(x, "_bucket", labels, n, bound);
-		buf_printf(x->out, "%llu\n", (unsigned long long)h->classic[i]);
-	}
-	put_sample(x, "_bucket", labels, n, "+Inf");
-	buf_printf(x->out, "%llu\n", (unsigned long long)h->count);
-	put_sample(x, "_sum", labels, n, NULL);
-	put_number(x->out, h->sum_s);
-	buf_u8(x->out, '\n');
-	put_sample(x, "_count", labels, n, NULL);
-	buf_printf(x->out, "%llu\n", (unsigned long long)h->count);
-}
-
 /* ---- either ---- */
 
 void
@@ -406,7 +383,23 @@ exposition_histogram(struct exposition *x, const struct metric_label *labels, si
 	size_t at;
 
 	if (x->format != EXPOSITION_PROTOBUF) {
-		put_histogram(x, labels, n, h);
+		char bound[32];
+
+		for (unsigned i = 0; i < HISTOGRAM_BOUNDS; i++) {
+			double le = histogram_bound_s(i);
+
+			/* OpenMetrics wants each bound to look like a float */
+			snprintf(bound, sizeof(bound), le == floor(le) ? "%.1f" : "%.15g", le);
+			put_sample(x, "_bucket", labels, n, bound);
+			buf_printf(x->out, "%llu\n", (unsigned long long)h->classic[i]);
+		}
+		put_sample(x, "_bucket", labels, n, "+Inf");
+		buf_printf(x->out, "%llu\n", (unsigned long long)h->count);
+		put_sample(x, "_sum", labels, n, NULL);
+		put_number(x->out, h->sum_s);
+		buf_u8(x->out, '\n');
+		put_sample(x, "_count", labels, n, NULL);
+		buf_printf(x->out, "%llu\n", (unsigned long long)h->count);
 		return;
 	}
 	at = pb_open(x->out, FAMILY_METRIC);

@@ -340,18 +340,12 @@ http_asks_websocket(const struct http_head *h)
 	return h->method == HTTP_GET && http_header_has(h, "upgrade", "websocket");
 }
 
-static bool
-is_websocket_key(struct slice key)
+int
+http_check_websocket(const struct http_head *h, struct http_error *e)
 {
 	uint8_t raw[16];
 	size_t n;
 
-	return b64_decode(key, raw, sizeof(raw), &n) && n == sizeof(raw);
-}
-
-int
-http_check_websocket(const struct http_head *h, struct http_error *e)
-{
 	*e = (struct http_error){ 400, NULL };
 	if (h->minor == 0 || !http_header_has(h, "connection", "upgrade"))
 		e->text = "a WebSocket wants HTTP/1.1 and Connection: Upgrade";
@@ -359,7 +353,8 @@ http_check_websocket(const struct http_head *h, struct http_error *e)
 		e->text = "the request for a WebSocket has no body";
 	else if (!slice_is(http_header(h, "sec-websocket-version"), "13"))
 		*e = (struct http_error){ 426, "only version 13 of WebSocket is spoken here" };
-	else if (!is_websocket_key(http_header(h, "sec-websocket-key")))
+	else if (!b64_decode(http_header(h, "sec-websocket-key"), raw, sizeof(raw), &n) ||
+		 n != sizeof(raw))
 		e->text = "Sec-WebSocket-Key is not the base64 of 16 bytes";
 	return e->text == NULL ? 0 : -1;
 }

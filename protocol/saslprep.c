@@ -11,16 +11,6 @@
 
 #define PROFILE_ROWS 32
 
-static bool
-is_ascii(struct slice s)
-{
-	unsigned char all = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		all |= (unsigned char)s.p[i];
-	return all < 0x80;
-}
-
 /* Five compatibility ideographs have become others since Unicode 3.2, in which there was a mistake
  * (Unicode Corrigendum 4); the library has the mistake still. */
 #define CORRECTED 5
@@ -62,13 +52,16 @@ saslprep_put(struct buf *b, struct slice password)
 {
 	size_t room = SASLPREP_ROOM(password.n);
 	char *p = buf_reserve(b, room);
+	unsigned char all = 0;
 
 	if (p == NULL)
 		return;
+	for (size_t i = 0; i < password.n; i++)
+		all |= (unsigned char)password.p[i];
 	if (password.n > 0)
 		memcpy(p, password.p, password.n);
 	p[password.n] = '\0';
-	if (is_ascii(password) || strlen(p) < password.n || !prepare(p, room))
+	if (all < 0x80 || strlen(p) < password.n || !prepare(p, room)) /* ASCII stays as it is */
 		buf_slice(b, password);
 	else
 		b->n += strlen(p);

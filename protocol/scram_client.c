@@ -107,12 +107,19 @@ prove(struct scram_client *c, const struct scram_keys *k, uint8_t proof[SCRAM_KE
 	return ok;
 }
 
-/* client-final-message-without-proof, behind a comma: to the AuthMessage and to `out`. */
-static int
-put_final(struct scram_client *c, struct buf *out, struct err *e)
+int
+scram_client_final(struct scram_client *c, const struct scram_keys *k, struct buf *out,
+		   struct err *e)
 {
+	uint8_t proof[SCRAM_KEY_BYTES];
+	bool in_turn = c->step == SCRAM_CHALLENGED;
+	int result = -1;
 	size_t at;
 
+	c->step = SCRAM_FAILED;
+	if (!in_turn)
+		return scram_malformed(e, "it is out of turn");
+	/* client-final-message-without-proof, behind a comma: to the AuthMessage and to `out` */
 	buf_str(&c->auth, ",");
 	at = c->auth.n;
 	buf_str(&c->auth, "c=");
@@ -121,21 +128,7 @@ put_final(struct scram_client *c, struct buf *out, struct err *e)
 	if (buf_reserve(&c->auth, c->nonce_len) != NULL)
 		buf_put(&c->auth, c->auth.p + c->nonce_at, c->nonce_len);
 	buf_slice(out, slice_skip(buf_view(&c->auth), at));
-	return scram_built(&c->auth, e) != 0 ? -1 : scram_built(out, e);
-}
-
-int
-scram_client_final(struct scram_client *c, const struct scram_keys *k, struct buf *out,
-		   struct err *e)
-{
-	uint8_t proof[SCRAM_KEY_BYTES];
-	bool in_turn = c->step == SCRAM_CHALLENGED;
-	int result = -1;
-
-	c->step = SCRAM_FAILED;
-	if (!in_turn)
-		return scram_malformed(e, "it is out of turn");
-	if (put_final(c, out, e) != 0)
+	if (scram_built(&c->auth, e) != 0 || scram_built(out, e) != 0)
 		return -1;
 	if (!prove(c, k, proof)) {
 		scram_library_failed(e);

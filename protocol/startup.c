@@ -425,11 +425,18 @@ is_held_apart(struct slice name)
 	return slice_is(name, "user") || slice_is(name, "database") || slice_is(name, "options");
 }
 
-static void
-put_params(struct buf *out, const struct startup *in, const struct startup_edit *edit)
+HOT void
+startup_build(struct buf *out, const struct startup *in, const struct startup_edit *edit)
 {
+	static const struct startup_edit none;
+	size_t at = buf_message(out, 0);
+	bool newer = in->minor > STARTUP_MINOR_LATEST;
 	struct slice name;
 
+	if (edit == NULL)
+		edit = &none;
+	buf_u16(out, in->major);
+	buf_u16(out, edit->plain && newer ? STARTUP_MINOR_LATEST : in->minor);
 	put_param(out, slice_str("user"), edit->user.n > 0 ? edit->user : in->user);
 	if (edit->database.n > 0)
 		put_param(out, slice_str("database"), edit->database);
@@ -446,20 +453,6 @@ put_params(struct buf *out, const struct startup *in, const struct startup_edit 
 		put_param(out, in->extensions[i].name, in->extensions[i].value);
 	for (size_t i = 0; i < edit->set_n; i++)
 		put_param(out, edit->set[i].name, edit->set[i].value);
-}
-
-HOT void
-startup_build(struct buf *out, const struct startup *in, const struct startup_edit *edit)
-{
-	static const struct startup_edit none;
-	size_t at = buf_message(out, 0);
-	bool newer = in->minor > STARTUP_MINOR_LATEST;
-
-	if (edit == NULL)
-		edit = &none;
-	buf_u16(out, in->major);
-	buf_u16(out, edit->plain && newer ? STARTUP_MINOR_LATEST : in->minor);
-	put_params(out, in, edit);
 	buf_u8(out, 0);
 	if (out->failed)
 		return;

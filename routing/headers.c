@@ -205,11 +205,16 @@ struct reading {
 };
 
 static void
-take_address(struct reading *d, const char *name, int kind, struct slice value)
+take_header(struct reading *d, const char *name, int kind)
 {
 	struct forwarded f = { .trusted = d->rules->trusted, .hops = d->rules->hops };
+	struct slice value = http_header(d->head, name);
 
-	if (d->has_address)
+	if (value.p == NULL || place_part_is_unknown(value))
+		return;
+	if (kind < PLACE_PARTS)
+		place_parts_put(&d->said, (enum place_part)kind, value);
+	if (kind < PLACE_PARTS || d->has_address)
 		return;
 	d->listed = value;
 	if (kind == KIND_FORWARDED_FOR)
@@ -220,19 +225,6 @@ take_address(struct reading *d, const char *name, int kind, struct slice value)
 		d->has_address = forwarded_address(value, &d->address);
 }
 
-static void
-take_header(struct reading *d, const char *name, int kind)
-{
-	struct slice value = http_header(d->head, name);
-
-	if (value.p == NULL || place_part_is_unknown(value))
-		return;
-	if (kind < PLACE_PARTS)
-		place_parts_put(&d->said, (enum place_part)kind, value);
-	else
-		take_address(d, name, kind, value);
-}
-
 /* "x-town:city" taken apart; false where the item is a set. */
 static bool
 cut_item(const char *item, char name[HEADERS_ITEM_MAX], int *kind)
@@ -241,20 +233,6 @@ cut_item(const char *item, char name[HEADERS_ITEM_MAX], int *kind)
 
 	*kind = word.p != NULL ? kind_parse(word) : -1;
 	return *kind >= 0 && text_copy(name, HEADERS_ITEM_MAX, head);
-}
-
-/* All items that name one header. */
-static void
-take_named(struct reading *d)
-{
-	const struct strlist *names = d->rules->names;
-	char name[HEADERS_ITEM_MAX];
-	int kind;
-
-	for (size_t i = 0; i < names->n; i++) {
-		if (cut_item(names->v[i], name, &kind))
-			take_header(d, name, kind);
-	}
 }
 
 static bool
@@ -305,6 +283,8 @@ headers_claim(const struct header_rules *r, const struct http_head *h, bool trus
 {
 	struct reading d = { .rules = r, .head = h };
 	bool named = false, placed = false;
+	char name[HEADERS_ITEM_MAX];
+	int kind;
 
 	for (size_t i = 0; i < r->names->n; i++) {
 		const struct set *set = find_set(slice_str(r->names->v[i]));
@@ -315,8 +295,10 @@ headers_claim(const struct header_rules *r, const struct http_head *h, bool trus
 		for (const struct rule *k = set != NULL ? set->rules : no_rules; k->name != NULL;
 		     k++)
 			take_header(&d, k->name, k->kind);
-		if (set == NULL)
-			take_named(&d);
+		/* all items that name one header */
+		for (size_t k = i; set == NULL && k < r->names->n; k++)
+			if (cut_item(r->names->v[k], name, &kind))
+				take_header(&d, name, kind);
 		named = named || set == NULL;
 		if (placed || !says_anything(&d.said))
 			continue;

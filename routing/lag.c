@@ -33,23 +33,17 @@ bytes_between(uint64_t low, uint64_t high)
 	return high > low ? (int64_t)(high - low) : 0;
 }
 
-static int64_t
-bytes_behind(const struct lag_standby *s, const struct lag_mark *last)
-{
-	if (last != NULL)
-		return bytes_between(s->replayed, last->lsn);
-	return s->received > 0 ? bytes_between(s->replayed, s->received) : -1;
-}
-
 struct lag
 lag_of(const struct lag_standby *s, const struct lag_marks *primary)
 {
 	const struct lag_mark *last = newest(primary, INT64_MAX, UINT64_MAX);
 	const struct lag_mark *before = newest(primary, s->at_us, UINT64_MAX);
 	const struct lag_mark *reached = newest(primary, INT64_MAX, s->replayed);
-	struct lag lag = { .us = s->replay_age_us, .bytes = bytes_behind(s, last) };
+	struct lag lag = { .us = s->replay_age_us, .bytes = -1 };
 	bool behind = before != NULL && before->lsn > s->replayed;
 
+	if (last != NULL || s->received > 0)
+		lag.bytes = bytes_between(s->replayed, last != NULL ? last->lsn : s->received);
 	if (s->receiving && s->received <= s->replayed && !behind) {
 		lag.us = 0;
 	} else if (reached != NULL) {

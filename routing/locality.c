@@ -325,25 +325,13 @@ is_mute(const struct locality_input *in, enum locality_source source)
 	return true;
 }
 
-static HOT void
-weigh(struct weighing *w, enum locality_source source)
-{
-	struct finding f;
-
-	if (source == SOURCE_OVERRIDE)
-		weigh_overrides(w);
-	else if (source == SOURCE_SELF)
-		weigh_self(w);
-	else if (w->evidence != NULL || !is_mute(w->in, source))
-		find_by_claims(w, source, &f);
-}
-
 HOT void
 locality_decide(const struct locality_input *in, struct locality *out,
 		struct locality_evidence *evidence, size_t *nevidence)
 {
 	struct weighing w = { .in = in, .out = out, .evidence = evidence };
 	unsigned asked = 0;
+	struct finding f;
 
 	*out = (struct locality){ .source = SOURCE_SELF, .region = -1 };
 	/* for evidence all are asked, also when the decision has fallen */
@@ -353,7 +341,12 @@ locality_decide(const struct locality_input *in, struct locality *out,
 		if ((unsigned)source >= SOURCE_COUNT || (asked & 1U << source) != 0)
 			continue;
 		asked |= 1U << source;
-		weigh(&w, source);
+		if (source == SOURCE_OVERRIDE)
+			weigh_overrides(&w);
+		else if (source == SOURCE_SELF)
+			weigh_self(&w);
+		else if (w.evidence != NULL || !is_mute(w.in, source))
+			find_by_claims(&w, source, &f);
 	}
 	if (!w.decided)
 		weigh_self(&w);

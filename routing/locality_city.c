@@ -279,18 +279,6 @@ same_nearest(const struct topology *t, const struct candidates *c)
 	return true;
 }
 
-static void
-keep_country(struct candidates *c, const char *country)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < c->n; i++) {
-		if (strcmp(c->v[i].country, country) == 0)
-			c->v[kept++] = c->v[i];
-	}
-	c->n = kept;
-}
-
 /* The one that is meant: the only one, one clearly larger than the rest, any where all are nearest
  * to the same region; else the same among those of the country that the address lies in. */
 static bool
@@ -307,7 +295,11 @@ choose(const struct claim_context *x, const struct candidates *all, struct place
 		    same_nearest(x->in->topology, &c))
 			return true;
 		country_of_address(x->in, country);
-		keep_country(&c, country);
+		c.n = 0;
+		for (size_t i = 0; i < all->n; i++) {
+			if (strcmp(all->v[i].country, country) == 0)
+				c.v[c.n++] = all->v[i];
+		}
 	}
 	return false;
 }

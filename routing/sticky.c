@@ -52,14 +52,6 @@ hash_bytes(uint64_t h, const void *p, size_t n)
 	return h;
 }
 
-static uint64_t
-hash_address(uint64_t h, const struct addr *a)
-{
-	size_t prefix = a->family == ADDR_IPV4 ? 3 : a->family == ADDR_IPV6 ? 6 : 0;
-
-	return hash_bytes(hash_bytes(h, &a->family, 1), a->ip, prefix);
-}
-
 uint64_t
 sticky_key(const struct locality *l, const struct addr *caller)
 {
@@ -74,7 +66,12 @@ sticky_key(const struct locality *l, const struct addr *caller)
 
 		h = hash_bytes(hash_bytes(h, "cell", 5), cell, sizeof(cell));
 	} else if (caller != NULL) {
-		h = hash_address(hash_bytes(h, "net", 4), caller);
+		size_t prefix = caller->family == ADDR_IPV4   ? 3
+				: caller->family == ADDR_IPV6 ? 6
+							      : 0;
+
+		h = hash_bytes(hash_bytes(h, "net", 4), &caller->family, 1);
+		h = hash_bytes(h, caller->ip, prefix);
 	}
 	return h != 0 ? h : 1;
 }

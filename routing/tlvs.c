@@ -75,18 +75,6 @@ put_named(struct place_parts *s, struct slice pair)
 		place_parts_put(s, (enum place_part)part, value);
 }
 
-/* Pairs, and nothing but pairs; or where the operator says so, a city. */
-static void
-put_unique_id(const struct tlv_rules *r, struct place_parts *s, struct slice id)
-{
-	if (r->unique_id == UNIQUE_ID_OFF || id.n == 0)
-		return;
-	if (memchr(id.p, '=', id.n) != NULL)
-		place_parts_put_pairs(s, id, ';', true);
-	else if (r->unique_id == UNIQUE_ID_CITY)
-		place_parts_put(s, PLACE_CITY, id);
-}
-
 void
 tlvs_claim(const struct tlv_rules *r, const struct proxyhdr *h, struct claims *to)
 {
@@ -99,10 +87,10 @@ tlvs_claim(const struct tlv_rules *r, const struct proxyhdr *h, struct claims *t
 		{ r->country, PLACE_COUNTRY },
 		{ r->region, PLACE_REGION },
 	};
-	struct slice rest = h->tlvs;
+	struct slice rest = h->tlvs, id = h->unique_id;
 	struct place_parts said = { 0 };
 	struct proxyhdr_tlv tlv;
-	char text[PROXYHDR_ENDPOINT_MAX + 16], id[ENDPOINT_MAX];
+	char text[PROXYHDR_ENDPOINT_MAX + 16], endpoint[ENDPOINT_MAX];
 	struct proxyhdr_endpoint e;
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
@@ -113,7 +101,11 @@ tlvs_claim(const struct tlv_rules *r, const struct proxyhdr *h, struct claims *t
 		if (r->pairs > 0 && tlv.type == r->pairs)
 			put_named(&said, tlv.value);
 	}
-	put_unique_id(r, &said, h->unique_id);
+	/* pairs, and nothing but pairs; or where the operator says so, a city */
+	if (r->unique_id != UNIQUE_ID_OFF && id.n > 0 && memchr(id.p, '=', id.n) != NULL)
+		place_parts_put_pairs(&said, id, ';', true);
+	else if (r->unique_id == UNIQUE_ID_CITY && id.n > 0)
+		place_parts_put(&said, PLACE_CITY, id);
 	place_parts_claim(&said, SOURCE_TLV, true, to);
 	if (!proxyhdr_endpoint(h, &e))
 		return;
@@ -121,6 +113,6 @@ tlvs_claim(const struct tlv_rules *r, const struct proxyhdr *h, struct claims *t
 		if (strcmp(clouds[i].cloud, e.cloud) == 0)
 			snprintf(text, sizeof(text), "%s%s", clouds[i].prefix, e.id);
 	}
-	if (endpoint_parse(slice_str(text), id))
-		claims_add(to, SOURCE_TLV, CLAIM_ENDPOINT, true, slice_str(id));
+	if (endpoint_parse(slice_str(text), endpoint))
+		claims_add(to, SOURCE_TLV, CLAIM_ENDPOINT, true, slice_str(endpoint));
 }

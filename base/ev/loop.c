@@ -47,30 +47,6 @@ loop_new(void)
 	return l;
 }
 
-static void
-put_aside(struct loop *l, struct deferred *d)
-{
-	if (l->nspare == SPARE_MAX) {
-		free(d);
-		return;
-	}
-	d->next = l->spare;
-	l->spare = d;
-	l->nspare++;
-}
-
-static struct deferred *
-take_spare(struct loop *l)
-{
-	struct deferred *d = l->spare;
-
-	if (d == NULL)
-		return xmalloc(sizeof(*d));
-	l->spare = d->next;
-	l->nspare--;
-	return d;
-}
-
 static HOT void
 run_deferred(struct loop *l)
 {
@@ -81,7 +57,13 @@ run_deferred(struct loop *l)
 		if (l->first == NULL)
 			l->last = &l->first;
 		d->fn(d->arg);
-		put_aside(l, d);
+		if (l->nspare == SPARE_MAX) {
+			free(d);
+			continue;
+		}
+		d->next = l->spare;
+		l->spare = d;
+		l->nspare++;
 	}
 }
 
@@ -153,8 +135,14 @@ loop_stop(struct loop *l)
 HOT void
 loop_defer(struct loop *l, loop_fn fn, void *arg)
 {
-	struct deferred *d = take_spare(l);
+	struct deferred *d = l->spare;
 
+	if (d == NULL) {
+		d = xmalloc(sizeof(*d));
+	} else {
+		l->spare = d->next;
+		l->nspare--;
+	}
 	*d = (struct deferred){ .fn = fn, .arg = arg };
 	*l->last = d;
 	l->last = &d->next;

@@ -37,19 +37,6 @@ broken(struct watch *w)
 	}
 }
 
-static void
-answered_ping(struct watch *w)
-{
-	int64_t rtt_us = clock_us() - w->step_us;
-
-	if (w->pings++ == 0 || rtt_us < w->sample.rtt_us)
-		w->sample.rtt_us = rtt_us;
-	if (w->health.rtt_us == 0 && w->pings < FIRST_PINGS)
-		watch_ping(w);
-	else
-		ask_facts(w);
-}
-
 /* What is still in libpq's buffer has to go out as well. */
 static void
 flush(struct watch *w)
@@ -129,33 +116,35 @@ take_facts(struct watch *w, const PGresult *res)
 }
 
 static void
-take_citus(struct watch *w, const PGresult *res)
-{
-	bool multi = PQntuples(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "t") == 0;
-
-	if (multi != w->facts.multi)
-		prober_note(w->prober, NEWS_CHANGE);
-	w->facts.multi = multi;
-	watch_finish(w, true);
-}
-
-static void
 take_result(struct watch *w)
 {
 	PGresult *res = w->result;
 	ExecStatusType status = PQresultStatus(res);
 
 	w->result = NULL;
-	if (PQstatus(w->conn) != CONNECTION_OK)
+	if (PQstatus(w->conn) != CONNECTION_OK) {
 		broken(w);
-	else if (w->state == WATCH_PING)
-		answered_ping(w);
-	else if (status != PGRES_TUPLES_OK)
+	} else if (w->state == WATCH_PING) {
+		int64_t rtt_us = clock_us() - w->step_us;
+
+		if (w->pings++ == 0 || rtt_us < w->sample.rtt_us)
+			w->sample.rtt_us = rtt_us;
+		if (w->health.rtt_us == 0 && w->pings < FIRST_PINGS)
+			watch_ping(w);
+		else
+			ask_facts(w);
+	} else if (status != PGRES_TUPLES_OK) {
 		take_error(w, res);
-	else if (w->state == WATCH_CITUS)
-		take_citus(w, res);
-	else
+	} else if (w->state == WATCH_CITUS) {
+		bool multi = PQntuples(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "t") == 0;
+
+		if (multi != w->facts.multi)
+			prober_note(w->prober, NEWS_CHANGE);
+		w->facts.multi = multi;
+		watch_finish(w, true);
+	} else {
 		take_facts(w, res);
+	}
 	PQclear(res);
 }
 
@@ -187,24 +176,6 @@ watch_on_result(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- logging in ---- */
-
-/* Begin to connect; NULL and *why where that fails at once. */
-static PGconn *
-login_start(const struct watch *w, char why[128])
-{
-	const struct pgdial d = {
-		.application = "meridian probe",
-		.conninfo = w->prober->conninfo,
-		.region = w->region_words,
-		.host = w->host,
-		.port = w->port,
-		.addrs = w->addrs,
-		.naddrs = w->naddrs,
-		.first = w->first_addr,
-	};
-
-	return pgdial_start(&d, why);
-}
 
 /* Whether the server is well and only refuses the role. */
 static bool
@@ -306,10 +277,20 @@ void
 watch_log_in(struct watch *w)
 {
 	char why[128];
+	const struct pgdial d = {
+		.application = "meridian probe",
+		.conninfo = w->prober->conninfo,
+		.region = w->region_words,
+		.host = w->host,
+		.port = w->port,
+		.addrs = w->addrs,
+		.naddrs = w->naddrs,
+		.first = w->first_addr,
+	};
 
 	watch_enter(w, WATCH_LOGIN);
 	w->step_us = clock_us();
-	w->conn = login_start(w, why);
+	w->conn = pgdial_start(&d, why);
 	if (w->conn != NULL)
 		watch_wait_for(w, PQsocket(w->conn), EV_WRITE, watch_on_login);
 	else if (login_is_our_fault(why))

@@ -84,22 +84,6 @@ desk_unref(struct desk *d)
 
 /* ---- the thread ---- */
 
-static void
-look_up(struct lookup *q)
-{
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list = NULL;
-
-	q->error = getaddrinfo(q->host, NULL, &hints, &list);
-	for (struct addrinfo *i = list; i != NULL && q->naddrs < NODE_ADDRS_MAX; i = i->ai_next)
-		if (addr_from_sockaddr(i->ai_addr, &q->addrs[q->naddrs]))
-			q->naddrs++;
-	if (list != NULL)
-		freeaddrinfo(list);
-	if (q->error == 0 && q->naddrs == 0)
-		q->error = EAI_NONAME;
-}
-
 static void lookup_on_answer(struct letter *take_letter, void *owner);
 
 /* The next question, or NULL when the resolver is gone. */
@@ -128,7 +112,18 @@ resolver_main(void *arg)
 	struct lookup *q;
 
 	while ((q = desk_next(d)) != NULL) {
-		look_up(q);
+		struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+		struct addrinfo *list = NULL;
+
+		q->error = getaddrinfo(q->host, NULL, &hints, &list);
+		for (struct addrinfo *i = list; i != NULL && q->naddrs < NODE_ADDRS_MAX;
+		     i = i->ai_next)
+			if (addr_from_sockaddr(i->ai_addr, &q->addrs[q->naddrs]))
+				q->naddrs++;
+		if (list != NULL)
+			freeaddrinfo(list);
+		if (q->error == 0 && q->naddrs == 0)
+			q->error = EAI_NONAME;
 		pthread_mutex_lock(&d->lock);
 		if (d->box != NULL)
 			mailbox_post(d->box, &q->letter, lookup_on_answer);
