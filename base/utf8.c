@@ -41,16 +41,6 @@ utf8_sequence(struct slice s)
 	return 0;
 }
 
-uint32_t
-utf8_code_point(struct slice s)
-{
-	uint32_t c = (uint32_t)(uint8_t)s.p[0] & (0x7fU >> s.n);
-
-	for (size_t i = 1; i < s.n; i++)
-		c = c << 6 | ((uint8_t)s.p[i] & 0x3f);
-	return c;
-}
-
 bool
 utf8_valid(struct slice s)
 {

@@ -31,6 +31,13 @@ peek(const struct sqltoken_scan *s, size_t i)
 	return i < (size_t)(s->end - s->p) ? s->p[i] : '\0';
 }
 
+static void
+skip_line(struct sqltoken_scan *s)
+{
+	while (s->p < s->end && *s->p != '\n' && *s->p != '\r')
+		s->p++;
+}
+
 /* Comments nest; one without an end takes the rest. */
 static void
 skip_comment(struct sqltoken_scan *s)
@@ -59,16 +66,14 @@ skip_comment(struct sqltoken_scan *s)
 HOT bool
 sqltoken_skip_blank(struct sqltoken_scan *s)
 {
-	if (sqltoken_kind_of(*s->p) & SQLBYTE_BLANK) {
+	if (sqltoken_kind_of(*s->p) & SQLBYTE_BLANK)
 		s->p++;
-	} else if (*s->p == '-' && peek(s, 1) == '-') {
-		while (s->p < s->end && *s->p != '\n' && *s->p != '\r')
-			s->p++;
-	} else if (*s->p == '/' && peek(s, 1) == '*') {
+	else if (*s->p == '-' && peek(s, 1) == '-')
+		skip_line(s);
+	else if (*s->p == '/' && peek(s, 1) == '*')
 		skip_comment(s);
-	} else {
+	else
 		return false;
-	}
 	return true;
 }
 
@@ -124,6 +129,17 @@ read_string(struct sqltoken_scan *s, struct sqltoken *t, bool escapes)
 		read_quoted(s, t, '\'', true);
 		t->text = slice_of(from, (size_t)(t->text.p + t->text.n - from));
 		t->exact = false;
+	}
+}
+
+/* '…': whether a backslash before a quote escapes it depends on a setting. */
+static void
+read_plain_string(struct sqltoken_scan *s, struct sqltoken *t)
+{
+	read_string(s, t, s->escapes);
+	if (t->text.n > 0 && memchr(t->text.p, '\\', t->text.n) != NULL) {
+		t->exact = false;
+		s->doubtful = true;
 	}
 }
 
@@ -200,12 +216,7 @@ read_special(struct sqltoken_scan *s, struct sqltoken *t)
 	switch (*s->p) {
 	case '\'':
 		s->p++;
-		/* '…': whether a backslash before a quote escapes it depends on a setting. */
-		read_string(s, t, s->escapes);
-		if (t->text.n > 0 && memchr(t->text.p, '\\', t->text.n) != NULL) {
-			t->exact = false;
-			s->doubtful = true;
-		}
+		read_plain_string(s, t);
 		break;
 	case '"':
 		s->p++;
