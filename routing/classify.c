@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* A tree that is deeper is not walked: a list of ORs is flat, and nobody writes so many brackets.
+/* A tree that is deeper is not walked: a list of ORs is flat, and what people write is not so deep.
  */
 #define DEPTH_MAX 400
 

@@ -21,7 +21,8 @@
 
 #define KEPT_ENOUGH   ((size_t)16 * 1024) /* a unit that is longer goes home */
 #define KEPT_CAP      ((size_t)1 << 20)
-#define LOOK_AGAIN_US (USEC_PER_SEC) /* for a standby nearby, where the map has changed */
+#define LOOK_AGAIN_US (USEC_PER_SEC)     /* for a standby nearby, as the map may have changed … */
+#define TRY_AGAIN_US  (USEC_PER_SEC / 4) /* … and sooner where one had not replayed enough */
 
 static struct reads *
 reads_of(const struct session *s)
@@ -336,7 +337,7 @@ reads_on_refused(struct session *s)
 	buf_clear(&r->unit);
 	node_live_unref(r->near);
 	r->near = NULL;
-	r->near_at_us = loop_now_us(s->worker->loop);
+	r->near_at_us = loop_now_us(s->worker->loop) - LOOK_AGAIN_US + TRY_AGAIN_US;
 	reads_count(s, READS_BEHIND);
 	stat_add(&s->worker->stats.reads_behind, 1);
 }

@@ -1,0 +1,95 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Session guarantees of reads = nearest: a register that only grows is written and read by several sessions while the standby's replay
+# stops and goes on and the standby is restarted at random. None ever reads less than it has written or read before. With
+# consistency = eventual the same checker does find that.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Patience;
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use PostgreSQL::Test::Cluster ();
+use Test::More;
+
+my $seed = $ENV{READS_SEED} // int rand 1e9;
+srand $seed;
+note "READS_SEED=$seed";
+my $steps = $ENV{READS_STEPS} // 600;
+
+my ($home) = regional_clusters('us-east1', { streaming => 1 });
+$home->safe_psql('postgres', 'CREATE TABLE r (v int); INSERT INTO r VALUES (0)');
+my $near = PostgreSQL::Test::Cluster->new('europe-west1');
+$home->backup('b');
+$near->init_from_backup($home, 'b', has_streaming => 1);
+$near->append_conf('postgresql.conf', 'port = ' . $near->port . "\nunix_socket_directories = '" . $near->host . "'\ncluster_name = 'europe-west1'\n");
+$near->start;
+my $wait  = span(0.005);
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
+	set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres', failback_delay => 0 },
+	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n"
+	  . "[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = eventual\n");
+$proxy->start;
+ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
+	'a primary and its standby');
+
+sub reads_near { my ($row) = grep { $_->{reason} eq 'READ' } @{ $proxy->console('SHOW READS') }; return $row->{transactions} }
+sub standby { $near->safe_psql('postgres', "SELECT pg_wal_replay_$_[0]()"); return }
+
+# Nothing is under way any more: the sessions know how far they have seen.
+sub calm { $proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' } @{ $_[0] } }); return }
+
+# One read, in one of the ways in which a client may ask for it: the value, or undef where the session has an error.
+sub read_once
+{
+	my ($w) = @_;
+	my $how = int rand 4;
+	calm() if rand() < 0.5;
+	if ($how == 0) {
+		$w->ask('BEGIN READ ONLY');
+		my $v = $w->ask('SELECT v FROM r');
+		$w->ask('COMMIT');
+		return $v;
+	}
+	return $w->ask('SELECT v FROM r') if $how < 3;
+	$w->send(parse('SELECT v FROM r') . bind_message([]) . execute('') . sync_message);
+	return $w->answer;
+}
+
+# So many steps on sessions of a database: how often one has read less than it had seen.
+sub violations
+{
+	my ($database, $n) = @_;
+	my (@w, @seen, $paused);
+	my $wrong = 0;
+	for my $step (1 .. $n) {
+		my $i = int rand 3;
+		$w[$i] //= Meridian::Test::Wire->session($proxy, database => $database, options => '-c meridian.city=paris');
+		my $what = rand;
+		if ($what < 0.3) {
+			$seen[$i] = $w[$i]->ask('UPDATE r SET v = v + 1 RETURNING v');
+		} elsif ($what < 0.33) {
+			standby($paused ? 'resume' : 'pause');
+			$paused = !$paused;
+		} elsif ($what < 0.335 && !$paused) {
+			$near->restart('immediate');
+		} else {
+			my $v = read_once($w[$i]);
+			if ($v !~ /^\d+$/) { diag "step $step: $v"; $wrong++; last }
+			$wrong++ if $v < ($seen[$i] // 0);
+			$seen[$i] = $v;
+		}
+	}
+	standby('resume') if $paused;
+	return $wrong;
+}
+
+my $before = reads_near();
+is(violations('postgres', $steps), 0, "$steps steps: no session reads less than it has seen (READS_SEED=$seed)");
+note reads_near() - $before, ' transactions nearby';
+cmp_ok(reads_near(), '>', $before + $steps / 100, '... and they did read nearby');
+cmp_ok(violations('loose', $steps), '>', 0, 'without a floor the checker finds that');
+$proxy->stop;
+done_testing();
