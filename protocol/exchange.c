@@ -296,14 +296,13 @@ on_complete(struct exchange *x)
 static unsigned
 on_error(struct exchange *x)
 {
-	unsigned events = EXCHANGE_ERROR | attribute_error(x);
-
+	attribute_error(x);
 	on_complete(x);
 	x->server.type = 'E';
 	x->error_field = x->server.at = 0;
 	x->fatal = x->fatal_sure = 0;
 	memset(x->sqlstate, 0, sizeof(x->sqlstate));
-	return events;
+	return EXCHANGE_ERROR;
 }
 
 static HOT unsigned

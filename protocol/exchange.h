@@ -40,12 +40,6 @@ enum exchange_event {
 	EXCHANGE_PARAMETER = 1 << 7, /* a ParameterStatus has begun */
 	EXCHANGE_BAD =
 	    1 << 6, /* not the protocol; sticks: this direction is not followed any more */
-	/* EXCHANGE_ERROR, with a Query or FunctionCall behind messages without a Sync: it was that
-	 * of one of those, and the Query is discarded; or it was the Query's own. Neither: not
-	 * known.
-	 */
-	EXCHANGE_DISCARDED = 1 << 8,
-	EXCHANGE_OWN = 1 << 9,
 };
 
 enum exchange_activity {

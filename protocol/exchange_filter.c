@@ -4,9 +4,9 @@
  * reads of it.
  *
  * Where the server says something that does not fit, ParseComplete and CloseComplete find their
- * request by themselves: what stands in front of it has been answered unnoticed. So they do past
- * rounds of which it is not certain that they are outstanding (a COPY that failed while Syncs went
- * into it).
+ * request by themselves: what stands in front of it has been answered unnoticed. But not past a
+ * Sync whose ReadyForQuery has not come, nor past a round: then they answer what the server was
+ * taken to have discarded (a COPY that failed while Syncs went into it).
  */
 #include "config.h"
 
@@ -38,21 +38,23 @@ fits(const struct exchange_request *r, const struct answer *a)
 	return r != NULL && a->to != NULL && strchr(a->to, r->type) != NULL;
 }
 
-/* The request of this type that ParseComplete or CloseComplete answers. */
+/* Requests that are looked through for one: a server that says nonsense costs no more. */
+#define LOOK_AHEAD 64
+
+/* The request of this type that ParseComplete or CloseComplete answers; NULL: none of those that
+ * are listed. */
 static struct exchange_request *
 find_completed(struct exchange *x, char type)
 {
 	struct exchange_list *l = x->list;
+	uint32_t at = l->head, end = l->n - at > LOOK_AHEAD ? at + LOOK_AHEAD : l->n;
 
-	if ((type == MSG_PARSE ? l->parses : l->closes) == 0)
+	if (rounds_pending(x) > 0)
 		return NULL;
-	if (rounds_pending(x) > 0 &&
-	    (x->unsure == 0 || l->observer == NULL || !l->observer->has_every_parse))
+	while (at < end && l->v[at].type != type && l->v[at].type != MSG_SYNC)
+		at++;
+	if (at == end || l->v[at].type != type)
 		return NULL;
-	if (rounds_pending(x) > 0) {
-		x->pending = l->ends;
-		rounds_forget(x);
-	}
 	while (l->v[l->head].type != type)
 		list_end_oldest(x, REQUEST_DONE);
 	return &l->v[l->head];

@@ -200,9 +200,7 @@ unsigned look_at_server_body(struct exchange *x, struct slice part, bool last,
 
 /* ---- errors ---- */
 
-/* An ErrorResponse has begun: what the server discards is not outstanding. EXCHANGE_DISCARDED,
- * EXCHANGE_OWN or 0.
- */
-unsigned attribute_error(struct exchange *x);
+/* An ErrorResponse has begun: what the server discards is not outstanding. */
+void attribute_error(struct exchange *x);
 
 #endif

@@ -419,17 +419,13 @@ turn_into_sync(struct exchange *x)
 		l->observer->ended(l->arg, &query, REQUEST_SKIPPED);
 }
 
-unsigned
+void
 list_skip_to_sync(struct exchange *x)
 {
 	struct exchange_list *l = x->list;
-	unsigned events = 0;
 
 	while (!list_is_empty(l) && l->v[l->head].type != MSG_SYNC) {
-		bool ends = ends_round(l->v[l->head].type);
-
-		events |= ends ? EXCHANGE_DISCARDED : 0;
-		if (ends && x->query_ends)
+		if (x->query_ends && ends_round(l->v[l->head].type))
 			turn_into_sync(x);
 		else
 			list_end_oldest(x, REQUEST_SKIPPED);
@@ -438,20 +434,17 @@ list_skip_to_sync(struct exchange *x)
 		x->skip = 1;
 		x->reopened = 0;
 	}
-	return events;
 }
 
-unsigned
+void
 list_attribute_error(struct exchange *x)
 {
 	const struct exchange_request *r = list_oldest(x);
 
-	if (r == NULL)
-		return 0;
-	if (ends_round(r->type))
-		return r->type == MSG_SYNC ? 0 : EXCHANGE_OWN;
+	if (r == NULL || ends_round(r->type))
+		return;
 	list_end_oldest(x, REQUEST_FAILED);
-	return list_skip_to_sync(x);
+	list_skip_to_sync(x);
 }
 
 /* The server ignores the Syncs, and what else there is of Flush, from the i-th request on, up to

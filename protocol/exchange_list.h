@@ -50,8 +50,6 @@ enum request_outcome { REQUEST_DONE, REQUEST_FAILED, REQUEST_SKIPPED };
 
 /* What the one who has it listed hears. None of these may be NULL. */
 struct exchange_observer {
-	/* No Parse and no Close was outstanding when the list began. */
-	bool has_every_parse;
 	/* A message of the client's direction has passed: it has become *r, whose fate and tag may
 	 * be set now; or NULL, and nothing will answer it. */
 	void (*sent)(void *arg, char type, struct exchange_request *r);

@@ -53,9 +53,9 @@ void list_end_oldest(struct exchange *x, enum request_outcome how);
 void list_end_if_idle(struct exchange *x);
 unsigned list_client(struct exchange *x, const char *p, size_t n);
 /* An error of what is listed: what it discards is not outstanding. */
-unsigned list_attribute_error(struct exchange *x);
+void list_attribute_error(struct exchange *x);
 /* … of what stood in front. */
-unsigned list_skip_to_sync(struct exchange *x);
+void list_skip_to_sync(struct exchange *x);
 /* A COPY has begun, by the oldest that is listed or by a round in front. */
 void list_copy_in(struct exchange *x, bool in_front);
 /* No round is outstanding: the oldest request has more to say before a ReadyForQuery. */

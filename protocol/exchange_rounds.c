@@ -259,7 +259,7 @@ discard(struct exchange *x)
 	if (x->queued > 0)
 		return;
 	if (x->listed) {
-		(void)list_skip_to_sync(x);
+		list_skip_to_sync(x);
 		return;
 	}
 	x->skip = 1;
@@ -267,47 +267,44 @@ discard(struct exchange *x)
 }
 
 /* The oldest that awaits an answer is a Query with extended messages in front. */
-static unsigned
+static void
 attribute_to_sequence(struct exchange *x)
 {
 	uint8_t due = x->due, come = x->server.count;
 	bool is_known = due != COUNT_UNKNOWN && !(x->beyond && !is_queued(x, round_is_sync));
-	unsigned events = 0;
 
 	for (unsigned marks = oldest(x); marks > 0; marks--)
 		round_remove(x, 0); /* of data that is of no account any more */
-	if (x->query_ends && (!is_known || come < due)) {
+	if (x->query_ends && (!is_known || come < due))
 		round_set(x, 0, ROUND_BARE_SYNC); /* as which it is answered in either case */
-		events = is_known ? EXCHANGE_DISCARDED : 0;
-	} else if (is_known && come < due) {
+	else if (is_known && come < due)
 		discard(x);
-		events = EXCHANGE_DISCARDED;
-	} else if (is_known && due < COUNT_MANY) {
+	else if (is_known && due < COUNT_MANY)
 		round_set(x, 0, ROUND_QUERY);
-		events = EXCHANGE_OWN;
-	} else {
+	else
 		round_set(x, 0, ROUND_QUERY_IN_DOUBT);
-	}
 	x->due = COUNT_UNKNOWN;
-	return events;
 }
 
-unsigned
+void
 attribute_error(struct exchange *x)
 {
 	unsigned i;
 
 	if (x->ignored > 0 && x->copy != EXCHANGE_COPY_NONE)
 		x->unsure = 2;
-	if (x->listed && rounds_pending(x) == 0)
-		return list_attribute_error(x);
+	if (x->listed && rounds_pending(x) == 0) {
+		list_attribute_error(x);
+		return;
+	}
 	i = oldest(x);
 	if (x->pending == 0 && (x->open || x->reopened)) {
 		x->skip = 1;
 		x->reopened = 0;
 		rounds_forget(x);
 	}
-	return i < x->queued && is_behind(round_at(x, i)) ? attribute_to_sequence(x) : 0;
+	if (i < x->queued && is_behind(round_at(x, i)))
+		attribute_to_sequence(x);
 }
 
 /* ---- answers ---- */

@@ -239,7 +239,6 @@ on_failing(void *arg, const struct exchange_request *r, char *body, size_t n)
 }
 
 const struct exchange_observer statements_of_exchange = {
-	.has_every_parse = true,
 	.sent = on_sent,
 	.answer = on_answer,
 	.failing = on_failing,

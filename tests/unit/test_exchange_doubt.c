@@ -286,6 +286,35 @@ who_waits_for_a_discarded_query_is_stranded(void **state)
 	assert_true(exchange_safe_point(&f));
 }
 
+/* The Sync that went into the data was read when the COPY had failed: it ended what the server
+ * discards, and the Parse behind it was done. What the client has sent since is not answered by
+ * that. */
+static void
+what_was_taken_for_discarded_answers_nothing_else(void **state)
+{
+	struct exchange f;
+
+	(void)state;
+	for (int listed_at = 0; listed_at < 3; listed_at++) {
+		exchange_init(&f, REPLICATION_NONE);
+		if (listed_at == 0)
+			exchange_list(&f, NULL, NULL);
+		play(&f, ">PBE<12G");
+		if (listed_at == 1)
+			exchange_list(&f, NULL, NULL);
+		play(&f, ">dS<E>P<Z");
+		if (listed_at == 2)
+			exchange_list(&f, NULL, NULL);
+		play(&f, ">SPS<1");
+		assert_int_equal(exchange_pending(&f), 2);
+		play(&f, "<Z");
+		assert_false(exchange_safe_point(&f));
+		play(&f, "<1Z");
+		assert_true(exchange_safe_point(&f));
+		exchange_fini(&f);
+	}
+}
+
 int
 main(void)
 {
@@ -297,6 +326,7 @@ main(void)
 		cmocka_unit_test(a_query_may_end_what_is_discarded),
 		cmocka_unit_test(who_waits_for_a_discarded_query_is_stranded),
 		cmocka_unit_test(what_the_queue_does_not_hold_is_not_discarded),
+		cmocka_unit_test(what_was_taken_for_discarded_answers_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,6 +259,7 @@ feed(struct world *w, bool server, struct message m)
 		buf_put(&b, "S\0\0\0\4S\0\0\0\4", 1 + roll(w, 10));
 	buf_message_end(&b, at);
 	for (size_t done = 0, n; done < b.n; done += n) {
+		uint32_t pending = exchange_pending(&w->exchange);
 		unsigned events;
 		size_t left;
 
@@ -270,8 +271,10 @@ feed(struct world *w, bool server, struct message m)
 				: exchange_client(&w->exchange, b.p + done, n);
 
 		assert_int_equal(left, n);
-		w->discarded += (events & EXCHANGE_DISCARDED) != 0;
-		w->own += (events & EXCHANGE_OWN) != 0;
+		if (events & EXCHANGE_ERROR) {
+			w->discarded += exchange_pending(&w->exchange) < pending;
+			w->own += pending > 0 && exchange_pending(&w->exchange) == pending;
+		}
 		if (done + n < b.n)
 			assert_false(exchange_is_idle(&w->exchange));
 	}
