@@ -320,9 +320,8 @@ on_ready(struct exchange *x)
 static const exchange_handler server_handlers[256] = {
 	['C'] = on_complete,     ['E'] = on_error,     ['G'] = on_copy_in, ['H'] = on_copy_out,
 	['c'] = on_copy_out_end, ['W'] = on_copy_both, ['Z'] = on_ready,   ['1'] = on_reply,
-	['2'] = on_reply,        ['3'] = on_reply,     ['n'] = on_reply,   ['t'] = on_reply,
-	['S'] = on_parameter,    ['T'] = on_reply,     ['s'] = on_reply,   ['I'] = on_reply,
-	['V'] = on_reply,
+	['2'] = on_reply,        ['3'] = on_reply,     ['n'] = on_reply,   ['S'] = on_parameter,
+	['T'] = on_reply,        ['s'] = on_reply,     ['I'] = on_reply,   ['V'] = on_reply,
 };
 
 unsigned

@@ -133,6 +133,7 @@ whose_error_it_was_is_known_by_the_answers(void **state)
 		{ "no Sync", ">PBDEQ<12TCE", 1, false, false },
 		{ "… and answered", ">PBDEQ<12TCEZ", 0, false, true },
 		{ "a Close, and the Query's own", ">CQ<3EZ", 0, false, true },
+		{ "a Describe's parameters end nothing", ">PDBQS<1tTE", 1, false, false },
 		{ "no rows, suspended, empty", ">DEEQ<nsIE", 1, false, false },
 		{ "one of these", ">DEEQ<nsE", 0, false, false },
 		{ "answered before", ">PBH<12>EQS<EZ", 0, false, true },
