@@ -169,29 +169,22 @@ fingerprints_count(struct fingerprints *t, uint64_t key, unsigned times, int64_t
 	hour_of(e, now_us)->calls += times;
 }
 
-static unsigned
-bucket_of(int64_t us)
-{
-	double bound = FIRST_BOUND;
-	unsigned i = 0;
-
-	for (; i + 1 < FINGERPRINTS_BUCKETS && (double)us > bound; i++)
-		bound *= HALF_DOUBLED;
-	return i;
-}
-
 void
 fingerprints_took(struct fingerprints *t, uint64_t key, int64_t us, int64_t now_us)
 {
 	struct entry *e = find(t, key);
+	double bound = FIRST_BOUND;
+	unsigned i = 0;
 	struct hour *h;
 
 	if (e == NULL || us < 0)
 		return;
+	for (; i + 1 < FINGERPRINTS_BUCKETS && (double)us > bound; i++)
+		bound *= HALF_DOUBLED;
 	h = hour_of(e, now_us);
 	h->timed++;
 	h->sum_us += (uint64_t)us;
-	h->buckets[bucket_of(us)]++;
+	h->buckets[i]++;
 }
 
 /* ---- sums ---- */
@@ -201,48 +194,6 @@ static void
 make_room(struct fingerprint_sums *sums, size_t n)
 {
 	sums->v = xreallocarray(sums->v, sums->n + n + 1, sizeof(*sums->v));
-}
-
-static void
-add_hour(struct fingerprint_sum *s, const struct hour *h)
-{
-	s->calls += h->calls;
-	s->timed += h->timed;
-	s->sum_us += h->sum_us;
-	for (size_t i = 0; i < FINGERPRINTS_BUCKETS; i++)
-		s->buckets[i] += h->buckets[i];
-}
-
-static void
-add_entry(struct fingerprint_sums *sums, const struct entry *e, int64_t number)
-{
-	struct fingerprint_sum s = { .id = e->id, .seen_us = e->seen_us };
-
-	for (size_t i = 0; i < FINGERPRINTS_HOURS; i++)
-		if (e->hours[i] != NULL && e->hours[i]->number > number - FINGERPRINTS_HOURS)
-			add_hour(&s, e->hours[i]);
-	if (s.calls == 0)
-		return;
-	s.database = xstrdup(e->database);
-	s.text = xstrdup(e->text);
-	sums->v[sums->n++] = s;
-}
-
-static void
-read_table(struct fingerprint_sums *sums, const struct fingerprints *t, const char *database,
-	   int64_t now_us)
-{
-	int64_t number = now_us / HOUR_US;
-	int64_t from = (number - FINGERPRINTS_HOURS + 1) * HOUR_US;
-	const struct entry *e;
-
-	make_room(sums, HASH_COUNT(t->entries));
-	TAILQ_FOREACH (e, &t->by_age, by_age) {
-		if (database == NULL || strcmp(database, e->database) == 0)
-			add_entry(sums, e, number);
-	}
-	sums->window_us = now_us - (from > t->since_us ? from : t->since_us);
-	sums->forgotten = t->forgotten;
 }
 
 static int
@@ -301,15 +252,47 @@ fingerprint_sums_join(struct fingerprint_sums *sums, struct fingerprint_sums *ta
 	*take_other = (struct fingerprint_sums){ 0 };
 }
 
+static void
+add_entry(struct fingerprint_sums *sums, const struct entry *e, int64_t number)
+{
+	struct fingerprint_sum s = { .id = e->id, .seen_us = e->seen_us };
+
+	for (size_t i = 0; i < FINGERPRINTS_HOURS; i++) {
+		const struct hour *h = e->hours[i];
+
+		if (h == NULL || h->number <= number - FINGERPRINTS_HOURS)
+			continue;
+		s.calls += h->calls;
+		s.timed += h->timed;
+		s.sum_us += h->sum_us;
+		for (size_t k = 0; k < FINGERPRINTS_BUCKETS; k++)
+			s.buckets[k] += h->buckets[k];
+	}
+	if (s.calls == 0)
+		return;
+	s.database = xstrdup(e->database);
+	s.text = xstrdup(e->text);
+	sums->v[sums->n++] = s;
+}
+
 void
 fingerprint_sums_add(struct fingerprint_sums *sums, const struct fingerprints *t,
 		     const char *database, int64_t now_us)
 {
 	struct fingerprint_sums more = { 0 };
+	int64_t number = now_us / HOUR_US;
+	int64_t from = (number - FINGERPRINTS_HOURS + 1) * HOUR_US;
+	const struct entry *e;
 
 	if (t == NULL)
 		return;
-	read_table(&more, t, database, now_us);
+	make_room(&more, HASH_COUNT(t->entries));
+	TAILQ_FOREACH (e, &t->by_age, by_age) {
+		if (database == NULL || strcmp(database, e->database) == 0)
+			add_entry(&more, e, number);
+	}
+	more.window_us = now_us - (from > t->since_us ? from : t->since_us);
+	more.forgotten = t->forgotten;
 	fingerprint_sums_join(sums, &more);
 }
 

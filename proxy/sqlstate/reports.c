@@ -17,23 +17,6 @@
 
 /* ---- among the bytes ---- */
 
-/* The next piece of a report. `part` gathers it where it is cut, behind a byte that says so. */
-static void
-read_piece(struct buf *part, const struct frame_piece *piece, report_fn *fn, void *arg)
-{
-	if (piece->begins && piece->ends) {
-		fn(arg, piece->body);
-		return;
-	}
-	if (piece->begins)
-		buf_u8(part, MSG_PARAMETER_STATUS);
-	buf_slice(part, piece->body);
-	if (!piece->ends)
-		return;
-	fn(arg, slice_skip(buf_view(part), 1));
-	buf_fini(part);
-}
-
 void
 reports_read(struct buf *part, struct framer before, struct slice bytes, report_fn *fn, void *arg)
 {
@@ -44,8 +27,20 @@ reports_read(struct buf *part, struct framer before, struct slice bytes, report_
 						    (piece.ends || piece.length <= REPORT_MAX)
 					      : part->n > 0;
 
-		if (is_report)
-			read_piece(part, &piece, fn, arg);
+		if (!is_report)
+			continue;
+		if (piece.begins && piece.ends) {
+			fn(arg, piece.body);
+			continue;
+		}
+		/* `part` gathers one that is cut, behind a byte that says so */
+		if (piece.begins)
+			buf_u8(part, MSG_PARAMETER_STATUS);
+		buf_slice(part, piece.body);
+		if (piece.ends) {
+			fn(arg, slice_skip(buf_view(part), 1));
+			buf_fini(part);
+		}
 	}
 }
 

@@ -217,16 +217,6 @@ static const struct kind {
 	{ MSG_CLOSE, NAMES_MAX, on_close },
 };
 
-static const struct kind *
-kind_of(char type)
-{
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (kinds[i].type == type)
-			return &kinds[i];
-	}
-	return NULL;
-}
-
 /* A piece of a message: its statement counts when enough of it is there, and is gathered until
  * then. */
 static void
@@ -235,11 +225,13 @@ look(struct sampler *s, const struct frame_piece *piece)
 	const struct kind *kind;
 	size_t more;
 
-	if (piece->begins) {
-		kind = kind_of(piece->type);
-		s->kind = kind;
-		if (kind != NULL)
-			s->wanted = piece->length < kind->enough ? piece->length : kind->enough;
+	if (piece->begins)
+		s->kind = NULL;
+	for (size_t i = 0; piece->begins && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (kinds[i].type != piece->type)
+			continue;
+		s->kind = &kinds[i];
+		s->wanted = piece->length < kinds[i].enough ? piece->length : kinds[i].enough;
 	}
 	kind = s->kind;
 	if (kind == NULL)

@@ -203,20 +203,6 @@ go(struct walk *w)
 	return step;
 }
 
-/* What has not gone yet is kept for the next time. */
-static void
-keep(struct walk *w, struct buf *in)
-{
-	struct statements *c = w->c;
-
-	if (in->n > 0 && w->at == in->p) {
-		c->held = *in;
-		return;
-	}
-	buf_put(&c->held, w->at, walk_left(w));
-	buf_fini(in);
-}
-
 HOT enum statements_verdict
 statements_client(struct statements *c, uint64_t meaning, const char *p, size_t n, struct buf *out)
 {
@@ -249,7 +235,13 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 	if (in.n == 0 && out->n == put && w.from == at && w.at == w.end)
 		return STATEMENTS_AS_IS;
 	walk_flush(&w);
-	keep(&w, &in);
+	/* what has not gone yet is kept for the next time */
+	if (in.n > 0 && w.at == in.p) {
+		c->held = in;
+	} else {
+		buf_put(&c->held, w.at, walk_left(&w));
+		buf_fini(&in);
+	}
 	if (out->failed || c->held.failed) {
 		c->why = "Too many statements at once.";
 		return STATEMENTS_BAD;

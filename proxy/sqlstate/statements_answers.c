@@ -77,42 +77,24 @@ acts_fini(struct statements *c)
 
 /* ---- requests ---- */
 
-/* The act of the message that is sent now; NULL: it has none. */
-static struct act *
-sent_act(struct statements *c)
-{
-	struct acts *all = &c->acts;
-
-	c->heard_said++;
-	if (all->sent == all->n || all->v[all->sent].at != c->heard_said)
-		return NULL;
-	return &all->v[all->sent];
-}
-
-/* The server discards the message: it is as if the act had never been. */
-static void
-drop_act(struct statements *c, struct act *act)
-{
-	struct acts *all = &c->acts;
-	size_t behind = all->n - all->sent - 1;
-
-	end_act(c, act, REQUEST_SKIPPED);
-	memmove(act, act + 1, behind * sizeof(*act));
-	all->n--;
-}
-
 static void
 on_sent(void *arg, char type, struct exchange_request *r)
 {
 	struct statements *c = arg;
-	struct act *act = sent_act(c);
+	struct acts *all = &c->acts;
+	struct act *act;
 	char instead;
 
 	(void)type;
-	if (act == NULL)
+	c->heard_said++;
+	if (all->sent == all->n || all->v[all->sent].at != c->heard_said)
 		return;
+	act = &all->v[all->sent];
+	/* the server discards the message: it is as if the act had never been */
 	if (r == NULL) {
-		drop_act(c, act);
+		end_act(c, act, REQUEST_SKIPPED);
+		memmove(act, act + 1, (all->n - all->sent - 1) * sizeof(*act));
+		all->n--;
 		return;
 	}
 	instead = act_instead(act->what);
@@ -121,7 +103,7 @@ on_sent(void *arg, char type, struct exchange_request *r)
 		  : instead == REPLY_PASSES ? REQUEST_FORWARD
 					    : REQUEST_REPLACE;
 	r->instead = instead;
-	c->acts.sent++;
+	all->sent++;
 }
 
 static void
@@ -145,12 +127,6 @@ act_of(struct statements *c, const struct exchange_request *r)
 #define SHAPE_SEED  UINT64_C(0xcbf29ce484222325) /* FNV-1a */
 #define SHAPE_PRIME UINT64_C(0x100000001b3)
 
-static void
-note_shape(struct statements *c, char byte)
-{
-	c->shape = (c->shape ^ (uint8_t)byte) * SHAPE_PRIME;
-}
-
 /* Of a RowDescription: names and types; where the columns come from does not matter, nor does the
  * format, which a portal chooses. A field is a name, its NUL, table (4), column (2), type (4), size
  * (2), modifier (4) and format (2). */
@@ -164,7 +140,7 @@ note_rows(struct statements *c, char byte)
 		return;
 	}
 	if (c->field_at == NAME || (c->field_at >= TYPE && c->field_at < FORMAT))
-		note_shape(c, byte);
+		c->shape = (c->shape ^ (uint8_t)byte) * SHAPE_PRIME;
 	if (c->field_at != NAME || byte == '\0')
 		c->field_at++;
 	if (c->field_at == END)

@@ -105,14 +105,6 @@ walk_on_execute(struct walk *w, size_t total)
 
 /* ---- Parse ---- */
 
-static bool
-cannot_have_failed(const struct walk *w)
-{
-	const struct exchange *f = w->c->exchange;
-
-	return exchange_pending(f) == 0 && w->c->ended_here == 0 && exchange_tx_status(f) != 'E';
-}
-
 /* A Parse of the client's. */
 struct prepare {
 	struct slice name;
@@ -151,9 +143,11 @@ parse_new(struct walk *w, const struct prepare *m, struct act *act)
 {
 	struct statements *c = w->c;
 	bool there = slot_find(c->ss, m->st) != NULL && !c->doubt;
+	bool cannot_fail = exchange_pending(c->exchange) == 0 && c->ended_here == 0 &&
+			   exchange_tx_status(c->exchange) != 'E';
 
 	name_expect(c, act->name, m->st);
-	if (there && cannot_have_failed(w)) {
+	if (there && cannot_fail) {
 		act->what = ACT_KNOWN;
 		walk_await(w, MSG_CLOSE, act);
 		walk_drop(w, m->head_n + m->tail_n);
@@ -165,13 +159,6 @@ parse_new(struct walk *w, const struct prepare *m, struct act *act)
 	act->slot = walk_open_slot(w, m->st, &act->old);
 	walk_await(w, MSG_PARSE, act);
 	parse_under(w, m, slot_name(act->slot));
-}
-
-static enum step
-too_many(struct statements *c)
-{
-	c->why = "Too many prepared statements.";
-	return STEP_BAD;
 }
 
 /* Takes m->st. */
@@ -189,7 +176,8 @@ parse_named(struct walk *w, const struct prepare *m)
 	}
 	if (HASH_COUNT(c->names) >= NAMES_MAX || c->bytes > BYTES_MAX) {
 		statement_unref(m->st);
-		return too_many(c);
+		c->why = "Too many prepared statements.";
+		return STEP_BAD;
 	}
 	act.name = name != NULL ? name : name_need(c, m->name);
 	if (act.name->view != NULL)

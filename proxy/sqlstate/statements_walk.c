@@ -201,24 +201,17 @@ walk_no_head(struct walk *w, size_t total, char type)
 
 /* ---- Parses and Closes of ours ---- */
 
-static void
-make_room(struct walk *w)
-{
-	struct act act = { .what = ACT_EVICT };
-
-	while ((act.slot = slot_take_victim(w->c->ss)) != NULL) {
-		walk_put_target(w->out, MSG_CLOSE, slot_name(act.slot));
-		walk_await(w, MSG_CLOSE, &act);
-	}
-}
-
 /* A slot whose Parse goes out now; `old` is what it takes the place of. */
 struct slot *
 walk_open_slot(struct walk *w, struct statement *st, struct slot **old)
 {
+	struct act evicts = { .what = ACT_EVICT };
 	struct slot *slot;
 
-	make_room(w);
+	while ((evicts.slot = slot_take_victim(w->c->ss)) != NULL) {
+		walk_put_target(w->out, MSG_CLOSE, slot_name(evicts.slot));
+		walk_await(w, MSG_CLOSE, &evicts);
+	}
 	slot = slot_new(w->c->ss, st);
 	slot->seq = w->c->seq;
 	*old = slot_link(w->c->ss, slot);
