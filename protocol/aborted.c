@@ -102,15 +102,6 @@ find_name(struct aborted_name *v, struct slice name)
 	return NULL;
 }
 
-static void
-forget_name(struct aborted_name *v, struct slice name)
-{
-	struct aborted_name *found = find_name(v, name);
-
-	if (found != NULL)
-		found->used = false;
-}
-
 /* False: there is no room for it. */
 static bool
 keep_name(struct aborted_name *v, struct slice name, enum aborted_verb verb)
@@ -224,29 +215,24 @@ on_parse(struct aborted *a, const struct message_parse *m, struct slice raw, str
 	message_put_bare(out, MSG_PARSE_COMPLETE);
 }
 
-/* A statement whose text is not known may be the one that ends the transaction. The first of them
- * is refused; if the client sends another, the transaction counts as over at the next Sync, so that
- * it is not refused for ever. */
-static void
-refuse(struct aborted *a, enum aborted_verb verb, struct buf *out)
-{
-	if (verb == ABORTED_UNKNOWN) {
-		a->over = a->over || a->refused;
-		a->refused = true;
-	}
-	fail(a, out);
-}
-
 static void
 on_bind(struct aborted *a, const struct message_bind *m, struct buf *out)
 {
 	enum aborted_verb verb = verb_of_statement(a, m->statement);
 
-	if (verb == ABORTED_REFUSED || verb == ABORTED_UNKNOWN || a->over ||
-	    !keep_name(a->portals, m->portal, verb))
-		refuse(a, verb, out);
-	else
+	if (verb != ABORTED_REFUSED && verb != ABORTED_UNKNOWN && !a->over &&
+	    keep_name(a->portals, m->portal, verb)) {
 		message_put_bare(out, MSG_BIND_COMPLETE);
+		return;
+	}
+	/* A statement whose text is not known may be the one that ends the transaction. The first
+	 * of them is refused; if the client sends another, the transaction counts as over at the
+	 * next Sync, so that it is not refused for ever. */
+	if (verb == ABORTED_UNKNOWN) {
+		a->over = a->over || a->refused;
+		a->refused = true;
+	}
+	fail(a, out);
 }
 
 /* None of those that may be has parameters or rows. */
@@ -289,22 +275,18 @@ on_execute(struct aborted *a, const struct message_execute *m, struct buf *out)
 static void
 on_close(struct aborted *a, const struct message_target *m, struct slice raw, struct buf *out)
 {
+	struct aborted_name *found =
+	    find_name(m->kind == 'S' ? a->statements : a->portals, m->name);
+
 	if (a->owed.n + raw.n > ABORTED_OWED_MAX) {
 		fail(a, out);
 		return;
 	}
-	forget_name(m->kind == 'S' ? a->statements : a->portals, m->name);
+	if (found != NULL)
+		found->used = false;
 	if (m->kind == 'S' && m->name.n > 0)
 		buf_slice(&a->owed, raw);
 	message_put_bare(out, MSG_CLOSE_COMPLETE);
-}
-
-static void
-on_sync(struct aborted *a, struct buf *out)
-{
-	a->skipping = false;
-	memset(a->portals, 0, sizeof(a->portals));
-	put_ready(a, out);
 }
 
 /* Those of the extended protocol, but for Sync. False: not one of them, or nothing that could be
@@ -332,13 +314,6 @@ on_extended(struct aborted *a, char type, struct slice body, struct slice raw, s
 	return true;
 }
 
-static bool
-is_extended(char type)
-{
-	return type == MSG_PARSE || type == MSG_BIND || type == MSG_DESCRIBE ||
-	       type == MSG_EXECUTE || type == MSG_CLOSE;
-}
-
 /* A message of which the body is there, or (body.p NULL) too long to be looked into. */
 static void
 take(struct aborted *a, char type, struct slice body, struct slice raw, struct buf *out)
@@ -348,7 +323,9 @@ take(struct aborted *a, char type, struct slice body, struct slice raw, struct b
 	if (type == MSG_TERMINATE) {
 		a->terminated = true;
 	} else if (type == MSG_SYNC) {
-		on_sync(a, out);
+		a->skipping = false;
+		memset(a->portals, 0, sizeof(a->portals));
+		put_ready(a, out);
 	} else if (a->skipping) {
 		return;
 	} else if (type == MSG_QUERY && body.p != NULL &&
@@ -357,42 +334,19 @@ take(struct aborted *a, char type, struct slice body, struct slice raw, struct b
 	} else if (type == MSG_QUERY || type == MSG_FUNCTION_CALL) {
 		put_failure(a, out);
 		put_ready(a, out);
-	} else if (is_extended(type)) {
-		if (body.p == NULL || !on_extended(a, type, body, raw, out))
-			fail(a, out);
+	} else if (memchr("PBDEC", type, 5) != NULL &&
+		   (body.p == NULL || !on_extended(a, type, body, raw, out))) {
+		fail(a, out);
 	}
 }
 
 /* ---- the stream ---- */
-
-/* Messages that end the transaction end with a ReadyForQuery. */
-static bool
-is_over(const struct aborted *a)
-{
-	return (a->over || !a->explicit) && !a->skipping;
-}
 
 /* All that was awaited is answered, and no transaction was open. */
 static bool
 is_implicit(const struct aborted *a)
 {
 	return !a->explicit && !a->skipping;
-}
-
-/* Whether the type ends a round: only then what was said is all that was asked for. */
-static bool
-ends_round(char type)
-{
-	return type == MSG_SYNC || type == MSG_QUERY || type == MSG_FUNCTION_CALL;
-}
-
-static size_t
-pass_body(struct aborted *a, size_t n)
-{
-	size_t passed = n < a->left ? n : a->left;
-
-	a->left -= passed;
-	return passed;
 }
 
 /* Gather up to `want` bytes of the message; true when they are there. */
@@ -439,17 +393,22 @@ bool
 aborted_client(struct aborted *a, const char *p, size_t n, size_t *used, struct buf *out)
 {
 	struct slice rest = slice_of(p, n);
+	bool over = false;
+	size_t passed;
 	char type;
 
-	bool over = false;
-
 	while (!over) {
-		rest = slice_skip(rest, pass_body(a, rest.n));
+		passed = rest.n < a->left ? rest.n : a->left;
+		a->left -= passed;
+		rest = slice_skip(rest, passed);
 		over = is_implicit(a) && a->left == 0;
 		if (over || a->left > 0 || a->terminated || out->n >= ABORTED_SAY_MAX ||
 		    !step(a, &rest, &type, out))
 			break;
-		over = ends_round(type) && is_over(a) && a->left == 0;
+		/* a message that ends the transaction ends a round: only then all that was asked
+		 * for is said */
+		over = (type == MSG_SYNC || type == MSG_QUERY || type == MSG_FUNCTION_CALL) &&
+		       (a->over || !a->explicit) && !a->skipping && a->left == 0;
 	}
 	*used = n - rest.n;
 	return over;

@@ -219,17 +219,6 @@ expect_gone(struct statements *c, struct act *act, struct name *name)
 	name_expect(c, name, NULL);
 }
 
-static void
-expect_none(struct statements *c, struct act *act)
-{
-	struct name *name, *next;
-
-	act->all = xreallocarray(NULL, HASH_COUNT(c->names) + 1, sizeof(struct name *));
-	HASH_ITER(hh, c->names, name, next)
-	expect_gone(c, act, name);
-	act->all = xreallocarray(act->all, act->nall + 1, sizeof(struct name *));
-}
-
 /* Those that have come behind the last one of this sequence; SIZE_MAX: it is not there any more. */
 static size_t
 acts_since(const struct statements *c)
@@ -241,30 +230,29 @@ acts_since(const struct statements *c)
 	return SIZE_MAX;
 }
 
-/* The same, where only those may stand that have come in acts since. */
-static void
-expect_none_since(struct statements *c, struct act *act, size_t n)
-{
-	const struct act *since = c->acts.v + (c->acts.n - n);
-
-	act->all = xreallocarray(NULL, n + 1, sizeof(struct name *));
-	for (size_t i = 0; i < n; i++) {
-		if (since[i].name != NULL)
-			expect_gone(c, act, since[i].name);
-	}
-	act->all = xreallocarray(act->all, act->nall + 1, sizeof(struct name *));
-}
-
 void
 names_expect_none(struct statements *c, struct act *act)
 {
 	uint32_t here = expected_here(c);
 	size_t since = here > 0 && !c->none && c->ended ? acts_since(c) : SIZE_MAX;
 
-	if (since != SIZE_MAX)
-		expect_none_since(c, act, since);
-	else if (here == 0 || !c->none)
-		expect_none(c, act);
+	if (since != SIZE_MAX) {
+		const struct act *from = c->acts.v + (c->acts.n - since);
+
+		act->all = xreallocarray(NULL, since + 1, sizeof(struct name *));
+		for (size_t i = 0; i < since; i++) {
+			if (from[i].name != NULL)
+				expect_gone(c, act, from[i].name);
+		}
+	} else if (here == 0 || !c->none) {
+		struct name *name, *next;
+
+		act->all = xreallocarray(NULL, HASH_COUNT(c->names) + 1, sizeof(struct name *));
+		HASH_ITER(hh, c->names, name, next)
+		expect_gone(c, act, name);
+	}
+	if (act->all != NULL)
+		act->all = xreallocarray(act->all, act->nall + 1, sizeof(struct name *));
 	c->none = c->ended = 1;
 	c->all += (uint32_t)act->nall + ALL_LEAST;
 	c->all_here = here + (uint32_t)act->nall + ALL_LEAST;
