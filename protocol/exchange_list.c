@@ -511,6 +511,7 @@ list_end_round(struct exchange *x)
 		list_end_oldest(x, REQUEST_SKIPPED);
 	if (!list_is_empty(l))
 		list_end_oldest(x, REQUEST_DONE);
+	(void)list_oldest(x); /* a CopyDone right behind ended no COPY of that round */
 }
 
 bool

@@ -316,6 +316,21 @@ what_was_taken_for_discarded_answers_nothing_else(void **state)
 	}
 }
 
+/* The Query failed before it could ask for the data. */
+static void
+a_copy_end_goes_with_the_round_in_front_of_it(void **state)
+{
+	struct exchange f;
+
+	(void)state;
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_list(&f, NULL, NULL);
+	play(&f, ">Qf<EZ");
+	assert_true(exchange_safe_point(&f));
+	assert_false(exchange_is_listed(&f));
+	exchange_fini(&f);
+}
+
 int
 main(void)
 {
@@ -328,6 +343,7 @@ main(void)
 		cmocka_unit_test(who_waits_for_a_discarded_query_is_stranded),
 		cmocka_unit_test(what_the_queue_does_not_hold_is_not_discarded),
 		cmocka_unit_test(what_was_taken_for_discarded_answers_nothing_else),
+		cmocka_unit_test(a_copy_end_goes_with_the_round_in_front_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
