@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "protocol/sqltoken.h"
 
 /* A tree that is deeper is not walked: a list of ORs is flat, and what people write is not so deep.
  */
@@ -402,13 +403,122 @@ parse(const char *sql, struct classify *out)
 	pg_query_free_protobuf_parse_result(parsed);
 }
 
+/* ---- texts that are too deep ---- */
+
+/* libpg_query hands its tree out by recursion, with some kilobytes of stack for each level, so that
+ * a text is measured before it is parsed. A tree is no deeper than the words and marks on the way
+ * to its deepest part; what is listed, by commas, AND or OR, lies beside each other. A set
+ * operation and a JOIN hold all of those in front of them, lists included. */
+#define PATH_MAX_TOKENS 500
+#define BRACKETS_MAX    128 /* and CASEs, open at once */
+
+struct depth {
+	unsigned path; /* words and marks on the way to here … */
+	unsigned
+	    front[BRACKETS_MAX]; /* … those in front of the list that this is in, by bracket … */
+	char bracket[BRACKETS_MAX]; /* … which is (, [ or C for CASE */
+	unsigned brackets;
+};
+
+static bool
+open_bracket(struct depth *d, char kind)
+{
+	if (d->brackets + 1 >= BRACKETS_MAX)
+		return false;
+	d->front[++d->brackets] = ++d->path;
+	d->bracket[d->brackets] = kind;
+	return true;
+}
+
+static void
+close_bracket(struct depth *d, char kind)
+{
+	if (d->brackets == 0 || d->bracket[d->brackets] != kind)
+		return;
+	d->path = d->front[d->brackets--];
+}
+
+static bool
+is_one_of(const struct sqltoken *t, const char *const *words)
+{
+	while (*words != NULL && !sqltoken_is_word(t, *words))
+		words++;
+	return *words != NULL;
+}
+
+/* False: too many brackets. */
+static bool
+measure_word(struct depth *d, const struct sqltoken *t)
+{
+	static const char *const lists[] = { "and", "or", NULL };
+	static const char *const holds[] = { "union", "intersect", "except", "join", NULL };
+
+	if (sqltoken_is_word(t, "case"))
+		return open_bracket(d, 'C');
+	if (sqltoken_is_word(t, "end"))
+		close_bracket(d, 'C');
+	else if (is_one_of(t, lists))
+		d->path = d->front[d->brackets];
+	else if (is_one_of(t, holds))
+		d->front[d->brackets]++;
+	d->path++;
+	return true;
+}
+
+static bool
+measure_mark(struct depth *d, char mark)
+{
+	switch (mark) {
+	case '(':
+	case '[':
+		return open_bracket(d, mark);
+	case ')':
+		close_bracket(d, '(');
+		break;
+	case ']':
+		close_bracket(d, '[');
+		break;
+	case ',':
+	case ';':
+		d->path = d->front[d->brackets];
+		break;
+	case '0':
+	case '$':
+	case '.':
+		break;
+	default:
+		d->path++;
+	}
+	return true;
+}
+
+static bool
+is_too_deep(struct slice sql)
+{
+	struct sqltoken_scan scan = sqltoken_begin(sql);
+	struct depth d = { 0 };
+	bool is_part = false; /* of a name, behind its dot: and that may be called AND */
+	struct sqltoken t;
+
+	while (sqltoken_next(&scan, &t)) {
+		if (t.kind == SQLTOKEN_MARK && !measure_mark(&d, t.mark))
+			return true;
+		if (t.kind == SQLTOKEN_WORD && !is_part && !measure_word(&d, &t))
+			return true;
+		if (d.path > PATH_MAX_TOKENS)
+			return true;
+		is_part = sqltoken_is_mark(&t, '.');
+	}
+	return false;
+}
+
 void
 classify(struct slice sql, struct classify *out)
 {
 	char *text;
 
 	*out = (struct classify){ .reason = CLASSIFY_READ };
-	if (sql.n > CLASSIFY_TEXT_MAX) {
+	if (sql.n > CLASSIFY_TEXT_MAX || is_too_deep(sql)) {
 		out->reason = CLASSIFY_TOO_LONG;
 		return;
 	}

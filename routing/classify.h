@@ -24,7 +24,7 @@
 	R(READ,        "reads only")                                                \
 	R(READ_ONLY,   "opens a transaction that is READ ONLY")                     \
 	R(UNPARSABLE,  "is not understood")                                         \
-	R(TOO_LONG,    "is too long to be looked at")                               \
+	R(TOO_LONG,    "is too long, or too deep, to be looked at")                               \
 	R(TRANSACTION, "opens or ends a transaction that may write")                \
 	R(STATEMENT,   "is no query")                                               \
 	R(CHANGES,     "changes data")                                              \
@@ -45,7 +45,7 @@ enum classify_reason {
 	    CLASSIFY_REASON_COUNT
 };
 
-#define CLASSIFY_TEXT_MAX ((size_t)64 * 1024) /* longer texts are not looked at */
+#define CLASSIFY_TEXT_MAX ((size_t)64 * 1024) /* longer texts are not looked at, nor deep ones */
 #define CLASSIFY_WHAT_MAX 64
 
 struct classify {

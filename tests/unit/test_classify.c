@@ -103,22 +103,85 @@ what_is_not_known_to_read_writes(void **state)
 	}
 }
 
+/* How a text gets deep: n times `open`, a column, n times `close`. */
+static const struct {
+	const char *begin, *open, *close;
+	bool is_flat; /* however long it is */
+} depths[] = {
+	{ "", "1 + ", "", false },
+	{ "", "(", ")", false },
+	{ "", "NOT ", "", false },
+	{ "", "(SELECT ", ")", false },
+	{ "", "a[", "]", false },
+	{ "", "", "::int", false },
+	{ "", "", " UNION SELECT 1", false },
+	{ "", "", ", 2 UNION SELECT 1", false },
+	{ "", "lower(", ")", false },
+	{ "", "- ", "", false },
+	{ "", "CASE WHEN ", " THEN 1 END", false },
+	{ "", "CASE WHEN b AND ", " THEN 1 END", false },
+	{ "", "(SELECT b END, (SELECT ", "))", false },
+	{ "", "(b).and + ", "", false },
+	{ "", "(b).end + ", "", false },
+	{ "* FROM ", "(", " JOIN b ON c)", false },
+	{ "* FROM ", "", " JOIN b ON c AND d", false },
+	{ "", "", " COLLATE \"C\"", false },
+	{ "", "1, ", "", true },
+	{ "1 WHERE ", "b = 1 AND ", "", true },
+	{ "1 WHERE ", "b = 1 AND c = 2 OR ", "", true },
+	{ "", "CASE WHEN b THEN c END, ", "", true },
+	{ "", "lower(b) AS and, ", "", true },
+};
+
+static enum classify_reason
+of_depth(size_t i, unsigned n)
+{
+	struct buf sql = { 0 };
+	struct classify c;
+
+	buf_printf(&sql, "SELECT %s", depths[i].begin);
+	for (unsigned k = 0; k < n; k++)
+		buf_str(&sql, depths[i].open);
+	buf_str(&sql, "a");
+	for (unsigned k = 0; k < n; k++)
+		buf_str(&sql, depths[i].close);
+	if (sql.n > CLASSIFY_TEXT_MAX)
+		sql.n = CLASSIFY_TEXT_MAX;
+	classify(buf_view(&sql), &c);
+	buf_fini(&sql);
+	return c.reason;
+}
+
+/* libpg_query would use up the stack. */
 static void
-length_and_depth_are_bounded(void **state)
+what_is_deep_is_not_parsed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
+		enum classify_reason few = of_depth(i, 20), many = of_depth(i, 20000);
+
+		if (few == CLASSIFY_TOO_LONG || (many == CLASSIFY_TOO_LONG) == depths[i].is_flat)
+			print_error("%s, %s: %s, %s\n", depths[i].open, depths[i].close,
+				    classify_reason_name(few), classify_reason_name(many));
+		assert_int_not_equal(few, CLASSIFY_TOO_LONG);
+		assert_int_equal(many != CLASSIFY_TOO_LONG, depths[i].is_flat);
+	}
+}
+
+static void
+length_is_bounded(void **state)
 {
 	struct buf sql = { 0 };
 	struct classify c;
 
 	(void)state;
 	buf_str(&sql, "SELECT 1");
-	for (int i = 0; i < 2000; i++)
-		buf_str(&sql, " + 1");
-	classify(buf_view(&sql), &c);
-	assert_int_equal(c.reason, CLASSIFY_EXPRESSION);
 	while (sql.n <= CLASSIFY_TEXT_MAX)
 		buf_str(&sql, "        ");
 	classify(buf_view(&sql), &c);
 	assert_int_equal(c.reason, CLASSIFY_TOO_LONG);
+	classify(slice_of(sql.p, CLASSIFY_TEXT_MAX), &c);
+	assert_int_equal(c.reason, CLASSIFY_READ);
 	buf_fini(&sql);
 }
 
@@ -144,7 +207,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_known_to_read_writes),
-		cmocka_unit_test(length_and_depth_are_bounded),
+		cmocka_unit_test(what_is_deep_is_not_parsed),
+		cmocka_unit_test(length_is_bounded),
 		cmocka_unit_test(a_text_that_is_cut_is_looked_at_no_further),
 	};
 
