@@ -6,8 +6,8 @@
  *
  * With consistency = session nothing that is read lies behind what the session has seen: behind
  * each of its transactions, at home or nearby, the server is asked for its position in the WAL, and
- * a server nearby must have replayed that (the floor) before it is asked. Where the floor is not
- * known, since a connection went before it had said so, the next transaction runs at home.
+ * a server nearby must have replayed that (the floor) before it is asked (INV-22). Where the floor
+ * is not known, since a connection went before it had said so, the next transaction runs at home.
  *
  * A unit that a standby refuses as a write (25006), or ends because of its recovery, before the
  * client has heard anything of it, is done again at home, and its text is remembered.
