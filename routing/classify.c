@@ -118,12 +118,6 @@ on_type(struct walk *w, const ProtobufCMessage *m)
 	look_up(w, t->names, t->n_names, classify_knows_type, CLASSIFY_TYPE);
 }
 
-static bool
-starts(const char *s, const char *prefix)
-{
-	return strncmp(s, prefix, strlen(prefix)) == 0;
-}
-
 /* Views of PostgreSQL's that show a server or a session, and not the database. */
 static void
 on_relation(struct walk *w, const ProtobufCMessage *m)
@@ -147,10 +141,10 @@ on_relation(struct walk *w, const ProtobufCMessage *m)
 	};
 	const PgQuery__RangeVar *r = (const PgQuery__RangeVar *)m;
 
-	if (starts(r->schemaname, "pg_temp"))
+	if (slice_starts(slice_str(r->schemaname), "pg_temp"))
 		decide(w, CLASSIFY_RELATION, r->schemaname);
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-		if (starts(r->relname, own[i]))
+		if (slice_starts(slice_str(r->relname), own[i]))
 			decide(w, CLASSIFY_RELATION, r->relname);
 	}
 }

@@ -164,6 +164,8 @@ struct pool_ops {
 	void (*on_parked)(struct session *s);
 	void (*on_position)(struct session *s, const struct wal_position *position);
 	void (*on_refused_nearby)(struct session *s);
+	/* Something of it is on the server nearby that it cannot leave. */
+	void (*on_pinned_nearby)(struct session *s);
 	void (*free_reads)(struct reads *r);
 	/* The pool's answers to a place in its queue that a session on its way there has. */
 	void (*next_on_lent)(struct rehome *r, struct server *sv);

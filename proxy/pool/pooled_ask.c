@@ -324,11 +324,18 @@ on_probed(struct server *sv, const struct ask_answer *a)
 	pd = s->pooled;
 	ahead = pd->state == POOLED_PROBING_AHEAD;
 	pooled_enter(pd, POOLED_SERVED);
+	if (a->lost && pd->home != NULL) {
+		/* nearby: what the client has asked there it has heard */
+		(void)pooled_forsake(s, 0);
+		pooled_tell_parked(pd);
+		return;
+	}
 	if (a->lost) {
 		session_close_err(s, WHY_SERVER_DIED, &a->error);
 		return;
 	}
 	again = was_cancelled(pd, a);
+	pd->is_untold = pd->is_untold || (again && pd->is_tracked);
 	if (!again)
 		pooled_learn(pd, a);
 	if (!ahead) {
@@ -366,6 +373,8 @@ pooled_settle(struct session *s)
 		part_from_server(pd);
 		pool_return(sv);
 		pooled_tell_parked(pd);
+	} else if (UNLIKELY(pd->home != NULL)) {
+		pool_ops.on_pinned_nearby(s);
 	}
 	buf_fini(&sql);
 }

@@ -117,7 +117,7 @@ judge_session(struct session *s, unsigned *reason)
 		*reason = READS_NO_NEARER;
 	else if (is_serializable(s))
 		*reason = READS_SERIALIZABLE;
-	else if (pd->is_tracked && (!pd->reads->is_known || pd->is_untold))
+	else if (pd->is_tracked && !pd->reads->is_known)
 		*reason = READS_NO_POSITION;
 }
 
@@ -133,14 +133,15 @@ reads_count(struct session *s, unsigned reason)
 
 /* ---- how much of it now, and where ---- */
 
-/* The client speaks into the transaction that is open nearby, and has not ended it yet. */
+/* The client speaks into the transaction that is open nearby, and has not ended it yet; or to the
+ * server there that it cannot leave. */
 static bool
 is_inside(const struct session *s)
 {
 	const struct reads *r = reads_of(s);
 
 	return r->state == WAY_SERVED && !r->is_ending && s->server != NULL &&
-	       exchange_tx_status(&s->exchange) != 'I';
+	       (r->is_pinned || exchange_tx_status(&s->exchange) != 'I');
 }
 
 /* Of bytes that are said inside: those up to the end of the transaction, or all. */
@@ -171,7 +172,7 @@ go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
 
 	r->state = WAY_NEARBY;
 	r->reason = reason;
-	r->is_ending = false;
+	r->is_ending = r->is_pinned = false;
 	buf_put(&r->unit, p, n);
 	pooled_head_nearby(s, r->near, s->pooled->is_tracked ? r->floor.lsn : 0, r->wait_us);
 }
@@ -318,7 +319,8 @@ reads_on_position(struct session *s, const struct wal_position *position)
 	struct reads *r = reads_of(s);
 	bool is_new = position->timeline != 0 && position->timeline != r->floor.timeline;
 
-	r->is_known = position->lsn != 0;
+	/* what the client has said behind the question it does not cover */
+	r->is_known = position->lsn != 0 && !s->pooled->is_untold;
 	if (position->lsn > r->floor.lsn || is_new)
 		r->floor.lsn = position->lsn;
 	if (is_new)
@@ -340,6 +342,17 @@ reads_on_refused(struct session *s)
 	r->near_at_us = loop_now_us(s->worker->loop) - LOOK_AGAIN_US + TRY_AGAIN_US;
 	reads_count(s, READS_BEHIND);
 	stat_add(&s->worker->stats.reads_behind, 1);
+}
+
+/* A transaction that is READ ONLY may leave a lock, a cursor, a prepared statement. */
+void
+reads_on_pinned(struct session *s)
+{
+	struct reads *r = reads_of(s);
+
+	r->is_pinned = true;
+	r->is_ending = false;
+	go_on(s);
 }
 
 void

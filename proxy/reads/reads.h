@@ -36,5 +36,6 @@ void reads_free(struct reads *r); /* accepts NULL */
 void reads_on_parked(struct session *s);
 void reads_on_position(struct session *s, const struct wal_position *position);
 void reads_on_refused(struct session *s);
+void reads_on_pinned(struct session *s);
 
 #endif

@@ -26,6 +26,7 @@ struct reads {
 	enum way state;
 	bool judged;    /* what goes on its way has been looked at */
 	bool is_ending; /* it has said the end of its transaction nearby */
+	bool is_pinned; /* its server nearby keeps it, until what it has left there is gone */
 	bool is_known;  /* `floor` is */
 	bool was_full;  /* the client is not read, so much is kept */
 	struct wal_position floor;

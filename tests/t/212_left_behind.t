@@ -5,18 +5,14 @@
 # write lands there, SHOW NODES and the log say why, and all is well when it comes back as a standby.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Cluster qw(regional_clusters regional_standby);
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Cluster ();
 use Test::More;
 
 my ($east) = regional_clusters('us-east1', { streaming => 1 });
-my $west = PostgreSQL::Test::Cluster->new('us-west1');
-$east->backup('b');
-$west->init_from_backup($east, 'b', has_streaming => 1);
-$west->append_conf('postgresql.conf', 'port = ' . $west->port . "\nunix_socket_directories = '" . $west->host . "'\ncluster_name = 'us-west1'\n");
-$west->start;
+my $west = regional_standby($east, 'us-west1');
 my $proxy = Meridian::Test::Proxy->new('main', regions => [ 'us-east1' => $east, 'us-west1' => $west ],
 	set => { region => 'us-east1', probe_interval => '100ms' });
 $proxy->start;

@@ -5,11 +5,10 @@
 # session has seen; the rest goes home.
 use strict;
 use warnings;
-use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Cluster qw(regional_clusters regional_standby);
 use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
-use PostgreSQL::Test::Cluster ();
 use Test::More;
 
 my ($home) = regional_clusters('us-east1', { streaming => 1 });
@@ -20,11 +19,7 @@ CREATE SEQUENCE s;
 CREATE VIEW hides AS SELECT nextval('s') AS n;
 CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT current_setting('cluster_name') $$;
 SQL
-my $near = PostgreSQL::Test::Cluster->new('europe-west1');
-$home->backup('b');
-$near->init_from_backup($home, 'b', has_streaming => 1);
-$near->append_conf('postgresql.conf', 'port = ' . $near->port . "\nunix_socket_directories = '" . $near->host . "'\ncluster_name = 'europe-west1'\n");
-$near->start;
+my $near = regional_standby($home, 'europe-west1');
 my $wait  = span(2);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
@@ -147,6 +142,15 @@ $paris->ask('DROP TABLE mine');
 $paris->ask("SET default_transaction_isolation = 'serializable'");
 is(calmly($paris, $where), 'us-east1', 'SERIALIZABLE is for home');
 $paris->ask('RESET default_transaction_isolation');
+
+calm();
+$paris->ask('BEGIN READ ONLY');
+is($paris->ask("SELECT current_setting('cluster_name') WHERE pg_advisory_lock(7) IS NOT NULL"), 'europe-west1', 'a lock in a transaction that is READ ONLY');
+is($paris->ask('COMMIT'), '', '... outlives it');
+is($paris->ask('SELECT count(*) FROM t'), '1', '... and keeps the session there');
+is($paris->ask('SELECT pg_advisory_unlock(7)'), 't', '... until it lets go');
+is(calmly($paris, "UPDATE t SET v = v RETURNING current_setting('cluster_name')"), 'us-east1', '... and is free to write');
+calm();
 
 # ---------------------------------------------------------------- observed
 

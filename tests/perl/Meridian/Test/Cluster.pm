@@ -6,6 +6,7 @@
 #
 #   my ($east, $west) = regional_clusters('us-east1', 'us-west1');          # started, trust
 #   my ($one) = regional_clusters('one', { conf => "max_connections = 20\n", streaming => 1 });
+#   my $standby = regional_standby($one, 'two');                             # streams from it; started
 #   my ($tls) = regional_clusters('tls', { tls => 1,                        # ssl = on, own certificate
 #       users => { alice => 'secret' }, auth => 'scram-sha-256' });         # who has to log in how
 #   my ($old) = regional_clusters('old', { install_path => '/usr/lib/postgresql/15' });   # of another version
@@ -27,7 +28,7 @@ use Meridian::Test::Signals;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT_OK = qw(regional_clusters certificate sleeping users_by_method);
+our @EXPORT_OK = qw(regional_clusters regional_standby certificate sleeping users_by_method);
 
 # Names, each followed by a hash of options if it has any: conf, tls, users, auth, streaming,
 # no_start, install_path.
@@ -45,6 +46,18 @@ sub regional_clusters
 		cluster_users($node, $opt) if $opt->{users};
 	}
 	return wantarray ? @made : $made[0];
+}
+
+# A standby that streams from a cluster made with streaming => 1.
+sub regional_standby
+{
+	my ($primary, $name) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$primary->backup($name);
+	$node->init_from_backup($primary, $name, has_streaming => 1);
+	$node->append_conf('postgresql.conf', 'port = ' . $node->port . "\nunix_socket_directories = '" . $node->host . "'\ncluster_name = '$name'\n");
+	$node->start;
+	return $node;
 }
 
 # One initdb for all tests of a run (and version), by whoever comes first.
