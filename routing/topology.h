@@ -75,6 +75,7 @@ struct node {
 	int server_version;    /* server_version_num, 0 unknown */
 	uint32_t timeline;     /* 0 unknown */
 	uint64_t system_id;    /* 0 unknown */
+	uint64_t lsn;          /* written, or replayed, at the last good probe; 0 unknown */
 	int64_t rtt_us;        /* EWMA of the round trip; 0 unknown */
 	int64_t connect_us;    /* EWMA of the TCP connect; 0 unknown */
 	int64_t lag_us;        /* replay lag in time when sampled; -1 unknown */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * EXPLAIN ROUTE and EXPLAIN LOCALITY: where a caller that came now would be sent, and why. The
- * subject takes the place of the claims that such a caller would make; a session's own claims are
- * weighed on the worker that has it. Without a subject the session of this console is explained.
+ * EXPLAIN ROUTE and EXPLAIN LOCALITY: where a caller that came now would be sent, and why; EXPLAIN
+ * ROUTE QUERY: where a query of that caller would run. The subject takes the place of the claims
+ * that such a caller would make; a session's own claims are weighed on the worker that has it.
+ * Without a subject the session of this console is explained.
  */
 #include "config.h"
 
@@ -19,6 +20,9 @@
 #include "proxy/admin/fanout.h"
 #include "proxy/admin/subject.h"
 #include "proxy/process/worker.h"
+#include "proxy/reads/near.h"
+#include "proxy/reads/reads.h"
+#include "proxy/reads/reasons.h"
 #include "proxy/session/route.h"
 #include "proxy/session/session.h"
 #include "routing/headers.h"
@@ -226,13 +230,13 @@ notice_unused(struct run *r, const struct subject *s, const struct explained *x)
 	}
 }
 
-static void
-route_of_subject(struct run *r, const struct addr *address, const struct conf_database *db,
-		 const struct explained *x)
+static struct route_wish
+wish_of(const struct run *r, const struct addr *address, const struct conf_database *db,
+	const struct explained *x)
 {
-	struct route *route = xcalloc(1, sizeof(*route));
 	const char *access = run_arg(r, "access");
-	struct route_wish wish = {
+
+	return (struct route_wish){
 		.database = slice_str(run_arg(r, "database")),
 		.access = access != NULL ? (enum access)words_find(access_words, slice_str(access))
 					 : db->access,
@@ -240,9 +244,35 @@ route_of_subject(struct run *r, const struct addr *address, const struct conf_da
 		.sticky_region = -1,
 		.seed = sticky_key(&x->locality, address),
 	};
+}
+
+static void
+route_of_subject(struct run *r, const struct route_wish *wish)
+{
+	struct route *route = xcalloc(1, sizeof(*route));
+
+	locate_route(r->world, wish, route);
+	explain_route_rows(r->world, route, &r->rows);
+	free(route);
+}
+
+static void
+query_of_subject(struct run *r, const struct conf_database *db, struct route_wish wish)
+{
+	const struct topology *t = r->world->topology;
+	struct route *route = xcalloc(1, sizeof(*route));
+	struct reads_place place = { .reason = READS_NO_NEARER };
 
 	locate_route(r->world, &wish, route);
-	explain_route_rows(r->world, route, &r->rows);
+	if (route->nnodes > 0)
+		place.home = &t->nodes[route->nodes[0]];
+	wish.access = ACCESS_ANY;
+	locate_route(r->world, &wish, route);
+	if (place.home != NULL && locate_authority(r->world, wish.database) == NULL)
+		place.near = near_find(t, route, place.home);
+	if (place.near != NULL)
+		place.reason = CLASSIFY_READ;
+	explain_query_row(r->world, slice_str(run_arg(r, "sql")), db, &place, &r->rows);
 	free(route);
 }
 
@@ -267,11 +297,16 @@ explain_row(struct run *r)
 	else
 		claims_add(&caller.claims, s->source, s->kind, s->trusted, value);
 	explain_locality(r->world, &caller.claims, db, &x);
-	if (r->command->columns == explain_route_columns) {
-		notice_unused(r, s, &x);
-		route_of_subject(r, &caller.address, db, &x);
-	} else {
+	if (r->command->columns == explain_locality_columns) {
 		explain_locality_rows(r->world, &x, &r->rows);
+	} else {
+		struct route_wish wish = wish_of(r, &caller.address, db, &x);
+
+		notice_unused(r, s, &x);
+		if (r->command->columns == explain_query_columns)
+			query_of_subject(r, db, wish);
+		else
+			route_of_subject(r, &wish);
 	}
 	claims_fini(&caller.claims);
 	return STEP_DONE;
@@ -333,10 +368,44 @@ locality_answer(struct fanout *a)
 	return ANSWER_STOP;
 }
 
+static enum answer
+query_answer(struct fanout *a)
+{
+	const struct world *w = worker_world(a->to);
+	struct session *s = session_by_id(a->to, a->id);
+	struct session_facts facts;
+	struct reads_place place;
+	struct slice database;
+
+	if (s == NULL)
+		return ANSWER_NEXT;
+	session_facts(s, false, &facts);
+	database = a->database != NULL ? slice_str(a->database) : facts.database;
+	reads_explain(s, &place);
+	explain_query_row(w, slice_str(a->tally), config_database(w->config, database), &place,
+			  &a->rows);
+	return ANSWER_STOP;
+}
+
+/* Asks the worker that has the session. */
+static struct fanout *
+ask_worker(struct run *r)
+{
+	struct fanout *a;
+
+	if (r->command->columns == explain_locality_columns)
+		return fanout_begin(r, locality_answer);
+	if (r->command->columns == explain_route_columns)
+		return fanout_begin(r, route_answer);
+	a = fanout_begin(r, query_answer);
+	a->tally = run_arg_dup(r, "sql");
+	a->tally_free = free;
+	return a;
+}
+
 static int
 explain_begin(struct run *r)
 {
-	bool route = r->command->columns == explain_route_columns;
 	const char *access = run_arg(r, "access");
 	struct asked asked = what_is_asked(r);
 	struct err e = { 0 };
@@ -351,7 +420,7 @@ explain_begin(struct run *r)
 	}
 	if (asked.subject != NULL)
 		return check_subject(r, asked.subject, asked.value);
-	a = fanout_begin(r, route ? route_answer : locality_answer);
+	a = ask_worker(r);
 	a->database = run_arg_dup(r, "database");
 	a->access = run_arg_dup(r, "access");
 	if (asked.value != NULL)
@@ -378,6 +447,21 @@ static const struct command commands[] = {
 	      "1|europe-west1|10.1.10.15:5432|chosen|named by the caller or the "
 	      "operator|206.5|1.249|0|0.01|207.5\n"
 	      "2|us-east1|10.0.10.15:5432|standby|usable, but farther|6778.1|4.473|0|0.01|6779.2" },
+	{ .words = "EXPLAIN ROUTE QUERY",
+	  .args = "<sql> " SUBJECT " [DATABASE <database>]",
+	  COLUMNS(explain_query_columns),
+	  .begin = explain_begin,
+	  .row = explain_row,
+	  .end = fanout_end,
+	  .help = "whether a query reads or writes, and why (the function, operator or statement "
+		  "that decided); where it would run, near with reads = nearest alone; the standby "
+		  "that would be read, what that had replayed when it was last probed, and how far "
+		  "it is behind; of a session, what must have been replayed for it (floor). It is "
+		  "not run",
+	  .brief = "whether a query reads, and which standby would run it",
+	  .example = "EXPLAIN ROUTE QUERY 'SELECT nextval(''s'')' CITY 'paris'",
+	  .answer = "write|home|FUNCTION|nextval|calls a function that may write, or is not "
+		    "known|us-east1|10.0.10.15:5432|europe-west1|10.1.10.15:5432||0/5000060|4.1" },
 	{ .words = "EXPLAIN LOCALITY",
 	  .args = SUBJECT " [DATABASE <database>]",
 	  COLUMNS(explain_locality_columns),

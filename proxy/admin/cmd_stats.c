@@ -167,14 +167,12 @@ static enum step
 reads_row(struct run *r)
 {
 	unsigned reason = (unsigned)r->at++;
-	bool is_near;
 
 	if (reason >= READS_REASON_COUNT)
 		return STEP_DONE;
-	is_near = reason < CLASSIFY_REASON_COUNT && classify_is_read((enum classify_reason)reason);
 	row_begin(&r->rows);
 	row_str(&r->rows, reads_reason_name(reason));
-	row_str(&r->rows, is_near ? "near" : "home");
+	row_str(&r->rows, reads_is_near(reason) ? "near" : "home");
 	row_count(&r->rows, sum_of(r, offsetof(struct stats, reads) + reason * sizeof(uint64_t)));
 	row_str(&r->rows, reads_reason_text(reason));
 	row_end(&r->rows);

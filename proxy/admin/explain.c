@@ -6,12 +6,22 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "proxy/reads/reasons.h"
 
 const struct column explain_route_columns[EXPLAIN_ROUTE_COLUMNS] = {
 	{ "rank", COLUMN_INT4 },     { "region", COLUMN_TEXT },   { "node", COLUMN_TEXT },
 	{ "verdict", COLUMN_TEXT },  { "reason", COLUMN_TEXT },   { "distance_km", COLUMN_FLOAT8 },
 	{ "rtt_ms", COLUMN_FLOAT8 }, { "lag_ms", COLUMN_FLOAT8 }, { "load", COLUMN_FLOAT8 },
 	{ "score", COLUMN_FLOAT8 },
+};
+
+const struct column explain_query_columns[EXPLAIN_QUERY_COLUMNS] = {
+	{ "verdict", COLUMN_TEXT },   { "runs", COLUMN_TEXT },
+	{ "reason", COLUMN_TEXT },    { "what", COLUMN_TEXT },
+	{ "help", COLUMN_TEXT },      { "home_region", COLUMN_TEXT },
+	{ "home_node", COLUMN_TEXT }, { "near_region", COLUMN_TEXT },
+	{ "near_node", COLUMN_TEXT }, { "floor", COLUMN_TEXT },
+	{ "replayed", COLUMN_TEXT },  { "lag_ms", COLUMN_FLOAT8 },
 };
 
 const struct column explain_locality_columns[EXPLAIN_LOCALITY_COLUMNS] = {
@@ -72,6 +82,49 @@ explain_route_rows(const struct world *w, const struct route *route, struct rows
 		row_rounded(rows, row->score, 10);
 		row_end(rows);
 	}
+}
+
+/* As PostgreSQL writes a pg_lsn. */
+static void
+row_lsn(struct rows *rows, uint64_t lsn)
+{
+	if (lsn == 0)
+		row_null(rows);
+	else
+		row_printf(rows, "%X/%X", (unsigned)(lsn >> 32), (unsigned)lsn);
+}
+
+static void
+row_node(struct rows *rows, const struct topology *t, const struct node *n)
+{
+	row_str(rows, n != NULL ? t->regions[n->region].name : NULL);
+	row_str(rows, n != NULL ? n->name : NULL);
+}
+
+void
+explain_query_row(const struct world *w, struct slice sql, const struct conf_database *db,
+		  const struct reads_place *place, struct rows *rows)
+{
+	const struct node *near = place->near;
+	struct classify c;
+	unsigned reason;
+	bool is_read;
+
+	classify(sql, &c);
+	is_read = classify_is_read(c.reason);
+	reason = is_read && place->reason != CLASSIFY_READ ? place->reason : c.reason;
+	row_begin(rows);
+	row_str(rows, is_read ? "read" : "write");
+	row_str(rows, reads_is_near(reason) && db->reads == READS_NEAREST ? "near" : "home");
+	row_str(rows, reads_reason_name(reason));
+	row_str(rows, c.what[0] != '\0' ? c.what : NULL);
+	row_str(rows, reads_reason_text(reason));
+	row_node(rows, w->topology, place->home);
+	row_node(rows, w->topology, near);
+	row_lsn(rows, place->floor);
+	row_lsn(rows, near != NULL ? near->lsn : 0);
+	row_ms(rows, near != NULL ? node_lag_us(near, clock_us()) : -1);
+	row_end(rows);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "proxy/config/config.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/process/world.h"
+#include "proxy/reads/near.h"
 #include "proxy/reads/reasons.h"
 #include "proxy/reads/units.h"
 #include "proxy/reads/verdicts.h"
@@ -32,33 +33,19 @@ reads_of(const struct session *s)
 
 /* ---- which standby ---- */
 
-/* A standby of the same cluster on the same timeline as home: positions in the WAL compare. */
-static bool
-follows(const struct node *n, const struct node *home)
-{
-	return n->role == ROLE_STANDBY && n->system_id != 0 && n->system_id == home->system_id &&
-	       n->timeline == home->timeline;
-}
-
-/* The first on the caller's route that comes before home's region; NULL: there is none. */
+/* NULL: there is none; or a migration has decided who serves the database. */
 static const struct node *
 find_near(struct session *s, const struct world *w, const struct node *home)
 {
 	struct route *route = &s->worker->route;
 
+	if (locate_authority(w, session_name(s, NAME_DATABASE)) != NULL)
+		return NULL;
 	locate_route_for(s, ACCESS_ANY, -1, NULL, route);
-	for (unsigned i = 0; i < route->nnodes; i++) {
-		const struct node *n = &w->topology->nodes[route->nodes[i]];
-
-		if (n->region == home->region)
-			return NULL;
-		if (follows(n, home))
-			return n;
-	}
-	return NULL;
+	return near_find(w->topology, route, home);
 }
 
-/* Found anew now and then; a migration that has decided who serves the database ends it. */
+/* Found anew now and then. */
 static struct node_live *
 near_of(struct session *s)
 {
@@ -71,9 +58,7 @@ near_of(struct session *s)
 	if (r->near_at_us != 0 && now_us - r->near_at_us < LOOK_AGAIN_US)
 		return r->near;
 	h = home != NULL ? topology_node_by_live(w->topology, home) : NULL;
-	n = h != NULL && locate_authority(w, session_name(s, NAME_DATABASE)) == NULL
-		? find_near(s, w, h)
-		: NULL;
+	n = h != NULL ? find_near(s, w, h) : NULL;
 	node_live_unref(r->near);
 	r->near = n != NULL ? node_live_ref(n->live) : NULL;
 	r->near_at_us = now_us;
@@ -373,6 +358,32 @@ reads_on_parked(struct session *s)
 		go_on(s);
 	}
 	buf_fini(&unit);
+}
+
+/* ---- what would be done ---- */
+
+void
+reads_explain(struct session *s, struct reads_place *out)
+{
+	const struct world *w = worker_world(s->worker);
+	const struct node_live *live = session_is_pooled(s) ? pooled_home(s) : NULL;
+	const struct reads *r = session_is_pooled(s) ? reads_of(s) : NULL;
+	struct route *route = &s->worker->route;
+
+	*out = (struct reads_place){ .reason = CLASSIFY_READ };
+	out->home = live != NULL ? topology_node_by_live(w->topology, live) : NULL;
+	if (out->home == NULL) {
+		locate_route_again(s, -1, NULL, route);
+		if (route->nnodes > 0)
+			out->home = &w->topology->nodes[route->nodes[0]];
+	}
+	out->near = out->home != NULL ? find_near(s, w, out->home) : NULL;
+	if (out->near == NULL) {
+		out->reason = READS_NO_NEARER;
+	} else if (r != NULL) {
+		out->floor = s->pooled->is_tracked && r->is_known ? r->floor.lsn : 0;
+		judge_session(s, &out->reason);
+	}
 }
 
 /* ---- beginning and end ---- */

@@ -16,11 +16,13 @@
 #define PROXY_READS_READS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 
 struct buf;
 struct conf_database;
+struct node;
 struct observer;
 struct reads;
 struct session;
@@ -31,6 +33,14 @@ extern const struct observer reads_observer;
 /* The session is a transaction pool's and has been greeted. */
 void reads_begin(struct session *s, const struct conf_database *db);
 void reads_free(struct reads *r); /* accepts NULL */
+
+/* For those who ask where it would read. */
+struct reads_place {
+	unsigned reason;                /* CLASSIFY_READ, or why nothing of it is read nearby */
+	const struct node *home, *near; /* NULL: there is none */
+	uint64_t floor;                 /* 0: none, or not known */
+};
+void reads_explain(struct session *s, struct reads_place *out);
 
 /* What its pool says (struct pool_ops). */
 void reads_on_parked(struct session *s);

@@ -30,6 +30,13 @@ enum reads_reason {
 	    READS_REASON_COUNT
 };
 
+/* It runs nearby for that reason. */
+static inline bool
+reads_is_near(unsigned reason)
+{
+	return reason < CLASSIFY_REASON_COUNT && classify_is_read((enum classify_reason)reason);
+}
+
 const char *reads_reason_name(unsigned reason); /* as an identifier: "for_function", "behind" … */
 const char *reads_reason_text(unsigned reason);
 

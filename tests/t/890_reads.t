@@ -80,6 +80,29 @@ is($paris->ask('COMMIT'), '', '... to its end');
 is(calmly($paris, $where), 'europe-west1', 'and then it reads nearby again');
 like($paris->ask('SELECT 1/0'), qr/^22012 /, 'an error of a read is the client\'s');
 
+# ---------------------------------------------------------------- explained
+
+sub explained
+{
+	my ($query, $who) = @_;
+	my ($row) = @{ $proxy->console("EXPLAIN ROUTE QUERY '" . $query =~ s/'/''/gr . "' $who DATABASE postgres") };
+	return $row;
+}
+my $x = explained($where, "CITY 'paris'");
+is("@$x{qw(verdict runs reason home_region near_region)}", 'read near READ us-east1 europe-west1', 'EXPLAIN ROUTE QUERY: a read of a caller in Paris');
+like($x->{replayed}, qr{^[0-9A-F]+/[0-9A-F]+$}, '... at a standby that has replayed something');
+cmp_ok($x->{lag_ms}, '>=', 0, '... and is so much behind');
+$x = explained("SELECT nextval('s')", "CITY 'paris'");
+is("@$x{qw(verdict runs reason what)}", 'write home FUNCTION nextval', '... and what writes');
+$x = explained($where, "CITY 'new york'");
+is("@$x{qw(verdict runs reason near_region)}", 'read home NO_NEARER ', '... and of a caller at home');
+calmly($paris, 'UPDATE t SET v = v');
+calm();
+my ($p) = grep { $_->{city} eq 'paris' } @{ $proxy->console('SHOW SESSIONS FULL') };
+$x = explained($where, "SESSION $p->{id}");
+is("@$x{qw(verdict runs)}", 'read near', '... and of a session');
+like($x->{floor}, qr{^[0-9A-F]+/[0-9A-F]+$}, '... which has seen something');
+
 # ---------------------------------------------------------------- never stale
 
 for my $i (1 .. 20) {

@@ -349,6 +349,42 @@ ctrl_c_ends_what_waits_and_nothing_else(void **state)
 	"load:701 score:701)"
 
 static void
+a_query_is_explained(void **state)
+{
+	static const struct {
+		const char *script, *row;
+	} cases[] = {
+		{ "Q EXPLAIN ROUTE QUERY 'SELECT nextval(''s'')' CITY 'new york'",
+		  "D[write|home|FUNCTION|nextval|calls a function that may write, or is not known|"
+		  "us-east1|db1:5432|NULL|NULL|NULL|NULL|NULL]" },
+		{ "Q EXPLAIN ROUTE QUERY 'SELECT 1' FOR REGION us-west1 DATABASE movr",
+		  "D[read|home|NO_NEARER|NULL|reads, but no usable standby of its cluster is "
+		  "nearer "
+		  "than home|us-west1|db3:5432|NULL|NULL|NULL|NULL|NULL]" },
+		{ "Q EXPLAIN ROUTE QUERY 'SELECT 1' SESSION 2",
+		  "D[read|home|NO_POSITION|NULL|reads, but how far the session has seen its data "
+		  "is "
+		  "not known|NULL|NULL|NULL|NULL|5/60|NULL|NULL]" },
+		{ "P |EXPLAIN ROUTE QUERY $1 CITY $2|\nB ||LOCK TABLE t|paris|\nE |0\nS",
+		  "D[write|home|STATEMENT|LockStmt|is no query|" },
+	};
+	struct fake *f = fake_new();
+	struct buf got = { 0 };
+
+	(void)state;
+	f->world.gazetteer = gazetteer_open(TEST_GAZETTEER, NULL);
+	fake_sessions(f, 2);
+	fake_open(f, PRIVILEGE_STATS);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ask(f, cases[i].script, &got);
+		if (strstr(buf_text(&got), cases[i].row) == NULL)
+			fail_msg("%s: %s", cases[i].script, buf_text(&got));
+	}
+	buf_fini(&got);
+	fake_free(f);
+}
+
+static void
 a_route_is_explained_in_order(void **state)
 {
 	static const struct {
@@ -484,6 +520,7 @@ main(void)
 		cmocka_unit_test(every_listing_without_arguments_answers),
 		cmocka_unit_test(requests_reach_control_as_they_were_meant),
 		cmocka_unit_test(ctrl_c_ends_what_waits_and_nothing_else),
+		cmocka_unit_test(a_query_is_explained),
 		cmocka_unit_test(a_route_is_explained_in_order),
 		cmocka_unit_test(a_session_is_shown_in_sections),
 		cmocka_unit_test(a_session_is_killed_once_and_alone),
