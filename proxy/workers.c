@@ -367,6 +367,7 @@ worker_free(struct worker *w)
 	statement_table_free(w->texts);
 	fingerprints_free(w->fingerprints);
 	verdicts_free(w->verdicts);
+	readtally_fini(&w->reads);
 	buf_fini(&w->rewritten);
 	random_fini(&w->random);
 	world_unref(snapshot_slot_take(&w->slot));

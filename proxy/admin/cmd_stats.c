@@ -5,6 +5,9 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "proxy/admin/commands.h"
 #include "proxy/process/descriptors.h"
 #include "proxy/process/fleet.h"
@@ -156,27 +159,77 @@ errors_row(struct run *r)
 /* ---- SHOW READS ---- */
 
 static const struct column read_columns[] = {
-	{ "reason", COLUMN_TEXT },
-	{ "runs", COLUMN_TEXT },
-	{ "transactions", COLUMN_INT8 },
+	{ "database", COLUMN_TEXT }, { "region", COLUMN_TEXT },       { "runs", COLUMN_TEXT },
+	{ "reason", COLUMN_TEXT },   { "transactions", COLUMN_INT8 }, { "waited", COLUMN_INT8 },
 	{ "help", COLUMN_TEXT },
 };
 
-/* One row for each reason for which transactions went nearby, or home. */
+/* The sum over the workers, and how far it has been shown. */
+struct reads_shown {
+	readtally_list sum;
+	const struct readtally *at;
+	unsigned reason;
+};
+
+static int
+reads_begin_rows(struct run *r)
+{
+	const struct meridian *m = worker_process(r->worker);
+	struct reads_shown *x = xcalloc(1, sizeof(*x));
+
+	for (int i = 0; i < m->nworkers; i++)
+		readtally_sum(&x->sum, worker_reads(m->workers[i]));
+	x->at = readtally_first(&x->sum);
+	r->state = x;
+	return 0;
+}
+
+static void
+put_reads(struct run *r, const struct readtally *t, unsigned reason)
+{
+	bool is_near = reads_is_near(reason);
+
+	row_begin(&r->rows);
+	row_str(&r->rows, t->database);
+	row_str(&r->rows, t->region);
+	row_str(&r->rows, is_near ? "near" : "home");
+	row_str(&r->rows, reads_reason_name(reason));
+	row_count(&r->rows, stat_get(&t->n[reason]));
+	if (is_near)
+		row_count(&r->rows, stat_get(&t->waited[reason]));
+	else
+		row_null(&r->rows);
+	row_str(&r->rows, reads_reason_text(reason));
+	row_end(&r->rows);
+}
+
+/* One row for each reason for which transactions of a database ran in a region. */
 static enum step
 reads_row(struct run *r)
 {
-	unsigned reason = (unsigned)r->at++;
+	struct reads_shown *x = r->state;
 
-	if (reason >= READS_REASON_COUNT)
-		return STEP_DONE;
-	row_begin(&r->rows);
-	row_str(&r->rows, reads_reason_name(reason));
-	row_str(&r->rows, reads_is_near(reason) ? "near" : "home");
-	row_count(&r->rows, sum_of(r, offsetof(struct stats, reads) + reason * sizeof(uint64_t)));
-	row_str(&r->rows, reads_reason_text(reason));
-	row_end(&r->rows);
-	return STEP_MORE;
+	for (; x->at != NULL; x->at = x->at->next, x->reason = 0) {
+		while (x->reason < READS_REASON_COUNT) {
+			unsigned reason = x->reason++;
+
+			if (stat_get(&x->at->n[reason]) == 0)
+				continue;
+			put_reads(r, x->at, reason);
+			return STEP_MORE;
+		}
+	}
+	return STEP_DONE;
+}
+
+static void
+reads_end(struct run *r)
+{
+	struct reads_shown *x = r->state;
+
+	if (x != NULL)
+		readtally_fini(&x->sum);
+	free(x);
 }
 
 /* ---- SHOW LOCALITY SOURCES ---- */
@@ -413,13 +466,16 @@ static const struct command commands[] = {
 		    "clients_refused|0|connections refused at max_client_conn" },
 	{ .words = "SHOW READS",
 	  COLUMNS(read_columns),
+	  .begin = reads_begin_rows,
 	  .row = reads_row,
+	  .end = reads_end,
 	  .help = "where transactions of databases with reads = nearest (or observe) went, near or "
-		  "home, and why",
+		  "home, and why; by database and the region where they ran. waited: of those "
+		  "nearby, the ones that the standby had to replay something for",
 	  .brief = "where transactions went that may read nearby, and why",
 	  .example = "SHOW READS",
-	  .answer = "READ|near|1204|reads only\n"
-		    "READ_ONLY|near|3|opens a transaction that is READ ONLY" },
+	  .answer = "movr|europe-west1|near|READ|1204|17|reads only\n"
+		    "movr|us-east1|home|CHANGES|380||changes data" },
 	{ .words = "SHOW ERRORS",
 	  COLUMNS(error_columns),
 	  .row = errors_row,

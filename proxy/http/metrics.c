@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proxy/pool/pool.h"
+#include "proxy/reads/reasons.h"
 #include "proxy/session/states.h"
 #include "proxy/session/why.h"
 
@@ -96,6 +97,43 @@ put_errors(struct exposition *x, const struct metrics *m, const struct metric *r
 			if (n > 0)
 				exposition_value(x, l, 2, (double)n);
 		}
+	}
+}
+
+/* Only reasons that there were. */
+static void
+put_reads(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	(void)row;
+	for (const struct readtally *t = m->reads; t != NULL; t = t->next) {
+		for (unsigned i = 0; i < READTALLY_REASONS; i++) {
+			uint64_t n = stat_get(&t->n[i]);
+			struct metric_label l[] = {
+				label("database", t->database),
+				label("region", t->region),
+				label("runs", reads_is_near(i) ? "near" : "home"),
+				label("reason", reads_reason_name(i)),
+			};
+
+			if (n > 0)
+				exposition_value(x, l, 4, (double)n);
+		}
+	}
+}
+
+static void
+put_reads_waited(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	(void)row;
+	for (const struct readtally *t = m->reads; t != NULL; t = t->next) {
+		struct metric_label l[] = { label("database", t->database),
+					    label("region", t->region) };
+		uint64_t n = 0;
+
+		for (unsigned i = 0; i < READTALLY_REASONS; i++)
+			n += stat_get(&t->waited[i]);
+		if (n > 0)
+			exposition_value(x, l, 2, (double)n);
 	}
 }
 
@@ -472,6 +510,14 @@ static const struct metric rows[] = {
 		  "kept: the region of last time, as no other was better by enough; spilled: "
 		  "another region, as the nearest was down, drained, full, behind or slow; none"),
 	  .labels = "source, verdict", .put = put_routes },
+
+	{ COUNTER("reads",
+		  "transactions of sessions that may read nearby, by database, the region where they "
+		  "ran (near, home), and why (SHOW READS explains each)"),
+	  .labels = "database, region, runs, reason", .put = put_reads },
+	{ COUNTER("reads_waited",
+		  "of those nearby, the ones that the standby had to replay something for"),
+	  .labels = "database, region", .put = put_reads_waited },
 
 	{ HISTOGRAM("login_seconds", "from the connection of a client to its ReadyForQuery"),
 	  IN(login), .put = put_histogram },

@@ -9,12 +9,14 @@
 
 #include "base/buf.h"
 #include "protocol/exposition.h"
+#include "proxy/process/readtally.h"
 #include "proxy/process/stats.h"
 #include "routing/topology.h"
 
 /* The state of the process at one moment; borrowed. */
 struct metrics {
-	const struct stats *stats; /* summed over the workers */
+	const struct stats *stats;     /* summed over the workers … */
+	const struct readtally *reads; /* … and so are these; NULL: none */
 	const struct topology *topology;
 	int64_t now_us; /* monotonic */
 	/* values that are told as they are; below 0: unknown */

@@ -19,17 +19,20 @@
 #define ANSWER_MAX ((size_t)3 << 20)
 
 static void
-gather(struct session *s, struct stats *sum, struct metrics *m)
+gather(struct session *s, struct stats *sum, readtally_list *reads, struct metrics *m)
 {
 	const struct meridian *p = s->worker->process;
 	const struct world *w = worker_world(s->worker);
 	int64_t now_us = clock_us();
 	struct throttle_count logins = throttle_count(p->throttle, now_us);
 
-	for (int i = 0; i < p->nworkers; i++)
+	for (int i = 0; i < p->nworkers; i++) {
 		stats_sum(sum, worker_stats(p->workers[i]));
+		readtally_sum(reads, worker_reads(p->workers[i]));
+	}
 	*m = (struct metrics){
 		.stats = sum,
+		.reads = readtally_first(reads),
 		.topology = w->topology,
 		.now_us = now_us,
 		.started_at_s = (double)p->started_at_us / (double)USEC_PER_SEC,
@@ -54,11 +57,13 @@ answer_metrics(struct session *s)
 	enum exposition_format format = exposition_accept(&s->http->request->head);
 	struct stats *sum = xcalloc(1, sizeof(*sum));
 	struct buf out = { .cap = ANSWER_MAX };
+	readtally_list reads = NULL;
 	struct metrics m;
 
-	gather(s, sum, &m);
+	gather(s, sum, &reads, &m);
 	metrics_put(&out, format, &m);
 	free(sum);
+	readtally_fini(&reads);
 	if (out.failed)
 		http_refuse(s, 500, "", "there are too many nodes for one answer");
 	else

@@ -86,6 +86,8 @@ struct pooled {
 	/* With reads nearby: behind its transactions the server is asked for its position in the
 	 * WAL; and it has not been since the client last said something. */
 	bool is_tracked, is_untold;
+	/* The server nearby had to replay something for what it was asked last. */
+	bool has_waited;
 	bool resends; /* what was kept of the client goes on its way just now */
 };
 

@@ -191,7 +191,7 @@ pooled_check(struct pooled *pd)
 
 	/* it waits there, and says nothing where the time is not enough */
 	buf_printf(&sql,
-		   "SELECT 1 FROM pg_catalog.generate_series(0, %d) WHERE "
+		   "SELECT i FROM pg_catalog.generate_series(0, %d) AS i WHERE "
 		   "pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) "
 		   "'%X/%X'::pg_catalog.pg_lsn OR pg_catalog.pg_sleep(" CHECK_EVERY ") IS NULL "
 		   "LIMIT 1",
@@ -201,14 +201,17 @@ pooled_check(struct pooled *pd)
 	buf_fini(&sql);
 }
 
+/* *waits: how often it has looked in vain, as text. False: it has not replayed enough. */
 static bool
-has_row(struct slice messages)
+read_checked(struct slice messages, struct slice *waits)
 {
 	struct frame f;
 
 	while (frame_cut(messages, BUF_CAP_DEFAULT, &f) == PARSE_DONE) {
-		if (f.type == MSG_DATA_ROW)
-			return true;
+		if (f.type == MSG_DATA_ROW) {
+			f.body = slice_skip(f.body, 2);
+			return session_probe_next_column(&f.body, waits);
+		}
 		messages = slice_skip(messages, f.total);
 	}
 	return false;
@@ -237,13 +240,15 @@ static void
 on_checked(struct server *sv, const struct ask_answer *a)
 {
 	struct pooled *pd = sv->session->pooled;
+	struct slice waits;
 
 	pooled_enter(pd, POOLED_SERVED);
-	if (a->lost || a->failed || !has_row(a->messages)) {
+	if (a->lost || a->failed || !read_checked(a->messages, &waits)) {
 		check_failed(pd, a->lost);
 		return;
 	}
 	pd->floor = 0;
+	pd->has_waited = !slice_is(waits, "0");
 	statements_attach(pd->statements, sv->statements, &pd->session->exchange);
 	done_asking(pd, a);
 }

@@ -115,6 +115,7 @@ pooled_head_nearby(struct session *s, struct node_live *live, uint64_t floor, in
 	BUG_ON(pd->home != NULL || pd->state != POOLED_PARKED);
 	pd->home = node_live_ref(pd->pool->live);
 	pd->floor = floor;
+	pd->has_waited = false;
 	pd->floor_wait_us = wait_us;
 	pooled_move_to(pd, pool_for(s, live, slice_str(pd->pool->dbname), ACCESS_STANDBY));
 }

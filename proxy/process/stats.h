@@ -75,7 +75,6 @@ enum error_source { ERROR_OF_MERIDIAN, ERROR_OF_NODE, ERROR_SOURCES };
  * session.c checks … */
 #define STATS_STATES 21
 #define STATS_WHYS   37
-#define STATS_READS  22 /* enum reads_reason (proxy/reads/reasons.h) */
 /* … and in enum server_place (proxy/session/server.h). */
 #define STATS_POOL_PLACES 6
 
@@ -84,7 +83,6 @@ struct stats {
 #define C(name, text) _Atomic uint64_t name;
 	STATS_COUNTERS(C)
 #undef C
-	_Atomic uint64_t reads[STATS_READS];      /* where transactions went, by reads_reason */
 	_Atomic uint64_t why[STATS_WHYS];         /* sessions ended, by reason */
 	_Atomic uint64_t located[SOURCE_COUNT];   /* localities decided, by winning source */
 	_Atomic uint64_t claimed[SOURCE_COUNT];   /* claims made, by source */

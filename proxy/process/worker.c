@@ -22,6 +22,12 @@ worker_id(const struct worker *w)
 	return w->id;
 }
 
+const readtally_list *
+worker_reads(const struct worker *w)
+{
+	return &w->reads;
+}
+
 const struct stats *
 worker_stats(const struct worker *w)
 {

@@ -10,6 +10,7 @@
 #include "base/ev/loop.h"
 #include "base/ev/mailbox.h"
 #include "proxy/process/meridian.h"
+#include "proxy/process/readtally.h"
 #include "proxy/process/stats.h"
 #include "proxy/process/world.h"
 
@@ -21,6 +22,7 @@ struct worker;
 struct meridian *worker_process(struct worker *w);
 int worker_id(const struct worker *w); /* 1 … nworkers */
 const struct stats *worker_stats(const struct worker *w);
+const readtally_list *worker_reads(const struct worker *w);
 void worker_post(struct worker *w, struct letter *take_letter,
 		 letter_fn deliver); /* owner: the worker */
 /* The number of sessions, not exactly. */

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/random.h"
 #include "protocol/startup.h"
+#include "proxy/process/readtally.h"
 #include "proxy/process/worker.h"
 #include "routing/route.h"
 #include "routing/sticky.h"
@@ -67,6 +68,7 @@ struct worker {
 	struct statement_table *texts;     /* the statements that sessions of pools have prepared */
 	struct fingerprints *fingerprints; /* NULL: no statement was sampled yet */
 	struct verdicts *verdicts;         /* NULL: no session has read nearby yet */
+	readtally_list reads;              /* where its sessions' transactions went */
 	struct buf rewritten;              /* scratch of pooled_rewrite() */
 	struct listen_socket *sockets;
 	size_t nsockets;

@@ -106,14 +106,36 @@ judge_session(struct session *s, unsigned *reason)
 		*reason = READS_NO_POSITION;
 }
 
+/* Its counters for a region. */
+static struct readtally *
+tally_of(struct session *s, bool is_near)
+{
+	struct reads *r = reads_of(s);
+	const struct node_live *live = is_near ? r->near : pooled_home(s);
+	const char *region = live != NULL ? live->region : "";
+	struct readtally **known = &r->tallies[is_near];
+	const struct config *config;
+
+	if (*known == NULL || strcmp((*known)->region, region) != 0) {
+		config = worker_world(s->worker)->config;
+		*known = readtally_get(
+		    &s->worker->reads,
+		    config_database(config, session_name(s, NAME_DATABASE))->name, region);
+	}
+	return *known;
+}
+
 void
 reads_count(struct session *s, unsigned reason)
 {
 	struct stats *stats = &s->worker->stats;
-	bool is_near = classify_is_read((enum classify_reason)reason);
+	bool is_near = reads_is_near(reason);
+	struct readtally *t = tally_of(s, is_near);
 
 	stat_add(is_near ? &stats->reads_near : &stats->reads_home, 1);
-	stat_add(&stats->reads[reason], 1);
+	stat_add(&t->n[reason], 1);
+	if (is_near && s->pooled->has_waited)
+		stat_add(&t->waited[reason], 1);
 }
 
 /* ---- how much of it now, and where ---- */

@@ -12,6 +12,7 @@
 
 struct answer;
 struct node_live;
+struct readtally;
 
 enum way {
 	WAY_HOME,    /* it is at home, or nothing is under way */
@@ -30,12 +31,13 @@ struct reads {
 	bool is_known;  /* `floor` is */
 	bool was_full;  /* the client is not read, so much is kept */
 	struct wal_position floor;
-	struct buf kept;        /* said by the client, and neither sent nor decided */
-	unsigned reason;        /* why a unit is under way nearby … */
-	struct buf unit;        /* … and what it is, as the client has said it */
-	struct buf answer;      /* what has come of it that decides nothing */
-	struct node_live *near; /* that was found last, one reference; or NULL … */
-	int64_t near_at_us;     /* … and when; 0: never */
+	struct buf kept;              /* said by the client, and neither sent nor decided */
+	unsigned reason;              /* why a unit is under way nearby … */
+	struct buf unit;              /* … and what it is, as the client has said it */
+	struct buf answer;            /* what has come of it that decides nothing */
+	struct readtally *tallies[2]; /* what counts it at home and nearby; NULL: not known */
+	struct node_live *near;       /* that was found last, one reference; or NULL … */
+	int64_t near_at_us;           /* … and when; 0: never */
 };
 
 /* The server's bytes, on their way to the client. False: they do not go there now. */

@@ -5,9 +5,9 @@
 
 #include <assert.h>
 
-#include "proxy/process/stats.h"
+#include "proxy/process/readtally.h"
 
-static_assert(STATS_READS == READS_REASON_COUNT, "struct stats has a row for each reason");
+static_assert(READTALLY_REASONS == READS_REASON_COUNT, "a tally has a row for each reason");
 
 static const struct {
 	const char *name, *text;

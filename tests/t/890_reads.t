@@ -43,7 +43,8 @@ sub calmly { my ($w, @sql) = @_; calm(); return $w->ask(@sql) }
 
 sub reads
 {
-	my %n = map { ("$_->{reason}/$_->{runs}" => $_->{transactions}) } @{ $proxy->console('SHOW READS') };
+	my %n;
+	$n{"$_->{reason}/$_->{runs}"} += $_->{transactions} for @{ $proxy->console('SHOW READS') };
 	return \%n;
 }
 
@@ -124,7 +125,7 @@ ok(wait_until(sub { calmly($paris, $where) eq 'europe-west1' }), 'and is read ag
 
 # ---------------------------------------------------------------- misjudged
 
-my $before = reads()->{'REFUSED/home'};
+my $before = reads()->{'REFUSED/home'} // 0;
 like(calmly($paris, 'SELECT n FROM hides'), qr/^\d+$/, 'a view that writes is asked at home');
 is(reads()->{'REFUSED/home'}, $before + 1, '... after the standby has refused it');
 like(calmly($paris, 'SELECT n FROM hides'), qr/^\d+$/, 'and again');
@@ -180,6 +181,11 @@ calm();
 my $seen = reads()->{'READ/near'};
 is(session(database => 'watched')->ask($where), 'us-east1', 'reads = observe: home');
 is(reads()->{'READ/near'}, $seen + 1, '... and counted as a read');
+my %rows = map { ("$_->{database} $_->{region} $_->{runs} $_->{reason}" => $_) } @{ $proxy->console('SHOW READS') };
+is($rows{'watched europe-west1 near READ'}{transactions}, 1, '... of its database, where it would have run');
+cmp_ok($rows{'postgres europe-west1 near READ'}{waited}, '>=', 0, 'what has waited for its standby is counted');
+is($rows{'postgres us-east1 home REFUSED'}{waited}, '', '... nearby alone');
+ok(!exists $rows{'postgres us-east1 near READ'}, 'what runs nearby runs in that region');
 
 # ---------------------------------------------------------------- the standby goes
 

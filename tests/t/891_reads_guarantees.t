@@ -30,7 +30,7 @@ $proxy->start;
 ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
 	'a primary and its standby');
 
-sub reads_near { my ($row) = grep { $_->{reason} eq 'READ' } @{ $proxy->console('SHOW READS') }; return $row->{transactions} }
+sub reads_near { my $n = 0; $n += $_->{transactions} for grep { $_->{reason} eq 'READ' } @{ $proxy->console('SHOW READS') }; return $n }
 sub standby { $near->safe_psql('postgres', "SELECT pg_wal_replay_$_[0]()"); return }
 
 # Nothing is under way any more: the sessions know how far they have seen.

@@ -37,6 +37,15 @@ worker_id(const struct worker *w)
 	return w->id;
 }
 
+const readtally_list *
+worker_reads(const struct worker *w)
+{
+	static readtally_list none;
+
+	(void)w;
+	return &none;
+}
+
 const struct stats *
 worker_stats(const struct worker *w)
 {

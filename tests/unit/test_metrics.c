@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "proxy/http/metrics.h"
+#include "proxy/reads/reasons.h"
 #include "proxy/session/states.h"
 #include "proxy/session/why.h"
 
@@ -35,11 +36,31 @@ some_stats(void)
 	return s;
 }
 
+/* The sum of two workers. */
+static const struct readtally *
+some_reads(readtally_list *sum)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		readtally_list of_worker = NULL;
+		struct readtally *t = readtally_get(&of_worker, "movr", "europe-west1");
+
+		stat_add(&t->n[CLASSIFY_READ], 3);
+		stat_add(&t->waited[CLASSIFY_READ], i);
+		assert_ptr_equal(readtally_get(&of_worker, "movr", "europe-west1"), t);
+		stat_add(&readtally_get(&of_worker, "movr", "us-east1")->n[CLASSIFY_CHANGES], 1);
+		readtally_sum(sum, &of_worker);
+		readtally_fini(&of_worker);
+	}
+	return readtally_first(sum);
+}
+
 /* The text of all of it; the caller frees. */
 static char *
 told_as(enum exposition_format format, const struct topology *t, const struct stats *stats)
 {
+	readtally_list reads = NULL;
 	struct metrics m = { .stats = stats,
+			     .reads = some_reads(&reads),
 			     .topology = t,
 			     .now_us = NOW,
 			     .resident_bytes = -1,
@@ -55,6 +76,7 @@ told_as(enum exposition_format format, const struct topology *t, const struct st
 	assert_false(b.failed);
 	text = xstrndup(buf_text(&b), b.n);
 	buf_fini(&b);
+	readtally_fini(&reads);
 	return text;
 }
 
@@ -77,6 +99,12 @@ counters_are_told_with_their_labels(void **arg)
 	HAS(text, "meridian_errors_total{said_by=\"node\",sqlstate=\"other\"} 1");
 	HAS(text, "meridian_errors_total{said_by=\"meridian\",sqlstate=\"53300\"} 1");
 	HAS(text, "meridian_http_answers_total{status=\"404\"} 1");
+	HAS(text,
+	    "meridian_reads_total{database=\"movr\",region=\"europe-west1\",runs=\"near\",reason="
+	    "\"READ\"} 6");
+	HAS(text, "meridian_reads_total{database=\"movr\",region=\"us-east1\",runs=\"home\",reason="
+		  "\"CHANGES\"} 2");
+	HAS(text, "meridian_reads_waited_total{database=\"movr\",region=\"europe-west1\"} 1");
 	HAS(text, "meridian_sessions{state=\"relay\"} 1");
 	HAS(text, "meridian_login_seconds_bucket{le=\"0.01\"} 0");
 	HAS(text, "meridian_login_seconds_bucket{le=\"0.025\"} 1");
@@ -102,6 +130,9 @@ what_never_happened_has_no_series_of_its_own(void **arg)
 	assert_null(strstr(text, "MINE1"));
 	assert_null(strstr(text, "sqlstate=\"23503\""));
 	assert_null(strstr(text, "status=\"200\""));
+	assert_null(strstr(text, "reason=\"LOCKS\""));
+	assert_null(
+	    strstr(text, "meridian_reads_waited_total{database=\"movr\",region=\"us-east1\""));
 	assert_null(strstr(text, "\nprocess_resident_memory_bytes "));
 	free(text);
 	free(stats);
