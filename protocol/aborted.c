@@ -135,12 +135,19 @@ verb_of_statement(struct aborted *a, struct slice name)
 
 /* ---- answers ---- */
 
+/* The client's transaction is not over before the client says so. */
+static bool
+is_explicit(const struct aborted *a)
+{
+	return exchange_tx_status(&a->exchange) != 'I';
+}
+
 static void
 put_failure(struct aborted *a, struct buf *out)
 {
 	struct err e = { 0 };
 
-	if (a->told && a->explicit) {
+	if (a->told && is_explicit(a)) {
 		err_set(&e, SQLSTATE_IN_FAILED_TRANSACTION,
 			"current transaction is aborted, commands ignored until end of transaction "
 			"block");
@@ -164,15 +171,7 @@ put_no_commit(struct aborted *a, struct buf *out)
 static void
 put_ready(const struct aborted *a, struct buf *out)
 {
-	message_put_ready(out, a->explicit && !a->over ? 'E' : 'I');
-}
-
-/* In an extended-protocol sequence. */
-static void
-fail(struct aborted *a, struct buf *out)
-{
-	put_failure(a, out);
-	a->skipping = true;
+	message_put_ready(out, is_explicit(a) && !a->over ? 'E' : 'I');
 }
 
 /* ---- messages ---- */
@@ -207,7 +206,7 @@ on_parse(struct aborted *a, const struct message_parse *m, struct slice raw, str
 
 	if (verb == ABORTED_REFUSED || a->over || a->owed.n + raw.n > ABORTED_OWED_MAX ||
 	    !keep_name(a->statements, m->name, verb)) {
-		fail(a, out);
+		put_failure(a, out);
 		return;
 	}
 	if (m->name.n > 0)
@@ -232,7 +231,7 @@ on_bind(struct aborted *a, const struct message_bind *m, struct buf *out)
 		a->over = a->over || a->refused;
 		a->refused = true;
 	}
-	fail(a, out);
+	put_failure(a, out);
 }
 
 /* None of those that may be has parameters or rows. */
@@ -246,7 +245,7 @@ on_describe(struct aborted *a, const struct message_target *m, struct buf *out)
 	else if (find_name(a->portals, m->name) != NULL)
 		verb = find_name(a->portals, m->name)->verb;
 	if (verb == ABORTED_REFUSED || verb == ABORTED_UNKNOWN) {
-		fail(a, out);
+		put_failure(a, out);
 		return;
 	}
 	if (m->kind == 'S')
@@ -260,13 +259,13 @@ on_execute(struct aborted *a, const struct message_execute *m, struct buf *out)
 	const struct aborted_name *portal = find_name(a->portals, m->portal);
 
 	if (portal == NULL || a->over) {
-		fail(a, out);
+		put_failure(a, out);
 	} else if (portal->verb == ABORTED_ROLLBACK) {
 		message_put_command_complete(out, "ROLLBACK");
 		a->over = true;
 	} else if (portal->verb == ABORTED_COMMIT) {
 		put_no_commit(a, out);
-		a->skipping = a->over = true;
+		a->over = true;
 	} else {
 		message_put_bare(out, MSG_EMPTY_QUERY);
 	}
@@ -279,7 +278,7 @@ on_close(struct aborted *a, const struct message_target *m, struct slice raw, st
 	    find_name(m->kind == 'S' ? a->statements : a->portals, m->name);
 
 	if (a->owed.n + raw.n > ABORTED_OWED_MAX) {
-		fail(a, out);
+		put_failure(a, out);
 		return;
 	}
 	if (found != NULL)
@@ -314,40 +313,51 @@ on_extended(struct aborted *a, char type, struct slice body, struct slice raw, s
 	return true;
 }
 
-/* A message of which the body is there, or (body.p NULL) too long to be looked into. */
+/* A message that the server would not discard: all of it (`raw`), or its header where it is too
+ * long to be looked into. CopyData, CopyDone, CopyFail are what is left of a COPY that has failed.
+ */
 static void
-take(struct aborted *a, char type, struct slice body, struct slice raw, struct buf *out)
+answer(struct aborted *a, struct slice raw, struct buf *out)
 {
-	struct slice sql;
+	bool is_whole = exchange_at_client_boundary(&a->exchange);
+	struct slice body = slice_skip(raw, FRAME_HEAD_BYTES), sql;
+	char type = raw.p[0];
 
-	if (type == MSG_TERMINATE) {
-		a->terminated = true;
-	} else if (type == MSG_SYNC) {
-		a->skipping = false;
+	if (type == MSG_SYNC) {
 		memset(a->portals, 0, sizeof(a->portals));
 		put_ready(a, out);
-	} else if (a->skipping) {
-		return;
-	} else if (type == MSG_QUERY && body.p != NULL &&
-		   message_parse_query(body, &sql) == PARSE_DONE) {
+	} else if (type == MSG_QUERY && is_whole && message_parse_query(body, &sql) == PARSE_DONE) {
 		on_query(a, sql, out);
 	} else if (type == MSG_QUERY || type == MSG_FUNCTION_CALL) {
 		put_failure(a, out);
 		put_ready(a, out);
-	} else if (memchr("PBDEC", type, 5) != NULL &&
-		   (body.p == NULL || !on_extended(a, type, body, raw, out))) {
-		fail(a, out);
+	} else if (memchr("dcfX", type, 4) == NULL &&
+		   (type != MSG_FLUSH || raw.n > FRAME_HEAD_BYTES) &&
+		   (!is_whole || !on_extended(a, type, body, raw, out))) {
+		put_failure(a, out);
 	}
 }
 
-/* ---- the stream ---- */
-
-/* All that was awaited is answered, and no transaction was open. */
-static bool
-is_implicit(const struct aborted *a)
+/* The exchange hears of the message, and of what it is answered: it knows what is discarded. */
+static void
+take(struct aborted *a, struct slice raw, struct buf *out)
 {
-	return !a->explicit && !a->skipping;
+	bool was_discarding = exchange_skips(&a->exchange);
+	size_t at = out->n;
+	unsigned events = exchange_client(&a->exchange, raw.p, raw.n);
+
+	a->terminated = (events & (EXCHANGE_TERMINATE | EXCHANGE_BAD)) != 0;
+	if (a->terminated)
+		return;
+	if (!was_discarding)
+		answer(a, raw, out);
+	else if (exchange_pending(&a->exchange) > 0)
+		put_ready(a, out);
+	if (out->n > at)
+		(void)exchange_server(&a->exchange, out->p + at, out->n - at, NULL);
 }
+
+/* ---- the stream ---- */
 
 /* Gather up to `want` bytes of the message; true when they are there. */
 static bool
@@ -364,27 +374,16 @@ gather(struct aborted *a, struct slice *rest, size_t want)
 
 /* One message, or as much of it as there is. False: there is not enough. */
 static bool
-step(struct aborted *a, struct slice *rest, char *type, struct buf *out)
+step(struct aborted *a, struct slice *rest, struct buf *out)
 {
 	size_t total;
 
 	if (!gather(a, rest, FRAME_HEAD_BYTES))
 		return false;
 	total = frame_total(a->in.p);
-	*type = a->in.p[0];
-	if (total < FRAME_HEAD_BYTES) {
-		a->terminated = true; /* not the protocol */
+	if (total <= ABORTED_LOOK_MAX && !gather(a, rest, total))
 		return false;
-	}
-	if (total > ABORTED_LOOK_MAX) {
-		a->left = total - FRAME_HEAD_BYTES;
-		take(a, *type, slice_of(NULL, 0), slice_of(NULL, 0), out);
-	} else if (!gather(a, rest, total)) {
-		return false;
-	} else {
-		take(a, *type, slice_of(a->in.p + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES),
-		     buf_view(&a->in), out);
-	}
+	take(a, buf_view(&a->in), out);
 	buf_clear(&a->in);
 	return true;
 }
@@ -393,45 +392,36 @@ bool
 aborted_client(struct aborted *a, const char *p, size_t n, size_t *used, struct buf *out)
 {
 	struct slice rest = slice_of(p, n);
-	bool over = false;
-	size_t passed;
-	char type;
+	bool is_over;
 
-	while (!over) {
-		passed = rest.n < a->left ? rest.n : a->left;
-		a->left -= passed;
+	do {
+		size_t passed = exchange_client_rest(&a->exchange, rest.p, rest.n);
+
+		(void)exchange_client(&a->exchange, rest.p, passed);
 		rest = slice_skip(rest, passed);
-		over = is_implicit(a) && a->left == 0;
-		if (over || a->left > 0 || a->terminated || out->n >= ABORTED_SAY_MAX ||
-		    !step(a, &rest, &type, out))
-			break;
-		/* a message that ends the transaction ends a round: only then all that was asked
-		 * for is said */
-		over = (type == MSG_SYNC || type == MSG_QUERY || type == MSG_FUNCTION_CALL) &&
-		       (a->over || !a->explicit) && !a->skipping && a->left == 0;
-	}
+		is_over = exchange_is_idle(&a->exchange);
+	} while (!is_over && exchange_at_client_boundary(&a->exchange) && !a->terminated &&
+		 out->n < ABORTED_SAY_MAX && step(a, &rest, out));
 	*used = n - rest.n;
-	return over;
+	return is_over;
 }
 
 bool
-aborted_begin(struct aborted *a, const struct exchange *f, struct buf *out)
+aborted_begin(struct aborted *a, const struct exchange *x, struct buf *out)
 {
-	bool open = f->open || f->reopened;
+	struct framer client = exchange_client_framer(x);
 
 	a->in.cap = ABORTED_LOOK_MAX;
 	a->owed.cap = ABORTED_OWED_MAX;
-	a->explicit = f->tx != 'I';
-	a->left = f->client.left;
-	buf_put(&a->in, f->client.head, f->client.have);
-	for (uint32_t i = 0; i < f->pending && !out->failed; i++) {
+	buf_put(&a->in, client.head, client.have);
+	exchange_init_failed(&a->exchange, x);
+	for (uint32_t i = 0; i < exchange_pending(x) && !out->failed; i++) {
 		put_failure(a, out);
 		put_ready(a, out);
 	}
-	if (open && !f->skip)
+	if (exchange_skips(&a->exchange) && !exchange_skips(x))
 		put_failure(a, out);
-	a->skipping = open || f->skip;
-	return is_implicit(a) && a->left == 0;
+	return exchange_is_idle(&a->exchange);
 }
 
 void

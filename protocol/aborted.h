@@ -51,15 +51,13 @@ struct aborted_name {
 };
 
 struct aborted {
-	struct buf in;   /* the beginning of a message */
-	size_t left;     /* bytes of a body that is passed over */
-	struct buf owed; /* Parse and Close messages that were answered */
-	bool explicit;   /* BEGIN … : not over before the client says so */
-	bool told;       /* 40001 has been said */
-	bool skipping;   /* until Sync */
-	bool over;       /* … and the Sync is the transaction's end */
-	bool refused;    /* a statement whose text is not known was */
-	bool terminated; /* the client has said Terminate */
+	struct exchange exchange; /* of the client and what answers here */
+	struct buf in;            /* the beginning of a message */
+	struct buf owed;          /* Parse and Close messages that were answered */
+	bool told;                /* 40001 has been said */
+	bool over;                /* the next ReadyForQuery is the transaction's end */
+	bool refused;             /* a statement whose text is not known was */
+	bool terminated;          /* the client has said Terminate, or what is not the protocol */
 	struct aborted_name statements[ABORTED_NAMES], portals[ABORTED_NAMES];
 	/* The text of a statement that was prepared before; false: not known. May be NULL. */
 	bool (*text_of)(void *arg, struct slice name, struct slice *sql);
@@ -69,7 +67,7 @@ struct aborted {
 /* At the moment when the server is no longer asked: what the client awaits is answered into `out`
  * where there is anything. True: it is over already, nothing was open but that. More than `out` may
  * hold: out->failed, and nothing of it is to be said. */
-bool aborted_begin(struct aborted *a, const struct exchange *f, struct buf *out);
+bool aborted_begin(struct aborted *a, const struct exchange *x, struct buf *out);
 void aborted_fini(struct aborted *a);
 /* The client's next n bytes; *used: how many were for the transaction. True: it is over; what is in
  * `in` and the rest of the bytes is for the next server, behind `owed`. False with bytes left, of a

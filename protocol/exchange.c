@@ -50,6 +50,14 @@ exchange_restart(struct exchange *x)
 	x->query_ends = was.query_ends;
 }
 
+void
+exchange_init_failed(struct exchange *x, const struct exchange *of)
+{
+	*x = (struct exchange){ .tx = of->tx, .query_ends = of->query_ends };
+	x->client.left = of->client.left;
+	x->skip = exchange_is_open(of);
+}
+
 HOT void
 exchange_set_query_ends(struct exchange *x, bool ends)
 {

@@ -122,6 +122,10 @@ void exchange_fini(struct exchange *x);
 /* Whether a Query ends what an error has the server discard, and is answered by a ReadyForQuery, as
  * a Sync is (CockroachDB). */
 void exchange_set_query_ends(struct exchange *x, bool ends);
+/* *x begins where the client of `of` stands in its messages, with a server that has failed all that
+ * was outstanding: nothing is, and what is left of an extended query is discarded. In the compact
+ * form. A header that is half through is the caller's (exchange_client_framer). */
+void exchange_init_failed(struct exchange *x, const struct exchange *of);
 /* The server owes one more ReadyForQuery, for something that did not pass through
  * exchange_client(): the end of the login, or a query of our own. */
 void exchange_expect_ready(struct exchange *x);
@@ -134,7 +138,17 @@ void exchange_restart(struct exchange *x);
 unsigned exchange_client(struct exchange *x, const char *p, size_t n);
 unsigned exchange_server(struct exchange *x, const char *p, size_t n, struct exchange_tally *tally);
 
-/* Where messages begin in the bytes that go to the client next. */
+/* Where messages begin in the bytes that the client says next … */
+static inline struct framer
+exchange_client_framer(const struct exchange *x)
+{
+	struct framer f = { .left = x->client.left, .have = x->client.have };
+
+	memcpy(f.head, x->client.head, sizeof(f.head));
+	return f;
+}
+
+/* … and in those that go to it. */
 static inline struct framer
 exchange_server_framer(const struct exchange *x)
 {

@@ -93,9 +93,11 @@ put_message(struct buf *b, char type, const char *body)
 		buf_u32(b, 0);
 		break;
 	case 'S':
-	case 'H':
 	case 'c':
 	case 'X':
+		break;
+	case 'H':
+		buf_put(b, body, strlen(body));
 		break;
 	default:
 		buf_cstr(b, body);
@@ -331,6 +333,12 @@ static const struct talk talks[] = {
 	  "E() S Q(ABORT)", "Z(E) C(ROLLBACK) Z(I)", "", NULL },
 	/* after an error of the server's own the Sync is all that is awaited */
 	{ "P(:x) B(:)", 0, "!", "", "E() S", "Z(I)", "", NULL },
+	{ "Q(BEGIN)", 0, "T", "", "P(:x) Q(ABORT) S Q(ABORT)", "E(40001) Z(E) C(ROLLBACK) Z(I)", "",
+	  NULL },
+	{ "P(:x) B(:)", 0, "!", "", "Q(x) S Q(y)", "Z(I)", "Q(y)", NULL },
+	/* what the server does not know fails too */
+	{ "Q(BEGIN)", 0, "T", "", "H(x) P(:ABORT) S", "E(40001) Z(E)", NULL, NULL },
+	{ "Q(BEGIN)", 0, "T", "", "j(x) S Q(ABORT)", "E(40001) Z(E) C(ROLLBACK) Z(I)", "", NULL },
 	/* COPY */
 	{ "Q(COPY)", 0, "c", "E(40001) Z(I)", "", "", "", NULL },
 	{ "Q(BEGIN) Q(COPY)", 0, "Tc", "E(40001) Z(E)", "d(x) d(y) c Q(COMMIT)", "E(40001) Z(I)",
@@ -351,6 +359,29 @@ clients_are_answered_as_by_a_server_that_failed(void **state)
 		for (size_t chunk = 1; chunk < 400; chunk++)
 			hold_talk(&talks[i], chunk);
 	}
+}
+
+/* A server for which a Query ends what it discards answers that one as a Sync (CockroachDB). */
+static void
+a_query_ends_a_sequence_where_the_server_says_so(void **state)
+{
+	struct aborted a = { 0 };
+	struct buf in = { 0 }, out = { 0 };
+	struct exchange f;
+	size_t used;
+
+	(void)state;
+	exchange_init(&f, REPLICATION_NONE);
+	exchange_set_query_ends(&f, true);
+	play_server(&f, "T");
+	assert_false(aborted_begin(&a, &f, &out));
+	put_messages(&in, "P(:x) Q(ABORT) Q(ABORT)");
+	assert_true(aborted_client(&a, in.p, in.n, &used, &out));
+	assert_string_equal(told(&out), "E(40001) Z(E) C(ROLLBACK) Z(I)");
+	assert_int_equal(used, in.n);
+	aborted_fini(&a);
+	buf_fini(&in);
+	buf_fini(&out);
 }
 
 static void
@@ -505,6 +536,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verbs_are_told_from_texts),
 		cmocka_unit_test(clients_are_answered_as_by_a_server_that_failed),
+		cmocka_unit_test(a_query_ends_a_sequence_where_the_server_says_so),
 		cmocka_unit_test(long_messages_are_not_looked_into),
 		cmocka_unit_test(names_are_bounded),
 		cmocka_unit_test(answers_are_bounded),
