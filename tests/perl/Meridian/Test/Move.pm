@@ -12,7 +12,8 @@
 #   is(difference($before, catalog_of($cluster, 'app')), '');
 #   my $lock = hold_copies($target, 'app', 't', …);      # no row is copied into t there before $lock->quit
 #   let_copies($target, 'app');                          # nothing of that is left there
-#   my $w = watch_both($one, $other, 'app');             # tries to write into probe(i) on both, past the proxy
+#   my $w = watch_both($one, $other, 'app');             # tries to write into probe(i) on both, past the proxy; both: in the other
+#                                                        # side between two rows of a transaction on this one
 #   ...
 #   looked_at($cluster, 'app');                          # waits until what is written there has been seen
 #   more_rows($cluster, 'app', 60);                      # waits until the ledger has as many more
@@ -236,6 +237,13 @@ sub try_to_write
 	return $said;
 }
 
+# The transaction that has written still can: whatever came between its two rows came while it could.
+sub can_still_write
+{
+	my ($side) = @_;
+	return eval { $side->{wire}->ask('INSERT INTO probe VALUES (0) RETURNING i') } // 'lost';
+}
+
 sub watch
 {
 	my ($until, $database, @at) = @_;
@@ -245,11 +253,11 @@ sub watch
 	vec($bits, fileno $until, 1) = 1;
 	while (!select(my $ready = $bits, undef, undef, 0.003)) {
 		my @said = map { try_to_write($_) } @sides;
+		$n{both}++ if $said[0] eq '0' && $said[1] eq '0' && can_still_write($sides[0]) eq '0';
 		eval { $_->{wire}->ask('ROLLBACK') if $_->{wire}; 1 } or delete $_->{wire} for @sides;
 		$n{tries}++;
 		$n{one}++   if $said[0] eq '0';
 		$n{other}++ if $said[1] eq '0';
-		$n{both}++  if $said[0] eq '0' && $said[1] eq '0';
 	}
 	return join ' ', %n;
 }
