@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "base/slice.h"
 #include "base/snapshot.h"
+#include "routing/token.h"
 
 enum node_state {
 	NODE_UNKNOWN, /* not probed yet: used as if up, ranked after what is up */
@@ -69,18 +70,19 @@ struct node {
 	enum node_state state;
 	enum node_role role;
 	enum node_kind kind;
-	bool drained;          /* by the operator: no new sessions */
-	bool read_only;        /* default_transaction_read_only */
-	bool probed;           /* role and lag come from a probe with a role (probe_conninfo) */
-	int server_version;    /* server_version_num, 0 unknown */
-	uint32_t timeline;     /* 0 unknown */
-	uint64_t system_id;    /* 0 unknown */
-	uint64_t lsn;          /* written, or replayed, at the last good probe; 0 unknown */
-	int64_t rtt_us;        /* EWMA of the round trip; 0 unknown */
-	int64_t connect_us;    /* EWMA of the TCP connect; 0 unknown */
-	int64_t lag_us;        /* replay lag in time when sampled; -1 unknown */
-	int64_t lag_bytes;     /* replay lag in bytes when sampled; -1 unknown */
-	int64_t sampled_at_us; /* monotonic time of the last good sample; 0 never */
+	bool drained;              /* by the operator: no new sessions */
+	bool read_only;            /* default_transaction_read_only */
+	bool probed;               /* role and lag come from a probe with a role (probe_conninfo) */
+	int server_version;        /* server_version_num, 0 unknown */
+	uint32_t timeline;         /* 0 unknown */
+	uint64_t system_id;        /* 0 unknown */
+	struct timeline_ends ends; /* of the timelines in front of its own */
+	uint64_t lsn;              /* written, or replayed, at the last good probe; 0 unknown */
+	int64_t rtt_us;            /* EWMA of the round trip; 0 unknown */
+	int64_t connect_us;        /* EWMA of the TCP connect; 0 unknown */
+	int64_t lag_us;            /* replay lag in time when sampled; -1 unknown */
+	int64_t lag_bytes;         /* replay lag in bytes when sampled; -1 unknown */
+	int64_t sampled_at_us;     /* monotonic time of the last good sample; 0 never */
 	int64_t up_since_us; /* when it last came up after having been down; 0: it never was down */
 	int max_connections; /* less what is reserved for superusers; 0 unknown */
 	int used_connections;   /* at the last probe */

@@ -78,6 +78,7 @@ struct conf_database {
 	enum reads_mode reads;
 	enum consistency_mode consistency;
 	int64_t consistency_wait;
+	enum lost_wal_mode lost_wal;
 	enum residency_mode residency;
 };
 

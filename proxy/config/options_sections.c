@@ -197,6 +197,12 @@ static const struct option database_rows[] = {
 	  .group = "Database",
 	  .text = "How long a read waits for the standby to replay what it must see, before it "
 		  "goes home." },
+	{ .name = "lost_wal", .type = OPT_ENUM, AT_ENUM(conf_database, lost_wal),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "home", .words = lost_wal_mode_words,
+	  .group = "Database",
+	  .text = "What becomes of a read whose session has seen more than a fail-over has left. "
+		  "home: it goes home, with a warning. fail: it is an error, until the session "
+		  "says RESET meridian.token." },
 	{ .name = "statement_sample", .type = OPT_INT, AT(conf_database, statement_sample, int),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 1000000,
 	  .group = "Database",

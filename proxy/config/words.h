@@ -38,6 +38,8 @@ enum auth_method {
 enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
 enum reads_mode { READS_HOME, READS_OBSERVE, READS_NEAREST };
 enum consistency_mode { CONSISTENCY_SESSION, CONSISTENCY_EVENTUAL };
+/* Where what a session has seen lies on WAL that a fail-over has lost. */
+enum lost_wal_mode { LOST_WAL_HOME, LOST_WAL_FAIL };
 enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
 
 /* Their names: the words of the options, and of lines of hba_file. */
@@ -48,6 +50,7 @@ extern const char *const tri_mode_words[],
 					   *const pool_mode_words[],
 					       *const reads_mode_words[],
 						   *const consistency_mode_words[],
-						       *const residency_mode_words[];
+						       *const lost_wal_mode_words[],
+							   *const residency_mode_words[];
 
 #endif

@@ -15,6 +15,7 @@
 #include "proxy/http/http.h"
 #include "proxy/net/tlsctx.h"
 #include "proxy/process/worker_int.h"
+#include "proxy/reads/reads.h"
 #include "routing/headers.h"
 #include "routing/tlvs.h"
 
@@ -73,6 +74,18 @@ locate_claim_headers(struct session *s, const struct http_head *h)
 	stat_add(&s->worker->stats.headers_ignored, n);
 }
 
+static bool
+is_reads_setting(struct slice name)
+{
+	const char *known;
+
+	for (size_t i = 0; (known = reads_setting_name(i)) != NULL; i++) {
+		if (slice_is(name, known))
+			return true;
+	}
+	return false;
+}
+
 /* Unknown names and wrong values get PostgreSQL's own errors: a client that misspells its city
  * would otherwise be routed anywhere, unnoticed. */
 static void
@@ -95,6 +108,8 @@ refuse_setting(struct session *s, const struct startup_setting *set, bool known)
 		buf_str(&hint, "Available parameters: meridian.access");
 		for (size_t i = 0; locate_setting_name(i) != NULL; i++)
 			buf_printf(&hint, ", meridian.%s", locate_setting_name(i));
+		for (size_t i = 0; reads_setting_name(i) != NULL; i++)
+			buf_printf(&hint, ", meridian.%s", reads_setting_name(i));
 	}
 	err_hint(&e, "%s.", buf_text(&hint));
 	buf_fini(&hint);
@@ -129,10 +144,18 @@ claim_settings(struct session *s)
 	struct login *l = s->login;
 	struct startup_setting set[32];
 	size_t n = startup_settings(login_startup(l), &l->text, set, 32);
+	struct err e;
 	bool known;
 
+	l->reads_nearby = l->database->reads != READS_HOME;
 	for (size_t i = 0; i < n; i++) {
-		if (!take_setting(s, &set[i], &known)) {
+		if (is_reads_setting(set[i].name)) {
+			l->reads_nearby = l->database->pool == POOL_TRANSACTION;
+			if (reads_set(s, set[i].name, set[i].value, false, &e) != 0) {
+				session_close_err(s, WHY_BAD_SETTING, &e);
+				return false;
+			}
+		} else if (!take_setting(s, &set[i], &known)) {
 			refuse_setting(s, &set[i], known);
 			return false;
 		}

@@ -157,10 +157,10 @@ struct pool_ops {
 	void (*put_welcome)(struct session *s, struct buf *out);
 	/* A question of ours is over: it may be a safe point for who wants to move the session. */
 	void (*on_quiet)(struct session *s);
-	/* Of a session that may read nearby: it begins; it has no server any more and may have
-	 * another; what its server has said of the WAL behind a transaction; no server nearby could
-	 * be had, or none that has replayed enough: it has gone home. */
-	void (*begin_reads)(struct session *s, const struct conf_database *db);
+	/* Of a session that may read nearby: it begins (false: and is over); it has no server any
+	 * more and may have another; what its server has said of the WAL behind a transaction; no
+	 * server nearby could be had, or none that has replayed enough: it has gone home. */
+	bool (*begin_reads)(struct session *s);
 	void (*on_parked)(struct session *s);
 	void (*on_position)(struct session *s, const struct wal_position *position);
 	void (*on_refused_nearby)(struct session *s);

@@ -47,6 +47,8 @@ pooled_greet(struct pooled *pd)
 	struct login *l = s->login;
 	struct buf b = { .cap = 2 * HELD_CAP };
 
+	if (UNLIKELY(l->reads_nearby) && !pool_ops.begin_reads(s))
+		return;
 	pool_ops.put_authenticated(s, &b);
 	pooled_put_welcome(pd, &b);
 	pool_ops.put_key(s, &b);
@@ -59,8 +61,6 @@ pooled_greet(struct pooled *pd)
 	exchange_init(&s->exchange, REPLICATION_NONE);
 	pooled_follow(pd);
 	session_sample(s, l->database);
-	if (pd->mode == POOL_TRANSACTION && l->database->reads != READS_HOME)
-		pool_ops.begin_reads(s, l->database);
 	s->login = NULL;
 	session_enter(s, SESSION_RELAY);
 	s->quiet_since_us = clock_us();

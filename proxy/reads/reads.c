@@ -25,12 +25,6 @@
 #define LOOK_AGAIN_US (USEC_PER_SEC)     /* for a standby nearby, as the map may have changed … */
 #define TRY_AGAIN_US  (USEC_PER_SEC / 4) /* … and sooner where one had not replayed enough */
 
-static struct reads *
-reads_of(const struct session *s)
-{
-	return s->pooled->reads;
-}
-
 /* ---- which standby ---- */
 
 /* NULL: there is none; or a migration has decided who serves the database. */
@@ -49,7 +43,7 @@ find_near(struct session *s, const struct world *w, const struct node *home)
 static struct node_live *
 near_of(struct session *s)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 	const struct world *w = worker_world(s->worker);
 	const struct node_live *home = pooled_home(s);
 	int64_t now_us = loop_now_us(s->worker->loop);
@@ -97,20 +91,29 @@ static void
 judge_session(struct session *s, unsigned *reason)
 {
 	const struct pooled *pd = s->pooled;
+	enum token_verdict verdict = TOKEN_STANDS;
 
-	if (near_of(s) == NULL)
+	if (reads_have_floor(pd->reads))
+		verdict = reads_judge_floor(s);
+	if (verdict == TOKEN_LOST)
+		*reason = READS_LOST;
+	else if (near_of(s) == NULL)
 		*reason = READS_NO_NEARER;
 	else if (is_serializable(s))
 		*reason = READS_SERIALIZABLE;
-	else if (pd->is_tracked && !pd->reads->is_known)
+	else if (reads_have_floor(pd->reads) && !pd->reads->is_known)
 		*reason = READS_NO_POSITION;
+	else if (verdict == TOKEN_FOREIGN)
+		*reason = READS_NO_POSITION;
+	else if (verdict == TOKEN_UNKNOWN)
+		*reason = READS_LOST;
 }
 
 /* Its counters for a region. */
 static struct readtally *
 tally_of(struct session *s, bool is_near)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 	const struct node_live *live = is_near ? r->near : pooled_home(s);
 	const char *region = live != NULL ? live->region : "";
 	struct readtally **known = &r->tallies[is_near];
@@ -145,7 +148,7 @@ reads_count(struct session *s, unsigned reason)
 static bool
 is_inside(const struct session *s)
 {
-	const struct reads *r = reads_of(s);
+	const struct reads *r = s->pooled->reads;
 
 	return r->state == WAY_SERVED && !r->is_ending && s->server != NULL &&
 	       (r->is_pinned || exchange_tx_status(&s->exchange) != 'I');
@@ -165,7 +168,7 @@ up_to_end(struct session *s, struct slice in)
 			break;
 		at += n;
 		if (u.reason == CLASSIFY_TRANSACTION) {
-			reads_of(s)->is_ending = true;
+			s->pooled->reads->is_ending = true;
 			return at;
 		}
 	}
@@ -175,13 +178,13 @@ up_to_end(struct session *s, struct slice in)
 static void
 go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 
 	r->state = WAY_NEARBY;
 	r->reason = reason;
 	r->is_ending = r->is_pinned = false;
 	buf_put(&r->unit, p, n);
-	pooled_head_nearby(s, r->near, s->pooled->is_tracked ? r->floor.lsn : 0, r->wait_us);
+	pooled_head_nearby(s, r->near, reads_have_floor(r) ? r->floor.lsn : 0, r->wait_us);
 }
 
 /* Bytes that begin a unit. */
@@ -189,7 +192,7 @@ static size_t
 choose(struct session *s, struct slice in)
 {
 	const struct unit_judge judge = { judge_text, judge_prepared, s };
-	const struct reads *r = reads_of(s);
+	const struct reads *r = s->pooled->reads;
 	struct unit u;
 
 	if (units_cut(in, &judge, &u) == PARSE_MORE) {
@@ -199,11 +202,17 @@ choose(struct session *s, struct slice in)
 	}
 	if (classify_is_read((enum classify_reason)u.reason))
 		judge_session(s, &u.reason);
-	if (r->mode == READS_NEAREST && classify_is_read((enum classify_reason)u.reason)) {
+	if (reads_is_nearest(r) && classify_is_read((enum classify_reason)u.reason)) {
 		go_nearby(s, in.p, u.n, u.reason);
 		return u.n;
 	}
-	reads_count(s, u.reason);
+	if (r->now[SET_READS] != READS_HOME)
+		reads_count(s, u.reason);
+	if (reads_is_nearest(r) && u.reason == READS_LOST) {
+		reads_warn_of_lost(s);
+		if (r->fails)
+			return u.n;
+	}
 	return in.n;
 }
 
@@ -211,7 +220,7 @@ choose(struct session *s, struct slice in)
 static size_t
 passing(struct session *s, struct slice in)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 
 	/* it was moved, or its pool has given up the way there */
 	if (r->state != WAY_HOME && s->pooled->home == NULL) {
@@ -234,7 +243,7 @@ passing(struct session *s, struct slice in)
 static void
 keep(struct session *s, const char *p, size_t n)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 
 	buf_put(&r->kept, p, n);
 	if (r->kept.failed) {
@@ -248,7 +257,7 @@ keep(struct session *s, const char *p, size_t n)
 static void
 hand_on(struct session *s, const char *p, size_t n)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 
 	r->judged = true;
 	(void)relay_to_server(s, p, n);
@@ -260,7 +269,7 @@ hand_on(struct session *s, const char *p, size_t n)
 static void
 go_on(struct session *s)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 	struct buf kept = r->kept;
 	size_t n;
 
@@ -281,7 +290,7 @@ go_on(struct session *s)
 static HOT bool
 on_client(struct session *s, const char **p, size_t *n)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 	size_t now = *n;
 
 	if (!r->judged && !s->pooled->resends) {
@@ -302,6 +311,11 @@ on_client(struct session *s, const char **p, size_t *n)
 	/* what it has seen behind this, its server is asked for */
 	r->is_known = false;
 	*n = now;
+	if (UNLIKELY(r->fails)) {
+		r->fails = false;
+		*p = r->instead.p;
+		*n = r->instead.n;
+	}
 	return s->state == SESSION_RELAY;
 }
 
@@ -309,7 +323,7 @@ on_client(struct session *s, const char **p, size_t *n)
 static void
 on_server_sent(struct session *s, const struct answer *a)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 
 	if (r->state != WAY_SERVED || !(a->events & EXCHANGE_READY) || s->server == NULL ||
 	    exchange_pending(&s->exchange) > 0 || exchange_tx_status(&s->exchange) == 'I')
@@ -320,25 +334,11 @@ on_server_sent(struct session *s, const struct answer *a)
 
 /* ---- what the pool says ---- */
 
-void
-reads_on_position(struct session *s, const struct wal_position *position)
-{
-	struct reads *r = reads_of(s);
-	bool is_new = position->timeline != 0 && position->timeline != r->floor.timeline;
-
-	/* what the client has said behind the question it does not cover */
-	r->is_known = position->lsn != 0 && !s->pooled->is_untold;
-	if (position->lsn > r->floor.lsn || is_new)
-		r->floor.lsn = position->lsn;
-	if (is_new)
-		r->floor.timeline = position->timeline;
-}
-
 /* The standby is not asked again for a while. */
 void
 reads_on_refused(struct session *s)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 
 	if (r->state == WAY_HOME)
 		return;
@@ -355,7 +355,7 @@ reads_on_refused(struct session *s)
 void
 reads_on_pinned(struct session *s)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 
 	r->is_pinned = true;
 	r->is_ending = false;
@@ -365,7 +365,7 @@ reads_on_pinned(struct session *s)
 void
 reads_on_parked(struct session *s)
 {
-	struct reads *r = reads_of(s);
+	struct reads *r = s->pooled->reads;
 	struct buf unit = r->unit;
 	bool was_refused = r->state == WAY_REFUSED;
 
@@ -389,7 +389,7 @@ reads_explain(struct session *s, struct reads_place *out)
 {
 	const struct world *w = worker_world(s->worker);
 	const struct node_live *live = session_is_pooled(s) ? pooled_home(s) : NULL;
-	const struct reads *r = session_is_pooled(s) ? reads_of(s) : NULL;
+	const struct reads *r = session_is_pooled(s) ? s->pooled->reads : NULL;
 	struct route *route = &s->worker->route;
 
 	*out = (struct reads_place){ .reason = CLASSIFY_READ };
@@ -411,19 +411,25 @@ reads_explain(struct session *s, struct reads_place *out)
 /* ---- beginning and end ---- */
 
 void
-reads_begin(struct session *s, const struct conf_database *db)
+reads_changed(struct session *s)
+{
+	const struct reads *r = s->pooled->reads;
+
+	s->pooled->is_tracked = reads_have_floor(r);
+}
+
+struct reads *
+reads_new(struct session *s, int64_t wait_us)
 {
 	struct reads *r = xcalloc(1, sizeof(*r));
 
-	r->mode = db->reads;
-	r->wait_us = db->consistency_wait;
-	r->is_known = true;
-	r->kept.cap = r->unit.cap = r->answer.cap = KEPT_CAP;
+	r->wait_us = wait_us;
+	r->kept.cap = r->unit.cap = r->answer.cap = r->instead.cap = KEPT_CAP;
 	if (s->worker->verdicts == NULL)
 		s->worker->verdicts = verdicts_new();
 	s->pooled->reads = r;
-	s->pooled->is_tracked = r->mode == READS_NEAREST && db->consistency == CONSISTENCY_SESSION;
 	session_observe(s, OBSERVER_READS, true);
+	return r;
 }
 
 void
@@ -435,6 +441,7 @@ reads_free(struct reads *r)
 	buf_fini(&r->kept);
 	buf_fini(&r->unit);
 	buf_fini(&r->answer);
+	buf_fini(&r->instead);
 	free(r);
 }
 

@@ -16,12 +16,13 @@
 #define PROXY_READS_READS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/slice.h"
 
 struct buf;
-struct conf_database;
+struct err;
 struct node;
 struct observer;
 struct reads;
@@ -30,8 +31,9 @@ struct wal_position;
 
 extern const struct observer reads_observer;
 
-/* The session is a transaction pool's and has been greeted. */
-void reads_begin(struct session *s, const struct conf_database *db);
+/* The session is a transaction pool's and is about to be greeted; its database has reads nearby, or
+ * its startup packet speaks of them. False: it is over, by a setting that is refused. */
+bool reads_begin(struct session *s);
 void reads_free(struct reads *r); /* accepts NULL */
 
 /* For those who ask where it would read. */
@@ -47,5 +49,12 @@ void reads_on_parked(struct session *s);
 void reads_on_position(struct session *s, const struct wal_position *position);
 void reads_on_refused(struct session *s);
 void reads_on_pinned(struct session *s);
+
+/* Its meridian.* settings (struct session_ops): reads_settings.c. */
+int reads_set(struct session *s, struct slice name, struct slice value, bool now, struct err *e);
+void reads_reset_all(struct session *s);
+bool reads_show(struct session *s, struct slice name, bool again, struct buf *sql);
+/* The i-th of them, without "meridian."; NULL: there are no more. */
+const char *reads_setting_name(size_t i);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Between reads.c (which way a unit goes) and reads_answers.c (what a server nearby says to it).
+ * Between reads.c (which way a unit goes), reads_answers.c (what a server nearby says to it),
+ * reads_floor.c (what the session has seen) and reads_settings.c (what the client sets).
  */
 #ifndef PROXY_READS_READS_INT_H
 #define PROXY_READS_READS_INT_H
@@ -9,10 +10,19 @@
 #include "proxy/config/words.h"
 #include "proxy/reads/reads.h"
 #include "proxy/sqlstate/session_probe.h"
+#include "routing/token.h"
 
 struct answer;
 struct node_live;
 struct readtally;
+
+/* Settings of a session, each of them a word of the table of that name (proxy/config/words.h). */
+enum reads_setting {
+	SET_READS,       /* enum reads_mode */
+	SET_CONSISTENCY, /* enum consistency_mode */
+	SET_LOST_WAL,    /* enum lost_wal_mode */
+	SET_COUNT,
+};
 
 enum way {
 	WAY_HOME,    /* it is at home, or nothing is under way */
@@ -22,15 +32,17 @@ enum way {
 };
 
 struct reads {
-	enum reads_mode mode;
+	int now[SET_COUNT], startup[SET_COUNT];
 	int64_t wait_us;
 	enum way state;
 	bool judged;    /* what goes on its way has been looked at */
 	bool is_ending; /* it has said the end of its transaction nearby */
 	bool is_pinned; /* its server nearby keeps it, until what it has left there is gone */
 	bool is_known;  /* `floor` is */
+	bool fails;     /* the unit that goes on its way now is to raise an error at home */
 	bool was_full;  /* the client is not read, so much is kept */
-	struct wal_position floor;
+	bool is_warned; /* the client has been told that `floor` cannot be read nearby */
+	struct wal_token floor;       /* what the session has seen */
 	struct buf kept;              /* said by the client, and neither sent nor decided */
 	unsigned reason;              /* why a unit is under way nearby … */
 	struct buf unit;              /* … and what it is, as the client has said it */
@@ -38,7 +50,34 @@ struct reads {
 	struct readtally *tallies[2]; /* what counts it at home and nearby; NULL: not known */
 	struct node_live *near;       /* that was found last, one reference; or NULL … */
 	int64_t near_at_us;           /* … and when; 0: never */
+	struct buf instead;           /* `fails`: what goes on its way in place of the unit */
 };
+
+static inline bool
+reads_is_nearest(const struct reads *r)
+{
+	return r->now[SET_READS] == READS_NEAREST;
+}
+
+/* reads.c. A session has settings of reads nearby, and has seen nothing that is known. */
+struct reads *reads_new(struct session *s, int64_t wait_us);
+/* Its settings have changed. */
+void reads_changed(struct session *s);
+
+/* reads_floor.c. Its reads must show what it has seen. */
+bool reads_have_floor(const struct reads *r);
+/* What it has seen, to the cluster that it is in now. */
+enum token_verdict reads_judge_floor(const struct session *s);
+/* It has seen this, or its client speaks for one that has. */
+void reads_see(struct reads *r, const struct session *s, const struct wal_token *seen);
+/* What it has seen is known now, and all of it. */
+bool reads_knows_floor(const struct session *s);
+/* A read is not nearby since what it must show was lost, or may have been: the client is told once;
+ * or the read is to fail (reads.fails). */
+void reads_warn_of_lost(struct session *s);
+
+/* reads_settings.c. Made where it is not there, with the settings of its database. */
+struct reads *reads_needed(struct session *s);
 
 /* The server's bytes, on their way to the client. False: they do not go there now. */
 bool reads_pass(struct session *s, const struct answer *a);

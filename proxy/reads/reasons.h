@@ -17,6 +17,8 @@
 	R(SERIALIZABLE, "would be SERIALIZABLE, which no standby can be")                       \
 	R(NO_NEARER,    "reads, but no usable standby of its cluster is nearer than home")      \
 	R(NO_POSITION,  "reads, but how far the session has seen its data is not known")        \
+	R(LOST,     "reads, but what the session has seen was lost in a fail-over, or of an "  \
+			"earlier timeline whose end is not known")                               \
 	R(BEHIND,       "reads, but the standby nearby had not replayed enough")                \
 	R(REFUSED, "was taken for a read, and refused by the standby")
 /* clang-format on */

@@ -37,6 +37,7 @@ struct login {
 	struct world *world; /* one reference: indices below are of this one */
 	const struct conf_database *database;
 	enum access access;
+	bool reads_nearby; /* its database, or it itself, speaks of reads nearby */
 	struct locality locality;
 	uint16_t candidates[ROUTE_NODES_MAX];
 	uint16_t ncandidates, next;

@@ -55,6 +55,16 @@ struct session_ops {
 	bool (*can_move)(const struct session *s, const char **why);
 	/* Its claims have changed, and it is a pool's. */
 	void (*pool_moved_locality)(struct session *s);
+	/* A meridian.* setting that is no claim, without that prefix, is set, or reset (value.p
+	 * NULL); or only looked at (not `now`). -1: *e says why it is refused. What is not known
+	 * is none of ours. */
+	int (*set)(struct session *s, struct slice name, struct slice value, bool now,
+		   struct err *e);
+	/* RESET ALL: all of them. */
+	void (*reset_all)(struct session *s);
+	/* Append the expression that SHOW selects in place of it; `again`: it is kept, and
+	 * evaluated later. False: none of ours. */
+	bool (*show)(struct session *s, struct slice name, bool again, struct buf *sql);
 
 	/* Events of a server connection, by who has it: an attempt to attach it, a session that
 	 * waits for it, no session (it is idle in its pool), the login that is relayed, a request

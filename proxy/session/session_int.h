@@ -182,5 +182,7 @@ bool settings_hold(const struct session *s);
 size_t settings_put_held(const struct session *s, char *to);
 void settings_forget_held(struct session *s);
 void settings_free(struct session *s);
+/* Append the statement that raises this error in a server, in its place among its answers. */
+void settings_put_raise(struct buf *sql, const struct err *e);
 
 #endif

@@ -3,7 +3,7 @@
  * meridian.* settings of a session that lives. SET, RESET, DISCARD ALL and set_config() go on to
  * the node as they are, and change what the session says of its place; SHOW meridian.region and its
  * like become a SELECT of the answer on their way, so that the node keeps order, transactions and
- * the extended protocol right.
+ * the extended protocol right. What is refused becomes a statement that raises the error there.
  *
  * Query, Parse, Bind and FunctionCall are looked at, and only where they are short. One that a read
  * has cut is held until the rest is there, so that how the client's bytes were cut changes nothing;
@@ -49,6 +49,7 @@ struct reading {
 	struct session *s;
 	const struct message_bind *bind; /* or NULL */
 	bool applies;                    /* what it sets counts now */
+	bool is_kept;                    /* it is a Parse: what it says may be said again */
 	bool sets;                       /* it has set something */
 	struct buf *text;                /* what the text becomes, as far as it changes … */
 	const char *from;                /* … and from where on it is not in there yet */
@@ -217,36 +218,88 @@ reset(struct session *s, int kind)
 	session_locality_changed(s);
 }
 
-/* To nothing: set_config() with NULL resets. */
-static void
-change(struct session *s, struct slice name, struct slice value)
+/* To nothing: set_config() with NULL resets. Not `now`: it is only looked at. -1: *e says why it is
+ * refused. */
+static int
+change(struct session *s, struct slice name, struct slice value, bool now, struct err *e)
 {
 	struct slice rest;
-	int kind = setting_is_ours(name, &rest) ? locate_setting(rest) : -1;
+	int kind;
 
-	if (kind >= 0 && value.p == NULL)
+	if (!setting_is_ours(name, &rest))
+		return 0;
+	kind = locate_setting(rest);
+	if (kind < 0)
+		return session_ops.set(s, rest, value, now, e);
+	if (now && value.p == NULL)
 		reset(s, kind);
-	else if (kind >= 0)
+	else if (now)
 		set(s, (enum claim_kind)kind, value);
+	return 0;
 }
 
-static void
-apply(struct reading *r, const struct setting *st)
+static int
+apply(struct reading *r, const struct setting *st, struct err *e)
 {
 	struct slice name, value;
 	bool has_value;
 
 	if (st->verb == SETTING_RESET_ALL) {
-		reset(r->s, -1);
-		return;
+		if (r->applies) {
+			reset(r->s, -1);
+			session_ops.reset_all(r->s);
+		}
+		return 0;
 	}
 	if (!word(r, &st->name, &name) || is_local(r, st->is_local))
-		return;
+		return 0;
 	has_value = word(r, &st->value, &value);
 	if (st->verb == SETTING_RESET)
 		value = slice_of(NULL, 0);
-	if (st->verb == SETTING_RESET || has_value)
-		change(r->s, name, value);
+	if (st->verb != SETTING_RESET && !has_value)
+		return 0;
+	return change(r->s, name, value, r->applies, e);
+}
+
+/* ---- what is refused ---- */
+
+void
+settings_put_raise(struct buf *sql, const struct err *e)
+{
+	struct buf body = { .cap = sizeof(*e) * 4 };
+
+	buf_str(&body, "BEGIN RAISE EXCEPTION USING ERRCODE = ");
+	pgquote_literal(&body, slice_str(e->sqlstate));
+	buf_str(&body, ", MESSAGE = ");
+	pgquote_literal(&body, slice_str(e->msg));
+	if (e->detail[0] != '\0') {
+		buf_str(&body, ", DETAIL = ");
+		pgquote_literal(&body, slice_str(e->detail));
+	}
+	if (e->hint[0] != '\0') {
+		buf_str(&body, ", HINT = ");
+		pgquote_literal(&body, slice_str(e->hint));
+	}
+	buf_str(&body, "; END");
+	buf_str(sql, "DO ");
+	pgquote_literal(sql, buf_view(&body));
+	buf_fini(&body);
+}
+
+/* In place of the statement the server gets one that raises the error, in its place among its
+ * answers. Where a Bind has said it, its text is there already: it does not count. */
+static void
+refuse(struct reading *r, const struct setting *st, const struct err *e)
+{
+	stat_add(&r->s->worker->stats.settings_wrong, 1);
+	if (r->text == NULL) {
+		log_limited(LOG_LEVEL_INFO, session_subject(r->s), "a setting does not count: %s",
+			    e->msg);
+		return;
+	}
+	buf_slice(r->text, slice_of(r->from, (size_t)(st->statement.p - r->from)));
+	settings_put_raise(r->text, e);
+	r->from = st->statement.p + st->statement.n;
 }
 
 /* ---- SHOW ---- */
@@ -283,20 +336,24 @@ static const struct {
 static void
 answer(struct reading *r, const struct setting *st)
 {
-	struct buf value = { .cap = 32768 };
+	struct buf text = { .cap = 32768 }, value = { .cap = 65536 };
 	struct slice name = { 0 };
 	size_t i = 0, n = sizeof(shown) / sizeof(shown[0]);
 
 	(void)setting_is_ours(setting_text(&st->name), &name);
 	while (i < n && !slice_is(name, shown[i].name))
 		i++;
-	if (i == n)
+	if (i < n) {
+		shown[i].show(r->s, &text);
+		pgquote_literal(&value, buf_view(&text));
+		buf_fini(&text);
+	} else if (!session_ops.show(r->s, name, r->is_kept, &value)) {
 		return;
-	shown[i].show(r->s, &value);
+	}
 	buf_slice(r->text, slice_of(r->from, (size_t)(st->statement.p - r->from)));
 	buf_str(r->text, "SELECT ");
-	pgquote_literal(r->text, buf_view(&value));
-	buf_printf(r->text, "::text AS \"meridian.%s\"", shown[i].name);
+	buf_slice(r->text, buf_view(&value));
+	buf_printf(r->text, "::text AS \"meridian.%.*s\"", (int)name.n, name.p);
 	r->from = st->statement.p + st->statement.n;
 	buf_fini(&value);
 }
@@ -412,15 +469,20 @@ read_message(struct session *s, const struct seen *m, struct buf *instead)
 			     .text = m->type != MSG_BIND ? &text : NULL };
 	struct setting_scan scan;
 	struct setting st;
+	struct err e;
 	size_t at;
 
+	r.is_kept = m->type == MSG_PARSE;
 	setting_begin(&scan, m->sql);
 	while (setting_next(&scan, &st)) {
 		r.sets = r.sets || st.verb != SETTING_SHOW;
-		if (st.verb == SETTING_SHOW && r.text != NULL)
+		if (st.verb == SETTING_SHOW && r.text != NULL) {
 			answer(&r, &st);
-		else if (st.verb != SETTING_SHOW && r.applies)
-			apply(&r, &st);
+		} else if (st.verb != SETTING_SHOW && (r.applies || r.is_kept) &&
+			   apply(&r, &st, &e) != 0) {
+			refuse(&r, &st, &e);
+			break;
+		}
 	}
 	if (m->type == MSG_PARSE && r.sets && m->name.n < NAME_BYTES) {
 		struct settings *all = needed(s);
@@ -476,14 +538,17 @@ inspect(struct session *s, struct passage *p, size_t total)
 		struct slice body = slice_of(p->at + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES),
 			     rest;
 		struct call_setting c;
+		struct err e;
 
 		if (calleffects_setting(body, &c) && !c.is_local &&
 		    setting_is_ours(c.name, &rest)) {
 			/* what came before has its effect first */
 			if (!pass(s, p))
 				return false;
-			if (!exchange_refuses(&s->exchange))
-				change(s, c.name, c.value);
+			if (!exchange_refuses(&s->exchange) &&
+			    change(s, c.name, c.value, true, &e) != 0)
+				log_limited(LOG_LEVEL_INFO, session_subject(s),
+					    "a setting does not count: %s", e.msg);
 		}
 		p->at += total;
 		return true;

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: PostgreSQL
+ *
+ * What a session has seen, its floor: by its own transactions, and by the tokens that its client
+ * has given it. What becomes of reads when a fail-over has lost that.
+ */
+#include "config.h"
+
+#include "proxy/reads/reads_int.h"
+
+#include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/pool/pool.h"
+#include "proxy/pool/pooled.h"
+#include "proxy/session/session_int.h"
+
+bool
+reads_have_floor(const struct reads *r)
+{
+	return reads_is_nearest(r) && r->now[SET_CONSISTENCY] != CONSISTENCY_EVENTUAL;
+}
+
+enum token_verdict
+reads_judge_floor(const struct session *s)
+{
+	const struct reads *r = s->pooled->reads;
+	const struct node_live *live = pooled_home(s);
+	const struct node *home =
+	    live != NULL ? topology_node_by_live(worker_world(s->worker)->topology, live) : NULL;
+
+	if (r->floor.lsn == 0)
+		return TOKEN_STANDS;
+	if (home == NULL)
+		return TOKEN_UNKNOWN;
+	return token_judge(&r->floor, home->system_id, home->timeline, &home->ends);
+}
+
+/* It is an error to read without what was lost, until the client has said that it may be. */
+static bool
+keeps_lost(const struct session *s)
+{
+	return s->pooled->reads->now[SET_LOST_WAL] == LOST_WAL_FAIL &&
+	       reads_judge_floor(s) == TOKEN_LOST;
+}
+
+void
+reads_see(struct reads *r, const struct session *s, const struct wal_token *seen)
+{
+	struct wal_token before = r->floor;
+
+	/* what was lost counts in front of what is there */
+	r->floor = *seen;
+	r->is_warned = false;
+	if (before.lsn == 0 || reads_judge_floor(s) == TOKEN_LOST)
+		return;
+	r->floor = before;
+	token_raise(&r->floor, seen);
+}
+
+bool
+reads_knows_floor(const struct session *s)
+{
+	const struct reads *r = s->pooled->reads;
+
+	return s->pooled->is_tracked && r->is_known && r->floor.lsn != 0 && r->kept.n == 0 &&
+	       s->server == NULL && s->pooled->state == POOLED_PARKED;
+}
+
+void
+reads_on_position(struct session *s, const struct wal_position *position)
+{
+	struct reads *r = s->pooled->reads;
+	const struct pooled *pd = s->pooled;
+	const struct node *n =
+	    topology_node_by_live(worker_world(s->worker)->topology, pd->pool->live);
+	struct wal_token seen = { .lsn = position->lsn, .timeline = position->timeline };
+
+	/* what the client has said behind the question it does not cover */
+	r->is_known = position->lsn != 0 && !pd->is_untold;
+	if (position->lsn == 0 || keeps_lost(s))
+		return;
+	/* a standby does not say its timeline: it is that of what it was read with */
+	if (seen.timeline == 0)
+		seen.timeline = r->floor.lsn != 0 ? r->floor.timeline : n != NULL ? n->timeline : 0;
+	seen.system_id = n != NULL && n->system_id != 0 ? n->system_id : r->floor.system_id;
+	token_raise(&r->floor, &seen);
+}
+
+/* ---- lost ---- */
+
+/* In place of the unit its server gets one that raises the error. */
+static void
+fail_unit(struct reads *r, const struct err *e)
+{
+	struct buf sql = { .cap = sizeof(*e) * 4 };
+
+	settings_put_raise(&sql, e);
+	r->fails = true;
+	buf_clear(&r->instead);
+	message_put_query(&r->instead, buf_view(&sql));
+	buf_fini(&sql);
+}
+
+void
+reads_warn_of_lost(struct session *s)
+{
+	struct reads *r = s->pooled->reads;
+	bool is_lost = reads_judge_floor(s) == TOKEN_LOST;
+	struct buf b = { .cap = 4096 };
+	struct err e;
+
+	if (is_lost)
+		err_set(&e, SQLSTATE_WARNING,
+			"what this session has seen was lost in a fail-over: it reads at home");
+	else
+		err_set(&e, SQLSTATE_WARNING,
+			"what this session has seen is of timeline %u, whose end is not known: it "
+			"reads at home",
+			r->floor.timeline);
+	err_hint(&e, "RESET meridian.token forgets what it has seen.");
+	if (is_lost && r->now[SET_LOST_WAL] == LOST_WAL_FAIL) {
+		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
+			"what this session has seen was lost in a fail-over");
+		err_hint(&e, "RESET meridian.token forgets what it has seen.");
+		fail_unit(r, &e);
+	} else if (!r->is_warned) {
+		r->is_warned = true;
+		message_put_notice(&b, "WARNING", &e);
+		(void)session_say(s, b.p, b.n);
+	}
+	buf_fini(&b);
+}

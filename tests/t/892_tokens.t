@@ -1,0 +1,154 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# Tokens: what a session has seen, carried to another session and another proxy; and the settings of reads nearby.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters regional_standby);
+use Meridian::Test::Patience;
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+
+my ($home) = regional_clusters('us-east1', { streaming => 1 });
+$home->safe_psql('postgres', 'CREATE TABLE r (v int); INSERT INTO r VALUES (0); CREATE ROLE plain LOGIN');
+my $near = regional_standby($home, 'europe-west1');
+my $wait = span(0.02);
+
+sub proxy
+{
+	my ($name) = @_;
+	my $proxy = Meridian::Test::Proxy->new($name,
+		regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
+		set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres', failback_delay => 0 },
+		conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n"
+		  . "[database quiet]\ndbname = postgres\npool = transaction\nconsistency_wait = $wait\n"
+		  . "[database single]\ndbname = postgres\npool = session\n");
+	$proxy->start;
+	ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
+		"$name: a primary and its standby");
+	return $proxy;
+}
+my @proxies = (proxy('main'), proxy('second'));
+
+sub session { my ($proxy, %set) = @_; return Meridian::Test::Wire->session($proxy, options => '-c meridian.city=paris', %set) }
+sub calm { my ($proxy) = @_; $proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' && $_->{database} ne 'single' } @{ $_[0] } }); return }
+sub standby { $near->safe_psql('postgres', "SELECT pg_wal_replay_$_[0]()"); return }
+my $where = "SELECT current_setting('cluster_name')";
+my $read  = "SELECT v || ' ' || current_setting('cluster_name') FROM r";
+my ($one, $two) = @proxies;
+
+# ---------------------------------------------------------------- the settings
+
+my $w = session($one, database => 'quiet');
+is($w->ask('SHOW meridian.reads'), 'home', 'a session has what its database has');
+is($w->ask('SHOW meridian.consistency'), 'session', '... all of it');
+is($w->ask($where), 'us-east1', 'and reads at home');
+is($w->ask('SET meridian.reads = nearest'), '', 'unless it says so itself');
+is($w->ask('SHOW meridian.reads'), 'nearest', '... which it is told');
+ok(wait_until(sub { calm($one); $w->ask($where) eq 'europe-west1' }), '... and which is obeyed');
+is($w->ask('SET meridian.reads = home', $where), 'us-east1', 'and taken back');
+$w->ask('SET meridian.reads = nearest', "SELECT set_config('meridian.consistency', 'eventual', false)");
+is($w->ask('SHOW meridian.consistency'), 'eventual', 'set_config()');
+ok(wait_until(sub { calm($one); $w->ask($where) eq 'europe-west1' }), '... is obeyed, too');
+standby('pause');
+$w->ask('UPDATE r SET v = v + 1');
+calm($one);
+is($w->ask($read), '0 europe-west1', 'consistency = eventual: it reads less than it has written');
+$w->ask('SET meridian.consistency = session', 'UPDATE r SET v = v + 1');
+calm($one);
+is($w->ask($read), '2 us-east1', 'consistency = session: it does not');
+standby('resume');
+$w->ask('RESET meridian.reads', 'RESET ALL');
+is($w->ask('SHOW meridian.reads') . $w->ask('SHOW meridian.consistency'), 'homesession', 'RESET');
+$w->ask('BEGIN', 'SET meridian.reads = nearest');
+is($w->ask("SET meridian.reads = far") , '22023 invalid value for parameter "meridian.reads": "far"', 'a word that is none');
+is($w->ask('SELECT 1'), '25P02 current transaction is aborted, commands ignored until end of transaction block', '... ends its transaction');
+$w->ask('ROLLBACK');
+$w->send(parse('SET meridian.consistency = never') . bind_message([]) . execute('') . sync_message);
+is($w->answer, '22023 invalid value for parameter "meridian.consistency": "never"', '... also in the extended protocol');
+$w->send(query("SELECT 1; SET meridian.lost_wal = 'x'; SELECT 2"));
+is($w->answer, '22023 invalid value for parameter "meridian.lost_wal": "x"', '... and among others');
+
+my $started = session($one, database => 'quiet', options => '-c meridian.city=paris -c meridian.reads=nearest -c meridian.consistency=eventual');
+is($started->ask($where), 'europe-west1', 'in the startup packet');
+is($started->ask('SET meridian.reads = home', 'RESET meridian.reads', 'SHOW meridian.reads'), 'nearest', '... to which RESET leads back');
+
+sub refused
+{
+	my ($proxy, %param) = @_;
+	my $w = Meridian::Test::Wire->new($proxy);
+	my @all = $w->login(database => 'postgres', user => 'postgres', %param);
+	return $all[-1][0] eq 'E' ? join ' ', map { $_ // '' } @{ error_fields($all[-1]) }{qw(C M)} : $all[-1][0];
+}
+is(refused($one, options => '-c meridian.reads=far'), '22023 invalid value for parameter "meridian.reads": "far"', 'a wrong one is refused');
+is(refused($one, database => 'single', 'meridian.reads' => 'nearest'), '55P02 parameter "meridian.reads" cannot be set in this session', 'so is one without a transaction pool');
+is(refused($one, database => 'single', 'meridian.reads' => 'home'), 'Z', '... unless it asks for nothing');
+is(refused($one, 'meridian.read' => 'home') =~ s/^(\S+) .*/$1/r, '42704', 'so is an unknown one');
+my $single = session($one, database => 'single');
+is($single->ask('SET meridian.reads = nearest'), '55P02 parameter "meridian.reads" cannot be set in this session', 'or with one that is not');
+is($single->ask('SHOW meridian.reads'), 'home', '... which stays as it is');
+
+# ---------------------------------------------------------------- tokens
+
+my $token = qr/^m1\.[0-9a-f]{1,16}\.1\.[0-9a-f]+$/;
+my $caught_up = sub { $near->poll_query_until('postgres', "SELECT v = $_[0] FROM r") };
+my ($writer, $reader) = (session($one), session($one));
+$writer->ask('UPDATE r SET v = 10');
+my $first = $writer->ask('SHOW meridian.token');
+like($first, $token, 'a token, directly behind a write');
+$caught_up->(10);
+standby('pause');
+$writer->ask('UPDATE r SET v = 11');
+my $t = $writer->ask('SHOW meridian.token');
+cmp_ok(hex(($t =~ /(\w+)$/)[0]), '>', hex(($first =~ /(\w+)$/)[0]), 'it grows with the next');
+calm($one);
+is($writer->ask('SHOW meridian.token'), $t, '... and says the same when its server has told it');
+for my $proxy (@proxies) {
+	my $name = $proxy == $one ? 'another session' : 'another proxy';
+	my $w    = session($proxy);
+	is($w->ask($read), '10 europe-west1', "$name reads what the standby has");
+	calm($proxy);
+	is($w->ask("SET meridian.token = '$t'"), '', '... takes the token');
+	calm($proxy);
+	is($w->ask($read), '11 us-east1', '... and reads no less than that');
+	is(session($proxy, options => "-c meridian.city=paris -c meridian.token=$t")->ask($read), '11 us-east1', 'so it does with a token in its startup packet');
+	$w = session($proxy, 'meridian.token' => $first);
+	is($w->ask($read), '10 europe-west1', 'one that the standby has replayed is read there');
+	is($w->ask('SHOW meridian.token') =~ $token, 1, '... and it has a token of its own');
+}
+$reader->ask("SET meridian.token = '$t'", "SET meridian.token = '$first'");
+calm($one);
+is($reader->ask($read), '11 us-east1', 'an older token does not take back a newer one');
+standby('resume');
+$caught_up->(11);
+is(session($two, 'meridian.token' => $t)->ask($read), '11 europe-west1', 'and nearby, once the standby has it');
+
+$writer->send(query('UPDATE r SET v = 12') . query('SHOW meridian.token'));
+$writer->answer;
+standby('pause');
+is(session($two, 'meridian.token' => $writer->answer)->ask($read) =~ /^12 /, 1, 'a token that is asked for in one go with the write');
+standby('resume');
+$writer->send(parse('SHOW meridian.token', 'p') . bind_message([], 'p') . execute('') . sync_message);
+$t = $writer->answer;
+$writer->ask('UPDATE r SET v = 13');
+$writer->send(bind_message([], 'p') . execute('') . sync_message);
+isnt($writer->answer, $t, 'one that is prepared is asked for each time');
+like($single->ask('SHOW meridian.token'), $token, 'a session that does not read nearby has a token');
+like(session($one, user => 'plain')->ask('UPDATE r SET v = 1', 'SHOW meridian.token'), $token, '... and so has a role without rights');
+
+# ---------------------------------------------------------------- what is refused
+
+my ($id, $rest) = $t =~ /^m1\.(\w)\w*?(\..*)$/;
+my $foreign = 'm1.' . ($t =~ /^m1\.(\w+)\./)[0] =~ s/^(\w)/$1 eq '7' ? '6' : '7'/er . '.1.1';
+my $invalid = '22023 invalid value for parameter "meridian.token": ';
+is($reader->ask("SET meridian.token = '$foreign'"), qq($invalid"$foreign"), 'a token of another cluster is refused');
+is(refused($one, 'meridian.token' => $foreign), qq($invalid"$foreign"), '... in a startup packet, too');
+is($reader->ask("SET meridian.token = 'x'"), qq($invalid"x"), 'so is what is none');
+is(refused($one, 'meridian.token' => 'x'), qq($invalid"x"), '... in a startup packet, too');
+is($reader->ask("SELECT set_config('meridian.token', 'x', false)"), qq($invalid"x"), '... and in set_config()');
+is($single->ask("SET meridian.token = '$t'") =~ s/ .*//r, '55P02', 'and any where no session can keep it');
+ok(wait_until(sub { calm($one); $reader->ask($read) =~ / europe-west1$/ }), 'nothing of them counts');
+
+$_->stop for @proxies;
+done_testing();
