@@ -549,9 +549,9 @@ clear_effects(struct scan s)
 static unsigned
 schema_effects(struct scan s)
 {
-	static const char *const kinds[] = { "table",    "type",      "domain",    "view",
-					     "function", "procedure", "aggregate", "operator",
-					     "cast",     "schema",    "extension" };
+	static const char *const kinds[] = { "table",    "type",      "domain",  "view",
+					     "function", "procedure", "routine", "aggregate",
+					     "operator", "cast",      "schema",  "extension" };
 	static const char *const temporary[] = { "temp", "temporary" };
 
 	/* OR REPLACE, UNLOGGED, FOREIGN, RECURSIVE … */

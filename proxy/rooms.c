@@ -169,6 +169,7 @@ const struct pool_ops pool_ops = {
 	.on_parked = reads_on_parked,
 	.on_position = reads_on_position,
 	.on_refused_nearby = reads_on_refused,
+	.on_names = reads_on_names,
 	.on_pinned_nearby = reads_on_pinned,
 	.free_reads = reads_free,
 	.next_on_lent = rehome_logged_in,

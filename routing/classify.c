@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "protocol/sqltoken.h"
+#include "routing/classify_catalog.h"
 
 /* A tree that is deeper is not walked: a list of ORs is flat, and what people write is not so deep.
  */
@@ -19,6 +20,7 @@
 
 struct walk {
 	struct classify *out;
+	const struct classify_catalog *catalog; /* or NULL */
 	unsigned depth;
 };
 
@@ -54,31 +56,63 @@ decide(struct walk *w, enum classify_reason reason, const char *what)
 
 /* ---- names ---- */
 
-/* The last of a.b.c, and whether the schema in front of it may be PostgreSQL's own; NULL: the name
- * is not made of strings. */
-static const char *
-last_name(PgQuery__Node *const *names, size_t n, bool *is_builtin)
+/* A name, and what its schema says of it. */
+struct said {
+	const char *name;
+	bool may_be_own; /* it has none, or PostgreSQL's */
+	bool may_be_app; /* it has none, or another one */
+};
+
+/* Of a.b.c; false: it is not made of strings. */
+static bool
+read_name(PgQuery__Node *const *names, size_t n, struct said *out)
 {
-	*is_builtin = true;
+	bool has_own_schema;
+
+	*out = (struct said){ NULL, true, true };
 	for (size_t i = 0; i < n; i++) {
 		if (names[i]->node_case != PG_QUERY__NODE__NODE_STRING)
-			return NULL;
+			return false;
+		out->name = names[i]->string->sval;
 		if (i + 1 == n)
-			return names[i]->string->sval;
-		*is_builtin = *is_builtin && strcmp(names[i]->string->sval, "pg_catalog") == 0;
+			return true;
+		has_own_schema = strcmp(out->name, "pg_catalog") == 0;
+		out->may_be_own = has_own_schema;
+		out->may_be_app = !has_own_schema;
 	}
-	return NULL;
+	return false;
+}
+
+/* What is said, by PostgreSQL's list of such names, and by the catalog. */
+static bool
+is_safe(const struct walk *w, const struct said *said, enum classify_kind kind)
+{
+	static bool (*const knows[])(const char *name) = {
+		[CLASSIFY_A_FUNCTION] = classify_knows_function,
+		[CLASSIFY_AN_OPERATOR] = classify_knows_operator,
+		[CLASSIFY_A_TYPE] = classify_knows_type,
+	};
+
+	if (said->may_be_own && knows[kind](said->name))
+		return !said->may_be_app ||
+		       !classify_catalog_is_unsafe(w->catalog, kind, said->name);
+	return said->may_be_app && classify_catalog_is_safe(w->catalog, kind, said->name);
 }
 
 static void
-look_up(struct walk *w, PgQuery__Node *const *names, size_t n, bool (*knows)(const char *name),
-	enum classify_reason reason)
+look_up(struct walk *w, PgQuery__Node *const *names, size_t n, enum classify_kind kind)
 {
-	bool is_builtin;
-	const char *name = last_name(names, n, &is_builtin);
+	static const enum classify_reason reasons_of[] = {
+		[CLASSIFY_A_FUNCTION] = CLASSIFY_FUNCTION,
+		[CLASSIFY_AN_OPERATOR] = CLASSIFY_OPERATOR,
+		[CLASSIFY_A_TYPE] = CLASSIFY_TYPE,
+	};
+	struct said said;
 
-	if (name == NULL || !is_builtin || !knows(name))
-		decide(w, reason, name != NULL ? name : "");
+	if (!read_name(names, n, &said))
+		decide(w, reasons_of[kind], "");
+	else if (!is_safe(w, &said, kind))
+		decide(w, reasons_of[kind], said.name);
 }
 
 static void
@@ -86,7 +120,7 @@ on_function(struct walk *w, const ProtobufCMessage *m)
 {
 	const PgQuery__FuncCall *f = (const PgQuery__FuncCall *)m;
 
-	look_up(w, f->funcname, f->n_funcname, classify_knows_function, CLASSIFY_FUNCTION);
+	look_up(w, f->funcname, f->n_funcname, CLASSIFY_A_FUNCTION);
 }
 
 static void
@@ -98,7 +132,7 @@ on_expression(struct walk *w, const ProtobufCMessage *m)
 	if (e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP ||
 	    e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY ||
 	    e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP_ALL)
-		look_up(w, e->name, e->n_name, classify_knows_operator, CLASSIFY_OPERATOR);
+		look_up(w, e->name, e->n_name, CLASSIFY_AN_OPERATOR);
 }
 
 static void
@@ -107,7 +141,7 @@ on_sort(struct walk *w, const ProtobufCMessage *m)
 	const PgQuery__SortBy *s = (const PgQuery__SortBy *)m;
 
 	if (s->n_use_op > 0)
-		look_up(w, s->use_op, s->n_use_op, classify_knows_operator, CLASSIFY_OPERATOR);
+		look_up(w, s->use_op, s->n_use_op, CLASSIFY_AN_OPERATOR);
 }
 
 static void
@@ -115,7 +149,7 @@ on_type(struct walk *w, const ProtobufCMessage *m)
 {
 	const PgQuery__TypeName *t = (const PgQuery__TypeName *)m;
 
-	look_up(w, t->names, t->n_names, classify_knows_type, CLASSIFY_TYPE);
+	look_up(w, t->names, t->n_names, CLASSIFY_A_TYPE);
 }
 
 /* Views of PostgreSQL's that show a server or a session, and not the database. */
@@ -196,22 +230,26 @@ on_transaction(struct walk *w, const ProtobufCMessage *m)
 	const PgQuery__TransactionStmt *t = (const PgQuery__TransactionStmt *)m;
 	bool opens = t->kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN ||
 		     t->kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START;
-	bool is_read_only = false, is_serializable = false;
+	bool is_read_only = false, is_serializable = false, has_mode = false;
+	enum classify_reason reason = CLASSIFY_TRANSACTION;
 
 	for (size_t i = 0; i < t->n_options; i++) {
 		const PgQuery__DefElem *option = t->options[i]->def_elem;
 
 		if (t->options[i]->node_case != PG_QUERY__NODE__NODE_DEF_ELEM)
 			continue;
-		if (strcmp(option->defname, "transaction_read_only") == 0)
+		if (strcmp(option->defname, "transaction_read_only") == 0) {
+			has_mode = true;
 			is_read_only = is_true(option->arg);
-		else if (strcmp(option->defname, "transaction_isolation") == 0)
+		} else if (strcmp(option->defname, "transaction_isolation") == 0) {
 			is_serializable = strcmp(constant_text(option->arg), "serializable") == 0;
+		}
 	}
-	decide(w,
-	       opens && is_read_only && !is_serializable ? CLASSIFY_READ_ONLY
-							 : CLASSIFY_TRANSACTION,
-	       "");
+	if (opens && !is_serializable && is_read_only)
+		reason = CLASSIFY_READ_ONLY;
+	else if (opens && !is_serializable && !has_mode)
+		reason = CLASSIFY_BEGIN;
+	decide(w, reason, "");
 }
 
 static void
@@ -367,23 +405,24 @@ visit(struct walk *w, const ProtobufCMessage *m)
 	w->depth--;
 }
 
-/* A transaction that is read-only may be opened by a text of its own only. */
+/* A transaction that may be read-only is opened by a text of its own only. */
 static void
 look(struct walk *w, const PgQuery__ParseResult *tree)
 {
 	for (size_t i = 0; i < tree->n_stmts; i++) {
 		visit(w, &tree->stmts[i]->base);
-		if (w->out->reason == CLASSIFY_READ_ONLY && tree->n_stmts > 1)
+		if ((w->out->reason == CLASSIFY_READ_ONLY || w->out->reason == CLASSIFY_BEGIN) &&
+		    tree->n_stmts > 1)
 			w->out->reason = CLASSIFY_TRANSACTION;
 	}
 }
 
 static void
-parse(const char *sql, struct classify *out)
+parse(const char *sql, const struct classify_catalog *catalog, struct classify *out)
 {
 	PgQueryProtobufParseResult parsed = pg_query_parse_protobuf(sql);
 	PgQuery__ParseResult *tree = NULL;
-	struct walk w = { .out = out };
+	struct walk w = { .out = out, .catalog = catalog };
 
 	if (parsed.error == NULL)
 		tree = pg_query__parse_result__unpack(NULL, parsed.parse_tree.len,
@@ -507,7 +546,7 @@ is_too_deep(struct slice sql)
 }
 
 void
-classify(struct slice sql, struct classify *out)
+classify(struct slice sql, const struct classify_catalog *catalog, struct classify *out)
 {
 	char *text;
 
@@ -517,6 +556,6 @@ classify(struct slice sql, struct classify *out)
 		return;
 	}
 	text = xstrndup(sql.p, sql.n);
-	parse(text, out);
+	parse(text, catalog, out);
 	free(text);
 }

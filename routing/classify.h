@@ -3,8 +3,9 @@
  * Whether a text of SQL only reads, so that a standby can run it, and gives the same answer there
  * once it has replayed enough. It is parsed with PostgreSQL's own grammar (libpg_query), and every
  * part of the tree must be one that is known to read: what is not known writes. Functions,
- * operators and types are looked up by name, as no catalog is at hand; a name that PostgreSQL does
- * not bring along may be anything, and writes.
+ * operators and types are looked up by name: those that PostgreSQL brings along are known, others
+ * by what the catalog of the database says (classify_catalog.h). Any other name may be anything,
+ * and writes.
  *
  * A text that is wrongly taken for a read fails on the standby with 25006 and changes nothing.
  *
@@ -26,6 +27,7 @@
 	R(UNPARSABLE,  "is not understood")                                         \
 	R(TOO_LONG,    "is too long, or too deep, to be looked at")                               \
 	R(TRANSACTION, "opens or ends a transaction that may write")                \
+	R(BEGIN,       "opens a transaction that may write, for all that it says")  \
 	R(STATEMENT,   "is no query")                                               \
 	R(CHANGES,     "changes data")                                              \
 	R(INTO,        "makes a table")                                             \
@@ -53,8 +55,18 @@ struct classify {
 	char what[CLASSIFY_WHAT_MAX]; /* the function, the statement … that decided; "" */
 };
 
-/* All statements of the text together; one without any reads. */
-void classify(struct slice sql, struct classify *out);
+struct classify_catalog;
+
+/* All statements of the text together; one without any reads. `catalog`: of its database; NULL: not
+ * known. */
+void classify(struct slice sql, const struct classify_catalog *catalog, struct classify *out);
+/* A name decided that the catalog may know. */
+static inline bool
+classify_is_of_names(enum classify_reason reason)
+{
+	return reason == CLASSIFY_FUNCTION || reason == CLASSIFY_OPERATOR ||
+	       reason == CLASSIFY_TYPE;
+}
 
 static inline bool
 classify_is_read(enum classify_reason reason)

@@ -257,7 +257,7 @@ route_of_subject(struct run *r, const struct route_wish *wish)
 }
 
 static void
-query_of_subject(struct run *r, const struct conf_database *db, struct route_wish wish)
+query_of_subject(struct run *r, struct route_wish wish)
 {
 	const struct topology *t = r->world->topology;
 	struct route *route = xcalloc(1, sizeof(*route));
@@ -272,7 +272,7 @@ query_of_subject(struct run *r, const struct conf_database *db, struct route_wis
 		place.near = near_find(t, route, place.home);
 	if (place.near != NULL)
 		place.reason = CLASSIFY_READ;
-	explain_query_row(r->world, slice_str(run_arg(r, "sql")), db, &place, &r->rows);
+	explain_query_row(r->world, slice_str(run_arg(r, "sql")), wish.database, &place, &r->rows);
 	free(route);
 }
 
@@ -304,7 +304,7 @@ explain_row(struct run *r)
 
 		notice_unused(r, s, &x);
 		if (r->command->columns == explain_query_columns)
-			query_of_subject(r, db, wish);
+			query_of_subject(r, wish);
 		else
 			route_of_subject(r, &wish);
 	}
@@ -371,7 +371,6 @@ locality_answer(struct fanout *a)
 static enum answer
 query_answer(struct fanout *a)
 {
-	const struct world *w = worker_world(a->to);
 	struct session *s = session_by_id(a->to, a->id);
 	struct session_facts facts;
 	struct reads_place place;
@@ -382,8 +381,7 @@ query_answer(struct fanout *a)
 	session_facts(s, false, &facts);
 	database = a->database != NULL ? slice_str(a->database) : facts.database;
 	reads_explain(s, &place);
-	explain_query_row(w, slice_str(a->tally), config_database(w->config, database), &place,
-			  &a->rows);
+	explain_query_row(worker_world(a->to), slice_str(a->tally), database, &place, &a->rows);
 	return ANSWER_STOP;
 }
 

@@ -4,9 +4,13 @@
 #include "proxy/admin/explain.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
+#include "proxy/reads/catalog.h"
 #include "proxy/reads/reasons.h"
+#include "proxy/session/route.h"
 
 const struct column explain_route_columns[EXPLAIN_ROUTE_COLUMNS] = {
 	{ "rank", COLUMN_INT4 },     { "region", COLUMN_TEXT },   { "node", COLUMN_TEXT },
@@ -101,16 +105,32 @@ row_node(struct rows *rows, const struct topology *t, const struct node *n)
 	row_str(rows, n != NULL ? n->name : NULL);
 }
 
+/* By what sessions have learnt of the names in that database. */
+static void
+look_at(const struct world *w, struct slice sql, struct slice database,
+	const struct reads_place *place, struct classify *out)
+{
+	struct slice name = locate_dbname(w, database);
+	char *dbname = xstrndup(name.n > 0 ? name.p : "", name.n);
+	struct catalog *c =
+	    place->home != NULL ? catalog_find(place->home->live->id, dbname, clock_us()) : NULL;
+
+	classify(sql, c != NULL ? c->names : NULL, out);
+	catalog_unref(c);
+	free(dbname);
+}
+
 void
-explain_query_row(const struct world *w, struct slice sql, const struct conf_database *db,
+explain_query_row(const struct world *w, struct slice sql, struct slice database,
 		  const struct reads_place *place, struct rows *rows)
 {
+	const struct conf_database *db = config_database(w->config, database);
 	const struct node *near = place->near;
 	struct classify c;
 	unsigned reason;
 	bool is_read;
 
-	classify(sql, &c);
+	look_at(w, sql, database, place, &c);
 	is_read = classify_is_read(c.reason);
 	reason = is_read && place->reason != CLASSIFY_READ ? place->reason : c.reason;
 	row_begin(rows);

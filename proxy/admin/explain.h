@@ -33,7 +33,7 @@ extern const struct column explain_locality_columns[EXPLAIN_LOCALITY_COLUMNS];
 
 void explain_route_rows(const struct world *w, const struct route *route, struct rows *rows);
 /* Where a query of this database would run: `place` is the caller's, whatever the query says. */
-void explain_query_row(const struct world *w, struct slice sql, const struct conf_database *db,
+void explain_query_row(const struct world *w, struct slice sql, struct slice database,
 		       const struct reads_place *place, struct rows *rows);
 /* Shows the evidence in the order in which it was weighed, then the sources that claimed nothing.
  */

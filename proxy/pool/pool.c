@@ -49,7 +49,7 @@ pool_new(struct worker *w, const struct pool_key *key)
 	p->dbname = dup_slice(key->dbname);
 	p->user = dup_slice(key->user);
 	p->options = dup_slice(key->options);
-	p->of_database = pool_count_get('d', p->live->id, p->dbname);
+	p->of_database = pool_database_get(p->live->id, p->dbname);
 	p->of_user = pool_count_get('u', p->live->id, p->user);
 	p->greetings = greetings_new();
 	for (int i = 0; i < SERVER_PLACES; i++)

@@ -93,6 +93,12 @@ void pool_leave(struct pool *p);
 /* What to log in with from now on; takes a reference of its own. */
 void pool_set_credential(struct pool *p, struct credential *c);
 
+/* A database on the node of that node_live.id, over all workers; one reference. Any thread. */
+struct pool_count *pool_database_get(uint32_t node, const char *dbname);
+void pool_database_put(struct pool_count *c);
+/* How often its schema was changed, seen or suspected, by sessions of pools; wraps. */
+unsigned pool_database_changes(const struct pool_count *c);
+
 /* A connection for the session, or NULL: then it waits, and pooled_on_lent() or pooled_on_refused()
  * will be called. `vars`: settings of the session: a connection that has the same is preferred. */
 struct server *pool_lend(struct pool *p, struct pooled *pd);
@@ -164,6 +170,8 @@ struct pool_ops {
 	void (*on_parked)(struct session *s);
 	void (*on_position)(struct session *s, const struct wal_position *position);
 	void (*on_refused_nearby)(struct session *s);
+	/* What its home has answered to pooled_learn_names(), raw messages; none: it has failed. */
+	void (*on_names)(struct session *s, struct slice messages);
 	/* Something of it is on the server nearby that it cannot leave. */
 	void (*on_pinned_nearby)(struct session *s);
 	void (*free_reads)(struct reads *r);

@@ -162,7 +162,7 @@ static bool
 can_send(const struct pooled *pd)
 {
 	return pd->state == POOLED_SERVED || pd->state == POOLED_REPLAYING_AHEAD ||
-	       pd->state == POOLED_PROBING_AHEAD;
+	       pd->state == POOLED_PROBING_AHEAD || pd->state == POOLED_LEARNING;
 }
 
 HOT bool
@@ -282,7 +282,8 @@ pooled_part(struct session *s)
 	bool idle = pooled_is_greeted(pd) && exchange_is_idle(&s->exchange) &&
 		    s->exchange.unsure == 0 && statements_settled(pd->statements);
 	bool pinned = pd->pins != 0 || statements_pins(pd->statements);
-	bool is_probing = pd->state == POOLED_PROBING || pd->state == POOLED_PROBING_AHEAD;
+	bool is_probing = pd->state == POOLED_PROBING || pd->state == POOLED_PROBING_AHEAD ||
+			  pd->state == POOLED_LEARNING;
 	bool is_busy = pooled_is_asking(s) && !is_probing;
 
 	if (pd->state == POOLED_WAITING)
@@ -296,7 +297,7 @@ pooled_part(struct session *s)
 	if (!idle || s->fatal_told || is_busy || !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
 	else if (is_probing)
-		pool_put(sv, SERVER_BUSY); /* on_probed() will come */
+		pool_put(sv, SERVER_BUSY); /* on_probed() or on_learnt() will come */
 	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
 		pooled_reset(sv, pd->startup);
 	else

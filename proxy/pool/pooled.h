@@ -161,6 +161,10 @@ void pooled_replace(struct session *s, struct server *sv, struct vars *settings)
 void pooled_head_nearby(struct session *s, struct node_live *live, uint64_t floor, int64_t wait_us);
 /* It has no server: its next is to be of its own node again. Does nothing where it is. */
 void pooled_head_home(struct session *s);
+/* At home and at a safe point: it can be asked a question whose answer pool_ops.on_names() gets,
+ * and then is; what the client says goes behind it. */
+bool pooled_can_learn(const struct session *s);
+void pooled_learn_names(struct session *s, struct slice sql);
 /* Where its home is: the node that it would be on without reading nearby; NULL: not decided. */
 const struct node_live *pooled_home(const struct session *s);
 

@@ -23,7 +23,7 @@
 #define CHECK_EVERY    "0.002"
 #define CHECK_EVERY_US 2000
 
-static ask_done_fn on_replayed, on_probed, on_checked;
+static ask_done_fn on_replayed, on_probed, on_checked, on_learnt;
 
 /* ---- settings ---- */
 
@@ -50,10 +50,12 @@ static void
 begin_asking(struct pooled *pd, enum pooled_state what, struct slice sql)
 {
 	struct server *sv = pd->session->server;
-	bool ahead = what == POOLED_PROBING_AHEAD || what == POOLED_REPLAYING_AHEAD;
+	bool ahead = what == POOLED_PROBING_AHEAD || what == POOLED_REPLAYING_AHEAD ||
+		     what == POOLED_LEARNING;
 	bool is_probe = what == POOLED_PROBING || what == POOLED_PROBING_AHEAD;
 	ask_done_fn *done = is_probe                  ? on_probed
 			    : what == POOLED_CHECKING ? on_checked
+			    : what == POOLED_LEARNING ? on_learnt
 						      : on_replayed;
 
 	pooled_enter(pd, what);
@@ -307,23 +309,30 @@ pooled_reset(struct server *sv, struct vars *next)
 	buf_fini(&messages);
 }
 
+/* The session that asked is gone. */
+static void
+take_back(struct server *sv, const struct ask_answer *a)
+{
+	struct vars *none;
+
+	if (a->lost) {
+		server_free(sv);
+		return;
+	}
+	none = vars_empty(sv->worker->vars);
+	pooled_reset(sv, none);
+	vars_unref(none);
+}
+
 static void
 on_probed(struct server *sv, const struct ask_answer *a)
 {
 	struct session *s = sv->session;
-	struct vars *none;
 	struct pooled *pd;
 	bool ahead, again;
 
 	if (s == NULL) {
-		/* the session that asked is gone */
-		if (a->lost) {
-			server_free(sv);
-			return;
-		}
-		none = vars_empty(sv->worker->vars);
-		pooled_reset(sv, none);
-		vars_unref(none);
+		take_back(sv, a);
 		return;
 	}
 	pd = s->pooled;
@@ -356,6 +365,42 @@ on_probed(struct server *sv, const struct ask_answer *a)
 	}
 	done_asking(pd, a);
 }
+
+/* ---- what its catalog says ---- */
+
+bool
+pooled_can_learn(const struct session *s)
+{
+	const struct pooled *pd = s->pooled;
+
+	return s->server != NULL && pd->home == NULL && pd->state == POOLED_SERVED &&
+	       exchange_safe_point(&s->exchange) && statements_settled(pd->statements);
+}
+
+void
+pooled_learn_names(struct session *s, struct slice sql)
+{
+	begin_asking(s->pooled, POOLED_LEARNING, sql);
+}
+
+static void
+on_learnt(struct server *sv, const struct ask_answer *a)
+{
+	struct session *s = sv->session;
+
+	if (s == NULL) {
+		take_back(sv, a);
+		return;
+	}
+	pooled_enter(s->pooled, POOLED_SERVED);
+	pool_ops.on_names(s, a->lost || a->failed ? slice_of(NULL, 0) : a->messages);
+	if (a->lost)
+		session_close_err(s, WHY_SERVER_DIED, &a->error);
+	else
+		done_asking(s->pooled, a);
+}
+
+/* ---- what follows a transaction ---- */
 
 HOT void
 pooled_settle(struct session *s)

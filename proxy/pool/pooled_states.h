@@ -18,13 +18,14 @@
 	S(SKIPPING,    TO_(PARKED))                     /* what it waited with was cancelled: what the   \
 	                                                 * client says up to a Sync is for no server */  \
 	S(SERVED,      TO_(PARKED) | TO_(REPLAYING) | TO_(REPLAYING_AHEAD) | TO_(PROBING) |              \
-		       TO_(PROBING_AHEAD) | TO_(CAPTURING) | TO_(CHECKING)) /* what the client says goes there */ \
+		       TO_(PROBING_AHEAD) | TO_(CAPTURING) | TO_(CHECKING) | TO_(LEARNING)) /* what the client says goes there */ \
 	S(REPLAYING,   TO_(SERVED) | TO_(PARKED))       /* its settings are brought to the server … */   \
 	S(REPLAYING_AHEAD, TO_(SERVED) | TO_(PARKED))   /* … and what the client says goes behind them */ \
 	S(PROBING,     TO_(SERVED) | TO_(PARKED))       /* the server is asked what was left there … */  \
 	S(PROBING_AHEAD, TO_(SERVED) | TO_(PARKED))     /* … and what the client says goes behind that */ \
 	S(CAPTURING,   TO_(SERVED) | TO_(PARKED))       /* … what is to be taken to another server */ \
-	S(CHECKING,    TO_(SERVED) | TO_(PARKED))       /* … whether it has replayed enough to be read */
+	S(CHECKING,    TO_(SERVED) | TO_(PARKED))       /* … whether it has replayed enough to be read … */ \
+	S(LEARNING,    TO_(SERVED) | TO_(PARKED))       /* … what its catalog says, as PROBING_AHEAD */
 /* clang-format on */
 
 enum pooled_state {

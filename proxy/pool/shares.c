@@ -70,6 +70,24 @@ pool_count_put(struct pool_count *c)
 	pthread_mutex_unlock(&counts_lock);
 }
 
+struct pool_count *
+pool_database_get(uint32_t node, const char *dbname)
+{
+	return pool_count_get('d', node, dbname);
+}
+
+void
+pool_database_put(struct pool_count *c)
+{
+	pool_count_put(c);
+}
+
+unsigned
+pool_database_changes(const struct pool_count *c)
+{
+	return atomic_load_explicit(&c->changes, memory_order_acquire);
+}
+
 bool
 pool_count_enter(struct pool_count *c, unsigned limit)
 {

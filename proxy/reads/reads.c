@@ -11,13 +11,13 @@
 #include "proxy/config/config.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/process/world.h"
+#include "proxy/reads/catalog.h"
 #include "proxy/reads/near.h"
 #include "proxy/reads/reasons.h"
 #include "proxy/reads/units.h"
 #include "proxy/reads/verdicts.h"
 #include "proxy/session/route.h"
 #include "proxy/session/session_int.h"
-#include "proxy/sqlstate/statements.h"
 #include "proxy/sqlstate/vars.h"
 
 #define KEPT_ENOUGH   ((size_t)16 * 1024) /* a unit that is longer goes home */
@@ -60,22 +60,6 @@ near_of(struct session *s)
 }
 
 /* ---- which way ---- */
-
-static enum classify_reason
-judge_text(void *arg, struct slice sql)
-{
-	struct session *s = arg;
-
-	return verdicts_get(s->worker->verdicts, sql);
-}
-
-static bool
-judge_prepared(void *arg, struct slice name, struct slice *sql)
-{
-	struct session *s = arg;
-
-	return statements_text(s->pooled->statements, name, sql);
-}
 
 static bool
 is_serializable(const struct session *s)
@@ -158,7 +142,7 @@ is_inside(const struct session *s)
 static size_t
 up_to_end(struct session *s, struct slice in)
 {
-	const struct unit_judge judge = { judge_text, judge_prepared, s };
+	const struct unit_judge judge = { reads_judge_text, reads_judge_prepared, s };
 	size_t at = exchange_client_rest(&s->exchange, in.p, in.n), n;
 	struct unit u;
 
@@ -191,8 +175,9 @@ go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
 static size_t
 choose(struct session *s, struct slice in)
 {
-	const struct unit_judge judge = { judge_text, judge_prepared, s };
-	const struct reads *r = s->pooled->reads;
+	const struct unit_judge judge = { reads_judge_text, reads_judge_prepared, s };
+	const struct catalog *c;
+	struct reads *r = s->pooled->reads;
 	struct unit u;
 
 	if (units_cut(in, &judge, &u) == PARSE_MORE) {
@@ -203,6 +188,8 @@ choose(struct session *s, struct slice in)
 	if (classify_is_read((enum classify_reason)u.reason))
 		judge_session(s, &u.reason);
 	if (reads_is_nearest(r) && classify_is_read((enum classify_reason)u.reason)) {
+		c = reads_catalog(s);
+		r->serial = c != NULL ? c->serial : 0;
 		go_nearby(s, in.p, u.n, u.reason);
 		return u.n;
 	}
@@ -325,6 +312,8 @@ on_server_sent(struct session *s, const struct answer *a)
 {
 	struct reads *r = s->pooled->reads;
 
+	if (r->wants_names && (a->events & EXCHANGE_READY) && near_of(s) != NULL)
+		reads_ask_for_names(s);
 	if (r->state != WAY_SERVED || !(a->events & EXCHANGE_READY) || s->server == NULL ||
 	    exchange_pending(&s->exchange) > 0 || exchange_tx_status(&s->exchange) == 'I')
 		return;
@@ -438,6 +427,7 @@ reads_free(struct reads *r)
 	if (r == NULL)
 		return;
 	node_live_unref(r->near);
+	catalog_unref(r->catalog);
 	buf_fini(&r->kept);
 	buf_fini(&r->unit);
 	buf_fini(&r->answer);

@@ -48,6 +48,7 @@ void reads_explain(struct session *s, struct reads_place *out);
 void reads_on_parked(struct session *s);
 void reads_on_position(struct session *s, const struct wal_position *position);
 void reads_on_refused(struct session *s);
+void reads_on_names(struct session *s, struct slice messages);
 void reads_on_pinned(struct session *s);
 
 /* Its meridian.* settings (struct session_ops): reads_settings.c. */

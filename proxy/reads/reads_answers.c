@@ -53,15 +53,16 @@ decide(struct slice in)
 static void
 remember(struct session *s)
 {
-	struct slice in = buf_view(&s->pooled->reads->unit), sql;
+	const struct reads *r = s->pooled->reads;
+	struct slice in = buf_view(&r->unit), sql;
 	struct message_parse parse;
 	struct frame f;
 
 	while (frame_cut(in, INT32_MAX, &f) == PARSE_DONE) {
 		if (f.type == MSG_QUERY && message_parse_query(f.body, &sql) == PARSE_DONE)
-			verdicts_refuse(s->worker->verdicts, sql);
+			verdicts_refuse(s->worker->verdicts, sql, r->serial);
 		if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE)
-			verdicts_refuse(s->worker->verdicts, parse.sql);
+			verdicts_refuse(s->worker->verdicts, parse.sql, r->serial);
 		in = slice_skip(in, f.total);
 	}
 }

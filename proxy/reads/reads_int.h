@@ -13,6 +13,7 @@
 #include "routing/token.h"
 
 struct answer;
+struct catalog;
 struct node_live;
 struct readtally;
 
@@ -47,6 +48,11 @@ struct reads {
 	unsigned reason;              /* why a unit is under way nearby … */
 	struct buf unit;              /* … and what it is, as the client has said it */
 	struct buf answer;            /* what has come of it that decides nothing */
+	struct catalog *catalog;      /* what is known of names; one reference, or NULL … */
+	int64_t look_us;              /* … and not to be looked for before this */
+	uint64_t serial;              /* of that by which the unit under way was judged; 0: none */
+	unsigned changes;             /* of the schema, when its home was asked for names */
+	bool wants_names;             /* its home is to be asked for them */
 	struct readtally *tallies[2]; /* what counts it at home and nearby; NULL: not known */
 	struct node_live *near;       /* that was found last, one reference; or NULL … */
 	int64_t near_at_us;           /* … and when; 0: never */
@@ -75,6 +81,14 @@ bool reads_knows_floor(const struct session *s);
 /* A read is not nearby since what it must show was lost, or may have been: the client is told once;
  * or the read is to fail (reads.fails). */
 void reads_warn_of_lost(struct session *s);
+
+/* reads_texts.c. For units_cut(): `arg` is the session. */
+enum classify_reason reads_judge_text(void *arg, struct slice sql);
+bool reads_judge_prepared(void *arg, struct slice name, struct slice *sql);
+/* What is known of the names in its database at home; NULL: nothing, or nothing any more. */
+const struct catalog *reads_catalog(const struct session *s);
+/* Behind a transaction at home, where `wants_names`. */
+void reads_ask_for_names(struct session *s);
 
 /* reads_settings.c. Made where it is not there, with the settings of its database. */
 struct reads *reads_needed(struct session *s);

@@ -13,6 +13,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "proxy/reads/catalog.h"
 
 #define BYTES_MAX ((size_t)4 * 1024 * 1024) /* of a worker's verdicts, their texts included */
 
@@ -20,6 +21,7 @@ struct verdict {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(verdict) all;
 	enum classify_reason reason;
+	uint64_t serial; /* of the catalog by which it was judged; 0: by none */
 	size_t n;
 	char sql[];
 };
@@ -67,13 +69,11 @@ verdicts_free(struct verdicts *v)
 }
 
 static struct verdict *
-add(struct verdicts *v, struct slice sql, unsigned hash)
+add(struct verdicts *v, struct slice sql, uint64_t serial, unsigned hash)
 {
 	struct verdict *d = xmalloc(sizeof(*d) + sql.n);
-	struct classify c;
 
-	classify(sql, &c);
-	d->reason = c.reason;
+	d->serial = serial;
 	d->n = sql.n;
 	memcpy(d->sql, sql.p, sql.n);
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, v->by_text, d->sql, d->n, hash, d);
@@ -84,31 +84,64 @@ add(struct verdicts *v, struct slice sql, unsigned hash)
 	return d;
 }
 
-static struct verdict *
-find_or_add(struct verdicts *v, struct slice sql)
+/* The same text has a hash of its own for each catalog. */
+static unsigned
+hash_of(const struct verdicts *v, struct slice sql, uint64_t serial)
 {
-	unsigned hash = hash_slice(v->seed, sql);
+	return hash_slice(v->seed ^ serial * UINT64_C(0x9e3779b97f4a7c15), sql);
+}
+
+/* NULL: it is not known under that number. */
+static struct verdict *
+find(struct verdicts *v, struct slice sql, uint64_t serial, unsigned hash)
+{
 	struct verdict *d;
 
 	HASH_FIND_BYHASHVALUE(hh, v->by_text, sql.p, sql.n, hash, d);
 	if (d == NULL)
-		return add(v, sql, hash);
+		return NULL;
+	if (d->serial != serial) {
+		drop(v, d);
+		return NULL;
+	}
 	TAILQ_REMOVE(&v->all, d, all);
 	TAILQ_INSERT_TAIL(&v->all, d, all);
 	return d;
 }
 
 enum classify_reason
-verdicts_get(struct verdicts *v, struct slice sql)
+verdicts_get(struct verdicts *v, struct slice sql, const struct catalog *catalog)
 {
-	return sql.n > CLASSIFY_TEXT_MAX ? CLASSIFY_TOO_LONG : find_or_add(v, sql)->reason;
+	uint64_t serial = catalog != NULL ? catalog->serial : 0;
+	struct verdict *d;
+	struct classify c;
+	unsigned hash;
+
+	if (sql.n > CLASSIFY_TEXT_MAX)
+		return CLASSIFY_TOO_LONG;
+	hash = hash_of(v, sql, serial);
+	d = find(v, sql, serial, hash);
+	if (d == NULL) {
+		classify(sql, catalog != NULL ? catalog->names : NULL, &c);
+		d = add(v, sql, serial, hash);
+		d->reason = c.reason;
+	}
+	return d->reason;
 }
 
 void
-verdicts_refuse(struct verdicts *v, struct slice sql)
+verdicts_refuse(struct verdicts *v, struct slice sql, uint64_t serial)
 {
-	if (sql.n <= CLASSIFY_TEXT_MAX)
-		find_or_add(v, sql)->reason = CLASSIFY_MISJUDGED;
+	struct verdict *d;
+	unsigned hash;
+
+	if (sql.n > CLASSIFY_TEXT_MAX)
+		return;
+	hash = hash_of(v, sql, serial);
+	d = find(v, sql, serial, hash);
+	if (d == NULL)
+		d = add(v, sql, serial, hash);
+	d->reason = CLASSIFY_MISJUDGED;
 }
 
 size_t

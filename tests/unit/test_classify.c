@@ -3,7 +3,10 @@
 
 #include "routing/classify.h"
 
+#include <stdio.h>
+
 #include "base/buf.h"
+#include "routing/classify_catalog.h"
 #include "tests/unit/unit.h"
 
 static const struct {
@@ -41,7 +44,10 @@ static const struct {
 	{ "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", CLASSIFY_READ_ONLY, "" },
 	{ "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY", CLASSIFY_TRANSACTION, "" },
 	{ "BEGIN READ ONLY; SELECT 1", CLASSIFY_TRANSACTION, "" },
-	{ "BEGIN", CLASSIFY_TRANSACTION, "" },
+	{ "BEGIN", CLASSIFY_BEGIN, "" },
+	{ "BEGIN ISOLATION LEVEL REPEATABLE READ", CLASSIFY_BEGIN, "" },
+	{ "BEGIN ISOLATION LEVEL SERIALIZABLE", CLASSIFY_TRANSACTION, "" },
+	{ "BEGIN; SELECT 1", CLASSIFY_TRANSACTION, "" },
 	{ "BEGIN READ WRITE", CLASSIFY_TRANSACTION, "" },
 	{ "COMMIT", CLASSIFY_TRANSACTION, "" },
 	{ "INSERT INTO t VALUES (1)", CLASSIFY_CHANGES, "InsertStmt" },
@@ -94,13 +100,96 @@ what_is_not_known_to_read_writes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-		classify(slice_str(vectors[i].sql), &c);
+		classify(slice_str(vectors[i].sql), NULL, &c);
 		if (c.reason != vectors[i].reason || strcmp(c.what, vectors[i].what) != 0)
 			print_error("%s: %s %s\n", vectors[i].sql, classify_reason_name(c.reason),
 				    c.what);
 		assert_int_equal(c.reason, vectors[i].reason);
 		assert_string_equal(c.what, vectors[i].what);
 	}
+}
+
+/* What the catalog of an application says: safe, or (capitals) one of PostgreSQL's that is not. */
+static const char *const names[] = {
+	"fmine", "fnextval2", "Flower", "o<=>", "O=", "tmood", "Tpoint"
+};
+
+static const struct {
+	const char *sql, *what; /* "": it reads */
+} by_catalog[] = {
+	{ "SELECT mine(1)", "" },
+	{ "SELECT public.mine(1)", "" },
+	{ "SELECT db.public.mine(1)", "" },
+	{ "SELECT pg_catalog.mine(1)", "mine" },
+	{ "SELECT mine(yours())", "yours" },
+	{ "SELECT * FROM mine() AS m", "" },
+	{ "SELECT upper(a)", "" },
+	{ "SELECT lower(a)", "lower" },
+	{ "SELECT pg_catalog.lower(a)", "" },
+	{ "SELECT public.lower(a)", "lower" },
+	{ "SELECT public.upper(a)", "upper" },
+	{ "SELECT nextval('s')", "nextval" },
+	{ "SELECT a <=> b", "" },
+	{ "SELECT a OPERATOR(public.<=>) b", "" },
+	{ "SELECT a <==> b", "<==>" },
+	{ "SELECT a = b", "=" },
+	{ "SELECT a OPERATOR(pg_catalog.=) b", "" },
+	{ "SELECT a::mood", "" },
+	{ "SELECT '{}'::public.mood[]", "" },
+	{ "SELECT a::point", "point" },
+	{ "SELECT a::tab", "tab" },
+	{ "SELECT fmine(1)", "fmine" },
+};
+
+static void
+what_the_catalog_knows_reads(void **state)
+{
+	struct classify_catalog *catalog = classify_catalog_new();
+	struct classify c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		classify_catalog_add(catalog, slice_str(names[i]));
+	classify_catalog_finish(catalog);
+	for (size_t i = 0; i < sizeof(by_catalog) / sizeof(by_catalog[0]); i++) {
+		classify(slice_str(by_catalog[i].sql), catalog, &c);
+		if (strcmp(c.what, by_catalog[i].what) != 0)
+			print_error("%s: %s\n", by_catalog[i].sql, c.what);
+		assert_string_equal(c.what, by_catalog[i].what);
+		assert_int_equal(classify_is_read(c.reason), by_catalog[i].what[0] == '\0');
+		assert_int_equal(classify_is_of_names(c.reason), by_catalog[i].what[0] != '\0');
+	}
+	classify_catalog_free(catalog);
+}
+
+/* A server may answer anything: rows that are none, and too many of them. */
+static void
+a_catalog_is_bounded(void **state)
+{
+	struct classify_catalog *a = classify_catalog_new(), *b = classify_catalog_new();
+	char row[80];
+
+	(void)state;
+	classify_catalog_add(a, slice_of("f\0x", 3));
+	classify_catalog_add(a, slice_str("f"));
+	memset(row, 'f', sizeof(row));
+	classify_catalog_add(a, slice_of(row, 65));
+	classify_catalog_add(a, slice_of(row, 64));
+	row[63] = '\0';
+	classify_catalog_finish(a);
+	assert_true(classify_catalog_is_safe(a, CLASSIFY_A_FUNCTION, row));
+	assert_false(classify_catalog_is_safe(a, CLASSIFY_A_FUNCTION, ""));
+	assert_false(classify_catalog_is_safe(a, CLASSIFY_A_TYPE, row));
+	for (int i = 0; i < 8001; i++) {
+		snprintf(row, sizeof(row), "ff%d", i);
+		classify_catalog_add(b, slice_str(row));
+	}
+	classify_catalog_finish(b);
+	assert_false(classify_catalog_is_safe(b, CLASSIFY_A_FUNCTION, "f1"));
+	assert_false(classify_catalog_equal(a, b));
+	assert_true(classify_catalog_equal(b, b));
+	classify_catalog_free(a);
+	classify_catalog_free(b);
 }
 
 /* How a text gets deep: n times `open`, a column, n times `close`. */
@@ -147,7 +236,7 @@ of_depth(size_t i, unsigned n)
 		buf_str(&sql, depths[i].close);
 	if (sql.n > CLASSIFY_TEXT_MAX)
 		sql.n = CLASSIFY_TEXT_MAX;
-	classify(buf_view(&sql), &c);
+	classify(buf_view(&sql), NULL, &c);
 	buf_fini(&sql);
 	return c.reason;
 }
@@ -178,9 +267,9 @@ length_is_bounded(void **state)
 	buf_str(&sql, "SELECT 1");
 	while (sql.n <= CLASSIFY_TEXT_MAX)
 		buf_str(&sql, "        ");
-	classify(buf_view(&sql), &c);
+	classify(buf_view(&sql), NULL, &c);
 	assert_int_equal(c.reason, CLASSIFY_TOO_LONG);
-	classify(slice_of(sql.p, CLASSIFY_TEXT_MAX), &c);
+	classify(slice_of(sql.p, CLASSIFY_TEXT_MAX), NULL, &c);
 	assert_int_equal(c.reason, CLASSIFY_READ);
 	buf_fini(&sql);
 }
@@ -194,7 +283,7 @@ a_text_that_is_cut_is_looked_at_no_further(void **state)
 
 	(void)state;
 	for (size_t n = 0; n < sizeof(sql); n++) {
-		classify(slice_of(sql, n), &c);
+		classify(slice_of(sql, n), NULL, &c);
 		assert_true(c.reason == CLASSIFY_READ || c.reason == CLASSIFY_UNPARSABLE ||
 			    c.reason == CLASSIFY_CHANGES);
 		if (n == sizeof(sql) - 1)
@@ -207,6 +296,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_known_to_read_writes),
+		cmocka_unit_test(what_the_catalog_knows_reads),
+		cmocka_unit_test(a_catalog_is_bounded),
 		cmocka_unit_test(what_is_deep_is_not_parsed),
 		cmocka_unit_test(length_is_bounded),
 		cmocka_unit_test(a_text_that_is_cut_is_looked_at_no_further),

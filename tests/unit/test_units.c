@@ -5,14 +5,16 @@
 
 #include "base/buf.h"
 #include "protocol/message.h"
+#include "proxy/reads/catalog.h"
 #include "proxy/reads/reasons.h"
 #include "proxy/reads/verdicts.h"
+#include "routing/classify_catalog.h"
 #include "tests/unit/unit.h"
 
 static enum classify_reason
 judge_text(void *arg, struct slice sql)
 {
-	return verdicts_get(arg, sql);
+	return verdicts_get(arg, sql, NULL);
 }
 
 /* "r" is prepared, and reads; "w" is, and does not. */
@@ -141,20 +143,51 @@ verdicts_are_kept_and_corrected_in_bounded_memory(void **state)
 	struct buf sql = { 0 };
 
 	(void)state;
-	assert_int_equal(verdicts_get(v, slice_str("SELECT 1")), CLASSIFY_READ);
-	assert_int_equal(verdicts_get(v, slice_str("SELECT 1")), CLASSIFY_READ);
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1"), NULL), CLASSIFY_READ);
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1"), NULL), CLASSIFY_READ);
 	assert_int_equal(verdicts_count(v), 1);
-	verdicts_refuse(v, slice_str("SELECT 1"));
-	assert_int_equal(verdicts_get(v, slice_str("SELECT 1")), CLASSIFY_MISJUDGED);
+	verdicts_refuse(v, slice_str("SELECT 1"), 0);
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1"), NULL), CLASSIFY_MISJUDGED);
 	for (int i = 0; i < 200; i++) {
 		buf_clear(&sql);
 		buf_printf(&sql, "SELECT %d%50000s", i, "");
-		(void)verdicts_get(v, buf_view(&sql));
+		(void)verdicts_get(v, buf_view(&sql), NULL);
 	}
 	assert_in_range(verdicts_count(v), 50, 90);
-	assert_int_equal(verdicts_get(v, slice_str("SELECT 1")), CLASSIFY_READ);
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1"), NULL), CLASSIFY_READ);
 	buf_fini(&sql);
 	verdicts_free(v);
+}
+
+/* The catalog of a database that has a function f, and has it no more. */
+static void
+verdicts_go_with_what_the_catalog_says(void **state)
+{
+	struct classify_catalog *names = classify_catalog_new();
+	struct classify_catalog *none = classify_catalog_new();
+	struct catalog before = { .serial = 1, .names = names },
+		       after = { .serial = 2, .names = none };
+	struct slice sql = slice_str("SELECT f()"), other = slice_str("SELECT 1");
+	struct verdicts *v = verdicts_new();
+
+	(void)state;
+	classify_catalog_add(names, slice_str("ff"));
+	classify_catalog_finish(names);
+	classify_catalog_finish(none);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(verdicts_get(v, sql, NULL), CLASSIFY_FUNCTION);
+		assert_int_equal(verdicts_get(v, sql, &before), CLASSIFY_READ);
+		assert_int_equal(verdicts_get(v, sql, &after), CLASSIFY_FUNCTION);
+	}
+	verdicts_refuse(v, sql, 1);
+	verdicts_refuse(v, other, 2);
+	assert_int_equal(verdicts_get(v, sql, &before), CLASSIFY_MISJUDGED);
+	assert_int_equal(verdicts_get(v, sql, &after), CLASSIFY_FUNCTION);
+	assert_int_equal(verdicts_get(v, other, NULL), CLASSIFY_READ);
+	assert_int_equal(verdicts_get(v, other, &after), CLASSIFY_MISJUDGED);
+	verdicts_free(v);
+	classify_catalog_free(names);
+	classify_catalog_free(none);
 }
 
 int
@@ -164,6 +197,7 @@ main(void)
 		cmocka_unit_test(units_end_with_a_query_or_a_sync),
 		cmocka_unit_test(a_length_that_is_none_goes_home),
 		cmocka_unit_test(verdicts_are_kept_and_corrected_in_bounded_memory),
+		cmocka_unit_test(verdicts_go_with_what_the_catalog_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,135 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# What reads is told by the catalog, too: an application's functions, operators and types are read
+# nearby once the proxy has learnt of them, and at home again once they have changed.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters regional_standby);
+use Meridian::Test::Patience;
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+
+my ($home) = regional_clusters('us-east1', { streaming => 1 });
+$home->safe_psql('postgres', <<'SQL');
+CREATE TABLE t (i int PRIMARY KEY);
+INSERT INTO t VALUES (1);
+CREATE SCHEMA app;
+CREATE FUNCTION stable() RETURNS text LANGUAGE sql STABLE AS $$ SELECT current_setting('cluster_name') $$;
+CREATE FUNCTION app.stable2() RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN current_setting('cluster_name'); END $$;
+CREATE FUNCTION writes() RETURNS text LANGUAGE sql AS $$ SELECT current_setting('cluster_name') $$;
+CREATE FUNCTION mixed(int) RETURNS text LANGUAGE sql STABLE AS $$ SELECT current_setting('cluster_name') $$;
+CREATE FUNCTION mixed(text) RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT current_setting('cluster_name') $$;
+CREATE FUNCTION owner() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT current_setting('cluster_name') $$;
+CREATE FUNCTION lies() RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN adds(); END $$;
+CREATE FUNCTION adds() RETURNS text LANGUAGE sql AS $$ INSERT INTO t SELECT max(i) + 1 FROM t RETURNING current_setting('cluster_name') $$;
+CREATE FUNCTION lower(int) RETURNS text LANGUAGE sql AS $$ SELECT 'mine' $$;
+CREATE FUNCTION step(text, int) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$;
+CREATE AGGREGATE steps(int) (sfunc = step, stype = text, initcond = 'x');
+CREATE FUNCTION same(text, text) RETURNS bool LANGUAGE sql IMMUTABLE AS $$ SELECT true $$;
+CREATE OPERATOR <=> (leftarg = text, rightarg = text, function = same);
+CREATE FUNCTION starts(text, text) RETURNS bool LANGUAGE sql AS $$ SELECT true $$;
+CREATE OPERATOR <==> (leftarg = text, rightarg = text, function = starts);
+CREATE TYPE mood AS ENUM ('good');
+CREATE DOMAIN small AS int CHECK (VALUE < 10);
+SQL
+my $near  = regional_standby($home, 'europe-west1');
+my $wait  = span(2);
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
+	set  => { auth => 'trust', workers => 2, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres', failback_delay => 0 },
+	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = eventual\n");
+$proxy->start;
+ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
+	'a primary and its standby');
+
+sub session { return Meridian::Test::Wire->session($proxy, 'options' => '-c meridian.city=paris', @_) }
+
+# Where it asks, once nothing is under way any more: what comes behind a transaction goes where that was.
+sub calm
+{
+	$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' } @{ $_[0] } });
+	return;
+}
+sub calmly { my ($w, @sql) = @_; calm(); return $w->ask(@sql) }
+sub becomes { my ($w, $sql, $region) = @_; return wait_until(sub { calmly($w, $sql) eq $region }) }
+
+my $paris = session();
+is(calmly($paris, 'SELECT stable()'), 'us-east1', 'a function that is not known runs at home');
+ok(becomes($paris, 'SELECT stable()', 'europe-west1'), '... and nearby once it is known to be stable');
+my $other = session();
+ok(becomes($other, 'SELECT stable()', 'europe-west1'), '... for others, too');
+
+my %way = (
+	'SELECT app.stable2()'              => 'europe-west1',
+	'SELECT writes()'                   => 'us-east1',
+	'SELECT mixed(1)'                    => 'us-east1',
+	'SELECT owner()'                    => 'us-east1',
+	"SELECT current_setting('cluster_name') WHERE lower(1) = 'mine'"       => 'us-east1',
+	"SELECT current_setting('cluster_name') WHERE pg_catalog.lower('A') = 'a'" => 'europe-west1',
+	"SELECT current_setting('cluster_name') WHERE 'a' <=> 'b'"             => 'europe-west1',
+	"SELECT current_setting('cluster_name'), 'good'::mood"                 => 'europe-west1,good',
+	"SELECT current_setting('cluster_name'), 1::small"                     => 'europe-west1,1',
+	"SELECT current_setting('cluster_name'), steps(1)"                     => 'us-east1,x',
+);
+is(calmly($paris, $_), $way{$_}, $_) for sort keys %way;
+is(calmly($paris, 'SELECT lies()'), 'us-east1', 'what calls itself stable and writes is refused, and done at home');
+is($home->safe_psql('postgres', 'SELECT count(*) FROM t'), '2', '... once');
+is($proxy->console("EXPLAIN ROUTE QUERY 'SELECT stable()' CITY 'paris' DATABASE postgres")->[0]{runs}, 'near', 'EXPLAIN ROUTE QUERY knows it');
+is($proxy->console("EXPLAIN ROUTE QUERY 'SELECT mixed(1)' CITY 'paris' DATABASE postgres")->[0]{what}, 'mixed', '... and what decided otherwise');
+
+# ---------------------------------------------------------------- prepared
+
+sub extended
+{
+	my ($w, @messages) = @_;
+	calm();
+	$w->send(join '', @messages, sync_message);
+	my @all = $w->until('Z');
+	return join ' ', map { $_->[0] eq 'D' ? row_values($_)->[0] : $_->[0] eq 'E' ? error_fields($_)->{C} : $_->[0] } @all;
+}
+is(extended($paris, parse('SELECT stable()', 'p'), bind_message([], 'p'), execute('')), '1 2 europe-west1 C Z', 'a prepared statement');
+
+# ---------------------------------------------------------------- it changes
+
+$paris->ask('CREATE OR REPLACE FUNCTION stable() RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT current_setting(\'cluster_name\') $$');
+is(calmly($other, 'SELECT stable()'), 'us-east1', 'a function that has become volatile runs at home at once, in any session');
+is(calmly($paris, 'SELECT app.stable2()'), 'us-east1', 'what was known is not known any more');
+ok(becomes($paris, 'SELECT app.stable2()', 'europe-west1'), '... until it is learnt anew');
+is(calmly($paris, 'SELECT stable()'), 'us-east1', '... with what has changed');
+is(extended($paris, bind_message([], 'p'), execute('')), '2 us-east1 C Z', '... prepared before, too');
+$other->ask('ALTER ROUTINE stable() STABLE');
+ok(becomes($paris, 'SELECT stable()', 'europe-west1'), 'and back');
+$other->ask('BEGIN');
+$other->ask('ALTER FUNCTION stable() VOLATILE');
+ok(wait_until(sub { $paris->ask('SELECT stable()') eq 'europe-west1' }), 'while a change is not committed, the old words are true');
+$other->ask('COMMIT');
+is(calmly($paris, 'SELECT stable()'), 'us-east1', '... and no longer once it is');
+
+# ---------------------------------------------------------------- who asks
+
+my $loose = session(database => 'loose');
+ok(becomes($loose, 'SELECT app.stable2()', 'europe-west1'), 'consistency = eventual learns as well');
+$loose->ask("SET statement_timeout = 1");
+$other->ask('ALTER FUNCTION app.stable2() STABLE');
+is(calmly($loose, 'SELECT app.stable2()'), 'us-east1', 'a question that fails');
+is(calmly($loose, 'SELECT 1'), '1', '... costs nobody his session');
+
+# ---------------------------------------------------------------- default_transaction_read_only
+
+my $reader = session();
+is(calmly($reader, 'BEGIN'), '', 'BEGIN');
+is($reader->ask("SELECT current_setting('cluster_name')"), 'us-east1', '... runs at home');
+$reader->ask('COMMIT');
+$reader->ask('SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY');
+sub begun { calmly($reader, 'BEGIN'); return $reader->ask('SELECT writes()') }
+ok(wait_until(sub { return 1 if begun() eq 'europe-west1'; $reader->ask('ROLLBACK'); return 0 }), 'with default_transaction_read_only = on, BEGIN is BEGIN READ ONLY');
+like($reader->ask('INSERT INTO t VALUES (77)'), qr/^25006 /, '... as it would be at home');
+$reader->ask('ROLLBACK');
+is(calmly($reader, 'BEGIN READ WRITE'), '', 'BEGIN READ WRITE');
+is($reader->ask("INSERT INTO t VALUES (77) RETURNING current_setting('cluster_name')"), 'us-east1', '... is that');
+$reader->ask('COMMIT');
+like(calmly($reader, 'INSERT INTO t VALUES (78)'), qr/^25006 /, 'a write is refused at home');
+$proxy->stop;
+done_testing();
