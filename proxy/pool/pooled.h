@@ -58,7 +58,7 @@ struct pooled {
 	struct reads *reads;    /* it reads nearby where it can (proxy/reads/reads.h), or NULL */
 	struct node_live *home; /* it is nearby now: where else it would be; or NULL */
 	uint64_t floor;         /* what a server nearby must have replayed first; 0: nothing */
-	int64_t floor_wait_us;  /* … and how long that is waited for */
+	int64_t floor_us;       /* … how long that is waited for; once it is asked: until when */
 	struct buf names;       /* of settings that `effects` is about: see protocol/sqleffects.h */
 	struct buf asked_names;
 	enum pooled_choice choice; /* of its node … */

@@ -19,9 +19,9 @@
 #define QUESTION_CAP ((size_t)1 << 20)
 #define CANCELS_MAX  20 /* in a row; behind them it is taken as it is */
 
-/* A standby looks so often whether it has replayed enough. */
-#define CHECK_EVERY    "0.002"
-#define CHECK_EVERY_US 2000
+/* A standby that has not replayed enough waits for so long before it says so, and is asked again. A
+ * query that waits longer keeps it from replaying what removes rows that the query could see. */
+#define CHECK_EVERY "0.002"
 
 static ask_done_fn on_replayed, on_probed, on_checked, on_learnt;
 
@@ -186,34 +186,34 @@ pooled_attach(struct pooled *pd, struct server *sv)
 
 /* ---- replayed far enough ---- */
 
-void
-pooled_check(struct pooled *pd)
+static void
+ask_check(struct pooled *pd)
 {
 	struct buf sql = { .cap = QUESTION_CAP };
 
-	/* it waits there, and says nothing where the time is not enough */
 	buf_printf(&sql,
-		   "SELECT i FROM pg_catalog.generate_series(0, %d) AS i WHERE "
-		   "pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) "
-		   "'%X/%X'::pg_catalog.pg_lsn OR pg_catalog.pg_sleep(" CHECK_EVERY ") IS NULL "
-		   "LIMIT 1",
-		   (int)(pd->floor_wait_us / CHECK_EVERY_US), (unsigned)(pd->floor >> 32),
-		   (unsigned)pd->floor);
+		   "SELECT 1 WHERE pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) "
+		   "'%X/%X'::pg_catalog.pg_lsn OR pg_catalog.pg_sleep(" CHECK_EVERY ") IS NULL",
+		   (unsigned)(pd->floor >> 32), (unsigned)pd->floor);
 	begin_asking(pd, POOLED_CHECKING, buf_view(&sql));
 	buf_fini(&sql);
 }
 
-/* *waits: how often it has looked in vain, as text. False: it has not replayed enough. */
+void
+pooled_check(struct pooled *pd)
+{
+	pd->floor_us += loop_now_us(pd->session->worker->loop);
+	ask_check(pd);
+}
+
 static bool
-read_checked(struct slice messages, struct slice *waits)
+has_row(struct slice messages)
 {
 	struct frame f;
 
 	while (frame_cut(messages, BUF_CAP_DEFAULT, &f) == PARSE_DONE) {
-		if (f.type == MSG_DATA_ROW) {
-			f.body = slice_skip(f.body, 2);
-			return session_probe_next_column(&f.body, waits);
-		}
+		if (f.type == MSG_DATA_ROW)
+			return true;
 		messages = slice_skip(messages, f.total);
 	}
 	return false;
@@ -242,17 +242,20 @@ static void
 on_checked(struct server *sv, const struct ask_answer *a)
 {
 	struct pooled *pd = sv->session->pooled;
-	struct slice waits;
 
 	pooled_enter(pd, POOLED_SERVED);
-	if (a->lost || a->failed || !read_checked(a->messages, &waits)) {
+	if (a->lost || a->failed) {
 		check_failed(pd, a->lost);
-		return;
+	} else if (has_row(a->messages)) {
+		pd->floor = 0;
+		statements_attach(pd->statements, sv->statements, &pd->session->exchange);
+		done_asking(pd, a);
+	} else if (loop_now_us(sv->worker->loop) < pd->floor_us) {
+		pd->has_waited = true;
+		ask_check(pd);
+	} else {
+		check_failed(pd, false);
 	}
-	pd->floor = 0;
-	pd->has_waited = !slice_is(waits, "0");
-	statements_attach(pd->statements, sv->statements, &pd->session->exchange);
-	done_asking(pd, a);
 }
 
 /* ---- giving it back ---- */

@@ -123,6 +123,19 @@ $near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 ok($near->poll_query_until('postgres', "SELECT v = 'unseen' FROM t"), 'it replays again');
 ok(wait_until(sub { calmly($paris, $where) eq 'europe-west1' }), 'and is read again');
 
+# A query keeps a standby from replaying what removes rows that it could see: waiting must not be one query.
+$home->safe_psql('postgres', 'CREATE TABLE hot (v text) WITH (autovacuum_enabled = off); INSERT INTO hot VALUES (repeat(md5(random()::text), 58))');
+$paris->ask("UPDATE t SET v = 'before' WHERE i = 1");
+ok(wait_until(sub { calmly($paris, $where) eq 'europe-west1' }), 'the standby is read');
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$home->safe_psql('postgres', 'UPDATE hot SET v = reverse(v)') for 1 .. 8;
+$paris->ask("UPDATE t SET v = 'behind' WHERE i = 1");
+calm();
+$paris->send(query("SELECT v || ' ' || current_setting('cluster_name') FROM t"));
+ok($proxy->wait_console('SHOW SESSIONS FULL', sub { grep { $_->{city} eq 'paris' && $_->{server_pid} ne '' } @{ $_[0] } }), 'a read waits for its standby');
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+is($paris->answer, 'behind europe-west1', '... which it does not keep from replaying');
+
 # ---------------------------------------------------------------- misjudged
 
 my $before = reads()->{'REFUSED/home'} // 0;
