@@ -188,6 +188,7 @@ leave_session(struct session *s)
 		server_free(s->server);
 		s->server = NULL;
 	}
+	session_do_not_sample(s);
 	login_free(s->login);
 	s->login = NULL;
 	credential_unref(s->credential);

@@ -131,7 +131,7 @@ pooled_begin(struct session *s)
 	pd->held.cap = HELD_CAP;
 	pd->startup = vars_from_startup(s->worker->vars, st);
 	pd->vars = vars_ref(pd->startup);
-	pd->statements = statements_new(s->worker->texts);
+	pd->statements = statements_new(s->worker->texts, session_prepared(s));
 	buf_fini(&options);
 	s->pooled = pd;
 	session_observe(s, OBSERVER_POOL, true);

@@ -111,16 +111,23 @@ observers_release(struct session *s)
 /* ---- the observers of proxy/sqlstate, which knows no session ---- */
 
 HOT void
+session_do_not_sample(struct session *s)
+{
+	sampler_free(s->sampler);
+	s->sampler = NULL;
+	session_observe(s, OBSERVER_SAMPLER, false);
+}
+
+HOT void
 session_sample(struct session *s, const struct conf_database *db)
 {
 	struct worker *w = s->worker;
 
-	sampler_free(s->sampler);
-	s->sampler = NULL;
+	session_do_not_sample(s);
 	if (db->statement_sample > 0 && s->exchange.replication == REPLICATION_NONE) {
 		if (w->fingerprints == NULL)
 			w->fingerprints = fingerprints_new(clock_us());
-		s->sampler = sampler_new(w->fingerprints,
+		s->sampler = sampler_new(w->fingerprints, session_prepared(s),
 					 db->dbname != NULL ? slice_str(db->dbname)
 							    : session_name(s, NAME_DATABASE),
 					 (unsigned)db->statement_sample);
@@ -150,19 +157,11 @@ sampler_passes(struct session *s, const struct answer *a)
 	return true;
 }
 
-static HOT void
-sampler_release(struct session *s)
-{
-	sampler_free(s->sampler);
-	s->sampler = NULL;
-	session_observe(s, OBSERVER_SAMPLER, false);
-}
-
 const struct observer sampler_observer = {
 	.name = "sampler",
 	.on_client = sampler_on_client,
 	.passes = sampler_passes,
-	.release = sampler_release,
+	.release = session_do_not_sample,
 };
 
 static bool

@@ -18,6 +18,8 @@
 #include "proxy/process/descriptors.h"
 #include "proxy/process/meridian.h"
 #include "proxy/session/login_state.h"
+#include "proxy/sqlstate/prepared.h"
+#include "proxy/sqlstate/statements.h"
 
 static_assert(STATS_STATES == SESSION_STATE_COUNT, "struct stats has a row for each state");
 static_assert(STATS_WHYS == WHY_COUNT, "struct stats has a row for each reason");
@@ -116,6 +118,14 @@ session_name(const struct session *s, unsigned i)
 	return slice_str(p);
 }
 
+HOT struct prepared_names *
+session_prepared(struct session *s)
+{
+	if (s->prepared == NULL)
+		s->prepared = prepared_names_new(statement_table_seed(s->worker->texts));
+	return s->prepared;
+}
+
 HOT void
 session_set_names(struct session *s, const struct slice v[NAME_COUNT])
 {
@@ -190,6 +200,7 @@ free_session(void *arg)
 
 	free(s->names);
 	claims_fini(&s->claims);
+	prepared_names_free(s->prepared);
 	free(s);
 }
 

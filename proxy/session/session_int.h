@@ -37,6 +37,7 @@ struct http_conn;
 struct login;
 struct node_live;
 struct pooled;
+struct prepared_names;
 struct rehome;
 struct sampler;
 struct straggle;
@@ -69,15 +70,16 @@ struct session {
 	struct exchange exchange;
 	struct bulk_state bulk; /* of what the client sends */
 	uint64_t rx_bytes, tx_bytes;
-	uint8_t state;                 /* enum session_state; session_enter() alone writes it */
-	uint8_t observers;             /* a set of 1 << enum observer_id: session_observe() */
-	bool fatal_told;               /* the node's own FATAL has been forwarded */
-	bool terminated;               /* the client has said Terminate */
-	uint32_t quiet_moved;          /* what had moved when last looked at (its low bits) */
-	struct login *login;           /* until ready, or NULL */
-	struct console *console;       /* a console session, or NULL */
-	struct http_conn *http;        /* it speaks, or came by, HTTP; or NULL */
-	struct credential *credential; /* what we authenticated it to; or NULL: the node does */
+	uint8_t state;                   /* enum session_state; session_enter() alone writes it */
+	uint8_t observers;               /* a set of 1 << enum observer_id: session_observe() */
+	bool fatal_told;                 /* the node's own FATAL has been forwarded */
+	bool terminated;                 /* the client has said Terminate */
+	uint32_t quiet_moved;            /* what had moved when last looked at (its low bits) */
+	struct prepared_names *prepared; /* session_prepared(); or NULL */
+	struct login *login;             /* until ready, or NULL */
+	struct console *console;         /* a console session, or NULL */
+	struct http_conn *http;          /* it speaks, or came by, HTTP; or NULL */
+	struct credential *credential;   /* what we authenticated it to; or NULL: the node does */
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */
 	uint64_t id;
@@ -87,11 +89,11 @@ struct session {
 	struct addr peer, true_addr;
 	struct addr hop; /* who speaks to us: the peer, or whom its PROXY header names */
 	uint32_t slot;
-	uint32_t hba_line; /* of hba_file, that has let it in; or 0 */
+	uint32_t hba_line;   /* of hba_file, that has let it in; or 0 */
+	uint32_t cancel_pid; /* the process id that the client got, with `key` */
 	uint16_t listener;
 	uint8_t source, confidence, access;
 	uint8_t quiet_activity;       /* enum exchange_activity when last looked at */
-	uint32_t cancel_pid;          /* the process id that the client got, with `key` */
 	uint8_t key_len, auth_method; /* enum auth_method that has let it in */
 	uint8_t marks;                /* entered so far, modulo the ring */
 	uint8_t why;                  /* enum why: NONE until it is closed */
@@ -145,6 +147,9 @@ enum { NAME_USER, NAME_DATABASE, NAME_APPLICATION, NAME_CITY, NAME_COUNT };
 /* Where it is, or, in a pool, where it was last; NULL: nowhere yet. */
 const struct node_live *session_place(const struct session *s);
 void session_set_names(struct session *s, const struct slice v[NAME_COUNT]);
+/* The table of what its client has prepared, made when a feature first hangs something on a name.
+ */
+struct prepared_names *session_prepared(struct session *s);
 /* Deadlines of a session, checked by the worker's sweep. */
 void session_check_deadline(struct session *s, int64_t now_us);
 
@@ -156,6 +161,7 @@ void session_on_farewell_drained(struct session *s);
 /* Some of its statements are read from now on, where its database has statement_sample; else none.
  */
 void session_sample(struct session *s, const struct conf_database *db);
+void session_do_not_sample(struct session *s);
 /* What it leaves on its server is noted from now on (traces_new()). */
 void session_trace(struct session *s, struct slice packet);
 

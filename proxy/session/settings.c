@@ -8,8 +8,8 @@
  * Query, Parse, Bind and FunctionCall are looked at, and only where they are short. One that a read
  * has cut is held until the rest is there, so that how the client's bytes were cut changes nothing;
  * it is put in front of what is read next. What a prepared statement says counts when it is bound:
- * its text is kept, of the last few. All of that memory exists only where there is something to
- * keep.
+ * its text is noted, of the last few (proxy/sqlstate/prepared.h). All of that memory exists only
+ * where there is something to keep.
  *
  * A setting counts from when it was sent: a ROLLBACK takes it back in the node, but not here.
  */
@@ -22,26 +22,20 @@
 #include "base/hot.h"
 #include "base/pgquote.h"
 #include "protocol/calleffects.h"
+#include "protocol/deallocate.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/setting.h"
 #include "proxy/session/route.h"
+#include "proxy/sqlstate/prepared.h"
 
-#define MESSAGE_MAX  SETTINGS_HELD_MAX /* longer ones are not looked at */
-#define PREPARED_MAX 16                /* of one session */
-#define NAME_BYTES   64                /* of a prepared statement, with its NUL */
-
-/* The text of a prepared statement that changes a setting. */
-struct prepared {
-	TAILQ_ENTRY(prepared) all; /* oldest first */
-	uint16_t name_n, sql_n;
-	char text[];
-};
+#define MESSAGE_MAX SETTINGS_HELD_MAX /* longer ones are not looked at */
+#define TEXTS_MAX   16                /* of prepared statements of one session */
+#define NAME_BYTES  (PREPARED_NAME_MAX + 1)
 
 struct settings {
-	struct buf held; /* the beginning of a message */
-	TAILQ_HEAD(, prepared) prepared;
-	unsigned nprepared;
+	struct buf held;             /* the beginning of a message */
+	struct prepared_notes texts; /* of prepared statements that change a setting */
 };
 
 /* One message under inspection. */
@@ -60,17 +54,15 @@ struct reading {
 static struct settings *
 needed(struct session *s)
 {
-	if (s->settings == NULL) {
+	if (s->settings == NULL)
 		s->settings = xcalloc(1, sizeof(*s->settings));
-		TAILQ_INIT(&s->settings->prepared);
-	}
 	return s->settings;
 }
 
 static HOT void
 give_back(struct session *s)
 {
-	if (s->settings == NULL || s->settings->held.n > 0 || s->settings->nprepared > 0)
+	if (s->settings == NULL || s->settings->held.n > 0 || s->settings->texts.n > 0)
 		return;
 	free(s->settings);
 	s->settings = NULL;
@@ -104,46 +96,25 @@ settings_forget_held(struct session *s)
 	buf_clear(&s->settings->held);
 }
 
-static struct prepared *
-find_prepared(const struct session *s, struct slice name)
-{
-	struct prepared *p;
-
-	if (s->settings == NULL)
-		return NULL;
-	TAILQ_FOREACH (p, &s->settings->prepared, all) {
-		if (p->name_n == name.n && (name.n == 0 || memcmp(p->text, name.p, name.n) == 0))
-			return p;
-	}
-	return NULL;
-}
-
-/* Accepts NULL. */
-static void
-forget(struct session *s, struct prepared *p)
-{
-	if (p == NULL)
-		return;
-	TAILQ_REMOVE(&s->settings->prepared, p, all);
-	s->settings->nprepared--;
-	free(p);
-	give_back(s);
-}
-
 HOT void
 settings_free(struct session *s)
 {
-	struct prepared *p;
-
 	if (s->settings == NULL)
 		return;
-	while ((p = TAILQ_FIRST(&s->settings->prepared)) != NULL) {
-		TAILQ_REMOVE(&s->settings->prepared, p, all);
-		free(p);
-	}
+	prepared_notes_fini(&s->settings->texts);
 	buf_fini(&s->settings->held);
 	free(s->settings);
 	s->settings = NULL;
+}
+
+static void
+note_text(struct session *s, struct slice name, struct slice sql)
+{
+	struct prepared_notes *texts = &needed(s)->texts;
+
+	if (texts->n == 0)
+		prepared_notes_init(texts, session_prepared(s), PREPARED_TEXTS, TEXTS_MAX);
+	prepared_note_text(texts, name, sql);
 }
 
 /* ---- SET, RESET and set_config() ---- */
@@ -411,49 +382,54 @@ see_text(struct seen *m)
 static bool
 see_bind(const struct session *s, struct seen *m)
 {
-	const struct prepared *p;
-
-	if (message_parse_bind(m->body, &m->bind) != PARSE_DONE)
-		return false;
-	p = find_prepared(s, m->bind.statement);
-	if (p == NULL)
-		return false;
-	m->sql = slice_of(p->text + p->name_n, p->sql_n);
-	return true;
+	return s->settings != NULL && message_parse_bind(m->body, &m->bind) == PARSE_DONE &&
+	       prepared_text(&s->settings->texts, m->bind.statement, &m->sql);
 }
 
-/* Look at a whole message. What it replaces is forgotten at once: it may be said anew. A Query
- * replaces the statement without a name, as it does in the server. */
+/* A message of which there is enough: what it replaces is forgotten at once, for it may be said
+ * anew. */
+static APART void
+hear(struct session *s, char type, struct slice body)
+{
+	if (s->settings == NULL)
+		return;
+	prepared_heard(&s->settings->texts, type, body);
+	give_back(s);
+}
+
+/* What a Parse without a name has in it is run at once. */
+static bool
+runs(const struct seen *m)
+{
+	return m->type != MSG_PARSE || m->name.n == 0;
+}
+
+static bool
+takes_names(const struct session *s, const struct seen *m)
+{
+	struct deallocate d;
+
+	return s->settings != NULL && runs(m) && deallocate_read(m->sql, &d) != DEALLOCATE_NOTHING;
+}
+
+/* Look at a whole message. */
 static bool
 see(struct session *s, const char *at, size_t total, struct seen *m)
 {
-	struct message_target target;
 	struct setting_scan scan;
 	struct setting st;
 
 	m->type = at[0];
 	m->body = slice_of(at + FRAME_HEAD_BYTES, total - FRAME_HEAD_BYTES);
 	if (m->type == MSG_CLOSE) {
-		if (message_parse_target(m->body, &target) == PARSE_DONE && target.kind == 'S')
-			forget(s, find_prepared(s, target.name));
+		hear(s, m->type, m->body);
 		return false;
 	}
 	if (m->type == MSG_BIND ? !see_bind(s, m) : !see_text(m))
 		return false;
-	if (m->type != MSG_BIND)
-		forget(s, find_prepared(s, m->name));
+	hear(s, m->type, m->body);
 	setting_begin(&scan, m->sql);
-	return setting_next(&scan, &st);
-}
-
-/* A Query or Parse that is too long to be looked at: as much of it as holds a name. */
-static APART void
-see_long(struct session *s, const char *at)
-{
-	const char *name = at + FRAME_HEAD_BYTES;
-	size_t n = at[0] == MSG_PARSE ? strnlen(name, NAME_BYTES) : 0;
-
-	forget(s, find_prepared(s, slice_of(name, n)));
+	return setting_next(&scan, &st) || takes_names(s, m);
 }
 
 /* Read the settings of its text. What goes on in its place, where that is something else, is put
@@ -462,9 +438,10 @@ static void
 read_message(struct session *s, const struct seen *m, struct buf *instead)
 {
 	struct buf text = { .cap = 64 * 1024 };
+	bool refused = exchange_refuses(&s->exchange);
 	struct reading r = { .s = s,
 			     .bind = m->type == MSG_BIND ? &m->bind : NULL,
-			     .applies = m->type != MSG_PARSE && !exchange_refuses(&s->exchange),
+			     .applies = m->type != MSG_PARSE && !refused,
 			     .from = m->sql.p,
 			     .text = m->type != MSG_BIND ? &text : NULL };
 	struct setting_scan scan;
@@ -484,18 +461,12 @@ read_message(struct session *s, const struct seen *m, struct buf *instead)
 			break;
 		}
 	}
-	if (m->type == MSG_PARSE && r.sets && m->name.n < NAME_BYTES) {
-		struct settings *all = needed(s);
-		struct prepared *p = xmalloc(sizeof(*p) + m->name.n + m->sql.n);
-
-		p->name_n = (uint16_t)m->name.n;
-		p->sql_n = (uint16_t)m->sql.n;
-		memcpy(p->text, m->name.p, m->name.n);
-		memcpy(p->text + m->name.n, m->sql.p, m->sql.n);
-		TAILQ_INSERT_TAIL(&all->prepared, p, all);
-		if (++all->nprepared > PREPARED_MAX)
-			forget(s, TAILQ_FIRST(&all->prepared));
+	if (s->settings != NULL && runs(m) && !refused) {
+		prepared_ran(&s->settings->texts, m->sql); /* a Bind's text may be gone then */
+		give_back(s);
 	}
+	if (m->type == MSG_PARSE && r.sets)
+		note_text(s, m->name, m->sql);
 	if (text.n > 0) {
 		at = buf_message(instead, m->type);
 		buf_slice(instead, slice_of(m->body.p, (size_t)(m->sql.p - m->body.p)));
@@ -604,7 +575,7 @@ inspect_all(struct session *s, struct passage *p)
 			if (s->settings != NULL && may_replace(p->at[0])) {
 				if (left < FRAME_HEAD_BYTES + NAME_BYTES)
 					return true;
-				see_long(s, p->at);
+				hear(s, p->at[0], slice_of(p->at + FRAME_HEAD_BYTES, NAME_BYTES));
 			}
 			p->at += total < left ? total : left;
 		}

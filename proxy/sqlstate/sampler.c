@@ -14,14 +14,10 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/fingerprints.h"
+#include "proxy/sqlstate/prepared.h"
 
-#define PREPARED_MAX 64  /* statements of one session */
-#define NAMES_MAX    256 /* of a portal and a statement, with their NULs */
-
-struct prepared {
-	uint64_t name; /* fingerprint_id() of it */
-	uint64_t key;
-};
+#define KEYS_MAX  64  /* of prepared statements of one session */
+#define NAMES_MAX 256 /* of a portal and a statement, with their NULs */
 
 struct kind;
 
@@ -33,21 +29,22 @@ struct sampler {
 	const struct kind *kind; /* of the message that is gathered; NULL: none is … */
 	size_t wanted;           /* … so much of its body … */
 	struct buf part;         /* … and what there is of that */
-	struct prepared *prepared;
-	size_t nprepared, next; /* `next` gives way when there are too many */
-	unsigned under_way;     /* statements since the server last owed nothing */
-	uint64_t timed;         /* key of the one whose answer is timed; 0: none is */
+	struct prepared_notes keys;
+	unsigned under_way; /* statements since the server last owed nothing */
+	uint64_t timed;     /* key of the one whose answer is timed; 0: none is */
 	int64_t began_us;
 };
 
 struct sampler *
-sampler_new(struct fingerprints *table, struct slice database, unsigned one_of)
+sampler_new(struct fingerprints *table, struct prepared_names *names, struct slice database,
+	    unsigned one_of)
 {
 	struct sampler *s = xcalloc(1, sizeof(*s));
 
 	s->table = table;
 	s->database = xstrndup(database.p, database.n);
 	s->one_of = one_of;
+	prepared_notes_init(&s->keys, names, PREPARED_KEYS, KEYS_MAX);
 	s->part.cap = NAMES_MAX + SAMPLER_TEXT_MAX;
 	return s;
 }
@@ -58,7 +55,7 @@ sampler_free(struct sampler *s)
 	if (s == NULL)
 		return;
 	buf_fini(&s->part);
-	free(s->prepared);
+	prepared_notes_fini(&s->keys);
 	free(s->database);
 	free(s);
 }
@@ -73,40 +70,6 @@ sampler_restart(struct sampler *s)
 	s->framer = (struct framer){ 0 };
 	s->timed = 0;
 	s->under_way = 0;
-}
-
-/* ---- prepared statements ---- */
-
-static struct prepared *
-find(const struct sampler *s, uint64_t name)
-{
-	for (size_t i = 0; i < s->nprepared; i++)
-		if (s->prepared[i].name == name)
-			return &s->prepared[i];
-	return NULL;
-}
-
-static void
-forget(struct sampler *s, struct slice name)
-{
-	struct prepared *p = find(s, fingerprint_id(name));
-
-	if (p != NULL)
-		*p = s->prepared[--s->nprepared];
-}
-
-static void
-remember(struct sampler *s, struct slice name, uint64_t key)
-{
-	struct prepared *p = find(s, fingerprint_id(name));
-
-	if (p == NULL && s->nprepared < PREPARED_MAX) {
-		s->prepared = xreallocarray(s->prepared, s->nprepared + 1, sizeof(*s->prepared));
-		p = &s->prepared[s->nprepared++];
-	} else if (p == NULL) {
-		p = &s->prepared[s->next++ % PREPARED_MAX];
-	}
-	*p = (struct prepared){ .name = fingerprint_id(name), .key = key };
 }
 
 /* ---- statements ---- */
@@ -153,13 +116,28 @@ text_of(struct slice body, bool *is_cut)
 	return text;
 }
 
+/* It may be one that takes names away. */
+static void
+note_run(struct sampler *s, struct slice body)
+{
+	struct slice sql;
+	bool is_cut;
+
+	if (s->keys.n == 0)
+		return;
+	sql = text_of(body, &is_cut);
+	if (!is_cut)
+		prepared_ran(&s->keys, sql);
+}
+
 static void
 on_query(struct sampler *s, struct slice body)
 {
 	struct slice sql;
 	bool is_cut;
 
-	forget(s, slice_of("", 0)); /* so does the server */
+	prepared_heard(&s->keys, MSG_QUERY, body);
+	note_run(s, body);
 	if (!is_chosen(s)) {
 		run(s, 0);
 		return;
@@ -171,37 +149,37 @@ on_query(struct sampler *s, struct slice body)
 static void
 on_parse(struct sampler *s, struct slice body)
 {
-	struct slice name = slice_cut(&body, '\0'), sql;
+	struct slice name, sql;
 	bool is_cut;
 
-	if (name.n == 0 && !is_chosen(s)) {
-		forget(s, name);
-		return;
+	prepared_heard(&s->keys, MSG_PARSE, body);
+	name = slice_cut(&body, '\0');
+	if (name.n == 0) {
+		note_run(s, body); /* soon */
+		if (!is_chosen(s))
+			return;
 	}
 	sql = text_of(body, &is_cut);
-	remember(s, name, key_of(s, sql, is_cut));
+	prepared_note_key(&s->keys, name, key_of(s, sql, is_cut));
 }
 
 static void
 on_bind(struct sampler *s, struct slice body)
 {
 	struct slice name;
-	const struct prepared *p;
+	uint64_t key;
 
 	(void)slice_cut(&body, '\0'); /* the portal */
 	name = slice_cut(&body, '\0');
-	p = find(s, fingerprint_id(name));
+	key = prepared_key(&s->keys, name);
 	/* that without a name was chosen when it was parsed */
-	run(s, p != NULL && (name.n == 0 || is_chosen(s)) ? p->key : 0);
+	run(s, key != 0 && (name.n == 0 || is_chosen(s)) ? key : 0);
 }
 
 static void
 on_close(struct sampler *s, struct slice body)
 {
-	if (body.n > 0 && body.p[0] == 'S') {
-		body = slice_skip(body, 1);
-		forget(s, slice_cut(&body, '\0'));
-	}
+	prepared_heard(&s->keys, MSG_CLOSE, body);
 }
 
 /* ---- messages ---- */

@@ -3,8 +3,8 @@
  * Looks at some of a session's statements, for SHOW FINGERPRINTS and for migrations that want to
  * know what traffic there is (proxy/sqlstate/fingerprints.h). Only sessions of databases with
  * statement_sample have one. Reads the client's bytes as they pass and changes none; keeps what a
- * read has cut of a message at most SAMPLER_TEXT_MAX bytes long, and which fingerprints its
- * prepared statements have, of the last few.
+ * read has cut of a message at most SAMPLER_TEXT_MAX bytes long, and notes which fingerprints its
+ * prepared statements have, of the last few (prepared.h).
  *
  * One of N is looked at: of Queries, of Parses without a name (with all that is bound to it), and
  * of what is bound to prepared statements that have one. An answer is timed where nothing else of
@@ -20,13 +20,14 @@
 #include "base/slice.h"
 
 struct fingerprints;
+struct prepared_names;
 struct sampler;
-struct session;
 
 #define SAMPLER_TEXT_MAX ((size_t)4096)
 
-/* `table` outlives it; `database` is copied. */
-struct sampler *sampler_new(struct fingerprints *table, struct slice database, unsigned one_of);
+/* `table` and `names`, the session's (prepared.h), outlive it; `database` is copied. */
+struct sampler *sampler_new(struct fingerprints *table, struct prepared_names *names,
+			    struct slice database, unsigned one_of);
 void sampler_free(struct sampler *s); /* accepts NULL */
 
 /* The client's next bytes, in the order in which it said them, from the first message behind its

@@ -252,10 +252,12 @@ statements_client(struct statements *c, uint64_t meaning, const char *p, size_t 
 /* ---- life ---- */
 
 HOT struct statements *
-statements_new(struct statement_table *t)
+statements_new(struct statement_table *t, struct prepared_names *names)
 {
 	struct statements *c = xcalloc(1, sizeof(*c));
 
+	prepared_names_enlarge(names, sizeof(struct name));
+	c->names = names;
 	c->table = t;
 	c->as_is = t->max == 0;
 	buf_init(&c->held, HELD_MAX);
@@ -390,7 +392,7 @@ statements_text(const struct statements *c, struct slice name, struct slice *sql
 size_t
 statements_count(const struct statements *c)
 {
-	return HASH_COUNT(c->names);
+	return c->nnames;
 }
 
 size_t

@@ -44,6 +44,8 @@ struct statement_table;
 struct statement_table *statement_table_new(unsigned max);
 void statement_table_free(struct statement_table *t);
 void statement_table_limit(struct statement_table *t, unsigned max);
+/* For other tables of the worker's whose keys clients choose. */
+uint64_t statement_table_seed(const struct statement_table *t);
 size_t statement_table_count(const struct statement_table *t);
 
 /* One per server connection: what is prepared there. */
@@ -56,8 +58,10 @@ void server_statements_clear(struct server_statements *ss);
 size_t server_statements_count(const struct server_statements *ss);
 /* One per pooled session: what the client has prepared. */
 struct statements;
+struct prepared_names;
 
-struct statements *statements_new(struct statement_table *t);
+/* `names`: the session's (prepared.h); none is in it yet, and it outlives this. */
+struct statements *statements_new(struct statement_table *t, struct prepared_names *names);
 void statements_free(struct statements *c);
 
 /* A server connection is the session's from now on, after the answer to the last question of ours

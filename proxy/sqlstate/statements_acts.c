@@ -22,44 +22,36 @@
 
 /* ---- names ---- */
 
-static struct slice
-clip(struct slice text)
-{
-	return slice_of(text.p, text.n < NAME_MAX_BYTES ? text.n : NAME_MAX_BYTES);
-}
-
 static size_t
 weight(const struct statement *st)
 {
 	return st != NULL ? sizeof(*st) + st->n + st->names_n : 0;
 }
 
+/* All entries of a session's table are that large: statements_new(). NULL: it is none of ours. */
+static struct name *
+name_of(struct prepared *p)
+{
+	return p != NULL && p->is_taken ? (struct name *)p : NULL;
+}
+
 struct name *
 name_find(const struct statements *c, struct slice text)
 {
-	struct name *name;
-
-	text = clip(text);
-	HASH_FIND_BYHASHVALUE(hh, c->names, text.p, text.n, statement_hash(c->table, text), name);
-	return name;
+	return name_of(prepared_find(c->names, text));
 }
 
 struct name *
 name_need(struct statements *c, struct slice text)
 {
-	struct name *name = name_find(c, text);
-	uint32_t hash;
+	struct prepared *p = prepared_need(c->names, text);
 
-	if (name != NULL)
-		return name;
-	text = clip(text);
-	hash = statement_hash(c->table, text);
-	name = xcalloc(1, sizeof(*name) + text.n);
-	memcpy(name->text, text.p, text.n);
-	name->n = (uint8_t)text.n;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, c->names, name->text, name->n, hash, name);
-	c->bytes += sizeof(*name) + name->n;
-	return name;
+	if (p->is_taken)
+		return name_of(p);
+	p->is_taken = true;
+	c->nnames++;
+	c->bytes += prepared_bytes(c->names, p);
+	return name_of(p);
 }
 
 void
@@ -148,11 +140,13 @@ settle(struct statements *c, struct name *name)
 		c->none = c->ended = 0;
 		return;
 	}
-	HASH_DEL(c->names, name);
-	c->bytes -= sizeof(*name) + name->n;
+	c->nnames--;
+	c->bytes -= prepared_bytes(c->names, &name->prepared);
 	if (c->drop == name)
 		c->drop = NULL;
-	free(name);
+	name->shape = 0;
+	name->prepared.is_taken = false;
+	prepared_release(c->names, &name->prepared);
 }
 
 static void
@@ -207,7 +201,7 @@ expected_here(const struct statements *c)
 bool
 names_must_wait(const struct statements *c)
 {
-	return c->all > expected_here(c) && c->all + HASH_COUNT(c->names) > ALL_MAX;
+	return c->all > expected_here(c) && c->all + c->nnames > ALL_MAX;
 }
 
 static void
@@ -245,11 +239,14 @@ names_expect_none(struct statements *c, struct act *act)
 				expect_gone(c, act, from[i].name);
 		}
 	} else if (here == 0 || !c->none) {
-		struct name *name, *next;
+		struct prepared *p, *next;
 
-		act->all = xreallocarray(NULL, HASH_COUNT(c->names) + 1, sizeof(struct name *));
-		HASH_ITER(hh, c->names, name, next)
-		expect_gone(c, act, name);
+		act->all = xreallocarray(NULL, c->nnames + 1, sizeof(struct name *));
+		HASH_ITER(hh, c->names->by_name, p, next)
+		{
+			if (p->is_taken)
+				expect_gone(c, act, name_of(p));
+		}
 	}
 	if (act->all != NULL)
 		act->all = xreallocarray(act->all, act->nall + 1, sizeof(struct name *));
@@ -262,10 +259,14 @@ names_expect_none(struct statements *c, struct act *act)
 HOT void
 names_fini(struct statements *c)
 {
-	struct name *name, *next;
+	struct prepared *p, *next;
 
-	HASH_ITER(hh, c->names, name, next)
+	HASH_ITER(hh, c->names->by_name, p, next)
 	{
+		struct name *name = name_of(p);
+
+		if (name == NULL)
+			continue;
 		BUG_ON(name->pending > 0);
 		put_statement(c, name, NULL);
 		settle(c, name);

@@ -4,10 +4,10 @@
  * what the server's answers change (statements_answers.c). The client's direction
  * is statements.c and those that it walks with (statements_walk.h).
  *
- * A name is the client's. What a message of the client's will have done is an act: it waits in line
- * until the server has answered, and only then changes what is known (`name->st`,
- * `slot->confirmed`). `view` is what a name will stand for when all acts are done: right for
- * messages of the same sequence.
+ * A name is the client's, an entry of the session's table (prepared.h). What a message of the
+ * client's will have done is an act: it waits in line until the server has answered, and only then
+ * changes what is known (`name->st`, `slot->confirmed`). `view` is what a name will stand for when
+ * all acts are done: right for messages of the same sequence.
  */
 #ifndef PROXY_SQLSTATE_STATEMENTS_INT_H
 #define PROXY_SQLSTATE_STATEMENTS_INT_H
@@ -19,10 +19,8 @@
 
 /* ---- what a client has ---- */
 
-#define NAME_MAX_BYTES 63 /* NAMEDATALEN - 1: what is beyond does not count */
-
 struct name {
-	UT_hash_handle hh;
+	struct prepared prepared;  /* is_taken, while it is one of ours */
 	LIST_ENTRY(name) standing; /* while there is `st` */
 	struct statement *st;      /* as the server has answered; one reference; or NULL */
 	struct statement *view;    /* when all that is pending is done; or NULL */
@@ -30,8 +28,6 @@ struct name {
 	uint32_t pending;          /* acts */
 	uint32_t seq;              /* of those acts */
 	bool withdrawn;            /* `st` is, since it was put here */
-	uint8_t n;
-	char text[];
 };
 
 LIST_HEAD(names, name);
@@ -88,7 +84,7 @@ struct statements {
 	struct statement_table *table;
 	struct server_statements *ss; /* while attached */
 	struct exchange *exchange;
-	struct name *names;
+	struct prepared_names *names;
 	struct names standing; /* for something: the last first, those that are withdrawn last */
 	size_t bytes;          /* of names, and of the texts that they stand for */
 	struct buf held;
@@ -116,6 +112,7 @@ struct statements {
 	uint16_t stale : 1;             /* an act has a slot that an ALL takes with it */
 	uint32_t doubt_from, doubt_seq; /* … in these sequences: the first, and the last */
 	uint32_t longs;                 /* names of statements that cannot be repeated */
+	uint32_t nnames;                /* that are ours: others hang on names, too */
 	uint32_t era;                   /* how often `shadowed` has begun */
 
 	uint32_t ended_here; /* sequences, in these bytes */

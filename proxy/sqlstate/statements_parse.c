@@ -174,7 +174,7 @@ parse_named(struct walk *w, const struct prepare *m)
 		statement_unref(m->st);
 		return STEP_WAIT;
 	}
-	if (HASH_COUNT(c->names) >= NAMES_MAX || c->bytes > BYTES_MAX) {
+	if (c->nnames >= NAMES_MAX || c->bytes > BYTES_MAX) {
 		statement_unref(m->st);
 		c->why = "Too many prepared statements.";
 		return STEP_BAD;

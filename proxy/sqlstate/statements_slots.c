@@ -95,13 +95,27 @@ slot_free(struct slot *slot)
 	free(slot);
 }
 
+/* Where memory lies no client chooses: one multiplication is enough (Fibonacci hashing). */
+static uint32_t
+place_hash(const struct statement *st)
+{
+	return (uint32_t)((uint64_t)(uintptr_t)st * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+}
+
 struct slot *
 slot_find(struct server_statements *ss, const struct statement *st)
 {
 	struct slot *slot;
 
-	HASH_FIND_PTR(ss->by_statement, &st, slot);
+	HASH_FIND_BYHASHVALUE(hh, ss->by_statement, &st, sizeof(st), place_hash(st), slot);
 	return slot;
+}
+
+static void
+add(struct server_statements *ss, struct slot *slot)
+{
+	HASH_ADD_BYHASHVALUE(hh, ss->by_statement, st, sizeof(slot->st), place_hash(slot->st),
+			     slot);
 }
 
 /* Where one is that is found by its statement. */
@@ -129,7 +143,7 @@ slot_link(struct server_statements *ss, struct slot *slot)
 
 	if (old != NULL)
 		slot_unlink(ss, old);
-	HASH_ADD_PTR(ss->by_statement, st, slot);
+	add(ss, slot);
 	TAILQ_INSERT_TAIL(list_of(ss, slot), slot, all);
 	if (old == NULL || old->confirmed)
 		return old;
@@ -172,7 +186,7 @@ slot_restore(struct server_statements *ss, struct slot *slot)
 	}
 	/* what was asked of it has been answered, or skipped, while another stood in its place */
 	slot->asked = false;
-	HASH_ADD_PTR(ss->by_statement, st, slot);
+	add(ss, slot);
 	TAILQ_INSERT_HEAD(list_of(ss, slot), slot, all);
 }
 

@@ -42,6 +42,12 @@ statement_table_limit(struct statement_table *t, unsigned max)
 	t->max = max;
 }
 
+HOT uint64_t
+statement_table_seed(const struct statement_table *t)
+{
+	return t->seed;
+}
+
 size_t
 statement_table_count(const struct statement_table *t)
 {

@@ -8,18 +8,12 @@
 #ifndef PROXY_SQLSTATE_STATEMENTS_TEXTS_H
 #define PROXY_SQLSTATE_STATEMENTS_TEXTS_H
 
-#define HASH_INITIAL_NUM_BUCKETS      4U /* an idle session has few names */
-#define HASH_INITIAL_NUM_BUCKETS_LOG2 2U
-
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* the default falls through its switch, which clang warns of */
-#define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
-#include <uthash.h>
-
 #include "base/slice.h"
+#include "proxy/sqlstate/prepared.h"
 
 struct server_statements;
 struct statement_table;

@@ -13,6 +13,7 @@
 
 #include "base/slice.h"
 #include "protocol/exchange_list.h"
+#include "proxy/sqlstate/prepared.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/statements_play.h"
 
@@ -60,7 +61,8 @@ run_raw(struct slice in)
 {
 	struct statement_table *t = statement_table_new(2);
 	struct server_statements *ss = server_statements_new(t);
-	struct raw r = { .c = statements_new(t) };
+	struct prepared_names *names = prepared_names_new(1);
+	struct raw r = { .c = statements_new(t, names) };
 
 	exchange_init(&r.exchange, REPLICATION_NONE);
 	statements_attach(r.c, ss, &r.exchange);
@@ -78,6 +80,7 @@ run_raw(struct slice in)
 		}
 	}
 	statements_free(r.c);
+	prepared_names_free(names);
 	server_statements_free(ss);
 	FUZZ_ASSERT(statement_table_count(t) == 0);
 	statement_table_free(t);

@@ -16,6 +16,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/fingerprints.h"
+#include "proxy/sqlstate/prepared.h"
 #include "proxy/sqlstate/sampler.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -51,6 +52,7 @@ answer_all(struct exchange *f)
 static void
 feed(struct seen *s, struct slice in, size_t step)
 {
+	struct prepared_names *names = prepared_names_new(1);
 	struct sampler *sampler;
 	struct exchange f;
 	bool good = true;
@@ -58,7 +60,7 @@ feed(struct seen *s, struct slice in, size_t step)
 	exchange_init(&f, REPLICATION_NONE);
 	*s = (struct seen){ .traces = traces_new(SLICE_LITERAL("packet")),
 			    .table = fingerprints_new(clock_us()) };
-	sampler = sampler_new(s->table, SLICE_LITERAL("shop"), 1);
+	sampler = sampler_new(s->table, names, SLICE_LITERAL("shop"), 1);
 	for (; in.n > 0 && good; in = slice_skip(in, step)) {
 		size_t n = in.n < step ? in.n : step;
 		char *exact = malloc(n);
@@ -73,6 +75,7 @@ feed(struct seen *s, struct slice in, size_t step)
 	answer_all(&f);
 	exchange_fini(&f);
 	sampler_free(sampler);
+	prepared_names_free(names);
 	fingerprint_sums_add(&s->sums, s->table, NULL, clock_us());
 }
 

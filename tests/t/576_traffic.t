@@ -8,6 +8,7 @@ use warnings;
 use HTTP::Tiny;
 use JSON::PP ();
 use Meridian::Test::Cluster qw(regional_clusters);
+use Meridian::Test::Http;
 use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Toys qw(toys);
@@ -121,6 +122,18 @@ is($http->request('POST', 'http://127.0.0.1:' . $proxy->port . '/sql',
 			content => '{"query":"select $1::int as by_http","params":[1]}' })->{status}, 200, 'POST /sql')
   for 1 .. 2;
 is(calls('toys', 'select ?::int as by_http'), 2, 'counts as well');
+
+# what a request has prepared is nothing to the session that its connection becomes
+my $tunnel = Meridian::Test::Wire->new($proxy);
+is(http_ask($tunnel, POST => '/sql', 'Neon-Connection-String' => 'postgresql://alice:wonder@db.example/toys',
+		body => '{"query":"select $1::int as in_front","params":[1]}')->{status}, 200, 'POST /sql on a connection that is kept');
+is(http_connect($tunnel, 'db')->{status}, 200, 'then CONNECT');
+is(($tunnel->login(database => 'pooled'))[-1][0], 'Z', 'a session of a pool');
+for (1 .. 2) {
+	$tunnel->send(parse('SELECT $1::int + 2 AS tunnelled', "tunnel$_"), bind_message([$_], "tunnel$_"), execute, sync_message);
+	is($tunnel->answer, $_ + 2, 'has statements of its own');
+}
+is(calls('pooled', 'select ?::int + ? as tunnelled'), 2, 'which are counted');
 
 my $sparse = session('sparse');
 $sparse->send(map { query('SELECT 1') } 1 .. 500) && map { $sparse->answer } 1 .. 500 for 1 .. 4;

@@ -194,6 +194,31 @@ answers($w, query('BEGIN; SELECT 1/0'));
 is(answers($w, $call . query('ROLLBACK'), ready => 2), 'EZCZ', 'FunctionCall in a failed transaction');
 is(value($w, 'SHOW meridian.city'), 'seattle', 'says nothing either');
 
+# a name that SQL takes away, and one that it does not: in a failed transaction, and another one
+my $tell = parse("SET meridian.city = 'paris'", 'tell') . sync_message . query('RESET ALL');
+for my $sql ('DEALLOCATE tell', 'DEALLOCATE PREPARE "tell";', 'DEALLOCATE ALL', 'DISCARD ALL') {
+	for my $extended (0, 1) {
+		answers($w, $tell, ready => 2);
+		answers($w, $extended ? parse($sql) . bind_message([]) . execute . sync_message : query($sql));
+		is(answers($w, bind_message([], 'tell') . execute . sync_message), 'EZ', "behind $sql there is none");
+		is(value($w, 'SHOW meridian.city'), 'new york', 'and it says nothing');
+	}
+}
+answers($w, $tell, ready => 2);
+is(answers($w, query('DEALLOCATE other')), 'EZ', 'DEALLOCATE of another name');
+answers($w, query('BEGIN; SELECT 1/0'));
+is(answers($w, query('DEALLOCATE ALL') . query('ROLLBACK'), ready => 2), 'EZCZ', 'DEALLOCATE ALL in a failed transaction');
+is(answers($w, bind_message([], 'tell') . execute . sync_message), '2CZ', 'the statement is there');
+is(value($w, 'SHOW meridian.city'), 'paris', 'and counts');
+answers($w, close_message('S', 'tell') . sync_message);
+
+# a name of more than 63 bytes is the server's first 63
+my $name70 = 'n' x 70;
+answers($w, query('RESET ALL') . parse("SET meridian.city = 'paris'", $name70) . sync_message, ready => 2);
+is(answers($w, bind_message([], $name70 . 'x') . execute . sync_message), '2CZ', 'a long name');
+is(value($w, 'SHOW meridian.city'), 'paris', 'counts, too');
+answers($w, query('DEALLOCATE ALL') . query('RESET ALL'), ready => 2);
+
 # many prepared statements: only the last few are known, and the memory is bounded
 answers($w, join('', map { parse("SET meridian.city = 'city $_'", "many$_") } 1 .. 200) . sync_message);
 answers($w, bind_message([], 'many200') . execute . sync_message);

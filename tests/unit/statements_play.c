@@ -13,6 +13,7 @@
 #include "protocol/exchange_list.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
+#include "proxy/sqlstate/prepared.h"
 #include "proxy/sqlstate/statements.h"
 #include "proxy/sqlstate/statements_texts.h"
 #include "tests/unit/pg_model.h"
@@ -42,6 +43,8 @@ struct client {
 	size_t said;           /* of the script */
 	size_t pauses[PAUSES]; /* places where the client waits for all answers first */
 	unsigned npauses, paused;
+	struct prepared_names *names;
+	struct prepared_notes notes; /* of another feature, on the same names */
 	struct statements *c;
 	struct exchange exchange;
 	struct server *server; /* or NULL */
@@ -400,10 +403,15 @@ static void
 to_server(struct play *p, struct client *cl, const char *bytes, size_t n)
 {
 	struct buf out = { .n = 0 };
+	const char *noted = names[cl->said % (sizeof(names) / sizeof(names[0]))];
 	/* now and then it is another, as behind a SET or a change of the schema */
 	uint64_t meaning = cl->meaning + (cl->said >> 7 & 1);
-	enum statements_verdict v = statements_client(cl->c, meaning, bytes, n, &out);
+	enum statements_verdict v;
 
+	prepared_note_key(&cl->notes, slice_str(noted), cl->said + 1);
+	if (cl->said % 5 == 0)
+		prepared_ran(&cl->notes, slice_str("DISCARD ALL"));
+	v = statements_client(cl->c, meaning, bytes, n, &out);
 	if (v == STATEMENTS_BAD) {
 		p->result.wrong = "the client's bytes are refused";
 	} else {
@@ -581,7 +589,9 @@ begin(struct play *p, unsigned max)
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct client *cl = &p->clients[i];
 
-		cl->c = statements_new(p->table);
+		cl->names = prepared_names_new(1);
+		prepared_notes_init(&cl->notes, cl->names, PREPARED_KEYS, 3);
+		cl->c = statements_new(p->table, cl->names);
 		cl->meaning = 1 + roll(&p->dice, 2);
 		exchange_init(&cl->exchange, REPLICATION_NONE);
 		write_script(cl, &p->dice);
@@ -610,6 +620,8 @@ end(struct play *p)
 		struct client *cl = &p->clients[i];
 
 		statements_free(cl->c);
+		prepared_notes_fini(&cl->notes);
+		prepared_names_free(cl->names);
 		buf_fini(&cl->script);
 		buf_fini(&cl->got);
 		buf_fini(&cl->want);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/fingerprints.h"
+#include "proxy/sqlstate/prepared.h"
 #include "tests/unit/says.h"
 
 #include "tests/unit/unit.h"
@@ -78,11 +79,12 @@ struct heard {
 static void
 play(struct heard *h, const struct buf *b, size_t piece, unsigned one_of)
 {
+	struct prepared_names *names = prepared_names_new(1);
 	struct sampler *s;
 
 	h->table = fingerprints_new(clock_us());
 	h->sums = (struct fingerprint_sums){ 0 };
-	s = sampler_new(h->table, SLICE_LITERAL("shop"), one_of);
+	s = sampler_new(h->table, names, SLICE_LITERAL("shop"), one_of);
 	for (size_t at = 0; at < b->n; at += piece) {
 		size_t n = b->n - at < piece ? b->n - at : piece;
 		/* exactly as long as what was read */
@@ -94,6 +96,7 @@ play(struct heard *h, const struct buf *b, size_t piece, unsigned one_of)
 		free(copy);
 	}
 	sampler_free(s);
+	prepared_names_free(names);
 	fingerprint_sums_add(&h->sums, h->table, "shop", clock_us());
 }
 
@@ -180,11 +183,43 @@ prepared_statements_are_bounded(void **state)
 	buf_fini(&b);
 }
 
+/* A name that SQL has taken away stands for nothing any more, until it is prepared anew. */
+static void
+prepared_statements_are_deallocated(void **state)
+{
+	static const struct {
+		const char *sql;
+		unsigned calls;
+	} v[] = { { "DEALLOCATE s", 0 },
+		  { "discard all", 0 },
+		  { "DEALLOCATE t", 1 },
+		  { "DISCARD PLANS", 1 },
+		  { "DEALLOCATE ALL", 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(v) / sizeof(v[0]); i++) {
+		struct buf b = { 0 };
+		struct heard h;
+
+		say_parse(&b, "s", "SELECT a", 23);
+		if (i % 2 == 0)
+			message_put_query(&b, slice_str(v[i / 2].sql));
+		else
+			say_parse(&b, "", v[i / 2].sql, 0);
+		put_bind(&b, "s", 0);
+		play(&h, &b, 1000, 1);
+		assert_int_equal(calls(&h, "select a"), v[i / 2].calls);
+		heard_fini(&h);
+		buf_fini(&b);
+	}
+}
+
 static void
 an_answer_is_timed_where_nothing_else_is_under_way(void **state)
 {
 	struct fingerprints *t = fingerprints_new(clock_us());
-	struct sampler *s = sampler_new(t, SLICE_LITERAL("shop"), 1);
+	struct prepared_names *names = prepared_names_new(1);
+	struct sampler *s = sampler_new(t, names, SLICE_LITERAL("shop"), 1);
 	struct fingerprint_sums sums = { 0 };
 	struct buf b = { 0 };
 
@@ -202,6 +237,7 @@ an_answer_is_timed_where_nothing_else_is_under_way(void **state)
 	assert_int_equal(sums.v[0].timed, 1);
 	fingerprint_sums_fini(&sums);
 	sampler_free(s);
+	prepared_names_free(names);
 	sampler_free(NULL);
 	fingerprints_free(t);
 	buf_fini(&b);
@@ -212,7 +248,8 @@ static void
 what_was_half_said_is_forgotten(void **state)
 {
 	struct fingerprints *t = fingerprints_new(clock_us());
-	struct sampler *s = sampler_new(t, SLICE_LITERAL("shop"), 1);
+	struct prepared_names *names = prepared_names_new(1);
+	struct sampler *s = sampler_new(t, names, SLICE_LITERAL("shop"), 1);
 	struct fingerprint_sums sums = { 0 };
 	struct buf half = { 0 }, skipped = { 0 }, whole = { 0 };
 
@@ -237,6 +274,7 @@ what_was_half_said_is_forgotten(void **state)
 	assert_int_equal(sums.v[0].timed, 2);
 	fingerprint_sums_fini(&sums);
 	sampler_free(s);
+	prepared_names_free(names);
 	fingerprints_free(t);
 	buf_fini(&half);
 	buf_fini(&skipped);
@@ -266,6 +304,7 @@ main(void)
 		cmocka_unit_test(how_the_bytes_are_cut_makes_no_difference),
 		cmocka_unit_test(one_of_n_stands_for_n),
 		cmocka_unit_test(prepared_statements_are_bounded),
+		cmocka_unit_test(prepared_statements_are_deallocated),
 		cmocka_unit_test(an_answer_is_timed_where_nothing_else_is_under_way),
 		cmocka_unit_test(what_was_half_said_is_forgotten),
 		cmocka_unit_test(what_is_not_the_protocol_is_survived),

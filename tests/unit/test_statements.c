@@ -15,6 +15,7 @@
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
+#include "proxy/sqlstate/prepared.h"
 #include "proxy/sqlstate/statements_texts.h"
 #include "tests/unit/statements_play.h"
 
@@ -25,6 +26,7 @@
 struct fixture {
 	struct statement_table *table;
 	struct server_statements *ss, *other;
+	struct prepared_names *names;
 	struct statements *c;
 	struct exchange exchange;
 	struct buf in, out, seen;
@@ -39,7 +41,8 @@ begin(unsigned max)
 	f->table = statement_table_new(max);
 	f->ss = server_statements_new(f->table);
 	f->other = server_statements_new(f->table);
-	f->c = statements_new(f->table);
+	f->names = prepared_names_new(1);
+	f->c = statements_new(f->table, f->names);
 	f->meaning = 1;
 	exchange_init(&f->exchange, REPLICATION_NONE);
 	statements_attach(f->c, f->ss, &f->exchange);
@@ -50,6 +53,7 @@ static void
 end(struct fixture *f)
 {
 	statements_free(f->c);
+	prepared_names_free(f->names);
 	server_statements_free(f->ss);
 	server_statements_free(f->other);
 	assert_int_equal(statement_table_count(f->table), 0);

@@ -13,6 +13,7 @@
 #include "protocol/exchange_list.h"
 #include "protocol/message.h"
 #include "protocol/sqleffects.h"
+#include "proxy/sqlstate/prepared.h"
 #include "tests/unit/cost.h"
 #include "tests/unit/says.h"
 
@@ -23,6 +24,7 @@
 struct fixture {
 	struct statement_table *table;
 	struct server_statements *ss;
+	struct prepared_names *names;
 	struct statements *c;
 	struct exchange exchange;
 	struct buf said; /* by the client, and not yet given to us */
@@ -35,7 +37,8 @@ begin(struct fixture *f, unsigned max)
 	*f = (struct fixture){ 0 };
 	f->table = statement_table_new(max);
 	f->ss = server_statements_new(f->table);
-	f->c = statements_new(f->table);
+	f->names = prepared_names_new(1);
+	f->c = statements_new(f->table, f->names);
 	exchange_init(&f->exchange, REPLICATION_NONE);
 	statements_attach(f->c, f->ss, &f->exchange);
 }
@@ -44,6 +47,7 @@ static void
 end(struct fixture *f)
 {
 	statements_free(f->c);
+	prepared_names_free(f->names);
 	server_statements_free(f->ss);
 	statement_table_free(f->table);
 	buf_fini(&f->said);
