@@ -261,7 +261,9 @@ query_of_subject(struct run *r, struct route_wish wish)
 {
 	const struct topology *t = r->world->topology;
 	struct route *route = xcalloc(1, sizeof(*route));
-	struct reads_place place = { .reason = READS_NO_NEARER };
+	const struct conf_database *db = config_database(r->world->config, wish.database);
+	struct reads_place place = { .is_nearest = db->reads == READS_NEAREST,
+				     .reason = READS_NO_NEARER };
 
 	locate_route(r->world, &wish, route);
 	if (route->nnodes > 0)

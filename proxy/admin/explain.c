@@ -124,7 +124,6 @@ void
 explain_query_row(const struct world *w, struct slice sql, struct slice database,
 		  const struct reads_place *place, struct rows *rows)
 {
-	const struct conf_database *db = config_database(w->config, database);
 	const struct node *near = place->near;
 	struct classify c;
 	unsigned reason;
@@ -135,7 +134,7 @@ explain_query_row(const struct world *w, struct slice sql, struct slice database
 	reason = is_read && place->reason != CLASSIFY_READ ? place->reason : c.reason;
 	row_begin(rows);
 	row_str(rows, is_read ? "read" : "write");
-	row_str(rows, reads_is_near(reason) && db->reads == READS_NEAREST ? "near" : "home");
+	row_str(rows, reads_is_near(reason) && place->is_nearest ? "near" : "home");
 	row_str(rows, reads_reason_name(reason));
 	row_str(rows, c.what[0] != '\0' ? c.what : NULL);
 	row_str(rows, reads_reason_text(reason));

@@ -381,7 +381,8 @@ reads_explain(struct session *s, struct reads_place *out)
 	const struct reads *r = session_is_pooled(s) ? s->pooled->reads : NULL;
 	struct route *route = &s->worker->route;
 
-	*out = (struct reads_place){ .reason = CLASSIFY_READ };
+	*out = (struct reads_place){ .is_nearest = r != NULL && reads_is_nearest(r),
+				     .reason = CLASSIFY_READ };
 	out->home = live != NULL ? topology_node_by_live(w->topology, live) : NULL;
 	if (out->home == NULL) {
 		locate_route_again(s, -1, NULL, route);

@@ -45,7 +45,7 @@ take_catalog(struct session *s)
 	r->look_us = now_us + LOOK_FOR_NAMES_US;
 	catalog_unref(r->catalog);
 	r->catalog = catalog_get(home, now_us);
-	r->wants_names = r->catalog == NULL;
+	r->wants_names = r->catalog == NULL && r->now[SET_READS] != READS_HOME;
 	return r->catalog != NULL;
 }
 

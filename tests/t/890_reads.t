@@ -103,6 +103,9 @@ my ($p) = grep { $_->{city} eq 'paris' } @{ $proxy->console('SHOW SESSIONS FULL'
 $x = explained($where, "SESSION $p->{id}");
 is("@$x{qw(verdict runs)}", 'read near', '... and of a session');
 like($x->{floor}, qr{^[0-9A-F]+/[0-9A-F]+$}, '... which has seen something');
+$paris->ask('SET meridian.reads = home');
+is(explained($where, "SESSION $p->{id}")->{runs}, 'home', '... and reads at home, if it says so');
+$paris->ask('RESET meridian.reads');
 
 # ---------------------------------------------------------------- never stale
 
