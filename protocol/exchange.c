@@ -567,6 +567,24 @@ exchange_server_rest(const struct exchange *x, const char *p, size_t n)
 }
 
 size_t
+exchange_server_part(const struct exchange *x, const char *p, size_t n)
+{
+	size_t at = rest_of(&x->server, p, n), total;
+	uint32_t due = x->pending;
+
+	if (due > 0 && exchange_server_ends_ready(x, n))
+		due--;
+	while (due > 0 && n - at >= FRAME_HEAD_BYTES) {
+		total = frame_total(p + at);
+		if (total < FRAME_HEAD_BYTES || total > n - at)
+			return n;
+		due -= p[at] == 'Z';
+		at += total;
+	}
+	return due > 0 ? n : at;
+}
+
+size_t
 exchange_server_left(const struct exchange *x)
 {
 	return x->server.have > 0 ? (size_t)(FRAME_HEAD_BYTES - x->server.have) : x->server.left;

@@ -195,6 +195,10 @@ bool exchange_awaits_query(const struct exchange *x);
 /* How many of the next n bytes of one direction belong to a message that has begun before them. */
 size_t exchange_client_rest(const struct exchange *x, const char *p, size_t n);
 size_t exchange_server_rest(const struct exchange *x, const char *p, size_t n);
+/* How many of the server's next n bytes it says up to the end of what is outstanding: what stands
+ * behind the last ReadyForQuery that is to come answers something that the exchange does not know.
+ */
+size_t exchange_server_part(const struct exchange *x, const char *p, size_t n);
 /* How many bytes end the server's message that is half through, or its header where that is; 0:
  * none is. */
 size_t exchange_server_left(const struct exchange *x);

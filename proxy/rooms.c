@@ -168,6 +168,7 @@ const struct pool_ops pool_ops = {
 	.begin_reads = reads_begin,
 	.on_parked = reads_on_parked,
 	.on_position = reads_on_position,
+	.on_heard = reads_on_heard,
 	.on_refused_nearby = reads_on_refused,
 	.on_names = reads_on_names,
 	.on_pinned_nearby = reads_on_pinned,

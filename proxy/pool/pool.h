@@ -164,11 +164,13 @@ struct pool_ops {
 	/* A question of ours is over: it may be a safe point for who wants to move the session. */
 	void (*on_quiet)(struct session *s);
 	/* Of a session that may read nearby: it begins (false: and is over); it has no server any
-	 * more and may have another; what its server has said of the WAL behind a transaction; no
-	 * server nearby could be had, or none that has replayed enough: it has gone home. */
+	 * more and may have another; what its server has said of the WAL behind a transaction; a
+	 * question of the pool's is over, and it has its server; no server nearby could be had, or
+	 * none that has replayed enough: it has gone home. */
 	bool (*begin_reads)(struct session *s);
 	void (*on_parked)(struct session *s);
 	void (*on_position)(struct session *s, const struct wal_position *position);
+	void (*on_heard)(struct session *s);
 	void (*on_refused_nearby)(struct session *s);
 	/* What its home has answered to pooled_learn_names(), raw messages; none: it has failed. */
 	void (*on_names)(struct session *s, struct slice messages);

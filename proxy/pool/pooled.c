@@ -208,6 +208,8 @@ pooled_go_on(struct pooled *pd)
 		pd->resends = true;
 		open = relay_to_server(s, held.p, held.n);
 		pd->resends = false;
+		if (UNLIKELY(pd->asks_behind))
+			pooled_ask_position_behind(s);
 	}
 	buf_fini(&held);
 	if (open && s->state == SESSION_RELAY)
@@ -352,7 +354,8 @@ pooled_pins(const struct session *s)
 bool
 pooled_is_asking(const struct session *s)
 {
-	return session_is_pooled(s) && s->pooled->state > POOLED_SERVED;
+	return session_is_pooled(s) && (s->pooled->state > POOLED_SERVED ||
+					(s->server != NULL && s->server->ask_behind != NULL));
 }
 
 bool
@@ -389,7 +392,7 @@ pooled_begin_capture(struct session *s)
 void
 pooled_drop_question(struct session *s)
 {
-	if (pooled_is_asking(s))
+	if (session_is_pooled(s) && s->pooled->state > POOLED_SERVED)
 		pooled_enter(s->pooled, POOLED_SERVED);
 }
 
@@ -495,6 +498,8 @@ pooled_resume(struct session *s)
 		pooled_settle(s);
 		return;
 	}
+	if (pd->held.n == 0)
+		pooled_tell_parked(pd);
 	if (pd->held.n == 0 || pd->state == POOLED_WAITING)
 		return;
 	begin_wait(pd);

@@ -88,6 +88,8 @@ struct pooled {
 	bool is_tracked, is_untold;
 	/* The server nearby had to replay something for what it was asked last. */
 	bool has_waited;
+	/* What goes to its server next is a whole unit, and its position is asked for behind it. */
+	bool asks_behind;
 	bool resends; /* what was kept of the client goes on its way just now */
 };
 
@@ -165,6 +167,12 @@ void pooled_head_home(struct session *s);
  * and then is; what the client says goes behind it. */
 bool pooled_can_learn(const struct session *s);
 void pooled_learn_names(struct session *s, struct slice sql);
+/* What the client has just said was sent: where `asks_behind` its server is asked for its position
+ * in the WAL behind that, so that the answer is there with the client's. Not where the pool has to
+ * ask more. */
+void pooled_ask_position_behind(struct session *s);
+/* Of n bytes of the server, how many are the client's: the rest answers that question. */
+size_t pooled_client_part(struct session *s, const char *p, size_t n);
 /* Where its home is: the node that it would be on without reading nearby; NULL: not decided. */
 const struct node_live *pooled_home(const struct session *s);
 

@@ -79,6 +79,8 @@ done_asking(struct pooled *pd, const struct ask_answer *a)
 		relay_from_server(s, a->rest, a->rest_n);
 	if (s->state == SESSION_RELAY && !pooled_is_asking(s))
 		pooled_go_on(pd);
+	if (UNLIKELY(pd->reads != NULL) && s->state == SESSION_RELAY && !pooled_is_asking(s))
+		pool_ops.on_heard(s);
 	if (session_has(s, OBSERVER_REHOME))
 		pool_ops.on_quiet(s);
 }
@@ -327,6 +329,14 @@ take_back(struct server *sv, const struct ask_answer *a)
 	vars_unref(none);
 }
 
+/* Nothing of the session is on its server, and all that it asked is answered. */
+static bool
+asks_position_alone(const struct pooled *pd)
+{
+	return pd->is_tracked && pd->pins == 0 && (pd->effects | pd->asked_effects) == 0 &&
+	       !statements_pins(pd->statements) && exchange_safe_point(&pd->session->exchange);
+}
+
 static void
 on_probed(struct server *sv, const struct ask_answer *a)
 {
@@ -341,8 +351,8 @@ on_probed(struct server *sv, const struct ask_answer *a)
 	pd = s->pooled;
 	ahead = pd->state == POOLED_PROBING_AHEAD;
 	pooled_enter(pd, POOLED_SERVED);
-	if (a->lost && pd->home != NULL) {
-		/* nearby: what the client has asked there it has heard */
+	if (a->lost && (pd->home != NULL || asks_position_alone(pd))) {
+		/* what the client has asked there it has heard */
 		(void)pooled_forsake(s, 0);
 		pooled_tell_parked(pd);
 		return;
@@ -376,7 +386,7 @@ pooled_can_learn(const struct session *s)
 {
 	const struct pooled *pd = s->pooled;
 
-	return s->server != NULL && pd->home == NULL && pd->state == POOLED_SERVED &&
+	return s->server != NULL && pd->home == NULL && !pooled_is_asking(s) &&
 	       exchange_safe_point(&s->exchange) && statements_settled(pd->statements);
 }
 
@@ -403,6 +413,45 @@ on_learnt(struct server *sv, const struct ask_answer *a)
 		done_asking(s->pooled, a);
 }
 
+/* ---- behind what the client awaits ---- */
+
+void
+pooled_ask_position_behind(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+	struct buf sql = { .cap = QUESTION_CAP };
+	bool is_sent = s->state == SESSION_RELAY && s->server != NULL &&
+		       pd->state == POOLED_SERVED && pd->held.n == 0;
+
+	if (!pd->asks_behind || (!is_sent && pd->home != NULL))
+		return;
+	/* what has to wait at home may have company when it goes on */
+	pd->asks_behind = false;
+	if (!is_sent || pd->pins != 0 || !pd->is_untold || s->server->ask_behind != NULL ||
+	    exchange_pending(&s->exchange) != 1 || !exchange_at_client_boundary(&s->exchange) ||
+	    stream_is_blocked(&s->server->stream) || statements_holds(pd->statements) ||
+	    (pd->effects | pd->asked_effects) != 0)
+		return;
+	pooled_put_position_question(pd, &sql);
+	ask_send_behind(s->server, buf_view(&sql), on_probed);
+	pd->is_untold = false;
+	buf_fini(&sql);
+}
+
+size_t
+pooled_client_part(struct session *s, const char *p, size_t n)
+{
+	struct server *sv = s->server;
+	size_t part;
+
+	if (sv == NULL || sv->ask_behind == NULL)
+		return n;
+	part = exchange_server_part(&s->exchange, p, n);
+	if (part < n)
+		ask_put(sv->ask_behind, p + part, n - part);
+	return part;
+}
+
 /* ---- what follows a transaction ---- */
 
 HOT void
@@ -411,6 +460,13 @@ pooled_settle(struct session *s)
 	struct pooled *pd = s->pooled;
 	struct buf sql = { .cap = QUESTION_CAP };
 
+	if (UNLIKELY(pd->reads != NULL) && s->server != NULL && s->server->ask_behind != NULL) {
+		if (exchange_pending(&s->exchange) == 0) {
+			pooled_enter(pd, POOLED_PROBING);
+			ask_take_over(s->server);
+		}
+		return;
+	}
 	if (s->server == NULL || pd->state != POOLED_SERVED || !exchange_safe_point(&s->exchange) ||
 	    !statements_settled(pd->statements) ||
 	    (pd->mode == POOL_SESSION && !pooled_was_reset(pd)))

@@ -103,6 +103,8 @@ bool pooled_suspects(struct pooled *pd, struct buf *sql);
 /* A setting may have gone back to its default: the server's, and not the one that the session began
  * with. What the client says next must not come before that is mended. */
 bool pooled_was_reset(struct pooled *pd);
+/* Append the question for the position in the WAL, and nothing else. */
+void pooled_put_position_question(struct pooled *pd, struct buf *sql);
 /* The answer to that. */
 void pooled_learn(struct pooled *pd, const struct ask_answer *a);
 

@@ -188,6 +188,14 @@ pooled_suspects(struct pooled *pd, struct buf *sql)
 }
 
 void
+pooled_put_position_question(struct pooled *pd, struct buf *sql)
+{
+	struct session_question q = question_of(pd);
+
+	session_probe_put_query(sql, &q);
+}
+
+void
 pooled_learn(struct pooled *pd, const struct ask_answer *a)
 {
 	struct session_question q = question_of(pd);

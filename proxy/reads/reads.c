@@ -127,6 +127,38 @@ reads_count(struct session *s, unsigned reason)
 
 /* ---- how much of it now, and where ---- */
 
+/* Nothing that the client says comes behind this before it is answered, so that the position of the
+ * server that runs it can be asked for at once. What it may do to the session the pool asks for,
+ * and for the position with it. */
+static bool
+may_ask_behind(struct session *s, struct slice in, unsigned reason)
+{
+	switch (reason) {
+	case CLASSIFY_CHANGES:
+	case CLASSIFY_LOCKS:
+	case CLASSIFY_FUNCTION:
+	case CLASSIFY_MISJUDGED:
+	case READS_NO_POSITION:
+		break;
+	default:
+		return false;
+	}
+	return s->pooled->is_tracked && !s->pooled->reads->wants_names &&
+	       !(session_observers_of(s) & 1u << OBSERVER_PAUSE) && units_length(in) == in.n &&
+	       units_is_single(in);
+}
+
+/* The client is in a transaction at home, and ends it with this. */
+static bool
+ends_at_home(struct session *s, struct slice in)
+{
+	return s->pooled->is_tracked && s->server != NULL && s->pooled->state == POOLED_SERVED &&
+	       exchange_tx_status(&s->exchange) == 'T' && exchange_pending(&s->exchange) == 0 &&
+	       exchange_at_client_boundary(&s->exchange) &&
+	       !(session_observers_of(s) & 1u << OBSERVER_PAUSE) && units_length(in) == in.n &&
+	       units_ends_transaction(in);
+}
+
 /* The client speaks into the transaction that is open nearby, and has not ended it yet; or to the
  * server there that it cannot leave. */
 static bool
@@ -168,6 +200,7 @@ go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
 	r->reason = reason;
 	r->is_ending = r->is_pinned = false;
 	buf_put(&r->unit, p, n);
+	s->pooled->asks_behind = s->pooled->is_tracked && reason == CLASSIFY_READ;
 	pooled_head_nearby(s, r->near, reads_have_floor(r) ? r->floor.lsn : 0, r->wait_us);
 }
 
@@ -200,6 +233,7 @@ choose(struct session *s, struct slice in)
 		if (r->fails)
 			return u.n;
 	}
+	s->pooled->asks_behind = may_ask_behind(s, in, u.reason);
 	return in.n;
 }
 
@@ -218,6 +252,11 @@ passing(struct session *s, struct slice in)
 		return up_to_end(s, in);
 	if (r->state != WAY_HOME)
 		return SIZE_MAX;
+	/* how far it has written is said right behind its answer: what reads goes nearby then */
+	if (s->server != NULL &&
+	    (s->server->ask_behind != NULL || s->pooled->state == POOLED_PROBING))
+		return SIZE_MAX;
+	s->pooled->asks_behind = ends_at_home(s, in);
 	/* behind what is under way at home */
 	if (s->server != NULL || s->pooled->state != POOLED_PARKED)
 		return in.n;
@@ -250,6 +289,7 @@ hand_on(struct session *s, const char *p, size_t n)
 	(void)relay_to_server(s, p, n);
 	/* where the session is over it lives on to the end of the tick */
 	r->judged = false;
+	pooled_ask_position_behind(s);
 }
 
 /* What was kept goes on its way, as much of it as can. */
@@ -294,6 +334,10 @@ on_client(struct session *s, const char **p, size_t *n)
 		}
 		if (now < *n)
 			keep(s, *p + now, *n - now);
+		if (s->pooled->asks_behind && s->state == SESSION_RELAY) {
+			hand_on(s, *p, now);
+			return false;
+		}
 	}
 	/* what it has seen behind this, its server is asked for */
 	r->is_known = false;
@@ -323,12 +367,20 @@ on_server_sent(struct session *s, const struct answer *a)
 
 /* ---- what the pool says ---- */
 
+void
+reads_on_heard(struct session *s)
+{
+	if (s->pooled->reads->state == WAY_HOME)
+		go_on(s);
+}
+
 /* The standby is not asked again for a while. */
 void
 reads_on_refused(struct session *s)
 {
 	struct reads *r = s->pooled->reads;
 
+	s->pooled->asks_behind = false;
 	if (r->state == WAY_HOME)
 		return;
 	r->state = WAY_HOME;
@@ -360,6 +412,7 @@ reads_on_parked(struct session *s)
 
 	r->state = WAY_HOME;
 	r->unit = (struct buf){ .cap = KEPT_CAP };
+	s->pooled->asks_behind = false;
 	pooled_head_home(s);
 	if (was_refused) {
 		reads_count(s, READS_REFUSED);
@@ -446,6 +499,7 @@ const struct observer reads_observer = {
 	.name = "reads",
 	.on_client = on_client,
 	.on_server_lost = reads_server_lost,
+	.client_part = pooled_client_part,
 	.passes = reads_pass,
 	.on_server_sent = on_server_sent,
 	.release = release,

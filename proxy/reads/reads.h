@@ -48,6 +48,7 @@ void reads_explain(struct session *s, struct reads_place *out);
 /* What its pool says (struct pool_ops). */
 void reads_on_parked(struct session *s);
 void reads_on_position(struct session *s, const struct wal_position *position);
+void reads_on_heard(struct session *s);
 void reads_on_refused(struct session *s);
 void reads_on_names(struct session *s, struct slice messages);
 void reads_on_pinned(struct session *s);

@@ -149,6 +149,57 @@ units_cut(struct slice in, const struct unit_judge *judge, struct unit *out)
 	return PARSE_DONE;
 }
 
+/* ---- one statement ---- */
+
+/* The text of the one statement that it runs; n 0: it is empty, or prepared elsewhere. False: it
+ * may run more. */
+static bool
+single_text(struct slice unit, struct slice *sql)
+{
+	struct message_parse parse;
+	size_t runs = 0, parses = 0;
+	struct frame f;
+
+	*sql = slice_of(NULL, 0);
+	while (frame_cut(unit, INT32_MAX, &f) == PARSE_DONE) {
+		unit = slice_skip(unit, f.total);
+		runs += f.type == MSG_QUERY || f.type == MSG_EXECUTE;
+		parses += f.type == MSG_PARSE;
+		if (f.type == MSG_QUERY && message_parse_query(f.body, sql) != PARSE_DONE)
+			return false;
+		if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE)
+			*sql = parse.sql;
+	}
+	*sql = slice_trim(*sql);
+	if (sql->n > 0 && sql->p[sql->n - 1] == ';')
+		*sql = slice_trim(slice_of(sql->p, sql->n - 1));
+	return runs == 1 && parses <= 1 && memchr(sql->p, ';', sql->n) == NULL;
+}
+
+bool
+units_is_single(struct slice unit)
+{
+	struct slice sql;
+
+	return single_text(unit, &sql);
+}
+
+bool
+units_ends_transaction(struct slice unit)
+{
+	static const char *const texts[] = { "commit", "rollback",           "end",
+					     "abort",  "commit transaction", "commit work" };
+	struct slice sql;
+
+	if (!single_text(unit, &sql))
+		return false;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (slice_is_nocase(sql, texts[i]))
+			return true;
+	}
+	return false;
+}
+
 size_t
 units_length(struct slice in)
 {

@@ -9,6 +9,7 @@
 #ifndef PROXY_READS_UNITS_H
 #define PROXY_READS_UNITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/slice.h"
@@ -29,6 +30,11 @@ struct unit_judge {
 /* MORE: it is not over, and what there is of it reads. DONE: *out; where it does not read, it need
  * not be over. */
 enum parse units_cut(struct slice in, const struct unit_judge *judge, struct unit *out) MUST_CHECK;
+/* One that runs no more than one statement, so that what is sent behind it is read behind it (COPY
+ * reads what comes), and not in a transaction that it has opened. */
+bool units_is_single(struct slice unit);
+/* … and that is COMMIT or ROLLBACK, as drivers say it. */
+bool units_ends_transaction(struct slice unit);
 /* How long the first unit is, whatever it says; 0: it is not over. */
 size_t units_length(struct slice in);
 

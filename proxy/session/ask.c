@@ -137,23 +137,14 @@ take_all(struct ask *a)
 	return p;
 }
 
+/* Some of the answer is there. */
 static void
-read_answer(struct ask *a)
+look(struct ask *a)
 {
 	struct server *sv = a->server;
-	char *scratch = sv->worker->scratch;
-	ssize_t n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
+	enum parse p = take_all(a);
 	size_t kept;
-	enum parse p;
 
-	if (n == STREAM_AGAIN)
-		return;
-	if (n <= 0) {
-		lost(a, "server closed the connection unexpectedly");
-		return;
-	}
-	buf_put(&a->in, scratch, (size_t)n);
-	p = take_all(a);
 	if (sv->ask != a)
 		return;
 	if (p == PARSE_DONE) {
@@ -169,6 +160,23 @@ read_answer(struct ask *a)
 		lost(a, "protocol violation");
 	else if (a->in.failed || a->in.n > ASK_ANSWER_MAX)
 		lost(a, "the answer to a question of the proxy is too long");
+}
+
+static void
+read_answer(struct ask *a)
+{
+	struct server *sv = a->server;
+	char *scratch = sv->worker->scratch;
+	ssize_t n = stream_recv(&sv->stream, scratch, WORKER_SCRATCH);
+
+	if (n == STREAM_AGAIN)
+		return;
+	if (n <= 0) {
+		lost(a, "server closed the connection unexpectedly");
+		return;
+	}
+	buf_put(&a->in, scratch, (size_t)n);
+	look(a);
 }
 
 HOT void
@@ -190,8 +198,8 @@ ask_on_event(struct ask *a, short what)
 		read_answer(a);
 }
 
-HOT void
-ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs, ask_done_fn *done)
+static HOT struct ask *
+new_ask(struct server *sv, const struct buf *messages, unsigned syncs, ask_done_fn *done)
 {
 	struct ask *a = xcalloc(1, sizeof(*a));
 
@@ -199,10 +207,44 @@ ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs
 	a->done = done;
 	a->until = syncs;
 	a->in.cap = ASK_ANSWER_MAX + WORKER_SCRATCH;
-	sv->ask = a;
 	/* where the connection is gone, reading says so */
 	(void)stream_send(&sv->stream, messages->p, messages->n);
+	return a;
+}
+
+HOT void
+ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs, ask_done_fn *done)
+{
+	sv->ask = new_ask(sv, messages, syncs, done);
 	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+}
+
+void
+ask_send_behind(struct server *sv, struct slice sql, ask_done_fn *done)
+{
+	struct buf b = { .cap = ASK_ANSWER_MAX };
+
+	message_put_query(&b, sql);
+	sv->ask_behind = new_ask(sv, &b, 1, done);
+	buf_fini(&b);
+}
+
+void
+ask_put(struct ask *a, const char *p, size_t n)
+{
+	buf_put(&a->in, p, n);
+}
+
+void
+ask_take_over(struct server *sv)
+{
+	struct ask *a = sv->ask_behind;
+
+	sv->ask = a;
+	sv->ask_behind = NULL;
+	stream_want(&sv->stream, EV_READ | (sv->stream.interest & EV_WRITE));
+	if (a->in.n > 0)
+		look(a);
 }
 
 void

@@ -9,6 +9,8 @@
 #ifndef PROXY_SESSION_ASK_H
 #define PROXY_SESSION_ASK_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -41,6 +43,12 @@ void ask_begin_apart(struct server *sv, struct slice statements, ask_done_fn *do
  * `failed_behind`. */
 void ask_begin_messages(struct server *sv, const struct buf *messages, unsigned syncs,
 			ask_done_fn *done);
+/* Sent behind what the server has still to answer to its session: it is under way from
+ * ask_take_over() on, and the beginning of its answer, where that has come with what stood in front
+ * of it, is told by ask_put(). One for a server. */
+void ask_send_behind(struct server *sv, struct slice sql, ask_done_fn *done);
+void ask_put(struct ask *a, const char *p, size_t n);
+void ask_take_over(struct server *sv);
 /* Append what ask_begin_apart() sends, but for Sync. */
 void ask_put_apart(struct buf *b, struct slice statements);
 #define ASK_STATEMENT_NAME "_meridian_question_"

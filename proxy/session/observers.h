@@ -66,6 +66,9 @@ struct observer {
 	 * it.
 	 */
 	bool (*on_server_lost)(struct session *s, bool is_gone);
+	/* n bytes have come. How many of them answer what the client has asked: those behind them
+	 * the observer has taken. */
+	size_t (*client_part)(struct session *s, const char *p, size_t n);
 	/* The exchange has read them. */
 	void (*on_server_read)(struct session *s, const struct answer *a);
 	/* They would go to the client now. False: they do not. */
@@ -106,6 +109,7 @@ enum observer_hook {
 	HOOK_ON_CLIENT_SENT = OF_(POOL),
 	HOOK_TAKES_SERVER = OF_(STRAGGLER),
 	HOOK_ON_SERVER_LOST = OF_(READS) | OF_(PAUSE),
+	HOOK_CLIENT_PART = OF_(READS),
 	HOOK_ON_SERVER_READ = OF_(STATEMENTS) | OF_(TRACES),
 	HOOK_PASSES = OF_(READS) | OF_(POOL) | OF_(SAMPLER) | OF_(STRAGGLER),
 	HOOK_ON_SERVER_SENT = OF_(READS) | OF_(POOL) | OF_(PAUSE) | OF_(REHOME),

@@ -85,6 +85,12 @@ observers_server_lost(struct session *s, bool is_gone)
 	ASK_UNTIL(true, ON_SERVER_LOST, on_server_lost, s, is_gone);
 }
 
+static HOT_INLINE size_t
+observers_client_part(struct session *s, const char *p, size_t n)
+{
+	return session_observers[OBSERVER_READS]->client_part(s, p, n);
+}
+
 static HOT_INLINE void
 observers_server_read(struct session *s, const struct answer *a)
 {

@@ -134,6 +134,8 @@ to_client(struct session *s, char *p, size_t n)
 {
 	struct answer a;
 
+	if (has(s, HOOK_CLIENT_PART))
+		n = observers_client_part(s, p, n);
 	a.p = p;
 	a.n = n;
 	a.tally.transactions = a.tally.errors = 0;

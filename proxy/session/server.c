@@ -94,6 +94,7 @@ server_free(struct server *sv)
 	stream_fini(&sv->stream);
 	signon_free(sv->signon);
 	ask_free(sv->ask);
+	ask_free(sv->ask_behind);
 	if (sv->pool != NULL)
 		session_ops.server_leave_pool(sv);
 	node_live_unref(sv->live);

@@ -43,7 +43,8 @@ struct server {
 	struct bulk_state bulk;  /* of what it sends */
 	struct attempt *attempt; /* until it is attached */
 	struct signon *signon;   /* until it is logged in, where no client has a part in that */
-	struct ask *ask;         /* a question of our own is under way */
+	struct ask *ask;         /* a question of our own is under way … */
+	struct ask *ask_behind;  /* … or will be, when what its session awaits has come */
 	struct node_live *live;  /* one reference */
 	union {
 		uint8_t here[8];

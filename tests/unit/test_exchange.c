@@ -8,6 +8,8 @@
 
 #include "protocol/exchange.h"
 
+#include <stdio.h>
+
 #include "base/buf.h"
 
 #include "tests/unit/unit.h"
@@ -650,6 +652,46 @@ the_rest_of_a_message_is_known_at_every_cut(void **state)
 	buf_fini(&t.bytes);
 }
 
+/* What the server says up to the last ReadyForQuery that is due, however it comes. */
+static void
+the_end_of_what_is_outstanding_is_known_at_every_cut(void **state)
+{
+	static const struct {
+		const char *asked, *answer, *behind;
+	} vectors[] = {
+		{ ">Q", "<TDDCZI", "<TDCZI" },   { ">QQ", "<CZICZT", "<CZI" },
+		{ ">PBES", "<12CZI", "<TDCZI" }, { ">S", "<ZI", "<E" },
+		{ ">Q", "<NEZE", "<S" },
+	};
+	struct talk asked, answer, all;
+	struct exchange x;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		char script[64];
+		size_t end, part;
+
+		talk_init(&asked, vectors[i].asked);
+		talk_init(&answer, vectors[i].answer);
+		snprintf(script, sizeof(script), "%s%s", vectors[i].answer, vectors[i].behind + 1);
+		talk_init(&all, script);
+		end = answer.bytes.n;
+		for (size_t cut = 0; cut < end; cut++) {
+			exchange_init(&x, REPLICATION_NONE);
+			(void)exchange_client(&x, asked.bytes.p, asked.bytes.n);
+			assert_int_equal(exchange_server_part(&x, all.bytes.p, cut), cut);
+			(void)exchange_server(&x, all.bytes.p, cut, NULL);
+			part = exchange_server_part(&x, all.bytes.p + cut, all.bytes.n - cut);
+			assert_int_equal(part, end - cut);
+			part = exchange_server_part(&x, all.bytes.p + cut, end - cut);
+			assert_int_equal(part, end - cut);
+		}
+		buf_fini(&asked.bytes);
+		buf_fini(&answer.bytes);
+		buf_fini(&all.bytes);
+	}
+}
+
 static void
 what_ends_the_servers_message_is_known_at_every_cut(void **state)
 {
@@ -731,6 +773,7 @@ main(void)
 		cmocka_unit_test(what_we_asked_ourselves_is_owed_too),
 		cmocka_unit_test(terminate_and_counters_are_seen),
 		cmocka_unit_test(the_rest_of_a_message_is_known_at_every_cut),
+		cmocka_unit_test(the_end_of_what_is_outstanding_is_known_at_every_cut),
 		cmocka_unit_test(what_ends_the_servers_message_is_known_at_every_cut),
 		cmocka_unit_test(the_server_refuses_in_a_failed_transaction_and_before_sync),
 		cmocka_unit_test(activities_have_names),

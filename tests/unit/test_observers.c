@@ -41,6 +41,7 @@ those_that_are_asked_have_the_function_and_no_others(void **state)
 	CHECK(HOOK_ON_CLIENT_SENT, on_client_sent);
 	CHECK(HOOK_TAKES_SERVER, takes_server);
 	CHECK(HOOK_ON_SERVER_LOST, on_server_lost);
+	CHECK(HOOK_CLIENT_PART, client_part);
 	CHECK(HOOK_ON_SERVER_READ, on_server_read);
 	CHECK(HOOK_PASSES, passes);
 	CHECK(HOOK_ON_SERVER_SENT, on_server_sent);

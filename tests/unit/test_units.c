@@ -126,6 +126,51 @@ units_end_with_a_query_or_a_sync(void **state)
 }
 
 static void
+one_statement_is_told_from_more(void **state)
+{
+	static const struct {
+		const char *sql;
+		bool is_single, ends;
+	} texts[] = {
+		{ "UPDATE t SET v = 1", true, false },
+		{ " UPDATE t SET v = 1 ; ", true, false },
+		{ "UPDATE t SET v = 1; COPY t FROM STDIN", false, false },
+		{ "SELECT ';'", false, false },
+		{ "", true, false },
+		{ "COMMIT", true, true },
+		{ "rollback;", true, true },
+		{ "END", true, true },
+		{ "COMMIT WORK", true, true },
+		{ "COMMIT AND CHAIN", true, false },
+		{ "ROLLBACK TO s", true, false },
+		{ "COMMIT; BEGIN", false, false },
+		{ "BEGIN", true, false },
+	};
+	struct buf b = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		buf_clear(&b);
+		message_put_query(&b, slice_str(texts[i].sql));
+		assert_int_equal(units_is_single(buf_view(&b)), texts[i].is_single);
+		assert_int_equal(units_ends_transaction(buf_view(&b)), texts[i].ends);
+		/* the same, prepared and run in one go */
+		buf_clear(&b);
+		message_put_statement(&b, slice_str(""), slice_str(texts[i].sql));
+		put_words(&b, "S-");
+		assert_int_equal(units_is_single(buf_view(&b)), texts[i].is_single);
+		assert_int_equal(units_ends_transaction(buf_view(&b)), texts[i].ends);
+	}
+	buf_clear(&b);
+	put_words(&b, "BwE-S-");
+	assert_true(units_is_single(buf_view(&b)));
+	buf_clear(&b);
+	put_words(&b, "BwE-BwE-S-");
+	assert_false(units_is_single(buf_view(&b)));
+	buf_fini(&b);
+}
+
+static void
 a_length_that_is_none_goes_home(void **state)
 {
 	const struct unit_judge judge = { judge_text, judge_prepared, NULL };
@@ -195,6 +240,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(units_end_with_a_query_or_a_sync),
+		cmocka_unit_test(one_statement_is_told_from_more),
 		cmocka_unit_test(a_length_that_is_none_goes_home),
 		cmocka_unit_test(verdicts_are_kept_and_corrected_in_bounded_memory),
 		cmocka_unit_test(verdicts_go_with_what_the_catalog_says),

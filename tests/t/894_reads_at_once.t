@@ -1,0 +1,113 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: PostgreSQL
+#
+# reads = nearest, far from home: how far a transaction has written is known with its answer, so that what reads right behind it
+# is read nearby already. Wherever the answers are cut, and when home is lost in between.
+use strict;
+use warnings;
+use Meridian::Test::Cluster qw(regional_clusters regional_standby);
+use Meridian::Test::Delay;
+use Meridian::Test::Patience;
+use Meridian::Test::Proxy;
+use Meridian::Test::Wire qw(:build);
+use Test::More;
+
+my ($home) = regional_clusters('us-east1', { streaming => 1 });
+$home->safe_psql('postgres', "CREATE TABLE t (i int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0); CREATE SEQUENCE s; CREATE TABLE copied (i int)");
+my $near = regional_standby($home, 'europe-west1');
+my $far  = Meridian::Test::Delay->new($home);
+my $wait  = span(5);
+my $proxy = Meridian::Test::Proxy->new('main',
+	regions => [ 'us-east1' => { nodes => $far, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
+	set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => NEVER, probe_conninfo => 'user=postgres', failback_delay => 0 },
+	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n");
+$proxy->start;
+ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
+	'a primary and its standby');
+
+my $read  = "SELECT v, current_setting('cluster_name') FROM t";
+my $write = 'UPDATE t SET v = v + 1';
+my $v     = 0;
+my $paris = Meridian::Test::Wire->session($proxy, options => '-c meridian.city=paris');
+is($paris->ask($read), '0,europe-west1', 'nearby');
+
+sub extended
+{
+	my ($w, @messages) = @_;
+	$w->send(join '', @messages, sync_message);
+	return $w->answer;
+}
+
+# ---------------------------------------------------------------- right behind a write
+
+my %write = (
+	'a query'                => sub { $paris->ask($write) },
+	'a query that returns'   => sub { $paris->ask("$write RETURNING i") eq '1' ? '' : 'no row' },
+	'a transaction'          => sub { $paris->ask('BEGIN', $write, 'COMMIT') },
+	'one that says END;'     => sub { $paris->ask('BEGIN', $write, 'END;') },
+	'an extended query'      => sub { extended($paris, parse("$write WHERE i = 1"), bind_message([]), execute('')) },
+	'a prepared statement'   => sub { extended($paris, parse($write, 'w'), bind_message([], 'w'), execute(''), close_message('S', 'w')) },
+	'an extended COMMIT'     => sub { extended($paris, parse('BEGIN'), bind_message([]), execute('')), $paris->ask($write), extended($paris, parse('COMMIT'), bind_message([]), execute('')); '' },
+	'a query that is locked' => sub { $paris->ask('SELECT FROM t FOR UPDATE'), $paris->ask($write) },
+);
+$far->ms(30);
+for my $how (sort keys %write) {
+	is($write{$how}->(), '', "$how writes");
+	$v++;
+	is($paris->ask($read), "$v,europe-west1", '... and what reads right behind it reads nearby, and reads that');
+}
+like($paris->ask("$write WHERE i / 0 = 1"), qr/^22012 /, 'a write that fails');
+is($paris->ask($read), "$v,europe-west1", '... is none');
+$paris->send(query($write) . query($write) . query($read));
+is($paris->answer, '', 'a pipeline');
+is($paris->answer, '', '... stays together');
+$v += 2;
+is($paris->answer, "$v,us-east1", '... at home');
+$far->ms(0);
+
+# ---------------------------------------------------------------- what reads what is sent behind it
+
+for my $copy ('COPY copied FROM STDIN', 'UPDATE t SET v = v; COPY copied FROM STDIN') {
+	$paris->send(query($copy));
+	$paris->until('G');
+	$paris->send(copy_data("7\n") . copy_done());
+	is($paris->answer, '', $copy);
+}
+is($paris->ask('SELECT count(*) FROM copied'), '2', '... reads its rows and nothing else');
+$paris->ask('BEGIN ISOLATION LEVEL REPEATABLE READ');
+is($paris->ask('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE'), '', 'a transaction that has asked nothing yet');
+$paris->ask('ROLLBACK');
+
+# ---------------------------------------------------------------- cut anywhere
+
+my $cut = 0;
+for my $size (1, 2, 3, 7, 20, 21) {
+	ok(wait_until(sub { $proxy->console('SHOW SESSIONS FULL')->[0]{server_pid} eq '' }), 'still');
+	$far->hold;
+	$paris->send(query($write));
+	ok(wait_until(sub { $far->held > 40 }), 'both have answered');
+	while (my $held = $far->held) {
+		$far->step($held < $size ? $held : $size);
+		$cut++;
+	}
+	$far->pass;
+	is($paris->answer, '', "in pieces of $size");
+	$v++;
+	is($paris->ask($read), "$v,europe-west1", '... and nearby');
+}
+
+# ---------------------------------------------------------------- home is lost in between
+
+ok(wait_until(sub { $proxy->console('SHOW SESSIONS FULL')->[0]{server_pid} eq '' }), 'still');
+$far->hold;
+$paris->send(query($write));
+ok(wait_until(sub { $far->held > 40 }), 'both have answered');
+$far->step(20);
+is($paris->answer, '', 'the client has its answer');
+$far->cut;
+$far->pass;
+$v++;
+is($paris->ask($read), "$v,us-east1", '... and reads at home, as nobody has said how far it has written');
+ok(wait_until(sub { $paris->ask($read) eq "$v,europe-west1" }), '... until that is known');
+$proxy->stop;
+done_testing();
