@@ -202,7 +202,8 @@ static const struct option database_rows[] = {
 	  .group = "Database",
 	  .text = "What becomes of a read whose session has seen more than a fail-over has left. "
 		  "home: it goes home, with a warning. fail: it is an error, until the session "
-		  "says RESET meridian.token." },
+		  "says RESET meridian.token. That needs a probe_conninfo whose role may execute "
+		  "pg_read_file(text, bigint, bigint, boolean), to know where timelines end." },
 	{ .name = "statement_sample", .type = OPT_INT, AT(conf_database, statement_sample, int),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = 1000000,
 	  .group = "Database",

@@ -233,8 +233,24 @@ choose(struct session *s, struct slice in)
 		if (r->fails)
 			return u.n;
 	}
+	if (UNLIKELY(reads_keep_lost(s)) && units_length(in) > 0)
+		return units_length(in);
 	s->pooled->asks_behind = may_ask_behind(s, in, u.reason);
 	return in.n;
+}
+
+/* What comes behind what is under way at home, where a read is to fail: each unit by itself, since
+ * it may be one. Where the client goes on with a unit, that is let through. */
+static size_t
+behind(struct session *s, struct slice in)
+{
+	const struct exchange *x = &s->exchange;
+
+	if (!s->pooled->reads->ends_unit || x->copy != EXCHANGE_COPY_NONE)
+		return in.n;
+	if (s->server == NULL || exchange_pending(x) > 0)
+		return SIZE_MAX;
+	return exchange_tx_status(x) == 'I' ? choose(s, in) : in.n;
 }
 
 /* How many of these bytes may go on their way now, wherever that leads; SIZE_MAX: they wait. */
@@ -257,10 +273,9 @@ passing(struct session *s, struct slice in)
 	    (s->server->ask_behind != NULL || s->pooled->state == POOLED_PROBING))
 		return SIZE_MAX;
 	s->pooled->asks_behind = ends_at_home(s, in);
-	/* behind what is under way at home */
-	if (s->server != NULL || s->pooled->state != POOLED_PARKED)
-		return in.n;
-	return choose(s, in);
+	if (s->server == NULL && s->pooled->state == POOLED_PARKED)
+		return choose(s, in);
+	return UNLIKELY(reads_keep_lost(s)) ? behind(s, in) : in.n;
 }
 
 /* ---- on its way ---- */
@@ -314,6 +329,18 @@ go_on(struct session *s)
 	buf_fini(&kept);
 }
 
+static bool
+is_whole(struct slice in)
+{
+	size_t n = 1;
+
+	while (n > 0 && in.n > 0) {
+		n = units_length(in);
+		in = slice_skip(in, n);
+	}
+	return in.n == 0;
+}
+
 static HOT bool
 on_client(struct session *s, const char **p, size_t *n)
 {
@@ -342,6 +369,8 @@ on_client(struct session *s, const char **p, size_t *n)
 	/* what it has seen behind this, its server is asked for */
 	r->is_known = false;
 	*n = now;
+	if (UNLIKELY(reads_keep_lost(s)))
+		r->ends_unit = is_whole(slice_of(*p, *n));
 	if (UNLIKELY(r->fails)) {
 		r->fails = false;
 		*p = r->instead.p;
@@ -350,7 +379,7 @@ on_client(struct session *s, const char **p, size_t *n)
 	return s->state == SESSION_RELAY;
 }
 
-/* A transaction that is open nearby goes on. */
+/* A transaction that is open nearby goes on; or what waits behind something at home. */
 static void
 on_server_sent(struct session *s, const struct answer *a)
 {
@@ -358,11 +387,15 @@ on_server_sent(struct session *s, const struct answer *a)
 
 	if (r->wants_names && (a->events & EXCHANGE_READY) && near_of(s) != NULL)
 		reads_ask_for_names(s);
-	if (r->state != WAY_SERVED || !(a->events & EXCHANGE_READY) || s->server == NULL ||
-	    exchange_pending(&s->exchange) > 0 || exchange_tx_status(&s->exchange) == 'I')
+	if (!(a->events & EXCHANGE_READY) || s->server == NULL ||
+	    exchange_pending(&s->exchange) > 0)
 		return;
-	r->is_ending = false;
-	go_on(s);
+	if (r->state == WAY_SERVED && exchange_tx_status(&s->exchange) != 'I') {
+		r->is_ending = false;
+		go_on(s);
+	} else if (r->state == WAY_HOME && r->kept.n > 0) {
+		go_on(s);
+	}
 }
 
 /* ---- what the pool says ---- */

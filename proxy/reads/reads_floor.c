@@ -34,11 +34,12 @@ reads_judge_floor(const struct session *s)
 	return token_judge(&r->floor, home->system_id, home->timeline, &home->ends);
 }
 
-/* It is an error to read without what was lost, until the client has said that it may be. */
-static bool
-keeps_lost(const struct session *s)
+bool
+reads_keep_lost(const struct session *s)
 {
-	return s->pooled->reads->now[SET_LOST_WAL] == LOST_WAL_FAIL &&
+	const struct reads *r = s->pooled->reads;
+
+	return r->now[SET_LOST_WAL] == LOST_WAL_FAIL && reads_have_floor(r) &&
 	       reads_judge_floor(s) == TOKEN_LOST;
 }
 
@@ -76,7 +77,7 @@ reads_on_position(struct session *s, const struct wal_position *position)
 
 	/* what the client has said behind the question it does not cover */
 	r->is_known = position->lsn != 0 && !pd->is_untold;
-	if (position->lsn == 0 || keeps_lost(s))
+	if (position->lsn == 0 || reads_keep_lost(s))
 		return;
 	/* a standby does not say its timeline: it is that of what it was read with */
 	if (seen.timeline == 0)

@@ -41,6 +41,7 @@ struct reads {
 	bool is_pinned; /* its server nearby keeps it, until what it has left there is gone */
 	bool is_known;  /* `floor` is */
 	bool fails;     /* the unit that goes on its way now is to raise an error at home */
+	bool ends_unit; /* what has gone on its way last ends with a unit, as far as that matters */
 	bool was_full;  /* the client is not read, so much is kept */
 	bool is_warned; /* the client has been told that `floor` cannot be read nearby */
 	struct wal_token floor;       /* what the session has seen */
@@ -78,6 +79,9 @@ enum token_verdict reads_judge_floor(const struct session *s);
 void reads_see(struct reads *r, const struct session *s, const struct wal_token *seen);
 /* What it has seen is known now, and all of it. */
 bool reads_knows_floor(const struct session *s);
+/* What it has seen was lost, and it is an error to read without, until the client has said that it
+ * may be. */
+bool reads_keep_lost(const struct session *s);
 /* A read is not nearby since what it must show was lost, or may have been: the client is told once;
  * or the read is to fail (reads.fails). */
 void reads_warn_of_lost(struct session *s);

@@ -299,6 +299,7 @@ fill_node(const struct watch *w, struct node *n, int64_t now_us)
 							 : 0;
 	n->timeline = f->timeline;
 	n->system_id = f->system_id;
+	n->ends = w->ends;
 	n->lsn = f->lsn;
 	n->max_connections = f->max_connections;
 	n->used_connections = f->used_connections;

@@ -60,6 +60,17 @@ static const char cockroachdb_sql[] =
 
 const char facts_citus_sql[] = "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_node)";
 
+/* The server writes it when it begins the timeline, and a standby gets it from where it streams. */
+void
+facts_put_history(struct buf *sql, uint32_t timeline)
+{
+	buf_printf(sql,
+		   "SELECT CASE WHEN pg_catalog.has_function_privilege("
+		   "'pg_catalog.pg_read_file(text,bigint,bigint,boolean)', 'execute') THEN "
+		   "pg_catalog.pg_read_file('pg_wal/%08X.history', 0, 65536, true) END",
+		   timeline);
+}
+
 enum facts_level
 facts_first_level(const PGconn *conn)
 {

@@ -9,6 +9,7 @@
 
 #include <libpq-fe.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "routing/lag.h"
 #include "routing/watch/probe.h"
@@ -24,7 +25,8 @@
 	S(ANSWER, "waiting for an answer", WATCH_TO(CONNECT) | WATCH_TO(WAITING))                  \
 	S(LOGIN, "logging in", WATCH_TO(PING) | WATCH_TO(CONNECT) | WATCH_TO(WAITING))             \
 	S(PING, "measuring", WATCH_TO(PING) | WATCH_TO(FACTS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING))                \
-	S(FACTS, "asking", WATCH_TO(FACTS) | WATCH_TO(CITUS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
+	S(FACTS, "asking", WATCH_TO(FACTS) | WATCH_TO(HISTORY) | WATCH_TO(CITUS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
+	S(HISTORY, "asking for its history", WATCH_TO(CITUS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
 	S(CITUS, "asking Citus", WATCH_TO(LOGIN) | WATCH_TO(WAITING))
 
 enum watch_state {
@@ -79,6 +81,8 @@ struct watch {
 	int64_t login_after_us; /* the role was refused: bare handshakes until then */
 	struct health health;
 	struct probe_facts facts;
+	struct timeline_ends ends; /* in front of its timeline, where that is known */
+	uint32_t history_of;       /* the timeline whose history this connection was asked for */
 	struct probe_learned said; /* by logins of sessions */
 	int64_t said_at_us;
 	struct lag_marks marks; /* while it is a primary */
@@ -151,6 +155,8 @@ enum facts_level facts_first_level(const PGconn *conn);
 extern const char *const facts_sql[]; /* by level; NULL: nothing to ask */
 /* A node that has Citus' metadata takes writes, be it the coordinator or a worker. */
 extern const char facts_citus_sql[];
+/* Append what asks for the history file of a timeline: NULL where the role may not read it. */
+void facts_put_history(struct buf *sql, uint32_t timeline);
 /* False where the answer is not what was asked for. */
 bool facts_read(struct probe_facts *f, const PGresult *res, enum facts_level level);
 /* Whether an error means that this level is beyond the role or the server. */

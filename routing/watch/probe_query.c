@@ -91,6 +91,35 @@ take_error(struct watch *w, const PGresult *res)
 	watch_finish(w, true);
 }
 
+/* What is asked behind the facts, and not each time. */
+static void
+ask_more(struct watch *w)
+{
+	const struct probe_facts *f = &w->facts;
+	struct buf sql = { .cap = 1024 };
+
+	if (w->state == WATCH_FACTS && w->level == FACTS_FULL && f->timeline > 1 &&
+	    w->ends.of != f->timeline && w->history_of != f->timeline) {
+		w->history_of = f->timeline;
+		facts_put_history(&sql, f->timeline);
+		ask(w, WATCH_HISTORY, buf_text(&sql));
+		buf_fini(&sql);
+	} else if (f->kind == KIND_CITUS && !f->recovery) {
+		ask(w, WATCH_CITUS, facts_citus_sql);
+	} else {
+		watch_finish(w, true);
+	}
+}
+
+static void
+take_history(struct watch *w, const PGresult *res)
+{
+	if (PQntuples(res) == 1 && PQnfields(res) == 1 && PQgetisnull(res, 0, 0) == 0 &&
+	    timeline_ends_read(&w->ends, w->history_of, slice_str(PQgetvalue(res, 0, 0))))
+		prober_note(w->prober, NEWS_CHANGE);
+	ask_more(w);
+}
+
 static void
 take_facts(struct watch *w, const PGresult *res)
 {
@@ -109,10 +138,7 @@ take_facts(struct watch *w, const PGresult *res)
 	facts_apply(w, now_us);
 	if (facts_role(w, now_us) != before)
 		prober_note(w->prober, NEWS_CHANGE);
-	if (f.kind == KIND_CITUS && !f.recovery)
-		ask(w, WATCH_CITUS, facts_citus_sql);
-	else
-		watch_finish(w, true);
+	ask_more(w);
 }
 
 static void
@@ -135,6 +161,8 @@ take_result(struct watch *w)
 			ask_facts(w);
 	} else if (status != PGRES_TUPLES_OK) {
 		take_error(w, res);
+	} else if (w->state == WATCH_HISTORY) {
+		take_history(w, res);
 	} else if (w->state == WATCH_CITUS) {
 		bool multi = PQntuples(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "t") == 0;
 
@@ -263,6 +291,7 @@ watch_on_login(evutil_socket_t fd, short what, void *arg)
 		return;
 	case PGRES_POLLING_OK:
 		w->login_after_us = 0;
+		w->history_of = 0;
 		w->level = facts_first_level(w->conn);
 		PQsetnonblocking(w->conn, 1);
 		watch_ping(w);

@@ -11,25 +11,29 @@ use Meridian::Test::Wire qw(:build);
 use Test::More;
 
 my ($home) = regional_clusters('us-east1', { streaming => 1 });
-$home->safe_psql('postgres', 'CREATE TABLE r (v int); INSERT INTO r VALUES (0); CREATE ROLE plain LOGIN');
+$home->safe_psql('postgres', 'CREATE TABLE r (v int); INSERT INTO r VALUES (0); CREATE ROLE plain LOGIN IN ROLE pg_monitor');
 my $near = regional_standby($home, 'europe-west1');
+my $far  = regional_standby($home, 'asia-east1');
+$far->append_conf('postgresql.conf', "primary_conninfo = '" . $near->connstr . " user=postgres application_name=asia-east1'");
+$far->reload;
 my $wait = span(0.02);
 
 sub proxy
 {
-	my ($name) = @_;
+	my ($name, $role) = @_;
 	my $proxy = Meridian::Test::Proxy->new($name,
-		regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
-		set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres', failback_delay => 0 },
+		regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' },
+			'asia-east1' => { nodes => $far, cities => 'taipei' } ],
+		set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => "user=$role", failback_delay => 0 },
 		conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n"
 		  . "[database quiet]\ndbname = postgres\npool = transaction\nconsistency_wait = $wait\n"
 		  . "[database single]\ndbname = postgres\npool = session\n");
 	$proxy->start;
-	ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
-		"$name: a primary and its standby");
+	ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'asia-east1=standby europe-west1=standby us-east1=primary' }),
+		"$name: a primary and its standbys");
 	return $proxy;
 }
-my @proxies = (proxy('main'), proxy('second'));
+my @proxies = (proxy('main', 'postgres'), proxy('second', 'plain'));
 
 sub session { my ($proxy, %set) = @_; return Meridian::Test::Wire->session($proxy, options => '-c meridian.city=paris', %set) }
 sub calm { my ($proxy) = @_; $proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' && $_->{database} ne 'single' } @{ $_[0] } }); return }
@@ -149,6 +153,59 @@ is(refused($one, 'meridian.token' => 'x'), qq($invalid"x"), '... in a startup pa
 is($reader->ask("SELECT set_config('meridian.token', 'x', false)"), qq($invalid"x"), '... and in set_config()');
 is($single->ask("SET meridian.token = '$t'") =~ s/ .*//r, '55P02', 'and any where no session can keep it');
 ok(wait_until(sub { calm($one); $reader->ask($read) =~ / europe-west1$/ }), 'nothing of them counts');
+
+# ---------------------------------------------------------------- a fail-over
+
+# The last that the standbys get, and what they do not.
+$w = session($one, database => 'quiet');
+$w->ask('UPDATE r SET v = 20');
+my $kept = $w->ask('SHOW meridian.token');
+$caught_up->(20);
+ok($far->poll_query_until('postgres', 'SELECT v = 20 FROM r'), 'both standbys have it');
+$near->stop;
+$w->ask('UPDATE r SET v = 21');
+my $lost = $w->ask('SHOW meridian.token');
+$home->stop('immediate');
+$near->start;
+$near->promote;
+for my $proxy (@proxies) {
+	ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}/" . ($_->{timeline} // '') } grep { $_->{region} ne 'us-east1' } @{ $_[0] }) eq 'asia-east1=standby/2 europe-west1=primary/2' }),
+		'another primary, on another timeline');
+}
+
+# What the answer to a read says, with the warning in front of it.
+sub told
+{
+	my ($w) = @_;
+	$w->send(query($read));
+	return join ' ', map { my $f = $_->[0] =~ /[NE]/ && error_fields($_); $_->[0] eq 'D' ? row_values($_)->[0] : $f ? "$f->{S} $f->{C}" : () } $w->until('Z');
+}
+sub taipei { my ($proxy, %set) = @_; return session($proxy, options => '-c meridian.city=taipei', %set) }
+
+ok(wait_until(sub { told(taipei($one)) eq '20 asia-east1' }), 'a caller in Taipei reads there');
+is(told(taipei($one, 'meridian.token' => $kept)), '20 asia-east1', 'a token of the timeline that was left, from before that');
+$w = taipei($one, 'meridian.token' => $lost);
+is(told($w), 'WARNING 01000 20 europe-west1', 'one of what was lost: at home, with a warning');
+calm($one);
+ok(wait_until(sub { calm($one); told($w) eq '20 asia-east1' }), '... and what home has is what it has seen from then on');
+$w = taipei($one, 'meridian.token' => $lost, 'meridian.lost_wal' => 'fail');
+is(told($w), 'ERROR 55000', 'lost_wal = fail: an error');
+$w->send(parse($read) . bind_message([]) . execute('') . sync_message . query('SELECT 7'));
+like($w->answer, qr/^55000 /, '... in the extended protocol, too');
+like($w->answer, qr/^55000 /, '... for each read');
+is($w->ask('UPDATE r SET v = 22 RETURNING v'), '22', '... and for no write');
+$w->send(query("BEGIN") . query('SELECT 1') . query('COMMIT'));
+is(join(' ', map { $w->answer } 1 .. 3), ' 1 ', '... nor in a transaction');
+$w->send(parse("UPDATE r SET v = 22 WHERE false RETURNING v") . bind_message([]) . execute('') . flush_message);
+$w->until('C');
+$w->send_split(sync_message . query("SELECT 1 FROM r FOR UPDATE"), 3);
+is($w->answer . $w->answer, '1', '... nor in what the client goes on with');
+calm($one);
+is(told($w), 'ERROR 55000', '... which changes nothing');
+$w->ask('RESET meridian.token');
+like(told($w), qr/^22 /, '... until the session forgets it');
+$w = taipei($two, 'meridian.token' => $kept);
+is(told($w), 'WARNING 01000 22 europe-west1', 'where the end of the timeline is not known: at home, with a warning');
 
 $_->stop for @proxies;
 done_testing();
