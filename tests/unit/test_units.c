@@ -3,12 +3,16 @@
 
 #include "proxy/reads/units.h"
 
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "protocol/message.h"
 #include "proxy/reads/catalog.h"
 #include "proxy/reads/reasons.h"
 #include "proxy/reads/verdicts.h"
 #include "routing/classify_catalog.h"
+#include "tests/unit/cost.h"
+
 #include "tests/unit/unit.h"
 
 static enum classify_reason
@@ -235,6 +239,58 @@ verdicts_go_with_what_the_catalog_says(void **state)
 	classify_catalog_free(none);
 }
 
+#define KEPT_TEXTS 1000
+
+static double
+ask_for_kept(const void *arg, size_t n)
+{
+	static const char sql[] =
+	    "SELECT u.id, u.name, o.id, f(o.total) FROM users u JOIN orders o ON "
+	    "o.user_id = u.id WHERE u.region = $1 AND o.created_at > now() - "
+	    "interval '7 days' ORDER BY o.created_at DESC LIMIT 50 OFFSET %zu";
+	static char texts[KEPT_TEXTS][sizeof(sql) + 8];
+	static struct verdicts *v;
+	double ms;
+
+	if (v == NULL) {
+		v = verdicts_new();
+		for (size_t i = 0; i < KEPT_TEXTS; i++) {
+			snprintf(texts[i], sizeof(texts[i]), sql, i);
+			assert_int_equal(verdicts_get(v, slice_str(texts[i]), arg), CLASSIFY_READ);
+		}
+	}
+	ms = cost_ms();
+	for (size_t i = 0; i < n; i++)
+		(void)verdicts_get(v, slice_str(texts[i % KEPT_TEXTS]), arg);
+	ms = cost_ms() - ms;
+	if (n == 0) {
+		verdicts_free(v);
+		v = NULL;
+	}
+	return ms;
+}
+
+/* A look at a thousand texts, in turn. */
+static void
+a_verdict_that_is_kept_costs_less_than_a_microsecond(void **state)
+{
+	struct classify_catalog *names = classify_catalog_new();
+	struct catalog catalog = { .serial = 1, .names = names };
+	size_t n = 200000;
+	double ms;
+
+	(void)state;
+	classify_catalog_add(names, slice_str("ff"));
+	classify_catalog_finish(names);
+	ms = cost_least(ask_for_kept, &catalog, n);
+	print_message("a verdict that is kept: %.0f ns\n", ms * 1e6 / (double)n);
+#ifndef COST_DISTORTED
+	assert_true(ms * 1e3 / (double)n < 1.0);
+#endif
+	(void)ask_for_kept(&catalog, 0);
+	classify_catalog_free(names);
+}
+
 int
 main(void)
 {
@@ -244,6 +300,7 @@ main(void)
 		cmocka_unit_test(a_length_that_is_none_goes_home),
 		cmocka_unit_test(verdicts_are_kept_and_corrected_in_bounded_memory),
 		cmocka_unit_test(verdicts_go_with_what_the_catalog_says),
+		cmocka_unit_test(a_verdict_that_is_kept_costs_less_than_a_microsecond),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
