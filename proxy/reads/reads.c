@@ -446,6 +446,8 @@ reads_on_parked(struct session *s)
 	r->state = WAY_HOME;
 	r->unit = (struct buf){ .cap = KEPT_CAP };
 	s->pooled->asks_behind = false;
+	if (r->holds_ready)
+		reads_report(s, false);
 	pooled_head_home(s);
 	if (was_refused) {
 		reads_count(s, READS_REFUSED);
@@ -491,7 +493,7 @@ reads_changed(struct session *s)
 {
 	const struct reads *r = s->pooled->reads;
 
-	s->pooled->is_tracked = reads_have_floor(r);
+	s->pooled->is_tracked = reads_have_floor(r) || r->now[SET_REPORT];
 }
 
 struct reads *

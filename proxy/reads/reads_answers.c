@@ -12,6 +12,8 @@
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/sampler.h"
 
+#define READY_BYTES 6 /* of a ReadyForQuery */
+
 enum decision { UNDECIDED, STANDS, REFUSED };
 
 /* What a standby says of a write, or of a query that its recovery ends. Done again at home both
@@ -101,6 +103,26 @@ stand(struct session *s, size_t kept)
 	return open;
 }
 
+/* The end of an answer waits for the position of its server, where the client is to be told of that
+ * first. True: it does not wait. */
+static bool
+pass_home(struct session *s, const struct answer *a)
+{
+	struct reads *r = s->pooled->reads;
+	size_t n = a->n - READY_BYTES;
+
+	if (!(a->events & EXCHANGE_READY) || a->n < READY_BYTES || a->p[n] != MSG_READY ||
+	    exchange_pending(&s->exchange) > 0 || exchange_tx_status(&s->exchange) != 'I')
+		return true;
+	if (n > 0 && !session_say(s, a->p, n))
+		return false;
+	r->holds_ready = true;
+	pooled_answered(s, true);
+	if (s->state == SESSION_RELAY && r->holds_ready && !pooled_is_asking(s))
+		reads_report(s, false);
+	return false;
+}
+
 HOT bool
 reads_pass(struct session *s, const struct answer *a)
 {
@@ -110,6 +132,8 @@ reads_pass(struct session *s, const struct answer *a)
 
 	if (r->state == WAY_REFUSED)
 		return drop(s, a);
+	if (UNLIKELY(r->now[SET_REPORT]) && r->state == WAY_HOME)
+		return pass_home(s, a);
 	if (r->state != WAY_NEARBY)
 		return true;
 	d = kept == 0 ? decide(slice_of(a->p, a->n)) : UNDECIDED;

@@ -73,17 +73,42 @@ reads_on_position(struct session *s, const struct wal_position *position)
 	const struct pooled *pd = s->pooled;
 	const struct node *n =
 	    topology_node_by_live(worker_world(s->worker)->topology, pd->pool->live);
-	struct wal_token seen = { .lsn = position->lsn, .timeline = position->timeline };
+	struct wal_token seen = { .lsn = position->lsn, .timeline = position->timeline }, before;
 
 	/* what the client has said behind the question it does not cover */
 	r->is_known = position->lsn != 0 && !pd->is_untold;
-	if (position->lsn == 0 || reads_keep_lost(s))
+	if (position->lsn == 0 || reads_keep_lost(s)) {
+		reads_report(s, false);
 		return;
+	}
 	/* a standby does not say its timeline: it is that of what it was read with */
 	if (seen.timeline == 0)
 		seen.timeline = r->floor.lsn != 0 ? r->floor.timeline : n != NULL ? n->timeline : 0;
 	seen.system_id = n != NULL && n->system_id != 0 ? n->system_id : r->floor.system_id;
+	before = r->floor;
 	token_raise(&r->floor, &seen);
+	reads_report(s, pd->home == NULL && r->floor.system_id != 0 &&
+			    (r->floor.lsn != before.lsn || r->floor.timeline != before.timeline));
+}
+
+void
+reads_report(struct session *s, bool is_new)
+{
+	struct reads *r = s->pooled->reads;
+	struct buf token = { .cap = TOKEN_TEXT_MAX }, b = { .cap = 256 };
+	bool is_held = r->holds_ready;
+
+	r->holds_ready = false;
+	if (is_new && r->now[SET_REPORT]) {
+		token_put(&token, &r->floor);
+		message_put_parameter(&b, slice_str("meridian.token"), buf_view(&token));
+	}
+	if (is_held)
+		message_put_ready(&b, 'I');
+	if (b.n > 0)
+		(void)session_say(s, b.p, b.n);
+	buf_fini(&token);
+	buf_fini(&b);
 }
 
 /* ---- lost ---- */

@@ -22,6 +22,7 @@ enum reads_setting {
 	SET_READS,       /* enum reads_mode */
 	SET_CONSISTENCY, /* enum consistency_mode */
 	SET_LOST_WAL,    /* enum lost_wal_mode */
+	SET_REPORT,      /* off, on: the client is told of `floor` when it changes */
 	SET_COUNT,
 };
 
@@ -42,18 +43,19 @@ struct reads {
 	bool is_known;  /* `floor` is */
 	bool fails;     /* the unit that goes on its way now is to raise an error at home */
 	bool ends_unit; /* what has gone on its way last ends with a unit, as far as that matters */
-	bool was_full;  /* the client is not read, so much is kept */
-	bool is_warned; /* the client has been told that `floor` cannot be read nearby */
-	struct wal_token floor;       /* what the session has seen */
-	struct buf kept;              /* said by the client, and neither sent nor decided */
-	unsigned reason;              /* why a unit is under way nearby … */
-	struct buf unit;              /* … and what it is, as the client has said it */
-	struct buf answer;            /* what has come of it that decides nothing */
-	struct catalog *catalog;      /* what is known of names; one reference, or NULL … */
-	int64_t look_us;              /* … and not to be looked for before this */
-	uint64_t serial;              /* of that by which the unit under way was judged; 0: none */
-	unsigned changes;             /* of the schema, when its home was asked for names */
-	bool wants_names;             /* its home is to be asked for them */
+	bool holds_ready;        /* the client gets its ReadyForQuery when `floor` is known */
+	bool was_full;           /* the client is not read, so much is kept */
+	bool is_warned;          /* the client has been told that `floor` cannot be read nearby */
+	struct wal_token floor;  /* what the session has seen */
+	struct buf kept;         /* said by the client, and neither sent nor decided */
+	unsigned reason;         /* why a unit is under way nearby … */
+	struct buf unit;         /* … and what it is, as the client has said it */
+	struct buf answer;       /* what has come of it that decides nothing */
+	struct catalog *catalog; /* what is known of names; one reference, or NULL … */
+	int64_t look_us;         /* … and not to be looked for before this */
+	uint64_t serial;         /* of that by which the unit under way was judged; 0: none */
+	unsigned changes;        /* of the schema, when its home was asked for names */
+	bool wants_names;        /* its home is to be asked for them */
 	struct readtally *tallies[2]; /* what counts it at home and nearby; NULL: not known */
 	struct node_live *near;       /* that was found last, one reference; or NULL … */
 	int64_t near_at_us;           /* … and when; 0: never */
@@ -82,6 +84,9 @@ bool reads_knows_floor(const struct session *s);
 /* What it has seen was lost, and it is an error to read without, until the client has said that it
  * may be. */
 bool reads_keep_lost(const struct session *s);
+/* The client is told, where it has asked for that, in front of the ReadyForQuery that it waits for.
+ */
+void reads_report(struct session *s, bool is_new);
 /* A read is not nearby since what it must show was lost, or may have been: the client is told once;
  * or the read is to fail (reads.fails). */
 void reads_warn_of_lost(struct session *s);

@@ -24,6 +24,8 @@
 #define STARTUP_SETTINGS_MAX 32
 #define VALUE_SAID_MAX       64 /* bytes of a wrong value that its error repeats */
 
+static const char *const switch_words[] = { "off", "on", NULL };
+
 static const struct {
 	const char *name;
 	const char *const *words;
@@ -31,6 +33,7 @@ static const struct {
 	[SET_READS] = { "reads", reads_mode_words },
 	[SET_CONSISTENCY] = { "consistency", consistency_mode_words },
 	[SET_LOST_WAL] = { "lost_wal", lost_wal_mode_words },
+	[SET_REPORT] = { "report_token", switch_words },
 };
 
 static const char token_name[] = "token";
@@ -63,6 +66,7 @@ put_configured(const struct conf_database *db, int *values)
 	values[SET_READS] = (int)db->reads;
 	values[SET_CONSISTENCY] = (int)db->consistency;
 	values[SET_LOST_WAL] = (int)db->lost_wal;
+	values[SET_REPORT] = 0;
 }
 
 /* What it takes to read nearby, and to keep what a session has seen. */
@@ -109,10 +113,15 @@ static int
 read_word(unsigned i, struct slice value, int *out, struct err *e)
 {
 	struct buf hint = { .cap = sizeof(e->hint) };
+	bool is_on;
 
 	*out = words_find(rows[i].words, value);
 	if (*out >= 0)
 		return 0;
+	if (rows[i].words == switch_words && setting_to_bool(value, &is_on)) {
+		*out = is_on;
+		return 0;
+	}
 	(void)refuse_value(e, rows[i].name, value);
 	for (size_t k = 0; rows[i].words[k] != NULL; k++)
 		buf_printf(&hint, "%s%s", k > 0 ? ", " : "", rows[i].words[k]);

@@ -141,6 +141,30 @@ isnt($writer->answer, $t, 'one that is prepared is asked for each time');
 like($single->ask('SHOW meridian.token'), $token, 'a session that does not read nearby has a token');
 like(session($one, user => 'plain')->ask('UPDATE r SET v = 1', 'SHOW meridian.token'), $token, '... and so has a role without rights');
 
+# ---------------------------------------------------------------- reported
+
+$w = session($one, database => 'quiet', 'meridian.report_token' => 'on');
+my %reported;
+sub reported { my ($w) = @_; return $w->{told} =~ /^meridian\.token=([^;]+);$/ ? $1 : $w->{told} }
+for ('UPDATE r SET v = 14', 'UPDATE r SET v = 15; SELECT 1', 'CREATE TEMP TABLE mine (i int)', 'DROP TABLE mine', 'COMMIT') {
+	$w->ask('BEGIN', 'UPDATE r SET v = 16') if $_ eq 'COMMIT';
+	$w->ask($_);
+	like(reported($w), $token, "$_: the client is told the token in front of ReadyForQuery");
+	$reported{ reported($w) } = 1;
+}
+is(keys %reported, 5, 'each time another one');
+$w->send(parse('UPDATE r SET v = 17') . bind_message([]) . execute('') . sync_message . query('UPDATE r SET v = 18') . query('UPDATE r SET v = 19'));
+$w->answer for 1 .. 3;
+my $told = reported($w);
+like($told, $token, 'a pipeline tells it at its end');
+standby('pause');
+is(session($two, 'meridian.token' => $told)->ask($read) =~ /^19 /, 1, '... and that is a token of all of it');
+standby('resume');
+$w->ask('SET meridian.report_token = off', 'UPDATE r SET v = 13');
+is($w->{told}, '', 'off');
+$w->ask('SET meridian.report_token = yes', 'UPDATE r SET v = 13');
+like(reported($w), $token, 'and on');
+
 # ---------------------------------------------------------------- what is refused
 
 my ($id, $rest) = $t =~ /^m1\.(\w)\w*?(\..*)$/;
