@@ -253,6 +253,23 @@ behind(struct session *s, struct slice in)
 	return exchange_tx_status(x) == 'I' ? choose(s, in) : in.n;
 }
 
+/* Home is being asked how far the session has seen, and the client has nothing else under way
+ * there. A unit that reads waits for that and goes nearby then: behind the question it would run at
+ * home, be followed by another question, and so on for as long as the client makes no pause. */
+static bool
+waits_for_position(struct session *s, struct slice in)
+{
+	const struct unit_judge judge = { reads_judge_text, reads_judge_prepared, s };
+	const struct exchange *x = &s->exchange;
+	struct unit u;
+
+	return reads_is_nearest(s->pooled->reads) && s->pooled->pins == 0 &&
+	       exchange_pending(x) == 0 && exchange_tx_status(x) == 'I' &&
+	       exchange_at_client_boundary(x) && near_of(s) != NULL && !is_serializable(s) &&
+	       units_cut(in, &judge, &u) == PARSE_DONE &&
+	       classify_is_read((enum classify_reason)u.reason);
+}
+
 /* How many of these bytes may go on their way now, wherever that leads; SIZE_MAX: they wait. */
 static size_t
 passing(struct session *s, struct slice in)
@@ -271,6 +288,8 @@ passing(struct session *s, struct slice in)
 	/* how far it has written is said right behind its answer: what reads goes nearby then */
 	if (s->server != NULL &&
 	    (s->server->ask_behind != NULL || s->pooled->state == POOLED_PROBING))
+		return SIZE_MAX;
+	if (s->pooled->state == POOLED_PROBING_AHEAD && waits_for_position(s, in))
 		return SIZE_MAX;
 	s->pooled->asks_behind = ends_at_home(s, in);
 	if (s->server == NULL && s->pooled->state == POOLED_PARKED)

@@ -48,6 +48,8 @@ my %write = (
 	'an extended query'      => sub { extended($paris, parse("$write WHERE i = 1"), bind_message([]), execute('')) },
 	'a prepared statement'   => sub { extended($paris, parse($write, 'w'), bind_message([], 'w'), execute(''), close_message('S', 'w')) },
 	'an extended COMMIT'     => sub { extended($paris, parse('BEGIN'), bind_message([]), execute('')), $paris->ask($write), extended($paris, parse('COMMIT'), bind_message([]), execute('')); '' },
+	'one text with a setting' => sub { $paris->ask("SET application_name = 'x'; $write") },
+	'one text of several'    => sub { $paris->ask("$write; UPDATE t SET v = v") },
 	'a query that is locked' => sub { $paris->ask('SELECT FROM t FOR UPDATE'), $paris->ask($write) },
 );
 $far->ms(30);
