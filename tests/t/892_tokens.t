@@ -165,6 +165,34 @@ is($w->{told}, '', 'off');
 $w->ask('SET meridian.report_token = yes', 'UPDATE r SET v = 13');
 like(reported($w), $token, 'and on');
 
+# ---------------------------------------------------------------- carried at random
+
+# What was written last, by whichever session and proxy, and its token; readers have it in one way or another, or not at all. How often
+# a reader has read less.
+sub carried
+{
+	my ($steps, $with) = @_;
+	my @w = map { session($_) } @proxies, @proxies;
+	my ($paused, $wrong) = (0, 0);
+	for (1 .. $steps) {
+		my $writer = $w[int rand @w];
+		my $v      = $writer->ask('UPDATE r SET v = v + 1 RETURNING v');
+		my $token  = $writer->ask('SHOW meridian.token');
+		if (rand() < 0.3) { standby($paused ? 'resume' : 'pause'); $paused = !$paused }
+		my $reader = rand() < 0.3 ? session($proxies[ rand @proxies ], $with ? ('meridian.token' => $token) : ()) : $w[int rand @w];
+		$reader->ask("SET meridian.token = '$token'") if $with;
+		calm($_) for rand() < 0.5 ? @proxies : ();
+		$wrong++ if $reader->ask('SELECT v FROM r') < $v;
+	}
+	standby('resume') if $paused;
+	return $wrong;
+}
+my $seed = $ENV{READS_SEED} // int rand 1e9;
+srand $seed;
+note "READS_SEED=$seed";
+is(carried(60, 1), 0, "no reader with a token reads less than what that is of (READS_SEED=$seed)");
+ok(wait_until(sub { carried(20, 0) > 0 }), 'without, the checker finds that');
+
 # ---------------------------------------------------------------- what is refused
 
 my ($id, $rest) = $t =~ /^m1\.(\w)\w*?(\..*)$/;
