@@ -193,7 +193,7 @@ static const struct option database_rows[] = {
 		  "read before. eventual: what the standby has, which is not further behind than "
 		  "max_lag." },
 	{ .name = "consistency_wait", .type = OPT_TIME, AT(conf_database, consistency_wait, int64_t),
-	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = 60 * USEC_PER_SEC,
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = 3600 * USEC_PER_SEC,
 	  .group = "Database",
 	  .text = "How long a read waits for the standby to replay what it must see, before it "
 		  "goes home." },

@@ -73,8 +73,11 @@ struct pool {
 	bool giving;                 /* those who wait are being served */
 	int64_t retry_us;            /* a launch has failed: no other before this; 0: none has */
 	char reason[200];            /* … and why */
-	uint64_t lent, waited;       /* counters: attachments, and those that had to wait */
-	uint64_t wait_us;            /* counter: time waited, of those that are over */
+	/* Of a standby's: what it has replayed, as far as somebody has seen, in this run of it; one
+	 * that was started again, also after a crash of its own, may have replayed less. */
+	uint64_t run, replayed;
+	uint64_t lent, waited; /* counters: attachments, and those that had to wait */
+	uint64_t wait_us;      /* counter: time waited, of those that are over */
 };
 
 /* The worker's pool of that kind, made where there is none. Borrowed: it lives while it has

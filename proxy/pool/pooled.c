@@ -165,6 +165,19 @@ can_send(const struct pooled *pd)
 	       pd->state == POOLED_PROBING_AHEAD || pd->state == POOLED_LEARNING;
 }
 
+/* What the client sees behind this its server is asked for; or it is what a run of a standby has
+ * shown, which never shows less later. */
+static void
+note_said(struct pooled *pd)
+{
+	const struct server *sv = pd->session->server;
+
+	if (pd->home != NULL && sv->run != 0)
+		pd->seen = sv->run;
+	else
+		pd->is_untold = true;
+}
+
 HOT bool
 pooled_take(struct session *s, const char *p, size_t n)
 {
@@ -180,8 +193,9 @@ pooled_take(struct session *s, const char *p, size_t n)
 		if (s->state != SESSION_RELAY)
 			return false;
 	}
-	if (can_send(pd) && pd->floor == 0) {
-		pd->is_untold = pd->is_tracked;
+	if (can_send(pd) && (pd->floor == 0 || pooled_is_shown(pd))) {
+		if (UNLIKELY(pd->is_tracked))
+			note_said(pd);
 		return true;
 	}
 	buf_put(&pd->held, p, n);

@@ -58,8 +58,10 @@ struct pooled {
 	struct reads *reads;    /* it reads nearby where it can (proxy/reads/reads.h), or NULL */
 	struct node_live *home; /* it is nearby now: where else it would be; or NULL */
 	uint64_t floor;         /* what a server nearby must have replayed first; 0: nothing */
-	int64_t floor_us;       /* … how long that is waited for; once it is asked: until when */
-	struct buf names;       /* of settings that `effects` is about: see protocol/sqleffects.h */
+	uint64_t seen; /* in which run of which standby (server.run) it has read, and how far that
+			  was is not known; 0: it is, or has not */
+	int64_t floor_us; /* … how long that is waited for; once it is asked: until when */
+	struct buf names; /* of settings that `effects` is about: see protocol/sqleffects.h */
 	struct buf asked_names;
 	enum pooled_choice choice; /* of its node … */
 	uint64_t topology_version; /* … with which it was decided … */
@@ -158,8 +160,9 @@ bool pooled_forsake(struct session *s, unsigned effects);
 void pooled_replace(struct session *s, struct server *sv, struct vars *settings);
 
 /* It has no server: its next is to be of that node, a standby that must have replayed the WAL up to
- * `floor` (0: anything does), which is waited for so long at most. It goes home by itself where
- * that cannot be had; pool_ops.on_refused_nearby() says so. */
+ * `floor` (0: anything does), and what the session has seen there (`seen`), which is waited for so
+ * long at most. It goes home by itself where that cannot be had; pool_ops.on_refused_nearby() says
+ * so. */
 void pooled_head_nearby(struct session *s, struct node_live *live, uint64_t floor, int64_t wait_us);
 /* It has no server: its next is to be of its own node again. Does nothing where it is. */
 void pooled_head_home(struct session *s);

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/hot.h"
+#include "base/text.h"
 #include "protocol/frame.h"
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
@@ -188,15 +189,38 @@ pooled_attach(struct pooled *pd, struct server *sv)
 
 /* ---- replayed far enough ---- */
 
+/* A run of a standby begins with its postmaster, or when that has begun anew behind a crash of one
+ * of its processes: statistics begin anew with it. Both are microseconds. */
+#define RUN_SQL                                                                               \
+	"(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) "              \
+	"OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 OPERATOR(pg_catalog.#) "            \
+	"((pg_catalog.date_part('epoch', pg_catalog.pg_stat_get_bgwriter_stat_reset_time()) " \
+	"OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8 OPERATOR(pg_catalog.<<) 3)"
+
+bool
+pooled_is_shown(struct pooled *pd)
+{
+	const struct server *sv = pd->session->server;
+	const struct pool *p = pd->pool;
+
+	if (sv->run == 0 || sv->run != p->run || p->replayed < pd->floor ||
+	    (pd->seen != 0 && pd->seen != sv->run))
+		return false;
+	pd->floor = 0;
+	return true;
+}
+
+/* Its run, where that is not known; or 1. */
 static void
 ask_check(struct pooled *pd)
 {
 	struct buf sql = { .cap = QUESTION_CAP };
 
 	buf_printf(&sql,
-		   "SELECT 1 WHERE pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) "
+		   "SELECT %s WHERE pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) "
 		   "'%X/%X'::pg_catalog.pg_lsn OR pg_catalog.pg_sleep(" CHECK_EVERY ") IS NULL",
-		   (unsigned)(pd->floor >> 32), (unsigned)pd->floor);
+		   pd->session->server->run == 0 ? RUN_SQL : "1", (unsigned)(pd->floor >> 32),
+		   (unsigned)pd->floor);
 	begin_asking(pd, POOLED_CHECKING, buf_view(&sql));
 	buf_fini(&sql);
 }
@@ -208,17 +232,39 @@ pooled_check(struct pooled *pd)
 	ask_check(pd);
 }
 
+/* False: it has not replayed enough. *run: 0 where it does not say. */
 static bool
-has_row(struct slice messages)
+read_checked(struct slice messages, int64_t *run)
 {
+	struct slice value;
 	struct frame f;
 
+	*run = 0;
 	while (frame_cut(messages, BUF_CAP_DEFAULT, &f) == PARSE_DONE) {
-		if (f.type == MSG_DATA_ROW)
-			return true;
+		if (f.type == MSG_DATA_ROW) {
+			f.body = slice_skip(f.body, 2);
+			return session_probe_next_column(&f.body, &value) &&
+			       (value.p == NULL || text_to_int(value, INT64_MIN, INT64_MAX, run));
+		}
 		messages = slice_skip(messages, f.total);
 	}
 	return false;
+}
+
+/* The server has replayed `floor`, in this run of it. */
+static void
+note_replayed(struct server *sv, uint64_t run, uint64_t floor)
+{
+	struct pool *p = sv->pool;
+
+	if (sv->run == 0)
+		sv->run = run;
+	if (p->run != sv->run) {
+		p->run = sv->run;
+		p->replayed = 0;
+	}
+	if (floor > p->replayed)
+		p->replayed = floor;
 }
 
 /* What the client has said, and waits here, goes home. */
@@ -244,11 +290,18 @@ static void
 on_checked(struct server *sv, const struct ask_answer *a)
 {
 	struct pooled *pd = sv->session->pooled;
+	int64_t run;
 
 	pooled_enter(pd, POOLED_SERVED);
 	if (a->lost || a->failed) {
 		check_failed(pd, a->lost);
-	} else if (has_row(a->messages)) {
+	} else if (read_checked(a->messages, &run)) {
+		note_replayed(sv, (uint64_t)run, pd->floor);
+		/* it has seen more elsewhere, and how much that is cannot be asked any more */
+		if (pd->seen != 0 && pd->seen != sv->run) {
+			check_failed(pd, false);
+			return;
+		}
 		pd->floor = 0;
 		statements_attach(pd->statements, sv->statements, &pd->session->exchange);
 		done_asking(pd, a);

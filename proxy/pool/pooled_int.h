@@ -80,6 +80,9 @@ void pooled_attach(struct pooled *pd, struct server *sv);
 /* The server is asked whether it has replayed what this session must see (POOLED_CHECKING), and for
  * how much that is. */
 void pooled_check(struct pooled *pd);
+/* A server nearby needs not be asked that: it is known by what others of its pool have seen. The
+ * floor is behind the session then. */
+bool pooled_is_shown(struct pooled *pd);
 /* The connection is lent to no session any more, and goes back to its pool once the reset has
  * removed what its last session left on it. `next`: settings that it is given then, for the next
  * session. */

@@ -195,13 +195,17 @@ static void
 go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
 {
 	struct reads *r = s->pooled->reads;
+	uint64_t floor = 0;
 
 	r->state = WAY_NEARBY;
 	r->reason = reason;
 	r->is_ending = r->is_pinned = false;
 	buf_put(&r->unit, p, n);
 	s->pooled->asks_behind = s->pooled->is_tracked && reason == CLASSIFY_READ;
-	pooled_head_nearby(s, r->near, reads_have_floor(r) ? r->floor.lsn : 0, r->wait_us);
+	if (reads_have_floor(
+		r)) /* what it has seen nearby without a position is there for a check, too */
+		floor = r->floor.lsn == 0 && s->pooled->seen != 0 ? 1 : r->floor.lsn;
+	pooled_head_nearby(s, r->near, floor, r->wait_us);
 }
 
 /* Bytes that begin a unit. */
@@ -462,6 +466,9 @@ reads_on_parked(struct session *s)
 	struct buf unit = r->unit;
 	bool was_refused = r->state == WAY_REFUSED;
 
+	/* what it has seen nearby beyond the floor, that run of the standby keeps for it */
+	if (r->state != WAY_HOME && s->pooled->is_tracked && s->pooled->seen != 0)
+		r->is_known = true;
 	r->state = WAY_HOME;
 	r->unit = (struct buf){ .cap = KEPT_CAP };
 	s->pooled->asks_behind = false;
@@ -513,6 +520,7 @@ reads_changed(struct session *s)
 	const struct reads *r = s->pooled->reads;
 
 	s->pooled->is_tracked = reads_have_floor(r) || r->now[SET_REPORT];
+	s->pooled->is_untold = s->pooled->is_untold && s->pooled->is_tracked;
 }
 
 struct reads *

@@ -62,15 +62,15 @@ reads_knows_floor(const struct session *s)
 {
 	const struct reads *r = s->pooled->reads;
 
-	return s->pooled->is_tracked && r->is_known && r->floor.lsn != 0 && r->kept.n == 0 &&
-	       s->server == NULL && s->pooled->state == POOLED_PARKED;
+	return s->pooled->is_tracked && r->is_known && s->pooled->seen == 0 && r->floor.lsn != 0 &&
+	       r->kept.n == 0 && s->server == NULL && s->pooled->state == POOLED_PARKED;
 }
 
 void
 reads_on_position(struct session *s, const struct wal_position *position)
 {
 	struct reads *r = s->pooled->reads;
-	const struct pooled *pd = s->pooled;
+	struct pooled *pd = s->pooled;
 	const struct node *n =
 	    topology_node_by_live(worker_world(s->worker)->topology, pd->pool->live);
 	struct wal_token seen = { .lsn = position->lsn, .timeline = position->timeline }, before;
@@ -81,6 +81,7 @@ reads_on_position(struct session *s, const struct wal_position *position)
 		reads_report(s, false);
 		return;
 	}
+	pd->seen = 0;
 	/* a standby does not say its timeline: it is that of what it was read with */
 	if (seen.timeline == 0)
 		seen.timeline = r->floor.lsn != 0 ? r->floor.timeline : n != NULL ? n->timeline : 0;

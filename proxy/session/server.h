@@ -59,6 +59,7 @@ struct server {
 	bool is_cockroachdb;
 
 	/* of a pool */
+	uint64_t run;      /* of a standby's: which run of it this is (pool.h); 0: not known */
 	bool close_needed; /* not to be lent again */
 	uint8_t place;     /* enum server_place: pool_put() alone writes it */
 	uint16_t cancels;  /* cancel requests under way for it */

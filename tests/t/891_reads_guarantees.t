@@ -20,6 +20,8 @@ my $steps = $ENV{READS_STEPS} // 600;
 my ($home) = regional_clusters('us-east1', { streaming => 1 });
 $home->safe_psql('postgres', 'CREATE TABLE r (v int); INSERT INTO r VALUES (0)');
 my $near = regional_standby($home, 'europe-west1');
+$near->append_conf('postgresql.conf', 'restart_after_crash = on');
+$near->reload;
 my $wait  = span(0.005);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
@@ -32,6 +34,16 @@ ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{regi
 
 sub reads_near { my $n = 0; $n += $_->{transactions} for grep { $_->{reason} eq 'READ' } @{ $proxy->console('SHOW READS') }; return $n }
 sub standby { $near->safe_psql('postgres', "SELECT pg_wal_replay_$_[0]()"); return }
+
+# A process of the standby is killed: its postmaster begins anew, and replays from an earlier point on.
+sub crash
+{
+	my $victim = $near->background_psql('postgres');
+	kill KILL => $victim->query_safe('SELECT pg_backend_pid()');
+	eval { $victim->quit };
+	$near->poll_query_until('postgres', 'SELECT pg_is_in_recovery()');
+	return;
+}
 
 # Nothing is under way any more: the sessions know how far they have seen.
 sub calm { $proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' } @{ $_[0] } }); return }
@@ -69,7 +81,7 @@ sub violations
 			standby($paused ? 'resume' : 'pause');
 			$paused = !$paused;
 		} elsif ($what < 0.335) {
-			$near->restart('immediate');
+			rand() < 0.5 ? crash() : ($near->stop('immediate'), $near->start);
 		} else {
 			my $v = read_once($w[$i]);
 			if ($v !~ /^\d+$/) { diag "step $step: $v"; $wrong++; last }

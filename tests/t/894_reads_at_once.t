@@ -10,13 +10,17 @@ use Meridian::Test::Delay;
 use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(:build);
+use PostgreSQL::Test::Utils ();
 use Test::More;
 
 my ($home) = regional_clusters('us-east1', { streaming => 1 });
 $home->safe_psql('postgres', "CREATE TABLE t (i int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0); CREATE SEQUENCE s; CREATE TABLE copied (i int)");
 my $near = regional_standby($home, 'europe-west1');
+# nothing but what it replays is written by it, so that it may begin anew further back
+$near->append_conf('postgresql.conf', "bgwriter_lru_maxpages = 0");
+$near->restart;
 my $far  = Meridian::Test::Delay->new($home);
-my $wait  = span(5);
+my $wait  = span(2);
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $far, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
 	set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => NEVER, probe_conninfo => 'user=postgres', failback_delay => 0 },
@@ -97,6 +101,36 @@ for my $size (1, 2, 3, 7, 20, 21) {
 	$v++;
 	is($paris->ask($read), "$v,europe-west1", '... and nearby');
 }
+
+# ---------------------------------------------------------------- nearby again and again
+
+sub still { ok(wait_until(sub { $proxy->console('SHOW SESSIONS FULL')->[0]{server_pid} eq '' }), 'still'); return }
+$paris->ask($read) for 1 .. 2;
+still();
+$near->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()");
+ok(wait_until(sub { $paris->ask("SELECT current_setting('log_statement')") eq 'all' }), 'the standby logs what it is asked');
+my $from = -s $near->logfile;
+sub logged { return PostgreSQL::Test::Utils::slurp_file($near->logfile, $from) }
+is($paris->ask($read), "$v,europe-west1", 'a read where others were') for 1 .. 5;
+ok(wait_until(sub { logged() =~ /(?:statement: \Q$read\E.*){5}/s }), 'is asked');
+unlike(logged(), qr/wal_replay_lsn/, '... and nothing else');
+$near->safe_psql('postgres', 'ALTER SYSTEM RESET log_statement; SELECT pg_reload_conf()');
+
+# What it has read is not known as a position: a standby that begins anew, and has replayed less, does not show it.
+$home->safe_psql('postgres', 'CHECKPOINT');
+$home->wait_for_catchup($near, 'replay');
+$near->safe_psql('postgres', 'CHECKPOINT');    # all that the session is known to have seen stays
+$home->safe_psql('postgres', 'UPDATE t SET v = 1000');
+ok(wait_until(sub { $paris->ask($read) eq '1000,europe-west1' }), 'what others write is read');
+$near->append_conf('postgresql.conf', "recovery_min_apply_delay = '" . NEVER . "'");
+$near->stop('immediate');
+$near->start;
+isnt($near->safe_psql('postgres', 'SELECT v FROM t'), '1000', 'a standby begins anew, behind');
+is($paris->ask($read), '1000,us-east1', '... and what was read there is read at home');
+$near->append_conf('postgresql.conf', 'recovery_min_apply_delay = 0');
+$near->reload;
+ok(wait_until(sub { $paris->ask($read) eq '1000,europe-west1' }), '... until the standby has it again');
+$v = 1000;
 
 # ---------------------------------------------------------------- home is lost in between
 
