@@ -119,7 +119,8 @@ is($e->{H}, 'Available values: any, read-write, read-only, primary, standby, pre
 $w = wire();
 $w->send(startup(@login, 'meridian.cty' => 'paris'));
 is(error_fields($w->message)->{H},
-	'Available parameters: meridian.access, meridian.city, meridian.country, meridian.region, meridian.location.',
+	'Available parameters: meridian.access, meridian.city, meridian.country, meridian.region, meridian.location, '
+	  . 'meridian.reads, meridian.consistency, meridian.lost_wal, meridian.report_token, meridian.token.',
 	'and the parameters there are');
 
 # A name cannot write into the log.
