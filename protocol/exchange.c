@@ -134,7 +134,7 @@ on_flush(struct exchange *x)
 static HOT unsigned
 on_sync(struct exchange *x)
 {
-	if (x->copy == EXCHANGE_COPY_IN) {
+	if (x->copy == EXCHANGE_COPY_IN && !x->doubted) {
 		x->open = 0;
 		ignore_sync(x);
 		return 0;
@@ -231,6 +231,10 @@ on_copy_in(struct exchange *x)
 	}
 	if (x->listed)
 		x->list->inexact = true;
+	if (x->doubted) { /* whose command it is, and which Syncs are behind that */
+		x->copy = EXCHANGE_COPY_IN;
+		return EXCHANGE_COPY;
+	}
 	drop_stray_copy_ends(x);
 	simple = x->queued > 0 && round_is_query(round_at(x, 0));
 	at = simple ? 1 : 0;

@@ -107,8 +107,9 @@ struct exchange {
 	uint16_t open : 1;     /* extended-protocol messages were sent, and no Sync since */
 	uint16_t reopened : 1; /* … or one, but the server has ignored it (ignored) */
 	uint16_t skip : 1;     /* the server discards messages until Sync */
-	uint16_t ignored : 4;  /* Sync messages that went into a COPY's data: no answer is due */
+	uint16_t ignored : 3;  /* Sync messages that went into a COPY's data: no answer is due */
 	uint16_t unsure : 2;   /* rounds to wait until pending can be trusted again */
+	uint16_t doubted : 1;  /* less may be outstanding than pending: an error was in doubt */
 	uint16_t listed : 1;   /* the form with one entry for each request */
 	uint16_t query_ends : 1; /* exchange_set_query_ends() */
 	uint16_t fatal : 1;      /* severity of the ErrorResponse that is passing … */

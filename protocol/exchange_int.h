@@ -17,7 +17,7 @@
 
 #define ROUND_BITS    4
 #define ROUNDS_MAX    16
-#define IGNORED_MAX   15
+#define IGNORED_MAX   7
 #define COUNT_MANY    254 /* so many or more … */
 #define COUNT_UNKNOWN 255
 #define LENGTH_MAX    ((uint32_t)INT32_MAX)
@@ -145,7 +145,7 @@ void round_answered_slow(struct exchange *x);
 static HOT_INLINE void
 round_answered(struct exchange *x)
 {
-	if (UNLIKELY(x->pending != 1 || x->queued != 1 || x->unsure > 0 ||
+	if (UNLIKELY(x->pending != 1 || x->queued != 1 || x->unsure > 0 || x->doubted ||
 		     x->queue >= ROUND_COPY_END)) {
 		round_answered_slow(x);
 		return;

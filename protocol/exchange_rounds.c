@@ -23,6 +23,9 @@
  *    BARE_SYNC behind it becomes SYNC_IN_DOUBT, for it may have been that one's. What is in doubt
  *    alone is taken back by the next Sync, and a SYNC_IN_DOUBT by the next Query too: the server
  *    would long have answered it. Where it does after all, `unsure` (see 3.) sees to that.
+ *    From the doubt on until nothing is pending (`doubted`) the oldest round may be one that is
+ *    answered, and what comes may belong to a later one. So nothing else is taken back: an error
+ *    is in doubt whatever the numbers are, and a COPY leaves all Syncs outstanding.
  *
  *    For CockroachDB (`query_ends`) a Query ends the sequence as a Sync does: it discards that one
  *    alone, and says ReadyForQuery (StmtBuf.seekToNextBatch() in its pkg/sql/conn_io.go), so that
@@ -127,6 +130,7 @@ void
 rounds_drop(struct exchange *x)
 {
 	x->pending = 0;
+	x->doubted = 0;
 	rounds_forget(x);
 	x->unsure = 2;
 }
@@ -213,6 +217,7 @@ round_answered_slow(struct exchange *x)
 	if (x->pending > 0)
 		return;
 	x->beyond = 0;
+	x->doubted = 0;
 	if (!exchange_is_open(x))
 		rounds_forget(x);
 	if (x->unsure > 0 && x->server.count > 0)
@@ -266,12 +271,21 @@ discard(struct exchange *x)
 	x->reopened = 0;
 }
 
+/* The oldest may have been discarded, and others up to a Sync with it. */
+static void
+doubt(struct exchange *x)
+{
+	round_set(x, 0, ROUND_QUERY_IN_DOUBT);
+	x->doubted = 1;
+}
+
 /* The oldest that awaits an answer is a Query with extended messages in front. */
 static void
 attribute_to_sequence(struct exchange *x)
 {
 	uint8_t due = x->due, come = x->server.count;
-	bool is_known = due != COUNT_UNKNOWN && !(x->beyond && !is_queued(x, round_is_sync));
+	bool is_known =
+	    due != COUNT_UNKNOWN && !x->doubted && !(x->beyond && !is_queued(x, round_is_sync));
 
 	for (unsigned marks = oldest(x); marks > 0; marks--)
 		round_remove(x, 0); /* of data that is of no account any more */
@@ -282,7 +296,7 @@ attribute_to_sequence(struct exchange *x)
 	else if (is_known && due < COUNT_MANY)
 		round_set(x, 0, ROUND_QUERY);
 	else
-		round_set(x, 0, ROUND_QUERY_IN_DOUBT);
+		doubt(x);
 	x->due = COUNT_UNKNOWN;
 }
 

@@ -188,6 +188,30 @@ where_the_answers_do_not_tell_it_is_in_doubt(void **state)
 	assert_true(exchange_safe_point(&f));
 }
 
+/* Behind an error in doubt less may be outstanding than is counted, and an answer may be taken for
+ * an earlier one's: what follows takes nothing back, which would be too much. Where one is
+ * answered, the server still owes a ReadyForQuery. */
+static void
+behind_a_doubt_nothing_is_taken_back(void **state)
+{
+	static const struct row rows[] = {
+		/* the Parse of the second sequence fails, and both Queries behind it are discarded;
+		 * so is none of the third */
+		{ "two Queries discarded", ">PQSPQQS<1CZZEZ", 2, false, false },
+		{ "a third one's error", ">PQSPQQS<1CZZEZ>PQQQS<1CZEZE", 4, false, false },
+		{ "… answered", ">PQSPQQS<1CZZEZ>PQQQS<1CZEZEZ", 3, false, false },
+		/* the CopyDone was sent before CopyInResponse came: both Syncs are answered */
+		{ "a COPY ahead", ">PQSPQS<1CZZEZ>PBEc<12G>SS<C", 3, false, false },
+		{ "… one Sync answered", ">PQSPQS<1CZZEZ>PBEc<12G>SS<CZ", 2, false, false },
+		/* what has been answered in full is known again */
+		{ "its own", ">PQSPQS<1CZZ1EZZ", 0, false, true },
+		{ "… and whose error the next was", ">PQSPQS<1CZZ1EZZ>EQS<E", 1, false, false },
+	};
+
+	(void)state;
+	CHECK(rows, COMPACT);
+}
+
 static void
 what_is_listed_is_never_in_doubt(void **state)
 {
@@ -338,6 +362,7 @@ main(void)
 		cmocka_unit_test(what_may_have_been_discarded_is_not_owed_for_ever),
 		cmocka_unit_test(whose_error_it_was_is_known_by_the_answers),
 		cmocka_unit_test(where_the_answers_do_not_tell_it_is_in_doubt),
+		cmocka_unit_test(behind_a_doubt_nothing_is_taken_back),
 		cmocka_unit_test(what_is_listed_is_never_in_doubt),
 		cmocka_unit_test(a_query_may_end_what_is_discarded),
 		cmocka_unit_test(who_waits_for_a_discarded_query_is_stranded),
