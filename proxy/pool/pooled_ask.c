@@ -473,9 +473,12 @@ pooled_ask_position_behind(struct session *s)
 {
 	struct pooled *pd = s->pooled;
 	struct buf sql = { .cap = QUESTION_CAP };
-	bool is_sent = s->state == SESSION_RELAY && s->server != NULL &&
-		       pd->state == POOLED_SERVED && pd->held.n == 0;
+	bool is_sent;
 
+	/* what was sent may have been the client's Terminate: the session is no pool's any more */
+	if (pd == NULL || s->state != SESSION_RELAY)
+		return;
+	is_sent = s->server != NULL && pd->state == POOLED_SERVED && pd->held.n == 0;
 	if (!pd->asks_behind || (!is_sent && pd->home != NULL))
 		return;
 	/* what has to wait at home may have company when it goes on */

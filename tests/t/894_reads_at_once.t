@@ -102,6 +102,23 @@ for my $size (1, 2, 3, 7, 20, 21) {
 	is($paris->ask($read), "$v,europe-west1", '... and nearby');
 }
 
+# ---------------------------------------------------------------- the client leaves in between
+
+my $leaves = Meridian::Test::Wire->session($proxy, options => '-c meridian.city=paris');
+is($leaves->ask($read), "$v,europe-west1", 'another session');
+ok(wait_until(sub { !grep { $_->{server_pid} ne '' } @{ $proxy->console('SHOW SESSIONS FULL') } }), 'still');
+$far->hold;
+$leaves->send(query($write));
+ok(wait_until(sub { $far->held > 40 }), 'both have answered');
+$leaves->send(terminate());
+ok($proxy->wait_console('SHOW SESSIONS FULL', sub { grep { $_->{server_pid} ne '' } @{ $_[0] } }), 'its last word waits');
+$far->pass;
+$leaves->until('!');
+$v++;
+is($paris->ask($write), '', '... and ends its session alone');
+$v++;
+is($paris->ask($read), "$v,europe-west1", '... and not the others');
+
 # ---------------------------------------------------------------- nearby again and again
 
 sub still { ok(wait_until(sub { $proxy->console('SHOW SESSIONS FULL')->[0]{server_pid} eq '' }), 'still'); return }
