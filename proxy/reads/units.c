@@ -173,7 +173,7 @@ single_text(struct slice unit, struct slice *sql)
 	*sql = slice_trim(*sql);
 	if (sql->n > 0 && sql->p[sql->n - 1] == ';')
 		*sql = slice_trim(slice_of(sql->p, sql->n - 1));
-	return runs == 1 && parses <= 1 && memchr(sql->p, ';', sql->n) == NULL;
+	return runs == 1 && parses <= 1 && (sql->n == 0 || memchr(sql->p, ';', sql->n) == NULL);
 }
 
 bool

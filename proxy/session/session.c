@@ -121,9 +121,9 @@ session_name(const struct session *s, unsigned i)
 HOT struct prepared_names *
 session_prepared(struct session *s)
 {
-	if (s->prepared == NULL)
-		s->prepared = prepared_names_new(statement_table_seed(s->worker->texts));
-	return s->prepared;
+	if (s->prepared.room == 0)
+		(void)prepared_names_init(&s->prepared, statement_table_seed(s->worker->texts));
+	return &s->prepared;
 }
 
 HOT void
@@ -200,7 +200,7 @@ free_session(void *arg)
 
 	free(s->names);
 	claims_fini(&s->claims);
-	prepared_names_free(s->prepared);
+	prepared_names_fini(&s->prepared);
 	free(s);
 }
 

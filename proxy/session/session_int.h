@@ -29,6 +29,7 @@
 #include "proxy/session/server.h"
 #include "proxy/session/session.h"
 #include "proxy/session/states.h"
+#include "proxy/sqlstate/prepared.h"
 
 struct conf_database;
 struct console;
@@ -37,7 +38,6 @@ struct http_conn;
 struct login;
 struct node_live;
 struct pooled;
-struct prepared_names;
 struct rehome;
 struct sampler;
 struct straggle;
@@ -70,16 +70,16 @@ struct session {
 	struct exchange exchange;
 	struct bulk_state bulk; /* of what the client sends */
 	uint64_t rx_bytes, tx_bytes;
-	uint8_t state;                   /* enum session_state; session_enter() alone writes it */
-	uint8_t observers;               /* a set of 1 << enum observer_id: session_observe() */
-	bool fatal_told;                 /* the node's own FATAL has been forwarded */
-	bool terminated;                 /* the client has said Terminate */
-	uint32_t quiet_moved;            /* what had moved when last looked at (its low bits) */
-	struct prepared_names *prepared; /* session_prepared(); or NULL */
-	struct login *login;             /* until ready, or NULL */
-	struct console *console;         /* a console session, or NULL */
-	struct http_conn *http;          /* it speaks, or came by, HTTP; or NULL */
-	struct credential *credential;   /* what we authenticated it to; or NULL: the node does */
+	uint8_t state;                  /* enum session_state; session_enter() alone writes it */
+	uint8_t observers;              /* a set of 1 << enum observer_id: session_observe() */
+	bool fatal_told;                /* the node's own FATAL has been forwarded */
+	bool terminated;                /* the client has said Terminate */
+	uint32_t quiet_moved;           /* what had moved when last looked at (its low bits) */
+	struct prepared_names prepared; /* session_prepared() */
+	struct login *login;            /* until ready, or NULL */
+	struct console *console;        /* a console session, or NULL */
+	struct http_conn *http;         /* it speaks, or came by, HTTP; or NULL */
+	struct credential *credential;  /* what we authenticated it to; or NULL: the node does */
 	struct claims claims;
 	char *names; /* user, database, application_name, city: four strings in one */
 	uint64_t id;

@@ -21,20 +21,16 @@ struct prepared_text {
 };
 
 HOT struct prepared_names *
-prepared_names_new(uint64_t seed)
+prepared_names_init(struct prepared_names *names, uint64_t seed)
 {
-	struct prepared_names *names = xcalloc(1, sizeof(*names));
-
-	names->seed = seed;
-	names->room = sizeof(struct prepared);
+	*names = (struct prepared_names){ .seed = seed, .room = sizeof(struct prepared) };
 	return names;
 }
 
 HOT void
-prepared_names_free(struct prepared_names *names)
+prepared_names_fini(const struct prepared_names *names)
 {
-	BUG_ON(names != NULL && names->by_name != NULL);
-	free(names);
+	BUG_ON(names->by_name != NULL);
 }
 
 HOT void

@@ -51,13 +51,13 @@ struct prepared {
 struct prepared_names {
 	struct prepared *by_name;
 	uint64_t seed;
-	uint32_t room; /* of one entry, without its name */
+	uint32_t room; /* of one entry, without its name; 0: it was not begun */
 };
 
-/* `seed`: base/hash.h. */
-struct prepared_names *prepared_names_new(uint64_t seed);
-/* Everything has been given back. Accepts NULL. */
-void prepared_names_free(struct prepared_names *names);
+/* `seed`: base/hash.h. Returns `names`. */
+struct prepared_names *prepared_names_init(struct prepared_names *names, uint64_t seed);
+/* Everything has been given back; also one of zeros, that was not begun. */
+void prepared_names_fini(const struct prepared_names *names);
 /* Entries are to be larger than struct prepared, which they begin with. There is none yet. */
 void prepared_names_enlarge(struct prepared_names *names, size_t room);
 /* NULL: nothing hangs on that name. */

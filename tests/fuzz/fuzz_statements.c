@@ -9,8 +9,10 @@
 
 #include "proxy/sqlstate/statements.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/slice.h"
 #include "protocol/exchange_list.h"
 #include "proxy/sqlstate/prepared.h"
@@ -61,7 +63,8 @@ run_raw(struct slice in)
 {
 	struct statement_table *t = statement_table_new(2);
 	struct server_statements *ss = server_statements_new(t);
-	struct prepared_names *names = prepared_names_new(1);
+	struct prepared_names *names =
+	    prepared_names_init(xmalloc(sizeof(struct prepared_names)), 1);
 	struct raw r = { .c = statements_new(t, names) };
 
 	exchange_init(&r.exchange, REPLICATION_NONE);
@@ -80,7 +83,8 @@ run_raw(struct slice in)
 		}
 	}
 	statements_free(r.c);
-	prepared_names_free(names);
+	prepared_names_fini(names);
+	free(names);
 	server_statements_free(ss);
 	FUZZ_ASSERT(statement_table_count(t) == 0);
 	statement_table_free(t);

@@ -8,9 +8,11 @@
 
 #include "proxy/sqlstate/traces.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "protocol/exchange.h"
 #include "protocol/exchange_list.h"
 #include "protocol/frame.h"
@@ -52,7 +54,8 @@ answer_all(struct exchange *f)
 static void
 feed(struct seen *s, struct slice in, size_t step)
 {
-	struct prepared_names *names = prepared_names_new(1);
+	struct prepared_names *names =
+	    prepared_names_init(xmalloc(sizeof(struct prepared_names)), 1);
 	struct sampler *sampler;
 	struct exchange f;
 	bool good = true;
@@ -75,7 +78,8 @@ feed(struct seen *s, struct slice in, size_t step)
 	answer_all(&f);
 	exchange_fini(&f);
 	sampler_free(sampler);
-	prepared_names_free(names);
+	prepared_names_fini(names);
+	free(names);
 	fingerprint_sums_add(&s->sums, s->table, NULL, clock_us());
 }
 

@@ -151,6 +151,7 @@ $proven->send(query('SELECT 1'));
 is(row_values(($proven->until('Z'))[1])->[0], '1', 'somebody has');
 for my $round (1, 2) {
 	$node->safe_psql('postgres', $gone);
+	ok($other->wait_console('SHOW SERVERS DATABASE postgres', sub { !@{ $_[0] } }), 'the connection of the pool is gone');
 	is($other->safe_psql('postgres', 'SELECT 1', connstr => $other->connstr('postgres', @local)), '1',
 		"and a new connection of the pool logs in with that, $round");
 }

@@ -589,7 +589,7 @@ begin(struct play *p, unsigned max)
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct client *cl = &p->clients[i];
 
-		cl->names = prepared_names_new(1);
+		cl->names = prepared_names_init(xmalloc(sizeof(struct prepared_names)), 1);
 		prepared_notes_init(&cl->notes, cl->names, PREPARED_KEYS, 3);
 		cl->c = statements_new(p->table, cl->names);
 		cl->meaning = 1 + roll(&p->dice, 2);
@@ -621,7 +621,8 @@ end(struct play *p)
 
 		statements_free(cl->c);
 		prepared_notes_fini(&cl->notes);
-		prepared_names_free(cl->names);
+		prepared_names_fini(cl->names);
+		free(cl->names);
 		buf_fini(&cl->script);
 		buf_fini(&cl->got);
 		buf_fini(&cl->want);

@@ -4,7 +4,9 @@
 #include "proxy/sqlstate/prepared.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "protocol/exchange_list.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/statements.h"
@@ -22,7 +24,7 @@ struct fixture {
 static void
 begin(struct fixture *f)
 {
-	f->names = prepared_names_new(7);
+	f->names = prepared_names_init(xmalloc(sizeof(struct prepared_names)), 7);
 	prepared_notes_init(&f->texts, f->names, PREPARED_TEXTS, TEXTS_MAX);
 	prepared_notes_init(&f->keys, f->names, PREPARED_KEYS, 100);
 }
@@ -34,7 +36,8 @@ end(struct fixture *f)
 	prepared_notes_fini(&f->texts);
 	prepared_notes_fini(&f->keys);
 	assert_null(f->names->by_name);
-	prepared_names_free(f->names);
+	prepared_names_fini(f->names);
+	free(f->names);
 }
 
 static void

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "protocol/message.h"
 #include "proxy/sqlstate/fingerprints.h"
 #include "proxy/sqlstate/prepared.h"
@@ -79,7 +80,8 @@ struct heard {
 static void
 play(struct heard *h, const struct buf *b, size_t piece, unsigned one_of)
 {
-	struct prepared_names *names = prepared_names_new(1);
+	struct prepared_names *names =
+	    prepared_names_init(xmalloc(sizeof(struct prepared_names)), 1);
 	struct sampler *s;
 
 	h->table = fingerprints_new(clock_us());
@@ -96,7 +98,8 @@ play(struct heard *h, const struct buf *b, size_t piece, unsigned one_of)
 		free(copy);
 	}
 	sampler_free(s);
-	prepared_names_free(names);
+	prepared_names_fini(names);
+	free(names);
 	fingerprint_sums_add(&h->sums, h->table, "shop", clock_us());
 }
 
@@ -218,7 +221,8 @@ static void
 an_answer_is_timed_where_nothing_else_is_under_way(void **state)
 {
 	struct fingerprints *t = fingerprints_new(clock_us());
-	struct prepared_names *names = prepared_names_new(1);
+	struct prepared_names *names =
+	    prepared_names_init(xmalloc(sizeof(struct prepared_names)), 1);
 	struct sampler *s = sampler_new(t, names, SLICE_LITERAL("shop"), 1);
 	struct fingerprint_sums sums = { 0 };
 	struct buf b = { 0 };
@@ -237,7 +241,8 @@ an_answer_is_timed_where_nothing_else_is_under_way(void **state)
 	assert_int_equal(sums.v[0].timed, 1);
 	fingerprint_sums_fini(&sums);
 	sampler_free(s);
-	prepared_names_free(names);
+	prepared_names_fini(names);
+	free(names);
 	sampler_free(NULL);
 	fingerprints_free(t);
 	buf_fini(&b);
@@ -248,7 +253,8 @@ static void
 what_was_half_said_is_forgotten(void **state)
 {
 	struct fingerprints *t = fingerprints_new(clock_us());
-	struct prepared_names *names = prepared_names_new(1);
+	struct prepared_names *names =
+	    prepared_names_init(xmalloc(sizeof(struct prepared_names)), 1);
 	struct sampler *s = sampler_new(t, names, SLICE_LITERAL("shop"), 1);
 	struct fingerprint_sums sums = { 0 };
 	struct buf half = { 0 }, skipped = { 0 }, whole = { 0 };
@@ -274,7 +280,8 @@ what_was_half_said_is_forgotten(void **state)
 	assert_int_equal(sums.v[0].timed, 2);
 	fingerprint_sums_fini(&sums);
 	sampler_free(s);
-	prepared_names_free(names);
+	prepared_names_fini(names);
+	free(names);
 	fingerprints_free(t);
 	buf_fini(&half);
 	buf_fini(&skipped);

@@ -41,7 +41,7 @@ begin(unsigned max)
 	f->table = statement_table_new(max);
 	f->ss = server_statements_new(f->table);
 	f->other = server_statements_new(f->table);
-	f->names = prepared_names_new(1);
+	f->names = prepared_names_init(xmalloc(sizeof(struct prepared_names)), 1);
 	f->c = statements_new(f->table, f->names);
 	f->meaning = 1;
 	exchange_init(&f->exchange, REPLICATION_NONE);
@@ -53,7 +53,8 @@ static void
 end(struct fixture *f)
 {
 	statements_free(f->c);
-	prepared_names_free(f->names);
+	prepared_names_fini(f->names);
+	free(f->names);
 	server_statements_free(f->ss);
 	server_statements_free(f->other);
 	assert_int_equal(statement_table_count(f->table), 0);

@@ -8,6 +8,7 @@
 #include "proxy/sqlstate/statements.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "protocol/exchange_list.h"
@@ -37,7 +38,7 @@ begin(struct fixture *f, unsigned max)
 	*f = (struct fixture){ 0 };
 	f->table = statement_table_new(max);
 	f->ss = server_statements_new(f->table);
-	f->names = prepared_names_new(1);
+	f->names = prepared_names_init(xmalloc(sizeof(struct prepared_names)), 1);
 	f->c = statements_new(f->table, f->names);
 	exchange_init(&f->exchange, REPLICATION_NONE);
 	statements_attach(f->c, f->ss, &f->exchange);
@@ -47,7 +48,8 @@ static void
 end(struct fixture *f)
 {
 	statements_free(f->c);
-	prepared_names_free(f->names);
+	prepared_names_fini(f->names);
+	free(f->names);
 	server_statements_free(f->ss);
 	statement_table_free(f->table);
 	buf_fini(&f->said);
