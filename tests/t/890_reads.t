@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters regional_standby);
 use Meridian::Test::Patience;
-use Meridian::Test::Proxy;
+use Meridian::Test::Reads;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
 
@@ -21,25 +21,11 @@ CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT current_setting('clus
 SQL
 my $near = regional_standby($home, 'europe-west1');
 my $wait  = span(2);
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
-	set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres', failback_delay => 0 },
+my $proxy = near_proxy($home, $near,
 	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n[database watched]\ndbname = postgres\npool = transaction\nreads = observe\n"
 	  . "[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = eventual\n");
-$proxy->start;
-ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
-	'a primary and its standby');
 
-sub session { return Meridian::Test::Wire->session($proxy, 'options' => '-c meridian.city=paris', @_) }
-
-# Where it asks, once nothing is under way any more: behind a transaction its server is asked for its position in the WAL, and
-# what the client says at once goes where that is.
-sub calm
-{
-	$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' } @{ $_[0] } });
-	return;
-}
-sub calmly { my ($w, @sql) = @_; calm(); return $w->ask(@sql) }
+sub session { return paris($proxy, @_) }
 
 sub reads
 {
@@ -48,7 +34,7 @@ sub reads
 	return \%n;
 }
 
-my $where = "SELECT current_setting('cluster_name')";
+my $where = $WHERE;
 my $paris = session();
 is($paris->ask($where), 'europe-west1', 'a read of a caller in Paris runs in Europe');
 is(session(options => '-c meridian.city=new-york')->ask($where), 'us-east1', 'one of a caller in New York at home');
@@ -68,8 +54,8 @@ my %way = (
 	"$where, pg_backend_pid() > 0"             => 'us-east1,t',
 	"SELECT current_setting('cluster_name') WHERE pg_try_advisory_xact_lock(1)" => 'us-east1',
 );
-is(calmly($paris, $_), $way{$_}, $_) for sort keys %way;
-calm();
+is(calmly($proxy, $paris, $_), $way{$_}, $_) for sort keys %way;
+calm($proxy);
 
 $paris->ask('BEGIN READ ONLY');
 is($paris->ask($where), 'europe-west1', 'a transaction that is READ ONLY runs nearby');
@@ -78,7 +64,7 @@ is($paris->ask('ROLLBACK'), '', '... to its end');
 $paris->ask('BEGIN');
 is($paris->ask($where), 'us-east1', 'any other at home');
 is($paris->ask('COMMIT'), '', '... to its end');
-is(calmly($paris, $where), 'europe-west1', 'and then it reads nearby again');
+is(calmly($proxy, $paris, $where), 'europe-west1', 'and then it reads nearby again');
 like($paris->ask('SELECT 1/0'), qr/^22012 /, 'an error of a read is the client\'s');
 
 # ---------------------------------------------------------------- explained
@@ -97,8 +83,8 @@ $x = explained("SELECT nextval('s')", "CITY 'paris'");
 is("@$x{qw(verdict runs reason what)}", 'write home FUNCTION nextval', '... and what writes');
 $x = explained($where, "CITY 'new york'");
 is("@$x{qw(verdict runs reason near_region)}", 'read home NO_NEARER ', '... and of a caller at home');
-calmly($paris, 'UPDATE t SET v = v');
-calm();
+calmly($proxy, $paris, 'UPDATE t SET v = v');
+calm($proxy);
 my ($p) = grep { $_->{city} eq 'paris' } @{ $proxy->console('SHOW SESSIONS FULL') };
 $x = explained($where, "SESSION $p->{id}");
 is("@$x{qw(verdict runs)}", 'read near', '... and of a session');
@@ -111,29 +97,29 @@ $paris->ask('RESET meridian.reads');
 
 for my $i (1 .. 20) {
 	$paris->ask("UPDATE t SET v = 'v$i' WHERE i = 1");
-	calm() if $i % 2;
+	calm($proxy) if $i % 2;
 	is($paris->ask('SELECT v FROM t WHERE i = 1'), "v$i", "what was written is read, $i");
 }
 ok($near->poll_query_until('postgres', "SELECT v = 'v20' FROM t"), 'the standby has it');
 $near->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
 $paris->ask("UPDATE t SET v = 'paused' WHERE i = 1");
-is(calmly($paris, "SELECT v || ' ' || current_setting('cluster_name') FROM t"), 'paused us-east1', 'a standby that does not replay is not read');
+is(calmly($proxy, $paris, "SELECT v || ' ' || current_setting('cluster_name') FROM t"), 'paused us-east1', 'a standby that does not replay is not read');
 cmp_ok(reads()->{'BEHIND/home'}, '>=', 1, '... and counted');
 my $loose = session(database => 'loose');
 $loose->ask("UPDATE t SET v = 'unseen' WHERE i = 1");
-is(calmly($loose, 'SELECT v FROM t'), 'v20', 'with consistency = eventual it is');
+is(calmly($proxy, $loose, 'SELECT v FROM t'), 'v20', 'with consistency = eventual it is');
 $near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 ok($near->poll_query_until('postgres', "SELECT v = 'unseen' FROM t"), 'it replays again');
-ok(wait_until(sub { calmly($paris, $where) eq 'europe-west1' }), 'and is read again');
+ok(wait_until(sub { calmly($proxy, $paris, $where) eq 'europe-west1' }), 'and is read again');
 
 # A query keeps a standby from replaying what removes rows that it could see: waiting must not be one query.
 $home->safe_psql('postgres', 'CREATE TABLE hot (v text) WITH (autovacuum_enabled = off); INSERT INTO hot VALUES (repeat(md5(random()::text), 58))');
 $paris->ask("UPDATE t SET v = 'before' WHERE i = 1");
-ok(wait_until(sub { calmly($paris, $where) eq 'europe-west1' }), 'the standby is read');
+ok(wait_until(sub { calmly($proxy, $paris, $where) eq 'europe-west1' }), 'the standby is read');
 $near->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
 $home->safe_psql('postgres', 'UPDATE hot SET v = reverse(v)') for 1 .. 8;
 $paris->ask("UPDATE t SET v = 'behind' WHERE i = 1");
-calm();
+calm($proxy);
 $paris->send(query("SELECT v || ' ' || current_setting('cluster_name') FROM t"));
 ok($proxy->wait_console('SHOW SESSIONS FULL', sub { grep { $_->{city} eq 'paris' && $_->{server_pid} ne '' } @{ $_[0] } }), 'a read waits for its standby');
 $near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
@@ -142,55 +128,48 @@ is($paris->answer, 'behind europe-west1', '... which it does not keep from repla
 # ---------------------------------------------------------------- misjudged
 
 my $before = reads()->{'REFUSED/home'} // 0;
-like(calmly($paris, 'SELECT n FROM hides'), qr/^\d+$/, 'a view that writes is asked at home');
+like(calmly($proxy, $paris, 'SELECT n FROM hides'), qr/^\d+$/, 'a view that writes is asked at home');
 is(reads()->{'REFUSED/home'}, $before + 1, '... after the standby has refused it');
-like(calmly($paris, 'SELECT n FROM hides'), qr/^\d+$/, 'and again');
-calm();
+like(calmly($proxy, $paris, 'SELECT n FROM hides'), qr/^\d+$/, 'and again');
+calm($proxy);
 is(reads()->{'MISJUDGED/home'}, 1, '... at once');
 
 # ---------------------------------------------------------------- the extended protocol
 
-sub extended
-{
-	my ($w, @messages) = @_;
-	calm();
-	$w->send(join '', @messages, sync_message);
-	my @all = $w->until('Z');
-	return join ' ', map { $_->[0] eq 'D' ? row_values($_)->[0] : $_->[0] eq 'E' ? error_fields($_)->{C} : $_->[0] } @all;
-}
-is(extended($paris, parse($where, 'p'), bind_message([], 'p'), execute('')), '1 2 europe-west1 C Z', 'a prepared statement that reads');
-is(extended($paris, bind_message([], 'p'), execute('')), '2 europe-west1 C Z', '... by its name');
-is(extended($paris, parse("UPDATE t SET v = 'x' RETURNING current_setting('cluster_name')", 'w'), bind_message([], 'w'), execute('')), '1 2 us-east1 C Z', 'one that writes');
-is(extended($paris, bind_message([], 'w'), execute('')), '2 us-east1 C Z', '... by its name');
-is(extended($paris, bind_message([], 'p'), execute(''), bind_message([], 'w'), execute('')), '2 us-east1 C 2 us-east1 C Z', 'both in one go');
-is(extended($paris, parse('SELECT n FROM hides WHERE n > 0'), bind_message([]), execute('')) =~ s/\d\d+/N/r =~ s/ \d C/ N C/r, '1 2 N C Z', 'one that is misjudged');
-calm();
+sub calm_extended { calm($proxy); return extended($paris, @_) }
+is(calm_extended(parse($where, 'p'), bind_message([], 'p'), execute('')), '1 2 europe-west1 C Z', 'a prepared statement that reads');
+is(calm_extended(bind_message([], 'p'), execute('')), '2 europe-west1 C Z', '... by its name');
+is(calm_extended(parse("UPDATE t SET v = 'x' RETURNING current_setting('cluster_name')", 'w'), bind_message([], 'w'), execute('')), '1 2 us-east1 C Z', 'one that writes');
+is(calm_extended(bind_message([], 'w'), execute('')), '2 us-east1 C Z', '... by its name');
+is(calm_extended(bind_message([], 'p'), execute(''), bind_message([], 'w'), execute('')), '2 us-east1 C 2 us-east1 C Z', 'both in one go');
+is(calm_extended(parse('SELECT n FROM hides WHERE n > 0'), bind_message([]), execute('')) =~ s/\d\d+/N/r =~ s/ \d C/ N C/r, '1 2 N C Z', 'one that is misjudged');
+calm($proxy);
 $paris->send(query($where) . query("UPDATE t SET v = 'piped'") . query('SELECT v FROM t') . query($where));
 is(join(' ', map { $paris->answer } 1 .. 4), 'europe-west1  piped us-east1', 'a pipeline keeps its order');
-calm();
+calm($proxy);
 $paris->send_split(query($where), 1);
 is($paris->answer, 'europe-west1', 'byte by byte');
 
 # ---------------------------------------------------------------- the session is one
 
 $paris->ask("SET application_name = 'both'; SET TimeZone = 'Asia/Tokyo'");
-is(calmly($paris, "SELECT current_setting('TimeZone'), current_setting('application_name'), current_setting('cluster_name')"), 'Asia/Tokyo,both,europe-west1', 'settings are alike');
+is(calmly($proxy, $paris, "SELECT current_setting('TimeZone'), current_setting('application_name'), current_setting('cluster_name')"), 'Asia/Tokyo,both,europe-west1', 'settings are alike');
 $paris->ask('CREATE TEMP TABLE mine AS SELECT 7 AS n');
 is($paris->ask('SELECT n FROM mine'), '7', 'a temporary table keeps it at home');
 is($paris->ask($where), 'us-east1', '... with all it says');
 $paris->ask('DROP TABLE mine');
 $paris->ask("SET default_transaction_isolation = 'serializable'");
-is(calmly($paris, $where), 'us-east1', 'SERIALIZABLE is for home');
+is(calmly($proxy, $paris, $where), 'us-east1', 'SERIALIZABLE is for home');
 $paris->ask('RESET default_transaction_isolation');
 
-calm();
+calm($proxy);
 $paris->ask('BEGIN READ ONLY');
 is($paris->ask("SELECT current_setting('cluster_name') WHERE pg_advisory_lock(7) IS NOT NULL"), 'europe-west1', 'a lock in a transaction that is READ ONLY');
 is($paris->ask('COMMIT'), '', '... outlives it');
 is($paris->ask('SELECT count(*) FROM t'), '1', '... and keeps the session there');
 is($paris->ask('SELECT pg_advisory_unlock(7)'), 't', '... until it lets go');
-is(calmly($paris, "UPDATE t SET v = v RETURNING current_setting('cluster_name')"), 'us-east1', '... and is free to write');
-calm();
+is(calmly($proxy, $paris, "UPDATE t SET v = v RETURNING current_setting('cluster_name')"), 'us-east1', '... and is free to write');
+calm($proxy);
 
 # ---------------------------------------------------------------- observed
 

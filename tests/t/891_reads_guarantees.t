@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters regional_standby);
 use Meridian::Test::Patience;
-use Meridian::Test::Proxy;
+use Meridian::Test::Reads;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
 
@@ -23,14 +23,9 @@ my $near = regional_standby($home, 'europe-west1');
 $near->append_conf('postgresql.conf', 'restart_after_crash = on');
 $near->reload;
 my $wait  = span(0.005);
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
-	set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres', failback_delay => 0 },
+my $proxy = near_proxy($home, $near,
 	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n"
 	  . "[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = eventual\n");
-$proxy->start;
-ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
-	'a primary and its standby');
 
 sub reads_near { my $n = 0; $n += $_->{transactions} for grep { $_->{reason} eq 'READ' } @{ $proxy->console('SHOW READS') }; return $n }
 sub standby { $near->safe_psql('postgres', "SELECT pg_wal_replay_$_[0]()"); return }
@@ -45,15 +40,12 @@ sub crash
 	return;
 }
 
-# Nothing is under way any more: the sessions know how far they have seen.
-sub calm { $proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' } @{ $_[0] } }); return }
-
 # One read, in one of the ways in which a client may ask for it: the value, or undef where the session has an error.
 sub read_once
 {
 	my ($w) = @_;
 	my $how = int rand 4;
-	calm() if rand() < 0.5;
+	calm($proxy) if rand() < 0.5;
 	if ($how == 0) {
 		$w->ask('BEGIN READ ONLY');
 		my $v = $w->ask('SELECT v FROM r');
@@ -73,7 +65,7 @@ sub violations
 	my $wrong = 0;
 	for my $step (1 .. $n) {
 		my $i = int rand 3;
-		$w[$i] //= Meridian::Test::Wire->session($proxy, database => $database, options => '-c meridian.city=paris');
+		$w[$i] //= paris($proxy, database => $database);
 		my $what = rand;
 		if ($what < 0.3) {
 			$seen[$i] = $w[$i]->ask('UPDATE r SET v = v + 1 RETURNING v');

@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters regional_standby);
 use Meridian::Test::Patience;
-use Meridian::Test::Proxy;
+use Meridian::Test::Reads;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
 
@@ -36,27 +36,14 @@ CREATE DOMAIN small AS int CHECK (VALUE < 10);
 SQL
 my $near  = regional_standby($home, 'europe-west1');
 my $wait  = span(2);
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
-	set  => { auth => 'trust', workers => 2, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres', failback_delay => 0 },
+my $proxy = near_proxy($home, $near, set => { workers => 2 },
 	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = eventual\n");
-$proxy->start;
-ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
-	'a primary and its standby');
 
-sub session { return Meridian::Test::Wire->session($proxy, 'options' => '-c meridian.city=paris', @_) }
-
-# Where it asks, once nothing is under way any more: what comes behind a transaction goes where that was.
-sub calm
-{
-	$proxy->wait_console('SHOW SESSIONS FULL', sub { !grep { $_->{server_pid} ne '' } @{ $_[0] } });
-	return;
-}
-sub calmly { my ($w, @sql) = @_; calm(); return $w->ask(@sql) }
-sub becomes { my ($w, $sql, $region) = @_; return wait_until(sub { calmly($w, $sql) eq $region }) }
+sub session { return paris($proxy, @_) }
+sub becomes { my ($w, $sql, $region) = @_; return wait_until(sub { calmly($proxy, $w, $sql) eq $region }) }
 
 my $paris = session();
-is(calmly($paris, 'SELECT stable()'), 'us-east1', 'a function that is not known runs at home');
+is(calmly($proxy, $paris, 'SELECT stable()'), 'us-east1', 'a function that is not known runs at home');
 ok(becomes($paris, 'SELECT stable()', 'europe-west1'), '... and nearby once it is known to be stable');
 my $other = session();
 ok(becomes($other, 'SELECT stable()', 'europe-west1'), '... for others, too');
@@ -73,38 +60,31 @@ my %way = (
 	"SELECT current_setting('cluster_name'), 1::small"                     => 'europe-west1,1',
 	"SELECT current_setting('cluster_name'), steps(1)"                     => 'us-east1,x',
 );
-is(calmly($paris, $_), $way{$_}, $_) for sort keys %way;
-is(calmly($paris, 'SELECT lies()'), 'us-east1', 'what calls itself stable and writes is refused, and done at home');
+is(calmly($proxy, $paris, $_), $way{$_}, $_) for sort keys %way;
+is(calmly($proxy, $paris, 'SELECT lies()'), 'us-east1', 'what calls itself stable and writes is refused, and done at home');
 is($home->safe_psql('postgres', 'SELECT count(*) FROM t'), '2', '... once');
 is($proxy->console("EXPLAIN ROUTE QUERY 'SELECT stable()' CITY 'paris' DATABASE postgres")->[0]{runs}, 'near', 'EXPLAIN ROUTE QUERY knows it');
 is($proxy->console("EXPLAIN ROUTE QUERY 'SELECT mixed(1)' CITY 'paris' DATABASE postgres")->[0]{what}, 'mixed', '... and what decided otherwise');
 
 # ---------------------------------------------------------------- prepared
 
-sub extended
-{
-	my ($w, @messages) = @_;
-	calm();
-	$w->send(join '', @messages, sync_message);
-	my @all = $w->until('Z');
-	return join ' ', map { $_->[0] eq 'D' ? row_values($_)->[0] : $_->[0] eq 'E' ? error_fields($_)->{C} : $_->[0] } @all;
-}
-is(extended($paris, parse('SELECT stable()', 'p'), bind_message([], 'p'), execute('')), '1 2 europe-west1 C Z', 'a prepared statement');
+sub calm_extended { calm($proxy); return extended(@_) }
+is(calm_extended($paris, parse('SELECT stable()', 'p'), bind_message([], 'p'), execute('')), '1 2 europe-west1 C Z', 'a prepared statement');
 
 # ---------------------------------------------------------------- it changes
 
 $paris->ask('CREATE OR REPLACE FUNCTION stable() RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT current_setting(\'cluster_name\') $$');
-is(calmly($other, 'SELECT stable()'), 'us-east1', 'a function that has become volatile runs at home at once, in any session');
+is(calmly($proxy, $other, 'SELECT stable()'), 'us-east1', 'a function that has become volatile runs at home at once, in any session');
 ok(becomes($paris, 'SELECT app.stable2()', 'europe-west1'), 'the names are learnt anew');
-is(calmly($paris, 'SELECT stable()'), 'us-east1', '... with what has changed');
-is(extended($paris, bind_message([], 'p'), execute('')), '2 us-east1 C Z', '... prepared before, too');
+is(calmly($proxy, $paris, 'SELECT stable()'), 'us-east1', '... with what has changed');
+is(calm_extended($paris, bind_message([], 'p'), execute('')), '2 us-east1 C Z', '... prepared before, too');
 $other->ask('ALTER ROUTINE stable() STABLE');
 ok(becomes($paris, 'SELECT stable()', 'europe-west1'), 'and back');
 $other->ask('BEGIN');
 $other->ask('ALTER FUNCTION stable() VOLATILE');
 ok(wait_until(sub { $paris->ask('SELECT stable()') eq 'europe-west1' }), 'while a change is not committed, the old words are true');
 $other->ask('COMMIT');
-is(calmly($paris, 'SELECT stable()'), 'us-east1', '... and no longer once it is');
+is(calmly($proxy, $paris, 'SELECT stable()'), 'us-east1', '... and no longer once it is');
 
 # ---------------------------------------------------------------- who asks
 
@@ -112,23 +92,23 @@ my $loose = session(database => 'loose');
 ok(becomes($loose, 'SELECT app.stable2()', 'europe-west1'), 'consistency = eventual learns as well');
 $loose->ask("SET statement_timeout = 1");
 $other->ask('ALTER FUNCTION app.stable2() STABLE');
-is(calmly($loose, 'SELECT app.stable2()'), 'us-east1', 'a question that fails');
-is(calmly($loose, 'SELECT 1'), '1', '... costs nobody his session');
+is(calmly($proxy, $loose, 'SELECT app.stable2()'), 'us-east1', 'a question that fails');
+is(calmly($proxy, $loose, 'SELECT 1'), '1', '... costs nobody his session');
 
 # ---------------------------------------------------------------- default_transaction_read_only
 
 my $reader = session();
-is(calmly($reader, 'BEGIN'), '', 'BEGIN');
+is(calmly($proxy, $reader, 'BEGIN'), '', 'BEGIN');
 is($reader->ask("SELECT current_setting('cluster_name')"), 'us-east1', '... runs at home');
 $reader->ask('COMMIT');
 $reader->ask('SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY');
-sub begun { calmly($reader, 'BEGIN'); return $reader->ask('SELECT writes()') }
+sub begun { calmly($proxy, $reader, 'BEGIN'); return $reader->ask('SELECT writes()') }
 ok(wait_until(sub { return 1 if begun() eq 'europe-west1'; $reader->ask('ROLLBACK'); return 0 }), 'with default_transaction_read_only = on, BEGIN is BEGIN READ ONLY');
 like($reader->ask('INSERT INTO t VALUES (77)'), qr/^25006 /, '... as it would be at home');
 $reader->ask('ROLLBACK');
-is(calmly($reader, 'BEGIN READ WRITE'), '', 'BEGIN READ WRITE');
+is(calmly($proxy, $reader, 'BEGIN READ WRITE'), '', 'BEGIN READ WRITE');
 is($reader->ask("INSERT INTO t VALUES (77) RETURNING current_setting('cluster_name')"), 'us-east1', '... is that');
 $reader->ask('COMMIT');
-like(calmly($reader, 'INSERT INTO t VALUES (78)'), qr/^25006 /, 'a write is refused at home');
+like(calmly($proxy, $reader, 'INSERT INTO t VALUES (78)'), qr/^25006 /, 'a write is refused at home');
 $proxy->stop;
 done_testing();

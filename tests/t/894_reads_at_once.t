@@ -8,7 +8,7 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters regional_standby);
 use Meridian::Test::Delay;
 use Meridian::Test::Patience;
-use Meridian::Test::Proxy;
+use Meridian::Test::Reads qw(calm near_proxy paris);
 use Meridian::Test::Wire qw(:build);
 use PostgreSQL::Test::Utils ();
 use Test::More;
@@ -21,18 +21,13 @@ $near->append_conf('postgresql.conf', "bgwriter_lru_maxpages = 0");
 $near->restart;
 my $far  = Meridian::Test::Delay->new($home);
 my $wait  = span(2);
-my $proxy = Meridian::Test::Proxy->new('main',
-	regions => [ 'us-east1' => { nodes => $far, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
-	set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => NEVER, probe_conninfo => 'user=postgres', failback_delay => 0 },
+my $proxy = near_proxy($far, $near, set => { probe_interval => NEVER },
 	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n");
-$proxy->start;
-ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'europe-west1=standby us-east1=primary' }),
-	'a primary and its standby');
 
 my $read  = "SELECT v, current_setting('cluster_name') FROM t";
 my $write = 'UPDATE t SET v = v + 1';
 my $v     = 0;
-my $paris = Meridian::Test::Wire->session($proxy, options => '-c meridian.city=paris');
+my $paris = paris($proxy);
 is($paris->ask($read), '0,europe-west1', 'nearby');
 
 sub extended
@@ -88,7 +83,7 @@ $paris->ask('ROLLBACK');
 
 my $cut = 0;
 for my $size (1, 2, 3, 7, 20, 21) {
-	ok(wait_until(sub { $proxy->console('SHOW SESSIONS FULL')->[0]{server_pid} eq '' }), 'still');
+	calm($proxy);
 	$far->hold;
 	$paris->send(query($write));
 	ok(wait_until(sub { $far->held > 40 }), 'both have answered');
@@ -104,9 +99,9 @@ for my $size (1, 2, 3, 7, 20, 21) {
 
 # ---------------------------------------------------------------- the client leaves in between
 
-my $leaves = Meridian::Test::Wire->session($proxy, options => '-c meridian.city=paris');
+my $leaves = paris($proxy);
 is($leaves->ask($read), "$v,europe-west1", 'another session');
-ok(wait_until(sub { !grep { $_->{server_pid} ne '' } @{ $proxy->console('SHOW SESSIONS FULL') } }), 'still');
+calm($proxy);
 $far->hold;
 $leaves->send(query($write));
 ok(wait_until(sub { $far->held > 40 }), 'both have answered');
@@ -121,9 +116,8 @@ is($paris->ask($read), "$v,europe-west1", '... and not the others');
 
 # ---------------------------------------------------------------- nearby again and again
 
-sub still { ok(wait_until(sub { $proxy->console('SHOW SESSIONS FULL')->[0]{server_pid} eq '' }), 'still'); return }
 $paris->ask($read) for 1 .. 2;
-still();
+calm($proxy);
 $near->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()");
 ok(wait_until(sub { $paris->ask("SELECT current_setting('log_statement')") eq 'all' }), 'the standby logs what it is asked');
 my $from = -s $near->logfile;
@@ -151,7 +145,7 @@ $v = 1000;
 
 # ---------------------------------------------------------------- home is lost in between
 
-ok(wait_until(sub { $proxy->console('SHOW SESSIONS FULL')->[0]{server_pid} eq '' }), 'still');
+calm($proxy);
 $far->hold;
 $paris->send(query($write));
 ok(wait_until(sub { $far->held > 40 }), 'both have answered');
