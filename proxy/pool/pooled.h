@@ -60,7 +60,7 @@ struct pooled {
 	uint64_t floor;         /* what a server nearby must have replayed first; 0: nothing */
 	uint64_t seen; /* in which run of which standby (server.run) it has read, and how far that
 			  was is not known; 0: it is, or has not */
-	int64_t floor_us; /* … how long that is waited for; once it is asked: until when */
+	int64_t floor_wait_us, floor_until_us; /* how long `floor` is waited for; until when */
 	struct buf names; /* of settings that `effects` is about: see protocol/sqleffects.h */
 	struct buf asked_names;
 	enum pooled_choice choice; /* of its node … */

@@ -228,7 +228,7 @@ ask_check(struct pooled *pd)
 void
 pooled_check(struct pooled *pd)
 {
-	pd->floor_us += loop_now_us(pd->session->worker->loop);
+	pd->floor_until_us = loop_now_us(pd->session->worker->loop) + pd->floor_wait_us;
 	ask_check(pd);
 }
 
@@ -305,7 +305,7 @@ on_checked(struct server *sv, const struct ask_answer *a)
 		pd->floor = 0;
 		statements_attach(pd->statements, sv->statements, &pd->session->exchange);
 		done_asking(pd, a);
-	} else if (loop_now_us(sv->worker->loop) < pd->floor_us) {
+	} else if (loop_now_us(sv->worker->loop) < pd->floor_until_us) {
 		pd->has_waited = true;
 		ask_check(pd);
 	} else {

@@ -77,8 +77,8 @@ bool pooled_is_due(struct pooled *pd);
 /* The server is this session's now; its settings may have to be replayed first (POOLED_REPLAYING).
  */
 void pooled_attach(struct pooled *pd, struct server *sv);
-/* The server is asked whether it has replayed what this session must see (POOLED_CHECKING), and for
- * how much that is. */
+/* The server is asked whether it has replayed what this session must see (POOLED_CHECKING), again
+ * and again for as long as that is waited for. */
 void pooled_check(struct pooled *pd);
 /* A server nearby needs not be asked that: it is known by what others of its pool have seen. The
  * floor is behind the session then. */

@@ -116,7 +116,7 @@ pooled_head_nearby(struct session *s, struct node_live *live, uint64_t floor, in
 	pd->home = node_live_ref(pd->pool->live);
 	pd->floor = floor;
 	pd->has_waited = false;
-	pd->floor_us = wait_us;
+	pd->floor_wait_us = wait_us;
 	pooled_move_to(pd, pool_for(s, live, slice_str(pd->pool->dbname), ACCESS_STANDBY));
 }
 

@@ -6,130 +6,30 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "base/clock.h"
 #include "base/hot.h"
-#include "proxy/config/config.h"
 #include "proxy/pool/pooled.h"
-#include "proxy/process/world.h"
 #include "proxy/reads/catalog.h"
-#include "proxy/reads/near.h"
 #include "proxy/reads/reasons.h"
 #include "proxy/reads/units.h"
 #include "proxy/reads/verdicts.h"
-#include "proxy/session/route.h"
 #include "proxy/session/session_int.h"
-#include "proxy/sqlstate/vars.h"
 
-#define KEPT_ENOUGH   ((size_t)16 * 1024) /* a unit that is longer goes home */
-#define KEPT_CAP      ((size_t)1 << 20)
-#define LOOK_AGAIN_US (USEC_PER_SEC)     /* for a standby nearby, as the map may have changed … */
-#define TRY_AGAIN_US  (USEC_PER_SEC / 4) /* … and sooner where one had not replayed enough */
-
-/* ---- which standby ---- */
-
-/* NULL: there is none; or a migration has decided who serves the database. */
-static const struct node *
-find_near(struct session *s, const struct world *w, const struct node *home)
-{
-	struct route *route = &s->worker->route;
-
-	if (locate_authority(w, session_name(s, NAME_DATABASE)) != NULL)
-		return NULL;
-	locate_route_for(s, ACCESS_ANY, -1, NULL, route);
-	return near_find(w->topology, route, home);
-}
-
-/* Found anew now and then. */
-static struct node_live *
-near_of(struct session *s)
-{
-	struct reads *r = s->pooled->reads;
-	const struct world *w = worker_world(s->worker);
-	const struct node_live *home = pooled_home(s);
-	int64_t now_us = loop_now_us(s->worker->loop);
-	const struct node *h, *n;
-
-	if (r->near_at_us != 0 && now_us - r->near_at_us < LOOK_AGAIN_US)
-		return r->near;
-	h = home != NULL ? topology_node_by_live(w->topology, home) : NULL;
-	n = h != NULL ? find_near(s, w, h) : NULL;
-	node_live_unref(r->near);
-	r->near = n != NULL ? node_live_ref(n->live) : NULL;
-	r->near_at_us = now_us;
-	return r->near;
-}
-
-/* ---- which way ---- */
-
-static bool
-is_serializable(const struct session *s)
-{
-	struct slice level;
-
-	return vars_get(s->pooled->vars, "default_transaction_isolation", &level) &&
-	       slice_is_nocase(level, "serializable");
-}
-
-/* What reads by its text may be kept home by what the session is, and what there is nearby. */
-static void
-judge_session(struct session *s, unsigned *reason)
-{
-	const struct pooled *pd = s->pooled;
-	enum token_verdict verdict = TOKEN_STANDS;
-
-	if (reads_have_floor(pd->reads))
-		verdict = reads_judge_floor(s);
-	if (verdict == TOKEN_LOST)
-		*reason = READS_LOST;
-	else if (near_of(s) == NULL)
-		*reason = READS_NO_NEARER;
-	else if (is_serializable(s))
-		*reason = READS_SERIALIZABLE;
-	else if (reads_have_floor(pd->reads) && !pd->reads->is_known)
-		*reason = READS_NO_POSITION;
-	else if (verdict == TOKEN_FOREIGN)
-		*reason = READS_NO_POSITION;
-	else if (verdict == TOKEN_UNKNOWN)
-		*reason = READS_LOST;
-}
-
-/* Its counters for a region. */
-static struct readtally *
-tally_of(struct session *s, bool is_near)
-{
-	struct reads *r = s->pooled->reads;
-	const struct node_live *live = is_near ? r->near : pooled_home(s);
-	const char *region = live != NULL ? live->region : "";
-	struct readtally **known = &r->tallies[is_near];
-	const struct config *config;
-
-	if (*known == NULL || strcmp((*known)->region, region) != 0) {
-		config = worker_world(s->worker)->config;
-		*known = readtally_get(
-		    &s->worker->reads,
-		    config_database(config, session_name(s, NAME_DATABASE))->name, region);
-	}
-	return *known;
-}
-
-void
-reads_count(struct session *s, unsigned reason)
-{
-	struct stats *stats = &s->worker->stats;
-	bool is_near = reads_is_near(reason);
-	struct readtally *t = tally_of(s, is_near);
-
-	stat_add(is_near ? &stats->reads_near : &stats->reads_home, 1);
-	stat_add(&t->n[reason], 1);
-	if (is_near && s->pooled->has_waited)
-		stat_add(&t->waited[reason], 1);
-}
+#define KEPT_ENOUGH ((size_t)16 * 1024) /* a unit that is longer goes home */
+#define KEPT_CAP    ((size_t)1 << 20)
 
 /* ---- how much of it now, and where ---- */
 
-/* Nothing that the client says comes behind this before it is answered, so that the position of the
- * server that runs it can be asked for at once. What it may do to the session the pool asks for,
- * and for the position with it. */
+/* The position of the server is wanted, and may be asked for right behind this: it is a whole unit,
+ * and all that the client has said. */
+static bool
+can_ask_behind(const struct session *s, struct slice in)
+{
+	return s->pooled->is_tracked && !(session_observers_of(s) & 1u << OBSERVER_PAUSE) &&
+	       units_length(in) == in.n;
+}
+
+/* What it may do to the session the pool asks for, and for the position with it; names are asked
+ * for in the place of it. */
 static bool
 may_ask_behind(struct session *s, struct slice in, unsigned reason)
 {
@@ -143,19 +43,16 @@ may_ask_behind(struct session *s, struct slice in, unsigned reason)
 	default:
 		return false;
 	}
-	return s->pooled->is_tracked && !s->pooled->reads->wants_names &&
-	       !(session_observers_of(s) & 1u << OBSERVER_PAUSE) && units_length(in) == in.n &&
-	       units_is_single(in);
+	return !s->pooled->reads->wants_names && can_ask_behind(s, in) && units_is_single(in);
 }
 
 /* The client is in a transaction at home, and ends it with this. */
 static bool
 ends_at_home(struct session *s, struct slice in)
 {
-	return s->pooled->is_tracked && s->server != NULL && s->pooled->state == POOLED_SERVED &&
+	return s->server != NULL && s->pooled->state == POOLED_SERVED &&
 	       exchange_tx_status(&s->exchange) == 'T' && exchange_pending(&s->exchange) == 0 &&
-	       exchange_at_client_boundary(&s->exchange) &&
-	       !(session_observers_of(s) & 1u << OBSERVER_PAUSE) && units_length(in) == in.n &&
+	       exchange_at_client_boundary(&s->exchange) && can_ask_behind(s, in) &&
 	       units_ends_transaction(in);
 }
 
@@ -164,10 +61,11 @@ ends_at_home(struct session *s, struct slice in)
 static bool
 is_inside(const struct session *s)
 {
-	const struct reads *r = s->pooled->reads;
+	enum way state = s->pooled->reads->state;
 
-	return r->state == WAY_SERVED && !r->is_ending && s->server != NULL &&
-	       (r->is_pinned || exchange_tx_status(&s->exchange) != 'I');
+	return s->server != NULL &&
+	       (state == WAY_PINNED ||
+		(state == WAY_SERVED && exchange_tx_status(&s->exchange) != 'I'));
 }
 
 /* Of bytes that are said inside: those up to the end of the transaction, or all. */
@@ -184,7 +82,7 @@ up_to_end(struct session *s, struct slice in)
 			break;
 		at += n;
 		if (u.reason == CLASSIFY_TRANSACTION) {
-			s->pooled->reads->is_ending = true;
+			s->pooled->reads->state = WAY_ENDING;
 			return at;
 		}
 	}
@@ -199,11 +97,10 @@ go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
 
 	r->state = WAY_NEARBY;
 	r->reason = reason;
-	r->is_ending = r->is_pinned = false;
 	buf_put(&r->unit, p, n);
 	s->pooled->asks_behind = s->pooled->is_tracked && reason == CLASSIFY_READ;
-	if (reads_have_floor(
-		r)) /* what it has seen nearby without a position is there for a check, too */
+	/* what it has seen nearby without a position is there for a check, too */
+	if (reads_have_floor(r))
 		floor = r->floor.lsn == 0 && s->pooled->seen != 0 ? 1 : r->floor.lsn;
 	pooled_head_nearby(s, r->near, floor, r->wait_us);
 }
@@ -223,7 +120,7 @@ choose(struct session *s, struct slice in)
 		u.reason = READS_PROTOCOL;
 	}
 	if (classify_is_read((enum classify_reason)u.reason))
-		judge_session(s, &u.reason);
+		reads_judge_session(s, &u.reason);
 	if (reads_is_nearest(r) && classify_is_read((enum classify_reason)u.reason)) {
 		c = reads_catalog(s);
 		r->serial = c != NULL ? c->serial : 0;
@@ -234,7 +131,7 @@ choose(struct session *s, struct slice in)
 		reads_count(s, u.reason);
 	if (reads_is_nearest(r) && u.reason == READS_LOST) {
 		reads_warn_of_lost(s);
-		if (r->fails)
+		if (r->instead.n > 0)
 			return u.n;
 	}
 	if (UNLIKELY(reads_keep_lost(s)) && units_length(in) > 0)
@@ -269,8 +166,8 @@ waits_for_position(struct session *s, struct slice in)
 
 	return reads_is_nearest(s->pooled->reads) && s->pooled->pins == 0 &&
 	       exchange_pending(x) == 0 && exchange_tx_status(x) == 'I' &&
-	       exchange_at_client_boundary(x) && near_of(s) != NULL && !is_serializable(s) &&
-	       units_cut(in, &judge, &u) == PARSE_DONE &&
+	       exchange_at_client_boundary(x) && reads_near(s) != NULL &&
+	       !reads_is_serializable(s) && units_cut(in, &judge, &u) == PARSE_DONE &&
 	       classify_is_read((enum classify_reason)u.reason);
 }
 
@@ -394,10 +291,10 @@ on_client(struct session *s, const char **p, size_t *n)
 	*n = now;
 	if (UNLIKELY(reads_keep_lost(s)))
 		r->ends_unit = is_whole(slice_of(*p, *n));
-	if (UNLIKELY(r->fails)) {
-		r->fails = false;
+	if (UNLIKELY(r->instead.n > 0)) {
 		*p = r->instead.p;
 		*n = r->instead.n;
+		buf_clear(&r->instead);
 	}
 	return s->state == SESSION_RELAY;
 }
@@ -408,17 +305,16 @@ on_server_sent(struct session *s, const struct answer *a)
 {
 	struct reads *r = s->pooled->reads;
 
-	if (r->wants_names && (a->events & EXCHANGE_READY) && near_of(s) != NULL)
+	if (r->wants_names && (a->events & EXCHANGE_READY) && reads_near(s) != NULL)
 		reads_ask_for_names(s);
 	if (!(a->events & EXCHANGE_READY) || s->server == NULL ||
 	    exchange_pending(&s->exchange) > 0)
 		return;
-	if (r->state == WAY_SERVED && exchange_tx_status(&s->exchange) != 'I') {
-		r->is_ending = false;
+	/* what it took for the end of its transaction was none */
+	if (r->state == WAY_ENDING && exchange_tx_status(&s->exchange) != 'I')
+		r->state = WAY_SERVED;
+	if (r->state == WAY_HOME || is_inside(s))
 		go_on(s);
-	} else if (r->state == WAY_HOME && r->kept.n > 0) {
-		go_on(s);
-	}
 }
 
 /* ---- what the pool says ---- */
@@ -441,9 +337,7 @@ reads_on_refused(struct session *s)
 		return;
 	r->state = WAY_HOME;
 	buf_clear(&r->unit);
-	node_live_unref(r->near);
-	r->near = NULL;
-	r->near_at_us = loop_now_us(s->worker->loop) - LOOK_AGAIN_US + TRY_AGAIN_US;
+	reads_shun(s);
 	reads_count(s, READS_BEHIND);
 	stat_add(&s->worker->stats.reads_behind, 1);
 }
@@ -452,10 +346,7 @@ reads_on_refused(struct session *s)
 void
 reads_on_pinned(struct session *s)
 {
-	struct reads *r = s->pooled->reads;
-
-	r->is_pinned = true;
-	r->is_ending = false;
+	s->pooled->reads->state = WAY_PINNED;
 	go_on(s);
 }
 
@@ -483,33 +374,6 @@ reads_on_parked(struct session *s)
 		go_on(s);
 	}
 	buf_fini(&unit);
-}
-
-/* ---- what would be done ---- */
-
-void
-reads_explain(struct session *s, struct reads_place *out)
-{
-	const struct world *w = worker_world(s->worker);
-	const struct node_live *live = session_is_pooled(s) ? pooled_home(s) : NULL;
-	const struct reads *r = session_is_pooled(s) ? s->pooled->reads : NULL;
-	struct route *route = &s->worker->route;
-
-	*out = (struct reads_place){ .is_nearest = r != NULL && reads_is_nearest(r),
-				     .reason = CLASSIFY_READ };
-	out->home = live != NULL ? topology_node_by_live(w->topology, live) : NULL;
-	if (out->home == NULL) {
-		locate_route_again(s, -1, NULL, route);
-		if (route->nnodes > 0)
-			out->home = &w->topology->nodes[route->nodes[0]];
-	}
-	out->near = out->home != NULL ? find_near(s, w, out->home) : NULL;
-	if (out->near == NULL) {
-		out->reason = READS_NO_NEARER;
-	} else if (r != NULL) {
-		out->floor = s->pooled->is_tracked && r->is_known ? r->floor.lsn : 0;
-		judge_session(s, &out->reason);
-	}
 }
 
 /* ---- beginning and end ---- */

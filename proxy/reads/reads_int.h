@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Between reads.c (which way a unit goes), reads_answers.c (what a server nearby says to it),
- * reads_floor.c (what the session has seen) and reads_settings.c (what the client sets).
+ * Between reads.c (which way a unit goes), reads_where.c (where that leads), reads_texts.c (what
+ * texts say of it), reads_answers.c (what a server nearby says to it), reads_floor.c (what the
+ * session has seen) and reads_settings.c (what the client sets).
  */
 #ifndef PROXY_READS_READS_INT_H
 #define PROXY_READS_READS_INT_H
@@ -29,8 +30,10 @@ enum reads_setting {
 enum way {
 	WAY_HOME,    /* it is at home, or nothing is under way */
 	WAY_NEARBY,  /* a unit is under way nearby, and may still be refused … */
-	WAY_SERVED,  /* … and is not: the client has been told of it */
-	WAY_REFUSED, /* … and was: its answer is dropped, then it goes home */
+	WAY_SERVED,  /* … and is not: the client has been told of it … */
+	WAY_ENDING,  /* … and has said the end of its transaction there */
+	WAY_PINNED,  /* its server nearby keeps it, until what it has left there is gone */
+	WAY_REFUSED, /* the unit was refused: its answer is dropped, then it goes home */
 };
 
 struct reads {
@@ -38,10 +41,7 @@ struct reads {
 	int64_t wait_us;
 	enum way state;
 	bool judged;    /* what goes on its way has been looked at */
-	bool is_ending; /* it has said the end of its transaction nearby */
-	bool is_pinned; /* its server nearby keeps it, until what it has left there is gone */
 	bool is_known;  /* `floor` is */
-	bool fails;     /* the unit that goes on its way now is to raise an error at home */
 	bool ends_unit; /* what has gone on its way last ends with a unit, as far as that matters */
 	bool holds_ready;        /* the client gets its ReadyForQuery when `floor` is known */
 	bool was_full;           /* the client is not read, so much is kept */
@@ -59,7 +59,7 @@ struct reads {
 	struct readtally *tallies[2]; /* what counts it at home and nearby; NULL: not known */
 	struct node_live *near;       /* that was found last, one reference; or NULL … */
 	int64_t near_at_us;           /* … and when; 0: never */
-	struct buf instead;           /* `fails`: what goes on its way in place of the unit */
+	struct buf instead; /* what goes on its way home in place of the unit; mostly nothing */
 };
 
 static inline bool
@@ -72,6 +72,17 @@ reads_is_nearest(const struct reads *r)
 struct reads *reads_new(struct session *s, int64_t wait_us);
 /* Its settings have changed. */
 void reads_changed(struct session *s);
+
+/* reads_where.c. The standby nearest to its client, found anew now and then; NULL: there is none.
+ */
+struct node_live *reads_near(struct session *s);
+/* It is not that one for a while, as it had not replayed enough. */
+void reads_shun(struct session *s);
+bool reads_is_serializable(const struct session *s);
+/* What reads by its text may be kept home by what the session is, and what there is nearby. */
+void reads_judge_session(struct session *s, unsigned *reason);
+/* A transaction has gone home, or nearby, for this reason (proxy/reads/reasons.h). */
+void reads_count(struct session *s, unsigned reason);
 
 /* reads_floor.c. Its reads must show what it has seen. */
 bool reads_have_floor(const struct reads *r);
@@ -88,7 +99,7 @@ bool reads_keep_lost(const struct session *s);
  */
 void reads_report(struct session *s, bool is_new);
 /* A read is not nearby since what it must show was lost, or may have been: the client is told once;
- * or the read is to fail (reads.fails). */
+ * or the read is to fail (reads.instead). */
 void reads_warn_of_lost(struct session *s);
 
 /* reads_texts.c. For units_cut(): `arg` is the session. */
@@ -102,11 +113,10 @@ void reads_ask_for_names(struct session *s);
 /* reads_settings.c. Made where it is not there, with the settings of its database. */
 struct reads *reads_needed(struct session *s);
 
-/* The server's bytes, on their way to the client. False: they do not go there now. */
+/* reads_answers.c. The server's bytes, on their way to the client. False: they do not go there now.
+ */
 bool reads_pass(struct session *s, const struct answer *a);
 /* Its server has gone, or says an error. True: the client is not to hear of it. */
 bool reads_server_lost(struct session *s, bool is_gone);
-/* A transaction has gone home, or nearby, for this reason (proxy/reads/reasons.h). */
-void reads_count(struct session *s, unsigned reason);
 
 #endif

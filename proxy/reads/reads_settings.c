@@ -171,8 +171,10 @@ set_token(struct session *s, struct slice value, bool now, struct err *e)
 		return -1;
 	if (now && value.p != NULL)
 		reads_see(reads_needed(s), s, &token);
-	else if (now && session_is_pooled(s) && s->pooled->reads != NULL)
+	else if (now && session_is_pooled(s) && s->pooled->reads != NULL) {
 		s->pooled->reads->floor = token;
+		s->pooled->seen = 0;
+	}
 	return 0;
 }
 
@@ -246,18 +248,17 @@ put_question(struct buf *sql, uint32_t timeline)
 	else
 		buf_str(sql, "(SELECT pg_catalog.to_hex(timeline_id) FROM "
 			     "pg_catalog.pg_control_checkpoint())");
-	buf_str(sql,
-		" ELSE pg_catalog.ltrim(pg_catalog.lower(pg_catalog.left("
-		"pg_catalog.pg_walfile_name(l), 8)), '0') END, '.', pg_catalog.to_hex((l "
-		"OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8 "
-		"OPERATOR(pg_catalog.-) CASE WHEN r THEN 0 ELSE (SELECT CASE WHEN file_offset "
-		"OPERATOR(pg_catalog.=) 40 THEN 40 WHEN file_offset OPERATOR(pg_catalog.%) "
-		"pg_catalog.current_setting('wal_block_size')::pg_catalog.int4 "
-		"OPERATOR(pg_catalog.=) 24 THEN 24 ELSE 0 END FROM "
-		"pg_catalog.pg_walfile_name_offset(l)) END)) FROM pg_catalog.pg_control_system() "
-		"AS i, (SELECT r, CASE WHEN r THEN pg_catalog.pg_last_wal_replay_lsn() ELSE "
-		"pg_catalog.pg_current_wal_insert_lsn() END AS l FROM "
-		"pg_catalog.pg_is_in_recovery() AS r) AS w)");
+	buf_printf(sql,
+		   " ELSE pg_catalog.ltrim(pg_catalog.lower(pg_catalog.left("
+		   "pg_catalog.pg_walfile_name(l), 8)), '0') END, '.', pg_catalog.to_hex((l "
+		   "OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8 "
+		   "OPERATOR(pg_catalog.-) CASE WHEN r THEN 0 ELSE (SELECT CASE WHEN file_offset "
+		   "OPERATOR(pg_catalog.=) %d THEN %d WHEN file_offset OPERATOR(pg_catalog.%%) "
+		   "pg_catalog.current_setting('wal_block_size')::pg_catalog.int4 "
+		   "OPERATOR(pg_catalog.=) %d THEN %d ELSE 0 END FROM "
+		   "pg_catalog.pg_walfile_name_offset(l)) END)) FROM "
+		   "pg_catalog.pg_control_system() AS i, " WAL_POSITION_FROM ")",
+		   WAL_FILE_HEADER, WAL_FILE_HEADER, WAL_PAGE_HEADER, WAL_PAGE_HEADER);
 }
 
 /* Where what the session has seen is known now, that is said, and asked of no server at home. */

@@ -67,7 +67,7 @@ struct observer {
 	 */
 	bool (*on_server_lost)(struct session *s, bool is_gone);
 	/* n bytes have come. How many of them answer what the client has asked: those behind them
-	 * the observer has taken. */
+	 * the observer has taken. Of those that have `passes`, one has it. */
 	size_t (*client_part)(struct session *s, const char *p, size_t n);
 	/* The exchange has read them. */
 	void (*on_server_read)(struct session *s, const struct answer *a);

@@ -6,6 +6,8 @@
 #ifndef PROXY_SESSION_OBSERVERS_INT_H
 #define PROXY_SESSION_OBSERVERS_INT_H
 
+#include <assert.h>
+
 #include "base/hot.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/observers.h"
@@ -88,7 +90,10 @@ observers_server_lost(struct session *s, bool is_gone)
 static HOT_INLINE size_t
 observers_client_part(struct session *s, const char *p, size_t n)
 {
-	return session_observers[OBSERVER_READS]->client_part(s, p, n);
+	unsigned at = 0;
+
+	static_assert((HOOK_CLIENT_PART & ~HOOK_PASSES) == 0, "the relay asks no others");
+	return observers_next(s, HOOK_CLIENT_PART, &at)->client_part(s, p, n);
 }
 
 static HOT_INLINE void

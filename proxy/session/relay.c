@@ -134,13 +134,14 @@ to_client(struct session *s, char *p, size_t n)
 {
 	struct answer a;
 
-	if (has(s, HOOK_CLIENT_PART))
-		n = observers_client_part(s, p, n);
+	a.tally.transactions = a.tally.errors = 0;
+	if (has(s, HOOK_PASSES)) {
+		if (has(s, HOOK_CLIENT_PART))
+			n = observers_client_part(s, p, n);
+		a.before = exchange_server_framer(&s->exchange);
+	}
 	a.p = p;
 	a.n = n;
-	a.tally.transactions = a.tally.errors = 0;
-	if (has(s, HOOK_PASSES))
-		a.before = exchange_server_framer(&s->exchange);
 	a.events = UNLIKELY(exchange_is_listed(&s->exchange))
 		       ? exchange_filter(&s->exchange, p, &a.n, &a.tally)
 		       : exchange_server(&s->exchange, p, n, &a.tally);

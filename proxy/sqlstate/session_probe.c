@@ -216,9 +216,7 @@ static const char position_sql[] =
     "'w', (l OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.text, CASE WHEN r THEN "
     "'' ELSE (SELECT pg_catalog.concat_ws(':', pg_catalog.left(file_name, 8), file_offset, "
     "pg_catalog.current_setting('wal_block_size')) FROM pg_catalog.pg_walfile_name_offset(l)) END "
-    "FROM (SELECT r, CASE WHEN r THEN pg_catalog.pg_last_wal_replay_lsn() ELSE "
-    "pg_catalog.pg_current_wal_insert_lsn() END AS l FROM pg_catalog.pg_is_in_recovery() AS r) AS "
-    "w";
+    "FROM " WAL_POSITION_FROM;
 
 void
 session_probe_put_query(struct buf *sql, const struct session_question *q)
@@ -406,12 +404,6 @@ read_setting(struct answer *a, struct slice name, struct slice value)
 	return item.value.p == NULL || memchr(item.value.p, '\0', item.value.n) == NULL;
 }
 
-/* Bytes of the header that begins a page, and a file (XLogPageHeaderData and
- * XLogLongPageHeaderData of access/xlog_internal.h). The next record goes behind it, so that a
- * position there is that of the page's beginning: the last record ends in front of it. */
-#define PAGE_HEADER 24
-#define FILE_HEADER 40
-
 static bool
 read_position(struct answer *a, struct slice lsn, struct slice place)
 {
@@ -424,10 +416,10 @@ read_position(struct answer *a, struct slice lsn, struct slice place)
 	memcpy(text, place.n > 0 ? place.p : "", place.n);
 	if (place.n > 0 && sscanf(text, "%8x:%u:%u", &timeline, &offset, &page) != 3)
 		return false;
-	if (offset == FILE_HEADER)
-		n -= FILE_HEADER;
-	else if (page > 0 && offset % page == PAGE_HEADER)
-		n -= PAGE_HEADER;
+	if (offset == WAL_FILE_HEADER)
+		n -= WAL_FILE_HEADER;
+	else if (page > 0 && offset % page == WAL_PAGE_HEADER)
+		n -= WAL_PAGE_HEADER;
 	a->position = (struct wal_position){ (uint64_t)n, timeline };
 	return true;
 }

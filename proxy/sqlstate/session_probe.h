@@ -60,6 +60,18 @@ struct wal_position {
 	uint32_t timeline; /* 0: a standby, which does not say */
 };
 
+/* For others that ask for it, in the FROM clause: whether it is a standby, `r`, and how far it has
+ * replayed, or written, `l`. */
+#define WAL_POSITION_FROM                                                                      \
+	"(SELECT r, CASE WHEN r THEN pg_catalog.pg_last_wal_replay_lsn() ELSE "                \
+	"pg_catalog.pg_current_wal_insert_lsn() END AS l FROM pg_catalog.pg_is_in_recovery() " \
+	"AS r) AS w"
+/* Bytes of the header that begins a page, and a file (XLogPageHeaderData and
+ * XLogLongPageHeaderData of access/xlog_internal.h). The next record goes behind it, so that a
+ * position there is that of the page's beginning: the last record ends in front of it. */
+#define WAL_PAGE_HEADER 24
+#define WAL_FILE_HEADER 40
+
 struct session_findings {
 	struct vars *session; /* a reference: its settings now */
 	struct vars *server;  /* a reference: those of the server; NULL: not known */
