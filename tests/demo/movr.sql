@@ -87,4 +87,4 @@ CREATE TABLE here (region text PRIMARY KEY);
 INSERT INTO here VALUES (:'region');
 
 COMMIT;
-ANALYZE;
+VACUUM ANALYZE;
