@@ -21,10 +21,10 @@ def environment(tls=False):
                 PGDATABASE=DB, PGPASSWORD=PASSWORD, PGCONNECT_TIMEOUT="10")
 
 
-def pgbench(row, *args, user=TRUSTED, tls=False, timeout=120):
+def pgbench(row, *args, user=TRUSTED, tls=False, timeout=120, script=("-S",)):
     """(transactions a second, transactions)"""
     try:
-        run = subprocess.run(["pgbench", "-S", "-n", "-p", str(row.port), "-U", user, *args], env=environment(tls),
+        run = subprocess.run(["pgbench", *script, "-n", "-p", str(row.port), "-U", user, *args], env=environment(tls),
                              timeout=timeout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     except subprocess.TimeoutExpired as late:
         raise Failed("pgbench hangs") from late
@@ -61,6 +61,15 @@ def psql(row, sql, tls=False, timeout=300):
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if run.returncode:
         raise Failed(run.stderr.strip()[-200:])
+
+
+def read(row, sql):
+    """One value, as text."""
+    run = subprocess.run(["psql", "-XAtqp", str(row.port), "-U", TRUSTED, "-c", sql], env=environment(), timeout=60,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if run.returncode:
+        raise Failed(run.stderr.strip()[-200:])
+    return run.stdout.strip()
 
 
 def receive(s, n):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The throw-away PostgreSQL that everything stands in front of, and its stand-in."""
+"""The throw-away PostgreSQL that everything stands in front of, a standby of it, and its stand-in."""
 import signal
 import subprocess
 import time
@@ -17,7 +17,6 @@ max_connections = 500
 shared_buffers = 256MB
 huge_pages = off
 fsync = off
-synchronous_commit = off
 full_page_writes = off
 autovacuum = off
 jit = off
@@ -57,7 +56,7 @@ class Cluster:
         with open(f"{data}/postgresql.conf", "a", encoding="utf-8") as f:
             f.write(f"{SETTINGS}port = {self.port}\nunix_socket_directories = '{self.dir}'\n"
                     f"ssl_cert_file = '{cert}'\nssl_key_file = '{key}'\n")
-        write(f"{data}/pg_hba.conf", f"local all all trust\nhost all {PROVING} 127.0.0.1/32 scram-sha-256\n"
+        write(f"{data}/pg_hba.conf", f"local all,replication all trust\nhost all {PROVING} 127.0.0.1/32 scram-sha-256\n"
               "host all all 127.0.0.1/32 trust\n", 0o600)
         self.process = Process(["postgres", "-D", data], f"{self.dir}/postgres.log", signal.SIGINT, self.dir)
         self.process.wait_port(self.port)
@@ -65,6 +64,18 @@ class Cluster:
             time.sleep(0.05)
         self.fill(scale)
         return self
+
+    def start_standby(self):
+        """One that streams from it; its port."""
+        data, port = f"{self.dir}/standby", free_port()
+        run(["pg_basebackup", "-D", data, "-h", self.dir, "-p", str(self.port), "-U", TRUSTED, "-c", "fast", "--no-sync"],
+            cwd=self.dir, **as_service())
+        with open(f"{data}/postgresql.conf", "a", encoding="utf-8") as f:
+            f.write(f"port = {port}\nprimary_conninfo = 'host={self.dir} port={self.port} user={TRUSTED}'\n")
+        write(f"{data}/standby.signal", "")
+        self.standby = Process(["postgres", "-D", data], f"{self.dir}/standby.log", signal.SIGINT, self.dir)
+        self.standby.wait_port(port)
+        return port
 
     def fill(self, scale):
         self.sql(f"CREATE DATABASE {DB}", "postgres")
@@ -83,8 +94,9 @@ class Cluster:
                  "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
 
     def stop(self):
-        if hasattr(self, "process"):
-            self.process.stop()
+        for name in ("standby", "process"):
+            if hasattr(self, name):
+                getattr(self, name).stop()
 
 
 def stand_in(folder, program):

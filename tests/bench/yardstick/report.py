@@ -22,6 +22,9 @@ kernel does in the proxy's calls, on loopback also the receiver's part of what i
 this machine only: targets are counts, sizes, and ratios to another row of the same round. A target is met where the interval of
 its rounds touches it.
 
+Reads nearby: `pooled-home` and `pooled-near`, `far-home` and `far-near` have two nodes, a primary at home and a standby of it
+that is nearer to the clients; of a home that is far, the relay tests/tools/delay is what is between.
+
 COPY: `direct`, `floor`, `haproxy` and `meridian` open a server connection for each; poolers keep theirs, whose receive buffer
 the kernel has grown by then (seen: 1 to 13 MB beside 33 MB), so that PostgreSQL need not wait for who reads.
 
@@ -88,8 +91,9 @@ def ratios(results, row, base, work, measure):
 
 def bases_of(names, work):
     """Beside whom a workload's ratios are shown."""
-    return [base for base in ("direct", "floor", "pgbouncer", "pgbouncer-tx", "pgbouncer-tls") if base in names and
-            (base != "pgbouncer-tx" or "pgbouncer" not in names)] if len(names) > 1 and not WORKS[work].once else []
+    bases = ("direct", "floor", "pgbouncer", "pgbouncer-tx", "pgbouncer-tls", "pooled-home", "far-home")
+    return [base for base in bases if base in names and (base != "pgbouncer-tx" or "pgbouncer" not in names)
+            ] if len(names) > 1 and not WORKS[work].once else []
 
 
 def columns_of(results, names, work):

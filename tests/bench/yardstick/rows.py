@@ -11,7 +11,9 @@ import subprocess
 import time
 
 from .cluster import DB, PROVING, TRUSTED
-from .machine import Failed, Process, descriptors, find, free_port, own, slurp, write
+from .machine import Failed, Process, as_service, descriptors, find, free_port, own, slurp, write
+
+FAR_MS = 40  # one way
 
 
 @dataclasses.dataclass
@@ -114,6 +116,40 @@ sslmode = {sslmode}
 """)]
 
 
+def nearby(bench, row, site, reads, far=False):
+    """A pool of transactions whose home is another node than the standby beside it, for clients that are where that is."""
+    home = bench.far_port if far else site.port
+    row.answers = bench.standby_port if reads == "nearest" else site.port
+    return [bench.program("meridian" + OTHER if row.name.endswith(OTHER) else "meridian"), write(f"{row.dir}/meridian.conf", f"""
+[meridian]
+listen = 127.0.0.1:{row.port}, {row.dir}
+listen_port = {row.port}
+workers = 1
+gazetteer = off
+auth = trust
+default_pool_size = {bench.o.pool}
+query_wait_timeout = 0
+region = nearby
+probe_conninfo = user={TRUSTED} dbname={DB}
+log_connections = no
+log_disconnections = no
+
+[database {DB}]
+pool = transaction
+reads = {reads}
+
+[region home]
+nodes = 127.0.0.1:{home}
+location = 50, 0
+sslmode = disable
+
+[region nearby]
+nodes = 127.0.0.1:{bench.standby_port}
+location = 0, 0
+sslmode = disable
+""")]
+
+
 def of(function, **kw):
     return lambda bench, row, site: function(bench, row, site, **kw)
 
@@ -133,6 +169,10 @@ ROWS = {
     "meridian-tls": (of(meridian, sslmode="require"), "`meridian` with TLS to the node: sslmode = require"),
     "pooled-tls": (of(meridian, pool="transaction", sslmode="require"), "`pooled` with TLS to the node"),
     "pooled-session-tls": (of(meridian, pool="session", sslmode="require"), "`pooled-session` with TLS to the node"),
+    "pooled-home": (of(nearby, reads="home"), "`pooled` between a primary and a standby that is nearer: reads = home"),
+    "pooled-near": (of(nearby, reads="nearest"), "the same with reads = nearest"),
+    "far-home": (of(nearby, reads="home", far=True), f"`pooled-home` whose home is {FAR_MS} ms away, each way (tests/tools/delay)"),
+    "far-near": (of(nearby, reads="nearest", far=True), "the same with reads = nearest"),
     "bridged": (meridian, "Meridian behind tests/tools/bridge, which carries the bytes as they are"),
     "websocket": (meridian, "the same, which carries them in the frames of a WebSocket"),
 }
@@ -140,7 +180,9 @@ ROWS = {
 OTHER = "-other"
 if os.environ.get("OTHER"):
     ROWS.update({name + OTHER: (ROWS[name][0], f"`{name}` by the build in OTHER")
-                 for name in ("meridian", "pooled", "pooled-session", "meridian-tls", "pooled-session-tls")})
+                 for name in ("meridian", "pooled", "pooled-session", "meridian-tls", "pooled-session-tls", "pooled-home",
+                              "pooled-near", "far-home", "far-near")})
+NEARBY = ["pooled-home", "pooled-near", "far-home", "far-near"]  # they need a standby
 BRIDGED = {"bridged": ["--plain"], "websocket": []}
 
 
@@ -188,6 +230,14 @@ class Row:
                 return
             time.sleep(0.02)
         raise Failed("the bridge did not start")
+
+    def console(self, command):
+        """What the console of one that has a unix socket says: its rows, as lists."""
+        said = subprocess.run(["psql", "-XAtq", "-F|", "-h", self.dir, "-p", str(self.port), "-d", "meridian", "-c", command],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **as_service())
+        if said.returncode:
+            raise Failed(said.stderr.strip()[-200:])
+        return [line.split("|") for line in said.stdout.splitlines()]
 
     def processes(self):
         return [p for p in (self.process, self.bridge) if p]

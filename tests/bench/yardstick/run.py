@@ -7,11 +7,11 @@ import ssl
 import subprocess
 
 from . import cluster, rows
-from .machine import Failed, find, own, say
+from .machine import Failed, Process, find, free_port, own, say
 from .works import WORKS
 
 # Copied to where the user that they run as can read them.
-PROGRAMS = ["meridian", "tests/bench/floor", "tests/bench/node", "tests/tools/bridge", "tests/tools/storm"]
+PROGRAMS = ["meridian", "tests/bench/floor", "tests/bench/node", "tests/tools/bridge", "tests/tools/delay", "tests/tools/storm"]
 NEEDS_PLACE = 200  # sessions that a row must hold beyond those it is asked to
 
 
@@ -36,6 +36,8 @@ class Bench:
     def run(self):
         self.cluster.start(self.o.scale)
         self.node, self.node_port = cluster.stand_in(self.dir, self.program("tests/bench/node"))
+        if any(rows.kind(row.name) in rows.NEARBY for row in self.rows):
+            self.start_nearby()
         shared = [name for name in self.o.work if not WORKS[name].fresh]
         if shared:
             wanted = {row for name in shared for row in WORKS[name].rows}
@@ -47,6 +49,13 @@ class Bench:
             if WORKS[name].fresh:
                 self.cluster.end_sessions()
                 self.rounds(name)
+
+    def start_nearby(self):
+        """A standby, and the distance in front of the node that it streams from."""
+        self.standby_port, self.far_port = self.cluster.start_standby(), free_port()
+        self.distance = Process([self.program("tests/tools/delay"), "--listen", str(self.far_port), "--ms", str(rows.FAR_MS),
+                                 f"127.0.0.1:{self.cluster.port}"], f"{self.dir}/delay.log", cwd=self.dir)
+        self.distance.wait_port(self.far_port)
 
     def start(self, wanted):
         for row in wanted:
@@ -118,8 +127,9 @@ class Bench:
 
     def stop(self):
         self.stop_rows()
-        if hasattr(self, "node"):
-            self.node.stop()
+        for name in ("node", "distance"):
+            if hasattr(self, name):
+                getattr(self, name).stop()
         self.cluster.stop()
 
 

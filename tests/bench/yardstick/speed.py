@@ -3,8 +3,9 @@
 import os
 import time
 
-from .clients import Times, copy_in, pgbench, psql
-from .machine import Failed
+from .clients import Times, copy_in, pgbench, psql, read
+from .machine import Failed, write
+from .rows import FAR_MS
 
 
 def one_cpu(row, bench):
@@ -24,11 +25,11 @@ def one_cpu(row, bench):
             process.pin(every)
 
 
-def transactions(row, bench, *args, tls=False):
+def transactions(row, bench, *args, sampled=0.25, **kw):
     with Times() as times:
         before = row.cpu()
-        tps, done = pgbench(row, "-T", str(bench.o.seconds), "-M", "prepared", "--sampling-rate=0.25", *times.args, *args,
-                            tls=tls)
+        tps, done = pgbench(row, "-T", str(bench.o.seconds), "-M", "prepared", f"--sampling-rate={sampled}", *times.args, *args,
+                            **kw)
         cpu = row.cpu() - before
         found = {"tps": tps}
         found.update(zip(("p50", "p99", "p999"), times.percentiles(0.5, 0.99, 0.999)))
@@ -109,3 +110,56 @@ def pool(row, bench):
     if done != o.clients * o.turns:
         raise Failed(f"{done} transactions of {o.clients * o.turns}")
     return {"tps": tps, "cpu": (cpu - login_cpu) * 1e6 / (done - logins), **dict(zip(("p50", "p99", "p999"), percentiles))}
+
+
+# ---- reads nearby ----
+
+AID = "\\set aid random(1, 100000 * :scale)\n"
+READ = "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
+WRITE = "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n"
+
+
+def nearby(row, bench, mode, statements=READ, reads=1, **kw):
+    """16 clients of a row that reads nearby, or at home beside it: from a pool that is warm, and once its probes have told
+    it what its nodes are. So many of a transaction's statements are reads."""
+    args = ("-c16", "-j1", "-M", mode)
+    script = ("-f", write(f"{row.dir}/script", AID + statements), "-s", str(bench.o.scale))
+    end = time.monotonic() + 20
+    while read(row, "SELECT current_setting('port')") != str(row.answers):
+        if time.monotonic() > end:
+            raise Failed("it does not read where it should")
+    pgbench(row, *args, "-t", "3", script=script)
+    time.sleep(10 * FAR_MS / 1000)  # what is done to server connections behind their clients
+    before = read_nearby(row)
+    found = transactions(row, bench, *args, script=script, **kw)
+    seen = read_nearby(row) - before
+    wanted = bench.o.seconds * found["tps"] * reads if row.answers == bench.standby_port else 0
+    if not 0.9 * wanted <= seen <= 1.1 * wanted:
+        raise Failed(f"{seen} reads nearby, and not {wanted:.0f}")
+    return found
+
+
+def read_nearby(row):
+    """How many transactions so far."""
+    return sum(int(transactions) for _, _, runs, _, transactions, *_ in row.console("SHOW READS") if runs == "near")
+
+
+def near_simple(row, bench):
+    return nearby(row, bench, "simple")
+
+
+def near_prepared(row, bench):
+    return nearby(row, bench, "prepared")
+
+
+# By the simple protocol: pgbench prepares the statements of its clients one after the other, each a round trip.
+def far_read(row, bench):
+    return nearby(row, bench, "simple", sampled=1)
+
+
+def far_write(row, bench):
+    return nearby(row, bench, "simple", statements=WRITE, reads=0, sampled=1)
+
+
+def far_write_read(row, bench):
+    return nearby(row, bench, "simple", statements=WRITE + READ, sampled=1)

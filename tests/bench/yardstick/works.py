@@ -12,6 +12,8 @@ ENDING_TLS = ["pgbouncer", "meridian", "pgbouncer-tx", "pooled"]
 FRAMES = ["bridged", "websocket"]
 POOLS = ["pgbouncer-tx", "pooled"]
 WITH_POOLS = EVERY + ["pooled-session"]
+NEAR = ["pooled-home", "pooled-near"]
+FAR = ["far-home", "far-near"]
 NODE_TLS = ["pgbouncer-tls", "meridian-tls", "pooled-tls", "pooled-session-tls"]  # the far leg as it is in real life
 
 
@@ -66,6 +68,12 @@ WORKS = {
     "login-resumed": Work("The same by clients that offer to resume their TLS session", logins.resuming, NODE_TLS),
     "storm": Work("SCRAM logins at a given rate beside a session that runs SELECT 1", logins.storm, POOLS),
     "pool": Work("Many clients on few server connections", speed.pool, POOLS),
+    "near-simple": Work("16 clients read at home and nearby, simple protocol", speed.near_simple, NEAR, fine=True),
+    "near-prepared": Work("16 clients read at home and nearby, prepared statements", speed.near_prepared, NEAR, fine=True),
+    "far-read": Work("16 clients far from home read", speed.far_read, FAR),
+    "far-write": Work("16 clients far from home write", speed.far_write, FAR),
+    "far-write-read": Work("16 clients far from home write, and read at once what they have written", speed.far_write_read,
+                           FAR),
     "calls": Work("System calls of the proxy", counting.calls, PROXIES + NODE_TLS[:3], once=True, quick=True),
     "wake-ups": Work("100 idle sessions", counting.wake_ups, PROXIES, once=True),
     "idle": held("Memory of some idle sessions", holding.some, PROXIES, "sessions", quick=True),
