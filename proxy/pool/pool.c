@@ -92,6 +92,7 @@ pool_free(struct pool *p)
 	struct pools *ps = p->worker->pools;
 
 	BUG_ON(p->nsessions > 0 || pool_size(p) > 0);
+	ps->freed++;
 	HASH_DELETE(hh, ps->by_name, p);
 	TAILQ_REMOVE(&ps->list, p, all);
 	pool_count_put(p->of_database);

@@ -91,6 +91,7 @@ struct pools {
 	struct pool *by_name;
 	uint64_t seed; /* of its hashes */
 	struct pool_list list;
+	uint64_t freed; /* pools so far: as long as it stays, all that there were are there */
 	struct pool_list starving; /* in the order in which they began to */
 	uint64_t owed;             /* what shares_room() has not given them yet of their share */
 	struct event timer;

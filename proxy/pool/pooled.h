@@ -57,9 +57,12 @@ struct pooled {
 	char *options;                 /* of its startup packet, without meridian.*; NULL: "" */
 	struct reads *reads;    /* it reads nearby where it can (proxy/reads/reads.h), or NULL */
 	struct node_live *home; /* it is nearby now: where else it would be; or NULL */
-	uint64_t floor;         /* what a server nearby must have replayed first; 0: nothing */
-	uint64_t seen; /* in which run of which standby (server.run) it has read, and how far that
-			  was is not known; 0: it is, or has not */
+	struct pool *home_pool, *near_pool; /* between which it went last, borrowed: they stand … */
+	uint64_t pools_freed;               /* … while this says so (struct pools) … */
+	uint64_t pools_version;             /* … and its home is that of this world's */
+	uint64_t floor; /* what a server nearby must have replayed first; 0: nothing */
+	uint64_t seen;  /* in which run of which standby (server.run) it has read, and how far that
+			   was is not known; 0: it is, or has not */
 	int64_t floor_wait_us, floor_until_us; /* how long `floor` is waited for; until when */
 	struct buf names; /* of settings that `effects` is about: see protocol/sqleffects.h */
 	struct buf asked_names;

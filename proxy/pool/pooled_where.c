@@ -6,7 +6,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/hot.h"
-#include "proxy/pool/pool.h"
+#include "proxy/pool/pool_int.h"
 #include "proxy/process/worker_int.h"
 #include "proxy/session/login_state.h"
 #include "proxy/session/route.h"
@@ -107,17 +107,39 @@ forget_home(struct pooled *pd)
 	pd->floor = 0;
 }
 
+/* The pools between which it went last are there. */
+static bool
+knows_pools(const struct pooled *pd)
+{
+	return pd->near_pool != NULL && pd->pools_freed == pd->session->worker->pools->freed;
+}
+
+/* That one again, mostly. */
+static struct pool *
+find_near_pool(const struct pooled *pd, struct node_live *live)
+{
+	struct pool *p = pd->near_pool;
+
+	if (knows_pools(pd) && p->live == live && strcmp(p->dbname, pd->pool->dbname) == 0)
+		return p;
+	return pool_for(pd->session, live, slice_str(pd->pool->dbname), ACCESS_STANDBY);
+}
+
 void
 pooled_head_nearby(struct session *s, struct node_live *live, uint64_t floor, int64_t wait_us)
 {
 	struct pooled *pd = s->pooled;
 
 	BUG_ON(pd->home != NULL || pd->state != POOLED_PARKED);
+	pd->near_pool = find_near_pool(pd, live);
+	pd->home_pool = pd->pool;
+	pd->pools_freed = s->worker->pools->freed;
+	pd->pools_version = worker_world(s->worker)->topology->version;
 	pd->home = node_live_ref(pd->pool->live);
 	pd->floor = floor;
 	pd->has_waited = false;
 	pd->floor_wait_us = wait_us;
-	pooled_move_to(pd, pool_for(s, live, slice_str(pd->pool->dbname), ACCESS_STANDBY));
+	pooled_move_to(pd, pd->near_pool);
 }
 
 void
@@ -134,7 +156,10 @@ pooled_head_home(struct session *s)
 		(void)pooled_decide(pd);
 		return;
 	}
-	pooled_move_to(pd, pool_at(pd, w, n->live));
+	if (knows_pools(pd) && pd->pools_version == w->topology->version)
+		pooled_move_to(pd, pd->home_pool);
+	else
+		pooled_move_to(pd, pool_at(pd, w, n->live));
 	forget_home(pd);
 }
 

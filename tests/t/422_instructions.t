@@ -7,7 +7,8 @@
 # libc.
 #
 # A bound is what was counted when it was set, and 3 % more. Who makes a step cheaper sets it anew;
-# who makes it dearer says why in the commit.
+# who makes it dearer says why in the commit. What is read nearby has a bound beside the same step
+# at home, too: as many times what that has cost a moment before.
 use strict;
 use warnings;
 use Meridian::Test::Measure qw(measured sanitized);
@@ -25,6 +26,12 @@ my %counted = (
 	'copy-in'         => 9964,
 	'pooled-simple'   => 5446,
 	'pooled-prepared' => 5436,
+	'near-simple'     => 7810,
+	'near-prepared'   => 8735,
+);
+my %beside = (
+	'near-simple'   => [ 1.5,  'pooled-simple' ],
+	'near-prepared' => [ 1.65, 'pooled-prepared' ],
 );
 
 # The kind of CPU must not matter: libc takes other functions for each.
@@ -44,10 +51,17 @@ plan skip_all => "built by $built" unless $built =~ /^12\..* optimized$/m && `un
 
 chomp(my @transcripts = `'$program' list`);
 is_deeply([ sort @transcripts ], [ sort keys %counted ], 'each transcript has a bound');
+my %each;
 for my $what (@transcripts) {
 	my $each = (instructions($what, $many) - instructions($what, $few)) / ($many - $few);
+	$each{$what} = $each;
 	measured('%.0f instructions for a step of %s', $each, $what);
 	cmp_ok($each, '<=', 1.03 * $counted{$what}, "$what costs no more than it did");
 	cmp_ok($each, '>',  0.5 * $counted{$what},  '… and was done');
+}
+for my $what (sort keys %beside) {
+	my ($times, $other) = @{ $beside{$what} };
+	measured('%.2f times %s is %s', $each{$what} / $each{$other}, $other, $what);
+	cmp_ok($each{$what}, '<=', $times * $each{$other}, "$what costs no more than $times times $other");
 }
 done_testing();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * The relay by itself: a worker with one session, whose client is a socketpair and whose node is a
- * unix socket, both played here from a transcript.
+ * The relay by itself: a worker with one session, whose client is a socketpair and whose nodes, a
+ * primary here and a standby nearby, are unix sockets, all of them played here from a transcript.
  *
  *   relaystep WHAT N    N times the transcript WHAT; `relaystep list` says which there are
  *   relaystep built     the compiler it was built by, and "optimized" or "plain"
@@ -19,7 +19,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "protocol/frame.h"
 #include "protocol/message.h"
 #include "proxy/auth/keymaker.h"
 #include "proxy/auth/throttle.h"
@@ -31,6 +33,9 @@
 #define BULK_BYTES 102 /* of a row: 640 of them are 64 kB less a little */
 #define NAME_SLACK 16
 
+#define NODES      2
+#define CLUSTER_ID 4711
+
 #define COPY_IN_RESPONSE  'G'
 #define COPY_OUT_RESPONSE 'H'
 
@@ -39,8 +44,9 @@ struct stage {
 	struct meridian process;
 	struct config_args args;
 	struct worker *worker;
-	char dir[32], socket[64], conf[32];
-	int listening, client, node;
+	char dir[NODES][32], socket[NODES][64], conf[32];
+	int listening[NODES], client;
+	int node; /* the server that is asked */
 };
 
 /* What one step is: what the client says, and what the node answers; either may be nothing. */
@@ -149,6 +155,8 @@ static const struct transcript transcripts[] = {
 	{ "copy-in", "own", begin_copy_in, put_copy_data, NULL },
 	{ "pooled-simple", "pooled", NULL, ask_simple, put_rows },
 	{ "pooled-prepared", "pooled", prepare, ask_prepared, answer_prepared },
+	{ "near-simple", "near", NULL, ask_simple, put_rows },
+	{ "near-prepared", "near", prepare, ask_prepared, answer_prepared },
 };
 
 /* ---- the stage ---- */
@@ -161,12 +169,45 @@ write_conf(struct stage *st)
 	must(fd >= 0, "memfd");
 	snprintf(st->conf, sizeof(st->conf), "/proc/self/fd/%d", fd);
 	dprintf(fd,
-		"[meridian]\nlog_level = fatal\nlisten = 127.0.0.1:1\n"
-		"[region here]\nnodes = %s\nsslmode = disable\n"
+		"[meridian]\nlog_level = fatal\nlisten = 127.0.0.1:1\nregion = nearby\n"
+		"[region here]\nnodes = %s\nsslmode = disable\nlocation = 50, 0\n"
+		"[region nearby]\nnodes = %s\nsslmode = disable\nlocation = 0, 0\n"
 		"[database own]\n"
-		"[database pooled]\nauth = trust\npool = transaction\n",
-		st->dir);
+		"[database pooled]\nauth = trust\npool = transaction\n"
+		"[database near]\nauth = trust\npool = transaction\nreads = nearest\n",
+		st->dir[0], st->dir[1]);
 	st->args.path = st->conf;
+}
+
+static void
+listen_as_node(struct stage *st, int i)
+{
+	struct err e = { 0 };
+
+	snprintf(st->dir[i], sizeof(st->dir[i]), "/tmp/relaystep-XXXXXX");
+	must(mkdtemp(st->dir[i]) != NULL, "mkdtemp");
+	snprintf(st->socket[i], sizeof(st->socket[i]), "%s/.s.PGSQL.5432", st->dir[i]);
+	st->listening[i] = sock_listen_unix(st->socket[i], 0600, 64, &e);
+	must(st->listening[i] >= 0, e.msg);
+}
+
+/* What probes would have said of the nodes: a primary, and a standby of it that is not behind. */
+static struct world *
+probed(struct world *w)
+{
+	must(w->topology->nnodes == NODES, "there are two nodes");
+	for (int i = 0; i < NODES; i++) {
+		struct node *n = &w->topology->nodes[i];
+
+		n->state = NODE_UP;
+		n->role = i == 0 ? ROLE_PRIMARY : ROLE_STANDBY;
+		n->probed = true;
+		n->system_id = CLUSTER_ID;
+		n->timeline = 1;
+		n->lag_us = 0;
+		n->sampled_at_us = clock_us() + 3600 * USEC_PER_SEC; /* never stale */
+	}
+	return w;
 }
 
 static void
@@ -176,11 +217,8 @@ build(struct stage *st)
 	struct err e = { 0 };
 
 	log_set_level(LOG_LEVEL_FATAL);
-	snprintf(st->dir, sizeof(st->dir), "/tmp/relaystep-XXXXXX");
-	must(mkdtemp(st->dir) != NULL, "mkdtemp");
-	snprintf(st->socket, sizeof(st->socket), "%s/.s.PGSQL.5432", st->dir);
-	st->listening = sock_listen_unix(st->socket, 0600, 64, &e);
-	must(st->listening >= 0, e.msg);
+	for (int i = 0; i < NODES; i++)
+		listen_as_node(st, i);
 	write_conf(st);
 	st->process.keymaker = keymaker_new();
 	keymaker_stop(st->process.keymaker);
@@ -189,7 +227,7 @@ build(struct stage *st)
 	must(config != NULL, e.msg);
 	st->process.control = control_new(&st->process, &st->args, config, &e);
 	must(st->process.control != NULL, e.msg);
-	st->worker = worker_new(&st->process, 1, control_make_world(st->process.control));
+	st->worker = worker_new(&st->process, 1, probed(control_make_world(st->process.control)));
 	st->process.workers = &st->worker;
 	st->process.nworkers = 1;
 }
@@ -220,6 +258,26 @@ turns(struct stage *st, int n)
 		loop_poll(worker_loop(st->worker));
 }
 
+/* A node lets the proxy in. */
+static void
+answer_login(struct stage *st, int i)
+{
+	struct buf b = { .cap = 4096 };
+
+	st->node = accept(st->listening[i], NULL, NULL);
+	must(st->node >= 0, "nobody has come to the node");
+	message_put_auth(&b, AUTH_OK, slice_of(NULL, 0));
+	message_put_parameter(&b, SLICE_LITERAL("server_version"), SLICE_LITERAL("15.4"));
+	message_put_parameter(&b, SLICE_LITERAL("client_encoding"), SLICE_LITERAL("UTF8"));
+	message_put_key(&b, 4711, SLICE_LITERAL("abcd"));
+	message_put_ready(&b, 'I');
+	turns(st, 4);
+	(void)hear(st->node);
+	say(st->node, &b);
+	turns(st, 8);
+	buf_fini(&b);
+}
+
 /* A session that is ready, and has a server. */
 static void
 log_in(struct stage *st, const char *database)
@@ -239,17 +297,7 @@ log_in(struct stage *st, const char *database)
 	buf_message_end(&b, at);
 	say(st->client, &b);
 	turns(st, 4);
-	st->node = accept(st->listening, NULL, NULL);
-	must(st->node >= 0, "nobody has come to the node");
-	buf_clear(&b);
-	message_put_auth(&b, AUTH_OK, slice_of(NULL, 0));
-	message_put_parameter(&b, SLICE_LITERAL("server_version"), SLICE_LITERAL("15.4"));
-	message_put_parameter(&b, SLICE_LITERAL("client_encoding"), SLICE_LITERAL("UTF8"));
-	message_put_key(&b, 4711, SLICE_LITERAL("abcd"));
-	message_put_ready(&b, 'I');
-	turns(st, 4);
-	say(st->node, &b);
-	turns(st, 8);
+	answer_login(st, 0);
 	(void)hear(st->client);
 	(void)hear(st->node);
 	must(!TAILQ_EMPTY(&st->worker->states[SESSION_RELAY]), "the session is not ready");
@@ -291,6 +339,67 @@ begin(struct stage *st, const struct transcript *t)
 	buf_fini(&answer);
 }
 
+/* Questions of Meridian's own are known by what they begin with: how far the standby has replayed,
+ * and which run of it this is. */
+static void
+answer_query(struct buf *b, struct slice sql)
+{
+	size_t at = buf_message(b, MSG_DATA_ROW);
+
+	if (slice_starts(sql, "SELECT 'w', "))
+		buf_slice(b, SLICE_LITERAL("\0\3\0\0\0\1w\0\0\0\0044711\0\0\0\0"));
+	else
+		buf_slice(b, SLICE_LITERAL("\0\1\0\0\0\0044711"));
+	buf_message_end(b, at);
+	message_put_command_complete(b, "SELECT 1");
+	message_put_ready(b, 'I');
+}
+
+/* The standby answers what it has been asked; returns how many queries that were. */
+static int
+answer_nearby(struct stage *st)
+{
+	char asked[4096];
+	struct buf b = { .cap = 4096 };
+	ssize_t n = recv(st->node, asked, sizeof(asked), MSG_DONTWAIT);
+	struct slice rest = slice_of(asked, n > 0 ? (size_t)n : 0);
+	struct frame f;
+	int queries = 0;
+
+	while (frame_cut(rest, INT32_MAX, &f) == PARSE_DONE) {
+		answer_query(&b, f.body);
+		rest = slice_skip(rest, f.total);
+		queries++;
+	}
+	say(st->node, &b);
+	turns(st, 4);
+	buf_fini(&b);
+	return queries;
+}
+
+/* The first reads nearby: one finds out how far the standby is, the next which run of it this is,
+ * and from then on nothing is asked but what the client asks. */
+static void
+begin_nearby(struct stage *st)
+{
+	struct buf b = { .cap = 4096 };
+	int asked, queries = 0; /* for the last of them */
+
+	message_put_query(&b, SLICE_LITERAL("SELECT 1"));
+	for (int i = 0; i < 4; i++) {
+		say(st->client, &b);
+		turns(st, 4);
+		if (i == 0)
+			answer_login(st, 1);
+		for (queries = 0; hear(st->client) == 0; queries += asked) {
+			asked = answer_nearby(st);
+			must(asked > 0, "the standby is not asked");
+		}
+	}
+	must(queries == 1, "a read nearby is not warm");
+	buf_fini(&b);
+}
+
 static void
 run(const struct transcript *t, long n)
 {
@@ -299,6 +408,8 @@ run(const struct transcript *t, long n)
 
 	build(st);
 	log_in(st, t->database);
+	if (strcmp(t->database, "near") == 0)
+		begin_nearby(st);
 	begin(st, t);
 	if (t->ask != NULL)
 		t->ask(&ask);
@@ -307,8 +418,10 @@ run(const struct transcript *t, long n)
 	while (n-- > 0)
 		step(st, &ask, &answer);
 	printf("%zu bytes asked, %zu answered\n", ask.n, answer.n);
-	(void)unlink(st->socket);
-	(void)rmdir(st->dir);
+	for (int i = 0; i < NODES; i++) {
+		(void)unlink(st->socket[i]);
+		(void)rmdir(st->dir[i]);
+	}
 }
 
 int
