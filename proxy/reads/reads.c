@@ -7,6 +7,8 @@
 #include <strings.h>
 
 #include "base/hot.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/reads/catalog.h"
 #include "proxy/reads/reasons.h"
@@ -171,6 +173,13 @@ waits_for_position(struct session *s, struct slice in)
 	       classify_is_read((enum classify_reason)u.reason);
 }
 
+/* Bytes that begin a message: the client takes its leave. */
+static bool
+is_terminate(struct slice in)
+{
+	return in.n >= FRAME_HEAD_BYTES && in.p[0] == MSG_TERMINATE;
+}
+
 /* How many of these bytes may go on their way now, wherever that leads; SIZE_MAX: they wait. */
 static size_t
 passing(struct session *s, struct slice in)
@@ -194,7 +203,7 @@ passing(struct session *s, struct slice in)
 		return SIZE_MAX;
 	s->pooled->asks_behind = ends_at_home(s, in);
 	if (s->server == NULL && s->pooled->state == POOLED_PARKED)
-		return choose(s, in);
+		return is_terminate(in) ? in.n : choose(s, in);
 	return UNLIKELY(reads_keep_lost(s)) ? behind(s, in) : in.n;
 }
 

@@ -67,6 +67,12 @@ is($paris->ask('COMMIT'), '', '... to its end');
 is(calmly($proxy, $paris, $where), 'europe-west1', 'and then it reads nearby again');
 like($paris->ask('SELECT 1/0'), qr/^22012 /, 'an error of a read is the client\'s');
 
+my $leaves = session();
+is($leaves->ask($where), 'europe-west1', 'who reads nearby');
+$leaves->send(terminate());
+$leaves->until('!');
+is(reads()->{'PROTOCOL/home'}, undef, '... and leaves, does not count as one that goes home');
+
 # ---------------------------------------------------------------- explained
 
 sub explained
