@@ -306,6 +306,8 @@ pooled_part(struct session *s)
 		pool_forget(pd->pool, pd);
 	if (sv == NULL)
 		return;
+	if (is_probing && idle)
+		pooled_leave_question(pd);
 	pooled_enter(pd, POOLED_PARKED);
 	statements_detach(pd->statements);
 	s->server = NULL;
@@ -313,7 +315,7 @@ pooled_part(struct session *s)
 	if (!idle || s->fatal_told || is_busy || !stream_is_open(&sv->stream) || sv->close_needed)
 		server_free(sv);
 	else if (is_probing)
-		pool_put(sv, SERVER_BUSY); /* on_probed() or on_learnt() will come */
+		pool_put(sv, SERVER_BUSY); /* the question's end will come */
 	else if (pd->mode == POOL_SESSION || pinned || (pd->effects | pd->asked_effects) != 0)
 		pooled_reset(sv, pd->startup);
 	else

@@ -390,6 +390,25 @@ asks_position_alone(const struct pooled *pd)
 	       !statements_pins(pd->statements) && exchange_safe_point(&pd->session->exchange);
 }
 
+/* It was only asked for its position, which is nobody's now. */
+static void
+give_back(struct server *sv, const struct ask_answer *a)
+{
+	if (a->lost || a->status != 'I')
+		server_free(sv);
+	else
+		pool_return(sv);
+}
+
+void
+pooled_leave_question(struct pooled *pd)
+{
+	bool is_probe = pd->state == POOLED_PROBING || pd->state == POOLED_PROBING_AHEAD;
+
+	if (is_probe && pd->mode == POOL_TRANSACTION && asks_position_alone(pd))
+		ask_hand_over(pd->session->server->ask, give_back);
+}
+
 static void
 on_probed(struct server *sv, const struct ask_answer *a)
 {

@@ -74,6 +74,9 @@ bool pooled_is_due(struct pooled *pd);
 
 /* ---- pooled_ask.c ---- */
 
+/* Its session is at an end, and a question is under way: the server needs no reset behind one for
+ * its position alone. */
+void pooled_leave_question(struct pooled *pd);
 /* The server is this session's now; its settings may have to be replayed first (POOLED_REPLAYING).
  */
 void pooled_attach(struct pooled *pd, struct server *sv);

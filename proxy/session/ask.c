@@ -248,6 +248,12 @@ ask_take_over(struct server *sv)
 }
 
 void
+ask_hand_over(struct ask *a, ask_done_fn *done)
+{
+	a->done = done;
+}
+
+void
 ask_begin(struct server *sv, struct slice sql, ask_done_fn *done)
 {
 	struct buf b = { .cap = ASK_ANSWER_MAX };

@@ -49,6 +49,8 @@ void ask_begin_messages(struct server *sv, const struct buf *messages, unsigned 
 void ask_send_behind(struct server *sv, struct slice sql, ask_done_fn *done);
 void ask_put(struct ask *a, const char *p, size_t n);
 void ask_take_over(struct server *sv);
+/* `done` is called in place of what was to be. */
+void ask_hand_over(struct ask *a, ask_done_fn *done);
 /* Append what ask_begin_apart() sends, but for Sync. */
 void ask_put_apart(struct buf *b, struct slice statements);
 #define ASK_STATEMENT_NAME "_meridian_question_"

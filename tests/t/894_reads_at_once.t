@@ -114,6 +114,30 @@ is($paris->ask($write), '', '... and ends its session alone');
 $v++;
 is($paris->ask($read), "$v,europe-west1", '... and not the others');
 
+# One that has its answer, and leaves before its server has said how far that was.
+$leaves = paris($proxy);
+is($leaves->ask($write), '', 'a third session');    # its server has its settings now
+$v++;
+is($leaves->ask($read), "$v,europe-west1", '... as the others');
+calm($proxy);
+my $asked = -s $home->logfile;
+sub home_logged { return PostgreSQL::Test::Utils::slurp_file($home->logfile, $asked) }
+$far->hold;
+$leaves->send(query($write));
+ok(wait_until(sub { $far->held > 40 }), 'both have answered');
+$far->step(20);
+is($leaves->answer, '', 'it has its answer');
+$leaves->send(terminate());
+$leaves->close;
+ok($proxy->wait_console('SHOW SESSIONS FULL', sub { grep({ $_->{city} eq 'paris' } @{ $_[0] }) == 1 }), '... and leaves');
+$far->pass;
+$v++;
+is($paris->ask($write), '', 'others use its server');
+$v++;
+is($paris->ask($read), "$v,europe-west1", '... as ever');
+like(home_logged(), qr/pg_current_wal_insert_lsn/, '... which was asked for its position');
+unlike(home_logged(), qr/DISCARD ALL/, '... and needed no reset');
+
 # ---------------------------------------------------------------- nearby again and again
 
 $paris->ask($read) for 1 .. 2;
