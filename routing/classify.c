@@ -166,6 +166,7 @@ on_relation(struct walk *w, const ProtobufCMessage *m)
 		"pg_locks",
 		"pg_prepared_",
 		"pg_replication_",
+		"pg_sequences", /* a standby has replayed values that are not drawn yet */
 		"pg_settings",
 		"pg_shmem_",
 		"pg_stat_",

@@ -79,6 +79,7 @@ static const struct {
 	{ "SELECT a <-=> b", CLASSIFY_OPERATOR, "<-=>" },
 	{ "SELECT 'a'::mood", CLASSIFY_TYPE, "mood" },
 	{ "SELECT * FROM pg_stat_activity", CLASSIFY_RELATION, "pg_stat_activity" },
+	{ "SELECT * FROM pg_sequences", CLASSIFY_RELATION, "pg_sequences" },
 	{ "SELECT * FROM pg_temp.t", CLASSIFY_RELATION, "pg_temp" },
 	{ "SELECT * FROM pg_class", CLASSIFY_READ, "" },
 	{ "SHOW TimeZone", CLASSIFY_STATEMENT, "VariableShowStmt" },
