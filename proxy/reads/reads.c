@@ -276,7 +276,8 @@ on_client(struct session *s, const char **p, size_t *n)
 	struct reads *r = s->pooled->reads;
 	size_t now = *n;
 
-	if (!r->judged && !s->pooled->resends) {
+	/* without bytes it is what was held for an answer that goes on, judged already */
+	if (!r->judged && !s->pooled->resends && *n > 0) {
 		if (r->kept.n > 0) {
 			keep(s, *p, *n);
 			if (s->state == SESSION_RELAY)

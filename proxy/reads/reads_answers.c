@@ -70,12 +70,11 @@ remember(struct session *s)
 }
 
 /* The answer is dropped up to its end; then the pool takes the server back, and says so
- * (reads_on_parked()). */
+ * (reads_on_parked()). What waits for it goes on in either case: the rest of the unit may. */
 static bool
 drop(struct session *s, const struct answer *a)
 {
-	if ((a->events & EXCHANGE_READY) && exchange_pending(&s->exchange) == 0)
-		pooled_settle(s);
+	pooled_answered(s, (a->events & EXCHANGE_READY) && exchange_pending(&s->exchange) == 0);
 	return false;
 }
 
@@ -148,6 +147,8 @@ reads_pass(struct session *s, const struct answer *a)
 		return stand(s, kept);
 	if (d == REFUSED)
 		return refuse(s, a);
+	/* a statement that was prepared elsewhere runs when the server has described it */
+	pooled_answered(s, false);
 	return false;
 }
 
