@@ -16,8 +16,16 @@
 
 enum decision { UNDECIDED, STANDS, REFUSED };
 
-/* What a standby says of a write, or of a query that its recovery ends. Done again at home both
- * give what they would have given there. */
+static bool
+says(const struct message_report *r, const char *sqlstate, const char *text)
+{
+	return slice_is(r->sqlstate, sqlstate) &&
+	       memmem(r->message.p, r->message.n, text, strlen(text)) != NULL;
+}
+
+/* What a standby says of a write, of a query that its recovery ends, and of what no standby can do
+ * (an unlogged table, a role whose transactions are SERIALIZABLE). Done again at home all give what
+ * they would have given there. */
 static bool
 is_of_standby(struct slice body)
 {
@@ -26,9 +34,9 @@ is_of_standby(struct slice body)
 	if (message_parse_report(body, &r) != PARSE_DONE)
 		return false;
 	return slice_is(r.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) ||
-	       (slice_is(r.sqlstate, SQLSTATE_SERIALIZATION_FAILURE) &&
-		memmem(r.message.p, r.message.n, "conflict with recovery",
-		       strlen("conflict with recovery")) != NULL);
+	       says(&r, SQLSTATE_SERIALIZATION_FAILURE, "conflict with recovery") ||
+	       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "during recovery") ||
+	       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "in a hot standby");
 }
 
 /* The first message that says how it went. */
