@@ -157,8 +157,9 @@ behind(struct session *s, struct slice in)
 }
 
 /* Home is being asked how far the session has seen, and the client has nothing else under way
- * there. A unit that reads waits for that and goes nearby then: behind the question it would run at
- * home, be followed by another question, and so on for as long as the client makes no pause. */
+ * there. A unit that reads, or may, as far as it is there, waits for that and goes nearby then:
+ * behind the question it would run at home, be followed by another question, and so on for as long
+ * as the client makes no pause. */
 static bool
 waits_for_position(struct session *s, struct slice in)
 {
@@ -166,11 +167,13 @@ waits_for_position(struct session *s, struct slice in)
 	const struct exchange *x = &s->exchange;
 	struct unit u;
 
-	return reads_is_nearest(s->pooled->reads) && s->pooled->pins == 0 &&
-	       exchange_pending(x) == 0 && exchange_tx_status(x) == 'I' &&
-	       exchange_at_client_boundary(x) && reads_near(s) != NULL &&
-	       !reads_is_serializable(s) && units_cut(in, &judge, &u) == PARSE_DONE &&
-	       classify_is_read((enum classify_reason)u.reason);
+	if (!reads_is_nearest(s->pooled->reads) || s->pooled->pins != 0 ||
+	    exchange_pending(x) > 0 || exchange_tx_status(x) != 'I' ||
+	    !exchange_at_client_boundary(x) || reads_near(s) == NULL || reads_is_serializable(s))
+		return false;
+	if (units_cut(in, &judge, &u) == PARSE_MORE)
+		return in.n < KEPT_ENOUGH;
+	return classify_is_read((enum classify_reason)u.reason);
 }
 
 /* Bytes that begin a message: the client takes its leave. */
