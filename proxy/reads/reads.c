@@ -129,7 +129,8 @@ choose(struct session *s, struct slice in)
 		go_nearby(s, in.p, u.n, u.reason);
 		return u.n;
 	}
-	if (r->now[SET_READS] != READS_HOME)
+	/* a Terminate is none of its transactions */
+	if (r->now[SET_READS] != READS_HOME && in.p[0] != MSG_TERMINATE)
 		reads_count(s, u.reason);
 	if (reads_is_nearest(r) && u.reason == READS_LOST) {
 		reads_warn_of_lost(s);
