@@ -111,6 +111,8 @@ is(scalar(() = Meridian::Test::History->new(history($early))->early), 1, '... wh
 one('... nor nearby', 'monotonic reads B#1 x', "A w~ x 1\nB n x 1\nB n x 0");
 one('... at home', 'monotonic reads B#1 x', "A w~ x 1\nB r x 1\nB r x 0");
 one('... when it was answered', 'monotonic reads B#1 x', "A w x 1\nB n x 1\nB r x 0");
+none('... of several writes', "A w~ x 1\nA w~ y 1\nB n y 1\nB r x 0");
+one('... which was seen at home', 'monotonic reads B#2 x', "A w~ x 1\nB n x 1\nB r x 1\nB r x 0");
 none('... which another session has followed', "A w~ x 1\nB n x 1\nB w y 1\nC r x 0 y 1");
 
 # ---------------------------------------------------------------- a fail-over

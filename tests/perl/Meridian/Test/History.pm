@@ -123,7 +123,8 @@ sub look_at_order
 
 # ---------------------------------------------------------------- the past
 
-# A past is { key => { version, guarantee, op } }; what was lost stands beside it, by "key lost".
+# A past is { key => { version, guarantee, op, near } }; what was lost stands beside it, by "key lost". `near`: that is known by a
+# read nearby, and no read of the key at home has shown it since.
 sub add
 {
 	my ($self, $past, $key, $entry) = @_;
@@ -134,10 +135,10 @@ sub add
 
 sub join_past
 {
-	my ($self, $past, $other, $named) = @_;
+	my ($self, $past, $other, $near, $named) = @_;
 	for my $slot (keys %$other) {
 		my $entry = $other->{$slot};
-		$self->add($past, $slot =~ s/ lost$//r, { %$entry, guarantee => $named->($entry->{guarantee}) });
+		$self->add($past, $slot =~ s/ lost$//r, { %$entry, near => $near || $entry->{near}, guarantee => $named->($entry->{guarantee}) });
 	}
 	return;
 }
@@ -180,7 +181,7 @@ sub adopt
 	die 'a token that no session has shown' if !$shown;
 	my $other = { %{ $self->past($shown->{session}, $shown->{at}) } };
 	delete $other->{' refused'};
-	$self->join_past($past, $other, sub { my ($g) = @_; return $g =~ / by a token$/ ? $g : "$g by a token" });
+	$self->join_past($past, $other, 0, sub { my ($g) = @_; return $g =~ / by a token$/ ? $g : "$g by a token" });
 	return;
 }
 
@@ -224,7 +225,7 @@ sub read
 		# who reads what was written behind a fail-over has not seen by that what its writer has lost
 		delete @$before{ grep { / lost$/ && $self->rank($read->{$key}) > $self->rank($before->{$_}{version}) } keys %$before };
 		delete $before->{' refused'};
-		$self->join_past($needs, $before, sub { my ($g) = @_; return $g =~ /^(.*?)( by a token)?$/ ? $handed_on{$1} . ($2 // '') : $g });
+		$self->join_past($needs, $before, $op->{near}, sub { my ($g) = @_; return $g =~ /^(.*?)( by a token)?$/ ? $handed_on{$1} . ($2 // '') : $g });
 	}
 	$self->compare($past, $needs, $op, $_) for @keys;
 	$self->wrong('refused until it forgets', $op, $keys[0], $past->{' refused'})
@@ -235,7 +236,7 @@ sub read
 	for my $key (@keys) {
 		# behind a violation goes on what was read, so that each is found once
 		delete @$past{ $key, "$key lost" };
-		$self->add($past, $key, { version => $read->{$key}, guarantee => 'monotonic reads', op => $op });
+		$self->add($past, $key, { version => $read->{$key}, guarantee => 'monotonic reads', op => $op, near => $op->{near} });
 	}
 	return;
 }
@@ -245,7 +246,7 @@ sub is_early
 {
 	my ($self, $op, $needs) = @_;
 	my $by = $self->{write}{ $needs->{version}{value} };
-	return $needs->{op}{near} && !$op->{near} && $by && ($by->{outcome} eq 'info' || $by->{end} > $op->{begin});
+	return $needs->{near} && !$op->{near} && $by && ($by->{outcome} eq 'info' || $by->{end} > $op->{begin});
 }
 
 sub early { my ($self) = @_; $self->violations; return @{ $self->{early} } }
