@@ -35,8 +35,9 @@ sub world
 	my ($home) = regional_clusters('us-east1', { streaming => 1, conf => "synchronous_commit = on\n" });
 	my %w = (home => $home, near => regional_standby($home, 'europe-west1'), far => regional_standby($home, 'asia-east1'));
 	for my $standby (@w{qw(near far)}) {
-		# time: max_standby_streaming_delay ends reads that keep the standby from replaying
-		$standby->append_conf('postgresql.conf', "restart_after_crash = on\nmax_standby_streaming_delay = 100ms\n");
+		# what the background writer has written a standby does not begin behind
+		# time: max_standby_streaming_delay ends reads that keep it from replaying
+		$standby->append_conf('postgresql.conf', "restart_after_crash = on\nmax_standby_streaming_delay = 100ms\nbgwriter_lru_maxpages = 0\n");
 		$standby->restart;
 	}
 	$w{relay}   = Meridian::Test::Delay->new($home);
@@ -95,9 +96,16 @@ sub kinds
 			# time: recovery_min_apply_delay is how late it replays
 			settings($n, "ALTER SYSTEM SET recovery_min_apply_delay = '150ms'");
 			$_[0]->();
-			rand() < 0.5 ? crash($n) : restarted($n, $_[0]);
+			settings($n, 'ALTER SYSTEM RESET recovery_min_apply_delay');
+		},
+		'begins behind' => sub {
+			my $n = $any->();
+			asked($_, 'CHECKPOINT') for $w->{home}, $n;
 			$_[0]->();
-			wait_until(sub { asked($n, 'SELECT 1') }, 'a standby to begin anew');
+			asked($n, "ALTER SYSTEM SET recovery_min_apply_delay = '" . NEVER . "'");
+			restarted($n, $_[0]);
+			# until sessions look for it again
+			$_[0]->() for 1 .. 10;
 			settings($n, 'ALTER SYSTEM RESET recovery_min_apply_delay');
 		},
 		'no WAL comes'      => sub { my $n = $any->(); asked($n, 'SELECT pg_terminate_backend(pid) FROM pg_stat_wal_receiver'); $_[0]->() },
@@ -131,9 +139,13 @@ sub check
 sub recorder
 {
 	my ($w, $workload, %opt) = @_;
-	$w->{home}->safe_psql('postgres', tables_of($workload, 'us-east1'));
+	$w->{home}->safe_psql('postgres', $_) for tables_of($workload, 'us-east1'), 'CHECKPOINT';
 	my $at = $w->{home}->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
-	$_->poll_query_until('postgres', "SELECT pg_last_wal_replay_lsn() >= '$at'") for @$w{qw(near far)};
+	for my $standby (@$w{qw(near far)}) {
+		$standby->poll_query_until('postgres', "SELECT pg_last_wal_replay_lsn() >= '$at'");
+		# it begins anew from here on
+		$standby->safe_psql('postgres', 'CHECKPOINT');
+	}
 	return Meridian::Test::Recorder->new($w->{proxies}, workload => $workload, cities => \@cities, %opt);
 }
 

@@ -67,17 +67,19 @@ sub new
 	}, $class;
 	my $w = $weights{ $self->{workload} };
 	$self->{bag}   = [ map { ($_) x $w->{$_} } sort keys %$w ];
+	$self->{quiet} = [ grep { !/^(?:write|rolled|pipeline|one_sync|transfer)/ } @{ $self->{bag} } ];
 	$self->{slots} = [ map { $self->slot($_) } 0 .. $self->{sessions} - 1 ];
 	return $self;
 }
 
-# Each place of a session has a proxy, a city and a database, all of which are mixed.
+# Each place of a session has a proxy, a city and a database, all of which are mixed. Half of them hardly write: what they have
+# to see is what they have read, and what they have from tokens. Some sleep now and then, and come upon what was restarted.
 sub slot
 {
 	my ($self, $i) = @_;
 	my ($p, $c, $d) = map { scalar @$_ } @$self{qw(proxies cities databases)};
 	return {
-		letter => chr(ord('A') + $i), generation => 0, due => 0, report => $i % 3 == 2, proxy => $self->{proxies}[ $i % $p ],
+		letter => chr(ord('A') + $i), generation => 0, due => 0, report => $i % 3 == 2, quiet => ($i + $i / 4) % 2, sleeps => $i % 4 == 1, proxy => $self->{proxies}[ $i % $p ],
 		city => $self->{cities}[ $i / $p % $c ], database => $self->{databases}[ $i / ($p * $c) % $d ] };
 }
 
@@ -236,7 +238,7 @@ sub balances
 	});
 }
 
-my $tokens_kept = 20;
+my $tokens_kept = 8;
 
 sub keep_token
 {
@@ -405,7 +407,7 @@ sub next_step
 	my $step = shift @{ $s->{job} };
 	if (!$step) {
 		$s->{job} = undef;
-		$s->{due} = rand() < 0.3 ? due_in(rand 0.01) : 0;
+		$s->{due} = $s->{sleeps} && rand() < 0.3 ? due_in(rand 3) : rand() < 0.3 ? due_in(rand 0.01) : 0;
 		$self->end_operations($s);
 		return;
 	}
@@ -480,7 +482,8 @@ sub answered
 sub begin_job
 {
 	my ($self, $s) = @_;
-	my $name = $self->{bag}[ rand @{ $self->{bag} } ];
+	my $bag  = $s->{quiet} && rand() < 0.97 ? $self->{quiet} : $self->{bag};
+	my $name = $bag->[ rand @$bag ];
 	$s->{job} = [ shape($self, $s, $name) ];
 	return $self->next_step($s);
 }
