@@ -129,8 +129,7 @@ choose(struct session *s, struct slice in)
 		go_nearby(s, in.p, u.n, u.reason);
 		return u.n;
 	}
-	/* a Terminate is none of its transactions */
-	if (r->now[SET_READS] != READS_HOME && in.p[0] != MSG_TERMINATE)
+	if (r->now[SET_READS] != READS_HOME)
 		reads_count(s, u.reason);
 	if (reads_is_nearest(r) && u.reason == READS_LOST) {
 		reads_warn_of_lost(s);
@@ -177,7 +176,7 @@ waits_for_position(struct session *s, struct slice in)
 	return classify_is_read((enum classify_reason)u.reason);
 }
 
-/* Bytes that begin a message: the client takes its leave. */
+/* Bytes that begin a message: the client takes its leave, which is none of its transactions. */
 static bool
 is_terminate(struct slice in)
 {
