@@ -50,19 +50,23 @@ is_apart(const struct writing *w)
 }
 
 static void
-put_word(struct writing *w, struct slice text, const char *quote)
+put_as_is(struct writing *w, struct slice text)
 {
-	if (!has_room(w, text.n + 3))
+	if (!has_room(w, text.n + 1))
 		return;
 	buf_str(w->out, is_apart(w) ? " " : "");
-	buf_str(w->out, quote);
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		buf_u8(w->out, quote[0] == '\0' ? (uint8_t)tolower(c) : c);
-	}
-	buf_str(w->out, quote);
+	buf_slice(w->out, text);
 	w->last = LAST_WORD;
+}
+
+static void
+put_word(struct writing *w, struct slice text)
+{
+	size_t at = w->out->n;
+
+	put_as_is(w, text);
+	for (; at < w->out->n; at++)
+		w->out->p[at] = (char)tolower((unsigned char)w->out->p[at]);
 }
 
 /* Of a list of constants the first one stays. */
@@ -76,7 +80,7 @@ put_constant(struct writing *w)
 		buf_str(w->out, " ...");
 		w->last = LAST_WORD;
 	} else {
-		put_word(w, SLICE_LITERAL("?"), "");
+		put_as_is(w, SLICE_LITERAL("?"));
 	}
 }
 
@@ -141,10 +145,10 @@ put_token(struct writing *w, struct sqltoken_scan *s, const struct sqltoken *t, 
 
 	switch (t->kind) {
 	case SQLTOKEN_WORD:
-		put_word(w, t->text, "");
+		put_word(w, t->text);
 		break;
 	case SQLTOKEN_NAME:
-		put_word(w, t->text, "\"");
+		put_as_is(w, slice_of(t->from, (size_t)(s->p - t->from)));
 		break;
 	case SQLTOKEN_STRING:
 		put_constant(w);
@@ -168,9 +172,9 @@ put_token(struct writing *w, struct sqltoken_scan *s, const struct sqltoken *t, 
 	}
 }
 
-/* False: it hangs on a setting where strings end. */
+/* *whole: nothing of it was cut. False: it hangs on a setting where strings end. */
 static bool
-write_as(struct slice sql, bool is_cut, bool escapes, struct buf *out)
+write_as(struct slice sql, bool is_cut, bool escapes, struct buf *out, bool *whole)
 {
 	struct sqltoken_scan s = sqltoken_begin(sql);
 	struct writing w = { .out = out, .from = out->n };
@@ -184,13 +188,14 @@ write_as(struct slice sql, bool is_cut, bool escapes, struct buf *out)
 	}
 	while (!w.is_full && !is_cut && ends_in(&w, ";"))
 		out->n--;
-	if (w.is_full || is_cut)
+	*whole = !w.is_full && !is_cut;
+	if (!*whole)
 		buf_str(out, MORE);
 	return !s.doubtful;
 }
 
-/* What both have at the front, whole words of it. */
-static void
+/* What both have at the front, whole words of it. True: that is all of both. */
+static bool
 keep_common(struct buf *out, size_t from, const struct buf *other)
 {
 	size_t n = 0, have = out->n - from;
@@ -198,24 +203,27 @@ keep_common(struct buf *out, size_t from, const struct buf *other)
 	while (n < have && n < other->n && out->p[from + n] == other->p[n])
 		n++;
 	if (n == have && n == other->n)
-		return;
+		return true;
 	while (n > 0 && out->p[from + n - 1] != ' ')
 		n--;
 	out->n = from + (n > 0 ? n - 1 : 0);
 	buf_str(out, MORE);
+	return false;
 }
 
-void
+bool
 fingerprint_put(struct slice sql, bool is_cut, struct buf *out)
 {
 	struct buf other = { 0 };
 	size_t from = out->n;
+	bool whole, other_whole;
 
-	if (write_as(sql, is_cut, false, out))
-		return;
-	(void)write_as(sql, is_cut, true, &other);
-	keep_common(out, from, &other);
+	if (write_as(sql, is_cut, false, out, &whole))
+		return whole;
+	(void)write_as(sql, is_cut, true, &other, &other_whole);
+	whole = keep_common(out, from, &other) && whole && other_whole;
 	buf_fini(&other);
+	return whole;
 }
 
 /* FNV-1a. */

@@ -20,8 +20,9 @@
 /* Longer ones end in " ...". */
 #define FINGERPRINT_MAX ((size_t)4096)
 
-/* Append it; `is_cut`: there is more of the text than is given. */
-void fingerprint_put(struct slice sql, bool is_cut, struct buf *out);
+/* Append it; `is_cut`: there is more of the text than is given. False: the end of the text is not
+ * in it. Quoted names stay as they are written. */
+bool fingerprint_put(struct slice sql, bool is_cut, struct buf *out);
 /* Another number for each text, the same one everywhere. */
 uint64_t fingerprint_id(struct slice text);
 /* The same, going on from another number. */

@@ -14,7 +14,12 @@
 
 #define READY_BYTES 6 /* of a ReadyForQuery */
 
-enum decision { UNDECIDED, STANDS, REFUSED };
+enum decision {
+	UNDECIDED,
+	STANDS,
+	WRITES, /* the standby refuses it: it is no read, or none that a standby can do */
+	ENDED,  /* the standby's recovery has ended it */
+};
 
 static bool
 says(const struct message_report *r, const char *sqlstate, const char *text)
@@ -26,17 +31,20 @@ says(const struct message_report *r, const char *sqlstate, const char *text)
 /* What a standby says of a write, of a query that its recovery ends, and of what no standby can do
  * (an unlogged table, a role whose transactions are SERIALIZABLE). Done again at home all give what
  * they would have given there. */
-static bool
-is_of_standby(struct slice body)
+static enum decision
+judge_error(struct slice body)
 {
 	struct message_report r;
 
 	if (message_parse_report(body, &r) != PARSE_DONE)
-		return false;
+		return STANDS;
+	if (says(&r, SQLSTATE_SERIALIZATION_FAILURE, "conflict with recovery"))
+		return ENDED;
 	return slice_is(r.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) ||
-	       says(&r, SQLSTATE_SERIALIZATION_FAILURE, "conflict with recovery") ||
-	       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "during recovery") ||
-	       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "in a hot standby");
+		       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "during recovery") ||
+		       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "in a hot standby")
+		   ? WRITES
+		   : STANDS;
 }
 
 /* The first message that says how it went. */
@@ -48,7 +56,7 @@ decide(struct slice in)
 
 	while ((got = frame_cut(in, INT32_MAX, &f)) == PARSE_DONE) {
 		if (f.type == MSG_ERROR)
-			return is_of_standby(f.body) ? REFUSED : STANDS;
+			return judge_error(f.body);
 		if (strchr("123ntTNA", f.type) == NULL)
 			return STANDS;
 		in = slice_skip(in, f.total);
@@ -87,13 +95,14 @@ drop(struct session *s, const struct answer *a)
 }
 
 static bool
-refuse(struct session *s, const struct answer *a)
+refuse(struct session *s, const struct answer *a, enum decision why)
 {
 	struct reads *r = s->pooled->reads;
 
 	r->state = WAY_REFUSED;
 	buf_clear(&r->answer);
-	remember(s);
+	if (why == WRITES)
+		remember(s);
 	return drop(s, a);
 }
 
@@ -153,8 +162,8 @@ reads_pass(struct session *s, const struct answer *a)
 		d = UNDECIDED;
 	if (d == STANDS || r->answer.failed)
 		return stand(s, kept);
-	if (d == REFUSED)
-		return refuse(s, a);
+	if (d != UNDECIDED)
+		return refuse(s, a, d);
 	/* a statement that was prepared elsewhere runs when the server has described it */
 	pooled_answered(s, false);
 	return false;

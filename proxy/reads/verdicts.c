@@ -11,11 +11,13 @@
 #define HASH_FUNCTION(key, n, hash) HASH_FNV(key, n, hash)
 #include <uthash.h>
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "protocol/fingerprint.h"
 #include "proxy/reads/catalog.h"
 
-#define BYTES_MAX ((size_t)4 * 1024 * 1024) /* of a worker's verdicts, their texts included */
+#define BYTES_MAX ((size_t)4 * 1024 * 1024) /* of a table, its texts included */
 
 struct verdict {
 	UT_hash_handle hh;
@@ -26,36 +28,91 @@ struct verdict {
 	char sql[];
 };
 
-struct verdicts {
+struct table {
 	struct verdict *by_text;
 	TAILQ_HEAD(, verdict) all; /* the one that was asked for longest ago first */
 	size_t bytes;
+};
+
+struct verdicts {
+	struct table texts, fingerprints;
+	struct buf fingerprint; /* of the text that is looked at */
 	uint64_t seed;
 };
+
+/* What a verdict is kept under. */
+struct key {
+	struct slice text;
+	uint64_t serial;
+	unsigned hash;
+};
+
+/* ---- a table of them ---- */
+
+static void
+drop(struct table *t, struct verdict *d)
+{
+	HASH_DEL(t->by_text, d);
+	TAILQ_REMOVE(&t->all, d, all);
+	t->bytes -= sizeof(*d) + d->n;
+	free(d);
+}
+
+static void
+drop_all(struct table *t)
+{
+	while (!TAILQ_EMPTY(&t->all))
+		drop(t, TAILQ_FIRST(&t->all));
+}
+
+/* NULL: it is not known by that catalog. */
+static struct verdict *
+find(struct table *t, const struct key *k)
+{
+	struct verdict *d;
+
+	HASH_FIND_BYHASHVALUE(hh, t->by_text, k->text.p, k->text.n, k->hash, d);
+	if (d == NULL)
+		return NULL;
+	if (d->serial != k->serial) {
+		drop(t, d);
+		return NULL;
+	}
+	TAILQ_REMOVE(&t->all, d, all);
+	TAILQ_INSERT_TAIL(&t->all, d, all);
+	return d;
+}
+
+static void
+put(struct table *t, const struct key *k, enum classify_reason reason)
+{
+	struct verdict *d = find(t, k);
+
+	if (d == NULL) {
+		d = xmalloc(sizeof(*d) + k->text.n);
+		d->serial = k->serial;
+		d->n = k->text.n;
+		memcpy(d->sql, k->text.p, k->text.n);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->by_text, d->sql, d->n, k->hash, d);
+		TAILQ_INSERT_TAIL(&t->all, d, all);
+		t->bytes += sizeof(*d) + d->n;
+	}
+	d->reason = reason;
+	while (t->bytes > BYTES_MAX && TAILQ_FIRST(&t->all) != d)
+		drop(t, TAILQ_FIRST(&t->all));
+}
+
+/* ---- all of them ---- */
 
 struct verdicts *
 verdicts_new(void)
 {
 	struct verdicts *v = xcalloc(1, sizeof(*v));
 
-	TAILQ_INIT(&v->all);
+	TAILQ_INIT(&v->texts.all);
+	TAILQ_INIT(&v->fingerprints.all);
 	v->seed = hash_new_seed();
 	return v;
-}
-
-static size_t
-size_of(const struct verdict *d)
-{
-	return sizeof(*d) + d->n;
-}
-
-static void
-drop(struct verdicts *v, struct verdict *d)
-{
-	HASH_DEL(v->by_text, d);
-	TAILQ_REMOVE(&v->all, d, all);
-	v->bytes -= size_of(d);
-	free(d);
 }
 
 void
@@ -63,89 +120,81 @@ verdicts_free(struct verdicts *v)
 {
 	if (v == NULL)
 		return;
-	while (!TAILQ_EMPTY(&v->all))
-		drop(v, TAILQ_FIRST(&v->all));
+	drop_all(&v->texts);
+	drop_all(&v->fingerprints);
+	buf_fini(&v->fingerprint);
 	free(v);
 }
 
-static struct verdict *
-add(struct verdicts *v, struct slice sql, uint64_t serial, unsigned hash)
-{
-	struct verdict *d = xmalloc(sizeof(*d) + sql.n);
-
-	d->serial = serial;
-	d->n = sql.n;
-	memcpy(d->sql, sql.p, sql.n);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, v->by_text, d->sql, d->n, hash, d);
-	TAILQ_INSERT_TAIL(&v->all, d, all);
-	v->bytes += size_of(d);
-	while (v->bytes > BYTES_MAX && TAILQ_FIRST(&v->all) != d)
-		drop(v, TAILQ_FIRST(&v->all));
-	return d;
-}
-
 /* The same text has a hash of its own for each catalog. */
-static unsigned
-hash_of(const struct verdicts *v, struct slice sql, uint64_t serial)
+static struct key
+key_of(const struct verdicts *v, struct slice text, uint64_t serial)
 {
-	return hash_slice(v->seed ^ serial * UINT64_C(0x9e3779b97f4a7c15), sql);
+	uint64_t seed = v->seed ^ serial * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (struct key){ text, serial, hash_slice(seed, text) };
 }
 
-/* NULL: it is not known under that number. */
-static struct verdict *
-find(struct verdicts *v, struct slice sql, uint64_t serial, unsigned hash)
+/* False: the text has none, or one that is cut. */
+static bool
+key_of_fingerprint(struct verdicts *v, struct slice sql, uint64_t serial, struct key *out)
+{
+	bool is_whole;
+
+	buf_clear(&v->fingerprint);
+	is_whole = fingerprint_put(sql, false, &v->fingerprint);
+	*out = key_of(v, buf_view(&v->fingerprint), serial);
+	return is_whole;
+}
+
+/* A text that is not understood may be so by its constants. */
+static enum classify_reason
+judge(struct verdicts *v, struct slice sql, const struct catalog *catalog)
 {
 	struct verdict *d;
+	struct classify c;
+	struct key k;
+	bool has_key = key_of_fingerprint(v, sql, catalog != NULL ? catalog->serial : 0, &k);
 
-	HASH_FIND_BYHASHVALUE(hh, v->by_text, sql.p, sql.n, hash, d);
-	if (d == NULL)
-		return NULL;
-	if (d->serial != serial) {
-		drop(v, d);
-		return NULL;
-	}
-	TAILQ_REMOVE(&v->all, d, all);
-	TAILQ_INSERT_TAIL(&v->all, d, all);
-	return d;
+	if (has_key && (d = find(&v->fingerprints, &k)) != NULL)
+		return d->reason;
+	classify(sql, catalog != NULL ? catalog->names : NULL, &c);
+	if (has_key && c.reason != CLASSIFY_UNPARSABLE)
+		put(&v->fingerprints, &k, c.reason);
+	return c.reason;
 }
 
 enum classify_reason
 verdicts_get(struct verdicts *v, struct slice sql, const struct catalog *catalog)
 {
-	uint64_t serial = catalog != NULL ? catalog->serial : 0;
+	struct key k = key_of(v, sql, catalog != NULL ? catalog->serial : 0);
+	enum classify_reason reason;
 	struct verdict *d;
-	struct classify c;
-	unsigned hash;
 
 	if (sql.n > CLASSIFY_TEXT_MAX)
 		return CLASSIFY_TOO_LONG;
-	hash = hash_of(v, sql, serial);
-	d = find(v, sql, serial, hash);
-	if (d == NULL) {
-		classify(sql, catalog != NULL ? catalog->names : NULL, &c);
-		d = add(v, sql, serial, hash);
-		d->reason = c.reason;
-	}
-	return d->reason;
+	d = find(&v->texts, &k);
+	if (d != NULL)
+		return d->reason;
+	reason = judge(v, sql, catalog);
+	put(&v->texts, &k, reason);
+	return reason;
 }
 
 void
 verdicts_refuse(struct verdicts *v, struct slice sql, uint64_t serial)
 {
-	struct verdict *d;
-	unsigned hash;
+	struct key k = key_of(v, sql, serial);
 
 	if (sql.n > CLASSIFY_TEXT_MAX)
 		return;
-	hash = hash_of(v, sql, serial);
-	d = find(v, sql, serial, hash);
-	if (d == NULL)
-		d = add(v, sql, serial, hash);
-	d->reason = CLASSIFY_MISJUDGED;
+	put(&v->texts, &k, CLASSIFY_MISJUDGED);
+	if (key_of_fingerprint(v, sql, serial, &k))
+		put(&v->fingerprints, &k, CLASSIFY_MISJUDGED);
 }
 
 size_t
 verdicts_count(const struct verdicts *v)
 {
-	return HASH_COUNT(v->by_text);
+	return HASH_COUNT(v->texts.by_text);
 }

@@ -80,7 +80,7 @@ key_of(struct sampler *s, struct slice sql, bool is_cut)
 	struct buf text = { 0 };
 	uint64_t key;
 
-	fingerprint_put(sql, is_cut, &text);
+	(void)fingerprint_put(sql, is_cut, &text);
 	key = fingerprints_key(s->table, slice_str(s->database), buf_view(&text), clock_us());
 	buf_fini(&text);
 	return key;

@@ -203,6 +203,14 @@ verdicts_are_kept_and_corrected_in_bounded_memory(void **state)
 		(void)verdicts_get(v, buf_view(&sql), NULL);
 	}
 	assert_in_range(verdicts_count(v), 50, 90);
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 1"), NULL), CLASSIFY_MISJUDGED);
+	for (int i = 0; i < 2000; i++) {
+		buf_clear(&sql);
+		buf_printf(&sql, "SELECT a%d", i);
+		for (int k = 0; k < 300; k++)
+			buf_str(&sql, ", column_b");
+		(void)verdicts_get(v, buf_view(&sql), NULL);
+	}
 	assert_int_equal(verdicts_get(v, slice_str("SELECT 1"), NULL), CLASSIFY_READ);
 	buf_fini(&sql);
 	verdicts_free(v);
@@ -237,6 +245,71 @@ verdicts_go_with_what_the_catalog_says(void **state)
 	verdicts_free(v);
 	classify_catalog_free(names);
 	classify_catalog_free(none);
+}
+
+/* What is known of one text holds for all that differ from it in constants and comments only. */
+static void
+constants_make_no_other_verdict(void **state)
+{
+	static const struct {
+		const char *refused, *other;
+		enum classify_reason reason;
+	} all[] = {
+		{ "SELECT a FROM v WHERE x = 1", "select a from v where x = 'two' /* c */",
+		  CLASSIFY_MISJUDGED },
+		{ "SELECT a FROM v WHERE x IN (1, 2)", "SELECT a FROM v WHERE x IN (1, 2, 3)",
+		  CLASSIFY_MISJUDGED },
+		{ "SELECT a FROM v", "SELECT a FROM w", CLASSIFY_READ },
+		{ "SELECT \"a\"", "SELECT U&\"a\"", CLASSIFY_READ },
+		{ "SELECT \"a\"", "SELECT \"A\"", CLASSIFY_READ },
+		{ "SELECT 1 -- x\n", "DELETE FROM t WHERE x = 1", CLASSIFY_CHANGES },
+		/* where the string ends hangs on a setting */
+		{ "SELECT 'b\\', 'c'", "SELECT 'b\\', 'd'", CLASSIFY_READ },
+		{ "SELECT 'a' 'b'", "SELECT 'a'\n'b'", CLASSIFY_MISJUDGED },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct verdicts *v = verdicts_new();
+
+		verdicts_refuse(v, slice_str(all[i].refused), 0);
+		assert_int_equal(verdicts_get(v, slice_str(all[i].other), NULL), all[i].reason);
+		verdicts_free(v);
+	}
+}
+
+/* Of two texts of one fingerprint the first may be none that is understood. */
+static void
+what_is_not_understood_says_nothing_of_others(void **state)
+{
+	struct verdicts *v = verdicts_new();
+
+	(void)state;
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 'a' 'b'"), NULL), CLASSIFY_UNPARSABLE);
+	assert_int_equal(verdicts_get(v, slice_str("SELECT 'a'\n'b'"), NULL), CLASSIFY_READ);
+	verdicts_free(v);
+}
+
+/* Fingerprints are cut at some length: what is behind that decides. */
+static void
+what_is_cut_is_judged_by_itself(void **state)
+{
+	struct verdicts *v = verdicts_new();
+	struct buf read = { 0 }, write = { 0 };
+
+	(void)state;
+	buf_str(&read, "WITH x AS (SELECT a");
+	for (int i = 0; i < 1000; i++)
+		buf_printf(&read, ", column%d", i);
+	buf_str(&read, " FROM t)");
+	buf_slice(&write, buf_view(&read));
+	buf_str(&read, " SELECT * FROM x");
+	buf_str(&write, " DELETE FROM t USING x");
+	assert_int_equal(verdicts_get(v, buf_view(&read), NULL), CLASSIFY_READ);
+	assert_int_equal(verdicts_get(v, buf_view(&write), NULL), CLASSIFY_CHANGES);
+	buf_fini(&read);
+	buf_fini(&write);
+	verdicts_free(v);
 }
 
 #define KEPT_TEXTS 1000
@@ -291,6 +364,47 @@ a_verdict_that_is_kept_costs_less_than_a_microsecond(void **state)
 	classify_catalog_free(names);
 }
 
+/* A look at so many texts that are all new; `arg`: verdicts, or NULL: each of them is parsed. */
+static double
+ask_for_new(const void *arg, size_t n)
+{
+	static size_t number;
+	struct verdicts *v = *(struct verdicts *const *)arg;
+	struct buf sql = { 0 };
+	struct classify c;
+	double ms = cost_ms();
+
+	for (size_t i = 0; i < n; i++) {
+		buf_clear(&sql);
+		buf_printf(&sql,
+			   "SELECT u.id, o.total FROM users u JOIN orders o ON o.user_id = u.id "
+			   "WHERE u.id = %zu AND o.state = 'open' LIMIT 50",
+			   number++);
+		if (v != NULL)
+			assert_int_equal(verdicts_get(v, buf_view(&sql), NULL), CLASSIFY_READ);
+		else
+			classify(buf_view(&sql), NULL, &c);
+	}
+	ms = cost_ms() - ms;
+	buf_fini(&sql);
+	return ms;
+}
+
+static void
+another_constant_costs_a_fraction_of_parsing(void **state)
+{
+	struct verdicts *v = verdicts_new(), *none = NULL;
+	size_t n = 2000, many = 100000;
+	double parsed, known;
+
+	(void)state;
+	parsed = cost_least(ask_for_new, &none, n) * 1e6 / (double)n;
+	known = cost_least(ask_for_new, &v, many) * 1e6 / (double)many;
+	print_message("a text with other constants: %.0f ns, parsed: %.0f ns\n", known, parsed);
+	assert_true(known * 10 < parsed);
+	verdicts_free(v);
+}
+
 int
 main(void)
 {
@@ -300,6 +414,10 @@ main(void)
 		cmocka_unit_test(a_length_that_is_none_goes_home),
 		cmocka_unit_test(verdicts_are_kept_and_corrected_in_bounded_memory),
 		cmocka_unit_test(verdicts_go_with_what_the_catalog_says),
+		cmocka_unit_test(constants_make_no_other_verdict),
+		cmocka_unit_test(what_is_not_understood_says_nothing_of_others),
+		cmocka_unit_test(what_is_cut_is_judged_by_itself),
+		cmocka_unit_test(another_constant_costs_a_fraction_of_parsing),
 		cmocka_unit_test(a_verdict_that_is_kept_costs_less_than_a_microsecond),
 	};
 
