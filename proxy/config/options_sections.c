@@ -190,8 +190,9 @@ static const struct option database_rows[] = {
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "session", .words = consistency_mode_words,
 	  .group = "Database",
 	  .text = "What reads = nearest must see. session: all that its session has written or "
-		  "read before. eventual: what the standby has, which is not further behind than "
-		  "max_lag." },
+		  "read before. strict: all that is committed at the session's home when it reads, "
+		  "which is asked for that: one round trip. eventual: what the standby has, which is "
+		  "not further behind than max_lag." },
 	{ .name = "consistency_wait", .type = OPT_TIME, AT(conf_database, consistency_wait, int64_t),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = 3600 * USEC_PER_SEC,
 	  .group = "Database",

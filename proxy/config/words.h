@@ -37,7 +37,7 @@ enum auth_method {
 };
 enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
 enum reads_mode { READS_HOME, READS_OBSERVE, READS_NEAREST };
-enum consistency_mode { CONSISTENCY_SESSION, CONSISTENCY_EVENTUAL };
+enum consistency_mode { CONSISTENCY_SESSION, CONSISTENCY_EVENTUAL, CONSISTENCY_STRICT };
 /* Where what a session has seen lies on WAL that a fail-over has lost. */
 enum lost_wal_mode { LOST_WAL_HOME, LOST_WAL_FAIL };
 enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };

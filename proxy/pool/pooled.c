@@ -97,6 +97,7 @@ begin_wait(struct pooled *pd)
 {
 	pd->waiting_since_us = loop_now_us(pd->session->worker->loop);
 	pd->notified = false;
+	pd->asks_alone = false;
 }
 
 /* Ask the pool. The session may have a server then, or wait, or be over. */
@@ -230,8 +231,8 @@ pooled_go_on(struct pooled *pd)
 		pooled_settle(s);
 }
 
-/* The session has its server. What its client sent meanwhile is sent on; where nothing was held,
- * the caller that asked for the server sends what it is for. */
+/* The session has its server. What its client sent meanwhile is sent on, or the server is asked;
+ * where nothing was held, the caller that asked for the server sends what it is for. */
 static void
 ready(struct pooled *pd)
 {
@@ -239,6 +240,8 @@ ready(struct pooled *pd)
 		pooled_greet(pd);
 	else if (pd->held.n > 0)
 		pooled_go_on(pd);
+	else if (UNLIKELY(pd->asks_alone))
+		pooled_settle(pd->session);
 }
 
 /* What the pool lends at once is used at once. */
@@ -248,6 +251,17 @@ acquire_and_send(struct pooled *pd)
 	acquire(pd);
 	if (can_send(pd))
 		ready(pd);
+}
+
+void
+pooled_ask_position(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+
+	pd->is_untold = true;
+	begin_wait(pd);
+	pd->asks_alone = true;
+	acquire_and_send(pd);
 }
 
 void

@@ -95,6 +95,8 @@ struct pooled {
 	bool has_waited;
 	/* What goes to its server next is a whole unit, and its position is asked for behind it. */
 	bool asks_behind;
+	/* It waits for a server that it has to ask for its position, and nothing else. */
+	bool asks_alone;
 	bool resends; /* what was kept of the client goes on its way just now */
 };
 
@@ -177,6 +179,9 @@ void pooled_learn_names(struct session *s, struct slice sql);
  * in the WAL behind that, so that the answer is there with the client's. Not where the pool has to
  * ask more. */
 void pooled_ask_position_behind(struct session *s);
+/* It is parked, at home: a server there is asked for its position in the WAL, and nothing else;
+ * then pool_ops.on_parked() comes, whether the position has or not. The session may be over. */
+void pooled_ask_position(struct session *s);
 /* Of n bytes of the server, how many are the client's: the rest answers that question. */
 size_t pooled_client_part(struct session *s, const char *p, size_t n);
 /* Where its home is: the node that it would be on without reading nearby; NULL: not decided. */

@@ -90,6 +90,16 @@ drop_held(struct pooled *pd, size_t n)
 	stream_want(&s->client, EV_READ | (s->client.interest & EV_WRITE));
 }
 
+/* It waits to ask for a position. What its client has said goes home without that, and waits there
+ * instead. True: it does. */
+static bool
+end_asking(struct pooled *pd)
+{
+	pool_forget(pd->pool, pd);
+	pooled_tell_parked(pd);
+	return pd->session->state == SESSION_RELAY && pd->state == POOLED_WAITING;
+}
+
 void
 pooled_cancel(struct session *s)
 {
@@ -102,6 +112,8 @@ pooled_cancel(struct session *s)
 	bool synced;
 
 	if (!session_is_pooled(s) || pd->state != POOLED_WAITING)
+		return;
+	if (pd->asks_alone && !end_asking(pd))
 		return;
 	held = left = buf_view(&pd->held);
 	n = first_cycle(held);

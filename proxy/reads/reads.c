@@ -107,6 +107,17 @@ go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
 	pooled_head_nearby(s, r->near, floor, r->wait_us);
 }
 
+/* The unit is to show all that is committed at home by now, and that is not known yet. */
+static bool
+must_ask(const struct session *s, unsigned reason)
+{
+	const struct reads *r = s->pooled->reads;
+
+	return r->now[SET_CONSISTENCY] == CONSISTENCY_STRICT && reads_is_nearest(r) &&
+	       !r->was_asked &&
+	       (classify_is_read((enum classify_reason)reason) || reason == READS_NO_POSITION);
+}
+
 /* Bytes that begin a unit. */
 static size_t
 choose(struct session *s, struct slice in)
@@ -123,6 +134,10 @@ choose(struct session *s, struct slice in)
 	}
 	if (classify_is_read((enum classify_reason)u.reason))
 		reads_judge_session(s, &u.reason);
+	if (UNLIKELY(must_ask(s, u.reason))) {
+		r->state = WAY_ASKING;
+		return SIZE_MAX;
+	}
 	if (reads_is_nearest(r) && classify_is_read((enum classify_reason)u.reason)) {
 		c = reads_catalog(s);
 		r->serial = c != NULL ? c->serial : 0;
@@ -190,7 +205,7 @@ passing(struct session *s, struct slice in)
 	struct reads *r = s->pooled->reads;
 
 	/* it was moved, or its pool has given up the way there */
-	if (r->state != WAY_HOME && s->pooled->home == NULL) {
+	if (reads_is_away(r) && s->pooled->home == NULL) {
 		r->state = WAY_HOME;
 		buf_clear(&r->unit);
 	}
@@ -239,6 +254,19 @@ hand_on(struct session *s, const char *p, size_t n)
 	pooled_ask_position_behind(s);
 }
 
+/* What is kept waits: for home's position, which is to be asked for, or for something else. */
+static void
+wait(struct session *s)
+{
+	struct reads *r = s->pooled->reads;
+
+	if (r->state != WAY_ASKING || s->pooled->state != POOLED_PARKED ||
+	    s->state != SESSION_RELAY)
+		return;
+	r->is_known = false;
+	pooled_ask_position(s);
+}
+
 /* What was kept goes on its way, as much of it as can. */
 static void
 go_on(struct session *s)
@@ -247,8 +275,13 @@ go_on(struct session *s)
 	struct buf kept = r->kept;
 	size_t n;
 
-	if (kept.n == 0 || (n = passing(s, buf_view(&kept))) == SIZE_MAX)
+	if (kept.n == 0)
 		return;
+	n = passing(s, buf_view(&kept));
+	if (n == SIZE_MAX) {
+		wait(s);
+		return;
+	}
 	r->kept = (struct buf){ .cap = KEPT_CAP };
 	if (r->was_full) {
 		r->was_full = false;
@@ -290,6 +323,7 @@ on_client(struct session *s, const char **p, size_t *n)
 		now = passing(s, slice_of(*p, *n));
 		if (now == SIZE_MAX) {
 			keep(s, *p, *n);
+			wait(s);
 			return false;
 		}
 		if (now < *n)
@@ -346,7 +380,7 @@ reads_on_refused(struct session *s)
 	struct reads *r = s->pooled->reads;
 
 	s->pooled->asks_behind = false;
-	if (r->state == WAY_HOME)
+	if (!reads_is_away(r))
 		return;
 	r->state = WAY_HOME;
 	buf_clear(&r->unit);
@@ -370,8 +404,9 @@ reads_on_parked(struct session *s)
 	struct buf unit = r->unit;
 	bool was_refused = r->state == WAY_REFUSED;
 
+	r->was_asked = r->state == WAY_ASKING;
 	/* what it has seen nearby beyond the floor, that run of the standby keeps for it */
-	if (r->state != WAY_HOME && s->pooled->is_tracked && s->pooled->seen != 0)
+	if (reads_is_away(r) && s->pooled->is_tracked && s->pooled->seen != 0)
 		r->is_known = true;
 	r->state = WAY_HOME;
 	r->unit = (struct buf){ .cap = KEPT_CAP };
@@ -386,6 +421,7 @@ reads_on_parked(struct session *s)
 	} else {
 		go_on(s);
 	}
+	r->was_asked = false;
 	buf_fini(&unit);
 }
 

@@ -29,6 +29,7 @@ enum reads_setting {
 
 enum way {
 	WAY_HOME,    /* it is at home, or nothing is under way */
+	WAY_ASKING,  /* … but that home is asked for its position, for a unit that is kept */
 	WAY_NEARBY,  /* a unit is under way nearby, and may still be refused … */
 	WAY_SERVED,  /* … and is not: the client has been told of it … */
 	WAY_ENDING,  /* … and has said the end of its transaction there */
@@ -43,6 +44,7 @@ struct reads {
 	bool judged;    /* what goes on its way has been looked at */
 	bool is_known;  /* `floor` is */
 	bool ends_unit; /* what has gone on its way last ends with a unit, as far as that matters */
+	bool was_asked; /* home was asked for the unit that is kept, whatever came of it */
 	bool holds_ready;        /* the client gets its ReadyForQuery when `floor` is known */
 	bool was_full;           /* the client is not read, so much is kept */
 	bool is_warned;          /* the client has been told that `floor` cannot be read nearby */
@@ -66,6 +68,13 @@ static inline bool
 reads_is_nearest(const struct reads *r)
 {
 	return r->now[SET_READS] == READS_NEAREST;
+}
+
+/* It is nearby, or on its way there. */
+static inline bool
+reads_is_away(const struct reads *r)
+{
+	return r->state > WAY_ASKING;
 }
 
 /* reads.c. A session has settings of reads nearby, and has seen nothing that is known. */
