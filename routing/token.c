@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "base/text.h"
+#include "protocol/sqltoken.h"
 
 /* Up to `end`, which is left in front of the rest; '\0': the end of the text. */
 static bool
@@ -46,6 +47,41 @@ void
 token_put(struct buf *b, const struct wal_token *t)
 {
 	buf_printf(b, "m1.%" PRIx64 ".%" PRIx32 ".%" PRIx64, t->system_id, t->timeline, t->lsn);
+}
+
+static bool
+find_said(struct slice text, struct slice *value)
+{
+	static const struct slice key = SLICE_LITERAL("meridian_token='");
+	const char *at = memmem(text.p, text.n, key.p, key.n), *end;
+
+	if (at == NULL)
+		return false;
+	text = slice_skip(text, (size_t)(at + key.n - text.p));
+	end = memchr(text.p, '\'', text.n);
+	*value = slice_of(text.p, end != NULL ? (size_t)(end - text.p) : text.n);
+	return true;
+}
+
+bool
+token_in_comment(struct slice sql, struct slice *value)
+{
+	struct sqltoken_scan scan = sqltoken_begin(sql);
+	struct sqltoken t;
+
+	if (!find_said(sql, value))
+		return false;
+	while (scan.p < scan.end) {
+		const char *from = scan.p;
+
+		if (!sqltoken_skip_blank(&scan)) {
+			if (!sqltoken_next(&scan, &t))
+				return false;
+		} else if (find_said(slice_of(from, (size_t)(scan.p - from)), value)) {
+			return true;
+		}
+	}
+	return false;
 }
 
 void

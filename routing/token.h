@@ -34,6 +34,9 @@ struct wal_token {
 /* False: it is none. */
 bool token_parse(struct slice text, struct wal_token *out);
 void token_put(struct buf *b, const struct wal_token *t);
+/* The first comment of a text of SQL that says meridian_token='…', among other pairs or alone: what
+ * stands between the quotes. False: there is none. Source: the specification of sqlcommenter. */
+bool token_in_comment(struct slice sql, struct slice *value);
 /* What has seen both: *t becomes it. One of another cluster, or of a later timeline, replaces *t.
  */
 void token_raise(struct wal_token *t, const struct wal_token *seen);

@@ -132,8 +132,13 @@ choose(struct session *s, struct slice in)
 			return SIZE_MAX;
 		u.reason = READS_PROTOCOL;
 	}
-	if (classify_is_read((enum classify_reason)u.reason))
+	if (classify_is_read((enum classify_reason)u.reason)) {
+		if (reads_have_floor(r))
+			reads_take_tokens(s, slice_of(in.p, u.n));
+		if (UNLIKELY(r->instead.n > 0))
+			return u.n;
 		reads_judge_session(s, &u.reason);
+	}
 	if (UNLIKELY(must_ask(s, u.reason))) {
 		r->state = WAY_ASKING;
 		return SIZE_MAX;

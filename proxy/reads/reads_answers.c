@@ -72,17 +72,10 @@ static void
 remember(struct session *s)
 {
 	const struct reads *r = s->pooled->reads;
-	struct slice in = buf_view(&r->unit), sql;
-	struct message_parse parse;
-	struct frame f;
+	struct slice unit = buf_view(&r->unit), sql;
 
-	while (frame_cut(in, INT32_MAX, &f) == PARSE_DONE) {
-		if (f.type == MSG_QUERY && message_parse_query(f.body, &sql) == PARSE_DONE)
-			verdicts_refuse(s->worker->verdicts, sql, r->serial);
-		if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE)
-			verdicts_refuse(s->worker->verdicts, parse.sql, r->serial);
-		in = slice_skip(in, f.total);
-	}
+	while (reads_next_text(&unit, &sql))
+		verdicts_refuse(s->worker->verdicts, sql, r->serial);
 }
 
 /* The answer is dropped up to its end; then the pool takes the server back, and says so

@@ -114,9 +114,8 @@ reads_report(struct session *s, bool is_new)
 
 /* ---- lost ---- */
 
-/* In place of the unit its server gets one that raises the error. */
-static void
-fail_unit(struct reads *r, const struct err *e)
+void
+reads_fail_unit(struct reads *r, const struct err *e)
 {
 	struct buf sql = { .cap = sizeof(*e) * 4 };
 
@@ -147,7 +146,7 @@ reads_warn_of_lost(struct session *s)
 		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
 			"what this session has seen was lost in a fail-over");
 		err_hint(&e, "RESET meridian.token forgets what it has seen.");
-		fail_unit(r, &e);
+		reads_fail_unit(r, &e);
 	} else if (!r->is_warned) {
 		r->is_warned = true;
 		message_put_notice(&b, "WARNING", &e);

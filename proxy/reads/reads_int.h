@@ -104,6 +104,8 @@ bool reads_knows_floor(const struct session *s);
 /* What it has seen was lost, and it is an error to read without, until the client has said that it
  * may be. */
 bool reads_keep_lost(const struct session *s);
+/* In place of the unit its server gets one that raises the error (reads.instead). */
+void reads_fail_unit(struct reads *r, const struct err *e);
 /* The client is told, where it has asked for that, in front of the ReadyForQuery that it waits for.
  */
 void reads_report(struct session *s, bool is_new);
@@ -114,12 +116,21 @@ void reads_warn_of_lost(struct session *s);
 /* reads_texts.c. For units_cut(): `arg` is the session. */
 enum classify_reason reads_judge_text(void *arg, struct slice sql);
 bool reads_judge_prepared(void *arg, struct slice name, struct slice *sql);
+/* The next text of the messages of a unit. False: there is none. */
+bool reads_next_text(struct slice *unit, struct slice *sql);
+/* What the session is to show for the tokens in comments of a unit; a wrong one makes the unit
+ * fail.
+ */
+void reads_take_tokens(struct session *s, struct slice unit);
 /* What is known of the names in its database at home; NULL: nothing, or nothing any more. */
 const struct catalog *reads_catalog(const struct session *s);
 /* Behind a transaction at home, where `wants_names`. */
 void reads_ask_for_names(struct session *s);
 
-/* reads_settings.c. Made where it is not there, with the settings of its database. */
+/* reads_settings.c. A token for a session. -1: it is none, or of another cluster: *e. */
+int reads_parse_token(const struct session *s, struct slice value, struct wal_token *out,
+		      struct err *e) MUST_CHECK;
+/* Made where it is not there, with the settings of its database. */
 struct reads *reads_needed(struct session *s);
 
 /* reads_answers.c. The server's bytes, on their way to the client. False: they do not go there now.

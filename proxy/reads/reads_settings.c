@@ -139,8 +139,8 @@ home_of(const struct session *s)
 	return live != NULL ? topology_node_by_live(world_of(s)->topology, live) : NULL;
 }
 
-static int
-read_token(const struct session *s, struct slice value, struct wal_token *out, struct err *e)
+int
+reads_parse_token(const struct session *s, struct slice value, struct wal_token *out, struct err *e)
 {
 	const struct node *home = home_of(s);
 
@@ -167,7 +167,7 @@ set_token(struct session *s, struct slice value, bool now, struct err *e)
 	struct wal_token token = { 0 };
 
 	if (value.p != NULL &&
-	    (check_possible(s, token_name, e) != 0 || read_token(s, value, &token, e) != 0))
+	    (check_possible(s, token_name, e) != 0 || reads_parse_token(s, value, &token, e) != 0))
 		return -1;
 	if (now && value.p != NULL)
 		reads_see(reads_needed(s), s, &token);

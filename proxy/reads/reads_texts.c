@@ -7,7 +7,10 @@
 
 #include "proxy/reads/reads_int.h"
 
+#include "base/err.h"
 #include "base/text.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/reads/catalog.h"
@@ -81,6 +84,44 @@ reads_judge_prepared(void *arg, struct slice name, struct slice *sql)
 	struct session *s = arg;
 
 	return statements_text(s->pooled->statements, name, sql);
+}
+
+bool
+reads_next_text(struct slice *unit, struct slice *sql)
+{
+	struct message_parse parse;
+	struct frame f;
+
+	while (frame_cut(*unit, INT32_MAX, &f) == PARSE_DONE) {
+		*unit = slice_skip(*unit, f.total);
+		if (f.type == MSG_QUERY && message_parse_query(f.body, sql) == PARSE_DONE)
+			return true;
+		if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE) {
+			*sql = parse.sql;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- tokens in comments ---- */
+
+void
+reads_take_tokens(struct session *s, struct slice unit)
+{
+	struct slice sql, value;
+	struct wal_token token;
+	struct err e;
+
+	while (reads_next_text(&unit, &sql)) {
+		if (!token_in_comment(sql, &value))
+			continue;
+		if (reads_parse_token(s, value, &token, &e) != 0) {
+			reads_fail_unit(s->pooled->reads, &e);
+			return;
+		}
+		reads_see(s->pooled->reads, s, &token);
+	}
 }
 
 /* ---- learning names ---- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Tokens and history files. A token that is read is written as one that is read alike, and no
- * longer than it may be; what a history says of ends is of timelines in front of its own.
+ * Tokens, comments with tokens, and history files. A token that is read is written as one that is
+ * read alike, and no longer than it may be; what a history says of ends is of timelines in front of
+ * its own.
  */
 #include "config.h"
 
@@ -26,6 +27,17 @@ check_token(struct slice in)
 }
 
 static void
+check_comment(struct slice in)
+{
+	struct slice value;
+
+	if (!token_in_comment(in, &value))
+		return;
+	FUZZ_ASSERT(value.p >= in.p && value.n <= in.n && value.p + value.n <= in.p + in.n);
+	FUZZ_ASSERT(memchr(value.p, '\'', value.n) == NULL);
+}
+
+static void
 check_history(struct slice in)
 {
 	struct timeline_ends e;
@@ -47,6 +59,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct slice in = slice_of((const char *)data, size);
 
 	check_token(in);
+	check_comment(in);
 	check_history(in);
 	return 0;
 }

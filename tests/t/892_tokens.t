@@ -121,6 +121,22 @@ for my $proxy (@proxies) {
 	is($w->ask($read), '10 europe-west1', 'one that the standby has replayed is read there');
 	is($w->ask('SHOW meridian.token') =~ $token, 1, '... and it has a token of its own');
 }
+for my $how ([ 'a query', sub { $_[0]->ask($_[1]) } ], [ 'Parse', sub { $_[0]->send(parse($_[1]) . bind_message([]) . execute('') . sync_message); $_[0]->answer } ],
+	[ 'a query, byte by byte', sub { $_[0]->send_split(query($_[1]), 1); $_[0]->answer } ]) {
+	my ($name, $ask) = @$how;
+	my $w = session($two);
+	is($ask->($w, "$read /*action='show',meridian_token='$first',route='%2Fr'*/"), '10 europe-west1', "$name with a token in its comment, which the standby has replayed");
+	calm($two);
+	is($ask->($w, "$read /*meridian_token='$t'*/"), '11 us-east1', '... and one which it has not');
+	calm($two);
+	is($ask->($w, $read), '11 us-east1', '... which the session has seen from then on');
+	calm($two);
+	is($ask->($w, "$read /*meridian_token='m2.1.1.1'*/"), '22023 invalid value for parameter "meridian.token": "m2.1.1.1"', '... and one that is none');
+	calm($two);
+	like($ask->($w, "$read /*meridian_token='m1.1.1.1'*/"), qr/^22023 invalid value/, '... and one of another cluster');
+	is($ask->($w, $read), '11 us-east1', '... which leave the session as it is');
+}
+is(session($two)->ask("SELECT '/*meridian_token=''$t''*/' <> '', v || current_setting('cluster_name') FROM r"), 't,10europe-west1', 'a string is no comment');
 $reader->ask("SET meridian.token = '$t'", "SET meridian.token = '$first'");
 calm($one);
 is($reader->ask($read), '11 us-east1', 'an older token does not take back a newer one');

@@ -175,12 +175,46 @@ the_last_ends_are_kept(void **state)
 	buf_fini(&b);
 }
 
+static void
+a_token_is_found_in_a_comment_alone(void **state)
+{
+	static const struct {
+		const char *sql, *value; /* NULL: there is none */
+	} all[] = {
+		{ "SELECT 1 /*meridian_token='m1.1.1.1'*/", "m1.1.1.1" },
+		{ "/*action='a''b',meridian_token='x',route='/r'*/ SELECT 1", "x" },
+		{ "SELECT 1 -- meridian_token='x'", "x" },
+		{ "SELECT 1 -- meridian_token='x", "x" },
+		{ "SELECT /* a /* meridian_token='x' */ b */ 1", "x" },
+		{ "SELECT /* a */ 1 /*meridian_token='x'*/ + /*meridian_token='y'*/ 2", "x" },
+		{ "SELECT 'a' /*meridian_token=''*/", "" },
+		{ "SELECT '/*meridian_token=''x''*/'", NULL },
+		{ "SELECT $$/*meridian_token='x'*/$$", NULL },
+		{ "SELECT \"/*meridian_token='x'*/\"", NULL },
+		{ "SELECT meridian_token='x'", NULL },
+		{ "SELECT 1 /*meridian_token=x*/", NULL },
+		{ "SELECT 1", NULL },
+		{ "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct slice value = slice_str("");
+		bool is_there = token_in_comment(slice_str(all[i].sql), &value);
+
+		assert_int_equal(is_there, all[i].value != NULL);
+		if (is_there)
+			assert_true(slice_is(value, all[i].value));
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_token_is_read_as_it_was_written),
 		cmocka_unit_test(what_is_no_token_is_refused),
+		cmocka_unit_test(a_token_is_found_in_a_comment_alone),
 		cmocka_unit_test(raising_never_lowers),
 		cmocka_unit_test(a_token_is_judged_by_the_ends_of_timelines),
 		cmocka_unit_test(a_history_that_is_none_says_nothing),
