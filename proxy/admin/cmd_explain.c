@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/words.h"
@@ -271,7 +272,9 @@ query_of_subject(struct run *r, struct route_wish wish)
 	wish.access = ACCESS_ANY;
 	locate_route(r->world, &wish, route);
 	if (place.home != NULL && locate_authority(r->world, wish.database) == NULL)
-		place.near = near_find(t, route, place.home);
+		place.near =
+		    near_find(t, route, place.home,
+			      (int64_t)db->consistency_bound_ms * USEC_PER_MSEC, clock_us());
 	if (place.near != NULL)
 		place.reason = CLASSIFY_READ;
 	explain_query_row(r->world, slice_str(run_arg(r, "sql")), wish.database, &place, &r->rows);

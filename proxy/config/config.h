@@ -77,6 +77,7 @@ struct conf_database {
 	int statement_sample; /* one of this many statements is sampled; 0: none */
 	enum reads_mode reads;
 	enum consistency_mode consistency;
+	int consistency_bound_ms; /* of CONSISTENCY_BOUNDED */
 	int64_t consistency_wait;
 	enum lost_wal_mode lost_wal;
 	enum residency_mode residency;

@@ -85,6 +85,7 @@ const char *const auth_method_words[] = {
 };
 const char *const pool_mode_words[] = { "off", "session", "transaction", NULL };
 const char *const reads_mode_words[] = { "home", "observe", "nearest", NULL };
-const char *const consistency_mode_words[] = { "session", "eventual", "strict", NULL };
+const char *const consistency_mode_words[] = { "session", "eventual", "strict", "bounded:TIME",
+					       NULL };
 const char *const lost_wal_mode_words[] = { "home", "fail", NULL };
 const char *const residency_mode_words[] = { "prefer", "strict", NULL };

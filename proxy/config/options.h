@@ -39,6 +39,7 @@ enum option_type {
 	OPT_TLV,      /* int: a type of TLV of the custom range, 0 for off */
 	OPT_SOURCES,  /* conf_main.locality and nlocality */
 	OPT_LOCATION, /* conf_region.has_location, lat and lon */
+	OPT_CONSISTENCY, /* conf_database.consistency and consistency_bound_ms */
 	OPT_TYPE_COUNT
 };
 
@@ -57,7 +58,7 @@ struct option {
 	const char *fallback;     /* the default as text; "" for none */
 	int64_t min, max;         /* OPT_INT, OPT_OCTAL, OPT_TIME, OPT_SIZE, OPT_DOUBLE */
 	const char *zero;         /* the word for 0 ("auto"), or NULL */
-	const char *const *words; /* OPT_ENUM, ends with NULL */
+	const char *const *words; /* OPT_ENUM and OPT_CONSISTENCY, ends with NULL */
 	int nwords;               /* only the first so many of them; 0: all */
 	option_item_fn item;      /* OPT_LIST */
 	const char *expected;     /* OPT_LIST: what an item is, for messages */

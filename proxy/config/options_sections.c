@@ -186,13 +186,15 @@ static const struct option database_rows[] = {
 		  "nearest: to the standby nearest to the client, where one of the same cluster is "
 		  "nearer than home; that needs pool = transaction, and probe_conninfo. observe: "
 		  "home, and SHOW READS counts where they would have gone." },
-	{ .name = "consistency", .type = OPT_ENUM, AT_ENUM(conf_database, consistency),
+	{ .name = "consistency", .type = OPT_CONSISTENCY, AT_ENUM(conf_database, consistency),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "session", .words = consistency_mode_words,
 	  .group = "Database",
 	  .text = "What reads = nearest must see. session: all that its session has written or "
 		  "read before. strict: all that is committed at the session's home when it reads, "
 		  "which is asked for that: one round trip. eventual: what the standby has, which is "
-		  "not further behind than max_lag." },
+		  "not further behind than max_lag. bounded:500ms: the same, and not further behind "
+		  "than that, by the last word of the standby's probe and how long ago that was "
+		  "(probe_interval)." },
 	{ .name = "consistency_wait", .type = OPT_TIME, AT(conf_database, consistency_wait, int64_t),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = 3600 * USEC_PER_SEC,
 	  .group = "Database",

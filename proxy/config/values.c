@@ -13,7 +13,7 @@ static const struct value_type *const types[OPT_TYPE_COUNT] = {
 	[OPT_CONNINFO] = &value_conninfo, [OPT_LIST] = &value_list,
 	[OPT_NETWORKS] = &value_networks, [OPT_ORIGINS] = &value_origins,
 	[OPT_TLV] = &value_tlv,           [OPT_SOURCES] = &value_sources,
-	[OPT_LOCATION] = &value_location,
+	[OPT_LOCATION] = &value_location, [OPT_CONSISTENCY] = &value_consistency,
 };
 
 static void *

@@ -25,8 +25,10 @@ struct value_type {
 
 extern const struct value_type value_bool, value_number, value_octal, value_double, value_enum,
     value_string, value_conninfo, value_list, value_networks, value_origins, value_tlv,
-    value_sources, value_location;
+    value_sources, value_location, value_consistency;
 
+/* "one of a, b": what an option with words is. */
+void value_describe_words(const struct option *o, struct buf *out);
 /* "\"x\" is not a time; expected …". A bad connection string is not quoted, since it may contain a
  * password. */
 int value_bad(const struct option *o, struct slice text, struct err *e, const char *did_you_mean);

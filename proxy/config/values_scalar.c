@@ -178,8 +178,8 @@ enum_print(const struct option *o, const void *field, struct buf *out)
 	buf_str(out, o->words[*(const int *)field]);
 }
 
-static void
-enum_describe(const struct option *o, struct buf *out)
+void
+value_describe_words(const struct option *o, struct buf *out)
 {
 	buf_str(out, o->words[1] != NULL ? "one of " : "");
 	for (int i = 0; has_word(o, i); i++)
@@ -410,7 +410,7 @@ const struct value_type value_double = {
 const struct value_type value_enum = {
 	.set = enum_set,
 	.print = enum_print,
-	.describe = enum_describe,
+	.describe = value_describe_words,
 };
 
 const struct value_type value_string = {

@@ -5,6 +5,11 @@
 #ifndef PROXY_CONFIG_WORDS_H
 #define PROXY_CONFIG_WORDS_H
 
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
 enum tri_mode { MODE_OFF, MODE_ALLOW, MODE_REQUIRE }; /* off | allow | require */
 enum tls_choice { TLS_AUTO, TLS_OFF, TLS_ALLOW, TLS_REQUIRE };
 
@@ -37,7 +42,12 @@ enum auth_method {
 };
 enum pool_mode { POOL_OFF, POOL_SESSION, POOL_TRANSACTION };
 enum reads_mode { READS_HOME, READS_OBSERVE, READS_NEAREST };
-enum consistency_mode { CONSISTENCY_SESSION, CONSISTENCY_EVENTUAL, CONSISTENCY_STRICT };
+enum consistency_mode {
+	CONSISTENCY_SESSION,
+	CONSISTENCY_EVENTUAL,
+	CONSISTENCY_STRICT,
+	CONSISTENCY_BOUNDED, /* … by a time */
+};
 /* Where what a session has seen lies on WAL that a fail-over has lost. */
 enum lost_wal_mode { LOST_WAL_HOME, LOST_WAL_FAIL };
 enum residency_mode { RESIDENCY_PREFER, RESIDENCY_STRICT };
@@ -52,5 +62,10 @@ extern const char *const tri_mode_words[],
 						   *const consistency_mode_words[],
 						       *const lost_wal_mode_words[],
 							   *const residency_mode_words[];
+
+/* "session", "bounded:500ms": the time in milliseconds, which is 0 for other words. False: it is
+ * none of them. */
+bool consistency_parse(struct slice text, int *mode, int *bound_ms);
+void consistency_put(struct buf *b, enum consistency_mode mode, int bound_ms);
 
 #endif

@@ -13,15 +13,24 @@ follows(const struct node *n, const struct node *home)
 	       n->timeline == home->timeline;
 }
 
+bool
+near_is_within(const struct node *n, int64_t bound_us, int64_t now_us)
+{
+	int64_t lag_us = bound_us > 0 ? node_lag_us(n, now_us) : 0;
+
+	return lag_us >= 0 && lag_us <= bound_us;
+}
+
 const struct node *
-near_find(const struct topology *t, const struct route *route, const struct node *home)
+near_find(const struct topology *t, const struct route *route, const struct node *home,
+	  int64_t bound_us, int64_t now_us)
 {
 	for (unsigned i = 0; i < route->nnodes; i++) {
 		const struct node *n = &t->nodes[route->nodes[i]];
 
 		if (n->region == home->region)
 			return NULL;
-		if (follows(n, home))
+		if (follows(n, home) && near_is_within(n, bound_us, now_us))
 			return n;
 	}
 	return NULL;

@@ -16,7 +16,8 @@
 bool
 reads_have_floor(const struct reads *r)
 {
-	return reads_is_nearest(r) && r->now[SET_CONSISTENCY] != CONSISTENCY_EVENTUAL;
+	return reads_is_nearest(r) && (r->now[SET_CONSISTENCY] == CONSISTENCY_SESSION ||
+				       r->now[SET_CONSISTENCY] == CONSISTENCY_STRICT);
 }
 
 enum token_verdict

@@ -8,6 +8,7 @@
 #define PROXY_READS_READS_INT_H
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "proxy/config/words.h"
 #include "proxy/reads/reads.h"
 #include "proxy/sqlstate/session_probe.h"
@@ -21,10 +22,12 @@ struct readtally;
 /* Settings of a session, each of them a word of the table of that name (proxy/config/words.h). */
 enum reads_setting {
 	SET_READS,       /* enum reads_mode */
-	SET_CONSISTENCY, /* enum consistency_mode */
+	SET_CONSISTENCY, /* enum consistency_mode, with SET_BOUND */
 	SET_LOST_WAL,    /* enum lost_wal_mode */
 	SET_REPORT,      /* off, on: the client is told of `floor` when it changes */
 	SET_COUNT,
+	SET_BOUND = SET_COUNT, /* milliseconds, of CONSISTENCY_BOUNDED; else 0 */
+	SET_VALUES,
 };
 
 enum way {
@@ -38,7 +41,7 @@ enum way {
 };
 
 struct reads {
-	int now[SET_COUNT], startup[SET_COUNT];
+	int now[SET_VALUES], startup[SET_VALUES];
 	int64_t wait_us;
 	enum way state;
 	bool judged;    /* what goes on its way has been looked at */
@@ -75,6 +78,12 @@ static inline bool
 reads_is_away(const struct reads *r)
 {
 	return r->state > WAY_ASKING;
+}
+
+static inline int64_t
+reads_bound_us(const struct reads *r)
+{
+	return (int64_t)r->now[SET_BOUND] * USEC_PER_MSEC;
 }
 
 /* reads.c. A session has settings of reads nearby, and has seen nothing that is known. */

@@ -65,6 +65,7 @@ put_configured(const struct conf_database *db, int *values)
 {
 	values[SET_READS] = (int)db->reads;
 	values[SET_CONSISTENCY] = (int)db->consistency;
+	values[SET_BOUND] = db->consistency_bound_ms;
 	values[SET_LOST_WAL] = (int)db->lost_wal;
 	values[SET_REPORT] = 0;
 }
@@ -109,13 +110,17 @@ refuse_value(struct err *e, const char *name, struct slice value)
 		       "invalid value for parameter \"meridian.%s\": \"%s\"", name, said);
 }
 
+/* *bound_ms: of a consistency that has one; else 0. */
 static int
-read_word(unsigned i, struct slice value, int *out, struct err *e)
+read_word(unsigned i, struct slice value, int *out, int *bound_ms, struct err *e)
 {
 	struct buf hint = { .cap = sizeof(e->hint) };
 	bool is_on;
 
-	*out = words_find(rows[i].words, value);
+	*bound_ms = 0;
+	if (i == SET_CONSISTENCY && consistency_parse(value, out, bound_ms))
+		return 0;
+	*out = i != SET_CONSISTENCY ? words_find(rows[i].words, value) : -1;
 	if (*out >= 0)
 		return 0;
 	if (rows[i].words == switch_words && setting_to_bool(value, &is_on)) {
@@ -178,12 +183,22 @@ set_token(struct session *s, struct slice value, bool now, struct err *e)
 	return 0;
 }
 
+/* Which standby is nearest hangs on it. */
+static void
+set_bound(struct reads *r, int bound_ms)
+{
+	r->now[SET_BOUND] = bound_ms;
+	r->near_at_us = 0;
+}
+
 static void
 reset_word(struct session *s, unsigned i)
 {
 	struct reads *r = s->pooled->reads;
 
 	r->now[i] = r->startup[i];
+	if (i == SET_CONSISTENCY)
+		set_bound(r, r->startup[SET_BOUND]);
 	reads_changed(s);
 }
 
@@ -191,14 +206,14 @@ static int
 set_word(struct session *s, unsigned i, struct slice value, bool now, struct err *e)
 {
 	struct reads *r;
-	int word;
+	int word, bound_ms;
 
 	if (value.p == NULL) {
 		if (now && session_is_pooled(s) && s->pooled->reads != NULL)
 			reset_word(s, i);
 		return 0;
 	}
-	if (read_word(i, value, &word, e) != 0)
+	if (read_word(i, value, &word, &bound_ms, e) != 0)
 		return -1;
 	if (check_possible(s, rows[i].name, e) != 0)
 		return i == SET_READS && word == READS_HOME ? 0 : -1;
@@ -206,6 +221,8 @@ set_word(struct session *s, unsigned i, struct slice value, bool now, struct err
 		return 0;
 	r = reads_needed(s);
 	r->now[i] = word;
+	if (i == SET_CONSISTENCY)
+		set_bound(r, bound_ms);
 	reads_changed(s);
 	return 0;
 }
@@ -284,19 +301,25 @@ bool
 reads_show(struct session *s, struct slice name, bool again, struct buf *sql)
 {
 	const struct reads *r = session_is_pooled(s) ? s->pooled->reads : NULL;
-	int values[SET_COUNT];
+	struct buf word = { .cap = 64 };
+	int configured[SET_VALUES];
+	const int *values = r != NULL ? r->now : configured;
 
 	if (slice_is(name, token_name)) {
 		put_token(s, again, sql);
 		return true;
 	}
-	put_configured(database_of(s), values);
+	put_configured(database_of(s), configured);
 	for (unsigned i = 0; i < SET_COUNT; i++) {
-		if (slice_is(name, rows[i].name)) {
-			pgquote_literal(
-			    sql, slice_str(rows[i].words[r != NULL ? r->now[i] : values[i]]));
-			return true;
-		}
+		if (!slice_is(name, rows[i].name))
+			continue;
+		if (i == SET_CONSISTENCY)
+			consistency_put(&word, (enum consistency_mode)values[i], values[SET_BOUND]);
+		else
+			buf_str(&word, rows[i].words[values[i]]);
+		pgquote_literal(sql, buf_view(&word));
+		buf_fini(&word);
+		return true;
 	}
 	return false;
 }

@@ -26,12 +26,26 @@
 static const struct node *
 find_near(struct session *s, const struct world *w, const struct node *home)
 {
+	const struct reads *r = session_is_pooled(s) ? s->pooled->reads : NULL;
 	struct route *route = &s->worker->route;
 
 	if (locate_authority(w, session_name(s, NAME_DATABASE)) != NULL)
 		return NULL;
 	locate_route_for(s, ACCESS_ANY, -1, NULL, route);
-	return near_find(w->topology, route, home);
+	return near_find(w->topology, route, home, r != NULL ? reads_bound_us(r) : 0,
+			 loop_now_us(s->worker->loop));
+}
+
+/* The one that was found last is still not too far behind. */
+static bool
+is_within(const struct reads *r, const struct world *w, int64_t now_us)
+{
+	const struct node *n;
+
+	if (r->now[SET_BOUND] == 0 || r->near == NULL)
+		return true;
+	n = topology_node_by_live(w->topology, r->near);
+	return n != NULL && near_is_within(n, reads_bound_us(r), now_us);
 }
 
 struct node_live *
@@ -43,7 +57,7 @@ reads_near(struct session *s)
 	int64_t now_us = loop_now_us(s->worker->loop);
 	const struct node *h, *n;
 
-	if (r->near_at_us != 0 && now_us - r->near_at_us < LOOK_AGAIN_US)
+	if (r->near_at_us != 0 && now_us - r->near_at_us < LOOK_AGAIN_US && is_within(r, w, now_us))
 		return r->near;
 	h = home != NULL ? topology_node_by_live(w->topology, home) : NULL;
 	n = h != NULL ? find_near(s, w, h) : NULL;

@@ -253,7 +253,14 @@ static const struct {
 	{ "[meridian]\nnearest = callr\n", "m.conf:2: option \"nearest\": \"callr\" is not one of "
 					   "caller, proxy, blend (did you mean \"caller\"?)" },
 	{ "[database movr]\nreads = home\nconsistency = linear\n",
-	  "m.conf:3: option \"consistency\": \"linear\" is not one of session, eventual, strict" },
+	  "m.conf:3: option \"consistency\": \"linear\" is not one of session, eventual, "
+	  "strict, bounded:TIME" },
+	{ "[database movr]\nconsistency = bounded:0\n",
+	  "m.conf:2: option \"consistency\": \"bounded:0\" is not one of session, eventual, "
+	  "strict, bounded:TIME" },
+	{ "[database movr]\nconsistency = bounded:2h\n",
+	  "m.conf:2: option \"consistency\": \"bounded:2h\" is not one of session, eventual, "
+	  "strict, bounded:TIME" },
 	{ "[database movr]\nreads = near\n",
 	  "m.conf:2: option \"reads\": \"near\" is not one of home, observe, nearest" },
 	{ "[meridian]\nblend = 2\n",

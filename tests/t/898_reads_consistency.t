@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # consistency = strict: a read nearby shows all that was committed at home when it was asked, by whichever session. What it costs home is
-# one question for each transaction that reads.
+# one question for each transaction that reads. consistency = bounded:TIME: it shows what is no older than that.
 use strict;
 use warnings;
 use Meridian::Test::Cluster qw(regional_clusters regional_standby);
@@ -20,12 +20,13 @@ my ($home) = regional_clusters('us-east1', { streaming => 1 });
 $home->safe_psql('postgres', 'CREATE DATABASE tight');
 $home->safe_psql($_, 'CREATE TABLE r (v int); INSERT INTO r VALUES (0)') for qw(postgres tight);
 my $near  = regional_standby($home, 'europe-west1');
-my ($wait, $brief) = (span(2), span(0.1));
+my ($wait, $brief, $bound) = (span(2), span(0.1), span(1));
 my $proxy = near_proxy($home, $near,
 	set  => { query_wait_timeout => span(4) },
 	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency = strict\nconsistency_wait = $wait\n"
 	  . "[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n"
 	  . "[database brief]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = strict\nconsistency_wait = $brief\n"
+	  . "[database bounded]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = bounded:$bound\n"
 	  . "[database tight]\npool = transaction\nreads = nearest\nconsistency = strict\nconsistency_wait = $wait\npool_size = 1\n");
 my $read = "SELECT v || ' ' || current_setting('cluster_name') FROM r";
 my $writer = Meridian::Test::Wire->session($proxy, options => '-c meridian.city=new-york');
@@ -79,6 +80,34 @@ is(calmly($proxy, $strict, $read), '34 us-east1', 'where it does not, home is re
 $near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 ok($near->poll_query_until('postgres', 'SELECT v = 34 FROM r'), 'it has it now');
 ok(wait_until(sub { calmly($proxy, $strict, $WHERE) eq 'europe-west1' }), '... and is read again');
+
+# ---------------------------------------------------------------- bounded
+
+my $bounded = paris($proxy, database => 'bounded');
+like($bounded->ask('SHOW meridian.consistency'), qr/^bounded:\d+m?s$/, 'a bound in time');
+ok(wait_until(sub { calmly($proxy, $bounded, $WHERE) eq 'europe-west1' }), 'a standby that replays is within it');
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$writer->ask('UPDATE r SET v = 100');
+my ($since, $seconds) = (due_in(0), $bound =~ s/ms//r / 1000);
+my (%at, $late);
+until (passed($since) > 2 * $seconds) {
+	my $asked = passed($since);
+	my ($got, $region) = split / /, $bounded->ask($read);
+	$at{"$got $region"}++;
+	$late = $asked if $got ne '100';
+}
+cmp_ok($at{'34 europe-west1'}, '>', 0, 'one that does not is read for a while');
+cmp_ok($late, '<=', $seconds, '... and not any more when it is further behind') or diag join "\n", %at;
+cmp_ok($at{'100 us-east1'}, '>', 0, '... but home is');
+is($bounded->ask('SET meridian.consistency = eventual', $read), '34 europe-west1', 'without a bound it is read again');
+is($bounded->ask("SET meridian.consistency = 'bounded:1h'", 'SHOW meridian.consistency', $read), '34 europe-west1', '... and with one that is wide enough');
+is($bounded->ask('RESET meridian.consistency', $read), '100 us-east1', 'RESET brings the bound back');
+like($bounded->ask("SET meridian.consistency = 'bounded:never'"), qr/^22023 invalid value for parameter "meridian.consistency": "bounded:never"/, 'a bound that is none');
+my ($x) = @{ $proxy->console("EXPLAIN ROUTE QUERY 'SELECT v FROM r' CITY 'paris' DATABASE bounded") };
+is("@$x{qw(runs reason)}", 'home NO_NEARER', 'EXPLAIN ROUTE QUERY knows it');
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+ok(wait_until(sub { calmly($proxy, $bounded, $read) eq '100 europe-west1' }), 'it replays, and is read');
+$writer->ask('UPDATE r SET v = 34');
 
 # ---------------------------------------------------------------- what home is asked
 
