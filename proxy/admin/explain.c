@@ -130,6 +130,8 @@ explain_query_row(const struct world *w, struct slice sql, struct slice database
 	bool is_read;
 
 	look_at(w, sql, database, place, &c);
+	if (c.reason == CLASSIFY_BEGIN && place->begins_read_only)
+		c.reason = CLASSIFY_READ_ONLY;
 	is_read = classify_is_read(c.reason);
 	reason = is_read && place->reason != CLASSIFY_READ ? place->reason : c.reason;
 	row_begin(rows);

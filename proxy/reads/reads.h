@@ -39,6 +39,7 @@ void reads_free(struct reads *r); /* accepts NULL */
 /* For those who ask where it would read. */
 struct reads_place {
 	bool is_nearest;                /* by its settings, or its database's */
+	bool begins_read_only;          /* BEGIN is BEGIN READ ONLY */
 	unsigned reason;                /* CLASSIFY_READ, or why nothing of it is read nearby */
 	const struct node *home, *near; /* NULL: there is none */
 	uint64_t floor;                 /* 0: none, or not known */

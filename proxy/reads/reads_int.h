@@ -125,6 +125,8 @@ void reads_warn_of_lost(struct session *s);
 /* reads_texts.c. For units_cut(): `arg` is the session. */
 enum classify_reason reads_judge_text(void *arg, struct slice sql);
 bool reads_judge_prepared(void *arg, struct slice name, struct slice *sql);
+/* With default_transaction_read_only = on, BEGIN is BEGIN READ ONLY. */
+bool reads_begins_read_only(const struct session *s);
 /* The next text of the messages of a unit. False: there is none. */
 bool reads_next_text(struct slice *unit, struct slice *sql);
 /* What the session is to show for the tokens in comments of a unit; a wrong one makes the unit

@@ -52,9 +52,8 @@ take_catalog(struct session *s)
 	return r->catalog != NULL;
 }
 
-/* With default_transaction_read_only = on, BEGIN is BEGIN READ ONLY. */
-static bool
-is_read_only(const struct session *s)
+bool
+reads_begins_read_only(const struct session *s)
 {
 	struct slice value;
 	bool is_on;
@@ -73,7 +72,7 @@ reads_judge_text(void *arg, struct slice sql)
 
 	if (c == NULL && classify_is_of_names(reason) && take_catalog(s))
 		reason = verdicts_get(v, sql, s->pooled->reads->catalog);
-	if (reason == CLASSIFY_BEGIN && is_read_only(s))
+	if (reason == CLASSIFY_BEGIN && reads_begins_read_only(s))
 		reason = CLASSIFY_READ_ONLY;
 	return reason;
 }

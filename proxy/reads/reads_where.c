@@ -156,6 +156,7 @@ reads_explain(struct session *s, struct reads_place *out)
 
 	*out = (struct reads_place){ .is_nearest = r != NULL && reads_is_nearest(r),
 				     .reason = CLASSIFY_READ };
+	out->begins_read_only = session_is_pooled(s) && reads_begins_read_only(s);
 	out->home = live != NULL ? topology_node_by_live(w->topology, live) : NULL;
 	if (out->home == NULL) {
 		locate_route_again(s, -1, NULL, route);

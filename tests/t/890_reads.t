@@ -98,6 +98,11 @@ like($x->{floor}, qr{^[0-9A-F]+/[0-9A-F]+$}, '... which has seen something');
 $paris->ask('SET meridian.reads = home');
 is(explained($where, "SESSION $p->{id}")->{runs}, 'home', '... and reads at home, if it says so');
 $paris->ask('RESET meridian.reads');
+is(explained('BEGIN', "SESSION $p->{id}")->{reason}, 'BEGIN', '... and of its BEGIN');
+$paris->ask('SET default_transaction_read_only = on');
+is(explained('BEGIN', "SESSION $p->{id}")->{reason}, 'READ_ONLY', '... which is READ ONLY where the session says so');
+$paris->ask('RESET default_transaction_read_only');
+calm($proxy);
 
 # ---------------------------------------------------------------- never stale
 
@@ -130,6 +135,20 @@ $paris->send(query("SELECT v || ' ' || current_setting('cluster_name') FROM t"))
 ok($proxy->wait_console('SHOW SESSIONS FULL', sub { grep { $_->{city} eq 'paris' && $_->{server_pid} ne '' } @{ $_[0] } }), 'a read waits for its standby');
 $near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 is($paris->answer, 'behind europe-west1', '... which it does not keep from replaying');
+
+# Where what the standby replays ends a query, the client does not hear of it; and the query is no write.
+$near->safe_psql('postgres', 'ALTER SYSTEM SET max_standby_streaming_delay = 0; SELECT pg_reload_conf()');
+ok($near->poll_query_until('postgres', "SELECT current_setting('max_standby_streaming_delay') = '0'"), 'the standby replays at once');
+my $slow = "SELECT current_setting('cluster_name') FROM hot, pg_sleep(CASE WHEN current_setting('cluster_name') = 'europe-west1' THEN %s ELSE 0 END)";
+ok(wait_until(sub { calmly($proxy, $paris, sprintf $slow, 0) eq 'europe-west1' }), 'a query of the standby');
+$paris->send(query(sprintf $slow, 3600));
+ok($near->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%3600%' AND wait_event = 'PgSleep'"), '... lasts');
+$home->safe_psql('postgres', $_) for 'UPDATE hot SET v = reverse(v)', 'VACUUM hot';
+is($paris->answer, 'us-east1', '... and is done again at home where it is in the way of what the standby replays');
+ok($near->poll_query_until('postgres', "SELECT confl_snapshot + confl_lock + confl_bufferpin > 0 FROM pg_stat_database_conflicts WHERE datname = 'postgres'"), '... which it was');
+ok(wait_until(sub { calmly($proxy, $paris, sprintf $slow, 0.001) eq 'europe-west1' }), '... and is read nearby again');
+is(reads()->{'MISJUDGED/home'} // 0, 0, '... since it is no write');
+$near->safe_psql('postgres', 'ALTER SYSTEM RESET max_standby_streaming_delay; SELECT pg_reload_conf()');
 
 # ---------------------------------------------------------------- misjudged
 
