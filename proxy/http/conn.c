@@ -80,6 +80,7 @@ http_free(struct session *s)
 	http_request_free(c);
 	sql_free(c->sql);
 	free(c->target);
+	free(c->token);
 	free(c);
 	s->http = NULL;
 }

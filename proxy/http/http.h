@@ -80,6 +80,7 @@ struct http_conn {
 	struct sql *sql; /* the statements that the request runs, or NULL */
 	/* what a CONNECT or ?address= named: it is shown, and never dialled */
 	char *target;
+	char *token;       /* its header Meridian-Token, or NULL */
 	uint8_t transport; /* enum transport */
 	bool is_stream;    /* counted against http_max_streams */
 	bool is_named;     /* the Host of a request is a claim */
@@ -106,6 +107,8 @@ const char *transport_name(enum transport t);
 enum transport http_transport(const struct session *s);
 /* What the client asked to be connected to, or "". */
 const char *http_target(const struct session *s);
+/* What the header Meridian-Token of a WebSocket or CONNECT says; NULL: it has none. */
+const char *http_token(const struct session *s);
 /* Whether the client's connection keeps a password private: TLS, loopback, a unix socket, or a peer
  * in trusted_proxies, which is responsible for it. Behind a PROXY header this is about the client
  * that it names. */

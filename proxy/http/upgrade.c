@@ -17,6 +17,7 @@
 #include "proxy/session/login_state.h"
 
 #define TARGET_MAX ((size_t)255)
+#define TOKEN_MAX  ((size_t)64) /* more than any has (routing/token.h) */
 
 static const char *const transport_names[] = {
 	[TRANSPORT_PLAIN] = "tcp",
@@ -58,6 +59,12 @@ const char *
 http_target(const struct session *s)
 {
 	return s->http != NULL && s->http->target != NULL ? s->http->target : "";
+}
+
+const char *
+http_token(const struct session *s)
+{
+	return s->http != NULL ? s->http->token : NULL;
 }
 
 bool
@@ -110,10 +117,14 @@ begin_anew(struct session *s, enum transport transport, struct slice behind)
 {
 	struct http_conn *c = s->http;
 	struct slice target = target_of(&c->request->head);
+	struct slice token = http_header(&c->request->head, "meridian-token");
 
 	c->transport = (uint8_t)transport;
 	if (target.n > 0)
 		c->target = xstrndup(target.p, target.n < TARGET_MAX ? target.n : TARGET_MAX);
+	/* one that is cut is none */
+	if (token.n > 0)
+		c->token = xstrndup(token.p, token.n < TOKEN_MAX ? token.n : TOKEN_MAX);
 	s->quiet_since_us = clock_us();
 	/* a peer that speaks HTTP on a unix socket is a proxy: its own user proves nothing about
 	 * its client */

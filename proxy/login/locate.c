@@ -138,23 +138,45 @@ take_setting(struct session *s, const struct startup_setting *set, bool *known)
 	return access >= 0;
 }
 
+/* Of a setting of reads nearby. */
+static bool
+check_reads(struct session *s, struct slice name, struct slice value)
+{
+	struct err e;
+
+	s->login->reads_nearby = s->login->database->pool == POOL_TRANSACTION;
+	if (reads_set(s, name, value, false, &e) == 0)
+		return true;
+	session_close_err(s, WHY_BAD_SETTING, &e);
+	return false;
+}
+
+static HOT bool
+claim_token(struct session *s)
+{
+	const char *token = http_token(s);
+
+	if (token == NULL)
+		return true;
+	s->login->token = token;
+	return check_reads(s, SLICE_LITERAL("token"), slice_str(token));
+}
+
 static HOT bool
 claim_settings(struct session *s)
 {
 	struct login *l = s->login;
 	struct startup_setting set[32];
 	size_t n = startup_settings(login_startup(l), &l->text, set, 32);
-	struct err e;
 	bool known;
 
 	l->reads_nearby = l->database->reads != READS_HOME;
+	if (!claim_token(s))
+		return false;
 	for (size_t i = 0; i < n; i++) {
 		if (is_reads_setting(set[i].name)) {
-			l->reads_nearby = l->database->pool == POOL_TRANSACTION;
-			if (reads_set(s, set[i].name, set[i].value, false, &e) != 0) {
-				session_close_err(s, WHY_BAD_SETTING, &e);
+			if (!check_reads(s, set[i].name, set[i].value))
 				return false;
-			}
 		} else if (!take_setting(s, &set[i], &known)) {
 			refuse_setting(s, &set[i], known);
 			return false;

@@ -326,23 +326,35 @@ reads_show(struct session *s, struct slice name, bool again, struct buf *sql)
 
 /* ---- the startup packet ---- */
 
-bool
-reads_begin(struct session *s)
+/* What its HTTP header and its startup packet say. */
+static int
+take_startup(struct session *s, struct err *e)
 {
 	struct login *l = s->login;
 	struct startup_setting set[STARTUP_SETTINGS_MAX];
-	struct reads *r = reads_needed(s);
-	struct err e;
 	size_t n;
 
+	if (l->token != NULL && set_token(s, slice_str(l->token), true, e) != 0)
+		return -1;
 	buf_clear(&l->text);
 	n = startup_settings(login_startup(l), &l->text, set, STARTUP_SETTINGS_MAX);
-	r->is_known = true;
 	for (size_t i = 0; i < n; i++) {
-		if (reads_set(s, set[i].name, set[i].value, true, &e) != 0) {
-			session_close_err(s, WHY_BAD_SETTING, &e);
-			return false;
-		}
+		if (reads_set(s, set[i].name, set[i].value, true, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+bool
+reads_begin(struct session *s)
+{
+	struct reads *r = reads_needed(s);
+	struct err e;
+
+	r->is_known = true;
+	if (take_startup(s, &e) != 0) {
+		session_close_err(s, WHY_BAD_SETTING, &e);
+		return false;
 	}
 	memcpy(r->startup, r->now, sizeof(r->startup));
 	return true;

@@ -38,6 +38,7 @@ struct login {
 	const struct conf_database *database;
 	enum access access;
 	bool reads_nearby; /* its database, or it itself, speaks of reads nearby */
+	const char *token; /* what it has seen, by its HTTP header, or NULL */
 	struct locality locality;
 	uint16_t candidates[ROUTE_NODES_MAX];
 	uint16_t ncandidates, next;

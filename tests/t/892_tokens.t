@@ -7,6 +7,7 @@ use warnings;
 use Meridian::Test::Cluster qw(regional_clusters regional_standby);
 use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
+use Meridian::Test::WebSocket;
 use Meridian::Test::Wire qw(:build);
 use Test::More;
 
@@ -24,7 +25,7 @@ sub proxy
 	my $proxy = Meridian::Test::Proxy->new($name,
 		regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' },
 			'asia-east1' => { nodes => $far, cities => 'taipei' } ],
-		set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => "user=$role", failback_delay => 0 },
+		set  => { auth => 'trust', http => 'on', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => "user=$role", failback_delay => 0 },
 		conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n"
 		  . "[database quiet]\ndbname = postgres\npool = transaction\nconsistency_wait = $wait\n"
 		  . "[database single]\ndbname = postgres\npool = session\n");
@@ -137,6 +138,19 @@ for my $how ([ 'a query', sub { $_[0]->ask($_[1]) } ], [ 'Parse', sub { $_[0]->s
 	is($ask->($w, $read), '11 us-east1', '... which leave the session as it is');
 }
 is(session($two)->ask("SELECT '/*meridian_token=''$t''*/' <> '', v || current_setting('cluster_name') FROM r"), 't,10europe-west1', 'a string is no comment');
+sub in_websocket
+{
+	my ($said, %set) = @_;
+	my $w = Meridian::Test::WebSocket->new($two, headers => ["Meridian-Token: $said"]);
+	my @all = $w->login(database => 'postgres', user => 'postgres', options => '-c meridian.city=paris', %set);
+	return $all[-1][0] eq 'Z' ? $w->ask($read) : join ' ', @{ error_fields($all[-1]) }{qw(C M)};
+}
+is(in_websocket($first), '10 europe-west1', 'a WebSocket with a token in its header, which the standby has replayed');
+is(in_websocket($t), '11 us-east1', '... and one which it has not');
+is(in_websocket($first, 'meridian.token' => $t), '11 us-east1', '... and one beside that of its startup packet');
+is(in_websocket('m1.' . '1' x 200), '22023 invalid value for parameter "meridian.token": "m1.' . '1' x 61 . '"', '... and one that is none');
+like(in_websocket('m1.1.1.1'), qr/^22023 invalid value/, '... and one of another cluster');
+is(in_websocket($t, database => 'single'), '55P02 parameter "meridian.token" cannot be set in this session', '... and a session that cannot obey it');
 $reader->ask("SET meridian.token = '$t'", "SET meridian.token = '$first'");
 calm($one);
 is($reader->ask($read), '11 us-east1', 'an older token does not take back a newer one');
