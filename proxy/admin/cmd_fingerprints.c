@@ -13,6 +13,8 @@
 #include "proxy/admin/commands.h"
 #include "proxy/admin/fanout.h"
 #include "proxy/process/worker.h"
+#include "proxy/reads/reads.h"
+#include "proxy/reads/reasons.h"
 #include "proxy/sqlstate/fingerprints.h"
 
 struct tally {
@@ -36,8 +38,15 @@ static enum answer
 add_worker(struct fanout *a)
 {
 	struct tally *t = a->tally;
+	struct fingerprint_sums more = { 0 };
+	unsigned reason;
 
-	fingerprint_sums_add(&t->sums, worker_fingerprints(a->to), a->database, t->now_us);
+	fingerprint_sums_add(&more, worker_fingerprints(a->to), a->database, t->now_us);
+	for (size_t i = 0; i < more.n; i++) {
+		if (reads_knows(a->to, slice_str(more.v[i].text), &reason))
+			more.v[i].verdict = reason + 1;
+	}
+	fingerprint_sums_join(&t->sums, &more);
 	return ANSWER_NEXT;
 }
 
@@ -57,8 +66,8 @@ fingerprints_begin(struct run *r)
 static const struct column fingerprint_columns[] = {
 	{ "fingerprint", COLUMN_TEXT },   { "database", COLUMN_TEXT },  { "calls", COLUMN_INT8 },
 	{ "calls_per_s", COLUMN_FLOAT8 }, { "mean_ms", COLUMN_FLOAT8 }, { "p99_ms", COLUMN_FLOAT8 },
-	{ "timed", COLUMN_INT8 },         { "last_seen", COLUMN_TIME }, { "tables", COLUMN_TEXT },
-	{ "statement", COLUMN_TEXT },
+	{ "timed", COLUMN_INT8 },         { "last_seen", COLUMN_TIME }, { "reads", COLUMN_TEXT },
+	{ "tables", COLUMN_TEXT },        { "statement", COLUMN_TEXT },
 };
 
 static enum step
@@ -88,6 +97,7 @@ fingerprints_row(struct run *r)
 	row_ms(&r->rows, fingerprint_percentile_us(s, 99));
 	row_count(&r->rows, s->timed);
 	row_time(&r->rows, clock_wall_us() + s->seen_us - t->now_us);
+	row_str(&r->rows, s->verdict > 0 ? reads_reason_name(s->verdict - 1) : NULL);
 	row_text(&r->rows, buf_view(&tables));
 	row_lines(&r->rows, s->text);
 	row_end(&r->rows);
@@ -104,12 +114,13 @@ static const struct command commands[] = {
 	  .end = fanout_end,
 	  .help = "which statements ran through this proxy in the last 24 hours, without their "
 		  "constants: how often (as far as statement_sample lets one know), how long their "
-		  "answers took, and the tables that they seem to name; the most frequent first. "
+		  "answers took, what reads = nearest knows of them (READ, or why they run at "
+		  "home), and the tables that they seem to name; the most frequent first. "
 		  "Databases by their names on the nodes",
 	  .brief = "which statements ran in the last 24 hours, how often, how long",
 	  .example = "SHOW FINGERPRINTS DATABASE movr",
 	  .answer = "a1c4f70b29d3e856|movr|1840|2.1|0.84|3.2|184|2026-11-21 "
-		    "13:18:02.770121+00|rides|SELECT * FROM rides WHERE id = $1" },
+		    "13:18:02.770121+00|READ|rides|SELECT * FROM rides WHERE id = $1" },
 };
 
 COMMAND_TABLE(commands_fingerprints, commands);

@@ -10,7 +10,7 @@
  * is not known, since a connection went before it had said so, the next transaction runs at home.
  *
  * A unit that a standby refuses as a write (25006), or ends because of its recovery, before the
- * client has heard anything of it, is done again at home, and its text is remembered.
+ * client has heard anything of it, is done again at home; the text of a write is remembered.
  */
 #ifndef PROXY_READS_READS_H
 #define PROXY_READS_READS_H
@@ -28,6 +28,7 @@ struct observer;
 struct reads;
 struct session;
 struct wal_position;
+struct worker;
 
 extern const struct observer reads_observer;
 
@@ -45,6 +46,10 @@ struct reads_place {
 	uint64_t floor;                 /* 0: none, or not known */
 };
 void reads_explain(struct session *s, struct reads_place *out);
+
+/* What this worker knows of a fingerprint (protocol/fingerprint.h): enum classify_reason. False:
+ * none of its sessions has asked. */
+bool reads_knows(const struct worker *w, struct slice fingerprint, unsigned *reason);
 
 /* What its pool says (struct pool_ops). */
 void reads_on_parked(struct session *s);

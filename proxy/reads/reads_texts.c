@@ -103,6 +103,12 @@ reads_next_text(struct slice *unit, struct slice *sql)
 	return false;
 }
 
+bool
+reads_knows(const struct worker *w, struct slice fingerprint, unsigned *reason)
+{
+	return w->verdicts != NULL && verdicts_know(w->verdicts, fingerprint, reason);
+}
+
 /* ---- tokens in comments ---- */
 
 void

@@ -19,6 +19,8 @@
 
 #define BYTES_MAX ((size_t)4 * 1024 * 1024) /* of a table, its texts included */
 
+#define SERIALS 8 /* so many catalogs are remembered by number */
+
 struct verdict {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(verdict) all;
@@ -36,7 +38,8 @@ struct table {
 
 struct verdicts {
 	struct table texts, fingerprints;
-	struct buf fingerprint; /* of the text that is looked at */
+	struct buf fingerprint;    /* of the text that is looked at */
+	uint64_t serials[SERIALS]; /* of catalogs, those that were asked with last in front */
 	uint64_t seed;
 };
 
@@ -65,13 +68,21 @@ drop_all(struct table *t)
 		drop(t, TAILQ_FIRST(&t->all));
 }
 
-/* NULL: it is not known by that catalog. */
 static struct verdict *
-find(struct table *t, const struct key *k)
+look_up(const struct table *t, const struct key *k)
 {
 	struct verdict *d;
 
 	HASH_FIND_BYHASHVALUE(hh, t->by_text, k->text.p, k->text.n, k->hash, d);
+	return d;
+}
+
+/* NULL: it is not known by that catalog. */
+static struct verdict *
+find(struct table *t, const struct key *k)
+{
+	struct verdict *d = look_up(t, k);
+
 	if (d == NULL)
 		return NULL;
 	if (d->serial != k->serial) {
@@ -147,6 +158,17 @@ key_of_fingerprint(struct verdicts *v, struct slice sql, uint64_t serial, struct
 	return is_whole;
 }
 
+static void
+note_serial(struct verdicts *v, uint64_t serial)
+{
+	size_t i = 0;
+
+	while (i + 1 < SERIALS && v->serials[i] != serial)
+		i++;
+	memmove(v->serials + 1, v->serials, i * sizeof(v->serials[0]));
+	v->serials[0] = serial;
+}
+
 /* A text that is not understood may be so by its constants. */
 static enum classify_reason
 judge(struct verdicts *v, struct slice sql, const struct catalog *catalog)
@@ -156,6 +178,7 @@ judge(struct verdicts *v, struct slice sql, const struct catalog *catalog)
 	struct key k;
 	bool has_key = key_of_fingerprint(v, sql, catalog != NULL ? catalog->serial : 0, &k);
 
+	note_serial(v, catalog != NULL ? catalog->serial : 0);
 	if (has_key && (d = find(&v->fingerprints, &k)) != NULL)
 		return d->reason;
 	classify(sql, catalog != NULL ? catalog->names : NULL, &c);
@@ -191,6 +214,21 @@ verdicts_refuse(struct verdicts *v, struct slice sql, uint64_t serial)
 	put(&v->texts, &k, CLASSIFY_MISJUDGED);
 	if (key_of_fingerprint(v, sql, serial, &k))
 		put(&v->fingerprints, &k, CLASSIFY_MISJUDGED);
+}
+
+bool
+verdicts_know(const struct verdicts *v, struct slice fingerprint, unsigned *reason)
+{
+	for (size_t i = 0; i < SERIALS; i++) {
+		struct key k = key_of(v, fingerprint, v->serials[i]);
+		const struct verdict *d = look_up(&v->fingerprints, &k);
+
+		if (d != NULL) {
+			*reason = d->reason;
+			return true;
+		}
+	}
+	return false;
 }
 
 size_t

@@ -10,6 +10,7 @@
 #ifndef PROXY_READS_VERDICTS_H
 #define PROXY_READS_VERDICTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -27,6 +28,8 @@ enum classify_reason verdicts_get(struct verdicts *v, struct slice sql,
  * constants. `serial`: of the catalog by which
  * it was judged; 0: by none. */
 void verdicts_refuse(struct verdicts *v, struct slice sql, uint64_t serial);
+/* What is known of a fingerprint, by the catalog of whichever database. False: nothing. */
+bool verdicts_know(const struct verdicts *v, struct slice fingerprint, unsigned *reason);
 size_t verdicts_count(const struct verdicts *v);
 
 #endif

@@ -216,6 +216,8 @@ absorb(struct fingerprint_sum *s, struct fingerprint_sum *take_other)
 		s->buckets[i] += take_other->buckets[i];
 	if (take_other->seen_us > s->seen_us)
 		s->seen_us = take_other->seen_us;
+	if (take_other->verdict > s->verdict)
+		s->verdict = take_other->verdict;
 	free(take_other->database);
 	free(take_other->text);
 }

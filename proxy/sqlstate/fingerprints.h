@@ -46,6 +46,7 @@ struct fingerprint_sum {
 	uint64_t buckets[FINGERPRINTS_BUCKETS];
 	int64_t seen_us; /* last */
 	char *database, *text;
+	unsigned verdict; /* for the maker of the sums; of two that are joined, the greater */
 };
 
 struct fingerprint_sums {

@@ -23,7 +23,8 @@ my $near = regional_standby($home, 'europe-west1');
 my $wait  = span(2);
 my $proxy = near_proxy($home, $near,
 	conf => "[database postgres]\npool = transaction\nreads = nearest\nconsistency_wait = $wait\n[database watched]\ndbname = postgres\npool = transaction\nreads = observe\n"
-	  . "[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = eventual\n");
+	  . "[database loose]\ndbname = postgres\npool = transaction\nreads = nearest\nconsistency = eventual\n"
+	  . "[database sampled]\ndbname = postgres\npool = transaction\nreads = nearest\nstatement_sample = 1\n");
 
 sub session { return paris($proxy, @_) }
 
@@ -158,6 +159,13 @@ is(reads()->{'REFUSED/home'}, $before + 1, '... after the standby has refused it
 like(calmly($proxy, $paris, 'SELECT n FROM hides'), qr/^\d+$/, 'and again');
 calm($proxy);
 is(reads()->{'MISJUDGED/home'}, 1, '... at once');
+
+my $sampled = session(database => 'sampled');
+$sampled->ask($_) for 'SELECT v FROM t WHERE i = 1', 'SELECT v FROM t WHERE i = 2 /* another */', 'SELECT f()', "UPDATE t SET v = 'sampled'";
+my %known = map { ($_->{statement} => $_->{reads}) } @{ $proxy->console('SHOW FINGERPRINTS') };
+is($known{'select v from t where i = ?'}, 'READ', 'SHOW FINGERPRINTS: what reads');
+is($known{'select f()'}, 'FUNCTION', '... what calls a function that is not known');
+is($known{'update t set v = ?'}, 'CHANGES', '... and what writes');
 
 # ---------------------------------------------------------------- the extended protocol
 

@@ -278,6 +278,30 @@ constants_make_no_other_verdict(void **state)
 	}
 }
 
+/* A fingerprint is known by whichever catalog it was last looked at with. */
+static void
+what_is_known_of_a_fingerprint_is_told(void **state)
+{
+	struct classify_catalog *names = classify_catalog_new();
+	struct catalog catalog = { .serial = 7, .names = names };
+	struct verdicts *v = verdicts_new();
+	unsigned reason = CLASSIFY_REASON_COUNT;
+
+	(void)state;
+	classify_catalog_add(names, slice_str("ff"));
+	classify_catalog_finish(names);
+	assert_false(verdicts_know(v, slice_str("select f(?)"), &reason));
+	(void)verdicts_get(v, slice_str("SELECT f(1)"), &catalog);
+	(void)verdicts_get(v, slice_str("DELETE FROM t"), NULL);
+	assert_true(verdicts_know(v, slice_str("select f(?)"), &reason));
+	assert_int_equal(reason, CLASSIFY_READ);
+	assert_true(verdicts_know(v, slice_str("delete from t"), &reason));
+	assert_int_equal(reason, CLASSIFY_CHANGES);
+	assert_false(verdicts_know(v, slice_str("SELECT f(1)"), &reason));
+	verdicts_free(v);
+	classify_catalog_free(names);
+}
+
 /* Of two texts of one fingerprint the first may be none that is understood. */
 static void
 what_is_not_understood_says_nothing_of_others(void **state)
@@ -417,6 +441,7 @@ main(void)
 		cmocka_unit_test(constants_make_no_other_verdict),
 		cmocka_unit_test(what_is_not_understood_says_nothing_of_others),
 		cmocka_unit_test(what_is_cut_is_judged_by_itself),
+		cmocka_unit_test(what_is_known_of_a_fingerprint_is_told),
 		cmocka_unit_test(another_constant_costs_a_fraction_of_parsing),
 		cmocka_unit_test(a_verdict_that_is_kept_costs_less_than_a_microsecond),
 	};
