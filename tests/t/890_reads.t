@@ -204,6 +204,13 @@ is($paris->ask('SELECT pg_advisory_unlock(7)'), 't', '... until it lets go');
 is(calmly($proxy, $paris, "UPDATE t SET v = v RETURNING current_setting('cluster_name')"), 'us-east1', '... and is free to write');
 calm($proxy);
 
+calm($proxy);
+$paris->send(query("$where, pg_sleep(3600)"));
+ok($near->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%3600%' AND wait_event = 'PgSleep'"), 'a query that lasts, nearby');
+ok($paris->cancel, '... is cancelled');
+is($paris->answer, '57014 canceling statement due to user request', '... there');
+is(calmly($proxy, $paris, $where), 'europe-west1', '... and leaves the session as it was');
+
 # ---------------------------------------------------------------- observed
 
 my $seen = reads()->{'READ/near'};
