@@ -418,7 +418,7 @@ static void
 another_constant_costs_a_fraction_of_parsing(void **state)
 {
 	struct verdicts *v = verdicts_new(), *none = NULL;
-	size_t n = 2000, many = 100000;
+	size_t n = 1000, many = 20000;
 	double parsed, known;
 
 	(void)state;
