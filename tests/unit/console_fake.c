@@ -312,6 +312,15 @@ catalog_unref(struct catalog *c)
 	(void)c;
 }
 
+bool
+reads_knows(const struct worker *w, struct slice fingerprint, unsigned *reason)
+{
+	(void)w;
+	(void)fingerprint;
+	(void)reason;
+	return false;
+}
+
 void
 reads_explain(struct session *s, struct reads_place *out)
 {
