@@ -16,7 +16,7 @@ my $seed = $ENV{READS_SEED} // int rand 1e9;
 srand $seed;
 note "READS_SEED=$seed";
 
-my ($home) = regional_clusters('us-east1', { streaming => 1 });
+my ($home) = regional_clusters('us-east1', { streaming => 1, conf => "synchronous_commit = on\n" });
 $home->safe_psql('postgres', 'CREATE DATABASE tight');
 $home->safe_psql($_, 'CREATE TABLE r (v int); INSERT INTO r VALUES (0)') for qw(postgres tight);
 my $near  = regional_standby($home, 'europe-west1');
