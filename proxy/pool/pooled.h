@@ -171,6 +171,9 @@ void pooled_replace(struct session *s, struct server *sv, struct vars *settings)
 void pooled_head_nearby(struct session *s, struct node_live *live, uint64_t floor, int64_t wait_us);
 /* It has no server: its next is to be of its own node again. Does nothing where it is. */
 void pooled_head_home(struct session *s);
+/* What it says next goes home: where that is, is decided anew where it has to be. Does nothing
+ * where it has a server, or waits for one. */
+void pooled_find_home(struct session *s);
 /* At home and at a safe point: it can be asked a question whose answer pool_ops.on_names() gets,
  * and then is; what the client says goes behind it. */
 bool pooled_can_learn(const struct session *s);

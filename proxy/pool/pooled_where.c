@@ -286,6 +286,15 @@ pooled_is_due(struct pooled *pd)
 }
 
 void
+pooled_find_home(struct session *s)
+{
+	struct pooled *pd = s->pooled;
+
+	if (pd->home == NULL && pd->state == POOLED_PARKED && pooled_is_due(pd))
+		(void)pooled_decide(pd);
+}
+
+void
 pooled_moved_locality(struct session *s)
 {
 	s->pooled->choice = POOLED_RELOCATED;

@@ -118,7 +118,6 @@ must_ask(const struct session *s, unsigned reason)
 	       (classify_is_read((enum classify_reason)reason) || reason == READS_NO_POSITION);
 }
 
-/* Bytes that begin a unit. */
 static size_t
 choose(struct session *s, struct slice in)
 {
@@ -126,13 +125,15 @@ choose(struct session *s, struct slice in)
 	const struct catalog *c;
 	struct reads *r = s->pooled->reads;
 	struct unit u;
+	bool is_read;
 
 	if (units_cut(in, &judge, &u) == PARSE_MORE) {
 		if (in.n < KEPT_ENOUGH)
 			return SIZE_MAX;
 		u.reason = READS_PROTOCOL;
 	}
-	if (classify_is_read((enum classify_reason)u.reason)) {
+	is_read = classify_is_read((enum classify_reason)u.reason);
+	if (is_read) {
 		if (reads_have_floor(r))
 			reads_take_tokens(s, slice_of(in.p, u.n));
 		if (UNLIKELY(r->instead.n > 0))
@@ -149,10 +150,15 @@ choose(struct session *s, struct slice in)
 		go_nearby(s, in.p, u.n, u.reason);
 		return u.n;
 	}
+	pooled_find_home(s);
+	r->knows_lost = reads_have_lost(s);
+	if (is_read && r->knows_lost)
+		u.reason = READS_LOST;
 	if (r->now[SET_READS] != READS_HOME)
 		reads_count(s, u.reason);
-	if (reads_is_nearest(r) && u.reason == READS_LOST) {
-		reads_warn_of_lost(s);
+	/* what home says of where it is now takes the place of what was lost */
+	if (UNLIKELY(r->knows_lost)) {
+		reads_warn_of_lost(s, is_read);
 		if (r->instead.n > 0)
 			return u.n;
 	}
@@ -162,18 +168,48 @@ choose(struct session *s, struct slice in)
 	return in.n;
 }
 
+/* Of bytes of a unit that goes home, those up to its end, or all. */
+static size_t
+rest_of_unit(struct reads *r, struct slice in)
+{
+	struct slice rest = in;
+	struct frame_piece piece;
+
+	r->ends_unit = false;
+	while (!r->ends_unit && framer_next(&r->sent, &rest, &piece) == PARSE_DONE)
+		r->ends_unit = piece.ends && (piece.type == MSG_QUERY || piece.type == MSG_SYNC);
+	return r->ends_unit ? in.n - rest.n : in.n;
+}
+
+/* Bytes that begin a unit. Where a read is to fail, the rest of it is told from the next. */
+static size_t
+choose_unit(struct session *s, struct slice in)
+{
+	struct reads *r = s->pooled->reads;
+	size_t n = choose(s, in);
+
+	if (UNLIKELY(reads_keep_lost(s)) && n != SIZE_MAX) {
+		r->sent = (struct framer){ 0 };
+		(void)rest_of_unit(r, slice_of(in.p, n));
+	}
+	return n;
+}
+
 /* What comes behind what is under way at home, where a read is to fail: each unit by itself, since
  * it may be one. Where the client goes on with a unit, that is let through. */
 static size_t
 behind(struct session *s, struct slice in)
 {
-	const struct exchange *x = &s->exchange;
+	struct reads *r = s->pooled->reads;
 
-	if (!s->pooled->reads->ends_unit || x->copy != EXCHANGE_COPY_NONE)
+	if (s->exchange.copy != EXCHANGE_COPY_NONE)
 		return in.n;
-	if (s->server == NULL || exchange_pending(x) > 0)
+	if (r->ends_unit && (s->server == NULL || exchange_pending(&s->exchange) > 0))
 		return SIZE_MAX;
-	return exchange_tx_status(x) == 'I' ? choose(s, in) : in.n;
+	if (r->ends_unit && exchange_tx_status(&s->exchange) == 'I')
+		return choose_unit(s, in);
+	/* in a transaction nothing is refused, and it may end with this */
+	return rest_of_unit(r, in);
 }
 
 /* Home is being asked how far the session has seen, and the client has nothing else under way
@@ -226,7 +262,7 @@ passing(struct session *s, struct slice in)
 		return SIZE_MAX;
 	s->pooled->asks_behind = ends_at_home(s, in);
 	if (s->server == NULL && s->pooled->state == POOLED_PARKED)
-		return is_terminate(in) ? in.n : choose(s, in);
+		return is_terminate(in) ? in.n : choose_unit(s, in);
 	return UNLIKELY(reads_keep_lost(s)) ? behind(s, in) : in.n;
 }
 
@@ -299,16 +335,40 @@ go_on(struct session *s)
 	buf_fini(&kept);
 }
 
-static bool
-is_whole(struct slice in)
+/* In front of what is kept. */
+static void
+keep_in_front(struct session *s, const char *p, size_t n)
 {
-	size_t n = 1;
+	struct reads *r = s->pooled->reads;
+	struct buf kept = r->kept;
 
-	while (n > 0 && in.n > 0) {
-		n = units_length(in);
-		in = slice_skip(in, n);
-	}
-	return in.n == 0;
+	r->kept = (struct buf){ .cap = KEPT_CAP };
+	keep(s, p, n);
+	if (kept.n > 0 && s->state == SESSION_RELAY)
+		keep(s, kept.p, kept.n);
+	buf_fini(&kept);
+}
+
+/* What has waited for its home goes there now. Home may be another one than that which it was
+ * judged by, behind a fail-over that has lost what the session has seen: it is judged anew. How
+ * much of it goes on. */
+static size_t
+passing_again(struct session *s, struct slice in)
+{
+	struct reads *r = s->pooled->reads;
+	size_t now;
+
+	if (s->pooled->home != NULL || r->knows_lost || !reads_have_lost(s))
+		return in.n;
+	r->ends_unit = true;
+	if (!reads_keep_lost(s))
+		reads_warn_of_lost(s, false);
+	now = passing(s, in);
+	if (now == SIZE_MAX)
+		now = 0;
+	if (now < in.n)
+		keep_in_front(s, in.p + now, in.n - now);
+	return now;
 }
 
 static HOT bool
@@ -317,8 +377,12 @@ on_client(struct session *s, const char **p, size_t *n)
 	struct reads *r = s->pooled->reads;
 	size_t now = *n;
 
-	/* without bytes it is what was held for an answer that goes on, judged already */
-	if (!r->judged && !s->pooled->resends && *n > 0) {
+	if (UNLIKELY(s->pooled->resends)) {
+		now = passing_again(s, slice_of(*p, *n));
+		if (now == 0)
+			return false;
+	} else if (!r->judged && *n > 0) {
+		/* without bytes it is what was held for an answer that goes on, judged already */
 		if (r->kept.n > 0) {
 			keep(s, *p, *n);
 			if (s->state == SESSION_RELAY)
@@ -341,8 +405,6 @@ on_client(struct session *s, const char **p, size_t *n)
 	/* what it has seen behind this, its server is asked for */
 	r->is_known = false;
 	*n = now;
-	if (UNLIKELY(reads_keep_lost(s)))
-		r->ends_unit = is_whole(slice_of(*p, *n));
 	if (UNLIKELY(r->instead.n > 0)) {
 		*p = r->instead.p;
 		*n = r->instead.n;

@@ -36,6 +36,17 @@ reads_judge_floor(const struct session *s)
 }
 
 bool
+reads_have_lost(const struct session *s)
+{
+	enum token_verdict verdict;
+
+	if (!reads_have_floor(s->pooled->reads))
+		return false;
+	verdict = reads_judge_floor(s);
+	return verdict == TOKEN_LOST || verdict == TOKEN_UNKNOWN;
+}
+
+bool
 reads_keep_lost(const struct session *s)
 {
 	const struct reads *r = s->pooled->reads;
@@ -44,14 +55,26 @@ reads_keep_lost(const struct session *s)
 	       reads_judge_floor(s) == TOKEN_LOST;
 }
 
+/* What home says of where it is does not take the place of what was lost: the client has not been
+ * told yet, or it is not to read without. */
+static bool
+holds_lost(const struct session *s)
+{
+	return reads_keep_lost(s) || (!s->pooled->reads->is_warned && reads_have_lost(s));
+}
+
 void
 reads_see(struct reads *r, const struct session *s, const struct wal_token *seen)
 {
 	struct wal_token before = r->floor;
 
+	bool keeps = before.lsn != 0 && holds_lost(s);
+
 	/* what was lost counts in front of what is there */
-	r->floor = *seen;
 	r->is_warned = false;
+	if (keeps)
+		return;
+	r->floor = *seen;
 	if (before.lsn == 0 || reads_judge_floor(s) == TOKEN_LOST)
 		return;
 	r->floor = before;
@@ -78,7 +101,7 @@ reads_on_position(struct session *s, const struct wal_position *position)
 
 	/* what the client has said behind the question it does not cover */
 	r->is_known = position->lsn != 0 && !pd->is_untold;
-	if (position->lsn == 0 || reads_keep_lost(s)) {
+	if (position->lsn == 0 || holds_lost(s)) {
 		reads_report(s, false);
 		return;
 	}
@@ -127,7 +150,7 @@ reads_fail_unit(struct reads *r, const struct err *e)
 }
 
 void
-reads_warn_of_lost(struct session *s)
+reads_warn_of_lost(struct session *s, bool is_read)
 {
 	struct reads *r = s->pooled->reads;
 	bool is_lost = reads_judge_floor(s) == TOKEN_LOST;
@@ -143,7 +166,7 @@ reads_warn_of_lost(struct session *s)
 			"reads at home",
 			r->floor.timeline);
 	err_hint(&e, "RESET meridian.token forgets what it has seen.");
-	if (is_lost && r->now[SET_LOST_WAL] == LOST_WAL_FAIL) {
+	if (is_lost && is_read && r->now[SET_LOST_WAL] == LOST_WAL_FAIL) {
 		err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
 			"what this session has seen was lost in a fail-over");
 		err_hint(&e, "RESET meridian.token forgets what it has seen.");

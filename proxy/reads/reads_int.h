@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "protocol/frame.h"
 #include "proxy/config/words.h"
 #include "proxy/reads/reads.h"
 #include "proxy/sqlstate/session_probe.h"
@@ -46,11 +47,13 @@ struct reads {
 	enum way state;
 	bool judged;    /* what goes on its way has been looked at */
 	bool is_known;  /* `floor` is */
-	bool ends_unit; /* what has gone on its way last ends with a unit, as far as that matters */
 	bool was_asked; /* home was asked for the unit that is kept, whatever came of it */
+	bool ends_unit; /* what has gone home last ends with a unit, where a read is to fail … */
+	struct framer sent;      /* … and the message that it ends in */
 	bool holds_ready;        /* the client gets its ReadyForQuery when `floor` is known */
 	bool was_full;           /* the client is not read, so much is kept */
 	bool is_warned;          /* the client has been told that `floor` cannot be read nearby */
+	bool knows_lost;         /* … or it was known to be lost, when a unit last went home */
 	struct wal_token floor;  /* what the session has seen */
 	struct buf kept;         /* said by the client, and neither sent nor decided */
 	unsigned reason;         /* why a unit is under way nearby … */
@@ -110,6 +113,8 @@ enum token_verdict reads_judge_floor(const struct session *s);
 void reads_see(struct reads *r, const struct session *s, const struct wal_token *seen);
 /* What it has seen is known now, and all of it. */
 bool reads_knows_floor(const struct session *s);
+/* What it has seen was lost, or may have been. */
+bool reads_have_lost(const struct session *s);
 /* What it has seen was lost, and it is an error to read without, until the client has said that it
  * may be. */
 bool reads_keep_lost(const struct session *s);
@@ -118,9 +123,9 @@ void reads_fail_unit(struct reads *r, const struct err *e);
 /* The client is told, where it has asked for that, in front of the ReadyForQuery that it waits for.
  */
 void reads_report(struct session *s, bool is_new);
-/* A read is not nearby since what it must show was lost, or may have been: the client is told once;
- * or the read is to fail (reads.instead). */
-void reads_warn_of_lost(struct session *s);
+/* What goes home does so behind a fail-over that has lost what the session has seen, or may have:
+ * the client is told once; or it is a read that is to fail (reads.instead). */
+void reads_warn_of_lost(struct session *s, bool is_read);
 
 /* reads_texts.c. For units_cut(): `arg` is the session. */
 enum classify_reason reads_judge_text(void *arg, struct slice sql);

@@ -174,9 +174,11 @@ set_token(struct session *s, struct slice value, bool now, struct err *e)
 	if (value.p != NULL &&
 	    (check_possible(s, token_name, e) != 0 || reads_parse_token(s, value, &token, e) != 0))
 		return -1;
-	if (now && value.p != NULL)
+	if (now && value.p != NULL) {
 		reads_see(reads_needed(s), s, &token);
-	else if (now && session_is_pooled(s) && s->pooled->reads != NULL) {
+		if (s->state == SESSION_RELAY && reads_have_lost(s))
+			reads_warn_of_lost(s, false);
+	} else if (now && session_is_pooled(s) && s->pooled->reads != NULL) {
 		s->pooled->reads->floor = token;
 		s->pooled->seen = 0;
 	}

@@ -247,7 +247,10 @@ ok($far->poll_query_until('postgres', 'SELECT v = 20 FROM r'), 'both standbys ha
 $near->stop;
 $w->ask('UPDATE r SET v = 21');
 my $lost = $w->ask('SHOW meridian.token');
+my %living = map { ($_ => session($one, 'meridian.lost_wal' => /fail/ ? 'fail' : 'home')) } 'a read', 'a write', 'BEGIN', 'fails', 'waits', 'waits and fails';
+$_->ask('UPDATE r SET v = 21') for values %living;
 $home->stop('immediate');
+$living{$_}->send(query($read)) for 'waits', 'waits and fails';
 $near->start;
 $near->promote;
 for my $proxy (@proxies) {
@@ -256,12 +259,12 @@ for my $proxy (@proxies) {
 }
 
 # What the answer to a read says, with the warning in front of it.
-sub told
+sub heard
 {
 	my ($w) = @_;
-	$w->send(query($read));
-	return join ' ', map { my $f = $_->[0] =~ /[NE]/ && error_fields($_); $_->[0] eq 'D' ? row_values($_)->[0] : $f ? "$f->{S} $f->{C}" : () } $w->until('Z');
+	return join ' ', map { my $f = $_->[0] =~ /[NE]/ && error_fields($_); $_->[0] eq 'D' ? row_values($_)->[0] : $f && $f->{S} ne 'NOTICE' ? "$f->{S} $f->{C}" : () } $w->until('Z');
 }
+sub told { my ($w, $sql) = @_; $w->send(query($sql // $read)); return heard($w) }
 sub taipei { my ($proxy, %set) = @_; return session($proxy, options => '-c meridian.city=taipei', %set) }
 
 ok(wait_until(sub { told(taipei($one)) eq '20 asia-east1' }), 'a caller in Taipei reads there');
@@ -270,6 +273,40 @@ $w = taipei($one, 'meridian.token' => $lost);
 is(told($w), 'WARNING 01000 20 europe-west1', 'one of what was lost: at home, with a warning');
 calm($one);
 ok(wait_until(sub { calm($one); told($w) eq '20 asia-east1' }), '... and what home has is what it has seen from then on');
+$w = taipei($one);
+$w->ask($where);
+for my $sql ("SET meridian.token = '$lost'", "SELECT set_config('meridian.token', '$lost', false)") {
+	like(told($w, $sql), qr/^WARNING 01000/, "$sql: with a warning, at once");
+}
+is(heard($living{waits}), 'WARNING 01000 20 europe-west1', 'a session that lives on, and has waited for a home: with a warning');
+like(heard($living{'waits and fails'}), qr/^(?:ERROR 55000|WARNING 01000 20 europe-west1)$/, '... or an error, where it is known that it was lost');
+is(told($living{'a read'}), 'WARNING 01000 20 europe-west1', 'one that has said nothing meanwhile: a read is with a warning');
+is(told($living{'a read'}), '20 europe-west1', '... once');
+is(told($living{'a write'}, 'UPDATE r SET v = v'), 'WARNING 01000', '... and so is a write');
+is(told($living{BEGIN}, 'BEGIN'), 'WARNING 01000', '... and a transaction');
+$living{BEGIN}->ask('ROLLBACK');
+is(told($living{fails}), 'ERROR 55000', '... or it is an error');
+
+# What is to fail does, wherever it stands, and however it comes.
+my $pieces = taipei($one, 'meridian.lost_wal' => 'fail', 'meridian.token' => $lost);
+my %unit   = (
+	read        => [ query($read), '55000' ],
+	write       => [ query('UPDATE r SET v = 20 RETURNING 0'), '0' ],
+	extended    => [ parse($read) . bind_message([]) . execute('') . sync_message, '55000' ],
+	both        => [ parse('UPDATE r SET v = 20') . bind_message([]) . execute('') . parse('SELECT 1') . bind_message([]) . execute('') . sync_message, '1' ],
+	transaction => [ query('BEGIN') . query('SELECT 2') . query('COMMIT'), '', '2', '' ]);
+my $wrong = 0;
+for (1 .. 200) {
+	my @said = map { (sort keys %unit)[ rand keys %unit ] } 0 .. rand 5;
+	$pieces->send_split(join('', map { $unit{$_}[0] } @said), 5 + int rand(rand() < 0.5 ? 40 : 300));
+	my @want = map { @{ $unit{$_} }[ 1 .. $#{ $unit{$_} } ] } @said;
+	my @got  = map { $pieces->answer =~ s/^55000 .*/55000/r } @want;
+	next if "@got" eq "@want";
+	diag "@said: @got";
+	$wrong++;
+}
+is($wrong, 0, "what reads is an error, and nothing else, in whatever pieces it comes (READS_SEED=$seed)");
+
 $w = taipei($one, 'meridian.token' => $lost, 'meridian.lost_wal' => 'fail');
 is(told($w), 'ERROR 55000', 'lost_wal = fail: an error');
 $w->send(parse($read) . bind_message([]) . execute('') . sync_message . query('SELECT 7'));

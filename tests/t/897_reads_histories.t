@@ -4,8 +4,8 @@
 # reads = nearest is never stale: sessions in Paris, Taipei and New York ask at the same time, through two proxies, while the
 # standbys in their regions fall behind, are killed and begin anew, and the way home is long or is cut; tokens go from
 # session to session, and from proxy to proxy. All operations are recorded, and the whole history is checked: none of them
-# lies behind what its session has seen (Meridian::Test::History). With consistency = eventual the same checker finds
-# violations.
+# lies behind what its session has seen (Meridian::Test::History). So it is across a fail-over that loses what was
+# written last. With consistency = eventual the same checker finds violations.
 #
 # HISTORY_SECONDS=900: again and again, for so long (985). READS_SEED: which one.
 use strict;
@@ -29,9 +29,12 @@ my @cities  = qw(paris taipei paris new-york);
 
 # ---------------------------------------------------------------- three regions, two proxies
 
+my $made = 0;
+
 # A home in New York behind a relay, standbys in Paris and Taipei, and proxies that know all of them.
 sub world
 {
+	my $n = ++$made;
 	my ($home) = regional_clusters('us-east1', { streaming => 1, conf => "synchronous_commit = on\n" });
 	my %w = (home => $home, near => regional_standby($home, 'europe-west1'), far => regional_standby($home, 'asia-east1'));
 	for my $standby (@w{qw(near far)}) {
@@ -41,7 +44,7 @@ sub world
 		$standby->restart;
 	}
 	$w{relay}   = Meridian::Test::Delay->new($home);
-	$w{proxies} = [ map { proxy($_, \%w) } qw(first second) ];
+	$w{proxies} = [ map { proxy("$_$n", \%w) } qw(first second) ];
 	return \%w;
 }
 
@@ -55,11 +58,23 @@ sub proxy
 			'asia-east1' => { nodes => $w->{far}, cities => 'taipei' } ],
 		set  => { auth => 'trust', workers => 2, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres',
 			failback_delay => 0, server_login_retry => '100ms' },
-		conf => "[database keep]\n$reads\[database loose]\n${reads}consistency = eventual\n");
+		conf => "[database keep]\n$reads\[database strict]\n${reads}lost_wal = fail\n[database loose]\n${reads}consistency = eventual\n");
 	$proxy->start;
 	ok($proxy->wait_console('SHOW NODES FULL', sub { join(' ', sort map { "$_->{region}=$_->{role}" } @{ $_[0] }) eq 'asia-east1=standby europe-west1=standby us-east1=primary' }),
 		"$name: a primary and its standbys");
 	return $proxy;
+}
+
+sub end_world
+{
+	my ($w) = @_;
+	$_->stop for @{ $w->{proxies} };
+	$w->{relay}->stop;
+	for (@$w{qw(far near home)}) {
+		$_->stop('immediate');
+		$_->clean_node;
+	}
+	return;
 }
 
 # ---------------------------------------------------------------- trouble
@@ -124,8 +139,8 @@ my %sum;
 # What is wrong in a history; it is shown.
 sub check
 {
-	my ($r, $name) = @_;
-	my $h     = $r->history;
+	my ($r, $name, %opt) = @_;
+	my $h     = $r->history(%opt);
 	my @wrong = ($h->violations, $r->{workload} eq 'bank' ? $h->bank_violations(accounts()) : ());
 	my %n     = (ok => 0, near => 0, home => 0, %{ $r->{count} });
 	$sum{$_} += $n{$_} for keys %n;
@@ -169,6 +184,55 @@ sub troubled
 	return;
 }
 
+# The home is lost with what it wrote last: the standby in Paris has not had that, nor has the one in Taipei, which gets its
+# WAL from there.
+sub failed_over
+{
+	my ($w, $ok) = @_;
+	$w->{far}->append_conf('postgresql.conf', "primary_conninfo = '" . $w->{near}->connstr . " user=postgres application_name=asia-east1'");
+	$w->{far}->reload;
+	my $r    = recorder_of_two($w);
+	my $more = sub {
+		my $from = $r->{count}{ok} // 0;
+		ok($r->run(sub { ($r->{count}{ok} // 0) >= $from + $ok }), "fail-over: $_[0]");
+	};
+	$more->('before');
+	$r->beside(sub {
+		settings($w->{near}, "ALTER SYSTEM SET primary_conninfo = ''");
+		wait_until(sub { asked($w->{near}, 'SELECT count(*) FROM pg_stat_wal_receiver') eq '0' });
+		return '';
+	});
+	$more->('what no standby gets');
+	$w->{home}->stop('immediate');
+	my $left = $r->beside(sub {
+		settles(sub { asked($w->{near}, 'SELECT pg_last_wal_replay_lsn()') }, 'all that has come to be replayed');
+		my $left = asked($w->{near}, "SELECT string_agg(k || '=' || n, ' ') FROM reg");
+		asked($w->{near}, 'SELECT pg_promote()');
+		return $left;
+	});
+	$r->{home} = 'europe-west1';
+	$more->('behind it');
+	ok($r->finish, 'fail-over: all have had their answers');
+	my %left = map { split /=/ } split / /, $left;
+	my $h    = check($r, 'fail-over', homes => [ 'us-east1', 'europe-west1' ], ends => { 'us-east1' => \%left }, strict => qr/$r->{strict}/);
+	my @lost    = grep { $_->{outcome} eq 'ok' && $_->{write} && $h->is_lost($_->{write}{key}, $_->{write}) } @{ $r->{all} };
+	my @told    = grep { $_->{told} } @{ $r->{all} };
+	my @refused = grep { ($_->{code} // '') eq '55000' } @told;
+	measured('fail-over: %d writes are lost, %d reads are told of that, %d of them refused', scalar @lost, scalar @told, scalar @refused);
+	cmp_ok(scalar @lost, '>', 0, '... and something is lost');
+	cmp_ok(scalar @told, '>', scalar @refused, '... of which reads are told');
+	cmp_ok(scalar @refused, '>', 0, '... or they are refused');
+	return;
+}
+
+sub recorder_of_two
+{
+	my ($w) = @_;
+	my $r = recorder($w, 'register', databases => [qw(keep strict)], sessions => 16);
+	$r->{strict} = '^(?:' . join('|', map { $_->{letter} } grep { $_->{database} eq 'strict' } @{ $r->{slots} }) . ')\d';
+	return $r;
+}
+
 my $begin = time;
 my $w = world();
 
@@ -191,7 +255,9 @@ measured('consistency = eventual: %s', join ', ', map { "$_: $kinds{$_}" } sort 
 do {
 	troubled($w, 'register', 1500 * $much, 200 * $much);
 	troubled($w, 'bank',     600 * $much,  100 * $much);
-} while (passed($begin) < $seconds);
-$_->stop for @{ $w->{proxies} };
+	failed_over($w, 300 * $much);
+	end_world($w);
+	$w = passed($begin) < $seconds ? world() : undef;
+} while ($w);
 measured('%.0f s; %s', passed($begin), join ', ', map { "$_: $sum{$_}" } sort keys %sum);
 done_testing();

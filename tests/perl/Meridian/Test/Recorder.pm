@@ -6,6 +6,7 @@
 #   my $r = Meridian::Test::Recorder->new(\@proxies, cities => [qw(paris taipei)], sessions => 8, databases => ['postgres'],
 #       workload => 'register');                   # or `bank`; the tables are made by tables_of('register')
 #   $r->run(sub { $r->{count}{ok} >= 1000 });      # until that is true
+#   my $said = $r->beside(sub { … });              # they go on while another process does that
 #   $r->trouble(\%kinds, $seed);                   # a process makes trouble; each kind: sub ($wait) { … }
 #   $r->{troubles}{$kind}                          # so often, so far
 #   $r->calm;                                      # it mends all and ends
@@ -116,14 +117,24 @@ sub failed
 	my ($op, $a) = @_;
 	my $e = $a->{error} // return 0;
 	$op->{code} = $e->{C};
+	$op->{told} = 1 if $e->{C} eq '55000' && $e->{M} =~ /lost in a fail-over/;
 	ended($op, $op->{write} && ($e->{S} ne 'ERROR' || $e->{C} =~ /^(?:08|57)/) ? 'info' : 'fail');
 	return 1;
+}
+
+# With this answer the session was told that what it has seen was lost.
+sub warned
+{
+	my ($op, $a) = @_;
+	$op->{told} = 1 if grep { $_->{C} eq '01000' && $_->{M} =~ /lost in a fail-over|whose end is not known/ } @{ $a->{notices} };
+	return;
 }
 
 # Rows of SELECT k, n, v, home, place.
 sub has_read
 {
 	my ($self, $op, $a, $rows) = @_;
+	warned($op, $a);
 	return if failed($op, $a);
 	for my $row (@$rows) {
 		my ($k, $n, $v, $home, $place) = @$row;
@@ -139,6 +150,7 @@ sub has_read
 sub has_written
 {
 	my ($op, $a, $rows) = @_;
+	warned($op, $a);
 	return if failed($op, $a) || !@$rows;
 	@{ $op->{write} }{qw(version value home)} = @{ $rows->[0] };
 	$op->{place} = $rows->[0][2];
@@ -194,7 +206,7 @@ sub read_step
 sub plain_step
 {
 	my ($op, $sql) = @_;
-	return step(query($sql), 1, [$op], sub { failed($op, $_[0]) or ended($op, 'ok') });
+	return step(query($sql), 1, [$op], sub { warned($op, $_[0]); failed($op, $_[0]) or ended($op, 'ok') });
 }
 
 sub one_key { my $key = $keys[ rand @keys ]; return " WHERE k = '$key'" }
@@ -204,10 +216,11 @@ sub transaction
 {
 	my ($begin, $end, @inside) = @_;
 	my @writes = grep { $_->{write} } map { @{ $_->{ops} } } @inside;
+	my $first  = $inside[0]{ops}[0];
 	my $close  = step(query($end), 1, [],
 		sub { ended($_, ($_[0]{tags}[0] // '') eq 'COMMIT' ? 'ok' : $_[0]{error} ? 'info' : 'fail') for @writes },
 		sub { return if $end ne 'COMMIT'; $_->{outcome} = 'info' for @writes });
-	my @steps = (step(query($begin), 1, []), @inside, $close);
+	my @steps = (step(query($begin), 1, [], sub { warned($first, $_[0]) }), @inside, $close);
 	return rand() < 0.3 ? together(@steps) : @steps;
 }
 
@@ -220,7 +233,9 @@ sub inside_write
 sub inside_read
 {
 	my ($self, $s, $how) = @_;
-	return $self->read_step($s, $how, query(read_sql(one_key())));
+	my $step = $self->read_step($s, $how, query(read_sql(one_key())));
+	$step->{ops}[0]{inside} = 1 if $how eq 'BEGIN';
+	return $step;
 }
 
 my $balances = "SELECT (SELECT n FROM bank), (SELECT v FROM bank), (SELECT home FROM bank), (SELECT coalesce(max(n), 0) FROM ledger), "
@@ -290,7 +305,7 @@ my %shape = (
 	one_sync => sub {
 		my ($self, $s) = @_;
 		my $op   = $self->write_op($s, 'one Sync');
-		my $read = op($s, 'one Sync');
+		my $read = op($s, 'one Sync', inside => 1);
 		return step(
 			extended($s, write_sql('reg', '$1', ' WHERE k = $2'), @{ $op->{write} }{qw(value key)})
 			  . extended($s, read_sql(' WHERE k = $1'), $keys[ rand @keys ]) . sync_message,
@@ -308,7 +323,8 @@ my %shape = (
 		my $op = op($s, 'SHOW', shows => 't' . ++$self->{made});
 		return step(query('SHOW meridian.token'), 1, [$op], sub {
 			my ($a) = @_;
-					return if failed($op, $a);
+			warned($op, $a);
+			return if failed($op, $a);
 			ended($op, 'ok');
 			$op->{token} = $a->{results}[0][0][0];
 			$s->{token} = $self->keep_token($op->{shows}, $op->{token});
@@ -321,6 +337,7 @@ my %shape = (
 		my $sql   = rand() < 0.5 ? "SET meridian.token = '$token->{text}'" : "SELECT set_config('meridian.token', '$token->{text}', false)";
 		return plain_step($op, $sql);
 	},
+	forget   => sub { my ($self, $s) = @_; return plain_step(op($s, 'RESET', forgets => 1), 'RESET meridian.token') },
 	leave    => sub { my ($self, $s) = @_; $s->{leaves} = 1; return step(terminate(), 1, []) },
 	balances => sub { my ($self, $s) = @_; return $self->balances($s, 'simple', query($balances)) },
 	balances_extended  => sub { my ($self, $s) = @_; return $self->balances($s, 'extended', extended($s, $balances) . sync_message) },
@@ -358,7 +375,7 @@ sub begin_session
 	my $token = rand() < 0.6 ? $s->{token} : rand() < 0.5 ? $self->some_token() : undef;
 	my $begin = time;
 	my @set   = ('meridian.report_token' => $s->{report} ? 'on' : 'off', $token ? ('meridian.token' => $token->{text}) : ());
-	%$s = (%$s, name => $s->{letter} . ++$s->{generation}, names => 0, prepared => {}, job => undef, in => [], leaves => 0);
+	%$s = (%$s, name => $s->{letter} . ++$s->{generation}, names => 0, prepared => {}, job => undef, in => [], told => 0, leaves => 0);
 	my $w = eval { Meridian::Test::Wire->session($s->{proxy}, database => $s->{database}, options => "-c meridian.city=$s->{city}", @set) };
 	if (!$w || !$w->{last} || $w->{last}[0] ne 'Z') {
 		$self->{codes}{ error_fields($w->{last})->{C} }++ if $w && $w->{last};
@@ -397,6 +414,7 @@ sub end_operations
 		$self->{count}{ $op->{outcome} }++;
 		if ($op->{read} && $op->{outcome} eq 'ok') { $self->{count}{ $op->{near} ? 'near' : 'home' }++ }
 		$self->{codes}{ $op->{code} }++ if $op->{code};
+		$s->{told} ||= ($op->{code} // '') eq '55000';
 	}
 	return;
 }
@@ -430,12 +448,13 @@ sub next_step
 sub answer_of
 {
 	my (@messages) = @_;
-	my %a = (results => [ [] ], tags => []);
+	my %a = (results => [ [] ], tags => [], notices => []);
 	for my $m (@messages) {
 		my ($type, $body) = @$m;
 		if    ($type eq 'D') { push @{ $a{results}[-1] }, row_values($m) }
 		elsif ($type eq 'C') { push @{ $a{tags} }, $body =~ s/\0.*//sr; push @{ $a{results} }, [] }
 		elsif ($type eq 'E') { $a{error} //= error_fields($m) }
+		elsif ($type eq 'N') { push @{ $a{notices} }, error_fields($m) }
 		elsif ($type eq 'S') { my ($name, $value) = parameter($m); $a{token} = $value if $name eq 'meridian.token' }
 	}
 	return \%a;
@@ -484,6 +503,11 @@ sub begin_job
 	my ($self, $s) = @_;
 	my $bag  = $s->{quiet} && rand() < 0.97 ? $self->{quiet} : $self->{bag};
 	my $name = $bag->[ rand @$bag ];
+	# who has been refused what was lost asks some more, and forgets it then
+	if ($s->{told} && rand() < 0.3) {
+		$name = 'forget';
+		$s->{told} = 0;
+	}
 	$s->{job} = [ shape($self, $s, $name) ];
 	return $self->next_step($s);
 }
@@ -576,6 +600,8 @@ sub reap
 	waitpid $child->{pid}, 0;
 	return $child->{text};
 }
+
+sub beside { my ($self, $code) = @_; return $self->reap(child(sub { syswrite $_[1], $code->() })) }
 
 # Trouble at random, each kind for a while: its code is given a function that lasts as long, and mends what it has done.
 sub trouble
