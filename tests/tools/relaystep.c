@@ -53,7 +53,7 @@ struct stage {
 struct transcript {
 	const char *name, *database;
 	void (*before)(struct buf *ask, struct buf *answer); /* once; or NULL */
-	void (*ask)(struct buf *b);                          /* or NULL */
+	void (*ask)(struct buf *b, int i);                   /* the i-th time; or NULL */
 	void (*answer)(struct buf *b);                       /* or NULL */
 };
 
@@ -91,10 +91,22 @@ put_rows(struct buf *b)
 }
 
 static void
-ask_simple(struct buf *b)
+ask_simple(struct buf *b, int i)
 {
+	(void)i;
 	message_put_query(b,
 			  SLICE_LITERAL("SELECT abalance FROM pgbench_accounts WHERE aid = 4711;"));
+}
+
+/* No text comes twice. */
+static void
+ask_another(struct buf *b, int i)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "SELECT abalance FROM pgbench_accounts WHERE aid = %d;",
+		 1000 + i);
+	message_put_query(b, slice_str(sql));
 }
 
 static void
@@ -107,8 +119,9 @@ prepare(struct buf *ask, struct buf *answer)
 }
 
 static void
-ask_prepared(struct buf *b)
+ask_prepared(struct buf *b, int i)
 {
+	(void)i;
 	PUT(b, MSG_BIND,
 	    "\0P_0\0\0\0\0\1\0\0\0\4"
 	    "4711\0\1\0\0");
@@ -148,14 +161,23 @@ put_copy_data(struct buf *b)
 		put_bytes(b, MSG_COPY_DATA, row, sizeof(row));
 }
 
+static void
+ask_copy_data(struct buf *b, int i)
+{
+	(void)i;
+	put_copy_data(b);
+}
+
 static const struct transcript transcripts[] = {
 	{ "simple", "own", NULL, ask_simple, put_rows },
 	{ "prepared", "own", prepare, ask_prepared, answer_prepared },
 	{ "copy-out", "own", begin_copy_out, NULL, put_copy_data },
-	{ "copy-in", "own", begin_copy_in, put_copy_data, NULL },
+	{ "copy-in", "own", begin_copy_in, ask_copy_data, NULL },
 	{ "pooled-simple", "pooled", NULL, ask_simple, put_rows },
+	{ "pooled-another", "pooled", NULL, ask_another, put_rows },
 	{ "pooled-prepared", "pooled", prepare, ask_prepared, answer_prepared },
 	{ "near-simple", "near", NULL, ask_simple, put_rows },
+	{ "near-another", "near", NULL, ask_another, put_rows },
 	{ "near-prepared", "near", prepare, ask_prepared, answer_prepared },
 };
 
@@ -401,7 +423,7 @@ begin_nearby(struct stage *st)
 }
 
 static void
-run(const struct transcript *t, long n)
+run(const struct transcript *t, int n)
 {
 	struct stage *st = xcalloc(1, sizeof(*st));
 	struct buf ask = { .cap = 1 << 20 }, answer = { .cap = 1 << 20 };
@@ -411,12 +433,14 @@ run(const struct transcript *t, long n)
 	if (strcmp(t->database, "near") == 0)
 		begin_nearby(st);
 	begin(st, t);
-	if (t->ask != NULL)
-		t->ask(&ask);
 	if (t->answer != NULL)
 		t->answer(&answer);
-	while (n-- > 0)
+	for (int i = 0; i < n; i++) {
+		buf_clear(&ask);
+		if (t->ask != NULL)
+			t->ask(&ask, i);
 		step(st, &ask, &answer);
+	}
 	printf("%zu bytes asked, %zu answered\n", ask.n, answer.n);
 	for (int i = 0; i < NODES; i++) {
 		(void)unlink(st->socket[i]);
@@ -441,7 +465,7 @@ main(int argc, char **argv)
 		if (argc == 2 && strcmp(argv[1], "list") == 0)
 			puts(transcripts[i].name);
 		else if (argc == 3 && strcmp(argv[1], transcripts[i].name) == 0) {
-			run(&transcripts[i], atol(argv[2]));
+			run(&transcripts[i], atoi(argv[2]));
 			return 0;
 		}
 	}
