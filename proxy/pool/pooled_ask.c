@@ -98,6 +98,7 @@ was_cancelled(struct pooled *pd, const struct ask_answer *a)
 }
 
 static void replay_change(struct pooled *pd);
+static void check_failed(struct pooled *pd, bool is_lost);
 
 static void
 on_replayed(struct server *sv, const struct ask_answer *a)
@@ -113,6 +114,11 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 			replay_change(pd);
 			return;
 		}
+		/* a role, or what else a setting names, may not have been replayed there yet */
+		if (pd->home != NULL) {
+			check_failed(pd, false);
+			return;
+		}
 		statements_detach(pd->statements);
 		part_from_server(pd);
 		pool_return(sv);
@@ -120,6 +126,10 @@ on_replayed(struct server *sv, const struct ask_answer *a)
 		return;
 	}
 	if (a->lost || a->failed || a->status != 'I') {
+		if (pd->home != NULL) {
+			check_failed(pd, true);
+			return;
+		}
 		sv->close_needed = true;
 		session_close_err(s, a->lost && !a->failed ? WHY_SERVER_DIED : WHY_SERVER_REFUSED,
 				  &a->error);
@@ -173,8 +183,8 @@ pooled_attach(struct pooled *pd, struct server *sv)
 	if (UNLIKELY(sv->is_cockroachdb))
 		pooled_follow(pd);
 	if (sv->vars != pd->vars) {
-		/* one round trip for the change and what the client says */
-		ahead = pooled_is_greeted(pd) && pooled_ends_on_error(sv);
+		/* one round trip for the change and what the client says; nearby it may fail */
+		ahead = pooled_is_greeted(pd) && pd->home == NULL && pooled_ends_on_error(sv);
 		vars_put_change(&sql, sv->vars, pd->vars, ahead ? VARS_FATAL : VARS_ERROR);
 	}
 	if (sql.n > 0) {

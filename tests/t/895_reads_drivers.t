@@ -576,5 +576,13 @@ for my $pieces (1 .. 3) {
 	$w->send(substr $read, 7 * $pieces);
 	is($w->answer, 'europe-west1', '... and a read in two pieces right behind it, nearby');
 }
+$far->ms(0);
+
+# A setting may name what the standby has not replayed yet.
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$w->ask('CREATE ROLE late', 'GRANT SELECT ON t TO late', 'SET ROLE late');
+is($w->ask('SELECT current_user, ' . $WHERE =~ s/SELECT //r), 'late,us-east1', 'a role that the standby does not know yet reads at home');
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+ok(wait_until(sub { $w->ask('SELECT current_user, ' . $WHERE =~ s/SELECT //r) eq 'late,europe-west1' }), '... and nearby once it does');
 $proxy->stop;
 done_testing();
