@@ -151,7 +151,7 @@ check_reads(struct session *s, struct slice name, struct slice value)
 	return false;
 }
 
-static HOT bool
+static bool
 claim_token(struct session *s)
 {
 	const char *token = http_token(s);
@@ -171,7 +171,7 @@ claim_settings(struct session *s)
 	bool known;
 
 	l->reads_nearby = l->database->reads != READS_HOME;
-	if (!claim_token(s))
+	if (UNLIKELY(s->http != NULL) && !claim_token(s))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		if (is_reads_setting(set[i].name)) {
