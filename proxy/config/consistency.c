@@ -15,10 +15,17 @@
 
 static const char bounded[] = "bounded:";
 
+static bool
+is_bounded(struct slice text)
+{
+	size_t n = sizeof(bounded) - 1;
+
+	return text.n >= n && slice_is_nocase(slice_of(text.p, n), bounded);
+}
+
 bool
 consistency_parse(struct slice text, int *mode, int *bound_ms)
 {
-	size_t n = sizeof(bounded) - 1;
 	int64_t us;
 
 	*bound_ms = 0;
@@ -26,8 +33,8 @@ consistency_parse(struct slice text, int *mode, int *bound_ms)
 		if (slice_is_nocase(text, consistency_mode_words[*mode]))
 			return true;
 	}
-	if (text.n < n || !slice_is_nocase(slice_of(text.p, n), bounded) ||
-	    !text_to_usec(slice_skip(text, n), &us) || us < USEC_PER_MSEC || us > BOUND_MAX_US)
+	if (!is_bounded(text) || !text_to_usec(slice_skip(text, sizeof(bounded) - 1), &us) ||
+	    us < USEC_PER_MSEC || us > BOUND_MAX_US)
 		return false;
 	*bound_ms = (int)(us / USEC_PER_MSEC);
 	return true;
@@ -60,7 +67,8 @@ consistency_set(const struct option *o, void *field, struct slice text, struct e
 	int mode, bound_ms;
 
 	if (!consistency_parse(text, &mode, &bound_ms))
-		return value_bad(o, text, e, NULL);
+		return is_bounded(text) ? value_bad(o, text, e, NULL)
+					: value_enum.set(o, field, text, e);
 	d->consistency = (enum consistency_mode)mode;
 	d->consistency_bound_ms = bound_ms;
 	return 0;

@@ -400,7 +400,7 @@ asks_position_alone(const struct pooled *pd)
 	       !statements_pins(pd->statements) && exchange_safe_point(&pd->session->exchange);
 }
 
-/* It was only asked for its position, which is nobody's now. */
+/* It was only asked for its position, and the session that asked is gone. */
 static void
 give_back(struct server *sv, const struct ask_answer *a)
 {

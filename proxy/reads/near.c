@@ -16,8 +16,11 @@ follows(const struct node *n, const struct node *home)
 bool
 near_is_within(const struct node *n, int64_t bound_us, int64_t now_us)
 {
-	int64_t lag_us = bound_us > 0 ? node_lag_us(n, now_us) : 0;
+	int64_t lag_us;
 
+	if (bound_us == 0)
+		return true;
+	lag_us = node_lag_us(n, now_us);
 	return lag_us >= 0 && lag_us <= bound_us;
 }
 

@@ -8,6 +8,7 @@
 #include "protocol/message.h"
 #include "protocol/sqlstate.h"
 #include "proxy/pool/pooled.h"
+#include "proxy/reads/units.h"
 #include "proxy/reads/verdicts.h"
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/sampler.h"
@@ -17,8 +18,9 @@
 enum decision {
 	UNDECIDED,
 	STANDS,
-	WRITES, /* the standby refuses it: it is no read, or none that a standby can do */
-	ENDED,  /* the standby's recovery has ended it */
+	WRITES,       /* the standby refuses it: it is no read, or none that a standby can do */
+	SERIALIZABLE, /* the standby refuses all that this session reads */
+	ENDED,        /* the standby's recovery has ended it */
 };
 
 static bool
@@ -40,9 +42,10 @@ judge_error(struct slice body)
 		return STANDS;
 	if (says(&r, SQLSTATE_SERIALIZATION_FAILURE, "conflict with recovery"))
 		return ENDED;
+	if (says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "in a hot standby"))
+		return SERIALIZABLE;
 	return slice_is(r.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) ||
-		       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "during recovery") ||
-		       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "in a hot standby")
+		       says(&r, SQLSTATE_FEATURE_NOT_SUPPORTED, "during recovery")
 		   ? WRITES
 		   : STANDS;
 }
@@ -74,7 +77,7 @@ remember(struct session *s)
 	const struct reads *r = s->pooled->reads;
 	struct slice unit = buf_view(&r->unit), sql;
 
-	while (reads_next_text(&unit, &sql))
+	while (units_next_text(&unit, &sql))
 		verdicts_refuse(s->worker->verdicts, sql, r->serial);
 }
 
@@ -96,6 +99,7 @@ refuse(struct session *s, const struct answer *a, enum decision why)
 	buf_clear(&r->answer);
 	if (why == WRITES)
 		remember(s);
+	r->is_serializable = r->is_serializable || why == SERIALIZABLE;
 	return drop(s, a);
 }
 

@@ -67,7 +67,6 @@ void
 reads_see(struct reads *r, const struct session *s, const struct wal_token *seen)
 {
 	struct wal_token before = r->floor;
-
 	bool keeps = before.lsn != 0 && holds_lost(s);
 
 	/* what was lost counts in front of what is there */

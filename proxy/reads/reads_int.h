@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
- * Between reads.c (which way a unit goes), reads_where.c (where that leads), reads_texts.c (what
- * texts say of it), reads_answers.c (what a server nearby says to it), reads_floor.c (what the
- * session has seen) and reads_settings.c (what the client sets).
+ * Between reads.c (units on their way), reads_choose.c (which way a unit goes), reads_where.c
+ * (where that leads), reads_texts.c (what texts say of it), reads_answers.c (what a server nearby
+ * says to it), reads_floor.c (what the session has seen) and reads_settings.c (what the client
+ * sets).
  */
 #ifndef PROXY_READS_READS_INT_H
 #define PROXY_READS_READS_INT_H
@@ -14,6 +15,8 @@
 #include "proxy/reads/reads.h"
 #include "proxy/sqlstate/session_probe.h"
 #include "routing/token.h"
+
+#define KEPT_ENOUGH ((size_t)16 * 1024) /* a unit that is longer goes home */
 
 struct answer;
 struct catalog;
@@ -53,6 +56,7 @@ struct reads {
 	bool holds_ready;        /* the client gets its ReadyForQuery when `floor` is known */
 	bool was_full;           /* the client is not read, so much is kept */
 	bool is_warned;          /* the client has been told that `floor` cannot be read nearby */
+	bool is_serializable;    /* a standby has said so, where no setting of the session does */
 	bool knows_lost;         /* … or it was known to be lost, when a unit last went home */
 	struct wal_token floor;  /* what the session has seen */
 	struct buf kept;         /* said by the client, and neither sent nor decided */
@@ -94,6 +98,13 @@ struct reads *reads_new(struct session *s, int64_t wait_us);
 /* Its settings have changed. */
 void reads_changed(struct session *s);
 
+/* reads_choose.c. How many of these bytes may go on their way now, wherever that leads; SIZE_MAX:
+ * they wait. */
+size_t reads_passing(struct session *s, struct slice in);
+/* The client speaks into the transaction that is open nearby, and has not ended it yet; or to the
+ * server there that it cannot leave. */
+bool reads_is_inside(const struct session *s);
+
 /* reads_where.c. The standby nearest to its client, found anew now and then; NULL: there is none.
  */
 struct node_live *reads_near(struct session *s);
@@ -132,11 +143,7 @@ enum classify_reason reads_judge_text(void *arg, struct slice sql);
 bool reads_judge_prepared(void *arg, struct slice name, struct slice *sql);
 /* With default_transaction_read_only = on, BEGIN is BEGIN READ ONLY. */
 bool reads_begins_read_only(const struct session *s);
-/* The next text of the messages of a unit. False: there is none. */
-bool reads_next_text(struct slice *unit, struct slice *sql);
-/* What the session is to show for the tokens in comments of a unit; a wrong one makes the unit
- * fail.
- */
+/* What the session is to show for the tokens in comments of a unit; a wrong one makes it fail. */
 void reads_take_tokens(struct session *s, struct slice unit);
 /* What is known of the names in its database at home; NULL: nothing, or nothing any more. */
 const struct catalog *reads_catalog(const struct session *s);

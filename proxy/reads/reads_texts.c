@@ -9,11 +9,10 @@
 
 #include "base/err.h"
 #include "base/text.h"
-#include "protocol/frame.h"
-#include "protocol/message.h"
 #include "proxy/pool/pool.h"
 #include "proxy/pool/pooled.h"
 #include "proxy/reads/catalog.h"
+#include "proxy/reads/units.h"
 #include "proxy/reads/verdicts.h"
 #include "proxy/session/session_int.h"
 #include "proxy/sqlstate/statements.h"
@@ -86,24 +85,6 @@ reads_judge_prepared(void *arg, struct slice name, struct slice *sql)
 }
 
 bool
-reads_next_text(struct slice *unit, struct slice *sql)
-{
-	struct message_parse parse;
-	struct frame f;
-
-	while (frame_cut(*unit, INT32_MAX, &f) == PARSE_DONE) {
-		*unit = slice_skip(*unit, f.total);
-		if (f.type == MSG_QUERY && message_parse_query(f.body, sql) == PARSE_DONE)
-			return true;
-		if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE) {
-			*sql = parse.sql;
-			return true;
-		}
-	}
-	return false;
-}
-
-bool
 reads_knows(const struct worker *w, struct slice fingerprint, unsigned *reason)
 {
 	return w->verdicts != NULL && verdicts_know(w->verdicts, fingerprint, reason);
@@ -118,7 +99,7 @@ reads_take_tokens(struct session *s, struct slice unit)
 	struct wal_token token;
 	struct err e;
 
-	while (reads_next_text(&unit, &sql)) {
+	while (units_next_text(&unit, &sql)) {
 		if (!token_in_comment(sql, &value))
 			continue;
 		if (reads_parse_token(s, value, &token, &e) != 0) {

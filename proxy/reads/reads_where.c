@@ -84,8 +84,9 @@ reads_is_serializable(const struct session *s)
 {
 	struct slice level;
 
-	return vars_get(s->pooled->vars, "default_transaction_isolation", &level) &&
-	       slice_is_nocase(level, "serializable");
+	if (!vars_get(s->pooled->vars, "default_transaction_isolation", &level))
+		return s->pooled->reads->is_serializable;
+	return slice_is_nocase(level, "serializable");
 }
 
 void

@@ -208,8 +208,32 @@ units_length(struct slice in)
 
 	while (frame_cut(in, INT32_MAX, &f) == PARSE_DONE) {
 		in = slice_skip(in, f.total);
-		if (f.type == MSG_QUERY || f.type == MSG_SYNC)
+		if (units_is_end(f.type))
 			return (size_t)(in.p - from);
 	}
 	return 0;
+}
+
+bool
+units_is_end(char type)
+{
+	return type == MSG_QUERY || type == MSG_SYNC || type == MSG_FUNCTION_CALL;
+}
+
+bool
+units_next_text(struct slice *unit, struct slice *sql)
+{
+	struct message_parse parse;
+	struct frame f;
+
+	while (frame_cut(*unit, INT32_MAX, &f) == PARSE_DONE) {
+		*unit = slice_skip(*unit, f.total);
+		if (f.type == MSG_QUERY && message_parse_query(f.body, sql) == PARSE_DONE)
+			return true;
+		if (f.type == MSG_PARSE && message_parse_parse(f.body, &parse) == PARSE_DONE) {
+			*sql = parse.sql;
+			return true;
+		}
+	}
+	return false;
 }

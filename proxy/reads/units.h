@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What a client says outside a transaction, cut into units: what belongs together and is to run on
- * one server. A unit is a Query, or the messages of the extended protocol up to their Sync. Pure:
- * bytes in, the first unit's length and what it is out.
+ * one server. A unit is a Query, a FunctionCall, or the messages of the extended protocol up to
+ * their Sync. Pure: bytes in, the first unit's length and what it is out.
  *
  * Source: PostgreSQL documentation, "Message Flow: Simple Query", "Extended Query".
  */
@@ -37,5 +37,9 @@ bool units_is_single(struct slice unit);
 bool units_ends_transaction(struct slice unit);
 /* How long the first unit is, whatever it says; 0: it is not over. */
 size_t units_length(struct slice in);
+/* A message of that type ends a unit: it is answered by ReadyForQuery. */
+bool units_is_end(char type);
+/* Take the next text off the messages of a unit. False: there is none. */
+bool units_next_text(struct slice *unit, struct slice *sql);
 
 #endif

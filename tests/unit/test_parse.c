@@ -255,6 +255,12 @@ static const struct {
 	{ "[database movr]\nreads = home\nconsistency = linear\n",
 	  "m.conf:3: option \"consistency\": \"linear\" is not one of session, eventual, "
 	  "strict, bounded:TIME" },
+	{ "[database movr]\nconsistency = evental\n",
+	  "m.conf:2: option \"consistency\": \"evental\" is not one of session, eventual, "
+	  "strict, bounded:TIME (did you mean \"eventual\"?)" },
+	{ "[database movr]\nconsistency = bounded:TIME\n",
+	  "m.conf:2: option \"consistency\": \"bounded:TIME\" is not one of session, eventual, "
+	  "strict, bounded:TIME" },
 	{ "[database movr]\nconsistency = bounded:0\n",
 	  "m.conf:2: option \"consistency\": \"bounded:0\" is not one of session, eventual, "
 	  "strict, bounded:TIME" },

@@ -175,6 +175,27 @@ one_statement_is_told_from_more(void **state)
 }
 
 static void
+each_message_that_is_answered_by_ready_ends_a_unit(void **state)
+{
+	static const struct {
+		const char *first, *behind;
+	} all[] = { { "F-", "Qr" }, { "Qr", "F-" }, { "P-S-", "F-" }, { "P-F-", "S-" } };
+	struct buf b = { 0 };
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		buf_clear(&b);
+		put_words(&b, all[i].first);
+		n = b.n;
+		put_words(&b, all[i].behind);
+		assert_int_equal(units_length(buf_view(&b)), n);
+		assert_int_equal(units_length(slice_of(b.p, n - 1)), 0);
+	}
+	buf_fini(&b);
+}
+
+static void
 a_length_that_is_none_goes_home(void **state)
 {
 	const struct unit_judge judge = { judge_text, judge_prepared, NULL };
@@ -435,6 +456,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(units_end_with_a_query_or_a_sync),
 		cmocka_unit_test(one_statement_is_told_from_more),
+		cmocka_unit_test(each_message_that_is_answered_by_ready_ends_a_unit),
 		cmocka_unit_test(a_length_that_is_none_goes_home),
 		cmocka_unit_test(verdicts_are_kept_and_corrected_in_bounded_memory),
 		cmocka_unit_test(verdicts_go_with_what_the_catalog_says),
