@@ -107,7 +107,8 @@ const char *transport_name(enum transport t);
 enum transport http_transport(const struct session *s);
 /* What the client asked to be connected to, or "". */
 const char *http_target(const struct session *s);
-/* What the header Meridian-Token of a WebSocket or CONNECT says; NULL: it has none. */
+/* What the header Meridian-Token of a WebSocket, a CONNECT or a POST /sql says; NULL: it has none.
+ */
 const char *http_token(const struct session *s);
 /* Whether the client's connection keeps a password private: TLS, loopback, a unix socket, or a peer
  * in trusted_proxies, which is responsible for it. Behind a PROXY header this is about the client

@@ -20,7 +20,12 @@ conf_of(const struct session *s)
 /* conn.c: frees the request and its bytes. */
 void http_request_free(struct http_conn *c);
 
-/* upgrade.c: the request is a CONNECT, or asks for a WebSocket on a path that has no handler. */
+/* upgrade.c: keep what the request's header says it has seen, in place of what an earlier one of
+ * the connection has said (http_token()). False: it has no such header. */
+#define HTTP_TOKEN_HEADER "Meridian-Token"
+bool http_take_token(struct http_conn *c);
+
+/* … the request is a CONNECT, or asks for a WebSocket on a path that has no handler. */
 bool upgrade_is_asked(const struct http_head *h);
 /* Accept it, so that the session begins anew; or refuse it. */
 void upgrade_begin(struct session *s);

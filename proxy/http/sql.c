@@ -43,7 +43,8 @@ sql_options(struct session *s)
 		    "Access-Control-Allow-Methods: POST\r\n"
 		    "Access-Control-Allow-Headers: Neon-Connection-String, Neon-Raw-Text-Output, "
 		    "Neon-Array-Mode, Neon-Pool-Opt-In, Neon-Batch-Isolation-Level, "
-		    "Neon-Batch-Read-Only, Neon-Batch-Deferrable, Authorization, Content-Type\r\n"
+		    "Neon-Batch-Read-Only, Neon-Batch-Deferrable, " HTTP_TOKEN_HEADER
+		    ", Authorization, Content-Type\r\n"
 		    "Access-Control-Max-Age: 86400\r\n",
 		    slice_of("", 0));
 }
@@ -60,6 +61,7 @@ sql_free(struct sql *q)
 	if (q == NULL)
 		return;
 	buf_fini(&q->modes);
+	buf_fini(&q->out);
 	buf_fini(&q->in);
 	buf_fini(&q->json);
 	buf_fini(&q->report);
@@ -159,6 +161,7 @@ sql_begin(struct session *s)
 		sql_fail(s, 400, &e);
 		return;
 	}
+	c->sql->says_token = http_take_token(c);
 	c->transport = TRANSPORT_SQL;
 	s->login->world = world_ref(worker_world(s->worker));
 	s->quiet_since_us = clock_us();
@@ -203,8 +206,8 @@ leave_session(struct session *s)
 	s->quiet_since_us = clock_us();
 }
 
-/* The headers of a batch are repeated in the answer, so that the client sees that they were
- * obeyed. */
+/* What has been seen; and the headers of a batch are repeated, so that the client sees that they
+ * were obeyed. */
 static void
 put_headers(const struct session *s, struct buf *out)
 {
@@ -212,6 +215,7 @@ put_headers(const struct session *s, struct buf *out)
 	const struct sql *q = s->http->sql;
 	bool said[] = { q->read_only, q->deferrable };
 
+	sql_put_token(q, out);
 	if (!q->batch)
 		return;
 	if (q->isolation != NULL)

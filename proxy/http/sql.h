@@ -8,6 +8,7 @@
  *
  *   sql.c      a request: what its headers say, how it begins, how it ends
  *   sqlrun.c   the statements, and what the node says to them
+ *   sqltoken.c what the caller has seen (proxy/reads): what it is to read must show that
  *
  * Kept for a request: its body (http_max_body), the messages made of it, and the answer
  * (sql_max_response).
@@ -24,12 +25,19 @@ struct sql;
 
 /* ---- for proxy/http: handlers of the path, and what the connection holds ---- */
 
-#define SQL_CORS "Access-Control-Allow-Origin: *\r\n"
+#define SQL_CORS                             \
+	"Access-Control-Allow-Origin: *\r\n" \
+	"Access-Control-Expose-Headers: Meridian-Token\r\n"
 
 void sql_begin(struct session *s);
 void sql_options(struct session *s);
 void sql_put_error(struct buf *out, const struct err *e);
 void sql_free(struct sql *q); /* accepts NULL */
+
+/* ---- called by proxy/login ---- */
+
+/* The candidates of its login are known: those that have what its caller has seen go first. */
+void sql_order_candidates(struct session *s);
 
 /* ---- called by proxy/session ---- */
 

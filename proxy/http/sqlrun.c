@@ -23,12 +23,37 @@
 /* Messages take more room than the body that they are made from, and quoted array literals too. */
 #define PIPELINE_MAX(body) (2 * (size_t)(body) + ((size_t)1 << 20))
 
+#define QUESTION_MAX ((size_t)4096)
+
 enum { COPY_IN = 'G', COPY_OUT = 'H', COPY_BOTH = 'W' };
 
 static struct sql *
 sql_of(const struct session *s)
 {
 	return s->http->sql;
+}
+
+static size_t
+statements(const struct sql *q)
+{
+	return q->nqueries + (q->batch ? 2 : 0);
+}
+
+/* The node has said all that is due. */
+static void
+finish(struct session *s)
+{
+	struct sql *q = sql_of(s);
+
+	if (q->report.n > 0) {
+		sql_end(s, 400, buf_view(&q->report));
+	} else if (q->at != statements(q)) {
+		session_close(s, WHY_SERVER_PROTOCOL, NULL);
+	} else {
+		if (q->batch)
+			buf_str(&q->json, "]}");
+		sql_end(s, 200, buf_view(&q->json));
+	}
 }
 
 /* ---- to the node ---- */
@@ -39,8 +64,9 @@ server_lost(struct session *s)
 	struct sql *q = sql_of(s);
 	char detail[400];
 
-	if (q->report.n > 0) { /* the node has sent its reason */
-		sql_end(s, 400, buf_view(&q->report));
+	/* the node has sent its reason; or all that was asked of it */
+	if (q->report.n > 0 || q->phase == SQL_TELLING) {
+		finish(s);
 		return;
 	}
 	snprintf(detail, sizeof(detail), "Region %s, node %s, server process %" PRIu32 ".",
@@ -49,14 +75,14 @@ server_lost(struct session *s)
 	session_close(s, WHY_SERVER_DIED, detail);
 }
 
-/* False: the request is over. */
+/* The first `callers` bytes are its caller's. False: the request is over. */
 static bool
-send_to_node(struct session *s, const struct buf *b)
+send_to_node(struct session *s, const struct buf *b, size_t callers)
 {
 	unsigned events;
 
-	if (s->sampler != NULL)
-		sampler_client(s->sampler, buf_view(b));
+	if (s->sampler != NULL && callers > 0)
+		sampler_client(s->sampler, slice_of(b->p, callers));
 	events = exchange_client(&s->exchange, b->p, b->n);
 
 	if (!(events & EXCHANGE_BAD) && stream_send(&s->server->stream, b->p, b->n) == 0)
@@ -65,13 +91,40 @@ send_to_node(struct session *s, const struct buf *b)
 	return false;
 }
 
-/* ---- the statement that is being answered ---- */
-
-static size_t
-statements(const struct sql *q)
+/* The statements, and behind them the question what has been seen. */
+static bool
+send_statements(struct session *s)
 {
-	return q->nqueries + (q->batch ? 2 : 0);
+	struct sql *q = sql_of(s);
+	size_t callers = q->out.n;
+	bool open;
+
+	q->phase = SQL_RUNNING;
+	q->out.cap += QUESTION_MAX;
+	if (q->says_token)
+		sql_put_question(s, &q->out);
+	stat_add(&s->worker->stats.queries, q->nqueries);
+	stream_keep_at_most(&s->server->stream, q->out.n + 1);
+	open = send_to_node(s, &q->out, callers);
+	if (open)
+		buf_fini(&q->out);
+	return open;
 }
+
+static bool
+send_check(struct session *s)
+{
+	struct buf b = { .cap = 1024 };
+	bool open;
+
+	sql_of(s)->phase = SQL_CHECKING;
+	sql_put_check(sql_of(s), &b);
+	open = send_to_node(s, &b, 0);
+	buf_fini(&b);
+	return open;
+}
+
+/* ---- the statement that is being answered ---- */
 
 /* Whether the statement is the client's own, and not one of those that make a batch a
  * transaction. */
@@ -132,9 +185,31 @@ roll_back(struct session *s)
 
 	sql_of(s)->phase = SQL_ROLLING_BACK;
 	message_put_query(&b, SLICE_LITERAL("ROLLBACK"));
-	open = send_to_node(s, &b);
+	open = send_to_node(s, &b, b.n);
 	buf_fini(&b);
 	return open;
+}
+
+/* The standby has said how far it is. PARSE_MORE: the request is over. */
+static enum parse
+take_checked(struct session *s)
+{
+	struct sql *q = sql_of(s);
+	struct err e;
+
+	if (q->report.n > 0) {
+		finish(s);
+		return PARSE_MORE;
+	}
+	if (q->is_shown)
+		return send_statements(s) ? PARSE_DONE : PARSE_MORE;
+	if (clock_us() < q->wait_until_us)
+		return send_check(s) ? PARSE_DONE : PARSE_MORE;
+	err_set(&e, SQLSTATE_OBJECT_NOT_IN_STATE,
+		"the standby has not replayed what the request is to show");
+	err_hint(&e, "Try again, or let it run at the primary (meridian.access).");
+	sql_fail(s, 400, &e);
+	return PARSE_MORE;
 }
 
 /* PARSE_MORE: the request is over. */
@@ -143,18 +218,33 @@ take_ready(struct session *s, char status)
 {
 	struct sql *q = sql_of(s);
 
-	if (q->report.n > 0 && status != 'I' && q->phase == SQL_RUNNING)
-		return roll_back(s) ? PARSE_DONE : PARSE_MORE;
-	if (q->report.n > 0) {
-		sql_end(s, 400, buf_view(&q->report));
-	} else if (q->at != statements(q)) {
-		session_close(s, WHY_SERVER_PROTOCOL, NULL);
-	} else {
-		if (q->batch)
-			buf_str(&q->json, "]}");
-		sql_end(s, 200, buf_view(&q->json));
+	if (q->phase == SQL_CHECKING)
+		return take_checked(s);
+	if (q->phase == SQL_RUNNING && q->says_token) {
+		q->phase = SQL_TELLING;
+		return PARSE_DONE;
 	}
+	if (q->report.n > 0 && status != 'I' && q->phase != SQL_ROLLING_BACK)
+		return roll_back(s) ? PARSE_DONE : PARSE_MORE;
+	finish(s);
 	return PARSE_MORE;
+}
+
+/* A row of the answer to a question of our own. */
+static void
+take_our_row(struct session *s, struct slice row)
+{
+	if (sql_of(s)->phase == SQL_CHECKING)
+		sql_of(s)->is_shown = true;
+	else
+		sql_take_said(s, row);
+}
+
+/* What is answered now was asked by Meridian. */
+static bool
+is_our_own(const struct sql *q)
+{
+	return q->phase == SQL_TELLING || q->phase == SQL_CHECKING;
 }
 
 /* One message of the node. PARSE_MORE: the request is over. */
@@ -165,6 +255,12 @@ take_message(struct session *s, const struct frame *f)
 	struct err e;
 	char status;
 
+	if (is_our_own(q) && f->type != MSG_READY &&
+	    (f->type != MSG_ERROR || q->phase == SQL_TELLING)) {
+		if (f->type == MSG_DATA_ROW)
+			take_our_row(s, f->body);
+		return PARSE_DONE;
+	}
 	switch (f->type) {
 	case MSG_ROW_DESCRIPTION:
 		return is_callers(q) ? sqljson_put_fields(&q->json, &q->result, f->body)
@@ -223,6 +319,22 @@ take_messages(struct session *s, struct slice in)
 	return SIZE_MAX;
 }
 
+/* Questions of Meridian's are none of its caller's transactions. */
+static void
+count(struct session *s, unsigned events, struct exchange_tally *tally)
+{
+	const struct sql *q = sql_of(s);
+	bool is_last = (events & EXCHANGE_READY) && exchange_pending(&s->exchange) == 0;
+
+	if (q->phase == SQL_CHECKING)
+		return;
+	if (is_last && q->says_token && q->phase != SQL_ROLLING_BACK && tally->transactions > 0)
+		tally->transactions--;
+	relay_count(s, tally);
+	if (s->sampler != NULL && is_last)
+		sampler_answered(s->sampler);
+}
+
 /* The new bytes are handled where they lie in the scratch buffer, unless older ones wait. */
 static void
 take_bytes(struct session *s, struct slice in)
@@ -232,9 +344,7 @@ take_bytes(struct session *s, struct slice in)
 	unsigned events = exchange_server(&s->exchange, in.p, in.n, &tally);
 	size_t n;
 
-	relay_count(s, &tally);
-	if (s->sampler != NULL && (events & EXCHANGE_READY) && exchange_pending(&s->exchange) == 0)
-		sampler_answered(s->sampler);
+	count(s, events, &tally);
 	if (events & EXCHANGE_BAD) {
 		session_close(s, WHY_SERVER_PROTOCOL, NULL);
 		return;
@@ -313,38 +423,47 @@ build_pipeline(struct session *s, struct buf *b, int *status, struct err *e)
 	return 0;
 }
 
+/* What the answer may take, and where it begins. */
+static void
+begin_answer(struct session *s)
+{
+	struct sql *q = sql_of(s);
+
+	q->json.cap = (size_t)conf_of(s)->sql_max_response;
+	q->in.cap = q->json.cap + 2 * WORKER_SCRATCH;
+	q->report.cap = 1 << 20;
+	if (q->batch)
+		buf_str(&q->json, "{\"results\":[");
+	if (q->at < statements(q))
+		begin_statement(q);
+}
+
 void
 sql_run(struct session *s)
 {
-	struct buf b = { .cap = PIPELINE_MAX(s->http->request->body.n) };
 	struct buf rest = s->login->server_inbox; /* bytes that came behind the end of the login */
 	struct sql *q = sql_of(s);
+	bool open;
 	struct err e;
 	int status;
 
 	s->login->server_inbox = (struct buf){ 0 };
+	q->out.cap = PIPELINE_MAX(s->http->request->body.n);
 	session_enter(s, SESSION_SQL);
 	session_sample(s, s->login->database);
+	status = sql_take_floor(s, &e) != 0 ? 400 : 0;
 	login_free(s->login);
 	s->login = NULL;
-	if (build_pipeline(s, &b, &status, &e) != 0) {
+	if (status != 0 || build_pipeline(s, &q->out, &status, &e) != 0) {
 		sql_fail(s, status, &e);
 	} else {
-		q->json.cap = (size_t)conf_of(s)->sql_max_response;
-		q->in.cap = q->json.cap + 2 * WORKER_SCRATCH;
-		q->report.cap = 1 << 20;
-		if (q->batch)
-			buf_str(&q->json, "{\"results\":[");
-		if (q->at < statements(q))
-			begin_statement(q);
+		begin_answer(s);
 		s->quiet_since_us = clock_us();
 		worker_arm_sweep(s->worker);
-		stat_add(&s->worker->stats.queries, q->nqueries);
-		stream_keep_at_most(&s->server->stream, b.n + 1);
 		stream_want(&s->server->stream, EV_READ | (s->server->stream.interest & EV_WRITE));
-		if (send_to_node(s, &b) && rest.n > 0)
+		open = sql_must_check(s) ? send_check(s) : send_statements(s);
+		if (open && rest.n > 0)
 			take_bytes(s, buf_view(&rest));
 	}
-	buf_fini(&b);
 	buf_fini(&rest);
 }

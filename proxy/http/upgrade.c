@@ -68,6 +68,18 @@ http_token(const struct session *s)
 }
 
 bool
+http_take_token(struct http_conn *c)
+{
+	struct slice token = http_header(&c->request->head, HTTP_TOKEN_HEADER);
+
+	free(c->token);
+	/* one that is cut is none */
+	c->token =
+	    token.n > 0 ? xstrndup(token.p, token.n < TOKEN_MAX ? token.n : TOKEN_MAX) : NULL;
+	return token.p != NULL;
+}
+
+bool
 upgrade_is_asked(const struct http_head *h)
 {
 	return h->method == HTTP_CONNECT || http_asks_websocket(h);
@@ -117,14 +129,11 @@ begin_anew(struct session *s, enum transport transport, struct slice behind)
 {
 	struct http_conn *c = s->http;
 	struct slice target = target_of(&c->request->head);
-	struct slice token = http_header(&c->request->head, "meridian-token");
 
 	c->transport = (uint8_t)transport;
 	if (target.n > 0)
 		c->target = xstrndup(target.p, target.n < TARGET_MAX ? target.n : TARGET_MAX);
-	/* one that is cut is none */
-	if (token.n > 0)
-		c->token = xstrndup(token.p, token.n < TOKEN_MAX ? token.n : TOKEN_MAX);
+	(void)http_take_token(c);
 	s->quiet_since_us = clock_us();
 	/* a peer that speaks HTTP on a unix socket is a proxy: its own user proves nothing about
 	 * its client */

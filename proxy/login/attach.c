@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/hot.h"
 #include "proxy/http/http.h"
+#include "proxy/http/sql.h"
 #include "proxy/login/attempt.h"
 #include "proxy/login/login_int.h"
 #include "proxy/move/pause.h"
@@ -77,7 +78,9 @@ attach_begin(struct session *s)
 	l->decided_at_us = clock_us();
 	l->ncandidates = route->nnodes;
 	memcpy(l->candidates, route->nodes, route->nnodes * sizeof(l->candidates[0]));
-	first = route->nnodes > 0 ? l->world->topology->nodes[route->nodes[0]].live : NULL;
+	if (UNLIKELY(s->http != NULL) && http_speaks(s))
+		sql_order_candidates(s);
+	first = route->nnodes > 0 ? l->world->topology->nodes[l->candidates[0]].live : NULL;
 	if (s->worker->pauses != NULL && pause_login(s, first))
 		return;
 	session_enter(s, SESSION_ATTACHING);

@@ -28,6 +28,7 @@ struct observer;
 struct reads;
 struct session;
 struct wal_position;
+struct wal_token;
 struct worker;
 
 extern const struct observer reads_observer;
@@ -63,6 +64,11 @@ void reads_on_pinned(struct session *s);
 int reads_set(struct session *s, struct slice name, struct slice value, bool now, struct err *e);
 void reads_reset_all(struct session *s);
 bool reads_show(struct session *s, struct slice name, bool again, struct buf *sql);
+/* What a session in its login, without a pool, is to show: by its HTTP header and its startup
+ * packet. lsn 0: nothing. -1 and *e: that is none, or of another cluster than its server, where it
+ * has one.
+ */
+int reads_login_floor(struct session *s, struct wal_token *out, struct err *e) MUST_CHECK;
 /* The i-th of them, without "meridian."; NULL: there are no more. */
 const char *reads_setting_name(size_t i);
 

@@ -79,6 +79,9 @@ check_possible(const struct session *s, const char *name, struct err *e)
 
 	if (s->login != NULL)
 		database = login_startup(s->login)->database;
+	/* a request of POST /sql needs none to show what its caller has seen */
+	if (session_ops.http_speaks(s) && name == token_name)
+		pool = POOL_TRANSACTION;
 	if (pool == POOL_TRANSACTION && world_of(s)->config->main.probe_conninfo != NULL)
 		return 0;
 	err_set(e, SQLSTATE_CANNOT_CHANGE_RUNTIME,
@@ -139,7 +142,7 @@ read_word(unsigned i, struct slice value, int *out, int *bound_ms, struct err *e
 static const struct node *
 home_of(const struct session *s)
 {
-	const struct node_live *live = session_is_pooled(s) ? pooled_home(s) : NULL;
+	const struct node_live *live = session_is_pooled(s) ? pooled_home(s) : session_place(s);
 
 	return live != NULL ? topology_node_by_live(world_of(s)->topology, live) : NULL;
 }
@@ -343,6 +346,29 @@ take_startup(struct session *s, struct err *e)
 	for (size_t i = 0; i < n; i++) {
 		if (reads_set(s, set[i].name, set[i].value, true, e) != 0)
 			return -1;
+	}
+	return 0;
+}
+
+int
+reads_login_floor(struct session *s, struct wal_token *out, struct err *e)
+{
+	struct login *l = s->login;
+	struct startup_setting set[STARTUP_SETTINGS_MAX];
+	struct wal_token token;
+	size_t n;
+
+	*out = (struct wal_token){ 0 };
+	if (l->token != NULL && reads_parse_token(s, slice_str(l->token), out, e) != 0)
+		return -1;
+	buf_clear(&l->text);
+	n = startup_settings(login_startup(l), &l->text, set, STARTUP_SETTINGS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (!slice_is_nocase(set[i].name, token_name))
+			continue;
+		if (reads_parse_token(s, set[i].value, &token, e) != 0)
+			return -1;
+		token_raise(out, &token);
 	}
 	return 0;
 }

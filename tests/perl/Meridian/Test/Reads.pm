@@ -3,7 +3,7 @@
 # Meridian::Test::Reads - reads of a caller in Paris whose home is in New York.
 #
 #   my $proxy = near_proxy($home, $near, conf => "[database postgres]\n…", set => { workers => 2 });
-#                                    # home in us-east1, a standby in europe-west1, both seen by their probes
+#                                    # home in us-east1, a standby in europe-west1, both seen by their probes; name => 'second'
 #   my $w = paris($proxy);           # a session (more of its startup packet: application_name => …)
 #   calm($proxy);                    # nothing is under way any more: no session has a server
 #   calmly($proxy, $w, $sql);        # asked then
@@ -24,7 +24,7 @@ our $WHERE  = "SELECT current_setting('cluster_name')";
 sub near_proxy
 {
 	my ($home, $near, %opt) = @_;
-	my $proxy = Meridian::Test::Proxy->new('main',
+	my $proxy = Meridian::Test::Proxy->new($opt{name} // 'main',
 		regions => [ 'us-east1' => { nodes => $home, cities => 'new york' }, 'europe-west1' => { nodes => $near, cities => 'paris' } ],
 		set  => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres',
 			failback_delay => 0, %{ $opt{set} // {} } },
