@@ -34,6 +34,7 @@ make_world(struct control *c)
 	t->version = ++c->version;
 	resolver_fill(c->resolver, t);
 	prober_fill(c->prober, t);
+	discovery_fill(c, t);
 	steer_fill(&c->steer, t, clock_us());
 	w = world_new(config_ref(c->config), t, gazetteer_ref(c->gazetteer),
 		      c->geo != NULL ? geo_ref(c->geo) : NULL, tlsset_ref(c->tls));
@@ -244,6 +245,7 @@ control_new(struct meridian *process, const struct config_args *args, struct con
 	c->prober = prober_new(c->loop, on_topology_changed, c);
 	c->resolver = resolver_new(c->loop, on_resolved, c);
 	c->fleet_resolver = resolver_new(c->loop, on_peer_resolved, c);
+	discovery_init(c);
 	steer_init(&c->steer, c);
 	paused_init(&c->paused, process, c->loop);
 	c->begun = config_ref(take_config);
@@ -319,6 +321,7 @@ control_free(struct control *c)
 	if (c == NULL)
 		return;
 	mailbox_free(c->mail);
+	discovery_fini(c);
 	prober_free(c->prober);
 	resolver_free(c->resolver);
 	resolver_free(c->fleet_resolver);

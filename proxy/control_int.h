@@ -30,7 +30,11 @@ struct control {
 	char gazetteer_complaint[512],
 	    geo_complaint[512];   /* what the log was told about files that do not open */
 	struct event files_timer; /* to look at the files; armed while any is configured */
-	struct topology *base;    /* what the configuration alone says of regions and nodes */
+	struct topology *base; /* the regions and nodes that there are, without facts about them */
+	struct roster *roster; /* the nodes that were discovered, and who tells of them */
+	struct roster *shown;  /* a copy that snapshots share; NULL: it is to be made anew */
+	struct event discovery_timer,
+	    roster_timer; /* to take changes of it into use; to let it age */
 	struct prober *prober;
 	struct resolver *resolver;
 	struct fleet *fleet; /* as configured; NULL: no peers */
@@ -74,7 +78,23 @@ bool datafiles_take_gazetteer(struct control *c);
 /* Look at the files from time to time if the configuration has any; else stop the timer. */
 void datafiles_watch(struct control *c);
 
+/* ---- discovery.c ---- */
+void discovery_init(struct control *c);
+void discovery_fini(struct control *c);
+/* The configuration or the base is another one: sources that are no longer asked are forgotten. */
+void discovery_watch(struct control *c);
+/* Add what was discovered to the region that was added last, behind its configured nodes. */
+void discovery_add_nodes(struct control *c, const struct config *config, struct topology *t);
+/* A topology with what the prober knows: see which new nodes can be used; give the roster, and the
+ * reasons why discovered nodes are not used. */
+void discovery_fill(struct control *c, struct topology *t);
+
 /* ---- reload.c ---- */
+/* The counters and the identity of a node, which outlive snapshots and reloads: the one of that
+ * name in the base, or a new one. The caller owns a reference. */
+struct node_live *control_node_live(struct control *c, const char *region, const char *name);
+/* The nodes that were discovered are others. */
+void control_rebase(struct control *c);
 /* Takes the references; `take_geo` NULL keeps the open databases where the configuration names
  * any. */
 void control_take(struct control *c, struct config *take_config, struct tlsset *take_tls,

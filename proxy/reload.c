@@ -26,9 +26,8 @@
 /* The longest that the control thread waits for new names of a reload to be resolved. */
 #define RESOLVE_MAX_US (USEC_PER_SEC / 2)
 
-/* The counters and the identity of a node outlive snapshots and reloads. */
-static struct node_live *
-live_of(struct control *c, const char *region, const char *name)
+struct node_live *
+control_node_live(struct control *c, const char *region, const char *name)
 {
 	for (unsigned i = 0; c->base != NULL && i < c->base->nnodes; i++) {
 		struct node_live *l = c->base->nodes[i].live;
@@ -55,7 +54,7 @@ add_region(struct control *c, struct topology *t, const struct conf_region *conf
 	cidrlist_copy(&r->networks, &conf->networks);
 	strlist_copy(&r->endpoints, &conf->endpoints);
 	for (size_t i = 0; i < conf->nodes.n; i++) {
-		struct node_live *live = live_of(c, conf->name, conf->nodes.v[i]);
+		struct node_live *live = control_node_live(c, conf->name, conf->nodes.v[i]);
 		uint16_t port;
 		char *host = node_name_host(conf->nodes.v[i], &port);
 
@@ -65,41 +64,19 @@ add_region(struct control *c, struct topology *t, const struct conf_region *conf
 	}
 }
 
-/* The region of this proxy: a configured one, or the one nearest to a cloud region that is not
- * configured. -1: not known. */
-static int
-self_region(const struct topology *t, const char *name)
-{
-	struct region here = { 0 };
-	double lat, lon, best = -1;
-	int nearest = -1;
-
-	if (name == NULL)
-		return -1;
-	nearest = topology_region_by_name(t, slice_str(name));
-	if (nearest >= 0 || !places_region(slice_str(name), &lat, &lon))
-		return nearest;
-	region_set_location(&here, lat, lon);
-	for (unsigned i = 0; i < t->nregions; i++) {
-		double km = route_distance_km(here.unit, t->regions[i].unit);
-
-		if (t->regions[i].has_location && (best < 0 || km < best)) {
-			best = km;
-			nearest = (int)i;
-		}
-	}
-	return nearest;
-}
-
 /* Regions and nodes as the configuration names them, with no facts about them yet. */
 static struct topology *
 build_base(struct control *c, const struct config *config)
 {
 	struct topology *t = topology_new();
 
-	for (size_t i = 0; i < config->nregions; i++)
+	for (size_t i = 0; i < config->nregions; i++) {
 		add_region(c, t, &config->regions[i]);
-	t->self_region = self_region(t, config->main.region);
+		discovery_add_nodes(c, config, t);
+	}
+	/* a configured one, or the one nearest to a cloud region that is not configured */
+	t->self_region =
+	    config->main.region != NULL ? topology_region_near(t, config->main.region) : -1;
 	t->max_lag_us = config->main.max_lag;
 	t->failback_delay_us = config->main.failback_delay;
 	t->stale_after_us = config->main.stale_after;
@@ -112,9 +89,12 @@ watch(struct control *c, const struct topology *t)
 {
 	const struct conf_main *m = &c->config->main;
 	char **regions = xcalloc(c->config->nregions, sizeof(*regions));
+	unsigned *discover = xcalloc(c->config->nregions, sizeof(*discover));
 	struct probe_conf conf = {
 		.conninfo = m->probe_conninfo,
 		.region_conninfo = (const char *const *)regions,
+		.region_discover = discover,
+		.discover_interval_us = m->discover_interval,
 		.health = { .rise = (unsigned)m->probe_rise,
 			    .fall = (unsigned)m->probe_fall,
 			    .interval_us = m->probe_interval,
@@ -122,12 +102,15 @@ watch(struct control *c, const struct topology *t)
 		.timeout_us = m->probe_timeout,
 	};
 
-	for (size_t i = 0; i < c->config->nregions; i++)
+	for (size_t i = 0; i < c->config->nregions; i++) {
 		regions[i] = conninfo_of_region(&c->config->regions[i]);
+		discover[i] = discover_bits(&c->config->regions[i].discover);
+	}
 	prober_configure(c->prober, &conf, t);
 	for (size_t i = 0; i < c->config->nregions; i++)
 		free(regions[i]);
 	free(regions);
+	free(discover);
 }
 
 /* The prober dials addresses: give it those that the resolver has found. */
@@ -155,6 +138,20 @@ take_fleet(struct control *c, const struct conf_main *conf)
 	topology_unref(nodes);
 }
 
+void
+control_rebase(struct control *c)
+{
+	struct topology *base = build_base(c, c->config);
+
+	topology_unref(c->base);
+	c->base = base;
+	discovery_watch(c);
+	resolver_configure(c->resolver, base, c->config->main.dns_max_ttl);
+	control_watch(c);
+	if (c->serving)
+		control_publish(c, false);
+}
+
 /* Take a configuration into use; takes the references. */
 void
 control_take(struct control *c, struct config *take_config, struct tlsset *take_tls,
@@ -168,6 +165,7 @@ control_take(struct control *c, struct config *take_config, struct tlsset *take_
 	c->config = take_config;
 	c->tls = take_tls;
 	c->base = base;
+	discovery_watch(c);
 	if (take_geo != NULL || take_config->main.geoip.n == 0) {
 		geo_unref(c->geo);
 		c->geo = take_geo;
@@ -273,6 +271,7 @@ control_adopt(struct control *c, struct config *take_config, struct err *said, s
 				       : "no GeoIP database is in use",
 			geo_err.msg);
 	tell_changes(c, take_config, said);
+	roster_believe(c->roster);
 	take_config->version = c->config->version + 1;
 	control_take(c, take_config, tls, geo);
 	c->gazetteer_complaint[0] = '\0'; /* so that what still does not open is logged again */

@@ -11,6 +11,7 @@
 #include "base/hot.h"
 #include "base/text.h"
 #include "routing/places.h"
+#include "routing/route.h"
 
 struct node_live *
 node_live_new(uint32_t id, const char *region, const char *name)
@@ -81,6 +82,7 @@ topology_unref(struct topology *t)
 	for (unsigned i = 0; i < t->nnodes; i++) {
 		free(t->nodes[i].name);
 		free(t->nodes[i].host);
+		free(t->nodes[i].origin);
 		node_live_unref(t->nodes[i].live);
 	}
 	for (unsigned i = 0; i < t->noverrides; i++)
@@ -90,6 +92,7 @@ topology_unref(struct topology *t)
 	free(t->nodes);
 	free(t->overrides);
 	free(t->authorities);
+	roster_unref(t->roster);
 	free(t);
 }
 
@@ -133,25 +136,39 @@ node_name_host(const char *name, uint16_t *port)
 	return xstrndup(host.p, host.n);
 }
 
+/* "[::1]" is stored without its brackets, and named with them. */
+static char *
+bare_host(const char *host)
+{
+	size_t len = strlen(host);
+
+	if (len >= 2 && host[0] == '[' && host[len - 1] == ']')
+		return xstrndup(host + 1, len - 2);
+	return xstrdup(host);
+}
+
+char *
+node_name_of(const char *host, uint16_t port)
+{
+	char *bare = bare_host(host);
+	bool is_v6 = bare[0] != '/' && strchr(bare, ':') != NULL;
+	char *name = xasprintf(is_v6 ? "[%s]:%u" : "%s:%u", bare, (unsigned)port);
+
+	free(bare);
+	return name;
+}
+
 struct node *
 topology_add_node(struct topology *t, const char *host, uint16_t port, struct node_live *live)
 {
-	size_t len = strlen(host);
 	struct node *n;
 
 	BUG_ON(t->nregions == 0 || t->nnodes == UINT16_MAX);
 	t->nodes = xreallocarray(t->nodes, t->nnodes + 1U, sizeof(*t->nodes));
 	n = &t->nodes[t->nnodes];
 	*n = (struct node){ .region = (uint16_t)(t->nregions - 1), .lag_us = -1, .lag_bytes = -1 };
-	/* "[::1]" is stored without its brackets and named with them. */
-	if (len >= 2 && host[0] == '[' && host[len - 1] == ']')
-		n->host = xstrndup(host + 1, len - 2);
-	else
-		n->host = xstrdup(host);
-	if (n->host[0] != '/' && strchr(n->host, ':') != NULL)
-		n->name = xasprintf("[%s]:%u", n->host, (unsigned)port);
-	else
-		n->name = xasprintf("%s:%u", n->host, (unsigned)port);
+	n->host = bare_host(host);
+	n->name = node_name_of(host, port);
 	n->port = port;
 	n->live = live != NULL ? node_live_ref(live)
 			       : node_live_new(t->nnodes + 1U, t->regions[n->region].name, n->name);
@@ -229,6 +246,27 @@ topology_region_by_name(const struct topology *t, struct slice name)
 	return loose;
 }
 
+int
+topology_region_near(const struct topology *t, const char *name)
+{
+	int nearest = topology_region_by_name(t, slice_str(name));
+	struct region here = { 0 };
+	double lat, lon, best = -1;
+
+	if (nearest >= 0 || !places_region(slice_str(name), &lat, &lon))
+		return nearest;
+	region_set_location(&here, lat, lon);
+	for (unsigned i = 0; i < t->nregions; i++) {
+		double km = route_distance_km(here.unit, t->regions[i].unit);
+
+		if (t->regions[i].has_location && (best < 0 || km < best)) {
+			best = km;
+			nearest = (int)i;
+		}
+	}
+	return nearest;
+}
+
 const struct node *
 topology_node_by_name(const struct topology *t, struct slice name)
 {
@@ -254,6 +292,8 @@ topology_dup(const struct topology *t)
 
 	*d = *t;
 	refcount_init(&d->refs);
+	if (t->roster != NULL)
+		d->roster = roster_ref(t->roster);
 	d->regions = xreallocarray(NULL, t->nregions + 1U, sizeof(*d->regions));
 	d->nodes = xreallocarray(NULL, t->nnodes + 1U, sizeof(*d->nodes));
 	d->overrides = xreallocarray(NULL, t->noverrides + 1U, sizeof(*d->overrides));
@@ -283,6 +323,8 @@ topology_dup(const struct topology *t)
 		d->nodes[i] = t->nodes[i];
 		d->nodes[i].name = xstrdup(t->nodes[i].name);
 		d->nodes[i].host = xstrdup(t->nodes[i].host);
+		if (t->nodes[i].origin != NULL)
+			d->nodes[i].origin = xstrdup(t->nodes[i].origin);
 		d->nodes[i].live = node_live_ref(t->nodes[i].live);
 	}
 	for (unsigned i = 0; i < t->noverrides; i++) {

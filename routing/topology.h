@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "base/slice.h"
 #include "base/snapshot.h"
+#include "routing/roster.h"
 #include "routing/token.h"
 
 enum node_state {
@@ -57,6 +58,9 @@ struct node_live {
 struct node_live *node_live_new(uint32_t id, const char *region, const char *name);
 struct node_live *node_live_ref(struct node_live *l);
 void node_live_unref(struct node_live *l);
+/* How a node at that address is named: "host:port", "[v6]:port"; the caller frees. The host may
+ * have its brackets. */
+char *node_name_of(const char *host, uint16_t port);
 /* Host and port of a configured "host:port", "[v6]:port" or "host" (5432); the caller frees. */
 char *node_name_host(const char *name, uint16_t *port);
 
@@ -86,6 +90,7 @@ struct node {
 	int64_t up_since_us; /* when it last came up after having been down; 0: it never was down */
 	int max_connections; /* less what is reserved for superusers; 0 unknown */
 	int used_connections;   /* at the last probe */
+	char *origin;           /* "replication of db1:5432"; NULL: it is configured */
 	char reason[128];       /* why it is down, suspect or fenced; "" otherwise */
 	struct node_live *live; /* one reference */
 };
@@ -142,6 +147,7 @@ struct topology {
 	int64_t failback_delay_us;
 	int64_t stale_after_us; /* a sample older than this makes a node suspect; 0: never */
 	unsigned panic_pct;     /* fewer usable nodes than this: health is ignored */
+	struct roster *roster;  /* what discovery knows, one reference; NULL: there is none */
 };
 
 /* An empty topology with one reference. The builder functions below are for the thread that made
@@ -172,6 +178,9 @@ bool authority_has(const struct authority *a, const struct topology *t, const st
  * sides, case folded; -1 where there is none. An exact match wins over one that ignores a prefix.
  */
 int topology_region_by_name(const struct topology *t, struct slice name);
+/* The same, or else the region with a location that is nearest to that known cloud region; -1: it
+ * is not known either. */
+int topology_region_near(const struct topology *t, const char *name);
 /* By "host:port" as configured; NULL where there is none. */
 const struct node *topology_node_by_name(const struct topology *t, struct slice name);
 const struct node *topology_node_by_live(const struct topology *t, const struct node_live *live);

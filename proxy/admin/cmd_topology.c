@@ -138,6 +138,7 @@ static const struct column node_columns[] = {
 	{ "max_connections", COLUMN_INT4 },
 	{ "tls", EVERYDAY_CUT(COLUMN_TEXT, 7) },
 	{ "tls_cipher", COLUMN_TEXT },
+	{ "origin", COLUMN_TEXT },
 };
 
 /* Shows the number 150006 as 15.6, and 90603 as 9.6.3. */
@@ -173,6 +174,7 @@ node_details(struct rows *rows, const struct node *n)
 	row_int_known(rows, n->max_connections > 0 ? n->max_connections : -1);
 	row_str(rows, tls != NULL && tls[0] == '\0' ? "off" : tls);
 	row_str(rows, live ? atomic_load(&n->live->tls_cipher) : NULL);
+	row_str(rows, n->origin != NULL ? n->origin : "configured");
 }
 
 static enum step

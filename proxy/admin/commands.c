@@ -4,19 +4,13 @@
 #include "proxy/admin/commands.h"
 
 static const struct command_table *const tables[] = {
-	&commands_help,
-	&commands_topology,
-	&commands_sessions,
-	&commands_pools,
-	&commands_users,
-	&commands_stats,
-	&commands_fingerprints,
-	&commands_explain,
-	&commands_migration,
-	&commands_driver,
-	&commands_control,
-	&commands_config,
-	NULL,
+	&commands_help,      &commands_topology,
+	&commands_discovery, &commands_sessions,
+	&commands_pools,     &commands_users,
+	&commands_stats,     &commands_fingerprints,
+	&commands_explain,   &commands_migration,
+	&commands_driver,    &commands_control,
+	&commands_config,    NULL,
 };
 
 const struct command_table *const *

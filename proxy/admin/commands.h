@@ -8,7 +8,8 @@
 #include "base/buf.h"
 #include "proxy/admin/command.h"
 
-extern const struct command_table commands_topology; /* regions, nodes, databases, listeners */
+extern const struct command_table commands_discovery; /* what nodes have told of others */
+extern const struct command_table commands_topology;  /* regions, nodes, databases, listeners */
 extern const struct command_table commands_sessions;
 extern const struct command_table commands_pools;
 extern const struct command_table commands_stats;

@@ -62,6 +62,16 @@ row_rounded(struct rows *rows, double v, double steps)
 		row_float(rows, round(v * steps) / steps);
 }
 
+/* Of a node that was discovered, also who has told of it. */
+static void
+row_reason(struct rows *rows, const char *reason, const char *origin)
+{
+	if (origin == NULL)
+		row_str(rows, reason);
+	else
+		row_printf(rows, "%s%sfound by %s", reason, reason[0] != '\0' ? "; " : "", origin);
+}
+
 void
 explain_route_rows(const struct world *w, const struct route *route, struct rows *rows)
 {
@@ -78,7 +88,7 @@ explain_route_rows(const struct world *w, const struct route *route, struct rows
 		row_str(rows, t->regions[row->region].name);
 		row_str(rows, row->node >= 0 ? t->nodes[row->node].name : NULL);
 		row_str(rows, route_verdict_name(row->verdict));
-		row_str(rows, reason);
+		row_reason(rows, reason, row->node >= 0 ? t->nodes[row->node].origin : NULL);
 		row_rounded(rows, row->distance_km, 10);
 		row_ms(rows, row->rtt_us);
 		row_ms(rows, row->lag_us);

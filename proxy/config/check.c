@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "base/text.h"
 #include "proxy/config/values.h"
 #include "routing/places.h"
+#include "routing/sightings.h"
 
 #define DEFAULT_PORT 6433
 
@@ -344,15 +346,46 @@ check_region_tls(const struct check *k, size_t index)
 	return check_file(k, key, r->sslkey);
 }
 
+/* Whether any region has nodes that are asked for others. */
+static bool
+discovers(const struct config *c)
+{
+	for (size_t i = 0; i < c->nregions; i++)
+		if (c->regions[i].nodes.n > 0 && discover_bits(&c->regions[i].discover) != 0)
+			return true;
+	return false;
+}
+
+static int
+check_locality_map(const struct check *k)
+{
+	const struct strlist *map = &k->c->main.locality_map;
+	struct spot at = { SECTION_MERIDIAN, 0, "locality_map" };
+
+	for (size_t i = 0; i < map->n; i++) {
+		const char *region = strchr(map->v[i], '=') + 1;
+		bool known = false;
+
+		for (size_t j = 0; j < k->c->nregions && !known; j++)
+			known = strcasecmp(k->c->regions[j].name, region) == 0;
+		if (!known)
+			return refuse(k, at, "there is no region \"%s\"", region);
+	}
+	return 0;
+}
+
 static int
 check_region(const struct check *k, size_t index)
 {
 	const struct conf_region *r = &k->c->regions[index];
 	struct spot here = { SECTION_REGION, index, NULL };
 
-	if (r->nodes.n == 0)
+	if (r->nodes.n == 0 && !discovers(k->c))
 		return refuse(k, here,
 			      "option \"nodes\" is missing: a region needs at least one node");
+	if (discover_bits(&r->discover) != 0 && k->c->main.probe_conninfo == NULL)
+		warn(k, (struct spot){ SECTION_REGION, index, "discover" },
+		     "discover does nothing without probe_conninfo");
 	for (size_t i = 0; i < r->nodes.n; i++)
 		check_node(k, index, r->nodes.v[i]);
 	if (!r->has_location)
@@ -564,6 +597,8 @@ config_check(struct config *c, const struct origins *origins, bool files, struct
 		if (check_listener(&k, i) < 0)
 			return -1;
 	}
+	if (check_locality_map(&k) < 0)
+		return -1;
 	for (size_t i = 0; i < c->nregions; i++) {
 		if (check_region(&k, i) < 0)
 			return -1;

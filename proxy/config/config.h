@@ -47,6 +47,7 @@ struct conf_region {
 	char *name;
 	struct strlist
 	    nodes; /* "host:port"; a bare host means port 5432; "/dir:5432" a unix socket */
+	struct strlist discover; /* sources of other nodes; discover_bits() */
 	bool has_location;
 	double lat, lon;       /* option location, else the built-in table (places_region) */
 	struct strlist cities; /* case-folded */
@@ -110,6 +111,9 @@ struct conf_main {
 	char *probe_conninfo; /* NULL: the prober only makes handshakes */
 	int64_t probe_interval, probe_timeout, probe_max_backoff;
 	int probe_rise, probe_fall;
+	int64_t discover_interval, discover_grace;
+	int discover_min_keep;                    /* per cent */
+	struct strlist address_map, locality_map; /* "PATTERN=…": see routing/sightings.h */
 	int64_t failback_delay, max_lag, dns_max_ttl;
 	int64_t stale_after_set; /* as written, 0: auto; stale_after is what follows from it */
 	int64_t stale_after;

@@ -14,6 +14,7 @@
 #include "protocol/fleetkey.h"
 #include "routing/headers.h"
 #include "routing/places.h"
+#include "routing/sightings.h"
 
 bool
 item_text(struct slice item, char to[OPTION_ITEM_MAX])
@@ -154,6 +155,37 @@ bool
 item_node(struct slice item, char to[OPTION_ITEM_MAX])
 {
 	return put_node(item, "5432", to);
+}
+
+bool
+item_discover(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	return discover_is_word(item) && item_text(item, to);
+}
+
+bool
+item_mapping(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	struct slice where = item, from = slice_trim(slice_cut(&where, '='));
+	int n;
+
+	where = slice_trim(where);
+	if (from.n == 0 || where.n == 0 || memchr(item.p, '\0', item.n) != NULL)
+		return false;
+	n = snprintf(to, OPTION_ITEM_MAX, "%.*s=%.*s", (int)from.n, from.p, (int)where.n, where.p);
+	return n > 0 && n < OPTION_ITEM_MAX;
+}
+
+bool
+item_address_mapping(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	struct slice where = item;
+	char node[OPTION_ITEM_MAX];
+
+	(void)slice_cut(&where, '=');
+	where = slice_trim(where);
+	return where.n > 0 && where.p[0] != '/' && put_node(where, "", node) &&
+	       item_mapping(item, to);
 }
 
 bool

@@ -254,6 +254,37 @@ static const struct option meridian_rows[] = {
 	  .apply = APPLY_AT_ONCE, .fallback = "30s", .min = MSEC(50), .max = HOUR,
 	  .group = "Health",
 	  .text = "A node that is down is probed less and less often, but at least this often." },
+	{ .name = "discover_interval", .type = OPT_TIME, AT(conf_main, discover_interval, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "10s", .min = MSEC(50), .max = HOUR,
+	  .group = "Discovery",
+	  .text = "How often nodes are asked for others (see discover in [region]); also when "
+		  "their role has changed." },
+	{ .name = "discover_grace", .type = OPT_TIME, AT(conf_main, discover_grace, int64_t),
+	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY, .group = "Discovery",
+	  .text = "A discovered node that no source tells of any more gets new sessions for this "
+		  "time still, if its probes are good: a standby that is reconnecting is not gone." },
+	{ .name = "discover_min_keep", .type = OPT_INT, AT(conf_main, discover_min_keep, int),
+	  .apply = APPLY_AT_ONCE, .fallback = "50", .min = 0, .max = 100, .group = "Discovery",
+	  .text = "An answer in which several nodes are missing, and less than this percentage of "
+		  "those that its source has told before is left, changes nothing: it is logged as "
+		  "an error and shown by SHOW DISCOVERY. After a RELOAD the next answer counts." },
+	{ .name = "address_map", .type = OPT_LIST, AT(conf_main, address_map, struct strlist),
+	  .apply = APPLY_AT_ONCE, .fallback = "", .item = item_address_mapping,
+	  .expected = "PATTERN=HOST or PATTERN=HOST:PORT", .group = "Discovery",
+	  .text = "Where this proxy reaches discovered nodes, if not where their cluster does. The "
+		  "pattern (* and ? stand for any text and one letter), or block of addresses, is "
+		  "compared with the node's name in its cluster (a standby's application_name, an "
+		  "Aurora server_id), its host and host:port; the first that matches counts. A "
+		  "standby whose application_name is HOST:PORT is reached there; another one, "
+		  "whose port its primary does not know, at its address and port 5432." },
+	{ .name = "locality_map", .type = OPT_LIST, AT(conf_main, locality_map, struct strlist),
+	  .apply = APPLY_AT_ONCE, .fallback = "", .item = item_mapping,
+	  .expected = "PATTERN=REGION", .group = "Discovery",
+	  .text = "The regions of discovered nodes, by patterns as in address_map, which are also "
+		  "compared with the place that the node's cluster says (a CockroachDB region). "
+		  "Where none matches, the place is taken for the name of a region, or of a known "
+		  "cloud region, for which the nearest region stands; where there is none, the node "
+		  "belongs to the region of the node that has told of it." },
 	{ .name = "failback_delay", .type = OPT_TIME, AT(conf_main, failback_delay, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "60s", .min = 0, .max = DAY, .group = "Health",
 	  .text = "A node that was down gets new sessions again after this time and up to a "

@@ -67,6 +67,20 @@ static const struct option region_rows[] = {
 	  .group = "Region",
 	  .text = "The database servers of the region; the port is 5432 where none is given. "
 		  "The prober finds out which of them takes writes." },
+	{ .name = "discover", .type = OPT_LIST, AT(conf_region, discover, struct strlist),
+	  .apply = APPLY_AT_ONCE, .fallback = "off", .item = item_discover,
+	  .expected = "one of off, auto, replication, citus, cockroachdb, yugabyte, aurora",
+	  .group = "Region",
+	  .text = "What the nodes of this region are asked for other nodes of their cluster, so "
+		  "that one address is enough. replication: the standbys that stream from a "
+		  "server, and the server that a standby streams from; citus: pg_dist_node; "
+		  "cockroachdb: gossip_nodes; yugabyte: yb_servers(); aurora: "
+		  "aurora_replica_status(); auto: replication, also citus where the extension is "
+		  "there, and cockroachdb instead. The probe asks, so that needs probe_conninfo, "
+		  "with a role that is a member of pg_monitor. A node that is found is probed, "
+		  "then used as if it stood in nodes; one that is gone gets no new sessions, and "
+		  "is forgotten when it has none. Then nodes may be empty in other regions. See "
+		  "SHOW DISCOVERY." },
 	{ .name = "location", .type = OPT_LOCATION, AT(conf_region, has_location, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
 	  .text = "Latitude and longitude in degrees. Needed only if the name is not that of "

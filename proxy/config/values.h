@@ -33,6 +33,9 @@ void value_describe(const struct option *o, struct buf *out);
 /* Items of lists (option_item_fn). */
 bool item_listen(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_node(struct slice item, char to[OPTION_ITEM_MAX]);
+bool item_discover(struct slice item, char to[OPTION_ITEM_MAX]);
+bool item_address_mapping(struct slice item, char to[OPTION_ITEM_MAX]);
+bool item_mapping(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_city(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_country(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_header(struct slice item, char to[OPTION_ITEM_MAX]);

@@ -104,6 +104,12 @@ prober_new(struct loop *l, prober_changed_fn changed, void *arg)
 }
 
 void
+prober_on_discovered(struct prober *p, prober_discovered_fn discovered)
+{
+	p->discovered = discovered;
+}
+
+void
 prober_free(struct prober *p)
 {
 	if (p == NULL)
@@ -172,6 +178,15 @@ tell(struct watch *w, const struct node *n, const char *words, bool conninfo_cha
 	watch_resume(w);
 }
 
+/* What it is to be asked has changed: it is asked with its next probe. */
+static void
+tell_discover(struct watch *w, unsigned discover)
+{
+	if (w->discover != discover)
+		w->discovered_us = 0;
+	w->discover = discover;
+}
+
 void
 prober_configure(struct prober *p, const struct probe_conf *c, const struct topology *t)
 {
@@ -183,6 +198,7 @@ prober_configure(struct prober *p, const struct probe_conf *c, const struct topo
 	set_text(&p->conninfo, conninfo);
 	p->health = c->health;
 	p->timeout_us = c->timeout_us;
+	p->discover_interval_us = c->discover_interval_us;
 	for (unsigned i = 0; i < t->nnodes; i++) {
 		const struct node *n = &t->nodes[i];
 		const char *words =
@@ -191,6 +207,8 @@ prober_configure(struct prober *p, const struct probe_conf *c, const struct topo
 
 		fresh[i] = w != NULL ? w : watch_new(p, n);
 		tell(fresh[i], n, words, w != NULL && conninfo_changed);
+		tell_discover(fresh[i],
+			      c->region_discover != NULL ? c->region_discover[n->region] : 0);
 	}
 	for (size_t i = 0; i < p->nwatches; i++)
 		p->watches[i]->stays = false;

@@ -16,6 +16,7 @@
 
 #include "base/ev/loop.h"
 #include "routing/health.h"
+#include "routing/sightings.h"
 #include "routing/topology.h"
 
 struct prober;
@@ -25,6 +26,10 @@ struct probe_conf {
 	/* What each region adds to it ("sslmode=verify-full sslrootcert=…"), by index; the array or
 	 * an element may be NULL. Comes after conninfo and wins over it. */
 	const char *const *region_conninfo;
+	/* Which sources the nodes of each region are asked for other nodes, by index: bits of
+	 * DISCOVER_BIT(), DISCOVER_AUTO. NULL: none. Only with a role. */
+	const unsigned *region_discover;
+	int64_t discover_interval_us;
 	struct health_conf health; /* interval, rise, fall, backoff */
 	int64_t timeout_us;        /* of one probe, connecting included */
 };
@@ -41,7 +46,15 @@ struct probe_learned {
  * Called from the loop, never from inside a prober_ function. */
 typedef void (*prober_changed_fn)(void *arg);
 
+/* A node was asked for other nodes. `seen` (borrowed) NULL: its answer cannot be taken, and *e says
+ * why. Called from the loop; what it leads to must not configure the prober before it returns. */
+typedef void (*prober_discovered_fn)(void *arg, uint32_t live_id, enum discover_source source,
+				     uint64_t system_id, const struct sightings *seen,
+				     const struct err *e);
+
 struct prober *prober_new(struct loop *l, prober_changed_fn changed, void *arg);
+/* Who hears of what nodes say of others; `arg` is the one of prober_new(). */
+void prober_on_discovered(struct prober *p, prober_discovered_fn discovered);
 void prober_free(struct prober *p); /* closes every connection; accepts NULL */
 
 /* Watch the nodes of `t` (borrowed for the call; everything needed is copied). Nodes that stay keep

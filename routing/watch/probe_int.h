@@ -2,7 +2,7 @@
  *
  * Shared inside the prober only: probe.c (the set of nodes, publication), probe_node.c (a probe's
  * beginning and end), probe_bare.c and probe_query.c (what happens between), probe_facts.c (what is
- * asked in SQL, and what the answer means).
+ * asked in SQL, and what the answer means), probe_discover.c (what a node says of others).
  */
 #ifndef ROUTING_WATCH_PROBE_INT_H
 #define ROUTING_WATCH_PROBE_INT_H
@@ -25,9 +25,10 @@
 	S(ANSWER, "waiting for an answer", WATCH_TO(CONNECT) | WATCH_TO(WAITING))                  \
 	S(LOGIN, "logging in", WATCH_TO(PING) | WATCH_TO(CONNECT) | WATCH_TO(WAITING))             \
 	S(PING, "measuring", WATCH_TO(PING) | WATCH_TO(FACTS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING))                \
-	S(FACTS, "asking", WATCH_TO(FACTS) | WATCH_TO(HISTORY) | WATCH_TO(CITUS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
-	S(HISTORY, "asking for its history", WATCH_TO(CITUS) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
-	S(CITUS, "asking Citus", WATCH_TO(LOGIN) | WATCH_TO(WAITING))
+	S(FACTS, "asking", WATCH_TO(FACTS) | WATCH_TO(HISTORY) | WATCH_TO(CITUS) | WATCH_TO(DISCOVER) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
+	S(HISTORY, "asking for its history", WATCH_TO(CITUS) | WATCH_TO(DISCOVER) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
+	S(CITUS, "asking Citus", WATCH_TO(DISCOVER) | WATCH_TO(LOGIN) | WATCH_TO(WAITING)) \
+	S(DISCOVER, "asking for other nodes", WATCH_TO(DISCOVER) | WATCH_TO(LOGIN) | WATCH_TO(WAITING))
 
 enum watch_state {
 #define S(id, label, to) WATCH_##id,
@@ -81,9 +82,14 @@ struct watch {
 	int64_t login_after_us; /* the role was refused: bare handshakes until then */
 	struct health health;
 	struct probe_facts facts;
-	struct timeline_ends ends; /* in front of its timeline, where that is known */
-	uint32_t history_of;       /* the timeline whose history this connection was asked for */
-	struct probe_learned said; /* by logins of sessions */
+	struct timeline_ends ends;   /* in front of its timeline, where that is known */
+	uint32_t history_of;         /* the timeline whose history this connection was asked for */
+	unsigned discover;           /* sources that it is asked about other nodes */
+	unsigned sources_left;       /* of them, those not asked yet this time */
+	enum discover_source source; /* the one under way */
+	enum node_role role_asked;   /* its role when it was asked */
+	int64_t discovered_us;       /* when it was asked; 0: never */
+	struct probe_learned said;   /* by logins of sessions */
 	int64_t said_at_us;
 	struct lag_marks marks; /* while it is a primary */
 	struct lag lag;         /* while it is a standby */
@@ -96,7 +102,9 @@ struct watch {
 struct prober {
 	struct loop *loop;
 	prober_changed_fn changed;
+	prober_discovered_fn discovered; /* or NULL */
 	void *arg;
+	int64_t discover_interval_us;
 	char *conninfo; /* NULL: bare handshakes */
 	struct health_conf health;
 	int64_t timeout_us;
@@ -145,6 +153,13 @@ void watch_handshake(struct watch *w);
 /* probe_query.c */
 void watch_log_in(struct watch *w);
 void watch_ping(struct watch *w); /* on the connection that stands */
+
+void watch_ask(struct watch *w, enum watch_state state, const char *sql);
+
+/* probe_discover.c */
+/* Behind the facts: ask for other nodes if it is time to, else end the probe. */
+void watch_discover(struct watch *w);
+void discover_take(struct watch *w, const PGresult *res); /* and go on */
 
 /* Whether an errno is about a resource of this process or machine: descriptors, memory, ports. */
 bool probe_is_our_fault(int error);

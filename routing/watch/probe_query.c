@@ -50,8 +50,8 @@ flush(struct watch *w)
 			       watch_on_result);
 }
 
-static void
-ask(struct watch *w, enum watch_state state, const char *sql)
+void
+watch_ask(struct watch *w, enum watch_state state, const char *sql)
 {
 	watch_enter(w, state);
 	w->step_us = clock_us();
@@ -64,14 +64,14 @@ ask(struct watch *w, enum watch_state state, const char *sql)
 void
 watch_ping(struct watch *w)
 {
-	ask(w, WATCH_PING, "");
+	watch_ask(w, WATCH_PING, "");
 }
 
 static void
 ask_facts(struct watch *w)
 {
 	if (facts_sql[w->level] != NULL)
-		ask(w, WATCH_FACTS, facts_sql[w->level]);
+		watch_ask(w, WATCH_FACTS, facts_sql[w->level]);
 	else
 		watch_finish(w, true);
 }
@@ -102,12 +102,12 @@ ask_more(struct watch *w)
 	    w->ends.of != f->timeline && w->history_of != f->timeline) {
 		w->history_of = f->timeline;
 		facts_put_history(&sql, f->timeline);
-		ask(w, WATCH_HISTORY, buf_text(&sql));
+		watch_ask(w, WATCH_HISTORY, buf_text(&sql));
 		buf_fini(&sql);
 	} else if (f->kind == KIND_CITUS && !f->recovery) {
-		ask(w, WATCH_CITUS, facts_citus_sql);
+		watch_ask(w, WATCH_CITUS, facts_citus_sql);
 	} else {
-		watch_finish(w, true);
+		watch_discover(w);
 	}
 }
 
@@ -159,6 +159,8 @@ take_result(struct watch *w)
 			watch_ping(w);
 		else
 			ask_facts(w);
+	} else if (w->state == WATCH_DISCOVER) {
+		discover_take(w, res);
 	} else if (status != PGRES_TUPLES_OK) {
 		take_error(w, res);
 	} else if (w->state == WATCH_HISTORY) {
@@ -169,7 +171,7 @@ take_result(struct watch *w)
 		if (multi != w->facts.multi)
 			prober_note(w->prober, NEWS_CHANGE);
 		w->facts.multi = multi;
-		watch_finish(w, true);
+		watch_discover(w);
 	} else {
 		take_facts(w, res);
 	}

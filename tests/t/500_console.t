@@ -101,6 +101,7 @@ my %columns = (
 	'SHOW TIMEOUTS'               => [qw(key value)],
 	'SHOW LOCALITY SOURCES'       => [qw(rank source)],
 	'SHOW ERRORS'                 => [qw(reason sqlstate)],
+	'SHOW DISCOVERY'              => [qw(source asked answer_ms nodes node region said verdict since reason)],
 	'SHOW OVERRIDES'              => [qw(kind value region until)]);
 for my $sql (sort keys %columns) {
 	($status, $out, $err) = $proxy->console_raw($sql);

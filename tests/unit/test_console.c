@@ -35,10 +35,16 @@
 #define POOL_SERVER(worker)                \
 	"D[us-west1|db3:5432|77||" #worker \
 	"|movr|app|idle||||transaction||f|TLSv1.3|4|TLS_AES_256_GCM_SHA384]"
-#define NODE_1      "D[us-east1|db1:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||||]"
-#define NODE_2      "D[us-east1|db2:5432|unknown|unknown|down|f|||||0||connection refused|||0|0|f||||||]"
-#define NODE_3      "D[us-west1|db3:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||||]"
-#define NODE_4      "D[europe-west1|db4:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f||||||]"
+#define NODE_1 \
+	"D[us-east1|db1:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f|||||||configured]"
+#define NODE_2                                                          \
+	"D[us-east1|db2:5432|unknown|unknown|down|f|||||0||connection " \
+	"refused|||0|0|f|||||||configured]"
+#define NODE_3 \
+	"D[us-west1|db3:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f|||||||configured]"
+#define NODE_4                                                                            \
+	"D[europe-west1|db4:5432|postgres|primary|up|f|12.345|0|||0|15.6||||0|0|f|||||||" \
+	"configured]"
 #define VERSION_ROW "D[15.0 (Meridian " PACKAGE_VERSION ")]"
 
 static const struct {

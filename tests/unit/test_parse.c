@@ -255,6 +255,24 @@ static const struct {
 	{ "[database movr]\nreads = home\nconsistency = linear\n",
 	  "m.conf:3: option \"consistency\": \"linear\" is not one of session, eventual, "
 	  "strict, bounded:TIME" },
+	{ "[region us-east1]\nnodes = db1\ndiscover = everything\n",
+	  "m.conf:3: option \"discover\": \"everything\" is not one of off, auto, replication, "
+	  "citus, cockroachdb, yugabyte, aurora" },
+	{ "[region us-east1]\nnodes = db1\n[region spare]\ndiscover = auto\n",
+	  "m.conf:3: [region spare]: option \"nodes\" is missing: a region needs at least one "
+	  "node" },
+	{ "[meridian]\naddress_map = paris\n",
+	  "m.conf:2: option \"address_map\": \"paris\" is not PATTERN=HOST or "
+	  "PATTERN=HOST:PORT" },
+	{ "[meridian]\naddress_map = paris=/run/postgresql\n",
+	  "m.conf:2: option \"address_map\": \"paris=/run/postgresql\" is not PATTERN=HOST or "
+	  "PATTERN=HOST:PORT" },
+	{ "[meridian]\naddress_map = paris=db1:0\n",
+	  "m.conf:2: option \"address_map\": \"paris=db1:0\" is not PATTERN=HOST or "
+	  "PATTERN=HOST:PORT" },
+	{ "[meridian]\nlisten = 127.0.0.1:6433\nlocality_map = paris=moon\n"
+	  "[region us-east1]\nnodes = db1\n",
+	  "m.conf:3: [meridian]: there is no region \"moon\"" },
 	{ "[database movr]\nconsistency = evental\n",
 	  "m.conf:2: option \"consistency\": \"evental\" is not one of session, eventual, "
 	  "strict, bounded:TIME (did you mean \"eventual\"?)" },
