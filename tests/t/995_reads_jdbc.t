@@ -170,7 +170,7 @@ preferQueryMode=extendedForPrepared $right
 preferQueryMode=simple $right
 readOnlyMode=always&prepareThreshold=2 $right
 OUT
-my %ran = map { ("$_->{runs} $_->{reason}" => $_->{transactions}) } @{ $proxy->console('SHOW READS') };
-is(join(' ', grep { /BEHIND|REFUSED|MISJUDGED/ && $ran{$_} } sort keys %ran), '', "$ran{'near READ'} reads nearby, none of them misjudged");
+my $ran = tally($proxy);
+is(misjudged($ran), '', "$ran->{'near READ'} reads nearby, none of them misjudged");
 $proxy->stop;
 done_testing();

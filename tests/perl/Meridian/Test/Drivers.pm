@@ -11,9 +11,10 @@
 #       is(driver_run('node-postgres', $script, $proxy->port), "expected output\n");
 #   }
 #
-# Drivers: psycopg, psycopg2, asyncpg (python3), node-postgres, neon (node), jdbc (java: the program is
-# a source file, of a class Main). node-postgres comes from Debian (node-pg); where that is not
-# installed, and for neon, npm fetches it into tests/tmp/node, once.
+# Drivers: psycopg, psycopg2, asyncpg, django (python3), activerecord (ruby), node-postgres, neon (node), jdbc (java: the
+# program is a source file, of a class Main), pgx (go: a source file, too; what it imports is compiled into tests/tmp/go,
+# once). node-postgres comes from Debian (node-pg); where that is not installed, and for neon, npm fetches it into
+# tests/tmp/node, once.
 # neon's program is tests/drivers/neon.js: driver_run('neon', \%options), see there.
 package Meridian::Test::Drivers;
 use strict;
@@ -35,9 +36,16 @@ my %driver = (
 	'psycopg'       => { runs => \@pythons, try => 'import psycopg' },
 	'psycopg2'      => { runs => \@pythons, try => 'import psycopg2' },
 	'asyncpg'       => { runs => \@pythons, try => 'import asyncpg' },
+	'django'        => { runs => \@pythons, try => 'import django, psycopg2' },
+	'activerecord'  => { run => [ 'ruby', '-e' ], try => 'begin; require "active_record"; require "pg"; rescue LoadError; abort $!.message; end' },
 	'jdbc'          => {
 		run => [ 'java', '-cp', $jar ], file => 'Main.java',
 		try => 'class Main { public static void main(String[] a) throws Exception { Class.forName("org.postgresql.Driver"); } }',
+	},
+	# Debian's packages of Go are sources; a module proxy is not asked
+	'pgx' => {
+		run => [ 'env', 'GO111MODULE=off', 'GOPATH=/usr/share/gocode', 'GOCACHE=' . ($ENV{MERIDIAN_TMP} || '/tmp') . '/go', 'go', 'run' ],
+		file => 'main.go', try => qq{package main\nimport _ "github.com/jackc/pgx/v4/pgxpool"\nfunc main() {}\n},
 	},
 	'node-postgres' => { run => [ 'node', '-e' ], try => 'require("pg")', npm => ['pg@8.13.1'] },
 	'neon' => {
@@ -70,7 +78,7 @@ sub attempt
 		return '';
 	}
 	my ($line) = grep { /\S/ && !/^node:/ } reverse split /\n/, $err || $@ || 'not installed';
-	return $line =~ /No module named|Cannot find module|not found|No such file/ ? 'is not installed' : $line;
+	return $line =~ /No module named|Cannot find module|not found|No such file|cannot load such file|from \$GOPATH/ ? 'is not installed' : $line;
 }
 
 # The program itself, or where a file is wanted, the file that it has been put into.

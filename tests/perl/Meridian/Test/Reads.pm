@@ -9,6 +9,8 @@
 #   calmly($proxy, $w, $sql);        # asked then
 #   extended($w, parse(…), …);       # with a Sync: "1 2 europe-west1 C Z"
 #   is($w->ask($WHERE), 'europe-west1');
+#   my $ran = tally($proxy);           # transactions since it was asked last: { 'near READ' => 12, 'home CHANGES' => 3, … }
+#   is(misjudged($ran), '');         # those that were not read nearby at their first attempt
 package Meridian::Test::Reads;
 use strict;
 use warnings;
@@ -18,7 +20,7 @@ use Meridian::Test::Proxy;
 use Meridian::Test::Wire qw(error_fields row_values sync_message);
 use Test::More;
 
-our @EXPORT = qw(calm calmly extended near_proxy paris $WHERE);
+our @EXPORT = qw(calm calmly extended misjudged near_proxy paris tally $WHERE);
 our $WHERE  = "SELECT current_setting('cluster_name')";
 
 sub near_proxy
@@ -53,5 +55,16 @@ sub extended
 	$w->send(join '', @messages, sync_message());
 	return join ' ', map { $_->[0] eq 'D' ? row_values($_)->[0] : $_->[0] eq 'E' ? error_fields($_)->{C} : $_->[0] } $w->until('Z');
 }
+
+sub tally
+{
+	my ($proxy) = @_;
+	my %now = map { ("$_->{runs} $_->{reason}" => $_->{transactions}) } @{ $proxy->console('SHOW READS') };
+	my %since = map { ($_ => $now{$_} - ($proxy->{tallied}{$_} // 0)) } keys %now;
+	$proxy->{tallied} = \%now;
+	return \%since;
+}
+
+sub misjudged { my ($ran) = @_; return join ' ', grep { /BEHIND|REFUSED|MISJUDGED/ && $ran->{$_} } sort keys %$ran }
 
 1;
