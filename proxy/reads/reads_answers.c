@@ -70,15 +70,39 @@ decide(struct slice in)
 	return UNDECIDED;
 }
 
-/* Its texts are not taken for reads again. */
+/* The text of that statement of the unit is not taken for a read again. */
 static void
-remember(struct session *s)
+remember(struct session *s, size_t i)
 {
+	const struct unit_judge judge = { reads_judge_text, reads_judge_prepared, s };
 	const struct reads *r = s->pooled->reads;
-	struct slice unit = buf_view(&r->unit), sql;
+	struct slice sql;
 
-	while (units_next_text(&unit, &sql))
+	if (units_executed_text(buf_view(&r->unit), &judge, i, &sql))
 		verdicts_refuse(s->worker->verdicts, sql, r->serial);
+}
+
+/* The answer to several statements: a write that is refused behind one that reads is an error of
+ * the client's, which has heard of the other one; it is not taken for a read again. */
+static void
+follow(struct session *s, const struct answer *a)
+{
+	struct reads *r = s->pooled->reads;
+	struct slice in = slice_of(a->p, a->n);
+	struct frame_piece piece;
+
+	while (framer_next(&r->heard, &in, &piece) == PARSE_DONE) {
+		r->has_failed = r->has_failed || (piece.begins && piece.type == MSG_ERROR);
+		if (piece.ends && !r->has_failed && strchr("CIs", piece.type) != NULL)
+			r->answered++;
+	}
+	if (!(a->events & EXCHANGE_READY))
+		return;
+	r->is_followed = false;
+	if (r->has_failed && r->answered > 0 &&
+	    slice_is(slice_of(s->exchange.sqlstate, sizeof(s->exchange.sqlstate)),
+		     SQLSTATE_READ_ONLY_TRANSACTION))
+		remember(s, r->answered);
 }
 
 /* The answer is dropped up to its end; then the pool takes the server back, and says so
@@ -98,7 +122,7 @@ refuse(struct session *s, const struct answer *a, enum decision why)
 	r->state = WAY_REFUSED;
 	buf_clear(&r->answer);
 	if (why == WRITES)
-		remember(s);
+		remember(s, 0);
 	r->is_serializable = r->is_serializable || why == SERIALIZABLE;
 	return drop(s, a);
 }
@@ -143,6 +167,8 @@ reads_pass(struct session *s, const struct answer *a)
 	size_t kept = r->answer.n;
 	enum decision d;
 
+	if (UNLIKELY(r->is_followed) && reads_is_away(r))
+		follow(s, a);
 	if (r->state == WAY_REFUSED)
 		return drop(s, a);
 	if (UNLIKELY(r->now[SET_REPORT]) && r->state == WAY_HOME)

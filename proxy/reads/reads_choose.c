@@ -87,7 +87,7 @@ up_to_end(struct session *s, struct slice in)
 }
 
 static void
-go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
+go_nearby(struct session *s, const char *p, const struct unit *u)
 {
 	struct reads *r = s->pooled->reads;
 	const struct catalog *c = reads_catalog(s);
@@ -95,9 +95,13 @@ go_nearby(struct session *s, const char *p, size_t n, unsigned reason)
 
 	r->serial = c != NULL ? c->serial : 0;
 	r->state = WAY_NEARBY;
-	r->reason = reason;
-	buf_put(&r->unit, p, n);
-	s->pooled->asks_behind = s->pooled->is_tracked && reason == CLASSIFY_READ;
+	r->reason = u->reason;
+	buf_put(&r->unit, p, u->n);
+	r->answered = 0;
+	r->has_failed = false;
+	r->heard = (struct framer){ 0 };
+	r->is_followed = u->reason == CLASSIFY_READ && u->runs > 1;
+	s->pooled->asks_behind = s->pooled->is_tracked && u->reason == CLASSIFY_READ;
 	/* what it has seen nearby without a position is there for a check, too */
 	if (reads_have_floor(r))
 		floor = r->floor.lsn == 0 && s->pooled->seen != 0 ? 1 : r->floor.lsn;
@@ -165,7 +169,7 @@ choose(struct session *s, struct slice in)
 		return SIZE_MAX;
 	}
 	if (reads_is_nearest(r) && classify_is_read((enum classify_reason)u.reason)) {
-		go_nearby(s, in.p, u.n, u.reason);
+		go_nearby(s, in.p, &u);
 		return u.n;
 	}
 	return go_home(s, in, u.reason, is_read);

@@ -63,6 +63,10 @@ struct reads {
 	unsigned reason;         /* why a unit is under way nearby … */
 	struct buf unit;         /* … and what it is, as the client has said it */
 	struct buf answer;       /* what has come of it that decides nothing */
+	bool is_followed;        /* it has several statements: of its answer … */
+	struct framer heard;     /* … the messages, */
+	size_t answered;         /* how many of them are done … */
+	bool has_failed;         /* … and whether the next has failed */
 	struct catalog *catalog; /* what is known of names; one reference, or NULL … */
 	int64_t look_us;         /* … and not to be looked for before this */
 	uint64_t serial;         /* of that by which the unit under way was judged; 0: none */

@@ -32,6 +32,15 @@ note(struct reading *r, unsigned reason)
 }
 
 static void
+on_text(struct reading *r, struct slice sql)
+{
+	const char *end = sql.n > 0 ? memchr(sql.p, ';', sql.n) : NULL;
+
+	note(r, r->judge->text(r->judge->arg, sql));
+	r->unit->runs = end != NULL && end + 1 < sql.p + sql.n ? 2 : 1;
+}
+
+static void
 on_query(struct reading *r, struct slice body)
 {
 	struct slice sql;
@@ -39,7 +48,7 @@ on_query(struct reading *r, struct slice body)
 	if (message_parse_query(body, &sql) != PARSE_DONE)
 		note(r, READS_PROTOCOL);
 	else
-		note(r, r->judge->text(r->judge->arg, sql));
+		on_text(r, sql);
 	r->is_over = true;
 }
 
@@ -115,6 +124,8 @@ look(struct reading *r, const struct frame *f)
 		on_describe(r, f->body);
 		break;
 	case MSG_EXECUTE:
+		r->unit->runs++;
+		break;
 	case MSG_CLOSE:
 		break;
 	case MSG_SYNC:
@@ -198,6 +209,106 @@ units_ends_transaction(struct slice unit)
 			return true;
 	}
 	return false;
+}
+
+/* ---- what its executions run ---- */
+
+struct named {
+	struct slice name, sql;
+};
+
+/* What a unit has prepared and bound so far. */
+struct running {
+	const struct unit_judge *judge;
+	struct named statements[NAMES_MAX], portals[NAMES_MAX];
+	size_t nstatements, nportals;
+};
+
+/* NULL: there is none of that name. */
+static struct named *
+find_named(struct named *all, size_t n, struct slice name)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (all[i].name.n == name.n &&
+		    (name.n == 0 || memcmp(all[i].name.p, name.p, name.n) == 0))
+			return &all[i];
+	}
+	return NULL;
+}
+
+/* False: there are too many. */
+static bool
+put_named(struct named *all, size_t *n, struct slice name, struct slice sql)
+{
+	struct named *at = find_named(all, *n, name);
+
+	if (at == NULL && *n == NAMES_MAX)
+		return false;
+	if (at == NULL)
+		at = &all[(*n)++];
+	*at = (struct named){ name, sql };
+	return true;
+}
+
+static bool
+run_bind(struct running *r, struct slice body)
+{
+	const struct named *statement;
+	struct message_bind m;
+	struct slice sql;
+
+	if (message_parse_bind(body, &m) != PARSE_DONE)
+		return false;
+	statement = find_named(r->statements, r->nstatements, m.statement);
+	if (statement != NULL)
+		sql = statement->sql;
+	else if (!r->judge->prepared(r->judge->arg, m.statement, &sql))
+		sql = slice_of(NULL, 0);
+	return put_named(r->portals, &r->nportals, m.portal, sql);
+}
+
+/* False: what follows is not known. */
+static bool
+run_message(struct running *r, const struct frame *f, size_t *executed, struct slice *sql)
+{
+	const struct named *portal;
+	struct message_parse parse;
+	struct message_execute m;
+
+	if (f->type == MSG_PARSE)
+		return message_parse_parse(f->body, &parse) == PARSE_DONE &&
+		       put_named(r->statements, &r->nstatements, parse.name, parse.sql);
+	if (f->type == MSG_BIND)
+		return run_bind(r, f->body);
+	/* all of its statements are one text */
+	if (f->type == MSG_QUERY) {
+		*executed = SIZE_MAX;
+		return message_parse_query(f->body, sql) == PARSE_DONE;
+	}
+	if (f->type != MSG_EXECUTE)
+		return true;
+	(*executed)++;
+	if (message_parse_execute(f->body, &m) != PARSE_DONE)
+		return false;
+	portal = find_named(r->portals, r->nportals, m.portal);
+	*sql = portal != NULL ? portal->sql : slice_of(NULL, 0);
+	return true;
+}
+
+bool
+units_executed_text(struct slice unit, const struct unit_judge *judge, size_t i, struct slice *sql)
+{
+	struct running r = { .judge = judge };
+	size_t executed = 0;
+	struct frame f;
+
+	*sql = slice_of(NULL, 0);
+	while (executed <= i && frame_cut(unit, INT32_MAX, &f) == PARSE_DONE) {
+		if (!run_message(&r, &f, &executed, sql))
+			return false;
+		unit = slice_skip(unit, f.total);
+	}
+	return executed > i && sql->p != NULL;
 }
 
 size_t

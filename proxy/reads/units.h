@@ -17,6 +17,7 @@
 struct unit {
 	size_t n;        /* bytes: only where it reads */
 	unsigned reason; /* enum classify_reason or enum reads_reason */
+	unsigned runs;   /* so many statements; of a query with more behind a ';': 2 */
 };
 
 /* What the caller knows of texts: enum classify_reason of one, and the text of what the client has
@@ -39,6 +40,9 @@ bool units_ends_transaction(struct slice unit);
 size_t units_length(struct slice in);
 /* A message of that type ends a unit: it is answered by ReadyForQuery. */
 bool units_is_end(char type);
+/* The text of its i-th Execute, or of its Query, 0-based. False: that is not known. */
+bool units_executed_text(struct slice unit, const struct unit_judge *judge, size_t i,
+			 struct slice *sql);
 /* Take the next text off the messages of a unit. False: there is none. */
 bool units_next_text(struct slice *unit, struct slice *sql);
 

@@ -176,6 +176,36 @@ is(calm_extended(parse("UPDATE t SET v = 'x' RETURNING current_setting('cluster_
 is(calm_extended(bind_message([], 'w'), execute('')), '2 us-east1 C Z', '... by its name');
 is(calm_extended(bind_message([], 'p'), execute(''), bind_message([], 'w'), execute('')), '2 us-east1 C 2 us-east1 C Z', 'both in one go');
 is(calm_extended(parse('SELECT n FROM hides WHERE n > 0'), bind_message([]), execute('')) =~ s/\d\d+/N/r =~ s/ \d C/ N C/r, '1 2 N C Z', 'one that is misjudged');
+
+# Of several statements in one go, one that is misjudged is remembered alone; where the client has heard of one in front of it, it
+# hears of the refusal, once.
+my %refused = (first => 'REFUSED/home', later => 'MISJUDGED/home');
+sub told { my ($was, $now) = @_; return join ' ', map { ($now->{ $refused{$_} } // 0) - ($was->{ $refused{$_} } // 0) } qw(first later) }
+sub hides { my ($tag) = @_; return parse("SELECT 'N' AS $tag FROM hides", $tag) }
+my @run = map { [ bind_message([], $_), execute('') ] } qw(behind front alone);
+calm_extended(hides('front'), hides('behind'), hides('alone'), parse($where, 'p2'));
+for (
+	[ 'a write behind a read', [ bind_message([], 'p'), execute(''), @{ $run[0] } ], '2 europe-west1 C 2 25006 Z', '0 0' ],
+	[ '... which is remembered', [ bind_message([], 'p'), execute(''), @{ $run[0] } ], '2 us-east1 C 2 N C Z', '0 1' ],
+	[ '... and the read is read nearby', [ bind_message([], 'p'), execute('') ], '2 europe-west1 C Z', '0 0' ],
+	[ 'a write in front of a read', [ @{ $run[1] }, bind_message([], 'p2'), execute('') ], '2 N C 2 us-east1 C Z', '1 0' ],
+	[ '... which is remembered', [ @{ $run[1] }, bind_message([], 'p2'), execute('') ], '2 N C 2 us-east1 C Z', '0 1' ],
+	[ '... and the read is read nearby', [ bind_message([], 'p2'), execute('') ], '2 europe-west1 C Z', '0 0' ],
+	[ 'one that was prepared before', $run[2], '2 N C Z', '1 0' ],
+	[ '... is remembered', $run[2], '2 N C Z', '0 1' ]) {
+	my ($name, $messages, $answer, $counted) = @$_;
+	my $was = reads();
+	is(calm_extended(@$messages), $answer, $name);
+	calm($proxy);
+	is(told($was, reads()), $counted, '... refused, or known to be');
+}
+my $two = "$where; SELECT 'N' AS two FROM hides";
+$paris->send(query($two));
+my @heard = map { $_->[0] eq 'D' ? row_values($_)->[0] : $_->[0] eq 'E' ? error_fields($_)->{C} : () } $paris->until('Z');
+is("@heard", 'europe-west1 25006', 'two statements in one query, of which the second is misjudged');
+$paris->send(query($two));
+@heard = map { $_->[0] eq 'D' ? row_values($_)->[0] : $_->[0] } grep { $_->[0] =~ /[DE]/ } $paris->until('Z');
+is("@heard", 'us-east1 N', '... are remembered');
 calm($proxy);
 $paris->send(query($where) . query("UPDATE t SET v = 'piped'") . query('SELECT v FROM t') . query($where));
 is(join(' ', map { $paris->answer } 1 .. 4), 'europe-west1  piped us-east1', 'a pipeline keeps its order');

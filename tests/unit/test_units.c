@@ -195,6 +195,45 @@ each_message_that_is_answered_by_ready_ends_a_unit(void **state)
 	buf_fini(&b);
 }
 
+/* NULL: it is not known. */
+static void
+each_execution_has_its_text(void **state)
+{
+	static const struct {
+		const char *words;
+		size_t at;
+		const char *sql;
+	} all[] = {
+		{ "Qr", 0, "SELECT 1" },
+		{ "Qr", 1, "SELECT 1" },
+		{ "P-BpE-S-", 0, "SELECT 1" },
+		{ "PdBdE-S-", 0, "DELETE FROM t" },
+		{ "BrE-BwE-S-", 0, "SELECT 1" },
+		{ "BrE-BwE-S-", 1, "DELETE FROM t" },
+		{ "BrE-BwE-S-", 2, NULL },
+		{ "BrE-PdBdE-E-S-", 2, "DELETE FROM t" },
+		{ "BrE-BxE-BwE-S-", 1, NULL },
+		{ "BrE-BxE-BwE-S-", 2, "DELETE FROM t" },
+		{ "E-S-", 0, NULL },
+	};
+	const struct unit_judge judge = { judge_text, judge_prepared, NULL };
+	struct buf b = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct slice sql;
+		bool known;
+
+		buf_clear(&b);
+		put_words(&b, all[i].words);
+		known = units_executed_text(buf_view(&b), &judge, all[i].at, &sql);
+		assert_int_equal(known, all[i].sql != NULL);
+		if (known)
+			assert_true(slice_is(sql, all[i].sql));
+	}
+	buf_fini(&b);
+}
+
 static void
 a_length_that_is_none_goes_home(void **state)
 {
@@ -457,6 +496,7 @@ main(void)
 		cmocka_unit_test(units_end_with_a_query_or_a_sync),
 		cmocka_unit_test(one_statement_is_told_from_more),
 		cmocka_unit_test(each_message_that_is_answered_by_ready_ends_a_unit),
+		cmocka_unit_test(each_execution_has_its_text),
 		cmocka_unit_test(a_length_that_is_none_goes_home),
 		cmocka_unit_test(verdicts_are_kept_and_corrected_in_bounded_memory),
 		cmocka_unit_test(verdicts_go_with_what_the_catalog_says),
