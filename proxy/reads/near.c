@@ -14,6 +14,19 @@ follows(const struct node *n, const struct node *home)
 }
 
 bool
+near_is_superseded(const struct topology *t, const struct node *home)
+{
+	for (unsigned i = 0; i < t->nnodes; i++) {
+		const struct node *n = &t->nodes[i];
+
+		if (n->role == ROLE_PRIMARY && n->state != NODE_DOWN &&
+		    n->system_id == home->system_id && n->timeline > home->timeline)
+			return true;
+	}
+	return false;
+}
+
+bool
 near_is_within(const struct node *n, int64_t bound_us, int64_t now_us)
 {
 	int64_t lag_us;

@@ -275,6 +275,7 @@ reads_free(struct reads *r)
 	if (r == NULL)
 		return;
 	node_live_unref(r->near);
+	node_live_unref(r->read_at);
 	catalog_unref(r->catalog);
 	buf_fini(&r->kept);
 	buf_fini(&r->unit);

@@ -127,6 +127,21 @@ refuse(struct session *s, const struct answer *a, enum decision why)
 	return drop(s, a);
 }
 
+/* Should this server be left by a fail-over, what it has shown may be lost. */
+static void
+note_place(struct session *s)
+{
+	struct reads *r = s->pooled->reads;
+	struct node_live *live = s->server->live;
+
+	r->read_us = loop_now_us(s->worker->loop);
+	r->read_timeline = r->near_timeline;
+	if (r->read_at == live)
+		return;
+	node_live_unref(r->read_at);
+	r->read_at = node_live_ref(live);
+}
+
 /* The client hears of it from now on: first, what was kept of it. */
 static bool
 stand(struct session *s, size_t kept)
@@ -135,6 +150,7 @@ stand(struct session *s, size_t kept)
 	bool open = kept == 0 || session_say(s, r->answer.p, kept);
 
 	r->state = WAY_SERVED;
+	note_place(s);
 	reads_count(s, r->reason);
 	buf_clear(&r->answer);
 	return open;

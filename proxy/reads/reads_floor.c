@@ -35,6 +35,26 @@ reads_judge_floor(const struct session *s)
 	return token_judge(&r->floor, home->system_id, home->timeline, &home->ends);
 }
 
+/* A fail-over has come since it last read nearby, how far that was is not known, and the standby
+ * has not gone over to the new timeline: home may lack what it has shown. */
+static bool
+is_left_behind(const struct session *s)
+{
+	const struct topology *t = worker_world(s->worker)->topology;
+	const struct reads *r = s->pooled->reads;
+	const struct node_live *live = pooled_home(s);
+	const struct node *home, *at;
+
+	if (s->pooled->seen == 0 || r->read_at == NULL || live == NULL || live == r->read_at)
+		return false;
+	home = topology_node_by_live(t, live);
+	if (home == NULL || r->read_timeline == 0 || home->timeline <= r->read_timeline)
+		return false;
+	at = topology_node_by_live(t, r->read_at);
+	return at == NULL || at->state == NODE_DOWN || at->timeline != home->timeline ||
+	       at->up_since_us > r->read_us;
+}
+
 bool
 reads_have_lost(const struct session *s)
 {
@@ -43,7 +63,7 @@ reads_have_lost(const struct session *s)
 	if (!reads_have_floor(s->pooled->reads))
 		return false;
 	verdict = reads_judge_floor(s);
-	return verdict == TOKEN_LOST || verdict == TOKEN_UNKNOWN;
+	return verdict == TOKEN_LOST || verdict == TOKEN_UNKNOWN || is_left_behind(s);
 }
 
 bool
@@ -111,6 +131,8 @@ reads_on_position(struct session *s, const struct wal_position *position)
 	seen.system_id = n != NULL && n->system_id != 0 ? n->system_id : r->floor.system_id;
 	before = r->floor;
 	token_raise(&r->floor, &seen);
+	/* what it has seen from now on may be lost another time */
+	r->is_warned = r->is_warned && reads_have_lost(s);
 	reads_report(s, pd->home == NULL && r->floor.system_id != 0 &&
 			    (r->floor.lsn != before.lsn || r->floor.timeline != before.timeline));
 }
@@ -152,13 +174,18 @@ void
 reads_warn_of_lost(struct session *s, bool is_read)
 {
 	struct reads *r = s->pooled->reads;
-	bool is_lost = reads_judge_floor(s) == TOKEN_LOST;
+	enum token_verdict verdict = reads_judge_floor(s);
+	bool is_lost = verdict == TOKEN_LOST;
 	struct buf b = { .cap = 4096 };
 	struct err e;
 
 	if (is_lost)
 		err_set(&e, SQLSTATE_WARNING,
 			"what this session has seen was lost in a fail-over: it reads at home");
+	else if (verdict != TOKEN_UNKNOWN)
+		err_set(&e, SQLSTATE_WARNING,
+			"what this session has read nearby may have been lost in a fail-over: it "
+			"reads at home");
 	else
 		err_set(&e, SQLSTATE_WARNING,
 			"what this session has seen is of timeline %u, whose end is not known: it "

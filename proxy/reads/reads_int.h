@@ -74,7 +74,12 @@ struct reads {
 	bool wants_names;        /* its home is to be asked for them */
 	struct readtally *tallies[2]; /* what counts it at home and nearby; NULL: not known */
 	struct node_live *near;       /* that was found last, one reference; or NULL … */
-	int64_t near_at_us;           /* … and when; 0: never */
+	int64_t near_at_us;           /* … and when; 0: never … */
+	uint32_t near_timeline;       /* … and of home, with which it was found */
+	/* where it has read last, one reference, or NULL; when, and in which timeline of home */
+	struct node_live *read_at;
+	int64_t read_us;
+	uint32_t read_timeline;
 	struct buf instead; /* what goes on its way home in place of the unit; mostly nothing */
 };
 

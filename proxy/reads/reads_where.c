@@ -60,7 +60,9 @@ reads_near(struct session *s)
 	if (r->near_at_us != 0 && now_us - r->near_at_us < LOOK_AGAIN_US && is_within(r, w, now_us))
 		return r->near;
 	h = home != NULL ? topology_node_by_live(w->topology, home) : NULL;
-	n = h != NULL ? find_near(s, w, h) : NULL;
+	/* behind a fail-over it goes home first, wherever that is now */
+	n = h != NULL && !near_is_superseded(w->topology, h) ? find_near(s, w, h) : NULL;
+	r->near_timeline = h != NULL ? h->timeline : 0;
 	node_live_unref(r->near);
 	r->near = n != NULL ? node_live_ref(n->live) : NULL;
 	r->near_at_us = now_us;

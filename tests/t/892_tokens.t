@@ -244,11 +244,15 @@ $w->ask('UPDATE r SET v = 20');
 my $kept = $w->ask('SHOW meridian.token');
 $caught_up->(20);
 ok($far->poll_query_until('postgres', 'SELECT v = 20 FROM r'), 'both standbys have it');
+my $shown = session($one);
+is($shown->ask($read), '20 europe-west1', 'a session reads nearby') for 1, 2;
 $near->stop;
+ok($one->wait_console('SHOW NODES FULL', sub { grep { $_->{region} eq 'europe-west1' && $_->{state} eq 'down' } @{ $_[0] } }), 'that standby is known to be down');
 $w->ask('UPDATE r SET v = 21');
 my $lost = $w->ask('SHOW meridian.token');
 my %living = map { ($_ => session($one, 'meridian.lost_wal' => /fail/ ? 'fail' : 'home')) } 'a read', 'a write', 'BEGIN', 'fails', 'waits', 'waits and fails';
 $_->ask('UPDATE r SET v = 21') for values %living;
+calm($one);    # how far they have written has been said
 $home->stop('immediate');
 $living{$_}->send(query($read)) for 'waits', 'waits and fails';
 $near->start;
@@ -278,6 +282,7 @@ $w->ask($where);
 for my $sql ("SET meridian.token = '$lost'", "SELECT set_config('meridian.token', '$lost', false)") {
 	like(told($w, $sql), qr/^WARNING 01000/, "$sql: with a warning, at once");
 }
+is(told($shown), '20 europe-west1', 'who has only read at the new primary, before it was started again, is told nothing');
 is(heard($living{waits}), 'WARNING 01000 20 europe-west1', 'a session that lives on, and has waited for a home: with a warning');
 like(heard($living{'waits and fails'}), qr/^(?:ERROR 55000|WARNING 01000 20 europe-west1)$/, '... or an error, where it is known that it was lost');
 is(told($living{'a read'}), 'WARNING 01000 20 europe-west1', 'one that has said nothing meanwhile: a read is with a warning');
