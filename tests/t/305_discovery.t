@@ -6,10 +6,12 @@
 # what loses half of its nodes at once is not believed.
 use strict;
 use warnings;
+use IPC::Run ();
 use Meridian::Test::Cluster qw(regional_clusters regional_standby);
 use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
 use Meridian::Test::Wire;
+use PostgreSQL::Test::Utils ();
 use Test::More;
 
 my ($home) = regional_clusters('us-east1', { streaming => 1 });
@@ -96,6 +98,28 @@ is(node($second)->{region}, 'us-east1', 'without a pattern, in the region of the
 
 my $session = Meridian::Test::Wire->session($proxy, database => 'template1', options => '-c meridian.city=paris');
 is($session->ask(q{SELECT current_setting('cluster_name')}), 'europe-west1', 'a session at the one in Paris');
+
+# ---------------------------------------------------------------- what looks like a standby
+
+# A program that follows the WAL, called like an address at which no server answers; and one that decodes it.
+sub follows
+{
+	my ($slot, @command) = @_;
+	$home->safe_psql('postgres', "SELECT pg_create_$slot('$slot'" . ($slot =~ /logical/ ? ", 'test_decoding')" : ')'));
+	return IPC::Run::start([ @command, '-S', $slot, '-d', 'host=127.0.0.1 port=' . $home->port . ' user=postgres dbname=postgres application_name=127.0.0.1:1' ],
+		'>', '/dev/null', '2>', '/dev/null', run_limit(120));
+}
+
+my $decoder = follows('logical_replication_slot', 'pg_recvlogical', '--start', '-f', '-');
+ok(wait_until(sub { $home->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots WHERE active}) == 1 }, 'the decoder'), 'a subscriber');
+my $receiver = follows('physical_replication_slot', 'pg_receivewal', '-D', PostgreSQL::Test::Utils::tempdir());
+ok($proxy->wait_console('SHOW DISCOVERY', sub { grep { $_->{node} eq '127.0.0.1:1' && $_->{verdict} eq 'new' } @{ $_[0] } }), 'what follows the WAL is found');
+ok($proxy->wait_console('SHOW NODES FULL', sub { grep { $_->{node} eq '127.0.0.1:1' && $_->{reason} =~ /refused/ } @{ $_[0] } }), 'but does not answer');
+$receiver->signal('TERM');
+$receiver->finish;
+ok($proxy->wait_console('SHOW NODES FULL', sub { !grep { $_->{node} eq '127.0.0.1:1' } @{ $_[0] } }), 'it is forgotten at once, and the subscriber is none');
+$decoder->signal('TERM');
+$decoder->finish;
 
 # ---------------------------------------------------------------- not all at once
 
