@@ -22,6 +22,8 @@
 #include "proxy/process/listener.h"
 
 #define FIRST_ROUND_MAX_US (3 * USEC_PER_SEC)
+/* How often the prober is asked to look at one node. */
+#define LOOK_GAP_US (200 * USEC_PER_MSEC)
 
 /* ---- worlds ---- */
 
@@ -188,6 +190,16 @@ on_evidence(struct letter *letter, void *owner)
 }
 
 static void
+on_look(struct letter *letter, void *owner)
+{
+	struct node_letter *l = (struct node_letter *)letter;
+	struct control *c = owner;
+
+	prober_look(c->prober, l->node_id);
+	free(l);
+}
+
+static void
 on_learned(struct letter *letter, void *owner)
 {
 	struct node_letter *l = (struct node_letter *)letter;
@@ -207,6 +219,21 @@ evidence(struct control *c, uint32_t node_id, const char *reason)
 	l->node_id = node_id;
 	(void)text_copy(l->reason, sizeof(l->reason), slice_str(reason));
 	mailbox_post(c->mail, &l->letter, on_evidence);
+}
+
+/* Sessions may see the same thing by the thousand. */
+static void
+look(struct control *c, struct node_live *live)
+{
+	int64_t now_us = clock_us(), last_us = atomic_load(&live->looked_us);
+	struct node_letter *l;
+
+	if (now_us - last_us < LOOK_GAP_US ||
+	    !atomic_compare_exchange_strong(&live->looked_us, &last_us, now_us))
+		return;
+	l = xcalloc(1, sizeof(*l));
+	l->node_id = live->id;
+	mailbox_post(c->mail, &l->letter, on_look);
 }
 
 static void
@@ -362,6 +389,7 @@ const struct control_ops control_ops = {
 	.post = post,
 	.evidence = evidence,
 	.learned = learned,
+	.look = look,
 	.worker_done = worker_done,
 	.request = requests_post,
 	.paused = paused,

@@ -50,6 +50,7 @@ struct node_live {
 	_Atomic uint64_t attempts; /* connections ever begun for sessions */
 	_Atomic uint64_t connects; /* sessions ever attached */
 	_Atomic uint64_t failures; /* attempts that failed before the client was told anything */
+	_Atomic int64_t looked_us; /* when its prober was last asked to look at it; monotonic */
 	/* What TLS the last connection of a session has negotiated: constants of OpenSSL, "" in
 	 * clear, NULL before the first. */
 	const char *_Atomic tls_version, *_Atomic tls_cipher;

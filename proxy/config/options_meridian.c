@@ -239,7 +239,8 @@ static const struct option meridian_rows[] = {
 		  "prober only makes a handshake, and learns roles from the logins of clients." },
 	{ .name = "probe_interval", .type = OPT_TIME, AT(conf_main, probe_interval, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "2s", .min = MSEC(50), .max = HOUR,
-	  .group = "Health", .text = "Time between two probes of a node." },
+	  .group = "Health", .text = "Time between two probes of a node. What sessions see of a node that is gone, "
+		  "or of a primary that is none any more, has it probed at once." },
 	{ .name = "probe_timeout", .type = OPT_TIME, AT(conf_main, probe_timeout, int64_t),
 	  .apply = APPLY_AT_ONCE, .fallback = "3s", .min = MSEC(50), .max = HOUR,
 	  .group = "Health", .text = "A probe that takes longer has failed." },

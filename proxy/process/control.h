@@ -79,6 +79,7 @@ struct control_ops {
 	void (*post)(struct control *c, struct letter *take_letter, letter_fn deliver);
 	void (*evidence)(struct control *c, uint32_t node_id, const char *reason);
 	void (*learned)(struct control *c, uint32_t node_id, const struct control_lesson *lesson);
+	void (*look)(struct control *c, struct node_live *live);
 	void (*worker_done)(struct control *c);
 	void (*request)(struct control *c, struct control_request *take_request);
 	/* On its own thread: */
@@ -108,6 +109,14 @@ static inline void
 control_learned(struct control *c, uint32_t node_id, const struct control_lesson *lesson)
 {
 	control_ops.learned(c, node_id, lesson);
+}
+
+/* Any thread: what a session has seen makes the role of a node doubtful (prober_look()). Cheap
+ * where it was said a moment ago. */
+static inline void
+control_look(struct control *c, struct node_live *live)
+{
+	control_ops.look(c, live);
 }
 
 /* Any thread: this worker's drain is over. */

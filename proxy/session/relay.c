@@ -19,6 +19,9 @@
 #include "base/hot.h"
 #include "protocol/exchange_list.h"
 #include "protocol/message.h"
+#include "protocol/sqlstate.h"
+#include "proxy/process/control.h"
+#include "proxy/process/meridian.h"
 #include "routing/topology.h"
 
 static HOT_INLINE bool
@@ -44,6 +47,7 @@ server_lost(struct session *s)
 		session_end(s, WHY_CLIENT_DONE);
 		return;
 	}
+	control_look(s->worker->process->control, s->server->live);
 	if (s->fatal_told) {
 		session_end(s, WHY_SERVER_DIED);
 		return;
@@ -106,6 +110,20 @@ relay_to_server(struct session *s, const char *p, size_t n)
 	return true;
 }
 
+/* The server is not what it was taken for, or not for long. */
+static bool
+is_doubt(struct slice sqlstate)
+{
+	static const char *const doubts[] = { SQLSTATE_READ_ONLY_TRANSACTION,
+					      SQLSTATE_ADMIN_SHUTDOWN, SQLSTATE_CRASH_SHUTDOWN,
+					      SQLSTATE_CANNOT_CONNECT_NOW };
+
+	for (size_t i = 0; i < sizeof(doubts) / sizeof(doubts[0]); i++)
+		if (slice_is(sqlstate, doubts[i]))
+			return true;
+	return false;
+}
+
 HOT void
 relay_count(struct session *s, const struct exchange_tally *tally)
 {
@@ -114,9 +132,11 @@ relay_count(struct session *s, const struct exchange_tally *tally)
 	stat_add(&stats->transactions, tally->transactions);
 	for (unsigned i = 0; i < tally->errors; i++) {
 		bool known = i < EXCHANGE_TALLY_MAX;
+		struct slice sqlstate = slice_of(known ? tally->sqlstates[i] : "", known ? 5 : 0);
 
-		stats_error(stats, ERROR_OF_NODE,
-			    slice_of(known ? tally->sqlstates[i] : "", known ? 5 : 0));
+		stats_error(stats, ERROR_OF_NODE, sqlstate);
+		if (s->server != NULL && is_doubt(sqlstate))
+			control_look(s->worker->process->control, s->server->live);
 	}
 }
 

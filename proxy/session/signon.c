@@ -90,6 +90,8 @@ signon_learn(struct worker *w, const struct node *n, enum access want, struct se
 	}
 	if (news && !n->probed)
 		control_learned(w->process->control, n->live->id, &lesson);
+	else if (news && lesson.in_hot_standby >= 0)
+		control_look(w->process->control, n->live);
 	if (lesson.in_hot_standby == 1 && (want == ACCESS_READ_WRITE || want == ACCESS_PRIMARY))
 		return "the node is a standby";
 	if (lesson.in_hot_standby == 0 && want == ACCESS_STANDBY)

@@ -246,6 +246,18 @@ prober_evidence(struct prober *p, uint32_t live_id, const char *why)
 }
 
 void
+prober_look(struct prober *p, uint32_t live_id)
+{
+	struct watch *w = find_watch(p, live_id);
+
+	if (w == NULL)
+		return;
+	watch_soon(w);
+	if (facts_is_primary(w))
+		watch_hurry(w);
+}
+
+void
 prober_learned(struct prober *p, uint32_t live_id, const struct probe_learned *said)
 {
 	struct watch *w = find_watch(p, live_id);

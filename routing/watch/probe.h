@@ -65,6 +65,10 @@ void prober_configure(struct prober *p, const struct probe_conf *c, const struct
  * it is probed at once by a new connection (not more often than every 200 ms). Unknown ids are
  * ignored. */
 void prober_evidence(struct prober *p, uint32_t live_id, const char *why);
+/* Something that a session has seen makes the node's role doubtful: its server has gone, or has
+ * said that it is read-only or shutting down. The node is probed at once, as are, where it was a
+ * primary, the others of its cluster, and often until one of them is. */
+void prober_look(struct prober *p, uint32_t live_id);
 /* A login said this; what it does not say stays as it was. Newer than the last sample, so it wins
  * until the next one. */
 void prober_learned(struct prober *p, uint32_t live_id, const struct probe_learned *said);

@@ -150,10 +150,25 @@ facts_read(struct probe_facts *f, const PGresult *res, enum facts_level level)
 	return true;
 }
 
-static bool
-is_primary(const struct watch *w)
+bool
+facts_is_primary(const struct watch *w)
 {
 	return w->facts.at_us != 0 && !w->facts.recovery && !w->facts.multi;
+}
+
+bool
+facts_has_primary(const struct watch *w)
+{
+	const struct prober *p = w->prober;
+
+	for (size_t i = 0; i < p->nwatches; i++) {
+		const struct watch *o = p->watches[i];
+
+		if (facts_is_primary(o) && o->facts.system_id == w->facts.system_id &&
+		    o->health.state == NODE_UP)
+			return true;
+	}
+	return false;
 }
 
 /* The primary of the cluster that `w` belongs to: of several, that of the highest timeline. */
@@ -166,7 +181,7 @@ primary_of(const struct watch *w)
 	for (size_t i = 0; i < p->nwatches; i++) {
 		const struct watch *o = p->watches[i];
 
-		if (is_primary(o) && o->facts.system_id == w->facts.system_id &&
+		if (facts_is_primary(o) && o->facts.system_id == w->facts.system_id &&
 		    (best == NULL || o->facts.timeline > best->facts.timeline))
 			best = o;
 	}
@@ -193,7 +208,7 @@ void
 facts_apply(struct watch *w, int64_t now_us)
 {
 	w->facts.at_us = now_us;
-	if (is_primary(w)) {
+	if (facts_is_primary(w)) {
 		/* as of when it was asked: a standby that has this has all that came before */
 		lag_mark(&w->marks, w->step_us, w->facts.lsn);
 		w->lag = (struct lag){ 0, 0 };

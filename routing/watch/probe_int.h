@@ -91,6 +91,8 @@ struct watch {
 	int64_t discovered_us;       /* when it was asked; 0: never */
 	struct probe_learned said;   /* by logins of sessions */
 	int64_t said_at_us;
+	int64_t
+	    hurry_until_us; /* its cluster has lost its primary: it is probed often until then */
 	struct lag_marks marks; /* while it is a primary */
 	struct lag lag;         /* while it is a standby */
 	uint32_t twin; /* timeline of the primary that this one was last found to be behind */
@@ -128,6 +130,9 @@ struct log_subject watch_subject(const struct watch *w);
 /* probe_node.c */
 struct watch *watch_new(struct prober *p, const struct node *n);
 void watch_free(struct watch *w);
+/* The primary of its cluster may be gone: probe all of its nodes now, and often for a while, until
+ * one of them is a primary. */
+void watch_hurry(struct watch *w);
 /* Begin a probe now, or as soon as the last one is 200 ms old. One under way is left to end. */
 void watch_soon(struct watch *w);
 /* What is known of the address or the words has changed: a kept connection is given up, a verdict
@@ -179,5 +184,8 @@ bool facts_is_beyond(const char *sqlstate);
 /* Bring lag, marks and roles up to date after new facts of `w`. */
 void facts_apply(struct watch *w, int64_t now_us);
 enum node_role facts_role(const struct watch *w, int64_t now_us);
+bool facts_is_primary(const struct watch *w);
+/* Whether a node of its cluster, by the system identifier, is up as a primary. */
+bool facts_has_primary(const struct watch *w);
 
 #endif

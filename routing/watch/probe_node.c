@@ -21,6 +21,9 @@
 
 /* Probes of one node begin at least this far apart, whatever asks for them. */
 #define PROBE_GAP_US (200 * USEC_PER_MSEC)
+/* How often the nodes of a cluster without a primary are probed, and for how long. */
+#define HURRY_US     (250 * USEC_PER_MSEC)
+#define HURRY_MAX_US (60 * USEC_PER_SEC)
 
 static void watch_on_timer(evutil_socket_t fd, short what, void *arg);
 
@@ -113,6 +116,33 @@ roll(struct prober *p)
 }
 
 void
+watch_hurry(struct watch *w)
+{
+	struct prober *p = w->prober;
+	int64_t until_us = clock_us() + HURRY_MAX_US;
+
+	for (size_t i = 0; i < p->nwatches; i++) {
+		struct watch *o = p->watches[i];
+
+		if (w->facts.system_id == 0 || o->facts.system_id != w->facts.system_id)
+			continue;
+		o->hurry_until_us = until_us;
+		watch_soon(o);
+	}
+}
+
+static int64_t
+next_probe_us(struct watch *w)
+{
+	struct prober *p = w->prober;
+	int64_t next_us = health_next_probe_us(&w->health, &p->health, roll(p));
+
+	if (w->sample.now_us >= w->hurry_until_us || facts_has_primary(w))
+		return next_us;
+	return next_us < HURRY_US ? next_us : HURRY_US;
+}
+
+void
 watch_finish(struct watch *w, bool ok)
 {
 	struct prober *p = w->prober;
@@ -151,7 +181,9 @@ watch_finish(struct watch *w, bool ok)
 	}
 	if (w->conn != NULL)
 		watch_wait_for(w, PQsocket(w->conn), EV_READ, watch_on_idle);
-	set_timer(w, health_next_probe_us(&w->health, &p->health, roll(p)));
+	if (changed && w->health.state != NODE_UP && facts_is_primary(w))
+		watch_hurry(w);
+	set_timer(w, next_probe_us(w));
 	prober_note(p, changed ? NEWS_CHANGE : NEWS_SAMPLE);
 }
 

@@ -138,6 +138,8 @@ take_facts(struct watch *w, const PGresult *res)
 	facts_apply(w, now_us);
 	if (facts_role(w, now_us) != before)
 		prober_note(w->prober, NEWS_CHANGE);
+	if (before == ROLE_PRIMARY && !facts_has_primary(w))
+		watch_hurry(w);
 	ask_more(w);
 }
 

@@ -125,7 +125,7 @@ $decoder->finish;
 
 streams_from($_, undef) for $paris, $second;
 ok($proxy->wait_for_log(qr/discovery: replication of \S+: its answer has only 0 of the 2 nodes/), 'an answer without both is logged');
-ok((grep { $_->{asked} eq name($home) && $_->{reason} =~ /discover_min_keep/ } @{ $proxy->console('SHOW DISCOVERY') }), 'and shown');
+ok($proxy->wait_console('SHOW DISCOVERY', sub { grep { $_->{asked} eq name($home) && $_->{reason} =~ /discover_min_keep/ } @{ $_[0] } }), 'and shown');
 is(lands('paris'), 'europe-west1', 'it changes nothing');
 streams_from($second, $home, name($second));
 becomes($second, 'used', 'half of them are believed');

@@ -120,6 +120,9 @@ sub conf_text
 		stale_after    => span(30),               # a busy machine is no dead node,
 		hedge_delay    => span(10),               # nor a slow one: tests of second attempts say less
 		%{ $opt->{set} || {} });
+	# a migration's connections have five seconds to be made
+	$set{migration_conninfo} .= ' connect_timeout=' . POSIX::ceil(patience(5))
+	  if ($set{migration_conninfo} // '') ne '' && $set{migration_conninfo} !~ /connect_timeout/;
 	my @lines = ('[meridian]');
 	push @lines, map { "$_ = $set{$_}" } grep { defined $set{$_} } sort keys %set;
 	my @regions = @{ $opt->{regions} || [] };
