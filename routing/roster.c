@@ -200,32 +200,64 @@ same_told(const struct told_node *a, const struct told_node *b)
 
 /* ---- changes ---- */
 
+static bool
+is_of(const struct found_node *f, const struct roster_source *s)
+{
+	/* "replication of db1:5432" */
+	const char *node = f->by + strlen(discover_source_name(f->kind)) + strlen(" of ");
+
+	return f->kind == s->kind && strcmp(node, s->node) == 0;
+}
+
+/* Whether the source by which it was found tells of it still. Others may do so in other words: it
+ * does not move with each answer. */
+static bool
+has_its_source(const struct roster *r, const struct found_node *f)
+{
+	for (size_t i = 0; i < r->nsources; i++) {
+		const struct roster_source *s = &r->sources[i];
+
+		if (is_of(f, s))
+			return is_told(s->told, s->ntold, f->is.name);
+	}
+	return false;
+}
+
+/* What it is, from now on, is what this source says. */
+static void
+adopt(struct found_node *f, const struct roster_source *s, const struct told_node *t)
+{
+	found_fini(f);
+	f->is = told_copy(t);
+	f->kind = s->kind;
+	f->by = xasprintf("%s of %s", discover_source_name(s->kind), s->node);
+	f->system_id = discover_same_system(s->kind) ? s->system_id : 0;
+	explain(f);
+}
+
 /* One node of an answer that was taken. */
 static bool
 see(struct roster *r, const struct roster_source *s, const struct told_node *t, int64_t now_us)
 {
 	struct found_node *f = found_of(r, t->name);
-	bool changed = f == NULL || !same_told(&f->is, t);
+	bool changed = false;
 
 	if (f == NULL) {
 		if (r->nfound == ROSTER_MAX)
 			return false;
 		r->found = xreallocarray(r->found, r->nfound + 1, sizeof(*r->found));
 		f = &r->found[r->nfound++];
-		*f = (struct found_node){
-			.kind = s->kind,
-			.by = xasprintf("%s of %s", discover_source_name(s->kind), s->node),
-			.system_id = discover_same_system(s->kind) ? s->system_id : 0,
-			.since_us = now_us,
-		};
-	} else if (f->state == FOUND_MISSING || f->state == FOUND_GONE) {
-		f->state = FOUND_USED;
+		*f = (struct found_node){ .since_us = now_us };
+		adopt(f, s, t);
+		changed = true;
+	} else if (is_of(f, s) ? !same_told(&f->is, t) : !has_its_source(r, f)) {
+		adopt(f, s, t);
 		changed = true;
 	}
-	if (changed) {
-		told_fini(&f->is);
-		f->is = told_copy(t);
+	if (f->state == FOUND_MISSING || f->state == FOUND_GONE) {
+		f->state = FOUND_USED;
 		explain(f);
+		changed = true;
 	}
 	f->told_us = now_us;
 	return changed;

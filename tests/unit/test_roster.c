@@ -151,6 +151,26 @@ one_source_is_enough(void **state)
 	roster_unref(r);
 }
 
+static void
+a_node_stays_what_its_first_source_says(void **state)
+{
+	struct roster *r = roster_new();
+
+	(void)state;
+	answer(r, "p", "a b");
+	roster_probed(r, "a", true, 7);
+	assert_int_equal(answer(r, "q", "-a"), ROSTER_SAME);
+	assert_string_equal(r->found[0].by, "replication of p");
+	assert_true(found_usable(&r->found[0]));
+	assert_int_equal(answer(r, "p", "b"), ROSTER_SAME);
+	assert_int_equal(answer(r, "q", "-a"), ROSTER_CHANGED);
+	assert_string_equal(r->found[0].by, "replication of q");
+	assert_false(found_usable(&r->found[0]));
+	assert_int_equal(answer(r, "p", "a b"), ROSTER_SAME);
+	assert_int_equal(answer(r, "q", "-a"), ROSTER_SAME);
+	roster_unref(r);
+}
+
 static bool
 is_p(void *arg, const struct roster_source *s)
 {
@@ -257,6 +277,7 @@ main(void)
 		cmocka_unit_test(what_takes_no_queries_is_not_used),
 		cmocka_unit_test(what_is_told_no_more_is_missing_then_gone_then_forgotten),
 		cmocka_unit_test(one_source_is_enough),
+		cmocka_unit_test(a_node_stays_what_its_first_source_says),
 		cmocka_unit_test(a_source_that_is_asked_no_more_is_forgotten),
 		cmocka_unit_test(half_of_them_at_once_is_not_believed),
 		cmocka_unit_test(a_complaint_changes_nothing),
