@@ -124,19 +124,23 @@ is_doubt(struct slice sqlstate)
 	return false;
 }
 
+/* Out of line: it is rare, and what is not should not pay for its registers. */
+static __attribute__((cold, noinline)) void
+count_error(struct session *s, struct slice sqlstate)
+{
+	stats_error(&s->worker->stats, ERROR_OF_NODE, sqlstate);
+	if (s->server != NULL && is_doubt(sqlstate))
+		control_look(s->worker->process->control, s->server->live);
+}
+
 HOT void
 relay_count(struct session *s, const struct exchange_tally *tally)
 {
-	struct stats *stats = &s->worker->stats;
-
-	stat_add(&stats->transactions, tally->transactions);
+	stat_add(&s->worker->stats.transactions, tally->transactions);
 	for (unsigned i = 0; i < tally->errors; i++) {
 		bool known = i < EXCHANGE_TALLY_MAX;
-		struct slice sqlstate = slice_of(known ? tally->sqlstates[i] : "", known ? 5 : 0);
 
-		stats_error(stats, ERROR_OF_NODE, sqlstate);
-		if (s->server != NULL && is_doubt(sqlstate))
-			control_look(s->worker->process->control, s->server->live);
+		count_error(s, slice_of(known ? tally->sqlstates[i] : "", known ? 5 : 0));
 	}
 }
 
