@@ -42,7 +42,7 @@ sub name { return '127.0.0.1:' . $_[0]->port }
 my $paris = standby('europe-west1', 'paris');
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $home, cities => 'new york', discover => 'replication' },
-		'europe-west1' => { nodes => '', cities => 'paris' } ],
+		'europe-west1' => { nodes => '', cities => 'paris', discover => 'replication' } ],
 	set => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres',
 		failback_delay => 0, discover_interval => '100ms', discover_grace => span(0.5), address_map => 'paris=' . name($paris),
 		locality_map => "paris=europe-west1, 127.0.0.1:@{[ $paris->port ]}=us-east1" },
@@ -73,8 +73,8 @@ sub node
 
 sub lands
 {
-	my ($city, $database) = @_;
-	return $proxy->psql_from({ city => $city }, $database // 'template1', q{SELECT current_setting('cluster_name')});
+	my ($city) = @_;
+	return $proxy->psql_from({ city => $city }, 'template1', q{SELECT current_setting('cluster_name')});
 }
 
 becomes($paris, 'used', 'the standby is found, probed and used');
@@ -145,12 +145,19 @@ becomes($paris, 'used', 'it comes back');
 
 # ---------------------------------------------------------------- a fail-over
 
+# The standby of the one that is promoted must not have more than that has.
 streams_from($second, $paris, name($second));
+$paris->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'}) or die 'no cascade';
+my $has = $second->safe_psql('postgres', 'SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())');
+$paris->poll_query_until('postgres', "SELECT pg_last_wal_replay_lsn() >= '$has'") or die "no $has";
 $paris->promote;
 $home->stop('immediate');
 ok($proxy->wait_console('SHOW NODES FULL', sub { grep { $_->{node} eq name($paris) && $_->{role} eq 'primary' } @{ $_[0] } }),
 	'the promoted one is known as the primary');
-is(lands('new york', 'postgres'), 'europe-west1', 'writes go there');
+my $writer = Meridian::Test::Wire->session($proxy, options => '-c meridian.city=paris');
+$writer->ask('BEGIN');
+is($writer->ask(q{SELECT current_setting('cluster_name')}), 'europe-west1', 'what may write goes there');
+$writer->close;
 ok($proxy->wait_console('SHOW DISCOVERY', sub { grep { $_->{asked} eq name($paris) && $_->{node} eq name($second) } @{ $_[0] } }),
 	'it tells of its standbys, though it was found itself');
 $proxy->stop;
