@@ -4,6 +4,7 @@
 #include "base/addr.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,52 @@ addr_parse(struct slice s, struct addr *out)
 	}
 	*out = a;
 	return true;
+}
+
+bool
+port_parse(struct slice s, uint16_t *port)
+{
+	int64_t number;
+
+	if (s.n == 0 || !isdigit((unsigned char)s.p[0]) || !text_to_int(s, 1, 65535, &number))
+		return false;
+	*port = (uint16_t)number;
+	return true;
+}
+
+/* A DNS name, or an IPv4 address. */
+static bool
+is_host(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!isalnum((unsigned char)s.p[i]) && strchr(".-_", s.p[i]) == NULL)
+			return false;
+	}
+	return s.n > 0 && s.n <= 253 && s.p[0] != '-' && s.p[0] != '.' &&
+	       memchr(s.p, 0, s.n) == NULL;
+}
+
+bool
+host_port_split(struct slice s, struct slice *host, struct slice *port)
+{
+	const char *colon = s.n > 0 ? memrchr(s.p, ':', s.n) : NULL;
+	const char *bracket = s.n > 0 ? memrchr(s.p, ']', s.n) : NULL;
+	struct addr a;
+	uint16_t number;
+
+	*host = s;
+	*port = (struct slice){ NULL, 0 };
+	if (addr_parse(s, &a))
+		return true;
+	if (colon != NULL && (bracket == NULL || colon > bracket)) {
+		host->n = (size_t)(colon - s.p);
+		*port = slice_skip(s, host->n + 1);
+		if (!port_parse(*port, &number))
+			return false;
+	}
+	if (host->n > 0 && host->p[0] == '[')
+		return addr_parse(*host, &a);
+	return is_host(*host);
 }
 
 bool

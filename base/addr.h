@@ -27,6 +27,12 @@ struct cidr {
 
 #define ADDR_TEXT_MAX 64 /* enough for "[ipv6]:port" */
 
+/* Cut "host:port", "host", "[v6]:port", "[v6]" or a bare IPv6 address, which is recognised by its
+ * second colon; port->p is NULL where there is none. The host keeps its brackets. False: the host
+ * is neither an address nor a DNS name (letters, digits, dot, dash, underscore), or the port is not
+ * of 1 to 65535. */
+bool host_port_split(struct slice s, struct slice *host, struct slice *port);
+bool port_parse(struct slice s, uint16_t *port);
 /* An address without a port: "10.0.0.1", "2001:db8::1", "[2001:db8::1]". */
 bool addr_parse(struct slice s, struct addr *out);
 /* "10.0.0.1:5432", "[2001:db8::1]:5432". */

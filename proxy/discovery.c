@@ -185,6 +185,7 @@ void
 discovery_add_nodes(struct control *c, const struct config *config, struct topology *t)
 {
 	const char *region = t->regions[t->nregions - 1].name;
+	unsigned discover = discover_bits(&config->regions[t->nregions - 1].discover);
 
 	for (size_t i = 0; i < c->roster->nfound; i++) {
 		const struct found_node *f = &c->roster->found[i];
@@ -195,7 +196,9 @@ discovery_add_nodes(struct control *c, const struct config *config, struct topol
 			continue;
 		live = control_node_live(c, region, f->is.name);
 		n = topology_add_node(t, f->is.host, f->is.port, live);
-		n->origin = xstrdup(f->by);
+		n->origin = xasprintf("%s of %s", discover_source_name(f->kind), f->asked);
+		/* cascades are followed, and what follows it when it is promoted */
+		n->discover = discover | DISCOVER_BIT(f->kind);
 		n->drained = !found_usable(f);
 		node_live_unref(live);
 	}
@@ -252,9 +255,8 @@ is_asked(void *arg, const struct roster_source *s)
 {
 	const struct control *c = arg;
 	const struct node *n = topology_node_by_name(c->base, slice_str(s->node));
-	unsigned bits = n != NULL ? discover_bits(&c->config->regions[n->region].discover) : 0;
 
-	return (bits & (DISCOVER_BIT(s->kind) | DISCOVER_AUTO)) != 0;
+	return n != NULL && (n->discover & (DISCOVER_BIT(s->kind) | DISCOVER_AUTO)) != 0;
 }
 
 void

@@ -58,7 +58,7 @@ add_region(struct control *c, struct topology *t, const struct conf_region *conf
 		uint16_t port;
 		char *host = node_name_host(conf->nodes.v[i], &port);
 
-		(void)topology_add_node(t, host, port, live);
+		topology_add_node(t, host, port, live)->discover = discover_bits(&conf->discover);
 		node_live_unref(live);
 		free(host);
 	}
@@ -89,11 +89,9 @@ watch(struct control *c, const struct topology *t)
 {
 	const struct conf_main *m = &c->config->main;
 	char **regions = xcalloc(c->config->nregions, sizeof(*regions));
-	unsigned *discover = xcalloc(c->config->nregions, sizeof(*discover));
 	struct probe_conf conf = {
 		.conninfo = m->probe_conninfo,
 		.region_conninfo = (const char *const *)regions,
-		.region_discover = discover,
 		.discover_interval_us = m->discover_interval,
 		.health = { .rise = (unsigned)m->probe_rise,
 			    .fall = (unsigned)m->probe_fall,
@@ -102,15 +100,12 @@ watch(struct control *c, const struct topology *t)
 		.timeout_us = m->probe_timeout,
 	};
 
-	for (size_t i = 0; i < c->config->nregions; i++) {
+	for (size_t i = 0; i < c->config->nregions; i++)
 		regions[i] = conninfo_of_region(&c->config->regions[i]);
-		discover[i] = discover_bits(&c->config->regions[i].discover);
-	}
 	prober_configure(c->prober, &conf, t);
 	for (size_t i = 0; i < c->config->nregions; i++)
 		free(regions[i]);
 	free(regions);
-	free(discover);
 }
 
 /* The prober dials addresses: give it those that the resolver has found. */

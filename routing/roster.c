@@ -55,7 +55,7 @@ static void
 found_fini(struct found_node *f)
 {
 	told_fini(&f->is);
-	free(f->by);
+	free(f->asked);
 }
 
 struct roster *
@@ -106,7 +106,7 @@ roster_dup(const struct roster *r)
 	for (size_t i = 0; i < r->nfound; i++) {
 		d->found[i] = r->found[i];
 		d->found[i].is = told_copy(&r->found[i].is);
-		d->found[i].by = xstrdup(r->found[i].by);
+		d->found[i].asked = xstrdup(r->found[i].asked);
 	}
 	return d;
 }
@@ -114,13 +114,21 @@ roster_dup(const struct roster *r)
 /* ---- what is known ---- */
 
 static struct roster_source *
-source_of(struct roster *r, const char *node, enum discover_source kind)
+find_source(const struct roster *r, const char *node, enum discover_source kind)
 {
-	struct roster_source *s;
-
 	for (size_t i = 0; i < r->nsources; i++)
 		if (r->sources[i].kind == kind && strcmp(r->sources[i].node, node) == 0)
 			return &r->sources[i];
+	return NULL;
+}
+
+static struct roster_source *
+source_of(struct roster *r, const char *node, enum discover_source kind)
+{
+	struct roster_source *s = find_source(r, node, kind);
+
+	if (s != NULL)
+		return s;
 	r->sources = xreallocarray(r->sources, r->nsources + 1, sizeof(*r->sources));
 	s = &r->sources[r->nsources++];
 	*s = (struct roster_source){ .node = xstrdup(node), .kind = kind };
@@ -145,10 +153,9 @@ roster_find(const struct roster *r, const char *name)
 const char *
 roster_alarm(const struct roster *r, const char *node, enum discover_source kind)
 {
-	for (size_t i = 0; i < r->nsources; i++)
-		if (r->sources[i].kind == kind && strcmp(r->sources[i].node, node) == 0)
-			return r->sources[i].alarm;
-	return "";
+	const struct roster_source *s = find_source(r, node, kind);
+
+	return s != NULL ? s->alarm : "";
 }
 
 static bool
@@ -203,10 +210,7 @@ same_told(const struct told_node *a, const struct told_node *b)
 static bool
 is_of(const struct found_node *f, const struct roster_source *s)
 {
-	/* "replication of db1:5432" */
-	const char *node = f->by + strlen(discover_source_name(f->kind)) + strlen(" of ");
-
-	return f->kind == s->kind && strcmp(node, s->node) == 0;
+	return f->kind == s->kind && strcmp(f->asked, s->node) == 0;
 }
 
 /* Whether the source by which it was found tells of it still. Others may do so in other words: it
@@ -214,30 +218,36 @@ is_of(const struct found_node *f, const struct roster_source *s)
 static bool
 has_its_source(const struct roster *r, const struct found_node *f)
 {
-	for (size_t i = 0; i < r->nsources; i++) {
-		const struct roster_source *s = &r->sources[i];
+	const struct roster_source *s = find_source(r, f->asked, f->kind);
 
-		if (is_of(f, s))
-			return is_told(s->told, s->ntold, f->is.name);
-	}
-	return false;
+	return s != NULL && is_told(s->told, s->ntold, f->is.name);
 }
 
 /* What it is, from now on, is what this source says. */
 static void
-adopt(struct found_node *f, const struct roster_source *s, const struct told_node *t)
+adopt(struct found_node *f, const struct roster_source *s, const struct told_node *t,
+      uint64_t system_id)
 {
 	found_fini(f);
 	f->is = told_copy(t);
 	f->kind = s->kind;
-	f->by = xasprintf("%s of %s", discover_source_name(s->kind), s->node);
-	f->system_id = discover_same_system(s->kind) ? s->system_id : 0;
+	f->asked = xstrdup(s->node);
+	f->system_id = discover_same_system(s->kind) ? system_id : 0;
 	explain(f);
+}
+
+static void
+forget(struct roster *r, size_t i)
+{
+	found_fini(&r->found[i]);
+	r->nfound--;
+	memmove(&r->found[i], &r->found[i + 1], (r->nfound - i) * sizeof(r->found[0]));
 }
 
 /* One node of an answer that was taken. */
 static bool
-see(struct roster *r, const struct roster_source *s, const struct told_node *t, int64_t now_us)
+see(struct roster *r, const struct roster_source *s, const struct told_node *t, uint64_t system_id,
+    int64_t now_us)
 {
 	struct found_node *f = found_of(r, t->name);
 	bool changed = false;
@@ -248,10 +258,10 @@ see(struct roster *r, const struct roster_source *s, const struct told_node *t, 
 		r->found = xreallocarray(r->found, r->nfound + 1, sizeof(*r->found));
 		f = &r->found[r->nfound++];
 		*f = (struct found_node){ .since_us = now_us };
-		adopt(f, s, t);
+		adopt(f, s, t, system_id);
 		changed = true;
 	} else if (is_of(f, s) ? !same_told(&f->is, t) : !has_its_source(r, f)) {
-		adopt(f, s, t);
+		adopt(f, s, t, system_id);
 		changed = true;
 	}
 	if (f->state == FOUND_MISSING || f->state == FOUND_GONE) {
@@ -280,9 +290,7 @@ look_for_missing(struct roster *r, int64_t now_us)
 			continue;
 		changed = true;
 		if (f->state == FOUND_NEW) {
-			found_fini(f);
-			r->nfound--;
-			memmove(f, f + 1, (r->nfound - i) * sizeof(*f));
+			forget(r, i);
 			continue;
 		}
 		f->state = FOUND_MISSING;
@@ -322,12 +330,10 @@ roster_take(struct roster *r, const struct roster_conf *c, const char *node,
 		return refuse(s, why);
 	}
 	s->alarm[0] = '\0';
-	s->believed_us = now_us;
-	s->system_id = system_id;
 	source_set_told(s, told, n);
 	for (size_t i = 0; i < n; i++)
 		if (told[i].host[0] != '\0')
-			changed = see(r, s, &told[i], now_us) || changed;
+			changed = see(r, s, &told[i], system_id, now_us) || changed;
 	changed = look_for_missing(r, now_us) || changed;
 	return changed ? ROSTER_CHANGED : ROSTER_SAME;
 }
@@ -374,9 +380,7 @@ roster_tick(struct roster *r, const struct roster_conf *c, int64_t now_us,
 			explain(f);
 			changed = true;
 		} else if (f->state == FOUND_GONE && !has_sessions(arg, f)) {
-			found_fini(f);
-			r->nfound--;
-			memmove(f, f + 1, (r->nfound - i) * sizeof(*f));
+			forget(r, i);
 			changed = true;
 		}
 	}

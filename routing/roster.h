@@ -38,19 +38,17 @@ struct told_node {
 struct roster_source {
 	char *node; /* its name */
 	enum discover_source kind;
-	uint64_t system_id;  /* of that server; 0: not known */
-	int64_t asked_us;    /* when it last answered anything; monotonic */
-	int64_t believed_us; /* when an answer was last taken; 0: never */
+	int64_t asked_us; /* when it last answered anything; monotonic */
 	struct told_node *told;
 	size_t ntold;
 	char alarm[160]; /* why its last answer was not taken; "": it was */
 };
 
 struct found_node {
-	struct told_node is; /* as the first source that tells of it says */
-	enum found_state state;
+	struct told_node is; /* as the first source that tells of it says: */
 	enum discover_source kind;
-	char *by;           /* "replication of db1:5432" */
+	char *asked; /* the name of the node that was asked */
+	enum found_state state;
 	uint64_t system_id; /* that it has to have; 0: any */
 	int64_t since_us;   /* when it was first told */
 	int64_t told_us;    /* when it was last told */

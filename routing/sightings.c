@@ -3,7 +3,6 @@
 
 #include "routing/sightings.h"
 
-#include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,50 +102,17 @@ discover_same_system(enum discover_source s)
 
 /* ---- reading ---- */
 
-/* Letters, digits and what stands in DNS names. A directory of unix sockets is of no use
- * on another machine. */
-static bool
-is_host(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (!isalnum((unsigned char)s.p[i]) &&
-		    (s.p[i] == '\0' || strchr(".-_", s.p[i]) == NULL))
-			return false;
-	return s.n > 0 && s.n < SIGHTING_HOST_MAX && s.p[0] != '-' && s.p[0] != '.';
-}
-
-static bool
-is_port(struct slice s, uint16_t *port)
-{
-	int64_t number;
-
-	if (s.n == 0 || !isdigit((unsigned char)s.p[0]) || !text_to_int(s, 1, 65535, &number))
-		return false;
-	*port = (uint16_t)number;
-	return true;
-}
-
-/* "host:port", "[v6]:port", "host", a bare IPv6 address; *port stays where there is none. */
+/* The host without its brackets; *port stays where there is none. */
 static bool
 split_address(struct slice s, struct slice *host, uint16_t *port)
 {
-	const char *colon = s.n > 0 ? memrchr(s.p, ':', s.n) : NULL;
-	const char *bracket = s.n > 0 ? memrchr(s.p, ']', s.n) : NULL;
-	struct addr a;
+	struct slice number;
 
-	*host = s;
-	if (addr_parse(s, &a))
-		return true;
-	if (colon != NULL && (bracket == NULL || colon > bracket)) {
-		host->n = (size_t)(colon - s.p);
-		if (!is_port(slice_skip(s, host->n + 1), port))
-			return false;
-	}
-	if (host->n > 2 && host->p[0] == '[' && host->p[host->n - 1] == ']') {
+	if (!host_port_split(s, host, &number))
+		return false;
+	if (host->p[0] == '[')
 		*host = slice_of(host->p + 1, host->n - 2);
-		return addr_parse(*host, &a);
-	}
-	return is_host(*host) && memchr(host->p, ':', host->n) == NULL;
+	return number.p == NULL || port_parse(number, port);
 }
 
 static int
@@ -184,8 +150,9 @@ read_row(struct sighting *s, const struct slice *columns, struct err *e)
 		return refuse(e, "a state", columns[SIGHTING_STATE]);
 	if (!is_true(columns[SIGHTING_SERVES], &s->serves))
 		return refuse(e, "a truth value", columns[SIGHTING_SERVES]);
-	if (columns[SIGHTING_PORT].n > 0 && !is_port(columns[SIGHTING_PORT], &port))
+	if (columns[SIGHTING_PORT].n > 0 && !port_parse(columns[SIGHTING_PORT], &port))
 		return refuse(e, "a port", columns[SIGHTING_PORT]);
+	/* a directory of unix sockets is of no use on another machine */
 	if (host.n > 0 && host.p[0] != '/') {
 		if (!split_address(host, &host, &port) ||
 		    !text_copy(s->host, sizeof(s->host), host))

@@ -92,6 +92,7 @@ struct node {
 	int max_connections; /* less what is reserved for superusers; 0 unknown */
 	int used_connections;   /* at the last probe */
 	char *origin;           /* "replication of db1:5432"; NULL: it is configured */
+	unsigned discover;      /* sources that it is asked about others (routing/sightings.h) */
 	char reason[128];       /* why it is down, suspect or fenced; "" otherwise */
 	struct node_live *live; /* one reference */
 };

@@ -6,7 +6,6 @@
 
 #include "proxy/config/values.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #include "base/addr.h"
@@ -48,49 +47,12 @@ item_country(struct slice item, char to[OPTION_ITEM_MAX])
 static bool
 is_port(struct slice s)
 {
-	int64_t port;
+	uint16_t port;
 
-	return s.n > 0 && isdigit((unsigned char)s.p[0]) && text_to_int(s, 1, 65535, &port);
+	return port_parse(s, &port);
 }
 
-/* Letters, digits, dot, dash, underscore: a DNS name, or an IPv4 address. */
-static bool
-is_host(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (!isalnum((unsigned char)s.p[i]) && strchr(".-_", s.p[i]) == NULL)
-			return false;
-	}
-	return s.n > 0 && s.n <= 253 && s.p[0] != '-' && s.p[0] != '.' &&
-	       memchr(s.p, 0, s.n) == NULL;
-}
-
-/* Cut "host:port", "host", "[v6]:port", "[v6]" or a bare IPv6 address; port.p stays NULL where
- * there is none. The host keeps its brackets; a bare IPv6 address is recognised by its second
- * colon. */
-static bool
-split_host_port(struct slice s, struct slice *host, struct slice *port)
-{
-	const char *colon = s.n > 0 ? memrchr(s.p, ':', s.n) : NULL;
-	const char *bracket = s.n > 0 ? memrchr(s.p, ']', s.n) : NULL;
-	struct addr a;
-
-	*host = s;
-	*port = (struct slice){ NULL, 0 };
-	if (addr_parse(s, &a))
-		return true;
-	if (colon != NULL && (bracket == NULL || colon > bracket)) {
-		host->n = (size_t)(colon - s.p);
-		*port = slice_skip(s, host->n + 1);
-		if (!is_port(*port))
-			return false;
-	}
-	if (host->n > 0 && host->p[0] == '[')
-		return addr_parse(*host, &a);
-	return is_host(*host);
-}
-
-/* Join them, with the port if there is one; IPv6 goes into brackets. */
+/* Join host and port, if there is one; IPv6 goes into brackets. */
 static bool
 join_host_port(struct slice host, const char *port, char to[OPTION_ITEM_MAX])
 {
@@ -127,7 +89,7 @@ item_listen(struct slice item, char to[OPTION_ITEM_MAX])
 		port = rest;
 		if (host.n != 1 || (port.p != NULL && !is_port(port)))
 			return false;
-	} else if (!split_host_port(item, &host, &port) || !addr_parse(host, &a)) {
+	} else if (!host_port_split(item, &host, &port) || !addr_parse(host, &a)) {
 		return false;
 	}
 	return join_host_port(host, port_text(port, "", digits), to);
@@ -145,7 +107,7 @@ put_node(struct slice item, const char *default_port, char to[OPTION_ITEM_MAX])
 		port = rest;
 		if (host.n > SOCKET_DIR_MAX || (port.p != NULL && !is_port(port)))
 			return false;
-	} else if (!split_host_port(item, &host, &port)) {
+	} else if (!host_port_split(item, &host, &port)) {
 		return false;
 	}
 	return join_host_port(host, port_text(port, default_port, digits), to);

@@ -207,8 +207,7 @@ prober_configure(struct prober *p, const struct probe_conf *c, const struct topo
 
 		fresh[i] = w != NULL ? w : watch_new(p, n);
 		tell(fresh[i], n, words, w != NULL && conninfo_changed);
-		tell_discover(fresh[i],
-			      c->region_discover != NULL ? c->region_discover[n->region] : 0);
+		tell_discover(fresh[i], n->discover);
 	}
 	for (size_t i = 0; i < p->nwatches; i++)
 		p->watches[i]->stays = false;

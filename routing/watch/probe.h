@@ -26,12 +26,9 @@ struct probe_conf {
 	/* What each region adds to it ("sslmode=verify-full sslrootcert=…"), by index; the array or
 	 * an element may be NULL. Comes after conninfo and wins over it. */
 	const char *const *region_conninfo;
-	/* Which sources the nodes of each region are asked for other nodes, by index: bits of
-	 * DISCOVER_BIT(), DISCOVER_AUTO. NULL: none. Only with a role. */
-	const unsigned *region_discover;
-	int64_t discover_interval_us;
-	struct health_conf health; /* interval, rise, fall, backoff */
-	int64_t timeout_us;        /* of one probe, connecting included */
+	int64_t discover_interval_us; /* how often nodes are asked for others (node.discover) */
+	struct health_conf health;    /* interval, rise, fall, backoff */
+	int64_t timeout_us;           /* of one probe, connecting included */
 };
 
 /* What a login told about its node (ParameterStatus); -1, 0 and KIND_UNKNOWN are "not said". */

@@ -42,7 +42,7 @@ sub name { return '127.0.0.1:' . $_[0]->port }
 my $paris = standby('europe-west1', 'paris');
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => $home, cities => 'new york', discover => 'replication' },
-		'europe-west1' => { nodes => '', cities => 'paris', discover => 'replication' } ],
+		'europe-west1' => { nodes => '', cities => 'paris' } ],
 	set => { auth => 'trust', workers => 1, region => 'us-east1', probe_interval => '100ms', probe_conninfo => 'user=postgres',
 		failback_delay => 0, discover_interval => '100ms', discover_grace => span(0.5), address_map => 'paris=' . name($paris),
 		locality_map => "paris=europe-west1, 127.0.0.1:@{[ $paris->port ]}=us-east1" },

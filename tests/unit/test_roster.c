@@ -74,7 +74,7 @@ a_node_is_used_when_it_has_answered(void **state)
 	assert_int_equal(answer(r, "p", "a b"), ROSTER_CHANGED);
 	assert_string_equal(known(r), "a:new b:new");
 	assert_false(found_usable(&r->found[0]));
-	assert_string_equal(r->found[0].by, "replication of p");
+	assert_string_equal(r->found[0].asked, "p");
 	assert_false(roster_probed(r, "a", false, 7));
 	assert_false(roster_probed(r, "a", true, 8));
 	assert_string_equal(r->found[0].why, "a server of another cluster answers there");
@@ -160,11 +160,11 @@ a_node_stays_what_its_first_source_says(void **state)
 	answer(r, "p", "a b");
 	roster_probed(r, "a", true, 7);
 	assert_int_equal(answer(r, "q", "-a"), ROSTER_SAME);
-	assert_string_equal(r->found[0].by, "replication of p");
+	assert_string_equal(r->found[0].asked, "p");
 	assert_true(found_usable(&r->found[0]));
 	assert_int_equal(answer(r, "p", "b"), ROSTER_SAME);
 	assert_int_equal(answer(r, "q", "-a"), ROSTER_CHANGED);
-	assert_string_equal(r->found[0].by, "replication of q");
+	assert_string_equal(r->found[0].asked, "q");
 	assert_false(found_usable(&r->found[0]));
 	assert_int_equal(answer(r, "p", "a b"), ROSTER_SAME);
 	assert_int_equal(answer(r, "q", "-a"), ROSTER_SAME);
