@@ -101,6 +101,7 @@ is(explained($where, "SESSION $p->{id}")->{runs}, 'home', '... and reads at home
 $paris->ask('RESET meridian.reads');
 is(explained('BEGIN', "SESSION $p->{id}")->{reason}, 'BEGIN', '... and of its BEGIN');
 $paris->ask('SET default_transaction_read_only = on');
+calm($proxy);    # the pool asks for what was set behind the SET
 is(explained('BEGIN', "SESSION $p->{id}")->{reason}, 'READ_ONLY', '... which is READ ONLY where the session says so');
 $paris->ask('RESET default_transaction_read_only');
 calm($proxy);
