@@ -267,30 +267,44 @@ sub compare
 
 # ---------------------------------------------------------------- a bank
 
-# Transfers are writes of the key `bank`, with { from, to, amount } in {transfer}; the version is the place in their order.
-# Each read of `bank` that has a {state} has that of all accounts behind the transfer of its version. Returns violations.
+# Transfers are writes of the key `bank`, with { from, to, amount } in {transfer}; the version is the place in their order at
+# their home. Each read of `bank` that has a {state} has that of all accounts behind the transfer of its version. Returns
+# violations.
 sub bank_violations
 {
 	my ($self, $begin) = @_;
-	my (%at, @wrong);
-	for my $op (grep { $_->{transfer} } @{ $self->{all} }) {
-		$at{ $op->{write}{version} } = $op->{transfer} if defined $op->{write}{version} && $op->{outcome} ne 'fail';
-	}
-	my @states = ($begin);
+	my $states = $self->bank_states($begin);
 	my $total  = sum(values %$begin);
+	my @wrong;
 	for my $op (grep { $_->{state} && $_->{outcome} eq 'ok' } @{ $self->{all} }) {
-		my $n = $op->{read}{bank}{version};
-		while (@states <= $n && $at{ scalar @states }) {
-			my ($t, %now) = ($at{ scalar @states }, %{ $states[-1] });
+		my $got   = $op->{read}{bank};
+		my $state = $states->[ $self->rank($got) ][ $got->{version} ];
+		next if $state && $op->{ledger} == $got->{version} && sum(values %{ $op->{state} }) == $total && !grep { $op->{state}{$_} != $state->{$_} } keys %$begin;
+		push @wrong, { guarantee => 'snapshot', op => $op, key => 'bank' };
+	}
+	return @wrong;
+}
+
+# The balances behind each transfer, at each home: a new home goes on from what a fail-over has left.
+sub bank_states
+{
+	my ($self, $begin) = @_;
+	my (%at, @all);
+	for my $op (grep { $_->{transfer} && $_->{outcome} ne 'fail' && defined $_->{write}{version} } @{ $self->{all} }) {
+		$at{ $self->rank($op->{write}) }{ $op->{write}{version} } = $op->{transfer};
+	}
+	for my $rank (0 .. (@{ $self->{homes} } || 1) - 1) {
+		my $left   = $rank ? $self->{ends}{ $self->{homes}[ $rank - 1 ] }{bank} // 0 : 0;
+		my @states = $rank ? @{ $all[-1] }[ 0 .. $left ] : ($begin);
+		while (my $t = $states[-1] && $at{$rank}{ scalar @states }) {
+			my %now = %{ $states[-1] };
 			$now{ $t->{from} } -= $t->{amount};
 			$now{ $t->{to} }   += $t->{amount};
 			push @states, \%now;
 		}
-		my $state = $states[$n];
-		next if $state && $op->{ledger} == $n && sum(values %{ $op->{state} }) == $total && !grep { $op->{state}{$_} != $state->{$_} } keys %$begin;
-		push @wrong, { guarantee => 'snapshot', op => $op, key => 'bank' };
+		push @all, \@states;
 	}
-	return @wrong;
+	return \@all;
 }
 
 # ---------------------------------------------------------------- in words

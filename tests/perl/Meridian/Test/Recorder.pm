@@ -4,7 +4,7 @@
 # recorded as Meridian::Test::History wants them.
 #
 #   my $r = Meridian::Test::Recorder->new(\@proxies, cities => [qw(paris taipei)], sessions => 8, databases => ['postgres'],
-#       workload => 'register');                   # or `bank`; the tables are made by tables_of('register')
+#       workload => 'register');                   # or `bank`, or `both`; the tables are made by tables_of('register')
 #   $r->run(sub { $r->{count}{ok} >= 1000 });      # until that is true
 #   my $said = $r->beside(sub { … });              # they go on while another process does that
 #   $r->trouble(\%kinds, $seed);                   # a process makes trouble; each kind: sub ($wait) { … }
@@ -44,6 +44,7 @@ my %weights = (
 		read => 25, read_all => 8, read_extended => 12, read_only => 8, read_inside => 2,
 		pipeline => 5, one_sync => 4, show => 5, adopt => 7, leave => 1 },
 	bank => { transfer => 12, balances => 20, balances_extended => 8, balances_read_only => 5, show => 5, adopt => 7, leave => 1 });
+$weights{both} = { map { %$_ } @weights{qw(register bank)} };
 
 sub accounts { return {%accounts} }
 
@@ -51,6 +52,7 @@ sub accounts { return {%accounts} }
 sub tables_of
 {
 	my ($workload, $home) = @_;
+	return map { tables_of($_, $home) } qw(register bank) if $workload eq 'both';
 	return 'DROP TABLE IF EXISTS reg; CREATE TABLE reg (k text PRIMARY KEY, n int, v text, home text); INSERT INTO reg VALUES '
 	  . join(', ', map { "('$_', 0, '', '$home')" } @keys)
 	  if $workload eq 'register';
@@ -552,13 +554,14 @@ sub finish
 	return $done;
 }
 
-# What has become of transfers that is not known is: the ledger, [ n, value ] of each, says.
+# What has become of transfers that is not known is: the ledger of a home, [ n, value ] of each, says. After a fail-over the
+# new home's is asked first: what both have was done at the old one.
 sub settle
 {
-	my ($self, @ledger) = @_;
+	my ($self, $home, @ledger) = @_;
 	my %n = map { $_->[1] => $_->[0] } @ledger;
-	for my $op (grep { $_->{transfer} && $_->{outcome} eq 'info' } @{ $self->{all} }) {
-		$op->{write}{version} = $n{ $op->{write}{value} };
+	for my $op (grep { $_->{transfer} && $_->{outcome} eq 'info' && $n{ $_->{write}{value} } } @{ $self->{all} }) {
+		@{ $op->{write} }{qw(version home)} = ($n{ $op->{write}{value} }, $home);
 	}
 	return;
 }
