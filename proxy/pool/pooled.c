@@ -283,7 +283,8 @@ pooled_on_refused(struct pooled *pd, const struct err *e, enum signon_end how)
 
 	if (pd->rehome != NULL) {
 		pool_ops.next_on_refused(pd->rehome, e);
-	} else if (how == SIGNON_FATAL) {
+	} else if (how == SIGNON_FATAL && pd->home == NULL) {
+		/* nearby it may be that the role is not replayed yet */
 		session_close_err(s, WHY_SERVER_REFUSED, e);
 	} else if (how == SIGNON_SCARCE) {
 		/* For another node there would be no descriptor either. */

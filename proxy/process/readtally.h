@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define READTALLY_REASONS 24 /* enum reads_reason (proxy/reads/reasons.h), which checks it */
+#define READTALLY_REASONS 25 /* enum reads_reason (proxy/reads/reasons.h), which checks it */
 
 struct readtally {
 	struct readtally *next;

@@ -219,24 +219,28 @@ behind(struct session *s, struct slice in)
 	return rest_of_unit(r, in);
 }
 
-/* Home is being asked how far the session has seen, and the client has nothing else under way
- * there. A unit that reads, or may, as far as it is there, waits for that and goes nearby then:
- * behind the question it would run at home, be followed by another question, and so on for as long
- * as the client makes no pause. */
+/* Home is being asked how far the session has seen, or what its catalog says of names, and the
+ * client has nothing else under way there. A unit that reads, or may, as far as it is there, waits
+ * for that and goes nearby then: behind the question it would run at home, be followed by another
+ * question, and so on for as long as the client makes no pause. */
 static bool
-waits_for_position(struct session *s, struct slice in)
+waits_for_answer(struct session *s, struct slice in)
 {
 	const struct unit_judge judge = { reads_judge_text, reads_judge_prepared, s };
 	const struct exchange *x = &s->exchange;
+	bool is_learning = s->pooled->state == POOLED_LEARNING;
 	struct unit u;
 
+	if (!is_learning && s->pooled->state != POOLED_PROBING_AHEAD)
+		return false;
 	if (!reads_is_nearest(s->pooled->reads) || s->pooled->pins != 0 ||
 	    exchange_pending(x) > 0 || exchange_tx_status(x) != 'I' ||
 	    !exchange_at_client_boundary(x) || reads_near(s) == NULL || reads_is_serializable(s))
 		return false;
 	if (units_cut(in, &judge, &u) == PARSE_MORE)
 		return in.n < KEPT_ENOUGH;
-	return classify_is_read((enum classify_reason)u.reason);
+	return classify_is_read((enum classify_reason)u.reason) ||
+	       (is_learning && classify_is_of_names((enum classify_reason)u.reason));
 }
 
 /* Bytes that begin a message: the client takes its leave, which is none of its transactions. */
@@ -244,6 +248,24 @@ static bool
 is_terminate(struct slice in)
 {
 	return in.n >= FRAME_HEAD_BYTES && in.p[0] == MSG_TERMINATE;
+}
+
+/* What goes to the home that the session has still, or for as long as it is pinned there, counts
+ * where it begins. */
+static void
+count_at_home(struct session *s, struct slice in)
+{
+	const struct unit_judge judge = { reads_judge_text, reads_judge_prepared, s };
+	struct unit u;
+
+	if (s->pooled->reads->now[SET_READS] == READS_HOME || !exchange_is_idle(&s->exchange) ||
+	    is_terminate(in))
+		return;
+	if (s->pooled->pins != 0)
+		u.reason = READS_PINNED;
+	else if (units_cut(in, &judge, &u) == PARSE_MORE)
+		u.reason = READS_PROTOCOL;
+	reads_count(s, u.reason);
 }
 
 size_t
@@ -264,10 +286,13 @@ reads_passing(struct session *s, struct slice in)
 	if (s->server != NULL &&
 	    (s->server->ask_behind != NULL || s->pooled->state == POOLED_PROBING))
 		return SIZE_MAX;
-	if (s->pooled->state == POOLED_PROBING_AHEAD && waits_for_position(s, in))
+	if (waits_for_answer(s, in))
 		return SIZE_MAX;
 	s->pooled->asks_behind = ends_at_home(s, in);
 	if (s->server == NULL && s->pooled->state == POOLED_PARKED)
 		return is_terminate(in) ? in.n : choose_unit(s, in);
-	return UNLIKELY(reads_keep_lost(s)) ? behind(s, in) : in.n;
+	if (UNLIKELY(reads_keep_lost(s)))
+		return behind(s, in);
+	count_at_home(s, in);
+	return in.n;
 }

@@ -54,11 +54,16 @@ take_catalog(struct session *s)
 bool
 reads_begins_read_only(const struct session *s)
 {
+	static const char name[] = "default_transaction_read_only";
+	const struct pooled *pd = s->pooled;
 	struct slice value;
 	bool is_on;
+	/* PostgreSQL 14 reports it, also where its role has it; of an older one what the client has
+	 * set is known */
+	bool is_known = (pd->told != NULL && vars_get(pd->told, name, &value)) ||
+			vars_get(pd->vars, name, &value);
 
-	return vars_get(s->pooled->vars, "default_transaction_read_only", &value) &&
-	       text_to_bool(value, &is_on) && is_on;
+	return is_known && text_to_bool(value, &is_on) && is_on;
 }
 
 enum classify_reason

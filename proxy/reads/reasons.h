@@ -19,6 +19,8 @@
 	R(NO_POSITION,  "reads, but how far the session has seen its data is not known")        \
 	R(LOST,     "reads, but what the session has seen was lost in a fail-over, or of an "  \
 			"earlier timeline whose end is not known")                               \
+	R(PINNED, "is of a session that home keeps something for: a temporary table, a lock, "   \
+		  "a channel that it listens on")                                                \
 	R(BEHIND,       "reads, but the standby nearby had not replayed enough")                \
 	R(REFUSED, "was taken for a read, and refused by the standby")
 /* clang-format on */

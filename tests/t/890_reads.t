@@ -221,6 +221,7 @@ is(calmly($proxy, $paris, "SELECT current_setting('TimeZone'), current_setting('
 $paris->ask('CREATE TEMP TABLE mine AS SELECT 7 AS n');
 is($paris->ask('SELECT n FROM mine'), '7', 'a temporary table keeps it at home');
 is($paris->ask($where), 'us-east1', '... with all it says');
+is(reads()->{'PINNED/home'}, 2, '... which counts');
 $paris->ask('DROP TABLE mine');
 $paris->ask("SET default_transaction_isolation = 'serializable'");
 is(calmly($proxy, $paris, $where), 'us-east1', 'SERIALIZABLE is for home');
@@ -233,7 +234,9 @@ is($paris->ask('COMMIT'), '', '... outlives it');
 is($paris->ask('SELECT count(*) FROM t'), '1', '... and keeps the session there');
 is($paris->ask('SELECT pg_advisory_unlock(7)'), 't', '... until it lets go');
 is(calmly($proxy, $paris, "UPDATE t SET v = v RETURNING current_setting('cluster_name')"), 'us-east1', '... and is free to write');
-calm($proxy);
+my $changes = reads()->{'CHANGES/home'};
+$paris->ask('UPDATE t SET v = v') for 1 .. 5;
+is(reads()->{'CHANGES/home'} - $changes, 5, 'each of writes one behind the other counts');
 
 calm($proxy);
 $paris->send(query("$where, pg_sleep(3600)"));

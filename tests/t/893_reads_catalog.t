@@ -44,7 +44,7 @@ sub becomes { my ($w, $sql, $region) = @_; return wait_until(sub { calmly($proxy
 
 my $paris = session();
 is(calmly($proxy, $paris, 'SELECT stable()'), 'us-east1', 'a function that is not known runs at home');
-ok(becomes($paris, 'SELECT stable()', 'europe-west1'), '... and nearby once it is known to be stable');
+is($paris->ask('SELECT stable()'), 'europe-west1', '... and the next waits until what it is has been asked, and is nearby');
 my $other = session();
 ok(becomes($other, 'SELECT stable()', 'europe-west1'), '... for others, too');
 
@@ -110,5 +110,22 @@ is(calmly($proxy, $reader, 'BEGIN READ WRITE'), '', 'BEGIN READ WRITE');
 is($reader->ask("INSERT INTO t VALUES (77) RETURNING current_setting('cluster_name')"), 'us-east1', '... is that');
 $reader->ask('COMMIT');
 like(calmly($proxy, $reader, 'INSERT INTO t VALUES (78)'), qr/^25006 /, 'a write is refused at home');
+
+# the client has it from its startup packet, or its role, which the standby does not know at first
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$home->safe_psql('postgres', 'CREATE ROLE watcher LOGIN; ALTER ROLE watcher SET default_transaction_read_only = on');
+my $watcher = session(user => 'watcher');
+is(calmly($proxy, $watcher, "SELECT current_setting('cluster_name')"), 'us-east1', 'a standby that refuses a role is not read');
+$near->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+ok(becomes($watcher, "SELECT current_setting('cluster_name')", 'europe-west1'), '... until it has replayed it');
+my %careful = (
+	'options in the startup packet' => session(options => '-c meridian.city=paris -c default_transaction_read_only=on'),
+	'a setting of its role'         => $watcher);
+for my $why (sort keys %careful) {
+	my $w = $careful{$why};
+	is(calmly($proxy, $w, 'BEGIN'), '', "BEGIN, with default_transaction_read_only = on by $why");
+	is($w->ask("SELECT current_setting('cluster_name')"), 'europe-west1', '... is BEGIN READ ONLY');
+	is($w->ask('ROLLBACK'), '', '... to its end');
+}
 $proxy->stop;
 done_testing();
