@@ -88,14 +88,22 @@ reads_see(struct reads *r, const struct session *s, const struct wal_token *seen
 {
 	struct wal_token before = r->floor;
 	bool keeps = before.lsn != 0 && holds_lost(s);
+	enum token_verdict verdict;
 
 	/* what was lost counts in front of what is there */
 	r->is_warned = false;
 	if (keeps)
 		return;
 	r->floor = *seen;
-	if (before.lsn == 0 || reads_judge_floor(s) == TOKEN_LOST)
+	verdict = reads_judge_floor(s);
+	if (before.lsn == 0 || verdict == TOKEN_LOST)
 		return;
+	/* … and so does what may have been: home says what is there, before anything is read nearby
+	 */
+	if (verdict == TOKEN_UNKNOWN && seen->timeline < before.timeline) {
+		r->is_known = false;
+		return;
+	}
 	r->floor = before;
 	token_raise(&r->floor, seen);
 }

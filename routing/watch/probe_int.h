@@ -81,8 +81,8 @@ struct watch {
 
 	int64_t login_after_us; /* the role was refused: bare handshakes until then */
 	struct health health;
-	struct probe_facts facts;
-	struct timeline_ends ends;   /* in front of its timeline, where that is known */
+	struct probe_facts facts, coming; /* … and those that are being asked for */
+	struct timeline_ends ends;        /* in front of its timeline, where that is known */
 	uint32_t history_of;         /* the timeline whose history this connection was asked for */
 	unsigned discover;           /* sources that it is asked about other nodes */
 	unsigned sources_left;       /* of them, those not asked yet this time */

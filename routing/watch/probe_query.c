@@ -76,6 +76,32 @@ ask_facts(struct watch *w)
 		watch_finish(w, true);
 }
 
+/* What is asked behind the facts, and not each time. */
+static void
+ask_more(struct watch *w)
+{
+	const struct probe_facts *f = &w->facts;
+
+	if (f->kind == KIND_CITUS && !f->recovery)
+		watch_ask(w, WATCH_CITUS, facts_citus_sql);
+	else
+		watch_discover(w);
+}
+
+static void
+take_coming(struct watch *w)
+{
+	enum node_role before = facts_role(w, clock_us());
+	int64_t now_us = clock_us();
+
+	w->facts = w->coming;
+	facts_apply(w, now_us);
+	if (facts_role(w, now_us) != before)
+		prober_note(w->prober, NEWS_CHANGE);
+	if (before == ROLE_PRIMARY && !facts_has_primary(w))
+		watch_hurry(w);
+}
+
 /* The server answers, but not this: less is asked from now on. */
 static void
 take_error(struct watch *w, const PGresult *res)
@@ -88,27 +114,9 @@ take_error(struct watch *w, const PGresult *res)
 		ask_facts(w);
 		return;
 	}
+	if (w->state == WATCH_HISTORY)
+		take_coming(w);
 	watch_finish(w, true);
-}
-
-/* What is asked behind the facts, and not each time. */
-static void
-ask_more(struct watch *w)
-{
-	const struct probe_facts *f = &w->facts;
-	struct buf sql = { .cap = 1024 };
-
-	if (w->state == WATCH_FACTS && w->level == FACTS_FULL && f->timeline > 1 &&
-	    w->ends.of != f->timeline && w->history_of != f->timeline) {
-		w->history_of = f->timeline;
-		facts_put_history(&sql, f->timeline);
-		watch_ask(w, WATCH_HISTORY, buf_text(&sql));
-		buf_fini(&sql);
-	} else if (f->kind == KIND_CITUS && !f->recovery) {
-		watch_ask(w, WATCH_CITUS, facts_citus_sql);
-	} else {
-		watch_discover(w);
-	}
 }
 
 static void
@@ -117,29 +125,35 @@ take_history(struct watch *w, const PGresult *res)
 	if (PQntuples(res) == 1 && PQnfields(res) == 1 && PQgetisnull(res, 0, 0) == 0 &&
 	    timeline_ends_read(&w->ends, w->history_of, slice_str(PQgetvalue(res, 0, 0))))
 		prober_note(w->prober, NEWS_CHANGE);
+	take_coming(w);
 	ask_more(w);
 }
 
+/* A node on another timeline is on it once it has said where the one before has ended: from then on
+ * it can be told what a fail-over has lost. */
 static void
 take_facts(struct watch *w, const PGresult *res)
 {
-	struct probe_facts f = { 0 };
-	enum node_role before = facts_role(w, clock_us());
-	int64_t now_us = clock_us();
+	struct probe_facts *f = &w->coming;
+	struct buf sql = { .cap = 1024 };
 
-	if (!facts_read(&f, res, w->level)) {
+	*f = (struct probe_facts){ 0 };
+	if (!facts_read(f, res, w->level)) {
 		watch_finish(w, true);
 		return;
 	}
-	f.server_version = PQserverVersion(w->conn);
-	if (f.kind == KIND_CITUS)
-		f.multi = w->facts.multi;
-	w->facts = f;
-	facts_apply(w, now_us);
-	if (facts_role(w, now_us) != before)
-		prober_note(w->prober, NEWS_CHANGE);
-	if (before == ROLE_PRIMARY && !facts_has_primary(w))
-		watch_hurry(w);
+	f->server_version = PQserverVersion(w->conn);
+	if (f->kind == KIND_CITUS)
+		f->multi = w->facts.multi;
+	if (w->level == FACTS_FULL && f->timeline > 1 && w->ends.of != f->timeline &&
+	    w->history_of != f->timeline) {
+		w->history_of = f->timeline;
+		facts_put_history(&sql, f->timeline);
+		watch_ask(w, WATCH_HISTORY, buf_text(&sql));
+		buf_fini(&sql);
+		return;
+	}
+	take_coming(w);
 	ask_more(w);
 }
 

@@ -330,6 +330,11 @@ $w->ask('RESET meridian.token');
 like(told($w), qr/^22 /, '... until the session forgets it');
 $w = taipei($two, 'meridian.token' => $kept);
 is(told($w), 'WARNING 01000 22 europe-west1', 'where the end of the timeline is not known: at home, with a warning');
+$w = taipei($two);
+is(told($w, 'UPDATE r SET v = 22 RETURNING v'), '22', 'who has written on the new timeline ...');
+calm($two);
+like(told($w, "SET meridian.token = '$lost'"), qr/^WARNING 01000/, '... and is given a token of the one before is warned, too');
+is(told($w), '22 europe-west1', '... and reads at home');
 
 $_->stop for @proxies;
 done_testing();

@@ -218,7 +218,6 @@ sub failed_over
 		asked($w->{near}, 'SELECT pg_promote()');
 		return $left;
 	});
-	$r->{home} = 'europe-west1';
 	$more->('behind it');
 	ok($r->finish, 'fail-over: all have had their answers');
 	# the old home says what it had, and no session can ask it any more

@@ -37,6 +37,7 @@ our @EXPORT_OK = qw(accounts tables_of);
 my @keys     = map { "k$_" } 1 .. 5;
 my %accounts = map { ("a$_" => 100) } 1 .. 6;
 my $place    = "current_setting('cluster_name')";
+my $standby  = "current_setting('in_hot_standby')";
 
 my %weights = (
 	register => {
@@ -66,7 +67,7 @@ sub new
 	my ($class, $proxies, %opt) = @_;
 	my $self = bless {
 		proxies => $proxies, sessions => 8, databases => ['postgres'], workload => 'register', cities => ['paris'], %opt,
-		home => 'us-east1', all => [], tokens => [], count => {}, codes => {}, made => 0, select => IO::Select->new,
+		all => [], tokens => [], count => {}, codes => {}, made => 0, select => IO::Select->new,
 	}, $class;
 	my $w = $weights{ $self->{workload} };
 	$self->{bag}   = [ map { ($_) x $w->{$_} } sort keys %$w ];
@@ -132,17 +133,17 @@ sub warned
 	return;
 }
 
-# Rows of SELECT k, n, v, home, place.
+# Rows of SELECT k, n, v, home, place, whether that is a standby.
 sub has_read
 {
 	my ($self, $op, $a, $rows) = @_;
 	warned($op, $a);
 	return if failed($op, $a);
 	for my $row (@$rows) {
-		my ($k, $n, $v, $home, $place) = @$row;
+		my ($k, $n, $v, $home, $place, $near) = @$row;
 		$op->{read}{$k} = { version => $n, value => $v, home => $home };
 		$op->{place} = $place;
-		$op->{near}  = $place ne $self->{home};
+		$op->{near}  = $near eq 'on';
 	}
 	ended($op, @$rows ? 'ok' : 'fail');
 	return;
@@ -165,7 +166,7 @@ sub write_sql
 	return "UPDATE $table SET n = n + 1, v = $value, home = $place$where RETURNING n, v, home";
 }
 
-sub read_sql { my ($where) = @_; return "SELECT k, n, v, home, $place FROM reg$where" }
+sub read_sql { my ($where) = @_; return "SELECT k, n, v, home, $place, $standby FROM reg$where" }
 
 # A statement of the extended protocol up to (and without) its Sync, prepared by a name where the session has not done that.
 sub extended
@@ -241,7 +242,7 @@ sub inside_read
 }
 
 my $balances = "SELECT (SELECT n FROM bank), (SELECT v FROM bank), (SELECT home FROM bank), (SELECT coalesce(max(n), 0) FROM ledger), "
-  . "(SELECT string_agg(id || '=' || balance, ' ' ORDER BY id) FROM accounts), $place";
+  . "(SELECT string_agg(id || '=' || balance, ' ' ORDER BY id) FROM accounts), $place, $standby";
 
 sub balances
 {
@@ -249,8 +250,8 @@ sub balances
 	my $op = op($s, $how);
 	return step($bytes, 1, [$op], sub {
 		my ($a) = @_;
-		my ($n, $v, $home, $ledger, $state, $place) = @{ $a->{results}[0][0] // [] };
-		$self->has_read($op, $a, [ defined $n ? [ 'bank', $n, $v, $home, $place ] : () ]);
+		my ($n, $v, $home, $ledger, $state, $place, $near) = @{ $a->{results}[0][0] // [] };
+		$self->has_read($op, $a, [ defined $n ? [ 'bank', $n, $v, $home, $place, $near ] : () ]);
 		@$op{qw(ledger state)} = ($ledger, { map { split /=/ } split / /, $state }) if $op->{outcome} eq 'ok';
 	});
 }
