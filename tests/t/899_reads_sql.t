@@ -131,7 +131,7 @@ my $lost = ask($one, 'UPDATE r SET v = 12', @write)->{token};
 $home->stop('immediate');
 $near->start;
 $near->promote;
-ok($one->wait_console('SHOW NODES FULL', sub { grep { $_->{region} eq 'europe-west1' && $_->{role} eq 'primary' && ($_->{timeline} // '') eq '2' } @{ $_[0] } }), 'another primary, on another timeline');
+ok($one->wait_console('SHOW NODES FULL', sub { grep { $_->{region} eq 'europe-west1' && $_->{state} eq 'up' && $_->{role} eq 'primary' && ($_->{timeline} // '') eq '2' } @{ $_[0] } }), 'another primary, on another timeline');
 is(reads($one, token => $t), '11 europe-west1', 'a token of the timeline that was left, from before that');
 $a = ask($one, $read, token => $lost);
 is(said($a), '11 europe-west1', 'one of what was lost: what there is');
