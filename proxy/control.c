@@ -37,6 +37,7 @@ make_world(struct control *c)
 	resolver_fill(c->resolver, t);
 	prober_fill(c->prober, t);
 	discovery_fill(c, t);
+	patroni_look(c, t);
 	steer_fill(&c->steer, t, clock_us());
 	w = world_new(config_ref(c->config), t, gazetteer_ref(c->gazetteer),
 		      c->geo != NULL ? geo_ref(c->geo) : NULL, tlsset_ref(c->tls));
@@ -348,6 +349,7 @@ control_free(struct control *c)
 	if (c == NULL)
 		return;
 	mailbox_free(c->mail);
+	patroni_fini(c);
 	discovery_fini(c);
 	prober_free(c->prober);
 	resolver_free(c->resolver);

@@ -5,6 +5,7 @@
 #ifndef PROXY_CONTROL_INT_H
 #define PROXY_CONTROL_INT_H
 
+#include "base/ev/fetch.h"
 #include "base/ev/loop.h"
 #include "base/ev/mailbox.h"
 #include "base/text.h"
@@ -33,6 +34,8 @@ struct control {
 	struct topology *base; /* the regions and nodes that there are, without facts about them */
 	struct roster *roster; /* the nodes that were discovered, and who tells of them */
 	struct roster *shown;  /* a copy that snapshots share; NULL: it is to be made anew */
+	struct fetcher *fetcher;         /* NULL until something is asked by HTTP */
+	struct patroni_cluster *patroni; /* the clusters that are asked by it; NULL: none */
 	struct event discovery_timer,
 	    roster_timer; /* to take changes of it into use; to let it age */
 	struct prober *prober;
@@ -88,6 +91,21 @@ void discovery_add_nodes(struct control *c, const struct config *config, struct 
 /* A topology with what the prober knows: see which new nodes can be used; give the roster, and the
  * reasons why discovered nodes are not used. */
 void discovery_fill(struct control *c, struct topology *t);
+
+/* A source has answered; `of` names it, and what it does not place belongs to that region. The
+ * rest as in prober_discovered_fn. */
+void discovery_hear(struct control *c, const char *of, unsigned region, enum discover_source source,
+		    uint64_t system_id, const struct sightings *seen, const struct err *e);
+
+/* ---- patroni.c ---- */
+/* The configuration is another one: ask the clusters that it names. */
+void patroni_watch(struct control *c);
+/* Whether there is a source of that name. */
+bool patroni_is_asked(const struct control *c, const char *name);
+/* A topology with what the prober knows: where a region has another primary, its cluster is asked
+ * at once. */
+void patroni_look(struct control *c, const struct topology *t);
+void patroni_fini(struct control *c);
 
 /* ---- reload.c ---- */
 /* The counters and the identity of a node, which outlive snapshots and reloads: the one of that

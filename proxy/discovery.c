@@ -91,10 +91,11 @@ configured_at(const struct topology *t, const char *name, const char *host, uint
 	return NULL;
 }
 
-/* Its address, if that is known, and its region. The caller frees the texts. */
+/* Its address, if that is known, and its region; `by` is that of the source. The caller frees the
+ * texts. */
 static void
-locate(const struct control *c, const struct topology *t, const struct node *by,
-       const struct sighting *s, struct told_node *to)
+locate(const struct control *c, const struct topology *t, unsigned by, const struct sighting *s,
+       struct told_node *to)
 {
 	const struct conf_main *m = &c->config->main;
 	const char *place = sighting_place(s, &m->locality_map);
@@ -118,12 +119,12 @@ locate(const struct control *c, const struct topology *t, const struct node *by,
 		region = n->region;
 	}
 	to->host = xstrdup(host);
-	to->region = xstrdup(t->regions[region >= 0 ? region : by->region].name);
+	to->region = xstrdup(t->regions[region >= 0 ? (unsigned)region : by].name);
 }
 
 static enum roster_news
-take(struct control *c, const struct node *by, enum discover_source source, uint64_t system_id,
-     const struct sightings *seen)
+take(struct control *c, const char *of, unsigned region, enum discover_source source,
+     uint64_t system_id, const struct sightings *seen)
 {
 	struct topology *t = topology_dup(c->base);
 	struct told_node *told = xcalloc(seen->n + 1, sizeof(*told));
@@ -132,9 +133,8 @@ take(struct control *c, const struct node *by, enum discover_source source, uint
 
 	resolver_fill(c->resolver, t);
 	for (size_t i = 0; i < seen->n; i++)
-		locate(c, t, by, &seen->v[i], &told[i]);
-	news =
-	    roster_take(c->roster, &conf, by->name, source, system_id, told, seen->n, clock_us());
+		locate(c, t, region, &seen->v[i], &told[i]);
+	news = roster_take(c->roster, &conf, of, source, system_id, told, seen->n, clock_us());
 	for (size_t i = 0; i < seen->n; i++) {
 		free(told[i].name);
 		free(told[i].host);
@@ -145,28 +145,38 @@ take(struct control *c, const struct node *by, enum discover_source source, uint
 	return news;
 }
 
+void
+discovery_hear(struct control *c, const char *of, unsigned region, enum discover_source source,
+	       uint64_t system_id, const struct sightings *seen, const struct err *e)
+{
+	enum roster_news news = seen != NULL
+				    ? take(c, of, region, source, system_id, seen)
+				    : roster_complain(c->roster, of, source, e->msg, clock_us());
+
+	if (news == ROSTER_REFUSED)
+		log_msg(LOG_LEVEL_ERROR, "discovery: %s of %s: %s", discover_source_name(source),
+			of, roster_alarm(c->roster, of, source));
+	/* an alarm, too, has to be seen: where there is no node yet, no probe publishes it */
+	if (news != ROSTER_SAME)
+		roster_changed(c);
+	roster_unref(c->shown);
+	c->shown = NULL;
+}
+
 static void
 on_discovered(void *arg, uint32_t live_id, enum discover_source source, uint64_t system_id,
 	      const struct sightings *seen, const struct err *e)
 {
 	struct control *c = arg;
-	const struct node *by = NULL;
-	enum roster_news news;
 
-	for (unsigned i = 0; i < c->base->nnodes && by == NULL; i++)
-		if (c->base->nodes[i].live->id == live_id)
-			by = &c->base->nodes[i];
-	if (by == NULL)
+	for (unsigned i = 0; i < c->base->nnodes; i++) {
+		const struct node *n = &c->base->nodes[i];
+
+		if (n->live->id != live_id)
+			continue;
+		discovery_hear(c, n->name, n->region, source, system_id, seen, e);
 		return;
-	news = seen != NULL ? take(c, by, source, system_id, seen)
-			    : roster_complain(c->roster, by->name, source, e->msg, clock_us());
-	if (news == ROSTER_REFUSED)
-		log_msg(LOG_LEVEL_ERROR, "discovery: %s of %s: %s", discover_source_name(source),
-			by->name, roster_alarm(c->roster, by->name, source));
-	if (news == ROSTER_CHANGED)
-		roster_changed(c);
-	roster_unref(c->shown);
-	c->shown = NULL;
+	}
 }
 
 /* ---- into the topology ---- */
@@ -256,6 +266,8 @@ is_asked(void *arg, const struct roster_source *s)
 	const struct control *c = arg;
 	const struct node *n = topology_node_by_name(c->base, slice_str(s->node));
 
+	if (s->kind == DISCOVER_PATRONI)
+		return patroni_is_asked(c, s->node);
 	return n != NULL && (n->discover & (DISCOVER_BIT(s->kind) | DISCOVER_AUTO)) != 0;
 }
 

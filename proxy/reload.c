@@ -160,6 +160,7 @@ control_take(struct control *c, struct config *take_config, struct tlsset *take_
 	c->config = take_config;
 	c->tls = take_tls;
 	c->base = base;
+	patroni_watch(c);
 	discovery_watch(c);
 	if (take_geo != NULL || take_config->main.geoip.n == 0) {
 		geo_unref(c->geo);

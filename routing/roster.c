@@ -329,6 +329,7 @@ roster_take(struct roster *r, const struct roster_conf *c, const char *node,
 			 kept, s->ntold);
 		return refuse(s, why);
 	}
+	changed = s->alarm[0] != '\0';
 	s->alarm[0] = '\0';
 	source_set_told(s, told, n);
 	for (size_t i = 0; i < n; i++)

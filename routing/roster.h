@@ -74,7 +74,8 @@ struct roster_conf {
 
 enum roster_news {
 	ROSTER_SAME,
-	ROSTER_CHANGED, /* a node has come, or has another state, place or address */
+	ROSTER_CHANGED, /* a node has come, or has another state, place or address; or an alarm is
+			   over */
 	ROSTER_REFUSED, /* the answer was not taken: the source's alarm is new */
 };
 

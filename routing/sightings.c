@@ -55,6 +55,7 @@ static const struct {
 	[DISCOVER_COCKROACHDB] = { "cockroachdb", cockroachdb_sql, false },
 	[DISCOVER_YUGABYTE] = { "yugabyte", yugabyte_sql, false },
 	[DISCOVER_AURORA] = { "aurora", aurora_sql, false },
+	[DISCOVER_PATRONI] = { "patroni", NULL, false },
 };
 
 const char *

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  *
  * What a database server says of the nodes of its cluster. Each source is one query of one kind of
- * server (discover_sql()); all of them answer with the same columns, so that they are read by one
- * parser: its name, its host, its port, its place, whether it takes queries, and the server's own
- * word for how it is. A row of such an answer is a sighting. Pure.
+ * server (discover_sql()), or what the cluster's manager says (routing/patroni.h); all of them
+ * answer with the same columns, so that they are read by one parser: its name, its host, its port,
+ * its place, whether it takes queries, and the server's own word for how it is. A row of such an
+ * answer is a sighting. Pure.
  *
  * An answer is believed as a whole or not at all: one column that cannot be what it should be, and
  * nothing of it counts.
@@ -29,11 +30,14 @@ enum discover_source {
 	DISCOVER_COCKROACHDB,
 	DISCOVER_YUGABYTE,
 	DISCOVER_AURORA,
+	DISCOVER_PATRONI, /* not a query: routing/patroni.h */
 	DISCOVER_SOURCES
 };
 
 /* A set of sources, one bit each. */
 #define DISCOVER_BIT(s) (1U << (s))
+/* Those that are queries of nodes. */
+#define DISCOVER_QUERIES (DISCOVER_BIT(DISCOVER_PATRONI) - 1)
 /* … and what fits what the server is: replication, besides citus, or cockroachdb. */
 #define DISCOVER_AUTO DISCOVER_BIT(DISCOVER_SOURCES)
 
@@ -42,7 +46,7 @@ const char *discover_source_name(enum discover_source s);
 /* What the words of an option say together: sources, auto, off. */
 unsigned discover_bits(const struct strlist *words);
 bool discover_is_word(struct slice word);
-/* The query; its columns are those of enum sighting_column. */
+/* The query of one of DISCOVER_QUERIES; its columns are those of enum sighting_column. */
 const char *discover_sql(enum discover_source s);
 /* Whether the nodes that it tells of are one cluster of PostgreSQL with the server that was asked:
  * they have its system identifier. */

@@ -328,6 +328,7 @@ check_region_tls(const struct check *k, size_t index)
 {
 	const struct conf_region *r = &k->c->regions[index];
 	struct spot root = { SECTION_REGION, index, "sslrootcert" };
+	struct spot patroni = { SECTION_REGION, index, "patroni_ca_file" };
 	struct spot cert = { SECTION_REGION, index, "sslcert" };
 	struct spot key = { SECTION_REGION, index, "sslkey" };
 
@@ -341,6 +342,8 @@ check_region_tls(const struct check *k, size_t index)
 	if (check_pair(k, cert, r->sslcert, "sslkey", r->sslkey) < 0 ||
 	    check_pair(k, key, r->sslkey, "sslcert", r->sslcert) < 0)
 		return -1;
+	if (check_file(k, patroni, r->patroni_ca_file) < 0)
+		return -1;
 	if (check_file(k, root, r->sslrootcert) < 0 || check_file(k, cert, r->sslcert) < 0)
 		return -1;
 	return check_file(k, key, r->sslkey);
@@ -351,7 +354,8 @@ static bool
 discovers(const struct config *c)
 {
 	for (size_t i = 0; i < c->nregions; i++)
-		if (c->regions[i].nodes.n > 0 && discover_bits(&c->regions[i].discover) != 0)
+		if ((c->regions[i].nodes.n > 0 || c->regions[i].patroni_api.n > 0) &&
+		    discover_bits(&c->regions[i].discover) != 0)
 			return true;
 	return false;
 }
@@ -374,6 +378,19 @@ check_locality_map(const struct check *k)
 	return 0;
 }
 
+static void
+check_discover(const struct check *k, size_t index, unsigned discover)
+{
+	const struct conf_region *r = &k->c->regions[index];
+	struct spot at = { SECTION_REGION, index, "discover" }, api = at;
+
+	api.option = "patroni_api";
+	if ((discover & ~DISCOVER_BIT(DISCOVER_PATRONI)) != 0 && k->c->main.probe_conninfo == NULL)
+		warn(k, at, "discover does nothing without probe_conninfo");
+	if (r->patroni_api.n > 0 && (discover & DISCOVER_BIT(DISCOVER_PATRONI)) == 0)
+		warn(k, api, "patroni_api does nothing without discover = patroni");
+}
+
 static int
 check_region(const struct check *k, size_t index)
 {
@@ -383,9 +400,7 @@ check_region(const struct check *k, size_t index)
 	if (r->nodes.n == 0 && !discovers(k->c))
 		return refuse(k, here,
 			      "option \"nodes\" is missing: a region needs at least one node");
-	if (discover_bits(&r->discover) != 0 && k->c->main.probe_conninfo == NULL)
-		warn(k, (struct spot){ SECTION_REGION, index, "discover" },
-		     "discover does nothing without probe_conninfo");
+	check_discover(k, index, discover_bits(&r->discover));
 	for (size_t i = 0; i < r->nodes.n; i++)
 		check_node(k, index, r->nodes.v[i]);
 	if (!r->has_location)

@@ -47,7 +47,9 @@ struct conf_region {
 	char *name;
 	struct strlist
 	    nodes; /* "host:port"; a bare host means port 5432; "/dir:5432" a unix socket */
-	struct strlist discover; /* sources of other nodes; discover_bits() */
+	struct strlist discover;    /* sources of other nodes; discover_bits() */
+	struct strlist patroni_api; /* as patroni_api() writes them */
+	char *patroni_ca_file;
 	bool has_location;
 	double lat, lon;       /* option location, else the built-in table (places_region) */
 	struct strlist cities; /* case-folded */

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "protocol/fleetkey.h"
 #include "routing/headers.h"
+#include "routing/patroni.h"
 #include "routing/places.h"
 #include "routing/sightings.h"
 
@@ -123,6 +124,12 @@ bool
 item_discover(struct slice item, char to[OPTION_ITEM_MAX])
 {
 	return discover_is_word(item) && item_text(item, to);
+}
+
+bool
+item_patroni_api(struct slice item, char to[OPTION_ITEM_MAX])
+{
+	return patroni_api(item, to, OPTION_ITEM_MAX);
 }
 
 bool

@@ -69,7 +69,7 @@ static const struct option region_rows[] = {
 		  "The prober finds out which of them takes writes." },
 	{ .name = "discover", .type = OPT_LIST, AT(conf_region, discover, struct strlist),
 	  .apply = APPLY_AT_ONCE, .fallback = "off", .item = item_discover,
-	  .expected = "one of off, auto, replication, citus, cockroachdb, yugabyte, aurora",
+	  .expected = "one of off, auto, replication, citus, cockroachdb, yugabyte, aurora, patroni",
 	  .group = "Region",
 	  .text = "What the nodes of this region are asked for other nodes of their cluster, so "
 		  "that one address is enough. replication: the standbys that stream from a "
@@ -77,10 +77,25 @@ static const struct option region_rows[] = {
 		  "cockroachdb: gossip_nodes; yugabyte: yb_servers(); aurora: "
 		  "aurora_replica_status(); auto: replication, also citus where the extension is "
 		  "there, and cockroachdb instead. The probe asks, so that needs probe_conninfo, "
-		  "with a role that is a member of pg_monitor. A node that is found is probed, "
+		  "with a role that is a member of pg_monitor. patroni: the members of a Patroni "
+		  "cluster, by its REST API (see patroni_api). A node that is found is probed, "
 		  "then used as if it stood in nodes; one that is gone gets no new sessions, and "
 		  "is forgotten when it has none. Then nodes may be empty in other regions. See "
 		  "SHOW DISCOVERY." },
+	{ .name = "patroni_api", .type = OPT_LIST, AT(conf_region, patroni_api, struct strlist),
+	  .apply = APPLY_AT_ONCE, .fallback = "", .item = item_patroni_api,
+	  .expected = "an address of Patroni's REST API (host, host:port, http:// or https://)",
+	  .group = "Region",
+	  .text = "Where discover = patroni asks GET /cluster: any member of the cluster, or a load "
+		  "balancer in front of them; the port is 8008 where none is given. When it does "
+		  "not answer, the others are asked at the addresses that they have told. Empty: "
+		  "port 8008 of the hosts in nodes. A member is drained while its PostgreSQL does "
+		  "not run, and a replica with the tag noloadbalance; a tag region says where it "
+		  "is." },
+	{ .name = "patroni_ca_file", .type = OPT_STRING, AT(conf_region, patroni_ca_file, char *),
+	  .apply = APPLY_AT_ONCE, .fallback = "", .group = "Region",
+	  .text = "Certificates of the authorities that an https:// address in patroni_api is "
+		  "checked against, in PEM; empty: those of the system." },
 	{ .name = "location", .type = OPT_LOCATION, AT(conf_region, has_location, bool),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "", .group = "Region",
 	  .text = "Latitude and longitude in degrees. Needed only if the name is not that of "

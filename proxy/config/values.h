@@ -34,6 +34,7 @@ void value_describe(const struct option *o, struct buf *out);
 bool item_listen(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_node(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_discover(struct slice item, char to[OPTION_ITEM_MAX]);
+bool item_patroni_api(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_address_mapping(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_mapping(struct slice item, char to[OPTION_ITEM_MAX]);
 bool item_city(struct slice item, char to[OPTION_ITEM_MAX]);

@@ -39,7 +39,7 @@ watch_discover(struct watch *w)
 	if (w->state != WATCH_DISCOVER) {
 		w->sources_left = 0;
 		if (w->discover != 0 && w->prober->discovered != NULL && is_due(w, now_us)) {
-			w->sources_left = sources_of(w);
+			w->sources_left = sources_of(w) & DISCOVER_QUERIES;
 			w->discovered_us = now_us;
 			w->role_asked = facts_role(w, now_us);
 		}

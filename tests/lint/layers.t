@@ -26,7 +26,8 @@ my $cycle_max = 6;
 my @rules = (
 	[ qr{^event2/},             qr{^(?:base/ev|routing/watch|proxy)/} ],
 	[ qr{^libpq|^postgres},     qr{^(?:routing/watch|migration|proxy)/} ],
-	[ qr{^jansson},             qr{^migration/} ],
+	[ qr{^jansson},             qr{^(?:migration/|routing/patroni\.c)} ],
+	[ qr{^curl/},               qr{^base/ev/fetch\.c} ],
 	[ qr{^stringprep},          qr{^protocol/saslprep\.c$} ],
 	[ qr{^maxminddb},           qr{^routing/geo\.c$} ],
 	[ qr{^pg_query|^protobuf-c}, qr{^routing/classify\.c$} ],

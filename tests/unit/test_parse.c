@@ -257,7 +257,10 @@ static const struct {
 	  "strict, bounded:TIME" },
 	{ "[region us-east1]\nnodes = db1\ndiscover = everything\n",
 	  "m.conf:3: option \"discover\": \"everything\" is not one of off, auto, replication, "
-	  "citus, cockroachdb, yugabyte, aurora" },
+	  "citus, cockroachdb, yugabyte, aurora, patroni" },
+	{ "[region us-east1]\nnodes =\ndiscover = patroni\npatroni_api = http://db1/patroni\n",
+	  "m.conf:4: option \"patroni_api\": \"http://db1/patroni\" is not an address of Patroni's "
+	  "REST API (host, host:port, http:// or https://)" },
 	{ "[region us-east1]\nnodes = db1\n[region spare]\ndiscover = auto\n",
 	  "m.conf:3: [region spare]: option \"nodes\" is missing: a region needs at least one "
 	  "node" },
