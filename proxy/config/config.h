@@ -122,7 +122,8 @@ struct conf_main {
 	int panic_pct;
 	int max_client_conn;
 	int64_t client_login_timeout, server_connect_timeout;
-	int64_t hedge_delay; /* the 50 ms of "2 × its usual round trip + 50 ms" */
+	int64_t failover_wait; /* 0: off */
+	int64_t hedge_delay;   /* the 50 ms of "2 × its usual round trip + 50 ms" */
 	int64_t client_idle_timeout, idle_transaction_timeout, query_timeout, shutdown_timeout;
 	int default_pool_size, min_pool_size, reserve_pool_size;
 	int max_prepared_statements;

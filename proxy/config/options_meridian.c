@@ -327,6 +327,13 @@ static const struct option meridian_rows[] = {
 	  .group = "Limits and timeouts",
 	  .text = "How long connecting to one node may take, up to its first answer to the "
 		  "startup packet; then the next node is tried." },
+	{ .name = "failover_wait", .type = OPT_TIME, AT(conf_main, failover_wait, int64_t),
+	  .apply = APPLY_NEW_SESSIONS, .fallback = "0", .min = 0, .max = HOUR,
+	  .group = "Limits and timeouts",
+	  .text = "A login that no region can take, since no node there is up or has the role that "
+		  "it wants, waits for this time for one that has, instead of failing at once: a "
+		  "primary is being replaced. Its client hears nothing until then. 0: it fails at "
+		  "once. Sessions of a pool wait in it, for query_wait_timeout." },
 	{ .name = "hedge_delay", .type = OPT_TIME, AT(conf_main, hedge_delay, int64_t),
 	  .apply = APPLY_NEW_SESSIONS, .fallback = "50ms", .min = 0, .max = HOUR,
 	  .group = "Limits and timeouts",

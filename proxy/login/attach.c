@@ -83,7 +83,9 @@ attach_begin(struct session *s)
 	first = route->nnodes > 0 ? l->world->topology->nodes[l->candidates[0]].live : NULL;
 	if (s->worker->pauses != NULL && pause_login(s, first))
 		return;
-	session_enter(s, SESSION_ATTACHING);
+	l->next = 0;
+	if (s->state != SESSION_ATTACHING)
+		session_enter(s, SESSION_ATTACHING);
 	attach_next(s);
 }
 
@@ -173,27 +175,36 @@ count_outcome(const struct session *s, enum route_outcome outcome)
 	stat_add(&s->worker->stats.routes[s->source][outcome], 1);
 }
 
+/* The DETAIL lists every region with why it was not used. */
+void
+attach_give_up(struct session *s)
+{
+	struct login *l = s->login;
+	struct route *route = &s->worker->route;
+	struct err e;
+	struct buf b = { .cap = sizeof(e.detail) - sizeof(LIST_CONTINUES) };
+
+	err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
+	if (l->failures.n > 0)
+		buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
+			   l->failures.failed ? LIST_CONTINUES : "");
+	attach_route(s, route);
+	locate_put_rejected(&b, l->world->topology, route);
+	err_detail(&e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? LIST_CONTINUES : "");
+	buf_fini(&b);
+	count_outcome(s, ROUTE_NONE);
+	session_close_err(s, WHY_NO_ROUTE, &e);
+}
+
 static HOT void
 attach_next(struct session *s)
 {
 	struct login *l = s->login;
-	struct err e;
-	struct route *route = &s->worker->route;
-	struct buf b = { .cap = sizeof(e.detail) - sizeof(LIST_CONTINUES) };
 
 	if (l->next >= l->ncandidates) {
-		err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
-		/* the DETAIL lists every region with why it was not used */
-		if (l->failures.n > 0)
-			buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
-				   l->failures.failed ? LIST_CONTINUES : "");
-		attach_route(s, route);
-		locate_put_rejected(&b, l->world->topology, route);
-		err_detail(&e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "",
-			   b.failed ? LIST_CONTINUES : "");
-		buf_fini(&b);
-		count_outcome(s, ROUTE_NONE);
-		session_close_err(s, WHY_NO_ROUTE, &e);
+		attach_route(s, &s->worker->route);
+		if (!failover_waits(s, &s->worker->route))
+			attach_give_up(s);
 		return;
 	}
 	if (!event_initialized(&l->hedge))
@@ -281,6 +292,7 @@ attach_won(struct attempt *a)
 HOT void
 attach_stop(struct login *l)
 {
+	failover_stop(l);
 	if (event_initialized(&l->hedge))
 		event_del(&l->hedge);
 	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {

@@ -259,17 +259,9 @@ look_at(struct session *s)
 	if (s->state == SESSION_RELAY) {
 		read_client_again(s);
 	} else if (s->state == SESSION_PAUSED) {
-		struct login *l = s->login;
-		struct locality_input in;
-
 		/* the time that it was held does not count against its login */
 		s->quiet_since_us = clock_us();
-		/* the worker may have got a new world while the session waited */
-		world_unref(l->world);
-		l->world = world_ref(worker_world(s->worker));
-		l->database = config_database(l->world->config, login_startup(l)->database);
-		locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
-		locality_decide(&in, &l->locality, NULL, NULL);
+		locate_login_again(s);
 		/* it asks pause_login() itself, and so may leave the session where it is */
 		session_ops.attach(s);
 	}

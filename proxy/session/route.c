@@ -142,6 +142,19 @@ decide_again(const struct session *s, const struct world *w, struct locality *ou
 }
 
 void
+locate_login_again(struct session *s)
+{
+	struct login *l = s->login;
+	struct locality_input in;
+
+	world_unref(l->world);
+	l->world = world_ref(worker_world(s->worker));
+	l->database = config_database(l->world->config, login_startup(l)->database);
+	locate_input(s, l->world, l->database->residency == RESIDENCY_STRICT, &in);
+	locality_decide(&in, &l->locality, NULL, NULL);
+}
+
+void
 session_locality_changed(struct session *s)
 {
 	struct slice names[NAME_COUNT];

@@ -39,6 +39,9 @@ struct slice locate_configured_dbname(const struct world *w, struct slice databa
 /* … and where it is served now. */
 struct slice locate_dbname(const struct world *w, struct slice database);
 
+/* A login has waited: the worker may have got another world since. Take it, and decide the locality
+ * and what follows from it anew; no attempt of it is under way. */
+void locate_login_again(struct session *s);
 /* The claims of a live session have changed: who it is, and where its next attachment goes, is
  * decided anew. This is where a session that may move begins to. */
 void session_locality_changed(struct session *s);
