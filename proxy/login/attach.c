@@ -292,7 +292,8 @@ attach_won(struct attempt *a)
 HOT void
 attach_stop(struct login *l)
 {
-	failover_stop(l);
+	if (UNLIKELY(l->failover != NULL))
+		failover_stop(l);
 	if (event_initialized(&l->hedge))
 		event_del(&l->hedge);
 	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {

@@ -5,6 +5,8 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/login/login_int.h"
@@ -15,6 +17,13 @@
 
 /* How often a login that waits looks whether the worker has another world. */
 #define LOOK_US (50 * USEC_PER_MSEC)
+
+/* A login that waits, or has. */
+struct failover {
+	struct event look;
+	int64_t since_us;
+	bool look_at_world; /* the login's world may have a node for it */
+};
 
 /* A region would take it, if one of its nodes were up or had another role. */
 static bool
@@ -40,7 +49,7 @@ may_go(struct session *s)
 
 	attach_route(s, route);
 	if (route->nnodes == 0 || route->rows[0].verdict != VERDICT_CHOSEN) {
-		s->login->look_at_world = false;
+		s->login->failover->look_at_world = false;
 		return false;
 	}
 	return !pause_covers(s->worker, session_name(s, NAME_DATABASE),
@@ -52,13 +61,13 @@ look_later(struct login *l)
 {
 	const struct timeval tv = { .tv_usec = LOOK_US };
 
-	event_add(&l->look, &tv);
+	event_add(&l->failover->look, &tv);
 }
 
 static bool
 is_over(const struct login *l)
 {
-	return clock_us() - l->waits_since_us >= l->world->config->main.failover_wait;
+	return clock_us() - l->failover->since_us >= l->world->config->main.failover_wait;
 }
 
 static void
@@ -70,18 +79,19 @@ login_on_look(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	if (worker_world(s->worker) != l->world) {
 		locate_login_again(s);
-		l->look_at_world = true;
+		l->failover->look_at_world = true;
 	}
-	if (l->look_at_world && may_go(s)) {
-		l->look_at_world = false;
+	if (l->failover->look_at_world && may_go(s)) {
+		l->failover->look_at_world = false;
 		/* the time that it has waited does not count against its login */
 		s->quiet_since_us = clock_us();
 		buf_clear(&l->failures);
 		attach_begin(s);
-	} else if (is_over(l))
+	} else if (is_over(l)) {
 		attach_give_up(s);
-	else
+	} else {
 		look_later(l);
+	}
 }
 
 bool
@@ -91,12 +101,13 @@ failover_waits(struct session *s, const struct route *route)
 
 	if (l->world->config->main.failover_wait == 0 || l->through != NULL || !may_come(route))
 		return false;
-	if (l->waits_since_us == 0) {
-		l->waits_since_us = clock_us();
+	if (l->failover == NULL) {
+		l->failover = xcalloc(1, sizeof(*l->failover));
+		l->failover->since_us = clock_us();
 		stat_add(&s->worker->stats.failover_waits, 1);
 		log_limited(LOG_LEVEL_INFO, session_subject(s),
 			    "no region can take it: it waits (failover_wait)");
-		evtimer_assign(&l->look, loop_base(s->worker->loop), login_on_look, l);
+		evtimer_assign(&l->failover->look, loop_base(s->worker->loop), login_on_look, l);
 	}
 	if (is_over(l))
 		return false;
@@ -107,6 +118,7 @@ failover_waits(struct session *s, const struct route *route)
 void
 failover_stop(struct login *l)
 {
-	if (l->waits_since_us != 0)
-		event_del(&l->look);
+	event_del(&l->failover->look);
+	free(l->failover);
+	l->failover = NULL;
 }

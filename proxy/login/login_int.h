@@ -63,6 +63,7 @@ void attach_stop(struct login *l);
 /* No node is left to be tried on this route. True: it waits for another (failover_wait), and
  * attach_begin() or attach_give_up() is called later. */
 bool failover_waits(struct session *s, const struct route *route);
+/* It waits no more, l->failover is NULL then. */
 void failover_stop(struct login *l);
 
 /* login.c */

@@ -21,6 +21,7 @@ struct attempt;
 struct auth;
 struct conf_database;
 struct credential;
+struct failover;
 struct lookup;
 struct ownlogin;
 struct turn;
@@ -47,9 +48,7 @@ struct login {
 	int64_t decided_at_us;
 	struct attempt *attempts[ATTEMPTS_MAX];
 	struct event hedge;         /* when to try the next one beside the first */
-	int64_t waits_since_us;     /* failover_wait: since when; 0: it has not waited */
-	bool look_at_world;         /* … and its world may have a node for it */
-	struct event look;          /* … and when to look again */
+	struct failover *failover;  /* it waits for a node (failover.c), or NULL */
 	struct buf failures;        /* "us-east1 db1:5432: connection refused; …" */
 	struct buf refused;         /* the pools that had nothing for it: ids of their nodes */
 	struct buf server_inbox;    /* bytes of the node not forwarded yet */
