@@ -12,6 +12,7 @@
 #include "proxy/reads/reasons.h"
 #include "proxy/session/states.h"
 #include "proxy/session/why.h"
+#include "routing/roster.h"
 
 /* A metric. `put` writes its samples; the fields below are for `put` functions that several rows
  * share. */
@@ -24,6 +25,7 @@ struct metric {
 	const char *(*name)(unsigned i); /* … and their names */
 	bool (*of_region)(const struct metrics *m, uint16_t region, double *v);
 	bool (*of_node)(const struct metrics *m, const struct node *n, double *v);
+	double (*of_source)(const struct metrics *m, const struct roster_source *s);
 };
 
 static uint64_t
@@ -440,6 +442,51 @@ node_max(const struct metrics *m, const struct node *n, double *v)
 	return known(n->max_connections - 1, n->max_connections, v);
 }
 
+/* ---- discovery ---- */
+
+static void
+put_found(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	const struct roster *r = m->topology->roster;
+	struct metric_label l;
+	unsigned n[FOUND_GONE + 1] = { 0 };
+
+	(void)row;
+	for (size_t i = 0; r != NULL && i < r->nfound; i++)
+		n[r->found[i].state]++;
+	for (unsigned s = FOUND_NEW; r != NULL && s <= FOUND_GONE; s++) {
+		l = label("state", found_state_name((enum found_state)s));
+		exposition_value(x, &l, 1, n[s]);
+	}
+}
+
+static void
+put_sources(struct exposition *x, const struct metrics *m, const struct metric *row)
+{
+	const struct roster *r = m->topology->roster;
+
+	for (size_t i = 0; r != NULL && i < r->nsources; i++) {
+		const struct roster_source *s = &r->sources[i];
+		const struct metric_label l[] = { label("source", discover_source_name(s->kind)),
+						  label("asked", s->node) };
+
+		exposition_value(x, l, 2, row->of_source(m, s));
+	}
+}
+
+static double
+source_age(const struct metrics *m, const struct roster_source *s)
+{
+	return seconds(m->now_us - s->asked_us);
+}
+
+static double
+source_alarm(const struct metrics *m, const struct roster_source *s)
+{
+	(void)m;
+	return s->alarm[0] != '\0';
+}
+
 /* ---- the table ---- */
 
 #define COUNTER(name, help)   .family = { "meridian_" name, help, METRIC_COUNTER }
@@ -453,6 +500,7 @@ node_max(const struct metrics *m, const struct node *n, double *v)
 #define VALUE(member) .put = put_value, OF(member)
 #define REGION(fn)    .put = put_regions, .labels = "region", .of_region = (fn)
 #define NODE(fn)      .put = put_nodes, .labels = "region, node", .of_node = (fn)
+#define SOURCE(fn)    .put = put_sources, .labels = "source, asked", .of_source = (fn)
 #define COUNTED(member) \
 	.put = put_node_counters, .labels = "region, node", .at = offsetof(struct node_live, member)
 
@@ -562,6 +610,13 @@ static const struct metric rows[] = {
 	  NODE(node_used) },
 	{ GAUGE("node_connections_max", "connections that it takes, less what is reserved"),
 	  NODE(node_max) },
+
+	{ GAUGE("discovered_nodes", "nodes that were discovered: new, used, missing, gone"),
+	  .labels = "state", .put = put_found },
+	{ GAUGE("discovery_answer_age_seconds", "time since the source last answered anything"),
+	  SOURCE(source_age) },
+	{ GAUGE("discovery_alarm", "1: the source's last answer was not taken (SHOW DISCOVERY)"),
+	  SOURCE(source_alarm) },
 };
 /* clang-format on */
 

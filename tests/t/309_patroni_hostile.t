@@ -9,8 +9,11 @@ use IO::Socket::INET;
 use IPC::Run ();
 use JSON::PP;
 use Meridian::Test::Cluster qw(certificate regional_clusters);
+use Meridian::Test::Http;
+use Meridian::Test::Metrics;
 use Meridian::Test::Patience;
 use Meridian::Test::Proxy;
+use Meridian::Test::Wire;
 use PostgreSQL::Test::Utils ();
 use Test::More;
 
@@ -64,7 +67,7 @@ says($api, answer(cluster($home, $paris)));
 my $proxy = Meridian::Test::Proxy->new('main',
 	regions => [ 'us-east1' => { nodes => '', discover => 'patroni', patroni_api => "127.0.0.1:$api->{port}" } ],
 	set => { auth => 'trust', workers => 1, probe_interval => '100ms', probe_timeout => span(0.5), probe_conninfo => 'user=postgres', failback_delay => 0,
-		discover_interval => '50ms' },
+		discover_interval => '50ms', http => 'on', metrics => 'on' },
 	conf => '');
 $proxy->start;
 my $source = "http://127.0.0.1:$api->{port}";
@@ -76,6 +79,13 @@ sub all_used
 }
 
 ok($proxy->wait_console('SHOW DISCOVERY', \&all_used), 'a good answer: both servers are used');
+
+sub metrics { return metrics_of_text(http_ask(Meridian::Test::Wire->new($proxy), GET => '/metrics')->{body}) }
+my $labels = qq({source="patroni",asked="$source"});
+my $m = metrics();
+is($m->{'meridian_discovered_nodes{state="used"}'}, 2, '... and counted');
+is($m->{"meridian_discovery_alarm$labels"}, 0, '... without an alarm');
+ok(exists $m->{"meridian_discovery_answer_age_seconds$labels"}, '... with the age of the answer');
 
 # ---------------------------------------------------------------- what is no answer
 
@@ -109,6 +119,7 @@ ok($proxy->wait_for_log(qr/ERROR .*discovery: patroni of \Q$source\E: \S+: no an
 says($api, answer(cluster()));
 ok($proxy->wait_console('SHOW DISCOVERY', sub { grep { $_->{asked} eq $source && $_->{reason} =~ /discover_min_keep/ } @{ $_[0] } }), 'a cluster without members is not believed');
 is($proxy->safe_psql('postgres', 'SELECT 1'), '1', '... its servers are used');
+is(metrics()->{"meridian_discovery_alarm$labels"}, 1, '... and there is an alarm');
 $proxy->stop;
 
 # ---------------------------------------------------------------- TLS
