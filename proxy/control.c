@@ -359,6 +359,7 @@ control_free(struct control *c)
 	notifier_free(c->notifier);
 	loop_free(c->loop);
 	topology_unref(c->base);
+	topology_unref(c->resolved);
 	config_unref(c->config);
 	config_unref(c->begun);
 	tlsset_unref(c->tls);

@@ -32,9 +32,10 @@ struct control {
 	    geo_complaint[512];   /* what the log was told about files that do not open */
 	struct event files_timer; /* to look at the files; armed while any is configured */
 	struct topology *base; /* the regions and nodes that there are, without facts about them */
-	struct roster *roster; /* the nodes that were discovered, and who tells of them */
-	struct roster *shown;  /* a copy that snapshots share; NULL: it is to be made anew */
-	struct fetcher *fetcher;         /* NULL until something is asked by HTTP */
+	struct topology *resolved; /* … and with the addresses that are known by now */
+	struct roster *roster;     /* the nodes that were discovered, and who tells of them */
+	struct roster *shown;      /* a copy that snapshots share; NULL: it is to be made anew */
+	struct fetcher *fetcher;   /* NULL until something is asked by HTTP */
 	struct patroni_cluster *patroni; /* the clusters that are asked by it; NULL: none */
 	struct event discovery_timer,
 	    roster_timer; /* to take changes of it into use; to let it age */

@@ -126,12 +126,11 @@ static enum roster_news
 take(struct control *c, const char *of, unsigned region, enum discover_source source,
      uint64_t system_id, const struct sightings *seen)
 {
-	struct topology *t = topology_dup(c->base);
+	const struct topology *t = c->resolved;
 	struct told_node *told = xcalloc(seen->n + 1, sizeof(*told));
 	struct roster_conf conf = roster_conf(c);
 	enum roster_news news;
 
-	resolver_fill(c->resolver, t);
 	for (size_t i = 0; i < seen->n; i++)
 		locate(c, t, region, &seen->v[i], &told[i]);
 	news = roster_take(c->roster, &conf, of, source, system_id, told, seen->n, clock_us());
@@ -141,7 +140,6 @@ take(struct control *c, const char *of, unsigned region, enum discover_source so
 		free(told[i].region);
 	}
 	free(told);
-	topology_unref(t);
 	return news;
 }
 
@@ -214,37 +212,77 @@ discovery_add_nodes(struct control *c, const struct config *config, struct topol
 	}
 }
 
-/* Another node of the topology, in front of it or configured, that the same server answers for. */
-static const struct node *
-twin_of(const struct topology *t, const struct node *n)
-{
-	for (unsigned i = 0; i < t->nnodes && n->naddrs > 0; i++) {
-		const struct node *o = &t->nodes[i];
+/* An address of a node. */
+struct node_at {
+	const struct node *node;
+	const struct addr *addr;
+};
 
-		if (o != n && o->port == n->port && (o->origin == NULL || o < n))
-			for (unsigned j = 0; j < o->naddrs; j++)
-				if (addr_same_ip(&o->addrs[j], &n->addrs[0]))
-					return o;
+/* By address and port; of one address, configured nodes are first, then those that stand in front.
+ */
+static int
+compare_places(const void *a, const void *b)
+{
+	const struct node_at *x = a, *y = b;
+	int order = (int)x->addr->family - (int)y->addr->family;
+
+	if (order == 0)
+		order = memcmp(x->addr->ip, y->addr->ip, x->addr->family == ADDR_IPV4 ? 4 : 16);
+	if (order == 0)
+		order = (int)x->node->port - (int)y->node->port;
+	if (order == 0)
+		order = (int)(x->node->origin != NULL) - (int)(y->node->origin != NULL);
+	return order != 0 ? order : (x->node > y->node) - (x->node < y->node);
+}
+
+static bool
+same_place(const struct node_at *x, const struct node_at *y)
+{
+	return addr_same_ip(x->addr, y->addr) && x->node->port == y->node->port;
+}
+
+/* For each node, by its index, the node that is first at its first address: itself, or another one,
+ * for which the same server answers. NULL: none is known. The caller frees the array. */
+static const struct node **
+first_at_address(const struct topology *t)
+{
+	const struct node **first = xcalloc(t->nnodes + 1, sizeof(const struct node *));
+	struct node_at *places = xcalloc((size_t)t->nnodes * NODE_ADDRS_MAX + 1, sizeof(*places));
+	size_t n = 0, from = 0;
+
+	for (unsigned i = 0; i < t->nnodes; i++)
+		for (unsigned j = 0; j < t->nodes[i].naddrs; j++)
+			places[n++] = (struct node_at){ &t->nodes[i], &t->nodes[i].addrs[j] };
+	qsort(places, n, sizeof(*places), compare_places);
+	for (size_t i = 0; i < n; i++) {
+		if (!same_place(&places[from], &places[i]))
+			from = i;
+		if (places[i].addr == &places[i].node->addrs[0])
+			first[places[i].node - t->nodes] = places[from].node;
 	}
-	return NULL;
+	free(places);
+	return first;
 }
 
 void
 discovery_fill(struct control *c, struct topology *t)
 {
+	const struct node **first = NULL;
 	bool changed = false;
 
 	if (c->shown == NULL)
 		c->shown = roster_dup(c->roster);
 	t->roster = roster_ref(c->shown);
+	if (c->roster->nfound > 0)
+		first = first_at_address(t);
 	for (unsigned i = 0; i < t->nnodes; i++) {
 		struct node *n = &t->nodes[i];
 		const struct found_node *f;
 		const struct node *twin;
 
-		if (n->origin == NULL)
+		if (n->origin == NULL || first == NULL)
 			continue;
-		twin = twin_of(t, n);
+		twin = first[i] != n ? first[i] : NULL;
 		changed = roster_probed(c->roster, n->name, n->state == NODE_UP && twin == NULL,
 					n->system_id) ||
 			  changed;
@@ -254,6 +292,7 @@ discovery_fill(struct control *c, struct topology *t)
 		else if (f != NULL && f->why[0] != '\0' && n->reason[0] == '\0')
 			(void)text_copy(n->reason, sizeof(n->reason), slice_str(f->why));
 	}
+	free(first);
 	if (changed)
 		roster_changed(c);
 }

@@ -112,11 +112,10 @@ watch(struct control *c, const struct topology *t)
 void
 control_watch(struct control *c)
 {
-	struct topology *t = topology_dup(c->base);
-
-	resolver_fill(c->resolver, t);
-	watch(c, t);
-	topology_unref(t);
+	topology_unref(c->resolved);
+	c->resolved = topology_dup(c->base);
+	resolver_fill(c->resolver, c->resolved);
+	watch(c, c->resolved);
 }
 
 /* The other proxies; peers that stay keep their counters. */

@@ -31,24 +31,42 @@ told_fini(struct told_node *t)
 	free(t->region);
 }
 
+static int
+compare_told(const void *a, const void *b)
+{
+	const struct told_node *const *x = a, *const *y = b;
+
+	return strcasecmp((*x)->name, (*y)->name);
+}
+
 static void
-source_drop_told(struct roster_source *s)
+source_free_told(struct roster_source *s)
 {
 	for (size_t i = 0; i < s->ntold; i++)
 		told_fini(&s->told[i]);
 	free(s->told);
+	free(s->by_name);
 	s->told = NULL;
-	s->ntold = 0;
+	s->by_name = NULL;
+	s->ntold = s->nnames = 0;
 }
 
+/* What it told before is not freed. */
 static void
-source_set_told(struct roster_source *s, const struct told_node *told, size_t n)
+source_copy_told(struct roster_source *s, const struct told_node *told, size_t n)
 {
-	source_drop_told(s);
 	s->told = xcalloc(n + 1, sizeof(*s->told));
+	s->by_name = xcalloc(n + 1, sizeof(*s->by_name));
 	s->ntold = n;
-	for (size_t i = 0; i < n; i++)
+	s->nnames = 0;
+	for (size_t i = 0; i < n; i++) {
 		s->told[i] = told_copy(&told[i]);
+		s->by_name[i] = &s->told[i];
+	}
+	qsort(s->by_name, n, sizeof(*s->by_name), compare_told);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || compare_told(&s->by_name[s->nnames - 1], &s->by_name[i]) != 0)
+			s->by_name[s->nnames++] = s->by_name[i];
 }
 
 static void
@@ -75,13 +93,14 @@ roster_unref(struct roster *r)
 	if (r == NULL || !refcount_put(&r->refs))
 		return;
 	for (size_t i = 0; i < r->nsources; i++) {
-		source_drop_told(&r->sources[i]);
+		source_free_told(&r->sources[i]);
 		free(r->sources[i].node);
 	}
 	for (size_t i = 0; i < r->nfound; i++)
 		found_fini(&r->found[i]);
 	free(r->sources);
 	free(r->found);
+	free(r->by_name);
 	free(r);
 }
 
@@ -99,11 +118,11 @@ roster_dup(const struct roster *r)
 
 		*s = r->sources[i];
 		s->node = xstrdup(s->node);
-		s->told = NULL;
-		s->ntold = 0;
-		source_set_told(s, r->sources[i].told, r->sources[i].ntold);
+		source_copy_told(s, r->sources[i].told, r->sources[i].ntold);
 	}
+	d->by_name = xcalloc(r->nfound + 1, sizeof(*d->by_name));
 	for (size_t i = 0; i < r->nfound; i++) {
+		d->by_name[i] = r->by_name[i];
 		d->found[i] = r->found[i];
 		d->found[i].is = told_copy(&r->found[i].is);
 		d->found[i].asked = xstrdup(r->found[i].asked);
@@ -113,35 +132,80 @@ roster_dup(const struct roster *r)
 
 /* ---- what is known ---- */
 
+/* Where a source is, or would be. */
+static size_t
+place_of_source(const struct roster *r, const char *node, enum discover_source kind, bool *is_there)
+{
+	size_t from = 0, to = r->nsources;
+
+	*is_there = false;
+	while (from < to && !*is_there) {
+		size_t at = from + (to - from) / 2;
+		const struct roster_source *s = &r->sources[at];
+		int order = strcmp(s->node, node);
+
+		if (order == 0)
+			order = (int)s->kind - (int)kind;
+		*is_there = order == 0;
+		if (order >= 0)
+			to = at;
+		else
+			from = at + 1;
+	}
+	return *is_there ? to : from;
+}
+
 static struct roster_source *
 find_source(const struct roster *r, const char *node, enum discover_source kind)
 {
-	for (size_t i = 0; i < r->nsources; i++)
-		if (r->sources[i].kind == kind && strcmp(r->sources[i].node, node) == 0)
-			return &r->sources[i];
-	return NULL;
+	bool is_there;
+	size_t at = place_of_source(r, node, kind, &is_there);
+
+	return is_there ? &r->sources[at] : NULL;
 }
 
 static struct roster_source *
 source_of(struct roster *r, const char *node, enum discover_source kind)
 {
-	struct roster_source *s = find_source(r, node, kind);
+	bool is_there;
+	size_t at = place_of_source(r, node, kind, &is_there);
 
-	if (s != NULL)
-		return s;
+	if (is_there)
+		return &r->sources[at];
 	r->sources = xreallocarray(r->sources, r->nsources + 1, sizeof(*r->sources));
-	s = &r->sources[r->nsources++];
-	*s = (struct roster_source){ .node = xstrdup(node), .kind = kind };
-	return s;
+	memmove(&r->sources[at + 1], &r->sources[at], (r->nsources - at) * sizeof(*r->sources));
+	r->nsources++;
+	r->sources[at] = (struct roster_source){ .node = xstrdup(node), .kind = kind };
+	return &r->sources[at];
+}
+
+/* Where a name is in by_name, or would be. */
+static size_t
+place_of_name(const struct roster *r, const char *name, bool *is_there)
+{
+	size_t from = 0, to = r->nfound;
+
+	*is_there = false;
+	while (from < to && !*is_there) {
+		size_t at = from + (to - from) / 2;
+		int order = strcasecmp(r->found[r->by_name[at]].is.name, name);
+
+		*is_there = order == 0;
+		if (order >= 0)
+			to = at;
+		else
+			from = at + 1;
+	}
+	return *is_there ? to : from;
 }
 
 static struct found_node *
 found_of(const struct roster *r, const char *name)
 {
-	for (size_t i = 0; i < r->nfound; i++)
-		if (strcasecmp(r->found[i].is.name, name) == 0)
-			return &r->found[i];
-	return NULL;
+	bool is_there;
+	size_t at = place_of_name(r, name, &is_there);
+
+	return is_there ? &r->found[r->by_name[at]] : NULL;
 }
 
 const struct found_node *
@@ -158,13 +222,19 @@ roster_alarm(const struct roster *r, const char *node, enum discover_source kind
 	return s != NULL ? s->alarm : "";
 }
 
-static bool
-is_told(const struct told_node *told, size_t n, const char *name)
+static int
+compare_name(const void *name, const void *told)
 {
-	for (size_t i = 0; i < n; i++)
-		if (strcasecmp(told[i].name, name) == 0)
-			return true;
-	return false;
+	const struct told_node *const *t = told;
+
+	return strcasecmp(name, (*t)->name);
+}
+
+static bool
+tells(const struct roster_source *s, const char *name)
+{
+	return s->nnames > 0 &&
+	       bsearch(name, s->by_name, s->nnames, sizeof(*s->by_name), compare_name) != NULL;
 }
 
 const char *
@@ -220,7 +290,7 @@ has_its_source(const struct roster *r, const struct found_node *f)
 {
 	const struct roster_source *s = find_source(r, f->asked, f->kind);
 
-	return s != NULL && is_told(s->told, s->ntold, f->is.name);
+	return s != NULL && tells(s, f->is.name);
 }
 
 /* What it is, from now on, is what this source says. */
@@ -239,9 +309,52 @@ adopt(struct found_node *f, const struct roster_source *s, const struct told_nod
 static void
 forget(struct roster *r, size_t i)
 {
+	bool is_there;
+	size_t at = place_of_name(r, r->found[i].is.name, &is_there);
+
 	found_fini(&r->found[i]);
 	r->nfound--;
 	memmove(&r->found[i], &r->found[i + 1], (r->nfound - i) * sizeof(r->found[0]));
+	memmove(&r->by_name[at], &r->by_name[at + 1], (r->nfound - at) * sizeof(r->by_name[0]));
+	for (size_t j = 0; j < r->nfound; j++)
+		r->by_name[j] -= r->by_name[j] > i;
+}
+
+static struct found_node *
+add(struct roster *r, const char *name, int64_t now_us)
+{
+	bool is_there;
+	size_t at = place_of_name(r, name, &is_there);
+	struct found_node *f;
+
+	r->found = xreallocarray(r->found, r->nfound + 1, sizeof(*r->found));
+	r->by_name = xreallocarray(r->by_name, r->nfound + 1, sizeof(*r->by_name));
+	memmove(&r->by_name[at + 1], &r->by_name[at], (r->nfound - at) * sizeof(r->by_name[0]));
+	r->by_name[at] = (uint32_t)r->nfound;
+	f = &r->found[r->nfound++];
+	*f = (struct found_node){ .since_us = now_us };
+	for (size_t i = 0; i < r->nsources; i++)
+		f->tellers += tells(&r->sources[i], name);
+	return f;
+}
+
+/* What a source tells counts, or does so no more. */
+static void
+count_tellers(struct roster *r, const struct roster_source *s, int by)
+{
+	for (size_t i = 0; i < s->nnames; i++) {
+		struct found_node *f = found_of(r, s->by_name[i]->name);
+
+		if (f != NULL)
+			f->tellers += (unsigned)by;
+	}
+}
+
+static void
+source_drop_told(struct roster *r, struct roster_source *s)
+{
+	count_tellers(r, s, -1);
+	source_free_told(s);
 }
 
 /* One node of an answer that was taken. */
@@ -255,9 +368,7 @@ see(struct roster *r, const struct roster_source *s, const struct told_node *t, 
 	if (f == NULL) {
 		if (r->nfound == ROSTER_MAX)
 			return false;
-		r->found = xreallocarray(r->found, r->nfound + 1, sizeof(*r->found));
-		f = &r->found[r->nfound++];
-		*f = (struct found_node){ .since_us = now_us };
+		f = add(r, t->name, now_us);
 		adopt(f, s, t, system_id);
 		changed = true;
 	} else if (is_of(f, s) ? !same_told(&f->is, t) : !has_its_source(r, f)) {
@@ -282,11 +393,8 @@ look_for_missing(struct roster *r, int64_t now_us)
 
 	for (size_t i = r->nfound; i-- > 0;) {
 		struct found_node *f = &r->found[i];
-		bool told = false;
 
-		for (size_t j = 0; j < r->nsources && !told; j++)
-			told = is_told(r->sources[j].told, r->sources[j].ntold, f->is.name);
-		if (told || f->state == FOUND_MISSING || f->state == FOUND_GONE)
+		if (f->tellers > 0 || f->state == FOUND_MISSING || f->state == FOUND_GONE)
 			continue;
 		changed = true;
 		if (f->state == FOUND_NEW) {
@@ -314,24 +422,29 @@ roster_take(struct roster *r, const struct roster_conf *c, const char *node,
 	    enum discover_source kind, uint64_t system_id, const struct told_node *told, size_t n,
 	    int64_t now_us)
 {
-	struct roster_source *s = source_of(r, node, kind);
+	struct roster_source *s = source_of(r, node, kind), fresh = *s;
 	size_t kept = 0;
-	bool changed = false;
+	bool changed;
 	char why[sizeof(s->alarm)];
 
 	s->asked_us = now_us;
+	source_copy_told(&fresh, told, n);
 	for (size_t i = 0; i < s->ntold; i++)
-		kept += (size_t)is_told(told, n, s->told[i].name);
+		kept += (size_t)tells(&fresh, s->told[i].name);
 	if (s->ntold - kept > 1 && kept * 100 < s->ntold * c->min_keep_pct) {
 		snprintf(why, sizeof(why),
 			 "its answer has only %zu of the %zu nodes that it has told before: not "
 			 "taken (discover_min_keep)",
 			 kept, s->ntold);
+		source_free_told(&fresh);
 		return refuse(s, why);
 	}
 	changed = s->alarm[0] != '\0';
+	source_drop_told(r, s);
+	*s = fresh;
+	s->asked_us = now_us;
 	s->alarm[0] = '\0';
-	source_set_told(s, told, n);
+	count_tellers(r, s, 1);
 	for (size_t i = 0; i < n; i++)
 		if (told[i].host[0] != '\0')
 			changed = see(r, s, &told[i], system_id, now_us) || changed;
@@ -399,7 +512,7 @@ roster_keep_sources(struct roster *r, bool (*keeps)(void *arg, const struct rost
 
 		if (keeps(arg, s))
 			continue;
-		source_drop_told(s);
+		source_drop_told(r, s);
 		free(s->node);
 		r->nsources--;
 		memmove(s, s + 1, (r->nsources - i) * sizeof(*s));
@@ -412,7 +525,7 @@ roster_believe(struct roster *r)
 {
 	for (size_t i = 0; i < r->nsources; i++) {
 		if (r->sources[i].alarm[0] != '\0')
-			source_drop_told(&r->sources[i]);
+			source_drop_told(r, &r->sources[i]);
 		r->sources[i].alarm[0] = '\0';
 	}
 }

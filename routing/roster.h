@@ -41,6 +41,8 @@ struct roster_source {
 	int64_t asked_us; /* when it last answered anything; monotonic */
 	struct told_node *told;
 	size_t ntold;
+	const struct told_node **by_name; /* of `told`, each name once */
+	size_t nnames;
 	char alarm[160]; /* why its last answer was not taken; "": it was */
 };
 
@@ -52,15 +54,17 @@ struct found_node {
 	uint64_t system_id; /* that it has to have; 0: any */
 	int64_t since_us;   /* when it was first told */
 	int64_t told_us;    /* when it was last told */
+	unsigned tellers;   /* sources that tell of it */
 	char why[96];       /* why it is not used; "": it is */
 };
 
 struct roster {
 	struct refcount refs;
-	struct roster_source *sources;
+	struct roster_source *sources; /* by the names of their nodes */
 	size_t nsources;
-	struct found_node *found;
+	struct found_node *found; /* as they came */
 	size_t nfound;
+	uint32_t *by_name; /* indices of `found` */
 };
 
 struct roster_conf {

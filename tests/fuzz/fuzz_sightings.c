@@ -28,12 +28,17 @@ check_roster(const struct roster *r)
 {
 	for (size_t i = 0; i < r->nfound; i++) {
 		const struct found_node *f = &r->found[i];
-		bool told = false;
+		unsigned tellers = 0;
 
-		for (size_t j = 0; j < r->nsources && !told; j++)
+		for (size_t j = 0; j < r->nsources; j++) {
+			bool told = false;
+
 			for (size_t k = 0; k < r->sources[j].ntold && !told; k++)
 				told = strcasecmp(r->sources[j].told[k].name, f->is.name) == 0;
-		FUZZ_ASSERT(told == (f->state == FOUND_NEW || f->state == FOUND_USED));
+			tellers += told;
+		}
+		FUZZ_ASSERT(tellers == f->tellers);
+		FUZZ_ASSERT((tellers > 0) == (f->state == FOUND_NEW || f->state == FOUND_USED));
 		FUZZ_ASSERT(roster_find(r, f->is.name) == f);
 	}
 }

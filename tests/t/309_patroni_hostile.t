@@ -116,6 +116,13 @@ ok($proxy->wait_for_log(qr/ERROR .*discovery: patroni of \Q$source\E: \S+: no an
 
 # ---------------------------------------------------------------- what is false
 
+my $twice = JSON::PP::decode_json($good);
+push @{ $twice->{members} }, { %{ $twice->{members}[0] }, name => 'again', host => '::ffff:127.0.0.1' };
+says($api, answer(JSON::PP::encode_json($twice)));
+my $twin = '[::ffff:127.0.0.1]:' . $home->port;
+ok($proxy->wait_console('SHOW DISCOVERY', sub { grep { ($_->{node} // '') eq $twin && $_->{verdict} eq 'new' && $_->{reason} eq 'it is 127.0.0.1:' . $home->port } @{ $_[0] } }),
+	'a server under a second address is used under the first');
+ok(all_used($proxy->console('SHOW DISCOVERY')), '... both servers are used');
 says($api, answer(cluster()));
 ok($proxy->wait_console('SHOW DISCOVERY', sub { grep { $_->{asked} eq $source && $_->{reason} =~ /discover_min_keep/ } @{ $_[0] } }), 'a cluster without members is not believed');
 is($proxy->safe_psql('postgres', 'SELECT 1'), '1', '... its servers are used');
