@@ -28,8 +28,6 @@
 /* Ends a list that is too long. */
 #define LIST_CONTINUES " …"
 
-static void attach_next(struct session *s);
-
 /* Whether the region that clients of this place went to before counts. It does not where there is
  * only one region, where a reload has renumbered them, or for a replicating server, which is no
  * client of the database. */
@@ -175,20 +173,23 @@ count_outcome(const struct session *s, enum route_outcome outcome)
 	stat_add(&s->worker->stats.routes[s->source][outcome], 1);
 }
 
-/* The DETAIL lists every region with why it was not used. */
-void
-attach_give_up(struct session *s)
+/* No node is left. The login may wait for another; else its client is told of every region why it
+ * was not used. */
+static APART __attribute__((cold)) void
+give_up(struct session *s)
 {
 	struct login *l = s->login;
 	struct route *route = &s->worker->route;
 	struct err e;
 	struct buf b = { .cap = sizeof(e.detail) - sizeof(LIST_CONTINUES) };
 
+	attach_route(s, route);
+	if (failover_waits(s, route))
+		return;
 	err_set(&e, why_get(WHY_NO_ROUTE)->sqlstate, "%s", why_get(WHY_NO_ROUTE)->text);
 	if (l->failures.n > 0)
 		buf_printf(&b, "Tried %.*s%s.", (int)l->failures.n, l->failures.p,
 			   l->failures.failed ? LIST_CONTINUES : "");
-	attach_route(s, route);
 	locate_put_rejected(&b, l->world->topology, route);
 	err_detail(&e, "%.*s%s", (int)b.n, b.n > 0 ? b.p : "", b.failed ? LIST_CONTINUES : "");
 	buf_fini(&b);
@@ -196,15 +197,13 @@ attach_give_up(struct session *s)
 	session_close_err(s, WHY_NO_ROUTE, &e);
 }
 
-static HOT void
+HOT void
 attach_next(struct session *s)
 {
 	struct login *l = s->login;
 
-	if (l->next >= l->ncandidates) {
-		attach_route(s, &s->worker->route);
-		if (!failover_waits(s, &s->worker->route))
-			attach_give_up(s);
+	if (UNLIKELY(l->next >= l->ncandidates)) {
+		give_up(s);
 		return;
 	}
 	if (!event_initialized(&l->hedge))

@@ -88,7 +88,7 @@ login_on_look(evutil_socket_t fd, short what, void *arg)
 		buf_clear(&l->failures);
 		attach_begin(s);
 	} else if (is_over(l)) {
-		attach_give_up(s);
+		attach_next(s); /* for the last time: it gives up */
 	} else {
 		look_later(l);
 	}

@@ -54,14 +54,15 @@ void attach_begin(struct session *s);
 void attach_explain_wait(const struct session *s, struct err *e);
 /* The route of a login, by its world and by the region that clients of its place went to before. */
 void attach_route(struct session *s, struct route *out);
-/* No region can take it: tell the client so, and why. */
-void attach_give_up(struct session *s);
+/* Begin an attempt at the next node of the route; none is under way. Where none is left the session
+ * waits (failover.c), or is over. */
+void attach_next(struct session *s);
 void attach_on_client(struct session *s);
 void attach_stop(struct login *l);
 
 /* failover.c */
 /* No node is left to be tried on this route. True: it waits for another (failover_wait), and
- * attach_begin() or attach_give_up() is called later. */
+ * attach_begin() or attach_next() is called later. */
 bool failover_waits(struct session *s, const struct route *route);
 /* It waits no more, l->failover is NULL then. */
 void failover_stop(struct login *l);
