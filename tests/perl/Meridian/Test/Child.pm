@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # Meridian::Test::Child - a process of a test's own that stands on a port: the parent of
-# Meridian::Test::Delay, Bridge, Fake and Balancer.
+# Meridian::Test::Delay, Bridge, Fake, Balancer and Patroni.
 #
 #   use parent 'Meridian::Test::Child';
 #   my $self = $class->start_tool('delay', @words);   # tests/tools/delay: {in}, {out}, {pid}, {port}

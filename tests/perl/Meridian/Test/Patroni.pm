@@ -27,7 +27,8 @@ use Meridian::Test::Patience;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
-use Test::More ();
+
+use parent 'Meridian::Test::Child';
 
 my @programs = qw(etcd patroni);
 
@@ -37,7 +38,7 @@ sub missing
 	return @lacking ? join(' and ', @lacking) . ' not installed' : '';
 }
 
-sub port { return PostgreSQL::Test::Cluster::get_free_port() }
+sub free_port { return PostgreSQL::Test::Cluster::get_free_port() }
 
 # A program in the background, in a process group of its own, with its words in a log of the test.
 sub background
@@ -60,7 +61,7 @@ sub new
 	my $self = bless { dir => PostgreSQL::Test::Utils::tempdir(), members => {}, names => [], owner => $$ }, $class;
 	while (my ($name, $tags) = splice @members, 0, 2) {
 		push @{ $self->{names} }, $name;
-		$self->{members}{$name} = { tags => $tags, api => port(), port => port() };
+		$self->{members}{$name} = { tags => $tags, api => free_port(), port => free_port() };
 	}
 	$self->start_etcd;
 	$self->start_member($self->{names}[0]);
@@ -73,7 +74,7 @@ sub new
 sub start_etcd
 {
 	my ($self) = @_;
-	my ($client, $peer) = map { 'http://127.0.0.1:' . port() } 1 .. 2;
+	my ($client, $peer) = map { 'http://127.0.0.1:' . free_port() } 1 .. 2;
 	$self->{etcd} = $client =~ s{^http://}{}r;
 	$self->{etcd_pid} = $self->background('etcd', 'etcd', '--name', 'one', '--data-dir', "$self->{dir}/etcd",
 		'--unsafe-no-fsync', '--listen-client-urls', $client, '--advertise-client-urls', $client,
@@ -191,14 +192,6 @@ sub stop
 	waitpid $_, 0 for @pids;
 	kill 'KILL', $self->{etcd_pid} if $self->{etcd_pid};
 	waitpid delete $self->{etcd_pid}, 0 if $self->{etcd_pid};
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local ($?, $!, $@);
-	$self->stop;
 	return;
 }
 
